@@ -23,14 +23,14 @@ use std::time::{Duration, Instant};
 use shiftkeeper::clock::{SharedClock, SystemClock};
 use shiftkeeper::domain::adherence::AdherenceSettings;
 use shiftkeeper::domain::ids::TenantId;
-use shiftkeeper::domain::reports::report_run::Format;
+use shiftkeeper::domain::reports::report_run::ReportFormat;
 use shiftkeeper::domain::time::UtcMicros;
-use shiftkeeper::engine::adherence::adherence_days::{DaysParts, Worker};
+use shiftkeeper::engine::adherence::adherence_days::{AdherenceDaysParts, AdherenceDaysWorker};
 use shiftkeeper::report::document::{Cell, Section, Sink, WriteError};
-use shiftkeeper::report::export::{Wanted, export};
-use shiftkeeper::report::request::{Kind, Request};
+use shiftkeeper::report::export::{ExportRequest, export};
+use shiftkeeper::report::request::{ReportKind, Request};
 use shiftkeeper::report::tally::Progress;
-use shiftkeeper::store::{Identity, Role, Store};
+use shiftkeeper::store::{ProcessIdentity, ProcessRole, Store};
 
 const DAYS: i64 = 30;
 const DAY: i64 = 86_400_000_000;
@@ -51,8 +51,8 @@ fn main() {
 
 async fn open(folder: &Path, clock: SharedClock) -> Store {
     let url = format!("sqlite://{}", folder.join("store.db").display());
-    let identity = Identity { host: "bench".into(), pid: 1, version: "bench".into() };
-    Store::open(&url, Role::Daemon, clock, &identity).await.expect("opens")
+    let identity = ProcessIdentity { host: "bench".into(), pid: 1, version: "bench".into() };
+    Store::open(&url, ProcessRole::Daemon, clock, &identity).await.expect("opens")
 }
 
 async fn report(agents: i64) {
@@ -67,9 +67,15 @@ async fn report(agents: i64) {
     let (from_segments, of_segments) = written(&store, 1).await;
     println!("from segments: {:.2} s", from_segments.as_secs_f64());
     let (writer, reader) = (store.writer().clone(), store.reader().clone());
-    let mut worker = Worker::new(DaysParts { tenant: tenant(), clock, writer, reader, turn: Arc::default() });
+    let mut worker = AdherenceDaysWorker::new(AdherenceDaysParts {
+        tenant: tenant(),
+        clock,
+        writer,
+        reader,
+        compute_lock: Arc::default(),
+    });
     let started = Instant::now();
-    worker.work(&AdherenceSettings::default()).await.expect("works");
+    worker.update(&AdherenceSettings::default()).await.expect("works");
     println!("adding all days up, resting half of the time: {:.1} s", started.elapsed().as_secs_f64());
     let (from_days, of_days) = written(&store, 3).await;
     assert_eq!(of_segments, of_days, "the figures are the same");
@@ -85,12 +91,12 @@ async fn report(agents: i64) {
 async fn segments(store: &Store, folder: &Path) {
     let from = UtcMicros::from_micros(START);
     let to = UtcMicros::from_micros(START + FILE_DAYS * DAY);
-    for (format, to_meet) in [(Format::Csv, 3), (Format::Xlsx, 15)] {
+    for (format, to_meet) in [(ReportFormat::Csv, 3), (ReportFormat::Xlsx, 15)] {
         let target = folder.join(format!("segments.{format}"));
         let mut best = (Duration::MAX, 0);
         for _ in 0..2 {
-            let request = Request { from: Some(from), ..Request::whole(Kind::Segments, tenant(), to) };
-            let wanted = Wanted { request, format, section: None, target: target.clone(), most_bytes: u64::MAX };
+            let request = Request { from: Some(from), ..Request::whole_tenant(ReportKind::Segments, tenant(), to) };
+            let wanted = ExportRequest { request, format, section: None, target: target.clone(), max_bytes: u64::MAX };
             let started = Instant::now();
             let manifest = export(store.reader(), &wanted, to, &Progress::default()).await.expect("made");
             best = (best.0.min(started.elapsed()), manifest.rows());
@@ -118,10 +124,10 @@ async fn written(store: &Store, runs: u32) -> (Duration, Counted) {
     for _ in 0..runs {
         let from = Some(UtcMicros::from_micros(START));
         let to = UtcMicros::from_micros(START + DAYS * DAY);
-        let request = Request { from, ..Request::whole(Kind::Adherence, tenant(), to) };
+        let request = Request { from, ..Request::whole_tenant(ReportKind::Adherence, tenant(), to) };
         let mut counted = Counted::default();
         let started = Instant::now();
-        Kind::Adherence.write(&request, store.reader(), &mut counted).await.expect("writes");
+        ReportKind::Adherence.write(&request, store.reader(), &mut counted).await.expect("writes");
         best = (best.0.min(started.elapsed()), counted);
     }
     best

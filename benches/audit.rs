@@ -20,13 +20,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use shiftkeeper::clock::{SeededRandom, SystemClock};
-use shiftkeeper::domain::audit::head::HeadKey;
+use shiftkeeper::domain::audit::head::HeadSigningKey;
 use shiftkeeper::domain::audit::{AuditDraft, ChainHead, Hash};
 use shiftkeeper::domain::ids::{SubjectId, TenantId, TransitionId};
 use shiftkeeper::domain::time::UtcMicros;
 use shiftkeeper::engine::audit::heads::{HeadParts, HeadSettings, pass};
 use shiftkeeper::engine::operations::tenants::Tenants;
-use shiftkeeper::store::{ChainTrust, Identity, Role, Store};
+use shiftkeeper::store::{ChainTrust, ProcessIdentity, ProcessRole, Store};
 
 const START: i64 = 1_790_000_000_000_000;
 
@@ -56,15 +56,15 @@ fn draft(n: u64) -> AuditDraft {
         before: Some("Paused".into()),
         after: Some("Ready".into()),
         outcome,
-        why: json!({"because": "the break is over and the plan says work", "for_s": n % 900, "planned": "work"}),
-        note: None,
+        facts: json!({"because": "the break is over and the plan says work", "for_s": n % 900, "planned": "work"}),
+        note_hash: None,
     }
 }
 
 async fn open(folder: &Path) -> Store {
     let url = format!("sqlite://{}", folder.join("store.db").display());
-    let identity = Identity { host: "bench".into(), pid: 1, version: "bench".into() };
-    Store::open(&url, Role::Daemon, Arc::new(SystemClock::real()), &identity).await.expect("opens")
+    let identity = ProcessIdentity { host: "bench".into(), pid: 1, version: "bench".into() };
+    Store::open(&url, ProcessRole::Daemon, Arc::new(SystemClock::real()), &identity).await.expect("opens")
 }
 
 /// Fills the chain past the writer; gives the bytes of the bodies.
@@ -125,8 +125,8 @@ async fn verify(count: u64) {
     open(folder.path()).await.close().await;
     let bytes = fill(&file, count);
     let store = open(folder.path()).await;
-    let key = HeadKey::from_seed([7; 32]);
-    let tenants = Tenants::named([TenantId::from("acme")]);
+    let key = HeadSigningKey::from_seed([7; 32]);
+    let tenants = Tenants::from_ids([TenantId::from("acme")]);
     let parts = HeadParts {
         writer: store.writer().clone(),
         reader: store.reader().clone(),
@@ -135,19 +135,19 @@ async fn verify(count: u64) {
         key: key.clone(),
         tenants,
         settings: HeadSettings { entries: 1000, folder: None },
-        turn: Arc::default(),
+        signing_lock: Arc::default(),
     };
     let started = Instant::now();
     let made = pass(&parts, 1).await.expect("signs").made;
     println!("{made} heads made over {count} entries in {:.2} s", started.elapsed().as_secs_f64());
-    let (keys, megabytes) = ([key.public()], fs::metadata(&file).expect("is there").len() >> 20);
+    let (keys, megabytes) = ([key.public_key()], fs::metadata(&file).expect("is there").len() >> 20);
     for round in 1..=3 {
         let hashing = bare(&store, count).await;
         let (started, worked) = (Instant::now(), processor_time());
         let trust = ChainTrust { keys: &keys, heads: &[] };
         let verdict = store.reader().verify_chain(&"acme".into(), trust).await.expect("reads");
         let (took, worked) = (started.elapsed(), processor_time().saturating_sub(worked));
-        assert!(verdict.holds() && verdict.entries == count, "{verdict:?}");
+        assert!(verdict.is_valid() && verdict.entries == count, "{verdict:?}");
         println!(
             "round {round}: {count} entries ({megabytes} MB file, {} MB of bodies) verified in {:.2} s (to meet: 5 s a million; processor \
              time {:.2} s); bare SHA-256 {:.2} s; ratio {:.1}; memory {} MB at most",

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use divan::{Bencher, black_box};
-use shiftkeeper::domain::agents::agent::{Agent, Observed, Source};
+use shiftkeeper::domain::agents::agent::{Agent, ObservationSource, ObservedState};
 use shiftkeeper::domain::agents::roster::Roster;
 use shiftkeeper::domain::agents::state::AgentState;
 use shiftkeeper::domain::rules::planner::{DecideSettings, decide, explain};
@@ -138,28 +138,28 @@ fn roster(now: UtcMicros) -> Roster {
         });
         let plan = plan(n);
         let kind = plan.at(now);
-        let in_shift = matches!(kind, shiftkeeper::domain::schedules::schedule::Planned::In(_));
+        let in_shift = matches!(kind, shiftkeeper::domain::schedules::schedule::PlanAt::In(_));
         let working =
-            matches!(kind, shiftkeeper::domain::schedules::schedule::Planned::In(s) if s.activity == Activity::Work);
+            matches!(kind, shiftkeeper::domain::schedules::schedule::PlanAt::In(s) if s.activity == Activity::Work);
         roster.set_plan(index, plan);
         let state = if in_shift { state(n, working) } else { AgentState::LoggedOut };
         let entered_at = now.offset(-(draw(n, 4) % 900) * 1_000_000);
         let queue = Some("Support".into());
-        let (platform_at, row_at, source) = (None, entered_at, Source::Snapshot);
-        let observed = Observed {
+        let (platform_at, row_at, source) = (None, entered_at, ObservationSource::Snapshot);
+        let observed = ObservedState {
             state,
             reason: None,
             queue,
             entered_at,
-            platform_at,
-            row_at,
+            platform_entered_at: platform_at,
+            history_at: row_at,
             source,
             transition: None,
-            by_person: false,
+            requested_by_person: false,
         };
         let rested_until = now.offset(-(draw(n, 5) % 240) * MINUTE);
-        roster.note_past_rest(index, (rested_until.offset(-15 * MINUTE), rested_until));
-        roster.observe(index, observed, now.offset(-5_000_000));
+        roster.record_past_rest(index, (rested_until.offset(-15 * MINUTE), rested_until));
+        roster.record_observation(index, observed, now.offset(-5_000_000));
     }
     roster.advance(now);
     roster
@@ -167,7 +167,7 @@ fn roster(now: UtcMicros) -> Roster {
 
 fn rules() -> RuleSet {
     let (rules, complaints) =
-        parse::parse(&format!("{}{MORE}", include_str!("../config/rules.toml"))).unwrap_or_default();
+        parse::parse_rules(&format!("{}{MORE}", include_str!("../config/rules.toml"))).unwrap_or_default();
     assert!(complaints.is_empty() && rules.len() == 20, "{} rules, {complaints:?}", rules.len());
     RuleSet::compile(&rules, Capabilities::guide()).unwrap_or_else(|complaints| panic!("{complaints:?}"))
 }
@@ -195,7 +195,7 @@ fn decide_pass_in_which_everybody_is_seen_too_long_ago(bencher: Bencher<'_, '_>)
 fn bare_scan(bencher: Bencher<'_, '_>) {
     let roster = roster(at(12 * 60 + 7));
     bencher.bench_local(|| {
-        let slots = black_box(&roster).slots().iter();
+        let slots = black_box(&roster).agents().iter();
         slots.filter(|slot| slot.observed().is_some_and(|observed| observed.state == AgentState::Paused)).count()
     });
 }

@@ -16,13 +16,13 @@
 use std::fs::{self, File};
 use std::time::Instant;
 
-use shiftkeeper::domain::reports::report_run::{Format, Kind};
+use shiftkeeper::domain::reports::report_run::{ReportFormat, ReportKind};
 use shiftkeeper::domain::time::UtcMicros;
 use shiftkeeper::report::document::{AuditHead, Cell, Heading, Section};
-use shiftkeeper::report::export::sum;
+use shiftkeeper::report::export::digest_file;
 use shiftkeeper::report::request::Request;
-use shiftkeeper::report::tally::{Counted, Progress};
-use shiftkeeper::report::writers::writer;
+use shiftkeeper::report::tally::{CountingSink, Progress};
+use shiftkeeper::report::writers::open_writer;
 
 const START: i64 = 1_790_000_000_000_000;
 
@@ -30,7 +30,7 @@ fn main() {
     let rows: u32 = if std::env::var_os("SMALL").is_some() { 100_000 } else { 1_000_000 };
     let only = std::env::var("FORMAT").ok();
     // A page to print holds only so many rows.
-    for format in Format::ALL.into_iter().filter(|format| *format != Format::Html) {
+    for format in ReportFormat::ALL.into_iter().filter(|format| *format != ReportFormat::Html) {
         if only.as_deref().is_none_or(|only| only == format.name()) {
             measure(format, rows);
         }
@@ -40,7 +40,7 @@ fn main() {
 fn heading() -> Heading {
     let request = Request {
         zone: "Europe/Berlin".to_owned(),
-        ..Request::whole(Kind::Compliance, "acme".into(), UtcMicros::from_micros(START))
+        ..Request::whole_tenant(ReportKind::Compliance, "acme".into(), UtcMicros::from_micros(START))
     };
     Heading {
         request,
@@ -73,24 +73,24 @@ fn row(n: u32) -> [Cell; 12] {
     ]
 }
 
-fn measure(format: Format, rows: u32) {
+fn measure(format: ReportFormat, rows: u32) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join(format!("report.{format}"));
     let heading = heading();
     let section: &'static Section =
-        Kind::Compliance.sections().iter().find(|section| section.name == "logs").expect("a log");
+        ReportKind::Compliance.sections().iter().find(|section| section.name == "logs").expect("a log");
     let before = peak_kib();
     let start = Instant::now();
     let file = File::create(&path).expect("a file");
-    let mut out = writer(format, &heading, file, folder.path(), u64::MAX).expect("a writer");
+    let mut out = open_writer(format, &heading, file, folder.path(), u64::MAX).expect("a writer");
     let progress = Progress::default();
-    let mut counted = Counted::new(&mut *out, None, &progress);
+    let mut counted = CountingSink::new(&mut *out, None, &progress);
     push(&mut counted, section, rows);
     let tallies = counted.tallies();
     out.finish(&tallies).expect("whole");
     drop(out);
     File::options().append(true).open(&path).expect("there").sync_all().expect("synced");
-    let (bytes, _) = sum(&path).expect("summed");
+    let (bytes, _) = digest_file(&path).expect("summed");
     let took = start.elapsed();
     println!(
         "{format}: {rows} rows of {} columns, {} MB, hashed and synced: {:.2} s, {:.0} rows/s, {} MiB more memory at the peak",

@@ -24,7 +24,7 @@ use shiftkeeper::domain::ids::EventId;
 use shiftkeeper::domain::webhooks::cloud_event::WebhookFormat;
 use shiftkeeper::domain::webhooks::signature::Keyring;
 use shiftkeeper::domain::webhooks::target::Target;
-use shiftkeeper::engine::webhooks::deliver::send::{Endpoint, HttpPost, Network, Outgoing, Post};
+use shiftkeeper::engine::webhooks::deliver::send::{DeliveryRequest, EndpointTarget, HttpPost, Network, Post};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -166,7 +166,7 @@ async fn bare(address: SocketAddr, requests: usize) -> f64 {
 }
 
 async fn ours(address: SocketAddr, requests: usize) -> f64 {
-    let endpoint = Endpoint {
+    let endpoint = EndpointTarget {
         url: format!("http://{address}/hooks").parse().expect("a URL"),
         keys: Keyring::parse(KEY).expect("a key"),
         allow: vec![Target::parse(&address.to_string()).expect("a target")],
@@ -174,7 +174,7 @@ async fn ours(address: SocketAddr, requests: usize) -> f64 {
     };
     let post = HttpPost::new(endpoint, &Network::system().expect("a network")).expect("a sender");
     rate("sender", requests, move || {
-        let outgoing = Outgoing {
+        let outgoing = DeliveryRequest {
             event_id: EventId(uuid::Uuid::nil()),
             tenant: "acme".into(),
             body: Bytes::from_static(BODY.as_bytes()),

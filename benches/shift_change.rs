@@ -19,8 +19,8 @@ use shiftkeeper::config::{Config, ConfigText, Environment};
 use shiftkeeper::domain::agents::state::AgentState;
 use shiftkeeper::domain::ids::{AgentId, TenantId};
 use shiftkeeper::domain::time::UtcMicros;
-use shiftkeeper::engine::changes::door::ChangeRequest;
-use shiftkeeper::http::WantedImport;
+use shiftkeeper::engine::changes::keeper_handle::ChangeRequest;
+use shiftkeeper::http::ImportRequest;
 use shiftkeeper::sim::{ScheduleFile, SimOptions, Simulator};
 use tokio_util::sync::CancellationToken;
 
@@ -67,12 +67,12 @@ fn speed() -> u32 {
 
 async fn by_a_person(speed: u32) -> anyhow::Result<()> {
     let bench = start(speed, "").await?;
-    let (door, tenant) = (bench.app.importer().door, bench.tenant.clone());
+    let (door, tenant) = (bench.app.importer().keeper_client, bench.tenant.clone());
     let daemon = run(bench.app);
     // The subscription that a start makes is a call of the first window: this is the daemon of every day.
     bench.clock.sleep(Duration::from_secs(65)).await;
     let asked_at = bench.clock.now();
-    door.request(&tenant, request(agents())).await.context("the request")?;
+    door.request_changes(&tenant, request(agents())).await.context("the request")?;
     let posts = wait_for(&bench.clock, &bench.simulator, &tenant, AGENTS as u64).await?;
     let last = posts.iter().map(|(at, _)| *at).max().context("a POST")?;
     let counts = bench.simulator.counts(&tenant);
@@ -107,7 +107,7 @@ async fn by_rules(speed: u32) -> anyhow::Result<()> {
 
 async fn by_rules_with_an_urgent_change(speed: u32) -> anyhow::Result<()> {
     let bench = start(speed, RULE).await?;
-    let (door, tenant) = (bench.app.importer().door, bench.tenant.clone());
+    let (door, tenant) = (bench.app.importer().keeper_client, bench.tenant.clone());
     let urgent: AgentId = agents().pop().context("an agent")?;
     let daemon = run(bench.app);
     wait_for(&bench.clock, &bench.simulator, &tenant, 90).await?;
@@ -115,7 +115,7 @@ async fn by_rules_with_an_urgent_change(speed: u32) -> anyhow::Result<()> {
     let asked_at = bench.clock.now();
     let mut wanted = request(vec![urgent.clone()]);
     wanted.target = AgentState::Idle;
-    door.request(&tenant, wanted).await.context("the urgent request")?;
+    door.request_changes(&tenant, wanted).await.context("the urgent request")?;
     let posts = wait_for(&bench.clock, &bench.simulator, &tenant, AGENTS as u64).await?;
     let first = posts.iter().map(|(at, _)| *at).min().context("a POST")?;
     let last = posts.iter().map(|(at, _)| *at).max().context("a POST")?;
@@ -147,7 +147,7 @@ async fn start(speed: u32, rules: &str) -> anyhow::Result<Bench> {
     let options = SimOptions {
         agents: AGENTS,
         schedule: Some(file),
-        lively: false,
+        autonomous_agents: false,
         special_users: false,
         ..SimOptions::default()
     };
@@ -168,12 +168,12 @@ async fn start(speed: u32, rules: &str) -> anyhow::Result<Bench> {
     let soft = CancellationToken::new();
     let app = App::start(loaded.config, clock.clone(), soft.clone()).await?;
     let tenant = TenantId::new(made.id.as_str());
-    let wanted = WantedImport {
+    let wanted = ImportRequest {
         tenant: tenant.clone(),
         name: "bench.csv".to_owned(),
         bytes: shifts.into_bytes().into(),
         move_weeks: 0,
-        whole: false,
+        is_complete: false,
         actor: "person:bench".to_owned(),
     };
     app.importer().run(wanted).await?;

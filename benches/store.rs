@@ -22,13 +22,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use shiftkeeper::clock::{Random, SeededRandom, SystemClock};
-use shiftkeeper::domain::agents::agent::{Agent, Source};
+use shiftkeeper::domain::agents::agent::{Agent, ObservationSource};
 use shiftkeeper::domain::agents::state::AgentState;
 use shiftkeeper::domain::audit::AuditDraft;
 use shiftkeeper::domain::ids::{AgentId, EventId, SubjectId, TenantId};
 use shiftkeeper::domain::time::UtcMicros;
 use shiftkeeper::domain::webhooks::event::{AgentStateChanged, Details as _, Event};
-use shiftkeeper::store::{AgentWrite, Commit, HistoryRow, HistoryWrite, Identity, Role, Store};
+use shiftkeeper::store::{AgentWrite, Commit, HistoryRow, HistoryWrite, ProcessIdentity, ProcessRole, Store};
 
 const AGENTS: u32 = 1000;
 const GROUP: u32 = 100;
@@ -53,8 +53,8 @@ fn main() {
 
 async fn open(folder: &Path) -> Store {
     let url = format!("sqlite://{}", folder.join("store.db").display());
-    let identity = Identity { host: "bench".into(), pid: 1, version: "bench".into() };
-    Store::open(&url, Role::Daemon, Arc::new(SystemClock::real()), &identity).await.expect("opens")
+    let identity = ProcessIdentity { host: "bench".into(), pid: 1, version: "bench".into() };
+    Store::open(&url, ProcessRole::Daemon, Arc::new(SystemClock::real()), &identity).await.expect("opens")
 }
 
 /// What is written for one observed change of state: history, audit entry, event.
@@ -74,11 +74,11 @@ fn change(random: &SeededRandom, n: u32) -> Commit {
             before: Some("Ready".into()),
             after: Some(state.name().into()),
             outcome: None,
-            why: json!({"source": "snapshot", "planned": "work"}),
-            note: None,
+            facts: json!({"source": "snapshot", "planned": "work"}),
+            note_hash: None,
         }],
         events: vec![Event {
-            id: EventId(random.id_at(at)),
+            id: EventId(random.time_ordered_id(at)),
             tenant: tenant.clone(),
             at,
             data: AgentStateChanged {
@@ -99,7 +99,7 @@ fn change(random: &SeededRandom, n: u32) -> Commit {
             state,
             reason: None,
             queue: None,
-            source: Source::Snapshot,
+            source: ObservationSource::Snapshot,
             transition: None,
             by_person: false,
         })],

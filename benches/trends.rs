@@ -18,11 +18,11 @@ use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
 use shiftkeeper::clock::{ManualClock, SharedClock};
-use shiftkeeper::domain::analytics::series::{QUARTER_US, Source};
+use shiftkeeper::domain::analytics::series::{QUARTER_US, SeriesSource};
 use shiftkeeper::domain::analytics::trend::{Sample, TrendSettings, trend};
-use shiftkeeper::domain::live::figures::{SkillFigures, Taken};
+use shiftkeeper::domain::live::figures::{SkillFigures, TimedFigures};
 use shiftkeeper::domain::time::UtcMicros;
-use shiftkeeper::store::{Commit, FiguresWrite, Identity, Role, Store};
+use shiftkeeper::store::{Commit, FiguresWrite, ProcessIdentity, ProcessRole, Store};
 
 /// A Monday, midnight in UTC.
 const START: i64 = 1_760_918_400_000_000;
@@ -61,12 +61,12 @@ fn a_year(quarters: u32) {
 async fn watched(series: u32) {
     let folder = tempfile::tempdir().expect("a folder");
     let clock: SharedClock = Arc::new(ManualClock::at(quarter(LOOKS_BACK)));
-    let identity = Identity { host: "bench".to_owned(), pid: 1, version: "0".to_owned() };
+    let identity = ProcessIdentity { host: "bench".to_owned(), pid: 1, version: "0".to_owned() };
     let url = format!("sqlite://{}", folder.path().join("trends.db").display());
-    let store = Store::open(&url, Role::Daemon, clock, &identity).await.expect("opens");
+    let store = Store::open(&url, ProcessRole::Daemon, clock, &identity).await.expect("opens");
     let row = |skill: u32, place: u32| FiguresWrite {
         tenant: "acme".into(),
-        taken: Taken {
+        reading: TimedFigures {
             at: quarter(place),
             figures: SkillFigures {
                 contacts_queued: Some(u64::from(value(place + skill))),
@@ -83,9 +83,9 @@ async fn watched(series: u32) {
     let (mut points, mut slowest) = (0, Duration::ZERO);
     let start = Instant::now();
     for skill in 0..series {
-        let (source, one): (Source, _) =
+        let (source, one): (SeriesSource, _) =
             (format!("skill:{skill}:contacts_queued").parse().expect("a series"), Instant::now());
-        let values = store.reader().samples(&"acme".into(), &source, span, &TimeZone::UTC).await.expect("reads");
+        let values = store.reader().series_values(&"acme".into(), &source, span, &TimeZone::UTC).await.expect("reads");
         points += trend(&values.samples, &settings()).len();
         slowest = slowest.max(one.elapsed());
     }

@@ -1,8 +1,9 @@
 //! The only source of instants, monotonic time, sleeps and randomness.
 //!
-//! A clock may run faster than real time (the demo, the simulator, scaled tests) or stand still until a test moves it. What
-//! must be real time whatever the clock says (socket time limits, measured latencies, webhook timestamps) uses [`Stopwatch`]
-//! and [`RealTime`]. Nothing else in the crate may read the system's clock or make a random number.
+//! A clock may run faster than real time (in the demo, the simulator and scaled tests) or stand still until a test
+//! moves it. Code that needs real time at any clock speed (socket time limits, measured latencies, webhook timestamps)
+//! uses [`Stopwatch`] and [`RealTime`]. Nothing else in the crate may read the system's clock or generate random
+//! numbers.
 
 #![expect(clippy::disallowed_methods, reason = "this module is the seam that the forbidden calls point to")]
 
@@ -18,24 +19,25 @@ use uuid::Uuid;
 
 use crate::domain::time::UtcMicros;
 
-/// A future that can be held in a struct and sent between threads.
+/// A boxed future that can be sent between threads.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// The longest single wait before the wall clock is looked at again: tokio's timers stand still while the host is suspended.
-const LONGEST_REAL_SLEEP: Duration = Duration::from_secs(1);
+/// The longest single sleep before the wall clock is checked again, since tokio's timers stand still while the host is
+/// suspended.
+const MAX_REAL_SLEEP: Duration = Duration::from_secs(1);
 
-/// Two readings of a clock that lie closer together count as one.
-const WIDEST_READING: Duration = Duration::from_millis(500);
+/// Two readings of the steady clock closer together than this count as simultaneous.
+const MAX_READING_GAP: Duration = Duration::from_millis(500);
 
-/// How often such a pair is tried for.
-const READINGS: usize = 8;
+/// How many times a simultaneous pair of readings is attempted.
+const MAX_READINGS: usize = 8;
 
 /// Instants, monotonic time and sleeps, all at the same speed.
 pub trait Clock: fmt::Debug + Send + Sync {
-    /// The wall clock.
+    /// Returns the wall clock's time.
     fn now(&self) -> UtcMicros;
 
-    /// Time since this clock was made; never goes back, not even when the wall clock is set.
+    /// Returns the time since this clock was created. It never goes back, not even when the wall clock is set.
     fn monotonic(&self) -> Duration;
 
     /// Completes when this clock's [`Clock::monotonic`] has advanced by `duration`.
@@ -44,62 +46,64 @@ pub trait Clock: fmt::Debug + Send + Sync {
     /// Completes once [`Clock::now`] is at or after `instant`, also when the wall clock is set forward past it.
     fn sleep_until(&self, instant: UtcMicros) -> BoxFuture<()>;
 
-    /// Time since the host started, its sleep counted, which no setting of the wall clock moves. Processes of one start of the
-    /// host share it; none where the system does not tell.
+    /// Returns the time since the host booted, including time suspended, unaffected by changes of the wall clock. All
+    /// processes since the same boot share it. `None` if the system does not provide it.
     fn steady(&self) -> Option<Duration>;
 
-    /// Which start of the host [`Clock::steady`] counts from: a number that no other start of any host has. None where the
-    /// system does not tell.
+    /// Returns a number that identifies the boot from which [`Clock::steady`] counts; no other boot of any host has the
+    /// same. `None` if the system does not provide it.
     fn host_start(&self) -> Option<i64>;
 
-    /// How far the wall clock is ahead of [`Clock::steady`], in microseconds: changes only when the wall clock is set. None
-    /// where nobody can tell, at this moment or ever.
-    fn ahead_of_steady(&self) -> Option<i64> {
-        // The two cannot be read at one instant: a reading in a bracket that is narrow enough is found soon, also where the
-        // clock runs fast and the host is busy.
-        (0..READINGS).find_map(|_| {
+    /// Returns how far the wall clock is ahead of [`Clock::steady`], in microseconds. The value changes only when the
+    /// wall clock is set. `None` if it cannot be determined, now or ever.
+    fn wall_minus_steady(&self) -> Option<i64> {
+        // The two clocks cannot be read at the same instant. A reading between two steady readings that are close
+        // enough is found soon, even if the clock runs fast and the host is busy.
+        (0..MAX_READINGS).find_map(|_| {
             let (before, now, after) = (self.steady()?, self.now(), self.steady()?);
-            let close = after.saturating_sub(before) < WIDEST_READING;
+            let close = after.saturating_sub(before) < MAX_READING_GAP;
             close.then(|| now.as_micros().saturating_sub(i64::try_from(after.as_micros()).unwrap_or(i64::MAX)))
         })
     }
 
-    /// How many seconds pass here in one real second.
+    /// Returns how many seconds pass on this clock in one real second.
     fn speed(&self) -> u32;
 
-    /// A span of real time (a socket's time limit) as a span of this clock.
-    fn span_of_real(&self, real: Duration) -> Duration {
+    /// Converts a duration of real time, such as a socket's time limit, to this clock.
+    fn scale_real(&self, real: Duration) -> Duration {
         real.saturating_mul(self.speed())
     }
 }
 
-/// The clock as it is handed around.
+/// A clock shared between tasks.
 pub type SharedClock = Arc<dyn Clock>;
 
-/// An instant by the wall clock and by the host's steady time, as it can be stored: its age is known also after the wall clock
-/// was set, and after a restart of the process.
+/// An instant by both the wall clock and the host's steady time, in a form that can be stored. Its age remains known
+/// after the wall clock was set and after a restart of the process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Moment {
-    /// By the wall clock.
+pub struct ClockReading {
+    /// The wall clock's time.
     pub wall: UtcMicros,
-    /// By [`Clock::steady`].
+    /// The value of [`Clock::steady`].
     pub steady: Option<Duration>,
-    /// The start of the host that steady time counts from.
+    /// The boot that `steady` counts from.
     pub host_start: Option<i64>,
 }
 
-impl Moment {
-    /// This moment.
+impl ClockReading {
+    /// Reads `clock` now.
     pub fn now(clock: &dyn Clock) -> Self {
         Self { wall: clock.now(), steady: clock.steady(), host_start: clock.host_start() }
     }
 
-    /// How long before `now` it was. Steady time tells it exactly within one start of the host. Another start, or another host,
-    /// leaves the wall clock alone; where nobody knows which start it was, the younger of both counts. None where only the wall
-    /// clock can tell, and says that it is still to come.
+    /// Returns how long before `now` this reading was taken.
+    ///
+    /// Steady time gives the exact age if both readings are from the same boot. After another boot, or on another host,
+    /// only the wall clock counts. If the boots are unknown, the smaller of the two ages counts. `None` if only the
+    /// wall clock can tell and this reading is in its future.
     pub fn age_at(&self, now: Self) -> Option<Duration> {
         let by_wall = (self.wall <= now.wall).then(|| now.wall.since(self.wall));
-        // A later steady time is of another start of the host, and says nothing.
+        // A steady time later than `now` is from another boot and gives no age.
         let by_steady = now.steady.zip(self.steady).and_then(|(now, then)| now.checked_sub(then));
         let same_start = self.host_start.zip(now.host_start).map(|(then, now)| then == now);
         match (by_steady, same_start) {
@@ -110,49 +114,51 @@ impl Moment {
     }
 }
 
-/// An age that grows with the host's steady time, whatever the wall clock is set to while the process runs.
+/// An age that grows with the host's steady time, independent of changes of the wall clock while the process runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Age {
+pub struct AgeTracker {
     known: Duration,
     known_at: Duration,
 }
 
-impl Age {
-    /// So old now.
+impl AgeTracker {
+    /// Starts with the age `known` now.
     pub fn of(known: Duration, clock: &dyn Clock) -> Self {
-        Self { known, known_at: unset_time(clock) }
+        Self { known, known_at: steady_or_monotonic(clock) }
     }
 
-    /// The age now.
+    /// Returns the current age.
     pub fn now(&self, clock: &dyn Clock) -> Duration {
-        self.known.saturating_add(unset_time(clock).saturating_sub(self.known_at))
+        self.known.saturating_add(steady_or_monotonic(clock).saturating_sub(self.known_at))
     }
 }
 
-/// Time that no setting of the wall clock moves, within one process; the host's sleep is counted where the system tells.
-fn unset_time(clock: &dyn Clock) -> Duration {
+/// Returns a time within one process that is unaffected by changes of the wall clock. It includes time suspended if the
+/// system provides that.
+fn steady_or_monotonic(clock: &dyn Clock) -> Duration {
     clock.steady().unwrap_or_else(|| clock.monotonic())
 }
 
-/// The system's clock, at its own speed or faster from a chosen instant on.
+/// The system's clock, either in real time or faster from a chosen instant.
 #[derive(Debug, Clone)]
 pub struct SystemClock {
     origin: Instant,
     start: UtcMicros,
-    /// Time since the host's start at the origin, for a clock that does not follow the system.
+    /// Time since boot at the origin, for a clock that does not follow the system.
     steady_start: Option<Duration>,
     host_start: Option<i64>,
     speed: u32,
-    follows_the_system: bool,
+    follows_system: bool,
 }
 
 impl SystemClock {
-    /// Real time.
+    /// Returns a clock of real time.
     pub fn real() -> Self {
         Self::scaled(None, 1)
     }
 
-    /// Starts at `start` (or at the system's time) and runs `speed` times as fast. A speed of 0 is taken as 1.
+    /// Returns a clock that starts at `start` (or at the system's time) and runs `speed` times as fast. A speed of 0
+    /// counts as 1.
     pub fn scaled(start: Option<UtcMicros>, speed: u32) -> Self {
         Self {
             origin: Instant::now(),
@@ -160,7 +166,7 @@ impl SystemClock {
             steady_start: since_boot().map(|since| since.saturating_mul(speed.max(1))),
             host_start: boot_id(),
             speed: speed.max(1),
-            follows_the_system: start.is_none() && speed <= 1,
+            follows_system: start.is_none() && speed <= 1,
         }
     }
 }
@@ -170,27 +176,27 @@ fn system_now() -> UtcMicros {
     UtcMicros::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }
 
-/// Time since the host's start, its sleep counted.
+/// Returns the time since boot, including time suspended.
 #[cfg(target_os = "linux")]
 fn since_boot() -> Option<Duration> {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     Some(Duration::new(u64::try_from(time.tv_sec).ok()?, u32::try_from(time.tv_nsec).ok()?))
 }
 
-/// A part of the random id that the kernel gives itself at each start.
+/// Returns the first eight bytes of the random id that the kernel generates at each boot.
 #[cfg(target_os = "linux")]
 fn boot_id() -> Option<i64> {
     let id: Uuid = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim().parse().ok()?;
     id.as_bytes().first_chunk().copied().map(i64::from_be_bytes)
 }
 
-/// Other systems do not tell it by this way.
+/// Returns `None`: only implemented for Linux.
 #[cfg(not(target_os = "linux"))]
 fn since_boot() -> Option<Duration> {
     None
 }
 
-/// Nor this.
+/// Returns `None`: only implemented for Linux.
 #[cfg(not(target_os = "linux"))]
 fn boot_id() -> Option<i64> {
     None
@@ -198,7 +204,7 @@ fn boot_id() -> Option<i64> {
 
 impl Clock for SystemClock {
     fn now(&self) -> UtcMicros {
-        if self.follows_the_system { system_now() } else { self.start + self.monotonic() }
+        if self.follows_system { system_now() } else { self.start + self.monotonic() }
     }
 
     fn monotonic(&self) -> Duration {
@@ -217,13 +223,13 @@ impl Clock for SystemClock {
                 if left.is_zero() {
                     return;
                 }
-                tokio::time::sleep((left / clock.speed).clamp(Duration::from_micros(50), LONGEST_REAL_SLEEP)).await;
+                tokio::time::sleep((left / clock.speed).clamp(Duration::from_micros(50), MAX_REAL_SLEEP)).await;
             }
         })
     }
 
     fn steady(&self) -> Option<Duration> {
-        if self.follows_the_system { since_boot() } else { Some(self.steady_start? + self.monotonic()) }
+        if self.follows_system { since_boot() } else { Some(self.steady_start? + self.monotonic()) }
     }
 
     fn host_start(&self) -> Option<i64> {
@@ -235,7 +241,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until it is moved; sleepers wake when it passes them.
+/// A clock that stands still until it is moved. Sleepers wake when it reaches their time.
 #[derive(Debug, Clone)]
 pub struct ManualClock {
     state: Arc<watch::Sender<ManualTime>>,
@@ -249,7 +255,7 @@ struct ManualTime {
 }
 
 impl ManualClock {
-    /// Stands at `now`.
+    /// Returns a clock that stands at `now`.
     pub fn at(now: UtcMicros) -> Self {
         Self {
             state: Arc::new(watch::channel(ManualTime { now, monotonic: Duration::ZERO, steady: Duration::ZERO }).0),
@@ -265,7 +271,8 @@ impl ManualClock {
         });
     }
 
-    /// The host sleeps for so long: monotonic time, and with it every sleeper on it, stands still.
+    /// Simulates a suspended host: the wall clock and steady time advance, while monotonic time and its sleepers stand
+    /// still.
     pub fn suspend(&self, by: Duration) {
         self.state.send_modify(|time| {
             time.now = time.now + by;
@@ -273,16 +280,16 @@ impl ManualClock {
         });
     }
 
-    /// Sets the wall clock alone, as an operator or NTP would; monotonic time does not move.
+    /// Sets the wall clock alone, as an operator or NTP would. Monotonic time does not move.
     pub fn step_to(&self, now: UtcMicros) {
         self.state.send_modify(|time| time.now = now);
     }
 
     fn wait(&self, done: impl Fn(&ManualTime) -> bool + Send + Sync + 'static) -> BoxFuture<()> {
-        let mut seen = self.state.subscribe();
+        let mut changes = self.state.subscribe();
         Box::pin(async move {
-            // An error means that the clock is gone, and with it everything that could still be waited for.
-            let _ = seen.wait_for(|time| done(time)).await;
+            // An error means that the clock was dropped, so nothing can be waited for any more.
+            let _ = changes.wait_for(|time| done(time)).await;
         })
     }
 }
@@ -318,24 +325,25 @@ impl Clock for ManualClock {
     }
 }
 
-/// Measures real elapsed time, whatever the speed of the clock: for latencies. Goes by the runtime's instants, as [`RealTime`] does,
-/// so that a simulated world, whose runtime stands still between its steps, measures simulated time.
+/// Measures elapsed real time, whatever the clock's speed, for latencies. Uses the runtime's instants, as [`RealTime`]
+/// does, so that a simulation that pauses the runtime measures simulated time.
 #[derive(Debug, Clone, Copy)]
 pub struct Stopwatch(RuntimeInstant);
 
 impl Stopwatch {
-    /// Starts now.
+    /// Starts measuring now.
     pub fn start() -> Self {
         Self(RuntimeInstant::now())
     }
 
-    /// Real time since the start.
+    /// Returns the real time since the start.
     pub fn elapsed(&self) -> Duration {
         self.0.elapsed()
     }
 }
 
-/// Real waits, for what a faster clock must not shorten: the time limit of a stop, a pause before a socket is tried again.
+/// Real-time sleeps, for waits that a faster clock must not shorten, such as the time limit of a stop or a pause before
+/// a reconnect.
 #[derive(Debug, Clone, Copy)]
 pub struct RealTime;
 
@@ -345,37 +353,37 @@ impl RealTime {
         Box::pin(tokio::time::sleep(duration))
     }
 
-    /// The system's wall clock, for what leaves the host and is judged by another's clock.
+    /// Returns the system's wall clock, for timestamps that leave the host and are compared with another clock.
     pub fn now() -> UtcMicros {
         system_now()
     }
 }
 
-/// Randomness: jitter and ids. Seeded in tests, from the system otherwise.
+/// A source of randomness for jitter and ids, seeded in tests and provided by the system otherwise.
 pub trait Random: fmt::Debug + Send + Sync {
-    /// Uniform in `0.0..1.0`.
+    /// Returns a number uniformly distributed in `0.0..1.0`.
     fn unit(&self) -> f64;
 
-    /// Sixteen random bytes; unguessable from the system's source.
+    /// Returns sixteen random bytes, which are unguessable if they come from the system.
     fn bytes(&self) -> [u8; 16];
 
-    /// A version 7 id of `now`: sorts by time, random in its last 74 bits.
-    fn id_at(&self, now: UtcMicros) -> Uuid {
+    /// Returns a version 7 UUID for `now`, which sorts by time and has 74 random bits.
+    fn time_ordered_id(&self, now: UtcMicros) -> Uuid {
         let millis = u64::try_from(now.as_micros() / 1000).unwrap_or(0);
         let [a, b, c, d, e, f, g, h, i, j, ..] = self.bytes();
         uuid::Builder::from_unix_timestamp_millis(millis, &[a, b, c, d, e, f, g, h, i, j]).into_uuid()
     }
 
-    /// A version 4 id: nothing but randomness.
-    fn opaque_id(&self) -> Uuid {
+    /// Returns a random version 4 UUID.
+    fn random_id(&self) -> Uuid {
         uuid::Builder::from_random_bytes(self.bytes()).into_uuid()
     }
 }
 
-/// The randomness as it is handed around.
+/// A source of randomness shared between tasks.
 pub type SharedRandom = Arc<dyn Random>;
 
-/// The operating system's randomness.
+/// The operating system's random generator.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct SystemRandom;
 
@@ -385,7 +393,7 @@ impl Random for SystemRandom {
     }
 
     fn bytes(&self) -> [u8; 16] {
-        // uuid draws from the system's generator; its version and variant bits are covered by a second draw.
+        // `Uuid` draws from the system's generator. The second draw covers the version and variant bits of the first.
         let (first, second) = (Uuid::new_v4().into_bytes(), Uuid::new_v4().into_bytes());
         let mut bytes = first;
         bytes[6] = second[0];
@@ -394,12 +402,12 @@ impl Random for SystemRandom {
     }
 }
 
-/// Repeatable randomness: the same seed gives the same draws in the same order.
+/// Reproducible randomness: the same seed gives the same draws in the same order.
 #[derive(Debug)]
 pub struct SeededRandom(Mutex<fastrand::Rng>);
 
 impl SeededRandom {
-    /// Draws follow from `seed` alone.
+    /// Creates a generator whose draws depend on `seed` alone.
     pub fn new(seed: u64) -> Self {
         Self(Mutex::new(fastrand::Rng::with_seed(seed)))
     }
@@ -455,18 +463,18 @@ mod tests {
     #[test]
     fn only_a_setting_of_the_wall_clock_moves_it_against_steady_time() {
         let clock = ManualClock::at(UtcMicros::from_micros(7));
-        let before = clock.ahead_of_steady();
+        let before = clock.wall_minus_steady();
         clock.advance(Duration::from_secs(60));
         clock.suspend(Duration::from_secs(8 * 3600));
-        assert_eq!(clock.ahead_of_steady(), before);
+        assert_eq!(clock.wall_minus_steady(), before);
         assert_eq!(clock.monotonic(), Duration::from_secs(60), "which stands still while the host sleeps");
         clock.step_to(clock.now() - Duration::from_secs(3600));
-        assert_eq!(clock.ahead_of_steady(), before.map(|ahead| ahead - 3_600_000_000));
+        assert_eq!(clock.wall_minus_steady(), before.map(|ahead| ahead - 3_600_000_000));
     }
 
     #[test]
     fn an_age_is_exact_within_a_start_of_the_host_and_goes_by_the_wall_clock_otherwise() {
-        let moment = |wall_s: i64, steady_s: Option<u64>, host_start| Moment {
+        let moment = |wall_s: i64, steady_s: Option<u64>, host_start| ClockReading {
             wall: UtcMicros::from_micros(wall_s * 1_000_000),
             steady: steady_s.map(Duration::from_secs),
             host_start,
@@ -490,7 +498,7 @@ mod tests {
     #[test]
     fn an_age_goes_on_growing_while_the_wall_clock_is_set_and_the_host_sleeps() {
         let clock = ManualClock::at(UtcMicros::from_micros(7));
-        let age = Age::of(Duration::from_secs(60), &clock);
+        let age = AgeTracker::of(Duration::from_secs(60), &clock);
         clock.advance(Duration::from_secs(1));
         clock.step_to(clock.now() + Duration::from_secs(86_400));
         clock.suspend(Duration::from_secs(2));
@@ -502,12 +510,12 @@ mod tests {
     fn clocks_of_one_host_share_steady_time_and_a_scaled_one_keeps_its_distance() {
         let (one, other) = (SystemClock::real(), SystemClock::real());
         let apart =
-            |a: &dyn Clock, b: &dyn Clock| a.ahead_of_steady().zip(b.ahead_of_steady()).map(|(a, b)| a.abs_diff(b));
+            |a: &dyn Clock, b: &dyn Clock| a.wall_minus_steady().zip(b.wall_minus_steady()).map(|(a, b)| a.abs_diff(b));
         assert!(apart(&one, &other).is_some_and(|apart| apart < 2_000_000));
         assert!(one.host_start().is_some() && one.host_start() == other.host_start());
         let scaled = SystemClock::scaled(Some(UtcMicros::EPOCH), 1000);
-        let first = scaled.ahead_of_steady().expect("read");
-        assert!(first.abs_diff(scaled.ahead_of_steady().expect("read")) < 2_000_000);
+        let first = scaled.wall_minus_steady().expect("read");
+        assert!(first.abs_diff(scaled.wall_minus_steady().expect("read")) < 2_000_000);
     }
 
     #[test]
@@ -519,8 +527,8 @@ mod tests {
         assert_eq!(draw(7), draw(7));
         assert_ne!(draw(7), draw(8));
         let random = SeededRandom::new(1);
-        let early = random.id_at(UtcMicros::from_micros(1_700_000_000_000_000));
-        let late = random.id_at(UtcMicros::from_micros(1_700_000_000_001_000));
+        let early = random.time_ordered_id(UtcMicros::from_micros(1_700_000_000_000_000));
+        let late = random.time_ordered_id(UtcMicros::from_micros(1_700_000_000_001_000));
         assert!(early < late);
         assert_eq!(early.get_version_num(), 7);
     }

@@ -1,21 +1,21 @@
 //! Shiftkeeper keeps a contact centre's agents in the state that their shifts, breaks and rules call for, and can prove
 //! afterwards what it did and why.
 //!
-//! This is the map. What each room may import is checked by `tests/architecture.rs`; the reasons stand in
-//! `docs/architecture.md`.
+//! Each module may import only the modules listed in the last column, as checked by `tests/architecture.rs`. The
+//! reasons are in `docs/architecture.md`.
 //!
-//! | room | holds | may import |
+//! | module | contents | may import |
 //! |---|---|---|
-//! | [`domain`] | the words and laws, pure | nothing of ours |
+//! | [`domain`] | types and rules of the domain, without I/O | no other module |
 //! | [`clock`] | instants, sleeps, randomness | domain's instant type |
-//! | `config` | the configuration, validated whole | domain |
-//! | `platform` | the trait, budget, token, retry, breaker, the adapters | domain, clock |
+//! | `config` | the configuration and its validation | domain |
+//! | `platform` | the platform trait, budget, token, retry, breaker, the adapters | domain, clock |
 //! | `store` | all SQL | domain, clock |
 //! | `report` | figures and their writers | domain, store |
 //! | `engine` | the workers | domain, clock, platform, store |
 //! | `http` | the API | domain, clock, store, report, engine |
-//! | `sim` | the stand-in platform | domain's ids, clock |
-//! | `app`, `cli` | putting it together | all |
+//! | `sim` | the simulated platform | domain's ids, clock |
+//! | `app`, `cli` | start-up and commands | all |
 
 pub mod app;
 pub mod cli;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use shiftkeeper::cli::Cli;
-use shiftkeeper::cli::shared::talk;
+use shiftkeeper::cli::shared::messages;
 
 fn main() -> ExitCode {
     let cli = match Cli::from_command_line() {
@@ -13,7 +13,7 @@ fn main() -> ExitCode {
     match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(cli.run()),
         Err(error) => {
-            talk::say(format!("error: the system gives no threads: {error}"));
+            messages::print_message(format!("error: the system gives no threads: {error}"));
             ExitCode::FAILURE
         }
     }

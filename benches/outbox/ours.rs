@@ -8,14 +8,16 @@ use shiftkeeper::clock::{SeededRandom, SharedClock, SystemClock};
 use shiftkeeper::domain::ids::{AgentId, EndpointId, EventId, TenantId};
 use shiftkeeper::domain::time::UtcMicros;
 use shiftkeeper::domain::webhooks::cloud_event::WebhookFormat;
-use shiftkeeper::domain::webhooks::delivery::Standing;
+use shiftkeeper::domain::webhooks::delivery::DeliveryStatus;
 use shiftkeeper::domain::webhooks::event::{AgentStateChanged, Details as _, Event};
 use shiftkeeper::domain::webhooks::signature::Keyring;
 use shiftkeeper::domain::webhooks::target::Target;
 use shiftkeeper::engine::operations::readiness::Readiness;
 use shiftkeeper::engine::webhooks::deliver::send::{self, HttpPost, Network};
-use shiftkeeper::engine::webhooks::deliver::{self, DeliverParts, Endpoint, Endpoints, Outbox, as_stored};
-use shiftkeeper::store::{AttemptWrite, Commit, DeliveryWrite, EndpointWrite, Identity, OutboxChange, Role, Store};
+use shiftkeeper::engine::webhooks::deliver::{self, DeliverParts, Endpoint, Endpoints, Outbox, stored_body};
+use shiftkeeper::store::{
+    AttemptWrite, Commit, DeliveryWrite, EndpointWrite, OutboxChange, ProcessIdentity, ProcessRole, Store,
+};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -142,7 +144,7 @@ impl Ours {
     }
 
     fn worker(&self, receiver: &Receiver) -> Worker {
-        let endpoint = send::Endpoint {
+        let endpoint = send::EndpointTarget {
             url: format!("http://{}/hooks", receiver.posts).parse().expect("a URL"),
             keys: Keyring::parse(KEY).expect("a key"),
             allow: vec![Target::parse(&receiver.posts.to_string()).expect("a target")],
@@ -154,7 +156,7 @@ impl Ours {
             tenants: vec![acme()],
             kinds: None,
             concurrency: AT_ONCE,
-            shape: as_stored,
+            format_body: stored_body,
             sender: Arc::new(sender),
         };
         let (kept, endpoints) = watch::channel(Endpoints::from([Arc::new(endpoint)]));
@@ -191,8 +193,8 @@ impl Worker {
 
 async fn open(folder: &Path, clock: &SharedClock) -> Store {
     let url = format!("sqlite://{}", folder.join("store.db").display());
-    let identity = Identity { host: "bench".into(), pid: 1, version: "bench".into() };
-    Store::open(&url, Role::Daemon, clock.clone(), &identity).await.expect("opens")
+    let identity = ProcessIdentity { host: "bench".into(), pid: 1, version: "bench".into() };
+    Store::open(&url, ProcessRole::Daemon, clock.clone(), &identity).await.expect("opens")
 }
 
 /// Rows as if so many events had been delivered before.
@@ -210,8 +212,8 @@ async fn fill(store: &Store, rows: u64) {
             endpoint: wfm(),
             event_number: n,
             agent: Some(agent(n)),
-            standing: Standing::Delivered { attempts: 1 },
-            earlier: 0,
+            status: DeliveryStatus::Delivered { attempts: 1 },
+            earlier_attempts: 0,
             settled_at: Some(at),
         });
         let attempts = slice.clone().map(|n| AttemptWrite {
@@ -223,7 +225,7 @@ async fn fill(store: &Store, rows: u64) {
             latency_ms: 12,
             status_code: Some(204),
             error: None,
-            answer: String::new(),
+            response: String::new(),
         });
         let outbox =
             OutboxChange { deliveries: deliveries.collect(), attempts: attempts.collect(), ..OutboxChange::default() };

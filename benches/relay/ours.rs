@@ -7,8 +7,8 @@ use shiftkeeper::app::App;
 use shiftkeeper::clock::SystemClock;
 use shiftkeeper::config::{Config, ConfigText, Environment};
 use shiftkeeper::domain::ids::TenantId;
+use shiftkeeper::engine::live::filter::MessageSubject;
 use shiftkeeper::engine::live::frame::{Frame, Kind};
-use shiftkeeper::engine::live::narrow::About;
 use tokio_util::sync::CancellationToken;
 
 use crate::lines_of_stdin;
@@ -44,7 +44,7 @@ async fn run() {
         while let Some(line) = lines.recv().await {
             let message: Value = serde_json::from_str(&line).expect("JSON");
             id += 1;
-            topic.publish([(Frame::new(Kind::Agent, Some(id), &message), About::All)]);
+            topic.publish([(Frame::new(Kind::Agent, Some(id), &message), MessageSubject::All)]);
         }
     };
     tokio::select! {

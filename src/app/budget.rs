@@ -1,31 +1,32 @@
-//! The calls of the last minute count on over a restart, also where the wall clock was set in between.
+//! Restores the budget after a restart, so that the calls of the last minute still count even if the wall clock was set
+//! in between.
 //!
-//! Each call has two instants of its answer: by the wall clock, which may be set, and by the host's steady time, which counts
-//! from one start of the host. The same start tells the age exactly; another start, or another host, leaves the wall clock alone.
-//! Where nobody knows which start it was, a call counts as the younger of what the two say: a slot too few for a minute is
-//! better than one too many.
+//! Each call has two instants of its answer: by the wall clock, which may be set, and by the host's steady time, which
+//! counts from boot. Within the same boot, steady time gives the exact age. After another boot, or on another host,
+//! only the wall clock counts. If the boots are unknown, the smaller of the two ages counts: a slot too few for a
+//! minute is better than one too many.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::clock::{Moment, SharedClock};
+use crate::clock::{ClockReading, SharedClock};
 use crate::domain::ids::TenantId;
 use crate::engine::operations::settings::TenantSettings;
-use crate::engine::platform::calls::Purse;
-use crate::platform::budget::{Budget, LONGEST_CALL};
+use crate::engine::platform::calls::BudgetKind;
+use crate::platform::budget::{Budget, MAX_CALL};
 use crate::store::{CallWrite, ReadError, Reader};
 
-/// The window of the request budget (platform: the rows' budgets).
+/// The window of the request budget (source: the budget rows in the platform document).
 const BUDGET_WINDOW: Duration = Duration::from_secs(60);
 
-/// A tenant's budgets.
+/// The budgets of one tenant.
 pub(super) struct Budgets {
     pub(super) ordinary: Budget,
     pub(super) reporting: Budget,
 }
 
-/// The budgets as the process before left them.
-pub(super) async fn restored(
+/// Restores the budgets as the previous process left them.
+pub(super) async fn restore_budgets(
     reader: &Reader,
     tenant: &TenantId,
     settings: &TenantSettings,
@@ -36,30 +37,32 @@ pub(super) async fn restored(
         ordinary: Budget::new(ordinary, BUDGET_WINDOW, settings.budget.urgent_reserve),
         reporting: Budget::new(reporting, BUDGET_WINDOW, 0),
     };
-    let now = Moment::now(&**clock);
+    let now = ClockReading::now(&**clock);
     // A call that was sent before the window may have been answered within it.
-    let answer_span = clock.span_of_real(settings.budget.request_timeout_real) * 2;
+    let answer_span = clock.scale_real(settings.budget.request_timeout_real) * 2;
     let mut calls: BTreeMap<_, CallWrite> = BTreeMap::new();
     for call in reader.recent_calls(tenant, now.wall - BUDGET_WINDOW - answer_span).await? {
         calls.insert(call.id, call);
     }
     if let Some(steady) = now.steady {
         let span = (micros(steady.saturating_sub(BUDGET_WINDOW)), micros(steady));
-        // More than both limits need not be known: so many fill the budgets.
+        // No more calls than both limits are needed, since these fill the budgets.
         for call in reader.steady_calls(tenant, span, ordinary + reporting).await? {
             calls.insert(call.id, call);
         }
     }
-    for (purse, budget) in [(Purse::Ordinary, &mut budgets.ordinary), (Purse::Reporting, &mut budgets.reporting)] {
-        let its_own = calls.values().filter(|call| Purse::of(&call.kind) == purse);
-        budget.restore(clock.monotonic(), its_own.map(|call| age(call, now)));
+    for (budget_kind, budget) in
+        [(BudgetKind::Ordinary, &mut budgets.ordinary), (BudgetKind::Reporting, &mut budgets.reporting)]
+    {
+        let calls_of_kind = calls.values().filter(|call| BudgetKind::of(&call.kind) == budget_kind);
+        budget.restore(clock.monotonic(), calls_of_kind.map(|call| call_age(call, now)));
     }
     Ok(budgets)
 }
 
-/// The time since a call's answer; none where it has to be taken as answered now.
-fn age(call: &CallWrite, now: Moment) -> Option<Duration> {
-    let then = Moment {
+/// Returns the time since a call's answer. `None` if the call has to count as answered now.
+fn call_age(call: &CallWrite, now: ClockReading) -> Option<Duration> {
+    let then = ClockReading {
         wall: call.answered_at.unwrap_or(call.sent_at),
         steady: call.steady_us.map(Duration::from_micros),
         host_start: call.host_start,
@@ -67,7 +70,7 @@ fn age(call: &CallWrite, now: Moment) -> Option<Duration> {
     let age = then.age_at(now).unwrap_or_default();
     match call.answered_at {
         Some(_) => Some(age),
-        None => age.checked_sub(LONGEST_CALL),
+        None => age.checked_sub(MAX_CALL),
     }
 }
 
@@ -119,11 +122,11 @@ mod tests {
             (false, 40, Some(9_000), another, None, "nor by what another host says"),
             (false, 9_000, Some(9_000), this, Some(9_000 - 3_600), "a call without an answer does not count for ever"),
         ] {
-            let now = Moment { wall: NOW, steady: Some(UP), host_start: this };
-            let age = age(&call(answered, wall_ago, steady_ago, start), now);
+            let now = ClockReading { wall: NOW, steady: Some(UP), host_start: this };
+            let age = call_age(&call(answered, wall_ago, steady_ago, start), now);
             assert_eq!(age.map(|age| age.as_secs()), expected, "{why}");
         }
-        let unknown = Moment { wall: NOW, steady: None, host_start: None };
-        assert_eq!(age(&call(true, 40, Some(40), this), unknown), Some(Duration::from_secs(40)), "no steady time");
+        let unknown = ClockReading { wall: NOW, steady: None, host_start: None };
+        assert_eq!(call_age(&call(true, 40, Some(40), this), unknown), Some(Duration::from_secs(40)), "no steady time");
     }
 }

@@ -1,4 +1,5 @@
-//! Takes a schedule file in: read, checked whole, stored as a new version in one switch, the keeper told.
+//! The import of schedule files: a file is parsed, checked as a whole, stored as a new version in one step, and the
+//! keeper is notified.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -8,91 +9,94 @@ use anyhow::Context as _;
 use serde_json::json;
 use tokio::sync::watch;
 
-use super::surroundings::HeavyWork;
+use super::runtime_environment::HeavyWork;
 use crate::clock::{BoxFuture, SharedClock, SharedRandom};
 use crate::domain::agents::agent::Agent;
 use crate::domain::audit::{AuditDraft, Hash};
 use crate::domain::ids::{AgentId, EventId, SubjectId, TenantId};
-use crate::domain::schedules::import::{DraftAgent, ImportOptions, ImportRefused, ScheduleDraft, read_schedule};
+use crate::domain::schedules::import::{DraftAgent, ImportOptions, ScheduleDraft, ScheduleImportError, read_schedule};
 use crate::domain::schedules::schedule::Coverage;
 use crate::domain::webhooks::event::{Event, ScheduleImported};
-use crate::engine::changes::door::Door;
+use crate::engine::changes::keeper_handle::KeeperHandle;
 use crate::http::{
-    DayOfShifts, ImportAnswer, ImportError, Imports, PutShifts, PutShiftsError, WantedImport, file_name,
+    DayOfShifts, ImportError, ImportRequest, ImportResult, PutShiftsError, PutShiftsRequest, ScheduleImporter,
+    file_name,
 };
-use crate::store::{AgentSchedule, Commit, Imported, Reader, ScheduleImport, StoredAgent, StoredPlan, Writer};
+use crate::store::{AgentSchedule, Commit, ImportOutcome, Reader, ScheduleImport, StoredAgent, StoredPlan, Writer};
 
-/// Reads files and stores what they say; used by the daemon and, where none runs, by the command.
+/// Imports schedule files, for the daemon and for the command that runs without one.
 #[derive(Clone)]
 pub struct Importer {
-    /// The one writer.
+    /// The store's only writer.
     pub writer: Writer,
-    /// What is in force.
+    /// Reads the schedule in effect.
     pub reader: Reader,
     /// The daemon's clock.
     pub clock: SharedClock,
-    /// Ids.
+    /// The source of ids.
     pub random: SharedRandom,
-    /// The keepers to tell; none of them where no daemon runs.
-    pub door: Door,
-    /// How files are read; a reload may change it.
+    /// Notifies the keepers; there are none if no daemon runs.
+    pub keeper_client: KeeperHandle,
+    /// How files are parsed; a reload may change it.
     pub options: watch::Receiver<ImportOptions>,
-    /// One at a time, so that nothing comes between the look at what is in force and the change of it.
-    pub turn: Arc<tokio::sync::Mutex<()>>,
-    /// Where files are read.
+    /// Serialises imports, so that the schedule in effect cannot change between reading and replacing it.
+    pub import_lock: Arc<tokio::sync::Mutex<()>>,
+    /// Where files are parsed.
     pub heavy_work: HeavyWork,
 }
 
-impl Imports for Importer {
-    fn import(&self, wanted: WantedImport) -> BoxFuture<Result<ImportAnswer, ImportError>> {
+impl ScheduleImporter for Importer {
+    fn import(&self, request: ImportRequest) -> BoxFuture<Result<ImportResult, ImportError>> {
         let importer = self.clone();
-        Box::pin(async move { importer.run(wanted).await })
+        Box::pin(async move { importer.run(request).await })
     }
 
-    fn put(&self, wanted: PutShifts) -> BoxFuture<Result<Option<StoredPlan>, PutShiftsError>> {
+    fn put_shifts(&self, request: PutShiftsRequest) -> BoxFuture<Result<Option<StoredPlan>, PutShiftsError>> {
         let importer = self.clone();
-        Box::pin(async move { importer.put_day(wanted).await })
+        Box::pin(async move { importer.put_day(request).await })
     }
 }
 
 impl Importer {
-    /// Imports a file: whole or not at all.
-    pub async fn run(&self, wanted: WantedImport) -> Result<ImportAnswer, ImportError> {
-        let options = ImportOptions { move_weeks: wanted.move_weeks, ..self.options.borrow().clone() };
-        let (name, bytes) = (wanted.name.clone(), wanted.bytes.clone());
-        // Parsing a large file takes long enough to be kept off the workers that answer.
+    /// Imports a file as a whole or not at all.
+    pub async fn run(&self, request: ImportRequest) -> Result<ImportResult, ImportError> {
+        let options = ImportOptions { move_weeks: request.move_weeks, ..self.options.borrow().clone() };
+        let (name, bytes) = (request.name.clone(), request.bytes.clone());
+        // Parsing a large file takes long enough to be kept off the threads that serve requests.
         let read = self.heavy_work.run(move || read_schedule(&name, &bytes, &options)).await;
         let draft = match read {
             Ok(Ok(draft)) => draft,
-            Ok(Err(refused)) => return Err(refusal(&wanted, refused)),
+            Ok(Err(refused)) => return Err(refusal(&request, refused)),
             Err(panicked) => {
                 tracing::error!(error = %panicked, "reading a schedule file panicked");
-                let complaint = "it could not be read; please report this file";
+                let message = "it could not be read; please report this file";
                 return Err(ImportError::Refused {
-                    name: format!("{} ({complaint})", wanted.name),
+                    name: format!("{} ({message})", request.name),
                     faults: 1,
-                    complaints: vec![],
+                    diagnostics: vec![],
                 });
             }
         };
-        let turn = self.turn.lock().await;
-        let others = if wanted.whole { self.left_out(&wanted.tenant, &draft).await? } else { Vec::new() };
-        let others_off = others.len();
-        let imported = self.writer.import(self.schedule(&wanted, &draft, others)).await.map_err(ImportError::Store)?;
-        drop(turn);
+        let import_guard = self.import_lock.lock().await;
+        let omitted =
+            if request.is_complete { self.omitted_agents(&request.tenant, &draft).await? } else { Vec::new() };
+        let omitted_count = omitted.len();
+        let imported =
+            self.writer.import(self.schedule(&request, &draft, omitted)).await.map_err(ImportError::Store)?;
+        drop(import_guard);
         let (version, changed) = match imported {
-            Imported::Switched { version, .. } => (version, true),
-            Imported::Unchanged { version } => (version, false),
+            ImportOutcome::Activated { version, .. } => (version, true),
+            ImportOutcome::Unchanged { version } => (version, false),
         };
-        if changed && let Err(error) = self.door.schedule_changed(&wanted.tenant).await {
-            tracing::warn!(tenant = %wanted.tenant, %error, "the keeper will see the schedule when it next reads plans");
+        if changed && let Err(error) = self.keeper_client.notify_schedule_changed(&request.tenant).await {
+            tracing::warn!(tenant = %request.tenant, %error, "the keeper will see the schedule when it next reads plans");
         }
-        Ok(ImportAnswer {
-            tenant: wanted.tenant,
+        Ok(ImportResult {
+            tenant: request.tenant,
             version,
             changed,
             agents: draft.agents.len(),
-            others_off,
+            others_off: omitted_count,
             shifts: draft.shifts,
             rows: draft.rows,
             first_day: draft.first_day.to_string(),
@@ -101,8 +105,12 @@ impl Importer {
         })
     }
 
-    /// The agents for whom a schedule speaks on the file's days and whom the file does not name, without shifts on them.
-    async fn left_out(&self, tenant: &TenantId, draft: &ScheduleDraft) -> Result<Vec<AgentSchedule>, ImportError> {
+    /// Returns the imported agents who have a schedule on the file's days and are not in the file, each without shifts.
+    async fn omitted_agents(
+        &self,
+        tenant: &TenantId,
+        draft: &ScheduleDraft,
+    ) -> Result<Vec<AgentSchedule>, ImportError> {
         let named: HashSet<&AgentId> = draft.agents.iter().map(|agent| &agent.id).collect();
         let mut days = HashMap::new();
         for stored in self.reader.agents(tenant).await.map_err(ImportError::Read)? {
@@ -118,7 +126,7 @@ impl Importer {
         let Some(from) = spans().map(|span| span.start).min() else { return Ok(Vec::new()) };
         let to = spans().map(|span| span.end).max().unwrap_or(from);
         let plans = self.reader.plans(tenant, (from, to), None).await.map_err(ImportError::Read)?;
-        let spoken_for = plans.into_iter().filter_map(|plan| {
+        let covered = plans.into_iter().filter_map(|plan| {
             let (stored, coverage) = days.remove(&plan.agent)?;
             let overlaps = plan.coverage.iter().any(|span| span.start < coverage.end && span.end > coverage.start);
             overlaps.then(|| AgentSchedule {
@@ -129,40 +137,40 @@ impl Importer {
                 skills: None,
             })
         });
-        Ok(spoken_for.collect())
+        Ok(covered.collect())
     }
 
-    /// Puts the shifts of one agent's day, as an import of that day alone.
-    async fn put_day(&self, wanted: PutShifts) -> Result<Option<StoredPlan>, PutShiftsError> {
-        let PutShifts { day, is_expected } = wanted;
+    /// Replaces the shifts of one agent's day, as an import of that day alone.
+    async fn put_day(&self, request: PutShiftsRequest) -> Result<Option<StoredPlan>, PutShiftsError> {
+        let PutShiftsRequest { day, check_current: is_expected } = request;
         let read = PutShiftsError::Read;
         let known = self.reader.agent(&day.tenant, &day.agent).await.map_err(read)?;
         let known = known.ok_or_else(|| PutShiftsError::NoAgent(day.agent.clone()))?;
-        let turn = self.turn.lock().await;
-        let in_force = self.reader.plan_of_agent(&day.tenant, &day.agent, day.span).await.map_err(read)?;
-        is_expected(in_force).map_err(PutShiftsError::NotExpected)?;
+        let import_guard = self.import_lock.lock().await;
+        let current = self.reader.plan_of_agent(&day.tenant, &day.agent, day.span).await.map_err(read)?;
+        is_expected(current).map_err(PutShiftsError::ChangedMeanwhile)?;
         self.check_neighbours(&day).await?;
         let (tenant, agent, span) = (day.tenant.clone(), day.agent.clone(), day.span);
         let imported = self.writer.import(self.schedule_of_day(day, known)).await.map_err(PutShiftsError::Store)?;
-        drop(turn);
-        if matches!(imported, Imported::Switched { .. })
-            && let Err(error) = self.door.schedule_changed(&tenant).await
+        drop(import_guard);
+        if matches!(imported, ImportOutcome::Activated { .. })
+            && let Err(error) = self.keeper_client.notify_schedule_changed(&tenant).await
         {
             tracing::warn!(%tenant, %error, "the keeper will see the schedule when it next reads plans");
         }
         self.reader.plan_of_agent(&tenant, &agent, span).await.map_err(read)
     }
 
-    /// The store lets go of whatever a new shift lies over; a shift of another day is not to go that way.
+    /// Refuses shifts that overlap a shift of another day, which the store would otherwise remove.
     async fn check_neighbours(&self, day: &DayOfShifts) -> Result<(), PutShiftsError> {
         let (from, to) = day.span;
         let last = day.shifts.iter().map(|shift| shift.end).max().unwrap_or(to).max(to);
-        let around = self.reader.plan_of_agent(&day.tenant, &day.agent, (from, last)).await;
-        let others = around.map_err(PutShiftsError::Read)?.map(|plan| plan.shifts).unwrap_or_default();
+        let surrounding = self.reader.plan_of_agent(&day.tenant, &day.agent, (from, last)).await;
+        let others = surrounding.map_err(PutShiftsError::Read)?.map(|plan| plan.shifts).unwrap_or_default();
         let others = others.into_iter().filter(|other| other.start < from || other.start >= to);
         for other in others {
-            let over = day.shifts.iter().find(|shift| shift.start < other.end && other.start < shift.end);
-            if let Some(shift) = over {
+            let overlapping = day.shifts.iter().find(|shift| shift.start < other.end && other.start < shift.end);
+            if let Some(shift) = overlapping {
                 return Err(PutShiftsError::Overlaps { start: shift.start, other: other.start, until: other.end });
             }
         }
@@ -185,7 +193,7 @@ impl Importer {
             )
         };
         let event = Event {
-            id: EventId(self.random.id_at(now)),
+            id: EventId(self.random.time_ordered_id(now)),
             tenant: day.tenant.clone(),
             at: now,
             data: ScheduleImported {
@@ -210,29 +218,29 @@ impl Importer {
                 skills: None,
             }],
             actor: day.actor,
-            with_switch: Commit { audit: vec![audit], events: vec![event], ..Commit::default() },
+            with_activation: Commit { audit: vec![audit], events: vec![event], ..Commit::default() },
         }
     }
 
-    fn schedule(&self, wanted: &WantedImport, draft: &ScheduleDraft, others: Vec<AgentSchedule>) -> ScheduleImport {
+    fn schedule(&self, request: &ImportRequest, draft: &ScheduleDraft, omitted: Vec<AgentSchedule>) -> ScheduleImport {
         let now = self.clock.now();
         let (first_day, last_day) = (draft.first_day.to_string(), draft.last_day.to_string());
-        let hash = Hash(draft.hash_with(others.iter().map(|other| &other.agent.id)));
+        let hash = Hash(draft.hash_with(omitted.iter().map(|other| &other.agent.id)));
         let mut facts = json!({
-            "file": wanted.name, "content": hash.to_string(), "agents": draft.agents.len(), "shifts": draft.shifts,
+            "file": request.name, "content": hash.to_string(), "agents": draft.agents.len(), "shifts": draft.shifts,
             "first_day": first_day, "last_day": last_day,
         });
-        if wanted.whole {
-            facts["others_off"] = others.len().into();
+        if request.is_complete {
+            facts["others_off"] = omitted.len().into();
         }
-        let audit = AuditDraft::new(wanted.tenant.clone(), now, wanted.actor.clone(), "schedule.imported", facts);
+        let audit = AuditDraft::new(request.tenant.clone(), now, request.actor.clone(), "schedule.imported", facts);
         let event = Event {
-            id: EventId(self.random.id_at(now)),
-            tenant: wanted.tenant.clone(),
+            id: EventId(self.random.time_ordered_id(now)),
+            tenant: request.tenant.clone(),
             at: now,
             data: ScheduleImported {
-                name: wanted.name.clone(),
-                actor: wanted.actor.clone(),
+                name: request.name.clone(),
+                actor: request.actor.clone(),
                 agents: draft.agents.len(),
                 shifts: draft.shifts,
                 first_day,
@@ -241,12 +249,12 @@ impl Importer {
             .into(),
         };
         ScheduleImport {
-            tenant: wanted.tenant.clone(),
-            name: wanted.name.clone(),
+            tenant: request.tenant.clone(),
+            name: request.name.clone(),
             content_hash: hash,
-            agents: draft.agents.iter().map(|agent| self.agent_schedule(agent)).chain(others).collect(),
-            actor: wanted.actor.clone(),
-            with_switch: Commit { audit: vec![audit], events: vec![event], ..Commit::default() },
+            agents: draft.agents.iter().map(|agent| self.agent_schedule(agent)).chain(omitted).collect(),
+            actor: request.actor.clone(),
+            with_activation: Commit { audit: vec![audit], events: vec![event], ..Commit::default() },
         }
     }
 
@@ -259,7 +267,7 @@ impl Importer {
                 team: (!draft.team.as_str().is_empty()).then(|| draft.team.clone()),
                 zone: text(&draft.zone),
             },
-            subject: SubjectId(self.random.opaque_id()),
+            subject: SubjectId(self.random.random_id()),
             shifts: draft.shifts.clone(),
             coverage: draft.coverage,
             skills: draft.skills.clone(),
@@ -267,19 +275,19 @@ impl Importer {
     }
 }
 
-fn refusal(wanted: &WantedImport, refused: ImportRefused) -> ImportError {
-    ImportError::Refused { name: wanted.name.clone(), faults: refused.faults, complaints: refused.complaints }
+fn refusal(request: &ImportRequest, rejection: ScheduleImportError) -> ImportError {
+    ImportError::Refused { name: request.name.clone(), faults: rejection.faults, diagnostics: rejection.diagnostics }
 }
 
 /// Reads a file from disk for an import.
-pub fn wanted_from_file(path: &Path, tenant: TenantId, actor: &str) -> anyhow::Result<WantedImport> {
+pub fn request_of_file(path: &Path, tenant: TenantId, actor: &str) -> anyhow::Result<ImportRequest> {
     let bytes = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
-    Ok(WantedImport {
+    Ok(ImportRequest {
         tenant,
         name: file_name(path),
         bytes: bytes.into(),
         move_weeks: 0,
-        whole: false,
+        is_complete: false,
         actor: actor.to_owned(),
     })
 }

@@ -1,19 +1,19 @@
-//! From a configuration to a running daemon, and to its orderly stop.
+//! Starts a daemon from its configuration, runs it and stops it in order.
 //!
-//! Everything is made here and handed in; the rooms below do not know each other's makers.
+//! All parts are created here and passed to each other; the other modules do not know how their dependencies are made.
 
-mod belongings;
+mod access;
+mod agent_files;
 mod budget;
 mod import;
 mod jobs;
 mod open_files;
-mod people;
 mod reload;
 mod reports;
 pub mod rotation;
+mod runtime_environment;
 mod service_manager;
 mod settings;
-mod surroundings;
 mod tenants;
 mod webhooks;
 
@@ -31,69 +31,69 @@ use crate::config::{Config, MetricsAccess};
 use crate::domain::schedules::import::ImportOptions;
 use crate::domain::time::UtcMicros;
 use crate::engine::access::accounts::{self, Accounts};
-use crate::engine::agents::erase::EraseTools;
+use crate::engine::agents::erasure::ErasureServices;
 use crate::engine::analytics::Analytics;
 use crate::engine::audit::heads::{self, HeadParts, HeadSettings};
-use crate::engine::changes::door::Door;
-use crate::engine::changes::repeats::Repeats;
+use crate::engine::changes::idempotency::IdempotentRequests;
+use crate::engine::changes::keeper_handle::KeeperHandle;
 use crate::engine::jobs::{self as calendar, JobParts, JobSpecs, Jobs};
 use crate::engine::live::Live;
 use crate::engine::operations::log::{self, Log};
 use crate::engine::operations::readiness::Readiness;
-use crate::engine::operations::status::{Reloads, StatusDesk, StatusParts};
+use crate::engine::operations::status::{Reloads, StatusParts, StatusService};
 use crate::engine::operations::store_watch;
-use crate::engine::operations::supervisor::{Ended, OnFailure, Supervisor};
+use crate::engine::operations::supervisor::{OnFailure, Supervisor, SupervisorExit};
 use crate::engine::operations::tenants::Tenants;
 use crate::engine::platform::probe::Probes;
-use crate::engine::rules::trials::Trials;
+use crate::engine::rules::backtests::Backtests;
 use crate::engine::webhooks::deliver::{self, DeliverParts, Endpoints, Outbox};
 use crate::http::{self, ApiState, Certificate};
 use crate::platform::client::Transport;
-use crate::store::{Identity, Reader, Role, Store};
+use crate::store::{EngineInterceptor, ProcessIdentity, ProcessRole, Reader, Store};
 
-use self::belongings::{Outside, Places};
-use self::jobs::{JobTools, job_specs};
-use self::people::{Access, Secured};
-use self::reload::InForce;
-use self::reports::ReportDesk;
+use self::access::{AccessSettings, TlsParts};
+use self::agent_files::{AgentFilesOnDisk, FileLocations};
+use self::jobs::{JobServices, job_specs};
+use self::reload::ActiveSettings;
+use self::reports::ReportRunner;
 use self::rotation::KeyFiles;
-use self::tenants::{TenantList, TenantParts, TenantTools};
+use self::tenants::{TenantList, TenantServices, TenantSupervisorContext};
 use self::webhooks::Webhooks;
 
-pub use import::{Importer, wanted_from_file};
-pub use jobs::job_infos;
-pub use people::accounts_of;
+pub use access::open_accounts;
+pub use import::{Importer, request_of_file};
+pub use jobs::configured_job_infos;
 pub use reload::Reload;
+pub use runtime_environment::{HeavyWork, RuntimeEnvironment};
 pub use service_manager::ServiceManager;
-pub use settings::{SettingsError, platform_of, tenant_settings};
-pub use surroundings::{HeavyWork, Surroundings};
+pub use settings::{SettingsError, platform_for, tenant_settings};
 
-/// How long tasks may take to finish what they hold at a stop, in real time.
-const DRAIN_REAL: Duration = Duration::from_secs(7);
+/// How long tasks may take to finish their work at a stop, in real time.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(7);
 
-/// How long the store may take to close after that, in real time: with the drain, less than the ten seconds after which service
-/// managers kill.
-const CLOSE_REAL: Duration = Duration::from_secs(2);
+/// How long the store may take to close after [`DRAIN_TIMEOUT`], in real time. The sum is below the ten seconds after
+/// which service managers kill a process.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A daemon that is ready to run.
 pub struct App {
-    parts: Parts,
-    reload_wanted: Arc<Notify>,
+    services: AppServices,
+    reload_requested: Arc<Notify>,
     supervisor: Supervisor,
-    soft: CancellationToken,
+    stop: CancellationToken,
     reload: Reload,
     importer: Importer,
-    status: StatusDesk,
+    status: StatusService,
     accounts: Accounts,
     api: axum::Router,
-    /// Where it listens.
+    /// The address that the daemon listens on.
     pub listen: SocketAddr,
-    /// The live picture's hub.
+    /// The hub of the live view.
     pub live: Live,
 }
 
-/// What everything is made of.
-struct Parts {
+/// What the other parts are built from.
+struct AppServices {
     store: Store,
     clock: SharedClock,
     random: SharedRandom,
@@ -105,9 +105,9 @@ struct Parts {
     analytics: Analytics,
 }
 
-/// The clock that a configuration asks for. A clock that runs faster goes on after the newest instant of the store, so that
-/// time does not go back at a restart.
-pub async fn clock_of(config: &Config) -> SharedClock {
+/// Returns the clock that a configuration asks for. A simulated clock continues after the newest instant in the store,
+/// so that time does not go back at a restart.
+pub async fn clock_for(config: &Config) -> SharedClock {
     if !config.clock.is_simulated() {
         return Arc::new(SystemClock::real());
     }
@@ -117,7 +117,8 @@ pub async fn clock_of(config: &Config) -> SharedClock {
             reader.close().await;
             newest
         }
-        // A store that is not there yet holds no time; one that cannot be opened is refused when it is opened for good.
+        // A store that does not exist yet contains no instants. One that cannot be opened is reported when the daemon
+        // opens it.
         Err(_) => None,
     };
     let start = config.clock.start.into_iter().chain(newest).max();
@@ -135,11 +136,11 @@ async fn newest_instant(reader: &Reader, config: &Config) -> Option<UtcMicros> {
     newest
 }
 
-/// Who this process is, for the next one that wants the store.
-pub fn identity() -> Identity {
+/// Returns the identity of this process, which is shown to the next process that tries to open the store.
+pub fn identity() -> ProcessIdentity {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host = host.trim();
-    Identity {
+    ProcessIdentity {
         host: if host.is_empty() { "unknown" } else { host }.to_owned(),
         pid: std::process::id(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -147,128 +148,132 @@ pub fn identity() -> Identity {
 }
 
 impl App {
-    /// Opens the store, binds the address, makes every worker. Nothing runs before [`App::run`].
+    /// Opens the store, binds the address and creates every worker. Nothing runs before [`App::run`].
     pub async fn start(config: Config, clock: SharedClock, soft: CancellationToken) -> anyhow::Result<Self> {
-        Self::start_in(Surroundings::system(clock), config, soft).await
+        Self::start_with_environment(RuntimeEnvironment::system(clock), config, soft).await
     }
 
-    /// The same in other surroundings than the system's.
-    pub async fn start_in(surroundings: Surroundings, config: Config, soft: CancellationToken) -> anyhow::Result<Self> {
-        let Surroundings { clock, random, transport, webhooks, gate, log, heavy_work } = surroundings;
-        let url = config.store.connection_url();
-        let store = Store::open_through(gate, url.expose(), Role::Daemon, clock.clone(), &identity()).await?;
-        let secured = people::certificate(&config.server)?;
+    /// As [`App::start`], in another environment than the system's, such as a simulation.
+    pub async fn start_with_environment(
+        environment: RuntimeEnvironment,
+        config: Config,
+        stop: CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let RuntimeEnvironment { clock, random, transport, webhooks, interceptor, log, heavy_work } = environment;
+        let store = open_store(&config, interceptor, clock.clone()).await?;
+        let tls = access::certificate(&config.server)?;
         let (listener, listen) = bind(&config, &store).await?;
         let readiness = Readiness::new(clock.clone());
         readiness.ready(store_watch::PART);
-        let mut supervisor = Supervisor::new(soft.clone(), readiness.clone());
-        let live = Live::new(clock.clone(), store.reader().clone(), config.server.viewers);
-        start_live(&mut supervisor, live.clone());
+        let mut supervisor = Supervisor::new(stop.clone(), readiness.clone());
+        let live = start_live(&mut supervisor, &store, clock.clone(), config.server.max_viewers);
         start_log_watch(&mut supervisor, log.clone(), &readiness);
-        let parts = Parts::new(store, (clock, random), transport, readiness, live.clone());
-        let (webhooks, endpoints) = Webhooks::new(&config, parts.outbox.clone(), webhooks)?;
-        // Before anything can happen, so that a new endpoint is told of it.
-        let deliveries = parts.start_deliveries(&mut supervisor, endpoints).await?;
-        let heads = parts.start_heads(&mut supervisor, &config)?;
+        let services = AppServices::new(store, (clock, random), transport, readiness, live.clone());
+        let (webhooks, endpoints) = Webhooks::new(&config, services.outbox.clone(), webhooks)?;
+        // Started first, so that a new endpoint receives every later event.
+        let deliveries = services.start_deliveries(&mut supervisor, endpoints).await?;
+        let heads = services.start_heads(&mut supervisor, &config)?;
         let import_options = watch::Sender::new(config.import.clone());
-        let importer = parts.importer(import_options.subscribe(), heavy_work);
-        let desk = parts.start_reports(&mut supervisor, &config);
-        let places = watch::Sender::new(Arc::new(Places::of(&config)));
-        let trials = parts.start_trials(&mut supervisor);
-        let erasing = parts.erasing(&places, &importer, &desk, &trials);
-        let tenants = parts.start_tenants(&mut supervisor, &config, deliveries, heads.clone(), erasing.clone())?;
-        let access = Access::new(&config.server);
-        let accounts = parts.start_accounts(&mut supervisor, &access).await?;
-        let audit_keys = config.audit.former_keys.iter().copied().chain([heads.key.public()]).collect();
-        let job_tools = parts.job_tools(importer.clone(), heads, desk.clone());
-        let jobs = watch::Sender::new(job_specs(&config, &job_tools));
-        let jobs_door = parts.start_jobs(&mut supervisor, jobs.subscribe());
-        let reloads = Reloads::new(parts.clock.now());
-        let status = parts.status_desk(jobs_door.clone(), reloads.clone(), log);
-        let reload_wanted = Arc::new(Notify::new());
-        let rotations = parts.key_files(webhooks.files(), reloads.clone(), reload_wanted.clone());
-        let face = http::ApiParts {
+        let importer = services.importer(import_options.subscribe(), heavy_work);
+        let reports = services.start_reports(&mut supervisor, &config);
+        let locations = watch::Sender::new(Arc::new(FileLocations::of(&config)));
+        let backtests = services.start_backtests(&mut supervisor);
+        let erasure = services.erasure_services(&locations, &importer, &reports, &backtests);
+        let tenants = services.start_tenants(&mut supervisor, &config, deliveries, heads.clone(), erasure.clone())?;
+        let access = AccessSettings::new(&config.server);
+        let accounts = services.start_accounts(&mut supervisor, &access).await?;
+        let audit_keys = config.audit.former_keys.iter().copied().chain([heads.key.public_key()]).collect();
+        let job_services = services.job_services(importer.clone(), heads, reports.clone());
+        let jobs = watch::Sender::new(job_specs(&config, &job_services));
+        let jobs_handle = services.start_jobs(&mut supervisor, jobs.subscribe());
+        let reloads = Reloads::new(services.clock.now());
+        let status = services.status_service(jobs_handle.clone(), reloads.clone(), log);
+        let reload_requested = Arc::new(Notify::new());
+        let rotations = services.key_files(webhooks.files(), reloads.clone(), reload_requested.clone());
+        let (reader, writer) = (services.store.reader().clone(), services.store.writer().clone());
+        let api_services = http::ApiServices {
             tokens: access.tokens(),
             accounts: accounts.clone(),
-            door: importer.door.clone(),
-            reader: parts.store.reader().clone(),
-            readiness: parts.readiness.clone(),
-            imports: Arc::new(importer.clone()),
-            jobs: jobs_door,
-            probes: Probes::new(parts.tenants.clone()),
-            outbox: parts.outbox.clone(),
+            keepers: importer.keeper_client.clone(),
+            reader: reader.clone(),
+            readiness: services.readiness.clone(),
+            importer: Arc::new(importer.clone()),
+            jobs: jobs_handle,
+            probes: Probes::new(services.tenants.clone()),
+            outbox: services.outbox.clone(),
             live: live.clone(),
-            repeats: Repeats::new(parts.store.reader().clone(), parts.store.writer().clone(), parts.clock.clone()),
+            idempotency: IdempotentRequests::new(reader, writer, services.clock.clone()),
             status: status.clone(),
-            trials,
+            backtests,
             metrics_open: config.server.metrics == MetricsAccess::Open,
             audit_keys,
-            rotations,
-            reports: Arc::new(desk),
-            analytics: parts.analytics.clone(),
-            belongings: erasing.belongings,
+            key_rotator: rotations,
+            reports: Arc::new(reports),
+            analytics: services.analytics.clone(),
+            tenant_resources: erasure.files,
         };
-        let api = start_face(&mut supervisor, listener, secured, ApiState::new(face));
-        parts.start_store_watch(&mut supervisor, &config);
-        let reload =
-            Reload::new(InForce { tenants, webhooks, access, import_options, places, jobs, job_tools, reloads });
-        Ok(Self { parts, reload_wanted, supervisor, soft, reload, importer, status, accounts, api, listen, live })
+        let api = start_server(&mut supervisor, listener, tls, ApiState::new(api_services));
+        services.start_store_watch(&mut supervisor, &config);
+        let active =
+            ActiveSettings { tenants, webhooks, access, import_options, locations, jobs, job_services, reloads };
+        let reload = Reload::new(active);
+        Ok(Self { services, reload_requested, supervisor, stop, reload, importer, status, accounts, api, listen, live })
     }
 
-    /// Takes schedule files in.
+    /// Returns the importer of schedule files.
     pub fn importer(&self) -> Importer {
         self.importer.clone()
     }
 
-    /// Who may use it.
+    /// Returns the accounts of the people who may use the daemon.
     pub fn accounts(&self) -> Accounts {
         self.accounts.clone()
     }
 
-    /// Answers the requests of its HTTP face, for callers in this process; they come without an address of their own.
+    /// Returns the routes of the API, for callers in this process. Such requests have no peer address.
     pub fn api(&self) -> axum::Router {
         self.api.clone()
     }
 
-    /// Looks at how the daemon is.
-    pub fn status(&self) -> StatusDesk {
+    /// Returns the service that reports the daemon's status.
+    pub fn status(&self) -> StatusService {
         self.status.clone()
     }
 
-    /// What a reload of the configuration goes through.
+    /// Returns the handle that reloads the configuration.
     pub fn reload(&self) -> Reload {
         self.reload.clone()
     }
 
-    /// Told when somebody asked the daemon for what takes a reload of the configuration.
-    pub fn reload_wanted(&self) -> Arc<Notify> {
-        self.reload_wanted.clone()
+    /// Returns the notification that is sent when a request to the daemon needs a reload of the configuration.
+    pub fn reload_requested(&self) -> Arc<Notify> {
+        self.reload_requested.clone()
     }
 
-    /// Tells a service manager, from now on, how the daemon is and that it lives.
-    pub fn tell(&mut self, manager: ServiceManager) {
-        if !manager.is_there() {
+    /// Reports the daemon's state and liveness to a service manager from now on.
+    pub fn log_start(&mut self, manager: ServiceManager) {
+        if !manager.is_present() {
             return;
         }
-        let vital = service_manager::Vital {
-            writer: self.parts.store.writer().clone(),
-            tenants: self.parts.tenants.clone(),
-            readiness: self.parts.readiness.clone(),
+        let liveness = service_manager::Liveness {
+            writer: self.services.store.writer().clone(),
+            tenants: self.services.tenants.clone(),
+            readiness: self.services.readiness.clone(),
         };
-        self.supervisor.spawn("service manager", OnFailure::Restart, move |soft| manager.run(vital.clone(), soft));
+        self.supervisor.spawn("service manager", OnFailure::Restart, move |soft| manager.run(liveness.clone(), soft));
     }
 
-    /// Runs until the soft token is cancelled or a task that must not fail does; leaves the store closed, where it closes in
-    /// time.
-    pub async fn run(self) -> Ended {
-        let ended = self.supervisor.run(DRAIN_REAL).await;
-        self.soft.cancel();
-        close_in_time(self.parts.store).await;
+    /// Runs until the soft token is cancelled or an essential task fails. Then closes the store, if that succeeds
+    /// within the time limit.
+    pub async fn run(self) -> SupervisorExit {
+        let ended = self.supervisor.run(DRAIN_TIMEOUT).await;
+        self.stop.cancel();
+        close_store(self.services.store).await;
         ended
     }
 }
 
-impl Parts {
+impl AppServices {
     fn new(
         store: Store,
         (clock, random): (SharedClock, SharedRandom),
@@ -305,7 +310,8 @@ impl Parts {
         Ok(parts)
     }
 
-    /// Makes signed heads of the audit chains. The store is held, so that nobody else makes the key.
+    /// Prepares the signed heads of the audit chains. The store is locked by now, so no other process creates the
+    /// signing key at the same time.
     fn start_heads(&self, supervisor: &mut Supervisor, config: &Config) -> anyhow::Result<HeadParts> {
         let file = config.audit.key_file(&config.store);
         let parts = HeadParts {
@@ -313,26 +319,26 @@ impl Parts {
             reader: self.store.reader().clone(),
             clock: self.clock.clone(),
             random: self.random.clone(),
-            key: heads::key::read_or_make(&file, &*self.random)?,
+            key: heads::key::read_or_create(&file, &*self.random)?,
             tenants: self.tenants.clone(),
             settings: HeadSettings { entries: config.audit.head_entries, folder: config.audit.heads_folder.clone() },
-            turn: Arc::default(),
+            signing_lock: Arc::default(),
         };
-        let watched = parts.clone();
-        supervisor.spawn("audit heads", OnFailure::Restart, move |soft| heads::run(watched.clone(), soft));
+        let worker_heads = parts.clone();
+        supervisor.spawn("audit heads", OnFailure::Restart, move |soft| heads::run(worker_heads.clone(), soft));
         Ok(parts)
     }
 
-    /// Puts the tenants of the configuration in force; the list is where a reload goes on from.
+    /// Activates the configuration's tenants. Reloads work on the returned list.
     fn start_tenants(
         &self,
         supervisor: &mut Supervisor,
         config: &Config,
         deliveries: DeliverParts,
         heads: HeadParts,
-        erasing: EraseTools,
+        erasure_services: ErasureServices,
     ) -> anyhow::Result<TenantList> {
-        let tools = TenantTools {
+        let tenant_services = TenantServices {
             clock: self.clock.clone(),
             random: self.random.clone(),
             writer: self.store.writer().clone(),
@@ -343,18 +349,20 @@ impl Parts {
             analytics: self.analytics.clone(),
             transport: self.transport.clone(),
         };
-        let (list, wanted) = TenantList::new(config, tools)?;
-        let parts = TenantParts { wanted, deliveries, heads, erasing };
+        let (list, wanted) = TenantList::new(config, tenant_services)?;
+        let parts = TenantSupervisorContext { target: wanted, deliveries, heads, erasure_services };
         supervisor.spawn("tenants", OnFailure::Restart, move |soft| tenants::run(parts.clone(), soft));
         Ok(list)
     }
 
-    /// Reads the accounts, and looks after them.
-    async fn start_accounts(&self, supervisor: &mut Supervisor, access: &Access) -> anyhow::Result<Accounts> {
+    /// Reads the accounts and starts the task that maintains them.
+    async fn start_accounts(&self, supervisor: &mut Supervisor, access: &AccessSettings) -> anyhow::Result<Accounts> {
         let (clock, random) = (self.clock.clone(), self.random.clone());
         let accounts = access.accounts(&self.store, clock, random, self.tenants.clone()).await?;
-        let watched = accounts.clone();
-        supervisor.spawn("accounts", OnFailure::Restart, move |soft| accounts::upkeep::run(watched.clone(), soft));
+        let worker_accounts = accounts.clone();
+        supervisor.spawn("accounts", OnFailure::Restart, move |soft| {
+            accounts::maintenance::run(worker_accounts.clone(), soft)
+        });
         Ok(accounts)
     }
 
@@ -363,7 +371,7 @@ impl Parts {
         files: watch::Receiver<rotation::SecretFiles>,
         reloads: Reloads,
         reload: Arc<Notify>,
-    ) -> Arc<dyn http::Rotations> {
+    ) -> Arc<dyn http::KeyRotator> {
         let (writer, clock, random) = (self.store.writer().clone(), self.clock.clone(), self.random.clone());
         Arc::new(Arc::new(KeyFiles { files, writer, clock, random, reloads, reload }))
     }
@@ -374,15 +382,15 @@ impl Parts {
             reader: self.store.reader().clone(),
             clock: self.clock.clone(),
             random: self.random.clone(),
-            door: Door::new(self.tenants.clone()).closed_in(self.store.writer().trouble()),
+            keeper_client: KeeperHandle::new(self.tenants.clone()).with_store_watch(self.store.writer().failure()),
             options,
-            turn: Arc::default(),
+            import_lock: Arc::default(),
             heavy_work,
         }
     }
 
-    fn job_tools(&self, importer: Importer, heads: HeadParts, reports: ReportDesk) -> JobTools {
-        JobTools {
+    fn job_services(&self, importer: Importer, heads: HeadParts, reports: ReportRunner) -> JobServices {
+        JobServices {
             writer: self.store.writer().clone(),
             reader: self.store.reader().clone(),
             clock: self.clock.clone(),
@@ -394,9 +402,9 @@ impl Parts {
         }
     }
 
-    /// Starts the jobs of the calendar; gives the way in for people.
+    /// Starts the scheduled jobs and returns the handle for requests about them.
     fn start_jobs(&self, supervisor: &mut Supervisor, specs: JobSpecs) -> Jobs {
-        let (way_in, requests) = Jobs::new(specs.clone(), self.clock.clone());
+        let (handle, requests) = Jobs::new(specs.clone(), self.clock.clone());
         let parts = JobParts {
             specs,
             tenants: self.tenants.clone(),
@@ -408,44 +416,44 @@ impl Parts {
             requests,
         };
         supervisor.spawn("jobs", OnFailure::Restart, move |soft| calendar::run(parts.clone(), soft));
-        way_in
+        handle
     }
 
-    /// Starts what carries trials of rules out; gives the way in for people.
-    fn start_trials(&self, supervisor: &mut Supervisor) -> Trials {
-        let trials = Trials::new(self.store.reader().clone(), self.clock.clone(), self.random.clone());
-        let worker = trials.clone();
+    /// Starts the worker that runs backtests and returns the handle for requesting them.
+    fn start_backtests(&self, supervisor: &mut Supervisor) -> Backtests {
+        let backtests = Backtests::new(self.store.reader().clone(), self.clock.clone(), self.random.clone());
+        let worker = backtests.clone();
         supervisor.spawn("rule trials", OnFailure::Restart, move |soft| worker.clone().run(soft));
-        trials
+        backtests
     }
 
-    /// What agents are erased with.
-    fn erasing(
+    /// Returns what the erasure of agents needs.
+    fn erasure_services(
         &self,
-        places: &watch::Sender<Arc<Places>>,
+        locations: &watch::Sender<Arc<FileLocations>>,
         importer: &Importer,
-        desk: &ReportDesk,
-        trials: &Trials,
-    ) -> EraseTools {
-        EraseTools {
+        reports: &ReportRunner,
+        backtests: &Backtests,
+    ) -> ErasureServices {
+        ErasureServices {
             outbox: self.outbox.clone(),
-            belongings: Arc::new(Outside { places: places.subscribe(), desk: desk.clone() }),
-            trials: trials.clone(),
-            imports: importer.turn.clone(),
+            files: Arc::new(AgentFilesOnDisk { locations: locations.subscribe(), reports: reports.clone() }),
+            backtests: backtests.clone(),
+            imports: importer.import_lock.clone(),
         }
     }
 
-    /// Starts what makes reports; gives the way in.
-    fn start_reports(&self, supervisor: &mut Supervisor, config: &Config) -> ReportDesk {
+    /// Starts the worker that makes reports and returns the handle for requesting them.
+    fn start_reports(&self, supervisor: &mut Supervisor, config: &Config) -> ReportRunner {
         let store = (self.store.writer().clone(), self.store.reader().clone());
-        let desk = ReportDesk::new(config, self.tenants.clone(), store, self.clock.clone(), self.random.clone());
-        let worker = desk.clone();
+        let reports = ReportRunner::new(config, self.tenants.clone(), store, self.clock.clone(), self.random.clone());
+        let worker = reports.clone();
         supervisor.spawn("reports", OnFailure::Restart, move |soft| worker.clone().run(soft));
-        desk
+        reports
     }
 
-    fn status_desk(&self, jobs: Jobs, reloads: Reloads, log: Option<Log>) -> StatusDesk {
-        StatusDesk::new(StatusParts {
+    fn status_service(&self, jobs: Jobs, reloads: Reloads, log: Option<Log>) -> StatusService {
+        StatusService::new(StatusParts {
             tenants: self.tenants.clone(),
             reader: self.store.reader().clone(),
             writer: self.store.writer().clone(),
@@ -463,9 +471,9 @@ impl Parts {
 
     fn start_store_watch(&self, supervisor: &mut Supervisor, config: &Config) {
         let (writer, clock) = (self.store.writer().clone(), self.clock.clone());
-        let (readiness, place) = (self.readiness.clone(), config.store.url.clone());
+        let (readiness, store_url) = (self.readiness.clone(), config.store.url.clone());
         supervisor.spawn("store watch", OnFailure::Restart, move |soft| {
-            store_watch::run(writer.clone(), clock.clone(), readiness.clone(), place.clone(), soft)
+            store_watch::run(writer.clone(), clock.clone(), readiness.clone(), store_url.clone(), soft)
         });
     }
 }
@@ -476,31 +484,43 @@ fn start_log_watch(supervisor: &mut Supervisor, log: Option<Log>, readiness: &Re
     supervisor.spawn("log watch", OnFailure::Restart, move |soft| log::run(log.clone(), readiness.clone(), soft));
 }
 
-fn start_live(supervisor: &mut Supervisor, hub: Live) {
-    supervisor.spawn("live", OnFailure::Restart, move |soft| hub.clone().run(soft));
+fn start_live(supervisor: &mut Supervisor, store: &Store, clock: SharedClock, max_viewers: usize) -> Live {
+    let live = Live::new(clock, store.reader().clone(), max_viewers);
+    let worker = live.clone();
+    supervisor.spawn("live", OnFailure::Restart, move |soft| worker.clone().run(soft));
+    live
 }
 
-/// Binds the address, and notes it for commands that look for the daemon.
+async fn open_store(
+    config: &Config,
+    interceptor: Option<Arc<dyn EngineInterceptor>>,
+    clock: SharedClock,
+) -> anyhow::Result<Store> {
+    let url = config.store.connection_url();
+    Ok(Store::open_with_interceptor(interceptor, url.expose(), ProcessRole::Daemon, clock, &identity()).await?)
+}
+
+/// Binds the address and records it for commands that look for the daemon.
 async fn bind(config: &Config, store: &Store) -> anyhow::Result<(TcpListener, SocketAddr)> {
     let listener = TcpListener::bind(config.server.listen).await.with_context(|| {
         format!("cannot listen on {}: free the address or change [server] listen", config.server.listen)
     })?;
-    open_files::allow(config.server.viewers);
+    open_files::raise_limit(config.server.max_viewers);
     let listen = listener.local_addr().context("the bound address")?;
     store.writer().set_listen(&listen.to_string()).await?;
     Ok((listener, listen))
 }
 
-/// Starts the HTTP face, and follows its certificate where it has one; gives its routes.
-fn start_face(
+/// Starts the HTTP server, and reloads its certificate when that changes, if it has one. Returns the routes.
+fn start_server(
     supervisor: &mut Supervisor,
     listener: TcpListener,
-    secured: Option<Secured>,
+    tls: Option<TlsParts>,
     state: ApiState,
 ) -> axum::Router {
-    let certificate: Option<Certificate> = secured.map(|(files, certificate, in_force)| {
+    let certificate: Option<Certificate> = tls.map(|(files, certificate, in_force)| {
         supervisor.spawn("certificate", OnFailure::Restart, move |soft| {
-            http::follow_files(files.clone(), in_force.clone(), soft)
+            http::watch_files(files.clone(), in_force.clone(), soft)
         });
         certificate
     });
@@ -511,12 +531,13 @@ fn start_face(
     routes
 }
 
-/// What was committed is durable with or without the closing: a store that was left open is read as after a crash.
-async fn close_in_time(store: Store) {
+/// Closes the store within [`CLOSE_TIMEOUT`]. Committed data is durable either way: a store that was left open is
+/// recovered as after a crash.
+async fn close_store(store: Store) {
     tokio::select! {
         () = store.close() => {}
-        () = RealTime::sleep(CLOSE_REAL) => {
-            tracing::warn!(limit_ms = CLOSE_REAL.as_millis(), "the store did not close in time and is left as it is");
+        () = RealTime::sleep(CLOSE_TIMEOUT) => {
+            tracing::warn!(limit_ms = CLOSE_TIMEOUT.as_millis(), "the store did not close in time and is left as it is");
         }
     }
 }
@@ -539,13 +560,13 @@ mod tests {
         let texts = [ConfigText { file: "c.toml".into(), text }];
         let config = Config::load_texts(&texts, &environment, &[]).expect("sound").config;
         let start: UtcMicros = "2026-10-26T08:00:00Z".parse().expect("an instant");
-        let fresh = clock_of(&config).await.now();
+        let fresh = clock_for(&config).await.now();
         assert!(fresh >= start && fresh.since(start) < Duration::from_secs(3600), "{fresh}");
 
         let later = start + Duration::from_secs(30 * 24 * 3600);
         let store =
-            Store::open(&url, Role::Daemon, Arc::new(ManualClock::at(later)), &identity()).await.expect("opens");
+            Store::open(&url, ProcessRole::Daemon, Arc::new(ManualClock::at(later)), &identity()).await.expect("opens");
         store.close().await;
-        assert!(clock_of(&config).await.now() >= later, "time does not go back");
+        assert!(clock_for(&config).await.now() >= later, "time does not go back");
     }
 }

@@ -1,66 +1,66 @@
-//! A reload of the configuration: what can change without a restart changes, the rest is named.
+//! A reload of the configuration: applies what can change without a restart, and names the rest.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
-use super::belongings::Places;
-use super::jobs::{JobTools, job_specs};
-use super::people::Access;
+use super::access::AccessSettings;
+use super::agent_files::FileLocations;
+use super::jobs::{JobServices, job_specs};
 use super::tenants::TenantList;
 use super::webhooks::Webhooks;
-use crate::config::Loaded;
+use crate::config::LoadedConfig;
 use crate::domain::schedules::import::ImportOptions;
 use crate::engine::jobs::JobSpec;
 use crate::engine::operations::status::Reloads;
 
-/// Hands what is new to those whom it concerns. Cheap to clone.
+/// Applies a new configuration to the running daemon. Cheap to clone.
 #[derive(Clone)]
-pub struct Reload(Arc<Mutex<InForce>>);
+pub struct Reload(Arc<Mutex<ActiveSettings>>);
 
-/// What a reload may change.
-pub(super) struct InForce {
+/// The parts of the daemon that a reload may change.
+pub(super) struct ActiveSettings {
     pub(super) tenants: TenantList,
     pub(super) webhooks: Webhooks,
-    pub(super) access: Access,
+    pub(super) access: AccessSettings,
     pub(super) import_options: watch::Sender<ImportOptions>,
-    pub(super) places: watch::Sender<Arc<Places>>,
+    pub(super) locations: watch::Sender<Arc<FileLocations>>,
     pub(super) jobs: watch::Sender<Arc<[JobSpec]>>,
-    pub(super) job_tools: JobTools,
+    pub(super) job_services: JobServices,
     pub(super) reloads: Reloads,
 }
 
 impl Reload {
-    pub(super) fn new(in_force: InForce) -> Self {
+    pub(super) fn new(in_force: ActiveSettings) -> Self {
         Self(Arc::new(Mutex::new(in_force)))
     }
 
-    /// Notes how a reload went, for whoever looks.
-    pub fn note(&self, succeeded: bool) {
+    /// Records whether a reload succeeded, for the status.
+    pub fn log_result(&self, succeeded: bool) {
         let in_force = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        in_force.reloads.note(succeeded, in_force.job_tools.clock.now());
+        in_force.reloads.record(succeeded, in_force.job_services.clock.now());
     }
 
-    /// Puts a new configuration in force as far as that can be done while the daemon runs, and logs the rest as what needs a
-    /// restart. Nothing changes when any part of it is wrong.
-    pub fn apply(&self, running: &mut Loaded, newer: Loaded) -> anyhow::Result<()> {
+    /// Applies a new configuration as far as the running daemon can, and logs what needs a restart. Nothing changes if
+    /// any part of the configuration is invalid.
+    pub fn apply(&self, running: &mut LoadedConfig, next: LoadedConfig) -> anyhow::Result<()> {
         let mut in_force = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // What needs a restart stays as it is, also where a setting that is reloaded rests on it.
-        let config = running.config.reloaded(&newer.config);
+        // Settings that need a restart keep their values, even if a reloadable setting depends on them.
+        let config = running.config.with_reloadable_from(&next.config);
         anyhow::ensure!(
-            !config.mixes_times(),
+            !config.mixes_real_and_simulated_time(),
             "the daemon runs by simulated time, which needs every URL to be loopback: restart it for this configuration"
         );
         let tenants = in_force.tenants.read(&config)?;
-        // New streams begin before the tenant that they are for, so that they miss nothing of it.
-        in_force.webhooks.take(&config)?;
-        in_force.tenants.put_in_force(tenants);
-        let jobs = job_specs(&config, &in_force.job_tools);
+        // New webhook streams start before the tenant that they belong to, so that they miss none of its events.
+        in_force.webhooks.apply(&config)?;
+        in_force.tenants.activate(tenants);
+        let jobs = job_specs(&config, &in_force.job_services);
         in_force.jobs.send_replace(jobs);
-        in_force.access.take(&config.server);
+        in_force.access.apply(&config.server);
         in_force.import_options.send_replace(config.import.clone());
-        in_force.places.send_replace(Arc::new(Places::of(&config)));
-        let changes = running.settings.changes_to(&newer.settings);
+        in_force.locations.send_replace(Arc::new(FileLocations::of(&config)));
+        let changes = running.settings.changes_to(&next.settings);
         for change in &changes.reload {
             tracing::info!(key = change.key, "configuration reloaded: {change}");
         }
@@ -70,7 +70,7 @@ impl Reload {
         if changes.is_empty() {
             tracing::info!("configuration reloaded: nothing changed");
         }
-        (running.config, running.settings) = (config, newer.settings);
+        (running.config, running.settings) = (config, next.settings);
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
-//! The desk where people and jobs ask for reports: makes them one after the other on a thread of its own, keeps their files for a time,
-//! and records each run with its end.
+//! Makes the reports that people and jobs request: one after the other on a thread of its own. Keeps their files for a
+//! time and records each run with its result.
 
-mod erasing;
+mod erasure;
 mod files;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -15,50 +15,50 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use self::files::{Files, forget_partial};
+use self::files::{Files, remove_partial};
 use crate::clock::{BoxFuture, RealTime, SharedClock, SharedRandom};
 use crate::config::Config;
 use crate::domain::audit::AuditDraft;
 use crate::domain::ids::{EventId, JobId, ReportRunId, TenantId};
-use crate::domain::reports::report_run::{Format, ReportRun, RunFile, RunStatus};
+use crate::domain::reports::report_run::{ReportFormat, ReportRun, RunFile, RunStatus};
 use crate::domain::webhooks::event::{Event, ReportCompleted};
 use crate::engine::operations::tenants::Tenants;
-use crate::http::{ReportRefused, Reporting, WantedReport};
-use crate::report::export::{Wanted, export, file_name, section_of};
+use crate::http::{ReportRequest, ReportRequestError, ReportService};
+use crate::report::export::{ExportRequest, export, file_name, section_of};
 use crate::report::manifest::Manifest;
 use crate::report::request::Request;
 use crate::report::tally::Progress;
 use crate::store::{Commit, Reader, Writer};
 
-/// Reports of a tenant that people may have waiting or running at once.
-const MOST_OPEN: usize = 5;
+/// The maximum number of a tenant's reports requested by people that may be waiting or running.
+const MAX_OPEN: usize = 5;
 
-/// How often a report is begun that the end of the daemon cut off.
-const MOST_ATTEMPTS: u32 = 3;
+/// How often a report that was interrupted by the end of the daemon is started.
+const MAX_ATTEMPTS: u32 = 3;
 
-/// The longest that one may take, in real time.
+/// The time limit of one report, in real time.
 const TIME_LIMIT_REAL: Duration = Duration::from_secs(3600);
 
-/// Files that have served their time go at least this often, in real time.
-const LOOK_REAL: Duration = Duration::from_secs(3600);
+/// Outdated files are deleted at least this often, in real time.
+const CHECK_INTERVAL: Duration = Duration::from_secs(3600);
 
-/// The longest error that is kept, in characters.
-const LONGEST_ERROR: usize = 500;
+/// The maximum length of a stored error, in characters.
+const MAX_ERROR_CHARS: usize = 500;
 
-/// What a job of the calendar asks for.
+/// A request for a report.
 #[derive(Clone, Debug)]
-pub(super) struct Asked {
+pub(super) struct ReportOrderRequest {
     pub(super) request: Request,
-    pub(super) format: Format,
+    pub(super) format: ReportFormat,
     pub(super) section: Option<String>,
     pub(super) actor: String,
-    /// The job, and the folder that it names.
+    /// The job that requests the report, and the folder that it names.
     pub(super) job: Option<(JobId, Option<PathBuf>)>,
 }
 
-/// The desk. Cheap to clone; clones share it.
+/// Makes reports. Cheap to clone; clones share the queue.
 #[derive(Clone)]
-pub(super) struct ReportDesk(Arc<Inner>);
+pub(super) struct ReportRunner(Arc<Inner>);
 
 struct Inner {
     writer: Writer,
@@ -68,33 +68,33 @@ struct Inner {
     files: Files,
     tenants: Tenants,
     queue: Mutex<Queue>,
-    news: Notify,
-    /// Counts the runs that ended.
-    ended: watch::Sender<u64>,
-    /// One question at a time, so that the bound holds.
-    turn: tokio::sync::Mutex<()>,
+    work_available: Notify,
+    /// The number of finished runs.
+    ended_runs: watch::Sender<u64>,
+    /// Serialises requests, so that the limit of open runs holds.
+    submit_lock: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
 struct Queue {
     waiting: VecDeque<ReportRun>,
     running: Option<(ReportRun, Arc<Progress>)>,
-    /// Agents whose files are to go.
-    wishes: Vec<erasing::Wish>,
-    /// Tenants whose runs that were cut off are in here.
-    taken_up: BTreeSet<TenantId>,
+    /// Agents whose files are to be removed.
+    erasure_requests: Vec<erasure::FileErasureRequest>,
+    /// Tenants whose interrupted runs are back in the queue.
+    restored_tenants: BTreeSet<TenantId>,
 }
 
-/// How a run came out.
-enum CameOut {
+/// The result of a run.
+enum ReportOutcome {
     Made(Box<Manifest>),
     Failed(String),
-    CalledOff,
-    /// The daemon stops: it is begun again at the next start.
-    CutOff,
+    Cancelled,
+    /// The daemon is stopping: the next start begins the run again.
+    Interrupted,
 }
 
-impl ReportDesk {
+impl ReportRunner {
     pub(super) fn new(
         config: &Config,
         tenants: Tenants,
@@ -110,9 +110,9 @@ impl ReportDesk {
             files: Files::new(config),
             tenants,
             queue: Mutex::default(),
-            news: Notify::new(),
-            ended: watch::Sender::new(0),
-            turn: tokio::sync::Mutex::default(),
+            work_available: Notify::new(),
+            ended_runs: watch::Sender::new(0),
+            submit_lock: tokio::sync::Mutex::default(),
         }))
     }
 
@@ -120,26 +120,27 @@ impl ReportDesk {
         self.0.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a report in.
-    pub(super) async fn take(&self, asked: Asked) -> Result<ReportRun, ReportRefused> {
+    /// Accepts a request for a report.
+    pub(super) async fn submit(&self, order: ReportOrderRequest) -> Result<ReportRun, ReportRequestError> {
         let inner = &self.0;
         let now = inner.clock.now();
-        let Asked { request, format, section, actor, job } = asked;
+        let ReportOrderRequest { request, format, section, actor, job } = order;
         let request = Request { to: request.to.min(now), ..request };
-        request.check().map_err(ReportRefused::Request)?;
+        request.check().map_err(ReportRequestError::InvalidRequest)?;
         let section = section_of(request.report, format, section.as_deref())
-            .map_err(|error| ReportRefused::Request(error.to_string()))?;
+            .map_err(|error| ReportRequestError::InvalidRequest(error.to_string()))?;
         let (job, folder) = job.map_or((None, None), |(job, folder)| (Some(job), folder));
-        let id = ReportRunId(inner.random.id_at(now));
+        let id = ReportRunId(inner.random.time_ordered_id(now));
         let name = file_name(&request, section.as_deref(), format, now);
-        let place = inner.files.place(&request.tenant, folder.as_deref(), &name, id).ok_or(ReportRefused::NoFolder)?;
+        let path =
+            inner.files.path_for(&request.tenant, folder.as_deref(), &name, id).ok_or(ReportRequestError::NoFolder)?;
         let run = ReportRun {
             id,
             tenant: request.tenant.clone(),
-            asked_by: actor.into(),
-            asked_at: now,
+            requested_by: actor.into(),
+            requested_at: now,
             job,
-            // A request can always be written.
+            // Serialising a request cannot fail.
             request: serde_json::to_string(&request).unwrap_or_default().into(),
             format,
             section: section.map(Into::into),
@@ -149,28 +150,28 @@ impl ReportDesk {
             ended_at: None,
             file: None,
             error: None,
-            place: place.into(),
+            path: path.into(),
         };
-        let _turn = inner.turn.lock().await;
-        if run.job.is_none() && self.open_of(&run.tenant) >= MOST_OPEN {
-            return Err(ReportRefused::TooMany(MOST_OPEN));
+        let _submit_guard = inner.submit_lock.lock().await;
+        if run.job.is_none() && self.open_runs(&run.tenant) >= MAX_OPEN {
+            return Err(ReportRequestError::TooMany(MAX_OPEN));
         }
         let commit = Commit { report_runs: vec![run.clone()], ..Commit::default() };
-        inner.writer.commit(commit).await.map_err(ReportRefused::Store)?;
+        inner.writer.commit(commit).await.map_err(ReportRequestError::Store)?;
         self.queue().waiting.push_back(run.clone());
-        inner.news.notify_one();
+        inner.work_available.notify_one();
         Ok(run)
     }
 
-    fn open_of(&self, tenant: &TenantId) -> usize {
+    fn open_runs(&self, tenant: &TenantId) -> usize {
         let queue = self.queue();
         let running = queue.running.iter().map(|(run, _)| run);
         queue.waiting.iter().chain(running).filter(|run| run.tenant == *tenant && run.job.is_none()).count()
     }
 
     /// Waits for the end of a run.
-    pub(super) async fn end_of(&self, tenant: &TenantId, id: ReportRunId) -> anyhow::Result<ReportRun> {
-        let mut ended = self.0.ended.subscribe();
+    pub(super) async fn wait_for_end(&self, tenant: &TenantId, id: ReportRunId) -> anyhow::Result<ReportRun> {
+        let mut ended = self.0.ended_runs.subscribe();
         loop {
             ended.borrow_and_update();
             let run = self.0.reader.report_run(tenant, id).await?.context("the run was let go of")?;
@@ -181,57 +182,58 @@ impl ReportDesk {
         }
     }
 
-    /// Makes what is asked for, until `soft` is cancelled.
+    /// Makes the requested reports until `soft` is cancelled.
     pub(super) async fn run(self, soft: CancellationToken) -> anyhow::Result<()> {
-        let mut served = self.0.tenants.news();
+        let mut tenants_changed = self.0.tenants.subscribe();
         *self.queue() = Queue::default();
         loop {
-            self.take_up().await.context("reports that were cut off")?;
-            self.let_go().await.context("files of reports that have served their time")?;
-            self.erase_what_is_asked().await;
-            while let Some(run) = self.next() {
-                self.carry_out(run, &soft).await?;
-                self.erase_what_is_asked().await;
+            self.restore_runs().await.context("reports that were cut off")?;
+            self.delete_old_files().await.context("files of reports that have served their time")?;
+            self.run_erasures().await;
+            while let Some(run) = self.next_work() {
+                self.run_report(run, &soft).await?;
+                self.run_erasures().await;
                 if soft.is_cancelled() {
                     return Ok(());
                 }
             }
             tokio::select! {
                 () = soft.cancelled() => return Ok(()),
-                () = self.0.news.notified() => {}
-                () = served.changed() => {}
-                () = RealTime::sleep(LOOK_REAL) => {}
+                () = self.0.work_available.notified() => {}
+                () = tenants_changed.changed() => {}
+                () = RealTime::sleep(CHECK_INTERVAL) => {}
             }
         }
     }
 
-    /// What an earlier daemon, or an earlier run of this task, did not end, of tenants that were not served when this was last looked for.
-    async fn take_up(&self) -> anyhow::Result<()> {
-        let _turn = self.0.turn.lock().await;
+    /// Queues the runs that an earlier daemon or task did not finish, for tenants that were not yet served at the last
+    /// check.
+    async fn restore_runs(&self) -> anyhow::Result<()> {
+        let _submit_guard = self.0.submit_lock.lock().await;
         for tenant in self.0.tenants.ids() {
-            if self.queue().taken_up.contains(&tenant) {
+            if self.queue().restored_tenants.contains(&tenant) {
                 continue;
             }
             let mut open = self.0.reader.open_report_runs(&tenant).await?;
             let mut queue = self.queue();
             open.retain(|run| queue.waiting.iter().all(|waiting| waiting.id != run.id));
             for run in &open {
-                forget_partial(&run.place);
+                remove_partial(&run.path);
             }
             queue.waiting.extend(open);
-            queue.taken_up.insert(tenant);
+            queue.restored_tenants.insert(tenant);
         }
         Ok(())
     }
 
-    fn next(&self) -> Option<ReportRun> {
+    fn next_work(&self) -> Option<ReportRun> {
         let mut queue = self.queue();
         let run = queue.waiting.pop_front()?;
         queue.running = Some((run.clone(), Arc::default()));
         Some(run)
     }
 
-    async fn carry_out(&self, run: ReportRun, soft: &CancellationToken) -> anyhow::Result<()> {
+    async fn run_report(&self, run: ReportRun, soft: &CancellationToken) -> anyhow::Result<()> {
         let inner = &self.0;
         let progress = self.queue().running.as_ref().map(|(_, progress)| progress.clone()).unwrap_or_default();
         let run = ReportRun {
@@ -240,103 +242,113 @@ impl ReportDesk {
             started_at: Some(inner.clock.now()),
             ..run
         };
-        let came_out = if run.attempts > MOST_ATTEMPTS {
-            CameOut::Failed(format!("it was cut off {MOST_ATTEMPTS} times; ask for it again, or for less"))
+        let outcome = if run.attempts > MAX_ATTEMPTS {
+            ReportOutcome::Failed(format!("it was cut off {MAX_ATTEMPTS} times; ask for it again, or for less"))
         } else {
             inner.writer.commit(Commit { report_runs: vec![run.clone()], ..Commit::default() }).await?;
-            self.make(&run, &progress, soft).await
+            self.create_report(&run, &progress, soft).await
         };
-        let ended = self.ended(run, came_out);
-        let written = inner.writer.commit(ended).await;
+        let ended = self.finish_run(run, outcome);
+        let committed = inner.writer.commit(ended).await;
         self.queue().running = None;
-        inner.ended.send_modify(|count| *count += 1);
-        // At a stop the store may be closing: the row says `running`, and the next start begins it again.
+        inner.ended_runs.send_modify(|count| *count += 1);
+        // At a stop the store may already be closing: the row still says `running`, and the next start begins the run
+        // again.
         if !soft.is_cancelled() {
-            written.context("the end of a report")?;
+            committed.context("the end of a report")?;
         }
         Ok(())
     }
 
-    async fn make(&self, run: &ReportRun, progress: &Arc<Progress>, soft: &CancellationToken) -> CameOut {
+    async fn create_report(
+        &self,
+        run: &ReportRun,
+        progress: &Arc<Progress>,
+        soft: &CancellationToken,
+    ) -> ReportOutcome {
         let inner = &self.0;
         let request = match serde_json::from_str(&run.request) {
             Ok(request) => request,
-            Err(error) => return CameOut::Failed(format!("this version does not know what was asked for: {error}")),
+            Err(error) => {
+                return ReportOutcome::Failed(format!("this version does not know what was asked for: {error}"));
+            }
         };
-        let target = PathBuf::from(&*run.place);
+        let target = PathBuf::from(&*run.path);
         if let Err(error) = target.parent().map_or(Ok(()), std::fs::create_dir_all) {
-            return CameOut::Failed(format!("its folder cannot be made: {error}; see [reports] folder"));
+            return ReportOutcome::Failed(format!("its folder cannot be made: {error}; see [reports] folder"));
         }
         let section = run.section.as_deref().map(str::to_owned);
-        let wanted = Wanted { request, format: run.format, section, target, most_bytes: inner.files.largest };
+        let export_request =
+            ExportRequest { request, format: run.format, section, target, max_bytes: inner.files.max_bytes };
         let (reader, now, watched) = (inner.reader.clone(), inner.clock.now(), progress.clone());
         let handle = Handle::current();
-        let mut work = tokio::task::spawn_blocking(move || handle.block_on(export(&reader, &wanted, now, &watched)));
-        let (mut stops, mut too_long) = (false, false);
+        let mut work =
+            tokio::task::spawn_blocking(move || handle.block_on(export(&reader, &export_request, now, &watched)));
+        let (mut is_stopping, mut timed_out) = (false, false);
         let done = tokio::select! {
             done = &mut work => done,
             () = soft.cancelled() => {
-                stops = true;
-                progress.call_off();
+                is_stopping = true;
+                progress.cancel();
                 work.await
             }
             () = RealTime::sleep(TIME_LIMIT_REAL) => {
-                too_long = true;
-                progress.call_off();
+                timed_out = true;
+                progress.cancel();
                 work.await
             }
         };
         match done {
-            Ok(Ok(manifest)) => CameOut::Made(Box::new(manifest)),
-            Ok(Err(error)) if error.is_called_off() && stops => CameOut::CutOff,
-            Ok(Err(error)) if error.is_called_off() && too_long => {
-                CameOut::Failed("it took longer than an hour; ask for a shorter span or fewer teams".to_owned())
+            Ok(Ok(manifest)) => ReportOutcome::Made(Box::new(manifest)),
+            Ok(Err(error)) if error.is_cancelled() && is_stopping => ReportOutcome::Interrupted,
+            Ok(Err(error)) if error.is_cancelled() && timed_out => {
+                ReportOutcome::Failed("it took longer than an hour; ask for a shorter span or fewer teams".to_owned())
             }
-            Ok(Err(error)) if error.is_called_off() => CameOut::CalledOff,
+            Ok(Err(error)) if error.is_cancelled() => ReportOutcome::Cancelled,
             Ok(Err(error)) => {
                 let cause = anyhow::Error::from(error);
                 tracing::error!(tenant = %run.tenant, run = %run.id, error = format!("{cause:#}"), "a report failed");
-                CameOut::Failed(format!("{cause:#}").chars().take(LONGEST_ERROR).collect())
+                ReportOutcome::Failed(format!("{cause:#}").chars().take(MAX_ERROR_CHARS).collect())
             }
             Err(panicked) => {
                 tracing::error!(tenant = %run.tenant, run = %run.id, error = %panicked, "a report panicked");
-                CameOut::Failed("a defect ended it; the log has more".to_owned())
+                ReportOutcome::Failed("a defect ended it; the log has more".to_owned())
             }
         }
     }
 
-    /// The row as it ends, with its audit entry and its event.
-    fn ended(&self, run: ReportRun, came_out: CameOut) -> Commit {
+    /// Returns the final row of a run, with its audit entry and its event.
+    fn finish_run(&self, run: ReportRun, outcome: ReportOutcome) -> Commit {
         let now = self.0.clock.now();
         let run = ReportRun { ended_at: Some(now), ..run };
-        let run = match came_out {
-            CameOut::Made(manifest) => {
+        let run = match outcome {
+            ReportOutcome::Made(manifest) => {
                 let facts = &manifest.file;
                 let (bytes, sha256) = (facts.bytes, facts.sha256.clone());
-                let file = RunFile { there: true, rows: manifest.rows(), bytes, sha256 };
+                let file = RunFile { exists: true, rows: manifest.rows(), bytes, sha256 };
                 ReportRun { status: RunStatus::Done, file: Some(file), ..run }
             }
-            CameOut::Failed(error) => ReportRun { status: RunStatus::Failed, error: Some(error), ..run },
-            CameOut::CalledOff => ReportRun { status: RunStatus::Cancelled, ..run },
-            CameOut::CutOff => {
+            ReportOutcome::Failed(error) => ReportRun { status: RunStatus::Failed, error: Some(error), ..run },
+            ReportOutcome::Cancelled => ReportRun { status: RunStatus::Cancelled, ..run },
+            ReportOutcome::Interrupted => {
                 let run = ReportRun { status: RunStatus::Waiting, started_at: None, ended_at: None, ..run };
                 return Commit { report_runs: vec![run], ..Commit::default() };
             }
         };
         Commit {
-            audit: vec![audit_of(&run, now)],
-            events: vec![self.event_of(&run)],
+            audit: vec![audit_draft(&run, now)],
+            events: vec![self.end_event(&run)],
             report_runs: vec![run],
             ..Commit::default()
         }
     }
 
-    fn event_of(&self, run: &ReportRun) -> Event {
+    fn end_event(&self, run: &ReportRun) -> Event {
         let now = run.ended_at.unwrap_or_else(|| self.0.clock.now());
         let request = serde_json::from_str::<Request>(&run.request).ok();
         let file = run.file.as_ref();
         Event {
-            id: EventId(self.0.random.id_at(now)),
+            id: EventId(self.0.random.time_ordered_id(now)),
             tenant: run.tenant.clone(),
             at: now,
             data: ReportCompleted {
@@ -345,8 +357,8 @@ impl ReportDesk {
                 format: run.format.name().to_owned(),
                 outcome: run.status.name().to_owned(),
                 from: request.as_ref().and_then(|request| request.from),
-                to: request.as_ref().map_or(run.asked_at, |request| request.to),
-                actor: run.asked_by.to_string(),
+                to: request.as_ref().map_or(run.requested_at, |request| request.to),
+                actor: run.requested_by.to_string(),
                 job_id: run.job.clone(),
                 file_name: file.map(|_| run.file_name().to_owned()),
                 rows: file.map(|file| file.rows),
@@ -358,42 +370,42 @@ impl ReportDesk {
         }
     }
 
-    /// Lets go of files that have served their time. Their rows say that they are gone, and go with retention.
-    async fn let_go(&self) -> anyhow::Result<()> {
+    /// Deletes the files that are too old or too many. Their rows record that, and are removed by retention.
+    async fn delete_old_files(&self) -> anyhow::Result<()> {
         let inner = &self.0;
         let now = inner.clock.now();
         for tenant in inner.tenants.ids() {
             let runs = inner.reader.report_runs_with_file(&tenant, now, u32::MAX).await?;
-            let gone: Vec<_> = inner.files.let_go(runs, now);
-            if !gone.is_empty() {
-                inner.writer.commit(Commit { report_runs: gone, ..Commit::default() }).await?;
+            let deleted: Vec<_> = inner.files.delete_old(runs, now);
+            if !deleted.is_empty() {
+                inner.writer.commit(Commit { report_runs: deleted, ..Commit::default() }).await?;
             }
         }
         Ok(())
     }
 
-    async fn call_off(&self, tenant: &TenantId, id: ReportRunId) -> Result<Option<ReportRun>, ReportRefused> {
-        let waited = {
+    async fn cancel(&self, tenant: &TenantId, id: ReportRunId) -> Result<Option<ReportRun>, ReportRequestError> {
+        let removed = {
             let mut queue = self.queue();
             if let Some((run, progress)) = &queue.running
                 && (&run.tenant, run.id) == (tenant, id)
             {
-                progress.call_off();
+                progress.cancel();
             }
             let place = queue.waiting.iter().position(|run| (&run.tenant, run.id) == (tenant, id));
             place.and_then(|place| queue.waiting.remove(place))
         };
-        if let Some(run) = waited {
-            let ended = self.ended(run, CameOut::CalledOff);
-            self.0.writer.commit(ended).await.map_err(ReportRefused::Store)?;
-            self.0.ended.send_modify(|count| *count += 1);
+        if let Some(run) = removed {
+            let ended = self.finish_run(run, ReportOutcome::Cancelled);
+            self.0.writer.commit(ended).await.map_err(ReportRequestError::Store)?;
+            self.0.ended_runs.send_modify(|count| *count += 1);
         }
-        self.0.reader.report_run(tenant, id).await.map_err(ReportRefused::Read)
+        self.0.reader.report_run(tenant, id).await.map_err(ReportRequestError::Read)
     }
 }
 
-/// Names no agent: the chain knows agents by their subjects alone, so that their number has to do.
-fn audit_of(run: &ReportRun, now: crate::domain::time::UtcMicros) -> AuditDraft {
+/// Contains the number of agents instead of their ids, since the audit chain refers to agents only by subject.
+fn audit_draft(run: &ReportRun, now: crate::domain::time::UtcMicros) -> AuditDraft {
     let request = serde_json::from_str::<Request>(&run.request).ok();
     let filters = request.as_ref().map(|request| &request.filters);
     let mut facts = json!({
@@ -412,28 +424,32 @@ fn audit_of(run: &ReportRun, now: crate::domain::time::UtcMicros) -> AuditDraft 
     AuditDraft {
         tenant: run.tenant.clone(),
         at: now,
-        actor: run.asked_by.to_string(),
+        actor: run.requested_by.to_string(),
         action: "report.completed",
         subject: None,
         transition: None,
         before: None,
         after: None,
         outcome: Some(run.status.name().to_owned()),
-        why: facts,
-        note: None,
+        facts,
+        note_hash: None,
     }
 }
 
-impl Reporting for ReportDesk {
-    fn ask(&self, wanted: WantedReport) -> BoxFuture<Result<ReportRun, ReportRefused>> {
-        let desk = self.clone();
-        let WantedReport { request, format, section, actor } = wanted;
-        Box::pin(async move { desk.take(Asked { request, format, section, actor, job: None }).await })
+impl ReportService for ReportRunner {
+    fn request_report(&self, order: ReportRequest) -> BoxFuture<Result<ReportRun, ReportRequestError>> {
+        let service = self.clone();
+        let ReportRequest { request, format, section, actor } = order;
+        Box::pin(async move { service.submit(ReportOrderRequest { request, format, section, actor, job: None }).await })
     }
 
-    fn cancel(&self, tenant: TenantId, id: ReportRunId) -> BoxFuture<Result<Option<ReportRun>, ReportRefused>> {
-        let desk = self.clone();
-        Box::pin(async move { desk.call_off(&tenant, id).await })
+    fn cancel_report(
+        &self,
+        tenant: TenantId,
+        id: ReportRunId,
+    ) -> BoxFuture<Result<Option<ReportRun>, ReportRequestError>> {
+        let service = self.clone();
+        Box::pin(async move { service.cancel(&tenant, id).await })
     }
 
     fn rows_so_far(&self, id: ReportRunId) -> Option<u64> {

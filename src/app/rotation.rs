@@ -1,5 +1,5 @@
-//! A new signing key in the file of an endpoint's old one, which stays beside it for a day; for the command, and for who asks the
-//! daemon. No key is ever shown.
+//! The rotation of webhook signing keys in files, for the command and for requests to the daemon. The old key stays
+//! valid for a day. No key is ever shown.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -16,45 +16,45 @@ use crate::clock::{BoxFuture, Random, RealTime, SharedClock, SharedRandom, Stopw
 use crate::domain::audit::AuditDraft;
 use crate::domain::ids::EndpointId;
 use crate::domain::time::UtcMicros;
-use crate::domain::webhooks::signature::{Keyring, OVERLAP, SigningKey};
+use crate::domain::webhooks::signature::{KEY_OVERLAP, Keyring, SigningKey};
 use crate::engine::operations::status::Reloads;
-use crate::http::{RotateRefused, Rotated, Rotations, WantedRotation};
+use crate::http::{KeyRotation, KeyRotationError, KeyRotationRequest, KeyRotator};
 use crate::store::{Commit, Writer};
 
-/// A reload is awaited so long, in real time.
-const RELOAD_REAL: Duration = Duration::from_secs(5);
+/// How long to wait for a reload, in real time.
+const RELOAD_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// It is looked for this often.
-const LOOK_REAL: Duration = Duration::from_millis(20);
+/// How often to check whether the reload is done.
+const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Endpoints with the files of their secrets; none where the secret is in the environment.
+/// The endpoints with the files of their secrets; `None` for a secret in the environment.
 pub(super) type SecretFiles = Vec<(EndpointId, Option<PathBuf>)>;
 
-/// Why no key was put in the place of another.
+/// The reason why a key was not rotated.
 #[derive(Debug, thiserror::Error)]
 pub enum RotateError {
-    /// Another rotation is under way, or one broke off.
+    /// Another rotation is in progress, or was interrupted.
     #[error("{} is there: another rotation is under way, or one broke off; remove it then", .0.display())]
     UnderWay(PathBuf),
-    /// Receivers may know only the key before the last.
+    /// The key was rotated less than a day ago, and receivers may know only the previous one.
     #[error(
         "the key of {} was changed less than a day ago, and receivers may know only the one before, which signs until {until}: \
          wait until then, or drop it", file.display()
     )]
-    Lately {
-        /// The file.
+    TooSoon {
+        /// The key's file.
         file: PathBuf,
-        /// Until when the one before signs.
+        /// Until when the previous key signs.
         until: UtcMicros,
     },
-    /// The file cannot be read or replaced, or holds no key.
+    /// The file cannot be read or replaced, or contains no key.
     #[error(transparent)]
     Failed(#[from] anyhow::Error),
 }
 
-/// What to do where the secret is in the environment, which nobody can change from here.
-pub fn how_by_hand(id: &str, now: UtcMicros) -> String {
-    let until = whole_second(now + OVERLAP);
+/// Returns the instructions for a secret in the environment, which the daemon cannot change.
+pub fn manual_instructions(id: &str, now: UtcMicros) -> String {
+    let until = whole_second(now + KEY_OVERLAP);
     format!(
         "the secret of {id} is kept in the environment, which this cannot change: make a key with \
          `echo whsec_$(openssl rand -base64 32)`, put it where the variable is set, keep the old one in a variable that \
@@ -63,25 +63,25 @@ pub fn how_by_hand(id: &str, now: UtcMicros) -> String {
     )
 }
 
-/// A new key.
+/// Returns a new random key.
 pub fn new_key(random: &dyn Random) -> String {
     let mut bytes = [0; 32];
     bytes[..16].copy_from_slice(&random.bytes());
     bytes[16..].copy_from_slice(&random.bytes());
-    SigningKey::text_of(&bytes)
+    SigningKey::encode_key(&bytes)
 }
 
 fn whole_second(instant: UtcMicros) -> UtcMicros {
     UtcMicros::from_micros(instant.as_micros() / 1_000_000 * 1_000_000)
 }
 
-/// A file that takes the place of another when it is whole, and goes away when it never is.
-struct Successor {
+/// A file that replaces another one when it is complete, and is removed otherwise.
+struct NewFile {
     path: PathBuf,
     finished: bool,
 }
 
-impl Drop for Successor {
+impl Drop for NewFile {
     fn drop(&mut self) {
         if !self.finished {
             let _ = fs::remove_file(&self.path);
@@ -89,16 +89,16 @@ impl Drop for Successor {
     }
 }
 
-/// Puts the new key into the file and keeps the old one beside it until the instant that is given back. The file is replaced
-/// whole or not at all; only its owner can read it.
+/// Writes the new key into the file and keeps the old one beside it until the returned instant. The file is replaced as
+/// a whole or not at all, and only its owner can read it.
 pub fn rotate_file(file: &Path, key: &str, now: UtcMicros, drop_old: bool) -> Result<Option<UtcMicros>, RotateError> {
-    let shown = file.display();
-    let real = fs::canonicalize(file).with_context(|| format!("{shown} cannot be found"))?;
-    let mut name = real.clone().into_os_string();
+    let path_text = file.display();
+    let real_path = fs::canonicalize(file).with_context(|| format!("{path_text} cannot be found"))?;
+    let mut name = real_path.clone().into_os_string();
     name.push(".new");
     let path = PathBuf::from(name);
-    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
-    let mut successor = match made {
+    let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+    let mut new_file = match created {
         Ok(successor) => successor,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             return Err(RotateError::UnderWay(path));
@@ -108,29 +108,29 @@ pub fn rotate_file(file: &Path, key: &str, now: UtcMicros, drop_old: bool) -> Re
             return Err(anyhow::Error::new(error).context(format!("{shown} cannot be written")).into());
         }
     };
-    let mut guard = Successor { path, finished: false };
-    let text = fs::read_to_string(&real).with_context(|| format!("{shown} cannot be read"))?;
-    let old = Keyring::parse(&text).with_context(|| format!("{shown} does not hold a key"))?;
+    let mut guard = NewFile { path, finished: false };
+    let text = fs::read_to_string(&real_path).with_context(|| format!("{path_text} cannot be read"))?;
+    let old = Keyring::parse(&text).with_context(|| format!("{path_text} does not hold a key"))?;
     if let Some(until) = old.overlap_until(now).filter(|_| !drop_old) {
-        return Err(RotateError::Lately { file: file.to_owned(), until });
+        return Err(RotateError::TooSoon { file: file.to_owned(), until });
     }
-    let until = (!drop_old).then(|| whole_second(now + OVERLAP));
+    let until = (!drop_old).then(|| whole_second(now + KEY_OVERLAP));
     let current = text.lines().next().unwrap_or_default().trim_end();
-    let text = until.map_or_else(|| format!("{key}\n"), |until| Keyring::text_of(key, current, until));
-    let written = successor
+    let text = until.map_or_else(|| format!("{key}\n"), |until| Keyring::format_keys(key, current, until));
+    let written = new_file
         .write_all(text.as_bytes())
-        .and_then(|()| same_owner(&real, &successor))
-        .and_then(|()| successor.sync_all())
-        .and_then(|()| fs::rename(&guard.path, &real));
-    written.with_context(|| format!("{shown} cannot be replaced"))?;
+        .and_then(|()| same_owner(&real_path, &new_file))
+        .and_then(|()| new_file.sync_all())
+        .and_then(|()| fs::rename(&guard.path, &real_path));
+    written.with_context(|| format!("{path_text} cannot be replaced"))?;
     guard.finished = true;
-    if let Some(folder) = real.parent() {
+    if let Some(folder) = real_path.parent() {
         File::open(folder).and_then(|folder| folder.sync_all()).with_context(|| format!("{}", folder.display()))?;
     }
     Ok(until)
 }
 
-/// Whoever rotates as root leaves the file to the user of the daemon.
+/// Gives the new file the old one's owner, so that a rotation as root does not lock out the daemon's user.
 fn same_owner(old: &Path, new: &File) -> io::Result<()> {
     let (old, made) = (fs::metadata(old)?, new.metadata()?);
     if (old.uid(), old.gid()) == (made.uid(), made.gid()) {
@@ -139,48 +139,48 @@ fn same_owner(old: &Path, new: &File) -> io::Result<()> {
     std::os::unix::fs::fchown(new, Some(old.uid()), Some(old.gid()))
 }
 
-/// Changes keys for who asks the daemon.
+/// Rotates keys for requests to the daemon.
 pub(super) struct KeyFiles {
     pub(super) files: watch::Receiver<SecretFiles>,
     pub(super) writer: Writer,
     pub(super) clock: SharedClock,
     pub(super) random: SharedRandom,
     pub(super) reloads: Reloads,
-    /// Whoever runs the daemon reads the configuration again when this is told.
+    /// Asks whoever runs the daemon to reload the configuration.
     pub(super) reload: Arc<Notify>,
 }
 
-impl Rotations for Arc<KeyFiles> {
-    fn rotate(&self, wanted: WantedRotation) -> BoxFuture<Result<Rotated, RotateRefused>> {
+impl KeyRotator for Arc<KeyFiles> {
+    fn rotate(&self, request: KeyRotationRequest) -> BoxFuture<Result<KeyRotation, KeyRotationError>> {
         let files = self.clone();
-        Box::pin(async move { files.run(wanted).await })
+        Box::pin(async move { files.run(request).await })
     }
 }
 
 impl KeyFiles {
-    async fn run(&self, wanted: WantedRotation) -> Result<Rotated, RotateRefused> {
+    async fn run(&self, request: KeyRotationRequest) -> Result<KeyRotation, KeyRotationError> {
         let now = RealTime::now();
-        let file = self.files.borrow().iter().find(|(id, _)| *id == wanted.id).map(|(_, file)| file.clone());
-        let file = file.ok_or(RotateRefused::Unknown)?;
-        let file = file.ok_or_else(|| RotateRefused::NotHere(how_by_hand(wanted.id.as_str(), now)))?;
-        // Before the change, so that no key is changed without a word; a change that fails is told too.
-        self.note(&wanted, None).await?;
-        let (key, drop_old) = (new_key(&*self.random), wanted.drop_old);
+        let file = self.files.borrow().iter().find(|(id, _)| *id == request.id).map(|(_, file)| file.clone());
+        let file = file.ok_or(KeyRotationError::UnknownEndpoint)?;
+        let file = file.ok_or_else(|| KeyRotationError::NotRotatable(manual_instructions(request.id.as_str(), now)))?;
+        // Recorded before the change, so that no key changes without an audit entry. A failed change is recorded too.
+        self.record_rotation(&request, None).await?;
+        let (key, drop_old) = (new_key(&*self.random), request.drop_old);
         let changed = tokio::task::spawn_blocking(move || rotate_file(&file, &key, now, drop_old)).await;
         let changed = changed.unwrap_or_else(|panicked| Err(RotateError::Failed(panicked.into())));
         match changed {
-            Ok(previous_until) => Ok(Rotated { previous_until, in_force: self.reloaded().await }),
+            Ok(previous_until) => Ok(KeyRotation { previous_until, in_force: self.wait_for_reload().await }),
             Err(error) => {
-                self.note(&wanted, Some("failed")).await?;
+                self.record_rotation(&request, Some("failed")).await?;
                 Err(match error {
-                    RotateError::Lately { until, .. } => RotateRefused::Lately(until),
-                    RotateError::UnderWay(_) => RotateRefused::NotHere(error.to_string()),
+                    RotateError::TooSoon { until, .. } => KeyRotationError::TooSoon(until),
+                    RotateError::UnderWay(_) => KeyRotationError::NotRotatable(error.to_string()),
                     RotateError::Failed(cause) => {
-                        tracing::warn!(webhook = %wanted.id, error = format!("{cause:#}"), "its key was not changed");
-                        RotateRefused::NotHere(format!(
+                        tracing::warn!(webhook = %request.id, error = format!("{cause:#}"), "its key was not changed");
+                        KeyRotationError::NotRotatable(format!(
                             "the daemon could not replace the file of the secret ({cause:#}); rotate it where the file can be \
                              written: shiftkeeper webhooks rotate {}",
-                            wanted.id
+                            request.id
                         ))
                     }
                 })
@@ -188,33 +188,37 @@ impl KeyFiles {
         }
     }
 
-    /// Whether the daemon has read its configuration since, and with it the key.
-    async fn reloaded(&self) -> bool {
+    /// Requests a reload and returns whether the daemon has read its configuration since, and so the key.
+    async fn wait_for_reload(&self) -> bool {
         let before = self.reloads.last().1;
         self.reload.notify_one();
-        let watch = Stopwatch::start();
-        while watch.elapsed() < RELOAD_REAL {
+        let stopwatch = Stopwatch::start();
+        while stopwatch.elapsed() < RELOAD_TIMEOUT {
             if self.reloads.last().1 > before {
                 return true;
             }
-            RealTime::sleep(LOOK_REAL).await;
+            RealTime::sleep(CHECK_INTERVAL).await;
         }
         false
     }
 
-    async fn note(&self, wanted: &WantedRotation, outcome: Option<&str>) -> Result<(), RotateRefused> {
+    async fn record_rotation(
+        &self,
+        request: &KeyRotationRequest,
+        outcome: Option<&str>,
+    ) -> Result<(), KeyRotationError> {
         let audit = AuditDraft {
             outcome: outcome.map(str::to_owned),
             ..AuditDraft::new(
-                wanted.tenant.clone(),
+                request.tenant.clone(),
                 self.clock.now(),
-                wanted.actor.clone(),
+                request.actor.clone(),
                 "webhook.key_rotated",
-                json!({"webhook": wanted.id, "drop_old": wanted.drop_old}),
+                json!({"webhook": request.id, "drop_old": request.drop_old}),
             )
         };
-        let written = self.writer.commit(Commit { audit: vec![audit], ..Commit::default() }).await;
-        written.map(|_| ()).map_err(RotateRefused::Store)
+        let committed = self.writer.commit(Commit { audit: vec![audit], ..Commit::default() }).await;
+        committed.map(|_| ()).map_err(KeyRotationError::Store)
     }
 }
 
@@ -260,10 +264,10 @@ mod tests {
         let keys: Vec<_> = (1..=4).map(|seed| new_key(&SeededRandom::new(seed))).collect();
         rotate_file(&file, &keys[0], now(), false).expect("rotates");
         let refused = rotate_file(&file, &keys[1], now(), false).expect_err("too soon");
-        assert!(matches!(refused, RotateError::Lately { .. }), "{refused}");
+        assert!(matches!(refused, RotateError::TooSoon { .. }), "{refused}");
         assert!(!format!("{refused:#}").contains("whsec_"));
         assert!(fs::read_to_string(&file).expect("text").starts_with(&keys[0]), "and nothing changed");
-        let later = now() + OVERLAP;
+        let later = now() + KEY_OVERLAP;
         rotate_file(&file, &keys[2], later, false).expect("a day later");
         assert!(fs::read_to_string(&file).expect("text").starts_with(&format!("{}\n{} until ", keys[2], keys[0])));
         assert_eq!(rotate_file(&file, &keys[3], later, true).expect("now"), None);

@@ -1,7 +1,7 @@
-//! `[[tenants]]` as running workers: one supervisor per tenant, so that a reload stops and starts those alone that changed, and one
-//! that cannot start leaves the others alone.
+//! Runs the workers of `[[tenants]]` under one supervisor per tenant, so that a reload restarts only the tenants that
+//! changed, and one that cannot start does not affect the others.
 //!
-//! What a worker of a tenant is made of, and that it exists, is said in [`Tenancy::workers`].
+//! [`TenantRuntime::start_workers`] lists the workers and what they are made of.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,49 +12,49 @@ use tokio::sync::{Mutex, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::budget;
-use super::settings::{SettingsError, platform_over, tenant_settings};
+use super::settings::{SettingsError, platform_with_transport, tenant_settings};
 use crate::clock::{SharedClock, SharedRandom};
 use crate::config::{Config, Tenant};
-use crate::domain::analytics::analytics_run::StandingQuery;
+use crate::domain::analytics::analytics_run::ConfiguredQuery;
 use crate::domain::audit::AuditDraft;
 use crate::domain::changes::transition::Actor;
 use crate::domain::ids::{AgentId, TenantId};
 use crate::domain::rules::rule::Rule;
 use crate::domain::time::UtcMicros;
-use crate::engine::adherence::adherence_days::{self, DaysParts};
-use crate::engine::agents::erase::{self, EraseParts, EraseTools};
+use crate::engine::adherence::adherence_days::{self, AdherenceDaysParts};
+use crate::engine::agents::erasure::{self, ErasureContext, ErasureServices};
 use crate::engine::analytics::anomalies;
 use crate::engine::analytics::{self, Analytics};
 use crate::engine::audit::heads::{self, HeadParts};
-use crate::engine::keeper::{self, KeeperParts};
+use crate::engine::keeper::{self, KeeperContext};
+use crate::engine::keeper_message::{INBOX_CAPACITY, KeeperMessage};
 use crate::engine::live::Live;
 use crate::engine::live::figures;
-use crate::engine::message::{INBOX, Message};
-use crate::engine::operations::crew::Crew;
 use crate::engine::operations::meter::Meter;
 use crate::engine::operations::readiness::Readiness;
 use crate::engine::operations::settings::TenantSettings;
 use crate::engine::operations::supervisor::{OnFailure, Supervisor};
 use crate::engine::operations::tenants::Tenants;
-use crate::engine::platform::calls::Purse;
+use crate::engine::operations::workers::WorkerSet;
+use crate::engine::platform::calls::BudgetKind;
 use crate::engine::platform::feed;
 use crate::engine::platform::link::Link;
-use crate::engine::platform::sight;
+use crate::engine::platform::observation;
 use crate::engine::webhooks::deliver::{self, DeliverParts};
 use crate::platform::budget::Budget;
 use crate::platform::client::Transport;
 use crate::store::{Commit, Reader, Writer};
 
-/// How long the workers of a tenant may take to finish what they hold, in real time: more than a keeper waits for answers, less
-/// than the whole daemon has.
-const DRAIN_REAL: Duration = Duration::from_secs(6);
+/// How long a tenant's workers may take to finish their work, in real time: longer than a keeper waits for answers,
+/// shorter than the whole daemon has.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(6);
 
-/// The tenants in force.
-pub(super) type Tenancies = Arc<[Arc<Tenancy>]>;
+/// The running tenants.
+pub(super) type RunningTenants = Arc<[Arc<TenantRuntime>]>;
 
 /// What the workers of every tenant are made of.
 #[derive(Clone)]
-pub(super) struct TenantTools {
+pub(super) struct TenantServices {
     pub(super) clock: SharedClock,
     pub(super) random: SharedRandom,
     pub(super) writer: Writer,
@@ -66,114 +66,115 @@ pub(super) struct TenantTools {
     pub(super) transport: Option<Arc<dyn Transport>>,
 }
 
-/// One tenant with its platform. It stays the same as long as its workers can go on; a reload that changes more makes another.
-pub(super) struct Tenancy {
+/// One tenant with its platform. Kept while its workers can continue; a reload that changes more creates another one.
+pub(super) struct TenantRuntime {
     link: Arc<Link>,
-    inbox: Arc<Mutex<mpsc::Receiver<Message>>>,
+    inbox: Arc<Mutex<mpsc::Receiver<KeeperMessage>>>,
     settings: watch::Sender<Arc<TenantSettings>>,
     analytics: Analytics,
-    /// What the audit chain says of a reload that made it.
-    made_by: Option<&'static str>,
+    /// The audit log's action for the reload that created it.
+    created_by: Option<&'static str>,
 }
 
-/// A tenant and what it was made of.
-struct Made {
+/// A tenant and the settings it was created from.
+struct ConfiguredTenant {
     tenant: Tenant,
     rules: Vec<Rule>,
-    tenancy: Arc<Tenancy>,
+    runtime: Arc<TenantRuntime>,
 }
 
-/// The tenants in force, as a reload sees them.
+/// The tenants in effect, as changed by reloads.
 pub(super) struct TenantList {
-    made: Vec<Made>,
-    wanted: watch::Sender<Tenancies>,
-    tools: TenantTools,
+    tenants: Vec<ConfiguredTenant>,
+    target: watch::Sender<RunningTenants>,
+    services: TenantServices,
 }
 
-/// What a newer configuration makes of the list. Nothing of it is in force.
-pub(super) struct NewerList {
-    made: Vec<Made>,
-    /// Those that go on with other settings.
-    told: Vec<(Arc<Tenancy>, Arc<TenantSettings>)>,
+/// The list for a newer configuration, not yet in effect.
+pub(super) struct NextTenantList {
+    tenants: Vec<ConfiguredTenant>,
+    /// Tenants that continue with other settings.
+    settings_updates: Vec<(Arc<TenantRuntime>, Arc<TenantSettings>)>,
 }
 
 impl TenantList {
-    /// Those of a configuration, and where the workers see what becomes of them.
+    /// Creates the list of a configuration's tenants, and a receiver of its changes for the workers.
     pub(super) fn new(
         config: &Config,
-        tools: TenantTools,
-    ) -> Result<(Self, watch::Receiver<Tenancies>), SettingsError> {
-        let (wanted, seen) = watch::channel(Tenancies::from([]));
-        let mut list = Self { made: Vec::new(), wanted, tools };
-        let first = list.newer(config, None)?;
-        list.put_in_force(first);
-        Ok((list, seen))
+        tools: TenantServices,
+    ) -> Result<(Self, watch::Receiver<RunningTenants>), SettingsError> {
+        let (target, target_updates) = watch::channel(RunningTenants::from([]));
+        let mut list = Self { tenants: Vec::new(), target, services: tools };
+        let initial = list.next(config, None)?;
+        list.activate(initial);
+        Ok((list, target_updates))
     }
 
-    /// What a newer configuration makes of it.
-    pub(super) fn read(&self, config: &Config) -> Result<NewerList, SettingsError> {
-        self.newer(config, Some("tenant.added"))
+    /// Returns the list for a newer configuration.
+    pub(super) fn read(&self, config: &Config) -> Result<NextTenantList, SettingsError> {
+        self.next(config, Some("tenant.added"))
     }
 
-    fn newer(&self, config: &Config, added: Option<&'static str>) -> Result<NewerList, SettingsError> {
-        let mut newer = NewerList { made: Vec::with_capacity(config.tenants.len()), told: Vec::new() };
+    fn next(&self, config: &Config, added: Option<&'static str>) -> Result<NextTenantList, SettingsError> {
+        let mut next =
+            NextTenantList { tenants: Vec::with_capacity(config.tenants.len()), settings_updates: Vec::new() };
         for tenant in &config.tenants {
             let rules = config.rules_for(tenant);
-            let known = self.made.iter().find(|made| made.tenant.id == tenant.id);
-            let tenancy = match known {
-                Some(made) if made.tenant.goes_on_as(tenant) => {
+            let known = self.tenants.iter().find(|made| made.tenant.id == tenant.id);
+            let runtime = match known {
+                Some(made) if made.tenant.is_same_tenant(tenant) => {
                     if made.tenant != *tenant || made.rules != rules {
-                        newer.told.push((made.tenancy.clone(), Arc::new(tenant_settings(config, tenant)?)));
+                        next.settings_updates.push((made.runtime.clone(), Arc::new(tenant_settings(config, tenant)?)));
                     }
-                    made.tenancy.clone()
+                    made.runtime.clone()
                 }
-                Some(_) => Arc::new(self.tenancy(config, tenant, Some("configuration.reloaded"))?),
-                None => Arc::new(self.tenancy(config, tenant, added)?),
+                Some(_) => Arc::new(self.create_runtime(config, tenant, Some("configuration.reloaded"))?),
+                None => Arc::new(self.create_runtime(config, tenant, added)?),
             };
-            newer.made.push(Made { tenant: tenant.clone(), rules, tenancy });
+            next.tenants.push(ConfiguredTenant { tenant: tenant.clone(), rules, runtime });
         }
-        Ok(newer)
+        Ok(next)
     }
 
-    /// From now on these are the tenants.
-    pub(super) fn put_in_force(&mut self, newer: NewerList) {
-        self.made = newer.made;
-        for (tenancy, settings) in newer.told {
+    /// Puts the list into effect.
+    pub(super) fn activate(&mut self, next: NextTenantList) {
+        self.tenants = next.tenants;
+        for (tenancy, settings) in next.settings_updates {
             tenancy.settings.send_replace(settings);
         }
-        for Made { tenant, tenancy, .. } in &self.made {
+        for ConfiguredTenant { tenant, runtime: tenancy, .. } in &self.tenants {
             tenancy.link.thresholds.send_replace(Arc::new(tenant.thresholds.clone()));
             tenancy.link.queries.send_replace(queries(tenant));
-            tenancy.link.watched.send_replace(tenant.series.clone().into());
+            tenancy.link.watched_series.send_replace(tenant.series.clone().into());
         }
-        self.tools.live.keep(&self.made.iter().map(|made| made.tenant.id.clone()).collect());
-        self.tools.directory.put(self.made.iter().map(|made| made.tenancy.link.clone()));
-        self.wanted.send_replace(self.made.iter().map(|made| made.tenancy.clone()).collect());
+        self.services.live.retain_tenants(&self.tenants.iter().map(|made| made.tenant.id.clone()).collect());
+        self.services.directory.set_links(self.tenants.iter().map(|made| made.runtime.link.clone()));
+        self.target.send_replace(self.tenants.iter().map(|made| made.runtime.clone()).collect());
     }
 
-    fn tenancy(
+    fn create_runtime(
         &self,
         config: &Config,
         tenant: &Tenant,
-        made_by: Option<&'static str>,
-    ) -> Result<Tenancy, SettingsError> {
-        let tools = &self.tools;
+        created_by: Option<&'static str>,
+    ) -> Result<TenantRuntime, SettingsError> {
+        let services = &self.services;
         let settings = Arc::new(tenant_settings(config, tenant)?);
-        let (inbox, arrivals) = mpsc::channel(INBOX);
+        let (inbox, received) = mpsc::channel(INBOX_CAPACITY);
         let link = Link {
             tenant: tenant.id.clone(),
-            platform: platform_over(tools.transport.clone(), tenant, tools.clock.clone())?,
-            clock: tools.clock.clone(),
-            random: tools.random.clone(),
-            writer: tools.writer.clone(),
-            reader: tools.reader.clone(),
-            readiness: tools.readiness.clone(),
+            platform: platform_with_transport(services.transport.clone(), tenant, services.clock.clone())?,
+            clock: services.clock.clone(),
+            random: services.random.clone(),
+            writer: services.writer.clone(),
+            reader: services.reader.clone(),
+            readiness: services.readiness.clone(),
             inbox,
-            live: tools.live.open(&tenant.id),
+            live: services.live.open(&tenant.id),
             budget: std::sync::Mutex::new(Budget::closed()),
             reporting_budget: std::sync::Mutex::new(Budget::closed()),
             figures: watch::Sender::default(),
-            watched: watch::Sender::new(tenant.series.clone().into()),
+            watched_series: watch::Sender::new(tenant.series.clone().into()),
             anomalies: watch::Sender::default(),
             thresholds: watch::Sender::new(Arc::new(tenant.thresholds.clone())),
             queries: watch::Sender::new(queries(tenant)),
@@ -184,27 +185,27 @@ impl TenantList {
             subscriptions: std::sync::Mutex::default(),
         };
         let settings = watch::Sender::new(settings);
-        let (inbox, analytics) = (Arc::new(Mutex::new(arrivals)), tools.analytics.clone());
-        Ok(Tenancy { link: Arc::new(link), inbox, settings, analytics, made_by })
+        let (inbox, analytics) = (Arc::new(Mutex::new(received)), services.analytics.clone());
+        Ok(TenantRuntime { link: Arc::new(link), inbox, settings, analytics, created_by })
     }
 }
 
 /// The analytics queries of a tenant.
-fn queries(tenant: &Tenant) -> Arc<[StandingQuery]> {
-    tenant.analytics.iter().map(|query| query.standing.clone()).collect()
+fn queries(tenant: &Tenant) -> Arc<[ConfiguredQuery]> {
+    tenant.analytics.iter().map(|query| query.configured.clone()).collect()
 }
 
-impl Tenancy {
+impl TenantRuntime {
     fn id(&self) -> TenantId {
         self.link.tenant.clone()
     }
 
-    /// The workers of the tenant, a line each. All stop together, when the tenant or the daemon does; one that fails is started again
-    /// alone.
-    fn workers(&self, supervisor: &mut Supervisor, erasing: &EraseTools) {
+    /// Starts the tenant's workers, one per line. All stop together when the tenant or the daemon does; one that fails
+    /// is restarted alone.
+    fn start_workers(&self, supervisor: &mut Supervisor, erasure_services: &ErasureServices) {
         let (roster_in, roster) = watch::channel::<Arc<[AgentId]>>(Arc::from([]));
         let (link, settings) = (self.link.clone(), self.settings.subscribe());
-        let parts = KeeperParts {
+        let parts = KeeperContext {
             link: link.clone(),
             inbox: self.inbox.clone(),
             settings: settings.clone(),
@@ -212,129 +213,137 @@ impl Tenancy {
         };
         let (feed_link, feed_settings) = (link.clone(), settings.clone());
         let (figures_link, figures_settings) = (link.clone(), settings.clone());
-        let (analytics_link, desk) = (link.clone(), self.analytics.clone());
+        let (analytics_link, analytics_service) = (link.clone(), self.analytics.clone());
         let (watch_link, watch_settings) = (link.clone(), settings.clone());
         let (days_settings, days) = (
             settings.clone(),
-            DaysParts {
+            AdherenceDaysParts {
                 tenant: link.tenant.clone(),
                 clock: link.clock.clone(),
                 writer: link.writer.clone(),
                 reader: link.reader.clone(),
-                turn: Arc::default(),
+                compute_lock: Arc::default(),
             },
         );
-        let erasures = EraseParts { link: link.clone(), tools: erasing.clone(), days: days.turn.clone() };
-        let mut spawn = Workers { supervisor, tenancy: self };
-        spawn.worker("keeper", move |soft| keeper::run(parts.clone(), soft));
-        spawn.worker("feed", move |soft| feed::run(feed_link.clone(), feed_settings.clone(), soft));
-        spawn.worker("figures", move |soft| figures::run(figures_link.clone(), figures_settings.clone(), soft));
-        let news = desk.clone();
-        spawn.worker("analytics", move |soft| analytics::run(analytics_link.clone(), desk.clone(), soft));
-        spawn.worker("anomalies", move |soft| {
-            anomalies::run(watch_link.clone(), watch_settings.clone(), news.clone(), soft)
+        let erasures = ErasureContext {
+            link: link.clone(),
+            services: erasure_services.clone(),
+            adherence_days: days.compute_lock.clone(),
+        };
+        let mut spawn = WorkerSpawner { supervisor, runtime: self };
+        spawn.spawn_worker("keeper", move |soft| keeper::run(parts.clone(), soft));
+        spawn.spawn_worker("feed", move |soft| feed::run(feed_link.clone(), feed_settings.clone(), soft));
+        spawn.spawn_worker("figures", move |soft| figures::run(figures_link.clone(), figures_settings.clone(), soft));
+        let anomaly_analytics = analytics_service.clone();
+        spawn.spawn_worker("analytics", move |soft| {
+            analytics::run(analytics_link.clone(), analytics_service.clone(), soft)
         });
-        spawn.worker("adherence days", move |soft| adherence_days::run(days.clone(), days_settings.clone(), soft));
-        spawn.worker("erasures", move |soft| erase::run(erasures.clone(), soft));
-        spawn.worker("sight", move |soft| sight::run(link.clone(), settings.clone(), roster.clone(), soft));
+        spawn.spawn_worker("anomalies", move |soft| {
+            anomalies::run(watch_link.clone(), watch_settings.clone(), anomaly_analytics.clone(), soft)
+        });
+        spawn
+            .spawn_worker("adherence days", move |soft| adherence_days::run(days.clone(), days_settings.clone(), soft));
+        spawn.spawn_worker("erasures", move |soft| erasure::run(erasures.clone(), soft));
+        spawn.spawn_worker("sight", move |soft| observation::run(link.clone(), settings.clone(), roster.clone(), soft));
     }
 
     /// Runs the workers until `soft` is cancelled.
-    async fn run(self: Arc<Self>, shared: Arc<TenantParts>, soft: CancellationToken) -> anyhow::Result<()> {
+    async fn run(self: Arc<Self>, shared: Arc<TenantSupervisorContext>, soft: CancellationToken) -> anyhow::Result<()> {
         if let Err(error) = self.prepare(&shared).await {
-            // Who asks is told at once, as by a keeper that cannot start.
+            // Dropping the messages fails their senders at once, as with a keeper that cannot start.
             let mut inbox = self.inbox.lock().await;
             while inbox.try_recv().is_ok() {}
             return Err(error);
         }
         let mut supervisor = Supervisor::new(soft, self.link.readiness.clone());
-        self.workers(&mut supervisor, &shared.erasing);
-        supervisor.run(DRAIN_REAL).await;
+        self.start_workers(&mut supervisor, &shared.erasure_services);
+        supervisor.run(DRAIN_TIMEOUT).await;
         Ok(())
     }
 
-    /// What has to be there before the first worker.
-    async fn prepare(&self, shared: &TenantParts) -> anyhow::Result<()> {
+    /// Prepares what must exist before the first worker starts.
+    async fn prepare(&self, shared: &TenantSupervisorContext) -> anyhow::Result<()> {
         let (link, settings) = (&self.link, self.settings.borrow().clone());
-        // An endpoint that gets the tenant's events is to get the first of them too.
+        // An endpoint that receives the tenant's events must receive the first of them too.
         let endpoints = shared.deliveries.endpoints.borrow().clone();
         deliver::register(&shared.deliveries, &endpoints).await.context("the webhooks' cursors")?;
-        let budgets = budget::restored(&link.reader, &link.tenant, &settings, &link.clock).await;
+        let budgets = budget::restore_budgets(&link.reader, &link.tenant, &settings, &link.clock).await;
         let budgets = budgets.context("the calls of the last minute")?;
-        if let Some(action) = self.made_by {
-            shared.note(&link.tenant, action, serde_json::Value::Null).await?;
+        if let Some(action) = self.created_by {
+            shared.log_change(&link.tenant, action, serde_json::Value::Null).await?;
         }
-        *link.budget_of(Purse::Ordinary) = budgets.ordinary;
-        *link.budget_of(Purse::Reporting) = budgets.reporting;
+        *link.budget_of(BudgetKind::Ordinary) = budgets.ordinary;
+        *link.budget_of(BudgetKind::Reporting) = budgets.reporting;
         Ok(())
     }
 }
 
 /// Spawns workers under the tenant's name.
-struct Workers<'a> {
+struct WorkerSpawner<'a> {
     supervisor: &'a mut Supervisor,
-    tenancy: &'a Tenancy,
+    runtime: &'a TenantRuntime,
 }
 
-impl Workers<'_> {
-    fn worker<F, T>(&mut self, name: &str, factory: F)
+impl WorkerSpawner<'_> {
+    fn spawn_worker<F, T>(&mut self, name: &str, factory: F)
     where
         F: Fn(CancellationToken) -> T + Send + Sync + 'static,
         T: Future<Output = anyhow::Result<()>> + Send + 'static,
     {
-        self.supervisor.spawn(self.tenancy.link.part(name), OnFailure::Restart, factory);
+        self.supervisor.spawn(self.runtime.link.part(name), OnFailure::Restart, factory);
     }
 }
 
-/// What the task that runs the tenants is made of.
+/// What the task that runs the tenants needs.
 #[derive(Clone)]
-pub(super) struct TenantParts {
-    pub(super) wanted: watch::Receiver<Tenancies>,
+pub(super) struct TenantSupervisorContext {
+    pub(super) target: watch::Receiver<RunningTenants>,
     pub(super) deliveries: DeliverParts,
     pub(super) heads: HeadParts,
-    pub(super) erasing: EraseTools,
+    pub(super) erasure_services: ErasureServices,
 }
 
-/// Runs the workers of all tenants until `soft` is cancelled; follows what a reload brings.
-pub(super) async fn run(parts: TenantParts, soft: CancellationToken) -> anyhow::Result<()> {
+/// Runs the workers of all tenants until `soft` is cancelled, and follows reloads.
+pub(super) async fn run(parts: TenantSupervisorContext, soft: CancellationToken) -> anyhow::Result<()> {
     let parts = Arc::new(parts);
-    let mut wanted = parts.wanted.clone();
-    let mut crew: Crew<TenantId, Tenancy> = Crew::default();
+    let mut target = parts.target.clone();
+    let mut workers: WorkerSet<TenantId, TenantRuntime> = WorkerSet::default();
     loop {
-        let tenancies = wanted.borrow_and_update().clone();
-        crew.follow(&tenancies, &soft, Tenancy::id, |tenancy, stop| supervise(parts.clone(), tenancy, stop));
+        let runtimes = target.borrow_and_update().clone();
+        workers.reconcile(&runtimes, &soft, TenantRuntime::id, |tenancy, stop| supervise(parts.clone(), tenancy, stop));
         tokio::select! {
             () = soft.cancelled() => break,
-            changed = wanted.changed() => changed?,
-            Some(ended) = crew.ended() => {
+            changed = target.changed() => changed?,
+            Some(ended) = workers.next_ended() => {
                 let tenant = ended?.id();
-                let is_wanted = wanted.borrow().iter().any(|tenancy| tenancy.id() == tenant);
-                if !is_wanted && !soft.is_cancelled() {
-                    parts.see_off(&tenant).await;
+                let is_configured = target.borrow().iter().any(|tenancy| tenancy.id() == tenant);
+                if !is_configured && !soft.is_cancelled() {
+                    parts.remove_tenant(&tenant).await;
                 }
             }
         }
     }
-    crew.finish().await;
+    workers.join_all().await;
     Ok(())
 }
 
-/// One tenant, until it is stopped. What cannot start is tried again, alone.
-async fn supervise(parts: Arc<TenantParts>, tenancy: Arc<Tenancy>, stop: CancellationToken) {
-    let link = tenancy.link.clone();
+/// Runs one tenant until it is stopped. If it cannot start, it is retried without affecting the others.
+async fn supervise(parts: Arc<TenantSupervisorContext>, runtime: Arc<TenantRuntime>, stop: CancellationToken) {
+    let link = runtime.link.clone();
     let mut supervisor = Supervisor::new(stop, link.readiness.clone());
-    supervisor.spawn(link.part("workers"), OnFailure::Restart, move |soft| tenancy.clone().run(parts.clone(), soft));
-    supervisor.run(DRAIN_REAL).await;
-    link.readiness.forget_all(&link.part(""));
+    supervisor.spawn(link.part("workers"), OnFailure::Restart, move |soft| runtime.clone().run(parts.clone(), soft));
+    supervisor.run(DRAIN_TIMEOUT).await;
+    link.readiness.remove_all(&link.part(""));
 }
 
-impl TenantParts {
-    /// What is left of a tenant that the configuration names no more stays in the store; the chain says so, under a last head.
-    async fn see_off(&self, tenant: &TenantId) {
+impl TenantSupervisorContext {
+    /// Records in the audit chain, and with a last signed head, that a tenant is no longer configured. Its data stays
+    /// in the store.
+    async fn remove_tenant(&self, tenant: &TenantId) {
         let result = async {
             let open = self.deliveries.reader.open_transitions(tenant).await.context("its open transitions")?.len();
-            self.note(tenant, "tenant.removed", json!({ "open_transitions": open })).await?;
-            heads::make(&self.heads, tenant).await?;
+            self.log_change(tenant, "tenant.removed", json!({ "open_transitions": open })).await?;
+            heads::make_heads(&self.heads, tenant).await?;
             Ok::<_, anyhow::Error>(open)
         };
         match result.await {
@@ -345,9 +354,14 @@ impl TenantParts {
         }
     }
 
-    async fn note(&self, tenant: &TenantId, action: &'static str, why: serde_json::Value) -> anyhow::Result<()> {
+    async fn log_change(
+        &self,
+        tenant: &TenantId,
+        action: &'static str,
+        details: serde_json::Value,
+    ) -> anyhow::Result<()> {
         let at: UtcMicros = self.deliveries.clock.now();
-        let draft = AuditDraft::new(tenant.clone(), at, Actor::Daemon.label(), action, why);
+        let draft = AuditDraft::new(tenant.clone(), at, Actor::Daemon.label(), action, details);
         let commit = Commit { audit: vec![draft], ..Commit::default() };
         self.deliveries.writer.commit(commit).await.context("recording what became of the tenant")?;
         Ok(())

@@ -1,5 +1,5 @@
-//! `[[webhooks]]` in the shape that the workers take: an endpoint that a reload leaves as it was stays the very same, so that its
-//! worker is not disturbed.
+//! Converts `[[webhooks]]` to the endpoints of the workers. An endpoint that a reload does not change remains the same
+//! object, so that its worker is not disturbed.
 
 use std::sync::Arc;
 
@@ -12,41 +12,43 @@ use crate::domain::ids::{EndpointId, TenantId};
 use crate::domain::webhooks::cloud_event::WebhookFormat;
 use crate::domain::webhooks::event::EventKind;
 use crate::engine::webhooks::deliver::send::{self, HttpPost, Network, Post};
-use crate::engine::webhooks::deliver::{Endpoint, Endpoints, Outbox, as_cloud_event, as_stored};
+use crate::engine::webhooks::deliver::{Endpoint, Endpoints, Outbox, cloud_event_body, stored_body};
 
-/// The endpoints in force, and what they were made of.
+/// The endpoints in effect and their configuration.
 pub(super) struct Webhooks {
-    made: Vec<(Webhook, Arc<Endpoint>)>,
+    configured: Vec<(Webhook, Arc<Endpoint>)>,
     endpoints: watch::Sender<Endpoints>,
-    /// Where people may ask for them from the moment that they are in force.
+    /// The outbox, where people find the endpoints as soon as they are in effect.
     outbox: Outbox,
-    /// Where the secrets are.
+    /// The files of the secrets.
     files: watch::Sender<SecretFiles>,
-    /// Made with the first endpoint.
+    /// The network, created with the first endpoint.
     network: Option<Network>,
 }
 
 impl Webhooks {
-    /// Those of a configuration, and where the workers see what becomes of them; over the system's network where no other is given.
+    /// Creates the endpoints of a configuration, and a receiver of their changes for the workers. Uses the system's
+    /// network if `network` is `None`.
     pub(super) fn new(
         config: &Config,
         outbox: Outbox,
         network: Option<Network>,
     ) -> anyhow::Result<(Self, watch::Receiver<Endpoints>)> {
-        let (endpoints, seen) = watch::channel(Endpoints::from([]));
+        let (endpoints, updates) = watch::channel(Endpoints::from([]));
         let files = watch::Sender::default();
-        let mut webhooks = Self { made: Vec::new(), endpoints, outbox, files, network };
-        webhooks.take(config)?;
-        Ok((webhooks, seen))
+        let mut webhooks = Self { configured: Vec::new(), endpoints, outbox, files, network };
+        webhooks.apply(config)?;
+        Ok((webhooks, updates))
     }
 
-    /// Puts those of a newer configuration in force; nothing changes when one of them cannot be made.
-    pub(super) fn take(&mut self, config: &Config) -> anyhow::Result<()> {
-        let mut made = Vec::with_capacity(config.webhooks.len());
+    /// Applies the endpoints of a newer configuration. Nothing changes if one of them cannot be created.
+    pub(super) fn apply(&mut self, config: &Config) -> anyhow::Result<()> {
+        let mut configured = Vec::with_capacity(config.webhooks.len());
         for webhook in &config.webhooks {
             let tenants = tenants_of(config, webhook);
-            let kept = self.made.iter().find(|(before, endpoint)| before == webhook && endpoint.tenants == tenants);
-            let endpoint = if let Some((_, endpoint)) = kept {
+            let existing =
+                self.configured.iter().find(|(before, endpoint)| before == webhook && endpoint.tenants == tenants);
+            let endpoint = if let Some((_, endpoint)) = existing {
                 endpoint.clone()
             } else {
                 if self.network.is_none() {
@@ -55,18 +57,19 @@ impl Webhooks {
                 let network = self.network.as_ref().context("the network")?;
                 Arc::new(endpoint_of(webhook, tenants, network)?)
             };
-            made.push((webhook.clone(), endpoint));
+            configured.push((webhook.clone(), endpoint));
         }
-        self.made = made;
-        let endpoints: Endpoints = self.made.iter().map(|(_, endpoint)| endpoint.clone()).collect();
-        self.outbox.keep(&endpoints);
+        self.configured = configured;
+        let endpoints: Endpoints = self.configured.iter().map(|(_, endpoint)| endpoint.clone()).collect();
+        self.outbox.retain_endpoints(&endpoints);
         self.endpoints.send_replace(endpoints);
-        let files = self.made.iter().map(|(webhook, endpoint)| (endpoint.id.clone(), webhook.secret_file.clone()));
+        let files =
+            self.configured.iter().map(|(webhook, endpoint)| (endpoint.id.clone(), webhook.secret_file.clone()));
         self.files.send_replace(files.collect());
         Ok(())
     }
 
-    /// Where the secrets of the endpoints are, now and after each reload.
+    /// Returns a receiver of the files of the endpoints' secrets, updated by reloads.
     pub(super) fn files(&self) -> watch::Receiver<SecretFiles> {
         self.files.subscribe()
     }
@@ -84,20 +87,20 @@ fn endpoint_of(webhook: &Webhook, tenants: Vec<TenantId>, network: &Network) -> 
         tenants,
         kinds: (!webhook.events.is_empty()).then_some(kinds),
         concurrency: webhook.concurrency,
-        shape: match webhook.format {
-            WebhookFormat::Guide => as_stored,
-            WebhookFormat::CloudEvents => as_cloud_event,
+        format_body: match webhook.format {
+            WebhookFormat::Guide => stored_body,
+            WebhookFormat::CloudEvents => cloud_event_body,
         },
         sender: sender_of(webhook, network).with_context(|| format!("webhook {} cannot be sent to", webhook.id))?,
     })
 }
 
-/// What sends to an endpoint.
+/// Creates the sender for an endpoint.
 fn sender_of(webhook: &Webhook, network: &Network) -> anyhow::Result<Arc<dyn Post>> {
-    let target = send::Endpoint {
+    let target = send::EndpointTarget {
         url: webhook.url.clone(),
         keys: webhook.keys().context("its secret is no signing key")?,
-        allow: webhook.allow.clone(),
+        allow: webhook.allowed_targets.clone(),
         format: webhook.format,
     };
     Ok(Arc::new(HttpPost::new(target, network)?))

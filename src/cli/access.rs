@@ -1,4 +1,5 @@
-//! What `account` and `token` do: through the running daemon where there is one, else on the store itself, as `import` does.
+//! The work of `account` and `token`: through the running daemon if there is one, or else on the store itself, as
+//! `import` does.
 
 pub mod account;
 pub(super) mod password;
@@ -11,21 +12,21 @@ use comfy_table::{Table, presets};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
-use super::schedules::import::daemon_for;
-use super::shared::caller::path_part;
-use super::shared::daemon::{Ask, Daemon, DaemonError};
+use super::schedules::import::find_daemon;
+use super::shared::daemon::{DaemonClient, DaemonError, DaemonRequest};
 use super::shared::exit::Exit;
-use super::shared::scope::{open_reader, usage};
-use super::shared::talk::Failure;
-use crate::app::{accounts_of, clock_of, identity};
+use super::shared::messages::CommandFailure;
+use super::shared::scope::{open_reader, usage_error};
+use super::shared::tenant_client::path_part;
+use crate::app::{clock_for, identity, open_accounts};
 use crate::clock::SystemRandom;
 use crate::config::{Config, Right};
-use crate::domain::access::rights::{Role, WantedReach, WantedTenant};
+use crate::domain::access::rights::{Role, ScopeRequest, TenantScopeRequest};
 use crate::domain::access::secret::Secret;
 use crate::domain::ids::{TeamName, TenantId};
-use crate::engine::access::accounts::{AccountChanges, AccountError, Accounts, By, NewAccount, NewToken};
-use crate::http::{AccountShown, TokenShown};
-use crate::store::{OpenError, Role as Opens, Store};
+use crate::engine::access::accounts::{AccountChanges, AccountError, Accounts, Author, NewAccount, NewToken};
+use crate::http::{AccountResponse, TokenResponse};
+use crate::store::{OpenError, ProcessRole as Opens, Store};
 
 /// How far somebody is to reach, as options.
 #[derive(clap::Args, Clone, Debug)]
@@ -39,31 +40,35 @@ pub(super) struct ReachArgs {
 }
 
 impl ReachArgs {
-    /// Nothing was named.
+    /// Returns whether nothing was named.
     pub(super) fn is_empty(&self) -> bool {
         self.tenants.is_empty() && self.teams.is_empty()
     }
 
-    /// What that comes to. Without a tenant, the only one of the configuration.
-    pub(super) fn wanted(&self, config: &Config) -> anyhow::Result<WantedReach> {
+    /// Returns the requested reach. Without a tenant it is the only one of the configuration.
+    pub(super) fn requested_reach(&self, config: &Config) -> anyhow::Result<ScopeRequest> {
         let mut tenants = self.tenants.clone();
         if tenants.iter().any(|tenant| tenant == "*") {
             if self.teams.is_empty() && tenants.len() == 1 {
-                return Ok(WantedReach { everywhere: true, tenants: Vec::new() });
+                return Ok(ScopeRequest { everywhere: true, tenants: Vec::new() });
             }
             tenants = config.tenants.iter().map(|tenant| tenant.id.to_string()).collect();
         }
         if tenants.is_empty() {
             match config.tenants.as_slice() {
                 [only] => tenants.push(only.id.to_string()),
-                _ => return Err(usage("name the tenants with --tenant, or every one with --tenant '*'".to_owned())),
+                _ => {
+                    return Err(usage_error(
+                        "name the tenants with --tenant, or every one with --tenant '*'".to_owned(),
+                    ));
+                }
             }
         }
-        let mut wanted: Vec<WantedTenant> =
-            tenants.iter().map(|id| WantedTenant { id: TenantId::new(id), teams: None }).collect();
+        let mut requested: Vec<TenantScopeRequest> =
+            tenants.iter().map(|id| TenantScopeRequest { id: TenantId::new(id), teams: None }).collect();
         for team in &self.teams {
             let named = team.split_once('/').filter(|(tenant, _)| tenants.iter().any(|id| id == tenant));
-            match (named, wanted.as_mut_slice()) {
+            match (named, requested.as_mut_slice()) {
                 (Some((tenant, team)), all) => {
                     for wanted in all.iter_mut().filter(|wanted| wanted.id.as_str() == tenant) {
                         wanted.teams.get_or_insert_default().push(TeamName::new(team));
@@ -75,18 +80,20 @@ impl ReachArgs {
                         wanted.teams = Some(vec![TeamName::new("*")]);
                     }
                 }
-                (None, _) => return Err(usage(format!("of which tenant is the team {team}? write TENANT/{team}"))),
+                (None, _) => {
+                    return Err(usage_error(format!("of which tenant is the team {team}? write TENANT/{team}")));
+                }
             }
         }
-        Ok(WantedReach { everywhere: false, tenants: wanted })
+        Ok(ScopeRequest { everywhere: false, tenants: requested })
     }
 }
 
-/// What is wanted.
-pub(super) enum Wish {
+/// A request about accounts or tokens.
+pub(super) enum AccessRequest {
     Accounts,
     AddAccount(NewAccount),
-    ChangeAccount(String, Edits),
+    ChangeAccount(String, AccountEdits),
     SetPassword(String, Secret),
     MakeLink(String, Duration),
     Tokens,
@@ -94,85 +101,93 @@ pub(super) enum Wish {
     RevokeToken(String),
 }
 
-/// What is to be different about an account; the rest stays.
+/// The changes to an account; what is not set stays as it is.
 #[derive(Default)]
-pub(super) struct Edits {
+pub(super) struct AccountEdits {
     pub(super) name: Option<String>,
     pub(super) role: Option<Role>,
-    pub(super) reach: Option<WantedReach>,
+    pub(super) reach: Option<ScopeRequest>,
     pub(super) disabled: Option<bool>,
 }
 
-/// Does it; gives what the API would answer.
-pub(super) async fn carry_out(config: &Config, wish: Wish, reason: Option<&str>) -> anyhow::Result<Value> {
-    let Some(daemon) = daemon_for(config).await? else { return here(config, wish, reason).await };
-    match there(config, &daemon, &wish, reason).await {
+/// Carries out the request and returns what the API would answer.
+pub(super) async fn execute(config: &Config, request: AccessRequest, reason: Option<&str>) -> anyhow::Result<Value> {
+    let Some(daemon) = find_daemon(config).await? else { return execute_locally(config, request, reason).await };
+    match execute_remotely(config, &daemon, &request, reason).await {
         Ok(answer) => Ok(answer),
-        // A daemon that crashed still stands in the store; where one does run after all, the store's lock says so.
-        Err(DaemonError::NotReachable { .. }) if config.client.url.is_none() => here(config, wish, reason).await,
+        // The store still names a daemon that crashed. If one does run, the store's lock says so.
+        Err(DaemonError::NotReachable { .. }) if config.client.url.is_none() => {
+            execute_locally(config, request, reason).await
+        }
         Err(error) => Err(error.into_failure()),
     }
 }
 
-async fn there(config: &Config, daemon: &Daemon, wish: &Wish, reason: Option<&str>) -> Result<Value, DaemonError> {
+async fn execute_remotely(
+    config: &Config,
+    daemon: &DaemonClient,
+    request: &AccessRequest,
+    reason: Option<&str>,
+) -> Result<Value, DaemonError> {
     let with_reason = |mut body: Value| {
         if let Some(reason) = reason {
             body["reason"] = reason.into();
         }
         body
     };
-    match wish {
-        Wish::Accounts => all(config, daemon, "accounts").await,
-        Wish::Tokens => all(config, daemon, "tokens").await,
-        Wish::AddAccount(new) => {
-            let mut body = reaching(&new.reach, json!({ "id": new.id, "name": new.name, "role": new.role }));
+    match request {
+        AccessRequest::Accounts => fetch_all_pages(config, daemon, "accounts").await,
+        AccessRequest::Tokens => fetch_all_pages(config, daemon, "tokens").await,
+        AccessRequest::AddAccount(new) => {
+            let mut body = with_reach(&new.scope, json!({ "id": new.id, "name": new.name, "role": new.role }));
             if let Some(password) = &new.password {
                 body["password"] = password.expose().into();
             }
             post(config, daemon, "/api/v1/accounts", &with_reason(body)).await
         }
-        Wish::ChangeAccount(id, edits) => {
+        AccessRequest::ChangeAccount(id, edits) => {
             let path = format!("/api/v1/accounts/{}", path_part(id));
-            let before = ask(config, daemon, Method::GET, &path, &[], |request| request).await?;
+            let before = send_request(config, daemon, Method::GET, &path, &[], |request| request).await?;
             let mut body = json!({
                 "name": edits.name.as_ref().map_or_else(|| before["name"].clone(), |name| name.as_str().into()),
                 "role": edits.role.map_or_else(|| before["role"].clone(), |role| role.name().into()),
                 "disabled": edits.disabled.map_or_else(|| before["disabled"].clone(), Value::from),
             });
             if let Some(reach) = &edits.reach {
-                body = reaching(reach, body);
+                body = with_reach(reach, body);
             } else {
                 body["everywhere"] = before["everywhere"].clone();
                 body["tenants"] = with_all_teams(&before["tenants"]);
             }
             let (body, tag) = (with_reason(body), format!("\"{}\"", before["version"]));
-            ask(config, daemon, Method::PUT, &path, &[], |request| request.header("If-Match", tag).json(&body)).await
+            send_request(config, daemon, Method::PUT, &path, &[], |request| request.header("If-Match", tag).json(&body))
+                .await
         }
-        Wish::SetPassword(id, password) => {
+        AccessRequest::SetPassword(id, password) => {
             let body = with_reason(json!({ "password": password.expose() }));
             post(config, daemon, &format!("/api/v1/accounts/{}/password", path_part(id)), &body).await
         }
-        Wish::MakeLink(id, lasts) => {
+        AccessRequest::MakeLink(id, lasts) => {
             let body = with_reason(json!({ "lasts_s": lasts.as_secs() }));
             let mut link = post(config, daemon, &format!("/api/v1/accounts/{}/link", path_part(id)), &body).await?;
             link["url"] = format!("{}{}", daemon.url(), link["path"].as_str().unwrap_or_default()).into();
             Ok(link)
         }
-        Wish::CreateToken(new) => {
-            let mut body = reaching(&new.reach, json!({ "id": new.id, "may": new.may }));
+        AccessRequest::CreateToken(new) => {
+            let mut body = with_reach(&new.scope, json!({ "id": new.id, "may": new.rights }));
             body["role"] = json!(new.role);
             body["account"] = json!(new.account);
             body["expires_in_days"] = json!(new.expires_in_days);
             post(config, daemon, "/api/v1/tokens", &with_reason(body)).await
         }
-        Wish::RevokeToken(id) => {
+        AccessRequest::RevokeToken(id) => {
             let path = format!("/api/v1/tokens/{}/revoke", path_part(id));
-            ask(config, daemon, Method::POST, &path, &[], |request| request).await
+            send_request(config, daemon, Method::POST, &path, &[], |request| request).await
         }
     }
 }
 
-/// A role that is bound to teams and has all of them says so by name.
+/// Names all teams explicitly for a role that is restricted to teams but has all of them.
 fn with_all_teams(tenants: &Value) -> Value {
     let mut tenants = tenants.clone();
     for tenant in tenants.as_array_mut().into_iter().flatten() {
@@ -183,24 +198,24 @@ fn with_all_teams(tenants: &Value) -> Value {
     tenants
 }
 
-fn reaching(reach: &WantedReach, mut body: Value) -> Value {
+fn with_reach(reach: &ScopeRequest, mut body: Value) -> Value {
     body["everywhere"] = reach.everywhere.into();
     body["tenants"] = json!(reach.tenants);
     body
 }
 
-async fn post(config: &Config, daemon: &Daemon, path: &str, body: &Value) -> Result<Value, DaemonError> {
-    ask(config, daemon, Method::POST, path, &[], |request| request.json(body)).await
+async fn post(config: &Config, daemon: &DaemonClient, path: &str, body: &Value) -> Result<Value, DaemonError> {
+    send_request(config, daemon, Method::POST, path, &[], |request| request.json(body)).await
 }
 
-/// Every page of a list, as one.
-async fn all(config: &Config, daemon: &Daemon, name: &str) -> Result<Value, DaemonError> {
+/// Fetches all pages of a list as one.
+async fn fetch_all_pages(config: &Config, daemon: &DaemonClient, name: &str) -> Result<Value, DaemonError> {
     let path = format!("/api/v1/{name}");
     let (mut rows, mut cursor) = (Vec::new(), None::<String>);
     loop {
         let mut query = vec![("limit", "500")];
         query.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
-        let mut page = ask(config, daemon, Method::GET, &path, &query, |request| request).await?;
+        let mut page = send_request(config, daemon, Method::GET, &path, &query, |request| request).await?;
         rows.extend(page[name].as_array_mut().map(std::mem::take).unwrap_or_default());
         match page["next"].as_str() {
             None => return Ok(json!({ name: rows })),
@@ -209,21 +224,21 @@ async fn all(config: &Config, daemon: &Daemon, name: &str) -> Result<Value, Daem
     }
 }
 
-async fn ask(
+async fn send_request(
     config: &Config,
-    daemon: &Daemon,
+    daemon: &DaemonClient,
     method: Method,
     path: &str,
     query: &[(&str, &str)],
-    fill: impl FnOnce(RequestBuilder) -> RequestBuilder,
+    configure: impl FnOnce(RequestBuilder) -> RequestBuilder,
 ) -> Result<Value, DaemonError> {
-    // The right is the daemon's own; a token that has it at some tenant will do.
-    daemon.ask(config, Ask { method, path, right: Right::Accounts, tenant: None, query }, fill).await
+    // This right belongs to the daemon as a whole, so a token that has it for any tenant will do.
+    daemon.call(config, DaemonRequest { method, path, right: Right::Accounts, tenant: None, query }, configure).await
 }
 
-async fn here(config: &Config, wish: Wish, reason: Option<&str>) -> anyhow::Result<Value> {
-    match wish {
-        Wish::Accounts => {
+async fn execute_locally(config: &Config, request: AccessRequest, reason: Option<&str>) -> anyhow::Result<Value> {
+    match request {
+        AccessRequest::Accounts => {
             let rows = match open_reader(config).await {
                 Ok(reader) => {
                     let rows = reader.accounts().await?;
@@ -233,9 +248,9 @@ async fn here(config: &Config, wish: Wish, reason: Option<&str>) -> anyhow::Resu
                 Err(OpenError::NotFound { .. }) => Vec::new(),
                 Err(error) => return Err(error.into()),
             };
-            Ok(json!({ "accounts": rows.iter().map(AccountShown::from).collect::<Vec<_>>() }))
+            Ok(json!({ "accounts": rows.iter().map(AccountResponse::from).collect::<Vec<_>>() }))
         }
-        Wish::Tokens => {
+        AccessRequest::Tokens => {
             let rows = match open_reader(config).await {
                 Ok(reader) => {
                     let rows = reader.api_tokens().await?;
@@ -245,63 +260,65 @@ async fn here(config: &Config, wish: Wish, reason: Option<&str>) -> anyhow::Resu
                 Err(OpenError::NotFound { .. }) => Vec::new(),
                 Err(error) => return Err(error.into()),
             };
-            Ok(json!({ "tokens": rows.iter().map(TokenShown::from).collect::<Vec<_>>() }))
+            Ok(json!({ "tokens": rows.iter().map(TokenResponse::from).collect::<Vec<_>>() }))
         }
-        Wish::MakeLink(..) => Err(Failure::because(
+        AccessRequest::MakeLink(..) => Err(CommandFailure::with_exit(
             Exit::Unreachable,
             "no daemon runs on the configured store, and a link is kept by the daemon alone: start one with `shiftkeeper run \
              --config FILE`",
         )),
-        wish => write_here(config, wish, reason).await,
+        request => execute_in_store(config, request, reason).await,
     }
 }
 
-async fn write_here(config: &Config, wish: Wish, reason: Option<&str>) -> anyhow::Result<Value> {
-    let clock = clock_of(config).await;
+async fn execute_in_store(config: &Config, request: AccessRequest, reason: Option<&str>) -> anyhow::Result<Value> {
+    let clock = clock_for(config).await;
     let url = config.store.connection_url();
     let store = Store::open(url.expose(), Opens::Import, clock.clone(), &identity()).await?;
-    let accounts = accounts_of(config, &store, clock, Arc::new(SystemRandom)).await?;
-    let by = By::command("account", reason.map(str::to_owned));
-    let written = write(&accounts, wish, &by).await;
-    // It holds a writer, and the store closes when the last of them is gone.
+    let accounts = open_accounts(config, &store, clock, Arc::new(SystemRandom)).await?;
+    let by = Author::command_line("account", reason.map(str::to_owned));
+    let written = apply_request(&accounts, request, &by).await;
+    // It holds a writer, and the store closes when the last one is dropped.
     drop(accounts);
     store.close().await;
     written.map_err(|error| match error {
         AccountError::Store(error) => anyhow::Error::from(error).context("it could not be stored; nothing was changed"),
-        error => Failure::because(Exit::Failed, error.to_string()),
+        error => CommandFailure::with_exit(Exit::Failed, error.to_string()),
     })
 }
 
-async fn write(accounts: &Accounts, wish: Wish, by: &By) -> Result<Value, AccountError> {
-    let shown = |account: &crate::domain::access::account::Account| json!(AccountShown::from(account));
-    match wish {
-        Wish::AddAccount(new) => accounts.add_account(new, by).await.map(|account| shown(&account)),
-        Wish::ChangeAccount(id, edits) => {
+async fn apply_request(accounts: &Accounts, request: AccessRequest, by: &Author) -> Result<Value, AccountError> {
+    let to_json = |account: &crate::domain::access::account::Account| json!(AccountResponse::from(account));
+    match request {
+        AccessRequest::AddAccount(new) => accounts.add_account(new, by).await.map(|account| to_json(&account)),
+        AccessRequest::ChangeAccount(id, edits) => {
             let before = accounts.account(by, &id)?;
             let to = AccountChanges {
                 name: edits.name.unwrap_or_else(|| before.name.clone()),
                 role: edits.role.unwrap_or(before.role),
-                reach: edits.reach,
+                scope: edits.reach,
                 disabled: edits.disabled.unwrap_or(before.disabled),
                 version: Some(before.version),
             };
-            accounts.change_account(&id, to, by).await.map(|account| shown(&account))
+            accounts.change_account(&id, to, by).await.map(|account| to_json(&account))
         }
-        Wish::SetPassword(id, password) => {
-            accounts.set_password(&id, password, by).await.map(|account| shown(&account))
+        AccessRequest::SetPassword(id, password) => {
+            accounts.set_password(&id, password, by).await.map(|account| to_json(&account))
         }
-        Wish::CreateToken(new) => {
+        AccessRequest::CreateToken(new) => {
             let (made, text) = accounts.add_token(new, by).await?;
-            let mut made = json!(TokenShown::from(&*made));
-            made["token"] = text.expose().into();
-            Ok(made)
+            let mut response = json!(TokenResponse::from(&*made));
+            response["token"] = text.expose().into();
+            Ok(response)
         }
-        Wish::RevokeToken(id) => accounts.revoke_token(&id, by).await.map(|token| json!(TokenShown::from(&*token))),
-        Wish::Accounts | Wish::Tokens | Wish::MakeLink(..) => Ok(Value::Null),
+        AccessRequest::RevokeToken(id) => {
+            accounts.revoke_token(&id, by).await.map(|token| json!(TokenResponse::from(&*token)))
+        }
+        AccessRequest::Accounts | AccessRequest::Tokens | AccessRequest::MakeLink(..) => Ok(Value::Null),
     }
 }
 
-/// Rows as a table.
+/// Formats rows as a table.
 pub(super) fn table(columns: &[&str], rows: &Value) -> String {
     let mut table = Table::new();
     table
@@ -326,7 +343,7 @@ fn cell(row: &Value, column: &str) -> String {
     }
 }
 
-/// `*`, or `acme, beta/Care`.
+/// Formats a reach as `*` or `acme, beta/Care`.
 fn reach_text(row: &Value) -> String {
     if row["everywhere"] == true {
         return "*".to_owned();
@@ -386,7 +403,7 @@ mod tests {
             (&two, &[], &[], None),
             (&two, &["acme", "beta"], &["Care"], None),
         ] {
-            let found = args(tenants, teams).wanted(config).ok();
+            let found = args(tenants, teams).requested_reach(config).ok();
             assert_eq!(found.as_ref().map(|reach| json!(reach.tenants)), wanted, "{tenants:?} {teams:?}");
             assert_eq!(found.is_some_and(|reach| reach.everywhere), tenants == ["*"] && teams.is_empty());
         }
@@ -396,41 +413,41 @@ mod tests {
     async fn without_a_daemon_the_store_is_written_itself() {
         let folder = tempfile::tempdir().expect("a folder");
         let config = config(folder.path(), &["acme"]);
-        assert_eq!(carry_out(&config, Wish::Accounts, None).await.expect("none yet"), json!({ "accounts": [] }));
-        let reach = args(&[], &["Care"]).wanted(&config).expect("a reach");
+        assert_eq!(execute(&config, AccessRequest::Accounts, None).await.expect("none yet"), json!({ "accounts": [] }));
+        let reach = args(&[], &["Care"]).requested_reach(&config).expect("a reach");
         let new = |id: &str| NewAccount {
             id: id.into(),
             name: "Ann".into(),
             role: Role::Supervisor,
-            reach: reach.clone(),
+            scope: reach.clone(),
             password: Some(Secret::new("correct horse battery")),
         };
-        let made = carry_out(&config, Wish::AddAccount(new("ann")), Some("new here")).await.expect("made");
-        assert_eq!((&made["version"], &made["made_by"]), (&json!(1), &json!("command:account")));
-        let again = carry_out(&config, Wish::AddAccount(new("ann")), None).await.expect_err("taken").to_string();
+        let response = execute(&config, AccessRequest::AddAccount(new("ann")), Some("new here")).await.expect("made");
+        assert_eq!((&response["version"], &response["made_by"]), (&json!(1), &json!("command:account")));
+        let again = execute(&config, AccessRequest::AddAccount(new("ann")), None).await.expect_err("taken").to_string();
         assert!(again.contains("ann is taken"), "{again}");
-        let edits = Edits { disabled: Some(true), ..Edits::default() };
-        let changed = carry_out(&config, Wish::ChangeAccount("ann".into(), edits), None).await.expect("changed");
+        let edits = AccountEdits { disabled: Some(true), ..AccountEdits::default() };
+        let changed = execute(&config, AccessRequest::ChangeAccount("ann".into(), edits), None).await.expect("changed");
         assert_eq!((&changed["disabled"], &changed["role"]), (&json!(true), &json!("supervisor")));
         let new = NewToken {
             id: "board".into(),
             role: Some(Role::Viewer),
-            may: std::collections::BTreeSet::new(),
+            rights: std::collections::BTreeSet::new(),
             account: None,
-            reach: args(&[], &[]).wanted(&config).expect("a reach"),
+            scope: args(&[], &[]).requested_reach(&config).expect("a reach"),
             expires_in_days: Some(1),
         };
-        let made = carry_out(&config, Wish::CreateToken(new), None).await.expect("made");
-        assert!(made["token"].as_str().is_some_and(|text| text.starts_with("skt_")), "{made}");
-        carry_out(&config, Wish::RevokeToken("board".into()), None).await.expect("revoked");
-        let listed = carry_out(&config, Wish::Tokens, None).await.expect("listed");
+        let response = execute(&config, AccessRequest::CreateToken(new), None).await.expect("made");
+        assert!(response["token"].as_str().is_some_and(|text| text.starts_with("skt_")), "{response}");
+        execute(&config, AccessRequest::RevokeToken("board".into()), None).await.expect("revoked");
+        let listed = execute(&config, AccessRequest::Tokens, None).await.expect("listed");
         assert!(
             listed["tokens"][0]["revoked_at"].is_string() && listed["tokens"][0].get("token").is_none(),
             "{listed}"
         );
-        let listed = carry_out(&config, Wish::Accounts, None).await.expect("listed");
+        let listed = execute(&config, AccessRequest::Accounts, None).await.expect("listed");
         assert!(table(&["id", "reach", "disabled"], &listed["accounts"]).contains("acme/Care"), "{listed}");
-        let link = carry_out(&config, Wish::MakeLink("ann".into(), Duration::from_secs(60)), None).await;
+        let link = execute(&config, AccessRequest::MakeLink("ann".into(), Duration::from_secs(60)), None).await;
         assert!(link.expect_err("no daemon").to_string().contains("no daemon runs"));
     }
 }

@@ -1,4 +1,4 @@
-//! `shiftkeeper agents`: who is in which state and should be in which, asked of the running daemon.
+//! `shiftkeeper agents`: the state and adherence of agents, from the running daemon.
 
 pub mod erase;
 
@@ -9,18 +9,18 @@ use comfy_table::{Table, presets};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::shared::caller::{Caller, path_part};
 use super::shared::config_args::ConfigArgs;
 use super::shared::daemon::DaemonError;
 use super::shared::exit::Exit;
+use super::shared::messages::print_message;
 use super::shared::output::{Output, print, print_json};
-use super::shared::talk::say;
+use super::shared::tenant_client::{TenantClient, path_part};
 use crate::domain::ids::{AgentId, TenantId};
 use crate::domain::time::rough_duration_text;
-use crate::engine::agents::board::AgentCard;
+use crate::engine::agents::agent_list::AgentSummary;
 
-/// The most agents that the daemon gives in one answer.
-const PAGE: usize = 2000;
+/// The most agents in one answer of the daemon.
+const PAGE_SIZE: usize = 2000;
 
 /// Options of `agents`.
 #[derive(clap::Args, Debug)]
@@ -70,31 +70,31 @@ pub struct AgentsArgs {
     pub output: Output,
 }
 
-/// Asks and prints.
+/// Runs the command.
 pub async fn run(args: AgentsArgs) -> anyhow::Result<ExitCode> {
-    let caller = Caller::of(&args.config, args.tenant.as_ref()).await?;
+    let client = TenantClient::connect(&args.config, args.tenant.as_ref()).await?;
     match &args.agent {
-        Some(agent) => one(&caller, agent, args.output).await?,
-        None => list(&caller, &args).await?,
+        Some(agent) => show_agent(&client, agent, args.output).await?,
+        None => list(&client, &args).await?,
     }
     Ok(Exit::Done.into())
 }
 
-/// A page, as far as it is needed here.
+/// The relevant part of a page.
 #[derive(Deserialize)]
 struct Page {
-    agents: Vec<AgentCard>,
+    agents: Vec<AgentSummary>,
     next: Option<String>,
     matching: usize,
     total: usize,
     age_ms: Option<u64>,
 }
 
-async fn list(caller: &Caller, args: &AgentsArgs) -> anyhow::Result<()> {
-    let most = args.limit.unwrap_or(usize::MAX);
-    let (mut agents, mut cursor): (Vec<AgentCard>, Option<String>) = (Vec::new(), None);
+async fn list(client: &TenantClient, args: &AgentsArgs) -> anyhow::Result<()> {
+    let max_agents = args.limit.unwrap_or(usize::MAX);
+    let (mut agents, mut cursor): (Vec<AgentSummary>, Option<String>) = (Vec::new(), None);
     let last = loop {
-        let limit = PAGE.min(most - agents.len()).to_string();
+        let limit = PAGE_SIZE.min(max_agents - agents.len()).to_string();
         let mut query = vec![("limit", limit.as_str())];
         let several =
             [("team", &args.team), ("state", &args.state), ("skill", &args.skill), ("verdict", &args.verdict)];
@@ -104,9 +104,9 @@ async fn list(caller: &Caller, args: &AgentsArgs) -> anyhow::Result<()> {
         query.extend(args.search.as_deref().map(|text| ("search", text)));
         query.extend(args.sort.as_deref().map(|key| ("sort", key)));
         query.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
-        let mut page: Page = caller.get("/api/v1/agents", &query).await.map_err(DaemonError::into_failure)?;
+        let mut page: Page = client.get("/api/v1/agents", &query).await.map_err(DaemonError::into_failure)?;
         agents.append(&mut page.agents);
-        let next = page.next.take().filter(|_| agents.len() < most);
+        let next = page.next.take().filter(|_| agents.len() < max_agents);
         if next.is_none() {
             break page;
         }
@@ -118,12 +118,12 @@ async fn list(caller: &Caller, args: &AgentsArgs) -> anyhow::Result<()> {
         }))?,
         Output::Table => {
             print(table(&agents))?;
-            let age = last.age_ms.map_or_else(|| "not complete yet".to_owned(), |age| format!("{} old", span(age)));
-            say(format!(
+            let age = last.age_ms.map_or_else(|| "not complete yet".to_owned(), |age| format!("{} old", age_text(age)));
+            print_message(format!(
                 "{} of {} agents of {}, {} shown; the live view is {age}",
                 last.matching,
                 last.total,
-                caller.tenant(),
+                client.tenant(),
                 agents.len()
             ));
         }
@@ -131,17 +131,17 @@ async fn list(caller: &Caller, args: &AgentsArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn one(caller: &Caller, agent: &AgentId, output: Output) -> anyhow::Result<()> {
+async fn show_agent(client: &TenantClient, agent: &AgentId, output: Output) -> anyhow::Result<()> {
     let path = format!("/api/v1/agents/{}", path_part(agent.as_str()));
-    let answer: Value = caller.get(&path, &[]).await.map_err(DaemonError::into_failure)?;
+    let answer: Value = client.get(&path, &[]).await.map_err(DaemonError::into_failure)?;
     match output {
         Output::Json => print_json(&answer)?,
-        Output::Table => print(described(&serde_json::from_value(answer)?))?,
+        Output::Table => print(describe(&serde_json::from_value(answer)?))?,
     }
     Ok(())
 }
 
-fn table(agents: &[AgentCard]) -> String {
+fn table(agents: &[AgentSummary]) -> String {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_header([
         "AGENT",
@@ -157,61 +157,70 @@ fn table(agents: &[AgentCard]) -> String {
     ]);
     for card in agents {
         table.add_row([
-            plain(card.id.as_str()),
-            plain(card.name.as_deref().unwrap_or_default()),
-            plain(card.team.as_ref().map_or("", |team| team.as_str())),
-            plain(card.state.as_ref().map_or("never observed", |state| state.name())),
-            plain(card.reason.as_ref().map_or("", |reason| reason.as_str())),
-            card.in_state_ms.map(span).unwrap_or_default(),
-            plain(&card.planned.activity),
+            printable(card.id.as_str()),
+            printable(card.name.as_deref().unwrap_or_default()),
+            printable(card.team.as_ref().map_or("", |team| team.as_str())),
+            printable(card.state.as_ref().map_or("never observed", |state| state.name())),
+            printable(card.reason.as_ref().map_or("", |reason| reason.as_str())),
+            card.in_state_ms.map(age_text).unwrap_or_default(),
+            printable(&card.planned.activity),
             card.planned.until.map(|until| until.to_string()).unwrap_or_default(),
             card.adherence.verdict.to_string(),
-            card.open.as_ref().map(|open| format!("{} {}", plain(open.target.name()), open.status)).unwrap_or_default(),
+            card.open
+                .as_ref()
+                .map(|open| format!("{} {}", printable(open.target.name()), open.status))
+                .unwrap_or_default(),
         ]);
     }
     table.trim_fmt()
 }
 
-fn described(card: &AgentCard) -> String {
+fn describe(card: &AgentSummary) -> String {
     let since = |instant: Option<crate::domain::time::UtcMicros>| {
         instant.map(|instant| format!(" since {instant}")).unwrap_or_default()
     };
     let mut lines = vec![
-        ("agent", plain(card.id.as_str())),
-        ("name", plain(card.name.as_deref().unwrap_or("not known"))),
-        ("team", plain(card.team.as_ref().map_or("not known", |team| team.as_str()))),
-        ("zone", plain(card.zone.as_deref().unwrap_or("not known"))),
+        ("agent", printable(card.id.as_str())),
+        ("name", printable(card.name.as_deref().unwrap_or("not known"))),
+        ("team", printable(card.team.as_ref().map_or("not known", |team| team.as_str()))),
+        ("zone", printable(card.zone.as_deref().unwrap_or("not known"))),
         ("state", {
-            let state = plain(card.state.as_ref().map_or("never observed", |state| state.name()));
-            let reason = card.reason.as_ref().map(|reason| format!(" ({})", plain(reason.as_str())));
+            let state = printable(card.state.as_ref().map_or("never observed", |state| state.name()));
+            let reason = card.reason.as_ref().map(|reason| format!(" ({})", printable(reason.as_str())));
             format!("{state}{}{}", reason.unwrap_or_default(), since(card.entered_at))
         }),
         ("planned", {
             let mandatory = if card.mandatory { ", mandatory" } else { "" };
             let until = card.planned.until.map(|until| format!(" until {until}")).unwrap_or_default();
-            format!("{}{}{until}{mandatory}", plain(&card.planned.activity), since(card.planned.since))
+            format!("{}{}{until}{mandatory}", printable(&card.planned.activity), since(card.planned.since))
         }),
         ("adherence", format!("{}{}", card.adherence.verdict, since(card.adherence.since))),
     ];
     if let Some(next) = &card.next {
-        lines.push(("next", format!("{} from {} to {}", plain(&next.activity), next.start, next.end)));
+        lines.push(("next", format!("{} from {} to {}", printable(&next.activity), next.start, next.end)));
     }
     if let Some(open) = &card.open {
         lines.push((
             "change",
-            format!("to {} by {}: {} ({})", plain(open.target.name()), plain(&open.actor), open.status, open.id),
+            format!(
+                "to {} by {}: {} ({})",
+                printable(open.target.name()),
+                printable(&open.actor),
+                open.status,
+                open.id
+            ),
         ));
     }
-    lines.push(("seen", card.age_ms.map_or_else(|| "never".to_owned(), |age| format!("{} ago", span(age)))));
+    lines.push(("seen", card.age_ms.map_or_else(|| "never".to_owned(), |age| format!("{} ago", age_text(age)))));
     lines.into_iter().map(|(word, text)| format!("{word:<10} {text}")).collect::<Vec<_>>().join("\n")
 }
 
-fn span(millis: u64) -> String {
+fn age_text(millis: u64) -> String {
     rough_duration_text(Duration::from_millis(millis))
 }
 
-/// What the platform or a file named, fit for a terminal.
-fn plain(text: &str) -> String {
+/// Makes text from the platform or a file safe for a terminal.
+fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
@@ -219,7 +228,7 @@ fn plain(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn card() -> AgentCard {
+    fn card() -> AgentSummary {
         serde_json::from_value(json!({
             "id": "u_1", "name": "An\u{1b}[31mn", "team": "Care", "zone": "Europe/Berlin", "state": "Paused", "reason": "BREAK",
             "queue": null, "entered_at": "2026-10-26T13:30:00Z", "in_state_ms": 65_000, "source": "snapshot", "transition": null,
@@ -239,7 +248,7 @@ mod tests {
     fn a_table_and_one_agent_say_what_a_person_asks_and_no_control_character() {
         let table = table(&[card()]);
         assert!(table.contains("Paused") && table.contains("1m5s") && table.contains("Ready waiting"), "{table}");
-        let one = described(&card());
+        let one = describe(&card());
         assert!(one.contains("adherence  out since 2026-10-26T13:30:00Z"), "{one}");
         assert!(one.contains("next       lunch from 2026-10-26T15:00:00Z"), "{one}");
         assert!(one.contains("state      Paused (BREAK) since"), "{one}");

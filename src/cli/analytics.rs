@@ -1,4 +1,4 @@
-//! `shiftkeeper analytics`: analytics queries of the platform, run through the daemon, followed and read.
+//! `shiftkeeper analytics`: analytics queries of the platform, run through the daemon.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -6,29 +6,29 @@ use std::time::Duration;
 use comfy_table::{Table, presets};
 use serde_json::{Value, json};
 
-use super::shared::caller::{Caller, path_part};
 use super::shared::config_args::ConfigArgs;
 use super::shared::daemon::DaemonError;
 use super::shared::exit::Exit;
+use super::shared::messages::print_message;
 use super::shared::output::{Output, print, print_json};
-use super::shared::talk::say;
+use super::shared::tenant_client::{TenantClient, path_part};
 use crate::clock::{RealTime, Stopwatch};
 use crate::config::Right;
-use crate::domain::analytics::{Bucket, EqualsFilter, MetricAsk};
+use crate::domain::analytics::{EqualsFilter, MetricRequest, QueryBucket};
 use crate::domain::ids::{AnalyticsQueryId, AnalyticsRunId, TenantId};
 use crate::domain::reports::report_run::RunStatus;
 use crate::domain::time::UtcMicros;
 use crate::domain::time::span;
-use crate::domain::words::count;
-use crate::http::{AnalyticsRowsShown, AnalyticsRunShown, AnalyticsRunsShown};
+use crate::domain::wording::count_with_noun;
+use crate::http::{AnalyticsRowsResponse, AnalyticsRunResponse, AnalyticsRunsResponse};
 
-/// The pause between two questions to the daemon, in real time.
-const PAUSE_REAL: Duration = Duration::from_millis(500);
+/// The interval between requests to the daemon, in real time.
+const POLL_INTERVAL_REAL: Duration = Duration::from_millis(500);
 
-/// Rows of one question.
-const PAGE: &str = "2000";
+/// The number of rows per request.
+const PAGE_SIZE: &str = "2000";
 
-const RUNS: &str = "/api/v1/analytics/runs";
+const RUNS_PATH: &str = "/api/v1/analytics/runs";
 
 /// What `analytics` can do.
 #[derive(clap::Subcommand, Debug)]
@@ -66,7 +66,7 @@ pub struct RunArgs {
     pub tenant: Option<TenantId>,
     /// A metric and its aggregation: sum, avg, pct, min or max.
     #[arg(long, value_name = "HOW NAME", required_unless_present = "query")]
-    pub metric: Vec<MetricAsk>,
+    pub metric: Vec<MetricRequest>,
     /// A dimension to group values by.
     #[arg(long, value_name = "NAME")]
     pub dimension: Vec<String>,
@@ -75,7 +75,7 @@ pub struct RunArgs {
     pub filter: Option<EqualsFilter>,
     /// The length of each bucket: HOUR, DAY, WEEK or MONTH; DAY by default.
     #[arg(long, value_name = "BUCKET")]
-    pub bucket: Option<Bucket>,
+    pub bucket: Option<QueryBucket>,
     /// The IANA time zone of hours and days; UTC by default.
     #[arg(long, value_name = "ZONE")]
     pub zone: Option<String>,
@@ -131,7 +131,7 @@ Examples:
 pub struct ShowArgs {
     /// Which run.
     #[command(flatten)]
-    pub one: OneArgs,
+    pub selection: RunSelectionArgs,
 }
 
 /// Options of `analytics cancel`.
@@ -145,12 +145,12 @@ Examples:
 pub struct CancelArgs {
     /// Which run.
     #[command(flatten)]
-    pub one: OneArgs,
+    pub selection: RunSelectionArgs,
 }
 
 /// Names one run.
 #[derive(clap::Args, Debug)]
-pub struct OneArgs {
+pub struct RunSelectionArgs {
     /// The run.
     #[arg(value_name = "RUN")]
     pub id: AnalyticsRunId,
@@ -165,49 +165,49 @@ pub struct OneArgs {
     pub output: Output,
 }
 
-/// Runs the command.
+/// Runs a subcommand.
 pub async fn run(command: AnalyticsCommand) -> anyhow::Result<ExitCode> {
     match command {
-        AnalyticsCommand::Run(args) => ask(*args).await,
+        AnalyticsCommand::Run(args) => run_query(*args).await,
         AnalyticsCommand::List(args) => list(args).await,
-        AnalyticsCommand::Show(ShowArgs { one }) => {
-            let caller = Caller::of(&one.config, one.tenant.as_ref()).await?;
-            let run = look(&caller, one.id).await.map_err(DaemonError::into_failure)?;
-            shown(&caller, &run, one.output).await
+        AnalyticsCommand::Show(ShowArgs { selection: one }) => {
+            let client = TenantClient::connect(&one.config, one.tenant.as_ref()).await?;
+            let run = fetch_run(&client, one.id).await.map_err(DaemonError::into_failure)?;
+            print_run_with_rows(&client, &run, one.output).await
         }
-        AnalyticsCommand::Cancel(CancelArgs { one }) => {
-            let caller = Caller::of(&one.config, one.tenant.as_ref()).await?;
-            let path = format!("{RUNS}/{}/cancel", one.id);
-            let run: Result<AnalyticsRunShown, _> = caller.post(Right::Analytics, &path, json!({})).await;
-            told(&run.map_err(DaemonError::into_failure)?, one.output)?;
+        AnalyticsCommand::Cancel(CancelArgs { selection: one }) => {
+            let client = TenantClient::connect(&one.config, one.tenant.as_ref()).await?;
+            let path = format!("{RUNS_PATH}/{}/cancel", one.id);
+            let run: Result<AnalyticsRunResponse, _> = client.post(Right::Analytics, &path, json!({})).await;
+            print_run(&run.map_err(DaemonError::into_failure)?, one.output)?;
             Ok(Exit::Done.into())
         }
     }
 }
 
-async fn ask(args: RunArgs) -> anyhow::Result<ExitCode> {
-    let caller = Caller::of(&args.config, args.tenant.as_ref()).await?;
-    let asked: Result<AnalyticsRunShown, _> = caller.post(Right::Analytics, RUNS, body(&args)).await;
-    let mut run = asked.map_err(DaemonError::into_failure)?;
+async fn run_query(args: RunArgs) -> anyhow::Result<ExitCode> {
+    let client = TenantClient::connect(&args.config, args.tenant.as_ref()).await?;
+    let response: Result<AnalyticsRunResponse, _> = client.post(Right::Analytics, RUNS_PATH, request_body(&args)).await;
+    let mut run = response.map_err(DaemonError::into_failure)?;
     let watch = Stopwatch::start();
     while !run.status.is_final() {
         let left = args.wait.saturating_sub(watch.elapsed());
         if left.is_zero() {
-            told(&run, args.output)?;
+            print_run(&run, args.output)?;
             if args.wait.is_zero() {
                 return Ok(Exit::Done.into());
             }
-            say(format!("still running; see `shiftkeeper analytics show {}`", run.id));
+            print_message(format!("still running; see `shiftkeeper analytics show {}`", run.id));
             return Ok(Exit::TryLater.into());
         }
-        RealTime::sleep(PAUSE_REAL.min(left)).await;
-        run = look(&caller, run.id).await.map_err(DaemonError::into_failure)?;
+        RealTime::sleep(POLL_INTERVAL_REAL.min(left)).await;
+        run = fetch_run(&client, run.id).await.map_err(DaemonError::into_failure)?;
     }
-    shown(&caller, &run, args.output).await
+    print_run_with_rows(&client, &run, args.output).await
 }
 
-/// What the daemon is asked for; what is not said is left to it.
-fn body(args: &RunArgs) -> Value {
+/// Returns the body of the request; what is not given is left to the daemon.
+fn request_body(args: &RunArgs) -> Value {
     if let Some(query) = &args.query {
         return json!({ "query": query });
     }
@@ -223,13 +223,18 @@ fn body(args: &RunArgs) -> Value {
     })
 }
 
-async fn look(caller: &Caller, id: AnalyticsRunId) -> Result<AnalyticsRunShown, DaemonError> {
-    caller.get_as(Right::Analytics, &format!("{RUNS}/{}", path_part(&id.to_string())), &[]).await
+async fn fetch_run(client: &TenantClient, id: AnalyticsRunId) -> Result<AnalyticsRunResponse, DaemonError> {
+    client.get_as(Right::Analytics, &format!("{RUNS_PATH}/{}", path_part(&id.to_string())), &[]).await
 }
 
-/// Prints a run with its rows; how it came out is how the command ends.
-async fn shown(caller: &Caller, run: &AnalyticsRunShown, output: Output) -> anyhow::Result<ExitCode> {
-    let rows = if run.has_rows { rows(caller, run.id).await.map_err(DaemonError::into_failure)? } else { Vec::new() };
+/// Prints a run with its rows, and returns the exit code for its result.
+async fn print_run_with_rows(
+    client: &TenantClient,
+    run: &AnalyticsRunResponse,
+    output: Output,
+) -> anyhow::Result<ExitCode> {
+    let rows =
+        if run.has_rows { fetch_rows(client, run.id).await.map_err(DaemonError::into_failure)? } else { Vec::new() };
     match output {
         Output::Json => print_json(&json!({ "run": run, "rows": rows }))?,
         Output::Table => {
@@ -247,7 +252,7 @@ async fn shown(caller: &Caller, run: &AnalyticsRunShown, output: Output) -> anyh
             if !rows.is_empty() {
                 print(table.trim_fmt())?;
             }
-            say(sentence(run));
+            print_message(run_summary(run));
         }
     }
     Ok(match run.status {
@@ -257,12 +262,15 @@ async fn shown(caller: &Caller, run: &AnalyticsRunShown, output: Output) -> anyh
     .into())
 }
 
-async fn rows(caller: &Caller, id: AnalyticsRunId) -> Result<Vec<crate::http::AnalyticsRowShown>, DaemonError> {
-    let (path, mut all, mut cursor) = (format!("{RUNS}/{id}/rows"), Vec::new(), 0);
+async fn fetch_rows(
+    client: &TenantClient,
+    id: AnalyticsRunId,
+) -> Result<Vec<crate::http::AnalyticsRowResponse>, DaemonError> {
+    let (path, mut all, mut cursor) = (format!("{RUNS_PATH}/{id}/rows"), Vec::new(), 0);
     loop {
-        let place = cursor.to_string();
-        let page: AnalyticsRowsShown =
-            caller.get_as(Right::Analytics, &path, &[("cursor", &place), ("limit", PAGE)]).await?;
+        let cursor_text = cursor.to_string();
+        let page: AnalyticsRowsResponse =
+            client.get_as(Right::Analytics, &path, &[("cursor", &cursor_text), ("limit", PAGE_SIZE)]).await?;
         all.extend(page.rows);
         match page.next {
             Some(next) => cursor = next,
@@ -271,33 +279,33 @@ async fn rows(caller: &Caller, id: AnalyticsRunId) -> Result<Vec<crate::http::An
     }
 }
 
-fn told(run: &AnalyticsRunShown, output: Output) -> anyhow::Result<()> {
+fn print_run(run: &AnalyticsRunResponse, output: Output) -> anyhow::Result<()> {
     match output {
         Output::Json => print_json(&json!({ "run": run })),
-        Output::Table => print(sentence(run)),
+        Output::Table => print(run_summary(run)),
     }
 }
 
-/// A run in a sentence.
-fn sentence(run: &AnalyticsRunShown) -> String {
+/// Describes a run in a sentence.
+fn run_summary(run: &AnalyticsRunResponse) -> String {
     let head = format!("run {} of {:?} is {}", run.id, run.request.name, run.status.name());
     match (&run.error, run.received) {
         (Some(error), _) => format!("{head}: {error}"),
         (None, Some(received)) => {
             let promised = run.promised.map_or_else(String::new, |promised| format!(" of {promised} expected"));
             let sha256 = run.sha256.as_deref().unwrap_or_default();
-            format!("{head}: {}{promised}, SHA-256 {sha256}", count(received, "row"))
+            format!("{head}: {}{promised}, SHA-256 {sha256}", count_with_noun(received, "row"))
         }
         (None, None) => head,
     }
 }
 
 async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
-    let caller = Caller::of(&args.config, args.tenant.as_ref()).await?;
+    let client = TenantClient::connect(&args.config, args.tenant.as_ref()).await?;
     let limit = args.limit.to_string();
-    let mut more = vec![("limit", &*limit)];
-    more.extend(args.query.as_ref().map(|query| ("query", query.as_str())));
-    let page: Result<AnalyticsRunsShown, _> = caller.get_as(Right::Analytics, RUNS, &more).await;
+    let mut query = vec![("limit", &*limit)];
+    query.extend(args.query.as_ref().map(|query| ("query", query.as_str())));
+    let page: Result<AnalyticsRunsResponse, _> = client.get_as(Right::Analytics, RUNS_PATH, &query).await;
     let page = page.map_err(DaemonError::into_failure)?;
     match args.output {
         Output::Json => print_json(&page)?,

@@ -1,5 +1,5 @@
-//! `shiftkeeper audit`: check the audit trail, or write it out so that others can. Reads the store alone, and of the key only
-//! the public half.
+//! `shiftkeeper audit`: verifies the audit log, or exports it so that others can. It only reads the store, and only
+//! the public half of the key.
 
 mod folder;
 mod heads;
@@ -15,15 +15,15 @@ use serde_json::json;
 
 use super::shared::config_args::ConfigArgs;
 use super::shared::exit::Exit;
-use super::shared::output::{Audience, audience};
-use super::shared::scope::{one_tenant, open_reader, usage};
-use super::shared::talk::say;
+use super::shared::messages::print_message;
+use super::shared::output::{PipeStatus, pipe_status};
+use super::shared::scope::{one_tenant, open_reader, usage_error};
 use crate::config::Config;
 use crate::domain::ids::{AgentId, TenantId};
-use crate::domain::words::count;
+use crate::domain::wording::count_with_noun;
 use crate::store::{PAGE_LIMIT, Reader, StoredEntry};
 
-pub(super) use verify::keys_here;
+pub(super) use verify::local_public_keys;
 pub use verify::verify_tenant;
 
 /// What to do with the audit trail.
@@ -84,7 +84,7 @@ pub enum ExportOutput {
     Jsonl,
 }
 
-/// Runs it.
+/// Runs a subcommand.
 pub async fn run(command: AuditCommand) -> anyhow::Result<ExitCode> {
     match command {
         AuditCommand::Verify(args) => verify::run(args).await,
@@ -94,8 +94,8 @@ pub async fn run(command: AuditCommand) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// The tenant that is named, or those of the configuration and those that the store has a chain of.
-pub(super) async fn audited(
+/// Returns the named tenant, or all tenants of the configuration and those with an audit chain in the store.
+pub(super) async fn audited_tenants(
     config: &Config,
     reader: &Reader,
     named: Option<TenantId>,
@@ -109,7 +109,7 @@ pub(super) async fn audited(
         Some(named) if tenants.contains(&named) => Ok(vec![named]),
         Some(named) => {
             let known: Vec<_> = tenants.iter().map(TenantId::as_str).collect();
-            Err(usage(format!(
+            Err(usage_error(format!(
                 "neither the configuration nor the store has a tenant {named}; there are: {}",
                 known.join(", ")
             )))
@@ -122,23 +122,25 @@ async fn export(args: ExportArgs) -> anyhow::Result<ExitCode> {
     let tenant = &one_tenant(&loaded.config, args.tenant.as_ref())?.id;
     let last = args.to.unwrap_or(u64::MAX);
     if last < args.from {
-        return Err(usage(format!("--to {last} lies before --from {}", args.from)));
+        return Err(usage_error(format!("--to {last} lies before --from {}", args.from)));
     }
     let ExportOutput::Jsonl = args.output;
     let reader = open_reader(&loaded.config).await?;
     let mut names = None;
     if args.agents {
         let agents = reader.agents(tenant).await?;
-        names = Some(agents.into_iter().map(|one| (one.subject.to_string(), one.agent.id)).collect::<Names>());
+        names =
+            Some(agents.into_iter().map(|one| (one.subject.to_string(), one.agent.id)).collect::<AgentIdsBySubject>());
     }
     if let Some(folder) = &args.folder {
-        let keys = keys_here(&loaded.config);
-        let wanted = folder::Wanted { tenant, span: (args.from, last), names: names.as_ref(), keys: &keys };
-        let written = folder::write(&reader, &wanted, folder).await;
+        let keys = local_public_keys(&loaded.config);
+        let request =
+            folder::FolderExport { tenant, seq_range: (args.from, last), agent_ids: names.as_ref(), keys: &keys };
+        let written = folder::write(&reader, &request, folder).await;
         reader.close().await;
         let manifest = written?;
-        let (entries, heads) = (count(manifest.entries, "entry"), count(manifest.heads, "head"));
-        say(format!(
+        let (entries, heads) = (count_with_noun(manifest.entries, "entry"), count_with_noun(manifest.heads, "head"));
+        print_message(format!(
             "{entries} and {heads} in {0}; check them with: python3 {0}/verify.py --key PUBLIC",
             folder.display()
         ));
@@ -148,8 +150,8 @@ async fn export(args: ExportArgs) -> anyhow::Result<ExitCode> {
     loop {
         let page = reader.audit_entries(tenant, after, PAGE_LIMIT).await?;
         let Some(newest) = page.last().map(|entry| entry.seq) else { break };
-        let audience = write_page(page.iter().filter(|entry| entry.seq <= last), names.as_ref())?;
-        if audience == Audience::Gone || newest >= last {
+        let pipe = write_page(page.iter().filter(|entry| entry.seq <= last), names.as_ref())?;
+        if pipe == PipeStatus::Closed || newest >= last {
             break;
         }
         after = newest;
@@ -158,20 +160,23 @@ async fn export(args: ExportArgs) -> anyhow::Result<ExitCode> {
     Ok(Exit::Done.into())
 }
 
-/// Agents by their subjects.
-type Names = HashMap<String, AgentId>;
+/// The agents by their subjects.
+type AgentIdsBySubject = HashMap<String, AgentId>;
 
-fn write_page<'a>(entries: impl Iterator<Item = &'a StoredEntry>, names: Option<&Names>) -> anyhow::Result<Audience> {
+fn write_page<'a>(
+    entries: impl Iterator<Item = &'a StoredEntry>,
+    names: Option<&AgentIdsBySubject>,
+) -> anyhow::Result<PipeStatus> {
     let mut text = String::new();
     for entry in entries {
-        text.push_str(&line(entry, names));
+        text.push_str(&entry_line(entry, names));
         text.push('\n');
     }
-    audience(io::stdout().lock().write_all(text.as_bytes()))
+    pipe_status(io::stdout().lock().write_all(text.as_bytes()))
 }
 
-fn line(entry: &StoredEntry, names: Option<&Names>) -> String {
-    // As it stands, also where a forger's is not of 32 bytes.
+fn entry_line(entry: &StoredEntry, names: Option<&AgentIdsBySubject>) -> String {
+    // Print the hash as it is, even if a forged one does not have 32 bytes.
     let hash = entry.hash.iter().fold(String::with_capacity(64), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text

@@ -1,4 +1,5 @@
-//! `shiftkeeper jobs`: what the calendar asks for, with the last and next run; and running a job at once, through the daemon.
+//! `shiftkeeper jobs`: the scheduled jobs with their last and next runs, and running a job at once through the
+//! daemon.
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;
@@ -9,14 +10,14 @@ use reqwest::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::shared::caller::Reach;
 use super::shared::config_args::ConfigArgs;
-use super::shared::daemon::{Ask, DaemonError};
+use super::shared::daemon::{DaemonError, DaemonRequest};
 use super::shared::exit::Exit;
+use super::shared::messages::print_message;
 use super::shared::output::{Output, print, print_json};
-use super::shared::scope::{open_reader, usage};
-use super::shared::talk::say;
-use crate::app::{clock_of, job_infos};
+use super::shared::scope::{open_reader, usage_error};
+use super::shared::tenant_client::ConfiguredDaemon;
+use crate::app::{clock_for, configured_job_infos};
 use crate::clock::{RealTime, Stopwatch};
 use crate::config::{Config, Right};
 use crate::domain::ids::{JobId, TenantId};
@@ -24,11 +25,11 @@ use crate::domain::time::span;
 use crate::engine::jobs::{JobView, RunView, views};
 use crate::store::OpenError;
 
-/// The pause between two questions to the daemon, in real time.
-const PAUSE_REAL: Duration = Duration::from_millis(200);
+/// The interval between requests to the daemon, in real time.
+const POLL_INTERVAL_REAL: Duration = Duration::from_millis(200);
 
-/// Characters of a message that the table shows.
-const LONGEST_SHOWN: usize = 80;
+/// The most characters of a message in the table.
+const MAX_MESSAGE_CHARS: usize = 80;
 
 /// Options of `jobs`.
 #[derive(clap::Args, Debug)]
@@ -100,12 +101,12 @@ pub async fn run(args: JobsArgs) -> anyhow::Result<ExitCode> {
 
 async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
     let config = args.config.load_for_command()?.config;
-    // A daemon elsewhere has a configuration and a store of its own.
+    // A daemon elsewhere has its own configuration and store.
     let jobs = if config.client.url.is_some() {
-        let reach = Reach::of(config).await?;
-        merged(jobs_of(&reach).await.map_err(DaemonError::into_failure)?, Vec::new())
+        let daemon = ConfiguredDaemon::connect(config).await?;
+        merge_jobs(fetch_jobs(&daemon).await.map_err(DaemonError::into_failure)?, Vec::new())
     } else {
-        listed_here(config).await?
+        local_jobs(config).await?
     };
     match args.output {
         Output::Json => print_json(&json!({ "jobs": jobs }))?,
@@ -114,8 +115,8 @@ async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
     Ok(Exit::Done.into())
 }
 
-/// The jobs of the daemon of this configuration, where it runs, and those of the file.
-async fn listed_here(config: Config) -> anyhow::Result<Vec<Listed>> {
+/// Returns the jobs of this configuration's daemon, if it runs, and those of the file.
+async fn local_jobs(config: Config) -> anyhow::Result<Vec<JobRow>> {
     let last_runs = match open_reader(&config).await {
         Ok(reader) => {
             let runs = reader.last_job_runs().await?;
@@ -126,45 +127,45 @@ async fn listed_here(config: Config) -> anyhow::Result<Vec<Listed>> {
         Err(OpenError::NotFound { .. }) => Vec::new(),
         Err(error) => return Err(error.into()),
     };
-    let configured = views(&job_infos(&config), &last_runs, clock_of(&config).await.now());
-    // Where nobody answers, a token that is missing does not matter.
-    let Ok(reach) = Reach::of(config).await else { return Ok(merged(configured, Vec::new())) };
-    let running = match reach.daemon().readiness().await {
-        Ok(_) => jobs_of(&reach).await,
+    let configured = views(&configured_job_infos(&config), &last_runs, clock_for(&config).await.now());
+    // If nobody answers, a missing token does not matter.
+    let Ok(daemon) = ConfiguredDaemon::connect(config).await else { return Ok(merge_jobs(configured, Vec::new())) };
+    let running = match daemon.client().readiness().await {
+        Ok(_) => fetch_jobs(&daemon).await,
         Err(error) => Err(error),
     };
     Ok(match running {
-        Ok(running) => merged(running, configured),
+        Ok(running) => merge_jobs(running, configured),
         Err(error) => {
             if !matches!(error, DaemonError::NotReachable { .. }) {
-                say(format!("cannot ask the daemon which of these it has: {error}"));
+                print_message(format!("cannot ask the daemon which of these it has: {error}"));
             }
-            merged(configured, Vec::new())
+            merge_jobs(configured, Vec::new())
         }
     })
 }
 
 /// A job, and whether it waits for a reload.
 #[derive(Serialize)]
-struct Listed {
+struct JobRow {
     #[serde(flatten)]
     view: JobView,
     after_reload: bool,
 }
 
-/// What the daemon says of its jobs.
+/// The daemon's answer about its jobs.
 #[derive(Deserialize)]
-struct JobList {
+struct JobsResponse {
     jobs: Vec<JobView>,
 }
 
-/// The jobs that the running daemon has, its own and every tenant's.
-async fn jobs_of(reach: &Reach) -> Result<Vec<JobView>, DaemonError> {
+/// Fetches the jobs of the running daemon, its own and every tenant's.
+async fn fetch_jobs(daemon: &ConfiguredDaemon) -> Result<Vec<JobView>, DaemonError> {
     let mut all: Vec<JobView> = Vec::new();
-    for tenant in reach.parts() {
-        let of_tenant: JobList = match reach.get("/api/v1/jobs", tenant.as_ref()).await {
+    for tenant in daemon.tenant_scopes() {
+        let of_tenant: JobsResponse = match daemon.get("/api/v1/jobs", tenant.as_ref()).await {
             Ok(jobs) => jobs,
-            // A tenant that waits for the reload as well.
+            // The tenant waits for the reload too.
             Err(DaemonError::Refused { status: StatusCode::NOT_FOUND, .. }) if tenant.is_some() => continue,
             Err(error) => return Err(error),
         };
@@ -177,36 +178,36 @@ async fn jobs_of(reach: &Reach) -> Result<Vec<JobView>, DaemonError> {
     Ok(all)
 }
 
-/// What is in force, then what the file has beside it: a job of its own, or another calendar.
-fn merged(in_force: Vec<JobView>, configured: Vec<JobView>) -> Vec<Listed> {
+/// Returns the jobs in force, then those that are new or scheduled differently in the file.
+fn merge_jobs(in_force: Vec<JobView>, configured: Vec<JobView>) -> Vec<JobRow> {
     fn key(job: &JobView) -> (&Option<TenantId>, &JobId, &str, &str, &str, &str) {
         (&job.tenant, &job.id, &job.kind, &job.cron, &job.zone, &job.catch_up)
     }
     let later: Vec<_> =
         configured.into_iter().filter(|job| !in_force.iter().any(|known| key(known) == key(job))).collect();
-    let now = in_force.into_iter().map(|view| Listed { view, after_reload: false });
+    let now = in_force.into_iter().map(|view| JobRow { view, after_reload: false });
     now.chain(later.into_iter().map(|view| {
-        // Nothing is due before.
+        // The job is not due before the reload.
         let view = JobView { next_due_at: None, ..view };
-        Listed { view, after_reload: true }
+        JobRow { view, after_reload: true }
     }))
     .collect()
 }
 
-/// As much of a message as a table has room for.
-fn cut(message: &str) -> String {
-    match message.char_indices().nth(LONGEST_SHOWN) {
+/// Shortens a message to the room in the table.
+fn shorten(message: &str) -> String {
+    match message.char_indices().nth(MAX_MESSAGE_CHARS) {
         Some((end, _)) => format!("{}…", &message[..end]),
         None => message.to_owned(),
     }
 }
 
-fn table(jobs: &[Listed]) -> String {
+fn table(jobs: &[JobRow]) -> String {
     let mut table = Table::new();
     table
         .load_preset(presets::NOTHING)
         .set_header(["JOB", "TENANT", "CRON", "ZONE", "NEXT", "LAST", "RESULT", "MESSAGE"]);
-    for Listed { view: job, after_reload } in jobs {
+    for JobRow { view: job, after_reload } in jobs {
         let instant =
             |instant: Option<crate::domain::time::UtcMicros>| instant.map_or("-".to_owned(), |at| at.to_string());
         let last = job.last.as_ref();
@@ -218,47 +219,51 @@ fn table(jobs: &[Listed]) -> String {
             if *after_reload { "after a reload".to_owned() } else { instant(job.next_due_at) },
             instant(last.map(|run| run.started_at)),
             last.map_or("-".to_owned(), |run| run.outcome.clone()),
-            last.and_then(|run| run.message.as_deref()).map(cut).unwrap_or_default(),
+            last.and_then(|run| run.message.as_deref()).map(shorten).unwrap_or_default(),
         ]);
     }
     table.to_string()
 }
 
-/// What the daemon says to the wish.
+/// The daemon's answer to the request to run a job.
 #[derive(Deserialize)]
-struct Begun {
+struct StartedRun {
     run: u64,
 }
 
-/// What it says of a job's runs.
+/// The daemon's answer about a job's runs.
 #[derive(Deserialize)]
-struct Runs {
+struct RunsResponse {
     runs: Vec<RunView>,
 }
 
 async fn run_now(args: RunArgs) -> anyhow::Result<ExitCode> {
-    let reach = Reach::of(args.config.load_for_command()?.config).await?;
-    let tenant = tenant_of(jobs_of(&reach).await.map_err(DaemonError::into_failure)?, &args)?;
-    let desk = Desk { reach, tenant };
-    let begun: Begun = desk.ask(Method::POST, &format!("/api/v1/jobs/{}/run", args.id), Right::RunJobs).await?;
+    let daemon = ConfiguredDaemon::connect(args.config.load_for_command()?.config).await?;
+    let tenant = resolve_tenant(fetch_jobs(&daemon).await.map_err(DaemonError::into_failure)?, &args)?;
+    let client = JobClient { daemon, tenant };
+    let started: StartedRun =
+        client.send_request(Method::POST, &format!("/api/v1/jobs/{}/run", args.id), Right::RunJobs).await?;
     let run = match args.wait {
         None => None,
-        Some(wait) => desk.follow(&args.id, begun.run, wait).await?,
+        Some(wait) => client.wait_for_run(&args.id, started.run, wait).await?,
     };
     match args.output {
-        Output::Json => print_json(&json!({ "id": args.id, "tenant": desk.tenant, "run": begun.run, "last": run }))?,
-        Output::Table => print(sentence(&args.id, begun.run, run.as_ref()))?,
+        Output::Json => {
+            print_json(&json!({ "id": args.id, "tenant": client.tenant, "run": started.run, "last": run }))?;
+        }
+        Output::Table => print(run_summary(&args.id, started.run, run.as_ref()))?,
     }
     Ok(exit_of(run.as_ref(), args.wait.is_some()).into())
 }
 
-/// Whose job of that id is meant: the daemon's own, or, of a job that tenants have, the one named or the only one.
-fn tenant_of(jobs: Vec<JobView>, args: &RunArgs) -> anyhow::Result<Option<TenantId>> {
+/// Returns the tenant of the requested job: none for the daemon's own job; for a job of tenants, the named tenant or
+/// the only one.
+fn resolve_tenant(jobs: Vec<JobView>, args: &RunArgs) -> anyhow::Result<Option<TenantId>> {
     let known: BTreeSet<JobId> = jobs.iter().map(|job| job.id.clone()).collect();
     let named: Vec<JobView> = jobs.into_iter().filter(|job| job.id == args.id).collect();
     if named.is_empty() {
         let known: Vec<_> = known.iter().map(JobId::as_str).collect();
-        return Err(usage(format!("the daemon has no job {}; it has {}", args.id, known.join(", "))));
+        return Err(usage_error(format!("the daemon has no job {}; it has {}", args.id, known.join(", "))));
     }
     let tenants: Vec<TenantId> = named.into_iter().filter_map(|job| job.tenant).collect();
     match (&args.tenant, tenants.as_slice()) {
@@ -267,41 +272,51 @@ fn tenant_of(jobs: Vec<JobView>, args: &RunArgs) -> anyhow::Result<Option<Tenant
         (None, [only]) => Ok(Some(only.clone())),
         (_, of) => {
             let of: Vec<_> = of.iter().map(TenantId::as_str).collect();
-            Err(usage(format!("name with --tenant whose job {} is meant: there is one of {}", args.id, of.join(", "))))
+            Err(usage_error(format!(
+                "name with --tenant whose job {} is meant: there is one of {}",
+                args.id,
+                of.join(", ")
+            )))
         }
     }
 }
 
-/// Who asks the daemon about one job.
-struct Desk {
-    reach: Reach,
+/// A client for one job.
+struct JobClient {
+    daemon: ConfiguredDaemon,
     tenant: Option<TenantId>,
 }
 
-impl Desk {
-    async fn ask<T: serde::de::DeserializeOwned>(&self, method: Method, path: &str, right: Right) -> anyhow::Result<T> {
+impl JobClient {
+    async fn send_request<T: serde::de::DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        right: Right,
+    ) -> anyhow::Result<T> {
         let tenant = self.tenant.as_ref();
         let query: Vec<(&str, &str)> = tenant.iter().map(|tenant| ("tenant", tenant.as_str())).collect();
-        let ask = Ask { method, path, right, tenant, query: &query };
-        self.reach.ask(ask, |request| request).await.map_err(DaemonError::into_failure)
+        let request = DaemonRequest { method, path, right, tenant, query: &query };
+        self.daemon.call(request, |request| request).await.map_err(DaemonError::into_failure)
     }
 
-    /// The run once it has ended, or as it is at the end of the wait.
-    async fn follow(&self, id: &JobId, number: u64, wait: Duration) -> anyhow::Result<Option<RunView>> {
+    /// Returns the run once it has ended, or its state at the end of the wait.
+    async fn wait_for_run(&self, id: &JobId, number: u64, wait: Duration) -> anyhow::Result<Option<RunView>> {
         let watch = Stopwatch::start();
         loop {
-            let Runs { runs } = self.ask(Method::GET, &format!("/api/v1/jobs/{id}/runs"), Right::Read).await?;
+            let RunsResponse { runs } =
+                self.send_request(Method::GET, &format!("/api/v1/jobs/{id}/runs"), Right::Read).await?;
             let run = runs.into_iter().find(|run| run.run == number);
             let left = wait.saturating_sub(watch.elapsed());
             if left.is_zero() || run.as_ref().is_some_and(|run| run.finished_at.is_some()) {
                 return Ok(run);
             }
-            RealTime::sleep(PAUSE_REAL.min(left)).await;
+            RealTime::sleep(POLL_INTERVAL_REAL.min(left)).await;
         }
     }
 }
 
-fn sentence(id: &JobId, number: u64, run: Option<&RunView>) -> String {
+fn run_summary(id: &JobId, number: u64, run: Option<&RunView>) -> String {
     match run {
         None => format!("{id}: run {number} has started"),
         Some(run) => {
@@ -338,11 +353,11 @@ mod tests {
         };
         let running = vec![job("backup", "30 2 * * *"), job("gone", "0 0 * * *")];
         let file = vec![job("backup", "30 3 * * *"), job("hourly", "0 * * * *")];
-        let listed = merged(running, file.clone());
-        let told: Vec<_> =
+        let listed = merge_jobs(running, file.clone());
+        let listed_jobs: Vec<_> =
             listed.iter().map(|job| (&*job.view.cron, job.view.next_due_at.is_some(), job.after_reload)).collect();
         assert_eq!(
-            told,
+            listed_jobs,
             [
                 ("30 2 * * *", true, false),
                 ("0 0 * * *", true, false),
@@ -351,13 +366,16 @@ mod tests {
             ]
         );
         assert!(table(&listed).contains("after a reload"));
-        assert!(merged(file, Vec::new()).iter().all(|job| !job.after_reload), "none is waited for without a daemon");
+        assert!(
+            merge_jobs(file, Vec::new()).iter().all(|job| !job.after_reload),
+            "none is waited for without a daemon"
+        );
     }
 
     #[test]
     fn a_long_message_is_cut_at_a_character() {
-        assert_eq!(cut(&"é".repeat(80)), "é".repeat(80));
-        assert_eq!(cut(&"é".repeat(81)), format!("{}…", "é".repeat(80)));
+        assert_eq!(shorten(&"é".repeat(80)), "é".repeat(80));
+        assert_eq!(shorten(&"é".repeat(81)), format!("{}…", "é".repeat(80)));
     }
 
     #[test]
@@ -372,8 +390,8 @@ mod tests {
             outcome: outcome.into(),
             message: Some("no space is left".into()),
         };
-        assert_eq!(sentence(&"backup".into(), 7, Some(&run("failed"))), "backup: run 7 failed: no space is left");
-        assert_eq!(sentence(&"backup".into(), 7, None), "backup: run 7 has started");
+        assert_eq!(run_summary(&"backup".into(), 7, Some(&run("failed"))), "backup: run 7 failed: no space is left");
+        assert_eq!(run_summary(&"backup".into(), 7, None), "backup: run 7 has started");
         for (outcome, exit) in
             [("done", Exit::Done), ("failed", Exit::Failed), ("timed_out", Exit::Failed), ("running", Exit::TryLater)]
         {

@@ -1,4 +1,4 @@
-//! The command line: one file per subcommand. Data goes to standard output, talk to standard error.
+//! The command line, with a file per subcommand. Data goes to standard output, messages to standard error.
 
 mod access;
 pub mod agents;
@@ -97,18 +97,18 @@ enum Command {
 }
 
 impl Cli {
-    /// What was asked for on the command line; how the process ends where that is no command, or asks for help.
+    /// Parses the command line. The error is the exit code after printing help, the version or a usage error.
     pub fn from_command_line() -> Result<Self, ExitCode> {
-        let matches = Self::described().try_get_matches();
-        matches.and_then(|matches| Self::from_arg_matches(&matches)).map_err(|told| print_told(&told))
+        let matches = Self::full_command().try_get_matches();
+        matches.and_then(|matches| Self::from_arg_matches(&matches)).map_err(|told| print_clap_error(&told))
     }
 
-    /// All commands, with the prose of their help in paragraphs, which are as wide as the terminal.
-    fn described() -> clap::Command {
-        flowing(Self::command())
+    /// Returns all commands, with the paragraphs of their help wrapped to the width of the terminal.
+    fn full_command() -> clap::Command {
+        reflow_help(Self::command())
     }
 
-    /// Runs the command; errors come back as what to print and how to exit.
+    /// Runs the command, prints any error and returns the exit code.
     pub async fn run(self) -> ExitCode {
         let result = match self.command {
             Command::Demo(args) => operations::demo::run(args).await,
@@ -137,35 +137,35 @@ impl Cli {
             Command::Man(args) => operations::manual::man(&args),
         };
         result.unwrap_or_else(|error| {
-            shared::talk::complain(&error);
-            shared::talk::exit_of(&error).into()
+            shared::messages::print_error(&error);
+            shared::messages::exit_for_error(&error).into()
         })
     }
 }
 
-/// Prints help, the version, or what is wrong with a command line.
-fn print_told(told: &clap::Error) -> ExitCode {
-    let usual = u8::try_from(told.exit_code()).unwrap_or(Exit::Usage.code());
-    match shared::output::audience(told.print()) {
-        // Nobody can be told that standard error cannot be written.
-        Err(error) if !told.use_stderr() => {
-            shared::talk::complain(&error);
+/// Prints help, the version, or the error of a command line.
+fn print_clap_error(clap_error: &clap::Error) -> ExitCode {
+    let exit_code = u8::try_from(clap_error.exit_code()).unwrap_or(Exit::Usage.code());
+    match shared::output::pipe_status(clap_error.print()) {
+        // Nobody can be told if standard error cannot be written.
+        Err(error) if !clap_error.use_stderr() => {
+            shared::messages::print_error(&error);
             Exit::Failed.into()
         }
-        Ok(_) | Err(_) => usual.into(),
+        Ok(_) | Err(_) => exit_code.into(),
     }
 }
 
-fn flowing(command: clap::Command) -> clap::Command {
-    let command = match command.get_after_help().map(|help| paragraphs(&help.to_string())) {
+fn reflow_help(command: clap::Command) -> clap::Command {
+    let command = match command.get_after_help().map(|help| join_paragraphs(&help.to_string())) {
         Some(help) => command.after_help(help),
         None => command,
     };
-    command.mut_subcommands(flowing)
+    command.mut_subcommands(reflow_help)
 }
 
-/// Joins the lines of each paragraph. Lines that are indented, and those that are in front of such lines, stay as they are.
-fn paragraphs(text: &str) -> String {
+/// Joins the lines of each paragraph. Indented lines, and those directly before them, stay as they are.
+fn join_paragraphs(text: &str) -> String {
     let mut joined = String::new();
     let mut lines = text.lines().peekable();
     while let Some(line) = lines.next() {

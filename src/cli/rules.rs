@@ -1,7 +1,7 @@
-//! `shiftkeeper rules`: the rules that are in force, what they did, what they make of an agent, what they would have done. Asked of the
-//! running daemon, as the token may.
+//! `shiftkeeper rules`: the rules in force, what they did, how they apply to an agent, and what they would have done,
+//! from the running daemon within the token's rights.
 //!
-//! `check FILE` alone needs no daemon: it checks the text against what this configuration says of the platform.
+//! Only `check FILE` needs no daemon: it checks the text against this configuration's description of the platform.
 
 mod explain;
 pub mod plan;
@@ -15,23 +15,23 @@ use comfy_table::{Table, presets};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::shared::caller::{Caller, path_part};
 use super::shared::config_args::ConfigArgs;
 use super::shared::daemon::DaemonError;
 use super::shared::exit::Exit;
+use super::shared::messages::{CommandFailure, print_message};
 use super::shared::output::{Output, print, print_json};
-use super::shared::scope::tenants;
-use super::shared::talk::{Failure, say};
+use super::shared::scope::selected_tenants;
+use super::shared::tenant_client::{TenantClient, path_part};
 use crate::app::tenant_settings;
 use crate::config::{Config, Right, Tenant};
 use crate::domain::ids::{RuleId, TenantId};
 use crate::domain::rules::rule::Mode;
 use crate::domain::rules::rule::check::check as check_rules;
-use crate::domain::rules::rule::parse::{RulesError, parse};
-use crate::domain::rules::rule::subjects::unknown_subjects;
-use crate::domain::rules::rule::written::{LineComplaint, placed};
+use crate::domain::rules::rule::parse::{RulesFileError, parse_rules};
+use crate::domain::rules::rule::rule_text::{LineDiagnostic, locate_diagnostics};
+use crate::domain::rules::rule::subjects::unknown_references;
 use crate::domain::time::UtcMicros;
-use crate::domain::words::count;
+use crate::domain::wording::count_with_noun;
 
 /// What `rules` can do.
 #[derive(clap::Subcommand, Debug)]
@@ -153,7 +153,7 @@ impl From<ModeArg> for Mode {
     }
 }
 
-/// Carries one out.
+/// Runs a subcommand.
 pub async fn run(command: RulesCommand) -> anyhow::Result<ExitCode> {
     match command {
         RulesCommand::List(args) => list(args).await,
@@ -164,70 +164,70 @@ pub async fn run(command: RulesCommand) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// The rules of a tenant as the daemon shows them, as far as they are looked at here.
+/// The relevant part of a tenant's rules as the daemon shows them.
 #[derive(Deserialize)]
-struct Rules {
+struct TenantRules {
     tenant: TenantId,
-    rules: Vec<Listed>,
+    rules: Vec<ListedRule>,
 }
 
 #[derive(Deserialize)]
-struct Listed {
+struct ListedRule {
     id: RuleId,
     origin: String,
     mode: Mode,
     in_force: bool,
     why_not: Option<String>,
-    complaints: Vec<LineComplaint>,
-    counts: Counts,
+    complaints: Vec<LineDiagnostic>,
+    counts: RuleCounts,
 }
 
 #[derive(Deserialize)]
-struct Counts {
+struct RuleCounts {
     would: u64,
     told: u64,
     reversed: u64,
-    held: Vec<Held>,
-    transitions: Transitions,
+    held: Vec<HeldCount>,
+    transitions: TransitionCount,
 }
 
 #[derive(Deserialize)]
-struct Held {
+struct HeldCount {
     times: u64,
 }
 
 #[derive(Deserialize)]
-struct Transitions {
+struct TransitionCount {
     total: u64,
 }
 
 async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
     let mut answers = Vec::new();
-    for caller in Caller::of_each(&args.config, args.tenant.as_ref()).await? {
-        answers.push(rules_of(&caller, args.days).await.map_err(DaemonError::into_failure)?);
+    for client in TenantClient::connect_each(&args.config, args.tenant.as_ref()).await? {
+        answers.push(fetch_rules(&client, args.days).await.map_err(DaemonError::into_failure)?);
     }
     match args.output {
         Output::Json => print_json(&json!({ "tenants": answers }))?,
         Output::Table => {
-            let all: Vec<Rules> = answers.into_iter().map(serde_json::from_value).collect::<Result<_, _>>()?;
+            let all: Vec<TenantRules> = answers.into_iter().map(serde_json::from_value).collect::<Result<_, _>>()?;
             print(table(&all))?;
         }
     }
     Ok(Exit::Done.into())
 }
 
-/// The rules of a tenant, with what they did in the last days.
-async fn rules_of(caller: &Caller, days: u64) -> Result<Value, DaemonError> {
+/// Fetches the rules of a tenant and their activity in the last days.
+async fn fetch_rules(client: &TenantClient, days: u64) -> Result<Value, DaemonError> {
     const PATH: &str = "/api/v1/rules";
-    let last_day: Value = caller.get(PATH, &[]).await?;
-    // What the present is, the daemon says, whose clock may be another.
+    let last_day: Value = client.get(PATH, &[]).await?;
+    // Take the present from the daemon, whose clock may differ.
     let now = last_day["to"].as_str().and_then(|to| to.parse::<UtcMicros>().ok()).filter(|_| days != 1);
     let Some(now) = now else { return Ok(last_day) };
     let from = now - Duration::from_secs(days * 24 * 3600);
-    caller.get(PATH, &[("from", &from.to_string()), ("to", &now.to_string())]).await
+    client.get(PATH, &[("from", &from.to_string()), ("to", &now.to_string())]).await
 }
 
-fn table(all: &[Rules]) -> String {
+fn table(all: &[TenantRules]) -> String {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_header([
         "TENANT",
@@ -264,32 +264,32 @@ fn table(all: &[Rules]) -> String {
     table.trim_fmt()
 }
 
-/// Something wrong with a rule, and where.
+/// A mistake in a rule, and its place.
 #[derive(Serialize, Debug, PartialEq, Eq)]
-struct Wrong {
-    /// The file, or the tenant and the rule of the store.
+struct RuleDiagnostic {
+    /// The file, or the tenant and the rule in the store.
     place: String,
     #[serde(flatten)]
-    complaint: LineComplaint,
+    diagnostic: LineDiagnostic,
 }
 
-impl Wrong {
-    fn line(&self) -> String {
-        let LineComplaint { line, field, message } = &self.complaint;
+impl RuleDiagnostic {
+    fn summary_line(&self) -> String {
+        let LineDiagnostic { line, field, message } = &self.diagnostic;
         let field = if field.is_empty() { String::new() } else { format!("{field}: ") };
         format!("{}:{line}: {field}{message}", self.place)
     }
 }
 
 async fn check(args: CheckArgs) -> anyhow::Result<ExitCode> {
-    let (checked, wrong) = if args.files.is_empty() { check_there(&args).await? } else { check_files(&args)? };
+    let (checked, wrong) = if args.files.is_empty() { check_on_daemon(&args).await? } else { check_files(&args)? };
     match args.output {
         Output::Json => print_json(&json!({ "ok": wrong.is_empty(), "complaints": wrong }))?,
         Output::Table => {
-            let mut lines: Vec<String> = wrong.iter().map(Wrong::line).collect();
+            let mut lines: Vec<String> = wrong.iter().map(RuleDiagnostic::summary_line).collect();
             lines.push(match wrong.len() {
-                0 => format!("ok: {}", count(checked, "rule")),
-                faults => format!("{} found", count(faults, "mistake")),
+                0 => format!("ok: {}", count_with_noun(checked, "rule")),
+                faults => format!("{} found", count_with_noun(faults, "mistake")),
             });
             print(lines.join("\n"))?;
         }
@@ -297,83 +297,90 @@ async fn check(args: CheckArgs) -> anyhow::Result<ExitCode> {
     Ok(if wrong.is_empty() { Exit::Done } else { Exit::Problems }.into())
 }
 
-/// What the daemon says is wrong with the rules that it has, and how many it has.
-async fn check_there(args: &CheckArgs) -> anyhow::Result<(usize, Vec<Wrong>)> {
+/// Returns the number of the daemon's rules and the mistakes that it reports.
+async fn check_on_daemon(args: &CheckArgs) -> anyhow::Result<(usize, Vec<RuleDiagnostic>)> {
     let (mut checked, mut wrong) = (0, Vec::new());
-    for caller in Caller::of_each(&args.config, args.tenant.as_ref()).await? {
-        let Rules { tenant, rules } = caller.get("/api/v1/rules", &[]).await.map_err(DaemonError::into_failure)?;
+    for client in TenantClient::connect_each(&args.config, args.tenant.as_ref()).await? {
+        let TenantRules { tenant, rules } =
+            client.get("/api/v1/rules", &[]).await.map_err(DaemonError::into_failure)?;
         checked += rules.len();
         for rule in rules {
             let place = format!("{tenant}, rule {}", rule.id);
-            wrong.extend(rule.complaints.into_iter().map(|complaint| Wrong { place: place.clone(), complaint }));
+            wrong.extend(
+                rule.complaints
+                    .into_iter()
+                    .map(|complaint| RuleDiagnostic { place: place.clone(), diagnostic: complaint }),
+            );
         }
     }
     Ok((checked, wrong))
 }
 
-/// What is wrong with files, and how many rules are in them.
-fn check_files(args: &CheckArgs) -> anyhow::Result<(usize, Vec<Wrong>)> {
+/// Returns the number of rules in files and their mistakes.
+fn check_files(args: &CheckArgs) -> anyhow::Result<(usize, Vec<RuleDiagnostic>)> {
     let loaded = args.config.load_for_command()?;
-    let wanted = tenants(&loaded.config, args.tenant.as_ref())?;
+    let selected = selected_tenants(&loaded.config, args.tenant.as_ref())?;
     let (mut checked, mut wrong, mut unknown) = (0, Vec::new(), Vec::new());
     for file in &args.files {
         let text = std::fs::read_to_string(file)
-            .map_err(|error| Failure::because(Exit::Failed, format!("{}: {error}", file.display())))?;
-        let mut most = 0;
-        for tenant in &wanted {
+            .map_err(|error| CommandFailure::with_exit(Exit::Failed, format!("{}: {error}", file.display())))?;
+        let mut rule_count = 0;
+        for tenant in &selected {
             let (rules, complaints) = check_text(&loaded.config, tenant, &text, &mut unknown)?;
-            most = most.max(rules);
+            rule_count = rule_count.max(rules);
             let place = file.display().to_string();
-            wrong.extend(complaints.into_iter().map(|complaint| Wrong { place: place.clone(), complaint }));
+            wrong.extend(
+                complaints.into_iter().map(|complaint| RuleDiagnostic { place: place.clone(), diagnostic: complaint }),
+            );
         }
-        checked += most;
+        checked += rule_count;
     }
-    // What is wrong for every tenant is said once.
+    // Report a mistake that applies to every tenant only once.
     wrong.dedup();
-    unknown.iter().for_each(say);
+    unknown.iter().for_each(print_message);
     Ok((checked, wrong))
 }
 
-/// How many rules a text has, and what is wrong with them on a tenant's platform.
-/// What its conditions name and the tenant does not have goes into `unknown`, a sentence each.
+/// Checks the rules of a text against a tenant's platform. Returns their number and mistakes. Names in conditions
+/// that the tenant does not have are added to `unknown`, a sentence each.
 fn check_text(
     config: &Config,
     tenant: &Tenant,
     text: &str,
     unknown: &mut Vec<String>,
-) -> anyhow::Result<(usize, Vec<LineComplaint>)> {
-    let whole = |line: usize, message: String| vec![LineComplaint { line, field: String::new(), message }];
-    let (rules, unread) = match parse(text) {
+) -> anyhow::Result<(usize, Vec<LineDiagnostic>)> {
+    let whole = |line: usize, message: String| vec![LineDiagnostic { line, field: String::new(), message }];
+    let (rules, unread) = match parse_rules(text) {
         Ok(read) => read,
-        Err(RulesError::Syntax(error)) => {
+        Err(RulesFileError::Syntax(error)) => {
             let before = text.get(..error.span().map_or(0, |span| span.start)).unwrap_or_default();
             let line = before.matches('\n').count() + 1;
             return Ok((0, whole(line, format!("not valid TOML: {}", error.message().replace('\n', ", ")))));
         }
-        Err(error @ RulesError::NotRules(_)) => return Ok((0, whole(1, error.to_string()))),
+        Err(error @ RulesFileError::NotRules(_)) => return Ok((0, whole(1, error.to_string()))),
     };
     if !unread.is_empty() {
-        return Ok((rules.len(), placed(text, &unread)));
+        return Ok((rules.len(), locate_diagnostics(text, &unread)));
     }
     let settings = tenant_settings(config, tenant)?;
     for rule in &rules {
-        let found = unknown_subjects(rule, |subject| settings.has(subject)).into_iter();
+        let found = unknown_references(rule, |subject| settings.has(subject)).into_iter();
         unknown.extend(found.map(|(field, what)| format!("{}: rule {}, {field}: {what}", tenant.id, rule.id)));
     }
-    let complaints = check_rules(&rules, settings.capabilities);
-    Ok((rules.len(), placed(text, &complaints)))
+    let diagnostics = check_rules(&rules, settings.capabilities);
+    Ok((rules.len(), locate_diagnostics(text, &diagnostics)))
 }
 
 async fn set_mode(args: SetModeArgs) -> anyhow::Result<ExitCode> {
     let mode = Mode::from(args.mode);
-    let caller = Caller::of(&args.config, args.tenant.as_ref()).await?;
+    let client = TenantClient::connect(&args.config, args.tenant.as_ref()).await?;
     let path = format!("/api/v1/rules/{}/mode", path_part(args.rule.as_str()));
-    let asked = caller.post(Right::EditRules, &path, json!({ "mode": mode, "reason": args.reason })).await;
-    let answer: Value = asked.map_err(DaemonError::into_failure)?;
+    let response = client.post(Right::EditRules, &path, json!({ "mode": mode, "reason": args.reason })).await;
+    let answer: Value = response.map_err(DaemonError::into_failure)?;
     match args.output {
         Output::Json => print_json(&answer)?,
         Output::Table => {
-            let (tenant, version) = (caller.tenant(), &answer["version"]);
+            let (tenant, version) = (client.tenant(), &answer["version"]);
             print(format!("{tenant}: {} is in mode {} now, as version {version}", args.rule, mode.name()))?;
         }
     }

@@ -1,42 +1,42 @@
-//! `shiftkeeper webhooks`: the endpoints that are told what happens. Looking reads the store; the rest is asked of the daemon.
+//! `shiftkeeper webhooks`: the endpoints that receive events. Reading uses the store, everything else the daemon.
 
-mod ask;
+mod actions;
 mod events;
-mod look;
+mod listing;
 mod rotate;
 
 use std::process::ExitCode;
 
-pub(super) use look::serves;
+pub(super) use listing::is_configured_for;
 
 /// What to do about webhooks.
 #[derive(clap::Subcommand, Debug)]
 pub enum WebhooksCommand {
     /// List endpoints with their status and waiting deliveries.
-    List(look::ListArgs),
+    List(listing::ListArgs),
     /// Show the deliveries of one endpoint, or one delivery with its attempts.
-    Show(look::ShowArgs),
+    Show(listing::ShowArgs),
     /// List the event types with their fields and an example of each.
     Events(events::EventsArgs),
     /// Resend one event.
-    Retry(ask::RetryArgs),
+    Retry(actions::RetryArgs),
     /// Resend failed deliveries, and enable a disabled endpoint.
-    Recover(ask::RecoverArgs),
+    Recover(actions::RecoverArgs),
     /// Send a test event to one endpoint and show the result.
-    Test(ask::TestArgs),
+    Test(actions::TestArgs),
     /// Rotate the signing key of an endpoint; the old key also signs for 24 hours.
     Rotate(rotate::RotateArgs),
 }
 
-/// Does it.
+/// Runs a subcommand.
 pub async fn run(command: WebhooksCommand) -> anyhow::Result<ExitCode> {
     match command {
-        WebhooksCommand::List(args) => look::list(args).await,
-        WebhooksCommand::Show(args) => look::show(args).await,
+        WebhooksCommand::List(args) => listing::list(args).await,
+        WebhooksCommand::Show(args) => listing::show(args).await,
         WebhooksCommand::Events(args) => events::run(&args),
-        WebhooksCommand::Retry(args) => ask::retry(args).await,
-        WebhooksCommand::Recover(args) => ask::recover(args).await,
-        WebhooksCommand::Test(args) => ask::test(args).await,
+        WebhooksCommand::Retry(args) => actions::retry(args).await,
+        WebhooksCommand::Recover(args) => actions::recover(args).await,
+        WebhooksCommand::Test(args) => actions::test(args).await,
         WebhooksCommand::Rotate(args) => rotate::run(args).await,
     }
 }

@@ -5,36 +5,36 @@ use std::time::Duration;
 
 use serde::Deserialize as _;
 
-use super::shared::complaint::Fault;
+use super::shared::diagnostic::ValueFault;
 use super::shared::kind::{self, Kind};
-use super::shared::reader::{Section, reloads};
+use super::shared::reader::{Section, reloadable};
 use super::shared::tree::{Node, Value};
 use crate::domain::adherence::{AdherenceSettings, DEFAULT_TOLERANCE};
 use crate::domain::agents::state::AgentState;
 use crate::domain::time::duration_text;
 
-/// A longer tolerance would make adherence meaningless.
-const LONGEST_TOLERANCE: Duration = Duration::from_secs(3_600);
+/// The longest tolerance; a longer one would make adherence meaningless.
+const MAX_TOLERANCE: Duration = Duration::from_secs(3_600);
 
-/// What one activity allows instead of the default.
+/// The settings of one activity that differ from the default.
 #[derive(Clone, PartialEq, Eq, Debug)]
-struct Own {
+struct ActivityOverrides {
     allowed: Option<Vec<AgentState>>,
     tolerance: Option<Duration>,
 }
 
 pub(super) fn read(section: &mut Section<'_, '_>) -> AdherenceSettings {
     let tolerance = section.value(
-        reloads("tolerance", "How long another state may last before it is a deviation."),
-        &kind::duration(Duration::ZERO..=LONGEST_TOLERANCE),
+        reloadable("tolerance", "How long another state may last before it is a deviation."),
+        &kind::duration(Duration::ZERO..=MAX_TOLERANCE),
         DEFAULT_TOLERANCE,
     );
     let activities = section.value(
-        reloads(
+        reloadable(
             "activities",
             "What single activities allow instead, as in { lunch = { allowed = [\"Paused\"], tolerance = \"5m\" } }.",
         ),
-        &kind::map(kind::text(), own()),
+        &kind::map(kind::text(), overrides()),
         BTreeMap::new(),
     );
     let activities = activities.iter().map(|(activity, own)| (activity.clone(), own.to_toml()));
@@ -42,12 +42,12 @@ pub(super) fn read(section: &mut Section<'_, '_>) -> AdherenceSettings {
     table.insert("tolerance".to_owned(), duration_text(tolerance).into());
     table.insert("activities".to_owned(), activities.collect::<toml::Table>().into());
     AdherenceSettings::deserialize(toml::Value::Table(table)).unwrap_or_else(|error| {
-        section.complain("activities", Fault::new(error.message().trim().to_owned()));
+        section.add_diagnostic("activities", ValueFault::new(error.message().trim().to_owned()));
         AdherenceSettings::default()
     })
 }
 
-impl Own {
+impl ActivityOverrides {
     fn to_toml(&self) -> toml::Value {
         let allowed = self.allowed.as_ref().map(|states| {
             let names = states.iter().map(|state| toml::Value::from(state.name())).collect();
@@ -58,22 +58,23 @@ impl Own {
     }
 }
 
-fn own() -> Kind<Own> {
-    let (states, tolerance) = (kind::list(kind::state()), kind::duration(Duration::ZERO..=LONGEST_TOLERANCE));
+fn overrides() -> Kind<ActivityOverrides> {
+    let (states, tolerance) = (kind::list(kind::state()), kind::duration(Duration::ZERO..=MAX_TOLERANCE));
     let parse = move |node: &Node| {
-        let Value::Table(table) = &node.value else { return Err(vec![kind::expects("a table", node)]) };
-        let mut own = Own { allowed: None, tolerance: None };
+        let Value::Table(table) = &node.value else { return Err(vec![kind::type_fault("a table", node)]) };
+        let mut own = ActivityOverrides { allowed: None, tolerance: None };
         let mut faults = Vec::new();
         for (key, entry) in table {
             let found = match key.as_str() {
                 "allowed" => (states.parse)(&entry.node).map(|states| own.allowed = Some(states)),
                 "tolerance" => (tolerance.parse)(&entry.node).map(|tolerance| own.tolerance = Some(tolerance)),
-                unknown => Err(vec![Fault::unknown_key(unknown, &["allowed", "tolerance"])]),
+                unknown => Err(vec![ValueFault::unknown_key(unknown, &["allowed", "tolerance"])]),
             };
-            let placed = |fault: Fault| Fault { origin: fault.origin.or_else(|| Some(entry.origin.clone())), ..fault };
+            let placed =
+                |fault: ValueFault| ValueFault { origin: fault.origin.or_else(|| Some(entry.origin.clone())), ..fault };
             faults.extend(found.err().into_iter().flatten().map(placed));
         }
         if faults.is_empty() { Ok(own) } else { Err(faults) }
     };
-    Kind::whole("{ allowed = [states], tolerance = duration }", parse, |own| own.to_toml().to_string())
+    Kind::from_node("{ allowed = [states], tolerance = duration }", parse, |own| own.to_toml().to_string())
 }

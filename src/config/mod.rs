@@ -1,8 +1,12 @@
-//! The configuration: TOML files, the environment and command-line options, read into plain structs and validated whole, with
-//! every mistake found in one run. Defaults < files < environment < options. It starts nothing, connects to nothing and logs
-//! nothing; a complaint never holds a value, since the value may be a secret in the wrong place.
+//! The configuration: TOML files, the environment and command-line options, read into plain structs and validated as a
+//! whole.
 //!
-//! One module per section. In `shared`, `tree` holds what the sources say, `reader` asks it for keys, `kind` knows what keys take.
+//! Every mistake is reported in one run. Later sources override earlier ones: defaults, files, environment, options.
+//! This module starts nothing, connects to nothing and logs nothing. A diagnostic never contains a value, since the
+//! value may be a secret in the wrong place.
+//!
+//! There is one module per section. In `shared`, `tree` holds the values of the sources, `reader` reads keys from it,
+//! and `kind` defines the types of values.
 
 mod access;
 mod adherence;
@@ -21,12 +25,12 @@ mod shared;
 mod tests;
 mod webhooks;
 
-pub use access::doorway::{ProxyRole, ServerProxy, ServerTls, Sessions};
+pub use access::server_access::{ProxyRole, ServerProxy, ServerTls, Sessions};
 pub use analytics::AnalyticsQuery;
 pub use audit::Audit;
 pub use changes::policy::Policy;
-pub use jobs::{JobKind, JobSettings, ReportOrder, ReportSpan, RetentionSettings};
-pub use live::figures::{FigureReads, ServiceLevelUnit};
+pub use jobs::{JobKind, JobSettings, ReportSpan, RetentionSettings, ScheduledReport};
+pub use live::figures::{FigureSettings, ServiceLevelUnit};
 pub use operations::log::{Log, LogFormat, LogLevel};
 pub use operations::server::{ApiToken, Client, MetricsAccess, Server, TenantScope};
 pub use operations::store::Store;
@@ -37,33 +41,33 @@ pub use platform::retry::Retry;
 pub use platform::subscription::Subscription;
 pub use reports::Reports;
 pub use rules::automation::{Automation, Enforce};
-pub use shared::complaint::{Complaint, Concern, ConfigRefused, Origin};
+pub use shared::diagnostic::{ConfigError, Diagnostic, DiagnosticSubject, Origin};
 pub use shared::document::reference;
 pub use shared::environment::{Environment, Flag};
-pub use shared::load::{ConfigText, Loaded};
-pub use shared::settings::{Change, ChangedKey, Changes, Setting, Settings, Shown};
+pub use shared::load::{ConfigText, LoadedConfig};
+pub use shared::settings::{ChangeEffect, Setting, SettingChange, SettingChanges, SettingValue, Settings};
 pub use webhooks::Webhook;
 
 pub use crate::domain::access::rights::Right;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use self::shared::complaint::Fault;
+use self::shared::diagnostic::ValueFault;
 use self::shared::reader::Section;
 use self::webhooks::is_loopback;
-use crate::domain::access::rights::Reach;
+use crate::domain::access::rights::Scope;
 use crate::domain::access::secret::Secret;
 use crate::domain::ids::{RuleId, TenantId};
 use crate::domain::rules::rule::{Mode as RuleMode, Rule};
 use crate::domain::schedules::import::ImportOptions;
-use crate::domain::words::nearest;
+use crate::domain::wording::closest_name;
 
 /// The whole configuration, valid as a whole.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The HTTP face.
+    /// The HTTP server.
     pub server: Server,
-    /// How the command line reaches it.
+    /// How the command line reaches the daemon.
     pub client: Client,
     /// The daemon's clock.
     pub clock: ClockSettings,
@@ -77,27 +81,28 @@ pub struct Config {
     pub import: ImportOptions,
     /// The tenants, in file order.
     pub tenants: Vec<Tenant>,
-    /// The rules, in the order in which they are tried within a class; [`Config::rules_for`] has them as a tenant wants them.
+    /// The rules, in the order in which they are tried within a class. [`Config::rules_for`] adapts them to a tenant.
     pub rules: Vec<Rule>,
-    /// The endpoints that are told what happens.
+    /// The webhook endpoints.
     pub webhooks: Vec<Webhook>,
-    /// What the calendar asks for.
+    /// The scheduled jobs.
     pub jobs: Vec<JobSettings>,
-    /// How long things are kept.
+    /// How long data is kept.
     pub retention: RetentionSettings,
-    /// The files of reports.
+    /// Where report files go and how long they are kept.
     pub reports: Reports,
 }
 
 impl Config {
-    /// One tenant.
+    /// Returns the tenant with this id.
     pub fn tenant(&self, id: &TenantId) -> Option<&Tenant> {
         self.tenants.iter().find(|tenant| tenant.id == *id)
     }
 
-    /// This configuration with everything of `newer` that needs no restart: what the daemon has in force after a reload.
+    /// Returns this configuration with every setting of `newer` that needs no restart, which is the configuration in
+    /// effect after a reload.
     #[must_use]
-    pub fn reloaded(&self, newer: &Self) -> Self {
+    pub fn with_reloadable_from(&self, newer: &Self) -> Self {
         let mut config = self.clone();
         config.server.tokens.clone_from(&newer.server.tokens);
         config.server.proxy.clone_from(&newer.server.proxy);
@@ -113,8 +118,8 @@ impl Config {
         config
     }
 
-    /// Where the command line finds the daemon: `client.url`, else `server.listen` on this machine; `None` where the port is left to
-    /// the daemon.
+    /// Returns the URL under which the command line reaches the daemon: `client.url`, or else `server.listen` on this
+    /// machine. `None` if the daemon chooses the port.
     pub fn client_url(&self) -> Option<String> {
         if let Some(url) = &self.client.url {
             return Some(url.as_str().trim_end_matches('/').to_owned());
@@ -126,17 +131,19 @@ impl Config {
         (address.port() != 0).then(|| format!("{}://{address}", self.server.scheme()))
     }
 
-    /// The token of the command line: `client.token`, else the first of `server.tokens` that has the right, at the tenant where it is
-    /// about one; those that can be read here first.
+    /// Returns the token that the command line uses: `client.token`, or else the first of `server.tokens` that has the
+    /// right, and for `tenant` if there is one. Tokens that this process can read come first.
     pub fn client_token(&self, right: Right, tenant: Option<&TenantId>) -> Option<&Secret> {
         let reaches = |token: &ApiToken| tenant.is_none_or(|tenant| token.tenants.contains(tenant));
-        let fits = |token: &&ApiToken| token.may.contains(&right) && reaches(token);
+        let fits = |token: &&ApiToken| token.rights.contains(&right) && reaches(token);
         let fitting = self.server.tokens.iter().filter(fits).map(|token| &token.token);
-        self.client.token.as_ref().or_else(|| fitting.min_by_key(|token| token.is_elsewhere()))
+        self.client.token.as_ref().or_else(|| fitting.min_by_key(|token| token.is_stored_elsewhere()))
     }
 
-    /// The rules as they are for a tenant: those that its `automation.enforce` names act instead of watching, and those that do
-    /// not say what to do with an agent on a contact do as its policy says.
+    /// Returns the rules as they apply to a tenant.
+    ///
+    /// Rules that its `automation.enforce` names enforce instead of monitoring. Rules that do not say what to do with
+    /// an agent on a contact follow the tenant's policy.
     pub fn rules_for(&self, tenant: &Tenant) -> Vec<Rule> {
         let mut rules = self.rules.clone();
         for rule in &mut rules {
@@ -179,7 +186,7 @@ impl Config {
             retention,
             reports,
         };
-        config.check_enforced(section);
+        config.check_enforced_rules(section);
         config.check_clock(section);
         config.check_token_tenants(section);
         config.check_proxy_tenants(section);
@@ -187,34 +194,38 @@ impl Config {
         config
     }
 
-    /// Simulated time beside a real platform, which would read its instants wrong and overrun its budget.
-    pub fn mixes_times(&self) -> bool {
+    /// Returns whether simulated time is configured together with a URL that is not loopback. A real platform would
+    /// misread simulated instants, and its budget would be exceeded.
+    pub fn mixes_real_and_simulated_time(&self) -> bool {
         let urls = self.tenants.iter().map(|tenant| &tenant.base_url).chain(self.webhooks.iter().map(|hook| &hook.url));
         let feeds = self.tenants.iter().filter_map(|tenant| tenant.feed.base_url.as_ref());
         self.clock.is_simulated() && urls.chain(&self.client.url).chain(feeds).any(|url| !is_loopback(url))
     }
 
     fn check_clock(&self, section: &mut Section<'_, '_>) {
-        if self.mixes_times() {
+        if self.mixes_real_and_simulated_time() {
             for key in ["clock.speed", "clock.start"] {
-                let fault = Fault::new("simulated time needs every URL to be loopback");
-                section.complain_where_set(key, fault.advise("remove it, or point base_url at the simulator"));
+                let fault = ValueFault::new("simulated time needs every URL to be loopback");
+                section.add_diagnostic_at_value(
+                    key,
+                    fault.with_suggestion("remove it, or point base_url at the simulator"),
+                );
             }
         }
     }
 
-    fn check_enforced(&self, section: &mut Section<'_, '_>) {
+    fn check_enforced_rules(&self, section: &mut Section<'_, '_>) {
         for tenant in &self.tenants {
             let Enforce::Only(enforced) = &tenant.automation.enforce else { continue };
             let known = |id: &RuleId| self.rules.iter().any(|rule| rule.id == *id);
             for id in enforced.iter().filter(|id| !known(id)) {
-                let fault = Fault::new("names a rule that does not exist");
-                let near = nearest(id.as_str(), self.rules.iter().map(|rule| rule.id.as_str()));
+                let fault = ValueFault::new("names a rule that does not exist");
+                let near = closest_name(id.as_str(), self.rules.iter().map(|rule| rule.id.as_str()));
                 let fault = match near {
-                    Some(near) => fault.advise(format!("did you mean \"{near}\"?")),
+                    Some(near) => fault.with_suggestion(format!("did you mean \"{near}\"?")),
                     None => fault,
                 };
-                section.complain_where_set(&format!("tenants[{}].automation.enforce", tenant.id), fault);
+                section.add_diagnostic_at_value(&format!("tenants[{}].automation.enforce", tenant.id), fault);
             }
         }
     }
@@ -223,19 +234,21 @@ impl Config {
         for webhook in &self.webhooks {
             if webhook.tenants.iter().any(|id| self.tenant(id).is_none()) {
                 let known = self.tenants.iter().map(|tenant| tenant.id.as_str()).collect::<Vec<_>>().join(", ");
-                let fault = Fault::new("names a tenant that is not configured").advise(format!("configured: {known}"));
-                section.complain_where_set(&format!("webhooks[{}].tenants", webhook.id), fault);
+                let fault = ValueFault::new("names a tenant that is not configured")
+                    .with_suggestion(format!("configured: {known}"));
+                section.add_diagnostic_at_value(&format!("webhooks[{}].tenants", webhook.id), fault);
             }
         }
     }
 
     fn check_proxy_tenants(&self, section: &mut Section<'_, '_>) {
         for role in &self.server.proxy.roles {
-            let Reach::Only(tenants) = &role.reach else { continue };
+            let Scope::Only(tenants) = &role.scope else { continue };
             if tenants.keys().any(|id| self.tenant(id).is_none()) {
                 let known = self.tenants.iter().map(|tenant| tenant.id.as_str()).collect::<Vec<_>>().join(", ");
-                let fault = Fault::new("names a tenant that is not configured").advise(format!("configured: {known}"));
-                section.complain_where_set(&format!("server.proxy.roles[{}].tenants", role.id), fault);
+                let fault = ValueFault::new("names a tenant that is not configured")
+                    .with_suggestion(format!("configured: {known}"));
+                section.add_diagnostic_at_value(&format!("server.proxy.roles[{}].tenants", role.id), fault);
             }
         }
     }
@@ -245,8 +258,9 @@ impl Config {
             let TenantScope::Only(tenants) = &token.tenants else { continue };
             if tenants.iter().any(|id| self.tenant(id).is_none()) {
                 let known = self.tenants.iter().map(|tenant| tenant.id.as_str()).collect::<Vec<_>>().join(", ");
-                let fault = Fault::new("names a tenant that is not configured").advise(format!("configured: {known}"));
-                section.complain_where_set(&format!("server.tokens[{}].tenants", token.id), fault);
+                let fault = ValueFault::new("names a tenant that is not configured")
+                    .with_suggestion(format!("configured: {known}"));
+                section.add_diagnostic_at_value(&format!("server.tokens[{}].tenants", token.id), fault);
             }
         }
     }

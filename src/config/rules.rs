@@ -1,5 +1,5 @@
-//! `rules_files` and `[[rules]]`: finding the rules and placing what the domain says is wrong with them. What a rule may say is
-//! `domain::rules::rule`'s business.
+//! `rules_files` and `[[rules]]`: reads the rules and gives the domain's errors a place in a file.
+//! `domain::rules::rule` defines what a rule may contain.
 
 pub(super) mod automation;
 
@@ -8,32 +8,36 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::operations::tenant::Tenant;
-use super::shared::complaint::{Complaint, Concern, Fault, Origin};
+use super::shared::diagnostic::{Diagnostic, DiagnosticSubject, Origin, ValueFault};
 use super::shared::kind;
 use super::shared::load::read_file;
-use super::shared::reader::{Findings, Section, directory_of, reloads};
-use super::shared::settings::{Change, Setting, Shown};
+use super::shared::reader::{ReadResults, Section, directory_of, reloadable};
+use super::shared::settings::{ChangeEffect, Setting, SettingValue};
 use super::shared::tree::{self, Entry, Node, Value};
-use crate::domain::agents::sets::StateSet;
+use crate::domain::agents::kind_sets::StateSet;
 use crate::domain::agents::state::AgentState;
 use crate::domain::rules::rule::check::{Capabilities, check};
-use crate::domain::rules::rule::parse::read as read_rules;
-use crate::domain::rules::rule::subjects::{Subject, unknown_subjects};
-use crate::domain::rules::rule::{Mode, Rule, RuleComplaint};
+use crate::domain::rules::rule::parse::read_rules;
+use crate::domain::rules::rule::subjects::{ReferencedSubject, unknown_references};
+use crate::domain::rules::rule::{Mode, Rule, RuleDiagnostic};
 
-/// Files of rules at most.
-const MOST_FILES: usize = 100;
+/// The maximum number of rules files.
+const MAX_FILES: usize = 100;
 
-/// Lays the configuration's own rules over those of its `rules_files`, so that a rule of a file can be changed key by key, by
-/// its id. The files' rules come first.
-pub(super) fn include_files(root: &mut Node, broken: &mut BTreeSet<(Arc<Path>, usize)>, findings: &mut Findings<'_>) {
+/// Overlays the configuration's own rules on those of its `rules_files`, so that single keys of a rule in a file can be
+/// changed by its id. The files' rules come first.
+pub(super) fn include_files(
+    root: &mut Node,
+    broken_lines: &mut BTreeSet<(Arc<Path>, usize)>,
+    output: &mut ReadResults<'_>,
+) {
     let Value::Table(table) = &mut root.value else { return };
     let Some(files) = table.get("rules_files") else { return };
     let Ok(names) = (kind::list(kind::text()).parse)(&files.node) else { return };
     let origin = files.origin.clone();
     let paths: Vec<PathBuf> = names.iter().map(|name| directory_of(&files.node.origin).join(name)).collect();
-    if paths.len() > MOST_FILES {
-        findings.complain(&origin, "rules_files", Fault::new(format!("names more than {MOST_FILES} files")));
+    if paths.len() > MAX_FILES {
+        output.add_diagnostic(&origin, "rules_files", ValueFault::new(format!("names more than {MAX_FILES} files")));
         return;
     }
     let mut rules = Node { origin: origin.clone(), value: Value::List(Vec::new()) };
@@ -41,15 +45,15 @@ pub(super) fn include_files(root: &mut Node, broken: &mut BTreeSet<(Arc<Path>, u
         match read_file(&path) {
             Ok(text) => {
                 let parsed = tree::parse(&Arc::from(path.as_path()), &text);
-                let placed = |line| (Arc::from(path.as_path()), line);
-                broken.extend(parsed.broken_lines.into_iter().map(placed));
-                findings.complaints.extend(about_rules(parsed.complaints));
-                add_rules(parsed.root, &mut rules, findings);
+                let with_file = |line| (Arc::from(path.as_path()), line);
+                broken_lines.extend(parsed.broken_lines.into_iter().map(with_file));
+                output.diagnostics.extend(with_rule_subject(parsed.diagnostics));
+                add_rules(parsed.root, &mut rules, output);
             }
             Err(fault) => {
                 let name = path.display();
-                let fault = Fault { what: format!("{name} {}", fault.what), ..fault };
-                findings.complain(&origin, "rules_files", fault);
+                let fault = ValueFault { problem: format!("{name} {}", fault.problem), ..fault };
+                output.add_diagnostic(&origin, "rules_files", fault);
             }
         }
     }
@@ -59,25 +63,26 @@ pub(super) fn include_files(root: &mut Node, broken: &mut BTreeSet<(Arc<Path>, u
     table.insert("rules".to_owned(), Entry { origin, node: rules });
 }
 
-fn add_rules(file: Node, rules: &mut Node, findings: &mut Findings<'_>) {
+fn add_rules(file: Node, rules: &mut Node, output: &mut ReadResults<'_>) {
     let Value::Table(table) = file.value else { return };
     for (key, entry) in table {
         match (&mut rules.value, entry.node.value) {
             (Value::List(all), Value::List(found)) if key == "rules" => all.extend(found),
             (_, _) => {
-                let fault = Fault::new("does not belong into a file of rules").advise("it holds [[rules]] alone");
-                findings.complain(&entry.origin, &key, fault);
+                let fault =
+                    ValueFault::new("does not belong into a file of rules").with_suggestion("it holds [[rules]] alone");
+                output.add_diagnostic(&entry.origin, &key, fault);
             }
         }
     }
 }
 
-fn about_rules(complaints: Vec<Complaint>) -> impl Iterator<Item = Complaint> {
-    complaints.into_iter().map(|complaint| Complaint { concern: Concern::Rule, ..complaint })
+fn with_rule_subject(diagnostics: Vec<Diagnostic>) -> impl Iterator<Item = Diagnostic> {
+    diagnostics.into_iter().map(|complaint| Diagnostic { subject: DiagnosticSubject::Rule, ..complaint })
 }
 
-/// The keys of a rule, for the reference; what they may hold stands with the rules.
-const KEYS: &[(&str, &str, &str)] = &[
+/// The keys of a rule for the reference; the rule's module defines their values.
+const RULE_KEYS: &[(&str, &str, &str)] = &[
     ("id", "id", "Names the rule; unique among all rules."),
     ("when", "table of conditions", "The rule wants agents for whom all of these hold."),
     ("unless", "table of conditions", "It lets go of agents for whom all of these hold."),
@@ -92,69 +97,74 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("limit", "table: per_minute, share_of_team", "How much it may do in a minute."),
 ];
 
-/// The rules, in the order in which they are tried within a class.
+/// Reads the rules, in the order in which they are tried within a class.
 pub(super) fn read(section: &mut Section<'_, '_>, tenants: &[Tenant]) -> Vec<Rule> {
     section.value(
-        reloads(
+        reloadable(
             "rules_files",
             "Files of `[[rules]]`, relative to this file; own `[[rules]]` are laid over theirs by id.",
         ),
         &kind::list(kind::text()),
         Vec::new(),
     );
-    section.describe_foreign("rules", KEYS, Change::Reload);
+    section.describe_external("rules", RULE_KEYS, ChangeEffect::Reload);
     let nodes = section.nodes("rules");
-    let (rules, mut complaints) = read_rules(nodes.iter().map(Node::to_toml).collect());
-    // What is checked are the rules that could be read; their places are those of the ones that were not left out.
-    let unread: BTreeSet<usize> = complaints.iter().filter(|c| c.field.is_empty()).map(|c| c.index).collect();
-    let places: Vec<usize> = (0..nodes.len()).filter(|index| !unread.contains(index)).collect();
+    let (rules, mut diagnostics) = read_rules(nodes.iter().map(Node::to_toml).collect());
+    // Only the readable rules are checked, so their places are those of the rules that were not left out.
+    let unreadable: BTreeSet<usize> = diagnostics.iter().filter(|c| c.field.is_empty()).map(|c| c.index).collect();
+    let indexes: Vec<usize> = (0..nodes.len()).filter(|index| !unreadable.contains(index)).collect();
     let checked = check(&rules, capabilities(tenants)).into_iter();
-    complaints.extend(checked.map(|c| RuleComplaint { index: places.get(c.index).copied().unwrap_or(c.index), ..c }));
-    for complaint in complaints {
-        complain(section, &nodes, complaint);
+    diagnostics
+        .extend(checked.map(|c| RuleDiagnostic { index: indexes.get(c.index).copied().unwrap_or(c.index), ..c }));
+    for complaint in diagnostics {
+        add_diagnostic(section, &nodes, complaint);
     }
-    for (rule, index) in rules.iter().zip(places) {
+    for (rule, index) in rules.iter().zip(indexes) {
         if let Some(node) = nodes.get(index) {
-            let value = Shown::Plain(node.to_toml().to_string());
-            let setting = Setting { value, origin: node.origin.clone(), change: Change::Reload };
-            section.found.settings.insert(format!("rules[{}]", rule.id), setting);
+            let value = SettingValue::Plain(node.to_toml().to_string());
+            let setting = Setting { value, origin: node.origin.clone(), change: ChangeEffect::Reload };
+            section.results.settings.insert(format!("rules[{}]", rule.id), setting);
             if rule.mode == Mode::Approve {
                 let what = "nobody can approve yet, so what the rule asks for expires; use \"watch\"";
-                section.found.warnings.push(format!("{}: rules[{}].mode: {what}", place(node, "mode"), rule.id));
+                section.results.warnings.push(format!("{}: rules[{}].mode: {what}", location(node, "mode"), rule.id));
             }
-            for (field, what) in unknown_subjects(rule, |subject| is_known(subject, tenants)) {
-                section.found.warnings.push(format!("{}: rules[{}].{field}: {what}", place(node, &field), rule.id));
+            for (field, what) in unknown_references(rule, |subject| is_known(subject, tenants)) {
+                section.results.warnings.push(format!(
+                    "{}: rules[{}].{field}: {what}",
+                    location(node, &field),
+                    rule.id
+                ));
             }
         }
     }
     rules
 }
 
-/// Whether some tenant reads or watches what a condition names: rules are common to all.
-fn is_known(subject: Subject<'_>, tenants: &[Tenant]) -> bool {
+/// Returns whether some tenant reads or monitors what a condition names. Rules are shared by all tenants.
+fn is_known(subject: ReferencedSubject<'_>, tenants: &[Tenant]) -> bool {
     tenants.iter().any(|tenant| match subject {
-        Subject::Skill(id) => tenant.skills.iter().any(|skill| skill.as_str() == id),
-        Subject::Queue(id) => tenant.queues.iter().any(|queue| queue.as_str() == id),
-        Subject::Series(id) => tenant.series.iter().any(|watched| watched.id.as_str() == id),
+        ReferencedSubject::Skill(id) => tenant.skills.iter().any(|skill| skill.as_str() == id),
+        ReferencedSubject::Queue(id) => tenant.queues.iter().any(|queue| queue.as_str() == id),
+        ReferencedSubject::Series(id) => tenant.series.iter().any(|watched| watched.id.as_str() == id),
     })
 }
 
-fn complain(section: &mut Section<'_, '_>, nodes: &[Node], complaint: RuleComplaint) {
-    let Some(node) = nodes.get(complaint.index) else { return };
+fn add_diagnostic(section: &mut Section<'_, '_>, nodes: &[Node], diagnostic: RuleDiagnostic) {
+    let Some(node) = nodes.get(diagnostic.index) else { return };
     let name =
-        node.id().filter(|id| kind::is_id(id)).map_or_else(|| format!("#{}", complaint.index + 1), str::to_owned);
-    let dot = if complaint.field.is_empty() { "" } else { "." };
-    section.found.complaints.push(Complaint {
-        origin: place(node, &complaint.field),
-        key: format!("rules[{name}]{dot}{}", complaint.field),
-        what: complaint.reason,
+        node.id().filter(|id| kind::is_id(id)).map_or_else(|| format!("#{}", diagnostic.index + 1), str::to_owned);
+    let dot = if diagnostic.field.is_empty() { "" } else { "." };
+    section.results.diagnostics.push(Diagnostic {
+        origin: location(node, &diagnostic.field),
+        key: format!("rules[{name}]{dot}{}", diagnostic.field),
+        problem: diagnostic.reason,
         suggestion: None,
-        concern: Concern::Rule,
+        subject: DiagnosticSubject::Rule,
     });
 }
 
-/// Where a field of a rule stands, or the nearest thing around it that does.
-fn place(rule: &Node, field: &str) -> Origin {
+/// Returns the place of a rule's field, or of the nearest table around it that exists.
+fn location(rule: &Node, field: &str) -> Origin {
     let mut node = rule;
     let mut origin = &rule.origin;
     for key in field.split('.') {
@@ -165,13 +175,14 @@ fn place(rule: &Node, field: &str) -> Origin {
     origin.clone()
 }
 
-/// What every tenant's platform can do: rules are common to all.
+/// Returns what every tenant's platform can do, since rules are shared by all tenants.
 fn capabilities(tenants: &[Tenant]) -> Capabilities {
     let settable = |state: &&AgentState| tenants.iter().all(|tenant| tenant.states.platform_name(state).is_some());
     match tenants {
         [] => Capabilities::guide(),
-        _ => {
-            Capabilities { settable: StateSet::of(AgentState::KNOWN.iter().filter(settable)), ..Capabilities::guide() }
-        }
+        _ => Capabilities {
+            settable: StateSet::from_states(AgentState::KNOWN.iter().filter(settable)),
+            ..Capabilities::guide()
+        },
     }
 }

@@ -1,16 +1,16 @@
-//! Live adherence: is the agent in a state that the planned activity allows, and since when is that so.
+//! Live adherence: whether the agent is in a state that the planned activity allows, and since when.
 //!
-//! One verdict at one instant, out of the plan and the last sight. Spans of time are cut and added up in the modules below, by the
-//! same law.
+//! The verdict is for one instant, from the plan and the last observation. The modules below split spans of time and
+//! add them up by the same rules.
 
-pub mod course;
+pub mod coverage;
 pub mod days;
 pub mod exception;
 pub mod figures;
 pub mod ledger;
-pub mod sight;
 mod stored;
 pub mod sums;
+pub mod timeline;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,10 +19,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::agents::agent::Observed;
-use super::agents::sets::{PlanKind, StateSet};
+use super::agents::agent::ObservedState;
+use super::agents::kind_sets::{PlanKind, StateSet};
 use super::agents::state::AgentState;
-use super::schedules::schedule::{ACTIVITY_KINDS, Activity, Planned};
+use super::schedules::schedule::{ACTIVITY_KINDS, Activity, PlanAt};
 use super::time::UtcMicros;
 use super::time::span;
 
@@ -43,10 +43,10 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// All of them.
+    /// All verdicts.
     pub const ALL: [Self; 5] = [Self::In, Self::Out, Self::Neutral, Self::Unscheduled, Self::Unknown];
 
-    /// The name in rules, reports and messages.
+    /// Returns the name in rules, reports and messages.
     pub const fn name(self) -> &'static str {
         match self {
             Self::In => "in",
@@ -57,7 +57,7 @@ impl Verdict {
         }
     }
 
-    /// The verdict of this name.
+    /// Returns the verdict with this name, or `None` if there is none.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|verdict| verdict.name() == name)
     }
@@ -72,7 +72,7 @@ impl fmt::Display for Verdict {
 /// Why a verdict is what it is: each reason belongs to one verdict.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Why {
+pub enum VerdictReason {
     /// In: the activity allows the state.
     Allowed,
     /// In: the activity does not allow the state, which lasted no longer than the tolerance.
@@ -95,8 +95,8 @@ pub enum Why {
     UnknownState,
 }
 
-impl Why {
-    /// All of them.
+impl VerdictReason {
+    /// All reasons.
     pub const ALL: [Self; 10] = [
         Self::Allowed,
         Self::Tolerated,
@@ -110,7 +110,7 @@ impl Why {
         Self::UnknownState,
     ];
 
-    /// The verdict that it is the reason of.
+    /// Returns the verdict that the reason belongs to.
     pub const fn verdict(self) -> Verdict {
         match self {
             Self::Allowed | Self::Tolerated => Verdict::In,
@@ -121,7 +121,7 @@ impl Why {
         }
     }
 
-    /// The name in reports and in the store.
+    /// Returns the name in reports and in the store.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Allowed => "allowed",
@@ -138,21 +138,22 @@ impl Why {
     }
 }
 
-/// A verdict, and since when the facts behind it are as they are.
+/// A verdict, and since when the facts behind it have held.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct LiveVerdict {
-    /// What.
+pub struct CurrentVerdict {
+    /// The verdict.
     pub verdict: Verdict,
-    /// For `In`, `Out` and `Neutral`: when the state or the activity began, whichever was later (so a deviation's time includes
-    /// the tolerance). For `Unscheduled`: since when nothing is planned. For `Unknown`: since when nothing speaks, where that
-    /// can be said.
+    /// For `In`, `Out` and `Neutral`, when the state or the activity began, whichever is later; the time of a deviation
+    /// thus includes the tolerance. For `Unscheduled`, since when nothing is planned. For `Unknown`, since when plan or
+    /// observation has been missing, if known.
     pub since: Option<UtcMicros>,
 }
 
-impl LiveVerdict {
-    /// The verdict on the same agent, who has been excused since an instant: neutral wherever there was something to judge.
+impl CurrentVerdict {
+    /// Returns the verdict for the same agent under an exception that began at `start`: `Neutral` instead of `In` or
+    /// `Out`.
     #[must_use]
-    pub fn excused_since(self, start: UtcMicros) -> Self {
+    pub fn with_exception_since(self, start: UtcMicros) -> Self {
         match self.verdict {
             Verdict::In | Verdict::Out | Verdict::Neutral => {
                 Self { verdict: Verdict::Neutral, since: Some(self.since.map_or(start, |since| since.max(start))) }
@@ -162,26 +163,26 @@ impl LiveVerdict {
     }
 }
 
-/// What one activity allows.
+/// The states and the tolerance that one activity allows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Allowed {
-    /// States that are in adherence.
+pub struct ActivityAllowance {
+    /// The states that are in adherence.
     pub states: StateSet,
-    /// How long another state may last before it is a deviation.
+    /// How long another state may last before it counts as a deviation.
     pub tolerance: Duration,
-    /// Whether a contact makes the verdict neutral instead of a deviation.
+    /// Whether a contact makes the verdict neutral instead of out of adherence.
     pub contact_is_neutral: bool,
 }
 
-/// Which states are in adherence with which activity, and how long a deviation may last before it counts.
+/// The states that are in adherence with each activity, and the tolerances.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
 #[serde(try_from = "AdherenceText")]
 pub struct AdherenceSettings {
-    known: [Allowed; ACTIVITY_KINDS],
-    named: BTreeMap<Activity, Allowed>,
+    known: [ActivityAllowance; ACTIVITY_KINDS],
+    named: BTreeMap<Activity, ActivityAllowance>,
 }
 
-/// The tolerance where nobody sets one: planners commonly grant two minutes, since a contact may run over.
+/// The default tolerance: planners commonly grant two minutes, since a contact may run over.
 pub const DEFAULT_TOLERANCE: Duration = Duration::from_mins(2);
 
 #[derive(Deserialize)]
@@ -208,14 +209,14 @@ struct ActivityText {
 impl Default for AdherenceSettings {
     fn default() -> Self {
         use AgentState::{AfterContactWork, Idle, LoggedOut, NotReady, OnContact, Paused, Ready};
-        let allowed = |states: &[AgentState], contact_is_neutral| Allowed {
-            states: StateSet::of(states),
+        let allowance = |states: &[AgentState], contact_is_neutral| ActivityAllowance {
+            states: StateSet::from_states(states),
             tolerance: DEFAULT_TOLERANCE,
             contact_is_neutral,
         };
-        let work = allowed(&[Ready, OnContact, AfterContactWork], false);
-        let rest = allowed(&[NotReady, Paused, Idle, LoggedOut], true);
-        let away = allowed(&[NotReady, Paused, Idle], true);
+        let work = allowance(&[Ready, OnContact, AfterContactWork], false);
+        let rest = allowance(&[NotReady, Paused, Idle, LoggedOut], true);
+        let away = allowance(&[NotReady, Paused, Idle], true);
         // In the order of `Activity::index`: work, break, lunch, meeting, training, any other.
         Self { known: [work, rest, rest, away, away, away], named: BTreeMap::new() }
     }
@@ -226,26 +227,26 @@ impl TryFrom<AdherenceText> for AdherenceSettings {
 
     fn try_from(text: AdherenceText) -> Result<Self, String> {
         let mut settings = Self::default();
-        for allowed in &mut settings.known {
-            allowed.tolerance = text.tolerance;
+        for allowance in &mut settings.known {
+            allowance.tolerance = text.tolerance;
         }
-        for (activity, own) in text.activities {
-            let mut allowed = *settings.allowed(&activity);
-            if let Some(names) = own.allowed {
-                allowed.states = StateSet::default();
+        for (activity, overrides) in text.activities {
+            let mut allowance = *settings.allowance(&activity);
+            if let Some(names) = overrides.allowed {
+                allowance.states = StateSet::default();
                 for name in names {
                     let state = AgentState::from_name(&name).ok_or_else(|| format!("`{name}` is not a state"))?;
-                    allowed.states.insert(&state);
+                    allowance.states.insert(&state);
                 }
             }
-            if let Some(tolerance) = own.tolerance {
-                allowed.tolerance = span::parse(&tolerance)?;
+            if let Some(tolerance) = overrides.tolerance {
+                allowance.tolerance = span::parse(&tolerance)?;
             }
             match activity {
                 Activity::Other(_) => {
-                    settings.named.insert(activity, allowed);
+                    settings.named.insert(activity, allowance);
                 }
-                known => settings.known[known.index()] = allowed,
+                known_activity => settings.known[known_activity.index()] = allowance,
             }
         }
         Ok(settings)
@@ -253,126 +254,134 @@ impl TryFrom<AdherenceText> for AdherenceSettings {
 }
 
 impl AdherenceSettings {
-    /// What an activity allows.
-    pub fn allowed(&self, activity: &Activity) -> &Allowed {
+    /// Returns what an activity allows.
+    pub fn allowance(&self, activity: &Activity) -> &ActivityAllowance {
         match activity {
             Activity::Other(_) => self.named.get(activity).unwrap_or(&self.known[activity.index()]),
-            known => &self.known[known.index()],
+            known_activity => &self.known[known_activity.index()],
         }
     }
 
-    /// The same for a kind of plan; `activity` is asked only where its own name decides. `None` outside of shifts.
-    fn allowed_for<'p>(&self, kind: PlanKind, activity: impl FnOnce() -> Option<&'p Activity>) -> Option<&Allowed> {
+    /// Returns the same for a plan kind; `activity` is called only if the activity's own name decides. `None` outside
+    /// shifts.
+    fn allowance_for_plan<'p>(
+        &self,
+        kind: PlanKind,
+        activity: impl FnOnce() -> Option<&'p Activity>,
+    ) -> Option<&ActivityAllowance> {
         match kind {
             PlanKind::Off | PlanKind::Uncovered => None,
-            PlanKind::Other => activity().map(|activity| self.allowed(activity)),
+            PlanKind::Other => activity().map(|activity| self.allowance(activity)),
             PlanKind::Work | PlanKind::Break | PlanKind::Lunch | PlanKind::Meeting | PlanKind::Training => {
                 Some(&self.known[kind.index()])
             }
         }
     }
 
-    /// The verdict at `now` on an agent who was seen just now.
+    /// Returns the verdict at `now` for an agent observed just now.
     pub fn judge(
         &self,
-        planned: Planned<'_>,
+        planned: PlanAt<'_>,
         planned_since: Option<UtcMicros>,
-        observed: &Observed,
+        observed: &ObservedState,
         now: UtcMicros,
-    ) -> LiveVerdict {
+    ) -> CurrentVerdict {
         let (kind, activity) = match planned {
-            Planned::NotCovered => (PlanKind::Uncovered, None),
-            Planned::Off => (PlanKind::Off, None),
-            Planned::In(segment) => (PlanKind::of(&segment.activity), Some(&segment.activity)),
+            PlanAt::NotCovered => (PlanKind::Uncovered, None),
+            PlanAt::Off => (PlanKind::Off, None),
+            PlanAt::In(segment) => (PlanKind::from_activity(&segment.activity), Some(&segment.activity)),
         };
-        self.judge_seen(PlannedNow { kind, activity: || activity, since: planned_since }, observed, now)
+        self.judge_observed_state(CurrentPlan { kind, activity: || activity, since: planned_since }, observed, now)
     }
 
-    /// The verdict at `now`. Sight that is missing, or older than `stale_after`, gives `Unknown`.
-    pub fn judge_sight<'p>(
+    /// Returns the verdict at `now`: `Unknown` if the observation is missing or older than `stale_after`.
+    pub fn judge_observation<'p>(
         &self,
-        planned: PlannedNow<impl FnOnce() -> Option<&'p Activity>>,
-        sight: (Option<&Observed>, Option<UtcMicros>),
+        planned: CurrentPlan<impl FnOnce() -> Option<&'p Activity>>,
+        observation: (Option<&ObservedState>, Option<UtcMicros>),
         stale_after: Duration,
         now: UtcMicros,
-    ) -> LiveVerdict {
-        let (Some(observed), Some(seen_at)) = sight else {
-            return LiveVerdict { verdict: Verdict::Unknown, since: None };
+    ) -> CurrentVerdict {
+        let (Some(observed), Some(observed_at)) = observation else {
+            return CurrentVerdict { verdict: Verdict::Unknown, since: None };
         };
-        if now.since(seen_at) > stale_after {
-            return LiveVerdict { verdict: Verdict::Unknown, since: Some(seen_at + stale_after) };
+        if now.since(observed_at) > stale_after {
+            return CurrentVerdict { verdict: Verdict::Unknown, since: Some(observed_at + stale_after) };
         }
-        self.judge_seen(planned, observed, now)
+        self.judge_observed_state(planned, observed, now)
     }
 
-    fn judge_seen<'p>(
+    fn judge_observed_state<'p>(
         &self,
-        planned: PlannedNow<impl FnOnce() -> Option<&'p Activity>>,
-        observed: &Observed,
+        planned: CurrentPlan<impl FnOnce() -> Option<&'p Activity>>,
+        observed: &ObservedState,
         now: UtcMicros,
-    ) -> LiveVerdict {
+    ) -> CurrentVerdict {
         self.judge_state(planned, (&observed.state, observed.entered_at), now)
     }
 
-    /// The verdict at `now` on a state that was entered at an instant and is known to last.
+    /// Returns the verdict at `now` for a state that was entered at a known instant and still lasts.
     fn judge_state<'p>(
         &self,
-        planned: PlannedNow<impl FnOnce() -> Option<&'p Activity>>,
-        stay: (&AgentState, UtcMicros),
+        planned: CurrentPlan<impl FnOnce() -> Option<&'p Activity>>,
+        state_and_start: (&AgentState, UtcMicros),
         now: UtcMicros,
-    ) -> LiveVerdict {
-        let (why, since) = self.weigh(planned, stay, now);
-        LiveVerdict { verdict: why.verdict(), since }
+    ) -> CurrentVerdict {
+        let (reason, since) = self.judge_with_reason(planned, state_and_start, now);
+        CurrentVerdict { verdict: reason.verdict(), since }
     }
 
-    /// The law itself: why the verdict at `now` is what it is, and [`LiveVerdict::since`].
-    fn weigh<'p>(
+    /// Returns the reason for the verdict at `now`, and [`CurrentVerdict::since`]. All other verdicts rest on this
+    /// function.
+    fn judge_with_reason<'p>(
         &self,
-        planned: PlannedNow<impl FnOnce() -> Option<&'p Activity>>,
+        planned: CurrentPlan<impl FnOnce() -> Option<&'p Activity>>,
         (state, entered_at): (&AgentState, UtcMicros),
         now: UtcMicros,
-    ) -> (Why, Option<UtcMicros>) {
+    ) -> (VerdictReason, Option<UtcMicros>) {
         if matches!(state, AgentState::Unknown(_)) {
-            let why = if state.is_out_of_sight() { Why::OutOfSight } else { Why::UnknownState };
-            return (why, Some(entered_at));
+            let reason = if state.is_unobserved() { VerdictReason::OutOfSight } else { VerdictReason::UnknownState };
+            return (reason, Some(entered_at));
         }
-        let Some(allowed) = self.allowed_for(planned.kind, planned.activity) else {
-            let why = if planned.kind == PlanKind::Off { Why::NoShift } else { Why::NoPlan };
-            return (why, planned.since);
+        let Some(allowance) = self.allowance_for_plan(planned.kind, planned.activity) else {
+            let reason = if planned.kind == PlanKind::Off { VerdictReason::NoShift } else { VerdictReason::NoPlan };
+            return (reason, planned.since);
         };
         let since = planned.since.map_or(entered_at, |start| start.max(entered_at));
-        let why = if allowed.states.contains(state) {
-            Why::Allowed
-        } else if allowed.contact_is_neutral && state.is_on_contact() {
-            Why::Contact
-        } else if now.since(since) > allowed.tolerance {
-            Why::Deviation
+        let reason = if allowance.states.contains(state) {
+            VerdictReason::Allowed
+        } else if allowance.contact_is_neutral && state.is_on_contact() {
+            VerdictReason::Contact
+        } else if now.since(since) > allowance.tolerance {
+            VerdictReason::Deviation
         } else {
-            Why::Tolerated
+            VerdictReason::Tolerated
         };
-        (why, Some(since))
+        (reason, Some(since))
     }
 
-    /// The verdict on a state that goes on for longer than any tolerance, while this is planned.
-    pub fn judge_lasting(&self, kind: PlanKind, activity: Option<&Activity>, state: &AgentState) -> Verdict {
-        let planned = PlannedNow { kind, activity: || activity, since: None };
-        self.weigh(planned, (state, UtcMicros::EPOCH), UtcMicros::MAX).0.verdict()
+    /// Returns the verdict for a state that lasts longer than any tolerance under the given plan.
+    pub fn judge_lasting_state(&self, kind: PlanKind, activity: Option<&Activity>, state: &AgentState) -> Verdict {
+        let planned = CurrentPlan { kind, activity: || activity, since: None };
+        self.judge_with_reason(planned, (state, UtcMicros::EPOCH), UtcMicros::MAX).0.verdict()
     }
 
-    /// The longest tolerance of any activity: a stay that goes on beyond a span by more than this cannot change a verdict in it.
-    pub fn longest_tolerance(&self) -> Duration {
+    /// Returns the longest tolerance of any activity. How long a state lasts beyond a span by more than this does not
+    /// change any verdict within the span.
+    pub fn max_tolerance(&self) -> Duration {
         self.known.iter().chain(self.named.values()).map(|allowed| allowed.tolerance).max().unwrap_or_default()
     }
 }
 
 /// What is planned now, as far as a verdict needs it.
 #[derive(Clone, Copy, Debug)]
-pub struct PlannedNow<F> {
-    /// What.
+pub struct CurrentPlan<F> {
+    /// The plan kind.
     pub kind: PlanKind,
-    /// Gives the activity; asked only for one with a name of its own, so that most verdicts need not look into the plan.
+    /// Returns the activity. Called only for an activity with its own name, so that most verdicts need not look into
+    /// the plan.
     pub activity: F,
-    /// Since when, where that can be said.
+    /// Since when it is planned, if known.
     pub since: Option<UtcMicros>,
 }
 

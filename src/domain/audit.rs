@@ -1,11 +1,11 @@
-//! Audit entries and the chain that makes an edit show.
+//! Audit entries and the hash chain that reveals changes to them.
 //!
-//! An entry's hash is SHA-256 over its body, the entry as RFC 8785 JSON, which holds the hash of the entry before it; the
-//! chain is per tenant and starts from 64 zeros. Bodies name agents by a random subject id and typed notes by a salted hash,
-//! so that a person can be erased without touching the chain.
+//! The hash of an entry is the SHA-256 of its body, which is the entry as RFC 8785 JSON including the hash of the entry
+//! before. Each tenant has its own chain, which starts from 64 zeros. Bodies refer to agents by a random subject id and
+//! to typed notes by a salted hash, so that a person can be erased without touching the chain.
 
 pub mod head;
-pub mod witness;
+pub mod head_verifier;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 use super::ids::{SubjectId, TenantId, TransitionId};
 use super::time::UtcMicros;
 
-/// The version of the body's shape.
+/// The version of the body format.
 const BODY_VERSION: u32 = 1;
 
 /// A SHA-256 hash.
@@ -26,25 +26,26 @@ const BODY_VERSION: u32 = 1;
 pub struct Hash(pub [u8; 32]);
 
 impl Hash {
-    /// The hash of some bytes.
+    /// Returns the hash of some bytes.
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// The hash of some JSON in its canonical form (RFC 8785).
+    /// Returns the hash of a value's canonical JSON (RFC 8785).
     ///
     /// # Errors
-    /// It has no canonical form: a number that is not finite, or a map with keys that are not texts.
+    /// Returns an error if the value has no canonical JSON: it holds a number that is not finite, or a map whose keys
+    /// are not text.
     pub fn of_json(value: &impl Serialize) -> Result<Self, serde_json::Error> {
         serde_jcs::to_vec(value).map(|text| Self::of(&text))
     }
 
-    /// From its 32 bytes; `None` for any other length.
+    /// Creates a hash from its 32 bytes; `None` for any other length.
     pub fn from_slice(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)
     }
 
-    /// From its 64 lower-case hexadecimal digits.
+    /// Parses a hash from its 64 lower-case hexadecimal digits.
     pub fn from_hex(text: &str) -> Option<Self> {
         let mut bytes = [0; 32];
         if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
@@ -58,7 +59,7 @@ impl Hash {
 }
 
 impl Hash {
-    /// Its 64 lower-case hexadecimal digits.
+    /// Returns the 64 lower-case hexadecimal digits.
     fn hex(&self) -> [u8; 64] {
         let digit = |value: u8| if value < 10 { b'0' + value } else { b'a' + value - 10 };
         let mut text = [0; 64];
@@ -81,19 +82,19 @@ impl fmt::Debug for Hash {
     }
 }
 
-/// The hash that stands for a typed note in the chain: SHA-256 over the note's own random salt and its text.
+/// Returns the hash of a typed note for the chain: the SHA-256 of the note's own random salt and its text.
 pub fn note_hash(salt: &[u8; 16], note: &str) -> Hash {
     Hash(Sha256::new().chain_update(salt).chain_update(note).finalize().into())
 }
 
-/// What is to be recorded; the chain gives it its number and its link.
+/// A new audit entry; the chain adds its number and the link to the entry before.
 #[derive(Clone, PartialEq, Debug)]
 pub struct AuditDraft {
-    /// In whose chain.
+    /// The tenant whose chain gets the entry.
     pub tenant: TenantId,
     /// When it happened.
     pub at: UtcMicros,
-    /// Who or what, as [`super::changes::transition::Actor::label`] writes it.
+    /// Who or what acted, as written by [`super::changes::transition::Actor::label`].
     pub actor: String,
     /// What was done: `transition.accepted`, `schedule.imported`, …
     pub action: &'static str,
@@ -101,21 +102,21 @@ pub struct AuditDraft {
     pub subject: Option<SubjectId>,
     /// The transition concerned.
     pub transition: Option<TransitionId>,
-    /// The state before.
+    /// The agent's state before.
     pub before: Option<String>,
-    /// The state wanted or reached.
+    /// The state requested or reached.
     pub after: Option<String>,
-    /// How it ended, where it ended.
+    /// The outcome, if there is one yet.
     pub outcome: Option<String>,
-    /// The facts; holds no id or name of an agent.
-    pub why: Value,
+    /// The facts, without any id or name of an agent.
+    pub facts: Value,
     /// The salted hash of a typed note.
-    pub note: Option<Hash>,
+    pub note_hash: Option<Hash>,
 }
 
 impl AuditDraft {
-    /// About the tenant as a whole: no agent, no transition, no note.
-    pub fn new(tenant: TenantId, at: UtcMicros, actor: impl Into<String>, action: &'static str, why: Value) -> Self {
+    /// Creates an entry about the tenant as a whole, without agent, transition or note.
+    pub fn new(tenant: TenantId, at: UtcMicros, actor: impl Into<String>, action: &'static str, facts: Value) -> Self {
         Self {
             tenant,
             at,
@@ -126,27 +127,27 @@ impl AuditDraft {
             before: None,
             after: None,
             outcome: None,
-            why,
-            note: None,
+            facts,
+            note_hash: None,
         }
     }
 }
 
-/// An entry of the chain, as it is hashed. Read back from a stored body, it is exactly what the hash vouches for.
+/// An entry of the chain, exactly as it is hashed.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AuditBody {
-    /// The version of this shape.
+    /// The version of this format.
     pub v: u32,
-    /// In whose chain.
+    /// The tenant that the chain belongs to.
     pub tenant: TenantId,
-    /// The number in the chain, from 1 without a gap.
+    /// The number in the chain, starting at 1 without gaps.
     pub seq: u64,
     /// The hash of the entry before, in hexadecimal.
     pub prev: String,
     /// When it happened.
     pub at: UtcMicros,
-    /// Who or what.
+    /// Who or what acted.
     pub actor: String,
     /// What was done.
     pub action: String,
@@ -156,13 +157,13 @@ pub struct AuditBody {
     /// The transition concerned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transition: Option<TransitionId>,
-    /// The state before.
+    /// The agent's state before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<String>,
-    /// The state wanted or reached.
+    /// The state requested or reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
-    /// How it ended.
+    /// The outcome.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,
     /// The facts.
@@ -173,8 +174,8 @@ pub struct AuditBody {
     pub note: Option<String>,
 }
 
-/// What of a body a check goes by; the rest is passed over, since the hash vouches for it. Texts are those of the stored body
-/// wherever they need no unescaping.
+/// The parts of a body needed to verify it. The hash protects the rest. Texts are borrowed from the stored body where
+/// they need no unescaping.
 #[derive(Clone, PartialEq, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EntryLinks<'b> {
@@ -210,7 +211,7 @@ pub struct EntryLinks<'b> {
     _note: IgnoredAny,
 }
 
-/// A linked entry, ready for the store.
+/// An entry with its link and hash, ready to be stored.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SealedEntry {
     /// The number in the chain.
@@ -221,24 +222,24 @@ pub struct SealedEntry {
     pub hash: Hash,
 }
 
-/// The end of a chain: what the next entry links to.
+/// The end of a chain, which the next entry links to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct ChainHead {
     /// The number of the last entry; 0 for an empty chain.
     pub seq: u64,
-    /// Its hash.
+    /// The hash of the last entry.
     pub hash: Hash,
 }
 
-/// A body that cannot be written as RFC 8785 JSON: its facts hold a number that is not finite, or a map with keys that are not
-/// text.
+/// The error for a body that has no RFC 8785 JSON: its facts hold a number that is not finite, or a map whose keys are
+/// not text.
 #[derive(Debug, thiserror::Error)]
 #[error("the facts of an audit entry cannot be written as canonical JSON")]
-pub struct NotCanonical(#[source] serde_json::Error);
+pub struct NotCanonicalError(#[source] serde_json::Error);
 
 impl ChainHead {
     /// Links the next entry and moves the head to it.
-    pub fn seal(&mut self, draft: &AuditDraft) -> Result<SealedEntry, NotCanonical> {
+    pub fn seal(&mut self, draft: &AuditDraft) -> Result<SealedEntry, NotCanonicalError> {
         let seq = self.seq + 1;
         let body = AuditBody {
             v: BODY_VERSION,
@@ -253,10 +254,10 @@ impl ChainHead {
             before: draft.before.clone(),
             after: draft.after.clone(),
             outcome: draft.outcome.clone(),
-            why: draft.why.clone(),
-            note: draft.note.map(|hash| hash.to_string()),
+            why: draft.facts.clone(),
+            note: draft.note_hash.map(|hash| hash.to_string()),
         };
-        let body = serde_jcs::to_string(&body).map_err(NotCanonical)?;
+        let body = serde_jcs::to_string(&body).map_err(NotCanonicalError)?;
         let hash = Hash::of(body.as_bytes());
         *self = Self { seq, hash };
         Ok(SealedEntry { seq, body, hash })
@@ -265,81 +266,87 @@ impl ChainHead {
 
 /// What is wrong with a chain, and where.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, utoipa::ToSchema)]
-pub struct BadEntry {
+pub struct InvalidEntry {
     /// The number of the first entry that does not hold.
     pub seq: u64,
     /// What does not hold.
     pub reason: String,
 }
 
-/// Checks entries in order, from any point of a chain whose head up to there is known.
+/// Verifies entries in order, from any point of the chain with a known head.
 #[derive(Clone, Debug)]
-pub struct ChainCheck {
+pub struct ChainVerifier {
     tenant: TenantId,
     head: ChainHead,
 }
 
-impl ChainCheck {
-    /// Starts at `head`: the empty chain, or a checkpoint.
-    pub fn from(tenant: TenantId, head: ChainHead) -> Self {
+impl ChainVerifier {
+    /// Creates a verifier that starts at `head`: the empty chain or a checkpoint.
+    pub fn starting_at(tenant: TenantId, head: ChainHead) -> Self {
         Self { tenant, head }
     }
 
-    /// Checks the next stored entry: its number, its hash, and what its body says of both and of the tenant. The hash is taken
-    /// over the text as stored: what was written was canonical, and any other text has another hash.
+    /// Verifies the next stored entry: its number, its hash, and the number, link and tenant in its body. The text is
+    /// hashed as stored: what was written is canonical, and any other text has a different hash.
     ///
     /// # Errors
-    /// The entry does not hold; the check must not go on.
-    pub fn links<'b>(&mut self, seq: u64, body: &'b str, hash: &[u8]) -> Result<EntryLinks<'b>, BadEntry> {
-        self.links_with(seq, body, Some(hash))
+    /// Returns an error if the entry is invalid; verification must then stop.
+    pub fn verify_links<'b>(&mut self, seq: u64, body: &'b str, hash: &[u8]) -> Result<EntryLinks<'b>, InvalidEntry> {
+        self.check_links(seq, body, Some(hash))
     }
 
-    /// [`ChainCheck::links`] without its hash, which the caller must hold against that of [`ChainCheck::head`] afterwards.
+    /// Does the same as [`ChainVerifier::verify_links`] without a stored hash, which the caller must compare with
+    /// [`ChainVerifier::head`] afterwards.
     ///
     /// # Errors
-    /// As there.
-    pub fn links_without_hash<'b>(&mut self, seq: u64, body: &'b str) -> Result<EntryLinks<'b>, BadEntry> {
-        self.links_with(seq, body, None)
+    /// Returns an error if the entry is invalid.
+    pub fn verify_links_without_hash<'b>(&mut self, seq: u64, body: &'b str) -> Result<EntryLinks<'b>, InvalidEntry> {
+        self.check_links(seq, body, None)
     }
 
-    fn links_with<'b>(&mut self, seq: u64, body: &'b str, hash: Option<&[u8]>) -> Result<EntryLinks<'b>, BadEntry> {
+    fn check_links<'b>(
+        &mut self,
+        seq: u64,
+        body: &'b str,
+        hash: Option<&[u8]>,
+    ) -> Result<EntryLinks<'b>, InvalidEntry> {
         let expected = self.head.seq + 1;
-        let bad = |reason: String| BadEntry { seq: expected.min(seq), reason };
+        let invalid = |reason: String| InvalidEntry { seq: expected.min(seq), reason };
         if seq != expected {
-            return Err(bad(format!("entry {expected} should follow, entry {seq} does")));
+            return Err(invalid(format!("entry {expected} should follow, entry {seq} does")));
         }
         let computed = Hash::of(body.as_bytes());
         if hash.is_some_and(|hash| hash != computed.0) {
-            return Err(bad("its hash is not that of its body".to_owned()));
+            return Err(invalid("its hash is not that of its body".to_owned()));
         }
-        let read: EntryLinks<'b> =
-            serde_json::from_str(body).map_err(|error| bad(format!("its body is not an audit entry: {error}")))?;
-        if read.prev.as_bytes() != self.head.hash.hex() {
-            return Err(bad("it does not link to the entry before it".to_owned()));
+        let entry: EntryLinks<'b> =
+            serde_json::from_str(body).map_err(|error| invalid(format!("its body is not an audit entry: {error}")))?;
+        if entry.prev.as_bytes() != self.head.hash.hex() {
+            return Err(invalid("it does not link to the entry before it".to_owned()));
         }
-        if read.seq != seq || read.tenant != self.tenant.as_str() || read.v != BODY_VERSION {
-            return Err(bad("its body belongs to another place, tenant or version".to_owned()));
+        if entry.seq != seq || entry.tenant != self.tenant.as_str() || entry.v != BODY_VERSION {
+            return Err(invalid("its body belongs to another place, tenant or version".to_owned()));
         }
         self.head = ChainHead { seq, hash: computed };
-        Ok(read)
+        Ok(entry)
     }
 
-    /// Goes past the next entry, whose hash this is, since another check found that it holds.
-    pub fn go_on(&mut self, hash: Hash) {
+    /// Skips the next entry, which has this hash and was verified elsewhere.
+    pub fn skip_verified_entry(&mut self, hash: Hash) {
         self.head = ChainHead { seq: self.head.seq + 1, hash };
     }
 
-    /// [`ChainCheck::links`], and reads the whole body.
+    /// Does the same as [`ChainVerifier::verify_links`] and reads the whole body.
     ///
     /// # Errors
-    /// As there.
-    pub fn next(&mut self, seq: u64, body: &str, hash: &[u8]) -> Result<AuditBody, BadEntry> {
-        self.links(seq, body, hash)?;
+    /// Returns an error if the entry is invalid.
+    pub fn verify_entry(&mut self, seq: u64, body: &str, hash: &[u8]) -> Result<AuditBody, InvalidEntry> {
+        self.verify_links(seq, body, hash)?;
         serde_json::from_str(body)
-            .map_err(|error| BadEntry { seq, reason: format!("its body is not an audit entry: {error}") })
+            .map_err(|error| InvalidEntry { seq, reason: format!("its body is not an audit entry: {error}") })
     }
 
-    /// The head after all entries checked so far.
+    /// Returns the head after all entries verified so far.
     pub fn head(&self) -> ChainHead {
         self.head
     }
@@ -363,8 +370,8 @@ mod tests {
             before: Some("Paused".into()),
             after: Some("Ready".into()),
             outcome: None,
-            why: json!({"planned": "work", "for_ms": n, "words": "é\u{1F600}\"\\\n"}),
-            note: None,
+            facts: json!({"planned": "work", "for_ms": n, "words": "é\u{1F600}\"\\\n"}),
+            note_hash: None,
         }
     }
 
@@ -373,9 +380,12 @@ mod tests {
         (0..length).map(|n| head.seal(&draft(n)).expect("plain facts")).collect()
     }
 
-    fn first_bad(entries: &[SealedEntry]) -> Option<u64> {
-        let mut check = ChainCheck::from("acme".into(), ChainHead::default());
-        entries.iter().find_map(|entry| check.next(entry.seq, &entry.body, &entry.hash.0).err()).map(|bad| bad.seq)
+    fn first_invalid(entries: &[SealedEntry]) -> Option<u64> {
+        let mut verifier = ChainVerifier::starting_at("acme".into(), ChainHead::default());
+        entries
+            .iter()
+            .find_map(|entry| verifier.verify_entry(entry.seq, &entry.body, &entry.hash.0).err())
+            .map(|bad| bad.seq)
     }
 
     #[test]
@@ -393,14 +403,14 @@ mod tests {
 
     #[test]
     fn a_whole_chain_holds() {
-        assert_eq!(first_bad(&chain(50)), None);
+        assert_eq!(first_invalid(&chain(50)), None);
     }
 
     #[test]
     fn a_chain_of_another_tenant_does_not_hold() {
         let entries = chain(1);
-        let mut check = ChainCheck::from("bravo".into(), ChainHead::default());
-        assert!(check.next(1, &entries[0].body, &entries[0].hash.0).is_err());
+        let mut verifier = ChainVerifier::starting_at("bravo".into(), ChainHead::default());
+        assert!(verifier.verify_entry(1, &entries[0].body, &entries[0].hash.0).is_err());
     }
 
     proptest! {
@@ -412,24 +422,24 @@ mod tests {
             bytes[position] ^= 1 << bit;
             let Ok(body) = String::from_utf8(bytes) else { return Ok(()) };
             entries[victim].body = body;
-            prop_assert_eq!(first_bad(&entries), Some(victim as u64 + 1));
+            prop_assert_eq!(first_invalid(&entries), Some(victim as u64 + 1));
         }
 
         #[test]
         fn a_missing_swapped_or_rechained_entry_is_found(victim in 0_usize..18) {
             let mut removed = chain(20);
             removed.remove(victim);
-            prop_assert_eq!(first_bad(&removed), Some(victim as u64 + 1));
+            prop_assert_eq!(first_invalid(&removed), Some(victim as u64 + 1));
 
             let mut swapped = chain(20);
             swapped.swap(victim, victim + 1);
-            prop_assert_eq!(first_bad(&swapped), Some(victim as u64 + 1));
+            prop_assert_eq!(first_invalid(&swapped), Some(victim as u64 + 1));
 
             // An edit that is hashed anew breaks the link of the entry after it.
             let mut rehashed = chain(20);
             rehashed[victim].body = rehashed[victim].body.replace("Paused", "Idle");
             rehashed[victim].hash = Hash::of(rehashed[victim].body.as_bytes());
-            prop_assert_eq!(first_bad(&rehashed), Some(victim as u64 + 2));
+            prop_assert_eq!(first_invalid(&rehashed), Some(victim as u64 + 2));
         }
     }
 }

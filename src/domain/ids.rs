@@ -1,4 +1,4 @@
-//! One type per kind of identifier, so that an agent's id cannot be taken for a rule's.
+//! One type per kind of identifier, so that an agent's id cannot be passed as a rule's.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -17,12 +17,12 @@ macro_rules! text_id {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// Wraps the text as it stands; nothing is trimmed or folded.
+            /// Creates an id from the text as it is, without trimming or case folding.
             pub fn new(text: impl AsRef<str>) -> Self {
                 Self(Arc::from(text.as_ref()))
             }
 
-            /// The id as text.
+            /// Returns the id as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -60,10 +60,10 @@ macro_rules! text_id {
     };
 }
 
-/// A text that is no id of the kind that the daemon gives.
+/// The error for a text that is not a valid UUID.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("an id is 32 hexadecimal digits, as in 0192f0c1-7d2e-7cc0-8a51-3f2e6d1b9a77")]
-pub struct NotAnId;
+pub struct InvalidId;
 
 macro_rules! uuid_id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -86,10 +86,10 @@ macro_rules! uuid_id {
         }
 
         impl std::str::FromStr for $name {
-            type Err = NotAnId;
+            type Err = InvalidId;
 
             fn from_str(text: &str) -> Result<Self, Self::Err> {
-                Uuid::parse_str(text).map(Self).map_err(|_| NotAnId)
+                Uuid::parse_str(text).map(Self).map_err(|_| InvalidId)
             }
         }
     };
@@ -125,7 +125,7 @@ text_id! {
 }
 text_id! {
     /// The id the platform gave an aggregation query.
-    QueryId
+    PlatformQueryId
 }
 
 text_id! {
@@ -187,7 +187,7 @@ uuid_id! {
 }
 uuid_id! {
     /// One trial of rules over history.
-    TrialId
+    BacktestId
 }
 uuid_id! {
     /// One report that the daemon was asked for. Version 7, so that ids sort by time.

@@ -1,7 +1,7 @@
-//! The words and laws of Shiftkeeper, pure: no clock, no IO, no runtime, nothing else of ours.
+//! The domain model and rules of Shiftkeeper: pure code without a clock, I/O, a runtime or other modules of this crate.
 //!
-//! Everything here is a function of its arguments. Time and randomness come in as values, so that the same code decides
-//! live, in a dry run and over last week's history.
+//! Every result depends on the arguments alone. Time and randomness are passed in as values, so that the same code
+//! decides live, in a dry run and in a backtest.
 
 pub mod access;
 pub mod adherence;
@@ -17,4 +17,4 @@ pub mod rules;
 pub mod schedules;
 pub mod time;
 pub mod webhooks;
-pub mod words;
+pub mod wording;

@@ -1,6 +1,6 @@
-//! The one instant type: UTC microseconds.
+//! [`UtcMicros`], the only type for instants: microseconds in UTC.
 //!
-//! Reading a clock is `crate::clock`'s business; here instants are values.
+//! Reading a clock is left to `crate::clock`; here, instants are only values.
 
 pub mod span;
 
@@ -21,32 +21,32 @@ pub struct UtcMicros(i64);
 impl UtcMicros {
     /// The start of the Unix epoch.
     pub const EPOCH: Self = Self(0);
-    /// Later than every instant that occurs: "never".
+    /// An instant later than any that occurs, used for "never".
     pub const MAX: Self = Self(i64::MAX);
 
-    /// From microseconds since the Unix epoch.
+    /// Creates an instant from microseconds since the Unix epoch.
     pub const fn from_micros(micros: i64) -> Self {
         Self(micros)
     }
 
-    /// Microseconds since the Unix epoch.
+    /// Returns the microseconds since the Unix epoch.
     pub const fn as_micros(self) -> i64 {
         self.0
     }
 
-    /// The time from `earlier` to here; zero when `earlier` is later.
+    /// Returns the time elapsed since `earlier`, or zero if `earlier` is later.
     pub const fn since(self, earlier: Self) -> Duration {
         let micros = self.0.saturating_sub(earlier.0);
         if micros > 0 { Duration::from_micros(micros.unsigned_abs()) } else { Duration::ZERO }
     }
 
-    /// The instant moved by a signed count of microseconds.
+    /// Returns the instant moved by a signed number of microseconds.
     #[must_use]
     pub const fn offset(self, micros: i64) -> Self {
         Self(self.0.saturating_add(micros))
     }
 
-    /// The same instant for calendar arithmetic, held to the years that jiff knows.
+    /// Returns the instant for calendar arithmetic, clamped to the years that jiff supports.
     pub fn timestamp(self) -> Timestamp {
         Timestamp::from_microsecond(self.0).unwrap_or(if self.0 < 0 { Timestamp::MIN } else { Timestamp::MAX })
     }
@@ -111,7 +111,7 @@ impl<'de> Deserialize<'de> for UtcMicros {
     }
 }
 
-/// A span as people write it in the configuration and read it in messages: `90s`, `5m`, `1h30m`.
+/// Formats a duration as in the configuration: `90s`, `5m`, `1h30m`.
 pub fn duration_text(duration: Duration) -> String {
     let total = duration.as_secs();
     let (hours, minutes, seconds) = (total / 3600, total / 60 % 60, total % 60);
@@ -128,7 +128,7 @@ pub fn duration_text(duration: Duration) -> String {
     if text.is_empty() { "0s".to_owned() } else { text }
 }
 
-/// A span as people read it in a sentence: whole seconds from one second on.
+/// Formats a duration for a sentence: in whole seconds from one second on.
 pub fn rough_duration_text(duration: Duration) -> String {
     if duration < Duration::from_secs(1) {
         duration_text(duration)

@@ -1,8 +1,8 @@
-//! The workers: what observes, decides, acts and records, and what keeps them alive.
+//! The daemon's workers, which observe, decide, act and record, and the code that keeps them running.
 //!
-//! One keeper per tenant owns the tenant's picture and its open transitions. A pass of the keeper takes in what has arrived,
-//! decides, and writes down everything that follows in one commit; only after the commit does anything leave the process. A
-//! pass whose commit fails is forgotten whole: the keeper starts again from the store, on the path that also follows a crash.
+//! Each tenant has one keeper, which owns the tenant's live view and its open transitions. A pass of the keeper handles
+//! the messages that have arrived, decides, and writes all effects in one commit; nothing leaves the process before the
+//! commit. If the commit fails, the pass is discarded and the keeper restarts from the store, as it does after a crash.
 
 pub mod access;
 pub mod adherence;
@@ -12,8 +12,8 @@ pub mod audit;
 pub mod changes;
 pub mod jobs;
 pub mod keeper;
+pub mod keeper_message;
 pub mod live;
-pub mod message;
 pub mod operations;
 pub mod platform;
 pub mod rules;

@@ -1,88 +1,89 @@
-//! What people ask about rules and exceptions, and what they change of them. The keeper answers: it has them in force, and a change
-//! is committed and takes effect in one of its passes.
+//! Requests about rules and exceptions. The keeper answers them, because it holds those in force; a change is committed
+//! and takes effect in one of its passes.
 
 pub mod approvals;
-pub mod trials;
+pub mod backtests;
 
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use self::trials::{TrialKit, TrialWish};
-use super::changes::door::{Door, DoorError};
-use super::message::Message;
-use crate::domain::access::rights::Asker;
-use crate::domain::adherence::exception::{Exception, Whom};
+use self::backtests::{BacktestInput, BacktestRequest};
+use super::changes::keeper_handle::{KeeperError, KeeperHandle};
+use super::keeper_message::KeeperMessage;
+use crate::domain::access::rights::Requester;
+use crate::domain::adherence::exception::{Exception, ExceptionScope};
 use crate::domain::ids::{AgentId, ExceptionId, RuleId, TeamName, TenantId};
 use crate::domain::rules::planner::Explanation;
 use crate::domain::rules::rule::Mode;
-use crate::domain::rules::rule::shelf::Listed;
-use crate::domain::rules::rule::written::LineComplaint;
+use crate::domain::rules::rule::catalog::CatalogEntry;
+use crate::domain::rules::rule::rule_text::LineDiagnostic;
 use crate::domain::schedules::schedule::Coverage;
 use crate::domain::time::UtcMicros;
 
-/// The most rules that the store keeps for a tenant, those out of force included.
-pub const MOST_STORED_RULES: usize = 200;
-/// The most exceptions of a tenant that are running or to come.
-pub const MOST_OPEN_EXCEPTIONS: usize = 1000;
+/// The most rules that the store keeps for a tenant, including disabled ones.
+pub const MAX_STORED_RULES: usize = 200;
+/// The most exceptions of a tenant that are active or upcoming.
+pub const MAX_OPEN_EXCEPTIONS: usize = 1000;
 
-/// One thing that is asked of a keeper.
+/// A request to a keeper about rules or exceptions.
 #[derive(Debug)]
-pub enum RulesAsk {
-    /// Every rule that there is.
-    List(oneshot::Sender<Arc<[Listed]>>),
-    /// What is wrong with a text.
-    Check(String, oneshot::Sender<Checked>),
-    /// A change of one rule.
-    Edit(RuleEdit, oneshot::Sender<Result<Edited, EditRefused>>),
-    /// What every rule says of one agent.
+pub enum RuleRequest {
+    /// Lists all rules.
+    List(oneshot::Sender<Arc<[CatalogEntry]>>),
+    /// Checks the text of a rule.
+    Check(String, oneshot::Sender<RuleCheck>),
+    /// Changes one rule.
+    Edit(RuleEdit, oneshot::Sender<Result<EditResult, RuleEditError>>),
+    /// Explains what every rule says about one agent.
     Explain(AgentId, oneshot::Sender<Option<AgentRules>>),
-    /// What a trial needs.
-    Prepare(TrialWish, oneshot::Sender<Result<TrialKit, EditRefused>>),
-    /// Somebody is to be excused.
-    Excuse(NewException, oneshot::Sender<Result<Exception, ExceptionRefused>>),
-    /// An exception is to end now.
-    EndException(EndException, oneshot::Sender<Result<Exception, ExceptionRefused>>),
+    /// Prepares a backtest.
+    PrepareBacktest(BacktestRequest, oneshot::Sender<Result<BacktestInput, RuleEditError>>),
+    /// Approves an exception.
+    ApproveException(NewException, oneshot::Sender<Result<Exception, ExceptionError>>),
+    /// Ends an exception now.
+    EndException(EndException, oneshot::Sender<Result<Exception, ExceptionError>>),
 }
 
-/// A wish to change one rule.
+/// A request to change one rule.
 #[derive(Clone, PartialEq, Debug)]
 pub struct RuleEdit {
-    /// Which.
+    /// The rule.
     pub rule: RuleId,
-    /// How.
+    /// The change.
     pub change: RuleChange,
-    /// Only where this is its version still; 0 is a rule that the store knows nothing of.
+    /// The version that the rule must still have; 0 means that the store must not have the rule. `None` if it does not
+    /// matter.
     pub version: Option<u64>,
-    /// Why, in the words of who asks.
-    pub why: Option<String>,
-    /// Who asks.
-    pub asker: Asker,
+    /// The reason, in the requester's words.
+    pub reason: Option<String>,
+    /// Who requests it.
+    pub requester: Requester,
 }
 
-/// What is to become of a rule.
+/// A change of a rule.
 #[derive(Clone, PartialEq, Debug)]
 pub enum RuleChange {
-    /// This text.
+    /// Replaces or creates the rule.
     Write {
         /// The text of one `[[rules]]` table.
         text: String,
-        /// Where it is tried; see `domain::rules::rule::shelf`.
+        /// The position among the rules; see `domain::rules::rule::catalog`.
         order: Option<i32>,
-        /// Whether it is in force.
+        /// Whether the rule is in force.
         enabled: bool,
     },
-    /// The same with another mode.
+    /// Changes only the mode.
     Mode(Mode),
-    /// The same, in force or not.
+    /// Only enables or disables the rule.
     Enable(bool),
-    /// It goes; the configuration's, where there is one, is back.
+    /// Removes the rule from the store; a configured rule with the same id is in force again.
     Remove,
 }
 
 impl RuleChange {
-    /// The word of the audit chain.
-    pub const fn word(&self) -> &'static str {
+    /// Returns the name used in the audit chain.
+    pub const fn name(&self) -> &'static str {
         match self {
             Self::Write { .. } => "written",
             Self::Mode(_) => "mode",
@@ -93,177 +94,181 @@ impl RuleChange {
     }
 }
 
-/// What came of a change.
+/// The result of a change.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Edited {
-    /// The rule as it is now; none where it was removed and the configuration has none of its id.
-    pub rule: Option<Listed>,
-    /// There was no rule of this id before.
+pub struct EditResult {
+    /// The rule as it is now; `None` if it was removed and is not configured.
+    pub rule: Option<CatalogEntry>,
+    /// Whether no rule had this id before.
     pub is_new: bool,
 }
 
-/// Why a rule was not changed or tried.
+/// Why a rule was not changed or tested.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum EditRefused {
-    /// There is none.
+pub enum RuleEditError {
+    /// There is no such rule.
     #[error(
         "there is no rule {0}; `shiftkeeper rules list`, the page Rules and GET /api/v1/rules have those that there are"
     )]
     NoRule(RuleId),
-    /// It is the configuration's alone.
+    /// The rule is only in the configuration.
     #[error("{0} is a rule of the configuration and not in the store: disable it, or take it out of the configuration")]
-    NotInStore(RuleId),
-    /// Somebody else was faster.
+    NotStored(RuleId),
+    /// Somebody else has changed the rule meanwhile.
     #[error(
         "the rule {rule} has changed meanwhile: it is at version {version}; read it again and put the change on top of that"
     )]
     Changed {
-        /// Which.
+        /// The rule.
         rule: RuleId,
-        /// As it is now.
+        /// Its present version.
         version: u64,
     },
-    /// The text is wrong.
-    #[error("the rule is not taken; {}", complaints_text(.0))]
-    Wrong(Vec<LineComplaint>),
-    /// There are too many.
-    #[error("a tenant has {MOST_STORED_RULES} rules in the store at most: remove one first")]
+    /// The text is invalid.
+    #[error("the rule is not taken; {}", diagnostics_text(.0))]
+    Invalid(Vec<LineDiagnostic>),
+    /// The tenant has the maximum number of rules.
+    #[error("a tenant has {MAX_STORED_RULES} rules in the store at most: remove one first")]
     TooMany,
 }
 
-fn complaints_text(complaints: &[LineComplaint]) -> String {
+fn diagnostics_text(diagnostics: &[LineDiagnostic]) -> String {
     let lines: Vec<String> =
-        complaints.iter().map(|complaint| format!("line {}: {}", complaint.line, complaint.message)).collect();
+        diagnostics.iter().map(|diagnostic| format!("line {}: {}", diagnostic.line, diagnostic.message)).collect();
     lines.join("; ")
 }
 
-/// What a check found.
+/// The result of a check.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Checked {
-    /// What is wrong; empty when it can be in force.
-    pub complaints: Vec<LineComplaint>,
-    /// What is right and may surprise.
+pub struct RuleCheck {
+    /// The errors; empty if the rule can be put in force.
+    pub diagnostics: Vec<LineDiagnostic>,
+    /// What is valid but may be surprising.
     pub warnings: Vec<String>,
-    /// The rule, where it can be read.
+    /// The rule, if the text could be read.
     pub rule: Option<crate::domain::rules::rule::Rule>,
 }
 
-/// What the rules make of one agent.
+/// What the rules say about one agent.
 #[derive(Clone, PartialEq, Debug)]
 pub struct AgentRules {
-    /// What each says.
+    /// The result of each rule.
     pub explanation: Explanation,
-    /// Until when every rule leaves the agent alone, where that is not over.
-    pub left_alone_until: Option<UtcMicros>,
-    /// The span in which the agent is excused now.
-    pub excused: Option<Coverage>,
+    /// Until when all rules leave the agent alone, if they do.
+    pub paused_until: Option<UtcMicros>,
+    /// The span of the agent's current exception, if any.
+    pub exception: Option<Coverage>,
 }
 
-/// Somebody is to be excused.
+/// A request to approve an exception.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NewException {
-    /// Who.
-    pub whom: Whom,
-    /// First instant.
+    /// The agent or team.
+    pub scope: ExceptionScope,
+    /// The first instant.
     pub from: UtcMicros,
-    /// First instant after it.
+    /// The first instant after the exception.
     pub to: UtcMicros,
-    /// Why.
+    /// The reason.
     pub reason: String,
-    /// Who asks.
-    pub asker: Asker,
+    /// Who requests it.
+    pub requester: Requester,
 }
 
-/// An exception is to end now.
+/// A request to end an exception now.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct EndException {
-    /// Which, as stored when it was asked for.
+    /// The exception, as stored when the request was made.
     pub exception: Exception,
-    /// It is taken back: what it excused before now counts again too.
-    pub whole: bool,
-    /// Why.
-    pub why: Option<String>,
-    /// Who asks.
-    pub asker: Asker,
+    /// Whether to revoke it: time that it has already made neutral counts again too.
+    pub revoke: bool,
+    /// The reason.
+    pub reason: Option<String>,
+    /// Who requests it.
+    pub requester: Requester,
 }
 
-/// Why nobody is excused, or an exception goes on as it was.
+/// Why an exception was not approved or not ended.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum ExceptionRefused {
+pub enum ExceptionError {
     /// The roster has no such agent.
     #[error("there is no agent {0}: neither an imported schedule nor the tenant's `agents` names it")]
     NoAgent(AgentId),
-    /// Nobody is in this team.
+    /// No agent is in this team.
     #[error("no agent is in a team {0}; teams are spelled as in the schedule")]
     NoTeam(TeamName),
-    /// There are too many.
+    /// The tenant has the maximum number of exceptions.
     #[error(
-        "{MOST_OPEN_EXCEPTIONS} exceptions are active or upcoming, which is the limit: end one, or approve one for a whole team"
+        "{MAX_OPEN_EXCEPTIONS} exceptions are active or upcoming, which is the limit: end one, or approve one for a whole team"
     )]
     TooMany,
-    /// It is over.
+    /// The exception has already ended.
     #[error("the exception {0} has ended or was revoked; `whole` revokes one that has ended")]
-    Over(ExceptionId),
+    Ended(ExceptionId),
 }
 
-impl Door {
-    /// Every rule of a tenant, in the order in which they are tried; those out of force at the end.
-    pub async fn rules(&self, tenant: &TenantId) -> Result<Arc<[Listed]>, DoorError> {
-        self.ask_rules(tenant, RulesAsk::List).await
+impl KeeperHandle {
+    /// Returns every rule of a tenant in the order of evaluation, followed by the disabled ones.
+    pub async fn rules(&self, tenant: &TenantId) -> Result<Arc<[CatalogEntry]>, KeeperError> {
+        self.send_rule_request(tenant, RuleRequest::List).await
     }
 
-    /// What is wrong with the text of one rule, beside the rules that there are.
-    pub async fn check_rule(&self, tenant: &TenantId, text: String) -> Result<Checked, DoorError> {
-        self.ask_rules(tenant, |reply| RulesAsk::Check(text, reply)).await
+    /// Checks the text of one rule against the other rules.
+    pub async fn check_rule(&self, tenant: &TenantId, text: String) -> Result<RuleCheck, KeeperError> {
+        self.send_rule_request(tenant, |reply| RuleRequest::Check(text, reply)).await
     }
 
-    /// Changes one rule; answers once it is recorded and in force.
-    pub async fn edit_rule(&self, tenant: &TenantId, edit: RuleEdit) -> Result<Result<Edited, EditRefused>, DoorError> {
-        self.check_open()?;
-        self.ask_rules(tenant, |reply| RulesAsk::Edit(edit, reply)).await
-    }
-
-    /// What the rules make of an agent now; none of an agent that the roster does not have.
-    pub async fn explain_agent(&self, tenant: &TenantId, agent: AgentId) -> Result<Option<AgentRules>, DoorError> {
-        self.ask_rules(tenant, |reply| RulesAsk::Explain(agent, reply)).await
-    }
-
-    /// What a trial needs.
-    pub async fn prepare_trial(
+    /// Changes one rule; returns once the change is recorded and in force.
+    pub async fn edit_rule(
         &self,
         tenant: &TenantId,
-        wish: TrialWish,
-    ) -> Result<Result<TrialKit, EditRefused>, DoorError> {
-        self.ask_rules(tenant, |reply| RulesAsk::Prepare(wish, reply)).await
+        edit: RuleEdit,
+    ) -> Result<Result<EditResult, RuleEditError>, KeeperError> {
+        self.check_store()?;
+        self.send_rule_request(tenant, |reply| RuleRequest::Edit(edit, reply)).await
     }
 
-    /// Excuses somebody; answers once it is recorded.
-    pub async fn excuse(
+    /// Returns what the rules say about an agent now; `None` if the agent is not in the roster.
+    pub async fn explain_agent(&self, tenant: &TenantId, agent: AgentId) -> Result<Option<AgentRules>, KeeperError> {
+        self.send_rule_request(tenant, |reply| RuleRequest::Explain(agent, reply)).await
+    }
+
+    /// Returns what a backtest needs.
+    pub async fn prepare_backtest(
         &self,
         tenant: &TenantId,
-        new: NewException,
-    ) -> Result<Result<Exception, ExceptionRefused>, DoorError> {
-        self.check_open()?;
-        self.ask_rules(tenant, |reply| RulesAsk::Excuse(new, reply)).await
+        request: BacktestRequest,
+    ) -> Result<Result<BacktestInput, RuleEditError>, KeeperError> {
+        self.send_rule_request(tenant, |reply| RuleRequest::PrepareBacktest(request, reply)).await
     }
 
-    /// Ends an exception now.
+    /// Approves an exception; returns once it is recorded.
+    pub async fn approve_exception(
+        &self,
+        tenant: &TenantId,
+        request: NewException,
+    ) -> Result<Result<Exception, ExceptionError>, KeeperError> {
+        self.check_store()?;
+        self.send_rule_request(tenant, |reply| RuleRequest::ApproveException(request, reply)).await
+    }
+
+    /// Ends an exception now; returns once it is recorded.
     pub async fn end_exception(
         &self,
         tenant: &TenantId,
-        end: EndException,
-    ) -> Result<Result<Exception, ExceptionRefused>, DoorError> {
-        self.check_open()?;
-        self.ask_rules(tenant, |reply| RulesAsk::EndException(end, reply)).await
+        request: EndException,
+    ) -> Result<Result<Exception, ExceptionError>, KeeperError> {
+        self.check_store()?;
+        self.send_rule_request(tenant, |reply| RuleRequest::EndException(request, reply)).await
     }
 
-    async fn ask_rules<T>(
+    async fn send_rule_request<T>(
         &self,
         tenant: &TenantId,
-        ask: impl FnOnce(oneshot::Sender<T>) -> RulesAsk,
-    ) -> Result<T, DoorError> {
-        let (reply, answer) = oneshot::channel();
-        self.send(tenant, Message::Rules(Box::new(ask(reply)))).await?;
-        answer.await.map_err(|_| DoorError::Unavailable)
+        into_request: impl FnOnce(oneshot::Sender<T>) -> RuleRequest,
+    ) -> Result<T, KeeperError> {
+        let (reply, response) = oneshot::channel();
+        self.send(tenant, KeeperMessage::RuleRequest(Box::new(into_request(reply)))).await?;
+        response.await.map_err(|_| KeeperError::Unavailable)
     }
 }

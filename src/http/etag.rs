@@ -1,5 +1,5 @@
-//! Versions of what can be edited: a strong `ETag` on what is read, `If-Match` on what is written, so that of two who edit the same
-//! thing the slower one is told.
+//! Versions of what can be edited: responses carry a strong `ETag`, and changes need an `If-Match`, so that of two
+//! people who edit the same thing the later one gets an error instead of overwriting the other's change.
 
 use std::fmt::Display;
 
@@ -11,20 +11,20 @@ use utoipa::IntoParams;
 
 use super::problem::{Code, Problem};
 
-/// The most bytes of an `If-Match` that are looked at.
-const LONGEST: usize = 1000;
+/// The largest `If-Match` header that is read, in bytes.
+const MAX_HEADER_BYTES: usize = 1000;
 
-/// A version of one thing. Two of the same thing are equal just when nothing was changed between them.
+/// A version of an object. Two versions of the same object are equal if and only if nothing was changed between them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Version(String);
 
 impl Version {
-    /// From whatever names the version; what no tag may hold is left out.
-    pub(super) fn of(version: impl Display) -> Self {
+    /// Creates a version from a name or number; characters that a tag may not contain are left out.
+    pub(super) fn new(version: impl Display) -> Self {
         Self(version.to_string().chars().filter(|c| c.is_ascii_graphic() && *c != '"').collect())
     }
 
-    /// The header that tells it.
+    /// Returns the `ETag` header.
     pub(super) fn header(&self) -> (HeaderName, HeaderValue) {
         let tag = HeaderValue::from_str(&format!("\"{}\"", self.0));
         (ETAG, tag.unwrap_or_else(|_| HeaderValue::from_static("\"\"")))
@@ -41,24 +41,24 @@ pub(super) struct IfMatchHeader {
     version: String,
 }
 
-/// The versions of which one must be in force for a change to be made.
+/// The versions of which one must be current for a change to be made.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum IfMatch {
-    /// Whatever is there.
+    /// Any version.
     Any,
-    /// One of these.
+    /// One of these versions.
     OneOf(Vec<Version>),
 }
 
 impl IfMatch {
-    /// Refuses what was changed since the caller read it.
-    pub(super) fn check(&self, in_force: &Version) -> Result<(), Problem> {
+    /// Returns an error if the object was changed since the caller read it.
+    pub(super) fn check(&self, current: &Version) -> Result<(), Problem> {
         match self {
             Self::Any => Ok(()),
-            Self::OneOf(known) if known.contains(in_force) => Ok(()),
+            Self::OneOf(known) if known.contains(current) => Ok(()),
             Self::OneOf(_) => {
                 let detail = "it was changed since you read it, and nothing was written: read it again, and make your change to that";
-                Err(Problem::of(Code::ChangedMeanwhile, detail))
+                Err(Problem::from_code(Code::ChangedMeanwhile, detail))
             }
         }
     }
@@ -70,19 +70,19 @@ impl<S: Sync> FromRequestParts<S> for IfMatch {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let mut versions = Vec::new();
         for value in parts.headers.get_all(IF_MATCH) {
-            let text = value.to_str().ok().filter(|text| text.len() <= LONGEST);
+            let text = value.to_str().ok().filter(|text| text.len() <= MAX_HEADER_BYTES);
             let text = text.ok_or_else(|| Problem::bad_request("If-Match holds `*`, or tags as `ETag` gave them"))?;
             if text.trim() == "*" {
                 return Ok(Self::Any);
             }
-            // A weak tag (`W/"…"`) never matches strongly.
+            // A weak tag (`W/"…"`) never matches in a strong comparison.
             let tags = text.split(',').map(str::trim).filter_map(|tag| tag.strip_prefix('"')?.strip_suffix('"'));
             versions.extend(tags.map(|tag| Version(tag.to_owned())));
         }
         if versions.is_empty() {
             let detail =
                 "read it first, and send the `ETag` that came with it as `If-Match`, so that nobody's change is lost";
-            return Err(Problem::of(Code::IfMatchMissing, detail));
+            return Err(Problem::from_code(Code::IfMatchMissing, detail));
         }
         Ok(Self::OneOf(versions))
     }
@@ -105,7 +105,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_change_needs_the_version_that_is_in_force() {
-        let in_force = Version::of(7);
+        let in_force = Version::new(7);
         assert_eq!(in_force.header().1, "\"7\"");
         for good in ["\"7\"", "\"6\", \"7\"", "*"] {
             assert_eq!(read(Some(good)).await.expect("read").check(&in_force), Ok(()), "{good}");
@@ -120,6 +120,6 @@ mod tests {
 
     #[test]
     fn a_version_is_a_tag_whatever_it_was_made_of() {
-        assert_eq!(Version::of("a\"b c\nd").header().1, "\"abcd\"");
+        assert_eq!(Version::new("a\"b c\nd").header().1, "\"abcd\"");
     }
 }

@@ -1,7 +1,7 @@
-//! What a request brings, read so that whatever is wrong with it is a problem document. They stand in for axum's own of the same
-//! names, whose refusals are plain text.
+//! Extractors whose errors are problem documents. They replace axum's extractors of the same names, whose errors are
+//! plain text.
 //!
-//! A NUL is refused here once for all: it is in no id or name, and PostgreSQL takes no text that holds one.
+//! They also reject the character NUL: no id or name contains one, and PostgreSQL does not accept text with one.
 
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, FromRequestParts, Request};
@@ -10,10 +10,10 @@ use serde::de::DeserializeOwned;
 
 use super::problem::Problem;
 
-/// The parts of the path.
+/// The parameters of the path.
 pub(super) struct Path<T>(pub(super) T);
 
-/// The query. A key that may come more than once is none for this.
+/// The query. It does not support keys that may occur more than once.
 pub(super) struct Query<T>(pub(super) T);
 
 /// A JSON body.
@@ -27,7 +27,7 @@ where
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        refuse_nul(parts.uri.path().contains("%00"))?;
+        reject_nul(parts.uri.path().contains("%00"))?;
         let axum::extract::Path(read) = axum::extract::Path::from_request_parts(parts, state).await?;
         Ok(Self(read))
     }
@@ -41,7 +41,7 @@ where
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        refuse_nul(parts.uri.query().is_some_and(|query| query.contains("%00")))?;
+        reject_nul(parts.uri.query().is_some_and(|query| query.contains("%00")))?;
         let axum::extract::Query(read) = axum::extract::Query::from_request_parts(parts, state).await?;
         Ok(Self(read))
     }
@@ -57,23 +57,23 @@ where
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
         let bytes = Bytes::from_request(Request::from_parts(parts.clone(), body), state).await?;
-        refuse_nul(names_nul(&bytes))?;
-        let again = Request::from_parts(parts, Body::from(bytes));
-        let axum::Json(read) = axum::Json::from_request(again, state).await?;
+        reject_nul(has_escaped_nul(&bytes))?;
+        let rebuilt = Request::from_parts(parts, Body::from(bytes));
+        let axum::Json(read) = axum::Json::from_request(rebuilt, state).await?;
         Ok(Self(read))
     }
 }
 
-fn refuse_nul(is_there: bool) -> Result<(), Problem> {
-    if is_there {
+fn reject_nul(has_nul: bool) -> Result<(), Problem> {
+    if has_nul {
         Err(Problem::bad_request("ids, names and texts must not contain the character U+0000"))
     } else {
         Ok(())
     }
 }
 
-/// Whether JSON has an escaped NUL: `\u0000` behind an even number of backslashes.
-fn names_nul(json: &[u8]) -> bool {
+/// Whether JSON text contains an escaped NUL: `\u0000` after an even number of backslashes.
+fn has_escaped_nul(json: &[u8]) -> bool {
     let mut at = 0;
     while let Some(found) = json.get(at..).and_then(|rest| rest.iter().position(|byte| *byte == b'\\')) {
         let escape = at + found;
@@ -100,7 +100,7 @@ mod tests {
             ("\\", false),
             ("", false),
         ] {
-            assert_eq!(names_nul(json.as_bytes()), there, "{json}");
+            assert_eq!(has_escaped_nul(json.as_bytes()), there, "{json}");
         }
     }
 }

@@ -1,26 +1,26 @@
-//! The HTTP face: the API under `/api/v1`, and what a watchdog asks.
+//! The HTTP server: the API under `/api/v1`, the console, and the health checks.
 //!
-//! It asks the engine through its door and reads the store; it decides nothing, and it never writes.
+//! It asks the engine through its handles and reads the store. It decides nothing and never writes to the store itself.
 
 pub mod auth;
 pub mod problem;
 
 mod api;
+mod authorized_request;
 mod console;
-mod document;
 mod etag;
 mod extract;
 mod guard;
-mod live;
+mod idempotency;
+mod live_stream;
 mod metrics;
-mod request_key;
+mod openapi;
 mod role_table;
 mod routes;
 mod serve;
 mod sign_in;
 mod stall;
 mod tls;
-mod wish;
 
 use std::ops::Deref;
 use std::path::Path;
@@ -35,123 +35,124 @@ use self::problem::Problem;
 use crate::clock::BoxFuture;
 use crate::domain::audit::head::PublicKey;
 use crate::domain::ids::{AgentId, EndpointId, ReportRunId, TenantId};
-use crate::domain::reports::report_run::{Format, ReportRun};
-use crate::domain::schedules::import::Complaint;
+use crate::domain::reports::report_run::{ReportFormat, ReportRun};
+use crate::domain::schedules::import::ImportDiagnostic;
 use crate::domain::schedules::schedule::Shift;
 use crate::domain::time::UtcMicros;
-use crate::domain::words::count;
+use crate::domain::wording::count_with_noun;
 use crate::engine::access::accounts::Accounts;
-use crate::engine::agents::board::Boards;
-use crate::engine::agents::erase::Belongings;
+use crate::engine::agents::agent_list::AgentListCache;
+use crate::engine::agents::erasure::AgentFiles;
 use crate::engine::analytics::Analytics;
-use crate::engine::changes::door::Door;
-use crate::engine::changes::repeats::Repeats;
+use crate::engine::changes::idempotency::IdempotentRequests;
+use crate::engine::changes::keeper_handle::KeeperHandle;
 use crate::engine::jobs::Jobs;
 use crate::engine::live::Live;
 use crate::engine::operations::readiness::Readiness;
-use crate::engine::operations::status::StatusDesk;
+use crate::engine::operations::status::StatusService;
 use crate::engine::platform::probe::Probes;
-use crate::engine::rules::trials::Trials;
+use crate::engine::rules::backtests::Backtests;
 use crate::engine::webhooks::deliver::Outbox;
 use crate::report::request::Request;
 use crate::store::{Reader, StoredPlan};
 
-pub use api::access::accounts::AccountShown;
-pub use api::access::tokens::TokenShown;
-pub use api::analytics::{AnalyticsRowShown, AnalyticsRowsShown, AnalyticsRunShown, AnalyticsRunsShown};
-pub use api::webhooks::{AttemptShown, DeliveryShown, EndpointShown};
-pub use auth::{Access, GroupRole, Proxy, Right, Tokens};
+pub use api::access::accounts::AccountResponse;
+pub use api::access::tokens::TokenResponse;
+pub use api::analytics::{AnalyticsRowResponse, AnalyticsRowsResponse, AnalyticsRunResponse, AnalyticsRunsResponse};
+pub use api::webhooks::{DeliveryAttemptResponse, DeliveryResponse, EndpointResponse};
+pub use auth::{ConfiguredAccess, ConfiguredToken, GroupRole, Right, TrustedProxy};
 pub use problem::Code;
-pub use role_table::role_table;
-pub use routes::{IMPORTED_WITHIN, Listed, Needs, listed, router};
+pub use role_table::role_table_markdown;
+pub use routes::{AccessRequirement, LONG_TIMEOUT, RouteInfo, list_routes, router};
 pub use serve::serve;
-pub use tls::{Certificate, CertificateError, TlsFiles, follow_files};
+pub use tls::{Certificate, CertificateError, TlsFiles, watch_files};
 
-/// Takes a schedule file in. Named here and made by `app`, since reading a file and writing a schedule are no business of a
-/// request handler.
-pub trait Imports: Send + Sync {
-    /// Imports a file for a tenant; `name` is what people call it, `actor` who asks.
-    fn import(&self, wanted: WantedImport) -> BoxFuture<Result<ImportAnswer, ImportError>>;
+/// Imports schedule files and replaces days of a schedule.
+///
+/// Defined here and implemented by `app`, because a request handler should neither read files nor write schedules.
+pub trait ScheduleImporter: Send + Sync {
+    /// Imports a schedule file for a tenant.
+    fn import(&self, request: ImportRequest) -> BoxFuture<Result<ImportResult, ImportError>>;
 
-    /// Puts the shifts of one agent that begin on one day in place of those there are; gives the plan of the day as it is then.
-    fn put(&self, wanted: PutShifts) -> BoxFuture<Result<Option<StoredPlan>, PutShiftsError>>;
+    /// Replaces the shifts of one agent that begin on one day, and returns the plan of that day afterwards.
+    fn put_shifts(&self, request: PutShiftsRequest) -> BoxFuture<Result<Option<StoredPlan>, PutShiftsError>>;
 }
 
 /// The shifts of one agent that begin on one local day.
 #[derive(Clone, Debug)]
 pub struct DayOfShifts {
-    /// Whose agent.
+    /// The agent's tenant.
     pub tenant: TenantId,
-    /// Whose shifts.
+    /// The agent.
     pub agent: AgentId,
     /// The local day.
     pub day: Date,
-    /// From its first instant to the first of the next day.
+    /// From the first instant of the day (inclusive) to the first instant of the next day (exclusive).
     pub span: (UtcMicros, UtcMicros),
-    /// In order and without overlap; none for a day off.
+    /// The shifts in order and without overlap; empty for a day off.
     pub shifts: Vec<Shift>,
-    /// Who asks.
+    /// Who makes the request.
     pub actor: String,
 }
 
-/// A look at what is in force: whether it is what the caller read.
-pub type IsExpected = Box<dyn FnOnce(Option<StoredPlan>) -> Result<(), Problem> + Send>;
+/// A check of whether the plan in force is the one that the caller read.
+pub type PlanCheck = Box<dyn FnOnce(Option<StoredPlan>) -> Result<(), Problem> + Send>;
 
-/// A day to be put, if what is in force is what the caller read.
-pub struct PutShifts {
-    /// The day.
+/// A request to replace the shifts of a day, provided that the plan in force is the one that the caller read.
+pub struct PutShiftsRequest {
+    /// The new shifts of the day.
     pub day: DayOfShifts,
-    /// Asked while no other import can come between.
-    pub is_expected: IsExpected,
+    /// The check of the plan in force, called while no other import can change it.
+    pub check_current: PlanCheck,
 }
 
-/// Why a day was not put.
+/// Why the shifts of a day were not replaced.
 #[derive(Debug, thiserror::Error)]
 pub enum PutShiftsError {
-    /// The caller read another version.
+    /// The plan was changed since the caller read it.
     #[error("it was changed meanwhile")]
-    NotExpected(Problem),
-    /// A shift would lie over one of another day.
+    ChangedMeanwhile(Problem),
+    /// A shift would overlap a shift of another day.
     #[error("the shift from {start} overlaps the one of another day from {other} to {until}; change that day first")]
     Overlaps {
-        /// Of the shift that was to be put.
+        /// When the new shift starts.
         start: UtcMicros,
-        /// Of the other one.
+        /// When the other shift starts.
         other: UtcMicros,
-        /// Of the other one.
+        /// When the other shift ends.
         until: UtcMicros,
     },
-    /// No schedule ever named the agent, and nobody ever saw one.
+    /// The agent is unknown: no schedule named the agent, and no snapshot showed the agent.
     #[error("nothing is known of agent {0} yet; import a schedule that names the agent")]
     NoAgent(AgentId),
-    /// What is in force could not be read.
+    /// The schedule in force could not be read.
     #[error("the schedule in force could not be read; nothing was changed")]
     Read(#[source] crate::store::ReadError),
-    /// The store did not take it.
+    /// The store did not accept the shifts.
     #[error("the shifts could not be stored; nothing was changed")]
     Store(#[source] crate::store::CommitError),
 }
 
-/// A file to import.
+/// A schedule file to import.
 #[derive(Clone, Debug)]
-pub struct WantedImport {
-    /// For whom.
+pub struct ImportRequest {
+    /// The tenant that the schedule is for.
     pub tenant: TenantId,
-    /// The file's name.
+    /// The file's name, for people.
     pub name: String,
-    /// Its content.
+    /// The file's content.
     pub bytes: Arc<[u8]>,
-    /// Whole weeks to move every local date by.
+    /// The number of whole weeks by which every local date is moved.
     pub move_weeks: i32,
-    /// The file is the whole schedule of its days: agents whom it does not name have no shift on them.
-    pub whole: bool,
-    /// Who asks.
+    /// Whether the file is the complete schedule of its days: agents whom it does not name then have no shift on them.
+    pub is_complete: bool,
+    /// Who makes the request.
     pub actor: String,
 }
 
 /// What an import did.
 #[derive(Clone, PartialEq, Debug, Serialize, serde::Deserialize, ToSchema)]
-pub struct ImportAnswer {
+pub struct ImportResult {
     /// For whom.
     pub tenant: TenantId,
     /// In force as this version.
@@ -175,233 +176,241 @@ pub struct ImportAnswer {
     pub warnings: Vec<String>,
 }
 
-/// Why nothing was imported.
+/// Why a schedule file was not imported.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    /// The file has faults; all of them, by line.
-    #[error("{name} is not imported, and nothing was changed: {}", count(*.faults, "fault"))]
+    /// The file has faults.
+    #[error("{name} is not imported, and nothing was changed: {}", count_with_noun(*.faults, "fault"))]
     Refused {
         /// The file's name.
         name: String,
-        /// How many there are.
+        /// The number of faults.
         faults: usize,
-        /// The first of them, by line.
-        complaints: Vec<Complaint>,
+        /// The first faults, in the order of their lines.
+        diagnostics: Vec<ImportDiagnostic>,
     },
-    /// What is in force could not be read.
+    /// The schedule in force could not be read.
     #[error("the schedule in force could not be read; nothing was changed")]
     Read(#[source] crate::store::ReadError),
-    /// The store did not take it.
+    /// The store did not accept the schedule.
     #[error("the schedule could not be stored; nothing was changed")]
     Store(#[source] crate::store::CommitError),
 }
 
-/// Makes files of reports. Named here and made by `app`, since files and folders are no business of a request handler.
-pub trait Reporting: Send + Sync {
-    /// Takes a report in; it is made when its turn comes.
-    fn ask(&self, wanted: WantedReport) -> BoxFuture<Result<ReportRun, ReportRefused>>;
+/// Makes report files.
+///
+/// Defined here and implemented by `app`, because a request handler should not deal with files and folders.
+pub trait ReportService: Send + Sync {
+    /// Queues a report; it is made when its turn comes.
+    fn request_report(&self, request: ReportRequest) -> BoxFuture<Result<ReportRun, ReportRequestError>>;
 
-    /// Calls one off; one that has ended stays as it is. `None` where there is none.
-    fn cancel(&self, tenant: TenantId, id: ReportRunId) -> BoxFuture<Result<Option<ReportRun>, ReportRefused>>;
+    /// Cancels a report and returns it. A report that has ended is returned unchanged. Returns `None` if there is no
+    /// such report.
+    fn cancel_report(
+        &self,
+        tenant: TenantId,
+        id: ReportRunId,
+    ) -> BoxFuture<Result<Option<ReportRun>, ReportRequestError>>;
 
-    /// The rows that a running one has so far; `None` where it does not run.
+    /// Returns the number of rows that a running report has so far, or `None` if it is not running.
     fn rows_so_far(&self, id: ReportRunId) -> Option<u64>;
 }
 
-/// A report that somebody wants.
+/// A request for a report file.
 #[derive(Clone, PartialEq, Debug)]
-pub struct WantedReport {
-    /// Of what, whom and when.
+pub struct ReportRequest {
+    /// What to report, for which tenant and agents, and over which time.
     pub request: Request,
-    /// The format of its file.
-    pub format: Format,
-    /// The section, where the format holds one; the main one where none is named.
+    /// The format of the file.
+    pub format: ReportFormat,
+    /// The section to write if the format holds only one; the main section if `None`.
     pub section: Option<String>,
-    /// Who asks, as audit entries have it.
+    /// Who makes the request, as the audit log names them.
     pub actor: String,
 }
 
-/// Why a report was not taken in.
+/// Why a report was not queued.
 #[derive(Debug, thiserror::Error)]
-pub enum ReportRefused {
-    /// It cannot be answered; says why and what to do.
+pub enum ReportRequestError {
+    /// The request is not valid; the text says why and what to do.
     #[error("{0}")]
-    Request(String),
-    /// As many as may be wait or run.
+    InvalidRequest(String),
+    /// The maximum number of reports of the tenant is already queued or running.
     #[error("{0} reports of this tenant wait or run, which is the most: cancel one, or wait for one to end")]
     TooMany(usize),
-    /// The daemon does not know where files go.
+    /// The daemon has no folder for report files.
     #[error(
         "the daemon has no folder for reports: name one as [reports] folder, or write the file with `shiftkeeper report`"
     )]
     NoFolder,
-    /// What there is could not be read.
+    /// The existing reports could not be read.
     #[error("the reports could not be read")]
     Read(#[source] crate::store::ReadError),
-    /// The store did not take it.
+    /// The store did not accept the report.
     #[error("the report could not be recorded; nothing was changed")]
     Store(#[source] crate::store::CommitError),
 }
 
-/// Puts new signing keys in the place of old ones. Named here and made by `app`, since files and the configuration are no business
-/// of a request handler.
-pub trait Rotations: Send + Sync {
-    /// Changes the key of an endpoint.
-    fn rotate(&self, wanted: WantedRotation) -> BoxFuture<Result<Rotated, RotateRefused>>;
+/// Replaces the signing keys of webhook endpoints.
+///
+/// Defined here and implemented by `app`, because a request handler should not deal with files and the configuration.
+pub trait KeyRotator: Send + Sync {
+    /// Replaces the signing key of an endpoint.
+    fn rotate(&self, request: KeyRotationRequest) -> BoxFuture<Result<KeyRotation, KeyRotationError>>;
 }
 
-/// A key to be changed.
+/// A request to replace a signing key.
 #[derive(Clone, Debug)]
-pub struct WantedRotation {
-    /// Of this endpoint.
+pub struct KeyRotationRequest {
+    /// The endpoint whose key is replaced.
     pub id: EndpointId,
-    /// In whose audit chain it stands.
+    /// The tenant in whose audit log the change is recorded.
     pub tenant: TenantId,
-    /// The old key is known to others: it stops at once.
+    /// Whether the old key stops signing at once, because others may know it.
     pub drop_old: bool,
-    /// Who asks.
+    /// Who makes the request.
     pub actor: String,
 }
 
-/// A key that was changed.
+/// A signing key that was replaced.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Rotated {
-    /// Until when the old one signs beside it.
+pub struct KeyRotation {
+    /// Until when the old key signs alongside the new one; `None` if it no longer does.
     pub previous_until: Option<UtcMicros>,
-    /// The daemon signs with the new one; else it will once it has read its configuration again.
+    /// Whether the daemon already signs with the new key; if not, it does so after reloading its configuration.
     pub in_force: bool,
 }
 
-/// Why a key was not changed.
+/// Why a signing key was not replaced.
 #[derive(Debug, thiserror::Error)]
-pub enum RotateRefused {
-    /// No such endpoint in the configuration.
+pub enum KeyRotationError {
+    /// The configuration has no such endpoint.
     #[error("the configuration has no such webhook")]
-    Unknown,
-    /// The daemon cannot change it: what to do.
+    UnknownEndpoint,
+    /// The daemon cannot replace the key; the text says what to do.
     #[error("{0}")]
-    NotHere(String),
-    /// It was changed less than a day ago.
+    NotRotatable(String),
+    /// The key was replaced less than a day ago.
     #[error(
         "the key was changed less than a day ago, and receivers may know only the one before, which signs until {0}: wait \
          until then, or drop it (`drop_old`)"
     )]
-    Lately(UtcMicros),
-    /// The store does not take the entry of it.
+    TooSoon(UtcMicros),
+    /// The store did not accept the audit entry.
     #[error("it could not be recorded, and the key was not changed or its change is not told of")]
     Store(#[source] crate::store::CommitError),
 }
 
-/// What the handlers share. Cheap to clone: every route has some copies of it.
+/// The state that all handlers share. It is cheap to clone, because every route holds several copies.
 #[derive(Clone)]
-pub struct ApiState(Arc<Shared>);
+pub struct ApiState(Arc<SharedState>);
 
 impl Deref for ApiState {
-    type Target = Shared;
+    type Target = SharedState;
 
-    fn deref(&self) -> &Shared {
+    fn deref(&self) -> &SharedState {
         &self.0
     }
 }
 
-/// What is behind an [`ApiState`].
-pub struct Shared {
-    tokens: watch::Receiver<Arc<Tokens>>,
+/// The content of an [`ApiState`].
+pub struct SharedState {
+    tokens: watch::Receiver<Arc<ConfiguredAccess>>,
     accounts: Accounts,
-    door: Door,
-    boards: Boards,
+    keepers: KeeperHandle,
+    boards: AgentListCache,
     reader: Reader,
     readiness: Readiness,
-    imports: Arc<dyn Imports>,
+    importer: Arc<dyn ScheduleImporter>,
     jobs: Jobs,
     outbox: Outbox,
     probes: Probes,
-    repeats: Repeats<Problem>,
+    idempotency: IdempotentRequests<Problem>,
     live: Live,
-    status: StatusDesk,
-    trials: Trials,
+    status: StatusService,
+    backtests: Backtests,
     metrics_open: bool,
     audit_keys: Arc<[PublicKey]>,
-    rotations: Arc<dyn Rotations>,
-    reports: Arc<dyn Reporting>,
+    key_rotator: Arc<dyn KeyRotator>,
+    reports: Arc<dyn ReportService>,
     analytics: Analytics,
-    belongings: Arc<dyn Belongings>,
-    /// A check of a chain reads all of it: one at a time.
-    verifying: Arc<Semaphore>,
+    tenant_resources: Arc<dyn AgentFiles>,
+    /// Allows one check of an audit chain at a time, because a check reads the whole chain.
+    verification_slot: Arc<Semaphore>,
 }
 
-/// What the HTTP face is made of.
-pub struct ApiParts {
-    /// Who may do what; a reload may change it.
-    pub tokens: watch::Receiver<Arc<Tokens>>,
+/// The services that the HTTP server uses.
+pub struct ApiServices {
+    /// The configured tokens and the trusted proxy; a reload of the configuration may change them.
+    pub tokens: watch::Receiver<Arc<ConfiguredAccess>>,
     /// Accounts, stored tokens and sessions.
     pub accounts: Accounts,
-    /// The way in for changes.
-    pub door: Door,
-    /// The store.
+    /// The keepers, which make all state changes.
+    pub keepers: KeeperHandle,
+    /// Reads the store.
     pub reader: Reader,
-    /// What is ready.
+    /// Which parts of the daemon are ready.
     pub readiness: Readiness,
-    /// Takes schedule files in.
-    pub imports: Arc<dyn Imports>,
-    /// The jobs of the calendar.
+    /// Imports schedule files.
+    pub importer: Arc<dyn ScheduleImporter>,
+    /// The scheduled jobs.
     pub jobs: Jobs,
-    /// The way in for what people ask of webhooks.
+    /// Webhook deliveries, for people's requests about them.
     pub outbox: Outbox,
-    /// Asks the platforms whether they answer.
+    /// Checks whether the platforms answer.
     pub probes: Probes,
-    /// Carries out once what comes under one key.
-    pub repeats: Repeats<Problem>,
-    /// The live picture.
+    /// Carries out each request with an idempotency key only once.
+    pub idempotency: IdempotentRequests<Problem>,
+    /// The live view.
     pub live: Live,
-    /// Takes looks at the daemon.
-    pub status: StatusDesk,
-    /// Rules tried over history.
-    pub trials: Trials,
-    /// `/metrics` takes no token.
+    /// Collects the status of the daemon.
+    pub status: StatusService,
+    /// Rules run over stored history.
+    pub backtests: Backtests,
+    /// Whether `/metrics` can be read without a token.
     pub metrics_open: bool,
-    /// The public keys that audit heads must be signed with: the daemon's own, and those before it.
+    /// The public keys that signed heads of audit logs may carry: the daemon's own and its earlier ones.
     pub audit_keys: Arc<[PublicKey]>,
-    /// Changes the keys of webhooks.
-    pub rotations: Arc<dyn Rotations>,
-    /// Makes files of reports.
-    pub reports: Arc<dyn Reporting>,
+    /// Replaces the signing keys of webhooks.
+    pub key_rotator: Arc<dyn KeyRotator>,
+    /// Makes report files.
+    pub reports: Arc<dyn ReportService>,
     /// Runs of analytics queries.
     pub analytics: Analytics,
-    /// What is kept of agents outside the store.
-    pub belongings: Arc<dyn Belongings>,
+    /// Data about agents that is kept outside the store.
+    pub tenant_resources: Arc<dyn AgentFiles>,
 }
 
 impl ApiState {
-    /// Ready to serve.
-    pub fn new(parts: ApiParts) -> Self {
-        Self(Arc::new(Shared {
-            tokens: parts.tokens,
-            accounts: parts.accounts,
-            boards: Boards::new(parts.door.tenants().clone()),
-            door: parts.door,
-            reader: parts.reader,
-            readiness: parts.readiness,
-            imports: parts.imports,
-            jobs: parts.jobs,
-            outbox: parts.outbox,
-            probes: parts.probes,
-            repeats: parts.repeats,
-            live: parts.live,
-            status: parts.status,
-            trials: parts.trials,
-            metrics_open: parts.metrics_open,
-            audit_keys: parts.audit_keys,
-            rotations: parts.rotations,
-            reports: parts.reports,
-            analytics: parts.analytics,
-            belongings: parts.belongings,
-            verifying: Arc::new(Semaphore::new(1)),
+    /// Creates the state from the services.
+    pub fn new(services: ApiServices) -> Self {
+        Self(Arc::new(SharedState {
+            tokens: services.tokens,
+            accounts: services.accounts,
+            boards: AgentListCache::new(services.keepers.tenants().clone()),
+            keepers: services.keepers,
+            reader: services.reader,
+            readiness: services.readiness,
+            importer: services.importer,
+            jobs: services.jobs,
+            outbox: services.outbox,
+            probes: services.probes,
+            idempotency: services.idempotency,
+            live: services.live,
+            status: services.status,
+            backtests: services.backtests,
+            metrics_open: services.metrics_open,
+            audit_keys: services.audit_keys,
+            key_rotator: services.key_rotator,
+            reports: services.reports,
+            analytics: services.analytics,
+            tenant_resources: services.tenant_resources,
+            verification_slot: Arc::new(Semaphore::new(1)),
         }))
     }
 }
 
-/// The file's own name, without the folders that it lies in.
+/// Returns the name of a file without its folders.
 pub fn file_name(path: &Path) -> String {
     path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
 }

@@ -1,8 +1,8 @@
-//! `docs/routes.md`: which role may use which route, written from the table of routes.
+//! Writes `docs/routes.md`, which role may use which route, from the table of routes.
 
 use std::fmt::Write as _;
 
-use super::routes::{Needs, listed};
+use super::routes::{AccessRequirement, list_routes};
 use crate::domain::access::rights::{Right, Role};
 
 const INTRODUCTION: &str = "\
@@ -17,25 +17,26 @@ be about a tenant, and for somebody who is bound to teams about agents, within r
 
 ";
 
-/// The page.
-pub fn role_table() -> String {
+/// Returns the text of `docs/routes.md`.
+pub fn role_table_markdown() -> String {
     let mut page = INTRODUCTION.to_owned();
     page.push_str("| role | rights |\n|---|---|\n");
     for role in Role::ALL {
-        let rights: Vec<_> = Right::ALL.iter().filter(|right| role.may(**right)).map(|right| right.name()).collect();
+        let rights: Vec<_> =
+            Right::ALL.iter().filter(|right| role.has_right(**right)).map(|right| right.name()).collect();
         // Writing to a String cannot fail.
         let _ = writeln!(page, "| {role} | {} |", rights.join(", "));
     }
     let roles: Vec<_> = Role::ALL.iter().map(|role| role.name()).collect();
     let _ = writeln!(page, "\n| route | takes | {} |\n|---|---|{}", roles.join(" | "), "---|".repeat(roles.len()));
-    let mut rows: Vec<_> = listed().into_iter().map(|route| (route.path, route.method, route.needs)).collect();
+    let mut rows: Vec<_> = list_routes().into_iter().map(|route| (route.path, route.method, route.access)).collect();
     rows.sort_by(|one, other| (&one.0, one.1).cmp(&(&other.0, other.1)));
     for (path, method, needs) in rows {
         let (takes, may): (&str, Vec<&str>) = match needs {
-            Needs::Nothing => ("nothing", Role::ALL.iter().map(|_| "✓").collect()),
-            Needs::SignedIn => ("to be known", Role::ALL.iter().map(|_| "✓").collect()),
-            Needs::Right(right) => {
-                (right.name(), Role::ALL.iter().map(|role| if role.may(right) { "✓" } else { "" }).collect())
+            AccessRequirement::Public => ("nothing", Role::ALL.iter().map(|_| "✓").collect()),
+            AccessRequirement::SignedIn => ("to be known", Role::ALL.iter().map(|_| "✓").collect()),
+            AccessRequirement::Right(right) => {
+                (right.name(), Role::ALL.iter().map(|role| if role.has_right(right) { "✓" } else { "" }).collect())
             }
         };
         let _ = writeln!(page, "| `{} {path}` | {takes} | {} |", method.unwrap_or("page"), may.join(" | "));
@@ -51,6 +52,6 @@ mod tests {
     fn the_page_is_that_of_the_code() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/routes.md");
         let written = std::fs::read_to_string(path).expect("the page is there");
-        assert!(written == role_table(), "docs/routes.md is out of date; renew it as its first lines say");
+        assert!(written == role_table_markdown(), "docs/routes.md is out of date; renew it as its first lines say");
     }
 }

@@ -1,8 +1,8 @@
-//! The one table of routes. The router and the OpenAPI document are both made of it, so that no route can be without a row: what
-//! it needs, how large and how long a request may be, and which errors it answers with.
+//! The table of routes. Both the router and the OpenAPI document are built from it, so no route exists without a row
+//! that states its access requirement, its limits on size and time, and its errors.
 //!
-//! A row's right is enforced before its handler is asked; which tenant and which agents are meant only the handler knows, and it
-//! checks those.
+//! The right of a row is checked before its handler is called. The handler itself checks the tenant and the agents,
+//! because only it knows which are meant.
 
 mod table;
 
@@ -20,205 +20,223 @@ use utoipa::openapi::path::HttpMethod;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use self::table::table;
-use super::auth::{Caller, Right, sent_to_sign_in};
+use super::auth::{Caller, Right, redirect_to_sign_in};
 use super::problem::{self, Code, Problem};
-use super::{ApiState, console, document, guard};
-use crate::domain::schedules::import::LARGEST_FILE;
+use super::{ApiState, console, guard, openapi};
+use crate::domain::schedules::import::MAX_FILE_BYTES;
 
-/// The largest request body but for imports.
+/// The largest request body in bytes, except for imports.
 pub(super) const BODY_LIMIT: usize = 1024 * 1024;
 
-/// A request is answered within this, or ended with 408.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(60);
+/// How long a request may take before it ends with status 408.
+const ORDINARY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The same for what takes its time: a large schedule to be read and stored, a long chain to be checked.
-pub const IMPORTED_WITHIN: Duration = Duration::from_secs(300);
+/// How long a slow request may take, such as importing a large schedule or verifying a long audit chain.
+pub const LONG_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// What a request needs to be let in.
+/// What a request needs in order to be accepted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Needs {
-    /// Nothing: whoever reaches the port may ask.
-    Nothing,
-    /// This right, at some tenant at least.
+pub enum AccessRequirement {
+    /// Nothing: everybody who can reach the port may send it.
+    Public,
+    /// This right, for at least one tenant.
     Right(Right),
-    /// To be known, whatever the rights.
+    /// A known caller, whatever their rights.
     SignedIn,
 }
 
-/// How large a request may be, and how long it may take.
+/// The limits on the size and the time of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Kind {
+pub enum RouteKind {
     /// 1 MiB, 60 s.
     Ordinary,
     /// 1 MiB, 300 s.
     Long,
     /// A file: 64 MiB, 300 s.
     Import,
-    /// It lasts; what limits it stands in `live` and `stall`.
-    Lasting,
+    /// A stream without an end; `live_stream` and `stall` limit it.
+    Streaming,
 }
 
-impl Kind {
-    /// Bytes and time, where there are limits.
+impl RouteKind {
+    /// Returns the limits in bytes and time, or `None` for a stream.
     const fn limits(self) -> Option<(usize, Duration)> {
         match self {
-            Self::Ordinary => Some((BODY_LIMIT, ANSWERED_WITHIN)),
-            Self::Long => Some((BODY_LIMIT, IMPORTED_WITHIN)),
-            Self::Import => Some((LARGEST_FILE, IMPORTED_WITHIN)),
-            Self::Lasting => None,
+            Self::Ordinary => Some((BODY_LIMIT, ORDINARY_TIMEOUT)),
+            Self::Long => Some((BODY_LIMIT, LONG_TIMEOUT)),
+            Self::Import => Some((MAX_FILE_BYTES, LONG_TIMEOUT)),
+            Self::Streaming => None,
         }
     }
 }
 
-enum Serves {
-    /// It stands in the document, with one path. Made when it is needed and one at a time: all descriptions together take 15 MB.
-    Described(fn() -> UtoipaMethodRouter<ApiState>),
+enum RouteHandlers {
+    /// Routes with one path that are part of the OpenAPI document. They are built on demand and one at a time, because
+    /// all descriptions together take 15 MB.
+    Documented(fn() -> UtoipaMethodRouter<ApiState>),
     /// A page or a file for browsers.
     Page(&'static str, Box<MethodRouter<ApiState>>),
 }
 
-/// One row.
-pub(super) struct Row {
-    pub(super) needs: Needs,
-    pub(super) kind: Kind,
-    /// Errors of its own, beside those that every request may end with.
-    pub(super) refuses: &'static [Code],
-    serves: Serves,
+/// One row of the table.
+pub(super) struct Route {
+    pub(super) access: AccessRequirement,
+    pub(super) kind: RouteKind,
+    /// The errors specific to this route, in addition to those that any request may end with.
+    pub(super) error_codes: &'static [Code],
+    handlers: RouteHandlers,
 }
 
-impl Row {
-    /// Handlers with `#[utoipa::path]` of one path that need the same.
-    pub(super) const fn new(needs: Needs, routes: fn() -> UtoipaMethodRouter<ApiState>) -> Self {
-        Self { needs, kind: Kind::Ordinary, refuses: &[], serves: Serves::Described(routes) }
+impl Route {
+    /// Creates a row from handlers with `#[utoipa::path]` that share one path and one access requirement.
+    pub(super) const fn new(access: AccessRequirement, routes: fn() -> UtoipaMethodRouter<ApiState>) -> Self {
+        Self { access, kind: RouteKind::Ordinary, error_codes: &[], handlers: RouteHandlers::Documented(routes) }
     }
 
-    /// A page, which the document does not have.
-    pub(super) fn page(needs: Needs, path: &'static str, methods: MethodRouter<ApiState>) -> Self {
-        Self { needs, kind: Kind::Ordinary, refuses: &[], serves: Serves::Page(path, Box::new(methods)) }
+    /// Creates a row for a page, which is not part of the OpenAPI document.
+    pub(super) fn page(access: AccessRequirement, path: &'static str, methods: MethodRouter<ApiState>) -> Self {
+        Self {
+            access,
+            kind: RouteKind::Ordinary,
+            error_codes: &[],
+            handlers: RouteHandlers::Page(path, Box::new(methods)),
+        }
     }
 
-    /// With other limits.
-    pub(super) fn of(self, kind: Kind) -> Self {
+    /// Sets the limits.
+    pub(super) fn with_kind(self, kind: RouteKind) -> Self {
         Self { kind, ..self }
     }
 
-    /// With errors of its own.
-    pub(super) fn refusing(self, refuses: &'static [Code]) -> Self {
-        Self { refuses, ..self }
+    /// Sets the errors specific to the route.
+    pub(super) fn with_errors(self, error_codes: &'static [Code]) -> Self {
+        Self { error_codes, ..self }
     }
 }
 
-/// The router of the table. It leaves the document unmade: few daemons are ever asked for it.
+/// Builds the router from the table.
+///
+/// It does not build the OpenAPI document, because few daemons are ever asked for it.
 pub fn router(state: ApiState) -> Router {
     let mut routes = Router::new();
-    for Row { needs, kind, serves, .. } in table() {
-        let is_page = matches!(serves, Serves::Page(..));
-        let kept = |methods| limited(guarded(methods, needs, is_page, &state), kind);
+    for Route { access: needs, kind, handlers: serves, .. } in table() {
+        let is_page = matches!(serves, RouteHandlers::Page(..));
+        let prepared = |methods| with_limits(with_access_check(methods, needs, is_page, &state), kind);
         match serves {
-            Serves::Described(describe) => {
+            RouteHandlers::Documented(describe) => {
                 let (_, paths, methods) = describe();
-                let methods = kept(methods);
+                let methods = prepared(methods);
                 for path in paths.paths.keys() {
                     routes = routes.route(path, methods.clone());
                 }
             }
-            Serves::Page(path, methods) => routes = routes.route(path, kept(*methods)),
+            RouteHandlers::Page(path, methods) => routes = routes.route(path, prepared(*methods)),
         }
     }
     routes
-        .fallback(console::no_such_page)
-        .method_not_allowed_fallback(problem::no_such_method)
-        .layer(from_fn_with_state(state.clone(), guard::refuse_other_sites))
-        .layer(tower_http::catch_panic::CatchPanicLayer::custom(problem::panicked))
+        .fallback(console::page_not_found)
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .layer(from_fn_with_state(state.clone(), guard::reject_cross_site))
+        .layer(tower_http::catch_panic::CatchPanicLayer::custom(problem::panic_response))
         .layer(from_fn_with_state(state.clone(), guard::add_headers))
         .with_state(state)
 }
 
-/// The document of the table.
-pub(super) fn described() -> OpenApi {
-    let mut described = OpenApiRouter::with_openapi(document::frame());
-    for Row { needs, kind, refuses, serves } in table() {
+/// Builds the OpenAPI document from the table.
+pub(super) fn openapi_document() -> OpenApi {
+    let mut document_router = OpenApiRouter::with_openapi(openapi::base_document());
+    for Route { access: needs, kind, error_codes: refuses, handlers: serves } in table() {
         match serves {
-            Serves::Described(describe) => {
+            RouteHandlers::Documented(describe) => {
                 let (schemas, mut paths, methods) = describe();
-                document::complete(&mut paths, needs, kind, refuses);
-                described = described.routes((schemas, paths, methods));
+                openapi::complete_operations(&mut paths, needs, kind, refuses);
+                document_router = document_router.routes((schemas, paths, methods));
             }
-            Serves::Page(..) => {}
+            RouteHandlers::Page(..) => {}
         }
     }
-    described.into_openapi()
+    document_router.into_openapi()
 }
 
-/// Lets in whom the row lets in. The caller is handed on, so that nobody has to look twice.
-fn guarded(methods: MethodRouter<ApiState>, needs: Needs, is_page: bool, state: &ApiState) -> MethodRouter<ApiState> {
-    match needs {
-        Needs::Nothing => methods,
-        Needs::Right(_) | Needs::SignedIn => {
-            methods.route_layer(from_fn_with_state((state.clone(), needs, is_page), enforce))
+/// Adds the check of the access requirement. It passes the caller on to the handler, so that nobody has to authenticate
+/// twice.
+fn with_access_check(
+    methods: MethodRouter<ApiState>,
+    access: AccessRequirement,
+    is_page: bool,
+    state: &ApiState,
+) -> MethodRouter<ApiState> {
+    match access {
+        AccessRequirement::Public => methods,
+        AccessRequirement::Right(_) | AccessRequirement::SignedIn => {
+            methods.route_layer(from_fn_with_state((state.clone(), access, is_page), check_access))
         }
     }
 }
 
-async fn enforce(
-    State((state, needs, is_page)): State<(ApiState, Needs, bool)>,
+async fn check_access(
+    State((state, needs, is_page)): State<(ApiState, AccessRequirement, bool)>,
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
     let (mut parts, body) = request.into_parts();
     let caller = match Caller::from_request_parts(&mut parts, &state).await {
         Ok(caller) => caller,
-        Err(problem) if is_page => return Ok(sent_to_sign_in(&parts, problem)),
+        Err(problem) if is_page => return Ok(redirect_to_sign_in(&parts, problem)),
         Err(problem) => return Err(problem),
     };
     match needs {
-        Needs::Right(right) => caller.may(right)?,
-        Needs::Nothing | Needs::SignedIn => {}
+        AccessRequirement::Right(right) => caller.require(right)?,
+        AccessRequirement::Public | AccessRequirement::SignedIn => {}
     }
     parts.extensions.insert(caller);
     parts.extensions.insert(needs);
     Ok(next.run(Request::from_parts(parts, body)).await)
 }
 
-/// Requests may be so large and take so long.
-fn limited(methods: MethodRouter<ApiState>, kind: Kind) -> MethodRouter<ApiState> {
-    let Some((body_bytes, within)) = kind.limits() else {
+/// Adds the limits on the size and the time of requests.
+fn with_limits(methods: MethodRouter<ApiState>, kind: RouteKind) -> MethodRouter<ApiState> {
+    let Some((body_bytes, timeout)) = kind.limits() else {
         return methods.route_layer(DefaultBodyLimit::max(BODY_LIMIT));
     };
-    within_limits(methods, body_bytes, within)
+    with_body_and_time_limits(methods, body_bytes, timeout)
 }
 
-fn within_limits<S>(methods: MethodRouter<S>, body_bytes: usize, within: Duration) -> MethodRouter<S>
+fn with_body_and_time_limits<S>(methods: MethodRouter<S>, body_bytes: usize, timeout: Duration) -> MethodRouter<S>
 where
     S: Clone + Send + Sync + 'static,
 {
     methods
         .route_layer(DefaultBodyLimit::max(body_bytes))
-        .route_layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, within))
-        .route_layer(map_response(problem::ended))
+        .route_layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, timeout))
+        .route_layer(map_response(problem::replace_timeout))
 }
 
-/// A route as tests of rights walk it.
+/// A route, as tests of access rights enumerate it.
 #[derive(Clone, Debug)]
-pub struct Listed {
-    /// `GET`, `POST`, `PUT` or `DELETE`; none where a page takes what its router says.
+pub struct RouteInfo {
+    /// `GET`, `POST`, `PUT` or `DELETE`; `None` for a page, whose router decides.
     pub method: Option<&'static str>,
-    /// The path, with `{id}` for its parts.
+    /// The path, with `{id}` for its parameters.
     pub path: String,
-    /// What it needs.
-    pub needs: Needs,
+    /// The access requirement.
+    pub access: AccessRequirement,
 }
 
-/// Every route of the table.
-pub fn listed() -> Vec<Listed> {
+/// Returns every route of the table.
+pub fn list_routes() -> Vec<RouteInfo> {
     let mut all = Vec::new();
-    for Row { needs, serves, .. } in table() {
+    for Route { access: needs, handlers: serves, .. } in table() {
         match serves {
-            Serves::Page(path, _) => all.push(Listed { method: None, path: path.to_owned(), needs }),
-            Serves::Described(describe) => {
+            RouteHandlers::Page(path, _) => all.push(RouteInfo { method: None, path: path.to_owned(), access: needs }),
+            RouteHandlers::Documented(describe) => {
                 for (path, item) in describe().1.paths {
-                    let methods = METHODS.iter().filter(|(method, _)| document::operation(&item, method).is_some());
-                    all.extend(methods.map(|(_, name)| Listed { method: Some(name), path: path.clone(), needs }));
+                    let methods = METHODS.iter().filter(|(method, _)| openapi::operation(&item, method).is_some());
+                    all.extend(methods.map(|(_, name)| RouteInfo {
+                        method: Some(name),
+                        path: path.clone(),
+                        access: needs,
+                    }));
                 }
             }
         }
@@ -242,7 +260,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_that_is_not_answered_in_time_ends_with_a_problem_document() {
-        let methods = within_limits(get(std::future::pending::<()>), BODY_LIMIT, Duration::from_millis(1));
+        let methods = with_body_and_time_limits(get(std::future::pending::<()>), BODY_LIMIT, Duration::from_millis(1));
         let request = Request::get("/").body(Body::empty()).expect("a request");
         let answered = Router::new().route("/", methods).oneshot(request).await.expect("an answer");
         assert_eq!(answered.status(), StatusCode::REQUEST_TIMEOUT);
@@ -255,7 +273,7 @@ mod tests {
     #[test]
     fn every_row_has_a_place_of_its_own() {
         let mut seen = std::collections::BTreeSet::new();
-        for route in listed() {
+        for route in list_routes() {
             assert!(seen.insert((route.method, route.path.clone())), "{route:?} is there twice");
         }
         assert!(seen.len() > 15, "{seen:?}");

@@ -1,7 +1,7 @@
-//! The accept loop: a connection cap, time limits for handshakes, headers, requests and sockets that take nothing, an orderly stop.
-//! With a certificate every connection is TLS; the limits are the same.
+//! The accept loop: it limits the number of connections, the time for handshakes, headers and requests, and how long a
+//! socket may stall, and it stops gracefully. With a certificate every connection uses TLS; the limits are the same.
 //!
-//! axum's own server installs no timer, so that hyper's limit on slow headers would do nothing; hence this one.
+//! axum's own server sets no timer, so hyper's limit on slow headers would have no effect with it.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -29,31 +29,32 @@ use super::stall::StallGuard;
 use super::tls::Certificate;
 use crate::clock::{RealTime, SharedClock, SystemClock};
 
-/// Connections at once beside those of viewers; who comes later waits in the system's queue.
-const MOST_CONNECTIONS: usize = 512;
-/// A connection must be secured within this.
-const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
-/// A client's headers must be whole within this.
-const HEADERS_WITHIN: Duration = Duration::from_secs(10);
-/// Requests under way at a stop may take this long.
-const STOP_WITHIN: Duration = Duration::from_secs(4);
-/// And what was asked for under a key, after that.
-const REPEATS_WITHIN: Duration = Duration::from_secs(2);
-/// After an accept that failed (too many open files, say).
+/// The maximum number of connections, in addition to those of viewers; later ones wait in the system's queue.
+const MAX_CONNECTIONS: usize = 512;
+/// How long a TLS handshake may take.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client may take to send its headers.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long requests in progress may take to finish at shutdown.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(4);
+/// How long work under an idempotency key may take after that.
+const IDEMPOTENT_WORK_TIMEOUT: Duration = Duration::from_secs(2);
+/// The pause after a failed accept, for example because too many files are open.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// What the system takes of us for a connection before some of it is sent, in bytes. Without a bound it is megabytes, and it takes
-/// minutes until a viewer who has stopped reading shows.
-const MOST_UNSENT: u32 = 32 * 1024;
+/// The maximum number of unsent bytes that the system buffers for a connection.
+///
+/// Without this limit it buffers megabytes, and it takes minutes to notice that a viewer has stopped reading.
+const MAX_UNSENT_BYTES: u32 = 32 * 1024;
 
-/// Serves until `soft` is cancelled, then lets requests under way finish.
+/// Serves requests until `soft` is cancelled, then lets requests in progress finish.
 pub async fn serve(
     listener: Arc<TcpListener>,
     state: ApiState,
     certificate: Option<Certificate>,
     soft: CancellationToken,
 ) -> anyhow::Result<()> {
-    let (repeats, live) = (state.repeats.clone(), state.live.clone());
-    let room = Arc::new(Semaphore::new(MOST_CONNECTIONS + live.most_viewers()));
+    let (idempotency, live) = (state.idempotency.clone(), state.live.clone());
+    let connection_slots = Arc::new(Semaphore::new(MAX_CONNECTIONS + live.max_viewers()));
     let app = router(state);
     let real_time: SharedClock = Arc::new(SystemClock::real());
     let mut connections = JoinSet::new();
@@ -61,7 +62,7 @@ pub async fn serve(
         while connections.try_join_next().is_some() {}
         let permit = tokio::select! {
             () = soft.cancelled() => break,
-            permit = room.clone().acquire_owned() => permit.context("the connection cap")?,
+            permit = connection_slots.clone().acquire_owned() => permit.context("the connection cap")?,
         };
         let stream: TcpStream = tokio::select! {
             () = soft.cancelled() => break,
@@ -76,7 +77,7 @@ pub async fn serve(
         };
         let (app, clock, soft, certificate) = (app.clone(), real_time.clone(), soft.clone(), certificate.clone());
         connections.spawn(async move {
-            if let Err(error) = receive(stream, app, clock, certificate, soft).await {
+            if let Err(error) = handle_connection(stream, app, clock, certificate, soft).await {
                 tracing::debug!(%error, "a connection ended badly");
             }
             drop(permit);
@@ -86,43 +87,43 @@ pub async fn serve(
         live.stop().await;
         while connections.join_next().await.is_some() {}
     };
-    within(STOP_WITHIN, drained).await;
-    // Also when a viewer who takes nothing was in the way.
-    within(REPEATS_WITHIN, repeats.finish()).await;
+    with_timeout(SHUTDOWN_TIMEOUT, drained).await;
+    // This also runs if a viewer that reads nothing used up the time above.
+    with_timeout(IDEMPOTENT_WORK_TIMEOUT, idempotency.finish()).await;
     Ok(())
 }
 
-async fn within(limit: Duration, work: impl Future<Output = ()>) {
+async fn with_timeout(limit: Duration, work: impl Future<Output = ()>) {
     tokio::select! {
         () = work => {}
         () = RealTime::sleep(limit) => {}
     }
 }
 
-/// One connection.
-async fn receive(
+/// Handles one connection.
+async fn handle_connection(
     stream: TcpStream,
     app: Router,
     clock: SharedClock,
     certificate: Option<Certificate>,
     soft: CancellationToken,
 ) -> anyhow::Result<()> {
-    // What is written is whole: to wait for more would only hold it up.
+    // Every write is complete, so waiting for more data would only delay it.
     stream.set_nodelay(true)?;
-    SockRef::from(&stream).set_tcp_notsent_lowat(MOST_UNSENT)?;
+    SockRef::from(&stream).set_tcp_notsent_lowat(MAX_UNSENT_BYTES)?;
     let peer = Peer { address: stream.peer_addr()?, local: stream.local_addr()?, tls: certificate.is_some() };
-    let guarded = StallGuard::new(stream, clock);
-    let Some(certificate) = certificate else { return converse(guarded, app, peer, soft).await };
+    let stall_guarded = StallGuard::new(stream, clock);
+    let Some(certificate) = certificate else { return serve_http(stall_guarded, app, peer, soft).await };
     let secured = tokio::select! {
-        secured = certificate.acceptor().accept(guarded) => secured.context("TLS could not be agreed on")?,
-        () = RealTime::sleep(HANDSHAKE_WITHIN) => anyhow::bail!("TLS was not agreed on in time"),
+        secured = certificate.acceptor().accept(stall_guarded) => secured.context("TLS could not be agreed on")?,
+        () = RealTime::sleep(HANDSHAKE_TIMEOUT) => anyhow::bail!("TLS was not agreed on in time"),
         () = soft.cancelled() => return Ok(()),
     };
-    converse(secured, app, peer, soft).await
+    serve_http(secured, app, peer, soft).await
 }
 
-/// What is said on it. Once `soft` is cancelled the request under way is its last.
-async fn converse<S>(socket: S, app: Router, peer: Peer, soft: CancellationToken) -> anyhow::Result<()>
+/// Serves HTTP on a connection. Once `soft` is cancelled, the request in progress is the last.
+async fn serve_http<S>(socket: S, app: Router, peer: Peer, soft: CancellationToken) -> anyhow::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -131,7 +132,7 @@ where
         request
     });
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN);
+    http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
     let service = TowerToHyperService::new(app);
     let mut connection = pin!(http.serve_connection(TokioIo::new(socket), service).with_upgrades());
     tokio::select! {

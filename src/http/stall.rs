@@ -1,6 +1,7 @@
-//! A socket that takes nothing for long ends its connection, whatever stands above it.
+//! Ends a connection whose socket accepts no data for a long time, whatever protocol runs on it.
 //!
-//! A body is asked for more only while its socket takes bytes, so that no limit inside of it would ever run. Time is real.
+//! A response body is polled only while its socket accepts data, so a time limit inside it would never run. The limit
+//! is in real time.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -11,40 +12,44 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::clock::{BoxFuture, SharedClock};
 
-/// While something waits to be written, a socket is given up that took less than [`LEAST_BYTES`] within this.
+/// How long data may wait while the socket accepts less than [`MIN_BYTES`].
 const STALLED_AFTER: Duration = Duration::from_secs(25);
 
-/// What a socket has to take meanwhile: 650 bytes a second are no line to look at agents through.
-const LEAST_BYTES: usize = 16 * 1024;
+/// How many bytes a socket must accept in that time; a live view is not usable below 650 bytes per second.
+const MIN_BYTES: usize = 16 * 1024;
 
-/// A socket under watch.
+/// A socket with a limit on stalling.
 pub(super) struct StallGuard<S> {
     socket: S,
-    /// Of real time.
+    /// The clock of real time.
     clock: SharedClock,
-    /// Runs while something waits to be written.
+    /// The deadline, while data waits to be written.
     deadline: Option<BoxFuture<()>>,
-    /// Bytes taken since the deadline was set.
-    taken: usize,
+    /// The number of bytes accepted since the deadline was set.
+    bytes_taken: usize,
 }
 
 impl<S> StallGuard<S> {
     pub(super) const fn new(socket: S, clock: SharedClock) -> Self {
-        Self { socket, clock, deadline: None, taken: 0 }
+        Self { socket, clock, deadline: None, bytes_taken: 0 }
     }
 
-    fn watch(&mut self, context: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    fn check_progress(
+        &mut self,
+        context: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
         if let Poll::Ready(result) = written {
-            self.taken += result.as_ref().copied().unwrap_or(0);
+            self.bytes_taken += result.as_ref().copied().unwrap_or(0);
             return Poll::Ready(result);
         }
         loop {
             let deadline = self.deadline.get_or_insert_with(|| {
-                self.taken = 0;
+                self.bytes_taken = 0;
                 self.clock.sleep(STALLED_AFTER)
             });
             ready!(deadline.as_mut().poll(context));
-            if self.taken < LEAST_BYTES {
+            if self.bytes_taken < MIN_BYTES {
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the other side takes nothing")));
             }
             self.deadline = None;
@@ -65,7 +70,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for StallGuard<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for StallGuard<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.socket).poll_write(context, bytes);
-        self.watch(context, written)
+        self.check_progress(context, written)
     }
 
     fn poll_write_vectored(
@@ -74,14 +79,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for StallGuard<S> {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.socket).poll_write_vectored(context, slices);
-        self.watch(context, written)
+        self.check_progress(context, written)
     }
 
     fn is_write_vectored(&self) -> bool {
         self.socket.is_write_vectored()
     }
 
-    /// Called once all that waited was written.
+    /// Called once all waiting data was written.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.socket).poll_flush(context);
         if flushed.is_ready() {
@@ -106,17 +111,17 @@ mod tests {
     use crate::domain::time::UtcMicros;
 
     /// What the system holds for a socket that nobody reads.
-    const ROOM: usize = 1024;
+    const BUFFER_BYTES: usize = 1024;
 
-    fn guarded() -> (StallGuard<DuplexStream>, DuplexStream, ManualClock) {
+    fn stall_guarded() -> (StallGuard<DuplexStream>, DuplexStream, ManualClock) {
         let clock = ManualClock::at(UtcMicros::EPOCH);
-        let (near, far) = tokio::io::duplex(ROOM);
+        let (near, far) = tokio::io::duplex(BUFFER_BYTES);
         (StallGuard::new(near, Arc::new(clock.clone())), far, clock)
     }
 
     /// Writes `bytes` while the other side takes `at_a_time` in each of four parts of the limit.
-    async fn written(bytes: usize, at_a_time: usize) -> io::Result<()> {
-        let (mut guarded, mut far, clock) = guarded();
+    async fn write_with_slow_reader(bytes: usize, at_a_time: usize) -> io::Result<()> {
+        let (mut guarded, mut far, clock) = stall_guarded();
         let write = async {
             let written = guarded.write_all(&vec![0; bytes]).await;
             // The other side ends as well.
@@ -136,17 +141,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_line_may_be_slow_but_not_as_slow_as_that() {
-        assert!(written(8 * LEAST_BYTES, LEAST_BYTES / 2).await.is_ok());
-        let error = written(8 * LEAST_BYTES, LEAST_BYTES / 16).await.expect_err("a quarter of what it takes");
+        assert!(write_with_slow_reader(8 * MIN_BYTES, MIN_BYTES / 2).await.is_ok());
+        let error =
+            write_with_slow_reader(8 * MIN_BYTES, MIN_BYTES / 16).await.expect_err("a quarter of what it takes");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 
     #[tokio::test]
     async fn a_reader_who_has_taken_all_may_take_a_pause() {
-        let (mut guarded, mut far, clock) = guarded();
+        let (mut guarded, mut far, clock) = stall_guarded();
         for _ in 0..3 {
-            let (written, read) =
-                tokio::join!(guarded.write_all(&[0; 2 * ROOM]), async { far.read_exact(&mut [0; 2 * ROOM]).await });
+            let (written, read) = tokio::join!(guarded.write_all(&[0; 2 * BUFFER_BYTES]), async {
+                far.read_exact(&mut [0; 2 * BUFFER_BYTES]).await
+            });
             written.expect("taken");
             read.expect("written");
             guarded.flush().await.expect("all is written");
@@ -156,8 +163,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_reader_who_stops_ends_the_writer() {
-        let (mut guarded, far, clock) = guarded();
-        let (written, ()) = tokio::join!(guarded.write_all(&[0; 2 * ROOM]), async {
+        let (mut guarded, far, clock) = stall_guarded();
+        let (written, ()) = tokio::join!(guarded.write_all(&[0; 2 * BUFFER_BYTES]), async {
             tokio::task::yield_now().await;
             clock.advance(STALLED_AFTER);
         });

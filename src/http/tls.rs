@@ -1,5 +1,5 @@
-//! The certificate of the HTTP face: read from files, and read again when they change. A pair that cannot be used leaves the one
-//! before in force.
+//! The server's certificate, read from files and again when they change. If the new pair cannot be used, the old one
+//! stays in force.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,122 +14,126 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::RealTime;
 
-/// The files are looked at so often, in real time.
-const LOOKS_EVERY: Duration = Duration::from_secs(5);
+/// How often the files are checked, in real time.
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
-/// A larger file is no certificate.
-const LARGEST_FILE: u64 = 1024 * 1024;
+/// The largest size of a file in bytes; a larger one is no certificate.
+const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
 /// Where the certificate and its key are.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TlsFiles {
-    /// The certificate, and those that lead from it to a root, as PEM.
+    /// The path of the certificate and its chain, as PEM.
     pub certificate: PathBuf,
-    /// Its key, as PEM.
+    /// The path of the certificate's key, as PEM.
     pub key: PathBuf,
 }
 
-/// A certificate that cannot be used.
+/// Why a certificate cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
     /// A file cannot be read.
     #[error("{} cannot be read ({cause}): make it readable for this user, or name another in [server.tls]", path.display())]
     Read {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         cause: std::io::Error,
     },
-    /// There is no certificate in it.
+    /// The file has no certificate.
     #[error("{} holds no certificate in PEM: it begins with -----BEGIN CERTIFICATE-----", .0.display())]
     NoCertificate(PathBuf),
-    /// There is no key in it.
+    /// The file has no key.
     #[error("{} holds no private key in PEM that can be used", .0.display())]
     NoKey(PathBuf),
-    /// They cannot be used together.
+    /// The certificate and the key cannot be used together.
     #[error("the certificate {} and its key cannot be used: {cause}", path.display())]
     Unusable {
-        /// The certificate.
+        /// The path of the certificate.
         path: PathBuf,
-        /// What the TLS library says.
+        /// The error of the TLS library.
         cause: rustls::Error,
     },
 }
 
-/// The certificate in force. Cheap to clone.
+/// The certificate in force. It is cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Certificate(watch::Receiver<Arc<ServerConfig>>);
 
-type Content = (Vec<u8>, Vec<u8>);
+type PemPair = (Vec<u8>, Vec<u8>);
 
 impl Certificate {
-    /// Reads it; the second is for [`follow_files`].
-    pub fn open(files: &TlsFiles) -> Result<(Self, watch::Sender<Arc<ServerConfig>>), CertificateError> {
-        let config = usable(files, &content(files)?)?;
+    /// Loads the certificate and its key. The sender is for [`watch_files`].
+    pub fn load(files: &TlsFiles) -> Result<(Self, watch::Sender<Arc<ServerConfig>>), CertificateError> {
+        let config = build_config(files, &read_pair(files)?)?;
         let (sender, receiver) = watch::channel(config);
         Ok((Self(receiver), sender))
     }
 
-    /// What secures a connection that comes now.
+    /// Returns an acceptor with the certificate that is in force now.
     pub(super) fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(self.0.borrow().clone())
     }
 }
 
-/// Puts a new pair in force when the files change, until `soft` is cancelled.
-pub async fn follow_files(
+/// Puts a new certificate and key in force when the files change, until `soft` is cancelled.
+pub async fn watch_files(
     files: TlsFiles,
-    in_force: Arc<watch::Sender<Arc<ServerConfig>>>,
+    active_config: Arc<watch::Sender<Arc<ServerConfig>>>,
     soft: CancellationToken,
 ) -> anyhow::Result<()> {
-    // What is in force was read a moment ago, or before a restart of this task: to take it over once more does no harm.
-    let mut seen = None;
+    // The pair in force was read a moment ago, or before a restart of this task, so loading it once more does no harm.
+    let mut last_read = None;
     loop {
-        seen = look(&files, seen, &in_force);
+        last_read = reload_if_changed(&files, last_read, &active_config);
         tokio::select! {
             () = soft.cancelled() => return Ok(()),
-            () = RealTime::sleep(LOOKS_EVERY) => {}
+            () = RealTime::sleep(POLL_INTERVAL) => {}
         }
     }
 }
 
-/// Looks once; gives what is to be compared with the next time.
-fn look(files: &TlsFiles, seen: Option<Content>, in_force: &watch::Sender<Arc<ServerConfig>>) -> Option<Content> {
-    let found = match content(files) {
-        Ok(found) if Some(&found) == seen.as_ref() => return seen,
+/// Checks the files once, and returns the pair to compare with next time.
+fn reload_if_changed(
+    files: &TlsFiles,
+    last_read: Option<PemPair>,
+    active_config: &watch::Sender<Arc<ServerConfig>>,
+) -> Option<PemPair> {
+    let current = match read_pair(files) {
+        Ok(found) if Some(&found) == last_read.as_ref() => return last_read,
         Ok(found) => found,
         Err(error) => {
-            // Said once, unless it was readable meanwhile.
-            if seen.is_some() {
+            // Log this once, unless the files could be read in between.
+            if last_read.is_some() {
                 tracing::warn!(%error, "the certificate cannot be read; the one before stays in force");
             }
             return None;
         }
     };
-    match usable(files, &found) {
+    match build_config(files, &current) {
         Ok(config) => {
-            in_force.send_replace(config);
+            active_config.send_replace(config);
             tracing::info!(file = %files.certificate.display(), "the certificate is in force");
         }
-        // The second of the two files may come in a moment.
+        // The second of the two files may be written in a moment.
         Err(error) => tracing::warn!(%error, "the certificate cannot be used; the one before stays in force"),
     }
-    Some(found)
+    Some(current)
 }
 
-fn content(files: &TlsFiles) -> Result<Content, CertificateError> {
+fn read_pair(files: &TlsFiles) -> Result<PemPair, CertificateError> {
     Ok((read(&files.certificate)?, read(&files.key)?))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {
     let failed = |cause| CertificateError::Read { path: path.to_owned(), cause };
-    if std::fs::metadata(path).map_err(failed)?.len() > LARGEST_FILE {
+    if std::fs::metadata(path).map_err(failed)?.len() > MAX_FILE_BYTES {
         return Err(failed(std::io::Error::other("it is too large")));
     }
     std::fs::read(path).map_err(failed)
 }
 
-fn usable(files: &TlsFiles, (certificate, key): &Content) -> Result<Arc<ServerConfig>, CertificateError> {
+fn build_config(files: &TlsFiles, (certificate, key): &PemPair) -> Result<Arc<ServerConfig>, CertificateError> {
     let path = || files.certificate.clone();
     let chain: Vec<_> = CertificateDer::pem_slice_iter(certificate)
         .collect::<Result<_, _>>()
@@ -154,7 +158,7 @@ mod tests {
 
     use super::*;
 
-    fn pair(name: &str) -> (String, String) {
+    fn certificate_and_key(name: &str) -> (String, String) {
         let made = rcgen::generate_simple_self_signed([name.to_owned()]).expect("a certificate");
         (pem("CERTIFICATE", made.cert.der()), pem("PRIVATE KEY", &made.signing_key.serialize_der()))
     }
@@ -174,28 +178,28 @@ mod tests {
     fn a_new_pair_is_taken_over_and_a_broken_one_is_not() {
         let folder = tempfile::tempdir().expect("a folder");
         let files = TlsFiles { certificate: folder.path().join("tls.crt"), key: folder.path().join("tls.key") };
-        assert!(matches!(Certificate::open(&files), Err(CertificateError::Read { .. })));
-        let (first, first_key) = pair("one.example");
-        let (second, second_key) = pair("two.example");
+        assert!(matches!(Certificate::load(&files), Err(CertificateError::Read { .. })));
+        let (first, first_key) = certificate_and_key("one.example");
+        let (second, second_key) = certificate_and_key("two.example");
         for (certificate, key) in [("", &*first_key), (&*first, ""), (&*first, &*second_key)] {
             write(&files, certificate, key);
-            assert!(Certificate::open(&files).is_err(), "{certificate} {key}");
+            assert!(Certificate::load(&files).is_err(), "{certificate} {key}");
         }
         write(&files, &first, &first_key);
-        let (certificate, sender) = Certificate::open(&files).expect("sound");
-        let seen = look(&files, None, &sender);
+        let (certificate, sender) = Certificate::load(&files).expect("sound");
+        let last_read = reload_if_changed(&files, None, &sender);
         let before = certificate.0.borrow().clone();
-        let seen = look(&files, seen, &sender);
+        let last_read = reload_if_changed(&files, last_read, &sender);
         assert!(Arc::ptr_eq(&before, &certificate.0.borrow()), "nothing changed");
         write(&files, &second, &first_key);
-        let seen = look(&files, seen, &sender);
+        let last_read = reload_if_changed(&files, last_read, &sender);
         assert!(Arc::ptr_eq(&before, &certificate.0.borrow()), "half a pair is none");
         write(&files, &second, &second_key);
-        let seen = look(&files, seen, &sender);
+        let last_read = reload_if_changed(&files, last_read, &sender);
         let after = certificate.0.borrow().clone();
         assert!(!Arc::ptr_eq(&before, &after));
         std::fs::remove_file(&files.key).expect("removed");
-        assert_eq!(look(&files, seen, &sender), None);
+        assert_eq!(reload_if_changed(&files, last_read, &sender), None);
         assert!(Arc::ptr_eq(&after, &certificate.0.borrow()), "what is in force stays");
     }
 }

@@ -1,88 +1,90 @@
-//! Aggregation queries as a platform is asked them: how a query stands, and what may be done after a call that failed.
+//! Aggregation queries on a platform: their status, and what may be done after a failed call.
 //!
-//! Waiting, deadlines and how often is the engine's business; whether pages hold together is the domain's
+//! The engine decides about waits, deadlines and numbers of attempts. The domain checks that pages are consistent
 //! ([`crate::domain::analytics::PartReader`]).
 
 use crate::domain::analytics::{AggregationQuery, ResultPage};
-use crate::domain::ids::QueryId;
+use crate::domain::ids::PlatformQueryId;
 
 use super::error::Failure;
 
-/// Which page of which query is wanted.
+/// A request for one page of a query's result.
 #[derive(Clone, Copy, Debug)]
-pub struct PageAsk<'a> {
-    /// The query that was submitted; the answer's fields are found by it.
+pub struct PageRequest<'a> {
+    /// The submitted query, which tells the fields of the answer.
     pub query: &'a AggregationQuery,
-    /// The platform's id of it.
-    pub id: &'a QueryId,
-    /// The place of the first row that is wanted.
+    /// The platform's id of the query.
+    pub id: &'a PlatformQueryId,
+    /// The index of the first row to return.
     pub offset: u64,
-    /// The most rows that are wanted.
+    /// The maximum number of rows to return.
     pub limit: u32,
 }
 
-/// How a query stands. One that the platform does not know (any more) is none of these, but [`Failure::NotFound`].
+/// The status of a query. A query that the platform does not know (any more) is [`Failure::NotFound`] instead.
 #[derive(Clone, PartialEq, Debug)]
 pub enum QueryState {
-    /// It waits for its turn.
+    /// The query waits for its turn.
     Pending,
-    /// It is worked at.
+    /// The query is running.
     Running,
-    /// The platform could not answer it.
+    /// The platform could not answer the query.
     Failed {
-        /// Why, in the platform's words, cut to what an error shows.
-        why: String,
+        /// The platform's reason, shortened for errors.
+        reason: String,
     },
-    /// It is done, and these are some of its rows.
+    /// The query is done, and this is a page of its rows.
     Page(ResultPage),
 }
 
-/// What may be done after a call of a query that failed. How often and how long is the caller's; the wait that the platform asked
-/// for is [`Failure::retry_after`].
+/// What may be done after a failed call of a query. The caller limits attempts and time; [`Failure::retry_after`] is
+/// the wait that the platform asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Again {
-    /// Nothing: repeating does not help, and a person must look.
-    No,
-    /// The same call, after a wait.
-    Same,
-    /// The same call, after a wait; but the platform may have taken this one, so that it counts as running there.
-    Unanswered,
-    /// The query has to be submitted again: the platform has forgotten it.
-    Anew,
+pub enum RetryDecision {
+    /// Repeating does not help, and a person must look.
+    Never,
+    /// Repeat the call after a wait.
+    Retry,
+    /// Repeat the call after a wait, but count this one as running, since the platform may have accepted it.
+    RetryUnanswered,
+    /// Submit the query again: the platform has forgotten it.
+    Restart,
 }
 
-/// After a query could not be submitted. It changes nothing on the platform, so that one whose answer was lost may be submitted again.
-/// An error of the platform's own (500, 503) is its answer that it did not take the query; a 502 or 504 is somebody's on the way.
-pub const fn after_submit(failure: &Failure) -> Again {
+/// Returns what may be done after a query could not be submitted.
+///
+/// A query changes nothing on the platform, so it may be submitted again after a lost answer. The platform's own errors
+/// (500, 503) mean that it did not accept the query, whereas a 502 or 504 comes from an intermediary.
+pub const fn after_submit(failure: &Failure) -> RetryDecision {
     match failure {
         Failure::Server { status: 502 | 504, .. }
         | Failure::Timeout
-        | Failure::Broken { .. }
-        | Failure::Nonsense { .. }
-        | Failure::TooLarge { .. } => Again::Unanswered,
+        | Failure::ConnectionBroken { .. }
+        | Failure::Malformed { .. }
+        | Failure::TooLarge { .. } => RetryDecision::RetryUnanswered,
         Failure::NotSent { .. }
         | Failure::Throttled { .. }
         | Failure::Unauthorized
         | Failure::TokenUnavailable { .. }
         | Failure::CircuitOpen { .. }
-        | Failure::Server { .. } => Again::Same,
+        | Failure::Server { .. } => RetryDecision::Retry,
         Failure::TokenRefused { .. }
         | Failure::Forbidden { .. }
         | Failure::NotFound
         | Failure::Conflict { .. }
         | Failure::Rejected { .. }
         | Failure::DryRun
-        | Failure::Unsupported { .. } => Again::No,
+        | Failure::Unsupported { .. } => RetryDecision::Never,
     }
 }
 
-/// After a page could not be read.
-pub const fn after_page(failure: &Failure) -> Again {
+/// Returns what may be done after a page could not be read.
+pub const fn after_page(failure: &Failure) -> RetryDecision {
     match failure {
-        Failure::NotFound => Again::Anew,
-        Failure::TooLarge { .. } => Again::No,
+        Failure::NotFound => RetryDecision::Restart,
+        Failure::TooLarge { .. } => RetryDecision::Never,
         other => match after_submit(other) {
-            Again::Unanswered => Again::Same,
+            RetryDecision::RetryUnanswered => RetryDecision::Retry,
             again => again,
         },
     }

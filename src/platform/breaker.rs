@@ -1,45 +1,51 @@
-//! The tenant's breaker: when failures persist over several agents it halts automation, and probes resume it.
+//! The circuit breaker of one tenant: it halts automation when failures persist across several agents, and probes
+//! resume it.
 //!
-//! Pure; it neither sends nor tells anyone. Every change of its state is returned, so that the engine can tell people and
-//! write it into the audit. Times are the clock's monotonic time.
+//! The breaker does no I/O and notifies nobody. Every change of its state is returned, so that the engine can notify
+//! people and write it to the audit log. Times are the clock's monotonic time.
 //!
-//! While it is open nothing but the probe leaves, also nothing that people ask for: their changes wait and say why, and since
-//! the most urgent change in line is the one that asks first, the probe is theirs where they ask. Calls that were under way
-//! when it opened may still end; a success of theirs is worth as much as the probe's, a failure tells nothing new.
+//! While the breaker is open, only the probe is sent. Changes that people request also wait and say why; since the most
+//! urgent change in the queue asks first, theirs becomes the probe if there is one. Calls that were in flight when the
+//! breaker opened may still finish: their success counts like the probe's, and their failure is ignored.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::Trouble;
+use super::PlatformTrouble;
 use crate::domain::ids::{AgentId, TransitionId};
 
-/// How many agents must have failed [`TRIES`] times (source: the design's part 6 and guide 003).
-const AGENTS: usize = 3;
+/// How many agents must have failed [`MIN_FAILURES_PER_AGENT`] times (source: the design's part 6 and guide 003).
+const MIN_FAILING_AGENTS: usize = 3;
 
-/// How often each of them must have failed, without any success of the tenant in between (source: guide 003).
-const TRIES: u32 = 3;
+/// How often each of them must have failed without any success of the tenant in between (source: guide 003).
+const MIN_FAILURES_PER_AGENT: u32 = 3;
 
-/// As many failures of more agents halt as well when they go on for so long without any success, where each of them says that
-/// the platform is out of service: under a small budget and many pending changes nobody is tried often. An answer that was
-/// lost says nothing of the kind; what became of its change is read back, and only what keeps failing is tried again.
-const PERSISTS: Duration = Duration::from_secs(30);
+/// How long failures of many agents must persist to open the breaker even if no agent has failed often.
+///
+/// With a small budget and many pending changes, no agent is tried often. So the same number of failures spread over
+/// more agents also counts, if they persist this long without a success and each says that the platform is out of
+/// service. Lost answers do not count here: the effect of their change is read back, and only what keeps failing is
+/// tried again.
+const PERSISTENT_AFTER: Duration = Duration::from_secs(30);
 
-/// The time between two probes: at most two a minute.
-pub const PROBE_EVERY: Duration = Duration::from_secs(30);
+/// The time between two probes: at most two per minute.
+pub const PROBE_INTERVAL: Duration = Duration::from_secs(30);
 
-/// A probe without an outcome for so long is taken as failed, so that a lost one cannot keep the breaker open for ever.
-const LONGEST_PROBE: Duration = Duration::from_secs(3600);
+/// A probe without an outcome counts as failed after this time, so that a lost probe cannot keep the breaker open for
+/// ever.
+const MAX_PROBE: Duration = Duration::from_secs(3600);
 
-/// Agents that are remembered as failing; more of them would not change the verdict.
-const MOST_REMEMBERED: usize = 10_000;
+/// The maximum number of failing agents that are remembered; more would not change the decision.
+const MAX_TRACKED: usize = 10_000;
 
 /// The breaker of one tenant.
 #[derive(Debug, Default)]
 pub struct Breaker {
     state: State,
-    /// Consecutive failures by agent, since the tenant's last success.
-    failing: BTreeMap<AgentId, u32>,
-    /// How many of those failures said that the platform is out of service, at most [`TRIES`] of an agent, and since when.
+    /// Consecutive failures by agent since the tenant's last success.
+    failure_counts: BTreeMap<AgentId, u32>,
+    /// How many of those failures said that the platform is out of service, with at most [`MIN_FAILURES_PER_AGENT`]
+    /// counted per agent, and since when.
     out_of_service: Option<OutOfService>,
 }
 
@@ -49,143 +55,152 @@ struct OutOfService {
     failures: usize,
 }
 
-/// Where the breaker stands.
+/// The breaker's state.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum State {
     /// Automation runs.
     #[default]
     Closed,
-    /// Automation halts.
+    /// Automation is halted.
     Open {
-        /// Since when.
+        /// When the breaker opened.
         since: Duration,
-        /// When the next probe may go.
+        /// When the next probe may be sent.
         next_probe: Duration,
     },
-    /// Automation halts, and one probe is under way.
+    /// Automation is halted, and one probe is in flight.
     Probing {
-        /// Since when automation halts.
+        /// When the breaker opened.
         since: Duration,
-        /// When the probe was let go.
+        /// When the probe was permitted.
         sent: Duration,
-        /// Which call it is.
+        /// The call that is the probe.
         probe: TransitionId,
     },
 }
 
-/// What a call may do now.
+/// Whether a call may be sent now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Permission {
-    /// Go.
-    Go,
-    /// Go, as the one probe: its outcome must be told.
+    /// The call may be sent.
+    Allowed,
+    /// The call may be sent as the probe; its outcome must be recorded.
     Probe,
-    /// Wait at least until then.
+    /// The call must wait.
     Halted {
-        /// When to ask again.
+        /// The earliest time to ask again.
         until: Duration,
     },
 }
 
-/// A change that people should hear of.
+/// A change of the breaker that people should be notified of.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Change {
-    /// Automation halts.
+    /// Automation was halted.
     Opened {
         /// The agents whose calls kept failing.
         agents: Vec<AgentId>,
     },
-    /// A call went through; automation runs again.
+    /// A call succeeded and automation resumed.
     Resumed {
-        /// How long it was halted.
+        /// How long automation was halted.
         after: Duration,
     },
 }
 
 impl Breaker {
-    /// Where it stands.
+    /// Returns the current state.
     pub const fn state(&self) -> State {
         self.state
     }
 
-    /// Asks for a call. A granted probe must be followed by [`Breaker::succeeded`], [`Breaker::failed`] or
-    /// [`Breaker::withdrawn`].
+    /// Asks whether a call may be sent. A permitted probe must be followed by [`Breaker::record_success`],
+    /// [`Breaker::record_failure`] or [`Breaker::probe_withdrawn`].
     pub fn permit(&mut self, call: TransitionId, now: Duration) -> Permission {
         match self.state {
-            State::Closed => Permission::Go,
+            State::Closed => Permission::Allowed,
             State::Open { since, next_probe } if next_probe <= now => {
                 self.state = State::Probing { since, sent: now, probe: call };
                 Permission::Probe
             }
             State::Open { next_probe, .. } => Permission::Halted { until: next_probe },
-            State::Probing { since, sent, .. } if sent + LONGEST_PROBE <= now => {
+            State::Probing { since, sent, .. } if sent + MAX_PROBE <= now => {
                 self.state = State::Probing { since, sent: now, probe: call };
                 Permission::Probe
             }
             State::Probing { sent, .. } => {
-                Permission::Halted { until: (sent + PROBE_EVERY).max(now + PROBE_EVERY / 30) }
+                Permission::Halted { until: (sent + PROBE_INTERVAL).max(now + PROBE_INTERVAL / 30) }
             }
         }
     }
 
-    /// Whether this call is the probe that is under way.
+    /// Returns whether this call is the probe in flight.
     pub fn is_probe(&self, call: TransitionId) -> bool {
         matches!(self.state, State::Probing { probe, .. } if probe == call)
     }
 
-    /// The agents whose failures persist, once they are enough: each has failed often, or the platform was out of service for
-    /// many for a while.
-    fn persistently_failing(&self, now: Duration) -> Option<Vec<AgentId>> {
-        let often = self.failing.iter().filter(|(_, tries)| **tries >= TRIES);
+    /// Returns the failing agents if they are enough to open the breaker: each has failed often, or the platform was
+    /// out of service for many agents for a while.
+    fn persistently_failing_agents(&self, now: Duration) -> Option<Vec<AgentId>> {
+        let often = self.failure_counts.iter().filter(|(_, tries)| **tries >= MIN_FAILURES_PER_AGENT);
         let agents: Vec<AgentId> = often.map(|(agent, _)| agent.clone()).collect();
-        if agents.len() >= AGENTS {
+        if agents.len() >= MIN_FAILING_AGENTS {
             return Some(agents);
         }
         let out = self.out_of_service?;
-        let long = now.saturating_sub(out.since) >= PERSISTS;
-        (long && self.failing.len() >= AGENTS && out.failures >= AGENTS * TRIES as usize)
-            .then(|| self.failing.keys().cloned().collect())
+        let long = now.saturating_sub(out.since) >= PERSISTENT_AFTER;
+        (long
+            && self.failure_counts.len() >= MIN_FAILING_AGENTS
+            && out.failures >= MIN_FAILING_AGENTS * MIN_FAILURES_PER_AGENT as usize)
+            .then(|| self.failure_counts.keys().cloned().collect())
     }
 
-    fn remember(&mut self, agent: &AgentId, trouble: Trouble, now: Duration) {
-        if self.failing.len() < MOST_REMEMBERED || self.failing.contains_key(agent) {
-            *self.failing.entry(agent.clone()).or_default() += 1;
+    fn track(&mut self, agent: &AgentId, signal: PlatformTrouble, now: Duration) {
+        if self.failure_counts.len() < MAX_TRACKED || self.failure_counts.contains_key(agent) {
+            *self.failure_counts.entry(agent.clone()).or_default() += 1;
         }
-        let tries = self.failing.get(agent).copied().unwrap_or_default();
-        if trouble == Trouble::OutOfService && tries <= TRIES {
+        let tries = self.failure_counts.get(agent).copied().unwrap_or_default();
+        if signal == PlatformTrouble::OutOfService && tries <= MIN_FAILURES_PER_AGENT {
             self.out_of_service.get_or_insert(OutOfService { since: now, failures: 0 }).failures += 1;
         }
     }
 
-    fn forget(&mut self) {
-        self.failing.clear();
+    fn untrack(&mut self) {
+        self.failure_counts.clear();
         self.out_of_service = None;
     }
 
-    /// A call for this agent failed in a way that counts ([`super::CallError::trouble`]).
-    pub fn failed(&mut self, agent: &AgentId, call: TransitionId, trouble: Trouble, now: Duration) -> Option<Change> {
+    /// Records a failed call for an agent. Only failures that count ([`super::CallError::platform_trouble`]) may be
+    /// recorded.
+    pub fn record_failure(
+        &mut self,
+        agent: &AgentId,
+        call: TransitionId,
+        signal: PlatformTrouble,
+        now: Duration,
+    ) -> Option<Change> {
         match self.state {
             State::Closed => {
-                self.remember(agent, trouble, now);
-                let agents = self.persistently_failing(now)?;
-                self.forget();
-                self.state = State::Open { since: now, next_probe: now + PROBE_EVERY };
+                self.track(agent, signal, now);
+                let agents = self.persistently_failing_agents(now)?;
+                self.untrack();
+                self.state = State::Open { since: now, next_probe: now + PROBE_INTERVAL };
                 Some(Change::Opened { agents })
             }
             State::Probing { since, probe, .. } if probe == call => {
-                // From the answer on: whenever a probe arrives between its sending and its answer, the next one arrives at
-                // least this much later.
-                self.state = State::Open { since, next_probe: now + PROBE_EVERY };
+                // Counted from the answer: whenever a probe arrives between its sending and its answer, the next one
+                // arrives at least this much later.
+                self.state = State::Open { since, next_probe: now + PROBE_INTERVAL };
                 None
             }
-            // Calls that were under way when it opened: nothing new.
+            // Calls that were in flight when the breaker opened tell nothing new.
             State::Open { .. } | State::Probing { .. } => None,
         }
     }
 
-    /// A call got an answer that shows the platform at work: a success, or a refusal with a reason (4xx).
-    pub fn succeeded(&mut self, now: Duration) -> Option<Change> {
-        self.forget();
+    /// Records an answer that shows the platform working: a success, or a refusal with a reason (4xx).
+    pub fn record_success(&mut self, now: Duration) -> Option<Change> {
+        self.untrack();
         match self.state {
             State::Closed => None,
             State::Open { since, .. } | State::Probing { since, .. } => {
@@ -195,8 +210,8 @@ impl Breaker {
         }
     }
 
-    /// This call was not sent after all: where it is the probe, another one may be, at once.
-    pub fn withdrawn(&mut self, call: TransitionId) {
+    /// Records that this call was not sent after all. If it is the probe, another probe may be sent at once.
+    pub fn probe_withdrawn(&mut self, call: TransitionId) {
         match self.state {
             State::Probing { since, sent, probe } if probe == call => {
                 self.state = State::Open { since, next_probe: sent };
@@ -213,7 +228,7 @@ mod tests {
     /// A name, a breaker, what happens to it, and where it stands then.
     type Case = (&'static str, Breaker, fn(&mut Breaker), State);
 
-    const OUT: Trouble = Trouble::OutOfService;
+    const OUT: PlatformTrouble = PlatformTrouble::OutOfService;
 
     fn seconds(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
@@ -229,7 +244,7 @@ mod tests {
 
     fn open_at(now: Duration) -> Breaker {
         let mut breaker = Breaker::default();
-        let changes: Vec<_> = (0..9).filter_map(|n| breaker.failed(&agent(n % 3), call(1), OUT, now)).collect();
+        let changes: Vec<_> = (0..9).filter_map(|n| breaker.record_failure(&agent(n % 3), call(1), OUT, now)).collect();
         assert_eq!(changes, [Change::Opened { agents: vec![agent(0), agent(1), agent(2)] }]);
         breaker
     }
@@ -238,47 +253,63 @@ mod tests {
     fn two_failing_agents_or_a_success_in_between_do_not_open_it() {
         let mut breaker = Breaker::default();
         for n in 0..20 {
-            assert_eq!(breaker.failed(&agent(n % 2), call(1), OUT, seconds(1)), None);
+            assert_eq!(breaker.record_failure(&agent(n % 2), call(1), OUT, seconds(1)), None);
         }
-        assert_eq!(breaker.succeeded(seconds(2)), None);
+        assert_eq!(breaker.record_success(seconds(2)), None);
         for n in 0..8 {
-            assert_eq!(breaker.failed(&agent(n % 3), call(1), OUT, seconds(3)), None, "failure {n} after the success");
+            assert_eq!(
+                breaker.record_failure(&agent(n % 3), call(1), OUT, seconds(3)),
+                None,
+                "failure {n} after the success"
+            );
         }
-        assert_eq!(breaker.permit(call(1), seconds(4)), Permission::Go);
-        assert!(breaker.failed(&agent(2), call(1), OUT, seconds(5)).is_some(), "the third failure of the third agent");
+        assert_eq!(breaker.permit(call(1), seconds(4)), Permission::Allowed);
+        assert!(
+            breaker.record_failure(&agent(2), call(1), OUT, seconds(5)).is_some(),
+            "the third failure of the third agent"
+        );
     }
 
     #[test]
     fn many_agents_that_fail_once_open_it_when_that_goes_on_for_a_while() {
         let mut breaker = Breaker::default();
         for n in 0..100 {
-            assert_eq!(breaker.failed(&agent(n), call(1), OUT, seconds(1)), None, "a burst is no persistence");
+            assert_eq!(breaker.record_failure(&agent(n), call(1), OUT, seconds(1)), None, "a burst is no persistence");
         }
-        assert_eq!(breaker.failed(&agent(100), call(1), OUT, seconds(30)), None);
+        assert_eq!(breaker.record_failure(&agent(100), call(1), OUT, seconds(30)), None);
         assert!(
-            matches!(breaker.failed(&agent(101), call(1), OUT, seconds(31)), Some(Change::Opened { agents }) if agents.len() == 102)
+            matches!(breaker.record_failure(&agent(101), call(1), OUT, seconds(31)), Some(Change::Opened { agents }) if agents.len() == 102)
         );
         let mut breaker = Breaker::default();
         for n in 0..8 {
-            assert_eq!(breaker.failed(&agent(n), call(1), OUT, seconds(60 * n as u64)), None, "failure {n} of too few");
+            assert_eq!(
+                breaker.record_failure(&agent(n), call(1), OUT, seconds(60 * n as u64)),
+                None,
+                "failure {n} of too few"
+            );
         }
-        assert_eq!(breaker.succeeded(seconds(500)), None);
-        assert_eq!(breaker.failed(&agent(9), call(1), OUT, seconds(501)), None);
+        assert_eq!(breaker.record_success(seconds(500)), None);
+        assert_eq!(breaker.record_failure(&agent(9), call(1), OUT, seconds(501)), None);
     }
 
     #[test]
     fn lost_answers_open_it_only_where_the_same_agents_keep_failing() {
         let mut breaker = Breaker::default();
         for n in 0..1000 {
-            assert_eq!(breaker.failed(&agent(n), call(1), Trouble::AnswerLost, seconds(n as u64)), None, "agent {n}");
+            assert_eq!(
+                breaker.record_failure(&agent(n), call(1), PlatformTrouble::AnswerLost, seconds(n as u64)),
+                None,
+                "agent {n}"
+            );
         }
         for n in 0..8 {
-            assert_eq!(breaker.failed(&agent(1000 + n), call(1), OUT, seconds(2000 + 10 * n as u64)), None);
+            assert_eq!(breaker.record_failure(&agent(1000 + n), call(1), OUT, seconds(2000 + 10 * n as u64)), None);
         }
-        assert!(breaker.failed(&agent(1008), call(1), OUT, seconds(2080)).is_some(), "the ninth that says so");
+        assert!(breaker.record_failure(&agent(1008), call(1), OUT, seconds(2080)).is_some(), "the ninth that says so");
 
         let mut breaker = Breaker::default();
-        let lost = (0..9).filter_map(|n| breaker.failed(&agent(n % 3), call(1), Trouble::AnswerLost, seconds(1)));
+        let lost = (0..9)
+            .filter_map(|n| breaker.record_failure(&agent(n % 3), call(1), PlatformTrouble::AnswerLost, seconds(1)));
         assert_eq!(lost.collect::<Vec<_>>(), [Change::Opened { agents: vec![agent(0), agent(1), agent(2)] }]);
     }
 
@@ -293,37 +324,37 @@ mod tests {
         };
         let open_state = |next| State::Open { since: opened, next_probe: next };
         let table: [Case; 11] = [
-            ("closed, success", Breaker::default(), |b| drop(b.succeeded(seconds(141))), State::Closed),
+            ("closed, success", Breaker::default(), |b| drop(b.record_success(seconds(141))), State::Closed),
             (
                 "closed, failure",
                 Breaker::default(),
-                |b| drop(b.failed(&agent(9), call(1), OUT, seconds(141))),
+                |b| drop(b.record_failure(&agent(9), call(1), OUT, seconds(141))),
                 State::Closed,
             ),
-            ("closed, withdrawn", Breaker::default(), |b| b.withdrawn(call(1)), State::Closed),
-            ("open, success", open(), |b| drop(b.succeeded(seconds(141))), State::Closed),
+            ("closed, withdrawn", Breaker::default(), |b| b.probe_withdrawn(call(1)), State::Closed),
+            ("open, success", open(), |b| drop(b.record_success(seconds(141))), State::Closed),
             (
                 "open, failure",
                 open(),
-                |b| drop(b.failed(&agent(9), call(1), OUT, seconds(141))),
+                |b| drop(b.record_failure(&agent(9), call(1), OUT, seconds(141))),
                 open_state(seconds(130)),
             ),
-            ("open, withdrawn", open(), |b| b.withdrawn(call(1)), open_state(seconds(130))),
-            ("probing, success", probing(), |b| drop(b.succeeded(seconds(141))), State::Closed),
+            ("open, withdrawn", open(), |b| b.probe_withdrawn(call(1)), open_state(seconds(130))),
+            ("probing, success", probing(), |b| drop(b.record_success(seconds(141))), State::Closed),
             (
                 "probing, failure",
                 probing(),
-                |b| drop(b.failed(&agent(9), call(1), OUT, seconds(141))),
+                |b| drop(b.record_failure(&agent(9), call(1), OUT, seconds(141))),
                 open_state(seconds(171)),
             ),
             (
                 "probing, failure of another",
                 probing(),
-                |b| drop(b.failed(&agent(9), call(2), OUT, seconds(141))),
+                |b| drop(b.record_failure(&agent(9), call(2), OUT, seconds(141))),
                 probing().state(),
             ),
-            ("probing, another withdrawn", probing(), |b| b.withdrawn(call(2)), probing().state()),
-            ("probing, withdrawn", probing(), |b| b.withdrawn(call(1)), open_state(asked)),
+            ("probing, another withdrawn", probing(), |b| b.probe_withdrawn(call(2)), probing().state()),
+            ("probing, withdrawn", probing(), |b| b.probe_withdrawn(call(1)), open_state(asked)),
         ];
         for (name, mut breaker, event, expected) in table {
             event(&mut breaker);
@@ -340,10 +371,10 @@ mod tests {
                 Permission::Probe => {
                     probes.push(now);
                     assert!(matches!(breaker.permit(call(1), now), Permission::Halted { until } if until > now));
-                    breaker.failed(&agent(5), call(1), OUT, now);
+                    breaker.record_failure(&agent(5), call(1), OUT, now);
                 }
                 Permission::Halted { until } => assert!(until > now),
-                Permission::Go => panic!("it is open"),
+                Permission::Allowed => panic!("it is open"),
             }
         }
         assert_eq!(probes, [30, 60, 90, 120, 150, 180, 210, 240, 270].map(seconds));
@@ -354,8 +385,8 @@ mod tests {
         let mut breaker = open_at(seconds(100));
         assert_eq!(breaker.permit(call(1), seconds(129)), Permission::Halted { until: seconds(130) });
         assert_eq!(breaker.permit(call(1), seconds(130)), Permission::Probe);
-        assert_eq!(breaker.succeeded(seconds(131)), Some(Change::Resumed { after: seconds(31) }));
-        assert_eq!(breaker.permit(call(1), seconds(131)), Permission::Go);
+        assert_eq!(breaker.record_success(seconds(131)), Some(Change::Resumed { after: seconds(31) }));
+        assert_eq!(breaker.permit(call(1), seconds(131)), Permission::Allowed);
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! The one place that builds HTTP clients, and the one that turns what a socket did into a [`Failure`].
+//! The only module that builds HTTP clients, and that maps the outcome of a connection to a [`Failure`].
 //!
-//! Clients follow no redirect, repeat nothing, take no proxy from the environment, and give up connections that idled for
-//! 15 s: servers close theirs after 60 to 75 s, and a request that meets the closing is lost without an answer. Time limits
-//! here are real time, whatever the clock's speed.
+//! Clients follow no redirects, repeat nothing and take no proxy from the environment. They drop connections that were
+//! idle for 15 s: servers close theirs after 60 to 75 s, and a request sent at that moment is lost without an answer.
+//! Time limits here are real time at any clock speed.
 
 use std::error::Error as _;
 use std::fmt;
@@ -22,29 +22,31 @@ use super::error::{Failure, excerpt};
 use super::text;
 use super::trust::Trust;
 
-/// How long an unused connection is kept.
+/// How long an idle connection is kept.
 const POOL_IDLE: Duration = Duration::from_secs(15);
 
-/// A longer `Retry-After` is cut to this; the platform's own windows are a minute.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
+/// The longest `Retry-After` that is honoured; longer ones are shortened to this. The platform's own windows are a
+/// minute.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
-/// The most of an error's body that is read, in bytes.
+/// How much of an error's body is read, in bytes.
 const ERROR_BODY_LIMIT: usize = 64 * 1024;
 
-/// How a client behaves.
+/// The settings of a client.
 #[derive(Clone, Debug)]
 pub struct ClientSettings {
-    /// How long a connection may take to be made, TLS included. Keep it under `request_timeout`: a connection that was never
-    /// made is known not to have carried anything.
+    /// The time limit for establishing a connection, TLS included. Keep it below `request_timeout`, since a connection
+    /// that was never made is known not to have carried the request.
     pub connect_timeout: Duration,
-    /// From the start of the request to the last byte of the answer.
+    /// The time limit from the start of the request to the last byte of the answer.
     pub request_timeout: Duration,
-    /// A proxy for every request, which may hold credentials; none is taken from the environment.
+    /// The proxy for every request, whose URL may contain credentials. None is taken from the environment.
     pub proxy: Option<Secret>,
-    /// Whose certificates are taken.
+    /// The certificates that are accepted.
     pub trust: Trust,
-    /// Real time for which an idle connection is kept; shorter than the other side keeps it, or a request may meet its end.
-    pub idle: Duration,
+    /// Real time for which an idle connection is kept. Must be shorter than the server's limit, or a request may be
+    /// sent while the server closes the connection.
+    pub pool_idle_timeout: Duration,
 }
 
 impl Default for ClientSettings {
@@ -54,33 +56,33 @@ impl Default for ClientSettings {
             request_timeout: Duration::from_secs(10),
             proxy: None,
             trust: Trust::System,
-            idle: POOL_IDLE,
+            pool_idle_timeout: POOL_IDLE,
         }
     }
 }
 
-/// A client that cannot be built.
+/// An error in building a client.
 #[derive(Error, Debug)]
 pub enum ClientError {
-    /// The proxy's URL cannot be used; it is not shown, as it may hold credentials.
+    /// The proxy's URL cannot be used. It is not shown, as it may contain credentials.
     #[error("the proxy's URL cannot be used")]
     Proxy,
     /// TLS or the resolver could not be set up.
     #[error("the HTTP client cannot be set up")]
     Setup(#[source] reqwest::Error),
-    /// The certificates that are to be trusted cannot be.
+    /// The trusted certificates cannot be used.
     #[error("the certificates that are to be trusted cannot be used")]
     Trust(#[source] rustls::Error),
 }
 
-/// Builds a client. TLS is rustls on ring.
-pub fn build(settings: &ClientSettings) -> Result<Client, ClientError> {
+/// Builds a client that uses rustls with ring.
+pub fn build_client(settings: &ClientSettings) -> Result<Client, ClientError> {
     install_tls_provider();
     let mut builder = Client::builder()
         .user_agent(concat!("shiftkeeper/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(settings.connect_timeout)
         .timeout(settings.request_timeout)
-        .pool_idle_timeout(settings.idle)
+        .pool_idle_timeout(settings.pool_idle_timeout)
         .redirect(redirect::Policy::none())
         .retry(retry::never())
         .referer(false)
@@ -91,73 +93,75 @@ pub fn build(settings: &ClientSettings) -> Result<Client, ClientError> {
     }
     builder = match &settings.trust {
         Trust::System => builder,
-        Trust::Named(named) => builder.tls_backend_preconfigured(named.config().map_err(ClientError::Trust)?),
-        Trust::Anybody => builder.tls_danger_accept_invalid_certs(true),
+        Trust::Certificates(named) => {
+            builder.tls_backend_preconfigured(named.client_config().map_err(ClientError::Trust)?)
+        }
+        Trust::AnyCertificate => builder.tls_danger_accept_invalid_certs(true),
     };
     builder.build().map_err(|error| ClientError::Setup(error.without_url()))
 }
 
-/// Makes ring the process's provider, once. Another one that was installed before stays; it serves as well.
+/// Installs ring as the process's TLS provider, once. A provider that was installed before remains in use.
 pub fn install_tls_provider() {
     static INSTALLED: OnceLock<bool> = OnceLock::new();
     INSTALLED.get_or_init(|| rustls::crypto::ring::default_provider().install_default().is_ok());
 }
 
-/// An answer, whole.
+/// A complete answer.
 #[derive(Debug)]
-pub struct Reply {
+pub struct ApiReply {
     /// The status.
     pub status: StatusCode,
-    /// The body, unpacked; of an error at most its start.
+    /// The decompressed body, or at most the start of an error's body.
     pub body: Vec<u8>,
-    /// From sending to the last byte, in real time.
+    /// Real time from sending the request to the last byte of the answer.
     pub latency: Duration,
-    /// Our clock before the sending.
-    pub asked_at: UtcMicros,
-    /// Our clock after the last byte.
-    pub answered_at: UtcMicros,
+    /// The daemon's clock just before the request was sent.
+    pub sent_at: UtcMicros,
+    /// The daemon's clock after the last byte.
+    pub received_at: UtcMicros,
     headers: HeaderMap,
 }
 
-impl Reply {
-    /// The `Date` header.
+impl ApiReply {
+    /// Returns the `Date` header.
     pub fn date(&self) -> Option<UtcMicros> {
         header(&self.headers, &DATE).and_then(http_date)
     }
 
-    /// The `Retry-After` header, in seconds or as a date, at most an hour.
+    /// Returns the wait that the `Retry-After` header asks for, in seconds or as a date, at most an hour.
     pub fn retry_after(&self) -> Option<Duration> {
-        retry_after(&self.headers, self.answered_at).map(|wait| wait.min(LONGEST_RETRY_AFTER))
+        retry_after(&self.headers, self.received_at).map(|wait| wait.min(MAX_RETRY_AFTER))
     }
 
-    /// A header as text.
+    /// Returns a header's value as text.
     pub fn header(&self, name: &HeaderName) -> Option<&str> {
         header(&self.headers, name)
     }
 
-    /// Whether the body is a page for people, by its declared type or its first character.
-    pub fn is_page(&self) -> bool {
+    /// Returns whether the body is an HTML page, judged by its declared type or its first character.
+    pub fn is_html(&self) -> bool {
         let declared =
             header(&self.headers, &CONTENT_TYPE).is_some_and(|kind| kind.to_ascii_lowercase().contains("html"));
         declared || self.body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'<')
     }
 
-    /// The body as an object of JSON. An array is none, although serde would fill a struct from it, field by field. Texts in it
-    /// that are no Unicode are mended.
-    pub fn object<T: DeserializeOwned>(&self) -> Option<T> {
+    /// Parses the body as a JSON object. Arrays are refused, although serde would fill a struct from one field by
+    /// field. Invalid Unicode in strings is replaced.
+    pub fn parse_object<T: DeserializeOwned>(&self) -> Option<T> {
         let body = self.body.trim_ascii_start();
-        if body.starts_with(b"{") { text::read(body) } else { None }
+        if body.starts_with(b"{") { text::parse_lenient(body) } else { None }
     }
 
-    /// An answer that is not what it should be; `expected` says what that was. Only a page is shown: anything else may be an
-    /// answer about a person.
-    pub fn nonsense(&self, expected: &str, secrets: &[&str]) -> Failure {
-        let came = if self.is_page() {
+    /// Returns the failure for an answer that is not what it should be; `expected` describes what that was. Only an
+    /// HTML page is quoted, since any other body may contain personal data.
+    pub fn malformed(&self, expected: &str, secrets: &[&str]) -> Failure {
+        let received = if self.is_html() {
             format!("a page: {}", excerpt(&self.body, secrets))
         } else {
             format!("{} bytes that are something else", self.body.len())
         };
-        Failure::Nonsense { status: self.status.as_u16(), excerpt: format!("expected {expected}, got {came}") }
+        Failure::Malformed { status: self.status.as_u16(), excerpt: format!("expected {expected}, got {received}") }
     }
 }
 
@@ -165,7 +169,8 @@ fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-/// What `Retry-After` asks for, in full: seconds, or a date, which is held against the answer's `Date` or else `now`.
+/// Returns the wait that `Retry-After` asks for, without a limit: a number of seconds, or a date relative to the
+/// answer's `Date` or else to `now`.
 pub fn retry_after(headers: &HeaderMap, now: UtcMicros) -> Option<Duration> {
     let text = header(headers, &RETRY_AFTER)?.trim();
     Some(match text.parse::<u64>() {
@@ -178,62 +183,75 @@ fn http_date(text: &str) -> Option<UtcMicros> {
     jiff::fmt::rfc2822::parse(text).ok().map(|date| date.timestamp().into())
 }
 
-/// Carries requests to a server in place of sockets: the seam for a simulated network.
+/// Sends requests to a server in place of sockets, for a simulated network.
 pub trait Transport: fmt::Debug + Send + Sync {
-    /// Sends a request once and gives the head of its answer, with the body still to be read. Keeps to the time limits of
-    /// `settings` by itself; an answer of 101 brings the connection to go on with.
+    /// Sends a request once and returns the head of its answer, with the body still to be read. The implementation
+    /// enforces the time limits of `settings`. An answer with status 101 provides the upgraded connection.
     fn send(&self, request: Request, settings: &ClientSettings) -> BoxFuture<Result<Response, Failure>>;
 }
 
 /// Sends requests, each once.
 #[derive(Clone, Debug)]
-pub struct Caller {
+pub struct HttpCaller {
     client: Client,
     settings: ClientSettings,
-    /// Instead of sockets.
+    /// Used instead of sockets.
     transport: Option<Arc<dyn Transport>>,
 }
 
-impl Caller {
-    /// Over `transport`, or over sockets where there is none.
+impl HttpCaller {
+    /// Creates a caller over `transport`, or over sockets if that is `None`.
     pub fn new(settings: ClientSettings, transport: Option<Arc<dyn Transport>>) -> Result<Self, ClientError> {
-        Ok(Self { client: build(&settings)?, settings, transport })
+        Ok(Self { client: build_client(&settings)?, settings, transport })
     }
 
-    /// A request to be filled in and sent with [`Caller::exchange`] or [`Caller::switch`].
+    /// Returns a request builder, to be completed and sent with [`HttpCaller::exchange`] or [`HttpCaller::upgrade`].
     pub fn request(&self, method: Method, url: Url) -> RequestBuilder {
         self.client.request(method, url)
     }
 
-    /// Sends a request once and reads its answer, of a success at most `limit` bytes. Every status is an answer here; a failure
-    /// means that there was none, or not a whole one.
-    pub async fn exchange(&self, request: RequestBuilder, clock: &SharedClock, limit: usize) -> Result<Reply, Failure> {
+    /// Sends a request once and reads its answer, at most `limit` bytes of a success. An answer with any status is
+    /// `Ok`; a failure means that there was no answer or not a complete one.
+    pub async fn exchange(
+        &self,
+        request: RequestBuilder,
+        clock: &SharedClock,
+        limit: usize,
+    ) -> Result<ApiReply, Failure> {
         let (asked_at, watch) = (clock.now(), Stopwatch::start());
         let mut response = self.send(request).await?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
         let body = if status.is_success() {
             read_body(response, limit).await?
         } else {
-            // The status says what there is to know; a body that breaks or does not end changes nothing about it.
-            read_start(response, ERROR_BODY_LIMIT).await
+            // The status is all that matters; a body that breaks off or does not end changes nothing.
+            read_prefix(response, ERROR_BODY_LIMIT).await
         };
-        Ok(Reply { status, body, latency: watch.elapsed(), asked_at, answered_at: clock.now(), headers })
+        Ok(ApiReply { status, body, latency: watch.elapsed(), sent_at: asked_at, received_at: clock.now(), headers })
     }
 
-    /// Sends a request to go on in another protocol once. With the answer comes the connection where the server agreed (101), which
-    /// no time limit of the request binds any more; every other status is an answer as it is for [`Caller::exchange`].
-    pub async fn switch(
+    /// Sends an upgrade request to another protocol once.
+    ///
+    /// If the server agrees (status 101), the answer comes with the connection, to which the request's time limit no
+    /// longer applies. Any other status is an answer as in [`HttpCaller::exchange`].
+    pub async fn upgrade(
         &self,
         request: RequestBuilder,
         clock: &SharedClock,
-    ) -> Result<(Reply, Option<Upgraded>), Failure> {
+    ) -> Result<(ApiReply, Option<Upgraded>), Failure> {
         let (asked_at, watch) = (clock.now(), Stopwatch::start());
         let response = self.send(request).await?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let reply =
-            |body| Reply { status, body, latency: watch.elapsed(), asked_at, answered_at: clock.now(), headers };
+        let reply = |body| ApiReply {
+            status,
+            body,
+            latency: watch.elapsed(),
+            sent_at: asked_at,
+            received_at: clock.now(),
+            headers,
+        };
         if status != StatusCode::SWITCHING_PROTOCOLS {
-            return Ok((reply(read_start(response, ERROR_BODY_LIMIT).await), None));
+            return Ok((reply(read_prefix(response, ERROR_BODY_LIMIT).await), None));
         }
         let connection = response.upgrade().await.map_err(|error| failure_of(&error))?;
         Ok((reply(Vec::new()), Some(connection)))
@@ -266,7 +284,7 @@ async fn read_body(mut response: Response, limit: usize) -> Result<Vec<u8>, Fail
     Ok(body)
 }
 
-async fn read_start(mut response: Response, limit: usize) -> Vec<u8> {
+async fn read_prefix(mut response: Response, limit: usize) -> Vec<u8> {
     let mut body = Vec::new();
     while body.len() < limit {
         let Ok(Some(chunk)) = response.chunk().await else { break };
@@ -275,18 +293,19 @@ async fn read_start(mut response: Response, limit: usize) -> Vec<u8> {
     body
 }
 
-/// What a request without an answer means. Only a connection that was never made is known to have carried nothing.
+/// Maps a request without an answer to a failure. Only a connection that was never made is known to have carried
+/// nothing.
 fn failure_of(error: &reqwest::Error) -> Failure {
     if error.is_connect() || error.is_builder() {
         Failure::NotSent { reason: root_cause(error) }
     } else if error.is_timeout() {
         Failure::Timeout
     } else {
-        Failure::Broken { reason: root_cause(error) }
+        Failure::ConnectionBroken { reason: root_cause(error) }
     }
 }
 
-/// The innermost cause, which names no URL.
+/// Returns the text of the innermost cause, which contains no URL.
 fn root_cause(error: &reqwest::Error) -> String {
     let mut cause = error.source();
     while let Some(inner) = cause.and_then(std::error::Error::source) {

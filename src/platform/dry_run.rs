@@ -1,8 +1,8 @@
-//! A platform that is read but never changed: what would have been sent is recorded and refused as [`Failure::DryRun`].
+//! A wrapper that reads a platform and never changes it: changes are recorded and fail with [`Failure::DryRun`].
 //!
-//! It is no acceptance: history, events and figures must not tell of changes that did not happen.
+//! They are not reported as accepted, since history, events and figures must not show changes that did not happen.
 //!
-//! Reads, queries, subscriptions and the feed pass through to the platform behind it. It never sends a state.
+//! Reads, queries, subscriptions and the feed are passed to the wrapped platform.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,25 +10,25 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::clock::SharedClock;
 use crate::domain::agents::state::AgentState;
 use crate::domain::analytics::{AggregationQuery, QuerySpan};
-use crate::domain::ids::{AgentId, QueryId, QueueId, ReasonCode, SkillId, SubscriptionId};
+use crate::domain::ids::{AgentId, PlatformQueryId, QueueId, ReasonCode, SkillId, SubscriptionId};
 use crate::domain::live::figures::{QueueFigures, SkillFigures};
 use crate::domain::time::UtcMicros;
 
 use super::error::{CallError, CallSite, Failure};
 use super::{
-    Call, Capabilities, Feed, FiguresRead, ListedQueue, PageAsk, Platform, QueryState, SnapshotBody, SnapshotReader,
-    Subscription, SubscriptionRequest, Vitals,
+    Call, Capabilities, Feed, FiguresRead, ListedQueue, PageRequest, Platform, PlatformHealth, QueryState,
+    SnapshotBody, SnapshotReader, Subscription, SubscriptionRequest,
 };
 
-/// How many changes are remembered; the oldest go first.
-pub const MOST_RECORDED: usize = 10_000;
+/// How many changes are remembered; the oldest are dropped first.
+pub const MAX_RECORDED: usize = 10_000;
 
 /// A change that would have been sent.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct WouldSend {
-    /// When, by our clock.
+pub struct WithheldChange {
+    /// When the change was withheld, by the daemon's clock.
     pub at: UtcMicros,
-    /// To whom.
+    /// The agent.
     pub agent: AgentId,
     /// The state.
     pub state: AgentState,
@@ -36,7 +36,7 @@ pub struct WouldSend {
     pub reason: ReasonCode,
 }
 
-/// Wraps a platform and keeps changes from it.
+/// A platform wrapper that withholds changes.
 #[derive(Debug)]
 pub struct DryRun {
     inner: Arc<dyn Platform>,
@@ -46,22 +46,22 @@ pub struct DryRun {
 
 #[derive(Debug, Default)]
 struct Record {
-    latest: VecDeque<WouldSend>,
+    recent_changes: VecDeque<WithheldChange>,
     total: u64,
 }
 
 impl DryRun {
-    /// Reads go to `inner`.
+    /// Creates a wrapper that passes reads to `inner`.
     pub fn new(inner: Arc<dyn Platform>, clock: SharedClock) -> Self {
         Self { inner, clock, record: Mutex::default() }
     }
 
-    /// The latest changes that would have been sent, oldest first, at most [`MOST_RECORDED`].
-    pub fn would_have_sent(&self) -> Vec<WouldSend> {
-        self.record().latest.iter().cloned().collect()
+    /// Returns the latest withheld changes, oldest first, at most [`MAX_RECORDED`].
+    pub fn recorded(&self) -> Vec<WithheldChange> {
+        self.record().recent_changes.iter().cloned().collect()
     }
 
-    /// How many changes would have been sent in all.
+    /// Returns how many changes were withheld in all.
     pub fn total(&self) -> u64 {
         self.record().total
     }
@@ -70,17 +70,17 @@ impl DryRun {
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn note(&self, change: WouldSend) {
+    fn record_change(&self, change: WithheldChange) {
         tracing::info!(
             agent = %change.agent, state = %change.state, reason = %change.reason,
             "dry run: would set the state"
         );
         let mut record = self.record();
         record.total += 1;
-        if record.latest.len() == MOST_RECORDED {
-            record.latest.pop_front();
+        if record.recent_changes.len() == MAX_RECORDED {
+            record.recent_changes.pop_front();
         }
-        record.latest.push_back(change);
+        record.recent_changes.push_back(change);
     }
 }
 
@@ -89,20 +89,25 @@ impl Platform for DryRun {
         self.inner.capabilities()
     }
 
-    fn vitals(&self) -> Vitals {
-        self.inner.vitals()
+    fn status(&self) -> PlatformHealth {
+        self.inner.status()
     }
 
     fn set_state<'a>(&'a self, agent: &'a AgentId, state: &'a AgentState, reason: &'a ReasonCode) -> Call<'a, ()> {
         Box::pin(async move {
             if !self.inner.capabilities().settable.contains(state) {
                 let site = CallSite { purpose: "set the state", method: "", path: String::new() };
-                return Err(CallError { site, failure: Failure::cannot_set(state), asked_at: None });
+                return Err(CallError { site, failure: Failure::cannot_set(state), sent_at: None });
             }
             let at = self.clock.now();
-            self.note(WouldSend { at, agent: agent.clone(), state: state.clone(), reason: reason.clone() });
+            self.record_change(WithheldChange {
+                at,
+                agent: agent.clone(),
+                state: state.clone(),
+                reason: reason.clone(),
+            });
             let site = CallSite { purpose: "set the state", method: "", path: String::new() };
-            Err(CallError { site, failure: Failure::DryRun, asked_at: None })
+            Err(CallError { site, failure: Failure::DryRun, sent_at: None })
         })
     }
 
@@ -114,8 +119,8 @@ impl Platform for DryRun {
         self.inner.break_required(agent)
     }
 
-    fn subscribe<'a>(&'a self, wanted: SubscriptionRequest<'a>) -> Call<'a, Subscription> {
-        self.inner.subscribe(wanted)
+    fn subscribe<'a>(&'a self, request: SubscriptionRequest<'a>) -> Call<'a, Subscription> {
+        self.inner.subscribe(request)
     }
 
     fn snapshot<'a>(&'a self, subscription: &'a SubscriptionId) -> Call<'a, SnapshotBody> {
@@ -134,12 +139,17 @@ impl Platform for DryRun {
         self.inner.queue_figures(queues)
     }
 
-    fn submit_query<'a>(&'a self, query: &'a AggregationQuery, part: QuerySpan, page_rows: u32) -> Call<'a, QueryId> {
+    fn submit_query<'a>(
+        &'a self,
+        query: &'a AggregationQuery,
+        part: QuerySpan,
+        page_rows: u32,
+    ) -> Call<'a, PlatformQueryId> {
         self.inner.submit_query(query, part, page_rows)
     }
 
-    fn query_page<'a>(&'a self, ask: PageAsk<'a>) -> Call<'a, QueryState> {
-        self.inner.query_page(ask)
+    fn query_page<'a>(&'a self, request: PageRequest<'a>) -> Call<'a, QueryState> {
+        self.inner.query_page(request)
     }
 
     fn feed(&self) -> Call<'_, Box<dyn Feed>> {

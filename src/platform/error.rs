@@ -1,7 +1,7 @@
-//! What can go wrong with a call, by what the caller can do about it.
+//! The errors of platform calls, distinguished by what the caller can do about them.
 //!
-//! An error names the call, the path and the way out; it never holds a token, a secret, a query string or more of an answer
-//! than [`EXCERPT_CHARS`] characters.
+//! An error names the call, the path and a remedy. It never contains a token, a secret, a query string or more than
+//! [`EXCERPT_CHARS`] characters of an answer.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,24 +14,25 @@ use crate::domain::time::{UtcMicros, duration_text};
 /// How much of an unexpected answer an error shows, in characters.
 pub const EXCERPT_CHARS: usize = 200;
 
-/// A call that did not get what it asked for.
+/// A failed platform call.
 #[derive(Error, Clone, PartialEq, Eq, Debug)]
 #[error("{site}: {failure}")]
 pub struct CallError {
-    /// Which call.
+    /// The call.
     pub site: CallSite,
     /// What happened.
     pub failure: Failure,
-    /// Our clock just before the request was made, where it came to one: not when no token was to be had.
-    pub asked_at: Option<UtcMicros>,
+    /// The daemon's clock just before the request was sent. `None` if no request was made, for example because there
+    /// was no token.
+    pub sent_at: Option<UtcMicros>,
 }
 
 /// The request that failed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CallSite {
-    /// What it was for, as in "set the state".
+    /// The purpose, as in "set the state".
     pub purpose: &'static str,
-    /// `GET` or `POST`; empty when nothing was to be sent.
+    /// `GET` or `POST`; empty if there was nothing to send.
     pub method: &'static str,
     /// The URL's path, without host and query.
     pub path: String,
@@ -46,107 +47,108 @@ impl fmt::Display for CallSite {
     }
 }
 
-/// Whether a failed change may still have been made.
+/// Whether a failed change may still have been applied.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Effect {
     /// The platform certainly did nothing: the call may be repeated.
     NotApplied,
-    /// It may have been applied, now or later: read back before anything is sent again.
+    /// The change may have been applied, now or later: read the state back before sending anything again.
     Unknown,
 }
 
-/// What a failure says of the platform.
+/// What a failure says about the platform.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Trouble {
-    /// It cannot be reached, or says itself that it does not serve.
+pub enum PlatformTrouble {
+    /// The platform cannot be reached, or says that it is out of service.
     OutOfService,
-    /// The answer did not arrive: it may well be at work.
+    /// The answer did not arrive, but the platform may be working.
     AnswerLost,
 }
 
-/// What happened, by what the caller can do.
+/// What happened, distinguished by what the caller can do.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Failure {
-    /// No connection: refused, unreachable, no such host, TLS not agreed. Nothing was sent; try again later.
+    /// No connection: refused, unreachable, unknown host, or TLS failed. Nothing was sent; try again later.
     NotSent {
-        /// Why, in the words of the network.
+        /// The network's error message.
         reason: String,
     },
-    /// 429. Not applied; wait at least `retry_after`.
+    /// Status 429. Not applied; wait at least `retry_after`.
     Throttled {
         /// The answer's `Retry-After`, in the clock's time.
         retry_after: Option<Duration>,
     },
-    /// 401. Not applied; the token is already dropped, so that the next call brings a fresh one. Repeat a read once.
+    /// Status 401. Not applied. The token has been dropped, so that the next call requests a new one. Repeat a read
+    /// once.
     Unauthorized,
-    /// The token endpoint refused our credentials. Nothing was sent; a person must look at the configuration.
+    /// The token endpoint refused the credentials. Nothing was sent; a person must check the configuration.
     TokenRefused {
         /// The token endpoint's status.
         status: u16,
-        /// The start of its answer.
+        /// The start of the token endpoint's answer.
         excerpt: String,
     },
     /// The token endpoint gave no usable answer. Nothing was sent; try again later.
     TokenUnavailable {
-        /// What went wrong there.
+        /// What went wrong.
         reason: String,
-        /// Its `Retry-After`, if it sent one.
+        /// The token endpoint's `Retry-After`, if any.
         retry_after: Option<Duration>,
     },
-    /// Three 401 in a row: no token is asked for until then. Nothing was sent.
+    /// Three answers with status 401 in a row: no token is requested until `until`. Nothing was sent.
     CircuitOpen {
-        /// When the next attempt is allowed, by our clock.
+        /// When the next attempt is allowed, by the daemon's clock.
         until: UtcMicros,
     },
-    /// 403. Not applied; the client lacks a right.
+    /// Status 403. Not applied; the client lacks a right.
     Forbidden {
-        /// The scope that the call needs, where the dialect knows it.
+        /// The scope that the call needs, if the dialect knows it.
         scope: Option<&'static str>,
     },
-    /// 404. Not applied; no such agent, or the subscription is gone.
+    /// Status 404. Not applied; the agent does not exist, or the subscription is gone.
     NotFound,
-    /// 409. Not applied; a policy of the platform stands against it now.
+    /// Status 409. Not applied; a policy of the platform forbids it now.
     Conflict {
         /// The platform's code for the policy, if the answer names one.
         code: Option<String>,
     },
-    /// Another 4xx. Not applied; repeating the same will not help.
+    /// Another status 4xx. Not applied; repeating the same request will not help.
     Rejected {
         /// The status.
         status: u16,
         /// The start of the answer.
         excerpt: String,
     },
-    /// Changes are only recorded here; this one was not sent.
+    /// The change was recorded and not sent, because of the dry run.
     DryRun,
     /// The dialect cannot do this. Nothing was sent.
     Unsupported {
-        /// What it cannot do.
+        /// What the dialect cannot do.
         what: String,
     },
-    /// 5xx. The request arrived; whether it was applied is unknown.
+    /// Status 5xx. The request arrived; whether it was applied is unknown.
     Server {
         /// The status.
         status: u16,
         /// The answer's `Retry-After`, in the clock's time.
         retry_after: Option<Duration>,
     },
-    /// No whole answer within the request's time limit, or a 408 from something on the way. Unknown.
+    /// No complete answer within the request's time limit, or a 408 from an intermediary. The effect is unknown.
     Timeout,
-    /// The connection ended before the answer was whole. Unknown.
-    Broken {
-        /// Why, in the words of the network.
+    /// The connection ended before the answer was complete. The effect is unknown.
+    ConnectionBroken {
+        /// The network's error message.
         reason: String,
     },
-    /// An answer that cannot be what it should be: a success with a page of HTML or broken JSON, a redirect. Something on the
-    /// way may have answered in the platform's stead, or the platform and then garbled it: unknown.
-    Nonsense {
+    /// An answer that makes no sense, such as a success with an HTML page or broken JSON, or a redirect. An
+    /// intermediary may have answered in the platform's place or garbled its answer, so the effect is unknown.
+    Malformed {
         /// The status.
         status: u16,
-        /// What was expected, and the start of what came.
+        /// What was expected, and the start of what was received.
         excerpt: String,
     },
-    /// The answer is longer than the limit; reading stopped there. Unknown.
+    /// The answer is longer than the limit, where reading stopped. The effect is unknown.
     TooLarge {
         /// The limit, in bytes.
         limit: usize,
@@ -154,12 +156,12 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// The dialect cannot set this state.
+    /// Returns the failure for a state that the dialect cannot set.
     pub fn cannot_set(state: &AgentState) -> Self {
         Self::Unsupported { what: format!("set the state {state}") }
     }
 
-    /// Whether the request may have had an effect.
+    /// Returns whether the request may have had an effect.
     pub const fn effect(&self) -> Effect {
         match self {
             Self::NotSent { .. }
@@ -176,14 +178,14 @@ impl Failure {
             | Self::Unsupported { .. } => Effect::NotApplied,
             Self::Server { .. }
             | Self::Timeout
-            | Self::Broken { .. }
-            | Self::Nonsense { .. }
+            | Self::ConnectionBroken { .. }
+            | Self::Malformed { .. }
             | Self::TooLarge { .. } => Effect::Unknown,
         }
     }
 
-    /// Whether the request may have reached the platform and so counts in its window. When not, give the slot back with
-    /// [`super::budget::Budget::release`].
+    /// Returns whether the request may have reached the platform, and so counts against its rate limit. If not, release
+    /// the slot with [`super::budget::Budget::release`].
     pub const fn was_sent(&self) -> bool {
         !matches!(
             self,
@@ -196,8 +198,10 @@ impl Failure {
         )
     }
 
-    /// Whether a read that failed so may be tried again after a wait: the network, the platform's health and our credentials pass
-    /// or are mended. What fails because of this agent or of this dialect stays as it is.
+    /// Returns whether a read that failed like this may be retried after a wait.
+    ///
+    /// Failures of the network, the platform's health and the credentials are temporary or get fixed. Failures that
+    /// depend on the agent or the dialect are permanent.
     pub const fn is_retryable_read(&self) -> bool {
         match self {
             Self::NotSent { .. }
@@ -209,8 +213,8 @@ impl Failure {
             | Self::Forbidden { .. }
             | Self::Server { .. }
             | Self::Timeout
-            | Self::Broken { .. }
-            | Self::Nonsense { .. }
+            | Self::ConnectionBroken { .. }
+            | Self::Malformed { .. }
             | Self::TooLarge { .. } => true,
             Self::NotFound
             | Self::Conflict { .. }
@@ -220,11 +224,14 @@ impl Failure {
         }
     }
 
-    /// What it tells the tenant's breaker of the platform; nothing when the platform is at work or was not asked.
-    pub const fn trouble(&self) -> Option<Trouble> {
+    /// Returns what the failure tells the tenant's breaker about the platform. `None` if the platform is working or was
+    /// not called.
+    pub const fn trouble(&self) -> Option<PlatformTrouble> {
         match self {
-            Self::NotSent { .. } | Self::TokenUnavailable { .. } | Self::Server { .. } => Some(Trouble::OutOfService),
-            Self::Timeout | Self::Broken { .. } | Self::Nonsense { .. } => Some(Trouble::AnswerLost),
+            Self::NotSent { .. } | Self::TokenUnavailable { .. } | Self::Server { .. } => {
+                Some(PlatformTrouble::OutOfService)
+            }
+            Self::Timeout | Self::ConnectionBroken { .. } | Self::Malformed { .. } => Some(PlatformTrouble::AnswerLost),
             Self::Throttled { .. }
             | Self::Unauthorized
             | Self::TokenRefused { .. }
@@ -239,7 +246,7 @@ impl Failure {
         }
     }
 
-    /// The wait that the platform asked for, in the clock's time: the floor of the retry's delay.
+    /// Returns the wait that the platform asked for, in the clock's time: the least delay of a retry.
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Throttled { retry_after }
@@ -256,13 +263,13 @@ impl Failure {
             | Self::DryRun
             | Self::Unsupported { .. }
             | Self::Timeout
-            | Self::Broken { .. }
-            | Self::Nonsense { .. }
+            | Self::ConnectionBroken { .. }
+            | Self::Malformed { .. }
             | Self::TooLarge { .. } => None,
         }
     }
 
-    /// A short stable name of the class, for the store, metrics and logs.
+    /// Returns a short stable name of the failure's class, for the store, metrics and logs.
     pub const fn class(&self) -> &'static str {
         match self {
             Self::NotSent { .. } => "not_sent",
@@ -279,8 +286,8 @@ impl Failure {
             Self::Unsupported { .. } => "unsupported",
             Self::Server { .. } => "server",
             Self::Timeout => "timeout",
-            Self::Broken { .. } => "broken",
-            Self::Nonsense { .. } => "nonsense",
+            Self::ConnectionBroken { .. } => "broken",
+            Self::Malformed { .. } => "nonsense",
             Self::TooLarge { .. } => "too_large",
         }
     }
@@ -298,7 +305,7 @@ impl CallError {
     }
 
     /// See [`Failure::trouble`].
-    pub const fn trouble(&self) -> Option<Trouble> {
+    pub const fn platform_trouble(&self) -> Option<PlatformTrouble> {
         self.failure.trouble()
     }
 
@@ -358,8 +365,10 @@ impl fmt::Display for Failure {
                 write_wait(f, *retry_after)
             }
             Self::Timeout => f.write_str("no answer within the time limit"),
-            Self::Broken { reason } => write!(f, "the connection broke before the answer was whole ({reason})"),
-            Self::Nonsense { status, excerpt } => {
+            Self::ConnectionBroken { reason } => {
+                write!(f, "the connection broke before the answer was whole ({reason})")
+            }
+            Self::Malformed { status, excerpt } => {
                 write!(f, "the answer ({status}) makes no sense; is something between us and the platform?")?;
                 write_excerpt(f, excerpt)
             }
@@ -378,10 +387,10 @@ fn write_excerpt(f: &mut fmt::Formatter<'_>, excerpt: &str) -> fmt::Result {
     if excerpt.is_empty() { Ok(()) } else { write!(f, ": {excerpt}") }
 }
 
-/// The start of a text for an error: one line, without control characters, at most [`EXCERPT_CHARS`] long, and with every
-/// occurrence of `secrets` replaced by stars before it is cut.
+/// Returns the start of a text for use in an error: one line without control characters, at most [`EXCERPT_CHARS`]
+/// long. Every occurrence of `secrets` is replaced by stars before the text is cut.
 pub fn excerpt(body: &[u8], secrets: &[&str]) -> String {
-    // A few times the length that is shown is enough to look through, whatever the body's size.
+    // Scanning a few times the displayed length is enough, whatever the body's size.
     let longest = secrets.iter().map(|secret| secret.len()).max().unwrap_or(0);
     let head = &body[..body.len().min(EXCERPT_CHARS * 4 + longest)];
     let mut text = String::from_utf8_lossy(head).into_owned();

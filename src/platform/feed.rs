@@ -1,6 +1,6 @@
-//! The live feed in our words, whatever the dialect: what it says, and what it can be told.
+//! The live feed independent of the dialect: its messages and commands.
 //!
-//! A feed is one connection. It has no memory and does not come back by itself; the engine opens the next one.
+//! A feed is one connection. It keeps no state and does not reconnect by itself; the engine opens the next one.
 
 use std::fmt;
 use std::future::Future;
@@ -12,51 +12,51 @@ use crate::domain::ids::{AgentId, SkillId};
 
 use super::error::CallError;
 
-/// Something under way on a feed.
+/// The future of an operation on a feed.
 pub type FeedCall<'a, T> = Pin<Box<dyn Future<Output = Result<T, CallError>> + Send + 'a>>;
 
-/// An open feed. Dropping it ends its connection; after a failure it is of no more use.
+/// An open feed. Dropping it closes the connection. After a failure it cannot be used any more.
 pub trait Feed: Send + fmt::Debug {
-    /// Waits for the next thing that it says. Nothing is lost where the future is dropped.
+    /// Waits for the next message. Cancel-safe: nothing is lost if the future is dropped.
     fn next(&mut self) -> FeedCall<'_, FeedMessage>;
 
-    /// Tells it something, within the time limit of a request.
-    fn tell<'a>(&'a mut self, command: Command<'a>) -> FeedCall<'a, ()>;
+    /// Sends a command, within the time limit of a request.
+    fn send<'a>(&'a mut self, command: FeedCommand<'a>) -> FeedCall<'a, ()>;
 }
 
-/// What a feed can be told.
+/// A command to a feed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Command<'a> {
-    /// Show what happens in these skills.
+pub enum FeedCommand<'a> {
+    /// Subscribe to the events of these skills.
     Subscribe(&'a [SkillId]),
-    /// The answer to a heartbeat.
+    /// Answer a heartbeat.
     Pong,
-    /// Is anybody there?
+    /// Ask for a sign of life.
     Ping,
-    /// This is the end.
+    /// Close the feed.
     Close,
 }
 
-/// What a feed says.
+/// A message from a feed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum FeedMessage {
     /// An agent is in a state.
     AgentState {
-        /// Who.
+        /// The agent.
         agent: AgentId,
-        /// The state; a name that no table knows is kept.
+        /// The state. A name without a mapping is kept.
         state: AgentState,
-        /// For how long by now, in the platform's time.
-        lasted: Duration,
+        /// How long the agent has been in the state, in the platform's time.
+        elapsed: Duration,
     },
-    /// A contact began to wait.
+    /// A contact was queued for this skill.
     ContactQueued(SkillId),
-    /// A contact waits no longer.
+    /// A contact left the queue of this skill.
     ContactDequeued(SkillId),
-    /// It lives, and wants to hear the same of us.
+    /// The feed is alive and expects [`FeedCommand::Pong`].
     Heartbeat,
-    /// The connection lives, which says nothing of the feed.
-    LineLives,
-    /// Something that makes no sense, in words for the log: nobody's data is in them.
-    Odd(String),
+    /// The connection is alive, which says nothing about the feed.
+    Activity,
+    /// A message that makes no sense, described for the log without personal data.
+    Unreadable(String),
 }

@@ -1,4 +1,4 @@
-//! Figures of skills and queues as an answer gives them, in our words, and what is wrong with what was said.
+//! Figures of skills and queues as read from an answer, independent of the dialect, with diagnostics.
 
 use std::sync::Arc;
 
@@ -6,70 +6,71 @@ use crate::domain::ids::QueueId;
 
 use super::Call;
 use super::error::{CallError, CallSite, Failure};
-use super::snapshot::{Fault, MAX_COMPLAINTS};
+use super::snapshot::{MAX_DIAGNOSTICS, SnapshotFault};
 
-/// The most skills or queues that one read of their figures may name (source: guide 001, of queues).
-pub const MOST_IN_ONE_READ: usize = 100;
+/// The maximum number of skills or queues in one read of figures (source: guide 001, for queues).
+pub const MAX_PER_READ: usize = 100;
 
-/// What a dialect without figures answers. Nothing is sent.
-pub(super) fn not_told<'a, T: Send + 'a>(purpose: &'static str) -> Call<'a, T> {
+/// Returns the answer of a dialect without figures. Nothing is sent.
+pub(super) fn unsupported<'a, T: Send + 'a>(purpose: &'static str) -> Call<'a, T> {
     let site = CallSite { purpose, method: "", path: String::new() };
     let failure = Failure::Unsupported { what: purpose.to_owned() };
-    Box::pin(std::future::ready(Err(CallError { site, failure, asked_at: None })))
+    Box::pin(std::future::ready(Err(CallError { site, failure, sent_at: None })))
 }
 
-/// What an answer says of skills or queues.
+/// The figures of skills or queues in an answer.
 #[derive(Clone, PartialEq, Debug)]
 pub struct FiguresRead<T> {
-    /// At most one of each that was asked about. One that is not here was not told: what was known of it is old, not zero.
+    /// At most one entry for each requested skill or queue. A missing one was not reported: its last known figures are
+    /// outdated, not zero.
     pub figures: Vec<T>,
-    /// What is wrong with the answer, at most [`MAX_COMPLAINTS`].
-    pub complaints: Vec<FigureComplaint>,
-    /// How many more complaints there were.
-    pub more_complaints: usize,
+    /// The problems of the answer, at most [`MAX_DIAGNOSTICS`].
+    pub diagnostics: Vec<FigureDiagnostic>,
+    /// The number of further problems.
+    pub more_diagnostics: usize,
 }
 
-/// Something wrong with an answer that did not stop it from being read.
+/// A problem of an answer that did not prevent it from being read.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct FigureComplaint {
-    /// The row, from 0.
+pub struct FigureDiagnostic {
+    /// The row, counted from 0.
     pub row: usize,
-    /// The skill or queue, where the row names one.
+    /// The skill or queue, if the row names one.
     pub subject: Option<Arc<str>>,
-    /// What.
-    pub fault: Fault,
+    /// The problem.
+    pub fault: SnapshotFault,
 }
 
 impl<T> Default for FiguresRead<T> {
     fn default() -> Self {
-        Self { figures: Vec::new(), complaints: Vec::new(), more_complaints: 0 }
+        Self { figures: Vec::new(), diagnostics: Vec::new(), more_diagnostics: 0 }
     }
 }
 
 impl<T> FiguresRead<T> {
-    pub(super) fn complain(&mut self, row: usize, subject: Option<&str>, fault: Fault) {
-        if self.complaints.len() < MAX_COMPLAINTS {
-            self.complaints.push(FigureComplaint { row, subject: subject.map(Arc::from), fault });
+    pub(super) fn add_diagnostic(&mut self, row: usize, subject: Option<&str>, fault: SnapshotFault) {
+        if self.diagnostics.len() < MAX_DIAGNOSTICS {
+            self.diagnostics.push(FigureDiagnostic { row, subject: subject.map(Arc::from), fault });
         } else {
-            self.more_complaints += 1;
+            self.more_diagnostics += 1;
         }
     }
 }
 
-/// A queue as the platform lists it.
+/// A queue in the platform's list.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ListedQueue {
-    /// Its id.
+    /// The queue's id.
     pub id: QueueId,
-    /// Its name, where it has one.
+    /// The queue's name, if it has one.
     pub name: Option<Arc<str>>,
 }
 
-/// What a platform counts service levels in.
+/// The unit of a platform's service levels.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ShareUnit {
-    /// As a share of 1.
-    OfOne,
-    /// As percent.
+    /// A share of 1.
+    Fraction,
+    /// Percent.
     Percent,
 }

@@ -1,30 +1,32 @@
-//! The platform room: what a contact-centre platform can be asked, in our words, and what goes wrong when it is asked.
+//! Access to a contact-centre platform: the calls that it takes, in terms of the domain, and the ways in which they
+//! fail.
 //!
-//! [`Platform`] is implemented once per dialect ([`guide`]) and by [`dry_run`]. The pure parts around a call stand beside it:
-//! [`budget`], [`retry`], [`breaker`], [`poll`], [`offset`]. Nothing here decides what to ask, repeats a request by itself,
-//! reads the store, or keeps state history; the engine does, and takes a slot of the budget before every call.
+//! [`Platform`] is implemented once per dialect ([`guide`]) and by [`dry_run`]. The modules [`budget`], [`retry`],
+//! [`breaker`], [`poll`] and [`offset`] hold the logic around a call and do no I/O. This module does not decide which
+//! calls to make, repeats no request by itself, does not read the store and keeps no state history. The engine does all
+//! of that, and takes a slot of the budget before every call.
 
-pub mod address;
 pub mod analytics;
 pub mod breaker;
 pub mod budget;
+pub mod call_share;
 pub mod client;
 pub mod dry_run;
 pub mod error;
 pub mod feed;
 pub mod figures;
 pub mod guide;
-#[cfg(test)]
-mod loopback;
 pub mod offset;
 pub mod poll;
 pub mod retry;
-pub mod share;
 pub mod snapshot;
+pub mod status;
+#[cfg(test)]
+mod test_servers;
 pub mod text;
 pub mod token;
 pub mod trust;
-pub mod vitals;
+pub mod url_path;
 
 use std::fmt;
 use std::future::Future;
@@ -33,84 +35,96 @@ use std::time::Duration;
 
 use crate::domain::agents::state::AgentState;
 use crate::domain::analytics::{AggregationQuery, QuerySpan};
-use crate::domain::ids::{AgentId, QueryId, QueueId, ReasonCode, SkillId, SubscriptionId};
+use crate::domain::ids::{AgentId, PlatformQueryId, QueueId, ReasonCode, SkillId, SubscriptionId};
 use crate::domain::live::figures::{QueueFigures, SkillFigures};
 use crate::domain::time::UtcMicros;
 
-pub use analytics::{PageAsk, QueryState};
-pub use error::{CallError, Effect, Failure, Trouble};
-pub use feed::{Command, Feed, FeedCall, FeedMessage};
-pub use figures::{FigureComplaint, FiguresRead, ListedQueue, MOST_IN_ONE_READ, ShareUnit};
+pub use analytics::{PageRequest, QueryState};
+pub use error::{CallError, Effect, Failure, PlatformTrouble};
+pub use feed::{Feed, FeedCall, FeedCommand, FeedMessage};
+pub use figures::{FigureDiagnostic, FiguresRead, ListedQueue, MAX_PER_READ, ShareUnit};
 pub use offset::ClockOffset;
-pub use snapshot::{Complaint, Fault, Sighting, SnapshotBody, SnapshotDelta, SnapshotReader, UnreadableRows};
-pub use vitals::{CallKind, Vitals};
+pub use snapshot::{
+    AgentObservation, SnapshotBody, SnapshotDelta, SnapshotDiagnostic, SnapshotFault, SnapshotReader, UnreadableRows,
+};
+pub use status::{CallKind, PlatformHealth};
 
-/// A call under way.
+/// The future of a platform call.
 pub type Call<'a, T> = Pin<Box<dyn Future<Output = Result<Answer<T>, CallError>> + Send + 'a>>;
 
-/// One tenant's platform. Every method sends at most one request of its kind and never repeats it; a token that is missing or
-/// about to expire is fetched on the way, outside the request budget.
+/// One tenant's platform.
+///
+/// Every method sends at most one request of its kind and never repeats it. A token that is missing or about to expire
+/// is requested first, outside the request budget.
 ///
 /// Dropping the future of a call does not undo the request: its effect is then unknown.
 pub trait Platform: Send + Sync + fmt::Debug {
-    /// What this dialect can do for this tenant; the same for as long as the adapter lives.
+    /// Returns what this dialect can do for this tenant. The result does not change while the adapter exists.
     fn capabilities(&self) -> Capabilities;
 
-    /// Asks for a state. The answer means *accepted*, not *done*. Not idempotent: see [`CallError::effect`].
+    /// Requests a state for an agent. A successful answer means *accepted*, not *done*. Not idempotent: see
+    /// [`CallError::effect`].
     fn set_state<'a>(&'a self, agent: &'a AgentId, state: &'a AgentState, reason: &'a ReasonCode) -> Call<'a, ()>;
 
-    /// Whether the platform's own schedule has the agent at work now.
+    /// Returns whether the agent is at work now according to the platform's own schedule.
     fn is_scheduled<'a>(&'a self, agent: &'a AgentId) -> Call<'a, bool>;
 
-    /// Whether the agent is in a mandatory break now.
+    /// Returns whether the agent has to be in a mandatory break now.
     fn break_required<'a>(&'a self, agent: &'a AgentId) -> Call<'a, bool>;
 
-    /// Makes a real-time subscription of some agents, which is never all of them by leaving them out: an empty list is
-    /// refused without a call. Outside the request budget is only [`Platform::snapshot`], not this.
-    fn subscribe<'a>(&'a self, wanted: SubscriptionRequest<'a>) -> Call<'a, Subscription>;
+    /// Creates a real-time subscription for `request.agents`.
+    ///
+    /// An empty list of agents never means all agents: it is refused without a call. Unlike [`Platform::snapshot`],
+    /// this call counts against the request budget.
+    fn subscribe<'a>(&'a self, request: SubscriptionRequest<'a>) -> Call<'a, Subscription>;
 
-    /// The current snapshot of a subscription, unread. Outside the request budget, but never more often than its interval.
+    /// Fetches the current snapshot of a subscription, unparsed. Outside the request budget, but must not be called
+    /// more often than the subscription's interval.
     fn snapshot<'a>(&'a self, subscription: &'a SubscriptionId) -> Call<'a, SnapshotBody>;
 
-    /// The figures of some skills, at most [`MOST_IN_ONE_READ`]. Within the reporting budget, like the next two.
+    /// Reads the figures of at most [`MAX_PER_READ`] skills. Counts against the reporting budget, as do
+    /// [`Platform::queues`] and [`Platform::queue_figures`].
     fn skill_figures<'a>(&'a self, _skills: &'a [SkillId]) -> Call<'a, FiguresRead<SkillFigures>> {
-        figures::not_told("read skill figures")
+        figures::unsupported("read skill figures")
     }
 
-    /// The queues that there are.
+    /// Lists the queues.
     fn queues(&self) -> Call<'_, Vec<ListedQueue>> {
-        figures::not_told("list the queues")
+        figures::unsupported("list the queues")
     }
 
-    /// The figures of some queues, at most [`MOST_IN_ONE_READ`].
+    /// Reads the figures of at most [`MAX_PER_READ`] queues.
     fn queue_figures<'a>(&'a self, _queues: &'a [QueueId]) -> Call<'a, FiguresRead<QueueFigures>> {
-        figures::not_told("read queue figures")
+        figures::unsupported("read queue figures")
     }
 
-    /// Submits an aggregation query over one part of its span, to be read in pages of at most `page_rows` rows. Within the reporting
-    /// budget, like the next one. It changes nothing, so that it may be repeated: see [`analytics::after_submit`].
+    /// Submits an aggregation query over one part of its span, to be read in pages of at most `page_rows` rows.
+    ///
+    /// Counts against the reporting budget, as does [`Platform::query_page`]. It changes nothing on the platform and
+    /// may be repeated: see [`analytics::after_submit`].
     fn submit_query<'a>(
         &'a self,
         _query: &'a AggregationQuery,
         _part: QuerySpan,
         _page_rows: u32,
-    ) -> Call<'a, QueryId> {
-        figures::not_told("submit a query")
+    ) -> Call<'a, PlatformQueryId> {
+        figures::unsupported("submit a query")
     }
 
-    /// How a query stands, and some of its rows once it is done. [`Failure::NotFound`] is an id that the platform does not know.
-    fn query_page<'a>(&'a self, _ask: PageAsk<'a>) -> Call<'a, QueryState> {
-        figures::not_told("read a query's result")
+    /// Returns the status of a query, and some of its rows once it is done. Fails with [`Failure::NotFound`] if the
+    /// platform does not know the id.
+    fn query_page<'a>(&'a self, _request: PageRequest<'a>) -> Call<'a, QueryState> {
+        figures::unsupported("read a query's result")
     }
 
-    /// How the connection is: what calls came to, how the token is. Sends nothing.
-    fn vitals(&self) -> Vitals;
+    /// Returns the health of the connection: counts of calls and the state of the token. Sends nothing.
+    fn status(&self) -> PlatformHealth;
 
-    /// Opens the live feed, which says nothing before it is told what to show. Outside the request budget; of one tenant there
-    /// should never be two.
+    /// Opens the live feed, which stays silent until it is subscribed to skills. Outside the request budget. A tenant
+    /// should have at most one open feed.
     fn feed(&self) -> Call<'_, Box<dyn Feed>>;
 
-    /// A reader of this dialect's snapshots for one slice of the roster; it remembers what it read last.
+    /// Returns a reader of this dialect's snapshots for the given agents. The reader remembers the previous snapshot.
     fn reader(&self, agents: &[AgentId]) -> Box<dyn SnapshotReader>;
 }
 
@@ -123,73 +137,73 @@ pub struct Capabilities {
     /// Whether an agent can be logged out.
     pub can_log_out: bool,
     /// Whether [`Platform::is_scheduled`] has an answer.
-    pub tells_schedule: bool,
+    pub reports_schedule: bool,
     /// Whether [`Platform::break_required`] has an answer.
-    pub tells_breaks: bool,
+    pub reports_breaks: bool,
     /// Whether there is a [`Platform::feed`].
     pub has_feed: bool,
-    /// The shortest interval of a subscription.
-    pub shortest_interval: Duration,
-    /// How long a subscription lives after it was made.
-    pub subscription_life: Duration,
+    /// The shortest interval of a subscription that the platform accepts.
+    pub min_interval: Duration,
+    /// How long a subscription lives after its creation.
+    pub subscription_lifetime: Duration,
 }
 
-/// What came back, and when.
+/// A successful answer with its times.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Answer<T> {
     /// The answer itself.
     pub value: T,
-    /// From sending to the last byte, in real time.
+    /// Real time from sending the request to the last byte of the answer.
     pub latency: Duration,
-    /// Our clock just before the request was sent.
-    pub asked_at: UtcMicros,
-    /// Our clock when the answer was whole.
-    pub answered_at: UtcMicros,
-    /// The platform's clock by its `Date` header, in whole seconds; feeds [`ClockOffset::observe`].
+    /// The daemon's clock just before the request was sent.
+    pub sent_at: UtcMicros,
+    /// The daemon's clock when the answer was complete.
+    pub received_at: UtcMicros,
+    /// The platform's clock according to its `Date` header, in whole seconds. Input of [`ClockOffset::observe`].
     pub platform_now: Option<UtcMicros>,
 }
 
 impl<T> Answer<T> {
-    /// The same answer with another value.
+    /// Returns the same answer with its value converted by `change`.
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Answer<U> {
         Answer {
             value: change(self.value),
             latency: self.latency,
-            asked_at: self.asked_at,
-            answered_at: self.answered_at,
+            sent_at: self.sent_at,
+            received_at: self.received_at,
             platform_now: self.platform_now,
         }
     }
 }
 
-/// A subscription that is wanted.
+/// A request for a subscription.
 #[derive(Clone, Copy, Debug)]
 pub struct SubscriptionRequest<'a> {
-    /// A name for the platform's own lists.
+    /// The subscription's name in the platform's own lists.
     pub name: &'a str,
     /// How often the platform should prepare a snapshot.
     pub interval: Duration,
-    /// The agents; never empty.
+    /// The agents; must not be empty.
     pub agents: &'a [AgentId],
-    /// How much each row should say.
+    /// How much each row contains.
     pub detail: Detail,
 }
 
-/// How much each row of a snapshot should say.
+/// How much each row of a snapshot contains.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Detail {
-    /// Everything that is shown to people, names and teams too.
+    /// Everything that is shown to people, including names and teams.
     #[default]
     Full,
-    /// Only what rules need: for slices whose snapshots are [`SnapshotBody::is_oversize`].
+    /// Only what rules need, for subscriptions whose snapshots are [`SnapshotBody::is_oversize`].
     Needed,
 }
 
-/// A subscription that was made.
+/// A subscription that the platform created.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Subscription {
-    /// The platform's id; survives our restarts.
+    /// The platform's id, which stays valid when the daemon restarts.
     pub id: SubscriptionId,
-    /// The interval that holds: the answer's where it says one, else the requested one.
+    /// The interval in effect: the one in the answer, or the requested one if the answer has none.
     pub interval: Duration,
 }

@@ -1,8 +1,8 @@
-//! How far the platform's clock is from ours, learnt from `Date` headers.
+//! The offset between the platform's clock and the daemon's, estimated from `Date` headers.
 //!
-//! A header of whole seconds says that the platform's clock stood in `[date, date + 1 s)` at some instant between our asking
-//! and the answer, so the offset (platform − ours) lies in `(date − answered, date + 1 s − asked)`. Every answer narrows the
-//! bounds; age widens them again, and an answer that contradicts them (a clock was set) replaces them.
+//! A header in whole seconds says that the platform's clock was in `[date, date + 1 s)` at some instant between request
+//! and answer. So the offset (platform − daemon) is in `(date − received, date + 1 s − sent)`. Every answer narrows
+//! these bounds, age widens them, and an answer that contradicts them (a clock was set) replaces them.
 
 use std::time::Duration;
 
@@ -10,19 +10,19 @@ use crate::domain::time::UtcMicros;
 
 use super::Answer;
 
-/// How fast two clocks may drift apart, in parts per million; quartz without discipline stays under it.
+/// The maximum drift between two clocks, in parts per million. Undisciplined quartz stays below it.
 const DRIFT_PPM: i64 = 200;
 
-/// The `Date` header's resolution, in microseconds.
+/// The resolution of the `Date` header, in microseconds.
 const DATE_RESOLUTION_US: i64 = 1_000_000;
 
-/// The best knowledge of one platform's clock. Without any answer it takes both clocks as one.
+/// The estimated offset of one platform's clock. Zero until the first answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct ClockOffset {
     bounds: Option<Bounds>,
 }
 
-/// Where the offset lies, in microseconds of platform − ours, as of `at` on our clock.
+/// The bounds of the offset (platform − daemon), in microseconds, as of `at` on the daemon's clock.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Bounds {
     low: i64,
@@ -31,57 +31,57 @@ struct Bounds {
 }
 
 impl ClockOffset {
-    /// Takes in an answer; one without a `Date` changes nothing.
+    /// Updates the estimate from an answer. One without a `Date` changes nothing.
     pub fn observe<T>(&mut self, answer: &Answer<T>) {
         if let Some(date) = answer.platform_now {
-            self.observe_date(date, answer.asked_at, answer.answered_at);
+            self.observe_date(date, answer.sent_at, answer.received_at);
         }
     }
 
-    /// Takes in a `Date` and our clock before and after the call.
-    pub fn observe_date(&mut self, date: UtcMicros, asked_at: UtcMicros, answered_at: UtcMicros) {
+    /// Updates the estimate from a `Date` and the daemon's clock before and after the call.
+    pub fn observe_date(&mut self, date: UtcMicros, sent_at: UtcMicros, received_at: UtcMicros) {
         let date = date.as_micros();
-        // Our own clock may have been set back during the call.
-        let (first, last) = (asked_at.min(answered_at).as_micros(), asked_at.max(answered_at).as_micros());
-        let seen = Bounds {
+        // The daemon's clock may have been set back during the call.
+        let (first, last) = (sent_at.min(received_at).as_micros(), sent_at.max(received_at).as_micros());
+        let observed = Bounds {
             low: date.saturating_sub(last),
             high: date.saturating_add(DATE_RESOLUTION_US).saturating_sub(first),
-            at: answered_at,
+            at: received_at,
         };
         self.bounds = Some(match self.bounds {
-            None => seen,
+            None => observed,
             Some(known) => {
-                let known = known.aged(answered_at);
-                let (low, high) = (known.low.max(seen.low), known.high.min(seen.high));
-                if low <= high { Bounds { low, high, at: answered_at } } else { seen }
+                let known = known.widened(received_at);
+                let (low, high) = (known.low.max(observed.low), known.high.min(observed.high));
+                if low <= high { Bounds { low, high, at: received_at } } else { observed }
             }
         });
     }
 
-    /// Platform − ours in microseconds, by the middle of what is possible.
-    pub fn micros(&self) -> i64 {
+    /// Returns platform − daemon in microseconds, as the middle of the bounds.
+    pub fn offset_micros(&self) -> i64 {
         self.bounds.map_or(0, |bounds| bounds.low + (bounds.high - bounds.low) / 2)
     }
 
-    /// How far [`ClockOffset::micros`] can be off; none when nothing is known.
+    /// Returns the maximum error of [`ClockOffset::offset_micros`], or `None` before the first answer.
     pub fn uncertainty(&self) -> Option<Duration> {
         self.bounds.map(|bounds| Duration::from_micros((bounds.high - bounds.low).unsigned_abs().div_ceil(2)))
     }
 
-    /// An instant of the platform's clock on ours.
-    pub fn to_ours(&self, platform: UtcMicros) -> UtcMicros {
-        platform.offset(self.micros().saturating_neg())
+    /// Converts an instant of the platform's clock to the daemon's.
+    pub fn to_local(&self, platform: UtcMicros) -> UtcMicros {
+        platform.offset(self.offset_micros().saturating_neg())
     }
 
-    /// An instant of our clock on the platform's.
+    /// Converts an instant of the daemon's clock to the platform's.
     pub fn to_platform(&self, ours: UtcMicros) -> UtcMicros {
-        ours.offset(self.micros())
+        ours.offset(self.offset_micros())
     }
 }
 
 impl Bounds {
-    /// The same bounds, widened by the drift since they were taken.
-    fn aged(self, now: UtcMicros) -> Self {
+    /// Returns the bounds widened by the drift since they were taken.
+    fn widened(self, now: UtcMicros) -> Self {
         let age = now.as_micros().saturating_sub(self.at.as_micros()).saturating_abs();
         let drift = age.saturating_mul(DRIFT_PPM) / 1_000_000;
         Self { low: self.low.saturating_sub(drift), high: self.high.saturating_add(drift), at: now }
@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn nothing_known_means_one_clock() {
         let offset = ClockOffset::default();
-        assert_eq!(offset.to_ours(UtcMicros::from_micros(7)), UtcMicros::from_micros(7));
+        assert_eq!(offset.to_local(UtcMicros::from_micros(7)), UtcMicros::from_micros(7));
         assert_eq!(offset.uncertainty(), None);
     }
 
@@ -118,8 +118,8 @@ mod tests {
         }
         assert!(offset.uncertainty().expect("known") < Duration::from_millis(200));
         observe(&mut offset, 2_000 * SECOND, 20_000, 40_000, -300 * SECOND);
-        assert!((offset.micros() + 300 * SECOND).abs() <= SECOND, "{offset:?}");
-        let ours = offset.to_ours(UtcMicros::from_micros(1_700 * SECOND));
+        assert!((offset.offset_micros() + 300 * SECOND).abs() <= SECOND, "{offset:?}");
+        let ours = offset.to_local(UtcMicros::from_micros(1_700 * SECOND));
         assert!((ours.as_micros() - 2_000 * SECOND).abs() <= SECOND);
     }
 
@@ -135,7 +135,7 @@ mod tests {
                 now += gap;
                 observe(&mut offset, now, there, there + back, skew);
                 let uncertain = i64::try_from(offset.uncertainty().expect("known").as_micros()).expect("small");
-                prop_assert!((offset.micros() - skew).abs() <= uncertain + 1, "{offset:?}");
+                prop_assert!((offset.offset_micros() - skew).abs() <= uncertain + 1, "{offset:?}");
                 prop_assert!(uncertain <= SECOND, "one answer alone is better than {uncertain} µs");
             }
         }

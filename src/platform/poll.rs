@@ -1,13 +1,13 @@
-//! When the next poll is due: a grid that does not drift, and never two polls closer than the platform allows.
+//! When the next poll is due, on a grid that does not drift and with no two polls closer than the platform allows.
 //!
-//! A sender is always a little late. On a grid of exactly the platform's interval, a late poll followed by a punctual one
-//! would come too close, and keeping the distance would drift. So the grid's step is the interval and a fiftieth more:
-//! lateness up to that is taken up by the next step, polls stay on the grid, and the distance is kept. Pure; times are the
-//! clock's monotonic time.
+//! A sender is always a little late. On a grid of exactly the platform's interval, a late poll followed by a punctual
+//! one would be too close, and keeping the distance would make the grid drift. So the grid's step is the interval plus
+//! a fiftieth: the next step absorbs lateness up to that, polls stay on the grid, and the distance is kept. The module
+//! does no I/O; times are the clock's monotonic time.
 
 use std::time::Duration;
 
-/// The part of the interval that a poll may be late by without moving the next one.
+/// The fraction of the interval by which a poll may be late without moving the next one.
 const SLACK_DIVISOR: u32 = 50;
 
 /// The due times of one subscription's polls.
@@ -19,30 +19,31 @@ pub struct PollGrid {
 }
 
 impl PollGrid {
-    /// The first poll is due at `start`, the n-th `n` [`PollGrid::step`]s later. An interval of zero is taken as a millisecond.
+    /// Creates a grid whose first poll is due at `start`, and the n-th `n` [`PollGrid::step`]s later. An interval of
+    /// zero counts as a millisecond.
     pub fn new(start: Duration, interval: Duration) -> Self {
         Self { start, interval: interval.max(Duration::from_millis(1)), last_sent: None }
     }
 
-    /// Goes on with the polls of another process, whose last one was sent so long before `now`: the next is due when it would have
-    /// been due there, or at once.
-    pub fn resumed(now: Duration, since_last: Duration, interval: Duration) -> Self {
+    /// Continues the polls of another process, whose last one was sent `since_last` before `now`. The next poll is due
+    /// when it would have been due there, or at once.
+    pub fn resume(now: Duration, since_last: Duration, interval: Duration) -> Self {
         let grid = Self::new(now, interval);
         Self { start: now + grid.step().saturating_sub(since_last), ..grid }
     }
 
-    /// The distance of two due times: the interval and its slack.
+    /// Returns the distance between two due times: the interval plus the slack.
     pub fn step(&self) -> Duration {
         self.interval + self.slack()
     }
 
-    /// How late a poll may be without moving the next one.
+    /// Returns how late a poll may be without moving the next one.
     pub fn slack(&self) -> Duration {
         self.interval / SLACK_DIVISOR
     }
 
-    /// When the next poll may be sent. Due times that went by while the last poll was late are left out.
-    pub fn due(&self) -> Duration {
+    /// Returns when the next poll may be sent. Due times that passed while the last poll was late are skipped.
+    pub fn next_due(&self) -> Duration {
         let Some(last) = self.last_sent else { return self.start };
         let step = self.step().as_nanos();
         let passed = last.saturating_sub(self.start).as_nanos() / step;
@@ -50,8 +51,8 @@ impl PollGrid {
         self.start.saturating_add(next).max(last + self.interval)
     }
 
-    /// A poll is sent now.
-    pub fn sent(&mut self, now: Duration) {
+    /// Records that a poll is sent now.
+    pub fn record_sent(&mut self, now: Duration) {
         self.last_sent = Some(now);
     }
 }
@@ -67,8 +68,8 @@ mod tests {
     fn polls(lateness_ms: impl IntoIterator<Item = u64>) -> Vec<Duration> {
         let mut grid = PollGrid::new(Duration::from_secs(3), INTERVAL);
         let sent = lateness_ms.into_iter().map(|late| {
-            let now = grid.due() + Duration::from_millis(late);
-            grid.sent(now);
+            let now = grid.next_due() + Duration::from_millis(late);
+            grid.record_sent(now);
             now
         });
         sent.collect()
@@ -97,8 +98,8 @@ mod tests {
     fn another_process_is_gone_on_from_where_it_was_or_at_once() {
         let now = Duration::from_secs(3);
         for (since_ms, wait_ms) in [(0, 10_200), (2_600, 7_600), (10_200, 0), (3_600_000, 0)] {
-            let grid = PollGrid::resumed(now, Duration::from_millis(since_ms), INTERVAL);
-            assert_eq!(grid.due(), now + Duration::from_millis(wait_ms), "{since_ms} ms after its last poll");
+            let grid = PollGrid::resume(now, Duration::from_millis(since_ms), INTERVAL);
+            assert_eq!(grid.next_due(), now + Duration::from_millis(wait_ms), "{since_ms} ms after its last poll");
         }
     }
 

@@ -1,7 +1,7 @@
-//! How long to wait before a call is tried again: exponential with full jitter, never below what the platform asked for.
+//! How long to wait before a call is retried: exponential with full jitter, and at least what the platform asked for.
 //!
-//! The only module that names the `backoff` crate, and only for its curve: that crate is unmaintained, and knows neither a
-//! restart nor `Retry-After`. Attempts, deadlines and allowances are the engine's, and durable.
+//! This is the only module that uses the `backoff` crate, and only for its curve: the crate is unmaintained and
+//! supports neither restarts nor `Retry-After`. Attempts, deadlines and limits are kept by the engine and are durable.
 
 use std::time::Duration;
 
@@ -10,36 +10,36 @@ use backoff::backoff::Backoff;
 
 use crate::clock::Random;
 
-/// The curve is flat long before this attempt; bounds the walk along it.
-const MOST_STEPS: u32 = 64;
+/// The curve is flat long before this attempt, which bounds the loop that computes it.
+const MAX_STEPS: u32 = 64;
 
-/// The shape of the delays.
+/// The parameters of the delays.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct RetryCurve {
-    /// The most that the first repeat waits.
+pub struct RetryBackoff {
+    /// The longest wait before the first retry.
     pub first: Duration,
-    /// The most that any repeat waits beyond what the platform asked for.
+    /// The longest wait before any retry, beyond what the platform asked for.
     pub cap: Duration,
 }
 
-impl Default for RetryCurve {
-    /// 2 s doubling to a minute (source: guide 003's delays, capped).
+impl Default for RetryBackoff {
+    /// Starts at 2 s and doubles up to a minute (source: guide 003's delays, capped).
     fn default() -> Self {
         Self { first: Duration::from_secs(2), cap: Duration::from_secs(60) }
     }
 }
 
-impl RetryCurve {
-    /// The wait before the repeat that follows failed attempt number `attempt`, counted from 1.
+impl RetryBackoff {
+    /// Returns the wait before the retry that follows failed attempt number `attempt`, counted from 1.
     ///
-    /// Uniform between zero and the curve's value (full jitter), on top of `floor`, the platform's `Retry-After`: many agents
-    /// that were told the same wait do not come back at one instant.
+    /// The wait is uniform between zero and the curve's value (full jitter), added to `floor`, the platform's
+    /// `Retry-After`. So agents that were given the same wait do not retry at the same instant.
     pub fn delay(&self, attempt: u32, floor: Option<Duration>, random: &dyn Random) -> Duration {
-        self.ceiling(attempt).mul_f64(random.unit()).saturating_add(floor.unwrap_or_default())
+        self.max_delay(attempt).mul_f64(random.unit()).saturating_add(floor.unwrap_or_default())
     }
 
-    /// The curve itself: the most that [`RetryCurve::delay`] adds to its floor.
-    pub fn ceiling(&self, attempt: u32) -> Duration {
+    /// Returns the curve's value: the most that [`RetryBackoff::delay`] adds to its floor.
+    pub fn max_delay(&self, attempt: u32) -> Duration {
         let mut curve = ExponentialBackoff {
             current_interval: self.first,
             initial_interval: self.first,
@@ -49,9 +49,9 @@ impl RetryCurve {
             max_elapsed_time: None,
             ..ExponentialBackoff::default()
         };
-        let steps = attempt.clamp(1, MOST_STEPS);
+        let steps = attempt.clamp(1, MAX_STEPS);
         let value = (0..steps).filter_map(|_| curve.next_backoff()).last().unwrap_or(self.cap);
-        // The crate adds up to a nanosecond of its own randomness even at factor 0; whole microseconds are free of it.
+        // The crate adds up to a nanosecond of randomness even at factor 0; whole microseconds are free of it.
         Duration::from_micros(u64::try_from(value.as_micros()).unwrap_or(u64::MAX)).min(self.cap)
     }
 }
@@ -65,16 +65,16 @@ mod tests {
 
     #[test]
     fn the_curve_doubles_up_to_its_cap() {
-        let seconds: Vec<u64> = (1..=8).map(|attempt| RetryCurve::default().ceiling(attempt).as_secs()).collect();
+        let seconds: Vec<u64> = (1..=8).map(|attempt| RetryBackoff::default().max_delay(attempt).as_secs()).collect();
         assert_eq!(seconds, [2, 4, 8, 16, 32, 60, 60, 60]);
-        assert_eq!(RetryCurve::default().ceiling(u32::MAX), Duration::from_secs(60));
+        assert_eq!(RetryBackoff::default().max_delay(u32::MAX), Duration::from_secs(60));
     }
 
     #[test]
     fn the_same_seed_gives_the_same_delays() {
         let delays = |seed| {
             let random = SeededRandom::new(seed);
-            (1..6).map(|attempt| RetryCurve::default().delay(attempt, None, &random)).collect::<Vec<_>>()
+            (1..6).map(|attempt| RetryBackoff::default().delay(attempt, None, &random)).collect::<Vec<_>>()
         };
         assert_eq!(delays(3), delays(3));
         assert_ne!(delays(3), delays(4));
@@ -84,7 +84,7 @@ mod tests {
     fn jitter_is_full() {
         let random = SeededRandom::new(1);
         let draws: Vec<f64> =
-            (0..1000).map(|_| RetryCurve::default().delay(1, None, &random).as_secs_f64() / 2.0).collect();
+            (0..1000).map(|_| RetryBackoff::default().delay(1, None, &random).as_secs_f64() / 2.0).collect();
         let (low, high) = draws.iter().fold((1.0_f64, 0.0_f64), |(low, high), x| (low.min(*x), high.max(*x)));
         let mean = draws.iter().sum::<f64>() / 1000.0;
         assert!(low < 0.05 && high > 0.95 && (mean - 0.5).abs() < 0.05, "{low} {mean} {high}");
@@ -96,9 +96,9 @@ mod tests {
             attempt in 1_u32..100, floor in prop::option::of(0_u64..4_000), seed in any::<u64>(),
         ) {
             let floor = floor.map(Duration::from_secs);
-            let delay = RetryCurve::default().delay(attempt, floor, &SeededRandom::new(seed));
+            let delay = RetryBackoff::default().delay(attempt, floor, &SeededRandom::new(seed));
             let floor = floor.unwrap_or_default();
-            prop_assert!(delay >= floor && delay <= floor + RetryCurve::default().ceiling(attempt));
+            prop_assert!(delay >= floor && delay <= floor + RetryBackoff::default().max_delay(attempt));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Snapshots in our words, whatever the dialect: what was seen of which agent, and what is wrong with what was said.
+//! Snapshots independent of the dialect: the observations of agents, and diagnostics.
 //!
 //! Instants here are the platform's own; [`super::ClockOffset`] converts them.
 
@@ -11,87 +11,89 @@ use crate::domain::time::UtcMicros;
 
 use super::error::CallError;
 
-/// Above this size a snapshot is worth an alert and a leaner subscription, in bytes (source: guide 004).
+/// The size, in bytes, above which a snapshot causes an alert and a subscription with fewer fields (source: guide 004).
 pub const OVERSIZE_BYTES: usize = 500 * 1000;
 
-/// A snapshot as it came, unread.
+/// An unparsed snapshot.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SnapshotBody {
-    /// The bytes, unpacked.
+    /// The decompressed bytes.
     pub bytes: Vec<u8>,
 }
 
 impl SnapshotBody {
-    /// Whether it is over [`OVERSIZE_BYTES`].
+    /// Returns whether the snapshot is larger than [`OVERSIZE_BYTES`].
     pub const fn is_oversize(&self) -> bool {
         self.bytes.len() > OVERSIZE_BYTES
     }
 }
 
-/// Its length alone: the bytes hold names.
+/// Shows the length alone, since the bytes contain names.
 impl fmt::Debug for SnapshotBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SnapshotBody({} bytes)", self.bytes.len())
     }
 }
 
-/// Reads the snapshots of one slice of the roster, and says what is new since the one before.
+/// Reads the snapshots of one slice of the roster and returns what changed since the previous one.
 ///
-/// It remembers what it yielded. When the caller could not keep a delta (its commit failed), [`SnapshotReader::forget`] makes
-/// the next snapshot yield every agent again; the merge takes repeats as nothing.
+/// The reader remembers what it returned. If the caller could not keep a delta (its commit failed),
+/// [`SnapshotReader::reset`] makes the next snapshot return every agent again; merging repeated observations has no
+/// effect.
 pub trait SnapshotReader: Send + Sync + fmt::Debug {
-    /// Reads one snapshot, which must be of `subscription`. Keeps the body to compare the next one with.
+    /// Reads one snapshot, which must be of `subscription`. Keeps the body for comparison with the next one.
     fn read(&mut self, subscription: &SubscriptionId, body: SnapshotBody) -> Result<SnapshotDelta, CallError>;
 
-    /// Forgets what was yielded, so that the next snapshot yields every agent.
-    fn forget(&mut self);
+    /// Forgets what was returned, so that the next snapshot returns every agent.
+    fn reset(&mut self);
 }
 
-/// What a snapshot says, as far as it is new.
+/// What is new in a snapshot.
 #[derive(Clone, PartialEq, Debug)]
 pub struct SnapshotDelta {
-    /// When the platform made it, by the platform's clock. Also reported for a snapshot that is the last one again.
+    /// When the platform made the snapshot, by the platform's clock. Also set for a repeated snapshot.
     pub generated_at: UtcMicros,
-    /// Byte for byte the last snapshot again: nothing was read, nothing is new.
+    /// Whether the snapshot is byte for byte the same as the previous one, so that nothing was read.
     pub repeated: bool,
-    /// Agents whose row differs from the last one, at most once each.
-    pub changed: Vec<Sighting>,
-    /// How many rows the snapshot holds, good or bad.
+    /// Agents whose row differs from the previous one, at most once each.
+    pub changed: Vec<AgentObservation>,
+    /// How many rows the snapshot has, readable or not.
     pub rows: usize,
-    /// Agents of the slice without a good row. All others are still in the state that was last yielded for them.
+    /// Agents of the slice without a readable row. All others are still in the state that was last returned for them.
     pub absent: Arc<[AgentId]>,
-    /// Those of them whom the snapshot leaves out: no row that could not be read, or names a stranger, can be theirs.
+    /// Those of `absent` that the snapshot certainly leaves out: no row that is unreadable or names an unknown agent
+    /// can be theirs.
     pub missing: Arc<[AgentId]>,
     /// Rows that could not be read.
     pub unreadable: UnreadableRows,
-    /// What is wrong with the snapshot, at most [`MAX_COMPLAINTS`].
-    pub complaints: Vec<Complaint>,
-    /// How many more complaints there were.
-    pub more_complaints: usize,
+    /// The problems of the snapshot, at most [`MAX_DIAGNOSTICS`].
+    pub diagnostics: Vec<SnapshotDiagnostic>,
+    /// The number of further problems.
+    pub more_diagnostics: usize,
 }
 
 /// The rows of a snapshot that could not be read.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct UnreadableRows {
-    /// Agents who have such a row, and no good one.
+    /// Agents with such a row and no readable one.
     pub agents: Arc<[AgentId]>,
     /// How many such rows name no agent of the slice.
-    pub nameless: usize,
+    pub without_id: usize,
 }
 
-/// How many complaints one snapshot's delta holds.
-pub const MAX_COMPLAINTS: usize = 20;
+/// The maximum number of diagnostics in one snapshot's delta.
+pub const MAX_DIAGNOSTICS: usize = 20;
 
-/// One agent as a snapshot shows them.
+/// One agent's row in a snapshot.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Sighting {
-    /// Who; always one of the slice.
+pub struct AgentObservation {
+    /// The agent, always one of the slice.
     pub agent: AgentId,
-    /// The state; a name that no table knows is kept.
+    /// The state. A name without a mapping is kept.
     pub state: AgentState,
     /// The queue, if the row names one.
     pub queue: Option<Arc<str>>,
-    /// Since when, by the platform's clock; absent when the row does not say or says it illegibly.
+    /// When the state began, by the platform's clock. `None` if the row does not say or cannot be understood.
     pub changed_at: Option<UtcMicros>,
     /// The team, if the row names one.
     pub team: Option<TeamName>,
@@ -99,8 +101,8 @@ pub struct Sighting {
     pub name: Option<Arc<str>>,
 }
 
-/// Without the agent's name.
-impl fmt::Debug for Sighting {
+/// Leaves out the agent's name.
+impl fmt::Debug for AgentObservation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sighting")
             .field("agent", &self.agent)
@@ -112,32 +114,32 @@ impl fmt::Debug for Sighting {
     }
 }
 
-/// Something wrong with a snapshot that did not stop it from being read.
+/// A problem of a snapshot that did not prevent it from being read.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Complaint {
-    /// The row, from 0; none when it is about the whole snapshot.
+pub struct SnapshotDiagnostic {
+    /// The row, counted from 0. `None` if the problem concerns the whole snapshot.
     pub row: Option<usize>,
     /// The agent, where the row names one.
     pub agent: Option<AgentId>,
-    /// What.
-    pub fault: Fault,
+    /// The problem.
+    pub fault: SnapshotFault,
 }
 
-/// What is wrong.
+/// A kind of problem.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Fault {
-    /// The row is not an object with an agent's id (of a length that one can have) and a state; it is left out.
+pub enum SnapshotFault {
+    /// The row is not an object with a state and an agent's id of valid length. It is skipped.
     Unreadable,
-    /// An optional field has the wrong type; it is taken as missing.
+    /// An optional field has the wrong type. It counts as missing.
     BadField(&'static str),
-    /// The row's instant is no RFC 3339 text; it is taken as missing.
+    /// The row's instant is not in RFC 3339 format. It counts as missing.
     BadInstant,
-    /// The agent has another row before this one; the last counts.
+    /// The agent has an earlier row; the last one counts.
     Duplicate,
-    /// The agent is not in the subscription; the row is left out.
-    Stranger,
-    /// The snapshot's status is not the one of a living subscription.
+    /// The agent is not in the subscription. The row is skipped.
+    UnknownAgent,
+    /// The snapshot's status is not the one of an active subscription.
     Status(String),
-    /// The snapshot is older than the last one that was read.
-    OlderThanLast,
+    /// The snapshot is older than the previous one.
+    OlderThanPrevious,
 }

@@ -1,34 +1,34 @@
-//! What texts of the platform must be before anybody keeps them: whole, and no longer than a limit.
+//! Cleaning of the platform's texts before they are kept: valid Unicode, and no longer than a limit.
 //!
-//! JSON can spell half of a surrogate pair (`"\ud800"`), which no Rust string holds. One such escape in a name must not cost
-//! the row, and a name of a megabyte must not reach the store. Names are therefore mended and cut; ids are taken as they are or
-//! not at all, since two ids that differ only behind the cut would become one.
+//! JSON can spell half of a surrogate pair (`"\ud800"`), which no Rust string can hold. One such escape in a name must
+//! not cost the row, and a name of a megabyte must not reach the store. So names are repaired and shortened. Ids are
+//! taken unchanged or refused, since two long ids could become equal when shortened.
 
 use std::borrow::Cow;
 
 use serde::de::DeserializeOwned;
 
-/// The most characters of a name, and of an id.
-pub const LONGEST_TEXT: usize = 256;
+/// The maximum number of characters in a name or an id.
+pub const MAX_TEXT_CHARS: usize = 256;
 
-/// A name as it is kept: at most [`LONGEST_TEXT`] characters, the last of them an ellipsis where it was cut. PostgreSQL stores
-/// no NUL, so U+FFFD stands in its place.
-pub fn kept(text: &str) -> Cow<'_, str> {
+/// Returns a name in the form in which it is kept: at most [`MAX_TEXT_CHARS`] characters, ending in an ellipsis if it
+/// was shortened. NUL is replaced by U+FFFD, as PostgreSQL cannot store it.
+pub fn truncated(text: &str) -> Cow<'_, str> {
     if is_short(text) && !has_nul(text) {
         return Cow::Borrowed(text);
     }
-    let end = match text.char_indices().nth(LONGEST_TEXT) {
+    let end = match text.char_indices().nth(MAX_TEXT_CHARS) {
         None => text.len(),
-        Some(_) => text.char_indices().nth(LONGEST_TEXT - 1).map_or(text.len(), |(end, _)| end),
+        Some(_) => text.char_indices().nth(MAX_TEXT_CHARS - 1).map_or(text.len(), |(end, _)| end),
     };
-    let mut kept = text[..end].replace('\0', "\u{fffd}");
+    let mut shortened = text[..end].replace('\0', "\u{fffd}");
     if end < text.len() {
-        kept.push('…');
+        shortened.push('…');
     }
-    Cow::Owned(kept)
+    Cow::Owned(shortened)
 }
 
-/// Whether a text can be an id: neither empty nor longer than [`LONGEST_TEXT`] characters, and without a NUL.
+/// Returns whether a text can be an id: not empty, at most [`MAX_TEXT_CHARS`] characters, and without NUL.
 pub fn is_id(text: &str) -> bool {
     !text.is_empty() && is_short(text) && !has_nul(text)
 }
@@ -38,33 +38,34 @@ fn has_nul(text: &str) -> bool {
 }
 
 fn is_short(text: &str) -> bool {
-    text.len() <= LONGEST_TEXT || text.chars().nth(LONGEST_TEXT).is_none()
+    text.len() <= MAX_TEXT_CHARS || text.chars().nth(MAX_TEXT_CHARS).is_none()
 }
 
-/// Reads JSON; where that fails, once more with its texts mended.
-pub fn read<T: DeserializeOwned>(json: &[u8]) -> Option<T> {
-    serde_json::from_slice(json).ok().or_else(|| serde_json::from_str(&mended(json)?).ok())
+/// Parses JSON, and if that fails, tries once more with its texts repaired.
+pub fn parse_lenient<T: DeserializeOwned>(json: &[u8]) -> Option<T> {
+    serde_json::from_slice(json).ok().or_else(|| serde_json::from_str(&repair(json)?).ok())
 }
 
-/// The same JSON with U+FFFD in the place of half surrogate pairs and of bytes that are not UTF-8. None where it has neither, so
-/// that reading it again would fail again.
-pub fn mended(json: &[u8]) -> Option<String> {
+/// Returns the JSON with U+FFFD in place of unpaired surrogates and invalid UTF-8. `None` if it has neither, so that
+/// parsing again would fail too.
+pub fn repair(json: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(json);
     let was_utf8 = matches!(text, Cow::Borrowed(_));
     let mut bytes = text.into_owned().into_bytes();
-    let halves = replace_half_pairs(&mut bytes);
+    let halves = replace_lone_surrogates(&mut bytes);
     if was_utf8 && halves == 0 {
         return None;
     }
     String::from_utf8(bytes).ok()
 }
 
-/// Writes `\ufffd` over each escape of half a surrogate pair, which is as long; gives how many there were.
-fn replace_half_pairs(json: &mut [u8]) -> usize {
+/// Overwrites each escape of an unpaired surrogate with `\ufffd`, which has the same length. Returns how many there
+/// were.
+fn replace_lone_surrogates(json: &mut [u8]) -> usize {
     let (mut at, mut found) = (0, 0);
     while let Some(next) = json[at..].iter().position(|byte| *byte == b'\\') {
         at += next;
-        // Behind any other escape nothing of it can be taken for the beginning of one.
+        // After any other escape, no part of it can be mistaken for the start of another one.
         at += match (code_unit(&json[at..]), json.get(at + 6..).and_then(code_unit)) {
             (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => 12,
             (Some(0xd800..=0xdfff), _) => {
@@ -79,7 +80,7 @@ fn replace_half_pairs(json: &mut [u8]) -> usize {
     found
 }
 
-/// What an escape such as `\u00e9` stands for, where one begins here.
+/// Returns the code unit of an escape such as `\u00e9` at the start of the text.
 fn code_unit(json: &[u8]) -> Option<u16> {
     let digits = json.strip_prefix(br"\u")?.get(..4)?;
     digits.iter().try_fold(0, |unit: u16, digit| {
@@ -97,12 +98,12 @@ mod tests {
 
     #[test]
     fn a_name_is_cut_at_a_character_and_an_id_is_not_cut() {
-        let longest = "é".repeat(LONGEST_TEXT);
-        assert!(matches!(kept(&longest), Cow::Borrowed(text) if text == longest) && is_id(&longest));
+        let longest = "é".repeat(MAX_TEXT_CHARS);
+        assert!(matches!(truncated(&longest), Cow::Borrowed(text) if text == longest) && is_id(&longest));
         let longer = format!("{longest}é");
-        assert_eq!(kept(&longer), format!("{}…", "é".repeat(LONGEST_TEXT - 1)));
+        assert_eq!(truncated(&longer), format!("{}…", "é".repeat(MAX_TEXT_CHARS - 1)));
         assert!(!is_id(&longer) && !is_id(""));
-        assert_eq!(kept("a\0b"), "a\u{fffd}b");
+        assert_eq!(truncated("a\0b"), "a\u{fffd}b");
         assert!(!is_id("a\0b"));
     }
 
@@ -120,11 +121,11 @@ mod tests {
             (r#""\ud8""#, None),
             (r#""\"#, None),
         ] {
-            let text = mended(json.as_bytes());
+            let text = repair(json.as_bytes());
             let read = text.map(|text| serde_json::from_str::<String>(&text).expect("a text"));
             assert_eq!(read.as_deref(), whole, "{json}");
         }
-        assert_eq!(mended(b"\"a\xFF\"").as_deref(), Some("\"a\u{fffd}\""));
+        assert_eq!(repair(b"\"a\xFF\"").as_deref(), Some("\"a\u{fffd}\""));
     }
 
     proptest! {
@@ -142,7 +143,7 @@ mod tests {
             ),
         ) {
             let json = format!("\"{}\"", parts.concat());
-            let readable = mended(json.as_bytes()).unwrap_or(json);
+            let readable = repair(json.as_bytes()).unwrap_or(json);
             prop_assert!(serde_json::from_str::<Value>(&readable).is_ok(), "{readable}");
         }
     }

@@ -1,4 +1,4 @@
-//! Which servers a client takes for those that were meant. Without a word the system's authorities say so.
+//! Which server certificates a client accepts. By default, those of the system's certificate authorities.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -11,65 +11,68 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
-/// A larger file is no certificate.
-const LARGEST_FILE: u64 = 1024 * 1024;
+/// The maximum size of a certificate file, in bytes.
+const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
-/// Whom a client trusts.
+/// The certificates that a client trusts.
 #[derive(Clone, Default)]
 pub enum Trust {
-    /// Those for whom an authority of the system vouches.
+    /// Certificates issued by an authority that the system trusts.
     #[default]
     System,
-    /// Those of a file; see [`Named`].
-    Named(Arc<Named>),
-    /// Anybody. For questions alone in which nothing is sent and nothing learnt that matters.
-    Anybody,
+    /// The certificates of a file; see [`TrustedCertificates`].
+    Certificates(Arc<TrustedCertificates>),
+    /// Any certificate. Only for requests that send nothing secret and whose answer does not matter.
+    AnyCertificate,
 }
 
 impl fmt::Debug for Trust {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::System => "System",
-            Self::Named(_) => "Named",
-            Self::Anybody => "Anybody",
+            Self::Certificates(_) => "Named",
+            Self::AnyCertificate => "Anybody",
         })
     }
 }
 
-/// A file of certificates that cannot be used.
+/// A certificate file that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("{} cannot be read ({cause}): make it readable for this user", path.display())]
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         cause: std::io::Error,
     },
-    /// There is no certificate in it that can be used.
+    /// The file contains no usable certificate.
     #[error("{} holds no certificate in PEM that can be used: it begins with -----BEGIN CERTIFICATE-----", .0.display())]
     NoCertificate(PathBuf),
 }
 
-/// The certificates of a file. A server that has the key of one of them is trusted under whatever name and until whatever date: it is
-/// the very one that was meant, also where the certificate is signed by itself. Another one is trusted where one of them vouches for it
-/// under the name that was asked for.
+/// The certificates of a file.
+///
+/// A server that has the key of one of them is trusted under any name and after any date, even with a self-signed
+/// certificate, since it is the intended server itself. Any other server is trusted if one of these certificates issued
+/// its certificate for the requested name.
 #[derive(Debug)]
-pub struct Named {
-    known: Vec<CertificateDer<'static>>,
-    vouched: Arc<WebPkiServerVerifier>,
+pub struct TrustedCertificates {
+    trusted: Vec<CertificateDer<'static>>,
+    verifier: Arc<WebPkiServerVerifier>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl Trust {
-    /// The certificates of a PEM file.
+    /// Reads the certificates of a PEM file.
     ///
     /// # Errors
-    /// The file cannot be read, or has none.
-    pub fn of_file(path: &Path) -> Result<Self, TrustError> {
+    ///
+    /// Fails if the file cannot be read or contains no certificate.
+    pub fn from_file(path: &Path) -> Result<Self, TrustError> {
         let failed = |cause| TrustError::Read { path: path.to_owned(), cause };
-        if std::fs::metadata(path).map_err(failed)?.len() > LARGEST_FILE {
+        if std::fs::metadata(path).map_err(failed)?.len() > MAX_FILE_BYTES {
             return Err(failed(std::io::Error::other("it is too large")));
         }
         let text = std::fs::read(path).map_err(failed)?;
@@ -81,20 +84,20 @@ impl Trust {
         let algorithms = provider.signature_verification_algorithms;
         let vouched = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
         let vouched = vouched.map_err(|_| none())?;
-        Ok(Self::Named(Arc::new(Named { known, vouched, algorithms })))
+        Ok(Self::Certificates(Arc::new(TrustedCertificates { trusted: known, verifier: vouched, algorithms })))
     }
 }
 
-impl Named {
-    /// A client's side of TLS that trusts these alone.
-    pub(super) fn config(self: &Arc<Self>) -> Result<ClientConfig, Error> {
+impl TrustedCertificates {
+    /// Returns the TLS client configuration that trusts these certificates alone.
+    pub(super) fn client_config(self: &Arc<Self>) -> Result<ClientConfig, Error> {
         let provider = Arc::new(ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
         Ok(builder.dangerous().with_custom_certificate_verifier(self.clone()).with_no_client_auth())
     }
 }
 
-impl ServerCertVerifier for Named {
+impl ServerCertVerifier for TrustedCertificates {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -103,11 +106,11 @@ impl ServerCertVerifier for Named {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        // That the server has its key is proved by the handshake's signature, below.
-        if self.known.iter().any(|known| known == end_entity) {
+        // The handshake's signature, verified below, proves that the server has its key.
+        if self.trusted.iter().any(|known| known == end_entity) {
             return Ok(ServerCertVerified::assertion());
         }
-        self.vouched.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+        self.verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
     }
 
     fn verify_tls12_signature(
@@ -146,21 +149,21 @@ mod tests {
         format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
     }
 
-    fn trusting(certificate: &CertificateDer<'_>) -> Arc<Named> {
+    fn trusting(certificate: &CertificateDer<'_>) -> Arc<TrustedCertificates> {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("ca.crt");
         std::fs::write(&path, pem(certificate)).expect("written");
-        match Trust::of_file(&path).expect("sound") {
-            Trust::Named(named) => named,
+        match Trust::from_file(&path).expect("sound") {
+            Trust::Certificates(named) => named,
             other => panic!("{other:?}"),
         }
     }
 
-    fn takes(named: &Named, shown: &CertificateDer<'_>, name: &'static str) -> bool {
+    fn accepts(named: &TrustedCertificates, presented: &CertificateDer<'_>, name: &'static str) -> bool {
         let name = ServerName::try_from(name).expect("a name");
         named
             .verify_server_cert(
-                shown,
+                presented,
                 &[],
                 &name,
                 &[],
@@ -177,25 +180,25 @@ mod tests {
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("signed");
         let own = CertificateDer::from(issuer.der().to_vec());
         let named = trusting(&own);
-        assert!(takes(&named, &own, "127.0.0.1"));
+        assert!(accepts(&named, &own, "127.0.0.1"));
         let key = KeyPair::generate().expect("a key");
         let signed = CertificateParams::new(["keeper.example".to_owned()]).expect("params");
         let signed = signed.signed_by(&key, &issuer).expect("signed");
-        assert!(takes(&named, signed.der(), "keeper.example"));
-        assert!(!takes(&named, signed.der(), "other.example"));
+        assert!(accepts(&named, signed.der(), "keeper.example"));
+        assert!(!accepts(&named, signed.der(), "other.example"));
         let stranger = rcgen::generate_simple_self_signed(["keeper.example".to_owned()]).expect("a certificate");
-        assert!(!takes(&named, stranger.cert.der(), "keeper.example"));
+        assert!(!accepts(&named, stranger.cert.der(), "keeper.example"));
     }
 
     #[test]
     fn a_file_without_a_certificate_is_named() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("ca.crt");
-        let missing = Trust::of_file(&path).expect_err("no file").to_string();
+        let missing = Trust::from_file(&path).expect_err("no file").to_string();
         assert!(missing.contains("ca.crt cannot be read"), "{missing}");
         for text in ["", "nonsense", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
             std::fs::write(&path, text).expect("written");
-            let error = Trust::of_file(&path).expect_err("none").to_string();
+            let error = Trust::from_file(&path).expect_err("none").to_string();
             assert!(error.contains("holds no certificate"), "{error}");
         }
     }

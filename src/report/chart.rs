@@ -1,170 +1,170 @@
-//! Pictures of a section's rows: where each mark of an SVG lies. Draws nothing itself; templates do.
+//! Charts of a section's rows: the positions of an SVG's marks. Templates draw them.
 
 use jiff::tz::TimeZone;
 
-use super::document::{Cell, Chart, ChartKind, MOST_POINTS, Section};
-use super::shown;
+use super::document::{Cell, Chart, ChartKind, MAX_POINTS, Section};
+use super::format;
 
-/// The width of a picture, in its own units.
+/// The width of a chart, in SVG units.
 pub const WIDTH: f64 = 720.0;
-/// The height of one with lines.
+/// The height of a line chart, in SVG units.
 pub const HEIGHT: f64 = 240.0;
-/// Room for the words beside the marks.
-const LEFT: f64 = 60.0;
-const RIGHT: f64 = 10.0;
-const TOP: f64 = 10.0;
-const BOTTOM: f64 = 30.0;
-/// Words before a bar, and the number behind it.
-const LABELS: f64 = 220.0;
-const NUMBERS: f64 = 80.0;
-/// A bar with the space around it.
-const STEP: f64 = 22.0;
+/// The room for labels beside the marks.
+const LEFT_MARGIN: f64 = 60.0;
+const RIGHT_MARGIN: f64 = 10.0;
+const TOP_MARGIN: f64 = 10.0;
+const BOTTOM_MARGIN: f64 = 30.0;
+/// The width of the label before a bar, and of the number behind it.
+const LABEL_WIDTH: f64 = 220.0;
+const NUMBER_WIDTH: f64 = 80.0;
+/// The height of a bar with the space around it.
+const BAR_STEP: f64 = 22.0;
 
-/// Collects what a picture shows while the rows pass.
+/// The values of a chart, collected as the rows pass.
 #[derive(Clone, Debug)]
-pub struct Points {
+pub struct ChartPoints {
     chart: Chart,
     labels: Vec<String>,
-    /// By row: what is odd about it.
+    /// The anomaly of each row.
     marks: Vec<Option<String>>,
-    /// By column of values, then by row; none where the cell is empty.
+    /// The values by column and row; `None` for an empty cell.
     values: Vec<Vec<Option<(f64, String)>>>,
-    left_out: usize,
+    omitted: usize,
 }
 
 /// A bar.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Bar {
-    /// What it is of.
+    /// The label.
     pub label: String,
-    /// Where it begins, from above.
+    /// The top edge.
     pub y: f64,
-    /// Where its words stand.
+    /// The baseline of its texts.
     pub text_y: f64,
-    /// How long it is.
+    /// The length.
     pub width: f64,
-    /// Where its number stands.
+    /// The horizontal position of its number.
     pub value_x: f64,
-    /// Its number.
+    /// The number as text.
     pub value: String,
 }
 
-/// A line through the rows; broken where a cell is empty.
+/// A line through the rows, interrupted at empty cells.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Line {
-    /// What it is of.
+    /// The label.
     pub label: String,
-    /// Its number among the lines, from 1.
+    /// The line's number, from 1.
     pub number: usize,
-    /// The points of each unbroken stretch, as SVG has them.
+    /// The points of each unbroken stretch, in SVG syntax.
     pub stretches: Vec<String>,
 }
 
-/// Where something is odd on the first line.
+/// A mark of an anomaly on the first line.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Mark {
-    /// Its middle.
+    /// The horizontal centre.
     pub x: f64,
-    /// Its middle, from above.
+    /// The vertical centre, from the top.
     pub y: f64,
-    /// What is odd, and where.
+    /// A description of the anomaly and its position.
     pub text: String,
 }
 
-/// Words beside an axis.
+/// A label on an axis.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Tick {
-    /// Where, along the axis.
+    /// The position along the axis.
     pub at: f64,
-    /// What it says.
+    /// The label.
     pub text: String,
 }
 
-/// A picture.
+/// A chart.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Drawing {
-    /// Its height; its width is [`WIDTH`].
+    /// The height; the width is [`WIDTH`].
     pub height: f64,
-    /// Bars, where it has some.
+    /// The bars, if any.
     pub bars: Vec<Bar>,
-    /// Lines, where it has some.
+    /// The lines, if any.
     pub lines: Vec<Line>,
-    /// On the first line.
+    /// The marks on the first line.
     pub marks: Vec<Mark>,
-    /// What the marks are called.
+    /// The legend of the marks.
     pub marked: &'static str,
-    /// Beside the upright axis of lines.
+    /// The labels of the vertical axis of a line chart.
     pub upright: Vec<Tick>,
-    /// Below the level axis of lines.
+    /// The labels of the horizontal axis of a line chart.
     pub level: Vec<Tick>,
-    /// Rows that it does not show.
+    /// The number of rows not shown.
     pub left_out: usize,
 }
 
-impl Points {
-    /// Of a section that has a picture.
+impl ChartPoints {
+    /// Creates the points of a section, or `None` if the section has no chart.
     pub fn of(section: &Section) -> Option<Self> {
         let chart = section.chart?;
         let values = vec![Vec::new(); chart.values.len()];
-        Some(Self { chart, labels: Vec::new(), marks: Vec::new(), values, left_out: 0 })
+        Some(Self { chart, labels: Vec::new(), marks: Vec::new(), values, omitted: 0 })
     }
 
-    /// Takes a row.
-    pub fn row(&mut self, cells: &[Cell], zone: &TimeZone) {
-        if self.labels.len() >= MOST_POINTS {
-            self.left_out += 1;
+    /// Adds a row.
+    pub fn add_row(&mut self, cells: &[Cell], zone: &TimeZone) {
+        if self.labels.len() >= MAX_POINTS {
+            self.omitted += 1;
             return;
         }
-        let words = |column: &usize| match &cells[*column] {
+        let cell_text = |column: &usize| match &cells[*column] {
             Cell::Empty(_) => None,
-            cell => Some(shown::short(cell, zone)),
+            cell => Some(format::display_text(cell, zone)),
         };
-        self.labels.push(self.chart.labels.iter().filter_map(words).collect::<Vec<_>>().join(", "));
-        self.marks.push(self.chart.mark.as_ref().and_then(words));
+        self.labels.push(self.chart.labels.iter().filter_map(cell_text).collect::<Vec<_>>().join(", "));
+        self.marks.push(self.chart.mark.as_ref().and_then(cell_text));
         for (values, column) in self.values.iter_mut().zip(self.chart.values) {
             let cell = &cells[*column];
-            values.push(height(cell).map(|height| (height, shown::short(cell, zone))));
+            values.push(cell_height(cell).map(|height| (height, format::display_text(cell, zone))));
         }
     }
 
-    /// The picture; none of no rows.
-    pub fn draw(&self, section: &Section) -> Option<Drawing> {
+    /// Returns the chart, or `None` without rows.
+    pub fn to_drawing(&self, section: &Section) -> Option<Drawing> {
         let all = self.values.iter().flatten().flatten();
-        let top = all.map(|(height, _)| *height).fold(0.0_f64, f64::max);
-        if self.labels.is_empty() || top <= 0.0 {
+        let highest = all.map(|(height, _)| *height).fold(0.0_f64, f64::max);
+        if self.labels.is_empty() || highest <= 0.0 {
             return None;
         }
         Some(match self.chart.kind {
-            ChartKind::Bars => self.bars(top),
-            ChartKind::Line => self.lines(section, top),
+            ChartKind::Bars => self.bars(highest),
+            ChartKind::Line => self.lines(section, highest),
         })
     }
 
-    fn bars(&self, top: f64) -> Drawing {
-        let room = WIDTH - LABELS - NUMBERS;
+    fn bars(&self, highest: f64) -> Drawing {
+        let available_width = WIDTH - LABEL_WIDTH - NUMBER_WIDTH;
         let values = self.values.first().map(Vec::as_slice).unwrap_or_default();
-        let mut y = TOP;
+        let mut y = TOP_MARGIN;
         let bars: Vec<Bar> = self
             .labels
             .iter()
             .zip(values)
             .map(|(label, value)| {
                 let (height, value) = value.clone().unwrap_or((0.0, "–".to_owned()));
-                let width = (height.max(0.0) / top * room * 10.0).round() / 10.0;
+                let width = (height.max(0.0) / highest * available_width * 10.0).round() / 10.0;
                 let bar =
-                    Bar { label: label.clone(), y, text_y: y + 12.0, width, value_x: LABELS + width + 6.0, value };
-                y += STEP;
+                    Bar { label: label.clone(), y, text_y: y + 12.0, width, value_x: LABEL_WIDTH + width + 6.0, value };
+                y += BAR_STEP;
                 bar
             })
             .collect();
-        Drawing { height: y + TOP, bars, left_out: self.left_out, ..Drawing::default() }
+        Drawing { height: y + TOP_MARGIN, bars, left_out: self.omitted, ..Drawing::default() }
     }
 
-    fn lines(&self, section: &Section, top: f64) -> Drawing {
-        let spaces = as_float(self.labels.len().saturating_sub(1).max(1));
-        let x = |place: usize| LEFT + as_float(place) / spaces * (WIDTH - LEFT - RIGHT);
-        let step = round_step(top);
-        let y = |height: f64| TOP + (1.0 - height / (4.0 * step)) * (HEIGHT - TOP - BOTTOM);
+    fn lines(&self, section: &Section, highest: f64) -> Drawing {
+        let gaps = as_float(self.labels.len().saturating_sub(1).max(1));
+        let x = |place: usize| LEFT_MARGIN + as_float(place) / gaps * (WIDTH - LEFT_MARGIN - RIGHT_MARGIN);
+        let step = round_step(highest);
+        let y = |height: f64| TOP_MARGIN + (1.0 - height / (4.0 * step)) * (HEIGHT - TOP_MARGIN - BOTTOM_MARGIN);
         let titles = self.chart.values.iter().map(|column| section.columns[*column].title);
         let lines = (1..)
             .zip(titles)
@@ -172,7 +172,7 @@ impl Points {
             .map(|((number, title), values)| Line {
                 label: title.to_owned(),
                 number,
-                stretches: stretches(values, x, y),
+                stretches: line_stretches(values, x, y),
             })
             .filter(|line| !line.stretches.is_empty())
             .collect();
@@ -191,45 +191,45 @@ impl Points {
         let level = places.into_iter().map(|place| Tick { at: x(place), text: self.labels[place].clone() }).collect();
         let marked = self.chart.mark.map(|column| section.columns[column].title).unwrap_or_default();
         let marks = marks.collect();
-        Drawing { height: HEIGHT, lines, marks, marked, upright, level, left_out: self.left_out, ..Drawing::default() }
+        Drawing { height: HEIGHT, lines, marks, marked, upright, level, left_out: self.omitted, ..Drawing::default() }
     }
 }
 
-fn stretches(values: &[Option<(f64, String)>], x: impl Fn(usize) -> f64, y: impl Fn(f64) -> f64) -> Vec<String> {
+fn line_stretches(values: &[Option<(f64, String)>], x: impl Fn(usize) -> f64, y: impl Fn(f64) -> f64) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
-    let mut goes_on = false;
+    let mut continues = false;
     for (place, value) in values.iter().enumerate() {
         let Some((height, _)) = value else {
-            goes_on = false;
+            continues = false;
             continue;
         };
         let point = format!("{:.1},{:.1}", x(place), y(height.max(0.0)));
         match all.last_mut() {
-            Some(stretch) if goes_on => {
+            Some(stretch) if continues => {
                 stretch.push(' ');
                 stretch.push_str(&point);
             }
             _ => all.push(point),
         }
-        goes_on = true;
+        continues = true;
     }
     all
 }
 
-/// The least of 1, 2, 2.5, 5 times a power of ten of which four reach the top.
-pub fn round_step(top: f64) -> f64 {
-    let ten = 10_f64.powf((top / 4.0).log10().floor());
+/// Returns the smallest step of 1, 2, 2.5 or 5 times a power of ten of which four reach `highest`.
+pub fn round_step(highest: f64) -> f64 {
+    let ten = 10_f64.powf((highest / 4.0).log10().floor());
     let steps = [1.0, 2.0, 2.5, 5.0].map(|part| part * ten);
-    steps.into_iter().find(|step| step * 4.0 >= top).unwrap_or(10.0 * ten)
+    steps.into_iter().find(|step| step * 4.0 >= highest).unwrap_or(10.0 * ten)
 }
 
-/// Few digits: an axis is read at a glance.
+/// Returns a number with few digits for an axis.
 fn axis_number(number: f64) -> String {
     if number >= 10.0 || number == 0.0 { format!("{number:.0}") } else { format!("{number:.2}") }
 }
 
-/// How high a cell stands; none for what is no number.
-fn height(cell: &Cell) -> Option<f64> {
+/// Returns the height of a cell, or `None` if it is not a number.
+fn cell_height(cell: &Cell) -> Option<f64> {
     match cell {
         #[expect(clippy::cast_precision_loss, reason = "a picture shows three digits")]
         Cell::Count(count) => Some(*count as f64),
@@ -267,13 +267,13 @@ mod tests {
 
     fn drawn(kind: ChartKind, shares: &[Option<f64>]) -> Option<Drawing> {
         let section = section(kind);
-        let mut points = Points::of(&section).expect("it has a picture");
+        let mut points = ChartPoints::of(&section).expect("it has a picture");
         for share in shares {
             let cell = share.map_or(Cell::Empty("nobody"), Cell::Share);
             let odd = if *share == Some(0.0) { Cell::text("DROP") } else { Cell::Empty("nothing is odd") };
-            points.row(&[Cell::text("a day"), cell, odd], &TimeZone::UTC);
+            points.add_row(&[Cell::text("a day"), cell, odd], &TimeZone::UTC);
         }
-        points.draw(&section)
+        points.to_drawing(&section)
     }
 
     #[test]
@@ -318,7 +318,7 @@ mod tests {
     fn of_nothing_there_is_no_picture_and_of_very_much_a_part() {
         assert_eq!(drawn(ChartKind::Bars, &[]), None);
         assert_eq!(drawn(ChartKind::Line, &[None, Some(0.0)]), None);
-        let much = drawn(ChartKind::Line, &[Some(0.5); MOST_POINTS + 3]).expect("a picture");
+        let much = drawn(ChartKind::Line, &[Some(0.5); MAX_POINTS + 3]).expect("a picture");
         assert_eq!(much.left_out, 3);
     }
 }

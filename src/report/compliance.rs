@@ -1,7 +1,7 @@
-//! The compliance report: guide 003's figures over the transitions of a tenant, and what they are made of.
+//! The compliance report: the figures of guide 003 over a tenant's transitions, and the log behind them.
 //!
-//! Every transition counts once, by the instant of its request (`from ≤ requested < to`), whatever wanted it and however it
-//! ended; open ones count too.
+//! Every transition counts once, by the instant of its request (`from ≤ requested < to`), whatever requested it and
+//! however it ended. Open transitions count too.
 
 mod sections;
 
@@ -10,43 +10,43 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::domain::changes::policy::Violation;
-use crate::domain::changes::transition::{Status, Transition};
+use crate::domain::changes::transition::{Transition, TransitionStatus};
 use crate::domain::ids::{AgentId, RuleId, TenantId, TransitionId};
 use crate::domain::time::UtcMicros;
 use crate::store::{ComplianceFigures, PAGE_LIMIT, ReadError, Reader, StoredTransition, TransitionFilter};
 
-pub use sections::{Again, SECTIONS, definitions, write};
+pub use sections::{ComplianceRecount, SECTIONS, definitions, write};
 
-/// Of which requests: from the first instant up to, but not including, the second. `None` is no bound.
+/// The requests to include, from the first instant (inclusive) to the second (exclusive). `None` is no bound.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
-pub struct Span {
-    /// Requested at or after.
+pub struct ComplianceSpan {
+    /// The first instant of a request.
     pub from: Option<UtcMicros>,
-    /// Requested before.
+    /// The instant before which requests were made.
     pub to: Option<UtcMicros>,
 }
 
-/// The figures. The first three have guide 003's names and formulas.
+/// The compliance figures. The first three have the names and formulas of guide 003.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Compliance {
-    /// Transitions requested in the span. Formula: the count of the log lines.
+pub struct ComplianceSummary {
+    /// The transitions requested in the span. Formula: the number of log lines.
     pub total_transitions: u64,
-    /// The share of transitions that policy refused or held, from 0 to 1. Formula: log lines with a `policyViolation` ÷
-    /// `totalTransitions`; 0 when there is none.
+    /// The share of transitions that policy refused or held, from 0 to 1. Formula: log lines with a `policyViolation`
+    /// ÷ `totalTransitions`; 0 without transitions.
     pub violation_frequency: f64,
-    /// Milliseconds of real time from the send of a transition's last attempt to the platform's answer. Formula: the mean of the
-    /// log lines' `latencyMs`, those without one left out, rounded half up to whole milliseconds; 0 when none has one.
+    /// The mean milliseconds of real time from sending a transition's last attempt to the platform's answer. Formula:
+    /// the mean of the log lines' `latencyMs`, without lines that have none, rounded half up; 0 if no line has one.
     pub average_latency_ms: u64,
-    /// Log lines by `policyViolation`. Formula: the count of each; a transition has at most one.
+    /// The log lines by `policyViolation`. Formula: the number of each; a transition has at most one.
     pub violations: BTreeMap<Violation, u64>,
-    /// Transitions by where they stand. Formula: the count of each; they add up to `totalTransitions`.
+    /// The transitions by status. Formula: the number of each; they add up to `totalTransitions`.
     pub outcomes: BTreeMap<&'static str, u64>,
-    /// Transitions that each rule wanted, by where they stand. Formula: the count of each; people's changes are in none.
+    /// The transitions of each rule by status. Formula: the number of each; people's changes are left out.
     pub rules: BTreeMap<RuleId, BTreeMap<&'static str, u64>>,
 }
 
-/// What each figure of the table means, in its order.
+/// The meaning of each figure, in the order of the table.
 pub const DEFINITIONS: [(&str, &str); 6] = [
     ("totalTransitions", "state changes requested within the span, by rules and people, open ones included"),
     ("violationFrequency", "those that policy refused or held, divided by totalTransitions"),
@@ -56,24 +56,24 @@ pub const DEFINITIONS: [(&str, &str); 6] = [
     ("rules", "those that a rule wanted, by rule and where they stand"),
 ];
 
-impl Compliance {
-    /// From the store's sums.
-    pub fn of(figures: &ComplianceFigures) -> Self {
+impl ComplianceSummary {
+    /// Creates the summary from the store's sums.
+    pub fn from_figures(figures: &ComplianceFigures) -> Self {
         let violations: u64 = figures.violations.values().sum();
         Self {
             total_transitions: figures.total,
             violation_frequency: share(violations, figures.total),
-            average_latency_ms: rounded_mean(figures.latency_ms, figures.timed),
+            average_latency_ms: rounded_mean(figures.latency_sum_ms, figures.latency_count),
             violations: figures.violations.clone(),
             outcomes: figures.by_status.clone(),
             rules: figures.by_rule.clone(),
         }
     }
 
-    /// Of a tenant's transitions within the span.
-    pub async fn read(reader: &Reader, tenant: &TenantId, span: Span) -> Result<Self, ReadError> {
+    /// Reads the summary of a tenant's transitions in the span.
+    pub async fn read(reader: &Reader, tenant: &TenantId, span: ComplianceSpan) -> Result<Self, ReadError> {
         let from = span.from.unwrap_or(UtcMicros::from_micros(i64::MIN));
-        Ok(Self::of(&reader.compliance(tenant, from, span.to.unwrap_or(UtcMicros::MAX)).await?))
+        Ok(Self::from_figures(&reader.compliance_figures(tenant, from, span.to.unwrap_or(UtcMicros::MAX)).await?))
     }
 }
 
@@ -87,34 +87,35 @@ fn rounded_mean(sum: u64, count: u64) -> u64 {
     (2 * sum + count).checked_div(2 * count).and_then(|mean| u64::try_from(mean).ok()).unwrap_or(0)
 }
 
-/// One transition as guide 003's log has it.
+/// One transition, as a line of the log of guide 003.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct LogLine {
-    /// The transition.
+pub struct TransitionLogLine {
+    /// The transition's id.
     pub id: TransitionId,
-    /// When it was requested.
+    /// The instant of the request.
     pub timestamp: UtcMicros,
     /// The agent.
     pub user_id: AgentId,
-    /// The wanted state.
+    /// The requested state.
     pub new_state: String,
-    /// The platform accepted it, and nothing spoke against it since: it is accepted or confirmed. Null until it is known whether it did.
+    /// Whether the platform accepted the change and nothing contradicted it since, that is, whether it is accepted or
+    /// confirmed. Null until this is known.
     pub success: Option<bool>,
-    /// Real milliseconds from the last attempt's send to its answer; null when none was answered.
+    /// The milliseconds of real time from sending the last attempt to its answer; null if no attempt was answered.
     pub latency_ms: Option<u64>,
-    /// The policy that refused or held it; null when none did.
+    /// The policy that refused or held the change; null if none did.
     pub policy_violation: Option<Violation>,
-    /// How it went wrong or what it waits for; null where it did not and does not.
+    /// The error, or what the change waits for; null without either.
     pub error_message: Option<String>,
 }
 
-/// The columns of a log as a table, in the order of [`LogLine::cells`].
+/// The columns of the log as a table, in the order of [`TransitionLogLine::cells`].
 pub const LOG_COLUMNS: [&str; 8] =
     ["id", "timestamp", "userId", "newState", "success", "latencyMs", "policyViolation", "errorMessage"];
 
-impl LogLine {
-    /// The line as text, in the order of [`LOG_COLUMNS`]; null is empty.
+impl TransitionLogLine {
+    /// Returns the line as text, in the order of [`LOG_COLUMNS`]; null is empty.
     pub fn cells(&self) -> [String; LOG_COLUMNS.len()] {
         [
             self.id.to_string(),
@@ -129,68 +130,74 @@ impl LogLine {
     }
 }
 
-impl From<&StoredTransition> for LogLine {
+impl From<&StoredTransition> for TransitionLogLine {
     fn from(stored: &StoredTransition) -> Self {
-        let it = &stored.transition;
+        let transition = &stored.transition;
         Self {
-            id: it.id,
-            timestamp: it.requested_at,
-            user_id: it.agent.clone(),
-            new_state: it.target.name().to_owned(),
-            success: match it.status {
-                Status::Accepted { .. } | Status::Confirmed { .. } => Some(true),
-                Status::Requested | Status::Waiting { .. } | Status::Sending { .. } | Status::InDoubt { .. } => None,
-                Status::Unconfirmed { .. }
-                | Status::Refused { .. }
-                | Status::Failed { .. }
-                | Status::Cancelled { .. }
-                | Status::Superseded { .. }
-                | Status::Expired { .. } => Some(false),
+            id: transition.id,
+            timestamp: transition.requested_at,
+            user_id: transition.agent.clone(),
+            new_state: transition.target.name().to_owned(),
+            success: match transition.status {
+                TransitionStatus::Accepted { .. } | TransitionStatus::Confirmed { .. } => Some(true),
+                TransitionStatus::Requested
+                | TransitionStatus::Waiting { .. }
+                | TransitionStatus::Sending { .. }
+                | TransitionStatus::InDoubt { .. } => None,
+                TransitionStatus::Unconfirmed { .. }
+                | TransitionStatus::Refused { .. }
+                | TransitionStatus::Failed { .. }
+                | TransitionStatus::Cancelled { .. }
+                | TransitionStatus::Superseded { .. }
+                | TransitionStatus::Expired { .. } => Some(false),
             },
-            latency_ms: it.latency_ms,
-            policy_violation: it.violation,
-            error_message: error_message(it),
+            latency_ms: transition.latency_ms,
+            policy_violation: transition.violation,
+            error_message: error_message(transition),
         }
     }
 }
 
 fn error_message(transition: &Transition) -> Option<String> {
     match &transition.status {
-        Status::Requested | Status::Sending { .. } | Status::Accepted { .. } | Status::Confirmed { .. } => None,
-        Status::Waiting { why, .. } => Some(format!("waits for {}", why.words())),
-        Status::InDoubt { .. } => Some("sent, and not known whether it took effect".to_owned()),
-        Status::Unconfirmed { .. } => Some("accepted, and no snapshot showed it".to_owned()),
-        Status::Refused { .. }
-        | Status::Failed { .. }
-        | Status::Cancelled { .. }
-        | Status::Superseded { .. }
-        | Status::Expired { .. } => transition.outcome(),
+        TransitionStatus::Requested
+        | TransitionStatus::Sending { .. }
+        | TransitionStatus::Accepted { .. }
+        | TransitionStatus::Confirmed { .. } => None,
+        TransitionStatus::Waiting { why, .. } => Some(format!("waits for {}", why.description())),
+        TransitionStatus::InDoubt { .. } => Some("sent, and not known whether it took effect".to_owned()),
+        TransitionStatus::Unconfirmed { .. } => Some("accepted, and no snapshot showed it".to_owned()),
+        TransitionStatus::Refused { .. }
+        | TransitionStatus::Failed { .. }
+        | TransitionStatus::Cancelled { .. }
+        | TransitionStatus::Superseded { .. }
+        | TransitionStatus::Expired { .. } => transition.outcome_text(),
     }
 }
 
-/// The log of a span, newest first, a page at a time, so that a long one needs no more memory than a short one.
+/// The log of a span, newest first, read page by page so that a long log takes no more memory than a short one.
 #[derive(Debug)]
-pub struct Log {
+pub struct TransitionLog {
     reader: Reader,
     tenant: TenantId,
     filter: TransitionFilter,
     done: bool,
 }
 
-impl Log {
-    /// The log of a tenant's transitions within the span.
-    pub fn new(reader: &Reader, tenant: &TenantId, span: Span) -> Self {
+impl TransitionLog {
+    /// Creates the log of a tenant's transitions in the span.
+    pub fn new(reader: &Reader, tenant: &TenantId, span: ComplianceSpan) -> Self {
         let filter = TransitionFilter { from: span.from, to: span.to, ..TransitionFilter::default() };
         Self { reader: reader.clone(), tenant: tenant.clone(), filter, done: false }
     }
 
-    /// The next lines; empty at the end.
-    pub async fn next_page(&mut self) -> Result<Vec<LogLine>, ReadError> {
-        Ok(self.next_stored().await?.iter().map(LogLine::from).collect())
+    /// Reads the next lines; empty at the end.
+    pub async fn next_page(&mut self) -> Result<Vec<TransitionLogLine>, ReadError> {
+        Ok(self.next_stored_page().await?.iter().map(TransitionLogLine::from).collect())
     }
 
-    /// The next transitions; empty at the end.
-    async fn next_stored(&mut self) -> Result<Vec<StoredTransition>, ReadError> {
+    /// Reads the next transitions; empty at the end.
+    async fn next_stored_page(&mut self) -> Result<Vec<StoredTransition>, ReadError> {
         if self.done {
             return Ok(Vec::new());
         }
@@ -213,36 +220,46 @@ mod tests {
 
     fn figures(total: u64, violations: &[(Violation, u64)], latency_ms: u64, timed: u64) -> ComplianceFigures {
         let violations = violations.iter().copied().collect();
-        ComplianceFigures { total, violations, latency_ms, timed, ..ComplianceFigures::default() }
+        ComplianceFigures {
+            total,
+            violations,
+            latency_sum_ms: latency_ms,
+            latency_count: timed,
+            ..ComplianceFigures::default()
+        }
     }
 
     #[test]
     #[expect(clippy::float_cmp, reason = "0 and quarters are exact")]
     fn the_frequency_is_the_share_of_transitions_with_a_violation_and_0_of_none() {
-        assert_eq!(Compliance::of(&figures(0, &[], 0, 0)).violation_frequency, 0.0);
-        assert_eq!(Compliance::of(&figures(4, &[], 0, 0)).violation_frequency, 0.0);
+        assert_eq!(ComplianceSummary::from_figures(&figures(0, &[], 0, 0)).violation_frequency, 0.0);
+        assert_eq!(ComplianceSummary::from_figures(&figures(4, &[], 0, 0)).violation_frequency, 0.0);
         let both = [(Violation::AgentNotScheduled, 2), (Violation::MandatoryBreakViolation, 1)];
-        assert_eq!(Compliance::of(&figures(4, &both, 0, 0)).violation_frequency, 0.75);
+        assert_eq!(ComplianceSummary::from_figures(&figures(4, &both, 0, 0)).violation_frequency, 0.75);
     }
 
     #[test]
     fn the_mean_latency_is_rounded_half_up_and_0_of_none() {
         for (sum, timed, mean) in [(0, 0, 0), (10, 4, 3), (9, 4, 2), (7, 2, 4), (40, 1, 40), (u64::MAX, 1, u64::MAX)] {
-            assert_eq!(Compliance::of(&figures(9, &[], sum, timed)).average_latency_ms, mean, "{sum} / {timed}");
+            assert_eq!(
+                ComplianceSummary::from_figures(&figures(9, &[], sum, timed)).average_latency_ms,
+                mean,
+                "{sum} / {timed}"
+            );
         }
     }
 
     #[test]
     fn the_json_has_the_names_of_guide_003() {
-        let report = json!(Compliance::of(&figures(2, &[(Violation::AgentNotScheduled, 1)], 40, 1)));
+        let report = json!(ComplianceSummary::from_figures(&figures(2, &[(Violation::AgentNotScheduled, 1)], 40, 1)));
         assert_eq!(report["totalTransitions"], 2);
         assert_eq!(report["violationFrequency"], 0.5);
         assert_eq!(report["averageLatencyMs"], 40);
         assert_eq!(report["violations"], json!({"AGENT_NOT_SCHEDULED": 1}));
     }
 
-    fn line(status: Status, violation: Option<Violation>) -> LogLine {
-        LogLine::from(&StoredTransition {
+    fn line(status: TransitionStatus, violation: Option<Violation>) -> TransitionLogLine {
+        TransitionLogLine::from(&StoredTransition {
             accepted_at: None,
             finished_at: None,
             transition: Transition {
@@ -270,8 +287,10 @@ mod tests {
 
     #[test]
     fn a_log_line_says_how_the_change_went_and_why_not() {
-        let refused =
-            line(Status::Refused { violation: Violation::AgentNotScheduled }, Some(Violation::AgentNotScheduled));
+        let refused = line(
+            TransitionStatus::Refused { violation: Violation::AgentNotScheduled },
+            Some(Violation::AgentNotScheduled),
+        );
         assert_eq!(
             json!(refused),
             json!({
@@ -280,10 +299,10 @@ mod tests {
                 "errorMessage": "AGENT_NOT_SCHEDULED",
             })
         );
-        let confirmed = line(Status::Confirmed { at: UtcMicros::EPOCH }, None);
+        let confirmed = line(TransitionStatus::Confirmed { at: UtcMicros::EPOCH }, None);
         assert!(confirmed.success == Some(true) && confirmed.error_message.is_none());
         let held = line(
-            Status::Waiting { why: WaitReason::MandatoryBreak, until: None },
+            TransitionStatus::Waiting { why: WaitReason::MandatoryBreak, until: None },
             Some(Violation::MandatoryBreakViolation),
         );
         assert_eq!(held.error_message.as_deref(), Some("waits for the mandatory break to end"));

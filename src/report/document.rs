@@ -1,6 +1,6 @@
-//! What a report is made of, whoever writes it: typed columns, rows that stream, and what stands above them.
+//! The content of a report, whatever the format: typed columns, rows that are streamed, and the heading.
 //!
-//! A report pushes its sections and rows into a [`Sink`]; a writer is one, and so is whoever counts, hashes or compares. Nothing here
+//! A report pushes its sections and rows into a [`Sink`], which may write, count, hash or compare them. Nothing here
 //! holds more than one row.
 
 use std::borrow::Cow;
@@ -13,65 +13,66 @@ use super::request::Request;
 use crate::domain::time::UtcMicros;
 use crate::store::{ReadError, SeriesError};
 
-/// What the cells of a column are.
+/// The kind of a column's cells.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CellKind {
-    /// Words, ids, codes.
+    /// Words, ids or codes.
     Text,
-    /// A whole number; its unit, where it has one, stands in the column's name.
+    /// A whole number, with its unit, if any, in the column's name.
     Count,
-    /// A number with a fraction; its unit, where it has one, stands in the column's name.
+    /// A floating-point number, with its unit, if any, in the column's name.
     Number,
-    /// A span of time, exact to the microsecond.
+    /// A duration, exact to the microsecond.
     Seconds,
-    /// A share of 1; people see per cent.
+    /// A share from 0 to 1, shown to people in per cent.
     Share,
     /// An instant.
     Instant,
-    /// A day of the calendar in the report's zone.
+    /// A calendar day in the report's zone.
     Day,
 }
 
 /// One cell.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Cell {
-    /// Words; taken as they are, whatever they look like.
+    /// Text, used as it is.
     Text(Cow<'static, str>),
     /// A whole number.
     Count(i64),
-    /// A number with a fraction; never infinite or not a number.
+    /// A finite floating-point number.
     Number(f64),
-    /// A span, in microseconds; negative where it lies the other way.
+    /// A duration in microseconds; negative if it points backwards.
     Seconds(i64),
-    /// A share of 1; never infinite or not a number.
+    /// A share of 1; always finite.
     Share(f64),
     /// An instant.
     Instant(UtcMicros),
     /// A day.
     Day(Date),
-    /// Nothing, and why: in a few words, without a full stop. Reports use few different ones per column.
+    /// An empty cell with the reason in a few words, without a full stop. Reports use few different reasons per
+    /// column.
     Empty(&'static str),
 }
 
 impl Cell {
-    /// Text of whatever kind.
+    /// Creates a text cell.
     pub fn text(text: impl Into<Cow<'static, str>>) -> Self {
         Self::Text(text.into())
     }
 
-    /// A count of whatever width; what no `i64` holds becomes the greatest.
+    /// Creates a count cell. A count that does not fit into `i64` becomes the largest `i64`.
     pub fn count(count: impl TryInto<i64>) -> Self {
         Self::Count(count.try_into().unwrap_or(i64::MAX))
     }
 
-    /// A span of microseconds of whatever width; what no `i64` holds becomes the greatest.
+    /// Creates a duration cell from microseconds. A value that does not fit into `i64` becomes the largest `i64`.
     pub fn micros(micros: impl TryInto<i64>) -> Self {
         Self::Seconds(micros.try_into().unwrap_or(i64::MAX))
     }
 
-    /// What it says, where it is text; nothing of any other.
-    pub fn word(&self) -> &str {
+    /// Returns the text of a text cell, and an empty text for any other cell.
+    pub fn label(&self) -> &str {
         match self {
             Self::Text(text) => text,
             Self::Count(_)
@@ -84,35 +85,35 @@ impl Cell {
         }
     }
 
-    /// A count, or the microseconds of a span; 0 of any other.
-    pub const fn whole(&self) -> i64 {
+    /// Returns a count, or the microseconds of a duration; 0 for any other cell.
+    pub const fn from_count(&self) -> i64 {
         match self {
             Self::Count(whole) | Self::Seconds(whole) => *whole,
             Self::Text(_) | Self::Number(_) | Self::Share(_) | Self::Instant(_) | Self::Day(_) | Self::Empty(_) => 0,
         }
     }
 
-    /// The share that `part` has in `whole`, or why there is none where `whole` is zero.
+    /// Creates a cell with `part` as a share of `whole`, or an empty cell with `empty_reason` if `whole` is zero.
     #[expect(clippy::cast_precision_loss, reason = "sums of microseconds lose less than a billionth of a share")]
-    pub fn share(part: i64, whole: i64, why_not: &'static str) -> Self {
-        if whole == 0 { Self::Empty(why_not) } else { Self::Share(part as f64 / whole as f64) }
+    pub fn share(part: i64, whole: i64, empty_reason: &'static str) -> Self {
+        if whole == 0 { Self::Empty(empty_reason) } else { Self::Share(part as f64 / whole as f64) }
     }
 }
 
 /// One column.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 pub struct Column {
-    /// Its key in JSON and its heading in CSV: camel case, without blanks.
+    /// The key in JSON and header in CSV: camel case without blanks.
     pub name: &'static str,
-    /// Its heading for people.
+    /// The header for people.
     pub title: &'static str,
-    /// What its cells are; a cell may be empty whatever the kind.
+    /// The kind of its cells. Cells of every kind may be empty.
     pub kind: CellKind,
-    /// What it means, in one sentence with its formula where it has one; empty where the title says it all.
+    /// The meaning in one sentence, with the formula if there is one; empty if the title says it all.
     pub definition: &'static str,
 }
 
-/// A column.
+/// Creates a column.
 pub const fn column(name: &'static str, title: &'static str, kind: CellKind, definition: &'static str) -> Column {
     Column { name, title, kind, definition }
 }
@@ -120,37 +121,37 @@ pub const fn column(name: &'static str, title: &'static str, kind: CellKind, def
 /// One table of a report.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 pub struct Section {
-    /// Its key in JSON, its sheet in XLSX, its part of a CSV's name: small letters, at most 31 of them.
+    /// The key in JSON, sheet in XLSX and part of a CSV file's name: at most 31 lower-case letters.
     pub name: &'static str,
-    /// Its heading for people.
+    /// The title for people.
     pub title: &'static str,
-    /// Its columns, in the order of each row's cells.
+    /// The columns, in the order of each row's cells.
     pub columns: &'static [Column],
-    /// The column with the instant since when a row stands as it is, where rows may still change after the report was made (a transition
-    /// that is open, a segment that is recomputed); an empty cell says that it may still change. `report verify` tells what went on so
-    /// from what somebody changed.
+    /// The column with the instant since when a row is unchanged, if rows may still change after the report was made
+    /// (an open transition, a recomputed segment). An empty cell means that the row may still change. `report verify`
+    /// uses it to tell such changes from an altered file.
     pub written: Option<usize>,
-    /// How the section is drawn, where a picture helps.
+    /// The chart of the section, if it has one.
     pub chart: Option<Chart>,
 }
 
-/// A picture of a section. At most [`MOST_POINTS`] rows are drawn; the rows stand below it all the same.
+/// A chart of a section. At most [`MAX_POINTS`] rows are drawn; the table below it has all the same rows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 pub struct Chart {
-    /// Of which kind.
+    /// The kind of chart.
     pub kind: ChartKind,
-    /// The columns that name a row together (text, day or instant).
+    /// The columns that together name a row (text, day or instant).
     pub labels: &'static [usize],
     /// The columns of the values (count, number, seconds or share, all of one kind).
     pub values: &'static [usize],
-    /// The column of text that says what is odd about a row; empty where nothing is. Marked on the first line.
+    /// The text column that describes a row's anomaly, marked on the first line; empty cells mean none.
     pub mark: Option<usize>,
 }
 
-/// The most rows that a picture shows.
-pub const MOST_POINTS: usize = 400;
+/// The most rows that a chart shows.
+pub const MAX_POINTS: usize = 400;
 
-/// Kinds of pictures.
+/// The kind of a chart.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ChartKind {
@@ -160,91 +161,93 @@ pub enum ChartKind {
     Line,
 }
 
-/// What one figure means.
+/// The definition of one figure.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Definition {
-    /// The figure by its column's name.
+    /// The name of the figure's column.
     pub name: Cow<'static, str>,
-    /// How it is computed, in words that a reader can follow by hand.
+    /// The formula, in words that a reader can follow by hand.
     pub formula: Cow<'static, str>,
-    /// Who defines it so; empty where nobody but us does.
+    /// The source of the definition; empty if it is our own.
     pub source: Cow<'static, str>,
 }
 
-/// What stands above a report's sections, in whatever format.
+/// The heading of a report, in every format.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Heading {
-    /// What was asked for: report, tenant, span, zone, filters, variant. The same request over the same store gives the same rows.
+    /// The request: report, tenant, span, zone, filters and variant. The same request over the same store gives the
+    /// same rows.
     pub request: Request,
-    /// The report's name for people.
+    /// The report's title for people.
     pub title: &'static str,
-    /// What each figure means.
+    /// The definition of each figure.
     pub definitions: Vec<Definition>,
-    /// What a reader has to know beside them (`the daemon was down from … to …: counted as unknown`).
+    /// Notes for the reader (`the daemon was down from … to …: counted as unknown`).
     pub notes: Vec<String>,
-    /// The newest thing that the tenant's audit chain knew of when the report was made; none where it was empty.
+    /// The instant of the newest data in the tenant's audit chain when the report was made; `None` if the chain was
+    /// empty.
     pub data_until: Option<UtcMicros>,
-    /// When the report was made.
+    /// The instant at which the report was made.
     pub made_at: UtcMicros,
-    /// Where the tenant's audit chain ended when the report was made.
+    /// The head of the tenant's audit chain when the report was made.
     pub audit_head: AuditHead,
 }
 
 /// The end of an audit chain.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct AuditHead {
-    /// The number of its last entry; 0 where it has none.
+    /// The number of the last entry; 0 for an empty chain.
     pub seq: u64,
-    /// The hash of that entry, in hexadecimal digits.
+    /// The hash of that entry in hexadecimal digits.
     pub hash: String,
 }
 
-/// What takes a report's rows: `section`, its rows, `end`, the next `section`. Sections may come in another order than
-/// [`super::request::Kind::sections`] has them, which is the order that people see: totals that are added up from rows come after them.
+/// A receiver of a report's rows: `section`, its rows, `end`, then the next `section`. Sections may come in another
+/// order than the one in which people see them, since totals come after the rows that they sum.
 pub trait Sink: Send {
-    /// A section begins.
+    /// Begins a section.
     fn section(&mut self, section: &'static Section) -> Result<(), WriteError>;
 
-    /// A row of it, with a cell for each of its columns.
+    /// Takes a row of the section, with a cell for each column.
     fn row(&mut self, cells: &[Cell]) -> Result<(), WriteError>;
 
-    /// The section ends.
+    /// Ends the section.
     fn end(&mut self) -> Result<(), WriteError>;
 }
 
-/// Counts a report's figures again from its own rows, without the store and without its SQL.
+/// A recount of a report's figures from its own rows, without the store and its SQL.
 pub trait Recount: Send {
-    /// The next row, in the order of the report.
+    /// Takes the next row, in the order of the report.
     fn row(&mut self, section: &'static Section, cells: &[Cell]);
 
-    /// What does not add up, a sentence each; empty when all does.
+    /// Returns a sentence for each figure that does not add up; empty if all do.
     fn end(&mut self) -> Vec<String>;
 }
 
-/// The most that is told one by one of what differs.
-pub const MOST_TOLD: usize = 10;
+/// The most differences that are listed one by one.
+pub const MAX_LISTED: usize = 10;
 
-/// What differs: the first of it in words, and how much there is.
+/// A list of differences: the first ones in words, and the count of all.
 #[derive(Clone, Debug, Default)]
-pub struct Faults {
-    told: Vec<String>,
-    all: u64,
+pub struct Differences {
+    listed: Vec<String>,
+    total: u64,
 }
 
-impl Faults {
-    /// One more; put into words only where it is told.
-    pub fn tell(&mut self, says: impl FnOnce() -> String) {
-        self.all += 1;
-        if self.told.len() < MOST_TOLD {
-            self.told.push(says());
+impl Differences {
+    /// Adds a difference. It is described only if it will be listed.
+    pub fn add(&mut self, describe: impl FnOnce() -> String) {
+        self.total += 1;
+        if self.listed.len() < MAX_LISTED {
+            self.listed.push(describe());
         }
     }
 
-    /// A sentence each, and the count where that is not all; empty where nothing differs.
-    pub fn lines(&mut self) -> Vec<String> {
-        let Self { mut told, all } = std::mem::take(self);
+    /// Returns a sentence for each listed difference, and the count if there are more; empty without differences.
+    pub fn take_lines(&mut self) -> Vec<String> {
+        let Self { listed: mut told, total: all } = std::mem::take(self);
         if all > told.len() as u64 {
             told.push(format!("{all} of them in all"));
         }
@@ -252,35 +255,35 @@ impl Faults {
     }
 }
 
-/// Why a row was not taken.
+/// The error of a sink that did not take a row.
 #[derive(thiserror::Error, Debug)]
 pub enum WriteError {
-    /// The file, terminal or disk.
+    /// The file, terminal or disk failed.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// Somebody called the report off.
+    /// The report was cancelled.
     #[error("cancelled")]
-    CalledOff,
-    /// It would become larger than allowed.
+    Cancelled,
+    /// The file would become larger than allowed.
     #[error(
         "the file would be larger than {most} bytes: ask for a shorter span or fewer teams, or raise reports.largest_file"
     )]
     TooLarge {
-        /// The bound.
+        /// The limit in bytes.
         most: u64,
     },
 }
 
-/// Why a report was not made.
+/// The reason why a report was not made.
 #[derive(thiserror::Error, Debug)]
 pub enum ReportError {
-    /// The store.
+    /// The store could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// Whoever takes the rows.
+    /// The sink did not take the rows.
     #[error(transparent)]
     Write(#[from] WriteError),
-    /// What was asked for cannot be answered; says why and what to do.
+    /// The request cannot be answered; the text says why and what to do.
     #[error("{0}")]
     Refused(String),
 }
@@ -289,7 +292,7 @@ impl From<SeriesError> for ReportError {
     fn from(error: SeriesError) -> Self {
         match error {
             SeriesError::Read(error) => Self::Read(error),
-            SeriesError::TooLong { .. } | SeriesError::TooMuch { .. } | SeriesError::Unfit(_) => {
+            SeriesError::TooLong { .. } | SeriesError::TooManyQuarters { .. } | SeriesError::Unavailable(_) => {
                 Self::Refused(error.to_string())
             }
         }

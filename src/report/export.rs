@@ -1,4 +1,5 @@
-//! A report as a file with its manifest beside it: both or neither, under their names only when they are whole.
+//! Export of a report as a file with a manifest beside it. Either both are written or neither, and they get their
+//! names only when they are complete.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -7,46 +8,46 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
+use super::agent_filter::AgentFilter;
 use super::document::{AuditHead, Heading, ReportError, WriteError};
-use super::manifest::{FileFacts, Manifest, beside};
-use super::request::{Kind, Request};
-use super::tally::{Counted, Progress, SectionTally};
-use super::whom::Whom;
-use super::writers::{Format, Writer, writer};
+use super::manifest::{FileFacts, Manifest, path_for};
+use super::request::{ReportKind, Request};
+use super::tally::{CountingSink, Progress, SectionTally};
+use super::writers::{ReportFormat, Writer, open_writer};
 use crate::domain::audit::Hash;
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
 use crate::store::{ReadError, Reader};
 
-/// The file that somebody wants.
+/// A request for a file.
 #[derive(Clone, Debug)]
-pub struct Wanted {
+pub struct ExportRequest {
     /// The report.
     pub request: Request,
-    /// Its format.
-    pub format: Format,
-    /// The section, where the format holds one; its main one where none is named.
+    /// The format.
+    pub format: ReportFormat,
+    /// The section, if the format holds only one; the main section by default.
     pub section: Option<String>,
-    /// Where the file goes; what is there by that name is replaced.
+    /// The path of the file; an existing file is replaced.
     pub target: PathBuf,
-    /// It grows no larger than this.
-    pub most_bytes: u64,
+    /// The largest size of the file in bytes.
+    pub max_bytes: u64,
 }
 
-/// Why there is no file. Nothing of it is left.
+/// The reason why there is no file. Nothing of it is left on the disk.
 #[derive(thiserror::Error, Debug)]
 pub enum ExportError {
     /// The report could not be made.
     #[error(transparent)]
     Report(#[from] ReportError),
-    /// The disk did not take it.
+    /// The file could not be written.
     #[error("{} cannot be written, and nothing of it is left: {advice}", path.display())]
     File {
         /// The file.
         path: PathBuf,
         /// What to do.
         advice: &'static str,
-        /// What the system says.
+        /// The error of the system.
         #[source]
         cause: io::Error,
     },
@@ -59,42 +60,42 @@ impl From<ReadError> for ExportError {
 }
 
 impl ExportError {
-    /// Somebody called it off.
-    pub const fn is_called_off(&self) -> bool {
-        matches!(self, Self::Report(ReportError::Write(WriteError::CalledOff)))
+    /// Returns whether the export was cancelled.
+    pub const fn is_cancelled(&self) -> bool {
+        matches!(self, Self::Report(ReportError::Write(WriteError::Cancelled)))
     }
 }
 
-/// Makes the file and its manifest. Calls of the disk block: where others wait, call it on a thread of its own.
+/// Writes the file and its manifest. Disk access blocks, so call it on a thread of its own where other tasks wait.
 pub async fn export(
     reader: &Reader,
-    wanted: &Wanted,
+    export_request: &ExportRequest,
     now: UtcMicros,
     progress: &Progress,
 ) -> Result<Manifest, ExportError> {
-    let section = section_of(wanted.request.report, wanted.format, wanted.section.as_deref())?;
-    let heading = Heading::read(reader, wanted.request.clone(), now).await?;
-    let target = &wanted.target;
-    let partial = Partial::of(target);
-    let file = partial.create().map_err(|error| failed(target, error))?;
+    let section = section_of(export_request.request.report, export_request.format, export_request.section.as_deref())?;
+    let heading = Heading::read(reader, export_request.request.clone(), now).await?;
+    let target = &export_request.target;
+    let partial = PartialFile::beside(target);
+    let file = partial.create().map_err(|error| file_error(target, error))?;
     let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut out = writer(wanted.format, &heading, file, folder, wanted.most_bytes)
-        .map_err(|error| write_failed(wanted, error))?;
-    let filled = fill(reader, &heading.request, section.as_deref(), &mut *out, progress).await;
-    let tallies = filled.map_err(|error| report_failed(wanted, error))?;
+    let mut out = open_writer(export_request.format, &heading, file, folder, export_request.max_bytes)
+        .map_err(|error| write_error(export_request, error))?;
+    let filled_tallies = fill(reader, &heading.request, section.as_deref(), &mut *out, progress).await;
+    let tallies = filled_tallies.map_err(|error| export_error(export_request, error))?;
     drop(out);
-    let (bytes, sha256) = partial.synced_sum().map_err(|error| failed(target, error))?;
-    if bytes > wanted.most_bytes {
-        return Err(write_failed(wanted, io::Error::from(io::ErrorKind::FileTooLarge).into()));
+    let (bytes, sha256) = partial.sync_and_digest().map_err(|error| file_error(target, error))?;
+    if bytes > export_request.max_bytes {
+        return Err(write_error(export_request, io::Error::from(io::ErrorKind::FileTooLarge).into()));
     }
     let name = target.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let facts = FileFacts { name, format: wanted.format, section, bytes, sha256: sha256.to_string() };
+    let facts = FileFacts { name, format: export_request.format, section, bytes, sha256: sha256.to_string() };
     let manifest = Manifest::new(heading, tallies, facts);
-    put(partial, &manifest, target).map_err(|error| failed(target, error))?;
+    move_into_place(partial, &manifest, target).map_err(|error| file_error(target, error))?;
     Ok(manifest)
 }
 
-/// Writes a report, or one section of it, to the end; gives what all its sections held.
+/// Writes a report, or one section of it, completely, and returns the tallies of all its sections.
 pub async fn fill(
     reader: &Reader,
     request: &Request,
@@ -102,16 +103,20 @@ pub async fn fill(
     out: &mut (dyn Writer + '_),
     progress: &Progress,
 ) -> Result<Vec<SectionTally>, ReportError> {
-    let mut counted = Counted::new(out, section, progress);
+    let mut counted = CountingSink::new(out, section, progress);
     request.report.write(request, reader, &mut counted).await?;
     let tallies = counted.tallies();
     out.finish(&tallies)?;
     Ok(tallies)
 }
 
-/// The section that a file holds; none where it holds all. Refuses a format that this build does not write.
-pub fn section_of(report: Kind, format: Format, named: Option<&str>) -> Result<Option<String>, ReportError> {
-    if let Some(why) = format.missing() {
+/// Returns the section that a file holds, or `None` if it holds all. Refuses a format that this build does not write.
+pub fn section_of(
+    report: ReportKind,
+    format: ReportFormat,
+    named: Option<&str>,
+) -> Result<Option<String>, ReportError> {
+    if let Some(why) = format.unavailable_reason() {
         return Err(ReportError::Refused(format!("format: {why}")));
     }
     let sections = report.sections();
@@ -127,27 +132,27 @@ pub fn section_of(report: Kind, format: Format, named: Option<&str>) -> Result<O
     }
 }
 
-/// Both get their names; the file's goes again where the manifest's cannot be had.
-fn put(partial: Partial, manifest: &Manifest, target: &Path) -> io::Result<()> {
-    let place = beside(target);
-    let second = Partial::of(&place);
-    let mut file = second.create()?;
+/// Moves the file and its manifest into place. The file is removed again if the manifest cannot be written.
+fn move_into_place(partial: PartialFile, manifest: &Manifest, target: &Path) -> io::Result<()> {
+    let manifest_file = path_for(target);
+    let partial_manifest = PartialFile::beside(&manifest_file);
+    let mut file = partial_manifest.create()?;
     file.write_all(manifest.to_json().as_bytes())?;
     file.sync_all()?;
     drop(file);
-    partial.name(target)?;
-    if let Err(error) = second.name(&place) {
+    partial.rename_to(target)?;
+    if let Err(error) = partial_manifest.rename_to(&manifest_file) {
         let _ = fs::remove_file(target);
         return Err(error);
     }
-    // The names are in the folder, which has to be on the disk too.
+    // Sync the folder too, since it holds the names.
     if let Some(folder) = target.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         File::open(folder)?.sync_all()?;
     }
     Ok(())
 }
 
-/// Where a file is until it gets its name.
+/// Returns the path of a file until it is complete.
 pub fn partial_path(target: &Path) -> PathBuf {
     let mut name = OsString::from(".");
     name.push(target.file_name().unwrap_or_default());
@@ -155,11 +160,11 @@ pub fn partial_path(target: &Path) -> PathBuf {
     target.with_file_name(name)
 }
 
-/// A file that has not got its name yet; it goes when this goes.
-struct Partial(Option<PathBuf>);
+/// A file that is not in place yet, removed when this value is dropped.
+struct PartialFile(Option<PathBuf>);
 
-impl Partial {
-    fn of(target: &Path) -> Self {
+impl PartialFile {
+    fn beside(target: &Path) -> Self {
         Self(Some(partial_path(target)))
     }
 
@@ -171,30 +176,30 @@ impl Partial {
         File::create(self.path())
     }
 
-    /// Its size and hash, read from the disk, where it is by then.
-    fn synced_sum(&self) -> io::Result<(u64, Hash)> {
+    /// Syncs the file, and returns its size and hash as read from the disk.
+    fn sync_and_digest(&self) -> io::Result<(u64, Hash)> {
         File::options().append(true).open(self.path())?.sync_all()?;
-        sum(self.path())
+        digest_file(self.path())
     }
 
-    fn name(mut self, target: &Path) -> io::Result<()> {
+    fn rename_to(mut self, target: &Path) -> io::Result<()> {
         fs::rename(self.path(), target)?;
         self.0 = None;
         Ok(())
     }
 }
 
-impl Drop for Partial {
+impl Drop for PartialFile {
     fn drop(&mut self) {
         if let Some(path) = &self.0 {
-            // It may not have been made.
+            // The file may not exist.
             let _ = fs::remove_file(path);
         }
     }
 }
 
-/// The size and the SHA-256 of a file.
-pub fn sum(path: &Path) -> io::Result<(u64, Hash)> {
+/// Returns the size and the SHA-256 of a file.
+pub fn digest_file(path: &Path) -> io::Result<(u64, Hash)> {
     let mut file = File::open(path)?;
     let (mut digest, mut buffer, mut bytes) = (Sha256::new(), vec![0; 1 << 16], 0);
     loop {
@@ -208,7 +213,7 @@ pub fn sum(path: &Path) -> io::Result<(u64, Hash)> {
     }
 }
 
-fn failed(path: &Path, cause: io::Error) -> ExportError {
+fn file_error(path: &Path, cause: io::Error) -> ExportError {
     let advice = match cause.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             "the disk is full; free some space or name another folder"
@@ -222,33 +227,34 @@ fn failed(path: &Path, cause: io::Error) -> ExportError {
     ExportError::File { path: path.to_owned(), advice, cause }
 }
 
-fn write_failed(wanted: &Wanted, error: WriteError) -> ExportError {
+fn write_error(export_request: &ExportRequest, error: WriteError) -> ExportError {
     match error {
         WriteError::Io(cause) if cause.kind() == io::ErrorKind::FileTooLarge => {
-            ExportError::Report(WriteError::TooLarge { most: wanted.most_bytes }.into())
+            ExportError::Report(WriteError::TooLarge { most: export_request.max_bytes }.into())
         }
-        WriteError::Io(cause) => failed(&wanted.target, cause),
-        other @ (WriteError::CalledOff | WriteError::TooLarge { .. }) => ExportError::Report(other.into()),
+        WriteError::Io(cause) => file_error(&export_request.target, cause),
+        other @ (WriteError::Cancelled | WriteError::TooLarge { .. }) => ExportError::Report(other.into()),
     }
 }
 
-fn report_failed(wanted: &Wanted, error: ReportError) -> ExportError {
+fn export_error(export_request: &ExportRequest, error: ReportError) -> ExportError {
     match error {
-        ReportError::Write(error) => write_failed(wanted, error),
+        ReportError::Write(error) => write_error(export_request, error),
         other @ (ReportError::Read(_) | ReportError::Refused(_)) => other.into(),
     }
 }
 
 impl Heading {
-    /// What stands above a report that is made now; a span that lies ahead is cut at this instant, so that the report can be made again.
+    /// Reads the heading of a report made now. A span that ends in the future is cut at `now`, so that the report can
+    /// be made again.
     ///
     /// # Errors
-    /// The request cannot be answered, or the store could not be read.
+    /// Returns an error if the request cannot be answered or the store cannot be read.
     pub async fn read(reader: &Reader, request: Request, now: UtcMicros) -> Result<Self, ReportError> {
         let request = Request { to: request.to.min(now), ..request };
         request.check().map_err(ReportError::Refused)?;
         let report = request.report;
-        let mut notes = Whom::notes(&request, reader).await?;
+        let mut notes = AgentFilter::notes(&request, reader).await?;
         notes.extend(report.notes(&request, reader).await?);
         let head = reader.chain_head(&request.tenant).await?;
         let newest = reader.audit_entries(&request.tenant, head.seq.saturating_sub(1), 1).await?;
@@ -264,8 +270,8 @@ impl Heading {
     }
 }
 
-/// A name for a file in a folder that holds many: report, tenant, span, when it was made, format.
-pub fn file_name(request: &Request, section: Option<&str>, format: Format, now: UtcMicros) -> String {
+/// Returns a name for a file in a shared folder: report, tenant, span, time of making and format.
+pub fn file_name(request: &Request, section: Option<&str>, format: ReportFormat, now: UtcMicros) -> String {
     let zone = request.time_zone();
     let day = |at: UtcMicros| at.timestamp().to_zoned(zone.clone()).strftime("%Y%m%d").to_string();
     let from = request.from.map_or_else(|| "begin".to_owned(), day);
@@ -275,11 +281,11 @@ pub fn file_name(request: &Request, section: Option<&str>, format: Format, now: 
         Some(section) if section != request.report.main_section() => format!("-{section}"),
         Some(_) | None => String::new(),
     };
-    let made = now.timestamp().strftime("%Y%m%dT%H%M%SZ");
-    format!("{}{part}-{}-{from}-{to}-{made}.{format}", request.report, tenant_part(&request.tenant))
+    let made_text = now.timestamp().strftime("%Y%m%dT%H%M%SZ");
+    format!("{}{part}-{}-{from}-{to}-{made_text}.{format}", request.report, tenant_part(&request.tenant))
 }
 
-/// The part of a file's name that a tenant's id gives.
+/// Returns the part of a file name for a tenant.
 pub fn tenant_part(tenant: &TenantId) -> String {
     tenant.as_str().chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect()
 }

@@ -1,4 +1,4 @@
-//! What stands beside each file: what it was asked for, what it holds, and what the store looked like then.
+//! The manifest beside each file: the request, the content, and the state of the store at that time.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -9,60 +9,60 @@ use super::document::{AuditHead, Definition, Heading};
 use super::provenance::PROGRAM;
 use super::request::Request;
 use super::tally::SectionTally;
-use super::writers::Format;
+use super::writers::ReportFormat;
 use crate::domain::audit::Hash;
 use crate::domain::time::UtcMicros;
 
-/// The version of the manifest's own shape.
+/// The version of the manifest's format.
 const VERSION: u32 = 1;
 
 /// The manifest of one file.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Manifest {
-    /// The version of this shape: 1.
+    /// The version of this format: 1.
     pub manifest_version: u32,
     /// The program that wrote the file, with its version.
     pub program: String,
     /// The file.
     pub file: FileFacts,
-    /// What was asked for.
+    /// The request.
     pub request: Request,
-    /// What each figure means, by the variant that was asked for.
+    /// The definition of each figure, in the requested variant.
     pub definitions: Vec<Definition>,
-    /// What a reader has to know.
+    /// Notes for the reader.
     pub notes: Vec<String>,
-    /// When the report was made.
+    /// The instant at which the report was made.
     pub made_at: UtcMicros,
-    /// The newest thing that was known.
+    /// The instant of the newest data.
     pub data_until: Option<UtcMicros>,
-    /// Where the tenant's audit chain ended.
+    /// The head of the tenant's audit chain.
     pub audit_head: AuditHead,
-    /// What each section of the report held; a CSV holds the one that `file` names.
+    /// The content of each section of the report; a CSV file holds only the one that `file` names.
     pub sections: Vec<SectionTally>,
-    /// SHA-256 of the RFC 8785 JSON of everything else here, in hexadecimal digits.
+    /// The SHA-256 of everything else in the manifest as RFC 8785 JSON, in hexadecimal digits.
     pub manifest_sha256: String,
 }
 
-/// What is known of a file.
+/// The facts about a file.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FileFacts {
-    /// Its name, without folders.
+    /// The file name, without folders.
     pub name: String,
-    /// Its format.
-    pub format: Format,
-    /// The section that it holds, where it holds one.
+    /// The format.
+    pub format: ReportFormat,
+    /// The section in the file, if it holds only one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub section: Option<String>,
-    /// Its size.
+    /// The size in bytes.
     pub bytes: u64,
-    /// Its SHA-256, in hexadecimal digits.
+    /// The SHA-256 in hexadecimal digits.
     pub sha256: String,
 }
 
 impl Manifest {
-    /// Of a report with this heading.
+    /// Creates the manifest of a file of the report with this heading.
     pub fn new(heading: Heading, sections: Vec<SectionTally>, file: FileFacts) -> Self {
         let mut manifest = Self {
             manifest_version: VERSION,
@@ -77,13 +77,13 @@ impl Manifest {
             sections,
             manifest_sha256: String::new(),
         };
-        manifest.manifest_sha256 = manifest.sum();
+        manifest.manifest_sha256 = manifest.compute_sha256();
         manifest
     }
 
-    /// What `manifest_sha256` is to be.
-    pub fn sum(&self) -> String {
-        // Every part of it can be written as JSON, and no number in it is anything but finite.
+    /// Computes the value of `manifest_sha256`.
+    pub fn compute_sha256(&self) -> String {
+        // Serializing cannot fail: every part has a JSON form, and all numbers are finite.
         let mut rest = serde_json::to_value(self).unwrap_or_default();
         if let Some(rest) = rest.as_object_mut() {
             rest.remove("manifestSha256");
@@ -91,16 +91,16 @@ impl Manifest {
         Hash::of_json(&rest).map(|hash| hash.to_string()).unwrap_or_default()
     }
 
-    /// Rows in the file.
+    /// Returns the number of rows in the file.
     pub fn rows(&self) -> u64 {
-        let inside = |tally: &&SectionTally| self.file.section.as_ref().is_none_or(|only| *only == tally.name);
-        self.sections.iter().filter(inside).map(|tally| tally.rows).sum()
+        let is_in_file = |tally: &&SectionTally| self.file.section.as_ref().is_none_or(|only| *only == tally.name);
+        self.sections.iter().filter(is_in_file).map(|tally| tally.rows).sum()
     }
 
-    /// From the text of one.
+    /// Parses a manifest.
     ///
     /// # Errors
-    /// It is none, or one of a version that this program does not know.
+    /// Returns an error if the text is not a manifest or has an unknown version.
     pub fn from_json(text: &str) -> Result<Self, String> {
         let manifest: Self = serde_json::from_str(text).map_err(|error| format!("it is no manifest: {error}"))?;
         if manifest.manifest_version != VERSION {
@@ -109,17 +109,17 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// As it stands in its file.
+    /// Returns the manifest as it stands in its file.
     pub fn to_json(&self) -> String {
-        // Nothing in it can fail to be written.
+        // Serializing a manifest cannot fail.
         let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
         text.push('\n');
         text
     }
 }
 
-/// Where the manifest of a file is.
-pub fn beside(file: &Path) -> PathBuf {
+/// Returns the path of a file's manifest.
+pub fn path_for(file: &Path) -> PathBuf {
     let mut name = file.file_name().map(OsString::from).unwrap_or_default();
     name.push(".manifest.json");
     file.with_file_name(name)

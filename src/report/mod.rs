@@ -1,21 +1,22 @@
-//! Figures that can be recomputed, and the writers that hand them out. Reads the store, decides nothing, writes no store.
+//! Reports: figures that can be recomputed, and the writers of their files.
 //!
-//! A report ([`request::Kind`]) pushes typed rows ([`document`]); [`writers`] make files of them, [`export`] puts a [`manifest`] beside each,
-//! and [`verify`] holds a file, its manifest and the store against each other.
+//! This module reads the store and never writes to it. A report ([`request::ReportKind`]) pushes typed rows
+//! ([`document`]), [`writers`] turn them into files, [`export`] puts a [`manifest`] beside each file, and [`verify`]
+//! compares a file, its manifest and the store.
 
 pub mod adherence;
+pub mod agent_filter;
 pub mod chart;
 pub mod compliance;
+pub mod csv_sheet;
 pub mod document;
 pub mod export;
+pub mod format;
 pub mod manifest;
 pub mod provenance;
 pub mod request;
-pub mod sheet;
-pub mod shown;
-pub mod spread;
+pub mod table_layout;
 pub mod tally;
 pub mod trend;
 pub mod verify;
-pub mod whom;
 pub mod writers;

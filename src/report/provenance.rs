@@ -1,4 +1,4 @@
-//! Where a report's figures come from, in words: what stands on the sheet Provenance and at the foot of a page.
+//! The provenance of a report's figures in words, for the sheet Provenance and the foot of a page.
 
 use super::document::Heading;
 use super::tally::SectionTally;
@@ -6,7 +6,7 @@ use super::tally::SectionTally;
 /// The program that writes reports, with its version.
 pub const PROGRAM: &str = concat!("shiftkeeper ", env!("CARGO_PKG_VERSION"));
 
-/// Lines of what and value, in the order that people read them in.
+/// Returns lines of name and value, in the order in which people read them.
 pub fn lines(heading: &Heading, tallies: &[SectionTally]) -> Vec<(String, String)> {
     let request = &heading.request;
     let mut lines = vec![
@@ -37,7 +37,7 @@ pub fn lines(heading: &Heading, tallies: &[SectionTally]) -> Vec<(String, String
     lines
 }
 
-/// The filters as `name: value`, `none` where there is none.
+/// Returns the filters as `name: value`, or `none`.
 pub fn filters(heading: &Heading) -> String {
     let value = serde_json::to_value(&heading.request.filters).unwrap_or_default();
     let text = |value: &serde_json::Value| match value {

@@ -1,7 +1,7 @@
-//! What somebody asks of a report, and which reports there are.
+//! The kinds of reports, and requests for them.
 //!
-//! A request is all that a report depends on beside the store: it stands in the manifest of each file, and the same request gives the
-//! same rows again.
+//! A request holds everything that a report depends on besides the store. It stands in the manifest of each file, and
+//! the same request over the same store gives the same rows.
 
 use std::time::Duration;
 
@@ -12,18 +12,18 @@ use utoipa::ToSchema;
 use super::adherence::{self, break_list, by_day as days, not_ready_time, segment_list};
 use super::document::{Definition, Recount, ReportError, Section, Sink};
 use super::{compliance, trend};
-use crate::domain::analytics::series::Source;
-use crate::domain::analytics::series::aggregated::Results;
+use crate::domain::analytics::series::SeriesSource;
+use crate::domain::analytics::series::aggregated::ResultSource;
 use crate::domain::ids::{AgentId, QueueId, SkillId, TeamName, TenantId};
-pub use crate::domain::reports::report_run::Kind;
+pub use crate::domain::reports::report_run::ReportKind;
 use crate::domain::time::UtcMicros;
 use crate::store::Reader;
 
-/// The longest shift and the longest tolerance that are usual: after that nothing of a span changes by itself.
-const SETTLED_AFTER: Duration = Duration::from_hours(36);
+/// The time after which nothing in a span changes by itself: the longest usual shift and the longest tolerance.
+const FINAL_AFTER: Duration = Duration::from_hours(36);
 
-impl Kind {
-    /// For people.
+impl ReportKind {
+    /// Returns the title for people.
     pub const fn title(self) -> &'static str {
         match self {
             Self::Compliance => "Compliance",
@@ -35,7 +35,7 @@ impl Kind {
         }
     }
 
-    /// Its tables, in the order in which they are written.
+    /// Returns the tables, in the order in which they are written.
     pub const fn sections(self) -> &'static [Section] {
         match self {
             Self::Compliance => compliance::SECTIONS,
@@ -47,7 +47,7 @@ impl Kind {
         }
     }
 
-    /// The section whose rows all others can be counted from again: what CSV holds unless another is named.
+    /// Returns the section from which all others can be counted again, which a CSV file holds by default.
     pub const fn main_section(self) -> &'static str {
         match self {
             Self::Compliance => "logs",
@@ -59,7 +59,7 @@ impl Kind {
         }
     }
 
-    /// The filters that it knows.
+    /// Returns the filters that the report accepts.
     pub const fn filters(self) -> &'static [&'static str] {
         match self {
             Self::Compliance | Self::Adherence | Self::Segments | Self::NotReady | Self::Breaks => &["teams", "agents"],
@@ -67,7 +67,7 @@ impl Kind {
         }
     }
 
-    /// What its figures mean.
+    /// Returns the definitions of the figures.
     pub fn definitions(self, request: &Request) -> Vec<Definition> {
         match self {
             Self::Compliance => compliance::definitions(request),
@@ -79,7 +79,7 @@ impl Kind {
         }
     }
 
-    /// What a reader has to know of this span, a sentence each.
+    /// Returns notes about the span, a sentence each.
     pub async fn notes(self, request: &Request, reader: &Reader) -> Result<Vec<String>, ReportError> {
         match self {
             Self::Compliance => Ok(Vec::new()),
@@ -88,21 +88,23 @@ impl Kind {
         }
     }
 
-    /// Whether rows of a report that was made at this instant may have become others by themselves: what a shift or a stay adds up to is
-    /// settled when it is over, and a deviation once its tolerance is used up.
-    pub fn may_go_on(self, request: &Request, made_at: UtcMicros) -> bool {
+    /// Returns whether rows of a report made at this instant may still have changed by themselves. Sums of a shift or
+    /// state interval are final when it is over, and a deviation when its tolerance is used up.
+    pub fn may_still_grow(self, request: &Request, made_at: UtcMicros) -> bool {
         match self {
             Self::Compliance => false,
-            Self::Trend if trend::source(&request.filters).is_ok_and(|source| is_kept_as_read(&source)) => false,
-            // A later run may bring other values for the same buckets.
-            Self::Trend if trend::source(&request.filters).is_ok_and(|source| source.aggregated().is_some()) => true,
+            Self::Trend if trend::source(&request.filters).is_ok_and(|source| is_unbuffered(&source)) => false,
+            // A later run may give other values for the same buckets.
+            Self::Trend if trend::source(&request.filters).is_ok_and(|source| source.aggregated_metric().is_some()) => {
+                true
+            }
             Self::Trend | Self::Adherence | Self::Segments | Self::NotReady | Self::Breaks => {
-                request.to + SETTLED_AFTER > made_at
+                request.to + FINAL_AFTER > made_at
             }
         }
     }
 
-    /// Reads it and pushes its sections with their rows.
+    /// Reads the report and pushes its sections with their rows.
     pub async fn write(
         self,
         request: &Request,
@@ -119,25 +121,25 @@ impl Kind {
         }
     }
 
-    /// What counts its figures again from its rows; none where no figure is made of other rows of it.
-    pub fn recount(self) -> Option<Box<dyn Recount>> {
+    /// Creates the recount of the report's figures from its rows, or `None` if no figure is derived from other rows.
+    pub fn new_recount(self) -> Option<Box<dyn Recount>> {
         match self {
-            Self::Compliance => Some(Box::new(compliance::Again::default())),
+            Self::Compliance => Some(Box::new(compliance::ComplianceRecount::default())),
             Self::Trend => None,
-            Self::Adherence => Some(Box::new(days::Again::default())),
-            Self::Segments => Some(Box::new(segment_list::Again::default())),
-            Self::NotReady => Some(Box::new(not_ready_time::Again::default())),
-            Self::Breaks => Some(Box::new(break_list::Again::default())),
+            Self::Adherence => Some(Box::new(days::DaysRecount::default())),
+            Self::Segments => Some(Box::new(segment_list::SegmentsRecount::default())),
+            Self::NotReady => Some(Box::new(not_ready_time::NotReadyRecount::default())),
+            Self::Breaks => Some(Box::new(break_list::BreaksRecount::default())),
         }
     }
 }
 
-/// Its values are what the platform said once and for all.
-fn is_kept_as_read(source: &Source) -> bool {
+/// Returns whether the values are final as the platform gave them.
+fn is_unbuffered(source: &SeriesSource) -> bool {
     match source {
-        Source::Skill(..) | Source::Queue(..) => true,
-        Source::Adherence(..) | Source::NotReady(..) => false,
-        Source::Analytics(of) => matches!(of.of, Results::Run(_)),
+        SeriesSource::Skill(..) | SeriesSource::Queue(..) => true,
+        SeriesSource::Adherence(..) | SeriesSource::NotReady(..) => false,
+        SeriesSource::Analytics(of) => matches!(of.source, ResultSource::Run(_)),
     }
 }
 
@@ -147,7 +149,7 @@ fn is_kept_as_read(source: &Source) -> bool {
 #[schema(as = ReportRequest)]
 pub struct Request {
     /// Which report.
-    pub report: Kind,
+    pub report: ReportKind,
     /// Whose.
     #[schema(value_type = String)]
     pub tenant: TenantId,
@@ -171,7 +173,7 @@ fn utc() -> String {
     "UTC".to_owned()
 }
 
-/// Of whom and what. A report refuses what it does not know ([`Kind::filters`]).
+/// Of whom and what. A report refuses what it does not know ([`ReportKind::filters`]).
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[schema(as = ReportFilters)]
@@ -206,19 +208,19 @@ pub struct Filters {
     pub threshold: Option<f64>,
 }
 
-/// The most teams and agents that a request names.
-const MOST_NAMED: usize = 1000;
+/// The most teams and agents in a request.
+const MAX_NAMES: usize = 1000;
 
 /// The longest name, id or figure in a request, in bytes.
-const LONGEST_NAME: usize = 256;
+const MAX_NAME_CHARS: usize = 256;
 
 impl Request {
-    /// Everything of a tenant, before an instant, in UTC.
-    pub fn whole(report: Kind, tenant: TenantId, to: UtcMicros) -> Self {
+    /// Creates a request for everything of a tenant before an instant, in UTC.
+    pub fn whole_tenant(report: ReportKind, tenant: TenantId, to: UtcMicros) -> Self {
         Self { report, tenant, from: None, to, zone: utc(), filters: Filters::default(), variant: None }
     }
 
-    /// Whether it can be answered: says what is wrong and what to do.
+    /// Checks whether the request can be answered. The error says what is wrong and what to do.
     pub fn check(&self) -> Result<(), String> {
         if let Some(from) = self.from.filter(|from| *from >= self.to) {
             return Err(format!("from {from} does not lie before to {}", self.to));
@@ -227,26 +229,26 @@ impl Request {
             return Err(format!("zone: there is no time zone {:?}; write one such as Europe/Berlin", self.zone));
         }
         self.filters.check(self.report)?;
-        if self.report == Kind::Trend {
+        if self.report == ReportKind::Trend {
             trend::source(&self.filters).map_err(|error| error.to_string())?;
         }
         self.report.check_variant(self.variant.as_deref()).map_err(|why| format!("variant: {why}"))
     }
 
-    /// The zone that it names; UTC where nobody knows it, which [`Request::check`] refuses.
+    /// Returns the zone of the request; UTC if the zone is unknown, which [`Request::check`] refuses.
     pub fn time_zone(&self) -> TimeZone {
         TimeZoneDatabase::bundled().get(&self.zone).unwrap_or(TimeZone::UTC)
     }
 
-    /// The variant of the formula that holds, where there are several.
+    /// Returns the variant of the formula that applies, if there are several.
     pub fn variant_name(&self) -> Option<&str> {
         self.variant.as_deref().or_else(|| self.report.variants().first().map(|(name, _)| *name))
     }
 }
 
 impl Filters {
-    /// Those that say something, by their names.
-    fn given(&self) -> Vec<&'static str> {
+    /// Returns the names of the filters that are set.
+    fn described(&self) -> Vec<&'static str> {
         let all = [
             ("teams", !self.teams.is_empty()),
             ("agents", !self.agents.is_empty()),
@@ -260,18 +262,18 @@ impl Filters {
         all.into_iter().filter_map(|(name, given)| given.then_some(name)).collect()
     }
 
-    fn check(&self, report: Kind) -> Result<(), String> {
+    fn check(&self, report: ReportKind) -> Result<(), String> {
         let known = report.filters();
-        if let Some(name) = self.given().into_iter().find(|name| !known.contains(name)) {
+        if let Some(name) = self.described().into_iter().find(|name| !known.contains(name)) {
             return Err(format!("{name}: {report} does not know it; it knows {}", known.join(", ")));
         }
-        if self.teams.len() > MOST_NAMED || self.agents.len() > MOST_NAMED {
-            return Err(format!("more than {MOST_NAMED} teams or agents are named: name fewer, or none for all"));
+        if self.teams.len() > MAX_NAMES || self.agents.len() > MAX_NAMES {
+            return Err(format!("more than {MAX_NAMES} teams or agents are named: name fewer, or none for all"));
         }
         let names = self.teams.iter().map(TeamName::as_str).chain(self.agents.iter().map(AgentId::as_str));
         let names = names.chain(self.skill.iter().map(SkillId::as_str)).chain(self.queue.iter().map(QueueId::as_str));
-        if names.chain(self.figure.as_deref()).any(|name| name.len() > LONGEST_NAME) {
-            return Err(format!("a name or id is longer than {LONGEST_NAME} bytes"));
+        if names.chain(self.figure.as_deref()).any(|name| name.len() > MAX_NAME_CHARS) {
+            return Err(format!("a name or id is longer than {MAX_NAME_CHARS} bytes"));
         }
         if self.window.is_some_and(|window| !(2..=1000).contains(&window)) {
             return Err("window: expects 2 to 1000".to_owned());
@@ -295,7 +297,7 @@ mod tests {
     #[test]
     fn a_request_is_read_with_its_defaults_and_written_as_it_was() {
         let short = request(r#"{"report":"compliance","tenant":"acme","to":"2026-10-26T00:00:00Z"}"#).expect("sound");
-        assert_eq!(short, Request::whole(Kind::Compliance, "acme".into(), short.to));
+        assert_eq!(short, Request::whole_tenant(ReportKind::Compliance, "acme".into(), short.to));
         let long = r#"{"report":"compliance","tenant":"acme","from":"2026-10-25T00:00:00Z","to":"2026-10-26T00:00:00Z","zone":"Europe/Berlin","filters":{"teams":["Care"]}}"#;
         let read = request(long).expect("sound");
         assert_eq!(serde_json::to_string(&read).expect("JSON"), long);
@@ -316,12 +318,12 @@ mod tests {
         ] {
             assert!(with(more).contains(part), "{more}: {}", with(more));
         }
-        assert!("complianse".parse::<Kind>().is_err_and(|error| error.contains("compliance, trend")));
+        assert!("complianse".parse::<ReportKind>().is_err_and(|error| error.contains("compliance, trend")));
     }
 
     #[test]
     fn each_report_has_tables_with_a_main_one_and_names_that_files_can_have() {
-        for kind in Kind::ALL {
+        for kind in ReportKind::ALL {
             assert_eq!(kind.name().parse(), Ok(kind));
             let sections = kind.sections();
             assert!(sections.iter().any(|section| section.name == kind.main_section()), "{kind}");

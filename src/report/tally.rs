@@ -1,4 +1,4 @@
-//! What passes on its way to a writer: rows and empty cells are counted, and a digest is taken that is the same in every format.
+//! Counts of rows and empty cells, and a digest that is the same in every format, taken on the way to a writer.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -9,58 +9,59 @@ use sha2::{Digest as _, Sha256};
 use super::document::{Cell, Section, Sink, WriteError};
 use crate::domain::audit::Hash;
 
-/// What a report is doing, for those who watch; and how they call it off. Share it behind an `Arc`.
+/// The progress of a report, and the switch that cancels it. Share it in an `Arc`.
 #[derive(Debug, Default)]
 pub struct Progress {
     rows: AtomicU64,
-    called_off: AtomicBool,
+    cancelled: AtomicBool,
 }
 
 impl Progress {
-    /// Rows so far.
+    /// Returns the number of rows so far.
     pub fn rows(&self) -> u64 {
         self.rows.load(Ordering::Relaxed)
     }
 
-    /// The report ends at its next row.
-    pub fn call_off(&self) {
-        self.called_off.store(true, Ordering::Relaxed);
+    /// Cancels the report, which ends at its next row.
+    pub fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
     }
 
-    /// Whether somebody called it off.
-    pub fn is_called_off(&self) -> bool {
-        self.called_off.load(Ordering::Relaxed)
+    /// Returns whether the report was cancelled.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
     }
 }
 
-/// What a section held.
+/// The content of a section.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SectionTally {
-    /// Its name.
+    /// The section's name.
     pub name: String,
-    /// How many rows.
+    /// The number of rows.
     pub rows: u64,
-    /// SHA-256 over the rows' cells, whatever the format (`docs/reports.md` has the encoding), in hexadecimal digits.
+    /// The SHA-256 of the rows' cells in hexadecimal digits, the same in every format (`docs/reports.md` describes
+    /// the encoding).
     pub sha256: String,
-    /// Why cells are empty.
+    /// The numbers of empty cells by reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub empty: Vec<EmptyTally>,
 }
 
-/// Why so many cells of a column are empty.
+/// The number of a column's cells that are empty for one reason.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EmptyTally {
-    /// The column.
+    /// The column's name.
     pub column: String,
-    /// Why.
+    /// The reason.
     pub why: String,
-    /// In how many rows.
+    /// The number of rows.
     pub rows: u64,
 }
 
-/// Counts a section's rows.
+/// The running count and digest of a section's rows.
 #[derive(Clone, Debug)]
 pub struct Tally {
     section: &'static Section,
@@ -71,13 +72,13 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Of no row yet.
+    /// Creates a tally without rows.
     pub fn new(section: &'static Section) -> Self {
         Self { section, rows: 0, digest: Sha256::new(), empty: BTreeMap::new(), encoded: Vec::new() }
     }
 
-    /// Takes a row.
-    pub fn row(&mut self, cells: &[Cell]) {
+    /// Adds a row.
+    pub fn add_row(&mut self, cells: &[Cell]) {
         self.rows += 1;
         self.encoded.clear();
         for (place, cell) in cells.iter().enumerate() {
@@ -90,8 +91,8 @@ impl Tally {
         self.digest.update(&self.encoded);
     }
 
-    /// What it held.
-    pub fn end(self) -> SectionTally {
+    /// Returns the result.
+    pub fn finish(self) -> SectionTally {
         let name = |place: usize| self.section.columns.get(place).map_or("", |column| column.name).to_owned();
         SectionTally {
             name: self.section.name.to_owned(),
@@ -106,8 +107,8 @@ impl Tally {
     }
 }
 
-/// A letter for the kind, then eight bytes, greatest first: the number itself (the bits of one with a fraction), or how many bytes of
-/// text follow. Why a cell is empty is no part of it.
+/// Encodes a cell: a letter for its kind, then eight big-endian bytes with the number itself (the bits of a
+/// floating-point number) or the length of the text that follows. The reason why a cell is empty is left out.
 fn encode(cell: &Cell, out: &mut Vec<u8>) {
     let mut text = |letter: u8, text: &str| {
         out.push(letter);
@@ -128,53 +129,53 @@ fn encode(cell: &Cell, out: &mut Vec<u8>) {
     out.extend_from_slice(&bytes);
 }
 
-/// A sink that counts what it hands on to another.
-pub struct Counted<'a, S: Sink + ?Sized> {
+/// A sink that counts what it passes on to another.
+pub struct CountingSink<'a, S: Sink + ?Sized> {
     inner: &'a mut S,
-    /// Of the inner one's sections, this alone is handed on; all where none is named.
+    /// The only section that is passed on; `None` passes on all.
     only: Option<&'a str>,
     progress: &'a Progress,
     current: Option<Tally>,
-    ended: Vec<SectionTally>,
+    finished: Vec<SectionTally>,
 }
 
-impl<'a, S: Sink + ?Sized> Counted<'a, S> {
-    /// Hands everything on to `inner`, or one section of it.
+impl<'a, S: Sink + ?Sized> CountingSink<'a, S> {
+    /// Creates a sink that passes everything, or the section `only`, on to `inner`.
     pub fn new(inner: &'a mut S, only: Option<&'a str>, progress: &'a Progress) -> Self {
-        Self { inner, only, progress, current: None, ended: Vec::new() }
+        Self { inner, only, progress, current: None, finished: Vec::new() }
     }
 
-    /// What the sections held.
+    /// Returns the tallies of all sections.
     pub fn tallies(self) -> Vec<SectionTally> {
-        self.ended
+        self.finished
     }
 
-    fn hands_on(&self, section: &Section) -> bool {
+    fn is_passed_on(&self, section: &Section) -> bool {
         self.only.is_none_or(|only| only == section.name)
     }
 }
 
-impl<S: Sink + ?Sized> Sink for Counted<'_, S> {
+impl<S: Sink + ?Sized> Sink for CountingSink<'_, S> {
     fn section(&mut self, section: &'static Section) -> Result<(), WriteError> {
         self.current = Some(Tally::new(section));
-        if self.hands_on(section) { self.inner.section(section) } else { Ok(()) }
+        if self.is_passed_on(section) { self.inner.section(section) } else { Ok(()) }
     }
 
     fn row(&mut self, cells: &[Cell]) -> Result<(), WriteError> {
-        if self.progress.is_called_off() {
-            return Err(WriteError::CalledOff);
+        if self.progress.is_cancelled() {
+            return Err(WriteError::Cancelled);
         }
         self.progress.rows.fetch_add(1, Ordering::Relaxed);
         let Some(current) = &mut self.current else { return Ok(()) };
-        current.row(cells);
+        current.add_row(cells);
         let section = current.section;
-        if self.hands_on(section) { self.inner.row(cells) } else { Ok(()) }
+        if self.is_passed_on(section) { self.inner.row(cells) } else { Ok(()) }
     }
 
     fn end(&mut self) -> Result<(), WriteError> {
         let Some(current) = self.current.take() else { return Ok(()) };
-        let hands_on = self.hands_on(current.section);
-        self.ended.push(current.end());
-        if hands_on { self.inner.end() } else { Ok(()) }
+        let is_forwarded = self.is_passed_on(current.section);
+        self.finished.push(current.finish());
+        if is_forwarded { self.inner.end() } else { Ok(()) }
     }
 }

@@ -1,13 +1,13 @@
-//! Trends and anomalies of a series: a figure of a skill or queue by the quarter of an hour, agents' time by the day or quarter, or a metric of
-//! analytics by the buckets of its query.
+//! Trends and anomalies of a series: a figure of a skill or queue by quarter of an hour, agents' time by day or
+//! quarter of an hour, or a metric of analytics by the buckets of its query.
 //!
-//! The store reads the values, whatever the series is of; here they are judged.
+//! The store reads the values, and this module judges them.
 
 mod sections;
 
 use jiff::tz::TimeZone;
 
-use crate::domain::analytics::series::{Bucket, Source};
+use crate::domain::analytics::series::{SeriesBucket, SeriesSource};
 use crate::domain::analytics::trend::{TrendPoint, TrendSettings, trend};
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
@@ -15,40 +15,40 @@ use crate::store::{Reader, SeriesError, SeriesValues};
 
 pub use sections::{SECTIONS, definitions, notes, source, write};
 
-/// One series' trend.
+/// The trend of one series.
 #[derive(Clone, PartialEq, Debug)]
 pub struct SeriesTrend {
-    /// What it is of.
-    pub source: Source,
-    /// What a value is of.
-    pub bucket: Bucket,
-    /// By whose days and hours: the zone that was asked for, or that of the analytics query.
+    /// The series.
+    pub source: SeriesSource,
+    /// The kind of bucket that each value covers.
+    pub bucket: SeriesBucket,
+    /// The zone of the days and hours: the requested one, or that of the analytics query.
     pub zone: TimeZone,
-    /// Buckets that have a value; a share is one of 1.
+    /// The buckets that have a value; a share lies between 0 and 1.
     pub points: Vec<TrendPoint>,
-    /// Buckets from the first value to the last that have none.
+    /// The number of buckets without a value between the first and the last value.
     pub gaps: u64,
 }
 
 impl SeriesTrend {
-    /// Reads the series from one instant up to another, by the days of a zone, and judges it. Values from before are not looked at.
+    /// Reads a series over a span by the days of a zone and judges it. Earlier values are not considered.
     ///
     /// # Errors
-    /// The store could not be read, or the span is too long for what is asked.
+    /// Returns an error if the store cannot be read or the span is too long for the series.
     pub async fn read(
         reader: &Reader,
         tenant: &TenantId,
-        source: &Source,
+        source: &SeriesSource,
         (span, zone): ((UtcMicros, UtcMicros), &TimeZone),
         settings: &TrendSettings,
     ) -> Result<Self, SeriesError> {
-        let SeriesValues { bucket, zone, samples } = reader.samples(tenant, source, span, zone).await?;
+        let SeriesValues { bucket, zone, samples } = reader.series_values(tenant, source, span, zone).await?;
         let points = trend(&samples, &settings.clone().in_zone(&zone));
         let gaps = u64::try_from(samples.len() - points.len()).unwrap_or(u64::MAX);
         Ok(Self { source: source.clone(), bucket, zone, points, gaps })
     }
 
-    /// Those in which something is odd.
+    /// Returns the points that are anomalies.
     pub fn anomalies(&self) -> impl Iterator<Item = &TrendPoint> {
         self.points.iter().filter(|point| point.anomaly.is_some())
     }

@@ -1,22 +1,22 @@
-//! When an agent of the simulated platform is scheduled, and what for. Pure; where shifts come from is `shifts`' business.
+//! The schedule of a simulated agent. Pure; `shifts` reads schedule files.
 
 use std::time::Duration;
 
 use crate::domain::time::UtcMicros;
 
-/// What an activity inside a shift means for the agent.
+/// The meaning of an activity within a shift.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Activity {
-    /// A break or a lunch; nobody may be made available in a mandatory one.
+    /// A break or lunch; nobody may be made available during a mandatory one.
     Rest {
-        /// The platform refuses READY while it lasts.
+        /// Whether the platform refuses READY while it lasts.
         mandatory: bool,
     },
-    /// A meeting or a training: away from contacts, but not resting.
+    /// A meeting or training: away from contacts, but not resting.
     Away,
 }
 
-/// One activity inside a shift.
+/// One activity within a shift.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Segment {
     pub(super) start: UtcMicros,
@@ -24,7 +24,7 @@ pub(super) struct Segment {
     pub(super) activity: Activity,
 }
 
-/// One shift: a frame, and the activities in it in order. What they leave uncovered is work.
+/// One shift: its bounds and its activities in order. Time without an activity is work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Shift {
     pub(super) start: UtcMicros,
@@ -43,11 +43,11 @@ pub(super) enum Phase {
     In(Activity),
 }
 
-/// A phase and when it ends.
+/// A phase and its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Span {
     pub(super) phase: Phase,
-    /// The first instant that is no longer in it; [`UtcMicros::MAX`] when it never ends.
+    /// The end of the phase, exclusive; [`UtcMicros::MAX`] if it never ends.
     pub(super) until: UtcMicros,
 }
 
@@ -65,26 +65,26 @@ impl Shift {
     }
 }
 
-/// Every shift of one agent.
+/// All shifts of one agent.
 #[derive(Clone, Debug)]
 pub(super) enum Calendar {
     /// Never scheduled.
     Never,
-    /// Always scheduled: in a mandatory break until the given instant, at work from then on.
+    /// Always scheduled: in a mandatory break until the given instant, and at work from then on.
     Always { break_until: UtcMicros },
-    /// The shifts of a file, in order and apart from each other.
+    /// The shifts of a file, in order and without overlaps.
     Listed(Vec<Shift>),
-    /// The same shift again and again: it starts at `anchor` and every `period` after it and before it.
+    /// The same shift repeated: it starts at `anchor` and every `period` before and after it.
     Rolling {
         anchor: UtcMicros,
         period: Duration,
-        /// Its instants are counted from the epoch.
+        /// The shift, with instants counted from the epoch.
         shift: Shift,
     },
 }
 
 impl Calendar {
-    /// What the agent is scheduled for at `now`, and until when.
+    /// Returns what the agent is scheduled for at `now`, and until when.
     pub(super) fn span_at(&self, now: UtcMicros) -> Span {
         match self {
             Self::Never => Span { phase: Phase::Off, until: UtcMicros::MAX },

@@ -1,87 +1,92 @@
-//! Faults: what goes wrong, where, how often. This module decides which request meets which fault; making it happen on the
-//! wire is the face's business.
+//! Faults: what goes wrong, where and how often. This module decides which request meets which fault; `server`
+//! carries it out on the connection.
 
 use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::dice::Dice;
+use super::random::RandomStream;
 use crate::domain::ids::{AgentId, TenantId};
 
 /// The most faults that may be active at once.
 const MOST_FAULTS: usize = 1_000;
 
-/// What goes wrong. `ms` below is the fault's own field.
+/// The kind of a fault. `ms` below is the fault's own field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// Answers `code` (503 by default), with `Retry-After` where `retry_after` is given. Not processed, unless `applied`.
+pub enum FaultKind {
+    /// Answers with `code` (503 by default), and with `Retry-After` if `retry_after` is given. The request is not
+    /// processed, unless `applied`.
     Status,
-    /// Processed at once, answered after `ms` of real time.
+    /// Processes the request at once and answers after `ms` of real time.
     #[serde(alias = "delay_ms")]
     Delay,
-    /// The connection is reset; nothing was processed.
+    /// Resets the connection without processing the request.
     ResetBefore,
-    /// Processed; the connection is reset in the middle of the answer.
+    /// Processes the request and resets the connection in the middle of the answer.
     ResetMid,
-    /// Processed; the connection is closed without an answer.
+    /// Processes the request and closes the connection without an answer.
     LostAnswer,
-    /// A state change is answered 200 at once and takes effect after `ms` of the simulator's time; a query takes so much longer.
+    /// Answers a state change with 200 at once, and applies it after `ms` of the simulator's time; a query takes that
+    /// much longer.
     Late,
-    /// Processed; the JSON of the answer stops halfway, under a length that agrees with it.
+    /// Processes the request and cuts the JSON of the answer in half, with a matching length.
     Truncated,
-    /// Not processed; an HTML page under 200.
+    /// Answers with an HTML page under status 200 without processing the request.
     Html,
-    /// Rows of snapshots, figures and results, and messages of feeds, with numbers for texts, texts for numbers and objects for both.
+    /// Gives rows of snapshots, figures and results, and messages of feeds, values of wrong types: numbers for texts,
+    /// texts for numbers and objects for both.
     WrongTypes,
-    /// The same of the right types, but nonsense: unknown states, unknown agents, impossible instants and figures, repeats.
+    /// Gives the same rows and messages nonsensical values of the right types: unknown states, unknown agents,
+    /// impossible instants and figures, and repeats.
     Nonsense,
-    /// Every token of the tenant (or of all) is worthless from now on. Happens once, at once.
+    /// Revokes every token of the tenant (or of all). Happens once, at once.
     RevokeTokens,
-    /// Every subscription of the tenant (or of all) is gone. Happens once, at once.
+    /// Expires every subscription of the tenant (or of all). Happens once, at once.
     ExpireSubscriptions,
-    /// `Date` headers and timestamps are wrong by `ms`.
+    /// Shifts `Date` headers and timestamps by `ms`.
     #[serde(alias = "clock_skew_ms")]
     ClockSkew,
-    /// Every timestamp of a snapshot's rows is off by up to `ms`, differently each time.
+    /// Shifts every timestamp of a snapshot's rows by up to `ms`, differently each time.
     #[serde(alias = "timestamp_jitter_ms")]
     TimestampJitter,
-    /// Nothing is answered and nothing processed; the connection is closed after `ms` of real time (a minute by default).
+    /// Neither answers nor processes the request, and closes the connection after `ms` of real time (a minute by
+    /// default).
     StopAnswering,
-    /// A message of a feed, heartbeats too, is not said; the connection stays.
+    /// Omits a message of a feed, also a heartbeat; the connection stays open.
     Silent,
-    /// A message of a feed is said twice; a snapshot has every row twice; a page of a query's result, but the first, begins with
-    /// the last row of the one before.
+    /// Repeats a message of a feed, every row of a snapshot, or the last row of a result page at the beginning of the
+    /// next page.
     Repeat,
-    /// Every other row of a snapshot is missing.
+    /// Omits every other row of a snapshot.
     MissingRows,
-    /// The timestamps of a snapshot's rows are an hour older than they were.
+    /// Makes the timestamps of a snapshot's rows an hour older.
     OldTimes,
-    /// The timestamps of a snapshot are right, and written in other zones.
+    /// Writes the correct timestamps of a snapshot in other zones.
     OtherZones,
-    /// A snapshot of two and a half megabytes.
+    /// Makes a snapshot two and a half megabytes large.
     Bulky,
-    /// The texts of a snapshot's rows have half a surrogate pair, a NUL, or 20,000 characters.
+    /// Puts half a surrogate pair, a NUL or 20,000 characters into the texts of a snapshot's rows.
     OddTexts,
-    /// A page of a query's result, but the first, leaves out the row that it should begin with.
+    /// Omits the first row of every result page but the first.
     SkipRows,
-    /// Nothing of a query's result beyond its first half is sent, though all of it is promised.
+    /// Sends only the first half of a query's result, though it promises all of it.
     StopShort,
-    /// A query that is submitted runs for ever.
+    /// Lets a submitted query run for ever.
     NeverFinish,
-    /// A query that is submitted fails.
+    /// Lets a submitted query fail.
     FailQuery,
-    /// Every query of the tenant (or of all) is forgotten. Happens once, at once.
+    /// Forgets every query of the tenant (or of all). Happens once, at once.
     ForgetQueries,
-    /// Every open feed of the tenant (or of all) is reset. Happens once, at once.
+    /// Resets every open feed of the tenant (or of all). Happens once, at once.
     DropFeeds,
-    /// Every open feed of the tenant (or of all) is closed in order. Happens once, at once.
+    /// Closes every open feed of the tenant (or of all) in order. Happens once, at once.
     CloseFeeds,
 }
 
-impl Kind {
-    /// Done once when it is given, and not kept.
+impl FaultKind {
+    /// Returns whether the fault is carried out once when it is added, and not kept.
     pub(super) fn is_one_shot(self) -> bool {
         matches!(
             self,
@@ -89,12 +94,12 @@ impl Kind {
         )
     }
 
-    /// Colours every answer that it matches, beside whatever else happens to it.
-    fn is_ambient(self) -> bool {
+    /// Returns whether the fault affects every answer that it matches, in addition to any other fault.
+    fn affects_clock(self) -> bool {
         matches!(self, Self::ClockSkew | Self::TimestampJitter)
     }
 
-    fn fits(self, on: Endpoint) -> bool {
+    fn applies_to(self, on: Endpoint) -> bool {
         match self {
             Self::Late => matches!(on, Endpoint::State | Endpoint::AnalyticsQuery),
             Self::NeverFinish | Self::FailQuery => on == Endpoint::AnalyticsQuery,
@@ -132,17 +137,18 @@ impl Kind {
         }
     }
 
-    /// Where it strikes when nothing is said of it: at every request, and at messages only where it is of messages alone.
-    fn fits_any(self, on: Endpoint) -> bool {
-        self.fits(on) && (on != Endpoint::FeedMessage || self == Self::Silent)
+    /// Returns whether the fault applies here by default: to every request, and to messages only if its kind is for
+    /// messages alone.
+    fn applies_by_default(self, on: Endpoint) -> bool {
+        self.applies_to(on) && (on != Endpoint::FeedMessage || self == Self::Silent)
     }
 }
 
-/// The kinds of request that the platform answers, and what it says unasked.
+/// A kind of request that the platform answers, or of message that it sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Endpoint {
-    /// A token in any of the three styles.
+    /// A token request in any of the three styles.
     Token,
     /// An agent's shift.
     Schedule,
@@ -162,7 +168,7 @@ pub enum Endpoint {
     QueueFigures,
     /// A new aggregation query.
     AnalyticsQuery,
-    /// A read of how a query stands, or of its result.
+    /// A read of a query's status or result.
     AnalyticsResult,
     /// The opening of a live feed.
     Feed,
@@ -170,68 +176,68 @@ pub enum Endpoint {
     FeedMessage,
 }
 
-/// Where a fault strikes.
+/// The requests that a fault affects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum On {
-    /// At every request, though not at the messages of feeds.
+pub enum FaultScope {
+    /// Every request, but not the messages of feeds.
     #[default]
     Any,
-    /// At one kind of request.
+    /// One kind of request.
     #[serde(untagged)]
     Only(Endpoint),
 }
 
-/// One fault, as an option, a file or the back door gives it.
+/// One fault, as given by an option, a file or the control API.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FaultSpec {
-    /// What goes wrong.
-    pub kind: Kind,
-    /// At which requests.
+    /// The kind.
+    pub kind: FaultKind,
+    /// The requests affected.
     #[serde(default)]
-    pub on: On,
-    /// Only for this tenant.
+    pub on: FaultScope,
+    /// Only requests of this tenant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<TenantId>,
-    /// Only for requests that name this agent.
+    /// Only requests that name this agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentId>,
-    /// How many requests it strikes; without it there is no end.
+    /// The number of requests affected; unlimited by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
-    /// The share of the requests that it strikes, 0 to 1; without it every one.
+    /// The share of requests affected, from 0 to 1; all by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probability: Option<f64>,
-    /// The status of `status`.
+    /// The status code of a `status` fault.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<u16>,
-    /// The `Retry-After` of `status`, in seconds.
+    /// The `Retry-After` of a `status` fault, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u32>,
-    /// Milliseconds, as the kind says.
+    /// Milliseconds, with a meaning that depends on the kind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ms: Option<i64>,
-    /// With `status`: the request is processed before it is answered so.
+    /// With `status`: whether the request is processed before the answer.
     #[serde(default)]
     pub applied: bool,
 }
 
-/// Why a fault is not taken.
+/// The reason why a fault is rejected.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum FaultError {
-    /// Write it as `kind:key=value,key=value` or as JSON.
+    /// The text is neither `kind:key=value,key=value` nor JSON.
     #[error("the fault {text:?} cannot be read: {reason}")]
     Unreadable {
-        /// What was given.
+        /// The text.
         text: String,
-        /// What is wrong with it.
+        /// The error in it.
         reason: String,
     },
-    /// Correct the fields named.
+    /// The fields are inconsistent.
     #[error("the fault does not hold together: {0}")]
     Unsound(&'static str),
-    /// Clear some first.
+    /// Too many faults are active already.
     #[error("{MOST_FAULTS} faults are active already")]
     TooMany,
 }
@@ -239,7 +245,7 @@ pub enum FaultError {
 impl FromStr for FaultSpec {
     type Err = FaultError;
 
-    /// Reads `status:on=state,code=503,count=5`, or a JSON object with the same keys.
+    /// Parses `status:on=state,code=503,count=5`, or a JSON object with the same keys.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let unreadable = |reason: String| FaultError::Unreadable { text: text.to_owned(), reason };
         if text.trim_start().starts_with('{') {
@@ -251,7 +257,7 @@ impl FromStr for FaultSpec {
         for pair in rest.split(',').filter(|pair| !pair.trim().is_empty()) {
             let (key, value) = pair.split_once('=').ok_or_else(|| unreadable(format!("{pair:?} has no `=`")))?;
             let (key, value) = (key.trim(), value.trim());
-            // Ids stay texts even where they look like numbers.
+            // Ids stay texts even if they look like numbers.
             let value = match key {
                 "tenant" | "agent" | "on" => value.into(),
                 _ => serde_json::from_str(value).unwrap_or_else(|_| value.into()),
@@ -263,8 +269,8 @@ impl FromStr for FaultSpec {
 }
 
 impl FaultSpec {
-    /// Checks what the types cannot.
-    pub(super) fn check(&self) -> Result<(), FaultError> {
+    /// Checks what the types do not guarantee.
+    pub(super) fn validate(&self) -> Result<(), FaultError> {
         let unsound = |reason| Err(FaultError::Unsound(reason));
         if self.probability.is_some_and(|share| !(0.0..=1.0).contains(&share)) {
             return unsound("`probability` is a share between 0 and 1");
@@ -275,49 +281,50 @@ impl FaultSpec {
         if self.code.is_some_and(|code| !(200..=599).contains(&code)) {
             return unsound("`code` is a status between 200 and 599");
         }
-        let needs_ms = matches!(self.kind, Kind::Delay | Kind::Late | Kind::ClockSkew | Kind::TimestampJitter)
-            && self.ms.is_none();
+        let needs_ms =
+            matches!(self.kind, FaultKind::Delay | FaultKind::Late | FaultKind::ClockSkew | FaultKind::TimestampJitter)
+                && self.ms.is_none();
         if needs_ms {
             return unsound("this kind needs `ms`");
         }
-        if self.kind != Kind::ClockSkew && self.ms.is_some_and(|ms| ms < 0) {
+        if self.kind != FaultKind::ClockSkew && self.ms.is_some_and(|ms| ms < 0) {
             return unsound("only `clock_skew` can have a negative `ms`");
         }
-        if let On::Only(endpoint) = self.on
-            && !self.kind.fits(endpoint)
+        if let FaultScope::Only(endpoint) = self.on
+            && !self.kind.applies_to(endpoint)
         {
             return unsound("this kind does not occur at that request");
         }
         Ok(())
     }
 
-    /// Its `ms` as a span.
-    pub(super) fn span(&self) -> Option<Duration> {
+    /// Returns `ms` as a duration.
+    pub(super) fn duration(&self) -> Option<Duration> {
         self.ms.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis)
     }
 
-    fn matches(&self, request: &Met<'_>) -> bool {
-        let there = match self.on {
-            On::Any => self.kind.fits_any(request.endpoint),
-            On::Only(endpoint) => endpoint == request.endpoint,
+    fn matches(&self, request: &FaultContext<'_>) -> bool {
+        let at_endpoint = match self.on {
+            FaultScope::Any => self.kind.applies_by_default(request.endpoint),
+            FaultScope::Only(endpoint) => endpoint == request.endpoint,
         };
-        there
+        at_endpoint
             && self.tenant.as_ref().is_none_or(|tenant| request.tenant == Some(tenant))
             && self.agent.as_ref().is_none_or(|agent| request.agent == Some(agent.as_str()))
     }
 }
 
-/// A request or a message, as far as faults look at it.
+/// A request or message, as far as it matters to faults.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Met<'a> {
+pub(super) struct FaultContext<'a> {
     pub(super) endpoint: Endpoint,
     pub(super) tenant: Option<&'a TenantId>,
     pub(super) agent: Option<&'a str>,
 }
 
-/// How wrong the platform's clock is in one answer.
+/// The error of the platform's clock in one answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Ambience {
+pub(super) struct ClockError {
     pub(super) skew_ms: i64,
     pub(super) jitter_ms: i64,
 }
@@ -326,18 +333,18 @@ pub(super) struct Ambience {
 #[derive(Debug)]
 pub(super) struct Faults {
     active: Vec<FaultSpec>,
-    dice: Dice,
+    random: RandomStream,
 }
 
 impl Faults {
-    /// None yet; probabilities are drawn under `seed`.
+    /// Creates an empty list; probabilities are drawn under `seed`.
     pub(super) fn new(seed: u64) -> Self {
-        Self { active: Vec::new(), dice: Dice::of(seed, &["faults"]) }
+        Self { active: Vec::new(), random: RandomStream::for_path(seed, &["faults"]) }
     }
 
-    /// Adds one. The caller has seen to the one-shot kinds.
+    /// Adds a fault. The caller handles one-shot kinds.
     pub(super) fn add(&mut self, spec: FaultSpec) -> Result<(), FaultError> {
-        spec.check()?;
+        spec.validate()?;
         if self.active.len() >= MOST_FAULTS {
             return Err(FaultError::TooMany);
         }
@@ -345,48 +352,49 @@ impl Faults {
         Ok(())
     }
 
-    /// What is active, with the counts that are left.
+    /// Returns the active faults with their remaining counts.
     pub(super) fn active(&self) -> &[FaultSpec] {
         &self.active
     }
 
-    /// Ends every fault.
+    /// Ends all faults.
     pub(super) fn clear(&mut self) {
         self.active.clear();
     }
 
-    /// The fault that a request meets: the first that matches and strikes. One request meets one fault.
-    pub(super) fn strike(&mut self, request: &Met<'_>) -> Option<FaultSpec> {
-        let dice = &self.dice;
+    /// Returns the fault that a request meets: the first that matches and is drawn. A request meets at most one.
+    pub(super) fn take_matching(&mut self, request: &FaultContext<'_>) -> Option<FaultSpec> {
+        let random = &self.random;
         let at = self.active.iter().position(|spec| {
-            !spec.kind.is_ambient()
+            !spec.kind.affects_clock()
                 && spec.matches(request)
-                && spec.probability.is_none_or(|probability| dice.chance(probability))
+                && spec.probability.is_none_or(|probability| random.chance(probability))
         })?;
-        let struck = self.active.get(at).cloned();
-        self.spend(at);
-        struck
+        let fault = self.active.get(at).cloned();
+        self.decrement_count(at);
+        fault
     }
 
-    /// How wrong the clock is for this request's answer.
-    pub(super) fn ambience(&mut self, request: &Met<'_>) -> Ambience {
-        let mut ambience = Ambience::default();
+    /// Returns the clock error of this request's answer.
+    pub(super) fn clock_error(&mut self, request: &FaultContext<'_>) -> ClockError {
+        let mut clock_error = ClockError::default();
         for at in (0..self.active.len()).rev() {
-            let Some(spec) = self.active.get(at).filter(|spec| spec.kind.is_ambient() && spec.matches(request)) else {
+            let Some(spec) = self.active.get(at).filter(|spec| spec.kind.affects_clock() && spec.matches(request))
+            else {
                 continue;
             };
             let ms = spec.ms.unwrap_or(0);
-            if spec.kind == Kind::ClockSkew {
-                ambience.skew_ms = ms;
+            if spec.kind == FaultKind::ClockSkew {
+                clock_error.skew_ms = ms;
             } else {
-                ambience.jitter_ms = ms;
+                clock_error.jitter_ms = ms;
             }
-            self.spend(at);
+            self.decrement_count(at);
         }
-        ambience
+        clock_error
     }
 
-    fn spend(&mut self, at: usize) {
+    fn decrement_count(&mut self, at: usize) {
         if let Some(left) = self.active.get_mut(at).and_then(|spec| spec.count.as_mut()) {
             *left = left.saturating_sub(1);
             if *left == 0 {
@@ -407,11 +415,11 @@ mod tests {
             .parse()
             .expect("valid");
         assert_eq!(compact, json);
-        assert_eq!(compact.on, On::Only(Endpoint::State));
+        assert_eq!(compact.on, FaultScope::Only(Endpoint::State));
         let plain: FaultSpec = "reset_before".parse().expect("valid");
-        assert_eq!((plain.kind, plain.on), (Kind::ResetBefore, On::Any));
+        assert_eq!((plain.kind, plain.on), (FaultKind::ResetBefore, FaultScope::Any));
         let alias: FaultSpec = "delay_ms:ms=5,on=any".parse().expect("valid");
-        assert_eq!((alias.kind, alias.on), (Kind::Delay, On::Any));
+        assert_eq!((alias.kind, alias.on), (FaultKind::Delay, FaultScope::Any));
     }
 
     #[test]
@@ -423,7 +431,7 @@ mod tests {
             ["delay", "status:code=42", "late:ms=5,on=token", "reset_mid:probability=2", "late:ms=-1", "html:count=0"]
         {
             let spec: FaultSpec = text.parse().expect("readable");
-            assert!(matches!(spec.check(), Err(FaultError::Unsound(_))), "{text}");
+            assert!(matches!(spec.validate(), Err(FaultError::Unsound(_))), "{text}");
         }
     }
 
@@ -432,14 +440,14 @@ mod tests {
         let mut faults = Faults::new(1);
         faults.add("lost_answer:on=state,count=2,tenant=acme,agent=u_1".parse().expect("valid")).expect("sound");
         let (acme, bravo) = (TenantId::from("acme"), TenantId::from("bravo"));
-        let met = |endpoint, tenant, agent| Met { endpoint, tenant: Some(tenant), agent };
-        assert!(faults.strike(&met(Endpoint::Schedule, &acme, Some("u_1"))).is_none());
-        assert!(faults.strike(&met(Endpoint::State, &bravo, Some("u_1"))).is_none());
-        assert!(faults.strike(&met(Endpoint::State, &acme, Some("u_2"))).is_none());
+        let context = |endpoint, tenant, agent| FaultContext { endpoint, tenant: Some(tenant), agent };
+        assert!(faults.take_matching(&context(Endpoint::Schedule, &acme, Some("u_1"))).is_none());
+        assert!(faults.take_matching(&context(Endpoint::State, &bravo, Some("u_1"))).is_none());
+        assert!(faults.take_matching(&context(Endpoint::State, &acme, Some("u_2"))).is_none());
         for _ in 0..2 {
-            assert!(faults.strike(&met(Endpoint::State, &acme, Some("u_1"))).is_some());
+            assert!(faults.take_matching(&context(Endpoint::State, &acme, Some("u_1"))).is_some());
         }
-        assert!(faults.strike(&met(Endpoint::State, &acme, Some("u_1"))).is_none());
+        assert!(faults.take_matching(&context(Endpoint::State, &acme, Some("u_1"))).is_none());
         assert!(faults.active().is_empty());
     }
 
@@ -447,8 +455,8 @@ mod tests {
     fn a_probability_strikes_its_share() {
         let mut faults = Faults::new(1);
         faults.add("reset_mid:probability=0.25".parse().expect("valid")).expect("sound");
-        let met = Met { endpoint: Endpoint::Token, tenant: None, agent: None };
-        let struck = (0..1000).filter(|_| faults.strike(&met).is_some()).count();
+        let context = FaultContext { endpoint: Endpoint::Token, tenant: None, agent: None };
+        let struck = (0..1000).filter(|_| faults.take_matching(&context).is_some()).count();
         assert!((180..320).contains(&struck), "{struck}");
     }
 

@@ -1,7 +1,7 @@
-//! The open live feeds of one tenant (guide 000): what each was promised, what is said to it, and when it is ended.
+//! The open live feeds of one tenant (guide 000): their subscriptions, messages and ends.
 //!
-//! It decides and notes; the connection itself is `face::feed`'s. What it says waits in a queue with a limit: a client that
-//! reads too slowly is cut off, and the platform goes on.
+//! This module decides and records; `server` handles the connection. Messages wait in a queue with a limit: a client
+//! that reads too slowly is disconnected, and the platform goes on.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,61 +10,61 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::faults::{Endpoint, FaultSpec, Faults, Kind, Met};
+use super::faults::{Endpoint, FaultContext, FaultKind, FaultSpec, Faults};
+use super::feed_message::FeedMessage;
 use super::journal::Journal;
-use super::news::News;
-use super::tokens::Base;
+use super::tokens::TokenBase;
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
 
-/// Between two heartbeats.
-const BEAT: Duration = Duration::from_secs(30);
+/// The interval between heartbeats.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(30);
 /// How long a heartbeat may stay unanswered.
-const PATIENCE: Duration = Duration::from_secs(90);
+const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(90);
 /// The most messages that wait for one client.
-const MOST_WAITING: usize = 10_000;
+const MAX_QUEUED_MESSAGES: usize = 10_000;
 /// The most feeds that a tenant may hold at once.
-const MOST_FEEDS: usize = 100;
+const MAX_FEEDS: usize = 100;
 
-/// What happened on a feed.
+/// An event of a feed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "what", rename_all = "snake_case")]
 pub enum FeedEvent {
-    /// It is open.
+    /// The feed was opened.
     Connected,
-    /// The client asked for these skills; agents' changes come from now on.
+    /// The client subscribed to these skills; changes of agents are sent from now on.
     Subscribed {
         /// The skills.
         skills: BTreeSet<u32>,
     },
-    /// A message went into the connection, unless the fault says otherwise.
+    /// A message was sent, unless the fault says otherwise.
     Said {
         /// The message.
         #[serde(flatten)]
-        news: News,
-        /// What went wrong with it.
-        fault: Option<Kind>,
+        news: FeedMessage,
+        /// The fault that affected it.
+        fault: Option<FaultKind>,
     },
     /// The client answered a heartbeat.
     Answered,
-    /// It is no more.
+    /// The feed ended.
     Closed {
-        /// Why.
-        why: FeedEnd,
+        /// The reason.
+        why: FeedEndReason,
     },
 }
 
-/// Why a feed ended.
+/// The reason why a feed ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum FeedEnd {
-    /// The client closed it, or is gone.
+pub enum FeedEndReason {
+    /// The client closed it or is gone.
     Client,
-    /// Its token has expired or was revoked.
+    /// Its token expired or was revoked.
     Token,
     /// The client did not answer heartbeats.
     Unanswered,
-    /// The client said something that cannot be read.
+    /// The client sent something that cannot be read.
     Unreadable,
     /// The client reads too slowly.
     Slow,
@@ -74,22 +74,22 @@ pub enum FeedEnd {
     Stopped,
 }
 
-/// What the connection is to do next.
+/// What the connection must do next.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Said {
-    /// Send a message, after a pause in real time.
-    Text { text: String, pause: Duration },
-    /// Send a close frame, and end.
+pub(super) enum ConnectionCommand {
+    /// Send a message after a pause in real time.
+    Send { text: String, pause: Duration },
+    /// Send a close frame and end.
     Close { code: u16, reason: &'static str },
-    /// End without a word.
-    Vanish,
-    /// Reset.
+    /// End without a close frame.
+    Disconnect,
+    /// Reset the connection.
     Reset,
 }
 
 #[derive(Deserialize)]
 #[serde(tag = "command", rename_all = "camelCase")]
-enum Command {
+enum ClientCommand {
     Subscribe {
         #[serde(rename = "skillIds")]
         skill_ids: BTreeSet<u32>,
@@ -99,208 +99,230 @@ enum Command {
 
 struct Feed {
     number: u64,
-    /// The token that it was opened with, and the base that the token is good under.
+    /// The token that opened it, and the base under which the token is valid.
     token: String,
-    base: Base,
-    /// None until the client has subscribed.
+    base: TokenBase,
+    /// The subscribed skills; `None` until the client has subscribed.
     skills: Option<BTreeSet<u32>>,
-    next_beat: UtcMicros,
-    /// The first heartbeat that was sent since the last answer.
+    next_heartbeat: UtcMicros,
+    /// The instant of the first heartbeat sent since the last answer.
     unanswered_since: Option<UtcMicros>,
-    out: mpsc::Sender<Said>,
+    out: mpsc::Sender<ConnectionCommand>,
     /// Ends the connection whatever it is doing.
-    cut: CancellationToken,
+    disconnect: CancellationToken,
 }
 
-/// Where a tenant's feeds write down what happens, and what may go wrong there.
-pub(super) struct Books<'a> {
+/// The journal and the faults of a tenant's feeds.
+pub(super) struct FeedContext<'a> {
     pub(super) tenant: &'a TenantId,
     pub(super) journal: &'a mut Journal,
     pub(super) faults: &'a mut Faults,
     pub(super) now: UtcMicros,
 }
 
-impl Books<'_> {
-    fn note(&mut self, feed: u64, event: FeedEvent) {
-        self.journal.feed(self.tenant, feed, event, self.now);
+impl FeedContext<'_> {
+    fn record(&mut self, feed: u64, event: FeedEvent) {
+        self.journal.record_feed_event(self.tenant, feed, event, self.now);
     }
 
-    fn fault(&mut self, news: &News) -> Option<FaultSpec> {
-        let agent = news.agent().map(crate::domain::ids::AgentId::as_str);
-        self.faults.strike(&Met { endpoint: Endpoint::FeedMessage, tenant: Some(self.tenant), agent })
+    fn take_fault(&mut self, message: &FeedMessage) -> Option<FaultSpec> {
+        let agent = message.agent().map(crate::domain::ids::AgentId::as_str);
+        self.faults.take_matching(&FaultContext { endpoint: Endpoint::FeedMessage, tenant: Some(self.tenant), agent })
     }
 }
 
 /// The feeds of one tenant.
 pub(super) struct Feeds {
     open: Vec<Feed>,
-    /// How many there were.
+    /// The number of feeds opened so far.
     count: u64,
-    /// How many messages were said, over all.
-    said: u64,
-    patience: Duration,
+    /// The number of messages sent on all feeds.
+    sent_messages: u64,
+    heartbeat_timeout: Duration,
 }
 
 impl Feeds {
-    /// None yet. `tolerance` is what the host may be late by.
+    /// Creates an empty set. `tolerance` is how late the host may be.
     pub(super) fn new(tolerance: Duration) -> Self {
-        Self { open: Vec::new(), count: 0, said: 0, patience: PATIENCE + tolerance * 20 }
+        Self { open: Vec::new(), count: 0, sent_messages: 0, heartbeat_timeout: HEARTBEAT_TIMEOUT + tolerance * 20 }
     }
 
-    /// Whether any is open.
-    pub(super) fn any(&self) -> bool {
+    /// Returns whether any feed is open.
+    pub(super) fn has_open(&self) -> bool {
         !self.open.is_empty()
     }
 
-    /// Whether another may be opened.
+    /// Returns whether another feed may be opened.
     pub(super) fn has_room(&self) -> bool {
-        self.open.len() < MOST_FEEDS
+        self.open.len() < MAX_FEEDS
     }
 
-    /// A connection stands. Gives the feed's number, and what the connection is to do.
+    /// Opens a feed on a connection. Returns the feed's number and the commands for the connection.
     pub(super) fn open(
         &mut self,
-        (token, base): (String, Base),
-        cut: CancellationToken,
-        books: &mut Books<'_>,
-    ) -> (u64, mpsc::Receiver<Said>) {
-        let (out, said) = mpsc::channel(MOST_WAITING);
+        (token, base): (String, TokenBase),
+        disconnect: CancellationToken,
+        context: &mut FeedContext<'_>,
+    ) -> (u64, mpsc::Receiver<ConnectionCommand>) {
+        let (out, said) = mpsc::channel(MAX_QUEUED_MESSAGES);
         self.count += 1;
         let number = self.count;
-        let next_beat = books.now + BEAT;
-        self.open.push(Feed { number, token, base, skills: None, next_beat, unanswered_since: None, out, cut });
-        books.note(number, FeedEvent::Connected);
+        let next_heartbeat = context.now + HEARTBEAT_INTERVAL;
+        self.open.push(Feed {
+            number,
+            token,
+            base,
+            skills: None,
+            next_heartbeat,
+            unanswered_since: None,
+            out,
+            disconnect,
+        });
+        context.record(number, FeedEvent::Connected);
         (number, said)
     }
 
-    /// The client of a feed said something.
-    pub(super) fn hear(&mut self, number: u64, text: &str, books: &mut Books<'_>) {
+    /// Handles a message from the client of a feed.
+    pub(super) fn on_client_message(&mut self, number: u64, text: &str, context: &mut FeedContext<'_>) {
         let Some(feed) = self.open.iter_mut().find(|feed| feed.number == number) else { return };
         match serde_json::from_str(text) {
-            Ok(Command::Subscribe { skill_ids }) => {
+            Ok(ClientCommand::Subscribe { skill_ids }) => {
                 feed.skills = Some(skill_ids.clone());
-                books.note(number, FeedEvent::Subscribed { skills: skill_ids });
+                context.record(number, FeedEvent::Subscribed { skills: skill_ids });
             }
-            Ok(Command::Pong) => {
+            Ok(ClientCommand::Pong) => {
                 feed.unanswered_since = None;
-                books.note(number, FeedEvent::Answered);
+                context.record(number, FeedEvent::Answered);
             }
-            Err(_) => self.end(FeedEnd::Unreadable, books, |feed| feed.number == number),
+            Err(_) => self.end_matching(FeedEndReason::Unreadable, context, |feed| feed.number == number),
         }
     }
 
-    /// The connection of a feed is gone.
-    pub(super) fn gone(&mut self, number: u64, why: FeedEnd, books: &mut Books<'_>) {
-        self.end(why, books, |feed| feed.number == number);
+    /// Handles the end of a feed's connection.
+    pub(super) fn on_disconnected(&mut self, number: u64, reason: FeedEndReason, context: &mut FeedContext<'_>) {
+        self.end_matching(reason, context, |feed| feed.number == number);
     }
 
-    /// Says it to every client that wants to hear it.
-    pub(super) fn tell(&mut self, news: &News, books: &mut Books<'_>) {
-        let wanted: Vec<u64> = self.open.iter().filter(|feed| feed.wants(news)).map(|feed| feed.number).collect();
-        for number in wanted {
-            self.say(number, news, books);
+    /// Sends a message to every client that subscribed to it.
+    pub(super) fn broadcast(&mut self, message: &FeedMessage, context: &mut FeedContext<'_>) {
+        let subscribed: Vec<u64> =
+            self.open.iter().filter(|feed| feed.is_subscribed_to(message)).map(|feed| feed.number).collect();
+        for number in subscribed {
+            self.send(number, message, context);
         }
     }
 
-    /// Sends the heartbeats that are due, and ends the feeds whose clients do not answer or whose tokens are dead.
-    pub(super) fn beat(&mut self, is_good: impl Fn(&str, Base) -> bool, books: &mut Books<'_>) {
-        let (now, patience) = (books.now, self.patience);
-        self.end(FeedEnd::Token, books, |feed| !is_good(&feed.token, feed.base));
+    /// Sends the heartbeats that are due, and ends feeds whose clients do not answer or whose tokens are no longer
+    /// valid.
+    pub(super) fn send_heartbeats(&mut self, is_good: impl Fn(&str, TokenBase) -> bool, context: &mut FeedContext<'_>) {
+        let (now, patience) = (context.now, self.heartbeat_timeout);
+        self.end_matching(FeedEndReason::Token, context, |feed| !is_good(&feed.token, feed.base));
         let tired = |feed: &Feed| feed.unanswered_since.is_some_and(|since| now.since(since) > patience);
-        self.end(FeedEnd::Unanswered, books, tired);
+        self.end_matching(FeedEndReason::Unanswered, context, tired);
         let mut due = Vec::new();
-        for feed in self.open.iter_mut().filter(|feed| feed.next_beat <= now) {
-            feed.next_beat = now + BEAT;
+        for feed in self.open.iter_mut().filter(|feed| feed.next_heartbeat <= now) {
+            feed.next_heartbeat = now + HEARTBEAT_INTERVAL;
             due.push(feed.number);
         }
         for number in due {
-            self.say(number, &News::Heartbeat, books);
+            self.send(number, &FeedMessage::Heartbeat, context);
         }
     }
 
     /// Closes every feed in order.
-    pub(super) fn close_all(&mut self, books: &mut Books<'_>) {
-        self.end(FeedEnd::Fault, books, |_| true);
+    pub(super) fn close_all(&mut self, context: &mut FeedContext<'_>) {
+        self.end_matching(FeedEndReason::Fault, context, |_| true);
     }
 
-    /// Ends those feeds, each as its reason calls for.
-    fn end(&mut self, why: FeedEnd, books: &mut Books<'_>, which: impl Fn(&Feed) -> bool) {
-        self.end_with(why, || farewell(why), books, which);
+    /// Ends the matching feeds, each in the way that the reason calls for.
+    fn end_matching(&mut self, reason: FeedEndReason, context: &mut FeedContext<'_>, which: impl Fn(&Feed) -> bool) {
+        self.end_matching_with(reason, || closing_command(reason), context, which);
     }
 
     /// Resets every feed.
-    pub(super) fn reset_all(&mut self, books: &mut Books<'_>) {
-        self.end_with(FeedEnd::Fault, || Said::Reset, books, |_| true);
+    pub(super) fn reset_all(&mut self, context: &mut FeedContext<'_>) {
+        self.end_matching_with(FeedEndReason::Fault, || ConnectionCommand::Reset, context, |_| true);
     }
 
-    fn end_with(&mut self, why: FeedEnd, how: impl Fn() -> Said, books: &mut Books<'_>, which: impl Fn(&Feed) -> bool) {
+    fn end_matching_with(
+        &mut self,
+        reason: FeedEndReason,
+        command: impl Fn() -> ConnectionCommand,
+        context: &mut FeedContext<'_>,
+        which: impl Fn(&Feed) -> bool,
+    ) {
         self.open.retain(|feed| {
             if !which(feed) {
                 return true;
             }
-            books.note(feed.number, FeedEvent::Closed { why });
-            if feed.out.try_send(how()).is_err() {
-                feed.cut.cancel();
+            context.record(feed.number, FeedEvent::Closed { why: reason });
+            if feed.out.try_send(command()).is_err() {
+                feed.disconnect.cancel();
             }
             false
         });
     }
 
-    fn say(&mut self, number: u64, news: &News, books: &mut Books<'_>) {
+    fn send(&mut self, number: u64, message: &FeedMessage, context: &mut FeedContext<'_>) {
         let Some(feed) = self.open.iter_mut().find(|feed| feed.number == number) else { return };
-        let fault = books.fault(news);
+        let fault = context.take_fault(message);
         let kind = fault.as_ref().map(|fault| fault.kind);
-        books.note(number, FeedEvent::Said { news: news.clone(), fault: kind });
+        context.record(number, FeedEvent::Said { news: message.clone(), fault: kind });
         let is = |feed: &Feed| feed.number == number;
         match kind {
-            Some(Kind::Silent) => return,
-            Some(Kind::ResetBefore) => return self.end_with(FeedEnd::Fault, || Said::Reset, books, is),
-            Some(Kind::LostAnswer) => return self.end_with(FeedEnd::Fault, || Said::Vanish, books, is),
+            Some(FaultKind::Silent) => return,
+            Some(FaultKind::ResetBefore) => {
+                return self.end_matching_with(FeedEndReason::Fault, || ConnectionCommand::Reset, context, is);
+            }
+            Some(FaultKind::LostAnswer) => {
+                return self.end_matching_with(FeedEndReason::Fault, || ConnectionCommand::Disconnect, context, is);
+            }
             Some(_) | None => {}
         }
-        let text = if kind == Some(Kind::Html) {
-            super::wire::PAGE.to_owned()
+        let text = if kind == Some(FaultKind::Html) {
+            super::wire::HTML_PAGE.to_owned()
         } else {
-            self.said += 1;
-            news.text(books.now, kind, self.said)
+            self.sent_messages += 1;
+            message.text(context.now, kind, self.sent_messages)
         };
-        let pause = fault.filter(|fault| fault.kind == Kind::Delay).and_then(|fault| fault.span()).unwrap_or_default();
-        if *news == News::Heartbeat && feed.unanswered_since.is_none() {
-            feed.unanswered_since = Some(books.now);
+        let pause =
+            fault.filter(|fault| fault.kind == FaultKind::Delay).and_then(|fault| fault.duration()).unwrap_or_default();
+        if *message == FeedMessage::Heartbeat && feed.unanswered_since.is_none() {
+            feed.unanswered_since = Some(context.now);
         }
-        let mut full = feed.out.try_send(Said::Text { text: text.clone(), pause }).is_err();
-        if kind == Some(Kind::Repeat) {
-            full |= feed.out.try_send(Said::Text { text, pause }).is_err();
+        let mut full = feed.out.try_send(ConnectionCommand::Send { text: text.clone(), pause }).is_err();
+        if kind == Some(FaultKind::Repeat) {
+            full |= feed.out.try_send(ConnectionCommand::Send { text, pause }).is_err();
         }
         if full {
-            self.end(FeedEnd::Slow, books, is);
+            self.end_matching(FeedEndReason::Slow, context, is);
         }
     }
 }
 
 impl Feed {
-    fn wants(&self, news: &News) -> bool {
-        match news {
-            News::AgentStateChange { .. } => self.skills.is_some(),
-            News::ContactQueued { skill } | News::ContactDequeued { skill } => {
+    fn is_subscribed_to(&self, message: &FeedMessage) -> bool {
+        match message {
+            FeedMessage::AgentStateChange { .. } => self.skills.is_some(),
+            FeedMessage::ContactQueued { skill } | FeedMessage::ContactDequeued { skill } => {
                 self.skills.as_ref().is_some_and(|skills| skills.contains(skill))
             }
-            News::Heartbeat => true,
+            FeedMessage::Heartbeat => true,
         }
     }
 }
 
-/// How the platform ends a feed for a reason of its own.
-fn farewell(why: FeedEnd) -> Said {
-    let (code, reason) = match why {
-        FeedEnd::Token => (1008, "the access token is no longer good"),
-        FeedEnd::Unanswered => (1008, "heartbeats are not answered"),
-        FeedEnd::Unreadable => (1007, "the command cannot be read"),
-        FeedEnd::Slow => (1008, "the client reads too slowly"),
-        FeedEnd::Stopped | FeedEnd::Fault => (1001, "the service goes away"),
-        FeedEnd::Client => return Said::Vanish,
+/// Returns how the platform ends a feed for a reason of its own.
+fn closing_command(end_reason: FeedEndReason) -> ConnectionCommand {
+    let (code, reason) = match end_reason {
+        FeedEndReason::Token => (1008, "the access token is no longer good"),
+        FeedEndReason::Unanswered => (1008, "heartbeats are not answered"),
+        FeedEndReason::Unreadable => (1007, "the command cannot be read"),
+        FeedEndReason::Slow => (1008, "the client reads too slowly"),
+        FeedEndReason::Stopped | FeedEndReason::Fault => (1001, "the service goes away"),
+        FeedEndReason::Client => return ConnectionCommand::Disconnect,
     };
-    Said::Close { code, reason }
+    ConnectionCommand::Close { code, reason }
 }
 
 #[cfg(test)]
@@ -313,24 +335,25 @@ mod tests {
     fn a_client_that_does_not_read_is_cut_off_and_the_others_hear_on() {
         let (tenant, mut journal, mut faults) = (TenantId::from("acme"), Journal::default(), Faults::new(1));
         let now = UtcMicros::EPOCH;
-        let mut books = Books { tenant: &tenant, journal: &mut journal, faults: &mut faults, now };
+        let mut context = FeedContext { tenant: &tenant, journal: &mut journal, faults: &mut faults, now };
         let mut feeds = Feeds::new(Duration::ZERO);
         let cut = CancellationToken::new();
-        let ticket = || ("token".to_owned(), Base::Root);
-        let (slow, _unread) = feeds.open(ticket(), cut.clone(), &mut books);
-        let (quick, mut read) = feeds.open(ticket(), CancellationToken::new(), &mut books);
+        let ticket = || ("token".to_owned(), TokenBase::Root);
+        let (slow, _unread) = feeds.open(ticket(), cut.clone(), &mut context);
+        let (quick, mut read) = feeds.open(ticket(), CancellationToken::new(), &mut context);
         for number in [slow, quick] {
-            feeds.hear(number, r#"{"command":"subscribe","skillIds":[]}"#, &mut books);
+            feeds.on_client_message(number, r#"{"command":"subscribe","skillIds":[]}"#, &mut context);
         }
-        let news = News::AgentStateChange { agent: AgentId::new("u_1"), state: SimState::Paused, entered: now };
+        let message =
+            FeedMessage::AgentStateChange { agent: AgentId::new("u_1"), state: SimState::Paused, entered: now };
         let mut heard = 0;
-        for _ in 0..=MOST_WAITING {
-            feeds.tell(&news, &mut books);
+        for _ in 0..=MAX_QUEUED_MESSAGES {
+            feeds.broadcast(&message, &mut context);
             while read.try_recv().is_ok() {
                 heard += 1;
             }
         }
-        assert_eq!((heard, feeds.open.len()), (MOST_WAITING + 1, 1));
+        assert_eq!((heard, feeds.open.len()), (MAX_QUEUED_MESSAGES + 1, 1));
         assert!(cut.is_cancelled());
     }
 }

@@ -1,36 +1,36 @@
-//! What the platform says of skills and their queues: how many wait, how long, who is there for them. Counted, not measured: every
-//! figure follows from the agents and the lines as they are. Pure.
+//! The figures of skills and their queues: how many contacts wait, how long, and how many agents there are. Every
+//! figure is counted from the current agents and queues. Pure.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::agent::Agent;
-use super::contacts::LineFigures;
+use super::contacts::WaitFigures;
 use super::state::SimState;
 use super::world::World;
 use crate::domain::time::UtcMicros;
 
-/// How long figures are shown again before new ones are made (guide 000: 15 to 30 s).
-const FRESH: Duration = Duration::from_secs(20);
-/// What a contact takes of an agent, for estimates, in seconds.
-const CONTACT_S: usize = 180;
+/// How long figures are reused before new ones are made (guide 000: 15 to 30 s).
+const REFRESH_INTERVAL: Duration = Duration::from_secs(20);
+/// The time that a contact takes an agent, for estimates, in seconds.
+const CONTACT_SECONDS: usize = 180;
 
-/// The figures of one skill, and of the queue of its contacts.
+/// The figures of one skill and its queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct SkillFigures {
-    pub(super) line: LineFigures,
-    /// Logged in with the skill.
+    pub(super) queue: WaitFigures,
+    /// The agents logged in with the skill.
     pub(super) staffed: usize,
     pub(super) available: usize,
-    /// With a contact of this skill.
+    /// The agents on a contact of this skill.
     pub(super) on_contact: usize,
-    /// Wrapping one up.
+    /// The agents in wrap-up after a contact of this skill.
     pub(super) wrapping_up: usize,
 }
 
 impl SkillFigures {
-    /// Counts an agent where it belongs.
-    pub(super) fn count(all: &mut [Self], agent: &Agent) {
+    /// Counts an agent in the figures of its skills.
+    pub(super) fn count_agent(all: &mut [Self], agent: &Agent) {
         if agent.state != SimState::LoggedOut {
             for skill in agent.distinct_skills() {
                 if let Some(figures) = all.get_mut(usize::from(skill)) {
@@ -45,26 +45,26 @@ impl SkillFigures {
         }
     }
 
-    /// Nobody waits and nobody is there for it.
+    /// Returns whether no contact waits and no agent is logged in with the skill.
     pub(super) fn is_idle(&self) -> bool {
-        self.line.waiting == 0 && self.staffed == 0 && self.on_contact == 0
+        self.queue.waiting == 0 && self.staffed == 0 && self.on_contact == 0
     }
 
-    /// How long a contact that comes now may have to wait.
+    /// Returns how long a contact that arrives now may have to wait, in seconds.
     pub(super) fn estimated_wait_s(&self) -> usize {
-        self.line.waiting * CONTACT_S / self.staffed.max(1)
+        self.queue.waiting * CONTACT_SECONDS / self.staffed.max(1)
     }
 }
 
-/// The figures that a tenant was last shown.
+/// The figures last shown to a tenant.
 #[derive(Debug, Default)]
-pub(super) struct Shown(Option<(UtcMicros, Arc<[SkillFigures]>)>);
+pub(super) struct CachedFigures(Option<(UtcMicros, Arc<[SkillFigures]>)>);
 
-impl Shown {
-    /// The figures to show now: those from before while they are fresh.
-    pub(super) fn at(&mut self, now: UtcMicros, world: &World) -> Arc<[SkillFigures]> {
+impl CachedFigures {
+    /// Returns the figures to show now: the previous ones while they are fresh.
+    pub(super) fn figures_at(&mut self, now: UtcMicros, world: &World) -> Arc<[SkillFigures]> {
         if let Some((made, figures)) = &self.0
-            && now.since(*made) < FRESH
+            && now.since(*made) < REFRESH_INTERVAL
         {
             return figures.clone();
         }

@@ -1,54 +1,54 @@
-//! The simulator's own account: every request it saw, every change of state and every word on a live feed, in one order. It is what tests and the demo
-//! judge the daemon by, so nothing in it comes from the daemon's words but the request itself.
+//! The simulator's journal: every request, change of state and live feed event, in one order. Tests and the demo
+//! judge the daemon by it, so nothing in it comes from the daemon but the requests themselves.
 
 use std::collections::VecDeque;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::agent::Cause;
-use super::faults::Kind;
+use super::agent::ChangeCause;
+use super::faults::FaultKind;
 use super::feed::FeedEvent;
 use super::state::SimState;
-use super::world::Change;
+use super::world::AgentChange;
 use crate::domain::ids::{AgentId, SubscriptionId, TenantId};
 use crate::domain::time::UtcMicros;
 
 /// The most entries that are kept; older ones are dropped.
-const MOST_ENTRIES: usize = 200_000;
+const MAX_ENTRIES: usize = 200_000;
 
-/// A request as it came in, and how it was answered.
+/// A request and how it was answered.
 #[derive(Clone, Debug, Serialize)]
 pub struct RequestEntry {
-    /// Its place in the account; requests, changes and what happens on feeds share one count, from 1.
+    /// The entry's number; requests, changes and feed events share one sequence, from 1.
     pub seq: u64,
-    /// When it arrived.
+    /// The instant of arrival.
     pub at: UtcMicros,
-    /// Whose it is, as far as its token or credentials say.
+    /// The tenant, as far as the token or credentials tell.
     pub tenant: Option<TenantId>,
     /// `GET` or `POST`.
     pub method: &'static str,
     /// The path, without a query.
     pub path: String,
-    /// The agent that the path names.
+    /// The agent in the path.
     pub agent: Option<AgentId>,
-    /// The status that was answered or would have been; none where no answer was made.
+    /// The status that was or would have been answered; `None` if there was no answer.
     pub status: Option<u16>,
     /// The fault that the request met.
-    pub fault: Option<Kind>,
-    /// The body of a state change or a new subscription, where it is JSON and not long.
+    pub fault: Option<FaultKind>,
+    /// The body of a state change or a new subscription, if it is JSON and not too long.
     pub body: Option<Box<RawValue>>,
-    /// The subscription that was made, or whose snapshot was answered.
+    /// The subscription that was created, or whose snapshot was answered.
     pub subscription: Option<SubscriptionId>,
-    /// When the snapshot that was answered was made.
+    /// The instant at which the answered snapshot was made.
     pub generated: Option<UtcMicros>,
 }
 
 /// How a request was answered.
 #[derive(Debug, Default)]
-pub(super) struct Answered {
+pub(super) struct RequestOutcome {
     pub(super) status: Option<u16>,
-    pub(super) fault: Option<Kind>,
+    pub(super) fault: Option<FaultKind>,
     pub(super) subscription: Option<SubscriptionId>,
     pub(super) generated: Option<UtcMicros>,
 }
@@ -56,9 +56,9 @@ pub(super) struct Answered {
 /// A change of an agent's state.
 #[derive(Clone, Debug, Serialize)]
 pub struct ChangeEntry {
-    /// Its place in the account.
+    /// The entry's number.
     pub seq: u64,
-    /// When it took effect.
+    /// The instant at which it took effect.
     pub at: UtcMicros,
     /// The agent's tenant.
     pub tenant: TenantId,
@@ -68,24 +68,24 @@ pub struct ChangeEntry {
     pub from: SimState,
     /// The state after.
     pub to: SimState,
-    /// What brought it about.
-    pub cause: Cause,
-    /// The request that asked for it.
+    /// The cause.
+    pub cause: ChangeCause,
+    /// The number of the request that asked for it.
     pub request_seq: Option<u64>,
 }
 
-/// Something that happened on a live feed.
+/// An event on a live feed.
 #[derive(Clone, Debug, Serialize)]
 pub struct FeedEntry {
-    /// Its place in the account.
+    /// The entry's number.
     pub seq: u64,
-    /// When it happened.
+    /// The instant of the event.
     pub at: UtcMicros,
-    /// Whose feed it is.
+    /// The feed's tenant.
     pub tenant: TenantId,
-    /// The feed's number; a tenant's feeds are counted from 1.
+    /// The feed's number, counted from 1 for each tenant.
     pub feed: u64,
-    /// What happened.
+    /// The event.
     #[serde(flatten)]
     pub event: FeedEvent,
 }
@@ -97,22 +97,22 @@ enum Entry {
     Feed(FeedEntry),
 }
 
-/// A part of the account.
+/// A part of the journal.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct LogPage {
     /// The requests of this part.
     pub requests: Vec<RequestEntry>,
     /// The changes of this part.
     pub changes: Vec<ChangeEntry>,
-    /// What happened on live feeds in this part.
+    /// The live feed events of this part.
     pub feed: Vec<FeedEntry>,
-    /// What to give as `after` to read on.
+    /// The value of `after` for the next part.
     pub next: u64,
-    /// How many entries were dropped since the start, because the account holds a limited number.
+    /// The number of entries dropped since the start, because the journal is limited.
     pub dropped: u64,
 }
 
-/// The account.
+/// The journal.
 #[derive(Debug, Default)]
 pub(super) struct Journal {
     entries: VecDeque<Entry>,
@@ -120,26 +120,26 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    /// Notes a request that just arrived; its `seq` is given here.
-    pub(super) fn request(&mut self, entry: RequestEntry) -> u64 {
+    /// Records a request that just arrived, and assigns its `seq`.
+    pub(super) fn record_request(&mut self, entry: RequestEntry) -> u64 {
         let seq = self.next_seq();
         self.push(Entry::Request(RequestEntry { seq, ..entry }));
         seq
     }
 
-    /// Notes how a request was answered.
-    pub(super) fn answered(&mut self, seq: u64, answered: Answered) {
+    /// Records how a request was answered.
+    pub(super) fn record_outcome(&mut self, seq: u64, answered: RequestOutcome) {
         let at = seq.checked_sub(self.dropped + 1).and_then(|at| usize::try_from(at).ok());
         if let Some(Entry::Request(entry)) = at.and_then(|at| self.entries.get_mut(at)) {
-            let Answered { status, fault, subscription, generated } = answered;
+            let RequestOutcome { status, fault, subscription, generated } = answered;
             (entry.status, entry.fault) = (status, fault);
             (entry.subscription, entry.generated) = (subscription, generated);
         }
     }
 
-    /// Notes a change of state.
-    pub(super) fn change(&mut self, tenant: &TenantId, change: &Change) {
-        let Change { agent, step } = change;
+    /// Records a change of state.
+    pub(super) fn record_change(&mut self, tenant: &TenantId, change: &AgentChange) {
+        let AgentChange { agent, state_change: step } = change;
         let seq = self.next_seq();
         self.push(Entry::Change(ChangeEntry {
             seq,
@@ -153,13 +153,13 @@ impl Journal {
         }));
     }
 
-    /// Notes something that happened on a live feed.
-    pub(super) fn feed(&mut self, tenant: &TenantId, feed: u64, event: FeedEvent, at: UtcMicros) {
+    /// Records an event on a live feed.
+    pub(super) fn record_feed_event(&mut self, tenant: &TenantId, feed: u64, event: FeedEvent, at: UtcMicros) {
         let seq = self.next_seq();
         self.push(Entry::Feed(FeedEntry { seq, at, tenant: tenant.clone(), feed, event }));
     }
 
-    /// Up to `limit` entries after the one with the number `after`.
+    /// Returns up to `limit` entries after the one with the number `after`.
     pub(super) fn page(&self, after: u64, limit: usize) -> LogPage {
         let skip = usize::try_from(after.saturating_sub(self.dropped)).unwrap_or(usize::MAX);
         let mut page = LogPage { next: after.max(self.dropped), dropped: self.dropped, ..LogPage::default() };
@@ -188,7 +188,7 @@ impl Journal {
 
     fn push(&mut self, entry: Entry) {
         self.entries.push_back(entry);
-        if self.entries.len() > MOST_ENTRIES {
+        if self.entries.len() > MAX_ENTRIES {
             self.entries.pop_front();
             self.dropped += 1;
         }
@@ -218,17 +218,17 @@ mod tests {
     #[test]
     fn a_full_account_drops_the_oldest_and_says_so() {
         let mut journal = Journal::default();
-        for _ in 0..MOST_ENTRIES + 3 {
-            journal.request(request());
+        for _ in 0..MAX_ENTRIES + 3 {
+            journal.record_request(request());
         }
-        journal.answered(2, Answered { status: Some(500), ..Answered::default() });
-        journal.answered(4, Answered { status: Some(200), ..Answered::default() });
+        journal.record_outcome(2, RequestOutcome { status: Some(500), ..RequestOutcome::default() });
+        journal.record_outcome(4, RequestOutcome { status: Some(200), ..RequestOutcome::default() });
         let page = journal.page(0, 2);
         assert_eq!((page.dropped, page.next), (3, 5));
         let found: Vec<_> = page.requests.iter().map(|entry| (entry.seq, entry.status)).collect();
         assert_eq!(found, [(4, Some(200)), (5, None)]);
         let last = journal.page(u64::MAX, 10);
         assert!(last.requests.is_empty());
-        assert_eq!(journal.request(request()), u64::try_from(MOST_ENTRIES).expect("small") + 4);
+        assert_eq!(journal.record_request(request()), u64::try_from(MAX_ENTRIES).expect("small") + 4);
     }
 }

@@ -1,41 +1,42 @@
-//! The stand-in platform: a small contact centre behind HTTP that speaks the guide dialect, with its rules, limits and errors,
-//! and with faults on demand. Seeded, several tenants, at any speed; for the demo, for tests, and for trying rules at a desk.
+//! The platform simulator: a small contact centre behind HTTP that speaks the guides' API, with its rules, limits and
+//! errors, and with faults on demand. It is seeded, holds several tenants and runs at any speed; it serves the demo,
+//! the tests, and trying out rules.
 //!
-//! It must not use anything of the platform adapter, nor the adapter anything of it: both are written from the contract, so
+//! It must not use the platform adapter, nor the adapter use it: both are written from the guides independently, so
 //! that one mistake cannot hide behind the same mistake on the other side.
 //!
-//! | file | holds |
+//! | file | content |
 //! |---|---|
 //! | `world`, `agent`, `calendar` | agents living through their shifts; pure |
-//! | `contacts`, `figures` | what waits in which line, and what is said of it; pure |
+//! | `contacts`, `figures` | waiting contacts and the figures of skills and queues; pure |
 //! | `analytics` | aggregation queries and their rows; pure |
-//! | `roster`, `shifts` | who they are and when they work: made up, or from a file |
-//! | `stage`, `rules` | tenants and what the platform answers |
-//! | `tokens`, `window`, `subscriptions` | what the rules remember |
-//! | `feed`, `news` | open live feeds, and what they say |
-//! | `faults`, `journal` | what goes wrong, and the account of everything |
-//! | `wire`, `face` | bodies, paths, and faults on the wire |
-//! | `receiver` | a webhook receiver that judges what it gets |
+//! | `roster`, `shifts` | who the agents are and when they work: made up, or from a file |
+//! | `platform_state`, `rules` | tenants, and the platform's answers |
+//! | `tokens`, `window`, `subscriptions` | the state behind the rules |
+//! | `feed`, `feed_message` | open live feeds and their messages |
+//! | `faults`, `journal` | what goes wrong, and the log of everything |
+//! | `wire`, `server` | bodies, paths, and faults on the wire |
+//! | `receiver` | a webhook receiver that checks what it gets |
 //! | `simulator` | the socket and the tasks |
 
 mod agent;
 mod analytics;
 mod calendar;
 mod contacts;
-mod dice;
-mod face;
 mod faults;
 mod feed;
+mod feed_message;
 mod figures;
 mod journal;
-mod news;
 mod options;
+mod platform_state;
+mod random;
 mod receiver;
 mod roster;
 mod rules;
+mod server;
 mod shifts;
 mod simulator;
-mod stage;
 mod state;
 mod subscriptions;
 #[cfg(test)]
@@ -45,16 +46,16 @@ mod window;
 mod wire;
 mod world;
 
-pub use agent::Cause;
-pub use face::line::Stream;
-pub use faults::{Endpoint, FaultError, FaultSpec, Kind, On};
-pub use feed::{FeedEnd, FeedEvent};
+pub use agent::ChangeCause;
+pub use faults::{Endpoint, FaultError, FaultKind, FaultScope, FaultSpec};
+pub use feed::{FeedEndReason, FeedEvent};
+pub use feed_message::FeedMessage;
 pub use journal::{ChangeEntry, FeedEntry, LogPage, RequestEntry};
-pub use news::News;
 pub use options::{ScheduleFile, SimOptions};
-pub use receiver::{Conduct, Receipt, Receiver, ReceiverCounts, ReceiverOptions};
+pub use platform_state::{AgentScript, AgentView, ScriptError, TenantCounts, WorldView};
+pub use receiver::{ReceivedDelivery, Receiver, ReceiverCounts, ReceiverMode, ReceiverOptions};
 pub use roster::{FEWEST_AGENTS, FEWEST_SKILLS, MOST_AGENTS, MOST_SKILLS, MOST_TENANTS};
+pub use server::connection::ConnectionStream;
 pub use shifts::ScheduleError;
-pub use simulator::{Description, Port, Restart, SimError, Simulator, SkillDescription, TenantDescription};
-pub use stage::{AgentScript, AgentView, Counts, ScriptError, WorldView};
+pub use simulator::{Description, Restart, SimError, Simulator, SkillDescription, TenantDescription, VirtualPort};
 pub use state::SimState;

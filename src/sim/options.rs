@@ -1,62 +1,64 @@
-//! What a simulator is started with.
+//! The options of a simulator.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::faults::FaultSpec;
 
-/// A schedule file, read.
+/// The content of a schedule file.
 #[derive(Clone, Debug)]
 pub struct ScheduleFile {
-    /// Its name, for messages.
+    /// The file's name, for messages.
     pub name: String,
-    /// Its bytes.
+    /// The file's bytes.
     pub bytes: Vec<u8>,
 }
 
-/// What a simulator is started with. Spans are of the simulator's clock.
+/// The options of a simulator. Durations are in the simulator's time.
 #[derive(Clone, Debug)]
 pub struct SimOptions {
-    /// Where to listen; loopback only. Port 0 takes a free one, and keeps it over restarts.
+    /// The address to listen on; loopback only. Port 0 takes a free port and keeps it over restarts.
     pub listen: SocketAddr,
-    /// Agents of each tenant, at least [`super::FEWEST_AGENTS`].
+    /// The number of agents of each tenant, at least [`super::FEWEST_AGENTS`].
     pub agents: usize,
-    /// Tenants: `acme`, `bravo`, `charlie`, …
+    /// The number of tenants: `acme`, `bravo`, `charlie`, …
     pub tenants: usize,
-    /// Shifts from a file instead of made-up ones.
+    /// A file with the shifts, instead of made-up ones.
     pub schedule: Option<ScheduleFile>,
-    /// Decides names, secrets, shifts and lives.
+    /// The seed of names, secrets, shifts and behaviour.
     pub seed: u64,
-    /// The budget of each tenant over schedule, break, state and subscribe calls.
+    /// The budget of each tenant for schedule, break, state and subscribe calls, per minute.
     pub requests_per_minute: u32,
-    /// The budget of each tenant over figures of skills and queues, the list of queues, and aggregation queries.
+    /// The budget of each tenant for figures of skills and queues, the list of queues and aggregation queries, per
+    /// minute.
     pub reporting_per_minute: u32,
-    /// Skills of each tenant, each with a queue; from [`super::FEWEST_SKILLS`] to [`super::MOST_SKILLS`].
+    /// The number of skills of each tenant, each with a queue; from [`super::FEWEST_SKILLS`] to
+    /// [`super::MOST_SKILLS`].
     pub skills: usize,
-    /// What the first skills are called, in every tenant; the others have made-up names.
+    /// The names of the first skills in every tenant; the others get made-up names.
     pub skill_names: Vec<String>,
-    /// How long a token is good.
+    /// How long a token is valid.
     pub token_lifetime: Duration,
-    /// How long a subscription lives, from its creation.
+    /// How long a subscription lives from its creation.
     pub subscription_lifetime: Duration,
-    /// The shortest interval that a subscription may ask for.
+    /// The shortest interval of a subscription.
     pub min_interval: Duration,
     /// How long an aggregation query takes.
-    pub analytics_takes: Duration,
-    /// What goes wrong from the start.
+    pub analytics_duration: Duration,
+    /// The faults that are active from the start.
     pub faults: Vec<FaultSpec>,
-    /// False: nobody does anything of their own accord.
-    pub lively: bool,
-    /// The share of changes by the API that an agent takes back after a while, 0 to 1.
-    pub reversal: f64,
+    /// Whether agents act of their own accord.
+    pub autonomous_agents: bool,
+    /// The share of changes by the API that an agent reverts after a while, from 0 to 1.
+    pub reversal_share: f64,
     /// Whether the last two agents are kept in a mandatory break and out of every shift, whatever the schedule says.
     pub special_users: bool,
-    /// How long the mandatory break of the break user lasts; for ever without it.
-    pub break_lasts: Option<Duration>,
+    /// How long the break user's mandatory break lasts; `None` for ever.
+    pub break_duration: Option<Duration>,
 }
 
 impl Default for SimOptions {
-    /// 300 lively agents of one tenant on a free port of loopback, with the limits that the guides name.
+    /// Returns 300 autonomous agents of one tenant on a free loopback port, with the limits of the guides.
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
@@ -71,12 +73,12 @@ impl Default for SimOptions {
             token_lifetime: Duration::from_secs(3600),
             subscription_lifetime: Duration::from_secs(24 * 3600),
             min_interval: Duration::from_secs(10),
-            analytics_takes: Duration::from_secs(4),
+            analytics_duration: Duration::from_secs(4),
             faults: Vec::new(),
-            lively: true,
-            reversal: 0.02,
+            autonomous_agents: true,
+            reversal_share: 0.02,
             special_users: true,
-            break_lasts: None,
+            break_duration: None,
         }
     }
 }

@@ -1,8 +1,8 @@
-//! A webhook receiver on loopback for the demo and for tests: it believes nothing that is not signed, counts what it gets, and
-//! fails as it is told.
+//! A webhook receiver on loopback for the demo and for tests: it checks signatures, counts deliveries, and fails on
+//! demand.
 //!
-//! Its verification is written from the Standard Webhooks text on another library than the sender's, so that one mistake cannot
-//! hide behind the same mistake on the other side.
+//! Its verification follows the Standard Webhooks specification and uses another library than the sender, so that one
+//! mistake cannot hide behind the same mistake on the other side.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -25,106 +25,106 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::dice::Dice;
+use super::random::RandomStream;
 use crate::clock::RealTime;
 use crate::domain::time::UtcMicros;
 
-/// The largest body that is taken, in bytes.
-const LARGEST_BODY: usize = 4 << 20;
+/// The largest body accepted, in bytes.
+const MAX_BODY_BYTES: usize = 4 << 20;
 /// How far a timestamp may lie from now, in seconds.
 const TOLERANCE_S: i64 = 300;
-/// The most receipts that are remembered one by one.
-const MOST_RECEIPTS: usize = 1 << 20;
+/// The most deliveries that are kept one by one.
+const MAX_RECEIPTS: usize = 1 << 20;
 /// The most connections at once; more wait in the kernel.
-const MOST_CONNECTIONS: usize = 4096;
-/// One delivery is failed by dice so often at most, so that none runs out of tries.
-const MOST_FAILURES: u32 = 4;
-/// How long an answer is awaited in vain before the connection breaks, where the dice say so: longer than the sender calls slow.
-const LATE: Duration = Duration::from_millis(1200);
-/// Between two tries to accept when the system has no room for a connection.
+const MAX_CONNECTIONS: usize = 4096;
+/// The most random failures of one delivery, so that none runs out of attempts.
+const MAX_FAILURES: u32 = 4;
+/// The silence before a late reset, in real time; longer than what the sender calls slow.
+const LATE_RESET_DELAY: Duration = Duration::from_millis(1200);
+/// The pause before accepting again if the system has no room for a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// What it is started with.
+/// The options of a receiver.
 #[derive(Clone, Default)]
 pub struct ReceiverOptions {
-    /// The keys that it believes, as `whsec_` and base64.
+    /// The accepted keys, as `whsec_` and base64.
     pub keys: Vec<String>,
-    /// Where it listens, on loopback; a free port without one.
+    /// The loopback address to listen on; a free port by default.
     pub listen: Option<SocketAddr>,
-    /// Answers the first try of every so many-th delivery with 500; 0 fails none.
+    /// Answers the first attempt of every n-th delivery with 500; 0 fails none.
     pub fail_every: u64,
-    /// Fails this share of the deliveries, by dice, one no more than four times: with 503, with a reset instead of an answer
-    /// before or after it was taken, or with a reset after a silence.
+    /// The share of deliveries that fail at random, each at most four times: with 503, with a reset instead of an
+    /// answer before or after the delivery was accepted, or with a reset after a silence.
     pub fail_share: f64,
-    /// The dice's seed.
+    /// The seed of random failures.
     pub seed: u64,
 }
 
-/// What it does with a delivery that it would otherwise take.
+/// How the receiver treats a delivery that it would otherwise accept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Conduct {
-    /// Takes it, or fails it as the options say.
+pub enum ReceiverMode {
+    /// Accepts it, or fails it as the options say.
     #[default]
-    Takes,
+    Accept,
     /// Never answers.
     Silent,
-    /// Takes it and answers after this much real time.
+    /// Accepts it and answers after this much real time.
     Slow(Duration),
-    /// Answers with this status and takes nothing.
-    Refuses(u16),
+    /// Answers with this status and does not accept it.
+    Refuse(u16),
     /// Answers 410: the endpoint is gone.
     Gone,
-    /// Answers 429 and wants to be left alone for so many seconds.
-    TooMany(u32),
+    /// Answers 429 with this many seconds to wait.
+    TooManyRequests(u32),
 }
 
-/// What it has counted.
+/// The receiver's counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct ReceiverCounts {
-    /// Requests, whatever came of them.
+    /// All requests, whatever their result.
     pub received: u64,
-    /// Ids that were taken, each once; every one of them had a good signature.
+    /// The distinct ids accepted, all with a valid signature.
     pub distinct: u64,
-    /// Requests with a good signature.
+    /// The requests with a valid signature.
     pub verified: u64,
-    /// Requests without one.
+    /// The requests without a valid signature.
     pub bad_signature: u64,
-    /// Deliveries with the id of one that had been taken.
+    /// The deliveries with an id that had been accepted before.
     pub duplicates: u64,
-    /// Deliveries that were failed on purpose.
+    /// The deliveries failed on purpose.
     pub failed: u64,
-    /// Taken events whose number does not follow the one taken before of the same agent.
+    /// The accepted events whose sequence number does not follow the one accepted before for the same agent.
     pub out_of_sequence: u64,
 }
 
-/// One request as it was judged.
+/// One request and how it was judged.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub struct Receipt {
-    /// Its number, from 1.
+pub struct ReceivedDelivery {
+    /// The request's number, from 1.
     pub number: u64,
-    /// When it came, in real time.
+    /// The instant of arrival in real time.
     pub at: UtcMicros,
-    /// Its `webhook-id`.
+    /// The `webhook-id`.
     pub id: String,
     /// The agent concerned.
     pub agent: Option<String>,
-    /// The number among the agent's events.
+    /// The sequence number among the agent's events.
     pub sequence: Option<u64>,
-    /// Whether its signature is good.
+    /// Whether the signature is valid.
     pub verified: bool,
-    /// Whether its id had been taken before.
+    /// Whether the id had been accepted before.
     pub duplicate: bool,
-    /// Whether it was taken now, for the first time, whatever the sender hears of that.
+    /// Whether it was accepted now for the first time, whatever the sender was answered.
     pub taken: bool,
-    /// The status that it was answered with; 0 where there is to be no answer.
+    /// The status answered; 0 without an answer.
     pub status: u16,
 }
 
-/// What becomes of a delivery.
+/// The outcome of a delivery.
 #[derive(Clone, Copy)]
-struct Fate {
-    takes: bool,
-    /// Before the reply, in real time.
+struct DeliveryOutcome {
+    accepts: bool,
+    /// The pause before the reply, in real time.
     pause: Duration,
     reply: Reply,
 }
@@ -132,29 +132,29 @@ struct Fate {
 #[derive(Clone, Copy)]
 enum Reply {
     Status(StatusCode),
-    /// 429, and how many seconds it wants to be left alone.
+    /// 429, with the number of seconds to wait.
     TooMany(u32),
-    /// The connection breaks.
+    /// A reset of the connection.
     Reset,
     Never,
 }
 
-impl Fate {
-    const fn of(takes: bool, reply: Reply) -> Self {
-        Self { takes, pause: Duration::ZERO, reply }
+impl DeliveryOutcome {
+    const fn new(accepts: bool, reply: Reply) -> Self {
+        Self { accepts, pause: Duration::ZERO, reply }
     }
 
-    const TAKEN: Self = Self::of(true, Reply::Status(StatusCode::NO_CONTENT));
+    const ACCEPTED: Self = Self::new(true, Reply::Status(StatusCode::NO_CONTENT));
 
-    /// What the dice choose from.
+    /// The random failures.
     const FAILURES: [Self; 4] = [
-        Self::of(false, Reply::Status(StatusCode::SERVICE_UNAVAILABLE)),
-        Self::of(false, Reply::Reset),
-        Self::of(true, Reply::Reset),
-        Self { takes: true, pause: LATE, reply: Reply::Reset },
+        Self::new(false, Reply::Status(StatusCode::SERVICE_UNAVAILABLE)),
+        Self::new(false, Reply::Reset),
+        Self::new(true, Reply::Reset),
+        Self { accepts: true, pause: LATE_RESET_DELAY, reply: Reply::Reset },
     ];
 
-    /// 0 where there is none.
+    /// Returns the status, or 0 without an answer.
     fn status(self) -> u16 {
         match self.reply {
             Reply::Status(status) => status.as_u16(),
@@ -165,106 +165,106 @@ impl Fate {
 }
 
 #[derive(Default)]
-struct Account {
-    conduct: Conduct,
+struct ReceiverState {
+    mode: ReceiverMode,
     counts: ReceiverCounts,
-    taken: HashSet<String>,
-    /// How often ids were failed by turn or by dice.
-    failed: HashMap<String, u32>,
-    /// Ids seen for the first time, for the turn.
-    firsts: u64,
-    last: HashMap<String, u64>,
-    receipts: Vec<Receipt>,
+    accepted_ids: HashSet<String>,
+    /// The number of failures by id, both regular and random.
+    failures: HashMap<String, u32>,
+    /// The number of ids seen for the first time, for regular failures.
+    first_attempts: u64,
+    last_sequences: HashMap<String, u64>,
+    receipts: Vec<ReceivedDelivery>,
 }
 
-struct Desk {
+struct SharedState {
     keys: Vec<hmac::Key>,
     fail_every: u64,
     fail_share: f64,
-    dice: Dice,
-    account: Mutex<Account>,
+    random: RandomStream,
+    state: Mutex<ReceiverState>,
 }
 
 /// A running receiver. Dropping it ends it at once.
 pub struct Receiver {
     address: SocketAddr,
-    desk: Arc<Desk>,
+    shared: Arc<SharedState>,
     stop: CancellationToken,
     tasks: JoinSet<()>,
 }
 
 impl Receiver {
-    /// Listens.
+    /// Starts to listen.
     pub async fn start(options: ReceiverOptions) -> io::Result<Self> {
         let listen = options.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)));
         if !listen.ip().is_loopback() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the receiver listens on loopback alone"));
         }
-        let keys = options.keys.iter().map(|key| key_of(key)).collect::<Option<Vec<_>>>();
+        let keys = options.keys.iter().map(|key| parse_key(key)).collect::<Option<Vec<_>>>();
         let keys = keys.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "a key is not whsec_ and base64"))?;
         let listener = TcpListener::bind(listen).await?;
-        let desk = Arc::new(Desk {
+        let shared = Arc::new(SharedState {
             keys,
             fail_every: options.fail_every,
             fail_share: options.fail_share,
-            dice: Dice::of(options.seed, &["receiver"]),
-            account: Mutex::default(),
+            random: RandomStream::for_path(options.seed, &["receiver"]),
+            state: Mutex::default(),
         });
         let (address, stop) = (listener.local_addr()?, CancellationToken::new());
         let mut tasks = JoinSet::new();
-        tasks.spawn(accept(listener, Arc::clone(&desk), stop.clone()));
-        Ok(Self { address, desk, stop, tasks })
+        tasks.spawn(accept_connections(listener, Arc::clone(&shared), stop.clone()));
+        Ok(Self { address, shared, stop, tasks })
     }
 
-    /// Where it listens.
+    /// Returns the address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The URL to deliver to.
+    /// Returns the URL to deliver to.
     pub fn url(&self) -> String {
         format!("http://{}/hooks", self.address)
     }
 
-    /// What it has counted.
+    /// Returns the counts.
     pub fn counts(&self) -> ReceiverCounts {
-        self.desk.account().counts
+        self.shared.lock_state().counts
     }
 
-    /// Up to `limit` receipts after the one with the number `after`; the first million are remembered.
-    pub fn log(&self, after: u64, limit: usize) -> Vec<Receipt> {
-        let account = self.desk.account();
+    /// Returns up to `limit` deliveries after the one with the number `after`; the first million are kept.
+    pub fn log(&self, after: u64, limit: usize) -> Vec<ReceivedDelivery> {
+        let state = self.shared.lock_state();
         let skip = usize::try_from(after).unwrap_or(usize::MAX);
-        account.receipts.iter().skip(skip).take(limit).cloned().collect()
+        state.receipts.iter().skip(skip).take(limit).cloned().collect()
     }
 
-    /// From now on it treats deliveries like this.
-    pub fn conduct(&self, conduct: Conduct) {
-        self.desk.account().conduct = conduct;
+    /// Sets how deliveries are treated from now on.
+    pub fn set_mode(&self, conduct: ReceiverMode) {
+        self.shared.lock_state().mode = conduct;
     }
 
-    /// Ends it: every connection is closed.
+    /// Stops the receiver and closes every connection.
     pub async fn stop(mut self) {
         self.stop.cancel();
         while self.tasks.join_next().await.is_some() {}
     }
 }
 
-fn key_of(text: &str) -> Option<hmac::Key> {
+fn parse_key(text: &str) -> Option<hmac::Key> {
     let bytes = STANDARD.decode(text.strip_prefix("whsec_")?).ok()?;
     (!bytes.is_empty()).then(|| hmac::Key::new(hmac::HMAC_SHA256, &bytes))
 }
 
-async fn accept(listener: TcpListener, desk: Arc<Desk>, stop: CancellationToken) {
+async fn accept_connections(listener: TcpListener, shared: Arc<SharedState>, stop: CancellationToken) {
     let mut connections = JoinSet::new();
     loop {
-        let full = connections.len() >= MOST_CONNECTIONS;
+        let full = connections.len() >= MAX_CONNECTIONS;
         tokio::select! {
             () = stop.cancelled() => break,
             Some(_) = connections.join_next() => {}
             accepted = listener.accept(), if !full => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(converse(stream, Arc::clone(&desk), stop.clone()));
+                    connections.spawn(serve_connection(stream, Arc::clone(&shared), stop.clone()));
                 }
                 Err(_) => RealTime::sleep(ACCEPT_PAUSE).await,
             },
@@ -274,11 +274,11 @@ async fn accept(listener: TcpListener, desk: Arc<Desk>, stop: CancellationToken)
     while connections.join_next().await.is_some() {}
 }
 
-async fn converse(stream: TcpStream, desk: Arc<Desk>, stop: CancellationToken) {
+async fn serve_connection(stream: TcpStream, shared: Arc<SharedState>, stop: CancellationToken) {
     let _ = stream.set_nodelay(true);
     let reset = CancellationToken::new();
     let resets = reset.clone();
-    let service = service_fn(move |request| receive(Arc::clone(&desk), request, resets.clone()));
+    let service = service_fn(move |request| handle_request(Arc::clone(&shared), request, resets.clone()));
     let mut connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .serve_connection(TokioIo::new(stream), service);
@@ -291,21 +291,21 @@ async fn converse(stream: TcpStream, desk: Arc<Desk>, stop: CancellationToken) {
     }
 }
 
-async fn receive(
-    desk: Arc<Desk>,
+async fn handle_request(
+    shared: Arc<SharedState>,
     request: Request<Incoming>,
     reset: CancellationToken,
 ) -> Result<Response<Full<Bytes>>, hyper::Error> {
     let (head, body) = request.into_parts();
-    let Ok(body) = Limited::new(body, LARGEST_BODY).collect().await else {
-        return Ok(answer(StatusCode::PAYLOAD_TOO_LARGE));
+    let Ok(body) = Limited::new(body, MAX_BODY_BYTES).collect().await else {
+        return Ok(empty_response(StatusCode::PAYLOAD_TOO_LARGE));
     };
-    let Fate { pause, reply, .. } = desk.judge(&head.headers, &body.to_bytes());
+    let DeliveryOutcome { pause, reply, .. } = shared.decide(&head.headers, &body.to_bytes());
     RealTime::sleep(pause).await;
     match reply {
-        Reply::Status(status) => Ok(answer(status)),
+        Reply::Status(status) => Ok(empty_response(status)),
         Reply::TooMany(seconds) => {
-            let mut answer = answer(StatusCode::TOO_MANY_REQUESTS);
+            let mut answer = empty_response(StatusCode::TOO_MANY_REQUESTS);
             answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
             Ok(answer)
         }
@@ -317,13 +317,13 @@ async fn receive(
     }
 }
 
-fn answer(status: StatusCode) -> Response<Full<Bytes>> {
+fn empty_response(status: StatusCode) -> Response<Full<Bytes>> {
     let mut answer = Response::new(Full::default());
     *answer.status_mut() = status;
     answer
 }
 
-/// What of a body is of interest here, in the guide's shape and in the envelope alike.
+/// The relevant parts of a body, both in the guide's format and in the envelope.
 #[derive(Deserialize)]
 struct Body {
     #[serde(default)]
@@ -339,76 +339,87 @@ struct Data {
     sequence: Option<u64>,
 }
 
-impl Desk {
-    fn account(&self) -> MutexGuard<'_, Account> {
-        self.account.lock().unwrap_or_else(PoisonError::into_inner)
+impl SharedState {
+    fn lock_state(&self) -> MutexGuard<'_, ReceiverState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn judge(&self, headers: &HeaderMap, body: &[u8]) -> Fate {
+    fn decide(&self, headers: &HeaderMap, body: &[u8]) -> DeliveryOutcome {
         let now = RealTime::now();
         let verified = self.is_signed(headers, body, now.as_micros() / 1_000_000);
-        let id = text(headers, "webhook-id").to_owned();
+        let id = header_text(headers, "webhook-id").to_owned();
         let Body { source, data } =
             serde_json::from_slice(body).unwrap_or(Body { source: String::new(), data: Data::default() });
-        let mut account = self.account();
-        account.counts.received += 1;
-        let duplicate = account.taken.contains(&id);
-        let fate = if verified {
-            account.counts.verified += 1;
-            account.counts.duplicates += u64::from(duplicate);
-            self.fate(&mut account, &id, duplicate)
+        let mut state = self.lock_state();
+        state.counts.received += 1;
+        let duplicate = state.accepted_ids.contains(&id);
+        let outcome = if verified {
+            state.counts.verified += 1;
+            state.counts.duplicates += u64::from(duplicate);
+            self.outcome_for(&mut state, &id, duplicate)
         } else {
-            account.counts.bad_signature += 1;
-            Fate::of(false, Reply::Status(StatusCode::UNAUTHORIZED))
+            state.counts.bad_signature += 1;
+            DeliveryOutcome::new(false, Reply::Status(StatusCode::UNAUTHORIZED))
         };
-        let (status, taken) = (fate.status(), fate.takes && !duplicate);
-        account.counts.failed += u64::from(verified && !(200..300).contains(&status));
+        let (status, taken) = (outcome.status(), outcome.accepts && !duplicate);
+        state.counts.failed += u64::from(verified && !(200..300).contains(&status));
         if taken {
             let agent = format!("{source} {}", data.user_id.as_deref().unwrap_or_default());
-            account.take(id.clone(), agent, data.sequence);
+            state.record_accepted(id.clone(), agent, data.sequence);
         }
-        if account.receipts.len() < MOST_RECEIPTS {
-            let number = account.counts.received;
+        if state.receipts.len() < MAX_RECEIPTS {
+            let number = state.counts.received;
             let (agent, sequence) = (data.user_id, data.sequence);
-            account.receipts.push(Receipt { number, at: now, id, agent, sequence, verified, duplicate, taken, status });
+            state.receipts.push(ReceivedDelivery {
+                number,
+                at: now,
+                id,
+                agent,
+                sequence,
+                verified,
+                duplicate,
+                taken,
+                status,
+            });
         }
-        fate
+        outcome
     }
 
-    /// What becomes of a delivery with a good signature.
-    fn fate(&self, account: &mut Account, id: &str, duplicate: bool) -> Fate {
-        match account.conduct {
-            Conduct::Takes => self.taken_or_failed(account, id, duplicate),
-            Conduct::Slow(pause) => Fate { pause, ..self.taken_or_failed(account, id, duplicate) },
-            Conduct::Silent => Fate::of(false, Reply::Never),
-            Conduct::Refuses(status) => {
-                Fate::of(false, Reply::Status(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST)))
-            }
-            Conduct::Gone => Fate::of(false, Reply::Status(StatusCode::GONE)),
-            Conduct::TooMany(seconds) => Fate::of(false, Reply::TooMany(seconds)),
+    /// Returns the outcome of a delivery with a valid signature.
+    fn outcome_for(&self, state: &mut ReceiverState, id: &str, duplicate: bool) -> DeliveryOutcome {
+        match state.mode {
+            ReceiverMode::Accept => self.accept_or_fail(state, id, duplicate),
+            ReceiverMode::Slow(pause) => DeliveryOutcome { pause, ..self.accept_or_fail(state, id, duplicate) },
+            ReceiverMode::Silent => DeliveryOutcome::new(false, Reply::Never),
+            ReceiverMode::Refuse(status) => DeliveryOutcome::new(
+                false,
+                Reply::Status(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST)),
+            ),
+            ReceiverMode::Gone => DeliveryOutcome::new(false, Reply::Status(StatusCode::GONE)),
+            ReceiverMode::TooManyRequests(seconds) => DeliveryOutcome::new(false, Reply::TooMany(seconds)),
         }
     }
 
-    /// Takes it, or fails it by turn or by dice.
-    fn taken_or_failed(&self, account: &mut Account, id: &str, duplicate: bool) -> Fate {
-        let failures = account.failed.get(id).copied().unwrap_or_default();
+    /// Accepts the delivery, or fails it regularly or at random.
+    fn accept_or_fail(&self, state: &mut ReceiverState, id: &str, duplicate: bool) -> DeliveryOutcome {
+        let failures = state.failures.get(id).copied().unwrap_or_default();
         let first = !duplicate && failures == 0;
-        account.firsts += u64::from(first);
-        let failure = if first && self.fail_every > 0 && account.firsts.is_multiple_of(self.fail_every) {
-            Some(Fate::of(false, Reply::Status(StatusCode::INTERNAL_SERVER_ERROR)))
-        } else if failures < MOST_FAILURES && self.fail_share > 0.0 && self.dice.chance(self.fail_share) {
-            self.dice.pick(&Fate::FAILURES).copied()
+        state.first_attempts += u64::from(first);
+        let failure = if first && self.fail_every > 0 && state.first_attempts.is_multiple_of(self.fail_every) {
+            Some(DeliveryOutcome::new(false, Reply::Status(StatusCode::INTERNAL_SERVER_ERROR)))
+        } else if failures < MAX_FAILURES && self.fail_share > 0.0 && self.random.chance(self.fail_share) {
+            self.random.pick(&DeliveryOutcome::FAILURES).copied()
         } else {
             None
         };
         if failure.is_some() {
-            account.failed.insert(id.to_owned(), failures + 1);
+            state.failures.insert(id.to_owned(), failures + 1);
         }
-        failure.unwrap_or(Fate::TAKEN)
+        failure.unwrap_or(DeliveryOutcome::ACCEPTED)
     }
 
     fn is_signed(&self, headers: &HeaderMap, body: &[u8], now_s: i64) -> bool {
-        let (id, timestamp) = (text(headers, "webhook-id"), text(headers, "webhook-timestamp"));
+        let (id, timestamp) = (header_text(headers, "webhook-id"), header_text(headers, "webhook-timestamp"));
         if id.is_empty()
             || !timestamp.parse::<i64>().is_ok_and(|at_s| now_s.abs_diff(at_s) <= TOLERANCE_S.unsigned_abs())
         {
@@ -416,26 +427,26 @@ impl Desk {
         }
         let mut signed = format!("{id}.{timestamp}.").into_bytes();
         signed.extend_from_slice(body);
-        text(headers, "webhook-signature").split_ascii_whitespace().any(|signature| {
+        header_text(headers, "webhook-signature").split_ascii_whitespace().any(|signature| {
             let tag = signature.strip_prefix("v1,").and_then(|text| STANDARD.decode(text).ok());
             tag.is_some_and(|tag| self.keys.iter().any(|key| hmac::verify(key, &signed, &tag).is_ok()))
         })
     }
 }
 
-impl Account {
-    fn take(&mut self, id: String, agent: String, sequence: Option<u64>) {
-        self.taken.insert(id);
+impl ReceiverState {
+    fn record_accepted(&mut self, id: String, agent: String, sequence: Option<u64>) {
+        self.accepted_ids.insert(id);
         self.counts.distinct += 1;
         let Some(sequence) = sequence else { return };
-        let before = self.last.insert(agent, sequence);
+        let before = self.last_sequences.insert(agent, sequence);
         if before.is_some_and(|before| sequence != before + 1) {
             self.counts.out_of_sequence += 1;
         }
     }
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
+fn header_text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 

@@ -1,27 +1,27 @@
-//! Who works for a tenant: agents with names, teams and calendars, from a schedule file or made up around the start.
+//! The agents of a tenant with names, teams and calendars, from a schedule file or made up around the start.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::agent::Person;
+use super::agent::AgentProfile;
 use super::calendar::{Activity, Calendar, Segment, Shift};
-use super::contacts::{Skill, SkillAt};
-use super::dice::Dice;
+use super::contacts::{Skill, SkillIndex};
+use super::random::RandomStream;
 use super::shifts::FileSchedule;
 use super::state::SimState;
 use crate::domain::ids::{AgentId, TenantId};
 use crate::domain::time::UtcMicros;
 
-/// The fewest agents that a tenant may have: one to try things with, one that lives, and the two special users.
+/// The fewest agents of a tenant: one for trying things out, one that acts, and the two special users.
 pub const FEWEST_AGENTS: usize = 4;
-/// The most agents that a tenant may have.
+/// The most agents of a tenant.
 pub const MOST_AGENTS: usize = 100_000;
-/// Made-up agents are spread over this many teams.
+/// The number of teams of made-up agents.
 const TEAMS: usize = 12;
 
-/// The fewest and the most skills that a tenant may have.
+/// The fewest skills of a tenant.
 pub const FEWEST_SKILLS: usize = 2;
-/// The most skills that a tenant may have.
+/// The most skills of a tenant.
 pub const MOST_SKILLS: usize = 1_000;
 /// The number of the first skill.
 const FIRST_SKILL: u32 = 1001;
@@ -29,52 +29,52 @@ const SKILLS: [&str; 4] = ["Billing", "Orders", "Returns", "Technical"];
 
 const TENANTS: [&str; 12] =
     ["acme", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel", "india", "juliet", "kilo", "lima"];
-/// The most tenants that a simulator may have.
+/// The most tenants of a simulator.
 pub const MOST_TENANTS: usize = TENANTS.len();
 
-const GIVEN: [&str; 16] = [
+const GIVEN_NAMES: [&str; 16] = [
     "Alma", "Bela", "Ciro", "Dina", "Edda", "Faro", "Gwen", "Hugo", "Isla", "Jory", "Kaya", "Luca", "Mara", "Nilo",
     "Orla", "Pavo",
 ];
-const FAMILY: [&str; 16] = [
+const FAMILY_NAMES: [&str; 16] = [
     "Ahlberg", "Bonet", "Calder", "Dorn", "Eklund", "Ferro", "Grau", "Holt", "Ilves", "Jarvi", "Kessel", "Lund",
     "Moro", "Nyberg", "Orsini", "Pace",
 ];
 
-/// What decides over a tenant's agents beside the seed.
+/// The inputs that, with the seed, determine a tenant's agents.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Casting<'a> {
+pub(super) struct PopulationOptions<'a> {
     pub(super) agents: usize,
     pub(super) schedule: Option<&'a FileSchedule>,
-    /// How many skills there are.
+    /// The number of skills.
     pub(super) skills: usize,
-    pub(super) lively: bool,
-    /// Whether the last two agents become the two special users.
+    pub(super) autonomous_agents: bool,
+    /// Whether the last two agents become the special users.
     pub(super) special_users: bool,
-    /// How long the break of the break user lasts; for ever without it.
-    pub(super) break_lasts: Option<Duration>,
+    /// How long the break user's break lasts; `None` for ever.
+    pub(super) break_duration: Option<Duration>,
     pub(super) seed: u64,
     pub(super) start: UtcMicros,
 }
 
-/// A tenant's people, and the two among them that stand for a policy each.
+/// A tenant's agents, and the two special users among them.
 #[derive(Debug)]
-pub(super) struct Cast {
-    pub(super) people: Vec<Person>,
-    /// In a mandatory break.
+pub(super) struct Population {
+    pub(super) profiles: Vec<AgentProfile>,
+    /// The agent in a mandatory break.
     pub(super) break_user: Option<AgentId>,
-    /// Never scheduled, but logged in.
+    /// The agent that is never scheduled, but logged in.
     pub(super) off_user: Option<AgentId>,
 }
 
-/// The ids of the first tenants, in order.
+/// Returns the ids of the first tenants, in order.
 pub(super) fn tenant_ids(count: usize) -> impl Iterator<Item = TenantId> {
     TENANTS.into_iter().take(count).map(TenantId::from)
 }
 
-/// A tenant's skills, the same in every tenant. Nobody has the last one: it shows what an idle skill looks like.
-/// `names` are those of the first.
-pub(super) fn skills(count: usize, names: &[String]) -> Arc<[Skill]> {
+/// Creates the skills, which are the same in every tenant. No agent has the last one, so that it shows an idle skill.
+/// `names` are the names of the first skills.
+pub(super) fn build_skills(count: usize, names: &[String]) -> Arc<[Skill]> {
     let made_up = |at: usize, id: u32| {
         SKILLS.get(at).filter(|_| at + 1 < count).map_or_else(|| format!("Line {id}"), |name| (*name).to_owned())
     };
@@ -85,89 +85,91 @@ pub(super) fn skills(count: usize, names: &[String]) -> Arc<[Skill]> {
     (0..count).zip(FIRST_SKILL..).map(named).collect()
 }
 
-/// The skills of the agent at a place in the roster.
-fn skills_of(at: usize, casting: &Casting<'_>) -> [SkillAt; 2] {
-    let staffed = casting.skills.saturating_sub(1).max(1);
-    [at % staffed, at / staffed % staffed].map(|skill| SkillAt::try_from(skill).unwrap_or(0))
+/// Returns the skills of the agent at a position in the roster.
+fn agent_skills(at: usize, options: &PopulationOptions<'_>) -> [SkillIndex; 2] {
+    let staffed = options.skills.saturating_sub(1).max(1);
+    [at % staffed, at / staffed % staffed].map(|skill| SkillIndex::try_from(skill).unwrap_or(0))
 }
 
-/// Everyone of one tenant. Ids are the same in every tenant, so that a row that went astray shows.
-pub(super) fn cast(tenant: &TenantId, casting: &Casting<'_>) -> Cast {
-    let ids = ids(casting);
-    let mut people: Vec<Person> = ids.iter().enumerate().map(|(at, id)| person(tenant, at, id, casting)).collect();
+/// Creates the agents of one tenant. Ids are the same in every tenant, so that a misdirected row is noticed.
+pub(super) fn build_population(tenant: &TenantId, options: &PopulationOptions<'_>) -> Population {
+    let ids = agent_ids(options);
+    let mut profiles: Vec<AgentProfile> =
+        ids.iter().enumerate().map(|(at, id)| agent_profile(tenant, at, id, options)).collect();
     let (mut break_user, mut off_user) = (None, None);
-    if casting.special_users
-        && let [.., on_break, off] = people.as_mut_slice()
+    if options.special_users
+        && let [.., on_break, off] = profiles.as_mut_slice()
     {
-        let break_until = casting.break_lasts.map_or(UtcMicros::MAX, |lasts| casting.start + lasts);
+        let break_until = options.break_duration.map_or(UtcMicros::MAX, |lasts| options.start + lasts);
         on_break.calendar = Calendar::Always { break_until };
-        on_break.lives = false;
-        on_break.begins = Some(SimState::Unavailable);
+        on_break.acts = false;
+        on_break.initial_state = Some(SimState::Unavailable);
         off.calendar = Calendar::Never;
-        off.lives = false;
-        off.begins = Some(SimState::Unavailable);
+        off.acts = false;
+        off.initial_state = Some(SimState::Unavailable);
         break_user = Some(on_break.id.clone());
         off_user = Some(off.id.clone());
     }
-    Cast { people, break_user, off_user }
+    Population { profiles, break_user, off_user }
 }
 
-/// The file's agents first, then as many made-up ids as are wanting.
-fn ids(casting: &Casting<'_>) -> Vec<AgentId> {
-    let mut ids: Vec<AgentId> = casting
+/// Returns the ids of the file's agents, and then as many made-up ids as are missing.
+fn agent_ids(options: &PopulationOptions<'_>) -> Vec<AgentId> {
+    let mut ids: Vec<AgentId> = options
         .schedule
-        .map(|schedule| schedule.agents.keys().take(casting.agents).cloned().collect())
+        .map(|schedule| schedule.agents.keys().take(options.agents).cloned().collect())
         .unwrap_or_default();
-    let taken: std::collections::HashSet<AgentId> = ids.iter().cloned().collect();
-    let made_up = (1..).map(|number: u32| AgentId::from(format!("u_{number:04}"))).filter(|id| !taken.contains(id));
-    ids.extend(made_up.take(casting.agents.saturating_sub(taken.len())));
+    let scheduled_ids: std::collections::HashSet<AgentId> = ids.iter().cloned().collect();
+    let made_up =
+        (1..).map(|number: u32| AgentId::from(format!("u_{number:04}"))).filter(|id| !scheduled_ids.contains(id));
+    ids.extend(made_up.take(options.agents.saturating_sub(scheduled_ids.len())));
     ids
 }
 
-fn person(tenant: &TenantId, at: usize, id: &AgentId, casting: &Casting<'_>) -> Person {
-    let made_up = |calendar, lives, begins| Person {
+fn agent_profile(tenant: &TenantId, at: usize, id: &AgentId, options: &PopulationOptions<'_>) -> AgentProfile {
+    let made_up = |calendar, lives, begins| AgentProfile {
         id: id.clone(),
-        name: name(tenant, id, casting),
-        team: team(at),
-        skills: skills_of(at, casting),
+        name: agent_name(tenant, id, options),
+        team: team_name(at),
+        skills: agent_skills(at, options),
         calendar,
-        lives,
-        begins,
+        acts: lives,
+        initial_state: begins,
     };
-    match casting.schedule.map(|schedule| schedule.agents.get(id)) {
-        Some(Some(agent)) => Person {
+    match options.schedule.map(|schedule| schedule.agents.get(id)) {
+        Some(Some(agent)) => AgentProfile {
             id: id.clone(),
             name: agent.name.clone(),
             team: agent.team.clone(),
-            skills: skills_of(at, casting),
+            skills: agent_skills(at, options),
             calendar: Calendar::Listed(agent.shifts.clone()),
-            lives: casting.lively,
-            begins: None,
+            acts: options.autonomous_agents,
+            initial_state: None,
         },
-        Some(None) => made_up(Calendar::Never, casting.lively, None),
-        // The agent to try things with: always at work, not yet available, and it stays where it is put.
-        None if at == 0 => made_up(Calendar::Always { break_until: casting.start }, false, Some(SimState::Unavailable)),
-        None => made_up(rolling(tenant, id, casting), casting.lively, None),
+        Some(None) => made_up(Calendar::Never, options.autonomous_agents, None),
+        // The agent for trying things out: always at work, not yet available, and stays in the state it is put into.
+        None if at == 0 => made_up(Calendar::Always { break_until: options.start }, false, Some(SimState::Unavailable)),
+        None => made_up(rolling_shifts(tenant, id, options), options.autonomous_agents, None),
     }
 }
 
-fn name(tenant: &TenantId, id: &AgentId, casting: &Casting<'_>) -> Arc<str> {
-    let dice = Dice::of(casting.seed, &["name", tenant.as_str(), id.as_str()]);
-    let pick = |names: &[&'static str]| dice.pick(names).copied().unwrap_or("Nobody");
-    format!("{} {}", pick(&GIVEN), pick(&FAMILY)).into()
+fn agent_name(tenant: &TenantId, id: &AgentId, options: &PopulationOptions<'_>) -> Arc<str> {
+    let random = RandomStream::for_path(options.seed, &["name", tenant.as_str(), id.as_str()]);
+    let pick = |names: &[&'static str]| random.pick(names).copied().unwrap_or("Nobody");
+    format!("{} {}", pick(&GIVEN_NAMES), pick(&FAMILY_NAMES)).into()
 }
 
-fn team(at: usize) -> Arc<str> {
+fn team_name(at: usize) -> Arc<str> {
     let letter = char::from_u32(u32::try_from(at % TEAMS).unwrap_or(0) + u32::from('A')).unwrap_or('A');
     format!("Team {letter}").into()
 }
 
-/// Shifts of about eight hours with about three hours between them, anchored at the epoch and not at the start, so that a
-/// simulator started again later has the same shifts.
-fn rolling(tenant: &TenantId, id: &AgentId, casting: &Casting<'_>) -> Calendar {
-    let dice = Dice::of(casting.seed, &["shift", tenant.as_str(), id.as_str()]);
+/// Creates shifts of about eight hours with about three hours between them. They are anchored at the epoch and not at
+/// the start, so that a simulator started later has the same shifts.
+fn rolling_shifts(tenant: &TenantId, id: &AgentId, options: &PopulationOptions<'_>) -> Calendar {
+    let random = RandomStream::for_path(options.seed, &["shift", tenant.as_str(), id.as_str()]);
     let quarters = |from: u32, to: u32| {
-        let seconds = dice.seconds(from * 900, to * 900 + 899).as_secs();
+        let seconds = random.seconds(from * 900, to * 900 + 899).as_secs();
         UtcMicros::EPOCH + Duration::from_secs(seconds / 900 * 900)
     };
     let segment = |start: UtcMicros, minutes: u64, mandatory: bool| Segment {
@@ -193,39 +195,49 @@ mod tests {
     use super::super::calendar::Phase;
     use super::*;
 
-    fn casting(agents: usize, seed: u64) -> Casting<'static> {
+    fn test_options(agents: usize, seed: u64) -> PopulationOptions<'static> {
         let start = UtcMicros::from_micros(1_790_000_000_000_000);
-        Casting { agents, schedule: None, skills: 5, lively: true, special_users: true, break_lasts: None, seed, start }
+        PopulationOptions {
+            agents,
+            schedule: None,
+            skills: 5,
+            autonomous_agents: true,
+            special_users: true,
+            break_duration: None,
+            seed,
+            start,
+        }
     }
 
     #[test]
     fn most_made_up_agents_are_on_shift_at_any_hour() {
-        let casting = casting(200, 5);
-        let cast = cast(&"acme".into(), &casting);
+        let options = test_options(200, 5);
+        let population = build_population(&"acme".into(), &options);
         for hour in 0..48 {
-            let now = casting.start + Duration::from_secs(hour * 3600);
-            let on_shift = cast.people.iter().filter(|person| person.calendar.span_at(now).phase != Phase::Off).count();
+            let now = options.start + Duration::from_secs(hour * 3600);
+            let on_shift =
+                population.profiles.iter().filter(|person| person.calendar.span_at(now).phase != Phase::Off).count();
             assert!(on_shift > 110, "only {on_shift} of 200 in hour {hour}");
         }
     }
 
     #[test]
     fn the_special_users_are_the_last_two_and_the_first_is_at_work() {
-        let casting = casting(4, 5);
-        let cast = cast(&"acme".into(), &casting);
-        assert_eq!(cast.break_user, Some("u_0003".into()));
-        assert_eq!(cast.off_user, Some("u_0004".into()));
-        let phase = |at: usize| cast.people[at].calendar.span_at(casting.start).phase;
+        let options = test_options(4, 5);
+        let population = build_population(&"acme".into(), &options);
+        assert_eq!(population.break_user, Some("u_0003".into()));
+        assert_eq!(population.off_user, Some("u_0004".into()));
+        let phase = |at: usize| population.profiles[at].calendar.span_at(options.start).phase;
         assert_eq!((phase(0), phase(3)), (Phase::Work, Phase::Off));
         assert_eq!(phase(2), Phase::In(Activity::Rest { mandatory: true }));
     }
 
     #[test]
     fn tenants_share_ids_and_not_people() {
-        let casting = casting(50, 5);
-        let (acme, bravo) = (cast(&"acme".into(), &casting), cast(&"bravo".into(), &casting));
-        let ids = |cast: &Cast| cast.people.iter().map(|person| person.id.clone()).collect::<Vec<_>>();
-        let names = |cast: &Cast| cast.people.iter().map(|person| person.name.clone()).collect::<Vec<_>>();
+        let options = test_options(50, 5);
+        let (acme, bravo) = (build_population(&"acme".into(), &options), build_population(&"bravo".into(), &options));
+        let ids = |cast: &Population| cast.profiles.iter().map(|person| person.id.clone()).collect::<Vec<_>>();
+        let names = |cast: &Population| cast.profiles.iter().map(|person| person.name.clone()).collect::<Vec<_>>();
         assert_eq!(ids(&acme), ids(&bravo));
         assert_ne!(names(&acme), names(&bravo));
     }

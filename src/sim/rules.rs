@@ -1,5 +1,5 @@
-//! What the platform answers to a request: who may ask, how often, and what for. Pure of HTTP: it is given a call that was
-//! read, and gives a reply that is still to be written.
+//! The platform's answers to requests: who may ask for what, and how often. Independent of HTTP: it is given a parsed
+//! call and returns a reply that is still to be written.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,22 +9,22 @@ use axum::body::Bytes;
 use base64::Engine;
 use serde_json::value::RawValue;
 
-use super::analytics::{self, PageAsked};
-use super::faults::{Ambience, Endpoint, FaultSpec, Kind, Met};
+use super::analytics::{self, PageRequest};
+use super::faults::{ClockError, Endpoint, FaultContext, FaultKind, FaultSpec};
 use super::figures::SkillFigures;
-use super::journal::{Answered, RequestEntry};
-use super::stage::{Stage, Tenant};
-use super::subscriptions::{PollRefusal, Snapshot, View};
-use super::tokens::{Base, Rejection, Scope, Tokens};
+use super::journal::{RequestEntry, RequestOutcome};
+use super::platform_state::{PlatformState, Tenant};
+use super::subscriptions::{PollError, Snapshot, SubscriptionView};
+use super::tokens::{Rejection, Scope, TokenBase, Tokens};
 use super::wire::{self, Problem, TokenForm};
 use super::world::Refusal;
-use crate::domain::ids::{AgentId, QueryId, SubscriptionId, TenantId};
+use crate::domain::ids::{AgentId, PlatformQueryId, SubscriptionId, TenantId};
 use crate::domain::time::UtcMicros;
 
-/// A body that is longer is not kept in the account.
-const LONGEST_KEPT_BODY: usize = 4096;
+/// The longest body that the journal keeps, in bytes.
+const MAX_LOGGED_BODY_BYTES: usize = 4096;
 
-/// The three ways to ask for a token.
+/// The three ways to request a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TokenStyle {
     /// Credentials in the form (guides 001, 003).
@@ -35,9 +35,9 @@ pub(super) enum TokenStyle {
     Legacy,
 }
 
-/// What a call asks for.
+/// The operation that a call requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ask {
+pub(super) enum Operation {
     Token(TokenStyle),
     Shift,
     Break,
@@ -52,7 +52,7 @@ pub(super) enum Ask {
     Feed,
 }
 
-impl Ask {
+impl Operation {
     fn endpoint(self) -> Endpoint {
         match self {
             Self::Token(_) => Endpoint::Token,
@@ -70,7 +70,8 @@ impl Ask {
         }
     }
 
-    /// The scope that it needs; guide 000 names none for what it describes, and guide 001 none for the list.
+    /// Returns the scope that the operation needs. Guide 000 names none for its operations, and guide 001 none for
+    /// the list.
     fn scope(self) -> Option<Scope> {
         match self {
             Self::Token(_) | Self::SkillData | Self::Queues | Self::Feed => None,
@@ -85,22 +86,22 @@ impl Ask {
         }
     }
 
-    /// Counted in [`super::Counts::calls`].
+    /// Returns whether the operation counts in `TenantCounts::calls`.
     fn is_call(self) -> bool {
         matches!(self, Self::Shift | Self::Break | Self::SetState)
     }
 
-    /// Taken from the budget; tokens and snapshots are outside it.
+    /// Returns whether the operation uses the request budget; tokens and snapshots do not.
     fn is_budgeted(self) -> bool {
         self.is_call() || self == Self::Subscribe
     }
 
-    /// Taken from the budget of figures and aggregation queries.
+    /// Returns whether the operation uses the budget of figures and aggregation queries.
     fn is_reporting(self) -> bool {
         matches!(self, Self::SkillData | Self::Queues | Self::QueueFigures | Self::SubmitQuery | Self::QueryResult)
     }
 
-    /// The path names an agent.
+    /// Returns whether the path names an agent.
     fn names_agent(self) -> bool {
         self.is_call()
     }
@@ -119,42 +120,42 @@ impl Ask {
     }
 }
 
-/// A call, as the face read it. It holds secrets, so it cannot be printed.
+/// A parsed call. It does not implement `Debug`, since it holds secrets.
 #[derive(Default)]
 pub(super) struct Call {
     pub(super) path: String,
-    /// The business unit whose base the call came under.
+    /// The business unit under whose base the call came.
     pub(super) unit: Option<String>,
-    /// The agent, the subscription or the query that the path names.
+    /// The agent, subscription or query in the path.
     pub(super) subject: String,
-    /// The text after `Bearer`; of a feed, the token in the query.
+    /// The text after `Bearer`; for a feed, the token in the query.
     pub(super) bearer: Option<String>,
     /// The text after `Basic`.
     pub(super) basic: Option<String>,
     /// The form of a token request.
     pub(super) form: Option<TokenForm>,
     pub(super) body: Bytes,
-    /// What stands behind the `?`.
+    /// The query parameters.
     pub(super) query: HashMap<String, String>,
-    /// Whether it asks for a WebSocket.
+    /// Whether the call asks for a WebSocket.
     pub(super) upgrade: bool,
 }
 
 impl Call {
-    /// The base that it came under.
-    fn base(&self) -> Base {
-        if self.unit.is_some() { Base::BusinessUnit } else { Base::Root }
+    /// Returns the base under which the call came.
+    fn base(&self) -> TokenBase {
+        if self.unit.is_some() { TokenBase::BusinessUnit } else { TokenBase::Root }
     }
 }
 
-/// What a feed is opened with. It holds a token, so it cannot be printed.
-pub(super) struct Ticket {
+/// The credentials of a feed. It does not implement `Debug`, since it holds a token.
+pub(super) struct FeedCredentials {
     pub(super) tenant: TenantId,
     pub(super) token: String,
-    pub(super) base: Base,
+    pub(super) base: TokenBase,
 }
 
-/// What to answer. It may hold a token, so it cannot be printed.
+/// The reply to a call. It does not implement `Debug`, since it may hold a token.
 pub(super) enum Reply {
     Token {
         token: String,
@@ -180,27 +181,27 @@ pub(super) enum Reply {
     },
     Snapshot(Arc<Snapshot>),
     SkillData {
-        asked: Vec<u32>,
+        requested: Vec<u32>,
         figures: Arc<[SkillFigures]>,
-        idle_too: bool,
+        with_idle: bool,
     },
     Queues,
     QueueFigures {
-        asked: Vec<String>,
+        requested: Vec<String>,
         figures: Arc<[SkillFigures]>,
     },
-    /// A query was taken.
-    Submitted(QueryId),
-    /// How a query stands, whole.
+    /// A query was accepted.
+    Submitted(PlatformQueryId),
+    /// The status of a query, as the complete body.
     QueryResult(serde_json::Value),
     /// The connection becomes a feed of this tenant.
-    Feed(Ticket),
+    Feed(FeedCredentials),
     Problem(Problem),
     Page,
 }
 
 impl Reply {
-    /// The status that goes with it.
+    /// Returns the HTTP status of the reply.
     pub(super) fn status(&self) -> u16 {
         match self {
             Self::Problem(problem) => problem.status,
@@ -221,33 +222,33 @@ impl Reply {
     }
 }
 
-/// What came of a call.
-pub(super) struct Served {
-    /// None where the fault forbids an answer.
+/// The result of a call.
+pub(super) struct CallResult {
+    /// The reply; `None` if the fault prevents an answer.
     pub(super) reply: Option<Reply>,
     pub(super) fault: Option<FaultSpec>,
-    pub(super) ambience: Ambience,
+    pub(super) clock_error: ClockError,
 }
 
-impl Stage {
-    /// Takes a call that arrived at `now`: notes it, decides, applies, and notes what came of it.
-    pub(super) fn serve(&mut self, ask: Ask, call: &Call, now: UtcMicros) -> Served {
+impl PlatformState {
+    /// Serves a call that arrived at `now`: records it, decides, applies the change and records the result.
+    pub(super) fn serve(&mut self, operation: Operation, call: &Call, now: UtcMicros) -> CallResult {
         self.advance(now);
-        let tenant = self.whose(ask, call);
+        let tenant = self.calling_tenant(operation, call);
         let tenant_id = tenant.and_then(|at| self.tenants.get(at)).map(|tenant| tenant.id.clone());
-        let seq = self.journal.request(entry(ask, call, tenant_id.clone(), now));
+        let seq = self.journal.record_request(request_entry(operation, call, tenant_id.clone(), now));
         if let Some(tenant) = tenant.and_then(|at| self.tenants.get_mut(at)) {
-            tenant.counts.calls += u64::from(ask.is_call());
-            tenant.counts.state_posts += u64::from(ask == Ask::SetState);
+            tenant.counts.calls += u64::from(operation.is_call());
+            tenant.counts.state_posts += u64::from(operation == Operation::SetState);
         }
-        let agent = ask.names_agent().then_some(call.subject.as_str());
-        let met = Met { endpoint: ask.endpoint(), tenant: tenant_id.as_ref(), agent };
-        let ambience = self.faults.ambience(&met);
-        let (reply, fault) = if let Err(problem) = self.admit(ask, call, tenant, now) {
+        let agent = operation.names_agent().then_some(call.subject.as_str());
+        let fault_context = FaultContext { endpoint: operation.endpoint(), tenant: tenant_id.as_ref(), agent };
+        let clock_error = self.faults.clock_error(&fault_context);
+        let (reply, fault) = if let Err(problem) = self.authorize(operation, call, tenant, now) {
             (Some(Reply::Problem(problem)), None)
         } else {
-            let fault = self.faults.strike(&met);
-            (self.answer(ask, call, tenant, fault.as_ref(), seq, now), fault)
+            let fault = self.faults.take_matching(&fault_context);
+            (self.process_call(operation, call, tenant, fault.as_ref(), seq, now), fault)
         };
         let status = reply.as_ref().map(Reply::status);
         let (subscription, generated) = match &reply {
@@ -256,32 +257,32 @@ impl Stage {
             Some(_) | None => (None, None),
         };
         let kind = fault.as_ref().map(|fault| fault.kind);
-        self.journal.answered(seq, Answered { status, fault: kind, subscription, generated });
+        self.journal.record_outcome(seq, RequestOutcome { status, fault: kind, subscription, generated });
         if let Some(tenant) = tenant.and_then(|at| self.tenants.get_mut(at)) {
             tenant.counts.throttled += u64::from(status == Some(429));
-            tenant.account(&mut self.journal, &mut self.faults);
+            tenant.record_world_events(&mut self.journal, &mut self.faults);
         }
-        Served { reply, fault, ambience }
+        CallResult { reply, fault, clock_error }
     }
 
-    /// The tenant that a call belongs to by its own word, whether that is good or not.
-    fn whose(&self, ask: Ask, call: &Call) -> Option<usize> {
-        match ask {
-            Ask::Token(style) => {
+    /// Returns the tenant that a call claims, whether or not its credentials are valid.
+    fn calling_tenant(&self, operation: Operation, call: &Call) -> Option<usize> {
+        match operation {
+            Operation::Token(style) => {
                 let (client_id, _, _) = credentials(style, call)?;
                 self.tenants.iter().position(|tenant| tenant.client_id == client_id)
             }
-            Ask::Shift
-            | Ask::Break
-            | Ask::SetState
-            | Ask::Subscribe
-            | Ask::Poll
-            | Ask::SkillData
-            | Ask::Queues
-            | Ask::QueueFigures
-            | Ask::SubmitQuery
-            | Ask::QueryResult
-            | Ask::Feed => {
+            Operation::Shift
+            | Operation::Break
+            | Operation::SetState
+            | Operation::Subscribe
+            | Operation::Poll
+            | Operation::SkillData
+            | Operation::Queues
+            | Operation::QueueFigures
+            | Operation::SubmitQuery
+            | Operation::QueryResult
+            | Operation::Feed => {
                 let claimed = Tokens::claimed_tenant(call.bearer.as_deref()?);
                 self.tenants.iter().position(|tenant| tenant.id.as_str() == claimed)
             }
@@ -289,8 +290,14 @@ impl Stage {
     }
 
     /// Checks the token, its scope and the budget.
-    fn admit(&mut self, ask: Ask, call: &Call, tenant: Option<usize>, now: UtcMicros) -> Result<(), Problem> {
-        if matches!(ask, Ask::Token(_)) {
+    fn authorize(
+        &mut self,
+        operation: Operation,
+        call: &Call,
+        tenant: Option<usize>,
+        now: UtcMicros,
+    ) -> Result<(), Problem> {
+        if matches!(operation, Operation::Token(_)) {
             return Ok(());
         }
         let invalid = || {
@@ -305,98 +312,74 @@ impl Stage {
         if call.unit.as_ref().is_some_and(|unit| unit != tenant.id.as_str()) {
             return Err(invalid());
         }
-        match self.tokens.check(call.bearer.as_deref().unwrap_or_default(), ask.scope(), base, now) {
+        match self.tokens.check(call.bearer.as_deref().unwrap_or_default(), operation.scope(), base, now) {
             Ok(_) => {}
             Err(Rejection::Invalid) => return Err(invalid()),
             Err(Rejection::Scope(scope)) => {
                 return Err(Problem::new(403, "FORBIDDEN", format!("the token lacks the scope {}", scope.name())));
             }
         }
-        if ask.is_budgeted()
-            && let Err(wait) = tenant.window.admit(now)
+        if operation.is_budgeted()
+            && let Err(wait) = tenant.request_budget.admit(now)
         {
             return Err(Problem::too_many(wait, "the request budget of the tenant is used up"));
         }
-        if ask.is_reporting()
-            && let Err(wait) = tenant.reporting.admit(now)
+        if operation.is_reporting()
+            && let Err(wait) = tenant.reporting_budget.admit(now)
         {
             return Err(Problem::too_many(wait, "the reporting budget of the tenant is used up"));
         }
         Ok(())
     }
 
-    /// Processes an admitted call as far as the fault lets it. `None` where there is to be no answer.
-    fn answer(
+    /// Processes an admitted call as far as the fault lets it. Returns `None` if there is no answer.
+    fn process_call(
         &mut self,
-        ask: Ask,
+        operation: Operation,
         call: &Call,
         tenant: Option<usize>,
         fault: Option<&FaultSpec>,
         seq: u64,
         now: UtcMicros,
     ) -> Option<Reply> {
-        let mut late = Duration::ZERO;
-        if let Some(fault) = fault {
-            match fault.kind {
-                Kind::ResetBefore | Kind::StopAnswering => return None,
-                Kind::Html => return Some(Reply::Page),
-                Kind::Status if !fault.applied => return Some(Reply::Problem(status_of(fault))),
-                Kind::Late => late = fault.span().unwrap_or_default(),
-                Kind::Status
-                | Kind::Delay
-                | Kind::ResetMid
-                | Kind::LostAnswer
-                | Kind::Truncated
-                | Kind::WrongTypes
-                | Kind::Nonsense
-                | Kind::RevokeTokens
-                | Kind::ExpireSubscriptions
-                | Kind::ClockSkew
-                | Kind::TimestampJitter
-                | Kind::Silent
-                | Kind::Repeat
-                | Kind::MissingRows
-                | Kind::OldTimes
-                | Kind::OtherZones
-                | Kind::Bulky
-                | Kind::OddTexts
-                | Kind::SkipRows
-                | Kind::StopShort
-                | Kind::NeverFinish
-                | Kind::FailQuery
-                | Kind::ForgetQueries
-                | Kind::DropFeeds
-                | Kind::CloseFeeds => {}
-            }
-        }
-        let done = match ask {
-            Ask::Token(style) => self.token(style, call, now),
-            Ask::SkillData | Ask::Queues | Ask::QueueFigures => {
-                let idle_too = self.dice.chance(0.5);
+        let delay = match fault.map(answer_instead) {
+            Some(Ok(answer)) => return answer,
+            Some(Err(delay)) => delay,
+            None => Duration::ZERO,
+        };
+        let done = match operation {
+            Operation::Token(style) => self.issue_token(style, call, now),
+            Operation::SkillData | Operation::Queues | Operation::QueueFigures => {
+                let with_idle = self.random.chance(0.5);
                 match tenant.and_then(|at| self.tenants.get_mut(at)) {
                     None => Err(Problem::new(401, "UNAUTHORIZED", "no such tenant")),
-                    Some(tenant) => tenant.report(ask, call, idle_too),
+                    Some(tenant) => tenant.report_figures(operation, call, with_idle),
                 }
             }
-            Ask::SubmitQuery | Ask::QueryResult => match tenant.and_then(|at| self.tenants.get_mut(at)) {
+            Operation::SubmitQuery | Operation::QueryResult => match tenant.and_then(|at| self.tenants.get_mut(at)) {
                 None => Err(Problem::new(401, "UNAUTHORIZED", "no such tenant")),
-                Some(tenant) => tenant.analyse(ask, call, fault.map(|fault| fault.kind), late),
+                Some(tenant) => tenant.handle_query(operation, call, fault.map(|fault| fault.kind), delay),
             },
-            Ask::Shift | Ask::Break | Ask::SetState | Ask::Subscribe | Ask::Poll | Ask::Feed => {
-                let least_interval = self.least_interval;
+            Operation::Shift
+            | Operation::Break
+            | Operation::SetState
+            | Operation::Subscribe
+            | Operation::Poll
+            | Operation::Feed => {
+                let min_interval = self.min_interval;
                 match tenant.and_then(|at| self.tenants.get_mut(at)) {
                     None => Err(Problem::new(401, "UNAUTHORIZED", "no such tenant")),
-                    Some(tenant) => tenant.process(ask, call, seq, late, least_interval),
+                    Some(tenant) => tenant.process_tenant_call(operation, call, seq, delay, min_interval),
                 }
             }
         };
         match fault {
-            Some(fault) if fault.kind == Kind::Status => Some(Reply::Problem(status_of(fault))),
+            Some(fault) if fault.kind == FaultKind::Status => Some(Reply::Problem(fault_problem(fault))),
             Some(_) | None => Some(done.unwrap_or_else(Reply::Problem)),
         }
     }
 
-    fn token(&mut self, style: TokenStyle, call: &Call, now: UtcMicros) -> Result<Reply, Problem> {
+    fn issue_token(&mut self, style: TokenStyle, call: &Call, now: UtcMicros) -> Result<Reply, Problem> {
         let refused = || Problem::new(401, "invalid_client", "unknown client or wrong secret");
         let (client_id, client_secret, form) = credentials(style, call)
             .ok_or_else(|| Problem::new(400, "invalid_request", "the credentials are missing"))?;
@@ -412,8 +395,8 @@ impl Stage {
         let scopes = Scope::parse(&form.scope)
             .map_err(|name| Problem::new(400, "invalid_scope", format!("unknown scope {name:?}")))?;
         let base = match style {
-            TokenStyle::Body | TokenStyle::Basic => Base::Root,
-            TokenStyle::Legacy => Base::BusinessUnit,
+            TokenStyle::Body | TokenStyle::Basic => TokenBase::Root,
+            TokenStyle::Legacy => TokenBase::BusinessUnit,
         };
         let tenant = tenant.id.clone();
         let token = self.tokens.issue(&tenant, scopes.clone(), base, now, self.token_lifetime);
@@ -422,57 +405,60 @@ impl Stage {
 }
 
 impl Tenant {
-    fn process(
+    fn process_tenant_call(
         &mut self,
-        ask: Ask,
+        operation: Operation,
         call: &Call,
         seq: u64,
-        late: Duration,
-        least_interval: Duration,
+        delay: Duration,
+        min_interval: Duration,
     ) -> Result<Reply, Problem> {
         let unknown = || Problem::new(404, "NOT_FOUND", "no such user");
-        let now = self.world.reached();
-        match ask {
-            // Tokens are the platform's and not a tenant's, figures are `report`'s and queries `analyse`'s; the caller has dealt
-            // with them.
-            Ask::Token(_) | Ask::SkillData | Ask::Queues | Ask::QueueFigures | Ask::SubmitQuery | Ask::QueryResult => {
-                Err(Problem::new(404, "NOT_FOUND", "no such thing"))
-            }
-            Ask::Shift => {
+        let now = self.world.current_time();
+        match operation {
+            // The caller has handled these: tokens belong to the platform rather than a tenant, figures to
+            // `report_figures`, and queries to `handle_query`.
+            Operation::Token(_)
+            | Operation::SkillData
+            | Operation::Queues
+            | Operation::QueueFigures
+            | Operation::SubmitQuery
+            | Operation::QueryResult => Err(Problem::new(404, "NOT_FOUND", "no such thing")),
+            Operation::Shift => {
                 let agent = self.world.agent(&call.subject).ok_or_else(unknown)?;
-                Ok(Reply::Shift { active: agent.scheduled(now) })
+                Ok(Reply::Shift { active: agent.is_scheduled(now) })
             }
-            Ask::Break => {
+            Operation::Break => {
                 let agent = self.world.agent(&call.subject).ok_or_else(unknown)?;
-                Ok(Reply::Break { required: agent.mandatory_break(now) })
+                Ok(Reply::Break { required: agent.is_in_mandatory_break(now) })
             }
-            Ask::SetState => {
+            Operation::SetState => {
                 self.world.agent(&call.subject).ok_or_else(unknown)?;
-                let change = wire::state_change(&call.body)?;
-                self.world.request(&call.subject, change.state, seq, late).map_err(refusal)?;
+                let change = wire::parse_state_change(&call.body)?;
+                self.world.request(&call.subject, change.state, seq, delay).map_err(refusal_problem)?;
                 Ok(Reply::Accepted { state: change.name, reason: change.reason, at: now })
             }
-            Ask::Subscribe => {
-                let asked = wire::subscription(&call.body, least_interval)?;
-                let positions = match &asked.users {
+            Operation::Subscribe => {
+                let requested = wire::parse_subscription(&call.body, min_interval)?;
+                let positions = match &requested.users {
                     Some(users) => self.world.positions(users.iter().map(String::as_str)),
                     None => (0..self.world.roster().len()).collect(),
                 };
-                let view = View { interval: asked.interval, positions, metrics: asked.metrics };
+                let view = SubscriptionView { interval: requested.interval, positions, metrics: requested.metrics };
                 let full = || Problem::new(400, "TOO_MANY_SUBSCRIPTIONS", "the tenant has too many subscriptions");
                 let id = self.subscriptions.create(view, &self.world).ok_or_else(full)?;
-                Ok(Reply::Subscribed { id, interval: asked.interval })
+                Ok(Reply::Subscribed { id, interval: requested.interval })
             }
-            Ask::Poll => match self.subscriptions.poll(&call.subject, now) {
+            Operation::Poll => match self.subscriptions.poll(&call.subject, now) {
                 Ok(snapshot) => Ok(Reply::Snapshot(snapshot)),
-                Err(PollRefusal::Unknown) => Err(Problem::new(404, "NOT_FOUND", "no such subscription")),
-                Err(PollRefusal::TooFast(wait)) => Err(Problem::too_many(wait, "polled faster than the interval")),
+                Err(PollError::Unknown) => Err(Problem::new(404, "NOT_FOUND", "no such subscription")),
+                Err(PollError::TooFast(wait)) => Err(Problem::too_many(wait, "polled faster than the interval")),
             },
-            Ask::Feed if !call.upgrade => Err(Problem::new(426, "UPGRADE_REQUIRED", "this is a WebSocket")),
-            Ask::Feed if !self.feeds.has_room() => {
+            Operation::Feed if !call.upgrade => Err(Problem::new(426, "UPGRADE_REQUIRED", "this is a WebSocket")),
+            Operation::Feed if !self.feeds.has_room() => {
                 Err(Problem::new(503, "TOO_MANY_FEEDS", "the tenant has too many feeds"))
             }
-            Ask::Feed => Ok(Reply::Feed(Ticket {
+            Operation::Feed => Ok(Reply::Feed(FeedCredentials {
                 tenant: self.id.clone(),
                 token: call.bearer.clone().unwrap_or_default(),
                 base: call.base(),
@@ -482,42 +468,52 @@ impl Tenant {
 }
 
 impl Tenant {
-    /// Answers about skills and queues. Idle skills are left out, unless `idle_too`.
-    fn report(&mut self, ask: Ask, call: &Call, idle_too: bool) -> Result<Reply, Problem> {
-        let now = self.world.reached();
-        if ask == Ask::Queues {
+    /// Answers with figures of skills and queues. Idle skills are left out, unless `with_idle`.
+    fn report_figures(&mut self, operation: Operation, call: &Call, with_idle: bool) -> Result<Reply, Problem> {
+        let now = self.world.current_time();
+        if operation == Operation::Queues {
             return Ok(Reply::Queues);
         }
-        if ask == Ask::SkillData {
-            let asked = wire::skill_ids(call.query.get("skillId").map_or("", String::as_str))?;
-            return Ok(Reply::SkillData { asked, figures: self.shown.at(now, &self.world), idle_too });
+        if operation == Operation::SkillData {
+            let requested = wire::parse_skill_ids(call.query.get("skillId").map_or("", String::as_str))?;
+            return Ok(Reply::SkillData {
+                requested,
+                figures: self.cached_figures.figures_at(now, &self.world),
+                with_idle,
+            });
         }
-        let asked = wire::queue_ids(&call.body)?;
-        if let [only] = asked.as_slice()
+        let requested = wire::parse_queue_ids(&call.body)?;
+        if let [only] = requested.as_slice()
             && !self.world.skills().iter().any(|skill| skill.queue == *only)
         {
             return Err(Problem::new(404, "NOT_FOUND", "no such queue"));
         }
-        Ok(Reply::QueueFigures { asked, figures: self.shown.at(now, &self.world) })
+        Ok(Reply::QueueFigures { requested, figures: self.cached_figures.figures_at(now, &self.world) })
     }
 }
 
 impl Tenant {
-    /// Takes an aggregation query, or answers about one. `late` is how much longer one takes than usual.
-    fn analyse(&mut self, ask: Ask, call: &Call, fault: Option<Kind>, late: Duration) -> Result<Reply, Problem> {
-        let now = self.world.reached();
-        if ask == Ask::SubmitQuery {
-            let asked = analytics::ask::read(&call.body, self.world.skills())?;
-            return self.analytics.submit(asked, fault, late, now).map(Reply::Submitted);
+    /// Accepts an aggregation query, or answers about one. `delay` is how much longer it takes than usual.
+    fn handle_query(
+        &mut self,
+        operation: Operation,
+        call: &Call,
+        fault: Option<FaultKind>,
+        delay: Duration,
+    ) -> Result<Reply, Problem> {
+        let now = self.world.current_time();
+        if operation == Operation::SubmitQuery {
+            let query_request = analytics::query_request::parse(&call.body, self.world.skills())?;
+            return self.analytics.submit(query_request, fault, delay, now).map(Reply::Submitted);
         }
         let of_query = |name: &str| call.query.get(name).map(String::as_str);
-        let page = PageAsked::read(of_query("limit"), of_query("offset"))?;
-        let look = self.analytics.look(&self.id, &call.subject, page, fault, now);
-        look.map(Reply::QueryResult).ok_or_else(|| Problem::new(404, "NOT_FOUND", "no such query"))
+        let page = PageRequest::parse(of_query("limit"), of_query("offset"))?;
+        let response = self.analytics.query_response(&self.id, &call.subject, page, fault, now);
+        response.map(Reply::QueryResult).ok_or_else(|| Problem::new(404, "NOT_FOUND", "no such query"))
     }
 }
 
-fn refusal(refusal: Refusal) -> Problem {
+fn refusal_problem(refusal: Refusal) -> Problem {
     match refusal {
         Refusal::UnknownAgent => Problem::new(404, "NOT_FOUND", "no such user"),
         Refusal::NotScheduled => Problem::new(409, "AGENT_NOT_SCHEDULED", "the agent has no shift now"),
@@ -526,12 +522,47 @@ fn refusal(refusal: Refusal) -> Problem {
     }
 }
 
-fn status_of(fault: &FaultSpec) -> Problem {
+/// Returns what a fault answers instead of the call, `None` for no answer; `Err` has the delay of a call that is processed.
+fn answer_instead(fault: &FaultSpec) -> Result<Option<Reply>, Duration> {
+    match fault.kind {
+        FaultKind::ResetBefore | FaultKind::StopAnswering => Ok(None),
+        FaultKind::Html => Ok(Some(Reply::Page)),
+        FaultKind::Status if !fault.applied => Ok(Some(Reply::Problem(fault_problem(fault)))),
+        FaultKind::Late => Err(fault.duration().unwrap_or_default()),
+        FaultKind::Status
+        | FaultKind::Delay
+        | FaultKind::ResetMid
+        | FaultKind::LostAnswer
+        | FaultKind::Truncated
+        | FaultKind::WrongTypes
+        | FaultKind::Nonsense
+        | FaultKind::RevokeTokens
+        | FaultKind::ExpireSubscriptions
+        | FaultKind::ClockSkew
+        | FaultKind::TimestampJitter
+        | FaultKind::Silent
+        | FaultKind::Repeat
+        | FaultKind::MissingRows
+        | FaultKind::OldTimes
+        | FaultKind::OtherZones
+        | FaultKind::Bulky
+        | FaultKind::OddTexts
+        | FaultKind::SkipRows
+        | FaultKind::StopShort
+        | FaultKind::NeverFinish
+        | FaultKind::FailQuery
+        | FaultKind::ForgetQueries
+        | FaultKind::DropFeeds
+        | FaultKind::CloseFeeds => Err(Duration::ZERO),
+    }
+}
+
+fn fault_problem(fault: &FaultSpec) -> Problem {
     let problem = Problem::new(fault.code.unwrap_or(503), "SERVICE_FAULT", "a fault that was asked for");
     Problem { retry_after: fault.retry_after.map(u64::from), ..problem }
 }
 
-/// The client's id and secret, wherever the style has them, and the form.
+/// Returns the client's id and secret in the given style, and the form.
 fn credentials(style: TokenStyle, call: &Call) -> Option<(String, String, &TokenForm)> {
     let form = call.form.as_ref()?;
     match style {
@@ -545,17 +576,18 @@ fn credentials(style: TokenStyle, call: &Call) -> Option<(String, String, &Token
     }
 }
 
-fn entry(ask: Ask, call: &Call, tenant: Option<TenantId>, at: UtcMicros) -> RequestEntry {
-    let body = (matches!(ask, Ask::SetState | Ask::Subscribe) && call.body.len() <= LONGEST_KEPT_BODY)
+fn request_entry(operation: Operation, call: &Call, tenant: Option<TenantId>, at: UtcMicros) -> RequestEntry {
+    let body = (matches!(operation, Operation::SetState | Operation::Subscribe)
+        && call.body.len() <= MAX_LOGGED_BODY_BYTES)
         .then(|| serde_json::from_slice::<Box<RawValue>>(&call.body).ok())
         .flatten();
     RequestEntry {
         seq: 0,
         at,
         tenant,
-        method: ask.method(),
+        method: operation.method(),
         path: call.path.clone(),
-        agent: ask.names_agent().then(|| AgentId::new(&call.subject)),
+        agent: operation.names_agent().then(|| AgentId::new(&call.subject)),
         status: None,
         fault: None,
         body,

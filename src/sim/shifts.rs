@@ -1,7 +1,7 @@
-//! The reader of a schedule file: CSV with local times in IANA zones, as `config/samples/schedule-300.csv`.
+//! The parser of a schedule file: CSV with local times in IANA zones, as `config/samples/schedule-300.csv`.
 //!
-//! It is the simulator's own, so that a mistake in the daemon's import cannot hide behind the same mistake here. It is strict
-//! and stops at the first bad row: the file is given by whoever starts the simulator.
+//! It is independent of the daemon's import, so that a mistake there cannot hide behind the same mistake here. It is
+//! strict and stops at the first bad row, since the file comes from whoever starts the simulator.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,27 +15,27 @@ use super::calendar::{Activity, Segment, Shift};
 use crate::domain::ids::AgentId;
 use crate::domain::time::UtcMicros;
 
-/// The most rows that a file may have.
-const MOST_ROWS: usize = 2_000_000;
+/// The most rows of a file.
+const MAX_ROWS: usize = 2_000_000;
 const DAYS_IN_WEEK: i32 = 7;
 
-/// Why a schedule file cannot be used.
+/// The reason why a schedule file cannot be used.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum ScheduleError {
-    /// Correct this line (counted from 1, the header included).
+    /// A row is not valid.
     #[error("line {line}: {reason}")]
     Row {
-        /// The line in the file.
+        /// The line in the file, counted from 1 including the header.
         line: u64,
-        /// What is wrong with it.
+        /// The error in it.
         reason: String,
     },
-    /// The file has no shift at all.
+    /// The file has no shift.
     #[error("the file has no shift")]
     Empty,
 }
 
-/// What a file says of one agent.
+/// The shifts of one agent in a file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct FileAgent {
     pub(super) name: Arc<str>,
@@ -43,7 +43,7 @@ pub(super) struct FileAgent {
     pub(super) shifts: Vec<Shift>,
 }
 
-/// A file's agents, and by how many weeks its days were moved so that they hold the simulator's start.
+/// The agents of a file, and the number of weeks by which its days were moved to include the simulator's start.
 #[derive(Debug)]
 pub(super) struct FileSchedule {
     pub(super) agents: BTreeMap<AgentId, FileAgent>,
@@ -62,15 +62,15 @@ struct Row {
     mandatory: bool,
 }
 
-struct ReadRow {
+struct ParsedRow {
     line: u64,
     row: Row,
     zone: TimeZone,
 }
 
-/// Reads a file, moved by as few whole weeks as let `now` lie within its days.
-pub(super) fn read(bytes: &[u8], now: UtcMicros) -> Result<FileSchedule, ScheduleError> {
-    let rows = rows(bytes)?;
+/// Parses a file and moves it by the fewest whole weeks that let `now` lie within its days.
+pub(super) fn parse(bytes: &[u8], now: UtcMicros) -> Result<FileSchedule, ScheduleError> {
+    let rows = parse_rows(bytes)?;
     let days = || rows.iter().filter(|read| read.row.activity == "shift").map(|read| read.row.start.date());
     let first = days().min().ok_or(ScheduleError::Empty)?;
     let last = days().max().ok_or(ScheduleError::Empty)?;
@@ -90,13 +90,13 @@ pub(super) fn read(bytes: &[u8], now: UtcMicros) -> Result<FileSchedule, Schedul
         agent.shifts.dedup();
     }
     for read in rows.iter().filter(|read| read.row.activity != "shift") {
-        place(&mut agents, read, weeks)?;
+        add_segment(&mut agents, read, weeks)?;
     }
     check_overlaps(&agents)?;
     Ok(FileSchedule { agents, moved_weeks: weeks })
 }
 
-fn rows(bytes: &[u8]) -> Result<Vec<ReadRow>, ScheduleError> {
+fn parse_rows(bytes: &[u8]) -> Result<Vec<ParsedRow>, ScheduleError> {
     let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let header = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let delimiter = if header.contains(&b';') { b';' } else { b',' };
@@ -110,8 +110,8 @@ fn rows(bytes: &[u8]) -> Result<Vec<ReadRow>, ScheduleError> {
         })?;
         let line = u64::try_from(rows.len()).unwrap_or(u64::MAX).saturating_add(2);
         let fail = |reason: String| ScheduleError::Row { line, reason };
-        if rows.len() >= MOST_ROWS {
-            return Err(fail(format!("more than {MOST_ROWS} rows")));
+        if rows.len() >= MAX_ROWS {
+            return Err(fail(format!("more than {MAX_ROWS} rows")));
         }
         if row.agent_id.is_empty() {
             return Err(fail("the agent's id is missing".to_owned()));
@@ -126,13 +126,13 @@ fn rows(bytes: &[u8]) -> Result<Vec<ReadRow>, ScheduleError> {
             zones.insert(row.time_zone.clone(), zone.clone());
             zone
         };
-        rows.push(ReadRow { line, row, zone });
+        rows.push(ParsedRow { line, row, zone });
     }
     Ok(rows)
 }
 
-impl ReadRow {
-    fn fail(&self, reason: impl Into<String>) -> ScheduleError {
+impl ParsedRow {
+    fn row_error(&self, reason: impl Into<String>) -> ScheduleError {
         ScheduleError::Row { line: self.line, reason: reason.into() }
     }
 
@@ -140,32 +140,34 @@ impl ReadRow {
         Ok((self.instant(self.row.start, weeks)?, self.instant(self.row.end, weeks)?))
     }
 
-    /// A repeated local time is its first occurrence. One that a clock change skips is an error as the file stands, and
-    /// only pushed on by the gap when it came to lie in it by the move.
+    /// Returns the instant of a local time. A repeated local time is its first occurrence. A time skipped by a clock
+    /// change is an error in the file, but is moved forward by the gap if it fell there only because of the move.
     fn instant(&self, local: DateTime, weeks: i64) -> Result<UtcMicros, ScheduleError> {
         if matches!(self.zone.to_ambiguous_timestamp(local).offset(), AmbiguousOffset::Gap { .. }) {
-            return Err(self.fail(format!("{local} is skipped by a clock change in {}", self.row.time_zone)));
+            return Err(self.row_error(format!("{local} is skipped by a clock change in {}", self.row.time_zone)));
         }
-        let moved = local.checked_add(weeks.weeks()).map_err(|error| self.fail(error.to_string()))?;
-        let timestamp = self.zone.to_timestamp(moved).map_err(|error| self.fail(error.to_string()))?;
+        let moved = local.checked_add(weeks.weeks()).map_err(|error| self.row_error(error.to_string()))?;
+        let timestamp = self.zone.to_timestamp(moved).map_err(|error| self.row_error(error.to_string()))?;
         Ok(timestamp.into())
     }
 }
 
-fn place(agents: &mut BTreeMap<AgentId, FileAgent>, read: &ReadRow, weeks: i64) -> Result<(), ScheduleError> {
-    let (start, end) = read.instants(weeks)?;
-    let activity = match read.row.activity.as_str() {
-        "break" | "lunch" => Activity::Rest { mandatory: read.row.mandatory },
+fn add_segment(agents: &mut BTreeMap<AgentId, FileAgent>, parsed: &ParsedRow, weeks: i64) -> Result<(), ScheduleError> {
+    let (start, end) = parsed.instants(weeks)?;
+    let activity = match parsed.row.activity.as_str() {
+        "break" | "lunch" => Activity::Rest { mandatory: parsed.row.mandatory },
         _ => Activity::Away,
     };
     let shift = agents
-        .get_mut(read.row.agent_id.as_str())
+        .get_mut(parsed.row.agent_id.as_str())
         .and_then(|agent| {
             let at = agent.shifts.partition_point(|shift| shift.end <= start);
             agent.shifts.get_mut(at)
         })
         .filter(|shift| shift.start <= start && end <= shift.end)
-        .ok_or_else(|| read.fail(format!("the {} lies in no shift of {}", read.row.activity, read.row.agent_id)))?;
+        .ok_or_else(|| {
+            parsed.row_error(format!("the {} lies in no shift of {}", parsed.row.activity, parsed.row.agent_id))
+        })?;
     let at = shift.segments.partition_point(|segment| segment.start < start);
     shift.segments.insert(at, Segment { start, end, activity });
     Ok(())
@@ -181,7 +183,7 @@ fn check_overlaps(agents: &BTreeMap<AgentId, FileAgent>) -> Result<(), ScheduleE
     Ok(())
 }
 
-/// The fewest whole weeks, forwards or back, that bring `today` between the first and the last day.
+/// Returns the fewest whole weeks, forwards or backwards, that bring `today` between the first and the last day.
 fn weeks_to_move(first: Date, last: Date, today: Date) -> i64 {
     let days = |from: Date, to: Date| from.until(to).map_or(0, |span| span.get_days());
     let (late, early) = (days(last, today), days(today, first));
@@ -208,7 +210,7 @@ mod tests {
 
     #[test]
     fn the_sample_stands_where_it_is_when_now_lies_in_it() {
-        let schedule = read(SAMPLE, instant("2026-10-28T14:00:00Z")).expect("readable");
+        let schedule = parse(SAMPLE, instant("2026-10-28T14:00:00Z")).expect("readable");
         assert_eq!((schedule.moved_weeks, schedule.agents.len()), (0, 300));
         let shift = &schedule.agents[&AgentId::new("u_0002")].shifts[0];
         assert_eq!(shift.start, instant("2026-10-19T13:00:00Z"));
@@ -228,7 +230,7 @@ mod tests {
             ("2026-10-18T12:00:00Z", -1),
             ("2027-07-01T12:00:00Z", 34),
         ] {
-            let schedule = read(SAMPLE, instant(now)).expect("readable");
+            let schedule = parse(SAMPLE, instant(now)).expect("readable");
             assert_eq!(schedule.moved_weeks, weeks, "{now}");
             let starts = || schedule.agents.values().flat_map(|agent| agent.shifts.iter().map(|shift| shift.start));
             let day = std::time::Duration::from_secs(86_400);
@@ -239,7 +241,7 @@ mod tests {
 
     #[test]
     fn a_moved_shift_keeps_its_local_hour() {
-        let schedule = read(SAMPLE, instant("2027-07-01T12:00:00Z")).expect("readable");
+        let schedule = parse(SAMPLE, instant("2027-07-01T12:00:00Z")).expect("readable");
         let zone = TimeZone::get("America/New_York").expect("bundled");
         let start = schedule.agents[&AgentId::new("u_0002")].shifts[0].start;
         assert_eq!(start.timestamp().to_zoned(zone).hour(), 9);
@@ -257,7 +259,7 @@ mod tests {
             (&format!("{shift}u_1,A,T,Europe/Berlin,break,2026-10-19T18:00,2026-10-19T18:15,false\n"), 3, "no shift"),
         ] {
             let bytes = format!("{HEADER}{row}");
-            match read(bytes.as_bytes(), instant("2026-10-19T12:00:00Z")) {
+            match parse(bytes.as_bytes(), instant("2026-10-19T12:00:00Z")) {
                 Err(ScheduleError::Row { line: found, reason }) => {
                     assert_eq!(found, line, "{row}");
                     assert!(reason.contains(word), "{reason} should say {word}");
@@ -265,13 +267,13 @@ mod tests {
                 other => panic!("{row} gave {other:?}"),
             }
         }
-        assert_eq!(read(HEADER.as_bytes(), UtcMicros::EPOCH).map(|_| ()), Err(ScheduleError::Empty));
+        assert_eq!(parse(HEADER.as_bytes(), UtcMicros::EPOCH).map(|_| ()), Err(ScheduleError::Empty));
     }
 
     #[test]
     fn semicolons_and_a_byte_order_mark_are_read() {
         let bytes = include_bytes!("../../config/samples/excel-europe.csv");
-        let schedule = read(bytes, instant("2026-10-19T12:00:00Z")).expect("readable");
+        let schedule = parse(bytes, instant("2026-10-19T12:00:00Z")).expect("readable");
         assert_eq!(schedule.agents.len(), 3);
     }
 }

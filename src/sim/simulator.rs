@@ -1,4 +1,4 @@
-//! The running simulator: its socket, its tasks, its orderly stop, and how it goes down and comes back for tests.
+//! The running simulator: its socket and tasks, its orderly stop, and its restart for tests.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,96 +13,96 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::face::line::{FAREWELL, Line, Socket, Stream};
-use super::face::{self, Lobby};
 use super::faults::{FaultError, FaultSpec};
 use super::journal::LogPage;
 use super::options::SimOptions;
+use super::platform_state::{AgentScript, PlatformState, ScriptError, TenantCounts, WorldView};
 use super::roster::{FEWEST_AGENTS, FEWEST_SKILLS, MOST_AGENTS, MOST_SKILLS, MOST_TENANTS};
+use super::server::connection::{ConnectionSignals, ConnectionStream, SHUTDOWN_GRACE, Socket};
+use super::server::{self, ServerContext};
 use super::shifts::{self, FileSchedule, ScheduleError};
-use super::stage::{AgentScript, Counts, ScriptError, Stage, WorldView};
 use crate::clock::{RealTime, SharedClock};
 use crate::domain::ids::{AgentId, TenantId};
 
 /// The most connections at once; more wait in the kernel.
-const MOST_CONNECTIONS: usize = 4096;
-/// The largest head of a request.
-const LARGEST_HEAD: usize = 64 * 1024;
-/// How long a connection may take over the head of a request, in real time.
-const HEAD_LIMIT: Duration = Duration::from_secs(30);
-/// How often the world is moved on when nobody asks.
+const MAX_CONNECTIONS: usize = 4096;
+/// The largest head of a request, in bytes.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
+/// The longest time to receive the head of a request, in real time.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// The interval at which the world advances without requests.
 const TICK: Duration = Duration::from_secs(1);
-/// The least time between ticks, in real time: while nobody listens, and while somebody does.
-const LEAST_REAL_TICK: Duration = Duration::from_millis(100);
-const LEAST_FEED_TICK: Duration = Duration::from_millis(10);
-/// How much too early a poll may arrive, in real time: the jitter of the host and its network.
+/// The shortest interval between ticks, in real time: while no feed is open, and while one is.
+const MIN_TICK_REAL: Duration = Duration::from_millis(100);
+const MIN_FEED_TICK_REAL: Duration = Duration::from_millis(10);
+/// How much too early a poll may arrive, in real time, because of the jitter of the host and its network.
 const POLL_TOLERANCE: Duration = Duration::from_millis(100);
-/// Between two tries to accept when the system has no room for a connection.
+/// The pause before accepting again if the system has no room for a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Why a simulator does not start.
+/// The reason why a simulator does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum SimError {
-    /// Listen on a loopback address: the back door needs no token.
+    /// The address is not on loopback, which is required since the control API under `/_sim` needs no token.
     #[error("the simulator listens on loopback alone, and {0} is not: whoever reaches it can do anything in it")]
     NotLoopback(SocketAddr),
-    /// Ask for another number of agents.
+    /// The number of agents is out of range.
     #[error("{0} agents per tenant: it must be from {FEWEST_AGENTS} to {MOST_AGENTS}")]
     Agents(usize),
-    /// Ask for another number of tenants.
+    /// The number of tenants is out of range.
     #[error("{0} tenants: it must be from 1 to {MOST_TENANTS}")]
     Tenants(usize),
-    /// Ask for another number of skills.
+    /// The number of skills is out of range.
     #[error("{0} skills: it must be from {FEWEST_SKILLS} to {MOST_SKILLS}")]
     Skills(usize),
-    /// Correct the file.
+    /// The schedule file cannot be used.
     #[error("the schedule {name} cannot be used")]
     Schedule {
-        /// The file.
+        /// The file's name.
         name: String,
-        /// What is wrong with it.
+        /// The error in the file.
         #[source]
         source: ScheduleError,
     },
-    /// Correct the fault.
+    /// A fault is not valid.
     #[error("a fault cannot be used")]
     Fault(#[source] FaultError),
-    /// Free the address or choose another.
+    /// The address cannot be listened on.
     #[error("cannot listen on {address}")]
     Listen {
         /// The address.
         address: SocketAddr,
-        /// What the system says.
+        /// The error of the system.
         #[source]
         source: io::Error,
     },
 }
 
-/// What a newcomer needs to use the simulator.
+/// What a client needs to use the simulator.
 #[derive(Clone, Serialize)]
 pub struct Description {
-    /// Where it listens.
+    /// The base URL.
     pub base_url: String,
-    /// Its tenants.
+    /// The tenants.
     pub tenants: Vec<TenantDescription>,
 }
 
-/// One tenant, with its secret; it cannot be printed, only written out where that is meant.
+/// One tenant with its secret. It does not implement `Debug`, so that the secret is not printed by accident.
 #[derive(Clone, Serialize)]
 pub struct TenantDescription {
-    /// The tenant.
+    /// The tenant's id.
     pub id: TenantId,
-    /// The credentials' name.
+    /// The client id of its credentials.
     pub client_id: String,
-    /// The credentials' secret.
+    /// The client secret of its credentials.
     pub client_secret: String,
-    /// Every agent.
+    /// All agents.
     pub agents: Vec<AgentId>,
-    /// An agent in a mandatory break.
+    /// The agent in a mandatory break, if there is one.
     pub break_user: Option<AgentId>,
-    /// An agent that is never scheduled.
+    /// The agent that is never scheduled, if there is one.
     pub off_user: Option<AgentId>,
-    /// Every skill.
+    /// All skills.
     pub skills: Vec<SkillDescription>,
 }
 
@@ -122,7 +122,7 @@ pub struct SkillDescription {
 pub enum Restart {
     /// Agents stay as they are; tokens and subscriptions are forgotten.
     SameWorld,
-    /// Everything is made anew from the seed, counts and account included.
+    /// Everything is made anew from the seed, including counts and journal.
     FreshWorld,
 }
 
@@ -131,48 +131,48 @@ pub struct Simulator {
     options: SimOptions,
     schedule: Option<FileSchedule>,
     clock: SharedClock,
-    lobby: Lobby,
+    context: ServerContext,
     address: SocketAddr,
     stop: CancellationToken,
     tasks: JoinSet<()>,
 }
 
 impl Simulator {
-    /// Checks the options, makes the world, and listens.
+    /// Checks the options, creates the world and starts to listen.
     pub async fn start(options: SimOptions, clock: SharedClock) -> Result<Self, SimError> {
-        check(&options)?;
+        validate(&options)?;
         let now = clock.now();
         let schedule = match &options.schedule {
             None => None,
             Some(file) => Some(
-                shifts::read(&file.bytes, now)
+                shifts::parse(&file.bytes, now)
                     .map_err(|source| SimError::Schedule { name: file.name.clone(), source })?,
             ),
         };
-        let stage = new_stage(&options, schedule.as_ref(), &clock)?;
+        let state = new_state(&options, schedule.as_ref(), &clock)?;
         let listener = listen(options.listen).await?;
         let address = listener.local_addr().map_err(|source| SimError::Listen { address: options.listen, source })?;
-        let lobby = Lobby::new(clock.clone(), Arc::from(format!("http://{address}")), stage);
+        let context = ServerContext::new(clock.clone(), Arc::from(format!("http://{address}")), state);
         let stop = CancellationToken::new();
-        let mut simulator = Self { options, schedule, clock, lobby, address, stop, tasks: JoinSet::new() };
-        simulator.open(listener);
+        let mut simulator = Self { options, schedule, clock, context, address, stop, tasks: JoinSet::new() };
+        simulator.start_tasks(listener);
         Ok(simulator)
     }
 
-    /// Where it listens, also while it does not.
+    /// Returns the address, also while the simulator does not listen.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What a newcomer needs.
+    /// Returns what a client needs to use the simulator.
     pub fn description(&self) -> Description {
-        let stage = self.lobby.stage();
+        let state = self.context.lock_state();
         let skill = |skill: &super::contacts::Skill| SkillDescription {
             id: skill.id,
             queue: skill.queue.clone(),
             name: skill.name.to_string(),
         };
-        let tenant = |tenant: &super::stage::Tenant| TenantDescription {
+        let tenant = |tenant: &super::platform_state::Tenant| TenantDescription {
             id: tenant.id.clone(),
             client_id: tenant.client_id.clone(),
             client_secret: tenant.client_secret.clone(),
@@ -181,115 +181,116 @@ impl Simulator {
             off_user: tenant.off_user.clone(),
             skills: tenant.world.skills().iter().map(skill).collect(),
         };
-        Description { base_url: self.lobby.base_url.to_string(), tenants: stage.tenants.iter().map(tenant).collect() }
+        Description { base_url: self.context.base_url.to_string(), tenants: state.tenants.iter().map(tenant).collect() }
     }
 
-    /// By how many weeks the schedule file was moved; none without a file.
+    /// Returns by how many weeks the schedule file was moved, or `None` without a file.
     pub fn moved_weeks(&self) -> Option<i64> {
         self.schedule.as_ref().map(|schedule| schedule.moved_weeks)
     }
 
-    /// What the platform counted for a tenant up to now.
-    pub fn counts(&self, tenant: &TenantId) -> Counts {
+    /// Returns the platform's counts for a tenant up to now.
+    pub fn counts(&self, tenant: &TenantId) -> TenantCounts {
         let now = self.clock.now();
-        let mut stage = self.lobby.stage();
-        stage.advance(now);
-        stage.counts(tenant)
+        let mut state = self.context.lock_state();
+        state.advance(now);
+        state.counts(tenant)
     }
 
-    /// Up to `limit` entries of the account after the one with the number `after`.
+    /// Returns up to `limit` entries of the journal after the entry with the number `after`.
     pub fn log(&self, after: u64, limit: usize) -> LogPage {
         let now = self.clock.now();
-        let mut stage = self.lobby.stage();
-        stage.advance(now);
-        stage.log(after, limit)
+        let mut state = self.context.lock_state();
+        state.advance(now);
+        state.log(after, limit)
     }
 
-    /// Every tenant's agents as they are now.
-    pub fn world(&self) -> Vec<WorldView> {
+    /// Returns the current agents of every tenant.
+    pub fn world_views(&self) -> Vec<WorldView> {
         let now = self.clock.now();
-        let mut stage = self.lobby.stage();
-        stage.advance(now);
-        stage.view(None)
+        let mut state = self.context.lock_state();
+        state.advance(now);
+        state.world_views(None)
     }
 
-    /// Adds a fault, or does it at once where it is of a kind that happens once.
+    /// Adds a fault, or carries it out at once if its kind happens only once.
     pub fn add_fault(&self, fault: FaultSpec) -> Result<(), FaultError> {
-        self.lobby.stage().add_fault(fault)
+        self.context.lock_state().add_fault(fault)
     }
 
-    /// Ends every fault.
+    /// Ends all faults.
     pub fn clear_faults(&self) {
-        self.lobby.stage().faults.clear();
+        self.context.lock_state().faults.clear();
     }
 
-    /// Puts an agent into a state or changes the facts about it.
-    pub fn script(&self, script: &AgentScript) -> Result<(), ScriptError> {
+    /// Puts an agent into a state, or overrides facts about it.
+    pub fn apply_script(&self, script: &AgentScript) -> Result<(), ScriptError> {
         let now = self.clock.now();
-        let mut stage = self.lobby.stage();
-        stage.advance(now);
-        stage.script(script)
+        let mut state = self.context.lock_state();
+        state.advance(now);
+        state.apply_script(script)
     }
 
-    /// Closes the socket and every connection; answers under way have half a second. The world lives on.
+    /// Closes the socket and all connections; answers under way get half a second. The world goes on.
     pub async fn stop_listening(&mut self) {
         self.stop.cancel();
         while self.tasks.join_next().await.is_some() {}
     }
 
-    /// Listens again on the same port after [`Simulator::stop_listening`], in the same session: tokens are still good.
-    pub async fn listen_again(&mut self) -> Result<(), SimError> {
+    /// Listens on the same port again after [`Simulator::stop_listening`], in the same session: tokens stay valid.
+    pub async fn resume_listening(&mut self) -> Result<(), SimError> {
         self.stop_listening().await;
         let listener = listen(self.address).await?;
-        self.open(listener);
+        self.start_tasks(listener);
         Ok(())
     }
 
-    /// Goes down and comes back on the same port. Tokens and subscriptions are forgotten; ids and secrets are the same.
+    /// Stops and starts again on the same port. Tokens and subscriptions are forgotten; ids and secrets stay the
+    /// same.
     pub async fn restart(&mut self, restart: Restart) -> Result<(), SimError> {
         self.stop_listening().await;
         match restart {
-            Restart::SameWorld => self.lobby.stage().forget_sessions(),
+            Restart::SameWorld => self.context.lock_state().clear_sessions(),
             Restart::FreshWorld => {
-                let stage = new_stage(&self.options, self.schedule.as_ref(), &self.clock)?;
-                *self.lobby.stage() = stage;
+                let state = new_state(&self.options, self.schedule.as_ref(), &self.clock)?;
+                *self.context.lock_state() = state;
             }
         }
-        self.listen_again().await
+        self.resume_listening().await
     }
 
-    /// Serves connections that whoever calls brings, as if they had come over its socket.
-    pub fn port(&self) -> Port {
-        Port { router: face::router(self.lobby.clone()), stop: self.stop.clone() }
+    /// Returns a port for connections that the caller brings, as if they had come over the socket.
+    pub fn virtual_port(&self) -> VirtualPort {
+        VirtualPort { router: server::router(self.context.clone()), stop: self.stop.clone() }
     }
 
-    /// Ends it in order.
+    /// Stops the simulator in order.
     pub async fn stop(mut self) {
         self.stop_listening().await;
     }
 
-    fn open(&mut self, listener: TcpListener) {
+    fn start_tasks(&mut self, listener: TcpListener) {
         self.stop = CancellationToken::new();
-        self.tasks.spawn(accept(listener, face::router(self.lobby.clone()), self.stop.clone()));
-        self.tasks.spawn(tick(self.lobby.clone(), self.stop.clone()));
+        self.tasks.spawn(accept_connections(listener, server::router(self.context.clone()), self.stop.clone()));
+        self.tasks.spawn(tick(self.context.clone(), self.stop.clone()));
     }
 }
 
-/// Where connections arrive that are none of the system's.
+/// A port for connections that do not come from the system's network.
 #[derive(Clone)]
-pub struct Port {
+pub struct VirtualPort {
     router: Router,
     stop: CancellationToken,
 }
 
-impl Port {
+impl VirtualPort {
     /// Serves one connection to its end.
-    pub fn serve(&self, stream: Box<dyn Stream>) -> impl Future<Output = ()> + Send + use<> {
-        converse(stream, self.router.clone(), self.stop.clone())
+    pub fn serve(&self, stream: Box<dyn ConnectionStream>) -> impl Future<Output = ()> + Send + use<> {
+        serve_connection(stream, self.router.clone(), self.stop.clone())
     }
 }
 
-fn check(options: &SimOptions) -> Result<(), SimError> {
+fn validate(options: &SimOptions) -> Result<(), SimError> {
     if !options.listen.ip().is_loopback() {
         return Err(SimError::NotLoopback(options.listen));
     }
@@ -305,27 +306,31 @@ fn check(options: &SimOptions) -> Result<(), SimError> {
     Ok(())
 }
 
-fn new_stage(options: &SimOptions, schedule: Option<&FileSchedule>, clock: &SharedClock) -> Result<Stage, SimError> {
-    Stage::new(options, schedule, clock.span_of_real(POLL_TOLERANCE), clock.now()).map_err(SimError::Fault)
+fn new_state(
+    options: &SimOptions,
+    schedule: Option<&FileSchedule>,
+    clock: &SharedClock,
+) -> Result<PlatformState, SimError> {
+    PlatformState::new(options, schedule, clock.scale_real(POLL_TOLERANCE), clock.now()).map_err(SimError::Fault)
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, SimError> {
     TcpListener::bind(address).await.map_err(|source| SimError::Listen { address, source })
 }
 
-/// Accepts connections until it is stopped, then waits for them to end.
-async fn accept(listener: TcpListener, router: Router, stop: CancellationToken) {
+/// Accepts connections until stopped, then waits for them to end.
+async fn accept_connections(listener: TcpListener, router: Router, stop: CancellationToken) {
     let mut connections = JoinSet::new();
     loop {
-        let full = connections.len() >= MOST_CONNECTIONS;
+        let full = connections.len() >= MAX_CONNECTIONS;
         tokio::select! {
             () = stop.cancelled() => break,
             Some(_) = connections.join_next() => {}
             accepted = listener.accept(), if !full => match accepted {
                 Ok((stream, _)) => {
-                    // Answers are short and written whole; waiting for more of them to send would only delay them.
+                    // Answers are short and written at once, so waiting for more data would only delay them.
                     let _ = stream.set_nodelay(true);
-                    connections.spawn(converse(Box::new(stream), router.clone(), stop.clone()));
+                    connections.spawn(serve_connection(Box::new(stream), router.clone(), stop.clone()));
                 }
                 Err(_) => RealTime::sleep(ACCEPT_PAUSE).await,
             },
@@ -336,48 +341,49 @@ async fn accept(listener: TcpListener, router: Router, stop: CancellationToken) 
 }
 
 /// Serves one connection until either side, a fault or the stop ends it.
-async fn converse(stream: Box<dyn Stream>, router: Router, stop: CancellationToken) {
-    let (line, closed) = (Line { stop: stop.clone(), ..Line::default() }, CancellationToken::new());
-    // A feed lives in a task of its own and ends with this one.
-    let _end = line.close.clone().drop_guard();
-    let service = TowerToHyperService::new(router.layer(Extension(line.clone())));
+async fn serve_connection(stream: Box<dyn ConnectionStream>, router: Router, stop: CancellationToken) {
+    let (signals, closed) =
+        (ConnectionSignals { stop: stop.clone(), ..ConnectionSignals::default() }, CancellationToken::new());
+    // A feed runs in a task of its own and ends with this one.
+    let _end = signals.close.clone().drop_guard();
+    let service = TowerToHyperService::new(router.layer(Extension(signals.clone())));
     let mut connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_LIMIT)
-        .max_buf_size(LARGEST_HEAD)
-        .serve_connection(TokioIo::new(Socket::new(stream, &line, &closed)), service)
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(MAX_HEAD_BYTES)
+        .serve_connection(TokioIo::new(Socket::new(stream, &signals, &closed)), service)
         .with_upgrades();
     tokio::select! {
         biased;
         _ = &mut connection => {}
-        () = line.reset.cancelled() => {}
-        () = line.close.cancelled() => {}
+        () = signals.reset.cancelled() => {}
+        () = signals.close.cancelled() => {}
         () = stop.cancelled() => {
             std::pin::Pin::new(&mut connection).graceful_shutdown();
             tokio::select! {
                 _ = &mut connection => {}
-                () = RealTime::sleep(FAREWELL) => {}
+                () = RealTime::sleep(SHUTDOWN_GRACE) => {}
             }
         }
     }
-    // The socket goes with it, unless a feed has taken it over.
+    // This closes the socket, unless a feed has taken it over.
     drop(connection);
     tokio::select! {
         () = closed.cancelled() => {}
-        () = async { stop.cancelled().await; RealTime::sleep(FAREWELL).await } => {}
+        () = async { stop.cancelled().await; RealTime::sleep(SHUTDOWN_GRACE).await } => {}
     }
 }
 
-/// Moves the world on when nobody asks, so that no single question has to catch up on hours.
-async fn tick(lobby: Lobby, stop: CancellationToken) {
+/// Advances the world when there are no requests, so that no single request has to catch up on hours.
+async fn tick(context: ServerContext, stop: CancellationToken) {
     loop {
-        let least = if lobby.stage().has_feeds() { LEAST_FEED_TICK } else { LEAST_REAL_TICK };
-        let pause = TICK.max(lobby.clock.span_of_real(least));
+        let min_tick = if context.lock_state().has_feeds() { MIN_FEED_TICK_REAL } else { MIN_TICK_REAL };
+        let pause = TICK.max(context.clock.scale_real(min_tick));
         tokio::select! {
             () = stop.cancelled() => return,
-            () = lobby.clock.sleep(pause) => {
-                let now = lobby.clock.now();
-                lobby.stage().advance(now);
+            () = context.clock.sleep(pause) => {
+                let now = context.clock.now();
+                context.lock_state().advance(now);
             }
         }
     }

@@ -1,29 +1,29 @@
-//! What a simulated agent can be doing, and the names of it on the wire. It knows nothing of the daemon's own states.
+//! The states of a simulated agent and their names on the wire. Independent of the daemon's own states.
 
 use serde::{Deserialize, Serialize};
 
-/// A state as the platform has it; snapshots spell it as written here in snake case (guide 004).
+/// An agent state of the platform. Snapshots use the variant's name in snake case (guide 004).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SimState {
     /// Waiting for a contact.
     Available,
-    /// Logged in, not taking contacts: breaks, meetings.
+    /// Logged in but not taking contacts: breaks, meetings.
     Unavailable,
-    /// Stopped by the agent's own wish.
+    /// Paused by the agent.
     Paused,
     /// Found idle by the platform.
     Idle,
-    /// With a contact.
+    /// On a contact.
     OnContact,
-    /// Wrapping up after a contact.
+    /// Wrap-up after a contact.
     Acw,
-    /// Not there.
+    /// Logged out.
     LoggedOut,
 }
 
 impl SimState {
-    /// The state that a name of guide 003's state change asks for; `None` for every other name.
+    /// Returns the state for a name in a state change of guide 003, or `None` for any other name.
     pub fn settable(name: &str) -> Option<Self> {
         match name {
             "READY" => Some(Self::Available),
@@ -34,7 +34,7 @@ impl SimState {
         }
     }
 
-    /// The reason code of a state change that names none (guide 003).
+    /// Returns the reason code of a state change that names none (guide 003).
     pub fn default_reason(self) -> &'static str {
         match self {
             Self::Available => "WORKING",
@@ -45,7 +45,7 @@ impl SimState {
         }
     }
 
-    /// True while the agent is taking contacts: waiting for one, with one, or wrapping one up.
+    /// Returns whether the agent is taking contacts: waiting for one, on one, or in wrap-up.
     pub fn takes_contacts(self) -> bool {
         match self {
             Self::Available | Self::OnContact | Self::Acw => true,

@@ -1,6 +1,6 @@
-//! Real-time subscriptions: which agents, how often, until when, and the snapshot that was last made for each.
+//! Real-time subscriptions: their agents, interval and expiry, and the last snapshot of each.
 //!
-//! Snapshots are made on the grid `creation + n × interval` and not when they are asked for, as guide 004 describes it.
+//! Snapshots are made on the grid `creation + n × interval` and not on request, as guide 004 describes.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -8,13 +8,13 @@ use std::time::Duration;
 use axum::body::Bytes;
 
 use super::contacts::Skill;
-use super::world::{Identity, Look, World};
+use super::world::{AgentSnapshot, Identity, World};
 use crate::clock::{Random, SystemRandom};
 use crate::domain::ids::SubscriptionId;
 use crate::domain::time::UtcMicros;
 
-/// The most subscriptions that a tenant may hold at once.
-const MOST_SUBSCRIPTIONS: usize = 1_000;
+/// The most subscriptions of a tenant at once.
+const MAX_SUBSCRIPTIONS: usize = 1_000;
 
 /// A column of a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,7 +29,7 @@ pub(super) enum Metric {
 }
 
 impl Metric {
-    /// Every column, in the order in which rows show them.
+    /// All columns, in the order of the rows.
     pub(super) const ALL: [Self; 7] = [
         Self::UserId,
         Self::UserName,
@@ -40,7 +40,7 @@ impl Metric {
         Self::TeamName,
     ];
 
-    /// The column's name on the wire.
+    /// Returns the column's name on the wire.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::UserId => "userId",
@@ -54,11 +54,11 @@ impl Metric {
     }
 }
 
-/// What a subscription shows, fixed when it is made.
+/// What a subscription shows, fixed at its creation.
 #[derive(Clone, Debug)]
-pub(super) struct View {
+pub(super) struct SubscriptionView {
     pub(super) interval: Duration,
-    /// Where the agents stand in the roster.
+    /// The agents' positions in the roster.
     pub(super) positions: Vec<usize>,
     pub(super) metrics: Vec<Metric>,
 }
@@ -69,29 +69,29 @@ pub(super) struct Snapshot {
     pub(super) id: SubscriptionId,
     pub(super) generated: UtcMicros,
     pub(super) metrics: Vec<Metric>,
-    pub(super) looks: Vec<Look>,
+    pub(super) agents: Vec<AgentSnapshot>,
     pub(super) roster: Arc<[Identity]>,
     pub(super) skills: Arc<[Skill]>,
-    /// The answer's bytes, made when they are first asked for.
+    /// The bytes of the answer, made on the first request.
     pub(super) rendered: OnceLock<Bytes>,
 }
 
 #[derive(Debug)]
 struct Subscription {
     id: SubscriptionId,
-    view: View,
+    view: SubscriptionView,
     created: UtcMicros,
     snapshot: Arc<Snapshot>,
-    /// Before this instant, less the tolerance, the next poll is too early.
+    /// The instant before which, less the tolerance, the next poll is too early.
     next_poll: UtcMicros,
 }
 
-/// Why a poll gets no snapshot.
+/// The reason why a poll gets no snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum PollRefusal {
-    /// Expired, or never made: 404.
+pub(super) enum PollError {
+    /// The subscription expired or never existed: 404.
     Unknown,
-    /// Polled faster than the interval: 429, and how long to wait.
+    /// The poll came sooner than the interval: 429, with the time to wait.
     TooFast(Duration),
 }
 
@@ -99,68 +99,68 @@ pub(super) enum PollRefusal {
 #[derive(Debug)]
 pub(super) struct Subscriptions {
     lifetime: Duration,
-    /// How much too early a poll may be: arrival jitters, in real time, however fast the clock.
+    /// How much too early a poll may come in real time, however fast the clock, since arrival times jitter.
     tolerance: Duration,
-    list: Vec<Subscription>,
+    entries: Vec<Subscription>,
 }
 
 impl Subscriptions {
-    /// None yet; each will live for `lifetime` from its creation.
+    /// Creates an empty set; each subscription will live for `lifetime` from its creation.
     pub(super) fn new(lifetime: Duration, tolerance: Duration) -> Self {
-        Self { lifetime, tolerance, list: Vec::new() }
+        Self { lifetime, tolerance, entries: Vec::new() }
     }
 
-    /// Makes a subscription and its first snapshot; `None` when the tenant has too many.
-    pub(super) fn create(&mut self, view: View, world: &World) -> Option<SubscriptionId> {
-        if self.list.len() >= MOST_SUBSCRIPTIONS {
+    /// Creates a subscription and its first snapshot. Returns `None` if the tenant has too many.
+    pub(super) fn create(&mut self, view: SubscriptionView, world: &World) -> Option<SubscriptionId> {
+        if self.entries.len() >= MAX_SUBSCRIPTIONS {
             return None;
         }
-        let id = SubscriptionId::from(format!("sub_{}", SystemRandom.opaque_id()));
-        let created = world.reached();
-        let snapshot = capture(&id, &view, created, world);
-        self.list.push(Subscription { id: id.clone(), view, created, snapshot, next_poll: created });
+        let id = SubscriptionId::from(format!("sub_{}", SystemRandom.random_id()));
+        let created = world.current_time();
+        let snapshot = take_snapshot(&id, &view, created, world);
+        self.entries.push(Subscription { id: id.clone(), view, created, snapshot, next_poll: created });
         Some(id)
     }
 
-    /// Lets the world pass to `now`, making on the way the last snapshot that each subscription is due by then.
+    /// Advances the world to `now`, making the last snapshot due by then for each subscription on the way.
     pub(super) fn advance(&mut self, world: &mut World, now: UtcMicros) {
         let lifetime = self.lifetime;
-        self.list.retain(|subscription| now.since(subscription.created) < lifetime);
+        self.entries.retain(|subscription| now.since(subscription.created) < lifetime);
         let mut due: Vec<(UtcMicros, &mut Subscription)> = self
-            .list
+            .entries
             .iter_mut()
             .map(|subscription| (subscription.last_due(now), subscription))
             .filter(|(at, subscription)| *at > subscription.snapshot.generated)
             .collect();
         due.sort_by_key(|(at, _)| *at);
         for (at, subscription) in due {
-            world.step(at);
-            subscription.snapshot = capture(&subscription.id, &subscription.view, at, world);
+            world.advance(at);
+            subscription.snapshot = take_snapshot(&subscription.id, &subscription.view, at, world);
         }
-        world.step(now);
+        world.advance(now);
     }
 
-    /// The snapshot of a subscription. A poll that came late does not make the next one early, up to one interval.
-    pub(super) fn poll(&mut self, id: &str, now: UtcMicros) -> Result<Arc<Snapshot>, PollRefusal> {
+    /// Returns the snapshot of a subscription. A late poll does not make the next one too early, up to one interval.
+    pub(super) fn poll(&mut self, id: &str, now: UtcMicros) -> Result<Arc<Snapshot>, PollError> {
         let tolerance = self.tolerance;
         let subscription =
-            self.list.iter_mut().find(|subscription| subscription.id.as_str() == id).ok_or(PollRefusal::Unknown)?;
+            self.entries.iter_mut().find(|subscription| subscription.id.as_str() == id).ok_or(PollError::Unknown)?;
         let interval = subscription.view.interval;
         if now + tolerance + interval / 10 < subscription.next_poll {
-            return Err(PollRefusal::TooFast(subscription.next_poll.since(now)));
+            return Err(PollError::TooFast(subscription.next_poll.since(now)));
         }
         subscription.next_poll = subscription.next_poll.max(now - interval) + interval;
         Ok(subscription.snapshot.clone())
     }
 
-    /// Forgets every subscription.
+    /// Expires every subscription.
     pub(super) fn expire_all(&mut self) {
-        self.list.clear();
+        self.entries.clear();
     }
 }
 
 impl Subscription {
-    /// The latest instant of the grid that is not after `now`.
+    /// Returns the latest instant of the grid that is not after `now`.
     fn last_due(&self, now: UtcMicros) -> UtcMicros {
         let interval = self.view.interval.as_micros().max(1);
         let whole = now.since(self.created).as_micros() / interval * interval;
@@ -168,12 +168,12 @@ impl Subscription {
     }
 }
 
-fn capture(id: &SubscriptionId, view: &View, generated: UtcMicros, world: &World) -> Arc<Snapshot> {
+fn take_snapshot(id: &SubscriptionId, view: &SubscriptionView, generated: UtcMicros, world: &World) -> Arc<Snapshot> {
     Arc::new(Snapshot {
         id: id.clone(),
         generated,
         metrics: view.metrics.clone(),
-        looks: world.look(&view.positions),
+        agents: world.agent_snapshots(&view.positions),
         roster: world.roster().clone(),
         skills: world.skills().clone(),
         rendered: OnceLock::new(),
@@ -183,16 +183,26 @@ fn capture(id: &SubscriptionId, view: &View, generated: UtcMicros, world: &World
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sim::agent::Habits;
+    use crate::sim::agent::BehaviourSettings;
 
     #[test]
     fn the_number_of_subscriptions_is_limited_until_some_die() {
         let day = Duration::from_secs(24 * 3600);
-        let mut world =
-            World::new(Vec::new(), Arc::from([]), &"acme".into(), 1, Habits { reversal: 0.0 }, UtcMicros::EPOCH);
+        let mut world = World::new(
+            Vec::new(),
+            Arc::from([]),
+            &"acme".into(),
+            1,
+            BehaviourSettings { reversal_share: 0.0 },
+            UtcMicros::EPOCH,
+        );
         let mut subscriptions = Subscriptions::new(day, Duration::ZERO);
-        let view = View { interval: Duration::from_secs(10), positions: Vec::new(), metrics: Metric::ALL.to_vec() };
-        for _ in 0..MOST_SUBSCRIPTIONS {
+        let view = SubscriptionView {
+            interval: Duration::from_secs(10),
+            positions: Vec::new(),
+            metrics: Metric::ALL.to_vec(),
+        };
+        for _ in 0..MAX_SUBSCRIPTIONS {
             assert!(subscriptions.create(view.clone(), &world).is_some());
         }
         assert!(subscriptions.create(view.clone(), &world).is_none());

@@ -1,4 +1,4 @@
-//! Access tokens: what each is good for, until when, and under which base.
+//! Access tokens: their scopes, expiry and base.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -7,10 +7,10 @@ use crate::clock::{Random, SystemRandom};
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
 
-/// The most tokens that are remembered; beyond it the one that expires first is forgotten.
-const MOST_TOKENS: usize = 10_000;
+/// The most tokens that are kept; beyond it the one that expires first is forgotten.
+const MAX_TOKENS: usize = 10_000;
 
-/// What a token allows.
+/// A permission of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scope {
     SchedulesView,
@@ -26,7 +26,7 @@ pub(super) enum Scope {
 }
 
 impl Scope {
-    /// Every scope, as a token has them that was asked for without naming any.
+    /// All scopes, which a token has if the request names none.
     pub(super) const ALL: [Self; 10] = [
         Self::SchedulesView,
         Self::BreaksView,
@@ -40,7 +40,7 @@ impl Scope {
         Self::AnalyticsView,
     ];
 
-    /// The name on the wire (guides 001 to 004).
+    /// Returns the name on the wire (guides 001 to 004).
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::SchedulesView => "schedules:view",
@@ -56,7 +56,7 @@ impl Scope {
         }
     }
 
-    /// The scopes of a request, which names them with spaces between; all for an empty one. The error is the unknown name.
+    /// Parses the space-separated scopes of a request; an empty text means all. The error is the unknown name.
     pub(super) fn parse(text: &str) -> Result<Vec<Self>, String> {
         if text.trim().is_empty() {
             return Ok(Self::ALL.to_vec());
@@ -68,76 +68,77 @@ impl Scope {
 
 /// Where a token is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Base {
+pub(super) enum TokenBase {
     /// At the root of the simulator.
     Root,
-    /// Under the path that belongs to the tenant alone (the legacy style).
+    /// Under the tenant's own path (the legacy style).
     BusinessUnit,
 }
 
 struct Token {
     scopes: Vec<Scope>,
-    base: Base,
+    base: TokenBase,
     expires: UtcMicros,
     tenant: TenantId,
 }
 
-/// Why a token is not accepted.
+/// The reason why a token is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rejection {
-    /// Never given out, expired, revoked, or used under another base: 401.
+    /// Unknown, expired, revoked, or used under another base: 401.
     Invalid,
-    /// Good, but not for this: 403.
+    /// Valid, but without this scope: 403.
     Scope(Scope),
 }
 
-/// The tokens that were given out.
+/// The issued tokens.
 #[derive(Default)]
 pub(super) struct Tokens(HashMap<String, Token>);
 
 impl Tokens {
-    /// A new token. Its text begins with the tenant, so that a request is counted for the tenant also with a dead token.
+    /// Issues a token. Its text begins with the tenant, so that a request is counted for the tenant even with an
+    /// invalid token.
     pub(super) fn issue(
         &mut self,
         tenant: &TenantId,
         scopes: Vec<Scope>,
-        base: Base,
+        base: TokenBase,
         now: UtcMicros,
         lifetime: Duration,
     ) -> String {
         self.0.retain(|_, token| token.expires > now);
-        if self.0.len() >= MOST_TOKENS
+        if self.0.len() >= MAX_TOKENS
             && let Some(first) = self.0.iter().min_by_key(|(_, token)| token.expires).map(|(text, _)| text.clone())
         {
             self.0.remove(&first);
         }
-        let text = format!("{tenant}.{}", SystemRandom.opaque_id().simple());
+        let text = format!("{tenant}.{}", SystemRandom.random_id().simple());
         self.0.insert(text.clone(), Token { scopes, base, expires: now + lifetime, tenant: tenant.clone() });
         text
     }
 
-    /// The tenant that a token's text names, whether the token is good or not.
+    /// Returns the tenant that a token's text names, whether or not the token is valid.
     pub(super) fn claimed_tenant(text: &str) -> &str {
         text.split_once('.').map_or("", |(tenant, _)| tenant)
     }
 
-    /// The tenant of a good token, which has the scope where one is needed.
+    /// Returns the tenant of a valid token that has the required scope, if any.
     pub(super) fn check(
         &self,
         text: &str,
         scope: Option<Scope>,
-        base: Base,
+        base: TokenBase,
         now: UtcMicros,
     ) -> Result<&TenantId, Rejection> {
         let token =
             self.0.get(text).filter(|token| token.expires > now && token.base == base).ok_or(Rejection::Invalid)?;
         match scope.filter(|scope| !token.scopes.contains(scope)) {
             None => Ok(&token.tenant),
-            Some(lacking) => Err(Rejection::Scope(lacking)),
+            Some(missing) => Err(Rejection::Scope(missing)),
         }
     }
 
-    /// Makes every token of a tenant, or of all, worthless at once.
+    /// Revokes every token of a tenant, or of all.
     pub(super) fn revoke(&mut self, tenant: Option<&TenantId>) {
         self.0.retain(|_, token| tenant.is_some_and(|tenant| token.tenant != *tenant));
     }
@@ -151,26 +152,26 @@ mod tests {
     fn a_token_is_good_for_its_scopes_its_base_and_its_time() {
         let (now, hour) = (UtcMicros::EPOCH, Duration::from_secs(3600));
         let mut tokens = Tokens::default();
-        let token = tokens.issue(&"acme".into(), vec![Scope::BreaksView], Base::Root, now, hour);
+        let token = tokens.issue(&"acme".into(), vec![Scope::BreaksView], TokenBase::Root, now, hour);
         let check = |tokens: &Tokens, scope, base, at| tokens.check(&token, Some(scope), base, at).cloned();
-        assert_eq!(check(&tokens, Scope::BreaksView, Base::Root, now), Ok("acme".into()));
-        assert_eq!(check(&tokens, Scope::StateWrite, Base::Root, now), Err(Rejection::Scope(Scope::StateWrite)));
-        assert_eq!(check(&tokens, Scope::BreaksView, Base::BusinessUnit, now), Err(Rejection::Invalid));
-        assert_eq!(check(&tokens, Scope::BreaksView, Base::Root, now + hour), Err(Rejection::Invalid));
+        assert_eq!(check(&tokens, Scope::BreaksView, TokenBase::Root, now), Ok("acme".into()));
+        assert_eq!(check(&tokens, Scope::StateWrite, TokenBase::Root, now), Err(Rejection::Scope(Scope::StateWrite)));
+        assert_eq!(check(&tokens, Scope::BreaksView, TokenBase::BusinessUnit, now), Err(Rejection::Invalid));
+        assert_eq!(check(&tokens, Scope::BreaksView, TokenBase::Root, now + hour), Err(Rejection::Invalid));
         tokens.revoke(Some(&"bravo".into()));
-        assert!(check(&tokens, Scope::BreaksView, Base::Root, now).is_ok());
+        assert!(check(&tokens, Scope::BreaksView, TokenBase::Root, now).is_ok());
         tokens.revoke(Some(&"acme".into()));
-        assert_eq!(check(&tokens, Scope::BreaksView, Base::Root, now), Err(Rejection::Invalid));
+        assert_eq!(check(&tokens, Scope::BreaksView, TokenBase::Root, now), Err(Rejection::Invalid));
         assert_eq!(Tokens::claimed_tenant(&token), "acme");
     }
 
     #[test]
     fn the_number_of_tokens_is_limited() {
         let mut tokens = Tokens::default();
-        for at in 0..MOST_TOKENS + 5 {
+        for at in 0..MAX_TOKENS + 5 {
             let now = UtcMicros::from_micros(i64::try_from(at).expect("small"));
-            tokens.issue(&"acme".into(), Scope::ALL.to_vec(), Base::Root, now, Duration::from_secs(3600));
+            tokens.issue(&"acme".into(), Scope::ALL.to_vec(), TokenBase::Root, now, Duration::from_secs(3600));
         }
-        assert_eq!(tokens.0.len(), MOST_TOKENS);
+        assert_eq!(tokens.0.len(), MAX_TOKENS);
     }
 }

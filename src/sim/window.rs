@@ -1,11 +1,12 @@
-//! The request budget of a tenant: an exact sliding window. A token bucket would let nearly twice the budget into one minute.
+//! The request budget of a tenant as an exact sliding window. A token bucket would let nearly twice the budget into
+//! one minute.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::domain::time::UtcMicros;
 
-/// Admits at most `limit` requests in any `span`, by their arrival. A request that is turned away takes no room.
+/// A window that admits at most `limit` requests in any `span`, by their arrival. Rejected requests do not count.
 #[derive(Debug)]
 pub(super) struct SlidingWindow {
     limit: usize,
@@ -14,12 +15,12 @@ pub(super) struct SlidingWindow {
 }
 
 impl SlidingWindow {
-    /// An empty window.
+    /// Creates an empty window.
     pub(super) fn new(limit: u32, span: Duration) -> Self {
         Self { limit: usize::try_from(limit).unwrap_or(usize::MAX), span, admitted: VecDeque::new() }
     }
 
-    /// Admits a request that arrives at `now`, or says how long until there is room for one.
+    /// Admits a request that arrives at `now`. The error is the time until there is room.
     pub(super) fn admit(&mut self, now: UtcMicros) -> Result<(), Duration> {
         while self.admitted.front().is_some_and(|at| now.since(*at) >= self.span) {
             self.admitted.pop_front();

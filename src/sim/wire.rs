@@ -1,6 +1,6 @@
-//! The bodies of the platform's requests and answers (guides 000 to 004), and nothing of how they come to be.
+//! The bodies of the platform's requests and answers (guides 000 to 004), without the decisions behind them.
 //!
-//! These types are the simulator's own; the daemon's adapter has its own. Neither may use the other's.
+//! These types belong to the simulator; the daemon's adapter has its own. Neither may use the other's.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,42 +10,42 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::contacts::Skill;
-use super::dice::Dice;
-use super::faults::{Ambience, Kind};
+use super::faults::{ClockError, FaultKind};
 use super::figures::SkillFigures;
+use super::random::RandomStream;
 use super::state::SimState;
 use super::subscriptions::{Metric, Snapshot};
-use super::world::Look;
+use super::world::AgentSnapshot;
 use crate::domain::time::UtcMicros;
 
 /// The faults that spoil a snapshot's rows.
-const SPOIL_ROWS: [Kind; 8] = [
-    Kind::WrongTypes,
-    Kind::Nonsense,
-    Kind::Repeat,
-    Kind::MissingRows,
-    Kind::OldTimes,
-    Kind::OtherZones,
-    Kind::Bulky,
-    Kind::OddTexts,
+const ROW_FAULTS: [FaultKind; 8] = [
+    FaultKind::WrongTypes,
+    FaultKind::Nonsense,
+    FaultKind::Repeat,
+    FaultKind::MissingRows,
+    FaultKind::OldTimes,
+    FaultKind::OtherZones,
+    FaultKind::Bulky,
+    FaultKind::OddTexts,
 ];
 const HOUR_MS: i64 = 3_600_000;
-/// What a bulky snapshot holds beside its rows, in bytes.
-const BULK: usize = 2_500_000;
+/// The size of the filler in a bulky snapshot, in bytes.
+const BULKY_BYTES: usize = 2_500_000;
 
-/// Stands for half a surrogate pair until a snapshot is written out: no string can hold one.
+/// A placeholder for half a surrogate pair until a snapshot is serialized, since no string can hold one.
 const HALF_A_PAIR: char = '\u{e000}';
 /// The length of an odd text, in characters.
-const LONG: usize = 20_000;
+const LONG_TEXT_CHARS: usize = 20_000;
 
-/// The most skills or queues that one request may name (guide 001).
-const MOST_IDS: usize = 100;
+/// The most skills or queues in one request (guide 001).
+const MAX_IDS: usize = 100;
 
-/// What a service that is not there shows to browsers.
-pub(super) const PAGE: &str = "<!DOCTYPE html>\n<html><head><title>Service Notice</title></head>\
+/// The page that an unavailable service shows to browsers.
+pub(super) const HTML_PAGE: &str = "<!DOCTYPE html>\n<html><head><title>Service Notice</title></head>\
     <body><h1>We will be right back</h1><p>This page is not JSON.</p></body></html>\n";
 
-/// An answer that is no success: its status, a code for programs, a sentence for people.
+/// An error answer: its status, a code for programs and a sentence for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Problem {
     pub(super) status: u16,
@@ -55,18 +55,19 @@ pub(super) struct Problem {
 }
 
 impl Problem {
-    /// A problem without `Retry-After`.
+    /// Creates a problem without `Retry-After`.
     pub(super) fn new(status: u16, code: &'static str, message: impl Into<String>) -> Self {
         Self { status, code, message: message.into(), retry_after: None }
     }
 
-    /// 429, with the wait in whole seconds, at least one.
+    /// Creates a 429 with the wait in whole seconds, at least one.
     pub(super) fn too_many(wait: Duration, message: &str) -> Self {
         let seconds = u64::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u64::MAX).max(1);
         Self { retry_after: Some(seconds), ..Self::new(429, "RATE_LIMIT_EXCEEDED", message) }
     }
 
-    /// The body. Token answers name the code `error`, as OAuth does; the others have an object under it.
+    /// Returns the body. Token answers name the code `error`, as OAuth does; the others have an object under that
+    /// key.
     pub(super) fn body(&self, of_token: bool) -> Value {
         if of_token {
             json!({ "error": self.code, "error_description": self.message })
@@ -75,13 +76,13 @@ impl Problem {
         }
     }
 
-    /// 400: the request is not as it must be.
+    /// Creates a 400 for a malformed request.
     pub(super) fn bad(message: impl Into<String>) -> Self {
         Self::new(400, "BAD_REQUEST", message)
     }
 }
 
-/// A token request, in whichever of the three styles.
+/// A token request, in any of the three styles.
 #[derive(Deserialize)]
 pub(super) struct TokenForm {
     #[serde(default)]
@@ -102,17 +103,17 @@ struct StateBody {
     reason_code: Option<String>,
 }
 
-/// A state change as asked for.
+/// A requested state change.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct StateChange {
+pub(super) struct StateChangeRequest {
     pub(super) state: SimState,
     /// The state's name as it was sent.
     pub(super) name: String,
     pub(super) reason: String,
 }
 
-/// Reads the body of a state change.
-pub(super) fn state_change(body: &[u8]) -> Result<StateChange, Problem> {
+/// Parses the body of a state change.
+pub(super) fn parse_state_change(body: &[u8]) -> Result<StateChangeRequest, Problem> {
     let read: StateBody = serde_json::from_slice(body).map_err(|error| Problem::bad(error.to_string()))?;
     let state =
         SimState::settable(&read.state).ok_or_else(|| Problem::bad(format!("unknown state {:?}", read.state)))?;
@@ -120,7 +121,7 @@ pub(super) fn state_change(body: &[u8]) -> Result<StateChange, Problem> {
     if reason.trim().is_empty() {
         return Err(Problem::bad("reasonCode is empty"));
     }
-    Ok(StateChange { state, name: read.state, reason })
+    Ok(StateChangeRequest { state, name: read.state, reason })
 }
 
 #[derive(Deserialize)]
@@ -145,24 +146,25 @@ struct FilterBody {
     user_id: Option<BTreeSet<String>>,
 }
 
-/// A subscription as asked for.
+/// A requested subscription.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct SubscriptionAsk {
+pub(super) struct SubscriptionRequest {
     pub(super) interval: Duration,
-    /// None where the request has no filter: then the subscription shows every user of the tenant (guide 004).
+    /// The users; `None` if the request has no filter and the subscription shows every user of the tenant (guide
+    /// 004).
     pub(super) users: Option<BTreeSet<String>>,
     pub(super) metrics: Vec<Metric>,
 }
 
-/// Reads the body of a subscription; `least` is the shortest interval that is allowed.
-pub(super) fn subscription(body: &[u8], least: Duration) -> Result<SubscriptionAsk, Problem> {
+/// Parses the body of a subscription; `min_interval` is the shortest interval allowed.
+pub(super) fn parse_subscription(body: &[u8], min_interval: Duration) -> Result<SubscriptionRequest, Problem> {
     let read: SubscriptionBody = serde_json::from_slice(body).map_err(|error| Problem::bad(error.to_string()))?;
     if read.name.trim().is_empty() {
         return Err(Problem::bad("name is missing"));
     }
     let interval = Duration::from_millis(read.interval);
-    if interval < least {
-        return Err(Problem::bad(format!("interval is at least {} ms", least.as_millis())));
+    if interval < min_interval {
+        return Err(Problem::bad(format!("interval is at least {} ms", min_interval.as_millis())));
     }
     if read.view.id != "users" {
         return Err(Problem::bad(format!("unknown view {:?}", read.view.id)));
@@ -171,10 +173,10 @@ pub(super) fn subscription(body: &[u8], least: Duration) -> Result<SubscriptionA
     if users.as_ref().is_some_and(BTreeSet::is_empty) {
         return Err(Problem::bad("view.filter.userId is empty"));
     }
-    Ok(SubscriptionAsk { interval, users, metrics: metrics(&read.view.metrics)? })
+    Ok(SubscriptionRequest { interval, users, metrics: parse_metrics(&read.view.metrics)? })
 }
 
-fn metrics(names: &[String]) -> Result<Vec<Metric>, Problem> {
+fn parse_metrics(names: &[String]) -> Result<Vec<Metric>, Problem> {
     if names.is_empty() {
         return Ok(Metric::ALL.to_vec());
     }
@@ -182,20 +184,20 @@ fn metrics(names: &[String]) -> Result<Vec<Metric>, Problem> {
         let known = Metric::ALL.into_iter().find(|metric| metric.name() == name);
         known.ok_or_else(|| Problem::bad(format!("unknown metric {name:?}")))
     };
-    let asked: BTreeSet<Metric> = names.iter().map(one).collect::<Result<_, _>>()?;
-    // A row that did not say whose it is would be of no use to anyone.
-    Ok(Metric::ALL.into_iter().filter(|metric| *metric == Metric::UserId || asked.contains(metric)).collect())
+    let requested: BTreeSet<Metric> = names.iter().map(one).collect::<Result<_, _>>()?;
+    // Always include the user id, since a row without it would be useless.
+    Ok(Metric::ALL.into_iter().filter(|metric| *metric == Metric::UserId || requested.contains(metric)).collect())
 }
 
-/// RFC 3339 in milliseconds, moved by a count of milliseconds.
-pub(super) fn instant(at: UtcMicros, moved_ms: i64) -> String {
+/// Formats an instant in RFC 3339 with milliseconds, shifted by `moved_ms` milliseconds.
+pub(super) fn instant_text(at: UtcMicros, moved_ms: i64) -> String {
     format!("{:.3}", at.offset(moved_ms.saturating_mul(1000)).timestamp())
 }
 
-/// The skills that a query names, as in `1001,1002`.
-pub(super) fn skill_ids(text: &str) -> Result<Vec<u32>, Problem> {
+/// Parses the skills in a query, such as `1001,1002`.
+pub(super) fn parse_skill_ids(text: &str) -> Result<Vec<u32>, Problem> {
     let one = |id: &str| id.trim().parse().map_err(|_| Problem::bad(format!("skillId {id:?} is no number")));
-    at_most_a_hundred(text.split(',').map(one).collect::<Result<_, _>>()?)
+    check_id_count(text.split(',').map(one).collect::<Result<_, _>>()?)
 }
 
 #[derive(Deserialize)]
@@ -205,36 +207,37 @@ struct QueuesBody {
     queue_ids: Option<Vec<String>>,
 }
 
-/// The queues that a body names: one, or a list.
-pub(super) fn queue_ids(body: &[u8]) -> Result<Vec<String>, Problem> {
+/// Parses the queues in a body: one, or a list.
+pub(super) fn parse_queue_ids(body: &[u8]) -> Result<Vec<String>, Problem> {
     let read: QueuesBody = serde_json::from_slice(body).map_err(|error| Problem::bad(error.to_string()))?;
     match (read.queue_id, read.queue_ids) {
         (Some(one), None) => Ok(vec![one]),
-        (None, Some(several)) if !several.is_empty() => at_most_a_hundred(several),
+        (None, Some(several)) if !several.is_empty() => check_id_count(several),
         _ => Err(Problem::bad("queueId or queueIds, and not both")),
     }
 }
 
-fn at_most_a_hundred<T>(ids: Vec<T>) -> Result<Vec<T>, Problem> {
-    if ids.len() <= MOST_IDS { Ok(ids) } else { Err(Problem::bad(format!("at most {MOST_IDS} ids in one request"))) }
+fn check_id_count<T>(ids: Vec<T>) -> Result<Vec<T>, Problem> {
+    if ids.len() <= MAX_IDS { Ok(ids) } else { Err(Problem::bad(format!("at most {MAX_IDS} ids in one request"))) }
 }
 
-/// The figures of skills (guide 000), in the order asked. Unknown skills are left out, and idle ones unless `idle_too`.
+/// Returns the figures of skills (guide 000), in the order requested. Unknown skills are left out, and idle ones
+/// unless `with_idle`.
 pub(super) fn skill_data(
-    asked: &[u32],
+    requested: &[u32],
     skills: &[Skill],
     figures: &[SkillFigures],
-    idle_too: bool,
-    fault: Option<Kind>,
+    with_idle: bool,
+    fault: Option<FaultKind>,
 ) -> Value {
     let row = |(skill, figures): (&Skill, &SkillFigures)| {
         json!({
             "skillId": skill.id,
             "skillName": &*skill.name,
-            "contactsQueued": figures.line.waiting,
+            "contactsQueued": figures.queue.waiting,
             "contactsActive": figures.on_contact,
-            "longestQueueDuration": figures.line.longest.as_secs(),
-            "serviceLevel": figures.line.service_level,
+            "longestQueueDuration": figures.queue.longest.as_secs(),
+            "serviceLevel": figures.queue.service_level,
             "agentsAvailable": figures.available,
             "agentsStaffed": figures.staffed,
             "agentsOnContact": figures.on_contact,
@@ -242,23 +245,24 @@ pub(super) fn skill_data(
             "currentEstimatedWaitTime": figures.estimated_wait_s(),
         })
     };
-    let found = asked.iter().filter_map(|id| skills.iter().zip(figures).find(|(skill, _)| skill.id == *id));
-    let shown = found.filter(|(_, figures)| idle_too || !figures.is_idle());
-    json!({ "skillData": spoilt(shown.map(row).collect(), fault, "skillId", "contactsQueued") })
+    let found = requested.iter().filter_map(|id| skills.iter().zip(figures).find(|(skill, _)| skill.id == *id));
+    let shown = found.filter(|(_, figures)| with_idle || !figures.is_idle());
+    json!({ "skillData": with_garbled_values(shown.map(row).collect(), fault, "skillId", "contactsQueued") })
 }
 
-/// The queues that there are (guide 001).
+/// Returns the list of queues (guide 001).
 pub(super) fn queue_list(skills: &[Skill]) -> Value {
     let row = |skill: &Skill| json!({ "queueId": skill.queue, "name": &*skill.name });
     json!({ "queues": skills.iter().map(row).collect::<Vec<_>>() })
 }
 
-/// The figures of queues (guide 001), in the order asked. The service level is in percent, times are in milliseconds.
+/// Returns the figures of queues (guide 001), in the order requested. The service level is in percent, times are in
+/// milliseconds.
 pub(super) fn queue_figures(
-    asked: &[String],
+    requested: &[String],
     skills: &[Skill],
     figures: &[SkillFigures],
-    fault: Option<Kind>,
+    fault: Option<FaultKind>,
 ) -> Value {
     let row = |(skill, figures): (&Skill, &SkillFigures)| {
         json!({
@@ -267,34 +271,34 @@ pub(super) fn queue_figures(
             "agentsLoggedOn": figures.staffed,
             "agentsAvailable": figures.available,
             "agentsBusy": figures.on_contact + figures.wrapping_up,
-            "callsWaiting": figures.line.waiting,
-            "averageWaitTime": u64::try_from(figures.line.average.as_millis()).unwrap_or(u64::MAX),
-            "serviceLevel": figures.line.service_level * 100.0,
+            "callsWaiting": figures.queue.waiting,
+            "averageWaitTime": u64::try_from(figures.queue.average.as_millis()).unwrap_or(u64::MAX),
+            "serviceLevel": figures.queue.service_level * 100.0,
         })
     };
-    let found = asked.iter().filter_map(|id| skills.iter().zip(figures).find(|(skill, _)| skill.queue == *id));
-    json!({ "queues": spoilt(found.map(row).collect(), fault, "queueId", "callsWaiting") })
+    let found = requested.iter().filter_map(|id| skills.iter().zip(figures).find(|(skill, _)| skill.queue == *id));
+    json!({ "queues": with_garbled_values(found.map(row).collect(), fault, "queueId", "callsWaiting") })
 }
 
-/// Rows of figures, with values that they must not have where a fault wants it.
-fn spoilt(mut rows: Vec<Value>, fault: Option<Kind>, id: &str, count: &str) -> Vec<Value> {
+/// Garbles the values of rows of figures if a fault requires it.
+fn with_garbled_values(mut rows: Vec<Value>, fault: Option<FaultKind>, id: &str, count: &str) -> Vec<Value> {
     for (at, row) in rows.iter_mut().enumerate() {
         let (key, value) = match (fault, at % 4) {
-            (Some(Kind::WrongTypes), 0) => (count, json!("several")),
-            (Some(Kind::WrongTypes), 1) => (id, json!({ "is": 7 })),
-            (Some(Kind::WrongTypes), 2) => ("serviceLevel", json!([0.5])),
-            (Some(Kind::WrongTypes), _) => (count, Value::Null),
-            (Some(Kind::Nonsense), 0) => (count, json!(-3)),
-            (Some(Kind::Nonsense), 1) => (id, json!("nobody\u{0}")),
-            (Some(Kind::Nonsense), 2) => ("serviceLevel", json!(1.0e9)),
-            (Some(Kind::Nonsense), _) => (count, json!(1.0e30)),
+            (Some(FaultKind::WrongTypes), 0) => (count, json!("several")),
+            (Some(FaultKind::WrongTypes), 1) => (id, json!({ "is": 7 })),
+            (Some(FaultKind::WrongTypes), 2) => ("serviceLevel", json!([0.5])),
+            (Some(FaultKind::WrongTypes), _) => (count, Value::Null),
+            (Some(FaultKind::Nonsense), 0) => (count, json!(-3)),
+            (Some(FaultKind::Nonsense), 1) => (id, json!("nobody\u{0}")),
+            (Some(FaultKind::Nonsense), 2) => ("serviceLevel", json!(1.0e9)),
+            (Some(FaultKind::Nonsense), _) => (count, json!(1.0e30)),
             _ => return rows,
         };
         if let Some(fields) = row.as_object_mut() {
             fields.insert(key.to_owned(), value);
         }
     }
-    if fault == Some(Kind::Nonsense) {
+    if fault == Some(FaultKind::Nonsense) {
         rows.extend(rows.first().cloned());
     }
     rows
@@ -309,67 +313,72 @@ struct SnapshotBody<'a> {
     data: Vec<Value>,
 }
 
-/// The bytes of a snapshot; the same ones again until the next is made, unless a fault colours them.
-pub(super) fn snapshot(snapshot: &Snapshot, ambience: Ambience, fault: Option<Kind>, dice: &Dice) -> Bytes {
-    let spoilt = fault.filter(|kind| SPOIL_ROWS.contains(kind));
-    if ambience == Ambience::default() && spoilt.is_none() {
-        return snapshot.rendered.get_or_init(|| render(snapshot, ambience, None, dice)).clone();
+/// Returns the bytes of a snapshot. They are cached until the next snapshot, unless a fault changes them.
+pub(super) fn snapshot_body(
+    snapshot: &Snapshot,
+    clock_error: ClockError,
+    fault: Option<FaultKind>,
+    random: &RandomStream,
+) -> Bytes {
+    let row_fault = fault.filter(|kind| ROW_FAULTS.contains(kind));
+    if clock_error == ClockError::default() && row_fault.is_none() {
+        return snapshot.rendered.get_or_init(|| render(snapshot, clock_error, None, random)).clone();
     }
-    render(snapshot, ambience, spoilt, dice)
+    render(snapshot, clock_error, row_fault, random)
 }
 
-fn render(snapshot: &Snapshot, ambience: Ambience, spoilt: Option<Kind>, dice: &Dice) -> Bytes {
+fn render(snapshot: &Snapshot, clock_error: ClockError, row_fault: Option<FaultKind>, random: &RandomStream) -> Bytes {
     let mut data: Vec<_> = snapshot
-        .looks
+        .agents
         .iter()
         .enumerate()
         .map(|(at, look)| {
-            let older_ms = if spoilt == Some(Kind::OldTimes) { HOUR_MS } else { 0 };
-            let moved = ambience.skew_ms + dice.swing_ms(ambience.jitter_ms) - older_ms;
-            let mut row = row(snapshot, look, moved);
-            match spoilt {
-                Some(Kind::WrongTypes) => mistype(&mut row, at),
-                Some(Kind::Nonsense) => befuddle(&mut row, at),
-                Some(Kind::OddTexts) => garble(&mut row, at),
-                Some(Kind::OtherZones) => rezone(&mut row, look.since, moved, at),
-                Some(Kind::Bulky) => {
-                    row.insert("comment".to_owned(), "-".repeat(BULK / snapshot.looks.len().max(1)).into());
+            let older_ms = if row_fault == Some(FaultKind::OldTimes) { HOUR_MS } else { 0 };
+            let moved = clock_error.skew_ms + random.signed_ms(clock_error.jitter_ms) - older_ms;
+            let mut row = snapshot_row(snapshot, look, moved);
+            match row_fault {
+                Some(FaultKind::WrongTypes) => set_wrong_type(&mut row, at),
+                Some(FaultKind::Nonsense) => set_impossible_value(&mut row, at),
+                Some(FaultKind::OddTexts) => set_odd_text(&mut row, at),
+                Some(FaultKind::OtherZones) => rezone(&mut row, look.since, moved, at),
+                Some(FaultKind::Bulky) => {
+                    row.insert("comment".to_owned(), "-".repeat(BULKY_BYTES / snapshot.agents.len().max(1)).into());
                 }
                 Some(_) | None => {}
             }
             Value::from(row)
         })
         .collect();
-    match spoilt {
-        Some(Kind::Nonsense) => data.extend(data.first().cloned()),
-        Some(Kind::WrongTypes) => data.extend([Value::Null, json!("available"), json!([1, 2])]),
-        Some(Kind::Repeat) => data.extend(data.clone()),
-        Some(Kind::MissingRows) => data = data.into_iter().step_by(2).collect(),
+    match row_fault {
+        Some(FaultKind::Nonsense) => data.extend(data.first().cloned()),
+        Some(FaultKind::WrongTypes) => data.extend([Value::Null, json!("available"), json!([1, 2])]),
+        Some(FaultKind::Repeat) => data.extend(data.clone()),
+        Some(FaultKind::MissingRows) => data = data.into_iter().step_by(2).collect(),
         Some(_) | None => {}
     }
     let body = SnapshotBody {
         subscription_id: snapshot.id.as_str(),
         status: "active",
-        last_updated_timestamp: instant(snapshot.generated, ambience.skew_ms),
+        last_updated_timestamp: instant_text(snapshot.generated, clock_error.skew_ms),
         data,
     };
     let text = serde_json::to_string(&body).unwrap_or_default();
-    if spoilt == Some(Kind::OddTexts) { text.replace(HALF_A_PAIR, r"\ud800").into() } else { text.into() }
+    if row_fault == Some(FaultKind::OddTexts) { text.replace(HALF_A_PAIR, r"\ud800").into() } else { text.into() }
 }
 
-fn row(snapshot: &Snapshot, look: &Look, moved_ms: i64) -> serde_json::Map<String, Value> {
-    let who = snapshot.roster.get(look.index);
+fn snapshot_row(snapshot: &Snapshot, agent: &AgentSnapshot, moved_ms: i64) -> serde_json::Map<String, Value> {
+    let identity = snapshot.roster.get(agent.index);
     let value = |metric: &Metric| match metric {
-        Metric::UserId => json!(who.map(|who| who.id.as_str())),
-        Metric::UserName => json!(who.map(|who| &*who.name)),
-        Metric::AgentState => json!(look.state),
+        Metric::UserId => json!(identity.map(|who| who.id.as_str())),
+        Metric::UserName => json!(identity.map(|who| &*who.name)),
+        Metric::AgentState => json!(agent.state),
         Metric::QueueName => {
-            let skill = look.queue.and_then(|skill| snapshot.skills.get(usize::from(skill)));
+            let skill = agent.queue.and_then(|skill| snapshot.skills.get(usize::from(skill)));
             json!(skill.map(|skill| &*skill.name))
         }
-        Metric::WrapUpCode => json!(look.wrap_up),
-        Metric::StatusChangedTimestamp => json!(instant(look.since, moved_ms)),
-        Metric::TeamName => json!(who.map(|who| &*who.team)),
+        Metric::WrapUpCode => json!(agent.wrap_up),
+        Metric::StatusChangedTimestamp => json!(instant_text(agent.since, moved_ms)),
+        Metric::TeamName => json!(identity.map(|who| &*who.team)),
     };
     snapshot.metrics.iter().map(|metric| (metric.name().to_owned(), value(metric))).collect()
 }
@@ -377,12 +386,12 @@ fn row(snapshot: &Snapshot, look: &Look, moved_ms: i64) -> serde_json::Map<Strin
 /// Writes a row's timestamp in another zone.
 fn rezone(row: &mut serde_json::Map<String, Value>, since: UtcMicros, moved_ms: i64, at: usize) {
     let (minutes, zone) = if at.is_multiple_of(2) { (330, "+05:30") } else { (-480, "-08:00") };
-    let local = instant(since, moved_ms + minutes * 60_000);
+    let local = instant_text(since, moved_ms + minutes * 60_000);
     row.insert("statusChangedTimestamp".to_owned(), format!("{}{zone}", local.trim_end_matches('Z')).into());
 }
 
-/// Gives a row values of types that it must not have; which ones depends on its place.
-fn mistype(row: &mut serde_json::Map<String, Value>, at: usize) {
+/// Gives a row values of wrong types, chosen by its position.
+fn set_wrong_type(row: &mut serde_json::Map<String, Value>, at: usize) {
     let (key, value) = match at % 4 {
         0 => ("userId", json!(at)),
         1 => ("agentState", json!({ "name": "available" })),
@@ -392,19 +401,19 @@ fn mistype(row: &mut serde_json::Map<String, Value>, at: usize) {
     row.insert(key.to_owned(), value);
 }
 
-/// Gives a row texts that no program should trip over; which ones depends on its place.
-fn garble(row: &mut serde_json::Map<String, Value>, at: usize) {
+/// Gives a row unusual texts, chosen by its position.
+fn set_odd_text(row: &mut serde_json::Map<String, Value>, at: usize) {
     let (key, value) = match at % 4 {
         0 => ("userName", format!("Ada{HALF_A_PAIR}")),
         1 => ("teamName", format!("{HALF_A_PAIR}Care")),
         2 => ("userName", "Ada\0".to_owned()),
-        _ => ("userName", "é".repeat(LONG)),
+        _ => ("userName", "é".repeat(LONG_TEXT_CHARS)),
     };
     row.insert(key.to_owned(), value.into());
 }
 
-/// Gives a row values that cannot be true; which ones depends on its place.
-fn befuddle(row: &mut serde_json::Map<String, Value>, at: usize) {
+/// Gives a row impossible values, chosen by its position.
+fn set_impossible_value(row: &mut serde_json::Map<String, Value>, at: usize) {
     let (key, value) = match at % 4 {
         0 => ("agentState", json!("hovering")),
         1 => ("userId", json!("nobody\u{0}")),

@@ -1,36 +1,36 @@
-//! The agents of one tenant and the passing of their time. Pure: it is told the instant, and returns what changed up to it.
-//! It knows nothing of HTTP, tokens or faults.
+//! The agents of one tenant over time. Pure: it is given the instant, and returns what changed up to it. It knows
+//! nothing of HTTP, tokens or faults.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::agent::{Agent, Cause, Habits, Overrides, Person, Step};
-use super::contacts::{Contacts, Move, Skill, SkillAt};
-use super::dice::Dice;
+use super::agent::{Agent, AgentProfile, BehaviourSettings, ChangeCause, Overrides, StateChange};
+use super::contacts::{Contacts, QueueMove, Skill, SkillIndex};
 use super::figures::SkillFigures;
+use super::random::RandomStream;
 use super::state::SimState;
 use crate::domain::ids::{AgentId, TenantId};
 use crate::domain::time::UtcMicros;
 
 /// One change of state, with its cause.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Change {
+pub(super) struct AgentChange {
     pub(super) agent: AgentId,
-    pub(super) step: Step,
+    pub(super) state_change: StateChange,
 }
 
-/// Something that happened.
+/// Something that happened in the world.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Happening {
-    /// An agent changed.
-    Change(Change),
-    /// A contact came into a line or left it.
-    Move(Move),
+pub(super) enum WorldEvent {
+    /// An agent changed its state.
+    Change(AgentChange),
+    /// A contact entered or left a queue.
+    Move(QueueMove),
 }
 
-/// Why the platform does not change a state.
+/// The reason why the platform refuses a change of state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     UnknownAgent,
@@ -39,25 +39,25 @@ pub(super) enum Refusal {
     LoggedOut,
 }
 
-/// One agent at an instant, as the back door and snapshots show it.
+/// One agent at an instant, as shown by the control API and snapshots.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Look {
+pub(super) struct AgentSnapshot {
     pub(super) index: usize,
     pub(super) state: SimState,
     pub(super) since: UtcMicros,
-    pub(super) queue: Option<SkillAt>,
+    pub(super) queue: Option<SkillIndex>,
     pub(super) wrap_up: Option<&'static str>,
 }
 
-/// What a script wants of an agent; what it leaves out stays.
+/// A scripted change of an agent; what is not set stays as it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Order {
+pub(super) struct ScriptedChange {
     pub(super) state: Option<SimState>,
     pub(super) hold: Option<bool>,
     pub(super) overrides: Overrides,
 }
 
-/// Who an agent is, for the rows of snapshots.
+/// An agent's identity, for the rows of snapshots.
 #[derive(Debug)]
 pub(super) struct Identity {
     pub(super) id: AgentId,
@@ -73,121 +73,140 @@ pub(super) struct World {
     skills: Arc<[Skill]>,
     contacts: Contacts,
     index: HashMap<AgentId, usize>,
-    /// When to look at which agent. An entry that no longer agrees with its agent is skipped.
+    /// The instants at which agents act next. An entry that no longer agrees with its agent is skipped.
     wakes: BinaryHeap<Reverse<(UtcMicros, usize)>>,
-    /// Requests that were answered at once and take effect later: instant, request, agent, state.
-    late: BinaryHeap<Reverse<(UtcMicros, u64, usize, SimState)>>,
-    habits: Habits,
-    reached: UtcMicros,
-    happened: Vec<Happening>,
+    /// Requests that were answered at once and take effect later: instant, request, agent and state.
+    delayed_requests: BinaryHeap<Reverse<(UtcMicros, u64, usize, SimState)>>,
+    behaviour: BehaviourSettings,
+    current_time: UtcMicros,
+    events: Vec<WorldEvent>,
 }
 
 impl World {
-    /// Agents at `start`, each with draws of its own under `seed` and `tenant`.
+    /// Creates the agents at `start`, each with its own random stream from `seed` and `tenant`.
     pub(super) fn new(
-        people: Vec<Person>,
+        profiles: Vec<AgentProfile>,
         skills: Arc<[Skill]>,
         tenant: &TenantId,
         seed: u64,
-        habits: Habits,
+        behaviour: BehaviourSettings,
         start: UtcMicros,
     ) -> Self {
-        let identity =
-            |person: &Person| Identity { id: person.id.clone(), name: person.name.clone(), team: person.team.clone() };
-        let roster = people.iter().map(identity).collect();
-        let agents: Vec<Agent> = people
+        let identity = |person: &AgentProfile| Identity {
+            id: person.id.clone(),
+            name: person.name.clone(),
+            team: person.team.clone(),
+        };
+        let roster = profiles.iter().map(identity).collect();
+        let agents: Vec<Agent> = profiles
             .into_iter()
             .map(|person| {
-                let dice = Dice::of(seed, &["life", tenant.as_str(), person.id.as_str()]);
-                Agent::new(person, dice, start)
+                let random = RandomStream::for_path(seed, &["life", tenant.as_str(), person.id.as_str()]);
+                Agent::new(person, random, start)
             })
             .collect();
-        let index = agents.iter().enumerate().map(|(at, agent)| (agent.person.id.clone(), at)).collect();
+        let index = agents.iter().enumerate().map(|(at, agent)| (agent.profile.id.clone(), at)).collect();
         let wakes =
-            agents.iter().enumerate().filter_map(|(at, agent)| Some(Reverse((agent.wakes_at()?, at)))).collect();
-        let mut contacts = Contacts::new(&crews(&agents, skills.len()), tenant, seed, start);
+            agents.iter().enumerate().filter_map(|(at, agent)| Some(Reverse((agent.next_action_at()?, at)))).collect();
+        let mut contacts = Contacts::new(&agents_by_skill(&agents, skills.len()), tenant, seed, start);
         for (at, agent) in agents.iter().enumerate() {
-            contacts.follow(at, agent.next_contact(), start);
+            contacts.plan_contact(at, agent.next_contact(), start);
         }
-        let (late, happened) = (BinaryHeap::new(), Vec::new());
-        Self { agents, roster, skills, contacts, index, wakes, late, habits, reached: start, happened }
+        let (delayed_requests, events) = (BinaryHeap::new(), Vec::new());
+        Self {
+            agents,
+            roster,
+            skills,
+            contacts,
+            index,
+            wakes,
+            delayed_requests,
+            behaviour,
+            current_time: start,
+            events,
+        }
     }
 
-    /// Lets time pass up to `now`. An instant before the one already reached changes nothing.
-    pub(super) fn step(&mut self, now: UtcMicros) {
+    /// Advances time to `now`. An earlier instant than the current one changes nothing.
+    pub(super) fn advance(&mut self, now: UtcMicros) {
         loop {
             let contact = self.contacts.due_at();
             let wake = self.wakes.peek().map(|Reverse((at, _))| *at);
-            let late = self.late.peek().map(|Reverse((at, ..))| *at);
-            // At one instant a contact comes before the agent who takes it.
-            let Some(first) = [contact, wake, late].into_iter().flatten().min().filter(|at| *at <= now) else { break };
+            let delayed = self.delayed_requests.peek().map(|Reverse((at, ..))| *at);
+            // At the same instant, process a contact before the agent who takes it.
+            let Some(first) = [contact, wake, delayed].into_iter().flatten().min().filter(|at| *at <= now) else {
+                break;
+            };
             if contact == Some(first) {
-                self.contacts.wake();
-                self.happened.extend(self.contacts.take_moves().map(Happening::Move));
+                self.contacts.process_next();
+                self.events.extend(self.contacts.drain_moves().map(WorldEvent::Move));
             } else if wake == Some(first) {
-                self.take_wake();
+                self.process_wake();
             } else {
-                self.take_late();
+                self.process_delayed_request();
             }
         }
-        self.reached = self.reached.max(now);
+        self.current_time = self.current_time.max(now);
     }
 
-    fn take_wake(&mut self) {
+    fn process_wake(&mut self) {
         let Some(Reverse((at, index))) = self.wakes.pop() else { return };
-        let habits = self.habits;
-        let Some(agent) = self.agents.get_mut(index).filter(|agent| agent.wakes_at() == Some(at)) else { return };
-        let step = agent.wake(at, habits);
-        self.note(index, step, at);
+        let behaviour = self.behaviour;
+        let Some(agent) = self.agents.get_mut(index).filter(|agent| agent.next_action_at() == Some(at)) else { return };
+        let step = agent.act(at, behaviour);
+        self.record(index, step, at);
     }
 
-    fn take_late(&mut self) {
-        let Some(Reverse((at, request_seq, index, state))) = self.late.pop() else { return };
-        let habits = self.habits;
+    fn process_delayed_request(&mut self) {
+        let Some(Reverse((at, request_seq, index, state))) = self.delayed_requests.pop() else { return };
+        let behaviour = self.behaviour;
         let Some(agent) = self.agents.get_mut(index) else { return };
-        let step = agent.obey(state, request_seq, at, habits);
-        self.note(index, step, at);
+        let step = agent.apply_request(state, request_seq, at, behaviour);
+        self.record(index, step, at);
     }
 
-    /// Keeps what an agent did at `now`, and when to look at it next.
-    fn note(&mut self, index: usize, steps: impl IntoIterator<Item = Step>, now: UtcMicros) {
+    /// Records what an agent did at `now`, and when it acts next.
+    fn record(&mut self, index: usize, steps: impl IntoIterator<Item = StateChange>, now: UtcMicros) {
         let Some(agent) = self.agents.get(index) else { return };
         for step in steps {
-            if step.to == SimState::OnContact && step.cause == Cause::Contact {
-                self.contacts.taken(index, step.at);
-                self.happened.extend(self.contacts.take_moves().map(Happening::Move));
+            if step.to == SimState::OnContact && step.cause == ChangeCause::Contact {
+                self.contacts.contact_taken(index, step.at);
+                self.events.extend(self.contacts.drain_moves().map(WorldEvent::Move));
             }
-            self.happened.push(Happening::Change(Change { agent: agent.person.id.clone(), step }));
+            self.events.push(WorldEvent::Change(AgentChange { agent: agent.profile.id.clone(), state_change: step }));
         }
-        self.contacts.follow(index, agent.next_contact(), now);
-        if let Some(at) = agent.wakes_at() {
+        self.contacts.plan_contact(index, agent.next_contact(), now);
+        if let Some(at) = agent.next_action_at() {
             self.wakes.push(Reverse((at, index)));
         }
     }
 
-    /// Everything that happened since the last call.
-    pub(super) fn take_happenings(&mut self) -> Vec<Happening> {
-        std::mem::take(&mut self.happened)
+    /// Returns everything that happened since the last call.
+    pub(super) fn take_events(&mut self) -> Vec<WorldEvent> {
+        std::mem::take(&mut self.events)
     }
 
-    /// The tenant's skills.
+    /// Returns the tenant's skills.
     pub(super) fn skills(&self) -> &Arc<[Skill]> {
         &self.skills
     }
 
-    /// The figures of every skill at the instant reached.
+    /// Returns the figures of every skill at the current instant.
     pub(super) fn figures(&self) -> Vec<SkillFigures> {
         let mut figures: Vec<SkillFigures> = (0..)
             .zip(self.skills.iter())
-            .map(|(at, _)| SkillFigures { line: self.contacts.figures(at, self.reached), ..SkillFigures::default() })
+            .map(|(at, _)| SkillFigures {
+                queue: self.contacts.figures(at, self.current_time),
+                ..SkillFigures::default()
+            })
             .collect();
         for agent in &self.agents {
-            SkillFigures::count(&mut figures, agent);
+            SkillFigures::count_agent(&mut figures, agent);
         }
         figures
     }
 
-    /// A state change request at an instant that was already stepped to; it takes effect `after` that.
+    /// Requests a change of state at an instant already reached; it takes effect after a delay of `after`.
     pub(super) fn request(
         &mut self,
         id: &str,
@@ -195,14 +214,14 @@ impl World {
         request_seq: u64,
         after: Duration,
     ) -> Result<(), Refusal> {
-        let (now, habits) = (self.reached, self.habits);
+        let (now, behaviour) = (self.current_time, self.behaviour);
         let index = *self.index.get(id).ok_or(Refusal::UnknownAgent)?;
         let agent = self.agents.get_mut(index).ok_or(Refusal::UnknownAgent)?;
         if state == SimState::Available {
-            if !agent.scheduled(now) {
+            if !agent.is_scheduled(now) {
                 return Err(Refusal::NotScheduled);
             }
-            if agent.mandatory_break(now) {
+            if agent.is_in_mandatory_break(now) {
                 return Err(Refusal::MandatoryBreak);
             }
         }
@@ -210,74 +229,74 @@ impl World {
             return Err(Refusal::LoggedOut);
         }
         if after.is_zero() {
-            let step = agent.obey(state, request_seq, now, habits);
-            self.note(index, step, now);
+            let step = agent.apply_request(state, request_seq, now, behaviour);
+            self.record(index, step, now);
         } else {
-            self.late.push(Reverse((now + after, request_seq, index, state)));
+            self.delayed_requests.push(Reverse((now + after, request_seq, index, state)));
         }
         Ok(())
     }
 
-    /// A script's word about one agent, at the instant reached.
-    pub(super) fn order(&mut self, id: &str, order: Order) -> Result<(), Refusal> {
-        let (now, habits) = (self.reached, self.habits);
+    /// Applies a scripted change to one agent at the current instant.
+    pub(super) fn apply_script(&mut self, id: &str, order: ScriptedChange) -> Result<(), Refusal> {
+        let (now, behaviour) = (self.current_time, self.behaviour);
         let index = *self.index.get(id).ok_or(Refusal::UnknownAgent)?;
         let agent = self.agents.get_mut(index).ok_or(Refusal::UnknownAgent)?;
         agent.overrides.scheduled = order.overrides.scheduled.or(agent.overrides.scheduled);
         agent.overrides.mandatory_break = order.overrides.mandatory_break.or(agent.overrides.mandatory_break);
         if let Some(hold) = order.hold {
-            agent.person.lives = !hold;
+            agent.profile.acts = !hold;
         }
         let steps = if let Some(state) = order.state {
-            agent.script(state, now, habits)
+            agent.apply_script(state, now, behaviour)
         } else {
-            agent.settle(now);
+            agent.reset_timers(now);
             Vec::new()
         };
-        self.note(index, steps, now);
+        self.record(index, steps, now);
         Ok(())
     }
 
-    /// The agent of this id.
+    /// Returns the agent with this id.
     pub(super) fn agent(&self, id: &str) -> Option<&Agent> {
         self.index.get(id).and_then(|at| self.agents.get(*at))
     }
 
-    /// Every agent, in the order of the roster.
+    /// Returns all agents, in the order of the roster.
     pub(super) fn agents(&self) -> &[Agent] {
         &self.agents
     }
 
-    /// Who the agents are, in the order of the roster.
+    /// Returns the agents' identities, in the order of the roster.
     pub(super) fn roster(&self) -> &Arc<[Identity]> {
         &self.roster
     }
 
-    /// The instant reached.
-    pub(super) fn reached(&self) -> UtcMicros {
-        self.reached
+    /// Returns the current instant.
+    pub(super) fn current_time(&self) -> UtcMicros {
+        self.current_time
     }
 
-    /// Where in the roster each of these ids stands; unknown ones are left out.
+    /// Returns the positions of these ids in the roster; unknown ids are left out.
     pub(super) fn positions<'a>(&self, ids: impl IntoIterator<Item = &'a str>) -> Vec<usize> {
         ids.into_iter().filter_map(|id| self.index.get(id).copied()).collect()
     }
 
-    /// What these agents are doing at the instant reached.
-    pub(super) fn look(&self, positions: &[usize]) -> Vec<Look> {
-        let look = |index: &usize| {
+    /// Returns what these agents are doing at the current instant.
+    pub(super) fn agent_snapshots(&self, positions: &[usize]) -> Vec<AgentSnapshot> {
+        let agent_snapshot = |index: &usize| {
             let agent = self.agents.get(*index)?;
             let (state, since, queue, wrap_up) = (agent.state, agent.since, agent.queue, agent.wrap_up);
-            Some(Look { index: *index, state, since, queue, wrap_up })
+            Some(AgentSnapshot { index: *index, state, since, queue, wrap_up })
         };
-        positions.iter().filter_map(look).collect()
+        positions.iter().filter_map(agent_snapshot).collect()
     }
 }
 
-/// How many agents who live have each skill.
-fn crews(agents: &[Agent], skills: usize) -> Vec<u32> {
+/// Counts the active agents of each skill.
+fn agents_by_skill(agents: &[Agent], skills: usize) -> Vec<u32> {
     let mut crews = vec![0; skills];
-    for agent in agents.iter().filter(|agent| agent.person.lives) {
+    for agent in agents.iter().filter(|agent| agent.profile.acts) {
         for skill in agent.distinct_skills() {
             if let Some(crew) = crews.get_mut(usize::from(skill)) {
                 *crew += 1;

@@ -1,29 +1,29 @@
-//! What changes of accounts, stored tokens and sessions the writer takes.
+//! Changes of accounts, stored tokens and sessions.
 
 use std::sync::Arc;
 
 use crate::domain::access::account::{Account, Session, StoredToken};
 use crate::domain::audit::Hash;
 
-/// What became of those who may use the daemon.
+/// The changes of accounts, tokens and sessions in a commit.
 #[derive(Clone, Debug, Default)]
 pub struct AccessChange {
-    /// Whole rows, inserted or replaced.
+    /// Accounts to insert or replace, as whole rows.
     pub accounts: Vec<Account>,
-    /// Whole rows, inserted or replaced.
+    /// Tokens to insert or replace, as whole rows.
     pub tokens: Vec<StoredToken>,
-    /// Tokens that ended long ago and go, by id.
-    pub forgotten_tokens: Vec<Arc<str>>,
-    /// Whole rows, inserted or replaced.
+    /// The ids of tokens to delete, which ended long ago.
+    pub deleted_tokens: Vec<Arc<str>>,
+    /// Sessions to insert or replace, as whole rows.
     pub sessions: Vec<Session>,
-    /// Sessions that ended, by the hash of their cookie.
+    /// The cookie hashes of sessions that ended.
     pub ended_sessions: Vec<Hash>,
 }
 
 impl AccessChange {
-    /// Nothing would be written.
+    /// Returns whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        let Self { accounts, tokens, forgotten_tokens, sessions, ended_sessions } = self;
+        let Self { accounts, tokens, deleted_tokens: forgotten_tokens, sessions, ended_sessions } = self;
         accounts.is_empty()
             && tokens.is_empty()
             && forgotten_tokens.is_empty()

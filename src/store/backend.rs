@@ -1,5 +1,5 @@
-//! The two engines: how each is reached, opened and asked what is in it. The only place, beside the migrations and the lock,
-//! that knows which engine it is.
+//! The two database engines: how to connect to them and what differs between them. Besides this, only the migrations
+//! and the lock depend on the engine.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -10,20 +10,20 @@ use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{AnyConnection, AnyPool, ConnectOptions, Connection, Row};
 
 use super::batch::Placeholders;
-use super::error::{Fault, OpenError, fault_of};
+use super::error::{EngineFault, OpenError, classify_error};
 
-/// The first SQLite whose write-ahead log is safe (pitfalls P10).
+/// The first SQLite version whose write-ahead log is safe (pitfalls P10).
 const OLDEST_SAFE_SQLITE: (u32, u32, u32) = (3, 51, 3);
 
 /// The first bytes of every SQLite file.
 const SQLITE_HEADER: &[u8; 16] = b"SQLite format 3\0";
 
-/// Readers beside the writer. Each may hold the write-ahead log from being reused, so they are few.
-const MOST_READERS: u32 = 4;
+/// The number of connections for reading. They are few, because each may keep the write-ahead log from being reused.
+const MAX_READERS: u32 = 4;
 
-/// `trusted_schema`, `cell_size_check` and `secure_delete` guard against edited files and keep erased text from staying in
-/// free pages. The log is folded back every 16 MB: a fold costs two syncs, and one in every 4 MB showed in the rate of changes.
-/// The page cache of 4 MB is filled within minutes and stays: the system caches the file as well.
+/// `trusted_schema`, `cell_size_check` and `secure_delete` guard against manipulated files and keep erased text out of
+/// free pages. The log is checkpointed every 16 MB: a checkpoint costs two syncs, and one every 4 MB noticeably reduced
+/// the rate of changes. The page cache of 4 MB fills within minutes; the operating system caches the file as well.
 const WRITER_SETTINGS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
      PRAGMA busy_timeout = 5000; PRAGMA journal_size_limit = 67108864; PRAGMA trusted_schema = OFF; \
      PRAGMA cell_size_check = ON; PRAGMA secure_delete = ON; PRAGMA cache_size = -4096; PRAGMA wal_autocheckpoint = 4000";
@@ -33,34 +33,34 @@ const READER_SETTINGS: &str = "PRAGMA query_only = ON; PRAGMA busy_timeout = 500
 
 const POSTGRES_READER_SETTINGS: &str = "SET default_transaction_read_only = on; SET statement_timeout = '60s'";
 
-/// Where the store is.
+/// The location of the store.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum Backend {
     /// A file.
     Sqlite { path: PathBuf },
-    /// A server; the URL may hold a password and is never shown.
+    /// A server. The URL may contain a password and is never shown.
     Postgres { url: String },
 }
 
 impl std::fmt::Debug for Backend {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.place())
+        f.write_str(&self.location())
     }
 }
 
 /// How a connection may be used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Access {
-    /// Writes; makes the file if there is none.
+    /// Reads and writes; creates the file if it does not exist.
     Write,
     /// Reads beside a writer.
     Read,
-    /// Reads a file that nobody has open, and leaves no file beside it.
-    ReadAtRest,
+    /// Reads a file that no process has open, and creates no file beside it.
+    ReadImmutable,
 }
 
 impl Backend {
-    /// Reads `sqlite://PATH`, `sqlite:PATH` or `postgres://…`.
+    /// Parses `sqlite://PATH`, `sqlite:PATH` or `postgres://…`.
     pub(super) fn from_url(url: &str) -> Result<Self, OpenError> {
         if let Some(path) = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")) {
             let path = path.split('?').next().unwrap_or_default();
@@ -73,13 +73,13 @@ impl Backend {
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             return Ok(Self::Postgres { url: url.to_owned() });
         }
-        // An unknown scheme may still hold a password.
+        // An unknown scheme may still contain a password.
         let scheme = url.split("://").next().unwrap_or_default();
         Err(OpenError::Url { url: if scheme.len() < url.len() { format!("{scheme}://…") } else { "…".to_owned() } })
     }
 
-    /// The file, or the server and database without user, password and options.
-    pub(super) fn place(&self) -> String {
+    /// Returns the file, or the server and database without user, password and options.
+    pub(super) fn location(&self) -> String {
         match self {
             Self::Sqlite { path } => path.display().to_string(),
             Self::Postgres { url } => {
@@ -90,8 +90,8 @@ impl Backend {
         }
     }
 
-    /// How a writing transaction begins, and the epoch inside it: on SQLite with the write lock, since a deferred one can fail
-    /// when it turns to writing (pitfalls P1).
+    /// Returns the statements that begin a writing transaction and read the epoch in it. On SQLite they take the write
+    /// lock, because a deferred transaction can fail when it starts to write (pitfalls P1).
     pub(super) const fn begin(&self) -> &'static str {
         match self {
             Self::Sqlite { .. } => "BEGIN IMMEDIATE; SELECT epoch FROM daemon WHERE only_row = 1",
@@ -99,10 +99,10 @@ impl Backend {
         }
     }
 
-    /// How a writing transaction begins where its first statements go to the engine in the same text, so that there is no answer
-    /// to read in between: a statement that takes our epoch for its one value, and breaks a constraint where the store has another.
-    /// None where each statement goes by itself.
-    pub(super) const fn begin_if_ours(&self) -> Option<&'static str> {
+    /// Returns the statements that begin a writing transaction if they can be sent together with its first statements.
+    /// There is then no result to read in between, so a statement with our epoch as its one value violates a constraint
+    /// if the store has another epoch. `None` if each statement is sent by itself.
+    pub(super) const fn begin_if_epoch_matches(&self) -> Option<&'static str> {
         match self {
             Self::Sqlite { .. } => Some(
                 "BEGIN IMMEDIATE; INSERT INTO daemon (only_row, epoch) SELECT 1, NULL \
@@ -112,7 +112,7 @@ impl Backend {
         }
     }
 
-    /// How statements over many rows write their values.
+    /// Returns the style of placeholders in statements over many rows.
     pub(super) const fn placeholders(&self) -> Placeholders {
         match self {
             Self::Sqlite { .. } => Placeholders::Bare,
@@ -127,7 +127,7 @@ impl Backend {
                 let mode = match access {
                     Access::Write => "mode=rwc",
                     Access::Read => "mode=ro",
-                    Access::ReadAtRest => "mode=ro&immutable=1",
+                    Access::ReadImmutable => "mode=ro&immutable=1",
                 };
                 format!("sqlite://{}?{mode}", percent_encoded(path))
             }
@@ -139,20 +139,20 @@ impl Backend {
     fn settings(&self, access: Access) -> &'static str {
         match (self, access) {
             (Self::Sqlite { .. }, Access::Write) => WRITER_SETTINGS,
-            (Self::Sqlite { .. }, Access::Read | Access::ReadAtRest) => READER_SETTINGS,
+            (Self::Sqlite { .. }, Access::Read | Access::ReadImmutable) => READER_SETTINGS,
             (Self::Postgres { .. }, Access::Write) => "SET synchronous_commit = on",
-            (Self::Postgres { .. }, Access::Read | Access::ReadAtRest) => POSTGRES_READER_SETTINGS,
+            (Self::Postgres { .. }, Access::Read | Access::ReadImmutable) => POSTGRES_READER_SETTINGS,
         }
     }
 
-    /// One connection, with its settings.
+    /// Opens a connection and applies its settings.
     pub(super) async fn connect(&self, access: Access) -> Result<AnyConnection, sqlx::Error> {
         let mut connection = self.options(access)?.connect().await?;
         sqlx::raw_sql(self.settings(access)).execute(&mut connection).await?;
         Ok(connection)
     }
 
-    /// A database that is gone with its connection, with the writer's settings.
+    /// Opens a database in memory, with the writer's settings.
     pub(super) async fn in_memory() -> Result<AnyConnection, sqlx::Error> {
         sqlx::any::install_default_drivers();
         let mut connection = AnyConnectOptions::from_str("sqlite::memory:")?.connect().await?;
@@ -160,17 +160,18 @@ impl Backend {
         Ok(connection)
     }
 
-    /// A connection to a copy that is being made: its journal stays as it is, so that no log is left beside it.
+    /// Opens a connection to a copy being made. The journal mode stays as it is, so that no log is left beside the
+    /// copy.
     pub(super) async fn connect_to_copy(&self) -> Result<AnyConnection, sqlx::Error> {
         self.options(Access::Write)?.connect().await
     }
 
-    /// The small pool of readers.
-    pub(super) async fn readers(&self) -> Result<AnyPool, sqlx::Error> {
+    /// Opens the pool of readers.
+    pub(super) async fn reader_pool(&self) -> Result<AnyPool, sqlx::Error> {
         let settings = self.settings(Access::Read);
         AnyPoolOptions::new()
-            .max_connections(MOST_READERS)
-            // A file does not hang up, and the question would cost as much as a short reading.
+            .max_connections(MAX_READERS)
+            // A file does not disconnect, and the test would cost as much as a short query.
             .test_before_acquire(matches!(self, Self::Postgres { .. }))
             .after_connect(move |connection, _| {
                 Box::pin(async move { sqlx::raw_sql(settings).execute(connection).await.map(|_| ()) })
@@ -179,55 +180,57 @@ impl Backend {
             .await
     }
 
-    /// Whether there is a database, without opening it. A server is asked when it is connected to.
-    pub(super) fn is_there(&self) -> bool {
+    /// Returns whether there is a database, without opening it; always `true` on PostgreSQL.
+    pub(super) fn exists(&self) -> bool {
         match self {
             Self::Sqlite { path } => path.metadata().is_ok_and(|file| file.len() > 0),
             Self::Postgres { .. } => true,
         }
     }
 
-    /// Refuses a file that is not SQLite's by its first bytes, before anything opens it for good.
+    /// Checks the first bytes of the file before it is opened, and refuses one that is not SQLite's.
     pub(super) fn check_header(&self) -> Result<(), OpenError> {
         let Self::Sqlite { path } = self else { return Ok(()) };
         let mut header = [0; 16];
         let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut header));
         match read {
             Ok(()) if &header == SQLITE_HEADER => Ok(()),
-            Ok(()) => {
-                Err(OpenError::Corrupt { place: self.place(), cause: "its first bytes are not SQLite's".into_cause() })
-            }
+            Ok(()) => Err(OpenError::Corrupt {
+                place: self.location(),
+                cause: "its first bytes are not SQLite's".into_cause(),
+            }),
             Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-                Err(OpenError::Corrupt { place: self.place(), cause: Arc::new(error) })
+                Err(OpenError::Corrupt { place: self.location(), cause: Arc::new(error) })
             }
-            Err(error) => Err(OpenError::Unreachable { place: self.place(), cause: Arc::new(error) }),
+            Err(error) => Err(OpenError::Unreachable { place: self.location(), cause: Arc::new(error) }),
         }
     }
 
-    /// Refuses a file or folder that cannot be written. The permission bits count also for a user whom they do not stop: a
-    /// file that is marked read-only is meant to stay as it is.
+    /// Refuses a file or folder that cannot be written. The permission bits also count for a user who may ignore them,
+    /// because a file marked read-only is meant to stay unchanged.
     pub(super) fn check_writable(&self) -> Result<(), OpenError> {
         let Self::Sqlite { path } = self else { return Ok(()) };
         let folder = path.parent().unwrap_or(Path::new("/"));
-        std::fs::create_dir_all(folder).map_err(|error| self.cannot_write(folder, error))?;
-        for place in [folder, path] {
-            match place.metadata() {
+        std::fs::create_dir_all(folder).map_err(|error| self.write_error(folder, error))?;
+        for file in [folder, path] {
+            match file.metadata() {
                 Ok(found) if found.permissions().readonly() => {
-                    return Err(OpenError::ReadOnly { place: place.display().to_string() });
+                    return Err(OpenError::ReadOnly { place: file.display().to_string() });
                 }
                 Ok(_) => {}
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => return Err(self.cannot_write(place, error)),
+                Err(error) => return Err(self.write_error(file, error)),
             }
         }
         if path.exists() {
-            std::fs::OpenOptions::new().write(true).open(path).map_err(|error| self.cannot_write(path, error))?;
+            std::fs::OpenOptions::new().write(true).open(path).map_err(|error| self.write_error(path, error))?;
         }
         Ok(())
     }
 
-    /// Makes a new file for its owner alone: it holds personal data. SQLite gives the log beside it the same bits.
-    pub(super) fn make_private(&self) -> Result<(), OpenError> {
+    /// Creates a file that only its owner can read, because it contains personal data. SQLite gives the log the same
+    /// permissions.
+    pub(super) fn create_private_file(&self) -> Result<(), OpenError> {
         let Self::Sqlite { path } = self else { return Ok(()) };
         let mut options = std::fs::OpenOptions::new();
         options.create_new(true).write(true);
@@ -236,11 +239,11 @@ impl Backend {
         match options.open(path) {
             Ok(_) => Ok(()),
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-            Err(error) => Err(self.cannot_write(path, error)),
+            Err(error) => Err(self.write_error(path, error)),
         }
     }
 
-    /// The size of the write-ahead log; 0 where there is none.
+    /// Returns the size of the write-ahead log in bytes; 0 if there is none.
     pub(super) fn log_bytes(&self) -> u64 {
         match self {
             Self::Sqlite { path } => Self::log_path(path).metadata().map_or(0, |file| file.len()),
@@ -254,49 +257,50 @@ impl Backend {
         PathBuf::from(log)
     }
 
-    /// How to look without a trace: with no log beside it, nobody has the file open and it is read as it lies there.
-    pub(super) fn quietest_access(&self) -> Access {
+    /// Returns the access that leaves no trace: without a log, no process has the file open and it can be read as
+    /// immutable.
+    pub(super) fn read_only_access(&self) -> Access {
         match self {
             Self::Sqlite { path } => {
                 if Self::log_path(path).exists() {
                     Access::Read
                 } else {
-                    Access::ReadAtRest
+                    Access::ReadImmutable
                 }
             }
             Self::Postgres { .. } => Access::Read,
         }
     }
 
-    pub(super) fn cannot_write(&self, place: &Path, error: std::io::Error) -> OpenError {
+    pub(super) fn write_error(&self, path: &Path, error: std::io::Error) -> OpenError {
         use std::io::ErrorKind;
         match error.kind() {
             ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
-                OpenError::ReadOnly { place: place.display().to_string() }
+                OpenError::ReadOnly { place: path.display().to_string() }
             }
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => OpenError::Full { place: self.place() },
-            _ => OpenError::Unreachable { place: self.place(), cause: Arc::new(error) },
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => OpenError::Full { place: self.location() },
+            _ => OpenError::Unreachable { place: self.location(), cause: Arc::new(error) },
         }
     }
 
-    /// What an engine's error means for whoever opens the store.
+    /// Converts an engine's error of opening the store.
     pub(super) fn open_error(&self, error: sqlx::Error) -> OpenError {
-        let place = self.place();
-        // PostgreSQL's "no such database".
+        let place = self.location();
+        // PostgreSQL's error "no such database".
         if error.as_database_error().is_some_and(|database| database.code().as_deref() == Some("3D000")) {
             return OpenError::NotFound { place };
         }
-        match fault_of(&error) {
-            Fault::Full => OpenError::Full { place },
-            Fault::ReadOnly => OpenError::ReadOnly { place },
-            Fault::Corrupt => OpenError::Corrupt { place, cause: Arc::new(error) },
-            Fault::CannotOpen | Fault::Constraint | Fault::ConnectionLost | Fault::Other => {
+        match classify_error(&error) {
+            EngineFault::Full => OpenError::Full { place },
+            EngineFault::ReadOnly => OpenError::ReadOnly { place },
+            EngineFault::Corrupt => OpenError::Corrupt { place, cause: Arc::new(error) },
+            EngineFault::CannotOpen | EngineFault::Constraint | EngineFault::ConnectionLost | EngineFault::Other => {
                 OpenError::Unreachable { place, cause: Arc::new(error) }
             }
         }
     }
 
-    /// Refuses a SQLite that can corrupt its file.
+    /// Refuses a SQLite version that can corrupt its file.
     pub(super) async fn check_version(&self, connection: &mut AnyConnection) -> Result<(), OpenError> {
         let Self::Sqlite { .. } = self else { return Ok(()) };
         let row = sqlx::query("SELECT sqlite_version()")
@@ -314,7 +318,7 @@ fn is_safe_sqlite(version: &str) -> bool {
     (next(), next(), next()) >= OLDEST_SAFE_SQLITE
 }
 
-/// A cause made of words.
+/// Converts a message into a cause.
 pub(super) trait IntoCause {
     fn into_cause(self) -> super::error::Cause;
 }
@@ -325,7 +329,7 @@ impl IntoCause for &'static str {
     }
 }
 
-/// The path as it stands in a URL: everything but plain letters, digits and `/-._~` is encoded.
+/// Encodes a path for a URL: all bytes but ASCII letters, digits and `/-._~` are escaped.
 fn percent_encoded(path: &Path) -> String {
     let mut text = String::new();
     for &byte in path.as_os_str().as_encoded_bytes() {
@@ -342,7 +346,7 @@ fn hex_digit(value: u8) -> char {
     char::from_digit(u32::from(value), 16).map_or('0', |digit| digit.to_ascii_uppercase())
 }
 
-/// Closes without caring how: the caller already has a worse problem, or none.
+/// Closes a connection and ignores errors: the caller already has a worse one, or none.
 pub(super) async fn close_quietly(connection: AnyConnection) {
     if let Err(error) = connection.close().await {
         tracing::debug!(%error, "a connection of the store did not close cleanly");
@@ -356,7 +360,7 @@ mod tests {
     #[test]
     fn a_url_names_a_file_or_a_server_and_its_password_is_not_shown() {
         let postgres = Backend::from_url("postgres://keeper:s3cret@db.example:5432/shifts?sslmode=disable");
-        assert_eq!(postgres.expect("a URL").place(), "PostgreSQL at db.example:5432/shifts");
+        assert_eq!(postgres.expect("a URL").location(), "PostgreSQL at db.example:5432/shifts");
         let Ok(Backend::Sqlite { path }) = Backend::from_url("sqlite://data/shiftkeeper.db") else { panic!("a file") };
         assert!(path.is_absolute() && path.ends_with("data/shiftkeeper.db"));
         for url in ["mysql://root:s3cret@host/db", "sqlite::memory:", "sqlite://", "s3cret"] {

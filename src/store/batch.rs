@@ -1,7 +1,8 @@
-//! Multi-row statements: one text per count of rows, made once, and the values bound to it.
+//! Multi-row statements: one cached text for each number of rows, and the values bound to it.
 //!
-//! A statement costs some 75 µs through sqlx whatever it holds, so a group of changes goes in as few of them as possible.
-//! Counts of rows are taken from a short list, so that a table has few texts and each engine keeps them prepared.
+//! A statement costs some 75 µs through sqlx whatever it contains, so a group of changes is written in as few of them
+//! as possible. Numbers of rows come from a short list, so that a table has few texts and the engine keeps them
+//! prepared.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,41 +12,41 @@ use sqlx::{AnyConnection, Arguments, AssertSqlSafe};
 
 use super::error::CommitError;
 
-/// The most rows of one statement. With the widest table (22 columns) this stays under SQLite's 32,766 values and under
-/// PostgreSQL's 65,535.
-const MOST_ROWS: usize = 256;
+/// The maximum number of rows in one statement. With the widest table (22 columns) this stays below SQLite's limit of
+/// 32,766 values and PostgreSQL's of 65,535.
+const MAX_ROWS: usize = 256;
 
-/// Rounds of at most so many rows wait for others: beyond, the combinations of lengths would be too many to stay prepared, and
-/// to prepare one anew would cost more than the round to the engine that it saves.
-const MOST_ROWS_THAT_WAIT: usize = 4;
+/// The maximum number of rows in a deferred statement. With more, there would be too many combinations of lengths to
+/// keep prepared, and preparing one costs more than the saved round trip.
+const MAX_DEFERRED_ROWS: usize = 4;
 
-/// What waits is sent when its text has grown to this.
-const LONGEST_WAITING_TEXT: usize = 8192;
+/// Deferred statements are sent once their text has this length, in bytes.
+const MAX_DEFERRED_TEXT_LEN: usize = 8192;
 
 /// A statement over rows of values: `head VALUES ($1, $2), ($3, $4) tail`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct ManyRows {
-    /// Up to and including `VALUES`.
+    /// The text up to and including `VALUES`.
     pub(super) head: &'static str,
-    /// Values per row.
+    /// The number of values per row.
     pub(super) width: usize,
-    /// What follows the rows.
+    /// The text after the rows.
     pub(super) tail: &'static str,
 }
 
 impl ManyRows {
-    /// The one table that it writes to; it reads from no other.
+    /// Returns the one table that it writes to; it reads no other.
     fn table(&self) -> &'static str {
-        let mut words = self.head.split_whitespace();
-        match words.next() {
-            Some("UPDATE") => words.next(),
+        let mut parts = self.head.split_whitespace();
+        match parts.next() {
+            Some("UPDATE") => parts.next(),
             // INSERT INTO, DELETE FROM
-            _ => words.nth(1),
+            _ => parts.nth(1),
         }
         .unwrap_or_default()
     }
 
-    /// The text for `rows` rows.
+    /// Returns the text for `rows` rows.
     pub(super) fn text(&self, rows: usize, placeholders: Placeholders) -> String {
         let mut text = String::with_capacity(self.head.len() + self.tail.len() + rows * self.width * 6);
         text.push_str(self.head);
@@ -71,7 +72,7 @@ impl ManyRows {
     }
 }
 
-/// How the values of many rows are written. The order is the same; but SQLite looks a numbered one up by name among all the
+/// The style of placeholders. The order of values is the same, but SQLite looks up a numbered one by name among all
 /// others each time it is bound, which for a hundred rows costs more than writing them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Placeholders {
@@ -81,18 +82,18 @@ pub(super) enum Placeholders {
     Numbered,
 }
 
-/// The statements of a transaction: their texts, made once, and the small ones that wait to go out together. Each round to
-/// the engine costs more than a row, and where values are bare several statements may share one.
+/// The statements of a transaction: their cached texts, and the deferred ones, which are sent together. A round trip to
+/// the engine costs more than a row, and with bare placeholders several statements can share one.
 #[derive(Debug)]
 pub(super) struct Script {
     placeholders: Placeholders,
-    /// By the whole statement: several may begin alike.
-    made: HashMap<(ManyRows, usize), Arc<str>>,
-    waiting: String,
-    /// The tables that what waits writes to.
-    waiting_tables: Vec<&'static str>,
-    /// The beginning of the transaction is part of what waits.
-    is_begun_late: bool,
+    /// The texts by the whole statement, because several may begin alike.
+    texts: HashMap<(ManyRows, usize), Arc<str>>,
+    deferred: String,
+    /// The tables that the deferred statements write to.
+    deferred_tables: Vec<&'static str>,
+    /// Whether the beginning of the transaction is deferred.
+    has_deferred_begin: bool,
     values: Values,
 }
 
@@ -100,79 +101,79 @@ impl Script {
     pub(super) fn new(placeholders: Placeholders) -> Self {
         Self {
             placeholders,
-            made: HashMap::new(),
-            waiting: String::new(),
-            waiting_tables: Vec::new(),
-            is_begun_late: false,
+            texts: HashMap::new(),
+            deferred: String::new(),
+            deferred_tables: Vec::new(),
+            has_deferred_begin: false,
             values: Values::default(),
         }
     }
 
-    /// Begins a transaction together with its first statements: only these, [`run`] and [`run_returning`], may use the
-    /// connection until then. See [`super::backend::Backend::begin_if_ours`].
-    pub(super) fn begin_late(&mut self, begin: &'static str, epoch: i64) {
-        self.waiting.push_str(begin);
+    /// Begins a transaction together with its first statements. Until they are sent, only [`run`] and [`run_returning`]
+    /// may use the connection. See [`super::backend::Backend::begin_if_epoch_matches`].
+    pub(super) fn defer_begin(&mut self, begin: &'static str, epoch: i64) {
+        self.deferred.push_str(begin);
         self.values.int(epoch);
-        self.is_begun_late = true;
+        self.has_deferred_begin = true;
     }
 
     fn text(&mut self, statement: &ManyRows, rows: usize) -> Arc<str> {
         let text = || statement.text(rows, self.placeholders).into();
-        Arc::clone(self.made.entry((*statement, rows)).or_insert_with(text))
+        Arc::clone(self.texts.entry((*statement, rows)).or_insert_with(text))
     }
 
-    /// Forgets what waits: the transaction that it was for has failed.
+    /// Drops the deferred statements of a failed transaction.
     pub(super) fn clear(&mut self) {
-        self.waiting.clear();
-        self.waiting_tables.clear();
-        self.is_begun_late = false;
+        self.deferred.clear();
+        self.deferred_tables.clear();
+        self.has_deferred_begin = false;
         self.values = Values::default();
     }
 
-    /// Sends what waits.
+    /// Sends the deferred statements.
     async fn flush(&mut self, connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
-        if self.waiting.is_empty() {
+        if self.deferred.is_empty() {
             return Ok(());
         }
-        let text = std::mem::take(&mut self.waiting);
-        self.waiting_tables.clear();
-        self.is_begun_late = false;
+        let text = std::mem::take(&mut self.deferred);
+        self.deferred_tables.clear();
+        self.has_deferred_begin = false;
         let arguments = std::mem::take(&mut self.values).into_arguments()?;
         sqlx::query_with(AssertSqlSafe(text), arguments).execute(connection).await.map(|_| ())
     }
 
-    /// Sends what waits, and the end of the transaction.
+    /// Sends the deferred statements and commits.
     pub(super) async fn commit(&mut self, connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
-        if self.waiting.is_empty() {
+        if self.deferred.is_empty() {
             return sqlx::query("COMMIT").execute(connection).await.map(|_| ());
         }
-        self.waiting.push_str("; COMMIT");
+        self.deferred.push_str("; COMMIT");
         self.flush(connection).await
     }
 
-    /// Whether a round of so many rows may wait for others.
-    fn may_wait(&self, rows: usize) -> bool {
+    /// Returns whether a statement with this number of rows can be deferred.
+    fn can_defer(&self, rows: usize) -> bool {
         match self.placeholders {
-            Placeholders::Bare => rows <= MOST_ROWS_THAT_WAIT && self.waiting.len() < LONGEST_WAITING_TEXT,
+            Placeholders::Bare => rows <= MAX_DEFERRED_ROWS && self.deferred.len() < MAX_DEFERRED_TEXT_LEN,
             Placeholders::Numbered => false,
         }
     }
 
-    /// Adds a round to what waits.
-    fn add<R>(&mut self, statement: &ManyRows, rows: &[R], bind: &impl Fn(&R, &mut Values)) {
+    /// Adds a deferred statement.
+    fn append<R>(&mut self, statement: &ManyRows, rows: &[R], bind: &impl Fn(&R, &mut Values)) {
         let text = self.text(statement, rows.len());
-        if !self.waiting.is_empty() {
-            self.waiting.push_str("; ");
+        if !self.deferred.is_empty() {
+            self.deferred.push_str("; ");
         }
-        self.waiting.push_str(&text);
-        self.waiting_tables.push(statement.table());
+        self.deferred.push_str(&text);
+        self.deferred_tables.push(statement.table());
         for row in rows {
             bind(row, &mut self.values);
         }
     }
 }
 
-/// Values bound to one statement.
+/// The values bound to one statement.
 #[derive(Default)]
 pub(super) struct Values {
     arguments: AnyArguments,
@@ -186,10 +187,10 @@ impl std::fmt::Debug for Values {
 }
 
 impl Values {
-    pub(super) fn with_room_for(values: usize) -> Self {
-        let mut made = Self::default();
-        made.arguments.reserve(values, 0);
-        made
+    pub(super) fn with_capacity(capacity: usize) -> Self {
+        let mut result = Self::default();
+        result.arguments.reserve(capacity, 0);
+        result
     }
 
     fn add<'t, T: sqlx::Encode<'t, sqlx::Any> + sqlx::Type<sqlx::Any>>(&mut self, value: T) -> &mut Self {
@@ -215,7 +216,7 @@ impl Values {
         self.add(value)
     }
 
-    /// A count; one beyond what the store can hold is held to the greatest it can.
+    /// Adds a count; one above `i64::MAX` is stored as `i64::MAX`.
     pub(super) fn count(&mut self, value: u64) -> &mut Self {
         self.add(i64::try_from(value).unwrap_or(i64::MAX))
     }
@@ -224,7 +225,7 @@ impl Values {
         self.add(value)
     }
 
-    /// The arguments, or the first value that could not be encoded.
+    /// Returns the arguments, or the error of the first value that could not be encoded.
     pub(super) fn into_arguments(self) -> Result<AnyArguments, sqlx::Error> {
         match self.error {
             None => Ok(self.arguments),
@@ -233,8 +234,8 @@ impl Values {
     }
 }
 
-/// Runs a statement over all `rows`, in as few rounds as their count allows. The last rounds may wait for
-/// [`Script::commit`]; the order of the statements on a table is kept.
+/// Runs a statement over all `rows`, in as few round trips as possible. The last ones may be deferred until
+/// [`Script::commit`]; the order of statements on a table is kept.
 pub(super) async fn run<R>(
     connection: &mut AnyConnection,
     script: &mut Script,
@@ -242,18 +243,19 @@ pub(super) async fn run<R>(
     rows: &[R],
     bind: impl Fn(&R, &mut Values),
 ) -> Result<(), CommitError> {
-    for round in Rounds(rows) {
-        if script.may_wait(round.len()) {
-            script.add(statement, round, &bind);
-        } else if script.is_begun_late && script.waiting_tables.is_empty() {
-            // Only the beginning: with small rounds beside it the texts would be too many ([`MOST_ROWS_THAT_WAIT`]).
-            script.add(statement, round, &bind);
+    for round in RowChunks(rows) {
+        if script.can_defer(round.len()) {
+            script.append(statement, round, &bind);
+        } else if script.has_deferred_begin && script.deferred_tables.is_empty() {
+            // Only the beginning: combined with further statements there would be too many texts
+            // ([`MAX_DEFERRED_ROWS`]).
+            script.append(statement, round, &bind);
             script.flush(connection).await.map_err(CommitError::from_engine)?;
         } else {
-            if script.is_begun_late || script.waiting_tables.contains(&statement.table()) {
+            if script.has_deferred_begin || script.deferred_tables.contains(&statement.table()) {
                 script.flush(connection).await.map_err(CommitError::from_engine)?;
             }
-            let arguments = bound(statement, round, &bind)?;
+            let arguments = bind_rows(statement, round, &bind)?;
             let query = sqlx::query_with(AssertSqlSafe(script.text(statement, round.len())), arguments);
             query.execute(&mut *connection).await.map_err(CommitError::from_engine)?;
         }
@@ -261,7 +263,7 @@ pub(super) async fn run<R>(
     Ok(())
 }
 
-/// Like [`run`], for a statement that ends in `RETURNING`.
+/// Runs a statement like [`run`] and returns the rows of its `RETURNING` clause.
 pub(super) async fn run_returning<R>(
     connection: &mut AnyConnection,
     script: &mut Script,
@@ -274,33 +276,33 @@ pub(super) async fn run_returning<R>(
         return Ok(returned);
     }
     script.flush(connection).await.map_err(CommitError::from_engine)?;
-    for round in Rounds(rows) {
-        let arguments = bound(statement, round, &bind)?;
+    for round in RowChunks(rows) {
+        let arguments = bind_rows(statement, round, &bind)?;
         let query = sqlx::query_with(AssertSqlSafe(script.text(statement, round.len())), arguments);
         returned.extend(query.fetch_all(&mut *connection).await.map_err(CommitError::from_engine)?);
     }
     Ok(returned)
 }
 
-fn bound<R>(statement: &ManyRows, rows: &[R], bind: impl Fn(&R, &mut Values)) -> Result<AnyArguments, CommitError> {
-    let mut values = Values::with_room_for(rows.len() * statement.width);
+fn bind_rows<R>(statement: &ManyRows, rows: &[R], bind: impl Fn(&R, &mut Values)) -> Result<AnyArguments, CommitError> {
+    let mut values = Values::with_capacity(rows.len() * statement.width);
     for row in rows {
         bind(row, &mut values);
     }
     values.into_arguments().map_err(CommitError::from_engine)
 }
 
-/// Cuts rows into slices whose lengths are few enough to stay prepared: up to 8 any, then in steps of an eighth to a quarter,
-/// so that 100 rows are 96 and 4.
-struct Rounds<'a, R>(&'a [R]);
+/// Splits rows into slices of few different lengths, so that their statements stay prepared: any length up to 8, then
+/// in steps of an eighth to a quarter, so that 100 rows are 96 and 4.
+struct RowChunks<'a, R>(&'a [R]);
 
-impl<'a, R> Iterator for Rounds<'a, R> {
+impl<'a, R> Iterator for RowChunks<'a, R> {
     type Item = &'a [R];
 
     fn next(&mut self) -> Option<&'a [R]> {
         let magnitude = self.0.len().checked_ilog2()?;
         let step = 1 << magnitude.saturating_sub(2);
-        let (round, later) = self.0.split_at((self.0.len() / step * step).min(MOST_ROWS));
+        let (round, later) = self.0.split_at((self.0.len() / step * step).min(MAX_ROWS));
         self.0 = later;
         Some(round)
     }
@@ -315,10 +317,10 @@ mod tests {
         let mut lengths = std::collections::BTreeSet::new();
         for count in 0..2000 {
             let rows = vec![(); count];
-            let rounds: Vec<usize> = Rounds(&rows).map(<[()]>::len).collect();
+            let rounds: Vec<usize> = RowChunks(&rows).map(<[()]>::len).collect();
             assert_eq!(rounds.iter().sum::<usize>(), count);
-            assert!(rounds.len() <= count / MOST_ROWS + 4, "{count}: {rounds:?}");
-            assert!(rounds.iter().all(|length| *length <= MOST_ROWS));
+            assert!(rounds.len() <= count / MAX_ROWS + 4, "{count}: {rounds:?}");
+            assert!(rounds.iter().all(|length| *length <= MAX_ROWS));
             lengths.extend(rounds);
         }
         assert!(lengths.len() <= 28, "{lengths:?}");

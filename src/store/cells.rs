@@ -1,4 +1,4 @@
-//! Reads values out of rows; what does not fit is reported with table, column and the row's key.
+//! Reads values from rows; an invalid value is reported with table, column and the row's key.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -10,24 +10,24 @@ use super::error::{Cause, ReadError};
 use crate::domain::audit::Hash;
 use crate::domain::time::UtcMicros;
 
-/// One row of a query, and which table to blame. Keys (tenant first) must be selected before personal data, since a row is
-/// named in messages by its first two columns.
+/// One row of a query and its table's name. Keys (tenant first) must be selected before personal data, because messages
+/// name a row by its first two columns.
 pub(super) struct Cells<'r> {
     table: &'static str,
     row: &'r AnyRow,
 }
 
-/// A value that is stored but not known.
+/// The error of a stored value that is not known.
 #[derive(Debug, thiserror::Error)]
 #[error("{0:?} is not known")]
-struct NotKnown(String);
+struct UnknownValue(String);
 
 #[derive(Debug, thiserror::Error)]
 #[error("{0} is out of range")]
 struct OutOfRange(i64);
 
 impl<'r> Cells<'r> {
-    pub(super) fn of(table: &'static str, row: &'r AnyRow) -> Self {
+    pub(super) fn new(table: &'static str, row: &'r AnyRow) -> Self {
         Self { table, row }
     }
 
@@ -44,7 +44,7 @@ impl<'r> Cells<'r> {
         format!("({}, {})", part(0), part(1))
     }
 
-    pub(super) fn bad(&self, column: &'static str, cause: Cause) -> ReadError {
+    pub(super) fn decode_error(&self, column: &'static str, cause: Cause) -> ReadError {
         ReadError::Decode { table: self.table, column, row: self.key(), cause }
     }
 
@@ -52,7 +52,7 @@ impl<'r> Cells<'r> {
         &self,
         column: &'static str,
     ) -> Result<T, ReadError> {
-        self.row.try_get(column).map_err(|error| self.bad(column, Arc::new(error)))
+        self.row.try_get(column).map_err(|error| self.decode_error(column, Arc::new(error)))
     }
 
     pub(super) fn text(&self, column: &'static str) -> Result<&'r str, ReadError> {
@@ -71,27 +71,28 @@ impl<'r> Cells<'r> {
         self.get(column)
     }
 
-    /// An integer of a narrower or unsigned type.
+    /// Reads an integer of a narrower or unsigned type.
     pub(super) fn number<N: TryFrom<i64>>(&self, column: &'static str) -> Result<N, ReadError> {
         let wide = self.int(column)?;
-        N::try_from(wide).map_err(|_| self.bad(column, Arc::new(OutOfRange(wide))))
+        N::try_from(wide).map_err(|_| self.decode_error(column, Arc::new(OutOfRange(wide))))
     }
 
-    /// A count by its place in the row, for columns that are many and of one kind.
-    pub(super) fn number_at(&self, place: usize) -> Result<u64, ReadError> {
-        self.number_or_null_at(place).map(Option::unwrap_or_default)
+    /// Reads a count by its index in the row, for many columns of one kind.
+    pub(super) fn number_at(&self, index: usize) -> Result<u64, ReadError> {
+        self.number_or_null_at(index).map(Option::unwrap_or_default)
     }
 
-    pub(super) fn number_or_null_at(&self, place: usize) -> Result<Option<u64>, ReadError> {
+    pub(super) fn number_or_null_at(&self, index: usize) -> Result<Option<u64>, ReadError> {
         let wide: Option<i64> =
-            self.row.try_get(place).map_err(|error| self.bad("one of its counts", Arc::new(error)))?;
-        let narrow = |wide| u64::try_from(wide).map_err(|_| self.bad("one of its counts", Arc::new(OutOfRange(wide))));
+            self.row.try_get(index).map_err(|error| self.decode_error("one of its counts", Arc::new(error)))?;
+        let narrow =
+            |wide| u64::try_from(wide).map_err(|_| self.decode_error("one of its counts", Arc::new(OutOfRange(wide))));
         wide.map(narrow).transpose()
     }
 
     pub(super) fn number_or_null<N: TryFrom<i64>>(&self, column: &'static str) -> Result<Option<N>, ReadError> {
         let Some(wide) = self.int_or_null(column)? else { return Ok(None) };
-        N::try_from(wide).map(Some).map_err(|_| self.bad(column, Arc::new(OutOfRange(wide))))
+        N::try_from(wide).map(Some).map_err(|_| self.decode_error(column, Arc::new(OutOfRange(wide))))
     }
 
     pub(super) fn instant(&self, column: &'static str) -> Result<UtcMicros, ReadError> {
@@ -108,16 +109,17 @@ impl<'r> Cells<'r> {
 
     pub(super) fn hash(&self, column: &'static str) -> Result<Hash, ReadError> {
         let bytes = self.bytes(column)?;
-        Hash::from_slice(bytes)
-            .ok_or_else(|| self.bad(column, Arc::new(NotKnown(format!("a hash of {} bytes", bytes.len())))))
+        Hash::from_slice(bytes).ok_or_else(|| {
+            self.decode_error(column, Arc::new(UnknownValue(format!("a hash of {} bytes", bytes.len()))))
+        })
     }
 
-    /// Text that is parsed: an id.
+    /// Reads a text and parses it, for example as an id.
     pub(super) fn parsed<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(
         &self,
         column: &'static str,
     ) -> Result<T, ReadError> {
-        self.text(column)?.parse().map_err(|error| self.bad(column, Arc::new(error)))
+        self.text(column)?.parse().map_err(|error| self.decode_error(column, Arc::new(error)))
     }
 
     pub(super) fn parsed_or_null<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(
@@ -125,16 +127,20 @@ impl<'r> Cells<'r> {
         column: &'static str,
     ) -> Result<Option<T>, ReadError> {
         let Some(text) = self.text_or_null(column)? else { return Ok(None) };
-        text.parse().map(Some).map_err(|error| self.bad(column, Arc::new(error)))
+        text.parse().map(Some).map_err(|error| self.decode_error(column, Arc::new(error)))
     }
 
-    /// A word of a fixed list.
-    pub(super) fn word<T>(&self, column: &'static str, known: impl Fn(&str) -> Option<T>) -> Result<T, ReadError> {
+    /// Reads a value of a fixed list.
+    pub(super) fn known_value<T>(
+        &self,
+        column: &'static str,
+        known: impl Fn(&str) -> Option<T>,
+    ) -> Result<T, ReadError> {
         let text = self.text(column)?;
-        known(text).ok_or_else(|| self.bad(column, Arc::new(NotKnown(text.to_owned()))))
+        known(text).ok_or_else(|| self.decode_error(column, Arc::new(UnknownValue(text.to_owned()))))
     }
 
     pub(super) fn json<T: serde::de::DeserializeOwned>(&self, column: &'static str) -> Result<T, ReadError> {
-        serde_json::from_str(self.text(column)?).map_err(|error| self.bad(column, Arc::new(error)))
+        serde_json::from_str(self.text(column)?).map_err(|error| self.decode_error(column, Arc::new(error)))
     }
 }

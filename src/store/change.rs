@@ -1,6 +1,6 @@
-//! What the writer takes: plain rows, grouped into changes that are stored whole or not at all.
+//! The input of the writer: plain rows, grouped into changes that are stored completely or not at all.
 //!
-//! Nothing here knows SQL.
+//! This module contains no SQL.
 
 mod adherence;
 mod sets;
@@ -9,14 +9,14 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-pub use self::adherence::{AdherenceChange, AdherenceDay, SightSpan};
-pub use self::sets::{AgentSkillsWrite, ChangeSetRow, ChangeSetWrite, LeftOut, SkillWrite};
+pub use self::adherence::{AdherenceChange, AdherenceDay, ObservedSpanRow};
+pub use self::sets::{AgentSkillsWrite, ChangeSetRow, ChangeSetWrite, ExcludedAgent, SkillWrite};
 use super::access::AccessChange;
-use super::erasing::ErasingChange;
+use super::erasure::ErasureChange;
 use super::outbox::OutboxChange;
-use crate::clock::Moment;
+use crate::clock::ClockReading;
 use crate::domain::adherence::exception::Exception;
-use crate::domain::agents::agent::{Agent, Source};
+use crate::domain::agents::agent::{Agent, ObservationSource};
 use crate::domain::agents::state::AgentState;
 use crate::domain::analytics::analytics_run::AnalyticsRun;
 use crate::domain::analytics::anomaly::AnomalyRecord;
@@ -28,94 +28,94 @@ use crate::domain::ids::{
     TransitionId,
 };
 use crate::domain::jobs::job::{JobKey, JobOutcome};
-use crate::domain::live::figures::{QueueFigures, SkillFigures, Taken};
+use crate::domain::live::figures::{QueueFigures, SkillFigures, TimedFigures};
 use crate::domain::reports::report_run::ReportRun;
-use crate::domain::rules::rule::shelf::Edition;
+use crate::domain::rules::rule::catalog::StoredRuleVersion;
 use crate::domain::schedules::schedule::{Coverage, Shift};
 use crate::domain::time::UtcMicros;
 use crate::domain::webhooks::event::Event;
 
-/// One change: everything in it is committed together or not at all. Within a change the lists are written in the order of
-/// the fields; in a list, the last write of a key wins.
+/// A change that is committed completely or not at all. The lists are written in the order of the fields; within a
+/// list, the last write of a key wins.
 #[derive(Clone, Debug, Default)]
 pub struct Commit {
-    /// Agents seen or imported; what is not known here stays as it was.
+    /// Agents that were observed or imported; fields that are not known here keep their stored value.
     pub agents: Vec<AgentWrite>,
-    /// State history, in the order in which it happened.
+    /// Steps of the state history, in the order in which they happened.
     pub history: Vec<HistoryWrite>,
-    /// Whole rows, inserted or replaced.
+    /// Transitions to insert or replace, as whole rows.
     pub transitions: Vec<Transition>,
-    /// Whole rows, inserted or replaced.
+    /// Platform calls to insert or replace, as whole rows.
     pub calls: Vec<CallWrite>,
-    /// Linked into their tenants' chains in this order.
+    /// Audit entries, appended to their tenants' chains in this order.
     pub audit: Vec<AuditDraft>,
-    /// The typed words that audit entries name by hash.
+    /// The typed notes that audit entries refer to by hash.
     pub notes: Vec<NoteWrite>,
-    /// For the outbox. An id that is already stored refuses the change.
+    /// Events for the outbox. An id that is already stored refuses the change.
     pub events: Vec<Event>,
-    /// What became of deliveries.
+    /// Changes of webhook endpoints and deliveries.
     pub outbox: OutboxChange,
-    /// Whole rows, inserted or replaced.
+    /// Counters to insert or replace, as whole rows.
     pub counters: Vec<AgentCounters>,
-    /// Whole rows, inserted or replaced.
-    pub memory: Vec<RemembersWrite>,
-    /// Figures of skills, as they were read.
+    /// Rule memory to insert or replace, as whole rows.
+    pub memory: Vec<RuleMemoryWrite>,
+    /// Figures of skills, as read.
     pub skill_figures: Vec<FiguresWrite<SkillFigures>>,
-    /// Figures of queues, as they were read.
+    /// Figures of queues, as read.
     pub queue_figures: Vec<FiguresWrite<QueueFigures>>,
     /// Subscriptions on the platform.
     pub subscriptions: Vec<SubscriptionWrite>,
-    /// Answers to requests with an `Idempotency-Key`. A key that is already stored refuses the change.
+    /// Responses to requests with an `Idempotency-Key`. A key that is already stored refuses the change.
     pub idempotency: Vec<IdempotencyRow>,
-    /// Versions of rules; one that is known already is left as it is.
+    /// Versions of rules; a version that is already stored is left unchanged.
     pub rules: Vec<RuleVersion>,
-    /// Whether automation of a tenant is halted.
+    /// Whether a tenant's automation is halted.
     pub tenant_status: Vec<TenantStatus>,
-    /// How far the jobs of the calendar are; whole rows, inserted or replaced.
+    /// The progress of scheduled jobs; whole rows, inserted or replaced.
     pub jobs: Vec<JobState>,
-    /// Their runs; whole rows, inserted or replaced.
+    /// Runs of jobs; whole rows, inserted or replaced.
     pub job_runs: Vec<JobRun>,
-    /// Versions of rules of the store, each with its tenant. One that is already stored refuses the change.
-    pub editions: Vec<(TenantId, Edition)>,
-    /// What rules found of agents.
+    /// Versions of rules that people edited, each with its tenant. One that is already stored refuses the change.
+    pub editions: Vec<(TenantId, StoredRuleVersion)>,
+    /// Findings of rules.
     pub findings: Vec<RuleFinding>,
-    /// Reports that the daemon was asked for; whole rows, inserted or with another standing.
+    /// Requested reports; whole rows, inserted or updated with a new status.
     pub report_runs: Vec<ReportRun>,
-    /// Runs of analytics queries; whole rows, inserted or with another standing.
+    /// Runs of analytics queries; whole rows, inserted or updated with a new status.
     pub analytics_runs: Vec<AnalyticsRun>,
-    /// Rows of their results, a slice each; they count once the run says that they are there.
+    /// Result rows of analytics runs, one slice each; they count once the run's status says that they are complete.
     pub analytics_rows: Vec<AnalyticsRows>,
-    /// Anomalies of watched series; whole rows, inserted or as they stand now. One of the same series and instant under another id refuses
+    /// Anomalies of watched series; whole rows, inserted or updated. A second id for the same series and time refuses
     /// the change.
     pub anomalies: Vec<AnomalyRecord>,
-    /// How far watched series were judged.
-    pub judged: Vec<SeriesJudged>,
-    /// Exceptions; whole rows, inserted or with another end.
+    /// The progress of judging watched series.
+    pub series_progress: Vec<SeriesProgress>,
+    /// Exceptions; whole rows, inserted or updated with a new end.
     pub exceptions: Vec<Exception>,
     /// Signed heads of audit chains. One that is already stored refuses the change.
-    pub heads: Vec<SignedHead>,
-    /// Audit entries below a checkpoint that go.
-    pub pruned: Vec<AuditPrune>,
-    /// Steps of bulk changes. A set that is already stored refuses the change that adds it.
+    pub audit_heads: Vec<SignedHead>,
+    /// Audit entries to delete below a checkpoint.
+    pub audit_prunes: Vec<AuditPrune>,
+    /// Steps of bulk changes. A change set that is already stored refuses the change that adds it.
     pub change_sets: Vec<ChangeSetWrite>,
-    /// Skills with their names and floors; whole rows, inserted or replaced.
+    /// Skills with their names and staffing floors; whole rows, inserted or replaced.
     pub skills: Vec<SkillWrite>,
-    /// The skills of agents, each agent's whole.
+    /// The complete skill lists of agents.
     pub agent_skills: Vec<AgentSkillsWrite>,
-    /// What is kept of adherence.
+    /// Adherence data.
     pub adherence: AdherenceChange,
-    /// Who may use the daemon.
+    /// Changes of accounts, tokens and sessions.
     pub access: AccessChange,
-    /// Steps of erasures.
-    pub erasing: ErasingChange,
+    /// Steps of agent erasures.
+    pub erasure: ErasureChange,
 }
 
 impl Commit {
-    /// Nothing would be written.
+    /// Returns whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
         macro_rules! all_empty {
             ($($field:ident),+) => {{
-                // A field that is left out does not compile.
+                // A missing field does not compile.
                 let Self { $($field),+ } = self;
                 $($field.is_empty())&&+
             }};
@@ -145,171 +145,171 @@ impl Commit {
             analytics_runs,
             analytics_rows,
             anomalies,
-            judged,
+            series_progress,
             exceptions,
-            heads,
-            pruned,
+            audit_heads,
+            audit_prunes,
             change_sets,
             skills,
             agent_skills,
             adherence,
             access,
-            erasing
+            erasure
         )
     }
 }
 
-/// An agent and the random name for the audit chain. A subject that is stored already stays.
+/// An agent and the random name for the audit chain. A stored `subject` is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AgentWrite {
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantId,
-    /// Who.
+    /// The agent.
     pub agent: Agent,
-    /// The name in the chain, if the agent has none yet.
+    /// The agent's name in the audit chain, used if the agent has none yet.
     pub subject: SubjectId,
 }
 
-/// How far a watched series was judged.
+/// How far a watched series has been judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SeriesJudged {
-    /// Whose.
+pub struct SeriesProgress {
+    /// The tenant.
     pub tenant: TenantId,
-    /// Which watched series.
+    /// The watched series.
     pub series: SeriesId,
-    /// What that is of, as a series is written.
-    pub of: Arc<str>,
-    /// Where the bucket of the last value begins that was judged.
+    /// The source of the series, in its written form.
+    pub source: Arc<str>,
+    /// The start of the last judged value's bucket.
     pub through: UtcMicros,
 }
 
-/// Rows of a result that follow each other.
+/// Consecutive rows of an analytics result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AnalyticsRows {
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantId,
-    /// Of which run.
+    /// The analytics run.
     pub run: AnalyticsRunId,
-    /// The place of the first.
-    pub first: u64,
-    /// Each as canonical JSON ([`crate::domain::analytics::ResultRow::canonical`]).
+    /// The index of the first row.
+    pub first_index: u64,
+    /// The rows as canonical JSON ([`crate::domain::analytics::ResultRow::to_canonical`]).
     pub rows: Vec<String>,
 }
 
 /// A step of the state history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HistoryWrite {
-    /// The agent entered a state. A row of the same instant is replaced.
+    /// The agent entered a state. A row with the same time is replaced.
     Enter(HistoryRow),
-    /// A better instant became known for a row; the row at `to`, if there is one, gives way.
+    /// A more exact time became known for a row; a row that already exists at `to` is replaced.
     Retime {
-        /// Whose.
+        /// The tenant.
         tenant: TenantId,
-        /// Of whom.
+        /// The agent.
         agent: AgentId,
-        /// The row's instant so far.
+        /// The row's previous time.
         from: UtcMicros,
-        /// The better one.
+        /// The more exact time.
         to: UtcMicros,
-        /// The better one by the platform's own clock.
+        /// The more exact time by the platform's clock, if known.
         platform_at: Option<UtcMicros>,
-        /// Where the better one comes from.
-        source: Source,
+        /// The source of the more exact time.
+        source: ObservationSource,
     },
-    /// The row was a mistake.
+    /// The row was wrong and is deleted.
     Remove {
-        /// Whose.
+        /// The tenant.
         tenant: TenantId,
-        /// Of whom.
+        /// The agent.
         agent: AgentId,
-        /// The row's instant.
+        /// The row's time.
         entered_at: UtcMicros,
     },
 }
 
-/// An agent in a state since an instant.
+/// A state of an agent from a given time on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryRow {
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantId,
-    /// Who.
+    /// The agent.
     pub agent: AgentId,
-    /// Since when.
+    /// The time of entering the state.
     pub entered_at: UtcMicros,
-    /// Since when by the platform's own clock, where it said it.
+    /// The time of entering the state by the platform's clock, if the platform gave it.
     pub platform_at: Option<UtcMicros>,
-    /// In which state.
+    /// The state.
     pub state: AgentState,
-    /// With which reason, where one is known.
+    /// The reason code, if known.
     pub reason: Option<ReasonCode>,
-    /// On which queue, where one is known.
+    /// The queue, if known.
     pub queue: Option<Arc<str>>,
-    /// Where the knowledge comes from.
-    pub source: Source,
-    /// The transition of ours that brought it about.
+    /// The source of the observation.
+    pub source: ObservationSource,
+    /// The transition that caused it, if it was one of ours.
     pub transition: Option<TransitionId>,
     /// Whether a person asked for that transition.
     pub by_person: bool,
 }
 
-/// One call to the platform: a row of the budget's log and, for a state POST, the attempt of a transition. Written before
-/// the call leaves and again when it is answered.
+/// One API call: a row of the budget's log and, for a state change, an attempt of a transition. Written before the call
+/// is sent and again when it is answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallWrite {
-    /// Whose budget.
+    /// The tenant whose budget is used.
     pub tenant: TenantId,
-    /// The call's own id.
+    /// The id of the call.
     pub id: Uuid,
-    /// What was called, in the platform room's words: `state`, `schedule`, `break`, …
+    /// The kind of call, as the platform module names it: `state`, `schedule`, `break`, …
     pub kind: Arc<str>,
-    /// For which agent.
+    /// The agent, if the call concerns one.
     pub agent: Option<AgentId>,
-    /// For which transition.
+    /// The transition, if the call is an attempt of one.
     pub transition: Option<TransitionId>,
-    /// The transition's how-manieth attempt, from 1.
+    /// The number of the transition's attempt, from 1.
     pub attempt: Option<u32>,
-    /// When it was made durable, at the latest when it left.
+    /// The time at which the call was stored, which is no later than it was sent.
     pub sent_at: UtcMicros,
-    /// When the answer or the failure came; `None` while it is under way or after a crash.
+    /// The time of the response or failure; `None` while the call is in progress or after a crash.
     pub answered_at: Option<UtcMicros>,
-    /// The instant of the answer, or of the sending while there is none, in microseconds since the host's start
-    /// (`clock::Clock::steady`), where that is known.
+    /// The time of the response, or of sending while there is none, in microseconds since the host's start
+    /// (`clock::Clock::steady`); `None` if unknown.
     pub steady_us: Option<u64>,
-    /// Which start of the host that counts from (`clock::Clock::host_start`).
+    /// The start of the host that `steady_us` counts from (`clock::Clock::host_start`).
     pub host_start: Option<i64>,
-    /// How it ended, in the platform room's words.
+    /// The outcome, as the platform module names it.
     pub outcome: Option<Arc<str>>,
-    /// The HTTP status, where there was one.
+    /// The HTTP status, if there was one.
     pub status_code: Option<u16>,
-    /// Real milliseconds to the answer.
+    /// The time to the response in milliseconds of real time.
     pub latency_ms: Option<u64>,
-    /// What went wrong, for a person to read.
+    /// The error, for people.
     pub error: Option<String>,
 }
 
-/// A typed note under its salted hash ([`crate::domain::audit::note_hash`]).
+/// A typed note with its salted hash ([`crate::domain::audit::note_hash`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoteWrite {
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantId,
     /// The hash that the audit entry holds.
     pub hash: Hash,
     /// The salt.
     pub salt: [u8; 16],
-    /// The words.
+    /// The text of the note.
     pub text: String,
 }
 
-/// What the events of an agent count.
+/// The counters of an agent that events carry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AgentCounters {
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantId,
-    /// Who.
+    /// The agent.
     pub agent: AgentId,
-    /// The number of the agent's last event.
+    /// The sequence number of the agent's last event.
     pub sequence: u64,
-    /// The agent's local day that the two counts below are of: `2026-10-26`.
+    /// The agent's local day that the two counters below belong to, such as `2026-10-26`.
     pub local_day: String,
     /// Violations on that day.
     pub violations: u32,
@@ -317,273 +317,274 @@ pub struct AgentCounters {
     pub not_ready_us: u64,
 }
 
-/// What automation remembers of one agent and one rule.
+/// The memory of one rule about one agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RemembersWrite {
-    /// Whose.
+pub struct RuleMemoryWrite {
+    /// The tenant.
     pub tenant: TenantId,
-    /// Of whom.
+    /// The agent.
     pub agent: AgentId,
-    /// Which rule.
+    /// The rule.
     pub rule: RuleId,
-    /// When it last acted on the agent, and the key of the facts that it acted on.
-    pub acted: Option<(UtcMicros, u64)>,
-    /// The key of the facts that it was last recorded as held on.
+    /// The time at which the rule last acted on the agent, and the key of the facts it acted on.
+    pub last_action: Option<(UtcMicros, u64)>,
+    /// The key of the facts on which the rule was last recorded as held.
     pub held_key: Option<u64>,
-    /// The agent is left alone until then, by every rule.
+    /// The time until which every rule leaves the agent alone.
     pub left_alone_until: Option<UtcMicros>,
 }
 
 /// Figures of one skill or queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FiguresWrite<T> {
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantId,
-    /// What was read, and when.
-    pub taken: Taken<T>,
+    /// The figures and the time at which they were read.
+    pub reading: TimedFigures<T>,
 }
 
-/// A subscription on the platform; its id survives restarts, since a snapshot of it settles what is in doubt.
+/// A subscription on the platform. It survives restarts, because its snapshots resolve changes with an unknown result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubscriptionRow {
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantId,
-    /// Which part of the tenant's roster, from 0.
+    /// The index of the part of the tenant's roster, from 0.
     pub slice: u32,
-    /// The platform's id.
+    /// The platform's id of the subscription.
     pub id: SubscriptionId,
-    /// When it was made.
-    pub created: Moment,
-    /// When the slice was last polled; none where that is not known.
-    pub polled: Option<Moment>,
-    /// How often the platform makes a snapshot, in milliseconds.
+    /// The time at which it was created.
+    pub created: ClockReading,
+    /// The time at which the slice was last polled; `None` if unknown.
+    pub polled: Option<ClockReading>,
+    /// The interval between the platform's snapshots, in milliseconds.
     pub interval_ms: u64,
-    /// A hash of the agents it is for, to see whether it still fits.
+    /// A hash of the subscribed agents, to check whether the subscription still matches.
     pub agents_hash: Hash,
 }
 
-/// A change of the subscriptions.
+/// A change of a tenant's subscriptions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SubscriptionWrite {
-    /// Takes the place of the slice's subscription.
+    /// Sets or replaces the slice's subscription.
     Set(SubscriptionRow),
-    /// The slice has none any more.
+    /// Removes the slice's subscription.
     Drop {
-        /// Whose.
+        /// The tenant.
         tenant: TenantId,
-        /// Which slice.
+        /// The index of the slice.
         slice: u32,
     },
 }
 
-/// What was answered to a request with an `Idempotency-Key`.
+/// The response to a request with an `Idempotency-Key`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdempotencyRow {
-    /// Whose; the daemon's own where there is none.
+    /// The tenant; `None` for the daemon itself.
     pub tenant: Option<TenantId>,
-    /// The id of the token that asked.
+    /// The id of the token that sent the request.
     pub token: Arc<str>,
-    /// The key.
+    /// The idempotency key.
     pub key: Arc<str>,
-    /// A hash of the request, to refuse another one under the same key.
+    /// A hash of the request, to refuse a different one with the same key.
     pub request_hash: Hash,
-    /// The HTTP status of the answer.
+    /// The HTTP status of the response.
     pub status: u16,
-    /// The body of the answer.
-    pub answer: String,
-    /// When.
+    /// The body of the response.
+    pub response_body: String,
+    /// The time.
     pub at: UtcMicros,
 }
 
-/// A rule as it stood.
+/// A version of a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleVersion {
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantId,
-    /// Which rule.
+    /// The rule.
     pub rule: RuleId,
-    /// Its version.
+    /// The rule's version.
     pub version: Arc<str>,
     /// The rule's text.
     pub body: String,
-    /// When it was first in force.
-    pub first_seen_at: UtcMicros,
+    /// The time at which it was first in force.
+    pub first_in_force_at: UtcMicros,
 }
 
-/// What a rule found of an agent beside the changes that it asks for.
+/// A kind of finding of a rule, beside the changes that it requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FindingKind {
-    /// A watching rule would have acted.
-    Would,
-    /// It told or asked people something.
-    Told,
-    /// A guard that people should know of held it back.
+    /// A rule in monitoring would have acted.
+    WouldHaveChanged,
+    /// The rule notified people or asked for their approval.
+    Notified,
+    /// A guard that people should know of held the rule's change.
     Held,
-    /// The agent took back a change of the rule, and is left alone.
-    Reversed,
+    /// The agent reverted a change of the rule and is left alone.
+    RevertedByAgent,
 }
 
 impl FindingKind {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Would, Self::Told, Self::Held, Self::Reversed];
+    /// All kinds.
+    pub const ALL: [Self; 4] = [Self::WouldHaveChanged, Self::Notified, Self::Held, Self::RevertedByAgent];
 
-    /// The name in the store and the API.
+    /// Returns the name in the store and the API.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Would => "would",
-            Self::Told => "told",
+            Self::WouldHaveChanged => "would",
+            Self::Notified => "told",
             Self::Held => "held",
-            Self::Reversed => "reversed",
+            Self::RevertedByAgent => "reversed",
         }
     }
 
-    /// The kind of this name.
+    /// Returns the kind with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 }
 
-/// One finding of a rule. The audit chain has the same with a random subject in the agent's place.
+/// A finding of a rule. The audit chain holds the same with a random subject in place of the agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleFinding {
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantId,
-    /// Its id; sorts by time.
+    /// The id, which sorts by time.
     pub id: FindingId,
-    /// When.
+    /// The time.
     pub at: UtcMicros,
-    /// Which rule.
+    /// The rule.
     pub rule: RuleId,
-    /// Its version.
+    /// The rule's version.
     pub rule_version: Arc<str>,
-    /// What.
+    /// The kind of finding.
     pub kind: FindingKind,
-    /// Of whom.
+    /// The agent.
     pub agent: AgentId,
-    /// What held it back, for [`FindingKind::Held`].
+    /// The guard, for [`FindingKind::Held`].
     pub guard: Option<Arc<str>>,
-    /// What the rule wanted, for a person.
-    pub wants: String,
-    /// The facts, for a person.
-    pub because: String,
+    /// The action that the rule intended, for people.
+    pub intended_action: String,
+    /// The facts, for people.
+    pub facts: String,
 }
 
-/// Whether automation of a tenant is halted.
+/// Whether a tenant's automation is halted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TenantStatus {
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantId,
-    /// Since when it is halted; `None` while it runs.
+    /// The time at which it was halted; `None` while it runs.
     pub halted_since: Option<UtcMicros>,
-    /// Why.
+    /// The reason for halting it.
     pub reason: Option<String>,
 }
 
-/// How far a job of the calendar is.
+/// The progress of a scheduled job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobState {
-    /// Which job.
+    /// The job.
     pub key: JobKey,
-    /// Its cron text and zone: when they change, it starts afresh.
+    /// The cron expression and time zone; if they change, the job starts afresh.
     pub calendar: String,
-    /// Every due instant up to here was run or left out.
+    /// The time up to which every due run was started or skipped.
     pub handled_through: UtcMicros,
-    /// When people were last told of a failure; `None` since it last went well.
-    pub told_at: Option<UtcMicros>,
-    /// What they were told.
-    pub told: Option<String>,
+    /// The time of the last notification of a failure; `None` since the last success.
+    pub notified_at: Option<UtcMicros>,
+    /// The message of that notification.
+    pub notified_message: Option<String>,
 }
 
 /// One run of a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobRun {
-    /// Of which job.
+    /// The job.
     pub key: JobKey,
-    /// Its number among the job's runs, from 1.
+    /// The number of the run within the job, from 1.
     pub run: u64,
-    /// The instant that it was due at; for a run that a person asked for, when it was asked for.
+    /// The time at which the run was due; for a run that a person requested, the time of the request.
     pub due_at: UtcMicros,
-    /// The how-manieth try for that due instant, from 1: a run that was cut off may be tried again.
+    /// The number of the attempt for that due time, from 1; an interrupted run may be retried.
     pub attempt: u32,
-    /// Who asked for it; `None` for the calendar.
-    pub asked_by: Option<String>,
-    /// When it began.
+    /// The person who requested the run; `None` for the calendar.
+    pub requested_by: Option<String>,
+    /// The time at which it started.
     pub started_at: UtcMicros,
-    /// When it ended; `None` while it runs, and after a crash until the next start.
+    /// The time at which it finished; `None` while it runs, and after a crash until the next start.
     pub finished_at: Option<UtcMicros>,
-    /// How it ended.
+    /// The result.
     pub outcome: Option<JobOutcome>,
-    /// What came of it, for people.
+    /// The result in words, for people.
     pub message: Option<String>,
 }
 
-/// Lets go of the first entries of a chain. The head at `checkpoint` is marked as the one that vouches for what is left.
+/// Deletes the first entries of an audit chain. The head at `checkpoint` is marked as the one that the rest starts
+/// from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditPrune {
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantId,
-    /// The number of a stored head.
+    /// The entry number of a stored head.
     pub checkpoint: u64,
-    /// Entries and heads below this number go; at most `checkpoint`, or the store refuses.
+    /// Entries and heads below this number are deleted; it may be at most `checkpoint`.
     pub below: u64,
 }
 
-/// What a commit made known, in the order of the lists that it had.
+/// The ids and numbers that a commit assigned, in the order of its lists.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Committed {
-    /// For each [`HistoryWrite`] the id of the row it left behind: `None` for a removal, and for a retiming that found no row.
+pub struct CommitResult {
+    /// For each [`HistoryWrite`] the id of its row; `None` for a removal and for a `Retime` that found no row.
     pub history: Vec<Option<u64>>,
-    /// For each [`AuditDraft`] its number in its tenant's chain.
+    /// For each [`AuditDraft`] its number in the tenant's chain.
     pub audit: Vec<u64>,
 }
 
-/// A whole file of shifts for one tenant.
+/// A schedule file for one tenant.
 #[derive(Clone, Debug)]
 pub struct ScheduleImport {
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantId,
-    /// What people call it: the file's name.
+    /// The name of the import: the file's name.
     pub name: String,
-    /// A hash of the content; the same one again changes nothing.
+    /// A hash of the content; importing equal content again changes nothing.
     pub content_hash: Hash,
-    /// The agents it speaks for; an agent occurs once.
+    /// The agents in the file, each once.
     pub agents: Vec<AgentSchedule>,
-    /// Who imported it, as [`crate::domain::changes::transition::Actor::label`] writes it.
+    /// The actor who imported it, as written by [`crate::domain::changes::transition::Actor::label`].
     pub actor: String,
-    /// Recorded with the switch: audit entries and events.
-    pub with_switch: Commit,
+    /// The audit entries and events that are committed with the activation.
+    pub with_activation: Commit,
 }
 
-/// The shifts of one agent in an import. Inside `coverage` they replace what was there; outside, what was there stays.
+/// The shifts of one agent in an import. They replace the stored shifts inside `coverage`; those outside are kept.
 #[derive(Clone, Debug)]
 pub struct AgentSchedule {
-    /// Who.
+    /// The agent.
     pub agent: Agent,
-    /// The name in the audit chain, if the agent has none yet.
+    /// The agent's name in the audit chain, used if the agent has none yet.
     pub subject: SubjectId,
     /// The shifts.
     pub shifts: Vec<Shift>,
-    /// The span that the file speaks for.
+    /// The period that the file covers.
     pub coverage: Coverage,
-    /// The skills, where the file says them; else they stay as they are.
+    /// The agent's skills; `None` leaves the stored ones unchanged.
     pub skills: Option<Vec<SkillId>>,
 }
 
-/// How an import ended.
+/// The result of an import.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Imported {
-    /// In force as this version.
-    Switched {
-        /// The version, per tenant from 1.
+pub enum ImportOutcome {
+    /// The schedule is active as a new version.
+    Activated {
+        /// The version, counted per tenant from 1.
         version: u64,
-        /// How many agents it speaks for.
+        /// The number of agents.
         agents: usize,
-        /// How many shifts it brought.
+        /// The number of shifts.
         shifts: usize,
     },
-    /// The very same content is in force already; nothing was written.
+    /// The same content is already active; nothing was written.
     Unchanged {
-        /// As this version.
+        /// The active version.
         version: u64,
     },
 }

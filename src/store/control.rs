@@ -1,11 +1,11 @@
-//! The table `daemon`: which process may write, under which epoch, and where it listens.
+//! The table `daemon`: the process that may write, its epoch and the address it listens on.
 
 use sqlx::{AnyConnection, Row};
 
 use super::batch::Values;
 use super::cells::Cells;
-use super::error::{CommitError, ReadError, holder_text};
-use super::{Identity, Role};
+use super::error::{CommitError, ReadError, describe_holder};
+use super::{ProcessIdentity, ProcessRole};
 use crate::domain::time::UtcMicros;
 
 pub(super) const TAKE_OVER: &str = "INSERT INTO daemon (only_row, epoch, role, host, pid, started_at, version) \
@@ -15,42 +15,43 @@ pub(super) const TAKE_OVER: &str = "INSERT INTO daemon (only_row, epoch, role, h
 pub(super) const SET_LISTEN: &str = "UPDATE daemon SET listen = $1 WHERE only_row = 1 AND epoch = $2";
 pub(super) const EPOCH: &str = "SELECT epoch FROM daemon WHERE only_row = 1";
 pub(super) const STOP: &str = "UPDATE daemon SET listen = NULL, stopped_at = $1 WHERE only_row = 1 AND epoch = $2";
-/// Given 1 and then -1, it makes pages to write and leaves the row as it was; an update to the same values would write nothing.
+/// Run with 1 and then -1, it dirties pages and leaves the row unchanged; an update to equal values would write
+/// nothing.
 pub(super) const PROBE: &str = "UPDATE daemon SET started_at = started_at + $1 WHERE only_row = 1";
 pub(super) const DAEMON: &str =
     "SELECT host, pid, epoch, role, started_at, version, listen, stopped_at FROM daemon WHERE only_row = 1";
 
-/// Which process has the store, or had it last.
+/// The process that holds the store, or held it last.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DaemonRow {
-    /// Goes up by one with every process that takes the store for writing.
+    /// The epoch, increased by one by each process that opens the store for writing.
     pub epoch: i64,
-    /// What that process is.
-    pub role: Role,
-    /// On which host.
+    /// The role of the process.
+    pub role: ProcessRole,
+    /// The name of its host.
     pub host: String,
-    /// Its process id there.
+    /// Its process id on that host.
     pub pid: i64,
-    /// Since when.
+    /// The time it opened the store.
     pub started_at: UtcMicros,
     /// Its version of Shiftkeeper.
     pub version: String,
-    /// Where its HTTP face listens, once it does: `127.0.0.1:8080`.
+    /// The address that its HTTP server listens on, such as `127.0.0.1:8080`; `None` until it does.
     pub listen: Option<String>,
-    /// When it let go of the store in order; `None` while it runs, and after a crash.
+    /// The time it closed the store; `None` while it runs and after a crash.
     pub stopped_at: Option<UtcMicros>,
 }
 
 impl DaemonRow {
     pub(super) fn holder(&self) -> String {
-        holder_text(&self.host, self.pid, self.started_at)
+        describe_holder(&self.host, self.pid, self.started_at)
     }
 }
 
 pub(super) async fn take_over(
     connection: &mut AnyConnection,
-    role: Role,
-    identity: &Identity,
+    role: ProcessRole,
+    identity: &ProcessIdentity,
     now: UtcMicros,
 ) -> Result<i64, sqlx::Error> {
     let mut values = Values::default();
@@ -60,23 +61,28 @@ pub(super) async fn take_over(
         .int(i64::from(identity.pid))
         .int(now.as_micros())
         .text(&*identity.version);
-    // Read to its end: before that the statement is not finished, and an error of its commit would go unseen (pitfalls P8).
+    // Read all rows: until then the statement is not finished, and an error of its commit would be missed (pitfalls
+    // P8).
     let rows = sqlx::query_with(TAKE_OVER, values.into_arguments()?).fetch_all(connection).await?;
     rows.first().ok_or(sqlx::Error::RowNotFound)?.try_get(0)
 }
 
-/// Begins a transaction that writes; fails when another process has taken the store over. Asked inside the transaction, so that
-/// nothing slips between; both in one round, since each costs as much as a row.
-pub(super) async fn begin(connection: &mut AnyConnection, begin: &'static str, ours: i64) -> Result<(), CommitError> {
+/// Begins a writing transaction; fails if another process has taken over the store. The epoch is read inside the
+/// transaction to avoid a race, and in the same round trip, since each round trip costs as much as a row.
+pub(super) async fn begin(
+    connection: &mut AnyConnection,
+    begin: &'static str,
+    own_epoch: i64,
+) -> Result<(), CommitError> {
     let rows = sqlx::raw_sql(begin).fetch_all(connection).await.map_err(CommitError::from_engine)?;
-    let theirs = match rows.first() {
+    let found_epoch = match rows.first() {
         None => 0,
         Some(row) => row.try_get(0).map_err(CommitError::from_engine)?,
     };
-    if theirs == ours { Ok(()) } else { Err(CommitError::LostEpoch { ours, theirs }) }
+    if found_epoch == own_epoch { Ok(()) } else { Err(CommitError::LostEpoch { ours: own_epoch, theirs: found_epoch }) }
 }
 
-/// The epoch of the process that has the store; 0 where there is none.
+/// Returns the epoch of the process that holds the store, or 0 if there is none.
 pub(super) async fn epoch(connection: &mut AnyConnection) -> Result<i64, sqlx::Error> {
     match sqlx::query(EPOCH).fetch_optional(connection).await? {
         None => Ok(0),
@@ -84,7 +90,7 @@ pub(super) async fn epoch(connection: &mut AnyConnection) -> Result<i64, sqlx::E
     }
 }
 
-/// Writes within a transaction, and takes it back.
+/// Writes to the row and restores it within the transaction.
 pub(super) async fn probe(connection: &mut AnyConnection) -> Result<(), CommitError> {
     for step in [1, -1] {
         let mut values = Values::default();
@@ -97,10 +103,10 @@ pub(super) async fn probe(connection: &mut AnyConnection) -> Result<(), CommitEr
 
 pub(super) async fn read(connection: &mut AnyConnection) -> Result<Option<DaemonRow>, ReadError> {
     let Some(row) = sqlx::query(DAEMON).fetch_optional(connection).await? else { return Ok(None) };
-    let cells = Cells::of("daemon", &row);
+    let cells = Cells::new("daemon", &row);
     Ok(Some(DaemonRow {
         epoch: cells.int("epoch")?,
-        role: cells.word("role", Role::from_name)?,
+        role: cells.known_value("role", ProcessRole::from_name)?,
         host: cells.text("host")?.to_owned(),
         pid: cells.int("pid")?,
         started_at: cells.instant("started_at")?,

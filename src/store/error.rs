@@ -1,22 +1,22 @@
-//! What can go wrong, said as what the caller can do about it. Nothing here names a person or a secret.
+//! The errors of the store, grouped by what the caller can do about them. They contain no personal data and no secrets.
 
 use std::sync::Arc;
 
 use crate::domain::time::UtcMicros;
 
-/// The cause as the engine below told it, shared by everyone whose change was in the same group.
+/// The engine's error, shared by all changes of the same group.
 pub type Cause = Arc<dyn std::error::Error + Send + Sync>;
 
-/// The store cannot be opened; nothing was written.
+/// An error of opening the store; nothing was written.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The URL names no engine or no place that is known.
+    /// The URL names no known engine or no location.
     #[error("`{url}` is no store: write sqlite://PATH or postgres://…")]
     Url {
         /// The URL without user and password.
         url: String,
     },
-    /// There is no database yet.
+    /// The database does not exist.
     #[error("{place} does not exist: `shiftkeeper run` or `shiftkeeper import` makes it")]
     NotFound {
         /// The file or server.
@@ -30,7 +30,7 @@ pub enum OpenError {
         /// The file or folder.
         place: String,
     },
-    /// A newer version of Shiftkeeper has migrated it.
+    /// The store was migrated by a newer version of Shiftkeeper.
     #[error(
         "{place} was written by a newer version of Shiftkeeper (migration {found}, this version knows {known}): \
          run that version, or restore a copy from before it"
@@ -40,10 +40,10 @@ pub enum OpenError {
         place: String,
         /// The newest migration found.
         found: i64,
-        /// The newest that this version has.
+        /// The newest migration of this version.
         known: i64,
     },
-    /// It has not been migrated to this version, and a reader does not write.
+    /// The store was not migrated to this version yet, and a reader does not write.
     #[error(
         "{place} is from an older version (migration {found} of {known}): start the daemon once to bring it up to date"
     )]
@@ -52,35 +52,35 @@ pub enum OpenError {
         place: String,
         /// The newest migration found.
         found: i64,
-        /// The newest that this version has.
+        /// The newest migration of this version.
         known: i64,
     },
-    /// A shipped migration is not the one that was applied.
+    /// A stored migration differs from the one of this build.
     #[error("{place} was made by a different build: its migration {migration} is not this one's")]
-    Foreign {
+    DifferentBuild {
         /// The file or server.
         place: String,
         /// The migration that differs.
         migration: i64,
     },
-    /// Another process may write it.
+    /// Another process holds the store.
     #[error("{place} is held by {holder}: stop that one first, or send the request to it")]
-    Held {
+    InUse {
         /// The file or server.
         place: String,
-        /// Host, process and since when, where they are known.
+        /// The host, process and start time of the holder, if known.
         holder: String,
     },
-    /// The file is not a database, or a damaged one.
+    /// The file is damaged or not a database.
     #[error("{place} is not a Shiftkeeper database, or it is damaged: restore a copy, or name another in [store] url")]
     Corrupt {
         /// The file.
         place: String,
-        /// What the engine says.
+        /// The engine's error.
         #[source]
         cause: Cause,
     },
-    /// A copy of the main file alone: what was committed last is missing.
+    /// The file is a copy of the main file without its write-ahead log, so the last commits are missing.
     #[error(
         "{place} is a copy of a running store's main file without its write-ahead log, so the last changes are missing: put \
          {place}-wal beside it, or restore a backup with `shiftkeeper db restore FILE`; if the log was lost for good, \
@@ -90,18 +90,18 @@ pub enum OpenError {
         /// The file.
         place: String,
     },
-    /// No space is left.
+    /// The disk is full.
     #[error("no space is left for {place}: free some, nothing was lost")]
     Full {
         /// The file.
         place: String,
     },
-    /// The SQLite that was built in can corrupt a database.
+    /// The built-in SQLite can corrupt a database.
     #[error(
         "the built-in SQLite is {found}, and 3.51.3 is the first that is safe with a write-ahead log: build with a newer one"
     )]
     EngineTooOld {
-        /// Its version.
+        /// The version of the built-in SQLite.
         found: String,
     },
     /// The server or the file cannot be reached.
@@ -109,36 +109,36 @@ pub enum OpenError {
     Unreachable {
         /// The file or server.
         place: String,
-        /// What the engine says.
+        /// The engine's error.
         #[source]
         cause: Cause,
     },
 }
 
-/// A change was not written, unless said otherwise.
+/// An error of a commit. The change was not written, unless stated otherwise.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum CommitError {
-    /// No space is left. Every change is refused until there is some; the writer goes on by itself then.
+    /// The disk is full. Every change is refused until there is space; the writer then continues by itself.
     #[error("no space is left for the store: free some")]
     Full,
-    /// The store became read-only.
+    /// The store has become read-only.
     #[error("the store has become read-only")]
     ReadOnly,
-    /// Another daemon has taken the store over; this one must stop writing for good.
+    /// Another daemon has taken over the store; this one must stop writing for good.
     #[error("another daemon has taken over the store (epoch {theirs}, ours was {ours})")]
     LostEpoch {
-        /// The epoch this process was given.
+        /// The epoch of this process.
         ours: i64,
-        /// The epoch found.
+        /// The epoch in the store.
         theirs: i64,
     },
-    /// The change itself cannot be stored: a duplicate id, or facts that have no canonical form. Repeating it does not help.
+    /// The change itself cannot be stored, for example because of a duplicate id. Retrying does not help.
     #[error("the change cannot be stored")]
     Refused(#[source] Cause),
-    /// The engine failed; the change may be tried again.
+    /// The engine failed; the change may be retried.
     #[error("the store failed")]
     Broken(#[source] Cause),
-    /// The connection broke while the commit was under way: the change may or may not be stored. Read before repeating it.
+    /// The connection broke during the commit, so the change may or may not be stored. Read before retrying.
     #[error("the connection to the store broke during a commit; whether it was written is not known")]
     Unknown(#[source] Cause),
     /// The writer has been closed.
@@ -146,13 +146,13 @@ pub enum CommitError {
     Closed,
 }
 
-/// Something cannot be read.
+/// An error of reading the store.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// The engine failed; may be tried again.
+    /// The engine failed; the read may be retried.
     #[error("the store cannot be read")]
     Broken(#[source] Cause),
-    /// A stored value is not what this version writes.
+    /// A stored value has a form that this version does not write.
     #[error("{table}.{column} of row {row} holds something that this version does not write")]
     Decode {
         /// The table.
@@ -161,15 +161,15 @@ pub enum ReadError {
         column: &'static str,
         /// The row's key.
         row: String,
-        /// What is wrong with it.
+        /// The reason why the value is invalid.
         #[source]
         cause: Cause,
     },
 }
 
 impl ReadError {
-    /// Whether it tells of a value that is stored, and not of the store.
-    pub(super) fn is_of_a_value(&self) -> bool {
+    /// Returns whether the error concerns a stored value and not the store.
+    pub(super) fn is_decode_error(&self) -> bool {
         match self {
             Self::Decode { .. } => true,
             Self::Broken(cause) => {
@@ -188,9 +188,9 @@ impl From<sqlx::Error> for ReadError {
 /// SQLite's `SQLITE_IOERR_SHMSIZE`.
 const SHARED_MEMORY_SIZE: i32 = 4874;
 
-/// What an engine's error means, whichever engine it is.
+/// The meaning of an engine's error, for both engines.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Fault {
+pub(super) enum EngineFault {
     Full,
     ReadOnly,
     Corrupt,
@@ -200,46 +200,48 @@ pub(super) enum Fault {
     Other,
 }
 
-/// Classifies by SQLite's primary result code (<https://www.sqlite.org/rescode.html>) or PostgreSQL's SQLSTATE.
-pub(super) fn fault_of(error: &sqlx::Error) -> Fault {
+/// Classifies an error by SQLite's primary result code (<https://www.sqlite.org/rescode.html>) or PostgreSQL's
+/// SQLSTATE.
+pub(super) fn classify_error(error: &sqlx::Error) -> EngineFault {
     let Some(database) = error.as_database_error() else {
         return match error {
             sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
-                Fault::ConnectionLost
+                EngineFault::ConnectionLost
             }
-            _ => Fault::Other,
+            _ => EngineFault::Other,
         };
     };
     let code = database.code().unwrap_or_default();
     if code.len() == 5 && database.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().is_some() {
         return match &code[..2] {
-            // Integrity, data, and what a trigger raises.
-            "23" | "22" | "P0" => Fault::Constraint,
-            "53" => Fault::Full,
-            "25" if code == "25006" => Fault::ReadOnly,
-            "08" | "57" => Fault::ConnectionLost,
-            "XX" => Fault::Corrupt,
-            _ => Fault::Other,
+            // Integrity constraints, data errors, and errors raised by triggers.
+            "23" | "22" | "P0" => EngineFault::Constraint,
+            "53" => EngineFault::Full,
+            "25" if code == "25006" => EngineFault::ReadOnly,
+            "08" | "57" => EngineFault::ConnectionLost,
+            "XX" => EngineFault::Corrupt,
+            _ => EngineFault::Other,
         };
     }
     let code = code.parse::<i32>().unwrap_or_default();
     match code & 0xff {
-        13 => Fault::Full,
-        // The memory that connections share cannot grow: a write into the page cache fails where there is no space.
-        10 if code == SHARED_MEMORY_SIZE => Fault::Full,
-        8 => Fault::ReadOnly,
-        11 | 26 => Fault::Corrupt,
-        14 => Fault::CannotOpen,
+        13 => EngineFault::Full,
+        // The shared memory cannot grow: writing into the page cache fails if the disk is full.
+        10 if code == SHARED_MEMORY_SIZE => EngineFault::Full,
+        8 => EngineFault::ReadOnly,
+        11 | 26 => EngineFault::Corrupt,
+        14 => EngineFault::CannotOpen,
         // Constraint, mismatch, too big, range.
-        18..=20 | 25 => Fault::Constraint,
-        _ => Fault::Other,
+        18..=20 | 25 => EngineFault::Constraint,
+        _ => EngineFault::Other,
     }
 }
 
 impl CommitError {
-    /// A commit that was answered with an error was rolled back by the engine; one that was not answered may have gone through.
-    pub(super) fn of_commit(error: sqlx::Error) -> Self {
-        if fault_of(&error) == Fault::ConnectionLost {
+    /// Converts an error of `COMMIT`. If the engine answered, it rolled the transaction back; if it did not, the commit
+    /// may have succeeded.
+    pub(super) fn from_commit(error: sqlx::Error) -> Self {
+        if classify_error(&error) == EngineFault::ConnectionLost {
             Self::Unknown(Arc::new(error))
         } else {
             Self::from_engine(error)
@@ -247,24 +249,26 @@ impl CommitError {
     }
 
     pub(super) fn from_engine(error: sqlx::Error) -> Self {
-        match fault_of(&error) {
-            Fault::Full => Self::Full,
-            Fault::ReadOnly => Self::ReadOnly,
-            Fault::Constraint => Self::Refused(Arc::new(error)),
-            Fault::Corrupt | Fault::CannotOpen | Fault::ConnectionLost | Fault::Other => Self::Broken(Arc::new(error)),
+        match classify_error(&error) {
+            EngineFault::Full => Self::Full,
+            EngineFault::ReadOnly => Self::ReadOnly,
+            EngineFault::Constraint => Self::Refused(Arc::new(error)),
+            EngineFault::Corrupt | EngineFault::CannotOpen | EngineFault::ConnectionLost | EngineFault::Other => {
+                Self::Broken(Arc::new(error))
+            }
         }
     }
 
-    /// Whether it tells of the store, and not of a change or of a stop.
-    pub(super) const fn is_the_stores(&self) -> bool {
+    /// Returns whether the error concerns the store, not a change or a stopped writer.
+    pub(super) const fn is_store_failure(&self) -> bool {
         match self {
             Self::Full | Self::ReadOnly | Self::LostEpoch { .. } | Self::Broken(_) | Self::Unknown(_) => true,
             Self::Refused(_) | Self::Closed => false,
         }
     }
 
-    /// Whether the fault may lie in a single change, so that its neighbours are worth a try without it.
-    pub(super) const fn may_be_one_changes_fault(&self) -> bool {
+    /// Returns whether a single change may be the cause, so that the others of the group are worth retrying.
+    pub(super) const fn may_be_caused_by_one_change(&self) -> bool {
         match self {
             Self::Refused(_) => true,
             Self::Full
@@ -277,7 +281,7 @@ impl CommitError {
     }
 }
 
-/// `host 'desk-7', process 4711, since 2026-10-26T13:30:00Z`
-pub(super) fn holder_text(host: &str, pid: i64, since: UtcMicros) -> String {
+/// Describes a holder, such as `host 'desk-7', process 4711, since 2026-10-26T13:30:00Z`.
+pub(super) fn describe_holder(host: &str, pid: i64, since: UtcMicros) -> String {
     format!("host '{host}', process {pid}, since {since}")
 }

@@ -1,7 +1,7 @@
-//! Brings a schedule in: staged in slices that nobody sees, then switched in one small commit.
+//! Schedule imports: staged in slices that no reader sees, then activated in one small commit.
 //!
-//! Between two slices the writer serves the changes that wait. What an import that was cut off has staged is cleared when the
-//! store is opened next, and before the tenant's next import.
+//! Between two slices the writer commits the waiting changes. Rows staged by an interrupted import are deleted when the
+//! store is next opened, and before the tenant's next import.
 
 use sqlx::AnyConnection;
 
@@ -10,22 +10,22 @@ use super::change::{AgentSchedule, AgentSkillsWrite, AgentWrite, Commit, Schedul
 use super::error::CommitError;
 use super::tables::adherence;
 use super::tables::schedules::schedule::{
-    ADD_COVERAGE, ADD_SHIFTS, ADD_VERSION, CLEAR_STAGED, CURRENT, RETIRE_COVERAGE, RETIRE_IN_COVERAGE,
-    RETIRE_OVERLAPPED, STILL_IN_FORCE, TENANTS,
+    ADD_COVERAGE, ADD_SHIFTS, ADD_VERSION, CLEAR_STAGED, CURRENT_VERSION, RETIRE_COVERAGE, RETIRE_IN_COVERAGE,
+    RETIRE_OVERLAPPED, TENANTS, UNCHANGED_VERSION,
 };
 use crate::domain::ids::TenantId;
 use crate::domain::schedules::schedule::Shift;
 use crate::domain::time::UtcMicros;
 
-/// Shifts staged in one commit, so that a change waits tens of milliseconds at most.
+/// The number of shifts staged in one commit, so that other changes wait tens of milliseconds at most.
 const SHIFTS_PER_SLICE: usize = 2000;
 
-/// The import cut into runs of agents.
+/// Splits an import into slices of agents.
 pub(super) fn slices(import: &ScheduleImport) -> Vec<&[AgentSchedule]> {
     let mut slices = Vec::new();
     let (mut start, mut shifts) = (0, 0);
     for (index, agent) in import.agents.iter().enumerate() {
-        // An agent without shifts is a row of coverage.
+        // An agent without shifts still has a row of coverage.
         shifts += agent.shifts.len().max(1);
         if shifts >= SHIFTS_PER_SLICE {
             slices.push(&import.agents[start..=index]);
@@ -38,24 +38,24 @@ pub(super) fn slices(import: &ScheduleImport) -> Vec<&[AgentSchedule]> {
     slices
 }
 
-/// The version that brought this very content, if it is still in force as it came.
+/// Returns the version with exactly this content, if it is still active and unchanged.
 pub(super) async fn unchanged_version(
     connection: &mut AnyConnection,
     import: &ScheduleImport,
 ) -> Result<Option<u64>, CommitError> {
     let mut values = Values::default();
     values.text(import.tenant.as_str()).bytes(&import.content_hash.0);
-    Ok(one_integer(connection, STILL_IN_FORCE, values).await?.map(i64::unsigned_abs))
+    Ok(fetch_integer(connection, UNCHANGED_VERSION, values).await?.map(i64::unsigned_abs))
 }
 
-/// The version in force; 0 before the first.
+/// Returns the active version; 0 before the first.
 pub(super) async fn current_version(connection: &mut AnyConnection, tenant: &TenantId) -> Result<i64, CommitError> {
     let mut values = Values::default();
     values.text(tenant.as_str());
-    Ok(one_integer(connection, CURRENT, values).await?.unwrap_or(0))
+    Ok(fetch_integer(connection, CURRENT_VERSION, values).await?.unwrap_or(0))
 }
 
-async fn one_integer(
+async fn fetch_integer(
     connection: &mut AnyConnection,
     statement: &'static str,
     values: Values,
@@ -65,7 +65,7 @@ async fn one_integer(
     row.and_then(|row| row.map(|row| sqlx::Row::try_get(&row, 0)).transpose()).map_err(CommitError::from_engine)
 }
 
-/// Undoes what is staged for a tenant beyond the version in force.
+/// Deletes what is staged for a tenant beyond the active version.
 pub(super) async fn clear_staged(
     connection: &mut AnyConnection,
     tenant: &TenantId,
@@ -80,7 +80,7 @@ pub(super) async fn clear_staged(
     Ok(())
 }
 
-/// Undoes what is staged for any tenant.
+/// Deletes what is staged for any tenant.
 pub(super) async fn clear_all_staged(connection: &mut AnyConnection) -> Result<(), CommitError> {
     let rows = sqlx::query(TENANTS).fetch_all(&mut *connection).await.map_err(CommitError::from_engine)?;
     for row in &rows {
@@ -91,7 +91,7 @@ pub(super) async fn clear_all_staged(connection: &mut AnyConnection) -> Result<(
     Ok(())
 }
 
-/// Writes the rows of some agents for a version that is not in force yet.
+/// Writes the rows of some agents for a version that is not active yet.
 pub(super) async fn stage(
     connection: &mut AnyConnection,
     script: &mut Script,
@@ -132,8 +132,8 @@ pub(super) async fn stage(
     .await
 }
 
-/// Puts a staged version in force.
-pub(super) async fn switch(
+/// Activates a staged version.
+pub(super) async fn activate(
     connection: &mut AnyConnection,
     script: &mut Script,
     version: i64,
@@ -153,21 +153,21 @@ pub(super) async fn switch(
             .int(from.as_micros())
             .int(to.as_micros())
             .count(import.agents.len() as u64)
-            .count(import.shifts() as u64);
+            .count(import.shift_count() as u64);
     })
     .await?;
-    adherence::mark_planned(connection, &import.tenant, version, from).await
+    adherence::mark_rescheduled(connection, &import.tenant, version, from).await
 }
 
 impl ScheduleImport {
-    /// How many shifts it brings.
-    pub(super) fn shifts(&self) -> usize {
+    /// Returns the number of shifts.
+    pub(super) fn shift_count(&self) -> usize {
         self.agents.iter().map(|agent| agent.shifts.len()).sum()
     }
 
-    /// What is written together with the switch.
-    pub(super) fn switch_commit(&self) -> Commit {
-        let mut commit = self.with_switch.clone();
+    /// Returns the commit that is written together with the activation.
+    pub(super) fn activation_commit(&self) -> Commit {
+        let mut commit = self.with_activation.clone();
         commit.agents.extend(self.agents.iter().map(|agent| AgentWrite {
             tenant: self.tenant.clone(),
             agent: agent.agent.clone(),

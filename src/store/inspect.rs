@@ -1,5 +1,4 @@
-//! What the operator asks of a store itself: is it sound, how is it set, how large is it. Looks alone; writes nothing, not even a
-//! file beside the store.
+//! Checks a store for the operator: its integrity, settings and size. Read-only; it creates no file beside the store.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,11 +8,11 @@ use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
 use super::backend::{Backend, close_quietly};
 use super::error::{OpenError, ReadError};
-use super::migrations::{self, Seen};
-use super::whole;
+use super::file_state;
+use super::migrations::{self, MigrationState};
 use crate::domain::time::UtcMicros;
 
-/// The most faults of one kind that are told.
+/// Reports at most 20 faults.
 const INTEGRITY: &str = "PRAGMA integrity_check(20)";
 const FOREIGN_KEYS: &str = "SELECT \"table\" FROM pragma_foreign_key_check LIMIT 20";
 const SQLITE_VERSION: &str = "SELECT sqlite_version()";
@@ -32,8 +31,8 @@ const POSTGRES_COLUMNS: &str = "SELECT CAST(c.table_name AS TEXT) AS name, CAST(
 const POSTGRES_BYTES: &str = "SELECT CAST(relname AS TEXT) AS name, pg_total_relation_size(relid) AS bytes \
      FROM pg_stat_user_tables WHERE schemaname = current_schema()";
 
-/// Which instant of a row says when it was written: the first of these that a table has.
-const INSTANTS: [&str; 10] = [
+/// The column that tells when a row was written: the first of these that a table has.
+const INSTANT_COLUMNS: [&str; 10] = [
     "at",
     "entered_at",
     "requested_at",
@@ -46,8 +45,8 @@ const INSTANTS: [&str; 10] = [
     "quarter_at",
 ];
 
-/// The writer's settings that matter for safety, with what they must be.
-const MUST_HOLD: [(&str, &str, i64); 5] = [
+/// The writer's settings that matter for safety, with their required values.
+const REQUIRED_SETTINGS: [(&str, &str, i64); 5] = [
     ("synchronous", "PRAGMA synchronous", 2),
     ("foreign_keys", "PRAGMA foreign_keys", 1),
     ("secure_delete", "PRAGMA secure_delete", 1),
@@ -55,121 +54,125 @@ const MUST_HOLD: [(&str, &str, i64); 5] = [
     ("cell_size_check", "PRAGMA cell_size_check", 1),
 ];
 
-/// What a store is, by its file and its engine.
+/// The result of inspecting a store.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Inspection {
     /// The file, or the server without user and password.
-    pub place: String,
-    /// Whether it is a SQLite file; else a PostgreSQL database, whose files are its server's business.
+    pub location: String,
+    /// Whether the store is a SQLite file; otherwise it is a PostgreSQL database.
     pub is_file: bool,
     /// The engine's version.
     pub engine: String,
-    /// The newest migration that it has seen, and the newest that this version has.
+    /// The newest migration of the store, and the newest of this version.
     pub migrations: (i64, i64),
-    /// The bytes of the write-ahead log beside the file.
+    /// The size of the write-ahead log, in bytes.
     pub log_bytes: u64,
-    /// How the file keeps its journal: `wal`, unless it has not been opened since it was restored.
+    /// The journal mode of the file: `wal`, unless it was not opened since it was restored.
     pub journal: Option<String>,
-    /// What SQLite finds wrong with it; empty also where it was not asked.
+    /// The damage found by SQLite; also empty if it was not checked.
     pub damage: Vec<String>,
-    /// Tables with rows that point nowhere.
-    pub dangling: Vec<String>,
+    /// The tables with rows that refer to missing rows.
+    pub dangling_tables: Vec<String>,
 }
 
-/// How large a store is.
+/// The size of a store.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub struct Stats {
+pub struct StoreStats {
     /// The file, or the server without user and password.
     pub place: String,
-    /// All tables and indexes, in bytes; of a file with its free pages.
+    /// The size of all tables and indexes in bytes; for a file, its free pages included.
     pub bytes: u64,
-    /// The write-ahead log, in bytes; the server's business with PostgreSQL.
+    /// The size of the write-ahead log in bytes; `None` on PostgreSQL.
     pub log_bytes: Option<u64>,
-    /// Bytes of the file that are free for new rows.
+    /// The size of the file's free pages in bytes.
     pub free_bytes: Option<u64>,
-    /// By name.
+    /// The tables, ordered by name.
     pub tables: Vec<TableStats>,
 }
 
-/// How large a table is.
+/// The size of a table.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct TableStats {
-    /// Its name.
+    /// The table's name.
     pub name: String,
-    /// Its rows.
+    /// The number of rows.
     pub rows: u64,
-    /// Rows and indexes; none where the engine cannot tell.
+    /// The size of rows and indexes in bytes; `None` if the engine cannot tell.
     pub bytes: Option<u64>,
-    /// When its oldest row is from, for tables whose rows have an instant.
+    /// The time of the oldest row, for tables with a time column.
     pub oldest: Option<UtcMicros>,
-    /// The same of the newest.
+    /// The time of the newest row, for tables with a time column.
     pub newest: Option<UtcMicros>,
-    /// Rows by tenant; the daemon's own have the tenant "".
+    /// The number of rows by tenant; the daemon's own rows have the tenant "".
     pub tenants: BTreeMap<String, u64>,
 }
 
-/// Opens a store as quietly as can be.
+/// Opens a store with as few side effects as possible.
 async fn open(backend: &Backend) -> Result<AnyConnection, OpenError> {
-    if !backend.is_there() {
-        return Err(OpenError::NotFound { place: backend.place() });
+    if !backend.exists() {
+        return Err(OpenError::NotFound { place: backend.location() });
     }
     backend.check_header()?;
-    whole::check(backend)?;
-    backend.connect(backend.quietest_access()).await.map_err(|error| backend.open_error(error))
+    file_state::check_has_log(backend)?;
+    backend.connect(backend.read_only_access()).await.map_err(|error| backend.open_error(error))
 }
 
-/// Looks at the store at `url`; `whole` reads every page of it.
-pub async fn inspect(url: &str, whole: bool) -> Result<Inspection, OpenError> {
+/// Inspects the store at `url`; with `full`, every page of it is read.
+pub async fn inspect(url: &str, full: bool) -> Result<Inspection, OpenError> {
     let backend = Backend::from_url(url)?;
     let mut connection = open(&backend).await?;
-    let inspected = look(&backend, &mut connection, whole).await;
+    let inspected = inspect_connection(&backend, &mut connection, full).await;
     close_quietly(connection).await;
     inspected
 }
 
-async fn look(backend: &Backend, connection: &mut AnyConnection, whole: bool) -> Result<Inspection, OpenError> {
-    let known = migrations::newest();
-    let found = match migrations::seen(backend, connection).await? {
-        Seen::Nothing => 0,
-        Seen::Some(found) => found,
-        Seen::All => known,
+async fn inspect_connection(
+    backend: &Backend,
+    connection: &mut AnyConnection,
+    full: bool,
+) -> Result<Inspection, OpenError> {
+    let known = migrations::newest_version();
+    let found = match migrations::read_state(backend, connection).await? {
+        MigrationState::Empty => 0,
+        MigrationState::Outdated(found) => found,
+        MigrationState::Current => known,
     };
     let failed = |error| backend.open_error(error);
     let is_file = matches!(backend, Backend::Sqlite { .. });
     let version = if is_file { SQLITE_VERSION } else { POSTGRES_VERSION };
-    let engine = texts(connection, version).await.map_err(failed)?.pop().unwrap_or_default();
-    let journal = if is_file { texts(connection, JOURNAL).await.map_err(failed)?.pop() } else { None };
+    let engine = fetch_texts(connection, version).await.map_err(failed)?.pop().unwrap_or_default();
+    let journal = if is_file { fetch_texts(connection, JOURNAL).await.map_err(failed)?.pop() } else { None };
     let (mut damage, mut dangling) = (Vec::new(), Vec::new());
-    if is_file && whole {
-        damage = texts(connection, INTEGRITY).await.map_err(failed)?;
-        damage.retain(|said| said != "ok");
-        dangling = texts(connection, FOREIGN_KEYS).await.map_err(failed)?;
+    if is_file && full {
+        damage = fetch_texts(connection, INTEGRITY).await.map_err(failed)?;
+        damage.retain(|report| report != "ok");
+        dangling = fetch_texts(connection, FOREIGN_KEYS).await.map_err(failed)?;
         dangling.dedup();
     }
     let log_bytes = backend.log_bytes();
     Ok(Inspection {
-        place: backend.place(),
+        location: backend.location(),
         is_file,
         engine,
         migrations: (found, known),
         log_bytes,
         journal,
         damage,
-        dangling,
+        dangling_tables: dangling,
     })
 }
 
-async fn texts(connection: &mut AnyConnection, statement: &'static str) -> Result<Vec<String>, sqlx::Error> {
+async fn fetch_texts(connection: &mut AnyConnection, statement: &'static str) -> Result<Vec<String>, sqlx::Error> {
     sqlx::query(statement).fetch_all(connection).await?.iter().map(|row| row.try_get(0)).collect()
 }
 
-/// Which of the writer's settings this build of SQLite does not take, by name; tried on a database in memory.
-pub async fn settings_not_taken() -> Result<Vec<&'static str>, ReadError> {
+/// Returns the names of the writer's settings that this build of SQLite does not apply, tested on a database in memory.
+pub async fn ineffective_settings() -> Result<Vec<&'static str>, ReadError> {
     let mut connection = Backend::in_memory().await?;
     let mut wrong = Vec::new();
-    for (name, statement, wanted) in MUST_HOLD {
+    for (name, statement, expected) in REQUIRED_SETTINGS {
         let row = sqlx::query(statement).fetch_one(&mut connection).await?;
-        if row.try_get::<i64, _>(0)? != wanted {
+        if row.try_get::<i64, _>(0)? != expected {
             wrong.push(name);
         }
     }
@@ -177,34 +180,34 @@ pub async fn settings_not_taken() -> Result<Vec<&'static str>, ReadError> {
     Ok(wrong)
 }
 
-/// Counts rows and bytes. Reads every table once.
-pub async fn stats(url: &str) -> Result<Stats, StatsError> {
+/// Returns the numbers of rows and bytes. Reads every table once.
+pub async fn stats(url: &str) -> Result<StoreStats, StatsError> {
     let backend = Backend::from_url(url)?;
     let mut connection = open(&backend).await?;
-    let counted = count(&backend, &mut connection).await;
+    let counted = count_store(&backend, &mut connection).await;
     close_quietly(connection).await;
     Ok(counted?)
 }
 
-/// Nothing was counted.
+/// An error of [`stats`].
 #[derive(Debug, thiserror::Error)]
 pub enum StatsError {
     /// The store cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// It can be opened and not be read.
+    /// The store can be opened but not read.
     #[error(transparent)]
     Read(#[from] ReadError),
 }
 
-async fn count(backend: &Backend, connection: &mut AnyConnection) -> Result<Stats, ReadError> {
+async fn count_store(backend: &Backend, connection: &mut AnyConnection) -> Result<StoreStats, ReadError> {
     let is_file = matches!(backend, Backend::Sqlite { .. });
     let (columns, bytes) = if is_file { (SQLITE_COLUMNS, SQLITE_BYTES) } else { (POSTGRES_COLUMNS, POSTGRES_BYTES) };
     let mut fields: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for row in sqlx::query(columns).fetch_all(&mut *connection).await? {
         fields.entry(row.try_get("name")?).or_default().insert(row.try_get("field")?);
     }
-    // A SQLite that was built without its table of sizes still counts rows.
+    // A SQLite built without `dbstat` still counts rows.
     let sizes: BTreeMap<String, u64> = match sqlx::query(bytes).fetch_all(&mut *connection).await {
         Ok(rows) => rows
             .iter()
@@ -228,7 +231,7 @@ async fn count(backend: &Backend, connection: &mut AnyConnection) -> Result<Stat
         (all, free) = (size * number(&row, "pages")?, Some(size * number(&row, "free")?));
     }
     let log_bytes = is_file.then(|| backend.log_bytes());
-    Ok(Stats { place: backend.place(), bytes: all, log_bytes, free_bytes: free, tables })
+    Ok(StoreStats { place: backend.location(), bytes: all, log_bytes, free_bytes: free, tables })
 }
 
 async fn count_table(
@@ -236,13 +239,13 @@ async fn count_table(
     name: &str,
     fields: &BTreeSet<String>,
 ) -> Result<TableStats, ReadError> {
-    let instant = INSTANTS.into_iter().find(|instant| fields.contains(*instant));
+    let instant = INSTANT_COLUMNS.into_iter().find(|instant| fields.contains(*instant));
     let tenant = if fields.contains("tenant") { "tenant" } else { "''" };
     let (oldest, newest) = match instant {
         Some(instant) => (format!("MIN({instant})"), format!("MAX({instant})")),
         None => ("NULL".to_owned(), "NULL".to_owned()),
     };
-    // Names come from the schema, which the migrations wrote.
+    // The names come from the schema, which the migrations define.
     let statement = format!(
         "SELECT {tenant} AS tenant, CAST(COUNT(*) AS BIGINT) AS many, CAST({oldest} AS BIGINT) AS oldest, \
          CAST({newest} AS BIGINT) AS newest FROM \"{name}\" GROUP BY 1"

@@ -1,5 +1,5 @@
-//! The migrations that are built in, and what a database says of those it has seen. Append-only: a shipped file is never
-//! edited, not even by a space, since its hash is stored.
+//! The built-in migrations, and the record of those applied to a database. Append-only: a shipped file is never edited,
+//! not even by a space, because its hash is stored.
 
 use std::borrow::Cow;
 use std::pin::Pin;
@@ -11,141 +11,141 @@ use sqlx::{AnyConnection, Row, SqlStr};
 use super::backend::{Backend, IntoCause};
 use super::error::OpenError;
 
-struct Shipped {
+struct BuiltInMigration {
     version: i64,
     name: &'static str,
     sqlite: &'static str,
     postgres: &'static str,
 }
 
-const SHIPPED: &[Shipped] = &[
-    Shipped {
+const MIGRATIONS: &[BuiltInMigration] = &[
+    BuiltInMigration {
         version: 1,
         name: "frame",
         sqlite: include_str!("../../migrations/sqlite/0001_frame.sql"),
         postgres: include_str!("../../migrations/postgres/0001_frame.sql"),
     },
-    Shipped {
+    BuiltInMigration {
         version: 2,
         name: "automation memory",
         sqlite: include_str!("../../migrations/sqlite/0002_automation_memory.sql"),
         postgres: include_str!("../../migrations/postgres/0002_automation_memory.sql"),
     },
-    Shipped {
+    BuiltInMigration {
         version: 3,
         name: "jobs",
         sqlite: include_str!("../../migrations/sqlite/0003_jobs.sql"),
         postgres: include_str!("../../migrations/postgres/0003_jobs.sql"),
     },
-    Shipped {
+    BuiltInMigration {
         version: 4,
         name: "heads",
         sqlite: include_str!("../../migrations/sqlite/0004_heads.sql"),
         postgres: include_str!("../../migrations/postgres/0004_heads.sql"),
     },
-    Shipped {
+    BuiltInMigration {
         version: 5,
         name: "outbox",
         sqlite: include_str!("../../migrations/sqlite/0005_outbox.sql"),
         postgres: include_str!("../../migrations/postgres/0005_outbox.sql"),
     },
-    Shipped {
+    BuiltInMigration {
         version: 6,
         name: "steady calls",
         sqlite: include_str!("../../migrations/sqlite/0006_steady_calls.sql"),
         postgres: include_str!("../../migrations/postgres/0006_steady_calls.sql"),
     },
-    Shipped {
+    BuiltInMigration {
         version: 8,
         name: "instants of others",
         sqlite: include_str!("../../migrations/sqlite/0008_instants_of_others.sql"),
         postgres: include_str!("../../migrations/postgres/0008_instants_of_others.sql"),
     },
-    Shipped {
+    BuiltInMigration {
         version: 9,
         name: "figures",
         sqlite: include_str!("../../migrations/sqlite/0009_figures.sql"),
         postgres: include_str!("../../migrations/postgres/0009_figures.sql"),
     },
-    Shipped {
+    BuiltInMigration {
         version: 10,
         name: "access",
         sqlite: include_str!("../../migrations/sqlite/0010_access.sql"),
         postgres: include_str!("../../migrations/postgres/0010_access.sql"),
     },
-    Shipped {
+    BuiltInMigration {
         version: 11,
         name: "change sets",
         sqlite: include_str!("../../migrations/sqlite/0011_change_sets.sql"),
         postgres: include_str!("../../migrations/postgres/0011_change_sets.sql"),
     },
-    Shipped {
+    BuiltInMigration {
         version: 12,
         name: "rules",
         sqlite: include_str!("../../migrations/sqlite/0012_rules.sql"),
         postgres: include_str!("../../migrations/postgres/0012_rules.sql"),
     },
-    Shipped {
+    BuiltInMigration {
         version: 13,
         name: "adherence days",
         sqlite: include_str!("../../migrations/sqlite/0013_adherence_days.sql"),
         postgres: include_str!("../../migrations/postgres/0013_adherence_days.sql"),
     },
-    Shipped {
+    BuiltInMigration {
         version: 14,
         name: "report runs",
         sqlite: include_str!("../../migrations/sqlite/0014_report_runs.sql"),
         postgres: include_str!("../../migrations/postgres/0014_report_runs.sql"),
     },
-    Shipped {
+    BuiltInMigration {
         version: 15,
         name: "analytics runs",
         sqlite: include_str!("../../migrations/sqlite/0015_analytics_runs.sql"),
         postgres: include_str!("../../migrations/postgres/0015_analytics_runs.sql"),
     },
-    Shipped {
+    BuiltInMigration {
         version: 16,
         name: "anomalies",
         sqlite: include_str!("../../migrations/sqlite/0016_anomalies.sql"),
         postgres: include_str!("../../migrations/postgres/0016_anomalies.sql"),
     },
-    Shipped {
+    BuiltInMigration {
         version: 17,
         name: "erasures",
         sqlite: include_str!("../../migrations/sqlite/0017_erasures.sql"),
         postgres: include_str!("../../migrations/postgres/0017_erasures.sql"),
     },
-    Shipped {
+    BuiltInMigration {
         version: 18,
         name: "series judged",
         sqlite: include_str!("../../migrations/sqlite/0018_series_judged.sql"),
         postgres: include_str!("../../migrations/postgres/0018_series_judged.sql"),
     },
-    Shipped {
+    BuiltInMigration {
         version: 19,
         name: "set by a person",
         sqlite: include_str!("../../migrations/sqlite/0019_set_by_a_person.sql"),
         postgres: include_str!("../../migrations/postgres/0019_set_by_a_person.sql"),
     },
-    Shipped {
+    BuiltInMigration {
         version: 20,
         name: "audit of people",
         sqlite: include_str!("../../migrations/sqlite/0020_audit_of_people.sql"),
         postgres: include_str!("../../migrations/postgres/0020_audit_of_people.sql"),
     },
-    Shipped {
+    BuiltInMigration {
         version: 21,
         name: "against the plan",
         sqlite: include_str!("../../migrations/sqlite/0021_against_the_plan.sql"),
         postgres: include_str!("../../migrations/postgres/0021_against_the_plan.sql"),
     },
-    Shipped {
+    BuiltInMigration {
         version: 22,
         name: "decisions of people",
         sqlite: include_str!("../../migrations/sqlite/0022_decisions_of_people.sql"),
         postgres: include_str!("../../migrations/postgres/0022_decisions_of_people.sql"),
     },
-    Shipped {
+    BuiltInMigration {
         version: 23,
         name: "ages of subscriptions",
         sqlite: include_str!("../../migrations/sqlite/0023_ages_of_subscriptions.sql"),
@@ -159,24 +159,24 @@ const POSTGRES_TABLE: &str =
     "SELECT CAST(to_regclass('_sqlx_migrations') AS TEXT) AS name WHERE to_regclass('_sqlx_migrations') IS NOT NULL";
 const APPLIED: &str = "SELECT version, checksum FROM _sqlx_migrations WHERE success ORDER BY version";
 
-/// What a database has seen.
+/// The migrations applied to a database.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Seen {
-    /// Nothing: it is empty.
-    Nothing,
-    /// Some, but not all that this version has.
-    Some(i64),
-    /// All.
-    All,
+pub(super) enum MigrationState {
+    /// None: the database is empty.
+    Empty,
+    /// The newest migration applied, older than that of this version.
+    Outdated(i64),
+    /// All migrations of this version.
+    Current,
 }
 
-/// The newest migration of this version.
-pub(super) fn newest() -> i64 {
-    SHIPPED.iter().map(|shipped| shipped.version).max().unwrap_or(0)
+/// Returns the newest migration of this version.
+pub(super) fn newest_version() -> i64 {
+    MIGRATIONS.iter().map(|shipped| shipped.version).max().unwrap_or(0)
 }
 
 fn migrator(backend: &Backend) -> Migrator {
-    let migration = |shipped: &Shipped| {
+    let migration = |shipped: &BuiltInMigration| {
         let sql = match backend {
             Backend::Sqlite { .. } => shipped.sqlite,
             Backend::Postgres { .. } => shipped.postgres,
@@ -189,25 +189,26 @@ fn migrator(backend: &Backend) -> Migrator {
             false,
         )
     };
-    Migrator::with_migrations(SHIPPED.iter().map(migration).collect())
+    Migrator::with_migrations(MIGRATIONS.iter().map(migration).collect())
 }
 
-/// Looks, and writes nothing.
+/// Reads the state and writes nothing.
 ///
 /// # Errors
-/// [`OpenError::Newer`], [`OpenError::Foreign`], and [`OpenError::Corrupt`] for a database of something else.
-pub(super) async fn seen(backend: &Backend, connection: &mut AnyConnection) -> Result<Seen, OpenError> {
+/// Returns [`OpenError::Newer`], [`OpenError::DifferentBuild`], or [`OpenError::Corrupt`] for a database of another
+/// program.
+pub(super) async fn read_state(backend: &Backend, connection: &mut AnyConnection) -> Result<MigrationState, OpenError> {
     let failed = |error| backend.open_error(error);
     let table = match backend {
         Backend::Sqlite { .. } => SQLITE_TABLE,
         Backend::Postgres { .. } => POSTGRES_TABLE,
     };
     if sqlx::query(table).fetch_optional(&mut *connection).await.map_err(failed)?.is_none() {
-        let Backend::Sqlite { .. } = backend else { return Ok(Seen::Nothing) };
+        let Backend::Sqlite { .. } = backend else { return Ok(MigrationState::Empty) };
         return match sqlx::query(SQLITE_ANY_TABLE).fetch_optional(&mut *connection).await.map_err(failed)? {
-            None => Ok(Seen::Nothing),
+            None => Ok(MigrationState::Empty),
             Some(_) => Err(OpenError::Corrupt {
-                place: backend.place(),
+                place: backend.location(),
                 cause: "it holds another program's tables".into_cause(),
             }),
         };
@@ -219,32 +220,33 @@ pub(super) async fn seen(backend: &Backend, connection: &mut AnyConnection) -> R
         let checksum: Vec<u8> = row.try_get(1).map_err(failed)?;
         applied.push((version, checksum));
     }
-    judge(backend, &applied)
+    state_of(backend, &applied)
 }
 
-fn judge(backend: &Backend, applied: &[(i64, Vec<u8>)]) -> Result<Seen, OpenError> {
-    let ours = migrator(backend);
-    let known = newest();
+fn state_of(backend: &Backend, applied: &[(i64, Vec<u8>)]) -> Result<MigrationState, OpenError> {
+    let own_migrations = migrator(backend);
+    let known = newest_version();
     let found = applied.last().map_or(0, |(version, _)| *version);
     for (version, checksum) in applied {
-        match ours.iter().find(|migration| migration.version == *version) {
-            None => return Err(OpenError::Newer { place: backend.place(), found, known }),
+        match own_migrations.iter().find(|migration| migration.version == *version) {
+            None => return Err(OpenError::Newer { place: backend.location(), found, known }),
             Some(migration) if *migration.checksum != **checksum => {
-                return Err(OpenError::Foreign { place: backend.place(), migration: *version });
+                return Err(OpenError::DifferentBuild { place: backend.location(), migration: *version });
             }
             Some(_) => {}
         }
     }
     Ok(if found == known {
-        Seen::All
+        MigrationState::Current
     } else if found == 0 {
-        Seen::Nothing
+        MigrationState::Empty
     } else {
-        Seen::Some(found)
+        MigrationState::Outdated(found)
     })
 }
 
-/// Applies what is missing. `run_direct` and the box, since the compiler cannot see through `run` that it may cross threads.
+/// Applies the missing migrations. Uses `run_direct` and a boxed future, because the compiler cannot prove that `run`
+/// is `Send`.
 pub(super) fn apply<'a>(
     backend: &'a Backend,
     connection: &'a mut AnyConnection,
@@ -252,7 +254,7 @@ pub(super) fn apply<'a>(
     Box::pin(async move {
         migrator(backend).run_direct(None, connection, false).await.map_err(|error| match error {
             MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => backend.open_error(error),
-            other => OpenError::Unreachable { place: backend.place(), cause: Arc::new(other) },
+            other => OpenError::Unreachable { place: backend.location(), cause: Arc::new(other) },
         })
     })
 }

@@ -1,10 +1,10 @@
-//! All SQL of the project: history, transitions, audit, outbox, schedules and what the workers must remember.
+//! The database: all SQL of the daemon, for SQLite and PostgreSQL.
 //!
-//! One process at a time may write a store, through one [`Writer`] that commits in groups; anyone may read beside it through
-//! a [`Reader`]. One text of SQL serves SQLite and PostgreSQL: placeholders `$1`, `ON CONFLICT`, `RETURNING`, and values of
-//! integer, text and bytes alone; only the migrations, the lock and `BEGIN` differ. Instants are UTC microseconds; the clock is
-//! handed in. Nothing here calls the network inside a transaction, decides anything, or lets the pool be used while a
-//! transaction is open.
+//! Only one process at a time may write to a store, through one [`Writer`], which commits changes in groups. Any number
+//! of processes may read at the same time, each through a [`Reader`]. Both engines run the same SQL: `$1` placeholders,
+//! `ON CONFLICT`, `RETURNING`, and only integer, text and byte values. Only the migrations, the lock and `BEGIN`
+//! differ. Times are UTC microseconds, and the clock is passed in. This module makes no network calls inside a
+//! transaction, takes no decisions, and does not use the pool while a transaction is open.
 
 mod access;
 mod backend;
@@ -17,48 +17,53 @@ mod checkpoint;
 #[cfg(test)]
 mod conformance;
 mod control;
-mod erasing;
+mod erasure;
 mod error;
-mod gate;
+mod failure;
+mod file_state;
 mod import;
 mod inspect;
+mod interceptor;
 mod lock;
 mod migrations;
 mod open;
 mod outbox;
 mod reader;
 mod restore;
+mod sequence_ends;
 mod series;
 mod size;
 mod tables;
-mod tails;
-mod trouble;
-mod vitals;
-mod whole;
 mod writer;
+mod writer_metrics;
 
 pub use access::AccessChange;
-pub use backup::{BackupError, BackupMade, back_up, partial_path};
-pub use chain::{BadHead, ChainTrust, ChainVerdict, PRUNED};
+pub use backup::{BackupError, BackupResult, back_up, partial_path};
+pub use chain::{BadHead, ChainTrust, ChainVerdict, PRUNED_ACTION};
 pub use change::{
     AdherenceChange, AdherenceDay, AgentCounters, AgentSchedule, AgentSkillsWrite, AgentWrite, AnalyticsRows,
-    AuditPrune, CallWrite, ChangeSetRow, ChangeSetWrite, Commit, Committed, FiguresWrite, FindingKind, HistoryRow,
-    HistoryWrite, IdempotencyRow, Imported, JobRun, JobState, LeftOut, NoteWrite, RemembersWrite, RuleFinding,
-    RuleVersion, ScheduleImport, SeriesJudged, SightSpan, SkillWrite, SubscriptionRow, SubscriptionWrite, TenantStatus,
+    AuditPrune, CallWrite, ChangeSetRow, ChangeSetWrite, Commit, CommitResult, ExcludedAgent, FiguresWrite,
+    FindingKind, HistoryRow, HistoryWrite, IdempotencyRow, ImportOutcome, JobRun, JobState, NoteWrite, ObservedSpanRow,
+    RuleFinding, RuleMemoryWrite, RuleVersion, ScheduleImport, SeriesProgress, SkillWrite, SubscriptionRow,
+    SubscriptionWrite, TenantStatus,
 };
-pub use checkpoint::Checkpointed;
+pub use checkpoint::CheckpointResult;
 pub use control::DaemonRow;
-pub use erasing::{ErasingChange, ErasureMark, KeyPart, Move, Moved, Wiped, WipedRow, WipedWrite};
+pub use erasure::{ErasureChange, ErasureMark, KeyPart, MovedTable, StandInMove, WipedRow, WipedRowWrite, WipedTable};
 pub use error::{Cause, CommitError, OpenError, ReadError};
-pub use gate::{EngineGate, EngineWork};
-pub use inspect::{Inspection, Stats, StatsError, TableStats, inspect, settings_not_taken, stats};
-pub use open::{Identity, Role, Store, is_held};
-pub use outbox::{AttemptWrite, ClockSet, DeliveryWrite, EndpointWrite, Forgotten, OutboxChange, Recovery, Release};
+pub use failure::StoreFailure;
+pub use inspect::{Inspection, StatsError, StoreStats, TableStats, ineffective_settings, inspect, stats};
+pub use interceptor::{EngineInterceptor, EngineOperation};
+pub use open::{ProcessIdentity, ProcessRole, Store, is_locked};
+pub use outbox::{
+    AttemptWrite, ClockAdjustment, DeliveryRelease, DeliveryWrite, EndpointWrite, EventPrune, OutboxChange,
+    ParkedResend,
+};
 pub use reader::Reader;
-pub use restore::{RestoreError, Restored, restore};
+pub use restore::{RestoreError, RestoreResult, restore};
 pub use series::{SeriesError, SeriesValues};
-pub use size::Footprint;
-pub use tables::adherence::adherence_reading::{AdherenceGround, AgentFacts, PackedDay};
+pub use size::StoreSize;
+pub use tables::adherence::adherence_reading::{AdherenceInputs, AgentFacts, PackedDay};
 pub use tables::adherence::exceptions::ExceptionFilter;
 pub use tables::adherence::time_in_state::TimeInState;
 pub use tables::agents::StoredAgent;
@@ -66,25 +71,24 @@ pub use tables::agents::history_reading::{HISTORY_PAGE_LIMIT, StoredHistory};
 pub use tables::analytics::ROWS_PAGE_LIMIT;
 pub use tables::analytics::anomalies::AnomalyFilter;
 pub use tables::audit::audit_heads::StoredHead;
-pub use tables::audit::audit_reading::{AUDIT_STRETCH, AuditFilter, AuditPage, KnownSubject, MOST_SUBJECTS};
+pub use tables::audit::audit_reading::{AUDIT_SCAN_LIMIT, AuditFilter, AuditPage, MAX_SUBJECTS, SubjectAgent};
 pub use tables::audit::{EntryColumns, StoredEntry};
-pub use tables::changes::change_sets::{SetCounts, StoredSetAgent};
+pub use tables::changes::change_sets::{ChangeSetCounts, StoredChangeSetAgent};
 pub use tables::changes::transition_reading::{AutomaticChange, ComplianceFigures, TransitionFilter};
 pub use tables::changes::transitions::StoredTransition;
-pub use tables::jobs::retention::{Pruned, SLICE_ROWS, Slice};
+pub use tables::jobs::retention::{PruneSlice, PruneTarget, SLICE_ROWS};
 pub use tables::live::figures::{FIGURES_PAGE_LIMIT, FigurePoint};
-pub use tables::rules::{AskedByRule, FindingCount, FindingFilter, StoredFinding};
+pub use tables::rules::{FindingCount, FindingFilter, StoredFinding, TransitionCountsByRule};
 pub use tables::schedules::schedule::{ScheduleVersion, StoredPlan};
 pub use tables::webhooks::delivery_reading::{Backlog, DeliveryFilter, DueDelivery, StoredDelivery, StoredEndpoint};
 pub use tables::webhooks::events::StoredEvent;
-pub use trouble::Trouble;
-pub use vitals::WriterVitals;
 pub use writer::Writer;
+pub use writer_metrics::WriterMetrics;
 
-/// The most rows of one page of a list.
+/// The maximum number of rows on one page of a list.
 pub const PAGE_LIMIT: u32 = 500;
 
-/// A page's length as it is bound.
+/// Returns the page length to bind, capped at [`PAGE_LIMIT`].
 const fn page(limit: u32) -> i64 {
     if limit < PAGE_LIMIT { limit as i64 } else { PAGE_LIMIT as i64 }
 }

@@ -1,4 +1,4 @@
-//! Opens a store: who may, what is checked before anything is written, and how it is let go.
+//! Opening and closing a store: the lock, and the checks before anything is written.
 
 use std::sync::Arc;
 
@@ -7,26 +7,26 @@ use tokio::task::JoinSet;
 use super::backend::{Access, Backend, close_quietly};
 use super::control;
 use super::error::OpenError;
-use super::gate::{EngineGate, EngineWork, Gate};
+use super::file_state;
 use super::import;
+use super::interceptor::{EngineInterceptor, EngineOperation, Interceptor};
 use super::lock::{self, FileLock};
-use super::migrations::{self, Seen};
+use super::migrations::{self, MigrationState};
 use super::reader::Reader;
-use super::whole;
 use super::writer::{Writer, WriterTask};
 use crate::clock::SharedClock;
 
-/// What a process that writes is.
+/// The role of a process that writes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Role {
+pub enum ProcessRole {
     /// The daemon.
     Daemon,
     /// A command that writes while no daemon runs.
     Import,
 }
 
-impl Role {
-    /// The name in the store.
+impl ProcessRole {
+    /// Returns the name in the store.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Daemon => "daemon",
@@ -39,9 +39,9 @@ impl Role {
     }
 }
 
-/// Names a process to the next one that wants the store.
+/// The identity of a process, shown to the next one that wants the store.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Identity {
+pub struct ProcessIdentity {
     /// The host's name.
     pub host: String,
     /// The process id.
@@ -50,7 +50,8 @@ pub struct Identity {
     pub version: String,
 }
 
-/// A store held for writing. Dropping it without [`Store::close`] is what a crash is: what was not committed is not stored.
+/// A store opened for writing. Dropping it without [`Store::close`] has the effect of a crash: uncommitted changes are
+/// lost.
 #[derive(Debug)]
 pub struct Store {
     writer: Writer,
@@ -59,72 +60,77 @@ pub struct Store {
 }
 
 impl Store {
-    /// Takes the store for writing, makes it if there is none, and brings it up to date. The version and the lock are
+    /// Opens the store for writing, creates it if it does not exist, and migrates it. The version and the lock are
     /// checked before anything is written.
-    pub async fn open(url: &str, role: Role, clock: SharedClock, identity: &Identity) -> Result<Self, OpenError> {
+    pub async fn open(
+        url: &str,
+        role: ProcessRole,
+        clock: SharedClock,
+        identity: &ProcessIdentity,
+    ) -> Result<Self, OpenError> {
         // Opening is rare, and its future is large.
-        Box::pin(Self::open_through(None, url, role, clock, identity)).await
+        Box::pin(Self::open_with_interceptor(None, url, role, clock, identity)).await
     }
 
-    /// The same with `gate`, where there is one, between the store and its engine.
-    pub async fn open_through(
-        gate: Option<Arc<dyn EngineGate>>,
+    /// Opens the store like [`Store::open`], with an optional `interceptor` between the store and its engine.
+    pub async fn open_with_interceptor(
+        interceptor: Option<Arc<dyn EngineInterceptor>>,
         url: &str,
-        role: Role,
+        role: ProcessRole,
         clock: SharedClock,
-        identity: &Identity,
+        identity: &ProcessIdentity,
     ) -> Result<Self, OpenError> {
-        let gate = Gate::new(gate);
+        let gate = Interceptor::new(interceptor);
         let backend = Backend::from_url(url)?;
         let open = async {
             backend.check_writable()?;
-            if backend.is_there() {
-                look(&backend).await?;
+            if backend.exists() {
+                check_existing(&backend).await?;
             }
-            let lock = lock::take_file(&backend)?;
+            let lock = lock::acquire_file_lock(&backend)?;
             if lock.is_none() && matches!(backend, Backend::Sqlite { .. }) {
-                return Err(held(&backend).await);
+                return Err(in_use_error(&backend).await);
             }
-            let (task, writer) = start(&backend, lock, role, &clock, identity, gate.clone()).await?;
-            let pool = backend.readers().await.map_err(|error| backend.open_error(error))?;
+            let (task, writer) = start_writer(&backend, lock, role, &clock, identity, gate.clone()).await?;
+            let pool = backend.reader_pool().await.map_err(|error| backend.open_error(error))?;
             Ok((task, writer, pool))
         };
-        let (task, writer, pool) = gate.pass(EngineWork::Open, |error| backend.open_error(error), open).await?;
-        let reader = Reader::new(pool, backend).behind(gate);
+        let (task, writer, pool) = gate.run(EngineOperation::Open, |error| backend.open_error(error), open).await?;
+        let reader = Reader::new(pool, backend).with_interceptor(gate);
         let mut tasks = JoinSet::new();
         tasks.spawn(task.run());
         Ok(Self { writer, reader, task: tasks })
     }
 
-    /// Opens a store that another process may be writing, to read alone. Writes nothing.
+    /// Opens a store for reading only, also while another process writes to it. Writes nothing.
     pub async fn read(url: &str) -> Result<Reader, OpenError> {
         let backend = Backend::from_url(url)?;
-        if !backend.is_there() {
-            return Err(OpenError::NotFound { place: backend.place() });
+        if !backend.exists() {
+            return Err(OpenError::NotFound { place: backend.location() });
         }
-        match look(&backend).await? {
-            Seen::All => {}
-            Seen::Nothing => return Err(OpenError::NotFound { place: backend.place() }),
-            Seen::Some(found) => {
-                return Err(OpenError::Older { place: backend.place(), found, known: migrations::newest() });
+        match check_existing(&backend).await? {
+            MigrationState::Current => {}
+            MigrationState::Empty => return Err(OpenError::NotFound { place: backend.location() }),
+            MigrationState::Outdated(found) => {
+                return Err(OpenError::Older { place: backend.location(), found, known: migrations::newest_version() });
             }
         }
-        let pool = backend.readers().await.map_err(|error| backend.open_error(error))?;
+        let pool = backend.reader_pool().await.map_err(|error| backend.open_error(error))?;
         Ok(Reader::new(pool, backend))
     }
 
-    /// The handle that writes; may be cloned.
+    /// Returns the writer handle.
     pub fn writer(&self) -> &Writer {
         &self.writer
     }
 
-    /// The handle that reads; may be cloned.
+    /// Returns the reader handle.
     pub fn reader(&self) -> &Reader {
         &self.reader
     }
 
-    /// Commits what is queued, folds the write-ahead log into the file, and lets go of the lock. Later changes are refused
-    /// with [`super::CommitError::Closed`].
+    /// Commits what is queued, checkpoints the write-ahead log and releases the lock. Later changes fail with
+    /// [`super::CommitError::Closed`].
     pub async fn close(mut self) {
         self.reader.close().await;
         self.writer.close().await;
@@ -132,24 +138,25 @@ impl Store {
     }
 }
 
-/// Whether a process has the SQLite store at `url`; none where that cannot be told from here. Only for a store whose row names a
-/// process that does not answer: see the lock.
-pub fn is_held(url: &str) -> Option<bool> {
-    lock::is_taken(&Backend::from_url(url).ok()?)
+/// Returns whether a process holds the SQLite store at `url`, or `None` if that is unknown. Use it only if the process
+/// named in the store does not respond: see `lock::is_locked`.
+pub fn is_locked(url: &str) -> Option<bool> {
+    lock::is_locked(&Backend::from_url(url).ok()?)
 }
 
-/// Looks at a store that is there, without leaving a trace.
-async fn look(backend: &Backend) -> Result<Seen, OpenError> {
+/// Checks an existing store without changing anything.
+async fn check_existing(backend: &Backend) -> Result<MigrationState, OpenError> {
     backend.check_header()?;
-    whole::check(backend)?;
-    let mut connection = backend.connect(backend.quietest_access()).await.map_err(|error| backend.open_error(error))?;
-    let seen = migrations::seen(backend, &mut connection).await;
+    file_state::check_has_log(backend)?;
+    let mut connection =
+        backend.connect(backend.read_only_access()).await.map_err(|error| backend.open_error(error))?;
+    let state = migrations::read_state(backend, &mut connection).await;
     close_quietly(connection).await;
-    seen
+    state
 }
 
-/// Who holds the store, as its own row says.
-pub(super) async fn held(backend: &Backend) -> OpenError {
+/// Returns the error that names the holder of the store, as recorded in its `daemon` row.
+pub(super) async fn in_use_error(backend: &Backend) -> OpenError {
     let holder = match backend.connect(Access::Read).await {
         Ok(mut connection) => {
             let row = control::read(&mut connection).await.ok().flatten();
@@ -158,36 +165,36 @@ pub(super) async fn held(backend: &Backend) -> OpenError {
         }
         Err(_) => None,
     };
-    OpenError::Held {
-        place: backend.place(),
+    OpenError::InUse {
+        place: backend.location(),
         holder: holder.unwrap_or_else(|| "a process that is just starting".to_owned()),
     }
 }
 
-async fn start(
+async fn start_writer(
     backend: &Backend,
     lock: Option<FileLock>,
-    role: Role,
+    role: ProcessRole,
     clock: &SharedClock,
-    identity: &Identity,
-    gate: Gate,
+    identity: &ProcessIdentity,
+    interceptor: Interceptor,
 ) -> Result<(WriterTask, Writer), OpenError> {
     let failed = |error| backend.open_error(error);
-    backend.make_private()?;
+    backend.create_private_file()?;
     let mut connection = backend.connect(Access::Write).await.map_err(failed)?;
     backend.check_version(&mut connection).await?;
-    if !lock::take_session(backend, &mut connection).await.map_err(failed)? {
+    if !lock::acquire_session_lock(backend, &mut connection).await.map_err(failed)? {
         close_quietly(connection).await;
-        return Err(held(backend).await);
+        return Err(in_use_error(backend).await);
     }
     migrations::apply(backend, &mut connection).await?;
     let epoch = control::take_over(&mut connection, role, identity, clock.now()).await.map_err(failed)?;
     if let Some(lock) = &lock {
-        lock.note(&whole::in_use_note(epoch)).map_err(|error| lock.cannot_write(backend, error))?;
+        lock.write_note(&file_state::in_use_note(epoch)).map_err(|error| lock.write_error(backend, error))?;
     }
-    whole::mark_in_use(backend, &mut connection, epoch).await.map_err(failed)?;
+    file_state::mark_in_use(backend, &mut connection, epoch).await.map_err(failed)?;
     import::clear_all_staged(&mut connection)
         .await
-        .map_err(|error| OpenError::Unreachable { place: backend.place(), cause: Arc::new(error) })?;
-    Ok(WriterTask::new(backend.clone(), lock, connection, epoch, Arc::clone(clock), gate))
+        .map_err(|error| OpenError::Unreachable { place: backend.location(), cause: Arc::new(error) })?;
+    Ok(WriterTask::new(backend.clone(), lock, connection, epoch, Arc::clone(clock), interceptor))
 }

@@ -1,32 +1,40 @@
-//! What the outbox writes: endpoints, deliveries, their attempts. Plain rows; nothing here knows SQL.
+//! Rows of the outbox: webhook endpoints, deliveries and their attempts. This module contains no SQL.
 
 use crate::domain::ids::{AgentId, EndpointId, TenantId};
 use crate::domain::time::UtcMicros;
-use crate::domain::webhooks::delivery::{DisabledFor, Standing};
+use crate::domain::webhooks::delivery::{DeliveryStatus, DisableReason};
 
-/// The outbox's part of a change, written in the order of the fields after the events.
+/// The outbox part of a change, written in the order of the fields after the events.
 #[derive(Clone, Debug, Default)]
 pub struct OutboxChange {
-    /// Endpoints, by what becomes of them. Of one endpoint, the last write of a kind wins.
+    /// Changes of endpoints. For each endpoint, the last write of a kind wins.
     pub endpoints: Vec<EndpointWrite>,
-    /// Whole rows, inserted or replaced; the last of a key wins.
+    /// Deliveries to insert or replace, as whole rows; the last of a key wins.
     pub deliveries: Vec<DeliveryWrite>,
     /// One row per attempt.
     pub attempts: Vec<AttemptWrite>,
-    /// Agents whose first waiting delivery may go now.
-    pub releases: Vec<Release>,
-    /// What was parked and is wanted again.
-    pub recoveries: Vec<Recovery>,
-    /// Endpoints whose deliveries wait by another clock from now on.
-    pub clock_set: Vec<ClockSet>,
-    /// Events that have served their time.
-    pub forgotten: Vec<Forgotten>,
+    /// Agents whose first waiting delivery may be sent.
+    pub releases: Vec<DeliveryRelease>,
+    /// Parked deliveries to resend.
+    pub parked_resends: Vec<ParkedResend>,
+    /// Endpoints whose retry times are adjusted to a changed clock.
+    pub clock_adjustments: Vec<ClockAdjustment>,
+    /// Events to delete after their retention.
+    pub event_prunes: Vec<EventPrune>,
 }
 
 impl OutboxChange {
-    /// Nothing would be written.
+    /// Returns whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        let Self { endpoints, deliveries, attempts, releases, recoveries, clock_set, forgotten } = self;
+        let Self {
+            endpoints,
+            deliveries,
+            attempts,
+            releases,
+            parked_resends: recoveries,
+            clock_adjustments: clock_set,
+            event_prunes: forgotten,
+        } = self;
         endpoints.is_empty()
             && deliveries.is_empty()
             && attempts.is_empty()
@@ -37,128 +45,129 @@ impl OutboxChange {
     }
 }
 
-/// What becomes of an endpoint.
+/// A change of an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EndpointWrite {
-    /// It is new; one that is known stays as it is.
+    /// Adds an endpoint; one that exists is left unchanged.
     Add {
-        /// Whose.
+        /// The tenant.
         tenant: TenantId,
-        /// Which.
+        /// The endpoint.
         endpoint: EndpointId,
-        /// When.
+        /// The time.
         at: UtcMicros,
-        /// Events up to this number are not for it.
+        /// The number of the last event that is not sent to it.
         sent_through: u64,
     },
-    /// It has come further.
+    /// Updates the endpoint's progress.
     Progress {
-        /// Whose.
+        /// The tenant.
         tenant: TenantId,
-        /// Which.
+        /// The endpoint.
         endpoint: EndpointId,
-        /// Every event up to this number has a row or was not selected.
+        /// Every event up to this number has a delivery or was not selected.
         sent_through: u64,
-        /// The first failure after the last success.
+        /// The time of the first failure since the last success.
         failing_since: Option<UtcMicros>,
-        /// What went wrong last, while it fails.
+        /// The last error, while the endpoint fails.
         last_error: Option<String>,
     },
-    /// It gets nothing any more (`Some`), or again (`None`).
+    /// Disables the endpoint (`Some`) or enables it again (`None`).
     Disable {
-        /// Whose.
+        /// The tenant.
         tenant: TenantId,
-        /// Which.
+        /// The endpoint.
         endpoint: EndpointId,
-        /// Since when and why.
-        disabled: Option<(UtcMicros, DisabledFor)>,
+        /// The time and reason of disabling it.
+        disabled: Option<(UtcMicros, DisableReason)>,
     },
 }
 
-/// A delivery as it stands.
+/// The state of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliveryWrite {
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantId,
-    /// To where.
+    /// The endpoint.
     pub endpoint: EndpointId,
-    /// Of which event.
+    /// The number of the event.
     pub event_number: u64,
-    /// The agent whose order it keeps.
+    /// The agent whose deliveries are kept in order, if any.
     pub agent: Option<AgentId>,
-    /// Where it stands; never [`Standing::New`].
-    pub standing: Standing,
-    /// Attempts before a person asked for it again.
-    pub earlier: u32,
-    /// When it was settled.
+    /// The status; never [`DeliveryStatus::New`].
+    pub status: DeliveryStatus,
+    /// The number of attempts before it was last resent by a person.
+    pub earlier_attempts: u32,
+    /// The time at which it was delivered or parked.
     pub settled_at: Option<UtcMicros>,
 }
 
 /// One attempt of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttemptWrite {
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantId,
-    /// To where.
+    /// The endpoint.
     pub endpoint: EndpointId,
-    /// Of which event.
+    /// The number of the event.
     pub event_number: u64,
-    /// The how-manieth of all, from 1.
+    /// The number of the attempt over all resends, from 1.
     pub attempt: u32,
-    /// When it left.
+    /// The time at which it was sent.
     pub sent_at: UtcMicros,
-    /// Real milliseconds to its end.
+    /// The duration in milliseconds of real time.
     pub latency_ms: u64,
-    /// The HTTP status, where there was one.
+    /// The HTTP status, if there was one.
     pub status_code: Option<u16>,
-    /// What went wrong, for a person to read.
+    /// The error, for people.
     pub error: Option<String>,
-    /// The first kilobyte of the answer.
-    pub answer: String,
+    /// The first kilobyte of the response.
+    pub response: String,
 }
 
-/// The first waiting delivery of an agent may go.
+/// Allows the first waiting delivery of an agent to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Release {
-    /// Whose.
+pub struct DeliveryRelease {
+    /// The tenant.
     pub tenant: TenantId,
-    /// To where.
+    /// The endpoint.
     pub endpoint: EndpointId,
-    /// Of whom.
+    /// The agent.
     pub agent: AgentId,
-    /// From when on.
+    /// The time from which it is due.
     pub at: UtcMicros,
 }
 
-/// What was parked is wanted again, and what waits is due now: of each agent the first.
+/// Resends parked deliveries and makes waiting ones due now, the first one of each agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Recovery {
-    /// Whose.
+pub struct ParkedResend {
+    /// The tenant.
     pub tenant: TenantId,
-    /// To where.
+    /// The endpoint.
     pub endpoint: EndpointId,
-    /// Parked deliveries of events from this number on.
+    /// The number of the first event whose parked deliveries are resent.
     pub from_number: u64,
-    /// Due from when on.
+    /// The time from which they are due.
     pub at: UtcMicros,
 }
 
-/// The wall clock was set: what waits goes on waiting as long as it would have.
+/// Adjusts to a change of the wall clock, so that deliveries wait as long as they would have.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClockSet {
-    /// Whose.
+pub struct ClockAdjustment {
+    /// The tenant.
     pub tenant: TenantId,
-    /// To where.
+    /// The endpoint.
     pub endpoint: EndpointId,
-    /// By how many microseconds, forward or back.
+    /// The change in microseconds; may be negative.
     pub by_us: i64,
 }
 
-/// Events up to a number, with their deliveries and attempts, go. The tenant's last event stays, since numbers go on from it.
+/// Deletes events up to a number, with their deliveries and attempts. The tenant's last event is kept, because numbers
+/// continue from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Forgotten {
-    /// Whose.
+pub struct EventPrune {
+    /// The tenant.
     pub tenant: TenantId,
-    /// Up to and including this number.
+    /// The last number to delete.
     pub through: u64,
 }

@@ -1,8 +1,8 @@
-//! The values of a series over a span, whatever it is of: reads of figures by the quarter of an hour, agents' time by the day or the
-//! quarter, results of analytics queries by their buckets.
+//! The values of a series over a period: figures by the quarter of an hour, agents' time by the day or quarter, and
+//! results of analytics queries by their buckets.
 //!
-//! Days are what is stored of them, so that a large span of many agents stays fast; quarters are cut from segments, and so of few agents
-//! times days alone. What nobody saw is a gap, never zero.
+//! Days come from the stored sums, so that long periods of many agents are fast. Quarters are computed from segments,
+//! and therefore limited in agents times days. Time without observations is a gap, never zero.
 
 mod aggregated;
 
@@ -15,55 +15,55 @@ use jiff::tz::TimeZone;
 use super::error::ReadError;
 use super::reader::Reader;
 use super::tables::live::figures::{FIGURES_PAGE_LIMIT, FigurePoint};
-use crate::domain::adherence::course::Span;
-use crate::domain::adherence::days::days_touching;
-use crate::domain::adherence::figures::{Times, basis};
+use crate::domain::adherence::days::days_overlapping;
+use crate::domain::adherence::figures::{AdherenceTimes, computation_basis};
 use crate::domain::adherence::ledger::Ledger;
 use crate::domain::adherence::sums::Sums;
+use crate::domain::adherence::timeline::Span;
 use crate::domain::agents::agent::Agent;
-use crate::domain::analytics::series::{Bucket, QUARTER, QUARTER_US, Source, Whom};
+use crate::domain::analytics::series::{AgentFilter, QUARTER, QUARTER_US, SeriesBucket, SeriesSource};
 use crate::domain::analytics::trend::Sample;
 use crate::domain::ids::{AgentId, TenantId};
 use crate::domain::live::figures::{Measure, QUEUE_MEASURES, SKILL_MEASURES, Stat, Unit};
 use crate::domain::time::UtcMicros;
 
-/// Quarters of agents' time are cut from at most so many agents times days.
+/// The maximum number of agents times days for quarters of agents' time.
 pub const MOST_AGENT_DAYS: u64 = 3_000;
 
-/// Days of an agent whose facts are read in one go.
-const DAYS_AT_ONCE: Duration = Duration::from_hours(31 * 24);
+/// The length of the period of one agent that is read at once.
+const SPAN_PER_READ: Duration = Duration::from_hours(31 * 24);
 
-/// Agents whose stored days are read in one go.
-const AGENTS_AT_ONCE: u32 = 64;
+/// The number of agents whose stored days are read at once.
+const AGENTS_PER_READ: u32 = 64;
 
 const DAY: Duration = Duration::from_hours(24);
 
-/// Why a series was not read.
+/// An error of reading a series.
 #[derive(Debug, thiserror::Error)]
 pub enum SeriesError {
-    /// The store.
+    /// The store could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// The span is too long.
+    /// The period is too long.
     #[error("{of} is of {most} days at most: ask for a shorter span")]
     TooLong {
         /// The series.
         of: String,
-        /// The most of it.
+        /// The maximum for this series.
         most: u32,
     },
-    /// What is kept of analytics does not have it; says why.
+    /// The stored analytics results do not contain the series; holds the reason.
     #[error("{0}")]
-    Unfit(String),
-    /// Quarters of too many agents over too many days.
+    Unavailable(String),
+    /// Quarters were requested for too many agents over too many days.
     #[error(
         "quarters of an hour of {agents} agents over {days} days are more than {MOST_AGENT_DAYS} agents times days: ask for fewer days, a \
          smaller team, or days instead of quarters (without -15m)"
     )]
-    TooMuch {
-        /// How many agents it is of.
+    TooManyQuarters {
+        /// The number of agents.
         agents: usize,
-        /// Over how many days.
+        /// The number of days.
         days: u64,
     },
 }
@@ -71,67 +71,72 @@ pub enum SeriesError {
 /// The values of a series.
 #[derive(Clone, PartialEq, Debug)]
 pub struct SeriesValues {
-    /// How long each of them is of.
-    pub bucket: Bucket,
-    /// Whose days and hours they go by: the zone that was asked for, or that of the analytics query.
+    /// The length of each value's bucket.
+    pub bucket: SeriesBucket,
+    /// The time zone of the buckets: the requested one, or that of the analytics query.
     pub zone: TimeZone,
-    /// In order, from the first that is known to the last; what is missing between is a gap.
+    /// The values in order, from the first known one to the last; missing ones in between are gaps.
     pub samples: Vec<Sample>,
 }
 
 impl Reader {
-    /// The values of a series from one instant up to another. Quarters, and days of `zone`, are those that lie in the span whole; buckets of an analytics
-    /// query go by its own zone and count where they begin.
+    /// Returns the values of a series in a period. Quarters, and days in `zone`, count if they lie completely in the
+    /// period; buckets of an analytics query use its own zone and count by their start.
     ///
     /// # Errors
-    /// The store could not be read, or the span is too long for what is asked.
-    pub async fn samples(
+    /// Fails if the store cannot be read, or if the period is too long.
+    pub async fn series_values(
         &self,
         tenant: &TenantId,
-        source: &Source,
+        source: &SeriesSource,
         span: Span,
         zone: &TimeZone,
     ) -> Result<SeriesValues, SeriesError> {
-        let most = source.longest_days();
-        if span.1.since(span.0) > DAY * most {
-            return Err(SeriesError::TooLong { of: source.to_string(), most });
+        let max_days = source.max_days();
+        if span.1.since(span.0) > DAY * max_days {
+            return Err(SeriesError::TooLong { of: source.to_string(), most: max_days });
         }
-        let (bucket, whole) = match source {
-            Source::Skill(_, measure) | Source::Queue(_, measure) => {
-                (Bucket::Quarter, self.figure_quarters(tenant, source, span).await?.samples(measure.unit))
+        let (bucket, all_samples) = match source {
+            SeriesSource::Skill(_, measure) | SeriesSource::Queue(_, measure) => {
+                (SeriesBucket::Quarter, self.figure_quarters(tenant, source, span).await?.samples(measure.unit))
             }
-            Source::Adherence(whom, bucket) | Source::NotReady(whom, bucket) => {
+            SeriesSource::Adherence(whom, bucket) | SeriesSource::NotReady(whom, bucket) => {
                 let sums = match bucket {
-                    Bucket::Quarter => self.quarters_of(tenant, whom, span).await?,
-                    // No series of agents' time goes by another.
-                    Bucket::Day | Bucket::Hour | Bucket::Week | Bucket::Month => {
-                        self.days_of(tenant, whom, span, zone).await?
+                    SeriesBucket::Quarter => self.quarter_sums(tenant, whom, span).await?,
+                    // No series of agents' time uses these buckets.
+                    SeriesBucket::Day | SeriesBucket::Hour | SeriesBucket::Week | SeriesBucket::Month => {
+                        self.daily_sums(tenant, whom, span, zone).await?
                     }
                 };
                 (*bucket, sums.into_iter().map(|(at, sums)| sample(source, at, &sums)).collect())
             }
-            Source::Analytics(of) => {
-                let values = self.aggregated(tenant, of, span, zone).await?;
+            SeriesSource::Analytics(of) => {
+                let values = self.aggregation_values(tenant, of, span, zone).await?;
                 return Ok(SeriesValues { samples: trimmed(values.samples), ..values });
             }
         };
-        Ok(SeriesValues { bucket, zone: zone.clone(), samples: trimmed(whole) })
+        Ok(SeriesValues { bucket, zone: zone.clone(), samples: trimmed(all_samples) })
     }
 
-    async fn figure_quarters(&self, tenant: &TenantId, source: &Source, span: Span) -> Result<Quarters, ReadError> {
-        let mut quarters = Quarters::default();
+    async fn figure_quarters(
+        &self,
+        tenant: &TenantId,
+        source: &SeriesSource,
+        span: Span,
+    ) -> Result<QuarterStats, ReadError> {
+        let mut quarters = QuarterStats::default();
         let (mut from, to) = whole_quarters(span);
         loop {
             let read = match source {
-                Source::Skill(id, measure) => {
+                SeriesSource::Skill(id, measure) => {
                     let page = self.skill_series(tenant, id, (from, to), FIGURES_PAGE_LIMIT).await?;
-                    quarters.take(&page, place_of(&SKILL_MEASURES, measure))
+                    quarters.add_page(&page, measure_index(&SKILL_MEASURES, measure))
                 }
-                Source::Queue(id, measure) => {
+                SeriesSource::Queue(id, measure) => {
                     let page = self.queue_series(tenant, id, (from, to), FIGURES_PAGE_LIMIT).await?;
-                    quarters.take(&page, place_of(&QUEUE_MEASURES, measure))
+                    quarters.add_page(&page, measure_index(&QUEUE_MEASURES, measure))
                 }
-                Source::Adherence(..) | Source::NotReady(..) | Source::Analytics(_) => None,
+                SeriesSource::Adherence(..) | SeriesSource::NotReady(..) | SeriesSource::Analytics(_) => None,
             };
             match read {
                 Some(last) => from = last.offset(1),
@@ -140,33 +145,34 @@ impl Reader {
         }
     }
 
-    /// What the stored days of some agents add up to, by day. A day that is stale or was judged by other settings, zones or teams is left
-    /// out until it is computed anew.
-    async fn days_of(
+    /// Returns the sums of some agents' stored days, by day. Days that are stale or were computed with other settings,
+    /// zones or teams are left out until they are computed again.
+    async fn daily_sums(
         &self,
         tenant: &TenantId,
-        whom: &Whom,
+        agent_filter: &AgentFilter,
         span: Span,
         zone: &TimeZone,
     ) -> Result<Vec<(UtcMicros, Sums)>, ReadError> {
         let is_whole = |(_, (start, end)): &(Date, Span)| span.0 <= *start && *end <= span.1;
-        let days: Vec<(Date, Span)> = days_touching(span, zone).into_iter().filter(is_whole).collect();
+        let days: Vec<(Date, Span)> = days_overlapping(span, zone).into_iter().filter(is_whole).collect();
         let (Some((first, _)), Some((last, _))) = (days.first(), days.last()) else { return Ok(Vec::new()) };
         let settings = self.adherence_settings(tenant).await?;
-        let basis_of = |agent: &Agent| basis(&settings, agent.zone.as_deref().unwrap_or("UTC"), agent.team.as_ref());
-        let members = self.members(tenant, whom).await?;
-        let mut added: BTreeMap<Date, Sums> = BTreeMap::new();
-        if *whom == Whom::Everyone {
-            let bases: HashMap<&AgentId, String> = members.iter().map(|agent| (&agent.id, basis_of(agent))).collect();
+        let basis_of =
+            |agent: &Agent| computation_basis(&settings, agent.zone.as_deref().unwrap_or("UTC"), agent.team.as_ref());
+        let agents = self.matching_agents(tenant, agent_filter).await?;
+        let mut sums_by_day: BTreeMap<Date, Sums> = BTreeMap::new();
+        if *agent_filter == AgentFilter::Everyone {
+            let bases: HashMap<&AgentId, String> = agents.iter().map(|agent| (&agent.id, basis_of(agent))).collect();
             let mut after = AgentId::new("");
             loop {
-                let page = self.packed_days(tenant, after.as_str(), (*first, *last), AGENTS_AT_ONCE).await?;
-                let is_last = u32::try_from(page.len()).is_ok_and(|found| found < AGENTS_AT_ONCE);
+                let page = self.packed_days(tenant, after.as_str(), (*first, *last), AGENTS_PER_READ).await?;
+                let is_last = u32::try_from(page.len()).is_ok_and(|found| found < AGENTS_PER_READ);
                 for (agent, days) in page {
                     let of_basis = bases.get(&agent);
                     for (day, _, sums) in days.iter().filter(|(_, by, _)| of_basis.is_some_and(|basis| **basis == **by))
                     {
-                        added.entry(*day).or_default().add(sums);
+                        sums_by_day.entry(*day).or_default().add(sums);
                     }
                     after = agent;
                 }
@@ -175,49 +181,49 @@ impl Reader {
                 }
             }
         } else {
-            for agent in &members {
+            for agent in &agents {
                 let basis = basis_of(agent);
                 let days = self.days_of_agent(tenant, &agent.id, (*first, *last)).await?;
                 for row in days.iter().filter(|row| !row.stale && *row.basis == *basis) {
-                    added.entry(row.day).or_default().add(&row.sums);
+                    sums_by_day.entry(row.day).or_default().add(&row.sums);
                 }
             }
         }
-        Ok(days.into_iter().map(|(day, (start, _))| (start, added.remove(&day).unwrap_or_default())).collect())
+        Ok(days.into_iter().map(|(day, (start, _))| (start, sums_by_day.remove(&day).unwrap_or_default())).collect())
     }
 
-    /// What the segments of some agents add up to, by the quarter of an hour.
-    async fn quarters_of(
+    /// Returns the sums of some agents' segments, by quarter of an hour.
+    async fn quarter_sums(
         &self,
         tenant: &TenantId,
-        whom: &Whom,
+        agent_filter: &AgentFilter,
         span: Span,
     ) -> Result<Vec<(UtcMicros, Sums)>, SeriesError> {
         let (from, to) = whole_quarters(span);
         if from >= to {
             return Ok(Vec::new());
         }
-        let members = self.members(tenant, whom).await?;
+        let agents = self.matching_agents(tenant, agent_filter).await?;
         let days = to.since(from).as_secs().div_ceil(DAY.as_secs());
-        if days.saturating_mul(members.len() as u64) > MOST_AGENT_DAYS {
-            return Err(SeriesError::TooMuch { agents: members.len(), days });
+        if days.saturating_mul(agents.len() as u64) > MOST_AGENT_DAYS {
+            return Err(SeriesError::TooManyQuarters { agents: agents.len(), days });
         }
-        let ground = self.adherence_ground(tenant, (from, to)).await?;
+        let inputs = self.adherence_inputs(tenant, (from, to)).await?;
         let starts = std::iter::successors(Some(from), |at| Some(*at + QUARTER)).take_while(|at| *at < to);
         let mut quarters: Vec<(UtcMicros, Sums)> = starts.map(|at| (at, Sums::default())).collect();
-        for agent in &members {
+        for agent in &agents {
             let mut at = from;
             while at < to {
-                let end = (at + DAYS_AT_ONCE).min(to);
-                let facts = self.agent_facts(&ground, &agent.id, agent.team.as_ref(), (at, end)).await?;
-                let ledger = Ledger::new(facts.course(&ground.settings), (at, end));
+                let end = (at + SPAN_PER_READ).min(to);
+                let facts = self.agent_facts(&inputs, &agent.id, agent.team.as_ref(), (at, end)).await?;
+                let ledger = Ledger::new(facts.course(&inputs.settings), (at, end));
                 let first = quarters.partition_point(|(start, _)| *start < at);
                 let mut pieces = ledger.segments((at, end)).peekable();
                 for (start, sums) in quarters.iter_mut().skip(first).take_while(|(start, _)| *start < end) {
                     let quarter = (*start, *start + QUARTER);
                     while let Some(piece) = pieces.peek().filter(|piece| piece.start < quarter.1) {
-                        if let Some(part) = piece.within(quarter) {
-                            sums.take(&part);
+                        if let Some(part) = piece.clipped_to(quarter) {
+                            sums.add_segment(&part);
                         }
                         if piece.end > quarter.1 {
                             break;
@@ -231,12 +237,12 @@ impl Reader {
         Ok(quarters)
     }
 
-    /// Whose time it is, by the teams of now.
-    async fn members(&self, tenant: &TenantId, whom: &Whom) -> Result<Vec<Agent>, ReadError> {
-        Ok(match whom {
-            Whom::Agent(id) => self.agent(tenant, id).await?.into_iter().map(|stored| stored.agent).collect(),
-            Whom::Everyone => self.agents(tenant).await?.into_iter().map(|stored| stored.agent).collect(),
-            Whom::Team(team) => {
+    /// Returns the agents of the series, by their current teams.
+    async fn matching_agents(&self, tenant: &TenantId, agent_filter: &AgentFilter) -> Result<Vec<Agent>, ReadError> {
+        Ok(match agent_filter {
+            AgentFilter::Agent(id) => self.agent(tenant, id).await?.into_iter().map(|stored| stored.agent).collect(),
+            AgentFilter::Everyone => self.agents(tenant).await?.into_iter().map(|stored| stored.agent).collect(),
+            AgentFilter::Team(team) => {
                 let all = self.agents(tenant).await?.into_iter().map(|stored| stored.agent);
                 all.filter(|agent| agent.team.as_ref() == Some(team)).collect()
             }
@@ -244,11 +250,11 @@ impl Reader {
     }
 }
 
-fn sample(source: &Source, at: UtcMicros, sums: &Sums) -> Sample {
-    Sample { at, value: source.share_of(&Times::of(sums)) }
+fn sample(source: &SeriesSource, at: UtcMicros, sums: &Sums) -> Sample {
+    Sample { at, value: source.share_of(&AdherenceTimes::from_sums(sums)) }
 }
 
-/// Without what is missing before the first value and after the last.
+/// Removes missing values at the beginning and the end.
 fn trimmed(mut samples: Vec<Sample>) -> Vec<Sample> {
     let is_known = |sample: &Sample| sample.value.is_some();
     samples.truncate(samples.iter().rposition(is_known).map_or(0, |last| last + 1));
@@ -256,7 +262,8 @@ fn trimmed(mut samples: Vec<Sample>) -> Vec<Sample> {
     samples.split_off(first)
 }
 
-/// The quarters that lie in a span whole: one that goes on would be judged by a part of it, and otherwise when it has ended.
+/// Returns the quarters that lie completely in a period: an unfinished one would have a different value once it has
+/// ended.
 const fn whole_quarters((from, to): Span) -> Span {
     (quarter_of(from.offset(QUARTER_US - 1)), quarter_of(to))
 }
@@ -265,28 +272,28 @@ const fn quarter_of(at: UtcMicros) -> UtcMicros {
     UtcMicros::from_micros(at.as_micros() - at.as_micros().rem_euclid(QUARTER_US))
 }
 
-fn place_of(measures: &[Measure], measure: &Measure) -> usize {
+fn measure_index(measures: &[Measure], measure: &Measure) -> usize {
     measures.iter().position(|other| other == measure).unwrap_or_default()
 }
 
-/// Sums of reads by the quarter, in order.
+/// The sums of reads by quarter, in order.
 #[derive(Default)]
-struct Quarters(Vec<(UtcMicros, Stat)>);
+struct QuarterStats(Vec<(UtcMicros, Stat)>);
 
-impl Quarters {
-    /// Takes a page in; gives where its last point begins.
-    fn take<const N: usize>(&mut self, page: &[FigurePoint<N>], place: usize) -> Option<UtcMicros> {
+impl QuarterStats {
+    /// Adds a page and returns the start of its last point.
+    fn add_page<const N: usize>(&mut self, page: &[FigurePoint<N>], measure: usize) -> Option<UtcMicros> {
         for point in page {
             let at = quarter_of(point.starts_at);
             match self.0.last_mut() {
-                Some((last, stat)) if *last == at => *stat = stat.and(point.stats[place]),
-                _ => self.0.push((at, point.stats[place])),
+                Some((last, stat)) if *last == at => *stat = stat.merge(point.stats[measure]),
+                _ => self.0.push((at, point.stats[measure])),
             }
         }
         page.last().map(|point| point.starts_at)
     }
 
-    /// Each quarter from the first to the last.
+    /// Returns each quarter from the first to the last.
     fn samples(self, unit: Unit) -> Vec<Sample> {
         let mut samples: Vec<Sample> = Vec::with_capacity(self.0.len());
         for (at, stat) in self.0 {
@@ -299,15 +306,15 @@ impl Quarters {
     }
 }
 
-/// The mean; a share as one of 1.
+/// Returns the mean; a share is a fraction of 1.
 fn value(stat: Stat, unit: Unit) -> Option<f64> {
-    let whole = match unit {
+    let divisor = match unit {
         Unit::Ppm => 1e6,
         Unit::Count | Unit::Seconds | Unit::Millis => 1.0,
     };
-    // Sums of a quarter's reads are far below what a float counts exactly.
+    // The sums of one quarter are small enough to be exact as floating-point numbers.
     #[expect(clippy::cast_precision_loss, reason = "sums of a quarter's reads are below 2^53")]
-    (stat.count > 0).then(|| stat.sum as f64 / stat.count as f64 / whole)
+    (stat.count > 0).then(|| stat.sum as f64 / stat.count as f64 / divisor)
 }
 
 #[cfg(test)]
@@ -326,16 +333,16 @@ mod tests {
 
     #[test]
     fn single_reads_and_quarters_become_quarters_and_what_is_missing_gaps() {
-        let mut quarters = Quarters::default();
-        let first = quarters.take(&[point(0, &[4, 8]), point(2700, &[10])], 0);
-        let last = quarters.take(&[point(2730, &[20]), point(3600, &[])], 0);
+        let mut quarters = QuarterStats::default();
+        let first = quarters.add_page(&[point(0, &[4, 8]), point(2700, &[10])], 0);
+        let last = quarters.add_page(&[point(2730, &[20]), point(3600, &[])], 0);
         assert_eq!([first, last].map(|at| at.map(UtcMicros::as_micros)), [Some(2_700_000_000), Some(3_600_000_000)]);
-        let told = |samples: &[Sample]| -> Vec<_> {
+        let quarter_values = |samples: &[Sample]| -> Vec<_> {
             samples.iter().map(|s| (s.at.as_micros() / QUARTER_US, s.value)).collect()
         };
         let samples = quarters.samples(Unit::Count);
-        assert_eq!(told(&samples), [(0, Some(6.0)), (1, None), (2, None), (3, Some(15.0)), (4, None)]);
-        assert_eq!(told(&trimmed(samples)), [(0, Some(6.0)), (1, None), (2, None), (3, Some(15.0))]);
+        assert_eq!(quarter_values(&samples), [(0, Some(6.0)), (1, None), (2, None), (3, Some(15.0)), (4, None)]);
+        assert_eq!(quarter_values(&trimmed(samples)), [(0, Some(6.0)), (1, None), (2, None), (3, Some(15.0))]);
         assert_eq!(trimmed(vec![Sample { at: UtcMicros::EPOCH, value: None }; 3]), []);
     }
 

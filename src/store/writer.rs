@@ -1,9 +1,10 @@
-//! The one writer: takes changes from a queue and commits what gathered while the last commit ran, then answers all.
+//! The writer: takes changes from a queue and commits them in groups.
 //!
-//! There is no timer: an idle writer commits a single change at once. A group is tried whole; only when a change in it is at
-//! fault is it repeated change by change.
+//! A group holds the changes that arrived during the previous commit. There is no timer: an idle writer commits a
+//! single change at once. If a group fails because of one of its changes, each change is retried on its own.
 
 mod closing;
+mod importing;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,156 +14,160 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::backend::{Access, Backend, close_quietly};
 use super::batch::{Script, Values};
-use super::change::{AgentSchedule, Commit, Committed, Imported, ScheduleImport};
-use super::checkpoint::{self, Checkpointed};
+use super::change::{AgentSchedule, Commit, CommitResult, ImportOutcome, ScheduleImport};
+use super::checkpoint::{self, CheckpointResult};
 use super::control;
-use super::error::{CommitError, Fault, fault_of};
-use super::gate::{EngineWork, Gate};
+use super::error::{CommitError, EngineFault, classify_error};
+use super::failure::StoreFailure;
 use super::import;
+use super::interceptor::{EngineOperation, Interceptor};
 use super::lock::{self, FileLock};
+use super::sequence_ends::{
+    EventNumberChannels, LatestEntries, LatestEntryUpdates, SequenceEnds, tenants_with_numbered_rows,
+};
 use super::tables::agents::{erasing, history};
 use super::tables::changes::transitions;
-use super::tables::jobs::retention::{self, Slice};
+use super::tables::jobs::retention::{self, PruneSlice};
 use super::tables::live::figures;
 use super::tables::operations::upkeep;
 use super::tables::platform::calls;
 use super::tables::rules::memory as automation;
 use super::tables::webhooks::{deliveries, events};
 use super::tables::{self, access, adherence, agents, audit};
-use super::tails::{EventNews, Latest, LatestNews, Tails, numbered_tenants};
-use super::trouble::Trouble;
-use super::vitals::{Transactions, WriterVitals};
+use super::writer_metrics::{TransactionMetrics, WriterMetrics};
 use crate::clock::{SharedClock, Stopwatch};
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
 
-/// Changes that may wait for the writer; whoever brings one more waits for a place.
-const QUEUE_LENGTH: usize = 1024;
-/// The most changes of one group, so that nobody waits for an endless commit.
-const MOST_CHANGES: usize = 512;
+/// The number of changes that may wait for the writer; further callers wait for a free place.
+const QUEUE_CAPACITY: usize = 1024;
+/// The maximum number of changes in one group, so that no caller waits too long for a commit.
+const MAX_GROUP_SIZE: usize = 512;
 
-/// The handle that writes. May be cloned.
+/// A handle to the writer. Clones share the same writer.
 #[derive(Clone, Debug)]
 pub struct Writer {
     queue: mpsc::Sender<Job>,
-    trouble: watch::Receiver<Trouble>,
-    event_news: EventNews,
-    appended: watch::Receiver<u64>,
-    transactions: Arc<Transactions>,
+    failure: watch::Receiver<StoreFailure>,
+    event_channels: EventNumberChannels,
+    audit_appended: watch::Receiver<u64>,
+    transactions: Arc<TransactionMetrics>,
 }
 
-type Answer<T> = oneshot::Sender<Result<T, CommitError>>;
+type ReplySender<T> = oneshot::Sender<Result<T, CommitError>>;
 
 #[derive(Debug)]
 enum Job {
-    Commit(Box<Commit>, Answer<Committed>),
-    Import(Box<ScheduleImport>, Answer<Imported>),
-    SetListen(String, Answer<()>),
-    Prune(Box<Slice>, Answer<u64>),
-    Checkpoint(Answer<Checkpointed>),
-    Probe(Answer<()>),
-    Hail(oneshot::Sender<()>),
-    Fold(Answer<()>),
+    Commit(Box<Commit>, ReplySender<CommitResult>),
+    Import(Box<ScheduleImport>, ReplySender<ImportOutcome>),
+    SetListen(String, ReplySender<()>),
+    Prune(Box<PruneSlice>, ReplySender<u64>),
+    Checkpoint(ReplySender<CheckpointResult>),
+    Probe(ReplySender<()>),
+    Ping(oneshot::Sender<()>),
+    PassiveCheckpoint(ReplySender<()>),
     #[cfg(test)]
     Set(&'static str, oneshot::Sender<()>),
     Close(oneshot::Sender<()>),
 }
 
 impl Writer {
-    /// Stores a change, whole or not at all; done when it is durable. Once the change is queued it is stored even when the
+    /// Stores a change, completely or not at all, and returns once it is durable. A queued change is stored even if the
     /// caller stops waiting.
-    pub async fn commit(&self, commit: Commit) -> Result<Committed, CommitError> {
+    pub async fn commit(&self, commit: Commit) -> Result<CommitResult, CommitError> {
         let (answer, answered) = oneshot::channel();
         self.send(Job::Commit(Box::new(commit), answer), answered).await
     }
 
-    /// Brings a schedule in: staged in slices, between which other changes are served, and switched in one commit. The same
-    /// content as the one in force changes nothing. Once queued it goes on even when the caller stops waiting.
-    pub async fn import(&self, import: ScheduleImport) -> Result<Imported, CommitError> {
+    /// Imports a schedule: stages it in slices, with other changes committed in between, and activates it in one
+    /// commit. Content equal to the active schedule changes nothing. A queued import continues even if the caller stops
+    /// waiting.
+    pub async fn import(&self, import: ScheduleImport) -> Result<ImportOutcome, CommitError> {
         let (answer, answered) = oneshot::channel();
         self.send(Job::Import(Box::new(import), answer), answered).await
     }
 
-    /// The number of a tenant's newest event, told after each commit; 0 until one was committed since the start.
+    /// Returns a receiver for the number of a tenant's newest event, updated after each commit; 0 until the first
+    /// commit since the start.
     pub fn event_numbers(&self, tenant: &TenantId) -> watch::Receiver<u64> {
-        self.event_news.subscribe(tenant)
+        self.event_channels.subscribe(tenant)
     }
 
-    /// Records where the daemon's HTTP face listens, for commands that look for it.
+    /// Records the address that the HTTP server listens on, for commands that look for the daemon.
     pub async fn set_listen(&self, address: &str) -> Result<(), CommitError> {
         let (answer, answered) = oneshot::channel();
         self.send(Job::SetListen(address.to_owned(), answer), answered).await
     }
 
-    /// Lets go of one slice of rows, at most [`super::SLICE_ROWS`]; gives how many went. Whoever has more to let go of asks again,
-    /// and other changes are served in between.
-    pub async fn prune(&self, slice: Slice) -> Result<u64, CommitError> {
+    /// Deletes one slice of at most [`super::SLICE_ROWS`] rows and returns how many were deleted. To delete more, call
+    /// it again; other changes are committed in between.
+    pub async fn prune(&self, slice: PruneSlice) -> Result<u64, CommitError> {
         let (answer, answered) = oneshot::channel();
         self.send(Job::Prune(Box::new(slice), answer), answered).await
     }
 
-    /// Folds the write-ahead log into the file as far as readers allow, without waiting for them. Nothing to do on PostgreSQL.
-    pub async fn checkpoint(&self) -> Result<Checkpointed, CommitError> {
+    /// Checkpoints the write-ahead log as far as readers allow, without waiting for them. Does nothing on PostgreSQL.
+    pub async fn checkpoint(&self) -> Result<CheckpointResult, CommitError> {
         let (answer, answered) = oneshot::channel();
         self.send(Job::Checkpoint(answer), answered).await
     }
 
-    /// Nobody waits for the writer.
+    /// Returns whether no change is waiting for the writer.
     pub fn is_idle(&self) -> bool {
         self.queue.capacity() == self.queue.max_capacity()
     }
 
-    /// What keeps the store from being written: known from the first change that fails to the first [`Writer::probe`] that
-    /// does not.
-    pub fn trouble(&self) -> watch::Receiver<Trouble> {
-        self.trouble.clone()
+    /// Returns a receiver for the reason why the store cannot be written. It is set by the first change that fails and
+    /// cleared by the first [`Writer::probe`] that succeeds.
+    pub fn failure(&self) -> watch::Receiver<StoreFailure> {
+        self.failure.clone()
     }
 
-    /// Tries whether the store can be written, by a commit that leaves everything as it is.
+    /// Tests whether the store can be written, with a transaction that changes nothing.
     pub async fn probe(&self) -> Result<(), CommitError> {
         let (answer, answered) = oneshot::channel();
         self.send(Job::Probe(answer), answered).await
     }
 
-    /// Folds the write-ahead log into the database, as far as no reader needs it. SQLite does so by itself, but keeps to
-    /// itself when it cannot. Nothing to do on PostgreSQL.
-    pub async fn fold(&self) -> Result<(), CommitError> {
+    /// Checkpoints the write-ahead log as far as no reader needs it. SQLite also does so by itself, but does not report
+    /// when it fails. Does nothing on PostgreSQL.
+    pub async fn checkpoint_passive(&self) -> Result<(), CommitError> {
         let (answer, answered) = oneshot::channel();
-        self.send(Job::Fold(answer), answered).await
+        self.send(Job::PassiveCheckpoint(answer), answered).await
     }
 
-    /// How many audit entries were committed since the store was opened, of all tenants together.
+    /// Returns a receiver for the number of audit entries committed since the store was opened, over all tenants.
     pub fn audit_appended(&self) -> watch::Receiver<u64> {
-        self.appended.clone()
+        self.audit_appended.clone()
     }
 
-    /// Comes back once the writer has dealt with what was queued before, whether that could be stored or not. It never does while
-    /// the writer hangs.
-    pub async fn hail(&self) {
+    /// Returns once the writer has processed everything queued before, whether or not it could be stored. Never returns
+    /// while the writer hangs.
+    pub async fn ping(&self) {
         let (answer, answered) = oneshot::channel();
-        if self.queue.send(Job::Hail(answer)).await.is_ok() {
-            // An error means that it was closed meanwhile.
+        if self.queue.send(Job::Ping(answer)).await.is_ok() {
+            // An error means that the writer was closed in the meantime.
             let _ = answered.await;
         }
     }
 
-    /// How the writer does.
-    pub fn vitals(&self) -> WriterVitals {
-        let places = self.queue.max_capacity();
-        self.transactions.vitals(places - self.queue.capacity(), places)
+    /// Returns the writer's metrics.
+    pub fn metrics(&self) -> WriterMetrics {
+        let capacity = self.queue.max_capacity();
+        self.transactions.snapshot(capacity - self.queue.capacity(), capacity)
     }
 
-    /// Commits what was queued before, folds the log into the file and lets the store go. Later changes are refused with
-    /// [`CommitError::Closed`]. [`super::Store::close`] calls it.
+    /// Commits what is queued, checkpoints the log and releases the store. Later changes fail with
+    /// [`CommitError::Closed`]. Called by [`super::Store::close`].
     pub async fn close(&self) {
         let (answer, answered) = oneshot::channel();
         if self.queue.send(Job::Close(answer)).await.is_ok() {
-            // An error means that it was closed already.
+            // An error means that the writer was already closed.
             let _ = answered.await;
         }
     }
 
-    /// Changes a setting of the writer's connection, to bring about what a full disk brings about.
+    /// Changes a setting of the writer's connection, to simulate a full disk.
     #[cfg(test)]
     pub(crate) async fn set(&self, pragma: &'static str) {
         let (answer, answered) = oneshot::channel();
@@ -175,24 +180,24 @@ impl Writer {
     }
 }
 
-/// The task behind the handles.
+/// The task behind the writer handles.
 pub(super) struct WriterTask {
     backend: Backend,
-    /// Kept until the connection is closed.
+    /// The file lock, held until the connection is closed.
     lock: Option<FileLock>,
     connection: Option<AnyConnection>,
     epoch: i64,
     clock: SharedClock,
-    tails: Tails,
-    latest: Latest,
-    event_news: EventNews,
+    sequence_ends: SequenceEnds,
+    latest_entries: LatestEntries,
+    event_channels: EventNumberChannels,
     script: Script,
     queue: mpsc::Receiver<Job>,
-    set_aside: VecDeque<Job>,
-    trouble: watch::Sender<Trouble>,
-    appended: watch::Sender<u64>,
-    transactions: Arc<Transactions>,
-    gate: Gate,
+    deferred_jobs: VecDeque<Job>,
+    failure: watch::Sender<StoreFailure>,
+    audit_appended: watch::Sender<u64>,
+    transactions: Arc<TransactionMetrics>,
+    interceptor: Interceptor,
 }
 
 impl WriterTask {
@@ -202,72 +207,80 @@ impl WriterTask {
         connection: AnyConnection,
         epoch: i64,
         clock: SharedClock,
-        gate: Gate,
+        gate: Interceptor,
     ) -> (Self, Writer) {
-        let (sender, queue) = mpsc::channel(QUEUE_LENGTH);
+        let (sender, queue) = mpsc::channel(QUEUE_CAPACITY);
         let script = Script::new(backend.placeholders());
-        let (trouble, told) = watch::channel(Trouble::default());
-        let (appended, heard) = watch::channel(0);
-        let transactions = Arc::<Transactions>::default();
+        let (trouble, failure_receiver) = watch::channel(StoreFailure::default());
+        let (appended, appended_receiver) = watch::channel(0);
+        let transactions = Arc::<TransactionMetrics>::default();
         let task = Self {
             backend,
             lock,
             connection: Some(connection),
             epoch,
             clock,
-            tails: Tails::default(),
-            latest: Latest::default(),
-            event_news: EventNews::default(),
+            sequence_ends: SequenceEnds::default(),
+            latest_entries: LatestEntries::default(),
+            event_channels: EventNumberChannels::default(),
             script,
             queue,
-            set_aside: VecDeque::new(),
-            trouble,
-            appended,
+            deferred_jobs: VecDeque::new(),
+            failure: trouble,
+            audit_appended: appended,
             transactions: transactions.clone(),
-            gate,
+            interceptor: gate,
         };
-        let event_news = task.event_news.clone();
-        (task, Writer { queue: sender, trouble: told, event_news, appended: heard, transactions })
+        let event_news = task.event_channels.clone();
+        (
+            task,
+            Writer {
+                queue: sender,
+                failure: failure_receiver,
+                event_channels: event_news,
+                audit_appended: appended_receiver,
+                transactions,
+            },
+        )
     }
 
-    /// Runs until it is closed or every handle is gone.
+    /// Runs until the writer is closed or every handle is dropped.
     pub(super) async fn run(mut self) {
         loop {
-            let job = match self.set_aside.pop_front() {
+            let job = match self.deferred_jobs.pop_front() {
                 Some(job) => Some(job),
                 None => self.queue.recv().await,
             };
             match job {
-                Some(Job::Commit(commit, answer)) => self.commit_with_all_that_waits(*commit, answer).await,
+                Some(Job::Commit(commit, answer)) => self.commit_with_queued(*commit, answer).await,
                 Some(Job::Import(import, answer)) => {
                     let result = self.import(&import).await;
                     let _ = answer.send(result);
                 }
                 Some(Job::SetListen(address, answer)) => {
-                    let gate = self.gate.clone();
+                    let gate = self.interceptor.clone();
                     let set = self.set_listen(&address);
-                    let result = gate.pass(EngineWork::Write, CommitError::from_engine, set).await;
+                    let result = gate.run(EngineOperation::Write, CommitError::from_engine, set).await;
                     let _ = answer.send(result);
                 }
                 Some(Job::Prune(slice, answer)) => {
-                    let mut gone = 0;
-                    let result = self.transact(Work::Prune(&slice, &mut gone)).await.map(|_| gone);
+                    let mut deleted = 0;
+                    let result = self.transact(TransactionWork::Prune(&slice, &mut deleted)).await.map(|_| deleted);
                     let _ = answer.send(result);
                 }
                 Some(Job::Checkpoint(answer)) => {
-                    let gate = self.gate.clone();
-                    let result = gate.pass(EngineWork::Fold, CommitError::from_engine, self.checkpoint()).await;
+                    let gate = self.interceptor.clone();
+                    let result =
+                        gate.run(EngineOperation::Checkpoint, CommitError::from_engine, self.checkpoint()).await;
                     let _ = answer.send(result);
                 }
                 Some(Job::Probe(answer)) => {
-                    let result = self.transact(Work::Probe).await.map(|_| ());
+                    let result = self.transact(TransactionWork::Probe).await.map(|_| ());
                     let _ = answer.send(result);
                 }
-                Some(Job::Hail(answer)) => drop(answer.send(())),
-                Some(Job::Fold(answer)) => {
-                    let gate = self.gate.clone();
-                    let result = gate.pass(EngineWork::Fold, CommitError::from_engine, self.fold()).await;
-                    self.trouble.send_if_modified(|trouble| Trouble::note(&mut trouble.fold, result.as_ref().err()));
+                Some(Job::Ping(answer)) => drop(answer.send(())),
+                Some(Job::PassiveCheckpoint(answer)) => {
+                    let result = self.checkpoint_passive_and_record().await;
                     let _ = answer.send(result);
                 }
                 #[cfg(test)]
@@ -291,32 +304,40 @@ impl WriterTask {
         }
     }
 
-    async fn commit_with_all_that_waits(&mut self, commit: Commit, answer: Answer<Committed>) {
+    async fn checkpoint_passive_and_record(&mut self) -> Result<(), CommitError> {
+        let interceptor = self.interceptor.clone();
+        let checkpoint = self.checkpoint_passive();
+        let result = interceptor.run(EngineOperation::Checkpoint, CommitError::from_engine, checkpoint).await;
+        self.failure.send_if_modified(|failure| StoreFailure::record(&mut failure.checkpoint, result.as_ref().err()));
+        result
+    }
+
+    async fn commit_with_queued(&mut self, commit: Commit, answer: ReplySender<CommitResult>) {
         let mut commits = vec![commit];
         let mut answers = vec![answer];
-        self.gather(&mut commits, &mut answers);
+        self.collect_queued(&mut commits, &mut answers);
         self.commit_group(&commits, answers).await;
     }
 
-    /// Takes the changes that wait, up to the first job of another kind.
-    fn gather(&mut self, commits: &mut Vec<Commit>, answers: &mut Vec<Answer<Committed>>) {
-        while commits.len() < MOST_CHANGES && self.set_aside.is_empty() {
+    /// Takes the waiting changes from the queue, up to the first job of another kind.
+    fn collect_queued(&mut self, commits: &mut Vec<Commit>, answers: &mut Vec<ReplySender<CommitResult>>) {
+        while commits.len() < MAX_GROUP_SIZE && self.deferred_jobs.is_empty() {
             match self.queue.try_recv() {
                 Ok(Job::Commit(commit, answer)) => {
                     commits.push(*commit);
                     answers.push(answer);
                 }
-                Ok(other) => self.set_aside.push_back(other),
+                Ok(other) => self.deferred_jobs.push_back(other),
                 Err(_) => break,
             }
         }
     }
 
-    async fn commit_group(&mut self, commits: &[Commit], answers: Vec<Answer<Committed>>) {
+    async fn commit_group(&mut self, commits: &[Commit], answers: Vec<ReplySender<CommitResult>>) {
         let group: Vec<&Commit> = commits.iter().collect();
         let results: Vec<_> = match self.write(&group).await {
             Ok(done) => done.into_iter().map(Ok).collect(),
-            Err(error) if group.len() > 1 && error.may_be_one_changes_fault() => {
+            Err(error) if group.len() > 1 && error.may_be_caused_by_one_change() => {
                 let mut results = Vec::with_capacity(group.len());
                 for commit in &group {
                     let one = self.write(&[commit]).await;
@@ -327,68 +348,73 @@ impl WriterTask {
             Err(error) => group.iter().map(|_| Err(error.clone())).collect(),
         };
         for (answer, result) in answers.into_iter().zip(results) {
-            // Nobody may be waiting any more; the change is stored all the same.
+            // The caller may have stopped waiting; the change is stored all the same.
             let _ = answer.send(result);
         }
     }
 
-    /// One transaction for all of `group`.
-    async fn write(&mut self, group: &[&Commit]) -> Result<Vec<Committed>, CommitError> {
-        self.transact(Work::Changes(group)).await
+    /// Writes all changes of `group` in one transaction.
+    async fn write(&mut self, group: &[&Commit]) -> Result<Vec<CommitResult>, CommitError> {
+        self.transact(TransactionWork::Changes(group)).await
     }
 
-    /// Does some work in one transaction; when it fails nothing of it is stored.
-    async fn transact(&mut self, work: Work<'_>) -> Result<Vec<Committed>, CommitError> {
-        // A change that writes nothing succeeds on a full disk as well: only a probe tells that the trouble is over.
-        let tells_of_health = matches!(work, Work::Probe);
+    /// Runs some work in one transaction; if it fails, nothing is stored.
+    async fn transact(&mut self, transaction: TransactionWork<'_>) -> Result<Vec<CommitResult>, CommitError> {
+        // A change that writes nothing also succeeds on a full disk, so only a probe shows that the failure is over.
+        let is_health_check = matches!(transaction, TransactionWork::Probe);
         let watch = Stopwatch::start();
-        let gate = self.gate.clone();
-        let result = gate.pass(EngineWork::Write, CommitError::from_engine, self.try_transact(work)).await;
-        self.transactions.note(watch.elapsed(), result.is_err());
-        if result.is_err() || tells_of_health {
-            self.trouble.send_if_modified(|trouble| Trouble::note(&mut trouble.commit, result.as_ref().err()));
+        let gate = self.interceptor.clone();
+        let result = gate.run(EngineOperation::Write, CommitError::from_engine, self.try_transact(transaction)).await;
+        self.transactions.record(watch.elapsed(), result.is_err());
+        if result.is_err() || is_health_check {
+            self.failure.send_if_modified(|trouble| StoreFailure::record(&mut trouble.commit, result.as_ref().err()));
         }
         result
     }
 
-    async fn try_transact(&mut self, work: Work<'_>) -> Result<Vec<Committed>, CommitError> {
+    async fn try_transact(&mut self, transaction: TransactionWork<'_>) -> Result<Vec<CommitResult>, CommitError> {
         self.connect().await?;
         let Some(connection) = self.connection.as_mut() else { return Err(CommitError::Closed) };
-        let mut tails = self.tails.clone();
-        let mut news = LatestNews::new();
-        let mut memory = Memory { script: &mut self.script, tails: &mut tails, latest: &self.latest, news: &mut news };
+        let mut sequence_ends = self.sequence_ends.clone();
+        let mut latest_updates = LatestEntryUpdates::new();
+        let mut state = TransactionState {
+            script: &mut self.script,
+            sequence_ends: &mut sequence_ends,
+            latest_entries: &self.latest_entries,
+            latest_updates: &mut latest_updates,
+        };
         let now = self.clock.now();
         let written = async {
-            match self.backend.begin_if_ours().filter(|_| work.reads_nothing(memory.tails)) {
-                Some(begin) => memory.script.begin_late(begin, self.epoch),
+            match self.backend.begin_if_epoch_matches().filter(|_| transaction.is_write_only(state.sequence_ends)) {
+                Some(begin) => state.script.defer_begin(begin, self.epoch),
                 None => control::begin(connection, self.backend.begin(), self.epoch).await?,
             }
-            work.apply(connection, &mut memory, now).await
+            transaction.apply(connection, &mut state, now).await
         }
         .await;
         let failed = match written {
             Ok(done) => match self.script.commit(connection).await {
                 Ok(()) => {
-                    self.event_news.tell(&tails.events);
-                    self.tails = tails;
-                    self.latest.learn(news);
+                    self.event_channels.notify(&sequence_ends.events);
+                    self.sequence_ends = sequence_ends;
+                    self.latest_entries.apply(latest_updates);
                     let entries: usize = done.iter().map(|committed| committed.audit.len()).sum();
                     if entries > 0 {
-                        self.appended.send_modify(|count| *count += entries as u64);
+                        self.audit_appended.send_modify(|count| *count += entries as u64);
                     }
                     return Ok(done);
                 }
-                Err(error) => CommitError::of_commit(error),
+                Err(error) => CommitError::from_commit(error),
             },
             Err(error) => error,
         };
         self.roll_back().await;
-        Err(self.unless_taken_over(failed).await)
+        Err(self.check_takeover(failed).await)
     }
 
-    /// A transaction that was begun together with its statements is refused alike where one of them is at fault and where the
-    /// store is another's by now.
-    async fn unless_taken_over(&mut self, error: CommitError) -> CommitError {
+    /// Replaces `error` by [`CommitError::LostEpoch`] if another process has taken over the store. A transaction that
+    /// is sent together with its first statements fails in the same way in both cases.
+    async fn check_takeover(&mut self, error: CommitError) -> CommitError {
         let (CommitError::Refused(_), Some(connection)) = (&error, self.connection.as_mut()) else { return error };
         match control::epoch(connection).await {
             Ok(theirs) if theirs != self.epoch => CommitError::LostEpoch { ours: self.epoch, theirs },
@@ -396,69 +422,26 @@ impl WriterTask {
         }
     }
 
-    /// Ends a transaction that failed, and forgets what was known of a connection that may be lost: the next change connects
-    /// anew. `sqlx`'s own transactions are not used, since SQLite ends one by itself when the disk is full, and they would
-    /// not notice.
+    /// Rolls back a failed transaction and drops the cached state; if the connection may be lost, the next change
+    /// reconnects. `sqlx`'s own transactions are not used because SQLite ends a transaction by itself when the disk is
+    /// full, and they would not notice.
     async fn roll_back(&mut self) {
-        self.tails = Tails::default();
-        self.latest = Latest::default();
+        self.sequence_ends = SequenceEnds::default();
+        self.latest_entries = LatestEntries::default();
         self.script.clear();
         let Some(connection) = self.connection.as_mut() else { return };
         let Err(error) = sqlx::query("ROLLBACK").execute(&mut *connection).await else { return };
-        let ended_already = matches!(self.backend, Backend::Sqlite { .. }) && fault_of(&error) == Fault::Other;
+        let ended_already =
+            matches!(self.backend, Backend::Sqlite { .. }) && classify_error(&error) == EngineFault::Other;
         if !ended_already {
             self.connection = None;
         }
     }
 
-    async fn import(&mut self, import: &ScheduleImport) -> Result<Imported, CommitError> {
-        let gate = self.gate.clone();
-        let (unchanged, current) =
-            gate.pass(EngineWork::Read, CommitError::from_engine, self.versions_before(import)).await?;
-        if let Some(version) = unchanged {
-            return Ok(Imported::Unchanged { version });
-        }
-        let staged = self.stage_and_switch(import, current).await;
-        if let Err(error) = staged {
-            // What cannot be cleared now is cleared before the next import.
-            if let Err(again) = self.transact(Work::ClearStaged(&import.tenant, current)).await {
-                tracing::warn!(error = %again, "the leavings of a failed import stay until the next one");
-            }
-            return Err(error);
-        }
-        Ok(Imported::Switched {
-            version: (current + 1).unsigned_abs(),
-            agents: import.agents.len(),
-            shifts: import.shifts(),
-        })
-    }
-
-    /// The version in force where the import changes nothing, and the version in force.
-    async fn versions_before(&mut self, import: &ScheduleImport) -> Result<(Option<u64>, i64), CommitError> {
-        self.connect().await?;
-        let Some(connection) = self.connection.as_mut() else { return Err(CommitError::Closed) };
-        let unchanged = import::unchanged_version(connection, import).await?;
-        Ok((unchanged, import::current_version(connection, &import.tenant).await?))
-    }
-
-    async fn stage_and_switch(&mut self, import: &ScheduleImport, current: i64) -> Result<(), CommitError> {
-        let version = current + 1;
-        self.transact(Work::ClearStaged(&import.tenant, current)).await?;
-        for slice in import::slices(import) {
-            self.transact(Work::Stage(&import.tenant, version, slice)).await?;
-            let (mut commits, mut answers) = (Vec::new(), Vec::new());
-            self.gather(&mut commits, &mut answers);
-            if !commits.is_empty() {
-                self.commit_group(&commits, answers).await;
-            }
-        }
-        self.transact(Work::Switch(version, import, &import.switch_commit())).await.map(|_| ())
-    }
-
     async fn connect(&mut self) -> Result<(), CommitError> {
         if self.connection.is_none() {
             let mut connection = self.backend.connect(Access::Write).await.map_err(CommitError::from_engine)?;
-            if !lock::take_session(&self.backend, &mut connection).await.map_err(CommitError::from_engine)? {
+            if !lock::acquire_session_lock(&self.backend, &mut connection).await.map_err(CommitError::from_engine)? {
                 close_quietly(connection).await;
                 return Err(CommitError::LostEpoch { ours: self.epoch, theirs: 0 });
             }
@@ -477,75 +460,77 @@ impl WriterTask {
         done.map(|_| ()).map_err(CommitError::from_engine)
     }
 
-    async fn checkpoint(&mut self) -> Result<Checkpointed, CommitError> {
+    async fn checkpoint(&mut self) -> Result<CheckpointResult, CommitError> {
         self.connect().await?;
         let Some(connection) = self.connection.as_mut() else { return Err(CommitError::Closed) };
-        checkpoint::at_once(&self.backend, connection).await
+        checkpoint::checkpoint_without_waiting(&self.backend, connection).await
     }
 
-    async fn fold(&mut self) -> Result<(), CommitError> {
+    async fn checkpoint_passive(&mut self) -> Result<(), CommitError> {
         self.connect().await?;
         let Some(connection) = self.connection.as_mut() else { return Err(CommitError::Closed) };
-        checkpoint::fold(&self.backend, connection).await
+        checkpoint::checkpoint_passive(&self.backend, connection).await
     }
 }
 
-/// What the writer remembers, as one transaction sees it.
-struct Memory<'a> {
+/// The writer's cached state, as one transaction sees it.
+struct TransactionState<'a> {
     script: &'a mut Script,
-    /// A copy, taken over when the transaction is committed.
-    tails: &'a mut Tails,
-    latest: &'a Latest,
-    /// Taken over into `latest` when the transaction is committed.
-    news: &'a mut LatestNews,
+    /// A copy, which replaces the original when the transaction is committed.
+    sequence_ends: &'a mut SequenceEnds,
+    latest_entries: &'a LatestEntries,
+    /// Applied to `latest_entries` when the transaction is committed.
+    latest_updates: &'a mut LatestEntryUpdates,
 }
 
-/// What one transaction does.
-enum Work<'a> {
+/// The work of one transaction.
+enum TransactionWork<'a> {
     /// Stores a group of changes.
     Changes(&'a [&'a Commit]),
-    /// Writes, and leaves everything as it was.
+    /// Writes and leaves everything unchanged.
     Probe,
-    /// Undoes what an import has staged beyond the version in force.
+    /// Deletes what an import staged beyond the active version.
     ClearStaged(&'a TenantId, i64),
     /// Stages some agents of an import.
     Stage(&'a TenantId, i64, &'a [AgentSchedule]),
-    /// Lets go of some rows, and says how many.
-    Prune(&'a Slice, &'a mut u64),
-    /// Puts a staged version in force, with the change that goes with it.
-    Switch(i64, &'a ScheduleImport, &'a Commit),
+    /// Deletes some rows and returns their number in the counter.
+    Prune(&'a PruneSlice, &'a mut u64),
+    /// Activates a staged version, together with its change.
+    Activate(i64, &'a ScheduleImport, &'a Commit),
 }
 
-impl Work<'_> {
-    /// Everything in it goes to the engine through the script, without a look at what is stored.
-    fn reads_nothing(&self, tails: &Tails) -> bool {
+impl TransactionWork<'_> {
+    /// Returns whether all statements go through the script, without reading stored rows first.
+    fn is_write_only(&self, sequence_ends: &SequenceEnds) -> bool {
         match self {
-            Self::Changes(group) => tails.know_all(group.iter().flat_map(|commit| numbered_tenants(commit))),
-            Self::Probe | Self::ClearStaged(..) | Self::Stage(..) | Self::Prune(..) | Self::Switch(..) => false,
+            Self::Changes(group) => {
+                sequence_ends.contains_all(group.iter().flat_map(|commit| tenants_with_numbered_rows(commit)))
+            }
+            Self::Probe | Self::ClearStaged(..) | Self::Stage(..) | Self::Prune(..) | Self::Activate(..) => false,
         }
     }
 
     async fn apply(
         self,
         connection: &mut AnyConnection,
-        memory: &mut Memory<'_>,
+        state: &mut TransactionState<'_>,
         now: UtcMicros,
-    ) -> Result<Vec<Committed>, CommitError> {
+    ) -> Result<Vec<CommitResult>, CommitError> {
         match self {
-            Self::Changes(group) => apply(connection, memory, now, group).await,
+            Self::Changes(group) => apply(connection, state, now, group).await,
             Self::Probe => control::probe(connection).await.map(|()| Vec::new()),
             Self::ClearStaged(tenant, current) => {
                 import::clear_staged(connection, tenant, current).await.map(|()| Vec::new())
             }
             Self::Stage(tenant, version, agents) => {
-                import::stage(connection, memory.script, tenant, version, agents).await.map(|()| Vec::new())
+                import::stage(connection, state.script, tenant, version, agents).await.map(|()| Vec::new())
             }
             Self::Prune(slice, gone) => {
                 retention::prune(connection, slice).await.map(|count| *gone = count).map(|()| Vec::new())
             }
-            Self::Switch(version, import, with) => {
-                import::switch(connection, memory.script, version, now, import).await?;
-                apply(connection, memory, now, &[with]).await
+            Self::Activate(version, import, with) => {
+                import::activate(connection, state.script, version, now, import).await?;
+                apply(connection, state, now, &[with]).await
             }
         }
     }
@@ -554,27 +539,27 @@ impl Work<'_> {
 /// Writes the rows of all changes, table by table.
 async fn apply(
     connection: &mut AnyConnection,
-    memory: &mut Memory<'_>,
+    state: &mut TransactionState<'_>,
     now: UtcMicros,
     group: &[&Commit],
-) -> Result<Vec<Committed>, CommitError> {
-    let Memory { script, tails, latest, news } = memory;
-    tails.load(connection, group.iter().flat_map(|commit| numbered_tenants(commit))).await?;
-    let Tails { heads, history: history_ids, events: event_numbers, settled } = tails;
+) -> Result<Vec<CommitResult>, CommitError> {
+    let TransactionState { script, sequence_ends: tails, latest_entries: latest, latest_updates: news } = state;
+    tails.load(connection, group.iter().flat_map(|commit| tenants_with_numbered_rows(commit))).await?;
+    let SequenceEnds { heads, history: history_ids, events: event_numbers, settled_days: settled } = tails;
     let states = async {
         agents::write(connection, script, group.iter().flat_map(|commit| &commit.agents)).await?;
         let steps = group.iter().flat_map(|commit| &commit.history);
         history::write(connection, script, history_ids, latest, steps).await
     };
-    // Polled after the first statement is on its way: the engine writes history while this thread hashes and formats.
-    let worded = async {
+    // Polled after the first statement is sent, so that the engine writes history while this thread hashes and formats.
+    let prepared = async {
         let sealed = audit::seal(heads, group.iter().flat_map(|commit| &commit.audit))?;
-        let numbered = events::number(event_numbers, group.iter().flat_map(|commit| &commit.events))?;
+        let numbered = events::assign_numbers(event_numbers, group.iter().flat_map(|commit| &commit.events))?;
         Ok::<_, CommitError>((sealed, numbered))
     };
-    let (states, worded) = tokio::join!(biased; states, worded);
-    let ((ids, learnt), (sealed, numbered)) = (states?, worded?);
-    **news = learnt;
+    let (states, worded) = tokio::join!(biased; states, prepared);
+    let ((ids, latest_changes), (sealed, numbered)) = (states?, worded?);
+    **news = latest_changes;
     transitions::write(connection, script, now, group.iter().flat_map(|commit| &commit.transitions)).await?;
     calls::write(connection, script, group.iter().flat_map(|commit| &commit.calls)).await?;
     audit::write(connection, script, &sealed).await?;
@@ -591,7 +576,7 @@ async fn apply(
     let (mut ids, mut seqs) = (ids.into_iter(), sealed.iter().map(|(_, entry)| entry.seq));
     Ok(group
         .iter()
-        .map(|commit| Committed {
+        .map(|commit| CommitResult {
             history: ids.by_ref().take(commit.history.len()).collect(),
             audit: seqs.by_ref().take(commit.audit.len()).collect(),
         })

@@ -10,23 +10,24 @@ use jiff::tz::TimeZone;
 use rusqlite::Connection;
 use shiftkeeper::clock::{Clock as _, ManualClock, SharedClock};
 use shiftkeeper::domain::adherence::AdherenceSettings;
-use shiftkeeper::domain::adherence::exception::{Exception, Whom};
-use shiftkeeper::domain::adherence::figures::Variant;
-use shiftkeeper::domain::agents::agent::{Agent, Source};
+use shiftkeeper::domain::adherence::exception::{Exception, ExceptionScope};
+use shiftkeeper::domain::adherence::figures::AdherenceFormula;
+use shiftkeeper::domain::agents::agent::{Agent, ObservationSource};
 use shiftkeeper::domain::agents::state::AgentState;
 use shiftkeeper::domain::audit::Hash;
 use shiftkeeper::domain::ids::{AgentId, ExceptionId, SubjectId, TenantId};
 use shiftkeeper::domain::schedules::schedule::{Activity, Coverage, Shift, ShiftActivity};
 use shiftkeeper::domain::time::UtcMicros;
-use shiftkeeper::engine::adherence::adherence_days::{DaysParts, Worker};
+use shiftkeeper::engine::adherence::adherence_days::{AdherenceDaysParts, AdherenceDaysWorker};
 use shiftkeeper::report::document::{Cell, Recount, Section, Sink, WriteError};
-use shiftkeeper::report::export::{Wanted, export};
-use shiftkeeper::report::request::{Kind, Request};
+use shiftkeeper::report::export::{ExportRequest, export};
+use shiftkeeper::report::request::{ReportKind, Request};
 use shiftkeeper::report::tally::Progress;
-use shiftkeeper::report::verify::{Outcome, verify};
-use shiftkeeper::report::writers::Format;
+use shiftkeeper::report::verify::{CheckOutcome, verify};
+use shiftkeeper::report::writers::ReportFormat;
 use shiftkeeper::store::{
-    AgentSchedule, Commit, HistoryRow, HistoryWrite, Identity, Role, ScheduleImport, SightSpan, Store,
+    AgentSchedule, Commit, HistoryRow, HistoryWrite, ObservedSpanRow, ProcessIdentity, ProcessRole, ScheduleImport,
+    Store,
 };
 use uuid::Uuid;
 
@@ -43,19 +44,19 @@ fn minute(minute: i64) -> UtcMicros {
 }
 
 /// Numbers that look random and are the same each time.
-struct Dice(u64);
+struct TestRandom(u64);
 
-impl Dice {
-    fn roll(&mut self, below: i64) -> i64 {
+impl TestRandom {
+    fn below(&mut self, below: i64) -> i64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         i64::try_from((self.0 >> 33) % below.unsigned_abs()).expect("small")
     }
 }
 
-struct Scene {
+struct AdherenceStore {
     clock: ManualClock,
     store: Store,
-    worker: Worker,
+    worker: AdherenceDaysWorker,
     folder: tempfile::TempDir,
 }
 
@@ -71,44 +72,54 @@ fn agent((id, team, zone): (&str, Option<&str>, Option<&str>)) -> Agent {
     Agent { id: id.into(), name: None, team: team.map(Into::into), zone: zone.map(Into::into) }
 }
 
-impl Scene {
+impl AdherenceStore {
     async fn new(seed: u64) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let url = format!("sqlite://{}", folder.path().join("s.db").display());
         let manual = ManualClock::at(minute(DAYS * 1440 + 600));
         let clock: SharedClock = Arc::new(manual.clone());
-        let identity = Identity { host: "desk".to_owned(), pid: 1, version: "0".to_owned() };
-        let store = Store::open(&url, Role::Daemon, clock.clone(), &identity).await.expect("opens");
+        let identity = ProcessIdentity { host: "desk".to_owned(), pid: 1, version: "0".to_owned() };
+        let store = Store::open(&url, ProcessRole::Daemon, clock.clone(), &identity).await.expect("opens");
         let (writer, reader) = (store.writer().clone(), store.reader().clone());
-        let worker = Worker::new(DaysParts { tenant: tenant(), clock, writer, reader, turn: Arc::default() });
+        let worker = AdherenceDaysWorker::new(AdherenceDaysParts {
+            tenant: tenant(),
+            clock,
+            writer,
+            reader,
+            compute_lock: Arc::default(),
+        });
         let scene = Self { clock: manual, store, worker, folder };
-        scene.fill(&mut Dice(seed)).await;
+        scene.fill(&mut TestRandom(seed)).await;
         scene
     }
 
-    async fn fill(&self, dice: &mut Dice) {
+    async fn fill(&self, dice: &mut TestRandom) {
         self.import("first", dice, (0, (DAYS + 1) * 1440)).await;
         let mut commit = Commit::default();
         for (id, _, _) in AGENTS {
-            let mut at = -600 + dice.roll(60);
+            let mut at = -600 + dice.below(60);
             while at < (DAYS + 1) * 1440 - 300 {
-                commit.history.push(entered(id, minute(at).offset(dice.roll(1_000_000)), dice));
-                at += 1 + dice.roll(240);
+                commit.history.push(history_entry(id, minute(at).offset(dice.below(1_000_000)), dice));
+                at += 1 + dice.below(240);
             }
         }
         // The daemon was down for three hours on the second day, and for a minute on the third.
         for (from, to) in [(-700, 1440 + 600), (1440 + 780, 2 * 1440 + 700), (2 * 1440 + 701, (DAYS + 1) * 1440)] {
-            commit.adherence.sights.push(SightSpan { tenant: tenant(), starts_at: minute(from), ends_at: minute(to) });
+            commit.adherence.observed_spans.push(ObservedSpanRow {
+                tenant: tenant(),
+                starts_at: minute(from),
+                ends_at: minute(to),
+            });
         }
-        commit.exceptions.push(self.exception(1, Whom::Team("red".into()), (1500, 1600)));
+        commit.exceptions.push(self.exception(1, ExceptionScope::Team("red".into()), (1500, 1600)));
         self.commit(commit).await;
     }
 
-    async fn import(&self, name: &str, dice: &mut Dice, covers: (i64, i64)) {
+    async fn import(&self, name: &str, dice: &mut TestRandom, covers: (i64, i64)) {
         let coverage = Coverage { start: minute(covers.0), end: minute(covers.1) };
         let agents = (0_u128..).zip(AGENTS).map(|(number, who)| {
             let days = (covers.0 / 1440)..(covers.1 / 1440);
-            let shifts = days.map(|day| shift(day * 1440 + 360 + dice.roll(900), 240 + dice.roll(300))).collect();
+            let shifts = days.map(|day| shift(day * 1440 + 360 + dice.below(900), 240 + dice.below(300))).collect();
             AgentSchedule {
                 agent: agent(who),
                 subject: SubjectId(Uuid::from_u128(number)),
@@ -125,7 +136,7 @@ impl Scene {
             content_hash,
             agents,
             actor,
-            with_switch: Commit::default(),
+            with_activation: Commit::default(),
         };
         self.store.writer().import(import).await.expect("imports");
     }
@@ -136,42 +147,42 @@ impl Scene {
         self.clock.advance(Duration::from_secs(1));
     }
 
-    fn exception(&self, number: u128, whom: Whom, (from, to): (i64, i64)) -> Exception {
+    fn exception(&self, number: u128, agents: ExceptionScope, (from, to): (i64, i64)) -> Exception {
         Exception {
             id: ExceptionId(Uuid::from_u128(number)),
             tenant: tenant(),
-            whom,
+            scope: agents,
             from: minute(from),
             to: minute(to),
             reason: "training".into(),
-            made_by: "anna".into(),
-            made_at: self.clock.now(),
-            ended: None,
+            created_by: "anna".into(),
+            created_at: self.clock.now(),
+            early_end: None,
         }
     }
 
-    async fn report(&self, kind: Kind, variant: Option<Variant>) -> Rows {
+    async fn report(&self, kind: ReportKind, variant: Option<AdherenceFormula>) -> CollectedRows {
         let request = Request {
             from: Some(minute(0)),
             variant: variant.map(|variant| variant.name().to_owned()),
-            ..Request::whole(kind, tenant(), minute(DAYS * 1440 + 333))
+            ..Request::whole_tenant(kind, tenant(), minute(DAYS * 1440 + 333))
         };
         request.check().expect("a sound request");
-        let mut rows = Rows { again: kind.recount(), ..Rows::default() };
+        let mut rows = CollectedRows { again: kind.new_recount(), ..CollectedRows::default() };
         kind.write(&request, self.store.reader(), &mut rows).await.expect("writes");
         assert_eq!(rows.again.as_mut().expect("each can be counted again").end(), Vec::<String>::new(), "{kind}");
         rows
     }
 
     /// How often figures were computed anew, by the audit chain.
-    async fn recomputed(&self) -> Vec<serde_json::Value> {
+    async fn recomputations(&self) -> Vec<serde_json::Value> {
         let entries = self.store.reader().audit_entries(&tenant(), 0, 500).await.expect("reads");
         let bodies = entries.iter().map(|entry| serde_json::from_str(&entry.body).expect("JSON"));
         bodies.filter(|body: &serde_json::Value| body["action"] == "rollup.recomputed").collect()
     }
 
-    async fn work(&mut self) {
-        self.worker.work(&AdherenceSettings::default()).await.expect("works");
+    async fn run_worker(&mut self) {
+        self.worker.update(&AdherenceSettings::default()).await.expect("works");
     }
 
     /// How many days are stored, and how many of them are stale.
@@ -187,35 +198,36 @@ impl Scene {
     }
 
     /// The report of days as it is, and as it is with every day computed from its segments.
-    async fn holds(&self) -> Rows {
-        let (report, segments) = (self.report(Kind::Adherence, None).await, self.report(Kind::Segments, None).await);
-        for variant in Variant::ALL {
-            let report = self.report(Kind::Adherence, Some(variant)).await;
-            equals_the_recount(&report, &segments, variant);
+    async fn assert_report_matches_segments(&self) -> CollectedRows {
+        let (report, segments) =
+            (self.report(ReportKind::Adherence, None).await, self.report(ReportKind::Segments, None).await);
+        for variant in AdherenceFormula::ALL {
+            let report = self.report(ReportKind::Adherence, Some(variant)).await;
+            assert_equals_recount(&report, &segments, variant);
         }
-        self.report(Kind::NotReady, None).await;
-        let breaks = self.report(Kind::Breaks, None).await;
-        let due = report.section("total")[0][1 + place("breaksDue")].clone();
-        let excused = report.section("total")[0][1 + place("breaksExcused")].clone();
+        self.report(ReportKind::NotReady, None).await;
+        let breaks = self.report(ReportKind::Breaks, None).await;
+        let due = report.section("total")[0][1 + figure_index("breaksDue")].clone();
+        let excused = report.section("total")[0][1 + figure_index("breaksExcused")].clone();
         let (Cell::Count(due), Cell::Count(excused)) = (due, excused) else { panic!("counts") };
         assert_eq!(usize::try_from(due + excused), Ok(breaks.section("breaks").len()));
         report
     }
 }
 
-fn entered(agent: &str, entered_at: UtcMicros, dice: &mut Dice) -> HistoryWrite {
-    let unknown = [AgentState::unseen(), AgentState::Unknown("Tea".into())];
+fn history_entry(agent: &str, entered_at: UtcMicros, dice: &mut TestRandom) -> HistoryWrite {
+    let unknown = [AgentState::unobserved(), AgentState::Unknown("Tea".into())];
     let states: Vec<AgentState> = AgentState::KNOWN.into_iter().chain(unknown).collect();
-    let state = states[usize::try_from(dice.roll(9)).expect("small")].clone();
+    let state = states[usize::try_from(dice.below(9)).expect("small")].clone();
     HistoryWrite::Enter(HistoryRow {
         tenant: tenant(),
         agent: agent.into(),
         entered_at,
         platform_at: None,
-        reason: (dice.roll(3) == 0).then(|| "a;b|c%".into()),
+        reason: (dice.below(3) == 0).then(|| "a;b|c%".into()),
         state,
         queue: None,
-        source: Source::Snapshot,
+        source: ObservationSource::Snapshot,
         transition: None,
         by_person: false,
     })
@@ -238,13 +250,13 @@ fn shift(start: i64, length: i64) -> Shift {
 
 /// What a report wrote, by section.
 #[derive(Default)]
-struct Rows {
+struct CollectedRows {
     sections: BTreeMap<&'static str, Vec<Vec<Cell>>>,
     open: Option<&'static Section>,
     again: Option<Box<dyn Recount>>,
 }
 
-impl Sink for Rows {
+impl Sink for CollectedRows {
     fn section(&mut self, section: &'static Section) -> Result<(), WriteError> {
         assert!(self.open.replace(section).is_none() && self.sections.insert(section.name, Vec::new()).is_none());
         Ok(())
@@ -264,20 +276,20 @@ impl Sink for Rows {
     }
 }
 
-impl Rows {
+impl CollectedRows {
     fn section(&self, name: &str) -> &[Vec<Cell>] {
         &self.sections[name]
     }
 }
 
 /// The place of a figure among the figures.
-fn place(name: &str) -> usize {
-    let section = Kind::Adherence.sections().iter().find(|section| section.name == "total").expect("it is there");
+fn figure_index(name: &str) -> usize {
+    let section = ReportKind::Adherence.sections().iter().find(|section| section.name == "total").expect("it is there");
     section.columns.iter().position(|column| column.name == name).expect("a figure") - 1
 }
 
 /// The figures of each agent by plain SQL over the exported segments, against those of the report.
-fn equals_the_recount(report: &Rows, segments: &Rows, variant: Variant) {
+fn assert_equals_recount(report: &CollectedRows, segments: &CollectedRows, variant: AdherenceFormula) {
     let connection = Connection::open_in_memory().expect("memory");
     connection
         .execute_batch("CREATE TABLE s (agent TEXT, us INTEGER, planned TEXT, state TEXT, verdict TEXT, why TEXT)")
@@ -296,10 +308,10 @@ fn equals_the_recount(report: &Rows, segments: &Rows, variant: Variant) {
             .expect("a row");
     }
     let adherence = match variant {
-        Variant::InOfScheduled => "1.0 * i / (i + o + n)",
-        Variant::Exceptions => "MAX(0, 1 - 1.0 * o / (i + o + n))",
-        Variant::ExceptionsOutside => "MAX(0, 1 - 1.0 * (o + x) / (i + o + n + x))",
-        Variant::NeutralOut => "1.0 * i / (i + o)",
+        AdherenceFormula::InOfScheduled => "1.0 * i / (i + o + n)",
+        AdherenceFormula::Exceptions => "MAX(0, 1 - 1.0 * o / (i + o + n))",
+        AdherenceFormula::ExceptionsOutside => "MAX(0, 1 - 1.0 * (o + x) / (i + o + n + x))",
+        AdherenceFormula::NeutralOut => "1.0 * i / (i + o)",
     };
     let sql = format!(
         "SELECT {adherence}, 1.0 * w / p, 1.0 * h / (h + r), 1.0 * hs / (i + o + n), 1.0 * (i + o + n - ws) / (i + o + n), i, o, n, u, nr \
@@ -332,7 +344,7 @@ fn equals_the_recount(report: &Rows, segments: &Rows, variant: Variant) {
                 }
                 let names = ["inSeconds", "outSeconds", "neutralSeconds", "unknownSeconds", "notReadySeconds"];
                 for (column, name) in (5..).zip(names) {
-                    assert_eq!(Cell::Seconds(counted.get(column)?), figures[place(name)], "{agent} {name}");
+                    assert_eq!(Cell::Seconds(counted.get(column)?), figures[figure_index(name)], "{agent} {name}");
                 }
                 Ok(())
             })
@@ -341,79 +353,79 @@ fn equals_the_recount(report: &Rows, segments: &Rows, variant: Variant) {
 }
 
 /// The rows of two reports are the same.
-fn same(one: &Rows, other: &Rows) {
+fn assert_same_rows(one: &CollectedRows, other: &CollectedRows) {
     assert_eq!(one.sections, other.sections);
 }
 
 #[tokio::test]
 async fn days_equal_their_segments_before_and_after_the_past_changes() {
     for seed in 1..=6 {
-        let mut scene = Scene::new(seed).await;
-        let from_segments = scene.holds().await;
+        let mut scene = AdherenceStore::new(seed).await;
+        let from_segments = scene.assert_report_matches_segments().await;
         assert_eq!(scene.days().await, (0, 0));
-        scene.work().await;
+        scene.run_worker().await;
         let (days, stale) = scene.days().await;
         assert!(days >= AGENTS.len() * 4 && stale == 0, "{days} days, {stale} stale");
-        same(&from_segments, &scene.holds().await);
+        assert_same_rows(&from_segments, &scene.assert_report_matches_segments().await);
         // Computing again changes nothing.
-        scene.work().await;
+        scene.run_worker().await;
         assert_eq!(scene.days().await, (days, 0));
-        assert_eq!(scene.recomputed().await.len(), 0);
+        assert_eq!(scene.recomputations().await.len(), 0);
 
         // A late change of a state, two days back: known to be stale in the same commit, and counted before anything is computed.
-        let dice = &mut Dice(seed + 100);
-        let HistoryWrite::Enter(row) = entered("ida", minute(2 * 1440 + 601), dice) else { panic!("a row") };
+        let dice = &mut TestRandom(seed + 100);
+        let HistoryWrite::Enter(row) = history_entry("ida", minute(2 * 1440 + 601), dice) else { panic!("a row") };
         let late = HistoryRow { reason: Some("LATE".into()), ..row };
         scene.commit(Commit { history: vec![HistoryWrite::Enter(late)], ..Commit::default() }).await;
         assert!(scene.days().await.1 > 0);
-        scene.mended("a late change", 1).await;
+        scene.assert_report_holds_while_stale("a late change", 1).await;
 
         // Somebody is excused after the fact.
-        let excused = scene.exception(2, Whom::Agents(vec![AgentId::from("ned")]), (600, 4000));
+        let excused = scene.exception(2, ExceptionScope::Agents(vec![AgentId::from("ned")]), (600, 4000));
         scene.commit(Commit { exceptions: vec![excused], ..Commit::default() }).await;
         assert!(scene.days().await.1 > 0);
-        scene.mended("an exception", 1).await;
+        scene.assert_report_holds_while_stale("an exception", 1).await;
 
         // Another schedule for two days of the past.
         scene.import("second", dice, (1440, 3 * 1440)).await;
         assert!(scene.days().await.1 > 0);
-        scene.mended("a schedule", 1).await;
+        scene.assert_report_holds_while_stale("a schedule", 1).await;
     }
 }
 
-impl Scene {
+impl AdherenceStore {
     /// The report holds while days are stale; mending changes no figure of it, and keeps what was said before.
-    async fn mended(&mut self, what: &str, at_least: usize) {
-        let (known, stale) = (self.recomputed().await.len(), self.holds().await);
-        self.work().await;
+    async fn assert_report_holds_while_stale(&mut self, what: &str, at_least: usize) {
+        let (known, stale) = (self.recomputations().await.len(), self.assert_report_matches_segments().await);
+        self.run_worker().await;
         assert_eq!(self.days().await.1, 0, "{what}");
-        same(&stale, &self.holds().await);
-        let entries = self.recomputed().await;
+        assert_same_rows(&stale, &self.assert_report_matches_segments().await);
+        let entries = self.recomputations().await;
         assert!(entries.len() >= known + at_least, "{what}: {} entries", entries.len() - known);
         for entry in &entries[known..] {
             for day in entry["why"]["days"].as_array().expect("days") {
                 assert_ne!(day["before"]["sums"], day["after"]["sums"], "{what}");
             }
         }
-        self.work().await;
-        assert_eq!(self.recomputed().await.len(), entries.len(), "{what}: twice is once");
+        self.run_worker().await;
+        assert_eq!(self.recomputations().await.len(), entries.len(), "{what}: twice is once");
     }
 }
 
 #[tokio::test]
 async fn files_are_checked_and_what_was_not_over_is_told_from_what_somebody_changed() {
-    let kinds = [Kind::Adherence, Kind::Segments, Kind::NotReady, Kind::Breaks];
-    let scene = Scene::new(3).await;
-    let made = async |kind: Kind, format: Format, to: i64| {
-        let request = Request { from: Some(minute(0)), ..Request::whole(kind, tenant(), minute(to)) };
+    let kinds = [ReportKind::Adherence, ReportKind::Segments, ReportKind::NotReady, ReportKind::Breaks];
+    let scene = AdherenceStore::new(3).await;
+    let made = async |kind: ReportKind, format: ReportFormat, to: i64| {
+        let request = Request { from: Some(minute(0)), ..Request::whole_tenant(kind, tenant(), minute(to)) };
         let target = scene.folder.path().join(format!("{kind}-{to}.{format}"));
-        let wanted = Wanted { request, format, section: None, target, most_bytes: u64::MAX };
+        let wanted = ExportRequest { request, format, section: None, target, max_bytes: u64::MAX };
         export(scene.store.reader(), &wanted, scene.clock.now(), &Progress::default()).await.expect("made");
         wanted.target
     };
     let (mut over, mut running) = (Vec::new(), Vec::new());
     for kind in kinds {
-        for format in Format::ALL {
+        for format in ReportFormat::ALL {
             over.push(made(kind, format, 2 * 1440).await);
             running.push(made(kind, format, DAYS * 1440 + 600).await);
         }
@@ -423,8 +435,8 @@ async fn files_are_checked_and_what_was_not_over_is_told_from_what_somebody_chan
         assert!(verdict.holds, "{}: {:#?}", path.display(), verdict.checks);
     }
     // The stay that the agents are in is another one from an hour before the report on.
-    let mut dice = Dice(9);
-    let history = AGENTS.map(|(id, ..)| entered(id, minute(DAYS * 1440 + 540), &mut dice)).to_vec();
+    let mut dice = TestRandom(9);
+    let history = AGENTS.map(|(id, ..)| history_entry(id, minute(DAYS * 1440 + 540), &mut dice)).to_vec();
     scene.commit(Commit { history, ..Commit::default() }).await;
     for path in &over {
         assert!(verify(scene.store.reader(), path).await.expect("checked").holds, "{}", path.display());
@@ -432,20 +444,24 @@ async fn files_are_checked_and_what_was_not_over_is_told_from_what_somebody_chan
     for path in &running {
         let verdict = verify(scene.store.reader(), path).await.expect("checked");
         let rows = verdict.checks.iter().find(|check| check.what == "rows").expect("rows are checked");
-        if rows.outcome == Outcome::Holds && path.to_string_lossy().contains("breaks-") {
+        if rows.outcome == CheckOutcome::Holds && path.to_string_lossy().contains("breaks-") {
             // Nobody had a break in that hour.
             continue;
         }
-        assert_eq!(rows.outcome, Outcome::Differs, "{}: {:#?}", path.display(), verdict.checks);
+        assert_eq!(rows.outcome, CheckOutcome::Differs, "{}: {:#?}", path.display(), verdict.checks);
         assert!(rows.says.last().is_some_and(|says| says.contains("days that have ended")), "{:#?}", verdict.checks);
     }
 }
 
 #[tokio::test]
 async fn a_report_over_a_stop_of_the_daemon_says_so() {
-    let scene = Scene::new(7).await;
-    let span = |from, to| Request { from: Some(minute(from)), ..Request::whole(Kind::Adherence, tenant(), minute(to)) };
-    let notes = async |from, to| Kind::Adherence.notes(&span(from, to), scene.store.reader()).await.expect("reads");
+    let scene = AdherenceStore::new(7).await;
+    let span = |from, to| Request {
+        from: Some(minute(from)),
+        ..Request::whole_tenant(ReportKind::Adherence, tenant(), minute(to))
+    };
+    let notes =
+        async |from, to| ReportKind::Adherence.notes(&span(from, to), scene.store.reader()).await.expect("reads");
     let told = notes(0, DAYS * 1440).await;
     assert_eq!(told.len(), 2, "{told:?}");
     assert!(
@@ -461,7 +477,7 @@ async fn a_report_over_a_stop_of_the_daemon_says_so() {
     let ahead = notes(0, (DAYS + 2) * 1440).await;
     assert!(ahead[2].contains("Nothing is known from 2026-10-29T00:00:00Z on"), "{ahead:?}");
     // What is out lies where somebody looked: in the three hours nothing began that was not seen again after them.
-    let segments = scene.report(Kind::Segments, None).await;
+    let segments = scene.report(ReportKind::Segments, None).await;
     let (gap_start, gap_end) = (minute(1440 + 600), minute(1440 + 780));
     let in_gap = segments.section("segments").iter().filter(|row| {
         matches!((&row[1], &row[2]), (Cell::Instant(from), Cell::Instant(to)) if *from >= gap_start && *to <= gap_end)
@@ -473,8 +489,8 @@ async fn a_report_over_a_stop_of_the_daemon_says_so() {
 /// The days of every agent are that agent's own, in a report of whatever zone.
 #[tokio::test]
 async fn a_day_is_the_agents_own() {
-    let scene = Scene::new(8).await;
-    let report = scene.report(Kind::Adherence, None).await;
+    let scene = AdherenceStore::new(8).await;
+    let report = scene.report(ReportKind::Adherence, None).await;
     let days_of = |agent: &str| {
         let rows = report.section("days").iter().filter(|row| row[0] == Cell::text(agent.to_owned()));
         rows.map(|row| row[2].clone()).collect::<Vec<_>>()
@@ -505,7 +521,7 @@ impl Shares {
 }
 
 /// What agents adhered in each quarter of an hour, counted in the exported segments.
-fn by_the_quarter(segments: &Rows, is_meant: impl Fn(&str) -> bool) -> BTreeMap<i64, Shares> {
+fn shares_by_quarter(segments: &CollectedRows, is_meant: impl Fn(&str) -> bool) -> BTreeMap<i64, Shares> {
     let mut quarters: BTreeMap<i64, Shares> = BTreeMap::new();
     for row in segments.section("segments") {
         let [Cell::Text(agent), Cell::Instant(from), Cell::Instant(to)] = &row[..3] else { panic!("{row:?}") };
@@ -532,9 +548,10 @@ fn by_the_quarter(segments: &Rows, is_meant: impl Fn(&str) -> bool) -> BTreeMap<
     quarters
 }
 
-async fn samples(scene: &Scene, series: &str) -> BTreeMap<i64, f64> {
+async fn samples(scene: &AdherenceStore, series: &str) -> BTreeMap<i64, f64> {
     let (source, span) = (series.parse().expect("a series"), (minute(0), minute(DAYS * 1440)));
-    let samples = scene.store.reader().samples(&tenant(), &source, span, &TimeZone::UTC).await.expect("reads").samples;
+    let samples =
+        scene.store.reader().series_values(&tenant(), &source, span, &TimeZone::UTC).await.expect("reads").samples;
     samples.iter().filter_map(|sample| Some((sample.at.as_micros(), sample.value?))).collect()
 }
 
@@ -543,15 +560,15 @@ async fn samples(scene: &Scene, series: &str) -> BTreeMap<i64, f64> {
 async fn series_of_agents_equal_a_recount_of_the_segments() {
     let mut held = 0;
     for seed in 0..4 {
-        let mut scene = Scene::new(seed).await;
-        scene.work().await;
-        let segments = scene.report(Kind::Segments, None).await;
+        let mut scene = AdherenceStore::new(seed).await;
+        scene.run_worker().await;
+        let segments = scene.report(ReportKind::Segments, None).await;
         for (series, agents) in [
             ("adherence-15m", &["ida", "ned", "una"][..]),
             ("adherence-15m:team:red", &["ida"][..]),
             ("adherence-15m:agent:ned", &["ned"][..]),
         ] {
-            let counted = by_the_quarter(&segments, |agent| agents.contains(&agent));
+            let counted = shares_by_quarter(&segments, |agent| agents.contains(&agent));
             let end = minute(DAYS * 1440).as_micros();
             let counted: BTreeMap<i64, f64> = counted
                 .into_iter()
@@ -565,11 +582,11 @@ async fn series_of_agents_equal_a_recount_of_the_segments() {
                 assert!((share - counted[&at]).abs() < 1e-12, "{seed} {series} {at}");
             }
         }
-        let days = scene.report(Kind::Adherence, None).await;
+        let days = scene.report(ReportKind::Adherence, None).await;
         let mut by_day: BTreeMap<Date, Shares> = BTreeMap::new();
         for row in days.section("days") {
             let Cell::Day(day) = row[2] else { panic!("{row:?}") };
-            let seconds = |name: &str| match row[3 + place(name)] {
+            let seconds = |name: &str| match row[3 + figure_index(name)] {
                 Cell::Seconds(us) => us,
                 _ => panic!("{name}"),
             };

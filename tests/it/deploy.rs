@@ -7,16 +7,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
-use shiftkeeper::platform::client::{ClientSettings, build};
+use shiftkeeper::platform::client::{ClientSettings, build_client};
 
-use crate::faults::say;
-use crate::harness::process::{Desk, Ended, Server, run, shiftkeeper};
-use crate::harness::{OPERATOR, PATIENCE, until};
+use crate::faults::print_progress;
+use crate::harness::process::{CommandFolder, CommandOutput, Server, run, shiftkeeper};
+use crate::harness::{OPERATOR, WAIT_TIMEOUT, wait_until};
 
 const HOOK: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3";
 
 /// The largest exposure that the unit may have by systemd's reckoning.
-const MOST_EXPOSED: f64 = 1.5;
+const MAX_EXPOSURE: f64 = 1.5;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -44,7 +44,7 @@ fn files() -> Vec<(PathBuf, String)> {
 }
 
 /// The words of a text that begin so, as far as names of metrics go.
-fn words<'t>(text: &'t str, beginning: &'t str) -> impl Iterator<Item = &'t str> {
+fn metric_names<'t>(text: &'t str, beginning: &'t str) -> impl Iterator<Item = &'t str> {
     let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     text.split(move |c: char| !is_name(c)).filter(move |word| word.starts_with(beginning))
 }
@@ -59,7 +59,9 @@ fn tool(variable: &str, name: &str) -> Option<PathBuf> {
     };
     let found = named.or_else(on_path).filter(|tool| tool.as_os_str() != "none");
     if found.is_none() {
-        say(format!("skipped in part: there is no {name} here; tests/run sees to it, or name one in {variable}"));
+        print_progress(format!(
+            "skipped in part: there is no {name} here; tests/run sees to it, or name one in {variable}"
+        ));
     }
     found
 }
@@ -69,7 +71,7 @@ fn promtool() -> Option<PathBuf> {
 }
 
 /// Runs a tool that must be content.
-fn content(mut command: Command) -> String {
+fn assert_tool_accepts(mut command: Command) -> String {
     let output = command.output().expect("the tool runs");
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{command:?}: {said}");
@@ -82,13 +84,13 @@ async fn exposition() -> String {
     let arguments = ["simulate", "--listen", "127.0.0.1:0", "--agents", "8", "--quiet"];
     let simulator = Server::start(shiftkeeper(folder.path(), &arguments)).await;
     let hook = "[[webhooks]]\nid = \"wfm\"\nurl = \"http://127.0.0.1:1/\"\nsecret = { env = \"HOOK\" }\nallow = [\"127.0.0.1:1\"]\n";
-    let desk = Desk::new(&simulator.ready, hook);
+    let desk = CommandFolder::new(&simulator.ready, hook);
     let mut command = desk.command(&["run"]);
     command.env("HOOK", HOOK);
     let daemon = Server::start(command).await;
-    let http = build(&ClientSettings::default()).expect("a client");
+    let http = build_client(&ClientSettings::default()).expect("a client");
     let url = format!("http://{}/metrics", daemon.ready["listen"].as_str().expect("an address"));
-    until("every worker has something to count", PATIENCE, || async {
+    wait_until("every worker has something to count", WAIT_TIMEOUT, || async {
         let page = http.get(&url).bearer_auth(OPERATOR).send().await.expect("an answer").text().await.expect("text");
         let seen = ["kind=\"snapshot\",outcome=\"ok\"", "shiftkeeper_subscription_age_seconds{", "state=\"ready\""];
         if seen.iter().all(|words| page.contains(words)) { Ok(page) } else { Err(page) }
@@ -115,7 +117,7 @@ async fn every_metric_that_is_named_exists_and_promtool_finds_nothing_wrong_with
     let page = exposition().await;
     let known = names(&page);
     for (path, text) in files() {
-        let named = words(&text, "shiftkeeper_").chain(words(&text, "process_"));
+        let named = metric_names(&text, "shiftkeeper_").chain(metric_names(&text, "process_"));
         for name in named {
             assert!(known.contains(name), "{}: there is no metric {name}", path.display());
         }
@@ -131,7 +133,7 @@ async fn every_metric_that_is_named_exists_and_promtool_finds_nothing_wrong_with
         std::fs::write(folder.path().join("page"), &page).expect("written");
         let mut command = Command::new(promtool);
         command.args(["check", "metrics"]).stdin(std::fs::File::open(folder.path().join("page")).expect("a file"));
-        assert_eq!(content(command), "");
+        assert_eq!(assert_tool_accepts(command), "");
     }
 }
 
@@ -142,7 +144,7 @@ fn the_rules_hold_before_promtool() {
     let of = |arguments: &[&str]| {
         let mut command = Command::new(&promtool);
         command.args(arguments).current_dir(&folder);
-        content(command)
+        assert_tool_accepts(command)
     };
     of(&["check", "rules", "--lint=all", "--lint-fatal", "alerts.yml"]);
     let tested = of(&["test", "rules", "alerts.test.yml"]);
@@ -157,7 +159,7 @@ fn the_rules_hold_before_promtool() {
     std::fs::write(away.path().join("token"), "x").expect("written");
     let mut command = Command::new(&promtool);
     command.args(["check", "config", "prometheus.yml"]).current_dir(away.path());
-    content(command);
+    assert_tool_accepts(command);
 }
 
 /// The values of every line `key: value` or `- key: value`.
@@ -208,7 +210,7 @@ fn the_dashboard_is_one_that_grafana_takes_and_promtool_understands() {
         std::fs::write(folder.path().join("rules.yml"), rules).expect("written");
         let mut command = Command::new(promtool);
         command.args(["check", "rules", "rules.yml"]).current_dir(folder.path());
-        content(command);
+        assert_tool_accepts(command);
     }
 }
 
@@ -217,14 +219,14 @@ fn the_unit_is_hardened_by_systemds_own_reckoning() {
     let Some(analyze) = tool("SHIFTKEEPER_TEST_SYSTEMD_ANALYZE", "systemd-analyze") else { return };
     let mut command = Command::new(analyze);
     command.args(["security", "--offline=true", "--no-pager"]).arg(root().join("deploy/shiftkeeper.service"));
-    let said = content(command);
+    let said = assert_tool_accepts(command);
     let verdict = said.lines().find_map(|line| line.split_once("Overall exposure level for")).expect("a verdict").1;
     let level = verdict.split_whitespace().find_map(|word| word.parse::<f64>().ok()).expect("a number");
-    assert!(level <= MOST_EXPOSED, "{level}\n{said}");
+    assert!(level <= MAX_EXPOSURE, "{level}\n{said}");
 }
 
 /// A folder with the configuration that is shipped, its rules and a file for each of these secrets.
-fn installed(secrets: &BTreeSet<&str>) -> tempfile::TempDir {
+fn install_configuration(secrets: &BTreeSet<&str>) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("shiftkeeper.toml"), text("deploy/shiftkeeper.toml")).expect("written");
     std::fs::write(folder.path().join("rules.toml"), text("config/rules.toml")).expect("written");
@@ -236,14 +238,14 @@ fn installed(secrets: &BTreeSet<&str>) -> tempfile::TempDir {
     folder
 }
 
-async fn check(folder: &Path, environment: &[(&str, &str)]) -> Ended {
+async fn check(folder: &Path, environment: &[(&str, &str)]) -> CommandOutput {
     let mut command = shiftkeeper(folder, &["check", "--config", "shiftkeeper.toml"]);
     command.env("CREDENTIALS_DIRECTORY", folder.join("secrets")).envs(environment.iter().copied());
     run(command).await
 }
 
 /// A command of the binary as a file of `deploy/` has it: its arguments are taken when help is asked for after them.
-async fn understood(arguments: &[&str]) {
+async fn assert_arguments_accepted(arguments: &[&str]) {
     let folder = tempfile::tempdir().expect("a folder");
     let ended = run(shiftkeeper(folder.path(), &[arguments, &["--help"]].concat())).await;
     assert_eq!(ended.code, Some(0), "{arguments:?}: {ended:?}");
@@ -257,10 +259,10 @@ async fn the_unit_names_options_and_credentials_that_exist() {
     };
     let start = of("ExecStart").pop().expect("a command");
     let arguments: Vec<&str> = start.split(' ').skip(1).collect();
-    understood(&arguments).await;
+    assert_arguments_accepted(&arguments).await;
     let credentials = of("LoadCredential");
     let names: BTreeSet<&str> = credentials.iter().filter_map(|line| Some(line.split_once(':')?.0)).collect();
-    let folder = installed(&names);
+    let folder = install_configuration(&names);
     let checked = check(folder.path(), &[]).await;
     assert_eq!(checked.code, Some(0), "{checked:?}");
     for name in names {
@@ -269,7 +271,7 @@ async fn the_unit_names_options_and_credentials_that_exist() {
     }
     assert_eq!(of("RestartPreventExitStatus"), ["78"], "the code of a bad configuration");
     // Secrets that are not there are named as such.
-    let without = check(installed(&BTreeSet::new()).path(), &[]).await;
+    let without = check(install_configuration(&BTreeSet::new()).path(), &[]).await;
     assert_eq!(without.code, Some(78), "{without:?}");
 }
 
@@ -281,7 +283,7 @@ async fn the_image_and_the_composition_name_keys_options_and_secrets_that_exist(
     for line in lists {
         let list: Vec<String> = serde_json::from_str(&line[line.find('[').expect("a list")..]).expect("JSON");
         let arguments: Vec<&str> = list.iter().map(String::as_str).filter(|word| *word != "/shiftkeeper").collect();
-        understood(&arguments).await;
+        assert_arguments_accepted(&arguments).await;
     }
     let variables: Vec<(&str, &str)> = image
         .lines()
@@ -295,7 +297,7 @@ async fn the_image_and_the_composition_name_keys_options_and_secrets_that_exist(
     for name in &names {
         assert!(compose.contains(&format!("\n  {name}:\n    file: ./secrets/{name}\n")), "the secret {name} is a file");
     }
-    let checked = check(installed(&names).path(), &variables).await;
+    let checked = check(install_configuration(&names).path(), &variables).await;
     assert_eq!(checked.code, Some(0), "{checked:?}");
     // What is mounted or copied is there.
     let mounted =

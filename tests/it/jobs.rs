@@ -5,8 +5,8 @@ use std::sync::Mutex;
 
 use serde_json::Value;
 
-use crate::harness::process::{Desk, Ended, Server, run, shiftkeeper};
-use crate::harness::{PATIENCE, until};
+use crate::harness::process::{CommandFolder, CommandOutput, Server, run, shiftkeeper};
+use crate::harness::{WAIT_TIMEOUT, wait_until};
 
 const HEAD: &str = "agent_id,agent_name,team,time_zone,activity,start,end,mandatory\n";
 
@@ -18,14 +18,14 @@ fn week(agent: &str, zone: &str) -> String {
 const JOBS: &str = "schedule_folder = \"drop\"\n[[jobs]]\nid = \"schedule-folder\"\ncron = \"0 0 1 1 *\"\n\
     [[jobs]]\nid = \"backup\"\nfolder = \"copies\"\nkeep = 1\n";
 
-async fn run_job(desk: &Desk, job: &str) -> Ended {
+async fn run_job(desk: &CommandFolder, job: &str) -> CommandOutput {
     run(desk.command(&["jobs", "run", job, "--wait", "60s", "--output", "json"])).await
 }
 
 /// Runs the folder's job until `path` is there; gives what the runs said.
-async fn until_there(desk: &Desk, path: &Path) -> Vec<String> {
+async fn wait_for_file(desk: &CommandFolder, path: &Path) -> Vec<String> {
     let said = Mutex::new(Vec::new());
-    until(&format!("{} is there", path.display()), PATIENCE, || async {
+    wait_until(&format!("{} is there", path.display()), WAIT_TIMEOUT, || async {
         let ended = run_job(desk, "schedule-folder").await;
         let message = ended.json()["last"]["message"].as_str().unwrap_or_default().to_owned();
         said.lock().expect("a lock").push(message);
@@ -42,17 +42,17 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-async fn started() -> (tempfile::TempDir, Server, Desk, Server) {
+async fn start_all() -> (tempfile::TempDir, Server, CommandFolder, Server) {
     let folder = tempfile::tempdir().expect("a folder");
     let arguments = ["simulate", "--listen", "127.0.0.1:0", "--agents", "8", "--quiet"];
     let simulator = Server::start(shiftkeeper(folder.path(), &arguments)).await;
-    let desk = Desk::new(&simulator.ready, JOBS);
+    let desk = CommandFolder::new(&simulator.ready, JOBS);
     let daemon = Server::start(desk.command(&["run"])).await;
     (folder, simulator, desk, daemon)
 }
 
 /// What is added to the file is not the daemon's before a reload.
-async fn takes_a_job_up_by_a_reload(desk: &Desk, daemon: &Server) {
+async fn assert_reload_adds_job(desk: &CommandFolder, daemon: &Server) {
     let text = std::fs::read_to_string(desk.config()).expect("readable");
     let more = "[[jobs]]\nid = \"hourly\"\nkind = \"backup\"\ncron = \"0 * * * *\"\nfolder = \"hourly\"\n";
     std::fs::write(desk.config(), format!("{text}{more}")).expect("written");
@@ -61,7 +61,7 @@ async fn takes_a_job_up_by_a_reload(desk: &Desk, daemon: &Server) {
         listed["jobs"].as_array().expect("a list").iter().filter(|job| job["after_reload"] == true).collect();
     assert!(later.len() == 1 && later[0]["id"] == "hourly" && later[0]["next_due_at"].is_null(), "{listed}");
     daemon.signal("HUP");
-    until("the daemon has the job", PATIENCE, || async {
+    wait_until("the daemon has the job", WAIT_TIMEOUT, || async {
         let listed = run(desk.command(&["jobs", "--output", "json"])).await.json();
         let jobs = listed["jobs"].as_array().expect("a list");
         let taken = |job: &&Value| job["id"] == "hourly" && job["after_reload"] == false;
@@ -75,7 +75,7 @@ async fn takes_a_job_up_by_a_reload(desk: &Desk, daemon: &Server) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_is_dropped_is_imported_once_it_has_settled_and_one_with_faults_is_set_aside_with_their_list() {
-    let (_folder, _simulator, desk, daemon) = started().await;
+    let (_folder, _simulator, desk, daemon) = start_all().await;
     let drop = desk.folder.path().join("drop");
     assert_eq!(run_job(&desk, "schedule-folder").await.code, Some(0), "an empty folder is no failure");
 
@@ -86,14 +86,14 @@ async fn a_file_that_is_dropped_is_imported_once_it_has_settled_and_one_with_fau
     std::fs::write(drop.join("week.csv"), &whole).expect("written");
     run_job(&desk, "schedule-folder").await;
     assert_eq!(names(&drop), ["done", "failed", "week.csv"], "it is not taken at the look that finds it grown");
-    until_there(&desk, &drop.join("done/week.csv")).await;
+    wait_for_file(&desk, &drop.join("done/week.csv")).await;
 
     std::fs::write(drop.join("bad.csv"), week("u_0002", "Mars")).expect("written");
     std::fs::write(drop.join("later.csv.part"), &whole).expect("written");
     std::fs::create_dir(drop.join("folder.csv")).expect("a folder");
     std::fs::write(desk.folder.path().join("elsewhere.csv"), week("u_0003", "Europe/Berlin")).expect("written");
     std::os::unix::fs::symlink(desk.folder.path().join("elsewhere.csv"), drop.join("link.csv")).expect("a link");
-    let said = until_there(&desk, &drop.join("failed/bad.csv")).await;
+    let said = wait_for_file(&desk, &drop.join("failed/bad.csv")).await;
     assert_eq!(said[0], "1 file seen for the first time; taken at the next look", "{said:?}");
     assert!(said.last().is_some_and(|said| said.contains("1 of 1 schedule file(s) refused: bad.csv")), "{said:?}");
     let list = std::fs::read_to_string(drop.join("failed/bad.csv.errors.txt")).expect("a list");
@@ -106,11 +106,11 @@ async fn a_file_that_is_dropped_is_imported_once_it_has_settled_and_one_with_fau
     let mended = run_job(&desk, "schedule-folder").await;
     assert_eq!((mended.code, mended.json()["last"]["message"].as_str()), (Some(0), Some("no new file")), "{mended:?}");
     std::fs::rename(desk.folder.path().join("bad.csv"), drop.join("bad-again.csv")).expect("moved");
-    until_there(&desk, &drop.join("failed/bad-again.csv")).await;
+    wait_for_file(&desk, &drop.join("failed/bad-again.csv")).await;
     assert_eq!(run_job(&desk, "schedule-folder").await.code, Some(1));
 
     std::fs::write(drop.join("week.csv"), week("u_0004", "Europe/Berlin")).expect("written");
-    until_there(&desk, &drop.join("done/week-2.csv")).await;
+    wait_for_file(&desk, &drop.join("done/week-2.csv")).await;
     assert_eq!(names(&drop.join("done")), ["week-2.csv", "week.csv"]);
     let good = run_job(&desk, "schedule-folder").await;
     assert_eq!(good.code, Some(0), "one that was imported mends it, though the refused one lies there still: {good:?}");
@@ -123,21 +123,21 @@ async fn a_file_that_is_dropped_is_imported_once_it_has_settled_and_one_with_fau
     assert_eq!(watch["last"]["asked_by"], "operator", "{watch}");
     assert!(watch["next_due_at"].as_str().is_some_and(|next| next.contains("-01-01T00:00:00Z")), "{watch}");
 
-    takes_a_job_up_by_a_reload(&desk, &daemon).await;
+    assert_reload_adds_job(&desk, &daemon).await;
 
     let unknown = run_job(&desk, "backups").await;
     assert!(unknown.code == Some(2) && unknown.stderr.contains("backup"), "{unknown:?}");
     daemon.signal("TERM");
-    assert!(daemon.ended().await.0.success());
+    assert!(daemon.wait_for_exit().await.0.success());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_running_database_is_copied_checked_and_only_the_last_copies_are_kept() {
-    let (_folder, _simulator, desk, daemon) = started().await;
+    let (_folder, _simulator, desk, daemon) = start_all().await;
     let drop = desk.folder.path().join("drop");
     run_job(&desk, "schedule-folder").await;
     std::fs::write(drop.join("week.csv"), week("u_0001", "Europe/Berlin")).expect("written");
-    until_there(&desk, &drop.join("done/week.csv")).await;
+    wait_for_file(&desk, &drop.join("done/week.csv")).await;
     for _ in 0..2 {
         let made = run_job(&desk, "backup").await;
         assert_eq!(made.code, Some(0), "{made:?}");
@@ -152,5 +152,5 @@ async fn the_running_database_is_copied_checked_and_only_the_last_copies_are_kep
     assert_eq!((verified.code, &chain["verified"]), (Some(0), &true.into()), "{verified:?}");
     assert!(chain["entries"].as_u64().is_some_and(|entries| entries > 0), "{chain}");
     daemon.signal("TERM");
-    assert!(daemon.ended().await.0.success());
+    assert!(daemon.wait_for_exit().await.0.success());
 }

@@ -4,15 +4,14 @@
 
 mod adherence;
 mod analytics;
+mod audit_forgeries;
+mod command_line;
 mod console;
 mod deploy;
-mod face;
 mod faults;
-mod forgeries;
-mod fuzzed;
+mod fuzz_seeds;
 mod harness;
 mod jobs;
-mod judges;
 mod operations;
 mod outputs;
 #[cfg(feature = "parquet")]
@@ -21,4 +20,5 @@ mod processes;
 mod reports;
 mod scenarios;
 mod service_manager;
+mod signature_verifiers;
 mod status;

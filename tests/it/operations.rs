@@ -6,38 +6,38 @@ use std::path::{Path, PathBuf};
 use reqwest::Method;
 use serde_json::Value;
 use shiftkeeper::domain::time::UtcMicros;
-use shiftkeeper::platform::client::{ClientSettings, build};
-use shiftkeeper::sim::{Conduct, Receiver, ReceiverOptions};
+use shiftkeeper::platform::client::{ClientSettings, build_client};
+use shiftkeeper::sim::{Receiver, ReceiverMode, ReceiverOptions};
 use shiftkeeper::store::Store;
 
-use crate::harness::process::{Desk, Ended, Server, run, shiftkeeper};
-use crate::harness::{OPERATOR, PATIENCE, answer, until};
+use crate::harness::process::{CommandFolder, CommandOutput, Server, run, shiftkeeper};
+use crate::harness::{OPERATOR, WAIT_TIMEOUT, send, wait_until};
 
 const WEBHOOK_SECRET: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 
-async fn started(tenant_lines: &str) -> (tempfile::TempDir, Server, Desk) {
+async fn start_simulator(tenant_lines: &str) -> (tempfile::TempDir, Server, CommandFolder) {
     let folder = tempfile::tempdir().expect("a folder");
     let arguments = ["simulate", "--listen", "127.0.0.1:0", "--agents", "8", "--quiet"];
     let simulator = Server::start(shiftkeeper(folder.path(), &arguments)).await;
-    let desk = Desk::new(&simulator.ready, tenant_lines);
+    let desk = CommandFolder::new(&simulator.ready, tenant_lines);
     (folder, simulator, desk)
 }
 
-async fn at_desk(desk: &Desk, arguments: &[&str]) -> Ended {
+async fn run_command(desk: &CommandFolder, arguments: &[&str]) -> CommandOutput {
     let mut command = desk.command(arguments);
     command.env("HOOK_SECRET", WEBHOOK_SECRET);
     run(command).await
 }
 
-async fn daemon(desk: &Desk) -> Server {
+async fn daemon(desk: &CommandFolder) -> Server {
     let mut command = desk.command(&["run"]);
     command.env("HOOK_SECRET", WEBHOOK_SECRET);
     Server::start(command).await
 }
 
-async fn stopped(daemon: Server) {
+async fn stop(daemon: Server) {
     daemon.signal("TERM");
-    assert!(daemon.ended().await.0.success());
+    assert!(daemon.wait_for_exit().await.0.success());
 }
 
 /// What lies in a folder, but for the empty log and the shared memory that a reader of SQLite leaves behind.
@@ -59,21 +59,21 @@ fn status<'a>(found: &'a Value, group: &str, id: &str) -> &'a str {
 
 /// How many requests the simulator has seen.
 async fn requests(simulator: &Server) -> usize {
-    let http = build(&ClientSettings::default()).expect("a client");
+    let http = build_client(&ClientSettings::default()).expect("a client");
     let url = format!("{}/_sim/log", simulator.ready["base_url"].as_str().expect("a URL"));
-    let (_, log) = answer(http.request(Method::GET, url)).await;
+    let (_, log) = send(http.request(Method::GET, url)).await;
     log["requests"].as_array().map_or(0, Vec::len)
 }
 
-async fn change(desk: &Desk, to: &str) {
-    let done = at_desk(desk, &["change", "u_0001", "--to", to, "--wait", "60s"]).await;
+async fn change(desk: &CommandFolder, to: &str) {
+    let done = run_command(desk, &["change", "u_0001", "--to", to, "--wait", "60s"]).await;
     assert_eq!(done.code, Some(0), "{done:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn doctor_tells_of_everything_without_a_daemon_writes_nothing_and_prints_no_secret() {
-    let (_folder, simulator, desk) = started("").await;
-    let found = at_desk(&desk, &["doctor", "--output", "json"]).await;
+    let (_folder, simulator, desk) = start_simulator("").await;
+    let found = run_command(&desk, &["doctor", "--output", "json"]).await;
     assert_eq!(found.code, Some(0), "{found:?}");
     let json = found.json();
     for (group, id) in [
@@ -100,7 +100,7 @@ async fn doctor_tells_of_everything_without_a_daemon_writes_nothing_and_prints_n
     let hook = "[[webhooks]]\nid = \"wfm\"\nurl = \"http://127.0.0.1:1/hooks/path-that-is-a-secret\"\n\
                 secret = { env = \"HOOK_SECRET\" }\nallow = [\"127.0.0.1:1\"]\n";
     std::fs::write(desk.config(), format!("{text}{hook}")).expect("written");
-    stopped(daemon(&desk).await).await;
+    stop(daemon(&desk).await).await;
     let before = contents(desk.folder.path());
     let mut wrong = desk.command(&["doctor", "--output", "json"]);
     wrong.env("HOOK_SECRET", WEBHOOK_SECRET).env("ACME_CLIENT_SECRET", "quite-another-secret");
@@ -117,7 +117,7 @@ async fn doctor_tells_of_everything_without_a_daemon_writes_nothing_and_prints_n
     assert!(contents(desk.folder.path()) == before, "nothing is written");
 
     let asked = requests(&simulator).await;
-    let offline = at_desk(&desk, &["doctor", "--offline"]).await;
+    let offline = run_command(&desk, &["doctor", "--offline"]).await;
     assert_eq!((offline.code, requests(&simulator).await), (Some(0), asked), "{offline:?}");
     assert!(offline.stdout.contains("nothing is wrong"), "{offline:?}");
 
@@ -129,16 +129,16 @@ async fn doctor_tells_of_everything_without_a_daemon_writes_nothing_and_prints_n
     assert_eq!(status(&poor, "platform acme", "questions"), "skipped", "{poor:#}");
 
     std::fs::write(desk.config(), text.replace("[store]", "[shop]")).expect("written");
-    let broken = at_desk(&desk, &["doctor"]).await;
+    let broken = run_command(&desk, &["doctor"]).await;
     assert!(broken.code == Some(4) && broken.stdout.contains("shop"), "{broken:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn beside_a_daemon_doctor_has_the_daemon_ask_so_that_its_budget_counts_the_calls() {
-    let (_folder, _simulator, desk) = started("").await;
+    let (_folder, _simulator, desk) = start_simulator("").await;
     let daemon = daemon(&desk).await;
-    until("the daemon reads snapshots", PATIENCE, || async {
-        let found = at_desk(&desk, &["doctor", "--output", "json"]).await;
+    wait_until("the daemon reads snapshots", WAIT_TIMEOUT, || async {
+        let found = run_command(&desk, &["doctor", "--output", "json"]).await;
         let json = found.json();
         if status(&json, "platform acme", "subscription") == "ok" { Ok(()) } else { Err(format!("{json:#}")) }
     })
@@ -151,7 +151,7 @@ async fn beside_a_daemon_doctor_has_the_daemon_ask_so_that_its_budget_counts_the
         (of("schedule"), of("break"), of("subscribe"))
     };
     let before = asked().await;
-    let found = at_desk(&desk, &["doctor", "--output", "json"]).await;
+    let found = run_command(&desk, &["doctor", "--output", "json"]).await;
     let json = found.json();
     assert_eq!(found.code, Some(0), "{found:?}");
     for (group, id) in [
@@ -167,8 +167,8 @@ async fn beside_a_daemon_doctor_has_the_daemon_ask_so_that_its_budget_counts_the
     assert_eq!(asked().await, (before.0 + 1, before.1 + 1, before.2), "each read is in the log of calls");
     reader.close().await;
     daemon.signal("KILL");
-    daemon.ended().await;
-    let after = at_desk(&desk, &["doctor", "--offline", "--output", "json"]).await;
+    daemon.wait_for_exit().await;
+    let after = run_command(&desk, &["doctor", "--offline", "--output", "json"]).await;
     assert_eq!(
         (after.code, status(&after.json(), "daemon", "running")),
         (Some(4), "wrong"),
@@ -180,18 +180,18 @@ async fn beside_a_daemon_doctor_has_the_daemon_ask_so_that_its_budget_counts_the
 async fn doctor_ends_with_4_and_the_way_out_where_nothing_goes_on_without_a_person() {
     let gone = Receiver::start(ReceiverOptions { keys: vec![WEBHOOK_SECRET.into()], ..ReceiverOptions::default() });
     let gone = gone.await.expect("a receiver");
-    gone.conduct(Conduct::Gone);
+    gone.set_mode(ReceiverMode::Gone);
     let hook = format!(
         "[[webhooks]]\nid = \"wfm\"\nurl = \"{}\"\nsecret = {{ env = \"HOOK_SECRET\" }}\nallow = [\"{}\"]\n",
         gone.url(),
         gone.address(),
     );
-    let (_folder, _simulator, desk) = started(&hook).await;
+    let (_folder, _simulator, desk) = start_simulator(&hook).await;
     let running = daemon(&desk).await;
     change(&desk, "Ready").await;
     let doctor = ["doctor", "--offline", "--output", "json"];
-    let found = until("the webhook is disabled", PATIENCE, || async {
-        let found = at_desk(&desk, &doctor).await;
+    let found = wait_until("the webhook is disabled", WAIT_TIMEOUT, || async {
+        let found = run_command(&desk, &doctor).await;
         if found.code == Some(4) { Ok(found) } else { Err(format!("{found:?}")) }
     })
     .await;
@@ -208,9 +208,9 @@ async fn doctor_ends_with_4_and_the_way_out_where_nothing_goes_on_without_a_pers
     let elsewhere = run(elsewhere).await;
     assert_eq!(status(&elsewhere.json(), "store", "database"), "warning", "{elsewhere:?}");
     assert_eq!(status(&elsewhere.json(), "daemon", "running"), "ok", "{elsewhere:?}");
-    stopped(running).await;
+    stop(running).await;
 
-    let found = at_desk(&desk, &doctor).await;
+    let found = run_command(&desk, &doctor).await;
     assert_eq!((found.code, status(&found.json(), "webhooks", "wfm of acme")), (Some(4), "wrong"), "{found:?}");
     assert!(found.stdout.contains("webhooks recover wfm --since "), "{found:?}");
     let forger = rusqlite::Connection::open(desk.folder.path().join("shiftkeeper.db")).expect("opens");
@@ -221,12 +221,12 @@ async fn doctor_ends_with_4_and_the_way_out_where_nothing_goes_on_without_a_pers
         )
         .expect("forged");
     drop(forger);
-    let found = at_desk(&desk, &doctor).await;
+    let found = run_command(&desk, &doctor).await;
     assert_eq!((found.code, status(&found.json(), "audit", "chain of acme")), (Some(4), "wrong"), "{found:?}");
 }
 
 /// The commands of the drill in docs/operations.md, in their order.
-fn drill() -> Vec<String> {
+fn drill_commands() -> Vec<String> {
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md")).expect("docs");
     let section = text.split("## The restore drill").nth(1).expect("the section");
     let section = section.split("\n## ").next().unwrap_or_default();
@@ -236,17 +236,17 @@ fn drill() -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_restore_drill_works_as_it_is_written() {
-    let (_folder, _simulator, desk) = started("").await;
+    let (_folder, _simulator, desk) = start_simulator("").await;
     let mut running = Some(daemon(&desk).await);
     change(&desk, "Ready").await;
-    let steps = drill();
+    let steps = drill_commands();
     assert!(steps.len() >= 8 && steps.iter().any(|step| step.contains("db restore")), "{steps:?}");
     for step in steps {
         match step.split_whitespace().collect::<Vec<_>>().as_slice() {
-            ["systemctl", "stop", "shiftkeeper"] => stopped(running.take().expect("it runs")).await,
+            ["systemctl", "stop", "shiftkeeper"] => stop(running.take().expect("it runs")).await,
             ["systemctl", "start", "shiftkeeper"] => running = Some(daemon(&desk).await),
             ["shiftkeeper", arguments @ ..] => {
-                let done = at_desk(&desk, arguments).await;
+                let done = run_command(&desk, arguments).await;
                 assert_eq!(done.code, Some(0), "{step}: {done:?}");
             }
             other => panic!("{other:?} is no step that can be run"),
@@ -254,38 +254,38 @@ async fn the_restore_drill_works_as_it_is_written() {
     }
     // The daemon goes on from the copy.
     change(&desk, "Paused").await;
-    let verified = at_desk(&desk, &["audit", "verify", "--output", "json"]).await;
+    let verified = run_command(&desk, &["audit", "verify", "--output", "json"]).await;
     assert_eq!((verified.code, &verified.json()["tenants"][0]["verified"]), (Some(0), &true.into()), "{verified:?}");
-    stopped(running.take().expect("it runs")).await;
+    stop(running.take().expect("it runs")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_holds_what_was_there_and_a_main_file_without_its_log_is_refused_everywhere() {
-    let (_folder, _simulator, desk) = started("").await;
+    let (_folder, _simulator, desk) = start_simulator("").await;
     let running = daemon(&desk).await;
     change(&desk, "Ready").await;
-    let backup = at_desk(&desk, &["db", "backup", "copies/", "--output", "json"]).await;
+    let backup = run_command(&desk, &["db", "backup", "copies/", "--output", "json"]).await;
     let made = backup.json();
     assert_eq!(backup.code, Some(0), "{backup:?}");
     let copy = made["path"].as_str().expect("a path").to_owned();
     let size = std::fs::metadata(desk.folder.path().join(&copy)).expect("is there").len();
     assert_eq!((made["bytes"].as_u64(), made["sha256"].as_str().map(str::len)), (Some(size), Some(64)), "{made}");
-    let again = at_desk(&desk, &["db", "backup", &copy]).await;
+    let again = run_command(&desk, &["db", "backup", &copy]).await;
     assert!(again.code == Some(2) && again.stderr.contains("is there already"), "{again:?}");
 
     change(&desk, "Paused").await;
     std::fs::copy(desk.folder.path().join("shiftkeeper.db"), desk.folder.path().join("torn.db")).expect("copied");
-    let held = at_desk(&desk, &["db", "restore", &copy]).await;
+    let held = run_command(&desk, &["db", "restore", &copy]).await;
     assert!(held.code == Some(75) && held.stderr.contains("is held by"), "{held:?}");
-    let stats = at_desk(&desk, &["db", "stats", "--output", "json"]).await.json();
+    let stats = run_command(&desk, &["db", "stats", "--output", "json"]).await.json();
     let events = stats["tables"].as_array().and_then(|all| all.iter().find(|table| table["name"] == "events")).cloned();
     let events = events.unwrap_or_else(|| panic!("{stats:#}"));
     assert!(events["rows"].as_u64() > Some(0) && events["bytes"].as_u64() > Some(0), "{events}");
     assert_eq!(events["tenants"]["acme"], events["rows"], "{events}");
-    let table = at_desk(&desk, &["db", "stats"]).await;
+    let table = run_command(&desk, &["db", "stats"]).await;
     assert!(table.code == Some(0) && table.stdout.contains("audit_entries"), "{table:?}");
     running.signal("KILL");
-    running.ended().await;
+    running.wait_for_exit().await;
 
     for arguments in [
         &["run", "--set", "store.url=sqlite://torn.db"][..],
@@ -295,52 +295,52 @@ async fn a_copy_holds_what_was_there_and_a_main_file_without_its_log_is_refused_
         &["doctor", "--offline", "--set", "store.url=sqlite://torn.db"],
         &["db", "restore", "torn.db"],
     ] {
-        let refused = at_desk(&desk, arguments).await;
+        let refused = run_command(&desk, arguments).await;
         let said = format!("{}{}", refused.stdout, refused.stderr);
         assert!(refused.code != Some(0) && said.contains("without its write-ahead log"), "{arguments:?}: {refused:?}");
     }
-    let restored = at_desk(&desk, &["db", "restore", &copy, "--output", "json"]).await;
+    let restored = run_command(&desk, &["db", "restore", &copy, "--output", "json"]).await;
     assert_eq!(restored.code, Some(0), "{restored:?}");
     assert_eq!(restored.json()["entries"], made["entries"], "{restored:?}");
-    let exported = at_desk(&desk, &["audit", "export"]).await;
+    let exported = run_command(&desk, &["audit", "export"]).await;
     let last: serde_json::Value =
         exported.stdout.lines().last().and_then(|line| serde_json::from_str(line).ok()).expect("an entry");
     let body: serde_json::Value = serde_json::from_str(last["body"].as_str().expect("text")).expect("JSON");
     assert_eq!((&body["action"], &body["why"]["without_log"]), (&"store.restored".into(), &false.into()), "{body}");
     let kept = restored.json()["set_aside"][0].as_str().expect("kept").to_owned();
     let kept = format!("store.url=sqlite://{kept}");
-    let verified = at_desk(&desk, &["audit", "verify", "--output", "json", "--set", &kept]).await.json();
+    let verified = run_command(&desk, &["audit", "verify", "--output", "json", "--set", &kept]).await.json();
     assert!(verified["tenants"][0]["entries"].as_u64() > made["entries"].as_u64(), "the crash's changes: {verified}");
 
-    let forced = at_desk(&desk, &["db", "restore", "torn.db", "--force", "--output", "json"]).await;
+    let forced = run_command(&desk, &["db", "restore", "torn.db", "--force", "--output", "json"]).await;
     assert!(forced.code == Some(0) && forced.stderr.contains("WARNING"), "{forced:?}");
     assert_eq!(forced.json()["without_log"], true, "{forced:?}");
-    let checked = at_desk(&desk, &["db", "check", "--output", "json"]).await;
+    let checked = run_command(&desk, &["db", "check", "--output", "json"]).await;
     assert_eq!(checked.code, Some(0), "{checked:?}");
-    stopped(daemon(&desk).await).await;
+    stop(daemon(&desk).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn damage_is_found_by_the_check_and_refused_by_the_restore() {
-    let (_folder, _simulator, desk) = started("").await;
-    stopped(daemon(&desk).await).await;
-    let good = at_desk(&desk, &["db", "backup", "good.db"]).await;
+    let (_folder, _simulator, desk) = start_simulator("").await;
+    stop(daemon(&desk).await).await;
+    let good = run_command(&desk, &["db", "backup", "good.db"]).await;
     assert_eq!(good.code, Some(0), "{good:?}");
     let bad = desk.folder.path().join("bad.db");
     let mut bytes = std::fs::read(desk.folder.path().join("good.db")).expect("read");
     // Every page but the first, so that no choice of pages decides.
     bytes[4096..].fill(0x5a);
     std::fs::write(&bad, bytes).expect("written");
-    let checked = at_desk(&desk, &["db", "check", "--output", "json", "--set", "store.url=sqlite://bad.db"]).await;
+    let checked = run_command(&desk, &["db", "check", "--output", "json", "--set", "store.url=sqlite://bad.db"]).await;
     assert!(checked.code == Some(4) && checked.json()["ok"] == false, "{checked:?}");
     let before = contents(desk.folder.path());
-    let refused = at_desk(&desk, &["db", "restore", "bad.db", "--force"]).await;
+    let refused = run_command(&desk, &["db", "restore", "bad.db", "--force"]).await;
     assert!(refused.code == Some(4) && refused.stderr.contains("bad.db"), "{refused:?}");
     assert!(contents(desk.folder.path()) == before, "nothing is touched");
-    let text = at_desk(&desk, &["db", "restore", "shiftkeeper.toml"]).await;
+    let text = run_command(&desk, &["db", "restore", "shiftkeeper.toml"]).await;
     assert!(text.code == Some(4) && text.stderr.contains("is no database"), "{text:?}");
-    let folder = at_desk(&desk, &["db", "restore", "."]).await;
+    let folder = run_command(&desk, &["db", "restore", "."]).await;
     assert!(folder.code == Some(1) && folder.stderr.contains("is a folder"), "{folder:?}");
-    let gone = at_desk(&desk, &["db", "restore", "gone.db"]).await;
+    let gone = run_command(&desk, &["db", "restore", "gone.db"]).await;
     assert!(gone.code == Some(1) && gone.stderr.contains("gone.db is not there"), "{gone:?}");
 }

@@ -7,10 +7,10 @@ use std::process::{Command, Stdio};
 use reqwest::Client;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use serde_json::Value;
-use shiftkeeper::platform::client::{ClientSettings, build};
+use shiftkeeper::platform::client::{ClientSettings, build_client};
 
-use crate::harness::process::{Desk, Ended, Server, run, shiftkeeper};
-use crate::harness::{OPERATOR, PATIENCE, until};
+use crate::harness::process::{CommandFolder, CommandOutput, Server, run, shiftkeeper};
+use crate::harness::{OPERATOR, WAIT_TIMEOUT, wait_until};
 
 async fn simulator(folder: &std::path::Path) -> Server {
     let arguments = ["simulate", "--listen", "127.0.0.1:0", "--agents", "4", "--quiet"];
@@ -18,27 +18,27 @@ async fn simulator(folder: &std::path::Path) -> Server {
 }
 
 /// What takes nothing, as a full disk does.
-fn full() -> File {
+fn full_device() -> File {
     OpenOptions::new().write(true).open("/dev/full").expect("/dev/full is there")
 }
 
 /// The end of a pipe that nobody reads any more.
-fn unread() -> PipeWriter {
+fn closed_pipe() -> PipeWriter {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
     writer
 }
 
 /// A daemon that serves, looked at over HTTP.
-struct Looked {
+struct DaemonProbe {
     http: Client,
     base: String,
 }
 
-impl Looked {
+impl DaemonProbe {
     fn at(daemon: &Server) -> Self {
         let base = format!("http://{}", daemon.ready["listen"].as_str().expect("an address"));
-        Self { http: build(&ClientSettings::default()).expect("a client"), base }
+        Self { http: build_client(&ClientSettings::default()).expect("a client"), base }
     }
 
     async fn text(&self, path: &str) -> String {
@@ -47,8 +47,8 @@ impl Looked {
     }
 
     /// Waits until the log's part of `/readyz` is as wanted; gives its detail.
-    async fn until_log_is(&self, ready: bool) -> String {
-        until("the log's part of the readiness", PATIENCE, || async {
+    async fn wait_for_log_readiness(&self, ready: bool) -> String {
+        wait_until("the log's part of the readiness", WAIT_TIMEOUT, || async {
             let report: Value = serde_json::from_str(&self.text("/readyz").await).expect("JSON");
             assert_eq!(report["ready"], true, "the log is not what makes it unready: {report}");
             let parts = report["parts"].as_array().expect("parts");
@@ -69,17 +69,19 @@ impl Looked {
 async fn a_log_that_cannot_be_written_is_counted_and_shown_and_the_daemon_serves() {
     let folder = tempfile::tempdir().expect("a folder");
     let simulator = simulator(folder.path()).await;
-    for (log, cause) in [(Stdio::from(full()), "No space left on device"), (Stdio::from(unread()), "Broken pipe")] {
-        let desk = Desk::new(&simulator.ready, "");
+    for (log, cause) in
+        [(Stdio::from(full_device()), "No space left on device"), (Stdio::from(closed_pipe()), "Broken pipe")]
+    {
+        let desk = CommandFolder::new(&simulator.ready, "");
         let daemon = Server::start_with_log(desk.command(&["run"]), log).await.expect("it serves");
-        let looked = Looked::at(&daemon);
-        let detail = looked.until_log_is(false).await;
+        let looked = DaemonProbe::at(&daemon);
+        let detail = looked.wait_for_log_readiness(false).await;
         assert!(detail.contains(cause) && detail.contains("lost since"), "{detail}");
         assert!(looked.lines_lost().await > 0);
         let done = run(desk.command(&["change", "u_0001", "--tenant", "acme", "--to", "Ready", "--wait", "60s"])).await;
         assert_eq!(done.code, Some(0), "{done:?}");
         daemon.signal("TERM");
-        let (status, _, _) = daemon.ended().await;
+        let (status, _, _) = daemon.wait_for_exit().await;
         assert!(status.success(), "{status}");
     }
 }
@@ -90,18 +92,18 @@ async fn a_reader_of_the_log_who_pauses_holds_up_nothing_and_is_told_what_was_lo
     let simulator = simulator(folder.path()).await;
     let (mut reader, mut writer) = std::io::pipe().expect("a pipe");
     let filled = fill(&mut writer);
-    let desk = Desk::new(&simulator.ready, "");
+    let desk = CommandFolder::new(&simulator.ready, "");
     let daemon = Server::start_with_log(desk.command(&["run"]), writer).await.expect("it serves");
-    let looked = Looked::at(&daemon);
-    let detail = looked.until_log_is(false).await;
+    let looked = DaemonProbe::at(&daemon);
+    let detail = looked.wait_for_log_readiness(false).await;
     assert!(detail.contains("its reader takes nothing"), "{detail}");
 
     reader.read_exact(&mut vec![0; filled]).expect("what was written before");
-    looked.until_log_is(true).await;
+    looked.wait_for_log_readiness(true).await;
     let lost = looked.lines_lost().await;
     assert!(lost > 0);
     daemon.signal("TERM");
-    let (status, _, _) = daemon.ended().await;
+    let (status, _, _) = daemon.wait_for_exit().await;
     assert!(status.success(), "{status}");
     let mut log = String::new();
     reader.read_to_string(&mut log).expect("text");
@@ -123,19 +125,19 @@ fn fill(writer: &mut PipeWriter) -> usize {
 }
 
 /// Runs a command with its standard output going elsewhere.
-async fn run_into(mut command: Command, out: impl Into<Stdio>) -> Ended {
+async fn run_with_stdout(mut command: Command, out: impl Into<Stdio>) -> CommandOutput {
     let child = command.stdout(out).stderr(Stdio::piped()).spawn().expect("the binary starts");
     drop(command);
     let output = tokio::task::spawn_blocking(|| child.wait_with_output()).await.expect("no panic").expect("it ends");
     let stderr = String::from_utf8(output.stderr).expect("UTF-8");
-    Ended { code: output.status.code(), stdout: String::new(), stderr }
+    CommandOutput { code: output.status.code(), stdout: String::new(), stderr }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_whose_reader_has_gone_ends_as_usual_and_one_on_a_full_disk_says_so() {
     let folder = tempfile::tempdir().expect("a folder");
     let simulator = simulator(folder.path()).await;
-    let desk = Desk::new(&simulator.ready, "");
+    let desk = CommandFolder::new(&simulator.ready, "");
     let daemon = Server::start(desk.command(&["run"])).await;
     let done = run(desk.command(&["change", "u_0001", "--tenant", "acme", "--to", "Ready", "--wait", "60s"])).await;
     assert_eq!(done.code, Some(0), "{done:?}");
@@ -176,23 +178,23 @@ async fn a_command_whose_reader_has_gone_ends_as_usual_and_one_on_a_full_disk_sa
     ] {
         let command = || desk.command(&line.split(' ').collect::<Vec<_>>());
         let usual = run(command()).await;
-        let gone = run_into(command(), unread()).await;
+        let gone = run_with_stdout(command(), closed_pipe()).await;
         assert_eq!(gone.code, usual.code, "{line}: {gone:?}, usually {usual:?}");
         assert_eq!(gone.stderr.contains("error"), usual.stderr.contains("error"), "{line}: {gone:?}");
         assert!(!gone.stderr.contains("panicked"), "{line}: {gone:?}");
         if usual.stdout.is_empty() {
             continue;
         }
-        let full = run_into(command(), full()).await;
+        let full = run_with_stdout(command(), full_device()).await;
         assert_eq!(full.code, Some(1), "{line}: {full:?}");
         let says = "error: standard output cannot be written: No space left on device";
         assert!(full.stderr.contains(says) && !full.stderr.contains("panicked"), "{line}: {full:?}");
     }
     // Without --for it lasts until nobody reads.
-    let watched = run_into(desk.command(&["watch", "--output", "json"]), unread()).await;
+    let watched = run_with_stdout(desk.command(&["watch", "--output", "json"]), closed_pipe()).await;
     assert_eq!(watched.code, Some(0), "{watched:?}");
     daemon.signal("TERM");
-    daemon.ended().await;
+    daemon.wait_for_exit().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -203,12 +205,12 @@ async fn what_serves_goes_on_where_its_first_line_cannot_be_read() {
         command.env("TMPDIR", folder.path()).stderr(log).stdout(out);
         async { tokio::task::spawn_blocking(move || command.status()).await.expect("no panic").expect("it ends") }
     };
-    assert_eq!(demo(unread().into(), unread().into()).await.code(), Some(0));
-    assert_eq!(demo(full().into(), full().into()).await.code(), Some(1), "the summary is what it is for");
+    assert_eq!(demo(closed_pipe().into(), closed_pipe().into()).await.code(), Some(0));
+    assert_eq!(demo(full_device().into(), full_device().into()).await.code(), Some(1), "the summary is what it is for");
 
     let simulator = simulator(folder.path()).await;
-    let desk = Desk::new(&simulator.ready, "");
-    for out in [Stdio::from(full()), Stdio::from(unread())] {
+    let desk = CommandFolder::new(&simulator.ready, "");
+    for out in [Stdio::from(full_device()), Stdio::from(closed_pipe())] {
         let mut child = desk.command(&["run"]).stdout(out).stderr(Stdio::piped()).spawn().expect("the binary starts");
         let mut log = String::new();
         let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stderr.take().expect("piped")));

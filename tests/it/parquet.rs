@@ -7,16 +7,17 @@ use std::process::Command;
 use jiff::civil::date;
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use serde_json::{Value, json};
+use shiftkeeper::domain::reports::report_run::ReportFormat;
 use shiftkeeper::domain::time::UtcMicros;
 use shiftkeeper::report::document::{Cell, CellKind, Column, Definition, Section, Sink as _, WriteError};
-use shiftkeeper::report::export::sum;
-use shiftkeeper::report::manifest::beside;
-use shiftkeeper::report::request::Kind;
-use shiftkeeper::report::verify::{Outcome, manifest_of};
-use shiftkeeper::report::writers::parquet::{Parquet, Rows};
-use shiftkeeper::report::writers::{Format, Limited, Writer as _};
+use shiftkeeper::report::export::digest_file;
+use shiftkeeper::report::manifest::path_for;
+use shiftkeeper::report::request::ReportKind;
+use shiftkeeper::report::verify::{CheckOutcome, read_manifest};
+use shiftkeeper::report::writers::parquet::{Parquet, ParquetRows};
+use shiftkeeper::report::writers::{LimitedWriter, Writer as _};
 
-use crate::reports::{HOSTILE, Scene, heading, outcome};
+use crate::reports::{HOSTILE, ReportStore, heading, outcome};
 
 const fn of(name: &'static str, kind: CellKind) -> Column {
     Column { name, title: "", kind, definition: "" }
@@ -56,7 +57,7 @@ fn row(n: i64) -> Vec<Cell> {
 }
 
 fn write(path: &Path, rows: impl Iterator<Item = Vec<Cell>>, most_bytes: u64) -> Result<(), WriteError> {
-    let mut writer = Parquet::new(&heading(), Limited::new(File::create(path).expect("a file"), most_bytes));
+    let mut writer = Parquet::new(&heading(), LimitedWriter::new(File::create(path).expect("a file"), most_bytes));
     writer.section(&SECTION)?;
     for row in rows {
         writer.row(&row)?;
@@ -66,8 +67,8 @@ fn write(path: &Path, rows: impl Iterator<Item = Vec<Cell>>, most_bytes: u64) ->
 }
 
 fn read(path: &Path) -> Vec<Vec<Cell>> {
-    let mut rows = Rows::open(path).expect("a Parquet file");
-    assert!(rows.has(COLUMNS));
+    let mut rows = ParquetRows::open(path).expect("a Parquet file");
+    assert!(rows.has_columns(COLUMNS));
     std::iter::from_fn(|| rows.next(COLUMNS).expect("read"))
         .map(|cells| cells.into_iter().map(|cell| cell.expect("a cell")).collect())
         .collect()
@@ -162,22 +163,22 @@ fn the_metadata_have_each_name_once_and_no_source_where_there_is_none() {
 
 /// The manifest gets the hash of a file that was changed.
 fn reseal(path: &Path) {
-    let mut manifest = manifest_of(path).expect("a manifest");
-    let (bytes, sha256) = sum(path).expect("summed");
+    let mut manifest = read_manifest(path).expect("a manifest");
+    let (bytes, sha256) = digest_file(path).expect("summed");
     (manifest.file.bytes, manifest.file.sha256) = (bytes, sha256.to_string());
-    std::fs::write(beside(path), manifest.to_json()).expect("written");
+    std::fs::write(path_for(path), manifest.to_json()).expect("written");
 }
 
 #[tokio::test]
 async fn a_group_that_cannot_be_read_is_an_error_also_where_the_manifest_has_its_hash() {
-    let scene = Scene::with(30).await;
-    let path = scene.made(Format::Parquet).await;
+    let scene = ReportStore::with(30).await;
+    let path = scene.export_file(ReportFormat::Parquet).await;
     let mut bytes = std::fs::read(&path).expect("a file");
     // The first page's header, behind the four letters that every file begins with.
     bytes[4..24].fill(0xff);
     std::fs::write(&path, bytes).expect("written");
-    let section = Kind::Compliance.sections().iter().find(|section| section.name == "logs").expect("the log");
-    let mut rows = Rows::open(&path).expect("its end is whole");
+    let section = ReportKind::Compliance.sections().iter().find(|section| section.name == "logs").expect("the log");
+    let mut rows = ParquetRows::open(&path).expect("its end is whole");
     assert!(rows.next(section.columns).is_err());
     reseal(&path);
     assert!(!scene.verdict(&path).await.holds);
@@ -185,22 +186,22 @@ async fn a_group_that_cannot_be_read_is_an_error_also_where_the_manifest_has_its
 
 #[tokio::test]
 async fn what_was_forged_with_its_hash_is_found_by_its_row_and_column() {
-    let scene = Scene::with(30).await;
-    let path = scene.made(Format::Parquet).await;
+    let scene = ReportStore::with(30).await;
+    let path = scene.export_file(ReportFormat::Parquet).await;
     let verdict = scene.verdict(&path).await;
     assert!(verdict.holds, "{verdict:#?}");
     for what in ["manifest", "file", "rows", "same_bytes"] {
-        assert_eq!(outcome(&verdict, what), Outcome::Holds, "{verdict:#?}");
+        assert_eq!(outcome(&verdict, what), CheckOutcome::Holds, "{verdict:#?}");
     }
     // The thirtieth transition is of agent 2.
-    let section = Kind::Compliance.sections().iter().find(|section| section.name == "logs").expect("the log");
-    let mut rows = Rows::open(&path).expect("a Parquet file");
+    let section = ReportKind::Compliance.sections().iter().find(|section| section.name == "logs").expect("the log");
+    let mut rows = ParquetRows::open(&path).expect("a Parquet file");
     let mut writer = Parquet::new(&heading(), File::create(scene.path("forged")).expect("a file"));
     writer.section(section).expect("taken");
     let mut changed = 0;
     while let Some(cells) = rows.next(section.columns).expect("read") {
         let mut cells: Vec<Cell> = cells.into_iter().map(|cell| cell.expect("a cell")).collect();
-        let agent = cells.iter_mut().find(|cell| cell.word() == "=u_2");
+        let agent = cells.iter_mut().find(|cell| cell.label() == "=u_2");
         if let Some(agent) = agent.filter(|_| changed == 0) {
             *agent = Cell::text("=u_3");
             changed += 1;
@@ -213,7 +214,7 @@ async fn what_was_forged_with_its_hash_is_found_by_its_row_and_column() {
     std::fs::rename(scene.path("forged"), &path).expect("renamed");
     reseal(&path);
     let verdict = scene.verdict(&path).await;
-    assert_eq!((outcome(&verdict, "file"), outcome(&verdict, "rows")), (Outcome::Holds, Outcome::Differs));
+    assert_eq!((outcome(&verdict, "file"), outcome(&verdict, "rows")), (CheckOutcome::Holds, CheckOutcome::Differs));
     let says = format!("{verdict:?}");
     assert!(says.contains("=u_3") && says.contains("=u_2"), "{says}");
 }

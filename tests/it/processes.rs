@@ -8,27 +8,27 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::Method;
 use serde_json::{Value, json};
 use shiftkeeper::domain::audit::Hash;
-use shiftkeeper::domain::reports::report_run::Format;
+use shiftkeeper::domain::reports::report_run::ReportFormat;
 use shiftkeeper::domain::time::UtcMicros;
-use shiftkeeper::platform::client::{ClientSettings, build};
+use shiftkeeper::platform::client::{ClientSettings, build_client};
 
-use crate::harness::process::{Desk, Ended, Server, run, shiftkeeper};
-use crate::harness::{PATIENCE, answer, until};
+use crate::harness::process::{CommandFolder, CommandOutput, Server, run, shiftkeeper};
+use crate::harness::{WAIT_TIMEOUT, send, wait_until};
 
 async fn simulator(desk: &Path) -> Server {
     Server::start(shiftkeeper(desk, &["simulate", "--listen", "127.0.0.1:0", "--agents", "8", "--quiet"])).await
 }
 
 /// A request to the simulator's back door.
-async fn backstage(simulator: &Server, method: Method, path: &str, body: &Value) -> Value {
-    let http = build(&ClientSettings::default()).expect("a client");
+async fn control_request(simulator: &Server, method: Method, path: &str, body: &Value) -> Value {
+    let http = build_client(&ClientSettings::default()).expect("a client");
     let url = format!("{}/_sim/{path}", simulator.ready["base_url"].as_str().expect("a URL"));
-    let (status, body) = answer(http.request(method, url).json(body)).await;
+    let (status, body) = send(http.request(method, url).json(body)).await;
     assert!(status.is_success(), "{status}: {body}");
     body
 }
 
-async fn change(desk: &Desk, agents: &[&str], to: &str, wait: &str) -> Ended {
+async fn change(desk: &CommandFolder, agents: &[&str], to: &str, wait: &str) -> CommandOutput {
     let mut arguments = vec!["change"];
     arguments.extend(agents);
     arguments.extend(["--tenant", "acme", "--to", to, "--wait", wait, "--output", "json"]);
@@ -39,7 +39,7 @@ async fn change(desk: &Desk, agents: &[&str], to: &str, wait: &str) -> Ended {
 async fn a_change_from_the_command_line_goes_through_the_daemon_and_says_what_became_of_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let simulator = simulator(folder.path()).await;
-    let desk = Desk::new(&simulator.ready, "");
+    let desk = CommandFolder::new(&simulator.ready, "");
     let daemon = Server::start(desk.command(&["run"])).await;
     assert_eq!(daemon.ready["ready"], true);
     assert!(daemon.ready["listen"].as_str().is_some_and(|listen| listen.starts_with("127.0.0.1:")), "{}", daemon.ready);
@@ -63,7 +63,7 @@ async fn a_change_from_the_command_line_goes_through_the_daemon_and_says_what_be
     assert!(held.json()[0]["error"].as_str().is_some_and(|why| why.contains("MANDATORY_BREAK_VIOLATION")), "{held:?}");
 
     daemon.signal("TERM");
-    let (status, took, said) = daemon.ended().await;
+    let (status, took, said) = daemon.wait_for_exit().await;
     assert!(status.success() && took < Duration::from_secs(10), "{status} after {took:?}: {said}");
     let unreachable = change(&desk, &["u_0001"], "Paused", "1s").await;
     assert_eq!(unreachable.code, Some(69), "{unreachable:?}");
@@ -76,7 +76,7 @@ async fn a_change_from_the_command_line_goes_through_the_daemon_and_says_what_be
         "{verified:?}"
     );
     // The chain names subjects; who they are is said when it is asked for, beside the untouched entry.
-    let lines = |ended: Ended| -> Vec<Value> {
+    let lines = |ended: CommandOutput| -> Vec<Value> {
         ended.stdout.lines().map(|line| serde_json::from_str(line).expect("an entry")).collect()
     };
     let plain = lines(run(desk.command(&["audit", "export"])).await);
@@ -95,8 +95,8 @@ async fn a_change_from_the_command_line_goes_through_the_daemon_and_says_what_be
 }
 
 /// Each format is written with its manifest and holds; a changed byte is found, and said where.
-async fn assert_a_report_as_a_file_is_checked(desk: &Desk, folder: &Path) {
-    for format in Format::ALL {
+async fn assert_a_report_as_a_file_is_checked(desk: &CommandFolder, folder: &Path) {
+    for format in ReportFormat::ALL {
         let file = folder.join(format!("compliance.{format}"));
         let file = file.to_str().expect("a plain path");
         let made = run(desk.command(&["report", "compliance", "--out", file])).await;
@@ -159,7 +159,7 @@ fn rewrite(export: &Path, seq: u64) {
 }
 
 /// The folder that `audit export --folder` writes, before the script that lies in it.
-async fn assert_an_auditor_finds_what_was_changed(desk: &Desk, at: &Path) {
+async fn assert_an_auditor_finds_what_was_changed(desk: &CommandFolder, at: &Path) {
     let python = std::process::Command::new("python3").arg("--version").output();
     assert!(
         python.is_ok(),
@@ -223,7 +223,7 @@ async fn assert_an_auditor_finds_what_was_changed(desk: &Desk, at: &Path) {
 }
 
 /// Who may read the store need not have the daemon's secrets.
-async fn assert_secrets_are_needed_by_who_uses_them(desk: &Desk) {
+async fn assert_secrets_are_needed_by_who_uses_them(desk: &CommandFolder) {
     let without_secrets = |arguments: &[&str]| {
         let mut command = desk.command(arguments);
         command.env_clear();
@@ -250,12 +250,12 @@ async fn assert_secrets_are_needed_by_who_uses_them(desk: &Desk) {
 async fn ids_are_printed_also_where_the_daemon_dies_during_the_wait() {
     let folder = tempfile::tempdir().expect("a folder");
     let simulator = simulator(folder.path()).await;
-    let desk = Desk::new(&simulator.ready, "");
+    let desk = CommandFolder::new(&simulator.ready, "");
     let daemon = Server::start(desk.command(&["run"])).await;
     let resting = simulator.ready["tenants"][0]["break_user"].as_str().expect("one");
     let agents = [resting];
     let dies = async {
-        until("the change is held", PATIENCE, || async {
+        wait_until("the change is held", WAIT_TIMEOUT, || async {
             let report = run(desk.command(&["audit", "export"])).await;
             if report.stdout.contains("transition.held") { Ok(()) } else { Err(format!("{report:?}")) }
         })
@@ -275,12 +275,12 @@ async fn ids_are_printed_also_where_the_daemon_dies_during_the_wait() {
 async fn a_stop_with_a_post_unanswered_is_in_time_and_the_next_start_settles_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let simulator = simulator(folder.path()).await;
-    let desk = Desk::new(&simulator.ready, "request_timeout = \"6s\"");
+    let desk = CommandFolder::new(&simulator.ready, "request_timeout = \"6s\"");
     let daemon = Server::start(desk.command(&["run"])).await;
     // The platform's clock is known to a second: a state that is no older than that could have come after the POST, which would
     // then rightly not be repeated.
-    until("the agent's state is some seconds old", PATIENCE, || async {
-        let world = backstage(&simulator, Method::GET, "world", &Value::Null).await;
+    wait_until("the agent's state is some seconds old", WAIT_TIMEOUT, || async {
+        let world = control_request(&simulator, Method::GET, "world", &Value::Null).await;
         let instant = |value: &Value| value.as_str().and_then(|text| text.parse::<UtcMicros>().ok());
         let (now, since) = (instant(&world["now"]), instant(&world["tenants"][0]["agents"][0]["since"]));
         match (now, since) {
@@ -289,11 +289,12 @@ async fn a_stop_with_a_post_unanswered_is_in_time_and_the_next_start_settles_it(
         }
     })
     .await;
-    backstage(&simulator, Method::POST, "faults", &json!({"kind": "stop_answering", "on": "state", "count": 1})).await;
+    control_request(&simulator, Method::POST, "faults", &json!({"kind": "stop_answering", "on": "state", "count": 1}))
+        .await;
     let asked = run(desk.command(&["change", "u_0001", "--to", "Paused", "--output", "json"])).await;
     assert_eq!(asked.code, Some(0), "taken: {asked:?}");
-    until("the POST is under way", PATIENCE, || async {
-        let log = backstage(&simulator, Method::GET, "log", &Value::Null).await;
+    wait_until("the POST is under way", WAIT_TIMEOUT, || async {
+        let log = control_request(&simulator, Method::GET, "log", &Value::Null).await;
         let posts = log["requests"]
             .as_array()
             .map_or(0, |all| all.iter().filter(|call| call["fault"] == "stop_answering").count());
@@ -301,7 +302,7 @@ async fn a_stop_with_a_post_unanswered_is_in_time_and_the_next_start_settles_it(
     })
     .await;
     daemon.signal("TERM");
-    let (status, took, said) = daemon.ended().await;
+    let (status, took, said) = daemon.wait_for_exit().await;
     assert!(status.success() && took < Duration::from_secs(10), "{status} after {took:?}: {said}");
 
     let id = asked.json()[0]["id"].as_str().expect("an id").to_owned();
@@ -311,11 +312,11 @@ async fn a_stop_with_a_post_unanswered_is_in_time_and_the_next_start_settles_it(
             "http://{}/api/v1/transitions/{id}?tenant=acme",
             again.ready["listen"].as_str().expect("an address")
         );
-        until(status, limit, move || {
-            let http = build(&ClientSettings::default()).expect("a client");
+        wait_until(status, limit, move || {
+            let http = build_client(&ClientSettings::default()).expect("a client");
             let url = url.clone();
             async move {
-                let (_, body) = answer(http.get(url).bearer_auth(crate::harness::OPERATOR)).await;
+                let (_, body) = send(http.get(url).bearer_auth(crate::harness::OPERATOR)).await;
                 if body["status"] == status { Ok(body) } else { Err(body.to_string()) }
             }
         })
@@ -324,28 +325,28 @@ async fn a_stop_with_a_post_unanswered_is_in_time_and_the_next_start_settles_it(
     let settled = show("confirmed", Duration::from_secs(90)).await;
     assert_eq!(settled["attempts"], 2, "it had not arrived, so it was sent again: {settled}");
     again.signal("TERM");
-    assert!(again.ended().await.0.success());
+    assert!(again.wait_for_exit().await.0.success());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reload_with_a_broken_file_changes_nothing_and_says_so() {
     let folder = tempfile::tempdir().expect("a folder");
     let simulator = simulator(folder.path()).await;
-    let desk = Desk::new(&simulator.ready, "");
+    let desk = CommandFolder::new(&simulator.ready, "");
     let daemon = Server::start(desk.command(&["run"])).await;
     let sound = std::fs::read_to_string(desk.config()).expect("readable");
     std::fs::write(desk.config(), sound.replace("[store]", "[shop]")).expect("written");
     daemon.signal("HUP");
-    daemon.until_it_says("the configuration was not reloaded").await;
-    daemon.until_it_says("shop").await;
+    daemon.wait_for_stderr("the configuration was not reloaded").await;
+    daemon.wait_for_stderr("shop").await;
     let mended = sound.replace("agents = [", "requests_per_minute = 90\nagents = [");
     std::fs::write(desk.config(), mended).expect("written");
     daemon.signal("HUP");
-    daemon.until_it_says("configuration").await;
+    daemon.wait_for_stderr("configuration").await;
     let done = change(&desk, &["u_0001"], "Ready", "60s").await;
-    assert_eq!(done.code, Some(0), "it goes on: {done:?}\n{}", daemon.said());
+    assert_eq!(done.code, Some(0), "it goes on: {done:?}\n{}", daemon.stderr_text());
     daemon.signal("TERM");
-    assert!(daemon.ended().await.0.success());
+    assert!(daemon.wait_for_exit().await.0.success());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -353,7 +354,7 @@ async fn a_webhook_key_is_changed_under_a_daemon_that_reloads_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let simulator = simulator(folder.path()).await;
     let webhook = "[[webhooks]]\nid = \"wfm\"\nurl = \"https://wfm.example/hooks\"\nsecret = { file = \"wfm.secret\" }\nevents = [\"audit.head\"]";
-    let desk = Desk::new(&simulator.ready, webhook);
+    let desk = CommandFolder::new(&simulator.ready, webhook);
     let file = desk.folder.path().join("wfm.secret");
     let old = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     std::fs::write(&file, format!("{old}\n")).expect("written");
@@ -363,7 +364,7 @@ async fn a_webhook_key_is_changed_under_a_daemon_that_reloads_it() {
 
     let done = rotate(&[]).await;
     assert_eq!((done.code, &done.json()["daemon"]), (Some(0), &"told to reload".into()), "{done:?}");
-    daemon.until_it_says("webhooks[wfm].secret").await;
+    daemon.wait_for_stderr("webhooks[wfm].secret").await;
     let keys = std::fs::read_to_string(&file).expect("text");
     let until = done.json()["previous_until"].as_str().expect("an end").to_owned();
     assert!(keys.starts_with("whsec_") && keys.ends_with(&format!("\n{old} until {until}\n")), "both keys stand there");
@@ -390,7 +391,7 @@ async fn a_webhook_key_is_changed_under_a_daemon_that_reloads_it() {
     assert!(unknown.stderr.contains("cannot be told from here; reload it (SIGHUP)"), "{unknown:?}");
 
     daemon.signal("TERM");
-    let (status, _, said) = daemon.ended().await;
+    let (status, _, said) = daemon.wait_for_exit().await;
     assert!(status.success());
     let late = rotate(&["--now"]).await;
     assert_eq!((late.code, &late.json()["daemon"]), (Some(0), &"not running".into()), "{late:?}");
@@ -456,9 +457,9 @@ async fn the_demo_keeps_the_plan_and_reports_it() {
         (&json!(0), &json!(true)),
         "{summary}"
     );
-    for format in Format::ALL {
+    for format in ReportFormat::ALL {
         let file = Path::new(data).join("reports").join(format!("compliance.{format}"));
-        let manifest = std::fs::read_to_string(shiftkeeper::report::manifest::beside(&file)).expect("a manifest");
+        let manifest = std::fs::read_to_string(shiftkeeper::report::manifest::path_for(&file)).expect("a manifest");
         let manifest: Value = serde_json::from_str(&manifest).expect("JSON");
         let bytes = file.metadata().expect("a report").len();
         assert!(manifest["file"]["bytes"] == bytes && bytes > 0, "{format}: {manifest}");

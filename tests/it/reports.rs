@@ -12,26 +12,26 @@ use shiftkeeper::domain::agents::agent::Agent;
 use shiftkeeper::domain::agents::state::AgentState;
 use shiftkeeper::domain::changes::policy::{OnContact, Violation};
 use shiftkeeper::domain::changes::priority::Priority;
-use shiftkeeper::domain::changes::transition::{Actor, Status, Transition};
+use shiftkeeper::domain::changes::transition::{Actor, Transition, TransitionStatus};
 use shiftkeeper::domain::ids::{SubjectId, TransitionId};
 use shiftkeeper::domain::time::UtcMicros;
+use shiftkeeper::report::csv_sheet::unescape_formula;
 use shiftkeeper::report::document::{Cell, CellKind, Column, Heading, Section, Sink as _};
-use shiftkeeper::report::export::{ExportError, Wanted, export, file_name, sum};
-use shiftkeeper::report::manifest::{Manifest, beside};
-use shiftkeeper::report::request::{Filters, Kind, Request};
-use shiftkeeper::report::sheet::written;
+use shiftkeeper::report::export::{ExportError, ExportRequest, digest_file, export, file_name};
+use shiftkeeper::report::manifest::{Manifest, path_for};
+use shiftkeeper::report::request::{Filters, ReportKind, Request};
 use shiftkeeper::report::tally::Progress;
-use shiftkeeper::report::verify::{Check, Outcome, Verdict, manifest_of, verify};
-use shiftkeeper::report::writers::{Format, Writer as _, csv as csv_writer, html, xlsx};
-use shiftkeeper::store::{AgentWrite, Commit, Identity, Role, Store};
+use shiftkeeper::report::verify::{Check, CheckOutcome, Verdict, read_manifest, verify};
+use shiftkeeper::report::writers::{ReportFormat, Writer as _, csv as csv_writer, html, xlsx};
+use shiftkeeper::store::{AgentWrite, Commit, ProcessIdentity, ProcessRole, Store};
 
 fn at(seconds: i64) -> UtcMicros {
     UtcMicros::from_micros(seconds * 1_000_000)
 }
 
 /// The n-th is requested at n seconds, of agent n modulo 4; every third is refused, the others take n ms.
-fn transition(n: u32, status: Status) -> Transition {
-    let refused = matches!(status, Status::Refused { .. }).then_some(Violation::AgentNotScheduled);
+fn transition(n: u32, status: TransitionStatus) -> Transition {
+    let refused = matches!(status, TransitionStatus::Refused { .. }).then_some(Violation::AgentNotScheduled);
     Transition {
         id: TransitionId(uuid::Uuid::from_u128(u128::from(n))),
         tenant: "acme".into(),
@@ -54,29 +54,29 @@ fn transition(n: u32, status: Status) -> Transition {
     }
 }
 
-fn usual(n: u32) -> Transition {
+fn usual_transition(n: u32) -> Transition {
     let status = if n.is_multiple_of(3) {
-        Status::Refused { violation: Violation::AgentNotScheduled }
+        TransitionStatus::Refused { violation: Violation::AgentNotScheduled }
     } else {
-        Status::Confirmed { at: at(9) }
+        TransitionStatus::Confirmed { at: at(9) }
     };
     transition(n, status)
 }
 
 /// A store with transitions 1 to `count`, in a folder that files go to as well. Agents 0 and 1 are of team Care.
-pub(super) struct Scene {
+pub(super) struct ReportStore {
     folder: tempfile::TempDir,
     store: Store,
     clock: Arc<ManualClock>,
 }
 
-impl Scene {
+impl ReportStore {
     pub(super) async fn with(count: u32) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let url = format!("sqlite://{}", folder.path().join("keeper.db").display());
         let clock = Arc::new(ManualClock::at(at(1)));
-        let identity = Identity { host: "here".to_owned(), pid: 1, version: "0".to_owned() };
-        let store = Store::open(&url, Role::Daemon, clock.clone(), &identity).await.expect("opens");
+        let identity = ProcessIdentity { host: "here".to_owned(), pid: 1, version: "0".to_owned() };
+        let store = Store::open(&url, ProcessRole::Daemon, clock.clone(), &identity).await.expect("opens");
         let agents = (0..4).map(|n| AgentWrite {
             tenant: "acme".into(),
             agent: Agent {
@@ -87,8 +87,11 @@ impl Scene {
             },
             subject: SubjectId(uuid::Uuid::from_u128(n)),
         });
-        let commit =
-            Commit { agents: agents.collect(), transitions: (1..=count).map(usual).collect(), ..Commit::default() };
+        let commit = Commit {
+            agents: agents.collect(),
+            transitions: (1..=count).map(usual_transition).collect(),
+            ..Commit::default()
+        };
         store.writer().commit(commit).await.expect("commits");
         Self { folder, store, clock }
     }
@@ -97,18 +100,18 @@ impl Scene {
         self.folder.path().join(name)
     }
 
-    fn wanted(&self, format: Format) -> Wanted {
-        let request = Request::whole(Kind::Compliance, "acme".into(), at(50_000));
+    fn export_request(&self, format: ReportFormat) -> ExportRequest {
+        let request = Request::whole_tenant(ReportKind::Compliance, "acme".into(), at(50_000));
         let target = self.path(&format!("report.{format}"));
-        Wanted { request, format, section: None, target, most_bytes: u64::MAX }
+        ExportRequest { request, format, section: None, target, max_bytes: u64::MAX }
     }
 
-    async fn export(&self, wanted: &Wanted) -> Result<Manifest, ExportError> {
+    async fn export(&self, wanted: &ExportRequest) -> Result<Manifest, ExportError> {
         export(self.store.reader(), wanted, at(50_000), &Progress::default()).await
     }
 
-    pub(super) async fn made(&self, format: Format) -> PathBuf {
-        let wanted = self.wanted(format);
+    pub(super) async fn export_file(&self, format: ReportFormat) -> PathBuf {
+        let wanted = self.export_request(format);
         self.export(&wanted).await.expect("made");
         wanted.target
     }
@@ -117,54 +120,54 @@ impl Scene {
         verify(self.store.reader(), path).await.expect("checked")
     }
 
-    async fn put(&self, transitions: Vec<Transition>) {
+    async fn store_transitions(&self, transitions: Vec<Transition>) {
         self.store.writer().commit(Commit { transitions, ..Commit::default() }).await.expect("commits");
     }
 
     /// Names in the folder that no reader of it should find.
-    fn partial(&self) -> Vec<String> {
+    fn partial_files(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.folder.path()).expect("readable");
         let names = entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());
         names.filter(|name| name.contains("partial") || name.starts_with("report")).collect()
     }
 }
 
-pub(super) fn outcome(verdict: &Verdict, what: &str) -> Outcome {
+pub(super) fn outcome(verdict: &Verdict, what: &str) -> CheckOutcome {
     verdict.checks.iter().find(|check| check.what == what).unwrap_or_else(|| panic!("no {what}: {verdict:?}")).outcome
 }
 
 #[tokio::test]
 async fn every_format_holds_and_has_a_manifest_that_counts_it() {
-    let scene = Scene::with(1201).await;
-    for format in Format::ALL {
-        let wanted = scene.wanted(format);
+    let scene = ReportStore::with(1201).await;
+    for format in ReportFormat::ALL {
+        let wanted = scene.export_request(format);
         let manifest = scene.export(&wanted).await.expect("made");
-        let text = std::fs::read_to_string(beside(&wanted.target)).expect("a manifest");
+        let text = std::fs::read_to_string(path_for(&wanted.target)).expect("a manifest");
         assert_eq!(Manifest::from_json(&text).as_ref(), Ok(&manifest));
         let rows: Vec<_> = manifest.sections.iter().map(|section| (section.name.as_str(), section.rows)).collect();
         assert_eq!(rows, [("logs", 1201), ("figures", 1), ("violations", 1), ("outcomes", 4), ("rules", 2)]);
         let verdict = scene.verdict(&wanted.target).await;
         // Only what the daemon makes stands in the chain.
         let others = |check: &&Check| check.what != "audit_entry";
-        assert!(verdict.checks.iter().filter(others).all(|check| check.outcome == Outcome::Holds), "{verdict:#?}");
+        assert!(verdict.checks.iter().filter(others).all(|check| check.outcome == CheckOutcome::Holds), "{verdict:#?}");
         assert!(verdict.holds);
     }
 }
 
 #[tokio::test]
 async fn a_changed_byte_in_file_manifest_or_store_is_found() {
-    let scene = Scene::with(30).await;
-    for format in Format::ALL {
-        let path = scene.made(format).await;
+    let scene = ReportStore::with(30).await;
+    for format in ReportFormat::ALL {
+        let path = scene.export_file(format).await;
         let sound = std::fs::read(&path).expect("a file");
         let mut changed = sound.clone();
         let place = changed.len() / 2;
         changed[place] = changed[place].wrapping_add(1);
         std::fs::write(&path, &changed).expect("written");
-        assert_eq!(outcome(&scene.verdict(&path).await, "file"), Outcome::Differs, "{format}");
+        assert_eq!(outcome(&scene.verdict(&path).await, "file"), CheckOutcome::Differs, "{format}");
         std::fs::write(&path, &sound).expect("written");
 
-        let manifest = std::fs::read_to_string(beside(&path)).expect("a manifest");
+        let manifest = std::fs::read_to_string(path_for(&path)).expect("a manifest");
         for (from, to) in [
             ("\"rows\": 30", "\"rows\": 31"),
             ("\"seq\": 0", "\"seq\": 7"),
@@ -173,37 +176,37 @@ async fn a_changed_byte_in_file_manifest_or_store_is_found() {
         ] {
             let forged = manifest.replacen(from, to, 1);
             assert_ne!(forged, manifest, "{from}");
-            std::fs::write(beside(&path), forged).expect("written");
+            std::fs::write(path_for(&path), forged).expect("written");
             assert!(!scene.verdict(&path).await.holds, "{format}: {from}");
         }
-        std::fs::write(beside(&path), manifest).expect("written");
+        std::fs::write(path_for(&path), manifest).expect("written");
         assert!(scene.verdict(&path).await.holds);
     }
     // A row that had ended, and is another now.
-    scene.put(vec![Transition { latency_ms: Some(77), ..usual(10) }]).await;
-    for format in Format::ALL {
+    scene.store_transitions(vec![Transition { latency_ms: Some(77), ..usual_transition(10) }]).await;
+    for format in ReportFormat::ALL {
         let verdict = scene.verdict(&scene.path(&format!("report.{format}"))).await;
-        assert_eq!(outcome(&verdict, "file"), Outcome::Holds);
-        assert_eq!(outcome(&verdict, "rows"), Outcome::Differs, "{format}: {verdict:#?}");
+        assert_eq!(outcome(&verdict, "file"), CheckOutcome::Holds);
+        assert_eq!(outcome(&verdict, "rows"), CheckOutcome::Differs, "{format}: {verdict:#?}");
     }
 }
 
 #[tokio::test]
 async fn what_was_forged_with_its_hash_is_found_by_its_rows_and_totals() {
-    let scene = Scene::with(30).await;
+    let scene = ReportStore::with(30).await;
     for (format, from, to, what) in [
-        (Format::Csv, "00000001e,1970-01-01T00:00:30Z,'=u_2", "00000001e,1970-01-01T00:00:30Z,'=u_3", "rows"),
-        (Format::Json, "\"totalTransitions\":30", "\"totalTransitions\":29", "totals"),
-        (Format::Json, "\"latencyMs\":29", "\"latencyMs\":28", "totals"),
+        (ReportFormat::Csv, "00000001e,1970-01-01T00:00:30Z,'=u_2", "00000001e,1970-01-01T00:00:30Z,'=u_3", "rows"),
+        (ReportFormat::Json, "\"totalTransitions\":30", "\"totalTransitions\":29", "totals"),
+        (ReportFormat::Json, "\"latencyMs\":29", "\"latencyMs\":28", "totals"),
     ] {
-        let path = scene.made(format).await;
+        let path = scene.export_file(format).await;
         let text = std::fs::read_to_string(&path).expect("text");
         let forged = text.replacen(from, to, 1);
         assert_ne!(forged, text, "{from}\n{text}");
         forge(&path, forged.as_bytes(), |_| ());
         let verdict = scene.verdict(&path).await;
-        assert_eq!(outcome(&verdict, "file"), Outcome::Holds, "the forger was careful");
-        assert_eq!(outcome(&verdict, what), Outcome::Differs, "{from}: {verdict:#?}");
+        assert_eq!(outcome(&verdict, "file"), CheckOutcome::Holds, "the forger was careful");
+        assert_eq!(outcome(&verdict, what), CheckOutcome::Differs, "{from}: {verdict:#?}");
         let names_it = |check: &Check| check.says.iter().any(|line| line.contains(": the file has "));
         assert!(what != "rows" || verdict.checks.iter().any(names_it), "{verdict:#?}");
     }
@@ -212,49 +215,49 @@ async fn what_was_forged_with_its_hash_is_found_by_its_rows_and_totals() {
 /// Puts other bytes in the file's place, and a manifest that is changed, and fits.
 fn forge(path: &Path, bytes: &[u8], change: impl Fn(&mut Manifest)) {
     std::fs::write(path, bytes).expect("written");
-    let mut manifest = manifest_of(path).expect("a manifest");
-    let (bytes, sha256) = sum(path).expect("summed");
+    let mut manifest = read_manifest(path).expect("a manifest");
+    let (bytes, sha256) = digest_file(path).expect("summed");
     (manifest.file.bytes, manifest.file.sha256) = (bytes, sha256.to_string());
     change(&mut manifest);
-    manifest.manifest_sha256 = manifest.sum();
-    std::fs::write(beside(path), manifest.to_json()).expect("written");
+    manifest.manifest_sha256 = manifest.compute_sha256();
+    std::fs::write(path_for(path), manifest.to_json()).expect("written");
 }
 
 #[tokio::test]
 async fn what_was_forged_with_its_hash_is_found_by_its_bytes_in_every_format() {
-    let scene = Scene::with(30).await;
-    for format in Format::ALL {
-        let path = scene.made(format).await;
+    let scene = ReportStore::with(30).await;
+    for format in ReportFormat::ALL {
+        let path = scene.export_file(format).await;
         let sound = std::fs::read(&path).expect("a file");
         let mut changed = sound.clone();
         let place = changed.len() / 2;
         changed[place] ^= 1;
         forge(&path, &changed, |_| ());
         let verdict = scene.verdict(&path).await;
-        assert_eq!(outcome(&verdict, "file"), Outcome::Holds, "the forger was careful");
-        assert_eq!(outcome(&verdict, "same_bytes"), Outcome::Differs, "{format}: {verdict:#?}");
+        assert_eq!(outcome(&verdict, "file"), CheckOutcome::Holds, "the forger was careful");
+        assert_eq!(outcome(&verdict, "same_bytes"), CheckOutcome::Differs, "{format}: {verdict:#?}");
         // A formula that is another in the manifest, and in the file where it has them.
         forge(&path, &sound, |manifest| manifest.definitions[0].formula = "as it pleases".into());
         let verdict = scene.verdict(&path).await;
-        assert_eq!(outcome(&verdict, "manifest"), Outcome::Differs, "{format}: {verdict:#?}");
+        assert_eq!(outcome(&verdict, "manifest"), CheckOutcome::Differs, "{format}: {verdict:#?}");
         forge(&path, &sound, |_| ());
-        assert_eq!(outcome(&scene.verdict(&path).await, "manifest"), Outcome::Differs, "the formula stays forged");
+        assert_eq!(outcome(&scene.verdict(&path).await, "manifest"), CheckOutcome::Differs, "the formula stays forged");
     }
 }
 
 #[tokio::test]
 async fn what_went_on_after_the_report_is_no_forgery() {
-    let scene = Scene::with(6).await;
-    scene.put(vec![transition(7, Status::Sending { since: at(7) })]).await;
+    let scene = ReportStore::with(6).await;
+    scene.store_transitions(vec![transition(7, TransitionStatus::Sending { since: at(7) })]).await;
     let mut made = Vec::new();
-    for format in Format::ALL {
-        made.push((format, scene.made(format).await));
+    for format in ReportFormat::ALL {
+        made.push((format, scene.export_file(format).await));
     }
     for (format, path) in &made {
         assert!(scene.verdict(path).await.holds, "{format}, before");
     }
     scene.clock.advance(Duration::from_secs(60_000));
-    scene.put(vec![transition(7, Status::Confirmed { at: at(60_000) })]).await;
+    scene.store_transitions(vec![transition(7, TransitionStatus::Confirmed { at: at(60_000) })]).await;
     for (format, path) in made {
         let verdict = scene.verdict(&path).await;
         assert!(verdict.holds, "{format}: {verdict:#?}");
@@ -264,20 +267,22 @@ async fn what_went_on_after_the_report_is_no_forgery() {
 
 #[tokio::test]
 async fn rows_that_moved_up_since_one_went_on_are_no_forgery() {
-    let scene = Scene::with(0).await;
+    let scene = ReportStore::with(0).await;
     let of = |rule: u32, n: u32, status| {
         let actor = Actor::Rule { id: format!("rule-{rule:02}").into(), version: "1".into() };
         Transition { actor, ..transition(n, status) }
     };
-    let done = |n: u32| of(n, n, Status::Confirmed { at: at(90) });
-    scene.put((1..=20).map(done).chain([of(1, 21, Status::Sending { since: at(21) })]).collect()).await;
+    let done = |n: u32| of(n, n, TransitionStatus::Confirmed { at: at(90) });
+    scene
+        .store_transitions((1..=20).map(done).chain([of(1, 21, TransitionStatus::Sending { since: at(21) })]).collect())
+        .await;
     let mut made = Vec::new();
-    for format in Format::ALL {
-        made.push((format, scene.made(format).await));
+    for format in ReportFormat::ALL {
+        made.push((format, scene.export_file(format).await));
     }
     scene.clock.advance(Duration::from_secs(60_000));
     // The row of what is under way goes, and all below it move up.
-    scene.put(vec![of(1, 21, Status::Confirmed { at: at(60_000) })]).await;
+    scene.store_transitions(vec![of(1, 21, TransitionStatus::Confirmed { at: at(60_000) })]).await;
     for (format, path) in made {
         let verdict = scene.verdict(&path).await;
         assert!(verdict.holds, "{format}: {verdict:#?}");
@@ -286,8 +291,8 @@ async fn rows_that_moved_up_since_one_went_on_are_no_forgery() {
 
 #[tokio::test]
 async fn filters_leave_others_out_of_rows_and_totals() {
-    let scene = Scene::with(40).await;
-    let mut wanted = scene.wanted(Format::Json);
+    let scene = ReportStore::with(40).await;
+    let mut wanted = scene.export_request(ReportFormat::Json);
     wanted.request.filters =
         Filters { teams: vec!["Care".into()], agents: vec!["=u_1".into(), "=u_2".into()], ..Filters::default() };
     assert_eq!(scene.export(&wanted).await.expect("made").rows(), 10 + 1 + 1 + 2 + 2);
@@ -301,8 +306,8 @@ async fn filters_leave_others_out_of_rows_and_totals() {
 
 #[tokio::test]
 async fn who_is_asked_for_and_is_not_there_is_named() {
-    let scene = Scene::with(40).await;
-    let mut wanted = scene.wanted(Format::Json);
+    let scene = ReportStore::with(40).await;
+    let mut wanted = scene.export_request(ReportFormat::Json);
     wanted.request.filters = Filters {
         teams: vec!["Care".into(), "Crae".into()],
         agents: vec!["=u_1".into(), "u_9".into()],
@@ -314,7 +319,7 @@ async fn who_is_asked_for_and_is_not_there_is_named() {
 
 #[tokio::test]
 async fn a_file_that_is_not_there_is_named_and_one_without_a_manifest_names_that() {
-    let scene = Scene::with(40).await;
+    let scene = ReportStore::with(40).await;
     let error = verify(scene.store.reader(), &scene.path("nothing.csv")).await.expect_err("no file").to_string();
     assert!(error.contains("nothing.csv cannot be read: there is no such file"), "{error}");
     let lone = scene.path("lone.csv");
@@ -325,26 +330,26 @@ async fn a_file_that_is_not_there_is_named_and_one_without_a_manifest_names_that
 
 #[tokio::test]
 async fn a_report_that_is_called_off_or_too_large_leaves_nothing() {
-    let scene = Scene::with(600).await;
-    for format in Format::ALL {
+    let scene = ReportStore::with(600).await;
+    for format in ReportFormat::ALL {
         let progress = Progress::default();
-        progress.call_off();
-        let ended = export(scene.store.reader(), &scene.wanted(format), at(50_000), &progress).await;
-        assert!(ended.is_err_and(|error| error.is_called_off()), "{format}");
-        let small = Wanted { most_bytes: 2000, ..scene.wanted(format) };
+        progress.cancel();
+        let ended = export(scene.store.reader(), &scene.export_request(format), at(50_000), &progress).await;
+        assert!(ended.is_err_and(|error| error.is_cancelled()), "{format}");
+        let small = ExportRequest { max_bytes: 2000, ..scene.export_request(format) };
         let error = scene.export(&small).await.expect_err("too large").to_string();
         assert!(error.contains("larger than 2000 bytes"), "{format}: {error}");
-        let nowhere = Wanted { target: scene.path("no/such/folder/x"), ..scene.wanted(format) };
+        let nowhere = ExportRequest { target: scene.path("no/such/folder/x"), ..scene.export_request(format) };
         let error = scene.export(&nowhere).await.expect_err("no folder").to_string();
         assert!(error.contains("make it or name another"), "{format}: {error}");
     }
-    assert_eq!(scene.partial(), Vec::<String>::new());
+    assert_eq!(scene.partial_files(), Vec::<String>::new());
 }
 
 #[tokio::test]
 async fn the_json_figures_follow_from_the_log() {
-    let scene = Scene::with(30).await;
-    let path = scene.made(Format::Json).await;
+    let scene = ReportStore::with(30).await;
+    let path = scene.export_file(ReportFormat::Json).await;
     let document: Value = serde_json::from_str(&std::fs::read_to_string(path).expect("text")).expect("JSON");
     // 10 of 30 were refused; the others took 1, 2, 4, 5, … 29 ms: 20 of them, 300 ms in all.
     assert_eq!(
@@ -381,7 +386,7 @@ pub(super) const HOSTILE: [&str; 9] = [
 
 pub(super) fn heading() -> Heading {
     Heading {
-        request: Request::whole(Kind::Compliance, "<i>acme</i>".into(), at(1)),
+        request: Request::whole_tenant(ReportKind::Compliance, "<i>acme</i>".into(), at(1)),
         title: "Compliance",
         definitions: Vec::new(),
         notes: vec!["<u>down</u>".to_owned()],
@@ -415,7 +420,7 @@ fn hostile_text_comes_back_out_of_csv_as_it_was_and_begins_no_formula() {
     assert_eq!(rows.len(), HOSTILE.len());
     for (row, text) in rows.iter().zip(HOSTILE) {
         assert!(!row[0].starts_with(['=', '+', '-', '@', '\t', '\r']), "{row:?}");
-        assert_eq!(written(&row[0]), text);
+        assert_eq!(unescape_formula(&row[0]), text);
         assert_eq!((&row[1], &row[2], &row[3], &row[4]), ("-3", "90061.5", "0.9375", "2026-10-26T12:00:00Z"));
     }
 }
@@ -484,16 +489,16 @@ fn a_workbook_has_numbers_where_there_are_figures_and_text_where_there_is_text()
 
 #[test]
 fn a_file_in_a_folder_is_named_by_what_it_holds() {
-    let mut request = Request::whole(Kind::Compliance, "acme/1".into(), at(1_793_055_600));
+    let mut request = Request::whole_tenant(ReportKind::Compliance, "acme/1".into(), at(1_793_055_600));
     request.zone = "Europe/Berlin".to_owned();
     let made = at(1_793_100_000);
     assert_eq!(
-        file_name(&request, Some("figures"), Format::Csv, made),
+        file_name(&request, Some("figures"), ReportFormat::Csv, made),
         "compliance-figures-acme_1-begin-20261026-20261027T112000Z.csv"
     );
     request.from = Some(at(1_792_969_200));
     assert_eq!(
-        file_name(&request, Some("logs"), Format::Csv, made),
+        file_name(&request, Some("logs"), ReportFormat::Csv, made),
         "compliance-acme_1-20261026-20261026-20261027T112000Z.csv"
     );
 }

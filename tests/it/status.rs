@@ -3,13 +3,13 @@
 use reqwest::StatusCode;
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use serde_json::Value;
-use shiftkeeper::platform::client::{ClientSettings, build};
+use shiftkeeper::platform::client::{ClientSettings, build_client};
 
-use crate::harness::process::{Desk, Ended, Server, run, shiftkeeper};
-use crate::harness::{OPERATOR, PATIENCE, VIEWER, until};
+use crate::harness::process::{CommandFolder, CommandOutput, Server, run, shiftkeeper};
+use crate::harness::{OPERATOR, VIEWER, WAIT_TIMEOUT, wait_until};
 
 /// A second tenant, whose platform is not there, and a token that reaches the first alone.
-const MORE: &str = "[[tenants]]\nid = \"globex\"\nbase_url = \"http://127.0.0.1:1\"\nclient_id = \"x\"\n\
+const MORE_CONFIGURATION: &str = "[[tenants]]\nid = \"globex\"\nbase_url = \"http://127.0.0.1:1\"\nclient_id = \"x\"\n\
     client_secret = { env = \"ACME_CLIENT_SECRET\" }\nagents = [\"g_1\"]\n\
     [[server.tokens]]\nid = \"acme-only\"\ntoken = { env = \"VIEWER\" }\ntenants = [\"acme\"]\nmay = [\"read\"]\n\
     [[server.tokens]]\nid = \"importer\"\ntoken = { env = \"IMPORTER\" }\nmay = [\"import\"]\n";
@@ -20,20 +20,20 @@ async fn simulator(folder: &std::path::Path, listen: &str) -> Server {
     Server::start(shiftkeeper(folder, &["simulate", "--listen", listen, "--agents", "8", "--quiet"])).await
 }
 
-async fn at_desk(desk: &Desk, arguments: &[&str]) -> Ended {
+async fn run_command(desk: &CommandFolder, arguments: &[&str]) -> CommandOutput {
     let mut command = desk.command(arguments);
     command.env("VIEWER", VIEWER).env("IMPORTER", IMPORTER);
     run(command).await
 }
 
-async fn daemon(desk: &Desk) -> Server {
+async fn daemon(desk: &CommandFolder) -> Server {
     let mut command = desk.command(&["run"]);
     command.env("VIEWER", VIEWER).env("IMPORTER", IMPORTER);
     Server::start(command).await
 }
 
 async fn get(daemon: &Server, path: &str, token: Option<&str>, accept: &str) -> (StatusCode, String, String) {
-    let http = build(&ClientSettings::default()).expect("a client");
+    let http = build_client(&ClientSettings::default()).expect("a client");
     let url = format!("http://{}{path}", daemon.ready["listen"].as_str().expect("an address"));
     let mut request = http.get(url).header(ACCEPT, accept);
     if let Some(token) = token {
@@ -48,18 +48,18 @@ async fn get(daemon: &Server, path: &str, token: Option<&str>, accept: &str) -> 
 async fn status_is_0_when_all_is_well_4_when_something_is_wrong_and_69_without_a_daemon() {
     let folder = tempfile::tempdir().expect("a folder");
     let platform = simulator(folder.path(), "127.0.0.1:0").await;
-    let desk = Desk::new(&platform.ready, "");
-    let nobody = at_desk(&desk, &["status"]).await;
+    let desk = CommandFolder::new(&platform.ready, "");
+    let nobody = run_command(&desk, &["status"]).await;
     assert_eq!(nobody.code, Some(69), "{nobody:?}");
-    let unhealthy = at_desk(&desk, &["healthcheck"]).await;
+    let unhealthy = run_command(&desk, &["healthcheck"]).await;
     assert_eq!(unhealthy.code, Some(1), "{unhealthy:?}");
 
     let daemon = daemon(&desk).await;
-    let healthy = at_desk(&desk, &["healthcheck"]).await;
+    let healthy = run_command(&desk, &["healthcheck"]).await;
     assert_eq!((healthy.code, healthy.stdout.as_str()), (Some(0), ""), "{healthy:?}");
     let status = ["status", "--output", "json"];
-    let well = until("all is well and seen", PATIENCE, || async {
-        let ended = at_desk(&desk, &status).await;
+    let well = wait_until("all is well and seen", WAIT_TIMEOUT, || async {
+        let ended = run_command(&desk, &status).await;
         let json: Value = serde_json::from_str(&ended.stdout).unwrap_or_default();
         let seen = json["tenants"][0]["picture"]["agents"]["unseen"].is_null();
         let subscribed = json["tenants"][0]["subscriptions"][0]["age_ms"].is_u64();
@@ -72,7 +72,7 @@ async fn status_is_0_when_all_is_well_4_when_something_is_wrong_and_69_without_a
     assert_eq!((&acme["budget"]["limit"], &acme["breaker"]["state"]), (&100.into(), &"closed".into()), "{acme:#}");
     assert!(acme["audit"]["entries"].is_u64() && well["store"]["bytes"].as_u64() > Some(0), "{well:#}");
     assert!(well["jobs"].as_array().is_some_and(|jobs| jobs.iter().any(|job| job["id"] == "retention")), "{well:#}");
-    let page = at_desk(&desk, &["status"]).await;
+    let page = run_command(&desk, &["status"]).await;
     for words in
         ["ready, up for", "token", "budget", "circuit breaker", "live view", "subscription 0", "job retention", "store"]
     {
@@ -80,24 +80,24 @@ async fn status_is_0_when_all_is_well_4_when_something_is_wrong_and_69_without_a
     }
 
     platform.signal("KILL");
-    platform.ended().await;
-    let wrong = until("the outage shows", PATIENCE, || async {
-        let ended = at_desk(&desk, &["status"]).await;
+    platform.wait_for_exit().await;
+    let wrong = wait_until("the outage shows", WAIT_TIMEOUT, || async {
+        let ended = run_command(&desk, &["status"]).await;
         if ended.code == Some(4) { Ok(ended) } else { Err(format!("{ended:?}")) }
     })
     .await;
     let marked = wrong.stdout.lines().filter(|line| line.trim_start().starts_with('!'));
     assert!(wrong.stdout.contains("degraded") && marked.count() > 0, "{wrong:?}");
-    assert_eq!(at_desk(&desk, &["healthcheck"]).await.code, Some(0), "an outage of the platform kills no daemon");
+    assert_eq!(run_command(&desk, &["healthcheck"]).await.code, Some(0), "an outage of the platform kills no daemon");
     daemon.signal("TERM");
-    assert!(daemon.ended().await.0.success());
+    assert!(daemon.wait_for_exit().await.0.success());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_look_takes_a_token_that_may_and_shows_its_tenants_alone() {
     let folder = tempfile::tempdir().expect("a folder");
     let platform = simulator(folder.path(), "127.0.0.1:0").await;
-    let desk = Desk::new(&platform.ready, MORE);
+    let desk = CommandFolder::new(&platform.ready, MORE_CONFIGURATION);
     let daemon = daemon(&desk).await;
     for path in ["/metrics", "/api/v1/status"] {
         assert_eq!(get(&daemon, path, None, "*/*").await.0, StatusCode::UNAUTHORIZED, "{path}");
@@ -109,7 +109,7 @@ async fn a_look_takes_a_token_that_may_and_shows_its_tenants_alone() {
     }
     let (status, _, _) = get(&daemon, "/api/v1/status?tenant=globex", Some(VIEWER), "*/*").await;
     assert_eq!(status, StatusCode::NOT_FOUND);
-    let both = at_desk(&desk, &["status", "--output", "json"]).await.json();
+    let both = run_command(&desk, &["status", "--output", "json"]).await.json();
     let ids: Vec<&Value> = both["tenants"].as_array().expect("a list").iter().map(|tenant| &tenant["id"]).collect();
     assert_eq!(ids, ["acme", "globex"]);
 
@@ -119,7 +119,7 @@ async fn a_look_takes_a_token_that_may_and_shows_its_tenants_alone() {
     assert!(kind.starts_with("text/plain") && !page.contains("# EOF"), "{kind}");
     assert!(!page.contains("u_000"), "no agent is a label");
     daemon.signal("TERM");
-    assert!(daemon.ended().await.0.success());
+    assert!(daemon.wait_for_exit().await.0.success());
 
     // Where the configuration says so, whoever reaches the port may read the metrics, and nothing else.
     let text = std::fs::read_to_string(desk.config()).expect("readable");
@@ -128,5 +128,5 @@ async fn a_look_takes_a_token_that_may_and_shows_its_tenants_alone() {
     assert_eq!(get(&daemon, "/metrics", None, "*/*").await.0, StatusCode::OK);
     assert_eq!(get(&daemon, "/api/v1/status", None, "*/*").await.0, StatusCode::UNAUTHORIZED);
     daemon.signal("TERM");
-    assert!(daemon.ended().await.0.success());
+    assert!(daemon.wait_for_exit().await.0.success());
 }

@@ -10,9 +10,9 @@ use axum::body::{Body, to_bytes};
 use axum::http::{Method, Request, header};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use shiftkeeper::app::{App, HeavyWork, Reload, Surroundings};
+use shiftkeeper::app::{App, HeavyWork, Reload, RuntimeEnvironment};
 use shiftkeeper::clock::{BoxFuture, Clock as _, SeededRandom};
-use shiftkeeper::config::{Config, ConfigText, Environment, Loaded};
+use shiftkeeper::config::{Config, ConfigText, Environment, LoadedConfig};
 use shiftkeeper::engine::webhooks::deliver::guard::{Dial, Socket, SystemResolver};
 use shiftkeeper::engine::webhooks::deliver::send;
 use shiftkeeper::platform::Failure;
@@ -23,7 +23,7 @@ use tower::ServiceExt as _;
 use crate::disk::Disk;
 use crate::host::Host;
 use crate::network::{Network, Route};
-use crate::runtime::Stepped;
+use crate::runtime::SteppedRuntime;
 
 /// The token of the API.
 pub const OPERATOR: &str = "operator-token-of-the-world";
@@ -33,7 +33,7 @@ pub const HOOK_KEY: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3";
 
 /// What stays when a daemon ends.
 #[derive(Clone)]
-pub struct Ground {
+pub struct DaemonHost {
     pub clock: Host,
     pub network: Network,
     pub disk: Disk,
@@ -44,7 +44,7 @@ pub struct Ground {
 
 /// What became of a request.
 #[derive(Debug, Clone)]
-pub struct Said {
+pub struct Response {
     pub status: u16,
     pub body: Value,
 }
@@ -53,36 +53,36 @@ pub struct Said {
 pub type Slot<T> = Arc<Mutex<Option<T>>>;
 
 pub struct Daemon {
-    pub runtime: Stepped,
+    pub runtime: SteppedRuntime,
     api: Slot<axum::Router>,
     reload: Slot<Reload>,
-    running: Arc<Mutex<Loaded>>,
-    soft: CancellationToken,
+    running: Arc<Mutex<LoadedConfig>>,
+    shutdown: CancellationToken,
     ended: Slot<String>,
 }
 
 /// A person at the API: what they ask goes through the daemon's own routes.
 #[derive(Clone)]
-pub struct Person(axum::Router);
+pub struct ApiClient(axum::Router);
 
 /// What goes with a request beside its path.
 #[derive(Default)]
-pub struct With<'a> {
+pub struct RequestOptions<'a> {
     pub body: Option<Body>,
     pub content_type: Option<&'a str>,
     pub if_match: Option<&'a str>,
     pub idempotency_key: Option<&'a str>,
 }
 
-impl With<'_> {
+impl RequestOptions<'_> {
     pub fn json(body: &Value) -> Self {
         Self { body: Some(Body::from(body.to_string())), ..Self::default() }
     }
 }
 
-impl Person {
+impl ApiClient {
     /// Sends a request and waits for the answer.
-    pub async fn ask(&self, method: Method, path: &str, with: With<'_>) -> Said {
+    pub async fn send(&self, method: Method, path: &str, with: RequestOptions<'_>) -> Response {
         let mut request = Request::builder()
             .method(method)
             .uri(path)
@@ -100,22 +100,22 @@ impl Person {
         let status = response.status().as_u16();
         let bytes = to_bytes(response.into_body(), 1 << 24).await.unwrap_or_default();
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-        Said { status, body }
+        Response { status, body }
     }
 }
 
 impl Daemon {
-    pub fn start(runtime: Stepped, ground: &Ground, seed: u64) -> Self {
+    pub fn start(runtime: SteppedRuntime, ground: &DaemonHost, seed: u64) -> Self {
         let (api, ended, soft) = (Slot::default(), Slot::default(), CancellationToken::new());
         let environment: Environment = ground.environment.iter().cloned().collect();
         let running = load(&ground.texts, &environment);
         let config = running.config.clone();
-        let surroundings = surroundings(ground, seed);
+        let surroundings = runtime_environment(ground, seed);
         let reload = Slot::default();
         let (shown, end, stop) = (Arc::clone(&api), Arc::clone(&ended), soft.clone());
         let reloading = Arc::clone(&reload);
         runtime.spawn(async move {
-            let outcome = match App::start_in(surroundings, config, stop).await {
+            let outcome = match App::start_with_environment(surroundings, config, stop).await {
                 Ok(app) => {
                     *reloading.lock().expect("a lock") = Some(app.reload());
                     *shown.lock().expect("a lock") = Some(app.api());
@@ -125,11 +125,11 @@ impl Daemon {
             };
             *end.lock().expect("a lock") = Some(outcome);
         });
-        Self { runtime, api, reload, running: Arc::new(Mutex::new(running)), soft, ended }
+        Self { runtime, api, reload, running: Arc::new(Mutex::new(running)), shutdown: soft, ended }
     }
 
     /// Puts another configuration in force, as a SIGHUP would.
-    pub fn reload(&self, ground: &Ground) {
+    pub fn reload(&self, ground: &DaemonHost) {
         let environment: Environment = ground.environment.iter().cloned().collect();
         let newer = load(&ground.texts, &environment);
         let Some(reload) = self.reload.lock().expect("a lock").clone() else { return };
@@ -141,14 +141,14 @@ impl Daemon {
     }
 
     /// Someone who uses the API, once it is served.
-    pub fn person(&self) -> Option<Person> {
+    pub fn api_client(&self) -> Option<ApiClient> {
         let api = self.api.lock().expect("a lock").clone()?;
-        self.serves().then_some(Person(api))
+        self.serves().then_some(ApiClient(api))
     }
 
     /// Asks it to end in order.
     pub fn stop(&self) {
-        self.soft.cancel();
+        self.shutdown.cancel();
     }
 
     /// How it ended, once it has.
@@ -162,44 +162,50 @@ impl Daemon {
     }
 
     /// Sends a request to the API; the answer comes into the slot as the world goes on.
-    pub fn ask(&self, method: Method, path: &str, body: Option<&Value>, if_match: Option<&str>) -> Slot<Said> {
+    pub fn send_request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        if_match: Option<&str>,
+    ) -> Slot<Response> {
         let answer = Slot::default();
         let Some(api) = self.api.lock().expect("a lock").clone() else { return answer };
         let body = body.map(|body| Body::from(body.to_string()));
         let (path, if_match, slot) = (path.to_owned(), if_match.map(str::to_owned), Arc::clone(&answer));
         self.runtime.spawn(async move {
-            let with = With { body, if_match: if_match.as_deref(), ..With::default() };
-            let said = Person(api).ask(method, &path, with).await;
+            let with = RequestOptions { body, if_match: if_match.as_deref(), ..RequestOptions::default() };
+            let said = ApiClient(api).send(method, &path, with).await;
             *slot.lock().expect("a lock") = Some(said);
         });
         answer
     }
 }
 
-fn load(texts: &[ConfigText], environment: &Environment) -> Loaded {
+fn load(texts: &[ConfigText], environment: &Environment) -> LoadedConfig {
     Config::load_texts(texts, environment, &[])
         .unwrap_or_else(|refused| panic!("the world's configuration:\n{refused}"))
 }
 
-fn surroundings(ground: &Ground, seed: u64) -> Surroundings {
+fn runtime_environment(ground: &DaemonHost, seed: u64) -> RuntimeEnvironment {
     install_tls_provider();
-    let wire = Wire { clock: ground.clock.clone(), network: ground.network.clone() };
+    let wire = SimulatedTransport { clock: ground.clock.clone(), network: ground.network.clone() };
     let no_certificates =
         rustls::ClientConfig::builder().with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
-    Surroundings {
+    RuntimeEnvironment {
         clock: Arc::new(ground.clock.clone()),
         random: Arc::new(SeededRandom::new(seed)),
         transport: Some(Arc::new(wire.clone())),
         webhooks: Some(send::Network::new(Arc::new(SystemResolver), Arc::new(wire), no_certificates)),
-        gate: Some(Arc::new(ground.disk.clone())),
+        interceptor: Some(Arc::new(ground.disk.clone())),
         log: None,
-        heavy_work: HeavyWork::InPlace,
+        heavy_work: HeavyWork::Inline,
     }
 }
 
 /// Carries the daemon's requests over the world's network, by the real HTTP on both sides.
 #[derive(Clone, Debug)]
-struct Wire {
+struct SimulatedTransport {
     clock: Host,
     network: Network,
 }
@@ -210,7 +216,7 @@ impl std::fmt::Debug for Network {
     }
 }
 
-impl Wire {
+impl SimulatedTransport {
     async fn within<T>(&self, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             biased;
@@ -219,8 +225,8 @@ impl Wire {
         }
     }
 
-    async fn connect(&self, route: Route, limit: Duration) -> io::Result<crate::network::End> {
-        let way = self.network.way(route);
+    async fn connect(&self, route: Route, limit: Duration) -> io::Result<crate::network::Endpoint> {
+        let way = self.network.draw_connect_time(route);
         let made = async {
             self.clock.sleep(way).await;
             self.network.connect(route)
@@ -230,10 +236,10 @@ impl Wire {
 
     async fn exchange(
         &self,
-        end: crate::network::End,
+        end: crate::network::Endpoint,
         request: reqwest::Request,
     ) -> Result<reqwest::Response, Failure> {
-        let broken = |error: hyper::Error| Failure::Broken { reason: error.to_string() };
+        let broken = |error: hyper::Error| Failure::ConnectionBroken { reason: error.to_string() };
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(end)).await.map_err(broken)?;
         #[expect(clippy::disallowed_methods, reason = "the other half of a connection of the world's own")]
@@ -252,7 +258,7 @@ impl Wire {
     }
 }
 
-impl Transport for Wire {
+impl Transport for SimulatedTransport {
     fn send(
         &self,
         request: reqwest::Request,
@@ -267,7 +273,7 @@ impl Transport for Wire {
     }
 }
 
-impl Dial for Wire {
+impl Dial for SimulatedTransport {
     fn dial(&self, _: SocketAddr) -> BoxFuture<io::Result<Socket>> {
         let wire = self.clone();
         Box::pin(async move {
@@ -278,6 +284,6 @@ impl Dial for Wire {
 }
 
 /// Where a configuration text is said to stand.
-pub fn text(name: &str, text: String) -> ConfigText {
+pub fn config_text(name: &str, text: String) -> ConfigText {
     ConfigText { file: PathBuf::from(name), text }
 }

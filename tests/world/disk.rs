@@ -11,18 +11,18 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use shiftkeeper::clock::{BoxFuture, Clock as _};
-use shiftkeeper::store::{EngineGate, EngineWork};
+use shiftkeeper::store::{EngineInterceptor, EngineOperation};
 use tokio::runtime::Runtime;
 
 use crate::host::Host;
 
 /// What a disk does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Health {
+pub enum DiskHealth {
     #[default]
-    Well,
+    Healthy,
     /// Writing fails with this error.
-    Fails(io::ErrorKind),
+    Failing(io::ErrorKind),
     /// Everything takes up to so many milliseconds more.
     Slow(u64),
 }
@@ -38,7 +38,7 @@ struct Inner {
 }
 
 struct State {
-    health: Health,
+    health: DiskHealth,
     rng: Rng,
 }
 
@@ -51,7 +51,7 @@ impl fmt::Debug for Disk {
 impl Disk {
     pub fn new(seed: u64, clock: Host) -> Self {
         let engine = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-        let state = State { health: Health::Well, rng: Rng::with_seed(seed) };
+        let state = State { health: DiskHealth::Healthy, rng: Rng::with_seed(seed) };
         Self(Arc::new(Inner { clock, state: Mutex::new(state), engine: engine.expect("a runtime") }))
     }
 
@@ -59,13 +59,13 @@ impl Disk {
         self.0.state.lock().expect("a lock")
     }
 
-    pub fn becomes(&self, health: Health) {
+    pub fn set_health(&self, health: DiskHealth) {
         self.state().health = health;
     }
 
     fn pause(&self) -> Duration {
         let mut state = self.state();
-        if let Health::Slow(most_ms) = state.health {
+        if let DiskHealth::Slow(most_ms) = state.health {
             return Duration::from_millis(state.rng.u64(0..=most_ms));
         }
         // Most work is done at once; some lets others come between.
@@ -78,19 +78,21 @@ impl Disk {
     }
 }
 
-impl EngineGate for Disk {
-    fn enter(&self, work: EngineWork) -> BoxFuture<io::Result<()>> {
+impl EngineInterceptor for Disk {
+    fn before(&self, work: EngineOperation) -> BoxFuture<io::Result<()>> {
         let (disk, wait) = (self.clone(), self.wait());
         Box::pin(async move {
             wait.await;
             match disk.state().health {
-                Health::Fails(kind) if matches!(work, EngineWork::Write | EngineWork::Fold) => Err(kind.into()),
-                Health::Well | Health::Fails(_) | Health::Slow(_) => Ok(()),
+                DiskHealth::Failing(kind) if matches!(work, EngineOperation::Write | EngineOperation::Checkpoint) => {
+                    Err(kind.into())
+                }
+                DiskHealth::Healthy | DiskHealth::Failing(_) | DiskHealth::Slow(_) => Ok(()),
             }
         })
     }
 
-    fn drive(&self, poll: &mut dyn FnMut(&mut Context<'_>) -> Poll<()>) {
+    fn poll_to_completion(&self, poll: &mut dyn FnMut(&mut Context<'_>) -> Poll<()>) {
         let _engine = self.0.engine.enter();
         let waker = Waker::from(Arc::new(Unpark(thread::current())));
         let mut context = Context::from_waker(&waker);
@@ -99,9 +101,9 @@ impl EngineGate for Disk {
         }
     }
 
-    fn leave(&self, work: EngineWork) -> BoxFuture<()> {
+    fn after(&self, work: EngineOperation) -> BoxFuture<()> {
         // Between a commit and its answer: where a crash leaves what is durable unknown.
-        if work == EngineWork::Write { self.wait() } else { Box::pin(ready(())) }
+        if work == EngineOperation::Write { self.wait() } else { Box::pin(ready(())) }
     }
 }
 

@@ -70,11 +70,11 @@ impl Host {
         self.state().drift_ppm = ppm;
     }
 
-    pub fn stand_still(&self, how: Stillness) {
+    pub fn pause_host(&self, how: Stillness) {
         self.state().still = Some(how);
     }
 
-    pub fn go_on(&self) {
+    pub fn resume_host(&self) {
         self.state().still = None;
     }
 
@@ -96,7 +96,7 @@ impl Host {
     }
 
     /// Lets the world's time pass here.
-    pub fn pass(&self, time: Duration) {
+    pub fn advance(&self, time: Duration) {
         let mut state = self.state();
         let ns = i128::try_from(time.as_nanos()).expect("a span") * i128::from(1_000_000 + state.drift_ppm) / 1_000_000;
         let own = Duration::from_nanos(u64::try_from(ns).expect("a span"));
@@ -107,7 +107,7 @@ impl Host {
     }
 
     /// Takes out who is due.
-    pub fn due(&self) -> Vec<Waker> {
+    pub fn take_due(&self) -> Vec<Waker> {
         let mut state = self.state();
         let (now, monotonic) = (state.now(), state.monotonic);
         let mut due = Vec::new();

@@ -15,12 +15,12 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use shiftkeeper::clock::Clock as _;
 use shiftkeeper::domain::time::UtcMicros;
-use shiftkeeper::sim::{Kind, LogPage, RequestEntry, SimState};
+use shiftkeeper::sim::{FaultKind, LogPage, RequestEntry, SimState};
 
-use self::delays::{first_stall_before, heard_at, held_up, may_arrive_together};
-use crate::daemon::{Said, Slot};
-use crate::plan::Happening;
-use crate::stage::{INTERVAL, REQUEST_TIMEOUT, World};
+use self::delays::{first_stall_before, may_arrive_together, received_at, was_delayed};
+use crate::daemon::{Response, Slot};
+use crate::plan::PlannedEvent;
+use crate::simulation::{INTERVAL, REQUEST_TIMEOUT, World};
 
 /// The span of the request budget.
 const MINUTE: Duration = Duration::from_secs(60);
@@ -29,7 +29,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const DRIFT: Duration = Duration::from_millis(50);
 
 /// A state that the platform has shown for so long must be what the daemon shows, or it must say that something is wrong.
-const SEEN_WITHIN: Duration = Duration::from_secs(50);
+const MAX_VIEW_DELAY: Duration = Duration::from_secs(50);
 
 /// So much longer while the platform's snapshots are faulty.
 const FAULTY_SNAPSHOTS: Duration = Duration::from_secs(40);
@@ -39,34 +39,34 @@ const FAULTY_SNAPSHOTS: Duration = Duration::from_secs(40);
 const FENCE: Duration = Duration::from_millis(14_500);
 
 /// A feed ends with its token, and is there again with the next.
-const READY_AGAIN_WITHIN: Duration = Duration::from_secs(30);
+const MAX_RECOVERY_TIME: Duration = Duration::from_secs(30);
 
 /// A row that says that it is older than three intervals calls itself old.
 const OLD_MS: u64 = 30_000;
 
 /// What a look at the daemon brings, once it is answered.
 #[derive(Debug)]
-pub struct Watched {
+pub struct Observation {
     pub at: Duration,
     pub platform_now: UtcMicros,
     /// What each agent was doing then, and since when.
-    pub truth: BTreeMap<String, (SimState, UtcMicros)>,
-    pub agents: Slot<Said>,
-    pub ready: Slot<Said>,
+    pub actual_states: BTreeMap<String, (SimState, UtcMicros)>,
+    pub agents: Slot<Response>,
+    pub ready: Slot<Response>,
 }
 
 #[derive(Default)]
 pub struct Laws {
-    looks: u64,
+    observations: u64,
     ready: u64,
     /// Since when the daemon says that it is not ready, and what it complained of last.
-    complains: Option<(Duration, String)>,
+    not_ready_since: Option<(Duration, String)>,
     read_log: LogPage,
     /// Up to where the platform's account was held against the store's attempts, and how many state POSTs there were for each agent.
     compared: u64,
     posts: BTreeMap<String, i64>,
     /// What was shown of each agent at the last look, and since when.
-    shown: BTreeMap<String, (String, Duration)>,
+    last_shown: BTreeMap<String, (String, Duration)>,
 }
 
 /// What the daemon calls a state of the platform.
@@ -82,13 +82,13 @@ pub fn name_of(state: SimState) -> &'static str {
     }
 }
 
-type Judged = Result<(), String>;
+type LawResult = Result<(), String>;
 
 const _: () = assert!(FENCE.as_millis() + 500 == REQUEST_TIMEOUT.as_millis() + INTERVAL.as_millis());
 
 impl Laws {
     /// No state POST leaves before its attempt is durable: judged when it has arrived, before it is answered.
-    pub fn arrived(&mut self, world: &World) -> Judged {
+    pub fn on_state_post(&mut self, world: &World) -> LawResult {
         let page = world.sim.log(self.compared, usize::MAX);
         self.compared = page.next;
         for agent in
@@ -106,36 +106,36 @@ impl Laws {
     }
 
     /// Judges what was seen at the look before, and what the platform saw since.
-    pub fn look(&mut self, world: &World, watched: &[Watched]) -> Judged {
+    pub fn check_observations(&mut self, world: &World, watched: &[Observation]) -> LawResult {
         self.read(world);
-        within_budget(world, &self.read_log)?;
+        check_within_budget(world, &self.read_log)?;
         // A daemon that does not run shows nothing, and after a start it has three snapshots again to believe what it sees.
         if !world.serving() {
-            self.shown.clear();
+            self.last_shown.clear();
         }
         for look in watched {
-            let (agents, ready) = (taken(&look.agents), taken(&look.ready));
+            let (agents, ready) = (take_response(&look.agents), take_response(&look.ready));
             let (Some(agents), Some(ready)) = (agents, ready) else { continue };
-            self.looks += 1;
-            let since = self.complains.as_ref().map_or(look.at, |(since, _)| *since);
-            self.complains = complaints(&ready.body).map(|complaints| (since, complaints));
+            self.observations += 1;
+            let since = self.not_ready_since.as_ref().map_or(look.at, |(since, _)| *since);
+            self.not_ready_since = not_ready_details(&ready.body).map(|complaints| (since, complaints));
             if ready.body["status"] != "ready" || agents.status != 200 {
-                self.shown.clear();
+                self.last_shown.clear();
                 continue;
             }
             self.ready += 1;
-            self.fresh_is_right(look, &agents.body)?;
+            self.check_fresh_view(look, &agents.body)?;
         }
         Ok(())
     }
 
     /// Ten minutes after the last fault nothing is under way, everything is delivered, and the picture is right.
-    pub fn settled(&self, world: &World) -> Judged {
+    pub fn check_settled(&self, world: &World) -> LawResult {
         if !world.serving() {
             return Err("ten minutes after the last fault the daemon does not serve".to_owned());
         }
-        if let Some((since, complaints)) = &self.complains
-            && world.now.saturating_sub(*since) > READY_AGAIN_WITHIN
+        if let Some((since, complaints)) = &self.not_ready_since
+            && world.now.saturating_sub(*since) > MAX_RECOVERY_TIME
         {
             return Err(format!("ten minutes after the last fault the daemon is not ready: {complaints}"));
         }
@@ -158,42 +158,42 @@ impl Laws {
         if !accepted.is_empty() {
             return Err(format!("accepted a minute ago, and nobody knows what became of it: {accepted:?}"));
         }
-        webhooks::deliveries_are_not_late(world, &database)
+        webhooks::check_delivery_delays(world, &database)
     }
 
     /// Judges what is left when the daemon has stopped in order; gives the hash of the whole story.
-    pub fn at_the_end(world: &World) -> Result<(String, Vec<String>), String> {
+    pub fn check_at_end(world: &World) -> Result<(String, Vec<String>), String> {
         let log = world.log();
         let database = open(world);
-        within_budget(world, &log)?;
-        not_twice(world, &log)?;
-        chain_holds(&database)?;
-        outcomes_are_audited(&database)?;
-        webhooks::events_arrived(world, &database)?;
-        records::history_was_told(&database)?;
-        records::keys_answer_once(world)?;
-        records::nobody_is_lost_too_soon(&database, &log)?;
-        records::instants_are_ours(world, &database, &log)?;
-        calls::pauses_are_kept(world, &log)?;
-        calls::breaks_are_kept(world, &log)?;
-        calls::subscriptions_are_needed(world, &log)?;
-        calls::people_do_not_wait(world, &database, &log)?;
-        later_wishes_win(world, &database)?;
-        history_is_true(world, &database, &log)?;
+        check_within_budget(world, &log)?;
+        check_not_repeated(world, &log)?;
+        check_chain(&database)?;
+        check_outcomes_are_audited(&database)?;
+        webhooks::check_events_arrived(world, &database)?;
+        records::check_history_events(&database)?;
+        records::check_idempotency(world)?;
+        records::check_unknown_after_misses(&database, &log)?;
+        records::check_instants_converted(world, &database, &log)?;
+        calls::check_pauses(world, &log)?;
+        calls::check_breaks(world, &log)?;
+        calls::check_subscriptions_needed(world, &log)?;
+        calls::check_people_do_not_wait(world, &database, &log)?;
+        check_later_requests_win(world, &database)?;
+        check_history(world, &database, &log)?;
         let lines = trace(world, &database, &log);
         Ok((hash(&lines), lines))
     }
 
     /// How often what was met.
-    pub fn covered(&self, world: &World) -> BTreeMap<String, u64> {
+    pub fn coverage(&self, world: &World) -> BTreeMap<String, u64> {
         let database = open(world);
         let mut covered =
-            BTreeMap::from([("looks".to_owned(), self.looks), ("looks when ready".to_owned(), self.ready)]);
-        covered.insert("people's longer work that succeeded".to_owned(), world.people.memory.done());
+            BTreeMap::from([("looks".to_owned(), self.observations), ("looks when ready".to_owned(), self.ready)]);
+        covered.insert("people's longer work that succeeded".to_owned(), world.people.history.completed());
         for action in texts(&database, "SELECT action FROM audit_entries") {
             *covered.entry(format!("audit {action}")).or_default() += 1;
         }
-        for (_, what) in &world.plan.happenings {
+        for (_, what) in &world.plan.events {
             *covered.entry(format!("met {}", what.kind())).or_default() += 1;
         }
         for request in world.log().requests {
@@ -205,11 +205,11 @@ impl Laws {
     }
 
     /// For how long the daemon has shown an agent in this state: what it takes from an accepted change it may show for a while.
-    fn shown_for(&mut self, at: Duration, agent: &str, state: &str) -> Duration {
-        match self.shown.get(agent) {
+    fn shown_duration(&mut self, at: Duration, agent: &str, state: &str) -> Duration {
+        match self.last_shown.get(agent) {
             Some((before, since)) if before == state => at.saturating_sub(*since),
             Some(_) | None => {
-                self.shown.insert(agent.to_owned(), (state.to_owned(), at));
+                self.last_shown.insert(agent.to_owned(), (state.to_owned(), at));
                 Duration::ZERO
             }
         }
@@ -224,17 +224,17 @@ impl Laws {
     }
 
     /// A picture that is called fresh shows each state that the platform has had for a while.
-    fn fresh_is_right(&mut self, look: &Watched, body: &Value) -> Judged {
+    fn check_fresh_view(&mut self, look: &Observation, body: &Value) -> LawResult {
         let faulty = self.read_log.requests.iter().any(|request| {
             is_poll(request) && request.fault.is_some() && look.platform_now.since(request.at) < MINUTE * 2
         });
-        let within = if faulty { SEEN_WITHIN + FAULTY_SNAPSHOTS } else { SEEN_WITHIN };
+        let within = if faulty { MAX_VIEW_DELAY + FAULTY_SNAPSHOTS } else { MAX_VIEW_DELAY };
         let rows = body["agents"].as_array().map(Vec::as_slice).unwrap_or_default();
         for row in rows {
             let (Some(id), Some(shown)) = (row["id"].as_str(), row["state"].as_str()) else { continue };
-            let Some((state, since)) = look.truth.get(id) else { continue };
+            let Some((state, since)) = look.actual_states.get(id) else { continue };
             let stay = format!("{shown} since {}", row["entered_at"]);
-            let shown_for = self.shown_for(look.at, id, &stay);
+            let shown_for = self.shown_duration(look.at, id, &stay);
             let held = look.platform_now.since(*since).min(shown_for);
             let called_old = row["age_ms"].as_u64().is_none_or(|age_ms| age_ms > OLD_MS);
             if shown != name_of(*state) && held > within && !called_old {
@@ -249,14 +249,14 @@ impl Laws {
     }
 }
 
-fn complaints(report: &Value) -> Option<String> {
+fn not_ready_details(report: &Value) -> Option<String> {
     let parts = report["parts"].as_array().map(Vec::as_slice).unwrap_or_default();
     let of_part = |part: &Value| format!("{}: {}", part["name"], part["detail"]);
     let complaints: Vec<String> = parts.iter().filter(|part| part["ready"] != true).map(of_part).collect();
     (report["status"] != "ready").then(|| complaints.join("; "))
 }
 
-fn taken(slot: &Slot<Said>) -> Option<Said> {
+fn take_response(slot: &Slot<Response>) -> Option<Response> {
     slot.lock().expect("a lock").clone()
 }
 
@@ -269,7 +269,7 @@ fn is_good_poll(request: &RequestEntry) -> bool {
         && request.status == Some(200)
         && matches!(
             request.fault,
-            None | Some(Kind::ClockSkew | Kind::TimestampJitter | Kind::OtherZones | Kind::Repeat)
+            None | Some(FaultKind::ClockSkew | FaultKind::TimestampJitter | FaultKind::OtherZones | FaultKind::Repeat)
         )
 }
 
@@ -281,7 +281,7 @@ fn is_budgeted(request: &RequestEntry) -> bool {
     request.agent.is_some() || (request.method == "POST" && request.path.ends_with("/subscription"))
 }
 
-fn within_budget(world: &World, log: &LogPage) -> Judged {
+fn check_within_budget(world: &World, log: &LogPage) -> LawResult {
     if may_arrive_together(world) {
         return Ok(());
     }
@@ -303,20 +303,22 @@ fn within_budget(world: &World, log: &LogPage) -> Judged {
 }
 
 /// Between a state POST whose effect the sender may not know and the same again, the platform was looked at.
-fn not_twice(world: &World, log: &LogPage) -> Judged {
+fn check_not_repeated(world: &World, log: &LogPage) -> LawResult {
     for agent in &world.agents {
         let posts: Vec<&RequestEntry> =
             log.requests.iter().filter(|post| is_state_post(post) && post.agent.as_ref() == Some(agent)).collect();
         for pair in posts.windows(2) {
             let [before, again] = pair else { continue };
-            let definite = matches!(before.status, Some(400..=499)) && before.fault != Some(Kind::ResetBefore);
-            if definite || wanted(before) != wanted(again) || wished_between(world, agent.as_str(), before.at, again.at)
+            let definite = matches!(before.status, Some(400..=499)) && before.fault != Some(FaultKind::ResetBefore);
+            if definite
+                || requested_state(before) != requested_state(again)
+                || was_requested_between(world, agent.as_str(), before.at, again.at)
             {
                 continue;
             }
             // Where the platform's own answer was good, only the network can have kept it from the sender.
             let answered = before.status == Some(200) && before.fault.is_none();
-            let fence = if answered || held_up(world, before.at, again.at) { Duration::ZERO } else { FENCE };
+            let fence = if answered || was_delayed(world, before.at, again.at) { Duration::ZERO } else { FENCE };
             let looked = log.requests.iter().any(|poll| {
                 is_good_poll(poll)
                     && poll.seq > before.seq
@@ -327,7 +329,7 @@ fn not_twice(world: &World, log: &LogPage) -> Judged {
             if !looked {
                 return Err(format!(
                     "{agent} was asked for {} at {} and again at {} without a look between",
-                    wanted(before),
+                    requested_state(before),
                     before.at,
                     again.at
                 ));
@@ -337,23 +339,23 @@ fn not_twice(world: &World, log: &LogPage) -> Judged {
     Ok(())
 }
 
-fn wanted(post: &RequestEntry) -> String {
+fn requested_state(post: &RequestEntry) -> String {
     let body: Value = post.body.as_ref().and_then(|body| serde_json::from_str(body.get()).ok()).unwrap_or_default();
     body["state"].as_str().unwrap_or("?").to_owned()
 }
 
-fn wished_between(world: &World, agent: &str, from: UtcMicros, to: UtcMicros) -> bool {
+fn was_requested_between(world: &World, agent: &str, from: UtcMicros, to: UtcMicros) -> bool {
     let margin = Duration::from_secs(60);
-    let singles = world.wishes.iter().map(|wish| (&wish.agent, wish.asked_at));
-    let others = world.touched.iter().map(|(agent, at)| (agent, *at));
+    let singles = world.requests.iter().map(|wish| (&wish.agent, wish.requested_at));
+    let others = world.changed_otherwise.iter().map(|(agent, at)| (agent, *at));
     singles.chain(others).any(|(wished_for, at)| {
-        let at = World::true_time(heard_at(world, at));
+        let at = World::true_time(received_at(world, at));
         wished_for == agent && at + margin > from && at < to + margin
     })
 }
 
 /// Each entry's hash is that of its body, and each body holds the hash before.
-fn chain_holds(database: &Connection) -> Judged {
+fn check_chain(database: &Connection) -> LawResult {
     let mut statement = database.prepare("SELECT seq, body, hash FROM audit_entries ORDER BY seq").expect("readable");
     let mut rows = statement.query([]).expect("readable");
     let (mut last, mut number) = ("0".repeat(64), 0);
@@ -375,7 +377,7 @@ fn chain_holds(database: &Connection) -> Judged {
 }
 
 /// Each transition has the entry of its request and of its end, and no other end.
-fn outcomes_are_audited(database: &Connection) -> Judged {
+fn check_outcomes_are_audited(database: &Connection) -> LawResult {
     let wrong = texts(
         database,
         "SELECT t.id || ' ' || t.status FROM transitions t
@@ -388,7 +390,7 @@ fn outcomes_are_audited(database: &Connection) -> Judged {
 }
 
 /// Of two wishes of a person for one agent, nothing is asked of the platform for the earlier once the later was asked for.
-fn later_wishes_win(world: &World, database: &Connection) -> Judged {
+fn check_later_requests_win(world: &World, database: &Connection) -> LawResult {
     if world.clock_was_set {
         return Ok(());
     }
@@ -402,8 +404,8 @@ fn later_wishes_win(world: &World, database: &Connection) -> Judged {
         return Err(format!("gave way to an earlier one: {overtaken:?}"));
     }
     let mut last: BTreeMap<&str, (String, &str)> = BTreeMap::new();
-    for wish in &world.wishes {
-        let Some(said) = taken(&wish.answer).filter(|said| said.status == 202) else { continue };
+    for wish in &world.requests {
+        let Some(said) = take_response(&wish.response).filter(|said| said.status == 202) else { continue };
         let Some(id) = crate::people::transitions(&said).first().copied().map(str::to_owned) else { continue };
         if let Some((earlier, to)) = last.insert(&wish.agent, (id.clone(), wish.to)) {
             let first: Option<i64> =
@@ -421,21 +423,21 @@ fn later_wishes_win(world: &World, database: &Connection) -> Judged {
 }
 
 /// One row of an agent's history goes on, and has the state that the agent is in.
-fn goes_on(agent: &str, open: &[&String], now: &str, held: Duration) -> Judged {
+fn check_open_interval(agent: &str, open: &[&String], now: &str, held: Duration) -> LawResult {
     let [last] = open else { return Err(format!("history has {agent} in {open:?} now")) };
-    if *last != now && held > SEEN_WITHIN + INTERVAL {
+    if *last != now && held > MAX_VIEW_DELAY + INTERVAL {
         return Err(format!("history ends with {last} for {agent}, who is {now} for {held:?}"));
     }
     Ok(())
 }
 
 /// History ends with what is, and holds nothing that never was.
-fn history_is_true(world: &World, database: &Connection, log: &LogPage) -> Judged {
+fn check_history(world: &World, database: &Connection, log: &LogPage) -> LawResult {
     let skewed = world
         .plan
-        .happenings
+        .events
         .iter()
-        .any(|(_, what)| matches!(what, Happening::Platform(text) if text.contains("clock_skew")));
+        .any(|(_, what)| matches!(what, PlannedEvent::Platform(text) if text.contains("clock_skew")));
     // A link that holds back for less than a heartbeat cannot be told from one on which nothing is said.
     let held_back = may_arrive_together(world);
     let usual = match (skewed, held_back) {
@@ -460,7 +462,7 @@ fn history_is_true(world: &World, database: &Connection, log: &LogPage) -> Judge
         let held = world.platform_clock_now().since(since);
         // Where the clock was set back, the row that goes on need not be the one that began last.
         let open: Vec<_> = rows.iter().filter(|(_, _, left, _)| left.is_none()).map(|(state, ..)| state).collect();
-        goes_on(agent.as_str(), &open, name_of(now), held)?;
+        check_open_interval(agent.as_str(), &open, name_of(now), held)?;
         if world.clock_was_set {
             continue;
         }
@@ -513,7 +515,7 @@ fn trace(world: &World, database: &Connection, log: &LogPage) -> Vec<String> {
     }
     lines.sort();
     let mut lines: Vec<String> = lines.into_iter().map(|(_, line)| line).collect();
-    lines.extend(world.inbox.lock().expect("a lock").receipts.iter().map(|receipt| format!("{receipt:?}")));
+    lines.extend(world.receiver.lock().expect("a lock").deliveries.iter().map(|receipt| format!("{receipt:?}")));
     for statement in [
         "SELECT body FROM audit_entries ORDER BY seq",
         "SELECT id || body FROM events ORDER BY number",

@@ -5,14 +5,14 @@
 
 mod daemon;
 mod disk;
+mod environment;
+mod failure_report;
 mod host;
 mod laws;
 mod network;
 mod people;
 mod plan;
-mod planted;
+mod planted_faults;
 mod runtime;
-mod setting;
-mod stage;
-mod story;
-mod supervise;
+mod search;
+mod simulation;

@@ -36,7 +36,7 @@ struct State {
     latency: BTreeMap<Route, (Duration, Duration)>,
     refused_until: BTreeMap<Route, Duration>,
     stalled_until: BTreeMap<Route, Duration>,
-    arrivals: BTreeMap<Route, mpsc::UnboundedSender<End>>,
+    arrivals: BTreeMap<Route, mpsc::UnboundedSender<Endpoint>>,
     daemon_still: bool,
 }
 
@@ -50,7 +50,7 @@ struct Link {
 
 #[derive(Default)]
 struct Lane {
-    flight: VecDeque<(Duration, Bytes)>,
+    in_flight: VecDeque<(Duration, Bytes)>,
     ready: VecDeque<Bytes>,
     last_due: Duration,
     ends_at: Option<Duration>,
@@ -59,13 +59,13 @@ struct Lane {
 }
 
 /// One end of a connection.
-pub struct End {
+pub struct Endpoint {
     network: Network,
     link: u64,
     side: usize,
 }
 
-impl fmt::Debug for End {
+impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "End {} of link {}", self.side, self.link)
     }
@@ -91,7 +91,7 @@ impl Network {
     }
 
     /// Where the other side's ends of new connections come out.
-    pub fn arrivals(&self, route: Route) -> mpsc::UnboundedReceiver<End> {
+    pub fn arrivals(&self, route: Route) -> mpsc::UnboundedReceiver<Endpoint> {
         let (sender, receiver) = mpsc::unbounded_channel();
         self.state().arrivals.insert(route, sender);
         receiver
@@ -116,7 +116,7 @@ impl Network {
         state.stalled_until.insert(route, until);
         for link in state.links.values_mut().filter(|link| link.route == route) {
             for lane in &mut link.to {
-                for (due, _) in &mut lane.flight {
+                for (due, _) in &mut lane.in_flight {
                     *due = (*due).max(until);
                 }
                 lane.last_due = lane.last_due.max(until);
@@ -126,7 +126,7 @@ impl Network {
     }
 
     /// Every connection there is breaks.
-    pub fn cut(&self, route: Option<Route>) {
+    pub fn break_connections(&self, route: Option<Route>) {
         let mut wakers = Vec::new();
         {
             let mut state = self.state();
@@ -144,12 +144,12 @@ impl Network {
     }
 
     /// While it stands still the daemon's host takes bytes in, and nobody reads them.
-    pub fn daemon_stands_still(&self, still: bool) {
+    pub fn set_daemon_paused(&self, still: bool) {
         self.state().daemon_still = still;
     }
 
     /// Opens a connection; the time that it takes is the caller's to wait.
-    pub fn connect(&self, route: Route) -> io::Result<End> {
+    pub fn connect(&self, route: Route) -> io::Result<Endpoint> {
         let mut state = self.state();
         if state.refused_until.get(&route).is_some_and(|until| *until > state.now) {
             return Err(io::ErrorKind::ConnectionRefused.into());
@@ -158,10 +158,10 @@ impl Network {
         let id = state.next_id;
         let link = Link { route, to: [Lane::default(), Lane::default()], reset: false, open: [true, true] };
         state.links.insert(id, link);
-        let other = End { network: self.clone(), link: id, side: OTHER };
+        let other = Endpoint { network: self.clone(), link: id, side: OTHER };
         let sent = state.arrivals.get(&route).map(|arrivals| arrivals.send(other));
         match sent {
-            Some(Ok(())) => Ok(End { network: self.clone(), link: id, side: DAEMON }),
+            Some(Ok(())) => Ok(Endpoint { network: self.clone(), link: id, side: DAEMON }),
             Some(Err(refused)) => {
                 drop(state);
                 drop(refused);
@@ -172,7 +172,7 @@ impl Network {
     }
 
     /// Draws how long a connection takes to be made.
-    pub fn way(&self, route: Route) -> Duration {
+    pub fn draw_connect_time(&self, route: Route) -> Duration {
         let mut state = self.state();
         let way = state.draw(route) * 2;
         let stalled = state.stalled_until.get(&route).map_or(Duration::ZERO, |until| until.saturating_sub(state.now));
@@ -184,16 +184,16 @@ impl Network {
         let state = self.state();
         let lanes = state.links.values().flat_map(|link| &link.to);
         lanes
-            .filter_map(|lane| lane.flight.front().map(|(due, _)| *due).or(lane.ends_at))
+            .filter_map(|lane| lane.in_flight.front().map(|(due, _)| *due).or(lane.ends_at))
             .min()
             .map(|due| due.saturating_sub(state.now))
     }
 
     /// Moves the world's time on; gives who has something to read.
-    pub fn pass(&self, time: Duration) -> Vec<Waker> {
+    pub fn advance(&self, time: Duration) -> Vec<Waker> {
         let mut state = self.state();
         state.now += time;
-        state.deliver()
+        state.deliver_due()
     }
 }
 
@@ -206,17 +206,17 @@ impl State {
         Duration::from_micros(self.rng.u64(least_us..=most_us))
     }
 
-    fn deliver(&mut self) -> Vec<Waker> {
+    fn deliver_due(&mut self) -> Vec<Waker> {
         let (now, still) = (self.now, self.daemon_still);
         let mut wakers = Vec::new();
         for link in self.links.values_mut() {
             for (side, lane) in link.to.iter_mut().enumerate() {
                 let mut news = false;
-                while lane.flight.front().is_some_and(|(due, _)| *due <= now) {
-                    lane.ready.extend(lane.flight.pop_front().map(|(_, bytes)| bytes));
+                while lane.in_flight.front().is_some_and(|(due, _)| *due <= now) {
+                    lane.ready.extend(lane.in_flight.pop_front().map(|(_, bytes)| bytes));
                     news = true;
                 }
-                if lane.flight.is_empty() && lane.ends_at.is_some_and(|at| at <= now) {
+                if lane.in_flight.is_empty() && lane.ends_at.is_some_and(|at| at <= now) {
                     (lane.ends_at, lane.ended, news) = (None, true, true);
                 }
                 let readable = news || !lane.ready.is_empty() || lane.ended || link.reset;
@@ -229,7 +229,7 @@ impl State {
     }
 }
 
-impl AsyncRead for End {
+impl AsyncRead for Endpoint {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let mut state = self.network.state();
         let link = state.links.get_mut(&self.link).expect("a link lives as long as an end");
@@ -255,7 +255,7 @@ impl AsyncRead for End {
     }
 }
 
-impl AsyncWrite for End {
+impl AsyncWrite for Endpoint {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let mut state = self.network.state();
         let (id, to) = (self.link, 1 - self.side);
@@ -275,7 +275,7 @@ impl AsyncWrite for End {
         }
         lane.last_due = lane.last_due.max(due);
         let due = lane.last_due;
-        lane.flight.push_back((due, Bytes::copy_from_slice(bytes)));
+        lane.in_flight.push_back((due, Bytes::copy_from_slice(bytes)));
         Poll::Ready(Ok(bytes.len()))
     }
 
@@ -284,14 +284,14 @@ impl AsyncWrite for End {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.end();
+        self.close();
         Poll::Ready(Ok(()))
     }
 }
 
-impl End {
+impl Endpoint {
     /// Says that nothing more comes from this side.
-    fn end(&self) {
+    fn close(&self) {
         let mut state = self.network.state();
         let now = state.now;
         let Some(link) = state.links.get(&self.link) else { return };
@@ -305,9 +305,9 @@ impl End {
     }
 }
 
-impl Drop for End {
+impl Drop for Endpoint {
     fn drop(&mut self) {
-        self.end();
+        self.close();
         let mut state = self.network.state();
         let link = state.links.get_mut(&self.link).expect("a link lives as long as an end");
         link.open[self.side] = false;
@@ -317,7 +317,7 @@ impl Drop for End {
     }
 }
 
-impl shiftkeeper::sim::Stream for End {
+impl shiftkeeper::sim::ConnectionStream for Endpoint {
     fn reset_on_close(&self) {
         let waker = {
             let mut state = self.network.state();

@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use crate::disk::Health;
+use crate::disk::DiskHealth;
 use crate::host::Stillness;
 use crate::network::Route;
 
 /// Trouble begins after this, so that there is something to trouble.
-const FROM: Duration = Duration::from_secs(60);
+const FAULTS_FROM: Duration = Duration::from_secs(60);
 
 /// Trouble begins before this; the longest lasts two minutes.
-const UNTIL: Duration = Duration::from_secs(8 * 60);
+const FAULTS_UNTIL: Duration = Duration::from_secs(8 * 60);
 
 /// After this nothing is wrong any more.
-pub const CALM: Duration = Duration::from_secs(11 * 60);
+pub const CALM_AFTER: Duration = Duration::from_secs(11 * 60);
 
 /// By then everything must have settled: ten minutes after the last fault.
 pub const END: Duration = Duration::from_secs(21 * 60);
@@ -30,25 +30,25 @@ const CROWDED_FOR: Duration = Duration::from_secs(130);
 
 /// How a webhook receiver fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Conduct {
-    Takes,
-    Refuses(u16),
+pub enum ReceiverMode {
+    Accept,
+    Refuse(u16),
     /// Takes it and never answers.
     Silent,
     /// Takes it and breaks the connection.
-    Breaks,
+    Disconnect,
 }
 
 /// One thing that happens.
 #[derive(Clone, Debug)]
-pub enum Happening {
+pub enum PlannedEvent {
     /// A person asks for a state.
-    Ask {
+    RequestState {
         agent: usize,
         to: &'static str,
     },
     /// A client sends the same request again, under the same idempotency key: the first time or a later one.
-    AskUnderKey {
+    RequestWithKey {
         agent: usize,
         to: &'static str,
         key: u64,
@@ -63,7 +63,7 @@ pub enum Happening {
     /// An analyst adds a rule, or removes the one added before.
     EditRule,
     /// A supervisor excuses an agent for a while.
-    Excuse {
+    ApproveException {
         agent: usize,
         span: Duration,
     },
@@ -74,49 +74,49 @@ pub enum Happening {
     /// A fault of the platform, in the simulator's own short form.
     Platform(String),
     /// The platform's faults end.
-    PlatformHeals,
+    ClearPlatformFaults,
     /// The daemon's wall clock is set by so many seconds.
     SetClock(i64),
     /// Clocks drift, in millionths: the daemon's, the platform's.
     Drift(i64, i64),
     /// The daemon's host stands still.
-    Still(Stillness, Duration),
-    Cut(Option<Route>),
+    PauseHost(Stillness, Duration),
+    BreakConnections(Option<Route>),
     Stall(Route, Duration),
     Refuse(Route, Duration),
     /// Pieces take up to so long from now on, for a while.
     Slow(Route, Duration, Duration),
-    Disk(Health, Duration),
-    Receiver(Conduct, Duration),
+    Disk(DiskHealth, Duration),
+    Receiver(ReceiverMode, Duration),
     /// The daemon is killed, and started again after a while.
     Kill(Duration),
     /// The daemon is stopped in order, and started again after a while.
     Restart(Duration),
 }
 
-impl Happening {
+impl PlannedEvent {
     /// The kind, for the count of what was covered.
     pub fn kind(&self) -> String {
         match self {
-            Self::Ask { .. } => "ask".to_owned(),
-            Self::AskUnderKey { .. } => "ask under a key".to_owned(),
+            Self::RequestState { .. } => "ask".to_owned(),
+            Self::RequestWithKey { .. } => "ask under a key".to_owned(),
             Self::ChangeSet { .. } => "change set".to_owned(),
             Self::Undo => "undo".to_owned(),
             Self::EditRule => "rule edited".to_owned(),
-            Self::Excuse { .. } => "exception".to_owned(),
+            Self::ApproveException { .. } => "exception".to_owned(),
             Self::Import(_) => "import".to_owned(),
             Self::Reload => "reload".to_owned(),
             Self::Platform(text) => format!("platform {}", text.split(',').next().unwrap_or(text)),
-            Self::PlatformHeals => "platform heals".to_owned(),
+            Self::ClearPlatformFaults => "platform heals".to_owned(),
             Self::SetClock(_) => "clock set".to_owned(),
             Self::Drift(..) => "drift".to_owned(),
-            Self::Still(Stillness::Asleep, _) => "host asleep".to_owned(),
-            Self::Still(Stillness::Stopped, _) => "process stopped".to_owned(),
-            Self::Cut(_) => "network cut".to_owned(),
+            Self::PauseHost(Stillness::Asleep, _) => "host asleep".to_owned(),
+            Self::PauseHost(Stillness::Stopped, _) => "process stopped".to_owned(),
+            Self::BreakConnections(_) => "network cut".to_owned(),
             Self::Stall(..) => "network stalled".to_owned(),
             Self::Refuse(..) => "network refused".to_owned(),
             Self::Slow(..) => "network slow".to_owned(),
-            Self::Disk(Health::Fails(kind), _) => format!("disk {kind}"),
+            Self::Disk(DiskHealth::Failing(kind), _) => format!("disk {kind}"),
             Self::Disk(..) => "disk slow".to_owned(),
             Self::Receiver(conduct, _) => format!("receiver {conduct:?}"),
             Self::Kill(_) => "kill".to_owned(),
@@ -125,24 +125,24 @@ impl Happening {
     }
 }
 
-impl Happening {
+impl PlannedEvent {
     /// Whether it is somebody's everyday work, and no trouble.
     pub fn is_work(&self) -> bool {
         match self {
-            Self::Ask { .. }
-            | Self::AskUnderKey { .. }
+            Self::RequestState { .. }
+            | Self::RequestWithKey { .. }
             | Self::ChangeSet { .. }
             | Self::Undo
             | Self::EditRule
-            | Self::Excuse { .. }
+            | Self::ApproveException { .. }
             | Self::Import(_)
             | Self::Reload => true,
             Self::Platform(_)
-            | Self::PlatformHeals
+            | Self::ClearPlatformFaults
             | Self::SetClock(_)
             | Self::Drift(..)
-            | Self::Still(..)
-            | Self::Cut(_)
+            | Self::PauseHost(..)
+            | Self::BreakConnections(_)
             | Self::Stall(..)
             | Self::Refuse(..)
             | Self::Slow(..)
@@ -158,11 +158,11 @@ fn secs(span: &Duration) -> f64 {
     span.as_secs_f64()
 }
 
-impl fmt::Display for Happening {
+impl fmt::Display for PlannedEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Ask { agent, to } => write!(f, "a person asks for {to} for u_{:04}", agent + 1),
-            Self::AskUnderKey { agent, to, key } => {
+            Self::RequestState { agent, to } => write!(f, "a person asks for {to} for u_{:04}", agent + 1),
+            Self::RequestWithKey { agent, to, key } => {
                 write!(f, "a client asks for {to} for u_{:04} under the idempotency key {key}", agent + 1)
             }
             Self::ChangeSet { agents, to } => {
@@ -170,23 +170,23 @@ impl fmt::Display for Happening {
             }
             Self::Undo => f.write_str("a supervisor undoes the last change set"),
             Self::EditRule => f.write_str("an analyst adds a rule, or removes the one added before"),
-            Self::Excuse { agent, span } => {
+            Self::ApproveException { agent, span } => {
                 write!(f, "a supervisor excuses u_{:04} for {:.0} s", agent + 1, secs(span))
             }
             Self::Import(_) => f.write_str("an analyst imports a schedule with other breaks"),
             Self::Reload => f.write_str("an operator edits the configuration and reloads it"),
             Self::Platform(text) => write!(f, "the platform: {text}"),
-            Self::PlatformHeals => f.write_str("the platform's faults end"),
+            Self::ClearPlatformFaults => f.write_str("the platform's faults end"),
             Self::SetClock(by) => write!(f, "the daemon's wall clock is set by {by} s"),
             Self::Drift(daemon, platform) => {
                 write!(f, "clocks drift: the daemon's {daemon} ppm, the platform's {platform} ppm")
             }
-            Self::Still(Stillness::Asleep, span) => write!(f, "the daemon's host sleeps for {:.1} s", secs(span)),
-            Self::Still(Stillness::Stopped, span) => {
+            Self::PauseHost(Stillness::Asleep, span) => write!(f, "the daemon's host sleeps for {:.1} s", secs(span)),
+            Self::PauseHost(Stillness::Stopped, span) => {
                 write!(f, "the daemon's process is stopped for {:.1} s", secs(span))
             }
-            Self::Cut(None) => f.write_str("every connection breaks"),
-            Self::Cut(Some(route)) => write!(f, "every connection to the {route:?} breaks"),
+            Self::BreakConnections(None) => f.write_str("every connection breaks"),
+            Self::BreakConnections(Some(route)) => write!(f, "every connection to the {route:?} breaks"),
             Self::Stall(route, span) => {
                 write!(f, "nothing gets through to or from the {route:?} for {:.1} s", secs(span))
             }
@@ -194,9 +194,11 @@ impl fmt::Display for Happening {
             Self::Slow(route, most, span) => {
                 write!(f, "the way to the {route:?} takes up to {:.2} s, for {:.1} s", secs(most), secs(span))
             }
-            Self::Disk(Health::Fails(kind), span) => write!(f, "the disk fails ({kind}) for {:.1} s", secs(span)),
-            Self::Disk(Health::Slow(ms), span) => write!(f, "the disk takes up to {ms} ms, for {:.1} s", secs(span)),
-            Self::Disk(Health::Well, _) => f.write_str("the disk is well"),
+            Self::Disk(DiskHealth::Failing(kind), span) => write!(f, "the disk fails ({kind}) for {:.1} s", secs(span)),
+            Self::Disk(DiskHealth::Slow(ms), span) => {
+                write!(f, "the disk takes up to {ms} ms, for {:.1} s", secs(span))
+            }
+            Self::Disk(DiskHealth::Healthy, _) => f.write_str("the disk is well"),
             Self::Receiver(conduct, span) => write!(f, "the receiver: {conduct:?} for {:.1} s", secs(span)),
             Self::Kill(down) => write!(f, "the daemon is killed, and started again after {:.1} s", secs(down)),
             Self::Restart(down) => {
@@ -219,7 +221,7 @@ pub struct Plan {
     pub token_lifetime: Duration,
     /// Each agent's break.
     pub breaks: Vec<Break>,
-    pub happenings: Vec<(Duration, Happening)>,
+    pub events: Vec<(Duration, PlannedEvent)>,
 }
 
 /// The platform's faults that a world may meet; those without a count last until it heals.
@@ -273,7 +275,7 @@ impl Plan {
         // In some worlds everybody goes on the same break, so that rules want the whole budget at once.
         let crowded = rng.u8(0..4) == 0;
         let agents = if crowded { 7 } else { some };
-        let breaks = if crowded { crowd(&mut rng, agents) } else { breaks(&mut rng, agents) };
+        let breaks = if crowded { common_breaks(&mut rng, agents) } else { random_breaks(&mut rng, agents) };
         let mut plan = Self {
             seed,
             agents,
@@ -281,138 +283,148 @@ impl Plan {
             feed: rng.u8(0..4) > 0,
             token_lifetime: Duration::from_secs([600, 1200, 3600][rng.usize(0..3)]),
             breaks,
-            happenings: Vec::new(),
+            events: Vec::new(),
         };
         // Some worlds meet much, some little, so that what needs quiet is met too.
         let troubles = [2, 4, 8, 14][rng.usize(0..4)];
         for _ in 0..troubles {
-            let at = between(&mut rng, FROM, UNTIL);
-            let what = trouble(&mut rng);
-            plan.happenings.push((at, what));
+            let at = random_duration_between(&mut rng, FAULTS_FROM, FAULTS_UNTIL);
+            let what = random_fault(&mut rng);
+            plan.events.push((at, what));
         }
         for _ in 0..rng.usize(2..10) {
-            let ask = ask(&mut rng, agents);
-            plan.happenings.push((between(&mut rng, FROM / 2, UNTIL + FROM), ask));
+            let ask = random_request(&mut rng, agents);
+            plan.events.push((random_duration_between(&mut rng, FAULTS_FROM / 2, FAULTS_UNTIL + FAULTS_FROM), ask));
         }
         for _ in 0..rng.usize(0..5) {
-            plan.people(&mut rng);
+            plan.add_people_actions(&mut rng);
         }
         if rng.bool() {
-            plan.happenings.push((between(&mut rng, FROM, UNTIL), Happening::PlatformHeals));
+            plan.events.push((
+                random_duration_between(&mut rng, FAULTS_FROM, FAULTS_UNTIL),
+                PlannedEvent::ClearPlatformFaults,
+            ));
         }
         if crowded {
-            plan.crowd(&mut rng);
+            plan.crowd_budget(&mut rng);
         }
-        plan.happenings.sort_by_key(|(at, _)| *at);
+        plan.events.sort_by_key(|(at, _)| *at);
         plan
     }
 
     /// While rules want the whole budget a person asks for something, or the daemon is killed, and nothing else happens.
-    fn crowd(&mut self, rng: &mut Rng) {
+    fn crowd_budget(&mut self, rng: &mut Rng) {
         let begins = self.breaks[0].0;
-        for (at, _) in &mut self.happenings {
+        for (at, _) in &mut self.events {
             if *at < begins + CROWDED_FOR {
                 *at = begins + CROWDED_FOR + *at / 2;
             }
         }
         let (at, what) = if rng.bool() {
-            (begins + CROWDED_AFTER + between(rng, Duration::ZERO, FROM / 2), ask(rng, self.agents))
+            (
+                begins + CROWDED_AFTER + random_duration_between(rng, Duration::ZERO, FAULTS_FROM / 2),
+                random_request(rng, self.agents),
+            )
         } else {
-            (begins + between(rng, Duration::from_secs(5), FROM), Happening::Kill(span(rng, 5)))
+            (
+                begins + random_duration_between(rng, Duration::from_secs(5), FAULTS_FROM),
+                PlannedEvent::Kill(random_duration(rng, 5)),
+            )
         };
-        self.happenings.push((at, what));
+        self.events.push((at, what));
     }
 
     /// What people do beside asking for single states.
-    fn people(&mut self, rng: &mut Rng) {
-        let at = between(rng, FROM / 2, UNTIL + FROM);
+    fn add_people_actions(&mut self, rng: &mut Rng) {
+        let at = random_duration_between(rng, FAULTS_FROM / 2, FAULTS_UNTIL + FAULTS_FROM);
         let agents = self.agents;
         let what = match rng.u8(0..7) {
             0 | 1 => {
-                let (agent, to, key) = (rng.usize(0..agents), state(rng), rng.u64(..));
+                let (agent, to, key) = (rng.usize(0..agents), random_state(rng), rng.u64(..));
                 // The client does not hear the answer, or does not wait for it, and asks again.
-                let again = at + span(rng, 40);
-                self.happenings.push((again, Happening::AskUnderKey { agent, to, key }));
-                Happening::AskUnderKey { agent, to, key }
+                let again = at + random_duration(rng, 40);
+                self.events.push((again, PlannedEvent::RequestWithKey { agent, to, key }));
+                PlannedEvent::RequestWithKey { agent, to, key }
             }
             2 => {
                 let chosen = (0..agents).filter(|_| rng.bool()).collect();
-                self.happenings.push((at + span(rng, 120), Happening::Undo));
-                Happening::ChangeSet { agents: chosen, to: state(rng) }
+                self.events.push((at + random_duration(rng, 120), PlannedEvent::Undo));
+                PlannedEvent::ChangeSet { agents: chosen, to: random_state(rng) }
             }
-            3 => Happening::EditRule,
-            4 => Happening::Excuse { agent: rng.usize(0..agents), span: span(rng, 300) },
-            5 => Happening::Import(breaks(rng, agents)),
-            _ => Happening::Reload,
+            3 => PlannedEvent::EditRule,
+            4 => PlannedEvent::ApproveException { agent: rng.usize(0..agents), span: random_duration(rng, 300) },
+            5 => PlannedEvent::Import(random_breaks(rng, agents)),
+            _ => PlannedEvent::Reload,
         };
-        self.happenings.push((at, what));
+        self.events.push((at, what));
     }
 
     /// The same with only some of its happenings.
-    pub fn keep(&self, kept: &[usize]) -> Self {
-        let happenings = kept.iter().filter_map(|index| self.happenings.get(*index).cloned()).collect();
-        Self { happenings, ..self.clone() }
+    pub fn keep_events(&self, kept: &[usize]) -> Self {
+        let happenings = kept.iter().filter_map(|index| self.events.get(*index).cloned()).collect();
+        Self { events: happenings, ..self.clone() }
     }
 }
 
-fn state(rng: &mut Rng) -> &'static str {
+fn random_state(rng: &mut Rng) -> &'static str {
     ["Ready", "NotReady", "Paused", "Idle"][rng.usize(0..4)]
 }
 
-fn ask(rng: &mut Rng, agents: usize) -> Happening {
-    let to = state(rng);
-    Happening::Ask { agent: rng.usize(0..agents), to }
+fn random_request(rng: &mut Rng, agents: usize) -> PlannedEvent {
+    let to = random_state(rng);
+    PlannedEvent::RequestState { agent: rng.usize(0..agents), to }
 }
 
 /// Breaks at different times.
-fn breaks(rng: &mut Rng, agents: usize) -> Vec<Break> {
+fn random_breaks(rng: &mut Rng, agents: usize) -> Vec<Break> {
     (0..agents)
         .map(|_| (Duration::from_secs(rng.u64(120..900)), Duration::from_secs(rng.u64(120..420)), rng.bool()))
         .collect()
 }
 
 /// The same break for everybody; not mandatory, so that the rule that acts on it has no priority.
-fn crowd(rng: &mut Rng, agents: usize) -> Vec<Break> {
+fn common_breaks(rng: &mut Rng, agents: usize) -> Vec<Break> {
     vec![(Duration::from_secs(rng.u64(40..200)), Duration::from_secs(rng.u64(240..420)), false); agents]
 }
 
-fn between(rng: &mut Rng, least: Duration, most: Duration) -> Duration {
+fn random_duration_between(rng: &mut Rng, least: Duration, most: Duration) -> Duration {
     let us = |span: Duration| u64::try_from(span.as_micros()).expect("short");
     Duration::from_micros(rng.u64(us(least)..us(most)))
 }
 
-fn span(rng: &mut Rng, most_s: u64) -> Duration {
+fn random_duration(rng: &mut Rng, most_s: u64) -> Duration {
     // Short ones more often than long ones.
     let share = rng.f64();
     Duration::from_millis(200) + Duration::from_secs(most_s).mul_f64(share * share)
 }
 
-fn trouble(rng: &mut Rng) -> Happening {
+fn random_fault(rng: &mut Rng) -> PlannedEvent {
     let route = if rng.u8(0..4) > 0 { Route::Platform } else { Route::Receiver };
     match rng.u8(0..22) {
-        0..7 => Happening::Platform(FAULTS[rng.usize(0..FAULTS.len())].to_owned()),
+        0..7 => PlannedEvent::Platform(FAULTS[rng.usize(0..FAULTS.len())].to_owned()),
         7 => {
             let by = [5, 30, 90, 600, 3600, 86_400][rng.usize(0..6)];
-            Happening::SetClock(if rng.bool() { by } else { -by })
+            PlannedEvent::SetClock(if rng.bool() { by } else { -by })
         }
-        8 => Happening::Drift(rng.i64(-300..=300), rng.i64(-300..=300)),
-        9 | 10 => Happening::Still(Stillness::Asleep, span(rng, 120)),
-        11 => Happening::Still(Stillness::Stopped, span(rng, 120)),
-        12 => Happening::Cut(if rng.bool() { None } else { Some(route) }),
-        13 | 14 => Happening::Stall(route, span(rng, 120)),
-        15 => Happening::Refuse(route, span(rng, 120)),
-        16 => Happening::Slow(route, span(rng, 4), span(rng, 120)),
+        8 => PlannedEvent::Drift(rng.i64(-300..=300), rng.i64(-300..=300)),
+        9 | 10 => PlannedEvent::PauseHost(Stillness::Asleep, random_duration(rng, 120)),
+        11 => PlannedEvent::PauseHost(Stillness::Stopped, random_duration(rng, 120)),
+        12 => PlannedEvent::BreakConnections(if rng.bool() { None } else { Some(route) }),
+        13 | 14 => PlannedEvent::Stall(route, random_duration(rng, 120)),
+        15 => PlannedEvent::Refuse(route, random_duration(rng, 120)),
+        16 => PlannedEvent::Slow(route, random_duration(rng, 4), random_duration(rng, 120)),
         17 => {
             let kind = if rng.bool() { ErrorKind::StorageFull } else { ErrorKind::Other };
-            Happening::Disk(Health::Fails(kind), span(rng, 90))
+            PlannedEvent::Disk(DiskHealth::Failing(kind), random_duration(rng, 90))
         }
-        18 => Happening::Disk(Health::Slow(rng.u64(5..800)), span(rng, 90)),
+        18 => PlannedEvent::Disk(DiskHealth::Slow(rng.u64(5..800)), random_duration(rng, 90)),
         19 => {
             let conduct =
-                [Conduct::Refuses(503), Conduct::Refuses(500), Conduct::Silent, Conduct::Breaks][rng.usize(0..4)];
-            Happening::Receiver(conduct, span(rng, 120))
+                [ReceiverMode::Refuse(503), ReceiverMode::Refuse(500), ReceiverMode::Silent, ReceiverMode::Disconnect]
+                    [rng.usize(0..4)];
+            PlannedEvent::Receiver(conduct, random_duration(rng, 120))
         }
-        20 => Happening::Kill(span(rng, 30)),
-        _ => Happening::Restart(span(rng, 30)),
+        20 => PlannedEvent::Kill(random_duration(rng, 30)),
+        _ => PlannedEvent::Restart(random_duration(rng, 30)),
     }
 }

@@ -12,13 +12,13 @@ use tokio::task::JoinHandle;
 /// After the first park the runtime's own timers have been looked at, and after the second what they woke has run.
 const PARKS: u32 = 2;
 
-pub struct Stepped {
+pub struct SteppedRuntime {
     runtime: Option<Runtime>,
     parks: Arc<AtomicU32>,
     root: Arc<Mutex<Option<Waker>>>,
 }
 
-impl Stepped {
+impl SteppedRuntime {
     pub fn new() -> Self {
         let (parks, root) = (Arc::new(AtomicU32::new(0)), Arc::new(Mutex::new(None::<Waker>)));
         let (counted, waked) = (Arc::clone(&parks), Arc::clone(&root));
@@ -66,7 +66,7 @@ impl Stepped {
     }
 }
 
-impl Drop for Stepped {
+impl Drop for SteppedRuntime {
     /// Every task ends where it stands, as in a crash.
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {

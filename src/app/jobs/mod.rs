@@ -1,4 +1,4 @@
-//! The jobs of a configuration: which there are, and what each does.
+//! The jobs of a configuration and what each of them does.
 
 mod analytics;
 mod folder;
@@ -13,7 +13,7 @@ use self::folder::ScheduleFolder;
 pub(super) use self::folder::{DONE, FAILED};
 use self::report::ReportJob;
 use super::Importer;
-use super::reports::ReportDesk;
+use super::reports::ReportRunner;
 use jiff::tz::TimeZoneDatabase;
 
 use crate::clock::SharedClock;
@@ -25,73 +25,74 @@ use crate::engine::audit::heads::HeadParts;
 use crate::engine::jobs::audit_head::AuditHead;
 use crate::engine::jobs::backup::Backup;
 use crate::engine::jobs::checkpoint::Checkpoint;
-use crate::engine::jobs::retention::{Kept, Retention};
+use crate::engine::jobs::retention::{Retention, RetentionPeriods};
 use crate::engine::jobs::{Job, JobInfo, JobSpec};
 use crate::engine::operations::tenants::Tenants;
 use crate::store::{Reader, Writer};
 
-/// What jobs work with.
-pub(super) struct JobTools {
+/// What jobs need to run.
+pub(super) struct JobServices {
     pub(super) writer: Writer,
     pub(super) reader: Reader,
     pub(super) clock: SharedClock,
     pub(super) tenants: Tenants,
     pub(super) importer: Importer,
     pub(super) heads: HeadParts,
-    pub(super) reports: ReportDesk,
+    pub(super) reports: ReportRunner,
     pub(super) analytics: Analytics,
 }
 
-/// A run ends by its own deadline, which may be a day and begins when a place is free.
-const QUERY_LIMIT: Duration = Duration::from_secs(48 * 3600);
+/// A query has its own deadline, which may be a day and starts when the query does.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(48 * 3600);
 
-/// A job that is to run, and the folder that it works on.
-struct Planned<'a> {
+/// A job to run and its folder.
+struct ConfiguredJob<'a> {
     info: JobInfo,
     settings: &'a JobSettings,
     folder: Option<PathBuf>,
 }
 
-/// The jobs that a daemon with this configuration runs.
-pub fn job_infos(config: &Config) -> Vec<JobInfo> {
+/// Returns the jobs that a daemon with this configuration runs.
+pub fn configured_job_infos(config: &Config) -> Vec<JobInfo> {
     let queries = queries(config).map(|(info, _)| info);
-    planned(config).into_iter().map(|planned| planned.info).chain(queries).collect()
+    configured_jobs(config).into_iter().map(|planned| planned.info).chain(queries).collect()
 }
 
-pub(super) fn job_specs(config: &Config, tools: &JobTools) -> Arc<[JobSpec]> {
-    let spec = |planned: Planned<'_>| Some(JobSpec { job: job_of(config, &planned, tools)?, info: planned.info });
+pub(super) fn job_specs(config: &Config, services: &JobServices) -> Arc<[JobSpec]> {
+    let spec =
+        |planned: ConfiguredJob<'_>| Some(JobSpec { job: create_job(config, &planned, services)?, info: planned.info });
     let queries = queries(config).filter_map(|(info, query)| {
         let job = AnalyticsJob {
-            desk: tools.analytics.clone(),
+            analytics: services.analytics.clone(),
             tenant: info.key.tenant.clone()?,
             job: info.key.job.clone(),
-            standing: query.standing.clone(),
+            configured: query.configured.clone(),
         };
         Some(JobSpec { job: Arc::new(job), info })
     });
-    planned(config).into_iter().filter_map(spec).chain(queries).collect()
+    configured_jobs(config).into_iter().filter_map(spec).chain(queries).collect()
 }
 
-/// What the calendar asks of the platforms' analytics. No job of the file has a name with a colon.
+/// Returns the analytics queries with a calendar, as jobs. Names of other jobs contain no colon.
 fn queries(config: &Config) -> impl Iterator<Item = (JobInfo, &AnalyticsQuery)> {
     config.tenants.iter().flat_map(|tenant| {
         tenant.analytics.iter().filter_map(|query| {
             let info = JobInfo {
-                key: JobKey { tenant: Some(tenant.id.clone()), job: query.standing.job() },
+                key: JobKey { tenant: Some(tenant.id.clone()), job: query.configured.job_id() },
                 kind: "analytics",
                 calendar: query.calendar.clone()?,
                 catch_up: CatchUp::Once,
-                time_limit_real: QUERY_LIMIT,
+                time_limit_real: QUERY_TIMEOUT,
             };
             Some((info, query))
         })
     })
 }
 
-fn planned(config: &Config) -> Vec<Planned<'_>> {
+fn configured_jobs(config: &Config) -> Vec<ConfiguredJob<'_>> {
     let mut all = Vec::new();
-    for settings in config.jobs.iter().filter(|job| job.enabled) {
-        let plan = |tenant: Option<TenantId>, folder| Planned {
+    for settings in config.jobs.iter().filter(|job| job.is_enabled) {
+        let configured_job = |tenant: Option<TenantId>, folder| ConfiguredJob {
             info: JobInfo {
                 key: JobKey { tenant, job: settings.id.clone() },
                 kind: settings.kind.name(),
@@ -102,66 +103,69 @@ fn planned(config: &Config) -> Vec<Planned<'_>> {
             settings,
             folder,
         };
-        let named = |id: &TenantId| settings.tenant.as_ref().is_none_or(|only| only == id);
-        let tenants = config.tenants.iter().filter(|tenant| named(&tenant.id));
+        let applies_to = |id: &TenantId| settings.tenant.as_ref().is_none_or(|only| only == id);
+        let tenants = config.tenants.iter().filter(|tenant| applies_to(&tenant.id));
         match settings.kind {
-            // Without a folder there is nowhere for its files to go.
+            // Without a folder there is nowhere to put the files.
             JobKind::Report => {
-                let goes = settings.folder.is_some() || config.reports.folder_beside(&config.store).is_some();
-                let tenants = tenants.filter(|_| goes);
-                all.extend(tenants.map(|tenant| plan(Some(tenant.id.clone()), settings.folder.clone())));
+                let has_folder =
+                    settings.folder.is_some() || config.reports.folder_beside_store(&config.store).is_some();
+                let tenants = tenants.filter(|_| has_folder);
+                all.extend(tenants.map(|tenant| configured_job(Some(tenant.id.clone()), settings.folder.clone())));
             }
-            JobKind::AuditHead => all.extend(tenants.map(|tenant| plan(Some(tenant.id.clone()), None))),
-            JobKind::Retention | JobKind::Checkpoint | JobKind::Backup => all.push(plan(None, settings.folder.clone())),
+            JobKind::AuditHead => all.extend(tenants.map(|tenant| configured_job(Some(tenant.id.clone()), None))),
+            JobKind::Retention | JobKind::Checkpoint | JobKind::Backup => {
+                all.push(configured_job(None, settings.folder.clone()));
+            }
             JobKind::ScheduleFolder => all.extend(tenants.filter_map(|tenant| {
                 let folder = tenant.schedule_folder.clone()?;
-                Some(plan(Some(tenant.id.clone()), Some(folder)))
+                Some(configured_job(Some(tenant.id.clone()), Some(folder)))
             })),
         }
     }
     all
 }
 
-fn job_of(config: &Config, planned: &Planned<'_>, tools: &JobTools) -> Option<Arc<dyn Job>> {
-    let clock = tools.clock.clone();
-    Some(match planned.settings.kind {
+fn create_job(config: &Config, configured: &ConfiguredJob<'_>, services: &JobServices) -> Option<Arc<dyn Job>> {
+    let clock = services.clock.clone();
+    Some(match configured.settings.kind {
         JobKind::AuditHead => {
-            Arc::new(AuditHead { heads: tools.heads.clone(), tenant: planned.info.key.tenant.clone()? })
+            Arc::new(AuditHead { heads: services.heads.clone(), tenant: configured.info.key.tenant.clone()? })
         }
         JobKind::Retention => Arc::new(Retention {
-            writer: tools.writer.clone(),
-            reader: tools.reader.clone(),
+            writer: services.writer.clone(),
+            reader: services.reader.clone(),
             clock,
-            tenants: tools.tenants.clone(),
-            heads: tools.heads.clone(),
-            kept: kept(&config.retention),
+            tenants: services.tenants.clone(),
+            heads: services.heads.clone(),
+            periods: retention_periods(&config.retention),
         }),
-        JobKind::Checkpoint => Arc::new(Checkpoint { writer: tools.writer.clone() }),
+        JobKind::Checkpoint => Arc::new(Checkpoint { writer: services.writer.clone() }),
         JobKind::Backup => Arc::new(Backup {
             url: config.store.connection_url(),
-            folder: planned.folder.clone()?,
-            keep: planned.settings.keep,
+            folder: configured.folder.clone()?,
+            keep: configured.settings.keep,
             clock,
         }),
         JobKind::Report => Arc::new(ReportJob {
-            desk: tools.reports.clone(),
-            tenant: planned.info.key.tenant.clone()?,
-            job: planned.info.key.job.clone(),
-            order: planned.settings.report.clone(),
-            zone: TimeZoneDatabase::bundled().get(planned.info.calendar.zone_name()).ok()?,
-            folder: planned.folder.clone(),
+            reports: services.reports.clone(),
+            tenant: configured.info.key.tenant.clone()?,
+            job: configured.info.key.job.clone(),
+            order: configured.settings.report.clone(),
+            zone: TimeZoneDatabase::bundled().get(configured.info.calendar.zone_name()).ok()?,
+            folder: configured.folder.clone(),
         }),
         JobKind::ScheduleFolder => Arc::new(ScheduleFolder::new(
-            planned.info.key.tenant.clone()?,
-            planned.folder.clone()?,
-            tools.importer.clone(),
+            configured.info.key.tenant.clone()?,
+            configured.folder.clone()?,
+            services.importer.clone(),
         )),
     })
 }
 
-fn kept(settings: &RetentionSettings) -> Kept {
+fn retention_periods(settings: &RetentionSettings) -> RetentionPeriods {
     let days = |days: u32| Duration::from_secs(u64::from(days) * 24 * 3600);
-    Kept {
+    RetentionPeriods {
         history: days(settings.history_days),
         audit: days(settings.audit_days),
         deliveries: days(settings.deliveries_days),

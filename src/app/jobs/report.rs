@@ -1,4 +1,4 @@
-//! A report of the last whole day, week or month, asked for at the desk as people ask for theirs.
+//! The job that requests a report of the last whole day, week or month, in the same way as people do.
 
 use std::path::PathBuf;
 
@@ -7,70 +7,72 @@ use jiff::civil::{Date, Weekday};
 use jiff::tz::TimeZone;
 use jiff::{ToSpan as _, Zoned};
 
-use crate::app::reports::{Asked, ReportDesk};
+use crate::app::reports::{ReportOrderRequest, ReportRunner};
 use crate::clock::BoxFuture;
-use crate::config::{ReportOrder, ReportSpan};
+use crate::config::{ReportSpan, ScheduledReport};
 use crate::domain::ids::{JobId, TenantId};
 use crate::domain::reports::report_run::RunStatus;
 use crate::domain::time::UtcMicros;
-use crate::domain::words::count;
+use crate::domain::wording::count_with_noun;
 use crate::engine::jobs::Job;
 use crate::report::request::{Filters, Request};
 
 /// The job. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct ReportJob {
-    pub(super) desk: ReportDesk,
+    pub(super) reports: ReportRunner,
     pub(super) tenant: TenantId,
     pub(super) job: JobId,
-    pub(super) order: ReportOrder,
-    /// Whose days, weeks and months.
+    pub(super) order: ScheduledReport,
+    /// The time zone of the days, weeks and months.
     pub(super) zone: TimeZone,
-    /// Where the files go, if not to the daemon's own folder.
+    /// The folder for the files, if not the daemon's own.
     pub(super) folder: Option<PathBuf>,
 }
 
 impl Job for ReportJob {
     fn run(&self, due: UtcMicros, _failure: Option<String>) -> BoxFuture<anyhow::Result<String>> {
         let job = self.clone();
-        Box::pin(async move { job.make(due).await })
+        Box::pin(async move { job.create_reports(due).await })
     }
 }
 
 impl ReportJob {
-    async fn make(&self, due: UtcMicros) -> anyhow::Result<String> {
-        let (from, to) = span_before(due, self.order.span, &self.zone).context("the span before the due time")?;
+    async fn create_reports(&self, due: UtcMicros) -> anyhow::Result<String> {
+        let (from, to) = previous_span(due, self.order.span, &self.zone).context("the span before the due time")?;
         let filters = Filters { teams: self.order.teams.clone(), ..Filters::default() };
         let request = Request {
             from: Some(from),
             zone: self.zone.iana_name().unwrap_or("UTC").to_owned(),
             filters,
             variant: self.order.variant.clone(),
-            ..Request::whole(self.order.report, self.tenant.clone(), to)
+            ..Request::whole_tenant(self.order.report, self.tenant.clone(), to)
         };
-        let mut made = Vec::new();
+        let mut created = Vec::new();
         for format in &self.order.formats {
-            let asked = Asked {
+            let order = ReportOrderRequest {
                 request: request.clone(),
                 format: *format,
                 section: None,
                 actor: format!("job:{}", self.job),
                 job: Some((self.job.clone(), self.folder.clone())),
             };
-            let run = self.desk.take(asked).await?;
-            let run = self.desk.end_of(&self.tenant, run.id).await?;
+            let run = self.reports.submit(order).await?;
+            let run = self.reports.wait_for_end(&self.tenant, run.id).await?;
             match (run.status, &run.file) {
-                (RunStatus::Done, Some(file)) => made.push(format!("{} with {}", run.place, count(file.rows, "row"))),
+                (RunStatus::Done, Some(file)) => {
+                    created.push(format!("{} with {}", run.path, count_with_noun(file.rows, "row")));
+                }
                 (RunStatus::Cancelled, _) => anyhow::bail!("the report as {format} was cancelled"),
                 _ => anyhow::bail!("the report as {format} failed: {}", run.error.unwrap_or_default()),
             }
         }
-        Ok(made.join("; "))
+        Ok(created.join("; "))
     }
 }
 
-/// The last whole day, week or month before an instant.
-fn span_before(due: UtcMicros, span: ReportSpan, zone: &TimeZone) -> Option<(UtcMicros, UtcMicros)> {
+/// Returns the last whole day, week or month before an instant.
+fn previous_span(due: UtcMicros, span: ReportSpan, zone: &TimeZone) -> Option<(UtcMicros, UtcMicros)> {
     let today: Date = due.timestamp().to_zoned(zone.clone()).date();
     let (from, to) = match span {
         ReportSpan::Day => (today.checked_sub(1.day()).ok()?, today),
@@ -103,7 +105,7 @@ mod tests {
             ("2026-03-31T12:00:00+02:00", ReportSpan::Month, "2026-02-01T00:00:00+01:00", "2026-03-01T00:00:00+01:00"),
         ] {
             let at = |text: &str| text.parse::<UtcMicros>().expect("an instant");
-            assert_eq!(span_before(at(due), span, &berlin), Some((at(from), at(to))), "{span:?} before {due}");
+            assert_eq!(previous_span(at(due), span, &berlin), Some((at(from), at(to))), "{span:?} before {due}");
         }
     }
 }

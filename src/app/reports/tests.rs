@@ -6,23 +6,23 @@ use super::*;
 use crate::app::identity;
 use crate::clock::{ManualClock, SystemRandom};
 use crate::config::{ConfigText, Environment};
-use crate::domain::reports::report_run::Kind;
+use crate::domain::reports::report_run::ReportKind;
 use crate::domain::time::UtcMicros;
-use crate::report::verify::{Outcome, verify};
-use crate::store::{Role, Store};
+use crate::report::verify::{CheckOutcome, verify};
+use crate::store::{ProcessRole, Store};
 
 fn now() -> UtcMicros {
     "2026-10-26T12:00:00Z".parse().expect("an instant")
 }
 
-struct Scene {
+struct ReportHarness {
     folder: tempfile::TempDir,
     store: Store,
-    desk: ReportDesk,
+    desk: ReportRunner,
     tenants: Tenants,
 }
 
-impl Scene {
+impl ReportHarness {
     async fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let url = format!("sqlite://{}", folder.path().join("s.db").display());
@@ -34,17 +34,17 @@ impl Scene {
         let texts = [ConfigText { file: "c.toml".into(), text }];
         let config = Config::load_texts(&texts, &environment, &[]).expect("sound").config;
         let clock: SharedClock = Arc::new(ManualClock::at(now()));
-        let store = Store::open(&url, Role::Daemon, clock.clone(), &identity()).await.expect("opens");
+        let store = Store::open(&url, ProcessRole::Daemon, clock.clone(), &identity()).await.expect("opens");
         let parts = (store.writer().clone(), store.reader().clone());
-        let tenants = Tenants::named(["acme".into()]);
-        let desk = ReportDesk::new(&config, tenants.clone(), parts, clock, Arc::new(SystemRandom));
+        let tenants = Tenants::from_ids(["acme".into()]);
+        let desk = ReportRunner::new(&config, tenants.clone(), parts, clock, Arc::new(SystemRandom));
         Self { folder, store, desk, tenants }
     }
 
-    fn asked() -> Asked {
-        Asked {
-            request: Request::whole(Kind::Compliance, "acme".into(), UtcMicros::MAX),
-            format: Format::Json,
+    fn order() -> ReportOrderRequest {
+        ReportOrderRequest {
+            request: Request::whole_tenant(ReportKind::Compliance, "acme".into(), UtcMicros::MAX),
+            format: ReportFormat::Json,
             section: None,
             actor: "person:ann".to_owned(),
             job: None,
@@ -52,10 +52,10 @@ impl Scene {
     }
 
     /// Runs the desk until the run has ended.
-    async fn until_ended(&self, run: &ReportRun) -> ReportRun {
+    async fn wait_until_ended(&self, run: &ReportRun) -> ReportRun {
         let soft = CancellationToken::new();
         let ended = async {
-            let ended = self.desk.end_of(&run.tenant, run.id).await.expect("it ends");
+            let ended = self.desk.wait_for_end(&run.tenant, run.id).await.expect("it ends");
             soft.cancel();
             ended
         };
@@ -64,11 +64,11 @@ impl Scene {
         ended
     }
 
-    async fn put(&self, run: ReportRun) {
+    async fn store_run(&self, run: ReportRun) {
         self.store.writer().commit(Commit { report_runs: vec![run], ..Commit::default() }).await.expect("commits");
     }
 
-    fn files(&self) -> usize {
+    fn file_count(&self) -> usize {
         let of = self.folder.path().join("reports").join("acme");
         std::fs::read_dir(of).map_or(0, Iterator::count)
     }
@@ -85,15 +85,15 @@ impl Scene {
 
 #[tokio::test]
 async fn a_run_leaves_a_file_that_holds_an_entry_and_an_event() {
-    let scene = Scene::new().await;
-    let run = scene.desk.take(Scene::asked()).await.expect("taken");
+    let scene = ReportHarness::new().await;
+    let run = scene.desk.submit(ReportHarness::order()).await.expect("taken");
     assert_eq!(run.status, RunStatus::Waiting);
-    let ended = scene.until_ended(&run).await;
+    let ended = scene.wait_until_ended(&run).await;
     let file = ended.file.as_ref().expect("a file");
-    assert!(file.there && ended.status == RunStatus::Done && ended.attempts == 1, "{ended:?}");
-    assert_eq!(scene.files(), 2, "the file and its manifest");
-    let verdict = verify(scene.store.reader(), Path::new(&*ended.place)).await.expect("checked");
-    assert!(verdict.checks.iter().all(|check| check.outcome == Outcome::Holds), "{verdict:?}");
+    assert!(file.exists && ended.status == RunStatus::Done && ended.attempts == 1, "{ended:?}");
+    assert_eq!(scene.file_count(), 2, "the file and its manifest");
+    let verdict = verify(scene.store.reader(), Path::new(&*ended.path)).await.expect("checked");
+    assert!(verdict.checks.iter().all(|check| check.outcome == CheckOutcome::Holds), "{verdict:?}");
     assert_eq!(scene.actions().await, [("report.completed".to_owned(), Some("done".to_owned()))]);
     let events = scene.store.reader().event_counts(&"acme".into()).await.expect("reads");
     assert_eq!(events.len(), 1);
@@ -101,38 +101,38 @@ async fn a_run_leaves_a_file_that_holds_an_entry_and_an_event() {
 
 #[tokio::test]
 async fn what_is_called_off_leaves_no_file_and_what_is_too_much_is_refused() {
-    let scene = Scene::new().await;
+    let scene = ReportHarness::new().await;
     let mut taken = Vec::new();
-    for _ in 0..MOST_OPEN {
-        taken.push(scene.desk.take(Scene::asked()).await.expect("taken"));
+    for _ in 0..MAX_OPEN {
+        taken.push(scene.desk.submit(ReportHarness::order()).await.expect("taken"));
     }
-    assert!(matches!(scene.desk.take(Scene::asked()).await, Err(ReportRefused::TooMany(MOST_OPEN))));
+    assert!(matches!(scene.desk.submit(ReportHarness::order()).await, Err(ReportRequestError::TooMany(MAX_OPEN))));
     for run in &taken {
-        let cancelled = scene.desk.call_off(&run.tenant, run.id).await.expect("recorded").expect("it is there");
+        let cancelled = scene.desk.cancel(&run.tenant, run.id).await.expect("recorded").expect("it is there");
         assert_eq!((cancelled.status, &cancelled.file), (RunStatus::Cancelled, &None));
     }
-    assert!(scene.desk.call_off(&"acme".into(), ReportRunId(uuid::Uuid::nil())).await.expect("reads").is_none());
-    assert_eq!(scene.files(), 0);
-    assert_eq!(scene.actions().await.len(), MOST_OPEN);
+    assert!(scene.desk.cancel(&"acme".into(), ReportRunId(uuid::Uuid::nil())).await.expect("reads").is_none());
+    assert_eq!(scene.file_count(), 0);
+    assert_eq!(scene.actions().await.len(), MAX_OPEN);
     // There is room again, and one that has ended stays as it is.
-    let run = scene.desk.take(Scene::asked()).await.expect("taken");
-    scene.until_ended(&run).await;
-    let late = scene.desk.call_off(&run.tenant, run.id).await.expect("reads").expect("it is there");
-    assert_eq!((late.status, scene.files()), (RunStatus::Done, 2));
+    let run = scene.desk.submit(ReportHarness::order()).await.expect("taken");
+    scene.wait_until_ended(&run).await;
+    let late = scene.desk.cancel(&run.tenant, run.id).await.expect("reads").expect("it is there");
+    assert_eq!((late.status, scene.file_count()), (RunStatus::Done, 2));
 }
 
 #[tokio::test]
 async fn a_run_that_was_cut_off_is_made_again_and_not_for_ever() {
-    let scene = Scene::new().await;
-    let run = scene.desk.take(Scene::asked()).await.expect("taken");
+    let scene = ReportHarness::new().await;
+    let run = scene.desk.submit(ReportHarness::order()).await.expect("taken");
     let cut_off = |attempts| ReportRun { status: RunStatus::Running, attempts, ..run.clone() };
-    for (attempts, status) in [(1, RunStatus::Done), (MOST_ATTEMPTS, RunStatus::Failed)] {
+    for (attempts, status) in [(1, RunStatus::Done), (MAX_ATTEMPTS, RunStatus::Failed)] {
         let row = ReportRun { ended_at: None, file: None, ..cut_off(attempts) };
-        scene.put(row).await;
-        let partial = crate::report::export::partial_path(Path::new(&*run.place));
+        scene.store_run(row).await;
+        let partial = crate::report::export::partial_path(Path::new(&*run.path));
         std::fs::create_dir_all(partial.parent().expect("a folder")).expect("made");
         std::fs::write(&partial, "half").expect("written");
-        let ended = scene.until_ended(&run).await;
+        let ended = scene.wait_until_ended(&run).await;
         assert_eq!((ended.status, ended.attempts), (status, attempts + 1), "{ended:?}");
         assert!(!partial.exists());
     }
@@ -140,20 +140,20 @@ async fn a_run_that_was_cut_off_is_made_again_and_not_for_ever() {
 
 #[tokio::test]
 async fn what_was_cut_off_is_taken_up_when_its_tenant_is_served_again() {
-    let scene = Scene::new().await;
-    let first = scene.desk.take(Scene::asked()).await.expect("taken");
+    let scene = ReportHarness::new().await;
+    let first = scene.desk.submit(ReportHarness::order()).await.expect("taken");
     let cut_off = ReportRun { id: ReportRunId(uuid::Uuid::from_u128(7)), tenant: "bravo".into(), ..first.clone() };
-    let request = Request { tenant: "bravo".into(), ..Scene::asked().request };
+    let request = Request { tenant: "bravo".into(), ..ReportHarness::order().request };
     let request = serde_json::to_string(&request).expect("it can be written").into();
-    scene.put(ReportRun { request, ..cut_off.clone() }).await;
+    scene.store_run(ReportRun { request, ..cut_off.clone() }).await;
     let soft = CancellationToken::new();
     let reload = async {
-        scene.desk.end_of(&first.tenant, first.id).await.expect("it ends");
+        scene.desk.wait_for_end(&first.tenant, first.id).await.expect("it ends");
         let waits =
             scene.store.reader().report_run(&cut_off.tenant, cut_off.id).await.expect("reads").expect("it is there");
         assert_eq!(waits.status, RunStatus::Waiting, "its tenant is not served");
-        scene.tenants.name(["acme".into(), "bravo".into()]);
-        let ended = scene.desk.end_of(&cut_off.tenant, cut_off.id).await.expect("it ends");
+        scene.tenants.set_ids(["acme".into(), "bravo".into()]);
+        let ended = scene.desk.wait_for_end(&cut_off.tenant, cut_off.id).await.expect("it ends");
         soft.cancel();
         ended
     };
@@ -166,11 +166,12 @@ async fn what_was_cut_off_is_taken_up_when_its_tenant_is_served_again() {
 
 #[tokio::test]
 async fn a_request_that_cannot_be_answered_is_refused_and_leaves_no_row() {
-    let scene = Scene::new().await;
-    let wrong = Request { zone: "Mars/Base".to_owned(), ..Scene::asked().request };
-    let refused = scene.desk.take(Asked { request: wrong, ..Scene::asked() }).await;
-    assert!(matches!(refused, Err(ReportRefused::Request(why)) if why.contains("Europe/Berlin")));
-    let refused = scene.desk.take(Asked { section: Some("logs".to_owned()), ..Scene::asked() }).await;
-    assert!(matches!(refused, Err(ReportRefused::Request(_))), "JSON holds all sections");
+    let scene = ReportHarness::new().await;
+    let wrong = Request { zone: "Mars/Base".to_owned(), ..ReportHarness::order().request };
+    let refused = scene.desk.submit(ReportOrderRequest { request: wrong, ..ReportHarness::order() }).await;
+    assert!(matches!(refused, Err(ReportRequestError::InvalidRequest(why)) if why.contains("Europe/Berlin")));
+    let refused =
+        scene.desk.submit(ReportOrderRequest { section: Some("logs".to_owned()), ..ReportHarness::order() }).await;
+    assert!(matches!(refused, Err(ReportRequestError::InvalidRequest(_))), "JSON holds all sections");
     assert_eq!(scene.store.reader().report_runs(&"acme".into(), None, 10).await.expect("reads"), []);
 }

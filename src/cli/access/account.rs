@@ -6,11 +6,11 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::password::PasswordArgs;
-use super::{Edits, ReachArgs, Wish, carry_out, table};
+use super::{AccessRequest, AccountEdits, ReachArgs, execute, table};
 use crate::cli::shared::config_args::ConfigArgs;
 use crate::cli::shared::exit::Exit;
 use crate::cli::shared::output::{Output, print, print_json};
-use crate::cli::shared::scope::usage;
+use crate::cli::shared::scope::usage_error;
 use crate::domain::access::rights::Role;
 use crate::domain::time::span;
 use crate::engine::access::accounts::NewAccount;
@@ -36,17 +36,17 @@ pub enum AccountCommand {
     #[command(after_help = "Examples:
   shiftkeeper account disable ann
   shiftkeeper account disable ann --reason 'has left'")]
-    Disable(OneArgs),
+    Disable(AccountChangeArgs),
     /// Let one be used again.
     #[command(after_help = "Examples:
   shiftkeeper account enable ann
   shiftkeeper account enable ann --output json")]
-    Enable(OneArgs),
+    Enable(AccountChangeArgs),
 }
 
 /// What every change of one takes.
 #[derive(clap::Args, Debug)]
-pub struct OneArgs {
+pub struct AccountChangeArgs {
     /// Where the configuration comes from.
     #[command(flatten)]
     config: ConfigArgs,
@@ -71,7 +71,7 @@ Examples:
   shiftkeeper account add bea --role analyst --no-password && shiftkeeper account link bea")]
 pub struct AddArgs {
     #[command(flatten)]
-    one: OneArgs,
+    common: AccountChangeArgs,
     /// What it may do.
     #[arg(long, value_name = "ROLE", value_parser = role)]
     role: Role,
@@ -109,7 +109,7 @@ Examples:
   shiftkeeper account set bea --role admin")]
 pub struct SetArgs {
     #[command(flatten)]
-    one: OneArgs,
+    common: AccountChangeArgs,
     /// What it may do.
     #[arg(long, value_name = "ROLE", value_parser = role)]
     role: Option<Role>,
@@ -129,7 +129,7 @@ Examples:
   pwgen 20 1 | shiftkeeper account password ann")]
 pub struct SetPasswordArgs {
     #[command(flatten)]
-    one: OneArgs,
+    common: AccountChangeArgs,
     #[command(flatten)]
     password: PasswordArgs,
 }
@@ -145,21 +145,21 @@ Examples:
 )]
 pub struct LinkArgs {
     #[command(flatten)]
-    one: OneArgs,
+    common: AccountChangeArgs,
     /// How long it is good, at most a day.
     #[arg(long, value_name = "SPAN", value_parser = span::parse, default_value = "15m")]
     lasts: Duration,
 }
 
-/// A role, as an option names it.
+/// Parses a role option.
 pub(in crate::cli) fn role(text: &str) -> Result<Role, String> {
-    Role::named(text).ok_or_else(|| {
+    Role::from_name(text).ok_or_else(|| {
         let known: Vec<_> = Role::ALL.iter().map(|role| role.name()).collect();
         format!("there are {}", known.join(", "))
     })
 }
 
-/// Does it.
+/// Runs a subcommand.
 pub async fn run(command: AccountCommand) -> anyhow::Result<ExitCode> {
     match command {
         AccountCommand::Add(args) => add(args).await,
@@ -167,7 +167,7 @@ pub async fn run(command: AccountCommand) -> anyhow::Result<ExitCode> {
         AccountCommand::Set(args) => set(args).await,
         AccountCommand::Password(args) => {
             let password = args.password.read()?;
-            change(&args.one, |id| Wish::SetPassword(id, password), "has a new password").await
+            change(&args.common, |id| AccessRequest::SetPassword(id, password), "has a new password").await
         }
         AccountCommand::Link(args) => link(args).await,
         AccountCommand::Disable(args) => disable(&args, true).await,
@@ -176,61 +176,65 @@ pub async fn run(command: AccountCommand) -> anyhow::Result<ExitCode> {
 }
 
 async fn add(args: AddArgs) -> anyhow::Result<ExitCode> {
-    let loaded = args.one.config.load_for_command()?;
-    let reach = args.reach.wanted(&loaded.config)?;
+    let loaded = args.common.config.load_for_command()?;
+    let reach = args.reach.requested_reach(&loaded.config)?;
     let password = if args.no_password { None } else { Some(args.password.read()?) };
-    let new = NewAccount { id: args.one.id.clone(), name: args.name, role: args.role, reach, password };
-    let made = carry_out(&loaded.config, Wish::AddAccount(new), args.one.reason.as_deref()).await?;
-    told(&made, "is there", args.one.output)
+    let new = NewAccount { id: args.common.id.clone(), name: args.name, role: args.role, scope: reach, password };
+    let response = execute(&loaded.config, AccessRequest::AddAccount(new), args.common.reason.as_deref()).await?;
+    print_outcome(&response, "is there", args.common.output)
 }
 
 async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
     let loaded = args.config.load_for_command()?;
-    let found = carry_out(&loaded.config, Wish::Accounts, None).await?;
+    let response = execute(&loaded.config, AccessRequest::Accounts, None).await?;
     match args.output {
-        Output::Json => print_json(&found)?,
+        Output::Json => print_json(&response)?,
         Output::Table => {
             let columns = ["id", "name", "role", "reach", "disabled", "has_password", "changed_at"];
-            print(table(&columns, &found["accounts"]))?;
+            print(table(&columns, &response["accounts"]))?;
         }
     }
     Ok(Exit::Done.into())
 }
 
 async fn set(args: SetArgs) -> anyhow::Result<ExitCode> {
-    let loaded = args.one.config.load_for_command()?;
-    let reach = if args.reach.is_empty() { None } else { Some(args.reach.wanted(&loaded.config)?) };
+    let loaded = args.common.config.load_for_command()?;
+    let reach = if args.reach.is_empty() { None } else { Some(args.reach.requested_reach(&loaded.config)?) };
     if reach.is_none() && args.role.is_none() && args.name.is_none() {
-        return Err(usage("say what is to be different: --role, --tenant, --team or --name".to_owned()));
+        return Err(usage_error("say what is to be different: --role, --tenant, --team or --name".to_owned()));
     }
-    let edits = Edits { name: args.name, role: args.role, reach, disabled: None };
-    change(&args.one, |id| Wish::ChangeAccount(id, edits), "is changed").await
+    let edits = AccountEdits { name: args.name, role: args.role, reach, disabled: None };
+    change(&args.common, |id| AccessRequest::ChangeAccount(id, edits), "is changed").await
 }
 
-async fn disable(args: &OneArgs, disabled: bool) -> anyhow::Result<ExitCode> {
-    let edits = Edits { disabled: Some(disabled), ..Edits::default() };
-    let what = if disabled { "is disabled" } else { "can be used again" };
-    change(args, |id| Wish::ChangeAccount(id, edits), what).await
+async fn disable(args: &AccountChangeArgs, disabled: bool) -> anyhow::Result<ExitCode> {
+    let edits = AccountEdits { disabled: Some(disabled), ..AccountEdits::default() };
+    let outcome = if disabled { "is disabled" } else { "can be used again" };
+    change(args, |id| AccessRequest::ChangeAccount(id, edits), outcome).await
 }
 
 async fn link(args: LinkArgs) -> anyhow::Result<ExitCode> {
-    let loaded = args.one.config.load_for_command()?;
-    let wish = Wish::MakeLink(args.one.id.clone(), args.lasts);
-    let made = carry_out(&loaded.config, wish, args.one.reason.as_deref()).await?;
-    match args.one.output {
-        Output::Json => print_json(&made)?,
-        Output::Table => print(made["url"].as_str().unwrap_or_default())?,
+    let loaded = args.common.config.load_for_command()?;
+    let request = AccessRequest::MakeLink(args.common.id.clone(), args.lasts);
+    let response = execute(&loaded.config, request, args.common.reason.as_deref()).await?;
+    match args.common.output {
+        Output::Json => print_json(&response)?,
+        Output::Table => print(response["url"].as_str().unwrap_or_default())?,
     }
     Ok(Exit::Done.into())
 }
 
-async fn change(args: &OneArgs, wish: impl FnOnce(String) -> Wish, what: &str) -> anyhow::Result<ExitCode> {
+async fn change(
+    args: &AccountChangeArgs,
+    build_request: impl FnOnce(String) -> AccessRequest,
+    what: &str,
+) -> anyhow::Result<ExitCode> {
     let loaded = args.config.load_for_command()?;
-    let changed = carry_out(&loaded.config, wish(args.id.clone()), args.reason.as_deref()).await?;
-    told(&changed, what, args.output)
+    let changed = execute(&loaded.config, build_request(args.id.clone()), args.reason.as_deref()).await?;
+    print_outcome(&changed, what, args.output)
 }
 
-fn told(account: &Value, what: &str, output: Output) -> anyhow::Result<ExitCode> {
+fn print_outcome(account: &Value, what: &str, output: Output) -> anyhow::Result<ExitCode> {
     match output {
         Output::Json => print_json(account)?,
         Output::Table => print(format!("account {} {what}", account["id"].as_str().unwrap_or_default()))?,

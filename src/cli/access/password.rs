@@ -1,5 +1,5 @@
-//! A password for a command: typed without being shown, or read from standard input or a file. Never an option's value, which other
-//! users of the host can see.
+//! A password for a command: typed without echo, or read from standard input or a file. It is never an option's
+//! value, which other users of the host can see.
 
 use std::fs::File;
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
@@ -9,11 +9,11 @@ use anyhow::Context as _;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use crate::cli::shared::exit::Exit;
-use crate::cli::shared::talk::Failure;
+use crate::cli::shared::messages::CommandFailure;
 use crate::domain::access::secret::Secret;
 
-/// No password is longer, in bytes.
-const LONGEST: u64 = 4096;
+/// The longest password, in bytes.
+const MAX_PASSWORD_BYTES: u64 = 4096;
 
 /// Where a password comes from.
 #[derive(clap::Args, Debug)]
@@ -24,55 +24,55 @@ pub struct PasswordArgs {
 }
 
 impl PasswordArgs {
-    /// Reads it.
+    /// Reads the password.
     pub fn read(&self) -> anyhow::Result<Secret> {
         match &self.password_file {
-            Some(path) => of_file(path),
-            None if io::stdin().is_terminal() => typed(),
+            Some(path) => read_from_file(path),
+            None if io::stdin().is_terminal() => read_from_terminal(),
             None => first_line(io::stdin().lock()).context("no password came on standard input"),
         }
     }
 }
 
-fn of_file(path: &Path) -> anyhow::Result<Secret> {
+fn read_from_file(path: &Path) -> anyhow::Result<Secret> {
     let file = File::open(path).with_context(|| format!("{} cannot be read", path.display()))?;
     first_line(io::BufReader::new(file)).with_context(|| format!("{} holds no password", path.display()))
 }
 
 fn first_line(from: impl io::BufRead) -> anyhow::Result<Secret> {
     let mut line = String::new();
-    from.take(LONGEST).read_line(&mut line)?;
+    from.take(MAX_PASSWORD_BYTES).read_line(&mut line)?;
     let line = line.trim_end_matches(['\n', '\r']);
     anyhow::ensure!(!line.is_empty(), "its first line is empty");
     Ok(Secret::new(line))
 }
 
-/// Asks twice, since nobody sees what was typed.
-fn typed() -> anyhow::Result<Secret> {
-    let first = ask("Password: ")?;
-    let again = ask("The same again: ")?;
+/// Reads the password twice from the terminal, since it is not shown.
+fn read_from_terminal() -> anyhow::Result<Secret> {
+    let first = prompt_hidden("Password: ")?;
+    let again = prompt_hidden("The same again: ")?;
     if first != again {
-        return Err(Failure::because(Exit::Failed, "the two are not the same; nothing was changed"));
+        return Err(CommandFailure::with_exit(Exit::Failed, "the two are not the same; nothing was changed"));
     }
     Ok(first)
 }
 
-fn ask(prompt: &str) -> anyhow::Result<Secret> {
+fn prompt_hidden(prompt: &str) -> anyhow::Result<Secret> {
     let mut out = io::stderr();
     write!(out, "{prompt}")?;
     out.flush()?;
-    let hidden = Hidden::begin()?;
+    let hidden = EchoGuard::disable_echo()?;
     let line = first_line(io::stdin().lock());
     drop(hidden);
     writeln!(out)?;
     line
 }
 
-/// While it lives, the terminal does not show what is typed.
-struct Hidden(Termios);
+/// A guard that turns off the terminal's echo while it lives.
+struct EchoGuard(Termios);
 
-impl Hidden {
-    fn begin() -> anyhow::Result<Self> {
+impl EchoGuard {
+    fn disable_echo() -> anyhow::Result<Self> {
         let before = tcgetattr(io::stdin()).context("the terminal cannot be told to hide the password")?;
         let mut hidden = before.clone();
         hidden.local_modes.remove(LocalModes::ECHO);
@@ -82,9 +82,9 @@ impl Hidden {
     }
 }
 
-impl Drop for Hidden {
+impl Drop for EchoGuard {
     fn drop(&mut self) {
-        // A terminal that has gone shows nothing either.
+        // A terminal that is gone does not echo either.
         let _ = tcsetattr(io::stdin(), OptionalActions::Flush, &self.0);
     }
 }

@@ -1,14 +1,14 @@
-//! `shiftkeeper token`: API tokens that are stored. Those of `[[server.tokens]]` are the configuration's.
+//! `shiftkeeper token`: stored API tokens. Those of `[[server.tokens]]` belong to the configuration.
 
 use std::process::ExitCode;
 
 use super::account::role;
-use super::{ReachArgs, Wish, carry_out, table};
+use super::{AccessRequest, ReachArgs, execute, table};
 use crate::cli::shared::config_args::ConfigArgs;
 use crate::cli::shared::exit::Exit;
+use crate::cli::shared::messages::print_message;
 use crate::cli::shared::output::{Output, print, print_json};
-use crate::cli::shared::scope::usage;
-use crate::cli::shared::talk::say;
+use crate::cli::shared::scope::usage_error;
 use crate::domain::access::rights::{Right, Role};
 use crate::engine::access::accounts::NewToken;
 
@@ -93,13 +93,13 @@ pub struct RevokeArgs {
 }
 
 fn right(text: &str) -> Result<Right, String> {
-    Right::named(text).ok_or_else(|| {
+    Right::from_name(text).ok_or_else(|| {
         let known: Vec<_> = Right::ALL.iter().map(|right| right.name()).collect();
         format!("there are {}", known.join(", "))
     })
 }
 
-/// Does it.
+/// Runs a subcommand.
 pub async fn run(command: TokenCommand) -> anyhow::Result<ExitCode> {
     match command {
         TokenCommand::Create(args) => create(args).await,
@@ -111,22 +111,22 @@ pub async fn run(command: TokenCommand) -> anyhow::Result<ExitCode> {
 async fn create(args: CreateArgs) -> anyhow::Result<ExitCode> {
     let loaded = args.config.load_for_command()?;
     if args.role.is_none() && args.may.is_empty() && args.account.is_none() {
-        return Err(usage("say what it may do: --role, --may or --account".to_owned()));
+        return Err(usage_error("say what it may do: --role, --may or --account".to_owned()));
     }
     let new = NewToken {
         id: args.id,
         role: args.role,
-        may: args.may.into_iter().collect(),
+        rights: args.may.into_iter().collect(),
         account: args.account,
-        reach: args.reach.wanted(&loaded.config)?,
+        scope: args.reach.requested_reach(&loaded.config)?,
         expires_in_days: args.expires_in_days,
     };
-    let made = carry_out(&loaded.config, Wish::CreateToken(new), args.reason.as_deref()).await?;
+    let response = execute(&loaded.config, AccessRequest::CreateToken(new), args.reason.as_deref()).await?;
     match args.output {
-        Output::Json => print_json(&made)?,
+        Output::Json => print_json(&response)?,
         Output::Table => {
-            say("This is the token. It is not shown again:");
-            print(made["token"].as_str().unwrap_or_default())?;
+            print_message("This is the token. It is not shown again:");
+            print(response["token"].as_str().unwrap_or_default())?;
         }
     }
     Ok(Exit::Done.into())
@@ -134,12 +134,12 @@ async fn create(args: CreateArgs) -> anyhow::Result<ExitCode> {
 
 async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
     let loaded = args.config.load_for_command()?;
-    let found = carry_out(&loaded.config, Wish::Tokens, None).await?;
+    let response = execute(&loaded.config, AccessRequest::Tokens, None).await?;
     match args.output {
-        Output::Json => print_json(&found)?,
+        Output::Json => print_json(&response)?,
         Output::Table => {
             let columns = ["id", "role", "may", "account", "reach", "expires_at", "revoked_at", "last_used_at"];
-            print(table(&columns, &found["tokens"]))?;
+            print(table(&columns, &response["tokens"]))?;
         }
     }
     Ok(Exit::Done.into())
@@ -147,7 +147,7 @@ async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
 
 async fn revoke(args: RevokeArgs) -> anyhow::Result<ExitCode> {
     let loaded = args.config.load_for_command()?;
-    let revoked = carry_out(&loaded.config, Wish::RevokeToken(args.id), None).await?;
+    let revoked = execute(&loaded.config, AccessRequest::RevokeToken(args.id), None).await?;
     match args.output {
         Output::Json => print_json(&revoked)?,
         Output::Table => print(format!("token {} is revoked", revoked["id"].as_str().unwrap_or_default()))?,

@@ -1,4 +1,5 @@
-//! `shiftkeeper erase`: an agent's personal data goes for good, asked of the running daemon and followed to its end.
+//! `shiftkeeper erase`: erases an agent's personal data for good through the running daemon, and follows the erasure
+//! to its end.
 
 use std::io::{BufRead as _, IsTerminal as _};
 use std::process::ExitCode;
@@ -9,22 +10,22 @@ use comfy_table::{Table, presets};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::cli::shared::caller::{Caller, path_part};
 use crate::cli::shared::config_args::ConfigArgs;
 use crate::cli::shared::daemon::DaemonError;
 use crate::cli::shared::exit::Exit;
+use crate::cli::shared::messages::print_message;
 use crate::cli::shared::output::{Output, print, print_json};
-use crate::cli::shared::scope::usage;
-use crate::cli::shared::talk::say;
+use crate::cli::shared::scope::usage_error;
+use crate::cli::shared::tenant_client::{TenantClient, path_part};
 use crate::clock::{RealTime, Stopwatch};
 use crate::config::Right;
-use crate::domain::agents::erasure::Outcome;
+use crate::domain::agents::erasure::ErasureResult;
 use crate::domain::ids::{AgentId, ErasureId, TenantId};
 use crate::domain::time::UtcMicros;
-use crate::domain::words::count;
+use crate::domain::wording::count_with_noun;
 
-/// How often the daemon is asked how far it is, in real time.
-const ASK_AGAIN_REAL: Duration = Duration::from_millis(500);
+/// The interval between progress requests, in real time.
+const POLL_INTERVAL_REAL: Duration = Duration::from_millis(500);
 
 /// Options of `erase`.
 #[derive(clap::Args, Debug)]
@@ -66,9 +67,9 @@ pub struct EraseArgs {
     pub output: Output,
 }
 
-/// An erasure, as the daemon shows it.
+/// An erasure as the daemon shows it.
 #[derive(Clone, PartialEq, Serialize, Deserialize, Debug)]
-struct Shown {
+struct ErasureView {
     id: ErasureId,
     tenant: TenantId,
     standing: String,
@@ -78,66 +79,70 @@ struct Shown {
     reason: Option<String>,
     done_at: Option<UtcMicros>,
     #[serde(flatten)]
-    outcome: Outcome,
+    outcome: ErasureResult,
 }
 
 #[derive(Deserialize)]
-struct Page {
-    erasures: Vec<Shown>,
+struct ErasurePage {
+    erasures: Vec<ErasureView>,
     next: Option<ErasureId>,
 }
 
-/// Asks, follows and prints.
+/// Runs the command.
 pub async fn run(args: EraseArgs) -> anyhow::Result<ExitCode> {
-    let caller = Caller::of(&args.config, args.tenant.as_ref()).await?;
+    let client = TenantClient::connect(&args.config, args.tenant.as_ref()).await?;
     let (Some(agent), Some(reason)) = (&args.agent, &args.reason) else {
-        return list(&caller, args.output).await;
+        return list(&client, args.output).await;
     };
     if !args.yes {
-        confirm(agent, caller.tenant())?;
+        confirm(agent, client.tenant())?;
     }
     let path = format!("/api/v1/agents/{}/erase", path_part(agent.as_str()));
-    let asked: Result<Shown, DaemonError> = caller.post(Right::Erase, &path, json!({"reason": reason})).await;
-    let erasure = follow(&caller, asked.map_err(DaemonError::into_failure)?, args.wait).await?;
+    let response: Result<ErasureView, DaemonError> = client.post(Right::Erase, &path, json!({"reason": reason})).await;
+    let erasure = follow(&client, response.map_err(DaemonError::into_failure)?, args.wait).await?;
     match args.output {
         Output::Json => print_json(&erasure)?,
-        Output::Table => print(described(&erasure))?,
+        Output::Table => print(describe(&erasure))?,
     }
     if erasure.done_at.is_some() {
         return Ok(Exit::Done.into());
     }
-    say("not done yet; the daemon continues, and `shiftkeeper erase --list` shows when it is done");
+    print_message("not done yet; the daemon continues, and `shiftkeeper erase --list` shows when it is done");
     Ok(Exit::TryLater.into())
 }
 
-/// Has the id repeated: what is erased does not come back.
+/// Asks the user to repeat the id, since the erasure cannot be undone.
 fn confirm(agent: &AgentId, tenant: &TenantId) -> anyhow::Result<()> {
     if !std::io::stdin().is_terminal() {
-        return Err(usage("cannot ask for confirmation: use --yes".to_owned()));
+        return Err(usage_error("cannot ask for confirmation: use --yes".to_owned()));
     }
-    say(format!(
+    print_message(format!(
         "Everything that says who agent {agent} of tenant {tenant} is will be gone for good. Type the id to go on:"
     ));
     let mut line = String::new();
     std::io::stdin().lock().read_line(&mut line).context("standard input cannot be read")?;
-    if line.trim() == agent.as_str() { Ok(()) } else { Err(usage("that is another id; nothing was done".to_owned())) }
+    if line.trim() == agent.as_str() {
+        Ok(())
+    } else {
+        Err(usage_error("that is another id; nothing was done".to_owned()))
+    }
 }
 
-async fn follow(caller: &Caller, mut erasure: Shown, wait: Duration) -> anyhow::Result<Shown> {
-    let (path, since) = (format!("/api/v1/erasures/{}", erasure.id), Stopwatch::start());
-    while erasure.done_at.is_none() && since.elapsed() < wait {
-        RealTime::sleep(ASK_AGAIN_REAL).await;
-        erasure = caller.get_as(Right::Erase, &path, &[]).await.map_err(DaemonError::into_failure)?;
+async fn follow(client: &TenantClient, mut erasure: ErasureView, wait: Duration) -> anyhow::Result<ErasureView> {
+    let (path, stopwatch) = (format!("/api/v1/erasures/{}", erasure.id), Stopwatch::start());
+    while erasure.done_at.is_none() && stopwatch.elapsed() < wait {
+        RealTime::sleep(POLL_INTERVAL_REAL).await;
+        erasure = client.get_as(Right::Erase, &path, &[]).await.map_err(DaemonError::into_failure)?;
     }
     Ok(erasure)
 }
 
-async fn list(caller: &Caller, output: Output) -> anyhow::Result<ExitCode> {
-    let (mut all, mut before): (Vec<Shown>, Option<ErasureId>) = (Vec::new(), None);
+async fn list(client: &TenantClient, output: Output) -> anyhow::Result<ExitCode> {
+    let (mut all, mut before): (Vec<ErasureView>, Option<ErasureId>) = (Vec::new(), None);
     loop {
         let cursor = before.map(|id| id.to_string());
         let query: Vec<(&str, &str)> = cursor.iter().map(|id| ("before", id.as_str())).collect();
-        let page: Result<Page, DaemonError> = caller.get_as(Right::Erase, "/api/v1/erasures", &query).await;
+        let page: Result<ErasurePage, DaemonError> = client.get_as(Right::Erase, "/api/v1/erasures", &query).await;
         let mut page = page.map_err(DaemonError::into_failure)?;
         all.append(&mut page.erasures);
         before = page.next;
@@ -152,24 +157,24 @@ async fn list(caller: &Caller, output: Output) -> anyhow::Result<ExitCode> {
     Ok(Exit::Done.into())
 }
 
-fn table(all: &[Shown]) -> String {
+fn table(all: &[ErasureView]) -> String {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_header(["REQUESTED", "BY", "STATUS", "STAND-IN", "ROWS", "WHY"]);
     for erasure in all {
         let (rows, why) = (erasure.outcome.rows.to_string(), erasure.reason.as_deref().unwrap_or_default());
-        let asked = erasure.asked_at.to_string();
-        table.add_row([&asked, &erasure.asked_by, &erasure.standing, erasure.stand_in.as_str(), &rows, why]);
+        let requested_at = erasure.asked_at.to_string();
+        table.add_row([&requested_at, &erasure.asked_by, &erasure.standing, erasure.stand_in.as_str(), &rows, why]);
     }
     table.trim_fmt()
 }
 
-fn described(erasure: &Shown) -> String {
-    let Outcome { rows, notes, report_files, import_files, copies, audit_entries } = &erasure.outcome;
+fn describe(erasure: &ErasureView) -> String {
+    let ErasureResult { rows, notes, report_files, import_files, copies, audit_entries } = &erasure.outcome;
     let done = erasure.done_at.map_or_else(|| "running".to_owned(), |at| format!("done at {at}"));
     let mut lines = vec![
         format!("erasure    {} {done}", erasure.id),
         format!("stand-in   {}", erasure.stand_in),
-        format!("store      {}, {}", count(*rows, "row"), count(*notes, "note")),
+        format!("store      {}, {}", count_with_noun(*rows, "row"), count_with_noun(*notes, "note")),
     ];
     for (word, files) in [("removed", report_files), ("removed", import_files)] {
         lines.extend(files.iter().map(|file| format!("{word:<10} {file}")));
@@ -195,14 +200,14 @@ mod tests {
 
     #[test]
     fn what_is_left_is_said() {
-        let shown: Shown = serde_json::from_value(json!({
+        let shown: ErasureView = serde_json::from_value(json!({
             "id": "01a17867-8856-72c9-b800-1bbdb913b733", "tenant": "acme", "standing": "done", "stand_in": "erased-1",
             "asked_at": "2026-10-26T13:30:00Z", "asked_by": "person:ops", "reason": "T-1", "done_at": "2026-10-26T13:30:02Z",
             "rows": 12, "notes": 1, "report_files": ["/r/a.csv"], "import_files": ["/s/done/a.csv"], "copies": ["/b/k.db"],
             "audit_entries": [7]
         }))
         .expect("an erasure");
-        let text = described(&shown);
+        let text = describe(&shown);
         for part in [
             "done at 2026-10-26T13:30:02Z",
             "12 rows, 1 note",

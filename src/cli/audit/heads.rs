@@ -1,4 +1,4 @@
-//! `shiftkeeper audit heads` and `audit key`: what was signed, and with which key.
+//! `shiftkeeper audit heads` and `audit key`: the signed heads and the public key.
 
 use std::process::ExitCode;
 
@@ -6,15 +6,15 @@ use serde_json::{Value, json};
 
 use crate::cli::shared::config_args::ConfigArgs;
 use crate::cli::shared::exit::Exit;
+use crate::cli::shared::messages::CommandFailure;
 use crate::cli::shared::output::{Output, print, print_json};
 use crate::cli::shared::scope::open_reader;
-use crate::cli::shared::talk::Failure;
 use crate::domain::audit::head::SignedHead;
 use crate::domain::ids::TenantId;
 use crate::engine::audit::heads::key;
 use crate::store::{PAGE_LIMIT, StoredHead};
 
-use super::audited;
+use super::audited_tenants;
 
 /// Options of `audit heads`.
 #[derive(clap::Args, Debug)]
@@ -58,7 +58,7 @@ pub(super) async fn list(args: HeadsArgs) -> anyhow::Result<ExitCode> {
     let loaded = args.config.load_for_command()?;
     let reader = open_reader(&loaded.config).await?;
     let (mut heads, mut lines) = (Vec::new(), Vec::new());
-    for tenant in audited(&loaded.config, &reader, args.tenant).await? {
+    for tenant in audited_tenants(&loaded.config, &reader, args.tenant).await? {
         let mut after = args.after;
         loop {
             let page = reader.audit_heads(&tenant, after, PAGE_LIMIT).await?;
@@ -68,7 +68,7 @@ pub(super) async fn list(args: HeadsArgs) -> anyhow::Result<ExitCode> {
                 Output::Json => {
                     heads.extend(page.iter().filter_map(|head| head.signed.as_ref()).map(SignedHead::to_value));
                 }
-                Output::Table => lines.extend(page.iter().map(|head| line(&tenant, head))),
+                Output::Table => lines.extend(page.iter().map(|head| head_line(&tenant, head))),
             }
         }
     }
@@ -81,7 +81,7 @@ pub(super) async fn list(args: HeadsArgs) -> anyhow::Result<ExitCode> {
     Ok(Exit::Done.into())
 }
 
-fn line(tenant: &TenantId, head: &StoredHead) -> String {
+fn head_line(tenant: &TenantId, head: &StoredHead) -> String {
     let checkpoint = if head.is_checkpoint { "  checkpoint" } else { "" };
     match &head.signed {
         Some(signed) => {
@@ -96,12 +96,12 @@ pub(super) fn key(args: &KeyArgs) -> anyhow::Result<ExitCode> {
     let loaded = args.config.load_for_command()?;
     let file = loaded.config.audit.key_file(&loaded.config.store);
     let Some(key) = key::read(&file)? else {
-        return Err(Failure::because(
+        return Err(CommandFailure::with_exit(
             Exit::Failed,
             format!("there is no audit key at {}: the daemon makes it at its first start", file.display()),
         ));
     };
-    let public = key.public();
+    let public = key.public_key();
     match args.output {
         Output::Json => print_json(&json!({
             "id": public.id(), "publicKey": public.to_string(), "pem": public.pem(), "file": file.display().to_string(),

@@ -1,4 +1,4 @@
-//! `shiftkeeper audit verify`: holds the stored chains against themselves and against signed heads.
+//! `shiftkeeper audit verify`: verifies the stored audit chains, and compares them with signed heads.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -7,17 +7,17 @@ use anyhow::Context as _;
 use serde::Serialize;
 use serde_json::json;
 
-use super::audited;
+use super::audited_tenants;
 use crate::cli::shared::config_args::ConfigArgs;
 use crate::cli::shared::exit::Exit;
+use crate::cli::shared::messages::print_message;
 use crate::cli::shared::output::{Output, print, print_json};
-use crate::cli::shared::scope::{open_reader, usage};
-use crate::cli::shared::talk::say;
+use crate::cli::shared::scope::{open_reader, usage_error};
 use crate::config::Config;
-use crate::domain::audit::BadEntry;
+use crate::domain::audit::InvalidEntry;
 use crate::domain::audit::head::{PublicKey, SignedHead, read_heads};
 use crate::domain::ids::TenantId;
-use crate::domain::words::count;
+use crate::domain::wording::count_with_noun;
 use crate::engine::audit::heads::key;
 use crate::store::{BadHead, ChainTrust, Reader};
 
@@ -53,32 +53,32 @@ fn parse_key(text: &str) -> Result<PublicKey, String> {
     PublicKey::from_base64(text).ok_or_else(|| "expects 32 bytes in base64, as `audit key` prints them".to_owned())
 }
 
-/// How one tenant's chain holds; its JSON shape is part of the command's interface.
+/// The verification of one tenant's chain. Its JSON format is part of the command's interface.
 #[derive(Serialize, Debug)]
 pub struct TenantAudit {
-    /// The tenant.
+    /// The tenant's id.
     pub id: TenantId,
-    /// Entries looked at, the bad one included.
+    /// The number of entries checked, including the bad one.
     pub entries: u64,
-    /// All of them hold, and so do the heads.
+    /// Whether all entries and heads are valid.
     pub verified: bool,
-    /// The first that does not; what comes after it was not looked at.
-    pub first_bad: Option<BadEntry>,
-    /// The first entry there is: 1, or what retention has left.
+    /// The first bad entry; entries after it were not checked.
+    pub first_bad: Option<InvalidEntry>,
+    /// The number of the first entry, which is greater than 1 if retention removed entries.
     pub from: u64,
-    /// Signed heads that the entries were held against.
+    /// The number of signed heads compared with the entries.
     pub heads: u64,
-    /// Heads that do not hold.
+    /// The heads that are not valid.
     pub bad_heads: Vec<BadHead>,
 }
 
-/// Checks one tenant's chain.
+/// Verifies one tenant's chain.
 pub async fn verify_tenant(reader: &Reader, tenant: &TenantId, trust: ChainTrust<'_>) -> anyhow::Result<TenantAudit> {
     let verdict = reader.verify_chain(tenant, trust).await?;
     Ok(TenantAudit {
         id: tenant.clone(),
         entries: verdict.entries,
-        verified: verdict.holds(),
+        verified: verdict.is_valid(),
         first_bad: verdict.first_bad,
         from: verdict.from,
         heads: verdict.heads,
@@ -88,11 +88,11 @@ pub async fn verify_tenant(reader: &Reader, tenant: &TenantId, trust: ChainTrust
 
 pub(super) async fn run(args: VerifyArgs) -> anyhow::Result<ExitCode> {
     let loaded = args.config.load_for_command()?;
-    let heads = given_heads(&args.head)?;
-    let keys = if args.key.is_empty() { keys_here(&loaded.config) } else { args.key };
+    let heads = read_head_files(&args.head)?;
+    let keys = if args.key.is_empty() { local_public_keys(&loaded.config) } else { args.key };
     let reader = open_reader(&loaded.config).await?;
-    let mut tenants = audited(&loaded.config, &reader, args.tenant.clone()).await?;
-    // Of a tenant whose every entry is gone only heads are left.
+    let mut tenants = audited_tenants(&loaded.config, &reader, args.tenant.clone()).await?;
+    // A tenant whose entries are all gone may still have heads.
     tenants.extend(heads.iter().map(|head| head.claim.tenant.clone()).filter(|_| args.tenant.is_none()));
     tenants.sort();
     tenants.dedup();
@@ -102,12 +102,12 @@ pub(super) async fn run(args: VerifyArgs) -> anyhow::Result<ExitCode> {
         audits.push(verify_tenant(&reader, &tenant, trust).await?);
     }
     reader.close().await;
-    let shown: Vec<String> = keys.iter().map(ToString::to_string).collect();
+    let key_texts: Vec<String> = keys.iter().map(ToString::to_string).collect();
     match args.output {
-        Output::Json => print_json(&json!({ "tenants": audits, "keys": shown }))?,
+        Output::Json => print_json(&json!({ "tenants": audits, "keys": key_texts }))?,
         Output::Table => {
-            let mut lines: Vec<String> = audits.iter().flat_map(TenantAudit::lines).collect();
-            match shown.as_slice() {
+            let mut lines: Vec<String> = audits.iter().flat_map(TenantAudit::summary_lines).collect();
+            match key_texts.as_slice() {
                 [] => {
                     lines.push("no key is known here: heads were compared, whose they are was not checked".to_owned());
                 }
@@ -120,27 +120,27 @@ pub(super) async fn run(args: VerifyArgs) -> anyhow::Result<ExitCode> {
     Ok(if all_hold { Exit::Done } else { Exit::Problems }.into())
 }
 
-/// The public half of this host's key, where it can be read, and those that signed before.
-pub(in crate::cli) fn keys_here(config: &Config) -> Vec<PublicKey> {
+/// Returns the public key of this host, if it can be read, and the former keys.
+pub(in crate::cli) fn local_public_keys(config: &Config) -> Vec<PublicKey> {
     let mut keys = config.audit.former_keys.clone();
     match key::read(&config.audit.key_file(&config.store)) {
-        Ok(own) => keys.extend(own.map(|key| key.public())),
-        Err(error) => say(format!("warning: {error}")),
+        Ok(own) => keys.extend(own.map(|key| key.public_key())),
+        Err(error) => print_message(format!("warning: {error}")),
     }
     keys
 }
 
-fn given_heads(files: &[PathBuf]) -> anyhow::Result<Vec<SignedHead>> {
+fn read_head_files(files: &[PathBuf]) -> anyhow::Result<Vec<SignedHead>> {
     let mut heads = Vec::new();
     for file in files {
         let text = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
-        heads.extend(read_heads(&text).map_err(|error| usage(format!("--head {}: {error}", file.display())))?);
+        heads.extend(read_heads(&text).map_err(|error| usage_error(format!("--head {}: {error}", file.display())))?);
     }
     Ok(heads)
 }
 
 impl TenantAudit {
-    fn lines(&self) -> Vec<String> {
+    fn summary_lines(&self) -> Vec<String> {
         let mut lines: Vec<String> = Vec::new();
         let id = &self.id;
         lines.extend(
@@ -150,7 +150,7 @@ impl TenantAudit {
         lines.extend(heads.map(|bad| format!("{id}: the head of entry {} does not hold: {}", bad.seq, bad.reason)));
         if self.verified {
             let from = if self.from > 1 { format!(" from {} on", self.from) } else { String::new() };
-            let (entries, heads) = (count(self.entries, "entry"), count(self.heads, "head"));
+            let (entries, heads) = (count_with_noun(self.entries, "entry"), count_with_noun(self.heads, "head"));
             lines.push(format!("{id}: {entries}{from}, verified, {heads}"));
         }
         lines

@@ -1,10 +1,10 @@
-//! `shiftkeeper change`: asks the running daemon for a change of one agent or many, and can wait until each has ended. Its
-//! subcommands plan a change of many first, and start, follow and take back what was planned.
+//! `shiftkeeper change`: requests a change of one agent or many from the running daemon, and can wait until each has
+//! ended. Its subcommands plan a bulk change first, and start, follow and undo it.
 
+mod change_sets;
 mod follow;
-mod sets;
 mod table;
-mod words;
+mod wording;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -14,18 +14,18 @@ use comfy_table::{Table, presets};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::cli::shared::caller::Caller;
 use crate::cli::shared::config_args::ConfigArgs;
 use crate::cli::shared::daemon::DaemonError;
 use crate::cli::shared::exit::Exit;
+use crate::cli::shared::messages::print_message;
 use crate::cli::shared::output::{Output, print, print_json};
-use crate::cli::shared::talk::say;
+use crate::cli::shared::tenant_client::TenantClient;
 use crate::config::Right;
 use crate::domain::agents::state::AgentState;
 use crate::domain::changes::policy::OnContact;
 use crate::domain::ids::{AgentId, ReasonCode, TenantId, TransitionId};
-use crate::domain::words::names;
-use crate::engine::changes::door::Taken;
+use crate::domain::wording::list_names;
+use crate::engine::changes::keeper_handle::RequestedChange;
 
 /// Options of `change`.
 #[derive(clap::Args, Debug)]
@@ -45,7 +45,7 @@ Examples:
 )]
 pub struct ChangeArgs {
     #[command(subcommand)]
-    command: Option<sets::SetCommand>,
+    command: Option<change_sets::ChangeSetCommand>,
     #[command(flatten)]
     send: SendArgs,
 }
@@ -109,92 +109,94 @@ impl From<WhenOnContact> for OnContact {
     }
 }
 
-/// One agent of the request; its JSON shape is part of the command's interface.
+/// One agent of the request. Its JSON format is part of the command's interface.
 #[derive(Clone, PartialEq, Eq, Serialize, Debug)]
 struct Row {
-    /// The transition; none where the agent is unknown.
+    /// The transition; `None` if the agent is unknown.
     id: Option<TransitionId>,
     agent: AgentId,
     status: String,
-    /// Which policy holds or refuses it and why, or what else went wrong.
+    /// The policy that holds or refuses the change with its reason, or another error.
     error: Option<String>,
     #[serde(skip)]
-    standing: Standing,
+    outcome: RowOutcome,
 }
 
-/// What counts for the exit code.
+/// The part of a row's status that matters to the exit code.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Standing {
+enum RowOutcome {
     Open,
     Confirmed,
-    Lost,
+    Unsuccessful,
 }
 
-/// Asks, waits where that is wanted, and prints.
+/// Requests the changes, waits if asked to, and prints the result.
 pub async fn run(args: ChangeArgs) -> anyhow::Result<ExitCode> {
     match args.command {
-        Some(command) => sets::run(command).await,
+        Some(command) => change_sets::run(command).await,
         None => send(args.send).await,
     }
 }
 
 async fn send(args: SendArgs) -> anyhow::Result<ExitCode> {
-    let caller = Caller::of(&args.config, args.tenant.as_ref()).await?;
-    let asked: Result<Answer, DaemonError> = caller.post(Right::Change, "/api/v1/transitions", body(&args)).await;
-    let taken = asked.map_err(DaemonError::into_failure)?.transitions;
-    for said in left_alone(&taken) {
-        say(said);
+    let client = TenantClient::connect(&args.config, args.tenant.as_ref()).await?;
+    let response: Result<TransitionsResponse, DaemonError> =
+        client.post(Right::Change, "/api/v1/transitions", request_body(&args)).await;
+    let accepted = response.map_err(DaemonError::into_failure)?.transitions;
+    for said in unchanged_agent_notes(&accepted) {
+        print_message(said);
     }
-    let mut rows: Vec<Row> = taken.into_iter().map(Row::of_taken).collect();
-    let mut lost = None;
+    let mut rows: Vec<Row> = accepted.into_iter().map(Row::from_accepted).collect();
+    let mut follow_error = None;
     let exit = match args.wait {
-        None => exit_when_taken(&rows),
+        None => exit_without_wait(&rows),
         Some(wait) => {
-            lost = follow::until_final(&caller, &mut rows, wait).await.err();
-            lost.as_ref().map_or_else(|| exit_when_followed(&rows), exit_when_lost)
+            follow_error = follow::wait_until_final(&client, &mut rows, wait).await.err();
+            follow_error.as_ref().map_or_else(|| exit_after_wait(&rows), exit_after_follow_error)
         }
     };
-    // Whatever became of the wait: the changes are taken, and these are their ids.
+    // Print the ids in any case: the changes were accepted, whatever became of the wait.
     match args.output {
         Output::Json => print_json(&rows)?,
         Output::Table => print(table(&rows))?,
     }
-    match lost {
-        Some(error) => say(not_known(&rows, &error)),
-        None if exit == Exit::TryLater => say("still open at the end of the wait; the daemon continues"),
+    match follow_error {
+        Some(error) => print_message(unknown_outcome_text(&rows, &error)),
+        None if exit == Exit::TryLater => print_message("still open at the end of the wait; the daemon continues"),
         None => {}
     }
     Ok(exit.into())
 }
 
-/// What is said when the changes could not be followed to their end.
-fn not_known(rows: &[Row], error: &DaemonError) -> String {
-    let open = rows.iter().filter(|row| row.standing == Standing::Open).count();
+/// Describes changes that could not be followed to their end.
+fn unknown_outcome_text(rows: &[Row], error: &DaemonError) -> String {
+    let open = rows.iter().filter(|row| row.outcome == RowOutcome::Open).count();
     let (changes, they) =
         if open == 1 { ("1 change was".to_owned(), "it") } else { (format!("{open} changes were"), "they") };
-    let why = if error.may_pass() { "the daemon stopped answering" } else { "the daemon does not say" };
+    let why = if error.is_transient() { "the daemon stopped answering" } else { "the daemon does not say" };
     format!("{changes} accepted; how {they} ended is not known, because {why}: {error}")
 }
 
-/// Of whom nothing is sent, since they are in the state already, with how to ask for it.
-fn left_alone(taken: &[Taken]) -> Vec<String> {
+/// Returns notes about agents for whom nothing is sent, since they are in the state already, and how to change them
+/// anyway.
+fn unchanged_agent_notes(accepted: &[RequestedChange]) -> Vec<String> {
     let mut notes: BTreeMap<&str, Vec<AgentId>> = BTreeMap::new();
-    for one in taken {
+    for one in accepted {
         if let Some(note) = &one.note {
             notes.entry(note).or_default().push(one.agent.clone());
         }
     }
     let option = |note: &str| note.replace("even_if_in_state", "--even-if-in-state");
-    notes.into_iter().map(|(note, agents)| format!("{}: {}", names(&agents), option(note))).collect()
+    notes.into_iter().map(|(note, agents)| format!("{}: {}", list_names(&agents), option(note))).collect()
 }
 
-/// What the daemon says to it.
+/// The daemon's answer.
 #[derive(Deserialize)]
-struct Answer {
-    transitions: Vec<Taken>,
+struct TransitionsResponse {
+    transitions: Vec<RequestedChange>,
 }
 
-fn body(args: &SendArgs) -> Value {
+fn request_body(args: &SendArgs) -> Value {
     let body = json!({
         "agents": args.agents,
         "to": args.to,
@@ -203,45 +205,45 @@ fn body(args: &SendArgs) -> Value {
         "deadline_s": args.deadline.map(whole_seconds),
         "note": args.note,
     });
-    with_choice(body, args.even_if_in_state)
+    with_even_if_in_state(body, args.even_if_in_state)
 }
 
-/// A daemon that is older than this command does not know the choice: it is not named where it is not made.
-fn with_choice(mut body: Value, even_if_in_state: bool) -> Value {
+/// Adds the option to the body only if it is set, since an older daemon does not know it.
+fn with_even_if_in_state(mut body: Value, even_if_in_state: bool) -> Value {
     if let Some(fields) = body.as_object_mut().filter(|_| even_if_in_state) {
         fields.insert("even_if_in_state".to_owned(), json!(true));
     }
     body
 }
 
-/// A span in seconds, rounded up.
+/// Returns a duration in seconds, rounded up.
 fn whole_seconds(span: Duration) -> u64 {
     span.as_secs() + u64::from(span.subsec_nanos() > 0)
 }
 
-/// How it ends without a wait: by what was taken.
-fn exit_when_taken(rows: &[Row]) -> Exit {
-    exit_by(rows, |row| row.standing != Standing::Lost)
+/// Returns the exit code without a wait, by the accepted changes.
+fn exit_without_wait(rows: &[Row]) -> Exit {
+    exit_by_successes(rows, |row| row.outcome != RowOutcome::Unsuccessful)
 }
 
-/// How it ends after a wait: by what was confirmed.
-fn exit_when_followed(rows: &[Row]) -> Exit {
-    if rows.iter().all(|row| row.standing == Standing::Open) {
+/// Returns the exit code after a wait, by the confirmed changes.
+fn exit_after_wait(rows: &[Row]) -> Exit {
+    if rows.iter().all(|row| row.outcome == RowOutcome::Open) {
         return Exit::TryLater;
     }
-    exit_by(rows, |row| row.standing == Standing::Confirmed)
+    exit_by_successes(rows, |row| row.outcome == RowOutcome::Confirmed)
 }
 
-/// How it ends when how the changes ended is not known: a daemon that is away may tell later.
-fn exit_when_lost(error: &DaemonError) -> Exit {
-    if error.may_pass() { Exit::TryLater } else { error.exit() }
+/// Returns the exit code if the result of the changes is unknown. A daemon that is away may tell it later.
+fn exit_after_follow_error(error: &DaemonError) -> Exit {
+    if error.is_transient() { Exit::TryLater } else { error.exit() }
 }
 
-fn exit_by(rows: &[Row], went_well: impl Fn(&Row) -> bool) -> Exit {
-    match rows.iter().filter(|row| went_well(row)).count() {
+fn exit_by_successes(rows: &[Row], is_success: impl Fn(&Row) -> bool) -> Exit {
+    match rows.iter().filter(|row| is_success(row)).count() {
         0 => Exit::Failed,
         well if well == rows.len() => Exit::Done,
-        _ => Exit::Partly,
+        _ => Exit::Partial,
     }
 }
 
@@ -255,7 +257,7 @@ fn table(rows: &[Row]) -> String {
     table.trim_fmt()
 }
 
-/// A state by our name, in any case of letters, with or without separators.
+/// Parses a state by its name in any case, with or without separators.
 fn parse_state(text: &str) -> Result<AgentState, String> {
     let plain = |text: &str| text.replace(['_', '-', ' '], "").to_ascii_lowercase();
     let found = AgentState::KNOWN.into_iter().find(|state| plain(state.name()) == plain(text));
@@ -265,7 +267,7 @@ fn parse_state(text: &str) -> Result<AgentState, String> {
     })
 }
 
-/// A span as `90s`, `30m`, `1h30m`.
+/// Parses a duration such as `90s`, `30m` or `1h30m`.
 pub(in crate::cli) fn parse_span(text: &str) -> Result<Duration, String> {
     let span = text.parse::<jiff::SignedDuration>().ok().and_then(|span| Duration::try_from(span).ok());
     span.ok_or_else(|| "write a span such as 90s, 30m or 1h30m".to_owned())

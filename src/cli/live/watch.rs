@@ -1,9 +1,9 @@
-//! `shiftkeeper watch`: the live picture in a terminal, as a table that is drawn anew when something changed, or line by line.
+//! `shiftkeeper watch`: the live view in a terminal, as a table that is redrawn on changes, or line by line.
 //!
-//! It follows the daemon's event stream, and comes back by itself where the line broke, from the last message on that it has.
+//! It follows the daemon's event stream, and reconnects by itself after the last message received.
 
 mod events;
-mod picture;
+mod live_view;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -12,32 +12,32 @@ use std::time::Duration;
 use reqwest::{Method, Response};
 use serde_json::Value;
 
-use self::events::Events;
-use self::picture::{Picture, change_line};
+use self::events::EventParser;
+use self::live_view::{LiveView, message_line};
 use crate::cli::shared::config_args::ConfigArgs;
-use crate::cli::shared::daemon::{Ask, Daemon, DaemonError};
+use crate::cli::shared::daemon::{DaemonClient, DaemonError, DaemonRequest};
 use crate::cli::shared::exit::Exit;
-use crate::cli::shared::output::{Audience, Output, audience, look_for_audience, print_on};
+use crate::cli::shared::messages::print_message;
+use crate::cli::shared::output::{Output, PipeStatus, pipe_status, poll_pipe_status, print_and_check};
 use crate::cli::shared::scope;
-use crate::cli::shared::talk::say;
 use crate::clock::{RealTime, Stopwatch};
 use crate::config::{Config, Right};
 use crate::domain::ids::{TeamName, TenantId};
 use crate::domain::time::span;
 use crate::engine::live::HEARTBEAT_REAL;
 
-/// A line that says nothing for so long is broken, in real time.
-const SILENT_REAL: Duration = Duration::from_secs(3 * HEARTBEAT_REAL.as_secs());
+/// The silence after which a connection counts as broken, in real time.
+const READ_TIMEOUT_REAL: Duration = Duration::from_secs(3 * HEARTBEAT_REAL.as_secs());
 
-/// The pause before the daemon is tried again, in real time: the first one, and the longest.
-const FIRST_PAUSE_REAL: Duration = Duration::from_millis(500);
-const LONGEST_PAUSE_REAL: Duration = Duration::from_secs(10);
+/// The first pause before reconnecting, in real time.
+const MIN_RECONNECT_PAUSE_REAL: Duration = Duration::from_millis(500);
+const MAX_RECONNECT_PAUSE_REAL: Duration = Duration::from_secs(10);
 
-/// The table is drawn anew this often at most, in real time.
-const DRAW_EVERY_REAL: Duration = Duration::from_millis(250);
+/// The shortest interval between redraws of the table, in real time.
+const REDRAW_INTERVAL_REAL: Duration = Duration::from_millis(250);
 
-/// An event stream lasts; this only has to be longer than anybody watches.
-const LONGEST_LINE: Duration = Duration::from_secs(365 * 24 * 3600);
+/// The time limit of an event stream, longer than anybody watches.
+const STREAM_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Options of `watch`.
 #[derive(clap::Args, Debug)]
@@ -76,10 +76,10 @@ pub struct WatchArgs {
 pub async fn run(args: WatchArgs) -> anyhow::Result<ExitCode> {
     let config = args.config.load_for_command()?.config;
     for tenant in &args.tenant {
-        scope::tenant_asked(&config, Some(tenant))?;
+        scope::requested_tenant(&config, Some(tenant))?;
     }
-    let mut shown = Shown::new(args.output);
-    let watched = async { follow(&args, &config, &mut shown).await };
+    let mut display = Display::new(args.output);
+    let watched = async { follow_stream(&args, &config, &mut display).await };
     let limit = async {
         match args.for_span {
             Some(span) => RealTime::sleep(span).await,
@@ -91,56 +91,59 @@ pub async fn run(args: WatchArgs) -> anyhow::Result<ExitCode> {
         () = limit => Ok(()),
         interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
     };
-    shown.leave();
+    display.finish();
     ended.map(|()| Exit::Done.into())
 }
 
-/// Follows the daemon until nobody reads what is shown, or something goes wrong that no return mends.
-async fn follow(args: &WatchArgs, config: &Config, shown: &mut Shown) -> anyhow::Result<()> {
+/// Follows the daemon until nobody reads the output, or an error occurs that reconnecting cannot solve.
+async fn follow_stream(args: &WatchArgs, config: &Config, display: &mut Display) -> anyhow::Result<()> {
     let mut last_id: Option<String> = None;
-    let mut pause = FIRST_PAUSE_REAL;
-    let mut ever = false;
+    let mut pause = MIN_RECONNECT_PAUSE_REAL;
+    let mut was_connected = false;
     loop {
-        // Looked for each time: a daemon that was started anew may have another address.
-        let opened = match Daemon::find(config).await {
-            Ok(daemon) => match open(args, config, &daemon, last_id.as_deref()).await {
+        // Look for the daemon each time, since a restarted one may have another address.
+        let opened = match DaemonClient::find(config).await {
+            Ok(daemon) => match open_stream(args, config, &daemon, last_id.as_deref()).await {
                 Ok(response) => Some(response),
-                Err(error) if ever && error.may_pass() => None,
+                Err(error) if was_connected && error.is_transient() => None,
                 Err(error) => return Err(error.into_failure()),
             },
-            Err(_) if ever => None,
+            Err(_) if was_connected => None,
             Err(error) => return Err(error),
         };
         if let Some(response) = opened {
-            if std::mem::replace(&mut ever, true) {
-                say(format!("reconnected, from {}", last_id.as_deref().unwrap_or("a new snapshot")));
+            if std::mem::replace(&mut was_connected, true) {
+                print_message(format!("reconnected, from {}", last_id.as_deref().unwrap_or("a new snapshot")));
             }
-            pause = FIRST_PAUSE_REAL;
-            match read(response, &mut last_id, shown).await? {
-                Ended::Broken(why) => say(format!("the connection to the daemon was lost ({why}); reconnecting")),
-                Ended::NobodyReads => return Ok(()),
+            pause = MIN_RECONNECT_PAUSE_REAL;
+            match read_stream(response, &mut last_id, display).await? {
+                StreamEnd::ConnectionLost(why) => {
+                    print_message(format!("the connection to the daemon was lost ({why}); reconnecting"));
+                }
+                StreamEnd::OutputClosed => return Ok(()),
             }
         }
         RealTime::sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE_REAL);
+        pause = (pause * 2).min(MAX_RECONNECT_PAUSE_REAL);
     }
 }
 
-async fn open(
+async fn open_stream(
     args: &WatchArgs,
     config: &Config,
-    daemon: &Daemon,
+    daemon: &DaemonClient,
     last_id: Option<&str>,
 ) -> Result<Response, DaemonError> {
     let mut query: Vec<(&str, &str)> = args.tenant.iter().map(|tenant| ("tenant", tenant.as_str())).collect();
     query.extend(args.team.iter().map(|team| ("team", team.as_str())));
     query.extend(args.skill.iter().map(|skill| ("skill", skill.as_str())));
-    // The token is one for the first tenant that it is asked for.
+    // Use the token for the first tenant requested.
     let tenant = args.tenant.first().or(config.tenants.first().map(|tenant| &tenant.id));
-    let ask = Ask { method: Method::GET, path: "/live/events", right: Right::Read, tenant, query: &query };
+    let request =
+        DaemonRequest { method: Method::GET, path: "/live/events", right: Right::Read, tenant, query: &query };
     daemon
-        .open(config, ask, |request| {
-            let request = request.timeout(LONGEST_LINE);
+        .open_stream(config, request, |request| {
+            let request = request.timeout(STREAM_TIMEOUT);
             match last_id {
                 Some(id) => request.header("Last-Event-ID", id),
                 None => request,
@@ -149,111 +152,115 @@ async fn open(
         .await
 }
 
-/// How the following of a line ended.
-enum Ended {
-    /// It broke, for this reason.
-    Broken(String),
-    /// Nobody reads what is shown.
-    NobodyReads,
+/// How a connection ended.
+enum StreamEnd {
+    /// It broke for this reason.
+    ConnectionLost(String),
+    /// Nobody reads the output.
+    OutputClosed,
 }
 
-/// Reads a line to its end.
-async fn read(mut response: Response, last_id: &mut Option<String>, shown: &mut Shown) -> anyhow::Result<Ended> {
-    let mut events = Events::default();
+/// Reads a connection to its end.
+async fn read_stream(
+    mut response: Response,
+    last_id: &mut Option<String>,
+    display: &mut Display,
+) -> anyhow::Result<StreamEnd> {
+    let mut parser = EventParser::default();
     loop {
         let chunk = tokio::select! {
             chunk = response.chunk() => chunk,
-            () = RealTime::sleep(SILENT_REAL) => return Ok(Ended::Broken("no data".to_owned())),
-            () = shown.due() => {
-                if shown.draw()? == Audience::Gone {
-                    return Ok(Ended::NobodyReads);
+            () = RealTime::sleep(READ_TIMEOUT_REAL) => return Ok(StreamEnd::ConnectionLost("no data".to_owned())),
+            () = display.redraw_due() => {
+                if display.draw()? == PipeStatus::Closed {
+                    return Ok(StreamEnd::OutputClosed);
                 }
                 continue;
             }
         };
         let chunk = match chunk {
             Ok(Some(chunk)) => chunk,
-            Ok(None) => return Ok(Ended::Broken("it ended".to_owned())),
-            Err(error) => return Ok(Ended::Broken(error.without_url().to_string())),
+            Ok(None) => return Ok(StreamEnd::ConnectionLost("it ended".to_owned())),
+            Err(error) => return Ok(StreamEnd::ConnectionLost(error.without_url().to_string())),
         };
-        for event in events.take(&chunk)? {
+        for event in parser.push(&chunk)? {
             if let Some(id) = event.id {
                 *last_id = Some(id);
             }
             let Some(data) = event.data else { continue };
             let message: Value = serde_json::from_str(&data)?;
-            if shown.take(&data, &message)? == Audience::Gone {
-                return Ok(Ended::NobodyReads);
+            if display.on_message(&data, &message)? == PipeStatus::Closed {
+                return Ok(StreamEnd::OutputClosed);
             }
             if message["type"] == "end" {
                 let why = message["reason"].as_str().unwrap_or("no reason was given").replace('_', " ");
-                return Ok(Ended::Broken(why));
+                return Ok(StreamEnd::ConnectionLost(why));
             }
         }
     }
 }
 
-/// How what comes is shown.
-enum How {
-    /// Each message as it came.
+/// How messages are shown.
+enum DisplayMode {
+    /// Each message as received.
     Messages,
     /// Each change as a line.
     Lines,
-    /// A table that is drawn over itself.
+    /// A table that is redrawn in place.
     Table,
 }
 
-struct Shown {
-    how: How,
-    picture: Picture,
-    /// Something changed since the table was drawn.
+struct Display {
+    mode: DisplayMode,
+    live_view: LiveView,
+    /// Whether something changed since the table was drawn.
     dirty: bool,
-    drawn: Option<Stopwatch>,
+    since_drawn: Option<Stopwatch>,
 }
 
-impl Shown {
+impl Display {
     fn new(output: Output) -> Self {
         let how = match output {
-            Output::Json => How::Messages,
-            Output::Table if std::io::stdout().is_terminal() => How::Table,
-            Output::Table => How::Lines,
+            Output::Json => DisplayMode::Messages,
+            Output::Table if std::io::stdout().is_terminal() => DisplayMode::Table,
+            Output::Table => DisplayMode::Lines,
         };
-        Self { how, picture: Picture::default(), dirty: false, drawn: None }
+        Self { mode: how, live_view: LiveView::default(), dirty: false, since_drawn: None }
     }
 
-    fn take(&mut self, data: &str, message: &Value) -> anyhow::Result<Audience> {
-        match self.how {
-            How::Messages => return print_on(data),
-            How::Lines => {
-                return match change_line(message) {
-                    Some(line) => print_on(line),
-                    None => Ok(look_for_audience()),
+    fn on_message(&mut self, data: &str, message: &Value) -> anyhow::Result<PipeStatus> {
+        match self.mode {
+            DisplayMode::Messages => return print_and_check(data),
+            DisplayMode::Lines => {
+                return match message_line(message) {
+                    Some(line) => print_and_check(line),
+                    None => Ok(poll_pipe_status()),
                 };
             }
-            How::Table => {
-                self.picture.take(message);
+            DisplayMode::Table => {
+                self.live_view.apply(message);
                 self.dirty = true;
-                if self.drawn.as_ref().is_none_or(|drawn| drawn.elapsed() >= DRAW_EVERY_REAL) {
+                if self.since_drawn.as_ref().is_none_or(|drawn| drawn.elapsed() >= REDRAW_INTERVAL_REAL) {
                     return self.draw();
                 }
             }
         }
-        Ok(Audience::Reads)
+        Ok(PipeStatus::Open)
     }
 
-    /// When the table is to be drawn, where something changed since it was.
-    async fn due(&self) {
-        match self.drawn.as_ref().filter(|_| self.dirty) {
-            Some(drawn) => RealTime::sleep(DRAW_EVERY_REAL.saturating_sub(drawn.elapsed())).await,
+    /// Waits until the table must be redrawn, if something changed.
+    async fn redraw_due(&self) {
+        match self.since_drawn.as_ref().filter(|_| self.dirty) {
+            Some(drawn) => RealTime::sleep(REDRAW_INTERVAL_REAL.saturating_sub(drawn.elapsed())).await,
             None => std::future::pending().await,
         }
     }
 
-    fn draw(&mut self) -> anyhow::Result<Audience> {
+    fn draw(&mut self) -> anyhow::Result<PipeStatus> {
         let size = terminal_size::terminal_size();
         let (width, height) = size.map_or((100, 40), |(width, height)| (width.0, usize::from(height.0)));
-        let text = self.picture.table(width, height.saturating_sub(1));
-        // Home, each line cleared to its end, and what is below.
+        let text = self.live_view.table(width, height.saturating_sub(1));
+        // Move to the top, clear each line to its end, and clear what is below.
         let mut drawn = "\x1b[H".to_owned();
         for line in text.lines() {
             drawn.push_str(line);
@@ -261,14 +268,14 @@ impl Shown {
         }
         drawn.push_str("\x1b[J");
         let mut out = std::io::stdout().lock();
-        let audience = audience(out.write_all(drawn.as_bytes()).and_then(|()| out.flush()))?;
-        (self.dirty, self.drawn) = (false, Some(Stopwatch::start()));
-        Ok(audience)
+        let pipe = pipe_status(out.write_all(drawn.as_bytes()).and_then(|()| out.flush()))?;
+        (self.dirty, self.since_drawn) = (false, Some(Stopwatch::start()));
+        Ok(pipe)
     }
 
-    fn leave(&mut self) {
-        if matches!(self.how, How::Table) && self.dirty {
-            // The last picture, where there is still somebody to see it.
+    fn finish(&mut self) {
+        if matches!(self.mode, DisplayMode::Table) && self.dirty {
+            // Draw the last view, if anybody still sees it.
             let _ = self.draw();
         }
     }

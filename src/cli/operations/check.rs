@@ -1,4 +1,5 @@
-//! `shiftkeeper check`: is the configuration sound, rules included, and what is in force. It starts and connects to nothing.
+//! `shiftkeeper check`: checks the configuration and its rules, and shows what is in force. It starts nothing and
+//! connects to nothing.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -8,10 +9,12 @@ use serde_json::{Value, json};
 use crate::cli::shared::config_args::ConfigArgs;
 use crate::cli::shared::exit::Exit;
 use crate::cli::shared::output::print;
-use crate::config::{Complaint, Concern, Config, ConfigRefused, Environment, Loaded, Origin, Tenant, reference};
+use crate::config::{
+    Config, ConfigError, Diagnostic, DiagnosticSubject, Environment, LoadedConfig, Origin, Tenant, reference,
+};
 use crate::domain::rules::rule::Mode as RuleMode;
-use crate::domain::words::count;
-use crate::http::role_table;
+use crate::domain::wording::count_with_noun;
+use crate::http::role_table_markdown;
 
 /// Options of `check`.
 #[derive(clap::Args, Clone, Debug)]
@@ -50,29 +53,29 @@ pub enum CheckOutput {
     Json,
 }
 
-/// Checks, prints to standard output, and says how it went: 0, 4 where only rules are wrong, 78 where the configuration is.
+/// Runs the check and prints the result. Returns 0, 4 if only rules are wrong, or 78 if the configuration is.
 pub fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     if args.reference {
         print(reference())?;
         return Ok(Exit::Done.into());
     }
     if args.routes {
-        print(role_table())?;
+        print(role_table_markdown())?;
         return Ok(Exit::Done.into());
     }
-    let mut said = Vec::new();
-    let exit = check(args, &Environment::of_process(), &mut said)?;
-    print(String::from_utf8_lossy(&said))?;
+    let mut output = Vec::new();
+    let exit = check(args, &Environment::of_process(), &mut output)?;
+    print(String::from_utf8_lossy(&output))?;
     Ok(exit.into())
 }
 
 fn check(args: &CheckArgs, environment: &Environment, out: &mut impl Write) -> io::Result<Exit> {
     let result = args.config.load_in(environment);
     match (&result, args.output) {
-        (Ok(loaded), CheckOutput::Text) => print_sound(loaded, args.show, out)?,
-        (Err(refused), CheckOutput::Text) => print_refused(refused, out)?,
-        (Ok(loaded), CheckOutput::Json) => writeln!(out, "{}", sound_as_json(loaded, args.show))?,
-        (Err(refused), CheckOutput::Json) => writeln!(out, "{}", refused_as_json(refused))?,
+        (Ok(loaded), CheckOutput::Text) => print_summary(loaded, args.show, out)?,
+        (Err(refused), CheckOutput::Text) => print_mistakes(refused, out)?,
+        (Ok(loaded), CheckOutput::Json) => writeln!(out, "{}", summary_json(loaded, args.show))?,
+        (Err(refused), CheckOutput::Json) => writeln!(out, "{}", mistakes_json(refused))?,
     }
     Ok(match result {
         Ok(_) => Exit::Done,
@@ -81,12 +84,12 @@ fn check(args: &CheckArgs, environment: &Environment, out: &mut impl Write) -> i
     })
 }
 
-fn print_refused(refused: &ConfigRefused, out: &mut impl Write) -> io::Result<()> {
+fn print_mistakes(refused: &ConfigError, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "{refused}")?;
-    writeln!(out, "{} found", count(refused.complaints.len(), "mistake"))
+    writeln!(out, "{} found", count_with_noun(refused.diagnostics.len(), "mistake"))
 }
 
-fn print_sound(loaded: &Loaded, show: bool, out: &mut impl Write) -> io::Result<()> {
+fn print_summary(loaded: &LoadedConfig, show: bool, out: &mut impl Write) -> io::Result<()> {
     if show {
         for (key, setting) in loaded.settings.iter() {
             writeln!(out, "{key} = {}  # {}", setting.value, setting.origin)?;
@@ -99,30 +102,32 @@ fn print_sound(loaded: &Loaded, show: bool, out: &mut impl Write) -> io::Result<
     let ids: Vec<_> = config.tenants.iter().map(|tenant| tenant.id.as_str()).collect();
     let agents: usize = config.tenants.iter().map(|tenant| tenant.agents.len()).sum();
     let webhooks = config.webhooks.len();
-    writeln!(out, "ok: tenants: {}; agents named here: {agents}; webhooks: {webhooks}", list(&ids))?;
+    writeln!(out, "ok: tenants: {}; agents named here: {agents}; webhooks: {webhooks}", list_text(&ids))?;
     for tenant in &config.tenants {
-        let counts = modes(config, tenant).map(|(mode, count)| format!("{count} {}", mode.name()));
+        let counts = rule_mode_counts(config, tenant).map(|(mode, count)| format!("{count} {}", mode.name()));
         writeln!(out, "rules for {}: {}", tenant.id, counts.join(", "))?;
     }
     Ok(())
 }
 
-/// How many rules a tenant has of each mode.
-fn modes(config: &Config, tenant: &Tenant) -> [(RuleMode, usize); 3] {
+/// Returns the number of a tenant's rules in each mode.
+fn rule_mode_counts(config: &Config, tenant: &Tenant) -> [(RuleMode, usize); 3] {
     let rules = config.rules_for(tenant);
     [RuleMode::Enforce, RuleMode::Approve, RuleMode::Watch]
         .map(|mode| (mode, rules.iter().filter(|rule| rule.mode == mode).count()))
 }
 
-fn list(words: &[&str]) -> String {
+fn list_text(words: &[&str]) -> String {
     if words.is_empty() { "none".to_owned() } else { words.join(", ") }
 }
 
-fn sound_as_json(loaded: &Loaded, show: bool) -> Value {
+fn summary_json(loaded: &LoadedConfig, show: bool) -> Value {
     let config = &loaded.config;
     let tenants = config.tenants.iter().map(|tenant| {
-        let rules: serde_json::Map<String, Value> =
-            modes(config, tenant).into_iter().map(|(mode, count)| (mode.name().to_owned(), count.into())).collect();
+        let rules: serde_json::Map<String, Value> = rule_mode_counts(config, tenant)
+            .into_iter()
+            .map(|(mode, count)| (mode.name().to_owned(), count.into()))
+            .collect();
         json!({ "id": tenant.id, "agents": tenant.agents.len(), "rules": rules })
     });
     let mut object = json!({
@@ -142,27 +147,27 @@ fn sound_as_json(loaded: &Loaded, show: bool) -> Value {
     object
 }
 
-fn refused_as_json(refused: &ConfigRefused) -> Value {
-    let complaints: Vec<_> = refused.complaints.iter().map(complaint_as_json).collect();
-    json!({ "ok": false, "complaints": complaints })
+fn mistakes_json(refused: &ConfigError) -> Value {
+    let diagnostics: Vec<_> = refused.diagnostics.iter().map(diagnostic_json).collect();
+    json!({ "ok": false, "complaints": diagnostics })
 }
 
-fn complaint_as_json(complaint: &Complaint) -> Value {
-    let (file, line, column) = match &complaint.origin {
+fn diagnostic_json(diagnostic: &Diagnostic) -> Value {
+    let (file, line, column) = match &diagnostic.origin {
         Origin::File { file, line, column } => (Some(file.display().to_string()), Some(*line), Some(*column)),
         Origin::Default | Origin::Environment(_) | Origin::Flag(_) => (None, None, None),
     };
     json!({
-        "origin": complaint.origin.to_string(),
+        "origin": diagnostic.origin.to_string(),
         "file": file,
         "line": line,
         "column": column,
-        "key": complaint.key,
-        "message": complaint.what,
-        "suggestion": complaint.suggestion,
-        "about": match complaint.concern {
-            Concern::Configuration => "configuration",
-            Concern::Rule => "rule",
+        "key": diagnostic.key,
+        "message": diagnostic.problem,
+        "suggestion": diagnostic.suggestion,
+        "about": match diagnostic.subject {
+            DiagnosticSubject::Configuration => "configuration",
+            DiagnosticSubject::Rule => "rule",
         },
     })
 }

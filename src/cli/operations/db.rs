@@ -1,6 +1,7 @@
-//! `shiftkeeper db`: is the database sound, a copy of it, a copy put in its place, and how large it is.
+//! `shiftkeeper db`: checks, copies, restores and measures the database.
 //!
-//! It works on the store itself, beside a running daemon where that does no harm; `restore` refuses while one has the store.
+//! It works on the store itself, and beside a running daemon where that does no harm; `restore` refuses while a
+//! daemon has the store.
 
 mod backup;
 mod check;
@@ -27,7 +28,7 @@ pub enum DbCommand {
     Stats(StatsArgs),
 }
 
-/// Runs it.
+/// Runs a subcommand.
 pub async fn run(command: DbCommand) -> anyhow::Result<ExitCode> {
     match command {
         DbCommand::Check(args) => check::run(args).await,

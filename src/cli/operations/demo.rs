@@ -1,11 +1,11 @@
-//! `shiftkeeper demo`: two simulated contact centres and the daemon beside them, on this machine's own address.
+//! `shiftkeeper demo`: two simulated contact centres and the daemon, on loopback.
 //!
-//! Both sides speak real HTTP with each other; the summary's platform figures are the simulator's own count.
+//! Both sides speak real HTTP with each other, and the platform figures of the summary are the simulator's own count.
 
+mod access;
 mod reports;
 mod status;
 mod summary;
-mod visitor;
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -19,40 +19,40 @@ use base64::engine::general_purpose::STANDARD;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use self::visitor::Visitor;
+use self::access::DemoAccess;
 use super::log;
-use crate::app::{App, Importer, Surroundings};
+use crate::app::{App, Importer, RuntimeEnvironment};
 use crate::cli::shared::exit::Exit;
+use crate::cli::shared::messages::print_message;
 use crate::cli::shared::output::{Output, print, print_json};
-use crate::cli::shared::talk::say;
 use crate::clock::{Random as _, RealTime, SharedClock, Stopwatch, SystemClock, SystemRandom};
-use crate::config::{Config, ConfigText, Environment, Loaded};
+use crate::config::{Config, ConfigText, Environment, LoadedConfig};
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
 use crate::domain::time::span;
-use crate::domain::words::count;
-use crate::engine::operations::supervisor::Ended;
-use crate::http::WantedImport;
+use crate::domain::wording::count_with_noun;
+use crate::engine::operations::supervisor::SupervisorExit;
+use crate::http::ImportRequest;
 use crate::sim::{Receiver, ReceiverOptions, ScheduleFile, SimOptions, Simulator};
 
-/// Where simulated time starts: a Monday on which breaks, lunches and shift changes of five time zones fall together.
+/// The start of simulated time: a Monday on which breaks, lunches and shift changes of five time zones coincide.
 const START: &str = "2026-10-26T13:30:00Z";
 
-/// The sample schedule; its days hold the start.
+/// The sample schedule, whose days include the start.
 const SCHEDULE: &[u8] = include_bytes!("../../../config/samples/schedule-300.csv");
 const SCHEDULE_NAME: &str = "schedule-300.csv";
 
-/// Centres, the same agents in each: what of one showed with the other would be seen.
+/// The number of contact centres. Both have the same agents, so that data shown for the wrong one would be noticed.
 const CENTRES: usize = 2;
 
-/// Agents of each centre: the first of the sample schedule.
+/// The agents of each centre: the first of the sample schedule.
 const AGENTS: usize = 150;
 
-/// The rules that ship, all of them enforced here.
+/// The rules that ship with Shiftkeeper, all enforcing in the demo.
 const RULES: &str = include_str!("../../../config/rules.toml");
 
-/// A query of the platform's analytics for each centre: what a quarter of a year brought, asked anew each simulated hour.
-const QUERY: &str = r#"
+/// An analytics query of the platform for each centre, over a quarter of a year and repeated every simulated hour.
+const ANALYTICS_QUERY: &str = r#"
 [[tenants.analytics]]
 id = "calls"
 metrics = ["sum count", "avg duration"]
@@ -62,11 +62,11 @@ last = 90
 cron = "40 * * * *"
 "#;
 
-/// The demo's webhook receiver fails the first try of one delivery in so many.
+/// The demo's webhook receiver fails the first attempt of every n-th delivery.
 const FAIL_EVERY: u64 = 20;
 
-/// How often the status lines are drawn, in real time.
-const STATUS_EVERY: Duration = Duration::from_secs(1);
+/// The interval at which status lines are drawn, in real time.
+const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Starts two simulated contact centres, 300 agents together, and the daemon on this machine, faster than real time, and shows
 /// how it keeps them in adherence. Ctrl-C stops it and prints a summary.
@@ -78,7 +78,7 @@ const STATUS_EVERY: Duration = Duration::from_secs(1);
 pub struct DemoArgs {
     /// Stop after this long, as in 60s or 5m.
     #[arg(long = "for", value_name = "SPAN", value_parser = span::parse)]
-    for_: Option<Duration>,
+    run_time: Option<Duration>,
     /// How to print the summary.
     #[arg(long, short, value_enum, default_value_t)]
     output: Output,
@@ -95,11 +95,11 @@ pub struct DemoArgs {
 
 impl DemoArgs {
     fn speed(&self) -> u32 {
-        self.speed.unwrap_or(if self.for_.is_some() { 60 } else { 20 })
+        self.speed.unwrap_or(if self.run_time.is_some() { 60 } else { 20 })
     }
 }
 
-/// A demo that runs.
+/// A running demo.
 struct Demo {
     clock: SharedClock,
     tenants: Vec<TenantId>,
@@ -109,67 +109,67 @@ struct Demo {
     receiver: Receiver,
 }
 
-/// Runs it until the time is over or somebody stops it.
+/// Runs the demo until its time is over or somebody stops it.
 pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let watch = Stopwatch::start();
     let mut interrupt = signal(SignalKind::interrupt()).context("signals cannot be listened to")?;
     let mut terminate = signal(SignalKind::terminate()).context("signals cannot be listened to")?;
     let start: UtcMicros = START.parse().context("the demo's start")?;
     let clock: SharedClock = Arc::new(SystemClock::scaled(Some(start), args.speed()));
-    let folder = folder(&args)?;
+    let folder = prepare_folder(&args)?;
     let simulator = start_simulator(&args, clock.clone()).await?;
     let (receiver, hook_secret) = start_receiver(&args).await?;
     let (loaded, text) = configuration(&args, &simulator, (&receiver, hook_secret), &folder)?;
-    let soft = CancellationToken::new();
+    let shutdown = CancellationToken::new();
     let log = log::start(loaded.config.log).log;
-    let surroundings = Surroundings { log: Some(log), ..Surroundings::system(clock.clone()) };
-    let app = App::start_in(surroundings, loaded.config.clone(), soft.clone()).await?;
+    let surroundings = RuntimeEnvironment { log: Some(log), ..RuntimeEnvironment::system(clock.clone()) };
+    let app = App::start_with_environment(surroundings, loaded.config.clone(), shutdown.clone()).await?;
     let tenants = loaded.config.tenants.iter().map(|tenant| tenant.id.clone()).collect();
     let store_url = loaded.config.store.connection_url().expose().to_owned();
     let demo = Demo { clock, tenants, start, store_url, simulator, receiver };
-    import(&demo, &app).await?;
-    let visitor = visitor::admit(&app, &folder, &text, app.listen).await?;
-    introduce(&demo, &folder, app.listen, args.speed(), &visitor);
+    import_schedules(&demo, &app).await?;
+    let access = access::grant_access(&app, &folder, &text, app.listen).await?;
+    print_introduction(&demo, &folder, app.listen, args.speed(), &access);
     let mut lines = status::StatusLines::open(&demo, app.status(), args.output).await?;
     let daemon = app.run();
     tokio::pin!(daemon);
-    let limit = RealTime::sleep(args.for_.unwrap_or(Duration::MAX));
+    let limit = RealTime::sleep(args.run_time.unwrap_or(Duration::MAX));
     tokio::pin!(limit);
     let stop = || {
-        if !soft.is_cancelled() {
-            say("stopping: finishing what is running, then writing the summary and the reports");
-            soft.cancel();
+        if !shutdown.is_cancelled() {
+            print_message("stopping: finishing what is running, then writing the summary and the reports");
+            shutdown.cancel();
         }
     };
     let ended = loop {
         tokio::select! {
             ended = &mut daemon => break ended,
-            () = &mut limit, if !soft.is_cancelled() => stop(),
+            () = &mut limit, if !shutdown.is_cancelled() => stop(),
             _ = interrupt.recv() => stop(),
             _ = terminate.recv() => stop(),
-            () = RealTime::sleep(STATUS_EVERY), if !soft.is_cancelled() => lines.draw(&demo).await?,
+            () = RealTime::sleep(STATUS_INTERVAL), if !shutdown.is_cancelled() => lines.draw(&demo).await?,
         }
     };
     let last = lines.close().await;
-    if let Ended::TaskFailed(task) = ended {
-        say(format!("error: {task} failed for good"));
+    if let SupervisorExit::TaskFailed(task) = ended {
+        print_message(format!("error: {task} failed for good"));
         return Ok(Exit::Failed.into());
     }
     let summary = summary::collect(&demo, last, watch.elapsed()).await?;
-    let files = reports::leave(&demo, &folder.join("reports")).await?;
+    let files = reports::write_reports(&demo, &folder.join("reports")).await?;
     demo.simulator.stop().await;
     demo.receiver.stop().await;
     match args.output {
         Output::Json => print_json(&summary)?,
         Output::Table => print(summary.to_string())?,
     }
-    say_what_is_left(files, &folder.join("reports"), &visitor);
+    print_next_steps(files, &folder.join("reports"), &access);
     Ok(if summary.audit.verified { Exit::Done } else { Exit::Problems }.into())
 }
 
-fn folder(args: &DemoArgs) -> anyhow::Result<PathBuf> {
+fn prepare_folder(args: &DemoArgs) -> anyhow::Result<PathBuf> {
     let folder = args.data.clone().unwrap_or_else(|| {
-        let name = format!("shiftkeeper-demo-{}", SystemRandom.opaque_id().simple());
+        let name = format!("shiftkeeper-demo-{}", SystemRandom.random_id().simple());
         std::env::temp_dir().join(name)
     });
     std::fs::create_dir_all(&folder).with_context(|| format!("the folder {} cannot be made", folder.display()))?;
@@ -178,19 +178,20 @@ fn folder(args: &DemoArgs) -> anyhow::Result<PathBuf> {
     Ok(folder)
 }
 
-/// The rows of the sample schedule that are about a centre's agents.
-fn schedule() -> Vec<u8> {
+/// Returns the rows of the sample schedule for a centre's agents.
+fn sample_schedule() -> Vec<u8> {
     let last = format!("u_{AGENTS:04}");
     let rows = SCHEDULE.split_inclusive(|byte| *byte == b'\n');
-    let kept = rows.filter(|row| !row.starts_with(b"u_") || row[..row.len().min(last.len())] <= *last.as_bytes());
-    kept.flatten().copied().collect()
+    let centre_rows =
+        rows.filter(|row| !row.starts_with(b"u_") || row[..row.len().min(last.len())] <= *last.as_bytes());
+    centre_rows.flatten().copied().collect()
 }
 
 async fn start_simulator(args: &DemoArgs, clock: SharedClock) -> anyhow::Result<Simulator> {
     let options = SimOptions {
-        schedule: Some(ScheduleFile { name: SCHEDULE_NAME.to_owned(), bytes: schedule() }),
+        schedule: Some(ScheduleFile { name: SCHEDULE_NAME.to_owned(), bytes: sample_schedule() }),
         seed: args.seed,
-        // Their break and their absence are not in the sample schedule: they are for `simulate`.
+        // The special users are for `simulate`; their break and absence are not in the sample schedule.
         special_users: false,
         agents: AGENTS,
         tenants: CENTRES,
@@ -199,7 +200,7 @@ async fn start_simulator(args: &DemoArgs, clock: SharedClock) -> anyhow::Result<
     Simulator::start(options, clock).await.context("the simulator")
 }
 
-/// A receiver for webhooks, and the key that it believes.
+/// Starts a webhook receiver and returns it with the key that it accepts.
 async fn start_receiver(args: &DemoArgs) -> anyhow::Result<(Receiver, String)> {
     let random = SystemRandom;
     let key = [random.bytes(), random.bytes()].concat();
@@ -213,14 +214,15 @@ async fn start_receiver(args: &DemoArgs) -> anyhow::Result<(Receiver, String)> {
     Ok((Receiver::start(options).await.context("the webhook receiver")?, secret))
 }
 
-/// The configuration of the demo, with its TOML: what an operator would write, with the rules enforced.
+/// Returns the demo's configuration and its TOML: what an operator would write, with the rules enforcing.
 fn configuration(
     args: &DemoArgs,
     simulator: &Simulator,
     (receiver, hook_secret): (&Receiver, String),
     folder: &std::path::Path,
-) -> anyhow::Result<(Loaded, String)> {
-    let keep = |name: &str, secret: &str| anyhow::Ok(visitor::keep(folder, name, secret)?.display().to_string());
+) -> anyhow::Result<(LoadedConfig, String)> {
+    let write_secret =
+        |name: &str, secret: &str| anyhow::Ok(access::write_secret(folder, name, secret)?.display().to_string());
     let description = simulator.description();
     let mut text = format!(
         "[server]\nlisten = \"127.0.0.1:0\"\nmetrics = \"open\"\n\
@@ -232,7 +234,7 @@ fn configuration(
         url = format!("sqlite://{}", folder.join("shiftkeeper.db").display()),
         hooks = receiver.url(),
         target = receiver.address(),
-        key = keep("webhook.key", &hook_secret)?,
+        key = write_secret("webhook.key", &hook_secret)?,
     );
     for tenant in &description.tenants {
         let skills: Vec<String> = tenant.skills.iter().map(|skill| skill.id.to_string()).collect();
@@ -243,58 +245,64 @@ fn configuration(
             text,
             "[[tenants]]\nid = {id:?}\nbase_url = {base:?}\nclient_id = {client:?}\nclient_secret = {{ file = {secret:?} }}\n\
              skills = {skills:?}\n\
-             [tenants.automation]\nenforce = [\"all\"]\n{watched}{QUERY}",
+             [tenants.automation]\nenforce = [\"all\"]\n{watched}{ANALYTICS_QUERY}",
             id = tenant.id.as_str(),
             base = description.base_url,
             client = tenant.client_id,
-            secret = keep(&format!("{}.secret", tenant.id), &tenant.client_secret)?,
+            secret = write_secret(&format!("{}.secret", tenant.id), &tenant.client_secret)?,
         );
     }
     text.push_str(RULES);
-    let texts = [ConfigText { file: folder.join(visitor::CONFIGURATION), text: text.clone() }];
+    let texts = [ConfigText { file: folder.join(access::CONFIG_FILE), text: text.clone() }];
     let loaded = Config::load_texts(&texts, &Environment::default(), &[])?;
     Ok((loaded, text))
 }
 
-/// Each tenant has the sample schedule.
-async fn import(demo: &Demo, app: &App) -> anyhow::Result<()> {
+/// Imports the sample schedule for each tenant.
+async fn import_schedules(demo: &Demo, app: &App) -> anyhow::Result<()> {
     let importer: Importer = app.importer();
     for tenant in &demo.tenants {
-        let wanted = WantedImport {
+        let request = ImportRequest {
             tenant: tenant.clone(),
             name: SCHEDULE_NAME.to_owned(),
-            bytes: schedule().into(),
+            bytes: sample_schedule().into(),
             move_weeks: 0,
-            whole: false,
+            is_complete: false,
             actor: "person:demo".to_owned(),
         };
-        importer.run(wanted).await.context("the sample schedule")?;
+        importer.run(request).await.context("the sample schedule")?;
     }
     Ok(())
 }
 
-fn say_what_is_left(files: usize, folder: &std::path::Path, visitor: &Visitor) {
-    say(format!(
+fn print_next_steps(files: usize, folder: &std::path::Path, access: &DemoAccess) {
+    print_message(format!(
         "{} left in {}, each with its manifest. One is recomputed with\nSHIFTKEEPER_CONFIG={} shiftkeeper report verify {}",
-        count(files, "report"),
+        count_with_noun(files, "report"),
         folder.display(),
-        visitor.configuration.display(),
+        access.configuration.display(),
         folder.join("adherence.csv").display(),
     ));
 }
 
-fn introduce(demo: &Demo, folder: &std::path::Path, listen: std::net::SocketAddr, speed: u32, visitor: &Visitor) {
-    say(format!(
+fn print_introduction(
+    demo: &Demo,
+    folder: &std::path::Path,
+    listen: std::net::SocketAddr,
+    speed: u32,
+    access: &DemoAccess,
+) {
+    print_message(format!(
         "Shiftkeeper demo: {centres} of {AGENTS} simulated agents each from {start}, {speed} times real speed.\n\
          Open http://{listen}{link} to sign in, once, within the hour; later as {name} with the password {password}.\n\
          Commands take SHIFTKEEPER_CONFIG={configuration}, as in `shiftkeeper agents --tenant acme`.\n\
          Database in {folder}; http://{listen}/readyz and /metrics say how it is. Ctrl-C stops it.",
-        centres = count(demo.tenants.len(), "centre"),
+        centres = count_with_noun(demo.tenants.len(), "centre"),
         start = demo.start,
-        link = visitor.link,
-        name = visitor::NAME,
-        password = visitor.password,
-        configuration = visitor.configuration.display(),
+        link = access.link,
+        name = access::ACCOUNT_ID,
+        password = access.password,
+        configuration = access.configuration.display(),
         folder = folder.display(),
     ));
 }

@@ -1,6 +1,7 @@
-//! `shiftkeeper doctor`: is everything there that the daemon needs, and does it work. One file per kind of check.
+//! `shiftkeeper doctor`: checks that everything the daemon needs is there and works, with a file per kind of check.
 //!
-//! It changes nothing: the store is only read, no event is sent, no agent's state is touched, and no secret is printed.
+//! It changes nothing: the store is only read, no event is sent, no agent's state is changed, and no secret is
+//! printed.
 
 mod audit;
 mod configuration;
@@ -14,9 +15,9 @@ mod zones;
 
 use std::process::ExitCode;
 
-use self::platform::Way;
+use self::platform::CheckSources;
 use crate::cli::shared::config_args::ConfigArgs;
-use crate::cli::shared::finding::report;
+use crate::cli::shared::finding::report_findings;
 use crate::cli::shared::output::Output;
 use crate::cli::shared::scope::open_reader;
 use crate::config::Config;
@@ -43,35 +44,35 @@ pub struct DoctorArgs {
     output: Output,
 }
 
-/// What the checks look at.
-struct Desk {
+/// The context of the checks.
+struct CheckContext {
     config: Config,
-    /// Whether the secrets that only the daemon uses are at hand.
-    secrets: bool,
+    /// Whether the secrets that only the daemon uses can be read.
+    has_secrets: bool,
     offline: bool,
 }
 
-/// Runs every check, prints what was found, and says how it went.
+/// Runs every check and prints the findings. Returns the exit code.
 pub async fn run(args: DoctorArgs) -> anyhow::Result<ExitCode> {
-    let (read, mut findings) = configuration::look(&args.config);
-    let Some((config, secrets)) = read else { return Ok(report(&findings, args.output)?.into()) };
-    let desk = Desk { config, secrets, offline: args.offline };
-    // A store that cannot be read is told of by its own check; the others do without it.
-    let reader = open_reader(&desk.config).await.ok();
-    let (running, told) = daemon::look(&desk, reader.as_ref()).await;
-    findings.extend(store::look(&desk, running.as_ref()).await);
-    findings.extend(audit::look(&desk.config, reader.as_ref()).await);
-    findings.extend(disk::look(&desk.config));
-    findings.extend(zones::look(&desk.config, reader.as_ref()).await);
-    findings.extend(told);
-    let way = Way { daemon: running.as_ref(), reader: reader.as_ref() };
-    for tenant in &desk.config.tenants {
-        findings.extend(platform::look(&desk, tenant, way).await);
-        findings.extend(figures::look(&desk, tenant, way).await);
+    let (loaded, mut findings) = configuration::check(&args.config);
+    let Some((config, secrets)) = loaded else { return Ok(report_findings(&findings, args.output)?.into()) };
+    let context = CheckContext { config, has_secrets: secrets, offline: args.offline };
+    // The store's own check reports a store that cannot be read; the others run without it.
+    let reader = open_reader(&context.config).await.ok();
+    let (running, daemon_findings) = daemon::check(&context, reader.as_ref()).await;
+    findings.extend(store::check(&context, running.as_ref()).await);
+    findings.extend(audit::check(&context.config, reader.as_ref()).await);
+    findings.extend(disk::check(&context.config));
+    findings.extend(zones::check(&context.config, reader.as_ref()).await);
+    findings.extend(daemon_findings);
+    let sources = CheckSources { daemon: running.as_ref(), reader: reader.as_ref() };
+    for tenant in &context.config.tenants {
+        findings.extend(platform::check(&context, tenant, sources).await);
+        findings.extend(figures::check(&context, tenant, sources).await);
     }
-    findings.extend(webhooks::look(&desk, way).await);
+    findings.extend(webhooks::check(&context, sources).await);
     if let Some(reader) = reader {
         reader.close().await;
     }
-    Ok(report(&findings, args.output)?.into())
+    Ok(report_findings(&findings, args.output)?.into())
 }

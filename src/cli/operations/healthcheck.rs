@@ -1,15 +1,15 @@
-//! `shiftkeeper healthcheck`: whether the daemon answers, for a container's health check: fast, and by its exit code alone.
+//! `shiftkeeper healthcheck`: tells a container's health check by its exit code whether the daemon answers.
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::cli::shared::config_args::ConfigArgs;
-use crate::cli::shared::daemon::Daemon;
+use crate::cli::shared::daemon::DaemonClient;
 use crate::cli::shared::exit::Exit;
-use crate::cli::shared::talk::say;
+use crate::cli::shared::messages::print_message;
 
-/// How long the answer may take, in real time.
-const ANSWER_WITHIN: Duration = Duration::from_secs(3);
+/// The time limit of the answer, in real time.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Asks /healthz of the configured address; ends with 0 when the daemon answers, else with 1.
 ///
@@ -24,18 +24,18 @@ pub struct HealthcheckArgs {
     pub config: ConfigArgs,
 }
 
-/// Runs the command. Whatever goes wrong ends with 1: health checks know no other code.
+/// Runs the command. Every error ends with 1, since health checks know no other code.
 pub async fn run(args: HealthcheckArgs) -> ExitCode {
-    match lives(&args).await {
+    match check_alive(&args).await {
         Ok(()) => Exit::Done.into(),
         Err(error) => {
-            say(format!("error: {error:#}"));
+            print_message(format!("error: {error:#}"));
             Exit::Failed.into()
         }
     }
 }
 
-async fn lives(args: &HealthcheckArgs) -> anyhow::Result<()> {
+async fn check_alive(args: &HealthcheckArgs) -> anyhow::Result<()> {
     let config = args.config.load_for_command()?.config;
-    Daemon::lives(&config, ANSWER_WITHIN).await
+    DaemonClient::check_alive(&config, ANSWER_TIMEOUT).await
 }

@@ -1,4 +1,4 @@
-//! The log of the processes that serve: lines on standard error, as the configuration says.
+//! The log of serving processes: lines on standard error, as configured.
 
 use std::io::{self, IsTerminal as _, Write};
 use std::sync::Arc;
@@ -13,45 +13,46 @@ use crate::config::{Log as LogConfig, LogFormat, LogLevel};
 use crate::domain::time::UtcMicros;
 use crate::engine::operations::log::{Log, Outage};
 
-/// How long a reader of standard error may pause before lines are lost, in real time: whoever logs waits so long.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a reader of standard error may pause before lines are lost, in real time. The thread that logs waits that
+/// long.
+const MAX_STALL: Duration = Duration::from_secs(1);
 
-/// A pipe that is ready takes so many bytes at once without waiting (`PIPE_BUF`).
-const AT_ONCE: usize = 4096;
+/// The number of bytes that a ready pipe takes at once without waiting (`PIPE_BUF`).
+const MAX_WRITE_BYTES: usize = 4096;
 
-/// A log that runs.
-pub(in crate::cli) struct Started {
-    /// Where its lines go.
+/// A running log.
+pub(in crate::cli) struct RunningLog {
+    /// The log that lines go to.
     pub(in crate::cli) log: Log,
     set_filter: Box<dyn Fn(EnvFilter) + Send>,
 }
 
-impl Started {
-    /// Changes the least level that is logged.
+impl RunningLog {
+    /// Changes the lowest level that is logged.
     pub(in crate::cli) fn set_level(&self, level: LogLevel) {
-        (self.set_filter)(least(level));
+        (self.set_filter)(level_filter(level));
     }
 }
 
-fn least(level: LogLevel) -> EnvFilter {
+fn level_filter(level: LogLevel) -> EnvFilter {
     EnvFilter::new(format!("warn,shiftkeeper={}", level.name()))
 }
 
 /// Starts the log.
-pub(in crate::cli) fn start(config: LogConfig) -> Started {
+pub(in crate::cli) fn start(config: LogConfig) -> RunningLog {
     let notice = match config.format {
         LogFormat::Text => text_notice,
         LogFormat::Json => json_notice,
     };
-    // Lines have the system's time, also where the daemon's clock is a simulated one.
+    // Lines have the system's time, even if the daemon's clock is simulated.
     let log = Log::new(StandardError { has_stalled: false }, Arc::new(SystemClock::real()), notice);
     let writer = log.clone();
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(least(config.level))
+        .with_env_filter(level_filter(config.level))
         .with_writer(move || writer.clone())
-        // It would say on standard error that standard error cannot be written, and panic.
+        // It would report on standard error that standard error cannot be written, and panic.
         .log_internal_errors(false);
-    // A log that is there already (a test's) stays, and then there is nothing to change.
+    // If a log exists already (a test's), it stays, and there is nothing to change.
     let set_filter: Box<dyn Fn(EnvFilter) + Send> = match config.format {
         LogFormat::Text => {
             let ansi = io::stderr().is_terminal();
@@ -67,7 +68,7 @@ pub(in crate::cli) fn start(config: LogConfig) -> Started {
             Box::new(move |filter| drop(handle.reload(filter)))
         }
     };
-    Started { log, set_filter }
+    RunningLog { log, set_filter }
 }
 
 fn text_notice(outage: &Outage, now: UtcMicros) -> String {
@@ -83,16 +84,16 @@ fn json_notice(outage: &Outage, now: UtcMicros) -> String {
     format!("{line}\n")
 }
 
-/// Standard error, which a reader who pauses does not make wait for ever.
+/// Standard error that does not wait for ever for a reader who pauses.
 struct StandardError {
-    /// The reader took nothing for longer than [`PATIENCE`], and has taken nothing since.
+    /// Whether the reader took nothing for longer than [`MAX_STALL`], and has taken nothing since.
     has_stalled: bool,
 }
 
 impl StandardError {
     fn wait_until_ready(&mut self) -> io::Result<()> {
         let error = io::stderr();
-        let patience = if self.has_stalled { Duration::ZERO } else { PATIENCE };
+        let patience = if self.has_stalled { Duration::ZERO } else { MAX_STALL };
         let limit = Timespec::try_from(patience).map_err(io::Error::other)?;
         let ready = poll(&mut [PollFd::new(&error, PollFlags::OUT)], Some(&limit))?;
         self.has_stalled = ready == 0;
@@ -103,7 +104,7 @@ impl StandardError {
 impl Write for StandardError {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.wait_until_ready()?;
-        io::stderr().write(&bytes[..bytes.len().min(AT_ONCE)])
+        io::stderr().write(&bytes[..bytes.len().min(MAX_WRITE_BYTES)])
     }
 
     fn flush(&mut self) -> io::Result<()> {

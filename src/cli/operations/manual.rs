@@ -1,4 +1,5 @@
-//! `shiftkeeper completions` and `shiftkeeper man`: what a shell and a manual reader want, made from the commands themselves.
+//! `shiftkeeper completions` and `shiftkeeper man`: shell completion scripts and manual pages, generated from the
+//! commands.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,8 +10,8 @@ use clap_complete::Shell;
 
 use crate::cli::Cli;
 use crate::cli::shared::exit::Exit;
+use crate::cli::shared::messages::print_message;
 use crate::cli::shared::output::print;
-use crate::cli::shared::talk::say;
 
 /// Options of `completions`.
 #[derive(clap::Args, Debug)]
@@ -24,7 +25,7 @@ pub struct CompletionsArgs {
     pub shell: String,
 }
 
-/// Prints what a shell completes commands by.
+/// Prints the completion script of a shell.
 pub fn completions(args: &CompletionsArgs) -> anyhow::Result<ExitCode> {
     let shell = match args.shell.as_str() {
         "zsh" => Shell::Zsh,
@@ -32,7 +33,7 @@ pub fn completions(args: &CompletionsArgs) -> anyhow::Result<ExitCode> {
         _ => Shell::Bash,
     };
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::described(), "shiftkeeper", &mut script);
+    clap_complete::generate(shell, &mut Cli::full_command(), "shiftkeeper", &mut script);
     print(String::from_utf8(script).context("the script is no text")?)?;
     Ok(Exit::Done.into())
 }
@@ -54,9 +55,9 @@ pub struct ManArgs {
 pub fn man(args: &ManArgs) -> anyhow::Result<ExitCode> {
     let folder = args.folder.display();
     fs::create_dir_all(&args.folder).with_context(|| format!("the folder {folder} cannot be made"))?;
-    clap_mangen::generate_to(Cli::described(), &args.folder)
+    clap_mangen::generate_to(Cli::full_command(), &args.folder)
         .with_context(|| format!("{folder} cannot be written to"))?;
-    say(format!("a manual page for each command is in {folder}; begin with shiftkeeper.1"));
+    print_message(format!("a manual page for each command is in {folder}; begin with shiftkeeper.1"));
     Ok(Exit::Done.into())
 }
 
@@ -64,7 +65,7 @@ pub fn man(args: &ManArgs) -> anyhow::Result<ExitCode> {
 mod tests {
     use super::*;
 
-    /// Every command that does something, with its place.
+    /// Returns every command that can be run, with its name.
     fn commands() -> Vec<(String, clap::Command)> {
         fn walk(command: &clap::Command, place: &str, into: &mut Vec<(String, clap::Command)>) {
             for below in command.get_subcommands().filter(|below| below.get_name() != "help") {
@@ -74,7 +75,7 @@ mod tests {
             }
         }
         let mut found = Vec::new();
-        walk(&Cli::described(), "shiftkeeper", &mut found);
+        walk(&Cli::full_command(), "shiftkeeper", &mut found);
         found
     }
 
@@ -89,7 +90,7 @@ mod tests {
         }
         for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
             let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::described(), "shiftkeeper", &mut script);
+            clap_complete::generate(shell, &mut Cli::full_command(), "shiftkeeper", &mut script);
             let script = String::from_utf8(script).expect("text");
             assert!(script.contains("healthcheck") && script.contains("verify"), "{shell}");
         }
@@ -103,12 +104,12 @@ mod tests {
             let is_prose = |line: &&str| !line.is_empty() && !line.starts_with(' ') && !line.ends_with(':');
             let broken = lines.windows(2).find(|pair| pair.iter().all(is_prose));
             assert_eq!(broken, None, "{place}");
-            // An example that is broken cannot be copied.
+            // A wrapped example cannot be copied.
             let long = lines.iter().find(|line| line.starts_with(' ') && line.chars().count() > 100);
             assert_eq!(long, None, "{place}");
         }
         let written = "One.\nTwo:\n  a\n  b\n\nThree\nfour.\n\nExamples:\n  c\n";
-        assert_eq!(crate::cli::paragraphs(written), "One.\nTwo:\n  a\n  b\n\nThree four.\n\nExamples:\n  c");
+        assert_eq!(crate::cli::join_paragraphs(written), "One.\nTwo:\n  a\n  b\n\nThree four.\n\nExamples:\n  c");
     }
 
     #[test]
@@ -120,13 +121,14 @@ mod tests {
             assert!(!lines.is_empty(), "{place} has no examples");
             assert!(lines.iter().any(|line| line.starts_with(&place)), "{place}: {lines:?}");
             for line in lines.iter().filter(|line| line.starts_with("shiftkeeper ")) {
-                // What stands behind three spaces is a remark, and behind a pipe or a redirection another program's.
+                // Text after three spaces is a remark, and text after a pipe or redirection belongs to another
+                // program.
                 let ours = line.split("   ").next().unwrap_or_default().split_whitespace();
                 let words: Vec<&str> = ours.take_while(|word| !["|", ">", "2>", "&&", "#"].contains(word)).collect();
                 if words.iter().any(|word| word.contains(['\'', '"', '$'])) {
                     continue;
                 }
-                let parsed = Cli::described().try_get_matches_from(&words);
+                let parsed = Cli::full_command().try_get_matches_from(&words);
                 assert!(
                     parsed.is_ok(),
                     "{place}: {line}: {}",

@@ -1,4 +1,4 @@
-//! `shiftkeeper run`: the daemon, until it is told to stop.
+//! `shiftkeeper run`: the daemon, until it is stopped.
 
 use std::process::ExitCode;
 
@@ -9,13 +9,13 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::log;
-use crate::app::{App, Reload, ServiceManager, Surroundings, clock_of};
+use crate::app::{App, Reload, RuntimeEnvironment, ServiceManager, clock_for};
 use crate::cli::shared::config_args::ConfigArgs;
 use crate::cli::shared::exit::Exit;
+use crate::cli::shared::messages::print_message;
 use crate::cli::shared::output::print_json;
-use crate::cli::shared::talk::say;
-use crate::config::{Environment, Loaded};
-use crate::engine::operations::supervisor::Ended;
+use crate::config::{Environment, LoadedConfig};
+use crate::engine::operations::supervisor::SupervisorExit;
 
 /// Runs the daemon. Prints one line of JSON on standard output when it serves: {"ready": true, "listen": "IP:PORT"}.
 ///
@@ -30,36 +30,36 @@ pub struct RunArgs {
     pub config: ConfigArgs,
 }
 
-/// Runs until a signal comes or a task fails for good.
+/// Runs until a signal arrives or a task fails for good.
 pub async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let mut loaded = args.config.load()?;
     let log = log::start(loaded.config.log);
     for warning in &loaded.warnings {
-        say(format!("warning: {warning}"));
+        print_message(format!("warning: {warning}"));
     }
-    let soft = CancellationToken::new();
-    // Asked for before anything runs, so that a stop that comes early is not lost.
+    let shutdown = CancellationToken::new();
+    // Register signals before anything runs, so that an early stop is not lost.
     let mut signals = Signals::new()?;
-    let clock = clock_of(&loaded.config).await;
-    let surroundings = Surroundings { log: Some(log.log.clone()), ..Surroundings::system(clock) };
-    let mut app = App::start_in(surroundings, loaded.config.clone(), soft.clone()).await?;
+    let clock = clock_for(&loaded.config).await;
+    let surroundings = RuntimeEnvironment { log: Some(log.log.clone()), ..RuntimeEnvironment::system(clock) };
+    let mut app = App::start_with_environment(surroundings, loaded.config.clone(), shutdown.clone()).await?;
     let manager = ServiceManager::of(&Environment::of_process(), app.listen);
     manager.ready();
-    app.tell(manager);
+    app.log_start(manager);
     if let Err(error) = print_json(&json!({"ready": true, "listen": app.listen.to_string()})) {
         tracing::warn!("the line that says that the daemon serves is lost, and it serves all the same: {error:#}");
     }
     tracing::info!(listen = %app.listen, version = env!("CARGO_PKG_VERSION"), "serving");
-    let (reload, wanted) = (app.reload(), app.reload_wanted());
+    let (reload, reload_requested) = (app.reload(), app.reload_requested());
     let daemon = app.run();
     tokio::pin!(daemon);
     let ended = loop {
         tokio::select! {
             ended = &mut daemon => break ended,
-            signal = signals.next_or(&wanted) => match signal {
+            signal = signals.next_or(&reload_requested) => match signal {
                 Signal::Stop => {
                     manager.stopping();
-                    soft.cancel();
+                    shutdown.cancel();
                 }
                 Signal::Reload => {
                     manager.reloading();
@@ -71,12 +71,12 @@ pub async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         }
     };
     match ended {
-        Ended::Asked => {
+        SupervisorExit::Requested => {
             tracing::info!("stopped");
             Ok(Exit::Done.into())
         }
-        Ended::TaskFailed(task) => {
-            say(format!("error: {task} failed for good; see the log"));
+        SupervisorExit::TaskFailed(task) => {
+            print_message(format!("error: {task} failed for good; see the log"));
             Ok(Exit::Failed.into())
         }
     }
@@ -103,10 +103,10 @@ impl Signals {
         })
     }
 
-    /// The next signal; who asked the daemon for what takes a reload is as good as one.
-    async fn next_or(&mut self, reload_wanted: &Notify) -> Signal {
+    /// Waits for the next signal. A reload requested through the daemon counts as one.
+    async fn next_or(&mut self, reload_requested: &Notify) -> Signal {
         tokio::select! {
-            () = reload_wanted.notified() => Signal::Reload,
+            () = reload_requested.notified() => Signal::Reload,
             _ = self.terminate.recv() => Signal::Stop,
             _ = self.interrupt.recv() => Signal::Stop,
             _ = self.hangup.recv() => Signal::Reload,
@@ -114,8 +114,8 @@ impl Signals {
     }
 }
 
-/// A configuration with mistakes leaves the running one in force.
-fn reload_configuration(args: &ConfigArgs, running: &mut Loaded, reload: &Reload) {
+/// Reloads the configuration. One with mistakes leaves the running one in force.
+fn reload_configuration(args: &ConfigArgs, running: &mut LoadedConfig, reload: &Reload) {
     let applied = match args.load() {
         Ok(newer) => reload.apply(running, newer).map_err(|error| error.to_string()),
         Err(refused) => Err(refused.to_string()),
@@ -123,5 +123,5 @@ fn reload_configuration(args: &ConfigArgs, running: &mut Loaded, reload: &Reload
     if let Err(error) = &applied {
         tracing::error!("the configuration was not reloaded: {error}");
     }
-    reload.note(applied.is_ok());
+    reload.log_result(applied.is_ok());
 }

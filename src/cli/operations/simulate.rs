@@ -1,4 +1,4 @@
-//! `shiftkeeper simulate`: the stand-in platform on its own, until it is told to stop.
+//! `shiftkeeper simulate`: the platform simulator on its own, until it is stopped.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use crate::cli::changes::change::parse_span;
 use crate::cli::shared::output::print_json;
 use crate::clock::{SharedClock, SystemClock};
 use crate::domain::time::UtcMicros;
-use crate::domain::words::count;
+use crate::domain::wording::count_with_noun;
 use crate::sim::{FaultSpec, ScheduleFile, SimOptions, Simulator};
 
 /// Runs a stand-in for the platform: a small contact centre on real HTTP, with agents that live, and faults on demand.
@@ -77,11 +77,11 @@ pub struct SimulateArgs {
 /// Runs until SIGINT or SIGTERM.
 pub async fn run(args: SimulateArgs) -> anyhow::Result<ExitCode> {
     let clock: SharedClock = Arc::new(SystemClock::scaled(args.start, args.speed));
-    let options = options(args).await?;
+    let options = sim_options(args).await?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let simulator = Simulator::start(options, clock).await?;
-    say(&simulator);
+    print_startup(&simulator);
     print_json(&simulator.description())?;
     tokio::select! {
         _ = interrupt.recv() => {}
@@ -92,7 +92,7 @@ pub async fn run(args: SimulateArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn options(args: SimulateArgs) -> anyhow::Result<SimOptions> {
+async fn sim_options(args: SimulateArgs) -> anyhow::Result<SimOptions> {
     let schedule = match args.schedule {
         None => None,
         Some(path) => {
@@ -112,22 +112,22 @@ async fn options(args: SimulateArgs) -> anyhow::Result<SimOptions> {
         token_lifetime: args.token_lifetime,
         subscription_lifetime: args.subscription_lifetime,
         faults: args.fault,
-        lively: !args.quiet,
-        break_lasts: args.break_minutes.map(|minutes| Duration::from_secs(u64::from(minutes) * 60)),
+        autonomous_agents: !args.quiet,
+        break_duration: args.break_minutes.map(|minutes| Duration::from_secs(u64::from(minutes) * 60)),
         ..SimOptions::default()
     })
 }
 
-fn say(simulator: &Simulator) {
+fn print_startup(simulator: &Simulator) {
     let mut err = std::io::stderr();
-    // Nothing depends on these words; where nobody can read them, the simulator runs all the same.
+    // The simulator runs even if nobody can read this message.
     let _ = writeln!(err, "simulator: listening on http://{}, faults and log under /_sim/", simulator.address());
     if let Some(weeks) = simulator.moved_weeks().filter(|weeks| *weeks != 0) {
         let way = if weeks > 0 { "later" } else { "earlier" };
         let _ = writeln!(
             err,
             "simulator: the schedule is moved {} {way}, so that its days hold now",
-            count(weeks.abs(), "week")
+            count_with_noun(weeks.abs(), "week")
         );
     }
 }

@@ -1,5 +1,5 @@
-//! `shiftkeeper status`: how the running daemon is, on one screen: tokens, budgets, breakers, pictures, feeds, subscriptions and
-//! webhooks of every tenant with their ages, the jobs and the store.
+//! `shiftkeeper status`: the status of the running daemon on one screen: tokens, budgets, circuit breakers, live
+//! views, feeds, subscriptions and webhooks of every tenant with their ages, the jobs and the store.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use comfy_table::{Table, presets};
 
-use crate::cli::shared::caller::Reach;
 use crate::cli::shared::config_args::ConfigArgs;
 use crate::cli::shared::daemon::DaemonError;
 use crate::cli::shared::exit::Exit;
 use crate::cli::shared::finding::bytes_text;
 use crate::cli::shared::output::{Output, print, print_json};
+use crate::cli::shared::tenant_client::ConfiguredDaemon;
 use crate::domain::ids::TenantId;
 use crate::domain::time::{UtcMicros, duration_text};
-use crate::domain::words::count;
+use crate::domain::wording::count_with_noun;
 use crate::engine::operations::status::{JobStatus, Status, SubscriptionStatus, TenantStatus, WebhookStatus};
 
 /// Shows the status of the running daemon: tokens, budgets, circuit breakers, live views, feeds, subscriptions and webhooks of every tenant
@@ -43,25 +43,25 @@ pub struct StatusArgs {
 
 /// Runs the command.
 pub async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
-    let reach = Reach::of(args.config.load_for_command()?.config).await?;
-    let mut whole: Option<Status> = None;
-    for tenant in reach.parts_or(args.tenant.as_ref())? {
-        let part = reach.get("/api/v1/status", tenant.as_ref()).await.map_err(DaemonError::into_failure)?;
-        whole = Some(match whole {
+    let daemon = ConfiguredDaemon::connect(args.config.load_for_command()?.config).await?;
+    let mut merged: Option<Status> = None;
+    for tenant in daemon.tenant_scopes_or(args.tenant.as_ref())? {
+        let part = daemon.get("/api/v1/status", tenant.as_ref()).await.map_err(DaemonError::into_failure)?;
+        merged = Some(match merged {
             None => part,
-            Some(whole) => joined(whole, part),
+            Some(whole) => merge_status(whole, part),
         });
     }
-    // There is a part at least.
-    let Some(status) = whole else { return Ok(Exit::Failed.into()) };
+    // There is at least one part.
+    let Some(status) = merged else { return Ok(Exit::Failed.into()) };
     match args.output {
         Output::Json => print_json(&status)?,
-        Output::Table => print(page(&status))?,
+        Output::Table => print(status_text(&status))?,
     }
     Ok(if status.ok { Exit::Done } else { Exit::Problems }.into())
 }
 
-fn joined(mut whole: Status, part: Status) -> Status {
+fn merge_status(mut whole: Status, part: Status) -> Status {
     whole.ok &= part.ok;
     whole.tenants.extend(part.tenants);
     let new = |known: &[JobStatus], job: &JobStatus| {
@@ -76,17 +76,17 @@ fn joined(mut whole: Status, part: Status) -> Status {
 }
 
 /// One line for people.
-struct Row {
+struct StatusRow {
     ok: bool,
-    whose: String,
-    what: String,
+    tenant: String,
+    subject: String,
     state: String,
     detail: String,
 }
 
-impl Row {
-    fn new(ok: bool, whose: impl Into<String>, what: impl Into<String>, state: impl Into<String>) -> Self {
-        Self { ok, whose: whose.into(), what: what.into(), state: state.into(), detail: String::new() }
+impl StatusRow {
+    fn new(ok: bool, tenant: impl Into<String>, subject: impl Into<String>, state: impl Into<String>) -> Self {
+        Self { ok, tenant: tenant.into(), subject: subject.into(), state: state.into(), detail: String::new() }
     }
 
     fn detail(self, detail: impl Into<String>) -> Self {
@@ -94,7 +94,7 @@ impl Row {
     }
 }
 
-fn page(status: &Status) -> String {
+fn status_text(status: &Status) -> String {
     let mut rows = Vec::new();
     for tenant in &status.tenants {
         rows.extend(tenant_rows(tenant));
@@ -104,29 +104,34 @@ fn page(status: &Status) -> String {
     let configuration = &status.configuration;
     let state = if configuration.ok { "active" } else { "the last reload failed; see the log" };
     rows.push(
-        Row::new(configuration.ok, "-", "configuration", state)
-            .detail(format!("loaded {} ago", span(status.at.since(configuration.loaded_at)))),
+        StatusRow::new(configuration.ok, "-", "configuration", state)
+            .detail(format!("loaded {} ago", seconds_text(status.at.since(configuration.loaded_at)))),
     );
-    let told = |part: &&crate::engine::operations::readiness::Part| !part.ready;
-    rows.extend(status.parts.iter().filter(told).map(|part| {
-        Row::new(false, "-", part.name.clone(), format!("not ready for {}", span(status.at.since(part.since))))
-            .detail(part.detail.clone())
+    let not_ready = |part: &&crate::engine::operations::readiness::Part| !part.ready;
+    rows.extend(status.parts.iter().filter(not_ready).map(|part| {
+        StatusRow::new(
+            false,
+            "-",
+            part.name.clone(),
+            format!("not ready for {}", seconds_text(status.at.since(part.since))),
+        )
+        .detail(part.detail.clone())
     }));
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_header(["", "TENANT", "WHAT", "STATE", "DETAIL"]);
     for row in rows {
-        table.add_row([if row.ok { "" } else { "!" }.to_owned(), row.whose, row.what, row.state, row.detail]);
+        table.add_row([if row.ok { "" } else { "!" }.to_owned(), row.tenant, row.subject, row.state, row.detail]);
     }
-    let up = span(status.at.since(status.started_at));
+    let up = seconds_text(status.at.since(status.started_at));
     format!("shiftkeeper {}, {}, up for {up}\n\n{}", status.version, status.status, table.trim_fmt())
 }
 
-fn tenant_rows(tenant: &TenantStatus) -> Vec<Row> {
+fn tenant_rows(tenant: &TenantStatus) -> Vec<StatusRow> {
     let id = tenant.id.to_string();
     let mut rows = vec![token_row(tenant)];
     let budget = &tenant.budget;
     rows.push(
-        Row::new(true, &id, "budget", format!("{} of {} calls used", budget.used, budget.limit))
+        StatusRow::new(true, &id, "budget", format!("{} of {} calls used", budget.used, budget.limit))
             .detail(format!("{} free now", budget.free)),
     );
     let figures = &tenant.figures;
@@ -134,119 +139,122 @@ fn tenant_rows(tenant: &TenantStatus) -> Vec<Row> {
         let reporting = &tenant.reporting_budget;
         let detail = format!(
             "{}, {}; {} of {} calls used",
-            count(figures.skills.len(), "skill"),
-            count(figures.queues.len(), "queue"),
+            count_with_noun(figures.skills.len(), "skill"),
+            count_with_noun(figures.queues.len(), "queue"),
             reporting.used,
             reporting.limit
         );
-        rows.push(Row::new(figures.ok, &id, "figures", format!("up to {} old", millis(oldest))).detail(detail));
+        rows.push(
+            StatusRow::new(figures.ok, &id, "figures", format!("up to {} old", millis_text(oldest))).detail(detail),
+        );
     }
     let breaker = &tenant.breaker;
     let since = breaker.since.map_or_else(String::new, |since| format!("state changes are halted since {since}"));
-    rows.push(Row::new(breaker.ok, &id, "circuit breaker", breaker.state.clone()).detail(since));
-    rows.push(picture_row(tenant));
+    rows.push(StatusRow::new(breaker.ok, &id, "circuit breaker", breaker.state.clone()).detail(since));
+    rows.push(live_view_row(tenant));
     rows.push(feed_row(tenant));
-    let open = counts(tenant.open_transitions.iter());
+    let open = counts_text(tenant.open_transitions.iter());
     let all: u64 = tenant.open_transitions.values().sum();
-    rows.push(Row::new(true, &id, "transitions", format!("{all} open")).detail(open));
+    rows.push(StatusRow::new(true, &id, "transitions", format!("{all} open")).detail(open));
     rows.extend(tenant.subscriptions.iter().map(|one| subscription_row(&id, one)));
     rows.extend(tenant.webhooks.iter().map(|hook| webhook_row(&id, hook)));
     if let Some(audit) = &tenant.audit {
-        let head = audit.head_age_ms.map_or("no signed head yet".to_owned(), |age| format!("head {} old", millis(age)));
+        let head =
+            audit.head_age_ms.map_or("no signed head yet".to_owned(), |age| format!("head {} old", millis_text(age)));
         let unsigned = audit.entries.saturating_sub(audit.signed_through);
         rows.push(
-            Row::new(true, &id, "audit", format!("{} entries", audit.entries))
+            StatusRow::new(true, &id, "audit", format!("{} entries", audit.entries))
                 .detail(format!("{head}, {unsigned} entries after it")),
         );
     }
     rows
 }
 
-fn token_row(tenant: &TenantStatus) -> Row {
+fn token_row(tenant: &TenantStatus) -> StatusRow {
     let token = &tenant.token;
     let state = match (token.age_ms, token.expires_in_ms) {
-        (Some(age), Some(left)) => format!("{} old, good for {}", millis(age), millis(left)),
+        (Some(age), Some(left)) => format!("{} old, good for {}", millis_text(age), millis_text(left)),
         _ => "none".to_owned(),
     };
     let failure = token.last_failure.as_ref().map(|class| format!("the last request for one failed: {class}"));
     let circuit = token.circuit_open.then(|| "no request at the moment".to_owned());
     let detail = failure.into_iter().chain(circuit).collect::<Vec<_>>().join("; ");
-    Row::new(token.ok, tenant.id.to_string(), "token", state).detail(detail)
+    StatusRow::new(token.ok, tenant.id.to_string(), "token", state).detail(detail)
 }
 
-fn picture_row(tenant: &TenantStatus) -> Row {
-    let picture = &tenant.picture;
-    let state = picture.age_ms.map_or("no data".to_owned(), |age| format!("{} old", millis(age)));
-    Row::new(picture.ok, tenant.id.to_string(), "live view", state).detail(counts(picture.agents.iter()))
+fn live_view_row(tenant: &TenantStatus) -> StatusRow {
+    let live_view = &tenant.picture;
+    let state = live_view.age_ms.map_or("no data".to_owned(), |age| format!("{} old", millis_text(age)));
+    StatusRow::new(live_view.ok, tenant.id.to_string(), "live view", state).detail(counts_text(live_view.agents.iter()))
 }
 
-fn feed_row(tenant: &TenantStatus) -> Row {
+fn feed_row(tenant: &TenantStatus) -> StatusRow {
     let feed = &tenant.feed;
     let state = match (feed.state.as_str(), feed.last_message_age_ms) {
-        ("live", Some(age)) => format!("live, last message {} ago", millis(age)),
+        ("live", Some(age)) => format!("live, last message {} ago", millis_text(age)),
         (state, _) => state.to_owned(),
     };
     let detail = match &feed.reason {
         Some(reason) => reason.clone(),
         None => format!("{} messages, {} lost connections", feed.messages, feed.losses),
     };
-    Row::new(feed.ok, tenant.id.to_string(), "feed", state).detail(detail)
+    StatusRow::new(feed.ok, tenant.id.to_string(), "feed", state).detail(detail)
 }
 
-fn subscription_row(tenant: &str, one: &SubscriptionStatus) -> Row {
+fn subscription_row(tenant: &str, one: &SubscriptionStatus) -> StatusRow {
     let detail = format!(
         "{} agents every {}; newest snapshot {} old, {}",
         one.agents,
-        millis(one.interval_ms),
-        millis(one.snapshot_age_ms),
+        millis_text(one.interval_ms),
+        millis_text(one.snapshot_age_ms),
         bytes_text(one.snapshot_bytes as u64)
     );
-    Row::new(one.ok, tenant, format!("subscription {}", one.slice), format!("{} old", millis(one.age_ms)))
+    StatusRow::new(one.ok, tenant, format!("subscription {}", one.slice), format!("{} old", millis_text(one.age_ms)))
         .detail(detail)
 }
 
-fn webhook_row(tenant: &str, hook: &WebhookStatus) -> Row {
+fn webhook_row(tenant: &str, hook: &WebhookStatus) -> StatusRow {
     let state = match hook.since {
         Some(since) => format!("{} since {since}", hook.status),
         None => hook.status.clone(),
     };
     let mut detail = format!("{} waiting, {} parked, {} unread", hook.waiting, hook.parked, hook.unread);
     if let Some(age) = hook.oldest_unsent_age_ms {
-        let _ = write!(detail, ", the oldest from {} ago", millis(age));
+        let _ = write!(detail, ", the oldest from {} ago", millis_text(age));
     }
     if let Some(error) = hook.last_error.as_ref().filter(|_| !hook.ok) {
         let _ = write!(detail, "; last: {error}");
     }
-    Row::new(hook.ok, tenant, format!("webhook {}", hook.id), state).detail(detail)
+    StatusRow::new(hook.ok, tenant, format!("webhook {}", hook.id), state).detail(detail)
 }
 
-fn job_row(status: &JobStatus, now: UtcMicros) -> Row {
+fn job_row(status: &JobStatus, now: UtcMicros) -> StatusRow {
     let job = &status.job;
-    let whose = job.tenant.as_ref().map_or("-".to_owned(), ToString::to_string);
+    let tenant = job.tenant.as_ref().map_or("-".to_owned(), ToString::to_string);
     let state = job.last.as_ref().map_or("not run yet".to_owned(), |run| run.outcome.clone());
-    let success = status.last_success_at.map(|at| format!("succeeded {} ago", span(now.since(at))));
+    let success = status.last_success_at.map(|at| format!("succeeded {} ago", seconds_text(now.since(at))));
     let next = job.next_due_at.map(|at| format!("next {at}"));
     let detail = success.into_iter().chain(next).collect::<Vec<_>>().join(", ");
-    Row::new(status.ok, whose, format!("job {}", job.id), state).detail(detail)
+    StatusRow::new(status.ok, tenant, format!("job {}", job.id), state).detail(detail)
 }
 
-fn store_row(status: &Status) -> Row {
+fn store_row(status: &Status) -> StatusRow {
     let store = &status.store;
     let log = store.log_bytes.map(|bytes| format!("log {}", bytes_text(bytes)));
     let free = store.disk_free_bytes.map(|bytes| format!("{} free on its disk", bytes_text(bytes)));
     let detail = log.into_iter().chain(free).collect::<Vec<_>>().join(", ");
-    Row::new(store.ok, "-", "store", bytes_text(store.bytes)).detail(detail)
+    StatusRow::new(store.ok, "-", "store", bytes_text(store.bytes)).detail(detail)
 }
 
-fn counts<'a>(counts: impl Iterator<Item = (&'a String, &'a u64)>) -> String {
+fn counts_text<'a>(counts: impl Iterator<Item = (&'a String, &'a u64)>) -> String {
     counts.map(|(word, count)| format!("{count} {word}")).collect::<Vec<_>>().join(", ")
 }
 
-fn millis(milliseconds: u64) -> String {
-    span(Duration::from_millis(milliseconds))
+fn millis_text(milliseconds: u64) -> String {
+    seconds_text(Duration::from_millis(milliseconds))
 }
 
-/// To the second: nobody acts on less.
-fn span(span: Duration) -> String {
+/// Formats a duration to the second, which is precise enough here.
+fn seconds_text(span: Duration) -> String {
     duration_text(Duration::from_secs(span.as_secs()))
 }

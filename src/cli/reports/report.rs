@@ -1,5 +1,5 @@
-//! `shiftkeeper report`: prints reports over the store or writes them to files, and checks such files. Reads alone; long logs go out page
-//! by page.
+//! `shiftkeeper report`: prints reports over the store or writes them to files, and verifies such files. It only
+//! reads; long logs are written page by page.
 
 mod adherence;
 mod files;
@@ -15,17 +15,19 @@ use comfy_table::{Table, presets};
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 use serde_json::{Value, json};
 
-use self::files::{Subject, Target, When, Whose};
-use crate::app::clock_of;
+use self::files::{AgentFilterArgs, DateOrInstant, PeriodArgs, TargetArgs};
+use crate::app::clock_for;
 use crate::cli::shared::config_args::ConfigArgs;
 use crate::cli::shared::exit::Exit;
-use crate::cli::shared::output::{Output, audience};
-use crate::cli::shared::scope::{one_tenant, open_reader, usage};
+use crate::cli::shared::output::{Output, pipe_status};
+use crate::cli::shared::scope::{one_tenant, open_reader, usage_error};
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
-use crate::report::compliance::{Compliance, DEFINITIONS, LOG_COLUMNS, Log, LogLine, Span};
-use crate::report::request::Kind;
-use crate::report::sheet::Sheet;
+use crate::report::compliance::{
+    ComplianceSpan, ComplianceSummary, DEFINITIONS, LOG_COLUMNS, TransitionLog, TransitionLogLine,
+};
+use crate::report::csv_sheet::CsvSheet;
+use crate::report::request::ReportKind;
 use crate::store::Reader;
 
 /// Which report.
@@ -102,13 +104,13 @@ pub struct ComplianceArgs {
     pub config: ConfigArgs,
     /// The time range.
     #[command(flatten)]
-    pub subject: Subject,
+    pub period: PeriodArgs,
     /// The filter.
     #[command(flatten)]
-    pub whose: Whose,
+    pub agent_filter: AgentFilterArgs,
     /// Where to.
     #[command(flatten)]
-    pub target: Target,
+    pub target: TargetArgs,
     /// How to print: figures as a table, figures and log as JSON, the log as CSV.
     #[arg(long, short, value_enum, default_value_t, conflicts_with_all = ["format", "out", "folder", "section", "team", "agent"])]
     pub output: ReportOutput,
@@ -129,15 +131,15 @@ pub enum ReportOutput {
     Csv,
 }
 
-/// Prints it.
+/// Runs a subcommand.
 pub async fn run(command: ReportCommand) -> anyhow::Result<ExitCode> {
     match command {
         ReportCommand::Compliance(args) => compliance(args).await,
         ReportCommand::Trend(args) => trend::run(args).await,
         ReportCommand::Adherence(args) => adherence::adherence(args).await,
-        ReportCommand::Segments(args) => adherence::plain(&args, Kind::Segments).await,
-        ReportCommand::NotReady(args) => adherence::plain(&args, Kind::NotReady).await,
-        ReportCommand::Breaks(args) => adherence::plain(&args, Kind::Breaks).await,
+        ReportCommand::Segments(args) => adherence::make_without_variant(&args, ReportKind::Segments).await,
+        ReportCommand::NotReady(args) => adherence::make_without_variant(&args, ReportKind::NotReady).await,
+        ReportCommand::Breaks(args) => adherence::make_without_variant(&args, ReportKind::Breaks).await,
         ReportCommand::Verify(args) => {
             let loaded = args.config.load_for_command()?;
             files::verify(&loaded.config, &args.file, args.output == Output::Json).await
@@ -148,70 +150,73 @@ pub async fn run(command: ReportCommand) -> anyhow::Result<ExitCode> {
 async fn compliance(args: ComplianceArgs) -> anyhow::Result<ExitCode> {
     let loaded = args.config.load_for_command()?;
     let config = &loaded.config;
-    if !args.target.is_unsaid() || !args.whose.is_everybody() {
-        let asked = |now| files::request(config, Kind::Compliance, &args.subject, args.whose.filters(), now);
-        return files::make(config, &args.target, asked).await;
+    if !args.target.is_unset() || !args.agent_filter.is_everybody() {
+        let build_request =
+            |now| files::build_request(config, ReportKind::Compliance, &args.period, args.agent_filter.filters(), now);
+        return files::make_report(config, &args.target, build_request).await;
     }
-    let tenant = &one_tenant(config, args.subject.tenant.as_ref())?.id;
+    let tenant = &one_tenant(config, args.period.tenant.as_ref())?.id;
     let span = args.span()?;
-    check_order(span, clock_of(config).await.now())?;
+    check_order(span, clock_for(config).await.now())?;
     let reader = open_reader(&loaded.config).await?;
     let mut out = io::stdout();
-    let written = write(&reader, tenant, span, &args, &mut out).await;
+    let written = write_report(&reader, tenant, span, &args, &mut out).await;
     reader.close().await;
-    ended(written)
+    exit_after_write(written)
 }
 
 impl ComplianceArgs {
-    fn span(&self) -> anyhow::Result<Span> {
-        let zone = zone(&self.subject.zone)?;
-        let instant = |when: Option<When>| when.map(|when| when.in_zone(&zone));
-        Ok(Span { from: instant(self.subject.from), to: instant(self.subject.to) })
+    fn span(&self) -> anyhow::Result<ComplianceSpan> {
+        let zone = zone(&self.period.zone)?;
+        let instant = |when: Option<DateOrInstant>| when.map(|when| when.in_zone(&zone));
+        Ok(ComplianceSpan { from: instant(self.period.from), to: instant(self.period.to) })
     }
 }
 
 fn zone(name: &str) -> anyhow::Result<TimeZone> {
     TimeZoneDatabase::bundled()
         .get(name)
-        .map_err(|_| usage(format!("--zone: there is no time zone {name:?}; write one such as Europe/Berlin")))
+        .map_err(|_| usage_error(format!("--zone: there is no time zone {name:?}; write one such as Europe/Berlin")))
 }
 
-fn check_order(span: Span, now: UtcMicros) -> anyhow::Result<()> {
+fn check_order(span: ComplianceSpan, now: UtcMicros) -> anyhow::Result<()> {
     match (span.from, span.to) {
         (Some(from), _) if from >= now => {
-            Err(usage(format!("--from {from:.0} lies ahead: now it is {now:.0}, and a report is of what was")))
+            Err(usage_error(format!("--from {from:.0} lies ahead: now it is {now:.0}, and a report is of what was")))
         }
-        (Some(from), Some(to)) if from >= to => Err(usage(format!("--from {from} does not lie before --to {to}"))),
+        (Some(from), Some(to)) if from >= to => {
+            Err(usage_error(format!("--from {from} does not lie before --to {to}")))
+        }
         _ => Ok(()),
     }
 }
 
-/// What came of printing a report.
-fn ended(written: anyhow::Result<()>) -> anyhow::Result<ExitCode> {
+/// Returns the exit code after printing a report.
+fn exit_after_write(written: anyhow::Result<()>) -> anyhow::Result<ExitCode> {
     match written.map_err(anyhow::Error::downcast::<io::Error>) {
         Ok(()) => {}
-        Err(Ok(error)) => drop(audience(Err(error))?),
+        Err(Ok(error)) => drop(pipe_status(Err(error))?),
         Err(Err(other)) => return Err(other),
     }
     Ok(Exit::Done.into())
 }
 
-async fn write(
+async fn write_report(
     reader: &Reader,
     tenant: &TenantId,
-    span: Span,
+    span: ComplianceSpan,
     args: &ComplianceArgs,
     out: &mut (impl Write + Send),
 ) -> anyhow::Result<()> {
-    let mut log = Log::new(reader, tenant, span);
+    let mut log = TransitionLog::new(reader, tenant, span);
     match args.output {
         ReportOutput::Json => {
-            write_json(&Compliance::read(reader, tenant, span).await?, tenant, span, &mut log, out).await
+            write_json(&ComplianceSummary::read(reader, tenant, span).await?, tenant, span, &mut log, out).await
         }
         ReportOutput::Csv => write_csv(&mut log, out).await,
         ReportOutput::Table => {
-            let figures = Compliance::read(reader, tenant, span).await?;
-            out.write_all(table(&figures, tenant, span).as_bytes())?;
+            let figures = ComplianceSummary::read(reader, tenant, span).await?;
+            out.write_all(figures_table(&figures, tenant, span).as_bytes())?;
             if args.logs {
                 write_log_table(&mut log, out).await?;
             }
@@ -220,12 +225,12 @@ async fn write(
     }
 }
 
-/// `{"tenant", "from", "to", "totalTransitions", …, "logs": [ … ]}`; the log goes out as it is read.
+/// Writes `{"tenant", "from", "to", "totalTransitions", …, "logs": [ … ]}`; the log is written as it is read.
 async fn write_json(
-    figures: &Compliance,
+    figures: &ComplianceSummary,
     tenant: &TenantId,
-    span: Span,
-    log: &mut Log,
+    span: ComplianceSpan,
+    log: &mut TransitionLog,
     out: &mut (impl Write + Send),
 ) -> anyhow::Result<()> {
     let mut head = json!({ "tenant": tenant, "from": span.from, "to": span.to });
@@ -233,7 +238,7 @@ async fn write_json(
         head.extend(figures);
     }
     let head = head.to_string();
-    // One brace alone: the last figure may end with one of its own.
+    // Remove only one brace, since the last figure may end with one too.
     write!(out, "{},\"logs\":[", head.strip_suffix('}').unwrap_or(&head))?;
     let mut first = true;
     loop {
@@ -254,9 +259,9 @@ async fn write_json(
     Ok(out.flush()?)
 }
 
-async fn write_csv(log: &mut Log, out: &mut (impl Write + Send)) -> anyhow::Result<()> {
-    let mut sheet = Sheet::default();
-    sheet.row(LOG_COLUMNS)?;
+async fn write_csv(log: &mut TransitionLog, out: &mut (impl Write + Send)) -> anyhow::Result<()> {
+    let mut sheet = CsvSheet::default();
+    sheet.write_row(LOG_COLUMNS)?;
     loop {
         out.write_all(&std::mem::take(&mut sheet).finish()?)?;
         let page = log.next_page().await?;
@@ -264,7 +269,7 @@ async fn write_csv(log: &mut Log, out: &mut (impl Write + Send)) -> anyhow::Resu
             return Ok(out.flush()?);
         }
         for line in &page {
-            sheet.row(line.cells().iter().map(String::as_str))?;
+            sheet.write_row(line.cells().iter().map(String::as_str))?;
         }
     }
 }
@@ -275,7 +280,7 @@ fn plain_table() -> Table {
     table
 }
 
-fn table(figures: &Compliance, tenant: &TenantId, span: Span) -> String {
+fn figures_table(figures: &ComplianceSummary, tenant: &TenantId, span: ComplianceSpan) -> String {
     let bound = |instant: Option<UtcMicros>, open: &str| instant.map_or_else(|| open.to_owned(), |at| at.to_string());
     let mut rows = plain_table();
     rows.add_row(["totalTransitions", &figures.total_transitions.to_string()]);
@@ -303,7 +308,7 @@ fn table(figures: &Compliance, tenant: &TenantId, span: Span) -> String {
     text
 }
 
-async fn write_log_table(log: &mut Log, out: &mut (impl Write + Send)) -> anyhow::Result<()> {
+async fn write_log_table(log: &mut TransitionLog, out: &mut (impl Write + Send)) -> anyhow::Result<()> {
     let mut header = true;
     loop {
         let page = log.next_page().await?;
@@ -314,7 +319,7 @@ async fn write_log_table(log: &mut Log, out: &mut (impl Write + Send)) -> anyhow
         if std::mem::take(&mut header) {
             rows.set_header(LOG_COLUMNS);
         }
-        for cells in page.iter().map(LogLine::cells) {
+        for cells in page.iter().map(TransitionLogLine::cells) {
             rows.add_row(cells);
         }
         writeln!(out, "\n{}", rows.trim_fmt())?;

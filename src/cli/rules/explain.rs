@@ -1,4 +1,4 @@
-//! `rules explain`: what every rule makes of an agent now, as the daemon that would act on it sees it.
+//! `rules explain`: how every rule applies to an agent now, as the running daemon decides it.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -6,13 +6,13 @@ use std::process::ExitCode;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::cli::shared::caller::{Caller, path_part};
 use crate::cli::shared::config_args::ConfigArgs;
 use crate::cli::shared::daemon::DaemonError;
 use crate::cli::shared::exit::Exit;
 use crate::cli::shared::output::{Output, print, print_json};
+use crate::cli::shared::tenant_client::{TenantClient, path_part};
 use crate::domain::ids::{AgentId, RuleId, TenantId};
-use crate::domain::rules::planner::auxiliary;
+use crate::domain::rules::planner::mode_verb;
 use crate::domain::rules::rule::Mode;
 use crate::domain::time::UtcMicros;
 
@@ -40,30 +40,30 @@ pub struct ExplainArgs {
     pub output: Output,
 }
 
-/// What the daemon says, as far as it is needed here.
+/// The relevant part of the daemon's answer.
 #[derive(Deserialize)]
-struct Explained {
+struct ExplanationResponse {
     agent: AgentId,
     at: UtcMicros,
     left_alone_until: Option<UtcMicros>,
     excused_until: Option<UtcMicros>,
-    rules: Vec<RuleExplained>,
+    rules: Vec<RuleExplanation>,
 }
 
 #[derive(Deserialize)]
-struct RuleExplained {
+struct RuleExplanation {
     rule: RuleId,
     mode: Mode,
     wants: String,
-    outcome: Outcome,
+    outcome: RuleOutcome,
     why: Option<String>,
     because: String,
-    conditions: Vec<Found>,
+    conditions: Vec<ConditionResult>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Outcome {
+enum RuleOutcome {
     NoMatch,
     Held,
     Taken,
@@ -71,49 +71,51 @@ enum Outcome {
 }
 
 #[derive(Deserialize)]
-struct Found {
+struct ConditionResult {
     condition: String,
     wanted: String,
     actual: String,
     held: bool,
 }
 
-/// Asks and prints.
+/// Runs the command.
 pub(super) async fn run(args: ExplainArgs) -> anyhow::Result<ExitCode> {
-    let caller = Caller::of(&args.config, args.tenant.as_ref()).await?;
+    let client = TenantClient::connect(&args.config, args.tenant.as_ref()).await?;
     let path = format!("/api/v1/agents/{}/rules", path_part(args.agent.as_str()));
-    let answer: Value = caller.get(&path, &[]).await.map_err(DaemonError::into_failure)?;
+    let answer: Value = client.get(&path, &[]).await.map_err(DaemonError::into_failure)?;
     match args.output {
         Output::Json => print_json(&answer)?,
-        Output::Table => print(text(caller.tenant(), &serde_json::from_value(answer)?))?,
+        Output::Table => print(explanation_text(client.tenant(), &serde_json::from_value(answer)?))?,
     }
     Ok(Exit::Done.into())
 }
 
-fn text(tenant: &TenantId, explained: &Explained) -> String {
+fn explanation_text(tenant: &TenantId, explained: &ExplanationResponse) -> String {
     let mut text = format!("{tenant} at {:.0}", explained.at);
     let until = [("left alone", explained.left_alone_until), ("has an approved exception", explained.excused_until)];
     for (how, until) in until.into_iter().filter_map(|(how, until)| Some((how, until?))) {
         let _ = write!(text, "\n{}: {how} until {until:.0}", explained.agent);
     }
     for rule in &explained.rules {
-        let _ = write!(text, "\n{}: {}", explained.agent, rule.line());
+        let _ = write!(text, "\n{}: {}", explained.agent, rule.summary_line());
     }
     text
 }
 
-impl RuleExplained {
-    fn line(&self) -> String {
+impl RuleExplanation {
+    fn summary_line(&self) -> String {
         let Self { rule, wants, because, .. } = self;
         let why = self.why.as_deref().unwrap_or_default();
         match self.outcome {
-            Outcome::Decided => format!("{rule} {} {wants}: {because}", auxiliary(self.mode)),
-            Outcome::Held => format!("{rule} wants to {wants} and is held, {why}: {because}"),
-            Outcome::Taken => format!("{rule} wants to {wants}, but {why}: {because}"),
-            Outcome::NoMatch => {
+            RuleOutcome::Decided => format!("{rule} {} {wants}: {because}", mode_verb(self.mode)),
+            RuleOutcome::Held => format!("{rule} wants to {wants} and is held, {why}: {because}"),
+            RuleOutcome::Taken => format!("{rule} wants to {wants}, but {why}: {because}"),
+            RuleOutcome::NoMatch => {
                 let missed = self.conditions.iter().filter(|found| !found.held);
                 let missed: Vec<String> = missed
-                    .map(|Found { condition, wanted, actual, .. }| format!("{condition} is {actual} (wanted {wanted})"))
+                    .map(|ConditionResult { condition, wanted, actual, .. }| {
+                        format!("{condition} is {actual} (wanted {wanted})")
+                    })
                     .collect();
                 format!("{rule} does not match: {}", missed.join(", "))
             }
@@ -141,7 +143,7 @@ mod tests {
                 rule("no_match", Value::Null), rule("held", json!("its cooldown runs")), rule("taken", json!("rest has the agent")),
                 rule("decided", Value::Null)],
         });
-        let text = text(&"acme".into(), &serde_json::from_value(answer).expect("the API's own shape"));
+        let text = explanation_text(&"acme".into(), &serde_json::from_value(answer).expect("the API's own shape"));
         let expected = "acme at 2026-10-26T10:00:00Z
 u_1: left alone until 2026-10-26T10:30:00Z
 u_1: back does not match: for is 5m (wanted at least 10m)

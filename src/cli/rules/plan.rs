@@ -1,5 +1,5 @@
-//! `shiftkeeper plan`: what the rules would do now, and why. Reads the store alone, beside a running daemon or without one, and
-//! decides with the planner that the daemon decides with.
+//! `shiftkeeper plan`: what the rules would do now, and why. It only reads the store, with or without a running
+//! daemon, and uses the daemon's own planner.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -7,27 +7,27 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::app::{SettingsError, clock_of, tenant_settings};
+use crate::app::{SettingsError, clock_for, tenant_settings};
 use crate::cli::shared::config_args::ConfigArgs;
 use crate::cli::shared::exit::Exit;
+use crate::cli::shared::messages::{CommandFailure, print_message};
 use crate::cli::shared::output::{Output, print, print_json};
-use crate::cli::shared::scope::{daemon_runs, open_reader, tenants};
-use crate::cli::shared::talk::{Failure, say};
+use crate::cli::shared::scope::{is_daemon_running, open_reader, selected_tenants};
 use crate::config::{Config, Tenant};
 use crate::domain::agents::roster::{AgentIndex, Roster};
 use crate::domain::ids::{AgentId, TenantId};
-use crate::domain::rules::planner::{Explanation, Guard, Held, Intent, Wanted, decide, explain};
+use crate::domain::rules::planner::{Explanation, Guard, HeldIntent, Intent, RuleAction, decide, explain};
+use crate::domain::rules::rule::catalog::CatalogEntry;
 use crate::domain::rules::rule::compile::RuleSet;
-use crate::domain::rules::rule::shelf::Listed;
 use crate::domain::time::{UtcMicros, rough_duration_text};
-use crate::domain::words::count;
-use crate::engine::agents::picture::{Picture, mark_excused, read_picture};
-use crate::engine::analytics::anomalies::last_found;
-use crate::engine::live::figures::last_stored;
+use crate::domain::wording::count_with_noun;
+use crate::engine::agents::stored_live_view::{StoredLiveView, apply_exceptions, read_live_view};
+use crate::engine::analytics::anomalies::load_recent_anomalies;
+use crate::engine::live::figures::load_last_figures;
 use crate::engine::operations::settings::TenantSettings;
 use crate::store::Reader;
 
-/// Options of `plan`.
+/// Options of `plan_tenant`.
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Nothing is changed. The last stored state of each agent counts as observed now; a running daemon decides \
@@ -57,56 +57,56 @@ pub struct PlanArgs {
     pub output: Output,
 }
 
-/// What the rules would do for one tenant; its JSON shape is part of the command's interface.
+/// What the rules would do for one tenant. Its JSON format is part of the command's interface.
 #[derive(Serialize, Debug)]
 struct TenantPlan {
     tenant: TenantId,
-    /// The instant that was decided for.
+    /// The instant of the decision.
     at: UtcMicros,
     agents: usize,
-    /// Those with a shift in the days around that instant.
+    /// The number of agents with a shift in the days around that instant.
     planned_agents: usize,
-    /// When the newest known state began.
+    /// The start of the newest known state.
     newest_history: Option<UtcMicros>,
-    /// Whether a daemon has the store, so that history goes on.
+    /// Whether a daemon has the store, so that history continues.
     daemon_runs: bool,
     open_transitions: usize,
     intents: Vec<Intent>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    held: Option<Vec<HeldWish>>,
+    held: Option<Vec<HeldIntentRow>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     explanation: Option<Explanation>,
 }
 
-/// A wish that is held, with what it is.
+/// A held change and its guard.
 #[derive(Serialize, Debug)]
-struct HeldWish {
+struct HeldIntentRow {
     #[serde(flatten)]
-    held: Held,
-    wish: Option<Wanted>,
+    held: HeldIntent,
+    wish: Option<RuleAction>,
     because: Option<String>,
 }
 
-/// Decides and prints.
+/// Runs the command.
 pub async fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
     let loaded = args.config.load_for_command()?;
     let config = &loaded.config;
-    let wanted = tenants(config, args.tenant.as_ref())?;
+    let selected = selected_tenants(config, args.tenant.as_ref())?;
     let reader = open_reader(config).await?;
-    let runs = daemon_runs(&reader).await?;
+    let is_running = is_daemon_running(&reader).await?;
     let mut plans = Vec::new();
-    for tenant in wanted {
-        plans.push(plan(&reader, config, tenant, &args, runs).await?);
+    for tenant in selected {
+        plans.push(plan_tenant(&reader, config, tenant, &args, is_running).await?);
     }
     reader.close().await;
     if let Some(agent) = &args.agent {
         plans.retain(|plan| plan.explanation.is_some());
         if plans.is_empty() {
             let known = "neither an imported schedule nor a tenant's `agents` names it";
-            return Err(Failure::because(Exit::Failed, format!("there is no agent {agent}: {known}")));
+            return Err(CommandFailure::with_exit(Exit::Failed, format!("there is no agent {agent}: {known}")));
         }
     }
-    plans.iter().filter_map(TenantPlan::caution).for_each(say);
+    plans.iter().filter_map(TenantPlan::warning_note).for_each(print_message);
     match args.output {
         Output::Json => print_json(&serde_json::json!({ "tenants": plans }))?,
         Output::Table => print(plans.iter().map(TenantPlan::text).collect::<Vec<_>>().join("\n\n"))?,
@@ -114,7 +114,7 @@ pub async fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
     Ok(Exit::Done.into())
 }
 
-async fn plan(
+async fn plan_tenant(
     reader: &Reader,
     config: &Config,
     tenant: &Tenant,
@@ -122,53 +122,54 @@ async fn plan(
     daemon_runs: bool,
 ) -> anyhow::Result<TenantPlan> {
     let (settings, _) = rules_in_force(reader, config, tenant).await?;
-    // Simulated time is the daemon's own; what it recorded last tells how far it has come.
-    let now = clock_of(config).await.now();
-    let mut picture = read_picture(reader, &tenant.id, now, &settings.agents).await?;
-    for agent in &picture.leaving {
-        picture.roster.remove(agent.as_str());
+    // Simulated time is the daemon's own; its last record tells how far it has come.
+    let now = clock_for(config).await.now();
+    let mut live_view = read_live_view(reader, &tenant.id, now, &settings.agents).await?;
+    for agent in &live_view.finishing {
+        live_view.roster.remove(agent.as_str());
     }
-    count_as_seen(&mut picture.roster, now);
-    mark_excused(reader, &mut picture.roster, now).await?;
-    // Figures have their age in the store: old ones are undecided here as in the daemon.
-    picture.roster.set_figures(Arc::new(last_stored(reader, &tenant.id, &settings.figures).await?));
-    picture.roster.set_anomalies(Arc::new(last_found(reader, &tenant.id, &settings.series, now).await?));
-    Ok(decided(&picture, &settings, args, now, daemon_runs))
+    mark_as_observed(&mut live_view.roster, now);
+    apply_exceptions(reader, &mut live_view.roster, now).await?;
+    // The store has the age of figures, so old figures are undecided here as in the daemon.
+    live_view.roster.set_figures(Arc::new(load_last_figures(reader, &tenant.id, &settings.figures).await?));
+    live_view.roster.set_anomalies(Arc::new(load_recent_anomalies(reader, &tenant.id, &settings.series, now).await?));
+    Ok(build_plan(&live_view, &settings, args, now, daemon_runs))
 }
 
-/// The settings of a tenant with the store's rules, and every rule that there is.
+/// Returns the settings of a tenant with the store's rules, and all rules.
 pub(super) async fn rules_in_force(
     reader: &Reader,
     config: &Config,
     tenant: &Tenant,
-) -> anyhow::Result<(TenantSettings, Vec<Listed>)> {
+) -> anyhow::Result<(TenantSettings, Vec<CatalogEntry>)> {
     let editions = reader.rule_editions(&tenant.id).await?;
     let joined = tenant_settings(config, tenant)?.with_rules(&editions);
     joined.map_err(|complaints| SettingsError::Rules(complaints).into())
 }
 
-/// When a sight was generated is not stored, and on old sight nothing is decided: every known state counts as seen now.
-fn count_as_seen(roster: &mut Roster, now: UtcMicros) {
+/// Marks every known state as observed now, since observation times are not stored and nothing is decided on old
+/// observations.
+fn mark_as_observed(roster: &mut Roster, now: UtcMicros) {
     let known: Vec<AgentIndex> =
         roster.iter().filter(|(_, slot)| slot.observed().is_some()).map(|(index, _)| index).collect();
     for index in known {
-        roster.seen(index, now);
+        roster.mark_observed(index, now);
     }
     roster.advance(now);
 }
 
-fn decided(
-    picture: &Picture,
+fn build_plan(
+    live_view: &StoredLiveView,
     settings: &TenantSettings,
     args: &PlanArgs,
     now: UtcMicros,
     daemon_runs: bool,
 ) -> TenantPlan {
-    let (roster, rules) = (&picture.roster, &*settings.rules);
+    let (roster, rules) = (&live_view.roster, &*settings.rules);
     let decisions = decide(roster, rules, &settings.decide, now);
     let about = |agent: &AgentId| args.agent.as_ref().is_none_or(|wanted| wanted == agent);
-    let held = |held: Held| HeldWish {
-        wish: wish_of(rules, &held),
+    let held = |held: HeldIntent| HeldIntentRow {
+        wish: intent_action(rules, &held),
         because: held.facts(roster, rules, &settings.decide, now).map(|facts| facts.to_string()),
         held,
     };
@@ -176,10 +177,10 @@ fn decided(
         tenant: roster.tenant().clone(),
         at: now,
         agents: roster.len(),
-        planned_agents: roster.slots().iter().filter(|slot| !slot.plan().segments().is_empty()).count(),
-        newest_history: picture.newest,
+        planned_agents: roster.agents().iter().filter(|slot| !slot.plan().segments().is_empty()).count(),
+        newest_history: live_view.newest_observation,
         daemon_runs,
-        open_transitions: picture.open.len(),
+        open_transitions: live_view.open.len(),
         intents: decisions.intents.into_iter().filter(|intent| about(&intent.agent)).collect(),
         held: args.all.then(|| decisions.held.into_iter().filter(|held| about(&held.agent)).map(held).collect()),
         explanation: args
@@ -189,13 +190,13 @@ fn decided(
     }
 }
 
-fn wish_of(rules: &RuleSet, held: &Held) -> Option<Wanted> {
+fn intent_action(rules: &RuleSet, held: &HeldIntent) -> Option<RuleAction> {
     rules.rules().iter().find(|rule| rule.id == held.rule).map(|rule| rule.action.clone())
 }
 
 impl TenantPlan {
-    /// What to bear in mind when reading it.
-    fn caution(&self) -> Option<String> {
+    /// Returns a caveat for the reader, if there is one.
+    fn warning_note(&self) -> Option<String> {
         let tenant = &self.tenant;
         if self.agents == 0 {
             return Some(format!(
@@ -217,13 +218,13 @@ impl TenantPlan {
     }
 
     fn text(&self) -> String {
-        let (agents, intents) = (count(self.agents, "agent"), count(self.intents.len(), "intent"));
+        let (agents, intents) = (count_with_noun(self.agents, "agent"), count_with_noun(self.intents.len(), "intent"));
         let mut text = format!("{} at {:.0}: {agents}, {intents}", self.tenant, self.at);
         if let Some(held) = &self.held {
             let _ = write!(text, ", {} held", held.len());
         }
         if self.open_transitions > 0 {
-            let _ = write!(text, ", {} open already", count(self.open_transitions, "transition"));
+            let _ = write!(text, ", {} open already", count_with_noun(self.open_transitions, "transition"));
         }
         if let Some(explanation) = &self.explanation {
             let _ = write!(text, "\n{explanation}");
@@ -233,23 +234,23 @@ impl TenantPlan {
             }
         }
         for held in self.held.iter().flatten() {
-            let _ = write!(text, "\n{}", held.line());
+            let _ = write!(text, "\n{}", held.summary_line());
         }
         text
     }
 }
 
-impl HeldWish {
-    fn line(&self) -> String {
-        let Held { agent, rule, guard, .. } = &self.held;
-        let wish = self.wish.as_ref().map(ToString::to_string).unwrap_or_default();
+impl HeldIntentRow {
+    fn summary_line(&self) -> String {
+        let HeldIntent { agent, rule, guard, .. } = &self.held;
+        let action = self.wish.as_ref().map(ToString::to_string).unwrap_or_default();
         let because = self.because.as_deref().unwrap_or_default();
-        format!("{agent}: {rule} wants to {wish} and is held, {}: {because}", by(*guard))
+        format!("{agent}: {rule} wants to {action} and is held, {}: {because}", guard_text(*guard))
     }
 }
 
-/// A guard as what holds a wish back.
-fn by(guard: Guard) -> String {
+/// Describes the guard that holds a change.
+fn guard_text(guard: Guard) -> String {
     match guard {
         Guard::Unless => "its `unless` holds".to_owned(),
         Guard::Excused => "the agent has an approved exception".to_owned(),

@@ -1,4 +1,4 @@
-//! `rules replay`: rules tried over stored history, by the daemon, one trial at a time beside everything else.
+//! `rules replay`: backtests of rules over stored history, run by the daemon one at a time beside its other work.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -7,25 +7,25 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::cli::shared::caller::Caller;
 use crate::cli::shared::config_args::ConfigArgs;
 use crate::cli::shared::daemon::DaemonError;
 use crate::cli::shared::exit::Exit;
+use crate::cli::shared::messages::{CommandFailure, print_message};
 use crate::cli::shared::output::{Output, print, print_json};
-use crate::cli::shared::talk::{Failure, say};
+use crate::cli::shared::tenant_client::TenantClient;
 use crate::clock::RealTime;
 use crate::config::Right;
 use crate::domain::ids::{RuleId, TenantId};
-use crate::domain::rules::rule::written::LineComplaint;
+use crate::domain::rules::rule::rule_text::LineDiagnostic;
 use crate::domain::time::UtcMicros;
-use crate::domain::words::count;
-use crate::engine::rules::trials::{Trial, TrialResult, TrialSide, TrialStatus};
+use crate::domain::wording::count_with_noun;
+use crate::engine::rules::backtests::{Backtest, BacktestResult, BacktestSide, BacktestStatus};
 
-/// Between two looks at a trial, in real time.
-const PAUSE: Duration = Duration::from_millis(300);
+/// The interval between progress requests, in real time.
+const POLL_INTERVAL: Duration = Duration::from_millis(300);
 
-/// Acts that the table lists.
-const ACTS_SHOWN: usize = 20;
+/// The most actions listed in the table.
+const MAX_LISTED_ACTS: usize = 20;
 
 /// Options of `rules replay`.
 #[derive(clap::Args, Debug)]
@@ -62,69 +62,70 @@ pub struct ReplayArgs {
     pub output: Output,
 }
 
-/// Asks for it, waits until it has ended, and prints.
+/// Starts a backtest, waits for its end and prints the result.
 pub(super) async fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     let text = match &args.file {
         None => None,
         Some(file) => Some(
             std::fs::read_to_string(file)
-                .map_err(|error| Failure::because(Exit::Failed, format!("{}: {error}", file.display())))?,
+                .map_err(|error| CommandFailure::with_exit(Exit::Failed, format!("{}: {error}", file.display())))?,
         ),
     };
-    let caller = Caller::of(&args.config, args.tenant.as_ref()).await?;
-    let wish = json!({ "rule": args.rule, "text": text, "from": args.from, "to": args.to });
-    let asked = caller.post(Right::EditRules, "/api/v1/rule-trials", wish).await;
-    let asked: Trial = asked.map_err(|error| refusal(error, args.file.as_deref()))?;
+    let client = TenantClient::connect(&args.config, args.tenant.as_ref()).await?;
+    let body = json!({ "rule": args.rule, "text": text, "from": args.from, "to": args.to });
+    let response = client.post(Right::EditRules, "/api/v1/rule-trials", body).await;
+    let started: Backtest = response.map_err(|error| request_error(error, args.file.as_deref()))?;
     let ended = tokio::select! {
-        ended = until_ended(&caller, &asked) => ended,
+        ended = wait_until_ended(&client, &started) => ended,
         interrupted = tokio::signal::ctrl_c() => {
             interrupted?;
-            stop(&caller, &asked).await
+            cancel(&client, &started).await
         }
     };
-    let trial = ended.map_err(DaemonError::into_failure)?;
+    let backtest = ended.map_err(DaemonError::into_failure)?;
     if args.output == Output::Json {
-        print_json(&trial)?;
-    } else if let Some(result) = &trial.result {
-        print(shown(&trial, result))?;
+        print_json(&backtest)?;
+    } else if let Some(result) = &backtest.result {
+        print(result_text(&backtest, result))?;
     }
-    match trial.status {
-        TrialStatus::Done => Ok(Exit::Done.into()),
-        TrialStatus::Cancelled => Err(Failure::because(Exit::Failed, "the backtest was cancelled")),
-        TrialStatus::Waiting | TrialStatus::Running | TrialStatus::Failed => {
-            let why = trial.error.unwrap_or_else(|| "it did not end".to_owned());
-            Err(Failure::because(Exit::Failed, format!("the backtest failed: {why}")))
+    match backtest.status {
+        BacktestStatus::Done => Ok(Exit::Done.into()),
+        BacktestStatus::Cancelled => Err(CommandFailure::with_exit(Exit::Failed, "the backtest was cancelled")),
+        BacktestStatus::Waiting | BacktestStatus::Running | BacktestStatus::Failed => {
+            let why = backtest.error.unwrap_or_else(|| "it did not end".to_owned());
+            Err(CommandFailure::with_exit(Exit::Failed, format!("the backtest failed: {why}")))
         }
     }
 }
 
-/// A text that does not pass the check is told of as `rules check` does.
-fn refusal(error: DaemonError, file: Option<&std::path::Path>) -> anyhow::Error {
+/// Formats an invalid rule text as `rules check` does.
+fn request_error(error: DaemonError, file: Option<&std::path::Path>) -> anyhow::Error {
     let DaemonError::Refused { problem, .. } = &error else { return error.into_failure() };
     let complaints = problem.get("complaints").filter(|_| problem["code"] == "rule_refused");
-    let complaints: Option<Vec<LineComplaint>> = complaints.and_then(|all| serde_json::from_value(all.clone()).ok());
+    let complaints: Option<Vec<LineDiagnostic>> = complaints.and_then(|all| serde_json::from_value(all.clone()).ok());
     let (Some(complaints), Some(file)) = (complaints, file) else { return error.into_failure() };
-    let lines =
-        complaints.into_iter().map(|complaint| super::Wrong { place: file.display().to_string(), complaint }.line());
-    Failure::because(Exit::Problems, lines.collect::<Vec<_>>().join("\n"))
+    let lines = complaints.into_iter().map(|complaint| {
+        super::RuleDiagnostic { place: file.display().to_string(), diagnostic: complaint }.summary_line()
+    });
+    CommandFailure::with_exit(Exit::Problems, lines.collect::<Vec<_>>().join("\n"))
 }
 
-/// The trial once it has ended. Says every tenth how far it is.
-async fn until_ended(caller: &Caller, asked: &Trial) -> Result<Trial, DaemonError> {
-    let path = format!("/api/v1/rule-trials/{}", asked.id);
-    let mut told = 0;
+/// Waits for the end of the backtest and returns it. Prints the progress in steps of a tenth.
+async fn wait_until_ended(client: &TenantClient, started: &Backtest) -> Result<Backtest, DaemonError> {
+    let path = format!("/api/v1/rule-trials/{}", started.id);
+    let mut last_reported = 0;
     loop {
-        let trial: Trial = caller.get_as(Right::EditRules, &path, &[]).await?;
-        match trial.status {
-            TrialStatus::Done | TrialStatus::Cancelled | TrialStatus::Failed => return Ok(trial),
-            TrialStatus::Waiting | TrialStatus::Running => {}
+        let backtest: Backtest = client.get_as(Right::EditRules, &path, &[]).await?;
+        match backtest.status {
+            BacktestStatus::Done | BacktestStatus::Cancelled | BacktestStatus::Failed => return Ok(backtest),
+            BacktestStatus::Waiting | BacktestStatus::Running => {}
         }
-        let tenths = tenths(trial.progress);
-        if tenths > told {
-            told = tenths;
-            say(format!("{} % of the history is replayed", tenths * 10));
+        let tenths = tenths(backtest.progress);
+        if tenths > last_reported {
+            last_reported = tenths;
+            print_message(format!("{} % of the history is replayed", tenths * 10));
         }
-        RealTime::sleep(PAUSE).await;
+        RealTime::sleep(POLL_INTERVAL).await;
     }
 }
 
@@ -133,41 +134,51 @@ const fn tenths(share: f64) -> u32 {
     (share * 10.0) as u32
 }
 
-async fn stop(caller: &Caller, asked: &Trial) -> Result<Trial, DaemonError> {
-    caller.post(Right::EditRules, &format!("/api/v1/rule-trials/{}/cancel", asked.id), json!({})).await
+async fn cancel(client: &TenantClient, started: &Backtest) -> Result<Backtest, DaemonError> {
+    client.post(Right::EditRules, &format!("/api/v1/rule-trials/{}/cancel", started.id), json!({})).await
 }
 
-fn shown(trial: &Trial, result: &TrialResult) -> String {
-    let subject = trial.rule.as_ref().map_or_else(|| "all rules".to_owned(), ToString::to_string);
+fn result_text(backtest: &Backtest, result: &BacktestResult) -> String {
+    let subject = backtest.rule.as_ref().map_or_else(|| "all rules".to_owned(), ToString::to_string);
     let mut text = format!(
         "{}, {subject}, {:.0} to {:.0}: {}, looked at every {} s\n",
-        trial.tenant,
-        trial.from,
-        trial.to,
-        count(result.agents, "agent"),
+        backtest.tenant,
+        backtest.from,
+        backtest.to,
+        count_with_noun(result.agents, "agent"),
         result.step_s
     );
-    let mut line = |name: &str, side: &TrialSide| {
+    let mut line = |name: &str, side: &BacktestSide| {
         let held: Vec<String> = side.held.iter().map(|held| format!("{} {}", held.guard, held.times)).collect();
         let held = if held.is_empty() { String::new() } else { format!("; held: {}", held.join(", ")) };
-        let _ = writeln!(text, "{name}: {} on {}{held}", count(side.acts, "act"), count(side.agents, "agent"));
+        let _ = writeln!(
+            text,
+            "{name}: {} on {}{held}",
+            count_with_noun(side.acts, "act"),
+            count_with_noun(side.agents, "agent")
+        );
     };
     line("replayed", &result.replayed);
     if let Some(present) = &result.present {
         line("active version", present);
     }
-    let (really, compared) = (&result.really, &result.compared);
-    let _ = writeln!(text, "actual: {} of {}", count(really.acts, "transition"), count(really.agents, "agent"));
+    let (actual, compared) = (&result.really, &result.compared);
+    let _ = writeln!(
+        text,
+        "actual: {} of {}",
+        count_with_noun(actual.acts, "transition"),
+        count_with_noun(actual.agents, "agent")
+    );
     let _ = writeln!(
         text,
         "in both {}, only in the replay {}, only actual {}",
         compared.both, compared.only_replayed, compared.only_really
     );
-    for act in result.replayed.listed.iter().take(ACTS_SHOWN) {
+    for act in result.replayed.listed.iter().take(MAX_LISTED_ACTS) {
         let _ = writeln!(text, "  {:.0} {}: {} would {}: {}", act.at, act.agent, act.rule, act.wants, act.because);
     }
-    if result.replayed.acts > ACTS_SHOWN as u64 {
-        let _ = writeln!(text, "  … ({} more; --output json lists 500)", result.replayed.acts - ACTS_SHOWN as u64);
+    if result.replayed.acts > MAX_LISTED_ACTS as u64 {
+        let _ = writeln!(text, "  … ({} more; --output json lists 500)", result.replayed.acts - MAX_LISTED_ACTS as u64);
     }
     text.push_str("what a replay cannot show:\n");
     for what in &result.cannot_know {

@@ -1,4 +1,5 @@
-//! `shiftkeeper import`: hands a schedule file to the running daemon, or stores it itself where none runs. Whole or not at all.
+//! `shiftkeeper import`: sends a schedule file to the running daemon, or stores it directly if none runs. A file is
+//! imported completely or not at all.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,31 +10,34 @@ use anyhow::Context as _;
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 
-use crate::app::{HeavyWork, Importer, clock_of, identity, wanted_from_file};
-use crate::cli::shared::caller::Caller;
+use crate::app::{HeavyWork, Importer, clock_for, identity, request_of_file};
 use crate::cli::shared::config_args::ConfigArgs;
-use crate::cli::shared::daemon::{Daemon, DaemonError};
+use crate::cli::shared::daemon::{DaemonClient, DaemonError};
 use crate::cli::shared::exit::Exit;
+use crate::cli::shared::messages::print_message;
 use crate::cli::shared::output::{Output, print, print_json};
-use crate::cli::shared::scope::{daemon_runs, one_tenant, open_reader};
-use crate::cli::shared::talk::say;
+use crate::cli::shared::scope::{is_daemon_running, one_tenant, open_reader};
+use crate::cli::shared::tenant_client::TenantClient;
 use crate::clock::SystemRandom;
 use crate::config::{Config, Right};
 use crate::domain::ids::TenantId;
-use crate::domain::schedules::import::{Complaint, ImportOptions, ImportRefused, check_size, read_schedule};
-use crate::domain::words::count;
-use crate::engine::changes::door::Door;
+use crate::domain::schedules::import::{
+    ImportDiagnostic, ImportOptions, ScheduleImportError, check_size, read_schedule,
+};
+use crate::domain::wording::count_with_noun;
+use crate::engine::changes::keeper_handle::KeeperHandle;
 use crate::engine::operations::tenants::Tenants;
-use crate::http::{IMPORTED_WITHIN, ImportAnswer, ImportError, WantedImport};
-use crate::store::{Role, Store};
+use crate::http::{ImportError, ImportRequest, ImportResult, LONG_TIMEOUT};
+use crate::store::{ProcessRole, Store};
 
-/// Who imports, in the audit trail, where no daemon and so no token has a part in it.
+/// The actor in the audit log if no daemon, and so no token, is involved.
 const ACTOR: &str = "command:import";
 
-/// The daemon's answer is awaited a little longer than the daemon allows itself, so that it is the daemon that gives up.
-const ANSWER_TIMEOUT: Duration = IMPORTED_WITHIN.saturating_add(Duration::from_secs(5));
+/// The time limit of the daemon's answer, a little longer than the daemon's own, so that it is the daemon that gives
+/// up.
+const ANSWER_TIMEOUT: Duration = LONG_TIMEOUT.saturating_add(Duration::from_secs(5));
 
-/// Options of `import`.
+/// Options of `import_schedule`.
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Ends with 0 when the schedule is in force, also when it was already; with 1 when the file has faults: each \
@@ -66,157 +70,166 @@ pub struct ImportArgs {
     pub output: Output,
 }
 
-/// What came of it.
+/// The result of an import.
 #[derive(Debug)]
-pub(in crate::cli) enum Came {
-    /// It is in force.
-    Imported(ImportAnswer),
-    /// It has faults: the first of them, and how many there are.
-    Refused { complaints: Vec<Complaint>, faults: usize },
+pub(in crate::cli) enum ImportOutcome {
+    /// The schedule is in force.
+    Imported(ImportResult),
+    /// The file has faults: the first of them, and their number.
+    Refused { complaints: Vec<ImportDiagnostic>, faults: usize },
 }
 
-impl From<ImportRefused> for Came {
-    fn from(ImportRefused { complaints, faults }: ImportRefused) -> Self {
+impl From<ScheduleImportError> for ImportOutcome {
+    fn from(ScheduleImportError { diagnostics: complaints, faults }: ScheduleImportError) -> Self {
         Self::Refused { complaints, faults }
     }
 }
 
-/// Imports, prints what came of it.
+/// Imports and prints the result.
 pub async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
     let config = args.config.load_for_command()?.config;
-    let came = match check_size(size_of(&args.file)?, &config.import) {
+    let result = match check_size(size_of(&args.file)?, &config.import) {
         Err(refused) => refused.into(),
-        Ok(()) => import(config, &args).await?,
+        Ok(()) => import_schedule(config, &args).await?,
     };
     let file = args.file.display().to_string();
-    tell(&came, &file);
+    print_diagnostics(&result, &file);
     match args.output {
-        Output::Json => print_json(&as_json(&came))?,
+        Output::Json => print_json(&result_json(&result))?,
         Output::Table => {
-            if let Came::Imported(answer) = &came {
+            if let ImportOutcome::Imported(answer) = &result {
                 print(summary(answer, &file))?;
             }
         }
     }
-    Ok(exit_for(&came).into())
+    Ok(exit_for(&result).into())
 }
 
-/// The size of a file, before its content is read into memory or sent anywhere.
+/// Returns the size of a file, before its content is read into memory or sent.
 fn size_of(file: &Path) -> anyhow::Result<usize> {
     let about = std::fs::metadata(file).with_context(|| format!("{} cannot be read", file.display()))?;
     Ok(usize::try_from(about.len()).unwrap_or(usize::MAX))
 }
 
-/// Through the daemon where there is one, straight into the store otherwise.
-async fn import(config: Config, args: &ImportArgs) -> anyhow::Result<Came> {
-    let wanted = |tenant: TenantId| {
-        let wanted = wanted_from_file(&args.file, tenant, ACTOR)?;
-        anyhow::Ok(WantedImport { move_weeks: args.move_weeks, whole: args.whole, ..wanted })
+/// Imports through the daemon if there is one, and directly into the store otherwise.
+async fn import_schedule(config: Config, args: &ImportArgs) -> anyhow::Result<ImportOutcome> {
+    let build_request = |tenant: TenantId| {
+        let request = request_of_file(&args.file, tenant, ACTOR)?;
+        anyhow::Ok(ImportRequest { move_weeks: args.move_weeks, is_complete: args.whole, ..request })
     };
     if config.client.url.is_some() {
-        let caller = Caller::of_config(config, args.tenant.as_ref()).await?;
-        let wanted = wanted(caller.tenant().clone())?;
-        return import_there(&caller, &wanted).await.map_err(DaemonError::into_failure);
+        let client = TenantClient::from_config(config, args.tenant.as_ref()).await?;
+        let request = build_request(client.tenant().clone())?;
+        return import_through_daemon(&client, &request).await.map_err(DaemonError::into_failure);
     }
-    let wanted = wanted(one_tenant(&config, args.tenant.as_ref())?.id.clone())?;
-    if daemon_for(&config).await?.is_none() {
-        return import_here(&config, wanted).await;
+    let request = build_request(one_tenant(&config, args.tenant.as_ref())?.id.clone())?;
+    if find_daemon(&config).await?.is_none() {
+        return import_into_store(&config, request).await;
     }
-    let caller = Caller::of_config(config.clone(), Some(&wanted.tenant)).await?;
-    match import_there(&caller, &wanted).await {
+    let client = TenantClient::from_config(config.clone(), Some(&request.tenant)).await?;
+    match import_through_daemon(&client, &request).await {
         Ok(came) => Ok(came),
-        // A daemon that crashed still stands in the store; where one does run after all, the store's lock says so.
-        Err(DaemonError::NotReachable { .. }) => import_here(&config, wanted).await,
+        // The store still names a daemon that crashed. If one does run, the store's lock says so.
+        Err(DaemonError::NotReachable { .. }) => import_into_store(&config, request).await,
         Err(error) => Err(error.into_failure()),
     }
 }
 
-/// The daemon to go through: the one that the configuration names as elsewhere, or the one that has the store.
-pub(in crate::cli) async fn daemon_for(config: &Config) -> anyhow::Result<Option<Daemon>> {
+/// Finds the daemon to use: the one elsewhere that the configuration names, or the one that has the store.
+pub(in crate::cli) async fn find_daemon(config: &Config) -> anyhow::Result<Option<DaemonClient>> {
     if config.client.url.is_some() {
-        return Ok(Some(Daemon::find(config).await?));
+        return Ok(Some(DaemonClient::find(config).await?));
     }
-    // A store that is not there or cannot be read is the importer's to make, or to complain about.
+    // If the store is missing or cannot be read, the importer creates it or reports the error.
     let Ok(reader) = open_reader(config).await else { return Ok(None) };
-    let runs = daemon_runs(&reader).await?;
+    let runs = is_daemon_running(&reader).await?;
     reader.close().await;
-    if runs { Ok(Some(Daemon::find(config).await?)) } else { Ok(None) }
+    if runs { Ok(Some(DaemonClient::find(config).await?)) } else { Ok(None) }
 }
 
-async fn import_there(caller: &Caller, wanted: &WantedImport) -> Result<Came, DaemonError> {
-    let (weeks, whole) = (wanted.move_weeks.to_string(), wanted.whole.to_string());
-    let more = [("name", &*wanted.name), ("move_weeks", &*weeks), ("whole", &*whole)];
-    let body = wanted.bytes.to_vec();
-    let fill = |request: RequestBuilder| request.timeout(ANSWER_TIMEOUT).body(body);
-    match caller.hand_over(Right::Import, "/api/v1/schedule-imports", &more, fill).await {
-        Ok(answer) => Ok(Came::Imported(answer)),
+async fn import_through_daemon(client: &TenantClient, request: &ImportRequest) -> Result<ImportOutcome, DaemonError> {
+    let (weeks, whole) = (request.move_weeks.to_string(), request.is_complete.to_string());
+    let parameters = [("name", &*request.name), ("move_weeks", &*weeks), ("whole", &*whole)];
+    let body = request.bytes.to_vec();
+    let configure = |request: RequestBuilder| request.timeout(ANSWER_TIMEOUT).body(body);
+    match client.upload(Right::Import, "/api/v1/schedule-imports", &parameters, configure).await {
+        Ok(answer) => Ok(ImportOutcome::Imported(answer)),
         Err(DaemonError::Refused { status, detail, problem }) => {
-            refusal(&problem).ok_or(DaemonError::Refused { status, detail, problem })
+            refused_import(&problem).ok_or(DaemonError::Refused { status, detail, problem })
         }
         Err(error) => Err(error),
     }
 }
 
-/// The faults of the file, where that is what the daemon refused it for.
-fn refusal(problem: &Value) -> Option<Came> {
+/// Returns the faults of the file if the daemon refused it for them.
+fn refused_import(problem: &Value) -> Option<ImportOutcome> {
     if problem.get("code")? != "schedule_refused" {
         return None;
     }
-    let complaints: Vec<Complaint> = serde_json::from_value(problem.get("complaints")?.clone()).ok()?;
+    let complaints: Vec<ImportDiagnostic> = serde_json::from_value(problem.get("complaints")?.clone()).ok()?;
     let faults = problem.get("faults").and_then(Value::as_u64).and_then(|faults| usize::try_from(faults).ok());
-    Some(Came::Refused { faults: faults.unwrap_or(complaints.len()), complaints })
+    Some(ImportOutcome::Refused { faults: faults.unwrap_or(complaints.len()), complaints })
 }
 
-pub(in crate::cli) async fn import_here(config: &Config, wanted: WantedImport) -> anyhow::Result<Came> {
-    // A file with faults is turned away before a store is made or taken for it.
-    let options = ImportOptions { move_weeks: wanted.move_weeks, ..config.import.clone() };
-    if let Err(refused) = read_schedule(&wanted.name, &wanted.bytes, &options) {
+pub(in crate::cli) async fn import_into_store(
+    config: &Config,
+    request: ImportRequest,
+) -> anyhow::Result<ImportOutcome> {
+    // Refuse a file with faults before creating or locking a store for it.
+    let options = ImportOptions { move_weeks: request.move_weeks, ..config.import.clone() };
+    if let Err(refused) = read_schedule(&request.name, &request.bytes, &options) {
         return Ok(refused.into());
     }
-    let clock = clock_of(config).await;
+    let clock = clock_for(config).await;
     let url = config.store.connection_url();
-    let store = Store::open(url.expose(), Role::Import, clock.clone(), &identity()).await?;
+    let store = Store::open(url.expose(), ProcessRole::Import, clock.clone(), &identity()).await?;
     let importer = Importer {
         writer: store.writer().clone(),
         reader: store.reader().clone(),
         clock,
         random: Arc::new(SystemRandom),
-        door: Door::new(Tenants::default()),
+        keeper_client: KeeperHandle::new(Tenants::default()),
         options: tokio::sync::watch::channel(config.import.clone()).1,
-        turn: Arc::default(),
-        heavy_work: HeavyWork::Apart,
+        import_lock: Arc::default(),
+        heavy_work: HeavyWork::OwnThread,
     };
-    let imported = importer.run(wanted).await;
-    // The importer holds a writer, and the store closes when the last of them is gone.
+    let imported = importer.run(request).await;
+    // The importer holds a writer, and the store closes when the last one is dropped.
     drop(importer);
     store.close().await;
     match imported {
-        Ok(answer) => Ok(Came::Imported(answer)),
-        Err(ImportError::Refused { complaints, faults, .. }) => Ok(Came::Refused { complaints, faults }),
+        Ok(answer) => Ok(ImportOutcome::Imported(answer)),
+        Err(ImportError::Refused { diagnostics: complaints, faults, .. }) => {
+            Ok(ImportOutcome::Refused { complaints, faults })
+        }
         Err(error @ (ImportError::Store(_) | ImportError::Read(_))) => Err(error.into()),
     }
 }
 
-/// Warnings and faults, one a line, as compilers do.
-fn tell(came: &Came, file: &str) {
-    match came {
-        Came::Imported(answer) => answer.warnings.iter().for_each(|warning| say(format!("{file}: warning: {warning}"))),
-        Came::Refused { complaints, faults } => refused_lines(complaints, *faults, file).iter().for_each(say),
+/// Prints warnings and faults, one per line as compilers do.
+fn print_diagnostics(result: &ImportOutcome, file: &str) {
+    match result {
+        ImportOutcome::Imported(answer) => {
+            answer.warnings.iter().for_each(|warning| print_message(format!("{file}: warning: {warning}")));
+        }
+        ImportOutcome::Refused { complaints, faults } => {
+            diagnostic_lines(complaints, *faults, file).iter().for_each(print_message);
+        }
     }
 }
 
-fn refused_lines(complaints: &[Complaint], faults: usize, file: &str) -> Vec<String> {
+fn diagnostic_lines(complaints: &[ImportDiagnostic], faults: usize, file: &str) -> Vec<String> {
     let mut lines: Vec<_> = complaints.iter().map(|complaint| format!("{file}: {complaint}")).collect();
     if faults > complaints.len() {
-        lines.push(format!("{file}: {}, not listed", count(faults - complaints.len(), "more fault")));
+        lines.push(format!("{file}: {}, not listed", count_with_noun(faults - complaints.len(), "more fault")));
     }
-    lines.push(format!("{file} is not imported: {}; nothing was changed", count(faults, "fault")));
+    lines.push(format!("{file} is not imported: {}; nothing was changed", count_with_noun(faults, "fault")));
     lines
 }
 
-fn summary(answer: &ImportAnswer, file: &str) -> String {
-    let ImportAnswer { tenant, version, agents, others_off, shifts, first_day, last_day, .. } = answer;
-    let (agents, shifts) = (count(*agents, "agent"), count(*shifts, "shift"));
+fn summary(answer: &ImportResult, file: &str) -> String {
+    let ImportResult { tenant, version, agents, others_off, shifts, first_day, last_day, .. } = answer;
+    let (agents, shifts) = (count_with_noun(*agents, "agent"), count_with_noun(*shifts, "shift"));
     let mut what = format!("{agents}, {shifts}, {first_day} to {last_day}");
     if *others_off > 0 {
         what = format!("{what}; {others_off} whom it does not name are off on these days");
@@ -228,23 +241,23 @@ fn summary(answer: &ImportAnswer, file: &str) -> String {
     }
 }
 
-fn as_json(came: &Came) -> Value {
-    match came {
-        Came::Imported(answer) => {
+fn result_json(result: &ImportOutcome) -> Value {
+    match result {
+        ImportOutcome::Imported(answer) => {
             let mut object = json!(answer);
             object["imported"] = true.into();
             object
         }
-        Came::Refused { complaints, faults } => {
+        ImportOutcome::Refused { complaints, faults } => {
             json!({ "imported": false, "changed": false, "faults": faults, "complaints": complaints })
         }
     }
 }
 
-const fn exit_for(came: &Came) -> Exit {
-    match came {
-        Came::Imported(_) => Exit::Done,
-        Came::Refused { .. } => Exit::Failed,
+const fn exit_for(result: &ImportOutcome) -> Exit {
+    match result {
+        ImportOutcome::Imported(_) => Exit::Done,
+        ImportOutcome::Refused { .. } => Exit::Failed,
     }
 }
 
@@ -315,9 +328,9 @@ mod tests {
                 {"line": null, "column": null, "value": null, "reason": "the file is empty"},
             ],
         });
-        let Some(Came::Refused { complaints, faults }) = refusal(&problem) else { panic!("faults") };
+        let Some(ImportOutcome::Refused { complaints, faults }) = refused_import(&problem) else { panic!("faults") };
         assert_eq!(
-            refused_lines(&complaints, faults, "week.csv"),
+            diagnostic_lines(&complaints, faults, "week.csv"),
             [
                 "week.csv: line 3, column start: \"9am\" is not a date and time",
                 "week.csv: the file is empty",
@@ -325,6 +338,6 @@ mod tests {
                 "week.csv is not imported: 3 faults; nothing was changed",
             ]
         );
-        assert!(refusal(&json!({"code": "not_permitted", "detail": "no"})).is_none());
+        assert!(refused_import(&json!({"code": "not_permitted", "detail": "no"})).is_none());
     }
 }

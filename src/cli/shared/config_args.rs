@@ -1,11 +1,11 @@
-//! The options with which every command finds its configuration.
+//! The options by which every command finds its configuration.
 
 use std::path::PathBuf;
 
-use crate::config::{Config, ConfigRefused, Environment, Flag, Loaded};
+use crate::config::{Config, ConfigError, Environment, Flag, LoadedConfig};
 
-/// The file where nothing names one.
-const USUAL: &str = "shiftkeeper.toml";
+/// The default configuration file.
+const DEFAULT_FILE: &str = "shiftkeeper.toml";
 
 /// Where the configuration comes from.
 #[derive(clap::Args, Clone, Debug)]
@@ -21,26 +21,26 @@ pub struct ConfigArgs {
 }
 
 impl ConfigArgs {
-    /// Loads it, with the environment of this process.
-    pub fn load(&self) -> Result<Loaded, ConfigRefused> {
+    /// Loads the configuration with the environment of this process.
+    pub fn load(&self) -> Result<LoadedConfig, ConfigError> {
         self.load_in(&Environment::of_process())
     }
 
-    /// Loads it for a command beside the daemon, whose secrets may be kept where this process cannot read them.
-    pub fn load_for_command(&self) -> Result<Loaded, ConfigRefused> {
+    /// Loads the configuration for a command beside the daemon, whose secrets this process may be unable to read.
+    pub fn load_for_command(&self) -> Result<LoadedConfig, ConfigError> {
         self.load_in(&Environment::of_process().for_command())
     }
 
-    /// The files, in order.
+    /// Returns the configuration files, in order.
     pub fn files_in(&self, environment: &Environment) -> Vec<PathBuf> {
         if self.files.is_empty() {
-            return vec![environment.configuration_file().unwrap_or_else(|| PathBuf::from(USUAL))];
+            return vec![environment.configuration_file().unwrap_or_else(|| PathBuf::from(DEFAULT_FILE))];
         }
         self.files.clone()
     }
 
-    /// Loads it, with this environment.
-    pub fn load_in(&self, environment: &Environment) -> Result<Loaded, ConfigRefused> {
+    /// Loads the configuration with this environment.
+    pub fn load_in(&self, environment: &Environment) -> Result<LoadedConfig, ConfigError> {
         Config::load(&self.files_in(environment), environment, &self.set)
     }
 }

@@ -1,5 +1,5 @@
-//! The client of the running daemon: finds it, asks it as the configuration's token may, and says what to do when it does not
-//! answer or refuses.
+//! The client of the running daemon: finds it, sends requests with the configuration's token, and says what to do if
+//! it does not answer or refuses.
 
 use std::time::Duration;
 
@@ -7,95 +7,95 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde_json::Value;
 
 use super::exit::Exit;
+use super::messages::CommandFailure;
 use super::scope::open_reader;
-use super::talk::Failure;
 use crate::clock::{Random as _, SystemRandom};
 use crate::config::{Config, Right};
 use crate::domain::ids::TenantId;
-use crate::platform::client::{ClientSettings, build};
+use crate::platform::client::{ClientSettings, build_client};
 use crate::platform::trust::Trust;
 use crate::store::OpenError;
 
-/// An idle connection is kept for this long; the daemon lets go of one after ten seconds.
-const KEPT_IDLE: Duration = Duration::from_secs(5);
+/// How long an idle connection is kept; the daemon closes one after ten seconds.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// An answer is awaited so long, in real time, unless the request has a limit of its own.
+/// The default time limit of an answer, in real time.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The largest answer that is read: a list of the thousand faults that a refused import names fits many times over.
-const ANSWER_LIMIT: usize = 16 * 1024 * 1024;
+/// The largest answer that is read, in bytes: many times the size of a refused import's list of a thousand faults.
+const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 
-/// A way to the running daemon. Cheap to clone.
+/// A client of the running daemon. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Daemon {
+pub struct DaemonClient {
     client: reqwest::Client,
     url: String,
 }
 
-/// Why the daemon did not do what was asked.
+/// The reason why the daemon did not carry out a request.
 #[derive(Clone, PartialEq, Debug, thiserror::Error)]
 pub enum DaemonError {
-    /// Nothing answers there; nothing was changed.
+    /// No daemon answers; nothing was changed.
     #[error(
         "no daemon answers at {url} ({reason}): start one with `shiftkeeper run --config FILE`, or name its address in \
          [client] url"
     )]
     NotReachable {
-        /// Where it was sought.
+        /// The URL.
         url: String,
-        /// What the system says.
+        /// The error of the system.
         reason: String,
     },
-    /// The connection broke or timed out after the request may have left; whether it was carried out is not known.
+    /// The connection broke or timed out after the request may have been sent; whether it was carried out is unknown.
     #[error(
         "the daemon at {url} did not answer ({reason}); the request may have been carried out: look before repeating it"
     )]
     NoAnswer {
-        /// Where it was asked.
+        /// The URL.
         url: String,
-        /// What the system says.
+        /// The error of the system.
         reason: String,
     },
-    /// The configuration has no token for this.
+    /// The configuration has no token with the right.
     #[error(
         "no token of the configuration has the right {right}{}: set [client] token, or add {right:?} to `may` of one of \
          [[server.tokens]]",
         at(.tenant.as_ref())
     )]
     NoToken {
-        /// What is to be done.
+        /// The right needed.
         right: &'static str,
-        /// For whom; none where any tenant would do.
+        /// The tenant; `None` if any tenant would do.
         tenant: Option<TenantId>,
     },
-    /// The configuration's token for this is kept where this command cannot read it.
+    /// This command cannot read the configuration's token.
     #[error(
         "the token that may {right}{} is not at hand: set the environment variable that [client] token or [[server.tokens]] \
          names for it, or make its file readable",
         at(.tenant.as_ref())
     )]
-    TokenElsewhere {
-        /// What is to be done.
+    TokenUnreadable {
+        /// The right needed.
         right: &'static str,
-        /// For whom; none where any tenant would do.
+        /// The tenant; `None` if any tenant would do.
         tenant: Option<TenantId>,
     },
-    /// It refused.
+    /// The daemon refused the request.
     #[error("{detail}")]
     Refused {
         /// The HTTP status.
         status: StatusCode,
-        /// What is wrong, from the problem document.
+        /// The detail of the problem document.
         detail: String,
-        /// The whole document.
+        /// The whole problem document.
         problem: Value,
     },
-    /// Something else answers there.
+    /// Something other than this version of the daemon answers.
     #[error(
         "what answers at {url} is not a Shiftkeeper of this version (HTTP {status}): check [client] url and [server] listen"
     )]
     NotShiftkeeper {
-        /// Where.
+        /// The URL.
         url: String,
         /// The HTTP status.
         status: StatusCode,
@@ -107,11 +107,11 @@ fn at(tenant: Option<&TenantId>) -> String {
 }
 
 impl DaemonError {
-    /// How the process ends.
+    /// Returns the exit code.
     pub fn exit(&self) -> Exit {
         match self {
             Self::NotReachable { .. } | Self::NoAnswer { .. } | Self::NotShiftkeeper { .. } => Exit::Unreachable,
-            Self::NoToken { .. } | Self::TokenElsewhere { .. } => Exit::NotPermitted,
+            Self::NoToken { .. } | Self::TokenUnreadable { .. } => Exit::NotPermitted,
             Self::Refused { status, .. } => match *status {
                 StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Exit::NotPermitted,
                 StatusCode::REQUEST_TIMEOUT | StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
@@ -122,46 +122,50 @@ impl DaemonError {
         }
     }
 
-    /// It may go away by itself.
-    pub fn may_pass(&self) -> bool {
+    /// Returns whether the error may go away by itself.
+    pub fn is_transient(&self) -> bool {
         matches!(self.exit(), Exit::Unreachable | Exit::TryLater)
     }
 
-    /// As the end of a command.
+    /// Converts the error into one that ends the command with its exit code.
     pub fn into_failure(self) -> anyhow::Error {
-        Failure::because(self.exit(), self.to_string())
+        CommandFailure::with_exit(self.exit(), self.to_string())
     }
 }
 
 /// One request.
 #[derive(Debug)]
-pub struct Ask<'a> {
-    /// How.
+pub struct DaemonRequest<'a> {
+    /// The method.
     pub method: Method,
-    /// What, from the root on, such as `/api/v1/transitions`.
+    /// The path from the root, such as `/api/v1/transitions`.
     pub path: &'a str,
-    /// The right that it takes.
+    /// The right needed.
     pub right: Right,
-    /// For whom; none for all within reach.
+    /// The tenant; `None` for all within reach.
     pub tenant: Option<&'a TenantId>,
-    /// The query.
+    /// The query parameters.
     pub query: &'a [(&'a str, &'a str)],
 }
 
-impl Daemon {
-    /// The daemon at an address, which has a certificate that the configuration trusts.
+impl DaemonClient {
+    /// Creates a client of the daemon at an address. Its certificate must be one that the configuration trusts.
     pub fn at(config: &Config, url: impl Into<String>) -> anyhow::Result<Self> {
-        Self::trusting(trust(config)?, url.into())
+        Self::with_trust(select_trust(config)?, url.into())
     }
 
-    fn trusting(trust: Trust, url: String) -> anyhow::Result<Self> {
-        let settings =
-            ClientSettings { request_timeout: ANSWER_TIMEOUT, trust, idle: KEPT_IDLE, ..ClientSettings::default() };
-        Ok(Self { client: build(&settings)?, url })
+    fn with_trust(trust: Trust, url: String) -> anyhow::Result<Self> {
+        let settings = ClientSettings {
+            request_timeout: ANSWER_TIMEOUT,
+            trust,
+            pool_idle_timeout: IDLE_TIMEOUT,
+            ..ClientSettings::default()
+        };
+        Ok(Self { client: build_client(&settings)?, url })
     }
 
-    /// The daemon of a configuration: `[client] url`, else `[server] listen`, else, where the port was left to the daemon, what the
-    /// store says of the process that has it.
+    /// Finds the daemon of a configuration: by `[client] url`, or else `[server] listen`, or else, if the daemon
+    /// chose its port, by what the store says of the process that has it.
     pub async fn find(config: &Config) -> anyhow::Result<Self> {
         Self::at(config, Self::address(config).await?)
     }
@@ -171,7 +175,7 @@ impl Daemon {
             return Ok(url);
         }
         let row = match open_reader(config).await {
-            // A store that nobody has made yet has no daemon.
+            // A store that does not exist yet has no daemon.
             Err(OpenError::NotFound { .. }) => None,
             Err(error) => return Err(error.into()),
             Ok(reader) => {
@@ -182,55 +186,55 @@ impl Daemon {
         };
         match row.filter(|row| row.stopped_at.is_none()).and_then(|row| row.listen) {
             Some(listen) => Ok(format!("{}://{listen}", config.server.scheme())),
-            None => Err(Failure::because(
+            None => Err(CommandFailure::with_exit(
                 Exit::Unreachable,
                 "no daemon runs on the configured store: start one with `shiftkeeper run --config FILE`",
             )),
         }
     }
 
-    /// What it says of its readiness, whether it is ready or not; takes no token.
+    /// Returns the daemon's readiness, whether it is ready or not. This needs no token.
     pub async fn readiness(&self) -> Result<Value, DaemonError> {
-        let asked = self.client.get(format!("{}/readyz", self.url)).send().await;
-        let response = asked.map_err(|error| self.failure_of(&error))?;
+        let result = self.client.get(format!("{}/readyz", self.url)).send().await;
+        let response = result.map_err(|error| self.to_daemon_error(&error))?;
         let status = response.status();
         let answer = response.json::<Value>().await.ok().filter(|answer| answer.get("parts").is_some());
         answer.ok_or_else(|| DaemonError::NotShiftkeeper { url: self.url.clone(), status })
     }
 
-    /// Whether the daemon of a configuration answers at all, within a limit. Nothing is sent that somebody else may not read, so that
-    /// any certificate will do: one that has expired is no reason to restart a daemon that serves.
-    pub async fn lives(config: &Config, limit: Duration) -> anyhow::Result<()> {
-        let there = Self::trusting(Trust::Anybody, Self::address(config).await?)?;
-        let asked = there.client.get(format!("{}/healthz", there.url)).timeout(limit).send().await;
-        let status = asked.map_err(|error| there.failure_of(&error))?.status();
-        if status.is_success() { Ok(()) } else { Err(DaemonError::NotShiftkeeper { url: there.url, status }.into()) }
+    /// Checks that the daemon of a configuration answers within a limit. Any certificate is accepted, since nothing
+    /// confidential is sent, and an expired certificate is no reason to restart a daemon that serves.
+    pub async fn check_alive(config: &Config, limit: Duration) -> anyhow::Result<()> {
+        let client = Self::with_trust(Trust::AnyCertificate, Self::address(config).await?)?;
+        let result = client.client.get(format!("{}/healthz", client.url)).timeout(limit).send().await;
+        let status = result.map_err(|error| client.to_daemon_error(&error))?.status();
+        if status.is_success() { Ok(()) } else { Err(DaemonError::NotShiftkeeper { url: client.url, status }.into()) }
     }
 
-    /// Where it is.
+    /// Returns the daemon's URL.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Asks, with the token that the configuration has for it; gives the answer's JSON.
-    pub async fn ask(
+    /// Sends a request with the configuration's token and returns the answer's JSON.
+    pub async fn call(
         &self,
         config: &Config,
-        ask: Ask<'_>,
-        fill: impl FnOnce(RequestBuilder) -> RequestBuilder,
+        daemon_request: DaemonRequest<'_>,
+        configure: impl FnOnce(RequestBuilder) -> RequestBuilder,
     ) -> Result<Value, DaemonError> {
-        let response = self.send(config, ask, fill).await?;
+        let response = self.send(config, daemon_request, configure).await?;
         self.read(response).await
     }
 
-    /// Opens a stream, with the token that the configuration has for it.
-    pub async fn open(
+    /// Opens a stream with the configuration's token.
+    pub async fn open_stream(
         &self,
         config: &Config,
-        ask: Ask<'_>,
-        fill: impl FnOnce(RequestBuilder) -> RequestBuilder,
+        daemon_request: DaemonRequest<'_>,
+        configure: impl FnOnce(RequestBuilder) -> RequestBuilder,
     ) -> Result<Response, DaemonError> {
-        let response = self.send(config, ask, fill).await?;
+        let response = self.send(config, daemon_request, configure).await?;
         let status = response.status();
         if status.is_success() {
             return Ok(response);
@@ -241,34 +245,40 @@ impl Daemon {
     async fn send(
         &self,
         config: &Config,
-        ask: Ask<'_>,
-        fill: impl FnOnce(RequestBuilder) -> RequestBuilder,
+        daemon_request: DaemonRequest<'_>,
+        configure: impl FnOnce(RequestBuilder) -> RequestBuilder,
     ) -> Result<Response, DaemonError> {
-        let Some(token) = config.client_token(ask.right, ask.tenant) else {
-            return Err(DaemonError::NoToken { right: ask.right.name(), tenant: ask.tenant.cloned() });
+        let Some(token) = config.client_token(daemon_request.right, daemon_request.tenant) else {
+            return Err(DaemonError::NoToken {
+                right: daemon_request.right.name(),
+                tenant: daemon_request.tenant.cloned(),
+            });
         };
-        if token.is_elsewhere() {
-            return Err(DaemonError::TokenElsewhere { right: ask.right.name(), tenant: ask.tenant.cloned() });
+        if token.is_stored_elsewhere() {
+            return Err(DaemonError::TokenUnreadable {
+                right: daemon_request.right.name(),
+                tenant: daemon_request.tenant.cloned(),
+            });
         }
-        let mut url = Url::parse(&format!("{}{}", self.url, ask.path))
+        let mut url = Url::parse(&format!("{}{}", self.url, daemon_request.path))
             .map_err(|error| DaemonError::NotReachable { url: self.url.clone(), reason: error.to_string() })?;
-        if !ask.query.is_empty() {
-            url.query_pairs_mut().extend_pairs(ask.query);
+        if !daemon_request.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(daemon_request.query);
         }
-        let mut request = self.client.request(ask.method.clone(), url).bearer_auth(token.expose());
-        if ask.method == Method::POST {
-            // Whatever is between here and the daemon may repeat a request; what it asks for is then still done once.
-            request = request.header("Idempotency-Key", SystemRandom.opaque_id().to_string());
+        let mut request = self.client.request(daemon_request.method.clone(), url).bearer_auth(token.expose());
+        if daemon_request.method == Method::POST {
+            // An intermediary may repeat a request, but it must take effect only once.
+            request = request.header("Idempotency-Key", SystemRandom.random_id().to_string());
         }
-        fill(request).send().await.map_err(|error| self.failure_of(&error))
+        configure(request).send().await.map_err(|error| self.to_daemon_error(&error))
     }
 
     async fn read(&self, mut response: Response) -> Result<Value, DaemonError> {
         let status = response.status();
         let foreign = || DaemonError::NotShiftkeeper { url: self.url.clone(), status };
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| self.failure_of(&error))? {
-            if body.len() + chunk.len() > ANSWER_LIMIT {
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.to_daemon_error(&error))? {
+            if body.len() + chunk.len() > MAX_ANSWER_BYTES {
                 return Err(foreign());
             }
             body.extend_from_slice(&chunk);
@@ -285,8 +295,8 @@ impl Daemon {
         }
     }
 
-    fn failure_of(&self, error: &reqwest::Error) -> DaemonError {
-        let (url, reason) = (self.url.clone(), reason(error));
+    fn to_daemon_error(&self, error: &reqwest::Error) -> DaemonError {
+        let (url, reason) = (self.url.clone(), reason_text(error));
         if error.is_connect() || error.is_builder() {
             DaemonError::NotReachable { url, reason }
         } else {
@@ -295,19 +305,19 @@ impl Daemon {
     }
 }
 
-/// Whose certificates are taken: those that `[client] ca` names, the daemon's own where it is the one of this configuration, or those
-/// that the system trusts.
-fn trust(config: &Config) -> anyhow::Result<Trust> {
+/// Selects the trusted certificates: those of `[client] ca`, the daemon's own if it is the one of this configuration,
+/// or those that the system trusts.
+fn select_trust(config: &Config) -> anyhow::Result<Trust> {
     let own = config.server.tls.as_ref().filter(|_| config.client.url.is_none()).map(|tls| &tls.certificate);
     match config.client.ca.as_ref().or(own) {
         None => Ok(Trust::System),
-        Some(file) => Trust::of_file(file).map_err(|error| {
-            Failure::because(Exit::BadConfiguration, format!("{error}, or name another in [client] ca"))
+        Some(file) => Trust::from_file(file).map_err(|error| {
+            CommandFailure::with_exit(Exit::BadConfiguration, format!("{error}, or name another in [client] ca"))
         }),
     }
 }
 
-fn reason(error: &reqwest::Error) -> String {
+fn reason_text(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "not in time".to_owned();
     }
@@ -346,11 +356,17 @@ mod tests {
 
     const TOKEN: &str = "[[server.tokens]]\nid = \"ops\"\ntoken = { env = \"SOME_SECRET\" }\nmay = [\"read\"]\n";
 
-    async fn ask(config: &Config, url: &str) -> Result<Value, DaemonError> {
+    async fn request_daemon(config: &Config, url: &str) -> Result<Value, DaemonError> {
         let tenant = TenantId::from("acme");
         let query = [("tenant", "acme"), ("name", "a&b c")];
-        let ask = Ask { method: Method::GET, path: "/api/x", right: Right::Read, tenant: Some(&tenant), query: &query };
-        Daemon::at(config, url).expect("a client").ask(config, ask, |request| request).await
+        let request = DaemonRequest {
+            method: Method::GET,
+            path: "/api/x",
+            right: Right::Read,
+            tenant: Some(&tenant),
+            query: &query,
+        };
+        DaemonClient::at(config, url).expect("a client").call(config, request, |request| request).await
     }
 
     #[tokio::test]
@@ -364,11 +380,12 @@ mod tests {
         let mut task = JoinSet::new();
         task.spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await.expect("serves") });
         let (config, tenant) = (config(TOKEN), TenantId::from("acme"));
-        let daemon = Daemon::at(&config, url).expect("a client");
+        let daemon = DaemonClient::at(&config, url).expect("a client");
         let mut keys = Vec::new();
         for method in [Method::POST, Method::POST, Method::GET] {
-            let ask = Ask { method, path: "/api/x", right: Right::Read, tenant: Some(&tenant), query: &[] };
-            keys.push(daemon.ask(&config, ask, |request| request).await.expect("answered")["key"].clone());
+            let request =
+                DaemonRequest { method, path: "/api/x", right: Right::Read, tenant: Some(&tenant), query: &[] };
+            keys.push(daemon.call(&config, request, |request| request).await.expect("answered")["key"].clone());
         }
         assert!(keys[0].is_string() && keys[1].is_string() && keys[0] != keys[1], "{keys:?}");
         assert_eq!(keys[2], Value::Null);
@@ -393,7 +410,7 @@ mod tests {
     #[tokio::test]
     async fn an_answer_is_its_json() {
         let (url, _task) = serve(StatusCode::OK, "{\"a\":1}").await;
-        assert_eq!(ask(&config(TOKEN), &url).await, Ok(json!({"a": 1})));
+        assert_eq!(request_daemon(&config(TOKEN), &url).await, Ok(json!({"a": 1})));
     }
 
     #[tokio::test]
@@ -407,7 +424,7 @@ mod tests {
             (422, Exit::Failed),
         ] {
             let (url, _task) = serve(StatusCode::from_u16(status).expect("a status"), problem).await;
-            let error = ask(&config(TOKEN), &url).await.expect_err("refused");
+            let error = request_daemon(&config(TOKEN), &url).await.expect_err("refused");
             assert_eq!((error.to_string().as_str(), error.exit()), ("the token ops may not change", exit));
         }
     }
@@ -416,7 +433,7 @@ mod tests {
     async fn another_server_at_the_address_is_not_taken_for_the_daemon() {
         for (status, body) in [(200, "<html>"), (404, "<html>"), (404, "{\"error\":\"no\"}")] {
             let (url, _task) = serve(StatusCode::from_u16(status).expect("a status"), body).await;
-            let error = ask(&config(TOKEN), &url).await.expect_err("foreign");
+            let error = request_daemon(&config(TOKEN), &url).await.expect_err("foreign");
             assert!(matches!(error, DaemonError::NotShiftkeeper { .. }), "{status} {body}: {error:?}");
         }
     }
@@ -426,7 +443,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         drop(listener);
-        let error = ask(&config(TOKEN), &url).await.expect_err("nobody");
+        let error = request_daemon(&config(TOKEN), &url).await.expect_err("nobody");
         assert_eq!(error.exit(), Exit::Unreachable);
         assert!(error.to_string().starts_with(&format!("no daemon answers at {url} (")), "{error}");
         assert!(error.to_string().contains("shiftkeeper run"), "{error}");
@@ -434,15 +451,16 @@ mod tests {
 
     #[tokio::test]
     async fn without_a_token_that_may_nothing_is_asked() {
-        let error = ask(&config(""), "http://127.0.0.1:9").await.expect_err("no token");
+        let error = request_daemon(&config(""), "http://127.0.0.1:9").await.expect_err("no token");
         assert_eq!(
             (error.exit(), error),
             (Exit::NotPermitted, DaemonError::NoToken { right: "read", tenant: Some("acme".into()) })
         );
-        let error = ask(&config_in(&[], TOKEN), "http://127.0.0.1:9").await.expect_err("its secret is not here");
+        let error =
+            request_daemon(&config_in(&[], TOKEN), "http://127.0.0.1:9").await.expect_err("its secret is not here");
         assert_eq!(
             (error.exit(), error),
-            (Exit::NotPermitted, DaemonError::TokenElsewhere { right: "read", tenant: Some("acme".into()) })
+            (Exit::NotPermitted, DaemonError::TokenUnreadable { right: "read", tenant: Some("acme".into()) })
         );
     }
 }

@@ -1,4 +1,4 @@
-//! The exit codes of every command (design.md part 8), so that scripts can tell what to do next.
+//! The exit codes of every command (design.md part 8), by which scripts can tell what to do next.
 
 use std::process::ExitCode;
 
@@ -6,28 +6,28 @@ use std::process::ExitCode;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum Exit {
-    /// Done.
+    /// The command succeeded.
     Done = 0,
-    /// Failed.
+    /// The command failed.
     Failed = 1,
-    /// Wrong usage; clap's own.
+    /// The usage is wrong; clap uses the same code.
     Usage = 2,
-    /// Done in part: some items failed.
-    Partly = 3,
+    /// Some items failed.
+    Partial = 3,
     /// A check found problems.
     Problems = 4,
     /// The platform or the daemon is not reachable.
     Unreachable = 69,
-    /// Try later: locked, or over the budget.
+    /// Try again later: locked, or over the budget.
     TryLater = 75,
     /// Not permitted.
     NotPermitted = 77,
-    /// The configuration is bad.
+    /// The configuration is wrong.
     BadConfiguration = 78,
 }
 
 impl Exit {
-    /// The number that the shell sees.
+    /// Returns the number that the shell sees.
     pub const fn code(self) -> u8 {
         self as u8
     }

@@ -1,28 +1,28 @@
-//! What a check found, as data, and how a list of findings is printed and ends the process.
+//! The findings of checks, and how a list of them is printed and decides the exit code.
 
 use serde::Serialize;
 use serde_json::json;
 
 use super::exit::Exit;
 use super::output::{Output, print, print_json};
-use crate::domain::words::count;
+use crate::domain::wording::count_with_noun;
 
-/// How it is.
+/// The status of a finding.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// As it should be.
+    /// All is well.
     Ok,
-    /// Works, and wants a look.
+    /// Works, but should be looked at.
     Warning,
     /// Does not work.
     Wrong,
-    /// Not looked at.
+    /// Was not checked.
     Skipped,
 }
 
 impl Status {
-    const fn word(self) -> &'static str {
+    const fn label(self) -> &'static str {
         match self {
             Self::Ok => "ok",
             Self::Warning => "warning",
@@ -32,50 +32,50 @@ impl Status {
     }
 }
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Finding {
-    /// What it belongs to, as in `platform acme`.
+    /// The group, such as `platform acme`.
     pub group: String,
-    /// What it is, as in `token`; with its group it names the finding.
+    /// The id, such as `token`, which is unique within the group.
     pub id: String,
-    /// How it is.
+    /// The status.
     pub status: Status,
-    /// What was seen.
+    /// What was found.
     pub detail: String,
-    /// What to do; none where nothing has to be done.
+    /// What to do; `None` if nothing.
     pub advice: Option<String>,
 }
 
-/// The findings of one group, as they come.
+/// The findings of one group, in order.
 #[derive(Debug)]
-pub struct Group {
+pub struct FindingGroup {
     name: String,
     findings: Vec<Finding>,
 }
 
-impl Group {
-    /// Nothing was looked at yet.
+impl FindingGroup {
+    /// Creates an empty group.
     pub fn new(name: impl Into<String>) -> Self {
         Self { name: name.into(), findings: Vec::new() }
     }
 
-    /// As it should be.
+    /// Adds a finding that all is well.
     pub fn ok(&mut self, id: impl Into<String>, detail: impl Into<String>) {
         self.push(id.into(), Status::Ok, detail.into(), None);
     }
 
-    /// Works, and wants a look.
+    /// Adds a finding about something that works, but should be looked at.
     pub fn warning(&mut self, id: impl Into<String>, detail: impl Into<String>, advice: impl Into<String>) {
         self.push(id.into(), Status::Warning, detail.into(), Some(advice.into()));
     }
 
-    /// Does not work.
+    /// Adds a finding about something that does not work.
     pub fn wrong(&mut self, id: impl Into<String>, detail: impl Into<String>, advice: impl Into<String>) {
         self.push(id.into(), Status::Wrong, detail.into(), Some(advice.into()));
     }
 
-    /// Was not looked at, and why.
+    /// Adds a finding that was not checked, with the reason.
     pub fn skipped(&mut self, id: impl Into<String>, why: impl Into<String>) {
         self.push(id.into(), Status::Skipped, why.into(), None);
     }
@@ -84,24 +84,24 @@ impl Group {
         self.findings.push(Finding { group: self.name.clone(), id, status, detail, advice });
     }
 
-    /// What was found.
-    pub fn done(self) -> Vec<Finding> {
+    /// Returns the findings.
+    pub fn into_findings(self) -> Vec<Finding> {
         self.findings
     }
 }
 
-/// Prints findings; gives the end of the process: 0, or 4 when something is wrong.
-pub fn report(findings: &[Finding], output: Output) -> anyhow::Result<Exit> {
+/// Prints findings. Returns the exit code: 0, or 4 if something is wrong.
+pub fn report_findings(findings: &[Finding], output: Output) -> anyhow::Result<Exit> {
     let sound = findings.iter().all(|finding| finding.status != Status::Wrong);
     match output {
         Output::Json => print_json(&json!({ "ok": sound, "checks": findings }))?,
-        Output::Table => print(text(findings))?,
+        Output::Table => print(findings_text(findings))?,
     }
     Ok(if sound { Exit::Done } else { Exit::Problems })
 }
 
-/// A line for each finding, by group, and what to do below those that want something; the sum at the end.
-fn text(findings: &[Finding]) -> String {
+/// Formats a line for each finding by group, with the advice below, and a summary at the end.
+fn findings_text(findings: &[Finding]) -> String {
     let mut lines = Vec::new();
     let mut group = "";
     for finding in findings {
@@ -109,17 +109,22 @@ fn text(findings: &[Finding]) -> String {
             group = &finding.group;
             lines.push(group.to_owned());
         }
-        lines.push(format!("  {:<8} {}: {}", finding.status.word(), finding.id, finding.detail));
+        lines.push(format!("  {:<8} {}: {}", finding.status.label(), finding.id, finding.detail));
         lines.extend(finding.advice.iter().map(|advice| format!("           -> {advice}")));
     }
     let many = |status| findings.iter().filter(|finding| finding.status == status).count();
     let wrong = many(Status::Wrong);
-    let sum = if wrong == 0 { "nothing is wrong".to_owned() } else { format!("{} to mend", count(wrong, "thing")) };
-    lines.push(format!("{sum}; {}, {} skipped", count(many(Status::Warning), "warning"), many(Status::Skipped)));
+    let sum =
+        if wrong == 0 { "nothing is wrong".to_owned() } else { format!("{} to mend", count_with_noun(wrong, "thing")) };
+    lines.push(format!(
+        "{sum}; {}, {} skipped",
+        count_with_noun(many(Status::Warning), "warning"),
+        many(Status::Skipped)
+    ));
     lines.join("\n")
 }
 
-/// Bytes as people read them.
+/// Formats a number of bytes for people.
 pub fn bytes_text(bytes: u64) -> String {
     const UNITS: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
     match UNITS.into_iter().find(|(_, size)| bytes >= *size) {
@@ -134,14 +139,14 @@ mod tests {
 
     #[test]
     fn findings_are_told_by_group_with_what_to_do() {
-        let mut group = Group::new("disk");
+        let mut group = FindingGroup::new("disk");
         group.ok("store", "3.0 GiB free");
         group.wrong("backups", "1.0 MiB free", "free some");
-        let mut findings = group.done();
-        let mut group = Group::new("webhooks");
+        let mut findings = group.into_findings();
+        let mut group = FindingGroup::new("webhooks");
         group.skipped("wfm", "not asked: --offline");
-        findings.extend(group.done());
-        insta::assert_snapshot!(text(&findings), @r"
+        findings.extend(group.into_findings());
+        insta::assert_snapshot!(findings_text(&findings), @r"
         disk
           ok       store: 3.0 GiB free
           WRONG    backups: 1.0 MiB free
@@ -150,8 +155,8 @@ mod tests {
           skipped  wfm: not asked: --offline
         1 thing to mend; 0 warnings, 1 skipped
         ");
-        assert_eq!(report(&findings, Output::Json).expect("printed"), Exit::Problems);
-        assert_eq!(report(&findings[..1], Output::Json).expect("printed"), Exit::Done);
+        assert_eq!(report_findings(&findings, Output::Json).expect("printed"), Exit::Problems);
+        assert_eq!(report_findings(&findings[..1], Output::Json).expect("printed"), Exit::Done);
     }
 
     #[test]

@@ -1,10 +1,10 @@
-//! What all commands share: options, the client of the daemon, output and exit codes.
+//! Parts that all commands share: options, the client of the daemon, output and exit codes.
 
-pub(super) mod caller;
 pub mod config_args;
 pub mod daemon;
 pub mod exit;
 pub mod finding;
+pub mod messages;
 pub mod output;
 pub mod scope;
-pub mod talk;
+pub(super) mod tenant_client;

@@ -1,4 +1,4 @@
-//! How commands print: as a table for people or as JSON for programs.
+//! Output of commands: a table for people or JSON for programs.
 
 use std::io::{self, Write as _};
 
@@ -16,24 +16,24 @@ pub enum Output {
     Json,
 }
 
-/// Whether somebody still reads what is printed.
+/// Whether anybody still reads the output.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Audience {
-    /// As far as anybody can tell.
-    Reads,
-    /// The reader of the pipe has gone.
-    Gone,
+pub enum PipeStatus {
+    /// The pipe is open, as far as can be told.
+    Open,
+    /// The reader has closed the pipe.
+    Closed,
 }
 
-/// Prints data to standard output, with a line's end. A reader that has gone away is no error: the command ends as it would have.
+/// Prints data and a newline to standard output. A closed pipe is no error: the command ends as usual.
 pub fn print(text: impl AsRef<str>) -> anyhow::Result<()> {
-    print_on(text).map(|_| ())
+    print_and_check(text).map(|_| ())
 }
 
-/// The same for a command that goes on printing, which should end when nobody reads.
-pub fn print_on(text: impl AsRef<str>) -> anyhow::Result<Audience> {
+/// Prints like `print`, for a command that keeps printing and should end when nobody reads.
+pub fn print_and_check(text: impl AsRef<str>) -> anyhow::Result<PipeStatus> {
     let mut out = io::stdout().lock();
-    audience(writeln!(out, "{}", text.as_ref().trim_end_matches('\n')).and_then(|()| out.flush()))
+    pipe_status(writeln!(out, "{}", text.as_ref().trim_end_matches('\n')).and_then(|()| out.flush()))
 }
 
 /// Prints one JSON document.
@@ -41,20 +41,20 @@ pub fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
     print(serde_json::to_string(value)?)
 }
 
-/// What came of writing to standard output.
-pub fn audience(written: io::Result<()>) -> anyhow::Result<Audience> {
+/// Returns the status of the pipe after a write to standard output.
+pub fn pipe_status(written: io::Result<()>) -> anyhow::Result<PipeStatus> {
     match written {
-        Ok(()) => Ok(Audience::Reads),
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Audience::Gone),
+        Ok(()) => Ok(PipeStatus::Open),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(PipeStatus::Closed),
         Err(error) => Err(error).context("standard output cannot be written"),
     }
 }
 
-/// Whether somebody still reads, for a command that has nothing to print just now.
-pub fn look_for_audience() -> Audience {
+/// Returns whether anybody still reads, for a command that has nothing to print right now.
+pub fn poll_pipe_status() -> PipeStatus {
     let out = io::stdout();
     let mut pipe = [PollFd::new(&out, PollFlags::empty())];
-    let looked = poll(&mut pipe, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
+    let polled = poll(&mut pipe, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
     let is_broken = pipe[0].revents().contains(PollFlags::ERR);
-    if looked.is_ok() && is_broken { Audience::Gone } else { Audience::Reads }
+    if polled.is_ok() && is_broken { PipeStatus::Closed } else { PipeStatus::Open }
 }

@@ -1,5 +1,5 @@
-//! `webhooks events`: what events there are, as `docs/events.md` has it: written from the types that are sent, so that it cannot
-//! say anything else. Needs neither a daemon nor a configuration.
+//! `webhooks events`: the page of `docs/events.md`, generated from the types that are sent, so that the two cannot
+//! differ. Needs neither a daemon nor a configuration.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -14,7 +14,7 @@ use super::super::shared::exit::Exit;
 use super::super::shared::output::{Output, print, print_json};
 use crate::domain::agents::state::AgentState;
 use crate::domain::ids::EventId;
-use crate::domain::webhooks::cloud_event::{Envelope, EventFacts, cloud_event};
+use crate::domain::webhooks::cloud_event::{Envelope, EventMetadata, cloud_event};
 use crate::domain::webhooks::event::{Body, Event, EventData, EventKind, schema_of};
 
 /// Options of `webhooks events`.
@@ -28,22 +28,24 @@ pub struct EventsArgs {
     pub output: Output,
 }
 
-/// Prints them.
+/// Prints the events.
 pub fn run(args: &EventsArgs) -> anyhow::Result<ExitCode> {
     match args.output {
         Output::Table => print(page()?)?,
-        Output::Json => print_json(&Listed { events: EventKind::ALL.map(ListedKind::of).into() })?,
+        Output::Json => {
+            print_json(&EventsDocument { events: EventKind::ALL.map(EventKindDescription::describe).into() })?;
+        }
     }
     Ok(Exit::Done.into())
 }
 
 #[derive(Serialize)]
-struct Listed {
-    events: Vec<ListedKind>,
+struct EventsDocument {
+    events: Vec<EventKindDescription>,
 }
 
 #[derive(Serialize)]
-struct ListedKind {
+struct EventKindDescription {
     kind: &'static str,
     event: String,
     about_agent: bool,
@@ -51,8 +53,8 @@ struct ListedKind {
     example: EventData,
 }
 
-impl ListedKind {
-    fn of(kind: EventKind) -> Self {
+impl EventKindDescription {
+    fn describe(kind: EventKind) -> Self {
         let example = kind.example();
         let about_agent = example.about().is_some();
         Self { kind: kind.selector(), event: kind.wire_name(), about_agent, schema: kind.schema(), example }
@@ -71,12 +73,12 @@ All fields of an event are always there; one without a value is null. Fields may
 know. Instants are RFC 3339 text in UTC, by the daemon's clock.
 ";
 
-const OF_AGENTS: &str = "
+const AGENT_EVENTS_TEXT: &str = "
 Events about an agent have `userId` and `sequence`: the number among the agent's events of all kinds, from 1 without a hole, and
 the order in which they arrive. Events about no agent come in any order.
 ";
 
-/// `docs/events.md`.
+/// Returns the text of `docs/events.md`.
 fn page() -> anyhow::Result<String> {
     let mut page = INTRODUCTION.to_owned();
     let states: Vec<_> = AgentState::KNOWN.iter().map(|state| format!("`{state}`")).collect();
@@ -86,44 +88,44 @@ fn page() -> anyhow::Result<String> {
         let about = if kind.example().about().is_some() { "yes" } else { "" };
         writeln!(page, "| [`{0}`](#{1}) | `{2}` | {about} |", kind.selector(), anchor(kind), kind.wire_name())?;
     }
-    page.push_str(OF_AGENTS);
-    page.push_str(&bodies()?);
+    page.push_str(AGENT_EVENTS_TEXT);
+    page.push_str(&body_section()?);
     for kind in EventKind::ALL {
         let schema = kind.schema();
         let when = schema.description.as_deref().map(one_line).unwrap_or_default();
-        write!(page, "\n## {}\n\n{when}\n\n{}", kind.selector(), table(&schema))?;
-        page.push_str(&example(&kind.example())?);
+        write!(page, "\n## {}\n\n{when}\n\n{}", kind.selector(), fields_table(&schema))?;
+        page.push_str(&example_block(&kind.example())?);
     }
     Ok(page)
 }
 
-/// The place of a heading, as the hosts of Markdown name it.
+/// Returns the anchor of a heading, as Markdown hosts generate it.
 fn anchor(kind: EventKind) -> String {
     kind.selector().replace('.', "")
 }
 
-/// What is around the data, in both forms.
-fn bodies() -> anyhow::Result<String> {
+/// Describes the envelope around the data, in both formats.
+fn body_section() -> anyhow::Result<String> {
     let data = EventKind::RuleTold.example();
     let (id, tenant) = (EventId(Uuid::from_u128(0x019a_20b8_9d40_7000_8000_0000_0000_0002)), "acme".into());
     let event = Event { id, at: "2026-10-26T13:30:00Z".parse()?, tenant, data };
     let guide = serde_json::to_string(&event.body())?;
     let (agent, sequence) = event.data.about().unzip();
-    let facts = EventFacts { id, tenant: &event.tenant, at: event.at, kind: event.data.kind(), agent, sequence };
+    let facts = EventMetadata { id, tenant: &event.tenant, at: event.at, kind: event.data.kind(), agent, sequence };
     let envelope = String::from_utf8(cloud_event(&facts, &guide)?)?;
     let mut text = String::from("\n## The body\n\nWith `format = \"guide\"`, the default:\n\n");
-    write!(text, "{}\n    {guide}\n", table(&schema_of::<Body>()))?;
+    write!(text, "{}\n    {guide}\n", fields_table(&schema_of::<Body>()))?;
     let cloud =
         "With `format = \"cloudevents\"`, a CloudEvents 1.0 envelope in the structured mode around the same `data`:";
-    write!(text, "\n{cloud}\n\n{}\n    {envelope}\n", table(&schema_of::<Envelope>()))?;
+    write!(text, "\n{cloud}\n\n{}\n    {envelope}\n", fields_table(&schema_of::<Envelope>()))?;
     Ok(text)
 }
 
-fn table(schema: &Object) -> String {
+fn fields_table(schema: &Object) -> String {
     let mut table = String::from("| field | is | |\n|---|---|---|\n");
     for (name, property) in &schema.properties {
         let (kind, meaning) = match property {
-            RefOr::T(schema) => (kind(schema), description(schema)),
+            RefOr::T(schema) => (type_text(schema), description(schema)),
             RefOr::Ref(_) => (String::new(), ""),
         };
         // Writing to a String cannot fail.
@@ -141,12 +143,12 @@ fn description(schema: &Schema) -> &str {
     .unwrap_or_default()
 }
 
-/// What a value is, in words.
-fn kind(schema: &Schema) -> String {
+/// Describes the type of a value in words.
+fn type_text(schema: &Schema) -> String {
     match schema {
         Schema::Array(array) => match &array.items {
             ArrayItems::RefOrSchema(items) => match &**items {
-                RefOr::T(items) => format!("list of {}", kind(items)),
+                RefOr::T(items) => format!("list of {}", type_text(items)),
                 RefOr::Ref(_) => "list".to_owned(),
             },
             ArrayItems::False => "list".to_owned(),
@@ -158,8 +160,8 @@ fn kind(schema: &Schema) -> String {
                 SchemaType::AnyValue => (&[][..], false),
             };
             let what = match &object.enum_values {
-                Some(values) => choice(values),
-                None => types.first().map_or("any", |first| word(first, object.format.as_ref())).to_owned(),
+                Some(values) => choices_text(values),
+                None => types.first().map_or("any", |first| type_name(first, object.format.as_ref())).to_owned(),
             };
             if nullable { format!("{what}, or null") } else { what }
         }
@@ -167,12 +169,12 @@ fn kind(schema: &Schema) -> String {
     }
 }
 
-fn choice(values: &[Value]) -> String {
+fn choices_text(values: &[Value]) -> String {
     let names: Vec<_> = values.iter().filter_map(Value::as_str).map(|name| format!("`{name}`")).collect();
     names.join(", ")
 }
 
-fn word(of: &Type, format: Option<&SchemaFormat>) -> &'static str {
+fn type_name(of: &Type, format: Option<&SchemaFormat>) -> &'static str {
     match (of, format) {
         (Type::String, Some(SchemaFormat::KnownFormat(KnownFormat::DateTime))) => "instant",
         (Type::String, Some(SchemaFormat::KnownFormat(KnownFormat::Date))) => "date",
@@ -191,7 +193,7 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn example(data: &EventData) -> anyhow::Result<String> {
+fn example_block(data: &EventData) -> anyhow::Result<String> {
     let mut text = String::from("\n");
     for line in serde_json::to_string_pretty(data)?.lines() {
         writeln!(text, "    {line}")?;
@@ -215,7 +217,7 @@ mod tests {
         for kind in EventKind::ALL {
             let schema = kind.schema();
             assert!(schema.description.is_some(), "{}", kind.selector());
-            for line in table(&schema).lines().skip(2) {
+            for line in fields_table(&schema).lines().skip(2) {
                 let cells: Vec<_> = line.split(" | ").collect();
                 assert!(cells.len() == 3 && cells[1] != "any" && cells[2].len() > 4, "{}: {line}", kind.selector());
             }

@@ -1,4 +1,5 @@
-//! `shiftkeeper webhooks rotate`: a new signing key in the file of the old one, which stays beside it for a day. No key is printed.
+//! `shiftkeeper webhooks rotate`: writes a new signing key into the file of the old one, which stays beside it for a
+//! day. No key is printed.
 
 use std::fs;
 use std::io;
@@ -9,16 +10,16 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use super::super::shared::config_args::ConfigArgs;
-use super::super::shared::daemon::{Daemon, DaemonError};
+use super::super::shared::daemon::{DaemonClient, DaemonError};
 use super::super::shared::exit::Exit;
+use super::super::shared::messages::{CommandFailure, print_message};
 use super::super::shared::output::{Output, print, print_json};
-use super::super::shared::scope::{open_reader, usage};
-use super::super::shared::talk::{Failure, say};
+use super::super::shared::scope::{open_reader, usage_error};
 use crate::app::identity;
-use crate::app::rotation::{RotateError, how_by_hand, new_key, rotate_file};
+use crate::app::rotation::{RotateError, manual_instructions, new_key, rotate_file};
 use crate::clock::{RealTime, SystemRandom};
 use crate::config::{Config, Webhook};
-use crate::store::{DaemonRow, Role};
+use crate::store::{DaemonRow, ProcessRole};
 
 /// Options of `webhooks rotate`.
 #[derive(clap::Args, Debug)]
@@ -46,27 +47,27 @@ pub struct RotateArgs {
     pub output: Output,
 }
 
-/// Changes the key, then tells the daemon.
+/// Changes the key, then notifies the daemon.
 pub async fn run(args: RotateArgs) -> anyhow::Result<ExitCode> {
     let config = args.config.load_for_command()?.config;
-    let webhook = find(&config, &args.id)?;
+    let webhook = find_webhook(&config, &args.id)?;
     let now = RealTime::now();
     let Some(file) = &webhook.secret_file else {
-        return Err(Failure::because(Exit::Failed, how_by_hand(&webhook.id, now)));
+        return Err(CommandFailure::with_exit(Exit::Failed, manual_instructions(&webhook.id, now)));
     };
     let until = rotate_file(file, &new_key(&SystemRandom), now, args.now).map_err(|error| match error {
-        RotateError::Lately { .. } => Failure::because(Exit::TryLater, format!("{error} with --now")),
-        RotateError::UnderWay(_) => Failure::because(Exit::TryLater, error.to_string()),
+        RotateError::TooSoon { .. } => CommandFailure::with_exit(Exit::TryLater, format!("{error} with --now")),
+        RotateError::UnderWay(_) => CommandFailure::with_exit(Exit::TryLater, error.to_string()),
         RotateError::Failed(cause) => cause,
     })?;
-    let told = tell_daemon(&config).await;
+    let outcome = notify_daemon(&config).await;
     let advice = "give the receiver the key on the first line";
     match args.output {
         Output::Json => print_json(&json!({
             "id": webhook.id,
             "file": file,
             "previous_until": until,
-            "daemon": told.word(),
+            "daemon": outcome.label(),
         }))?,
         Output::Table => print(match until {
             Some(until) => {
@@ -75,70 +76,72 @@ pub async fn run(args: RotateArgs) -> anyhow::Result<ExitCode> {
             None => format!("{}: new key in {}; the old one is gone: {advice} now", webhook.id, file.display()),
         })?,
     }
-    say(told.to_string());
-    Ok(told.exit().into())
+    print_message(outcome.to_string());
+    Ok(outcome.exit().into())
 }
 
-fn find<'a>(config: &'a Config, id: &str) -> anyhow::Result<&'a Webhook> {
+fn find_webhook<'a>(config: &'a Config, id: &str) -> anyhow::Result<&'a Webhook> {
     config.webhooks.iter().find(|webhook| webhook.id == id).ok_or_else(|| {
         let known: Vec<_> = config.webhooks.iter().map(|webhook| webhook.id.as_str()).collect();
         let known = if known.is_empty() { "it has none".to_owned() } else { format!("it has {}", known.join(", ")) };
-        usage(format!("there is no webhook {id} in the configuration: {known}"))
+        usage_error(format!("there is no webhook {id} in the configuration: {known}"))
     })
 }
 
-/// What became of telling the daemon.
+/// The result of notifying the daemon.
 #[derive(Debug, PartialEq, Eq)]
-enum Told {
-    /// It was told to reload.
-    Done { pid: i64 },
-    /// None runs; the next one reads the file.
-    NobodyRuns,
-    /// It runs where this command cannot reach it.
-    NotHere { host: String, pid: i64 },
-    /// It could not be told.
-    NotPossible { pid: i64, reason: String },
-    /// One answers, and the store that says which process it is lies elsewhere.
-    Elsewhere { url: String },
-    /// Neither a store nor a daemon is to be seen from here.
+enum NotifyOutcome {
+    /// The daemon was signalled to reload.
+    Signalled { pid: i64 },
+    /// No daemon runs; the next one reads the file.
+    NotRunning,
+    /// The daemon runs where this command cannot reach it.
+    OnOtherHost { host: String, pid: i64 },
+    /// The daemon could not be notified.
+    Failed { pid: i64, reason: String },
+    /// A daemon answers, but it uses a store that this command cannot see.
+    OtherStore { url: String },
+    /// Neither a store nor a daemon can be found from here.
     Unknown,
 }
 
-impl Told {
-    const fn word(&self) -> &'static str {
+impl NotifyOutcome {
+    const fn label(&self) -> &'static str {
         match self {
-            Self::Done { .. } => "told to reload",
-            Self::NobodyRuns => "not running",
-            Self::NotHere { .. } => "on another host",
-            Self::NotPossible { .. } | Self::Elsewhere { .. } => "not told",
+            Self::Signalled { .. } => "told to reload",
+            Self::NotRunning => "not running",
+            Self::OnOtherHost { .. } => "on another host",
+            Self::Failed { .. } | Self::OtherStore { .. } => "not told",
             Self::Unknown => "not known",
         }
     }
 
-    /// A daemon that may still sign with the old key is not the end of it.
+    /// Returns the exit code. It is not success if a daemon may still sign with the old key.
     const fn exit(&self) -> Exit {
         match self {
-            Self::Done { .. } | Self::NobodyRuns => Exit::Done,
-            Self::NotHere { .. } | Self::NotPossible { .. } | Self::Elsewhere { .. } | Self::Unknown => Exit::Partly,
+            Self::Signalled { .. } | Self::NotRunning => Exit::Done,
+            Self::OnOtherHost { .. } | Self::Failed { .. } | Self::OtherStore { .. } | Self::Unknown => Exit::Partial,
         }
     }
 }
 
-impl std::fmt::Display for Told {
+impl std::fmt::Display for NotifyOutcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Done { pid } => write!(f, "the daemon (process {pid}) was told to reload; its log says what changed"),
-            Self::NobodyRuns => write!(f, "no daemon runs; the next one signs with the new key"),
-            Self::NotHere { host, pid } => {
+            Self::Signalled { pid } => {
+                write!(f, "the daemon (process {pid}) was told to reload; its log says what changed")
+            }
+            Self::NotRunning => write!(f, "no daemon runs; the next one signs with the new key"),
+            Self::OnOtherHost { host, pid } => {
                 write!(f, "the daemon runs on {host}: put the file there too and send SIGHUP to its process {pid}")
             }
-            Self::NotPossible { pid, reason } => {
+            Self::Failed { pid, reason } => {
                 write!(
                     f,
                     "the daemon could not be told ({reason}): send SIGHUP to it (process {pid}, if that is still it)"
                 )
             }
-            Self::Elsewhere { url } => write!(
+            Self::OtherStore { url } => write!(
                 f,
                 "a daemon answers at {url} and has another store than the one configured here, so that its process is not known: \
                  it signs with the old key until it is reloaded (SIGHUP)"
@@ -148,9 +151,9 @@ impl std::fmt::Display for Told {
     }
 }
 
-/// Tells the daemon to read its configuration again: the one that the store names, if it is a Shiftkeeper on this host; whether
-/// another one runs is asked at the address where the other commands find it.
-async fn tell_daemon(config: &Config) -> Told {
+/// Notifies the daemon to reload its configuration: the process that the store names, if it is a Shiftkeeper on this
+/// host. Whether another one runs is checked at the address where other commands find it.
+async fn notify_daemon(config: &Config) -> NotifyOutcome {
     let row = match open_reader(config).await {
         Ok(reader) => {
             let row = reader.daemon().await;
@@ -159,47 +162,48 @@ async fn tell_daemon(config: &Config) -> Told {
         }
         Err(_) => None,
     };
-    // A store that is not there, or cannot be read, says nothing of who runs.
+    // A missing or unreadable store does not say which daemon runs.
     let is_known = matches!(row, Some(Ok(_)));
     if let Some(Ok(Some(row))) = row
-        && let Some(told) = tell(row)
+        && let Some(outcome) = notify_process(row)
     {
-        return told;
+        return outcome;
     }
-    match answer_at(config).await {
-        Some(Ok(url)) => Told::Elsewhere { url },
-        Some(Err(DaemonError::NotReachable { .. })) | None if is_known => Told::NobodyRuns,
-        Some(Err(_)) | None => Told::Unknown,
+    match answering_url(config).await {
+        Some(Ok(url)) => NotifyOutcome::OtherStore { url },
+        Some(Err(DaemonError::NotReachable { .. })) | None if is_known => NotifyOutcome::NotRunning,
+        Some(Err(_)) | None => NotifyOutcome::Unknown,
     }
 }
 
-/// Tells the process that the store names; none where the store says that it is gone, or the process is.
-fn tell(row: DaemonRow) -> Option<Told> {
-    if row.role != Role::Daemon || row.stopped_at.is_some() {
+/// Signals the process that the store names. Returns `None` if the store or the system says that it is gone.
+fn notify_process(row: DaemonRow) -> Option<NotifyOutcome> {
+    if row.role != ProcessRole::Daemon || row.stopped_at.is_some() {
         return None;
     }
     if row.host != identity().host {
-        return Some(Told::NotHere { host: row.host, pid: row.pid });
+        return Some(NotifyOutcome::OnOtherHost { host: row.host, pid: row.pid });
     }
     match is_shiftkeeper(row.pid) {
-        // After a crash the store still names the process that it was.
+        // After a crash the store still names the dead process.
         Ok(false) => None,
-        // One that does not serve yet may not take signals yet either.
+        // A process that does not serve yet may not handle signals yet either.
         Ok(true) if row.listen.is_none() => {
-            Some(Told::NotPossible { pid: row.pid, reason: "it is just starting".to_owned() })
+            Some(NotifyOutcome::Failed { pid: row.pid, reason: "it is just starting".to_owned() })
         }
-        Ok(true) => Some(hang_up(row.pid)),
-        Err(error) => Some(Told::NotPossible { pid: row.pid, reason: error.to_string() }),
+        Ok(true) => Some(send_sighup(row.pid)),
+        Err(error) => Some(NotifyOutcome::Failed { pid: row.pid, reason: error.to_string() }),
     }
 }
 
-/// The address of the daemon that answers there; none where no address is configured.
-async fn answer_at(config: &Config) -> Option<Result<String, DaemonError>> {
-    let daemon = Daemon::at(config, config.client_url()?).ok()?;
+/// Returns the address at which a daemon answers, or `None` if no address is configured.
+async fn answering_url(config: &Config) -> Option<Result<String, DaemonError>> {
+    let daemon = DaemonClient::at(config, config.client_url()?).ok()?;
     Some(daemon.readiness().await.map(|_| daemon.url().to_owned()))
 }
 
-/// Whether the process is one of this program: the id may be another's by now, and the signal would end it.
+/// Returns whether the process runs this program. The id may belong to another process by now, and the signal would
+/// end it.
 fn is_shiftkeeper(pid: i64) -> io::Result<bool> {
     let name = match fs::read_link(format!("/proc/{pid}/exe")) {
         Err(error) if error.kind() == io::ErrorKind::NotFound && Path::new("/proc/self/exe").exists() => {
@@ -208,16 +212,16 @@ fn is_shiftkeeper(pid: i64) -> io::Result<bool> {
         other => other?,
     };
     let name = name.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    // An upgrade replaces the file under a daemon that runs.
+    // An upgrade replaces the file under a running daemon.
     Ok(name.strip_suffix(" (deleted)").unwrap_or(&name) == env!("CARGO_PKG_NAME"))
 }
 
-fn hang_up(pid: i64) -> Told {
+fn send_sighup(pid: i64) -> NotifyOutcome {
     let process = i32::try_from(pid).ok().and_then(Pid::from_raw);
     match process.map(|process| kill_process(process, Signal::HUP)) {
-        Some(Ok(())) => Told::Done { pid },
-        Some(Err(error)) => Told::NotPossible { pid, reason: io::Error::from(error).to_string() },
-        None => Told::NotPossible { pid, reason: "that is no process".to_owned() },
+        Some(Ok(())) => NotifyOutcome::Signalled { pid },
+        Some(Err(error)) => NotifyOutcome::Failed { pid, reason: io::Error::from(error).to_string() },
+        None => NotifyOutcome::Failed { pid, reason: "that is no process".to_owned() },
     }
 }
 

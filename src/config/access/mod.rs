@@ -1,3 +1,3 @@
-//! Access: TLS, sessions, and proxies that say who signed in.
+//! Access: TLS, sessions, and proxies that sign people in.
 
-pub(super) mod doorway;
+pub(super) mod server_access;

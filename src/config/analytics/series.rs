@@ -1,50 +1,56 @@
-//! `[[tenants.series]]`: the series that the daemon watches for anomalies.
+//! `[[tenants.series]]`: the series that the daemon monitors for anomalies.
 
 use super::AnalyticsQuery;
-use crate::config::shared::complaint::Fault;
+use crate::config::shared::diagnostic::ValueFault;
 use crate::config::shared::kind::{self, Kind};
-use crate::config::shared::reader::{Section, reloads};
-use crate::domain::analytics::anomaly::Watched;
-use crate::domain::analytics::series::aggregated::{Aggregated, Results};
-use crate::domain::analytics::series::{Bucket, Source, Whom};
+use crate::config::shared::reader::{Section, reloadable};
+use crate::domain::analytics::anomaly::MonitoredSeries;
+use crate::domain::analytics::series::aggregated::{AggregatedMetric, ResultSource};
+use crate::domain::analytics::series::{AgentFilter, SeriesBucket, SeriesSource};
 use crate::domain::analytics::trend::{THRESHOLD, WINDOW};
 use crate::domain::ids::{QueueId, SeriesId, SkillId};
 
-/// Series of one tenant: each is read whole at the end of each of its quarters or days.
-const MOST: usize = 20;
+/// The maximum number of series per tenant. Each is read as a whole at the end of each of its quarter-hours or days.
+const MAX_SERIES: usize = 20;
 
-/// What the tenant reads figures of, and asks for.
-pub(in crate::config) struct Known<'a> {
+/// The tenant's sources of figures and queries.
+pub(in crate::config) struct ConfiguredSources<'a> {
     pub(in crate::config) skills: &'a [SkillId],
     pub(in crate::config) queues: &'a [QueueId],
     pub(in crate::config) queries: &'a [AnalyticsQuery],
 }
 
-impl Known<'_> {
-    /// The query of the configuration that a series is of.
-    fn query(&self, of: &Source) -> Option<&AnalyticsQuery> {
-        match &of.aggregated()?.of {
-            Results::Query(id) => self.queries.iter().find(|query| query.standing.id == *id),
-            Results::Run(_) => None,
+impl ConfiguredSources<'_> {
+    /// Returns the configured query that a series belongs to.
+    fn query(&self, source: &SeriesSource) -> Option<&AnalyticsQuery> {
+        match &source.aggregated_metric()?.source {
+            ResultSource::Query(id) => self.queries.iter().find(|query| query.configured.id == *id),
+            ResultSource::Run(_) => None,
         }
     }
 }
 
-pub(in crate::config) fn read(section: &mut Section<'_, '_>, known: &Known<'_>) -> Vec<Watched> {
-    let watched = section.tables("series", |section| read_one(section, known));
-    if watched.len() > MOST {
-        section.complain("series", Fault::new(format!("names more than {MOST} series")).advise("leave some out"));
+pub(in crate::config) fn read(
+    section: &mut Section<'_, '_>,
+    configured: &ConfiguredSources<'_>,
+) -> Vec<MonitoredSeries> {
+    let watched = section.tables("series", |section| read_series(section, configured));
+    if watched.len() > MAX_SERIES {
+        section.add_diagnostic(
+            "series",
+            ValueFault::new(format!("names more than {MAX_SERIES} series")).with_suggestion("leave some out"),
+        );
     }
     watched
 }
 
-fn read_one(section: &mut Section<'_, '_>, known: &Known<'_>) -> Option<Watched> {
+fn read_series(section: &mut Section<'_, '_>, configured: &ConfiguredSources<'_>) -> Option<MonitoredSeries> {
     let id = section.required(
-        reloads("id", "Names the series in rules (`anomaly`), in events and in the API; unique within the tenant."),
+        reloadable("id", "Names the series in rules (`anomaly`), in events and in the API; unique within the tenant."),
         &kind::id::<SeriesId>(),
     );
-    let of = section.required(
-        reloads(
+    let source = section.required(
+        reloadable(
             "of",
             "What is watched: skill:ID:FIGURE or queue:ID:FIGURE, by the quarter of an hour; adherence or not-ready, by the day, or with \
              -15m behind it by the quarter of an hour; of everyone, or with :team:NAME behind that; analytics:QUERY:METRIC, by the \
@@ -53,17 +59,17 @@ fn read_one(section: &mut Section<'_, '_>, known: &Known<'_>) -> Option<Watched>
         &source(),
     );
     let window = section.value(
-        reloads("window", "Values that the moving average and the z-score look at."),
+        reloadable("window", "Values that the moving average and the z-score look at."),
         &kind::integer(2..=1000_u16),
         u16::try_from(WINDOW).unwrap_or(u16::MAX),
     );
     let threshold = section.value(
-        reloads("threshold", "A z-score beyond this is an anomaly, where the season does not decide."),
+        reloadable("threshold", "A z-score beyond this is an anomaly, where the season does not decide."),
         &kind::hundredths(50..=10_000),
-        usual_threshold(),
+        default_threshold(),
     );
     let seasonal = section.value(
-        reloads(
+        reloadable(
             "seasonal",
             "Whether what earlier weeks brought in that quarter hour of that weekday decides, once four of them are known.",
         ),
@@ -71,80 +77,84 @@ fn read_one(section: &mut Section<'_, '_>, known: &Known<'_>) -> Option<Watched>
         true,
     );
     let zone = section.optional(
-        reloads(
+        reloadable(
             "zone",
             "The zone of its days, weekdays and hours; UTC without it, and of an analytics query the query's.",
         ),
         &kind::zone(),
     );
-    let of = of?;
-    check(section, &of, known);
-    let zone = match (of.aggregated(), zone) {
+    let of = source?;
+    check(section, &of, configured);
+    let zone = match (of.aggregated_metric(), zone) {
         (None, zone) => zone.unwrap_or_else(|| "UTC".to_owned()),
-        (Some(aggregated), zone) => zone_of_query(section, aggregated, known.query(&of), zone),
+        (Some(aggregated), zone) => zone_of_query(section, aggregated, configured.query(&of), zone),
     };
-    Some(Watched { id: id?, of, window, threshold_hundredths: threshold, seasonal, zone })
+    Some(MonitoredSeries { id: id?, source: of, window, threshold_hundredths: threshold, seasonal, zone })
 }
 
-fn check(section: &mut Section<'_, '_>, of: &Source, known: &Known<'_>) {
-    let unread = match of {
-        Source::Skill(id, _) if !known.skills.contains(id) => Some(("skills", id.to_string())),
-        Source::Queue(id, _) if !known.queues.contains(id) => Some(("queues", id.to_string())),
-        Source::Skill(..) | Source::Queue(..) | Source::Adherence(..) | Source::NotReady(..) | Source::Analytics(_) => {
-            None
-        }
+fn check(section: &mut Section<'_, '_>, source: &SeriesSource, configured: &ConfiguredSources<'_>) {
+    let unlisted = match source {
+        SeriesSource::Skill(id, _) if !configured.skills.contains(id) => Some(("skills", id.to_string())),
+        SeriesSource::Queue(id, _) if !configured.queues.contains(id) => Some(("queues", id.to_string())),
+        SeriesSource::Skill(..)
+        | SeriesSource::Queue(..)
+        | SeriesSource::Adherence(..)
+        | SeriesSource::NotReady(..)
+        | SeriesSource::Analytics(_) => None,
     };
-    if let Some((list, id)) = unread {
+    if let Some((list, id)) = unlisted {
         section.warn("of", &format!("the tenant's `{list}` do not list {id}, so nothing is known of its figures"));
     }
-    if let Some(Whom::Agent(_)) = of.whom() {
-        let fault = Fault::new("watches one agent")
-            .advise("watch a team; `report trend` looks at an agent's time when it is asked to");
-        section.complain("of", fault);
+    if let Some(AgentFilter::Agent(_)) = source.agent_filter() {
+        let fault = ValueFault::new("watches one agent")
+            .with_suggestion("watch a team; `report trend` looks at an agent's time when it is asked to");
+        section.add_diagnostic("of", fault);
     }
-    if of.bucket() == Some(Bucket::Quarter) && of.whom() == Some(&Whom::Everyone) {
-        let fault =
-            Fault::new("watches quarters of an hour of everyone").advise("name a team, or watch days (without -15m)");
-        section.complain("of", fault);
+    if source.bucket() == Some(SeriesBucket::Quarter) && source.agent_filter() == Some(&AgentFilter::Everyone) {
+        let fault = ValueFault::new("watches quarters of an hour of everyone")
+            .with_suggestion("name a team, or watch days (without -15m)");
+        section.add_diagnostic("of", fault);
     }
 }
 
-/// Holds a series of analytics to the query that it is of; gives the zone that it goes by.
+/// Checks a series of analytics against its query, and returns its time zone.
 fn zone_of_query(
     section: &mut Section<'_, '_>,
-    of: &Aggregated,
+    aggregated: &AggregatedMetric,
     query: Option<&AnalyticsQuery>,
     named: Option<String>,
 ) -> String {
-    let Some(query) = query.map(|query| &query.standing.query) else {
-        let fault = Fault::new("is of no query of this tenant's [[tenants.analytics]]");
-        section.complain("of", fault.advise("name one of them, as in analytics:QUERY:METRIC"));
+    let Some(query) = query.map(|query| &query.configured.query) else {
+        let fault = ValueFault::new("is of no query of this tenant's [[tenants.analytics]]");
+        section.add_diagnostic("of", fault.with_suggestion("name one of them, as in analytics:QUERY:METRIC"));
         return named.unwrap_or_else(|| "UTC".to_owned());
     };
-    if let Err(why) = of.pick(&query.metrics, &query.dimensions) {
-        section.complain("of", Fault::new(format!("does not fit its query: {why}")));
+    if let Err(why) = aggregated.row_selector(&query.metrics, &query.dimensions) {
+        section.add_diagnostic("of", ValueFault::new(format!("does not fit its query: {why}")));
     }
-    // Whoever is erased must not live on as the name of a series.
-    let of_agents =
-        of.group.iter().find(|(name, _)| ["agent", "user"].iter().any(|word| name.to_lowercase().contains(word)));
+    // An erased agent must not remain as the name of a series.
+    let of_agents = aggregated
+        .group
+        .iter()
+        .find(|(name, _)| ["agent", "user"].iter().any(|word| name.to_lowercase().contains(word)));
     if let Some((name, _)) = of_agents {
-        let fault = Fault::new(format!("watches one {name}"))
-            .advise("watch a group; `report trend` looks at one when it is asked to");
-        section.complain("of", fault);
+        let fault = ValueFault::new(format!("watches one {name}"))
+            .with_suggestion("watch a group; `report trend` looks at one when it is asked to");
+        section.add_diagnostic("of", fault);
     }
     if named.is_some_and(|named| named != query.zone_name()) {
-        let fault = Fault::new(format!("is not {}, the zone of its query", query.zone_name()));
-        section.complain("zone", fault.advise("leave it out"));
+        let fault = ValueFault::new(format!("is not {}, the zone of its query", query.zone_name()));
+        section.add_diagnostic("zone", fault.with_suggestion("leave it out"));
     }
     query.zone_name().to_owned()
 }
 
-fn source() -> Kind<Source> {
-    let convert = |text: &str| text.parse().map_err(Fault::new);
-    Kind::from_text("series", convert, |source: &Source| format!("{:?}", source.to_string()))
+fn source() -> Kind<SeriesSource> {
+    let convert = |text: &str| text.parse().map_err(ValueFault::new);
+    Kind::from_text("series", convert, |source: &SeriesSource| format!("{:?}", source.to_string()))
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small constant above zero")]
-const fn usual_threshold() -> u32 {
+const fn default_threshold() -> u32 {
     (THRESHOLD * 100.0) as u32
 }

@@ -1,28 +1,28 @@
-//! `[tenants.policy]`: what every change must obey, a rule's and a person's (design.md part 6).
+//! `[tenants.policy]`: what every change must obey, whether made by a rule or a person (design.md part 6).
 
 use std::time::Duration;
 
 use crate::config::shared::kind;
-use crate::config::shared::reader::{Section, reloads};
-use crate::domain::changes::policy::{OnContact, UnscheduledForbids};
+use crate::config::shared::reader::{Section, reloadable};
+use crate::domain::changes::policy::{OnContact, UnscheduledPolicy};
 
-/// What a change must obey.
+/// The policy for changes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Policy {
-    /// What an agent without a shift now may not be set to; a mandatory break always forbids Ready, and only that.
-    pub unscheduled_forbids: UnscheduledForbids,
-    /// What happens to a change of an agent who is on a contact, unless the request or the rule says so.
+    /// The states that an agent without a current shift may not be set to. A mandatory break always forbids Ready, and
+    /// only that.
+    pub unscheduled_forbids: UnscheduledPolicy,
+    /// What happens to a change of an agent on a contact, unless the request or the rule says otherwise.
     pub on_contact: OnContact,
-    /// How long a held change waits at most before it expires.
-    pub wait_at_most: Duration,
-    /// How long an answer of the platform about a shift or break is kept.
-    pub answers_kept: Duration,
-    /// The part of the budget that such questions may take, in percent.
+    /// How long a held change waits before it expires.
+    pub max_wait: Duration,
+    /// How long the platform's answers about shifts and breaks are kept.
+    pub answer_retention: Duration,
+    /// The share of the budget for calls about shifts and breaks, in percent.
     pub read_share_percent: u32,
 }
 
-const FORBIDS: &[(&str, UnscheduledForbids)] =
-    &[("ready", UnscheduledForbids::Ready), ("all", UnscheduledForbids::All)];
+const FORBIDS: &[(&str, UnscheduledPolicy)] = &[("ready", UnscheduledPolicy::Ready), ("all", UnscheduledPolicy::All)];
 
 const ON_CONTACT: &[(&str, OnContact)] =
     &[("now", OnContact::Now), ("after", OnContact::After), ("skip", OnContact::Skip)];
@@ -31,12 +31,12 @@ impl Policy {
     pub(in crate::config) fn read(section: &mut Section<'_, '_>) -> Self {
         Self {
             unscheduled_forbids: section.value(
-                reloads("unscheduled_forbids", "Which states are forbidden to an agent without a shift now."),
+                reloadable("unscheduled_forbids", "Which states are forbidden to an agent without a shift now."),
                 &kind::choice(FORBIDS),
-                UnscheduledForbids::Ready,
+                UnscheduledPolicy::Ready,
             ),
             on_contact: section.value(
-                reloads(
+                reloadable(
                     "on_contact",
                     "A change of an agent on a contact, unless the request or the rule (`then.on_contact`) says: sent now, after \
                      the contact, or skipped.",
@@ -44,18 +44,18 @@ impl Policy {
                 &kind::choice(ON_CONTACT),
                 OnContact::After,
             ),
-            wait_at_most: section.value(
-                reloads("wait_at_most", "How long a held change waits before it expires, unless the request says."),
+            max_wait: section.value(
+                reloadable("wait_at_most", "How long a held change waits before it expires, unless the request says."),
                 &kind::duration(Duration::from_secs(10)..=Duration::from_secs(24 * 3_600)),
                 Duration::from_secs(30 * 60),
             ),
-            answers_kept: section.value(
-                reloads("answers_kept", "How long the platform's answer about a shift or break counts, at longest."),
+            answer_retention: section.value(
+                reloadable("answers_kept", "How long the platform's answer about a shift or break counts, at longest."),
                 &kind::duration(Duration::from_secs(10)..=Duration::from_secs(24 * 3_600)),
                 Duration::from_secs(15 * 60),
             ),
             read_share_percent: section.value(
-                reloads(
+                reloadable(
                     "read_share_percent",
                     "The part of the budget that questions about shifts and breaks may take.",
                 ),

@@ -1,16 +1,16 @@
-//! What a job of kind `report` makes.
+//! The report of a job of kind `report`.
 
 use std::rc::Rc;
 
-use super::super::shared::complaint::Fault;
+use super::super::shared::diagnostic::ValueFault;
 use super::super::shared::kind::{self, Kind};
-use super::super::shared::reader::{Section, reloads};
+use super::super::shared::reader::{Section, reloadable};
 use super::super::shared::tree::{Node, Value};
 use super::JobKind;
 use crate::domain::ids::TeamName;
-use crate::domain::reports::report_run::{Format, Kind as Report};
+use crate::domain::reports::report_run::{ReportFormat, ReportKind as Report};
 
-/// The reports that the calendar may ask for: a trend is of one series, and people ask for it.
+/// The reports that a job may make. A trend needs a series and is requested by people only.
 const REPORTS: &[(&str, Report)] = &[
     ("compliance", Report::Compliance),
     ("adherence", Report::Adherence),
@@ -19,50 +19,50 @@ const REPORTS: &[(&str, Report)] = &[
     ("breaks", Report::Breaks),
 ];
 
-/// Those that this build writes.
-const FORMATS: &[(&str, Format)] = &[
-    (Format::Csv.name(), Format::Csv),
-    (Format::Json.name(), Format::Json),
-    (Format::Xlsx.name(), Format::Xlsx),
-    (Format::Html.name(), Format::Html),
+/// The formats that this build can write.
+const FORMATS: &[(&str, ReportFormat)] = &[
+    (ReportFormat::Csv.name(), ReportFormat::Csv),
+    (ReportFormat::Json.name(), ReportFormat::Json),
+    (ReportFormat::Xlsx.name(), ReportFormat::Xlsx),
+    (ReportFormat::Html.name(), ReportFormat::Html),
     #[cfg(feature = "parquet")]
-    (Format::Parquet.name(), Format::Parquet),
+    (ReportFormat::Parquet.name(), ReportFormat::Parquet),
 ];
 
 const SPANS: &[(&str, ReportSpan)] =
     &[("day", ReportSpan::Day), ("week", ReportSpan::Week), ("month", ReportSpan::Month)];
 
-/// Of when: the last whole one of these before the due instant, by the clock of the job's zone.
+/// The period of a report: the last whole one before the due instant, in the job's time zone.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ReportSpan {
     /// From midnight to midnight.
     Day,
     /// From Monday to Monday.
     Week,
-    /// From the first of a month to that of the next.
+    /// From the first day of a month to the first of the next.
     Month,
 }
 
 /// A report that a job makes.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ReportOrder {
-    /// Which.
+pub struct ScheduledReport {
+    /// The kind of report.
     pub report: Report,
-    /// A file in each of these.
-    pub formats: Vec<Format>,
-    /// Of when.
+    /// The formats; one file is made in each.
+    pub formats: Vec<ReportFormat>,
+    /// The period.
     pub span: ReportSpan,
-    /// Of these teams alone; of everybody where there is none.
+    /// The teams; everybody if empty.
     pub teams: Vec<TeamName>,
-    /// Which variant of the formula; the usual one where there is none.
+    /// The variant of the formula; the usual one if `None`.
     pub variant: Option<String>,
 }
 
-impl Default for ReportOrder {
+impl Default for ScheduledReport {
     fn default() -> Self {
         Self {
             report: Report::Compliance,
-            formats: vec![Format::Csv, Format::Xlsx],
+            formats: vec![ReportFormat::Csv, ReportFormat::Xlsx],
             span: ReportSpan::Day,
             teams: Vec::new(),
             variant: None,
@@ -70,23 +70,27 @@ impl Default for ReportOrder {
     }
 }
 
-/// Reads it; complains where a job of another kind has it.
-pub(super) fn read(section: &mut Section<'_, '_>, kind: Option<JobKind>) -> ReportOrder {
-    let usual = ReportOrder::default();
+/// Reads the settings. Reports them as errors in a job of another kind.
+pub(super) fn read(section: &mut Section<'_, '_>, kind: Option<JobKind>) -> ScheduledReport {
+    let defaults = ScheduledReport::default();
     let report =
-        section.optional(reloads("report", "For report: which one; compliance without it."), &kind::choice(REPORTS));
+        section.optional(reloadable("report", "For report: which one; compliance without it."), &kind::choice(REPORTS));
     let formats = section.optional(
-        reloads("formats", "For report: the formats, each a file of its own; csv and xlsx without it."),
+        reloadable("formats", "For report: the formats, each a file of its own; csv and xlsx without it."),
         &kind::list(format()),
     );
     let span = section.optional(
-        reloads("span", "For report: of the last whole day (day), week from Monday (week) or month (month) in the zone; day without it."),
+        reloadable("span", "For report: of the last whole day (day), week from Monday (week) or month (month) in the zone; day without it."),
         &kind::choice(SPANS),
     );
-    let teams = section
-        .optional(reloads("teams", "For report: of these teams alone; of everybody without it."), &kind::list(team()));
-    let variant = section
-        .optional(reloads("variant", "For report: the variant of the formula, where it has several."), &kind::text());
+    let teams = section.optional(
+        reloadable("teams", "For report: of these teams alone; of everybody without it."),
+        &kind::list(team()),
+    );
+    let variant = section.optional(
+        reloadable("variant", "For report: the variant of the formula, where it has several."),
+        &kind::text(),
+    );
     if kind.is_some_and(|kind| kind != JobKind::Report) {
         let given = [
             ("report", report.is_some()),
@@ -96,33 +100,34 @@ pub(super) fn read(section: &mut Section<'_, '_>, kind: Option<JobKind>) -> Repo
             ("variant", variant.is_some()),
         ];
         for (key, _) in given.into_iter().filter(|(_, given)| *given) {
-            section.complain(key, Fault::new("is for jobs of kind report").advise("remove it"));
+            section.add_diagnostic(key, ValueFault::new("is for jobs of kind report").with_suggestion("remove it"));
         }
     }
     if formats.as_ref().is_some_and(Vec::is_empty) {
-        section.complain("formats", Fault::new("names no format").advise("as in [\"csv\", \"html\"]"));
+        section
+            .add_diagnostic("formats", ValueFault::new("names no format").with_suggestion("as in [\"csv\", \"html\"]"));
     }
-    let report = report.unwrap_or(usual.report);
+    let report = report.unwrap_or(defaults.report);
     if let Err(why) = report.check_variant(variant.as_deref()) {
-        section.complain("variant", Fault::new(why));
+        section.add_diagnostic("variant", ValueFault::new(why));
     }
-    ReportOrder {
+    ScheduledReport {
         report,
-        formats: formats.unwrap_or(usual.formats),
-        span: span.unwrap_or(usual.span),
+        formats: formats.unwrap_or(defaults.formats),
+        span: span.unwrap_or(defaults.span),
         teams: teams.unwrap_or_default(),
         variant,
     }
 }
 
-/// One of those that this build writes; says of one that other builds write how to get it.
-fn format() -> Kind<Format> {
+/// A format that this build can write. For a format that only other builds write, the error tells how to get it.
+fn format() -> Kind<ReportFormat> {
     let offered = kind::choice(FORMATS);
     let name = offered.name.clone();
     let parse = Rc::new(move |node: &Node| {
-        let asked = if let Value::Text(text) = &node.value { text.parse::<Format>().ok() } else { None };
-        match asked.and_then(Format::missing) {
-            Some(why) => Err(vec![Fault::new(why)]),
+        let requested = if let Value::Text(text) = &node.value { text.parse::<ReportFormat>().ok() } else { None };
+        match requested.and_then(ReportFormat::unavailable_reason) {
+            Some(why) => Err(vec![ValueFault::new(why)]),
             None => (offered.parse)(node),
         }
     });
@@ -131,7 +136,7 @@ fn format() -> Kind<Format> {
 
 fn team() -> Kind<TeamName> {
     let convert = |text: &str| {
-        if text.trim().is_empty() { Err(Fault::new("must not be empty")) } else { Ok(TeamName::new(text)) }
+        if text.trim().is_empty() { Err(ValueFault::new("must not be empty")) } else { Ok(TeamName::new(text)) }
     };
     Kind::from_text("name of a team", convert, |team| toml::Value::String(team.to_string()).to_string())
 }

@@ -2,37 +2,37 @@
 
 use std::time::Duration;
 
-use crate::config::shared::complaint::Fault;
+use crate::config::shared::diagnostic::ValueFault;
 use crate::config::shared::kind::{self, Kind};
-use crate::config::shared::reader::{Section, reloads};
+use crate::config::shared::reader::{Section, reloadable};
 
-/// Reading the figures of skills and queues.
+/// The settings for reading figures of skills and queues.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct FigureReads {
-    /// From one read to the next.
+pub struct FigureSettings {
+    /// The time between two reads.
     pub interval: Duration,
-    /// Reads in any 60 s at most; the platform counts them beside ordinary requests.
+    /// The maximum number of reads in any 60 s. The platform counts them separately from ordinary requests.
     pub requests_per_minute: u32,
-    /// The path of skill figures, with its version.
+    /// The path of skill figures, including the version.
     pub skill_path: String,
-    /// What the platform counts the service level of queues in.
+    /// The unit of the queues' service level.
     pub queue_service_level: ServiceLevelUnit,
 }
 
-/// What a service level is counted in.
+/// The unit of a service level.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ServiceLevelUnit {
-    /// 82.5 for eighty-two and a half in a hundred.
+    /// Percent: 82.5 for eighty-two and a half per cent.
     Percent,
-    /// 0.825 for the same.
+    /// A share of 1: 0.825 for the same value.
     Share,
 }
 
-impl FigureReads {
+impl FigureSettings {
     pub(in crate::config) fn read(section: &mut Section<'_, '_>) -> Self {
         Self {
             interval: section.value(
-                reloads(
+                reloadable(
                     "interval",
                     "From one read of the figures to the next; the platform's own are up to 30 s old, and it wants no more \
                      than one read in 15 s.",
@@ -41,7 +41,7 @@ impl FigureReads {
                 Duration::from_secs(30),
             ),
             requests_per_minute: section.value(
-                reloads(
+                reloadable(
                     "requests_per_minute",
                     "Reads in any 60 s at most, exact over every such window; the platform grants 10 to 20 beside the \
                      ordinary requests.",
@@ -50,12 +50,12 @@ impl FigureReads {
                 10,
             ),
             skill_path: section.value(
-                reloads("skill_path", "The path of skill figures, with its version."),
-                &path_with_blanks(),
+                reloadable("skill_path", "The path of skill figures, with its version."),
+                &path_template(),
                 "/InContactAPI/services/v18.0/real-time-data/skill-data".to_owned(),
             ),
             queue_service_level: section.value(
-                reloads(
+                reloadable(
                     "queue_service_level",
                     "Whether the platform tells the service level of queues in percent (82.5) or as a share of 1 (0.825).",
                 ),
@@ -65,20 +65,20 @@ impl FigureReads {
         }
     }
 
-    /// As it is once the workers have taken over what they can while they run.
-    pub(in crate::config) fn taking_over(&self, newer: &Self) -> Self {
+    /// Returns these settings with those of `newer` that running workers take over.
+    pub(in crate::config) fn with_previous(&self, newer: &Self) -> Self {
         Self { interval: newer.interval, ..self.clone() }
     }
 }
 
-/// The guide writes this path with a blank: `/InContact API/services/…`.
-fn path_with_blanks() -> Kind<String> {
+/// The guide writes this path with a space: `/InContact API/services/…`.
+fn path_template() -> Kind<String> {
     let convert = |text: &str| {
         let bad = |c: char| c.is_control() || matches!(c, '?' | '#' | '%');
         if text.starts_with('/') && text.trim() == text && !text.contains(bad) {
             Ok(text.to_owned())
         } else {
-            Err(Fault::new("must be a path that begins with /, without query and not percent-encoded"))
+            Err(ValueFault::new("must be a path that begins with /, without query and not percent-encoded"))
         }
     };
     Kind::from_text("path", convert, |path| format!("{path:?}"))

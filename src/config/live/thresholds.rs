@@ -1,26 +1,27 @@
-//! `[tenants.thresholds]`: from when on pages, lists and the API mark a time in a state or a service level.
+//! `[tenants.thresholds]`: when pages, lists and the API mark a time in a state or a service level.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::config::shared::complaint::Fault;
+use crate::config::shared::diagnostic::ValueFault;
 use crate::config::shared::kind::{self, Kind};
-use crate::config::shared::reader::{Section, reloads};
+use crate::config::shared::reader::{Section, reloadable};
 use crate::config::shared::tree::{Node, Value};
-use crate::domain::live::thresholds::{Bounds, Thresholds};
+use crate::domain::live::thresholds::{DurationThresholds, Thresholds};
 use crate::domain::time::duration_text;
 
-/// Bounds of a time in a state: below a second nobody looks, beyond a day nobody waits.
-const IN_STATE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24);
+/// The range of thresholds for the time in a state. Less than a second is too short to notice, and more than a day too
+/// long to wait for.
+const IN_STATE_RANGE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24);
 
-/// Waits that platforms count as in time.
-const ANSWERED_WITHIN: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(1);
+/// The range of waits within which platforms count a contact as answered in time.
+const ANSWERED_WITHIN_RANGE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(1);
 
 pub(in crate::config) fn read(section: &mut Section<'_, '_>) -> Thresholds {
-    let usual = Thresholds::default();
+    let defaults = Thresholds::default();
     let in_state = section.value(
-        reloads(
+        reloadable(
             "in_state",
             "From when on a time in a state is marked long (watch) and too long (act), as in { Paused = { watch = \"10m\", \
              act = \"20m\" }, Idle = {} }; a state that is not named keeps its own: AfterContactWork 3m and 6m, Idle 5m and \
@@ -31,58 +32,62 @@ pub(in crate::config) fn read(section: &mut Section<'_, '_>) -> Thresholds {
     );
     let per_cent = || kind::integer(1..=100);
     let good_percent = section.value(
-        reloads("service_level_good", "From this service level on a queue or skill is marked good, in percent."),
+        reloadable("service_level_good", "From this service level on a queue or skill is marked good, in percent."),
         &per_cent(),
-        usual.good_percent,
+        defaults.good_percent,
     );
     let warning_percent = section.value(
-        reloads("service_level_warning", "From this one on it is marked as one to watch, below it as one to act on."),
+        reloadable(
+            "service_level_warning",
+            "From this one on it is marked as one to watch, below it as one to act on.",
+        ),
         &per_cent(),
-        usual.warning_percent,
+        defaults.warning_percent,
     );
     if warning_percent > good_percent {
-        section.complain("service_level_warning", Fault::new("must not be more than service_level_good"));
+        section.add_diagnostic("service_level_warning", ValueFault::new("must not be more than service_level_good"));
     }
     let skills_answered_within = section.optional(
-        reloads(
+        reloadable(
             "skills_answered_within",
             "Within which wait the platform counts a skill's contact as answered in time. Its answers do not say; as it is \
              set up there. Shown beside the service level.",
         ),
-        &kind::duration(ANSWERED_WITHIN),
+        &kind::duration(ANSWERED_WITHIN_RANGE),
     );
     let queues_answered_within = section.optional(
-        reloads("queues_answered_within", "The same of queues, which the platform counts by themselves."),
-        &kind::duration(ANSWERED_WITHIN),
+        reloadable("queues_answered_within", "The same of queues, which the platform counts by themselves."),
+        &kind::duration(ANSWERED_WITHIN_RANGE),
     );
-    let in_state = usual.in_state.into_iter().chain(in_state).collect();
+    let in_state = defaults.in_state.into_iter().chain(in_state).collect();
     Thresholds { in_state, good_percent, warning_percent, skills_answered_within, queues_answered_within }
 }
 
-fn bounds() -> Kind<Bounds> {
-    let duration = kind::duration(IN_STATE);
+fn bounds() -> Kind<DurationThresholds> {
+    let duration = kind::duration(IN_STATE_RANGE);
     let parse = move |node: &Node| {
-        let Value::Table(table) = &node.value else { return Err(vec![kind::expects("a table", node)]) };
-        let mut bounds = Bounds::default();
+        let Value::Table(table) = &node.value else { return Err(vec![kind::type_fault("a table", node)]) };
+        let mut bounds = DurationThresholds::default();
         let mut faults = Vec::new();
         for (key, entry) in table {
             let found = match key.as_str() {
                 "watch" => (duration.parse)(&entry.node).map(|watch| bounds.watch = Some(watch)),
                 "act" => (duration.parse)(&entry.node).map(|act| bounds.act = Some(act)),
-                unknown => Err(vec![Fault::unknown_key(unknown, &["watch", "act"])]),
+                unknown => Err(vec![ValueFault::unknown_key(unknown, &["watch", "act"])]),
             };
-            let placed = |fault: Fault| Fault { origin: fault.origin.or_else(|| Some(entry.origin.clone())), ..fault };
+            let placed =
+                |fault: ValueFault| ValueFault { origin: fault.origin.or_else(|| Some(entry.origin.clone())), ..fault };
             faults.extend(found.err().into_iter().flatten().map(placed));
         }
         if bounds.watch.zip(bounds.act).is_some_and(|(watch, act)| watch > act) {
-            faults.push(Fault::new("watch must not be longer than act"));
+            faults.push(ValueFault::new("watch must not be longer than act"));
         }
         if faults.is_empty() { Ok(bounds) } else { Err(faults) }
     };
-    let show = |bounds: &Bounds| {
+    let show = |bounds: &DurationThresholds| {
         let pairs = [("watch", bounds.watch), ("act", bounds.act)].into_iter();
         let pairs = pairs.filter_map(|(name, bound)| Some((name.to_owned(), duration_text(bound?).into())));
         toml::Value::Table(pairs.collect()).to_string()
     };
-    Kind::whole("{ watch = duration, act = duration }", parse, show)
+    Kind::from_node("{ watch = duration, act = duration }", parse, show)
 }

@@ -1,38 +1,38 @@
-//! `[log]`: how much the daemon says on standard error, and in which form.
+//! `[log]`: how much the daemon logs to standard error, and in which format.
 
 use crate::config::shared::kind;
-use crate::config::shared::reader::{Section, reloads, restarts};
+use crate::config::shared::reader::{Section, reloadable, restart_only};
 
-/// The daemon's log.
+/// The settings of the log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Log {
-    /// The least important that is written.
+    /// The least important level that is logged.
     pub level: LogLevel,
-    /// The form of a line.
+    /// The format of a line.
     pub format: LogFormat,
 }
 
-/// How important a line is.
+/// The importance of a line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LogLevel {
     /// Someone must act.
     Error,
-    /// Something is odd and was dealt with.
+    /// Something unusual that was handled.
     Warn,
     /// What the daemon does.
     Info,
-    /// How it does it.
+    /// How the daemon does it.
     Debug,
     /// Everything.
     Trace,
 }
 
-/// The form of a line.
+/// The format of a line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     Text,
-    /// One object a line, for machines.
+    /// One JSON object per line, for machines.
     Json,
 }
 
@@ -45,7 +45,7 @@ const LEVELS: &[(&str, LogLevel)] = &[
 ];
 
 impl LogLevel {
-    /// The word in the configuration, which is tracing's too.
+    /// Returns the word in the configuration, which is also the name of the `tracing` level.
     pub fn name(self) -> &'static str {
         match self {
             Self::Error => "error",
@@ -61,12 +61,12 @@ impl Log {
     pub(in crate::config) fn read(section: &mut Section<'_, '_>) -> Self {
         Self {
             level: section.value(
-                reloads("level", "The least important that is written to standard error."),
+                reloadable("level", "The least important that is written to standard error."),
                 &kind::choice(LEVELS),
                 LogLevel::Info,
             ),
             format: section.value(
-                restarts("format", "Lines for people, or one JSON object a line."),
+                restart_only("format", "Lines for people, or one JSON object a line."),
                 &kind::choice(&[("text", LogFormat::Text), ("json", LogFormat::Json)]),
                 LogFormat::Text,
             ),

@@ -1,15 +1,15 @@
-//! `[clock]`: how fast simulated time runs, and from when. Real tenants have real time only.
+//! `[clock]`: how fast simulated time runs, and its start. Tenants on real platforms need real time.
 
 use crate::config::shared::kind;
-use crate::config::shared::reader::{Section, restarts};
+use crate::config::shared::reader::{Section, restart_only};
 use crate::domain::time::UtcMicros;
 
-/// The daemon's clock.
+/// The settings of the daemon's clock.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ClockSettings {
-    /// Times faster than real time; 1 is real time.
+    /// The speed relative to real time; 1 is real time.
     pub speed: u32,
-    /// The instant at which the clock starts; `None` is now.
+    /// The instant at which the clock starts. `None` means now.
     pub start: Option<UtcMicros>,
 }
 
@@ -17,7 +17,7 @@ impl ClockSettings {
     pub(in crate::config) fn read(section: &mut Section<'_, '_>) -> Self {
         Self {
             speed: section.value(
-                restarts(
+                restart_only(
                     "speed",
                     "How many times faster than real time; other than 1 only where every URL is loopback.",
                 ),
@@ -25,7 +25,7 @@ impl ClockSettings {
                 1,
             ),
             start: section.optional(
-                restarts(
+                restart_only(
                     "start",
                     "The instant at which simulated time starts, by default now; only where every URL is loopback.",
                 ),
@@ -34,7 +34,7 @@ impl ClockSettings {
         }
     }
 
-    /// Anything but real time from now on.
+    /// Returns whether the clock differs from real time.
     pub fn is_simulated(&self) -> bool {
         self.speed != 1 || self.start.is_some()
     }

@@ -1,4 +1,4 @@
-//! The platform: how agent states are read, and when a failed request is tried again.
+//! The platform: how agent states are read, and when a failed request is retried.
 
 pub(super) mod feed;
 pub(super) mod retry;

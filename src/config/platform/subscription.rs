@@ -3,18 +3,18 @@
 use std::time::Duration;
 
 use crate::config::shared::kind;
-use crate::config::shared::reader::{Section, reloads};
+use crate::config::shared::reader::{Section, reloadable};
 
-/// Reading agent states by subscription and snapshots.
+/// The settings for reading agent states by subscription and snapshots.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Subscription {
-    /// From one snapshot to the next.
+    /// The time between two snapshots.
     pub interval: Duration,
-    /// Agents in one subscription at most; larger rosters are split.
+    /// The maximum number of agents in one subscription; larger rosters are split.
     pub agents_per_subscription: usize,
-    /// The age at which a new subscription is made beside the running one.
+    /// The age at which a subscription is replaced by a new one.
     pub renew_after: Duration,
-    /// The size of a snapshot, in bytes, above which people are told and fewer metrics are asked for.
+    /// The size of a snapshot, in bytes, above which people are notified and fewer fields are requested.
     pub oversize_bytes: usize,
     /// The size of a snapshot, in bytes, above which it is not read.
     pub max_body_bytes: usize,
@@ -24,27 +24,30 @@ impl Subscription {
     pub(in crate::config) fn read(section: &mut Section<'_, '_>) -> Self {
         Self {
             interval: section.value(
-                reloads("interval", "From one snapshot to the next; the platform refuses less than 10 s."),
+                reloadable("interval", "From one snapshot to the next; the platform refuses less than 10 s."),
                 &kind::duration(Duration::from_secs(10)..=Duration::from_secs(600)),
                 Duration::from_secs(10),
             ),
             agents_per_subscription: section.value(
-                reloads("agents_per_subscription", "Agents in one subscription at most; larger rosters are split."),
+                reloadable("agents_per_subscription", "Agents in one subscription at most; larger rosters are split."),
                 &kind::integer(1..=5_000),
                 500,
             ),
             renew_after: section.value(
-                reloads("renew_after", "The age at which a new subscription is made; the platform ends it at 24 h."),
+                reloadable("renew_after", "The age at which a new subscription is made; the platform ends it at 24 h."),
                 &kind::duration(Duration::from_secs(3_600)..=Duration::from_secs(23 * 3_600 + 1_800)),
                 Duration::from_secs(23 * 3_600),
             ),
             oversize_bytes: section.value(
-                reloads("oversize_bytes", "A snapshot above this size is reported, and fewer metrics are asked for."),
+                reloadable(
+                    "oversize_bytes",
+                    "A snapshot above this size is reported, and fewer metrics are asked for.",
+                ),
                 &kind::integer(10_000..=100_000_000),
                 500_000,
             ),
             max_body_bytes: section.value(
-                reloads("max_body_bytes", "A snapshot above this size is not read."),
+                reloadable("max_body_bytes", "A snapshot above this size is not read."),
                 &kind::integer(100_000..=1_000_000_000),
                 16_000_000,
             ),

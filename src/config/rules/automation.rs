@@ -1,38 +1,38 @@
-//! `[tenants.automation]`: limits of what rules do to one agent, and which rules are enforced (design.md part 7).
+//! `[tenants.automation]`: limits on what rules do to one agent, and which rules are enforced (design.md part 7).
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::config::shared::kind;
-use crate::config::shared::reader::{Section, reloads};
+use crate::config::shared::reader::{Section, reloadable};
 use crate::domain::ids::RuleId;
 
-/// Limits against flapping, and which rules are enforced.
+/// Limits that prevent flapping, and the rules that are enforced.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Automation {
     /// Rules whose mode is raised to enforce.
     pub enforce: Enforce,
-    /// Automatic changes of one agent in an hour at most.
+    /// The maximum number of rule changes of one agent per hour.
     pub max_changes_per_agent_hour: u32,
-    /// How long an agent who reverted an automatic change is left alone.
-    pub leave_alone: Duration,
-    /// Intervals without a snapshot after which nothing is sent on sight.
+    /// How long rules leave an agent alone who reverted a rule's change.
+    pub pause_after_reversal: Duration,
+    /// The number of intervals without a snapshot after which rules send nothing based on observations.
     pub stale_intervals: u32,
-    /// Days that a trial of rules over history may span.
-    pub trial_days: u32,
+    /// The maximum number of days of a backtest.
+    pub backtest_days: u32,
 }
 
-/// Which rules are enforced whatever their own mode says.
+/// Which rules are enforced whatever their own mode is.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Enforce {
     /// Every rule (`["all"]`).
     All,
-    /// The named ones.
+    /// The listed rules.
     Only(BTreeSet<RuleId>),
 }
 
 impl Enforce {
-    /// Whether the rule is raised to enforce.
+    /// Returns whether the rule is raised to enforce.
     pub fn contains(&self, rule: &RuleId) -> bool {
         match self {
             Self::All => true,
@@ -44,7 +44,7 @@ impl Enforce {
 impl Automation {
     pub(in crate::config) fn read(section: &mut Section<'_, '_>) -> Self {
         let enforce = section.value(
-            reloads(
+            reloadable(
                 "enforce",
                 "Ids of rules that act for this tenant although their own mode is watch; `[\"all\"]` is every rule.",
             ),
@@ -59,17 +59,17 @@ impl Automation {
         Self {
             enforce,
             max_changes_per_agent_hour: section.value(
-                reloads("max_changes_per_agent_hour", "Automatic changes of one agent in an hour at most."),
+                reloadable("max_changes_per_agent_hour", "Automatic changes of one agent in an hour at most."),
                 &kind::integer(0..=60),
                 4,
             ),
-            leave_alone: section.value(
-                reloads("leave_alone", "How long an agent who reverted an automatic change is left alone."),
+            pause_after_reversal: section.value(
+                reloadable("leave_alone", "How long an agent who reverted an automatic change is left alone."),
                 &kind::duration(Duration::ZERO..=Duration::from_secs(24 * 3_600)),
                 Duration::from_secs(30 * 60),
             ),
             stale_intervals: section.value(
-                reloads(
+                reloadable(
                     "stale_intervals",
                     "Subscription intervals after which a sight is too old to act on, and an accepted change that none showed \
                      unconfirmed.",
@@ -77,8 +77,8 @@ impl Automation {
                 &kind::integer(1..=100),
                 3,
             ),
-            trial_days: section.value(
-                reloads("trial_days", "Days of history that rules may be tried over at once."),
+            backtest_days: section.value(
+                reloadable("trial_days", "Days of history that rules may be tried over at once."),
                 &kind::integer(1..=31),
                 7,
             ),

@@ -1,12 +1,12 @@
-//! The reference of all keys, as `docs/configuration.md` holds it: written from what the sections ask for, so that it cannot
-//! name a key that does not exist or leave one out.
+//! The reference of all keys, `docs/configuration.md`. It is generated from the keys that the sections read, so that it
+//! names exactly the keys that exist.
 
 use std::fmt::Write as _;
 
-use super::complaint::Origin;
+use super::diagnostic::Origin;
 use super::environment::Environment;
-use super::reader::{DescribedKey, Findings, Section};
-use super::settings::Change;
+use super::reader::{DescribedKey, ReadResults, Section};
+use super::settings::ChangeEffect;
 use super::tree::Node;
 use crate::config::Config;
 
@@ -36,7 +36,7 @@ lists are replaced.
   changed key of a tenant that says who, where, how fast or how starts that tenant's workers anew, and no other's.
 ";
 
-/// `docs/configuration.md`.
+/// Returns the text of `docs/configuration.md`.
 pub fn reference() -> String {
     let mut page = INTRODUCTION.to_owned();
     let mut current = None;
@@ -52,7 +52,8 @@ pub fn reference() -> String {
     page
 }
 
-/// `tenants[].policy` as its header in a file: `[tenants.policy]`; a list's own as `[[tenants]]`.
+/// Returns the header of a section in a file: `[tenants.policy]` for `tenants[].policy`, and `[[tenants]]` for a list's
+/// own.
 fn heading(section: &str) -> String {
     let name = section.replace("[]", "");
     if section.ends_with("[]") { format!("[[{name}]]") } else { format!("[{name}]") }
@@ -66,20 +67,20 @@ fn row(key: &DescribedKey) -> String {
         (None, false) => "–".to_owned(),
     };
     let change = match key.change {
-        Change::Reload => "reload",
-        Change::Restart => "restart",
+        ChangeEffect::Reload => "reload",
+        ChangeEffect::Restart => "restart",
     };
     format!("| `{name}` | {} | {default} | {change} | {} |\n", key.kind.replace('|', "\\|"), key.about)
 }
 
-/// Every key that the configuration knows, section by section: a section's own keys stand before its tables'.
+/// Returns every key of the configuration by section. A section's own keys come before those of its tables.
 pub(in crate::config) fn described_keys() -> Vec<DescribedKey> {
     let environment = Environment::default();
-    let mut findings = Findings::new(&environment);
-    findings.described = Some(Vec::new());
+    let mut findings = ReadResults::new(&environment);
+    findings.described_keys = Some(Vec::new());
     let mut section = Section::root(Node::empty_table(Origin::Default), &mut findings);
     Config::read(&mut section);
-    let keys = findings.described.unwrap_or_default();
+    let keys = findings.described_keys.unwrap_or_default();
     let mut sections: Vec<(String, Vec<DescribedKey>)> = Vec::new();
     for key in keys {
         let name = key.path.rsplit_once('.').map_or(String::new(), |(section, _)| section.to_owned());

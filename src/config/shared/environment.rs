@@ -1,26 +1,26 @@
-//! The one place that reads the environment, and the overlay of `SHIFTKEEPER__SECTION__KEY` variables and command-line options
-//! on the files' tree.
+//! The only module that reads the environment. It overlays `SHIFTKEEPER__SECTION__KEY` variables and command-line
+//! options on the tree of the files.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::complaint::{Complaint, Concern, Origin};
+use super::diagnostic::{Diagnostic, DiagnosticSubject, Origin};
 use super::tree::{Entry, Node, Value};
-use crate::domain::words::nearest;
+use crate::domain::wording::closest_name;
 
-/// What a variable of the overlay begins with.
+/// The prefix of variables that set configuration keys.
 const PREFIX: &str = "SHIFTKEEPER__";
 
-/// The environment as it was when it was read.
+/// A copy of the process's environment.
 #[derive(Clone, Default)]
 pub struct Environment {
     variables: BTreeMap<String, String>,
-    command: bool,
+    is_command: bool,
 }
 
 impl Environment {
-    /// The environment of this process. Variables that are not Unicode are left out.
+    /// Reads the environment of this process. Variables that are not Unicode are left out.
     #[expect(clippy::disallowed_methods, reason = "this is the place that reads the environment for everyone else")]
     pub fn of_process() -> Self {
         std::env::vars_os()
@@ -28,23 +28,24 @@ impl Environment {
             .collect()
     }
 
-    /// For a command beside the daemon: secrets may be kept where it cannot read them; what needs one then says so.
+    /// Returns the environment for a command that runs beside the daemon. Its secrets may be unreadable, which is an
+    /// error only when one is needed.
     #[must_use]
     pub fn for_command(self) -> Self {
-        Self { command: true, ..self }
+        Self { is_command: true, ..self }
     }
 
-    /// Whether secrets may be kept elsewhere.
+    /// Returns whether unreadable secrets are allowed.
     pub(in crate::config) const fn is_for_command(&self) -> bool {
-        self.command
+        self.is_command
     }
 
-    /// Whether a service manager wants to be told how this process is (systemd's `NOTIFY_SOCKET`).
-    pub fn names_service_manager(&self) -> bool {
+    /// Returns whether a service manager wants notifications of this process (systemd's `NOTIFY_SOCKET`).
+    pub fn has_notify_socket(&self) -> bool {
         self.get("NOTIFY_SOCKET").is_some()
     }
 
-    /// The configuration file that commands take where no option names one.
+    /// Returns the configuration file that commands use if no option names one.
     pub fn configuration_file(&self) -> Option<PathBuf> {
         self.get("SHIFTKEEPER_CONFIG").filter(|named| !named.is_empty()).map(PathBuf::from)
     }
@@ -53,7 +54,7 @@ impl Environment {
         self.variables.get(name).map(String::as_str)
     }
 
-    /// The variables of the overlay as options: keys in lower case, one for each `__`.
+    /// Returns the variables that set configuration keys: keys in lower case, with one level for each `__`.
     pub(in crate::config) fn overlay(&self) -> Vec<Overlay> {
         let ours = self.variables.iter().filter_map(|(name, value)| Some((name, name.strip_prefix(PREFIX)?, value)));
         ours.map(|(name, path, value)| Overlay {
@@ -65,7 +66,7 @@ impl Environment {
     }
 }
 
-/// Its values may be secrets: the names alone are shown.
+/// Shows the names alone, since values may be secrets.
 impl std::fmt::Debug for Environment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_set().entries(self.variables.keys()).finish()
@@ -74,18 +75,18 @@ impl std::fmt::Debug for Environment {
 
 impl FromIterator<(String, String)> for Environment {
     fn from_iter<I: IntoIterator<Item = (String, String)>>(variables: I) -> Self {
-        Self { variables: variables.into_iter().collect(), command: false }
+        Self { variables: variables.into_iter().collect(), is_command: false }
     }
 }
 
-/// One value of the command line: the option as it is written (`--listen`), the path of its key (`server.listen`), its text.
+/// One option of the command line that sets a configuration key.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Flag {
-    /// The option, for messages.
+    /// The option as it is written, for messages.
     pub option: String,
-    /// The key that it sets; elements of lists of tables go by their id, as in `tenants.acme.mode`.
+    /// The key that it sets. Elements of lists of tables are addressed by their id, as in `tenants.acme.mode`.
     pub key: String,
-    /// The value; lists are separated by commas.
+    /// The value. Lists are separated by commas.
     pub value: String,
 }
 
@@ -99,7 +100,7 @@ impl Flag {
     }
 }
 
-/// One value to lay over the tree.
+/// One value to set in the tree.
 pub(in crate::config) struct Overlay {
     origin: Origin,
     path: Vec<String>,
@@ -107,23 +108,24 @@ pub(in crate::config) struct Overlay {
 }
 
 impl Overlay {
-    /// Whether it sets the list of files of rules.
+    /// Returns whether it sets the list of rules files.
     pub(in crate::config) fn names_rules_files(&self) -> bool {
         self.path == ["rules_files"]
     }
 
-    /// Sets the value in the tree; elements of lists of tables are found by their id, in any case, `-` and `.` as `_`.
-    pub(in crate::config) fn apply(self, root: &mut Node) -> Result<(), Complaint> {
+    /// Sets the value in the tree. Elements of lists of tables are found by their id in any case, where `-` and `.`
+    /// match `_`.
+    pub(in crate::config) fn apply(self, root: &mut Node) -> Result<(), Diagnostic> {
         let path = self.path.join(".");
-        let refuse = |what: &str, suggestion: Option<String>| Complaint {
+        let refusal = |what: &str, suggestion: Option<String>| Diagnostic {
             origin: self.origin.clone(),
             key: path.clone(),
-            what: what.to_owned(),
+            problem: what.to_owned(),
             suggestion,
-            concern: Concern::Configuration,
+            subject: DiagnosticSubject::Configuration,
         };
         if self.path.iter().any(String::is_empty) {
-            return Err(refuse("names no key", Some(format!("as in {PREFIX}SERVER__LISTEN"))));
+            return Err(refusal("names no key", Some(format!("as in {PREFIX}SERVER__LISTEN"))));
         }
         let mut node = root;
         for segment in &self.path {
@@ -141,15 +143,19 @@ impl Overlay {
                 }
                 Value::List(elements) => {
                     let ids: Vec<_> = elements.iter().filter_map(Node::id).map(str::to_owned).collect();
-                    let Some(element) = elements.iter_mut().find(|node| node.id().is_some_and(|id| same(id, segment)))
+                    let Some(element) =
+                        elements.iter_mut().find(|node| node.id().is_some_and(|id| is_same_key(id, segment)))
                     else {
-                        let near = nearest(segment, ids.iter().map(String::as_str));
-                        return Err(refuse("no element has this id", near.map(|id| format!("did you mean \"{id}\"?"))));
+                        let near = closest_name(segment, ids.iter().map(String::as_str));
+                        return Err(refusal(
+                            "no element has this id",
+                            near.map(|id| format!("did you mean \"{id}\"?")),
+                        ));
                     };
                     element
                 }
                 Value::Text(_) | Value::Integer(_) | Value::Float(_) | Value::Boolean(_) => {
-                    return Err(refuse("is not below a table", None));
+                    return Err(refusal("is not below a table", None));
                 }
             };
         }
@@ -158,7 +164,7 @@ impl Overlay {
     }
 }
 
-fn same(id: &str, segment: &str) -> bool {
+fn is_same_key(id: &str, segment: &str) -> bool {
     let fold = |text: &str| text.to_lowercase().replace(['-', '.'], "_");
     fold(id) == fold(segment)
 }

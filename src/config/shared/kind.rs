@@ -1,4 +1,4 @@
-//! The kinds of values that keys take: how each is read from a tree, what it is called in the documentation, how it is shown.
+//! The kinds of values: how each is parsed, described in the documentation, and displayed.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,31 +9,31 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use super::complaint::Fault;
+use super::diagnostic::ValueFault;
 use super::tree::{Entry, Node, Value};
 use crate::domain::agents::state::AgentState;
 use crate::domain::time::span;
 use crate::domain::time::{UtcMicros, duration_text};
 use crate::domain::webhooks::target::Target;
-use crate::domain::words::nearest;
+use crate::domain::wording::closest_name;
 
-type Parse<T> = Rc<dyn Fn(&Node) -> Result<T, Vec<Fault>>>;
+type Parse<T> = Rc<dyn Fn(&Node) -> Result<T, Vec<ValueFault>>>;
 type Show<T> = Rc<dyn Fn(&T) -> String>;
 
-/// One kind of value.
+/// A kind of value.
 pub(in crate::config) struct Kind<T> {
-    /// What the documentation calls it.
+    /// The documentation's name for it.
     pub(in crate::config) name: String,
-    /// Reads it, or says what is wrong; never with the value in the message.
+    /// Parses a value. Errors never contain the value.
     pub(in crate::config) parse: Parse<T>,
-    /// Writes it as TOML does.
+    /// Writes a value in TOML notation.
     pub(in crate::config) show: Show<T>,
 }
 
 impl<T: 'static> Kind<T> {
     fn new(
         name: impl Into<String>,
-        parse: impl Fn(&Node) -> Result<T, Fault> + 'static,
+        parse: impl Fn(&Node) -> Result<T, ValueFault> + 'static,
         show: impl Fn(&T) -> String + 'static,
     ) -> Self {
         Self {
@@ -43,19 +43,19 @@ impl<T: 'static> Kind<T> {
         }
     }
 
-    /// A kind that reads the whole node by itself and can find several faults.
-    pub(in crate::config) fn whole(
+    /// Returns a kind that parses a whole node and can report several faults.
+    pub(in crate::config) fn from_node(
         name: &str,
-        parse: impl Fn(&Node) -> Result<T, Vec<Fault>> + 'static,
+        parse: impl Fn(&Node) -> Result<T, Vec<ValueFault>> + 'static,
         show: impl Fn(&T) -> String + 'static,
     ) -> Self {
         Self { name: name.to_owned(), parse: Rc::new(parse), show: Rc::new(show) }
     }
 
-    /// A kind that is read from a text by `convert`, whose error is a [`Fault`].
+    /// Returns a kind that parses a text with `convert`, whose error is a [`ValueFault`].
     pub(in crate::config) fn from_text(
         name: &str,
-        convert: impl Fn(&str) -> Result<T, Fault> + 'static,
+        convert: impl Fn(&str) -> Result<T, ValueFault> + 'static,
         show: impl Fn(&T) -> String + 'static,
     ) -> Self {
         let expected = name.to_owned();
@@ -63,32 +63,32 @@ impl<T: 'static> Kind<T> {
             name,
             move |node| match &node.value {
                 Value::Text(text) => convert(text),
-                _ => Err(expects(&format!("text ({expected})"), node)),
+                _ => Err(type_fault(&format!("text ({expected})"), node)),
             },
             show,
         )
     }
 }
 
-/// What a value of another type is told.
-pub(in crate::config) fn expects(what: &str, node: &Node) -> Fault {
-    Fault::new(format!("expects {what}, not {}", node.kind()))
+/// Returns the fault for a value of another type.
+pub(in crate::config) fn type_fault(what: &str, node: &Node) -> ValueFault {
+    ValueFault::new(format!("expects {what}, not {}", node.kind()))
 }
 
 fn quoted(text: &impl fmt::Display) -> String {
     toml::Value::String(text.to_string()).to_string()
 }
 
-/// Any text but the empty one.
+/// A text that is not empty.
 pub(in crate::config) fn text() -> Kind<String> {
     Kind::from_text(
         "text",
-        |text| if text.trim().is_empty() { Err(Fault::new("must not be empty")) } else { Ok(text.to_owned()) },
+        |text| if text.trim().is_empty() { Err(ValueFault::new("must not be empty")) } else { Ok(text.to_owned()) },
         quoted,
     )
 }
 
-/// A name for use in keys, paths of the API and file names: letters, digits, `-`, `_` and `.`, at most 64.
+/// A name for keys, API paths and file names: at most 64 letters, digits, `-`, `_` and `.`.
 pub(in crate::config) fn id<T: From<String> + fmt::Display + 'static>() -> Kind<T> {
     Kind::from_text(
         "id",
@@ -96,21 +96,23 @@ pub(in crate::config) fn id<T: From<String> + fmt::Display + 'static>() -> Kind<
             if is_id(text) {
                 Ok(T::from(text.to_owned()))
             } else {
-                Err(Fault::new("must be 1 to 64 letters, digits, '-', '_' or '.', beginning with a letter or digit"))
+                Err(ValueFault::new(
+                    "must be 1 to 64 letters, digits, '-', '_' or '.', beginning with a letter or digit",
+                ))
             }
         },
         quoted,
     )
 }
 
-/// Whether a text can name a tenant, a token, a webhook or a rule.
+/// Returns whether a text is a valid id of a tenant, token, webhook or rule.
 pub(in crate::config) fn is_id(text: &str) -> bool {
     (1..=64).contains(&text.len())
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
 }
 
-/// An integer within limits.
+/// An integer in a range.
 pub(in crate::config) fn integer<T>(range: RangeInclusive<T>) -> Kind<T>
 where
     T: TryFrom<i64> + PartialOrd + Copy + fmt::Display + 'static,
@@ -119,22 +121,22 @@ where
     let parse = move |node: &Node| {
         let number = match &node.value {
             Value::Integer(number) => Some(*number),
-            Value::Text(text) if node.origin.is_text_only() => text.trim().parse().ok(),
+            Value::Text(text) if node.origin.is_plain_text() => text.trim().parse().ok(),
             _ => None,
         };
-        let wanted = format!("an integer from {} to {}", range.start(), range.end());
+        let expected = format!("an integer from {} to {}", range.start(), range.end());
         match number {
-            None => Err(expects(&wanted, node)),
+            None => Err(type_fault(&expected, node)),
             Some(number) => T::try_from(number)
                 .ok()
                 .filter(|number| range.contains(number))
-                .ok_or_else(|| Fault::new(format!("must be {wanted}"))),
+                .ok_or_else(|| ValueFault::new(format!("must be {expected}"))),
         }
     };
     Kind::new(name, parse, T::to_string)
 }
 
-/// A number with at most two digits behind the point, kept in hundredths.
+/// A number with at most two decimals, in hundredths.
 pub(in crate::config) fn hundredths(range: RangeInclusive<u32>) -> Kind<u32> {
     fn show(number: u32) -> String {
         let (whole, rest) = (number / 100, number % 100);
@@ -142,18 +144,18 @@ pub(in crate::config) fn hundredths(range: RangeInclusive<u32>) -> Kind<u32> {
         format!("{whole}.{}", if rest % 10 == 0 { &digits[..1] } else { &digits })
     }
     let limits = format!("{} to {}", show(*range.start()), show(*range.end()));
-    let wanted = format!("a number from {limits}, with two digits behind the point at most");
+    let expected = format!("a number from {limits}, with two digits behind the point at most");
     let parse = move |node: &Node| {
         let number = match &node.value {
             Value::Float(number) => Some(*number),
             Value::Integer(number) => i32::try_from(*number).ok().map(f64::from),
-            Value::Text(text) if node.origin.is_text_only() => text.trim().parse().ok(),
+            Value::Text(text) if node.origin.is_plain_text() => text.trim().parse().ok(),
             _ => None,
         };
-        let hundredths = number.ok_or_else(|| expects(&wanted, node))? * 100.0;
+        let hundredths = number.ok_or_else(|| type_fault(&expected, node))? * 100.0;
         let is_exact = (hundredths - hundredths.round()).abs() < 1e-6;
         if !is_exact || hundredths.round() < f64::from(*range.start()) || hundredths.round() > f64::from(*range.end()) {
-            return Err(Fault::new(format!("must be {wanted}")));
+            return Err(ValueFault::new(format!("must be {expected}")));
         }
         #[expect(
             clippy::cast_possible_truncation,
@@ -169,50 +171,53 @@ pub(in crate::config) fn hundredths(range: RangeInclusive<u32>) -> Kind<u32> {
 pub(in crate::config) fn boolean() -> Kind<bool> {
     let parse = |node: &Node| match &node.value {
         Value::Boolean(answer) => Ok(*answer),
-        Value::Text(text) if node.origin.is_text_only() => {
-            text.trim().parse().map_err(|_| Fault::new("must be true or false"))
+        Value::Text(text) if node.origin.is_plain_text() => {
+            text.trim().parse().map_err(|_| ValueFault::new("must be true or false"))
         }
-        _ => Err(expects("true or false", node)),
+        _ => Err(type_fault("true or false", node)),
     };
     Kind::new("true or false", parse, bool::to_string)
 }
 
-/// A span of time within limits, as text with units.
+/// A duration in a range, as text with units.
 pub(in crate::config) fn duration(range: RangeInclusive<Duration>) -> Kind<Duration> {
     let limits = format!("{} to {}", duration_text(*range.start()), duration_text(*range.end()));
     let convert = move |text: &str| {
         let duration = span::parse(text).map_err(|_| {
-            Fault::new("must be a duration").advise("write it with units, as in \"30s\", \"5m\" or \"1h30m\"")
+            ValueFault::new("must be a duration")
+                .with_suggestion("write it with units, as in \"30s\", \"5m\" or \"1h30m\"")
         })?;
         if range.contains(&duration) {
             return Ok(duration);
         }
         let (least, most) = (duration_text(*range.start()), duration_text(*range.end()));
-        Err(Fault::new(format!("must be between {least} and {most}")))
+        Err(ValueFault::new(format!("must be between {least} and {most}")))
     };
     Kind::from_text(&format!("duration, {limits}"), convert, |duration| quoted(&duration_text(*duration)))
 }
 
-/// An instant as RFC 3339 writes it.
+/// An instant in RFC 3339 format.
 pub(in crate::config) fn instant() -> Kind<UtcMicros> {
     let convert = |text: &str| {
-        text.parse().map_err(|_| Fault::new("must be an instant").advise("write it as in \"2026-10-26T08:00:00Z\""))
+        text.parse().map_err(|_| {
+            ValueFault::new("must be an instant").with_suggestion("write it as in \"2026-10-26T08:00:00Z\"")
+        })
     };
     Kind::from_text("instant", convert, quoted)
 }
 
-/// One of a few words.
+/// One of several words.
 pub(in crate::config) fn choice<T: Copy + PartialEq + 'static>(choices: &'static [(&'static str, T)]) -> Kind<T> {
-    let words = choices.iter().map(|(word, _)| format!("\"{word}\"")).collect::<Vec<_>>().join(", ");
+    let names = choices.iter().map(|(word, _)| format!("\"{word}\"")).collect::<Vec<_>>().join(", ");
     let convert = {
-        let words = words.clone();
+        let words = names.clone();
         move |text: &str| {
             if let Some((_, value)) = choices.iter().find(|(word, _)| *word == text) {
                 return Ok(*value);
             }
-            let fault = Fault::new(format!("must be one of {words}"));
-            Err(match nearest(text, choices.iter().map(|(word, _)| *word)) {
-                Some(word) => fault.advise(format!("did you mean \"{word}\"?")),
+            let fault = ValueFault::new(format!("must be one of {words}"));
+            Err(match closest_name(text, choices.iter().map(|(word, _)| *word)) {
+                Some(word) => fault.with_suggestion(format!("did you mean \"{word}\"?")),
                 None => fault,
             })
         }
@@ -220,17 +225,17 @@ pub(in crate::config) fn choice<T: Copy + PartialEq + 'static>(choices: &'static
     let show = move |value: &T| {
         choices.iter().find(|(_, other)| other == value).map_or_else(String::new, |(word, _)| quoted(word))
     };
-    Kind::from_text(&format!("one of {words}"), convert, show)
+    Kind::from_text(&format!("one of {names}"), convert, show)
 }
 
-/// One of our states, by its name.
+/// One of the daemon's agent states, by name.
 pub(in crate::config) fn state() -> Kind<AgentState> {
     let convert = |text: &str| {
         AgentState::from_name(text).ok_or_else(|| {
             let names = AgentState::KNOWN.map(|state| state.name().to_owned());
-            let fault = Fault::new(format!("must be one of our states: {}", names.join(", ")));
-            match nearest(text, names.iter().map(String::as_str)) {
-                Some(name) => fault.advise(format!("did you mean \"{name}\"?")),
+            let fault = ValueFault::new(format!("must be one of our states: {}", names.join(", ")));
+            match closest_name(text, names.iter().map(String::as_str)) {
+                Some(name) => fault.with_suggestion(format!("did you mean \"{name}\"?")),
                 None => fault,
             }
         })
@@ -238,11 +243,12 @@ pub(in crate::config) fn state() -> Kind<AgentState> {
     Kind::from_text("state", convert, quoted)
 }
 
-/// An address to listen on, with its port.
+/// An address to listen on, with a port.
 pub(in crate::config) fn address() -> Kind<SocketAddr> {
     let convert = |text: &str| {
         text.parse().map_err(|_| {
-            Fault::new("must be an IP address and a port").advise("as in \"127.0.0.1:8080\" or \"[::1]:8080\"")
+            ValueFault::new("must be an IP address and a port")
+                .with_suggestion("as in \"127.0.0.1:8080\" or \"[::1]:8080\"")
         })
     };
     Kind::from_text("address:port", convert, quoted)
@@ -251,49 +257,51 @@ pub(in crate::config) fn address() -> Kind<SocketAddr> {
 /// An `http` or `https` URL without user, password, query and fragment.
 pub(in crate::config) fn url() -> Kind<Url> {
     let convert = |text: &str| {
-        let url = Url::parse(text)
-            .map_err(|error| Fault::new(format!("is not a URL: {error}")).advise("as in \"https://na1.example\""))?;
-        if !matches!(url.scheme(), "http" | "https") || Target::of(&url).is_none() {
-            return Err(Fault::new("must begin with https:// or http:// and a host"));
+        let url = Url::parse(text).map_err(|error| {
+            ValueFault::new(format!("is not a URL: {error}")).with_suggestion("as in \"https://na1.example\"")
+        })?;
+        if !matches!(url.scheme(), "http" | "https") || Target::from_url(&url).is_none() {
+            return Err(ValueFault::new("must begin with https:// or http:// and a host"));
         }
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(Fault::new("must not hold a user or password").advise("give credentials by their own keys"));
+            return Err(ValueFault::new("must not hold a user or password")
+                .with_suggestion("give credentials by their own keys"));
         }
         if url.query().is_some() || url.fragment().is_some() {
-            return Err(Fault::new("must not have a query or fragment"));
+            return Err(ValueFault::new("must not have a query or fragment"));
         }
         Ok(url)
     };
     Kind::from_text("URL", convert, |url| quoted(&url.as_str().trim_end_matches('/')))
 }
 
-/// A list; from the environment or the command line, separated by commas.
+/// A list, which is separated by commas in the environment and on the command line.
 pub(in crate::config) fn list<T: 'static>(element: Kind<T>) -> Kind<Vec<T>> {
     let Kind { name, parse, show } = element;
     let parse_list = move |node: &Node| {
         let split: Vec<Node>;
         let elements = match &node.value {
             Value::List(elements) => elements,
-            Value::Text(text) if node.origin.is_text_only() => {
+            Value::Text(text) if node.origin.is_plain_text() => {
                 let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
                 split = words.map(|word| Node::text(node.origin.clone(), word)).collect();
                 &split
             }
-            _ => return Err(vec![expects("a list", node)]),
+            _ => return Err(vec![type_fault("a list", node)]),
         };
-        gather(elements.iter().map(|element| (parse(element), element)))
+        collect_all(elements.iter().map(|element| (parse(element), element)))
     };
     let show_list =
         move |values: &Vec<T>| format!("[{}]", values.iter().map(|v| show(v)).collect::<Vec<_>>().join(", "));
     Kind { name: format!("list of: {name}"), parse: Rc::new(parse_list), show: Rc::new(show_list) }
 }
 
-/// A table from names to values.
+/// A table that maps names to values.
 pub(in crate::config) fn map<K: Ord + 'static, V: 'static>(names: Kind<K>, values: Kind<V>) -> Kind<BTreeMap<K, V>> {
     let name = format!("table of {} = {}", names.name, values.name);
     let (parse_name, parse_value) = (names.parse, values.parse);
     let parse_map = move |node: &Node| {
-        let Value::Table(table) = &node.value else { return Err(vec![expects("a table", node)]) };
+        let Value::Table(table) = &node.value else { return Err(vec![type_fault("a table", node)]) };
         let pairs = table.iter().map(|(name, Entry { origin, node })| {
             let name = parse_name(&Node::text(origin.clone(), name));
             let value = parse_value(node);
@@ -304,7 +312,7 @@ pub(in crate::config) fn map<K: Ord + 'static, V: 'static>(names: Kind<K>, value
             };
             (pair, node)
         });
-        gather(pairs).map(|pairs| pairs.into_iter().collect())
+        collect_all(pairs).map(|pairs| pairs.into_iter().collect())
     };
     let (show_name, show_value) = (names.show, values.show);
     let show_map = move |map: &BTreeMap<K, V>| {
@@ -315,7 +323,9 @@ pub(in crate::config) fn map<K: Ord + 'static, V: 'static>(names: Kind<K>, value
     Kind { name, parse: Rc::new(parse_map), show: Rc::new(show_map) }
 }
 
-fn gather<'a, T>(results: impl Iterator<Item = (Result<T, Vec<Fault>>, &'a Node)>) -> Result<Vec<T>, Vec<Fault>> {
+fn collect_all<'a, T>(
+    results: impl Iterator<Item = (Result<T, Vec<ValueFault>>, &'a Node)>,
+) -> Result<Vec<T>, Vec<ValueFault>> {
     let (mut values, mut faults) = (Vec::new(), Vec::new());
     for (result, node) in results {
         match result {
@@ -323,18 +333,18 @@ fn gather<'a, T>(results: impl Iterator<Item = (Result<T, Vec<Fault>>, &'a Node)
             Err(found) => faults.extend(
                 found
                     .into_iter()
-                    .map(|fault| Fault { origin: fault.origin.or_else(|| Some(node.origin.clone())), ..fault }),
+                    .map(|fault| ValueFault { origin: fault.origin.or_else(|| Some(node.origin.clone())), ..fault }),
             ),
         }
     }
     if faults.is_empty() { Ok(values) } else { Err(faults) }
 }
 
-/// An IANA time zone by its name.
+/// An IANA time zone, by name.
 pub(in crate::config) fn zone() -> Kind<String> {
     let convert = |text: &str| match jiff::tz::TimeZone::get(text) {
         Ok(_) => Ok(text.to_owned()),
-        Err(_) => Err(Fault::new("is not a known IANA time zone").advise("as in \"Europe/London\"")),
+        Err(_) => Err(ValueFault::new("is not a known IANA time zone").with_suggestion("as in \"Europe/London\"")),
     };
     Kind::from_text("IANA zone", convert, quoted)
 }

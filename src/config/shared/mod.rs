@@ -1,6 +1,6 @@
-//! What all sections share: reading keys with their origins, and reporting what is wrong with them.
+//! Code shared by all sections: reading keys with their origins, and reporting mistakes.
 
-pub(super) mod complaint;
+pub(super) mod diagnostic;
 pub(super) mod document;
 pub(super) mod environment;
 pub(super) mod kind;

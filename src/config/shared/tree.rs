@@ -1,5 +1,5 @@
-//! Values with their origins: TOML files as trees, laid over each other. Knows no key; what a value means is
-//! [`super::reader`]'s business.
+//! Values with their origins: TOML files as trees that are overlaid on each other. This module knows no keys;
+//! [`super::reader`] interprets the values.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -8,16 +8,16 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::complaint::{Complaint, Concern, Origin};
+use super::diagnostic::{Diagnostic, DiagnosticSubject, Origin};
 
-/// A value and where it comes from.
+/// A value and its origin.
 #[derive(Clone, Debug)]
 pub(in crate::config) struct Node {
     pub(in crate::config) origin: Origin,
     pub(in crate::config) value: Value,
 }
 
-/// What a file, a variable or an option can say.
+/// A value in a file, a variable or an option.
 #[derive(Clone, Debug)]
 pub(in crate::config) enum Value {
     Text(String),
@@ -28,13 +28,13 @@ pub(in crate::config) enum Value {
     Table(Table),
 }
 
-/// A table: by key, the place of the key and the value.
+/// The entries of a table by key.
 pub(in crate::config) type Table = BTreeMap<String, Entry>;
 
 /// One key of a table.
 #[derive(Clone, Debug)]
 pub(in crate::config) struct Entry {
-    /// Where the key stands; the value's own origin may be further right.
+    /// The place of the key; the value's own origin may be further right.
     pub(in crate::config) origin: Origin,
     pub(in crate::config) node: Node,
 }
@@ -48,7 +48,7 @@ impl Node {
         Self { origin, value: Value::Text(text.to_owned()) }
     }
 
-    /// The kind of value, for messages that may not show it.
+    /// Returns the kind of value, for messages that must not show it.
     pub(in crate::config) fn kind(&self) -> &'static str {
         match self.value {
             Value::Text(_) => "text",
@@ -60,7 +60,7 @@ impl Node {
         }
     }
 
-    /// The same value without its places.
+    /// Returns the value without its origins.
     pub(in crate::config) fn to_toml(&self) -> toml::Value {
         match &self.value {
             Value::Text(text) => toml::Value::String(text.clone()),
@@ -74,7 +74,7 @@ impl Node {
         }
     }
 
-    /// The text under `id` of a table, which names it within its list.
+    /// Returns the text of a table's `id`, which identifies it in its list.
     pub(in crate::config) fn id(&self) -> Option<&str> {
         let Value::Table(table) = &self.value else { return None };
         match &table.get("id")?.node.value {
@@ -83,9 +83,9 @@ impl Node {
         }
     }
 
-    /// Lays `over` on this: tables key by key, lists of tables by their `id`, everything else is replaced.
-    pub(in crate::config) fn overlay(&mut self, over: Self) {
-        match (&mut self.value, over.value) {
+    /// Overlays `upper` on this value: tables key by key, lists of tables by `id`, and anything else is replaced.
+    pub(in crate::config) fn overlay(&mut self, upper: Self) {
+        match (&mut self.value, upper.value) {
             (Value::Table(below), Value::Table(above)) => {
                 for (key, entry) in above {
                     match below.get_mut(&key) {
@@ -102,80 +102,80 @@ impl Node {
             (Value::List(below), Value::List(above)) if above.iter().all(|node| node.id().is_some()) => {
                 overlay_by_id(below, above);
             }
-            (_, value) => *self = Self { origin: over.origin, value },
+            (_, value) => *self = Self { origin: upper.origin, value },
         }
     }
 }
 
-/// Each id of `below` is overlaid at most once, so that an id given twice in one file stays given twice and is refused.
-fn overlay_by_id(below: &mut Vec<Node>, above: Vec<Node>) {
+/// Each id of `base` is overlaid at most once, so that a duplicate id in one file remains and is refused.
+fn overlay_by_id(base: &mut Vec<Node>, upper: Vec<Node>) {
     let mut merged = BTreeSet::new();
-    let existing = below.len();
-    if above.is_empty() {
-        below.clear();
+    let existing = base.len();
+    if upper.is_empty() {
+        base.clear();
     }
-    for node in above {
-        let found = below.iter().take(existing).position(|other| other.id() == node.id());
+    for node in upper {
+        let found = base.iter().take(existing).position(|other| other.id() == node.id());
         match found.filter(|index| merged.insert(*index)) {
             Some(index) => {
-                if let Some(target) = below.get_mut(index) {
+                if let Some(target) = base.get_mut(index) {
                     target.overlay(node);
                 }
             }
-            None => below.push(node),
+            None => base.push(node),
         }
     }
 }
 
-/// One file, parsed as far as it goes.
+/// One file, parsed as far as possible.
 #[derive(Debug)]
 pub(in crate::config) struct ParsedFile {
-    /// Its tree.
+    /// The file's tree.
     pub(in crate::config) root: Node,
-    /// Mistakes of syntax, all of them.
-    pub(in crate::config) complaints: Vec<Complaint>,
-    /// Lines with such a mistake: what was understood of them may be wrong.
+    /// All syntax errors.
+    pub(in crate::config) diagnostics: Vec<Diagnostic>,
+    /// Lines with a syntax error, whose values may be wrong.
     pub(in crate::config) broken_lines: BTreeSet<usize>,
 }
 
-/// Parses a TOML text. Messages hold no part of the text: a broken line may hold a secret.
+/// Parses a TOML text. Messages contain no part of the text, since a broken line may contain a secret.
 pub(in crate::config) fn parse(file: &Arc<Path>, text: &str) -> ParsedFile {
     let (table, errors) = DeTable::parse_recoverable(text);
-    let places = Places::new(Arc::clone(file), text);
-    let mut complaints = Vec::new();
+    let index = SourceMap::new(Arc::clone(file), text);
+    let mut diagnostics = Vec::new();
     let mut broken_lines = BTreeSet::new();
     for error in errors {
         let span = error.span().unwrap_or(0..0);
-        let origin = places.origin(span.start);
-        let (first, _) = places.line_and_column(span.start);
-        let (last, _) = places.line_and_column(span.end);
+        let origin = index.origin(span.start);
+        let (first, _) = index.line_and_column(span.start);
+        let (last, _) = index.line_and_column(span.end);
         if broken_lines.contains(&first) {
             continue;
         }
         broken_lines.extend(first..=last);
-        complaints.push(Complaint {
+        diagnostics.push(Diagnostic {
             origin,
             key: String::new(),
-            what: format!(
+            problem: format!(
                 "not valid TOML: {}",
                 error.message().replace('\n', ", ").trim_end_matches(", expected nothing")
             ),
             suggestion: None,
-            concern: Concern::Configuration,
+            subject: DiagnosticSubject::Configuration,
         });
     }
-    let root = Node { origin: places.origin(0), value: Value::Table(places.table(table.into_inner())) };
-    ParsedFile { root, complaints, broken_lines }
+    let root = Node { origin: index.origin(0), value: Value::Table(index.table(table.into_inner())) };
+    ParsedFile { root, diagnostics, broken_lines }
 }
 
-/// Turns byte offsets of a text into places of a file.
-struct Places<'a> {
+/// Converts byte offsets in a text to places in a file.
+struct SourceMap<'a> {
     file: Arc<Path>,
     text: &'a str,
     line_starts: Vec<usize>,
 }
 
-impl<'a> Places<'a> {
+impl<'a> SourceMap<'a> {
     fn new(file: Arc<Path>, text: &'a str) -> Self {
         let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
         Self { file, text, line_starts }

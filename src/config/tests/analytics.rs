@@ -1,8 +1,8 @@
 //! Analytics queries: what a table says, and what is refused before it could leave.
 
 use super::{load, with_tenant};
-use crate::domain::analytics::analytics_run::{Over, USUAL_DEADLINE};
-use crate::domain::analytics::{Aggregation, Bucket};
+use crate::domain::analytics::analytics_run::{DEFAULT_DEADLINE, QueryRange};
+use crate::domain::analytics::{Aggregation, QueryBucket};
 
 #[test]
 fn a_query_is_read_with_its_span_and_its_calendar() {
@@ -26,16 +26,19 @@ from = "2025-01-01T00:00:00Z"
     .expect("sound")
     .config;
     let [calls, year] = config.tenants[0].analytics.as_slice() else { panic!("two queries") };
-    let query = &calls.standing.query;
+    let query = &calls.configured.query;
     let metrics: Vec<_> = query.metrics.iter().map(|metric| (metric.aggregation, metric.name.as_str())).collect();
     assert_eq!(metrics, [(Aggregation::Sum, "count"), (Aggregation::Avg, "duration")]);
     assert_eq!(query.filter.as_ref().map(ToString::to_string).as_deref(), Some("group.id=grp=1"));
-    assert_eq!((query.bucket, query.zone_name(), calls.standing.over), (Bucket::Hour, "Europe/Berlin", Over::Last(48)));
+    assert_eq!(
+        (query.bucket, query.zone_name(), calls.configured.range),
+        (QueryBucket::Hour, "Europe/Berlin", QueryRange::Last(48))
+    );
     let calendar = calls.calendar.as_ref().map(crate::domain::jobs::cron::Calendar::text);
     assert_eq!(calendar.as_deref(), Some("5 * * * * Europe/Berlin"));
     let from = "2025-01-01T00:00:00Z".parse().expect("an instant");
-    assert_eq!((year.standing.over, year.calendar.is_none()), (Over::Since { from, to: None }, true));
-    assert_eq!((year.standing.query.bucket, year.standing.deadline), (Bucket::Day, USUAL_DEADLINE));
+    assert_eq!((year.configured.range, year.calendar.is_none()), (QueryRange::Since { from, to: None }, true));
+    assert_eq!((year.configured.query.bucket, year.configured.deadline), (QueryBucket::Day, DEFAULT_DEADLINE));
 }
 
 #[test]
@@ -91,8 +94,8 @@ fn the_first_query_takes_new_workers_and_more_of_them_do_not() {
     let none = tenant("");
     let one = tenant("[[tenants.analytics]]\nid = \"a\"\nmetrics = [\"sum a\"]\n");
     let other = tenant("[[tenants.analytics]]\nid = \"b\"\nmetrics = [\"sum b\"]\n");
-    assert!(!none.goes_on_as(&one), "the token is asked for with other scopes");
-    assert!(one.goes_on_as(&other) && one.goes_on_as(&none) && none.goes_on_as(&none));
+    assert!(!none.is_same_tenant(&one), "the token is asked for with other scopes");
+    assert!(one.is_same_tenant(&other) && one.is_same_tenant(&none) && none.is_same_tenant(&none));
 }
 
 #[test]
@@ -103,7 +106,7 @@ fn a_series_of_a_query_is_held_to_what_that_asks_for() {
     let config = load(&with("of = \"analytics:calls:count:channel=voice\"")).expect("sound").config;
     let watched = &config.tenants[0].series[0];
     assert_eq!(
-        (watched.of.to_string().as_str(), &*watched.zone),
+        (watched.source.to_string().as_str(), &*watched.zone),
         ("analytics:calls:count:channel=voice", "Europe/Berlin")
     );
     for (keys, key, part) in [

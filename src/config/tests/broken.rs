@@ -1,9 +1,9 @@
 //! What is wrong is said at its place, all of it in one run, and never with a value that may be a secret.
 
 use super::super::Config;
-use super::{environment, load, text, usual, with_tenant};
+use super::{default_environment, environment, load, text, with_tenant};
 
-fn complaints(toml: &str) -> String {
+fn diagnostics(toml: &str) -> String {
     load(toml).expect_err("broken").to_string()
 }
 
@@ -49,7 +49,7 @@ url = "https://10.0.0.7/hooks"
 secret = { env = "ACME_SECRET" }
 events = ["AGENT_STATE_CHANGED"]
 "#;
-    insta::assert_snapshot!(complaints(toml), @r#"
+    insta::assert_snapshot!(diagnostics(toml), @r#"
     c.toml:3:10: server.listen: must be an IP address and a port; as in "127.0.0.1:8080" or "[::1]:8080"
     c.toml:4:1: server.prot: is not a known key; did you mean "proxy"?
     c.toml:7:9: clock.speed: must be an integer from 1 to 3600
@@ -78,7 +78,7 @@ events = ["AGENT_STATE_CHANGED"]
 #[test]
 fn broken_syntax_is_reported_line_by_line_without_the_line() {
     let toml = "[server]\nlisten = 127.0.0.1:8080\nlistn = 1\n\n[[tenants]]\nid = \"acme\"\nclient_secret = hunter2\ntoken \"hunter2\"\n";
-    insta::assert_snapshot!(complaints(toml), @r#"
+    insta::assert_snapshot!(diagnostics(toml), @r#"
     c.toml:2:15: not valid TOML: invalid float
     c.toml:3:1: server.listn: is not a known key; did you mean "listen"?
     c.toml:7:17: not valid TOML: string values must be quoted, expected literal string
@@ -182,8 +182,9 @@ fn a_file_that_cannot_be_read_is_named() {
     let folder = tempfile::tempdir().expect("a folder");
     let latin = folder.path().join("latin.toml");
     std::fs::write(&latin, b"a = \"\xe9\"").expect("written");
-    let refused =
-        Config::load(&[folder.path().join("none.toml"), latin], &usual(), &[]).expect_err("broken").to_string();
+    let refused = Config::load(&[folder.path().join("none.toml"), latin], &default_environment(), &[])
+        .expect_err("broken")
+        .to_string();
     let shown = refused.replace(&folder.path().display().to_string(), "DIR");
     insta::assert_snapshot!(shown, @r"
     DIR/latin.toml:1:1: is not UTF-8 text
@@ -235,21 +236,24 @@ fn every_spelling_of_a_forbidden_target_is_refused() {
     assert!(spellings.len() >= 250);
     for spelling in spellings {
         let Err(refused) = load(&spelling.replace("PORT", "9000")) else { panic!("{spelling} passes") };
-        assert!(refused.complaints.iter().all(|complaint| complaint.key == "webhooks[w].url"), "{spelling}: {refused}");
+        assert!(
+            refused.diagnostics.iter().all(|complaint| complaint.key == "webhooks[w].url"),
+            "{spelling}: {refused}"
+        );
     }
 }
 
 #[test]
 fn a_url_whose_host_has_an_empty_part_is_refused() {
     for url in ["https://./hooks", "https://wfm..example/hooks", "https://wfm.example../hooks"] {
-        let said = complaints(&format!("[[webhooks]]\nid = \"w\"\nurl = \"{url}\"\n"));
+        let said = diagnostics(&format!("[[webhooks]]\nid = \"w\"\nurl = \"{url}\"\n"));
         assert!(said.contains("must begin with https:// or http:// and a host"), "{url}: {said}");
     }
 }
 
 #[test]
 fn a_wrong_event_is_answered_with_the_nearest_and_with_all_there_are() {
-    let said = complaints("[[webhooks]]\nid = \"w\"\nevents = [\"agent.state_change\"]\n");
+    let said = diagnostics("[[webhooks]]\nid = \"w\"\nevents = [\"agent.state_change\"]\n");
     assert!(said.contains("did you mean \"agent.state_changed\"? there are: agent.state_changed, "), "{said}");
     assert!(said.contains("policy.violated") && said.contains("job.failed"), "{said}");
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use super::super::shared::document::described_keys;
-use super::super::{Change, Changes, Config, Enforce, Origin, Right, TenantScope};
+use super::super::{ChangeEffect, Config, Enforce, Origin, Right, SettingChanges, TenantScope};
 use super::{environment, flag, load, text, with_tenant};
 use crate::domain::access::secret::Secret;
 use crate::domain::agents::state::AgentState;
@@ -119,7 +119,7 @@ fn a_secret_may_be_a_credential_of_the_service_manager() {
     let shown = loaded.settings.get("tenants[acme].client_secret").expect("set").value.to_string();
     assert_eq!(shown, "*** (credential acme-secret)");
     let elsewhere = Config::load_texts(&texts, &environment(&[]).for_command(), &[]);
-    assert!(elsewhere.expect("a command needs none").config.tenants[0].client_secret.is_elsewhere());
+    assert!(elsewhere.expect("a command needs none").config.tenants[0].client_secret.is_stored_elsewhere());
 }
 
 #[test]
@@ -129,8 +129,9 @@ fn what_a_reload_changes_is_told_from_what_waits() {
     let changed = with_tenant(keys);
     let rotated = environment(&[("ACME_SECRET", "hunter3")]);
     let new = Config::load_texts(&[text("c.toml", &changed)], &rotated, &[]).expect("sound");
-    let Changes { reload, restart } = old.settings.changes_to(&new.settings);
-    let lines = |keys: &[super::super::ChangedKey]| keys.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    let SettingChanges { reload, restart } = old.settings.changes_to(&new.settings);
+    let lines =
+        |keys: &[super::super::SettingChange]| keys.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
     insta::assert_snapshot!(lines(&reload), @r#"
     tenants[acme].agents: [] -> ["u_1"]
     tenants[acme].client_secret: *** (env ACME_SECRET) -> *** (env ACME_SECRET)
@@ -168,7 +169,7 @@ password = { env = "API_TOKEN" }
     assert_eq!(config.import.delimiter, Some(b';'));
     let token = &config.server.tokens[0];
     assert!(matches!(&token.tenants, TenantScope::Only(only) if only.len() == 1));
-    assert!(token.may.contains(&Right::Change) && !token.may.contains(&Right::Import));
+    assert!(token.rights.contains(&Right::Change) && !token.rights.contains(&Right::Import));
     assert_eq!(config.store.connection_url().expose(), "postgres://me:0123456789abcdef@db/x");
     assert!(!format!("{config:?}").contains("0123456789abcdef"));
 }
@@ -273,7 +274,8 @@ fn a_reload_takes_over_exactly_the_keys_that_say_so() {
         .iter()
         .any(|name| path.starts_with(name))
     };
-    let reloadable = described_keys().into_iter().filter(|key| key.change == Change::Reload && key.default.is_some());
+    let reloadable =
+        described_keys().into_iter().filter(|key| key.change == ChangeEffect::Reload && key.default.is_some());
     // There is no second dialect yet that it could be changed to.
     let only_one = |path: &str| path == "tenants[].dialect";
     let paths = reloadable.map(|key| key.path);
@@ -281,14 +283,14 @@ fn a_reload_takes_over_exactly_the_keys_that_say_so() {
     let changed: BTreeSet<_> = changed.filter(|path| !elsewhere(path)).collect();
     assert_eq!(changed, expected, "a key was added: name it in ALL_RELOADABLE, and take it over in a reload");
     assert!(changes.restart.is_empty());
-    let in_force = old.config.reloaded(&new.config);
+    let in_force = old.config.with_reloadable_from(&new.config);
     assert_eq!(format!("{in_force:?}"), format!("{:?}", new.config));
 
     let fixed =
         "[server]\nlisten = \"127.0.0.1:9\"\n[store]\nurl = \"sqlite://elsewhere.db\"\n[log]\nformat = \"json\"\n";
     let new = load(&with_tenant(fixed)).expect("sound");
     assert_eq!(old.settings.changes_to(&new.settings).restart.len(), 3);
-    assert_eq!(format!("{:?}", old.config.reloaded(&new.config)), format!("{:?}", old.config));
+    assert_eq!(format!("{:?}", old.config.with_reloadable_from(&new.config)), format!("{:?}", old.config));
 }
 
 #[test]
@@ -305,8 +307,8 @@ fn a_tenant_that_comes_or_goes_is_one_change() {
         assert!(changes.restart.is_empty());
     }
     let ids = |config: &Config| config.tenants.iter().map(|tenant| tenant.id.to_string()).collect::<Vec<_>>();
-    assert_eq!(ids(&old.config.reloaded(&new.config)), ["acme", "bravo"]);
-    assert_eq!(ids(&new.config.reloaded(&old.config)), ["acme"]);
+    assert_eq!(ids(&old.config.with_reloadable_from(&new.config)), ["acme", "bravo"]);
+    assert_eq!(ids(&new.config.with_reloadable_from(&old.config)), ["acme"]);
 }
 
 #[test]
@@ -321,7 +323,7 @@ fn a_tenant_s_workers_go_on_with_keys_that_they_take_over_as_they_run_and_with_n
         "policy = { on_contact = \"now\" }",
         "thresholds = { skills_answered_within = \"20s\" }",
     ] {
-        assert!(old.goes_on_as(&tenant(keys)), "{keys}");
+        assert!(old.is_same_tenant(&tenant(keys)), "{keys}");
     }
     for keys in [
         "requests_per_minute = 7",
@@ -329,7 +331,7 @@ fn a_tenant_s_workers_go_on_with_keys_that_they_take_over_as_they_run_and_with_n
         "subscription = { interval = \"30s\" }",
         "token = { scope = \"x\" }",
     ] {
-        assert!(!old.goes_on_as(&tenant(keys)), "{keys}");
+        assert!(!old.is_same_tenant(&tenant(keys)), "{keys}");
     }
 }
 
@@ -337,8 +339,11 @@ fn a_tenant_s_workers_go_on_with_keys_that_they_take_over_as_they_run_and_with_n
 fn simulated_time_that_a_reload_leaves_in_force_is_not_mixed_with_a_real_platform() {
     let simulated = load(&with_tenant("[clock]\nspeed = 60")).expect("sound");
     let real = load(&with_tenant("").replace("http://127.0.0.1:7070", "https://na1.example")).expect("sound");
-    assert!(!simulated.config.mixes_times() && !real.config.mixes_times());
-    assert!(simulated.config.reloaded(&real.config).mixes_times(), "the clock waits for a restart");
+    assert!(!simulated.config.mixes_real_and_simulated_time() && !real.config.mixes_real_and_simulated_time());
+    assert!(
+        simulated.config.with_reloadable_from(&real.config).mixes_real_and_simulated_time(),
+        "the clock waits for a restart"
+    );
 }
 
 #[test]
@@ -379,17 +384,17 @@ fn a_command_beside_the_daemon_needs_no_secret_before_it_uses_one() {
     let texts = [text("c.toml", &with_tenant(&format!("{webhook}{tokens}")))];
     let bare = environment(&[("API_TOKEN", "0123456789abcdef")]);
     let refused = Config::load_texts(&texts, &bare, &[]).expect_err("the daemon needs them all");
-    assert_eq!(refused.complaints.len(), 4, "{refused}");
+    assert_eq!(refused.diagnostics.len(), 4, "{refused}");
     let config = Config::load_texts(&texts, &bare.clone().for_command(), &[]).expect("a command needs none").config;
     assert_eq!(config.tenants.len(), 1);
     let token = |right| config.client_token(right, Some(&TenantId::from("acme"))).map(Secret::expose);
     assert_eq!(token(Right::Read), Some("0123456789abcdef"), "the one that can be read");
-    assert!(config.client_token(Right::Change, Some(&"acme".into())).is_some_and(Secret::is_elsewhere));
+    assert!(config.client_token(Right::Change, Some(&"acme".into())).is_some_and(Secret::is_stored_elsewhere));
     let own = "[client]\ntoken = { env = \"NOT_HERE\" }\n";
     let texts = [text("c.toml", &with_tenant(&format!("{own}{tokens}")))];
     let config = Config::load_texts(&texts, &bare.clone().for_command(), &[]).expect("nor its own").config;
     let own = config.client_token(Right::Read, Some(&"acme".into()));
-    assert!(own.is_some_and(Secret::is_elsewhere), "nobody else's is taken instead");
+    assert!(own.is_some_and(Secret::is_stored_elsewhere), "nobody else's is taken instead");
     for clear in [
         with_tenant("").replace("{ env = \"ACME_SECRET\" }", "\"hunter2\""),
         with_tenant(tokens).replace("{ env = \"NOT_HERE\" }", "\"0123456789abcdef\""),

@@ -3,7 +3,7 @@
 use super::super::{Config, JobKind, JobSettings};
 use super::{load, with_tenant};
 use crate::domain::jobs::job::CatchUp;
-use crate::domain::reports::report_run::Format;
+use crate::domain::reports::report_run::ReportFormat;
 
 fn job<'a>(config: &'a Config, id: &str) -> Option<&'a JobSettings> {
     config.jobs.iter().find(|job| job.id.as_str() == id)
@@ -12,7 +12,7 @@ fn job<'a>(config: &'a Config, id: &str) -> Option<&'a JobSettings> {
 #[test]
 fn every_kind_of_job_is_there_by_itself_and_copies_once_they_have_a_folder() {
     let config = load(&with_tenant("")).expect("sound").config;
-    let on: Vec<_> = config.jobs.iter().filter(|job| job.enabled).map(|job| job.id.as_str()).collect();
+    let on: Vec<_> = config.jobs.iter().filter(|job| job.is_enabled).map(|job| job.id.as_str()).collect();
     assert_eq!(on, ["audit-head", "retention", "checkpoint", "schedule-folder", "report"]);
     let kept = config.retention;
     assert_eq!((kept.history_days, kept.audit_days, kept.deliveries_days), (400, 1461, 30));
@@ -49,11 +49,11 @@ deliveries_days = 7
         ("0 3 * * MON-FRI Europe/Berlin", CatchUp::Skip)
     );
     assert_eq!(retention.time_limit_real.as_secs(), 600);
-    assert!(job(&config, "checkpoint").is_some_and(|job| !job.enabled));
+    assert!(job(&config, "checkpoint").is_some_and(|job| !job.is_enabled));
     assert!(
-        job(&config, "hourly-copy").is_some_and(|job| job.kind == JobKind::Backup && job.keep == 24 && job.enabled)
+        job(&config, "hourly-copy").is_some_and(|job| job.kind == JobKind::Backup && job.keep == 24 && job.is_enabled)
     );
-    assert!(job(&config, "backup").is_some_and(|job| !job.enabled), "the nightly one still has no folder");
+    assert!(job(&config, "backup").is_some_and(|job| !job.is_enabled), "the nightly one still has no folder");
     assert_eq!(config.retention.deliveries_days, 7);
 }
 
@@ -123,11 +123,11 @@ fn a_format_that_this_build_is_without_is_refused_with_the_way_to_get_it() {
     let text = with_tenant(
         "[[jobs]]\nid = \"typed\"\nkind = \"report\"\ncron = \"0 6 * * *\"\nformats = [\"csv\", \"parquet\"]\n",
     );
-    match Format::Parquet.missing() {
+    match ReportFormat::Parquet.unavailable_reason() {
         None => {
             let config = load(&text).expect("sound").config;
             let formats = job(&config, "typed").map(|job| job.report.formats.clone());
-            assert_eq!(formats, Some(vec![Format::Csv, Format::Parquet]));
+            assert_eq!(formats, Some(vec![ReportFormat::Csv, ReportFormat::Parquet]));
         }
         Some(why) => {
             let refused = load(&text).expect_err("refused").to_string();

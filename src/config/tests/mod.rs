@@ -2,13 +2,13 @@
 
 mod analytics;
 mod broken;
-mod doorway;
 mod effective;
 mod jobs;
 mod rules;
 mod sample;
+mod sign_in;
 
-use super::{Config, ConfigRefused, ConfigText, Environment, Flag, Loaded};
+use super::{Config, ConfigError, ConfigText, Environment, Flag, LoadedConfig};
 
 /// An environment of these variables.
 fn environment(variables: &[(&str, &str)]) -> Environment {
@@ -16,7 +16,7 @@ fn environment(variables: &[(&str, &str)]) -> Environment {
 }
 
 /// The variables that the tests' configurations name.
-fn usual() -> Environment {
+fn default_environment() -> Environment {
     environment(&[("ACME_SECRET", "hunter2"), ("API_TOKEN", "0123456789abcdef")])
 }
 
@@ -24,8 +24,8 @@ fn text(file: &str, text: &str) -> ConfigText {
     ConfigText { file: file.into(), text: text.to_owned() }
 }
 
-fn load(toml: &str) -> Result<Loaded, ConfigRefused> {
-    Config::load_texts(&[text("c.toml", toml)], &usual(), &[])
+fn load(toml: &str) -> Result<LoadedConfig, ConfigError> {
+    Config::load_texts(&[text("c.toml", toml)], &default_environment(), &[])
 }
 
 fn flag(key: &str, value: &str) -> Flag {

@@ -1,7 +1,7 @@
 //! Rules come from the configuration and from files beside it; what is wrong with them is said at their place.
 
-use super::super::{Config, Loaded};
-use super::{environment, load, text, usual, with_tenant};
+use super::super::{Config, LoadedConfig};
+use super::{default_environment, environment, load, text, with_tenant};
 use crate::domain::changes::policy::OnContact;
 use crate::domain::rules::rule::Mode;
 
@@ -13,7 +13,7 @@ then = { set_state = "Ready" }
 "#;
 
 /// A folder with a configuration and a file of rules beside it.
-fn beside(config: &str, rules: &str) -> (tempfile::TempDir, Vec<std::path::PathBuf>) {
+fn write_files(config: &str, rules: &str) -> (tempfile::TempDir, Vec<std::path::PathBuf>) {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("rules.toml"), rules).expect("written");
     let file = folder.path().join("c.toml");
@@ -21,7 +21,7 @@ fn beside(config: &str, rules: &str) -> (tempfile::TempDir, Vec<std::path::PathB
     (folder, vec![file])
 }
 
-fn modes(loaded: &Loaded) -> Vec<(String, Mode)> {
+fn modes(loaded: &LoadedConfig) -> Vec<(String, Mode)> {
     loaded.config.rules.iter().map(|rule| (rule.id.to_string(), rule.mode)).collect()
 }
 
@@ -62,8 +62,8 @@ fn rules_of_files_come_first_and_can_be_changed_by_id() {
     let own = "[[rules]]\nid = \"back\"\nmode = \"enforce\"\n";
     let more = RULE.replace("back", "more");
     let config = format!("rules_files = [\"rules.toml\"]\n{}{own}{more}", with_tenant(""));
-    let (_folder, files) = beside(&config, RULE);
-    let loaded = Config::load(&files, &usual(), &[]).expect("sound");
+    let (_folder, files) = write_files(&config, RULE);
+    let loaded = Config::load(&files, &default_environment(), &[]).expect("sound");
     assert_eq!(modes(&loaded), [("back".to_owned(), Mode::Enforce), ("more".to_owned(), Mode::Watch)]);
 
     let overlay = environment(&[("ACME_SECRET", "x"), ("SHIFTKEEPER__RULES__MORE__MODE", "approve")]);
@@ -79,8 +79,8 @@ fn rules_of_files_come_first_and_can_be_changed_by_id() {
 fn a_file_of_rules_holds_rules_alone() {
     let config = format!("rules_files = [\"rules.toml\", \"none.toml\"]\n{}", with_tenant(""));
     let rules = "id = \"x\"\n[[rules]]\nid = \"back\"\nwhen = {\n[server]\nlisten = \"127.0.0.1:1\"\n";
-    let (folder, files) = beside(&config, rules);
-    let refused = Config::load(&files, &usual(), &[]).expect_err("broken").to_string();
+    let (folder, files) = write_files(&config, rules);
+    let refused = Config::load(&files, &default_environment(), &[]).expect_err("broken").to_string();
     insta::assert_snapshot!(refused.replace(&folder.path().display().to_string(), "DIR"), @r"
     DIR/c.toml:1:1: rules_files: DIR/none.toml cannot be read: there is no such file; check its path
     DIR/rules.toml:1:1: id: does not belong into a file of rules; it holds [[rules]] alone
@@ -136,13 +136,13 @@ fn adherence_is_read_and_checked_key_by_key() {
     let toml = "[tenants.adherence]\ntolerance = \"3m\"\nactivities = { lunch = { allowed = [\"Paused\"], tolerance = \"5m\" } }";
     let config = load(&with_tenant(toml)).expect("sound").config;
     let adherence = &config.tenants[0].adherence;
-    let lunch = adherence.allowed(&crate::domain::schedules::schedule::Activity::Lunch);
+    let lunch = adherence.allowance(&crate::domain::schedules::schedule::Activity::Lunch);
     assert_eq!(lunch.tolerance, std::time::Duration::from_secs(300));
-    assert_eq!(adherence.allowed(&crate::domain::schedules::schedule::Activity::Work).tolerance.as_secs(), 180);
+    assert_eq!(adherence.allowance(&crate::domain::schedules::schedule::Activity::Work).tolerance.as_secs(), 180);
 
     let broken = "[tenants.adherence]\nactivities = { lunch = { alowed = [\"Pausd\"], tolerance = \"5h\" } }";
     let texts = [text("c.toml", &with_tenant(broken))];
-    let refused = Config::load_texts(&texts, &usual(), &[]).expect_err("broken");
+    let refused = Config::load_texts(&texts, &default_environment(), &[]).expect_err("broken");
     insta::assert_snapshot!(refused.to_string(), @r#"
     c.toml:7:26: tenants[acme].adherence.activities: is not a known key; did you mean "allowed"?
     c.toml:7:46: tenants[acme].adherence.activities: must be between 0s and 1h

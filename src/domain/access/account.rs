@@ -1,166 +1,168 @@
-//! Accounts of people, stored API tokens and sessions, and the rules of their names and passwords. Secrets are hashes here.
+//! User accounts, stored API tokens and sessions, and the rules for their names and passwords. Secrets are kept as
+//! hashes.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::rights::{Reach, Right, Role};
+use super::rights::{Right, Role, Scope};
 use super::secret::Secret;
 use crate::domain::audit::Hash;
 use crate::domain::time::UtcMicros;
 
-/// What every stored API token begins with, so that one that went astray is recognised.
+/// The prefix of every stored API token, so that a leaked one can be recognised.
 pub const TOKEN_PREFIX: &str = "skt_";
 
-/// The longest id of an account or a token, in characters.
-pub const LONGEST_ID: usize = 100;
+/// The maximum length of an account or token id, in characters.
+pub const MAX_ID_CHARS: usize = 100;
 
-/// The longest name for people, in characters.
-pub const LONGEST_NAME: usize = 200;
+/// The maximum length of a display name, in characters.
+pub const MAX_NAME_CHARS: usize = 200;
 
-/// The shortest password, in characters.
-pub const SHORTEST_PASSWORD: usize = 12;
+/// The minimum length of a password, in characters.
+pub const MIN_PASSWORD_CHARS: usize = 12;
 
-/// The longest password, in bytes: hashing it must not take longer than others.
-pub const LONGEST_PASSWORD: usize = 512;
+/// The maximum length of a password, in bytes. It limits the time that hashing takes.
+pub const MAX_PASSWORD_BYTES: usize = 512;
 
-/// Somebody who signs in.
+/// A user account.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Account {
-    /// What people sign in as, and what audit entries call them.
+    /// The id to sign in with, also used in audit entries.
     pub id: Arc<str>,
-    /// Their name, for the console.
+    /// The display name, for the console.
     pub name: String,
-    /// The argon2id hash of the password; none for one who signs in by link or proxy alone.
-    pub password: Option<Secret>,
-    /// What they may do.
+    /// The argon2id hash of the password; `None` for a user who signs in only by link or proxy.
+    pub password_hash: Option<Secret>,
+    /// The role, which determines the rights.
     pub role: Role,
-    /// Where.
-    pub reach: Reach,
-    /// Nobody can sign in, and who was is out.
+    /// The tenants and teams that the rights extend to.
+    pub scope: Scope,
+    /// Whether the account is disabled: signing in is refused and existing sessions have ended.
     pub disabled: bool,
-    /// When it was made, in real time.
-    pub made_at: UtcMicros,
-    /// By whom.
-    pub made_by: String,
-    /// When it was last changed, in real time.
+    /// When the account was created, in real time.
+    pub created_at: UtcMicros,
+    /// Who created the account.
+    pub created_by: String,
+    /// When the account was last changed, in real time.
     pub changed_at: UtcMicros,
-    /// How often it was written, from 1.
+    /// The number of times the account was written, starting at 1.
     pub version: u64,
 }
 
-/// What a stored token gives.
+/// The rights that a stored token grants.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Grant {
+pub enum TokenGrant {
     /// The rights of a role.
     Role(Role),
-    /// These rights.
+    /// A set of rights.
     Rights(BTreeSet<Right>),
-    /// What an account has at that moment, as far as the token reaches.
+    /// The current rights of an account, limited to the token's scope.
     Account(Arc<str>),
 }
 
-/// An API token that was made while the daemon runs. Its text is shown once and never stored.
+/// An API token created while the daemon runs. Its text is shown once and never stored.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StoredToken {
-    /// What audit entries call it.
+    /// The id used in audit entries.
     pub id: Arc<str>,
-    /// SHA-256 of its text.
+    /// The SHA-256 hash of the token's text.
     pub hash: Hash,
-    /// What it gives.
-    pub grant: Grant,
-    /// Where.
-    pub reach: Reach,
-    /// When it was made, in real time.
-    pub made_at: UtcMicros,
-    /// By whom.
-    pub made_by: String,
-    /// From when on it counts no more, in real time.
+    /// The rights that the token grants.
+    pub grant: TokenGrant,
+    /// The tenants and teams that the rights extend to.
+    pub scope: Scope,
+    /// When the token was created, in real time.
+    pub created_at: UtcMicros,
+    /// Who created the token.
+    pub created_by: String,
+    /// When the token expires, in real time; `None` if never.
     pub expires_at: Option<UtcMicros>,
-    /// Since when it is revoked, in real time.
+    /// When the token was revoked, in real time.
     pub revoked_at: Option<UtcMicros>,
-    /// By whom.
+    /// Who revoked the token.
     pub revoked_by: Option<String>,
-    /// When it was last used, in real time, some minutes late.
+    /// When the token was last used, in real time; updated some minutes late.
     pub last_used_at: Option<UtcMicros>,
 }
 
 impl StoredToken {
-    /// Whether it counts at an instant.
-    pub fn counts_at(&self, now: UtcMicros) -> bool {
-        self.revoked_at.is_none() && self.expires_at.is_none_or(|expires| now < expires)
+    /// Returns whether the token is valid at `now`.
+    pub fn is_valid_at(&self, now: UtcMicros) -> bool {
+        self.revoked_at.is_none() && self.expires_at.is_none_or(|expires_at| now < expires_at)
     }
 }
 
-/// A browser that somebody signed in with.
+/// A signed-in browser session.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Session {
-    /// SHA-256 of the cookie's value.
+    /// The SHA-256 hash of the cookie's value.
     pub hash: Hash,
-    /// Who.
+    /// The account that signed in.
     pub account: Arc<str>,
-    /// When it was made, in real time.
-    pub made_at: UtcMicros,
-    /// When it was last used, in real time, some minutes late in the store.
-    pub seen_at: UtcMicros,
-    /// The address that it was made from.
-    pub source: Option<IpAddr>,
+    /// When the session was created, in real time.
+    pub created_at: UtcMicros,
+    /// When the session was last used, in real time; the stored value is some minutes late.
+    pub last_used_at: UtcMicros,
+    /// The address that the session was created from.
+    pub source_address: Option<IpAddr>,
 }
 
-/// What is wrong with an id, a name or a password. Never holds the value.
+/// The reason why an id, a name or a password is invalid. Never holds the value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum BadField {
-    /// The id.
+pub enum FieldError {
+    /// The id is invalid.
     #[error(
-        "an id has 1 to {LONGEST_ID} lower-case letters, digits, '-', '_', '.', '+' or '@', and begins with a letter or digit"
+        "an id has 1 to {MAX_ID_CHARS} lower-case letters, digits, '-', '_', '.', '+' or '@', and begins with a letter or digit"
     )]
-    Id,
-    /// The name.
-    #[error("a name has at most {LONGEST_NAME} characters on one line")]
-    Name,
+    InvalidId,
+    /// The name is invalid.
+    #[error("a name has at most {MAX_NAME_CHARS} characters on one line")]
+    InvalidName,
     /// The password is too short.
-    #[error("a password has at least {SHORTEST_PASSWORD} characters")]
-    Short,
+    #[error("a password has at least {MIN_PASSWORD_CHARS} characters")]
+    PasswordTooShort,
     /// The password is too long.
-    #[error("a password has at most {LONGEST_PASSWORD} bytes")]
-    Long,
-    /// The password can be guessed.
+    #[error("a password has at most {MAX_PASSWORD_BYTES} bytes")]
+    PasswordTooLong,
+    /// The password is easy to guess.
     #[error("a password is not the id or the name, and not one character over and over")]
-    Guessable,
+    PasswordGuessable,
 }
 
-/// Whether an account or a token may be called so.
-pub fn check_id(id: &str) -> Result<(), BadField> {
-    let sound = (1..=LONGEST_ID).contains(&id.len())
+/// Checks that an id is valid for an account or a token.
+pub fn check_id(id: &str) -> Result<(), FieldError> {
+    let is_valid = (1..=MAX_ID_CHARS).contains(&id.len())
         && id.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
         && id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_' | '.' | '+' | '@'));
-    if sound { Ok(()) } else { Err(BadField::Id) }
+    if is_valid { Ok(()) } else { Err(FieldError::InvalidId) }
 }
 
-/// Whether people may be called so.
-pub fn check_name(name: &str) -> Result<(), BadField> {
-    let sound = name.chars().count() <= LONGEST_NAME && !name.chars().any(char::is_control);
-    if sound { Ok(()) } else { Err(BadField::Name) }
+/// Checks that a display name is valid.
+pub fn check_name(name: &str) -> Result<(), FieldError> {
+    let is_valid = name.chars().count() <= MAX_NAME_CHARS && !name.chars().any(char::is_control);
+    if is_valid { Ok(()) } else { Err(FieldError::InvalidName) }
 }
 
-/// Whether a password will do for an account. Its length counts, not what it is made of.
-pub fn check_password(password: &str, id: &str, name: &str) -> Result<(), BadField> {
-    if password.chars().count() < SHORTEST_PASSWORD {
-        return Err(BadField::Short);
+/// Checks that a password is acceptable for an account. Only its length and predictability count, not which kinds of
+/// characters it has.
+pub fn check_password(password: &str, id: &str, name: &str) -> Result<(), FieldError> {
+    if password.chars().count() < MIN_PASSWORD_CHARS {
+        return Err(FieldError::PasswordTooShort);
     }
-    if password.len() > LONGEST_PASSWORD {
-        return Err(BadField::Long);
+    if password.len() > MAX_PASSWORD_BYTES {
+        return Err(FieldError::PasswordTooLong);
     }
     let folded = password.to_lowercase();
     let first = password.chars().next();
     if folded == id || folded == name.to_lowercase() || password.chars().all(|c| Some(c) == first) {
-        return Err(BadField::Guessable);
+        return Err(FieldError::PasswordGuessable);
     }
     Ok(())
 }
 
-/// What people type as their id, in the one way in which ids are written.
-pub fn typed_id(text: &str) -> String {
+/// Returns an id as typed by a person in its canonical spelling.
+pub fn normalized_id(text: &str) -> String {
     text.trim().to_ascii_lowercase()
 }
 
@@ -173,10 +175,10 @@ mod tests {
         for id in ["ann", "ann.smith@example.com", "7", "floor-2_x+y"] {
             assert_eq!(check_id(id), Ok(()), "{id}");
         }
-        for id in ["", "Ann", "-ann", "ann smith", "änn", "a/b", "a\n", &"a".repeat(LONGEST_ID + 1)] {
-            assert_eq!(check_id(id), Err(BadField::Id), "{id}");
+        for id in ["", "Ann", "-ann", "ann smith", "änn", "a/b", "a\n", &"a".repeat(MAX_ID_CHARS + 1)] {
+            assert_eq!(check_id(id), Err(FieldError::InvalidId), "{id}");
         }
-        assert_eq!(typed_id(" Ann.Smith@Example.com\n"), "ann.smith@example.com");
+        assert_eq!(normalized_id(" Ann.Smith@Example.com\n"), "ann.smith@example.com");
     }
 
     #[test]
@@ -184,11 +186,11 @@ mod tests {
         for (password, verdict) in [
             ("correct horse battery", Ok(())),
             ("пароль-подлиннее", Ok(())),
-            ("hunter2", Err(BadField::Short)),
-            ("aaaaaaaaaaaaaaaa", Err(BadField::Guessable)),
-            ("Ann.Smith@Example.com", Err(BadField::Guessable)),
-            ("Ann Smith the First", Err(BadField::Guessable)),
-            (&*"ab".repeat(LONGEST_PASSWORD), Err(BadField::Long)),
+            ("hunter2", Err(FieldError::PasswordTooShort)),
+            ("aaaaaaaaaaaaaaaa", Err(FieldError::PasswordGuessable)),
+            ("Ann.Smith@Example.com", Err(FieldError::PasswordGuessable)),
+            ("Ann Smith the First", Err(FieldError::PasswordGuessable)),
+            (&*"ab".repeat(MAX_PASSWORD_BYTES), Err(FieldError::PasswordTooLong)),
         ] {
             let checked = check_password(password, "ann.smith@example.com", "Ann Smith the First");
             assert_eq!(checked, verdict, "{password}");
@@ -199,8 +201,8 @@ mod tests {
     fn a_name_is_one_line() {
         assert_eq!(check_name("Ann Smith"), Ok(()));
         assert_eq!(check_name(""), Ok(()));
-        assert_eq!(check_name("Ann\nSmith"), Err(BadField::Name));
-        assert_eq!(check_name(&"x".repeat(LONGEST_NAME + 1)), Err(BadField::Name));
+        assert_eq!(check_name("Ann\nSmith"), Err(FieldError::InvalidName));
+        assert_eq!(check_name(&"x".repeat(MAX_NAME_CHARS + 1)), Err(FieldError::InvalidName));
     }
 
     #[test]
@@ -209,19 +211,19 @@ mod tests {
         let token = |expires: Option<i64>, revoked: Option<i64>| StoredToken {
             id: "ci".into(),
             hash: Hash::default(),
-            grant: Grant::Role(Role::Viewer),
-            reach: Reach::Everywhere,
-            made_at: at(0),
-            made_by: "person:ops".into(),
+            grant: TokenGrant::Role(Role::Viewer),
+            scope: Scope::Everywhere,
+            created_at: at(0),
+            created_by: "person:ops".into(),
             expires_at: expires.map(at),
             revoked_at: revoked.map(at),
             revoked_by: None,
             last_used_at: None,
         };
-        for (expires, revoked, counts) in
+        for (expires, revoked, expected) in
             [(None, None, true), (Some(11), None, true), (Some(10), None, false), (None, Some(5), false)]
         {
-            assert_eq!(token(expires, revoked).counts_at(at(10)), counts, "{expires:?} {revoked:?}");
+            assert_eq!(token(expires, revoked).is_valid_at(at(10)), expected, "{expires:?} {revoked:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Access: accounts, tokens and sessions, the rights of each role, secrets, networks and limits on tries.
+//! Access: accounts, tokens and sessions, the rights of each role, secrets, networks and rate limits.
 
 pub mod account;
 pub mod network;

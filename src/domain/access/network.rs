@@ -1,31 +1,31 @@
-//! Addresses by their network: `10.0.0.7`, `10.0.0.0/8`, `2001:db8::/32`.
+//! Networks and single addresses: `10.0.0.7`, `10.0.0.0/8`, `2001:db8::/32`.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
-/// A network, or one address.
+/// A network or a single address.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Network {
-    /// With zeros behind the prefix.
+    /// The address, with all bits after the prefix zero.
     address: IpAddr,
     prefix: u8,
 }
 
-/// A text that is no network.
+/// The error for a text that is not a network.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("must be an address or a network, as in \"10.0.0.7\" or \"10.0.0.0/8\"")]
-pub struct NotANetwork;
+pub struct InvalidNetwork;
 
-const fn width(address: IpAddr) -> u8 {
+const fn address_bits(address: IpAddr) -> u8 {
     match address {
         IpAddr::V4(_) => 32,
         IpAddr::V6(_) => 128,
     }
 }
 
-/// The address without what stands behind the prefix.
-fn cut(address: IpAddr, prefix: u8) -> IpAddr {
+/// Returns the address with all bits after the prefix set to zero.
+fn masked(address: IpAddr, prefix: u8) -> IpAddr {
     match address {
         IpAddr::V4(v4) => {
             let mask = u32::MAX.checked_shl(32 - u32::from(prefix.min(32))).unwrap_or(0);
@@ -39,35 +39,37 @@ fn cut(address: IpAddr, prefix: u8) -> IpAddr {
 }
 
 impl Network {
-    /// Whether an address is in it. An IPv4 address that is written as one of IPv6 counts as what it is.
-    pub fn has(&self, address: IpAddr) -> bool {
+    /// Returns whether the network contains an address. An IPv4-mapped IPv6 address counts as IPv4.
+    pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
-        width(address) == width(self.address) && cut(address, self.prefix) == self.address
+        address_bits(address) == address_bits(self.address) && masked(address, self.prefix) == self.address
     }
 }
 
 impl FromStr for Network {
-    type Err = NotANetwork;
+    type Err = InvalidNetwork;
 
-    fn from_str(text: &str) -> Result<Self, NotANetwork> {
+    fn from_str(text: &str) -> Result<Self, InvalidNetwork> {
         let (address, prefix) = match text.split_once('/') {
             None => (text, None),
             Some((address, prefix)) => (address, Some(prefix)),
         };
-        let address: IpAddr = address.trim().parse().map_err(|_| NotANetwork)?;
+        let address: IpAddr = address.trim().parse().map_err(|_| InvalidNetwork)?;
         let address = address.to_canonical();
         let prefix = match prefix {
-            None => width(address),
-            Some(prefix) => prefix.trim().parse().ok().filter(|bits| *bits <= width(address)).ok_or(NotANetwork)?,
+            None => address_bits(address),
+            Some(prefix) => {
+                prefix.trim().parse().ok().filter(|bits| *bits <= address_bits(address)).ok_or(InvalidNetwork)?
+            }
         };
-        // A network with bits behind its prefix is a mistake in one of the two.
-        if cut(address, prefix) == address { Ok(Self { address, prefix }) } else { Err(NotANetwork) }
+        // Bits after the prefix mean that the address or the prefix is wrong.
+        if masked(address, prefix) == address { Ok(Self { address, prefix }) } else { Err(InvalidNetwork) }
     }
 }
 
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.prefix == width(self.address) {
+        if self.prefix == address_bits(self.address) {
             self.address.fmt(f)
         } else {
             write!(f, "{}/{}", self.address, self.prefix)
@@ -95,14 +97,14 @@ mod tests {
             ("::1", "::1", true),
         ] {
             let network: Network = network.parse().expect("a network");
-            assert_eq!(network.has(address.parse().expect("an address")), within, "{network} {address}");
+            assert_eq!(network.contains(address.parse().expect("an address")), within, "{network} {address}");
         }
     }
 
     #[test]
     fn what_is_no_network_is_refused_and_a_network_prints_as_it_is_written() {
         for text in ["", "10.0.0", "10.0.0.7/8", "10.0.0.0/33", "::/129", "host", "10.0.0.0/-1", "10.0.0.0/8/8"] {
-            assert_eq!(text.parse::<Network>(), Err(NotANetwork), "{text}");
+            assert_eq!(text.parse::<Network>(), Err(InvalidNetwork), "{text}");
         }
         for text in ["10.0.0.7", "10.0.0.0/8", "0.0.0.0/0", "2001:db8::/32", "::1"] {
             assert_eq!(text.parse::<Network>().expect("a network").to_string(), text);

@@ -1,6 +1,6 @@
-//! Who may do what: roles, the rights that each has, and how far they reach.
+//! Authorisation: roles, the rights of each, and the tenants and teams that they extend to.
 //!
-//! The table of roles is here and nowhere else. Who somebody is (token, session, proxy) is found out by the HTTP face.
+//! The table of roles is defined only here. The HTTP layer finds out who a caller is (token, session, proxy).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -43,7 +43,7 @@ pub enum Right {
 }
 
 impl Right {
-    /// All of them, in the order of the documentation.
+    /// All rights, in the order of the documentation.
     pub const ALL: [Self; 12] = [
         Self::Read,
         Self::Change,
@@ -59,7 +59,7 @@ impl Right {
         Self::Erase,
     ];
 
-    /// Its name in the configuration, the API and error messages.
+    /// Returns the name in the configuration, the API and error messages.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Read => "read",
@@ -77,8 +77,8 @@ impl Right {
         }
     }
 
-    /// The right of this name.
-    pub fn named(name: &str) -> Option<Self> {
+    /// Returns the right with this name, or `None` if there is none.
+    pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|right| right.name() == name)
     }
 }
@@ -106,10 +106,10 @@ pub enum Role {
 }
 
 impl Role {
-    /// All of them, the least powerful first.
+    /// All roles, the least powerful first.
     pub const ALL: [Self; 5] = [Self::Viewer, Self::Supervisor, Self::Analyst, Self::Auditor, Self::Admin];
 
-    /// Its name in the configuration, the API and the console.
+    /// Returns the name in the configuration, the API and the console.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Viewer => "viewer",
@@ -120,13 +120,13 @@ impl Role {
         }
     }
 
-    /// The role of this name.
-    pub fn named(name: &str) -> Option<Self> {
+    /// Returns the role with this name, or `None` if there is none.
+    pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|role| role.name() == name)
     }
 
-    /// The table: whether the role has the right.
-    pub const fn may(self, right: Right) -> bool {
+    /// Returns whether the role has the right. This is the table of roles.
+    pub const fn has_right(self, right: Right) -> bool {
         match self {
             Self::Viewer => matches!(right, Right::Read),
             Self::Supervisor => matches!(right, Right::Read | Right::Change | Right::Excuse | Right::Report),
@@ -141,13 +141,13 @@ impl Role {
         }
     }
 
-    /// All rights of the role.
+    /// Returns all rights of the role.
     pub fn rights(self) -> BTreeSet<Right> {
-        Right::ALL.into_iter().filter(|right| self.may(*right)).collect()
+        Right::ALL.into_iter().filter(|right| self.has_right(*right)).collect()
     }
 
-    /// Whether somebody of this role has to be given teams, all of them at least by name.
-    pub const fn is_bound_to_teams(self) -> bool {
+    /// Returns whether the role must be given teams, if only by naming all of them.
+    pub const fn requires_teams(self) -> bool {
         matches!(self, Self::Supervisor)
     }
 }
@@ -158,51 +158,51 @@ impl fmt::Display for Role {
     }
 }
 
-/// The teams within reach at one tenant; `None` is all of them, also those to come.
-pub type Teams = Option<BTreeSet<TeamName>>;
+/// The accessible teams of one tenant; `None` means all teams, including future ones.
+pub type TeamScope = Option<BTreeSet<TeamName>>;
 
-/// The tenants, and the teams of each, that somebody's rights reach. As JSON, `null` is everywhere and an object has the teams of
-/// each tenant, `null` for all of them.
+/// The tenants, and the teams of each, that somebody's rights extend to. In JSON, `null` is everywhere, and an object
+/// maps each tenant to its teams, with `null` for all of them.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(from = "Option<BTreeMap<TenantId, Teams>>", into = "Option<BTreeMap<TenantId, Teams>>")]
-pub enum Reach {
-    /// Every team of every tenant, also of those to come.
+#[serde(from = "Option<BTreeMap<TenantId, TeamScope>>", into = "Option<BTreeMap<TenantId, TeamScope>>")]
+pub enum Scope {
+    /// Every team of every tenant, including future ones.
     Everywhere,
-    /// The named tenants.
-    Only(BTreeMap<TenantId, Teams>),
+    /// Only the named tenants.
+    Only(BTreeMap<TenantId, TeamScope>),
 }
 
-impl From<Option<BTreeMap<TenantId, Teams>>> for Reach {
-    fn from(tenants: Option<BTreeMap<TenantId, Teams>>) -> Self {
+impl From<Option<BTreeMap<TenantId, TeamScope>>> for Scope {
+    fn from(tenants: Option<BTreeMap<TenantId, TeamScope>>) -> Self {
         tenants.map_or(Self::Everywhere, Self::Only)
     }
 }
 
-impl From<Reach> for Option<BTreeMap<TenantId, Teams>> {
-    fn from(reach: Reach) -> Self {
-        match reach {
-            Reach::Everywhere => None,
-            Reach::Only(tenants) => Some(tenants),
+impl From<Scope> for Option<BTreeMap<TenantId, TeamScope>> {
+    fn from(scope: Scope) -> Self {
+        match scope {
+            Scope::Everywhere => None,
+            Scope::Only(tenants) => Some(tenants),
         }
     }
 }
 
-impl Reach {
-    /// Every team of these tenants.
-    pub fn tenants(tenants: impl IntoIterator<Item = TenantId>) -> Self {
+impl Scope {
+    /// Returns a scope with every team of the given tenants.
+    pub fn for_tenants(tenants: impl IntoIterator<Item = TenantId>) -> Self {
         Self::Only(tenants.into_iter().map(|tenant| (tenant, None)).collect())
     }
 
-    /// Whether the tenant is within reach.
-    pub fn has(&self, tenant: &TenantId) -> bool {
+    /// Returns whether the scope includes the tenant.
+    pub fn covers_tenant(&self, tenant: &TenantId) -> bool {
         match self {
             Self::Everywhere => true,
             Self::Only(tenants) => tenants.contains_key(tenant),
         }
     }
 
-    /// The teams of the tenant that are within reach; `None` is all of them. A tenant out of reach has none, which
-    /// [`has`](Self::has) says.
+    /// Returns the teams of the tenant that the scope is limited to; `None` means all. For a tenant outside the scope,
+    /// use [`covers_tenant`](Self::covers_tenant) first.
     pub fn teams(&self, tenant: &TenantId) -> Option<&BTreeSet<TeamName>> {
         match self {
             Self::Everywhere => None,
@@ -210,41 +210,42 @@ impl Reach {
         }
     }
 
-    /// Whether an agent of this team is within reach; one without a team is where all teams are.
-    pub fn has_team(&self, tenant: &TenantId, team: Option<&TeamName>) -> bool {
-        self.has(tenant) && self.teams(tenant).is_none_or(|teams| team.is_some_and(|team| teams.contains(team)))
+    /// Returns whether the scope includes an agent of this team. An agent without a team needs a scope with all teams.
+    pub fn covers_team(&self, tenant: &TenantId, team: Option<&TeamName>) -> bool {
+        self.covers_tenant(tenant)
+            && self.teams(tenant).is_none_or(|teams| team.is_some_and(|team| teams.contains(team)))
     }
 
-    /// What both reach.
+    /// Returns the intersection of both scopes.
     #[must_use]
-    pub fn meet(&self, other: &Self) -> Self {
+    pub fn intersection(&self, other: &Self) -> Self {
         match (self, other) {
-            (Self::Everywhere, reach) | (reach, Self::Everywhere) => reach.clone(),
+            (Self::Everywhere, scope) | (scope, Self::Everywhere) => scope.clone(),
             (Self::Only(one), Self::Only(two)) => Self::Only(
                 one.iter()
                     .filter_map(|(tenant, teams)| {
-                        let both = match (teams, two.get(tenant)?) {
+                        let shared_teams = match (teams, two.get(tenant)?) {
                             (None, teams) | (teams, None) => teams.clone(),
                             (Some(one), Some(two)) => Some(one.intersection(two).cloned().collect()),
                         };
-                        Some((tenant.clone(), both))
+                        Some((tenant.clone(), shared_teams))
                     })
                     .collect(),
             ),
         }
     }
 
-    /// Whether whoever reaches `other` reaches nothing that this does not.
+    /// Returns whether this scope includes everything that `other` includes.
     pub fn covers(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Everywhere, _) => true,
             (Self::Only(_), Self::Everywhere) => false,
-            (Self::Only(_), Self::Only(wanted)) => {
-                wanted.iter().all(|(tenant, teams)| match (self.teams(tenant), teams) {
-                    _ if !self.has(tenant) => false,
+            (Self::Only(_), Self::Only(other_tenants)) => {
+                other_tenants.iter().all(|(tenant, teams)| match (self.teams(tenant), teams) {
+                    _ if !self.covers_tenant(tenant) => false,
                     (None, _) => true,
                     (Some(_), None) => false,
-                    (Some(reached), Some(teams)) => teams.is_subset(reached),
+                    (Some(covered_teams), Some(teams)) => teams.is_subset(covered_teams),
                 })
             }
         }
@@ -254,19 +255,19 @@ impl Reach {
 /// How far somebody is to reach, as people write it.
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct WantedReach {
-    /// Every tenant, also those to come; `tenants` is empty then.
+pub struct ScopeRequest {
+    /// Every tenant, also those to come; `for_tenants` is empty then.
     #[serde(default)]
     pub everywhere: bool,
     /// The tenants.
     #[serde(default)]
-    pub tenants: Vec<WantedTenant>,
+    pub tenants: Vec<TenantScopeRequest>,
 }
 
 /// A tenant within reach.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct WantedTenant {
+pub struct TenantScopeRequest {
     /// Its id.
     pub id: TenantId,
     /// Its teams; `["*"]` is all of them, and so is nothing for a role that is not bound to teams.
@@ -274,75 +275,77 @@ pub struct WantedTenant {
     pub teams: Option<Vec<TeamName>>,
 }
 
-/// Why nobody can reach so far.
+/// The reason why a requested scope is invalid.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum BadReach {
-    /// Nothing is named.
+pub enum ScopeError {
+    /// No tenant is named.
     #[error("no tenant is named: name some, or say that it is every one")]
-    Nowhere,
-    /// Both are named.
+    Empty,
+    /// Both every tenant and some tenants are named.
     #[error("every tenant and some tenants exclude each other")]
-    Both,
-    /// One is named twice.
+    EverywhereAndTenants,
+    /// A tenant is named twice.
     #[error("the tenant {0} is named twice")]
-    Twice(TenantId),
-    /// No team is named for a tenant, or too many.
-    #[error("1 to {MOST_TEAMS} teams can be named for the tenant {0}, or \"*\" for all of them")]
-    Teams(TenantId),
-    /// A role that is bound to teams is given none.
+    DuplicateTenant(TenantId),
+    /// No team or too many teams are named for a tenant.
+    #[error("1 to {MAX_TEAMS} teams can be named for the tenant {0}, or \"*\" for all of them")]
+    InvalidTeamCount(TenantId),
+    /// A role that requires teams has none for a tenant.
     #[error("a supervisor is bound to teams: name them for the tenant {0}, or \"*\" for all of them")]
-    Unbound(TenantId),
-    /// The same everywhere.
+    TeamsRequired(TenantId),
+    /// A role that requires teams was given every tenant.
     #[error("a supervisor is bound to teams: name the tenants, each with its teams or \"*\"")]
-    UnboundEverywhere,
+    TeamsRequiredEverywhere,
 }
 
-/// The most teams that one account or token may name at a tenant.
-pub const MOST_TEAMS: usize = 500;
+/// The largest number of teams that one account or token may name per tenant.
+pub const MAX_TEAMS: usize = 500;
 
-/// All teams, also those to come.
+/// The name that stands for all teams, including future ones.
 const ALL_TEAMS: &str = "*";
 
-impl WantedReach {
-    /// What that comes to for somebody of this role, or for rights without one.
-    pub fn reach(&self, role: Option<Role>) -> Result<Reach, BadReach> {
-        let is_bound = role.is_some_and(Role::is_bound_to_teams);
+impl ScopeRequest {
+    /// Returns the scope for a role, or for a set of rights without a role.
+    pub fn to_scope(&self, role: Option<Role>) -> Result<Scope, ScopeError> {
+        let teams_required = role.is_some_and(Role::requires_teams);
         match (self.everywhere, self.tenants.is_empty()) {
-            (true, false) => return Err(BadReach::Both),
-            (false, true) => return Err(BadReach::Nowhere),
-            (true, true) if is_bound => return Err(BadReach::UnboundEverywhere),
-            (true, true) => return Ok(Reach::Everywhere),
+            (true, false) => return Err(ScopeError::EverywhereAndTenants),
+            (false, true) => return Err(ScopeError::Empty),
+            (true, true) if teams_required => return Err(ScopeError::TeamsRequiredEverywhere),
+            (true, true) => return Ok(Scope::Everywhere),
             (false, false) => {}
         }
-        let mut reach = BTreeMap::new();
-        for WantedTenant { id, teams } in &self.tenants {
-            let teams: Teams = match teams {
-                None if is_bound => return Err(BadReach::Unbound(id.clone())),
+        let mut tenants = BTreeMap::new();
+        for TenantScopeRequest { id, teams } in &self.tenants {
+            let teams: TeamScope = match teams {
+                None if teams_required => return Err(ScopeError::TeamsRequired(id.clone())),
                 None => None,
-                Some(teams) if !(1..=MOST_TEAMS).contains(&teams.len()) => return Err(BadReach::Teams(id.clone())),
+                Some(teams) if !(1..=MAX_TEAMS).contains(&teams.len()) => {
+                    return Err(ScopeError::InvalidTeamCount(id.clone()));
+                }
                 Some(teams) if teams.iter().any(|team| team.as_str() == ALL_TEAMS) => None,
                 Some(teams) => Some(teams.iter().cloned().collect()),
             };
-            if reach.insert(id.clone(), teams).is_some() {
-                return Err(BadReach::Twice(id.clone()));
+            if tenants.insert(id.clone(), teams).is_some() {
+                return Err(ScopeError::DuplicateTenant(id.clone()));
             }
         }
-        Ok(Reach::Only(reach))
+        Ok(Scope::Only(tenants))
     }
 }
 
-/// Who asks for something, as audit entries tell it.
+/// The caller of a request, as recorded in audit entries.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Asker {
-    /// The name of the token or the account.
+pub struct Requester {
+    /// The id of the token or the account.
     pub id: Arc<str>,
-    /// The address that the request came from; none for what the command line does without a daemon.
+    /// The address of the request; `None` for commands that run without a daemon.
     pub source: Option<IpAddr>,
 }
 
-impl Asker {
-    /// Somebody of this name, from no address.
-    pub fn named(id: impl AsRef<str>) -> Self {
+impl Requester {
+    /// Returns a caller with this id and no address.
+    pub fn without_source(id: impl AsRef<str>) -> Self {
         Self { id: Arc::from(id.as_ref()), source: None }
     }
 }
@@ -363,7 +366,8 @@ mod tests {
         ];
         assert_eq!(table.map(|(role, _)| role), Role::ALL);
         for (role, row) in table {
-            let rights: String = Right::ALL.iter().map(|right| if role.may(*right) { 'x' } else { '.' }).collect();
+            let rights: String =
+                Right::ALL.iter().map(|right| if role.has_right(*right) { 'x' } else { '.' }).collect();
             assert_eq!(rights, row, "{role}");
             assert_eq!(role.rights().len(), row.matches('x').count(), "{role}");
         }
@@ -372,26 +376,26 @@ mod tests {
     #[test]
     fn names_are_read_back_and_are_those_of_the_json() {
         for right in Right::ALL {
-            assert_eq!(Right::named(right.name()), Some(right));
+            assert_eq!(Right::from_name(right.name()), Some(right));
             assert_eq!(serde_json::to_value(right).ok(), Some(right.name().into()));
         }
         for role in Role::ALL {
-            assert_eq!(Role::named(role.name()), Some(role));
+            assert_eq!(Role::from_name(role.name()), Some(role));
             assert_eq!(serde_json::to_value(role).ok(), Some(role.name().into()));
         }
-        assert_eq!(Right::named("Read"), None);
-        assert_eq!(Role::named(""), None);
+        assert_eq!(Right::from_name("Read"), None);
+        assert_eq!(Role::from_name(""), None);
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "it stands beside `None`")]
-    fn some(teams: &[&str]) -> Teams {
+    fn team_scope(teams: &[&str]) -> TeamScope {
         Some(teams.iter().copied().map(TeamName::from).collect())
     }
 
     #[test]
     fn reach_is_by_tenant_and_by_team() {
         let (acme, beta, other) = (TenantId::from("acme"), TenantId::from("beta"), TenantId::from("other"));
-        let reach = Reach::Only([(acme.clone(), some(&["Care"])), (beta.clone(), None)].into());
+        let scope = Scope::Only([(acme.clone(), team_scope(&["Care"])), (beta.clone(), None)].into());
         let (care, sales) = (TeamName::from("Care"), TeamName::from("Sales"));
         let table = [
             (&acme, Some(&care), true),
@@ -402,85 +406,93 @@ mod tests {
             (&other, Some(&care), false),
         ];
         for (tenant, team, within) in table {
-            assert_eq!(reach.has_team(tenant, team), within, "{tenant} {team:?}");
-            assert!(Reach::Everywhere.has_team(tenant, team));
+            assert_eq!(scope.covers_team(tenant, team), within, "{tenant} {team:?}");
+            assert!(Scope::Everywhere.covers_team(tenant, team));
         }
-        assert_eq!(reach.teams(&acme), some(&["Care"]).as_ref());
-        assert_eq!(reach.teams(&beta), None);
+        assert_eq!(scope.teams(&acme), team_scope(&["Care"]).as_ref());
+        assert_eq!(scope.teams(&beta), None);
     }
 
     #[test]
     fn a_supervisor_is_bound_to_teams_and_others_may_be() {
-        let wanted = |text: &str| serde_json::from_str::<WantedReach>(text).expect("a reach");
+        let parse_request = |text: &str| serde_json::from_str::<ScopeRequest>(text).expect("a reach");
         let acme = TenantId::from("acme");
-        let only = |teams: Teams| Ok(Reach::Only([(acme.clone(), teams)].into()));
+        let only = |teams: TeamScope| Ok(Scope::Only([(acme.clone(), teams)].into()));
         for (text, supervisor, viewer) in [
-            (r#"{"everywhere":true}"#, Err(BadReach::UnboundEverywhere), Ok(Reach::Everywhere)),
-            ("{}", Err(BadReach::Nowhere), Err(BadReach::Nowhere)),
-            (r#"{"everywhere":true,"tenants":[{"id":"acme"}]}"#, Err(BadReach::Both), Err(BadReach::Both)),
-            (r#"{"tenants":[{"id":"acme"}]}"#, Err(BadReach::Unbound(acme.clone())), only(None)),
+            (r#"{"everywhere":true}"#, Err(ScopeError::TeamsRequiredEverywhere), Ok(Scope::Everywhere)),
+            ("{}", Err(ScopeError::Empty), Err(ScopeError::Empty)),
+            (
+                r#"{"everywhere":true,"tenants":[{"id":"acme"}]}"#,
+                Err(ScopeError::EverywhereAndTenants),
+                Err(ScopeError::EverywhereAndTenants),
+            ),
+            (r#"{"tenants":[{"id":"acme"}]}"#, Err(ScopeError::TeamsRequired(acme.clone())), only(None)),
             (r#"{"tenants":[{"id":"acme","teams":["*"]}]}"#, only(None), only(None)),
-            (r#"{"tenants":[{"id":"acme","teams":["Care"]}]}"#, only(some(&["Care"])), only(some(&["Care"]))),
+            (
+                r#"{"tenants":[{"id":"acme","teams":["Care"]}]}"#,
+                only(team_scope(&["Care"])),
+                only(team_scope(&["Care"])),
+            ),
             (
                 r#"{"tenants":[{"id":"acme","teams":[]}]}"#,
-                Err(BadReach::Teams(acme.clone())),
-                Err(BadReach::Teams(acme.clone())),
+                Err(ScopeError::InvalidTeamCount(acme.clone())),
+                Err(ScopeError::InvalidTeamCount(acme.clone())),
             ),
             (
                 r#"{"tenants":[{"id":"acme","teams":["*"]},{"id":"acme","teams":["*"]}]}"#,
-                Err(BadReach::Twice(acme.clone())),
-                Err(BadReach::Twice(acme.clone())),
+                Err(ScopeError::DuplicateTenant(acme.clone())),
+                Err(ScopeError::DuplicateTenant(acme.clone())),
             ),
         ] {
-            assert_eq!(wanted(text).reach(Some(Role::Supervisor)), supervisor, "{text}");
-            assert_eq!(wanted(text).reach(Some(Role::Viewer)), viewer, "{text}");
-            assert_eq!(wanted(text).reach(None), viewer, "{text}");
+            assert_eq!(parse_request(text).to_scope(Some(Role::Supervisor)), supervisor, "{text}");
+            assert_eq!(parse_request(text).to_scope(Some(Role::Viewer)), viewer, "{text}");
+            assert_eq!(parse_request(text).to_scope(None), viewer, "{text}");
         }
     }
 
     #[test]
     fn two_reaches_meet_in_what_both_have() {
-        let only = |tenants: &[(&str, Teams)]| {
-            Reach::Only(tenants.iter().map(|(tenant, teams)| (TenantId::from(*tenant), teams.clone())).collect())
+        let only = |tenants: &[(&str, TeamScope)]| {
+            Scope::Only(tenants.iter().map(|(tenant, teams)| (TenantId::from(*tenant), teams.clone())).collect())
         };
-        let one = only(&[("acme", some(&["Care", "Sales"])), ("beta", None), ("gone", None)]);
-        let two = only(&[("acme", some(&["Care", "Mail"])), ("beta", some(&["Care"])), ("other", None)]);
-        let both = only(&[("acme", some(&["Care"])), ("beta", some(&["Care"]))]);
-        assert_eq!((one.meet(&two), two.meet(&one)), (both.clone(), both));
-        assert_eq!((one.meet(&Reach::Everywhere), Reach::Everywhere.meet(&one)), (one.clone(), one));
+        let one = only(&[("acme", team_scope(&["Care", "Sales"])), ("beta", None), ("gone", None)]);
+        let two = only(&[("acme", team_scope(&["Care", "Mail"])), ("beta", team_scope(&["Care"])), ("other", None)]);
+        let both = only(&[("acme", team_scope(&["Care"])), ("beta", team_scope(&["Care"]))]);
+        assert_eq!((one.intersection(&two), two.intersection(&one)), (both.clone(), both));
+        assert_eq!((one.intersection(&Scope::Everywhere), Scope::Everywhere.intersection(&one)), (one.clone(), one));
     }
 
     #[test]
     fn a_reach_goes_through_json() {
-        for (reach, json) in [
-            (Reach::Everywhere, "null"),
-            (Reach::Only(BTreeMap::new()), "{}"),
+        for (scope, json) in [
+            (Scope::Everywhere, "null"),
+            (Scope::Only(BTreeMap::new()), "{}"),
             (
-                Reach::Only([(TenantId::from("acme"), some(&["Care"])), (TenantId::from("beta"), None)].into()),
+                Scope::Only([(TenantId::from("acme"), team_scope(&["Care"])), (TenantId::from("beta"), None)].into()),
                 r#"{"acme":["Care"],"beta":null}"#,
             ),
         ] {
-            assert_eq!(serde_json::to_string(&reach).expect("JSON"), json);
-            assert_eq!(serde_json::from_str::<Reach>(json).expect("a reach"), reach);
+            assert_eq!(serde_json::to_string(&scope).expect("JSON"), json);
+            assert_eq!(serde_json::from_str::<Scope>(json).expect("a reach"), scope);
         }
     }
 
     #[test]
     fn nobody_gives_away_more_than_there_is() {
-        let only = |teams: Teams| Reach::Only([(TenantId::from("acme"), teams)].into());
+        let only = |teams: TeamScope| Scope::Only([(TenantId::from("acme"), teams)].into());
         let table = [
-            (Reach::Everywhere, Reach::Everywhere, true),
-            (Reach::Everywhere, only(None), true),
-            (only(None), Reach::Everywhere, false),
+            (Scope::Everywhere, Scope::Everywhere, true),
+            (Scope::Everywhere, only(None), true),
+            (only(None), Scope::Everywhere, false),
             (only(None), only(None), true),
-            (only(None), only(some(&["Care"])), true),
-            (only(some(&["Care"])), only(None), false),
-            (only(some(&["Care", "Sales"])), only(some(&["Care"])), true),
-            (only(some(&["Care"])), only(some(&["Care", "Sales"])), false),
-            (Reach::tenants([TenantId::from("beta")]), only(None), false),
+            (only(None), only(team_scope(&["Care"])), true),
+            (only(team_scope(&["Care"])), only(None), false),
+            (only(team_scope(&["Care", "Sales"])), only(team_scope(&["Care"])), true),
+            (only(team_scope(&["Care"])), only(team_scope(&["Care", "Sales"])), false),
+            (Scope::for_tenants([TenantId::from("beta")]), only(None), false),
         ];
-        for (reach, wanted, covered) in table {
-            assert_eq!(reach.covers(&wanted), covered, "{reach:?} {wanted:?}");
+        for (scope, requested, covered) in table {
+            assert_eq!(scope.covers(&requested), covered, "{scope:?} {requested:?}");
         }
     }
 }

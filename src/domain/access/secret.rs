@@ -1,31 +1,32 @@
-//! A text that must not be seen: client secrets, tokens, signing keys.
+//! Secret texts, which must not be shown: client secrets, tokens, signing keys.
 //!
-//! It can be read from a configuration, never written: there is no `Serialize`, and both ways of printing show stars.
+//! A secret can be read from a configuration but never written: there is no `Serialize`, and `Debug` and `Display`
+//! print asterisks.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// A secret text; prints as `***`.
+/// A secret text. Prints as `***`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Arc<str>);
 
 impl Secret {
-    /// Wraps the text as it stands.
+    /// Creates a secret from the text as it is.
     pub fn new(text: impl AsRef<str>) -> Self {
         Self(Arc::from(text.as_ref()))
     }
 
-    /// Stands for one that is kept where this process cannot read it.
-    pub fn elsewhere() -> Self {
+    /// Returns a placeholder for a secret kept where this process cannot read it.
+    pub fn stored_elsewhere() -> Self {
         Self::new("")
     }
 
-    /// Whether it is kept where this process cannot read it.
-    pub fn is_elsewhere(&self) -> bool {
+    /// Returns whether the secret is kept where this process cannot read it.
+    pub fn is_stored_elsewhere(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The text itself, for the one place that sends or checks it.
+    /// Returns the text itself, for the code that sends or checks it.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -1,22 +1,22 @@
-//! Local days of a zone as spans of instants, however long each is.
+//! Local days of a time zone as spans of instants, whatever their length.
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use super::course::Span;
+use super::timeline::Span;
 use crate::domain::time::UtcMicros;
 
-/// The days of a zone that touch a span, in order; nothing where the span lies beyond the years that can be reckoned with. They lie
-/// side by side: each begins where the one before ends, so that the first and the last reach beyond the span and nothing of it is
-/// left out.
-pub fn days_touching((from, to): Span, zone: &TimeZone) -> Vec<(Date, Span)> {
+/// Returns the days of a zone that overlap a span, in order; empty if the span lies beyond the supported years. Each
+/// day begins where the one before ends, so the first and the last may extend beyond the span.
+pub fn days_overlapping((from, to): Span, zone: &TimeZone) -> Vec<(Date, Span)> {
     let mut days = Vec::new();
     if from >= to {
         return days;
     }
     let mut day = from.timestamp().to_zoned(zone.clone()).date();
     let Some(mut start) = first_instant(day, zone) else { return days };
-    // A day may begin twice where the clock goes back over midnight: whatever lies before its first instant is of the day before.
+    // A day may begin twice if the clock goes back over midnight: time before its first instant belongs to the day
+    // before.
     if from < start {
         let (Ok(before), true) = (day.yesterday(), days.is_empty()) else { return days };
         let Some(earlier) = first_instant(before, zone) else { return days };
@@ -25,7 +25,7 @@ pub fn days_touching((from, to): Span, zone: &TimeZone) -> Vec<(Date, Span)> {
     while start < to {
         let Some(next) = day.tomorrow().ok() else { break };
         let Some(end) = first_instant(next, zone) else { break };
-        // A day that a zone left out (Samoa, 30 December 2011) has no length.
+        // A day that the zone skipped (Samoa, 30 December 2011) has no length.
         if start < end {
             days.push((day, (start, end)));
         }
@@ -34,7 +34,7 @@ pub fn days_touching((from, to): Span, zone: &TimeZone) -> Vec<(Date, Span)> {
     days
 }
 
-/// The instants of a day; none where the zone left it out.
+/// Returns the span of a day; `None` if the zone skipped it.
 pub fn day_span(day: Date, zone: &TimeZone) -> Option<Span> {
     let span = (first_instant(day, zone)?, first_instant(day.tomorrow().ok()?, zone)?);
     (span.0 < span.1).then_some(span)
@@ -57,7 +57,7 @@ mod tests {
 
     fn days(from: &str, to: &str, zone: &str) -> Vec<(String, i64)> {
         let zone = TimeZone::get(zone).expect("a zone");
-        let days = days_touching((instant(from), instant(to)), &zone);
+        let days = days_overlapping((instant(from), instant(to)), &zone);
         days.iter()
             .map(|(day, (start, end))| (day.to_string(), (end.as_micros() - start.as_micros()) / 60_000_000))
             .collect()
@@ -94,7 +94,7 @@ mod tests {
             if !rules.insert((zone.to_offset(span.0.timestamp()), changes)) {
                 continue;
             }
-            let days = days_touching(span, &zone);
+            let days = days_overlapping(span, &zone);
             assert!(days[0].1.0 <= span.0 && days[days.len() - 1].1.1 >= span.1, "{name:?}");
             assert!(days.windows(2).all(|pair| pair[0].1.1 == pair[1].1.0 && pair[0].0 < pair[1].0), "{name:?}");
         }
@@ -107,7 +107,7 @@ mod tests {
             let names = ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Africa/Casablanca", "Asia/Beirut", "America/Santiago"];
             let zone = TimeZone::get(names[zone]).expect("a zone");
             let span = (UtcMicros::from_micros(from * 1_000_000), UtcMicros::from_micros((from + length) * 1_000_000));
-            let days = days_touching(span, &zone);
+            let days = days_overlapping(span, &zone);
             prop_assert!(days[0].1.0 <= span.0 && span.0 < days[0].1.1);
             prop_assert!(days[days.len() - 1].1.0 < span.1 && span.1 <= days[days.len() - 1].1.1);
             prop_assert!(days.windows(2).all(|pair| pair[0].1.1 == pair[1].1.0));

@@ -1,7 +1,7 @@
-//! Exceptions: an agent, a team or everyone is excused for a span, before or after the fact.
+//! Exceptions: time in which an agent, a team or everyone is excused, approved beforehand or afterwards.
 //!
-//! Excused time is neutral in adherence, and rules that look at the plan leave the excused alone. Nothing else changes: the plan is
-//! as it was, policy holds, and people may change whom they like.
+//! Time under an exception is neutral in adherence, and rules that depend on the plan leave these agents alone. Nothing
+//! else changes: the plan stays, policy applies, and people can change any agent.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,27 +10,27 @@ use crate::domain::ids::{AgentId, ExceptionId, TeamName, TenantId};
 use crate::domain::schedules::schedule::Coverage;
 use crate::domain::time::UtcMicros;
 
-/// The longest span of one exception.
-pub const LONGEST_EXCEPTION: Duration = Duration::from_hours(400 * 24);
-/// The most agents that one exception names; more are a team, or everyone.
-pub const MOST_EXCUSED: usize = 1000;
-/// The longest reason, in characters.
-pub const LONGEST_REASON: usize = 500;
+/// The longest duration of one exception.
+pub const MAX_EXCEPTION_DURATION: Duration = Duration::from_hours(400 * 24);
+/// The largest number of agents that one exception can name.
+pub const MAX_EXCEPTION_AGENTS: usize = 1000;
+/// The maximum length of the reason, in characters.
+pub const MAX_REASON_LENGTH: usize = 500;
 
-/// Who is excused.
+/// The agents that an exception applies to.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Whom {
-    /// These agents.
+pub enum ExceptionScope {
+    /// The named agents.
     Agents(Vec<AgentId>),
-    /// Whoever is in the team at the instant that is asked about.
+    /// All agents who are in the team at the time of the question.
     Team(TeamName),
     /// Every agent of the tenant.
     Everyone,
 }
 
-impl Whom {
-    /// The name in the store and the API.
-    pub const fn scope(&self) -> &'static str {
+impl ExceptionScope {
+    /// Returns the name in the store and the API.
+    pub const fn name(&self) -> &'static str {
         match self {
             Self::Agents(_) => "agents",
             Self::Team(_) => "team",
@@ -39,122 +39,122 @@ impl Whom {
     }
 }
 
-/// How an exception was ended before its time.
+/// How an exception was ended early.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Ended {
-    /// When.
+pub struct EarlyEnd {
+    /// When it was ended.
     pub at: UtcMicros,
-    /// By whom.
+    /// Who ended it.
     pub by: Arc<str>,
     /// Why, in that person's words.
-    pub why: Option<Arc<str>>,
+    pub reason: Option<Arc<str>>,
 }
 
 /// One exception.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Exception {
-    /// Its id; sorts by when it was made.
+    /// The id; sorts by time of creation.
     pub id: ExceptionId,
-    /// Whose agents.
+    /// The tenant of the agents.
     pub tenant: TenantId,
-    /// Who.
-    pub whom: Whom,
-    /// First instant.
+    /// The agents it applies to.
+    pub scope: ExceptionScope,
+    /// The first instant.
     pub from: UtcMicros,
-    /// First instant after it; not before `from`.
+    /// The first instant after it; not before `from`.
     pub to: UtcMicros,
-    /// Why, in the words of who made it. May say things about people: kept out of logs and out of the audit chain.
+    /// The reason in the creator's words. May say things about people: kept out of logs and the audit chain.
     pub reason: Arc<str>,
-    /// Who made it.
-    pub made_by: Arc<str>,
-    /// When.
-    pub made_at: UtcMicros,
-    /// Ended before its time: `to` is the instant from which it no longer counts.
-    pub ended: Option<Ended>,
+    /// Who created it.
+    pub created_by: Arc<str>,
+    /// When it was created.
+    pub created_at: UtcMicros,
+    /// How it was ended early; `to` is then the instant from which it no longer counts.
+    pub early_end: Option<EarlyEnd>,
 }
 
-/// Where an instant lies, seen from an exception.
+/// The status of an exception at an instant.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Standing {
-    /// Before it.
-    ToCome,
-    /// Within it.
+pub enum ExceptionStatus {
+    /// The instant is before it.
+    Upcoming,
+    /// The instant is within it.
     Running,
-    /// After it.
-    Over,
+    /// The instant is after it.
+    Past,
 }
 
-impl Standing {
-    /// The name in the API.
+impl ExceptionStatus {
+    /// Returns the name in the API.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::ToCome => "to_come",
+            Self::Upcoming => "to_come",
             Self::Running => "running",
-            Self::Over => "over",
+            Self::Past => "over",
         }
     }
 }
 
 impl Exception {
-    /// Whether it is about this agent, who is in this team.
-    pub fn is_about(&self, agent: &AgentId, team: Option<&TeamName>) -> bool {
-        match &self.whom {
-            Whom::Agents(agents) => agents.contains(agent),
-            Whom::Team(name) => team == Some(name),
-            Whom::Everyone => true,
+    /// Returns whether it applies to this agent, who is in this team.
+    pub fn applies_to(&self, agent: &AgentId, team: Option<&TeamName>) -> bool {
+        match &self.scope {
+            ExceptionScope::Agents(agents) => agents.contains(agent),
+            ExceptionScope::Team(name) => team == Some(name),
+            ExceptionScope::Everyone => true,
         }
     }
 
-    /// How it stands at an instant.
-    pub fn standing(&self, now: UtcMicros) -> Standing {
+    /// Returns its status at an instant.
+    pub fn status(&self, now: UtcMicros) -> ExceptionStatus {
         if now >= self.to {
-            Standing::Over
+            ExceptionStatus::Past
         } else if now >= self.from {
-            Standing::Running
+            ExceptionStatus::Running
         } else {
-            Standing::ToCome
+            ExceptionStatus::Upcoming
         }
     }
 
-    /// The same, ended at an instant; one that has not begun is then empty. `None` where it is over already.
-    pub fn end(self, at: UtcMicros, by: Arc<str>, why: Option<Arc<str>>) -> Option<Self> {
-        let is_open = self.standing(at) != Standing::Over;
-        is_open.then(|| Self { to: at.max(self.from), ended: Some(Ended { at, by, why }), ..self })
+    /// Returns the exception ended at an instant; one that has not begun becomes empty. `None` if it is already over.
+    pub fn end(self, at: UtcMicros, by: Arc<str>, reason: Option<Arc<str>>) -> Option<Self> {
+        let is_open = self.status(at) != ExceptionStatus::Past;
+        is_open.then(|| Self { to: at.max(self.from), early_end: Some(EarlyEnd { at, by, reason }), ..self })
     }
 
-    /// The same, taken back: it is empty, as if it had never counted. `None` where it is empty already.
-    pub fn take_back(self, at: UtcMicros, by: Arc<str>, why: Option<Arc<str>>) -> Option<Self> {
-        (self.from < self.to).then_some(Self { to: self.from, ended: Some(Ended { at, by, why }), ..self })
+    /// Returns the exception revoked: empty, as if it had never counted. `None` if it is empty already.
+    pub fn revoke(self, at: UtcMicros, by: Arc<str>, reason: Option<Arc<str>>) -> Option<Self> {
+        (self.from < self.to).then_some(Self { to: self.from, early_end: Some(EarlyEnd { at, by, reason }), ..self })
     }
 }
 
-/// When an agent is excused: spans in order, none touching the next.
-pub fn excused_spans<'e>(
+/// Returns when exceptions cover an agent, as ordered spans that do not touch.
+pub fn exception_spans<'e>(
     exceptions: impl IntoIterator<Item = &'e Exception>,
     agent: &AgentId,
     team: Option<&TeamName>,
 ) -> Vec<Coverage> {
-    let about = exceptions.into_iter().filter(|exception| exception.is_about(agent, team));
-    joined(about.map(|exception| Coverage { start: exception.from, end: exception.to }).collect())
+    let applicable = exceptions.into_iter().filter(|exception| exception.applies_to(agent, team));
+    merge_spans(applicable.map(|exception| Coverage { start: exception.from, end: exception.to }).collect())
 }
 
-fn joined(mut spans: Vec<Coverage>) -> Vec<Coverage> {
+fn merge_spans(mut spans: Vec<Coverage>) -> Vec<Coverage> {
     spans.retain(|span| span.start < span.end);
     spans.sort_by_key(|span| span.start);
-    let mut joined: Vec<Coverage> = Vec::with_capacity(spans.len());
+    let mut merged: Vec<Coverage> = Vec::with_capacity(spans.len());
     for span in spans {
-        match joined.last_mut().filter(|last| span.start <= last.end) {
+        match merged.last_mut().filter(|last| span.start <= last.end) {
             Some(last) => last.end = last.end.max(span.end),
-            None => joined.push(span),
+            None => merged.push(span),
         }
     }
-    joined
+    merged
 }
 
-/// The span of `excused` (as [`excused_spans`] gives them) that an instant lies in.
-pub fn excused_at(excused: &[Coverage], instant: UtcMicros) -> Option<Coverage> {
-    let after = excused.partition_point(|span| span.start <= instant);
-    excused.get(after.checked_sub(1)?).copied().filter(|span| instant < span.end)
+/// Returns the span of `exceptions`, as returned by [`exception_spans`], that contains an instant.
+pub fn exception_at(exceptions: &[Coverage], instant: UtcMicros) -> Option<Coverage> {
+    let after = exceptions.partition_point(|span| span.start <= instant);
+    exceptions.get(after.checked_sub(1)?).copied().filter(|span| instant < span.end)
 }
 
 #[cfg(test)]
@@ -167,17 +167,17 @@ mod tests {
         UtcMicros::from_micros(minute * 60_000_000)
     }
 
-    fn exception(whom: Whom, from: i64, to: i64) -> Exception {
+    fn exception(scope: ExceptionScope, from: i64, to: i64) -> Exception {
         Exception {
             id: ExceptionId(uuid::Uuid::nil()),
             tenant: "acme".into(),
-            whom,
+            scope,
             from: at(from),
             to: at(to),
             reason: "training".into(),
-            made_by: "ann".into(),
-            made_at: at(0),
-            ended: None,
+            created_by: "ann".into(),
+            created_at: at(0),
+            early_end: None,
         }
     }
 
@@ -188,39 +188,41 @@ mod tests {
     #[test]
     fn agents_teams_and_everyone_are_excused() {
         let all = [
-            exception(Whom::Agents(vec!["a".into()]), 10, 20),
-            exception(Whom::Team("Blue".into()), 15, 30),
-            exception(Whom::Everyone, 50, 60),
-            exception(Whom::Everyone, 70, 70),
+            exception(ExceptionScope::Agents(vec!["a".into()]), 10, 20),
+            exception(ExceptionScope::Team("Blue".into()), 15, 30),
+            exception(ExceptionScope::Everyone, 50, 60),
+            exception(ExceptionScope::Everyone, 70, 70),
         ];
-        let of =
-            |agent: &str, team: Option<&str>| excused_spans(&all, &agent.into(), team.map(TeamName::from).as_ref());
-        assert_eq!(of("a", Some("Blue")), [span(10, 30), span(50, 60)], "spans that meet are one");
-        assert_eq!(of("a", None), [span(10, 20), span(50, 60)]);
-        assert_eq!(of("b", Some("Red")), [span(50, 60)], "what has no length excuses nobody");
-        let spans = of("a", Some("Blue"));
+        let spans_of =
+            |agent: &str, team: Option<&str>| exception_spans(&all, &agent.into(), team.map(TeamName::from).as_ref());
+        assert_eq!(spans_of("a", Some("Blue")), [span(10, 30), span(50, 60)], "spans that meet are one");
+        assert_eq!(spans_of("a", None), [span(10, 20), span(50, 60)]);
+        assert_eq!(spans_of("b", Some("Red")), [span(50, 60)], "what has no length excuses nobody");
+        let spans = spans_of("a", Some("Blue"));
         for (minute, expected) in
             [(9, None), (10, Some(span(10, 30))), (29, Some(span(10, 30))), (30, None), (60, None)]
         {
-            assert_eq!(excused_at(&spans, at(minute)), expected, "{minute}");
+            assert_eq!(exception_at(&spans, at(minute)), expected, "{minute}");
         }
     }
 
     #[test]
     fn an_exception_is_ended_once_and_never_before_it_begins() {
-        let running = exception(Whom::Everyone, 10, 20);
-        for (now, standing) in [(9, Standing::ToCome), (10, Standing::Running), (20, Standing::Over)] {
-            assert_eq!(running.standing(at(now)), standing);
+        let running = exception(ExceptionScope::Everyone, 10, 20);
+        for (now, status) in
+            [(9, ExceptionStatus::Upcoming), (10, ExceptionStatus::Running), (20, ExceptionStatus::Past)]
+        {
+            assert_eq!(running.status(at(now)), status);
         }
         let ended = running.clone().end(at(15), "bob".into(), None).expect("it ran");
-        assert_eq!((ended.to, ended.standing(at(15))), (at(15), Standing::Over));
+        assert_eq!((ended.to, ended.status(at(15))), (at(15), ExceptionStatus::Past));
         assert_eq!(ended.end(at(16), "bob".into(), None), None, "once");
         let before = running.clone().end(at(5), "bob".into(), None).expect("it had not begun");
         assert_eq!((before.from, before.to), (at(10), at(10)));
         assert_eq!(running.clone().end(at(20), "bob".into(), None), None, "over by itself");
-        let back = running.take_back(at(30), "bob".into(), None).expect("also when it is over");
-        assert_eq!((back.from, back.to), (at(10), at(10)));
-        assert_eq!(back.take_back(at(31), "bob".into(), None), None, "once");
+        let revoked = running.revoke(at(30), "bob".into(), None).expect("also when it is over");
+        assert_eq!((revoked.from, revoked.to), (at(10), at(10)));
+        assert_eq!(revoked.revoke(at(31), "bob".into(), None), None, "once");
     }
 
     proptest! {
@@ -229,13 +231,13 @@ mod tests {
             spans in prop::collection::vec((0_i64..200, 0_i64..40), 0..8),
         ) {
             let all: Vec<Exception> =
-                spans.iter().map(|(start, length)| exception(Whom::Everyone, *start, start + length)).collect();
-            let excused = excused_spans(&all, &"a".into(), None);
-            prop_assert!(excused.iter().all(|span| span.start < span.end));
-            prop_assert!(excused.windows(2).all(|pair| pair[0].end < pair[1].start));
+                spans.iter().map(|(start, length)| exception(ExceptionScope::Everyone, *start, start + length)).collect();
+            let exceptions = exception_spans(&all, &"a".into(), None);
+            prop_assert!(exceptions.iter().all(|span| span.start < span.end));
+            prop_assert!(exceptions.windows(2).all(|pair| pair[0].end < pair[1].start));
             for minute in 0..250 {
-                let held = spans.iter().any(|(start, length)| *start <= minute && minute < start + length);
-                prop_assert_eq!(excused_at(&excused, at(minute)).is_some(), held, "{}", minute);
+                let expected = spans.iter().any(|(start, length)| *start <= minute && minute < start + length);
+                prop_assert_eq!(exception_at(&exceptions, at(minute)).is_some(), expected, "{}", minute);
             }
         }
     }

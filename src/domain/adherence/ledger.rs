@@ -1,51 +1,51 @@
-//! A course over some days, cut once: any part of it as segments, what they add up to, and what happened at the edges of shifts and
-//! breaks.
+//! An adherence timeline over some days, cut once: the segments of any part, their sums, and events at the edges of
+//! shifts and breaks.
 //!
-//! Late starts, early leaves and overruns follow from the verdicts of the pieces, so that there is no second law. A mandatory break is
-//! looked at for itself: its minutes are counted in one go, to the microsecond, and never rounded.
+//! Late starts, early leaves and overruns follow from the verdicts of the segments, so that the same rules apply.
+//! Mandatory breaks are checked separately: their uninterrupted time is measured to the microsecond and never rounded.
 
 use std::time::Duration;
 
 use super::Verdict;
-use super::course::{Course, Piece, Span};
 use super::sums::{Counts, Sums};
+use super::timeline::{AdherenceTimeline, Span, TimelineSegment};
 use crate::domain::agents::state::AgentState;
-use crate::domain::schedules::breaks::{SHORTEST_REST, is_resting};
+use crate::domain::schedules::breaks::{MIN_REST, is_resting};
 use crate::domain::schedules::schedule::{Activity, Segment};
 use crate::domain::time::UtcMicros;
 
-/// A course cut over a span.
+/// A timeline cut over a span.
 #[derive(Debug)]
 pub struct Ledger<'a> {
-    course: Course<'a>,
-    pieces: Vec<Piece>,
+    timeline: AdherenceTimeline<'a>,
+    segments: Vec<TimelineSegment>,
 }
 
-/// What became of a mandatory break.
+/// The outcome of a mandatory break.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum BreakOutcome {
-    /// In one go, for as long as planned, and in time.
+    /// Taken without interruption, for as long as planned, and in time.
     Taken,
-    /// In time, for less than planned in one go.
+    /// Taken in time, but without interruption for less than planned.
     Short,
-    /// For as long as planned, and begun later than the tolerance after the planned instant.
+    /// Taken for as long as planned, but begun later than the tolerance after the planned instant.
     Late,
-    /// Both.
+    /// Both short and late.
     ShortAndLate,
-    /// Without a rest that counts as one.
+    /// Without any rest long enough to count.
     Missed,
-    /// Too little was seen to say.
+    /// With too few observations to decide.
     Unknown,
-    /// An exception lies over its beginning: it was not due.
-    Excused,
+    /// Not due, since an exception covers its beginning.
+    UnderException,
 }
 
 impl BreakOutcome {
-    /// All of them.
+    /// All outcomes.
     pub const ALL: [Self; 7] =
-        [Self::Taken, Self::Short, Self::Late, Self::ShortAndLate, Self::Missed, Self::Unknown, Self::Excused];
+        [Self::Taken, Self::Short, Self::Late, Self::ShortAndLate, Self::Missed, Self::Unknown, Self::UnderException];
 
-    /// The name in reports.
+    /// Returns the name in reports.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Taken => "taken",
@@ -54,31 +54,31 @@ impl BreakOutcome {
             Self::ShortAndLate => "short and late",
             Self::Missed => "missed",
             Self::Unknown => "unknown",
-            Self::Excused => "excused",
+            Self::UnderException => "excused",
         }
     }
 }
 
-/// A mandatory break, planned against taken.
+/// A mandatory break as planned and as taken.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct BreakTaken {
-    /// Break, lunch, or what the centre calls it.
+pub struct BreakRecord {
+    /// The activity: break, lunch or the centre's own name for it.
     pub activity: Activity,
-    /// From when to when it was planned.
+    /// The planned span.
     pub planned: Span,
-    /// The longest rest in one go between the planned rests before and after it; none where there was no rest at all.
+    /// The longest uninterrupted rest between the planned rests before and after it; `None` if there was no rest.
     pub rest: Option<Span>,
-    /// In how many rests the planned time was taken.
-    pub parts: usize,
-    /// What became of it.
+    /// The number of rests within the planned time.
+    pub rest_count: usize,
+    /// The outcome.
     pub outcome: BreakOutcome,
-    /// How much later than planned the rest began; zero where that was within the tolerance.
-    pub late: Duration,
+    /// How much later than planned the rest began; zero if within the tolerance.
+    pub late_by: Duration,
 }
 
-impl BreakTaken {
-    /// How much the longest rest fell short of the planned length; zero where none counted as one.
-    pub fn short(&self) -> Duration {
+impl BreakRecord {
+    /// Returns how much shorter the longest rest was than planned; zero if none counted as a rest.
+    pub fn short_by(&self) -> Duration {
         match (self.outcome, self.rest) {
             (BreakOutcome::Short | BreakOutcome::ShortAndLate, Some((start, end))) => {
                 self.planned.1.since(self.planned.0).saturating_sub(end.since(start))
@@ -87,14 +87,14 @@ impl BreakTaken {
         }
     }
 
-    /// Another spell lay between two rests within the planned time.
+    /// Returns whether another state came between two rests within the planned time.
     pub const fn is_interrupted(&self) -> bool {
-        self.parts > 1
+        self.rest_count > 1
     }
 
-    fn count(&self, counts: &mut Counts) {
+    fn add_to_counts(&self, counts: &mut Counts) {
         match self.outcome {
-            BreakOutcome::Excused => {
+            BreakOutcome::UnderException => {
                 counts.breaks_excused += 1;
                 return;
             }
@@ -117,8 +117,8 @@ impl BreakTaken {
         }
         counts.breaks_due += 1;
         counts.breaks_interrupted += u64::from(self.is_interrupted());
-        counts.short_us += micros(self.short());
-        counts.late_breaks_us += micros(self.late);
+        counts.short_us += micros(self.short_by());
+        counts.late_breaks_us += micros(self.late_by);
     }
 }
 
@@ -126,68 +126,68 @@ fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-fn within(instant: UtcMicros, (from, to): Span) -> bool {
+fn is_within(instant: UtcMicros, (from, to): Span) -> bool {
     from <= instant && instant < to
 }
 
 impl<'a> Ledger<'a> {
-    /// Cuts a course over a span and the shifts that reach into it.
-    pub fn new(course: Course<'a>, span: Span) -> Self {
-        Self { pieces: course.pieces(hull(&course, span)), course }
+    /// Cuts a timeline over a span and the shifts that reach into it.
+    pub fn new(timeline: AdherenceTimeline<'a>, span: Span) -> Self {
+        Self { segments: timeline.segments(extend_to_shifts(&timeline, span)), timeline }
     }
 
-    /// The segments of a part of the span, which they tile.
-    pub fn segments(&self, part: Span) -> impl Iterator<Item = Piece> + '_ {
-        self.touching(part).iter().filter_map(move |piece| piece.within(part))
+    /// Returns the segments that tile a part of the span.
+    pub fn segments(&self, part: Span) -> impl Iterator<Item = TimelineSegment> + '_ {
+        self.segments_overlapping(part).iter().filter_map(move |segment| segment.clipped_to(part))
     }
 
-    /// What a part of the span adds up to: its segments, and what happened to the shifts that begin or end in it and to the breaks
-    /// that are planned to begin or end in it.
+    /// Returns the sums over a part of the span: its segments, and the events of shifts and breaks that are planned to
+    /// begin or end in it.
     pub fn sums(&self, part: Span) -> Sums {
         let mut sums = Sums::default();
-        for piece in self.segments(part) {
-            sums.take(&piece);
+        for segment in self.segments(part) {
+            sums.add_segment(&segment);
         }
         self.count_shifts(part, &mut sums.counts);
-        for taken in self.breaks(part) {
-            taken.count(&mut sums.counts);
+        for record in self.breaks(part) {
+            record.add_to_counts(&mut sums.counts);
         }
         sums
     }
 
-    /// The mandatory breaks that are planned to begin in a part of the span, in order.
-    pub fn breaks(&self, part: Span) -> impl Iterator<Item = BreakTaken> + '_ {
-        let segments = self.course.plan.segments().iter().enumerate();
-        let due = segments.filter(move |(_, segment)| segment.mandatory && within(segment.start, part));
-        due.map(|(place, segment)| self.break_taken(place, segment))
+    /// Returns the mandatory breaks planned to begin in a part of the span, in order.
+    pub fn breaks(&self, part: Span) -> impl Iterator<Item = BreakRecord> + '_ {
+        let segments = self.timeline.plan.segments().iter().enumerate();
+        let due = segments.filter(move |(_, segment)| segment.mandatory && is_within(segment.start, part));
+        due.map(|(index, segment)| self.break_record(index, segment))
     }
 
-    fn touching(&self, (from, to): Span) -> &[Piece] {
-        let first = self.pieces.partition_point(|piece| piece.end <= from);
-        let after = self.pieces.partition_point(|piece| piece.start < to);
-        self.pieces.get(first..after).unwrap_or_default()
+    fn segments_overlapping(&self, (from, to): Span) -> &[TimelineSegment] {
+        let first = self.segments.partition_point(|segment| segment.end <= from);
+        let after = self.segments.partition_point(|segment| segment.start < to);
+        self.segments.get(first..after).unwrap_or_default()
     }
 
     fn count_shifts(&self, part: Span, counts: &mut Counts) {
-        let segments = self.course.plan.segments();
-        for (place, segment) in segments.iter().enumerate() {
-            let (shift_start, shift_end) = self.course.plan.shift_of(segment);
+        let segments = self.timeline.plan.segments();
+        for (index, segment) in segments.iter().enumerate() {
+            let (shift_start, shift_end) = self.timeline.plan.shift_of(segment);
             if segment.start == shift_start {
-                self.count_edges((shift_start, shift_end), part, counts);
+                self.count_shift_edges((shift_start, shift_end), part, counts);
             }
-            let rests_on =
-                segments.get(place + 1).filter(|next| next.shift == segment.shift && !next.activity.is_rest());
-            let ends = segment.activity.is_rest() && rests_on.is_some() && within(segment.end, part);
-            if ends && !self.is_absence((shift_start, shift_end)) {
-                let overrun = self.overrun(segment.end, shift_end);
-                counts.overruns += u64::from(!overrun.is_zero());
-                counts.overrun_us += micros(overrun);
+            let work_after_rest =
+                segments.get(index + 1).filter(|next| next.shift == segment.shift && !next.activity.is_rest());
+            let ends_in_part = segment.activity.is_rest() && work_after_rest.is_some() && is_within(segment.end, part);
+            if ends_in_part && !self.is_absence((shift_start, shift_end)) {
+                let overrun_duration = self.overrun_duration(segment.end, shift_end);
+                counts.overruns += u64::from(!overrun_duration.is_zero());
+                counts.overrun_us += micros(overrun_duration);
             }
         }
     }
 
-    fn count_edges(&self, shift: Span, part: Span, counts: &mut Counts) {
-        let (begins, ends) = (within(shift.0, part), within(shift.1.offset(-1), part));
+    fn count_shift_edges(&self, shift: Span, part: Span, counts: &mut Counts) {
+        let (begins, ends) = (is_within(shift.0, part), is_within(shift.1.offset(-1), part));
         counts.shifts += u64::from(begins);
         if !begins && !ends {
             return;
@@ -196,52 +196,54 @@ impl<'a> Ledger<'a> {
             counts.absences += u64::from(begins);
             return;
         }
-        let pieces = self.touching(shift);
-        let is_out = |piece: &&Piece| piece.verdict == Verdict::Out;
-        let late: u64 = pieces.iter().take_while(is_out).map(Piece::micros).sum();
-        let early: u64 = pieces.iter().rev().take_while(is_out).map(Piece::micros).sum();
-        if begins && late > 0 {
+        let segments = self.segments_overlapping(shift);
+        let is_out = |segment: &&TimelineSegment| segment.verdict == Verdict::Out;
+        let late_us: u64 = segments.iter().take_while(is_out).map(TimelineSegment::micros).sum();
+        let early_us: u64 = segments.iter().rev().take_while(is_out).map(TimelineSegment::micros).sum();
+        if begins && late_us > 0 {
             counts.late_starts += 1;
-            counts.late_us += late;
+            counts.late_us += late_us;
         }
-        if ends && early > 0 {
+        if ends && early_us > 0 {
             counts.early_leaves += 1;
-            counts.early_us += early;
+            counts.early_us += early_us;
         }
     }
 
-    /// A shift that was seen whole and in which the agent never worked, though that was planned.
+    /// Returns whether a shift was observed as a whole and the agent never worked although work was planned.
     fn is_absence(&self, shift: Span) -> bool {
-        let pieces = self.touching(shift);
-        let works = |piece: &Piece| piece.state.as_ref().is_some_and(AgentState::is_working);
-        pieces.iter().any(|piece| piece.verdict == Verdict::Out)
-            && !pieces.iter().any(|piece| works(piece) || piece.verdict == Verdict::Unknown)
+        let segments = self.segments_overlapping(shift);
+        let is_working = |segment: &TimelineSegment| segment.state.as_ref().is_some_and(AgentState::is_working);
+        segments.iter().any(|segment| segment.verdict == Verdict::Out)
+            && !segments.iter().any(|segment| is_working(segment) || segment.verdict == Verdict::Unknown)
     }
 
-    /// How long a rest that was planned to end goes on, out.
-    fn overrun(&self, end: UtcMicros, shift_end: UtcMicros) -> Duration {
-        let rests = |piece: &Piece| piece.state.as_ref().is_some_and(is_resting);
-        let rested_before = self.touching((end.offset(-1), end)).first().is_some_and(rests);
-        let goes_on = |piece: &&Piece| rested_before && rests(piece) && piece.verdict == Verdict::Out;
-        let last = self.touching((end, shift_end)).iter().take_while(goes_on).last();
-        last.map_or(Duration::ZERO, |piece| piece.end.since(end))
+    /// Returns how long a rest continues, out of adherence, after its planned end.
+    fn overrun_duration(&self, end: UtcMicros, shift_end: UtcMicros) -> Duration {
+        let is_resting_segment = |segment: &TimelineSegment| segment.state.as_ref().is_some_and(is_resting);
+        let rested_before = self.segments_overlapping((end.offset(-1), end)).first().is_some_and(is_resting_segment);
+        let is_overrun = |segment: &&TimelineSegment| {
+            rested_before && is_resting_segment(segment) && segment.verdict == Verdict::Out
+        };
+        let last = self.segments_overlapping((end, shift_end)).iter().take_while(is_overrun).last();
+        last.map_or(Duration::ZERO, |segment| segment.end.since(end))
     }
 
-    fn break_taken(&self, place: usize, segment: &Segment) -> BreakTaken {
+    fn break_record(&self, index: usize, segment: &Segment) -> BreakRecord {
         let planned = (segment.start, segment.end);
-        let window = self.window(place, segment);
+        let window = self.rest_window(index, segment);
         let rests = self.rests(window);
-        let parts = rests.iter().filter(|(start, end)| *start < planned.1 && planned.0 < *end).count();
-        // The first of the longest.
+        let rest_count = rests.iter().filter(|(start, end)| *start < planned.1 && planned.0 < *end).count();
+        // The first of the longest rests.
         let rest = rests.into_iter().rev().max_by_key(|(start, end)| end.since(*start));
         let length = planned.1.since(planned.0);
-        let rested = rest.map_or(Duration::ZERO, |(start, end)| end.since(start));
-        let late = rest.map_or(Duration::ZERO, |(start, _)| start.since(planned.0));
-        let tolerance = self.course.settings.allowed(&segment.activity).tolerance;
-        let excused = self.course.excused.iter().any(|span| within(planned.0, *span));
-        let counts_as_rest = !rested.is_zero() && rested >= length.min(SHORTEST_REST);
-        let outcome = match (rested >= length, late > tolerance) {
-            _ if excused => BreakOutcome::Excused,
+        let rest_duration = rest.map_or(Duration::ZERO, |(start, end)| end.since(start));
+        let late_by = rest.map_or(Duration::ZERO, |(start, _)| start.since(planned.0));
+        let tolerance = self.timeline.settings.allowance(&segment.activity).tolerance;
+        let under_exception = self.timeline.exceptions.iter().any(|span| is_within(planned.0, *span));
+        let counts_as_rest = !rest_duration.is_zero() && rest_duration >= length.min(MIN_REST);
+        let outcome = match (rest_duration >= length, late_by > tolerance) {
+            _ if under_exception => BreakOutcome::UnderException,
             (false, _) if self.is_unknown_in(window) => BreakOutcome::Unknown,
             (false, _) if !counts_as_rest => BreakOutcome::Missed,
             (true, false) => BreakOutcome::Taken,
@@ -250,42 +252,43 @@ impl<'a> Ledger<'a> {
             (false, true) => BreakOutcome::ShortAndLate,
         };
         let is_late = matches!(outcome, BreakOutcome::Late | BreakOutcome::ShortAndLate);
-        let late = if is_late { late } else { Duration::ZERO };
-        BreakTaken { activity: segment.activity.clone(), planned, rest, parts, outcome, late }
+        let late_by = if is_late { late_by } else { Duration::ZERO };
+        BreakRecord { activity: segment.activity.clone(), planned, rest, rest_count, outcome, late_by }
     }
 
-    /// From the end of the planned rest before, or the shift's start, to the beginning of the next, or the shift's end.
-    fn window(&self, place: usize, segment: &Segment) -> Span {
-        let segments = self.course.plan.segments();
-        let (shift_start, shift_end) = self.course.plan.shift_of(segment);
+    /// Returns the span from the end of the planned rest before, or the shift's start, to the next one or the shift's
+    /// end.
+    fn rest_window(&self, index: usize, segment: &Segment) -> Span {
+        let segments = self.timeline.plan.segments();
+        let (shift_start, shift_end) = self.timeline.plan.shift_of(segment);
         let is_other = |other: &&Segment| other.shift == segment.shift && (other.activity.is_rest() || other.mandatory);
-        let before = segments[..place].iter().rev().find(is_other).map_or(shift_start, |other| other.end);
-        let after = segments[place + 1..].iter().find(is_other).map_or(shift_end, |other| other.start);
+        let before = segments[..index].iter().rev().find(is_other).map_or(shift_start, |other| other.end);
+        let after = segments[index + 1..].iter().find(is_other).map_or(shift_end, |other| other.start);
         (before, after)
     }
 
-    /// Rests without anything between, cut to a window.
+    /// Returns the uninterrupted rests, clipped to a window.
     fn rests(&self, window: Span) -> Vec<Span> {
         let mut rests: Vec<Span> = Vec::new();
-        for piece in self.segments(window).filter(|piece| piece.state.as_ref().is_some_and(is_resting)) {
-            match rests.last_mut().filter(|(_, end)| *end == piece.start) {
-                Some((_, end)) => *end = piece.end,
-                None => rests.push((piece.start, piece.end)),
+        for segment in self.segments(window).filter(|piece| piece.state.as_ref().is_some_and(is_resting)) {
+            match rests.last_mut().filter(|(_, end)| *end == segment.start) {
+                Some((_, end)) => *end = segment.end,
+                None => rests.push((segment.start, segment.end)),
             }
         }
         rests
     }
 
     fn is_unknown_in(&self, window: Span) -> bool {
-        self.touching(window).iter().any(|piece| piece.verdict == Verdict::Unknown)
+        self.segments_overlapping(window).iter().any(|segment| segment.verdict == Verdict::Unknown)
     }
 }
 
-/// A span with the whole of the shifts that reach into it.
-pub fn hull(course: &Course<'_>, (from, to): Span) -> Span {
-    let shifts = course.plan.segments().iter().map(|segment| course.plan.shift_of(segment));
-    let touching = shifts.filter(|(start, end)| *start < to && from < *end);
-    touching.fold((from, to), |(first, last), (start, end)| (first.min(start), last.max(end)))
+/// Extends a span by the whole shifts that reach into it.
+pub fn extend_to_shifts(timeline: &AdherenceTimeline<'_>, (from, to): Span) -> Span {
+    let shifts = timeline.plan.segments().iter().map(|segment| timeline.plan.shift_of(segment));
+    let overlapping = shifts.filter(|(start, end)| *start < to && from < *end);
+    overlapping.fold((from, to), |(first, last), (start, end)| (first.min(start), last.max(end)))
 }
 
 #[cfg(test)]

@@ -1,60 +1,61 @@
-//! What one or many days of segments add up to: microseconds by plan, state, reason code and why, and counts of what happened.
+//! The sums of one or many days of segments: microseconds by plan, state, reason code and verdict reason, and event
+//! counts.
 //!
-//! Sums are added, never averaged: figures are made of the sum of whatever days and agents they are of (`figures`).
+//! Sums are added, never averaged: figures are computed from the sum over their days and agents (`figures`).
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::Why;
-use super::course::Piece;
-use crate::domain::agents::sets::PlanKind;
+use super::VerdictReason;
+use super::timeline::TimelineSegment;
+use crate::domain::agents::kind_sets::PlanKind;
 use crate::domain::agents::state::{AgentState, STATE_KINDS};
 use crate::domain::ids::ReasonCode;
 
-/// What time is summed by.
+/// The key that time is summed by.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Class {
-    plan: u8,
-    /// [`AgentState::index`]; nothing where nobody saw the agent.
-    state: Option<u8>,
-    why: Why,
-    /// The state's reason code, where one is known.
+pub struct TimeClass {
+    plan_index: u8,
+    /// [`AgentState::index`]; `None` if the agent was not observed.
+    state_index: Option<u8>,
+    verdict_reason: VerdictReason,
+    /// The reason code of the state, if known.
     pub reason: Option<ReasonCode>,
 }
 
-impl Class {
-    /// The class of a piece.
-    pub fn of(piece: &Piece) -> Self {
-        let small = |index: usize| u8::try_from(index).unwrap_or(u8::MAX);
+impl TimeClass {
+    /// Returns the class of a segment.
+    pub fn from_segment(segment: &TimelineSegment) -> Self {
+        let to_u8 = |index: usize| u8::try_from(index).unwrap_or(u8::MAX);
         Self {
-            plan: small(piece.kind.index()),
-            state: piece.state.as_ref().map(|state| small(state.index())),
-            why: piece.why,
-            reason: piece.reason.clone(),
+            plan_index: to_u8(segment.plan_kind.index()),
+            state_index: segment.state.as_ref().map(|state| to_u8(state.index())),
+            verdict_reason: segment.verdict_reason,
+            reason: segment.reason.clone(),
         }
     }
 
-    /// What was planned.
-    pub fn plan(&self) -> PlanKind {
-        PlanKind::ALL[usize::from(self.plan)]
+    /// Returns what was planned.
+    pub fn plan_kind(&self) -> PlanKind {
+        PlanKind::ALL[usize::from(self.plan_index)]
     }
 
-    /// The state; nothing where nobody saw the agent, or saw a state that no table knows.
+    /// Returns the state; `None` if the agent was not observed or the state is not in any table.
     pub fn state(&self) -> Option<&'static AgentState> {
         static KNOWN: [AgentState; STATE_KINDS - 1] = AgentState::KNOWN;
-        KNOWN.get(usize::from(self.state?))
+        KNOWN.get(usize::from(self.state_index?))
     }
 
-    /// Why the verdict is what it is.
-    pub const fn why(&self) -> Why {
-        self.why
+    /// Returns the reason for the verdict.
+    pub const fn verdict_reason(&self) -> VerdictReason {
+        self.verdict_reason
     }
 }
 
-/// Declares the counts, their names in the store and what adds them up.
+/// Declares the counts, their names in the store and their addition.
 macro_rules! counts {
     ($($(#[$doc:meta])* $field:ident),+ $(,)?) => {
-        /// What happened, and for how long. Spans in microseconds.
+        /// Counts of events, and their total durations in microseconds.
         #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
         pub struct Counts {
             $($(#[$doc])* pub $field: u64,)+
@@ -74,7 +75,7 @@ macro_rules! counts {
                 }
             }
 
-            /// Adds what happened elsewhere.
+            /// Adds other counts.
             pub fn add(&mut self, other: &Self) {
                 $(self.$field += other.$field;)+
             }
@@ -85,84 +86,87 @@ macro_rules! counts {
 counts! {
     /// Shifts that began.
     shifts,
-    /// Shifts that were seen whole and in which the agent never worked.
+    /// Shifts observed as a whole in which the agent never worked.
     absences,
-    /// Shifts that began out, without the absences.
+    /// Shifts that began out of adherence, without the absences.
     late_starts,
-    /// From their beginning to the end of that deviation.
+    /// The time from the start of the shift to the end of that deviation.
     late_us,
-    /// Shifts that ended out, without the absences.
+    /// Shifts that ended out of adherence, without the absences.
     early_leaves,
-    /// From the beginning of that deviation to their end.
+    /// The time from the beginning of that deviation to the end of the shift.
     early_us,
-    /// Breaks after whose end the agent rested on, out.
+    /// Breaks after whose end the agent kept resting, out of adherence.
     overruns,
-    /// From their end to the end of that deviation.
+    /// The time from the end of the break to the end of that deviation.
     overrun_us,
-    /// Mandatory breaks that were planned, without those excused.
+    /// Planned mandatory breaks, without those under an exception.
     breaks_due,
-    /// Mandatory breaks that an exception lies over.
+    /// Mandatory breaks under an exception.
     breaks_excused,
-    /// Of those due: taken, in whatever length from the shortest rest on.
+    /// Due breaks that were taken, for any length that counts as a rest.
     breaks_taken,
-    /// Of those taken: shorter than planned.
+    /// Taken breaks that were shorter than planned.
     breaks_short,
-    /// By so much.
+    /// The time by which they were shorter.
     short_us,
-    /// Of those taken: begun later than the tolerance after the planned instant.
+    /// Taken breaks that began later than the tolerance after the planned instant.
     breaks_late,
-    /// By so much after the planned instant.
+    /// The time by which they began after the planned instant.
     late_breaks_us,
-    /// Of those due: not taken.
+    /// Due breaks that were not taken.
     breaks_missed,
-    /// Of those due: with a spell of something else between two rests within the planned time.
+    /// Due breaks interrupted by another state between two rests within the planned time.
     breaks_interrupted,
-    /// Of those due: too little was seen to say.
+    /// Due breaks with too few observations to decide.
     breaks_unknown,
 }
 
-/// Sums over some span of some agents.
+/// The sums over some span of some agents.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Sums {
-    /// Microseconds by class.
-    pub held: BTreeMap<Class, u64>,
-    /// What happened.
+    /// The microseconds by class.
+    pub micros_by_class: BTreeMap<TimeClass, u64>,
+    /// The event counts.
     pub counts: Counts,
 }
 
 impl Sums {
-    /// Adds a piece.
-    pub fn take(&mut self, piece: &Piece) {
-        *self.held.entry(Class::of(piece)).or_default() += piece.micros();
+    /// Adds a segment.
+    pub fn add_segment(&mut self, segment: &TimelineSegment) {
+        *self.micros_by_class.entry(TimeClass::from_segment(segment)).or_default() += segment.micros();
     }
 
     /// Adds other sums.
     pub fn add(&mut self, other: &Self) {
-        for (class, micros) in &other.held {
-            match self.held.get_mut(class) {
-                Some(held) => *held += micros,
-                None => drop(self.held.insert(class.clone(), *micros)),
+        for (class, micros) in &other.micros_by_class {
+            match self.micros_by_class.get_mut(class) {
+                Some(total) => *total += micros,
+                None => drop(self.micros_by_class.insert(class.clone(), *micros)),
             }
         }
         self.counts.add(&other.counts);
     }
 
-    /// Microseconds of all classes that a test holds of.
-    pub fn micros(&self, is_meant: impl Fn(&Class) -> bool) -> u64 {
-        self.held.iter().filter(|(class, _)| is_meant(class)).map(|(_, micros)| micros).sum()
+    /// Returns the total microseconds of all classes that match a predicate.
+    pub fn total_micros_where(&self, predicate: impl Fn(&TimeClass) -> bool) -> u64 {
+        self.micros_by_class.iter().filter(|(class, _)| predicate(class)).map(|(_, micros)| micros).sum()
     }
 
-    /// The sums as one line of text: `plan,state,why,micros[,reason];…|count=n;…`. Numbers are places in the lists of the types, a state of
-    /// `-` is none. Equal sums give the same text; no character of it is a line feed.
+    /// Returns the sums as one line of text: `plan,state,verdict_reason,micros[,reason];…|count=n;…`. Numbers are
+    /// positions in the lists of the types; a state of `-` is none. Equal sums give the same text, which contains no
+    /// line feed.
     pub fn to_stored(&self) -> String {
-        let mut text = String::with_capacity(self.held.len() * 24);
-        for (class, micros) in &self.held {
-            let state = class.state.map_or_else(|| "-".to_owned(), |state| state.to_string());
+        let mut text = String::with_capacity(self.micros_by_class.len() * 24);
+        for (class, micros) in &self.micros_by_class {
+            let state = class.state_index.map_or_else(|| "-".to_owned(), |state| state.to_string());
             // Writing to a String cannot fail.
-            let _ = write!(text, "{},{state},{},{micros}", class.plan, class.why as u8);
+            let _ = write!(text, "{},{state},{},{micros}", class.plan_index, class.verdict_reason as u8);
             if let Some(reason) = &class.reason {
                 text.push(',');
-                text.extend(reason.as_str().chars().map(|c| if c.is_control() { ' ' } else { c }).flat_map(escaped));
+                text.extend(
+                    reason.as_str().chars().map(|c| if c.is_control() { ' ' } else { c }).flat_map(escape_char),
+                );
             }
             text.push(';');
         }
@@ -173,22 +177,25 @@ impl Sums {
         text
     }
 
-    /// The sums of a text that [`Self::to_stored`] gave; `None` of any other.
+    /// Reads the sums from a text that [`Self::to_stored`] returned; `None` for any other text.
     pub fn from_stored(text: &str) -> Option<Self> {
-        let (held, counts) = text.split_once('|')?;
+        let (micros_by_class, counts) = text.split_once('|')?;
         let mut sums = Self::default();
-        for entry in held.split_terminator(';') {
+        for entry in micros_by_class.split_terminator(';') {
             let mut parts = entry.splitn(5, ',');
             let plan: u8 = parts.next()?.parse().ok()?;
             let state = match parts.next()? {
                 "-" => None,
                 state => Some(state.parse::<u8>().ok().filter(|state| usize::from(*state) < STATE_KINDS)?),
             };
-            let why = *Why::ALL.get(parts.next()?.parse::<usize>().ok()?)?;
+            let verdict_reason = *VerdictReason::ALL.get(parts.next()?.parse::<usize>().ok()?)?;
             let micros: u64 = parts.next()?.parse().ok()?;
-            let reason = parts.next().map(|reason| ReasonCode::new(unescaped(reason)));
+            let reason = parts.next().map(|reason| ReasonCode::new(unescape(reason)));
             PlanKind::ALL.get(usize::from(plan))?;
-            *sums.held.entry(Class { plan, state, why, reason }).or_default() += micros;
+            *sums
+                .micros_by_class
+                .entry(TimeClass { plan_index: plan, state_index: state, verdict_reason, reason })
+                .or_default() += micros;
         }
         for entry in counts.split_terminator(';') {
             let (name, count) = entry.split_once('=')?;
@@ -198,27 +205,27 @@ impl Sums {
     }
 }
 
-/// What would end an entry or the list, and the sign that stands before such.
-const SPECIAL: [(char, char); 3] = [('%', 'p'), (';', 's'), ('|', 'b')];
+/// Characters that would end an entry or the list, and the escape character itself.
+const ESCAPES: [(char, char); 3] = [('%', 'p'), (';', 's'), ('|', 'b')];
 
-fn escaped(c: char) -> impl Iterator<Item = char> {
-    let special = SPECIAL.iter().find(|(special, _)| *special == c);
+fn escape_char(c: char) -> impl Iterator<Item = char> {
+    let special = ESCAPES.iter().find(|(special, _)| *special == c);
     let (first, second) = special.map_or((c, None), |(_, name)| ('%', Some(*name)));
     std::iter::once(first).chain(second)
 }
 
-fn unescaped(text: &str) -> String {
+fn unescape(text: &str) -> String {
     if !text.contains('%') {
         return text.to_owned();
     }
     let mut chars = text.chars();
-    let mut plain = String::with_capacity(text.len());
+    let mut unescaped = String::with_capacity(text.len());
     while let Some(c) = chars.next() {
         let name = if c == '%' { chars.next() } else { None };
-        let special = SPECIAL.iter().find(|(_, known)| Some(*known) == name);
-        plain.push(special.map_or(c, |(special, _)| *special));
+        let special = ESCAPES.iter().find(|(_, known)| Some(*known) == name);
+        unescaped.push(special.map_or(c, |(special, _)| *special));
     }
-    plain
+    unescaped
 }
 
 #[cfg(test)]
@@ -227,15 +234,21 @@ mod tests {
 
     use super::*;
 
-    fn class(plan: u8, state: Option<u8>, why: usize, reason: Option<&str>) -> Class {
-        Class { plan, state, why: Why::ALL[why], reason: reason.map(ReasonCode::new) }
+    fn class(plan: u8, state: Option<u8>, reason_index: usize, reason: Option<&str>) -> TimeClass {
+        TimeClass {
+            plan_index: plan,
+            state_index: state,
+            verdict_reason: VerdictReason::ALL[reason_index],
+            reason: reason.map(ReasonCode::new),
+        }
     }
 
     #[test]
     fn the_text_of_sums_is_pinned_since_stores_hold_it() {
-        let held = [(class(0, Some(0), 0, None), 60_000_000), (class(1, None, 7, Some("a;b|c%d,e")), 1)].into();
+        let micros_by_class =
+            [(class(0, Some(0), 0, None), 60_000_000), (class(1, None, 7, Some("a;b|c%d,e")), 1)].into();
         let counts = Counts { shifts: 2, late_us: 600_000_000, ..Counts::default() };
-        let sums = Sums { held, counts };
+        let sums = Sums { micros_by_class, counts };
         assert_eq!(sums.to_stored(), "0,0,0,60000000;1,-,7,1,a%sb%bc%pd,e;|shifts=2;late_us=600000000;");
         assert_eq!(Sums::from_stored(&sums.to_stored()), Some(sums));
         for broken in ["", "0,0,0", "8,0,0,1;|", "0,8,0,1;|", "0,0,10,1;|", "0,0,0,x;|", "|shifts", "|what=1;"] {
@@ -245,8 +258,8 @@ mod tests {
 
     #[test]
     fn whys_are_stored_by_their_place() {
-        for (place, why) in Why::ALL.into_iter().enumerate() {
-            assert_eq!(why as usize, place, "{why:?}");
+        for (index, reason) in VerdictReason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, index, "{reason:?}");
         }
     }
 
@@ -258,11 +271,11 @@ mod tests {
         ) {
             let (mut whole, mut total) = (Sums::default(), 0);
             for (plan, state, why, reason, micros) in entries {
-                let one = Sums { held: [(class(plan, state, why, reason.as_deref()), micros)].into(), ..Sums::default() };
+                let one = Sums { micros_by_class: [(class(plan, state, why, reason.as_deref()), micros)].into(), ..Sums::default() };
                 whole.add(&one);
                 total += micros;
             }
-            prop_assert_eq!(whole.micros(|_| true), total);
+            prop_assert_eq!(whole.total_micros_where(|_| true), total);
             prop_assert_eq!(Sums::from_stored(&whole.to_stored()), Some(whole));
         }
     }

@@ -1,25 +1,25 @@
 //! Boundaries of tolerance, states per activity, and what is no verdict.
 
 use super::*;
-use crate::domain::agents::agent::Source;
+use crate::domain::agents::agent::ObservationSource;
 use crate::domain::schedules::schedule::Segment;
 
 fn at(minute: i64) -> UtcMicros {
     UtcMicros::from_micros(minute * 60_000_000)
 }
 
-fn seen(state: AgentState, entered_at: UtcMicros) -> Observed {
-    let (platform_at, row_at, source) = (None, entered_at, Source::Snapshot);
-    Observed {
+fn observed_state(state: AgentState, entered_at: UtcMicros) -> ObservedState {
+    let (platform_at, row_at, source) = (None, entered_at, ObservationSource::Snapshot);
+    ObservedState {
         state,
         reason: None,
         queue: None,
         entered_at,
-        platform_at,
-        row_at,
+        platform_entered_at: platform_at,
+        history_at: row_at,
         source,
         transition: None,
-        by_person: false,
+        requested_by_person: false,
     }
 }
 
@@ -33,7 +33,7 @@ fn judge(
 ) -> Verdict {
     let (start, end) = (at(60), at(120));
     let segment = Segment { activity: activity.clone(), start, end, mandatory: false, shift: 0 };
-    settings.judge(Planned::In(&segment), Some(start), &seen(state, entered), now).verdict
+    settings.judge(PlanAt::In(&segment), Some(start), &observed_state(state, entered), now).verdict
 }
 
 #[test]
@@ -80,13 +80,13 @@ fn every_activity_allows_its_states_and_no_others() {
 #[test]
 fn without_shift_schedule_sight_or_a_known_state_there_is_no_in_or_out() {
     let settings = AdherenceSettings::default();
-    let paused = seen(AgentState::Paused, at(10));
+    let paused = observed_state(AgentState::Paused, at(10));
     let stale_after = Duration::from_secs(30);
-    let judge = |kind, observed, seen_at| {
-        let planned = PlannedNow { kind, since: Some(at(60)), activity: || None };
-        settings.judge_sight(planned, (observed, seen_at), stale_after, at(100))
+    let judge = |kind, observed, observed_at| {
+        let planned = CurrentPlan { kind, since: Some(at(60)), activity: || None };
+        settings.judge_observation(planned, (observed, observed_at), stale_after, at(100))
     };
-    let live = |verdict, since| LiveVerdict { verdict, since };
+    let live = |verdict, since| CurrentVerdict { verdict, since };
     let fresh = Some(at(100) - stale_after);
     assert_eq!(judge(PlanKind::Off, Some(&paused), fresh), live(Verdict::Unscheduled, Some(at(60))));
     assert_eq!(judge(PlanKind::Uncovered, Some(&paused), fresh), live(Verdict::Unknown, Some(at(60))));
@@ -94,8 +94,8 @@ fn without_shift_schedule_sight_or_a_known_state_there_is_no_in_or_out() {
     assert_eq!(judge(PlanKind::Work, None, None), live(Verdict::Unknown, None));
     let stale = at(100).offset(-30_000_001);
     assert_eq!(judge(PlanKind::Work, Some(&paused), Some(stale)), live(Verdict::Unknown, Some(at(100).offset(-1))));
-    let odd = seen(AgentState::Unknown("coffee".into()), at(70));
-    assert_eq!(judge(PlanKind::Work, Some(&odd), fresh), live(Verdict::Unknown, Some(at(70))));
+    let unknown_state = observed_state(AgentState::Unknown("coffee".into()), at(70));
+    assert_eq!(judge(PlanKind::Work, Some(&unknown_state), fresh), live(Verdict::Unknown, Some(at(70))));
 }
 
 #[test]
@@ -111,24 +111,24 @@ fn a_centre_sets_its_own_states_and_tolerances() {
         "#,
     )
     .expect("valid settings");
-    assert_eq!(settings.allowed(&Activity::Work).tolerance, Duration::from_mins(5));
-    assert_eq!(settings.allowed(&Activity::Lunch).tolerance, Duration::from_mins(1));
+    assert_eq!(settings.allowance(&Activity::Work).tolerance, Duration::from_mins(5));
+    assert_eq!(settings.allowance(&Activity::Lunch).tolerance, Duration::from_mins(1));
     assert_eq!(judge(&settings, &Activity::Lunch, AgentState::Paused, at(60), at(62)), Verdict::Out);
     let project = Activity::Other("project".into());
     assert_eq!(judge(&settings, &project, AgentState::Ready, at(60), at(100)), Verdict::In);
-    assert_eq!(settings.allowed(&project).tolerance, Duration::from_mins(5));
-    assert_eq!(settings.allowed(&Activity::Other("drill".into())), settings.allowed(&Activity::Other("x".into())));
+    assert_eq!(settings.allowance(&project).tolerance, Duration::from_mins(5));
+    assert_eq!(settings.allowance(&Activity::Other("drill".into())), settings.allowance(&Activity::Other("x".into())));
 }
 
 #[test]
 fn a_state_or_span_that_cannot_be_read_is_refused() {
-    for (text, why) in [
+    for (text, expected) in [
         ("tolerance = \"soon\"", "span of time"),
         ("[activities.work]\nallowed = [\"Reddy\"]", "not a state"),
         ("[activities.work]\ntolerance = \"-1m\"", "negative"),
         ("tolerances = \"1m\"", "unknown field"),
     ] {
-        let refused = toml::from_str::<AdherenceSettings>(text).expect_err(text).to_string();
-        assert!(refused.contains(why), "{text}: {refused}");
+        let message = toml::from_str::<AdherenceSettings>(text).expect_err(text).to_string();
+        assert!(message.contains(expected), "{text}: {message}");
     }
 }

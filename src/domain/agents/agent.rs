@@ -1,4 +1,4 @@
-//! What is known of one agent: who, and the state that was last observed.
+//! An agent and the last observed state.
 
 use std::sync::Arc;
 
@@ -9,23 +9,23 @@ use super::state::AgentState;
 use crate::domain::ids::{AgentId, ReasonCode, TeamName, TransitionId};
 use crate::domain::time::UtcMicros;
 
-/// An agent as the schedule or the platform describes them. The name is personal data: shown, never logged.
+/// An agent as described by the schedule or the platform. The name is personal data: shown, but never logged.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Agent {
     /// The platform's id.
     pub id: AgentId,
     /// The name, where one is known.
     pub name: Option<Arc<str>>,
-    /// The one team, where it is known.
+    /// The agent's team, if known.
     pub team: Option<TeamName>,
-    /// The IANA zone, where it is known; else shift arithmetic has nothing to do with this agent.
+    /// The IANA time zone, if known. Without it, no local times can be computed for the agent.
     pub zone: Option<Arc<str>>,
 }
 
 /// Where the knowledge of a state comes from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Source {
+pub enum ObservationSource {
     /// A snapshot of a subscription, with the platform's own instant.
     Snapshot,
     /// A message of the live feed: the instant is receipt minus the duration it names.
@@ -34,54 +34,54 @@ pub enum Source {
     Post,
 }
 
-/// The state that an agent was last observed in.
+/// The last observed state of an agent.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Observed {
-    /// What.
+pub struct ObservedState {
+    /// The state.
     pub state: AgentState,
-    /// Why; known only after a change of our own (snapshots carry no reason).
+    /// The reason code; known only after one of our own changes, since snapshots carry no reason.
     pub reason: Option<ReasonCode>,
-    /// The queue that the platform names.
+    /// The queue named by the platform.
     pub queue: Option<Arc<str>>,
-    /// Since when, by the platform's clock converted to ours.
+    /// When the state was entered: the platform's time converted to our clock.
     pub entered_at: UtcMicros,
-    /// The same by the platform's clock itself, where a snapshot said it: no setting of our clock moves it.
-    pub platform_at: Option<UtcMicros>,
-    /// The instant of the row in history: `entered_at`, and never before the row that it follows. Only where our clock was set
-    /// back are the two apart, since rows keep the order in which things happened.
-    pub row_at: UtcMicros,
-    /// Where `entered_at` comes from; only a snapshot's is the platform's own.
-    pub source: Source,
-    /// The transition of ours that brought it about, if one did.
+    /// The same instant on the platform's clock, if a snapshot gave it. Adjusting our clock does not move it.
+    pub platform_entered_at: Option<UtcMicros>,
+    /// The instant of the row in history: `entered_at`, but never before the row that it follows. The two differ only
+    /// if our clock was set back, since rows keep the order of events.
+    pub history_at: UtcMicros,
+    /// The source of `entered_at`; only snapshots give the platform's own time.
+    pub source: ObservationSource,
+    /// Our transition that caused the state, if any.
     pub transition: Option<TransitionId>,
-    /// Whether a person asked for that transition.
-    pub by_person: bool,
+    /// Whether a person requested that transition.
+    pub requested_by_person: bool,
 }
 
-impl Observed {
-    /// Whether `entered_at` is not the platform's own.
+impl ObservedState {
+    /// Returns whether `entered_at` is an estimate instead of the platform's own time.
     pub const fn is_estimate(&self) -> bool {
         match self.source {
-            Source::Post | Source::Feed => true,
-            Source::Snapshot => false,
+            ObservationSource::Post | ObservationSource::Feed => true,
+            ObservationSource::Snapshot => false,
         }
     }
 
-    /// From when on it is known, `now` being our clock: where a change of ours brought a reason alone, its acceptance; the stay began
-    /// before. A row that lies ahead of the clock only keeps its place behind rows of a clock that was set back, and says nothing of
-    /// when.
-    pub fn known_from(&self, now: UtcMicros) -> UtcMicros {
+    /// Returns the instant from which the state is known, with `now` from our clock. If one of our changes set only the
+    /// reason, this is its acceptance, although the state began before. A row ahead of the clock only keeps its place
+    /// after rows from before the clock was set back, and its instant says nothing.
+    pub fn reliable_from(&self, now: UtcMicros) -> UtcMicros {
         match self.source {
-            Source::Post if self.row_at <= now => self.entered_at.max(self.row_at),
-            Source::Post | Source::Feed | Source::Snapshot => self.entered_at,
+            ObservationSource::Post if self.history_at <= now => self.entered_at.max(self.history_at),
+            ObservationSource::Post | ObservationSource::Feed | ObservationSource::Snapshot => self.entered_at,
         }
     }
 
-    /// The same as what follows `before`: later than that, and its row behind that one's.
+    /// Returns the same state as the successor of `previous`: entered later, and with its history row after that one's.
     #[must_use]
-    pub fn following(self, before: Option<&Self>) -> Self {
-        let Some(before) = before else { return self };
-        let entered_at = self.entered_at.max(before.entered_at.offset(1));
-        Self { entered_at, row_at: entered_at.max(before.row_at.offset(1)), ..self }
+    pub fn ordered_after(self, previous: Option<&Self>) -> Self {
+        let Some(previous) = previous else { return self };
+        let entered_at = self.entered_at.max(previous.entered_at.offset(1));
+        Self { entered_at, history_at: entered_at.max(previous.history_at.offset(1)), ..self }
     }
 }

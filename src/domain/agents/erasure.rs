@@ -1,6 +1,7 @@
-//! The erasure of an agent: who it is about, as whom the rows go on, how far it is, and how texts are rid of id and name.
+//! The erasure of an agent: its progress and result, the stand-in, and the removal of id and name from texts.
 //!
-//! The rows stay, since the figures of teams and of the centre are made of them; a random stand-in takes the agent's place.
+//! Rows are kept, since figures of teams and of the centre are computed from them; a random stand-in replaces the
+//! agent.
 
 use std::sync::Arc;
 
@@ -12,53 +13,53 @@ use uuid::Uuid;
 use crate::domain::ids::{AgentId, ErasureId, TenantId};
 use crate::domain::time::UtcMicros;
 
-/// What stands where a person's words about the agent stood and some words are needed.
-pub const ERASED: &str = "erased";
+/// The text that replaces a person's words about the agent where some text is required.
+pub const ERASED_TEXT: &str = "erased";
 
-/// The longest reason, in characters.
-pub const LONGEST_REASON: usize = 500;
+/// The maximum length of the reason, in characters.
+pub const MAX_REASON_CHARS: usize = 500;
 
-/// The most names of files that an outcome lists of each kind.
-pub const MOST_LISTED: usize = 200;
+/// The largest number of names that a result lists of each kind.
+pub const MAX_LISTED: usize = 200;
 
-/// One erasure, as it stands.
+/// One erasure and its progress.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Erasure {
     /// Its id.
     pub id: ErasureId,
-    /// Whose agent.
+    /// The tenant of the agent.
     pub tenant: TenantId,
-    /// Who; nobody knows any more once nothing is left of the agent.
+    /// The agent; `None` once the erasure is complete.
     pub agent: Option<AgentId>,
-    /// Whom the rows are of from now on.
+    /// The stand-in that replaces the agent in all rows.
     pub stand_in: AgentId,
-    /// When it was asked for.
-    pub asked_at: UtcMicros,
-    /// By whom, as [`crate::domain::changes::transition::Actor::label`] writes it.
-    pub asked_by: Arc<str>,
-    /// Why, in that person's words; without id and name once it is done.
+    /// When it was requested.
+    pub requested_at: UtcMicros,
+    /// Who requested it, as written by [`crate::domain::changes::transition::Actor::label`].
+    pub requested_by: Arc<str>,
+    /// The reason in the requester's words; without the agent's id and name once the erasure is complete.
     pub reason: Arc<str>,
-    /// When it was done.
-    pub done_at: Option<UtcMicros>,
-    /// What came of it so far.
-    pub outcome: Outcome,
+    /// When it was completed.
+    pub completed_at: Option<UtcMicros>,
+    /// The result so far.
+    pub result: ErasureResult,
 }
 
 impl Erasure {
-    /// How it stands: `under_way` or `done`.
-    pub const fn standing(&self) -> &'static str {
-        if self.done_at.is_some() { "done" } else { "under_way" }
+    /// Returns the status: `under_way` or `done`.
+    pub const fn status(&self) -> &'static str {
+        if self.completed_at.is_some() { "done" } else { "under_way" }
     }
 }
 
-/// The id of a stand-in.
+/// Returns the id of a stand-in.
 pub fn stand_in(random: Uuid) -> AgentId {
     AgentId::from(format!("erased-{}", random.simple()))
 }
 
 /// What an erasure did, and what it could not do.
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize, ToSchema)]
-pub struct Outcome {
+pub struct ErasureResult {
     /// Rows of the store that were changed or that went.
     pub rows: u64,
     /// Typed notes that went.
@@ -74,81 +75,83 @@ pub struct Outcome {
     pub audit_entries: Vec<u64>,
 }
 
-impl Outcome {
-    /// Notes one more, while there is room and it is not there.
-    pub fn list<T: PartialEq>(into: &mut Vec<T>, one: T) {
-        if into.len() < MOST_LISTED && !into.contains(&one) {
-            into.push(one);
+impl ErasureResult {
+    /// Adds an item to a list unless the list is full or already holds it.
+    pub fn push_unique_listed<T: PartialEq>(list: &mut Vec<T>, item: T) {
+        if list.len() < MAX_LISTED && !list.contains(&item) {
+            list.push(item);
         }
     }
 }
 
-/// Rids texts of an agent.
+/// Removes an agent's id and name from texts.
 #[derive(Clone, Debug)]
-pub struct Wiper {
+pub struct TextEraser {
     agent: AgentId,
-    /// The name, where it is long enough to be one and no word of ours.
+    /// The name, unless it is too short or one of our own words.
     name: Option<Arc<str>>,
     stand_in: AgentId,
 }
 
-/// A name of fewer characters is not looked for in texts: it would be found everywhere.
-const SHORTEST_NAME: usize = 3;
+/// The minimum length of a name to search for, in characters. Shorter ones would be found everywhere.
+const MIN_NAME_CHARS: usize = 3;
 
-impl Wiper {
-    /// For an agent of this id and name.
+impl TextEraser {
+    /// Creates a redactor for an agent with this id and name.
     pub fn new(agent: AgentId, name: Option<Arc<str>>, stand_in: AgentId) -> Self {
         let is_name = |name: &Arc<str>| {
             let known = super::state::AgentState::KNOWN;
-            name.trim().chars().count() >= SHORTEST_NAME && !known.iter().any(|state| state.name() == &**name)
+            name.trim().chars().count() >= MIN_NAME_CHARS && !known.iter().any(|state| state.name() == &**name)
         };
         Self { agent, name: name.filter(is_name), stand_in }
     }
 
-    /// Who it is about.
+    /// Returns the agent to erase.
     pub const fn agent(&self) -> &AgentId {
         &self.agent
     }
 
-    /// The name that is looked for.
+    /// Returns the name to search for.
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
     }
 
-    /// Who takes the agent's place.
+    /// Returns the stand-in.
     pub const fn stand_in(&self) -> &AgentId {
         &self.stand_in
     }
 
-    /// Whether id or name stands in the text as a word of its own.
-    pub fn is_in(&self, text: &str) -> bool {
-        self.needles().any(|needle| find(text, needle, 0).is_some())
+    /// Returns whether the text contains the id or the name as a separate word.
+    pub fn occurs_in(&self, text: &str) -> bool {
+        self.search_terms().any(|needle| find_word(text, needle, 0).is_some())
     }
 
-    /// The text with the stand-in wherever id or name stood as a word of its own; `None` where neither does.
+    /// Returns the text with the id and the name replaced by the stand-in wherever they are separate words; `None` if
+    /// neither occurs.
     pub fn clean(&self, text: &str) -> Option<String> {
-        self.needles().fold(None, |cleaned, needle| {
+        self.search_terms().fold(None, |cleaned, needle| {
             let text = cleaned.as_deref().unwrap_or(text);
-            replaced(text, needle, self.stand_in.as_str()).or(cleaned)
+            replace_words(text, needle, self.stand_in.as_str()).or(cleaned)
         })
     }
 
-    /// The same for a JSON text: in every text and key of it. What is no JSON is taken as plain text. Instants, days and ids of other
-    /// things are left alone, also where the agent's id is a number that they hold.
+    /// Returns the same for a JSON text, with all of its strings and keys cleaned. Invalid JSON is treated as plain
+    /// text. Instants, dates and ids of other things are left alone, even if the agent's id is a number that occurs in
+    /// them.
     pub fn clean_json(&self, text: &str) -> Option<String> {
         let Ok(mut value) = serde_json::from_str::<Value>(text) else { return self.clean(text) };
         if !self.clean_value(&mut value) {
             return None;
         }
-        // A value that was read can be written.
+        // A value that was parsed can be serialised.
         serde_json::to_string(&value).ok()
     }
 
-    /// Whether something was changed.
+    /// Cleans the value and returns whether anything changed.
     fn clean_value(&self, value: &mut Value) -> bool {
         match value {
             Value::Null | Value::Bool(_) | Value::Number(_) => false,
-            Value::String(text) if *text != self.agent.as_str() && is_no_words(text) => false,
+            Value::String(text) if *text != self.agent.as_str() && is_instant_day_or_uuid(text) => false,
             Value::String(text) => match self.clean(text) {
                 Some(cleaned) => {
                     *text = cleaned;
@@ -159,13 +162,14 @@ impl Wiper {
             Value::Array(values) => self.clean_all(values.iter_mut()),
             Value::Object(fields) => {
                 let changed = self.clean_all(fields.values_mut());
-                let old: Vec<String> = fields.keys().filter(|key| *key == self.agent.as_str()).cloned().collect();
-                for key in &old {
+                let matching_keys: Vec<String> =
+                    fields.keys().filter(|key| *key == self.agent.as_str()).cloned().collect();
+                for key in &matching_keys {
                     if let Some(value) = fields.remove(key) {
                         fields.insert(self.stand_in.to_string(), value);
                     }
                 }
-                changed || !old.is_empty()
+                changed || !matching_keys.is_empty()
             }
         }
     }
@@ -178,18 +182,18 @@ impl Wiper {
         changed
     }
 
-    fn needles(&self) -> impl Iterator<Item = &str> {
+    fn search_terms(&self) -> impl Iterator<Item = &str> {
         [Some(self.agent.as_str()), self.name.as_deref()].into_iter().flatten().filter(|needle| !needle.is_empty())
     }
 }
 
-/// An instant, a day or a UUID.
-fn is_no_words(text: &str) -> bool {
+/// Returns whether the text is an instant, a date or a UUID.
+fn is_instant_day_or_uuid(text: &str) -> bool {
     text.parse::<UtcMicros>().is_ok() || text.parse::<jiff::civil::Date>().is_ok() || text.parse::<Uuid>().is_ok()
 }
 
-/// Where the needle stands as a word of its own, from a place on: neither a letter, nor a digit, nor `_` touches it.
-fn find(text: &str, needle: &str, from: usize) -> Option<usize> {
+/// Returns where the needle occurs as a separate word, from a position on: with no letter, digit or `_` next to it.
+fn find_word(text: &str, needle: &str, from: usize) -> Option<usize> {
     let is_part = |c: char| c.is_alphanumeric() || c == '_';
     let mut at = from;
     loop {
@@ -200,25 +204,25 @@ fn find(text: &str, needle: &str, from: usize) -> Option<usize> {
         if !before && !after {
             return Some(start);
         }
-        // To the next character.
+        // Continue at the next character.
         at = start + text[start..].chars().next().map_or(1, char::len_utf8);
     }
 }
 
-fn replaced(text: &str, needle: &str, by: &str) -> Option<String> {
-    let mut start = find(text, needle, 0)?;
-    let (mut made, mut done) = (String::with_capacity(text.len() + by.len()), 0);
+fn replace_words(text: &str, needle: &str, replacement: &str) -> Option<String> {
+    let mut start = find_word(text, needle, 0)?;
+    let (mut result, mut copied_to) = (String::with_capacity(text.len() + replacement.len()), 0);
     loop {
-        made.push_str(&text[done..start]);
-        made.push_str(by);
-        done = start + needle.len();
-        match find(text, needle, done) {
+        result.push_str(&text[copied_to..start]);
+        result.push_str(replacement);
+        copied_to = start + needle.len();
+        match find_word(text, needle, copied_to) {
             Some(next) => start = next,
             None => break,
         }
     }
-    made.push_str(&text[done..]);
-    Some(made)
+    result.push_str(&text[copied_to..]);
+    Some(result)
 }
 
 #[cfg(test)]
@@ -227,13 +231,13 @@ mod tests {
 
     use super::*;
 
-    fn wiper(agent: &str, name: &str) -> Wiper {
-        Wiper::new(agent.into(), Some(name.into()), "erased-1".into())
+    fn eraser(agent: &str, name: &str) -> TextEraser {
+        TextEraser::new(agent.into(), Some(name.into()), "erased-1".into())
     }
 
     #[test]
     fn words_of_their_own_go_and_longer_words_stay() {
-        let wiper = wiper("u_1", "Zoë Quux");
+        let eraser = eraser("u_1", "Zoë Quux");
         for (text, cleaned) in [
             ("u_1", Some("erased-1")),
             ("ask u_1, or u_10", Some("ask erased-1, or u_10")),
@@ -244,45 +248,45 @@ mod tests {
             ("éu_1", None),
             ("", None),
         ] {
-            assert_eq!(wiper.clean(text).as_deref(), cleaned, "{text}");
-            assert_eq!(wiper.is_in(text), cleaned.is_some(), "{text}");
+            assert_eq!(eraser.clean(text).as_deref(), cleaned, "{text}");
+            assert_eq!(eraser.occurs_in(text), cleaned.is_some(), "{text}");
         }
     }
 
     #[test]
     fn json_keeps_its_numbers_instants_and_ids() {
-        let wiper = wiper("26", "Ida Blue");
+        let eraser = eraser("26", "Ida Blue");
         let text = r#"{"26":1,"agents":["26","27"],"at":"2026-10-26T08:26:26Z","day":"2026-10-26","n":26,"why":"26 and Ida Blue"}"#;
-        let cleaned = wiper.clean_json(text).expect("something is in it");
+        let cleaned = eraser.clean_json(text).expect("something is in it");
         let expected = r#"{"agents":["erased-1","27"],"at":"2026-10-26T08:26:26Z","day":"2026-10-26","erased-1":1,"n":26,"why":"erased-1 and erased-1"}"#;
         assert_eq!(
             serde_json::from_str::<Value>(&cleaned).expect("JSON"),
             serde_json::from_str::<Value>(expected).expect("JSON")
         );
-        assert_eq!(wiper.clean_json(&cleaned), None, "once is enough");
-        assert_eq!(wiper.clean_json("no JSON: 26").as_deref(), Some("no JSON: erased-1"));
+        assert_eq!(eraser.clean_json(&cleaned), None, "once is enough");
+        assert_eq!(eraser.clean_json("no JSON: 26").as_deref(), Some("no JSON: erased-1"));
         let uuid = "01a17867-8856-72c9-b800-1bbdb913b733";
-        let by_uuid = Wiper::new(uuid.into(), None, "erased-1".into());
+        let by_uuid = TextEraser::new(uuid.into(), None, "erased-1".into());
         assert_eq!(by_uuid.clean_json(&format!("[\"{uuid}\"]")).as_deref(), Some("[\"erased-1\"]"));
     }
 
     #[test]
     fn short_names_and_names_of_states_are_not_looked_for() {
-        assert_eq!(wiper("u_1", "Jo").name(), None);
-        assert_eq!(wiper("u_1", "Ready").name(), None);
-        assert_eq!(wiper("u_1", "Joy").name(), Some("Joy"));
+        assert_eq!(eraser("u_1", "Jo").name(), None);
+        assert_eq!(eraser("u_1", "Ready").name(), None);
+        assert_eq!(eraser("u_1", "Joy").name(), Some("Joy"));
     }
 
     proptest! {
         #[test]
         fn nothing_is_left_whatever_stands_around(before in "[ -~é]{0,12}", after in "[ -~é]{0,12}", agent in "[a-z_0-9\"\\\\]{3,8}") {
-            let wiper = Wiper::new(agent.as_str().into(), None, "ERASED".into());
+            let eraser = TextEraser::new(agent.as_str().into(), None, "ERASED".into());
             let text = format!("{before} {agent} {after}");
-            let cleaned = wiper.clean(&text).expect("it stands there");
-            prop_assert!(!wiper.is_in(&cleaned), "{cleaned}");
+            let cleaned = eraser.clean(&text).expect("it stands there");
+            prop_assert!(!eraser.occurs_in(&cleaned), "{cleaned}");
             let json = serde_json::to_string(&serde_json::json!({"note": text, "agent": agent})).expect("JSON");
-            let cleaned = wiper.clean_json(&json).expect("it stands there");
-            prop_assert_eq!(wiper.clean_json(&cleaned), None);
+            let cleaned = eraser.clean_json(&json).expect("it stands there");
+            prop_assert_eq!(eraser.clean_json(&cleaned), None);
         }
     }
 }

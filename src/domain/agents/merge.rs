@@ -1,262 +1,303 @@
-//! The one merge of what is seen of an agent: snapshots, feed messages and accepted state POSTs of ours meet here.
+//! Merges the observations of an agent: snapshots, feed messages and our own accepted state POSTs.
 //!
-//! A change is a new state, or the same state entered again; jitter of a timestamp, repeats and older rows are nothing
+//! A change is a new state, or the same state entered again. Timestamp jitter, repeats and older rows are not changes
 //! (guide 004's false deltas).
 //!
-//! A snapshot says since when, by the platform's clock, and is a sample. The feed tells every change in order and not when it
-//! was: a message takes its time, so the receipt less the duration that it names is an estimate that is never too early, and
-//! late by as long as the message was on its way. Where that leaves open whether a message is older than what is known, the feed's own
-//! order decides; where that does not either, the message is not believed yet.
+//! A snapshot gives the start of a state on the platform's clock, but is only a sample. The feed reports every change
+//! in order, but not its time: receipt minus the duration in the message is an estimate that is never too early, and
+//! late by the time the message was under way. If a message may be older than the current state, the feed's own order
+//! decides; if that does not decide either, the message is not accepted yet.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::agent::{Observed, Source};
+use super::agent::{ObservationSource, ObservedState};
 use super::state::AgentState;
 use crate::domain::time::UtcMicros;
 
-/// The same state within this time is the same change (design: the way of the data).
-pub const SAME_CHANGE: Duration = Duration::from_secs(5);
+/// The same state entered again within this time is the same change.
+pub const SAME_CHANGE_WINDOW: Duration = Duration::from_secs(5);
 
-/// A row of another state that is older than the picture is believed once this many snapshots in a row have shown it.
-pub const CONTRADICTIONS_BELIEVED: u8 = 3;
+/// The number of consecutive snapshots after which an older row with another state is accepted.
+pub const MAX_CONTRADICTIONS: u8 = 3;
 
-/// What is known of one agent.
+/// What is known of one agent before a merge.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Known<'a> {
-    /// What the picture holds.
-    pub now: Option<&'a Observed>,
-    /// What it held before that, where `now` is an estimate.
-    pub before: Option<&'a Observed>,
-    /// The feed has told of `now`: whatever it says next is later.
-    pub told: bool,
-    /// The snapshots in a row that showed an older row of another state.
+pub struct KnownState<'a> {
+    /// The current state in the live view.
+    pub current: Option<&'a ObservedState>,
+    /// The state before, if `current` is an estimate.
+    pub previous: Option<&'a ObservedState>,
+    /// Whether the feed reported `current`: its next message is then later.
+    pub reported_by_feed: bool,
+    /// The number of consecutive snapshots that showed an older row of another state.
     pub contradictions: u8,
-    /// How late an estimate may be; at least [`SAME_CHANGE`].
-    pub late_by: Duration,
-    /// Our clock.
-    pub at: UtcMicros,
+    /// How late an estimate may be; at least [`SAME_CHANGE_WINDOW`].
+    pub max_delay: Duration,
+    /// The current instant on our clock.
+    pub clock_now: UtcMicros,
 }
 
-/// One agent's row in a snapshot, its instants converted to our clock.
+/// An agent's row in a snapshot, with instants converted to our clock.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Sighted {
+pub struct SnapshotRow {
     /// The state shown.
     pub state: AgentState,
     /// The queue shown.
     pub queue: Option<Arc<str>>,
-    /// Since when, where the platform says it.
+    /// When the state was entered, if the platform says so.
     pub changed_at: Option<UtcMicros>,
-    /// The same by the platform's own clock.
-    pub platform_at: Option<UtcMicros>,
+    /// The same instant on the platform's own clock.
+    pub platform_changed_at: Option<UtcMicros>,
     /// When the snapshot was generated.
     pub generated_at: UtcMicros,
 }
 
-/// One agent's state by a message of the feed, on our clock.
+/// An agent's state from a feed message, on our clock.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Fed {
-    /// The state told.
+pub struct FeedObservation {
+    /// The state reported.
     pub state: AgentState,
     /// When the message arrived.
     pub received_at: UtcMicros,
-    /// The arrival less the duration that the message names.
-    pub began_at: UtcMicros,
-    /// How long it may have waited here before it was looked at, beyond its way.
-    pub waited: Duration,
-    /// Which of the tenant's connections told it. Between two of them messages may be lost.
+    /// The time of receipt minus the duration named in the message.
+    pub estimated_start: UtcMicros,
+    /// How long the message may have waited here before it was processed, in addition to its time under way.
+    pub buffered_for: Duration,
+    /// The tenant's connection that delivered it. Messages may be lost between two connections.
     pub connection: u64,
 }
 
-/// What a sighting means for the picture and for history.
+/// The effect of an observation on the live view and on history.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Merged {
+pub enum MergeResult {
     /// Nothing new.
-    Nothing,
-    /// The queue alone changed; the row of history keeps its instant.
-    Queue(Observed),
-    /// The instant of the row in the picture was an estimate and is replaced by the platform's own, or by a better one.
-    Settled(Observed),
-    /// A change.
-    Changed(Observed),
-    /// A stay that had ended before what is known began, and of which nothing told: it belongs into history between the two.
-    Between(Observed),
-    /// It may be older than what is known: not believed yet.
+    Unchanged,
+    /// Only the queue changed; the history row keeps its instant.
+    QueueChanged(ObservedState),
+    /// The instant of the current row was an estimate and is replaced by the platform's own or a better estimate.
+    TimeCorrected(ObservedState),
+    /// The state changed.
+    Changed(ObservedState),
+    /// A state interval that ended before the current state began and was not reported until now; history gets it in
+    /// between.
+    Inserted(ObservedState),
+    /// The observation may be older than the current state and is not accepted yet.
     Contradiction,
 }
 
-/// Merges a snapshot's row into what is known.
-pub fn merge(known: Known<'_>, sighted: &Sighted) -> Merged {
-    // An instant after the snapshot itself can only be a clock's error.
-    let changed_at = sighted.changed_at.unwrap_or(sighted.generated_at).min(sighted.generated_at);
-    let sound = sighted.changed_at.is_some_and(|at| at <= sighted.generated_at + SAME_CHANGE);
-    let seen = |entered_at| Observed {
-        state: sighted.state.clone(),
+/// Merges a row of a snapshot.
+pub fn merge_snapshot(known: KnownState<'_>, observation: &SnapshotRow) -> MergeResult {
+    // An instant after the snapshot itself can only be a clock error.
+    let changed_at = observation.changed_at.unwrap_or(observation.generated_at).min(observation.generated_at);
+    let has_valid_instant =
+        observation.changed_at.is_some_and(|at| at <= observation.generated_at + SAME_CHANGE_WINDOW);
+    let new_state_since = |entered_at| ObservedState {
+        state: observation.state.clone(),
         reason: None,
-        queue: sighted.queue.clone(),
+        queue: observation.queue.clone(),
         entered_at,
-        platform_at: sighted.platform_at.filter(|_| sound),
-        row_at: entered_at,
-        source: Source::Snapshot,
+        platform_entered_at: observation.platform_changed_at.filter(|_| has_valid_instant),
+        history_at: entered_at,
+        source: ObservationSource::Snapshot,
         transition: None,
-        by_person: false,
+        requested_by_person: false,
     };
-    let Some(now) = known.now else { return Merged::Changed(seen(changed_at)) };
-    if now.state.is_out_of_sight() {
-        // What the platform says of the time out of sight is believed, what it says of the time before does not fill it.
-        let again = if changed_at > now.entered_at {
-            seen(changed_at)
+    let Some(current) = known.current else { return MergeResult::Changed(new_state_since(changed_at)) };
+    if current.state.is_unobserved() {
+        // What the platform says of the unobserved time is accepted; what it says of the time before does not fill it.
+        let reappeared = if changed_at > current.entered_at {
+            new_state_since(changed_at)
         } else {
-            Observed { platform_at: None, ..seen(sighted.generated_at) }
+            ObservedState { platform_entered_at: None, ..new_state_since(observation.generated_at) }
         };
-        return Merged::Changed(again.following(Some(now)));
+        return MergeResult::Changed(reappeared.ordered_after(Some(current)));
     }
-    // An instant ahead of our clock is of one that was set back since: what is seen now is later, whatever the instants say.
-    let behind = (now.entered_at > known.at)
-        .then(|| Observed { entered_at: now.entered_at.min(changed_at.offset(-1)), ..now.clone() });
-    let now = behind.as_ref().unwrap_or(now);
-    if now.state == sighted.state {
-        // Without an instant that can be, a state that is known already is no news.
-        return if sound { same_state(known, now, sighted, seen(changed_at)) } else { same_stay(now, sighted) };
+    // The current instant is ahead of our clock, which was set back since: this observation is later, whatever the
+    // instants.
+    let clamped = (current.entered_at > known.clock_now)
+        .then(|| ObservedState { entered_at: current.entered_at.min(changed_at.offset(-1)), ..current.clone() });
+    let current = clamped.as_ref().unwrap_or(current);
+    if current.state == observation.state {
+        // Without a valid instant, a state that is known already is nothing new.
+        return if has_valid_instant {
+            merge_same_state(known, current, observation, new_state_since(changed_at))
+        } else {
+            merge_queue(current, observation)
+        };
     }
-    if is_newer(known, now, sighted, changed_at) {
-        return Merged::Changed(seen(changed_at).following(Some(now)));
+    if is_newer(known, current, observation, changed_at) {
+        return MergeResult::Changed(new_state_since(changed_at).ordered_after(Some(current)));
     }
-    if lies_between(known, now, sighted, changed_at) {
-        return Merged::Between(seen(changed_at).following(known.before));
+    if is_intermediate(known, current, observation, changed_at) {
+        return MergeResult::Inserted(new_state_since(changed_at).ordered_after(known.previous));
     }
-    // A snapshot from before the change it contradicts says nothing, however many went before it.
-    if known.contradictions + 1 >= CONTRADICTIONS_BELIEVED && sighted.generated_at > now.known_from(known.at) {
-        // The instant that the platform says is the one that was not believed.
-        let believed = Observed { platform_at: None, ..seen(sighted.generated_at) };
-        return Merged::Changed(believed.following(Some(now)));
+    // A snapshot from before the change that it contradicts says nothing, however many preceded it.
+    if known.contradictions + 1 >= MAX_CONTRADICTIONS
+        && observation.generated_at > current.reliable_from(known.clock_now)
+    {
+        // The platform's instant is the one that was not accepted.
+        let accepted = ObservedState { platform_entered_at: None, ..new_state_since(observation.generated_at) };
+        return MergeResult::Changed(accepted.ordered_after(Some(current)));
     }
-    Merged::Contradiction
+    MergeResult::Contradiction
 }
 
-/// Whether a row of another state is from after what is known. Of two rows the instants decide, up to their jitter. What the feed
-/// told may be late: a row that seems a little older is newer when its snapshot was made after the estimate, and it is not the stay
-/// before. Our own POST is not late by more than its answer took: whatever began before the acceptance and is there after it began
-/// before the change, which then waits for the end of a contact that nobody had seen.
-fn is_newer(known: Known<'_>, now: &Observed, sighted: &Sighted, changed_at: UtcMicros) -> bool {
-    match now.source {
-        Source::Snapshot => changed_at + SAME_CHANGE >= now.entered_at,
-        Source::Post => changed_at > now.known_from(known.at),
-        Source::Feed => {
-            let close = changed_at + known.late_by >= now.entered_at && sighted.generated_at > now.entered_at;
-            changed_at > now.entered_at || (close && !is_stay_before(known, sighted, changed_at))
+/// Returns whether a row with another state is newer than the current state. The instants of the two decide, up to
+/// jitter. What the feed reported may be late: a row that seems slightly older is newer if its snapshot was made after
+/// the estimate and it does not show the previous state. Our own POST is not late by more than its response time: a
+/// state that began before the acceptance and is present after it began before the change, which then waits for the end
+/// of an unobserved contact.
+fn is_newer(known: KnownState<'_>, current: &ObservedState, observation: &SnapshotRow, changed_at: UtcMicros) -> bool {
+    match current.source {
+        ObservationSource::Snapshot => changed_at + SAME_CHANGE_WINDOW >= current.entered_at,
+        ObservationSource::Post => changed_at > current.reliable_from(known.clock_now),
+        ObservationSource::Feed => {
+            let close =
+                changed_at + known.max_delay >= current.entered_at && observation.generated_at > current.entered_at;
+            changed_at > current.entered_at || (close && !is_earlier_interval(known, observation, changed_at))
         }
     }
 }
 
-/// Whether a row of another state surely is from between what is known, an estimate, and what that followed: the snapshot was overtaken by
-/// the estimate on its way, and all that was known then is older than the row.
-fn lies_between(known: Known<'_>, now: &Observed, sighted: &Sighted, changed_at: UtcMicros) -> bool {
-    let Some(before) = known.before.filter(|before| before.state != sighted.state) else { return false };
-    // Of two snapshots the later shows what is later; an estimate may be late, and an instant jitters.
-    let follows = if before.is_estimate() {
-        changed_at > before.entered_at + SAME_CHANGE
+/// Returns whether a row with another state certainly lies between the current state, an estimate, and the one before:
+/// the estimate arrived before the snapshot, and everything known then is older than the row.
+fn is_intermediate(
+    known: KnownState<'_>,
+    current: &ObservedState,
+    observation: &SnapshotRow,
+    changed_at: UtcMicros,
+) -> bool {
+    let Some(previous) = known.previous.filter(|previous| previous.state != observation.state) else { return false };
+    // Of two snapshots, the later one shows the later state; an estimate may be late, and an instant jitters.
+    let follows = if previous.is_estimate() {
+        changed_at > previous.entered_at + SAME_CHANGE_WINDOW
     } else {
-        changed_at + SAME_CHANGE > before.entered_at
+        changed_at + SAME_CHANGE_WINDOW > previous.entered_at
     };
-    let has_instant = sighted.changed_at.is_some_and(|at| at == changed_at);
-    let known_from = now.known_from(known.at);
-    let precedes = changed_at + known.late_by < known_from && sighted.generated_at < known_from;
-    now.is_estimate() && !before.state.is_out_of_sight() && has_instant && follows && precedes
+    let has_instant = observation.changed_at.is_some_and(|at| at == changed_at);
+    let known_from = current.reliable_from(known.clock_now);
+    let precedes = changed_at + known.max_delay < known_from && observation.generated_at < known_from;
+    current.is_estimate() && !previous.state.is_unobserved() && has_instant && follows && precedes
 }
 
-/// The stay that a row showed and that was not believed beside an estimate, where `settled`, a better instant of the estimate, leaves no
-/// doubt that it came between: a contact, say, that nobody had seen when a change of ours was accepted, and that the change waited for.
-pub fn between_settled(known: Known<'_>, settled: &Observed, doubted: &Sighted) -> Option<Observed> {
-    let (entered_at, row_at) = (settled.entered_at, settled.row_at);
-    let now = Observed { entered_at, row_at, ..known.now?.clone() };
-    // The platform's own instants jitter and are not late.
-    let late_by = if settled.is_estimate() { known.late_by } else { SAME_CHANGE };
-    match merge(Known { now: Some(&now), late_by, ..known }, doubted) {
-        Merged::Between(stay) => Some(stay),
-        Merged::Nothing | Merged::Queue(_) | Merged::Settled(_) | Merged::Changed(_) | Merged::Contradiction => None,
+/// Returns the state interval of a row that was not accepted beside an estimate, if `corrected`, a better instant of
+/// the estimate, proves that it came between: for example an unobserved contact that a change of ours had to wait for.
+pub fn recover_intermediate_state(
+    known: KnownState<'_>,
+    corrected: &ObservedState,
+    contradicting_row: &SnapshotRow,
+) -> Option<ObservedState> {
+    let (entered_at, history_at) = (corrected.entered_at, corrected.history_at);
+    let current = ObservedState { entered_at, history_at, ..known.current?.clone() };
+    // The platform's own instants jitter but are not late.
+    let max_delay = if corrected.is_estimate() { known.max_delay } else { SAME_CHANGE_WINDOW };
+    match merge_snapshot(KnownState { current: Some(&current), max_delay, ..known }, contradicting_row) {
+        MergeResult::Inserted(inserted) => Some(inserted),
+        MergeResult::Unchanged
+        | MergeResult::QueueChanged(_)
+        | MergeResult::TimeCorrected(_)
+        | MergeResult::Changed(_)
+        | MergeResult::Contradiction => None,
     }
 }
 
-/// Whether a row shows the stay that the estimate followed.
-fn is_stay_before(known: Known<'_>, sighted: &Sighted, changed_at: UtcMicros) -> bool {
-    known.before.is_some_and(|before| before.state == sighted.state && changed_at <= before.entered_at + SAME_CHANGE)
+/// Returns whether a row shows the state interval that the estimate followed.
+fn is_earlier_interval(known: KnownState<'_>, observation: &SnapshotRow, changed_at: UtcMicros) -> bool {
+    known.previous.is_some_and(|previous| {
+        previous.state == observation.state && changed_at <= previous.entered_at + SAME_CHANGE_WINDOW
+    })
 }
 
-fn same_state(known: Known<'_>, now: &Observed, sighted: &Sighted, seen: Observed) -> Merged {
-    // Right after a start the platform's clock is known badly: where its own instant is the same, so is the stay.
-    let same_instant = now.platform_at.is_some() && now.platform_at == sighted.platform_at;
-    let close = same_instant || seen.entered_at <= now.entered_at + SAME_CHANGE;
-    let settled = |seen| {
-        Merged::Settled(Observed {
-            reason: now.reason.clone(),
-            transition: now.transition,
-            by_person: now.by_person,
-            ..seen
+fn merge_same_state(
+    known: KnownState<'_>,
+    current: &ObservedState,
+    observation: &SnapshotRow,
+    observed: ObservedState,
+) -> MergeResult {
+    // Right after a start the offset of the platform's clock is known badly: if its own instant is the same, so is the
+    // state.
+    let has_same_instant =
+        current.platform_entered_at.is_some() && current.platform_entered_at == observation.platform_changed_at;
+    let is_close = has_same_instant || observed.entered_at <= current.entered_at + SAME_CHANGE_WINDOW;
+    let corrected = |new_state| {
+        MergeResult::TimeCorrected(ObservedState {
+            reason: current.reason.clone(),
+            transition: current.transition,
+            requested_by_person: current.requested_by_person,
+            ..new_state
         })
     };
-    // An earlier stay in the same state says nothing of this one.
-    let older = known.before.is_some_and(|before| {
-        sighted.generated_at < before.entered_at || seen.entered_at + known.late_by < before.entered_at
+    // An earlier interval of the same state says nothing of this one.
+    let is_older = known.previous.is_some_and(|previous| {
+        observation.generated_at < previous.entered_at || observed.entered_at + known.max_delay < previous.entered_at
     });
-    let earlier_stay = older || is_stay_before(known, sighted, seen.entered_at);
-    match now.source {
-        Source::Post | Source::Feed if earlier_stay => Merged::Nothing,
+    let is_earlier_interval = is_older || is_earlier_interval(known, observation, observed.entered_at);
+    match current.source {
+        ObservationSource::Post | ObservationSource::Feed if is_earlier_interval => MergeResult::Unchanged,
         // A change that waited for the end of a contact took effect long after it was accepted.
-        Source::Post => settled(seen),
-        Source::Feed if close => settled(seen),
-        Source::Feed | Source::Snapshot if !close => Merged::Changed(seen.following(Some(now))),
-        Source::Feed | Source::Snapshot => same_stay(now, sighted),
+        ObservationSource::Post => corrected(observed),
+        ObservationSource::Feed if is_close => corrected(observed),
+        ObservationSource::Feed | ObservationSource::Snapshot if !is_close => {
+            MergeResult::Changed(observed.ordered_after(Some(current)))
+        }
+        ObservationSource::Feed | ObservationSource::Snapshot => merge_queue(current, observation),
     }
 }
 
-/// The queue may be another one.
-fn same_stay(now: &Observed, sighted: &Sighted) -> Merged {
-    if now.queue == sighted.queue {
-        return Merged::Nothing;
+/// Merges the queue, which may have changed.
+fn merge_queue(current: &ObservedState, observation: &SnapshotRow) -> MergeResult {
+    if current.queue == observation.queue {
+        return MergeResult::Unchanged;
     }
-    Merged::Queue(Observed { queue: sighted.queue.clone(), ..now.clone() })
+    MergeResult::QueueChanged(ObservedState { queue: observation.queue.clone(), ..current.clone() })
 }
 
-/// Merges a message of the feed into what is known.
-pub fn merge_fed(known: Known<'_>, fed: &Fed) -> Merged {
-    let seen = Observed {
-        state: fed.state.clone(),
+/// Merges a feed message.
+pub fn merge_feed(known: KnownState<'_>, observation: &FeedObservation) -> MergeResult {
+    let observed = ObservedState {
+        state: observation.state.clone(),
         reason: None,
         queue: None,
-        entered_at: fed.began_at,
-        platform_at: None,
-        row_at: fed.began_at,
-        source: Source::Feed,
+        entered_at: observation.estimated_start,
+        platform_entered_at: None,
+        history_at: observation.estimated_start,
+        source: ObservationSource::Feed,
         transition: None,
-        by_person: false,
+        requested_by_person: false,
     };
-    let Some(now) = known.now else { return Merged::Changed(seen) };
-    if now.state.is_out_of_sight() {
-        let entered_at = if fed.began_at > now.entered_at { fed.began_at } else { fed.received_at };
-        return Merged::Changed(Observed { entered_at, ..seen }.following(Some(now)));
+    let Some(current) = known.current else { return MergeResult::Changed(observed) };
+    if current.state.is_unobserved() {
+        let entered_at = if observation.estimated_start > current.entered_at {
+            observation.estimated_start
+        } else {
+            observation.received_at
+        };
+        return MergeResult::Changed(ObservedState { entered_at, ..observed }.ordered_after(Some(current)));
     }
-    let late_by = known.late_by + fed.waited;
-    if now.state == fed.state {
-        return match now.source {
-            _ if fed.began_at <= now.entered_at + late_by => Merged::Nothing,
-            Source::Post => Merged::Settled(Observed {
-                reason: now.reason.clone(),
-                transition: now.transition,
-                by_person: now.by_person,
-                ..seen
+    let max_delay = known.max_delay + observation.buffered_for;
+    if current.state == observation.state {
+        return match current.source {
+            _ if observation.estimated_start <= current.entered_at + max_delay => MergeResult::Unchanged,
+            ObservationSource::Post => MergeResult::TimeCorrected(ObservedState {
+                reason: current.reason.clone(),
+                transition: current.transition,
+                requested_by_person: current.requested_by_person,
+                ..observed
             }),
-            Source::Feed | Source::Snapshot => Merged::Changed(seen.following(Some(now))),
+            ObservationSource::Feed | ObservationSource::Snapshot => {
+                MergeResult::Changed(observed.ordered_after(Some(current)))
+            }
         };
     }
-    if fed.began_at + late_by < now.entered_at {
-        return Merged::Nothing;
+    if observation.estimated_start + max_delay < current.entered_at {
+        return MergeResult::Unchanged;
     }
-    // What was sent after the known change began is newer, however long it was on its way.
-    if known.told || fed.received_at - late_by > now.entered_at {
-        return Merged::Changed(seen.following(Some(now)));
+    // A message sent after the current state began is newer, however long it was under way.
+    if known.reported_by_feed || observation.received_at - max_delay > current.entered_at {
+        return MergeResult::Changed(observed.ordered_after(Some(current)));
     }
-    Merged::Contradiction
+    MergeResult::Contradiction
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
-//! Agents: who they are, their states and skills, how observations of them are merged, and how one is erased.
+//! Agents: their identity, states and skills, how observations are merged, and erasure.
 
 pub mod agent;
 pub mod erasure;
+pub mod kind_sets;
 pub mod merge;
 pub mod roster;
-pub mod sets;
 pub mod skill;
 pub mod state;

@@ -1,10 +1,10 @@
-//! The picture of one tenant: every agent with plan, last sight and what automation remembers, in one flat list.
+//! The live view of one tenant: every agent with plan, last observation and the automation's memory, in one flat list.
 //!
-//! It is advanced by the engine after a commit and read by the planner. It decides nothing and reads no clock. Its methods keep
-//! what is derived (the place in the plan, the count of acts) in step with what it is derived from.
+//! The engine updates it after a commit, and the planner reads it. It decides nothing and reads no clock. Its methods
+//! keep derived values (the position in the plan, the number of rule actions) consistent with their sources.
 
 pub mod memory;
-pub mod standing;
+pub mod plan_position;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,13 +12,13 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 
 use self::memory::{AutomationMemory, RuleMemory};
-use self::standing::Standing;
-use super::agent::{Agent, Observed};
-use super::sets::PlanKind;
+use self::plan_position::PlanPosition;
+use super::agent::{Agent, ObservedState};
+use super::kind_sets::PlanKind;
 use super::skill::Skills;
-use crate::domain::adherence::exception::excused_at;
+use crate::domain::adherence::exception::exception_at;
 use crate::domain::analytics::anomaly::Anomalies;
-use crate::domain::changes::policy::PlatformSays;
+use crate::domain::changes::policy::PlatformPlan;
 use crate::domain::changes::priority::Priority;
 use crate::domain::changes::transition::{Transition, WaitReason};
 use crate::domain::ids::{AgentId, RuleId, TeamName, TenantId};
@@ -27,18 +27,18 @@ use crate::domain::schedules::breaks;
 use crate::domain::schedules::schedule::{AgentPlan, Coverage};
 use crate::domain::time::UtcMicros;
 
-/// An agent's place in the roster; good until the next [`Roster::upsert`] or [`Roster::remove`].
+/// An agent's index in the roster; valid until the next [`Roster::upsert`] or [`Roster::remove`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct AgentIndex(u32);
 
 impl AgentIndex {
-    /// The position in [`Roster::slots`].
+    /// Returns the position in [`Roster::agents`].
     pub const fn position(self) -> usize {
         self.0 as usize
     }
 }
 
-/// A team's number in one roster. Agents of no known team share [`TeamIndex::NONE`].
+/// A team's number in one roster. Agents without a known team share [`TeamIndex::NONE`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct TeamIndex(u16);
 
@@ -46,157 +46,158 @@ impl TeamIndex {
     /// No known team.
     pub const NONE: Self = Self(0);
 
-    /// The position in tables that are as long as [`Roster::team_count`].
+    /// Returns the position in tables of length [`Roster::team_count`].
     pub const fn position(self) -> usize {
         self.0 as usize
     }
 }
 
-/// The platform's own answers, and how long they may be believed.
+/// The platform's own answers, and how long they are valid.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct PlatformAnswers {
-    /// What it said.
-    pub says: PlatformSays,
-    /// First instant at which it no longer counts.
-    pub good_until: UtcMicros,
+pub struct CachedPlatformPlan {
+    /// The answers.
+    pub plan: PlatformPlan,
+    /// The first instant at which they are no longer valid.
+    pub valid_until: UtcMicros,
 }
 
-/// An open transition, as far as it keeps rules off its agent. Of two, the greater one keeps off all that the other does.
+/// An open transition, as far as it blocks rules from its agent. A greater one blocks everything that a smaller one
+/// does.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Busy {
+pub struct BlockingTransition {
     /// Its priority.
     pub priority: Priority,
-    /// Whether it goes its way by itself; one that waits for a person to approve it gives way to its own class too.
-    pub goes_on: bool,
+    /// Whether it also blocks rules of the same priority; a transition that waits for approval does not.
+    pub blocks_same_priority: bool,
 }
 
-impl Busy {
-    /// What a transition keeps off.
-    pub fn of(transition: &Transition) -> Self {
-        let goes_on = transition.status.waits_for() != Some(WaitReason::Approval);
-        Self { priority: transition.priority, goes_on }
+impl BlockingTransition {
+    /// Returns how a transition blocks rules.
+    pub fn from_transition(transition: &Transition) -> Self {
+        let needs_no_approval = transition.status.wait_reason() != Some(WaitReason::Approval);
+        Self { priority: transition.priority, blocks_same_priority: needs_no_approval }
     }
 
-    /// Whether a rule of this class has to wait for it.
-    pub fn keeps_off(self, class: Priority) -> bool {
-        if self.goes_on { self.priority >= class } else { self.priority > class }
+    /// Returns whether a rule of this priority has to wait.
+    pub fn blocks(self, rule_priority: Priority) -> bool {
+        if self.blocks_same_priority { self.priority >= rule_priority } else { self.priority > rule_priority }
     }
 }
 
-/// All that is known of one agent. Changed through [`Roster`] alone.
+/// Everything known of one agent. Changed only through [`Roster`].
 #[derive(Clone, Debug)]
-pub struct AgentSlot {
-    standing: Standing,
-    observed: Option<Observed>,
-    seen_at: Option<UtcMicros>,
+pub struct AgentRecord {
+    plan_position: PlanPosition,
+    observed: Option<ObservedState>,
+    last_observed_at: Option<UtcMicros>,
     memory: Option<Box<AutomationMemory>>,
-    platform: Option<Box<PlatformAnswers>>,
+    platform_plan: Option<Box<CachedPlatformPlan>>,
     last_rest_ended_at: Option<UtcMicros>,
     plan: Arc<AgentPlan>,
     team: TeamIndex,
     zone: u16,
-    busy: Option<Busy>,
+    blocking_transition: Option<BlockingTransition>,
     skills: Skills,
-    excused: Option<Arc<[Coverage]>>,
+    exceptions: Option<Arc<[Coverage]>>,
     agent: Agent,
 }
 
-impl AgentSlot {
-    /// Who it is.
+impl AgentRecord {
+    /// Returns the agent's identity.
     pub const fn agent(&self) -> &Agent {
         &self.agent
     }
 
-    /// The agent's id.
+    /// Returns the agent's id.
     pub const fn id(&self) -> &AgentId {
         &self.agent.id
     }
 
-    /// The team's number.
+    /// Returns the team's number.
     pub const fn team(&self) -> TeamIndex {
         self.team
     }
 
-    /// The skills that a file or a person gave the agent, by id.
+    /// Returns the skills from a file or a person, ordered by id.
     pub const fn skills(&self) -> &Skills {
         &self.skills
     }
 
-    /// The state last observed.
-    pub const fn observed(&self) -> Option<&Observed> {
+    /// Returns the last observed state.
+    pub const fn observed(&self) -> Option<&ObservedState> {
         self.observed.as_ref()
     }
 
-    /// When the newest sight that included the agent was generated.
-    pub const fn seen_at(&self) -> Option<UtcMicros> {
-        self.seen_at
+    /// Returns when the newest observation that included the agent was generated.
+    pub const fn last_observed_at(&self) -> Option<UtcMicros> {
+        self.last_observed_at
     }
 
-    /// The plan.
+    /// Returns the plan.
     pub const fn plan(&self) -> &Arc<AgentPlan> {
         &self.plan
     }
 
-    /// The place in the plan at `now`; searched anew where [`Roster::advance`] was not called for `now`.
-    pub fn standing(&self, now: UtcMicros) -> Standing {
-        if self.standing.holds_at(now) { self.standing } else { Standing::of(&self.plan, now) }
+    /// Returns the position in the plan at `now`. Searches the plan if [`Roster::advance`] was not called for `now`.
+    pub fn plan_position(&self, now: UtcMicros) -> PlanPosition {
+        if self.plan_position.is_valid_at(now) { self.plan_position } else { PlanPosition::at(&self.plan, now) }
     }
 
-    /// The platform's answers as they count at `now`.
-    pub fn platform(&self, now: UtcMicros) -> PlatformSays {
-        self.platform
+    /// Returns the platform's answers that are valid at `now`.
+    pub fn platform_plan(&self, now: UtcMicros) -> PlatformPlan {
+        self.platform_plan
             .as_deref()
-            .filter(|answers| now < answers.good_until)
-            .map_or_else(PlatformSays::default, |a| a.says)
+            .filter(|cached| now < cached.valid_until)
+            .map_or_else(PlatformPlan::default, |cached| cached.plan)
     }
 
-    /// The agent's open transition that keeps most rules off.
-    pub const fn busy(&self) -> Option<Busy> {
-        self.busy
+    /// Returns the agent's open transition that blocks the most rules.
+    pub const fn blocking_transition(&self) -> Option<BlockingTransition> {
+        self.blocking_transition
     }
 
-    /// The span in which the agent is excused, where that is so at `now`.
-    pub fn excused(&self, now: UtcMicros) -> Option<Coverage> {
-        self.excused.as_deref().and_then(|spans| excused_at(spans, now))
+    /// Returns the span of the exception that covers `now`, if any.
+    pub fn exception(&self, now: UtcMicros) -> Option<Coverage> {
+        self.exceptions.as_deref().and_then(|spans| exception_at(spans, now))
     }
 
-    /// When the agent was excused last, as far as spans are held that ended so lately.
-    pub fn excused_until(&self, now: UtcMicros) -> Option<UtcMicros> {
-        self.excused.as_deref()?.iter().map(|span| span.end).rfind(|end| *end <= now)
+    /// Returns when the agent's last exception ended, if it is recent enough to be kept.
+    pub fn last_exception_ended_at(&self, now: UtcMicros) -> Option<UtcMicros> {
+        self.exceptions.as_deref()?.iter().map(|span| span.end).rfind(|end| *end <= now)
     }
 
-    /// What automation remembers; `None` where it did nothing lately.
+    /// Returns the automation's memory; `None` if it did nothing recently.
     pub fn memory(&self) -> Option<&AutomationMemory> {
         self.memory.as_deref()
     }
 
-    /// When the last stay that counts as a rest ended (see [`breaks::counts_as_rest`]).
+    /// Returns when the last state interval that counts as a rest ended (see [`breaks::counts_as_rest`]).
     pub const fn last_rest_ended_at(&self) -> Option<UtcMicros> {
         self.last_rest_ended_at
     }
 
-    fn enter(&mut self, observed: Observed) {
+    fn set_state(&mut self, observed: ObservedState) {
         if let Some(before) = self.observed.take().filter(|before| before.state != observed.state) {
-            self.note_rest(breaks::counts_as_rest(&self.plan, &before, observed.entered_at), observed.entered_at);
+            self.record_rest(breaks::counts_as_rest(&self.plan, &before, observed.entered_at), observed.entered_at);
         }
         self.observed = Some(observed);
     }
 
-    fn note_rest(&mut self, counts: bool, ended_at: UtcMicros) {
-        if counts {
+    fn record_rest(&mut self, counts_as_rest: bool, ended_at: UtcMicros) {
+        if counts_as_rest {
             self.last_rest_ended_at = self.last_rest_ended_at.max(Some(ended_at));
         }
     }
 
-    fn clock_set(&mut self, by_us: i64, now: UtcMicros) {
-        self.seen_at = self.seen_at.map(|at| at.offset(by_us).min(now));
-        self.last_rest_ended_at = self.last_rest_ended_at.map(|at| at.offset(by_us).min(now));
+    fn adjust_for_clock_change(&mut self, offset_us: i64, now: UtcMicros) {
+        self.last_observed_at = self.last_observed_at.map(|at| at.offset(offset_us).min(now));
+        self.last_rest_ended_at = self.last_rest_ended_at.map(|at| at.offset(offset_us).min(now));
         if let Some(memory) = &mut self.memory {
-            memory.clock_set(by_us, now);
+            memory.adjust_for_clock_change(offset_us, now);
         }
     }
 
-    /// At work as far as can be told: in a shift, or logged in without one.
+    /// Returns whether the agent is at work, as far as is known: in a shift, or logged in without one.
     pub fn is_at_work(&self, kind: PlanKind) -> bool {
         use super::state::AgentState::{
             AfterContactWork, Idle, LoggedOut, NotReady, OnContact, Paused, Ready, Unknown,
@@ -212,166 +213,166 @@ impl AgentSlot {
 #[derive(Debug)]
 struct Zone {
     name: Arc<str>,
-    rules: TimeZone,
+    time_zone: TimeZone,
 }
 
-/// One tenant's agents.
+/// The agents of one tenant.
 #[derive(Debug)]
 pub struct Roster {
     tenant: TenantId,
-    slots: Vec<AgentSlot>,
+    agents: Vec<AgentRecord>,
     by_id: HashMap<AgentId, AgentIndex>,
     teams: Vec<TeamName>,
     zones: Vec<Zone>,
     rules: HashMap<RuleId, RuleMemory>,
     figures: Arc<Figures>,
     anomalies: Arc<Anomalies>,
-    /// The earliest instant at which some agent's standing ends.
-    next_edge: UtcMicros,
+    /// The earliest instant at which some agent's plan position ends.
+    next_plan_change: UtcMicros,
     advanced_to: UtcMicros,
 }
 
-/// A team number beyond the table: agents of the 65,535th and later teams count as having none.
-const MOST_TEAMS: usize = u16::MAX as usize;
+/// The highest team number: agents of further teams count as having none.
+const MAX_TEAMS: usize = u16::MAX as usize;
 
 impl Roster {
-    /// An empty roster.
+    /// Creates an empty roster.
     pub fn new(tenant: TenantId) -> Self {
         Self {
             tenant,
-            slots: Vec::new(),
+            agents: Vec::new(),
             by_id: HashMap::new(),
             teams: Vec::new(),
             zones: Vec::new(),
             rules: HashMap::new(),
             figures: Arc::default(),
             anomalies: Arc::default(),
-            next_edge: UtcMicros::EPOCH,
+            next_plan_change: UtcMicros::EPOCH,
             advanced_to: UtcMicros::EPOCH,
         }
     }
 
-    /// Whose agents they are.
+    /// Returns the tenant of the agents.
     pub const fn tenant(&self) -> &TenantId {
         &self.tenant
     }
 
-    /// All agents.
-    pub fn slots(&self) -> &[AgentSlot] {
-        &self.slots
+    /// Returns all agents.
+    pub fn agents(&self) -> &[AgentRecord] {
+        &self.agents
     }
 
-    /// All agents with their places.
-    pub fn iter(&self) -> impl Iterator<Item = (AgentIndex, &AgentSlot)> {
-        (0..).map(AgentIndex).zip(&self.slots)
+    /// Returns all agents with their indices.
+    pub fn iter(&self) -> impl Iterator<Item = (AgentIndex, &AgentRecord)> {
+        (0..).map(AgentIndex).zip(&self.agents)
     }
 
-    /// How many agents there are.
+    /// Returns the number of agents.
     pub const fn len(&self) -> usize {
-        self.slots.len()
+        self.agents.len()
     }
 
-    /// Whether there is no agent.
+    /// Returns whether there are no agents.
     pub const fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.agents.is_empty()
     }
 
-    /// The agent at a place.
-    pub fn get(&self, index: AgentIndex) -> Option<&AgentSlot> {
-        self.slots.get(index.position())
+    /// Returns the agent at an index.
+    pub fn get(&self, index: AgentIndex) -> Option<&AgentRecord> {
+        self.agents.get(index.position())
     }
 
-    /// The place of an agent.
+    /// Returns the index of an agent.
     pub fn find(&self, agent: &str) -> Option<AgentIndex> {
         self.by_id.get(agent).copied()
     }
 
-    /// The agent of this id.
-    pub fn agent(&self, agent: &str) -> Option<&AgentSlot> {
+    /// Returns the agent with this id.
+    pub fn agent(&self, agent: &str) -> Option<&AgentRecord> {
         self.get(self.find(agent)?)
     }
 
-    /// The length of a table over teams, [`TeamIndex::NONE`] included.
+    /// Returns the length of a table over teams, including [`TeamIndex::NONE`].
     pub const fn team_count(&self) -> usize {
         self.teams.len() + 1
     }
 
-    /// The number of a team, where some agent belongs or belonged to it.
+    /// Returns the number of a team that some agent belongs or belonged to.
     pub fn team(&self, name: &TeamName) -> Option<TeamIndex> {
         let position = self.teams.iter().position(|team| team == name)?;
         u16::try_from(position + 1).ok().map(TeamIndex)
     }
 
-    /// What a rule did within the last minute.
+    /// Returns what a rule did within the last minute.
     pub fn rule_memory(&self, rule: &RuleId) -> Option<&RuleMemory> {
         self.rules.get(rule)
     }
 
-    /// The newest figures of skills and queues.
+    /// Returns the newest figures of skills and queues.
     pub fn figures(&self) -> &Figures {
         &self.figures
     }
 
-    /// Puts newer figures in.
+    /// Replaces the figures.
     pub fn set_figures(&mut self, figures: Arc<Figures>) {
         self.figures = figures;
     }
 
-    /// What is known of the anomalies of watched series.
+    /// Returns the known anomalies of monitored series.
     pub fn anomalies(&self) -> &Anomalies {
         &self.anomalies
     }
 
-    /// Puts what is known of them in.
+    /// Replaces the anomalies.
     pub fn set_anomalies(&mut self, anomalies: Arc<Anomalies>) {
         self.anomalies = anomalies;
     }
 
-    /// The offset of local time from UTC in seconds, for each zone number, at `now`.
-    pub fn zone_offsets(&self, now: UtcMicros) -> Vec<i32> {
-        self.zones.iter().map(|zone| zone.rules.to_offset(now.timestamp()).seconds()).collect()
+    /// Returns the offset of local time from UTC in seconds at `now`, for each zone number.
+    pub fn utc_offsets(&self, now: UtcMicros) -> Vec<i32> {
+        self.zones.iter().map(|zone| zone.time_zone.to_offset(now.timestamp()).seconds()).collect()
     }
 
-    /// The offset of an agent's local time, out of [`Roster::zone_offsets`]; `None` where the zone is not known.
-    pub fn offset_of(slot: &AgentSlot, offsets: &[i32]) -> Option<i32> {
-        offsets.get(usize::from(slot.zone)).copied()
+    /// Returns the offset of an agent's local time, from [`Roster::utc_offsets`]; `None` if the zone is unknown.
+    pub fn utc_offset_of(agent: &AgentRecord, offsets: &[i32]) -> Option<i32> {
+        offsets.get(usize::from(agent.zone)).copied()
     }
 
-    /// Adds an agent, or replaces what is known of who it is; state, plan and memory stay.
+    /// Adds an agent or replaces its identity; state, plan and memory are kept.
     pub fn upsert(&mut self, agent: Agent) -> AgentIndex {
         let team = agent.team.as_ref().map_or(TeamIndex::NONE, |name| self.intern_team(name));
         let zone = agent.zone.as_ref().map_or(NO_ZONE, |name| self.intern_zone(name));
         if let Some(index) = self.by_id.get(&agent.id).copied() {
-            let slot = &mut self.slots[index.position()];
-            (slot.agent, slot.team, slot.zone) = (agent, team, zone);
+            let record = &mut self.agents[index.position()];
+            (record.agent, record.team, record.zone) = (agent, team, zone);
             return index;
         }
-        let index = AgentIndex(u32::try_from(self.slots.len()).unwrap_or(u32::MAX));
+        let index = AgentIndex(u32::try_from(self.agents.len()).unwrap_or(u32::MAX));
         self.by_id.insert(agent.id.clone(), index);
         let plan = Arc::new(AgentPlan::default());
-        self.slots.push(AgentSlot {
-            standing: Standing::of(&plan, self.advanced_to),
+        self.agents.push(AgentRecord {
+            plan_position: PlanPosition::at(&plan, self.advanced_to),
             observed: None,
-            seen_at: None,
+            last_observed_at: None,
             memory: None,
-            platform: None,
+            platform_plan: None,
             last_rest_ended_at: None,
             plan,
             team,
             zone,
-            busy: None,
+            blocking_transition: None,
             skills: Skills::default(),
-            excused: None,
+            exceptions: None,
             agent,
         });
         index
     }
 
-    /// Takes an agent out; the last agent of the list moves to the free place.
-    pub fn remove(&mut self, agent: &str) -> Option<AgentSlot> {
+    /// Removes an agent; the last agent of the list moves to its index.
+    pub fn remove(&mut self, agent: &str) -> Option<AgentRecord> {
         let index = self.by_id.remove(agent)?;
-        let removed = self.slots.swap_remove(index.position());
-        if let Some(moved) = self.slots.get(index.position()) {
+        let removed = self.agents.swap_remove(index.position());
+        if let Some(moved) = self.agents.get(index.position()) {
             self.by_id.insert(moved.agent.id.clone(), index);
         }
         Some(removed)
@@ -380,154 +381,163 @@ impl Roster {
     /// Replaces an agent's plan.
     pub fn set_plan(&mut self, index: AgentIndex, plan: Arc<AgentPlan>) {
         let now = self.advanced_to;
-        if let Some(slot) = self.slots.get_mut(index.position()) {
-            slot.standing = Standing::of(&plan, now);
-            slot.plan = plan;
-            self.next_edge = self.next_edge.min(slot.standing.until());
+        if let Some(record) = self.agents.get_mut(index.position()) {
+            record.plan_position = PlanPosition::at(&plan, now);
+            record.plan = plan;
+            self.next_plan_change = self.next_plan_change.min(record.plan_position.until());
         }
     }
 
-    /// Puts in what was observed, and when the sight was generated. A sight never makes `seen_at` earlier.
-    pub fn observe(&mut self, index: AgentIndex, observed: Observed, seen_at: UtcMicros) {
-        if let Some(slot) = self.slots.get_mut(index.position()) {
-            slot.enter(observed);
-            slot.seen_at = slot.seen_at.max(Some(seen_at));
+    /// Sets the observed state and when the observation was generated. `last_observed_at` never becomes earlier.
+    pub fn record_observation(&mut self, index: AgentIndex, observed: ObservedState, observed_at: UtcMicros) {
+        if let Some(record) = self.agents.get_mut(index.position()) {
+            record.set_state(observed);
+            record.last_observed_at = record.last_observed_at.max(Some(observed_at));
         }
     }
 
-    /// Nobody sees the agent any more: the state is `unknown` from an instant on, and no sight is newer for that.
-    pub fn lose_sight(&mut self, index: AgentIndex, unknown: Observed) {
-        if let Some(slot) = self.slots.get_mut(index.position()) {
-            slot.enter(unknown);
+    /// Marks the agent as no longer observed, with `unobserved_state`. Does not change `last_observed_at`.
+    pub fn mark_unobserved(&mut self, index: AgentIndex, unobserved_state: ObservedState) {
+        if let Some(record) = self.agents.get_mut(index.position()) {
+            record.set_state(unobserved_state);
         }
     }
 
-    /// A sight generated at `seen_at` included the agent and showed nothing new.
-    pub fn seen(&mut self, index: AgentIndex, seen_at: UtcMicros) {
-        if let Some(slot) = self.slots.get_mut(index.position()) {
-            slot.seen_at = slot.seen_at.max(Some(seen_at));
+    /// Records an observation generated at `observed_at` that included the agent and showed nothing new.
+    pub fn mark_observed(&mut self, index: AgentIndex, observed_at: UtcMicros) {
+        if let Some(record) = self.agents.get_mut(index.position()) {
+            record.last_observed_at = record.last_observed_at.max(Some(observed_at));
         }
     }
 
-    /// Puts in a stay away from contacts, long enough for a rest, that ended before the state in which the agent was observed
-    /// last, as the store remembers it (after a restart); the plan is to be there before it.
-    pub fn note_past_rest(&mut self, index: AgentIndex, (began_at, ended_at): (UtcMicros, UtcMicros)) {
-        if let Some(slot) = self.slots.get_mut(index.position()) {
-            slot.note_rest(breaks::may_begin(&slot.plan, began_at), ended_at);
+    /// Records a time away from contacts, long enough for a rest, that ended before the last observed state. Used after
+    /// a restart, from the store; set the plan first.
+    pub fn record_past_rest(&mut self, index: AgentIndex, (began_at, ended_at): (UtcMicros, UtcMicros)) {
+        if let Some(record) = self.agents.get_mut(index.position()) {
+            record.record_rest(breaks::can_begin_rest(&record.plan, began_at), ended_at);
         }
     }
 
-    /// Puts in the platform's own answers.
-    pub fn set_platform(&mut self, index: AgentIndex, answers: Option<PlatformAnswers>) {
-        if let Some(slot) = self.slots.get_mut(index.position()) {
-            slot.platform = answers.map(Box::new);
+    /// Sets the platform's own answers.
+    pub fn set_platform_plan(&mut self, index: AgentIndex, plan: Option<CachedPlatformPlan>) {
+        if let Some(record) = self.agents.get_mut(index.position()) {
+            record.platform_plan = plan.map(Box::new);
         }
     }
 
-    /// Says which skills the agent has, by id.
+    /// Sets the agent's skills, ordered by id.
     pub fn set_skills(&mut self, index: AgentIndex, skills: Skills) {
-        if let Some(slot) = self.slots.get_mut(index.position()) {
-            slot.skills = skills;
+        if let Some(record) = self.agents.get_mut(index.position()) {
+            record.skills = skills;
         }
     }
 
-    /// Says which open transition the agent has, or none.
-    pub fn set_busy(&mut self, index: AgentIndex, busy: Option<Busy>) {
-        if let Some(slot) = self.slots.get_mut(index.position()) {
-            slot.busy = busy;
+    /// Sets the agent's open transition.
+    pub fn set_blocking_transition(&mut self, index: AgentIndex, blocking_transition: Option<BlockingTransition>) {
+        if let Some(record) = self.agents.get_mut(index.position()) {
+            record.blocking_transition = blocking_transition;
         }
     }
 
-    /// Says when the agent is excused: spans as [`excused_spans`](crate::domain::adherence::exception::excused_spans) gives them.
-    pub fn set_excused(&mut self, index: AgentIndex, spans: Vec<Coverage>) {
-        if let Some(slot) = self.slots.get_mut(index.position()) {
-            slot.excused = (!spans.is_empty()).then(|| spans.into());
+    /// Sets when exceptions cover the agent, as spans returned by
+    /// [`exception_spans`](crate::domain::adherence::exception::exception_spans).
+    pub fn set_exceptions(&mut self, index: AgentIndex, spans: Vec<Coverage>) {
+        if let Some(record) = self.agents.get_mut(index.position()) {
+            record.exceptions = (!spans.is_empty()).then(|| spans.into());
         }
     }
 
-    /// Remembers that `rule` acted on an agent. `changes_state` is false for what only tells, asks or watches: such an act
-    /// counts for cooldown and limits, and not as an automatic change.
-    pub fn note_act(&mut self, index: AgentIndex, rule: &RuleId, fact_key: u64, changes_state: bool, now: UtcMicros) {
-        let Some(slot) = self.slots.get_mut(index.position()) else { return };
-        slot.memory.get_or_insert_default().act(rule, now, fact_key);
-        let team = slot.team;
+    /// Records that a rule acted on an agent. `changes_state` is `false` for an action that only notifies, requests or
+    /// monitors: it counts for cooldown and limits, but not as an automatic change.
+    pub fn record_rule_action(
+        &mut self,
+        index: AgentIndex,
+        rule: &RuleId,
+        fact_key: u64,
+        changes_state: bool,
+        now: UtcMicros,
+    ) {
+        let Some(record) = self.agents.get_mut(index.position()) else { return };
+        record.memory.get_or_insert_default().record_action(rule, now, fact_key);
+        let team = record.team;
         if changes_state {
-            self.note_change(index, now);
+            self.record_change(index, now);
         }
         match self.rules.get_mut(rule) {
-            Some(known) => known.act(team, now),
-            None => self.rules.entry(rule.clone()).or_default().act(team, now),
+            Some(rule_memory) => rule_memory.record_action(team, now),
+            None => self.rules.entry(rule.clone()).or_default().record_action(team, now),
         }
     }
 
-    /// Remembers an automatic change of the agent, for the guard against flapping.
-    pub fn note_change(&mut self, index: AgentIndex, at: UtcMicros) {
-        if let Some(slot) = self.slots.get_mut(index.position()) {
-            slot.memory.get_or_insert_default().change(at);
+    /// Records an automatic change of the agent, for the guard against flapping.
+    pub fn record_change(&mut self, index: AgentIndex, at: UtcMicros) {
+        if let Some(record) = self.agents.get_mut(index.position()) {
+            record.memory.get_or_insert_default().record_change(at);
         }
     }
 
-    /// Remembers on which facts a rule was held back from an agent; gives whether that is news.
-    pub fn note_held(&mut self, index: AgentIndex, rule: &RuleId, fact_key: u64) -> bool {
-        let slot = self.slots.get_mut(index.position());
-        slot.is_some_and(|slot| slot.memory.get_or_insert_default().hold(rule, fact_key))
+    /// Records the facts on which a rule was held for an agent, and returns whether they are new.
+    pub fn record_held(&mut self, index: AgentIndex, rule: &RuleId, fact_key: u64) -> bool {
+        let record = self.agents.get_mut(index.position());
+        record.is_some_and(|slot| slot.memory.get_or_insert_default().record_held(rule, fact_key))
     }
 
-    /// Forgets what was held back: it is news again.
-    pub fn forget_held(&mut self) {
-        for memory in self.slots.iter_mut().filter_map(|slot| slot.memory.as_mut()) {
-            memory.forget_held();
+    /// Forgets which rules were held, so that they count as new again.
+    pub fn clear_held(&mut self) {
+        for memory in self.agents.iter_mut().filter_map(|record| record.memory.as_mut()) {
+            memory.clear_held();
         }
     }
 
-    /// Remembers that the agent reversed an automatic change and is left alone until `until`.
-    pub fn note_reversal(&mut self, index: AgentIndex, until: UtcMicros) {
-        if let Some(slot) = self.slots.get_mut(index.position()) {
-            slot.memory.get_or_insert_default().leave_alone(until);
+    /// Records that the agent reverted an automatic change and is left alone until `until`.
+    pub fn pause_automation(&mut self, index: AgentIndex, until: UtcMicros) {
+        if let Some(record) = self.agents.get_mut(index.position()) {
+            record.memory.get_or_insert_default().pause_until(until);
         }
     }
 
-    /// The wall clock was set by so many microseconds and stands at `now`: sights and what automation remembers are as long ago
-    /// as before, and never ahead. What the platform said until an instant of the old clock is forgotten.
-    pub fn clock_set(&mut self, by_us: i64, now: UtcMicros) {
-        for slot in &mut self.slots {
-            slot.clock_set(by_us, now);
-            slot.platform = None;
+    /// Adjusts to a wall clock that was moved by `offset_us` microseconds and is now at `now`: observations and the
+    /// automation's memory keep their age, and are never in the future. The platform's answers are dropped, since they
+    /// are valid until an instant of the old clock.
+    pub fn adjust_for_clock_change(&mut self, offset_us: i64, now: UtcMicros) {
+        for record in &mut self.agents {
+            record.adjust_for_clock_change(offset_us, now);
+            record.platform_plan = None;
         }
-        for rule in self.rules.values_mut() {
-            rule.clock_set(by_us, now);
-        }
-    }
-
-    /// The same for what is known of one agent, where the clock of its own past is known.
-    pub fn clock_set_for(&mut self, index: AgentIndex, by_us: i64, now: UtcMicros) {
-        if let Some(slot) = self.slots.get_mut(index.position()) {
-            slot.clock_set(by_us, now);
+        for rule_memory in self.rules.values_mut() {
+            rule_memory.adjust_for_clock_change(offset_us, now);
         }
     }
 
-    /// Moves every agent's place in the plan on to `now`. Cheap until the next edge of some plan; without it the planner
-    /// searches the plans that are behind, pass by pass.
+    /// Does the same for one agent, where the clock of its own past is known.
+    pub fn adjust_agent_for_clock_change(&mut self, index: AgentIndex, offset_us: i64, now: UtcMicros) {
+        if let Some(record) = self.agents.get_mut(index.position()) {
+            record.adjust_for_clock_change(offset_us, now);
+        }
+    }
+
+    /// Moves every agent's plan position to `now`. Cheap until the next edge of some plan; without it the planner
+    /// searches outdated plans on every pass.
     pub fn advance(&mut self, now: UtcMicros) {
-        if self.advanced_to <= now && now < self.next_edge {
+        if self.advanced_to <= now && now < self.next_plan_change {
             self.advanced_to = now;
             return;
         }
-        let mut next_edge = UtcMicros::MAX;
-        for slot in &mut self.slots {
-            if !slot.standing.holds_at(now) {
-                slot.standing = Standing::of(&slot.plan, now);
+        let mut next_plan_change = UtcMicros::MAX;
+        for record in &mut self.agents {
+            if !record.plan_position.is_valid_at(now) {
+                record.plan_position = PlanPosition::at(&record.plan, now);
             }
-            next_edge = next_edge.min(slot.standing.until());
+            next_plan_change = next_plan_change.min(record.plan_position.until());
         }
-        (self.next_edge, self.advanced_to) = (next_edge, now);
+        (self.next_plan_change, self.advanced_to) = (next_plan_change, now);
     }
 
     fn intern_team(&mut self, name: &TeamName) -> TeamIndex {
         if let Some(team) = self.team(name) {
             return team;
         }
-        if self.teams.len() >= MOST_TEAMS {
+        if self.teams.len() >= MAX_TEAMS {
             return TeamIndex::NONE;
         }
         self.teams.push(name.clone());
@@ -536,16 +546,16 @@ impl Roster {
 
     fn intern_zone(&mut self, name: &Arc<str>) -> u16 {
         let known = self.zones.iter().position(|zone| zone.name == *name);
-        let position = known.or_else(|| {
-            let rules = TimeZone::get(name).ok()?;
-            self.zones.push(Zone { name: Arc::clone(name), rules });
+        let zone_position = known.or_else(|| {
+            let time_zone = TimeZone::get(name).ok()?;
+            self.zones.push(Zone { name: Arc::clone(name), time_zone });
             Some(self.zones.len() - 1)
         });
-        position.and_then(|position| u16::try_from(position).ok()).unwrap_or(NO_ZONE)
+        zone_position.and_then(|position| u16::try_from(position).ok()).unwrap_or(NO_ZONE)
     }
 }
 
-/// The zone number of agents whose zone is not known.
+/// The zone number of agents whose zone is unknown.
 const NO_ZONE: u16 = u16::MAX;
 
 #[cfg(test)]

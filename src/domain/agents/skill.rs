@@ -1,83 +1,85 @@
-//! Skills of agents, and how many agents of a skill are to stay at work: its floor.
+//! Skills of agents and their staffing floors.
 //!
-//! The guides do not say which skills an agent has: a file or a person does.
+//! The guides do not say which skills an agent has: they come from a file or a person.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::agent::Observed;
-use super::roster::{AgentSlot, Roster};
+use super::agent::ObservedState;
+use super::roster::{AgentRecord, Roster};
 use crate::domain::ids::SkillId;
 use crate::domain::time::UtcMicros;
 
-/// The most skills of one agent.
-pub const MOST_SKILLS_PER_AGENT: usize = 100;
+/// The largest number of skills of one agent.
+pub const MAX_SKILLS_PER_AGENT: usize = 100;
 
-/// The most skills that a tenant names.
-pub const MOST_SKILLS: usize = 1000;
+/// The largest number of skills that a tenant names.
+pub const MAX_SKILLS: usize = 1000;
 
-/// The greatest floor: more agents than any site has would block every change.
-pub const GREATEST_FLOOR: u32 = 100_000;
+/// The highest staffing floor. A floor above the number of agents at any site would block every change.
+pub const MAX_FLOOR: u32 = 100_000;
 
-/// The longest id and name of a skill, in characters.
-pub const LONGEST_SKILL_TEXT: usize = 128;
+/// The maximum length of a skill's id or name, in characters.
+pub const MAX_SKILL_CHARS: usize = 128;
 
-/// A skill that some agent has, or that people named.
+/// A skill that some agent has or that was named by a person.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Skill {
     /// The platform's id.
     pub id: SkillId,
-    /// What people call it, where they said.
+    /// The name, if one was given.
     pub name: Option<Arc<str>>,
-    /// So many of its agents are to stay available, where a floor is set.
+    /// The staffing floor, if one is set.
     pub floor: Option<u32>,
 }
 
 impl Skill {
-    /// One of whom nothing but the id is known.
+    /// Creates a skill of which only the id is known.
     pub const fn unnamed(id: SkillId) -> Self {
         Self { id, name: None, floor: None }
     }
 
-    /// Whether people call it so: by its id, or by its name.
-    pub fn is_called(&self, word: &str) -> bool {
-        self.id.as_str() == word || self.name.as_deref() == Some(word)
+    /// Returns whether the text is the skill's id or name.
+    pub fn matches_name(&self, text: &str) -> bool {
+        self.id.as_str() == text || self.name.as_deref() == Some(text)
     }
 }
 
-/// The skills of one agent, by id. Agents share what is known of a skill.
+/// The skills of one agent, ordered by id. Agents share the data of each skill.
 pub type Skills = Arc<[Arc<Skill>]>;
 
-/// How a skill is staffed.
+/// The staffing of a skill.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Staffing {
-    /// How many agents have it.
+pub struct StaffingCount {
+    /// The number of agents with the skill.
     pub agents: u32,
-    /// How many of them are at work by fresh sight: ready, with a contact, or wrapping one up.
+    /// The number of them at work by a recent observation: ready, on contact or in wrap-up.
     pub available: u32,
 }
 
-/// Whether an agent counts for the floors of his skills: at work, by a sight that is not older than `stale_after`.
-pub fn is_available(slot: &AgentSlot, stale_after: std::time::Duration, now: UtcMicros) -> bool {
-    let fresh = slot.seen_at().is_some_and(|seen_at| now.since(seen_at) <= stale_after);
-    fresh && slot.observed().is_some_and(|observed: &Observed| observed.state.is_working())
+/// Returns whether an agent counts for the floors of its skills: at work, by an observation not older than
+/// `stale_after`.
+pub fn is_available(record: &AgentRecord, stale_after: std::time::Duration, now: UtcMicros) -> bool {
+    let is_fresh = record.last_observed_at().is_some_and(|observed_at| now.since(observed_at) <= stale_after);
+    is_fresh && record.observed().is_some_and(|observed: &ObservedState| observed.state.is_working())
 }
 
-/// How every skill is staffed that some agent has. Who is on his way out of work (`leaves`) is not available any more.
-pub fn staffing(
+/// Returns the staffing of every skill that some agent has. Agents about to leave work (`is_leaving`) do not count as
+/// available.
+pub fn staffing_by_skill(
     roster: &Roster,
     stale_after: std::time::Duration,
     now: UtcMicros,
-    leaves: impl Fn(&AgentSlot) -> bool,
-) -> BTreeMap<SkillId, Staffing> {
-    let mut staffed: BTreeMap<SkillId, Staffing> = BTreeMap::new();
-    for slot in roster.slots().iter().filter(|slot| !slot.skills().is_empty()) {
-        let available = is_available(slot, stale_after, now) && !leaves(slot);
+    is_leaving: impl Fn(&AgentRecord) -> bool,
+) -> BTreeMap<SkillId, StaffingCount> {
+    let mut staffing: BTreeMap<SkillId, StaffingCount> = BTreeMap::new();
+    for slot in roster.agents().iter().filter(|slot| !slot.skills().is_empty()) {
+        let available = is_available(slot, stale_after, now) && !is_leaving(slot);
         for skill in slot.skills().iter() {
-            let count = staffed.entry(skill.id.clone()).or_default();
+            let count = staffing.entry(skill.id.clone()).or_default();
             count.agents += 1;
             count.available += u32::from(available);
         }
     }
-    staffed
+    staffing
 }

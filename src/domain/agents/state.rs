@@ -1,4 +1,4 @@
-//! Agent states, their reason codes, and the two-way table between the platform's names and ours.
+//! Agent states, their reason codes, and the mapping between the platform's names and ours.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,7 +11,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::domain::ids::ReasonCode;
 
-/// What an agent is doing, in our words.
+/// What an agent is doing, in our terms.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum AgentState {
     /// Available for contacts.
@@ -20,27 +20,27 @@ pub enum AgentState {
     NotReady,
     /// Paused by the agent or by a person.
     Paused,
-    /// Idle by the platform's own measure.
+    /// Idle as defined by the platform.
     Idle,
     /// Not logged in.
     LoggedOut,
-    /// With a contact.
+    /// On a contact.
     OnContact,
     /// Wrap-up after a contact.
     AfterContactWork,
-    /// A name that no table knows: kept, shown, never acted on.
+    /// A state whose name is not in any table: kept and shown, never acted on.
     Unknown(Arc<str>),
 }
 
-/// The names of two unknown states that are ours and no platform's.
-const UNSEEN: &str = "Unseen";
+/// The names of two unknown states that are ours and not the platform's.
+const UNOBSERVED: &str = "Unseen";
 const OFF_ROSTER: &str = "OffRoster";
 
-/// How many indices [`AgentState::index`] can give.
+/// The number of values that [`AgentState::index`] can return.
 pub const STATE_KINDS: usize = 8;
 
 impl AgentState {
-    /// The states with a name of their own, in the order of [`AgentState::index`].
+    /// The known states, in the order of [`AgentState::index`].
     pub const KNOWN: [Self; 7] = [
         Self::Ready,
         Self::NotReady,
@@ -51,7 +51,7 @@ impl AgentState {
         Self::AfterContactWork,
     ];
 
-    /// A small number for tables: 0 to 6 for the known states, 7 for every unknown one.
+    /// Returns a small number for tables: 0 to 6 for the known states, 7 for every unknown one.
     pub const fn index(&self) -> usize {
         match self {
             Self::Ready => 0,
@@ -65,7 +65,7 @@ impl AgentState {
         }
     }
 
-    /// The one spelling used in code, API, console and docs; an unknown state's is the platform's name.
+    /// Returns the spelling used in code, API, console and documentation; for an unknown state, the platform's name.
     pub fn name(&self) -> &str {
         match self {
             Self::Ready => "Ready",
@@ -79,43 +79,44 @@ impl AgentState {
         }
     }
 
-    /// The known state of this name, in any case and with or without `_` or `-`: `not_ready`, `NotReady`, `NOT-READY`.
+    /// Returns the known state with this name, in any case and with or without `_` or `-`: `not_ready`, `NotReady`,
+    /// `NOT-READY`.
     pub fn from_name(name: &str) -> Option<Self> {
-        let folded = fold(name);
-        Self::KNOWN.into_iter().find(|state| fold(state.name()) == folded)
+        let folded = normalize_name(name);
+        Self::KNOWN.into_iter().find(|state| normalize_name(state.name()) == folded)
     }
 
-    /// Of an agent whom no source shows any more.
-    pub fn unseen() -> Self {
-        Self::Unknown(UNSEEN.into())
+    /// Returns the state of an agent whom no source shows any more.
+    pub fn unobserved() -> Self {
+        Self::Unknown(UNOBSERVED.into())
     }
 
-    /// Of an agent who was taken out of the roster: nobody looks.
+    /// Returns the state of an agent who was removed from the roster and is no longer observed.
     pub fn off_roster() -> Self {
         Self::Unknown(OFF_ROSTER.into())
     }
 
-    /// What the agent does is not known because nobody sees it. Whatever shows the agent ends it.
-    pub fn is_out_of_sight(&self) -> bool {
-        matches!(self, Self::Unknown(name) if [UNSEEN, OFF_ROSTER].contains(&&**name))
+    /// Returns whether the state is unknown because nothing shows the agent. Any observation ends it.
+    pub fn is_unobserved(&self) -> bool {
+        matches!(self, Self::Unknown(name) if [UNOBSERVED, OFF_ROSTER].contains(&&**name))
     }
 
-    /// Time here is not-ready time (what guide 003 calls idle time).
-    pub const fn counts_as_not_ready(&self) -> bool {
+    /// Returns whether time in this state is not-ready time (idle time in guide 003).
+    pub const fn is_not_ready(&self) -> bool {
         matches!(self, Self::NotReady | Self::Paused | Self::Idle)
     }
 
-    /// With a contact or wrapping one up.
+    /// Returns whether the agent is on a contact or in wrap-up.
     pub const fn is_on_contact(&self) -> bool {
         matches!(self, Self::OnContact | Self::AfterContactWork)
     }
 
-    /// Working as the plan's `work` means it: ready for contacts, with one, or after one.
+    /// Returns whether this is work in the sense of the plan: ready, on a contact or in wrap-up.
     pub const fn is_working(&self) -> bool {
         matches!(self, Self::Ready | Self::OnContact | Self::AfterContactWork)
     }
 
-    /// The reason code that goes with the state when nobody names one (source: guide 003).
+    /// Returns the reason code used if none is named (source: guide 003).
     pub fn default_reason(&self) -> ReasonCode {
         ReasonCode::new(match self {
             Self::Ready => "WORKING",
@@ -127,7 +128,7 @@ impl AgentState {
     }
 }
 
-fn fold(name: &str) -> String {
+fn normalize_name(name: &str) -> String {
     name.chars().filter(|c| !matches!(c, '_' | '-' | ' ')).flat_map(char::to_lowercase).collect()
 }
 
@@ -137,14 +138,14 @@ impl fmt::Display for AgentState {
     }
 }
 
-/// Written as its name; read back as the known state of that name, else as `Unknown`.
+/// Serialised as its name; deserialised as the known state with that name, else as `Unknown`.
 impl Serialize for AgentState {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.name())
     }
 }
 
-/// Any text, since the platform may have states of its own; the known names are the examples.
+/// Any text, since the platform may have other states; the known names are given as examples.
 impl PartialSchema for AgentState {
     fn schema() -> RefOr<Schema> {
         let known = Self::KNOWN.iter().map(Self::name);
@@ -157,18 +158,19 @@ impl ToSchema for AgentState {}
 impl<'de> Deserialize<'de> for AgentState {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = String::deserialize(deserializer)?;
-        Ok(Self::stored(&name))
+        Ok(Self::from_stored_name(&name))
     }
 }
 
 impl AgentState {
-    /// The state that [`AgentState::name`] was taken from: exact, so that an unknown `ready!` stays unknown.
-    pub fn stored(name: &str) -> Self {
+    /// Returns the state that has this [`AgentState::name`]. The match is exact, so that an unknown `ready!` stays
+    /// unknown.
+    pub fn from_stored_name(name: &str) -> Self {
         Self::KNOWN.into_iter().find(|state| state.name() == name).unwrap_or_else(|| Self::Unknown(name.into()))
     }
 }
 
-/// The two-way table of one tenant: the platform's state names to ours, and ours to the names its state POST takes.
+/// The mapping of one tenant: the platform's state names to ours, and ours to the names that its state POST takes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StateNames {
     incoming: BTreeMap<String, AgentState>,
@@ -176,7 +178,7 @@ pub struct StateNames {
 }
 
 impl Default for StateNames {
-    /// The names of the guides: 004's snapshots in lower case, 003's state POST in capitals.
+    /// The names in the guides: lower case as in 004's snapshots, capitals as in 003's state POST.
     fn default() -> Self {
         let incoming = [
             ("available", AgentState::Ready),
@@ -196,31 +198,34 @@ impl Default for StateNames {
             (AgentState::Idle, "IDLE"),
         ];
         Self {
-            incoming: incoming.into_iter().map(|(name, state)| (fold(name), state)).collect(),
+            incoming: incoming.into_iter().map(|(name, state)| (normalize_name(name), state)).collect(),
             outgoing: outgoing.into_iter().map(|(state, name)| (state, name.to_owned())).collect(),
         }
     }
 }
 
 impl StateNames {
-    /// The default table with a tenant's own names laid over it.
+    /// Returns the default mapping overridden by a tenant's own names.
     #[must_use]
-    pub fn extended<'a>(
+    pub fn with_names<'a>(
         mut self,
         incoming: impl IntoIterator<Item = (&'a str, AgentState)>,
         outgoing: impl IntoIterator<Item = (AgentState, &'a str)>,
     ) -> Self {
-        self.incoming.extend(incoming.into_iter().map(|(name, state)| (fold(name), state)));
+        self.incoming.extend(incoming.into_iter().map(|(name, state)| (normalize_name(name), state)));
         self.outgoing.extend(outgoing.into_iter().map(|(state, name)| (state, name.to_owned())));
         self
     }
 
-    /// Our state for a platform name, in any case of letters; a name that is not in the table is kept as it is.
+    /// Returns our state for a platform name, in any case; a name that is not in the table is kept as `Unknown`.
     pub fn state(&self, platform_name: &str) -> AgentState {
-        self.incoming.get(&fold(platform_name)).cloned().unwrap_or_else(|| AgentState::Unknown(platform_name.into()))
+        self.incoming
+            .get(&normalize_name(platform_name))
+            .cloned()
+            .unwrap_or_else(|| AgentState::Unknown(platform_name.into()))
     }
 
-    /// The name that the platform's state POST takes for a state; `None` where the platform cannot set it.
+    /// Returns the name that the platform's state POST takes; `None` if the platform cannot set the state.
     pub fn platform_name(&self, state: &AgentState) -> Option<&str> {
         self.outgoing.get(state).map(String::as_str)
     }
@@ -255,7 +260,7 @@ mod tests {
     #[test]
     fn a_tenant_may_add_names_both_ways() {
         let names =
-            StateNames::default().extended([("Mittag", AgentState::Paused)], [(AgentState::LoggedOut, "LOGGED_OUT")]);
+            StateNames::default().with_names([("Mittag", AgentState::Paused)], [(AgentState::LoggedOut, "LOGGED_OUT")]);
         assert_eq!(names.state("mittag"), AgentState::Paused);
         assert_eq!(names.platform_name(&AgentState::LoggedOut), Some("LOGGED_OUT"));
     }
@@ -263,7 +268,7 @@ mod tests {
     #[test]
     fn a_state_survives_the_store() {
         for state in AgentState::KNOWN.into_iter().chain([AgentState::Unknown("ready!".into())]) {
-            assert_eq!(AgentState::stored(state.name()), state);
+            assert_eq!(AgentState::from_stored_name(state.name()), state);
         }
     }
 }

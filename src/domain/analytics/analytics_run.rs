@@ -1,6 +1,7 @@
-//! Aggregation queries as they are run: those that the configuration names, what one run asks for, and how it stands.
+//! Runs of aggregation queries: configured queries, what one run requests, and its status.
 //!
-//! What may be asked and how an answer must hold together is [`super`]'s business; who asks and how often the engine's.
+//! [`super`] defines which queries are valid and how a result must be consistent; the engine decides who may query and
+//! how often.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,75 +10,76 @@ use jiff::tz::TimeZoneDatabase;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{AggregationQuery, Bucket, EqualsFilter, MetricAsk, QueryFault, QuerySpan};
-use crate::domain::ids::{AnalyticsQueryId, AnalyticsRunId, JobId, QueryId, TenantId};
+use super::{AggregationQuery, EqualsFilter, MetricRequest, QueryBucket, QueryError, QuerySpan};
+use crate::domain::ids::{AnalyticsQueryId, AnalyticsRunId, JobId, PlatformQueryId, TenantId};
 use crate::domain::reports::report_run::RunStatus;
 use crate::domain::time::UtcMicros;
 
-/// The most queries that the configuration may name for a tenant.
-pub const MOST_QUERIES: usize = 50;
+/// The largest number of queries that can be configured for a tenant.
+pub const MAX_QUERIES: usize = 50;
 
-/// The most buckets that a span which goes with the clock may have: 27 years of days.
-pub const MOST_BUCKETS: u32 = 10_000;
+/// The largest number of buckets in a relative date range: 27 years of days.
+pub const MAX_BUCKETS: u32 = 10_000;
 
-/// The longest that a run may take, from its beginning.
-pub const LONGEST_DEADLINE: Duration = Duration::from_secs(24 * 3600);
+/// The longest deadline of a run, counted from its start.
+pub const MAX_DEADLINE: Duration = Duration::from_secs(24 * 3600);
 
-/// The shortest.
-pub const SHORTEST_DEADLINE: Duration = Duration::from_secs(10);
+/// The shortest deadline of a run.
+pub const MIN_DEADLINE: Duration = Duration::from_secs(10);
 
-/// What it may take where nothing else is said: a hundred thousand rows are two hundred pages, of which ten a minute are read.
-pub const USUAL_DEADLINE: Duration = Duration::from_secs(1800);
+/// The default deadline of a run: 100,000 rows are 200 pages, of which ten per minute are read.
+pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(1800);
 
-/// Buckets that are asked for where nothing else is said.
-pub const USUAL_BUCKETS: u32 = 30;
+/// The default number of buckets.
+pub const DEFAULT_BUCKETS: u32 = 30;
 
-/// A query that the configuration names.
+/// A configured query.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct StandingQuery {
+pub struct ConfiguredQuery {
     /// Its id.
     pub id: AnalyticsQueryId,
-    /// What is asked.
+    /// The query.
     pub query: AggregationQuery,
-    /// Of when.
-    pub over: Over,
-    /// A run that takes longer, from its beginning, has failed.
+    /// The date range.
+    pub range: QueryRange,
+    /// The deadline, counted from the start of a run; a run that takes longer has failed.
     pub deadline: Duration,
-    /// Rows of a page.
+    /// The number of rows in a page.
     pub page_rows: u32,
 }
 
-impl StandingQuery {
-    /// The job of the calendar that asks it, where it has a cron.
-    pub fn job(&self) -> JobId {
+impl ConfiguredQuery {
+    /// Returns the id of the scheduled job that runs the query, if it has a cron expression.
+    pub fn job_id(&self) -> JobId {
         JobId::new(format!("analytics:{}", self.id))
     }
 
-    /// What a run asks for that is wanted at an instant.
+    /// Returns the request of a run that is made at `now`.
     pub fn request(&self, now: UtcMicros) -> RunRequest {
-        RunRequest::of(&self.query, self.over.span(&self.query, now), self.page_rows, self.deadline)
+        RunRequest::new(&self.query, self.range.span(&self.query, now), self.page_rows, self.deadline)
     }
 }
 
-/// Of when a query is.
+/// The date range of a query.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Over {
-    /// So many whole buckets, the last that have ended.
+pub enum QueryRange {
+    /// The last completed buckets, as many as given.
     Last(u32),
-    /// A span that begins at an instant. It is widened to whole buckets.
+    /// A fixed span, extended to whole buckets.
     Since {
-        /// Its first instant.
+        /// The first instant.
         from: UtcMicros,
-        /// The first instant after it; without one the last bucket that has ended is its end.
+        /// The first instant after it; `None` for the end of the last completed bucket.
         to: Option<UtcMicros>,
     },
 }
 
-impl Over {
-    /// The span, in whole buckets. One that begins later than it ends is empty, which the check of the request says.
+impl QueryRange {
+    /// Returns the span in whole buckets. A span that begins after its end is empty, which validation of the request
+    /// reports.
     pub fn span(self, query: &AggregationQuery, now: UtcMicros) -> QuerySpan {
         match self {
-            Self::Last(buckets) => query.last(buckets, now),
+            Self::Last(buckets) => query.last_buckets(buckets, now),
             Self::Since { from, to: Some(to) } => query.whole_buckets(QuerySpan { from, to }),
             Self::Since { from, to: None } => {
                 QuerySpan { from: query.bucket.floor(from, &query.zone), to: query.bucket.floor(now, &query.zone) }
@@ -93,13 +95,13 @@ pub struct RunRequest {
     /// What people call the query.
     pub name: String,
     /// The metrics, with how their values are put together.
-    pub metrics: Vec<MetricAsk>,
+    pub metrics: Vec<MetricRequest>,
     /// The dimensions by which values are told apart.
     pub dimensions: Vec<String>,
     /// What is looked at alone; everything where it is null.
     pub filter: Option<EqualsFilter>,
     /// How long the span of each value is.
-    pub bucket: Bucket,
+    pub bucket: QueryBucket,
     /// By whose calendar: an IANA time zone.
     pub zone: String,
     /// The first instant of the span.
@@ -113,8 +115,8 @@ pub struct RunRequest {
 }
 
 impl RunRequest {
-    /// To ask this of a span.
-    pub fn of(query: &AggregationQuery, span: QuerySpan, page_rows: u32, deadline: Duration) -> Self {
+    /// Creates a request of a query over a span.
+    pub fn new(query: &AggregationQuery, span: QuerySpan, page_rows: u32, deadline: Duration) -> Self {
         Self {
             name: query.name.to_string(),
             metrics: query.metrics.clone(),
@@ -129,7 +131,7 @@ impl RunRequest {
         }
     }
 
-    /// The query; none where no time zone of that name is known any more.
+    /// Returns the query; `None` if its time zone is no longer known.
     pub fn query(&self) -> Option<AggregationQuery> {
         Some(AggregationQuery {
             name: Arc::from(self.name.as_str()),
@@ -141,33 +143,33 @@ impl RunRequest {
         })
     }
 
-    /// Its span.
+    /// Returns the span.
     pub const fn span(&self) -> QuerySpan {
         QuerySpan { from: self.from, to: self.to }
     }
 
-    /// How long the run may take.
+    /// Returns how long the run may take.
     pub const fn deadline(&self) -> Duration {
         Duration::from_secs(self.deadline_s)
     }
 
-    /// The parts that the platform takes it in.
+    /// Returns the parts into which the span is split for the platform.
     ///
     /// # Errors
-    /// Everything that stands against asking it; nothing has left yet.
-    pub fn parts(&self) -> Result<Vec<QuerySpan>, Vec<QueryFault>> {
-        let fault = |field: &str, what: String, hint: &str| {
-            vec![QueryFault { field: field.to_owned(), what, hint: hint.to_owned() }]
+    /// Returns every reason why the query is invalid. Nothing has been sent then.
+    pub fn parts(&self) -> Result<Vec<QuerySpan>, Vec<QueryError>> {
+        let error = |field: &str, problem: String, hint: &str| {
+            vec![QueryError { field: field.to_owned(), problem, hint: hint.to_owned() }]
         };
         let Some(query) = self.query() else {
-            let what = format!("is {:?}, which is no known time zone", self.zone);
-            return Err(fault("zone", what, "name an IANA zone, as in Europe/Berlin, or leave it out"));
+            let problem = format!("is {:?}, which is no known time zone", self.zone);
+            return Err(error("zone", problem, "name an IANA zone, as in Europe/Berlin, or leave it out"));
         };
-        let faults = query.faults();
-        if !faults.is_empty() {
-            return Err(faults);
+        let errors = query.validation_errors();
+        if !errors.is_empty() {
+            return Err(errors);
         }
-        query.parts(self.span()).map_err(|fault| vec![fault])
+        query.parts(self.span()).map_err(|error| vec![error])
     }
 }
 
@@ -197,7 +199,7 @@ pub struct RunPart {
     /// How it stands.
     pub state: PartState,
     /// The platform's id of the query; null where it is to be submitted.
-    pub query_id: Option<QueryId>,
+    pub query_id: Option<PlatformQueryId>,
     /// How often the platform took it.
     pub submissions: u32,
     /// How often it left and was not answered, so that the platform may have taken it.
@@ -213,7 +215,7 @@ pub struct RunPart {
 }
 
 impl RunPart {
-    /// One that was not submitted yet.
+    /// Creates a part that has not been submitted yet.
     pub const fn new(span: QuerySpan) -> Self {
         Self {
             from: span.from,
@@ -228,98 +230,100 @@ impl RunPart {
         }
     }
 
-    /// Its span.
+    /// Returns the span.
     pub const fn span(&self) -> QuerySpan {
         QuerySpan { from: self.from, to: self.to }
     }
 
-    /// The platform may be working at it.
-    const fn is_at_work(&self) -> bool {
+    /// Returns whether the platform may be working on it.
+    const fn is_active(&self) -> bool {
         matches!(self.state, PartState::Leaving | PartState::Submitted)
     }
 }
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RunResult {
-    /// Its rows are there; else they were let go.
-    pub there: bool,
-    /// Rows that came.
+    /// Whether the rows are available; otherwise they were deleted.
+    pub has_rows: bool,
+    /// The number of rows received.
     pub received: u64,
-    /// Rows that the platform had promised; none where it promised no count for some part.
+    /// The number of rows promised by the platform; `None` if it gave no count for some part.
     pub promised: Option<u64>,
     /// The canonical SHA-256, in hexadecimal digits.
     pub sha256: String,
 }
 
-/// Why a run came to nothing.
+/// The reason why a run failed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RunFailure {
-    /// A short stable name: `platform_failed`, `forgotten`, `unanswered`, `deadline`, `call_failed`, `request`, or the name of a
-    /// [`super::ResultFaultKind`].
+    /// A short stable name: `platform_failed`, `forgotten`, `unanswered`, `deadline`, `call_failed`, `request`, or the
+    /// name of a [`super::ResultErrorKind`].
     pub class: String,
-    /// The same for people: the run, what happened and what to do.
+    /// The explanation for people: the run, what happened and what to do.
     pub text: String,
 }
 
-/// One run.
+/// One run of a query.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AnalyticsRun {
     /// Its id.
     pub id: AnalyticsRunId,
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantId,
-    /// The query of the configuration; none where somebody asked something of his own.
+    /// The configured query; `None` for an ad-hoc query.
     pub query: Option<AnalyticsQueryId>,
-    /// Who asked: `person:anna`, `job:analytics:calls`.
-    pub asked_by: Arc<str>,
-    /// When.
-    pub asked_at: UtcMicros,
-    /// The job of the calendar that asked.
+    /// Who requested it: `person:anna`, `job:analytics:calls`.
+    pub requested_by: Arc<str>,
+    /// When it was requested.
+    pub requested_at: UtcMicros,
+    /// The scheduled job that requested it.
     pub job: Option<JobId>,
-    /// What was asked for.
+    /// What was requested.
     pub request: RunRequest,
-    /// How it stands.
+    /// The status.
     pub status: RunStatus,
-    /// The queries that it is made of.
+    /// The parts, each one query on the platform.
     pub parts: Vec<RunPart>,
-    /// When it was begun, the last time where it had to wait for a place once more; its deadline counts from here, over restarts too.
+    /// When it was started, or started again after it had to wait for another place. The deadline counts from here,
+    /// also across restarts.
     pub started_at: Option<UtcMicros>,
     /// When it ended.
     pub ended_at: Option<UtcMicros>,
-    /// What came of it.
+    /// The result.
     pub result: Option<RunResult>,
-    /// Why it came to nothing.
+    /// The reason why it failed.
     pub failure: Option<RunFailure>,
 }
 
 impl AnalyticsRun {
-    /// Nobody follows its queries any more. Whatever the platform may be at takes its place until then, since a query cannot be stopped.
-    pub fn let_go_of_queries(&mut self, until: UtcMicros) {
-        for part in self.parts.iter_mut().filter(|part| part.is_at_work()) {
+    /// Stops following the run's queries. Since a query cannot be stopped, those the platform may be working on keep
+    /// their places until `until`.
+    pub fn abandon_queries(&mut self, until: UtcMicros) {
+        for part in self.parts.iter_mut().filter(|part| part.is_active()) {
             part.holds.push(until);
         }
     }
 
-    /// A part was submitted and nobody knows whether the platform took it: the run waits for another place, and what may have been taken
-    /// keeps this one as long as a run may take.
-    pub fn was_not_answered(&mut self, place: usize, now: UtcMicros) {
+    /// Records that it is unknown whether the platform accepted a submitted part. The run waits for another place, and
+    /// what may have been accepted keeps this place for as long as a run may take.
+    pub fn record_unanswered(&mut self, part_index: usize, now: UtcMicros) {
         let until = now + self.request.deadline();
         self.status = RunStatus::Waiting;
-        if let Some(part) = self.parts.get_mut(place) {
+        if let Some(part) = self.parts.get_mut(part_index) {
             part.state = PartState::Waiting;
             part.unanswered += 1;
             part.holds.push(until);
         }
     }
 
-    /// Until when the last of the places is kept that queries have which nobody follows any more.
-    pub fn holds_until(&self) -> Option<UtcMicros> {
+    /// Returns when the last place held by abandoned queries becomes free.
+    pub fn last_hold_until(&self) -> Option<UtcMicros> {
         self.parts.iter().flat_map(|part| &part.holds).max().copied()
     }
 
-    /// How long it took, or was at work when it came to nothing, by the daemon's clock; over a restart with the time in between.
-    pub fn latency(&self) -> Option<Duration> {
+    /// Returns how long the run took, or was active before it failed, on the daemon's clock and including restarts.
+    pub fn duration(&self) -> Option<Duration> {
         Some(self.ended_at?.since(self.started_at?))
     }
 }
@@ -332,10 +336,10 @@ mod tests {
     fn query() -> AggregationQuery {
         AggregationQuery {
             name: "calls".into(),
-            metrics: vec![MetricAsk { name: "duration".to_owned(), aggregation: Aggregation::Avg }],
+            metrics: vec![MetricRequest { name: "duration".to_owned(), aggregation: Aggregation::Avg }],
             dimensions: vec!["channel".to_owned()],
             filter: None,
-            bucket: Bucket::Day,
+            bucket: QueryBucket::Day,
             zone: TimeZoneDatabase::bundled().get("Europe/Berlin").expect("known"),
         }
     }
@@ -347,35 +351,35 @@ mod tests {
     #[test]
     fn a_span_goes_with_the_clock_in_whole_local_days() {
         let now = at("2026-10-26T13:30:00Z");
-        for (over, from, to) in [
-            (Over::Last(2), "2026-10-23T22:00:00Z", "2026-10-25T23:00:00Z"),
+        for (range, from, to) in [
+            (QueryRange::Last(2), "2026-10-23T22:00:00Z", "2026-10-25T23:00:00Z"),
             (
-                Over::Since { from: at("2026-10-25T12:00:00Z"), to: None },
+                QueryRange::Since { from: at("2026-10-25T12:00:00Z"), to: None },
                 "2026-10-24T22:00:00Z",
                 "2026-10-25T23:00:00Z",
             ),
             (
-                Over::Since { from: at("2026-10-01T00:00:00Z"), to: Some(at("2026-10-02T00:00:00Z")) },
+                QueryRange::Since { from: at("2026-10-01T00:00:00Z"), to: Some(at("2026-10-02T00:00:00Z")) },
                 "2026-09-30T22:00:00Z",
                 "2026-10-02T22:00:00Z",
             ),
         ] {
-            assert_eq!(over.span(&query(), now), QuerySpan { from: at(from), to: at(to) }, "{over:?}");
+            assert_eq!(range.span(&query(), now), QuerySpan { from: at(from), to: at(to) }, "{range:?}");
         }
     }
 
     #[test]
     fn a_request_gives_back_what_it_was_made_of_and_says_what_stands_against_it() {
-        let span = Over::Last(30).span(&query(), at("2026-10-26T13:30:00Z"));
-        let request = RunRequest::of(&query(), span, 500, USUAL_DEADLINE);
+        let span = QueryRange::Last(30).span(&query(), at("2026-10-26T13:30:00Z"));
+        let request = RunRequest::new(&query(), span, 500, DEFAULT_DEADLINE);
         assert_eq!(request.query(), Some(query()));
         assert_eq!(request.parts(), Ok(vec![span]));
         let text = serde_json::to_string(&request).expect("plain data");
         assert_eq!(serde_json::from_str::<RunRequest>(&text).expect("the same"), request);
 
         let fields = |request: &RunRequest| {
-            let faults = request.parts().expect_err("refused");
-            faults.into_iter().map(|fault| fault.field).collect::<Vec<_>>()
+            let errors = request.parts().expect_err("refused");
+            errors.into_iter().map(|error| error.field).collect::<Vec<_>>()
         };
         assert_eq!(fields(&RunRequest { zone: "Mars/Base".to_owned(), ..request.clone() }), ["zone"]);
         assert_eq!(fields(&RunRequest { metrics: Vec::new(), ..request.clone() }), ["metrics"]);
@@ -390,10 +394,10 @@ mod tests {
             id: AnalyticsRunId(uuid::Uuid::nil()),
             tenant: "acme".into(),
             query: None,
-            asked_by: "person:ann".into(),
-            asked_at: UtcMicros::EPOCH,
+            requested_by: "person:ann".into(),
+            requested_at: UtcMicros::EPOCH,
             job: None,
-            request: RunRequest::of(&query(), part.span(), 500, USUAL_DEADLINE),
+            request: RunRequest::new(&query(), part.span(), 500, DEFAULT_DEADLINE),
             status: RunStatus::Running,
             parts: vec![RunPart { state, ..part.clone() }],
             started_at: Some(UtcMicros::EPOCH),
@@ -409,18 +413,18 @@ mod tests {
             (PartState::Ended, false),
         ] {
             let mut run = run(state);
-            run.let_go_of_queries(now);
-            assert_eq!(run.holds_until(), is_kept.then_some(now), "{state:?}");
+            run.abandon_queries(now);
+            assert_eq!(run.last_hold_until(), is_kept.then_some(now), "{state:?}");
         }
-        let mut lost = run(PartState::Leaving);
-        lost.was_not_answered(0, now);
-        assert_eq!((lost.status, lost.parts[0].state), (RunStatus::Waiting, PartState::Waiting));
-        assert_eq!((lost.parts[0].unanswered, lost.holds_until()), (1, Some(now + USUAL_DEADLINE)));
+        let mut unanswered = run(PartState::Leaving);
+        unanswered.record_unanswered(0, now);
+        assert_eq!((unanswered.status, unanswered.parts[0].state), (RunStatus::Waiting, PartState::Waiting));
+        assert_eq!((unanswered.parts[0].unanswered, unanswered.last_hold_until()), (1, Some(now + DEFAULT_DEADLINE)));
         // Begun again and let go of: two places, of which the second is free earlier.
-        lost.parts[0].state = PartState::Submitted;
-        lost.let_go_of_queries(now);
-        assert_eq!((lost.parts[0].holds.len(), lost.holds_until()), (2, Some(now + USUAL_DEADLINE)));
-        let ended = AnalyticsRun { ended_at: Some(later), ..lost };
-        assert_eq!(ended.latency(), Some(Duration::from_secs(3600)));
+        unanswered.parts[0].state = PartState::Submitted;
+        unanswered.abandon_queries(now);
+        assert_eq!((unanswered.parts[0].holds.len(), unanswered.last_hold_until()), (2, Some(now + DEFAULT_DEADLINE)));
+        let ended = AnalyticsRun { ended_at: Some(later), ..unanswered };
+        assert_eq!(ended.duration(), Some(Duration::from_secs(3600)));
     }
 }

@@ -1,4 +1,4 @@
-//! The spans of time that an aggregation adds up over, by the calendar of a zone.
+//! The time buckets that an aggregation sums over, in the calendar of a time zone.
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,7 +17,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// How long the buckets of a time series are. Guide 002 shows `DAY`; the others are named after the same pattern.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Bucket {
+pub enum QueryBucket {
     /// An hour that passed since the local midnight; the last of a day is cut where a clock change moves by less than an hour.
     Hour,
     /// A local day, however long.
@@ -28,11 +28,11 @@ pub enum Bucket {
     Month,
 }
 
-impl Bucket {
-    /// Every one, shortest first.
+impl QueryBucket {
+    /// All bucket sizes, shortest first.
     pub const ALL: [Self; 4] = [Self::Hour, Self::Day, Self::Week, Self::Month];
 
-    /// Its name on the wire and in the configuration.
+    /// Returns the name on the wire and in the configuration.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Hour => "HOUR",
@@ -42,67 +42,67 @@ impl Bucket {
         }
     }
 
-    /// The start of the bucket that holds an instant. Buckets tile time: every instant is in one.
+    /// Returns the start of the bucket that contains an instant. Every instant is in exactly one bucket.
     pub fn floor(self, at: UtcMicros, zone: &TimeZone) -> UtcMicros {
         let date = at.timestamp().to_zoned(zone.clone()).date();
         let start = match self {
-            Self::Hour => start_of(date, zone).map(|day| {
+            Self::Hour => day_start(date, zone).map(|day| {
                 let hours = at.since(day).as_secs() / HOUR.as_secs();
                 day + Duration::from_secs(hours * HOUR.as_secs())
             }),
-            Self::Day => start_of(date, zone),
-            Self::Week => monday(date).and_then(|monday| start_of(monday, zone)),
-            Self::Month => start_of(date.first_of_month(), zone),
+            Self::Day => day_start(date, zone),
+            Self::Week => monday_of(date).and_then(|monday| day_start(monday, zone)),
+            Self::Month => day_start(date.first_of_month(), zone),
         };
-        // Where a zone skipped midnight itself, what is left of the day is its first bucket.
+        // If a zone skipped midnight, the rest of the day is its first bucket.
         start.unwrap_or(at).min(at)
     }
 
-    /// The end of the bucket that begins at `start`, which is the start of the next.
-    pub fn next(self, start: UtcMicros, zone: &TimeZone) -> UtcMicros {
+    /// Returns the end of the bucket that begins at `start`, which is the start of the next.
+    pub fn next_start(self, start: UtcMicros, zone: &TimeZone) -> UtcMicros {
         let date = start.timestamp().to_zoned(zone.clone()).date();
         let next = match self {
-            Self::Hour => day_after(date, zone).map(|end| end.min(start + HOUR)),
-            Self::Day => day_after(date, zone),
-            Self::Week => {
-                monday(date).and_then(|monday| monday.checked_add(7.days()).ok()).and_then(|date| start_of(date, zone))
-            }
-            Self::Month => date.first_of_month().checked_add(1.month()).ok().and_then(|date| start_of(date, zone)),
+            Self::Hour => next_day_start(date, zone).map(|end| end.min(start + HOUR)),
+            Self::Day => next_day_start(date, zone),
+            Self::Week => monday_of(date)
+                .and_then(|monday| monday.checked_add(7.days()).ok())
+                .and_then(|date| day_start(date, zone)),
+            Self::Month => date.first_of_month().checked_add(1.month()).ok().and_then(|date| day_start(date, zone)),
         };
-        // Only beyond the years that the calendar knows; a query has none of them.
+        // Only beyond the years of the calendar, which no query reaches.
         next.filter(|next| *next > start).unwrap_or(start + HOUR)
     }
 
-    /// Whether a bucket begins there.
-    pub fn is_border(self, at: UtcMicros, zone: &TimeZone) -> bool {
+    /// Returns whether a bucket begins at the instant.
+    pub fn is_bucket_start(self, at: UtcMicros, zone: &TimeZone) -> bool {
         self.floor(at, zone) == at
     }
 }
 
-/// The first instant of a local day.
-fn start_of(date: Date, zone: &TimeZone) -> Option<UtcMicros> {
+/// Returns the first instant of a local day.
+fn day_start(date: Date, zone: &TimeZone) -> Option<UtcMicros> {
     let start = date.to_zoned(zone.clone()).and_then(|day| day.start_of_day()).ok()?;
     Some(start.timestamp().into())
 }
 
-fn day_after(date: Date, zone: &TimeZone) -> Option<UtcMicros> {
-    start_of(date.tomorrow().ok()?, zone)
+fn next_day_start(date: Date, zone: &TimeZone) -> Option<UtcMicros> {
+    day_start(date.tomorrow().ok()?, zone)
 }
 
-fn monday(date: Date) -> Option<Date> {
+fn monday_of(date: Date) -> Option<Date> {
     date.checked_sub(i64::from(date.weekday().to_monday_zero_offset()).days()).ok()
 }
 
-impl fmt::Display for Bucket {
+impl fmt::Display for QueryBucket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
 }
 
-impl FromStr for Bucket {
+impl FromStr for QueryBucket {
     type Err = String;
 
-    /// By its name, in any case of letters; the error says which there are.
+    /// Parses a name in any case; the error lists the valid names.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let known = Self::ALL.into_iter().find(|bucket| bucket.name().eq_ignore_ascii_case(text));
         known.ok_or_else(|| format!("no bucket is called `{text}`; write HOUR, DAY, WEEK or MONTH"))

@@ -1,4 +1,4 @@
-//! What is asked: metrics by dimensions over a span, held to the platform's limits before anything leaves.
+//! Aggregation queries: metrics by dimensions over a span, checked against the platform's limits before they are sent.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -11,20 +11,20 @@ use serde_json::{Value, json};
 use thiserror::Error;
 use utoipa::ToSchema;
 
-use super::row::jcs;
-use super::{Bucket, LONGEST_PART, MOST_DIMENSIONS, MOST_METRICS, MOST_PARTS};
+use super::row::canonical_json;
+use super::{MAX_DIMENSIONS, MAX_METRICS, MAX_PART_DURATION, MAX_PARTS, QueryBucket};
 use crate::domain::time::UtcMicros;
 
-/// The most characters of a query's, a metric's or a dimension's name.
-const LONGEST_NAME: usize = 100;
+/// The maximum length of the name of a query, metric or dimension, in characters.
+const MAX_NAME_LENGTH: usize = 100;
 
-/// The most characters of the value that a filter compares with.
-const LONGEST_VALUE: usize = 256;
+/// The maximum length of a filter's value, in characters.
+const MAX_VALUE_LENGTH: usize = 256;
 
-/// 2000-01-01T00:00:00Z; no platform has figures of before.
+/// 2000-01-01T00:00:00Z; no platform has earlier figures.
 const EARLIEST: UtcMicros = UtcMicros::from_micros(946_684_800_000_000);
 
-/// 2200-01-01T00:00:00Z; the calendars of all zones are well behaved up to it.
+/// 2200-01-01T00:00:00Z; the calendars of all zones are regular up to it.
 const LATEST: UtcMicros = UtcMicros::from_micros(7_258_118_400_000_000);
 
 /// How the values of a metric are put together. Guide 002 shows `sum`, `avg` and `pct`.
@@ -44,10 +44,10 @@ pub enum Aggregation {
 }
 
 impl Aggregation {
-    /// Every one.
+    /// All aggregations.
     pub const ALL: [Self; 5] = [Self::Sum, Self::Avg, Self::Pct, Self::Min, Self::Max];
 
-    /// Its name on the wire and in the configuration.
+    /// Returns the name on the wire and in the configuration.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Sum => "sum",
@@ -62,7 +62,7 @@ impl Aggregation {
 impl FromStr for Aggregation {
     type Err = String;
 
-    /// By its name, in any case of letters; the error says which there are.
+    /// Parses a name in any case; the error lists the valid names.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let known = Self::ALL.into_iter().find(|aggregation| aggregation.name().eq_ignore_ascii_case(text));
         known.ok_or_else(|| format!("no aggregation is called `{text}`; write sum, avg, pct, min or max"))
@@ -72,7 +72,7 @@ impl FromStr for Aggregation {
 /// A metric that is asked for.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct MetricAsk {
+pub struct MetricRequest {
     /// The platform's name of it.
     pub name: String,
     /// How its values are put together.
@@ -89,21 +89,21 @@ pub struct EqualsFilter {
     pub value: String,
 }
 
-impl fmt::Display for MetricAsk {
+impl fmt::Display for MetricRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.aggregation.name(), self.name)
     }
 }
 
-impl FromStr for MetricAsk {
+impl FromStr for MetricRequest {
     type Err = String;
 
-    /// As people write it, `avg duration`; the error says how.
+    /// Parses the form written by people, `avg duration`; the error explains it.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (how, name) = text.trim().split_once(' ').ok_or_else(|| {
+        let (aggregation, name) = text.trim().split_once(' ').ok_or_else(|| {
             format!("`{text}` is not an aggregation and a metric; write it as `avg duration`, with sum, avg, pct, min or max")
         })?;
-        Ok(Self { name: name.trim().to_owned(), aggregation: how.parse()? })
+        Ok(Self { name: name.trim().to_owned(), aggregation: aggregation.parse()? })
     }
 }
 
@@ -116,7 +116,7 @@ impl fmt::Display for EqualsFilter {
 impl FromStr for EqualsFilter {
     type Err = String;
 
-    /// As people write it, `group.id=grp_001`; the error says how.
+    /// Parses the form written by people, `group.id=grp_001`; the error explains it.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (field, value) = text
             .split_once('=')
@@ -125,20 +125,20 @@ impl FromStr for EqualsFilter {
     }
 }
 
-/// What is asked, without the span.
+/// A query without its span.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AggregationQuery {
-    /// What people call it; not told to the platform and not in the hash of a result.
+    /// The name for people; neither sent to the platform nor part of a result's hash.
     pub name: Arc<str>,
-    /// At least one, at most [`MOST_METRICS`], each named once.
-    pub metrics: Vec<MetricAsk>,
-    /// At most [`MOST_DIMENSIONS`], each named once.
+    /// The metrics: 1 to [`MAX_METRICS`], without duplicates.
+    pub metrics: Vec<MetricRequest>,
+    /// The dimensions: at most [`MAX_DIMENSIONS`], without duplicates.
     pub dimensions: Vec<String>,
-    /// Nothing is left out without one.
+    /// The filter; `None` for all data.
     pub filter: Option<EqualsFilter>,
-    /// How long each value's span is.
-    pub bucket: Bucket,
-    /// By whose calendar; an IANA zone. Guide 002 knows UTC alone.
+    /// The bucket size.
+    pub bucket: QueryBucket,
+    /// The IANA time zone of the calendar. Guide 002 knows only UTC.
     pub zone: TimeZone,
 }
 
@@ -152,7 +152,7 @@ pub struct QuerySpan {
 }
 
 impl QuerySpan {
-    /// Whether an instant is in it.
+    /// Returns whether the span contains an instant.
     pub fn contains(&self, at: UtcMicros) -> bool {
         self.from <= at && at < self.to
     }
@@ -164,108 +164,111 @@ impl fmt::Display for QuerySpan {
     }
 }
 
-/// Why a query cannot be asked.
+/// A reason why a query is invalid.
 #[derive(Error, Clone, PartialEq, Eq, Debug)]
-#[error("{field} {what}; {hint}")]
-pub struct QueryFault {
+#[error("{field} {problem}; {hint}")]
+pub struct QueryError {
     /// The field, as in `metrics[2].name`.
     pub field: String,
-    /// What is wrong with it.
-    pub what: String,
+    /// The problem.
+    pub problem: String,
     /// What to do.
     pub hint: String,
 }
 
-impl QueryFault {
-    fn new(field: impl Into<String>, what: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { field: field.into(), what: what.into(), hint: hint.into() }
+impl QueryError {
+    fn new(field: impl Into<String>, problem: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { field: field.into(), problem: problem.into(), hint: hint.into() }
     }
 }
 
 impl AggregationQuery {
-    /// Everything that stands against asking it; nothing where it is good.
-    pub fn faults(&self) -> Vec<QueryFault> {
-        let mut faults: Vec<QueryFault> = bad_text("name", &self.name, LONGEST_NAME).into_iter().collect();
+    /// Returns every reason why the query is invalid; empty for a valid query.
+    pub fn validation_errors(&self) -> Vec<QueryError> {
+        let mut errors: Vec<QueryError> = check_text("name", &self.name, MAX_NAME_LENGTH).into_iter().collect();
         if self.metrics.is_empty() {
-            faults.push(QueryFault::new("metrics", "is empty", "name at least one metric"));
+            errors.push(QueryError::new("metrics", "is empty", "name at least one metric"));
         }
         let limits =
-            [("metrics", self.metrics.len(), MOST_METRICS), ("dimensions", self.dimensions.len(), MOST_DIMENSIONS)];
-        for (field, given, most) in limits.into_iter().filter(|(_, given, most)| given > most) {
-            let hint = format!("the platform takes {most}: make two queries of it");
-            faults.push(QueryFault::new(field, format!("has {given} entries"), hint));
+            [("metrics", self.metrics.len(), MAX_METRICS), ("dimensions", self.dimensions.len(), MAX_DIMENSIONS)];
+        for (field, actual, max) in limits.into_iter().filter(|(_, actual, max)| actual > max) {
+            let hint = format!("the platform takes {max}: make two queries of it");
+            errors.push(QueryError::new(field, format!("has {actual} entries"), hint));
         }
-        let metrics = self.metrics.iter().enumerate().map(|(at, metric)| (format!("metrics[{at}].name"), &metric.name));
-        faults.extend(bad_names(metrics));
-        let dimensions = self.dimensions.iter().enumerate().map(|(at, name)| (format!("dimensions[{at}]"), name));
-        faults.extend(bad_names(dimensions));
+        let metrics =
+            self.metrics.iter().enumerate().map(|(index, metric)| (format!("metrics[{index}].name"), &metric.name));
+        errors.extend(check_names(metrics));
+        let dimensions = self.dimensions.iter().enumerate().map(|(index, name)| (format!("dimensions[{index}]"), name));
+        errors.extend(check_names(dimensions));
         if let Some(filter) = &self.filter {
-            faults.extend(bad_text("filter.field", &filter.field, LONGEST_NAME));
-            faults.extend(bad_text("filter.value", &filter.value, LONGEST_VALUE));
+            errors.extend(check_text("filter.field", &filter.field, MAX_NAME_LENGTH));
+            errors.extend(check_text("filter.value", &filter.value, MAX_VALUE_LENGTH));
         }
         if self.zone.iana_name().is_none() {
-            faults.push(QueryFault::new(
+            errors.push(QueryError::new(
                 "zone",
                 "has no name",
                 "name an IANA zone, as in Europe/Berlin, or leave it out",
             ));
         }
-        faults
+        errors
     }
 
-    /// The name of its zone.
+    /// Returns the name of the time zone.
     pub fn zone_name(&self) -> &str {
         self.zone.iana_name().unwrap_or("UTC")
     }
 
-    /// A span in parts of at most [`LONGEST_PART`], which tile it and begin and end where buckets do.
-    pub fn parts(&self, span: QuerySpan) -> Result<Vec<QuerySpan>, QueryFault> {
+    /// Splits a span into consecutive parts of at most [`MAX_PART_DURATION`] that begin and end at bucket boundaries.
+    pub fn parts(&self, span: QuerySpan) -> Result<Vec<QuerySpan>, QueryError> {
         self.check_span(span)?;
         let mut parts = Vec::new();
         let mut from = span.from;
         while from < span.to {
-            if parts.len() == MOST_PARTS {
-                let what = format!("of {span} is longer than {MOST_PARTS} queries of 365 days");
-                return Err(QueryFault::new("span", what, "ask for a shorter one"));
+            if parts.len() == MAX_PARTS {
+                let problem = format!("of {span} is longer than {MAX_PARTS} queries of 365 days");
+                return Err(QueryError::new("span", problem, "ask for a shorter one"));
             }
-            let furthest = from + LONGEST_PART;
-            // A bucket is far shorter than a part, so there is always a border in between.
-            let to = if furthest >= span.to { span.to } else { self.bucket.floor(furthest, &self.zone) };
+            let latest_end = from + MAX_PART_DURATION;
+            // A bucket is far shorter than a part, so there is always a boundary in between.
+            let to = if latest_end >= span.to { span.to } else { self.bucket.floor(latest_end, &self.zone) };
             parts.push(QuerySpan { from, to });
             from = to;
         }
         Ok(parts)
     }
 
-    fn check_span(&self, span: QuerySpan) -> Result<(), QueryFault> {
+    fn check_span(&self, span: QuerySpan) -> Result<(), QueryError> {
         if span.from >= span.to {
-            return Err(QueryFault::new("span", format!("of {span} has no length"), "its end lies after its start"));
+            return Err(QueryError::new("span", format!("of {span} has no length"), "its end lies after its start"));
         }
         if span.from < EARLIEST || span.to > LATEST {
             let hint = "it lies within the years 2000 to 2199";
-            return Err(QueryFault::new("span", format!("of {span} goes too far"), hint));
+            return Err(QueryError::new("span", format!("of {span} goes too far"), hint));
         }
         for (field, at) in [("from", span.from), ("to", span.to)] {
             let start = self.bucket.floor(at, &self.zone);
             if start != at {
-                let next = self.bucket.next(start, &self.zone);
-                let what = format!("is {at}, in the middle of a bucket of one {} in {}", self.bucket, self.zone_name());
-                return Err(QueryFault::new(field, what, format!("take {start} or {next}")));
+                let next = self.bucket.next_start(start, &self.zone);
+                let problem =
+                    format!("is {at}, in the middle of a bucket of one {} in {}", self.bucket, self.zone_name());
+                return Err(QueryError::new(field, problem, format!("take {start} or {next}")));
             }
         }
         Ok(())
     }
 
-    /// A span with its first and last bucket whole.
+    /// Returns the span extended to whole buckets.
     pub fn whole_buckets(&self, span: QuerySpan) -> QuerySpan {
         let from = self.bucket.floor(span.from, &self.zone);
         let last = self.bucket.floor(span.to, &self.zone);
-        let to = if last == span.to { last } else { self.bucket.next(last, &self.zone) };
+        let to = if last == span.to { last } else { self.bucket.next_start(last, &self.zone) };
         QuerySpan { from, to }
     }
 
-    /// The last `buckets` buckets that have ended at `now`, and fewer only where there would be some from before the year 2000.
-    pub fn last(&self, buckets: u32, now: UtcMicros) -> QuerySpan {
+    /// Returns the span of the last `buckets` buckets completed at `now`; fewer only if some would lie before the year
+    /// 2000.
+    pub fn last_buckets(&self, buckets: u32, now: UtcMicros) -> QuerySpan {
         let to = self.bucket.floor(now, &self.zone);
         let mut from = to;
         for _ in 0..buckets.max(1) {
@@ -277,22 +280,22 @@ impl AggregationQuery {
         QuerySpan { from, to }
     }
 
-    /// The starts of the buckets of a span, rising.
-    pub(super) fn borders(&self, span: QuerySpan) -> Vec<UtcMicros> {
+    /// Returns the starts of the buckets in a span, ascending.
+    pub(super) fn bucket_starts(&self, span: QuerySpan) -> Vec<UtcMicros> {
         let first = Some(self.bucket.floor(span.from, &self.zone));
-        let starts = std::iter::successors(first, |start| Some(self.bucket.next(*start, &self.zone)));
+        let starts = std::iter::successors(first, |start| Some(self.bucket.next_start(*start, &self.zone)));
         starts.take_while(|start| *start < span.to).collect()
     }
 
-    /// What is asked as canonical JSON (RFC 8785). The name is not in it: the same question under two names is one.
-    pub fn question(&self, span: QuerySpan) -> String {
+    /// Returns the query as canonical JSON (RFC 8785), without its name: the same query under two names is one.
+    pub fn canonical_request(&self, span: QuerySpan) -> String {
         let metrics: Vec<Value> = self
             .metrics
             .iter()
             .map(|metric| json!({ "name": metric.name, "aggregation": metric.aggregation.name() }))
             .collect();
         let filter = self.filter.as_ref().map(|filter| json!({ "field": filter.field, "value": filter.value }));
-        jcs(&json!({
+        canonical_json(&json!({
             "bucket": self.bucket.name(),
             "dimensions": self.dimensions,
             "filter": filter,
@@ -304,30 +307,30 @@ impl AggregationQuery {
     }
 }
 
-fn bad_text(field: impl Into<String>, text: &str, most: usize) -> Option<QueryFault> {
+fn check_text(field: impl Into<String>, text: &str, max: usize) -> Option<QueryError> {
     let field = field.into();
     if text.trim().is_empty() {
-        return Some(QueryFault::new(field, "is empty", "write a name"));
+        return Some(QueryError::new(field, "is empty", "write a name"));
     }
-    if text.chars().count() > most {
-        return Some(QueryFault::new(field, "is too long", format!("write at most {most} characters")));
+    if text.chars().count() > max {
+        return Some(QueryError::new(field, "is too long", format!("write at most {max} characters")));
     }
     if text.trim() != text || text.chars().any(char::is_control) {
-        let what = format!("is {text:?}, with spaces around it or control characters");
-        return Some(QueryFault::new(field, what, "write it without them"));
+        let problem = format!("is {text:?}, with spaces around it or control characters");
+        return Some(QueryError::new(field, problem, "write it without them"));
     }
     None
 }
 
-fn bad_names<'n>(names: impl Iterator<Item = (String, &'n String)>) -> Vec<QueryFault> {
-    let mut met = HashSet::new();
-    let mut faults = Vec::new();
+fn check_names<'n>(names: impl Iterator<Item = (String, &'n String)>) -> Vec<QueryError> {
+    let mut names_found = HashSet::new();
+    let mut errors = Vec::new();
     for (field, name) in names {
-        if let Some(fault) = bad_text(&field, name, LONGEST_NAME) {
-            faults.push(fault);
-        } else if !met.insert(name) {
-            faults.push(QueryFault::new(field, format!("names {name:?} again"), "name each once"));
+        if let Some(error) = check_text(&field, name, MAX_NAME_LENGTH) {
+            errors.push(error);
+        } else if !names_found.insert(name) {
+            errors.push(QueryError::new(field, format!("names {name:?} again"), "name each once"));
         }
     }
-    faults
+    errors
 }

@@ -1,8 +1,9 @@
-//! Series of values that trends are of, and the one text that names each in the configuration, in commands, in the API and in rules.
+//! Series of values, the basis of trends, and the text that names each in the configuration, commands, the API and
+//! rules.
 //!
-//! A figure of a skill or queue goes by the quarter of an hour, adherence and not-ready time by the day, or by the quarter of an hour where
-//! that is asked for, and what the platform added up by the buckets of its query. Shares are made of sums: seconds of all agents are added
-//! up, then divided once.
+//! Figures of a skill or queue have one value per quarter hour; adherence and not-ready time one per day, or per
+//! quarter hour on request; the platform's aggregates one per bucket of their query. Shares are computed from sums: the
+//! seconds of all agents are added up, then divided once.
 
 pub mod aggregated;
 
@@ -11,45 +12,45 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use self::aggregated::{Aggregated, Results};
-use crate::domain::adherence::figures::{Ratio, Times, Variant};
+use self::aggregated::{AggregatedMetric, ResultSource};
+use crate::domain::adherence::figures::{AdherenceFormula, AdherenceTimes, Ratio};
 use crate::domain::ids::{AgentId, QueueId, SkillId, TeamName};
 use crate::domain::live::figures::{Measure, QUEUE_MEASURES, SKILL_MEASURES, Unit};
 
 /// A quarter of an hour.
 pub const QUARTER: Duration = Duration::from_mins(15);
 
-/// The same, in microseconds.
+/// A quarter of an hour, in microseconds.
 pub const QUARTER_US: i64 = 900_000_000;
 
-/// The longest text of a source, in bytes: room for the names that a platform gives to metrics, dimensions and groups.
-const LONGEST: usize = 2_000;
+/// The maximum length of a source's text, in bytes: room for the platform's names of metrics, dimensions and groups.
+const MAX_SOURCE_LENGTH: usize = 2_000;
 
-/// How long one value of a series is of.
+/// The length of time of one value of a series.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Bucket {
+pub enum SeriesBucket {
     /// A quarter of an hour.
     Quarter,
     /// An hour.
     Hour,
-    /// A day by the calendar.
+    /// A calendar day.
     Day,
-    /// A week from Monday.
+    /// A week starting on Monday.
     Week,
-    /// A month by the calendar.
+    /// A calendar month.
     Month,
 }
 
-impl Bucket {
-    /// All of them, shortest first.
+impl SeriesBucket {
+    /// All bucket sizes, shortest first.
     pub const ALL: [Self; 5] = [Self::Quarter, Self::Hour, Self::Day, Self::Week, Self::Month];
 
-    /// The one of that name.
-    pub fn named(name: &str) -> Option<Self> {
+    /// Returns the bucket size with this name, or `None` if there is none.
+    pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|bucket| bucket.name() == name)
     }
 
-    /// The name in answers.
+    /// Returns the name in responses.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Quarter => "quarter",
@@ -60,8 +61,8 @@ impl Bucket {
         }
     }
 
-    /// How long it usually is; a month at most.
-    pub const fn usual(self) -> Duration {
+    /// Returns the usual duration; for a month, the longest.
+    pub const fn typical_duration(self) -> Duration {
         match self {
             Self::Quarter => QUARTER,
             Self::Hour => Duration::from_hours(1),
@@ -71,8 +72,8 @@ impl Bucket {
         }
     }
 
-    /// The whole words for some of them.
-    pub const fn noun(self) -> &'static str {
+    /// Returns the words for several buckets.
+    pub const fn label(self) -> &'static str {
         match self {
             Self::Quarter => "quarter of an hour",
             Self::Hour | Self::Day | Self::Week | Self::Month => self.name(),
@@ -80,85 +81,85 @@ impl Bucket {
     }
 }
 
-/// Whose time.
+/// The agents whose time counts.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Whom {
-    /// Everybody's.
+pub enum AgentFilter {
+    /// All agents.
     Everyone,
-    /// Of those who are in this team when it is read.
+    /// The agents who are in this team when the series is read.
     Team(TeamName),
-    /// One agent's.
+    /// One agent.
     Agent(AgentId),
 }
 
-/// What a series is of.
+/// The source of a series.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Source {
-    /// A figure of a skill; the mean of a quarter's reads.
+pub enum SeriesSource {
+    /// A figure of a skill: the mean of the readings in a quarter hour.
     Skill(SkillId, &'static Measure),
-    /// A figure of a queue; the same.
+    /// A figure of a queue: the mean of the readings in a quarter hour.
     Queue(QueueId, &'static Measure),
     /// In ÷ scheduled.
-    Adherence(Whom, Bucket),
-    /// Not ready ÷ (not ready + waiting + handling): of the time in which agents were logged in and seen.
-    NotReady(Whom, Bucket),
-    /// A metric that the platform added up.
-    Analytics(Aggregated),
+    Adherence(AgentFilter, SeriesBucket),
+    /// Not ready ÷ (not ready + waiting + handling), over the time in which agents were logged in and observed.
+    NotReady(AgentFilter, SeriesBucket),
+    /// A metric that the platform aggregated.
+    Analytics(AggregatedMetric),
 }
 
-impl Source {
-    /// A figure of a skill by its name in rules or in the store.
+impl SeriesSource {
+    /// Creates a source from a skill's figure, by its name in rules or in the store.
     ///
     /// # Errors
-    /// There is no such figure; says which there are.
+    /// Returns an error that lists the figures if there is none with this name.
     pub fn skill(id: SkillId, figure: &str) -> Result<Self, String> {
-        named(&SKILL_MEASURES, figure).map(|measure| Self::Skill(id, measure))
+        find_measure(&SKILL_MEASURES, figure).map(|measure| Self::Skill(id, measure))
     }
 
-    /// A figure of a queue.
+    /// Creates a source from a queue's figure, by its name in rules or in the store.
     ///
     /// # Errors
-    /// There is no such figure; says which there are.
+    /// Returns an error that lists the figures if there is none with this name.
     pub fn queue(id: QueueId, figure: &str) -> Result<Self, String> {
-        named(&QUEUE_MEASURES, figure).map(|measure| Self::Queue(id, measure))
+        find_measure(&QUEUE_MEASURES, figure).map(|measure| Self::Queue(id, measure))
     }
 
-    /// How long one of its values is of; none where the results of a query say so.
-    pub const fn bucket(&self) -> Option<Bucket> {
+    /// Returns the length of time of one value; `None` if it depends on the results of a query.
+    pub const fn bucket(&self) -> Option<SeriesBucket> {
         match self {
-            Self::Skill(..) | Self::Queue(..) => Some(Bucket::Quarter),
+            Self::Skill(..) | Self::Queue(..) => Some(SeriesBucket::Quarter),
             Self::Adherence(_, bucket) | Self::NotReady(_, bucket) => Some(*bucket),
             Self::Analytics(_) => None,
         }
     }
 
-    /// Whose time it is of; none where it is no time of agents.
-    pub const fn whom(&self) -> Option<&Whom> {
+    /// Returns the agents whose time counts; `None` if the series is not about agents' time.
+    pub const fn agent_filter(&self) -> Option<&AgentFilter> {
         match self {
             Self::Skill(..) | Self::Queue(..) | Self::Analytics(_) => None,
-            Self::Adherence(whom, _) | Self::NotReady(whom, _) => Some(whom),
+            Self::Adherence(agent_filter, _) | Self::NotReady(agent_filter, _) => Some(agent_filter),
         }
     }
 
-    /// The metric that it is of, where the platform added it up.
-    pub const fn aggregated(&self) -> Option<&Aggregated> {
+    /// Returns the metric aggregated by the platform, if the series is one.
+    pub const fn aggregated_metric(&self) -> Option<&AggregatedMetric> {
         match self {
             Self::Skill(..) | Self::Queue(..) | Self::Adherence(..) | Self::NotReady(..) => None,
-            Self::Analytics(of) => Some(of),
+            Self::Analytics(metric) => Some(metric),
         }
     }
 
-    /// So many days are read of it at once at most: over 35,000 quarters. Results of queries go by the hour at least, and a run may be of
-    /// twenty years.
-    pub const fn longest_days(&self) -> u32 {
+    /// Returns the largest number of days that can be read at once: over 35,000 quarter hours. Query results have
+    /// buckets of at least an hour, and a run may cover twenty years.
+    pub const fn max_days(&self) -> u32 {
         match self {
             Self::Skill(..) | Self::Queue(..) | Self::Adherence(..) | Self::NotReady(..) => 366,
             Self::Analytics(_) => 20 * 366,
         }
     }
 
-    /// So much is looked at where no beginning is named.
-    pub const fn usual_span(&self) -> Duration {
+    /// Returns the time covered if no start is given.
+    pub const fn default_span(&self) -> Duration {
         match self {
             Self::Skill(..) | Self::Queue(..) | Self::Adherence(..) | Self::NotReady(..) => {
                 Duration::from_hours(60 * 24)
@@ -167,61 +168,63 @@ impl Source {
         }
     }
 
-    /// Its text as it may enter a record that nothing is erased from.
-    pub fn for_the_record(&self) -> String {
-        self.aggregated().map_or_else(|| self.to_string(), Aggregated::without_values)
+    /// Returns the text for records that are never erased, such as the audit log: without the values of a metric's
+    /// group.
+    pub fn audit_text(&self) -> String {
+        self.aggregated_metric().map_or_else(|| self.to_string(), AggregatedMetric::without_values)
     }
 
-    /// Its values are shares of 1.
+    /// Returns whether the values are shares between 0 and 1.
     pub fn is_share(&self) -> bool {
         match self {
             Self::Skill(_, measure) | Self::Queue(_, measure) => measure.unit == Unit::Ppm,
             Self::Adherence(..) | Self::NotReady(..) => true,
-            // A share of the platform's comes in per cent, as it gives it.
+            // The platform gives its shares in percent.
             Self::Analytics(_) => false,
         }
     }
 
-    /// The figure, with its unit where it has one; a share is one of 1.
+    /// Returns the figure, with its unit if it has one; a share is between 0 and 1.
     pub fn figure(&self) -> Cow<'static, str> {
         match self {
             Self::Skill(_, measure) | Self::Queue(_, measure) if measure.unit == Unit::Ppm => measure.name.into(),
             Self::Skill(_, measure) | Self::Queue(_, measure) => measure.column.into(),
             Self::Adherence(..) => "adherence".into(),
             Self::NotReady(..) => "not_ready".into(),
-            Self::Analytics(of) => of.metric.clone().into(),
+            Self::Analytics(metric) => metric.metric.clone().into(),
         }
     }
 
-    /// Whose figure, for people: `skill 1001`, `team Care`, `everyone`, `analytics calls, channel voice`.
+    /// Returns what the figure is about, for people: `skill 1001`, `team Care`, `everyone`, `analytics calls, channel
+    /// voice`.
     pub fn subject(&self) -> String {
         match self {
             Self::Skill(id, _) => format!("skill {id}"),
             Self::Queue(id, _) => format!("queue {id}"),
-            Self::Adherence(whom, _) | Self::NotReady(whom, _) => match whom {
-                Whom::Everyone => "everyone".to_owned(),
-                Whom::Team(team) => format!("team {team}"),
-                Whom::Agent(agent) => format!("agent {agent}"),
+            Self::Adherence(agent_filter, _) | Self::NotReady(agent_filter, _) => match agent_filter {
+                AgentFilter::Everyone => "everyone".to_owned(),
+                AgentFilter::Team(team) => format!("team {team}"),
+                AgentFilter::Agent(agent) => format!("agent {agent}"),
             },
-            Self::Analytics(of) => {
-                let (group, comma) = (of.group_text(), if of.group.is_empty() { "" } else { ", " });
-                match &of.of {
-                    Results::Query(id) => format!("analytics {id}{comma}{group}"),
-                    Results::Run(id) => format!("analytics run {id}{comma}{group}"),
+            Self::Analytics(metric) => {
+                let (group, comma) = (metric.group_text(), if metric.group.is_empty() { "" } else { ", " });
+                match &metric.source {
+                    ResultSource::Query(id) => format!("analytics {id}{comma}{group}"),
+                    ResultSource::Run(id) => format!("analytics run {id}{comma}{group}"),
                 }
             }
         }
     }
 
-    /// The share that some times come to. None where there is nothing to divide by, and where more of the shifts' time is unknown than
-    /// known: what little was seen says nothing of the rest.
-    pub fn share_of(&self, times: &Times) -> Option<f64> {
+    /// Returns the share computed from some times. `None` if the divisor is zero, or if more of the shifts' time is
+    /// unknown than known, since so few observations say nothing about the rest.
+    pub fn share_of(&self, times: &AdherenceTimes) -> Option<f64> {
         if times.unknown_us > times.scheduled_us {
             return None;
         }
         match self {
             Self::Skill(..) | Self::Queue(..) | Self::Analytics(_) => None,
-            Self::Adherence(..) => Variant::default().of(times).share(),
+            Self::Adherence(..) => AdherenceFormula::default().ratio(times).share(),
             Self::NotReady(..) => {
                 Ratio(times.not_ready_us, times.not_ready_us + times.waiting_us + times.handling_us).share()
             }
@@ -229,7 +232,7 @@ impl Source {
     }
 }
 
-fn named(measures: &'static [Measure], figure: &str) -> Result<&'static Measure, String> {
+fn find_measure(measures: &'static [Measure], figure: &str) -> Result<&'static Measure, String> {
     let found = measures.iter().find(|measure| measure.name == figure || measure.column == figure);
     found.ok_or_else(|| {
         let known: Vec<_> = measures.iter().map(|measure| measure.name).collect();
@@ -237,25 +240,25 @@ fn named(measures: &'static [Measure], figure: &str) -> Result<&'static Measure,
     })
 }
 
-/// `skill:1001:contacts_queued`, `queue:q_1:service_level`, `adherence`, `not-ready:team:Care`, `adherence-15m:agent:u_0001`,
-/// `analytics:calls:count:channel=voice`
-impl fmt::Display for Source {
+/// `skill:1001:contacts_queued`, `queue:q_1:service_level`, `adherence`, `not-ready:team:Care`,
+/// `adherence-15m:agent:u_0001`, `analytics:calls:count:channel=voice`
+impl fmt::Display for SeriesSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (name, whom, bucket) = match self {
+        let (name, agent_filter, bucket) = match self {
             Self::Skill(id, measure) => return write!(f, "skill:{id}:{}", measure.name),
             Self::Queue(id, measure) => return write!(f, "queue:{id}:{}", measure.name),
-            Self::Adherence(whom, bucket) => (ADHERENCE, whom, bucket),
-            Self::NotReady(whom, bucket) => (NOT_READY, whom, bucket),
-            Self::Analytics(of) => return write!(f, "{of}"),
+            Self::Adherence(agent_filter, bucket) => (ADHERENCE, agent_filter, bucket),
+            Self::NotReady(agent_filter, bucket) => (NOT_READY, agent_filter, bucket),
+            Self::Analytics(metric) => return write!(f, "{metric}"),
         };
         f.write_str(name)?;
-        if *bucket == Bucket::Quarter {
+        if *bucket == SeriesBucket::Quarter {
             f.write_str(BY_QUARTER)?;
         }
-        match whom {
-            Whom::Everyone => Ok(()),
-            Whom::Team(team) => write!(f, ":team:{team}"),
-            Whom::Agent(agent) => write!(f, ":agent:{agent}"),
+        match agent_filter {
+            AgentFilter::Everyone => Ok(()),
+            AgentFilter::Team(team) => write!(f, ":team:{team}"),
+            AgentFilter::Agent(agent) => write!(f, ":agent:{agent}"),
         }
     }
 }
@@ -264,12 +267,12 @@ const ADHERENCE: &str = "adherence";
 const NOT_READY: &str = "not-ready";
 const BY_QUARTER: &str = "-15m";
 
-impl FromStr for Source {
+impl FromStr for SeriesSource {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if text.len() > LONGEST {
-            return Err(format!("a series is named in {LONGEST} bytes at most"));
+        if text.len() > MAX_SOURCE_LENGTH {
+            return Err(format!("a series is named in {MAX_SOURCE_LENGTH} bytes at most"));
         }
         if text.chars().any(char::is_control) {
             return Err("a series is named without control characters".to_owned());
@@ -283,32 +286,34 @@ impl FromStr for Source {
                     .ok_or_else(|| format!("`{kind}` wants an id and a figure, as in {kind}:1001:service_level"))?;
                 if kind == "skill" { Self::skill(id.into(), figure) } else { Self::queue(id.into(), figure) }
             }
-            aggregated::QUERY | aggregated::RUN => Aggregated::read(kind, rest).map(Self::Analytics),
+            aggregated::QUERY_PREFIX | aggregated::RUN_PREFIX => {
+                AggregatedMetric::parse(kind, rest).map(Self::Analytics)
+            }
             _ => {
                 let (name, bucket) = match kind.strip_suffix(BY_QUARTER) {
-                    Some(name) => (name, Bucket::Quarter),
-                    None => (kind, Bucket::Day),
+                    Some(name) => (name, SeriesBucket::Quarter),
+                    None => (kind, SeriesBucket::Day),
                 };
-                let make = match name {
+                let constructor = match name {
                     ADHERENCE => Self::Adherence,
                     NOT_READY => Self::NotReady,
-                    _ => return Err(unknown(text)),
+                    _ => return Err(unknown_series_text(text)),
                 };
-                let whom = match rest.split_once(':') {
-                    None if text == kind => Whom::Everyone,
-                    Some(("team", team)) if !team.trim().is_empty() => Whom::Team(TeamName::new(team)),
-                    Some(("agent", agent)) if !agent.trim().is_empty() => Whom::Agent(AgentId::new(agent)),
+                let agent_filter = match rest.split_once(':') {
+                    None if text == kind => AgentFilter::Everyone,
+                    Some(("team", team)) if !team.trim().is_empty() => AgentFilter::Team(TeamName::new(team)),
+                    Some(("agent", agent)) if !agent.trim().is_empty() => AgentFilter::Agent(AgentId::new(agent)),
                     Some(_) | None => {
                         return Err(format!("`{kind}` is of everyone, or as in {kind}:team:Care, {kind}:agent:u_0001"));
                     }
                 };
-                Ok(make(whom, bucket))
+                Ok(constructor(agent_filter, bucket))
             }
         }
     }
 }
 
-fn unknown(text: &str) -> String {
+fn unknown_series_text(text: &str) -> String {
     format!(
         "there is no series {text:?}; write skill:ID:FIGURE, queue:ID:FIGURE, analytics:QUERY:METRIC, adherence or not-ready, the last two \
          with -15m behind them for quarters of an hour, and with :team:NAME or :agent:ID for a part of the agents"
@@ -322,22 +327,22 @@ mod tests {
     #[test]
     fn each_series_has_one_text_that_is_read_as_what_was_written() {
         for (text, figure, subject, bucket) in [
-            ("skill:1001:contacts_queued", "contacts_queued", "skill 1001", Some(Bucket::Quarter)),
-            ("skill:a:b:service_level", "service_level", "skill a:b", Some(Bucket::Quarter)),
-            ("queue:q_1:average_wait_time", "average_wait_time_ms", "queue q_1", Some(Bucket::Quarter)),
-            ("adherence", "adherence", "everyone", Some(Bucket::Day)),
-            ("adherence-15m:team:Care: nights", "adherence", "team Care: nights", Some(Bucket::Quarter)),
-            ("not-ready:agent:u_0001", "not_ready", "agent u_0001", Some(Bucket::Day)),
-            ("not-ready-15m", "not_ready", "everyone", Some(Bucket::Quarter)),
+            ("skill:1001:contacts_queued", "contacts_queued", "skill 1001", Some(SeriesBucket::Quarter)),
+            ("skill:a:b:service_level", "service_level", "skill a:b", Some(SeriesBucket::Quarter)),
+            ("queue:q_1:average_wait_time", "average_wait_time_ms", "queue q_1", Some(SeriesBucket::Quarter)),
+            ("adherence", "adherence", "everyone", Some(SeriesBucket::Day)),
+            ("adherence-15m:team:Care: nights", "adherence", "team Care: nights", Some(SeriesBucket::Quarter)),
+            ("not-ready:agent:u_0001", "not_ready", "agent u_0001", Some(SeriesBucket::Day)),
+            ("not-ready-15m", "not_ready", "everyone", Some(SeriesBucket::Quarter)),
             ("analytics:calls:count", "count", "analytics calls", None),
             ("analytics:calls:duration:channel=voice", "duration", "analytics calls, channel voice", None),
         ] {
-            let source: Source = text.parse().expect(text);
-            let of = (&*source.figure(), &*source.subject(), source.bucket());
-            assert_eq!(of, (figure, subject, bucket), "{text}");
+            let source: SeriesSource = text.parse().expect(text);
+            let actual = (&*source.figure(), &*source.subject(), source.bucket());
+            assert_eq!(actual, (figure, subject, bucket), "{text}");
             assert_eq!(source.to_string(), text);
         }
-        let by_column: Source = "queue:q:average_wait_time_ms".parse().expect("the store's name");
+        let by_column: SeriesSource = "queue:q:average_wait_time_ms".parse().expect("the store's name");
         assert_eq!(by_column.to_string(), "queue:q:average_wait_time");
     }
 
@@ -357,28 +362,31 @@ mod tests {
             ("analytics-run:calls:count", "no id of an analytics run"),
             ("analytics:calls:count:channel=a\nb", "control characters"),
         ] {
-            let refused = text.parse::<Source>().expect_err(text);
-            assert!(refused.contains(part), "{text}: {refused}");
+            let message = text.parse::<SeriesSource>().expect_err(text);
+            assert!(message.contains(part), "{text}: {message}");
         }
-        assert!("x".repeat(2_001).parse::<Source>().is_err_and(|refused| refused.contains("2000 bytes")));
+        assert!("x".repeat(2_001).parse::<SeriesSource>().is_err_and(|refused| refused.contains("2000 bytes")));
     }
 
     #[test]
     fn a_share_is_of_sums_and_of_what_is_mostly_unknown_there_is_none() {
-        let adherence: Source = "adherence".parse().expect("one");
-        let not_ready: Source = "not-ready".parse().expect("one");
-        let times = Times {
+        let adherence: SeriesSource = "adherence".parse().expect("one");
+        let not_ready: SeriesSource = "not-ready".parse().expect("one");
+        let times = AdherenceTimes {
             scheduled_us: 100,
             in_us: 80,
             not_ready_us: 30,
             waiting_us: 50,
             handling_us: 20,
             unknown_us: 100,
-            ..Times::default()
+            ..AdherenceTimes::default()
         };
         assert_eq!([adherence.share_of(&times), not_ready.share_of(&times)], [Some(0.8), Some(0.3)]);
-        let unseen = Times { unknown_us: 101, ..times };
-        assert_eq!([adherence.share_of(&unseen), not_ready.share_of(&unseen)], [None, None]);
-        assert_eq!([adherence.share_of(&Times::default()), not_ready.share_of(&Times::default())], [None, None]);
+        let unobserved = AdherenceTimes { unknown_us: 101, ..times };
+        assert_eq!([adherence.share_of(&unobserved), not_ready.share_of(&unobserved)], [None, None]);
+        assert_eq!(
+            [adherence.share_of(&AdherenceTimes::default()), not_ready.share_of(&AdherenceTimes::default())],
+            [None, None]
+        );
     }
 }

@@ -31,8 +31,8 @@ fn span(from: &str, to: &str) -> QuerySpan {
     QuerySpan { from: at(from), to: at(to) }
 }
 
-fn query(bucket: Bucket, zone: &str) -> AggregationQuery {
-    let metric = |name: &str, aggregation| MetricAsk { name: name.to_owned(), aggregation };
+fn query(bucket: QueryBucket, zone: &str) -> AggregationQuery {
+    let metric = |name: &str, aggregation| MetricRequest { name: name.to_owned(), aggregation };
     AggregationQuery {
         name: "daily".into(),
         metrics: vec![metric("count", Aggregation::Sum), metric("duration", Aggregation::Avg)],
@@ -58,38 +58,39 @@ fn rows(count: usize) -> Vec<ResultRow> {
 }
 
 /// Reads rows in pages, as a platform would send them.
-fn read(rows: &[ResultRow], page_rows: u32, promised: Option<u64>) -> Result<PartResult, ResultFault> {
-    let mut reader = PartReader::new(&query(Bucket::Day, "UTC"), january(), page_rows);
+fn read(rows: &[ResultRow], page_rows: u32, promised: Option<u64>) -> Result<PartResult, ResultError> {
+    let mut reader = PartReader::new(&query(QueryBucket::Day, "UTC"), january(), page_rows);
     loop {
         let offset = reader.next_offset();
         let begin = rows.len().min(usize::try_from(offset).expect("small"));
         let end = rows.len().min(begin + usize::try_from(page_rows).expect("small"));
-        match reader.take(ResultPage { offset, promised, rows: rows[begin..end].to_vec() })? {
-            Reading::More { .. } => {}
-            Reading::Whole => return reader.finish(),
+        match reader.add_page(ResultPage { offset, promised, rows: rows[begin..end].to_vec() })? {
+            ReadProgress::NextPage { .. } => {}
+            ReadProgress::Complete => return reader.finish(),
         }
     }
 }
 
 fn digest(part: PartResult) -> crate::domain::audit::Hash {
-    let query = query(Bucket::Day, "UTC");
-    join(&query, january(), vec![part]).expect("one part tiles").digest(&query)
+    let query = query(QueryBucket::Day, "UTC");
+    join_parts(&query, january(), vec![part]).expect("one part tiles").digest(&query)
 }
 
-fn kind(result: Result<PartResult, ResultFault>) -> ResultFaultKind {
+fn error_kind(result: Result<PartResult, ResultError>) -> ResultErrorKind {
     result.expect_err("a fault").kind
 }
 
 #[test]
 fn a_good_query_has_no_fault_and_a_bad_one_has_all_of_them() {
-    assert_eq!(query(Bucket::Day, "UTC").faults(), []);
-    let mut bad = query(Bucket::Day, "UTC");
-    bad.name = " ".into();
-    bad.metrics = (0..11).map(|n| MetricAsk { name: format!("m{}", n % 10), aggregation: Aggregation::Sum }).collect();
-    bad.dimensions = ["a", "", "a", "b\u{7}", "c", "d"].map(str::to_owned).to_vec();
-    bad.filter = Some(EqualsFilter { field: "f".repeat(101), value: String::new() });
-    bad.zone = TimeZone::fixed(jiff::tz::offset(2));
-    let fields: Vec<String> = bad.faults().into_iter().map(|fault| fault.field).collect();
+    assert_eq!(query(QueryBucket::Day, "UTC").validation_errors(), []);
+    let mut invalid = query(QueryBucket::Day, "UTC");
+    invalid.name = " ".into();
+    invalid.metrics =
+        (0..11).map(|n| MetricRequest { name: format!("m{}", n % 10), aggregation: Aggregation::Sum }).collect();
+    invalid.dimensions = ["a", "", "a", "b\u{7}", "c", "d"].map(str::to_owned).to_vec();
+    invalid.filter = Some(EqualsFilter { field: "f".repeat(101), value: String::new() });
+    invalid.zone = TimeZone::fixed(jiff::tz::offset(2));
+    let fields: Vec<String> = invalid.validation_errors().into_iter().map(|error| error.field).collect();
     let expected = [
         "name",
         "metrics",
@@ -103,8 +104,8 @@ fn a_good_query_has_no_fault_and_a_bad_one_has_all_of_them() {
         "zone",
     ];
     assert_eq!(fields, expected);
-    bad.metrics.clear();
-    let text: Vec<String> = bad.faults().iter().map(ToString::to_string).collect();
+    invalid.metrics.clear();
+    let text: Vec<String> = invalid.validation_errors().iter().map(ToString::to_string).collect();
     assert!(text.contains(&"metrics is empty; name at least one metric".to_owned()), "{text:?}");
     assert!(
         text.contains(&"dimensions has 6 entries; the platform takes 5: make two queries of it".to_owned()),
@@ -114,30 +115,33 @@ fn a_good_query_has_no_fault_and_a_bad_one_has_all_of_them() {
 
 #[test]
 fn ten_metrics_five_dimensions_and_365_days_are_within_the_limits() {
-    let mut most = query(Bucket::Day, "UTC");
-    most.metrics = (0..10).map(|n| MetricAsk { name: format!("m{n}"), aggregation: Aggregation::Sum }).collect();
-    most.dimensions = (0..5).map(|n| format!("d{n}")).collect();
-    assert_eq!(most.faults(), []);
+    let mut largest = query(QueryBucket::Day, "UTC");
+    largest.metrics = (0..10).map(|n| MetricRequest { name: format!("m{n}"), aggregation: Aggregation::Sum }).collect();
+    largest.dimensions = (0..5).map(|n| format!("d{n}")).collect();
+    assert_eq!(largest.validation_errors(), []);
     let year = span("2023-01-01T00:00:00Z", "2024-01-01T00:00:00Z");
-    assert_eq!(most.parts(year), Ok(vec![year]));
+    assert_eq!(largest.parts(year), Ok(vec![year]));
     let leap = span("2024-01-01T00:00:00Z", "2025-01-01T00:00:00Z");
-    let border = at("2024-12-31T00:00:00Z");
-    assert_eq!(most.parts(leap), Ok(vec![QuerySpan { to: border, ..leap }, QuerySpan { from: border, ..leap }]));
+    let bucket_start = at("2024-12-31T00:00:00Z");
+    assert_eq!(
+        largest.parts(leap),
+        Ok(vec![QuerySpan { to: bucket_start, ..leap }, QuerySpan { from: bucket_start, ..leap }])
+    );
 }
 
 #[test]
 fn a_span_that_cannot_be_asked_says_why_and_what_to_take() {
-    let berlin = query(Bucket::Day, "Europe/Berlin");
-    let told = |span| berlin.parts(span).expect_err("refused").to_string();
-    let utc_days = told(january());
+    let berlin = query(QueryBucket::Day, "Europe/Berlin");
+    let error_text = |span| berlin.parts(span).expect_err("refused").to_string();
+    let utc_days = error_text(january());
     assert_eq!(
         utc_days,
         "from is 2024-01-01T00:00:00Z, in the middle of a bucket of one DAY in Europe/Berlin; \
          take 2023-12-31T23:00:00Z or 2024-01-01T23:00:00Z"
     );
-    assert!(told(span("2024-01-01T23:00:00Z", "2024-01-01T23:00:00Z")).contains("has no length"));
-    assert!(told(span("1999-01-01T23:00:00Z", "2024-01-01T23:00:00Z")).contains("2000 to 2199"));
-    assert!(told(span("2000-01-01T23:00:00Z", "2022-01-01T23:00:00Z")).contains("longer than 20"));
+    assert!(error_text(span("2024-01-01T23:00:00Z", "2024-01-01T23:00:00Z")).contains("has no length"));
+    assert!(error_text(span("1999-01-01T23:00:00Z", "2024-01-01T23:00:00Z")).contains("2000 to 2199"));
+    assert!(error_text(span("2000-01-01T23:00:00Z", "2022-01-01T23:00:00Z")).contains("longer than 20"));
     let whole = berlin.whole_buckets(january());
     assert_eq!(whole, span("2023-12-31T23:00:00Z", "2024-02-01T23:00:00Z"));
     assert!(berlin.parts(whole).is_ok());
@@ -145,21 +149,24 @@ fn a_span_that_cannot_be_asked_says_why_and_what_to_take() {
 
 #[test]
 fn the_last_buckets_are_those_that_have_ended() {
-    let berlin = query(Bucket::Day, "Europe/Berlin");
+    let berlin = query(QueryBucket::Day, "Europe/Berlin");
     // The day of the clock change has 23 hours.
-    let last = berlin.last(2, at("2026-03-30T10:00:00Z"));
+    let last = berlin.last_buckets(2, at("2026-03-30T10:00:00Z"));
     assert_eq!(last, span("2026-03-27T23:00:00Z", "2026-03-29T22:00:00Z"));
-    assert_eq!(berlin.last(1, at("2026-03-29T22:00:00Z")), span("2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z"));
-    let hours = query(Bucket::Hour, "UTC");
-    assert_eq!(hours.last(3, at("2026-03-30T10:59:59Z")), span("2026-03-30T07:00:00Z", "2026-03-30T10:00:00Z"));
-    assert_eq!(hours.last(u32::MAX, at("2000-01-01T05:30:00Z")).from, at("2000-01-01T00:00:00Z"));
+    assert_eq!(
+        berlin.last_buckets(1, at("2026-03-29T22:00:00Z")),
+        span("2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z")
+    );
+    let hours = query(QueryBucket::Hour, "UTC");
+    assert_eq!(hours.last_buckets(3, at("2026-03-30T10:59:59Z")), span("2026-03-30T07:00:00Z", "2026-03-30T10:00:00Z"));
+    assert_eq!(hours.last_buckets(u32::MAX, at("2000-01-01T05:30:00Z")).from, at("2000-01-01T00:00:00Z"));
 }
 
 #[test]
 fn words_are_read_in_any_case_and_others_are_refused_with_those_that_there_are() {
-    assert_eq!("day".parse(), Ok(Bucket::Day));
+    assert_eq!("day".parse(), Ok(QueryBucket::Day));
     assert_eq!("PCT".parse(), Ok(Aggregation::Pct));
-    assert!("QUARTER".parse::<Bucket>().expect_err("unknown").contains("HOUR, DAY, WEEK or MONTH"));
+    assert!("QUARTER".parse::<QueryBucket>().expect_err("unknown").contains("HOUR, DAY, WEEK or MONTH"));
     assert!("median".parse::<Aggregation>().expect_err("unknown").contains("sum, avg, pct"));
 }
 
@@ -169,50 +176,50 @@ fn pages_that_do_not_hold_together_are_told_apart() {
     assert!(read(&all, 10, Some(40)).is_ok());
     assert!(read(&all, 10, None).is_ok());
     assert!(read(&[], 10, Some(0)).is_ok());
-    assert_eq!(kind(read(&all[..39], 10, Some(40))), ResultFaultKind::Count, "stopped short");
-    assert_eq!(kind(read(&all, 10, Some(39))), ResultFaultKind::Count, "more than promised");
-    assert_eq!(kind(read(&all, 10, Some(1_000_000))), ResultFaultKind::TooMany);
+    assert_eq!(error_kind(read(&all[..39], 10, Some(40))), ResultErrorKind::CountMismatch, "stopped short");
+    assert_eq!(error_kind(read(&all, 10, Some(39))), ResultErrorKind::CountMismatch, "more than promised");
+    assert_eq!(error_kind(read(&all, 10, Some(1_000_000))), ResultErrorKind::TooMany);
     let mut twice = all.clone();
     twice[25] = all[3].clone();
-    assert_eq!(kind(read(&twice, 10, Some(40))), ResultFaultKind::Repeat);
+    assert_eq!(error_kind(read(&twice, 10, Some(40))), ResultErrorKind::Duplicate);
 
-    let query = query(Bucket::Day, "UTC");
+    let query = query(QueryBucket::Day, "UTC");
     let page = |offset, promised, rows: &[ResultRow]| ResultPage { offset, promised, rows: rows.to_vec() };
-    let second = |page| {
+    let second_page = |page| {
         let mut reader = PartReader::new(&query, january(), 10);
-        let first = reader.take(ResultPage { offset: 0, promised: Some(40), rows: all[..10].to_vec() });
-        assert_eq!(first, Ok(Reading::More { offset: 10 }));
-        reader.take(page).map_err(|fault| fault.kind)
+        let first = reader.add_page(ResultPage { offset: 0, promised: Some(40), rows: all[..10].to_vec() });
+        assert_eq!(first, Ok(ReadProgress::NextPage { offset: 10 }));
+        reader.add_page(page).map_err(|error| error.kind)
     };
-    assert_eq!(second(page(11, Some(40), &all[11..20])), Err(ResultFaultKind::Gap));
-    assert_eq!(second(page(0, Some(40), &all[..10])), Err(ResultFaultKind::Repeat));
-    assert_eq!(second(page(10, Some(41), &all[10..20])), Err(ResultFaultKind::Count));
-    assert_eq!(second(page(10, None, &all[10..20])), Err(ResultFaultKind::Count));
-    assert_eq!(second(page(10, Some(40), &all[10..21])), Err(ResultFaultKind::TooMany));
+    assert_eq!(second_page(page(11, Some(40), &all[11..20])), Err(ResultErrorKind::Gap));
+    assert_eq!(second_page(page(0, Some(40), &all[..10])), Err(ResultErrorKind::Duplicate));
+    assert_eq!(second_page(page(10, Some(41), &all[10..20])), Err(ResultErrorKind::CountMismatch));
+    assert_eq!(second_page(page(10, None, &all[10..20])), Err(ResultErrorKind::CountMismatch));
+    assert_eq!(second_page(page(10, Some(40), &all[10..21])), Err(ResultErrorKind::TooMany));
     // Fewer than were asked for is no fault while the promise is kept in the end.
-    assert_eq!(second(page(10, Some(40), &all[10..15])), Ok(Reading::More { offset: 15 }));
+    assert_eq!(second_page(page(10, Some(40), &all[10..15])), Ok(ReadProgress::NextPage { offset: 15 }));
     let reader = PartReader::new(&query, january(), 10);
-    assert_eq!(kind(reader.finish()), ResultFaultKind::Gap, "nothing was read");
+    assert_eq!(error_kind(reader.finish()), ResultErrorKind::Gap, "nothing was read");
 }
 
 #[test]
 fn rows_of_something_else_are_found_and_the_field_is_named() {
-    let mut filtered = query(Bucket::Day, "UTC");
+    let mut filtered = query(QueryBucket::Day, "UTC");
     filtered.filter = Some(EqualsFilter { field: "group.id".to_owned(), value: "grp_1".to_owned() });
     let good = rows(1).remove(0);
-    let told = |row: ResultRow| {
+    let error_of = |row: ResultRow| {
         let mut reader = PartReader::new(&filtered, january(), 10);
         let page = ResultPage { offset: 0, promised: None, rows: vec![good.clone(), row] };
-        let fault = reader.take(page).expect_err("a fault");
-        (fault.kind, fault.place.rsplit(", ").next().expect("a place").to_owned())
+        let error = reader.add_page(page).expect_err("a fault");
+        (error.kind, error.location.rsplit(", ").next().expect("a place").to_owned())
     };
-    let foreign = |field: &str| (ResultFaultKind::Foreign, format!("results[1].{field}"));
-    assert_eq!(told(ResultRow { at: january().to, ..good.clone() }), foreign("timeSeries"));
-    assert_eq!(told(ResultRow { at: january().from.offset(1), ..good.clone() }), foreign("timeSeries"));
-    assert_eq!(told(ResultRow { metrics: vec![Some(1.0)], ..good.clone() }), foreign("metrics"));
-    assert_eq!(told(ResultRow { dimensions: vec![None], ..good.clone() }), foreign("dimensions"));
-    let stranger = ResultRow { dimensions: vec![Some("grp_2".into()), None], ..good.clone() };
-    assert_eq!(told(stranger), foreign("dimensions[0]"));
+    let foreign = |field: &str| (ResultErrorKind::ForeignRow, format!("results[1].{field}"));
+    assert_eq!(error_of(ResultRow { at: january().to, ..good.clone() }), foreign("timeSeries"));
+    assert_eq!(error_of(ResultRow { at: january().from.offset(1), ..good.clone() }), foreign("timeSeries"));
+    assert_eq!(error_of(ResultRow { metrics: vec![Some(1.0)], ..good.clone() }), foreign("metrics"));
+    assert_eq!(error_of(ResultRow { dimensions: vec![None], ..good.clone() }), foreign("dimensions"));
+    let other_group = ResultRow { dimensions: vec![Some("grp_2".into()), None], ..good.clone() };
+    assert_eq!(error_of(other_group), foreign("dimensions[0]"));
 }
 
 #[test]
@@ -232,25 +239,25 @@ fn a_fault_names_the_query_the_place_what_is_wrong_and_a_way_out() {
 
 #[test]
 fn parts_that_do_not_tile_the_span_are_not_joined() {
-    let query = query(Bucket::Day, "UTC");
+    let query = query(QueryBucket::Day, "UTC");
     let part = |from: &str, to: &str| PartResult { span: span(from, to), rows: Vec::new(), promised: Some(0) };
     let (first, second) =
         (part("2024-01-01T00:00:00Z", "2024-01-10T00:00:00Z"), part("2024-01-10T00:00:00Z", "2024-02-01T00:00:00Z"));
-    let joined = |parts: Vec<PartResult>| join(&query, january(), parts).map_err(|fault| fault.kind);
-    assert!(joined(vec![second.clone(), first.clone()]).is_ok());
-    assert_eq!(joined(vec![first.clone()]), Err(ResultFaultKind::Torn));
-    assert_eq!(joined(vec![second.clone()]), Err(ResultFaultKind::Torn));
-    assert_eq!(joined(vec![first.clone(), second.clone(), second.clone()]), Err(ResultFaultKind::Torn));
-    let strays = PartResult { rows: rows(20), ..first };
-    assert_eq!(joined(vec![strays, second]), Err(ResultFaultKind::Foreign));
+    let try_join = |parts: Vec<PartResult>| join_parts(&query, january(), parts).map_err(|error| error.kind);
+    assert!(try_join(vec![second.clone(), first.clone()]).is_ok());
+    assert_eq!(try_join(vec![first.clone()]), Err(ResultErrorKind::NotContiguous));
+    assert_eq!(try_join(vec![second.clone()]), Err(ResultErrorKind::NotContiguous));
+    assert_eq!(try_join(vec![first.clone(), second.clone(), second.clone()]), Err(ResultErrorKind::NotContiguous));
+    let misplaced = PartResult { rows: rows(20), ..first };
+    assert_eq!(try_join(vec![misplaced, second]), Err(ResultErrorKind::ForeignRow));
 }
 
 #[test]
 fn the_canonical_form_is_the_whole_document_in_jcs() {
-    let query = query(Bucket::Day, "UTC");
+    let query = query(QueryBucket::Day, "UTC");
     let part = PartResult { span: january(), rows: rows(3), promised: Some(3) };
-    let result = join(&query, january(), vec![part]).expect("it tiles");
-    let question: serde_json::Value = serde_json::from_str(&query.question(january())).expect("JSON");
+    let result = join_parts(&query, january(), vec![part]).expect("it tiles");
+    let question: serde_json::Value = serde_json::from_str(&query.canonical_request(january())).expect("JSON");
     assert_eq!(
         question["metrics"],
         json!([{ "aggregation": "sum", "name": "count" }, { "aggregation": "avg", "name": "duration" }])
@@ -263,11 +270,15 @@ fn the_canonical_form_is_the_whole_document_in_jcs() {
     let whole = serde_jcs::to_vec(&json!({ "query": question, "rows": rows })).expect("canonical");
     assert_eq!(result.digest(&query), crate::domain::audit::Hash::of(&whole));
     assert_eq!(
-        result.rows[1].canonical(),
+        result.rows[1].to_canonical(),
         r#"{"at":"2024-01-02T00:00:00Z","dimensions":["grp_1",null],"metrics":[0.14285714285714285,null]}"#
     );
     let renamed = AggregationQuery { name: "other".into(), ..query.clone() };
-    assert_eq!(renamed.question(january()), query.question(january()), "a name changes nothing of what is asked");
+    assert_eq!(
+        renamed.canonical_request(january()),
+        query.canonical_request(january()),
+        "a name changes nothing of what is asked"
+    );
 }
 
 #[test]
@@ -275,8 +286,8 @@ fn received_over_promised_is_none_without_a_promise_and_all_of_nothing_is_all() 
     assert_eq!(completeness_ppm(39, Some(40)), Some(975_000));
     assert_eq!(completeness_ppm(0, Some(0)), Some(1_000_000));
     assert_eq!(completeness_ppm(7, None), None);
-    let query = query(Bucket::Day, "UTC");
-    let result = join(&query, january(), vec![read(&rows(40), 7, Some(40)).expect("whole")]).expect("it tiles");
+    let query = query(QueryBucket::Day, "UTC");
+    let result = join_parts(&query, january(), vec![read(&rows(40), 7, Some(40)).expect("whole")]).expect("it tiles");
     assert_eq!((result.received(), result.completeness_ppm()), (40, Some(1_000_000)));
 }
 
@@ -284,22 +295,22 @@ fn some_instant() -> impl Strategy<Value = UtcMicros> {
     // 2001 to 2037, and as often the hours around the clock changes of Europe.
     let any = (978_307_200_i64..2_145_916_800).prop_map(|seconds| UtcMicros::from_micros(seconds * 1_000_000 + 7));
     let changes = prop::sample::select(vec!["2026-03-29T01:00:00Z", "2026-10-25T01:00:00Z", "2011-12-30T10:00:00Z"]);
-    let near = (changes, -7_200_i64..7_200).prop_map(|(change, off)| at(change).offset(off * 1_000_000));
-    prop_oneof![any, near]
+    let near_change = (changes, -7_200_i64..7_200).prop_map(|(change, off)| at(change).offset(off * 1_000_000));
+    prop_oneof![any, near_change]
 }
 
 proptest! {
     #[test]
     fn buckets_tile_time(
         instant in some_instant(),
-        bucket in prop::sample::select(Bucket::ALL.to_vec()),
+        bucket in prop::sample::select(QueryBucket::ALL.to_vec()),
         zone in prop::sample::select(ZONES.to_vec()),
     ) {
         let zone = TimeZone::get(zone).expect("a zone");
         let start = bucket.floor(instant, &zone);
-        let next = bucket.next(start, &zone);
+        let next = bucket.next_start(start, &zone);
         prop_assert!(start <= instant && instant < next, "{start} {instant} {next}");
-        prop_assert!(bucket.is_border(start, &zone) && bucket.is_border(next, &zone));
+        prop_assert!(bucket.is_bucket_start(start, &zone) && bucket.is_bucket_start(next, &zone));
         prop_assert_eq!(bucket.floor(next.offset(-1), &zone), start);
     }
 
@@ -307,7 +318,7 @@ proptest! {
     fn parts_tile_the_span_at_borders_and_none_is_too_long(
         from in some_instant(),
         days in 0_u64..6_000,
-        bucket in prop::sample::select(Bucket::ALL.to_vec()),
+        bucket in prop::sample::select(QueryBucket::ALL.to_vec()),
         zone in prop::sample::select(ZONES.to_vec()),
     ) {
         let query = query(bucket, zone);
@@ -317,15 +328,15 @@ proptest! {
         prop_assert_eq!(parts.last().map(|part| part.to), Some(span.to));
         prop_assert!(parts.windows(2).all(|pair| pair[0].to == pair[1].from));
         for part in &parts {
-            prop_assert!(part.from < part.to && part.to.since(part.from) <= LONGEST_PART);
-            prop_assert!(bucket.is_border(part.from, &query.zone) && bucket.is_border(part.to, &query.zone));
+            prop_assert!(part.from < part.to && part.to.since(part.from) <= MAX_PART_DURATION);
+            prop_assert!(bucket.is_bucket_start(part.from, &query.zone) && bucket.is_bucket_start(part.to, &query.zone));
         }
         // No part could take in another bucket.
         for part in parts.iter().rev().skip(1) {
-            prop_assert!(bucket.next(part.to, &query.zone).since(part.from) > LONGEST_PART);
+            prop_assert!(bucket.next_start(part.to, &query.zone).since(part.from) > MAX_PART_DURATION);
         }
         let empty = parts.iter().map(|span| PartResult { span: *span, rows: Vec::new(), promised: None }).collect();
-        prop_assert!(join(&query, span, empty).is_ok());
+        prop_assert!(join_parts(&query, span, empty).is_ok());
     }
 
     #[test]
@@ -335,9 +346,9 @@ proptest! {
         promised in any::<bool>(),
     ) {
         let all = rows(80);
-        let plain = digest(read(&all, 500, Some(80)).expect("whole"));
+        let expected_digest = digest(read(&all, 500, Some(80)).expect("whole"));
         let shuffled: Vec<_> = order.into_iter().map(|place| all[place].clone()).collect();
-        prop_assert_eq!(digest(read(&shuffled, page_rows, promised.then_some(80)).expect("whole")), plain);
+        prop_assert_eq!(digest(read(&shuffled, page_rows, promised.then_some(80)).expect("whole")), expected_digest);
     }
 
     #[test]
@@ -349,22 +360,22 @@ proptest! {
         by in prop::sample::select(vec![1.0_f64, -1.0, 1e-9]),
     ) {
         let all = rows(80);
-        let plain = digest(read(&all, 500, Some(80)).expect("whole"));
+        let expected_digest = digest(read(&all, 500, Some(80)).expect("whole"));
 
         let mut dropped = all.clone();
         dropped.remove(victim);
-        prop_assert_eq!(kind(read(&dropped, page_rows, Some(80))), ResultFaultKind::Count);
+        prop_assert_eq!(error_kind(read(&dropped, page_rows, Some(80))), ResultErrorKind::CountMismatch);
 
         let mut repeated = all.clone();
         repeated.insert(place, all[victim].clone());
         // Where it comes after all that was promised it is never asked for, and what was read is whole.
         if let Ok(part) = read(&repeated, page_rows, Some(80)) {
-            prop_assert_eq!(digest(part), plain);
+            prop_assert_eq!(digest(part), expected_digest);
         }
         prop_assert!(read(&repeated, page_rows, None).is_err());
         repeated.remove(if place <= victim { victim + 1 } else { victim });
         repeated[place.min(79)] = repeated[(place.min(79) + 1) % 80].clone();
-        prop_assert_eq!(kind(read(&repeated, page_rows, Some(80))), ResultFaultKind::Repeat);
+        prop_assert_eq!(error_kind(read(&repeated, page_rows, Some(80))), ResultErrorKind::Duplicate);
 
         let mut changed = all;
         match change {
@@ -372,7 +383,7 @@ proptest! {
             1 => changed[victim].metrics[1] = Some(0.0),
             _ => changed[victim].dimensions[0] = None,
         }
-        prop_assert_ne!(digest(read(&changed, page_rows, Some(80)).expect("whole")), plain);
+        prop_assert_ne!(digest(read(&changed, page_rows, Some(80)).expect("whole")), expected_digest);
     }
 
     #[test]
@@ -383,8 +394,8 @@ proptest! {
     ) {
         let dimensions = dimensions.into_iter().map(|text| text.map(Into::into)).collect();
         let row = ResultRow { at: UtcMicros::from_micros(micros), dimensions, metrics };
-        let back = ResultRow::from_canonical(&row.canonical()).expect("readable");
-        prop_assert_eq!(back.canonical(), row.canonical());
+        let back = ResultRow::from_canonical(&row.to_canonical()).expect("readable");
+        prop_assert_eq!(back.to_canonical(), row.to_canonical());
         prop_assert_eq!(back, row);
     }
 }

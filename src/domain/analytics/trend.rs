@@ -1,8 +1,8 @@
-//! Trends and anomalies of a series of values: a moving average, a z-score over the window before each value, and what the same
-//! quarter hour of the same weekday has brought so far.
+//! Trends and anomalies of a series: a moving average, a z-score against the window before each value, and a comparison
+//! with the same quarter hour and weekday of earlier weeks.
 //!
-//! A value is judged by earlier ones alone, so that what is said of it does not change when later ones come. A missing value is a
-//! gap and never zero; no value is made up for it.
+//! A value is judged only by earlier ones, so that later values do not change its result. A missing value is a gap,
+//! never zero, and is not filled in.
 
 use std::collections::HashMap;
 
@@ -12,45 +12,46 @@ use utoipa::ToSchema;
 
 use crate::domain::time::UtcMicros;
 
-/// Values that the moving average and the z-score look at (source: guide 002).
+/// The number of values used for the moving average and the z-score (source: guide 002).
 pub const WINDOW: usize = 3;
 
-/// A z-score beyond this is an anomaly (source: guide 002).
+/// The z-score above which a value is an anomaly (source: guide 002).
 pub const THRESHOLD: f64 = 2.0;
 
-/// A seasonal score beyond this is an anomaly (source: Iglewicz and Hoaglin, "How to Detect and Handle Outliers", 1993).
+/// The seasonal score above which a value is an anomaly (source: Iglewicz and Hoaglin, "How to Detect and Handle
+/// Outliers", 1993).
 pub const SEASONAL_THRESHOLD: f64 = 3.5;
 
-/// Earlier weeks that a quarter hour of a weekday needs before it says anything.
-pub const LEAST_WEEKS: usize = 4;
+/// The number of earlier weeks needed to judge a quarter hour of a weekday.
+pub const MIN_WEEKS: usize = 4;
 
-/// A median absolute deviation times this estimates the standard deviation of a normal distribution.
+/// The factor from a median absolute deviation to the standard deviation of a normal distribution.
 const MAD_TO_SIGMA: f64 = 1.482_602;
 
-/// The same for the mean absolute deviation, which stands in where more than half of the values are equal.
+/// The same factor for the mean absolute deviation, used if more than half of the values are equal.
 const MEAN_DEVIATION_TO_SIGMA: f64 = 1.253_314;
 
-/// What the mean of equal values may be off by, as a share of it.
+/// The largest rounding error in the mean of equal values, as a share of it.
 const ROUNDING: f64 = 16.0 * f64::EPSILON;
 
 const QUARTER_MINUTES: i8 = 15;
 
-/// So many quarter hours on each side say how wide the values of one spread.
-const BESIDE: i8 = 4;
+/// The number of quarter hours on each side that help to estimate the spread of one.
+const NEIGHBOUR_QUARTERS: i8 = 4;
 
-/// What series are judged by.
+/// The settings for judging a series.
 #[derive(Clone, Debug)]
 pub struct TrendSettings {
-    /// Values that the moving average and the z-score look at, at least 2.
+    /// The number of values used for the moving average and the z-score, at least 2.
     pub window: usize,
-    /// A z-score beyond this is an anomaly.
+    /// The z-score above which a value is an anomaly.
     pub threshold: f64,
-    /// In this zone a quarter hour of a weekday is the same one in every week; no season without it.
+    /// The time zone that determines weekday and quarter hour; `None` for no seasonal comparison.
     pub zone: Option<TimeZone>,
 }
 
 impl TrendSettings {
-    /// By the days and hours of this zone, where the season speaks at all.
+    /// Enables the seasonal comparison, by the days and hours of this zone.
     #[must_use]
     pub fn in_zone(self, zone: &TimeZone) -> Self {
         Self { zone: self.zone.map(|_| zone.clone()), ..self }
@@ -63,12 +64,12 @@ impl Default for TrendSettings {
     }
 }
 
-/// One value of a series, of the span that begins at `at`.
+/// One value of a series, for the time that begins at `at`.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Sample {
-    /// Where its span begins.
+    /// The start of its time.
     pub at: UtcMicros,
-    /// None is a gap. Finite otherwise.
+    /// The value, which is finite; `None` for a gap.
     pub value: Option<f64>,
 }
 
@@ -86,7 +87,7 @@ pub enum Direction {
 }
 
 impl Direction {
-    /// As guide 002 spells it.
+    /// Returns the name as spelled in guide 002.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Up => "UP",
@@ -107,10 +108,10 @@ pub enum AnomalyKind {
 }
 
 impl AnomalyKind {
-    /// Both.
+    /// Both kinds.
     pub const ALL: [Self; 2] = [Self::Spike, Self::Drop];
 
-    /// As guide 002 spells it.
+    /// Returns the name as spelled in guide 002.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Spike => "SPIKE",
@@ -118,15 +119,15 @@ impl AnomalyKind {
         }
     }
 
-    /// The word in rules and sentences.
-    pub const fn word(self) -> &'static str {
+    /// Returns the word for rules and sentences.
+    pub const fn label(self) -> &'static str {
         match self {
             Self::Spike => "spike",
             Self::Drop => "drop",
         }
     }
 
-    /// The kind of this name.
+    /// Returns the kind with this name, or `None` if there is none.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
@@ -144,7 +145,7 @@ pub enum Baseline {
 }
 
 impl Baseline {
-    /// The name in answers and in the store.
+    /// Returns the name in responses and in the store.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Window => "window",
@@ -152,7 +153,7 @@ impl Baseline {
         }
     }
 
-    /// The baseline of this name.
+    /// Returns the baseline with this name, or `None` if there is none.
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::Window, Self::Season].into_iter().find(|baseline| baseline.name() == name)
     }
@@ -161,7 +162,7 @@ impl Baseline {
 /// What the same quarter hour of the same weekday has brought so far.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, ToSchema)]
 #[schema(as = TrendSeason)]
-pub struct Season {
+pub struct SeasonalScore {
     /// The median of the earlier weeks.
     pub expected: f64,
     /// The robust spread of them and of the four quarter hours on each side, each around its own median, as the standard deviation of a
@@ -188,9 +189,9 @@ pub struct TrendPoint {
     /// none before there are so many, or where they are all equal.
     pub z_score: Option<f64>,
     /// None where there are too few earlier weeks, or no zone was named.
-    pub season: Option<Season>,
+    pub season: Option<SeasonalScore>,
     /// Outside of this a value is odd; none where nothing can be said.
-    pub usual: Option<Usual>,
+    pub usual: Option<ExpectedRange>,
     /// None where nothing is odd about it.
     pub anomaly: Option<Anomaly>,
 }
@@ -198,14 +199,14 @@ pub struct TrendPoint {
 /// What a value may be without being odd, by the season where that decides and by the window else.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, ToSchema)]
 #[schema(as = TrendUsual)]
-pub struct Usual {
+pub struct ExpectedRange {
     /// A value below this is a drop.
     pub low: f64,
     /// A value above this is a spike.
     pub high: f64,
 }
 
-impl Usual {
+impl ExpectedRange {
     fn around(middle: f64, width: f64) -> Self {
         Self { low: middle - width, high: middle + width }
     }
@@ -224,18 +225,19 @@ pub struct Anomaly {
     pub score: f64,
 }
 
-/// Judges a series, which is in order. Gaps have no point.
+/// Judges a series, given in order. Gaps have no point in the result.
 pub fn trend(samples: &[Sample], settings: &TrendSettings) -> Vec<TrendPoint> {
     let window = settings.window.max(2);
-    let mut seasons = Seasons::default();
+    let mut history = SeasonalHistory::default();
     let mut values: Vec<f64> = Vec::with_capacity(samples.len());
     let mut points = Vec::with_capacity(samples.len());
     for sample in samples {
         let Some(value) = sample.value else { continue };
-        let before = &values[values.len().saturating_sub(window)..];
-        let spread = if before.len() == window { spread(before) } else { None };
+        let previous = &values[values.len().saturating_sub(window)..];
+        let spread = if previous.len() == window { mean_and_deviation(previous) } else { None };
         let z_score = spread.map(|(mean, deviation)| (value - mean) / deviation);
-        let season = settings.zone.as_ref().and_then(|zone| seasons.take(slot_of(sample.at, zone), value));
+        let season =
+            settings.zone.as_ref().and_then(|zone| history.judge_and_add(week_quarter(sample.at, zone), value));
         values.push(value);
         let moving_average = mean(&values[values.len().saturating_sub(window)..]);
         points.push(TrendPoint {
@@ -247,11 +249,11 @@ pub fn trend(samples: &[Sample], settings: &TrendSettings) -> Vec<TrendPoint> {
             season,
             usual: match season {
                 Some(season) => {
-                    season.score.map(|_| Usual::around(season.expected, SEASONAL_THRESHOLD * season.spread))
+                    season.score.map(|_| ExpectedRange::around(season.expected, SEASONAL_THRESHOLD * season.spread))
                 }
-                None => spread.map(|(mean, deviation)| Usual::around(mean, settings.threshold * deviation)),
+                None => spread.map(|(mean, deviation)| ExpectedRange::around(mean, settings.threshold * deviation)),
             },
-            anomaly: anomaly(z_score, season, settings.threshold),
+            anomaly: classify_anomaly(z_score, season, settings.threshold),
         });
     }
     points
@@ -265,7 +267,7 @@ fn direction(value: f64, average: f64) -> Direction {
     }
 }
 
-fn anomaly(z_score: Option<f64>, season: Option<Season>, threshold: f64) -> Option<Anomaly> {
+fn classify_anomaly(z_score: Option<f64>, season: Option<SeasonalScore>, threshold: f64) -> Option<Anomaly> {
     let (baseline, score, limit) = match season {
         Some(season) => (Baseline::Season, season.score?, SEASONAL_THRESHOLD),
         None => (Baseline::Window, z_score?, threshold),
@@ -274,72 +276,75 @@ fn anomaly(z_score: Option<f64>, season: Option<Season>, threshold: f64) -> Opti
     (score.abs() > limit).then_some(Anomaly { kind, baseline, score })
 }
 
-/// Mean and standard deviation of the population; none where all are equal.
-fn spread(before: &[f64]) -> Option<(f64, f64)> {
-    let mean = mean(before);
-    let variance = before.iter().map(|other| (other - mean).powi(2)).sum::<f64>() / count(before.len());
+/// Returns the mean and the standard deviation of the population; `None` if all values are equal.
+fn mean_and_deviation(values: &[f64]) -> Option<(f64, f64)> {
+    let mean = mean(values);
+    let variance = values.iter().map(|other| (other - mean).powi(2)).sum::<f64>() / to_f64(values.len());
     let deviation = variance.sqrt();
-    // Of values that are all equal the mean may be off by its rounding.
+    // The mean of equal values may have a rounding error.
     (deviation > ROUNDING * mean.abs()).then_some((mean, deviation))
 }
 
-/// A quarter hour of a week: the weekday, from Monday, and the quarter of the day.
-type Slot = (i8, i8);
+/// A quarter hour of a week: the weekday, starting on Monday, and the quarter hour of the day.
+type WeekQuarter = (i8, i8);
 
 /// The values of each quarter hour of the week so far, sorted.
 #[derive(Default)]
-struct Seasons(HashMap<Slot, Vec<f64>>);
+struct SeasonalHistory(HashMap<WeekQuarter, Vec<f64>>);
 
-impl Seasons {
-    /// Judges a value by the earlier ones of its quarter hour, and keeps it.
-    fn take(&mut self, slot: Slot, value: f64) -> Option<Season> {
-        let season = self.judge(slot, value);
-        let earlier = self.0.entry(slot).or_default();
-        let place = earlier.partition_point(|other| *other < value);
-        earlier.insert(place, value);
+impl SeasonalHistory {
+    /// Judges a value by the earlier ones of its quarter hour, then adds it.
+    fn judge_and_add(&mut self, week_quarter: WeekQuarter, value: f64) -> Option<SeasonalScore> {
+        let season = self.judge(week_quarter, value);
+        let earlier = self.0.entry(week_quarter).or_default();
+        let index = earlier.partition_point(|other| *other < value);
+        earlier.insert(index, value);
         season
     }
 
-    fn known(&self, slot: Slot) -> Option<&[f64]> {
-        self.0.get(&slot).map(Vec::as_slice).filter(|earlier| earlier.len() >= LEAST_WEEKS)
+    fn enough_values(&self, week_quarter: WeekQuarter) -> Option<&[f64]> {
+        self.0.get(&week_quarter).map(Vec::as_slice).filter(|earlier| earlier.len() >= MIN_WEEKS)
     }
 
-    fn judge(&self, (day, quarter): Slot, value: f64) -> Option<Season> {
-        let earlier = self.known((day, quarter))?;
+    fn judge(&self, (day, quarter): WeekQuarter, value: f64) -> Option<SeasonalScore> {
+        let earlier = self.enough_values((day, quarter))?;
         let expected = median(earlier);
-        // A few weeks may be alike by chance: the quarter hours beside it are as wide around what they bring themselves.
-        let beside = (quarter - BESIDE..=quarter + BESIDE).filter_map(|quarter| self.known((day, quarter)));
-        let mut away: Vec<f64> = beside
+        // A few weeks may be similar by chance, so the spread of the neighbouring quarter hours, each around its own
+        // median, counts too.
+        let neighbours = (quarter - NEIGHBOUR_QUARTERS..=quarter + NEIGHBOUR_QUARTERS)
+            .filter_map(|quarter| self.enough_values((day, quarter)));
+        let mut deviations: Vec<f64> = neighbours
             .flat_map(|values| {
                 let expected = median(values);
                 values.iter().map(move |value| (value - expected).abs())
             })
             .collect();
-        away.sort_by(f64::total_cmp);
-        let robust = MAD_TO_SIGMA * median(&away);
-        let deviation = if robust > 0.0 { robust } else { MEAN_DEVIATION_TO_SIGMA * mean(&away) };
-        let spread = deviation * few_weeks(earlier.len());
+        deviations.sort_by(f64::total_cmp);
+        let robust = MAD_TO_SIGMA * median(&deviations);
+        let deviation = if robust > 0.0 { robust } else { MEAN_DEVIATION_TO_SIGMA * mean(&deviations) };
+        let spread = deviation * small_sample_factor(earlier.len());
         let score = (spread > 0.0).then(|| (value - expected) / spread);
-        Some(Season { expected, spread, score, weeks: earlier.len() })
+        Some(SeasonalScore { expected, spread, score, weeks: earlier.len() })
     }
 }
 
-/// Of few values the median absolute deviation comes out too small (source: Croux and Rousseeuw, "Time-efficient algorithms for two
-/// highly robust estimators of scale", 1992), and their median is off itself, with a variance of pi / 2n of theirs.
-fn few_weeks(weeks: usize) -> f64 {
-    let of_deviation = match weeks {
+/// Returns the correction for small samples: with few values the median absolute deviation is too small (source: Croux
+/// and Rousseeuw, "Time-efficient algorithms for two highly robust estimators of scale", 1992), and the median itself
+/// varies, with a variance of pi / 2n of theirs.
+fn small_sample_factor(weeks: usize) -> f64 {
+    let deviation_factor = match weeks {
         ..=4 => 1.363,
         5 => 1.206,
         6 => 1.200,
         7 => 1.140,
         8 => 1.129,
         9 => 1.107,
-        _ => count(weeks) / (count(weeks) - 0.8),
+        _ => to_f64(weeks) / (to_f64(weeks) - 0.8),
     };
-    of_deviation * (1.0 + std::f64::consts::FRAC_PI_2 / count(weeks)).sqrt()
+    deviation_factor * (1.0 + std::f64::consts::FRAC_PI_2 / to_f64(weeks)).sqrt()
 }
 
-/// Of sorted values; zero of none.
+/// Returns the median of sorted values; zero for none.
 fn median(sorted: &[f64]) -> f64 {
     let middle = sorted.len() / 2;
     match (sorted.get(middle), middle.checked_sub(1).and_then(|below| sorted.get(below))) {
@@ -349,18 +354,19 @@ fn median(sorted: &[f64]) -> f64 {
     }
 }
 
-/// Zero of none.
+/// Returns the mean; zero for no values.
 pub(in crate::domain) fn mean(values: &[f64]) -> f64 {
-    if values.is_empty() { 0.0 } else { values.iter().sum::<f64>() / count(values.len()) }
+    if values.is_empty() { 0.0 } else { values.iter().sum::<f64>() / to_f64(values.len()) }
 }
 
-/// A count of values is far below what a float counts exactly.
-fn count(values: usize) -> f64 {
+/// Converts a count, which is far below the largest integer that a float holds exactly.
+fn to_f64(values: usize) -> f64 {
     f64::from(u32::try_from(values).unwrap_or(u32::MAX))
 }
 
-/// An hour that comes twice counts as one, as people's habits have it.
-fn slot_of(at: UtcMicros, zone: &TimeZone) -> Slot {
+/// Returns the quarter hour of the week. An hour that occurs twice counts as the same hour, as people's habits follow
+/// it.
+fn week_quarter(at: UtcMicros, zone: &TimeZone) -> WeekQuarter {
     let local = at.timestamp().to_zoned(zone.clone());
     (local.weekday().to_monday_zero_offset(), local.hour() * 4 + local.minute() / QUARTER_MINUTES)
 }
@@ -379,11 +385,11 @@ mod tests {
     const MONDAY: i64 = 1_793_577_600_000_000;
 
     fn series(values: impl IntoIterator<Item = Option<f64>>) -> Vec<Sample> {
-        let at = |place: usize| UtcMicros::from_micros(MONDAY + i64::try_from(place).expect("few") * QUARTER_US);
-        values.into_iter().enumerate().map(|(place, value)| Sample { at: at(place), value }).collect()
+        let at = |index: usize| UtcMicros::from_micros(MONDAY + i64::try_from(index).expect("few") * QUARTER_US);
+        values.into_iter().enumerate().map(|(index, value)| Sample { at: at(index), value }).collect()
     }
 
-    fn plain(values: &[f64]) -> Vec<TrendPoint> {
+    fn trend_of(values: &[f64]) -> Vec<TrendPoint> {
         trend(&series(values.iter().copied().map(Some)), &TrendSettings::default())
     }
 
@@ -392,13 +398,13 @@ mod tests {
     }
 
     fn anomalies(points: &[TrendPoint]) -> Vec<(usize, AnomalyKind, Baseline)> {
-        let odd = points.iter().enumerate().filter_map(|(place, point)| Some((place, point.anomaly?)));
-        odd.map(|(place, anomaly)| (place, anomaly.kind, anomaly.baseline)).collect()
+        let found = points.iter().enumerate().filter_map(|(index, point)| Some((index, point.anomaly?)));
+        found.map(|(index, anomaly)| (index, anomaly.kind, anomaly.baseline)).collect()
     }
 
     #[test]
     fn averages_directions_and_scores_are_those_of_guide_002() {
-        let points = plain(&[10.0, 12.0, 11.0, 20.0, 11.0]);
+        let points = trend_of(&[10.0, 12.0, 11.0, 20.0, 11.0]);
         let averages: Vec<f64> = points.iter().map(|point| point.moving_average).collect();
         assert_eq!(averages, [10.0, 11.0, 11.0, 43.0 / 3.0, 14.0]);
         let directions: Vec<Direction> = points.iter().map(|point| point.direction).collect();
@@ -413,9 +419,9 @@ mod tests {
 
     #[test]
     fn a_drop_is_one_and_equal_values_before_it_say_nothing() {
-        assert_eq!(anomalies(&plain(&[10.0, 12.0, 11.0, 1.0])), [(3, AnomalyKind::Drop, Baseline::Window)]);
+        assert_eq!(anomalies(&trend_of(&[10.0, 12.0, 11.0, 1.0])), [(3, AnomalyKind::Drop, Baseline::Window)]);
         for share in [5.0, 0.1, 1.0 / 3.0] {
-            let level = plain(&[share, share, share, 500.0]);
+            let level = trend_of(&[share, share, share, 500.0]);
             assert_eq!((level[3].z_score, level[3].anomaly), (None, None), "{share}");
         }
     }
@@ -423,29 +429,30 @@ mod tests {
     #[test]
     fn a_gap_is_passed_over_and_is_no_zero() {
         let gap = trend(&series([Some(10.0), None, Some(12.0), Some(11.0), Some(20.0)]), &TrendSettings::default());
-        let whole = plain(&[10.0, 12.0, 11.0, 20.0]);
-        let said = |points: &[TrendPoint]| points.iter().map(|point| (point.value, point.z_score)).collect::<Vec<_>>();
-        assert_eq!(said(&gap), said(&whole));
+        let whole = trend_of(&[10.0, 12.0, 11.0, 20.0]);
+        let values_and_scores =
+            |points: &[TrendPoint]| points.iter().map(|point| (point.value, point.z_score)).collect::<Vec<_>>();
+        assert_eq!(values_and_scores(&gap), values_and_scores(&whole));
         assert_eq!(trend(&series([None, None]), &TrendSettings::default()), []);
     }
 
     /// Weeks in which each day's ninth hour brings a hundred times as much, give or take a little.
     fn weeks(count: usize) -> Vec<Option<f64>> {
-        let mut dice = fastrand::Rng::with_seed(1);
-        let busy = |place: usize| (36..40).contains(&(place % 96));
-        (0..count * WEEK).map(|place| Some(if busy(place) { 1000.0 } else { 10.0 } + f64::from(dice.u8(..5)))).collect()
+        let mut rng = fastrand::Rng::with_seed(1);
+        let busy = |index: usize| (36..40).contains(&(index % 96));
+        (0..count * WEEK).map(|index| Some(if busy(index) { 1000.0 } else { 10.0 } + f64::from(rng.u8(..5)))).collect()
     }
 
     #[test]
     fn what_every_week_brings_at_that_hour_is_no_anomaly_once_the_season_is_known() {
         let points = trend(&series(weeks(8)), &seasonal());
-        let (learning, known) = points.split_at(LEAST_WEEKS * WEEK);
+        let (learning, known) = points.split_at(MIN_WEEKS * WEEK);
         let monday_nine = 36;
-        assert!(learning[monday_nine].anomaly.is_some_and(|odd| odd.baseline == Baseline::Window));
+        assert!(learning[monday_nine].anomaly.is_some_and(|anomaly| anomaly.baseline == Baseline::Window));
         assert!(known.iter().all(|point| point.season.is_some()));
         assert!(known[monday_nine].z_score.is_some_and(|score| score > THRESHOLD), "by the window alone it is one");
-        let odd: Vec<_> = anomalies(known).into_iter().filter(|(place, ..)| place % 96 == monday_nine).collect();
-        assert_eq!(odd, []);
+        let found: Vec<_> = anomalies(known).into_iter().filter(|(index, ..)| index % 96 == monday_nine).collect();
+        assert_eq!(found, []);
     }
 
     #[test]
@@ -454,9 +461,9 @@ mod tests {
         let silent = 5 * WEEK + 36..5 * WEEK + 40;
         values[silent.clone()].fill(Some(12.0));
         let points = trend(&series(values), &seasonal());
-        for place in silent {
-            let odd = points[place].anomaly.expect("nobody called");
-            assert_eq!((odd.kind, odd.baseline), (AnomalyKind::Drop, Baseline::Season), "{place}");
+        for index in silent {
+            let anomaly = points[index].anomaly.expect("nobody called");
+            assert_eq!((anomaly.kind, anomaly.baseline), (AnomalyKind::Drop, Baseline::Season), "{index}");
         }
     }
 
@@ -465,26 +472,26 @@ mod tests {
         let berlin = TimeZone::get("Europe/Berlin").expect("known");
         // Nine o'clock on Mondays, before and after the end of summer time of 2026-10-25.
         let [summer, winter] = ["2026-10-19T07:00:00Z", "2026-10-26T08:00:00Z"].map(|at| at.parse().expect("valid"));
-        assert_eq!(slot_of(summer, &berlin), slot_of(winter, &berlin));
-        assert_eq!(slot_of(summer, &berlin), (0, 36));
+        assert_eq!(week_quarter(summer, &berlin), week_quarter(winter, &berlin));
+        assert_eq!(week_quarter(summer, &berlin), (0, 36));
     }
 
     #[test]
     fn one_odd_week_does_not_hide_the_next() {
-        let judged = |earlier: &[f64], value: f64| {
-            let mut seasons = Seasons::default();
+        let judge = |earlier: &[f64], value: f64| {
+            let mut history = SeasonalHistory::default();
             for value in earlier {
-                seasons.take((0, 36), *value);
+                history.judge_and_add((0, 36), *value);
             }
-            seasons.judge((0, 36), value).expect("enough weeks")
+            history.judge((0, 36), value).expect("enough weeks")
         };
         // By mean and standard deviation the first would have made the spread so large that the second is within it.
-        let odd = judged(&[10.0, 11.0, 9.0, 10.0, 12.0, 1000.0], 300.0);
-        assert!(odd.score.is_some_and(|score| score > SEASONAL_THRESHOLD), "{odd:?}");
+        let outlier = judge(&[10.0, 11.0, 9.0, 10.0, 12.0, 1000.0], 300.0);
+        assert!(outlier.score.is_some_and(|score| score > SEASONAL_THRESHOLD), "{outlier:?}");
         // More than half of them are equal.
-        let flat = judged(&[0.0, 0.0, 0.0, 0.0, 5.0], 50.0);
+        let flat = judge(&[0.0, 0.0, 0.0, 0.0, 5.0], 50.0);
         assert!(flat.score.is_some_and(|score| score > SEASONAL_THRESHOLD), "{flat:?}");
-        assert_eq!(judged(&[7.0; 4], 50.0).score, None, "nothing is known of the spread");
+        assert_eq!(judge(&[7.0; 4], 50.0).score, None, "nothing is known of the spread");
     }
 
     proptest! {
@@ -521,11 +528,11 @@ mod tests {
 
         #[test]
         fn scores_do_not_depend_on_the_unit(values in prop::collection::vec(1_u32..1_000_000, 1..100), factor in 1_u32..1000) {
-            let of = |factor: u32| {
+            let scaled_trend = |factor: u32| {
                 let scaled = values.iter().map(|value| Some(f64::from(*value) * f64::from(factor)));
                 trend(&series(scaled), &TrendSettings::default())
             };
-            for (one, other) in of(1).iter().zip(of(factor)) {
+            for (one, other) in scaled_trend(1).iter().zip(scaled_trend(factor)) {
                 match (one.z_score, other.z_score) {
                     (Some(one), Some(other)) => prop_assert!((one - other).abs() <= 1e-6 * one.abs().max(1.0)),
                     (one, other) => prop_assert_eq!(one, other),

@@ -1,8 +1,10 @@
-//! Signed heads: what leaves the host every few minutes, so that whoever owns the database cannot take the chain back unseen.
+//! Signed heads, which leave the host every few minutes so that whoever controls the database cannot rewrite the chain
+//! unnoticed.
 //!
-//! A head names the chain's last entry and its hash, and bears an ed25519 signature over its own RFC 8785 JSON. It also holds
-//! a mark, the first eight bytes of the hash, of each entry since the head before it: the hash alone would show that a
-//! rewritten chain is another one, the marks show from which entry on. Nothing here reads files or knows where heads go.
+//! A head names the chain's last entry and its hash, and carries an ed25519 signature over its own RFC 8785 JSON. It
+//! also holds a mark, the first eight bytes of the hash, for each entry since the head before. The hash alone would
+//! show that a chain was rewritten; the marks show from which entry on. This module reads no files and does not know
+//! where heads go.
 
 use std::fmt;
 
@@ -20,43 +22,44 @@ use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
 use crate::domain::webhooks::event::{Details, EXAMPLE_AT, EventKind};
 
-/// The version of a head's shape.
+/// The version of the head format.
 const HEAD_VERSION: u32 = 1;
 
-/// Bytes of a mark. Enough that nobody finds another entry with the same one; the whole hash stands at the head itself.
+/// The length of a mark in bytes. Long enough that nobody finds another entry with the same mark; the head holds the
+/// full hash of the last entry.
 pub const MARK_BYTES: usize = 8;
 
-/// A head marks at most so many entries: 43 KiB of text.
-pub const MOST_MARKS: usize = 4096;
+/// The largest number of marks in a head: 43 KiB of text.
+pub const MAX_MARKS: usize = 4096;
 
-/// The public half of a key that signs heads.
+/// The public key that verifies signed heads.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PublicKey([u8; 32]);
 
 impl PublicKey {
-    /// From its 32 bytes; `None` for any other length.
+    /// Creates a key from its 32 bytes; `None` for any other length.
     pub fn from_slice(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)
     }
 
-    /// From base64, as it is shown.
+    /// Parses a key from base64.
     pub fn from_base64(text: &str) -> Option<Self> {
         STANDARD.decode(text.trim()).ok().and_then(|bytes| Self::from_slice(&bytes))
     }
 
-    /// Its 32 bytes.
+    /// Returns the 32 bytes.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
-    /// Its short name: the first 16 hexadecimal digits of its SHA-256.
+    /// Returns the short id: the first 16 hexadecimal digits of the SHA-256 of the key.
     pub fn id(&self) -> String {
         let mut text = Hash::of(&self.0).to_string();
         text.truncate(16);
         text
     }
 
-    /// As `openssl` and others take it.
+    /// Returns the key as PEM, as `openssl` and others read it.
     pub fn pem(&self) -> Option<String> {
         VerifyingKey::from_bytes(&self.0).ok()?.to_public_key_pem(LineEnding::LF).ok()
     }
@@ -74,29 +77,30 @@ impl fmt::Debug for PublicKey {
     }
 }
 
-/// A key that signs heads. Shows itself as its public half alone.
+/// The private key that signs heads. `Debug` shows only its public key.
 #[derive(Clone)]
-pub struct HeadKey(SigningKey);
+pub struct HeadSigningKey(SigningKey);
 
-impl HeadKey {
-    /// The key of 32 random bytes.
+impl HeadSigningKey {
+    /// Creates a key from 32 random bytes.
     pub fn from_seed(seed: [u8; 32]) -> Self {
         Self(SigningKey::from_bytes(&seed))
     }
 
-    /// From PKCS#8 PEM, as [`HeadKey::to_pem`] or `openssl genpkey -algorithm ed25519` writes it; `None` for anything else.
+    /// Reads PKCS#8 PEM, as written by [`HeadSigningKey::to_pem`] or `openssl genpkey -algorithm ed25519`; `None` for
+    /// anything else.
     pub fn from_pem(text: &str) -> Option<Self> {
         SigningKey::from_pkcs8_pem(text).ok().map(Self)
     }
 
-    /// As PKCS#8 PEM of version 1, the one that `openssl` reads.
+    /// Returns the key as PKCS#8 PEM of version 1, which `openssl` reads.
     pub fn to_pem(&self) -> Option<impl AsRef<[u8]> + use<>> {
         let bytes = KeypairBytes { secret_key: self.0.to_bytes(), public_key: None };
         bytes.to_pkcs8_pem(LineEnding::LF).ok().map(|text| text.as_bytes().to_vec())
     }
 
-    /// The public half.
-    pub fn public(&self) -> PublicKey {
+    /// Returns the public key.
+    pub fn public_key(&self) -> PublicKey {
         PublicKey(self.0.verifying_key().to_bytes())
     }
 
@@ -105,43 +109,43 @@ impl HeadKey {
     }
 }
 
-impl fmt::Debug for HeadKey {
+impl fmt::Debug for HeadSigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "HeadKey({})", self.public().id())
+        write!(f, "HeadKey({})", self.public_key().id())
     }
 }
 
-/// What a head says.
+/// The content of a head.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct HeadClaim {
-    /// Of whose chain.
+    /// The tenant that the chain belongs to.
     pub tenant: TenantId,
     /// The number of the chain's last entry.
     pub seq: u64,
-    /// The number that the head before it ended at; 0 for the first.
-    pub after: u64,
+    /// The number of the last entry of the head before; 0 for the first head.
+    pub previous_seq: u64,
     /// The hash of the last entry.
     pub hash: Hash,
-    /// When it was made.
+    /// When the head was made.
     pub at: UtcMicros,
-    /// The marks of the last entries up to `seq`, one after the other.
+    /// The marks of the last entries up to `seq`, concatenated.
     pub marks: Vec<u8>,
-    /// Which key signs it.
+    /// The key that signs the head.
     pub key: PublicKey,
 }
 
-/// A head with its signature; not yet checked.
+/// A head with its signature, not verified yet.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SignedHead {
-    /// What it says.
+    /// The content.
     pub claim: HeadClaim,
-    /// The signature over the claim as canonical JSON.
+    /// The signature over the claim's canonical JSON.
     pub signature: [u8; 64],
 }
 
-/// A signed head of the tenant's audit chain, every five minutes or 1,000 entries where the chain grows (`[audit]`). Keep it
-/// away from the daemon's host: `audit verify --head` holds the chain against it (`docs/audit.md`).
-// As JSON; without the signature it is the text that is signed.
+/// A signed head of the tenant's audit chain, every five minutes or 1,000 entries where the chain grows (`[audit]`).
+/// Keep it away from the daemon's host: `audit verify --head` holds the chain against it (`docs/audit.md`).
+// The JSON form; without the signature, its canonical JSON is the signed text.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AuditHead {
@@ -171,28 +175,28 @@ pub struct AuditHead {
 
 impl Details for AuditHead {
     fn example() -> Self {
-        let key = HeadKey::from_seed([7; 32]);
+        let key = HeadSigningKey::from_seed([7; 32]);
         let hash = Hash::of(b"an entry");
         let claim = HeadClaim {
             tenant: "acme".into(),
             seq: 1042,
-            after: 1041,
+            previous_seq: 1041,
             hash,
             at: EXAMPLE_AT,
             marks: hash.0.iter().take(MARK_BYTES).copied().collect(),
-            key: key.public(),
+            key: key.public_key(),
         };
         SignedHead { signature: key.sign(&claim).unwrap_or([0; 64]), claim }.to_event()
     }
 }
 
 impl HeadClaim {
-    fn wire(&self) -> AuditHead {
+    fn to_audit_head(&self) -> AuditHead {
         AuditHead {
             v: HEAD_VERSION,
             tenant: self.tenant.clone(),
             seq: self.seq,
-            after: self.after,
+            after: self.previous_seq,
             hash: self.hash.to_string(),
             at: self.at,
             marks: STANDARD.encode(&self.marks),
@@ -202,60 +206,60 @@ impl HeadClaim {
         }
     }
 
-    /// The text that the signature is over: the head's RFC 8785 JSON without `signature`.
+    /// Returns the signed text: the head's RFC 8785 JSON without `signature`.
     fn signed_text(&self) -> Option<String> {
-        serde_jcs::to_string(&self.wire()).ok()
+        serde_jcs::to_string(&self.to_audit_head()).ok()
     }
 
-    /// The first entry that it marks.
-    pub fn first_marked(&self) -> u64 {
+    /// Returns the number of the first entry with a mark.
+    pub fn first_marked_seq(&self) -> u64 {
         let marks = (self.marks.len() / MARK_BYTES) as u64;
         self.seq.saturating_add(1).saturating_sub(marks)
     }
 
-    /// The mark of an entry, where it has one.
+    /// Returns the mark of an entry, if it has one.
     pub fn mark_of(&self, seq: u64) -> Option<&[u8]> {
-        let place = usize::try_from(seq.checked_sub(self.first_marked())?).ok()?;
-        self.marks.chunks_exact(MARK_BYTES).nth(place)
+        let index = usize::try_from(seq.checked_sub(self.first_marked_seq())?).ok()?;
+        self.marks.chunks_exact(MARK_BYTES).nth(index)
     }
 
-    /// The head of the chain that it vouches for.
+    /// Returns the chain head that the signature covers.
     pub fn chain_head(&self) -> ChainHead {
         ChainHead { seq: self.seq, hash: self.hash }
     }
 }
 
 impl SignedHead {
-    /// Signs; `None` when `key` is not the one that the claim names.
-    pub fn sign(claim: HeadClaim, key: &HeadKey) -> Option<Self> {
-        let signature = (claim.key == key.public()).then(|| key.sign(&claim)).flatten()?;
+    /// Signs a claim; `None` if `key` is not the key that the claim names.
+    pub fn sign(claim: HeadClaim, key: &HeadSigningKey) -> Option<Self> {
+        let signature = (claim.key == key.public_key()).then(|| key.sign(&claim)).flatten()?;
         Some(Self { claim, signature })
     }
 
-    /// Whether the key that it names has signed it, and its parts fit together. Whether that key is to be trusted is another
-    /// question.
-    pub fn holds(&self) -> bool {
+    /// Returns whether the named key signed the head and its parts are consistent. Whether that key can be trusted is
+    /// not checked.
+    pub fn is_valid(&self) -> bool {
         let claim = &self.claim;
         let marks = claim.marks.len();
-        let is_sound = claim.after < claim.seq
+        let is_consistent = claim.previous_seq < claim.seq
             && marks.is_multiple_of(MARK_BYTES)
-            && (1..=MOST_MARKS * MARK_BYTES).contains(&marks)
-            && claim.first_marked() > claim.after
+            && (1..=MAX_MARKS * MARK_BYTES).contains(&marks)
+            && claim.first_marked_seq() > claim.previous_seq
             && claim.mark_of(claim.seq) == claim.hash.0.get(..MARK_BYTES);
-        let signed = || {
+        let verified = || {
             let key = VerifyingKey::from_bytes(claim.key.as_bytes()).ok()?;
             let signature = Signature::from_bytes(&self.signature);
             key.verify_strict(claim.signed_text()?.as_bytes(), &signature).ok()
         };
-        is_sound && signed().is_some()
+        is_consistent && verified().is_some()
     }
 
-    /// The data of its event.
+    /// Returns the data of the head's event.
     pub fn to_event(&self) -> AuditHead {
-        AuditHead { signature: Some(STANDARD.encode(self.signature)), ..self.claim.wire() }
+        AuditHead { signature: Some(STANDARD.encode(self.signature)), ..self.claim.to_audit_head() }
     }
 
-    /// The same as JSON: a line of a file, what [`read_heads`] takes.
+    /// Returns the head as JSON, which [`read_heads`] can read.
     pub fn to_value(&self) -> Value {
         serde_json::to_value(self.to_event()).unwrap_or_default()
     }
@@ -271,7 +275,7 @@ impl SignedHead {
             claim: HeadClaim {
                 tenant: wire.tenant,
                 seq: wire.seq,
-                after: wire.after,
+                previous_seq: wire.after,
                 hash: Hash::from_hex(&wire.hash).ok_or("`hash` is not SHA-256 in hexadecimal")?,
                 at: wire.at,
                 marks: bytes(&wire.marks, "marks")?,
@@ -283,50 +287,50 @@ impl SignedHead {
     }
 }
 
-/// A text that should hold heads and does not, or not well.
+/// The error for a text without heads, or with one that cannot be read.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum NoHeads {
-    /// It holds none.
+pub enum ReadHeadsError {
+    /// The text holds no head.
     #[error(
         "it holds no head: expected are heads as `audit heads --output json`, a webhook or the log gave them, one JSON document \
          or one a line"
     )]
-    None,
-    /// One of them cannot be read.
+    Empty,
+    /// A head cannot be read.
     #[error("head {number} in it cannot be read: {reason}")]
     Unreadable {
-        /// The how-manieth, from 1.
+        /// The position of the head, starting at 1.
         number: usize,
         /// What is wrong with it.
         reason: String,
     },
 }
 
-/// Reads the heads of a text, as they were received: one or many, alone or in lists, as bodies of webhooks of either format, as
-/// lines of a log. Other events and lines between them are passed over.
-pub fn read_heads(text: &str) -> Result<Vec<SignedHead>, NoHeads> {
+/// Reads the heads in a text as received: single or in lists, in webhook bodies of either format, or in lines of a log.
+/// Other events and lines are skipped.
+pub fn read_heads(text: &str) -> Result<Vec<SignedHead>, ReadHeadsError> {
     let mut heads = Vec::new();
     let whole: Result<Vec<Value>, _> = serde_json::Deserializer::from_str(text).into_iter().collect();
     if let Ok(values) = whole {
-        values.into_iter().try_for_each(|value| gather(value, &mut heads))?;
+        values.into_iter().try_for_each(|value| collect_heads(value, &mut heads))?;
     } else {
         for line in text.lines() {
-            // A line of the log for people has words before the head.
+            // A line of the human-readable log has words before the head.
             let value = line.find('{').and_then(|start| serde_json::from_str(&line[start..]).ok());
-            value.map_or(Ok(()), |value| gather(value, &mut heads))?;
+            value.map_or(Ok(()), |value| collect_heads(value, &mut heads))?;
         }
     }
-    if heads.is_empty() { Err(NoHeads::None) } else { Ok(heads) }
+    if heads.is_empty() { Err(ReadHeadsError::Empty) } else { Ok(heads) }
 }
 
-fn gather(value: Value, heads: &mut Vec<SignedHead>) -> Result<(), NoHeads> {
+fn collect_heads(value: Value, heads: &mut Vec<SignedHead>) -> Result<(), ReadHeadsError> {
     match value {
-        Value::Array(values) => values.into_iter().try_for_each(|value| gather(value, heads)),
+        Value::Array(values) => values.into_iter().try_for_each(|value| collect_heads(value, heads)),
         Value::Object(mut object) => {
             if object.contains_key("signature") && object.contains_key("hash") {
                 let number = heads.len() + 1;
                 let head = SignedHead::from_value(Value::Object(object));
-                heads.push(head.map_err(|reason| NoHeads::Unreadable { number, reason })?);
+                heads.push(head.map_err(|reason| ReadHeadsError::Unreadable { number, reason })?);
                 return Ok(());
             }
             let name = |key: &str| object.get(key).and_then(Value::as_str);
@@ -337,8 +341,10 @@ fn gather(value: Value, heads: &mut Vec<SignedHead>) -> Result<(), NoHeads> {
             let inner = ["heads", "head", "data"].into_iter().find_map(|key| object.remove(key));
             match inner {
                 // A log of JSON lines holds the head as text.
-                Some(Value::String(text)) => serde_json::from_str(&text).map_or(Ok(()), |value| gather(value, heads)),
-                Some(inner) => gather(inner, heads),
+                Some(Value::String(text)) => {
+                    serde_json::from_str(&text).map_or(Ok(()), |value| collect_heads(value, heads))
+                }
+                Some(inner) => collect_heads(inner, heads),
                 None => Ok(()),
             }
         }

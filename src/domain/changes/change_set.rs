@@ -1,10 +1,10 @@
-//! A bulk change by a person, before it is started: what would happen to each agent and why not, and a hash of what was shown.
+//! Bulk changes before they are started: what would happen to each agent and why, and a hash of the preview.
 //!
-//! The preview is a function of the picture and of what is wanted. The same function runs again at the start, over the agents who
-//! were shown as changed: nothing that was not shown is changed, and what has become impossible is left out with its reason. How
-//! long it takes is reckoned in [`finish`]. Nothing here sends, stores or reads a clock.
+//! The preview is a function of the roster and the requested changes. The same function runs again at the start, over
+//! the agents that were previewed as changed: no other agent is changed, and agents that can no longer be changed are
+//! left out with a reason. [`cost_estimate`] computes how long it takes. Nothing here sends, stores or reads a clock.
 
-pub mod finish;
+pub mod cost_estimate;
 mod preview;
 
 use std::collections::BTreeSet;
@@ -14,7 +14,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-pub use preview::{ONLY_THE_REASON, Picture, Policy, Preview, Selection, preview, selected};
+pub use preview::{
+    ONLY_REASON_CHANGES, Preview, PreviewInput, PreviewPolicy, SelectionCriteria, preview, select_agents,
+};
 
 use super::policy::OnContact;
 use crate::domain::adherence::Verdict;
@@ -23,13 +25,13 @@ use crate::domain::audit::Hash;
 use crate::domain::ids::{AgentId, ChangeSetId, ReasonCode, SkillId, TeamName, TenantId, TransitionId};
 use crate::domain::time::UtcMicros;
 
-/// The most agents of one set.
-pub const MOST_AGENTS_PER_SET: usize = 10_000;
+/// The largest number of agents in one bulk change.
+pub const MAX_AGENTS_PER_SET: usize = 10_000;
 
 /// What would happen to an agent, or why nothing would.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum PreviewOutcome {
     /// Changed as soon as the budget allows.
     Change,
     /// Changed when the contact is over.
@@ -66,8 +68,8 @@ pub enum Outcome {
     CannotGoBack,
 }
 
-impl Outcome {
-    /// All of them.
+impl PreviewOutcome {
+    /// All outcomes.
     pub const ALL: [Self; 17] = [
         Self::Change,
         Self::AfterContact,
@@ -88,7 +90,7 @@ impl Outcome {
         Self::CannotGoBack,
     ];
 
-    /// The name in messages and the store.
+    /// Returns the name in messages and the store.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Change => "change",
@@ -111,101 +113,101 @@ impl Outcome {
         }
     }
 
-    /// The outcome of this name.
+    /// Returns the outcome with this name, or `None` if there is none.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|outcome| outcome.name() == name)
     }
 
-    /// Whether the agent is changed.
-    pub const fn changes(self) -> bool {
+    /// Returns whether the agent is changed.
+    pub const fn is_change(self) -> bool {
         matches!(self, Self::Change | Self::AfterContact | Self::ChangeReason)
     }
 }
 
-impl fmt::Display for Outcome {
+impl fmt::Display for PreviewOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
 }
 
-/// What is wanted of one agent.
+/// The requested change of one agent.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct WantedOf {
-    /// Who.
+pub struct AgentChange {
+    /// The agent.
     pub agent: AgentId,
-    /// The wanted state.
-    pub to: AgentState,
-    /// With this reason; the state's default where none is named.
+    /// The requested state.
+    pub target: AgentState,
+    /// The reason code; `None` for the state's default.
     pub reason: Option<ReasonCode>,
-    /// The agent must still be in the state that this transition brought about.
-    pub takes_back: Option<TransitionId>,
-    /// Settled beforehand: nothing is wanted of the agent, and why.
-    pub aside: Option<(Outcome, Option<String>)>,
+    /// The transition to undo: the agent must still be in the state that it set.
+    pub undoes_transition: Option<TransitionId>,
+    /// The outcome and detail, if it is known in advance that the agent is not changed.
+    pub excluded: Option<(PreviewOutcome, Option<String>)>,
 }
 
-impl WantedOf {
-    /// The plain wish.
-    pub const fn plain(agent: AgentId, to: AgentState, reason: Option<ReasonCode>) -> Self {
-        Self { agent, to, reason, takes_back: None, aside: None }
+impl AgentChange {
+    /// Creates a change without further conditions.
+    pub const fn new(agent: AgentId, target: AgentState, reason: Option<ReasonCode>) -> Self {
+        Self { agent, target, reason, undoes_transition: None, excluded: None }
     }
 }
 
-/// What is wanted as a whole.
+/// The request for a bulk change.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Wanted {
-    /// Each agent once; floors are counted in this order.
-    pub agents: Vec<WantedOf>,
-    /// What to do with those who are on a contact.
+pub struct ChangeSetRequest {
+    /// The agents, each once; staffing floors are checked in this order.
+    pub agents: Vec<AgentChange>,
+    /// What to do with agents who are on a contact.
     pub on_contact: OnContact,
-    /// Ahead of what other people asked for.
+    /// Whether the changes go ahead of other people's.
     pub urgent: bool,
-    /// Whoever is in the state already gets the named reason too.
+    /// Whether agents already in the state get the reason code too.
     pub even_if_in_state: bool,
-    /// Why skills may fall below their floors, where they may.
-    pub below_floor: Option<String>,
-    /// The teams of whoever asks, where that is bound to some: others' agents are not known.
+    /// Why skills may fall below their staffing floors; `None` if they may not.
+    pub below_floor_reason: Option<String>,
+    /// The teams of the requester; `None` if not limited to teams. Agents of other teams count as unknown.
     pub teams: Option<BTreeSet<TeamName>>,
 }
 
-/// What would happen to one agent.
+/// The preview of one agent.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Previewed {
-    /// Who.
+pub struct PreviewedAgent {
+    /// The agent.
     pub agent: AgentId,
-    /// The state that the last sight showed; none where the agent is not known or was never seen.
+    /// The last observed state; `None` if the agent is unknown or was never observed.
     pub state: Option<AgentState>,
-    /// With this reason, where one is known.
+    /// The reason code of that state, if known.
     pub state_reason: Option<ReasonCode>,
-    /// The wanted state.
-    pub to: AgentState,
-    /// With this reason, where one was named.
+    /// The requested state.
+    pub target: AgentState,
+    /// The requested reason code, if any.
     pub reason: Option<ReasonCode>,
-    /// The transition whose work is taken back.
-    pub takes_back: Option<TransitionId>,
-    /// What would happen.
-    pub outcome: Outcome,
-    /// Words for people, where the outcome does not say all.
-    pub why: Option<String>,
-    /// In [`Outcome::BelowFloor`]: the skills that would fall below.
+    /// The transition to undo.
+    pub undoes_transition: Option<TransitionId>,
+    /// The outcome.
+    pub outcome: PreviewOutcome,
+    /// An explanation for people, where the outcome does not say enough.
+    pub detail: Option<String>,
+    /// For [`PreviewOutcome::BelowFloor`], the skills that would fall below their floors.
     pub skills: Vec<SkillId>,
-    /// What was planned when it was shown; none of an agent who is not known.
-    pub against: Option<AgainstPlan>,
+    /// The comparison with the plan at the time of the preview; `None` for an unknown agent.
+    pub plan_comparison: Option<PlanComparison>,
 }
 
-/// A wish beside what is planned for the agent.
+/// The requested state compared with the agent's plan.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct AgainstPlan {
-    /// The activity's name; `off` and `uncovered` as in [`PlanKind`](crate::domain::agents::sets::PlanKind).
+pub struct PlanComparison {
+    /// The activity's name, or `off` or `uncovered` as in [`PlanKind`](crate::domain::agents::kind_sets::PlanKind).
     pub planned: Arc<str>,
-    /// When something else is planned, where that is known.
+    /// When something else is planned, if known.
     pub until: Option<UtcMicros>,
-    /// The verdict on the agent in the wanted state, once that has lasted for longer than the tolerance.
-    pub would_be: Verdict,
+    /// The verdict on the agent in the requested state, once it has lasted longer than the tolerance.
+    pub resulting_verdict: Verdict,
 }
 
 /// How a set would leave a skill that has a floor.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
-pub struct FloorShown {
+pub struct FloorImpact {
     /// The skill.
     pub skill: SkillId,
     /// What people call it.
@@ -219,63 +221,63 @@ pub struct FloorShown {
     pub floor: u32,
 }
 
-/// What was shown, as it is hashed: the same choice over the same picture gives the same hash. Instants are not in it, since a
-/// preview of a minute later may show the very same.
+/// The preview as it is hashed: the same request over the same roster gives the same hash. Instants are left out, since
+/// a preview one minute later may be identical.
 #[derive(Serialize, Debug)]
-pub struct Shown<'a> {
-    /// Whose agents.
+pub struct HashedPreview<'a> {
+    /// The tenant of the agents.
     pub tenant: &'a TenantId,
-    /// The wanted state, where all are to go to the same.
+    /// The requested state, if it is the same for all agents.
     pub to: Option<&'a AgentState>,
-    /// The reason that goes with it.
+    /// The requested reason code.
     pub reason: Option<&'a ReasonCode>,
-    /// What is done with those on a contact.
+    /// What to do with agents who are on a contact.
     pub on_contact: OnContact,
-    /// Ahead of what other people asked for.
+    /// Whether the changes go ahead of other people's.
     pub urgent: bool,
-    /// Whoever is in the state already gets the reason too.
+    /// Whether agents already in the state get the reason code too.
     pub even_if_in_state: bool,
-    /// Why skills may fall below their floors.
+    /// Why skills may fall below their staffing floors.
     pub below_floor: Option<&'a str>,
-    /// The set that is taken back.
+    /// The bulk change to undo.
     pub undoes: Option<ChangeSetId>,
-    /// The skills with floors.
-    pub floors: &'a [FloorShown],
+    /// The skills with staffing floors.
+    pub floors: &'a [FloorImpact],
     /// The agents, in order.
-    pub agents: Vec<ShownAgent<'a>>,
+    pub agents: Vec<HashedAgent<'a>>,
 }
 
-/// One agent of [`Shown`].
+/// One agent of [`HashedPreview`].
 #[derive(Serialize, Debug)]
-pub struct ShownAgent<'a> {
+pub struct HashedAgent<'a> {
     agent: &'a AgentId,
     state: Option<&'a AgentState>,
     to: &'a AgentState,
     reason: Option<&'a ReasonCode>,
-    outcome: Outcome,
+    outcome: PreviewOutcome,
     skills: &'a [SkillId],
     would_be: Option<Verdict>,
 }
 
-impl<'a> From<&'a Previewed> for ShownAgent<'a> {
-    fn from(shown: &'a Previewed) -> Self {
+impl<'a> From<&'a PreviewedAgent> for HashedAgent<'a> {
+    fn from(preview: &'a PreviewedAgent) -> Self {
         Self {
-            agent: &shown.agent,
-            state: shown.state.as_ref(),
-            to: &shown.to,
-            reason: shown.reason.as_ref(),
-            outcome: shown.outcome,
-            skills: &shown.skills,
-            would_be: shown.against.as_ref().map(|against| against.would_be),
+            agent: &preview.agent,
+            state: preview.state.as_ref(),
+            to: &preview.target,
+            reason: preview.reason.as_ref(),
+            outcome: preview.outcome,
+            skills: &preview.skills,
+            would_be: preview.plan_comparison.as_ref().map(|comparison| comparison.resulting_verdict),
         }
     }
 }
 
-impl Shown<'_> {
-    /// SHA-256 over the RFC 8785 JSON of what was shown.
+impl HashedPreview<'_> {
+    /// Returns the SHA-256 of the preview's RFC 8785 JSON.
     ///
     /// # Errors
-    /// Where a text cannot be written as JSON; none that came in as JSON can fail.
+    /// Returns an error if a text cannot be written as JSON. This cannot happen for text that was read from JSON.
     pub fn hash(&self) -> Result<Hash, serde_json::Error> {
         Ok(Hash::of(serde_jcs::to_string(self)?.as_bytes()))
     }

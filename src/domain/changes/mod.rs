@@ -1,4 +1,4 @@
-//! Changes of agent states: one change and its life cycle, bulk changes, and the policy that every change must obey.
+//! Changes of agent states: single changes and their life cycle, bulk changes, and the policy for all changes.
 
 pub mod change_set;
 pub mod policy;

@@ -1,7 +1,7 @@
-//! What policy says of a wanted change, before any of the platform's budget is spent on it.
+//! Policy checks of a requested change, made before any of the platform's budget is spent on it.
 //!
-//! The imported plan decides. The platform's own answers can only forbid: they count where no plan speaks, and after the
-//! platform refused a change (design: the way of the data).
+//! The imported plan decides. The platform's own answers can only forbid a change: they count where no plan covers the
+//! time, and after the platform refused a change.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::domain::agents::state::AgentState;
-use crate::domain::schedules::schedule::Planned;
+use crate::domain::schedules::schedule::PlanAt;
 use crate::domain::time::UtcMicros;
 
 /// A request that policy refuses or holds; the first two codes are guide 003's.
@@ -25,7 +25,7 @@ pub enum Violation {
 }
 
 impl Violation {
-    /// The code as guide 003 spells it.
+    /// Returns the code as spelled in guide 003.
     pub const fn code(self) -> &'static str {
         match self {
             Self::AgentNotScheduled => "AGENT_NOT_SCHEDULED",
@@ -34,7 +34,7 @@ impl Violation {
         }
     }
 
-    /// The violation of this code.
+    /// Returns the violation with this code, or `None` if there is none.
     pub fn from_code(code: &str) -> Option<Self> {
         [Self::AgentNotScheduled, Self::MandatoryBreakViolation, Self::PlatformConflict]
             .into_iter()
@@ -48,14 +48,14 @@ impl fmt::Display for Violation {
     }
 }
 
-/// Which targets are forbidden to an agent who is not scheduled.
+/// The target states forbidden to agents who are not scheduled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum UnscheduledForbids {
-    /// Ready alone.
+pub enum UnscheduledPolicy {
+    /// Only ready.
     #[default]
     Ready,
-    /// Every target, as guide 003's code has it.
+    /// Every target state, as guide 003's code implies.
     All,
 }
 
@@ -72,12 +72,12 @@ pub enum OnContact {
     Skip,
 }
 
-/// What the platform itself said of an agent, where it was asked and the answer is still good.
+/// The platform's own answers about an agent, while they are still valid.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct PlatformSays {
-    /// Its schedule names the agent as active now.
+pub struct PlatformPlan {
+    /// Whether the platform's schedule says that the agent is active now.
     pub scheduled: Option<bool>,
-    /// It requires a break of the agent now.
+    /// Whether the platform requires a break of the agent now.
     pub break_required: Option<bool>,
 }
 
@@ -94,84 +94,90 @@ pub enum RefusedBy {
 }
 
 impl RefusedBy {
-    /// Its place in the explanation.
+    /// The field's name in the explanation.
     pub const FIELD: &'static str = "refused_by";
 
-    /// Who speaks, where policy refuses for want of a shift: the plan wherever it has none.
-    pub const fn of(planned: &Planned<'_>) -> Self {
+    /// Returns the source of a refusal for lack of a shift: the plan wherever it has none.
+    pub const fn for_plan(planned: &PlanAt<'_>) -> Self {
         match planned {
-            Planned::Off => Self::Plan,
-            Planned::NotCovered => Self::Platform,
-            Planned::In(_) => Self::PlatformAgainstPlan,
+            PlanAt::Off => Self::Plan,
+            PlanAt::NotCovered => Self::Platform,
+            PlanAt::In(_) => Self::PlatformAgainstPlan,
         }
     }
 }
 
-/// The facts a ruling rests on.
+/// The facts that a decision is based on.
 #[derive(Clone, Copy, Debug)]
 pub struct PolicyFacts<'a> {
-    /// Where now falls in the imported plan.
-    pub planned: Planned<'a>,
+    /// What the imported plan says of now.
+    pub planned: PlanAt<'a>,
     /// The platform's answers.
-    pub platform: PlatformSays,
-    /// The state that the agent was last seen in.
+    pub platform_plan: PlatformPlan,
+    /// The agent's last observed state.
     pub state: Option<&'a AgentState>,
 }
 
-/// What policy says.
+/// A policy decision.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Ruling {
-    /// Go ahead.
+pub enum PolicyDecision {
+    /// Allow the change.
     Allow,
-    /// No plan speaks for now: ask the platform first.
+    /// Ask the platform first, since no plan covers now.
     AskPlatform,
-    /// Not while the mandatory break runs; its end, where it is known.
+    /// Hold the change until the mandatory break ends, at this instant if known.
     HoldForBreak(Option<UtcMicros>),
-    /// Not while the contact lasts.
+    /// Hold the change until the contact ends.
     HoldForContact,
-    /// Not at all.
+    /// Refuse the change.
     Refuse(Violation),
-    /// The agent is on a contact and the request says to leave such agents alone.
+    /// Skip the change: the agent is on a contact and the request leaves such agents alone.
     SkipOnContact,
 }
 
-/// Rules on a change to `target`.
-pub fn rule_on(
+/// Decides on a change to `target`.
+pub fn decide(
     target: &AgentState,
     facts: PolicyFacts<'_>,
-    unscheduled_forbids: UnscheduledForbids,
+    unscheduled_policy: UnscheduledPolicy,
     on_contact: OnContact,
-) -> Ruling {
-    let schedule = rule_on_schedule(target, facts, unscheduled_forbids);
-    if schedule != Ruling::Allow || !facts.state.is_some_and(AgentState::is_on_contact) {
+) -> PolicyDecision {
+    let schedule = decide_by_schedule(target, facts, unscheduled_policy);
+    if schedule != PolicyDecision::Allow || !facts.state.is_some_and(AgentState::is_on_contact) {
         return schedule;
     }
     match on_contact {
-        OnContact::Now => Ruling::Allow,
-        OnContact::After => Ruling::HoldForContact,
-        OnContact::Skip => Ruling::SkipOnContact,
+        OnContact::Now => PolicyDecision::Allow,
+        OnContact::After => PolicyDecision::HoldForContact,
+        OnContact::Skip => PolicyDecision::SkipOnContact,
     }
 }
 
-fn rule_on_schedule(target: &AgentState, facts: PolicyFacts<'_>, unscheduled_forbids: UnscheduledForbids) -> Ruling {
+fn decide_by_schedule(
+    target: &AgentState,
+    facts: PolicyFacts<'_>,
+    unscheduled_policy: UnscheduledPolicy,
+) -> PolicyDecision {
     let ready = *target == AgentState::Ready;
-    if !ready && unscheduled_forbids == UnscheduledForbids::Ready {
-        return Ruling::Allow;
+    if !ready && unscheduled_policy == UnscheduledPolicy::Ready {
+        return PolicyDecision::Allow;
     }
-    let said = facts.platform;
+    let platform_plan = facts.platform_plan;
     match facts.planned {
-        Planned::Off => Ruling::Refuse(Violation::AgentNotScheduled),
-        Planned::In(segment) if ready && segment.mandatory => Ruling::HoldForBreak(Some(segment.end)),
-        Planned::In(_) | Planned::NotCovered if said.scheduled == Some(false) => {
-            Ruling::Refuse(Violation::AgentNotScheduled)
+        PlanAt::Off => PolicyDecision::Refuse(Violation::AgentNotScheduled),
+        PlanAt::In(segment) if ready && segment.mandatory => PolicyDecision::HoldForBreak(Some(segment.end)),
+        PlanAt::In(_) | PlanAt::NotCovered if platform_plan.scheduled == Some(false) => {
+            PolicyDecision::Refuse(Violation::AgentNotScheduled)
         }
-        Planned::In(_) | Planned::NotCovered if ready && said.break_required == Some(true) => {
-            Ruling::HoldForBreak(None)
+        PlanAt::In(_) | PlanAt::NotCovered if ready && platform_plan.break_required == Some(true) => {
+            PolicyDecision::HoldForBreak(None)
         }
-        Planned::NotCovered if said.scheduled.is_none() || (ready && said.break_required.is_none()) => {
-            Ruling::AskPlatform
+        PlanAt::NotCovered
+            if platform_plan.scheduled.is_none() || (ready && platform_plan.break_required.is_none()) =>
+        {
+            PolicyDecision::AskPlatform
         }
-        Planned::In(_) | Planned::NotCovered => Ruling::Allow,
+        PlanAt::In(_) | PlanAt::NotCovered => PolicyDecision::Allow,
     }
 }
 
@@ -189,32 +195,32 @@ mod tests {
     fn the_plan_decides_and_the_platform_can_only_forbid() {
         let (lunch, work) = (segment(true), segment(false));
         let end = Some(UtcMicros::from_micros(100));
-        let not_scheduled = Ruling::Refuse(Violation::AgentNotScheduled);
+        let not_scheduled = PolicyDecision::Refuse(Violation::AgentNotScheduled);
         let (ready, paused) = (AgentState::Ready, AgentState::Paused);
-        let unsaid = (None, None);
-        for (target, planned, said, expected) in [
-            (&ready, Planned::In(&work), unsaid, Ruling::Allow),
-            (&ready, Planned::In(&lunch), unsaid, Ruling::HoldForBreak(end)),
-            (&paused, Planned::In(&lunch), unsaid, Ruling::Allow),
-            (&ready, Planned::Off, unsaid, not_scheduled),
-            (&ready, Planned::Off, (Some(true), Some(false)), not_scheduled),
-            (&paused, Planned::Off, unsaid, Ruling::Allow),
-            (&ready, Planned::In(&work), (Some(false), None), not_scheduled),
-            (&ready, Planned::In(&work), (Some(true), Some(true)), Ruling::HoldForBreak(None)),
-            (&ready, Planned::NotCovered, unsaid, Ruling::AskPlatform),
-            (&ready, Planned::NotCovered, (Some(true), None), Ruling::AskPlatform),
-            (&ready, Planned::NotCovered, (Some(false), None), not_scheduled),
-            (&ready, Planned::NotCovered, (Some(true), Some(true)), Ruling::HoldForBreak(None)),
-            (&ready, Planned::NotCovered, (Some(true), Some(false)), Ruling::Allow),
-            (&paused, Planned::NotCovered, unsaid, Ruling::Allow),
+        let no_answers = (None, None);
+        for (target, planned, answers, expected) in [
+            (&ready, PlanAt::In(&work), no_answers, PolicyDecision::Allow),
+            (&ready, PlanAt::In(&lunch), no_answers, PolicyDecision::HoldForBreak(end)),
+            (&paused, PlanAt::In(&lunch), no_answers, PolicyDecision::Allow),
+            (&ready, PlanAt::Off, no_answers, not_scheduled),
+            (&ready, PlanAt::Off, (Some(true), Some(false)), not_scheduled),
+            (&paused, PlanAt::Off, no_answers, PolicyDecision::Allow),
+            (&ready, PlanAt::In(&work), (Some(false), None), not_scheduled),
+            (&ready, PlanAt::In(&work), (Some(true), Some(true)), PolicyDecision::HoldForBreak(None)),
+            (&ready, PlanAt::NotCovered, no_answers, PolicyDecision::AskPlatform),
+            (&ready, PlanAt::NotCovered, (Some(true), None), PolicyDecision::AskPlatform),
+            (&ready, PlanAt::NotCovered, (Some(false), None), not_scheduled),
+            (&ready, PlanAt::NotCovered, (Some(true), Some(true)), PolicyDecision::HoldForBreak(None)),
+            (&ready, PlanAt::NotCovered, (Some(true), Some(false)), PolicyDecision::Allow),
+            (&paused, PlanAt::NotCovered, no_answers, PolicyDecision::Allow),
         ] {
             let facts = PolicyFacts {
                 planned,
-                platform: PlatformSays { scheduled: said.0, break_required: said.1 },
+                platform_plan: PlatformPlan { scheduled: answers.0, break_required: answers.1 },
                 state: Some(&AgentState::Paused),
             };
-            let ruling = rule_on(target, facts, UnscheduledForbids::Ready, OnContact::Now);
-            assert_eq!(ruling, expected, "{target} in {planned:?}, platform says {said:?}");
+            let decision = decide(target, facts, UnscheduledPolicy::Ready, OnContact::Now);
+            assert_eq!(decision, expected, "{target} in {planned:?}, platform says {answers:?}");
         }
     }
 
@@ -222,21 +228,22 @@ mod tests {
     fn where_the_plan_has_a_shift_or_does_not_speak_a_refusal_is_the_platforms_word() {
         let work = segment(false);
         for (planned, by, name) in [
-            (Planned::Off, RefusedBy::Plan, "plan"),
-            (Planned::NotCovered, RefusedBy::Platform, "platform"),
-            (Planned::In(&work), RefusedBy::PlatformAgainstPlan, "platform_against_plan"),
+            (PlanAt::Off, RefusedBy::Plan, "plan"),
+            (PlanAt::NotCovered, RefusedBy::Platform, "platform"),
+            (PlanAt::In(&work), RefusedBy::PlatformAgainstPlan, "platform_against_plan"),
         ] {
-            assert_eq!((RefusedBy::of(&planned), serde_json::json!(by)), (by, name.into()));
+            assert_eq!((RefusedBy::for_plan(&planned), serde_json::json!(by)), (by, name.into()));
         }
     }
 
     #[test]
     fn every_target_can_be_forbidden_without_a_shift() {
-        for (planned, expected) in
-            [(Planned::Off, Ruling::Refuse(Violation::AgentNotScheduled)), (Planned::NotCovered, Ruling::AskPlatform)]
-        {
-            let facts = PolicyFacts { planned, platform: PlatformSays::default(), state: None };
-            assert_eq!(rule_on(&AgentState::Paused, facts, UnscheduledForbids::All, OnContact::Now), expected);
+        for (planned, expected) in [
+            (PlanAt::Off, PolicyDecision::Refuse(Violation::AgentNotScheduled)),
+            (PlanAt::NotCovered, PolicyDecision::AskPlatform),
+        ] {
+            let facts = PolicyFacts { planned, platform_plan: PlatformPlan::default(), state: None };
+            assert_eq!(decide(&AgentState::Paused, facts, UnscheduledPolicy::All, OnContact::Now), expected);
         }
     }
 
@@ -244,14 +251,17 @@ mod tests {
     fn a_contact_holds_skips_or_lets_pass_after_the_schedule_had_its_say() {
         let work = segment(false);
         for (planned, on_contact, expected) in [
-            (Planned::In(&work), OnContact::Now, Ruling::Allow),
-            (Planned::In(&work), OnContact::After, Ruling::HoldForContact),
-            (Planned::In(&work), OnContact::Skip, Ruling::SkipOnContact),
-            (Planned::Off, OnContact::Skip, Ruling::Refuse(Violation::AgentNotScheduled)),
+            (PlanAt::In(&work), OnContact::Now, PolicyDecision::Allow),
+            (PlanAt::In(&work), OnContact::After, PolicyDecision::HoldForContact),
+            (PlanAt::In(&work), OnContact::Skip, PolicyDecision::SkipOnContact),
+            (PlanAt::Off, OnContact::Skip, PolicyDecision::Refuse(Violation::AgentNotScheduled)),
         ] {
-            let facts =
-                PolicyFacts { planned, platform: PlatformSays::default(), state: Some(&AgentState::AfterContactWork) };
-            assert_eq!(rule_on(&AgentState::Ready, facts, UnscheduledForbids::Ready, on_contact), expected);
+            let facts = PolicyFacts {
+                planned,
+                platform_plan: PlatformPlan::default(),
+                state: Some(&AgentState::AfterContactWork),
+            };
+            assert_eq!(decide(&AgentState::Ready, facts, UnscheduledPolicy::Ready, on_contact), expected);
         }
     }
 
@@ -268,33 +278,37 @@ mod tests {
     #[test]
     fn where_every_target_can_be_forbidden_only_ready_is_held_for_a_break() {
         let (lunch, work) = (segment(true), segment(false));
-        let rule = |target: &AgentState, planned, scheduled, break_required| {
-            let facts = PolicyFacts { planned, platform: PlatformSays { scheduled, break_required }, state: None };
-            rule_on(target, facts, UnscheduledForbids::All, OnContact::After)
+        let decide_for = |target: &AgentState, planned, scheduled, break_required| {
+            let facts = PolicyFacts { planned, platform_plan: PlatformPlan { scheduled, break_required }, state: None };
+            decide(target, facts, UnscheduledPolicy::All, OnContact::After)
         };
         let (ready, paused) = (AgentState::Ready, AgentState::Paused);
-        let not_scheduled = Ruling::Refuse(Violation::AgentNotScheduled);
-        assert_eq!(rule(&paused, Planned::In(&lunch), None, None), Ruling::Allow);
-        assert_eq!(rule(&paused, Planned::In(&work), Some(true), Some(true)), Ruling::Allow);
-        assert_eq!(rule(&paused, Planned::In(&work), Some(false), None), not_scheduled);
-        assert_eq!(rule(&paused, Planned::NotCovered, Some(false), None), not_scheduled);
-        assert_eq!(rule(&paused, Planned::NotCovered, Some(true), None), Ruling::Allow, "breaks concern Ready alone");
-        assert_eq!(rule(&paused, Planned::NotCovered, Some(true), Some(true)), Ruling::Allow);
-        assert_eq!(rule(&ready, Planned::NotCovered, Some(true), Some(true)), Ruling::HoldForBreak(None));
+        let not_scheduled = PolicyDecision::Refuse(Violation::AgentNotScheduled);
+        assert_eq!(decide_for(&paused, PlanAt::In(&lunch), None, None), PolicyDecision::Allow);
+        assert_eq!(decide_for(&paused, PlanAt::In(&work), Some(true), Some(true)), PolicyDecision::Allow);
+        assert_eq!(decide_for(&paused, PlanAt::In(&work), Some(false), None), not_scheduled);
+        assert_eq!(decide_for(&paused, PlanAt::NotCovered, Some(false), None), not_scheduled);
+        assert_eq!(
+            decide_for(&paused, PlanAt::NotCovered, Some(true), None),
+            PolicyDecision::Allow,
+            "breaks concern Ready alone"
+        );
+        assert_eq!(decide_for(&paused, PlanAt::NotCovered, Some(true), Some(true)), PolicyDecision::Allow);
+        assert_eq!(decide_for(&ready, PlanAt::NotCovered, Some(true), Some(true)), PolicyDecision::HoldForBreak(None));
     }
 
     #[test]
     fn only_an_agent_who_is_seen_with_a_contact_is_held_for_it() {
         let work = segment(false);
         for (state, expected) in [
-            (None, Ruling::Allow),
-            (Some(AgentState::Paused), Ruling::Allow),
-            (Some(AgentState::OnContact), Ruling::HoldForContact),
+            (None, PolicyDecision::Allow),
+            (Some(AgentState::Paused), PolicyDecision::Allow),
+            (Some(AgentState::OnContact), PolicyDecision::HoldForContact),
         ] {
-            let (planned, platform) = (Planned::In(&work), PlatformSays::default());
-            let facts = PolicyFacts { planned, platform, state: state.as_ref() };
-            let ruling = rule_on(&AgentState::Ready, facts, UnscheduledForbids::Ready, OnContact::After);
-            assert_eq!(ruling, expected, "{state:?}");
+            let (planned, platform) = (PlanAt::In(&work), PlatformPlan::default());
+            let facts = PolicyFacts { planned, platform_plan: platform, state: state.as_ref() };
+            let decision = decide(&AgentState::Ready, facts, UnscheduledPolicy::Ready, OnContact::After);
+            assert_eq!(decision, expected, "{state:?}");
         }
     }
 }

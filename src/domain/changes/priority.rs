@@ -1,4 +1,4 @@
-//! How urgent a wanted change is.
+//! Priorities of requested changes.
 
 use std::fmt;
 
@@ -22,10 +22,10 @@ pub enum Priority {
 }
 
 impl Priority {
-    /// Every class, least urgent first.
+    /// Every priority, least urgent first.
     pub const ALL: [Self; 5] = [Self::Housekeeping, Self::Schedule, Self::Person, Self::Urgent, Self::MandatoryBreak];
 
-    /// The name in files, messages and the store.
+    /// Returns the name in files, messages and the store.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Housekeeping => "housekeeping",
@@ -36,12 +36,12 @@ impl Priority {
         }
     }
 
-    /// The class of this name.
+    /// Returns the priority with this name, or `None` if there is none.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|priority| priority.name() == name)
     }
 
-    /// May use the slots of the budget that are kept free for what cannot wait.
+    /// Returns whether the change may use the slots of the budget reserved for urgent changes.
     pub const fn is_urgent(self) -> bool {
         matches!(self, Self::Person | Self::Urgent | Self::MandatoryBreak)
     }

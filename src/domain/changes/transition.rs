@@ -1,7 +1,7 @@
-//! The life cycle of one wanted state change.
+//! The life cycle of a transition.
 //!
-//! A step consumes the old status and gives the new one, or says that the step is not allowed there. Nothing else in the crate
-//! writes a status.
+//! A step consumes the old status and returns the new one, or an error if the step is not allowed there. Nothing else
+//! in the crate writes a status.
 
 use std::fmt;
 use std::sync::Arc;
@@ -39,12 +39,12 @@ pub enum Actor {
 }
 
 impl Actor {
-    /// Whether it is a person, or a system in a person's place.
+    /// Returns whether the actor is a person, or a system with its own token.
     pub const fn is_person(&self) -> bool {
         matches!(self, Self::Person { .. })
     }
 
-    /// `rule:back-from-break`, `person:anna`, `daemon`.
+    /// Returns the actor as text: `rule:back-from-break`, `person:anna`, `daemon`.
     pub fn label(&self) -> String {
         match self {
             Self::Rule { id, .. } => format!("rule:{id}"),
@@ -81,7 +81,7 @@ pub enum WaitReason {
 }
 
 impl WaitReason {
-    /// The name in messages and the store.
+    /// Returns the name in messages and the store.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Budget => "budget",
@@ -97,8 +97,8 @@ impl WaitReason {
         }
     }
 
-    /// What it waits for, for a person to read: `waits for the contact to end`.
-    pub const fn words(self) -> &'static str {
+    /// Returns what the transition waits for, in words for people: `waits for the contact to end`.
+    pub const fn description(self) -> &'static str {
         match self {
             Self::Budget => "a free slot of the request budget",
             Self::InFlight => "another change of the agent that is under way",
@@ -118,7 +118,7 @@ impl WaitReason {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "status", rename_all = "snake_case")]
 #[schema(as = TransitionStatus)]
-pub enum Status {
+pub enum TransitionStatus {
     /// Taken in; nothing ruled yet.
     Requested,
     /// Not sent yet, or to be sent again.
@@ -183,7 +183,7 @@ pub enum Status {
     },
 }
 
-/// How many outcomes and open standings [`Status::name`] tells apart.
+/// The names that [`TransitionStatus::name`] returns.
 pub const STATUS_NAMES: [&str; 12] = [
     "requested",
     "waiting",
@@ -199,66 +199,66 @@ pub const STATUS_NAMES: [&str; 12] = [
     "expired",
 ];
 
-/// What happens to a transition.
+/// A step in the life cycle of a transition.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Step {
+pub enum TransitionStep {
     /// It has to wait.
     Hold {
-        /// For what.
+        /// Why it waits.
         why: WaitReason,
-        /// Not before this instant.
+        /// The earliest instant to continue, if known.
         until: Option<UtcMicros>,
     },
     /// It is about to be sent.
     Send {
-        /// Now.
+        /// The current instant.
         at: UtcMicros,
     },
-    /// The platform surely did not apply it; it waits for another try.
+    /// The platform certainly did not apply it; it waits for another attempt.
     NotApplied {
-        /// For what.
+        /// Why it waits.
         why: WaitReason,
-        /// Not before this instant.
+        /// The earliest instant to continue, if known.
         until: Option<UtcMicros>,
     },
-    /// Nobody knows whether it was applied.
+    /// It is unknown whether it was applied.
     Doubt {
-        /// A snapshot generated after this instant tells.
+        /// A snapshot generated after this instant shows whether it was applied.
         readable_after: UtcMicros,
     },
-    /// 2xx.
+    /// The platform accepted it with 2xx.
     Accept {
-        /// When.
+        /// When it was accepted.
         at: UtcMicros,
     },
-    /// A snapshot showed that it took effect, or that the agent was there already.
+    /// A snapshot showed that it was applied, or that the agent was already in the state.
     Confirm {
         /// When that snapshot was generated.
         at: UtcMicros,
     },
-    /// No snapshot will show it any more.
+    /// No snapshot will confirm it any more.
     GiveUp {
-        /// Now.
+        /// The current instant.
         at: UtcMicros,
     },
-    /// A snapshot showed that it did not take effect and that the agent has not moved: it may be sent again.
+    /// A snapshot showed that it was not applied and that the agent's state has not changed: it may be sent again.
     ReadBack {
-        /// Not before this instant.
+        /// The earliest instant to send it again, if known.
         until: Option<UtcMicros>,
     },
     /// Policy forbids it.
     Refuse(Violation),
-    /// It cannot be done.
+    /// It cannot be carried out.
     Fail(String),
-    /// Somebody calls it off.
+    /// It is cancelled.
     Cancel(String),
-    /// A newer request takes its place.
+    /// A newer request replaces it.
     Supersede(TransitionId),
     /// Its deadline passed.
     Expire,
 }
 
-impl Step {
+impl TransitionStep {
     const fn name(&self) -> &'static str {
         match self {
             Self::Hold { .. } => "hold",
@@ -278,16 +278,16 @@ impl Step {
     }
 }
 
-/// A step that the life cycle does not have.
+/// The error for a step that is not allowed in the current status.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("a transition that is {from} cannot take the step \"{step}\"")]
-pub struct NotAllowed {
+pub struct StepNotAllowed {
     from: &'static str,
     step: &'static str,
 }
 
-impl Status {
-    /// One of [`STATUS_NAMES`].
+impl TransitionStatus {
+    /// Returns the name of the status, one of [`STATUS_NAMES`].
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Requested => "requested",
@@ -305,7 +305,7 @@ impl Status {
         }
     }
 
-    /// Nothing more will happen to it.
+    /// Returns whether the status is final.
     pub const fn is_final(&self) -> bool {
         match self {
             Self::Requested
@@ -323,12 +323,12 @@ impl Status {
         }
     }
 
-    /// Not sent, so that a newer request may take its place and a person may call it off.
-    pub const fn has_not_left(&self) -> bool {
+    /// Returns whether the transition is unsent, so that it can be superseded or cancelled.
+    pub const fn is_unsent(&self) -> bool {
         matches!(self, Self::Requested | Self::Waiting { .. })
     }
 
-    /// On the way or in doubt: no other change of the agent may leave meanwhile.
+    /// Returns whether the transition is being sent or in doubt: no other change of the agent may be sent meanwhile.
     pub const fn is_in_flight(&self) -> bool {
         matches!(self, Self::Sending { .. } | Self::InDoubt { .. })
     }
@@ -336,16 +336,16 @@ impl Status {
     /// Takes a step.
     ///
     /// # Errors
-    /// [`NotAllowed`] where the life cycle does not have the step; the status is then unchanged in the store, and the caller
-    /// has a defect.
-    pub fn step(self, step: Step) -> Result<Self, NotAllowed> {
-        let refusal = NotAllowed { from: self.name(), step: step.name() };
+    /// Returns [`StepNotAllowed`] if the step is not allowed in this status. The stored status is then unchanged, and
+    /// the caller has a bug.
+    pub fn step(self, step: TransitionStep) -> Result<Self, StepNotAllowed> {
+        let refusal = StepNotAllowed { from: self.name(), step: step.name() };
         let next = match (&self, step) {
-            (Self::Requested | Self::Waiting { .. }, step) => Self::before_leaving(&self, step),
-            (Self::Sending { since }, step) => Self::after_sending(*since, step),
-            (Self::InDoubt { .. }, step) => Self::after_doubt(&step),
-            (Self::Accepted { .. }, Step::Confirm { at }) => Some(Self::Confirmed { at }),
-            (Self::Accepted { .. }, Step::GiveUp { at }) => Some(Self::Unconfirmed { at }),
+            (Self::Requested | Self::Waiting { .. }, step) => Self::step_before_sending(&self, step),
+            (Self::Sending { since }, step) => Self::step_after_sending(*since, step),
+            (Self::InDoubt { .. }, step) => Self::step_after_doubt(&step),
+            (Self::Accepted { .. }, TransitionStep::Confirm { at }) => Some(Self::Confirmed { at }),
+            (Self::Accepted { .. }, TransitionStep::GiveUp { at }) => Some(Self::Unconfirmed { at }),
             (
                 Self::Accepted { .. }
                 | Self::Confirmed { .. }
@@ -361,74 +361,74 @@ impl Status {
         next.ok_or(refusal)
     }
 
-    fn before_leaving(&self, step: Step) -> Option<Self> {
+    fn step_before_sending(&self, step: TransitionStep) -> Option<Self> {
         match step {
-            Step::Hold { why, until } => Some(Self::Waiting { why, until }),
-            Step::Send { at } => Some(Self::Sending { since: at }),
-            Step::Refuse(violation) => Some(Self::Refused { violation }),
-            Step::Fail(error) => Some(Self::Failed { error }),
-            Step::Cancel(by) => Some(Self::Cancelled { by }),
-            Step::Supersede(by) => Some(Self::Superseded { by }),
-            Step::Expire => Some(Self::Expired { waiting_for: self.waits_for() }),
-            // The agent is there already.
-            Step::Confirm { at } => Some(Self::Confirmed { at }),
-            Step::NotApplied { .. }
-            | Step::Doubt { .. }
-            | Step::Accept { .. }
-            | Step::GiveUp { .. }
-            | Step::ReadBack { .. } => None,
+            TransitionStep::Hold { why, until } => Some(Self::Waiting { why, until }),
+            TransitionStep::Send { at } => Some(Self::Sending { since: at }),
+            TransitionStep::Refuse(violation) => Some(Self::Refused { violation }),
+            TransitionStep::Fail(error) => Some(Self::Failed { error }),
+            TransitionStep::Cancel(by) => Some(Self::Cancelled { by }),
+            TransitionStep::Supersede(by) => Some(Self::Superseded { by }),
+            TransitionStep::Expire => Some(Self::Expired { waiting_for: self.wait_reason() }),
+            // The agent is in the state already.
+            TransitionStep::Confirm { at } => Some(Self::Confirmed { at }),
+            TransitionStep::NotApplied { .. }
+            | TransitionStep::Doubt { .. }
+            | TransitionStep::Accept { .. }
+            | TransitionStep::GiveUp { .. }
+            | TransitionStep::ReadBack { .. } => None,
         }
     }
 
-    fn after_sending(sent_at: UtcMicros, step: Step) -> Option<Self> {
+    fn step_after_sending(sent_at: UtcMicros, step: TransitionStep) -> Option<Self> {
         match step {
-            Step::NotApplied { why, until } => Some(Self::Waiting { why, until }),
-            Step::Doubt { readable_after } => Some(Self::InDoubt { sent_at, readable_after }),
-            Step::Accept { at } => Some(Self::Accepted { at }),
-            Step::Refuse(violation) => Some(Self::Refused { violation }),
-            Step::Fail(error) => Some(Self::Failed { error }),
-            Step::Cancel(by) => Some(Self::Cancelled { by }),
-            Step::Hold { .. }
-            | Step::Send { .. }
-            | Step::Confirm { .. }
-            | Step::GiveUp { .. }
-            | Step::ReadBack { .. }
-            | Step::Supersede(_)
-            | Step::Expire => None,
+            TransitionStep::NotApplied { why, until } => Some(Self::Waiting { why, until }),
+            TransitionStep::Doubt { readable_after } => Some(Self::InDoubt { sent_at, readable_after }),
+            TransitionStep::Accept { at } => Some(Self::Accepted { at }),
+            TransitionStep::Refuse(violation) => Some(Self::Refused { violation }),
+            TransitionStep::Fail(error) => Some(Self::Failed { error }),
+            TransitionStep::Cancel(by) => Some(Self::Cancelled { by }),
+            TransitionStep::Hold { .. }
+            | TransitionStep::Send { .. }
+            | TransitionStep::Confirm { .. }
+            | TransitionStep::GiveUp { .. }
+            | TransitionStep::ReadBack { .. }
+            | TransitionStep::Supersede(_)
+            | TransitionStep::Expire => None,
         }
     }
 
-    fn after_doubt(step: &Step) -> Option<Self> {
+    fn step_after_doubt(step: &TransitionStep) -> Option<Self> {
         match step {
-            Step::Confirm { at } => Some(Self::Confirmed { at: *at }),
-            Step::GiveUp { at } => Some(Self::Unconfirmed { at: *at }),
-            Step::ReadBack { until } => Some(Self::Waiting { why: WaitReason::Retry, until: *until }),
-            Step::Hold { .. }
-            | Step::Send { .. }
-            | Step::NotApplied { .. }
-            | Step::Doubt { .. }
-            | Step::Accept { .. }
-            | Step::Refuse(_)
-            | Step::Fail(_)
-            | Step::Cancel(_)
-            | Step::Supersede(_)
-            | Step::Expire => None,
+            TransitionStep::Confirm { at } => Some(Self::Confirmed { at: *at }),
+            TransitionStep::GiveUp { at } => Some(Self::Unconfirmed { at: *at }),
+            TransitionStep::ReadBack { until } => Some(Self::Waiting { why: WaitReason::Retry, until: *until }),
+            TransitionStep::Hold { .. }
+            | TransitionStep::Send { .. }
+            | TransitionStep::NotApplied { .. }
+            | TransitionStep::Doubt { .. }
+            | TransitionStep::Accept { .. }
+            | TransitionStep::Refuse(_)
+            | TransitionStep::Fail(_)
+            | TransitionStep::Cancel(_)
+            | TransitionStep::Supersede(_)
+            | TransitionStep::Expire => None,
         }
     }
 
-    /// The same standing after the wall clock was set by so many microseconds: what began as long ago before, and what waits
-    /// waits as long as before. An instant of the plan stays, and so does an outcome.
+    /// Returns the status after the wall clock was adjusted by `offset_us` microseconds: what has lasted or is waited
+    /// for keeps its duration. Instants of the plan and final results are not moved.
     #[must_use]
-    pub fn after_clock_set(self, by_us: i64) -> Self {
+    pub fn adjusted_for_clock_change(self, offset_us: i64) -> Self {
         match self {
             Self::Waiting { why: why @ (WaitReason::Retry | WaitReason::Conflict), until } => {
-                Self::Waiting { why, until: until.map(|until| until.offset(by_us)) }
+                Self::Waiting { why, until: until.map(|until| until.offset(offset_us)) }
             }
-            Self::Sending { since } => Self::Sending { since: since.offset(by_us) },
+            Self::Sending { since } => Self::Sending { since: since.offset(offset_us) },
             Self::InDoubt { sent_at, readable_after } => {
-                Self::InDoubt { sent_at: sent_at.offset(by_us), readable_after: readable_after.offset(by_us) }
+                Self::InDoubt { sent_at: sent_at.offset(offset_us), readable_after: readable_after.offset(offset_us) }
             }
-            Self::Accepted { at } => Self::Accepted { at: at.offset(by_us) },
+            Self::Accepted { at } => Self::Accepted { at: at.offset(offset_us) },
             Self::Requested
             | Self::Waiting {
                 why:
@@ -452,8 +452,8 @@ impl Status {
         }
     }
 
-    /// What it waits for, where it waits.
-    pub const fn waits_for(&self) -> Option<WaitReason> {
+    /// Returns why the transition waits, or `None` if it does not.
+    pub const fn wait_reason(&self) -> Option<WaitReason> {
         match self {
             Self::Waiting { why, .. } => Some(*why),
             _ => None,
@@ -461,7 +461,7 @@ impl Status {
     }
 }
 
-impl fmt::Display for Status {
+impl fmt::Display for TransitionStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
@@ -508,55 +508,63 @@ pub struct Transition {
     pub change_set: Option<ChangeSetId>,
     /// Where it stands.
     #[serde(flatten)]
-    pub status: Status,
+    pub status: TransitionStatus,
 }
 
 impl Transition {
-    /// One of many that a person asked for at once and that can wait: it leaves the reserve of the budget to what cannot.
+    /// Returns whether the transition is part of a bulk change that is not urgent, which must not use the budget's
+    /// reserve.
     pub const fn is_bulk(&self) -> bool {
         self.change_set.is_some() && matches!(self.priority, Priority::Person)
     }
 
-    /// How it ended or what it waits for, in words for a person.
-    pub fn outcome(&self) -> Option<String> {
+    /// Returns the result, or why the transition waits, in words for people.
+    pub fn outcome_text(&self) -> Option<String> {
         match &self.status {
-            Status::Requested | Status::Sending { .. } | Status::InDoubt { .. } | Status::Accepted { .. } => None,
-            Status::Waiting { why, until } => Some(match until {
-                Some(until) => format!("waits for {}, until {until}", why.words()),
-                None => format!("waits for {}", why.words()),
+            TransitionStatus::Requested
+            | TransitionStatus::Sending { .. }
+            | TransitionStatus::InDoubt { .. }
+            | TransitionStatus::Accepted { .. } => None,
+            TransitionStatus::Waiting { why, until } => Some(match until {
+                Some(until) => format!("waits for {}, until {until}", why.description()),
+                None => format!("waits for {}", why.description()),
             }),
-            Status::Confirmed { .. } if self.attempts == 0 => {
+            TransitionStatus::Confirmed { .. } if self.attempts == 0 => {
                 Some("the agent was in that state already; nothing was sent".to_owned())
             }
-            Status::Confirmed { .. } => Some("a snapshot showed it".to_owned()),
-            Status::Unconfirmed { .. } => Some("no snapshot showed it".to_owned()),
-            Status::Refused { violation } => Some(violation.code().to_owned()),
-            Status::Failed { error } => Some(error.clone()),
-            Status::Cancelled { by } => Some(format!("called off: {by}")),
-            Status::Superseded { by } => Some(format!("superseded by {by}")),
-            Status::Expired { waiting_for } => Some(match waiting_for {
-                Some(why) => format!("its deadline passed while it waited for {}", why.words()),
+            TransitionStatus::Confirmed { .. } => Some("a snapshot showed it".to_owned()),
+            TransitionStatus::Unconfirmed { .. } => Some("no snapshot showed it".to_owned()),
+            TransitionStatus::Refused { violation } => Some(violation.code().to_owned()),
+            TransitionStatus::Failed { error } => Some(error.clone()),
+            TransitionStatus::Cancelled { by } => Some(format!("called off: {by}")),
+            TransitionStatus::Superseded { by } => Some(format!("superseded by {by}")),
+            TransitionStatus::Expired { waiting_for } => Some(match waiting_for {
+                Some(why) => format!("its deadline passed while it waited for {}", why.description()),
                 None => "its deadline passed".to_owned(),
             }),
         }
     }
 
-    /// The agent was in the wanted state already when it was asked for: the reason is all that it changes.
-    pub fn is_of_reason_alone(&self) -> bool {
+    /// Returns whether the agent was already in the requested state, so that only the reason code changes.
+    pub fn is_reason_only(&self) -> bool {
         self.before.as_ref() == Some(&self.target)
     }
 
-    /// Where the explanation says that the agent gets the reason even when already in the state.
+    /// The field of the explanation that says to set the reason even if the agent is already in the state.
     pub const EVEN_IF_IN_STATE: &'static str = "even_if_in_state";
 
-    /// Whether the agent gets the reason even when already in the state. Otherwise the state is enough, whatever its reason.
-    pub fn is_wanted_even_if_in_state(&self) -> bool {
+    /// Returns whether the reason is set even if the agent is already in the state. Otherwise the state suffices,
+    /// whatever its reason.
+    pub fn is_forced(&self) -> bool {
         self.explanation.get(Self::EVEN_IF_IN_STATE).and_then(serde_json::Value::as_bool).unwrap_or_default()
     }
 
-    /// Whose word the refusal rests on, where policy refused it.
+    /// Returns whose answer a policy refusal is based on.
     pub fn refused_by(&self) -> Option<RefusedBy> {
-        let by = self.explanation.get(RefusedBy::FIELD).filter(|_| matches!(self.status, Status::Refused { .. }))?;
+        let by = self
+            .explanation
+            .get(RefusedBy::FIELD)
+            .filter(|_| matches!(self.status, TransitionStatus::Refused { .. }))?;
         RefusedBy::deserialize(by).ok()
     }
 }

@@ -1,6 +1,6 @@
-//! Jobs of the calendar: what names one, how a run ends, and what is to be done about due instants that have passed.
+//! Jobs: their identity, the outcomes of their runs, and the handling of due instants that have passed.
 //!
-//! Pure: the daemon's clock and what the store remembers are arguments.
+//! This module reads no clock and no store; both are arguments.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,19 +12,21 @@ use super::cron::Calendar;
 use crate::domain::ids::{JobId, TenantId};
 use crate::domain::time::UtcMicros;
 
-/// The most missed due instants that are counted one by one; beyond, people are told "more than".
-const COUNTED: u32 = 1000;
+/// Limit up to which missed due instants are counted; above it, messages say "more than".
+const MAX_COUNTED_MISSED: u32 = 1000;
 
-/// A job that was handled this far ahead of the clock: the clock was wrong then, or is wrong now, and nobody knows by how much.
-/// A shorter step back only waits until the clock has caught up, since those instants were dealt with.
-pub const CLOCK_WAS_WRONG: Duration = Duration::from_secs(48 * 3600);
+/// How far ahead of the clock the last handled instant may be before the clock is taken to be wrong.
+///
+/// When the clock was set back by less, the job only waits until the clock has caught up, because the instants up to
+/// there have been handled.
+pub const CLOCK_ERROR_THRESHOLD: Duration = Duration::from_secs(48 * 3600);
 
-/// Names a job: the daemon's own have no tenant.
+/// The identity of a job.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct JobKey {
-    /// Whose.
+    /// The tenant; `None` for the daemon's own jobs.
     pub tenant: Option<TenantId>,
-    /// Which.
+    /// The id of the job.
     pub job: JobId,
 }
 
@@ -37,13 +39,13 @@ impl fmt::Display for JobKey {
     }
 }
 
-/// What becomes of due instants that passed while the daemon was down, the host suspended or the job still running.
+/// The handling of due instants that passed while the daemon was down, the host suspended or the job still running.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum CatchUp {
-    /// However many passed, it runs once.
+    /// Run once, however many due instants have passed.
     #[default]
     Once,
-    /// They are left out, and that is recorded.
+    /// Leave them out, and record that.
     Skip,
 }
 
@@ -66,10 +68,10 @@ pub enum JobOutcome {
 }
 
 impl JobOutcome {
-    /// Every outcome.
+    /// Every variant.
     pub const ALL: [Self; 6] = [Self::Done, Self::Failed, Self::Panicked, Self::TimedOut, Self::CutOff, Self::Skipped];
 
-    /// The name in the store and the API.
+    /// Returns the name used in the store and the API.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Done => "done",
@@ -81,12 +83,12 @@ impl JobOutcome {
         }
     }
 
-    /// The outcome of a name.
+    /// Returns the outcome with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|outcome| outcome.name() == name)
     }
 
-    /// People have to be told.
+    /// Whether the outcome is a failure that people are notified of.
     pub const fn is_failure(self) -> bool {
         match self {
             Self::Failed | Self::Panicked | Self::TimedOut => true,
@@ -95,54 +97,55 @@ impl JobOutcome {
     }
 }
 
-/// What a job's calendar asks for now.
+/// What a job has to do now, according to its calendar.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Due {
+pub enum DueAction {
     /// Nothing before this instant.
     NotBefore(UtcMicros),
-    /// A run for this due instant, which stands for so many before it too.
+    /// Run for this due instant, which also stands for the missed ones before it.
     Run {
-        /// The last due instant that has passed.
+        /// The latest due instant that has passed.
         due: UtcMicros,
-        /// Those before it.
+        /// The number of earlier due instants that were missed.
         missed: u32,
     },
-    /// So many due instants up to this one have passed and are left out.
+    /// Leave out the due instants up to this one.
     Skip {
         /// The last of them.
         through: UtcMicros,
-        /// How many.
+        /// How many there are.
         missed: u32,
     },
-    /// What was handled lies so far ahead of the clock that it says nothing: start afresh from now.
-    StartAfresh,
+    /// The last handled instant is too far ahead of the clock to be meaningful: begin again from now.
+    Restart,
 }
 
-/// Looks at what has come due since `handled_through`. A due instant no older than `on_time` is in time.
-pub fn due(
+/// Returns what has to be done about the due instants since `handled_through`. A due instant is on time if it is no
+/// older than `on_time_tolerance`.
+pub fn due_action(
     calendar: &Calendar,
     catch_up: CatchUp,
     handled_through: UtcMicros,
     now: UtcMicros,
-    on_time: Duration,
-) -> Due {
-    if handled_through.since(now) > CLOCK_WAS_WRONG {
-        return Due::StartAfresh;
+    on_time_tolerance: Duration,
+) -> DueAction {
+    if handled_through.since(now) > CLOCK_ERROR_THRESHOLD {
+        return DueAction::Restart;
     }
     let Some(last) = calendar.last_due(handled_through, now) else {
-        return Due::NotBefore(calendar.next_after(handled_through.max(now)).unwrap_or(UtcMicros::MAX));
+        return DueAction::NotBefore(calendar.next_after(handled_through.max(now)).unwrap_or(UtcMicros::MAX));
     };
-    let missed = calendar.count_due(handled_through, last - Duration::from_micros(1), COUNTED);
+    let missed = calendar.count_due(handled_through, last - Duration::from_micros(1), MAX_COUNTED_MISSED);
     match catch_up {
-        CatchUp::Once => Due::Run { due: last, missed },
-        CatchUp::Skip if now.since(last) <= on_time => Due::Run { due: last, missed },
-        CatchUp::Skip => Due::Skip { through: last, missed: missed + 1 },
+        CatchUp::Once => DueAction::Run { due: last, missed },
+        CatchUp::Skip if now.since(last) <= on_time_tolerance => DueAction::Run { due: last, missed },
+        CatchUp::Skip => DueAction::Skip { through: last, missed: missed + 1 },
     }
 }
 
-/// `3 missed`, or `more than 1000 missed`.
+/// Returns the number of missed due instants, such as `3`, or `more than 1000`.
 pub fn missed_text(missed: u32) -> String {
-    if missed >= COUNTED { format!("more than {COUNTED}") } else { missed.to_string() }
+    if missed >= MAX_COUNTED_MISSED { format!("more than {MAX_COUNTED_MISSED}") } else { missed.to_string() }
 }
 
 #[cfg(test)]
@@ -160,20 +163,20 @@ mod tests {
     fn what_has_passed_is_caught_up_once_or_left_out() {
         let hourly = Calendar::new(Pattern::parse("0 * * * *").expect("a pattern"), TimeZone::UTC);
         let minute = Duration::from_secs(60);
-        let look = |catch_up, handled, now| due(&hourly, catch_up, at(handled), at(now), minute);
+        let check = |catch_up, handled, now| due_action(&hourly, catch_up, at(handled), at(now), minute);
         let eight = "2026-11-22T08:00:00Z";
-        for (catch_up, now, wanted) in [
-            (CatchUp::Once, "2026-11-22T08:59:59Z", Due::NotBefore(at("2026-11-22T09:00:00Z"))),
-            (CatchUp::Once, "2026-11-22T09:00:00Z", Due::Run { due: at("2026-11-22T09:00:00Z"), missed: 0 }),
-            (CatchUp::Once, "2026-11-22T16:20:00Z", Due::Run { due: at("2026-11-22T16:00:00Z"), missed: 7 }),
-            (CatchUp::Skip, "2026-11-22T09:01:00Z", Due::Run { due: at("2026-11-22T09:00:00Z"), missed: 0 }),
-            (CatchUp::Skip, "2026-11-22T16:20:00Z", Due::Skip { through: at("2026-11-22T16:00:00Z"), missed: 8 }),
-            (CatchUp::Skip, "2026-11-22T16:00:30Z", Due::Run { due: at("2026-11-22T16:00:00Z"), missed: 7 }),
+        for (catch_up, now, expected) in [
+            (CatchUp::Once, "2026-11-22T08:59:59Z", DueAction::NotBefore(at("2026-11-22T09:00:00Z"))),
+            (CatchUp::Once, "2026-11-22T09:00:00Z", DueAction::Run { due: at("2026-11-22T09:00:00Z"), missed: 0 }),
+            (CatchUp::Once, "2026-11-22T16:20:00Z", DueAction::Run { due: at("2026-11-22T16:00:00Z"), missed: 7 }),
+            (CatchUp::Skip, "2026-11-22T09:01:00Z", DueAction::Run { due: at("2026-11-22T09:00:00Z"), missed: 0 }),
+            (CatchUp::Skip, "2026-11-22T16:20:00Z", DueAction::Skip { through: at("2026-11-22T16:00:00Z"), missed: 8 }),
+            (CatchUp::Skip, "2026-11-22T16:00:30Z", DueAction::Run { due: at("2026-11-22T16:00:00Z"), missed: 7 }),
             // The clock was set back: what was handled is not handled again, and nothing is due before that.
-            (CatchUp::Once, "2026-11-21T10:30:00Z", Due::NotBefore(at("2026-11-22T09:00:00Z"))),
-            (CatchUp::Once, "2026-11-19T10:30:00Z", Due::StartAfresh),
+            (CatchUp::Once, "2026-11-21T10:30:00Z", DueAction::NotBefore(at("2026-11-22T09:00:00Z"))),
+            (CatchUp::Once, "2026-11-19T10:30:00Z", DueAction::Restart),
         ] {
-            assert_eq!(look(catch_up, eight, now), wanted, "{catch_up:?} at {now}");
+            assert_eq!(check(catch_up, eight, now), expected, "{catch_up:?} at {now}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! Scheduled jobs: what names one, and when it is due.
+//! Scheduled jobs: their identity and the instants at which they are due.
 
 pub mod cron;
 pub mod job;

@@ -1,7 +1,7 @@
-//! Figures of skills and queues as the platform counts them: how many wait, how long, how many agents there are for them.
+//! Figures of skills and queues as the platform reports them, such as contacts waiting and agents available.
 //!
-//! A figure that the platform did not give, or gave as something that it cannot be, is none; it is never taken as zero. How old
-//! figures are is for whoever looks at them: see [`Figures::fresh`]. Nothing here is added up from state history.
+//! A figure that the platform did not report, or reported with an impossible value, is `None` and never zero. Callers
+//! decide how old figures may be; see [`Figures::is_fresh`]. Nothing here is calculated from the state history.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use std::time::Duration;
 use crate::domain::ids::{QueueId, SkillId};
 use crate::domain::time::UtcMicros;
 
-/// What a figure is counted in.
+/// The unit of a figure.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Unit {
-    /// Contacts or agents.
+    /// A number of contacts or agents.
     Count,
     /// Seconds.
     Seconds,
@@ -23,8 +23,9 @@ pub enum Unit {
 }
 
 impl Unit {
-    /// More than this is a mistake of whoever gave it: a hundred million, a year, or the whole.
-    pub const fn most(self) -> u64 {
+    /// Returns the largest plausible value: a hundred million, a year, or 100 %. Larger values are errors of the
+    /// source.
+    pub const fn max_value(self) -> u64 {
         match self {
             Self::Count => 100_000_000,
             Self::Seconds => 366 * 86_400,
@@ -34,23 +35,23 @@ impl Unit {
     }
 }
 
-/// The whole, in parts per million.
+/// The whole (100 %) in parts per million.
 pub const PPM: u64 = 1_000_000;
 
-/// One figure of a skill or of a queue.
+/// The definition of one figure of a skill or a queue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Measure {
-    /// The name in rules, where values have their units with them.
+    /// The name in rules, where values carry their units.
     pub name: &'static str,
-    /// The same with the key of its kind before it, as explanations name it.
+    /// The name with the key of its kind in front, as used in explanations.
     pub condition: &'static str,
-    /// The name in the store and in code, with its unit.
+    /// The name in the store and in code, including the unit.
     pub column: &'static str,
-    /// What it is counted in.
+    /// The unit.
     pub unit: Unit,
 }
 
-/// One list says what figures there are: the fields, their names and units, and their order in tables and in [`Stat`]s.
+/// Defines the figures of one kind of subject: fields, names, units, and their order in tables and in [`Stat`]s.
 macro_rules! figures {
     (
         $(#[$doc:meta])* $name:ident of $id:ident, $count:literal in $measures:ident, $key:literal:
@@ -59,14 +60,14 @@ macro_rules! figures {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, Debug)]
         pub struct $name {
-            /// Whose.
+            /// The id of the skill or queue.
             pub id: $id,
-            /// Its name on the platform, where it said one.
+            /// The name on the platform, if reported.
             pub name: Option<Arc<str>>,
             $($(#[$field_doc])* pub $field: Option<u64>,)+
         }
 
-        /// What it has, in the order of its values.
+        /// The figures, in the order of the values.
         pub const $measures: [Measure; $count] =
             [$(Measure {
                 name: $short,
@@ -76,18 +77,18 @@ macro_rules! figures {
             },)+];
 
         impl $name {
-            /// No figure is known.
+            /// Creates a value in which no figure is known.
             pub const fn unknown(id: $id) -> Self {
                 Self { id, name: None, $($field: None,)+ }
             }
 
-            /// From values in the order of its measures.
+            /// Creates a value from figures in the order of the measures.
             pub const fn of(id: $id, name: Option<Arc<str>>, values: [Option<u64>; $count]) -> Self {
                 let [$($field,)+] = values;
                 Self { id, name, $($field,)+ }
             }
 
-            /// The values in the order of its measures.
+            /// Returns the figures in the order of the measures.
             pub const fn values(&self) -> [Option<u64>; $count] {
                 [$(self.$field,)+]
             }
@@ -106,61 +107,64 @@ macro_rules! figures {
 }
 
 figures! {
-    /// What a skill has to do, and who is there for it (source: guide 000).
+    /// The workload of a skill and the agents available for it (source: guide 000).
     SkillFigures of SkillId, 9 in SKILL_MEASURES, "skill_figures":
-    /// Contacts that wait.
+    /// Contacts waiting.
     contacts_queued as "contacts_queued" in Count,
-    /// Contacts that are being handled.
+    /// Contacts being handled.
     contacts_active as "contacts_active" in Count,
-    /// How long the longest of those that wait has waited.
+    /// The wait of the longest waiting contact so far.
     longest_queue_duration_s as "longest_queue_duration" in Seconds,
-    /// The share of contacts that were answered in time.
+    /// The share of contacts answered within the set time.
     service_level_ppm as "service_level" in Ppm,
     /// Agents who could take a contact now.
     agents_available as "agents_available" in Count,
-    /// Agents who are logged in with the skill.
+    /// Agents logged in with the skill.
     agents_staffed as "agents_staffed" in Count,
     /// Agents on a contact.
     agents_on_contact as "agents_on_contact" in Count,
-    /// Agents in after-contact work.
+    /// Agents in wrap-up.
     agents_in_acw as "agents_in_acw" in Count,
-    /// How long a contact that comes now will wait, as the platform estimates.
+    /// The wait that the platform estimates for a contact arriving now.
     estimated_wait_time_s as "estimated_wait_time" in Seconds,
 }
 
 figures! {
-    /// What a queue has to do, and who is there for it (source: guide 001).
+    /// The workload of a queue and the agents available for it (source: guide 001).
     QueueFigures of QueueId, 6 in QUEUE_MEASURES, "queue_figures":
-    /// Agents who are logged in.
+    /// Agents logged in.
     agents_logged_on as "agents_logged_on" in Count,
     /// Agents who could take a call now.
     agents_available as "agents_available" in Count,
-    /// Agents on a call or in after-call work.
+    /// Agents on a call or in wrap-up.
     agents_busy as "agents_busy" in Count,
-    /// Calls that wait.
+    /// Calls waiting.
     calls_waiting as "calls_waiting" in Count,
-    /// How long those that wait have waited on average.
+    /// The average wait of the waiting calls so far.
     average_wait_time_ms as "average_wait_time" in Millis,
-    /// The share of calls that were answered in time.
+    /// The share of calls answered within the set time.
     service_level_ppm as "service_level" in Ppm,
 }
 
 impl SkillFigures {
-    /// Whether nothing goes on: nobody waits, no contact is active, nobody is staffed.
+    /// Whether the skill is idle: no contact waits or is active, and no agent is staffed.
     pub fn is_idle(&self) -> bool {
         [self.contacts_queued, self.contacts_active, self.agents_staffed] == [Some(0); 3]
     }
 
-    /// As the platform's row says, but without a service level where nothing goes on: a share of no contacts is none. Platforms
-    /// leave such a row out or give some share in it, from one answer to the next, and both are to be the same.
+    /// Removes the service level if the skill is idle, since a share of no contacts is undefined.
+    ///
+    /// Platforms leave out the row of an idle skill or report an arbitrary share in it; both are to give the same
+    /// result.
     #[must_use]
-    pub fn settled(self) -> Self {
+    pub fn without_idle_service_level(self) -> Self {
         let service_level_ppm = self.service_level_ppm.filter(|_| !self.is_idle());
         Self { service_level_ppm, ..self }
     }
 
-    /// A skill that the platform left out because nothing goes on: nobody waits and nobody is there. It has no service level,
-    /// since a share of no contacts is none; as zero it would look like the worst of all days.
+    /// Creates the figures of a skill that the platform left out because it is idle.
+    ///
+    /// It has no service level, since a share of no contacts is undefined and zero would look like a very bad day.
     pub const fn idle(id: SkillId) -> Self {
         Self {
             id,
@@ -179,79 +183,80 @@ impl SkillFigures {
 }
 
 impl QueueFigures {
-    /// Whether nothing goes on: nobody waits, nobody is busy, nobody is logged on.
+    /// Whether the queue is idle: no call waits, and no agent is busy or logged in.
     pub fn is_idle(&self) -> bool {
         [self.calls_waiting, self.agents_busy, self.agents_logged_on] == [Some(0); 3]
     }
 
-    /// As the platform's row says, but without a service level where nothing goes on, as for skills.
+    /// Removes the service level if the queue is idle, as for skills.
     #[must_use]
-    pub fn settled(self) -> Self {
+    pub fn without_idle_service_level(self) -> Self {
         let service_level_ppm = self.service_level_ppm.filter(|_| !self.is_idle());
         Self { service_level_ppm, ..self }
     }
 }
 
-/// Figures, and when they were read by our clock.
+/// Figures with the time at which they were read.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Taken<T> {
-    /// When the answer was whole.
+pub struct TimedFigures<T> {
+    /// When the platform's answer was complete, by the daemon's clock.
     pub at: UtcMicros,
-    /// What it said.
+    /// The figures.
     pub figures: T,
 }
 
 /// The newest figures of a tenant.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Figures {
-    /// Older than this they tell nothing of now: three intervals.
-    pub good_for: Duration,
-    /// Of skills that were ever read, by id.
-    pub skills: Vec<Taken<SkillFigures>>,
-    /// Of queues that were ever read, by id.
-    pub queues: Vec<Taken<QueueFigures>>,
+    /// The age up to which figures count as current: three polling intervals.
+    pub fresh_for: Duration,
+    /// Figures of the skills read so far, by id.
+    pub skills: Vec<TimedFigures<SkillFigures>>,
+    /// Figures of the queues read so far, by id.
+    pub queues: Vec<TimedFigures<QueueFigures>>,
 }
 
 impl Default for Figures {
     fn default() -> Self {
-        Self { good_for: Duration::ZERO, skills: Vec::new(), queues: Vec::new() }
+        Self { fresh_for: Duration::ZERO, skills: Vec::new(), queues: Vec::new() }
     }
 }
 
 impl Figures {
-    /// The newest of a skill, however old they are.
-    pub fn skill(&self, id: &str) -> Option<&Taken<SkillFigures>> {
+    /// Returns the newest figures of a skill, of any age.
+    pub fn skill(&self, id: &str) -> Option<&TimedFigures<SkillFigures>> {
         find(&self.skills, id).ok().and_then(|place| self.skills.get(place))
     }
 
-    /// The newest of a queue, however old they are.
-    pub fn queue(&self, id: &str) -> Option<&Taken<QueueFigures>> {
+    /// Returns the newest figures of a queue, of any age.
+    pub fn queue(&self, id: &str) -> Option<&TimedFigures<QueueFigures>> {
         find(&self.queues, id).ok().and_then(|place| self.queues.get(place))
     }
 
-    /// Whether figures of that instant tell anything of `now`.
-    pub fn fresh(&self, taken_at: UtcMicros, now: UtcMicros) -> bool {
-        now.since(taken_at) <= self.good_for
+    /// Whether figures read at `read_at` are still current at `now`.
+    pub fn is_fresh(&self, read_at: UtcMicros, now: UtcMicros) -> bool {
+        now.since(read_at) <= self.fresh_for
     }
 
-    /// Puts newer figures of a skill in. A name that was known stays where the newer ones say none.
+    /// Stores newer figures of a skill. A known name is kept if the newer figures have none.
     pub fn put_skill(&mut self, at: UtcMicros, figures: SkillFigures) {
-        put(&mut self.skills, at, figures);
+        insert_newer(&mut self.skills, at, figures);
     }
 
-    /// Puts newer figures of a queue in. A name that was known stays where the newer ones say none.
+    /// Stores newer figures of a queue. A known name is kept if the newer figures have none.
     pub fn put_queue(&mut self, at: UtcMicros, figures: QueueFigures) {
-        put(&mut self.queues, at, figures);
+        insert_newer(&mut self.queues, at, figures);
     }
 
-    /// Keeps those of these skills and queues alone.
+    /// Removes the figures of all skills and queues that are not listed.
     pub fn retain(&mut self, skills: &[SkillId], queues: &[QueueId]) {
         self.skills.retain(|taken| skills.contains(&taken.figures.id));
         self.queues.retain(|taken| queues.contains(&taken.figures.id));
     }
 
-    /// The wall clock was set by so many microseconds and stands at `now`: they are as old as before.
-    pub fn clock_set(&mut self, by_us: i64, now: UtcMicros) {
+    /// Adjusts the read times after the wall clock was changed by `by_us` microseconds to `now`, so that ages stay the
+    /// same.
+    pub fn adjust_for_clock_change(&mut self, by_us: i64, now: UtcMicros) {
         let instants = self.skills.iter_mut().map(|taken| &mut taken.at);
         for at in instants.chain(self.queues.iter_mut().map(|taken| &mut taken.at)) {
             *at = at.offset(by_us).min(now);
@@ -259,48 +264,48 @@ impl Figures {
     }
 }
 
-/// What has an id and may have a name.
+/// Something with an id and an optional name.
 trait Subject {
     fn id(&self) -> &str;
     fn name(&mut self) -> &mut Option<Arc<str>>;
 }
 
-fn find<T: Subject>(sorted: &[Taken<T>], id: &str) -> Result<usize, usize> {
+fn find<T: Subject>(sorted: &[TimedFigures<T>], id: &str) -> Result<usize, usize> {
     sorted.binary_search_by(|taken| taken.figures.id().cmp(id))
 }
 
-fn put<T: Subject>(sorted: &mut Vec<Taken<T>>, at: UtcMicros, mut figures: T) {
+fn insert_newer<T: Subject>(sorted: &mut Vec<TimedFigures<T>>, at: UtcMicros, mut figures: T) {
     match find(sorted, figures.id()) {
         Ok(place) => {
             let known = sorted[place].figures.name().take();
             let name = figures.name();
             *name = name.take().or(known);
-            sorted[place] = Taken { at, figures };
+            sorted[place] = TimedFigures { at, figures };
         }
-        Err(place) => sorted.insert(place, Taken { at, figures }),
+        Err(place) => sorted.insert(place, TimedFigures { at, figures }),
     }
 }
 
-/// One measure over some polls: enough for a mean that stays right when spans are put together.
+/// The values of one figure over several polls, kept so that the mean stays correct when periods are merged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Stat {
-    /// Of the values.
+    /// The sum of the values.
     pub sum: u64,
-    /// How many polls gave a value.
+    /// The number of polls that gave a value.
     pub count: u64,
-    /// The greatest; `None` where no poll gave one.
+    /// The largest value; `None` if no poll gave one.
     pub max: Option<u64>,
 }
 
 impl Stat {
-    /// The mean of the values, rounded down.
+    /// Returns the mean of the values, rounded down; `None` if there are none.
     pub const fn mean(&self) -> Option<u64> {
         self.sum.checked_div(self.count)
     }
 
-    /// Both together.
+    /// Returns the statistics of both periods together.
     #[must_use]
-    pub fn and(self, other: Self) -> Self {
+    pub fn merge(self, other: Self) -> Self {
         Self { sum: self.sum + other.sum, count: self.count + other.count, max: self.max.max(other.max) }
     }
 }
@@ -329,9 +334,13 @@ mod tests {
             agents_staffed: staffed,
             ..SkillFigures::idle("1".into())
         };
-        assert_eq!(skill(Some(0)).settled(), SkillFigures::idle("1".into()), "as if the row were left out");
-        assert_eq!(skill(Some(1)).settled(), skill(Some(1)));
-        assert_eq!(skill(None).settled(), skill(None), "nobody says that nothing goes on");
+        assert_eq!(
+            skill(Some(0)).without_idle_service_level(),
+            SkillFigures::idle("1".into()),
+            "as if the row were left out"
+        );
+        assert_eq!(skill(Some(1)).without_idle_service_level(), skill(Some(1)));
+        assert_eq!(skill(None).without_idle_service_level(), skill(None), "nobody says that nothing goes on");
         let queue = |waiting| QueueFigures {
             calls_waiting: waiting,
             agents_busy: Some(0),
@@ -339,8 +348,8 @@ mod tests {
             service_level_ppm: Some(PPM),
             ..QueueFigures::unknown("q".into())
         };
-        assert_eq!(queue(Some(0)).settled().service_level_ppm, None);
-        assert_eq!(queue(Some(2)).settled(), queue(Some(2)));
+        assert_eq!(queue(Some(0)).without_idle_service_level().service_level_ppm, None);
+        assert_eq!(queue(Some(2)).without_idle_service_level(), queue(Some(2)));
     }
 
     #[test]
@@ -361,7 +370,7 @@ mod tests {
 
     #[test]
     fn newer_figures_take_the_place_of_older_ones_and_a_known_name_stays() {
-        let mut figures = Figures { good_for: Duration::from_secs(90), ..Figures::default() };
+        let mut figures = Figures { fresh_for: Duration::from_secs(90), ..Figures::default() };
         for id in ["20", "3", "100"] {
             figures.put_skill(at(10), SkillFigures { name: Some(id.into()), ..SkillFigures::idle(id.into()) });
         }
@@ -373,7 +382,7 @@ mod tests {
         );
         assert_eq!(figures.skill("20").map(|taken| taken.at), Some(at(10)));
         assert!(figures.skill("2").is_none());
-        assert!(figures.fresh(at(10), at(100)) && !figures.fresh(at(10), at(101)));
+        assert!(figures.is_fresh(at(10), at(100)) && !figures.is_fresh(at(10), at(101)));
         figures.retain(&["3".into()], &[]);
         assert_eq!(figures.skills.len(), 1);
     }
@@ -382,7 +391,7 @@ mod tests {
     fn figures_are_as_old_as_before_after_the_clock_was_set() {
         let mut figures = Figures::default();
         figures.put_queue(at(1000), QueueFigures::unknown("q".into()));
-        figures.clock_set(-3_600_000_000, at(-2_590));
+        figures.adjust_for_clock_change(-3_600_000_000, at(-2_590));
         assert_eq!(figures.queue("q").map(|taken| taken.at), Some(at(-2_600)));
     }
 
@@ -390,7 +399,7 @@ mod tests {
     fn a_mean_over_spans_is_the_mean_over_their_polls() {
         let busy = Stat { sum: 30, count: 3, max: Some(20) };
         let quiet = Stat { sum: 0, count: 27, max: Some(0) };
-        assert_eq!(busy.and(quiet), Stat { sum: 30, count: 30, max: Some(20) });
-        assert_eq!((busy.and(quiet).mean(), Stat::default().mean()), (Some(1), None));
+        assert_eq!(busy.merge(quiet), Stat { sum: 30, count: 30, max: Some(20) });
+        assert_eq!((busy.merge(quiet).mean(), Stat::default().mean()), (Some(1), None));
     }
 }

@@ -1,5 +1,6 @@
-//! From when on a time in a state, or a service level, asks for somebody: what lists, pages and the API judge by. Nothing is
-//! decided by it, and it looks at no clock.
+//! Thresholds for the time in a state and for service levels, used to highlight values in lists, pages and the API.
+//!
+//! They decide nothing else, and this module reads no clock.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,12 +11,12 @@ use utoipa::ToSchema;
 use super::figures::PPM;
 use crate::domain::agents::state::AgentState;
 
-/// From when on a time in one state is worth a look, and from when on somebody should act; a bound that is none is never reached.
+/// The thresholds for the time in one state. A threshold that is `None` is never reached.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Bounds {
-    /// Worth a look.
+pub struct DurationThresholds {
+    /// The time from which a look is worthwhile.
     pub watch: Option<Duration>,
-    /// Somebody should act.
+    /// The time from which somebody should act.
     pub act: Option<Duration>,
 }
 
@@ -30,7 +31,7 @@ pub enum Level {
 }
 
 impl Level {
-    /// The name in messages.
+    /// Returns the name used in messages.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Watch => "watch",
@@ -39,10 +40,10 @@ impl Level {
     }
 }
 
-impl Bounds {
-    /// How a time stands against them.
-    pub fn level(self, lasted: Duration) -> Option<Level> {
-        let reached = |bound: Option<Duration>| bound.is_some_and(|bound| lasted >= bound);
+impl DurationThresholds {
+    /// Returns the level that a duration has reached, if any.
+    pub fn level(self, duration: Duration) -> Option<Level> {
+        let reached = |bound: Option<Duration>| bound.is_some_and(|bound| duration >= bound);
         match self {
             Self { act, .. } if reached(act) => Some(Level::Act),
             Self { watch, .. } if reached(watch) => Some(Level::Watch),
@@ -54,7 +55,7 @@ impl Bounds {
 /// How a service level stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Standing {
+pub enum ServiceLevelRating {
     /// As it should be.
     Good,
     /// Worth a look.
@@ -63,8 +64,8 @@ pub enum Standing {
     Poor,
 }
 
-impl Standing {
-    /// The name in messages.
+impl ServiceLevelRating {
+    /// Returns the name used in messages.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Good => "good",
@@ -77,23 +78,26 @@ impl Standing {
 /// The thresholds of a tenant.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Thresholds {
-    /// By state; one that is not here may last as long as it does.
-    pub in_state: BTreeMap<AgentState, Bounds>,
-    /// From this share on a service level is good, in per cent.
+    /// The thresholds by state; a state without an entry has no limit.
+    pub in_state: BTreeMap<AgentState, DurationThresholds>,
+    /// The share from which a service level is good, in per cent.
     pub good_percent: u32,
-    /// And from this on it is worth a look alone, in per cent.
+    /// The share from which a service level is a warning rather than poor, in per cent.
     pub warning_percent: u32,
-    /// Within which wait the platform counts a skill's contact as answered in time; its answers do not say.
+    /// The wait within which the platform counts a skill's contact as answered in time; its answers do not contain it.
     pub skills_answered_within: Option<Duration>,
-    /// The same of queues.
+    /// The wait within which the platform counts a queue's call as answered in time.
     pub queues_answered_within: Option<Duration>,
 }
 
 impl Default for Thresholds {
-    /// Wrap-up of 3 and 6 minutes, idle of 5 and 15, a contact of 10 and 20, a break of 15 and 35; 80 and 70 per cent.
+    /// Returns the default thresholds: wrap-up 3 and 6 minutes, idle 5 and 15, contact 10 and 20, not ready 15 and 35;
+    /// service level 80 and 70 per cent.
     fn default() -> Self {
-        let minutes =
-            |watch, act| Bounds { watch: Some(Duration::from_mins(watch)), act: Some(Duration::from_mins(act)) };
+        let minutes = |watch, act| DurationThresholds {
+            watch: Some(Duration::from_mins(watch)),
+            act: Some(Duration::from_mins(act)),
+        };
         let in_state = [
             (AgentState::AfterContactWork, minutes(3, 6)),
             (AgentState::Idle, minutes(5, 15)),
@@ -112,18 +116,18 @@ impl Default for Thresholds {
 }
 
 impl Thresholds {
-    /// How a time in a state stands.
-    pub fn level(&self, state: &AgentState, lasted: Duration) -> Option<Level> {
-        self.in_state.get(state).and_then(|bounds| bounds.level(lasted))
+    /// Returns the level that a time in a state has reached, if any.
+    pub fn level(&self, state: &AgentState, duration: Duration) -> Option<Level> {
+        self.in_state.get(state).and_then(|bounds| bounds.level(duration))
     }
 
-    /// How a service level stands, in parts per million.
-    pub fn standing(&self, service_level_ppm: u64) -> Standing {
+    /// Returns the rating of a service level given in parts per million.
+    pub fn service_level_rating(&self, service_level_ppm: u64) -> ServiceLevelRating {
         let ppm = |percent: u32| u64::from(percent) * PPM / 100;
         match service_level_ppm {
-            level if level >= ppm(self.good_percent) => Standing::Good,
-            level if level >= ppm(self.warning_percent) => Standing::Warning,
-            _ => Standing::Poor,
+            level if level >= ppm(self.good_percent) => ServiceLevelRating::Good,
+            level if level >= ppm(self.warning_percent) => ServiceLevelRating::Warning,
+            _ => ServiceLevelRating::Poor,
         }
     }
 }
@@ -139,15 +143,16 @@ mod tests {
         let wrap_up = [0, 179, 180, 359, 360].map(|seconds| level(AgentState::AfterContactWork, seconds));
         assert_eq!(wrap_up, [None, None, Some(Level::Watch), Some(Level::Watch), Some(Level::Act)]);
         assert_eq!(level(AgentState::Ready, 1_000_000), None);
-        let act_alone = Bounds { watch: None, act: Some(Duration::from_secs(9)) };
+        let act_alone = DurationThresholds { watch: None, act: Some(Duration::from_secs(9)) };
         assert_eq!([8, 9].map(|lasted| act_alone.level(Duration::from_secs(lasted))), [None, Some(Level::Act)]);
-        assert_eq!(Bounds::default().level(Duration::MAX), None);
+        assert_eq!(DurationThresholds::default().level(Duration::MAX), None);
     }
 
     #[test]
     fn a_service_level_is_good_from_eighty_and_worth_a_look_from_seventy_per_cent() {
         let thresholds = Thresholds::default();
-        let standings = [1_000_000, 800_000, 799_999, 700_000, 699_999, 0].map(|ppm| thresholds.standing(ppm).name());
+        let standings =
+            [1_000_000, 800_000, 799_999, 700_000, 699_999, 0].map(|ppm| thresholds.service_level_rating(ppm).name());
         assert_eq!(standings, ["good", "good", "warning", "warning", "poor", "poor"]);
     }
 }

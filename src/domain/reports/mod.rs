@@ -1,3 +1,3 @@
-//! Reports: their names and formats, and the runs that somebody asked for.
+//! Reports: their names, formats and runs.
 
 pub mod report_run;

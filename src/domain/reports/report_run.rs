@@ -1,4 +1,4 @@
-//! Reports by name and format, and how those stand that somebody asked the daemon for. What is in them is `report`'s business.
+//! The kinds and formats of reports, and the status of requested runs. The module `report` makes their content.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::domain::adherence::figures::Variant;
+use crate::domain::adherence::figures::AdherenceFormula;
 use crate::domain::ids::{JobId, ReportRunId, TenantId};
 use crate::domain::time::UtcMicros;
 
@@ -17,7 +17,7 @@ use crate::domain::time::UtcMicros;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 #[schema(as = ReportKind)]
-pub enum Kind {
+pub enum ReportKind {
     /// State changes, violations, latencies and the log of them.
     Compliance,
     /// How a figure of a skill or queue moves, and where it is odd.
@@ -32,12 +32,12 @@ pub enum Kind {
     Breaks,
 }
 
-impl Kind {
-    /// All of them, in the order of the docs.
+impl ReportKind {
+    /// Every report, in the order of the documentation.
     pub const ALL: [Self; 6] =
         [Self::Compliance, Self::Trend, Self::Adherence, Self::Segments, Self::NotReady, Self::Breaks];
 
-    /// As commands, files and the API spell it.
+    /// Returns the name used in commands, files and the API.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Compliance => "compliance",
@@ -49,18 +49,19 @@ impl Kind {
         }
     }
 
-    /// The variants of its formula, by name and in words; the first holds where none is named. Empty where there is one formula.
+    /// Returns the variants of the report's formula as name and description. The first one is the default; reports with
+    /// one formula have none.
     pub const fn variants(self) -> &'static [(&'static str, &'static str)] {
         match self {
-            Self::Adherence => Variant::NAMES,
+            Self::Adherence => AdherenceFormula::NAMES,
             Self::Compliance | Self::Trend | Self::Segments | Self::NotReady | Self::Breaks => &[],
         }
     }
 
-    /// Says what is wrong with a variant that somebody named, and what to do.
-    pub fn check_variant(self, named: Option<&str>) -> Result<(), String> {
+    /// Checks the name of a variant; the error says what is wrong and what to do.
+    pub fn check_variant(self, variant: Option<&str>) -> Result<(), String> {
         let known = self.variants();
-        match named {
+        match variant {
             Some(_) if known.is_empty() => Err(format!("{self} has one formula; leave it out")),
             Some(named) if known.iter().all(|(name, _)| *name != named) => {
                 let names: Vec<_> = known.iter().map(|(name, _)| *name).collect();
@@ -71,13 +72,13 @@ impl Kind {
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for ReportKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
     }
 }
 
-impl FromStr for Kind {
+impl FromStr for ReportKind {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -89,39 +90,39 @@ impl FromStr for Kind {
     }
 }
 
-/// Formats of files.
+/// The format of a report file.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Format {
+pub enum ReportFormat {
     /// One section as comma-separated values.
     Csv,
-    /// All of it as one JSON document.
+    /// The whole report as one JSON document.
     Json,
-    /// All of it as a workbook, with a sheet per section.
+    /// The whole report as a workbook with one sheet per section.
     Xlsx,
-    /// All of it as one page, to look at and to print.
+    /// The whole report as one page for viewing and printing.
     Html,
     /// One section as typed columns, in builds with the feature `parquet`.
     Parquet,
 }
 
-impl Format {
-    /// Those that this build writes.
+impl ReportFormat {
+    /// The formats that this build writes.
     #[cfg(not(feature = "parquet"))]
     pub const ALL: [Self; 4] = [Self::Csv, Self::Json, Self::Xlsx, Self::Html];
 
-    /// Those that this build writes.
+    /// The formats that this build writes.
     #[cfg(feature = "parquet")]
     pub const ALL: [Self; 5] = [Self::Csv, Self::Json, Self::Xlsx, Self::Html, Self::Parquet];
 
-    /// Why this build neither writes nor reads it, and what to do; nothing where it does.
-    pub fn missing(self) -> Option<String> {
+    /// Returns why this build can neither read nor write the format, and what to do; `None` if it can.
+    pub fn unavailable_reason(self) -> Option<String> {
         let has_it = Self::ALL.contains(&self);
         (!has_it)
             .then(|| format!("this build is without {self}; make one with `cargo build --release --features {self}`"))
     }
 
-    /// Its name, and the ending of its files.
+    /// Returns the name, which is also the file extension.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Csv => "csv",
@@ -132,7 +133,7 @@ impl Format {
         }
     }
 
-    /// Its media type.
+    /// Returns the media type.
     pub const fn media_type(self) -> &'static str {
         match self {
             Self::Csv => "text/csv; charset=utf-8",
@@ -143,7 +144,7 @@ impl Format {
         }
     }
 
-    /// A file of it holds one section, and not the whole report.
+    /// Whether a file holds one section rather than the whole report.
     pub const fn has_one_section(self) -> bool {
         match self {
             Self::Csv | Self::Parquet => true,
@@ -152,8 +153,8 @@ impl Format {
     }
 }
 
-/// Those that this build writes.
-impl PartialSchema for Format {
+/// The formats that this build writes.
+impl PartialSchema for ReportFormat {
     fn schema() -> RefOr<Schema> {
         let names = Self::ALL.map(Self::name);
         ObjectBuilder::new()
@@ -164,23 +165,23 @@ impl PartialSchema for Format {
     }
 }
 
-impl ToSchema for Format {
+impl ToSchema for ReportFormat {
     fn name() -> std::borrow::Cow<'static, str> {
         "ReportFormat".into()
     }
 }
 
-impl fmt::Display for Format {
+impl fmt::Display for ReportFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
     }
 }
 
-impl FromStr for Format {
+impl FromStr for ReportFormat {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        // One that this build does not write is known all the same, so that it can be said how to get it.
+        // A format that this build lacks is accepted here, so that the error can say how to get it.
         let mut all = Self::ALL.into_iter().chain([Self::Parquet]);
         all.find(|format| format.name() == text)
             .ok_or_else(|| format!("there is no format {text:?}: there are {}", Self::ALL.map(Self::name).join(", ")))
@@ -205,10 +206,10 @@ pub enum RunStatus {
 }
 
 impl RunStatus {
-    /// Every one.
+    /// Every variant.
     pub const ALL: [Self; 5] = [Self::Waiting, Self::Running, Self::Done, Self::Failed, Self::Cancelled];
 
-    /// The name in the store and the API.
+    /// Returns the name used in the store and the API.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
@@ -219,12 +220,12 @@ impl RunStatus {
         }
     }
 
-    /// The one of a name.
+    /// Returns the status with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.name() == name)
     }
 
-    /// Nothing more will come of it.
+    /// Whether the run has ended.
     pub const fn is_final(self) -> bool {
         match self {
             Self::Waiting | Self::Running => false,
@@ -233,57 +234,57 @@ impl RunStatus {
     }
 }
 
-/// The file that a run made.
+/// The file that a run has made.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RunFile {
-    /// It is still at its place; else it was let go.
-    pub there: bool,
-    /// Rows in it.
+    /// Whether the file still exists; otherwise it has been deleted.
+    pub exists: bool,
+    /// The number of rows.
     pub rows: u64,
-    /// Its size.
+    /// The size in bytes.
     pub bytes: u64,
-    /// Its SHA-256, in hexadecimal digits.
+    /// The SHA-256 in hexadecimal digits.
     pub sha256: String,
 }
 
-/// One run.
+/// One run of a report.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ReportRun {
-    /// Its id.
+    /// The id of the run.
     pub id: ReportRunId,
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantId,
-    /// Who asked: `person:anna`, `job:report`.
-    pub asked_by: Arc<str>,
-    /// When.
-    pub asked_at: UtcMicros,
-    /// The job of the calendar that asked.
+    /// Who requested it, such as `person:anna` or `job:report`.
+    pub requested_by: Arc<str>,
+    /// When it was requested.
+    pub requested_at: UtcMicros,
+    /// The job that requested it, if a job did.
     pub job: Option<JobId>,
-    /// What was asked for, as JSON; the reports know its shape.
+    /// The request as JSON; the reports define its structure.
     pub request: Arc<str>,
     /// The format of the file.
-    pub format: Format,
-    /// The section, where the format holds one.
+    pub format: ReportFormat,
+    /// The section, if the format holds only one.
     pub section: Option<Arc<str>>,
-    /// The path that the file gets.
-    pub place: Arc<str>,
-    /// How it stands.
+    /// The path of the file to be made.
+    pub path: Arc<str>,
+    /// The status.
     pub status: RunStatus,
-    /// How often it was begun.
+    /// How many times it has been started.
     pub attempts: u32,
-    /// When it was begun last.
+    /// When it was last started.
     pub started_at: Option<UtcMicros>,
     /// When it ended.
     pub ended_at: Option<UtcMicros>,
-    /// What it made.
+    /// The file that it has made, if any.
     pub file: Option<RunFile>,
-    /// Why it came to nothing.
+    /// Why it failed, if it did.
     pub error: Option<String>,
 }
 
 impl ReportRun {
-    /// The file's own name, without folders.
+    /// Returns the name of the file without directories.
     pub fn file_name(&self) -> &str {
-        self.place.rsplit(['/', '\\']).next().unwrap_or(&self.place)
+        self.path.rsplit(['/', '\\']).next().unwrap_or(&self.path)
     }
 }

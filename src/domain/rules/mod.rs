@@ -1,4 +1,4 @@
-//! Rules: how they are written and checked, what they want now, and what they would have done.
+//! Rules: their definition and check, the decisions they lead to now, and backtests.
 
 pub mod planner;
 pub mod replay;

@@ -1,13 +1,15 @@
-//! The deciding: what the rules want of the agents at an instant, and why, also where nothing is done.
+//! The planner: decides what the rules do with each agent at an instant, and explains why.
 //!
-//! `(roster, rules, settings, now)` in, intents out; no clock, no IO, no memory of its own. Live passes, `plan`, dry runs and
-//! replays call the same [`decide`]; [`explain()`] is the same pass with its findings written down.
+//! It is a function of `(roster, rules, settings, now)` that returns intents, without a clock, input or output, or
+//! memory of its own. Live passes, `plan`, dry runs and backtests call the same [`decide`]; [`explain()`] is the same
+//! pass with its findings recorded.
 //!
-//! - Rules are tried by class, then in file order. The first enforcing or approving rule that wants to change an agent's state
-//!   has the agent, also while a guard holds it back or its wish is met. A watching rule takes the agent from later watching
-//!   rules alone. What only tells or asks takes nobody.
-//! - An intent that changes a state is repeated at each pass until its transition is marked as open on the roster; everything
-//!   else is given once per change of its facts, provided that [`note`] is called.
+//! - Rules are tried by class, then in file order. The first enforcing or approval-requiring rule that matches and
+//!   changes the state claims the agent, even if a guard holds it or the agent is in the target state already. A
+//!   monitoring rule (`watch`) claims the agent only from later monitoring rules. Rules that only tell or ask claim no
+//!   agent.
+//! - An intent that changes a state is repeated in each pass until its transition is marked as open on the roster.
+//!   Every other intent is given once per change of its facts, provided that [`record_intent`] is called.
 
 mod explain;
 mod facts;
@@ -25,158 +27,162 @@ use super::rule::Mode;
 use super::rule::compile::RuleSet;
 use crate::domain::adherence::AdherenceSettings;
 use crate::domain::agents::roster::{AgentIndex, Roster};
-use crate::domain::changes::policy::{UnscheduledForbids, Violation};
+use crate::domain::changes::policy::{UnscheduledPolicy, Violation};
 use crate::domain::changes::priority::Priority;
 use crate::domain::ids::{AgentId, RuleId};
 use crate::domain::time::UtcMicros;
 
-pub use super::rule::compile::Wanted;
-pub use explain::{Explanation, Outcome, RuleExplanation, auxiliary, explain};
+pub use super::rule::compile::RuleAction;
+pub use explain::{Explanation, RuleExplanation, RuleOutcome, explain, mode_verb};
 pub use facts::{Facts, Finding};
 pub use reversal::is_reversal;
-pub use view::verdict;
+pub use view::live_verdict;
 
-/// The guards' settings.
+/// The settings of the guards.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DecideSettings {
-    /// Nothing is decided on sight older than this: three polling intervals.
+    /// The age beyond which an observation is too old to decide on: three polling intervals.
     pub stale_after: Duration,
-    /// At most this many automatic changes of one agent in any hour.
+    /// The largest number of automatic changes of one agent in any hour.
     pub changes_per_hour: usize,
-    /// How long an agent who reversed an automatic change is left alone.
-    pub left_alone_for: Duration,
-    /// A change of the agent's own within this time after an automatic one can be a reversal of it.
-    pub reversal_within: Duration,
-    /// Which targets are forbidden to an agent who is not scheduled.
-    pub unscheduled_forbids: UnscheduledForbids,
-    /// What adherence allows.
+    /// How long rules leave an agent alone after the agent has reverted an automatic change.
+    pub leave_alone_duration: Duration,
+    /// The time after an automatic change within which the agent's own change can count as reverting it.
+    pub reversal_window: Duration,
+    /// The target states that are forbidden for an unscheduled agent.
+    pub unscheduled_forbids: UnscheduledPolicy,
+    /// The adherence settings, such as the tolerance.
     pub adherence: AdherenceSettings,
 }
 
 impl Default for DecideSettings {
-    /// The figures of the design, with snapshots every 10 seconds.
+    /// Returns the designed defaults, for snapshots every 10 seconds.
     fn default() -> Self {
         Self {
             stale_after: Duration::from_secs(30),
             changes_per_hour: 4,
-            left_alone_for: Duration::from_mins(30),
-            reversal_within: Duration::from_mins(10),
-            unscheduled_forbids: UnscheduledForbids::default(),
+            leave_alone_duration: Duration::from_mins(30),
+            reversal_window: Duration::from_mins(10),
+            unscheduled_forbids: UnscheduledPolicy::default(),
             adherence: AdherenceSettings::default(),
         }
     }
 }
 
-/// What one pass decided.
+/// The result of one pass.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Decisions {
-    /// What is wanted now.
+    /// The actions to take now.
     pub intents: Vec<Intent>,
-    /// What is wanted and held back by a guard. Not listed: what is as wanted already, what was said already, and what an open
-    /// transition holds back.
-    pub held: Vec<Held>,
+    /// The actions that a guard holds back.
+    ///
+    /// Not listed are those whose agent is in the target state already, those that were given before with the same
+    /// facts, and those held by an open transition.
+    pub held: Vec<HeldIntent>,
 }
 
-/// One thing that a rule wants of an agent.
+/// An action that a rule decided on for an agent.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Intent {
-    /// The agent's place in the roster that was decided on.
+    /// The agent's index in the roster that was decided on.
     #[serde(skip)]
     pub index: AgentIndex,
     /// The agent.
     pub agent: AgentId,
     /// The rule.
     pub rule: RuleId,
-    /// Its version.
+    /// The version of the rule.
     pub rule_version: Arc<str>,
-    /// How urgent it is.
+    /// The priority.
     pub priority: Priority,
-    /// `enforce`: carry it out; `watch`: record it; `approve`: hold it for a person.
+    /// What to do with the intent: carry it out (`enforce`), record it (`watch`), or hold it for a person (`approve`).
     pub mode: Mode,
-    /// What is wanted.
-    pub action: Wanted,
-    /// What led to it.
+    /// The action.
+    pub action: RuleAction,
+    /// The facts behind it.
     pub facts: Facts,
-    /// The same for as long as rule, agent, state and planned activity are the same ones.
+    /// A key that stays the same while rule, agent, state and planned activity stay the same.
     pub fact_key: u64,
 }
 
-/// `u_0007: back-from-break would set Ready (WORKING): planned work since 13:15 UTC+1, …`
+/// Formats as `u_0007: back-from-break would set Ready (WORKING): planned work since 13:15 UTC+1, …`.
 impl fmt::Display for Intent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { agent, rule, action, facts, .. } = self;
-        write!(f, "{agent}: {rule} {} {action}: {facts}", explain::auxiliary(self.mode))
+        write!(f, "{agent}: {rule} {} {action}: {facts}", explain::mode_verb(self.mode))
     }
 }
 
-/// A wish that a guard holds back.
+/// An action that a guard holds back.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub struct Held {
-    /// The agent's place in the roster that was decided on.
+pub struct HeldIntent {
+    /// The agent's index in the roster that was decided on.
     #[serde(skip)]
     pub index: AgentIndex,
     /// The agent.
     pub agent: AgentId,
     /// The rule.
     pub rule: RuleId,
-    /// Its version.
+    /// The version of the rule.
     pub rule_version: Arc<str>,
-    /// Whether the rule would act.
+    /// The mode of the rule.
     pub mode: Mode,
-    /// What holds it back.
+    /// The guard that holds it back.
     pub guard: Guard,
-    /// The same for as long as rule, agent, guard, state and planned activity are the same ones: record it when it is new.
+    /// A key that stays the same while rule, agent, guard, state and planned activity stay the same. Record the intent
+    /// when the key is new.
     pub fact_key: u64,
 }
 
-impl Held {
-    /// What led to the wish; made on demand, since most of what is held was held a pass ago already. `None` when the roster or
-    /// the rules are others than those decided on.
+impl HeldIntent {
+    /// Returns the facts behind the held action; `None` if the roster or the rules are not those decided on.
+    ///
+    /// They are made on demand, since most held actions were held in the previous pass too.
     pub fn facts(&self, roster: &Roster, rules: &RuleSet, settings: &DecideSettings, now: UtcMicros) -> Option<Facts> {
-        pass::facts_of(&self.agent, &self.rule, roster, rules, settings, now)
+        pass::facts_for(&self.agent, &self.rule, roster, rules, settings, now)
     }
 }
 
-/// What can hold a wish back.
+/// A condition that holds an action back.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Guard {
     /// The rule's `unless` holds.
     Unless,
-    /// The rule looks at the plan, and the agent is excused from it.
+    /// The rule depends on the plan, and the agent has an approved exception.
     Excused,
-    /// No sight has shown the agent yet.
+    /// The agent has not been observed yet.
     NeverSeen,
-    /// The newest sight of the agent is too old.
+    /// The newest observation of the agent is too old.
     StaleSight,
-    /// The agent is in a state that no table knows.
+    /// The agent is in an unknown state.
     UnknownState,
-    /// The agent is in the wanted state already.
+    /// The agent is in the target state already.
     AsWanted,
-    /// Policy forbids it.
+    /// Policy forbids the change.
     Policy(Violation),
-    /// The agent is with a contact, and the rule leaves such agents alone.
+    /// The agent is with a contact, and the rule skips such agents.
     OnContact,
     /// The agent has an open transition of the same or a higher priority.
     OpenTransition,
-    /// A person set the state that the agent is in, and the planned activity is still the one of then.
+    /// A person set the agent's state, and the planned activity has not changed since.
     SetByPerson,
-    /// The agent reversed an automatic change lately.
+    /// The agent has recently reverted an automatic change.
     LeftAlone,
-    /// The agent has had as many automatic changes in the last hour as are allowed.
+    /// The agent has had the largest allowed number of automatic changes in the last hour.
     Flapping,
-    /// It was told, asked or recorded already, and the facts are the same.
+    /// The same was told, asked or recorded before, and the facts have not changed.
     SaidAlready,
-    /// The rule acted on this agent a short while ago.
+    /// The rule acted on this agent within its cooldown.
     Cooldown,
-    /// The rule acted as often in the last minute as its limit allows.
+    /// The rule has reached its limit of actions per minute.
     PerMinute,
-    /// The rule acted on as many agents of the team in the last minute as its limit allows.
+    /// The rule has reached its limit of agents of the team per minute.
     ShareOfTeam,
 }
 
 impl Guard {
-    /// The name in the store, the API and messages.
+    /// Returns the name used in the store, the API and messages.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Unless => "unless",
@@ -198,7 +204,7 @@ impl Guard {
         }
     }
 
-    /// Whether it is listed under [`Decisions::held`].
+    /// Whether an action held by this guard is listed in [`Decisions::held`].
     pub const fn is_listed(self) -> bool {
         match self {
             Self::AsWanted | Self::OpenTransition | Self::SaidAlready => false,
@@ -219,12 +225,13 @@ impl Guard {
     }
 }
 
-/// What the rules want of the roster's agents at `now`. One pass; nothing is remembered (see [`note`]).
+/// Decides what the rules do with the agents of the roster at `now`, in one pass. It remembers nothing; see
+/// [`record_intent`].
 pub fn decide(roster: &Roster, rules: &RuleSet, settings: &DecideSettings, now: UtcMicros) -> Decisions {
     pass::Pass::new(roster, rules, settings, now).run()
 }
 
-/// The same of one agent alone, with the limits that the others leave.
+/// Decides for one agent only. The limits count the earlier actions on all agents.
 pub fn decide_one(
     roster: &Roster,
     rules: &RuleSet,
@@ -235,11 +242,12 @@ pub fn decide_one(
     pass::Pass::new(roster, rules, settings, now).run_for(agent)
 }
 
-/// Remembers on the roster that an intent was taken up (enforced, recorded or held for a person), for cooldown, limits,
-/// flapping, and so that what is only said is said once.
-pub fn note(roster: &mut Roster, intent: &Intent, now: UtcMicros) {
+/// Records on the roster that an intent was taken up: enforced, recorded or held for a person.
+///
+/// The record serves cooldowns, limits and the flapping guard, and keeps messages from being repeated.
+pub fn record_intent(roster: &mut Roster, intent: &Intent, now: UtcMicros) {
     let changes = intent.mode == Mode::Enforce && intent.action.changes_state();
-    roster.note_act(intent.index, &intent.rule, intent.fact_key, changes, now);
+    roster.record_rule_action(intent.index, &intent.rule, intent.fact_key, changes, now);
 }
 
 #[cfg(test)]

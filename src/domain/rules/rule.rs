@@ -1,18 +1,18 @@
-//! Rules as people write them: what to look at, what to want, how carefully.
+//! Rules as people write them: conditions, an action, and limits.
 //!
-//! This is the data, in TOML and JSON alike. [`check`] says all that is wrong with it, [`compile`] makes it fast; what a rule
-//! means is in [`condition`] and in the planner.
+//! These are the plain data for both TOML and JSON. [`check`] reports everything that is wrong with a rule and
+//! [`compile`] prepares it for fast evaluation; its meaning is defined by [`condition`] and the planner.
 
 pub mod anomaly;
+pub mod catalog;
 pub mod check;
 pub mod compile;
 pub mod condition;
+mod condition_parser;
 pub mod figures;
 pub mod parse;
-pub mod shelf;
+pub mod rule_text;
 pub mod subjects;
-mod translate;
-pub mod written;
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -26,47 +26,47 @@ use crate::domain::changes::policy::OnContact;
 use crate::domain::changes::priority::Priority;
 use crate::domain::ids::RuleId;
 
-/// One rule, as it stands in a file or in a request.
+/// A rule as written in a file or a request.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
-    /// Its name, unique in the set: letters, digits, `-`, `_` and `.`, at most 64.
+    /// The id, unique in the set: 1 to 64 letters, digits, `-`, `_` or `.`.
     pub id: RuleId,
-    /// It wants an agent for whom all of these hold.
+    /// The conditions that must all hold for the rule to match an agent.
     pub when: Conditions,
-    /// It lets go of an agent for whom all of these hold.
+    /// The conditions that hold the rule back if all of them hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unless: Option<Conditions>,
-    /// What it wants.
-    pub then: Wish,
-    /// Whether it acts. A new rule watches.
+    /// The action.
+    pub then: ActionDefinition,
+    /// The mode; a new rule only monitors.
     #[serde(default)]
     pub mode: Mode,
-    /// Its class; rules of a more urgent class are tried first.
+    /// The class. Rules of a more urgent class are tried first.
     #[serde(default)]
     pub priority: Class,
-    /// The least time between two acts on the same agent. Where it is left out: 5 minutes.
+    /// The least time between two actions on the same agent; 5 minutes by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cooldown: Option<String>,
-    /// How much it may do.
+    /// The limits of the rule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<Limit>,
 }
 
-/// What a rule looks at. Everything that is named must hold; lists hold when one of their members does.
+/// The conditions of a rule. Every condition that is set must hold; a list holds if one of its members does.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Conditions {
-    /// The planned activity, `off` (no shift) or `uncovered` (no schedule speaks for now).
+    /// The planned activity, `off` (no shift) or `uncovered` (not covered by a schedule).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub planned: Option<Names>,
-    /// What comes next in the plan.
+    /// The next planned activity.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<Names>,
-    /// What came directly before in the plan.
+    /// The previous planned activity.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<Names>,
-    /// The state that the agent is in.
+    /// The agent's state.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<Names>,
     /// The least time in that state.
@@ -75,43 +75,45 @@ pub struct Conditions {
     /// The least time in the planned activity.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub planned_for: Option<String>,
-    /// The least time that is left of the planned activity.
+    /// The least time left of the planned activity.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub planned_left: Option<String>,
-    /// `due`: planned now, and the agent does not rest; `running`: planned now; `over`: planned until now, and the agent rests.
+    /// The status of the break: `due` (planned now, and the agent does not rest), `running` (planned now) or `over`
+    /// (has just ended, and the agent still rests).
     #[serde(rename = "break", skip_serializing_if = "Option::is_none")]
     pub break_is: Option<String>,
     /// Whether the planned activity is mandatory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mandatory: Option<bool>,
-    /// The least continuous work since the last rest.
+    /// The least time of continuous work since the last rest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub worked: Option<String>,
-    /// Where now falls, seen from the shift.
+    /// The time relative to the agent's shift.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shift: Option<ShiftConditions>,
-    /// The adherence verdict.
+    /// The agent's adherence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Names>,
-    /// How long the facts behind the verdict have held, at least (a deviation's time includes its tolerance).
+    /// The least time for which the facts behind the adherence have held; the time of a deviation includes its
+    /// tolerance.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verdict_for: Option<String>,
     /// The agent's team.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub team: Option<Names>,
-    /// The queue that the platform names for the agent now.
+    /// The queue that the platform shows for the agent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue: Option<Names>,
-    /// The local time of the agent's zone.
+    /// The time of day in the agent's time zone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub local_time: Option<LocalTime>,
-    /// The local day of the week: `mon` to `sun`.
+    /// The day of the week in the agent's time zone: `mon` to `sun`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weekdays: Option<Names>,
-    /// Whether the agent is with a contact or wraps one up.
+    /// Whether the agent is on a contact or in wrap-up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_contact: Option<bool>,
-    /// A skill that the agent has, by id or name; a file or a person says who has which.
+    /// A skill of the agent, by id or name, as assigned by a schedule file or a person.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub skill: Option<Names>,
     /// The figures of a skill.
@@ -120,38 +122,38 @@ pub struct Conditions {
     /// The figures of a queue.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue_figures: Option<FigureConditions>,
-    /// A watched series was odd lately.
+    /// A recent anomaly of a monitored series.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub anomaly: Option<AnomalyConditions>,
 }
 
-/// Which series was odd, which way, and how long ago at most.
+/// A condition on a recent anomaly of a monitored series.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AnomalyConditions {
-    /// The watched series, as the configuration names it.
+    /// The id of the monitored series in the configuration.
     pub series: String,
-    /// `spike` or `drop`; either without it.
+    /// `spike` or `drop`; `None` means either.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-    /// At most so long ago.
+    /// The greatest age of the anomaly.
     pub within: String,
 }
 
-/// Bounds of the figures of one skill or queue; all that are named must hold.
+/// Bounds on the figures of one skill or queue; all of them must hold.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct FigureConditions {
     /// The platform's id of the skill or queue.
-    pub id: SubjectText,
-    /// By the measure's name, as `contacts_queued`.
+    pub id: IdText,
+    /// The bounds by the name of the figure, such as `contacts_queued`.
     #[serde(flatten)]
     pub figures: BTreeMap<String, Bounds>,
 }
 
-/// An id as people write it: text, or a bare number.
+/// An id written as text or as a bare number.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(from = "TextOrNumber")]
-pub struct SubjectText(pub String);
+pub struct IdText(pub String);
 
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "an id was expected, as in \"1234\"")]
@@ -160,7 +162,7 @@ enum TextOrNumber {
     Number(u64),
 }
 
-impl From<TextOrNumber> for SubjectText {
+impl From<TextOrNumber> for IdText {
     fn from(id: TextOrNumber) -> Self {
         Self(match id {
             TextOrNumber::Text(text) => text,
@@ -169,29 +171,30 @@ impl From<TextOrNumber> for SubjectText {
     }
 }
 
-/// Between what a figure must lie; at least one of them is named.
+/// The bounds of a figure, at least one of which is set.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Bounds {
-    /// It is this or more.
+    /// The least value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at_least: Option<Bound>,
-    /// It is less than this.
+    /// The value that the figure must stay below.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub below: Option<Bound>,
 }
 
-/// One bound: a count or a share of 1 as a number, a time as text with its unit.
+/// One bound: a number for a count or a share of 1, or text with a unit for a time.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(untagged, expecting = "a number was expected, or a time as in \"2m\"")]
 pub enum Bound {
-    /// A count, or a share of 1.
+    /// A count or a share of 1.
     Number(f64),
-    /// A time.
+    /// A time, such as `2m`.
     Time(String),
 }
 
-/// Where now falls, seen from the shift. The first three ask for a running shift, `starts_within` and the last two for none.
+/// Conditions on the time relative to the agent's shift. The first three require a running shift, `starts_within` and
+/// the last two that there is none.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ShiftConditions {
@@ -207,44 +210,44 @@ pub struct ShiftConditions {
     /// The next shift starts in at most this long.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub starts_within: Option<String>,
-    /// The last shift has been over for at least this long.
+    /// The last shift ended at least this long ago.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended_for: Option<String>,
-    /// The last shift has been over for at most this long.
+    /// The last shift ended at most this long ago.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended_within: Option<String>,
 }
 
-/// A stretch of the local day, from `from` up to but not including `to`; it may pass midnight.
+/// A period of the local day, from `from` up to but not including `to`; it may extend past midnight.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LocalTime {
-    /// `HH:MM`.
+    /// The start as `HH:MM`.
     pub from: String,
-    /// `HH:MM`; `24:00` is the end of the day.
+    /// The end as `HH:MM`; `24:00` is the end of the day.
     pub to: String,
 }
 
-/// What a rule wants: one of `set_state`, `log_out`, `tell` and `ask`.
+/// The action of a rule: exactly one of `set_state`, `log_out`, `tell` and `ask`.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Wish {
-    /// Put the agent into this state.
+pub struct ActionDefinition {
+    /// The state to set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub set_state: Option<String>,
-    /// The reason code that goes with it; the state's default where it is left out.
+    /// The reason code to set with the state; the state's default if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Log the agent out.
+    /// Whether to log the agent out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log_out: Option<bool>,
-    /// What to do with a change while the agent is with a contact: wait for its end (`after`, the default), `now`, or `skip`.
+    /// How a change treats an agent with a contact: wait for its end (`after`, the default), `now`, or `skip`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_contact: Option<OnContact>,
-    /// Tell people this.
+    /// The message to send to people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tell: Option<String>,
-    /// Ask a person this.
+    /// The question to ask a person.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ask: Option<String>,
 }
@@ -264,7 +267,7 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// The name in files and messages.
+    /// Returns the name used in files and messages.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Watch => "watch",
@@ -289,7 +292,7 @@ pub enum Class {
 }
 
 impl Class {
-    /// The priority of its intents.
+    /// Returns the priority of the rule's intents.
     pub const fn priority(self) -> Priority {
         match self {
             Self::MandatoryBreak => Priority::MandatoryBreak,
@@ -299,19 +302,19 @@ impl Class {
     }
 }
 
-/// How much a rule may do within any minute.
+/// The largest number of actions of a rule within any minute.
 #[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limit {
-    /// Acts, over all agents.
+    /// The largest number of actions on all agents.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub per_minute: Option<i64>,
-    /// Acts on agents of one team, as a share of those of its agents who are at work; at least one is always allowed.
+    /// The largest number of actions on one team, as a share of its agents at work; at least one is always allowed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub share_of_team: Option<f64>,
 }
 
-/// One name, or a list of names.
+/// One name or a list of names.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(from = "OneOrMany")]
 pub struct Names(pub Vec<String>);
@@ -333,8 +336,10 @@ impl From<OneOrMany> for Names {
 }
 
 impl Rule {
-    /// What tells two versions of a rule apart: the first 12 hexadecimal digits of the SHA-256 of its canonical JSON (RFC 8785).
-    /// Fails for a rule that has no JSON, which is one with a share that is not a number.
+    /// Returns the version of the rule: the first 12 hexadecimal digits of the SHA-256 of its canonical JSON (RFC
+    /// 8785).
+    ///
+    /// Fails if the rule has no JSON form, which is the case if a share is not a number.
     pub fn version(&self) -> Result<Arc<str>, serde_json::Error> {
         let canonical = serde_jcs::to_vec(self)?;
         let mut version = String::with_capacity(12);
@@ -346,20 +351,20 @@ impl Rule {
     }
 }
 
-/// One thing that is wrong with a rule.
+/// An error in a rule.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct RuleComplaint {
-    /// The rule's position in its list, from 0.
+pub struct RuleDiagnostic {
+    /// The rule's index in its list, from 0.
     pub index: usize,
-    /// Its id, where it has one.
+    /// The id of the rule, if it has one.
     pub rule: Option<RuleId>,
-    /// Where in the rule, as `when.state`; empty for the rule as a whole.
+    /// The field, such as `when.state`; empty for the rule as a whole.
     pub field: String,
-    /// What is wrong, and the way out.
+    /// What is wrong and how to correct it.
     pub reason: String,
 }
 
-impl fmt::Display for RuleComplaint {
+impl fmt::Display for RuleDiagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.rule {
             Some(rule) => write!(f, "rule {rule}")?,
@@ -372,17 +377,17 @@ impl fmt::Display for RuleComplaint {
     }
 }
 
-/// Gathers what is wrong with one rule.
+/// Collects the errors of one rule.
 #[derive(Debug)]
-struct Complaints {
+struct DiagnosticCollector {
     index: usize,
     rule: Option<RuleId>,
-    all: Vec<RuleComplaint>,
+    diagnostics: Vec<RuleDiagnostic>,
 }
 
-impl Complaints {
+impl DiagnosticCollector {
     fn add(&mut self, field: impl Into<String>, reason: impl Into<String>) {
-        self.all.push(RuleComplaint {
+        self.diagnostics.push(RuleDiagnostic {
             index: self.index,
             rule: self.rule.clone(),
             field: field.into(),
@@ -391,7 +396,7 @@ impl Complaints {
     }
 }
 
-/// `name`'s nearest neighbour among `known`, as the end of a sentence; empty where none is near.
+/// Returns the known name closest to `name` as the end of a sentence; empty if none is close.
 fn suggestion<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     nearest(name, known).map_or_else(String::new, |near| format!("; did you mean `{near}`?"))
 }
@@ -400,9 +405,9 @@ fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&
     let folded = name.to_lowercase();
     let known: Vec<&str> = known.into_iter().collect();
     let distance = |other: &str| strsim::damerau_levenshtein(&folded, &other.to_lowercase());
-    let (near, far) = known.iter().map(|other| (*other, distance(other))).min_by_key(|(_, far)| *far)?;
+    let (closest, far) = known.iter().map(|other| (*other, distance(other))).min_by_key(|(_, far)| *far)?;
     if far <= 2 && far < folded.chars().count() {
-        return Some(near);
+        return Some(closest);
     }
     // `ended` for `ended_for`.
     known.into_iter().find(|other| folded.len() >= 4 && other.to_lowercase().starts_with(&folded))

@@ -1,36 +1,37 @@
-//! Breaks at an instant: due, running, over, overdue, and how long the agent has worked without one.
+//! Breaks at an instant: due, running, over or overdue, and the time worked without one.
 //!
-//! Facts alone; whether anything is done about them is for the rules.
+//! This module only states facts; the rules decide what to do about them.
 
 use std::time::Duration;
 
-use super::schedule::{AgentPlan, Planned, Segment};
-use crate::domain::agents::agent::Observed;
-use crate::domain::agents::roster::AgentSlot;
+use super::schedule::{AgentPlan, PlanAt, Segment};
+use crate::domain::agents::agent::ObservedState;
+use crate::domain::agents::roster::AgentRecord;
 use crate::domain::agents::state::AgentState;
 use crate::domain::time::UtcMicros;
 
-/// A stay away from contacts shorter than this is a pause, not a rest: the shortest break that schedules plan.
-pub const SHORTEST_REST: Duration = Duration::from_mins(5);
+/// The least time away from contacts that counts as a rest: the shortest break that schedules plan.
+pub const MIN_REST: Duration = Duration::from_mins(5);
 
-/// What the plan and the last sight say of an agent's breaks. Break and lunch are breaks.
+/// The facts about an agent's breaks according to the plan and the last observation. Both breaks and lunches count.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct BreakFacts<'a> {
-    /// The break that is planned for now, whether the agent takes it or not.
+    /// The break planned for now, whether or not the agent takes it.
     pub running: Option<&'a Segment>,
-    /// The running break must be taken.
+    /// Whether the running break is mandatory.
     pub mandatory: bool,
-    /// A break is planned for now and the agent does not rest: since the break's start.
+    /// The start of the running break if the agent does not rest.
     pub overdue_since: Option<UtcMicros>,
-    /// The planned break came directly before, has ended, and the agent still rests as before its end: since that end.
+    /// The end of the previous break if the agent has been resting since before that end.
     pub over_since: Option<UtcMicros>,
-    /// When the next break of this shift starts.
+    /// The start of the next break of this shift.
     pub next_due_at: Option<UtcMicros>,
-    /// Time in the shift since the last rest, or since the shift's start; zero while resting and outside of shifts.
+    /// The time in the shift since the last rest, or since the start of the shift; zero during a rest and outside of
+    /// shifts.
     pub worked: Duration,
 }
 
-/// Away from contacts: what an agent in a break is in.
+/// Whether the state is one away from contacts, as in a break.
 pub const fn is_resting(state: &AgentState) -> bool {
     match state {
         AgentState::NotReady | AgentState::Paused | AgentState::Idle | AgentState::LoggedOut => true,
@@ -38,22 +39,24 @@ pub const fn is_resting(state: &AgentState) -> bool {
     }
 }
 
-/// Whether a stay in a state that ended at `left_at` was a rest: away from contacts, at least [`SHORTEST_REST`] long, and not
+/// Whether a state interval that ended at `left_at` was a rest: away from contacts, at least [`MIN_REST`] long, and not
 /// begun in a meeting or training.
-pub fn counts_as_rest(plan: &AgentPlan, stay: &Observed, left_at: UtcMicros) -> bool {
-    is_resting(&stay.state) && left_at.since(stay.entered_at) >= SHORTEST_REST && may_begin(plan, stay.entered_at)
+pub fn counts_as_rest(plan: &AgentPlan, interval: &ObservedState, left_at: UtcMicros) -> bool {
+    is_resting(&interval.state)
+        && left_at.since(interval.entered_at) >= MIN_REST
+        && can_begin_rest(plan, interval.entered_at)
 }
 
-/// Whether what began at `instant` may be a rest by the plan: not what began in a meeting or training.
-pub fn may_begin(plan: &AgentPlan, instant: UtcMicros) -> bool {
-    may_rest(plan.at(instant))
+/// Whether a rest can begin at `instant` according to the plan: not in a meeting or training.
+pub fn can_begin_rest(plan: &AgentPlan, instant: UtcMicros) -> bool {
+    can_rest(plan.at(instant))
 }
 
-fn may_rest(planned: Planned<'_>) -> bool {
+fn can_rest(planned: PlanAt<'_>) -> bool {
     use super::schedule::Activity::{Break, Lunch, Meeting, Other, Training, Work};
     match planned {
-        Planned::NotCovered | Planned::Off => true,
-        Planned::In(segment) => match segment.activity {
+        PlanAt::NotCovered | PlanAt::Off => true,
+        PlanAt::In(segment) => match segment.activity {
             Work | Break | Lunch => true,
             Meeting | Training | Other(_) => false,
         },
@@ -61,19 +64,19 @@ fn may_rest(planned: Planned<'_>) -> bool {
 }
 
 impl<'a> BreakFacts<'a> {
-    /// The facts of one agent.
-    pub fn of(slot: &'a AgentSlot, now: UtcMicros) -> Self {
-        let standing = slot.standing(now);
+    /// Returns the facts about one agent.
+    pub fn of(slot: &'a AgentRecord, now: UtcMicros) -> Self {
+        let standing = slot.plan_position(now);
         let segments = slot.plan().segments();
         let running = standing.segment(slot.plan()).filter(|segment| segment.activity.is_rest());
         let resting = slot.observed().is_some_and(|observed| is_resting(&observed.state));
         let shift_end = standing.shift().map(|(_, end)| end);
-        let coming = &segments[slot.plan().first_starting_after(now)..];
-        let mut in_shift = coming.iter().take_while(|s| shift_end.is_some_and(|end| s.start < end));
+        let upcoming = &segments[slot.plan().first_starting_after(now)..];
+        let mut in_shift = upcoming.iter().take_while(|s| shift_end.is_some_and(|end| s.start < end));
         let next = in_shift.find(|s| s.activity.is_rest());
         Self {
             running,
-            mandatory: standing.mandatory(),
+            mandatory: standing.is_mandatory(),
             overdue_since: running.filter(|_| is_overdue(slot, now)).map(|segment| segment.start),
             over_since: over_since(slot, now).filter(|_| resting),
             next_due_at: next.map(|segment| segment.start),
@@ -82,9 +85,9 @@ impl<'a> BreakFacts<'a> {
     }
 }
 
-/// A break is planned for now and the agent was seen doing something else than rest.
-pub fn is_overdue(slot: &AgentSlot, now: UtcMicros) -> bool {
-    slot.standing(now).kind().is_rest()
+/// Whether a break is planned for now and the agent was observed working.
+pub fn is_overdue(slot: &AgentRecord, now: UtcMicros) -> bool {
+    slot.plan_position(now).kind().is_rest()
         && slot.observed().is_some_and(|observed| match observed.state {
             AgentState::Ready | AgentState::OnContact | AgentState::AfterContactWork => true,
             AgentState::NotReady
@@ -95,19 +98,20 @@ pub fn is_overdue(slot: &AgentSlot, now: UtcMicros) -> bool {
         })
 }
 
-/// When the break that came directly before ended, where the agent rests since before that end.
-pub fn over_since(slot: &AgentSlot, now: UtcMicros) -> Option<UtcMicros> {
-    let standing = slot.standing(now);
-    let ended = standing.since().filter(|_| standing.before().is_rest() && !standing.kind().is_rest())?;
+/// Returns the end of the previous break if the agent has been resting since before that end.
+pub fn over_since(slot: &AgentRecord, now: UtcMicros) -> Option<UtcMicros> {
+    let standing = slot.plan_position(now);
+    let ended = standing.since().filter(|_| standing.previous_kind().is_rest() && !standing.kind().is_rest())?;
     let observed = slot.observed()?;
     (is_resting(&observed.state) && observed.entered_at < ended && standing.kind().is_in_shift()).then_some(ended)
 }
 
-/// Time in the shift since the last rest, or since the shift's start; zero while resting and outside of shifts.
-pub fn worked(slot: &AgentSlot, now: UtcMicros) -> Duration {
-    let Some((shift_start, _)) = slot.standing(now).shift() else { return Duration::ZERO };
+/// Returns the time in the shift since the last rest, or since the start of the shift; zero during a rest and outside
+/// of shifts.
+pub fn worked(slot: &AgentRecord, now: UtcMicros) -> Duration {
+    let Some((shift_start, _)) = slot.plan_position(now).shift() else { return Duration::ZERO };
     let Some(observed) = slot.observed() else { return Duration::ZERO };
-    if is_resting(&observed.state) && may_begin(slot.plan(), observed.entered_at) {
+    if is_resting(&observed.state) && can_begin_rest(slot.plan(), observed.entered_at) {
         return Duration::ZERO;
     }
     let since = slot.last_rest_ended_at().map_or(shift_start, |ended| ended.max(shift_start));
@@ -119,7 +123,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::domain::agents::agent::{Agent, Source};
+    use crate::domain::agents::agent::{Agent, ObservationSource};
     use crate::domain::agents::roster::{AgentIndex, Roster};
     use crate::domain::ids::TenantId;
     use crate::domain::schedules::schedule::{Activity, Shift, ShiftActivity};
@@ -147,20 +151,20 @@ mod tests {
     }
 
     fn enter(roster: &mut Roster, index: AgentIndex, state: AgentState, minute: i64) {
-        let (entered_at, source) = (at(minute), Source::Snapshot);
+        let (entered_at, source) = (at(minute), ObservationSource::Snapshot);
         let (platform_at, row_at) = (None, entered_at);
-        let observed = Observed {
+        let observed = ObservedState {
             state,
             reason: None,
             queue: None,
             entered_at,
-            platform_at,
-            row_at,
+            platform_entered_at: platform_at,
+            history_at: row_at,
             source,
             transition: None,
-            by_person: false,
+            requested_by_person: false,
         };
-        roster.observe(index, observed, at(minute));
+        roster.record_observation(index, observed, at(minute));
     }
 
     #[test]
@@ -211,17 +215,17 @@ mod tests {
         assert_eq!(worked_at(&roster, 300), Some(0), "the shift is over");
     }
 
-    fn stay(state: AgentState, entered_at: UtcMicros) -> Observed {
-        Observed {
+    fn state_interval(state: AgentState, entered_at: UtcMicros) -> ObservedState {
+        ObservedState {
             state,
             reason: None,
             queue: None,
             entered_at,
-            platform_at: None,
-            row_at: entered_at,
-            source: Source::Snapshot,
+            platform_entered_at: None,
+            history_at: entered_at,
+            source: ObservationSource::Snapshot,
             transition: None,
-            by_person: false,
+            requested_by_person: false,
         }
     }
 
@@ -230,7 +234,7 @@ mod tests {
         use AgentState::{AfterContactWork, Idle, LoggedOut, NotReady, OnContact, Paused, Ready, Unknown};
         let (roster, index) = roster();
         let plan = roster.get(index).expect("there").plan();
-        let rests = |state, from, until| counts_as_rest(plan, &stay(state, from), until);
+        let rests = |state, from, until| counts_as_rest(plan, &state_interval(state, from), until);
         for (state, resting) in [
             (NotReady, true),
             (Paused, true),
@@ -253,7 +257,7 @@ mod tests {
             (150, true, "after it"),
             (200, true, "in the break"),
         ] {
-            assert_eq!(may_begin(plan, at(minute)), may, "{why}");
+            assert_eq!(can_begin_rest(plan, at(minute)), may, "{why}");
             assert_eq!(rests(NotReady, at(minute), at(minute + 10)), may, "{why}");
         }
     }

@@ -1,7 +1,7 @@
-//! Shifts, the activities that lie in them, and the plan: what an agent should be doing at an instant.
+//! Shifts, their activities, and the plan: what an agent should be doing at an instant.
 //!
-//! Local times of a file have become instants before they come here (see `domain::schedules::import`); nothing in this module knows a
-//! file format.
+//! The import has converted the local times of files to instants (see `domain::schedules::import`). Nothing in this
+//! module depends on a file format.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,17 +11,17 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::domain::time::UtcMicros;
 
-/// How far back a rule can look for a shift that ended: plans are held from so long before now. It covers the longest usual
-/// shift and a break before it.
-pub const LOOKS_BACK: Duration = Duration::from_hours(3 * 24);
+/// How far back a rule can look for a shift that has ended, and how far back plans are kept. It covers the longest
+/// usual shift and a break before it.
+pub const PLAN_LOOKBACK: Duration = Duration::from_hours(3 * 24);
 
 /// How far ahead a rule can look for a shift that starts.
-pub const LOOKS_AHEAD: Duration = Duration::from_hours(4 * 24);
+pub const PLAN_LOOKAHEAD: Duration = Duration::from_hours(4 * 24);
 
-/// What a planned span is for.
+/// The purpose of a planned period.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Activity {
-    /// Plain work: what the other activities of a shift leave uncovered.
+    /// Plain work: the part of a shift that no other activity covers.
     Work,
     /// A short pause.
     Break,
@@ -31,18 +31,18 @@ pub enum Activity {
     Meeting,
     /// Training or coaching.
     Training,
-    /// Any other name a schedule uses, in lower case.
+    /// Any other name used by a schedule, in lower case.
     Other(Arc<str>),
 }
 
-/// How many indices [`Activity::index`] can give.
+/// The number of values of [`Activity::index`].
 pub const ACTIVITY_KINDS: usize = 6;
 
 impl Activity {
-    /// The activities with a name of their own, in the order of [`Activity::index`].
+    /// The activities with a variant of their own, in the order of [`Activity::index`].
     pub const KNOWN: [Self; 5] = [Self::Work, Self::Break, Self::Lunch, Self::Meeting, Self::Training];
 
-    /// A small number for tables: 0 to 4 for the known activities, 5 for every other.
+    /// Returns an index for tables: 0 to 4 for the known activities, 5 for any other.
     pub const fn index(&self) -> usize {
         match self {
             Self::Work => 0,
@@ -54,7 +54,7 @@ impl Activity {
         }
     }
 
-    /// The name as files, rules and messages use it.
+    /// Returns the name used in files, rules and messages.
     pub fn name(&self) -> &str {
         match self {
             Self::Work => "work",
@@ -66,13 +66,13 @@ impl Activity {
         }
     }
 
-    /// The activity of this name, in any case; never fails, since centres name activities as they like.
+    /// Returns the activity with this name, in any case. It never fails, since centres name activities as they like.
     pub fn from_name(name: &str) -> Self {
         let folded = name.trim().to_lowercase();
         Self::KNOWN.into_iter().find(|activity| activity.name() == folded).unwrap_or_else(|| Self::Other(folded.into()))
     }
 
-    /// Break or lunch: time off that counts as rest.
+    /// Whether the activity is a break or lunch, which count as rest.
     pub const fn is_rest(&self) -> bool {
         matches!(self, Self::Break | Self::Lunch)
     }
@@ -99,148 +99,151 @@ impl<'de> Deserialize<'de> for Activity {
 /// One activity of a shift other than plain work, from `start` up to but not including `end`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ShiftActivity {
-    /// What it is.
+    /// The activity.
     pub activity: Activity,
-    /// First instant of it.
+    /// The first instant.
     pub start: UtcMicros,
-    /// First instant after it.
+    /// The first instant after the end.
     pub end: UtcMicros,
-    /// A break that must be taken: Ready is forbidden while it runs.
+    /// Whether it is a mandatory break, during which an agent must not be set ready.
     pub mandatory: bool,
 }
 
-/// One shift of one agent, from `start` up to but not including `end`, with its activities in order and without overlap.
+/// One shift of one agent, from `start` up to but not including `end`. Its activities are in order and do not overlap.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Shift {
-    /// First instant of the shift.
+    /// The first instant.
     pub start: UtcMicros,
-    /// First instant after it.
+    /// The first instant after the end.
     pub end: UtcMicros,
-    /// What lies in it beside plain work.
+    /// The activities other than plain work.
     pub activities: Vec<ShiftActivity>,
 }
 
-/// A span of instants that the imported schedule speaks for, up to but not including `end`. Outside every span nothing is known
-/// of the agent's plan; inside one, no shift means: not scheduled.
+/// A period covered by the imported schedule, up to but not including `end`.
+///
+/// Outside all such periods the agent's plan is unknown; inside one, an agent without a shift is off.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Coverage {
-    /// First instant.
+    /// The first instant.
     pub start: UtcMicros,
-    /// First instant after it.
+    /// The first instant after the end.
     pub end: UtcMicros,
 }
 
-/// One stretch of a plan: the shifts of an agent cut into activities, plain work included.
+/// One segment of a plan: a part of a shift with one activity, which may be plain work.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Segment {
-    /// What the agent should be doing.
+    /// The planned activity.
     pub activity: Activity,
-    /// First instant of it.
+    /// The first instant.
     pub start: UtcMicros,
-    /// First instant after it.
+    /// The first instant after the end.
     pub end: UtcMicros,
-    /// A mandatory break.
+    /// Whether it is a mandatory break.
     pub mandatory: bool,
-    /// The number of the shift that it lies in, for [`AgentPlan::shift_of`].
+    /// The index of the shift, for [`AgentPlan::shift_of`].
     pub shift: u32,
 }
 
-// A large site holds half a million of them.
+// A large site holds half a million of these.
 const _: () = assert!(size_of::<Segment>() <= 48);
 
 impl Segment {
-    /// Whether `instant` lies in it.
+    /// Whether the segment contains `instant`.
     pub fn contains(&self, instant: UtcMicros) -> bool {
         self.start <= instant && instant < self.end
     }
 }
 
-/// The plan of one agent: segments in order, without overlap, and the spans that the schedule speaks for.
+/// The plan of one agent: the segments in order and without overlap, and the periods that the schedule covers.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct AgentPlan {
     segments: Vec<Segment>,
-    /// The bounds of the shifts, by number.
+    /// The start and end of each shift, by index.
     shifts: Vec<(UtcMicros, UtcMicros)>,
     coverage: Vec<Coverage>,
 }
 
-/// Where an instant falls in a plan.
+/// The plan at an instant.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Planned<'a> {
-    /// The schedule does not speak for this instant.
+pub enum PlanAt<'a> {
+    /// The schedule does not cover this instant.
     NotCovered,
-    /// The schedule speaks for it and has no shift there.
+    /// The schedule covers this instant, and there is no shift.
     Off,
-    /// In this segment of a shift.
+    /// The instant lies in this segment of a shift.
     In(&'a Segment),
 }
 
 impl AgentPlan {
-    /// Cuts shifts into segments. `shifts` and `coverage` may come in any order; shifts must not overlap (import refuses those).
+    /// Creates a plan by cutting shifts into segments. `shifts` and `coverage` may be in any order; shifts must not
+    /// overlap, which the import ensures.
     pub fn new(mut shifts: Vec<Shift>, mut coverage: Vec<Coverage>) -> Self {
         shifts.sort_by_key(|shift| shift.start);
         coverage.sort_by_key(|span| span.start);
-        // Ten thousand agents have half a million of them: no room is taken that is not used.
+        // Ten thousand agents have half a million segments, so the capacity is kept small.
         let mut segments = Vec::with_capacity(shifts.iter().map(|shift| 2 * shift.activities.len() + 1).sum());
         let mut bounds = Vec::with_capacity(shifts.len());
         for (number, shift) in (0..).zip(shifts) {
             bounds.push((shift.start, shift.end));
-            cut(shift, number, &mut segments);
+            cut_into_segments(shift, number, &mut segments);
         }
         Self { segments, shifts: bounds, coverage }
     }
 
-    /// The plan at an instant. A shift that starts on the last covered day and runs past midnight is still a shift.
-    pub fn at(&self, instant: UtcMicros) -> Planned<'_> {
+    /// Returns the plan at an instant. A shift that starts on the last covered day and runs past midnight counts in
+    /// full.
+    pub fn at(&self, instant: UtcMicros) -> PlanAt<'_> {
         match self.index_at(instant) {
-            Some(index) => Planned::In(&self.segments[index]),
-            None if self.covers(instant) => Planned::Off,
-            None => Planned::NotCovered,
+            Some(index) => PlanAt::In(&self.segments[index]),
+            None if self.covers(instant) => PlanAt::Off,
+            None => PlanAt::NotCovered,
         }
     }
 
-    /// The position of the segment that `instant` lies in.
+    /// Returns the index of the segment that contains `instant`, if any.
     pub fn index_at(&self, instant: UtcMicros) -> Option<usize> {
         let index = self.first_starting_after(instant).checked_sub(1)?;
         self.segments[index].contains(instant).then_some(index)
     }
 
-    /// The position of the first segment that starts after `instant`; the number of segments when there is none.
+    /// Returns the index of the first segment that starts after `instant`; the number of segments if there is none.
     pub fn first_starting_after(&self, instant: UtcMicros) -> usize {
         self.segments.partition_point(|segment| segment.start <= instant)
     }
 
-    /// Whether the schedule speaks for `instant`.
+    /// Whether the schedule covers `instant`.
     pub fn covers(&self, instant: UtcMicros) -> bool {
         let after = self.coverage.partition_point(|span| span.start <= instant);
         self.coverage[..after].iter().any(|span| instant < span.end)
     }
 
-    /// The next instant after `instant` at which a segment starts or ends; `None` when nothing more is planned.
-    pub fn next_edge(&self, instant: UtcMicros) -> Option<UtcMicros> {
+    /// Returns the next instant after `instant` at which a segment starts or ends; `None` if nothing more is planned.
+    pub fn next_boundary(&self, instant: UtcMicros) -> Option<UtcMicros> {
         match self.index_at(instant) {
             Some(index) => Some(self.segments[index].end),
             None => self.segments.get(self.first_starting_after(instant)).map(|segment| segment.start),
         }
     }
 
-    /// All segments, in order.
+    /// Returns all segments in order.
     pub fn segments(&self) -> &[Segment] {
         &self.segments
     }
 
-    /// Start and end of the shift that one of this plan's segments lies in.
+    /// Returns the start and end of the shift that contains a segment of this plan.
     pub fn shift_of(&self, segment: &Segment) -> (UtcMicros, UtcMicros) {
         self.shifts[segment.shift as usize]
     }
 
-    /// The spans that the schedule speaks for, in order of their starts.
+    /// Returns the periods that the schedule covers, by start.
     pub fn coverage(&self) -> &[Coverage] {
         &self.coverage
     }
 }
 
-fn cut(mut shift: Shift, number: u32, segments: &mut Vec<Segment>) {
+fn cut_into_segments(mut shift: Shift, number: u32, segments: &mut Vec<Segment>) {
     let mut push = |activity, start, end, mandatory| {
         if start < end {
             segments.push(Segment { activity, start, end, mandatory, shift: number });
@@ -300,21 +303,21 @@ mod tests {
     #[test]
     fn off_and_not_covered_are_told_apart() {
         let plan = AgentPlan::new(vec![shift()], vec![Coverage { start: at(0), end: at(150) }]);
-        assert_eq!(plan.at(at(99)), Planned::Off);
-        assert!(matches!(plan.at(at(100)), Planned::In(segment) if segment.activity == Activity::Work));
-        assert!(matches!(plan.at(at(199)), Planned::In(_)), "a shift runs on past its coverage");
-        assert_eq!(plan.at(at(200)), Planned::NotCovered);
-        assert_eq!(plan.next_edge(at(0)), Some(at(100)));
-        assert_eq!(plan.next_edge(at(121)), Some(at(125)));
-        assert_eq!(plan.next_edge(at(200)), None);
+        assert_eq!(plan.at(at(99)), PlanAt::Off);
+        assert!(matches!(plan.at(at(100)), PlanAt::In(segment) if segment.activity == Activity::Work));
+        assert!(matches!(plan.at(at(199)), PlanAt::In(_)), "a shift runs on past its coverage");
+        assert_eq!(plan.at(at(200)), PlanAt::NotCovered);
+        assert_eq!(plan.next_boundary(at(0)), Some(at(100)));
+        assert_eq!(plan.next_boundary(at(121)), Some(at(125)));
+        assert_eq!(plan.next_boundary(at(200)), None);
     }
 
     #[test]
     fn plans_are_held_as_far_as_the_page_about_rules_says() {
         let page = include_str!("../../../docs/rules.md");
-        for (held, key) in [(LOOKS_BACK, "shift.ended_within"), (LOOKS_AHEAD, "shift.starts_within")] {
-            let said = format!("`{key}` ({} h)", held.as_secs() / 3600);
-            assert!(page.contains(&said), "the page does not say {said}");
+        for (held, key) in [(PLAN_LOOKBACK, "shift.ended_within"), (PLAN_LOOKAHEAD, "shift.starts_within")] {
+            let expected = format!("`{key}` ({} h)", held.as_secs() / 3600);
+            assert!(page.contains(&expected), "the page does not say {expected}");
         }
     }
 
@@ -351,7 +354,7 @@ mod tests {
             (200, None, Some(400)),
             (499, Some(6), Some(500)),
         ] {
-            assert_eq!((plan.index_at(at(minute)), plan.next_edge(at(minute))), (index, next.map(at)), "{minute}");
+            assert_eq!((plan.index_at(at(minute)), plan.next_boundary(at(minute))), (index, next.map(at)), "{minute}");
         }
         assert_eq!([0, 100, 200, 400].map(|minute| plan.first_starting_after(at(minute))), [0, 1, 6, 7]);
         let last = plan.segments().last().expect("a segment");
@@ -387,7 +390,7 @@ mod tests {
             prop_assert_eq!(segments[segments.len() - 1].end, at(last));
             prop_assert!(segments.windows(2).all(|pair| pair[0].end == pair[1].start));
             for minute in first..last {
-                let Planned::In(segment) = plan.at(at(minute)) else { panic!("no plan inside the shift") };
+                let PlanAt::In(segment) = plan.at(at(minute)) else { panic!("no plan inside the shift") };
                 prop_assert!(segment.contains(at(minute)));
             }
         }

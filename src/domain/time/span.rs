@@ -1,4 +1,4 @@
-//! Spans of time as people write them in rules and the configuration: `90s`, `2m`, `1h30m`.
+//! Durations as written in rules and in the configuration: `90s`, `2m`, `1h30m`.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serializer};
 
 use super::duration_text;
 
-/// Reads a span. What is not a span, or is negative, is refused with a sentence that shows how to write one.
+/// Parses a duration. The error shows how to write one; negative durations are refused.
 pub fn parse(text: &str) -> Result<Duration, String> {
     let trimmed = text.trim();
     let signed: SignedDuration =
@@ -15,12 +15,12 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     Duration::try_from(signed).map_err(|_| format!("`{text}` is negative; a span of time cannot be"))
 }
 
-/// For `#[serde(with = "…")]` on a `Duration`.
+/// Serializes a `Duration`, for `#[serde(with = "…")]`.
 pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&duration_text(*duration))
 }
 
-/// For `#[serde(with = "…")]` on a `Duration`.
+/// Deserializes a `Duration`, for `#[serde(with = "…")]`.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     parse(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
 }
@@ -39,8 +39,8 @@ mod tests {
     #[test]
     fn what_is_no_span_is_refused_with_the_way_to_write_one() {
         for (text, why) in [("2", "90s, 2m or 1h30m"), ("", "90s, 2m"), ("soon", "90s, 2m"), ("-2m", "negative")] {
-            let refused = parse(text).expect_err(text);
-            assert!(refused.contains(why), "{text}: {refused}");
+            let error = parse(text).expect_err(text);
+            assert!(error.contains(why), "{text}: {error}");
         }
     }
 }

@@ -1,5 +1,4 @@
-//! An event's body as a `CloudEvents` 1.0 envelope in the structured mode: the guide's `data`, byte for byte, among the
-//! attributes that every consumer of `CloudEvents` knows.
+//! Event bodies as `CloudEvents` 1.0 envelopes in structured mode. The guide's `data` is included byte for byte.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -9,17 +8,17 @@ use super::event::EventKind;
 use crate::domain::ids::{AgentId, EventId, TenantId};
 use crate::domain::time::UtcMicros;
 
-/// The shape of a delivery's body.
+/// The format of a delivery's body.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum WebhookFormat {
-    /// `{"event", "timestamp", "data"}` as guide 003 has it.
+    /// The format of guide 003: `{"event", "timestamp", "data"}`.
     Guide,
     /// A `CloudEvents` 1.0 envelope.
     CloudEvents,
 }
 
 impl WebhookFormat {
-    /// What the body is declared as.
+    /// Returns the content type of the body.
     pub const fn content_type(self) -> &'static str {
         match self {
             Self::Guide => "application/json",
@@ -28,16 +27,16 @@ impl WebhookFormat {
     }
 }
 
-/// What is known of an event beside its body.
+/// The metadata of an event.
 #[derive(Clone, Copy, Debug)]
-pub struct EventFacts<'a> {
-    /// Its id, the same at every delivery.
+pub struct EventMetadata<'a> {
+    /// The id, which is the same in every delivery.
     pub id: EventId,
-    /// Whose; an id of the configuration, so that it needs no escapes in a URI.
+    /// The tenant. Its id comes from the configuration and needs no escaping in a URI.
     pub tenant: &'a TenantId,
     /// When it happened.
     pub at: UtcMicros,
-    /// What kind.
+    /// The kind.
     pub kind: EventKind,
     /// The agent concerned.
     pub agent: Option<&'a AgentId>,
@@ -45,7 +44,7 @@ pub struct EventFacts<'a> {
     pub sequence: Option<u64>,
 }
 
-/// What of the guide's body goes into the envelope.
+/// The part of the guide's body that goes into the envelope.
 #[derive(Deserialize)]
 struct GuideBody<'a> {
     #[serde(borrow)]
@@ -82,25 +81,25 @@ pub struct Envelope<'a> {
     data: &'a RawValue,
 }
 
-/// What a body of ours begins with. An array is none, although serde would fill a struct from it.
-const OBJECT: char = '{';
+/// The first character of a valid body. An array is refused because serde would fill a struct from it.
+const OBJECT_START: char = '{';
 
-/// The envelope of an event whose body, as stored, is `guide_body`. An error means that the body is not one of ours.
-pub fn cloud_event(facts: &EventFacts<'_>, guide_body: &str) -> Result<Vec<u8>, serde_json::Error> {
-    if !guide_body.starts_with(OBJECT) {
+/// Returns the envelope of an event whose stored body is `guide_body`. Fails if that is not a valid body.
+pub fn cloud_event(metadata: &EventMetadata<'_>, guide_body: &str) -> Result<Vec<u8>, serde_json::Error> {
+    if !guide_body.starts_with(OBJECT_START) {
         return Err(serde::de::Error::custom("the body is not an object"));
     }
     let GuideBody { data } = serde_json::from_str(guide_body)?;
     serde_json::to_vec(&Envelope {
         specversion: "1.0",
-        id: facts.id,
-        source: format!("/shiftkeeper/{}", facts.tenant),
-        kind: facts.kind.selector(),
-        time: facts.at,
-        // An attribute that is there is not empty.
-        subject: facts.agent.map(AgentId::as_str).filter(|agent| !agent.is_empty()),
+        id: metadata.id,
+        source: format!("/shiftkeeper/{}", metadata.tenant),
+        kind: metadata.kind.selector(),
+        time: metadata.at,
+        // Attributes that are present must not be empty.
+        subject: metadata.agent.map(AgentId::as_str).filter(|agent| !agent.is_empty()),
         datacontenttype: "application/json",
-        sequence: facts.sequence.map(|sequence| format!("{sequence:020}")),
+        sequence: metadata.sequence.map(|sequence| format!("{sequence:020}")),
         data,
     })
 }
@@ -109,8 +108,8 @@ pub fn cloud_event(facts: &EventFacts<'_>, guide_body: &str) -> Result<Vec<u8>, 
 mod tests {
     use super::*;
 
-    fn facts<'a>(tenant: &'a TenantId, agent: Option<&'a AgentId>) -> EventFacts<'a> {
-        EventFacts {
+    fn metadata<'a>(tenant: &'a TenantId, agent: Option<&'a AgentId>) -> EventMetadata<'a> {
+        EventMetadata {
             id: EventId(uuid::Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0001)),
             tenant,
             at: "2026-10-26T08:00:00.25Z".parse().expect("an instant"),
@@ -124,7 +123,7 @@ mod tests {
     fn the_envelope_has_the_attributes_of_cloudevents_1_0() {
         let (tenant, agent) = (TenantId::from("acme"), AgentId::from("u_0001"));
         let body = r#"{"data":{"newState":"Ready","sequence":12,"userId":"u_0001"},"event":"AGENT_STATE_CHANGED","timestamp":"2026-10-26T08:00:00.25Z"}"#;
-        let envelope = cloud_event(&facts(&tenant, Some(&agent)), body).expect("an envelope");
+        let envelope = cloud_event(&metadata(&tenant, Some(&agent)), body).expect("an envelope");
         insta::assert_snapshot!(String::from_utf8(envelope).expect("text"), @r#"{"specversion":"1.0","id":"01990000-0000-7000-8000-000000000001","source":"/shiftkeeper/acme","type":"agent.state_changed","time":"2026-10-26T08:00:00.25Z","subject":"u_0001","datacontenttype":"application/json","sequence":"00000000000000000012","data":{"newState":"Ready","sequence":12,"userId":"u_0001"}}"#);
     }
 
@@ -132,7 +131,7 @@ mod tests {
     fn data_passes_byte_for_byte_and_an_event_without_an_agent_has_neither_subject_nor_sequence() {
         let tenant = TenantId::from("acme");
         let body = "{\"event\":\"AUDIT_HEAD\",\"timestamp\":0,\"data\": {\"b\" :1.50, \"a\":\"\\u00e4\"} }";
-        let envelope = cloud_event(&facts(&tenant, None), body).expect("an envelope");
+        let envelope = cloud_event(&metadata(&tenant, None), body).expect("an envelope");
         let text = String::from_utf8(envelope).expect("text");
         assert!(text.ends_with(",\"data\":{\"b\" :1.50, \"a\":\"\\u00e4\"}}"), "{text}");
         assert!(!text.contains("subject") && !text.contains("sequence\""), "{text}");
@@ -142,7 +141,7 @@ mod tests {
     fn what_is_no_body_of_ours_is_an_error() {
         let tenant = TenantId::from("acme");
         for body in ["", "{}", "[1]", "{\"data\":"] {
-            assert!(cloud_event(&facts(&tenant, None), body).is_err(), "{body}");
+            assert!(cloud_event(&metadata(&tenant, None), body).is_err(), "{body}");
         }
     }
 }

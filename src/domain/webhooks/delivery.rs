@@ -1,6 +1,6 @@
-//! The life of one delivery: what an answer means, when the next try is due, when it is given up, and when an endpoint is.
+//! Deliveries: the meaning of answers, the retry schedule, and when deliveries and endpoints are given up.
 //!
-//! Pure: the instant and the jitter are arguments. It sends nothing and stores nothing.
+//! This module reads no clock, draws no random numbers, and sends and stores nothing.
 
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ const fn minutes(count: u64) -> Duration {
     Duration::from_secs(count * 60)
 }
 
-/// From one try to the next: the first is at once (source: Standard Webhooks' suggested schedule).
-pub const SCHEDULE: [Duration; 10] = [
+/// The pause before each attempt; the first is made at once (source: the schedule suggested by Standard Webhooks).
+pub const RETRY_SCHEDULE: [Duration; 10] = [
     Duration::ZERO,
     Duration::from_secs(5),
     minutes(5),
@@ -27,31 +27,32 @@ pub const SCHEDULE: [Duration; 10] = [
     minutes(24 * 60),
 ];
 
-/// A pause is drawn from this share below the schedule's to the same share above.
+/// The share by which a pause is randomly shortened or lengthened.
 pub const JITTER_SHARE: f64 = 0.2;
 
-/// An answer that says the request itself is wrong parks the delivery at this try.
-pub const TRIES_OF_A_REFUSED: u32 = 3;
+/// The attempt at which a delivery is parked if the answer says that the request is wrong.
+pub const MAX_REFUSED_ATTEMPTS: u32 = 3;
 
-/// An endpoint that has done nothing but fail for this long is disabled.
-pub const FAILING_LIMIT: Duration = Duration::from_secs(5 * 24 * 3600);
+/// How long an endpoint may fail without a success before it is disabled.
+pub const DISABLE_AFTER: Duration = Duration::from_secs(5 * 24 * 3600);
 
-/// What an answer means, whatever its body.
+/// The meaning of an answer, regardless of its body.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Answer {
-    /// 2xx: the receiver has it.
+pub enum ResponseKind {
+    /// 2xx: the receiver has accepted the event.
     Delivered,
-    /// 410: the receiver wants nothing more, ever.
+    /// 410: the receiver wants no more events.
     Gone,
-    /// A 4xx that says that the request itself is wrong; repeating it will hardly help.
+    /// Any other 4xx that says that the request is wrong, so that repeating it is unlikely to help.
     Refused,
-    /// Everything else, also no answer at all: worth another try.
+    /// Anything else, including no answer: worth another attempt.
     Failed,
 }
 
-impl Answer {
-    /// By the HTTP status; `None` where there was no answer. Redirects are not followed and count as failed.
-    pub const fn of(status_code: Option<u16>) -> Self {
+impl ResponseKind {
+    /// Returns the meaning of an HTTP status; `None` means that there was no answer. Redirects are not followed and
+    /// count as failed.
+    pub const fn from_status_code(status_code: Option<u16>) -> Self {
         match status_code {
             Some(200..=299) => Self::Delivered,
             Some(410) => Self::Gone,
@@ -62,20 +63,20 @@ impl Answer {
     }
 }
 
-/// Why a delivery is not tried any more.
+/// The reason why a delivery is parked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ParkedFor {
+pub enum ParkReason {
     /// The receiver refused it three times.
     Refused,
-    /// The schedule of tries is exhausted.
+    /// The retry schedule is exhausted.
     Exhausted,
 }
 
-impl ParkedFor {
-    /// Both.
+impl ParkReason {
+    /// Every variant.
     pub const ALL: [Self; 2] = [Self::Refused, Self::Exhausted];
 
-    /// The name in the store and in answers.
+    /// Returns the name used in the store and in answers.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Refused => "refused",
@@ -83,174 +84,179 @@ impl ParkedFor {
         }
     }
 
-    /// By its name.
+    /// Returns the reason with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|why| why.name() == name)
     }
 }
 
-/// Where a delivery stands.
+/// The status of a delivery.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Standing {
-    /// It was never tried, and nothing before it is in its way; only in memory.
+pub enum DeliveryStatus {
+    /// It has not been attempted, and nothing blocks it. This status exists only in memory.
     New,
-    /// An earlier event of the same agent has to go first.
-    Behind,
-    /// The next try is due at an instant.
+    /// An earlier event of the same agent has to be delivered first.
+    Blocked,
+    /// It waits for the next attempt.
     Waiting {
-        /// Tries so far.
+        /// Attempts so far.
         attempts: u32,
-        /// When the next is due.
+        /// When the next attempt is due.
         next_at: UtcMicros,
     },
-    /// The receiver has it.
+    /// The receiver has accepted it.
     Delivered {
-        /// Tries that it took.
+        /// Attempts that it took.
         attempts: u32,
     },
-    /// It is not tried any more, and the next one goes on.
+    /// Its attempts have ended without success, and later events are no longer blocked by it.
     Parked {
-        /// Tries that were made.
+        /// Attempts that were made.
         attempts: u32,
-        /// Why.
-        why: ParkedFor,
+        /// The reason.
+        reason: ParkReason,
     },
 }
 
-/// What happens to a delivery.
+/// A step in the life of a delivery.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub enum Step {
+pub enum DeliveryStep {
     /// An attempt ended.
-    Answered(Outcome),
-    /// An earlier event of the same agent failed meanwhile.
-    FallBehind,
-    /// Nothing is before it any more, or a person asked to try all that waits.
-    BecomeDue {
-        /// From when on.
+    AttemptEnded(AttemptResult),
+    /// An earlier event of the same agent has failed in the meantime.
+    Block,
+    /// Nothing blocks it any more, or a person asked to send everything that waits.
+    Schedule {
+        /// When the next attempt is due.
         at: UtcMicros,
     },
-    /// A person asks for it again: from the first try on.
-    Revive {
-        /// From when on.
+    /// A person resends it, beginning again with the first attempt.
+    Resend {
+        /// When the next attempt is due.
         at: UtcMicros,
     },
 }
 
-/// How an attempt ended.
+/// The result of an attempt.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub struct Outcome {
-    /// What the answer means.
-    pub answer: Answer,
-    /// What the receiver asked for.
+pub struct AttemptResult {
+    /// The meaning of the answer.
+    pub response: ResponseKind,
+    /// The pause that the receiver asked for.
     pub retry_after: Option<Duration>,
     /// When it ended.
     pub at: UtcMicros,
-    /// Uniform in `0.0..1.0`.
+    /// A random number, uniform in `0.0..1.0`.
     pub jitter: f64,
 }
 
-/// A step that a delivery cannot take where it stands.
+/// The error for a step that is not possible in the delivery's status.
 #[derive(Clone, Copy, PartialEq, Debug, thiserror::Error)]
 #[error("a delivery that is {} cannot take the step {step:?}", standing.name())]
-pub struct WrongStep {
-    /// Where it stands.
-    pub standing: Standing,
-    /// What was tried.
-    pub step: Step,
+pub struct InvalidStep {
+    /// The status of the delivery.
+    pub standing: DeliveryStatus,
+    /// The step.
+    pub step: DeliveryStep,
 }
 
-/// The names of what a delivery in the store can be.
+/// The names of the statuses of stored deliveries.
 pub const STATUS_NAMES: [&str; 3] = ["waiting", "delivered", "parked"];
 
-impl Standing {
-    /// The name in the store and in answers; what is behind another waits too.
+impl DeliveryStatus {
+    /// Returns the name used in the store and in answers. A blocked delivery counts as waiting.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::New => "new",
-            Self::Behind | Self::Waiting { .. } => "waiting",
+            Self::Blocked | Self::Waiting { .. } => "waiting",
             Self::Delivered { .. } => "delivered",
             Self::Parked { .. } => "parked",
         }
     }
 
-    /// Tries so far.
+    /// Returns the number of attempts so far.
     pub const fn attempts(&self) -> u32 {
         match self {
-            Self::New | Self::Behind => 0,
+            Self::New | Self::Blocked => 0,
             Self::Waiting { attempts, .. } | Self::Delivered { attempts } | Self::Parked { attempts, .. } => *attempts,
         }
     }
 
-    /// Nothing more will be tried by itself.
+    /// Whether no further attempt will be made automatically.
     pub const fn is_settled(&self) -> bool {
         match self {
             Self::Delivered { .. } | Self::Parked { .. } => true,
-            Self::New | Self::Behind | Self::Waiting { .. } => false,
+            Self::New | Self::Blocked | Self::Waiting { .. } => false,
         }
     }
 
-    /// Takes a step.
-    pub fn step(self, step: Step) -> Result<Self, WrongStep> {
+    /// Returns the status after a step.
+    pub fn step(self, step: DeliveryStep) -> Result<Self, InvalidStep> {
         match (self, step) {
-            (Self::New, Step::Answered(outcome)) => Ok(after(0, outcome)),
-            (Self::Waiting { attempts, .. }, Step::Answered(outcome)) => Ok(after(attempts, outcome)),
-            (Self::New, Step::FallBehind) => Ok(Self::Behind),
-            (Self::Waiting { attempts, .. }, Step::BecomeDue { at }) => Ok(Self::Waiting { attempts, next_at: at }),
-            (Self::New | Self::Behind, Step::BecomeDue { at })
+            (Self::New, DeliveryStep::AttemptEnded(outcome)) => Ok(state_after_attempt(0, outcome)),
+            (Self::Waiting { attempts, .. }, DeliveryStep::AttemptEnded(outcome)) => {
+                Ok(state_after_attempt(attempts, outcome))
+            }
+            (Self::New, DeliveryStep::Block) => Ok(Self::Blocked),
+            (Self::Waiting { attempts, .. }, DeliveryStep::Schedule { at }) => {
+                Ok(Self::Waiting { attempts, next_at: at })
+            }
+            (Self::New | Self::Blocked, DeliveryStep::Schedule { at })
             | (
-                Self::Behind | Self::Waiting { .. } | Self::Delivered { .. } | Self::Parked { .. },
-                Step::Revive { at },
+                Self::Blocked | Self::Waiting { .. } | Self::Delivered { .. } | Self::Parked { .. },
+                DeliveryStep::Resend { at },
             ) => Ok(Self::Waiting { attempts: 0, next_at: at }),
-            (Self::New, Step::Revive { .. })
-            | (Self::Behind, Step::Answered(_) | Step::FallBehind)
-            | (Self::Waiting { .. }, Step::FallBehind)
+            (Self::New, DeliveryStep::Resend { .. })
+            | (Self::Blocked, DeliveryStep::AttemptEnded(_) | DeliveryStep::Block)
+            | (Self::Waiting { .. }, DeliveryStep::Block)
             | (
                 Self::Delivered { .. } | Self::Parked { .. },
-                Step::Answered(_) | Step::FallBehind | Step::BecomeDue { .. },
-            ) => Err(WrongStep { standing: self, step }),
+                DeliveryStep::AttemptEnded(_) | DeliveryStep::Block | DeliveryStep::Schedule { .. },
+            ) => Err(InvalidStep { standing: self, step }),
         }
     }
 }
 
-/// Where a delivery stands after one more attempt.
-fn after(attempts_before: u32, outcome: Outcome) -> Standing {
+/// Returns the status after one more attempt.
+fn state_after_attempt(attempts_before: u32, outcome: AttemptResult) -> DeliveryStatus {
     let attempts = attempts_before + 1;
-    let again = match outcome.answer {
-        Answer::Delivered => return Standing::Delivered { attempts },
-        Answer::Refused if attempts >= TRIES_OF_A_REFUSED => {
-            return Standing::Parked { attempts, why: ParkedFor::Refused };
+    let retry_pause = match outcome.response {
+        ResponseKind::Delivered => return DeliveryStatus::Delivered { attempts },
+        ResponseKind::Refused if attempts >= MAX_REFUSED_ATTEMPTS => {
+            return DeliveryStatus::Parked { attempts, reason: ParkReason::Refused };
         }
-        Answer::Refused | Answer::Gone | Answer::Failed => pause(attempts, outcome.jitter),
+        ResponseKind::Refused | ResponseKind::Gone | ResponseKind::Failed => pause(attempts, outcome.jitter),
     };
-    match again {
-        None => Standing::Parked { attempts, why: ParkedFor::Exhausted },
-        Some(pause) => {
-            Standing::Waiting { attempts, next_at: outcome.at + pause.max(outcome.retry_after.unwrap_or_default()) }
-        }
+    match retry_pause {
+        None => DeliveryStatus::Parked { attempts, reason: ParkReason::Exhausted },
+        Some(pause) => DeliveryStatus::Waiting {
+            attempts,
+            next_at: outcome.at + pause.max(outcome.retry_after.unwrap_or_default()),
+        },
     }
 }
 
-/// The pause after so many tries; `None` when none is left.
+/// Returns the pause after a number of attempts; `None` if no attempt is left.
 fn pause(attempts: u32, jitter: f64) -> Option<Duration> {
-    let pause = SCHEDULE.get(usize::try_from(attempts).unwrap_or(usize::MAX))?;
+    let pause = RETRY_SCHEDULE.get(usize::try_from(attempts).unwrap_or(usize::MAX))?;
     Some(pause.mul_f64(1.0 - JITTER_SHARE + 2.0 * JITTER_SHARE * jitter.clamp(0.0, 1.0)))
 }
 
 /// Why an endpoint gets nothing any more, until a person says otherwise.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum DisabledFor {
+pub enum DisableReason {
     /// It answered 410.
     Gone,
     /// It did nothing but fail for five days.
     Failing,
 }
 
-impl DisabledFor {
-    /// Both.
+impl DisableReason {
+    /// Every variant.
     pub const ALL: [Self; 2] = [Self::Gone, Self::Failing];
 
-    /// The name in the store, in events and in answers.
+    /// Returns the name used in the store, in events and in answers.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Gone => "gone",
@@ -258,13 +264,13 @@ impl DisabledFor {
         }
     }
 
-    /// By its name.
+    /// Returns the reason with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|why| why.name() == name)
     }
 
-    /// For a person to read.
-    pub const fn words(self) -> &'static str {
+    /// Returns the reason in words.
+    pub const fn text(self) -> &'static str {
         match self {
             Self::Gone => "it answered 410 Gone",
             Self::Failing => "it has done nothing but fail for five days",
@@ -272,23 +278,25 @@ impl DisabledFor {
     }
 }
 
-/// What is known of an endpoint's health: since when it has done nothing but fail.
+/// The health of an endpoint.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Health {
-    /// The first failure after the last success.
+pub struct EndpointHealth {
+    /// The first failure after the last success; `None` if the last attempt succeeded.
     pub failing_since: Option<UtcMicros>,
 }
 
-impl Health {
-    /// After one more attempt; says why the endpoint is to be disabled, if it is.
+impl EndpointHealth {
+    /// Returns the health after one more attempt, and the reason to disable the endpoint, if there is one.
     #[must_use]
-    pub fn after(self, answer: Answer, at: UtcMicros) -> (Self, Option<DisabledFor>) {
+    pub fn after_attempt(self, answer: ResponseKind, at: UtcMicros) -> (Self, Option<DisableReason>) {
         match answer {
-            Answer::Delivered => (Self { failing_since: None }, None),
-            Answer::Gone => (Self { failing_since: Some(self.failing_since.unwrap_or(at)) }, Some(DisabledFor::Gone)),
-            Answer::Refused | Answer::Failed => {
+            ResponseKind::Delivered => (Self { failing_since: None }, None),
+            ResponseKind::Gone => {
+                (Self { failing_since: Some(self.failing_since.unwrap_or(at)) }, Some(DisableReason::Gone))
+            }
+            ResponseKind::Refused | ResponseKind::Failed => {
                 let since = self.failing_since.unwrap_or(at);
-                let disabled = (at.since(since) >= FAILING_LIMIT).then_some(DisabledFor::Failing);
+                let disabled = (at.since(since) >= DISABLE_AFTER).then_some(DisableReason::Failing);
                 (Self { failing_since: Some(since) }, disabled)
             }
         }

@@ -1,4 +1,4 @@
-//! Webhooks: events, how they are signed and delivered, and where they may be sent.
+//! Webhooks: events, their signatures and deliveries, and the addresses they may be sent to.
 
 pub mod cloud_event;
 pub mod delivery;

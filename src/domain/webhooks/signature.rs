@@ -1,7 +1,7 @@
-//! Signing deliveries as Standard Webhooks has it, and judging such signatures.
+//! Signing and verification of deliveries according to Standard Webhooks.
 //!
-//! What is signed is `ID.TIMESTAMP.BODY`, by HMAC-SHA256; a signature is `v1,` and its base64, and several stand beside each
-//! other with a space between while a key is changed. Time is an argument: this reads no clock. A key is never shown.
+//! The signed text is `ID.TIMESTAMP.BODY`, with HMAC-SHA256. A signature is `v1,` and its base64; while a key is being
+//! replaced there are several, separated by spaces. This module reads no clock, and keys are never shown.
 
 use std::fmt;
 use std::time::Duration;
@@ -15,54 +15,54 @@ use thiserror::Error;
 
 use crate::domain::time::UtcMicros;
 
-/// The header that names the event, the same at every try.
+/// The header with the id of the event, which is the same in every attempt.
 pub const ID_HEADER: &str = "webhook-id";
-/// The header with the seconds since the Unix epoch at which the attempt was signed.
+/// The header with the time of signing, in seconds since the Unix epoch.
 pub const TIMESTAMP_HEADER: &str = "webhook-timestamp";
 /// The header with the signatures.
 pub const SIGNATURE_HEADER: &str = "webhook-signature";
 
-/// How far a timestamp may lie from the verifier's clock, either way (source: Standard Webhooks).
-pub const TOLERANCE: Duration = Duration::from_secs(5 * 60);
+/// The largest difference in either direction between a timestamp and the verifier's clock (source: Standard Webhooks).
+pub const TIMESTAMP_TOLERANCE: Duration = Duration::from_secs(5 * 60);
 
-/// Bytes of a key (source: Standard Webhooks).
+/// The allowed length of a key in bytes (source: Standard Webhooks).
 pub const KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 
-/// How long the key before goes on signing beside the new one.
-pub const OVERLAP: Duration = Duration::from_secs(24 * 3600);
+/// How long the previous key continues to sign beside the new one.
+pub const KEY_OVERLAP: Duration = Duration::from_secs(24 * 3600);
 
 const KEY_PREFIX: &str = "whsec_";
 const VERSION: &str = "v1";
 
-/// Between a key and the instant at which it ends, in a file of keys.
-const UNTIL: &str = " until ";
+/// The text between a key and the instant at which it ends, in a key file.
+const UNTIL_SEPARATOR: &str = " until ";
 
-/// A text that is no key. It never holds the text.
+/// An invalid key. The error never contains the text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 pub enum KeyError {
-    /// Put `whsec_` before it.
+    /// The prefix `whsec_` is missing.
     #[error("a signing key begins with whsec_")]
     Prefix,
-    /// Write it anew.
+    /// The rest is not base64; write the key again.
     #[error("what follows whsec_ is not base64")]
     Encoding,
-    /// Make a new one.
+    /// The key has a wrong length in bytes; make a new one.
     #[error("a signing key has 24 to 64 bytes, not {0}")]
     Length(usize),
-    /// Write the second line of the file as `whsec_OLD until INSTANT`, or remove it.
+    /// The second line is not `whsec_OLD until INSTANT`; correct or remove it.
     #[error("the line after the key must be the key before and its end, as in whsec_… until 2026-11-23T10:00:00Z")]
     Previous,
-    /// Remove what follows.
+    /// There are more than two lines; remove the others.
     #[error("more than a key and the key before stands there")]
     TooMany,
 }
 
-/// One key, ready to sign. It prints as stars.
+/// A signing key. It is printed as `***`.
 #[derive(Clone)]
 pub struct SigningKey(Hmac<Sha256>);
 
 impl SigningKey {
-    /// Reads `whsec_` and the base64 of 24 to 64 bytes.
+    /// Parses `whsec_` followed by the base64 of 24 to 64 bytes.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
         let encoded = text.strip_prefix(KEY_PREFIX).ok_or(KeyError::Prefix)?;
         let bytes = STANDARD.decode(encoded).map_err(|_| KeyError::Encoding)?;
@@ -72,8 +72,8 @@ impl SigningKey {
         Hmac::new_from_slice(&bytes).map(Self).map_err(|_| KeyError::Length(bytes.len()))
     }
 
-    /// The text of a new key made of these random bytes.
-    pub fn text_of(bytes: &[u8; 32]) -> String {
+    /// Returns the text of a new key made of random bytes.
+    pub fn encode_key(bytes: &[u8; 32]) -> String {
         format!("{KEY_PREFIX}{}", STANDARD.encode(bytes))
     }
 
@@ -85,14 +85,14 @@ impl SigningKey {
         mac
     }
 
-    /// One signature: `v1,BASE64`.
+    /// Returns one signature, as `v1,BASE64`.
     pub fn sign(&self, id: &str, timestamp: &str, body: &[u8]) -> String {
         let mut text = String::with_capacity(48);
-        self.sign_onto(&mut text, id, timestamp, body);
+        self.append_signature(&mut text, id, timestamp, body);
         text
     }
 
-    fn sign_onto(&self, text: &mut String, id: &str, timestamp: &str, body: &[u8]) {
+    fn append_signature(&self, text: &mut String, id: &str, timestamp: &str, body: &[u8]) {
         text.push_str(VERSION);
         text.push(',');
         STANDARD.encode_string(self.mac(id, timestamp, body).finalize().into_bytes(), text);
@@ -105,7 +105,7 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// The keys of an endpoint: the one that signs, and for a while the one before.
+/// The keys of an endpoint: the current one, and for some time the previous one.
 #[derive(Clone, Debug)]
 pub struct Keyring {
     current: SigningKey,
@@ -113,44 +113,45 @@ pub struct Keyring {
 }
 
 impl Keyring {
-    /// Signs with `current`, and with `previous` until its instant.
+    /// Creates a keyring that signs with `current`, and with `previous` until its end.
     pub const fn new(current: SigningKey, previous: Option<(SigningKey, UtcMicros)>) -> Self {
         Self { current, previous }
     }
 
-    /// Reads a key and, on a second line, the key before: `whsec_OLD until 2026-11-23T10:00:00Z`.
+    /// Parses a key and, on an optional second line, the previous key: `whsec_OLD until 2026-11-23T10:00:00Z`.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
         let mut lines = text.lines().map(str::trim_end);
         let current = SigningKey::parse(lines.next().unwrap_or_default())?;
         let previous = match lines.next() {
             None | Some("") => None,
             Some(line) => {
-                let (key, until) = line.split_once(UNTIL).ok_or(KeyError::Previous)?;
+                let (key, until) = line.split_once(UNTIL_SEPARATOR).ok_or(KeyError::Previous)?;
                 Some((SigningKey::parse(key)?, until.parse().map_err(|_| KeyError::Previous)?))
             }
         };
         if lines.any(|line| !line.is_empty()) { Err(KeyError::TooMany) } else { Ok(Self { current, previous }) }
     }
 
-    /// The text of a key and the key before, as [`Keyring::parse`] reads it.
-    pub fn text_of(current: &str, previous: &str, until: UtcMicros) -> String {
-        format!("{current}\n{previous}{UNTIL}{until}\n")
+    /// Returns the text of a key and the previous key, as read by [`Keyring::parse`].
+    pub fn format_keys(current: &str, previous: &str, until: UtcMicros) -> String {
+        format!("{current}\n{previous}{UNTIL_SEPARATOR}{until}\n")
     }
 
-    /// Until when the key before signs, if it still does at `now`.
+    /// Returns the instant until which the previous key signs; `None` if it does not sign at `now`.
     pub fn overlap_until(&self, now: UtcMicros) -> Option<UtcMicros> {
         self.previous.as_ref().map(|(_, until)| *until).filter(|until| now < *until)
     }
 
-    /// The signatures of an attempt that leaves at `now`, for the header; `timestamp` is its other header.
+    /// Returns the signatures of an attempt sent at `now`, for the header. `timestamp` is the value of the timestamp
+    /// header.
     pub fn sign(&self, id: &str, timestamp: &str, body: &[u8], now: UtcMicros) -> String {
         let mut text = String::with_capacity(96);
-        self.current.sign_onto(&mut text, id, timestamp, body);
+        self.current.append_signature(&mut text, id, timestamp, body);
         if let Some((previous, until)) = &self.previous
             && now < *until
         {
             text.push(' ');
-            previous.sign_onto(&mut text, id, timestamp, body);
+            previous.append_signature(&mut text, id, timestamp, body);
         }
         text
     }
@@ -159,58 +160,63 @@ impl Keyring {
 /// The three headers of a delivery.
 #[derive(Clone, Copy, Debug)]
 pub struct SignedHeaders<'a> {
-    /// [`ID_HEADER`].
+    /// The value of [`ID_HEADER`].
     pub id: &'a str,
-    /// [`TIMESTAMP_HEADER`].
+    /// The value of [`TIMESTAMP_HEADER`].
     pub timestamp: &'a str,
-    /// [`SIGNATURE_HEADER`].
+    /// The value of [`SIGNATURE_HEADER`].
     pub signature: &'a str,
 }
 
-/// Why a delivery is not believed.
+/// The reason why a delivery is not accepted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
-pub enum Disbelief {
-    /// It has no id, or one with a `.`, with which another body could be made to fit.
+pub enum VerificationError {
+    /// The id is empty or contains a `.`, which would allow another body to match the signature.
     #[error("webhook-id is empty or holds a full stop")]
     Id,
-    /// Its timestamp is not a plain count of seconds.
+    /// The timestamp is not a plain number of seconds.
     #[error("webhook-timestamp is not a count of seconds")]
     Timestamp,
-    /// It was signed more than [`TOLERANCE`] ago.
+    /// It was signed more than [`TIMESTAMP_TOLERANCE`] ago.
     #[error("the delivery is too old")]
     TooOld,
-    /// It claims to have been signed more than [`TOLERANCE`] from now.
+    /// It was signed more than [`TIMESTAMP_TOLERANCE`] in the future.
     #[error("the delivery is from the future")]
-    FromTheFuture,
-    /// None of its signatures is of version 1 and made with one of the keys.
+    SignedInFuture,
+    /// No signature is of version 1 and made with one of the keys.
     #[error("no signature fits")]
-    Forged,
+    NoMatchingSignature,
 }
 
-/// Judges a delivery at `now`. Each signature is compared in constant time.
-pub fn verify(keys: &[SigningKey], headers: SignedHeaders<'_>, body: &[u8], now: UtcMicros) -> Result<(), Disbelief> {
+/// Verifies a delivery at `now`. Signatures are compared in constant time.
+pub fn verify(
+    keys: &[SigningKey],
+    headers: SignedHeaders<'_>,
+    body: &[u8],
+    now: UtcMicros,
+) -> Result<(), VerificationError> {
     if headers.id.is_empty() || headers.id.contains('.') {
-        return Err(Disbelief::Id);
+        return Err(VerificationError::Id);
     }
     if headers.timestamp.is_empty() || !headers.timestamp.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(Disbelief::Timestamp);
+        return Err(VerificationError::Timestamp);
     }
-    let seconds: i64 = headers.timestamp.parse().map_err(|_| Disbelief::Timestamp)?;
-    let signed_at = UtcMicros::from_micros(seconds.checked_mul(1_000_000).ok_or(Disbelief::Timestamp)?);
-    if now.since(signed_at) > TOLERANCE {
-        return Err(Disbelief::TooOld);
+    let seconds: i64 = headers.timestamp.parse().map_err(|_| VerificationError::Timestamp)?;
+    let signed_at = UtcMicros::from_micros(seconds.checked_mul(1_000_000).ok_or(VerificationError::Timestamp)?);
+    if now.since(signed_at) > TIMESTAMP_TOLERANCE {
+        return Err(VerificationError::TooOld);
     }
-    if signed_at.since(now) > TOLERANCE {
-        return Err(Disbelief::FromTheFuture);
+    if signed_at.since(now) > TIMESTAMP_TOLERANCE {
+        return Err(VerificationError::SignedInFuture);
     }
-    let made: Vec<_> =
+    let expected: Vec<_> =
         keys.iter().map(|key| key.mac(headers.id, headers.timestamp, body).finalize().into_bytes()).collect();
-    let fits = |signature: &str| {
+    let is_valid = |signature: &str| {
         let text = signature.strip_prefix(VERSION).and_then(|rest| rest.strip_prefix(','));
         let Some(Ok(bytes)) = text.map(|text| STANDARD.decode(text)) else { return false };
-        made.iter().any(|made| bool::from(made.as_slice().ct_eq(&bytes)))
+        expected.iter().any(|made| bool::from(made.as_slice().ct_eq(&bytes)))
     };
-    if headers.signature.split(' ').any(fits) { Ok(()) } else { Err(Disbelief::Forged) }
+    if headers.signature.split(' ').any(is_valid) { Ok(()) } else { Err(VerificationError::NoMatchingSignature) }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Agents: their current state for lists, their skills, and their erasure.
 
-pub mod board;
-pub mod erase;
-pub mod picture;
+pub mod agent_list;
+pub mod erasure;
 pub mod skills;
+pub mod stored_live_view;

@@ -1,4 +1,4 @@
-//! The way to skills: who has which, their floors, and how they are staffed.
+//! The skills of agents, their staffing floors and their staffing.
 
 use std::collections::HashMap;
 
@@ -6,104 +6,111 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use utoipa::ToSchema;
 
-use crate::domain::access::rights::{Asker, Teams};
-use crate::domain::agents::skill::{MOST_SKILLS, Skill};
+use crate::domain::access::rights::{Requester, TeamScope};
+use crate::domain::agents::skill::{MAX_SKILLS, Skill};
 use crate::domain::ids::{AgentId, SkillId, TenantId};
-use crate::engine::changes::door::{Door, DoorError};
-use crate::engine::message::Message;
+use crate::engine::changes::keeper_handle::{KeeperError, KeeperHandle};
+use crate::engine::keeper_message::KeeperMessage;
 
-/// What a keeper is asked about skills. Each is answered after the commit.
+/// A request about skills, answered after the commit.
 #[derive(Debug)]
-pub enum SkillMessage {
-    /// The agent has these skills from now on, and no others.
+pub enum SkillRequest {
+    /// Replace the skills of an agent.
     SetAgent {
-        /// Who.
+        /// The agent.
         agent: AgentId,
-        /// Which.
+        /// The agent's skills from now on.
         skills: Vec<SkillId>,
-        /// Who asks.
-        asker: Asker,
-        /// The asker's teams.
-        teams: Teams,
-        /// Done.
+        /// Who requests it.
+        requester: Requester,
+        /// The requester's teams.
+        teams: TeamScope,
+        /// Receives the result.
         reply: oneshot::Sender<Result<(), SkillError>>,
     },
-    /// The skill has this name and floor from now on.
+    /// Set the name and the staffing floor of a skill.
     SetSkill {
         /// The skill.
         skill: Skill,
-        /// Who asks.
-        asker: Asker,
-        /// Done.
+        /// Who requests it.
+        requester: Requester,
+        /// Receives the result.
         reply: oneshot::Sender<Result<(), SkillError>>,
     },
-    /// How the skills are staffed.
-    Look {
-        /// By skill; only those that some agent has.
-        reply: oneshot::Sender<HashMap<SkillId, SkillStaffed>>,
+    /// Report the staffing of all skills.
+    GetStaffing {
+        /// Receives the staffing by skill, for skills that some agent has.
+        reply: oneshot::Sender<HashMap<SkillId, SkillStaffing>>,
     },
 }
 
 /// How a skill is staffed.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize, ToSchema)]
-pub struct SkillStaffed {
+pub struct SkillStaffing {
     /// How many agents have it.
     pub agents: u32,
     /// How many of them are at work by fresh sight and stay there as far as is known.
     pub available: u32,
 }
 
-/// Why skills were not set.
+/// Why skills could not be set.
 #[derive(Debug, thiserror::Error)]
 pub enum SkillError {
-    /// The way to the keeper.
+    /// The keeper could not be reached or rejected the request.
     #[error(transparent)]
-    Door(#[from] DoorError),
-    /// No such agent, or none of the asker's teams.
+    Keeper(#[from] KeeperError),
+    /// There is no such agent within the requester's teams.
     #[error("there is no agent {0}")]
     NoAgent(AgentId),
-    /// Too many skills.
-    #[error("the tenant has {MOST_SKILLS} skills with a name or floor, and more are not kept")]
+    /// The tenant already has as many named skills as it may.
+    #[error("the tenant has {MAX_SKILLS} skills with a name or floor, and more are not kept")]
     TooMany,
 }
 
-/// The way to skills. Cheap to clone.
+/// A service for skills. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct SkillDesk {
-    door: Door,
+pub struct SkillService {
+    keeper: KeeperHandle,
 }
 
-impl SkillDesk {
-    /// Over these keepers.
-    pub const fn new(door: Door) -> Self {
-        Self { door }
+impl SkillService {
+    /// Creates a service for these keepers.
+    pub const fn new(keeper: KeeperHandle) -> Self {
+        Self { keeper }
     }
 
-    /// The agent has these skills from now on.
+    /// Replaces the skills of an agent.
     pub async fn set_agent(
         &self,
         tenant: &TenantId,
         agent: AgentId,
         skills: Vec<SkillId>,
-        asker: Asker,
-        teams: Teams,
+        requester: Requester,
+        teams: TeamScope,
     ) -> Result<(), SkillError> {
-        let (reply, answer) = oneshot::channel();
-        self.door.tell(tenant, Message::Skills(SkillMessage::SetAgent { agent, skills, asker, teams, reply })).await?;
-        answer.await.unwrap_or(Err(SkillError::Door(DoorError::Unavailable)))
+        let (reply, response) = oneshot::channel();
+        self.keeper
+            .send_write_request(
+                tenant,
+                KeeperMessage::Skills(SkillRequest::SetAgent { agent, skills, requester, teams, reply }),
+            )
+            .await?;
+        response.await.unwrap_or(Err(SkillError::Keeper(KeeperError::Unavailable)))
     }
 
-    /// The skill has this name and floor from now on.
-    pub async fn set_skill(&self, tenant: &TenantId, skill: Skill, asker: Asker) -> Result<(), SkillError> {
-        let (reply, answer) = oneshot::channel();
-        self.door.tell(tenant, Message::Skills(SkillMessage::SetSkill { skill, asker, reply })).await?;
-        answer.await.unwrap_or(Err(SkillError::Door(DoorError::Unavailable)))
+    /// Sets the name and the staffing floor of a skill.
+    pub async fn set_skill(&self, tenant: &TenantId, skill: Skill, requester: Requester) -> Result<(), SkillError> {
+        let (reply, response) = oneshot::channel();
+        self.keeper
+            .send_write_request(tenant, KeeperMessage::Skills(SkillRequest::SetSkill { skill, requester, reply }))
+            .await?;
+        response.await.unwrap_or(Err(SkillError::Keeper(KeeperError::Unavailable)))
     }
 
-    /// How the skills are staffed that some agent has.
-    pub async fn staffed(&self, tenant: &TenantId) -> Result<HashMap<SkillId, SkillStaffed>, DoorError> {
-        let (reply, answer) = oneshot::channel();
-        self.door.look(tenant, Message::Skills(SkillMessage::Look { reply })).await?;
-        answer.await.map_err(|_| DoorError::Unavailable)
+    /// Returns the staffing of all skills that some agent has.
+    pub async fn staffing(&self, tenant: &TenantId) -> Result<HashMap<SkillId, SkillStaffing>, KeeperError> {
+        let (reply, response) = oneshot::channel();
+        self.keeper.send_read_request(tenant, KeeperMessage::Skills(SkillRequest::GetStaffing { reply })).await?;
+        response.await.map_err(|_| KeeperError::Unavailable)
     }
 }

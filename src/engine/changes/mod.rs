@@ -1,5 +1,5 @@
 //! Changes of agent states: how people and systems request them, one at a time or in bulk.
 
 pub mod change_sets;
-pub mod door;
-pub mod repeats;
+pub mod idempotency;
+pub mod keeper_handle;

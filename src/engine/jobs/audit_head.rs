@@ -1,19 +1,19 @@
-//! Makes a signed head of a tenant's audit chain, so that none is much older than the job's calendar has it. When many entries
-//! gather sooner, [`crate::engine::audit::heads::run`] does not wait for it.
+//! Makes a signed head of a tenant's audit chain, so that no head is much older than the job's interval.
+//! [`crate::engine::audit::heads::run`] does so earlier when many entries have gathered.
 
 use super::Job;
 use crate::clock::BoxFuture;
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
-use crate::domain::words::count;
+use crate::domain::wording::count_with_noun;
 use crate::engine::audit::heads::{self, HeadParts};
 
-/// The job.
+/// The job `audit-head`.
 #[derive(Clone)]
 pub struct AuditHead {
-    /// What heads are made from.
+    /// The dependencies for making heads.
     pub heads: HeadParts,
-    /// Of whose chain.
+    /// The tenant whose chain is signed.
     pub tenant: TenantId,
 }
 
@@ -21,11 +21,11 @@ impl Job for AuditHead {
     fn run(&self, _due: UtcMicros, _failure: Option<String>) -> BoxFuture<anyhow::Result<String>> {
         let job = self.clone();
         Box::pin(async move {
-            let made = heads::make(&job.heads, &job.tenant).await?;
+            let made = heads::make_heads(&job.heads, &job.tenant).await?;
             Ok(if made == 0 {
                 "nothing was appended".to_owned()
             } else {
-                format!("signed {}", count(made as u64, "head"))
+                format!("signed {}", count_with_noun(made as u64, "head"))
             })
         })
     }

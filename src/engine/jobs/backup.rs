@@ -1,4 +1,5 @@
-//! Copies the database into a folder and keeps the last of the copies. Only files of its own naming are ever removed.
+//! Copies the database into a folder and keeps the most recent copies. Only files that match its own naming scheme are
+//! removed.
 
 use std::path::{Path, PathBuf};
 
@@ -10,17 +11,17 @@ use crate::domain::access::secret::Secret;
 use crate::domain::time::UtcMicros;
 use crate::store::{back_up, partial_path};
 
-const BEGINS: &str = "shiftkeeper-";
-const ENDS: &str = ".db";
+const NAME_PREFIX: &str = "shiftkeeper-";
+const NAME_SUFFIX: &str = ".db";
 
-/// The job.
+/// The backup job.
 #[derive(Clone)]
 pub struct Backup {
     /// The store's URL.
     pub url: Secret,
-    /// Where the copies go.
+    /// The folder for the copies.
     pub folder: PathBuf,
-    /// How many copies stay.
+    /// The number of copies to keep.
     pub keep: usize,
     /// The daemon's clock.
     pub clock: SharedClock,
@@ -32,8 +33,8 @@ impl Job for Backup {
         Box::pin(async move {
             let target = free_path(&backup.folder, backup.clock.now());
             let made = back_up(backup.url.expose(), &target).await?;
-            // Only after a new copy is known to be good.
-            let removed = remove_all_but(&backup.folder, backup.keep).context("removing old copies")?;
+            // Old copies are removed only after the new one was verified.
+            let removed = remove_old_copies(&backup.folder, backup.keep).context("removing old copies")?;
             let gone = if removed > 0 { format!(", {removed} old one(s) removed") } else { String::new() };
             Ok(format!(
                 "{} bytes with {} audit entries copied to {} and checked{gone}",
@@ -45,21 +46,22 @@ impl Job for Backup {
     }
 }
 
-/// `shiftkeeper-20261122T023000Z.db` in the folder, with a number (`…Z-2.db`) where a copy of that second is there or being made.
+/// Returns `shiftkeeper-20261122T023000Z.db` in the folder, or a numbered name (`…Z-2.db`) if a copy of that second
+/// exists or is being made.
 pub fn free_path(folder: &Path, now: UtcMicros) -> PathBuf {
     let stamp = now.timestamp().strftime("%Y%m%dT%H%M%SZ");
-    let mut path = folder.join(format!("{BEGINS}{stamp}{ENDS}"));
+    let mut path = folder.join(format!("{NAME_PREFIX}{stamp}{NAME_SUFFIX}"));
     let mut number = 1;
     while path.exists() || partial_path(&path).exists() {
         number += 1;
-        path = folder.join(format!("{BEGINS}{stamp}-{number}{ENDS}"));
+        path = folder.join(format!("{NAME_PREFIX}{stamp}-{number}{NAME_SUFFIX}"));
     }
     path
 }
 
-/// When a copy was made, as its name says, and its number among those of that second; none for other files.
-fn order_of(name: &str) -> Option<(&str, u32)> {
-    let rest = name.strip_prefix(BEGINS)?.strip_suffix(ENDS)?;
+/// Returns the time of a copy as its name says, and its number among the copies of that second; `None` for other files.
+fn copy_order(name: &str) -> Option<(&str, u32)> {
+    let rest = name.strip_prefix(NAME_PREFIX)?.strip_suffix(NAME_SUFFIX)?;
     let (stamp, number) = match rest.split_once('-') {
         Some((stamp, number)) => (stamp, number.parse().ok()?),
         None => (rest, 1),
@@ -68,14 +70,14 @@ fn order_of(name: &str) -> Option<(&str, u32)> {
     stamp.chars().map(shape).eq("99999999T999999Z".chars()).then_some((stamp, number))
 }
 
-fn remove_all_but(folder: &Path, keep: usize) -> std::io::Result<usize> {
+fn remove_old_copies(folder: &Path, keep: usize) -> std::io::Result<usize> {
     let mut copies: Vec<String> = std::fs::read_dir(folder)?
         .filter_map(Result::ok)
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
         .filter_map(|entry| entry.file_name().into_string().ok())
-        .filter(|name| order_of(name).is_some())
+        .filter(|name| copy_order(name).is_some())
         .collect();
-    copies.sort_by(|a, b| order_of(a).cmp(&order_of(b)));
+    copies.sort_by(|a, b| copy_order(a).cmp(&copy_order(b)));
     let old = copies.len().saturating_sub(keep);
     for name in &copies[..old] {
         std::fs::remove_file(folder.join(name))?;
@@ -102,7 +104,7 @@ mod tests {
             std::fs::write(folder.path().join(name), name).expect("written");
         }
         std::fs::create_dir(folder.path().join("shiftkeeper-20200101T000000Z.db")).expect("a folder");
-        assert_eq!(remove_all_but(folder.path(), 2).expect("removes"), 1);
+        assert_eq!(remove_old_copies(folder.path(), 2).expect("removes"), 1);
         assert!(!folder.path().join(names[0]).exists());
         assert!(names[1..].iter().all(|name| folder.path().join(name).exists()));
     }
@@ -122,7 +124,7 @@ mod tests {
         assert_eq!(made[..2], names.map(|name| folder.path().join(name)));
         std::fs::write(folder.path().join("shiftkeeper-20261122T023000Z-12.db.partial"), "").expect("written");
         assert_eq!(free_path(folder.path(), now), folder.path().join("shiftkeeper-20261122T023000Z-13.db"));
-        assert_eq!(remove_all_but(folder.path(), 2).expect("removes"), 9);
+        assert_eq!(remove_old_copies(folder.path(), 2).expect("removes"), 9);
         assert!(made[..9].iter().all(|path| !path.exists()) && made[9..].iter().all(|path| path.exists()));
     }
 }

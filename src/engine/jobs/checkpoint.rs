@@ -1,23 +1,23 @@
-//! Folds the write-ahead log into the database file while nobody waits for the writer, so that it neither grows for ever nor is
-//! folded in the midst of a rush.
+//! Moves the write-ahead log into the database file while the writer is idle, so that the log neither grows without
+//! limit nor is moved while others wait.
 
 use std::time::Duration;
 
 use super::Job;
 use crate::clock::{BoxFuture, RealTime};
 use crate::domain::time::UtcMicros;
-use crate::store::{Checkpointed, Writer};
+use crate::store::{CheckpointResult, Writer};
 
-/// How long it waits for a quiet moment, in real time, and how often it looks.
-const QUIET_WITHIN_REAL: Duration = Duration::from_secs(20);
-const LOOK_EVERY_REAL: Duration = Duration::from_millis(100);
+/// How long the job waits for the writer to be idle, in real time, and how often it checks.
+const IDLE_TIMEOUT_REAL: Duration = Duration::from_secs(20);
+const POLL_INTERVAL_REAL: Duration = Duration::from_millis(100);
 
-/// A log that a reader keeps this large is a reader that does not end (pitfalls P11).
+/// A log of this size means that a reader never ends (pitfalls P11).
 const TOO_LARGE_BYTES: u64 = 256 << 20;
 
-/// The job.
+/// The checkpoint job.
 pub struct Checkpoint {
-    /// The one writer.
+    /// The store's writer.
     pub writer: Writer,
 }
 
@@ -25,20 +25,20 @@ impl Job for Checkpoint {
     fn run(&self, _due: UtcMicros, _failure: Option<String>) -> BoxFuture<anyhow::Result<String>> {
         let writer = self.writer.clone();
         Box::pin(async move {
-            let looks = QUIET_WITHIN_REAL.as_millis() / LOOK_EVERY_REAL.as_millis();
-            for _ in 0..looks {
+            let polls = IDLE_TIMEOUT_REAL.as_millis() / POLL_INTERVAL_REAL.as_millis();
+            for _ in 0..polls {
                 if writer.is_idle() {
                     break;
                 }
-                RealTime::sleep(LOOK_EVERY_REAL).await;
+                RealTime::sleep(POLL_INTERVAL_REAL).await;
             }
-            told(writer.checkpoint().await?)
+            describe_result(writer.checkpoint().await?)
         })
     }
 }
 
-fn told(done: Checkpointed) -> anyhow::Result<String> {
-    let Checkpointed { held_by_reader, before_bytes, after_bytes } = done;
+fn describe_result(done: CheckpointResult) -> anyhow::Result<String> {
+    let CheckpointResult { held_by_reader, before_bytes, after_bytes } = done;
     anyhow::ensure!(
         after_bytes < TOO_LARGE_BYTES,
         "the write-ahead log has grown to {} MiB since a reader does not let go of it: look for a report or a database tool \
@@ -58,8 +58,8 @@ mod tests {
 
     #[test]
     fn a_log_that_does_not_shrink_is_told_when_it_is_large() {
-        let held = |bytes| Checkpointed { held_by_reader: true, before_bytes: bytes, after_bytes: bytes };
-        assert!(told(held(1 << 20)).is_ok_and(|said| said.contains("next time")));
-        assert!(told(held(300 << 20)).is_err_and(|error| error.to_string().contains("300 MiB")));
+        let held = |bytes| CheckpointResult { held_by_reader: true, before_bytes: bytes, after_bytes: bytes };
+        assert!(describe_result(held(1 << 20)).is_ok_and(|said| said.contains("next time")));
+        assert!(describe_result(held(300 << 20)).is_err_and(|error| error.to_string().contains("300 MiB")));
     }
 }

@@ -1,14 +1,14 @@
-//! Jobs of the calendar: audit heads, retention, checkpoints, copies, folders that are watched.
+//! Scheduled jobs: audit heads, retention, checkpoints, backups, watched folders.
 //!
-//! `tokio-cron-scheduler` only wakes a pass, in UTC and real time. What is due is read off the daemon's own clock and the store,
-//! so that a wake-up that is missed or doubled, a restart, a suspended host or a clock that is set does no harm: each due instant
-//! is dealt with once. What a job does is its own business; it is handed in by `app`.
+//! `tokio-cron-scheduler` only wakes a pass, in UTC and real time. What is due is computed from the daemon's clock and
+//! the store, so that a missed or repeated wake-up, a restart, a suspended host or a changed clock does no harm: each
+//! due instant is handled once. What a job does is supplied by `app`.
 
 pub mod audit_head;
 pub mod backup;
 pub mod checkpoint;
-mod keeper;
 pub mod retention;
+mod runner;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -30,63 +30,66 @@ use crate::store::{Reader, Writer};
 pub use view::{JobView, RunView, views};
 pub use worker::run;
 
-/// How long the answer may take, in real time; a wish whose answer nobody waits for any more is not carried out.
-const ANSWER_WITHIN_REAL: Duration = Duration::from_secs(10);
+/// How long a request may wait for its reply, in real time. A request that nobody waits for any more is not carried
+/// out.
+const ANSWER_TIMEOUT_REAL: Duration = Duration::from_secs(10);
 
-/// How many requests may wait for the pass.
-const INBOX: usize = 16;
+/// How many requests may wait for the next pass.
+const INBOX_CAPACITY: usize = 16;
 
-/// What a job does. Doing it twice for the same due instant must be harmless: after a crash it is done again.
+/// The work of a job. Running it twice for the same due instant must be harmless: after a crash it is run again.
 pub trait Job: Send + Sync {
-    /// Does it, for an instant that it was due at; gives what came of it, in a sentence for people. `failure` is what people were told
-    /// when it failed last, where no run went well since: a run that finds nothing to do may have to say that it stands.
+    /// Runs the job for a due instant, and returns a sentence for people that describes the result.
+    ///
+    /// `failure` is the last reported failure if no run has succeeded since; a run without work to do may have to say
+    /// that the failure persists.
     fn run(&self, due: UtcMicros, failure: Option<String>) -> BoxFuture<anyhow::Result<String>>;
 }
 
-/// A job as the configuration has it, without what it does.
+/// A configured job, without its work.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct JobInfo {
-    /// Its name.
+    /// The job's name.
     pub key: JobKey,
-    /// What kind it is: `backup`, `retention`, …
+    /// The kind of job: `backup`, `retention`, …
     pub kind: &'static str,
     /// When it is due.
     pub calendar: Calendar,
-    /// What becomes of due instants that have passed.
+    /// What happens to due instants that were missed.
     pub catch_up: CatchUp,
-    /// The longest that it may take, in real time.
+    /// The longest that a run may take, in real time.
     pub time_limit_real: Duration,
 }
 
-/// A job and what it does.
+/// A configured job with its work.
 #[derive(Clone)]
 pub struct JobSpec {
-    /// Name and calendar.
+    /// The name and the calendar.
     pub info: JobInfo,
-    /// What it does.
+    /// The work of the job.
     pub job: Arc<dyn Job>,
 }
 
-/// The jobs in force; a reload brings others.
+/// The configured jobs; a reload replaces them.
 pub type JobSpecs = watch::Receiver<Arc<[JobSpec]>>;
 
-/// Why a job is not run at once.
+/// Why a job was not started.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum RunRefused {
-    /// No such job.
+pub enum RunJobError {
+    /// There is no such job.
     #[error("there is no job {key}; there are: {known}")]
     Unknown {
-        /// The name.
+        /// The requested job.
         key: JobKey,
-        /// Those that there are.
+        /// The jobs that exist.
         known: String,
     },
-    /// It runs already.
+    /// The job is already running.
     #[error("{key} is running already, as run {run}; look at it with `shiftkeeper jobs`")]
     Running {
-        /// The name.
+        /// The requested job.
         key: JobKey,
-        /// The run.
+        /// The number of the current run.
         run: u64,
     },
     /// The daemon is starting or stopping.
@@ -94,63 +97,63 @@ pub enum RunRefused {
     Unavailable,
 }
 
-/// Somebody wants a job to run now.
-pub struct RunRequest {
+/// A request to run a job now.
+pub struct RunJobRequest {
     key: JobKey,
     actor: Arc<str>,
-    reply: oneshot::Sender<Result<u64, RunRefused>>,
+    reply: oneshot::Sender<Result<u64, RunJobError>>,
 }
 
-/// What the worker is made of.
+/// The dependencies of the worker.
 #[derive(Clone)]
 pub struct JobParts {
-    /// The jobs.
+    /// The configured jobs.
     pub specs: JobSpecs,
-    /// The tenants, each of which is told when a job of the daemon's own fails.
+    /// The tenants, each of which is notified when a job of the daemon itself fails.
     pub tenants: Tenants,
-    /// The one writer.
+    /// The store's writer.
     pub writer: Writer,
-    /// The readers.
+    /// The store's reader.
     pub reader: Reader,
     /// The daemon's clock.
     pub clock: SharedClock,
-    /// Ids.
+    /// The source of ids.
     pub random: SharedRandom,
-    /// Where failures show.
+    /// Where failures are shown.
     pub readiness: Readiness,
     /// Requests to run a job at once.
-    pub requests: Arc<Mutex<mpsc::Receiver<RunRequest>>>,
+    pub requests: Arc<Mutex<mpsc::Receiver<RunJobRequest>>>,
 }
 
-/// The way in for people: what jobs there are, and running one at once. Cheap to clone.
+/// The interface for people: lists the jobs and runs one at once. Cheap to clone.
 #[derive(Clone)]
 pub struct Jobs {
     specs: JobSpecs,
     clock: SharedClock,
-    requests: mpsc::Sender<RunRequest>,
+    requests: mpsc::Sender<RunJobRequest>,
 }
 
 impl Jobs {
-    /// The way in, and where what it takes arrives.
-    pub fn new(specs: JobSpecs, clock: SharedClock) -> (Self, Arc<Mutex<mpsc::Receiver<RunRequest>>>) {
-        let (requests, arrivals) = mpsc::channel(INBOX);
+    /// Creates the interface, and the receiver on which its requests arrive.
+    pub fn new(specs: JobSpecs, clock: SharedClock) -> (Self, Arc<Mutex<mpsc::Receiver<RunJobRequest>>>) {
+        let (requests, arrivals) = mpsc::channel(INBOX_CAPACITY);
         (Self { specs, clock, requests }, Arc::new(Mutex::new(arrivals)))
     }
 
-    /// Every job with its last and next run.
+    /// Returns every job with its last and next run.
     pub async fn views(&self, reader: &Reader) -> Result<Vec<JobView>, crate::store::ReadError> {
         let infos: Vec<JobInfo> = self.specs.borrow().iter().map(|spec| spec.info.clone()).collect();
         Ok(views(&infos, &reader.last_job_runs().await?, self.clock.now()))
     }
 
-    /// Runs a job now, whatever its calendar says; gives the number of the run once it has begun.
-    pub async fn run_now(&self, key: JobKey, actor: Arc<str>) -> Result<u64, RunRefused> {
+    /// Runs a job now, whatever its calendar says. Returns the number of the run once it has started.
+    pub async fn run_now(&self, key: JobKey, actor: Arc<str>) -> Result<u64, RunJobError> {
         let (reply, answer) = oneshot::channel();
-        let request = RunRequest { key, actor, reply };
-        self.requests.send(request).await.map_err(|_| RunRefused::Unavailable)?;
+        let request = RunJobRequest { key, actor, reply };
+        self.requests.send(request).await.map_err(|_| RunJobError::Unavailable)?;
         tokio::select! {
-            answer = answer => answer.unwrap_or(Err(RunRefused::Unavailable)),
-            () = RealTime::sleep(ANSWER_WITHIN_REAL) => Err(RunRefused::Unavailable),
+            answer = answer => answer.unwrap_or(Err(RunJobError::Unavailable)),
+            () = RealTime::sleep(ANSWER_TIMEOUT_REAL) => Err(RunJobError::Unavailable),
         }
     }
 }

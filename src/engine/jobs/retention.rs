@@ -1,5 +1,5 @@
-//! Lets go of what has served its time, in slices: between two of them the writer serves everybody else, and it pauses as long as
-//! a slice took, so that at most half of the writer's time goes into it.
+//! Deletes rows whose retention period is over, in slices. Between two slices the job pauses as long as the slice took,
+//! so that it uses at most half of the writer's time.
 
 use std::time::Duration;
 
@@ -11,65 +11,66 @@ use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
 use crate::engine::audit::heads::{self, HeadParts};
 use crate::engine::operations::tenants::Tenants;
-use crate::store::{Commit, Forgotten, OutboxChange, Pruned, Reader, SLICE_ROWS, Slice, Writer};
+use crate::store::{Commit, EventPrune, OutboxChange, PruneSlice, PruneTarget, Reader, SLICE_ROWS, Writer};
 
-/// A repeated request finds its first answer for this long.
-const ANSWERS_KEPT: Duration = Duration::from_secs(24 * 3600);
+/// How long a request that is repeated with its idempotency key gets the first answer.
+const ANSWER_RETENTION: Duration = Duration::from_secs(24 * 3600);
 
-/// Questions about schedules and breaks, and new subscriptions; the budget looks back one minute.
-const QUESTIONS_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How long calls about schedules and breaks and for new subscriptions are kept; the budget only needs the last minute.
+const QUESTION_RETENTION: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// Single reads of figures; then they are rolled up to quarters of an hour.
-const SINGLE_FIGURES_KEPT: Duration = Duration::from_secs(24 * 3600);
+/// How long single reads of figures are kept; after that they are aggregated to quarters of an hour.
+const FIGURE_READ_RETENTION: Duration = Duration::from_secs(24 * 3600);
 
-/// A day of adherence is settled so long after the history that it needs at most: its own length, and a shift's.
-const A_SHIFT: Duration = crate::domain::schedules::schedule::LOOKS_BACK;
+/// The longest shift. Adherence days are kept this much less than history, because computing a day needs the history of
+/// the whole shifts that overlap it.
+const MAX_SHIFT_LENGTH: Duration = crate::domain::schedules::schedule::PLAN_LOOKBACK;
 
 /// A quarter of an hour, in microseconds.
 const QUARTER_US: i64 = 15 * 60 * 1_000_000;
 
 /// The longest pause between two slices, in real time.
-const LONGEST_PAUSE_REAL: Duration = Duration::from_secs(1);
+const MAX_PAUSE_REAL: Duration = Duration::from_secs(1);
 
-/// How long things are kept.
+/// How long data is kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Kept {
-    /// State history, transitions and their attempts, after they ended; figures by the quarter of an hour.
+pub struct RetentionPeriods {
+    /// State history, and transitions with their attempts, from their end; figures by quarter of an hour.
     pub history: Duration,
-    /// Audit entries, once a signed head above them has left the host.
+    /// Audit entries, which must also be covered by a signed head that has left the host.
     pub audit: Duration,
     /// Events and their deliveries.
     pub deliveries: Duration,
-    /// Runs of jobs.
+    /// The runs of jobs.
     pub job_runs: Duration,
 }
 
-/// The job.
+/// The retention job.
 #[derive(Clone)]
 pub struct Retention {
-    /// The one writer.
+    /// The store's writer.
     pub writer: Writer,
-    /// The readers.
+    /// The store's reader.
     pub reader: Reader,
     /// The daemon's clock.
     pub clock: SharedClock,
-    /// Whose rows.
+    /// The tenants whose rows are deleted.
     pub tenants: Tenants,
-    /// Audit entries go under a signed head alone.
+    /// The dependencies for signed heads: audit entries are only deleted below one.
     pub heads: HeadParts,
-    /// For how long.
-    pub kept: Kept,
+    /// The retention periods.
+    pub periods: RetentionPeriods,
 }
 
 impl Job for Retention {
     fn run(&self, _due: UtcMicros, _failure: Option<String>) -> BoxFuture<anyhow::Result<String>> {
         let retention = self.clone();
-        Box::pin(async move { retention.let_go().await })
+        Box::pin(async move { retention.prune_all().await })
     }
 }
 
 impl Retention {
-    async fn let_go(&self) -> anyhow::Result<String> {
+    async fn prune_all(&self) -> anyhow::Result<String> {
         let now = self.clock.now();
         let mut counts: Vec<(&str, u64)> = Vec::new();
         let mut add = |name, count| match counts.iter_mut().find(|(other, _)| *other == name) {
@@ -77,92 +78,95 @@ impl Retention {
             None => counts.push((name, count)),
         };
         for tenant in &self.tenants.ids() {
-            let history = now - self.kept.history;
-            // Days first: what is computed anew of a day whose history is gone would be wrong.
-            add("days of adherence", self.prune(Some(tenant), Pruned::AdherenceDays, history + A_SHIFT).await?);
+            let history = now - self.periods.history;
+            // Days first: recomputing a day after its history was deleted would give a wrong result.
+            add(
+                "days of adherence",
+                self.prune(Some(tenant), PruneTarget::AdherenceDays, history + MAX_SHIFT_LENGTH).await?,
+            );
             for agent in self.reader.agents_with_history_before(tenant, history).await.context("agents' old history")? {
-                add("history", self.prune(Some(tenant), Pruned::History(agent), history).await?);
+                add("history", self.prune(Some(tenant), PruneTarget::History(agent), history).await?);
             }
             for (name, what, before) in [
-                // Their transitions are younger, so that no set is shown without them.
-                ("agents of change sets", Pruned::ChangeSetAgents, history),
-                ("change sets", Pruned::ChangeSets, history),
-                ("transitions", Pruned::Transitions, history),
-                ("attempts", Pruned::Attempts, history),
-                ("questions", Pruned::Questions, now - QUESTIONS_KEPT),
-                ("answers", Pruned::Answers, now - ANSWERS_KEPT),
-                ("findings of rules", Pruned::RuleFindings, history),
-                ("exceptions", Pruned::Exceptions, history),
-                ("anomalies", Pruned::Anomalies, history),
-                ("spans of sight", Pruned::Sights, history),
-                ("reports that were asked for", Pruned::ReportRuns, now - self.kept.job_runs),
-                // Results count no more before the first of their rows goes.
-                ("results of analytics", Pruned::AnalyticsResults, history),
-                ("rows of analytics", Pruned::AnalyticsRows, history),
-                ("runs of analytics", Pruned::AnalyticsRuns, history),
+                // Their transitions are more recent, so that no change set is shown without them.
+                ("agents of change sets", PruneTarget::ChangeSetAgents, history),
+                ("change sets", PruneTarget::ChangeSets, history),
+                ("transitions", PruneTarget::Transitions, history),
+                ("attempts", PruneTarget::Attempts, history),
+                ("questions", PruneTarget::OtherCalls, now - QUESTION_RETENTION),
+                ("answers", PruneTarget::IdempotencyKeys, now - ANSWER_RETENTION),
+                ("findings of rules", PruneTarget::RuleFindings, history),
+                ("exceptions", PruneTarget::Exceptions, history),
+                ("anomalies", PruneTarget::Anomalies, history),
+                ("spans of sight", PruneTarget::ObservedSpans, history),
+                ("reports that were asked for", PruneTarget::ReportRuns, now - self.periods.job_runs),
+                // Results stop counting before the first of their rows is deleted.
+                ("results of analytics", PruneTarget::AnalyticsResults, history),
+                ("rows of analytics", PruneTarget::AnalyticsRows, history),
+                ("runs of analytics", PruneTarget::AnalyticsRuns, history),
             ] {
                 add(name, self.prune(Some(tenant), what, before).await?);
             }
-            // Whole quarters, so that a row of a quarter is complete once it is there.
-            let rolled_up = (now - SINGLE_FIGURES_KEPT).as_micros().div_euclid(QUARTER_US) * QUARTER_US;
+            // Whole quarters, so that an aggregated row is complete once it exists.
+            let rolled_up = (now - FIGURE_READ_RETENTION).as_micros().div_euclid(QUARTER_US) * QUARTER_US;
             for (name, what, before) in [
-                ("reads of skill figures", Pruned::SkillFigures, UtcMicros::from_micros(rolled_up)),
-                ("reads of queue figures", Pruned::QueueFigures, UtcMicros::from_micros(rolled_up)),
-                ("quarters of skill figures", Pruned::SkillQuarters, history),
-                ("quarters of queue figures", Pruned::QueueQuarters, history),
+                ("reads of skill figures", PruneTarget::SkillFigures, UtcMicros::from_micros(rolled_up)),
+                ("reads of queue figures", PruneTarget::QueueFigures, UtcMicros::from_micros(rolled_up)),
+                ("quarters of skill figures", PruneTarget::SkillQuarters, history),
+                ("quarters of queue figures", PruneTarget::QueueQuarters, history),
             ] {
                 add(name, self.prune(Some(tenant), what, before).await?);
             }
-            let audited = heads::let_go(&self.heads, tenant, now - self.kept.audit).await;
+            let audited = heads::prune_entries(&self.heads, tenant, now - self.periods.audit).await;
             add("audit entries", audited.context("letting go of audit entries")?);
-            add("events", self.forget_events(tenant, now - self.kept.deliveries).await?);
+            add("events", self.prune_events(tenant, now - self.periods.deliveries).await?);
         }
-        // To what was asked of the daemon itself.
-        add("answers", self.prune(None, Pruned::Answers, now - ANSWERS_KEPT).await?);
+        // For requests to the daemon itself.
+        add("answers", self.prune(None, PruneTarget::IdempotencyKeys, now - ANSWER_RETENTION).await?);
         for job in self.reader.jobs().await.context("the jobs")? {
-            let what = Pruned::JobRuns(job.key.job);
-            add("runs of jobs", self.prune(job.key.tenant.as_ref(), what, now - self.kept.job_runs).await?);
+            let what = PruneTarget::JobRuns(job.key.job);
+            add("runs of jobs", self.prune(job.key.tenant.as_ref(), what, now - self.periods.job_runs).await?);
         }
-        let gone: Vec<_> =
+        let pruned: Vec<_> =
             counts.iter().filter(|(_, count)| *count > 0).map(|(name, count)| format!("{count} {name}")).collect();
-        Ok(if gone.is_empty() {
+        Ok(if pruned.is_empty() {
             "nothing had served its time".to_owned()
         } else {
-            format!("let go of {}", gone.join(", "))
+            format!("let go of {}", pruned.join(", "))
         })
     }
 
-    /// Events go with their deliveries, from the oldest on.
-    async fn forget_events(&self, tenant: &TenantId, before: UtcMicros) -> anyhow::Result<u64> {
+    /// Deletes events with their deliveries, oldest first.
+    async fn prune_events(&self, tenant: &TenantId, before: UtcMicros) -> anyhow::Result<u64> {
         let mut sum = 0;
         while let Some(slice) = self
             .reader
-            .events_to_forget(tenant, before, SLICE_ROWS)
+            .events_to_delete(tenant, before, SLICE_ROWS)
             .await
             .context("events that have served their time")?
         {
             let took = Stopwatch::start();
-            let forgotten = vec![Forgotten { tenant: tenant.clone(), through: *slice.end() }];
-            let outbox = OutboxChange { forgotten, ..OutboxChange::default() };
+            let pruned = vec![EventPrune { tenant: tenant.clone(), through: *slice.end() }];
+            let outbox = OutboxChange { event_prunes: pruned, ..OutboxChange::default() };
             self.writer.commit(Commit { outbox, ..Commit::default() }).await.context("letting go of events")?;
             sum += slice.end() - slice.start() + 1;
-            RealTime::sleep(took.elapsed().min(LONGEST_PAUSE_REAL)).await;
+            RealTime::sleep(took.elapsed().min(MAX_PAUSE_REAL)).await;
         }
         Ok(sum)
     }
 
-    async fn prune(&self, tenant: Option<&TenantId>, what: Pruned, before: UtcMicros) -> anyhow::Result<u64> {
-        let slice = Slice { tenant: tenant.cloned(), what, before };
+    async fn prune(&self, tenant: Option<&TenantId>, what: PruneTarget, before: UtcMicros) -> anyhow::Result<u64> {
+        let slice = PruneSlice { tenant: tenant.cloned(), target: what, before };
         let mut sum = 0;
         loop {
             let took = Stopwatch::start();
-            let gone =
-                self.writer.prune(slice.clone()).await.with_context(|| format!("letting go of {:?}", slice.what))?;
-            sum += gone;
-            if gone == 0 {
+            let pruned =
+                self.writer.prune(slice.clone()).await.with_context(|| format!("letting go of {:?}", slice.target))?;
+            sum += pruned;
+            if pruned == 0 {
                 return Ok(sum);
             }
-            RealTime::sleep(took.elapsed().min(LONGEST_PAUSE_REAL)).await;
+            RealTime::sleep(took.elapsed().min(MAX_PAUSE_REAL)).await;
         }
     }
 }

@@ -9,14 +9,14 @@ use serde_json::Value;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::keeper::JobKeeper;
-use super::retention::{Kept, Retention};
+use super::retention::{Retention, RetentionPeriods};
+use super::runner::JobRunner;
 use super::*;
 use crate::clock::{Clock as _, ManualClock, SeededRandom};
 use crate::domain::ids::TenantId;
 use crate::domain::jobs::cron::Pattern;
 use crate::domain::jobs::job::JobOutcome;
-use crate::store::{Identity, JobRun, Role, Store};
+use crate::store::{JobRun, ProcessIdentity, ProcessRole, Store};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const AT_NINE: &str = "2026-11-22T09:00:00Z";
@@ -25,14 +25,14 @@ type Work = Arc<dyn Fn(usize) -> BoxFuture<anyhow::Result<String>> + Send + Sync
 
 /// A job that notes what it was run for.
 #[derive(Clone)]
-struct Noted {
+struct RecordingJob {
     due: Arc<StdMutex<Vec<UtcMicros>>>,
     /// What each run was told that the last one failed with.
     failures: Arc<StdMutex<Vec<Option<String>>>>,
     work: Work,
 }
 
-impl Noted {
+impl RecordingJob {
     fn new(work: impl Fn(usize) -> BoxFuture<anyhow::Result<String>> + Send + Sync + 'static) -> Self {
         Self { due: Arc::default(), failures: Arc::default(), work: Arc::new(work) }
     }
@@ -46,7 +46,7 @@ impl Noted {
     }
 }
 
-impl Job for Noted {
+impl Job for RecordingJob {
     fn run(&self, due: UtcMicros, failure: Option<String>) -> BoxFuture<anyhow::Result<String>> {
         self.failures.lock().expect("a lock").push(failure);
         let run = {
@@ -73,7 +73,7 @@ fn key(tenant: Option<&str>) -> JobKey {
     JobKey { tenant: tenant.map(TenantId::from), job: "tidy".into() }
 }
 
-fn spec(cron: &str, catch_up: CatchUp, tenant: Option<&str>, job: &Noted) -> JobSpec {
+fn spec(cron: &str, catch_up: CatchUp, tenant: Option<&str>, job: &RecordingJob) -> JobSpec {
     let info = JobInfo {
         key: key(tenant),
         kind: "retention",
@@ -95,14 +95,14 @@ impl Bench {
         let folder = tempfile::tempdir().expect("a folder");
         let clock = ManualClock::at(at("2026-11-22T08:30:00Z"));
         let url = format!("sqlite://{}", folder.path().join("keeper.db").display());
-        let identity = Identity { host: "desk".into(), pid: 1, version: "0".into() };
-        let store = Store::open(&url, Role::Daemon, Arc::new(clock.clone()), &identity).await.expect("opens");
+        let identity = ProcessIdentity { host: "desk".into(), pid: 1, version: "0".into() };
+        let store = Store::open(&url, ProcessRole::Daemon, Arc::new(clock.clone()), &identity).await.expect("opens");
         let shared: SharedClock = Arc::new(clock.clone());
         let specs = in_force([spec]);
         let (_, requests) = Jobs::new(specs.clone(), shared.clone());
         let parts = JobParts {
             specs,
-            tenants: Tenants::named(["acme".into(), "bravo".into()]),
+            tenants: Tenants::from_ids(["acme".into(), "bravo".into()]),
             writer: store.writer().clone(),
             reader: store.reader().clone(),
             clock: shared.clone(),
@@ -113,23 +113,23 @@ impl Bench {
         Self { clock, store, parts, _folder: folder }
     }
 
-    async fn keeper(&self) -> JobKeeper {
+    async fn keeper(&self) -> JobRunner {
         let specs = self.parts.specs.borrow().clone();
-        let mut keeper = JobKeeper::load(self.parts.clone(), &specs).await.expect("loads");
+        let mut keeper = JobRunner::load(self.parts.clone(), &specs).await.expect("loads");
         keeper.pass().await.expect("passes");
         keeper
     }
 
     /// Passes until nothing runs and nothing is due.
-    async fn settle(&self, keeper: &mut JobKeeper) {
+    async fn settle(&self, keeper: &mut JobRunner) {
         keeper.pass().await.expect("passes");
         while let Some(ended) = keeper.next_end().await {
-            keeper.end(ended);
+            keeper.finish_run(ended);
             keeper.pass().await.expect("passes");
         }
     }
 
-    async fn advance(&self, keeper: &mut JobKeeper, by: Duration) {
+    async fn advance(&self, keeper: &mut JobRunner, by: Duration) {
         self.clock.advance(by);
         self.settle(keeper).await;
         // A wake-up more does no harm.
@@ -162,7 +162,7 @@ impl Bench {
 
 #[tokio::test]
 async fn each_due_instant_is_run_once_from_when_the_job_is_first_seen() {
-    let job = Noted::fine();
+    let job = RecordingJob::fine();
     let bench = Bench::with(spec("0 * * * *", CatchUp::Once, None, &job)).await;
     let mut keeper = bench.keeper().await;
     assert!(job.due().is_empty(), "nothing is due yet");
@@ -182,7 +182,7 @@ async fn each_due_instant_is_run_once_from_when_the_job_is_first_seen() {
 
 #[tokio::test]
 async fn eight_hours_of_a_suspended_host_are_one_catch_up() {
-    let job = Noted::fine();
+    let job = RecordingJob::fine();
     let bench = Bench::with(spec("0 * * * *", CatchUp::Once, None, &job)).await;
     let mut keeper = bench.keeper().await;
     // Suspended: the wall clock moves, monotonic time does not.
@@ -196,7 +196,7 @@ async fn eight_hours_of_a_suspended_host_are_one_catch_up() {
 
 #[tokio::test]
 async fn a_job_that_leaves_out_what_has_passed_says_so() {
-    let job = Noted::fine();
+    let job = RecordingJob::fine();
     let bench = Bench::with(spec("0 * * * *", CatchUp::Skip, None, &job)).await;
     drop(bench.keeper().await);
     // The daemon is down for eight hours.
@@ -219,7 +219,7 @@ async fn a_job_never_runs_beside_itself_and_what_came_due_meanwhile_is_caught_up
     let release = Arc::new(Notify::new());
     let (waits, at_once, most) = (release.clone(), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let seen = most.clone();
-    let job = Noted::new(move |_| {
+    let job = RecordingJob::new(move |_| {
         let (waits, at_once, most) = (waits.clone(), at_once.clone(), most.clone());
         Box::pin(async move {
             most.fetch_max(at_once.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
@@ -234,11 +234,11 @@ async fn a_job_never_runs_beside_itself_and_what_came_due_meanwhile_is_caught_up
         bench.clock.advance(Duration::from_secs(600));
         keeper.pass().await.expect("passes");
     }
-    let refused = ask(&mut keeper, key(None)).await.expect_err("it runs");
-    assert!(matches!(refused, RunRefused::Running { run: 1, .. }), "{refused}");
+    let refused = request_run(&mut keeper, key(None)).await.expect_err("it runs");
+    assert!(matches!(refused, RunJobError::Running { run: 1, .. }), "{refused}");
     release.notify_one();
     let ended = keeper.next_end().await.expect("a run");
-    keeper.end(ended);
+    keeper.finish_run(ended);
     keeper.pass().await.expect("passes");
     release.notify_one();
     bench.settle(&mut keeper).await;
@@ -247,36 +247,36 @@ async fn a_job_never_runs_beside_itself_and_what_came_due_meanwhile_is_caught_up
 }
 
 /// What a person's wish to run a job now is answered.
-async fn ask(keeper: &mut JobKeeper, key: JobKey) -> Result<u64, RunRefused> {
+async fn request_run(keeper: &mut JobRunner, key: JobKey) -> Result<u64, RunJobError> {
     let (reply, answer) = oneshot::channel();
-    keeper.ask(RunRequest { key, actor: "ops".into(), reply });
+    keeper.request_run(RunJobRequest { key, actor: "ops".into(), reply });
     keeper.pass().await.expect("passes");
     answer.await.expect("answered")
 }
 
 #[tokio::test]
 async fn a_person_may_run_a_job_at_any_time_and_its_calendar_stays() {
-    let job = Noted::fine();
+    let job = RecordingJob::fine();
     let bench = Bench::with(spec("0 * * * *", CatchUp::Once, Some("acme"), &job)).await;
     let mut keeper = bench.keeper().await;
-    assert_eq!(ask(&mut keeper, key(Some("acme"))).await, Ok(1));
+    assert_eq!(request_run(&mut keeper, key(Some("acme"))).await, Ok(1));
     bench.settle(&mut keeper).await;
     let (reply, left) = oneshot::channel();
     drop(left);
-    keeper.ask(RunRequest { key: key(Some("acme")), actor: "gone".into(), reply });
+    keeper.request_run(RunJobRequest { key: key(Some("acme")), actor: "gone".into(), reply });
     bench.settle(&mut keeper).await;
     assert_eq!(bench.runs().await.len(), 1, "a wish whose answer nobody waits for is not carried out");
-    let unknown = ask(&mut keeper, key(None)).await.expect_err("another's").to_string();
+    let unknown = request_run(&mut keeper, key(None)).await.expect_err("another's").to_string();
     assert_eq!(unknown, "there is no job tidy; there are: tidy of acme");
     bench.advance(&mut keeper, HOUR / 2).await;
     assert_eq!(job.due(), ["2026-11-22T08:30:00Z", "2026-11-22T09:00:00Z"]);
-    let asked: Vec<_> = bench.runs().await.into_iter().map(|run| run.asked_by).collect();
+    let asked: Vec<_> = bench.runs().await.into_iter().map(|run| run.requested_by).collect();
     assert_eq!(asked, [Some("ops".to_owned()), None]);
 }
 
 #[tokio::test]
 async fn a_failure_and_a_panic_are_recorded_told_and_shown_until_it_goes_well() {
-    let job = Noted::new(|run| {
+    let job = RecordingJob::new(|run| {
         Box::pin(async move {
             match run {
                 1..=2 => anyhow::bail!("the disk is full"),
@@ -318,7 +318,7 @@ async fn a_failure_and_a_panic_are_recorded_told_and_shown_until_it_goes_well() 
 
 #[tokio::test]
 async fn a_failure_that_stays_is_told_again_each_night() {
-    let job = Noted::new(|_| Box::pin(async { anyhow::bail!("no folder") }));
+    let job = RecordingJob::new(|_| Box::pin(async { anyhow::bail!("no folder") }));
     let bench = Bench::with(spec("30 2 * * *", CatchUp::Once, Some("acme"), &job)).await;
     let mut keeper = bench.keeper().await;
     for _ in 0..3 {
@@ -329,7 +329,7 @@ async fn a_failure_that_stays_is_told_again_each_night() {
 
 #[tokio::test]
 async fn a_run_that_takes_too_long_is_stopped() {
-    let job = Noted::new(|_| Box::pin(std::future::pending()));
+    let job = RecordingJob::new(|_| Box::pin(std::future::pending()));
     let mut spec = spec("0 * * * *", CatchUp::Once, None, &job);
     spec.info.time_limit_real = Duration::from_millis(20);
     let bench = Bench::with(spec).await;
@@ -342,7 +342,7 @@ async fn a_run_that_takes_too_long_is_stopped() {
 
 #[tokio::test]
 async fn a_clock_that_is_set_back_does_not_run_anything_twice() {
-    let job = Noted::fine();
+    let job = RecordingJob::fine();
     let bench = Bench::with(spec("0 * * * *", CatchUp::Once, None, &job)).await;
     let mut keeper = bench.keeper().await;
     bench.advance(&mut keeper, HOUR).await;
@@ -369,7 +369,7 @@ async fn a_clock_that_is_set_back_does_not_run_anything_twice() {
 
 #[tokio::test]
 async fn a_clock_that_was_wrong_by_years_does_not_silence_a_job_for_years() {
-    let job = Noted::fine();
+    let job = RecordingJob::fine();
     let bench = Bench::with(spec("0 * * * *", CatchUp::Once, None, &job)).await;
     let mut keeper = bench.keeper().await;
     let now = bench.clock.now();
@@ -383,7 +383,7 @@ async fn a_clock_that_was_wrong_by_years_does_not_silence_a_job_for_years() {
 
 #[tokio::test]
 async fn a_run_that_the_daemon_did_not_survive_shows_as_cut_off_and_is_done_again_but_not_for_ever() {
-    let job = Noted::new(|_| Box::pin(std::future::pending()));
+    let job = RecordingJob::new(|_| Box::pin(std::future::pending()));
     let bench = Bench::with(spec("0 * * * *", CatchUp::Once, None, &job)).await;
     let mut keeper = bench.keeper().await;
     bench.clock.advance(HOUR);
@@ -409,7 +409,7 @@ async fn a_run_that_the_daemon_did_not_survive_shows_as_cut_off_and_is_done_agai
 
 #[tokio::test]
 async fn a_changed_calendar_starts_afresh() {
-    let job = Noted::fine();
+    let job = RecordingJob::fine();
     let mut bench = Bench::with(spec("0 * * * *", CatchUp::Once, None, &job)).await;
     drop(bench.keeper().await);
     bench.clock.advance(5 * HOUR);
@@ -425,7 +425,7 @@ async fn a_changed_calendar_starts_afresh() {
 async fn the_task_wakes_by_itself_runs_what_is_asked_for_and_stops_when_told() {
     let ran = Arc::new(Notify::new());
     let told = ran.clone();
-    let job = Noted::new(move |_| {
+    let job = RecordingJob::new(move |_| {
         told.notify_one();
         Box::pin(async { Ok("fine".to_owned()) })
     });
@@ -450,13 +450,13 @@ async fn the_task_wakes_by_itself_runs_what_is_asked_for_and_stops_when_told() {
 #[tokio::test]
 async fn retention_lets_go_of_everything_that_has_served_its_time() {
     use crate::domain::audit::Hash;
-    use crate::domain::audit::head::HeadKey;
+    use crate::domain::audit::head::HeadSigningKey;
     use crate::domain::ids::EventId;
     use crate::domain::webhooks::event::{Details as _, Event, ScheduleImported};
     use crate::engine::audit::heads::{HeadParts, HeadSettings};
     use crate::store::{Commit, IdempotencyRow};
 
-    let bench = Bench::with(spec("0 * * * *", CatchUp::Once, None, &Noted::fine())).await;
+    let bench = Bench::with(spec("0 * * * *", CatchUp::Once, None, &RecordingJob::fine())).await;
     let now = bench.clock.now();
     let event = |n: u64, age: Duration| Event {
         id: EventId(uuid::Uuid::from_u128(u128::from(n))),
@@ -471,7 +471,7 @@ async fn retention_lets_go_of_everything_that_has_served_its_time() {
         key: age.to_string().into(),
         request_hash: Hash::of(b"what was asked"),
         status: 200,
-        answer: "{}".to_owned(),
+        response_body: "{}".to_owned(),
         at: now - age * HOUR,
     };
     let idempotency = [(Some("acme"), 25), (Some("acme"), 23), (None, 25), (None, 23)];
@@ -488,12 +488,12 @@ async fn retention_lets_go_of_everything_that_has_served_its_time() {
             reader: bench.store.reader().clone(),
             clock: bench.parts.clock.clone(),
             random: Arc::new(SeededRandom::new(1)),
-            key: HeadKey::from_seed([1; 32]),
+            key: HeadSigningKey::from_seed([1; 32]),
             tenants: bench.parts.tenants.clone(),
             settings: HeadSettings { entries: 1000, folder: None },
-            turn: Arc::default(),
+            signing_lock: Arc::default(),
         },
-        kept: Kept {
+        periods: RetentionPeriods {
             history: 400 * 24 * HOUR,
             audit: 1461 * 24 * HOUR,
             deliveries: 30 * 24 * HOUR,
@@ -509,23 +509,23 @@ async fn retention_lets_go_of_everything_that_has_served_its_time() {
 async fn a_reload_brings_jobs_and_takes_them_and_what_runs_comes_to_its_end() {
     let gate = Arc::new(Notify::new());
     let waits = gate.clone();
-    let slow = Noted::new(move |_| {
+    let slow = RecordingJob::new(move |_| {
         let gate = waits.clone();
         Box::pin(async move {
             gate.notified().await;
             anyhow::bail!("as asked")
         })
     });
-    let (leaves, stays) = (spec("0 * * * *", CatchUp::Once, Some("acme"), &slow), Noted::fine());
+    let (leaves, stays) = (spec("0 * * * *", CatchUp::Once, Some("acme"), &slow), RecordingJob::fine());
     let bench = Bench::with(leaves.clone()).await;
     let mut keeper = bench.keeper().await;
     bench.clock.advance(HOUR);
     keeper.pass().await.expect("passes");
     let comes = spec("0 * * * *", CatchUp::Once, Some("bravo"), &stays);
-    keeper.follow(std::slice::from_ref(&comes)).await.expect("follows");
+    keeper.set_specs(std::slice::from_ref(&comes)).await.expect("follows");
     let (reply, answer) = oneshot::channel();
-    keeper.ask(RunRequest { key: key(Some("acme")), actor: "ops".into(), reply });
-    assert!(matches!(answer.await, Ok(Err(RunRefused::Unknown { known, .. })) if known == "tidy of bravo"));
+    keeper.request_run(RunJobRequest { key: key(Some("acme")), actor: "ops".into(), reply });
+    assert!(matches!(answer.await, Ok(Err(RunJobError::Unknown { known, .. })) if known == "tidy of bravo"));
     bench.clock.advance(HOUR);
     keeper.pass().await.expect("passes");
     gate.notify_one();
@@ -537,7 +537,7 @@ async fn a_reload_brings_jobs_and_takes_them_and_what_runs_comes_to_its_end() {
     assert_eq!(shown, ["job tidy of bravo"], "a job that is gone does not show");
 
     // Back again, it goes on where it stood: what came due meanwhile is made up for as its calendar says.
-    keeper.follow(&[leaves, comes]).await.expect("follows");
+    keeper.set_specs(&[leaves, comes]).await.expect("follows");
     gate.notify_one();
     bench.settle(&mut keeper).await;
     assert_eq!(slow.due(), [AT_NINE, "2026-11-22T10:00:00Z"]);

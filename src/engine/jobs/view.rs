@@ -1,4 +1,4 @@
-//! Jobs as people see them, the same from the daemon and from the store alone.
+//! Jobs as shown to people, the same from the daemon and from the store alone.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -59,7 +59,7 @@ impl From<&JobRun> for RunView {
             run: run.run,
             due_at: run.due_at,
             attempt: run.attempt,
-            asked_by: run.asked_by.clone(),
+            asked_by: run.requested_by.clone(),
             started_at: run.started_at,
             finished_at: run.finished_at,
             outcome: run.outcome.map_or("running", JobOutcome::name).to_owned(),
@@ -68,7 +68,7 @@ impl From<&JobRun> for RunView {
     }
 }
 
-/// Every job of the configuration, with what the store knows of it.
+/// Returns every configured job with its stored state.
 pub fn views(infos: &[JobInfo], last_runs: &[JobRun], now: UtcMicros) -> Vec<JobView> {
     let view = |info: &JobInfo| JobView {
         id: info.key.job.clone(),

@@ -1,4 +1,4 @@
-//! The task: waits for what wakes a pass, and for runs that end.
+//! The worker: waits for whatever triggers a pass, and for runs to end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,44 +9,46 @@ use tokio_cron_scheduler::{Job as Tick, JobScheduler};
 use tokio_util::sync::CancellationToken;
 
 use super::JobParts;
-use super::keeper::JobKeeper;
+use super::runner::JobRunner;
 use crate::clock::RealTime;
 
-/// Each second, so that a job starts within about that of its instant; a pass before anything is due costs a comparison.
+/// Every second, so that a job starts within about a second of its due instant. A pass with nothing due is one
+/// comparison.
 const EVERY_SECOND: &str = "* * * * * *";
 
-/// A pass also begins this often in real time: the scheduler goes by the host's wall clock, and one that was set back a day would
-/// otherwise keep it silent for that day.
-const SAFETY_REAL: Duration = Duration::from_secs(30);
+/// The longest time without a pass, in real time. The scheduler follows the host's wall clock and would otherwise be
+/// silent for a day if that were set back by a day.
+const MAX_PASS_INTERVAL_REAL: Duration = Duration::from_secs(30);
 
-/// Runs under way at a stop get this long, in real time; what is not done then shows as cut off and is done again at the next start.
-const DRAIN_REAL: Duration = Duration::from_secs(5);
+/// How long running jobs may take to finish at a stop, in real time. Later ones are shown as cut off and run again at
+/// the next start.
+const DRAIN_TIMEOUT_REAL: Duration = Duration::from_secs(5);
 
-/// Runs until `soft` is cancelled.
+/// Runs the jobs until `soft` is cancelled.
 pub async fn run(parts: JobParts, soft: CancellationToken) -> anyhow::Result<()> {
     let mut requests = parts.requests.clone().lock_owned().await;
     let mut specs = parts.specs.clone();
     let wake = Arc::new(Notify::new());
     let mut scheduler = scheduler(&wake).await?;
     let first = specs.borrow_and_update().clone();
-    let mut keeper = JobKeeper::load(parts, &first).await?;
-    // Once at the start: what came due while the daemon was down.
+    let mut runner = JobRunner::load(parts, &first).await?;
+    // Once at the start, for what became due while the daemon was down.
     wake.notify_one();
     let ended = loop {
         tokio::select! {
-            () = soft.cancelled() => break keeper.drain(DRAIN_REAL).await,
+            () = soft.cancelled() => break runner.drain(DRAIN_TIMEOUT_REAL).await,
             () = wake.notified() => {}
-            () = RealTime::sleep(SAFETY_REAL) => {}
+            () = RealTime::sleep(MAX_PASS_INTERVAL_REAL) => {}
             Ok(()) = specs.changed() => {
                 let newer = specs.borrow_and_update().clone();
-                if let Err(error) = keeper.follow(&newer).await {
+                if let Err(error) = runner.set_specs(&newer).await {
                     break Err(error);
                 }
             }
-            Some(request) = requests.recv() => keeper.ask(request),
-            Some(ended) = keeper.next_end() => keeper.end(ended),
+            Some(request) = requests.recv() => runner.request_run(request),
+            Some(ended) = runner.next_end() => runner.finish_run(ended),
         }
-        if let Err(error) = keeper.pass().await {
+        if let Err(error) = runner.pass().await {
             break Err(error);
         }
     };

@@ -1,18 +1,18 @@
-//! Owns one tenant's picture and its open transitions: observe, decide and act meet here, pass by pass.
+//! The keeper, which owns one tenant's live view and open transitions, and works in passes.
 //!
-//! A pass takes in what has arrived, decides, lets go what may leave, and commits all of it at once. Only then do POSTs,
-//! questions and answers leave. Where the commit fails, nothing leaves; the keeper ends, is started again and reads the store,
-//! as after a crash. The keeper never waits for the platform.
+//! A pass handles what has arrived, decides, selects the changes that may be sent, and commits everything at once.
+//! State POSTs, queries and replies leave only after the commit. If the commit fails, nothing leaves: the keeper ends,
+//! is restarted and reads the store, as after a crash. The keeper never waits for the platform.
 
 mod agents;
 mod changes;
-mod clock_set;
-mod excused;
-mod facts;
+mod clock_change;
+mod exceptions;
 mod load;
+mod metrics;
+mod publish;
 mod record;
 mod rules;
-mod show;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -22,57 +22,58 @@ use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-pub(super) use self::changes::requests::hindrance;
+pub(super) use self::changes::requests::describe_obstacle;
 
-use self::agents::files::File;
-use self::changes::answers::{Answered, Told};
-use self::changes::book::Book;
-use self::changes::requests::PendingAnswer;
+use self::agents::tracking::AgentTracking;
+use self::changes::open_transitions::OpenTransitions;
+use self::changes::requests::PendingReply;
+use self::changes::responses::{PlanQueryResult, StateChangeResult};
+use self::publish::PublishedView;
 use self::record::Pass;
-use self::rules::RuleShelf;
-use self::show::Shown;
-use super::agents::picture::PLANS_EVERY;
-use super::message::Message;
-use super::operations::meter::Totals;
+use self::rules::RuleCatalog;
+use super::agents::stored_live_view::PLAN_RELOAD_INTERVAL;
+use super::keeper_message::KeeperMessage;
+use super::operations::meter::KeeperTotals;
 use super::operations::settings::TenantSettings;
 use super::platform::link::Link;
 use crate::clock::{RealTime, Stopwatch};
 use crate::domain::adherence::exception::Exception;
-use crate::domain::agents::merge::Fed;
+use crate::domain::agents::merge::FeedObservation;
 use crate::domain::agents::roster::Roster;
-use crate::domain::changes::transition::{Status, Step};
+use crate::domain::changes::transition::{TransitionStatus, TransitionStep};
 use crate::domain::ids::{AgentId, RuleId, TransitionId};
 use crate::domain::time::UtcMicros;
 use crate::platform::breaker::Breaker;
-use crate::platform::share::Share;
+use crate::platform::call_share::CallShare;
 use crate::store::CommitError;
 
-/// Decisions are made at least this often.
-const DECIDE_EVERY: Duration = Duration::from_secs(1);
+/// The longest time between two decisions.
+const DECIDE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Arrivals that one pass takes in at most.
-const MOST_ARRIVALS: usize = 512;
+/// The largest number of arrivals in one pass.
+const MAX_ARRIVALS_PER_PASS: usize = 512;
 
-/// A pass takes nothing more in once its arrivals may change so many agents: what it commits is held in memory several times over.
-const MOST_CHANGES: usize = 1000;
+/// A pass accepts no more arrivals once they may change this many agents, since a commit is held in memory several
+/// times over.
+const MAX_CHANGES_PER_PASS: usize = 1000;
 
-/// How long POSTs that are under way are awaited at a stop, in real time.
-const STOP_REAL: Duration = Duration::from_secs(5);
+/// How long a stop waits for state POSTs in flight, in real time.
+const STOP_TIMEOUT_REAL: Duration = Duration::from_secs(5);
 
-/// What outlives a keeper's restart.
+/// The parts of a keeper that survive its restart.
 #[derive(Clone, Debug)]
-pub struct KeeperParts {
-    /// Shared with the tenant's other workers.
+pub struct KeeperContext {
+    /// The link that the tenant's workers share.
     pub link: Arc<Link>,
-    /// What arrives.
-    pub inbox: Arc<Mutex<mpsc::Receiver<Message>>>,
+    /// The keeper's inbox.
+    pub inbox: Arc<Mutex<mpsc::Receiver<KeeperMessage>>>,
     /// The settings in force.
     pub settings: watch::Receiver<Arc<TenantSettings>>,
-    /// Where the roster is told to the worker that subscribes.
+    /// Publishes the roster to the worker that maintains the subscriptions.
     pub roster: watch::Sender<Arc<[AgentId]>>,
 }
 
-/// An automatic change that an agent may reverse.
+/// An automatic change that the agent may revert.
 #[derive(Clone, Debug)]
 struct AutomaticChange {
     transition: TransitionId,
@@ -83,273 +84,284 @@ struct AutomaticChange {
 /// The keeper of one tenant.
 struct Keeper {
     link: Arc<Link>,
-    /// With the rules of the store.
+    /// The settings, including the rules of the store.
     settings: Arc<TenantSettings>,
-    shelf: RuleShelf,
-    /// Exceptions that are not over.
+    rule_catalog: RuleCatalog,
+    /// The exceptions that have not ended.
     exceptions: Vec<Exception>,
     roster: Roster,
-    /// By place in the roster.
-    files: Vec<File>,
-    book: Book,
+    /// Indexed by position in the roster.
+    agent_tracking: Vec<AgentTracking>,
+    open_transitions: OpenTransitions,
     breaker: Breaker,
-    retries: Share,
-    reads: Share,
-    automatic: HashMap<AgentId, AutomaticChange>,
-    /// Agents who leave the roster as soon as nothing of theirs is under way.
-    leaving: HashSet<AgentId>,
-    answers: Vec<PendingAnswer>,
-    sends: JoinSet<Answered>,
-    questions: JoinSet<Result<Told, CommitError>>,
-    roster_told: watch::Sender<Arc<[AgentId]>>,
+    retry_share: CallShare,
+    read_share: CallShare,
+    automatic_changes: HashMap<AgentId, AutomaticChange>,
+    /// Agents that leave the roster once nothing of theirs is in flight.
+    finishing: HashSet<AgentId>,
+    pending_replies: Vec<PendingReply>,
+    state_change_tasks: JoinSet<StateChangeResult>,
+    plan_query_tasks: JoinSet<Result<PlanQueryResult, CommitError>>,
+    roster_sender: watch::Sender<Arc<[AgentId]>>,
     started_at: UtcMicros,
     /// When the newest snapshot of each subscription was generated, by the subscription's number.
-    newest_sights: BTreeMap<u32, UtcMicros>,
-    /// The span of sight that goes on, as it is stored.
-    in_sight: Option<agents::in_sight::InSight>,
-    /// Messages of the feed that may be older than what is known.
-    held_fed: BTreeMap<AgentId, Fed>,
-    /// Since when the subscriptions have their agents.
-    looking_since: UtcMicros,
-    /// The subscriptions that people were told are stale.
-    told_stale: BTreeSet<u32>,
-    plans_read: UtcMicros,
-    /// What viewers were told.
-    shown: Shown,
-    /// How far the wall clock is ahead of steady time; another value means that it was set.
+    newest_observations: BTreeMap<u32, UtcMicros>,
+    /// The current observed span, as stored.
+    observed_span: Option<agents::observed_span::OpenObservedSpan>,
+    /// Feed observations that may be older than the known state.
+    held_feed: BTreeMap<AgentId, FeedObservation>,
+    /// Since when the subscriptions have observed the current agents.
+    observing_since: UtcMicros,
+    /// The subscriptions that have been reported as stale.
+    reported_stale: BTreeSet<u32>,
+    plans_read_at: UtcMicros,
+    /// What has been published to viewers.
+    published: PublishedView,
+    /// How far the wall clock is ahead of steady time; a change means that the clock was set.
     ahead_of_steady_us: Option<i64>,
-    /// In microseconds of steady time: since then our clock has not been set, as far as calls tell that were looked at.
-    stands_since_us: Option<i64>,
-    /// How much steady time is ahead of monotonic time; more of it means that the host slept.
-    slept: Option<Duration>,
-    /// When the budget, the breaker or an allowance may let something through, in monotonic time.
+    /// The steady time, in microseconds, since which our clock is known not to have been set, judging by the calls
+    /// checked so far.
+    clock_unchanged_since_us: Option<i64>,
+    /// How far steady time is ahead of monotonic time; an increase means that the host slept.
+    total_host_sleep: Option<Duration>,
+    /// When the budget, the breaker or an allowance may permit another call, in monotonic time.
     next_slot: Option<Duration>,
-    /// How long a state POST takes from its row to its answer, lately.
-    answer_in: Option<Duration>,
+    /// The recent mean time from recording a state POST to its answer.
+    mean_response_time: Option<Duration>,
 }
 
-/// One thing that a pass takes in.
+/// Something that a pass handles.
 enum Arrival {
-    Message(Message),
-    Answer(Answered),
-    Told(Told),
+    Message(KeeperMessage),
+    StateChangeResult(StateChangeResult),
+    PlanQueryResult(PlanQueryResult),
 }
 
 impl Arrival {
-    /// How many agents it may change.
-    fn changes(&self) -> usize {
+    /// Returns how many agents the arrival may change.
+    fn change_count(&self) -> usize {
         match self {
-            Self::Message(Message::Request { request, .. }) => request.agents.len(),
-            Self::Message(Message::Sight(sight)) => sight.changed.len(),
-            Self::Message(Message::Fed(fed)) => fed.len(),
-            Self::Message(Message::ChangeSet(set)) => set.agents(),
+            Self::Message(KeeperMessage::RequestChanges { request, .. }) => request.agents.len(),
+            Self::Message(KeeperMessage::Observation(observation)) => observation.changed.len(),
+            Self::Message(KeeperMessage::FeedObservations(observations)) => observations.len(),
+            Self::Message(KeeperMessage::ChangeSet(request)) => request.agent_count(),
             Self::Message(
-                Message::SliceNotice(_)
-                | Message::Cancel { .. }
-                | Message::Decision(_)
-                | Message::Skills(_)
-                | Message::ScheduleChanged
-                | Message::Rules(_)
-                | Message::Erase(_)
-                | Message::Look { .. }
-                | Message::Board { .. },
+                KeeperMessage::SubscriptionNotice(_)
+                | KeeperMessage::CancelTransition { .. }
+                | KeeperMessage::Approval(_)
+                | KeeperMessage::Skills(_)
+                | KeeperMessage::ScheduleChanged
+                | KeeperMessage::RuleRequest(_)
+                | KeeperMessage::Erasure(_)
+                | KeeperMessage::GetLiveView { .. }
+                | KeeperMessage::GetAgents { .. },
             )
-            | Self::Answer(_)
-            | Self::Told(_) => 0,
+            | Self::StateChangeResult(_)
+            | Self::PlanQueryResult(_) => 0,
         }
     }
 }
 
-/// Runs the keeper of a tenant until `soft` is cancelled, or until something fails that only a fresh start can mend.
-pub async fn run(parts: KeeperParts, soft: CancellationToken) -> anyhow::Result<()> {
-    let mut inbox = parts.inbox.clone().lock_owned().await;
-    let mut keeper = match Keeper::load(&parts).await {
+/// Runs a tenant's keeper until `shutdown` is cancelled, or until an error that only a restart can repair.
+pub async fn run(context: KeeperContext, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let mut inbox = context.inbox.clone().lock_owned().await;
+    let mut keeper = match Keeper::load(&context).await {
         Ok(keeper) => keeper,
         Err(error) => {
-            // Who asks is told at once. A request that waited for a start that succeeds, perhaps in hours, would be carried
-            // out when nobody wants it any more; all else is read anew then.
+            // Fail waiting requests at once: the next successful start may be hours away, and nobody may want them
+            // then. Everything else is read again at that start.
             while inbox.try_recv().is_ok() {}
             return Err(error);
         }
     };
-    let _runs = Runs::from_now_on(&parts.link);
-    let mut settings = parts.settings.clone();
+    let _running_guard = RunningGuard::start(&context.link);
+    let mut settings = context.settings.clone();
     loop {
         let mut arrivals = Vec::new();
         let wait = keeper.next_wake();
         tokio::select! {
             biased;
-            () = soft.cancelled() => {
-                // Who still asks is told at once that nothing was taken in, while answers of POSTs are awaited.
+            () = shutdown.cancelled() => {
+                // Fail waiting requests at once, before waiting for the answers of POSTs.
                 inbox.close();
                 while inbox.try_recv().is_ok() {}
                 return keeper.stop().await;
             }
-            Some(answer) = keeper.sends.join_next() => arrivals.push(Arrival::Answer(answered(answer)?)),
-            Some(told) = keeper.questions.join_next() => arrivals.push(Arrival::Told(answered(told)??)),
+            Some(result) = keeper.state_change_tasks.join_next() => arrivals.push(Arrival::StateChangeResult(task_result(result)?)),
+            Some(result) = keeper.plan_query_tasks.join_next() => arrivals.push(Arrival::PlanQueryResult(task_result(result)??)),
             Some(message) = inbox.recv() => arrivals.push(Arrival::Message(message)),
             changed = settings.changed() => {
                 changed?;
                 let newest = settings.borrow_and_update().clone();
-                keeper.take_settings(newest).await?;
+                keeper.apply_settings(newest).await?;
             }
             () = keeper.link.clock.sleep(wait) => {}
         }
-        let mut changes: usize = arrivals.iter().map(Arrival::changes).sum();
-        while arrivals.len() < MOST_ARRIVALS && changes < MOST_CHANGES {
-            if let Some(answer) = keeper.sends.try_join_next() {
-                arrivals.push(Arrival::Answer(answered(answer)?));
-            } else if let Some(told) = keeper.questions.try_join_next() {
-                arrivals.push(Arrival::Told(answered(told)??));
+        let mut change_count: usize = arrivals.iter().map(Arrival::change_count).sum();
+        while arrivals.len() < MAX_ARRIVALS_PER_PASS && change_count < MAX_CHANGES_PER_PASS {
+            if let Some(result) = keeper.state_change_tasks.try_join_next() {
+                arrivals.push(Arrival::StateChangeResult(task_result(result)?));
+            } else if let Some(result) = keeper.plan_query_tasks.try_join_next() {
+                arrivals.push(Arrival::PlanQueryResult(task_result(result)??));
             } else if let Ok(message) = inbox.try_recv() {
                 let arrival = Arrival::Message(message);
-                changes += arrival.changes();
+                change_count += arrival.change_count();
                 arrivals.push(arrival);
             } else {
                 break;
             }
         }
-        keeper.pass(arrivals).await?;
+        keeper.run_pass(arrivals).await?;
     }
 }
 
-/// Says that the keeper runs, for as long as this is held.
-struct Runs(Arc<Link>);
+/// Marks the keeper as running until it is dropped.
+struct RunningGuard(Arc<Link>);
 
-impl Runs {
-    fn from_now_on(link: &Arc<Link>) -> Self {
-        link.meter.runs(true);
+impl RunningGuard {
+    fn start(link: &Arc<Link>) -> Self {
+        link.meter.set_running(true);
         Self(link.clone())
     }
 }
 
-impl Drop for Runs {
+impl Drop for RunningGuard {
     fn drop(&mut self) {
-        self.0.meter.runs(false);
+        self.0.meter.set_running(false);
     }
 }
 
-fn answered<T>(result: Result<T, JoinError>) -> anyhow::Result<T> {
+fn task_result<T>(result: Result<T, JoinError>) -> anyhow::Result<T> {
     result.map_err(|error| anyhow::anyhow!("a call's task failed: {error}"))
 }
 
 impl Keeper {
     fn next_wake(&self) -> Duration {
         let now = self.link.clock.monotonic();
-        let slot = self.next_slot.map_or(DECIDE_EVERY, |at| at.saturating_sub(now));
-        slot.clamp(Duration::from_millis(1), DECIDE_EVERY)
+        let slot = self.next_slot.map_or(DECIDE_INTERVAL, |at| at.saturating_sub(now));
+        slot.clamp(Duration::from_millis(1), DECIDE_INTERVAL)
     }
 
-    async fn pass(&mut self, arrivals: Vec<Arrival>) -> anyhow::Result<()> {
-        let watch = Stopwatch::start();
-        self.watch_clock().await?;
+    async fn run_pass(&mut self, arrivals: Vec<Arrival>) -> anyhow::Result<()> {
+        let stopwatch = Stopwatch::start();
+        self.check_clock().await?;
         let mut pass = Pass::new(self.link.clock.now());
         for arrival in arrivals {
-            self.take(&mut pass, arrival).await?;
+            self.handle_arrival(&mut pass, arrival).await?;
         }
-        if pass.now.since(self.plans_read) >= PLANS_EVERY {
+        if pass.now.since(self.plans_read_at) >= PLAN_RELOAD_INTERVAL {
             self.read_plans(pass.now).await?;
         }
-        self.believe_held(&mut pass);
-        self.watch_staleness(&mut pass);
-        self.give_up_unseen(&mut pass);
+        self.apply_held_feed(&mut pass);
+        self.report_staleness(&mut pass);
+        self.give_up_unobserved(&mut pass);
         self.decide(&mut pass);
-        self.end_what_is_moot(&mut pass);
+        self.end_obsolete_transitions(&mut pass);
         self.dispatch(&mut pass);
-        self.see_off(&mut pass);
-        self.finish_answers(&mut pass);
-        self.keep_sight(&mut pass, false);
-        Self::finish_decisions(&mut pass);
+        self.release_finishing_agents(&mut pass);
+        self.finish_replies(&mut pass);
+        self.record_observed_span(&mut pass, false);
+        Self::reply_to_decisions(&mut pass);
         self.commit(&mut pass).await?;
-        self.send(&mut pass);
-        self.ask(&mut pass);
-        self.forget_leavers(&pass);
+        self.send_state_changes(&mut pass);
+        self.send_plan_queries(&mut pass);
+        self.remove_finished_agents(&pass);
         for reply in std::mem::take(&mut pass.replies) {
             reply();
         }
-        for look in std::mem::take(&mut pass.looks) {
-            // A viewer may be gone again.
-            let _ = look.send(self.show(pass.now));
+        for reply in std::mem::take(&mut pass.snapshot_replies) {
+            // The viewer may be gone.
+            let _ = reply.send(self.live_view_snapshot(pass.now));
         }
-        for reply in std::mem::take(&mut pass.boards) {
-            let _ = reply.send(self.board(pass.now));
+        for reply in std::mem::take(&mut pass.agent_list_replies) {
+            let _ = reply.send(self.agent_list(pass.now));
         }
-        self.tell_facts(pass.now);
-        self.link.meter.passed(watch.elapsed());
+        self.report_metrics(pass.now);
+        self.link.meter.record_pass(stopwatch.elapsed());
         Ok(())
     }
 
-    async fn take(&mut self, pass: &mut Pass, arrival: Arrival) -> anyhow::Result<()> {
+    async fn handle_arrival(&mut self, pass: &mut Pass, arrival: Arrival) -> anyhow::Result<()> {
         match arrival {
-            Arrival::Answer(answer) => self.take_answer(pass, answer),
-            Arrival::Told(told) => self.take_told(pass, told),
-            Arrival::Message(Message::Sight(sight)) => {
-                self.read_stays_anew(pass, &sight).await?;
-                self.take_sight(pass, sight);
+            Arrival::StateChangeResult(result) => self.handle_state_change_result(pass, result),
+            Arrival::PlanQueryResult(result) => self.handle_plan_query_result(pass, result),
+            Arrival::Message(KeeperMessage::Observation(observation)) => {
+                self.realign_intervals(pass, &observation).await?;
+                self.apply_observation(pass, observation);
             }
-            Arrival::Message(Message::Fed(fed)) => self.take_fed(pass, fed),
-            Arrival::Message(Message::SliceNotice(notice)) => self.take_notice(pass, &notice),
-            Arrival::Message(Message::Request { request, reply }) => self.take_request(pass, request, reply),
-            Arrival::Message(Message::Cancel { id, actor, reply }) => self.cancel(pass, id, actor, reply),
-            Arrival::Message(Message::ChangeSet(set)) => self.take_set(pass, set).await?,
-            Arrival::Message(Message::Decision(decision)) => self.take_decision(pass, decision),
-            Arrival::Message(Message::Skills(skills)) => self.take_skills(pass, skills).await?,
-            Arrival::Message(Message::ScheduleChanged) => self.take_schedule(pass).await?,
-            Arrival::Message(Message::Rules(ask)) => self.take_rules_ask(pass, *ask).await?,
-            Arrival::Message(Message::Erase(ask)) => self.take_erasure(pass, *ask).await?,
-            Arrival::Message(Message::Look { reply }) => pass.looks.push(reply),
-            Arrival::Message(Message::Board { reply }) => pass.boards.push(reply),
+            Arrival::Message(KeeperMessage::FeedObservations(observations)) => {
+                self.handle_feed_observations(pass, observations);
+            }
+            Arrival::Message(KeeperMessage::SubscriptionNotice(notice)) => {
+                self.handle_subscription_notice(pass, &notice);
+            }
+            Arrival::Message(KeeperMessage::RequestChanges { request, reply }) => {
+                self.handle_request(pass, request, reply);
+            }
+            Arrival::Message(KeeperMessage::CancelTransition { id, actor, reply }) => {
+                self.cancel_transition(pass, id, actor, reply);
+            }
+            Arrival::Message(KeeperMessage::ChangeSet(request)) => {
+                self.handle_change_set_message(pass, request).await?;
+            }
+            Arrival::Message(KeeperMessage::Approval(decision)) => self.handle_decision(pass, decision),
+            Arrival::Message(KeeperMessage::Skills(skills)) => self.handle_skill_request(pass, skills).await?,
+            Arrival::Message(KeeperMessage::ScheduleChanged) => self.reload_schedule(pass).await?,
+            Arrival::Message(KeeperMessage::RuleRequest(request)) => self.handle_rule_request(pass, *request).await?,
+            Arrival::Message(KeeperMessage::Erasure(request)) => self.handle_erasure_request(pass, *request).await?,
+            Arrival::Message(KeeperMessage::GetLiveView { reply }) => pass.snapshot_replies.push(reply),
+            Arrival::Message(KeeperMessage::GetAgents { reply }) => pass.agent_list_replies.push(reply),
         }
         Ok(())
     }
 
     async fn commit(&mut self, pass: &mut Pass) -> anyhow::Result<()> {
         let commit = self.finish_commit(pass);
-        let (committed, draft) = (!commit.is_empty(), self.to_tell(pass.now, &commit));
+        let (committed, pending_updates) = (!commit.is_empty(), self.prepare_updates(pass.now, &commit));
         let mut ids = Vec::new();
         if committed {
-            let totals = Totals::of(&commit);
+            let totals = KeeperTotals::of(&commit);
             ids = self.link.writer.commit(commit).await?.history;
             self.link.meter.add(&totals);
         }
-        self.publish(pass.now, draft, committed, &ids);
+        self.publish(pass.now, pending_updates, committed, &ids);
         Ok(())
     }
 
-    /// Waits a little for the POSTs that are under way; those that are still unanswered then are in doubt, and the next start
-    /// settles them.
+    /// Waits briefly for the state POSTs in flight. Those still unanswered are in doubt and are settled after the next
+    /// start.
     async fn stop(mut self) -> anyhow::Result<()> {
         let mut pass = Pass::new(self.link.clock.now());
-        let mut limit = RealTime::sleep(STOP_REAL);
-        while !self.sends.is_empty() {
+        let mut limit = RealTime::sleep(STOP_TIMEOUT_REAL);
+        while !self.state_change_tasks.is_empty() {
             tokio::select! {
-                Some(answer) = self.sends.join_next() => self.take_answer(&mut pass, answered(answer)?),
+                Some(result) = self.state_change_tasks.join_next() => self.handle_state_change_result(&mut pass, task_result(result)?),
                 () = &mut limit => break,
             }
         }
         let unanswered: Vec<TransitionId> = self
-            .book
+            .open_transitions
             .iter()
-            .filter(|open| matches!(open.transition.status, Status::Sending { .. }))
+            .filter(|open| matches!(open.transition.status, TransitionStatus::Sending { .. }))
             .map(|open| open.transition.id)
             .collect();
         for id in unanswered {
             let readable_after = self.readable_after(pass.now);
-            self.step(&mut pass, id, Step::Doubt { readable_after });
+            self.apply_step(&mut pass, id, TransitionStep::Doubt { readable_after });
         }
-        self.keep_sight(&mut pass, true);
+        self.record_observed_span(&mut pass, true);
         self.commit(&mut pass).await
     }
 
-    /// A snapshot generated after this instant tells what became of a POST that left at `sent_at`. After a stop or a crash
-    /// nobody knows when it left, only that it was before the instant at which that is found; then that one counts.
+    /// Returns the instant after which a snapshot must show the effect of a POST sent at `sent_at`. After a stop or a
+    /// crash the time of sending is unknown, and the caller passes the latest possible one.
     fn readable_after(&self, sent_at: UtcMicros) -> UtcMicros {
-        sent_at + self.request_timeout() + self.settings.sight.interval
+        sent_at + self.request_timeout() + self.settings.observation.interval
     }
 
-    /// How long an answer is awaited, in the clock's time.
+    /// Returns how long to wait for an answer, in the clock's time.
     fn request_timeout(&self) -> Duration {
-        self.link.clock.span_of_real(self.settings.budget.request_timeout_real)
+        self.link.clock.scale_real(self.settings.budget.request_timeout_real)
     }
 }
 

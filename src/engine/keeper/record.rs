@@ -1,4 +1,4 @@
-//! Writes down what follows from a pass: transitions with their audit entries, events with their numbers.
+//! Records the effects of a pass: transitions with their audit entries, and events with their sequence numbers.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -6,51 +6,51 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::Keeper;
-use crate::domain::agents::agent::{Observed, Source};
+use crate::domain::agents::agent::{ObservationSource, ObservedState};
 use crate::domain::agents::roster::AgentIndex;
 use crate::domain::agents::state::AgentState;
 use crate::domain::audit::{AuditDraft, Hash};
 use crate::domain::changes::policy::Violation;
-use crate::domain::changes::transition::{Actor, Status, Step, Transition, WaitReason};
+use crate::domain::changes::transition::{Actor, Transition, TransitionStatus, TransitionStep, WaitReason};
 use crate::domain::ids::{AgentId, ChangeSetId, EventId, RuleId, TransitionId};
 use crate::domain::time::UtcMicros;
 use crate::domain::webhooks::event::{AgentStateChanged, Event, EventData, PolicyViolated, TransitionFinished};
-use crate::engine::agents::board::Board;
+use crate::engine::agents::agent_list::AgentList;
 use crate::engine::live::snapshot::Snapshot;
 use crate::engine::platform::calls::{HeldSlot, real_millis};
 use crate::engine::rules::approvals::ApprovalError;
-use crate::store::{AgentCounters, CallWrite, Commit, HistoryRow, HistoryWrite, RemembersWrite};
+use crate::store::{AgentCounters, CallWrite, Commit, HistoryRow, HistoryWrite, RuleMemoryWrite};
 
-/// What one pass is about to commit, and what leaves after the commit.
+/// What one pass is about to commit, and what to send after the commit.
 pub(super) struct Pass {
     /// The instant of the pass.
     pub now: UtcMicros,
     /// Everything that is committed together.
     pub commit: Commit,
-    /// Rows of transitions as they stand after the pass.
-    rows: BTreeMap<TransitionId, Transition>,
-    /// Agents whose counts changed.
-    counted: BTreeSet<AgentIndex>,
-    /// Agents and rules whose memory changed.
-    remembered: BTreeSet<(AgentIndex, RuleId)>,
-    /// Agents who leave the roster with this commit.
-    pub leavers: Vec<AgentId>,
+    /// The rows of changed transitions, as of the end of the pass.
+    transition_rows: BTreeMap<TransitionId, Transition>,
+    /// Agents whose counters changed.
+    changed_counters: BTreeSet<AgentIndex>,
+    /// Agents and rules whose rule memory changed.
+    changed_memory: BTreeSet<(AgentIndex, RuleId)>,
+    /// Agents that leave the roster with this commit.
+    pub finished_agents: Vec<AgentId>,
     /// State POSTs to send.
-    pub sends: Vec<(TransitionId, CallWrite, HeldSlot)>,
-    /// Agents to ask the platform about.
-    pub asks: Vec<AgentIndex>,
-    /// Answers to give.
+    pub state_changes: Vec<(TransitionId, CallWrite, HeldSlot)>,
+    /// Agents whose plans to query from the platform.
+    pub plan_queries: Vec<AgentIndex>,
+    /// Replies to send.
     pub replies: Vec<Box<dyn FnOnce() + Send>>,
-    /// Who wants to see the picture.
-    pub looks: Vec<oneshot::Sender<Snapshot>>,
-    /// Previews of bulk changes that it keeps.
-    pub previews: u64,
-    /// Bulk changes that it starts or calls off.
-    pub sets: HashSet<ChangeSetId>,
-    /// Transitions that a person decided on, to be answered as the pass leaves them.
-    pub decided: Vec<(TransitionId, oneshot::Sender<Result<Transition, ApprovalError>>)>,
-    /// Who wants a list of the agents.
-    pub boards: Vec<oneshot::Sender<Board>>,
+    /// Requests for the live view.
+    pub snapshot_replies: Vec<oneshot::Sender<Snapshot>>,
+    /// How many previews of bulk changes the pass stores.
+    pub new_previews: u64,
+    /// The bulk changes that the pass starts or cancels.
+    pub change_sets: HashSet<ChangeSetId>,
+    /// The transitions that a person decided on, with the reply channels.
+    pub decision_replies: Vec<(TransitionId, oneshot::Sender<Result<Transition, ApprovalError>>)>,
+    /// Requests for the list of agents.
+    pub agent_list_replies: Vec<oneshot::Sender<AgentList>>,
 }
 
 impl Pass {
@@ -58,199 +58,212 @@ impl Pass {
         Self {
             now,
             commit: Commit::default(),
-            rows: BTreeMap::new(),
-            counted: BTreeSet::new(),
-            remembered: BTreeSet::new(),
-            leavers: Vec::new(),
-            sends: Vec::new(),
-            asks: Vec::new(),
+            transition_rows: BTreeMap::new(),
+            changed_counters: BTreeSet::new(),
+            changed_memory: BTreeSet::new(),
+            finished_agents: Vec::new(),
+            state_changes: Vec::new(),
+            plan_queries: Vec::new(),
             replies: Vec::new(),
-            looks: Vec::new(),
-            previews: 0,
-            sets: HashSet::new(),
-            decided: Vec::new(),
-            boards: Vec::new(),
+            snapshot_replies: Vec::new(),
+            new_previews: 0,
+            change_sets: HashSet::new(),
+            decision_replies: Vec::new(),
+            agent_list_replies: Vec::new(),
         }
     }
 
-    /// Answers somebody after the commit.
-    pub(super) fn answer<T: Send + 'static>(&mut self, reply: oneshot::Sender<T>, with: T) {
-        // Who asked may be gone.
-        self.replies.push(Box::new(move || drop(reply.send(with))));
+    /// Sends a reply after the commit.
+    pub(super) fn reply_after_commit<T: Send + 'static>(&mut self, reply: oneshot::Sender<T>, value: T) {
+        // The requester may be gone.
+        self.replies.push(Box::new(move || drop(reply.send(value))));
     }
 
-    /// The row of a transition that this pass touched.
-    pub(super) fn row(&self, id: TransitionId) -> Option<&Transition> {
-        self.rows.get(&id)
+    /// Returns the row of a transition that this pass changed.
+    pub(super) fn transition_row(&self, id: TransitionId) -> Option<&Transition> {
+        self.transition_rows.get(&id)
     }
 
-    /// Keeps the counts of an agent for the commit.
-    pub(super) fn count(&mut self, index: AgentIndex) {
-        self.counted.insert(index);
+    /// Marks an agent's counters for the commit.
+    pub(super) fn mark_counters_changed(&mut self, index: AgentIndex) {
+        self.changed_counters.insert(index);
     }
 
-    /// Keeps what automation remembers of an agent and a rule for the commit.
-    pub(super) fn remember(&mut self, index: AgentIndex, rule: &RuleId) {
-        self.remembered.insert((index, rule.clone()));
+    /// Marks the rule memory of an agent for the commit.
+    pub(super) fn mark_memory_changed(&mut self, index: AgentIndex, rule: &RuleId) {
+        self.changed_memory.insert((index, rule.clone()));
     }
 
-    /// Keeps the row of a transition for the commit.
-    pub(super) fn keep_row(&mut self, transition: Transition) {
-        self.rows.insert(transition.id, transition);
+    /// Adds or replaces a transition's row in the commit.
+    pub(super) fn save_row(&mut self, transition: Transition) {
+        self.transition_rows.insert(transition.id, transition);
     }
 }
 
 impl Keeper {
-    /// Takes a step of a transition and records what it means. A step that the life cycle does not have is a defect of the
-    /// caller: it is reported, and the transition stays as it is.
+    /// Applies a step to a transition and records its effects. A step that the life cycle does not allow is a defect of
+    /// the caller: it is reported, and the transition stays as it is.
     #[expect(clippy::needless_pass_by_value, reason = "a step is taken once; callers make it for this call")]
-    pub(super) fn step(&mut self, pass: &mut Pass, id: TransitionId, step: Step) {
-        let Some(open) = self.book.get(id) else { return };
+    pub(super) fn apply_step(&mut self, pass: &mut Pass, id: TransitionId, apply_step: TransitionStep) {
+        let Some(open) = self.open_transitions.get(id) else { return };
         let before = open.transition.status.clone();
-        let next = match before.clone().step(step.clone()) {
+        let next = match before.clone().step(apply_step.clone()) {
             Ok(next) => next,
             Err(error) => {
                 tracing::error!(tenant = %self.link.tenant, transition = %id, %error, "defect: wrong step");
                 return;
             }
         };
-        let Some(transition) = self.book.set_status(id, next) else { return };
-        if let Some(action) = audited(&before, &transition.status, &step) {
+        let Some(transition) = self.open_transitions.set_status(id, next) else { return };
+        if let Some(action) = audit_action(&before, &transition.status, &apply_step) {
             self.audit_transition(pass, &transition, action, Value::Null);
         }
         if transition.status.is_final() {
-            self.tell_finished(pass, &transition);
+            self.record_finished_event(pass, &transition);
         }
-        self.mark_busy(&transition.agent);
-        let came_back = !before.has_not_left() && transition.status.has_not_left();
-        pass.keep_row(transition.clone());
-        if came_back {
-            self.keep_one_waiting(pass, &transition);
+        self.update_blocking_transition(&transition.agent);
+        let waits_again = !before.is_unsent() && transition.status.is_unsent();
+        pass.save_row(transition.clone());
+        if waits_again {
+            self.supersede_waiting(pass, &transition);
         }
     }
 
-    /// A change that was under way waits again: what was asked for meanwhile takes its place, or gives way to it.
-    fn keep_one_waiting(&mut self, pass: &mut Pass, returned: &Transition) {
+    /// Resolves the conflict when a sent change returns to waiting while a newer change of the same agent waits: one of
+    /// the two is superseded.
+    fn supersede_waiting(&mut self, pass: &mut Pass, returned: &Transition) {
         let newer = self
-            .book
+            .open_transitions
             .of_agent(&returned.agent)
-            .find(|open| open.transition.id != returned.id && open.transition.status.has_not_left())
+            .find(|open| open.transition.id != returned.id && open.transition.status.is_unsent())
             .map(|open| (open.transition.id, open.transition.priority));
         if let Some((newer, priority)) = newer {
             let (loser, winner) =
                 if priority >= returned.priority { (returned.id, newer) } else { (newer, returned.id) };
-            self.step(pass, loser, Step::Supersede(winner));
+            self.apply_step(pass, loser, TransitionStep::Supersede(winner));
         }
     }
 
-    /// Says in the roster whether the agent still has an open transition.
-    pub(super) fn mark_busy(&mut self, agent: &AgentId) {
+    /// Updates the agent's blocking transition in the roster.
+    pub(super) fn update_blocking_transition(&mut self, agent: &AgentId) {
         if let Some(index) = self.roster.find(agent.as_str()) {
-            self.roster.set_busy(index, self.book.busy(agent));
+            self.roster.set_blocking_transition(index, self.open_transitions.blocking_transition(agent));
         }
     }
 
-    /// A new transition: its row, its audit entry, its note.
+    /// Records a new transition: its row, its audit entry and its note.
     pub(super) fn record_request(&mut self, pass: &mut Pass, transition: &Transition) {
-        let note = self.keep_note(pass, transition.note.as_deref());
-        let why = transition.explanation.clone();
-        let draft = self.draft(pass, transition, "transition.requested", why);
-        pass.commit.audit.push(AuditDraft { note, ..draft });
-        pass.keep_row(transition.clone());
+        let note = self.save_note(pass, transition.note.as_deref());
+        let details = transition.explanation.clone();
+        let draft = self.audit_draft(pass, transition, "transition.requested", details);
+        pass.commit.audit.push(AuditDraft { note_hash: note, ..draft });
+        pass.save_row(transition.clone());
     }
 
-    pub(super) fn audit_transition(&self, pass: &mut Pass, transition: &Transition, action: &'static str, why: Value) {
-        let draft = self.draft(pass, transition, action, why);
+    pub(super) fn audit_transition(
+        &self,
+        pass: &mut Pass,
+        transition: &Transition,
+        action: &'static str,
+        details: Value,
+    ) {
+        let draft = self.audit_draft(pass, transition, action, details);
         pass.commit.audit.push(draft);
     }
 
-    /// What a person did with a transition that somebody else wanted.
+    /// Adds an audit entry for what a person did with somebody else's transition.
     pub(super) fn audit_transition_by(
         &self,
         pass: &mut Pass,
         transition: &Transition,
         action: &'static str,
         actor: String,
-        why: Value,
+        details: Value,
         note: Option<Hash>,
     ) {
-        let draft = self.draft(pass, transition, action, why);
-        pass.commit.audit.push(AuditDraft { actor, note, ..draft });
+        let draft = self.audit_draft(pass, transition, action, details);
+        pass.commit.audit.push(AuditDraft { actor, note_hash: note, ..draft });
     }
 
-    fn draft(&self, pass: &Pass, transition: &Transition, action: &'static str, why: Value) -> AuditDraft {
+    fn audit_draft(&self, pass: &Pass, transition: &Transition, action: &'static str, details: Value) -> AuditDraft {
         let index = self.roster.find(transition.agent.as_str());
         AuditDraft {
             tenant: self.link.tenant.clone(),
             at: pass.now,
             actor: transition.actor.label(),
             action,
-            subject: index.and_then(|index| self.files.get(index.position())).map(|file| file.subject),
+            subject: index.and_then(|index| self.agent_tracking.get(index.position())).map(|file| file.subject),
             transition: Some(transition.id),
             before: transition.before.as_ref().map(ToString::to_string),
             after: Some(transition.target.to_string()),
-            outcome: transition.outcome(),
-            why,
-            note: None,
+            outcome: transition.outcome_text(),
+            facts: details,
+            note_hash: None,
         }
     }
 
-    /// An entry that is about an agent and no transition.
+    /// Adds an audit entry about an agent without a transition.
     pub(super) fn audit_agent(
         &self,
         pass: &mut Pass,
         index: AgentIndex,
         actor: &Actor,
         action: &'static str,
-        why: Value,
+        details: Value,
     ) {
         let draft = AuditDraft {
-            subject: self.files.get(index.position()).map(|file| file.subject),
-            ..AuditDraft::new(self.link.tenant.clone(), pass.now, actor.label(), action, why)
+            subject: self.agent_tracking.get(index.position()).map(|file| file.subject),
+            ..AuditDraft::new(self.link.tenant.clone(), pass.now, actor.label(), action, details)
         };
         pass.commit.audit.push(draft);
     }
 
-    /// An entry about the tenant as a whole.
-    pub(super) fn audit_tenant(&self, pass: &mut Pass, action: &'static str, why: Value) {
-        pass.commit.audit.push(AuditDraft::new(self.link.tenant.clone(), pass.now, Actor::Daemon.label(), action, why));
+    /// Adds an audit entry about the whole tenant.
+    pub(super) fn audit_tenant(&self, pass: &mut Pass, action: &'static str, details: Value) {
+        pass.commit.audit.push(AuditDraft::new(
+            self.link.tenant.clone(),
+            pass.now,
+            Actor::Daemon.label(),
+            action,
+            details,
+        ));
     }
 
-    /// An event.
-    pub(super) fn tell(&self, pass: &mut Pass, data: impl Into<EventData>) {
+    /// Adds an event to the commit.
+    pub(super) fn record_event(&self, pass: &mut Pass, data: impl Into<EventData>) {
         pass.commit.events.push(Event {
-            id: EventId(self.link.random.id_at(pass.now)),
+            id: EventId(self.link.random.time_ordered_id(pass.now)),
             tenant: self.link.tenant.clone(),
             at: pass.now,
             data: data.into(),
         });
     }
 
-    /// An event about an agent, with the agent's id and next number.
-    pub(super) fn tell_of<D: Into<EventData>>(
+    /// Adds an event about an agent, with the agent's id and next sequence number.
+    pub(super) fn record_agent_event<D: Into<EventData>>(
         &mut self,
         pass: &mut Pass,
         index: AgentIndex,
         data: impl FnOnce(AgentId, u64) -> D,
     ) {
         let Some(agent) = self.roster.get(index).map(|slot| slot.id().clone()) else { return };
-        let Some(file) = self.files.get_mut(index.position()) else { return };
-        file.sequence += 1;
-        let data = data(agent, file.sequence);
-        pass.count(index);
-        self.tell(pass, data);
+        let Some(tracking) = self.agent_tracking.get_mut(index.position()) else { return };
+        tracking.sequence += 1;
+        let data = data(agent, tracking.sequence);
+        pass.mark_counters_changed(index);
+        self.record_event(pass, data);
     }
 
-    fn tell_finished(&mut self, pass: &mut Pass, transition: &Transition) {
-        // Whoever has an open transition is in the roster.
+    fn record_finished_event(&mut self, pass: &mut Pass, transition: &Transition) {
+        // An agent with an open transition is always in the roster.
         let Some(index) = self.roster.find(transition.agent.as_str()) else { return };
-        self.tell_of(pass, index, |user_id, sequence| TransitionFinished {
+        self.record_agent_event(pass, index, |user_id, sequence| TransitionFinished {
             user_id,
             transition_id: transition.id,
             target_state: transition.target.clone(),
             reason_code: transition.reason.clone(),
             outcome: transition.status.name(),
-            detail: transition.outcome().unwrap_or_default(),
+            detail: transition.outcome_text().unwrap_or_default(),
             actor: transition.actor.label(),
             attempts: transition.attempts,
             latency_ms: transition.latency_ms,
@@ -259,95 +272,104 @@ impl Keeper {
         });
     }
 
-    /// Puts a change into history, the picture and the outbox.
-    pub(super) fn record_change(
+    /// Records a state change in the history, the live view and the outbox.
+    pub(super) fn record_state_change(
         &mut self,
         pass: &mut Pass,
         index: AgentIndex,
-        now: Observed,
-        seen_at: UtcMicros,
+        now: ObservedState,
+        observed_at: UtcMicros,
         latency_ms: Option<u64>,
     ) {
         let Some(slot) = self.roster.get(index) else { return };
         let agent = slot.id().clone();
         let before = slot.observed().cloned();
         pass.commit.history.push(HistoryWrite::Enter(self.history_row(&agent, &now)));
-        self.tell_change(pass, index, before.as_ref(), &now, latency_ms);
-        if let Some(file) = self.files.get_mut(index.position()) {
-            // What contradicted the state before says nothing against this one.
-            (file.contradictions, file.doubted, file.missed) = (0, None, None);
+        self.record_state_change_event(pass, index, before.as_ref(), &now, latency_ms);
+        if let Some(tracking) = self.agent_tracking.get_mut(index.position()) {
+            // What contradicted the previous state does not contradict this one.
+            (tracking.contradictions, tracking.doubted_row, tracking.missed_snapshots) = (0, None, None);
         }
-        self.roster.observe(index, now, seen_at);
+        self.roster.record_observation(index, now, observed_at);
     }
 
-    /// Nobody sees the agent from an instant on: history, picture and outbox say so instead of going on with what was.
-    pub(super) fn lose_sight(&mut self, pass: &mut Pass, index: AgentIndex, unknown: AgentState, since: UtcMicros) {
+    /// Marks an agent as unobserved from an instant on, in the history, the live view and the outbox, so that the last
+    /// state does not seem to continue.
+    pub(super) fn mark_unobserved(
+        &mut self,
+        pass: &mut Pass,
+        index: AgentIndex,
+        unknown: AgentState,
+        since: UtcMicros,
+    ) {
         let Some(slot) = self.roster.get(index) else { return };
         let (agent, before) = (slot.id().clone(), slot.observed().cloned());
-        let now = Observed {
+        let now = ObservedState {
             state: unknown,
             reason: None,
             queue: None,
             entered_at: since,
-            platform_at: None,
-            row_at: since,
-            source: Source::Snapshot,
+            platform_entered_at: None,
+            history_at: since,
+            source: ObservationSource::Snapshot,
             transition: None,
-            by_person: false,
+            requested_by_person: false,
         }
-        .following(before.as_ref());
+        .ordered_after(before.as_ref());
         pass.commit.history.push(HistoryWrite::Enter(self.history_row(&agent, &now)));
-        self.tell_change(pass, index, before.as_ref(), &now, None);
-        if let Some(file) = self.files.get_mut(index.position()) {
-            (file.contradictions, file.doubted, file.missed) = (0, None, None);
-            (file.before_estimate, file.told_by_feed) = (None, false);
+        self.record_state_change_event(pass, index, before.as_ref(), &now, None);
+        if let Some(tracking) = self.agent_tracking.get_mut(index.position()) {
+            (tracking.contradictions, tracking.doubted_row, tracking.missed_snapshots) = (0, None, None);
+            (tracking.before_estimate, tracking.is_reported_by_feed) = (None, false);
         }
-        self.roster.lose_sight(index, now);
+        self.roster.mark_unobserved(index, now);
     }
 
-    /// The row at `from` gets the instants of `now`.
-    pub(super) fn retiming(&self, agent: &AgentId, from: UtcMicros, now: &Observed) -> HistoryWrite {
+    /// Returns the write that gives the history row at `from` the instants of `now`.
+    pub(super) fn history_retiming(&self, agent: &AgentId, from: UtcMicros, now: &ObservedState) -> HistoryWrite {
         HistoryWrite::Retime {
             tenant: self.link.tenant.clone(),
             agent: agent.clone(),
             from,
-            to: now.row_at,
-            platform_at: now.platform_at,
+            to: now.history_at,
+            platform_at: now.platform_entered_at,
             source: now.source,
         }
     }
 
-    pub(super) fn history_row(&self, agent: &AgentId, observed: &Observed) -> HistoryRow {
+    pub(super) fn history_row(&self, agent: &AgentId, observed: &ObservedState) -> HistoryRow {
         HistoryRow {
             tenant: self.link.tenant.clone(),
             agent: agent.clone(),
-            entered_at: observed.row_at,
-            platform_at: observed.platform_at,
+            entered_at: observed.history_at,
+            platform_at: observed.platform_entered_at,
             state: observed.state.clone(),
             reason: observed.reason.clone(),
             queue: observed.queue.clone(),
             source: observed.source,
             transition: observed.transition,
-            by_person: observed.by_person,
+            by_person: observed.requested_by_person,
         }
     }
 
-    /// The event of a change, with the counts of the agent's day.
-    pub(super) fn tell_change(
+    /// Adds the event of a state change, with the agent's counters for the day.
+    pub(super) fn record_state_change_event(
         &mut self,
         pass: &mut Pass,
         index: AgentIndex,
-        before: Option<&Observed>,
-        now: &Observed,
+        before: Option<&ObservedState>,
+        now: &ObservedState,
         latency_ms: Option<u64>,
     ) {
-        let Some(file) = self.files.get_mut(index.position()) else { return };
+        let Some(tracking) = self.agent_tracking.get_mut(index.position()) else { return };
         match before {
-            Some(left) if left.state.counts_as_not_ready() => file.add_not_ready(left.entered_at, now.entered_at),
-            Some(_) | None => file.turn_to(now.entered_at),
+            Some(previous) if previous.state.is_not_ready() => {
+                tracking.add_not_ready(previous.entered_at, now.entered_at);
+            }
+            Some(_) | None => tracking.start_day_of(now.entered_at),
         }
-        let (idle_time_ms, violation_count) = (real_millis(file.not_ready), file.violations);
-        self.tell_of(pass, index, |user_id, sequence| AgentStateChanged {
+        let (idle_time_ms, violation_count) = (real_millis(tracking.not_ready), tracking.violations);
+        self.record_agent_event(pass, index, |user_id, sequence| AgentStateChanged {
             user_id,
             new_state: now.state.clone(),
             latency_ms,
@@ -361,21 +383,21 @@ impl Keeper {
         });
     }
 
-    /// Counts a violation, once per transition.
-    pub(super) fn note_violation(&mut self, pass: &mut Pass, id: TransitionId, violation: Violation) {
-        let Some(open) = self.book.get_mut(id) else { return };
+    /// Records a violation, at most one per transition.
+    pub(super) fn record_violation(&mut self, pass: &mut Pass, id: TransitionId, violation: Violation) {
+        let Some(open) = self.open_transitions.get_mut(id) else { return };
         if open.transition.violation.is_some() {
             return;
         }
         open.transition.violation = Some(violation);
         let transition = open.transition.clone();
-        pass.keep_row(transition.clone());
+        pass.save_row(transition.clone());
         let Some(index) = self.roster.find(transition.agent.as_str()) else { return };
-        let Some(file) = self.files.get_mut(index.position()) else { return };
-        file.turn_to(pass.now);
-        file.violations += 1;
-        let violation_count = file.violations;
-        self.tell_of(pass, index, |user_id, sequence| PolicyViolated {
+        let Some(tracking) = self.agent_tracking.get_mut(index.position()) else { return };
+        tracking.start_day_of(pass.now);
+        tracking.violations += 1;
+        let violation_count = tracking.violations;
+        self.record_agent_event(pass, index, |user_id, sequence| PolicyViolated {
             user_id,
             transition_id: transition.id,
             target_state: transition.target,
@@ -386,43 +408,44 @@ impl Keeper {
         });
     }
 
-    /// Makes the commit complete: rows and counts as they stand now.
+    /// Completes the commit with the current rows and counters.
     pub(super) fn finish_commit(&self, pass: &mut Pass) -> Commit {
-        pass.commit.transitions.extend(std::mem::take(&mut pass.rows).into_values());
-        for index in &pass.counted {
-            let (Some(slot), Some(file)) = (self.roster.get(*index), self.files.get(index.position())) else {
+        pass.commit.transitions.extend(std::mem::take(&mut pass.transition_rows).into_values());
+        for index in &pass.changed_counters {
+            let (Some(slot), Some(tracking)) = (self.roster.get(*index), self.agent_tracking.get(index.position()))
+            else {
                 continue;
             };
             pass.commit.counters.push(AgentCounters {
                 tenant: self.link.tenant.clone(),
                 agent: slot.id().clone(),
-                sequence: file.sequence,
-                local_day: file.day_text(),
-                violations: file.violations,
-                not_ready_us: u64::try_from(file.not_ready.as_micros()).unwrap_or(u64::MAX),
+                sequence: tracking.sequence,
+                local_day: tracking.day_text(),
+                violations: tracking.violations,
+                not_ready_us: u64::try_from(tracking.not_ready.as_micros()).unwrap_or(u64::MAX),
             });
         }
-        for (index, rule) in &pass.remembered {
+        for (index, rule) in &pass.changed_memory {
             let Some(slot) = self.roster.get(*index) else { continue };
             let Some(memory) = slot.memory() else { continue };
-            pass.commit.memory.push(RemembersWrite {
+            pass.commit.memory.push(RuleMemoryWrite {
                 tenant: self.link.tenant.clone(),
                 agent: slot.id().clone(),
                 rule: rule.clone(),
-                acted: memory.last_acted(rule).map(|acted| (acted.at, acted.fact_key)),
+                last_action: memory.last_action(rule).map(|acted| (acted.at, acted.fact_key)),
                 held_key: memory.held_key(rule),
-                left_alone_until: memory.left_alone_until(),
+                left_alone_until: memory.paused_until(),
             });
         }
         std::mem::take(&mut pass.commit)
     }
 }
 
-/// What a person should know of a step; waits for the budget and the like are in the rows of calls.
-fn audited(before: &Status, after: &Status, step: &Step) -> Option<&'static str> {
+/// Returns the audit action of a step; `None` for steps such as waiting for the budget, which only the call log shows.
+fn audit_action(before: &TransitionStatus, after: &TransitionStatus, step: &TransitionStep) -> Option<&'static str> {
     match step {
-        Step::Hold { why, .. } | Step::NotApplied { why, .. } => {
-            let told = match why {
+        TransitionStep::Hold { why, .. } | TransitionStep::NotApplied { why, .. } => {
+            let is_audited = match why {
                 WaitReason::MandatoryBreak
                 | WaitReason::Contact
                 | WaitReason::Conflict
@@ -434,24 +457,24 @@ fn audited(before: &Status, after: &Status, step: &Step) -> Option<&'static str>
                 | WaitReason::PlatformAnswer
                 | WaitReason::Sight => false,
             };
-            (told && before.waits_for() != after.waits_for()).then_some("transition.held")
+            (is_audited && before.wait_reason() != after.wait_reason()).then_some("transition.held")
         }
-        Step::Send { .. } => None,
-        Step::Doubt { .. } => Some("transition.in_doubt"),
-        Step::Accept { .. } => Some("transition.accepted"),
-        Step::Confirm { .. } => Some("transition.confirmed"),
-        Step::GiveUp { .. } => Some("transition.unconfirmed"),
-        Step::ReadBack { .. } => Some("transition.read_back"),
-        Step::Refuse(_) => Some("transition.refused"),
-        Step::Fail(_) => Some("transition.failed"),
-        Step::Cancel(_) => Some("transition.cancelled"),
-        Step::Supersede(_) => Some("transition.superseded"),
-        Step::Expire => Some("transition.expired"),
+        TransitionStep::Send { .. } => None,
+        TransitionStep::Doubt { .. } => Some("transition.in_doubt"),
+        TransitionStep::Accept { .. } => Some("transition.accepted"),
+        TransitionStep::Confirm { .. } => Some("transition.confirmed"),
+        TransitionStep::GiveUp { .. } => Some("transition.unconfirmed"),
+        TransitionStep::ReadBack { .. } => Some("transition.read_back"),
+        TransitionStep::Refuse(_) => Some("transition.refused"),
+        TransitionStep::Fail(_) => Some("transition.failed"),
+        TransitionStep::Cancel(_) => Some("transition.cancelled"),
+        TransitionStep::Supersede(_) => Some("transition.superseded"),
+        TransitionStep::Expire => Some("transition.expired"),
     }
 }
 
-/// Whether a row of this state shows that a change to `target` took effect: the state itself, or a contact, which only an
-/// agent who was made ready can have got.
-pub(super) fn shows(target: &AgentState, state: &AgentState) -> bool {
+/// Returns whether a row in this state shows that a change to `target` took effect. The row must show the target
+/// itself, or a contact if the target is ready, since only a ready agent gets a contact.
+pub(super) fn shows_target(target: &AgentState, state: &AgentState) -> bool {
     target == state || (*target == AgentState::Ready && state.is_on_contact())
 }

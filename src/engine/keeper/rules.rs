@@ -1,6 +1,7 @@
-//! The rules in force: the configuration's with the store's laid over them, and the changes that people make to them.
+//! The rules in force, which are those of the configuration overridden by those of the store, and edits by people.
 //!
-//! A change is one pass: the new version, its audit entry and what follows are one commit, and the same pass decides by it.
+//! An edit takes one pass: the new version, its audit entry and its effects are one commit, and the same pass decides
+//! by it.
 
 pub(super) mod approvals;
 pub(super) mod decide;
@@ -18,295 +19,307 @@ use crate::domain::agents::roster::memory::AutomationMemory;
 use crate::domain::ids::RuleId;
 use crate::domain::rules::planner::{Intent, explain};
 use crate::domain::rules::rule::Mode;
-use crate::domain::rules::rule::shelf::{Edition, Listed, check_edition};
-use crate::domain::rules::rule::subjects::unknown_subjects;
-use crate::domain::rules::rule::written::{LineComplaint, read_one, with_mode, written};
+use crate::domain::rules::rule::catalog::{CatalogEntry, StoredRuleVersion, check_stored_rule};
+use crate::domain::rules::rule::rule_text::{LineDiagnostic, parse_rule_text, to_rule_text, with_mode};
+use crate::domain::rules::rule::subjects::unknown_references;
 use crate::domain::time::UtcMicros;
 use crate::engine::operations::settings::TenantSettings;
 use crate::engine::platform::link::Link;
-use crate::engine::rules::trials::TrialKit;
+use crate::engine::rules::backtests::BacktestInput;
 use crate::engine::rules::{
-    AgentRules, Checked, EditRefused, Edited, MOST_STORED_RULES, RuleChange, RuleEdit, RulesAsk,
+    AgentRules, EditResult, MAX_STORED_RULES, RuleChange, RuleCheck, RuleEdit, RuleEditError, RuleRequest,
 };
 use crate::store::{FindingKind, RuleFinding};
 
-/// What there is of rules, in force or not.
+/// All rules, whether in force or not.
 #[derive(Debug)]
-pub(super) struct RuleShelf {
-    /// The settings as configured.
+pub(super) struct RuleCatalog {
+    /// The settings as configured, without the rules of the store.
     configured: Arc<TenantSettings>,
-    /// The newest of each rule that the store has or had.
-    editions: BTreeMap<RuleId, Edition>,
-    listed: Arc<[Listed]>,
+    /// The newest version of each rule that the store has or had.
+    stored_versions: BTreeMap<RuleId, StoredRuleVersion>,
+    entries: Arc<[CatalogEntry]>,
 }
 
-impl RuleShelf {
-    /// What the store has, under a configuration; and the settings with it.
+impl RuleCatalog {
+    /// Reads the rules of the store, and returns them with the settings that result.
     pub(super) async fn read(
         link: &Link,
         configured: Arc<TenantSettings>,
     ) -> anyhow::Result<(Self, Arc<TenantSettings>)> {
-        let editions = link.reader.rule_editions(&link.tenant).await?;
-        let editions = editions.into_iter().map(|edition| (edition.rule.clone(), edition)).collect();
-        let mut shelf = Self { configured: configured.clone(), editions, listed: Arc::from([]) };
-        let settings = shelf.under(link, configured);
-        Ok((shelf, settings))
+        let versions = link.reader.rule_editions(&link.tenant).await?;
+        let versions = versions.into_iter().map(|edition| (edition.rule.clone(), edition)).collect();
+        let mut catalog = Self { configured: configured.clone(), stored_versions: versions, entries: Arc::from([]) };
+        let settings = catalog.apply_configuration(link, configured);
+        Ok((catalog, settings))
     }
 
-    /// The settings of a configuration with the store's rules.
-    pub(super) fn under(&mut self, link: &Link, configured: Arc<TenantSettings>) -> Arc<TenantSettings> {
+    /// Applies a configuration, and returns it as settings with the rules of the store.
+    pub(super) fn apply_configuration(&mut self, link: &Link, configured: Arc<TenantSettings>) -> Arc<TenantSettings> {
         self.configured = configured;
-        self.settle(link)
+        self.rebuild_settings(link)
     }
 
-    fn settle(&mut self, link: &Link) -> Arc<TenantSettings> {
-        let editions = self.newest();
-        match self.configured.with_rules(&editions) {
-            Ok((settings, listed)) => {
-                tell_left_out(link, &listed);
-                self.listed = listed.into();
+    fn rebuild_settings(&mut self, link: &Link) -> Arc<TenantSettings> {
+        let versions = self.newest_versions();
+        match self.configured.with_rules(&versions) {
+            Ok((settings, entries)) => {
+                report_excluded_rules(link, &entries);
+                self.entries = entries.into();
                 Arc::new(settings)
             }
             Err(complaints) => {
-                // Its check lets no such configuration through.
+                // The check of the configuration rejects such rules.
                 tracing::error!(tenant = %link.tenant, ?complaints, "defect: the configured rules cannot be used with the store's");
                 self.configured.clone()
             }
         }
     }
 
-    fn newest(&self) -> Vec<Edition> {
-        self.editions.values().cloned().collect()
+    fn newest_versions(&self) -> Vec<StoredRuleVersion> {
+        self.stored_versions.values().cloned().collect()
     }
 
-    fn listed(&self, rule: &RuleId) -> Option<&Listed> {
-        self.listed.iter().find(|listed| listed.id == *rule)
+    fn entry(&self, rule: &RuleId) -> Option<&CatalogEntry> {
+        self.entries.iter().find(|listed| listed.id == *rule)
     }
 
-    /// The number of a rule's newest version, also of one that was removed.
-    fn version(&self, rule: &RuleId) -> u64 {
-        self.editions.get(rule).map_or(0, |edition| edition.version)
+    /// Returns the number of a rule's newest version, even if the rule was removed.
+    fn newest_version_number(&self, rule: &RuleId) -> u64 {
+        self.stored_versions.get(rule).map_or(0, |edition| edition.version)
     }
 
-    /// What a change makes of a rule.
-    fn edited(&self, edit: &RuleEdit, at: UtcMicros) -> Result<Edition, EditRefused> {
+    /// Returns the version of a rule that an edit results in.
+    fn apply_edit(&self, edit: &RuleEdit, at: UtcMicros) -> Result<StoredRuleVersion, RuleEditError> {
         let rule = &edit.rule;
-        let (version, known) = (self.version(rule), self.listed(rule));
-        // To who reads it, a rule that was removed is one that the store knows nothing of.
-        let seen = if known.is_some_and(|known| known.edition.is_some()) { version } else { 0 };
-        if edit.version.is_some_and(|wanted| wanted != seen) {
-            return Err(EditRefused::Changed { rule: rule.clone(), version: seen });
+        let (version, known) = (self.newest_version_number(rule), self.entry(rule));
+        // Clients see a removed rule as one that the store does not have.
+        let visible_version = if known.is_some_and(|known| known.stored.is_some()) { version } else { 0 };
+        if edit.version.is_some_and(|wanted| wanted != visible_version) {
+            return Err(RuleEditError::Changed { rule: rule.clone(), version: visible_version });
         }
-        let now = known.and_then(|known| known.edition.as_ref());
-        let stored = || self.editions.values().filter(|edition| !edition.removed).count();
-        if now.is_none() && stored() >= MOST_STORED_RULES {
-            return Err(EditRefused::TooMany);
+        let current = known.and_then(|known| known.stored.as_ref());
+        let stored_count = || self.stored_versions.values().filter(|edition| !edition.removed).count();
+        if current.is_none() && stored_count() >= MAX_STORED_RULES {
+            return Err(RuleEditError::TooMany);
         }
-        let no_rule = || EditRefused::NoRule(rule.clone());
-        let text = |known: &Listed| match (&known.edition, &known.base) {
+        let no_rule = || RuleEditError::NoRule(rule.clone());
+        let text = |known: &CatalogEntry| match (&known.stored, &known.configured) {
             (Some(edition), _) => Some(edition.text.to_string()),
-            (None, Some(base)) => written(base).ok(),
+            (None, Some(base)) => to_rule_text(base).ok(),
             (None, None) => None,
         };
-        let (order, enabled) = (now.and_then(|now| now.order), now.is_none_or(|now| now.enabled));
+        let (order, enabled) = (current.and_then(|now| now.order), current.is_none_or(|now| now.enabled));
         let (text, order, enabled) = match &edit.change {
             RuleChange::Write { text, order, enabled } => (text.clone(), *order, *enabled),
             RuleChange::Mode(mode) => {
                 let text = text(known.ok_or_else(no_rule)?).ok_or_else(no_rule)?;
-                (with_mode(&text, *mode).ok_or_else(|| mode_by_hand(&text))?, order, enabled)
+                (with_mode(&text, *mode).ok_or_else(|| mode_edit_error(&text))?, order, enabled)
             }
             RuleChange::Enable(enabled) => (text(known.ok_or_else(no_rule)?).ok_or_else(no_rule)?, order, *enabled),
             RuleChange::Remove => {
-                let now = now.ok_or_else(|| known.map_or_else(no_rule, |_| EditRefused::NotInStore(rule.clone())))?;
+                let now =
+                    current.ok_or_else(|| known.map_or_else(no_rule, |_| RuleEditError::NotStored(rule.clone())))?;
                 (now.text.to_string(), order, enabled)
             }
         };
-        let edition = Edition {
+        let new_version = StoredRuleVersion {
             rule: rule.clone(),
             version: version + 1,
             text: text.into(),
             enabled,
             order,
             removed: edit.change == RuleChange::Remove,
-            at,
-            by: edit.asker.id.clone(),
-            why: edit.why.as_deref().map(Arc::from),
+            changed_at: at,
+            changed_by: edit.requester.id.clone(),
+            comment: edit.reason.as_deref().map(Arc::from),
         };
-        // What goes, and what is switched off, may be as wrong as it likes.
-        let checked = !edition.removed && edit.change != RuleChange::Enable(false);
-        let complaints =
-            if checked { check_edition(self.configured.base(), &self.newest(), &edition) } else { Vec::new() };
-        if complaints.is_empty() { Ok(edition) } else { Err(EditRefused::Wrong(complaints)) }
+        // A rule that is removed or disabled need not be valid.
+        let needs_check = !new_version.removed && edit.change != RuleChange::Enable(false);
+        let diagnostics = if needs_check {
+            check_stored_rule(self.configured.rule_base(), &self.newest_versions(), &new_version)
+        } else {
+            Vec::new()
+        };
+        if diagnostics.is_empty() { Ok(new_version) } else { Err(RuleEditError::Invalid(diagnostics)) }
     }
 
-    fn check(&self, text: &str) -> Checked {
-        let rule = match read_one(text) {
+    fn check(&self, text: &str) -> RuleCheck {
+        let rule = match parse_rule_text(text) {
             Ok(rule) => rule,
-            Err(complaints) => return Checked { complaints, warnings: Vec::new(), rule: None },
+            Err(diagnostics) => return RuleCheck { diagnostics, warnings: Vec::new(), rule: None },
         };
-        let known = self.listed(&rule.id).and_then(|listed| listed.edition.as_ref());
-        let edition = Edition {
+        let known = self.entry(&rule.id).and_then(|listed| listed.stored.as_ref());
+        let candidate = StoredRuleVersion {
             rule: rule.id.clone(),
             version: 0,
             text: text.into(),
             enabled: true,
             order: known.and_then(|known| known.order),
             removed: false,
-            at: UtcMicros::EPOCH,
-            by: Arc::from(""),
-            why: None,
+            changed_at: UtcMicros::EPOCH,
+            changed_by: Arc::from(""),
+            comment: None,
         };
-        let complaints = check_edition(self.configured.base(), &self.newest(), &edition);
-        Checked { complaints, warnings: self.warnings(&rule), rule: Some(rule) }
+        let diagnostics = check_stored_rule(self.configured.rule_base(), &self.newest_versions(), &candidate);
+        RuleCheck { diagnostics, warnings: self.warnings(&rule), rule: Some(rule) }
     }
 
-    /// What is right and may surprise: what this tenant neither reads nor watches.
+    /// Returns warnings about references to things that this tenant neither reads nor observes.
     fn warnings(&self, rule: &crate::domain::rules::rule::Rule) -> Vec<String> {
-        let unknown = unknown_subjects(rule, |subject| self.configured.has(subject));
+        let unknown = unknown_references(rule, |subject| self.configured.has(subject));
         unknown.into_iter().map(|(field, what)| format!("{field}: {what}")).collect()
     }
 }
 
-fn mode_by_hand(text: &str) -> EditRefused {
-    let message = match read_one(text) {
+fn mode_edit_error(text: &str) -> RuleEditError {
+    let message = match parse_rule_text(text) {
         Ok(_) => "the text is laid out so that the mode cannot be put in by itself: write `mode = \"…\"` into it",
         Err(_) => "the text cannot be read any more: mend it first",
     };
-    EditRefused::Wrong(vec![LineComplaint { line: 1, field: "mode".to_owned(), message: message.to_owned() }])
+    RuleEditError::Invalid(vec![LineDiagnostic { line: 1, field: "mode".to_owned(), message: message.to_owned() }])
 }
 
-/// Rules of the store that the check does not let in force any more, after an update or a change of the configuration.
-fn tell_left_out(link: &Link, listed: &[Listed]) {
-    let left_out: Vec<&str> =
-        listed.iter().filter(|rule| rule.is_enabled() && !rule.in_force).map(|rule| rule.id.as_str()).collect();
+/// Reports enabled rules that the check keeps out of force, after an upgrade or a change of the configuration.
+fn report_excluded_rules(link: &Link, entries: &[CatalogEntry]) {
+    let excluded: Vec<&str> =
+        entries.iter().filter(|rule| rule.is_enabled() && !rule.in_force).map(|rule| rule.id.as_str()).collect();
     let part = link.part("rules");
-    if left_out.is_empty() {
+    if excluded.is_empty() {
         link.readiness.restored(&part);
         return;
     }
     let detail = format!(
         "not in force, since they no longer pass the check: {}; GET /api/v1/rules says why, mend or disable them",
-        left_out.join(", ")
+        excluded.join(", ")
     );
-    tracing::warn!(tenant = %link.tenant, rules = left_out.join(", "), "rules of the store are not in force: they no longer pass the check");
+    tracing::warn!(tenant = %link.tenant, rules = excluded.join(", "), "rules of the store are not in force: they no longer pass the check");
     link.readiness.degraded(&part, detail);
 }
 
-/// Something that a rule found of an agent, on its way into the store.
-pub(super) struct Found {
+/// A finding of a rule about an agent, to be stored.
+pub(super) struct NewFinding {
     pub index: AgentIndex,
     pub kind: FindingKind,
     pub rule: RuleId,
     pub rule_version: Arc<str>,
     pub guard: Option<Arc<str>>,
-    pub wants: String,
-    pub because: String,
+    pub intended_action: String,
+    pub facts: String,
 }
 
-impl Found {
-    pub(super) fn of_intent(kind: FindingKind, intent: &Intent) -> Self {
+impl NewFinding {
+    pub(super) fn from_intent(kind: FindingKind, intent: &Intent) -> Self {
         Self {
             index: intent.index,
             kind,
             rule: intent.rule.clone(),
             rule_version: intent.rule_version.clone(),
             guard: None,
-            wants: intent.action.to_string(),
-            because: intent.facts.to_string(),
+            intended_action: intent.action.to_string(),
+            facts: intent.facts.to_string(),
         }
     }
 }
 
 impl Keeper {
-    /// Answers what is asked about rules and exceptions; changes are answered after their commit.
-    pub(super) async fn take_rules_ask(&mut self, pass: &mut Pass, ask: RulesAsk) -> anyhow::Result<()> {
-        match ask {
-            RulesAsk::List(reply) => answer(pass, reply, self.shelf.listed.clone()),
-            RulesAsk::Check(text, reply) => answer(pass, reply, self.shelf.check(&text)),
-            RulesAsk::Edit(edit, reply) => {
-                let edited = self.edit_rule(pass, edit).await?;
-                answer(pass, reply, edited);
+    /// Handles a request about rules or exceptions; edits are answered after their commit.
+    pub(super) async fn handle_rule_request(&mut self, pass: &mut Pass, request: RuleRequest) -> anyhow::Result<()> {
+        match request {
+            RuleRequest::List(reply) => reply_after_commit(pass, reply, self.rule_catalog.entries.clone()),
+            RuleRequest::Check(text, reply) => reply_after_commit(pass, reply, self.rule_catalog.check(&text)),
+            RuleRequest::Edit(edit, reply) => {
+                let result = self.edit_rule(pass, edit).await?;
+                reply_after_commit(pass, reply, result);
             }
-            RulesAsk::Explain(agent, reply) => {
-                let explained = self.explain_agent(agent.as_str(), pass.now);
-                answer(pass, reply, explained);
+            RuleRequest::Explain(agent, reply) => {
+                let explanation = self.explain_agent(agent.as_str(), pass.now);
+                reply_after_commit(pass, reply, explanation);
             }
-            RulesAsk::Prepare(wish, reply) => {
-                let kit = TrialKit::prepare(&self.shelf.configured, &self.shelf.newest(), &wish);
-                answer(pass, reply, kit);
+            RuleRequest::PrepareBacktest(backtest_request, reply) => {
+                let input = BacktestInput::prepare(
+                    &self.rule_catalog.configured,
+                    &self.rule_catalog.newest_versions(),
+                    &backtest_request,
+                );
+                reply_after_commit(pass, reply, input);
             }
-            RulesAsk::Excuse(new, reply) => {
-                let excused = self.excuse(pass, new);
-                answer(pass, reply, excused);
+            RuleRequest::ApproveException(new, reply) => {
+                let approved = self.approve_exception(pass, new);
+                reply_after_commit(pass, reply, approved);
             }
-            RulesAsk::EndException(end, reply) => {
+            RuleRequest::EndException(end, reply) => {
                 let ended = self.end_exception(pass, &end);
-                answer(pass, reply, ended);
+                reply_after_commit(pass, reply, ended);
             }
         }
         Ok(())
     }
 
-    async fn edit_rule(&mut self, pass: &mut Pass, edit: RuleEdit) -> anyhow::Result<Result<Edited, EditRefused>> {
-        let edition = match self.shelf.edited(&edit, pass.now) {
+    async fn edit_rule(
+        &mut self,
+        pass: &mut Pass,
+        edit: RuleEdit,
+    ) -> anyhow::Result<Result<EditResult, RuleEditError>> {
+        let new_version = match self.rule_catalog.apply_edit(&edit, pass.now) {
             Ok(edition) => edition,
-            Err(refused) => return Ok(Err(refused)),
+            Err(error) => return Ok(Err(error)),
         };
-        let is_new = self.shelf.listed(&edit.rule).is_none();
-        let mode = read_one(&edition.text).map_or(Mode::default(), |rule| rule.mode);
-        let facts = json!({
-            "rule": edition.rule,
-            "change": edit.change.word(),
-            "version": edition.version,
+        let is_new = self.rule_catalog.entry(&edit.rule).is_none();
+        let mode = parse_rule_text(&new_version.text).map_or(Mode::default(), |rule| rule.mode);
+        let details = json!({
+            "rule": new_version.rule,
+            "change": edit.change.name(),
+            "version": new_version.version,
             "mode": mode,
-            "enabled": edition.enabled,
+            "enabled": new_version.enabled,
         });
-        let why = self.keep_note(pass, edit.why.as_deref());
-        self.audit_person(pass, &edit.asker, "rule.changed", facts, why);
-        pass.commit.editions.push((self.link.tenant.clone(), edition.clone()));
-        self.shelf.editions.insert(edition.rule.clone(), edition);
-        self.settings = self.shelf.settle(&self.link);
-        // Who was held by the rule as it was may be held anew.
-        self.roster.forget_held();
-        self.record_rules(pass).await?;
-        Ok(Ok(Edited { rule: self.shelf.listed(&edit.rule).cloned(), is_new }))
+        let note = self.save_note(pass, edit.reason.as_deref());
+        self.audit_person_action(pass, &edit.requester, "rule.changed", details, note);
+        pass.commit.editions.push((self.link.tenant.clone(), new_version.clone()));
+        self.rule_catalog.stored_versions.insert(new_version.rule.clone(), new_version);
+        self.settings = self.rule_catalog.rebuild_settings(&self.link);
+        // Intents held by the old version may be held anew and recorded again.
+        self.roster.clear_held();
+        self.record_rule_versions(pass).await?;
+        Ok(Ok(EditResult { rule: self.rule_catalog.entry(&edit.rule).cloned(), is_new }))
     }
 
     fn explain_agent(&mut self, agent: &str, now: UtcMicros) -> Option<AgentRules> {
         self.roster.advance(now);
-        self.look_around();
+        self.refresh_rule_inputs();
         let explanation = explain(&self.roster, agent, &self.settings.rules, &self.settings.decide, now)?;
         let slot = self.roster.agent(agent)?;
-        let left_alone_until = slot.memory().and_then(AutomationMemory::left_alone_until).filter(|until| *until > now);
-        Some(AgentRules { explanation, left_alone_until, excused: slot.excused(now) })
+        let paused_until = slot.memory().and_then(AutomationMemory::paused_until).filter(|until| *until > now);
+        Some(AgentRules { explanation, paused_until, exception: slot.exception(now) })
     }
 
-    /// The version of a rule that is in force; empty where it is not.
+    /// Returns the version of a rule that is in force; empty if the rule is not in force.
     pub(super) fn version_in_force(&self, rule: &RuleId) -> Arc<str> {
         let found = self.settings.rules.rules().iter().find(|known| known.id == *rule);
         found.map_or_else(|| Arc::from(""), |rule| rule.version.clone())
     }
 
-    /// Puts down what a rule found of an agent, under the agent's own name.
-    pub(super) fn find(&self, pass: &mut Pass, found: &Found) {
-        let Some(slot) = self.roster.get(found.index) else { return };
+    /// Records a finding about an agent, under the agent's subject id.
+    pub(super) fn record_finding(&self, pass: &mut Pass, finding: &NewFinding) {
+        let Some(slot) = self.roster.get(finding.index) else { return };
         pass.commit.findings.push(RuleFinding {
             tenant: self.link.tenant.clone(),
-            id: crate::domain::ids::FindingId(self.link.random.id_at(pass.now)),
+            id: crate::domain::ids::FindingId(self.link.random.time_ordered_id(pass.now)),
             at: pass.now,
-            rule: found.rule.clone(),
-            rule_version: found.rule_version.clone(),
-            kind: found.kind,
+            rule: finding.rule.clone(),
+            rule_version: finding.rule_version.clone(),
+            kind: finding.kind,
             agent: slot.id().clone(),
-            guard: found.guard.clone(),
-            wants: found.wants.clone(),
-            because: found.because.clone(),
+            guard: finding.guard.clone(),
+            intended_action: finding.intended_action.clone(),
+            facts: finding.facts.clone(),
         });
     }
 }
 
-/// Answers after the commit of the pass.
-fn answer<T: Send + 'static>(pass: &mut Pass, reply: oneshot::Sender<T>, value: T) {
-    // Whoever asked may be gone.
+/// Sends a reply after the commit of the pass.
+fn reply_after_commit<T: Send + 'static>(pass: &mut Pass, reply: oneshot::Sender<T>, value: T) {
+    // The requester may be gone.
     pass.replies.push(Box::new(move || drop(reply.send(value))));
 }

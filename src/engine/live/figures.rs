@@ -1,8 +1,9 @@
-//! Reads the figures of a tenant's skills and queues, on a grid that does not drift and within a budget of their own, stores them
-//! and tells them to whoever looks.
+//! Reads the figures of a tenant's skills and queues at fixed intervals without drift and within their own budget,
+//! stores them and publishes them to viewers.
 //!
-//! What could not be read stays as it was and grows old; it never becomes zero. A read that fails is not repeated before the
-//! grid's next instant, since the platform wants no more than one in 15 seconds. Nothing here decides.
+//! Figures that cannot be read keep their last value and grow old; they never become zero. A failed read is not
+//! repeated before the next interval, because the platform allows at most one read in 15 seconds. No decision depends
+//! on this module.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,134 +13,138 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::ids::{QueueId, TenantId};
-use crate::domain::live::figures::{Figures, Taken};
+use crate::domain::live::figures::{Figures, TimedFigures};
 use crate::domain::time::UtcMicros;
-use crate::domain::words::count;
+use crate::domain::wording::count_with_noun;
 use crate::engine::operations::settings::{FigureSettings, TenantSettings};
-use crate::engine::platform::calls::{CallKind, budgeted};
+use crate::engine::platform::calls::{CallKind, call_within_budget};
 use crate::engine::platform::link::Link;
 use crate::platform::budget::Urgency;
 use crate::platform::poll::PollGrid;
-use crate::platform::{Answer, Call, CallError, Failure, FigureComplaint, FiguresRead, ListedQueue, MOST_IN_ONE_READ};
+use crate::platform::{Answer, Call, CallError, Failure, FigureDiagnostic, FiguresRead, ListedQueue, MAX_PER_READ};
 use crate::store::{Commit, FiguresWrite, ReadError, Reader};
 
-/// Older figures than so many intervals tell nothing of now.
-const GOOD_FOR_INTERVALS: u32 = 3;
+/// Figures older than this many intervals are stale.
+const VALID_FOR_INTERVALS: u32 = 3;
 
-/// Stored figures of so long before the newest ones are taken up at a start, with their age.
-const TAKEN_UP: Duration = Duration::from_secs(3600);
+/// How far before the newest stored figures others are loaded at a start, with their age.
+const STARTUP_LOOKBACK: Duration = Duration::from_secs(3600);
 
-/// The list of queues is read anew after so long, for queues that are new or have other names.
-const LIST_EVERY: Duration = Duration::from_secs(3600);
+/// How often the list of queues is read again, to find new or renamed queues.
+const LIST_INTERVAL: Duration = Duration::from_secs(3600);
 
-/// And after so long where it could not be read.
-const LIST_AGAIN: Duration = Duration::from_secs(300);
+/// How soon the list is read again if it could not be read.
+const LIST_RETRY_INTERVAL: Duration = Duration::from_secs(300);
 
-/// Unknown queues that are named at most.
-const MOST_NAMED: usize = 10;
+/// The most unknown queues named in a message.
+const MAX_NAMED: usize = 10;
 
-/// The worker of one tenant.
+/// Runs the worker of one tenant until `soft` is cancelled.
 pub async fn run(
     link: Arc<Link>,
     mut settings: watch::Receiver<Arc<TenantSettings>>,
     soft: CancellationToken,
 ) -> anyhow::Result<()> {
-    let wanted = settings.borrow_and_update().figures.clone();
-    let mut reads = Reads::load(link, wanted).await?;
+    let current = settings.borrow_and_update().figures.clone();
+    let mut figure_reader = FigureReader::load(link, current).await?;
     loop {
-        let wait = reads.wait();
+        let wait = figure_reader.time_until_poll();
         tokio::select! {
             () = soft.cancelled() => return Ok(()),
             changed = settings.changed() => {
                 changed?;
-                let wanted = settings.borrow_and_update().figures.clone();
-                reads.take(wanted);
+                let current = settings.borrow_and_update().figures.clone();
+                figure_reader.set_settings(current);
             }
-            () = reads.link.clock.sleep(wait.unwrap_or_default()), if wait.is_some() => {
+            () = figure_reader.link.clock.sleep(wait.unwrap_or_default()), if wait.is_some() => {
                 tokio::select! {
                     () = soft.cancelled() => return Ok(()),
-                    done = reads.poll() => done?,
+                    done = figure_reader.poll() => done?,
                 }
             }
         }
     }
 }
 
-/// The figures that the store knows last, as they count with these settings.
-pub async fn last_stored(reader: &Reader, tenant: &TenantId, settings: &FigureSettings) -> Result<Figures, ReadError> {
-    let mut figures = reader.latest_figures(tenant, TAKEN_UP).await?;
-    fit(&mut figures, settings);
+/// Returns the newest stored figures of the configured skills and queues.
+pub async fn load_last_figures(
+    reader: &Reader,
+    tenant: &TenantId,
+    settings: &FigureSettings,
+) -> Result<Figures, ReadError> {
+    let mut figures = reader.latest_figures(tenant, STARTUP_LOOKBACK).await?;
+    apply_settings(&mut figures, settings);
     Ok(figures)
 }
 
-fn fit(figures: &mut Figures, settings: &FigureSettings) {
+fn apply_settings(figures: &mut Figures, settings: &FigureSettings) {
     figures.retain(&settings.skills, &settings.queues);
-    figures.good_for = settings.interval * GOOD_FOR_INTERVALS;
+    figures.fresh_for = settings.interval * VALID_FOR_INTERVALS;
 }
 
 /// What is read, and when next.
-struct Reads {
+struct FigureReader {
     link: Arc<Link>,
-    wanted: FigureSettings,
+    settings: FigureSettings,
     grid: PollGrid,
     last_sent: Option<Duration>,
-    /// The queues that the platform listed last; `None` while no list could be read.
+    /// The queues that the platform listed last; `None` until a list was read.
     listed: Option<Vec<ListedQueue>>,
     next_list: Duration,
-    /// A read of queues was refused as not found: those that are not listed are left out of the next.
-    leaves_unlisted_out: bool,
-    complaints: Vec<FigureComplaint>,
+    /// A read of queues failed with not found, so queues that are not listed are left out.
+    skips_unlisted: bool,
+    diagnostics: Vec<FigureDiagnostic>,
 }
 
-/// What one poll brought.
+/// The result of one poll.
 #[derive(Default)]
-struct Brought {
+struct PollResult {
     commit: Commit,
     troubles: Vec<String>,
-    complaints: Vec<FigureComplaint>,
+    diagnostics: Vec<FigureDiagnostic>,
     throttled: bool,
 }
 
-impl Reads {
-    /// Takes up what the store knows. The process before may have read a moment ago.
-    async fn load(link: Arc<Link>, wanted: FigureSettings) -> anyhow::Result<Self> {
-        let stored = last_stored(&link.reader, &link.tenant, &wanted).await.context("the last figures")?;
-        // A worker that starts again knows no more than the store: what it told last was stored before.
+impl FigureReader {
+    /// Loads the stored figures. The first read keeps an interval from the last one of the previous process.
+    async fn load(link: Arc<Link>, settings: FigureSettings) -> anyhow::Result<Self> {
+        let stored = load_last_figures(&link.reader, &link.tenant, &settings).await.context("the last figures")?;
+        // A restarted worker loses nothing: all published figures were stored before.
         link.figures.send_replace(Arc::new(stored));
         let (now, monotonic) = (link.clock.now(), link.clock.monotonic());
         let calls =
-            link.reader.recent_calls(&link.tenant, now - wanted.interval * 2).await.context("the last reads")?;
-        // One without an answer may have arrived up to now, if it is not from long ago.
-        let lately = now - wanted.interval * 2;
+            link.reader.recent_calls(&link.tenant, now - settings.interval * 2).await.context("the last reads")?;
+        // A recent call without an answer may have reached the platform at any time until now.
+        let lately = now - settings.interval * 2;
         let of_figures = |kind: &str| CallKind::FIGURES.iter().any(|known| known.name() == kind);
         let reads = calls.iter().filter(|call| of_figures(&call.kind) && call.sent_at >= lately);
         let since = reads.map(|call| now.since(call.answered_at.unwrap_or(now))).min();
-        let first = since.map_or(monotonic, |since| monotonic + wanted.interval.saturating_sub(since));
-        let reads = Self {
-            grid: PollGrid::new(first, wanted.interval),
+        let first = since.map_or(monotonic, |since| monotonic + settings.interval.saturating_sub(since));
+        let figure_reader = Self {
+            grid: PollGrid::new(first, settings.interval),
             link,
-            wanted,
+            settings,
             last_sent: None,
             listed: None,
             next_list: Duration::ZERO,
-            leaves_unlisted_out: false,
-            complaints: Vec::new(),
+            skips_unlisted: false,
+            diagnostics: Vec::new(),
         };
-        reads.forget_part_if_idle();
-        Ok(reads)
+        figure_reader.forget_part_if_idle();
+        Ok(figure_reader)
     }
 
-    /// Other settings. Reads stay an interval apart.
-    fn take(&mut self, wanted: FigureSettings) {
-        if wanted == self.wanted {
+    /// Changes the settings. Reads stay an interval apart.
+    fn set_settings(&mut self, settings: FigureSettings) {
+        if settings == self.settings {
             return;
         }
         let now = self.link.clock.monotonic();
-        let after_last = self.last_sent.map_or(self.grid.due(), |last| last + wanted.interval);
-        self.grid = PollGrid::new(after_last.max(now), wanted.interval);
-        self.wanted = wanted;
-        (self.next_list, self.leaves_unlisted_out) = (now, false);
-        self.link.figures.send_modify(|figures| fit(Arc::make_mut(figures), &self.wanted));
+        let after_last = self.last_sent.map_or(self.grid.next_due(), |last| last + settings.interval);
+        self.grid = PollGrid::new(after_last.max(now), settings.interval);
+        self.settings = settings;
+        (self.next_list, self.skips_unlisted) = (now, false);
+        self.link.figures.send_modify(|figures| apply_settings(Arc::make_mut(figures), &self.settings));
         self.forget_part_if_idle();
     }
 
@@ -148,26 +153,26 @@ impl Reads {
     }
 
     fn is_idle(&self) -> bool {
-        self.wanted.skills.is_empty() && self.wanted.queues.is_empty()
+        self.settings.skills.is_empty() && self.settings.queues.is_empty()
     }
 
     fn forget_part_if_idle(&self) {
         if self.is_idle() {
-            self.link.readiness.forget(&[self.part()]);
+            self.link.readiness.remove(&[self.part()]);
         }
     }
 
-    /// Until the next poll; `None` while nothing is to be read.
-    fn wait(&self) -> Option<Duration> {
-        (!self.is_idle()).then(|| self.grid.due().saturating_sub(self.link.clock.monotonic()))
+    /// Returns the time until the next poll; `None` if nothing is to be read.
+    fn time_until_poll(&self) -> Option<Duration> {
+        (!self.is_idle()).then(|| self.grid.next_due().saturating_sub(self.link.clock.monotonic()))
     }
 
-    /// Reads everything once. Safe to drop at any await: a slot that was taken counts as answered then.
+    /// Reads all figures once. Safe to drop at any await: a slot that was taken then counts as answered.
     async fn poll(&mut self) -> anyhow::Result<()> {
-        let mut brought = Brought::default();
-        self.read_skills(&mut brought).await?;
-        self.read_queues(&mut brought).await?;
-        let Brought { commit, mut troubles, complaints, .. } = brought;
+        let mut result = PollResult::default();
+        self.read_skills(&mut result).await?;
+        self.read_queues(&mut result).await?;
+        let PollResult { commit, troubles: mut failures, diagnostics: complaints, .. } = result;
         let (skills, queues) = (commit.skill_figures.clone(), commit.queue_figures.clone());
         if !commit.is_empty() {
             self.link.writer.commit(commit).await?;
@@ -175,68 +180,68 @@ impl Reads {
         self.link.figures.send_modify(|figures| {
             let figures = Arc::make_mut(figures);
             for row in skills {
-                figures.put_skill(row.taken.at, row.taken.figures);
+                figures.put_skill(row.reading.at, row.reading.figures);
             }
             for row in queues {
-                figures.put_queue(row.taken.at, row.taken.figures);
+                figures.put_queue(row.reading.at, row.reading.figures);
             }
         });
-        self.note_complaints(complaints);
-        troubles.extend(self.unknown_queues());
-        if troubles.is_empty() {
+        self.log_diagnostics(complaints);
+        failures.extend(self.unknown_queues());
+        if failures.is_empty() {
             self.link.readiness.restored(&self.part());
         } else {
-            let detail = troubles.join("; ");
+            let detail = failures.join("; ");
             tracing::warn!(tenant = %self.link.tenant, detail, "figures are not as they should be");
             self.link.readiness.degraded(&self.part(), detail);
         }
         Ok(())
     }
 
-    async fn read_skills(&mut self, brought: &mut Brought) -> anyhow::Result<()> {
-        let (link, skills) = (self.link.clone(), self.wanted.skills.clone());
-        for batch in skills.chunks(MOST_IN_ONE_READ) {
-            if brought.throttled {
+    async fn read_skills(&mut self, result: &mut PollResult) -> anyhow::Result<()> {
+        let (link, skills) = (self.link.clone(), self.settings.skills.clone());
+        for batch in skills.chunks(MAX_PER_READ) {
+            if result.throttled {
                 break;
             }
-            let answer = self.ask(CallKind::SkillFigures, link.platform.skill_figures(batch)).await?;
+            let answer = self.send_call(CallKind::SkillFigures, link.platform.skill_figures(batch)).await?;
             let last = |figures: &Figures| {
                 batch.iter().filter_map(|id| figures.skill(id.as_str())).map(|taken| taken.at).min()
             };
-            if let Some(read) = self.settle(answer, brought, &count(batch.len(), "skill"), last) {
-                brought.commit.skill_figures.extend(self.rows(read));
+            if let Some(read) = self.accept_answer(answer, result, &count_with_noun(batch.len(), "skill"), last) {
+                result.commit.skill_figures.extend(self.rows(read));
             }
         }
         Ok(())
     }
 
-    async fn read_queues(&mut self, brought: &mut Brought) -> anyhow::Result<()> {
+    async fn read_queues(&mut self, result: &mut PollResult) -> anyhow::Result<()> {
         let link = self.link.clone();
-        if !self.wanted.queues.is_empty() && link.clock.monotonic() >= self.next_list && !brought.throttled {
+        if !self.settings.queues.is_empty() && link.clock.monotonic() >= self.next_list && !result.throttled {
             self.list_queues().await?;
         }
-        let queues: Vec<QueueId> = self.wanted.queues.iter().filter(|id| self.is_asked(id)).cloned().collect();
-        for batch in queues.chunks(MOST_IN_ONE_READ) {
-            if brought.throttled {
+        let queues: Vec<QueueId> = self.settings.queues.iter().filter(|id| self.is_readable(id)).cloned().collect();
+        for batch in queues.chunks(MAX_PER_READ) {
+            if result.throttled {
                 break;
             }
-            let answer = self.ask(CallKind::QueueFigures, link.platform.queue_figures(batch)).await?;
+            let answer = self.send_call(CallKind::QueueFigures, link.platform.queue_figures(batch)).await?;
             if answer.as_ref().is_err_and(|error| error.failure == Failure::NotFound) {
-                self.leaves_unlisted_out = true;
+                self.skips_unlisted = true;
                 self.next_list = link.clock.monotonic();
             }
             let last = |figures: &Figures| {
                 batch.iter().filter_map(|id| figures.queue(id.as_str())).map(|taken| taken.at).min()
             };
-            if let Some(read) = self.settle(answer, brought, &count(batch.len(), "queue"), last) {
-                brought.commit.queue_figures.extend(self.rows(read));
+            if let Some(read) = self.accept_answer(answer, result, &count_with_noun(batch.len(), "queue"), last) {
+                result.commit.queue_figures.extend(self.rows(read));
             }
         }
         Ok(())
     }
 
-    /// One call under the reporting budget, marked on the grid when it leaves.
-    async fn ask<T: Send>(
+    /// Makes one call within the reporting budget, and records on the grid when it was sent.
+    async fn send_call<T: Send>(
         &mut self,
         kind: CallKind,
         call: Call<'_, T>,
@@ -246,59 +251,59 @@ impl Reads {
             sent = Some(clock.monotonic());
             call.await
         };
-        let result = budgeted(&self.link, kind, Urgency::Ordinary, None, marked).await?;
-        // It left later where a token had to be fetched first.
+        let result = call_within_budget(&self.link, kind, Urgency::Ordinary, None, marked).await?;
+        // It is sent later if a token had to be fetched first.
         let asked_at = match &result {
-            Ok(answer) => Some(answer.asked_at),
-            Err(error) => error.asked_at,
+            Ok(answer) => Some(answer.sent_at),
+            Err(error) => error.sent_at,
         };
         let left = asked_at.map(|at| clock.monotonic().saturating_sub(clock.now().since(at)));
         let sent = sent.max(left).unwrap_or_else(|| clock.monotonic());
-        self.grid.sent(sent);
+        self.grid.record_sent(sent);
         self.last_sent = Some(sent);
         Ok(result)
     }
 
-    /// What an answer brought; what came instead of one is a trouble.
-    fn settle<T>(
+    /// Returns an answer with its diagnostics recorded; records an error as a problem of the poll.
+    fn accept_answer<T>(
         &self,
         answer: Result<Answer<FiguresRead<T>>, CallError>,
-        brought: &mut Brought,
+        result: &mut PollResult,
         of: &str,
         last: impl Fn(&Figures) -> Option<UtcMicros>,
     ) -> Option<Answer<FiguresRead<T>>> {
         match answer {
             Ok(answer) => {
-                brought.complaints.extend(answer.value.complaints.iter().cloned());
+                result.diagnostics.extend(answer.value.diagnostics.iter().cloned());
                 Some(answer)
             }
             Err(error) => {
-                brought.throttled |= matches!(error.failure, Failure::Throttled { .. });
+                result.throttled |= matches!(error.failure, Failure::Throttled { .. });
                 let last = match last(&self.link.figures.borrow()) {
                     Some(at) => format!("last read at {at:.0}"),
                     None => "never read yet".to_owned(),
                 };
-                brought.troubles.push(format!("figures of {of}, {last}: {error}"));
+                result.troubles.push(format!("figures of {of}, {last}: {error}"));
                 None
             }
         }
     }
 
     fn rows<T>(&self, answer: Answer<FiguresRead<T>>) -> impl Iterator<Item = FiguresWrite<T>> {
-        let (tenant, at) = (self.link.tenant.clone(), answer.answered_at);
-        let row = move |figures| FiguresWrite { tenant: tenant.clone(), taken: Taken { at, figures } };
+        let (tenant, at) = (self.link.tenant.clone(), answer.received_at);
+        let row = move |figures| FiguresWrite { tenant: tenant.clone(), reading: TimedFigures { at, figures } };
         answer.value.figures.into_iter().map(row)
     }
 
     async fn list_queues(&mut self) -> anyhow::Result<()> {
         let link = self.link.clone();
-        let answer = self.ask(CallKind::Queues, link.platform.queues()).await?;
+        let answer = self.send_call(CallKind::Queues, link.platform.queues()).await?;
         let now = link.clock.monotonic();
         match answer {
-            Ok(answer) => (self.listed, self.next_list) = (Some(answer.value), now + LIST_EVERY),
+            Ok(answer) => (self.listed, self.next_list) = (Some(answer.value), now + LIST_INTERVAL),
             Err(error) => {
                 tracing::warn!(tenant = %link.tenant, error = %error, "the list of queues could not be read");
-                self.next_list = now + LIST_AGAIN;
+                self.next_list = now + LIST_RETRY_INTERVAL;
             }
         }
         Ok(())
@@ -308,35 +313,35 @@ impl Reads {
         self.listed.as_ref().map(|listed| listed.iter().any(|queue| queue.id == *id))
     }
 
-    fn is_asked(&self, id: &QueueId) -> bool {
-        !self.leaves_unlisted_out || self.is_listed(id) != Some(false)
+    fn is_readable(&self, id: &QueueId) -> bool {
+        !self.skips_unlisted || self.is_listed(id) != Some(false)
     }
 
-    /// The queues of the configuration that the platform neither lists nor shows.
+    /// Returns a message about configured queues that the platform neither lists nor has figures for.
     fn unknown_queues(&self) -> Option<String> {
         let figures = self.link.figures.borrow();
-        let shown = |id: &QueueId| figures.queue(id.as_str()).is_some();
+        let has_figures = |id: &QueueId| figures.queue(id.as_str()).is_some();
         let unknown: Vec<&str> = self
-            .wanted
+            .settings
             .queues
             .iter()
-            .filter(|id| self.is_listed(id) == Some(false) && !shown(id))
+            .filter(|id| self.is_listed(id) == Some(false) && !has_figures(id))
             .map(QueueId::as_str)
             .collect();
-        let more = unknown.len().saturating_sub(MOST_NAMED);
+        let more = unknown.len().saturating_sub(MAX_NAMED);
         let named = unknown[..unknown.len() - more].join(", ");
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         (!unknown.is_empty())
             .then(|| format!("the platform knows no queue {named}{more}: correct the tenant's `queues`"))
     }
 
-    /// What is odd is told when it begins or changes, not at every poll.
-    fn note_complaints(&mut self, complaints: Vec<FigureComplaint>) {
-        if complaints != self.complaints {
-            for complaint in &complaints {
-                tracing::warn!(tenant = %self.link.tenant, ?complaint, "a row of figures is odd");
+    /// Logs invalid rows when they appear or change, not at every poll.
+    fn log_diagnostics(&mut self, diagnostics: Vec<FigureDiagnostic>) {
+        if diagnostics != self.diagnostics {
+            for diagnostic in &diagnostics {
+                tracing::warn!(tenant = %self.link.tenant, ?diagnostic, "a row of figures is odd");
             }
-            self.complaints = complaints;
+            self.diagnostics = diagnostics;
         }
     }
 }

@@ -1,44 +1,44 @@
-//! One message of the relay, encoded once for all viewers.
+//! One live message, encoded once for all viewers.
 //!
-//! The text is that of an event stream; the message on a WebSocket is the JSON in it. What the messages hold is `message`'s.
+//! The text is an event of an event stream; a WebSocket sends the JSON in it. The contents are defined in `message`.
 
 use std::io::Write as _;
 
 use bytes::Bytes;
 use serde::Serialize;
 
-/// What a message tells; the name stands in its `type` and is the name of the event in an event stream.
+/// The kind of a message. Its name is the `type` in the JSON and the event name in an event stream.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
-    /// The picture as it is, or a part of it.
+    /// The live view, or a part of it.
     Snapshot,
-    /// An agent as he is now.
+    /// An agent's current state.
     Agent,
     /// An agent who left the roster.
-    Gone,
-    /// A verdict or a planned activity that became another one.
+    AgentLeft,
+    /// A change of an agent's verdict or planned activity.
     Adherence,
-    /// A transition as it stands now.
+    /// A transition's current status.
     Transition,
     /// Newer figures of a skill.
     Skill,
     /// Newer figures of a queue.
     Queue,
-    /// What viewers know does not lead up to what comes.
+    /// The messages that a viewer has received do not connect to the following ones.
     Reset,
-    /// The line lives, and so old is the picture.
+    /// The connection is alive; includes the age of the live view.
     Heartbeat,
-    /// The line ends.
+    /// The connection ends.
     End,
 }
 
 impl Kind {
-    /// The name.
+    /// Returns the name used in messages.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Snapshot => "snapshot",
             Self::Agent => "agent",
-            Self::Gone => "gone",
+            Self::AgentLeft => "gone",
             Self::Adherence => "adherence",
             Self::Transition => "transition",
             Self::Skill => "skill",
@@ -64,19 +64,19 @@ pub struct Frame {
 const END: &[u8] = b"\n\n";
 
 impl Frame {
-    /// Encodes a message. `id` is that of the history row that it tells.
+    /// Encodes a message. `id` is that of the history row it contains.
     pub fn new(kind: Kind, id: Option<u64>, message: &impl Serialize) -> Self {
         let mut json = Vec::with_capacity(512);
         if let Err(error) = serde_json::to_writer(&mut json, message) {
-            // The shapes are ours and have text for keys.
+            // These are our own types and all their map keys are strings.
             tracing::error!(kind = kind.name(), %error, "defect: a message of the relay cannot be encoded");
             json = b"{}".to_vec();
         }
-        Self::of_json(kind, id, id.map(|id| id.to_string()).as_deref(), &json)
+        Self::from_json(kind, id, id.map(|id| id.to_string()).as_deref(), &json)
     }
 
-    /// Around JSON that is encoded already; `id_text` is what the event stream has for the id.
-    pub(super) fn of_json(kind: Kind, id: Option<u64>, id_text: Option<&str>, json: &[u8]) -> Self {
+    /// Wraps JSON that is already encoded; `id_text` is the id in the event stream.
+    pub(super) fn from_json(kind: Kind, id: Option<u64>, id_text: Option<&str>, json: &[u8]) -> Self {
         let mut text = Vec::with_capacity(json.len() + 64);
         // Writing to a Vec cannot fail.
         let _ = writeln!(text, "event: {}", kind.name());
@@ -90,28 +90,28 @@ impl Frame {
         Self { text: text.into(), json_at, kind, id }
     }
 
-    /// The same with another text for the id.
+    /// Returns the frame with another id text.
     #[must_use]
     pub(super) fn with_id_text(&self, id_text: &str) -> Self {
-        Self::of_json(self.kind, self.id, Some(id_text), &self.json())
+        Self::from_json(self.kind, self.id, Some(id_text), &self.json())
     }
 
-    /// As an event of an event stream.
+    /// Returns the message as an event of an event stream.
     pub const fn event(&self) -> &Bytes {
         &self.text
     }
 
-    /// The JSON alone.
+    /// Returns the JSON alone.
     pub fn json(&self) -> Bytes {
         self.text.slice(self.json_at..self.text.len() - END.len())
     }
 
-    /// What it tells.
+    /// Returns the kind of the message.
     pub const fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// The id of the history row that it tells, where it tells one.
+    /// Returns the id of the history row in the message, if there is one.
     pub const fn id(&self) -> Option<u64> {
         self.id
     }
@@ -137,6 +137,6 @@ mod tests {
         let compound = frame.with_id_text("acme:12,beta:7");
         assert_eq!(compound.event(), &format!("event: agent\nid: acme:12,beta:7\ndata: {json}\n\n"));
         assert_eq!((compound.json(), compound.id()), (frame.json(), Some(12)));
-        assert_eq!(Frame::new(Kind::Gone, None, &message).event(), &format!("event: gone\ndata: {json}\n\n"));
+        assert_eq!(Frame::new(Kind::AgentLeft, None, &message).event(), &format!("event: gone\ndata: {json}\n\n"));
     }
 }

@@ -1,7 +1,7 @@
-//! What the messages of the relay hold. Each tells all that is known of what it is about, so that one which comes twice does
-//! no harm; `docs/api.md` has them for whoever reads them.
+//! The contents of live messages. Each message holds everything known about its subject, so that receiving one twice
+//! does no harm; `docs/api.md` describes them.
 //!
-//! Names of agents may be shown to viewers; they are not to be logged.
+//! Names of agents may be shown to viewers but must not be logged.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,23 +9,23 @@ use std::time::Duration;
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
+use super::filter::{AgentMembership, MessageSubject};
 use super::frame::{Frame, Kind};
-use super::narrow::{About, Place};
-use crate::domain::adherence::{LiveVerdict, Verdict};
-use crate::domain::agents::agent::{Agent, Source};
-use crate::domain::agents::roster::AgentSlot;
+use crate::domain::adherence::{CurrentVerdict, Verdict};
+use crate::domain::agents::agent::{Agent, ObservationSource};
+use crate::domain::agents::roster::AgentRecord;
 use crate::domain::agents::state::AgentState;
 use crate::domain::changes::policy::Violation;
 use crate::domain::changes::priority::Priority;
-use crate::domain::changes::transition::{Status, Transition};
+use crate::domain::changes::transition::{Transition, TransitionStatus};
 use crate::domain::ids::{AgentId, ChangeSetId, ReasonCode, TeamName, TenantId, TransitionId};
 use crate::domain::live::figures::{
-    Measure, PPM, QUEUE_MEASURES, QueueFigures, SKILL_MEASURES, SkillFigures, Taken, Unit,
+    Measure, PPM, QUEUE_MEASURES, QueueFigures, SKILL_MEASURES, SkillFigures, TimedFigures, Unit,
 };
 use crate::domain::time::UtcMicros;
 use crate::store::HistoryRow;
 
-/// What every message begins with: `{"type": "agent", "tenant": "acme", "id": 12, "at": …, …}`.
+/// The common start of every message: `{"type": "agent", "tenant": "acme", "id": 12, "at": …, …}`.
 #[derive(Serialize)]
 struct Message<'a, T> {
     #[serde(rename = "type")]
@@ -38,51 +38,51 @@ struct Message<'a, T> {
     body: T,
 }
 
-/// A message about a tenant. `at` is the instant of what it tells.
+/// Encodes a message about a tenant. `at` is the time of what it reports.
 pub fn frame(kind: Kind, tenant: &TenantId, id: Option<u64>, at: UtcMicros, body: impl Serialize) -> Frame {
     Frame::new(kind, id, &Message { kind: kind.name(), tenant, id, at, body })
 }
 
-/// What is planned for an agent.
+/// An agent's planned activity.
 #[derive(Serialize)]
-pub struct PlannedShown<'a> {
-    /// The activity, `off` outside of shifts, or `uncovered` where the schedule does not speak.
+pub struct PlannedView<'a> {
+    /// The activity, `off` outside of shifts, or `uncovered` where the schedule has no data.
     pub activity: &'a str,
-    /// Since when, where the schedule says.
+    /// When it started, if the schedule says.
     pub since: Option<UtcMicros>,
-    /// The next edge of the plan, where there is one.
+    /// When the plan changes next, if it does.
     pub until: Option<UtcMicros>,
 }
 
-/// A verdict on an agent.
+/// An agent's adherence verdict.
 #[derive(Serialize)]
-pub struct VerdictShown {
-    /// What.
+pub struct VerdictView {
+    /// The verdict.
     pub verdict: Verdict,
-    /// Since when the facts behind it are as they are.
+    /// Since when the facts behind it have been unchanged.
     pub since: Option<UtcMicros>,
 }
 
-impl From<LiveVerdict> for VerdictShown {
-    fn from(judged: LiveVerdict) -> Self {
+impl From<CurrentVerdict> for VerdictView {
+    fn from(judged: CurrentVerdict) -> Self {
         Self { verdict: judged.verdict, since: judged.since }
     }
 }
 
-/// What is planned for an agent at an instant.
-pub fn planned(slot: &AgentSlot, now: UtcMicros) -> PlannedShown<'_> {
-    let standing = slot.standing(now);
+/// Returns what is planned for an agent at an instant.
+pub fn planned_view(slot: &AgentRecord, now: UtcMicros) -> PlannedView<'_> {
+    let standing = slot.plan_position(now);
     let activity = standing.activity(slot.plan());
-    PlannedShown {
+    PlannedView {
         activity: activity.map_or_else(|| standing.kind().name(), |activity| activity.name()),
         since: standing.since(),
         until: Some(standing.until()).filter(|until| *until != UtcMicros::MAX),
     }
 }
 
-/// An agent as the picture has him.
+/// An agent in the live view.
 #[derive(Serialize)]
-pub struct AgentShown<'a> {
+pub struct AgentView<'a> {
     id: &'a AgentId,
     name: Option<&'a Arc<str>>,
     team: Option<&'a TeamName>,
@@ -91,18 +91,18 @@ pub struct AgentShown<'a> {
     reason: Option<&'a ReasonCode>,
     queue: Option<&'a Arc<str>>,
     entered_at: Option<UtcMicros>,
-    source: Option<Source>,
+    source: Option<ObservationSource>,
     transition: Option<TransitionId>,
     seen_at: Option<UtcMicros>,
     age_ms: Option<u64>,
-    adherence: VerdictShown,
-    planned: PlannedShown<'a>,
-    open: Option<TransitionShown<'a>>,
+    adherence: VerdictView,
+    planned: PlannedView<'a>,
+    open: Option<TransitionView<'a>>,
 }
 
-impl<'a> AgentShown<'a> {
-    /// From the roster, with the verdict on the agent and an open transition.
-    pub fn of(slot: &'a AgentSlot, judged: LiveVerdict, open: Option<&'a Transition>, now: UtcMicros) -> Self {
+impl<'a> AgentView<'a> {
+    /// Creates the view from the agent's record, the verdict and the open transition.
+    pub fn of(slot: &'a AgentRecord, judged: CurrentVerdict, open: Option<&'a Transition>, now: UtcMicros) -> Self {
         let (agent, observed) = (slot.agent(), slot.observed());
         Self {
             id: &agent.id,
@@ -115,40 +115,40 @@ impl<'a> AgentShown<'a> {
             entered_at: observed.map(|observed| observed.entered_at),
             source: observed.map(|observed| observed.source),
             transition: observed.and_then(|observed| observed.transition),
-            seen_at: slot.seen_at(),
-            age_ms: slot.seen_at().map(|at| millis(now.since(at))),
+            seen_at: slot.last_observed_at(),
+            age_ms: slot.last_observed_at().map(|at| millis(now.since(at))),
             adherence: judged.into(),
-            planned: planned(slot, now),
-            open: open.map(|open| TransitionShown::of(open, agent.team.as_ref())),
+            planned: planned_view(slot, now),
+            open: open.map(|open| TransitionView::of(open, agent.team.as_ref())),
         }
     }
 }
 
-/// Where an agent is, for who watches a team or a queue.
-pub fn place_of(slot: &AgentSlot) -> Place {
-    Place {
+/// Returns an agent's team, queue and skills, for filters.
+pub fn membership_of(slot: &AgentRecord) -> AgentMembership {
+    AgentMembership {
         team: slot.agent().team.clone(),
         queue: slot.observed().and_then(|observed| observed.queue.clone()),
         skills: slot.skills().clone(),
     }
 }
 
-/// An agent's message.
+/// The body of an agent message.
 #[derive(Serialize)]
 pub struct AgentBody<A> {
     /// The agent.
     pub agent: A,
 }
 
-/// A row of history as it is told to a viewer who missed it: the state, and nothing that only the picture of then would know.
+/// A history row for a viewer who missed it: the state only, without verdict and plan, which were not stored.
 #[derive(Serialize)]
-struct RowBody<'a> {
+struct HistoryRowBody<'a> {
     replayed: bool,
-    agent: RowShown<'a>,
+    agent: HistoryRowView<'a>,
 }
 
 #[derive(Serialize)]
-struct RowShown<'a> {
+struct HistoryRowView<'a> {
     id: &'a AgentId,
     name: Option<&'a Arc<str>>,
     team: Option<&'a TeamName>,
@@ -156,13 +156,13 @@ struct RowShown<'a> {
     reason: Option<&'a ReasonCode>,
     queue: Option<&'a Arc<str>>,
     entered_at: UtcMicros,
-    source: Source,
+    source: ObservationSource,
     transition: Option<TransitionId>,
 }
 
-/// The message of a row of history alone.
-pub fn row_frame(id: u64, row: &HistoryRow, agent: Option<&Agent>, at: UtcMicros) -> Frame {
-    let shown = RowShown {
+/// Encodes a history row that a viewer missed.
+pub fn history_row_frame(id: u64, row: &HistoryRow, agent: Option<&Agent>, at: UtcMicros) -> Frame {
+    let view = HistoryRowView {
         id: &row.agent,
         name: agent.and_then(|agent| agent.name.as_ref()),
         team: agent.and_then(|agent| agent.team.as_ref()),
@@ -173,32 +173,32 @@ pub fn row_frame(id: u64, row: &HistoryRow, agent: Option<&Agent>, at: UtcMicros
         source: row.source,
         transition: row.transition,
     };
-    frame(Kind::Agent, &row.tenant, Some(id), at, RowBody { replayed: true, agent: shown })
+    frame(Kind::Agent, &row.tenant, Some(id), at, HistoryRowBody { replayed: true, agent: view })
 }
 
-/// A verdict or a planned activity that became another one.
+/// The body of a message about a changed verdict or planned activity.
 #[derive(Serialize)]
 pub struct AdherenceBody<'a> {
-    /// Of whom.
+    /// The agent.
     pub agent: &'a AgentId,
     /// The agent's team.
     pub team: Option<&'a TeamName>,
-    /// Now.
-    pub adherence: VerdictShown,
-    /// Now.
-    pub planned: PlannedShown<'a>,
+    /// The verdict now.
+    pub adherence: VerdictView,
+    /// The plan now.
+    pub planned: PlannedView<'a>,
 }
 
-/// An agent who left the roster.
+/// The body of a message about an agent who left the roster.
 #[derive(Serialize)]
-pub struct GoneBody<'a> {
-    /// Who.
+pub struct AgentLeftBody<'a> {
+    /// The agent.
     pub agent: &'a AgentId,
 }
 
-/// A transition as viewers see it.
+/// A transition as shown to viewers.
 #[derive(Serialize)]
-pub struct TransitionShown<'a> {
+pub struct TransitionView<'a> {
     id: TransitionId,
     agent: &'a AgentId,
     team: Option<&'a TeamName>,
@@ -207,7 +207,7 @@ pub struct TransitionShown<'a> {
     priority: Priority,
     actor: String,
     #[serde(flatten)]
-    status: &'a Status,
+    status: &'a TransitionStatus,
     open: bool,
     requested_at: UtcMicros,
     deadline: UtcMicros,
@@ -216,8 +216,8 @@ pub struct TransitionShown<'a> {
     change_set: Option<ChangeSetId>,
 }
 
-impl<'a> TransitionShown<'a> {
-    /// Of an agent of a team.
+impl<'a> TransitionView<'a> {
+    /// Creates the view of a transition, with its agent's team.
     pub fn of(transition: &'a Transition, team: Option<&'a TeamName>) -> Self {
         Self {
             id: transition.id,
@@ -238,15 +238,15 @@ impl<'a> TransitionShown<'a> {
     }
 }
 
-/// A transition's message.
+/// The body of a transition message.
 #[derive(Serialize)]
 pub struct TransitionBody<'a> {
     /// The transition.
-    pub transition: TransitionShown<'a>,
+    pub transition: TransitionView<'a>,
 }
 
-/// Figures of a skill or a queue. Names have their units with them; a share is of 1.
-pub struct FiguresShown<'a> {
+/// The figures of a skill or a queue. Field names include the unit; shares are from 0 to 1.
+pub struct FiguresView<'a> {
     id: &'a str,
     name: Option<&'a Arc<str>>,
     taken_at: UtcMicros,
@@ -255,10 +255,10 @@ pub struct FiguresShown<'a> {
     values: Vec<Option<u64>>,
 }
 
-impl<'a> FiguresShown<'a> {
-    /// Of a skill.
-    pub fn of_skill(taken: &'a Taken<SkillFigures>, now: UtcMicros) -> Self {
-        let Taken { at, figures } = taken;
+impl<'a> FiguresView<'a> {
+    /// Creates the view of a skill's figures.
+    pub fn of_skill(taken: &'a TimedFigures<SkillFigures>, now: UtcMicros) -> Self {
+        let TimedFigures { at, figures } = taken;
         let (id, name) = (figures.id.as_str(), figures.name.as_ref());
         Self {
             id,
@@ -270,9 +270,9 @@ impl<'a> FiguresShown<'a> {
         }
     }
 
-    /// Of a queue.
-    pub fn of_queue(taken: &'a Taken<QueueFigures>, now: UtcMicros) -> Self {
-        let Taken { at, figures } = taken;
+    /// Creates the view of a queue's figures.
+    pub fn of_queue(taken: &'a TimedFigures<QueueFigures>, now: UtcMicros) -> Self {
+        let TimedFigures { at, figures } = taken;
         let (id, name) = (figures.id.as_str(), figures.name.as_ref());
         Self {
             id,
@@ -284,13 +284,13 @@ impl<'a> FiguresShown<'a> {
         }
     }
 
-    /// Which skill or queue it is about.
-    pub fn about(&self) -> About {
-        About::Figures { id: Arc::from(self.id), name: self.name.cloned() }
+    /// Returns the subject for filters.
+    pub fn subject(&self) -> MessageSubject {
+        MessageSubject::Figures { id: Arc::from(self.id), name: self.name.cloned() }
     }
 }
 
-impl Serialize for FiguresShown<'_> {
+impl Serialize for FiguresView<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("id", self.id)?;
@@ -312,63 +312,63 @@ fn share(ppm: u64) -> f64 {
     ppm as f64 / PPM as f64
 }
 
-/// A skill's message.
+/// The body of a skill message.
 #[derive(Serialize)]
 pub struct SkillBody<'a> {
     /// The skill.
-    pub skill: &'a FiguresShown<'a>,
+    pub skill: &'a FiguresView<'a>,
 }
 
-/// A queue's message.
+/// The body of a queue message.
 #[derive(Serialize)]
 pub struct QueueBody<'a> {
     /// The queue.
-    pub queue: &'a FiguresShown<'a>,
+    pub queue: &'a FiguresView<'a>,
 }
 
-/// Why a viewer's line does not go on as it was.
+/// Why a viewer cannot continue from its last message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ResetReason {
-    /// The id that the viewer named is none that the store has given yet: it is of another database.
+    /// The store has never assigned the viewer's id; it belongs to another database.
     UnknownId,
-    /// So many rows came since that a fresh picture is the shorter way.
+    /// The viewer missed so many rows that a new snapshot is shorter.
     TooFarBehind,
 }
 
-/// What a viewer knows does not lead up to what comes: a snapshot follows.
+/// The body of a reset message: the viewer cannot continue, and a snapshot follows.
 #[derive(Serialize)]
 struct ResetBody {
     reason: ResetReason,
 }
 
-/// Tells a viewer that its line begins anew.
+/// Encodes a reset message.
 pub fn reset_frame(tenant: &TenantId, reason: ResetReason, at: UtcMicros) -> Frame {
     frame(Kind::Reset, tenant, None, at, ResetBody { reason })
 }
 
-/// The age of a tenant's picture.
+/// The age of a tenant's live view.
 #[derive(Serialize)]
-pub struct Age<'a> {
-    /// Whose.
+pub struct TenantFreshness<'a> {
+    /// The tenant.
     pub tenant: &'a TenantId,
     /// When the oldest of its newest snapshots was generated.
     pub seen_at: Option<UtcMicros>,
-    /// How long that is ago.
+    /// The age of that snapshot, in milliseconds.
     pub age_ms: Option<u64>,
-    /// When the tenant's feed last said anything, where it has one.
+    /// When the tenant's feed last sent anything, if it has one.
     pub feed_heard_at: Option<UtcMicros>,
-    /// How long that is ago.
+    /// The time since then, in milliseconds.
     pub feed_age_ms: Option<u64>,
 }
 
-/// How fresh a tenant's picture is.
+/// How fresh a tenant's live view is.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Freshness {
-    /// When the oldest of its newest snapshots was generated; none while one is missing.
-    pub seen_at: Option<UtcMicros>,
-    /// When its feed last said anything.
-    pub feed_heard_at: Option<UtcMicros>,
+    /// When the oldest of its newest snapshots was generated; `None` while one is missing.
+    pub observed_at: Option<UtcMicros>,
+    /// When its feed last sent anything.
+    pub feed_message_at: Option<UtcMicros>,
 }
 
 #[derive(Serialize)]
@@ -376,40 +376,37 @@ struct Heartbeat<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     at: UtcMicros,
-    tenants: Vec<Age<'a>>,
+    tenants: Vec<TenantFreshness<'a>>,
 }
 
-/// The line lives, and so old is what it tells.
-pub fn heartbeat<'a>(at: UtcMicros, seen: impl Iterator<Item = (&'a TenantId, Freshness)>) -> Frame {
+/// Encodes a heartbeat with the age of each tenant's live view.
+pub fn heartbeat<'a>(at: UtcMicros, freshness: impl Iterator<Item = (&'a TenantId, Freshness)>) -> Frame {
     let ago = |instant: Option<UtcMicros>| instant.map(|instant| millis(at.since(instant)));
-    let age = |(tenant, Freshness { seen_at, feed_heard_at }): (&'a TenantId, Freshness)| Age {
-        tenant,
-        seen_at,
-        age_ms: ago(seen_at),
-        feed_heard_at,
-        feed_age_ms: ago(feed_heard_at),
-    };
-    Frame::new(Kind::Heartbeat, None, &Heartbeat { kind: "heartbeat", at, tenants: seen.map(age).collect() })
+    let age =
+        |(tenant, Freshness { observed_at: seen_at, feed_message_at: feed_heard_at }): (&'a TenantId, Freshness)| {
+            TenantFreshness { tenant, seen_at, age_ms: ago(seen_at), feed_heard_at, feed_age_ms: ago(feed_heard_at) }
+        };
+    Frame::new(Kind::Heartbeat, None, &Heartbeat { kind: "heartbeat", at, tenants: freshness.map(age).collect() })
 }
 
-/// Why a viewer's line ends.
+/// Why a viewer's connection ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EndReason {
-    /// The daemon stops.
+    /// The daemon is stopping.
     GoingAway,
-    /// The viewer took messages more slowly than they came.
+    /// The viewer read messages more slowly than they were published.
     TooSlow,
-    /// The tenant is not in the configuration any more.
+    /// The tenant is no longer configured.
     TenantGone,
-    /// The token may not look any more.
+    /// The token no longer has access.
     NotPermitted,
-    /// The viewer named no tenant, and now there is another one that it may watch.
+    /// The viewer named no tenant, and the tenants that it may watch have changed.
     TenantsChanged,
 }
 
 impl EndReason {
-    /// The name in messages.
+    /// Returns the name used in messages.
     pub const fn name(self) -> &'static str {
         match self {
             Self::GoingAway => "going_away",
@@ -429,12 +426,12 @@ struct EndBody {
     retry_ms: u64,
 }
 
-/// The last message of a line: why it ends, and after which wait to come back.
+/// Encodes the last message of a connection: why it ends, and after which time to reconnect.
 pub fn end_frame(reason: EndReason, retry: Duration) -> Frame {
     Frame::new(Kind::End, None, &EndBody { kind: "end", reason, retry_ms: millis(retry) })
 }
 
-/// Whole milliseconds.
+/// Returns a duration in whole milliseconds.
 pub(super) fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,13 +1,14 @@
-//! The live relay's hub: keepers publish here what they committed, viewers read it at their own pace.
+//! The hub of live messages: keepers publish what they committed, and viewers read it at their own pace.
 //!
-//! A message is encoded once and kept in a bounded ring per tenant; a viewer is a place in it. Publishing waits for nobody:
-//! who falls off the ring is told so and dropped. The picture itself is the keeper's alone and is asked of it; what a viewer
-//! missed before that is read from the store. Where nobody watches a tenant, nothing is encoded and nothing is kept.
+//! A message is encoded once and kept in a bounded ring per tenant; a viewer is a position in it. Publishing never
+//! waits: a viewer that falls behind the ring is told so and dropped. The live view itself belongs to the keeper, which
+//! is asked for it; messages from before are read from the store. Without viewers of a tenant, nothing is encoded and
+//! nothing is kept.
 
 pub mod figures;
+pub mod filter;
 pub mod frame;
 pub mod message;
-pub mod narrow;
 mod ring;
 pub mod snapshot;
 mod topic;
@@ -27,20 +28,20 @@ use crate::domain::time::UtcMicros;
 use crate::store::Reader;
 
 pub use topic::Topic;
-pub use viewer::{Next, Viewer, Wanted};
+pub use viewer::{Viewer, ViewerOutput, ViewerRequest};
 
-/// Viewers hear that their line lives this often, in real time.
+/// The interval of heartbeats, in real time.
 pub const HEARTBEAT_REAL: Duration = Duration::from_secs(15);
 
-/// Viewers are woken this often at most, in real time: what comes in between goes out in one write.
-const PACE_REAL: Duration = Duration::from_millis(4);
+/// The shortest time between two wake-ups of viewers, in real time: what is published in between is written at once.
+const MIN_WAKE_INTERVAL_REAL: Duration = Duration::from_millis(4);
 
-/// What wakes viewers.
+/// The counters that wake viewers.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-struct Beat {
-    /// Rises with everything that is published.
-    news: u64,
-    /// Rises with each heartbeat.
+struct WakeSignal {
+    /// Increases with each publication.
+    publications: u64,
+    /// Increases with each heartbeat.
     heartbeat: u64,
 }
 
@@ -50,23 +51,23 @@ struct Shared {
     reader: Reader,
     topics: Mutex<BTreeMap<TenantId, Arc<Topic>>>,
     published: Arc<Notify>,
-    beat: watch::Sender<Beat>,
-    room: Arc<Semaphore>,
-    most_viewers: usize,
+    wake_signal: watch::Sender<WakeSignal>,
+    viewer_permits: Arc<Semaphore>,
+    max_viewers: usize,
     stopping: CancellationToken,
-    /// Viewers so far, to spread their return.
-    seen: AtomicU64,
-    too_slow: AtomicU64,
+    /// The number of viewers since the start, used to spread their reconnects.
+    total_viewers: AtomicU64,
+    too_slow_viewers: AtomicU64,
 }
 
-/// Who watches.
+/// The numbers of viewers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Viewers {
-    /// Viewers at this moment.
-    pub now: usize,
-    /// Viewers since the start.
-    pub so_far: u64,
-    /// Those of them who fell off the ring.
+pub struct ViewerCounts {
+    /// Viewers connected now.
+    pub current: usize,
+    /// Viewers since the start of the daemon.
+    pub total: u64,
+    /// Viewers dropped because they were too slow.
     pub too_slow: u64,
 }
 
@@ -74,114 +75,122 @@ pub struct Viewers {
 #[derive(Clone, Debug)]
 pub struct Live(Arc<Shared>);
 
-/// Why nobody more is let in.
+/// Why a viewer is rejected.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum NoRoom {
-    /// As many viewers as are allowed are there.
+pub enum ViewerRejection {
+    /// The maximum number of viewers is connected.
     #[error("{0} viewers are there, and no more are allowed ([server] viewers); try again in a few seconds")]
     Full(usize),
-    /// The daemon stops.
+    /// The daemon is stopping.
     #[error("the daemon stops; try again in a few seconds")]
     Stopping,
-    /// One of the tenants is not there any more.
+    /// One of the tenants no longer exists.
     #[error("the tenant is not there any more")]
     TenantGone,
 }
 
 impl Live {
-    /// A hub for at most so many viewers at once, who read from `reader` what they missed.
-    pub fn new(clock: SharedClock, reader: Reader, most_viewers: usize) -> Self {
+    /// Creates a hub for at most `max_viewers` viewers at once, which read missed messages from `reader`.
+    pub fn new(clock: SharedClock, reader: Reader, max_viewers: usize) -> Self {
         Self(Arc::new(Shared {
             clock,
             reader,
             topics: Mutex::default(),
             published: Arc::default(),
-            beat: watch::Sender::default(),
-            room: Arc::new(Semaphore::new(most_viewers)),
-            most_viewers,
+            wake_signal: watch::Sender::default(),
+            viewer_permits: Arc::new(Semaphore::new(max_viewers)),
+            max_viewers,
             stopping: CancellationToken::new(),
-            seen: AtomicU64::new(0),
-            too_slow: AtomicU64::new(0),
+            total_viewers: AtomicU64::new(0),
+            too_slow_viewers: AtomicU64::new(0),
         }))
     }
 
-    /// Where a tenant's keeper publishes; the same for every keeper of the tenant, so that viewers stay when one follows another.
+    /// Returns the topic that a tenant's keepers publish to. All keepers of a tenant share it, so that viewers stay
+    /// connected when a keeper is replaced.
     pub fn open(&self, tenant: &TenantId) -> Arc<Topic> {
         let make = || Arc::new(Topic::new(tenant.clone(), self.0.reader.clone(), self.0.published.clone()));
         self.topics().entry(tenant.clone()).or_insert_with(make).clone()
     }
 
-    /// Ends the viewers of all tenants but these: the others are taken out of the configuration.
-    pub fn keep(&self, tenants: &BTreeSet<TenantId>) {
+    /// Disconnects the viewers of all tenants except these; the others are no longer configured.
+    pub fn retain_tenants(&self, tenants: &BTreeSet<TenantId>) {
         self.topics().retain(|tenant, topic| {
-            let stays = tenants.contains(tenant);
-            if !stays {
-                topic.end();
+            let is_configured = tenants.contains(tenant);
+            if !is_configured {
+                topic.close();
             }
-            stays
+            is_configured
         });
     }
 
-    /// Lets a viewer in.
-    pub fn viewer(&self, wanted: Wanted) -> Result<Viewer, NoRoom> {
+    /// Adds a viewer.
+    pub fn add_viewer(&self, request: ViewerRequest) -> Result<Viewer, ViewerRejection> {
         if self.0.stopping.is_cancelled() {
-            return Err(NoRoom::Stopping);
+            return Err(ViewerRejection::Stopping);
         }
-        let place = self.0.room.clone().try_acquire_owned().map_err(|_| NoRoom::Full(self.0.most_viewers))?;
+        let permit =
+            self.0.viewer_permits.clone().try_acquire_owned().map_err(|_| ViewerRejection::Full(self.0.max_viewers))?;
         let topics = self.topics();
-        let seats = wanted.tenants.into_iter().map(|(tenant, after)| {
+        let subscriptions = request.tenants.into_iter().map(|(tenant, after)| {
             let topic = topics.get(&tenant).cloned();
             topic.map(|topic| (topic, after))
         });
-        let seats: Option<Vec<_>> = seats.collect();
+        let subscriptions: Option<Vec<_>> = subscriptions.collect();
         drop(topics);
-        let number = self.0.seen.fetch_add(1, Ordering::Relaxed);
-        Ok(Viewer::new(self.clone(), place, number, &wanted.narrow, seats.ok_or(NoRoom::TenantGone)?))
+        let number = self.0.total_viewers.fetch_add(1, Ordering::Relaxed);
+        Ok(Viewer::new(
+            self.clone(),
+            permit,
+            number,
+            &request.filter,
+            subscriptions.ok_or(ViewerRejection::TenantGone)?,
+        ))
     }
 
-    /// The daemon's clock: its instant, and how many times faster than real time it runs.
+    /// Returns the current time of the daemon's clock, and how many times faster than real time it runs.
     pub fn clock(&self) -> (UtcMicros, u32) {
         (self.0.clock.now(), self.0.clock.speed())
     }
 
-    /// How many viewers there may be.
-    pub fn most_viewers(&self) -> usize {
-        self.0.most_viewers
+    /// Returns the most viewers that may be connected at once.
+    pub fn max_viewers(&self) -> usize {
+        self.0.max_viewers
     }
 
-    /// Who watches.
-    pub fn viewers(&self) -> Viewers {
-        Viewers {
-            now: self.0.most_viewers - self.0.room.available_permits(),
-            so_far: self.0.seen.load(Ordering::Relaxed),
-            too_slow: self.0.too_slow.load(Ordering::Relaxed),
+    /// Returns the numbers of viewers.
+    pub fn viewer_counts(&self) -> ViewerCounts {
+        ViewerCounts {
+            current: self.0.max_viewers - self.0.viewer_permits.available_permits(),
+            total: self.0.total_viewers.load(Ordering::Relaxed),
+            too_slow: self.0.too_slow_viewers.load(Ordering::Relaxed),
         }
     }
 
-    /// Tells all viewers that the daemon stops, and waits until they are gone.
+    /// Tells all viewers that the daemon is stopping, and waits until they have disconnected.
     pub async fn stop(&self) {
         self.0.stopping.cancel();
-        let all = u32::try_from(self.0.most_viewers).unwrap_or(u32::MAX);
-        // The room is never closed.
-        let _ = self.0.room.acquire_many(all).await;
+        let all = u32::try_from(self.0.max_viewers).unwrap_or(u32::MAX);
+        // The semaphore is never closed.
+        let _ = self.0.viewer_permits.acquire_many(all).await;
     }
 
-    /// Wakes viewers when there is something for them, until `soft` is cancelled.
+    /// Wakes viewers after publications and for heartbeats, until `soft` is cancelled.
     pub async fn run(self, soft: CancellationToken) -> anyhow::Result<()> {
         let mut since_heartbeat = Stopwatch::start();
         loop {
             tokio::select! {
                 () = soft.cancelled() => return Ok(()),
-                () = self.0.published.notified() => self.0.beat.send_modify(|beat| beat.news += 1),
+                () = self.0.published.notified() => self.0.wake_signal.send_modify(|beat| beat.publications += 1),
                 () = RealTime::sleep(HEARTBEAT_REAL.saturating_sub(since_heartbeat.elapsed())) => {
                     since_heartbeat = Stopwatch::start();
                     for topic in self.topics().values() {
-                        topic.forget_old();
+                        topic.evict_expired();
                     }
-                    self.0.beat.send_modify(|beat| beat.heartbeat += 1);
+                    self.0.wake_signal.send_modify(|beat| beat.heartbeat += 1);
                 }
             }
-            RealTime::sleep(PACE_REAL).await;
+            RealTime::sleep(MIN_WAKE_INTERVAL_REAL).await;
         }
     }
 

@@ -1,7 +1,8 @@
-//! One viewer: where it stands in each of its tenants, and what it is to be told next.
+//! One viewer: its position in each of its tenants, and what it is sent next.
 //!
-//! A viewer comes with the id of the last row that it knows, or with none. It goes on in the ring where the ring has that row;
-//! else it is told the rows that it missed, out of the store, and then the picture. It holds no more than one write at a time.
+//! A viewer starts with the id of the last row it knows, or without one. It continues in the ring if the ring has that
+//! row; otherwise it gets the rows it missed, from the store, and then a snapshot. It holds at most one write in
+//! memory.
 
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -11,169 +12,178 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
+use super::filter::{TenantViewerFilter, ViewerFilter};
 use super::frame::Frame;
 use super::message::{EndReason, ResetReason, end_frame, heartbeat, reset_frame};
-use super::narrow::{Narrow, NarrowAt};
-use super::ring::Broken;
+use super::ring::RingReadError;
 use super::snapshot::Snapshot;
-use super::topic::{Rows, Topic};
-use super::{Beat, Live};
+use super::topic::{MissedRows, Topic};
+use super::{Live, WakeSignal};
 use crate::clock::RealTime;
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
 
-/// The bytes that go out in one write, unless a single message is larger.
+/// The most bytes in one write, unless a single message is larger.
 const WRITE_BYTES: usize = 16 * 1024;
 
-/// While a tenant's keeper is away, its picture is asked for again after this, in real time.
-const ASK_AGAIN_REAL: Duration = Duration::from_secs(1);
+/// How soon a snapshot is requested again while a tenant's keeper is not running, in real time.
+const SNAPSHOT_RETRY_REAL: Duration = Duration::from_secs(1);
 
-/// A picture is awaited so long before the viewer's other tenants get their turn, in real time.
-const PICTURE_WITHIN_REAL: Duration = Duration::from_secs(2);
+/// How long to wait for a snapshot before the viewer's other tenants get their turn, in real time.
+const SNAPSHOT_TIMEOUT_REAL: Duration = Duration::from_secs(2);
 
-/// Viewers come back after at least this when their line ends, in real time, and spread over as much again and a half.
+/// The shortest time after which viewers reconnect, in real time; up to one and a half times as much is added to spread
+/// them.
 const RETRY_REAL: Duration = Duration::from_secs(1);
 
-/// What a viewer asks for.
+/// What a viewer requests.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Wanted {
-    /// Its tenants, each with the id of the last row that the viewer knows.
+pub struct ViewerRequest {
+    /// The tenants, each with the id of the last row that the viewer knows.
     pub tenants: Vec<(TenantId, Option<u64>)>,
-    /// What of them.
-    pub narrow: Narrow,
+    /// The filter.
+    pub filter: ViewerFilter,
 }
 
-/// What comes next for a viewer.
+/// What a viewer is sent next.
 #[derive(Clone, Debug)]
-pub enum Next {
-    /// Messages, to be written at once.
+pub enum ViewerOutput {
+    /// Messages to be written at once.
     Frames(Vec<Frame>),
-    /// The last message.
+    /// The last message, and why the connection ends.
     End(EndReason, Frame),
 }
 
-/// Where a viewer stands with a tenant.
+/// How far a viewer is with a tenant.
 #[derive(Debug)]
-enum Stage {
-    /// It has nothing yet but what it knew when it came.
+enum ViewerStage {
+    /// Nothing sent yet; holds the id that the viewer knows.
     Start(Option<u64>),
-    /// It is told rows that it missed; the picture follows.
-    Rows(Arc<Snapshot>, Rows, usize),
-    /// It is told the picture.
-    Picture { snapshot: Arc<Snapshot>, parts: Vec<Range<usize>>, next: usize, resumed: bool },
-    /// It follows the ring from this place on.
-    Follow(u64),
+    /// Sending missed rows, which a snapshot follows.
+    MissedRows(Arc<Snapshot>, MissedRows, usize),
+    /// Sending a snapshot.
+    Snapshot { snapshot: Arc<Snapshot>, parts: Vec<Range<usize>>, next: usize, resumed: bool },
+    /// Following the ring from this position.
+    Following(u64),
 }
 
 #[derive(Debug)]
-struct Seat {
+struct TenantSubscription {
     topic: Arc<Topic>,
-    stage: Stage,
-    /// The last row that it was told.
+    stage: ViewerStage,
+    /// The id of the last row sent.
     last_id: Option<u64>,
-    narrow: NarrowAt,
+    filter: TenantViewerFilter,
 }
 
-impl Drop for Seat {
+impl Drop for TenantSubscription {
     fn drop(&mut self) {
-        self.topic.leave();
+        self.topic.remove_viewer();
     }
 }
 
-/// A viewer. Its place is free again when it is dropped.
+/// A connected viewer. Dropping it frees its place.
 #[derive(Debug)]
 pub struct Viewer {
     live: Live,
-    seats: Vec<Seat>,
-    beat: watch::Receiver<Beat>,
+    subscriptions: Vec<TenantSubscription>,
+    wake_signal: watch::Receiver<WakeSignal>,
     heartbeats: u64,
-    /// The seat whose turn it is.
-    turn: usize,
+    /// The index of the subscription whose turn it is.
+    current: usize,
     retry: Duration,
-    _place: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Viewer {
     pub(super) fn new(
         live: Live,
-        place: OwnedSemaphorePermit,
+        permit: OwnedSemaphorePermit,
         number: u64,
-        narrow: &Narrow,
-        seats: Vec<(Arc<Topic>, Option<u64>)>,
+        filter: &ViewerFilter,
+        subscriptions: Vec<(Arc<Topic>, Option<u64>)>,
     ) -> Self {
-        let beat = live.0.beat.subscribe();
-        let heartbeats = beat.borrow().heartbeat;
-        let seats = seats.into_iter().map(|(topic, after)| {
-            topic.enter();
-            let narrow = narrow.at(topic.tenant());
-            Seat { topic, stage: Stage::Start(after), last_id: after, narrow }
+        let wake_signal = live.0.wake_signal.subscribe();
+        let heartbeats = wake_signal.borrow().heartbeat;
+        let subscriptions = subscriptions.into_iter().map(|(topic, after)| {
+            topic.add_viewer();
+            let filter = filter.for_tenant(topic.tenant());
+            TenantSubscription { topic, stage: ViewerStage::Start(after), last_id: after, filter }
         });
-        // Not random: what counts is that neighbours come back at different times.
+        // Not random: it is enough that successive viewers reconnect at different times.
         let retry = RETRY_REAL + Duration::from_millis(number.wrapping_mul(619) % 1500);
-        Self { seats: seats.collect(), live, beat, heartbeats, turn: 0, retry, _place: place }
+        Self {
+            subscriptions: subscriptions.collect(),
+            live,
+            wake_signal,
+            heartbeats,
+            current: 0,
+            retry,
+            _permit: permit,
+        }
     }
 
-    /// After which wait the viewer is to come back when its line breaks.
+    /// Returns how long the viewer should wait before it reconnects.
     pub const fn retry(&self) -> Duration {
         self.retry
     }
 
-    /// Waits for what the viewer is to be told next.
-    pub async fn next(&mut self) -> Next {
+    /// Waits for the next output.
+    pub async fn next(&mut self) -> ViewerOutput {
         loop {
-            // Before looking, so that what is published from here on wakes the viewer.
-            let beat = *self.beat.borrow_and_update();
-            if let Some(reason) = self.ended() {
+            // Read before checking, so that anything published from here on wakes the viewer.
+            let wake_signal = *self.wake_signal.borrow_and_update();
+            if let Some(reason) = self.end_reason() {
                 return self.end(reason);
             }
-            if beat.heartbeat != self.heartbeats {
-                self.heartbeats = beat.heartbeat;
-                let seen = self.seats.iter().map(|seat| (seat.topic.tenant(), seat.topic.freshness()));
-                return Next::Frames(vec![heartbeat(self.live.0.clock.now(), seen)]);
+            if wake_signal.heartbeat != self.heartbeats {
+                self.heartbeats = wake_signal.heartbeat;
+                let freshness = self.subscriptions.iter().map(|seat| (seat.topic.tenant(), seat.topic.freshness()));
+                return ViewerOutput::Frames(vec![heartbeat(self.live.0.clock.now(), freshness)]);
             }
-            match self.round().await {
+            match self.next_round().await {
                 Ok(frames) if frames.is_empty() => {}
-                Ok(frames) => return Next::Frames(frames),
+                Ok(frames) => return ViewerOutput::Frames(frames),
                 Err(reason) => return self.end(reason),
             }
-            let starts = self.seats.iter().any(|seat| matches!(seat.stage, Stage::Start(_)));
+            let starts = self.subscriptions.iter().any(|seat| matches!(seat.stage, ViewerStage::Start(_)));
             let stopping = self.live.0.stopping.clone();
             tokio::select! {
-                // The sender lives as long as the hub that this viewer holds.
-                _ = self.beat.changed() => {}
+                // The sender lives as long as the hub, which this viewer holds.
+                _ = self.wake_signal.changed() => {}
                 () = stopping.cancelled() => {}
-                () = RealTime::sleep(ASK_AGAIN_REAL), if starts => {}
+                () = RealTime::sleep(SNAPSHOT_RETRY_REAL), if starts => {}
             }
         }
     }
 
-    fn ended(&self) -> Option<EndReason> {
+    fn end_reason(&self) -> Option<EndReason> {
         if self.live.0.stopping.is_cancelled() {
             return Some(EndReason::GoingAway);
         }
-        self.seats.iter().any(|seat| seat.topic.has_ended()).then_some(EndReason::TenantGone)
+        self.subscriptions.iter().any(|seat| seat.topic.is_closed()).then_some(EndReason::TenantGone)
     }
 
-    /// The end of the line, for a reason.
-    pub fn end(&self, reason: EndReason) -> Next {
+    /// Returns the end of the connection for a reason.
+    pub fn end(&self, reason: EndReason) -> ViewerOutput {
         if reason == EndReason::TooSlow {
-            self.live.0.too_slow.fetch_add(1, Ordering::Relaxed);
+            self.live.0.too_slow_viewers.fetch_add(1, Ordering::Relaxed);
             tracing::info!("a viewer took messages more slowly than they came and is dropped");
         }
-        Next::End(reason, end_frame(reason, self.retry))
+        ViewerOutput::End(reason, end_frame(reason, self.retry))
     }
 
-    /// Gives each tenant its turn until one has something.
-    async fn round(&mut self) -> Result<Vec<Frame>, EndReason> {
+    /// Gives each tenant its turn until one has messages.
+    async fn next_round(&mut self) -> Result<Vec<Frame>, EndReason> {
         let stopping = self.live.0.stopping.clone();
-        for _ in 0..self.seats.len() {
-            self.turn = (self.turn + 1) % self.seats.len();
+        for _ in 0..self.subscriptions.len() {
+            self.current = (self.current + 1) % self.subscriptions.len();
             let now = self.live.0.clock.now();
-            let seat = &mut self.seats[self.turn];
+            let subscription = &mut self.subscriptions[self.current];
             let frames = tokio::select! {
-                frames = seat.take(now) => frames?,
+                frames = subscription.next_frames(now) => frames?,
                 () = stopping.cancelled() => return Ok(Vec::new()),
-                () = RealTime::sleep(PICTURE_WITHIN_REAL), if matches!(seat.stage, Stage::Start(_)) => Vec::new(),
+                () = RealTime::sleep(SNAPSHOT_TIMEOUT_REAL), if matches!(subscription.stage, ViewerStage::Start(_)) => Vec::new(),
             };
             if !frames.is_empty() {
                 return Ok(self.with_ids(frames));
@@ -182,26 +192,26 @@ impl Viewer {
         Ok(Vec::new())
     }
 
-    /// Notes the ids that are told; a viewer of several tenants gets one id that names the last row of each.
+    /// Records the ids sent. A viewer of several tenants gets a compound id with the last row of each.
     fn with_ids(&mut self, mut frames: Vec<Frame>) -> Vec<Frame> {
-        let turn = self.turn;
-        if let [seat] = self.seats.as_mut_slice() {
+        let current = self.current;
+        if let [seat] = self.subscriptions.as_mut_slice() {
             seat.last_id = frames.iter().rev().find_map(Frame::id).or(seat.last_id);
             return frames;
         }
         for frame in &mut frames {
             if let Some(id) = frame.id() {
-                self.seats[turn].last_id = Some(id);
+                self.subscriptions[current].last_id = Some(id);
                 *frame = frame.with_id_text(&self.compound_id());
             }
         }
         frames
     }
 
-    /// `acme:1204,beta:77`; a tenant of which nothing was told yet is not in it.
+    /// Returns an id such as `acme:1204,beta:77`, without tenants of which no row was sent.
     fn compound_id(&self) -> String {
         let mut text = String::new();
-        for (topic, id) in self.seats.iter().filter_map(|seat| Some((&seat.topic, seat.last_id?))) {
+        for (topic, id) in self.subscriptions.iter().filter_map(|seat| Some((&seat.topic, seat.last_id?))) {
             let comma = if text.is_empty() { "" } else { "," };
             // Writing to a String cannot fail.
             let _ = write!(text, "{comma}{}:{id}", topic.tenant());
@@ -210,15 +220,15 @@ impl Viewer {
     }
 }
 
-impl Seat {
-    /// What comes next of this tenant; empty when there is nothing.
-    async fn take(&mut self, now: UtcMicros) -> Result<Vec<Frame>, EndReason> {
+impl TenantSubscription {
+    /// Returns the next messages of this tenant; empty if there are none.
+    async fn next_frames(&mut self, now: UtcMicros) -> Result<Vec<Frame>, EndReason> {
         let mut frames = Vec::new();
         loop {
             match &mut self.stage {
-                Stage::Start(after) => {
+                ViewerStage::Start(after) => {
                     let after = *after;
-                    match self.begin(after, now).await {
+                    match self.start_stage(after, now).await {
                         None => return Ok(frames),
                         Some((stage, reset)) => {
                             self.stage = stage;
@@ -226,30 +236,30 @@ impl Seat {
                         }
                     }
                 }
-                Stage::Rows(snapshot, rows, next) => {
-                    take_rows(rows, next, &self.narrow, &mut frames);
+                ViewerStage::MissedRows(snapshot, rows, next) => {
+                    push_rows(rows, next, &self.filter, &mut frames);
                     if *next == rows.len() {
-                        self.stage = picture(snapshot.clone(), true);
+                        self.stage = snapshot_stage(snapshot.clone(), true);
                     }
                 }
-                Stage::Picture { snapshot, parts, next, resumed } => {
+                ViewerStage::Snapshot { snapshot, parts, next, resumed } => {
                     if parts.is_empty() {
-                        *parts = snapshot.parts(&self.narrow);
+                        *parts = snapshot.parts(&self.filter);
                     }
-                    frames.push(snapshot.part(&self.narrow, parts, *next, *resumed));
+                    frames.push(snapshot.part(&self.filter, parts, *next, *resumed));
                     *next += 1;
                     if *next == parts.len() {
-                        self.stage = Stage::Follow(snapshot.place());
+                        self.stage = ViewerStage::Following(snapshot.position());
                     }
                 }
-                Stage::Follow(place) => {
-                    if !self.topic.has_news(*place) {
+                ViewerStage::Following(place) => {
+                    if !self.topic.has_updates(*place) {
                         return Ok(frames);
                     }
-                    match self.topic.read(*place, &self.narrow, WRITE_BYTES, &mut frames) {
+                    match self.topic.read(*place, &self.filter, WRITE_BYTES, &mut frames) {
                         Ok(next) => *place = next,
-                        Err(Broken::FellOff) => return Err(EndReason::TooSlow),
-                        Err(Broken::Gap) => self.stage = Stage::Start(self.last_id),
+                        Err(RingReadError::FellBehind) => return Err(EndReason::TooSlow),
+                        Err(RingReadError::Gap) => self.stage = ViewerStage::Start(self.last_id),
                     }
                 }
             }
@@ -259,21 +269,21 @@ impl Seat {
         }
     }
 
-    /// How a viewer that knows the row `after` begins, and what it is told of that first; `None` when it has to wait.
-    async fn begin(&self, after: Option<u64>, now: UtcMicros) -> Option<(Stage, Option<Frame>)> {
+    /// Returns how a viewer that knows the row `after` starts, with a message to send first; `None` if it has to wait.
+    async fn start_stage(&self, after: Option<u64>, now: UtcMicros) -> Option<(ViewerStage, Option<Frame>)> {
         let tenant = self.topic.tenant();
-        if let Some(place) = after.and_then(|id| self.topic.behind_id(id)) {
-            return Some((Stage::Follow(place), None));
+        if let Some(place) = after.and_then(|id| self.topic.position_after_id(id)) {
+            return Some((ViewerStage::Following(place), None));
         }
-        let snapshot = self.topic.look().await?;
-        let Some(after) = after else { return Some((picture(snapshot, false), None)) };
+        let snapshot = self.topic.live_view_snapshot().await?;
+        let Some(after) = after else { return Some((snapshot_stage(snapshot, false), None)) };
         let reset = |reason| Some(reset_frame(tenant, reason, now));
         if after > snapshot.last_id() {
-            return Some((picture(snapshot, false), reset(ResetReason::UnknownId)));
+            return Some((snapshot_stage(snapshot, false), reset(ResetReason::UnknownId)));
         }
-        match self.topic.missed(after, snapshot.last_id(), snapshot.at()).await {
-            Ok(Some(rows)) => Some((Stage::Rows(snapshot, rows, 0), None)),
-            Ok(None) => Some((picture(snapshot, false), reset(ResetReason::TooFarBehind))),
+        match self.topic.missed_rows(after, snapshot.last_id(), snapshot.at()).await {
+            Ok(Some(rows)) => Some((ViewerStage::MissedRows(snapshot, rows, 0), None)),
+            Ok(None) => Some((snapshot_stage(snapshot, false), reset(ResetReason::TooFarBehind))),
             Err(error) => {
                 tracing::warn!(%tenant, error = format!("{:#}", anyhow::Error::from(error)), "missed rows cannot be read");
                 None
@@ -282,18 +292,18 @@ impl Seat {
     }
 }
 
-fn picture(snapshot: Arc<Snapshot>, resumed: bool) -> Stage {
-    Stage::Picture { snapshot, parts: Vec::new(), next: 0, resumed }
+fn snapshot_stage(snapshot: Arc<Snapshot>, resumed: bool) -> ViewerStage {
+    ViewerStage::Snapshot { snapshot, parts: Vec::new(), next: 0, resumed }
 }
 
-fn take_rows(rows: &Rows, next: &mut usize, narrow: &NarrowAt, frames: &mut Vec<Frame>) {
+fn push_rows(rows: &MissedRows, next: &mut usize, filter: &TenantViewerFilter, frames: &mut Vec<Frame>) {
     let mut bytes = 0;
     for (frame, about) in &rows[*next..] {
         if bytes > 0 && bytes + frame.size() > WRITE_BYTES {
             return;
         }
         *next += 1;
-        if narrow.passes(about) {
+        if filter.matches(about) {
             bytes += frame.size();
             frames.push(frame.clone());
         }

@@ -1,8 +1,8 @@
-//! Writes the log, and outlives a log that cannot be written: on a full disk, or when the reader of a pipe has gone.
+//! Writes the log, and survives a log that cannot be written: a full disk, or a pipe whose reader has gone.
 //!
-//! Lines that cannot be written are lost and counted, and nothing else stops. The first line after such an outage says how many
-//! were lost, why and since when. [`run`] shows an outage in readiness and tries until the log can be written again, so that
-//! a quiet daemon says so too.
+//! Lines that cannot be written are lost and counted; nothing else stops. The first line after an outage says how many
+//! were lost, why and since when. [`run`] shows an outage in readiness and retries until the log can be written again,
+//! so that the outage also ends if nothing else is logged.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,46 +14,49 @@ use tokio_util::sync::CancellationToken;
 use super::readiness::Readiness;
 use crate::clock::{RealTime, SharedClock};
 use crate::domain::time::UtcMicros;
-use crate::domain::words::count;
+use crate::domain::wording::count_with_noun;
 
 /// The log's part of the readiness report.
 pub const PART: &str = "log";
 
-/// During an outage the log is tried this often, in real time.
-const TRY_EVERY: Duration = Duration::from_secs(1);
+/// How often the log is retried during an outage, in real time.
+const RETRY_INTERVAL_REAL: Duration = Duration::from_secs(1);
 
-/// A span in which lines could not be written.
+/// A period in which lines could not be written.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Outage {
     /// When the first line was lost, by the log's clock.
     pub since: UtcMicros,
-    /// How many lines were lost so far.
+    /// The number of lines lost so far.
     pub lines_lost: u64,
     /// Why the last one was lost.
     pub cause: String,
 }
 
 impl Outage {
-    /// What the first line after it says.
+    /// Returns the text of the first line after the outage.
     pub fn notice(&self) -> String {
         let Self { since, lines_lost, cause } = self;
-        format!("{} lost since {since:.0}, as the log could not be written: {cause}", count(*lines_lost, "log line"))
+        format!(
+            "{} lost since {since:.0}, as the log could not be written: {cause}",
+            count_with_noun(*lines_lost, "log line")
+        )
     }
 }
 
-/// How the log is.
+/// The state of the log.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct LogState {
-    /// How many lines were lost since the start.
+    /// The number of lines lost since the start of the daemon.
     pub lines_lost: u64,
-    /// The outage that goes on.
+    /// The current outage, if any.
     pub outage: Option<Outage>,
 }
 
-/// Makes the line that tells of an outage that is over, at this instant and with its line's end.
+/// Formats the line that reports an outage that is over, at this instant, with its line end.
 pub type NoticeLine = fn(&Outage, UtcMicros) -> String;
 
-/// Where the lines of the log go. Cheap to clone.
+/// The destination of log lines. Cheap to clone.
 #[derive(Clone)]
 pub struct Log(Arc<Inner>);
 
@@ -66,7 +69,7 @@ struct Inner {
 
 struct Sink {
     out: Box<dyn Write + Send>,
-    /// The last line that was begun is not whole.
+    /// The last line was only partly written.
     is_torn: bool,
 }
 
@@ -77,18 +80,18 @@ impl std::fmt::Debug for Log {
 }
 
 impl Log {
-    /// A log that goes to `out`. The clock is the one that its lines go by.
+    /// Creates a log that writes to `out`. The clock is the one used for the lines.
     pub fn new(out: impl Write + Send + 'static, clock: SharedClock, notice: NoticeLine) -> Self {
         let sink = Mutex::new(Sink { out: Box::new(out), is_torn: false });
         Self(Arc::new(Inner { sink, state: watch::Sender::default(), clock, notice }))
     }
 
-    /// How it is, now and from now on.
+    /// Returns a receiver of the log's state.
     pub fn state(&self) -> watch::Receiver<LogState> {
         self.0.state.subscribe()
     }
 
-    /// Writes a line with its end, or counts it as lost.
+    /// Writes a line, which includes its line end, or counts it as lost.
     fn write_line(&self, line: &[u8]) {
         let mut sink = self.sink();
         if let Err(error) = self.end_outage(&mut sink).and_then(|()| sink.write_line(line)) {
@@ -103,13 +106,13 @@ impl Log {
         }
     }
 
-    /// Tries to end an outage where there is one.
-    fn try_again(&self) {
-        // Why it goes on is known from the line that was lost last.
+    /// Tries to end the current outage, if there is one.
+    fn retry(&self) {
+        // The cause is known from the last lost line.
         let _ = self.end_outage(&mut self.sink());
     }
 
-    /// Tells of an outage where there is one; it is over when that goes well.
+    /// Reports the current outage, if there is one; it is over if that succeeds.
     fn end_outage(&self, sink: &mut Sink) -> io::Result<()> {
         let Some(outage) = self.0.state.borrow().outage.clone() else { return Ok(()) };
         sink.write_line((self.0.notice)(&outage, self.0.clock.now()).as_bytes())?;
@@ -122,7 +125,7 @@ impl Log {
     }
 }
 
-/// Takes whole lines, one with each call, and never fails.
+/// Takes one whole line per call and never fails.
 impl Write for Log {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.write_line(line);
@@ -142,7 +145,7 @@ impl Sink {
         self.write_all(line)
     }
 
-    /// Like the usual one, and remembers where it stopped.
+    /// Like [`Write::write_all`], but remembers whether a line was written only in part.
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -160,11 +163,11 @@ impl Sink {
     }
 }
 
-/// Shows in readiness how the log is, until `soft` is cancelled.
+/// Shows the log's state in readiness until `soft` is cancelled.
 pub async fn run(log: Log, readiness: Readiness, soft: CancellationToken) -> anyhow::Result<()> {
-    let mut told = log.state();
+    let mut state = log.state();
     loop {
-        let outage = told.borrow_and_update().outage.clone();
+        let outage = state.borrow_and_update().outage.clone();
         match &outage {
             None => readiness.restored(PART),
             Some(outage) => readiness
@@ -172,8 +175,8 @@ pub async fn run(log: Log, readiness: Readiness, soft: CancellationToken) -> any
         }
         tokio::select! {
             () = soft.cancelled() => return Ok(()),
-            changed = told.changed() => changed?,
-            () = RealTime::sleep(TRY_EVERY), if outage.is_some() => log.try_again(),
+            changed = state.changed() => changed?,
+            () = RealTime::sleep(RETRY_INTERVAL_REAL), if outage.is_some() => log.retry(),
         }
     }
 }
@@ -246,7 +249,7 @@ mod tests {
         let (disk, clock, mut log) = bench();
         log.write_all(b"one\n").expect("never fails");
         disk.make_room(1000);
-        log.try_again();
+        log.retry();
         assert!(disk.text().starts_with("1 log line lost since 1970-01-01T00:00:00Z"), "{}", disk.text());
         let room = disk.0.lock().expect("a lock").1;
         disk.0.lock().expect("a lock").1 = 0;
@@ -255,10 +258,10 @@ mod tests {
         disk.make_room(room);
         log.write_all(b"three\n").expect("never fails");
         let text = disk.text();
-        let told: Vec<&str> = text.lines().filter_map(|line| line.split(", as").next()).collect();
+        let lines: Vec<&str> = text.lines().filter_map(|line| line.split(", as").next()).collect();
         let expected =
             ["1 log line lost since 1970-01-01T00:00:00Z", "1 log line lost since 1970-01-01T00:01:00Z", "three"];
-        assert_eq!(told, expected);
+        assert_eq!(lines, expected);
         assert_eq!(log.state().borrow().lines_lost, 2);
     }
 
@@ -269,7 +272,7 @@ mod tests {
         let soft = CancellationToken::new();
         let mut tasks = tokio::task::JoinSet::new();
         tasks.spawn(run(log.clone(), readiness.clone(), soft.clone()));
-        let shown = |ready: bool| {
+        let wait_for_part = |ready: bool| {
             let readiness = readiness.clone();
             async move {
                 loop {
@@ -281,13 +284,13 @@ mod tests {
                 }
             }
         };
-        shown(true).await;
+        wait_for_part(true).await;
         log.write_all(b"one\n").expect("never fails");
-        let part = shown(false).await;
+        let part = wait_for_part(false).await;
         assert!(!part.own && part.detail.starts_with("1 log line lost since 1970"), "{part:?}");
         assert_eq!(readiness.report().status, "degraded");
         disk.make_room(1000);
-        shown(true).await;
+        wait_for_part(true).await;
         assert_eq!(disk.text().lines().count(), 1);
         soft.cancel();
         tasks.join_next().await.expect("a task").expect("no panic").expect("ends in order");

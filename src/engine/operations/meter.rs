@@ -1,8 +1,8 @@
-//! What a tenant's keeper counts of itself, and how it stood at its last look, and what the watch over series has found: read by whoever
-//! shows it, decided by nothing.
+//! What a tenant's keeper counts about itself, its state at the last check, and the anomalies found: for status and
+//! metrics. No decision depends on these.
 //!
-//! Counts are of what was committed. The picture's figures are put down at most once a second, so that a large roster is not
-//! walked through at every pass.
+//! Counts are of what was committed. The facts about the live view are updated at most once a second, so that a large
+//! roster is not traversed at every pass.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,134 +15,137 @@ use crate::domain::analytics::trend::AnomalyKind;
 use crate::domain::time::UtcMicros;
 use crate::store::Commit;
 
-/// Upper ends of the classes of a pass's duration, in seconds.
-const SECONDS: [f64; 12] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+/// The upper bounds of the pass duration buckets, in seconds.
+const PASS_DURATION_BUCKETS_SECONDS: [f64; 12] =
+    [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
 
-/// How often the picture's figures are put down, by the daemon's clock.
-const FACTS_EVERY: Duration = Duration::from_secs(1);
+/// How often the facts about the live view are updated, by the daemon's clock.
+const FACTS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Numbers by the word that names them.
+/// Counts by name.
 pub type Counts = BTreeMap<&'static str, u64>;
 
 /// The meter of one tenant.
 #[derive(Debug)]
 pub struct Meter {
     passes: Histogram,
-    kept: Mutex<Kept>,
+    state: Mutex<MeterState>,
 }
 
 #[derive(Debug, Default)]
-struct Kept {
-    /// Since the keeper was started or made its last pass; none while no keeper runs.
-    quiet: Option<Stopwatch>,
-    totals: Totals,
+struct MeterState {
+    /// The time since the keeper started or made its last pass; `None` if no keeper is running.
+    last_pass: Option<Stopwatch>,
+    totals: KeeperTotals,
     facts: Option<KeeperFacts>,
     anomalies: Counts,
 }
 
-/// What was committed since the start.
+/// Totals of what was committed since the start of the daemon.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Totals {
-    /// Transitions that were asked for, by who asked: `rule`, `person`, `daemon`.
+pub struct KeeperTotals {
+    /// Requested transitions, by who requested them: `rule`, `person` or `daemon`.
     pub requested: Counts,
-    /// Transitions that ended, by how.
+    /// Transitions that have ended, by their final status.
     pub finished: Counts,
-    /// How often automation was halted.
+    /// The number of times automation was halted.
     pub halts: u64,
 }
 
-/// How the keeper stands.
+/// Facts about the keeper's live view at one instant.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct KeeperFacts {
-    /// When this was put down.
+    /// When the facts were recorded.
     pub at: UtcMicros,
-    /// Agents in the roster, by state; those never seen are `unseen`, states without a name of ours `other`.
+    /// Agents in the roster, by state; `unseen` for those never observed, `other` for states that Shiftkeeper has no
+    /// name for.
     pub agents: Counts,
     /// Open transitions, by status.
     pub open: Counts,
-    /// Since when automation is halted.
+    /// When automation was halted; `None` if it is running.
     pub halted_since: Option<UtcMicros>,
-    /// A probe is under way.
+    /// Whether a probe is in progress.
     pub probing: bool,
-    /// Decisions that need fresh sight wait beyond this age of one.
+    /// The age at which an observation is too old for decisions that need a fresh one.
     pub stale_after: Duration,
-    /// A larger snapshot is told to people, in bytes.
+    /// The size in bytes above which a snapshot is reported to people.
     pub oversize_bytes: usize,
-    /// The oldest sight that the picture rests on, one for each subscription; where none came yet, since when it is looked for.
-    pub sight_from: Option<UtcMicros>,
+    /// The oldest observation that the live view rests on, taking one per subscription. A subscription without any
+    /// counts from when observation started.
+    pub oldest_observation: Option<UtcMicros>,
 }
 
 impl Default for Meter {
     fn default() -> Self {
-        Self { passes: Histogram::new(SECONDS), kept: Mutex::default() }
+        Self { passes: Histogram::new(PASS_DURATION_BUCKETS_SECONDS), state: Mutex::default() }
     }
 }
 
 impl Meter {
-    /// A pass ended that took so long, in real time.
-    pub fn passed(&self, took: Duration) {
+    /// Records a pass and its duration in real time.
+    pub fn record_pass(&self, took: Duration) {
         self.passes.observe(took.as_secs_f64());
-        self.kept().quiet = Some(Stopwatch::start());
+        self.lock().last_pass = Some(Stopwatch::start());
     }
 
-    /// How long passes took, in seconds of real time.
+    /// Returns the durations of passes, in seconds of real time.
     pub fn pass_durations(&self) -> Histogram {
         self.passes.clone()
     }
 
-    /// The keeper runs from now on, or has ended.
-    pub fn runs(&self, runs: bool) {
-        self.kept().quiet = runs.then(Stopwatch::start);
+    /// Records that the keeper has started or ended.
+    pub fn set_running(&self, runs: bool) {
+        self.lock().last_pass = runs.then(Stopwatch::start);
     }
 
-    /// For how long the keeper has made no pass, in real time; none while no keeper runs. One that lives makes a pass each
-    /// second at least.
-    pub fn quiet_for(&self) -> Option<Duration> {
-        self.kept().quiet.map(|quiet| quiet.elapsed())
+    /// Returns how long the keeper has made no pass, in real time; `None` if no keeper is running. A healthy keeper
+    /// makes at least one pass a second.
+    pub fn time_since_pass(&self) -> Option<Duration> {
+        self.lock().last_pass.map(|quiet| quiet.elapsed())
     }
 
     /// Adds what was committed.
-    pub fn add(&self, committed: &Totals) {
-        let mut kept = self.kept();
-        merge(&mut kept.totals.requested, &committed.requested);
-        merge(&mut kept.totals.finished, &committed.finished);
-        kept.totals.halts += committed.halts;
+    pub fn add(&self, committed: &KeeperTotals) {
+        let mut state = self.lock();
+        merge(&mut state.totals.requested, &committed.requested);
+        merge(&mut state.totals.finished, &committed.finished);
+        state.totals.halts += committed.halts;
     }
 
-    /// What was committed since the start.
-    pub fn totals(&self) -> Totals {
-        self.kept().totals.clone()
+    /// Returns the totals since the start of the daemon.
+    pub fn totals(&self) -> KeeperTotals {
+        self.lock().totals.clone()
     }
 
-    /// An anomaly was found, of this kind.
-    pub fn found(&self, kind: AnomalyKind) {
-        *self.kept().anomalies.entry(kind.word()).or_default() += 1;
+    /// Counts an anomaly that was found.
+    pub fn record_anomaly(&self, kind: AnomalyKind) {
+        *self.lock().anomalies.entry(kind.label()).or_default() += 1;
     }
 
-    /// Anomalies that were found since the start, by kind.
+    /// Returns the anomalies found since the start of the daemon, by kind.
     pub fn anomalies(&self) -> Counts {
-        let mut counts = Counts::from(AnomalyKind::ALL.map(|kind| (kind.word(), 0)));
-        merge(&mut counts, &self.kept().anomalies);
+        let mut counts = Counts::from(AnomalyKind::ALL.map(|kind| (kind.label(), 0)));
+        merge(&mut counts, &self.lock().anomalies);
         counts
     }
 
-    /// Whether it is time to put the picture's figures down.
-    pub fn wants_facts(&self, now: UtcMicros) -> bool {
-        self.kept().facts.as_ref().is_none_or(|facts| facts.at > now || now.since(facts.at) >= FACTS_EVERY)
+    /// Returns whether the facts about the live view are due for an update.
+    pub fn are_facts_due(&self, now: UtcMicros) -> bool {
+        self.lock().facts.as_ref().is_none_or(|facts| facts.at > now || now.since(facts.at) >= FACTS_INTERVAL)
     }
 
-    /// Puts the picture's figures down.
-    pub fn tell(&self, facts: KeeperFacts) {
-        self.kept().facts = Some(facts);
+    /// Records the facts about the live view.
+    pub fn set_facts(&self, facts: KeeperFacts) {
+        self.lock().facts = Some(facts);
     }
 
-    /// The picture's figures; none before the keeper has read the store.
+    /// Returns the last recorded facts; `None` before the keeper has read the store.
     pub fn facts(&self) -> Option<KeeperFacts> {
-        self.kept().facts.clone()
+        self.lock().facts.clone()
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, MeterState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -152,13 +155,13 @@ fn merge(total: &mut Counts, part: &Counts) {
     }
 }
 
-impl Totals {
-    /// What a commit of a keeper comes to. A transition is asked for once and ends once, each in one commit.
+impl KeeperTotals {
+    /// Returns the totals of one commit of a keeper. A transition is requested once and ends once, each in one commit.
     pub fn of(commit: &Commit) -> Self {
         let mut totals = Self::default();
         for draft in &commit.audit {
             match draft.action {
-                "transition.requested" => *totals.requested.entry(who(&draft.actor)).or_default() += 1,
+                "transition.requested" => *totals.requested.entry(actor_kind(&draft.actor)).or_default() += 1,
                 "automation.halted" => totals.halts += 1,
                 _ => {}
             }
@@ -170,8 +173,8 @@ impl Totals {
     }
 }
 
-/// The kind of actor, without its name.
-fn who(label: &str) -> &'static str {
+/// Returns the kind of an actor, without the name.
+fn actor_kind(label: &str) -> &'static str {
     match label.split_once(':').map_or(label, |(kind, _)| kind) {
         "rule" => "rule",
         "person" => "person",
@@ -187,9 +190,9 @@ mod tests {
     fn the_pictures_figures_are_wanted_once_a_second_and_after_the_clock_was_set_back() {
         let meter = Meter::default();
         let at = |seconds: u64| UtcMicros::EPOCH + Duration::from_secs(seconds);
-        assert!(meter.wants_facts(at(10)));
+        assert!(meter.are_facts_due(at(10)));
         let (agents, open) = (Counts::new(), Counts::new());
-        meter.tell(KeeperFacts {
+        meter.set_facts(KeeperFacts {
             at: at(10),
             agents,
             open,
@@ -197,28 +200,28 @@ mod tests {
             probing: false,
             stale_after: Duration::ZERO,
             oversize_bytes: 0,
-            sight_from: None,
+            oldest_observation: None,
         });
-        assert_eq!([9, 10, 11].map(|now| meter.wants_facts(at(now))), [true, false, true]);
+        assert_eq!([9, 10, 11].map(|now| meter.are_facts_due(at(now))), [true, false, true]);
     }
 
     #[test]
     fn a_keeper_is_quiet_only_while_it_runs() {
         let meter = Meter::default();
-        assert_eq!(meter.quiet_for(), None);
-        meter.runs(true);
-        assert!(meter.quiet_for().is_some());
-        meter.passed(Duration::ZERO);
-        assert!(meter.quiet_for().is_some());
-        meter.runs(false);
-        assert_eq!(meter.quiet_for(), None);
+        assert_eq!(meter.time_since_pass(), None);
+        meter.set_running(true);
+        assert!(meter.time_since_pass().is_some());
+        meter.record_pass(Duration::ZERO);
+        assert!(meter.time_since_pass().is_some());
+        meter.set_running(false);
+        assert_eq!(meter.time_since_pass(), None);
     }
 
     #[test]
     fn totals_add_up() {
         let meter = Meter::default();
-        let part = Totals {
-            requested: Counts::from([(who("rule:lunch"), 2), (who("person:ann"), 1)]),
+        let part = KeeperTotals {
+            requested: Counts::from([(actor_kind("rule:lunch"), 2), (actor_kind("person:ann"), 1)]),
             finished: Counts::from([("confirmed", 1)]),
             halts: 1,
         };

@@ -1,6 +1,5 @@
 //! Operations: tenants and their settings, supervision of workers, readiness, status and the log.
 
-pub mod crew;
 pub mod log;
 pub mod meter;
 pub mod readiness;
@@ -9,3 +8,4 @@ pub mod status;
 pub mod store_watch;
 pub mod supervisor;
 pub mod tenants;
+pub mod workers;

@@ -1,7 +1,7 @@
-//! What is ready and what is not, and since when.
+//! Which parts are ready, and since when.
 //!
-//! Parts are of two kinds. The daemon's own (its tasks, the store) decide whether it is ready; what lies outside (a platform
-//! that does not answer) makes it degraded: it keeps serving and says so.
+//! There are two kinds of parts. The daemon's own (its tasks, the store) decide whether it is ready. External ones
+//! (such as a platform that does not answer) make it degraded: it keeps serving and says so.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,8 +13,8 @@ use crate::clock::SharedClock;
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
 
-/// The most parts that are kept; more can only be a defect, and are counted into the last.
-const MOST_PARTS: usize = 10_000;
+/// The most parts kept. More can only be a defect, and are ignored.
+const MAX_PARTS: usize = 10_000;
 
 /// One part of the daemon, or of what it depends on.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
@@ -34,7 +34,7 @@ pub struct Part {
 }
 
 impl Part {
-    /// Whether it is about this tenant, by its name.
+    /// Returns whether the part's name says that it belongs to this tenant.
     pub fn is_of(&self, tenant: &TenantId) -> bool {
         let name = self.name.strip_prefix("task ").unwrap_or(&self.name);
         let rest = name.strip_prefix("tenant ").and_then(|rest| rest.strip_prefix(tenant.as_str()));
@@ -43,9 +43,9 @@ impl Part {
     }
 }
 
-/// How a part is now.
+/// The present state of a part.
 #[derive(Default)]
-struct State {
+struct PartState {
     ready: bool,
     own: bool,
     needs_person: bool,
@@ -64,7 +64,7 @@ pub struct Report {
     pub parts: Vec<Part>,
 }
 
-/// The one place where parts say how they are. Cheap to clone.
+/// The registry in which parts report their state. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Readiness {
     clock: SharedClock,
@@ -72,65 +72,65 @@ pub struct Readiness {
 }
 
 impl Readiness {
-    /// Nothing is known yet.
+    /// Creates an empty registry.
     pub fn new(clock: SharedClock) -> Self {
         Self { clock, parts: Arc::default() }
     }
 
-    /// The daemon's clock.
+    /// Returns the current time of the daemon's clock.
     pub fn now(&self) -> UtcMicros {
         self.clock.now()
     }
 
-    /// An own part is ready.
+    /// Reports that one of the daemon's own parts is ready.
     pub fn ready(&self, name: &str) {
-        self.set(name, State { ready: true, own: true, ..State::default() });
+        self.set(name, PartState { ready: true, own: true, ..PartState::default() });
     }
 
-    /// An own part is not ready.
+    /// Reports that one of the daemon's own parts is not ready.
     pub fn not_ready(&self, name: &str, detail: impl Into<String>) {
-        self.set(name, State { own: true, detail: detail.into(), ..State::default() });
+        self.set(name, PartState { own: true, detail: detail.into(), ..PartState::default() });
     }
 
-    /// Something outside is as it should be.
+    /// Reports that an external part is working.
     pub fn restored(&self, name: &str) {
-        self.set(name, State { ready: true, ..State::default() });
+        self.set(name, PartState { ready: true, ..PartState::default() });
     }
 
-    /// Something outside is not as it should be.
+    /// Reports that an external part is not working.
     pub fn degraded(&self, name: &str, detail: impl Into<String>) {
-        self.set(name, State { detail: detail.into(), ..State::default() });
+        self.set(name, PartState { detail: detail.into(), ..PartState::default() });
     }
 
-    /// Something outside is given up until a person does something about it.
-    pub fn given_up(&self, name: &str, detail: impl Into<String>) {
-        self.set(name, State { needs_person: true, detail: detail.into(), ..State::default() });
+    /// Reports that an external part stays out of use until a person acts.
+    pub fn needs_attention(&self, name: &str, detail: impl Into<String>) {
+        self.set(name, PartState { needs_person: true, detail: detail.into(), ..PartState::default() });
     }
 
-    /// Everything of which the name begins so, and the tasks of such names, is no more.
-    pub fn forget_all(&self, prefix: &str) {
+    /// Removes every part whose name starts with the prefix, and the tasks with such names.
+    pub fn remove_all(&self, prefix: &str) {
         self.parts().retain(|name, _| !name.strip_prefix("task ").unwrap_or(name).starts_with(prefix));
     }
 
-    /// Parts that are no more.
-    pub fn forget(&self, names: &[String]) {
+    /// Removes these parts.
+    pub fn remove(&self, names: &[String]) {
         let mut parts = self.parts();
         for name in names {
             parts.remove(name);
         }
     }
 
-    fn set(&self, name: &str, state: State) {
-        let State { ready, own, needs_person, detail } = state;
+    fn set(&self, name: &str, state: PartState) {
+        let PartState { ready, own, needs_person, detail } = state;
         let now = self.clock.now();
         let mut parts = self.parts();
         let since = parts.get(name).filter(|part| part.ready == ready).map_or(now, |part| part.since);
-        if parts.contains_key(name) || parts.len() < MOST_PARTS {
+        if parts.contains_key(name) || parts.len() < MAX_PARTS {
             parts.insert(name.to_owned(), Part { name: name.to_owned(), ready, own, needs_person, since, detail });
         }
     }
 
-    /// All parts as they are now.
+    /// Returns all parts as they are now.
     pub fn report(&self) -> Report {
         let mut parts: Vec<Part> = self.parts().values().cloned().collect();
         parts.sort_by_key(|part| (part.ready, !part.own));
@@ -189,7 +189,7 @@ mod tests {
         readiness.ready("store");
         readiness.restored("tenant acme: sight");
         assert_eq!(readiness.report().status, "ready");
-        readiness.given_up("webhook wfm of acme", "disabled");
+        readiness.needs_attention("webhook wfm of acme", "disabled");
         let report = readiness.report();
         assert!(report.ready && report.parts[0].needs_person, "{report:?}");
     }

@@ -1,5 +1,5 @@
-//! Says in readiness whether the store can be written, and tries it while it cannot, so that all is well again without a restart
-//! and without a change that somebody has to ask for. It repairs nothing.
+//! Reports in readiness whether the store can be written, and retries while it cannot, so that it recovers without a
+//! restart or somebody's change. It repairs nothing.
 
 use std::time::Duration;
 
@@ -7,66 +7,66 @@ use tokio_util::sync::CancellationToken;
 
 use super::readiness::Readiness;
 use crate::clock::{RealTime, SharedClock};
-use crate::store::{CommitError, Trouble, Writer};
+use crate::store::{CommitError, StoreFailure, Writer};
 
 /// The store's part of the readiness report.
 pub const PART: &str = "store";
 
-/// While there is trouble, the store is tried this often, in real time: a disk does not follow a simulated clock.
-const TRY_EVERY: Duration = Duration::from_secs(1);
+/// How often a failing store is retried, in real time, because a disk does not follow a simulated clock.
+const RETRY_INTERVAL_REAL: Duration = Duration::from_secs(1);
 
-/// The write-ahead log is folded this often beside what the engine does by itself, to learn that it can be. By the daemon's
-/// clock, and [`TRY_EVERY`] more, so that a fast clock does not make it a burden.
-const FOLD_EVERY: Duration = Duration::from_secs(60);
+/// How often the write-ahead log is moved into the database in addition to the database's own checkpoints, to find out
+/// whether that works. In the daemon's clock plus [`RETRY_INTERVAL_REAL`], so that a fast clock does not cause load.
+const FOLD_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Runs until `soft` is cancelled. `place` is how the report names the store.
+/// Runs until `soft` is cancelled. `store_name` is the name of the store in the report.
 pub async fn run(
     writer: Writer,
     clock: SharedClock,
     readiness: Readiness,
-    place: String,
+    store_name: String,
     soft: CancellationToken,
 ) -> anyhow::Result<()> {
-    let mut told = writer.trouble();
+    let mut failures = writer.failure();
     loop {
-        let trouble = told.borrow_and_update().clone();
-        match complaint(&trouble, &place) {
+        let failure = failures.borrow_and_update().clone();
+        match describe_failure(&failure, &store_name) {
             None => readiness.ready(PART),
             Some(detail) => readiness.not_ready(PART, detail),
         }
-        // What comes of a try comes by `told` as well.
+        // The result of a retry also arrives through `failures`.
         tokio::select! {
             () = soft.cancelled() => return Ok(()),
-            changed = told.changed() => changed?,
-            () = RealTime::sleep(TRY_EVERY), if trouble.commit.is_some() => drop(writer.probe().await),
-            () = RealTime::sleep(TRY_EVERY), if trouble.fold.is_some() => drop(writer.fold().await),
-            () = pause(&clock) => drop(writer.fold().await),
+            changed = failures.changed() => changed?,
+            () = RealTime::sleep(RETRY_INTERVAL_REAL), if failure.commit.is_some() => drop(writer.probe().await),
+            () = RealTime::sleep(RETRY_INTERVAL_REAL), if failure.checkpoint.is_some() => drop(writer.checkpoint_passive().await),
+            () = wait_to_fold(&clock) => drop(writer.checkpoint_passive().await),
         }
     }
 }
 
-async fn pause(clock: &SharedClock) {
-    clock.sleep(FOLD_EVERY).await;
-    RealTime::sleep(TRY_EVERY).await;
+async fn wait_to_fold(clock: &SharedClock) {
+    clock.sleep(FOLD_INTERVAL).await;
+    RealTime::sleep(RETRY_INTERVAL_REAL).await;
 }
 
-/// What is wrong and what to do, for the readiness report.
-fn complaint(trouble: &Trouble, place: &str) -> Option<String> {
-    let (error, meanwhile) = match (&trouble.commit, &trouble.fold) {
+/// Returns what is wrong and what to do, for the readiness report; `None` if all is well.
+fn describe_failure(failure: &StoreFailure, store_name: &str) -> Option<String> {
+    let (error, meanwhile) = match (&failure.commit, &failure.checkpoint) {
         (Some(error), _) => (error, "nothing is changed until then, and what is stored can be read"),
         (None, Some(error)) => (error, "changes are kept in the log beside it, which grows until then"),
         (None, None) => return None,
     };
-    let wrong = match error {
-        CommitError::Full => format!("no space is left for {place}: free some"),
-        CommitError::ReadOnly => format!("{place} has become read-only: make it writable"),
+    let problem = match error {
+        CommitError::Full => format!("no space is left for {store_name}: free some"),
+        CommitError::ReadOnly => format!("{store_name} has become read-only: make it writable"),
         CommitError::Broken(cause) | CommitError::Unknown(cause) | CommitError::Refused(cause) => {
-            format!("{place} cannot be written ({cause}): see to the disk or the server that it lies on")
+            format!("{store_name} cannot be written ({cause}): see to the disk or the server that it lies on")
         }
         CommitError::LostEpoch { .. } => return Some(format!("{error}: stop this one")),
         CommitError::Closed => return None,
     };
-    Some(format!("{wrong}; {meanwhile}; no restart is needed"))
+    Some(format!("{problem}; {meanwhile}; no restart is needed"))
 }
 
 #[cfg(test)]
@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn a_complaint_names_the_store_and_the_way_out() {
-        let with = |commit, fold| complaint(&Trouble { commit, fold }, "sqlite://data/s.db");
+        let with = |commit, fold| describe_failure(&StoreFailure { commit, checkpoint: fold }, "sqlite://data/s.db");
         assert_eq!(with(None, None), None);
         let full = with(Some(CommitError::Full), Some(CommitError::ReadOnly)).expect("a complaint");
         assert!(full.contains("sqlite://data/s.db") && full.contains("free some"), "{full}");

@@ -1,7 +1,8 @@
-//! Spawns every task of the daemon by name, and decides what happens when one ends.
+//! Spawns the daemon's tasks by name, and decides what happens when one ends.
 //!
-//! Stop is soft (the token is cancelled and tasks finish what they hold), then drained (they get a limited real time), then
-//! hard (what is left is aborted). Nothing else in the crate spawns a task that outlives its caller.
+//! A stop is soft first (the token is cancelled and tasks finish their work), then drains (they have a limited real
+//! time for it), then hard (remaining tasks are aborted). Nothing else in the crate spawns a task that outlives its
+//! caller.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -14,42 +15,42 @@ use tokio_util::sync::CancellationToken;
 use super::readiness::Readiness;
 use crate::clock::{BoxFuture, RealTime, Stopwatch};
 
-/// The first pause before a failed task is started again; it doubles up to [`LONGEST_PAUSE`].
+/// The pause before the first restart of a failed task; it doubles up to [`MAX_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// The longest such pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(15);
-/// A task that ran for so long has recovered: its next failure is the first again.
+const MAX_PAUSE: Duration = Duration::from_secs(15);
+/// How long beyond that pause a task must run to count as recovered, so that its next failure is a first one again.
 const RECOVERED_AFTER: Duration = Duration::from_secs(60);
 
 /// What happens when a task fails or panics.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OnFailure {
-    /// It is started again after a pause.
+    /// The task is restarted after a pause.
     Restart,
-    /// The daemon stops in order, with a failing exit code.
+    /// The daemon stops in an orderly way with a failing exit code.
     StopDaemon,
 }
 
-/// Makes the task's future, anew at every start.
+/// Creates the task's future at every start.
 type Factory = Arc<dyn Fn(CancellationToken) -> BoxFuture<anyhow::Result<()>> + Send + Sync>;
 
 struct Task {
     name: Arc<str>,
     on_failure: OnFailure,
     factory: Factory,
-    /// It is of use to the end: it is told when all others have ended.
-    lasts: bool,
+    /// The task runs until all others have ended, and is then told.
+    outlives_others: bool,
     failures: u32,
-    /// Since its last start.
-    runs: Stopwatch,
+    /// The time since the last start.
+    since_start: Stopwatch,
 }
 
-/// Why the daemon came to its end.
+/// Why the daemon ended.
 #[derive(Debug)]
-pub enum Ended {
-    /// Somebody asked for it.
-    Asked,
-    /// This task, without which the daemon is of no use, failed.
+pub enum SupervisorExit {
+    /// A stop was requested.
+    Requested,
+    /// The named task, which the daemon cannot run without, failed.
     TaskFailed(Arc<str>),
 }
 
@@ -58,19 +59,25 @@ pub struct Supervisor {
     running: JoinSet<anyhow::Result<()>>,
     tasks: BTreeMap<Id, Task>,
     soft: CancellationToken,
-    /// Cancelled at a stop, once only tasks that last are left.
-    rest_ended: CancellationToken,
+    /// Cancelled during a stop, when only lasting tasks are left.
+    others_ended: CancellationToken,
     readiness: Readiness,
 }
 
 impl Supervisor {
-    /// Tasks stop softly when `soft` is cancelled; a dead task shows in `readiness`.
+    /// Creates a supervisor whose tasks stop when `soft` is cancelled. Failed tasks are shown in `readiness`.
     pub fn new(soft: CancellationToken, readiness: Readiness) -> Self {
-        Self { running: JoinSet::new(), tasks: BTreeMap::new(), soft, rest_ended: CancellationToken::new(), readiness }
+        Self {
+            running: JoinSet::new(),
+            tasks: BTreeMap::new(),
+            soft,
+            others_ended: CancellationToken::new(),
+            readiness,
+        }
     }
 
-    /// Starts a task. `factory` is called again for each restart; the future should end with `Ok` soon after its token is
-    /// cancelled, and not before.
+    /// Starts a task. `factory` is called again for each restart; the future should end with `Ok` soon after its token
+    /// is cancelled, and not before.
     pub fn spawn<F, T>(&mut self, name: impl Into<Arc<str>>, on_failure: OnFailure, factory: F)
     where
         F: Fn(CancellationToken) -> T + Send + Sync + 'static,
@@ -79,30 +86,30 @@ impl Supervisor {
         self.add(name.into(), on_failure, false, factory);
     }
 
-    /// Starts a task whose work the others make as long as they run. At a stop its token is cancelled with theirs; the token that
-    /// comes second is cancelled once they have ended.
+    /// Starts a task that gets its work from the others as long as they run. During a stop its first token is cancelled
+    /// with theirs, and the second one when they have ended.
     pub fn spawn_lasting<F, T>(&mut self, name: impl Into<Arc<str>>, on_failure: OnFailure, factory: F)
     where
         F: Fn(CancellationToken, CancellationToken) -> T + Send + Sync + 'static,
         T: Future<Output = anyhow::Result<()>> + Send + 'static,
     {
-        let rest_ended = self.rest_ended.clone();
-        self.add(name.into(), on_failure, true, move |soft| factory(soft, rest_ended.clone()));
+        let others_ended = self.others_ended.clone();
+        self.add(name.into(), on_failure, true, move |soft| factory(soft, others_ended.clone()));
     }
 
-    fn add<F, T>(&mut self, name: Arc<str>, on_failure: OnFailure, lasts: bool, factory: F)
+    fn add<F, T>(&mut self, name: Arc<str>, on_failure: OnFailure, outlives_others: bool, factory: F)
     where
         F: Fn(CancellationToken) -> T + Send + Sync + 'static,
         T: Future<Output = anyhow::Result<()>> + Send + 'static,
     {
         let factory: Factory = Arc::new(move |token| Box::pin(factory(token)));
-        let task = Task { name, on_failure, factory, lasts, failures: 0, runs: Stopwatch::start() };
+        let task = Task { name, on_failure, factory, outlives_others, failures: 0, since_start: Stopwatch::start() };
         self.start(task, Duration::ZERO);
     }
 
     fn start(&mut self, task: Task, pause: Duration) {
         let (factory, soft) = (task.factory.clone(), self.soft.clone());
-        let (readiness, part) = (self.readiness.clone(), part(&task.name));
+        let (readiness, part) = (self.readiness.clone(), readiness_part(&task.name));
         let handle = self.running.spawn(async move {
             if !pause.is_zero() {
                 tokio::select! {
@@ -116,15 +123,15 @@ impl Supervisor {
         self.tasks.insert(handle.id(), task);
     }
 
-    /// Runs until the soft token is cancelled or a task that must not fail does; then stops every task, with `drain` of real
-    /// time to finish what they hold.
-    pub async fn run(mut self, drain: Duration) -> Ended {
+    /// Runs until the soft token is cancelled or a task with [`OnFailure::StopDaemon`] fails. Then stops every task,
+    /// with `drain` of real time to finish their work.
+    pub async fn run(mut self, drain: Duration) -> SupervisorExit {
         let soft = self.soft.clone();
-        let ended = loop {
+        let exit = loop {
             tokio::select! {
-                () = soft.cancelled() => break Ended::Asked,
+                () = soft.cancelled() => break SupervisorExit::Requested,
                 Some(result) = self.running.join_next_with_id() => {
-                    if let Some(ended) = self.after(result) {
+                    if let Some(ended) = self.handle_task_end(result) {
                         break ended;
                     }
                 }
@@ -132,11 +139,11 @@ impl Supervisor {
         };
         soft.cancel();
         self.drain(drain).await;
-        ended
+        exit
     }
 
-    /// Deals with a task that ended; gives the daemon's end if this task must not.
-    fn after(&mut self, result: Result<(Id, anyhow::Result<()>), JoinError>) -> Option<Ended> {
+    /// Handles the end of a task. Returns why the daemon ends, if it has to.
+    fn handle_task_end(&mut self, result: Result<(Id, anyhow::Result<()>), JoinError>) -> Option<SupervisorExit> {
         let (id, error) = match result {
             Ok((id, Ok(()))) => (id, "ended by itself".to_owned()),
             Ok((id, Err(error))) => (id, format!("{error:#}")),
@@ -147,13 +154,13 @@ impl Supervisor {
             return None;
         }
         tracing::error!(task = &*task.name, error, "task failed");
-        self.readiness.not_ready(&part(&task.name), format!("failed: {error}"));
+        self.readiness.not_ready(&readiness_part(&task.name), format!("failed: {error}"));
         match task.on_failure {
-            OnFailure::StopDaemon => Some(Ended::TaskFailed(task.name)),
+            OnFailure::StopDaemon => Some(SupervisorExit::TaskFailed(task.name)),
             OnFailure::Restart => {
                 let pause;
-                (task.failures, pause) = next_start(task.failures, task.runs.elapsed());
-                task.runs = Stopwatch::start();
+                (task.failures, pause) = next_start(task.failures, task.since_start.elapsed());
+                task.since_start = Stopwatch::start();
                 self.start(task, pause);
                 None
             }
@@ -161,10 +168,10 @@ impl Supervisor {
     }
 
     async fn drain(&mut self, limit: Duration) {
-        let (running, tasks, rest_ended) = (&mut self.running, &mut self.tasks, &self.rest_ended);
+        let (running, tasks, rest_ended) = (&mut self.running, &mut self.tasks, &self.others_ended);
         let finish = async {
             loop {
-                if tasks.values().all(|task| task.lasts) {
+                if tasks.values().all(|task| task.outlives_others) {
                     rest_ended.cancel();
                 }
                 match running.join_next_with_id().await {
@@ -185,13 +192,14 @@ impl Supervisor {
     }
 }
 
-/// How often a task that has failed again after so long counts as failed, and the pause before its next start.
-fn next_start(failures: u32, ran: Duration) -> (u32, Duration) {
-    let before = if ran >= LONGEST_PAUSE + RECOVERED_AFTER { 0 } else { failures };
-    (before + 1, (FIRST_PAUSE * 2_u32.saturating_pow(before.min(16))).min(LONGEST_PAUSE))
+/// Returns the number of failures in a row of a task that has run this long and failed again, and the pause before its
+/// next start.
+fn next_start(failures: u32, run_time: Duration) -> (u32, Duration) {
+    let before = if run_time >= MAX_PAUSE + RECOVERED_AFTER { 0 } else { failures };
+    (before + 1, (FIRST_PAUSE * 2_u32.saturating_pow(before.min(16))).min(MAX_PAUSE))
 }
 
-fn part(task: &str) -> String {
+fn readiness_part(task: &str) -> String {
     format!("task {task}")
 }
 
@@ -230,7 +238,7 @@ mod tests {
                 Ok(())
             }
         });
-        assert!(matches!(supervisor.run(Duration::from_secs(5)).await, Ended::Asked));
+        assert!(matches!(supervisor.run(Duration::from_secs(5)).await, SupervisorExit::Requested));
         assert_eq!(starts.load(Ordering::SeqCst), 2);
         assert!(readiness.report().ready, "{:?}", readiness.report());
     }
@@ -251,7 +259,7 @@ mod tests {
         });
         supervisor.spawn("writer", OnFailure::StopDaemon, |_| async { anyhow::bail!("disk gone") });
         let ended = supervisor.run(Duration::from_secs(5)).await;
-        assert!(matches!(ended, Ended::TaskFailed(name) if &*name == "writer"));
+        assert!(matches!(ended, SupervisorExit::TaskFailed(name) if &*name == "writer"));
         assert_eq!(stopped.load(Ordering::SeqCst), 1);
         let report = readiness.report();
         assert!(!report.ready);
@@ -282,7 +290,7 @@ mod tests {
             }
         });
         soft.cancel();
-        assert!(matches!(supervisor.run(Duration::from_secs(5)).await, Ended::Asked));
+        assert!(matches!(supervisor.run(Duration::from_secs(5)).await, SupervisorExit::Requested));
         assert_eq!(*order.lock().expect("whole"), ["keeper", "deliver"]);
     }
 

@@ -1,5 +1,5 @@
-//! Calls under the request budget: a slot is taken, the call is durable, then it leaves; its answer frees the slot a window
-//! later.
+//! Calls within the request budget: a slot is taken, the call is recorded, and then it is sent. The slot becomes free
+//! one window after the answer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,77 +7,78 @@ use std::time::Duration;
 use super::link::Link;
 use crate::domain::ids::AgentId;
 use crate::domain::time::UtcMicros;
-use crate::platform::budget::{NextAt, Slot, Urgency};
+use crate::platform::budget::{NextSlot, Slot, Urgency};
 use crate::platform::{Answer, CallError, Failure};
 use crate::store::{CallWrite, Commit, CommitError};
 
 pub use crate::platform::CallKind;
 
-/// The longest wait before the budget is asked again; slots may come free earlier than announced.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// The longest wait before the budget is checked again; slots may become free earlier than announced.
+const MAX_WAIT: Duration = Duration::from_secs(60);
 
-/// Which budget a call counts against.
+/// The budget that a call counts against.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Purse {
-    /// The one of ordinary requests.
+pub enum BudgetKind {
+    /// The budget of ordinary requests.
     Ordinary,
-    /// The one of figures and aggregation queries.
+    /// The budget of figures and aggregation queries.
     Reporting,
 }
 
-impl Purse {
-    /// The one of a call by its name in the log of calls.
+impl BudgetKind {
+    /// Returns the budget of a call by its name in the call log.
     pub fn of(kind: &str) -> Self {
         let mut reporting = CallKind::FIGURES.iter().chain(&CallKind::ANALYTICS);
         if reporting.any(|known| known.name() == kind) { Self::Reporting } else { Self::Ordinary }
     }
 }
 
-/// A taken slot. Dropped unanswered (the caller was cancelled), it counts as answered at that moment.
+/// A taken slot. Dropping it without an answer (when the caller was cancelled) counts as an answer at that moment.
 #[derive(Debug)]
 pub struct HeldSlot {
     link: Arc<Link>,
-    purse: Purse,
+    budget_kind: BudgetKind,
     slot: Option<Slot>,
 }
 
 impl HeldSlot {
-    /// Takes a slot, or says when one may be free.
-    pub fn try_take(link: &Arc<Link>, purse: Purse, urgency: Urgency) -> Result<Self, NextAt> {
+    /// Takes a slot, or returns when one may be free.
+    pub fn try_take(link: &Arc<Link>, budget_kind: BudgetKind, urgency: Urgency) -> Result<Self, NextSlot> {
         let now = link.clock.monotonic();
-        let slot = link.budget_of(purse).try_take(now, urgency)?;
-        Ok(Self { link: link.clone(), purse, slot: Some(slot) })
+        let slot = link.budget_of(budget_kind).try_take(now, urgency)?;
+        Ok(Self { link: link.clone(), budget_kind, slot: Some(slot) })
     }
 
     /// Waits for a slot.
-    pub async fn take(link: &Arc<Link>, purse: Purse, urgency: Urgency) -> Self {
+    pub async fn take(link: &Arc<Link>, budget_kind: BudgetKind, urgency: Urgency) -> Self {
         loop {
-            match Self::try_take(link, purse, urgency) {
+            match Self::try_take(link, budget_kind, urgency) {
                 Ok(held) => return held,
                 Err(next) => {
                     let now = link.clock.monotonic();
                     let wait = next.at.map_or(Duration::from_secs(1), |at| at.saturating_sub(now));
-                    link.clock.sleep(wait.clamp(Duration::from_millis(10), LONGEST_WAIT)).await;
+                    link.clock.sleep(wait.clamp(Duration::from_millis(10), MAX_WAIT)).await;
                 }
             }
         }
     }
 
-    /// The call never left: the slot is free at once.
+    /// Frees the slot at once, because the call was never sent.
     pub fn release(mut self) {
         if let Some(slot) = self.slot.take() {
-            self.link.budget_of(self.purse).release(slot);
+            self.link.budget_of(self.budget_kind).release(slot);
         }
     }
 
-    /// The call was answered, or failed: the slot is free a window from now, or at once when the call never left.
+    /// Records the answer or failure of the call: the slot becomes free one window from now, or at once if the call was
+    /// never sent.
     pub fn settle<T>(mut self, result: &Result<Answer<T>, CallError>) {
         let now = self.link.clock.monotonic();
         let Some(slot) = self.slot.take() else { return };
-        let mut budget = self.link.budget_of(self.purse);
+        let mut budget = self.link.budget_of(self.budget_kind);
         match result {
             Err(error) if !error.failure.was_sent() => budget.release(slot),
-            Ok(_) | Err(_) => budget.answered(slot, now),
+            Ok(_) | Err(_) => budget.record_answer(slot, now),
         }
         if let Err(CallError { failure: Failure::Throttled { retry_after: Some(wait) }, .. }) = result {
             budget.pause_until(now + *wait);
@@ -89,13 +90,13 @@ impl Drop for HeldSlot {
     fn drop(&mut self) {
         if let Some(slot) = self.slot.take() {
             let now = self.link.clock.monotonic();
-            self.link.budget_of(self.purse).answered(slot, now);
+            self.link.budget_of(self.budget_kind).record_answer(slot, now);
         }
     }
 }
 
-/// A read or a subscription: takes a slot, makes the call durable, makes it, records the answer.
-pub async fn budgeted<T, F>(
+/// Makes a call: takes a slot, records the call, sends it and records the answer.
+pub async fn call_within_budget<T, F>(
     link: &Arc<Link>,
     kind: CallKind,
     urgency: Urgency,
@@ -105,12 +106,12 @@ pub async fn budgeted<T, F>(
 where
     F: Future<Output = Result<Answer<T>, CallError>>,
 {
-    let slot = HeldSlot::take(link, Purse::of(kind.name()), urgency).await;
-    within(slot, link, kind, agent, call).await
+    let slot = HeldSlot::take(link, BudgetKind::of(kind.name()), urgency).await;
+    call_with_slot(slot, link, kind, agent, call).await
 }
 
-/// The same with a slot that is taken already.
-pub async fn within<T, F>(
+/// Makes a call with a slot that was already taken.
+pub async fn call_with_slot<T, F>(
     slot: HeldSlot,
     link: &Arc<Link>,
     kind: CallKind,
@@ -131,16 +132,16 @@ where
     if let Ok(answer) = &result {
         link.learn_offset(answer);
     }
-    note_answer(link, &mut row, link.clock.now(), &result);
+    record_answer(link, &mut row, link.clock.now(), &result);
     link.writer.commit(Commit { calls: vec![row], ..Commit::default() }).await?;
     Ok(result)
 }
 
-/// A call that is about to be made, for the log of calls.
+/// Returns the call log's row for a call that is about to be made.
 pub fn call_row(link: &Link, kind: CallKind, agent: Option<AgentId>, now: UtcMicros) -> CallWrite {
     CallWrite {
         tenant: link.tenant.clone(),
-        id: link.random.id_at(now),
+        id: link.random.time_ordered_id(now),
         kind: kind.name().into(),
         agent,
         transition: None,
@@ -156,13 +157,18 @@ pub fn call_row(link: &Link, kind: CallKind, agent: Option<AgentId>, now: UtcMic
     }
 }
 
-/// Now, in microseconds since the host's start.
+/// Returns the time since the host's start, in microseconds.
 fn steady_us(link: &Link) -> Option<u64> {
     link.clock.steady().and_then(|since| u64::try_from(since.as_micros()).ok())
 }
 
-/// Writes an answer, or what came instead of one, into the row of its call.
-pub fn note_answer<T>(link: &Link, row: &mut CallWrite, answered_at: UtcMicros, result: &Result<Answer<T>, CallError>) {
+/// Writes an answer or failure into the row of its call.
+pub fn record_answer<T>(
+    link: &Link,
+    row: &mut CallWrite,
+    answered_at: UtcMicros,
+    result: &Result<Answer<T>, CallError>,
+) {
     (row.answered_at, row.steady_us) = (Some(answered_at), steady_us(link));
     match result {
         Ok(answer) => {
@@ -176,7 +182,7 @@ pub fn note_answer<T>(link: &Link, row: &mut CallWrite, answered_at: UtcMicros, 
     }
 }
 
-/// A span in whole milliseconds.
+/// Returns a duration in whole milliseconds.
 pub fn real_millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,8 +1,7 @@
-//! Keeps one tenant's live feed open, and hands what it tells to the keeper.
+//! Keeps one tenant's live feed open, and passes its messages to the keeper.
 //!
-//! There is never more than one connection. It is a connection of worth once it has said something: until then, and after a
-//! loss, the pauses before the next one grow. What it says of agents is the keeper's business; nothing here decides what a
-//! change is.
+//! There is never more than one connection. A connection counts as successful once it has sent a message; until then,
+//! and after a loss, the pauses between attempts grow. The keeper decides what the observations mean.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,86 +12,86 @@ use tokio_util::sync::CancellationToken;
 
 use super::link::Link;
 use crate::clock::{BoxFuture, RealTime, SharedClock, Stopwatch};
-use crate::domain::agents::merge::{Fed, SAME_CHANGE};
+use crate::domain::agents::merge::{FeedObservation, SAME_CHANGE_WINDOW};
 use crate::domain::ids::{AgentId, SkillId};
 use crate::domain::time::{UtcMicros, duration_text};
-use crate::engine::message::Message;
+use crate::engine::keeper_message::KeeperMessage;
 use crate::engine::operations::settings::{FeedSettings, TenantSettings};
 use crate::platform::error::CallSite;
-use crate::platform::retry::RetryCurve;
-use crate::platform::{CallError, Command, Failure, Feed, FeedMessage};
+use crate::platform::retry::RetryBackoff;
+use crate::platform::{CallError, Failure, Feed, FeedCommand, FeedMessage};
 
-/// Before the next connection: a second, doubling to half a minute (source: guide 000).
-const BEFORE_NEXT: RetryCurve = RetryCurve { first: Duration::from_secs(1), cap: Duration::from_secs(30) };
+/// The pauses before the next connection: one second, doubling to half a minute (source: guide 000).
+const RECONNECT_CURVE: RetryBackoff = RetryBackoff { first: Duration::from_secs(1), cap: Duration::from_secs(30) };
 
-/// The keeper is handed so many messages at once at most; it gets what has come without waiting for more.
-const MOST_AT_ONCE: usize = 512;
+/// The most observations passed to the keeper at once; it gets what has arrived without waiting for more.
+const MAX_BATCH: usize = 512;
 
-/// How long the other side may take to end a connection that we end, in real time.
-const CLOSE_REAL: Duration = Duration::from_secs(1);
+/// How long the platform may take to end a connection that we close, in real time.
+const CLOSE_TIMEOUT_REAL: Duration = Duration::from_secs(1);
 
-/// While nothing is said the worker wakes this often, in real time, to know that it could have read.
-const AWAKE_EVERY: Duration = Duration::from_secs(1);
+/// How often the worker wakes while the feed is silent, in real time, so that it knows it could have read.
+const WAKE_INTERVAL_REAL: Duration = Duration::from_secs(1);
 
-/// Who has not been awake for longer than this, in real time, was stopped or asleep with the host.
-const STOOD_STILL: Duration = Duration::from_millis(2_500);
+/// A worker that was not awake for longer than this, in real time, was stopped or asleep with the host.
+const STALL_LIMIT_REAL: Duration = Duration::from_millis(2_500);
 
-/// A heartbeat may be so much later than the ones before it, in real time.
-const LATE_BEAT: Duration = Duration::from_secs(2);
+/// How much later than the previous ones a heartbeat may arrive, in real time.
+const HEARTBEAT_TOLERANCE_REAL: Duration = Duration::from_secs(2);
 
-/// Why a connection is given up that went on after it had missed a heartbeat.
-const LATE_HEARTBEAT: &str = "it stood still for longer than its heartbeats allow";
+/// Why a connection that continued after a late heartbeat is closed.
+const LATE_HEARTBEAT_REASON: &str = "it stood still for longer than its heartbeats allow";
 
-/// How a tenant's feed is.
+/// The state of a tenant's feed.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct FeedState {
-    /// Whether it is there.
-    pub standing: FeedStanding,
-    /// When it last said anything, heartbeats included.
+    /// The state of the connection.
+    pub connection: FeedConnection,
+    /// When it last sent anything, including heartbeats.
     pub last_message_at: Option<UtcMicros>,
-    /// Connections that were lost or could not be made, since the start of the daemon.
+    /// Connections lost or not established, since the start of the daemon.
     pub losses: u64,
-    /// What it has said since the start of the daemon.
+    /// Messages received since the start of the daemon.
     pub messages: u64,
-    /// What of that made no sense.
-    pub odd_messages: u64,
+    /// How many of these were invalid.
+    pub invalid_messages: u64,
 }
 
-/// Whether a feed is there.
+/// The state of a feed's connection.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum FeedStanding {
-    /// There is to be none, for this reason.
+pub enum FeedConnection {
+    /// No feed is wanted, for this reason.
     Off(&'static str),
-    /// There is none, or one that has said nothing yet.
+    /// There is no connection, or one that has not sent anything yet.
     Connecting {
         /// Since when.
         since: UtcMicros,
-        /// Which attempt, from 1.
+        /// The number of the attempt, from 1.
         attempt: u32,
     },
-    /// It has said something.
+    /// The connection has sent a message.
     Live {
         /// Since when.
         since: UtcMicros,
     },
 }
 
-impl Default for FeedStanding {
+impl Default for FeedConnection {
     fn default() -> Self {
         Self::Off("not started yet")
     }
 }
 
-/// What a connection is made by: another value means another connection.
+/// The settings that a connection depends on; a change requires a new connection.
 #[derive(Clone, PartialEq, Eq, Debug)]
-struct Wanted {
+struct ConnectionSettings {
     settings: FeedSettings,
     skills: Vec<SkillId>,
-    /// An answer is awaited so long, in real time.
+    /// How long to wait for an answer, in real time.
     request_timeout_real: Duration,
 }
 
-impl Wanted {
+impl ConnectionSettings {
     fn of(settings: &TenantSettings) -> Self {
         Self {
             settings: settings.feed.clone(),
@@ -102,30 +101,30 @@ impl Wanted {
     }
 }
 
-/// The worker of one tenant.
+/// Runs the worker of one tenant until `soft` is cancelled.
 pub async fn run(
     link: Arc<Link>,
     mut settings: watch::Receiver<Arc<TenantSettings>>,
     soft: CancellationToken,
 ) -> anyhow::Result<()> {
-    let mut worker = Worker {
+    let mut worker = FeedWorker {
         link,
         feed: None,
-        told: Vec::new(),
+        received: Vec::new(),
         heartbeat_interval: None,
         failures: 0,
-        refused: false,
-        complained: false,
+        token_refused: false,
+        logged_invalid: false,
     };
     loop {
-        let wanted = Wanted::of(&settings.borrow_and_update());
+        let required = ConnectionSettings::of(&settings.borrow_and_update());
         let stopped = tokio::select! {
             () = soft.cancelled() => true,
-            changed = settings.wait_for(|newer| Wanted::of(newer) != wanted) => {
+            changed = settings.wait_for(|newer| ConnectionSettings::of(newer) != required) => {
                 changed?;
                 false
             }
-            ended = worker.keep(&wanted) => return ended,
+            ended = worker.maintain(&required) => return ended,
         };
         worker.close().await;
         if stopped {
@@ -135,52 +134,52 @@ pub async fn run(
     }
 }
 
-struct Worker {
+struct FeedWorker {
     link: Arc<Link>,
-    /// The one connection.
+    /// The connection, if there is one.
     feed: Option<Box<dyn Feed>>,
-    /// What it has told of agents and the keeper has not got yet.
-    told: Vec<(AgentId, Fed)>,
-    /// The shortest time between two heartbeats so far, as learnt from this connection and those before it.
+    /// Observations of agents not yet passed to the keeper.
+    received: Vec<(AgentId, FeedObservation)>,
+    /// The shortest time between two heartbeats so far, learnt from this connection and earlier ones.
     heartbeat_interval: Option<Duration>,
-    /// Attempts in a row of which nothing came.
+    /// Failed attempts in a row.
     failures: u32,
-    /// The last attempt ended because the platform did not take our token.
-    refused: bool,
-    /// Something on this connection made no sense, and the log has it.
-    complained: bool,
+    /// The last attempt ended because the platform rejected our token.
+    token_refused: bool,
+    /// An invalid message on this connection was already logged.
+    logged_invalid: bool,
 }
 
-impl Worker {
-    /// Keeps a connection until the future is dropped; ends where the keeper is gone.
-    async fn keep(&mut self, wanted: &Wanted) -> anyhow::Result<()> {
-        if let Some(why) = self.why_off(wanted) {
-            self.link.readiness.forget(&[self.part()]);
-            self.link.note_feed(|state| state.standing = FeedStanding::Off(why));
+impl FeedWorker {
+    /// Keeps a connection until the future is dropped; returns only if the keeper has gone.
+    async fn maintain(&mut self, required: &ConnectionSettings) -> anyhow::Result<()> {
+        if let Some(reason) = self.off_reason(required) {
+            self.link.readiness.remove(&[self.part()]);
+            self.link.update_feed(|state| state.connection = FeedConnection::Off(reason));
             return std::future::pending().await;
         }
         let mut since = self.link.clock.now();
         loop {
             let attempt = self.failures + 1;
-            self.link.note_feed(|state| state.standing = FeedStanding::Connecting { since, attempt });
-            let error = match self.connect(&wanted.skills).await {
-                Ok(()) => self.listen(wanted).await?,
+            self.link.update_feed(|state| state.connection = FeedConnection::Connecting { since, attempt });
+            let error = match self.connect(&required.skills).await {
+                Ok(()) => self.receive(required).await?,
                 Err(error) => error,
             };
             self.close().await;
             if self.is_live() {
                 since = self.link.clock.now();
             }
-            self.wait_for_next(&error).await;
+            self.wait_to_reconnect(&error).await;
         }
     }
 
-    fn why_off(&self, wanted: &Wanted) -> Option<&'static str> {
-        if !wanted.settings.enabled {
+    fn off_reason(&self, required: &ConnectionSettings) -> Option<&'static str> {
+        if !required.settings.enabled {
             Some("the configuration has it switched off")
         } else if !self.link.platform.capabilities().has_feed {
             Some("the platform's dialect has none")
-        } else if wanted.skills.is_empty() {
+        } else if required.skills.is_empty() {
             Some("the tenant has no skills")
         } else {
             None
@@ -192,134 +191,140 @@ impl Worker {
     }
 
     fn is_live(&self) -> bool {
-        match self.link.feed().standing {
-            FeedStanding::Live { .. } => true,
-            FeedStanding::Off(_) | FeedStanding::Connecting { .. } => false,
+        match self.link.feed().connection {
+            FeedConnection::Live { .. } => true,
+            FeedConnection::Off(_) | FeedConnection::Connecting { .. } => false,
         }
     }
 
     async fn connect(&mut self, skills: &[SkillId]) -> Result<(), CallError> {
-        self.complained = false;
+        self.logged_invalid = false;
         let opened = self.link.platform.feed().await?;
         self.link.learn_offset(&opened);
-        self.feed.insert(opened.value).tell(Command::Subscribe(skills)).await
+        self.feed.insert(opened.value).send(FeedCommand::Subscribe(skills)).await
     }
 
-    /// Listens until the connection is lost.
-    async fn listen(&mut self, wanted: &Wanted) -> anyhow::Result<CallError> {
+    /// Receives messages until the connection is lost.
+    async fn receive(&mut self, required: &ConnectionSettings) -> anyhow::Result<CallError> {
         let clock = self.link.clock.clone();
-        let mut heard_at = clock.monotonic();
-        // A connection whose heartbeats were late is the last to go by that interval: the platform may have lengthened it.
-        let mut wakefulness = Wakefulness::new(clock.clone(), self.heartbeat_interval);
-        // When there was last nothing left to read: what is there to be read at once has come since then.
-        let mut empty_at = heard_at;
+        let mut last_message_at = clock.monotonic();
+        // After a late heartbeat the interval is forgotten for the next connection: the platform may have lengthened
+        // it.
+        let mut stall_detector = StallDetector::new(clock.clone(), self.heartbeat_interval);
+        // When there was last nothing to read: a message that is ready now has arrived since then.
+        let mut empty_at = last_message_at;
         loop {
-            let Some(feed) = &mut self.feed else { return Ok(lost("it is closed".to_owned())) };
-            let at_once = if self.told.len() < MOST_AT_ONCE { feed.next().now_or_never() } else { None };
+            let Some(feed) = &mut self.feed else { return Ok(connection_lost("it is closed".to_owned())) };
+            let at_once = if self.received.len() < MAX_BATCH { feed.next().now_or_never() } else { None };
             let (message, waited) = match at_once {
                 Some(message) => (message, clock.monotonic().saturating_sub(empty_at)),
-                None if !self.told.is_empty() => {
-                    if self.told.len() < MOST_AT_ONCE {
+                None if !self.received.is_empty() => {
+                    if self.received.len() < MAX_BATCH {
                         empty_at = clock.monotonic();
                     }
-                    self.hand_over().await?;
-                    // Nobody could listen meanwhile; what waited says for how long.
-                    (wakefulness.awake, heard_at) = (Stopwatch::start(), clock.monotonic());
+                    self.send_to_keeper().await?;
+                    // Nothing could be read meanwhile; `waited` says how long messages waited.
+                    (stall_detector.last_awake, last_message_at) = (Stopwatch::start(), clock.monotonic());
                     continue;
                 }
                 None => {
-                    let silence = clock.monotonic().saturating_sub(heard_at);
-                    let quiet = clock.sleep(wanted.settings.silent_after.saturating_sub(silence));
-                    wakefulness.awake = Stopwatch::start();
-                    (next_or_ping(&mut **feed, quiet, wanted, &mut wakefulness).await, Duration::ZERO)
+                    let silence = clock.monotonic().saturating_sub(last_message_at);
+                    let quiet = clock.sleep(required.settings.silent_after.saturating_sub(silence));
+                    stall_detector.last_awake = Stopwatch::start();
+                    (next_message_or_ping(&mut **feed, quiet, required, &mut stall_detector).await, Duration::ZERO)
                 }
             };
-            let stood_still = wakefulness.stood_still(&message, heard_at);
-            let is_late = stood_still == Some(LATE_HEARTBEAT);
-            self.heartbeat_interval = wakefulness.heartbeat_interval.filter(|_| !is_late);
-            if let (Some(why), Ok(message)) = (stood_still, &message) {
-                // What waited on its way says nothing of now, and nobody knows of when: the next connection has nothing that waited.
+            let stall_reason = stall_detector.stall_reason(&message, last_message_at);
+            let is_late = stall_reason == Some(LATE_HEARTBEAT_REASON);
+            self.heartbeat_interval = stall_detector.heartbeat_interval.filter(|_| !is_late);
+            if let (Some(why), Ok(message)) = (stall_reason, &message) {
+                // A message that waited does not tell the present, and its age is unknown. A new connection has no such
+                // messages.
                 tracing::debug!(tenant = %self.link.tenant, ?message, "passed over");
-                self.hand_over().await?;
-                return Ok(lost(why.to_owned()));
+                self.send_to_keeper().await?;
+                return Ok(connection_lost(why.to_owned()));
             }
-            let taken = match message {
-                Ok(FeedMessage::LineLives) => continue,
-                Ok(message) => self.take(message, waited).await,
+            let accepted = match message {
+                Ok(FeedMessage::Activity) => continue,
+                Ok(message) => self.accept_message(message, waited).await,
                 Err(error) => Err(error),
             };
-            if let Err(error) = taken {
-                self.hand_over().await?;
+            if let Err(error) = accepted {
+                self.send_to_keeper().await?;
                 return Ok(error);
             }
-            heard_at = clock.monotonic();
+            last_message_at = clock.monotonic();
         }
     }
 
-    async fn take(&mut self, message: FeedMessage, waited: Duration) -> Result<(), CallError> {
-        self.note_life(matches!(message, FeedMessage::Odd(_)));
+    async fn accept_message(&mut self, message: FeedMessage, waited: Duration) -> Result<(), CallError> {
+        self.record_message(matches!(message, FeedMessage::Unreadable(_)));
         match message {
-            FeedMessage::AgentState { agent, state, lasted } => {
+            FeedMessage::AgentState { agent, state, elapsed: lasted } => {
                 let received_at = self.link.clock.now();
                 let (began_at, connection) = (received_at - lasted, self.link.feed().losses);
-                self.told.push((agent, Fed { state, received_at, began_at, waited, connection }));
+                self.received.push((
+                    agent,
+                    FeedObservation { state, received_at, estimated_start: began_at, buffered_for: waited, connection },
+                ));
             }
             FeedMessage::Heartbeat => {
                 if let Some(feed) = &mut self.feed {
-                    feed.tell(Command::Pong).await?;
+                    feed.send(FeedCommand::Pong).await?;
                 }
             }
-            FeedMessage::Odd(words) => {
-                if !std::mem::replace(&mut self.complained, true) {
+            FeedMessage::Unreadable(words) => {
+                if !std::mem::replace(&mut self.logged_invalid, true) {
                     tracing::warn!(tenant = %self.link.tenant, "the live feed says something odd, and perhaps more of it: {words}");
                 }
             }
-            // The figures of skills are read, not counted along: a count that misses one message is wrong for ever.
-            FeedMessage::ContactQueued(_) | FeedMessage::ContactDequeued(_) | FeedMessage::LineLives => {}
+            // The figures of skills are read and not derived from messages: a count that misses one message stays
+            // wrong.
+            FeedMessage::ContactQueued(_) | FeedMessage::ContactDequeued(_) | FeedMessage::Activity => {}
         }
         Ok(())
     }
 
-    /// It has said something.
-    fn note_life(&mut self, odd: bool) {
+    /// Records that a message arrived.
+    fn record_message(&mut self, odd: bool) {
         let now = self.link.clock.now();
         if !self.is_live() {
-            (self.failures, self.refused) = (0, false);
+            (self.failures, self.token_refused) = (0, false);
             tracing::info!(tenant = %self.link.tenant, "the live feed is there");
             self.link.readiness.restored(&self.part());
-            self.link.note_feed(|state| state.standing = FeedStanding::Live { since: now });
+            self.link.update_feed(|state| state.connection = FeedConnection::Live { since: now });
         }
-        self.link.note_feed(|state| {
+        self.link.update_feed(|state| {
             state.last_message_at = Some(now);
             state.messages += 1;
-            state.odd_messages += u64::from(odd);
+            state.invalid_messages += u64::from(odd);
         });
     }
 
-    /// Nothing is lost where the future is dropped.
-    async fn hand_over(&mut self) -> anyhow::Result<()> {
-        if !self.told.is_empty() {
-            let place = self.link.inbox.reserve().await?;
-            place.send(Message::Fed(std::mem::take(&mut self.told)));
+    /// Passes the observations to the keeper. Nothing is lost if the future is dropped.
+    async fn send_to_keeper(&mut self) -> anyhow::Result<()> {
+        if !self.received.is_empty() {
+            let permit = self.link.inbox.reserve().await?;
+            permit.send(KeeperMessage::FeedObservations(std::mem::take(&mut self.received)));
         }
         Ok(())
     }
 
-    /// Says what came of the connection, and lets pass what has to pass before the next one.
-    async fn wait_for_next(&mut self, error: &CallError) {
+    /// Reports the end of the connection, and waits before the next one.
+    async fn wait_to_reconnect(&mut self, error: &CallError) {
         self.failures = self.failures.saturating_add(1);
-        self.link.note_feed(|state| state.losses += 1);
+        self.link.update_feed(|state| state.losses += 1);
         let tenant = &self.link.tenant;
         if self.failures == 1 && self.is_live() {
-            // The platform ends each feed with its token: that is no trouble while the next one comes.
+            // The platform ends each feed with its token; this is normal as long as the next connection succeeds.
             tracing::info!(%tenant, %error, "the live feed ended; the next one is opened");
         } else {
             tracing::warn!(%tenant, %error, failures = self.failures, "no live feed");
         }
         self.link.readiness.degraded(&self.part(), format!("no live feed, snapshots alone: {error}"));
         let refused = matches!(error.failure, Failure::Unauthorized);
-        // The next attempt has another token.
-        if refused && !std::mem::replace(&mut self.refused, refused) {
+        // The next attempt uses another token.
+        if refused && !std::mem::replace(&mut self.token_refused, refused) {
             return;
         }
         let now = self.link.clock.now();
@@ -327,115 +332,120 @@ impl Worker {
             Failure::CircuitOpen { until } => until.since(now),
             failure => failure.retry_after().unwrap_or_default(),
         };
-        // Half of it always passes, so that a platform that drops us is not called in a tight loop.
-        let pause = BEFORE_NEXT.ceiling(self.failures).mul_f64(f64::midpoint(1.0, self.link.random.unit()));
+        // At least half of the pause is kept, so that a platform that drops us is not called in a tight loop.
+        let pause = RECONNECT_CURVE.max_delay(self.failures).mul_f64(f64::midpoint(1.0, self.link.random.unit()));
         self.link.clock.sleep(floor + pause).await;
     }
 
-    /// Ends the connection, and lets the other side end it too: only then is there none, and the next one is never a second.
+    /// Closes the connection and waits for the platform to end it too, so that there are never two connections.
     async fn close(&mut self) {
         let Some(mut feed) = self.feed.take() else { return };
         let both_end = async {
-            // One that is broken already cannot be told.
-            if feed.tell(Command::Close).await.is_ok() {
+            // A broken connection cannot be closed in an orderly way.
+            if feed.send(FeedCommand::Close).await.is_ok() {
                 while feed.next().await.is_ok() {}
             }
         };
         tokio::select! {
             () = both_end => {}
-            () = RealTime::sleep(CLOSE_REAL) => {}
+            () = RealTime::sleep(CLOSE_TIMEOUT_REAL) => {}
         }
     }
 }
 
-/// Whether the worker, its host and the connection were there all the time: else messages may have waited, and claim to be of now.
-struct Wakefulness {
+/// Detects whether the worker, its host or the connection was stopped. Messages may then have waited although they
+/// claim to be current.
+struct StallDetector {
     clock: SharedClock,
-    /// Since the worker last knew that there was nothing to read, or was busy by itself.
-    awake: Stopwatch,
+    /// The time since the worker last knew that there was nothing to read, or was busy itself.
+    last_awake: Stopwatch,
     /// How long the host has slept.
-    slept: Duration,
-    /// When the last heartbeat came, by monotonic time.
+    host_sleep: Duration,
+    /// When the last heartbeat arrived, in monotonic time.
     last_heartbeat: Option<Duration>,
-    /// The shortest time between two heartbeats so far, but for those that came together.
+    /// The shortest time between two heartbeats so far, except those that arrived together.
     heartbeat_interval: Option<Duration>,
 }
 
-impl Wakefulness {
+impl StallDetector {
     fn new(clock: SharedClock, heartbeat_interval: Option<Duration>) -> Self {
-        let slept = slept(&clock);
-        Self { clock, awake: Stopwatch::start(), slept, last_heartbeat: None, heartbeat_interval }
+        let host_sleep = total_host_sleep(&clock);
+        Self { clock, last_awake: Stopwatch::start(), host_sleep, last_heartbeat: None, heartbeat_interval }
     }
 
-    /// Why a message that was just read may have waited, if so.
-    fn stood_still(&mut self, message: &Result<FeedMessage, CallError>, heard_at: Duration) -> Option<&'static str> {
-        let (slept, now) = (slept(&self.clock), self.clock.monotonic());
-        let napped = slept.saturating_sub(std::mem::replace(&mut self.slept, slept));
-        let silence = now.saturating_sub(heard_at);
-        let late = self
-            .heartbeat_interval
-            .is_some_and(|interval| silence > interval + interval / 4 + self.clock.span_of_real(LATE_BEAT));
+    /// Returns why a message that was just read may have waited; `None` if it did not.
+    fn stall_reason(
+        &mut self,
+        message: &Result<FeedMessage, CallError>,
+        last_message_at: Duration,
+    ) -> Option<&'static str> {
+        let (slept, now) = (total_host_sleep(&self.clock), self.clock.monotonic());
+        let newly_slept = slept.saturating_sub(std::mem::replace(&mut self.host_sleep, slept));
+        let silence = now.saturating_sub(last_message_at);
+        let is_late = self.heartbeat_interval.is_some_and(|interval| {
+            silence > interval + interval / 4 + self.clock.scale_real(HEARTBEAT_TOLERANCE_REAL)
+        });
         if matches!(message, Ok(FeedMessage::Heartbeat)) {
             let since = self.last_heartbeat.replace(now).map(|last| now.saturating_sub(last));
-            let apart = since.filter(|since| *since >= SAME_CHANGE);
+            let apart = since.filter(|since| *since >= SAME_CHANGE_WINDOW);
             self.heartbeat_interval = apart.into_iter().chain(self.heartbeat_interval).min();
         }
-        if napped >= self.clock.span_of_real(STOOD_STILL) {
+        if newly_slept >= self.clock.scale_real(STALL_LIMIT_REAL) {
             Some("the host slept while it was open")
-        } else if self.awake.elapsed() >= STOOD_STILL {
+        } else if self.last_awake.elapsed() >= STALL_LIMIT_REAL {
             Some("the daemon was stopped while it was open")
-        } else if late {
-            Some(LATE_HEARTBEAT)
+        } else if is_late {
+            Some(LATE_HEARTBEAT_REASON)
         } else {
             None
         }
     }
 }
 
-/// How long the host has slept, and more.
-fn slept(clock: &SharedClock) -> Duration {
+/// Returns how long the host has slept, plus a constant.
+fn total_host_sleep(clock: &SharedClock) -> Duration {
     clock.steady().map_or(Duration::ZERO, |steady| steady.saturating_sub(clock.monotonic()))
 }
 
-/// The next message; after `quiet` a ping, and what that brings within the time limit of an answer. That the line lives is no
-/// life of the feed.
-async fn next_or_ping(
+/// Returns the next message. After `quiet` it sends a ping and waits for a message within the time limit of an answer.
+/// An answer to the ping alone does not count as a sign of life of the feed.
+async fn next_message_or_ping(
     feed: &mut dyn Feed,
     mut quiet: BoxFuture<()>,
-    wanted: &Wanted,
-    wakefulness: &mut Wakefulness,
+    required: &ConnectionSettings,
+    stall_detector: &mut StallDetector,
 ) -> Result<FeedMessage, CallError> {
     loop {
         tokio::select! {
             biased;
             message = feed.next() => return message,
             () = &mut quiet => break,
-            () = RealTime::sleep(AWAKE_EVERY) => wakefulness.awake = Stopwatch::start(),
+            () = RealTime::sleep(WAKE_INTERVAL_REAL) => stall_detector.last_awake = Stopwatch::start(),
         }
     }
-    feed.tell(Command::Ping).await?;
+    feed.send(FeedCommand::Ping).await?;
     let mut answered = false;
-    let mut limit = RealTime::sleep(wanted.request_timeout_real);
+    let mut limit = RealTime::sleep(required.request_timeout_real);
     loop {
         tokio::select! {
             biased;
             message = feed.next() => match message {
-                Ok(FeedMessage::LineLives) => answered = true,
+                Ok(FeedMessage::Activity) => answered = true,
                 other => return other,
             },
-            () = RealTime::sleep(AWAKE_EVERY) => wakefulness.awake = Stopwatch::start(),
+            () = RealTime::sleep(WAKE_INTERVAL_REAL) => stall_detector.last_awake = Stopwatch::start(),
             () = &mut limit => {
-                let silent = duration_text(wanted.settings.silent_after);
+                let silent = duration_text(required.settings.silent_after);
                 let ping = if answered { "although the line answers a ping" } else { "and no ping is answered" };
-                return Err(lost(format!("it has said nothing for {silent}, {ping}")));
+                return Err(connection_lost(format!("it has said nothing for {silent}, {ping}")));
             }
         }
     }
 }
 
-fn lost(reason: String) -> CallError {
+fn connection_lost(reason: String) -> CallError {
     let site = CallSite { purpose: "read the feed", method: "", path: String::new() };
-    CallError { site, failure: Failure::Broken { reason }, asked_at: None }
+    CallError { site, failure: Failure::ConnectionBroken { reason }, sent_at: None }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What the workers of one tenant share: the platform, its budget, the offset of its clock, and the way to the keeper.
+//! What the workers of one tenant share: the platform, its budget, its clock offset, and the way to the keeper.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,141 +6,141 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, watch};
 
-use super::calls::Purse;
+use super::calls::BudgetKind;
 use super::feed::FeedState;
-use crate::clock::{Age, SharedClock, SharedRandom};
-use crate::domain::analytics::analytics_run::StandingQuery;
-use crate::domain::analytics::anomaly::{Anomalies, Watched};
+use crate::clock::{AgeTracker, SharedClock, SharedRandom};
+use crate::domain::analytics::analytics_run::ConfiguredQuery;
+use crate::domain::analytics::anomaly::{Anomalies, MonitoredSeries};
 use crate::domain::ids::TenantId;
 use crate::domain::live::figures::Figures;
 use crate::domain::live::thresholds::Thresholds;
 use crate::domain::time::UtcMicros;
+use crate::engine::keeper_message::KeeperMessage;
 use crate::engine::live::Topic;
-use crate::engine::message::Message;
 use crate::engine::operations::meter::Meter;
 use crate::engine::operations::readiness::Readiness;
 use crate::platform::budget::Budget;
 use crate::platform::{Answer, ClockOffset, Platform};
 use crate::store::{Reader, Writer};
 
-/// Shared by the workers of one tenant.
+/// What the workers of one tenant share.
 #[derive(Debug)]
 pub struct Link {
     /// The tenant.
     pub tenant: TenantId,
-    /// Its platform.
+    /// The tenant's platform.
     pub platform: Arc<dyn Platform>,
     /// The daemon's clock.
     pub clock: SharedClock,
-    /// Jitter and ids.
+    /// The source of jitter and ids.
     pub random: SharedRandom,
-    /// The one writer.
+    /// The store's writer.
     pub writer: Writer,
-    /// The readers.
+    /// The store's reader.
     pub reader: Reader,
-    /// Where workers say how they are.
+    /// Where workers report their state.
     pub readiness: Readiness,
     /// The keeper's inbox.
-    pub inbox: mpsc::Sender<Message>,
-    /// Where viewers are told what was committed.
+    pub inbox: mpsc::Sender<KeeperMessage>,
+    /// The topic on which committed changes are published to viewers.
     pub live: Arc<Topic>,
-    /// The request budget, with the calls of the last minute restored; [`Self::budget`] locks it.
+    /// The request budget, restored with the calls of the last minute; [`Self::budget`] locks it.
     pub budget: Mutex<Budget>,
-    /// The same for reads of figures, which the platform counts by themselves; [`Self::budget_of`] locks either.
+    /// The budget for reads of figures, which the platform counts separately; [`Self::budget_of`] locks either.
     pub reporting_budget: Mutex<Budget>,
-    /// The newest figures of skills and queues, told when they are stored.
+    /// The newest figures of skills and queues, sent when they are stored.
     pub figures: watch::Sender<Arc<Figures>>,
-    /// The series that are watched; a reload tells others.
-    pub watched: watch::Sender<Arc<[Watched]>>,
-    /// What rules see of the anomalies of watched series, told when they are stored.
+    /// The monitored series; a reload sends new ones.
+    pub watched_series: watch::Sender<Arc<[MonitoredSeries]>>,
+    /// The anomalies of monitored series as rules see them, sent when they are stored.
     pub anomalies: watch::Sender<Arc<Anomalies>>,
-    /// What lists and pages mark; a reload tells others.
+    /// The thresholds for highlighting in lists and pages; a reload sends new ones.
     pub thresholds: watch::Sender<Arc<Thresholds>>,
-    /// The analytics queries of the configuration; a reload tells others.
-    pub queries: watch::Sender<Arc<[StandingQuery]>>,
-    /// Nothing is known of the platform's clock at first; [`Self::offset`] tells what has been learnt.
+    /// The configured analytics queries; a reload sends new ones.
+    pub queries: watch::Sender<Arc<[ConfiguredQuery]>>,
+    /// What is known of the platform's clock, which is nothing at first; [`Self::offset`] returns it.
     pub offset: Mutex<ClockOffset>,
-    /// What the keeper counts.
+    /// The keeper's counts.
     pub meter: Meter,
-    /// How the live feed is; [`Self::feed`] tells.
+    /// The state of the live feed; [`Self::feed`] returns it.
     pub feed: Mutex<FeedState>,
-    /// Somebody wants an agent erased.
+    /// Notified when an erasure of an agent is requested.
     pub erasures: Notify,
-    /// By number; [`Self::subscriptions`] lists them.
-    pub subscriptions: Mutex<BTreeMap<u32, SubscriptionNow>>,
+    /// The subscriptions by number; [`Self::subscriptions`] lists them.
+    pub subscriptions: Mutex<BTreeMap<u32, SubscriptionState>>,
 }
 
-/// A subscription as its last good poll left it.
+/// The state of a subscription after its last successful poll.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct SubscriptionNow {
-    /// Its number among the tenant's.
+pub struct SubscriptionState {
+    /// Its number among the tenant's subscriptions.
     pub slice: u32,
-    /// How many agents it is for.
+    /// The number of agents it covers.
     pub agents: usize,
-    /// From one snapshot to the next, as the platform says.
+    /// The interval between snapshots, as the platform says.
     pub interval: Duration,
-    /// How long ago it was made.
-    pub age: Age,
-    /// When its newest snapshot was generated, by our clock.
+    /// Its age.
+    pub age: AgeTracker,
+    /// When its newest snapshot was generated, in our clock.
     pub generated_at: UtcMicros,
-    /// The size of that snapshot.
+    /// The size of that snapshot in bytes.
     pub bytes: usize,
 }
 
 impl Link {
-    /// The request budget. Never held over an await.
+    /// Locks the request budget. Never hold it over an await.
     pub fn budget(&self) -> MutexGuard<'_, Budget> {
         self.budget.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The budget that a call counts against. Never held over an await.
-    pub fn budget_of(&self, purse: Purse) -> MutexGuard<'_, Budget> {
-        match purse {
-            Purse::Ordinary => self.budget(),
-            Purse::Reporting => self.reporting_budget.lock().unwrap_or_else(PoisonError::into_inner),
+    /// Locks the budget of this kind. Never hold it over an await.
+    pub fn budget_of(&self, kind: BudgetKind) -> MutexGuard<'_, Budget> {
+        match kind {
+            BudgetKind::Ordinary => self.budget(),
+            BudgetKind::Reporting => self.reporting_budget.lock().unwrap_or_else(PoisonError::into_inner),
         }
     }
 
-    /// Learns the platform's clock from an answer.
+    /// Updates the platform's clock offset from an answer.
     pub fn learn_offset<T>(&self, answer: &Answer<T>) {
         self.offset.lock().unwrap_or_else(PoisonError::into_inner).observe(answer);
     }
 
-    /// How far the platform's clock is from ours.
+    /// Returns the platform's clock offset.
     pub fn offset(&self) -> ClockOffset {
         *self.offset.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How the live feed is.
+    /// Returns the state of the live feed.
     pub fn feed(&self) -> FeedState {
         self.feed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Notes how the live feed is.
-    pub(in crate::engine) fn note_feed(&self, note: impl FnOnce(&mut FeedState)) {
+    /// Updates the state of the live feed.
+    pub(in crate::engine) fn update_feed(&self, note: impl FnOnce(&mut FeedState)) {
         note(&mut self.feed.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// The subscriptions that have given a snapshot, by number.
-    pub fn subscriptions(&self) -> Vec<SubscriptionNow> {
+    /// Returns the subscriptions that have delivered a snapshot, by number.
+    pub fn subscriptions(&self) -> Vec<SubscriptionState> {
         self.locked_subscriptions().values().copied().collect()
     }
 
-    /// A subscription was polled well.
-    pub fn note_subscription(&self, now: SubscriptionNow) {
+    /// Records a subscription after a successful poll.
+    pub fn record_subscription(&self, now: SubscriptionState) {
         self.locked_subscriptions().insert(now.slice, now);
     }
 
-    /// Subscriptions of these numbers are no more.
-    pub fn forget_subscriptions(&self, is_gone: impl Fn(u32) -> bool) {
-        self.locked_subscriptions().retain(|slice, _| !is_gone(*slice));
+    /// Removes the subscriptions with these numbers.
+    pub fn remove_subscriptions(&self, is_removed: impl Fn(u32) -> bool) {
+        self.locked_subscriptions().retain(|slice, _| !is_removed(*slice));
     }
 
-    fn locked_subscriptions(&self) -> MutexGuard<'_, BTreeMap<u32, SubscriptionNow>> {
+    fn locked_subscriptions(&self) -> MutexGuard<'_, BTreeMap<u32, SubscriptionState>> {
         self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The name of a part of this tenant in the readiness report.
+    /// Returns the name of one of this tenant's parts in the readiness report.
     pub fn part(&self, name: &str) -> String {
         format!("tenant {}: {name}", self.tenant)
     }

@@ -3,5 +3,5 @@
 pub mod calls;
 pub mod feed;
 pub mod link;
+pub mod observation;
 pub mod probe;
-pub mod sight;

@@ -1,12 +1,12 @@
-//! One read of each question that a platform is asked, for an operator who wants to know whether it answers. What a daemon asks
-//! so takes slots of the budget and stands in the log of calls like every other call; nothing is changed by it.
+//! Makes one call of each kind of question to a platform, for operators who want to know whether it answers. In a
+//! running daemon these calls take slots of the budget and are in the call log like all others. They change nothing.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::calls::{CallKind, budgeted};
+use super::calls::{CallKind, call_within_budget};
 use super::link::Link;
 use crate::domain::ids::{AgentId, TenantId};
 use crate::engine::operations::tenants::Tenants;
@@ -14,7 +14,7 @@ use crate::platform::budget::Urgency;
 use crate::platform::{Answer, CallError, ClockOffset, Platform};
 use crate::store::CommitError;
 
-/// A question that costs a slot and changes nothing.
+/// A call that takes a slot and changes nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Question {
     /// Whether an agent is scheduled.
@@ -24,10 +24,10 @@ pub enum Question {
 }
 
 impl Question {
-    /// All of them.
+    /// All questions.
     pub const ALL: [Self; 2] = [Self::Schedule, Self::Break];
 
-    /// The name in reports.
+    /// Returns the name in reports.
     pub const fn name(self) -> &'static str {
         self.kind().name()
     }
@@ -39,8 +39,8 @@ impl Question {
         }
     }
 
-    /// Asks once, whatever the budget says.
-    pub async fn ask(self, platform: &dyn Platform, agent: &AgentId) -> Result<Answer<()>, CallError> {
+    /// Makes the call once, regardless of the budget.
+    pub async fn send(self, platform: &dyn Platform, agent: &AgentId) -> Result<Answer<()>, CallError> {
         let answer = match self {
             Self::Schedule => platform.is_scheduled(agent),
             Self::Break => platform.break_required(agent),
@@ -51,7 +51,7 @@ impl Question {
 
 /// What came of a question.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
-pub struct Probed {
+pub struct ProbeResult {
     /// Which.
     pub question: String,
     /// `ok`, `no_slot` where the budget was used up, or the class of the failure.
@@ -60,8 +60,8 @@ pub struct Probed {
     pub detail: String,
 }
 
-impl Probed {
-    /// What an answer, or what came instead of one, says.
+impl ProbeResult {
+    /// Returns the result for an answer or failure.
     pub fn of<T>(question: &str, result: &Result<Answer<T>, CallError>) -> Self {
         let (outcome, detail) = match result {
             Ok(answer) => ("ok", format!("answered within {} ms", answer.latency.as_millis())),
@@ -75,7 +75,7 @@ impl Probed {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ProbeReport {
     /// Question by question.
-    pub questions: Vec<Probed>,
+    pub questions: Vec<ProbeResult>,
     /// Slots of the budget that are free now, the reserve included.
     pub budget_free: usize,
     /// The platform's clock − ours, in milliseconds; none while nothing is known of it.
@@ -84,26 +84,28 @@ pub struct ProbeReport {
     pub clock_uncertainty_ms: u64,
 }
 
-/// An offset as a report says it.
+/// Returns the offset in milliseconds, `None` if unknown, and its uncertainty in milliseconds.
 pub fn offset_millis(offset: &ClockOffset) -> (Option<i64>, u64) {
     let Some(uncertain) = offset.uncertainty() else { return (None, 0) };
-    (Some(offset.micros() / 1_000), super::calls::real_millis(uncertain))
+    (Some(offset.offset_micros() / 1_000), super::calls::real_millis(uncertain))
 }
 
-/// Asks the platforms of a running daemon. Cheap to clone.
+/// Probes the platforms of a running daemon. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Probes(Tenants);
 
 impl Probes {
-    /// For these tenants.
+    /// Creates the service for these tenants.
     pub const fn new(tenants: Tenants) -> Self {
         Self(tenants)
     }
 
-    /// Asks every question about one agent; none where there is no such tenant. With no slot free now, nothing is asked.
+    /// Asks every question about one agent; returns `None` if there is no such tenant. A question for which no slot is
+    /// free is not asked.
     ///
     /// # Errors
-    /// The store did not take a call, which was not made then.
+    ///
+    /// Fails if the store did not record a call, which was then not made.
     pub async fn run(&self, tenant: &TenantId, agent: &AgentId) -> Option<Result<ProbeReport, CommitError>> {
         Some(run(&self.0.link(tenant)?, agent).await)
     }
@@ -114,18 +116,18 @@ async fn run(link: &Arc<Link>, agent: &AgentId) -> Result<ProbeReport, CommitErr
     for question in Question::ALL {
         let now = link.clock.monotonic();
         if link.budget().next_free(now, Urgency::Ordinary).is_none_or(|at| at > now) {
-            questions.push(Probed {
+            questions.push(ProbeResult {
                 question: question.name().to_owned(),
                 outcome: "no_slot".to_owned(),
                 detail: "not asked: the budget of this minute is used up".to_owned(),
             });
             continue;
         }
-        let call = question.ask(&*link.platform, agent);
-        let result = budgeted(link, question.kind(), Urgency::Ordinary, Some(agent), call).await?;
-        questions.push(Probed::of(question.name(), &result));
+        let call = question.send(&*link.platform, agent);
+        let result = call_within_budget(link, question.kind(), Urgency::Ordinary, Some(agent), call).await?;
+        questions.push(ProbeResult::of(question.name(), &result));
     }
     let (clock_offset_ms, clock_uncertainty_ms) = offset_millis(&link.offset());
-    let budget_free = link.budget().free(link.clock.monotonic());
+    let budget_free = link.budget().free_slots(link.clock.monotonic());
     Ok(ProbeReport { questions, budget_free, clock_offset_ms, clock_uncertainty_ms })
 }

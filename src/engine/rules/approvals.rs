@@ -1,5 +1,5 @@
-//! What rules want and a person decides: the changes of rules in mode `approve`, which wait until somebody accepts or denies them
-//! or their deadline passes.
+//! Approvals: changes of rules in mode `approve`, which wait until a person accepts or denies them or their deadline
+//! passes.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use utoipa::ToSchema;
 
-use crate::domain::access::rights::{Asker, Teams};
+use crate::domain::access::rights::{Requester, TeamScope};
 use crate::domain::agents::agent::Agent;
 use crate::domain::agents::state::AgentState;
 use crate::domain::audit::{AuditBody, Hash};
@@ -16,73 +16,73 @@ use crate::domain::changes::priority::Priority;
 use crate::domain::changes::transition::{Actor, Transition, WaitReason};
 use crate::domain::ids::{AgentId, ReasonCode, RuleId, TeamName, TenantId, TransitionId};
 use crate::domain::time::UtcMicros;
-use crate::engine::changes::door::{Door, DoorError};
-use crate::engine::keeper::hindrance;
-use crate::engine::message::Message;
+use crate::engine::changes::keeper_handle::{KeeperError, KeeperHandle};
+use crate::engine::keeper::describe_obstacle;
+use crate::engine::keeper_message::KeeperMessage;
 use crate::store::{PAGE_LIMIT, ReadError, Reader, StoredEntry, StoredTransition};
 
-/// Where in a transition's explanation it stands who approved it.
+/// The field of a transition's explanation that says who approved it.
 pub(in crate::engine) const APPROVED_BY: &str = "approved_by";
 
-/// Decisions that one request looks through where the asker sees some teams alone.
-const LOOKED_THROUGH: u32 = PAGE_LIMIT;
+/// The most audit entries that one request reads when the caller sees only some teams.
+const MAX_ENTRIES_SCANNED: u32 = PAGE_LIMIT;
 
-/// What a person decides.
+/// A person's decision.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Decision {
-    /// It goes on.
+    /// The change goes ahead.
     Accept {
-        /// The person's words.
+        /// The person's comment.
         note: Option<String>,
     },
-    /// It ends, and the rule leaves the agent alone for a while.
+    /// The change ends, and the rule leaves the agent alone for a while.
     Deny {
-        /// Why.
+        /// The reason.
         note: String,
     },
 }
 
-/// A decision, as the keeper gets it. Answered after the commit with the transition as it then stands.
+/// A decision sent to the keeper. The reply comes after the commit, with the transition as it then is.
 #[derive(Debug)]
 pub struct DecisionMessage {
-    /// Which transition.
+    /// The transition.
     pub id: TransitionId,
-    /// What was decided.
+    /// The decision.
     pub decision: Decision,
-    /// By whom.
-    pub asker: Asker,
-    /// The teams of whoever decides.
-    pub teams: Teams,
-    /// The answer.
+    /// Who decided.
+    pub asker: Requester,
+    /// The teams that this person may decide about.
+    pub teams: TeamScope,
+    /// The channel for the reply.
     pub reply: oneshot::Sender<Result<Transition, ApprovalError>>,
 }
 
-/// Why a decision was not taken.
+/// Why a decision was not carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum ApprovalError {
-    /// The way to the keeper.
+    /// The keeper could not be reached.
     #[error(transparent)]
-    Door(#[from] DoorError),
+    Keeper(#[from] KeeperError),
     /// The store could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// No such transition, or none of the asker's teams.
+    /// There is no such transition, or its agent is outside of the caller's teams.
     #[error("no change {0} waits or waited for an approval")]
     NotFound(TransitionId),
-    /// It is decided, or its time is over.
+    /// The change was already decided, or its time is over.
     #[error("it is no longer waiting for approval: it is {stands}")]
     TooLate {
-        /// Where it stands, and who or what brought it there.
+        /// Its present status, and who or what caused it.
         stands: String,
     },
 }
 
 impl ApprovalError {
-    /// Of a transition that waits for nobody.
+    /// Returns the error for a transition that no longer waits for a decision.
     pub(in crate::engine) fn too_late(transition: &Transition) -> Self {
         let approved = transition.explanation.get(APPROVED_BY).and_then(|approved| approved["by"].as_str());
         let approved = approved.map(|by| format!("approved by {by}"));
-        let more: Vec<String> = hindrance(transition).into_iter().chain(approved).collect();
+        let more: Vec<String> = describe_obstacle(transition).into_iter().chain(approved).collect();
         let name = transition.status.name();
         let stands = if more.is_empty() { name.to_owned() } else { format!("{name} ({})", more.join("; ")) };
         Self::TooLate { stands }
@@ -127,7 +127,7 @@ pub struct ApprovalView {
 
 /// What became of a decision.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
-pub struct Decided {
+pub struct DecisionResult {
     /// The transition.
     pub transition: TransitionId,
     /// For whom.
@@ -138,13 +138,13 @@ pub struct Decided {
     pub error: Option<String>,
 }
 
-impl From<&Transition> for Decided {
+impl From<&Transition> for DecisionResult {
     fn from(transition: &Transition) -> Self {
         Self {
             transition: transition.id,
             agent: transition.agent.clone(),
             status: transition.status.name().to_owned(),
-            error: hindrance(transition),
+            error: describe_obstacle(transition),
         }
     }
 }
@@ -184,37 +184,38 @@ pub struct DecisionView {
 /// A page of a list.
 #[derive(Clone, Copy, Debug)]
 pub struct Page {
-    /// The last of the page before.
+    /// The last transition of the page before.
     pub after: Option<TransitionId>,
-    /// So many at most.
+    /// The most items on the page.
     pub limit: usize,
 }
 
-/// The way to approvals. Cheap to clone.
+/// The service for approvals. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Approvals {
-    door: Door,
+    keeper: KeeperHandle,
     reader: Reader,
 }
 
 impl Approvals {
-    /// Over these keepers and this store.
-    pub const fn new(door: Door, reader: Reader) -> Self {
-        Self { door, reader }
+    /// Creates the service over the keepers and the store.
+    pub const fn new(keeper: KeeperHandle, reader: Reader) -> Self {
+        Self { keeper, reader }
     }
 
-    /// What waits for a person, the oldest first, for one agent or all of these teams. The second is where the next page begins.
+    /// Returns the transitions that wait for a decision, oldest first, for one agent or for all agents of these teams;
+    /// and where the next page begins.
     pub async fn list(
         &self,
         tenant: &TenantId,
-        teams: &Teams,
+        teams: &TeamScope,
         agent: Option<&AgentId>,
         Page { after, limit }: Page,
     ) -> Result<(Vec<ApprovalView>, Option<TransitionId>), ReadError> {
         let mut waiting = self.reader.open_transitions(tenant).await?;
         waiting.retain(|stored| {
             let it = &stored.transition;
-            it.status.waits_for() == Some(WaitReason::Approval)
+            it.status.wait_reason() == Some(WaitReason::Approval)
                 && after.is_none_or(|after| it.id > after)
                 && agent.is_none_or(|agent| it.agent == *agent)
         });
@@ -237,12 +238,12 @@ impl Approvals {
         let view = |stored: StoredTransition| {
             let it = stored.transition;
             let Actor::Rule { id, version } = it.actor else { return None };
-            let who = of(&it.agent);
+            let agent_row = of(&it.agent);
             let because = it.explanation.get("because").and_then(|text| text.as_str()).unwrap_or_default();
             Some(ApprovalView {
                 transition: it.id,
-                name: who.and_then(|agent| agent.name.clone()),
-                team: who.and_then(|agent| agent.team.clone()),
+                name: agent_row.and_then(|agent| agent.name.clone()),
+                team: agent_row.and_then(|agent| agent.team.clone()),
                 state: states.get(&it.agent).map(|state| (*state).clone()),
                 agent: it.agent,
                 before: it.before,
@@ -259,46 +260,47 @@ impl Approvals {
         Ok((waiting.into_iter().filter_map(view).collect(), next))
     }
 
-    /// How many changes of these teams wait for a person.
-    pub async fn count(&self, tenant: &TenantId, teams: &Teams) -> Result<u64, ReadError> {
-        let of_teams = self.reader.approvals_waiting(tenant).await?;
+    /// Returns how many changes of these teams' agents wait for a decision.
+    pub async fn count(&self, tenant: &TenantId, teams: &TeamScope) -> Result<u64, ReadError> {
+        let of_teams = self.reader.pending_approvals(tenant).await?;
         let mine = |team: &Option<TeamName>| {
             teams.as_ref().is_none_or(|mine| team.as_ref().is_some_and(|team| mine.contains(team)))
         };
         Ok(of_teams.iter().filter(|(team, _)| mine(team)).map(|(_, count)| count).sum())
     }
 
-    /// What people decided about these teams' agents as they are now, the newest first, below a number of the chain. The second is
-    /// where the next page begins: there may be few on one and more behind it where the asker sees some teams alone.
-    pub async fn decided(
+    /// Returns people's decisions about agents who are in these teams now, newest first, below a number of the audit
+    /// chain; and where the next page begins. A page may have few items although more follow, if the caller sees only
+    /// some teams.
+    pub async fn list_decisions(
         &self,
         tenant: &TenantId,
-        teams: &Teams,
+        teams: &TeamScope,
         before: Option<u64>,
         limit: u32,
     ) -> Result<(Vec<DecisionView>, Option<u64>), ReadError> {
-        let look = if teams.is_none() { limit } else { LOOKED_THROUGH };
-        let entries = self.reader.decisions(tenant, before, look).await?;
-        let is_full = entries.len() >= look as usize;
+        let scan_limit = if teams.is_none() { limit } else { MAX_ENTRIES_SCANNED };
+        let entries = self.reader.decisions(tenant, before, scan_limit).await?;
+        let is_full = entries.len() >= scan_limit as usize;
         let last = entries.last().map(|entry| entry.seq);
         let mut agents = HashMap::new();
         let mut views = Vec::new();
-        let mut reached = None;
+        let mut last_read = None;
         for entry in entries {
-            reached = Some(entry.seq);
+            last_read = Some(entry.seq);
             let agent = self.agent_of(tenant, &entry, &mut agents).await?;
             let team = agent.as_ref().and_then(|agent| agent.team.as_ref());
             if teams.as_ref().is_none_or(|mine| team.is_some_and(|team| mine.contains(team))) {
-                views.push(self.decision(tenant, &entry, agent).await?);
+                views.push(self.decision_view(tenant, &entry, agent).await?);
             }
             if views.len() >= limit as usize {
                 break;
             }
         }
-        Ok((views, reached.filter(|_| is_full || reached != last)))
+        Ok((views, last_read.filter(|_| is_full || last_read != last)))
     }
 
-    /// Whom a decision is about, out of those that were looked up already where it is one of them.
+    /// Returns the agent of a decision, from those already looked up if possible.
     async fn agent_of(
         &self,
         tenant: &TenantId,
@@ -317,13 +319,13 @@ impl Approvals {
         Ok(agent)
     }
 
-    async fn decision(
+    async fn decision_view(
         &self,
         tenant: &TenantId,
         entry: &StoredEntry,
         agent: Option<Agent>,
     ) -> Result<DecisionView, ReadError> {
-        // One that a forger wrote may have a body that is none.
+        // A forged entry may have an invalid body.
         let body: Option<AuditBody> = serde_json::from_str(&entry.body).ok();
         let body = body.as_ref();
         let note = match body.and_then(|body| Hash::from_hex(body.note.as_deref()?)) {
@@ -356,26 +358,26 @@ impl Approvals {
         })
     }
 
-    /// Accepts or denies.
+    /// Approves or denies a change.
     pub async fn decide(
         &self,
         tenant: &TenantId,
         id: TransitionId,
         decision: Decision,
-        asker: Asker,
-        teams: Teams,
-    ) -> Result<Decided, ApprovalError> {
+        asker: Requester,
+        teams: TeamScope,
+    ) -> Result<DecisionResult, ApprovalError> {
         let (reply, answer) = oneshot::channel();
         let message = DecisionMessage { id, decision, asker, teams, reply };
-        self.door.tell(tenant, Message::Decision(message)).await?;
-        let decided = answer.await.unwrap_or(Err(ApprovalError::Door(DoorError::Unavailable)));
+        self.keeper.send_write_request(tenant, KeeperMessage::Approval(message)).await?;
+        let decided = answer.await.unwrap_or(Err(ApprovalError::Keeper(KeeperError::Unavailable)));
         match decided {
-            Ok(transition) => Ok(Decided::from(&transition)),
-            // The keeper knows open ones alone: the store tells what became of another.
+            Ok(transition) => Ok(DecisionResult::from(&transition)),
+            // The keeper only knows open transitions: the store says what became of others.
             Err(ApprovalError::NotFound(id)) => {
                 let stored = self.reader.transition(tenant, id).await?.map(|stored| stored.transition);
-                let asked_a_person = |it: &Transition| matches!(it.actor, Actor::Rule { .. });
-                Err(match stored.filter(asked_a_person) {
+                let is_from_rule = |it: &Transition| matches!(it.actor, Actor::Rule { .. });
+                Err(match stored.filter(is_from_rule) {
                     Some(it) if it.status.is_final() => ApprovalError::too_late(&it),
                     Some(_) | None => ApprovalError::NotFound(id),
                 })

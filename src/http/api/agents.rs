@@ -1,7 +1,7 @@
-//! Agents as they stand: a list that is narrowed and sorted, and one of them.
+//! Agents and their current state: a list with filters and sorting, and single agents.
 
-pub(in crate::http) mod course;
 pub(in crate::http) mod erasures;
+pub(in crate::http) mod history;
 pub(in crate::http) mod skills;
 
 use axum::Json;
@@ -15,27 +15,27 @@ use crate::domain::adherence::Verdict;
 use crate::domain::agents::state::AgentState;
 use crate::domain::ids::{AgentId, TeamName, TenantId};
 use crate::domain::time::UtcMicros;
-use crate::domain::words::nearest;
-use crate::engine::agents::board::{AgentCard, Board};
+use crate::domain::wording::closest_name;
+use crate::engine::agents::agent_list::{AgentList, AgentSummary};
 use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
 use crate::http::extract::{Path, Query};
 use crate::http::problem::{Code, Problem};
 
-/// The most agents of one page.
-const MOST: usize = 2000;
+/// The maximum number of agents per page.
+const MAX_PAGE_SIZE: usize = 2000;
 
-/// A page's length where nobody says.
-const USUAL: usize = 100;
+/// The number of agents per page by default.
+const DEFAULT_PAGE_SIZE: usize = 100;
 
-/// The most values that each filter may name.
-const MOST_NAMES: usize = 100;
+/// The maximum number of values per filter.
+const MAX_FILTER_VALUES: usize = 100;
 
-/// The query, as the document describes it; [`Wanted`] reads it, since some may come more than once.
+/// The query, as the document describes it; [`AgentListQuery`] reads it, since some may come more than once.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "it describes what `Wanted` reads")]
-pub(in crate::http) struct AgentsQuery {
+pub(in crate::http) struct AgentListParams {
     /// Whose agents.
     tenant: String,
     /// Of this team; more than once for several, empty for agents without one.
@@ -61,8 +61,8 @@ pub(in crate::http) struct AgentsQuery {
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct AgentPage {
     /// A page of them, sorted.
-    agents: Vec<AgentCard>,
-    /// The `cursor` of the next page; null on the last.
+    agents: Vec<AgentSummary>,
+    /// The `to_cursor` of the next page; null on the last.
     next: Option<String>,
     /// How many the filters leave.
     matching: usize,
@@ -78,13 +78,13 @@ pub(in crate::http) struct AgentPage {
 
 /// Agents as they stand
 ///
-/// Narrowed and sorted; the picture is a second old at most, and `seen_at` says how fresh what it rests on is.
+/// Narrowed and sorted; the picture is a second old at most, and `observed_at` says how fresh what it rests on is.
 #[utoipa::path(
     get,
     path = "/api/v1/agents",
     tag = "agents",
     operation_id = "list_agents",
-    params(AgentsQuery),
+    params(AgentListParams),
     responses((status = 200, description = "a page", body = AgentPage))
 )]
 pub(in crate::http) async fn list(
@@ -92,25 +92,25 @@ pub(in crate::http) async fn list(
     caller: Caller,
     RawQuery(query): RawQuery,
 ) -> Result<Json<AgentPage>, Problem> {
-    let wanted = Wanted::of(query.as_deref().unwrap_or_default())?;
-    caller.check(&state, Right::Read, &wanted.tenant)?;
-    let board = state.boards.look(&wanted.tenant).await?;
-    let reach: Vec<&AgentCard> =
-        board.agents.iter().filter(|card| within_reach(&caller, &wanted.tenant, card)).collect();
-    if wanted.after.is_none() {
-        wanted.check_states(&reach)?;
+    let query = AgentListQuery::parse(query.as_deref().unwrap_or_default())?;
+    caller.check(&state, Right::Read, &query.tenant)?;
+    let board = state.boards.get(&query.tenant).await?;
+    let reach: Vec<&AgentSummary> =
+        board.agents.iter().filter(|card| is_accessible(&caller, &query.tenant, card)).collect();
+    if query.after.is_none() {
+        query.check_states(&reach)?;
     }
-    Ok(Json(wanted.page(&board, &reach)))
+    Ok(Json(query.page(&board, &reach)))
 }
 
-/// Whether the caller may know of the agent.
-fn within_reach(caller: &Caller, tenant: &TenantId, card: &AgentCard) -> bool {
+/// Whether the caller can access the agent.
+fn is_accessible(caller: &Caller, tenant: &TenantId, card: &AgentSummary) -> bool {
     caller.has_team(tenant, card.team.as_ref())
 }
 
-/// What a list is to hold.
+/// The filters, order and page of a list of agents.
 #[derive(PartialEq, Debug)]
-struct Wanted {
+struct AgentListQuery {
     tenant: TenantId,
     teams: Vec<String>,
     states: Vec<String>,
@@ -118,9 +118,9 @@ struct Wanted {
     verdicts: Vec<Verdict>,
     search: Option<String>,
     sort: Sort,
-    turned: bool,
+    is_reversed: bool,
     limit: usize,
-    after: Option<Place>,
+    after: Option<SortKey>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -142,22 +142,24 @@ const SORTS: [(&str, Sort); 6] = [
     ("worst", Sort::Worst),
 ];
 
-/// An agent's place in a sorted list: a rank, an instant, a word, and the id, which no two share.
+/// An agent's position in a sorted list: a rank, an instant, a text, and the id, which is unique.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
-struct Place(u8, i64, String, String);
+struct SortKey(u8, i64, String, String);
 
 impl Sort {
-    fn place(self, card: &AgentCard) -> Place {
+    fn sort_key(self, card: &AgentSummary) -> SortKey {
         let folded = |text: &str| text.to_lowercase();
         let id = card.id.as_str().to_owned();
-        let word =
-            |word: Option<&str>| Place(u8::from(word.is_none()), 0, word.map(folded).unwrap_or_default(), id.clone());
+        let text_key =
+            |word: Option<&str>| SortKey(u8::from(word.is_none()), 0, word.map(folded).unwrap_or_default(), id.clone());
         match self {
-            Self::Name => word(Some(card.name.as_deref().unwrap_or(card.id.as_str()))),
-            Self::Id => Place(0, 0, String::new(), id),
-            Self::Team => word(card.team.as_ref().map(TeamName::as_str)),
-            Self::State => word(card.state.as_ref().map(AgentState::name)),
-            Self::InState => Place(u8::from(card.entered_at.is_none()), micros(card.entered_at), String::new(), id),
+            Self::Name => text_key(Some(card.name.as_deref().unwrap_or(card.id.as_str()))),
+            Self::Id => SortKey(0, 0, String::new(), id),
+            Self::Team => text_key(card.team.as_ref().map(TeamName::as_str)),
+            Self::State => text_key(card.state.as_ref().map(AgentState::name)),
+            Self::InState => {
+                SortKey(u8::from(card.entered_at.is_none()), micros_or_max(card.entered_at), String::new(), id)
+            }
             Self::Worst => {
                 let rank = match card.adherence.verdict {
                     Verdict::Out => 0,
@@ -166,19 +168,19 @@ impl Sort {
                     Verdict::Unknown => 3,
                     Verdict::Unscheduled => 4,
                 };
-                Place(rank, micros(card.adherence.since), String::new(), id)
+                SortKey(rank, micros_or_max(card.adherence.since), String::new(), id)
             }
         }
     }
 }
 
-fn micros(instant: Option<UtcMicros>) -> i64 {
+fn micros_or_max(instant: Option<UtcMicros>) -> i64 {
     instant.map_or(i64::MAX, UtcMicros::as_micros)
 }
 
-impl Wanted {
-    fn of(query: &str) -> Result<Self, Problem> {
-        let (mut tenant, mut wanted) = (None, Self::everything());
+impl AgentListQuery {
+    fn parse(query: &str) -> Result<Self, Problem> {
+        let (mut tenant, mut wanted) = (None, Self::unfiltered());
         let mut cursor = None;
         for (key, value) in url::form_urlencoded::parse(query.as_bytes()) {
             let value = value.into_owned();
@@ -189,10 +191,10 @@ impl Wanted {
                     wanted.states.push(AgentState::from_name(&value).map_or(value, |state| state.name().to_owned()));
                 }
                 "skill" => wanted.skills.push(value),
-                "verdict" => wanted.verdicts.push(Verdict::from_name(&value).ok_or_else(|| not_a_verdict(&value))?),
+                "verdict" => wanted.verdicts.push(Verdict::from_name(&value).ok_or_else(|| unknown_verdict(&value))?),
                 "search" => wanted.search = Some(value.to_lowercase()).filter(|text| !text.is_empty()),
-                "sort" => (wanted.sort, wanted.turned) = sort_of(&value)?,
-                "limit" => wanted.limit = limit_of(&value)?,
+                "sort" => (wanted.sort, wanted.is_reversed) = parse_sort(&value)?,
+                "limit" => wanted.limit = parse_limit(&value)?,
                 "cursor" => cursor = Some(value),
                 _ => {
                     let known = "tenant, team, state, skill, verdict, search, sort, limit and cursor";
@@ -200,16 +202,16 @@ impl Wanted {
                 }
             }
         }
-        let most = [wanted.teams.len(), wanted.states.len(), wanted.skills.len(), wanted.verdicts.len()];
-        if most.into_iter().any(|count| count > MOST_NAMES) {
-            return Err(Problem::bad_request(format!("at most {MOST_NAMES} values for a filter")));
+        let counts = [wanted.teams.len(), wanted.states.len(), wanted.skills.len(), wanted.verdicts.len()];
+        if counts.into_iter().any(|count| count > MAX_FILTER_VALUES) {
+            return Err(Problem::bad_request(format!("at most {MAX_FILTER_VALUES} values for a filter")));
         }
         wanted.tenant = tenant.ok_or_else(|| Problem::bad_request("tenant: name the tenant"))?;
-        wanted.after = cursor.as_deref().map(Place::of_cursor).transpose()?;
+        wanted.after = cursor.as_deref().map(SortKey::from_cursor).transpose()?;
         Ok(wanted)
     }
 
-    fn everything() -> Self {
+    fn unfiltered() -> Self {
         Self {
             tenant: TenantId::new(""),
             teams: Vec::new(),
@@ -218,19 +220,22 @@ impl Wanted {
             verdicts: Vec::new(),
             search: None,
             sort: Sort::Name,
-            turned: false,
-            limit: USUAL,
+            is_reversed: false,
+            limit: DEFAULT_PAGE_SIZE,
             after: None,
         }
     }
 
-    /// Refuses a state that looks like one of ours misspelt. Other names pass: a platform may show states that no table knows, and a list
-    /// that somebody asks for again and again is no less right while nobody is in one.
-    fn check_states(&self, reach: &[&AgentCard]) -> Result<(), Problem> {
+    /// Returns an error for a state that looks like a misspelt known state.
+    ///
+    /// Other names are accepted: a platform may show states that are not known here, and a list that is requested
+    /// repeatedly stays valid while no agent is in such a state.
+    fn check_states(&self, reach: &[&AgentSummary]) -> Result<(), Problem> {
         let known = AgentState::KNOWN.each_ref().map(AgentState::name);
-        let shown = |name: &str| reach.iter().filter_map(|card| card.state.as_ref()).any(|state| state.name() == name);
-        for name in self.states.iter().filter(|name| !known.contains(&name.as_str()) && !shown(name)) {
-            if let Some(near) = nearest(name, known) {
+        let is_in_use =
+            |name: &str| reach.iter().filter_map(|card| card.state.as_ref()).any(|state| state.name() == name);
+        for name in self.states.iter().filter(|name| !known.contains(&name.as_str()) && !is_in_use(name)) {
+            if let Some(near) = closest_name(name, known) {
                 let known = known.join(", ");
                 let detail = format!("state: {name:?} is none of {known}, and nobody is in it; did you mean {near}?");
                 return Err(Problem::bad_request(detail));
@@ -239,25 +244,25 @@ impl Wanted {
         Ok(())
     }
 
-    fn takes(&self, card: &AgentCard) -> bool {
+    fn matches(&self, card: &AgentSummary) -> bool {
         let one_of = |names: &[String], name: Option<&str>| {
             names.is_empty() || names.iter().any(|wanted| wanted == name.unwrap_or_default())
         };
-        let folded_has = |text: &str, part: &str| text.to_lowercase().contains(part);
+        let contains_folded = |text: &str, part: &str| text.to_lowercase().contains(part);
         one_of(&self.teams, card.team.as_ref().map(TeamName::as_str))
             && one_of(&self.states, card.state.as_ref().map(AgentState::name))
             && (one_of(&self.skills, card.queue.as_deref())
-                || self.skills.iter().any(|word| card.carried.iter().any(|skill| skill.is_called(word))))
+                || self.skills.iter().any(|word| card.skills_by_level.iter().any(|skill| skill.matches_name(word))))
             && (self.verdicts.is_empty() || self.verdicts.contains(&card.adherence.verdict))
             && self.search.as_deref().is_none_or(|part| {
                 let texts = [Some(card.id.as_str()), card.name.as_deref(), card.team.as_ref().map(TeamName::as_str)];
-                texts.into_iter().flatten().any(|text| folded_has(text, part))
+                texts.into_iter().flatten().any(|text| contains_folded(text, part))
             })
     }
 
-    fn page(&self, board: &Board, reach: &[&AgentCard]) -> AgentPage {
-        let mut sorted: Vec<(Place, &AgentCard)> =
-            reach.iter().filter(|card| self.takes(card)).map(|card| (self.sort.place(card), *card)).collect();
+    fn page(&self, board: &AgentList, reach: &[&AgentSummary]) -> AgentPage {
+        let mut sorted: Vec<(SortKey, &AgentSummary)> =
+            reach.iter().filter(|card| self.matches(card)).map(|card| (self.sort.sort_key(card), *card)).collect();
         let matching = sorted.len();
         sorted.sort_unstable_by(|(left, _), (right, _)| self.order(left, right));
         let begin = self.after.as_ref().map_or(0, |after| {
@@ -267,17 +272,17 @@ impl Wanted {
         let more = begin + page.len() < matching;
         AgentPage {
             agents: page.iter().map(|(_, card)| (*card).clone()).collect(),
-            next: page.last().filter(|_| more).map(|(place, _)| place.cursor()),
+            next: page.last().filter(|_| more).map(|(place, _)| place.to_cursor()),
             matching,
             total: reach.len(),
             at: board.at,
-            seen_at: board.seen_at,
-            age_ms: board.seen_at.map(|seen_at| age_ms(board.at, seen_at)),
+            seen_at: board.observed_at,
+            age_ms: board.observed_at.map(|seen_at| age_ms(board.at, seen_at)),
         }
     }
 
-    fn order(&self, left: &Place, right: &Place) -> std::cmp::Ordering {
-        if self.turned { right.cmp(left) } else { left.cmp(right) }
+    fn order(&self, left: &SortKey, right: &SortKey) -> std::cmp::Ordering {
+        if self.is_reversed { right.cmp(left) } else { left.cmp(right) }
     }
 }
 
@@ -285,40 +290,41 @@ fn age_ms(now: UtcMicros, seen_at: UtcMicros) -> u64 {
     u64::try_from(now.since(seen_at).as_millis()).unwrap_or(u64::MAX)
 }
 
-impl Place {
-    fn cursor(&self) -> String {
+impl SortKey {
+    fn to_cursor(&self) -> String {
         BASE64_URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).unwrap_or_default())
     }
 
-    fn of_cursor(text: &str) -> Result<Self, Problem> {
+    fn from_cursor(text: &str) -> Result<Self, Problem> {
         let read = BASE64_URL_SAFE_NO_PAD.decode(text).ok().and_then(|json| serde_json::from_slice(&json).ok());
         read.ok_or_else(|| Problem::bad_request("cursor: not the `next` of a page of agents"))
     }
 }
 
-fn not_a_verdict(value: &str) -> Problem {
+fn unknown_verdict(value: &str) -> Problem {
     let known = Verdict::ALL.map(Verdict::name).join(", ");
     Problem::bad_request(format!("verdict: {value:?} is none of {known}"))
 }
 
-fn sort_of(value: &str) -> Result<(Sort, bool), Problem> {
-    let (turned, name) = value.strip_prefix('-').map_or((false, value), |name| (true, name));
+fn parse_sort(value: &str) -> Result<(Sort, bool), Problem> {
+    let (is_reversed, name) = value.strip_prefix('-').map_or((false, value), |name| (true, name));
     let sort = SORTS.iter().find(|(known, _)| *known == name).map(|(_, sort)| *sort);
-    sort.map(|sort| (sort, turned)).ok_or_else(|| {
+    sort.map(|sort| (sort, is_reversed)).ok_or_else(|| {
         let known = SORTS.map(|(name, _)| name).join(", ");
         Problem::bad_request(format!("sort: one of {known}, with `-` in front to reverse the order"))
     })
 }
 
-fn limit_of(value: &str) -> Result<usize, Problem> {
-    let limit: u32 = value.parse().map_err(|_| Problem::bad_request(format!("limit: a number up to {MOST}")))?;
-    Ok(usize::try_from(limit).unwrap_or(MOST).clamp(1, MOST))
+fn parse_limit(value: &str) -> Result<usize, Problem> {
+    let limit: u32 =
+        value.parse().map_err(|_| Problem::bad_request(format!("limit: a number up to {MAX_PAGE_SIZE}")))?;
+    Ok(usize::try_from(limit).unwrap_or(MAX_PAGE_SIZE).clamp(1, MAX_PAGE_SIZE))
 }
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct OfTenant {
+pub(in crate::http) struct TenantQuery {
     /// Whose agent.
     pub(super) tenant: TenantId,
 }
@@ -326,13 +332,13 @@ pub(in crate::http) struct OfTenant {
 /// One agent.
 #[derive(Serialize, ToSchema)]
 #[schema(as = AgentOfTenant)]
-pub(in crate::http) struct OneAgent {
+pub(in crate::http) struct AgentResponse {
     /// Whose.
     tenant: TenantId,
     /// When it was so.
     at: UtcMicros,
     #[serde(flatten)]
-    agent: AgentCard,
+    agent: AgentSummary,
 }
 
 /// Who an agent is.
@@ -349,8 +355,8 @@ pub(in crate::http) struct AgentName {
     zone: Option<String>,
 }
 
-impl From<AgentCard> for AgentName {
-    fn from(card: AgentCard) -> Self {
+impl From<AgentSummary> for AgentName {
+    fn from(card: AgentSummary) -> Self {
         let text = |text: std::sync::Arc<str>| text.to_string();
         Self { id: card.id, name: card.name.map(text), team: card.team, zone: card.zone.map(text) }
     }
@@ -365,32 +371,33 @@ impl From<AgentCard> for AgentName {
     path = "/api/v1/agents/{id}",
     tag = "agents",
     operation_id = "show_agent",
-    params(("id" = AgentId, Path, description = "The agent."), OfTenant),
-    responses((status = 200, description = "the agent", body = OneAgent))
+    params(("id" = AgentId, Path, description = "The agent."), TenantQuery),
+    responses((status = 200, description = "the agent", body = AgentResponse))
 )]
 pub(in crate::http) async fn show(
     State(state): State<ApiState>,
     caller: Caller,
     Path(id): Path<AgentId>,
-    Query(OfTenant { tenant }): Query<OfTenant>,
-) -> Result<Json<OneAgent>, Problem> {
-    let (board, agent) = known(&state, &caller, Right::Read, &tenant, &id).await?;
-    Ok(Json(OneAgent { tenant, at: board.at, agent }))
+    Query(TenantQuery { tenant }): Query<TenantQuery>,
+) -> Result<Json<AgentResponse>, Problem> {
+    let (board, agent) = find_agent(&state, &caller, Right::Read, &tenant, &id).await?;
+    Ok(Json(AgentResponse { tenant, at: board.at, agent }))
 }
 
-/// An agent of the roster within the caller's reach, and the board that has him.
-pub(super) async fn known(
+/// Finds an agent that the caller can access, and the agent list that contains it.
+pub(super) async fn find_agent(
     state: &ApiState,
     caller: &Caller,
     right: Right,
     tenant: &TenantId,
     id: &AgentId,
-) -> Result<(std::sync::Arc<Board>, AgentCard), Problem> {
+) -> Result<(std::sync::Arc<AgentList>, AgentSummary), Problem> {
     caller.check(state, right, tenant)?;
-    let board = state.boards.look(tenant).await?;
-    let card = board.agent(id).filter(|card| within_reach(caller, tenant, card)).cloned();
-    let card =
-        card.ok_or_else(|| Problem::of(Code::NoSuchAgent, format!("tenant {tenant} has no agent {id} in its roster")))?;
+    let board = state.boards.get(tenant).await?;
+    let card = board.agent(id).filter(|card| is_accessible(caller, tenant, card)).cloned();
+    let card = card.ok_or_else(|| {
+        Problem::from_code(Code::NoSuchAgent, format!("tenant {tenant} has no agent {id} in its roster"))
+    })?;
     Ok((board, card))
 }
 
@@ -399,11 +406,11 @@ mod tests {
     use super::*;
     use crate::domain::agents::skill::Skills;
     use crate::domain::rules::planner::DecideSettings;
-    use crate::engine::agents::board::{PlannedCard, VerdictCard};
+    use crate::engine::agents::agent_list::{AdherenceSummary, PlannedActivity};
 
-    fn card(id: &str, name: &str, team: Option<&str>, verdict: Verdict, since: i64) -> AgentCard {
+    fn card(id: &str, name: &str, team: Option<&str>, verdict: Verdict, since: i64) -> AgentSummary {
         let at = UtcMicros::from_micros(since);
-        AgentCard {
+        AgentSummary {
             id: id.into(),
             name: Some(name.into()),
             team: team.map(TeamName::from),
@@ -418,30 +425,30 @@ mod tests {
             transition: None,
             seen_at: Some(at),
             age_ms: Some(0),
-            adherence: VerdictCard { verdict, since: Some(at) },
-            planned: PlannedCard { activity: "work".into(), since: None, until: None },
+            adherence: AdherenceSummary { verdict, since: Some(at) },
+            planned: PlannedActivity { activity: "work".into(), since: None, until: None },
             mandatory: false,
             next: None,
             open: None,
             skills: Vec::new(),
-            carried: Skills::default(),
+            skills_by_level: Skills::default(),
         }
     }
 
-    fn board() -> Board {
+    fn board() -> AgentList {
         let agents = vec![
             card("u_3", "ann", Some("Care"), Verdict::In, 5),
             card("u_1", "Zoë", Some("Billing"), Verdict::Out, 9),
             card("u_2", "Bob", None, Verdict::Out, 2),
             card("u_4", "Ann", Some("Care"), Verdict::Unscheduled, 1),
         ];
-        Board::new(UtcMicros::from_micros(10), None, &DecideSettings::default(), agents)
+        AgentList::new(UtcMicros::from_micros(10), None, &DecideSettings::default(), agents)
     }
 
     fn ids(query: &str) -> (Vec<String>, Option<String>, usize) {
         let board = board();
         let reach: Vec<_> = board.agents.iter().collect();
-        let page = Wanted::of(&format!("tenant=acme&{query}")).expect("sound").page(&board, &reach);
+        let page = AgentListQuery::parse(&format!("tenant=acme&{query}")).expect("sound").page(&board, &reach);
         assert_eq!(page.total, 4);
         (page.agents.iter().map(|card| card.id.to_string()).collect(), page.next, page.matching)
     }
@@ -465,10 +472,10 @@ mod tests {
             assert_eq!(ids(query).0, expected, "{query}");
         }
         for wrong in ["sort=age", "verdict=late", "limit=many", "limit=-1", "cursor=x", "colour=red"] {
-            assert!(Wanted::of(&format!("tenant=acme&{wrong}")).is_err(), "{wrong}");
+            assert!(AgentListQuery::parse(&format!("tenant=acme&{wrong}")).is_err(), "{wrong}");
         }
-        assert!(Wanted::of("team=Care").is_err(), "no tenant");
-        assert!(Wanted::of(&format!("tenant=acme{}", "&team=x".repeat(MOST_NAMES + 1))).is_err());
+        assert!(AgentListQuery::parse("team=Care").is_err(), "no tenant");
+        assert!(AgentListQuery::parse(&format!("tenant=acme{}", "&team=x".repeat(MAX_FILTER_VALUES + 1))).is_err());
     }
 
     #[test]
@@ -476,15 +483,15 @@ mod tests {
         for sort in ["name", "-name", "worst", "-in_state"] {
             let (all, none, matching) = ids(&format!("sort={sort}"));
             assert_eq!((none, matching), (None, 4));
-            let (mut told, mut cursor) = (Vec::new(), String::new());
+            let (mut collected, mut cursor) = (Vec::new(), String::new());
             loop {
                 let (page, next, _) = ids(&format!("sort={sort}&limit=1{cursor}"));
                 assert!(page.len() <= 1);
-                told.extend(page);
+                collected.extend(page);
                 let Some(next) = next else { break };
                 cursor = format!("&cursor={next}");
             }
-            assert_eq!(told, all, "{sort}");
+            assert_eq!(collected, all, "{sort}");
         }
     }
 }

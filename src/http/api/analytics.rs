@@ -1,4 +1,4 @@
-//! Analytics queries of the platform: asked, followed, called off, and what came of them as rows and as a file.
+//! Analytics queries of the platform: start, follow, cancel, and read the results as rows or as a file.
 
 pub(in crate::http) mod rows;
 pub(in crate::http) mod series;
@@ -14,35 +14,35 @@ use jiff::tz::TimeZoneDatabase;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-pub use self::rows::{AnalyticsRowShown, AnalyticsRowsShown};
+pub use self::rows::{AnalyticsRowResponse, AnalyticsRowsResponse};
 use crate::domain::analytics::analytics_run::{
-    AnalyticsRun, LONGEST_DEADLINE, MOST_BUCKETS, Over, RunPart, RunRequest, SHORTEST_DEADLINE, StandingQuery,
-    USUAL_BUCKETS, USUAL_DEADLINE,
+    AnalyticsRun, ConfiguredQuery, DEFAULT_BUCKETS, DEFAULT_DEADLINE, MAX_BUCKETS, MAX_DEADLINE, MIN_DEADLINE,
+    QueryRange, RunPart, RunRequest,
 };
 use crate::domain::analytics::{
-    AggregationQuery, Bucket, EqualsFilter, MOST_PAGE_ROWS, MetricAsk, PAGE_ROWS, completeness_ppm,
+    AggregationQuery, DEFAULT_PAGE_ROWS, EqualsFilter, MAX_PAGE_ROWS, MetricRequest, QueryBucket, completeness_ppm,
 };
 use crate::domain::ids::{AnalyticsQueryId, AnalyticsRunId, JobId, TenantId};
 use crate::domain::reports::report_run::RunStatus;
 use crate::domain::time::UtcMicros;
-use crate::engine::analytics::{AnalyticsRefused, Asked};
+use crate::engine::analytics::{AnalyticsError, AnalyticsRunRequest};
 use crate::engine::jobs::JobView;
 use crate::engine::platform::calls::real_millis;
 use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
 use crate::http::extract::{Json as Said, Path, Query};
+use crate::http::idempotency::{IdempotencyKeyHeader, RequestKey, json_answer, run_once};
 use crate::http::problem::{Code, Problem};
-use crate::http::request_key::{KeyHeader, RequestKey, answer, once};
 
-/// The most runs of one page.
-const MOST_RUNS: u32 = 100;
+/// The maximum number of runs per page.
+const MAX_PAGE_SIZE: u32 = 100;
 
-/// What people call a query that has no name.
-const UNNAMED: &str = "ad hoc";
+/// The name of a query that was given none.
+const DEFAULT_NAME: &str = "ad hoc";
 
 /// A query that the configuration names.
 #[derive(Serialize, Deserialize, ToSchema)]
-pub(in crate::http) struct QueryView {
+pub(in crate::http) struct AnalyticsQueryResponse {
     /// Its id.
     pub(in crate::http) id: AnalyticsQueryId,
     /// What a run of now would ask for.
@@ -50,20 +50,20 @@ pub(in crate::http) struct QueryView {
     /// The job of the calendar that asks it; null where only people do.
     pub(in crate::http) job: Option<JobView>,
     /// Its newest run, by whomever; null before the first.
-    pub(in crate::http) last: Option<AnalyticsRunShown>,
+    pub(in crate::http) last: Option<AnalyticsRunResponse>,
 }
 
 /// The queries that the configuration names.
 #[derive(Serialize, Deserialize, ToSchema)]
-pub(in crate::http) struct QueriesView {
+pub(in crate::http) struct AnalyticsQueriesResponse {
     /// In the order of the configuration.
-    pub(in crate::http) queries: Vec<QueryView>,
+    pub(in crate::http) queries: Vec<AnalyticsQueryResponse>,
 }
 
 /// A run that is wanted: of a query of the configuration, by its id alone; or of what is said here.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct NewRun {
+pub(in crate::http) struct NewRunBody {
     /// Whose.
     tenant: TenantId,
     /// A query of the configuration; then nothing of what follows may be said.
@@ -74,7 +74,7 @@ pub(in crate::http) struct NewRun {
     name: Option<String>,
     /// The metrics, 1 to 10.
     #[serde(default)]
-    metrics: Vec<MetricAsk>,
+    metrics: Vec<MetricRequest>,
     /// The dimensions, at most 5.
     #[serde(default)]
     dimensions: Vec<String>,
@@ -83,7 +83,7 @@ pub(in crate::http) struct NewRun {
     filter: Option<EqualsFilter>,
     /// How long the span of each value is; a day without it.
     #[serde(default)]
-    bucket: Option<Bucket>,
+    bucket: Option<QueryBucket>,
     /// The IANA time zone whose hours and days count; UTC without it.
     #[serde(default)]
     zone: Option<String>,
@@ -106,7 +106,7 @@ pub(in crate::http) struct NewRun {
 
 /// A run.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
-pub struct AnalyticsRunShown {
+pub struct AnalyticsRunResponse {
     /// Its id.
     pub id: AnalyticsRunId,
     /// Whose.
@@ -115,7 +115,7 @@ pub struct AnalyticsRunShown {
     pub query: Option<AnalyticsQueryId>,
     /// What was asked for.
     pub request: RunRequest,
-    /// Who asked: `person:anna`, `job:analytics:calls`.
+    /// Who asked: `person:anna`, `job_id:analytics:calls`.
     pub asked_by: String,
     /// When.
     pub asked_at: UtcMicros,
@@ -141,16 +141,16 @@ pub struct AnalyticsRunShown {
     pub sha256: Option<String>,
     /// Its rows can be read; else there are none yet, or they were let go.
     pub has_rows: bool,
-    /// Of which kind the failure is: `deadline`, `platform_failed`, `forgotten`, `unanswered`, `call_failed`, `request`, or the way in which the
+    /// Of which kind the failure is: `deadline`, `platform_failed`, `forgotten`, `unanswered`, `call_failed`, `into_run_request`, or the way in which the
     /// answer did not hold together (`gap`, `repeat`, `count`, `foreign`, `too_many`, `unreadable`, `torn`).
     pub failure: Option<String>,
     /// The same for people.
     pub error: Option<String>,
 }
 
-impl From<AnalyticsRun> for AnalyticsRunShown {
+impl From<AnalyticsRun> for AnalyticsRunResponse {
     fn from(run: AnalyticsRun) -> Self {
-        let latency_ms = run.latency().map(real_millis);
+        let latency_ms = run.duration().map(real_millis);
         let (received, promised) =
             (run.result.as_ref().map(|r| r.received), run.result.as_ref().and_then(|r| r.promised));
         let (failure, error) = run.failure.map_or((None, None), |failure| (Some(failure.class), Some(failure.text)));
@@ -159,8 +159,8 @@ impl From<AnalyticsRun> for AnalyticsRunShown {
             tenant: run.tenant,
             query: run.query,
             request: run.request,
-            asked_by: run.asked_by.to_string(),
-            asked_at: run.asked_at,
+            asked_by: run.requested_by.to_string(),
+            asked_at: run.requested_at,
             job: run.job,
             status: run.status,
             parts: run.parts,
@@ -170,7 +170,7 @@ impl From<AnalyticsRun> for AnalyticsRunShown {
             received,
             promised,
             completeness_ppm: received.and_then(|received| completeness_ppm(received, promised)),
-            has_rows: run.result.as_ref().is_some_and(|result| result.there),
+            has_rows: run.result.as_ref().is_some_and(|result| result.has_rows),
             sha256: run.result.map(|result| result.sha256),
             failure,
             error,
@@ -178,19 +178,19 @@ impl From<AnalyticsRun> for AnalyticsRunShown {
     }
 }
 
-impl From<AnalyticsRefused> for Problem {
-    fn from(refused: AnalyticsRefused) -> Self {
+impl From<AnalyticsError> for Problem {
+    fn from(refused: AnalyticsError) -> Self {
         let detail = refused.to_string();
         match refused {
-            AnalyticsRefused::Query(_) => Self::of(Code::QueryRefused, detail),
-            AnalyticsRefused::TooMany => Self::of(Code::TooManyQueries, detail).retry_after(30),
-            AnalyticsRefused::Read(cause) => cause.into(),
-            AnalyticsRefused::Store(cause) => {
+            AnalyticsError::Query(_) => Self::from_code(Code::QueryRefused, detail),
+            AnalyticsError::TooMany => Self::from_code(Code::TooManyQueries, detail).with_retry_after(30),
+            AnalyticsError::Read(cause) => cause.into(),
+            AnalyticsError::Store(cause) => {
                 tracing::error!(
                     error = format!("{:#}", anyhow::Error::from(cause)),
                     "an analytics run could not be recorded"
                 );
-                Self::of(Code::StoreUnavailable, detail).retry_after(2)
+                Self::from_code(Code::StoreUnavailable, detail).with_retry_after(2)
             }
         }
     }
@@ -205,34 +205,34 @@ impl From<AnalyticsRefused> for Problem {
     path = "/api/v1/analytics/queries",
     tag = "analytics",
     operation_id = "list_analytics_queries",
-    params(OfTenant),
-    responses((status = 200, description = "the queries", body = QueriesView))
+    params(TenantQuery),
+    responses((status = 200, description = "the queries", body = AnalyticsQueriesResponse))
 )]
 pub(in crate::http) async fn queries(
     State(state): State<ApiState>,
     caller: Caller,
-    Query(OfTenant { tenant }): Query<OfTenant>,
-) -> Result<Json<QueriesView>, Problem> {
-    caller.check_whole(&state, Right::Analytics, &tenant)?;
+    Query(TenantQuery { tenant }): Query<TenantQuery>,
+) -> Result<Json<AnalyticsQueriesResponse>, Problem> {
+    caller.check_all_teams(&state, Right::Analytics, &tenant)?;
     let now = state.analytics.now();
     let jobs = state.jobs.views(&state.reader).await?;
     let mut queries = Vec::new();
-    for query in standing(&state, &tenant) {
-        let job = query.job();
+    for query in configured_queries(&state, &tenant) {
+        let job = query.job_id();
         let is_own = |view: &&JobView| view.id == job && view.tenant.as_ref() == Some(&tenant);
         let last = state.reader.analytics_runs(&tenant, Some(&query.id), None, 1).await?.pop();
-        queries.push(QueryView {
+        queries.push(AnalyticsQueryResponse {
             request: query.request(now),
             job: jobs.iter().find(is_own).cloned(),
-            last: last.map(AnalyticsRunShown::from),
+            last: last.map(AnalyticsRunResponse::from),
             id: query.id,
         });
     }
-    Ok(Json(QueriesView { queries }))
+    Ok(Json(AnalyticsQueriesResponse { queries }))
 }
 
-fn standing(state: &ApiState, tenant: &TenantId) -> Vec<StandingQuery> {
-    let link = state.door.tenants().link(tenant);
+fn configured_queries(state: &ApiState, tenant: &TenantId) -> Vec<ConfiguredQuery> {
+    let link = state.keepers.tenants().link(tenant);
     link.map_or_else(Vec::new, |link| link.queries.borrow().to_vec())
 }
 
@@ -245,49 +245,51 @@ fn standing(state: &ApiState, tenant: &TenantId) -> Vec<StandingQuery> {
     path = "/api/v1/analytics/runs",
     tag = "analytics",
     operation_id = "run_analytics_query",
-    params(KeyHeader),
-    request_body = NewRun,
-    responses((status = 202, description = "it waits or runs", body = AnalyticsRunShown))
+    params(IdempotencyKeyHeader),
+    request_body = NewRunBody,
+    responses((status = 202, description = "it waits or runs", body = AnalyticsRunResponse))
 )]
 pub(in crate::http) async fn create(
     State(state): State<ApiState>,
     caller: Caller,
     key: RequestKey,
-    Said(body): Said<NewRun>,
+    Said(body): Said<NewRunBody>,
 ) -> Result<Response, Problem> {
-    caller.check_whole(&state, Right::Analytics, &body.tenant)?;
-    let key = key.with_json(&body)?;
+    caller.check_all_teams(&state, Right::Analytics, &body.tenant)?;
+    let key = key.into_key_for_json(&body)?;
     let tenant = body.tenant.clone();
-    let asked = wanted(&state, body, &caller)?;
-    let desk = state.analytics.clone();
-    let work = async move { Ok(answer(StatusCode::ACCEPTED, &AnalyticsRunShown::from(desk.ask(asked).await?))) };
-    once(&state, &caller, Some(&tenant), key, work).await
+    let request = parse_run_request(&state, body, &caller)?;
+    let analytics = state.analytics.clone();
+    let work = async move {
+        Ok(json_answer(StatusCode::ACCEPTED, &AnalyticsRunResponse::from(analytics.request_run(request).await?)))
+    };
+    run_once(&state, &caller, Some(&tenant), key, work).await
 }
 
-fn wanted(state: &ApiState, body: NewRun, caller: &Caller) -> Result<Asked, Problem> {
+fn parse_run_request(state: &ApiState, body: NewRunBody, caller: &Caller) -> Result<AnalyticsRunRequest, Problem> {
     let now = state.analytics.now();
     let tenant = body.tenant.clone();
     let (query, request) = match &body.query {
-        Some(id) if body.says_nothing_else() => {
-            let standing = standing(state, &tenant).into_iter().find(|query| query.id == *id);
-            let standing = standing.ok_or_else(|| {
+        Some(id) if body.has_only_query() => {
+            let configured = configured_queries(state, &tenant).into_iter().find(|query| query.id == *id);
+            let configured = configured.ok_or_else(|| {
                 let detail = format!("the configuration of tenant {tenant} has no analytics query {id}");
-                Problem::of(Code::NoSuchQuery, detail)
+                Problem::from_code(Code::NoSuchQuery, detail)
             })?;
-            (Some(standing.id.clone()), standing.request(now))
+            (Some(configured.id.clone()), configured.request(now))
         }
         Some(_) => {
             let detail =
                 "`query` names a query of the configuration, with all its settings: leave the other members out";
-            return Err(Problem::of(Code::QueryRefused, detail));
+            return Err(Problem::from_code(Code::QueryRefused, detail));
         }
-        None => (None, body.request(now)?),
+        None => (None, body.into_run_request(now)?),
     };
-    Ok(Asked { tenant, query, request, actor: format!("person:{}", caller.id()), job: None })
+    Ok(AnalyticsRunRequest { tenant, query, request, actor: format!("person:{}", caller.id()), job: None })
 }
 
-impl NewRun {
-    fn says_nothing_else(&self) -> bool {
+impl NewRunBody {
+    fn has_only_query(&self) -> bool {
         let Self {
             tenant: _,
             query: _,
@@ -316,52 +318,54 @@ impl NewRun {
             && deadline_s.is_none()
     }
 
-    /// What it asks for; the limits of the platform are checked with everybody else's.
-    fn request(self, now: UtcMicros) -> Result<RunRequest, Problem> {
-        let over = match (self.last, self.from, self.to) {
-            (None, None, None) => Over::Last(USUAL_BUCKETS),
-            (Some(buckets), None, None) if (1..=MOST_BUCKETS).contains(&buckets) => Over::Last(buckets),
-            (Some(_), None, None) => return Err(refused(format!("last has to be 1 to {MOST_BUCKETS}"))),
-            (None, Some(from), to) => Over::Since { from, to },
-            (_, _, _) => return Err(refused("the span is either `last`, or `from` with or without `to`".to_owned())),
+    /// Returns the run to request. The limits of the platform are checked later, together with those of other requests.
+    fn into_run_request(self, now: UtcMicros) -> Result<RunRequest, Problem> {
+        let period = match (self.last, self.from, self.to) {
+            (None, None, None) => QueryRange::Last(DEFAULT_BUCKETS),
+            (Some(buckets), None, None) if (1..=MAX_BUCKETS).contains(&buckets) => QueryRange::Last(buckets),
+            (Some(_), None, None) => return Err(query_refused(format!("last has to be 1 to {MAX_BUCKETS}"))),
+            (None, Some(from), to) => QueryRange::Since { from, to },
+            (_, _, _) => {
+                return Err(query_refused("the span is either `last`, or `from` with or without `to`".to_owned()));
+            }
         };
-        let page_rows = self.page_rows.unwrap_or(PAGE_ROWS);
-        if !(1..=MOST_PAGE_ROWS).contains(&page_rows) {
-            return Err(refused(format!("page_rows has to be 1 to {MOST_PAGE_ROWS}")));
+        let page_rows = self.page_rows.unwrap_or(DEFAULT_PAGE_ROWS);
+        if !(1..=MAX_PAGE_ROWS).contains(&page_rows) {
+            return Err(query_refused(format!("page_rows has to be 1 to {MAX_PAGE_ROWS}")));
         }
-        let deadline = self.deadline_s.map_or(USUAL_DEADLINE, Duration::from_secs);
-        if !(SHORTEST_DEADLINE..=LONGEST_DEADLINE).contains(&deadline) {
-            let (least, most) = (SHORTEST_DEADLINE.as_secs(), LONGEST_DEADLINE.as_secs());
-            return Err(refused(format!("deadline_s has to be {least} to {most}")));
+        let deadline = self.deadline_s.map_or(DEFAULT_DEADLINE, Duration::from_secs);
+        if !(MIN_DEADLINE..=MAX_DEADLINE).contains(&deadline) {
+            let (least, most) = (MIN_DEADLINE.as_secs(), MAX_DEADLINE.as_secs());
+            return Err(query_refused(format!("deadline_s has to be {least} to {most}")));
         }
         let name = self.zone.unwrap_or_else(|| "UTC".to_owned());
         let zone = TimeZoneDatabase::bundled().get(&name);
         let query = AggregationQuery {
-            name: self.name.as_deref().unwrap_or(UNNAMED).into(),
+            name: self.name.as_deref().unwrap_or(DEFAULT_NAME).into(),
             metrics: self.metrics,
             dimensions: self.dimensions,
             filter: self.filter,
-            bucket: self.bucket.unwrap_or(Bucket::Day),
-            zone: zone.map_err(|_| refused(format!("zone is {name:?}, which is no known IANA time zone")))?,
+            bucket: self.bucket.unwrap_or(QueryBucket::Day),
+            zone: zone.map_err(|_| query_refused(format!("zone is {name:?}, which is no known IANA time zone")))?,
         };
-        // Before a span is reckoned with, which may be of any size.
-        let faults = query.faults();
+        // Check the query before computing with its span, which may be of any size.
+        let faults = query.validation_errors();
         if !faults.is_empty() {
-            return Err(AnalyticsRefused::Query(faults).into());
+            return Err(AnalyticsError::Query(faults).into());
         }
-        Ok(RunRequest::of(&query, over.span(&query, now), page_rows, deadline))
+        Ok(RunRequest::new(&query, period.span(&query, now), page_rows, deadline))
     }
 }
 
-fn refused(detail: String) -> Problem {
-    Problem::of(Code::QueryRefused, detail)
+fn query_refused(detail: String) -> Problem {
+    Problem::from_code(Code::QueryRefused, detail)
 }
 
 /// Which tenant is meant.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct OfTenant {
+pub(in crate::http) struct TenantQuery {
     /// Whose.
     pub(in crate::http) tenant: TenantId,
 }
@@ -391,9 +395,9 @@ const fn usual_page() -> u32 {
 
 /// A page of runs.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
-pub struct AnalyticsRunsShown {
+pub struct AnalyticsRunsResponse {
     /// Newest first.
-    pub runs: Vec<AnalyticsRunShown>,
+    pub runs: Vec<AnalyticsRunResponse>,
     /// The cursor of the next page; null on the last.
     pub next: Option<AnalyticsRunId>,
 }
@@ -405,18 +409,18 @@ pub struct AnalyticsRunsShown {
     tag = "analytics",
     operation_id = "list_analytics_runs",
     params(RunsQuery),
-    responses((status = 200, description = "a page of them", body = AnalyticsRunsShown))
+    responses((status = 200, description = "a page of them", body = AnalyticsRunsResponse))
 )]
 pub(in crate::http) async fn list(
     State(state): State<ApiState>,
     caller: Caller,
     Query(query): Query<RunsQuery>,
-) -> Result<Json<AnalyticsRunsShown>, Problem> {
-    caller.check_whole(&state, Right::Analytics, &query.tenant)?;
-    let limit = query.limit.clamp(1, MOST_RUNS);
+) -> Result<Json<AnalyticsRunsResponse>, Problem> {
+    caller.check_all_teams(&state, Right::Analytics, &query.tenant)?;
+    let limit = query.limit.clamp(1, MAX_PAGE_SIZE);
     let runs = state.reader.analytics_runs(&query.tenant, query.query.as_ref(), query.cursor, limit).await?;
     let next = if runs.len() < limit as usize { None } else { runs.last().map(|run| run.id) };
-    Ok(Json(AnalyticsRunsShown { runs: runs.into_iter().map(AnalyticsRunShown::from).collect(), next }))
+    Ok(Json(AnalyticsRunsResponse { runs: runs.into_iter().map(AnalyticsRunResponse::from).collect(), next }))
 }
 
 /// One run
@@ -425,37 +429,37 @@ pub(in crate::http) async fn list(
     path = "/api/v1/analytics/runs/{id}",
     tag = "analytics",
     operation_id = "show_analytics_run",
-    params(("id" = AnalyticsRunId, Path, description = "The run."), OfTenant),
-    responses((status = 200, description = "the run", body = AnalyticsRunShown))
+    params(("id" = AnalyticsRunId, Path, description = "The run."), TenantQuery),
+    responses((status = 200, description = "the run", body = AnalyticsRunResponse))
 )]
 pub(in crate::http) async fn show(
     State(state): State<ApiState>,
     caller: Caller,
     Path(id): Path<AnalyticsRunId>,
-    Query(OfTenant { tenant }): Query<OfTenant>,
-) -> Result<Json<AnalyticsRunShown>, Problem> {
-    Ok(Json(find(&state, &caller, &tenant, id).await?.into()))
+    Query(TenantQuery { tenant }): Query<TenantQuery>,
+) -> Result<Json<AnalyticsRunResponse>, Problem> {
+    Ok(Json(find_run(&state, &caller, &tenant, id).await?.into()))
 }
 
-async fn find(
+async fn find_run(
     state: &ApiState,
     caller: &Caller,
     tenant: &TenantId,
     id: AnalyticsRunId,
 ) -> Result<AnalyticsRun, Problem> {
-    caller.check_whole(state, Right::Analytics, tenant)?;
-    state.reader.analytics_run(tenant, id).await?.ok_or_else(|| unknown(tenant, id))
+    caller.check_all_teams(state, Right::Analytics, tenant)?;
+    state.reader.analytics_run(tenant, id).await?.ok_or_else(|| no_such_run(tenant, id))
 }
 
-fn unknown(tenant: &TenantId, id: AnalyticsRunId) -> Problem {
-    Problem::of(Code::NoSuchRun, format!("there is no analytics run {id} at tenant {tenant}"))
+fn no_such_run(tenant: &TenantId, id: AnalyticsRunId) -> Problem {
+    Problem::from_code(Code::NoSuchRun, format!("there is no analytics run {id} at tenant {tenant}"))
 }
 
 /// Which tenant's run is called off.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = CancelAnalyticsRun)]
-pub(in crate::http) struct CancelRun {
+pub(in crate::http) struct CancelRunBody {
     /// Whose.
     tenant: TenantId,
 }
@@ -469,23 +473,23 @@ pub(in crate::http) struct CancelRun {
     path = "/api/v1/analytics/runs/{id}/cancel",
     tag = "analytics",
     operation_id = "cancel_analytics_run",
-    params(("id" = AnalyticsRunId, Path, description = "The run."), KeyHeader),
-    request_body = CancelRun,
-    responses((status = 200, description = "the run", body = AnalyticsRunShown))
+    params(("id" = AnalyticsRunId, Path, description = "The run."), IdempotencyKeyHeader),
+    request_body = CancelRunBody,
+    responses((status = 200, description = "the run", body = AnalyticsRunResponse))
 )]
 pub(in crate::http) async fn cancel(
     State(state): State<ApiState>,
     caller: Caller,
     Path(id): Path<AnalyticsRunId>,
     key: RequestKey,
-    Said(body): Said<CancelRun>,
+    Said(body): Said<CancelRunBody>,
 ) -> Result<Response, Problem> {
-    find(&state, &caller, &body.tenant, id).await?;
-    let key = key.with_json(&body)?;
-    let (desk, actor, tenant) = (state.analytics.clone(), format!("person:{}", caller.id()), body.tenant.clone());
+    find_run(&state, &caller, &body.tenant, id).await?;
+    let key = key.into_key_for_json(&body)?;
+    let (analytics, actor, tenant) = (state.analytics.clone(), format!("person:{}", caller.id()), body.tenant.clone());
     let work = async move {
-        let run = desk.cancel(&body.tenant, id, &actor).await?.ok_or_else(|| unknown(&body.tenant, id))?;
-        Ok(answer(StatusCode::OK, &AnalyticsRunShown::from(run)))
+        let run = analytics.cancel(&body.tenant, id, &actor).await?.ok_or_else(|| no_such_run(&body.tenant, id))?;
+        Ok(json_answer(StatusCode::OK, &AnalyticsRunResponse::from(run)))
     };
-    once(&state, &caller, Some(&tenant), key, work).await
+    run_once(&state, &caller, Some(&tenant), key, work).await
 }

@@ -1,6 +1,6 @@
-//! The audit chain: read a page at a time, checked, and written out whole.
+//! The audit log: read page by page, verify, and export as a whole.
 
-mod narrowed;
+mod query;
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -17,32 +17,32 @@ use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::clock::Stopwatch;
-use crate::domain::audit::{AuditBody, BadEntry, Hash};
+use crate::domain::audit::{AuditBody, Hash, InvalidEntry};
 use crate::domain::ids::{AgentId, TenantId};
 use crate::domain::time::UtcMicros;
 use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
 use crate::http::extract::Query;
 use crate::http::problem::{Code, Problem};
-use crate::store::{BadHead, ChainTrust, KnownSubject, PAGE_LIMIT, ReadError, Reader, StoredEntry};
+use crate::store::{BadHead, ChainTrust, PAGE_LIMIT, ReadError, Reader, StoredEntry, SubjectAgent};
 
-pub(in crate::http) use narrowed::{About, AuditQuery};
+pub(in crate::http) use query::{AuditQuery, MatchedAgent};
 
-use narrowed::Narrowed;
+use query::ResolvedQuery;
 
-/// Subjects that are remembered while a chain is written out.
-const MOST_NAMES: usize = 20_000;
+/// The maximum number of subjects that are cached during an export.
+const MAX_CACHED_SUBJECTS: usize = 20_000;
 
 /// A page of the chain.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct AuditEntries {
+pub(in crate::http) struct AuditEntriesResponse {
     /// The newest first. One request looks through 100,000 entries at most, of all or of the person who is named: there may be few
     /// here and more behind `next`.
-    entries: Vec<EntryShown>,
+    entries: Vec<AuditEntryResponse>,
     /// The `cursor` of the next page, down to which all was looked through; null when all was looked through.
     next: Option<u64>,
     /// The agents that `agent` stands for; empty where it is not given, and where nobody is called so.
-    about: Vec<About>,
+    about: Vec<MatchedAgent>,
     /// The end of the chain.
     last: ChainEnd,
 }
@@ -59,7 +59,7 @@ pub(in crate::http) struct ChainEnd {
 /// An entry, as it is stored; whether it holds is for a check to say.
 #[derive(Serialize, ToSchema)]
 #[schema(as = AuditEntry)]
-pub(in crate::http) struct EntryShown {
+pub(in crate::http) struct AuditEntryResponse {
     /// The number in the chain.
     seq: u64,
     /// When it happened.
@@ -100,41 +100,46 @@ pub(in crate::http) struct EntryShown {
     tag = "audit",
     operation_id = "list_audit",
     params(AuditQuery),
-    responses((status = 200, description = "a page", body = AuditEntries))
+    responses((status = 200, description = "a page", body = AuditEntriesResponse))
 )]
 pub(in crate::http) async fn list(
     State(state): State<ApiState>,
     caller: Caller,
     Query(query): Query<AuditQuery>,
-) -> Result<Json<AuditEntries>, Problem> {
+) -> Result<Json<AuditEntriesResponse>, Problem> {
     let tenant = &query.tenant.clone();
-    caller.check_whole(&state, Right::Audit, tenant)?;
+    caller.check_all_teams(&state, Right::Audit, tenant)?;
     let reader = &state.reader;
     let last = reader.chain_head(tenant).await?;
     let last = ChainEnd { seq: last.seq, hash: last.hash.to_string() };
     let limit = query.limit.unwrap_or(100).clamp(1, PAGE_LIMIT);
-    let Narrowed { filter, about } = query.narrowed(reader).await?;
+    let ResolvedQuery { filter, matched_agents: about } = query.resolve(reader).await?;
     let Some(filter) = filter else {
-        return Ok(Json(AuditEntries { entries: Vec::new(), next: None, about, last }));
+        return Ok(Json(AuditEntriesResponse { entries: Vec::new(), next: None, about, last }));
     };
     let page = reader.audit_page(tenant, &filter, limit).await?;
-    let mut names = Names::default();
+    let mut subjects = SubjectCache::default();
     let mut entries = Vec::with_capacity(page.entries.len());
     for stored in page.entries {
-        entries.push(EntryShown::of(reader, tenant, stored, &mut names).await?);
+        entries.push(AuditEntryResponse::from_stored(reader, tenant, stored, &mut subjects).await?);
     }
-    Ok(Json(AuditEntries { entries, next: page.next, about, last }))
+    Ok(Json(AuditEntriesResponse { entries, next: page.next, about, last }))
 }
 
-/// Whom subjects stand for, as far as they were asked.
-type Names = HashMap<String, Option<KnownSubject>>;
+/// The agents that subjects stand for, as far as they have been looked up.
+type SubjectCache = HashMap<String, Option<SubjectAgent>>;
 
-impl EntryShown {
-    async fn of(reader: &Reader, tenant: &TenantId, stored: StoredEntry, names: &mut Names) -> Result<Self, ReadError> {
+impl AuditEntryResponse {
+    async fn from_stored(
+        reader: &Reader,
+        tenant: &TenantId,
+        stored: StoredEntry,
+        subjects: &mut SubjectCache,
+    ) -> Result<Self, ReadError> {
         let hash = hex(&stored.hash);
-        // One that a forger wrote may have a body that is none.
+        // A forged entry may have an invalid body.
         let body: Option<AuditBody> = serde_json::from_str(&stored.body).ok();
-        let known = known_as(reader, tenant, &stored, names).await?;
+        let known = resolve_subject(reader, tenant, &stored, subjects).await?;
         let note = match body.as_ref().and_then(|body| Hash::from_hex(body.note.as_deref()?)) {
             None => None,
             Some(hash) => reader.note(tenant, hash).await?,
@@ -179,7 +184,7 @@ pub(in crate::http) struct VerifyBody {
 /// How a chain holds.
 #[derive(Serialize, ToSchema)]
 #[schema(as = AuditVerified)]
-pub(in crate::http) struct HowItHolds {
+pub(in crate::http) struct VerificationResponse {
     /// The tenant.
     id: TenantId,
     /// Entries looked at, the bad one included.
@@ -187,7 +192,7 @@ pub(in crate::http) struct HowItHolds {
     /// All of them hold, and so do the heads.
     verified: bool,
     /// The first that does not; what comes after it was not looked at.
-    first_bad: Option<BadEntry>,
+    first_bad: Option<InvalidEntry>,
     /// The first entry there is: 1, or what retention has left.
     from: u64,
     /// Signed heads that the entries were held against.
@@ -210,23 +215,24 @@ pub(in crate::http) struct HowItHolds {
     tag = "audit",
     operation_id = "verify_audit",
     request_body = VerifyBody,
-    responses((status = 200, description = "how it holds", body = HowItHolds))
+    responses((status = 200, description = "how it holds", body = VerificationResponse))
 )]
 pub(in crate::http) async fn verify(
     State(state): State<ApiState>,
     caller: Caller,
     crate::http::extract::Json(VerifyBody { tenant }): crate::http::extract::Json<VerifyBody>,
-) -> Result<Json<HowItHolds>, Problem> {
-    caller.check_whole(&state, Right::Audit, &tenant)?;
+) -> Result<Json<VerificationResponse>, Problem> {
+    caller.check_all_teams(&state, Right::Audit, &tenant)?;
     let detail = "a check is running; ask again when it has ended";
-    let _turn = state.verifying.try_acquire().map_err(|_| Problem::of(Code::Verifying, detail))?;
+    let _slot =
+        state.verification_slot.try_acquire().map_err(|_| Problem::from_code(Code::VerificationRunning, detail))?;
     let watch = Stopwatch::start();
     let trust = ChainTrust { keys: &state.audit_keys, heads: &[] };
     let verdict = state.reader.verify_chain(&tenant, trust).await?;
-    Ok(Json(HowItHolds {
+    Ok(Json(VerificationResponse {
         id: tenant,
         entries: verdict.entries,
-        verified: verdict.holds(),
+        verified: verdict.is_valid(),
         first_bad: verdict.first_bad,
         from: verdict.from,
         heads: verdict.heads,
@@ -269,23 +275,23 @@ pub(in crate::http) async fn export(
     caller: Caller,
     Query(query): Query<ExportQuery>,
 ) -> Result<Response, Problem> {
-    caller.check_whole(&state, Right::Audit, &query.tenant)?;
+    caller.check_all_teams(&state, Right::Audit, &query.tenant)?;
     let (first, last) = (query.from.unwrap_or(1).max(1), query.to.unwrap_or(u64::MAX));
     if last < first {
         return Err(Problem::bad_request("to: not before from"));
     }
-    let name = format!("attachment; filename=\"audit-{}.jsonl\"", plain(query.tenant.as_str()));
-    let mut out = Out {
+    let name = format!("attachment; filename=\"audit-{}.jsonl\"", file_name_part(query.tenant.as_str()));
+    let mut export = AuditExport {
         reader: state.reader.clone(),
         tenant: query.tenant,
         after: first - 1,
         last,
-        names: query.agents.then(Names::default),
-        ended: false,
+        subjects: query.agents.then(SubjectCache::default),
+        is_finished: false,
     };
-    // What cannot be read at all is told before the first line.
-    let begin = out.page().await?;
-    let lines = stream::once(std::future::ready(Ok(begin))).chain(rest_of(out));
+    // Report an unreadable log before sending the first line.
+    let first_chunk = export.next_chunk().await?;
+    let lines = stream::once(std::future::ready(Ok(first_chunk))).chain(remaining_chunks(export));
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
@@ -294,72 +300,72 @@ pub(in crate::http) async fn export(
     Ok((headers, Body::from_stream(lines)).into_response())
 }
 
-/// A tenant's id as a file's name takes it.
-fn plain(id: &str) -> String {
+/// Returns a tenant's id as part of a file name.
+fn file_name_part(id: &str) -> String {
     id.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect()
 }
 
-/// A chain on its way out.
-struct Out {
+/// An export of an audit log in progress.
+struct AuditExport {
     reader: Reader,
     tenant: TenantId,
     after: u64,
     last: u64,
-    /// Where agents are to be named.
-    names: Option<Names>,
-    ended: bool,
+    /// The cached subjects, if agents are to be named.
+    subjects: Option<SubjectCache>,
+    is_finished: bool,
 }
 
-impl Out {
-    /// The next lines; none at the end.
-    async fn page(&mut self) -> Result<Bytes, ReadError> {
+impl AuditExport {
+    /// Returns the next lines; empty at the end.
+    async fn next_chunk(&mut self) -> Result<Bytes, ReadError> {
         let page = self.reader.audit_entries(&self.tenant, self.after, PAGE_LIMIT).await?;
         let Some(newest) = page.last().map(|entry| entry.seq) else {
-            self.ended = true;
+            self.is_finished = true;
             return Ok(Bytes::new());
         };
         let mut text = String::new();
         for entry in page.iter().filter(|entry| entry.seq <= self.last) {
             let mut line = json!({ "seq": entry.seq, "hash": hex(&entry.hash), "body": entry.body });
-            if let Some(names) = &mut self.names {
-                let known = known_as(&self.reader, &self.tenant, entry, names).await?;
+            if let Some(names) = &mut self.subjects {
+                let known = resolve_subject(&self.reader, &self.tenant, entry, names).await?;
                 line["agent"] = json!(known.map(|known| known.agent));
             }
             // Writing to a String cannot fail.
             let _ = writeln!(text, "{line}");
         }
         self.after = newest;
-        self.ended = newest >= self.last;
+        self.is_finished = newest >= self.last;
         Ok(Bytes::from(text))
     }
 }
 
-/// Whom an entry is about.
-async fn known_as(
+/// Returns the agent that an entry is about.
+async fn resolve_subject(
     reader: &Reader,
     tenant: &TenantId,
     entry: &StoredEntry,
-    names: &mut Names,
-) -> Result<Option<KnownSubject>, ReadError> {
+    subjects: &mut SubjectCache,
+) -> Result<Option<SubjectAgent>, ReadError> {
     let Some(subject) = &entry.columns.subject else { return Ok(None) };
-    if let Some(known) = names.get(subject) {
+    if let Some(known) = subjects.get(subject) {
         return Ok(known.clone());
     }
-    if names.len() >= MOST_NAMES {
-        names.clear();
+    if subjects.len() >= MAX_CACHED_SUBJECTS {
+        subjects.clear();
     }
     let known = reader.agent_of_subject(tenant, subject).await?;
-    names.insert(subject.clone(), known.clone());
+    subjects.insert(subject.clone(), known.clone());
     Ok(known)
 }
 
-/// The pages that are still to come, as they are read.
-fn rest_of(out: Out) -> impl stream::Stream<Item = Result<Bytes, ReadError>> + Send {
-    stream::try_unfold(out, |mut out| async {
-        if out.ended {
+/// Returns the remaining pages, read one at a time.
+fn remaining_chunks(export: AuditExport) -> impl stream::Stream<Item = Result<Bytes, ReadError>> + Send {
+    stream::try_unfold(export, |mut out| async {
+        if out.is_finished {
             return Ok(None);
         }
-        let page = out.page().await?;
+        let page = out.next_chunk().await?;
         Ok(Some((page, out)))
     })
 }

@@ -1,4 +1,4 @@
-//! Jobs of the calendar: looked at, and run at once.
+//! Scheduled jobs: read, and run now.
 
 use axum::Json;
 use axum::extract::State;
@@ -13,23 +13,23 @@ use crate::engine::jobs::{JobView, RunView};
 use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
 use crate::http::extract::{Path, Query};
+use crate::http::idempotency::{IdempotencyKeyHeader, RequestKey, json_answer, run_once};
 use crate::http::problem::{Code, Problem};
-use crate::http::request_key::{KeyHeader, RequestKey, answer, once};
 
-/// How many runs of a job are shown.
-const RUNS_SHOWN: u32 = 100;
+/// The maximum number of runs of a job that are returned.
+const MAX_RUNS: u32 = 100;
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct OfTenant {
+pub(in crate::http) struct JobsQuery {
     /// Which tenant's jobs are meant; without it, all within reach and the daemon's own.
     tenant: Option<TenantId>,
 }
 
 /// Jobs.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct Jobs {
+pub(in crate::http) struct JobsResponse {
     /// Each with its last and next run.
     jobs: Vec<JobView>,
 }
@@ -42,27 +42,27 @@ pub(in crate::http) struct Jobs {
     path = "/api/v1/jobs",
     tag = "daemon",
     operation_id = "list_jobs",
-    params(OfTenant),
-    responses((status = 200, description = "the jobs", body = Jobs))
+    params(JobsQuery),
+    responses((status = 200, description = "the jobs", body = JobsResponse))
 )]
 pub(in crate::http) async fn list(
     State(state): State<ApiState>,
     caller: Caller,
-    Query(OfTenant { tenant }): Query<OfTenant>,
-) -> Result<Json<Jobs>, Problem> {
+    Query(JobsQuery { tenant }): Query<JobsQuery>,
+) -> Result<Json<JobsResponse>, Problem> {
     check_read(&state, &caller, tenant.as_ref())?;
     let mut views = state.jobs.views(&state.reader).await?;
     views.retain(|view| match (&view.tenant, &tenant) {
         (None, _) => true,
-        (Some(of), Some(wanted)) => of == wanted,
+        (Some(of), Some(requested)) => of == requested,
         (Some(of), None) => caller.check(&state, Right::Read, of).is_ok(),
     });
-    Ok(Json(Jobs { jobs: views }))
+    Ok(Json(JobsResponse { jobs: views }))
 }
 
 /// Runs of a job.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct Runs {
+pub(in crate::http) struct JobRunsResponse {
     /// The newest hundred, the last one first.
     runs: Vec<RunView>,
 }
@@ -73,26 +73,26 @@ pub(in crate::http) struct Runs {
     path = "/api/v1/jobs/{id}/runs",
     tag = "daemon",
     operation_id = "job_runs",
-    params(("id" = JobId, Path, description = "The job."), OfTenant),
-    responses((status = 200, description = "its runs; none of a job that never ran", body = Runs))
+    params(("id" = JobId, Path, description = "The job."), JobsQuery),
+    responses((status = 200, description = "its runs; none of a job that never ran", body = JobRunsResponse))
 )]
 pub(in crate::http) async fn runs(
     State(state): State<ApiState>,
     caller: Caller,
     Path(job): Path<JobId>,
-    Query(OfTenant { tenant }): Query<OfTenant>,
-) -> Result<Json<Runs>, Problem> {
+    Query(JobsQuery { tenant }): Query<JobsQuery>,
+) -> Result<Json<JobRunsResponse>, Problem> {
     check_read(&state, &caller, tenant.as_ref())?;
-    let runs = state.reader.job_runs(&JobKey { tenant, job }, RUNS_SHOWN).await?;
-    Ok(Json(Runs { runs: runs.iter().map(RunView::from).collect() }))
+    let runs = state.reader.job_runs(&JobKey { tenant, job }, MAX_RUNS).await?;
+    Ok(Json(JobRunsResponse { runs: runs.iter().map(RunView::from).collect() }))
 }
 
-/// Whoever may look at some tenant may look at the daemon's own jobs.
+/// Checks that the caller may read a job; everybody who may read some tenant may read the daemon's own jobs.
 fn check_read(state: &ApiState, caller: &Caller, tenant: Option<&TenantId>) -> Result<(), Problem> {
     match tenant {
         Some(tenant) => caller.check(state, Right::Read, tenant),
         None => state
-            .door
+            .keepers
             .tenants()
             .ids()
             .iter()
@@ -104,7 +104,7 @@ fn check_read(state: &ApiState, caller: &Caller, tenant: Option<&TenantId>) -> R
 
 /// A run that has begun.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct RunBegun {
+pub(in crate::http) struct StartedRunResponse {
     /// The job.
     job: JobId,
     /// Whose; null for the daemon's own.
@@ -121,33 +121,33 @@ pub(in crate::http) struct RunBegun {
     path = "/api/v1/jobs/{id}/run",
     tag = "daemon",
     operation_id = "run_job",
-    params(("id" = JobId, Path, description = "The job."), OfTenant, KeyHeader),
-    responses((status = 202, description = "it has begun", body = RunBegun))
+    params(("id" = JobId, Path, description = "The job."), JobsQuery, IdempotencyKeyHeader),
+    responses((status = 202, description = "it has begun", body = StartedRunResponse))
 )]
 pub(in crate::http) async fn run(
     State(state): State<ApiState>,
     caller: Caller,
     Path(job): Path<JobId>,
-    Query(OfTenant { tenant }): Query<OfTenant>,
+    Query(JobsQuery { tenant }): Query<JobsQuery>,
     key: RequestKey,
 ) -> Result<Response, Problem> {
     match &tenant {
         Some(tenant) => caller.check(&state, Right::RunJobs, tenant)?,
         None if state
-            .door
+            .keepers
             .tenants()
             .ids()
             .iter()
             .all(|tenant| caller.check(&state, Right::RunJobs, tenant).is_ok()) => {}
         None => {
             let detail = "the daemon's own jobs take the right `run_jobs` at every tenant";
-            return Err(Problem::of(Code::NotPermitted, detail));
+            return Err(Problem::from_code(Code::NotPermitted, detail));
         }
     }
-    let (jobs, of, actor) = (state.jobs.clone(), JobKey { tenant: tenant.clone(), job }, caller.id());
+    let (jobs, job_key, actor) = (state.jobs.clone(), JobKey { tenant: tenant.clone(), job }, caller.id());
     let work = async move {
-        let run = jobs.run_now(of.clone(), actor).await?;
-        Ok(answer(StatusCode::ACCEPTED, &RunBegun { job: of.job, tenant: of.tenant, run }))
+        let run = jobs.run_now(job_key.clone(), actor).await?;
+        Ok(json_answer(StatusCode::ACCEPTED, &StartedRunResponse { job: job_key.job, tenant: job_key.tenant, run }))
     };
-    once(&state, &caller, tenant.as_ref(), key.with(&[]), work).await
+    run_once(&state, &caller, tenant.as_ref(), key.into_key(&[]), work).await
 }

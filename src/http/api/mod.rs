@@ -1,4 +1,4 @@
-//! The API, a file per resource. Handlers check rights, ask the engine or read the store, and shape answers.
+//! The API, one file per resource. Handlers check rights, ask the engine or read the store, and build responses.
 
 pub(super) mod access;
 pub(super) mod adherence;

@@ -1,4 +1,4 @@
-//! Reports as files: asked for, followed, called off, fetched.
+//! Reports as files: request, follow, cancel, download.
 
 use axum::Json;
 use axum::body::Body;
@@ -12,33 +12,33 @@ use std::path::{Path as FilePath, PathBuf};
 use tokio::io::AsyncReadExt as _;
 use utoipa::{IntoParams, ToSchema};
 
-use super::analytics::trends::{out_of_sight, sees_series};
+use super::analytics::trends::{can_view_series, series_not_permitted};
 use crate::domain::ids::{JobId, ReportRunId, TeamName, TenantId};
-use crate::domain::reports::report_run::{Format, Kind, ReportRun, RunStatus};
+use crate::domain::reports::report_run::{ReportFormat, ReportKind, ReportRun, RunStatus};
 use crate::domain::time::UtcMicros;
 use crate::http::auth::{Caller, Right};
 use crate::http::extract::{Json as Asked, Path, Query};
+use crate::http::idempotency::{IdempotencyKeyHeader, RequestKey, json_answer, run_once};
 use crate::http::problem::{Code, Problem};
-use crate::http::request_key::{KeyHeader, RequestKey, answer, once};
-use crate::http::{ApiState, ReportRefused, WantedReport};
-use crate::report::manifest::beside;
+use crate::http::{ApiState, ReportRequest, ReportRequestError};
+use crate::report::manifest::path_for;
 use crate::report::request::{Filters, Request};
 use crate::report::trend;
 
-/// The most runs of one page.
-const MOST_RUNS: u32 = 100;
+/// The maximum number of runs per page.
+const MAX_PAGE_SIZE: u32 = 100;
 
-/// What is read of a file at once.
-const CHUNK: usize = 64 * 1024;
+/// How much of a file is read at once, in bytes.
+const CHUNK_BYTES: usize = 64 * 1024;
 
 /// A report that is wanted as a file.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct NewReport {
+pub(in crate::http) struct NewReportBody {
     /// Whose.
     tenant: TenantId,
     /// Which report.
-    report: Kind,
+    report: ReportKind,
     /// From this instant on; from the beginning without it.
     #[serde(default)]
     from: Option<UtcMicros>,
@@ -55,7 +55,7 @@ pub(in crate::http) struct NewReport {
     #[serde(default)]
     variant: Option<String>,
     /// The format of the file.
-    format: Format,
+    format: ReportFormat,
     /// For CSV, which holds one: the section; the rows that all the others can be counted from without it.
     #[serde(default)]
     section: Option<String>,
@@ -63,7 +63,7 @@ pub(in crate::http) struct NewReport {
 
 /// A report that was asked for.
 #[derive(Serialize, Deserialize, ToSchema)]
-pub(in crate::http) struct RunView {
+pub(in crate::http) struct ReportRunResponse {
     /// Its id.
     id: ReportRunId,
     /// Whose.
@@ -71,7 +71,7 @@ pub(in crate::http) struct RunView {
     /// What was asked for.
     request: Request,
     /// The format of the file.
-    format: Format,
+    format: ReportFormat,
     /// The section, where the format holds one.
     section: Option<String>,
     /// Who asked: `person:anna`, `job:report`.
@@ -100,11 +100,12 @@ pub(in crate::http) struct RunView {
     error: Option<String>,
 }
 
-impl RunView {
-    /// None where the request is of another version, or names teams that the caller does not have.
-    fn of(run: &ReportRun, state: &ApiState, caller: &Caller) -> Option<Self> {
+impl ReportRunResponse {
+    /// Creates the response for a run. Returns `None` if the request cannot be read, such as one of another version, or
+    /// if the caller may not see the report.
+    fn from_run(run: &ReportRun, state: &ApiState, caller: &Caller) -> Option<Self> {
         let request: Request = serde_json::from_str(&run.request).ok()?;
-        if !sees(caller, &request) {
+        if !can_view_report(caller, &request) {
             return None;
         }
         let file = run.file.as_ref();
@@ -114,8 +115,8 @@ impl RunView {
             request,
             format: run.format,
             section: run.section.as_deref().map(str::to_owned),
-            asked_by: run.asked_by.to_string(),
-            asked_at: run.asked_at,
+            asked_by: run.requested_by.to_string(),
+            asked_at: run.requested_at,
             job: run.job.clone(),
             status: run.status,
             started_at: run.started_at,
@@ -124,24 +125,24 @@ impl RunView {
             bytes: file.map(|file| file.bytes),
             sha256: file.map(|file| file.sha256.clone()),
             file_name: run.file_name().to_owned(),
-            has_file: file.is_some_and(|file| file.there),
+            has_file: file.is_some_and(|file| file.exists),
             error: run.error.clone(),
         })
     }
 }
 
-/// Whether a report is of nobody but those whom the caller may see.
-fn sees(caller: &Caller, request: &Request) -> bool {
-    if request.report == Kind::Trend {
-        return trend::source(&request.filters).is_ok_and(|source| sees_series(caller, &request.tenant, &source));
+/// Whether the report covers only agents and series that the caller may see.
+fn can_view_report(caller: &Caller, request: &Request) -> bool {
+    if request.report == ReportKind::Trend {
+        return trend::source(&request.filters).is_ok_and(|source| can_view_series(caller, &request.tenant, &source));
     }
-    let Some(own) = caller.teams(&request.tenant) else { return true };
+    let Some(teams) = caller.teams(&request.tenant) else { return true };
     let named = &request.filters.teams;
-    !is_of_agents(request.report) || (!named.is_empty() && named.iter().all(|team| own.contains(team)))
+    !has_team_filter(request.report) || (!named.is_empty() && named.iter().all(|team| teams.contains(team)))
 }
 
-/// Whether it can be narrowed to teams.
-fn is_of_agents(report: Kind) -> bool {
+/// Whether the report can be filtered by team.
+fn has_team_filter(report: ReportKind) -> bool {
     report.filters().contains(&"teams")
 }
 
@@ -153,66 +154,66 @@ fn is_of_agents(report: Kind) -> bool {
     path = "/api/v1/reports",
     tag = "reports",
     operation_id = "ask_for_report",
-    params(KeyHeader),
-    request_body = NewReport,
-    responses((status = 202, description = "it waits or runs", body = RunView))
+    params(IdempotencyKeyHeader),
+    request_body = NewReportBody,
+    responses((status = 202, description = "it waits or runs", body = ReportRunResponse))
 )]
 pub(in crate::http) async fn create(
     State(state): State<ApiState>,
     caller: Caller,
     key: RequestKey,
-    Asked(body): Asked<NewReport>,
+    Asked(body): Asked<NewReportBody>,
 ) -> Result<Response, Problem> {
     caller.check(&state, Right::Report, &body.tenant)?;
-    let key = key.with_json(&body)?;
+    let key = key.into_key_for_json(&body)?;
     let tenant = body.tenant.clone();
-    let wanted = wanted(body, &caller)?;
-    let (asked, asker) = (state.clone(), caller.clone());
+    let request = into_report_request(body, &caller)?;
+    let (shared, requester) = (state.clone(), caller.clone());
     let work = async move {
-        let run = asked.reports.ask(wanted).await?;
-        Ok(answer(StatusCode::ACCEPTED, &RunView::of(&run, &asked, &asker)))
+        let run = shared.reports.request_report(request).await?;
+        Ok(json_answer(StatusCode::ACCEPTED, &ReportRunResponse::from_run(&run, &shared, &requester)))
     };
-    once(&state, &caller, Some(&tenant), key, work).await
+    run_once(&state, &caller, Some(&tenant), key, work).await
 }
 
-fn wanted(body: NewReport, caller: &Caller) -> Result<WantedReport, Problem> {
-    let NewReport { tenant, report, from, to, zone, mut filters, variant, format, section } = body;
-    if is_of_agents(report)
-        && let Some(own) = caller.teams(&tenant)
+fn into_report_request(body: NewReportBody, caller: &Caller) -> Result<ReportRequest, Problem> {
+    let NewReportBody { tenant, report, from, to, zone, mut filters, variant, format, section } = body;
+    if has_team_filter(report)
+        && let Some(teams) = caller.teams(&tenant)
     {
-        if let Some(team) = filters.teams.iter().find(|team| !own.contains(*team)) {
+        if let Some(team) = filters.teams.iter().find(|team| !teams.contains(*team)) {
             return Err(no_such_team(&tenant, team));
         }
         if filters.teams.is_empty() {
-            filters.teams = own.iter().cloned().collect();
+            filters.teams = teams.iter().cloned().collect();
         }
     }
-    let usual = Request::whole(report, tenant, to.unwrap_or(UtcMicros::MAX));
-    let request = Request { from, zone: zone.unwrap_or_else(|| usual.zone.clone()), filters, variant, ..usual };
-    if request.report == Kind::Trend
+    let defaults = Request::whole_tenant(report, tenant, to.unwrap_or(UtcMicros::MAX));
+    let request = Request { from, zone: zone.unwrap_or_else(|| defaults.zone.clone()), filters, variant, ..defaults };
+    if request.report == ReportKind::Trend
         && let Ok(source) = trend::source(&request.filters)
-        && !sees_series(caller, &request.tenant, &source)
+        && !can_view_series(caller, &request.tenant, &source)
     {
-        return Err(out_of_sight(&source));
+        return Err(series_not_permitted(&source));
     }
-    Ok(WantedReport { request, format, section, actor: format!("person:{}", caller.id()) })
+    Ok(ReportRequest { request, format, section, actor: format!("person:{}", caller.id()) })
 }
 
 fn no_such_team(tenant: &TenantId, team: &TeamName) -> Problem {
-    Problem::of(Code::NoSuchTeam, format!("there is no team {team} within reach at tenant {tenant}"))
+    Problem::from_code(Code::NoSuchTeam, format!("there is no team {team} within reach at tenant {tenant}"))
 }
 
-impl From<ReportRefused> for Problem {
-    fn from(refused: ReportRefused) -> Self {
+impl From<ReportRequestError> for Problem {
+    fn from(refused: ReportRequestError) -> Self {
         let detail = refused.to_string();
         match refused {
-            ReportRefused::Request(_) => Self::of(Code::ReportRefused, detail),
-            ReportRefused::TooMany(_) => Self::of(Code::TooManyReports, detail).retry_after(30),
-            ReportRefused::NoFolder => Self::of(Code::NoReportFolder, detail),
-            ReportRefused::Read(cause) => cause.into(),
-            ReportRefused::Store(cause) => {
+            ReportRequestError::InvalidRequest(_) => Self::from_code(Code::ReportRefused, detail),
+            ReportRequestError::TooMany(_) => Self::from_code(Code::TooManyReports, detail).with_retry_after(30),
+            ReportRequestError::NoFolder => Self::from_code(Code::NoReportFolder, detail),
+            ReportRequestError::Read(cause) => cause.into(),
+            ReportRequestError::Store(cause) => {
                 tracing::error!(error = format!("{:#}", anyhow::Error::from(cause)), "a report could not be recorded");
-                Self::of(Code::StoreUnavailable, detail).retry_after(2)
+                Self::from_code(Code::StoreUnavailable, detail).with_retry_after(2)
             }
         }
     }
@@ -222,7 +223,7 @@ impl From<ReportRefused> for Problem {
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct OfTenant {
+pub(in crate::http) struct TenantQuery {
     /// Whose.
     tenant: TenantId,
 }
@@ -249,9 +250,9 @@ const fn usual_page() -> u32 {
 
 /// A page of runs.
 #[derive(Serialize, Deserialize, ToSchema)]
-pub(in crate::http) struct RunsView {
+pub(in crate::http) struct ReportRunsResponse {
     /// Newest first.
-    reports: Vec<RunView>,
+    reports: Vec<ReportRunResponse>,
     /// The cursor of the next page; null on the last.
     next: Option<ReportRunId>,
 }
@@ -265,19 +266,19 @@ pub(in crate::http) struct RunsView {
     tag = "reports",
     operation_id = "list_reports",
     params(RunsQuery),
-    responses((status = 200, description = "a page of them", body = RunsView))
+    responses((status = 200, description = "a page of them", body = ReportRunsResponse))
 )]
 pub(in crate::http) async fn list(
     State(state): State<ApiState>,
     caller: Caller,
     Query(query): Query<RunsQuery>,
-) -> Result<Json<RunsView>, Problem> {
+) -> Result<Json<ReportRunsResponse>, Problem> {
     caller.check(&state, Right::Report, &query.tenant)?;
-    let limit = query.limit.clamp(1, MOST_RUNS);
+    let limit = query.limit.clamp(1, MAX_PAGE_SIZE);
     let runs = state.reader.report_runs(&query.tenant, query.cursor, limit).await?;
     let next = if runs.len() < limit as usize { None } else { runs.last().map(|run| run.id) };
-    let reports = runs.iter().filter_map(|run| RunView::of(run, &state, &caller)).collect();
-    Ok(Json(RunsView { reports, next }))
+    let reports = runs.iter().filter_map(|run| ReportRunResponse::from_run(run, &state, &caller)).collect();
+    Ok(Json(ReportRunsResponse { reports, next }))
 }
 
 /// One report
@@ -286,37 +287,38 @@ pub(in crate::http) async fn list(
     path = "/api/v1/reports/{id}",
     tag = "reports",
     operation_id = "show_report",
-    params(("id" = ReportRunId, Path, description = "The run."), OfTenant),
-    responses((status = 200, description = "the run", body = RunView))
+    params(("id" = ReportRunId, Path, description = "The run."), TenantQuery),
+    responses((status = 200, description = "the run", body = ReportRunResponse))
 )]
 pub(in crate::http) async fn show(
     State(state): State<ApiState>,
     caller: Caller,
     Path(id): Path<ReportRunId>,
-    Query(OfTenant { tenant }): Query<OfTenant>,
-) -> Result<Json<RunView>, Problem> {
-    Ok(Json(find(&state, &caller, &tenant, id).await?.1))
+    Query(TenantQuery { tenant }): Query<TenantQuery>,
+) -> Result<Json<ReportRunResponse>, Problem> {
+    Ok(Json(find_report(&state, &caller, &tenant, id).await?.1))
 }
 
-async fn find(
+async fn find_report(
     state: &ApiState,
     caller: &Caller,
     tenant: &TenantId,
     id: ReportRunId,
-) -> Result<(ReportRun, RunView), Problem> {
+) -> Result<(ReportRun, ReportRunResponse), Problem> {
     caller.check(state, Right::Report, tenant)?;
     let run = state.reader.report_run(tenant, id).await?;
-    run.and_then(|run| RunView::of(&run, state, caller).map(|view| (run, view))).ok_or_else(|| unknown(tenant, id))
+    run.and_then(|run| ReportRunResponse::from_run(&run, state, caller).map(|view| (run, view)))
+        .ok_or_else(|| no_such_report(tenant, id))
 }
 
-fn unknown(tenant: &TenantId, id: ReportRunId) -> Problem {
-    Problem::of(Code::NoSuchReport, format!("there is no report {id} at tenant {tenant}, or none within reach"))
+fn no_such_report(tenant: &TenantId, id: ReportRunId) -> Problem {
+    Problem::from_code(Code::NoSuchReport, format!("there is no report {id} at tenant {tenant}, or none within reach"))
 }
 
 /// Which tenant's report is called off.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct CancelReport {
+pub(in crate::http) struct CancelReportBody {
     /// Whose.
     tenant: TenantId,
 }
@@ -329,27 +331,29 @@ pub(in crate::http) struct CancelReport {
     path = "/api/v1/reports/{id}/cancel",
     tag = "reports",
     operation_id = "cancel_report",
-    params(("id" = ReportRunId, Path, description = "The run."), KeyHeader),
-    request_body = CancelReport,
-    responses((status = 200, description = "the run", body = RunView))
+    params(("id" = ReportRunId, Path, description = "The run."), IdempotencyKeyHeader),
+    request_body = CancelReportBody,
+    responses((status = 200, description = "the run", body = ReportRunResponse))
 )]
 pub(in crate::http) async fn cancel(
     State(state): State<ApiState>,
     caller: Caller,
     Path(id): Path<ReportRunId>,
     key: RequestKey,
-    Asked(body): Asked<CancelReport>,
+    Asked(body): Asked<CancelReportBody>,
 ) -> Result<Response, Problem> {
     let tenant = body.tenant.clone();
-    find(&state, &caller, &tenant, id).await?;
-    let key = key.with_json(&body)?;
-    let (asked, asker, of) = (state.clone(), caller.clone(), tenant.clone());
+    find_report(&state, &caller, &tenant, id).await?;
+    let key = key.into_key_for_json(&body)?;
+    let (shared, requester, owner) = (state.clone(), caller.clone(), tenant.clone());
     let work = async move {
-        let run = asked.reports.cancel(of.clone(), id).await?;
-        let view = run.and_then(|run| RunView::of(&run, &asked, &asker)).ok_or_else(|| unknown(&of, id))?;
-        Ok(answer(StatusCode::OK, &view))
+        let run = shared.reports.cancel_report(owner.clone(), id).await?;
+        let view = run
+            .and_then(|run| ReportRunResponse::from_run(&run, &shared, &requester))
+            .ok_or_else(|| no_such_report(&owner, id))?;
+        Ok(json_answer(StatusCode::OK, &view))
     };
-    once(&state, &caller, Some(&tenant), key, work).await
+    run_once(&state, &caller, Some(&tenant), key, work).await
 }
 
 /// The file of a report
@@ -358,7 +362,7 @@ pub(in crate::http) async fn cancel(
     path = "/api/v1/reports/{id}/file",
     tag = "reports",
     operation_id = "fetch_report",
-    params(("id" = ReportRunId, Path, description = "The run."), OfTenant),
+    params(("id" = ReportRunId, Path, description = "The run."), TenantQuery),
     responses((status = 200, description = "the file, of the type that its format has", content(
         (String = "text/csv"),
         (Object = "application/json"),
@@ -371,11 +375,11 @@ pub(in crate::http) async fn file(
     State(state): State<ApiState>,
     caller: Caller,
     Path(id): Path<ReportRunId>,
-    Query(OfTenant { tenant }): Query<OfTenant>,
+    Query(TenantQuery { tenant }): Query<TenantQuery>,
 ) -> Result<Response, Problem> {
-    let (run, _) = find(&state, &caller, &tenant, id).await?;
-    let place = place_of(&run)?;
-    sent(&place, run.file_name(), run.format.media_type()).await
+    let (run, _) = find_report(&state, &caller, &tenant, id).await?;
+    let path = file_path(&run)?;
+    send_file(&path, run.file_name(), run.format.media_type()).await
 }
 
 /// The manifest of a report's file
@@ -386,24 +390,24 @@ pub(in crate::http) async fn file(
     path = "/api/v1/reports/{id}/manifest",
     tag = "reports",
     operation_id = "fetch_report_manifest",
-    params(("id" = ReportRunId, Path, description = "The run."), OfTenant),
+    params(("id" = ReportRunId, Path, description = "The run."), TenantQuery),
     responses((status = 200, description = "the manifest", content_type = "application/json", body = Object))
 )]
 pub(in crate::http) async fn manifest(
     State(state): State<ApiState>,
     caller: Caller,
     Path(id): Path<ReportRunId>,
-    Query(OfTenant { tenant }): Query<OfTenant>,
+    Query(TenantQuery { tenant }): Query<TenantQuery>,
 ) -> Result<Response, Problem> {
-    let (run, _) = find(&state, &caller, &tenant, id).await?;
-    let place = beside(&place_of(&run)?);
-    let name = place.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    sent(&place, &name, "application/json").await
+    let (run, _) = find_report(&state, &caller, &tenant, id).await?;
+    let path = path_for(&file_path(&run)?);
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    send_file(&path, &name, "application/json").await
 }
 
-fn place_of(run: &ReportRun) -> Result<PathBuf, Problem> {
-    if run.file.as_ref().is_some_and(|file| file.there) {
-        return Ok(PathBuf::from(&*run.place));
+fn file_path(run: &ReportRun) -> Result<PathBuf, Problem> {
+    if run.file.as_ref().is_some_and(|file| file.exists) {
+        return Ok(PathBuf::from(&*run.path));
     }
     let detail = match run.status {
         RunStatus::Done if run.error.is_some() => run.error.as_deref().unwrap_or_default(),
@@ -411,22 +415,25 @@ fn place_of(run: &ReportRun) -> Result<PathBuf, Problem> {
         RunStatus::Done => "the file has expired and was deleted; request the report again",
         RunStatus::Failed | RunStatus::Cancelled => "the report failed; its error says why",
     };
-    Err(Problem::of(Code::NoReportFile, detail))
+    Err(Problem::from_code(Code::NoReportFile, detail))
 }
 
-/// A file, as it is read: a large one takes no more memory than a small one.
-async fn sent(place: &FilePath, name: &str, media_type: &'static str) -> Result<Response, Problem> {
+/// Streams a file, so that a large one takes no more memory than a small one.
+async fn send_file(path: &FilePath, name: &str, media_type: &'static str) -> Result<Response, Problem> {
     let opened = async {
-        let file = tokio::fs::File::open(place).await?;
+        let file = tokio::fs::File::open(path).await?;
         let bytes = file.metadata().await?.len();
         Ok::<_, std::io::Error>((file, bytes))
     };
     let (file, bytes) = opened.await.map_err(|error| {
-        tracing::warn!(file = %place.display(), %error, "a report's file cannot be read");
-        Problem::of(Code::NoReportFile, "the file was removed from the daemon's folder; request the report again")
+        tracing::warn!(file = %path.display(), %error, "a report's file cannot be read");
+        Problem::from_code(
+            Code::NoReportFile,
+            "the file was removed from the daemon's folder; request the report again",
+        )
     })?;
     let body = Body::from_stream(stream::try_unfold(file, |mut file| async move {
-        let mut chunk = vec![0; CHUNK];
+        let mut chunk = vec![0; CHUNK_BYTES];
         let read = file.read(&mut chunk).await?;
         chunk.truncate(read);
         Ok::<_, std::io::Error>((read > 0).then(|| (Bytes::from(chunk), file)))

@@ -1,9 +1,9 @@
-//! Rules: looked at with what each did and would have done, written with their check, switched.
+//! Rules: read with what each did and would have done, edit with a check, enable and disable.
 
 pub(in crate::http) mod approvals;
+pub(in crate::http) mod backtests;
 pub(in crate::http) mod rule_findings;
-pub(super) mod rule_shapes;
-pub(in crate::http) mod rule_trials;
+pub(super) mod rule_responses;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,26 +18,26 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 
-use self::rule_shapes::{CheckedView, Counts, RuleVersionView, RuleView, counts_by_rule};
+use self::rule_responses::{RuleCheckResponse, RuleCounts, RuleResponse, RuleVersionResponse, counts_by_rule};
 use crate::domain::ids::{RuleId, TenantId};
 use crate::domain::rules::rule::Mode;
-use crate::domain::rules::rule::shelf::Listed;
+use crate::domain::rules::rule::catalog::CatalogEntry;
 use crate::domain::time::UtcMicros;
-use crate::engine::rules::{EditRefused, RuleChange, RuleEdit};
+use crate::engine::rules::{RuleChange, RuleEdit, RuleEditError};
 use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
 use crate::http::etag::{IfMatch, Version};
 use crate::http::extract::{Json as Body, Path, Query};
+use crate::http::idempotency::{IdempotencyKeyHeader, RequestKey, json_answer, run_once_versioned};
 use crate::http::problem::{Code, Problem};
-use crate::http::request_key::{KeyHeader, RequestKey, answer, once_versioned};
 use crate::store::PAGE_LIMIT;
 
-/// What a list counts where nobody says.
-const USUAL_SPAN: Duration = Duration::from_hours(24);
-/// The longest span that is counted.
-const LONGEST_SPAN: Duration = Duration::from_hours(31 * 24);
+/// The time over which a list counts by default.
+const DEFAULT_SPAN: Duration = Duration::from_hours(24);
+/// The longest time over which a list counts.
+const MAX_SPAN: Duration = Duration::from_hours(31 * 24);
 /// The longest reason, in characters.
-const LONGEST_WHY: usize = 500;
+const MAX_REASON_CHARS: usize = 500;
 
 /// Which tenant, and which span is counted.
 #[derive(Deserialize, IntoParams)]
@@ -56,14 +56,14 @@ pub(in crate::http) struct RulesQuery {
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct OfTenant {
+pub(in crate::http) struct TenantQuery {
     /// Whose.
     tenant: TenantId,
 }
 
 /// The rules of a tenant.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct RulesView {
+pub(in crate::http) struct RulesResponse {
     /// Whose.
     tenant: TenantId,
     /// What they did is counted from here.
@@ -71,14 +71,18 @@ pub(in crate::http) struct RulesView {
     /// To here.
     to: UtcMicros,
     /// In the order in which they are tried; those out of force at the end.
-    rules: Vec<RuleView>,
+    rules: Vec<RuleResponse>,
 }
 
-/// A span of at most a month.
-fn span(state: &ApiState, from: Option<UtcMicros>, to: Option<UtcMicros>) -> Result<(UtcMicros, UtcMicros), Problem> {
+/// Returns the span to count over, at most a month.
+fn counted_span(
+    state: &ApiState,
+    from: Option<UtcMicros>,
+    to: Option<UtcMicros>,
+) -> Result<(UtcMicros, UtcMicros), Problem> {
     let to = to.unwrap_or_else(|| state.readiness.now());
-    let from = from.unwrap_or(to - USUAL_SPAN);
-    if from >= to || to.since(from) > LONGEST_SPAN {
+    let from = from.unwrap_or(to - DEFAULT_SPAN);
+    if from >= to || to.since(from) > MAX_SPAN {
         return Err(Problem::bad_request("from and to: a span of at most 31 days, `from` before `to`"));
     }
     Ok((from, to))
@@ -91,29 +95,32 @@ fn span(state: &ApiState, from: Option<UtcMicros>, to: Option<UtcMicros>) -> Res
     tag = "rules",
     operation_id = "list_rules",
     params(RulesQuery),
-    responses((status = 200, description = "the rules", body = RulesView))
+    responses((status = 200, description = "the rules", body = RulesResponse))
 )]
 pub(in crate::http) async fn list(
     State(state): State<ApiState>,
     caller: Caller,
     Query(query): Query<RulesQuery>,
-) -> Result<Json<RulesView>, Problem> {
+) -> Result<Json<RulesResponse>, Problem> {
     caller.check(&state, Right::Read, &query.tenant)?;
-    let (from, to) = span(&state, query.from, query.to)?;
-    let listed = state.door.rules(&query.tenant).await?;
-    let mut counts = counted(&state, &query.tenant, (from, to)).await?;
-    let rules = listed.iter().map(|rule| RuleView::of(rule, counts.remove(&rule.id).unwrap_or_default())).collect();
-    Ok(Json(RulesView { tenant: query.tenant, from, to, rules }))
+    let (from, to) = counted_span(&state, query.from, query.to)?;
+    let listed = state.keepers.rules(&query.tenant).await?;
+    let mut counts = load_counts(&state, &query.tenant, (from, to)).await?;
+    let rules = listed
+        .iter()
+        .map(|rule| RuleResponse::from_listed(rule, counts.remove(&rule.id).unwrap_or_default()))
+        .collect();
+    Ok(Json(RulesResponse { tenant: query.tenant, from, to, rules }))
 }
 
-async fn counted(
+async fn load_counts(
     state: &ApiState,
     tenant: &TenantId,
     span: (UtcMicros, UtcMicros),
-) -> Result<BTreeMap<RuleId, Counts>, Problem> {
-    let asked = state.reader.asked_by_rules(tenant, span).await?;
-    let found = state.reader.rule_finding_counts(tenant, span).await?;
-    Ok(counts_by_rule(asked, found))
+) -> Result<BTreeMap<RuleId, RuleCounts>, Problem> {
+    let requested = state.reader.transition_counts_by_rule(tenant, span).await?;
+    let findings = state.reader.rule_finding_counts(tenant, span).await?;
+    Ok(counts_by_rule(requested, findings))
 }
 
 /// One rule
@@ -125,7 +132,7 @@ async fn counted(
     tag = "rules",
     operation_id = "show_rule",
     params(("id" = RuleId, Path, description = "The rule."), RulesQuery),
-    responses((status = 200, description = "the rule", body = RuleView, headers(("ETag" = String, description = "Its version."))))
+    responses((status = 200, description = "the rule", body = RuleResponse, headers(("ETag" = String, description = "Its version."))))
 )]
 pub(in crate::http) async fn show(
     State(state): State<ApiState>,
@@ -134,19 +141,19 @@ pub(in crate::http) async fn show(
     Query(query): Query<RulesQuery>,
 ) -> Result<Response, Problem> {
     caller.check(&state, Right::Read, &query.tenant)?;
-    let span = span(&state, query.from, query.to)?;
-    let listed = state.door.rules(&query.tenant).await?;
+    let span = counted_span(&state, query.from, query.to)?;
+    let listed = state.keepers.rules(&query.tenant).await?;
     let rule =
-        listed.iter().find(|rule| rule.id == id).ok_or_else(|| Problem::from(EditRefused::NoRule(id.clone())))?;
-    let counts = counted(&state, &query.tenant, span).await?.remove(&id).unwrap_or_default();
-    let etag = Version::of(rule.version()).header();
-    Ok(([etag], Json(RuleView::of(rule, counts))).into_response())
+        listed.iter().find(|rule| rule.id == id).ok_or_else(|| Problem::from(RuleEditError::NoRule(id.clone())))?;
+    let counts = load_counts(&state, &query.tenant, span).await?.remove(&id).unwrap_or_default();
+    let etag = Version::new(rule.version()).header();
+    Ok(([etag], Json(RuleResponse::from_listed(rule, counts))).into_response())
 }
 
 /// A rule as it is to be.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct WrittenRule {
+pub(in crate::http) struct RuleBody {
     /// Whose.
     tenant: TenantId,
     /// TOML of one `[[rules]]` table, with the id of the address.
@@ -179,12 +186,12 @@ const fn yes() -> bool {
     params(
         ("id" = RuleId, Path, description = "The rule."),
         ("If-Match" = String, Header, description = "The version that was read."),
-        KeyHeader,
+        IdempotencyKeyHeader,
     ),
-    request_body = WrittenRule,
+    request_body = RuleBody,
     responses(
-        (status = 200, description = "it is in force, or switched off as asked", body = RuleView),
-        (status = 201, description = "the same of a rule that is new", body = RuleView),
+        (status = 200, description = "it is in force, or switched off as asked", body = RuleResponse),
+        (status = 201, description = "the same of a rule that is new", body = RuleResponse),
     )
 )]
 pub(in crate::http) async fn write(
@@ -193,19 +200,19 @@ pub(in crate::http) async fn write(
     Path(id): Path<RuleId>,
     if_match: IfMatch,
     key: RequestKey,
-    Body(body): Body<WrittenRule>,
+    Body(body): Body<RuleBody>,
 ) -> Result<Response, Problem> {
-    let key = key.with_json(&body)?;
-    let WrittenRule { tenant, text, reason, order, enabled } = body;
+    let key = key.into_key_for_json(&body)?;
+    let RuleBody { tenant, text, reason, order, enabled } = body;
     let change = RuleChange::Write { text, order, enabled };
-    let wish = Wish { id, change, reason, if_match: Some(if_match) };
-    edit(&state, &caller, tenant, key, wish).await
+    let request = RuleEditRequest { id, change, reason, if_match: Some(if_match) };
+    edit_rule(&state, &caller, tenant, key, request).await
 }
 
 /// Another mode.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct NewMode {
+pub(in crate::http) struct RuleModeBody {
     /// Whose.
     tenant: TenantId,
     /// Which.
@@ -226,28 +233,28 @@ pub(in crate::http) struct NewMode {
     params(
         ("id" = RuleId, Path, description = "The rule."),
         ("If-Match" = Option<String>, Header, description = "The version that was read; looked at where it is sent."),
-        KeyHeader,
+        IdempotencyKeyHeader,
     ),
-    request_body = NewMode,
-    responses((status = 200, description = "the rule as it is now", body = RuleView))
+    request_body = RuleModeBody,
+    responses((status = 200, description = "the rule as it is now", body = RuleResponse))
 )]
 pub(in crate::http) async fn set_mode(
     State(state): State<ApiState>,
     caller: Caller,
     Path(id): Path<RuleId>,
-    MaybeIfMatch(if_match): MaybeIfMatch,
+    OptionalIfMatch(if_match): OptionalIfMatch,
     key: RequestKey,
-    Body(body): Body<NewMode>,
+    Body(body): Body<RuleModeBody>,
 ) -> Result<Response, Problem> {
-    let key = key.with_json(&body)?;
-    let wish = Wish { id, change: RuleChange::Mode(body.mode), reason: body.reason, if_match };
-    edit(&state, &caller, body.tenant, key, wish).await
+    let key = key.into_key_for_json(&body)?;
+    let request = RuleEditRequest { id, change: RuleChange::Mode(body.mode), reason: body.reason, if_match };
+    edit_rule(&state, &caller, body.tenant, key, request).await
 }
 
 /// A switch.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct Switch {
+pub(in crate::http) struct RuleSwitchBody {
     /// Whose.
     tenant: TenantId,
     /// Why, for the record.
@@ -264,20 +271,20 @@ pub(in crate::http) struct Switch {
     params(
         ("id" = RuleId, Path, description = "The rule."),
         ("If-Match" = Option<String>, Header, description = "The version that was read; looked at where it is sent."),
-        KeyHeader,
+        IdempotencyKeyHeader,
     ),
-    request_body = Switch,
-    responses((status = 200, description = "the rule as it is now", body = RuleView))
+    request_body = RuleSwitchBody,
+    responses((status = 200, description = "the rule as it is now", body = RuleResponse))
 )]
 pub(in crate::http) async fn enable(
     State(state): State<ApiState>,
     caller: Caller,
     Path(id): Path<RuleId>,
-    MaybeIfMatch(if_match): MaybeIfMatch,
+    OptionalIfMatch(if_match): OptionalIfMatch,
     key: RequestKey,
-    Body(body): Body<Switch>,
+    Body(body): Body<RuleSwitchBody>,
 ) -> Result<Response, Problem> {
-    switch(&state, &caller, key, (id, true, if_match), body).await
+    set_enabled(&state, &caller, key, (id, true, if_match), body).await
 }
 
 /// Take a rule out of force
@@ -291,39 +298,39 @@ pub(in crate::http) async fn enable(
     params(
         ("id" = RuleId, Path, description = "The rule."),
         ("If-Match" = Option<String>, Header, description = "The version that was read; looked at where it is sent."),
-        KeyHeader,
+        IdempotencyKeyHeader,
     ),
-    request_body = Switch,
-    responses((status = 200, description = "the rule as it is now", body = RuleView))
+    request_body = RuleSwitchBody,
+    responses((status = 200, description = "the rule as it is now", body = RuleResponse))
 )]
 pub(in crate::http) async fn disable(
     State(state): State<ApiState>,
     caller: Caller,
     Path(id): Path<RuleId>,
-    MaybeIfMatch(if_match): MaybeIfMatch,
+    OptionalIfMatch(if_match): OptionalIfMatch,
     key: RequestKey,
-    Body(body): Body<Switch>,
+    Body(body): Body<RuleSwitchBody>,
 ) -> Result<Response, Problem> {
-    switch(&state, &caller, key, (id, false, if_match), body).await
+    set_enabled(&state, &caller, key, (id, false, if_match), body).await
 }
 
-async fn switch(
+async fn set_enabled(
     state: &ApiState,
     caller: &Caller,
     key: RequestKey,
     (id, on, if_match): (RuleId, bool, Option<IfMatch>),
-    body: Switch,
+    body: RuleSwitchBody,
 ) -> Result<Response, Problem> {
-    let key = key.with_json(&body)?;
-    let wish = Wish { id, change: RuleChange::Enable(on), reason: body.reason, if_match };
-    edit(state, caller, body.tenant, key, wish).await
+    let key = key.into_key_for_json(&body)?;
+    let request = RuleEditRequest { id, change: RuleChange::Enable(on), reason: body.reason, if_match };
+    edit_rule(state, caller, body.tenant, key, request).await
 }
 
 /// Which tenant's rule goes, and why.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct Removal {
+pub(in crate::http) struct RemoveRuleQuery {
     /// Whose.
     tenant: TenantId,
     /// Why, for the record.
@@ -332,7 +339,7 @@ pub(in crate::http) struct Removal {
 
 /// A rule that was taken out of the store.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct Removed {
+pub(in crate::http) struct RemovedRuleResponse {
     /// Whose.
     tenant: TenantId,
     /// Which.
@@ -351,80 +358,82 @@ pub(in crate::http) struct Removed {
     operation_id = "remove_rule",
     params(
         ("id" = RuleId, Path, description = "The rule."),
-        Removal,
+        RemoveRuleQuery,
         ("If-Match" = String, Header, description = "The version that was read."),
-        KeyHeader,
+        IdempotencyKeyHeader,
     ),
-    responses((status = 200, description = "it is out of the store", body = Removed))
+    responses((status = 200, description = "it is out of the store", body = RemovedRuleResponse))
 )]
 pub(in crate::http) async fn remove(
     State(state): State<ApiState>,
     caller: Caller,
     Path(id): Path<RuleId>,
-    Query(query): Query<Removal>,
+    Query(query): Query<RemoveRuleQuery>,
     if_match: IfMatch,
     key: RequestKey,
 ) -> Result<Response, Problem> {
-    let key = key.with(&[]);
-    let wish = Wish { id, change: RuleChange::Remove, reason: query.reason, if_match: Some(if_match) };
-    edit(&state, &caller, query.tenant, key, wish).await
+    let key = key.into_key(&[]);
+    let request = RuleEditRequest { id, change: RuleChange::Remove, reason: query.reason, if_match: Some(if_match) };
+    edit_rule(&state, &caller, query.tenant, key, request).await
 }
 
-/// A change of one rule on its way to the keeper.
-struct Wish {
+/// A change of one rule, for the keeper.
+struct RuleEditRequest {
     id: RuleId,
     change: RuleChange,
     reason: Option<String>,
     if_match: Option<IfMatch>,
 }
 
-async fn edit(
+async fn edit_rule(
     state: &ApiState,
     caller: &Caller,
     tenant: TenantId,
-    key: Option<crate::engine::changes::door::IdempotencyKey>,
-    wish: Wish,
+    key: Option<crate::engine::changes::keeper_handle::IdempotencyKey>,
+    request: RuleEditRequest,
 ) -> Result<Response, Problem> {
-    caller.check_whole(state, Right::EditRules, &tenant)?;
-    let Wish { id, change, reason, if_match } = wish;
-    check_words(reason.as_deref())?;
+    caller.check_all_teams(state, Right::EditRules, &tenant)?;
+    let RuleEditRequest { id, change, reason, if_match } = request;
+    check_reason_length(reason.as_deref())?;
     let reason = reason.filter(|reason| !reason.trim().is_empty());
-    let (door, of, asker) = (state.door.clone(), tenant.clone(), caller.asker());
+    let (keepers, owner, requester) = (state.keepers.clone(), tenant.clone(), caller.requester());
     let work = async move {
         let version = match if_match {
             None => None,
             Some(if_match) => {
-                let known = door.rules(&of).await?;
-                let version = known.iter().find(|rule| rule.id == id).map_or(0, Listed::version);
-                if_match.check(&Version::of(version)).map_err(|problem| problem.with("version", json!(version)))?;
+                let known = keepers.rules(&owner).await?;
+                let version = known.iter().find(|rule| rule.id == id).map_or(0, CatalogEntry::version);
+                if_match
+                    .check(&Version::new(version))
+                    .map_err(|problem| problem.with_member("version", json!(version)))?;
                 Some(version)
             }
         };
-        let edit = RuleEdit { rule: id.clone(), change, version, why: reason, asker };
-        let edited = door.edit_rule(&of, edit.clone()).await??;
+        let edit = RuleEdit { rule: id.clone(), change, version, reason, requester };
+        let edited = keepers.edit_rule(&owner, edit.clone()).await??;
         if edit.change == RuleChange::Remove {
             let back_to = edited.rule.map(|_| "configuration");
-            return Ok(answer(StatusCode::OK, &Removed { tenant: of, id, back_to }));
+            return Ok(json_answer(StatusCode::OK, &RemovedRuleResponse { tenant: owner, id, back_to }));
         }
-        let rule = edited.rule.ok_or_else(|| Problem::from(EditRefused::NoRule(id)))?;
+        let rule = edited.rule.ok_or_else(|| Problem::from(RuleEditError::NoRule(id)))?;
         let status = if edited.is_new { StatusCode::CREATED } else { StatusCode::OK };
-        Ok(answer(status, &RuleView::of(&rule, Counts::default())))
+        Ok(json_answer(status, &RuleResponse::from_listed(&rule, RuleCounts::default())))
     };
-    once_versioned(state, caller, Some(&tenant), key, work).await
+    run_once_versioned(state, caller, Some(&tenant), key, work).await
 }
 
-/// Typed words have a limit.
-pub(super) fn check_words(words: Option<&str>) -> Result<(), Problem> {
-    if words.is_some_and(|words| words.chars().count() > LONGEST_WHY) {
-        return Err(Problem::bad_request(format!("reason: at most {LONGEST_WHY} characters")));
+/// Checks the length of a reason.
+pub(super) fn check_reason_length(reason: Option<&str>) -> Result<(), Problem> {
+    if reason.is_some_and(|words| words.chars().count() > MAX_REASON_CHARS) {
+        return Err(Problem::bad_request(format!("reason: at most {MAX_REASON_CHARS} characters")));
     }
     Ok(())
 }
 
-/// `If-Match` where it is sent.
-pub(in crate::http) struct MaybeIfMatch(Option<IfMatch>);
+/// An optional `If-Match` header.
+pub(in crate::http) struct OptionalIfMatch(Option<IfMatch>);
 
-impl<S: Sync> FromRequestParts<S> for MaybeIfMatch {
+impl<S: Sync> FromRequestParts<S> for OptionalIfMatch {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
@@ -435,17 +444,19 @@ impl<S: Sync> FromRequestParts<S> for MaybeIfMatch {
     }
 }
 
-impl From<EditRefused> for Problem {
-    fn from(refused: EditRefused) -> Self {
+impl From<RuleEditError> for Problem {
+    fn from(refused: RuleEditError) -> Self {
         let detail = refused.to_string();
         match refused {
-            EditRefused::NoRule(_) => Self::of(Code::NoSuchRule, detail),
-            EditRefused::NotInStore(_) => Self::of(Code::RuleNotStored, detail),
-            EditRefused::Changed { version, .. } => {
-                Self::of(Code::ChangedMeanwhile, detail).with("version", json!(version))
+            RuleEditError::NoRule(_) => Self::from_code(Code::NoSuchRule, detail),
+            RuleEditError::NotStored(_) => Self::from_code(Code::RuleNotStored, detail),
+            RuleEditError::Changed { version, .. } => {
+                Self::from_code(Code::ChangedMeanwhile, detail).with_member("version", json!(version))
             }
-            EditRefused::Wrong(complaints) => Self::of(Code::RuleRefused, detail).with("complaints", json!(complaints)),
-            EditRefused::TooMany => Self::of(Code::TooManyRules, detail),
+            RuleEditError::Invalid(complaints) => {
+                Self::from_code(Code::RuleRefused, detail).with_member("complaints", json!(complaints))
+            }
+            RuleEditError::TooMany => Self::from_code(Code::TooManyRules, detail),
         }
     }
 }
@@ -453,7 +464,7 @@ impl From<EditRefused> for Problem {
 /// A text to be checked.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct RuleText {
+pub(in crate::http) struct CheckRuleBody {
     /// Beside whose rules.
     tenant: TenantId,
     /// TOML of one `[[rules]]` table.
@@ -468,24 +479,24 @@ pub(in crate::http) struct RuleText {
     path = "/api/v1/rules/check",
     tag = "rules",
     operation_id = "check_rule",
-    request_body = RuleText,
-    responses((status = 200, description = "what is wrong with it, by line", body = CheckedView))
+    request_body = CheckRuleBody,
+    responses((status = 200, description = "what is wrong with it, by line", body = RuleCheckResponse))
 )]
 pub(in crate::http) async fn check(
     State(state): State<ApiState>,
     caller: Caller,
-    Body(body): Body<RuleText>,
-) -> Result<Json<CheckedView>, Problem> {
+    Body(body): Body<CheckRuleBody>,
+) -> Result<Json<RuleCheckResponse>, Problem> {
     caller.check(&state, Right::Read, &body.tenant)?;
-    let checked = state.door.check_rule(&body.tenant, body.text).await?;
-    Ok(Json(CheckedView::of(checked)))
+    let checked = state.keepers.check_rule(&body.tenant, body.text).await?;
+    Ok(Json(RuleCheckResponse::from_check(checked)))
 }
 
 /// The versions of a rule.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct VersionsView {
+pub(in crate::http) struct RuleVersionsResponse {
     /// Newest first, at most 500.
-    versions: Vec<RuleVersionView>,
+    versions: Vec<RuleVersionResponse>,
 }
 
 /// Every version of a rule that the store has
@@ -494,16 +505,16 @@ pub(in crate::http) struct VersionsView {
     path = "/api/v1/rules/{id}/versions",
     tag = "rules",
     operation_id = "rule_versions",
-    params(("id" = RuleId, Path, description = "The rule."), OfTenant),
-    responses((status = 200, description = "none of a rule that is the configuration's alone", body = VersionsView))
+    params(("id" = RuleId, Path, description = "The rule."), TenantQuery),
+    responses((status = 200, description = "none of a rule that is the configuration's alone", body = RuleVersionsResponse))
 )]
 pub(in crate::http) async fn versions(
     State(state): State<ApiState>,
     caller: Caller,
     Path(id): Path<RuleId>,
-    Query(OfTenant { tenant }): Query<OfTenant>,
-) -> Result<Json<VersionsView>, Problem> {
+    Query(TenantQuery { tenant }): Query<TenantQuery>,
+) -> Result<Json<RuleVersionsResponse>, Problem> {
     caller.check(&state, Right::Read, &tenant)?;
-    let editions = state.reader.rule_editions_of(&tenant, &id, PAGE_LIMIT).await?;
-    Ok(Json(VersionsView { versions: editions.iter().map(RuleVersionView::of).collect() }))
+    let versions = state.reader.rule_editions_of(&tenant, &id, PAGE_LIMIT).await?;
+    Ok(Json(RuleVersionsResponse { versions: versions.iter().map(RuleVersionResponse::from_edition).collect() }))
 }

@@ -1,4 +1,4 @@
-//! Webhooks: how endpoints are, what was delivered and what was not, and what people ask of them.
+//! Webhooks: the status of endpoints, their deliveries, and people's requests about them.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -8,34 +8,34 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::domain::ids::{AgentId, EndpointId, EventId, TenantId};
 use crate::domain::time::UtcMicros;
-use crate::domain::webhooks::delivery::{DisabledFor, ParkedFor, STATUS_NAMES};
-use crate::engine::webhooks::deliver::{OutboxError, Recovered, Retried};
+use crate::domain::webhooks::delivery::{DisableReason, ParkReason, STATUS_NAMES};
+use crate::engine::webhooks::deliver::{OutboxError, RecoveryResult, RetryResult};
 use crate::http::auth::{Caller, Right};
 use crate::http::extract::{Json, Path, Query};
+use crate::http::idempotency::{IdempotencyKeyHeader, RequestKey, json_answer, run_once};
 use crate::http::problem::{Code, Problem};
-use crate::http::request_key::{KeyHeader, RequestKey, answer, once};
-use crate::http::{ApiState, RotateRefused, Rotated, WantedRotation};
+use crate::http::{ApiState, KeyRotation, KeyRotationError, KeyRotationRequest};
 use crate::store::{AttemptWrite, Backlog, DeliveryFilter, PAGE_LIMIT, StoredDelivery, StoredEndpoint};
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct OfTenant {
+pub(in crate::http) struct TenantQuery {
     /// Whose events.
     tenant: TenantId,
 }
 
 /// Endpoints.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct Webhooks {
+pub(in crate::http) struct WebhooksResponse {
     /// Every one that serves the tenant, or did.
-    webhooks: Vec<EndpointShown>,
+    webhooks: Vec<EndpointResponse>,
 }
 
 /// How an endpoint is; the command line prints the same.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Webhook)]
-pub struct EndpointShown {
+pub struct EndpointResponse {
     /// Its name in the configuration.
     id: EndpointId,
     /// `healthy`, `failing`, `disabled`, or `removed` where the configuration has it no more.
@@ -58,9 +58,10 @@ pub struct EndpointShown {
     unread: u64,
 }
 
-impl EndpointShown {
-    /// From the store; `configured` says whether the configuration has it for the tenant.
-    pub fn of(stored: StoredEndpoint, backlog: Backlog, configured: bool) -> Self {
+impl EndpointResponse {
+    /// Creates the response from the store; `configured` says whether the configuration has the endpoint for the
+    /// tenant.
+    pub fn from_stored(stored: StoredEndpoint, backlog: Backlog, configured: bool) -> Self {
         let status = match (configured, stored.disabled, stored.failing_since) {
             (false, _, _) => "removed",
             (true, Some(_), _) => "disabled",
@@ -74,10 +75,10 @@ impl EndpointShown {
             failing_since: stored.failing_since,
             last_error: stored.last_error,
             disabled_at: stored.disabled.map(|(at, _)| at),
-            disabled_for: stored.disabled.map(|(_, why)| DisabledFor::name(why)),
+            disabled_for: stored.disabled.map(|(_, why)| DisableReason::name(why)),
             waiting: backlog.waiting,
             parked: backlog.parked,
-            unread: backlog.unread,
+            unread: backlog.unprocessed,
         }
     }
 }
@@ -90,29 +91,29 @@ impl EndpointShown {
     path = "/api/v1/webhooks",
     tag = "webhooks",
     operation_id = "list_webhooks",
-    params(OfTenant),
-    responses((status = 200, description = "the endpoints", body = Webhooks))
+    params(TenantQuery),
+    responses((status = 200, description = "the endpoints", body = WebhooksResponse))
 )]
 pub(in crate::http) async fn list(
     State(state): State<ApiState>,
     caller: Caller,
-    Query(OfTenant { tenant }): Query<OfTenant>,
-) -> Result<axum::Json<Webhooks>, Problem> {
+    Query(TenantQuery { tenant }): Query<TenantQuery>,
+) -> Result<axum::Json<WebhooksResponse>, Problem> {
     caller.check(&state, Right::Read, &tenant)?;
-    let serving = state.outbox.endpoints(&tenant);
+    let configured_endpoints = state.outbox.endpoints(&tenant);
     let mut webhooks = Vec::new();
     for stored in state.reader.endpoints(&tenant).await? {
         let backlog = state.reader.backlog(&tenant, &stored.id).await?;
-        let configured = serving.contains(&stored.id);
-        webhooks.push(EndpointShown::of(stored, backlog, configured));
+        let configured = configured_endpoints.contains(&stored.id);
+        webhooks.push(EndpointResponse::from_stored(stored, backlog, configured));
     }
-    Ok(axum::Json(Webhooks { webhooks }))
+    Ok(axum::Json(WebhooksResponse { webhooks }))
 }
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct ListQuery {
+pub(in crate::http) struct DeliveryListQuery {
     /// Whose events.
     tenant: TenantId,
     /// `waiting`, `delivered` or `parked`.
@@ -129,9 +130,9 @@ pub(in crate::http) struct ListQuery {
 
 /// Deliveries.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct Deliveries {
+pub(in crate::http) struct DeliveriesResponse {
     /// Of the newest event first.
-    deliveries: Vec<DeliveryShown>,
+    deliveries: Vec<DeliveryResponse>,
     /// The `cursor` of the next page; null on the last.
     next: Option<u64>,
 }
@@ -139,7 +140,7 @@ pub(in crate::http) struct Deliveries {
 /// A delivery in a list; the command line prints the same.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Delivery)]
-pub struct DeliveryShown {
+pub struct DeliveryResponse {
     /// The event's id.
     event: EventId,
     /// When it happened.
@@ -162,12 +163,12 @@ pub struct DeliveryShown {
     parked_for: Option<&'static str>,
     /// Every attempt, where one event was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    attempt_log: Option<Vec<AttemptShown>>,
+    attempt_log: Option<Vec<DeliveryAttemptResponse>>,
 }
 
-impl DeliveryShown {
-    /// From the store.
-    pub fn of(row: &StoredDelivery) -> Self {
+impl DeliveryResponse {
+    /// Creates the response from the store.
+    pub fn from_stored(row: &StoredDelivery) -> Self {
         Self {
             event: row.event,
             at: row.at,
@@ -178,22 +179,22 @@ impl DeliveryShown {
             attempts: row.attempts,
             next_at: row.next_at,
             settled_at: row.settled_at,
-            parked_for: row.parked_for.map(ParkedFor::name),
+            parked_for: row.parked_for.map(ParkReason::name),
             attempt_log: None,
         }
     }
 
-    /// With its attempts.
+    /// Adds the attempts.
     #[must_use]
     pub fn with_attempts(self, attempts: &[AttemptWrite]) -> Self {
-        Self { attempt_log: Some(attempts.iter().map(AttemptShown::of).collect()), ..self }
+        Self { attempt_log: Some(attempts.iter().map(DeliveryAttemptResponse::from_attempt).collect()), ..self }
     }
 }
 
 /// An attempt; the command line prints the same.
 #[derive(Serialize, ToSchema)]
 #[schema(as = DeliveryAttempt)]
-pub struct AttemptShown {
+pub struct DeliveryAttemptResponse {
     /// The how-manieth of all, from 1.
     attempt: u32,
     /// When it left.
@@ -208,15 +209,15 @@ pub struct AttemptShown {
     answer: String,
 }
 
-impl AttemptShown {
-    fn of(row: &AttemptWrite) -> Self {
+impl DeliveryAttemptResponse {
+    fn from_attempt(row: &AttemptWrite) -> Self {
         Self {
             attempt: row.attempt,
             sent_at: row.sent_at,
             latency_ms: row.latency_ms,
             status_code: row.status_code,
             error: row.error.clone(),
-            answer: row.answer.clone(),
+            answer: row.response.clone(),
         }
     }
 }
@@ -229,19 +230,19 @@ impl AttemptShown {
     path = "/api/v1/webhooks/{id}/deliveries",
     tag = "webhooks",
     operation_id = "list_deliveries",
-    params(("id" = EndpointId, Path, description = "The endpoint."), ListQuery),
-    responses((status = 200, description = "a page", body = Deliveries))
+    params(("id" = EndpointId, Path, description = "The endpoint."), DeliveryListQuery),
+    responses((status = 200, description = "a page", body = DeliveriesResponse))
 )]
 pub(in crate::http) async fn deliveries(
     State(state): State<ApiState>,
     caller: Caller,
     Path(id): Path<EndpointId>,
-    Query(query): Query<ListQuery>,
-) -> Result<axum::Json<Deliveries>, Problem> {
+    Query(query): Query<DeliveryListQuery>,
+) -> Result<axum::Json<DeliveriesResponse>, Problem> {
     caller.check(&state, Right::Read, &query.tenant)?;
-    known(&state, &query.tenant, &id).await?;
+    check_endpoint(&state, &query.tenant, &id).await?;
     if let Some(event) = query.event {
-        return one(&state, &caller, &query.tenant, &id, event).await;
+        return deliveries_of_event(&state, &caller, &query.tenant, &id, event).await;
     }
     let status = match &query.status {
         None => None,
@@ -257,12 +258,12 @@ pub(in crate::http) async fn deliveries(
     let mut rows = state.reader.deliveries(&query.tenant, &id, &filter, limit).await?;
     let full = rows.len() == limit as usize;
     let next = rows.last().filter(|_| full).map(|row| row.event_number);
-    keep_visible(&state, &caller, &query.tenant, &mut rows).await?;
-    Ok(axum::Json(Deliveries { deliveries: rows.iter().map(DeliveryShown::of).collect(), next }))
+    retain_visible(&state, &caller, &query.tenant, &mut rows).await?;
+    Ok(axum::Json(DeliveriesResponse { deliveries: rows.iter().map(DeliveryResponse::from_stored).collect(), next }))
 }
 
-/// Leaves out what is about agents whom the caller may not see.
-async fn keep_visible(
+/// Removes deliveries about agents whom the caller may not see.
+async fn retain_visible(
     state: &ApiState,
     caller: &Caller,
     tenant: &TenantId,
@@ -274,24 +275,24 @@ async fn keep_visible(
     Ok(())
 }
 
-async fn one(
+async fn deliveries_of_event(
     state: &ApiState,
     caller: &Caller,
     tenant: &TenantId,
     id: &EndpointId,
     event: EventId,
-) -> Result<axum::Json<Deliveries>, Problem> {
+) -> Result<axum::Json<DeliveriesResponse>, Problem> {
     let stored = state.reader.event(tenant, event).await?.ok_or(OutboxError::NoEvent(event))?;
     let filter = DeliveryFilter { before: Some(stored.number + 1), ..DeliveryFilter::default() };
     let mut rows = state.reader.deliveries(tenant, id, &filter, 1).await?;
-    keep_visible(state, caller, tenant, &mut rows).await?;
+    retain_visible(state, caller, tenant, &mut rows).await?;
     let attempts = state.reader.delivery_attempts(tenant, id, stored.number).await?;
     let of_event = rows.iter().filter(|row| row.event == event);
-    let deliveries = of_event.map(|row| DeliveryShown::of(row).with_attempts(&attempts)).collect();
-    Ok(axum::Json(Deliveries { deliveries, next: None }))
+    let deliveries = of_event.map(|row| DeliveryResponse::from_stored(row).with_attempts(&attempts)).collect();
+    Ok(axum::Json(DeliveriesResponse { deliveries, next: None }))
 }
 
-async fn known(state: &ApiState, tenant: &TenantId, id: &EndpointId) -> Result<(), Problem> {
+async fn check_endpoint(state: &ApiState, tenant: &TenantId, id: &EndpointId) -> Result<(), Problem> {
     if state.reader.endpoints(tenant).await?.iter().any(|stored| stored.id == *id) {
         return Ok(());
     }
@@ -315,9 +316,9 @@ pub(in crate::http) struct RetryBody {
     path = "/api/v1/webhooks/{id}/retry",
     tag = "webhooks",
     operation_id = "retry_webhook",
-    params(("id" = EndpointId, Path, description = "The endpoint."), KeyHeader),
+    params(("id" = EndpointId, Path, description = "The endpoint."), IdempotencyKeyHeader),
     request_body = RetryBody,
-    responses((status = 200, description = "what was done", body = Retried))
+    responses((status = 200, description = "what was done", body = RetryResult))
 )]
 pub(in crate::http) async fn retry(
     State(state): State<ApiState>,
@@ -327,13 +328,13 @@ pub(in crate::http) async fn retry(
     Json(body): Json<RetryBody>,
 ) -> Result<Response, Problem> {
     caller.check(&state, Right::Webhooks, &body.tenant)?;
-    let (key, tenant) = (key.with_json(&body)?, body.tenant.clone());
+    let (key, tenant) = (key.into_key_for_json(&body)?, body.tenant.clone());
     let (outbox, actor) = (state.outbox.clone(), caller.id());
     let work = async move {
         let retried = outbox.retry(&body.tenant, &id, body.event, actor).await?;
-        Ok(answer(StatusCode::OK, &retried))
+        Ok(json_answer(StatusCode::OK, &retried))
     };
-    once(&state, &caller, Some(&tenant), key, work).await
+    run_once(&state, &caller, Some(&tenant), key, work).await
 }
 
 /// The body of `POST …/recover`.
@@ -353,9 +354,9 @@ pub(in crate::http) struct RecoverBody {
     path = "/api/v1/webhooks/{id}/recover",
     tag = "webhooks",
     operation_id = "recover_webhook",
-    params(("id" = EndpointId, Path, description = "The endpoint."), KeyHeader),
+    params(("id" = EndpointId, Path, description = "The endpoint."), IdempotencyKeyHeader),
     request_body = RecoverBody,
-    responses((status = 200, description = "what was done", body = Recovered))
+    responses((status = 200, description = "what was done", body = RecoveryResult))
 )]
 pub(in crate::http) async fn recover(
     State(state): State<ApiState>,
@@ -365,19 +366,19 @@ pub(in crate::http) async fn recover(
     Json(body): Json<RecoverBody>,
 ) -> Result<Response, Problem> {
     caller.check(&state, Right::Webhooks, &body.tenant)?;
-    let (key, tenant) = (key.with_json(&body)?, body.tenant.clone());
+    let (key, tenant) = (key.into_key_for_json(&body)?, body.tenant.clone());
     let (outbox, actor) = (state.outbox.clone(), caller.id());
     let work = async move {
         let recovered = outbox.recover(&body.tenant, &id, body.since, actor).await?;
-        Ok(answer(StatusCode::OK, &recovered))
+        Ok(json_answer(StatusCode::OK, &recovered))
     };
-    once(&state, &caller, Some(&tenant), key, work).await
+    run_once(&state, &caller, Some(&tenant), key, work).await
 }
 
 /// How a test ended.
 #[derive(Serialize, ToSchema)]
 #[schema(as = WebhookTested)]
-pub(in crate::http) struct Tested {
+pub(in crate::http) struct TestDeliveryResponse {
     /// The endpoint took it.
     delivered: bool,
     /// The HTTP status, where there was one.
@@ -406,9 +407,9 @@ pub(in crate::http) struct TestBody {
     path = "/api/v1/webhooks/{id}/test",
     tag = "webhooks",
     operation_id = "test_webhook",
-    params(("id" = EndpointId, Path, description = "The endpoint."), KeyHeader),
+    params(("id" = EndpointId, Path, description = "The endpoint."), IdempotencyKeyHeader),
     request_body = TestBody,
-    responses((status = 200, description = "how it ended", body = Tested))
+    responses((status = 200, description = "how it ended", body = TestDeliveryResponse))
 )]
 pub(in crate::http) async fn test(
     State(state): State<ApiState>,
@@ -418,20 +419,20 @@ pub(in crate::http) async fn test(
     Json(body): Json<TestBody>,
 ) -> Result<Response, Problem> {
     caller.check(&state, Right::Webhooks, &body.tenant)?;
-    let (key, tenant, outbox) = (key.with_json(&body)?, body.tenant.clone(), state.outbox.clone());
+    let (key, tenant, outbox) = (key.into_key_for_json(&body)?, body.tenant.clone(), state.outbox.clone());
     let work = async move {
         let attempt = outbox.test(&body.tenant, &id).await?;
         let delivered = attempt.status_code.is_some_and(|code| (200..300).contains(&code));
-        let tested = Tested {
+        let tested = TestDeliveryResponse {
             delivered,
             status_code: attempt.status_code,
             latency_ms: attempt.latency_ms,
             error: attempt.error,
             answer: attempt.answer,
         };
-        Ok(answer(StatusCode::OK, &tested))
+        Ok(json_answer(StatusCode::OK, &tested))
     };
-    once(&state, &caller, Some(&tenant), key, work).await
+    run_once(&state, &caller, Some(&tenant), key, work).await
 }
 
 /// The body of `POST …/rotate`.
@@ -449,7 +450,7 @@ pub(in crate::http) struct RotateBody {
 /// A key that was changed.
 #[derive(Serialize, ToSchema)]
 #[schema(as = WebhookRotated)]
-pub(in crate::http) struct RotatedShown {
+pub(in crate::http) struct RotatedKeyResponse {
     /// The endpoint.
     id: EndpointId,
     /// Until when the old key signs beside the new one; null where it was dropped.
@@ -468,9 +469,9 @@ pub(in crate::http) struct RotatedShown {
     path = "/api/v1/webhooks/{id}/rotate",
     tag = "webhooks",
     operation_id = "rotate_webhook",
-    params(("id" = EndpointId, Path, description = "The endpoint."), KeyHeader),
+    params(("id" = EndpointId, Path, description = "The endpoint."), IdempotencyKeyHeader),
     request_body = RotateBody,
-    responses((status = 200, description = "the new key is there", body = RotatedShown))
+    responses((status = 200, description = "the new key is there", body = RotatedKeyResponse))
 )]
 pub(in crate::http) async fn rotate(
     State(state): State<ApiState>,
@@ -480,32 +481,32 @@ pub(in crate::http) async fn rotate(
     Json(body): Json<RotateBody>,
 ) -> Result<Response, Problem> {
     caller.check(&state, Right::Webhooks, &body.tenant)?;
-    known(&state, &body.tenant, &id).await?;
-    for tenant in state.door.tenants().ids() {
+    check_endpoint(&state, &body.tenant, &id).await?;
+    for tenant in state.keepers.tenants().ids() {
         if state.outbox.endpoints(&tenant).contains(&id) && caller.check(&state, Right::Webhooks, &tenant).is_err() {
             let detail =
                 "the endpoint serves other tenants too, and its key is one for all: it takes the right at every one";
-            return Err(Problem::of(Code::NotPermitted, detail));
+            return Err(Problem::from_code(Code::NotPermitted, detail));
         }
     }
-    let key = key.with_json(&body)?;
-    let (rotations, actor) = (state.rotations.clone(), format!("person:{}", caller.id()));
+    let key = key.into_key_for_json(&body)?;
+    let (rotator, actor) = (state.key_rotator.clone(), format!("person:{}", caller.id()));
     let tenant = body.tenant.clone();
     let work = async move {
-        let wanted = WantedRotation { id: id.clone(), tenant: body.tenant, drop_old: body.drop_old, actor };
-        let rotated = rotations.rotate(wanted).await.map_err(not_rotated)?;
-        let Rotated { previous_until, in_force } = rotated;
-        Ok(answer(StatusCode::OK, &RotatedShown { id, previous_until, in_force }))
+        let request = KeyRotationRequest { id: id.clone(), tenant: body.tenant, drop_old: body.drop_old, actor };
+        let rotated = rotator.rotate(request).await.map_err(rotation_problem)?;
+        let KeyRotation { previous_until, in_force } = rotated;
+        Ok(json_answer(StatusCode::OK, &RotatedKeyResponse { id, previous_until, in_force }))
     };
-    once(&state, &caller, Some(&tenant), key, work).await
+    run_once(&state, &caller, Some(&tenant), key, work).await
 }
 
-fn not_rotated(refused: RotateRefused) -> Problem {
+fn rotation_problem(refused: KeyRotationError) -> Problem {
     let detail = refused.to_string();
     match refused {
-        RotateRefused::Unknown => Problem::of(Code::NoSuchWebhook, detail),
-        RotateRefused::NotHere(_) => Problem::of(Code::SecretNotHere, detail),
-        RotateRefused::Lately(_) => Problem::of(Code::RotatedLately, detail),
-        RotateRefused::Store(cause) => super::schedules::imports::unavailable(&cause.into(), detail),
+        KeyRotationError::UnknownEndpoint => Problem::from_code(Code::NoSuchWebhook, detail),
+        KeyRotationError::NotRotatable(_) => Problem::from_code(Code::SecretNotWritable, detail),
+        KeyRotationError::TooSoon(_) => Problem::from_code(Code::RotatedRecently, detail),
+        KeyRotationError::Store(cause) => super::schedules::imports::store_unavailable(&cause.into(), detail),
     }
 }

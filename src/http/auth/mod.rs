@@ -1,10 +1,11 @@
-//! Who is asking, for which tenants, with which rights: a bearer token of the configuration or a stored one, somebody who signed in
-//! with a browser, or somebody for whom an identity proxy vouches.
+//! Authentication and access rights: who the caller is, for which tenants, and with which rights. A caller has a bearer
+//! token from the configuration or the store, has signed in with a browser, or is vouched for by an identity proxy.
 //!
-//! What is known of callers is in memory, here or in `engine::access::accounts`; no request waits for the store to be known.
+//! All data about callers is in memory, here or in `engine::access::accounts`, so no request waits for the store to
+//! authenticate.
 
-mod arrival;
-mod known;
+mod configured_access;
+mod connection_info;
 
 use std::collections::{BTreeSet, HashMap};
 use std::convert::Infallible;
@@ -19,68 +20,68 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD;
 
 use super::ApiState;
 use super::problem::{Code, Problem};
-use crate::domain::access::rights::{Asker, Role};
+use crate::domain::access::rights::{Requester, Role};
 use crate::domain::audit::Hash;
 use crate::domain::ids::{AgentId, TeamName, TenantId};
-use crate::engine::access::accounts::{Kind, Powers, Standing};
+use crate::engine::access::accounts::{AccountStatus, CredentialKind, Permissions};
 
 pub use crate::domain::access::rights::Right;
-pub(super) use arrival::{Arrival, COOKIE, Identity, Line, Peer};
-pub use known::{Access, GroupRole, Proxy, Tokens};
+pub use configured_access::{ConfiguredAccess, ConfiguredToken, GroupRole, TrustedProxy};
+pub(super) use connection_info::{ConnectionInfo, Peer, ProxyIdentity, SECURE_SESSION_COOKIE, TransportSecurity};
 
-/// What a caller is known by.
+/// How a caller is authenticated.
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Credential {
-    /// A token of the configuration, by its hash.
+    /// A token from the configuration, by its hash.
     Configured([u8; 32]),
     /// A stored token.
     Stored(Hash),
     /// A session.
     Session(Hash),
-    /// The word of a proxy.
+    /// The statement of a trusted proxy.
     Proxy { user: Arc<str>, groups: Arc<[String]> },
 }
 
-/// Whoever asks.
+/// The caller of a request.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    powers: Arc<Powers>,
+    permissions: Arc<Permissions>,
     credential: Credential,
     source: Option<std::net::IpAddr>,
 }
 
 impl Caller {
-    /// The name of the token or the account, as audit entries have it.
+    /// Returns the id of the token or account, as the audit log names it.
     pub(super) fn id(&self) -> Arc<str> {
-        self.powers.id.clone()
+        self.permissions.id.clone()
     }
 
-    /// The caller's name for people.
+    /// Returns the caller's name, for people.
     pub(super) fn name(&self) -> Arc<str> {
-        self.powers.name.clone()
+        self.permissions.name.clone()
     }
 
-    /// Who asks, and from where.
-    pub(super) fn asker(&self) -> Asker {
-        Asker { id: self.id(), source: self.source }
+    /// Returns who makes the request, and from which address.
+    pub(super) fn requester(&self) -> Requester {
+        Requester { id: self.id(), source: self.source }
     }
 
-    /// All that the caller has.
-    pub(super) const fn powers(&self) -> &Arc<Powers> {
-        &self.powers
+    /// Returns all permissions of the caller.
+    pub(super) const fn permissions(&self) -> &Arc<Permissions> {
+        &self.permissions
     }
 
-    /// The caller's role; none where the rights are given by name.
+    /// Returns the caller's role, or `None` if the rights are listed by name.
     pub(super) fn role(&self) -> Option<Role> {
-        self.powers.role
+        self.permissions.role
     }
 
-    /// Whether a browser asks, with a session of its own that can be ended.
-    pub const fn by_cookie(&self) -> bool {
+    /// Whether the caller uses a browser with a session, which can be ended.
+    pub const fn has_session(&self) -> bool {
         matches!(self.credential, Credential::Session(_))
     }
 
-    /// The caller's session.
+    /// Returns the caller's session.
     pub(super) const fn session(&self) -> Option<&Hash> {
         match &self.credential {
             Credential::Session(hash) => Some(hash),
@@ -88,53 +89,54 @@ impl Caller {
         }
     }
 
-    /// Names the caller where two must never be taken for one, such as the keys of repeated requests: an account and a token may come
-    /// to have one name.
-    pub(super) fn owner(&self) -> Arc<str> {
+    /// Returns a name that no two callers share, for example to separate idempotency keys: an account and a token may
+    /// come to have the same id.
+    pub(super) fn idempotency_owner(&self) -> Arc<str> {
         match &self.credential {
             Credential::Configured(_) => self.id(),
-            Credential::Stored(_) => format!("token/{}", self.powers.id).into(),
-            Credential::Session(_) => format!("account/{}", self.powers.id).into(),
+            Credential::Stored(_) => format!("token/{}", self.permissions.id).into(),
+            Credential::Session(_) => format!("account/{}", self.permissions.id).into(),
             Credential::Proxy { user, .. } => format!("proxy/{user}").into(),
         }
     }
 
-    /// What the caller has now; `None` when that is nothing any more.
-    fn now(&self, state: &ApiState) -> Option<Arc<Powers>> {
+    /// Returns the permissions that the caller has now, or `None` if there are none any more.
+    fn current_permissions(&self, state: &ApiState) -> Option<Arc<Permissions>> {
         match &self.credential {
-            Credential::Configured(hash) => state.tokens.borrow().find(hash),
-            Credential::Stored(hash) => state.accounts.token_of(hash),
-            Credential::Session(hash) => state.accounts.session_of(hash),
-            Credential::Proxy { user, groups } => vouched(state, user, groups),
+            Credential::Configured(hash) => state.tokens.borrow().find_token(hash),
+            Credential::Stored(hash) => state.accounts.token_permissions(hash),
+            Credential::Session(hash) => state.accounts.session_permissions(hash),
+            Credential::Proxy { user, groups } => proxy_permissions(state, user, groups),
         }
     }
 
-    /// Whether the caller may still do this at these tenants, for agents of the same teams.
-    pub(super) fn may_still(&self, state: &ApiState, right: Right, tenants: &BTreeSet<TenantId>) -> bool {
-        self.now(state).is_some_and(|now| {
-            let same = |tenant| now.reach.has(tenant) && now.reach.teams(tenant) == self.teams(tenant);
-            now.rights.contains(&right) && tenants.iter().all(same)
+    /// Whether the caller still has this right at these tenants, for agents of the same teams.
+    pub(super) fn is_still_permitted(&self, state: &ApiState, right: Right, tenants: &BTreeSet<TenantId>) -> bool {
+        self.current_permissions(state).is_some_and(|now| {
+            let same_scope = |tenant| now.scope.covers_tenant(tenant) && now.scope.teams(tenant) == self.teams(tenant);
+            now.rights.contains(&right) && tenants.iter().all(same_scope)
         })
     }
 
-    /// The caller looks on: a session does not go idle by that.
-    pub(super) fn looks_on(&self, state: &ApiState) {
+    /// Records that the caller is watching, so that the session does not become idle.
+    pub(super) fn touch_session(&self, state: &ApiState) {
         if let Some(session) = self.session() {
-            state.accounts.touch(session);
+            state.accounts.record_session_use(session);
         }
     }
 
-    /// Whether the caller may do this to the tenant. A tenant out of reach looks like one that does not exist.
+    /// Checks that the caller has this right at the tenant. A tenant that the caller cannot access is reported as not
+    /// existing.
     pub(super) fn check(&self, state: &ApiState, right: Right, tenant: &TenantId) -> Result<(), Problem> {
-        if !self.reaches(tenant) || !state.door.tenants().has(tenant) {
-            let detail = format!("there is no tenant {tenant} within reach of {}", self.called());
-            return Err(Problem::of(Code::NoSuchTenant, detail));
+        if !self.can_access_tenant(tenant) || !state.keepers.tenants().contains(tenant) {
+            let detail = format!("there is no tenant {tenant} within reach of {}", self.described_id());
+            return Err(Problem::from_code(Code::NoSuchTenant, detail));
         }
-        self.may(right)
+        self.require(right)
     }
 
-    /// Whether the caller may do this to the agents of a tenant. For a caller who is bound to teams, an agent of another team looks
-    /// like one that does not exist.
+    /// Checks that the caller has this right for these agents of a tenant. For a caller restricted to teams, an agent
+    /// of another team is reported as not existing.
     pub(super) async fn check_agents(
         &self,
         state: &ApiState,
@@ -146,18 +148,19 @@ impl Caller {
         let Some(teams) = self.teams(tenant) else { return Ok(()) };
         let known: HashMap<AgentId, Option<TeamName>> =
             state.reader.agents(tenant).await?.into_iter().map(|stored| (stored.agent.id, stored.agent.team)).collect();
-        let within =
+        let is_visible =
             |agent: &&AgentId| known.get(*agent).and_then(Option::as_ref).is_some_and(|team| teams.contains(team));
-        match agents.iter().find(|agent| !within(agent)) {
+        match agents.iter().find(|agent| !is_visible(agent)) {
             None => Ok(()),
             Some(agent) => {
-                let detail = format!("there is no agent {agent} within reach of {} at tenant {tenant}", self.called());
-                Err(Problem::of(Code::NoSuchAgent, detail))
+                let detail =
+                    format!("there is no agent {agent} within reach of {} at tenant {tenant}", self.described_id());
+                Err(Problem::from_code(Code::NoSuchAgent, detail))
             }
         }
     }
 
-    /// The agents of a tenant whom the caller may see; `None` is all of them.
+    /// Returns the agents of a tenant that the caller may see, or `None` for all of them.
     pub(super) async fn visible_agents(
         &self,
         state: &ApiState,
@@ -165,92 +168,95 @@ impl Caller {
     ) -> Result<Option<BTreeSet<AgentId>>, Problem> {
         let Some(teams) = self.teams(tenant) else { return Ok(None) };
         let agents = state.reader.agents(tenant).await?.into_iter().map(|stored| stored.agent);
-        let within = agents.filter(|agent| agent.team.as_ref().is_some_and(|team| teams.contains(team)));
-        Ok(Some(within.map(|agent| agent.id).collect()))
+        let visible = agents.filter(|agent| agent.team.as_ref().is_some_and(|team| teams.contains(team)));
+        Ok(Some(visible.map(|agent| agent.id).collect()))
     }
 
-    /// Whether the tenant is one of the caller's.
-    pub(super) fn reaches(&self, tenant: &TenantId) -> bool {
-        self.powers.reach.has(tenant)
+    /// Whether the caller can access the tenant.
+    pub(super) fn can_access_tenant(&self, tenant: &TenantId) -> bool {
+        self.permissions.scope.covers_tenant(tenant)
     }
 
-    /// The teams of the tenant that the caller is bound to; `None` is all of them.
+    /// Returns the teams of the tenant that the caller is restricted to, or `None` for all of them.
     pub(super) fn teams(&self, tenant: &TenantId) -> Option<&BTreeSet<TeamName>> {
-        self.powers.reach.teams(tenant)
+        self.permissions.scope.teams(tenant)
     }
 
-    /// Whether an agent of this team is within reach; one without a team is where all teams are.
+    /// Whether the caller can access agents of this team; an agent without a team takes access to all teams.
     pub(super) fn has_team(&self, tenant: &TenantId, team: Option<&TeamName>) -> bool {
-        self.powers.reach.has_team(tenant, team)
+        self.permissions.scope.covers_team(tenant, team)
     }
 
-    /// The same as [`check`](Self::check) for what is about a tenant as a whole, which takes all of its teams.
-    pub(super) fn check_whole(&self, state: &ApiState, right: Right, tenant: &TenantId) -> Result<(), Problem> {
+    /// Like [`check`](Self::check), for requests about a tenant as a whole, which take access to all of its teams.
+    pub(super) fn check_all_teams(&self, state: &ApiState, right: Right, tenant: &TenantId) -> Result<(), Problem> {
         self.check(state, right, tenant)?;
         if self.teams(tenant).is_none() {
             return Ok(());
         }
-        let detail = format!("{} is limited to teams, and this covers all of tenant {tenant}", self.called());
-        Err(Problem::of(Code::NotPermitted, detail))
+        let detail = format!("{} is limited to teams, and this covers all of tenant {tenant}", self.described_id());
+        Err(Problem::from_code(Code::NotPermitted, detail))
     }
 
     /// Whether the caller has a right, whatever the tenant.
-    pub(super) fn has(&self, right: Right) -> bool {
-        self.powers.rights.contains(&right)
+    pub(super) fn has_right(&self, right: Right) -> bool {
+        self.permissions.rights.contains(&right)
     }
 
-    /// Whether the caller may do this at all.
-    pub(super) fn may(&self, right: Right) -> Result<(), Problem> {
-        if self.has(right) {
+    /// Checks that the caller has a right, whatever the tenant.
+    pub(super) fn require(&self, right: Right) -> Result<(), Problem> {
+        if self.has_right(right) {
             return Ok(());
         }
-        let way_out = match self.powers.kind {
-            Kind::Configured => "give it the right in [[server.tokens]]",
-            Kind::Token => "make one that may with `shiftkeeper token create`",
-            Kind::Account => "an administrator can give it another role",
-            Kind::Proxy => "[[server.proxy.roles]] says what the groups give",
+        let remedy = match self.permissions.kind {
+            CredentialKind::Configured => "give it the right in [[server.tokens]]",
+            CredentialKind::Token => "make one that may with `shiftkeeper token create`",
+            CredentialKind::Account => "an administrator can give it another role",
+            CredentialKind::Proxy => "[[server.proxy.roles]] says what the groups give",
         };
-        let detail = format!("{} may not {}; {way_out}", self.called(), right.name());
-        Err(Problem::of(Code::NotPermitted, detail))
+        let detail = format!("{} may not {}; {remedy}", self.described_id(), right.name());
+        Err(Problem::from_code(Code::NotPermitted, detail))
     }
 
-    fn called(&self) -> String {
-        let kind = match self.powers.kind {
-            Kind::Configured | Kind::Token => "the token",
-            Kind::Account => "the account",
-            Kind::Proxy => "the user",
+    fn described_id(&self) -> String {
+        let kind = match self.permissions.kind {
+            CredentialKind::Configured | CredentialKind::Token => "the token",
+            CredentialKind::Account => "the account",
+            CredentialKind::Proxy => "the user",
         };
-        format!("{kind} {}", self.powers.id)
+        format!("{kind} {}", self.permissions.id)
     }
 }
 
-/// What somebody has for whom a proxy vouches: what his account here gives him, or else his groups.
-fn vouched(state: &ApiState, user: &Arc<str>, groups: &[String]) -> Option<Arc<Powers>> {
-    match state.accounts.standing(user) {
-        Standing::Counts(powers) => Some(powers),
-        Standing::Disabled => None,
-        Standing::Nobody => state.tokens.borrow().proxy().powers(user, groups),
+/// Returns the permissions of a user for whom a proxy vouches: those of the user's account here, or else those of the
+/// groups.
+fn proxy_permissions(state: &ApiState, user: &Arc<str>, groups: &[String]) -> Option<Arc<Permissions>> {
+    match state.accounts.status(user) {
+        AccountStatus::Active(powers) => Some(powers),
+        AccountStatus::Disabled => None,
+        AccountStatus::NotFound => state.tokens.borrow().proxy().group_permissions(user, groups),
     }
 }
 
-/// The subprotocol of `/live`.
+/// The WebSocket subprotocol of `/live`.
 pub(super) const SUBPROTOCOL: &str = "shiftkeeper.live.v1";
 
-/// What stands before the token where it comes as a subprotocol.
+/// The prefix of a token that is sent as a subprotocol.
 const TOKEN_PROTOCOL: &str = "bearer.";
 
-/// The token that a request brings, in a header that no browser sends by itself.
-pub(super) fn brought_token(headers: &HeaderMap) -> Option<String> {
-    bearer(headers).or_else(|| subprotocol_token(headers))
+/// Returns the token of a request, from a header that no browser sends by itself.
+pub(super) fn request_token(headers: &HeaderMap) -> Option<String> {
+    bearer_token(headers).or_else(|| subprotocol_token(headers))
 }
 
-fn bearer(headers: &HeaderMap) -> Option<String> {
+fn bearer_token(headers: &HeaderMap) -> Option<String> {
     let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
 }
 
-/// A browser cannot give a WebSocket a header of its own. It offers `bearer.` and the token in base64url beside the real
-/// subprotocol; in the address the token would stand in the logs of whatever is in between.
+/// Returns the token that is sent as a WebSocket subprotocol.
+///
+/// A browser cannot set headers of a WebSocket. It offers `bearer.` and the token in base64url in addition to the real
+/// subprotocol. In the address the token would appear in the logs of everything on the way.
 fn subprotocol_token(headers: &HeaderMap) -> Option<String> {
     let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
     let encoded =
@@ -258,8 +264,8 @@ fn subprotocol_token(headers: &HeaderMap) -> Option<String> {
     String::from_utf8(URL_SAFE_NO_PAD.decode(encoded.trim_end_matches('=')).ok()?).ok()
 }
 
-/// The cookie of this name. Where there are two, somebody put one beside ours: neither counts.
-pub(super) fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+/// Returns the cookie of this name. If there are two, somebody has added one to ours, and neither is used.
+pub(super) fn cookie_value<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     let values = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let pairs = values.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
     let mut found = pairs.filter(|(key, _)| *key == name).map(|(_, value)| value);
@@ -267,73 +273,73 @@ pub(super) fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> 
     first.filter(|_| found.next().is_none())
 }
 
-/// Finds out who asks.
-fn recognise(parts: &Parts, state: &ApiState) -> Result<Option<Caller>, Problem> {
-    let (arrival, token) = {
+/// Authenticates the caller of a request.
+fn authenticate(parts: &Parts, state: &ApiState) -> Result<Option<Caller>, Problem> {
+    let (connection, token) = {
         let tokens = state.tokens.borrow();
-        (Arrival::of(parts, tokens.proxy()), brought_token(&parts.headers))
+        (ConnectionInfo::from_parts(parts, tokens.proxy()), request_token(&parts.headers))
     };
-    let source = arrival.source;
-    let caller = |powers, credential| Some(Caller { powers, credential, source });
+    let source = connection.source;
+    let caller = |powers, credential| Some(Caller { permissions: powers, credential, source });
     if let Some(token) = &token {
-        let hash = known::digest(token);
-        if let Some(powers) = state.tokens.borrow().find(&hash) {
+        let hash = configured_access::token_digest(token);
+        if let Some(powers) = state.tokens.borrow().find_token(&hash) {
             return Ok(caller(powers, Credential::Configured(hash)));
         }
-        if let Some((hash, powers)) = state.accounts.token(token) {
+        if let Some((hash, powers)) = state.accounts.authenticate_token(token) {
             return Ok(caller(powers, Credential::Stored(hash)));
         }
     }
-    match arrival.identity {
-        Identity::Somebody { user, groups } => {
+    match connection.proxy_identity {
+        ProxyIdentity::User { user, groups } => {
             let user: Arc<str> = user.into();
-            let powers = vouched(state, &user, &groups).ok_or_else(|| nothing_given(&user))?;
+            let powers = proxy_permissions(state, &user, &groups).ok_or_else(|| no_role_problem(&user))?;
             return Ok(caller(powers, Credential::Proxy { user, groups: groups.into() }));
         }
-        Identity::Stranger => {
+        ProxyIdentity::Untrusted => {
             let detail = "this request says who has signed in, and comes from an address that [server.proxy] peers does not name";
-            return Err(Problem::of(Code::NotAProxy, detail));
+            return Err(Problem::from_code(Code::NotAProxy, detail));
         }
-        Identity::Garbled => {
+        ProxyIdentity::Malformed => {
             return Err(Problem::bad_request("the proxy names more than one user, or one that cannot be read"));
         }
-        Identity::None => {}
+        ProxyIdentity::None => {}
     }
     if token.is_some() {
         let detail = "this token is none of the daemon at this address, or not any more: it may be revoked or expired";
-        return Err(Problem::of(Code::Unauthorized, detail));
+        return Err(Problem::from_code(Code::Unauthorized, detail));
     }
-    let cookie_name = arrival.line.cookie();
-    let value = cookie_name.as_deref().and_then(|name| cookie(&parts.headers, name));
+    let cookie_name = connection.transport.session_cookie_name();
+    let value = cookie_name.as_deref().and_then(|name| cookie_value(&parts.headers, name));
     Ok(value
-        .and_then(|value| state.accounts.session(value))
+        .and_then(|value| state.accounts.authenticate_session(value))
         .and_then(|(hash, powers)| caller(powers, Credential::Session(hash))))
 }
 
-fn nothing_given(user: &str) -> Problem {
+fn no_role_problem(user: &str) -> Problem {
     let detail =
         format!("{user} has no account here that counts, and no group that [[server.proxy.roles]] gives a role");
-    Problem::of(Code::NotPermitted, detail)
+    Problem::from_code(Code::NotPermitted, detail)
 }
 
-fn unauthorized() -> Problem {
+fn unauthorized_problem() -> Problem {
     let detail = "send `Authorization: Bearer TOKEN` with a token of [[server.tokens]] or of `shiftkeeper token create`, or sign in";
-    Problem::of(Code::Unauthorized, detail)
+    Problem::from_code(Code::Unauthorized, detail)
 }
 
 impl FromRequestParts<ApiState> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Problem> {
-        // The row of the route has looked already.
+        // The check of the route has already authenticated the caller.
         if let Some(caller) = parts.extensions.get::<Self>() {
             return Ok(caller.clone());
         }
-        recognise(parts, state)?.ok_or_else(unauthorized)
+        authenticate(parts, state)?.ok_or_else(unauthorized_problem)
     }
 }
 
-/// For pages that are for everybody and say who has signed in. What is wrong with a token or a proxy's word is passed over.
+/// For pages that are public and show who has signed in. An invalid token or proxy statement is ignored.
 impl OptionalFromRequestParts<ApiState> for Caller {
     type Rejection = Infallible;
 
@@ -341,35 +347,35 @@ impl OptionalFromRequestParts<ApiState> for Caller {
         if let Some(caller) = parts.extensions.get::<Self>() {
             return Ok(Some(caller.clone()));
         }
-        Ok(recognise(parts, state).ok().flatten())
+        Ok(authenticate(parts, state).ok().flatten())
     }
 }
 
-/// Whoever opens a page: who has not signed in is sent to where that is done.
+/// The caller of a page; somebody who has not signed in is redirected to the sign-in page.
 #[derive(Clone, Debug)]
-pub struct Visitor(pub Caller);
+pub struct PageCaller(pub Caller);
 
-impl FromRequestParts<ApiState> for Visitor {
+impl FromRequestParts<ApiState> for PageCaller {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Response> {
         match <Caller as FromRequestParts<ApiState>>::from_request_parts(parts, state).await {
             Ok(caller) => Ok(Self(caller)),
-            Err(problem) => Err(sent_to_sign_in(parts, problem)),
+            Err(problem) => Err(redirect_to_sign_in(parts, problem)),
         }
     }
 }
 
-/// Where a browser goes that nobody has signed in with; anybody else gets the problem.
-pub(super) fn sent_to_sign_in(parts: &Parts, problem: Problem) -> Response {
-    if problem.code() != Code::Unauthorized.name() || brought_token(&parts.headers).is_some() {
+/// Redirects a browser without a signed-in user to the sign-in page; other clients get the problem.
+pub(super) fn redirect_to_sign_in(parts: &Parts, problem: Problem) -> Response {
+    if problem.code() != Code::Unauthorized.name() || request_token(&parts.headers).is_some() {
         return problem.into_response();
     }
-    let place = match parts.method {
+    let path = match parts.method {
         Method::GET | Method::HEAD => parts.uri.path_and_query().map_or("/", |place| place.as_str()),
         _ => "/",
     };
-    let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("next", place).finish();
+    let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("next", path).finish();
     Redirect::to(&format!("/sign-in?{query}")).into_response()
 }
 
@@ -394,7 +400,7 @@ mod tests {
             for value in cookies {
                 headers.append(header::COOKIE, HeaderValue::from_static(value));
             }
-            assert_eq!(cookie(&headers, "shiftkeeper-80"), found, "{cookies:?}");
+            assert_eq!(cookie_value(&headers, "shiftkeeper-80"), found, "{cookies:?}");
         }
     }
 }

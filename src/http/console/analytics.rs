@@ -1,4 +1,4 @@
-//! Analytics of the platform: the queries of the configuration, the runs and how they came out, and a run with its rows, drawn metric by
+//! The analytics pages: the configured queries with their runs and results, and one run with its rows and a drawing per
 //! metric.
 
 pub(super) mod drawing;
@@ -10,52 +10,53 @@ use axum::extract::State;
 use axum::response::Response;
 use jiff::tz::TimeZone;
 
-use self::drawing::{Drawing, Stretch};
+use self::drawing::{ChartSpan, Drawing};
 use self::line_chart::{HEIGHT, WIDTH};
-use super::shared::ask::Ask;
-use super::shared::failure::Failure;
-use super::shared::read::{Want, read};
-use super::shared::shell::{Place, Shell, page};
-use super::shared::times::{Stamp, Times};
+use super::shared::api_call::{ApiCall, call_api};
+use super::shared::page_error::PageError;
+use super::shared::page_request::PageRequest;
+use super::shared::shell::{ConsolePage, Shell, render_page};
+use super::shared::times::{Stamp, TimeFormat};
 use crate::domain::analytics::analytics_run::RunRequest;
 use crate::domain::ids::AnalyticsQueryId;
 use crate::domain::reports::report_run::RunStatus;
 use crate::domain::time::{UtcMicros, duration_text};
-use crate::domain::words::count;
+use crate::domain::wording::count_with_noun;
 use crate::engine::jobs::JobView;
-use crate::http::api::analytics::series::{OneSeries, SeriesShown};
+use crate::http::api::analytics::series::{SeriesListResponse, SeriesResponse};
 use crate::http::api::analytics::{
-    self, AnalyticsRowShown, AnalyticsRowsShown, AnalyticsRunShown, AnalyticsRunsShown, QueriesView, QueryView,
+    self, AnalyticsQueriesResponse, AnalyticsQueryResponse, AnalyticsRowResponse, AnalyticsRowsResponse,
+    AnalyticsRunResponse, AnalyticsRunsResponse,
 };
 use crate::http::extract::Path;
 use crate::http::{ApiState, Right};
 
-/// Rows of one page.
-const ROWS: &str = "100";
+/// The number of rows per page.
+const PAGE_SIZE: &str = "100";
 
-/// Rows that are read for the drawings of one page; the first metric is drawn in any case.
-const MOST_READ: u64 = 200_000;
+/// The maximum number of rows read for the drawings of one page; the first metric is drawn in any case.
+const MAX_ROWS_READ: u64 = 200_000;
 
-/// A run as it is drawn.
-struct Drawn(AnalyticsRunShown);
+/// A run, as the page shows it.
+struct AnalyticsRunView(AnalyticsRunResponse);
 
-impl Drawn {
-    /// How it stands, in a class and in words.
+impl AnalyticsRunView {
+    /// Returns the class and the text of the run's status.
     fn standing(&self) -> (&'static str, String) {
         let run = &self.0;
         match run.status {
             RunStatus::Waiting => ("outcome-wait", "queued".to_owned()),
             RunStatus::Running => {
                 let whole = run.parts.iter().filter(|part| part.received.is_some()).count();
-                ("outcome-wait", format!("running, {whole} of {} read", count(run.parts.len(), "part")))
+                ("outcome-wait", format!("running, {whole} of {} read", count_with_noun(run.parts.len(), "part")))
             }
-            RunStatus::Done => ("outcome-good", count(run.received.unwrap_or_default(), "row")),
+            RunStatus::Done => ("outcome-good", count_with_noun(run.received.unwrap_or_default(), "row")),
             RunStatus::Failed => ("outcome-no", format!("failed: {}", run.failure.as_deref().unwrap_or_default())),
             RunStatus::Cancelled => ("outcome-no", "cancelled".to_owned()),
         }
     }
 
-    /// Rows received of rows promised, in words.
+    /// Returns how many of the promised rows were received, for people.
     fn completeness(&self) -> String {
         match (self.0.received, self.0.promised) {
             (Some(received), Some(promised)) => format!("{received} of {promised} promised"),
@@ -86,26 +87,26 @@ fn filter(request: &RunRequest) -> String {
     request.filter.as_ref().map_or_else(|| "everything".to_owned(), ToString::to_string)
 }
 
-/// How long the span of each value is, and by whose calendar: `by day in UTC`.
+/// Returns the length of the buckets and their time zone, such as `by day in UTC`.
 fn buckets(request: &RunRequest) -> String {
     format!("by {} in {}", request.bucket.name().to_lowercase(), request.zone)
 }
 
-/// A query of the configuration as it is drawn.
-struct Standing {
+/// A configured query, as the page shows it.
+struct ConfiguredQueryView {
     id: AnalyticsQueryId,
     request: RunRequest,
     job: Option<JobView>,
-    last: Option<Drawn>,
+    last: Option<AnalyticsRunView>,
 }
 
-impl From<QueryView> for Standing {
-    fn from(QueryView { id, request, job, last }: QueryView) -> Self {
-        Self { id, request, job, last: last.map(Drawn) }
+impl From<AnalyticsQueryResponse> for ConfiguredQueryView {
+    fn from(AnalyticsQueryResponse { id, request, job, last }: AnalyticsQueryResponse) -> Self {
+        Self { id, request, job, last: last.map(AnalyticsRunView) }
     }
 }
 
-impl Standing {
+impl ConfiguredQueryView {
     fn metrics(&self) -> String {
         self.request.metrics.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     }
@@ -114,14 +115,14 @@ impl Standing {
         buckets(&self.request)
     }
 
-    /// What it tells apart, and what it looks at alone.
+    /// Returns the dimensions and the filter of the query, for people.
     fn narrowed(&self) -> String {
         let by = self.request.dimensions.join(", ");
         let by = if by.is_empty() { String::new() } else { format!("by {by}, ") };
         format!("{by}of {}", filter(&self.request))
     }
 
-    /// The first day of its span and the last, by its own zone.
+    /// Returns the first and the last day of the query's span, in its own time zone.
     fn days(&self) -> (String, String) {
         let zone = self.request.query().map_or(TimeZone::UTC, |query| query.zone);
         let day = |at: UtcMicros| at.timestamp().to_zoned(zone.clone()).date().to_string();
@@ -133,9 +134,9 @@ impl Standing {
 #[template(path = "analytics/analytics.html")]
 struct AnalyticsPage {
     shell: Shell,
-    times: Times,
-    queries: Vec<Standing>,
-    runs: Vec<Drawn>,
+    times: TimeFormat,
+    queries: Vec<ConfiguredQueryView>,
+    runs: Vec<AnalyticsRunView>,
     older: Option<String>,
 }
 
@@ -144,46 +145,46 @@ impl AnalyticsPage {
         self.times.second(*at)
     }
 
-    fn some_are_open(&self) -> bool {
+    fn has_open_runs(&self) -> bool {
         self.runs.iter().any(|run| !run.0.status.is_final())
     }
 
-    fn link(&self, run: &Drawn) -> String {
+    fn link(&self, run: &AnalyticsRunView) -> String {
         self.shell.to(&format!("/analytics/{}", run.0.id))
     }
 }
 
 /// `GET /analytics`.
-pub(in crate::http) async fn list(State(state): State<ApiState>, ask: Ask) -> Result<Response, Failure> {
-    ask.check_whole(&state, Right::Analytics)?;
-    let query = [("limit", "20"), ("cursor", ask.value("cursor").unwrap_or_default())];
-    let want = Want { route: "/api/v1/analytics/runs", id: None, query: &query };
-    let AnalyticsRunsShown { runs, next } = read(&state, &ask, want, analytics::list).await?;
-    let want = Want { route: "/api/v1/analytics/queries", id: None, query: &[] };
-    let QueriesView { queries } = read(&state, &ask, want, analytics::queries).await?;
-    let shell = ask.shell(Place::Analytics, "Analytics");
+pub(in crate::http) async fn list(State(state): State<ApiState>, request: PageRequest) -> Result<Response, PageError> {
+    request.check_all_teams(&state, Right::Analytics)?;
+    let query = [("limit", "20"), ("cursor", request.value("cursor").unwrap_or_default())];
+    let call = ApiCall { route: "/api/v1/analytics/runs", id: None, query: &query };
+    let AnalyticsRunsResponse { runs, next } = call_api(&state, &request, call, analytics::list).await?;
+    let call = ApiCall { route: "/api/v1/analytics/queries", id: None, query: &[] };
+    let AnalyticsQueriesResponse { queries } = call_api(&state, &request, call, analytics::queries).await?;
+    let shell = request.shell(ConsolePage::Analytics, "Analytics");
     let older = next.map(|next| format!("{}&cursor={next}", shell.to("/analytics")));
-    let runs = runs.into_iter().map(Drawn).collect();
-    let queries = queries.into_iter().map(Standing::from).collect();
-    Ok(page(&AnalyticsPage { shell, times: ask.times, queries, runs, older }))
+    let runs = runs.into_iter().map(AnalyticsRunView).collect();
+    let queries = queries.into_iter().map(ConfiguredQueryView::from).collect();
+    Ok(render_page(&AnalyticsPage { shell, times: request.times, queries, runs, older }))
 }
 
 #[derive(Template)]
 #[template(path = "analytics/analytics_run.html")]
 struct RunPage {
     shell: Shell,
-    times: Times,
-    run: Drawn,
-    /// The groups that may be chosen, for people.
+    times: TimeFormat,
+    run: AnalyticsRunView,
+    /// The groups to choose from, for people.
     groups: Vec<String>,
-    /// The one that is drawn, by its place.
+    /// The index of the group that is drawn.
     group: usize,
     drawings: Vec<Drawing>,
-    /// Series of this group that are not drawn for the time that it would take.
+    /// The series of this group that are not drawn, because it would take too long.
     undrawn: Vec<(String, String)>,
-    rows: Vec<AnalyticsRowShown>,
+    rows: Vec<AnalyticsRowResponse>,
     next: Option<String>,
-    /// The way to the series of all runs of the query.
+    /// The address of the series over all runs of the query.
     trends: Option<String>,
 }
 
@@ -197,38 +198,39 @@ impl RunPage {
     }
 }
 
-/// What of a run is drawn.
-struct Chosen {
+/// The series of a run that are drawn.
+struct SelectedSeries {
     groups: Vec<String>,
     group: usize,
-    series: Vec<OneSeries>,
+    series: Vec<SeriesResponse>,
 }
 
-/// The groups of a run, and the series of the one that is asked for: the first that tells dimensions apart without a word.
-async fn choose(state: &ApiState, ask: &Ask, id: &str) -> Result<Chosen, Failure> {
-    let want = Want { route: "/api/v1/analytics/series", id: None, query: &[("run", id)] };
-    let SeriesShown { series: all } = read(state, ask, want, analytics::series::series).await?;
+/// Returns the groups of a run and the series of the requested group; by default, of the first group that separates
+/// dimensions.
+async fn select_series(state: &ApiState, request: &PageRequest, id: &str) -> Result<SelectedSeries, PageError> {
+    let call = ApiCall { route: "/api/v1/analytics/series", id: None, query: &[("run", id)] };
+    let SeriesListResponse { series: all } = call_api(state, request, call, analytics::series::series).await?;
     let mut groups: Vec<String> = all.iter().map(|one| one.group.clone()).collect();
     groups.sort();
     groups.dedup();
-    let usual = groups.iter().position(|group| !group.is_empty()).unwrap_or_default();
-    let asked = ask.value("group").and_then(|place| place.parse().ok());
-    let group = asked.filter(|place| *place < groups.len()).unwrap_or(usual);
+    let default_group = groups.iter().position(|group| !group.is_empty()).unwrap_or_default();
+    let requested = request.value("group").and_then(|place| place.parse().ok());
+    let group = requested.filter(|place| *place < groups.len()).unwrap_or(default_group);
     let series = all.into_iter().filter(|one| groups.get(group) == Some(&one.group)).collect();
-    Ok(Chosen { groups, group, series })
+    Ok(SelectedSeries { groups, group, series })
 }
 
-/// Draws the series of a run over its span.
-async fn draw(
+/// Draws series over the span of the run.
+async fn draw_series(
     state: &ApiState,
-    ask: &Ask,
-    run: &AnalyticsRunShown,
-    series: &[OneSeries],
-) -> Result<Vec<Drawing>, Failure> {
-    let stretch = Stretch { from: run.request.from, shown: run.request.from, to: run.request.to };
+    request: &PageRequest,
+    run: &AnalyticsRunResponse,
+    series: &[SeriesResponse],
+) -> Result<Vec<Drawing>, PageError> {
+    let span = ChartSpan { from: run.request.from, shown_from: run.request.from, to: run.request.to };
     let mut drawings = Vec::with_capacity(series.len());
     for one in series {
-        drawings.push(Drawing::read(state, ask, &one.series, &stretch, None).await?);
+        drawings.push(Drawing::read(state, request, &one.series, &span, None).await?);
     }
     Ok(drawings)
 }
@@ -237,43 +239,43 @@ async fn draw(
 pub(in crate::http) async fn show(
     State(state): State<ApiState>,
     Path(id): Path<String>,
-    ask: Ask,
-) -> Result<Response, Failure> {
-    ask.check_whole(&state, Right::Analytics)?;
-    let want = Want { route: "/api/v1/analytics/runs/{id}", id: Some(&id), query: &[] };
-    let run: AnalyticsRunShown = read(&state, &ask, want, analytics::show).await?;
+    request: PageRequest,
+) -> Result<Response, PageError> {
+    request.check_all_teams(&state, Right::Analytics)?;
+    let call = ApiCall { route: "/api/v1/analytics/runs/{id}", id: Some(&id), query: &[] };
+    let run: AnalyticsRunResponse = call_api(&state, &request, call, analytics::show).await?;
     let (mut rows, mut next, mut drawings) = (Vec::new(), None, Vec::new());
-    let mut chosen = Chosen { groups: Vec::new(), group: 0, series: Vec::new() };
+    let mut selected = SelectedSeries { groups: Vec::new(), group: 0, series: Vec::new() };
     if run.has_rows {
-        let query = [("limit", ROWS), ("cursor", ask.value("cursor").unwrap_or_default())];
-        let want = Want { route: "/api/v1/analytics/runs/{id}/rows", id: Some(&id), query: &query };
-        let page: AnalyticsRowsShown = read(&state, &ask, want, analytics::rows::rows).await?;
+        let query = [("limit", PAGE_SIZE), ("cursor", request.value("cursor").unwrap_or_default())];
+        let call = ApiCall { route: "/api/v1/analytics/runs/{id}/rows", id: Some(&id), query: &query };
+        let page: AnalyticsRowsResponse = call_api(&state, &request, call, analytics::rows::rows).await?;
         (rows, next) = (page.rows, page.next);
-        chosen = choose(&state, &ask, &id).await?;
-        // Each drawing reads the run.
-        let most = MOST_READ / run.received.unwrap_or_default().max(1);
-        let drawn = usize::try_from(most).unwrap_or(usize::MAX).clamp(1, chosen.series.len().max(1));
-        let undrawn = chosen.series.split_off(drawn.min(chosen.series.len()));
-        drawings = draw(&state, &ask, &run, &chosen.series).await?;
-        chosen.series = undrawn;
+        selected = select_series(&state, &request, &id).await?;
+        // Each drawing reads all rows of the run.
+        let max_drawings = MAX_ROWS_READ / run.received.unwrap_or_default().max(1);
+        let drawn_count = usize::try_from(max_drawings).unwrap_or(usize::MAX).clamp(1, selected.series.len().max(1));
+        let undrawn = selected.series.split_off(drawn_count.min(selected.series.len()));
+        drawings = draw_series(&state, &request, &run, &selected.series).await?;
+        selected.series = undrawn;
     }
-    let shell = ask.shell(Place::Analytics, "Analytics run");
-    let of_series = |series: &str| {
+    let shell = request.shell(ConsolePage::Analytics, "Analytics run");
+    let trend_link = |series: &str| {
         let part: String = url::form_urlencoded::byte_serialize(series.as_bytes()).collect();
         format!("{}&series={part}", shell.to("/trends"))
     };
-    let undrawn = chosen.series.iter().map(|one| (of_series(&one.series), one.title())).collect();
-    let own = format!("analytics-run:{id}:");
-    let of_query = run.query.as_ref().map(|query| format!("analytics:{query}:"));
-    let first = drawings.first().and_then(|drawing| drawing.series().strip_prefix(&own));
-    let trends = of_query.zip(first).map(|(query, rest)| of_series(&format!("{query}{rest}")));
-    let here = shell.to(&format!("/analytics/{}", run.id));
-    let next = next.map(|next| format!("{here}&group={}&cursor={next}", chosen.group));
-    let Chosen { groups, group, series: _ } = chosen;
-    Ok(page(&RunPage {
+    let undrawn = selected.series.iter().map(|one| (trend_link(&one.series), one.title())).collect();
+    let run_prefix = format!("analytics-run:{id}:");
+    let query_prefix = run.query.as_ref().map(|query| format!("analytics:{query}:"));
+    let first = drawings.first().and_then(|drawing| drawing.series().strip_prefix(&run_prefix));
+    let trends = query_prefix.zip(first).map(|(query, rest)| trend_link(&format!("{query}{rest}")));
+    let run_link = shell.to(&format!("/analytics/{}", run.id));
+    let next = next.map(|next| format!("{run_link}&group={}&cursor={next}", selected.group));
+    let SelectedSeries { groups, group, series: _ } = selected;
+    Ok(render_page(&RunPage {
         shell,
-        times: ask.times,
-        run: Drawn(run),
+        times: request.times,
+        run: AnalyticsRunView(run),
         groups,
         group,
         drawings,

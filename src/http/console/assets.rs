@@ -1,7 +1,7 @@
-//! The console's own files: styles, modules and pictures, in the binary.
+//! The console's own files: styles, modules and images, embedded in the binary.
 //!
-//! Their address holds a hash over all of them, so that a browser may keep them for ever and modules that import each other
-//! are always of one version.
+//! Their address contains a hash of all files, so that browsers may keep them forever, and modules that import each
+//! other always have the same version.
 
 use std::sync::LazyLock;
 
@@ -15,37 +15,38 @@ use crate::http::problem::{Code, Problem};
 
 #[derive(RustEmbed)]
 #[folder = "src/http/console/assets"]
-struct Files;
+struct EmbeddedFiles;
 
-/// Digits of the hash in addresses: enough that two versions never share one.
-const DIGITS: usize = 12;
+/// The number of digits of the hash in addresses, enough that no two versions share one.
+const VERSION_DIGITS: usize = 12;
 
-/// The hash over all files, as addresses have it.
-static VERSION: LazyLock<String> = LazyLock::new(|| {
-    let mut names: Vec<_> = Files::iter().collect();
+/// The hash of all files, as addresses contain it.
+static ASSETS_VERSION: LazyLock<String> = LazyLock::new(|| {
+    let mut names: Vec<_> = EmbeddedFiles::iter().collect();
     names.sort();
     let mut all = Vec::new();
     for name in names {
         all.extend_from_slice(name.as_bytes());
-        all.extend(Files::get(&name).map(|file| file.metadata.sha256_hash()).unwrap_or_default());
+        all.extend(EmbeddedFiles::get(&name).map(|file| file.metadata.sha256_hash()).unwrap_or_default());
     }
-    Hash::of(&all).to_string().chars().take(DIGITS).collect()
+    Hash::of(&all).to_string().chars().take(VERSION_DIGITS).collect()
 });
 
-/// The address of one of the console's files.
+/// Returns the address of one of the console's files.
 pub fn asset(name: &str) -> String {
-    format!("/assets/{}/{name}", *VERSION)
+    format!("/assets/{}/{name}", *ASSETS_VERSION)
 }
 
-/// `GET /assets/{version}/{name}`. A page from before an upgrade gets the file of now, and does not keep it.
-pub(in crate::http) async fn serve(Path((version, name)): Path<(String, String)>) -> Response {
-    let Some(file) = Files::get(&name) else {
-        return Problem::of(Code::NoSuchPlace, format!("the console has no file {name}")).into_response();
+/// `GET /assets/{version}/{name}`. A page from before an upgrade gets the current file, which the browser then does not
+/// keep.
+pub(in crate::http) async fn serve_asset(Path((version, name)): Path<(String, String)>) -> Response {
+    let Some(file) = EmbeddedFiles::get(&name) else {
+        return Problem::from_code(Code::NoSuchPath, format!("the console has no file {name}")).into_response();
     };
-    let keep = if version == *VERSION { "public, max-age=31536000, immutable" } else { "no-store" };
+    let cache_control = if version == *ASSETS_VERSION { "public, max-age=31536000, immutable" } else { "no-store" };
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(content_type(&name))),
-        (header::CACHE_CONTROL, HeaderValue::from_static(keep)),
+        (header::CACHE_CONTROL, HeaderValue::from_static(cache_control)),
     ];
     (headers, file.data).into_response()
 }
@@ -67,19 +68,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_file_of_this_version_is_kept_and_one_of_another_is_not() {
-        let get = |version: &str, name: &str| serve(Path((version.to_owned(), name.to_owned())));
-        let now = get(&VERSION, "console.css").await;
+        let get = |version: &str, name: &str| serve_asset(Path((version.to_owned(), name.to_owned())));
+        let now = get(&ASSETS_VERSION, "console.css").await;
         assert_eq!(now.headers()[header::CONTENT_TYPE], "text/css; charset=utf-8");
         assert!(now.headers()[header::CACHE_CONTROL].to_str().expect("text").contains("immutable"));
         assert_eq!(get("0", "console.css").await.headers()[header::CACHE_CONTROL], "no-store");
         for outside in ["../mod.rs", "..%2fmod.rs", "/etc/passwd", "none.js"] {
-            assert_eq!(get(&VERSION, outside).await.status(), StatusCode::NOT_FOUND, "{outside}");
+            assert_eq!(get(&ASSETS_VERSION, outside).await.status(), StatusCode::NOT_FOUND, "{outside}");
         }
     }
 
     #[test]
     fn every_file_has_a_type_that_browsers_take() {
-        for name in Files::iter() {
+        for name in EmbeddedFiles::iter() {
             assert_ne!(content_type(&name), "application/octet-stream", "{name}");
         }
     }

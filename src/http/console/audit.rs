@@ -1,4 +1,4 @@
-//! Audit: the chain page by page, narrowed by who, what, whom and when, and a check of it.
+//! The audit page: the audit log page by page, with filters by actor, action, agent and time, and its verification.
 
 pub(super) mod facts;
 
@@ -9,23 +9,23 @@ use serde::Deserialize;
 use url::form_urlencoded::Serializer;
 
 use self::facts::Facts;
-use super::shared::ask::Ask;
-use super::shared::failure::Failure;
-use super::shared::read::{Want, read};
-use super::shared::shell::{Place, Shell, page};
-use super::shared::times::{Stamp, Times};
-use super::shared::words::state_label;
+use super::shared::api_call::{ApiCall, call_api};
+use super::shared::page_error::PageError;
+use super::shared::page_request::PageRequest;
+use super::shared::shell::{ConsolePage, Shell, render_page};
+use super::shared::times::{Stamp, TimeFormat};
+use super::shared::wording::state_label;
 use crate::domain::agents::state::AgentState;
 use crate::domain::time::UtcMicros;
 use crate::http::ApiState;
 use crate::http::api::audit;
 use crate::http::auth::Right;
 
-/// Entries of one page.
-const PAGE: usize = 50;
+/// The number of entries per page.
+const PAGE_SIZE: usize = 50;
 
-/// What the list of kinds offers: what actions begin with, and in words.
-const KINDS: [(&str, &str); 17] = [
+/// The kinds of actions in the filter: the prefix of the action, and its label.
+const ACTION_KINDS: [(&str, &str); 17] = [
     ("transition.", "State changes"),
     ("change_set.", "Bulk changes"),
     ("rule.", "Rules"),
@@ -45,7 +45,7 @@ const KINDS: [(&str, &str); 17] = [
     ("store.", "Database"),
 ];
 
-/// An entry as the API shows it.
+/// An entry, as the API returns it.
 #[derive(Deserialize)]
 struct Entry {
     seq: u64,
@@ -69,12 +69,12 @@ impl Entry {
         self.agent_name.as_deref().or(self.agent.as_deref()).unwrap_or_default()
     }
 
-    /// What became what.
+    /// Returns the old and the new value of a change.
     fn change(&self) -> String {
-        // States are called as everywhere in the console.
-        let called =
+        // Label states as everywhere in the console.
+        let state_name =
             |text: &String| AgentState::from_name(text).map_or_else(|| text.clone(), |state| state_label(&state));
-        match (self.before.as_ref().map(called), self.after.as_ref().map(called)) {
+        match (self.before.as_ref().map(state_name), self.after.as_ref().map(state_name)) {
             (Some(before), Some(after)) => format!("{before} → {after}"),
             (None, Some(after)) => format!("→ {after}"),
             (Some(before), None) => before,
@@ -82,65 +82,67 @@ impl Entry {
         }
     }
 
-    /// The facts as they are stored.
+    /// Returns the facts as they are stored.
     fn raw(&self) -> String {
         serde_json::to_string_pretty(&self.why).unwrap_or_default()
     }
 }
 
 #[derive(Deserialize)]
-struct End {
+struct ChainEnd {
     seq: u64,
     hash: String,
 }
 
 #[derive(Deserialize)]
-struct About {
+struct MatchedAgent {
     agent: String,
     name: Option<String>,
 }
 
-impl About {
+impl MatchedAgent {
     fn label(&self) -> &str {
         self.name.as_deref().unwrap_or(&self.agent)
     }
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct AuditResponse {
     entries: Vec<Entry>,
     next: Option<u64>,
-    about: Vec<About>,
-    last: End,
+    about: Vec<MatchedAgent>,
+    last: ChainEnd,
 }
 
-/// What entries are wanted, as it stands in the address.
+/// The filter, as the address contains it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-struct Filter {
+struct AuditFilter {
     actor: String,
     action: String,
     agent: String,
-    /// Instants; empty for none.
+    /// Instants; empty for no limit.
     from: String,
     to: String,
 }
 
-impl Filter {
-    /// Out of a query, and what is wrong with it. Times without a zone are those of the zone that the address names, or of the viewer's:
-    /// the form names it, so that an address means the same span to everybody.
-    fn of(ask: &Ask) -> (Self, Option<String>) {
-        let value = |key: &str| ask.value(key).unwrap_or_default().trim().to_owned();
-        let mut wrong = None;
-        let mut instant = |key: &str| match ask.times.instant(&value(key), ask.value("zone")) {
+impl AuditFilter {
+    /// Reads the filter from the query, and returns it with an error message if a value is invalid.
+    ///
+    /// Times without a time zone are in the zone that the address names, or else in the viewer's. The form names it, so
+    /// that an address means the same span for everybody.
+    fn from_request(request: &PageRequest) -> (Self, Option<String>) {
+        let value = |key: &str| request.value(key).unwrap_or_default().trim().to_owned();
+        let mut error = None;
+        let mut instant = |key: &str| match request.times.parse_instant(&value(key), request.value("zone")) {
             Ok(at) => at.map_or_else(String::new, |at| at.to_string()),
             Err(text) => {
-                wrong = Some(format!("{key}: {text}"));
+                error = Some(format!("{key}: {text}"));
                 String::new()
             }
         };
         let (from, to) = (instant("from"), instant("to"));
         let filter = Self { actor: value("actor"), action: value("action"), agent: value("agent"), from, to };
-        (filter, wrong)
+        (filter, error)
     }
 
     fn pairs(&self) -> [(&'static str, &str); 5] {
@@ -157,7 +159,7 @@ impl Filter {
         self.pairs().iter().all(|(_, value)| value.is_empty())
     }
 
-    /// The address of the page with this filter, and from this entry on.
+    /// Returns the address of the page with this filter, from an entry on.
     fn address(&self, tenant: &str, cursor: Option<u64>) -> String {
         let mut query = Serializer::new(String::new());
         query.append_pair("tenant", tenant);
@@ -173,15 +175,15 @@ impl Filter {
 #[template(path = "audit/audit.html")]
 struct AuditPage {
     shell: Shell,
-    times: Times,
-    filter: Filter,
-    /// What is wrong with what was asked for.
+    times: TimeFormat,
+    filter: AuditFilter,
+    /// Why the filter is invalid.
     wrong: Option<String>,
     entries: Vec<Entry>,
-    about: Vec<About>,
-    last: End,
+    about: Vec<MatchedAgent>,
+    last: ChainEnd,
     next: Option<u64>,
-    /// Not the newest.
+    /// Whether this is not the page with the newest entries.
     is_further: bool,
     export: String,
 }
@@ -192,75 +194,88 @@ impl AuditPage {
     }
 
     fn facts(&self, entry: &Entry) -> Facts {
-        Facts::of(&entry.why, &self.times)
+        Facts::from_value(&entry.why, &self.times)
     }
 
-    /// An instant of the filter as a field of local time has it.
+    /// Formats an instant of the filter for an input field of local time.
     fn local(&self, instant: &str) -> String {
         instant.parse().map(|at| self.times.field(at)).unwrap_or_default()
     }
 
     fn with_actor(&self, actor: &str) -> String {
-        Filter { actor: actor.to_owned(), ..self.filter.clone() }.address(&self.shell.tenant, None)
+        AuditFilter { actor: actor.to_owned(), ..self.filter.clone() }.address(&self.shell.tenant, None)
     }
 
     fn with_action(&self, action: &str) -> String {
-        Filter { action: action.to_owned(), ..self.filter.clone() }.address(&self.shell.tenant, None)
+        AuditFilter { action: action.to_owned(), ..self.filter.clone() }.address(&self.shell.tenant, None)
     }
 
     fn older(&self) -> Option<String> {
         self.next.map(|next| self.filter.address(&self.shell.tenant, Some(next)))
     }
 
-    /// The last entry that was looked at, where fewer fit than a page holds and there are more to look at.
-    fn looked_down_to(&self) -> Option<u64> {
-        self.next.filter(|_| self.entries.len() < PAGE)
+    /// Returns the last entry that was searched, if the page is not full and older entries remain.
+    fn searched_down_to(&self) -> Option<u64> {
+        self.next.filter(|_| self.entries.len() < PAGE_SIZE)
     }
 
-    /// An action that the list of kinds does not have.
-    fn other_kind(&self) -> bool {
-        !self.filter.action.is_empty() && KINDS.iter().all(|(kind, _)| *kind != self.filter.action)
+    /// Whether the filter has an action that the list of kinds lacks.
+    fn has_unlisted_action(&self) -> bool {
+        !self.filter.action.is_empty() && ACTION_KINDS.iter().all(|(kind, _)| *kind != self.filter.action)
     }
 
-    /// The actors of this page, for the field to offer.
+    /// Returns the actors on this page, as suggestions for the input field.
     fn actors(&self) -> std::collections::BTreeSet<&str> {
         self.entries.iter().filter_map(|entry| entry.actor.as_deref()).chain(["daemon"]).collect()
     }
 
-    /// The entry alone, as it was hashed.
+    /// Returns the address that exports this entry alone, as it was hashed.
     fn alone(&self, seq: &u64) -> String {
         format!("{}&from={seq}&to={seq}", self.export)
     }
 }
 
 /// `GET /audit?actor=&action=&agent=&from=&to=&zone=&cursor=`.
-pub(in crate::http) async fn show(State(state): State<ApiState>, ask: Ask) -> Result<Response, Failure> {
-    ask.check(&state, Right::Audit)?;
-    let (filter, mut wrong) = Filter::of(&ask);
-    let cursor = ask.value("cursor").unwrap_or_default().to_owned();
-    let limit = PAGE.to_string();
+pub(in crate::http) async fn show(State(state): State<ApiState>, request: PageRequest) -> Result<Response, PageError> {
+    request.check(&state, Right::Audit)?;
+    let (filter, mut error) = AuditFilter::from_request(&request);
+    let cursor = request.value("cursor").unwrap_or_default().to_owned();
+    let limit = PAGE_SIZE.to_string();
     let mut query = filter.pairs().to_vec();
     query.extend([("cursor", cursor.as_str()), ("limit", &limit)]);
     let entries = async |query: &[(&str, &str)]| {
-        let want = Want { route: "/api/v1/audit", id: None, query };
-        read::<Answer, _, _>(&state, &ask, want, audit::list).await
+        let call = ApiCall { route: "/api/v1/audit", id: None, query };
+        call_api::<AuditResponse, _, _>(&state, &request, call, audit::list).await
     };
-    let found = match &wrong {
+    let response = match &error {
         Some(_) => None,
-        // What was typed wrongly is said above the form, with all that was typed still in it.
+        // Show an invalid filter above the form, which keeps everything that was typed.
         None => entries(&query).await.map(Some).or_else(|failure| {
-            wrong = Some(failure.of_what_was_asked()?);
-            Ok::<_, Failure>(None)
+            error = Some(failure.into_input_error()?);
+            Ok::<_, PageError>(None)
         })?,
     };
-    let Answer { entries, next, about, last } = match found {
+    let AuditResponse { entries, next, about, last } = match response {
         Some(found) => found,
-        None => Answer { entries: Vec::new(), next: None, about: Vec::new(), ..entries(&[("limit", "1")]).await? },
+        None => {
+            AuditResponse { entries: Vec::new(), next: None, about: Vec::new(), ..entries(&[("limit", "1")]).await? }
+        }
     };
-    let shell = ask.shell(Place::Audit, "Audit");
+    let shell = request.shell(ConsolePage::Audit, "Audit");
     let export = shell.to("/api/v1/audit/export");
     let is_further = !cursor.is_empty();
-    Ok(page(&AuditPage { shell, times: ask.times, filter, wrong, entries, about, last, next, is_further, export }))
+    Ok(render_page(&AuditPage {
+        shell,
+        times: request.times,
+        filter,
+        wrong: error,
+        entries,
+        about,
+        last,
+        next,
+        is_further,
+        export,
+    }))
 }
 
 #[cfg(test)]
@@ -269,15 +284,15 @@ mod tests {
 
     #[test]
     fn a_filter_stands_in_the_address_and_a_page_goes_on_with_it() {
-        let filter = Filter {
+        let filter = AuditFilter {
             actor: "person:ann".into(),
             action: "transition.".into(),
             from: "2026-10-26T13:30:00Z".into(),
-            ..Filter::default()
+            ..AuditFilter::default()
         };
         let address = "/audit?tenant=a+b&actor=person%3Aann&action=transition.&from=2026-10-26T13%3A30%3A00Z";
         assert_eq!(filter.address("a b", None), address);
         assert_eq!(filter.address("a b", Some(7)), format!("{address}&cursor=7"));
-        assert!(!filter.is_empty() && Filter::default().is_empty());
+        assert!(!filter.is_empty() && AuditFilter::default().is_empty());
     }
 }

@@ -1,6 +1,6 @@
-//! Change: the bulk changes, from the selection over the preview and the progress to the undo.
+//! The pages of bulk changes, from the selection through the preview and the progress to the undo.
 
-pub(super) mod done;
+pub(super) mod agent_changes;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,42 +9,46 @@ use axum::extract::State;
 use axum::response::Response;
 use serde::Deserialize;
 
-use super::shared::ask::Ask;
-use super::shared::failure::Failure;
-use super::shared::read::{Want, read};
-use super::shared::shell::{Place, Shell, page};
-use super::shared::times::{Span, Stamp, Times};
-use super::shared::words::{self, Chip};
+use super::shared::api_call::{ApiCall, call_api};
+use super::shared::page_error::PageError;
+use super::shared::page_request::PageRequest;
+use super::shared::shell::{ConsolePage, Shell, render_page};
+use super::shared::times::{ClockDuration, Stamp, TimeFormat};
+use super::shared::wording::{self, Chip};
 use crate::domain::adherence::Verdict;
-use crate::domain::agents::sets::PlanKind;
+use crate::domain::agents::kind_sets::PlanKind;
 use crate::domain::agents::state::AgentState;
-use crate::domain::changes::change_set::{ONLY_THE_REASON, Outcome};
+use crate::domain::changes::change_set::{ONLY_REASON_CHANGES, PreviewOutcome};
 use crate::domain::time::UtcMicros;
-use crate::domain::words::count;
+use crate::domain::wording::count_with_noun;
 use crate::http::ApiState;
 use crate::http::api::changes::change_sets;
-use crate::http::api::changes::transitions::settable;
+use crate::http::api::changes::transitions::settable_states;
 use crate::http::auth::Right;
 use crate::http::extract::Path;
 
-/// Agents of a set that are drawn; the counts are of all.
-const MOST_DRAWN: usize = 2500;
+/// The maximum number of agents of a change set that are shown; counts include all.
+const MAX_AGENTS_SHOWN: usize = 2500;
 
-/// Those of a set whose change takes them out of their plan.
+/// Returns the agents of a change set whose change takes them out of adherence.
 ///
 /// # Errors
-/// As the API refuses to show the set.
-pub(super) async fn out_of_plan(state: &ApiState, ask: &Ask, id: &str) -> Result<Vec<String>, Failure> {
-    let set = set(state, ask, id).await?;
-    Ok(set.agents.into_iter().filter(Member::would_be_out).map(|member| member.agent).collect())
+/// Returns the error of the API if the set cannot be shown.
+pub(super) async fn agents_out_of_plan(
+    state: &ApiState,
+    request: &PageRequest,
+    id: &str,
+) -> Result<Vec<String>, PageError> {
+    let set = load_set(state, request, id).await?;
+    Ok(set.agents.into_iter().filter(ChangeSetAgent::would_be_out).map(|member| member.agent).collect())
 }
 
-async fn set(state: &ApiState, ask: &Ask, id: &str) -> Result<Set, Failure> {
-    let want = Want { route: "/api/v1/change-sets/{id}", id: Some(id), query: &[] };
-    let mut set: Set = read(state, ask, want, change_sets::show).await?;
-    // Who has an approved exception since it was shown is out of adherence no longer.
-    if let Some(picture) = ask.picture(state).await {
-        let neutral = picture.agents().filter(|card| card.adherence.verdict == Verdict::Neutral);
+async fn load_set(state: &ApiState, request: &PageRequest, id: &str) -> Result<ChangeSet, PageError> {
+    let call = ApiCall { route: "/api/v1/change-sets/{id}", id: Some(id), query: &[] };
+    let mut set: ChangeSet = call_api(state, request, call, change_sets::show).await?;
+    // An agent who has an approved exception since the preview is no longer out of adherence.
+    if let Some(live_view) = request.live_view(state).await {
+        let neutral = live_view.agents().filter(|card| card.adherence.verdict == Verdict::Neutral);
         let neutral: BTreeSet<&str> = neutral.map(|card| card.id.as_str()).collect();
         for member in set.agents.iter_mut().filter(|member| neutral.contains(member.agent.as_str())) {
             member.would_be = member.would_be.map(|_| Verdict::Neutral);
@@ -53,9 +57,9 @@ async fn set(state: &ApiState, ask: &Ask, id: &str) -> Result<Set, Failure> {
     Ok(set)
 }
 
-/// A change set as the API shows it.
+/// A change set, as the API returns it.
 #[derive(Deserialize)]
-struct Set {
+struct ChangeSet {
     id: String,
     status: String,
     hash: String,
@@ -83,9 +87,9 @@ struct Set {
     slots: Slots,
     finish_at: Option<UtcMicros>,
     finish_at_latest: Option<UtcMicros>,
-    counts: Counts,
-    floors: Vec<Staffing>,
-    agents: Vec<Member>,
+    counts: ChangeSetCounts,
+    floors: Vec<FloorCheck>,
+    agents: Vec<ChangeSetAgent>,
 }
 
 #[derive(Deserialize)]
@@ -95,7 +99,7 @@ struct Slots {
 }
 
 #[derive(Deserialize)]
-struct Counts {
+struct ChangeSetCounts {
     agents: u64,
     will_change: u64,
     reason_only: u64,
@@ -107,20 +111,20 @@ struct Counts {
     failed: u64,
 }
 
-impl Counts {
-    /// Those who were left out, by the preview or at the start.
+impl ChangeSetCounts {
+    /// Returns the number of agents who were left out, by the preview or at the start.
     fn all_left_out(&self) -> u64 {
         self.left_out + self.left_out_at_start
     }
 
-    /// Those of whom it is known how it ended.
+    /// Returns the number of agents whose change has ended.
     fn ended(&self) -> u64 {
         self.will_change.saturating_sub(self.open)
     }
 }
 
 #[derive(Deserialize)]
-struct Staffing {
+struct FloorCheck {
     skill: String,
     name: Option<String>,
     available: u64,
@@ -129,7 +133,7 @@ struct Staffing {
 }
 
 #[derive(Deserialize)]
-struct Member {
+struct ChangeSetAgent {
     agent: String,
     name: Option<String>,
     team: Option<String>,
@@ -145,7 +149,7 @@ struct Member {
     error: Option<String>,
 }
 
-impl Staffing {
+impl FloorCheck {
     fn holds(&self) -> bool {
         self.after >= self.floor
     }
@@ -155,48 +159,48 @@ impl Staffing {
     }
 }
 
-impl Member {
+impl ChangeSetAgent {
     fn label(&self) -> &str {
         self.name.as_deref().unwrap_or(&self.agent)
     }
 
     fn state(&self) -> Chip {
-        self.state.as_ref().map_or_else(words::no_state, words::state)
+        self.state.as_ref().map_or_else(wording::no_state, wording::state)
     }
 
     fn to(&self) -> String {
-        let to = self.to.as_ref().map(words::state_label).unwrap_or_default();
+        let to = self.to.as_ref().map(wording::state_label).unwrap_or_default();
         match &self.reason {
             Some(reason) => format!("{to} ({reason})"),
             None => to,
         }
     }
 
-    /// What becomes of the agent, in words, with the class of its mark.
+    /// Returns the class and the text of what becomes of the agent.
     fn outcome(&self) -> (&'static str, String) {
         match &self.status {
             None => outcome(&self.outcome),
-            Some(status) => standing(status),
+            Some(status) => transition_label(status),
         }
     }
 
-    /// It is changed, and to something that its plan does not have now.
+    /// Whether the agent is changed to a state outside the current plan.
     fn would_be_out(&self) -> bool {
         will_change(&self.outcome) && self.would_be == Some(Verdict::Out)
     }
 
-    /// It is in the state already, and its reason is not the one that was named.
+    /// Whether the agent is in the state already, but with another reason than the named one.
     fn has_other_reason(&self) -> bool {
-        self.outcome == Outcome::AlreadyThere.name() && self.why.as_deref() == Some(ONLY_THE_REASON)
+        self.outcome == PreviewOutcome::AlreadyThere.name() && self.why.as_deref() == Some(ONLY_REASON_CHANGES)
     }
 
-    /// It is changed, and has a break by its plan.
-    fn rests(&self) -> bool {
+    /// Whether the agent is changed during a planned break.
+    fn is_on_break(&self) -> bool {
         let is_rest = |planned| ["break", "lunch"].contains(&planned);
         will_change(&self.outcome) && self.planned.as_deref().is_some_and(is_rest)
     }
 
-    /// Why, where it is not plain.
+    /// Returns the reason for the outcome, if there is one.
     fn because(&self) -> &str {
         self.error.as_deref().or(self.why.as_deref()).unwrap_or_default()
     }
@@ -204,10 +208,10 @@ impl Member {
 
 /// Whether an outcome of a preview is a change.
 fn will_change(outcome: &str) -> bool {
-    Outcome::from_name(outcome).is_some_and(Outcome::changes)
+    PreviewOutcome::from_name(outcome).is_some_and(PreviewOutcome::is_change)
 }
 
-/// An outcome of a preview.
+/// Returns the class and the text of an outcome of a preview.
 fn outcome(name: &str) -> (&'static str, String) {
     let (class, text) = match name {
         "change" => ("outcome-good", "will change"),
@@ -230,8 +234,8 @@ fn outcome(name: &str) -> (&'static str, String) {
     (class, text.to_owned())
 }
 
-/// Where the transition of an agent stands.
-fn standing(name: &str) -> (&'static str, String) {
+/// Returns the class and the text of a transition's status.
+fn transition_label(name: &str) -> (&'static str, String) {
     let (class, text) = match name {
         "confirmed" => ("outcome-good", "confirmed by the platform"),
         "accepted" => ("outcome-good", "accepted, not yet confirmed"),
@@ -250,8 +254,8 @@ fn standing(name: &str) -> (&'static str, String) {
     (class, text.to_owned())
 }
 
-/// A set's status.
-fn status_words(status: &str) -> &str {
+/// Returns the text of a change set's status.
+fn status_text(status: &str) -> &str {
     match status {
         "previewed" => "previewed, not started",
         "expired" => "preview expired, never started",
@@ -262,29 +266,29 @@ fn status_words(status: &str) -> &str {
     }
 }
 
-/// So many agents, with the verb for what they have.
-fn so_many(agents: &usize) -> String {
-    format!("{} {}", count(*agents, "agent"), if *agents == 1 { "has" } else { "have" })
+/// Returns a number of agents with the matching form of "have".
+fn agents_have(agents: &usize) -> String {
+    format!("{} {}", count_with_noun(*agents, "agent"), if *agents == 1 { "has" } else { "have" })
 }
 
-/// So many calls.
+/// Returns a number of API calls.
 fn calls(calls: &usize) -> String {
-    count(*calls, "call")
+    count_with_noun(*calls, "call")
 }
 
-/// What a set does, as a heading.
-fn heading(set: &Set) -> String {
+/// Returns the heading of a change set.
+fn heading(set: &ChangeSet) -> String {
     let agents = set.counts.agents;
-    let who = if agents == 1 { "1 agent".to_owned() } else { format!("{agents} agents") };
+    let agents_text = if agents == 1 { "1 agent".to_owned() } else { format!("{agents} agents") };
     match &set.to {
-        Some(state) => format!("{who} to {}", words::state_label(state)),
-        None => format!("{who} back to their previous states"),
+        Some(state) => format!("{agents_text} to {}", wording::state_label(state)),
+        None => format!("{agents_text} back to their previous states"),
     }
 }
 
 #[derive(Deserialize)]
-struct Sets {
-    change_sets: Vec<Set>,
+struct ChangeSetList {
+    change_sets: Vec<ChangeSet>,
     next: Option<String>,
 }
 
@@ -292,8 +296,8 @@ struct Sets {
 #[template(path = "changes/changes.html")]
 struct ChangesPage {
     shell: Shell,
-    times: Times,
-    sets: Vec<Set>,
+    times: TimeFormat,
+    sets: Vec<ChangeSet>,
     older: Option<String>,
     may: bool,
 }
@@ -305,17 +309,17 @@ impl ChangesPage {
 }
 
 /// `GET /changes`.
-pub(in crate::http) async fn list(State(state): State<ApiState>, ask: Ask) -> Result<Response, Failure> {
-    ask.check(&state, Right::Read)?;
-    let query = [("limit", "50"), ("cursor", ask.value("cursor").unwrap_or_default())];
-    let want = Want { route: "/api/v1/change-sets", id: None, query: &query };
-    let Sets { change_sets: sets, next } = read(&state, &ask, want, change_sets::list).await?;
+pub(in crate::http) async fn list(State(state): State<ApiState>, request: PageRequest) -> Result<Response, PageError> {
+    request.check(&state, Right::Read)?;
+    let query = [("limit", "50"), ("cursor", request.value("cursor").unwrap_or_default())];
+    let call = ApiCall { route: "/api/v1/change-sets", id: None, query: &query };
+    let ChangeSetList { change_sets: sets, next } = call_api(&state, &request, call, change_sets::list).await?;
     let older = next.map(|next| {
         let cursor: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
-        format!("/changes?tenant={}&cursor={cursor}", ask.tenant)
+        format!("/changes?tenant={}&cursor={cursor}", request.tenant)
     });
-    let (shell, may) = (ask.shell(Place::Changes, "Changes"), ask.has(Right::Change));
-    Ok(page(&ChangesPage { shell, times: ask.times, sets, older, may }))
+    let (shell, may) = (request.shell(ConsolePage::Changes, "Changes"), request.has_right(Right::Change));
+    Ok(render_page(&ChangesPage { shell, times: request.times, sets, older, may }))
 }
 
 #[derive(Template)]
@@ -323,7 +327,7 @@ pub(in crate::http) async fn list(State(state): State<ApiState>, ask: Ask) -> Re
 struct NewChangePage {
     shell: Shell,
     agents: Vec<String>,
-    /// How many are within the viewer's reach.
+    /// The number of agents that the viewer can access; `None` if it is unknown.
     all: Option<usize>,
     teams: Vec<String>,
     states: Vec<Chip>,
@@ -331,25 +335,25 @@ struct NewChangePage {
 }
 
 impl NewChangePage {
-    /// Whom no choice at all would take.
+    /// Returns how many agents a change without a selection would affect.
     fn everyone(&self) -> Option<String> {
-        self.all.map(|all| count(all, "agent"))
+        self.all.map(|all| count_with_noun(all, "agent"))
     }
 }
 
-/// `GET /changes/new`: who, to what, and why.
-pub(in crate::http) async fn new(State(state): State<ApiState>, ask: Ask) -> Result<Response, Failure> {
-    ask.check(&state, Right::Change)?;
-    let picture = ask.picture(&state).await;
-    let agents = ask.query.iter().filter(|(key, _)| key == "agent").map(|(_, agent)| agent.clone()).collect();
-    let settable = settable(&state, &ask.tenant);
-    Ok(page(&NewChangePage {
-        shell: ask.shell(Place::Changes, "New change"),
+/// `GET /changes/new`: whom to change, to which state, and why.
+pub(in crate::http) async fn new(State(state): State<ApiState>, request: PageRequest) -> Result<Response, PageError> {
+    request.check(&state, Right::Change)?;
+    let live_view = request.live_view(&state).await;
+    let agents = request.query.iter().filter(|(key, _)| key == "agent").map(|(_, agent)| agent.clone()).collect();
+    let settable = settable_states(&state, &request.tenant);
+    Ok(render_page(&NewChangePage {
+        shell: request.shell(ConsolePage::Changes, "New change"),
         agents,
-        all: picture.as_ref().map(|picture| picture.agents().count()),
-        teams: picture.map(|picture| picture.teams()).unwrap_or_default(),
-        states: AgentState::KNOWN.iter().map(words::state).collect(),
-        settable: settable.iter().map(words::state).collect(),
+        all: live_view.as_ref().map(|picture| picture.agents().count()),
+        teams: live_view.map(|picture| picture.teams()).unwrap_or_default(),
+        states: AgentState::KNOWN.iter().map(wording::state).collect(),
+        settable: settable.iter().map(wording::state).collect(),
     }))
 }
 
@@ -357,18 +361,18 @@ pub(in crate::http) async fn new(State(state): State<ApiState>, ask: Ask) -> Res
 #[template(path = "changes/change.html")]
 struct ChangePage {
     shell: Shell,
-    times: Times,
-    set: Set,
+    times: TimeFormat,
+    set: ChangeSet,
     now: UtcMicros,
     may: bool,
     may_excuse: bool,
     drawn: usize,
     failed: Vec<String>,
-    /// How many are changed while their plan gives them a break.
+    /// How many agents are changed during a planned break.
     resting: usize,
-    /// How many are changed to what their plan does not have now.
+    /// How many agents are changed to a state outside their current plan.
     out_after: usize,
-    /// How many are left alone in the state already, with another reason or one that nobody knows.
+    /// How many agents are left out because they are in the state already, with another reason or an unknown one.
     other_reason: usize,
 }
 
@@ -377,12 +381,12 @@ impl ChangePage {
         self.times.second(*at)
     }
 
-    /// What an agent had planned, and until when.
-    fn planned(&self, member: &Member) -> String {
+    /// Returns the planned activity of an agent and its end.
+    fn planned(&self, member: &ChangeSetAgent) -> String {
         let Some(planned) = &member.planned else { return String::new() };
-        let label = words::activity_label(planned);
+        let label = wording::activity_label(planned);
         match &member.planned_until {
-            // Of the time outside of shifts the end may be days away.
+            // Outside of shifts the end may be days away, so it is not shown.
             Some(until) if *planned != *PlanKind::Off.name() && *planned != *PlanKind::Uncovered.name() => {
                 format!("{label} until {}", self.times.clock(*until, None).text)
             }
@@ -390,14 +394,14 @@ impl ChangePage {
         }
     }
 
-    /// The hour in which it could be taken back has passed.
+    /// Whether the time in which the change could be undone has passed.
     fn is_past_undo(&self) -> bool {
         self.set.undone_by.is_none() && !self.set.can_undo && self.set.can_undo_until.is_some()
     }
 
-    /// How long until an instant, or `now` where it has passed.
-    fn in_(&self, at: &UtcMicros) -> String {
-        if *at > self.now { format!("in {}", Span(at.since(self.now))) } else { "now".to_owned() }
+    /// Returns how long it is until an instant, or `now` if it has passed.
+    fn time_until(&self, at: &UtcMicros) -> String {
+        if *at > self.now { format!("in {}", ClockDuration(at.since(self.now))) } else { "now".to_owned() }
     }
 }
 
@@ -405,34 +409,34 @@ impl ChangePage {
 pub(in crate::http) async fn show(
     State(state): State<ApiState>,
     Path(id): Path<String>,
-    ask: Ask,
-) -> Result<Response, Failure> {
-    ask.check(&state, Right::Read)?;
-    let mut set = set(&state, &ask, &id).await?;
-    let bad = |member: &&Member| {
+    request: PageRequest,
+) -> Result<Response, PageError> {
+    request.check(&state, Right::Read)?;
+    let mut set = load_set(&state, &request, &id).await?;
+    let has_failed = |member: &&ChangeSetAgent| {
         let status = member.status.as_deref().unwrap_or_default();
         ["failed", "unconfirmed", "refused", "expired"].contains(&status)
     };
-    let failed = set.agents.iter().filter(bad).map(|member| member.agent.clone()).collect();
-    // What will not change comes first, then whose plan speaks against it: it is what a person has to look at.
+    let failed = set.agents.iter().filter(has_failed).map(|member| member.agent.clone()).collect();
+    // First list agents whose change fails or waits, then those whose plan conflicts with it: people must check them.
     set.agents.sort_by_key(|member| match member.outcome().0 {
         "outcome-bad" => 0,
         "outcome-wait" => 1,
-        "outcome-good" if member.rests() => 2,
+        "outcome-good" if member.is_on_break() => 2,
         "outcome-good" if member.would_be_out() => 3,
         "outcome-good" => 4,
         _ => 5,
     });
-    let resting = set.agents.iter().filter(|member| member.rests()).count();
+    let resting = set.agents.iter().filter(|member| member.is_on_break()).count();
     let out_after = set.agents.iter().filter(|member| member.would_be_out()).count();
     let other_reason = set.agents.iter().filter(|member| member.has_other_reason()).count();
-    set.agents.truncate(MOST_DRAWN);
-    Ok(page(&ChangePage {
-        shell: ask.shell(Place::Changes, heading(&set)),
-        may: ask.has(Right::Change),
-        may_excuse: ask.has(Right::Excuse),
-        now: ask.now,
-        times: ask.times,
+    set.agents.truncate(MAX_AGENTS_SHOWN);
+    Ok(render_page(&ChangePage {
+        shell: request.shell(ConsolePage::Changes, heading(&set)),
+        may: request.has_right(Right::Change),
+        may_excuse: request.has_right(Right::Excuse),
+        now: request.now,
+        times: request.times,
         drawn: set.agents.len(),
         failed,
         resting,
@@ -452,18 +456,18 @@ mod tests {
     fn shell() -> Shell {
         Shell {
             title: "2 agents to Ready".to_owned(),
-            place: Place::Changes,
+            place: ConsolePage::Changes,
             tenant: "acme".to_owned(),
             tenants: vec!["acme".to_owned()],
             theme: "",
             by_agent: false,
             zone: "UTC".to_owned(),
-            told_zone: String::new(),
+            browser_zone: String::new(),
             here: "/changes/1".to_owned(),
             who: "Sam".to_owned(),
             role: "supervisor",
-            signs_out: true,
-            places: vec![Place::Changes],
+            can_sign_out: true,
+            places: vec![ConsolePage::Changes],
             waiting: None,
             may_change: true,
             now_ms: 0,
@@ -472,7 +476,7 @@ mod tests {
     }
 
     /// The page of a preview of two agents, one of whom is in the state already.
-    fn drawn(even_if_in_state: bool) -> String {
+    fn render_preview(even_if_in_state: bool) -> String {
         let at = "2026-10-26T13:30:00Z";
         let member = |agent: &str, state: &str, outcome: &str, why: Option<&str>| {
             json!({"agent": agent, "name": null, "team": null, "state": state, "to": "Ready", "reason": "WORKING",
@@ -480,7 +484,7 @@ mod tests {
                 "error": null})
         };
         let (other, why, will_change) =
-            if even_if_in_state { ("change_reason", None, 2) } else { ("already_there", Some(ONLY_THE_REASON), 1) };
+            if even_if_in_state { ("change_reason", None, 2) } else { ("already_there", Some(ONLY_REASON_CHANGES), 1) };
         let reasons = will_change - 1;
         let set = json!({
             "id": "1", "status": "previewed", "hash": "5f", "made_by": "sam", "made_at": at, "expires_at": at,
@@ -491,11 +495,11 @@ mod tests {
                 "left_out_at_start": 0, "outcomes": {"change": 1, other: 1}, "open": 0, "confirmed": 0, "failed": 0},
             "agents": [member("u_1", "NotReady", "change", None), member("u_2", "Ready", other, why)],
         });
-        let set: Set = serde_json::from_value(set).expect("the API's shape");
+        let set: ChangeSet = serde_json::from_value(set).expect("the API's shape");
         let other_reason = set.agents.iter().filter(|member| member.has_other_reason()).count();
         let page = ChangePage {
             shell: shell(),
-            times: Times::of(&HeaderMap::new()),
+            times: TimeFormat::from_headers(&HeaderMap::new()),
             now: at.parse().expect("an instant"),
             may: true,
             may_excuse: false,
@@ -511,13 +515,16 @@ mod tests {
 
     #[test]
     fn a_preview_offers_to_set_the_reason_of_those_who_are_in_the_state_already_and_names_the_price() {
-        let plain = drawn(false);
+        let plain = render_preview(false);
         assert!(plain.contains("1 already in this state") && plain.contains("costs 1 call more"), "{plain}");
         assert!(plain.contains("id=\"reasons\"") && !plain.contains("id=\"reason-only\""), "{plain}");
-        let chosen = drawn(true);
-        assert!(chosen.contains("1 their state, 1 only their reason"), "{chosen}");
-        assert!(chosen.contains("1 of them only for the reason"), "{chosen}");
-        assert!(chosen.contains("only the reason will change") && !chosen.contains("id=\"reasons\""), "{chosen}");
+        let with_reasons = render_preview(true);
+        assert!(with_reasons.contains("1 their state, 1 only their reason"), "{with_reasons}");
+        assert!(with_reasons.contains("1 of them only for the reason"), "{with_reasons}");
+        assert!(
+            with_reasons.contains("only the reason will change") && !with_reasons.contains("id=\"reasons\""),
+            "{with_reasons}"
+        );
     }
 
     #[test]
@@ -539,10 +546,10 @@ mod tests {
             "moved_on",
             "cannot_go_back",
         ];
-        let words: std::collections::BTreeSet<_> = outcomes.iter().map(|name| outcome(name).1).collect();
-        assert_eq!(words.len(), outcomes.len());
+        let texts: std::collections::BTreeSet<_> = outcomes.iter().map(|name| outcome(name).1).collect();
+        assert_eq!(texts.len(), outcomes.len());
         for name in crate::domain::changes::transition::STATUS_NAMES {
-            let (_, text) = standing(name);
+            let (_, text) = transition_label(name);
             assert!(!text.is_empty() && text != name || name == "refused" || name == "failed", "{name}: {text}");
         }
     }

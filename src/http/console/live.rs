@@ -1,8 +1,8 @@
-//! Live: every agent now, the queues, and who is out of adherence.
+//! The live page: all agents now, the queues, and who is out of adherence.
 
 pub(super) mod cards;
 pub(super) mod filter;
-pub(super) mod picture;
+pub(super) mod live_view;
 pub(super) mod rows;
 pub(super) mod thresholds;
 pub(super) mod wallboard;
@@ -13,29 +13,29 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 
-use self::cards::{Card, cards, standings};
-use self::filter::Filter;
-use self::picture::Picture;
-use self::rows::{Row, Sort};
-use self::thresholds::Marks;
-use super::shared::ask::Ask;
-use super::shared::failure::Failure;
-use super::shared::shell::{Place, Shell, page};
-use super::shared::times::{Span, Stamp};
-use super::shared::words::{self, Chip};
+use self::cards::{Card, build_cards, summarize_standings};
+use self::filter::LiveFilter;
+use self::live_view::LiveView;
+use self::rows::{AgentRow, RowSort};
+use self::thresholds::ClientThresholds;
+use super::shared::page_error::PageError;
+use super::shared::page_request::PageRequest;
+use super::shared::shell::{ConsolePage, Shell, render_page};
+use super::shared::times::{ClockDuration, Stamp};
+use super::shared::wording::{self, Chip};
 use crate::domain::adherence::Verdict;
 use crate::domain::agents::state::AgentState;
 use crate::domain::time::UtcMicros;
 use crate::http::ApiState;
 use crate::http::auth::Right;
 
-/// Rows that are drawn here at most; the page says how many there are beside them, and the filter finds them.
-const MOST_ROWS: usize = 3000;
+/// The maximum number of rows rendered here; the page says how many more there are, and the filter finds them.
+const MAX_ROWS: usize = 3000;
 
-/// Who is out of adherence, in the short list above the table.
-const MOST_WORST: usize = 6;
+/// The number of agents in the short list of those out of adherence.
+const MAX_WORST_ROWS: usize = 6;
 
-/// A chip above the table that counts and narrows.
+/// A chip above the table that shows a count and filters by it.
 struct CountChip {
     chip: Chip,
     count: usize,
@@ -43,7 +43,7 @@ struct CountChip {
     address: String,
 }
 
-/// A column that can be sorted by.
+/// A column that the table can be sorted by.
 struct Column {
     label: &'static str,
     class: &'static str,
@@ -57,8 +57,8 @@ struct Column {
 #[template(path = "live/live.html")]
 struct LivePage {
     shell: Shell,
-    filter: Filter,
-    /// What the filter narrows to; empty where it narrows nothing.
+    filter: LiveFilter,
+    /// A description of the filter; empty if it selects everything.
     narrowed: String,
     here: bool,
     seen: Option<Stamp>,
@@ -66,9 +66,9 @@ struct LivePage {
     total: usize,
     matching: usize,
     most: usize,
-    rows: Vec<Row>,
-    blank: Row,
-    worst: Vec<Row>,
+    rows: Vec<AgentRow>,
+    blank: AgentRow,
+    worst: Vec<AgentRow>,
     out: usize,
     out_address: String,
     states: Vec<CountChip>,
@@ -79,72 +79,74 @@ struct LivePage {
     standings: String,
     columns: Vec<Column>,
     clear: String,
-    marks: Marks,
+    marks: ClientThresholds,
 }
 
 /// `GET /`.
-pub(in crate::http) async fn show(State(state): State<ApiState>, ask: Ask) -> Result<Response, Failure> {
-    ask.check(&state, Right::Read)?;
-    let filter = Filter::of(&ask.query);
-    let picture = ask.picture(&state).await;
-    let at = picture.as_ref().map_or(ask.now, Picture::at);
-    let agents = picture.iter().flat_map(Picture::agents);
-    let all: Vec<Row> = agents.map(|agent| Row::of(agent, &ask.times, at)).collect();
-    let tenant = ask.tenant.as_str();
-    let of_any_verdict = filter.of_any_verdict();
-    let is_out = |row: &&Row| row.verdict.class == "out" && of_any_verdict.passes(row);
-    let mut worst: Vec<Row> = all.iter().filter(is_out).cloned().collect();
+pub(in crate::http) async fn show(State(state): State<ApiState>, request: PageRequest) -> Result<Response, PageError> {
+    request.check(&state, Right::Read)?;
+    let filter = LiveFilter::from_query(&request.query);
+    let live_view = request.live_view(&state).await;
+    let at = live_view.as_ref().map_or(request.now, LiveView::at);
+    let agents = live_view.iter().flat_map(LiveView::agents);
+    let all: Vec<AgentRow> = agents.map(|agent| AgentRow::from_card(agent, &request.times, at)).collect();
+    let tenant = request.tenant.as_str();
+    let without_verdicts = filter.without_verdicts();
+    let is_out = |row: &&AgentRow| row.verdict.class == "out" && without_verdicts.matches(row);
+    let mut worst: Vec<AgentRow> = all.iter().filter(is_out).cloned().collect();
     let out = worst.len();
-    Sort::Worst.sort(&mut worst, false);
-    worst.truncate(MOST_WORST);
-    let narrowed = filter.in_words();
+    RowSort::Worst.sort(&mut worst, false);
+    worst.truncate(MAX_WORST_ROWS);
+    let narrowed = filter.description();
     let title = if narrowed.is_empty() { "Live".to_owned() } else { format!("Live: {narrowed}") };
-    let mut rows: Vec<Row> = all.iter().filter(|row| filter.passes(row)).cloned().collect();
+    let mut rows: Vec<AgentRow> = all.iter().filter(|row| filter.matches(row)).cloned().collect();
     let matching = rows.len();
     filter.sort.sort(&mut rows, filter.reversed);
-    rows.truncate(MOST_ROWS);
-    let seen = picture.as_ref().and_then(Picture::seen_at);
-    let nothing = Filter { open: filter.open.clone(), ..Filter::of(&[]) };
-    let cards = picture.as_ref().map(|picture| cards(picture, &ask.times)).unwrap_or_default();
-    Ok(page(&LivePage {
-        here: picture.is_some(),
-        seen: seen.map(|seen| ask.times.second(seen)),
-        age: seen.map(|seen| Span(at.since(seen)).to_string()).unwrap_or_default(),
+    rows.truncate(MAX_ROWS);
+    let observed_at = live_view.as_ref().and_then(LiveView::observed_at);
+    let empty_filter = LiveFilter { open: filter.open.clone(), ..LiveFilter::from_query(&[]) };
+    let cards = live_view.as_ref().map(|picture| build_cards(picture, &request.times)).unwrap_or_default();
+    Ok(render_page(&LivePage {
+        here: live_view.is_some(),
+        seen: observed_at.map(|seen| request.times.second(seen)),
+        age: observed_at.map(|seen| ClockDuration(at.since(seen)).to_string()).unwrap_or_default(),
         total: all.len(),
         matching,
-        most: MOST_ROWS,
+        most: MAX_ROWS,
         worst,
         out,
-        out_address: Filter { verdicts: vec!["out".to_owned()], ..filter.clone() }.address(tenant),
-        states: states(&all, &filter, tenant),
-        verdicts: verdicts(&all, &filter, tenant),
+        out_address: LiveFilter { verdicts: vec!["out".to_owned()], ..filter.clone() }.address(tenant),
+        states: state_chips(&all, &filter, tenant),
+        verdicts: verdict_chips(&all, &filter, tenant),
         teams: distinct(&all, |row| &row.team),
         queues: distinct(&all, |row| &row.queue),
-        standings: standings(&cards),
+        standings: summarize_standings(&cards),
         cards,
-        columns: columns(&filter, tenant),
-        clear: Filter { sort: filter.sort, reversed: filter.reversed, ..nothing }.address(tenant),
-        marks: Marks::of(picture.as_ref()),
-        blank: Row::blank(),
+        columns: sortable_columns(&filter, tenant),
+        clear: LiveFilter { sort: filter.sort, reversed: filter.reversed, ..empty_filter }.address(tenant),
+        marks: ClientThresholds::from_live_view(live_view.as_ref()),
+        blank: AgentRow::template(),
         rows,
         filter,
         narrowed,
-        shell: ask.shell(Place::Live, title),
+        shell: request.shell(ConsolePage::Live, title),
     }))
 }
 
-fn distinct(rows: &[Row], of: impl Fn(&Row) -> &String) -> Vec<String> {
-    let values: BTreeSet<&String> = rows.iter().map(of).filter(|value| !value.is_empty()).collect();
+fn distinct(rows: &[AgentRow], value_of: impl Fn(&AgentRow) -> &String) -> Vec<String> {
+    let values: BTreeSet<&String> = rows.iter().map(value_of).filter(|value| !value.is_empty()).collect();
     values.into_iter().cloned().collect()
 }
 
-/// The states: those with a name of their own always, so that a chip stays in its place, and what else is there. A chip counts
-/// whom one gets by it beside what else narrows; the module `floor.js` counts the same.
-fn states(rows: &[Row], filter: &Filter, tenant: &str) -> Vec<CountChip> {
-    let left = filter.of_any_state();
+/// Returns the chips of states. Known states always have one, so that chips keep their place; other states have one if
+/// they occur.
+///
+/// A chip counts the agents that it would show together with the other filters; the module `floor.js` counts the same.
+fn state_chips(rows: &[AgentRow], filter: &LiveFilter, tenant: &str) -> Vec<CountChip> {
+    let remaining = filter.without_states();
     let mut counts: BTreeMap<&str, (&Chip, usize)> = BTreeMap::new();
     for row in rows {
-        counts.entry(&row.state.key).or_insert((&row.state, 0)).1 += usize::from(left.passes(row));
+        counts.entry(&row.state.key).or_insert((&row.state, 0)).1 += usize::from(remaining.matches(row));
     }
     let count = |key: &str| counts.get(key).map_or(0, |(_, count)| *count);
     let chip = |chip: Chip, count| CountChip {
@@ -153,19 +155,19 @@ fn states(rows: &[Row], filter: &Filter, tenant: &str) -> Vec<CountChip> {
         chip,
         count,
     };
-    let known = AgentState::KNOWN.iter().map(|state| chip(words::state(state), count(state.name())));
+    let known = AgentState::KNOWN.iter().map(|state| chip(wording::state(state), count(state.name())));
     let is_known = |key: &str| AgentState::KNOWN.iter().any(|state| state.name() == key);
     let others = counts.iter().filter(|(key, _)| !is_known(key));
     let others = others.map(|(_, (of, count))| chip((*of).clone(), *count));
     known.chain(others).collect()
 }
 
-fn verdicts(rows: &[Row], filter: &Filter, tenant: &str) -> Vec<CountChip> {
-    let left = filter.of_any_verdict();
+fn verdict_chips(rows: &[AgentRow], filter: &LiveFilter, tenant: &str) -> Vec<CountChip> {
+    let remaining = filter.without_verdicts();
     let chip = |verdict: Verdict| {
-        let chip = words::verdict(verdict);
+        let chip = wording::verdict(verdict);
         CountChip {
-            count: rows.iter().filter(|row| row.verdict == chip && left.passes(row)).count(),
+            count: rows.iter().filter(|row| row.verdict == chip && remaining.matches(row)).count(),
             on: filter.verdicts.contains(&chip.key),
             address: filter.with_verdict(&chip.key, tenant),
             chip,
@@ -174,9 +176,9 @@ fn verdicts(rows: &[Row], filter: &Filter, tenant: &str) -> Vec<CountChip> {
     [Verdict::Out, Verdict::In, Verdict::Neutral, Verdict::Unscheduled, Verdict::Unknown].map(chip).into()
 }
 
-fn columns(filter: &Filter, tenant: &str) -> Vec<Column> {
-    let column = |label, class, sort: Sort| {
-        let downwards = matches!(sort, Sort::Time | Sort::Worst);
+fn sortable_columns(filter: &LiveFilter, tenant: &str) -> Vec<Column> {
+    let column = |label, class, sort: RowSort| {
+        let downwards = matches!(sort, RowSort::Time | RowSort::Worst);
         let sorted = match filter.sort == sort {
             false => "",
             true if filter.reversed == downwards => "ascending",
@@ -185,17 +187,17 @@ fn columns(filter: &Filter, tenant: &str) -> Vec<Column> {
         Column { label, class, key: sort.name(), address: filter.with_sort(sort, tenant), sorted }
     };
     vec![
-        column("Agent", "c-agent", Sort::Name),
-        column("State", "c-state", Sort::State),
-        column("In state for", "c-time", Sort::Time),
-        column("Planned now", "c-plan", Sort::Plan),
-        column("Adherence", "c-verdict", Sort::Worst),
-        column("Team", "c-team", Sort::Team),
-        column("Queue", "c-queue", Sort::Queue),
+        column("Agent", "c-agent", RowSort::Name),
+        column("State", "c-state", RowSort::State),
+        column("In state for", "c-time", RowSort::Time),
+        column("Planned now", "c-plan", RowSort::Plan),
+        column("Adherence", "c-verdict", RowSort::Worst),
+        column("Team", "c-team", RowSort::Team),
+        column("Queue", "c-queue", RowSort::Queue),
     ]
 }
 
-/// How old a picture is, in words; empty where nothing was seen yet.
-pub(super) fn age(seen: Option<UtcMicros>, now: UtcMicros) -> String {
-    seen.map(|seen| Span(now.since(seen)).to_string()).unwrap_or_default()
+/// Returns the age of the live view, for people; empty if nothing was observed yet.
+pub(super) fn age_text(observed_at: Option<UtcMicros>, now: UtcMicros) -> String {
+    observed_at.map(|seen| ClockDuration(now.since(seen)).to_string()).unwrap_or_default()
 }

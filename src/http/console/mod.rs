@@ -1,8 +1,8 @@
-//! The console: pages for people, rendered here and made live in the browser by modules of our own.
+//! The console: pages for people, rendered here and kept up to date in the browser by our own modules.
 //!
-//! A page reads the picture and the store by the same functions as the API does and changes nothing; what people change goes
-//! to `/api/v1`. Text from a platform, a file or a person reaches a page through the templates' escaping alone, and never as
-//! markup. Without scripts every page can be read.
+//! A page reads the live view and the store through the same functions as the API, and changes nothing; people's
+//! changes go to `/api/v1`. Text from a platform, a file or a person reaches a page only escaped by the templates,
+//! never as markup. Every page can be read without scripts.
 
 #![expect(
     clippy::trivially_copy_pass_by_ref,
@@ -26,17 +26,17 @@ mod webhooks;
 
 use axum::routing::get;
 
-use super::routes::{Kind, Needs, Row};
+use super::routes::{AccessRequirement, Route, RouteKind};
 
 pub use assets::asset;
 
-pub(super) use shared::failure::no_such_page;
+pub(super) use shared::page_error::page_not_found;
 pub(super) use shared::preferences::theme;
-pub(super) use shared::shell::page;
+pub(super) use shared::shell::render_page;
 
-/// The rows of the pages and files. What a page shows of a tenant, its handler checks.
-pub(super) fn rows() -> Vec<Row> {
-    let page = |path, methods| Row::page(Needs::SignedIn, path, methods);
+/// Returns the rows of the pages and files. Each handler checks access to the tenant that its page shows.
+pub(super) fn page_routes() -> Vec<Route> {
+    let page = |path, methods| Route::page(AccessRequirement::SignedIn, path, methods);
     vec![
         page("/", get(live::show)),
         page("/wallboard", get(live::wallboard::show)),
@@ -51,16 +51,16 @@ pub(super) fn rows() -> Vec<Row> {
         page("/exceptions", get(adherence::exceptions::list)),
         page("/exceptions/new", get(adherence::exceptions::new)),
         page("/reports", get(reports::show)),
-        page("/reports/compliance.csv", get(reports::download)).of(Kind::Lasting),
+        page("/reports/compliance.csv", get(reports::download)).with_kind(RouteKind::Streaming),
         page("/analytics", get(analytics::list)),
         page("/analytics/{id}", get(analytics::show)),
-        page("/trends", get(analytics::trends::show)).of(Kind::Long),
+        page("/trends", get(analytics::trends::show)).with_kind(RouteKind::Long),
         page("/audit", get(audit::show)),
         page("/webhooks", get(webhooks::list)),
         page("/webhooks/{id}", get(webhooks::deliveries)),
         page("/system", get(operations::system::show)),
         page("/account", get(access::account::show)),
-        Row::page(Needs::Nothing, "/preferences", get(shared::preferences::set)),
-        Row::page(Needs::Nothing, "/assets/{version}/{name}", get(assets::serve)),
+        Route::page(AccessRequirement::Public, "/preferences", get(shared::preferences::set_preferences)),
+        Route::page(AccessRequirement::Public, "/assets/{version}/{name}", get(assets::serve_asset)),
     ]
 }

@@ -1,4 +1,4 @@
-//! Reports for a span of days: the compliance figures on the page, and files that the daemon makes, followed and taken along.
+//! The reports page: the compliance figures of a date range, and files that the daemon makes.
 
 use askama::Template;
 use axum::body::Body;
@@ -11,43 +11,43 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
 
-use super::shared::ask::Ask;
-use super::shared::failure::Failure;
-use super::shared::read::{Want, read};
-use super::shared::shell::{Place, Shell, page};
-use super::shared::times::{self, Stamp, Times};
+use super::shared::api_call::{ApiCall, call_api};
+use super::shared::page_error::PageError;
+use super::shared::page_request::PageRequest;
+use super::shared::shell::{ConsolePage, Shell, render_page};
+use super::shared::times::{self, Stamp, TimeFormat};
 use crate::domain::ids::TenantId;
-use crate::domain::reports::report_run::{Format, Kind, RunStatus};
+use crate::domain::reports::report_run::{ReportFormat, ReportKind, RunStatus};
 use crate::domain::time::UtcMicros;
 use crate::http::ApiState;
 use crate::http::api::reports;
 use crate::http::auth::Right;
 use crate::http::problem::Problem;
-use crate::report::compliance::{Compliance, DEFINITIONS, LOG_COLUMNS, Log, Span};
+use crate::report::compliance::{ComplianceSpan, ComplianceSummary, DEFINITIONS, LOG_COLUMNS, TransitionLog};
+use crate::report::csv_sheet::CsvSheet;
 use crate::report::export::tenant_part;
 use crate::report::request::Request;
-use crate::report::sheet::Sheet;
 use crate::store::Reader;
 
-/// Days that the page begins with.
-const DAYS: i64 = 7;
+/// The default number of days.
+const DEFAULT_DAYS: i64 = 7;
 
-/// The days that are asked for, in the viewer's zone; both are of the span.
-struct Days {
+/// The requested date range in the viewer's time zone; it includes both days.
+struct DayRange {
     from: Date,
     to: Date,
 }
 
-impl Days {
-    fn of(ask: &Ask) -> Result<Self, Failure> {
-        let today = ask.now.timestamp().to_zoned(ask.times.zone_of(None)).date();
-        let read = |key: &str, usual: Date| match ask.value(key) {
-            None => Ok(usual),
+impl DayRange {
+    fn from_request(request: &PageRequest) -> Result<Self, PageError> {
+        let today = request.now.timestamp().to_zoned(request.times.zone_for(None)).date();
+        let read = |key: &str, default: Date| match request.value(key) {
+            None => Ok(default),
             Some(text) => {
                 text.parse::<Date>().map_err(|_| Problem::bad_request(format!("{key}: write a day as 2026-10-26")))
             }
         };
-        let week = today.checked_sub((DAYS - 1).days()).unwrap_or(today);
+        let week = today.checked_sub((DEFAULT_DAYS - 1).days()).unwrap_or(today);
         let days = Self { from: read("from", week)?, to: read("to", today)? };
         if days.from > days.to {
             return Err(Problem::bad_request(format!("{} does not lie before {}", days.from, days.to)).into());
@@ -55,16 +55,16 @@ impl Days {
         Ok(days)
     }
 
-    /// From the first midnight to the one after the last day.
-    fn span(&self, zone: &TimeZone) -> Span {
+    /// Returns the span from the first midnight to the end of the last day.
+    fn span(&self, zone: &TimeZone) -> ComplianceSpan {
         let midnight = |day: Date| day.to_zoned(zone.clone()).ok().map(|at| UtcMicros::from(at.timestamp()));
-        Span { from: midnight(self.from), to: self.to.checked_add(1.day()).ok().and_then(midnight) }
+        ComplianceSpan { from: midnight(self.from), to: self.to.checked_add(1.day()).ok().and_then(midnight) }
     }
 }
 
-/// A report that was asked for, as the API shows it.
+/// A requested report, as the API returns it.
 #[derive(Deserialize)]
-struct Run {
+struct ReportRunView {
     id: String,
     request: Request,
     format: String,
@@ -78,8 +78,8 @@ struct Run {
     error: Option<String>,
 }
 
-impl Run {
-    /// How it stands, in a class and in words.
+impl ReportRunView {
+    /// Returns the class and the text of the report's status.
     fn standing(&self) -> (&'static str, String) {
         match self.status {
             RunStatus::Waiting => ("outcome-wait", "queued".to_owned()),
@@ -94,7 +94,7 @@ impl Run {
         !self.status.is_final()
     }
 
-    /// Its size, as people say it.
+    /// Returns the file's size, for people.
     fn size(&self) -> String {
         let bytes = self.bytes.unwrap_or_default();
         if bytes < 1_000_000 { format!("{} kB", bytes.div_ceil(1000)) } else { format!("{} MB", bytes / 1_000_000) }
@@ -102,8 +102,8 @@ impl Run {
 }
 
 #[derive(Deserialize)]
-struct Runs {
-    reports: Vec<Run>,
+struct ReportRunList {
+    reports: Vec<ReportRunView>,
     next: Option<String>,
 }
 
@@ -111,29 +111,29 @@ struct Runs {
 #[template(path = "reports/reports.html")]
 struct ReportsPage {
     shell: Shell,
-    times: Times,
+    times: TimeFormat,
     zone: String,
     from: String,
     to: String,
-    /// The span as instants: what a file is made of.
+    /// The span as instants, for requests of report files.
     span: (String, String),
-    /// None for who is bound to teams: these figures are of all of them.
-    figures: Option<Compliance>,
+    /// The compliance figures; `None` for viewers restricted to teams, because the figures cover all teams.
+    figures: Option<ComplianceSummary>,
     made: Stamp,
     download: String,
-    kinds: Vec<Kind>,
+    kinds: Vec<ReportKind>,
     teams: Vec<String>,
-    runs: Vec<Run>,
+    runs: Vec<ReportRunView>,
     older: Option<String>,
 }
 
 impl ReportsPage {
-    /// Whether this build writes it.
+    /// Whether this build can write Parquet files.
     fn has_parquet() -> bool {
-        Format::Parquet.missing().is_none()
+        ReportFormat::Parquet.unavailable_reason().is_none()
     }
 
-    fn violations(figures: &Compliance) -> String {
+    fn violations(figures: &ComplianceSummary) -> String {
         format!("{:.2} %", figures.violation_frequency * 100.0)
     }
 
@@ -141,44 +141,44 @@ impl ReportsPage {
         self.times.second(*at)
     }
 
-    /// The days of a run's span, in its own zone.
-    fn days(run: &Run) -> String {
+    /// Returns the date range of a report, in its own time zone.
+    fn days(run: &ReportRunView) -> String {
         let zone = run.request.time_zone();
         let day = |at: UtcMicros| at.timestamp().to_zoned(zone.clone()).date().to_string();
         let from = run.request.from.map_or_else(|| "the beginning".to_owned(), day);
         format!("{from} to {}", day(run.request.to.offset(-1)))
     }
 
-    fn some_are_open(&self) -> bool {
-        self.runs.iter().any(Run::is_open)
+    fn has_open_runs(&self) -> bool {
+        self.runs.iter().any(ReportRunView::is_open)
     }
 }
 
 /// `GET /reports?from=&to=`.
-pub(in crate::http) async fn show(State(state): State<ApiState>, ask: Ask) -> Result<Response, Failure> {
-    ask.check(&state, Right::Report)?;
-    let days = Days::of(&ask)?;
-    let zone = ask.times.zone_of(None);
+pub(in crate::http) async fn show(State(state): State<ApiState>, request: PageRequest) -> Result<Response, PageError> {
+    request.check(&state, Right::Report)?;
+    let days = DayRange::from_request(&request)?;
+    let zone = request.times.zone_for(None);
     let span = days.span(&zone);
-    let figures = match ask.check_whole(&state, Right::Report) {
-        Ok(()) => Some(Compliance::read(&state.reader, &ask.tenant, span).await?),
+    let figures = match request.check_all_teams(&state, Right::Report) {
+        Ok(()) => Some(ComplianceSummary::read(&state.reader, &request.tenant, span).await?),
         Err(_) => None,
     };
-    let query = [("limit", "20"), ("cursor", ask.value("cursor").unwrap_or_default())];
-    let want = Want { route: "/api/v1/reports", id: None, query: &query };
-    let Runs { reports: runs, next } = read(&state, &ask, want, reports::list).await?;
-    let shell = ask.shell(Place::Reports, "Reports");
+    let query = [("limit", "20"), ("cursor", request.value("cursor").unwrap_or_default())];
+    let call = ApiCall { route: "/api/v1/reports", id: None, query: &query };
+    let ReportRunList { reports: runs, next } = call_api(&state, &request, call, reports::list).await?;
+    let shell = request.shell(ConsolePage::Reports, "Reports");
     let (from, to) = (days.from.to_string(), days.to.to_string());
     let older = next.map(|next| format!("{}&from={from}&to={to}&cursor={next}", shell.to("/reports")));
     let instant = |at: Option<UtcMicros>| at.map(|at| at.to_string()).unwrap_or_default();
-    Ok(page(&ReportsPage {
+    Ok(render_page(&ReportsPage {
         download: format!("{}&from={from}&to={to}", shell.to("/reports/compliance.csv")),
-        zone: times::name(&zone).to_owned(),
-        made: ask.times.second(ask.now),
+        zone: times::zone_name(&zone).to_owned(),
+        made: request.times.second(request.now),
         span: (instant(span.from), instant(span.to)),
-        kinds: Kind::ALL.into_iter().filter(|kind| kind.filters().contains(&"teams")).collect(),
-        teams: ask.picture(&state).await.map_or_else(Vec::new, |picture| picture.teams()),
-        times: ask.times,
+        kinds: ReportKind::ALL.into_iter().filter(|kind| kind.filters().contains(&"teams")).collect(),
+        teams: request.live_view(&state).await.map_or_else(Vec::new, |picture| picture.teams()),
+        times: request.times,
         shell,
         from,
         to,
@@ -188,13 +188,17 @@ pub(in crate::http) async fn show(State(state): State<ApiState>, ask: Ask) -> Re
     }))
 }
 
-/// `GET /reports/compliance.csv?from=&to=`: every state change of the span, as `shiftkeeper report compliance --output csv` has it.
-pub(in crate::http) async fn download(State(state): State<ApiState>, ask: Ask) -> Result<Response, Failure> {
-    ask.check_whole(&state, Right::Report)?;
-    let days = Days::of(&ask)?;
-    let name = format!("compliance-{}-{}-{}.csv", tenant_part(&ask.tenant), days.from, days.to);
-    let span = days.span(&ask.times.zone_of(None));
-    let body = Body::from_stream(lines(&state.reader, &ask.tenant, span));
+/// `GET /reports/compliance.csv?from=&to=`: every state change of the date range, as `shiftkeeper report compliance
+/// --output csv` writes it.
+pub(in crate::http) async fn download(
+    State(state): State<ApiState>,
+    request: PageRequest,
+) -> Result<Response, PageError> {
+    request.check_all_teams(&state, Right::Report)?;
+    let days = DayRange::from_request(&request)?;
+    let name = format!("compliance-{}-{}-{}.csv", tenant_part(&request.tenant), days.from, days.to);
+    let span = days.span(&request.times.zone_for(None));
+    let body = Body::from_stream(csv_stream(&state.reader, &request.tenant, span));
     let disposition = HeaderValue::try_from(format!("attachment; filename=\"{name}\""));
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8")),
@@ -204,15 +208,15 @@ pub(in crate::http) async fn download(State(state): State<ApiState>, ask: Ask) -
     Ok((headers, body).into_response())
 }
 
-/// The log as CSV, a page of the store at a time: a long one takes no more memory than a short one.
-fn lines(
+/// Streams the log as CSV, reading the store page by page, so that a long log takes no more memory than a short one.
+fn csv_stream(
     reader: &Reader,
     tenant: &TenantId,
-    span: Span,
+    span: ComplianceSpan,
 ) -> impl stream::Stream<Item = anyhow::Result<Vec<u8>>> + use<> {
-    let log = Log::new(reader, tenant, span);
+    let log = TransitionLog::new(reader, tenant, span);
     stream::unfold((log, true), |(mut log, first)| async move {
-        match next_lines(&mut log, first).await {
+        match next_csv_chunk(&mut log, first).await {
             Ok(bytes) if bytes.is_empty() => None,
             Ok(bytes) => Some((Ok(bytes), (log, false))),
             Err(error) => {
@@ -223,14 +227,14 @@ fn lines(
     })
 }
 
-async fn next_lines(log: &mut Log, first: bool) -> anyhow::Result<Vec<u8>> {
+async fn next_csv_chunk(log: &mut TransitionLog, first: bool) -> anyhow::Result<Vec<u8>> {
     let page = log.next_page().await?;
-    let mut sheet = Sheet::default();
+    let mut sheet = CsvSheet::default();
     if first {
-        sheet.row(LOG_COLUMNS)?;
+        sheet.write_row(LOG_COLUMNS)?;
     }
     for line in &page {
-        sheet.row(line.cells().iter().map(String::as_str))?;
+        sheet.write_row(line.cells().iter().map(String::as_str))?;
     }
     Ok(sheet.finish()?)
 }

@@ -1,4 +1,4 @@
-//! Rules: what each did and would have done, its text with a check and trials on history.
+//! The rules pages: what each rule did and would have done, and its text with a check and backtests.
 
 pub(super) mod approvals;
 
@@ -10,13 +10,13 @@ use axum::extract::State;
 use axum::response::Response;
 use serde::Deserialize;
 
-use super::changes::done::{Change, Changes};
-use super::live::picture::Picture;
-use super::shared::ask::Ask;
-use super::shared::failure::Failure;
-use super::shared::read::{Want, read};
-use super::shared::shell::{Place, Shell, page};
-use super::shared::times::{Stamp, Times};
+use super::changes::agent_changes::{AgentChange, AgentChangeList};
+use super::live::live_view::LiveView;
+use super::shared::api_call::{ApiCall, call_api};
+use super::shared::page_error::PageError;
+use super::shared::page_request::PageRequest;
+use super::shared::shell::{ConsolePage, Shell, render_page};
+use super::shared::times::{Stamp, TimeFormat};
 use crate::domain::time::UtcMicros;
 use crate::http::ApiState;
 use crate::http::api::rules;
@@ -24,10 +24,10 @@ use crate::http::api::rules::rule_findings;
 use crate::http::auth::Right;
 use crate::http::extract::Path;
 
-/// What a rule did is counted and listed so far back.
-const COUNTED: Duration = Duration::from_hours(24);
+/// How far back the activity of rules is counted and listed.
+const COUNT_PERIOD: Duration = Duration::from_hours(24);
 
-/// A rule as the API shows it.
+/// A rule, as the API returns it.
 #[derive(Deserialize)]
 struct Rule {
     id: String,
@@ -43,51 +43,51 @@ struct Rule {
     changed_at: Option<UtcMicros>,
     changed_by: Option<String>,
     why: Option<String>,
-    counts: Counts,
+    counts: RuleCounts,
 }
 
 #[derive(Deserialize)]
-struct Counts {
+struct RuleCounts {
     would: u64,
     would_agents: u64,
     told: u64,
     reversed: u64,
-    held: Vec<Held>,
-    transitions: Done,
+    held: Vec<GuardCount>,
+    transitions: TransitionCounts,
 }
 
-impl Counts {
+impl RuleCounts {
     fn held_total(&self) -> u64 {
         self.held.iter().map(|held| held.times).sum()
     }
 }
 
 #[derive(Deserialize)]
-struct Held {
+struct GuardCount {
     guard: String,
     times: u64,
 }
 
 #[derive(Deserialize)]
-struct Done {
+struct TransitionCounts {
     total: u64,
     open: u64,
-    by_status: Vec<ByStatus>,
+    by_status: Vec<StatusCount>,
 }
 
 #[derive(Deserialize)]
-struct ByStatus {
+struct StatusCount {
     status: String,
     count: u64,
 }
 
 #[derive(Deserialize)]
-struct Rules {
+struct RuleList {
     from: UtcMicros,
     rules: Vec<Rule>,
 }
 
-/// A rule's mode, in words.
+/// Returns the class and the text of a rule's mode.
 fn mode(name: &str) -> (&'static str, &str) {
     match name {
         "enforce" => ("outcome-good", "enforcing"),
@@ -97,7 +97,7 @@ fn mode(name: &str) -> (&'static str, &str) {
     }
 }
 
-/// What a class is, in words.
+/// Returns the text of a rule's class.
 fn class(name: &str) -> &str {
     match name {
         "mandatory_break" => "mandatory breaks: evaluated before all other rules, and sent ahead of people's changes",
@@ -107,7 +107,7 @@ fn class(name: &str) -> &str {
     }
 }
 
-/// Where a rule comes from, in words.
+/// Returns the text of a rule's origin.
 fn origin(name: &str) -> &str {
     match name {
         "configuration" => "from the configuration",
@@ -121,7 +121,7 @@ fn origin(name: &str) -> &str {
 #[template(path = "rules/rules.html")]
 struct RulesPage {
     shell: Shell,
-    times: Times,
+    times: TimeFormat,
     from: UtcMicros,
     rules: Vec<Rule>,
     may: bool,
@@ -134,12 +134,12 @@ impl RulesPage {
 }
 
 /// `GET /rules`.
-pub(in crate::http) async fn list(State(state): State<ApiState>, ask: Ask) -> Result<Response, Failure> {
-    ask.check(&state, Right::Read)?;
-    let want = Want { route: "/api/v1/rules", id: None, query: &[] };
-    let Rules { from, rules } = read(&state, &ask, want, rules::list).await?;
-    let (shell, may) = (ask.shell(Place::Rules, "Rules"), ask.has(Right::EditRules));
-    Ok(page(&RulesPage { shell, times: ask.times, from, rules, may }))
+pub(in crate::http) async fn list(State(state): State<ApiState>, request: PageRequest) -> Result<Response, PageError> {
+    request.check(&state, Right::Read)?;
+    let call = ApiCall { route: "/api/v1/rules", id: None, query: &[] };
+    let RuleList { from, rules } = call_api(&state, &request, call, rules::list).await?;
+    let (shell, may) = (request.shell(ConsolePage::Rules, "Rules"), request.has_right(Right::EditRules));
+    Ok(render_page(&RulesPage { shell, times: request.times, from, rules, may }))
 }
 
 #[derive(Deserialize)]
@@ -156,7 +156,7 @@ struct Version {
 }
 
 #[derive(Deserialize)]
-struct Versions {
+struct VersionList {
     versions: Vec<Version>,
 }
 
@@ -189,7 +189,7 @@ impl Finding {
 }
 
 #[derive(Deserialize)]
-struct Findings {
+struct FindingList {
     findings: Vec<Finding>,
 }
 
@@ -197,39 +197,45 @@ struct Findings {
 #[template(path = "rules/rule.html")]
 struct RulePage {
     shell: Shell,
-    times: Times,
+    times: TimeFormat,
     rule: Rule,
     versions: Vec<Version>,
     findings: Vec<Finding>,
-    did: Did,
+    did: RuleActivity,
     may: bool,
     new: bool,
 }
 
-/// What a rule did in the time that is counted: a page of it.
+/// A page of a rule's activity in the counted time.
 #[derive(Default)]
-struct Did {
-    changes: Vec<Change>,
+struct RuleActivity {
+    changes: Vec<AgentChange>,
     /// The cursor of the next page.
     older: Option<String>,
-    /// It is not the first page.
+    /// Whether this is not the first page.
     later: bool,
-    /// Names of agents, where they are known.
+    /// The known names of agents by id.
     names: HashMap<String, String>,
 }
 
-impl Did {
-    async fn read(state: &ApiState, ask: &Ask, id: &str, (from, to): (&str, &str)) -> Result<Self, Failure> {
-        let cursor = ask.value("did").unwrap_or_default();
+impl RuleActivity {
+    async fn read(
+        state: &ApiState,
+        request: &PageRequest,
+        id: &str,
+        (from, to): (&str, &str),
+    ) -> Result<Self, PageError> {
+        let cursor = request.value("did").unwrap_or_default();
         let query = [("rule", id), ("from", from), ("to", to), ("cursor", cursor)];
-        let Changes { changes, next: older } = Changes::read(state, ask, &query).await?;
-        let picture = ask.picture(state).await;
-        let named = picture.iter().flat_map(Picture::agents);
-        let names = named.filter_map(|agent| Some((agent.id.to_string(), agent.name.as_deref()?.to_owned()))).collect();
+        let AgentChangeList { changes, next: older } = AgentChangeList::read(state, request, &query).await?;
+        let live_view = request.live_view(state).await;
+        let agents = live_view.iter().flat_map(LiveView::agents);
+        let names =
+            agents.filter_map(|agent| Some((agent.id.to_string(), agent.name.as_deref()?.to_owned()))).collect();
         Ok(Self { changes, older, later: !cursor.is_empty(), names })
     }
 
-    fn name<'a>(&'a self, change: &'a Change) -> &'a str {
+    fn name<'a>(&'a self, change: &'a AgentChange) -> &'a str {
         let id = change.0.agent.as_str();
         self.names.get(id).map_or(id, String::as_str)
     }
@@ -241,12 +247,12 @@ impl RulePage {
     }
 }
 
-/// What a new rule begins as: complete, and only watching.
+/// The text that a new rule starts with: complete, and in the mode for monitoring.
 const NEW_RULE: &str = "[[rules]]\nid       = \"my-rule\"\nwhen     = { planned = \"work\", state = [\"Paused\", \"NotReady\"], for = \"5m\" }\n\
                         unless   = { on_contact = true }\nthen     = { set_state = \"Ready\", reason = \"WORKING\" }\nmode     = \"watch\"\n\
                         cooldown = \"5m\"\n";
 
-fn blank() -> Rule {
+fn empty_rule() -> Rule {
     Rule {
         id: String::new(),
         origin: String::new(),
@@ -261,42 +267,42 @@ fn blank() -> Rule {
         changed_at: None,
         changed_by: None,
         why: None,
-        counts: Counts {
+        counts: RuleCounts {
             would: 0,
             would_agents: 0,
             told: 0,
             reversed: 0,
             held: Vec::new(),
-            transitions: Done { total: 0, open: 0, by_status: Vec::new() },
+            transitions: TransitionCounts { total: 0, open: 0, by_status: Vec::new() },
         },
     }
 }
 
 /// `GET /rules/new`.
-pub(in crate::http) async fn new(State(state): State<ApiState>, ask: Ask) -> Result<Response, Failure> {
-    ask.check(&state, Right::EditRules)?;
-    let shell = ask.shell(Place::Rules, "New rule");
-    let (rule, versions, findings, did) = (blank(), Vec::new(), Vec::new(), Did::default());
-    Ok(page(&RulePage { shell, times: ask.times, rule, versions, findings, did, may: true, new: true }))
+pub(in crate::http) async fn new(State(state): State<ApiState>, request: PageRequest) -> Result<Response, PageError> {
+    request.check(&state, Right::EditRules)?;
+    let shell = request.shell(ConsolePage::Rules, "New rule");
+    let (rule, versions, findings, did) = (empty_rule(), Vec::new(), Vec::new(), RuleActivity::default());
+    Ok(render_page(&RulePage { shell, times: request.times, rule, versions, findings, did, may: true, new: true }))
 }
 
 /// `GET /rules/{id}`.
 pub(in crate::http) async fn show(
     State(state): State<ApiState>,
     Path(id): Path<String>,
-    ask: Ask,
-) -> Result<Response, Failure> {
-    ask.check(&state, Right::Read)?;
-    // Counted and listed over the same time.
-    let (from, to) = ((ask.now - COUNTED).to_string(), ask.now.to_string());
-    let want = Want { route: "/api/v1/rules/{id}", id: Some(&id), query: &[("from", &from), ("to", &to)] };
-    let rule: Rule = read(&state, &ask, want, rules::show).await?;
-    let want = Want { route: "/api/v1/rules/{id}/versions", id: Some(&id), query: &[] };
-    let Versions { versions } = read(&state, &ask, want, rules::versions).await?;
+    request: PageRequest,
+) -> Result<Response, PageError> {
+    request.check(&state, Right::Read)?;
+    // Counts and lists cover the same time.
+    let (from, to) = ((request.now - COUNT_PERIOD).to_string(), request.now.to_string());
+    let call = ApiCall { route: "/api/v1/rules/{id}", id: Some(&id), query: &[("from", &from), ("to", &to)] };
+    let rule: Rule = call_api(&state, &request, call, rules::show).await?;
+    let call = ApiCall { route: "/api/v1/rules/{id}/versions", id: Some(&id), query: &[] };
+    let VersionList { versions } = call_api(&state, &request, call, rules::versions).await?;
     let query = [("rule", id.as_str()), ("limit", "50")];
-    let want = Want { route: "/api/v1/rule-findings", id: None, query: &query };
-    let Findings { findings } = read(&state, &ask, want, rule_findings::list).await?;
-    let did = Did::read(&state, &ask, &id, (&from, &to)).await?;
-    let (shell, may) = (ask.shell(Place::Rules, format!("Rule {id}")), ask.has(Right::EditRules));
-    Ok(page(&RulePage { shell, times: ask.times, rule, versions, findings, did, may, new: false }))
+    let call = ApiCall { route: "/api/v1/rule-findings", id: None, query: &query };
+    let FindingList { findings } = call_api(&state, &request, call, rule_findings::list).await?;
+    let did = RuleActivity::read(&state, &request, &id, (&from, &to)).await?;
+    let (shell, may) = (request.shell(ConsolePage::Rules, format!("Rule {id}")), request.has_right(Right::EditRules));
+    Ok(render_page(&RulePage { shell, times: request.times, rule, versions, findings, did, may, new: false }))
 }

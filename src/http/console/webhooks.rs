@@ -1,24 +1,24 @@
-//! Webhooks: how the endpoints are, what was delivered with every attempt, and sending again.
+//! The webhooks pages: the status of endpoints, their deliveries with every attempt, and sending again.
 
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 
-use super::shared::ask::Ask;
-use super::shared::failure::Failure;
-use super::shared::shell::{Place, Shell, page};
-use super::shared::times::{Stamp, Times};
+use super::shared::page_error::PageError;
+use super::shared::page_request::PageRequest;
+use super::shared::shell::{ConsolePage, Shell, render_page};
+use super::shared::times::{Stamp, TimeFormat};
 use crate::domain::ids::{EndpointId, EventId};
 use crate::domain::time::UtcMicros;
-use crate::domain::webhooks::delivery::{ParkedFor, STATUS_NAMES};
+use crate::domain::webhooks::delivery::{ParkReason, STATUS_NAMES};
 use crate::http::ApiState;
 use crate::http::auth::Right;
 use crate::http::extract::Path;
 use crate::http::problem::{Code, Problem};
 use crate::store::{AttemptWrite, Backlog, DeliveryFilter, StoredDelivery, StoredEndpoint};
 
-/// Deliveries of one page.
-const PAGE: u32 = 50;
+/// The number of deliveries per page.
+const PAGE_SIZE: u32 = 50;
 
 struct Endpoint {
     stored: StoredEndpoint,
@@ -31,7 +31,7 @@ struct Endpoint {
 #[template(path = "webhooks/webhooks.html")]
 struct WebhooksPage {
     shell: Shell,
-    times: Times,
+    times: TimeFormat,
     endpoints: Vec<Endpoint>,
     may: bool,
 }
@@ -43,13 +43,13 @@ impl WebhooksPage {
 }
 
 /// `GET /webhooks`.
-pub(in crate::http) async fn list(State(state): State<ApiState>, ask: Ask) -> Result<Response, Failure> {
-    ask.check(&state, Right::Read)?;
-    let serving = state.outbox.endpoints(&ask.tenant);
+pub(in crate::http) async fn list(State(state): State<ApiState>, request: PageRequest) -> Result<Response, PageError> {
+    request.check(&state, Right::Read)?;
+    let configured = state.outbox.endpoints(&request.tenant);
     let mut endpoints = Vec::new();
-    for stored in state.reader.endpoints(&ask.tenant).await? {
-        let backlog = state.reader.backlog(&ask.tenant, &stored.id).await?;
-        let status = match (serving.contains(&stored.id), stored.disabled, stored.failing_since) {
+    for stored in state.reader.endpoints(&request.tenant).await? {
+        let backlog = state.reader.backlog(&request.tenant, &stored.id).await?;
+        let status = match (configured.contains(&stored.id), stored.disabled, stored.failing_since) {
             (false, _, _) => "removed",
             (true, Some(_), _) => "disabled",
             (true, None, Some(_)) => "failing",
@@ -57,8 +57,8 @@ pub(in crate::http) async fn list(State(state): State<ApiState>, ask: Ask) -> Re
         };
         endpoints.push(Endpoint { stored, backlog, status });
     }
-    let (shell, may) = (ask.shell(Place::Webhooks, "Webhooks"), ask.has(Right::Webhooks));
-    Ok(page(&WebhooksPage { shell, times: ask.times, endpoints, may }))
+    let (shell, may) = (request.shell(ConsolePage::Webhooks, "Webhooks"), request.has_right(Right::Webhooks));
+    Ok(render_page(&WebhooksPage { shell, times: request.times, endpoints, may }))
 }
 
 struct Delivery {
@@ -70,11 +70,11 @@ struct Delivery {
 #[template(path = "webhooks/deliveries.html")]
 struct DeliveriesPage {
     shell: Shell,
-    times: Times,
+    times: TimeFormat,
     endpoint: EndpointId,
     status: &'static str,
     deliveries: Vec<Delivery>,
-    /// One delivery, with its attempts.
+    /// Whether the page shows one delivery, with its attempts.
     one: bool,
     older: Option<String>,
     may: bool,
@@ -110,48 +110,48 @@ impl DeliveriesPage {
     }
 }
 
-/// Why a delivery was given up.
+/// Returns why a delivery was parked.
 fn parked_for(row: &StoredDelivery) -> &'static str {
-    row.parked_for.map_or("", ParkedFor::name)
+    row.parked_for.map_or("", ParkReason::name)
 }
 
-/// `GET /webhooks/{id}`: its deliveries; with `event` one of them, with its attempts.
+/// `GET /webhooks/{id}`: the deliveries of an endpoint, or with `event` one of them and its attempts.
 pub(in crate::http) async fn deliveries(
     State(state): State<ApiState>,
     Path(id): Path<String>,
-    ask: Ask,
-) -> Result<Response, Failure> {
-    ask.check(&state, Right::Read)?;
+    request: PageRequest,
+) -> Result<Response, PageError> {
+    request.check(&state, Right::Read)?;
     let endpoint = EndpointId::new(id);
-    if !state.reader.endpoints(&ask.tenant).await?.iter().any(|stored| stored.id == endpoint) {
-        let detail = format!("{} has no webhook {endpoint}", ask.tenant);
-        return Err(Problem::of(Code::NoSuchWebhook, detail).into());
+    if !state.reader.endpoints(&request.tenant).await?.iter().any(|stored| stored.id == endpoint) {
+        let detail = format!("{} has no webhook {endpoint}", request.tenant);
+        return Err(Problem::from_code(Code::NoSuchWebhook, detail).into());
     }
-    let status = ask.value("status").and_then(|status| STATUS_NAMES.into_iter().find(|known| *known == status));
-    let event: Option<EventId> = ask.value("event").and_then(|event| event.parse().ok());
+    let status = request.value("status").and_then(|status| STATUS_NAMES.into_iter().find(|known| *known == status));
+    let event: Option<EventId> = request.value("event").and_then(|event| event.parse().ok());
     let before = match event {
-        // One delivery is the newest before the number after its own.
-        Some(event) => state.reader.event(&ask.tenant, event).await?.map(|stored| stored.number + 1),
-        None => ask.value("before").and_then(|number| number.parse().ok()),
+        // The delivery of an event is the newest one before the next number.
+        Some(event) => state.reader.event(&request.tenant, event).await?.map(|stored| stored.number + 1),
+        None => request.value("before").and_then(|number| number.parse().ok()),
     };
     let filter = DeliveryFilter { status: status.filter(|_| event.is_none()), since: None, before };
-    let limit = if event.is_some() { 1 } else { PAGE };
-    let mut rows = state.reader.deliveries(&ask.tenant, &endpoint, &filter, limit).await?;
+    let limit = if event.is_some() { 1 } else { PAGE_SIZE };
+    let mut rows = state.reader.deliveries(&request.tenant, &endpoint, &filter, limit).await?;
     rows.retain(|row| event.is_none_or(|event| row.event == event));
-    let last = rows.last().filter(|_| event.is_none() && rows.len() == PAGE as usize);
+    let last = rows.last().filter(|_| event.is_none() && rows.len() == PAGE_SIZE as usize);
     let older = last.map(|row| row.event_number.to_string());
     let mut deliveries = Vec::new();
     for row in rows {
         let attempts = match event {
-            Some(_) => state.reader.delivery_attempts(&ask.tenant, &endpoint, row.event_number).await?,
+            Some(_) => state.reader.delivery_attempts(&request.tenant, &endpoint, row.event_number).await?,
             None => Vec::new(),
         };
         deliveries.push(Delivery { row, attempts });
     }
-    Ok(page(&DeliveriesPage {
-        shell: ask.shell(Place::Webhooks, format!("Deliveries to {endpoint}")),
-        may: ask.has(Right::Webhooks),
-        times: ask.times,
+    Ok(render_page(&DeliveriesPage {
+        shell: request.shell(ConsolePage::Webhooks, format!("Deliveries to {endpoint}")),
+        may: request.has_right(Right::Webhooks),
+        times: request.times,
         endpoint,
         status: status.unwrap_or(""),
         deliveries,

@@ -1,4 +1,4 @@
-//! Every family of metrics that the daemon has, with what it means.
+//! All families of metrics, with their descriptions.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,21 +6,21 @@ use std::fmt;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 
-use super::page::{ALONE, Labels, Page, seconds};
 use super::process;
+use super::writer::{Labels, MetricsWriter, NO_LABELS, seconds};
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
 use crate::engine::jobs::JobView;
-use crate::engine::operations::status::{BudgetStatus, FigureAge, Look, Meters, TenantStatus};
+use crate::engine::operations::status::{BudgetStatus, FigureAge, StatusSnapshot, TenantMetrics, TenantStatus};
 use crate::engine::platform::calls::CallKind;
 
-/// All families of one look.
+/// The families of one snapshot of the status.
 #[derive(Debug)]
-pub(super) struct Families(pub(super) Look);
+pub(super) struct MetricFamilies(pub(super) StatusSnapshot);
 
-impl Collector for Families {
+impl Collector for MetricFamilies {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let mut page = Page(encoder);
+        let mut page = MetricsWriter(encoder);
         self.daemon(&mut page)?;
         self.viewers(&mut page)?;
         process::write(&mut page)?;
@@ -38,48 +38,48 @@ impl Collector for Families {
     }
 }
 
-fn of(tenant: &TenantId) -> Labels {
+fn tenant_labels(tenant: &TenantId) -> Labels {
     vec![("tenant", tenant.to_string())]
 }
 
-fn with(tenant: &TenantId, name: &'static str, value: impl fmt::Display) -> Labels {
+fn labels_with(tenant: &TenantId, name: &'static str, value: impl fmt::Display) -> Labels {
     vec![("tenant", tenant.to_string()), (name, value.to_string())]
 }
 
-/// Counts of one tenant by a word.
-fn by<'m>(
-    meters: &'m Meters,
+/// Returns the counts of a tenant by a label.
+fn counts_by<'m>(
+    meters: &'m TenantMetrics,
     name: &'static str,
     counts: &'m BTreeMap<&'static str, u64>,
 ) -> impl Iterator<Item = (Labels, u64)> + 'm {
-    counts.iter().map(move |(word, count)| (with(&meters.tenant, name, word), *count))
+    counts.iter().map(move |(word, count)| (labels_with(&meters.tenant, name, word), *count))
 }
 
-/// Seconds since 1970.
-fn unix(at: UtcMicros) -> f64 {
+/// Returns the seconds since 1970.
+fn unix_seconds(at: UtcMicros) -> f64 {
     std::time::Duration::from_micros(u64::try_from(at.as_micros()).unwrap_or_default()).as_secs_f64()
 }
 
-impl Families {
+impl MetricFamilies {
     fn tenants(&self) -> impl Iterator<Item = &TenantStatus> {
         self.0.status.tenants.iter()
     }
 
-    fn meters(&self) -> impl Iterator<Item = &Meters> {
+    fn meters(&self) -> impl Iterator<Item = &TenantMetrics> {
         self.0.tenants.iter()
     }
 
-    fn daemon(&self, page: &mut Page<'_>) -> fmt::Result {
+    fn daemon(&self, page: &mut MetricsWriter<'_>) -> fmt::Result {
         let status = &self.0.status;
         let version = vec![("version", status.version.clone())];
         page.gauge("shiftkeeper_build_info", "The version that runs; always 1", [(version, 1_u64)])?;
         page.gauge(
             "shiftkeeper_start_time_seconds",
             "When the daemon was started",
-            [(ALONE, unix(status.started_at))],
+            [(NO_LABELS, unix_seconds(status.started_at))],
         )?;
         let ready = u64::from(status.status != "not_ready");
-        page.gauge("shiftkeeper_ready", "Whether the daemon itself is ready, as /readyz says", [(ALONE, ready)])?;
+        page.gauge("shiftkeeper_ready", "Whether the daemon itself is ready, as /readyz says", [(NO_LABELS, ready)])?;
         page.gauge(
             "shiftkeeper_part_ready",
             "Whether a part of /readyz is ready; own parts are the daemon's, the others lie outside of it",
@@ -91,77 +91,77 @@ impl Families {
         page.gauge(
             "shiftkeeper_parts_needing_person",
             "Parts of /readyz that stay as they are until a person does something",
-            [(ALONE, status.parts.iter().filter(|part| part.needs_person).count() as u64)],
+            [(NO_LABELS, status.parts.iter().filter(|part| part.needs_person).count() as u64)],
         )?;
         page.counter(
             "shiftkeeper_log_lines_lost",
             "Lines of the log that could not be written",
-            [(ALONE, self.0.log_lines_lost)],
+            [(NO_LABELS, self.0.log_lines_lost)],
         )?;
         page.gauge(
             "shiftkeeper_config_last_reload_successful",
             "Whether the last reload of the configuration went well",
-            [(ALONE, u64::from(status.configuration.ok))],
+            [(NO_LABELS, u64::from(status.configuration.ok))],
         )?;
         page.gauge(
             "shiftkeeper_config_last_reload_success_timestamp_seconds",
             "When the configuration in force was loaded",
-            [(ALONE, unix(status.configuration.loaded_at))],
+            [(NO_LABELS, unix_seconds(status.configuration.loaded_at))],
         )
     }
 
-    fn viewers(&self, page: &mut Page<'_>) -> fmt::Result {
+    fn viewers(&self, page: &mut MetricsWriter<'_>) -> fmt::Result {
         let viewers = self.0.viewers;
-        page.gauge("shiftkeeper_viewers", "Viewers of the live view", [(ALONE, viewers.now as u64)])?;
-        page.counter("shiftkeeper_viewers_seen", "Viewers that were let in", [(ALONE, viewers.so_far)])?;
+        page.gauge("shiftkeeper_viewers", "Viewers of the live view", [(NO_LABELS, viewers.current as u64)])?;
+        page.counter("shiftkeeper_viewers_seen", "Viewers that were let in", [(NO_LABELS, viewers.total)])?;
         page.counter(
             "shiftkeeper_viewers_too_slow",
             "Viewers that were dropped, as they took messages more slowly than they came",
-            [(ALONE, viewers.too_slow)],
+            [(NO_LABELS, viewers.too_slow)],
         )
     }
 
-    fn store(&self, page: &mut Page<'_>) -> fmt::Result {
+    fn store(&self, page: &mut MetricsWriter<'_>) -> fmt::Result {
         let (store, writer) = (&self.0.status.store, &self.0.writer);
         page.gauge(
             "shiftkeeper_store_up",
             "Whether the database can be read and written",
-            [(ALONE, u64::from(store.ok))],
+            [(NO_LABELS, u64::from(store.ok))],
         )?;
-        page.gauge("shiftkeeper_store_size_bytes", "The database, with its free pages", [(ALONE, store.bytes)])?;
+        page.gauge("shiftkeeper_store_size_bytes", "The database, with its free pages", [(NO_LABELS, store.bytes)])?;
         page.gauge(
             "shiftkeeper_store_log_size_bytes",
             "The write-ahead log beside the database's file",
-            store.log_bytes.map(|bytes| (ALONE, bytes)),
+            store.log_bytes.map(|bytes| (NO_LABELS, bytes)),
         )?;
         page.gauge(
             "shiftkeeper_store_disk_free_bytes",
             "What is left on the disk of the database's file",
-            store.disk_free_bytes.map(|bytes| (ALONE, bytes)),
+            store.disk_free_bytes.map(|bytes| (NO_LABELS, bytes)),
         )?;
         page.gauge(
             "shiftkeeper_store_queue_length",
             "Changes that wait for the writer",
-            [(ALONE, writer.queued as u64)],
+            [(NO_LABELS, writer.queued as u64)],
         )?;
         page.gauge(
             "shiftkeeper_store_queue_capacity",
             "Changes that may wait for the writer",
-            [(ALONE, writer.places as u64)],
+            [(NO_LABELS, writer.queue_capacity as u64)],
         )?;
         page.histogram(
             "shiftkeeper_store_transaction_duration_seconds",
             "How long the writer's transactions took, from their beginning until they were durable",
-            [(ALONE, &writer.durations)],
+            [(NO_LABELS, &writer.durations)],
         )?;
         page.counter(
             "shiftkeeper_store_transaction_failures",
             "Transactions of the writer that failed",
-            [(ALONE, writer.failed)],
+            [(NO_LABELS, writer.failed)],
         )
     }
 
-    fn jobs(&self, page: &mut Page<'_>) -> fmt::Result {
+    fn jobs(&self, page: &mut MetricsWriter<'_>) -> fmt::Result {
         let jobs = &self.0.status.jobs;
         let labels = |job: &JobView| {
             let tenant = job.tenant.as_ref().map_or_else(String::new, ToString::to_string);
@@ -175,32 +175,32 @@ impl Families {
         page.gauge(
             "shiftkeeper_job_last_success_timestamp_seconds",
             "When a job's last run ended that went well",
-            jobs.iter().filter_map(|status| Some((labels(&status.job), unix(status.last_success_at?)))),
+            jobs.iter().filter_map(|status| Some((labels(&status.job), unix_seconds(status.last_success_at?)))),
         )
     }
 
-    fn platform(&self, page: &mut Page<'_>) -> fmt::Result {
+    fn platform(&self, page: &mut MetricsWriter<'_>) -> fmt::Result {
         page.gauge(
             "shiftkeeper_token_age_seconds",
             "How long ago the access token was given; no sample without one",
-            self.tenants().filter_map(|tenant| Some((of(&tenant.id), seconds(tenant.token.age_ms?)))),
+            self.tenants().filter_map(|tenant| Some((tenant_labels(&tenant.id), seconds(tenant.token.age_ms?)))),
         )?;
         page.gauge(
             "shiftkeeper_token_expires_in_seconds",
             "For how long the access token is good; no sample without one",
-            self.tenants().filter_map(|tenant| Some((of(&tenant.id), seconds(tenant.token.expires_in_ms?)))),
+            self.tenants().filter_map(|tenant| Some((tenant_labels(&tenant.id), seconds(tenant.token.expires_in_ms?)))),
         )?;
         page.gauge(
             "shiftkeeper_token_circuit_open",
             "Whether no token is asked for just now, since the platform refused several in a row",
-            self.tenants().map(|tenant| (of(&tenant.id), u64::from(tenant.token.circuit_open))),
+            self.tenants().map(|tenant| (tenant_labels(&tenant.id), u64::from(tenant.token.circuit_open))),
         )?;
         page.counter(
             "shiftkeeper_token_requests",
             "Requests for an access token, by whether they were granted",
             self.tenants().flat_map(|tenant| {
-                let of = |outcome, count| (with(&tenant.id, "outcome", outcome), count);
-                [of("granted", tenant.token.requests_granted), of("failed", tenant.token.requests_failed)]
+                let sample = |outcome, count| (labels_with(&tenant.id, "outcome", outcome), count);
+                [sample("granted", tenant.token.requests_granted), sample("failed", tenant.token.requests_failed)]
             }),
         )?;
         page.counter(
@@ -208,7 +208,7 @@ impl Families {
             "Calls to the platform by kind and outcome: ok, or the class of the failure (throttled is a 429)",
             self.meters().flat_map(|meters| {
                 meters.calls.iter().map(|(kind, outcome, count)| {
-                    let mut labels = with(&meters.tenant, "kind", kind.name());
+                    let mut labels = labels_with(&meters.tenant, "kind", kind.name());
                     labels.push(("outcome", (*outcome).to_owned()));
                     (labels, *count)
                 })
@@ -218,96 +218,99 @@ impl Families {
             "shiftkeeper_platform_call_duration_seconds",
             "How long calls to the platform took, the wait for a token included",
             self.meters().flat_map(|meters| {
-                let of = |kind: CallKind| with(&meters.tenant, "kind", kind.name());
-                meters.call_durations.iter().map(move |(kind, histogram)| (of(*kind), histogram))
+                let labels = |kind: CallKind| labels_with(&meters.tenant, "kind", kind.name());
+                meters.call_durations.iter().map(move |(kind, histogram)| (labels(*kind), histogram))
             }),
         )?;
         self.budgets(page)
     }
 
-    fn budgets(&self, page: &mut Page<'_>) -> fmt::Result {
-        let purses = |of: fn(&BudgetStatus) -> usize| {
+    fn budgets(&self, page: &mut MetricsWriter<'_>) -> fmt::Result {
+        let per_budget_kind = |of: fn(&BudgetStatus) -> usize| {
             self.tenants().flat_map(move |tenant| {
-                let sample = |purse, budget| (with(&tenant.id, "purse", purse), of(budget) as u64);
+                let sample = |budget_kind, budget| (labels_with(&tenant.id, "purse", budget_kind), of(budget) as u64);
                 [sample("ordinary", &tenant.budget), sample("reporting", &tenant.reporting_budget)]
             })
         };
         page.gauge(
             "shiftkeeper_budget_limit_calls",
             "Calls that the request budget allows in any minute",
-            purses(|budget| budget.limit),
+            per_budget_kind(|budget| budget.limit),
         )?;
         page.gauge(
             "shiftkeeper_budget_used_calls",
             "Calls of the request budget that are under way or in the window",
-            purses(|budget| budget.used),
+            per_budget_kind(|budget| budget.used),
         )?;
         page.gauge(
             "shiftkeeper_budget_free_calls",
             "Calls that the request budget allows now, the reserve for people included",
-            purses(|budget| budget.free),
+            per_budget_kind(|budget| budget.free),
         )?;
         page.gauge(
             "shiftkeeper_breaker_open",
             "Whether automation of a tenant is halted, since state changes keep failing",
-            self.tenants().map(|tenant| (of(&tenant.id), u64::from(!tenant.breaker.ok))),
+            self.tenants().map(|tenant| (tenant_labels(&tenant.id), u64::from(!tenant.breaker.ok))),
         )?;
         page.counter(
             "shiftkeeper_breaker_openings",
             "How often automation of a tenant was halted",
-            self.meters().map(|meters| (of(&meters.tenant), meters.totals.halts)),
+            self.meters().map(|meters| (tenant_labels(&meters.tenant), meters.totals.halts)),
         )
     }
 
-    fn keepers(&self, page: &mut Page<'_>) -> fmt::Result {
+    fn keepers(&self, page: &mut MetricsWriter<'_>) -> fmt::Result {
         page.histogram(
             "shiftkeeper_keeper_pass_duration_seconds",
             "How long the passes of a tenant's keeper took, their commits included",
-            self.meters().map(|meters| (of(&meters.tenant), &meters.passes)),
+            self.meters().map(|meters| (tenant_labels(&meters.tenant), &meters.passes)),
         )?;
         page.gauge(
             "shiftkeeper_keeper_quiet_seconds",
             "For how long a tenant's keeper has made no pass; it makes one each second at least. No sample while none runs",
-            self.meters().filter_map(|meters| Some((of(&meters.tenant), meters.quiet?.as_secs_f64()))),
+            self.meters().filter_map(|meters| Some((tenant_labels(&meters.tenant), meters.since_last_pass?.as_secs_f64()))),
         )?;
         page.gauge(
             "shiftkeeper_picture_age_seconds",
             "How old the oldest sight is that the picture rests on; no sample without agents",
-            self.tenants().filter_map(|tenant| Some((of(&tenant.id), seconds(tenant.picture.age_ms?)))),
+            self.tenants().filter_map(|tenant| Some((tenant_labels(&tenant.id), seconds(tenant.picture.age_ms?)))),
         )?;
         page.gauge(
             "shiftkeeper_picture_stale_after_seconds",
             "The age of a sight beyond which automation waits",
-            self.tenants().map(|tenant| (of(&tenant.id), seconds(tenant.picture.stale_after_ms))),
+            self.tenants().map(|tenant| (tenant_labels(&tenant.id), seconds(tenant.picture.stale_after_ms))),
         )?;
         page.gauge(
             "shiftkeeper_agents",
             "Agents in the roster, by state; unseen before the first sight, other for names that the platform brought",
             self.tenants().flat_map(|tenant| {
-                tenant.picture.agents.iter().map(|(state, count)| (with(&tenant.id, "state", state), *count))
+                tenant.picture.agents.iter().map(|(state, count)| (labels_with(&tenant.id, "state", state), *count))
             }),
         )?;
         page.counter(
             "shiftkeeper_transitions_requested",
             "State changes that were asked for, by who asked",
-            self.meters().flat_map(|meters| by(meters, "actor", &meters.totals.requested)),
+            self.meters().flat_map(|meters| counts_by(meters, "actor", &meters.totals.requested)),
         )?;
         page.counter(
             "shiftkeeper_transitions_finished",
             "State changes that ended, by how",
-            self.meters().flat_map(|meters| by(meters, "outcome", &meters.totals.finished)),
+            self.meters().flat_map(|meters| counts_by(meters, "outcome", &meters.totals.finished)),
         )?;
         page.gauge(
             "shiftkeeper_transitions_open",
             "State changes that have not ended, by status",
             self.tenants().flat_map(|tenant| {
-                tenant.open_transitions.iter().map(|(status, count)| (with(&tenant.id, "status", status), *count))
+                tenant
+                    .open_transitions
+                    .iter()
+                    .map(|(status, count)| (labels_with(&tenant.id, "status", status), *count))
             }),
         )
     }
 
-    fn feeds(&self, page: &mut Page<'_>) -> fmt::Result {
-        let each = || self.tenants().map(|tenant| (of(&tenant.id), &tenant.feed));
+    fn feeds(&self, page: &mut MetricsWriter<'_>) -> fmt::Result {
+        let each = || self.tenants().map(|tenant| (tenant_labels(&tenant.id), &tenant.feed));
         page.gauge(
             "shiftkeeper_feed_up",
             "Whether the live feed is there; no sample where none is meant to be",
@@ -337,13 +340,13 @@ impl Families {
         )
     }
 
-    fn figures(&self, page: &mut Page<'_>) -> fmt::Result {
+    fn figures(&self, page: &mut MetricsWriter<'_>) -> fmt::Result {
         page.gauge(
             "shiftkeeper_figures_age_seconds",
             "How old the figures of a skill or a queue are",
             self.tenants().flat_map(|tenant| {
                 let sample = |kind: &str, one: &FigureAge| {
-                    let mut labels = with(&tenant.id, "of", kind);
+                    let mut labels = labels_with(&tenant.id, "of", kind);
                     labels.push(("id", one.id.clone()));
                     (labels, seconds(one.age_ms))
                 };
@@ -356,14 +359,14 @@ impl Families {
             "The age of figures beyond which they tell nothing of now; no sample where none are read",
             self.tenants()
                 .filter(|tenant| tenant.figures.good_for_ms > 0)
-                .map(|tenant| (of(&tenant.id), seconds(tenant.figures.good_for_ms))),
+                .map(|tenant| (tenant_labels(&tenant.id), seconds(tenant.figures.good_for_ms))),
         )
     }
 
-    fn subscriptions(&self, page: &mut Page<'_>) -> fmt::Result {
+    fn subscriptions(&self, page: &mut MetricsWriter<'_>) -> fmt::Result {
         let each = || {
             self.tenants().flat_map(|tenant| {
-                tenant.subscriptions.iter().map(|one| (with(&tenant.id, "subscription", one.slice), one))
+                tenant.subscriptions.iter().map(|one| (labels_with(&tenant.id, "subscription", one.slice), one))
             })
         };
         page.gauge(
@@ -398,46 +401,47 @@ impl Families {
         )
     }
 
-    fn analytics(&self, page: &mut Page<'_>) -> fmt::Result {
+    fn analytics(&self, page: &mut MetricsWriter<'_>) -> fmt::Result {
         page.counter(
             "shiftkeeper_analytics_runs",
             "Runs of analytics queries that ended: done, failed or cancelled",
-            self.meters().flat_map(|meters| by(meters, "outcome", &meters.runs.outcomes)),
+            self.meters().flat_map(|meters| counts_by(meters, "outcome", &meters.runs.outcomes)),
         )?;
         page.counter(
             "shiftkeeper_analytics_rows_received",
             "Rows that came of analytics queries, part by part as these were whole",
-            self.meters().map(|meters| (of(&meters.tenant), meters.runs.received)),
+            self.meters().map(|meters| (tenant_labels(&meters.tenant), meters.runs.received)),
         )?;
         page.counter(
             "shiftkeeper_analytics_rows_promised",
             "Rows of these parts that the platform had promised, where it promised a count",
-            self.meters().map(|meters| (of(&meters.tenant), meters.runs.promised)),
+            self.meters().map(|meters| (tenant_labels(&meters.tenant), meters.runs.promised)),
         )?;
         page.histogram(
             "shiftkeeper_analytics_run_duration_seconds",
             "How long runs of analytics queries took from their beginning to their end, by the daemon's clock",
-            self.meters().map(|meters| (of(&meters.tenant), &meters.runs.durations)),
+            self.meters().map(|meters| (tenant_labels(&meters.tenant), &meters.runs.durations)),
         )
     }
 
-    fn anomalies(&self, page: &mut Page<'_>) -> fmt::Result {
+    fn anomalies(&self, page: &mut MetricsWriter<'_>) -> fmt::Result {
         page.counter(
             "shiftkeeper_anomalies_detected",
             "Anomalies of watched series that were found, by kind",
-            self.meters().flat_map(|meters| by(meters, "kind", &meters.anomalies)),
+            self.meters().flat_map(|meters| counts_by(meters, "kind", &meters.anomalies)),
         )?;
         page.gauge(
             "shiftkeeper_anomalies_open",
             "Anomalies of watched series that go on, by kind",
-            self.meters().flat_map(|meters| by(meters, "kind", &meters.open_anomalies)),
+            self.meters().flat_map(|meters| counts_by(meters, "kind", &meters.open_anomalies)),
         )
     }
 
-    fn outbox(&self, page: &mut Page<'_>) -> fmt::Result {
+    fn outbox(&self, page: &mut MetricsWriter<'_>) -> fmt::Result {
         let each = || {
-            self.tenants()
-                .flat_map(|tenant| tenant.webhooks.iter().map(|hook| (with(&tenant.id, "endpoint", &hook.id), hook)))
+            self.tenants().flat_map(|tenant| {
+                tenant.webhooks.iter().map(|hook| (labels_with(&tenant.id, "endpoint", &hook.id), hook))
+            })
         };
         page.gauge(
             "shiftkeeper_webhook_up",
@@ -475,7 +479,7 @@ impl Families {
             self.meters().flat_map(|meters| {
                 meters.deliveries.iter().flat_map(|(endpoint, outcomes)| {
                     outcomes.map(|(outcome, count)| {
-                        let mut labels = with(&meters.tenant, "endpoint", endpoint);
+                        let mut labels = labels_with(&meters.tenant, "endpoint", endpoint);
                         labels.push(("outcome", outcome.to_owned()));
                         (labels, count)
                     })
@@ -484,8 +488,8 @@ impl Families {
         )
     }
 
-    fn audit(&self, page: &mut Page<'_>) -> fmt::Result {
-        let each = || self.tenants().filter_map(|tenant| Some((of(&tenant.id), tenant.audit.as_ref()?)));
+    fn audit(&self, page: &mut MetricsWriter<'_>) -> fmt::Result {
+        let each = || self.tenants().filter_map(|tenant| Some((tenant_labels(&tenant.id), tenant.audit.as_ref()?)));
         page.counter(
             "shiftkeeper_audit_entries",
             "Entries of a tenant's audit chain since it began",

@@ -1,10 +1,12 @@
-//! `/metrics`: a look at the daemon in Prometheus' text format, or in that of `OpenMetrics` for who asks for it.
+//! `/metrics`: the status of the daemon in Prometheus' text format, or in that of `OpenMetrics` if the client accepts
+//! it.
 //!
-//! Labels are bounded by the configuration: tenant, endpoint, job, subscription, and words of ours. No agent is ever one.
+//! Labels are bounded by the configuration: tenant, endpoint, job, subscription, and fixed words. No label names an
+//! agent.
 
 mod families;
-mod page;
 mod process;
+mod writer;
 
 use std::fmt::Write as _;
 
@@ -18,7 +20,7 @@ use prometheus_client::registry::Registry;
 use super::ApiState;
 use super::auth::{Caller, Right};
 use super::problem::{Code, Problem};
-use crate::engine::operations::status::Look;
+use crate::engine::operations::status::StatusSnapshot;
 
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -40,12 +42,14 @@ pub(super) async fn show(State(state): State<ApiState>, mut parts: Parts) -> Res
         None
     } else {
         let caller = Caller::from_request_parts(&mut parts, &state).await?;
-        caller.may(Right::Read)?;
+        caller.require(Right::Read)?;
         Some(caller)
     };
-    let look = state.status.look(|tenant| caller.as_ref().is_none_or(|caller| caller.reaches(tenant))).await;
+    let snapshot =
+        state.status.collect(|tenant| caller.as_ref().is_none_or(|caller| caller.can_access_tenant(tenant))).await;
     let open_metrics = wants_open_metrics(&parts.headers);
-    let body = encode(look, open_metrics).map_err(|_| Problem::of(Code::Internal, "the metrics cannot be written"))?;
+    let body = encode(snapshot, open_metrics)
+        .map_err(|_| Problem::from_code(Code::Internal, "the metrics cannot be written"))?;
     let kind = if open_metrics { OPEN_METRICS } else { PROMETHEUS };
     Ok(([(header::CONTENT_TYPE, kind)], body).into_response())
 }
@@ -55,16 +59,17 @@ fn wants_open_metrics(headers: &HeaderMap) -> bool {
     accepts.is_some_and(|accept| accept.contains("application/openmetrics-text"))
 }
 
-fn encode(look: Look, open_metrics: bool) -> Result<String, std::fmt::Error> {
+fn encode(snapshot: StatusSnapshot, open_metrics: bool) -> Result<String, std::fmt::Error> {
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(families::Families(look)));
+    registry.register_collector(Box::new(families::MetricFamilies(snapshot)));
     let mut body = String::new();
     text::encode(&mut body, &registry)?;
-    Ok(if open_metrics { body } else { as_prometheus(&body) })
+    Ok(if open_metrics { body } else { to_prometheus(&body) })
 }
 
-/// In Prometheus' own format a counter is declared by the name that its samples have, and nothing marks the end.
-fn as_prometheus(open_metrics: &str) -> String {
+/// Converts metrics to Prometheus' own format, in which a counter is declared under the name of its samples and there
+/// is no end mark.
+fn to_prometheus(open_metrics: &str) -> String {
     let mut body = String::with_capacity(open_metrics.len() + 4096);
     let mut help = None;
     for line in open_metrics.lines() {
@@ -99,6 +104,6 @@ mod tests {
                     # TYPE b_bytes gauge\nb_bytes 3\n# EOF\n";
         let expected = "# HELP a_calls_total Calls.\n# TYPE a_calls_total counter\na_calls_total{x=\"1\"} 2\n\
                         # HELP b_bytes Size.\n# TYPE b_bytes gauge\nb_bytes 3\n";
-        assert_eq!(as_prometheus(open), expected);
+        assert_eq!(to_prometheus(open), expected);
     }
 }

@@ -1,23 +1,23 @@
-//! What the system says of this process, under the names that every exporter has for it. Where it does not tell, there is no sample.
+//! Metrics of the process under the names that exporters share. A value that the system does not provide has no sample.
 
 use std::fmt;
 
 use rustix::time::{ClockId, clock_gettime};
 
-use super::page::{ALONE, Page};
+use super::writer::{MetricsWriter, NO_LABELS};
 
-/// Writes them.
-pub(super) fn write(page: &mut Page<'_>) -> fmt::Result {
+/// Writes the metrics of the process.
+pub(super) fn write(page: &mut MetricsWriter<'_>) -> fmt::Result {
     let used = clock_gettime(ClockId::ProcessCPUTime);
     let cpu = std::time::Duration::new(used.tv_sec.unsigned_abs(), u32::try_from(used.tv_nsec).unwrap_or_default());
     page.counter(
         "process_cpu_seconds",
         "User and system time that the process has used",
-        [(ALONE, cpu.as_secs_f64())],
+        [(NO_LABELS, cpu.as_secs_f64())],
     )?;
-    let resident = resident_bytes().map(|bytes| (ALONE, bytes));
+    let resident = resident_bytes().map(|bytes| (NO_LABELS, bytes));
     page.gauge("process_resident_memory_bytes", "Memory of the process that is in the machine's own", resident)?;
-    let open = std::fs::read_dir("/proc/self/fd").ok().map(|fds| (ALONE, fds.count() as u64));
+    let open = std::fs::read_dir("/proc/self/fd").ok().map(|fds| (NO_LABELS, fds.count() as u64));
     page.gauge("process_open_fds", "Files and sockets that the process has open", open)
 }
 

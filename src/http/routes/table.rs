@@ -1,16 +1,16 @@
-//! The rows themselves, a function per group of them.
+//! The rows of the table, in one function per group.
 
 use utoipa_axum::routes;
 
-use super::{Kind, Needs, Row};
+use super::{AccessRequirement, Route, RouteKind};
 use crate::http::auth::Right;
 use crate::http::problem::Code;
-use crate::http::{api, console, document, live, metrics, sign_in};
+use crate::http::{api, console, live_stream, metrics, openapi, sign_in};
 
-/// Every row there is.
-pub(super) fn table() -> Vec<Row> {
+/// Returns all rows.
+pub(super) fn table() -> Vec<Route> {
     [
-        watchdog(),
+        health(),
         daemon(),
         agents(),
         figures(),
@@ -21,8 +21,8 @@ pub(super) fn table() -> Vec<Row> {
         reports(),
         analytics(),
         schedules(),
-        the_live_picture(),
-        own(),
+        live_view(),
+        own_account(),
         access(),
         change_sets(),
         approvals(),
@@ -30,37 +30,38 @@ pub(super) fn table() -> Vec<Row> {
         rules(),
         exceptions(),
         erasures(),
-        console::rows(),
+        console::page_routes(),
     ]
     .into_iter()
     .flatten()
     .collect()
 }
 
-const READ: Needs = Needs::Right(Right::Read);
-const CHANGE: Needs = Needs::Right(Right::Change);
-const IMPORT: Needs = Needs::Right(Right::Import);
+const READ: AccessRequirement = AccessRequirement::Right(Right::Read);
+const CHANGE: AccessRequirement = AccessRequirement::Right(Right::Change);
+const IMPORT: AccessRequirement = AccessRequirement::Right(Right::Import);
 
-const OF_TENANT: &[Code] = &[Code::NoSuchTenant];
+const TENANT_ERRORS: &[Code] = &[Code::NoSuchTenant];
 
-fn watchdog() -> Vec<Row> {
+fn health() -> Vec<Route> {
     vec![
-        Row::new(Needs::Nothing, || routes!(api::operations::health::alive)),
-        Row::new(Needs::Nothing, || routes!(api::operations::health::ready)),
-        // What it needs is a setting, which the handler looks at.
-        Row::new(Needs::Nothing, || routes!(metrics::show)).refusing(&[Code::Unauthorized, Code::NotPermitted]),
-        Row::new(Needs::Nothing, || routes!(document::show)),
-        Row::page(Needs::Nothing, "/api/docs", document::page()),
-        Row::page(Needs::Nothing, "/api/docs/", document::page()),
-        Row::page(Needs::Nothing, "/api/docs/{file}", document::page()),
+        Route::new(AccessRequirement::Public, || routes!(api::operations::health::alive)),
+        Route::new(AccessRequirement::Public, || routes!(api::operations::health::ready)),
+        // The requirement is a setting, which the handler checks.
+        Route::new(AccessRequirement::Public, || routes!(metrics::show))
+            .with_errors(&[Code::Unauthorized, Code::NotPermitted]),
+        Route::new(AccessRequirement::Public, || routes!(openapi::show)),
+        Route::page(AccessRequirement::Public, "/api/docs", openapi::docs_page()),
+        Route::page(AccessRequirement::Public, "/api/docs/", openapi::docs_page()),
+        Route::page(AccessRequirement::Public, "/api/docs/{file}", openapi::docs_page()),
     ]
 }
 
-fn daemon() -> Vec<Row> {
+fn daemon() -> Vec<Route> {
     vec![
-        Row::new(READ, || routes!(api::operations::tenants::list)),
-        Row::new(READ, || routes!(api::operations::status::show)).refusing(OF_TENANT),
-        Row::new(CHANGE, || routes!(api::platform::platform_checks::create)).refusing(&[
+        Route::new(READ, || routes!(api::operations::tenants::list)),
+        Route::new(READ, || routes!(api::operations::status::show)).with_errors(TENANT_ERRORS),
+        Route::new(CHANGE, || routes!(api::platform::platform_checks::create)).with_errors(&[
             Code::NoSuchTenant,
             Code::NoSuchAgent,
             Code::Unavailable,
@@ -68,7 +69,7 @@ fn daemon() -> Vec<Row> {
     ]
 }
 
-fn agents() -> Vec<Row> {
+fn agents() -> Vec<Route> {
     const ONE: &[Code] = &[Code::NoSuchTenant, Code::NoSuchAgent, Code::Unavailable];
     const PUT: &[Code] = &[
         Code::NoSuchTenant,
@@ -81,45 +82,45 @@ fn agents() -> Vec<Row> {
         Code::StoreUnavailable,
     ];
     vec![
-        Row::new(READ, || routes!(api::agents::list)).refusing(&[Code::NoSuchTenant, Code::Unavailable]),
-        Row::new(READ, || routes!(api::agents::show)).refusing(ONE),
-        Row::new(READ, || routes!(api::agents::course::history)).refusing(ONE),
-        Row::new(READ, || routes!(api::agents::course::timeline)).refusing(ONE),
-        Row::new(READ, || routes!(api::schedules::shifts::list)).refusing(ONE),
-        Row::new(READ, || routes!(api::schedules::shifts::day)).refusing(ONE),
-        Row::new(IMPORT, || routes!(api::schedules::shifts::put)).refusing(PUT),
+        Route::new(READ, || routes!(api::agents::list)).with_errors(&[Code::NoSuchTenant, Code::Unavailable]),
+        Route::new(READ, || routes!(api::agents::show)).with_errors(ONE),
+        Route::new(READ, || routes!(api::agents::history::history)).with_errors(ONE),
+        Route::new(READ, || routes!(api::agents::history::timeline)).with_errors(ONE),
+        Route::new(READ, || routes!(api::schedules::shifts::list)).with_errors(ONE),
+        Route::new(READ, || routes!(api::schedules::shifts::day)).with_errors(ONE),
+        Route::new(IMPORT, || routes!(api::schedules::shifts::put)).with_errors(PUT),
     ]
 }
 
-fn figures() -> Vec<Row> {
+fn figures() -> Vec<Route> {
     vec![
-        Row::new(READ, || routes!(api::live::figures::queues)).refusing(OF_TENANT),
-        Row::new(READ, || routes!(api::live::figures::queue_history))
-            .refusing(&[Code::NoSuchTenant, Code::NoSuchQueue]),
-        Row::new(READ, || routes!(api::live::figures::skills)).refusing(OF_TENANT),
-        Row::new(READ, || routes!(api::live::figures::skill_history))
-            .refusing(&[Code::NoSuchTenant, Code::NoSuchSkill]),
-        Row::new(READ, || routes!(api::analytics::trends::show))
-            .of(Kind::Long)
-            .refusing(&[Code::NoSuchTenant, Code::NoSuchAgent]),
-        Row::new(READ, || routes!(api::analytics::trends::series)).refusing(OF_TENANT),
-        Row::new(READ, || routes!(api::analytics::trends::anomalies)).refusing(OF_TENANT),
+        Route::new(READ, || routes!(api::live::figures::queues)).with_errors(TENANT_ERRORS),
+        Route::new(READ, || routes!(api::live::figures::queue_history))
+            .with_errors(&[Code::NoSuchTenant, Code::NoSuchQueue]),
+        Route::new(READ, || routes!(api::live::figures::skills)).with_errors(TENANT_ERRORS),
+        Route::new(READ, || routes!(api::live::figures::skill_history))
+            .with_errors(&[Code::NoSuchTenant, Code::NoSuchSkill]),
+        Route::new(READ, || routes!(api::analytics::trends::show))
+            .with_kind(RouteKind::Long)
+            .with_errors(&[Code::NoSuchTenant, Code::NoSuchAgent]),
+        Route::new(READ, || routes!(api::analytics::trends::series)).with_errors(TENANT_ERRORS),
+        Route::new(READ, || routes!(api::analytics::trends::anomalies)).with_errors(TENANT_ERRORS),
     ]
 }
 
-fn audit() -> Vec<Row> {
+fn audit() -> Vec<Route> {
     vec![
-        Row::new(Needs::Right(Right::Audit), || routes!(api::audit::list)).refusing(OF_TENANT),
-        Row::new(Needs::Right(Right::Audit), || routes!(api::audit::verify))
-            .of(Kind::Long)
-            .refusing(&[Code::NoSuchTenant, Code::Verifying]),
-        Row::new(Needs::Right(Right::Audit), || routes!(api::audit::export)).refusing(OF_TENANT),
+        Route::new(AccessRequirement::Right(Right::Audit), || routes!(api::audit::list)).with_errors(TENANT_ERRORS),
+        Route::new(AccessRequirement::Right(Right::Audit), || routes!(api::audit::verify))
+            .with_kind(RouteKind::Long)
+            .with_errors(&[Code::NoSuchTenant, Code::VerificationRunning]),
+        Route::new(AccessRequirement::Right(Right::Audit), || routes!(api::audit::export)).with_errors(TENANT_ERRORS),
     ]
 }
 
-fn reports() -> Vec<Row> {
-    const REPORT: Needs = Needs::Right(Right::Report);
-    const ASK: &[Code] = &[
+fn reports() -> Vec<Route> {
+    const REPORT: AccessRequirement = AccessRequirement::Right(Right::Report);
+    const CREATE: &[Code] = &[
         Code::NoSuchTenant,
         Code::NoSuchTeam,
         Code::ReportRefused,
@@ -132,17 +133,17 @@ fn reports() -> Vec<Row> {
     const FILE: &[Code] = &[Code::NoSuchTenant, Code::NoSuchReport, Code::NoReportFile];
     const CANCEL: &[Code] = &[Code::NoSuchTenant, Code::NoSuchReport, Code::KeyReused, Code::StoreUnavailable];
     vec![
-        Row::new(REPORT, || routes!(api::reports::create)).refusing(ASK),
-        Row::new(REPORT, || routes!(api::reports::list)).refusing(OF_TENANT),
-        Row::new(REPORT, || routes!(api::reports::show)).refusing(ONE),
-        Row::new(REPORT, || routes!(api::reports::cancel)).refusing(CANCEL),
-        Row::new(REPORT, || routes!(api::reports::file)).of(Kind::Long).refusing(FILE),
-        Row::new(REPORT, || routes!(api::reports::manifest)).refusing(FILE),
+        Route::new(REPORT, || routes!(api::reports::create)).with_errors(CREATE),
+        Route::new(REPORT, || routes!(api::reports::list)).with_errors(TENANT_ERRORS),
+        Route::new(REPORT, || routes!(api::reports::show)).with_errors(ONE),
+        Route::new(REPORT, || routes!(api::reports::cancel)).with_errors(CANCEL),
+        Route::new(REPORT, || routes!(api::reports::file)).with_kind(RouteKind::Long).with_errors(FILE),
+        Route::new(REPORT, || routes!(api::reports::manifest)).with_errors(FILE),
     ]
 }
 
-fn analytics() -> Vec<Row> {
-    const ANALYTICS: Needs = Needs::Right(Right::Analytics);
+fn analytics() -> Vec<Route> {
+    const ANALYTICS: AccessRequirement = AccessRequirement::Right(Right::Analytics);
     const RUN: &[Code] = &[
         Code::NoSuchTenant,
         Code::NoSuchQuery,
@@ -156,18 +157,18 @@ fn analytics() -> Vec<Row> {
     const SERIES: &[Code] = &[Code::NoSuchTenant, Code::NoSuchQuery, Code::NoSuchRun, Code::NoRows];
     const CANCEL: &[Code] = &[Code::NoSuchTenant, Code::NoSuchRun, Code::KeyReused, Code::StoreUnavailable];
     vec![
-        Row::new(ANALYTICS, || routes!(api::analytics::queries)).refusing(OF_TENANT),
-        Row::new(ANALYTICS, || routes!(api::analytics::series::series)).refusing(SERIES),
-        Row::new(ANALYTICS, || routes!(api::analytics::create)).refusing(RUN),
-        Row::new(ANALYTICS, || routes!(api::analytics::list)).refusing(OF_TENANT),
-        Row::new(ANALYTICS, || routes!(api::analytics::show)).refusing(ONE),
-        Row::new(ANALYTICS, || routes!(api::analytics::rows::rows)).refusing(ROWS),
-        Row::new(ANALYTICS, || routes!(api::analytics::rows::csv)).of(Kind::Long).refusing(ROWS),
-        Row::new(ANALYTICS, || routes!(api::analytics::cancel)).refusing(CANCEL),
+        Route::new(ANALYTICS, || routes!(api::analytics::queries)).with_errors(TENANT_ERRORS),
+        Route::new(ANALYTICS, || routes!(api::analytics::series::series)).with_errors(SERIES),
+        Route::new(ANALYTICS, || routes!(api::analytics::create)).with_errors(RUN),
+        Route::new(ANALYTICS, || routes!(api::analytics::list)).with_errors(TENANT_ERRORS),
+        Route::new(ANALYTICS, || routes!(api::analytics::show)).with_errors(ONE),
+        Route::new(ANALYTICS, || routes!(api::analytics::rows::rows)).with_errors(ROWS),
+        Route::new(ANALYTICS, || routes!(api::analytics::rows::csv)).with_kind(RouteKind::Long).with_errors(ROWS),
+        Route::new(ANALYTICS, || routes!(api::analytics::cancel)).with_errors(CANCEL),
     ]
 }
 
-fn transitions() -> Vec<Row> {
+fn transitions() -> Vec<Route> {
     const ONE: &[Code] = &[Code::NoSuchTenant, Code::NoSuchTransition];
     const CANCEL: &[Code] = &[
         Code::NoSuchTenant,
@@ -187,75 +188,80 @@ fn transitions() -> Vec<Row> {
         Code::StoreUnavailable,
     ];
     vec![
-        Row::new(CHANGE, || routes!(api::changes::transitions::create)).refusing(CREATE),
-        Row::new(READ, || routes!(api::changes::transitions::list)).refusing(OF_TENANT),
-        Row::new(READ, || routes!(api::changes::transitions::show)).refusing(ONE),
-        Row::new(CHANGE, || routes!(api::changes::transitions::cancel)).refusing(CANCEL),
+        Route::new(CHANGE, || routes!(api::changes::transitions::create)).with_errors(CREATE),
+        Route::new(READ, || routes!(api::changes::transitions::list)).with_errors(TENANT_ERRORS),
+        Route::new(READ, || routes!(api::changes::transitions::show)).with_errors(ONE),
+        Route::new(CHANGE, || routes!(api::changes::transitions::cancel)).with_errors(CANCEL),
     ]
 }
 
-fn jobs() -> Vec<Row> {
+fn jobs() -> Vec<Route> {
     const RUN: &[Code] = &[Code::NoSuchTenant, Code::NoSuchJob, Code::JobRunning, Code::KeyReused, Code::Unavailable];
     vec![
-        Row::new(READ, || routes!(api::jobs::list)).refusing(OF_TENANT),
-        Row::new(READ, || routes!(api::jobs::runs)).refusing(OF_TENANT),
-        Row::new(Needs::Right(Right::RunJobs), || routes!(api::jobs::run)).refusing(RUN),
+        Route::new(READ, || routes!(api::jobs::list)).with_errors(TENANT_ERRORS),
+        Route::new(READ, || routes!(api::jobs::runs)).with_errors(TENANT_ERRORS),
+        Route::new(AccessRequirement::Right(Right::RunJobs), || routes!(api::jobs::run)).with_errors(RUN),
     ]
 }
 
-fn webhooks() -> Vec<Row> {
+fn webhooks() -> Vec<Route> {
     const LIST: &[Code] = &[Code::NoSuchTenant, Code::NoSuchWebhook, Code::NoSuchEvent];
     const ROTATE: &[Code] = &[
         Code::NoSuchTenant,
         Code::NoSuchWebhook,
-        Code::SecretNotHere,
-        Code::RotatedLately,
+        Code::SecretNotWritable,
+        Code::RotatedRecently,
         Code::KeyReused,
         Code::Unavailable,
         Code::StoreUnavailable,
     ];
-    const WISH: &[Code] = &[
+    const REDELIVER: &[Code] = &[
         Code::NoSuchTenant,
         Code::NoSuchWebhook,
         Code::NoSuchEvent,
-        Code::BehindAnother,
+        Code::BlockedByEarlierEvent,
         Code::KeyReused,
         Code::Unavailable,
     ];
     vec![
-        Row::new(READ, || routes!(api::webhooks::list)).refusing(OF_TENANT),
-        Row::new(READ, || routes!(api::webhooks::deliveries)).refusing(LIST),
-        Row::new(Needs::Right(Right::Webhooks), || routes!(api::webhooks::retry)).refusing(WISH),
-        Row::new(Needs::Right(Right::Webhooks), || routes!(api::webhooks::recover)).refusing(WISH),
-        Row::new(Needs::Right(Right::Webhooks), || routes!(api::webhooks::test)).refusing(WISH),
-        Row::new(Needs::Right(Right::Webhooks), || routes!(api::webhooks::rotate)).refusing(ROTATE),
+        Route::new(READ, || routes!(api::webhooks::list)).with_errors(TENANT_ERRORS),
+        Route::new(READ, || routes!(api::webhooks::deliveries)).with_errors(LIST),
+        Route::new(AccessRequirement::Right(Right::Webhooks), || routes!(api::webhooks::retry)).with_errors(REDELIVER),
+        Route::new(AccessRequirement::Right(Right::Webhooks), || routes!(api::webhooks::recover))
+            .with_errors(REDELIVER),
+        Route::new(AccessRequirement::Right(Right::Webhooks), || routes!(api::webhooks::test)).with_errors(REDELIVER),
+        Route::new(AccessRequirement::Right(Right::Webhooks), || routes!(api::webhooks::rotate)).with_errors(ROTATE),
     ]
 }
 
-fn schedules() -> Vec<Row> {
+fn schedules() -> Vec<Route> {
     const CREATE: &[Code] = &[Code::NoSuchTenant, Code::ScheduleRefused, Code::KeyReused, Code::StoreUnavailable];
-    vec![Row::new(IMPORT, || routes!(api::schedules::imports::create)).of(Kind::Import).refusing(CREATE)]
+    vec![
+        Route::new(IMPORT, || routes!(api::schedules::imports::create))
+            .with_kind(RouteKind::Import)
+            .with_errors(CREATE),
+    ]
 }
 
-fn the_live_picture() -> Vec<Row> {
+fn live_view() -> Vec<Route> {
     const VIEWER: &[Code] = &[Code::NoSuchTenant, Code::TooManyViewers];
     const SOCKET: &[Code] = &[Code::CrossSite, Code::NoSuchTenant, Code::TooManyViewers, Code::NotAWebsocket];
     vec![
-        Row::new(READ, || routes!(live::socket)).of(Kind::Lasting).refusing(SOCKET),
-        Row::new(READ, || routes!(live::events)).of(Kind::Lasting).refusing(VIEWER),
+        Route::new(READ, || routes!(live_stream::socket)).with_kind(RouteKind::Streaming).with_errors(SOCKET),
+        Route::new(READ, || routes!(live_stream::events)).with_kind(RouteKind::Streaming).with_errors(VIEWER),
     ]
 }
 
-/// Signing in and out, accounts and tokens.
-fn access() -> Vec<Row> {
-    const ACCOUNTS: Needs = Needs::Right(Right::Accounts);
+/// Returns the routes for signing in and out, accounts and tokens.
+fn access() -> Vec<Route> {
+    const ACCOUNTS: AccessRequirement = AccessRequirement::Right(Right::Accounts);
     const SIGN_IN: &[Code] =
-        &[Code::SignInWrong, Code::SignInSlow, Code::SignInRefused, Code::Unavailable, Code::StoreUnavailable];
+        &[Code::SignInFailed, Code::SignInThrottled, Code::SignInRefused, Code::Unavailable, Code::StoreUnavailable];
     const ACCOUNT: &[Code] = &[
         Code::NoSuchAccount,
         Code::NoSuchTenant,
         Code::AccountRefused,
-        Code::BeyondOwn,
+        Code::ExceedsOwnRights,
         Code::OwnAccount,
         Code::IdTaken,
         Code::KeyReused,
@@ -267,7 +273,7 @@ fn access() -> Vec<Row> {
         Code::NoSuchAccount,
         Code::NoSuchTenant,
         Code::AccountRefused,
-        Code::BeyondOwn,
+        Code::ExceedsOwnRights,
         Code::OwnAccount,
         Code::KeyReused,
         Code::ChangedMeanwhile,
@@ -280,55 +286,57 @@ fn access() -> Vec<Row> {
         Code::NoSuchToken,
         Code::NoSuchTenant,
         Code::AccountRefused,
-        Code::BeyondOwn,
+        Code::ExceedsOwnRights,
         Code::IdTaken,
         Code::KeyReused,
         Code::Unavailable,
         Code::StoreUnavailable,
     ];
     vec![
-        Row::new(ACCOUNTS, || routes!(api::access::accounts::list, api::access::accounts::create)).refusing(ACCOUNT),
-        Row::new(ACCOUNTS, || routes!(api::access::accounts::show, api::access::accounts::put)).refusing(PUT),
-        Row::new(ACCOUNTS, || routes!(api::access::accounts::set_password)).refusing(ACCOUNT),
-        Row::new(ACCOUNTS, || routes!(api::access::accounts::make_link)).refusing(ACCOUNT),
-        Row::new(ACCOUNTS, || routes!(api::access::tokens::list, api::access::tokens::create)).refusing(TOKEN),
-        Row::new(ACCOUNTS, || routes!(api::access::tokens::revoke)).refusing(TOKEN),
-        Row::new(Needs::Nothing, || routes!(sign_in::sign_in)).refusing(SIGN_IN),
-        Row::new(Needs::Nothing, || routes!(sign_in::sign_out)).refusing(&[Code::StoreUnavailable]),
-        Row::page(Needs::Nothing, "/sign-in", sign_in::page()),
-        Row::page(Needs::Nothing, "/sign-in/once/{code}", sign_in::once()),
+        Route::new(ACCOUNTS, || routes!(api::access::accounts::list, api::access::accounts::create))
+            .with_errors(ACCOUNT),
+        Route::new(ACCOUNTS, || routes!(api::access::accounts::show, api::access::accounts::put)).with_errors(PUT),
+        Route::new(ACCOUNTS, || routes!(api::access::accounts::set_password)).with_errors(ACCOUNT),
+        Route::new(ACCOUNTS, || routes!(api::access::accounts::make_link)).with_errors(ACCOUNT),
+        Route::new(ACCOUNTS, || routes!(api::access::tokens::list, api::access::tokens::create)).with_errors(TOKEN),
+        Route::new(ACCOUNTS, || routes!(api::access::tokens::revoke)).with_errors(TOKEN),
+        Route::new(AccessRequirement::Public, || routes!(sign_in::sign_in)).with_errors(SIGN_IN),
+        Route::new(AccessRequirement::Public, || routes!(sign_in::sign_out)).with_errors(&[Code::StoreUnavailable]),
+        Route::page(AccessRequirement::Public, "/sign-in", sign_in::sign_in_page()),
+        Route::page(AccessRequirement::Public, "/sign-in/once/{code}", sign_in::one_time_link_page()),
     ]
 }
 
-/// The caller's own account.
-fn own() -> Vec<Row> {
+/// Returns the routes of the caller's own account.
+fn own_account() -> Vec<Route> {
     const SESSION: &[Code] =
         &[Code::SessionNeeded, Code::NoSuchSession, Code::KeyReused, Code::Unavailable, Code::StoreUnavailable];
     const PASSWORD: &[Code] = &[
         Code::SessionNeeded,
         Code::NoSuchSession,
-        Code::PasswordWrong,
+        Code::WrongPassword,
         Code::AccountRefused,
-        Code::SignInSlow,
+        Code::SignInThrottled,
         Code::KeyReused,
         Code::Unavailable,
         Code::StoreUnavailable,
     ];
     vec![
-        Row::new(Needs::SignedIn, || routes!(api::access::me::show)),
-        Row::new(Needs::SignedIn, || routes!(api::access::own::sessions)),
-        Row::new(Needs::SignedIn, || routes!(api::access::own::end_session)).refusing(SESSION),
-        Row::new(Needs::SignedIn, || routes!(api::access::own::change_password)).refusing(PASSWORD),
+        Route::new(AccessRequirement::SignedIn, || routes!(api::access::me::show)),
+        Route::new(AccessRequirement::SignedIn, || routes!(api::access::own_account::sessions)),
+        Route::new(AccessRequirement::SignedIn, || routes!(api::access::own_account::end_session)).with_errors(SESSION),
+        Route::new(AccessRequirement::SignedIn, || routes!(api::access::own_account::change_password))
+            .with_errors(PASSWORD),
     ]
 }
 
-fn change_sets() -> Vec<Row> {
+fn change_sets() -> Vec<Route> {
     const CREATE: &[Code] = &[
         Code::NoSuchTenant,
         Code::TooManyPreviews,
         Code::KeyReused,
         Code::StateNotSettable,
-        Code::NobodyChosen,
+        Code::NoAgentsSelected,
         Code::TooManyAgents,
         Code::Unavailable,
         Code::StoreUnavailable,
@@ -337,10 +345,10 @@ fn change_sets() -> Vec<Row> {
     const START: &[Code] = &[
         Code::NoSuchTenant,
         Code::NoSuchChangeSet,
-        Code::HashDiffers,
+        Code::HashMismatch,
         Code::PreviewExpired,
-        Code::StartedAlready,
-        Code::CancelledAlready,
+        Code::AlreadyStarted,
+        Code::AlreadyCancelled,
         Code::NothingToChange,
         Code::KeyReused,
         Code::Unavailable,
@@ -350,7 +358,7 @@ fn change_sets() -> Vec<Row> {
         Code::NoSuchTenant,
         Code::NoSuchChangeSet,
         Code::TooLate,
-        Code::CancelledAlready,
+        Code::AlreadyCancelled,
         Code::KeyReused,
         Code::Unavailable,
         Code::StoreUnavailable,
@@ -359,7 +367,7 @@ fn change_sets() -> Vec<Row> {
         Code::NoSuchTenant,
         Code::NoSuchChangeSet,
         Code::NotStarted,
-        Code::StillLeaving,
+        Code::ChangesInFlight,
         Code::TooLateToUndo,
         Code::TooManyPreviews,
         Code::KeyReused,
@@ -367,16 +375,16 @@ fn change_sets() -> Vec<Row> {
         Code::StoreUnavailable,
     ];
     vec![
-        Row::new(CHANGE, || routes!(api::changes::change_sets::create)).refusing(CREATE),
-        Row::new(READ, || routes!(api::changes::change_sets::list)).refusing(OF_TENANT),
-        Row::new(READ, || routes!(api::changes::change_sets::show)).refusing(ONE),
-        Row::new(CHANGE, || routes!(api::changes::change_sets::start)).refusing(START),
-        Row::new(CHANGE, || routes!(api::changes::change_sets::cancel)).refusing(CANCEL),
-        Row::new(CHANGE, || routes!(api::changes::change_sets::undo)).refusing(UNDO),
+        Route::new(CHANGE, || routes!(api::changes::change_sets::create)).with_errors(CREATE),
+        Route::new(READ, || routes!(api::changes::change_sets::list)).with_errors(TENANT_ERRORS),
+        Route::new(READ, || routes!(api::changes::change_sets::show)).with_errors(ONE),
+        Route::new(CHANGE, || routes!(api::changes::change_sets::start)).with_errors(START),
+        Route::new(CHANGE, || routes!(api::changes::change_sets::cancel)).with_errors(CANCEL),
+        Route::new(CHANGE, || routes!(api::changes::change_sets::undo)).with_errors(UNDO),
     ]
 }
 
-fn approvals() -> Vec<Row> {
+fn approvals() -> Vec<Route> {
     const DECIDE: &[Code] = &[
         Code::NoSuchTenant,
         Code::NoSuchApproval,
@@ -386,29 +394,29 @@ fn approvals() -> Vec<Row> {
         Code::StoreUnavailable,
     ];
     vec![
-        Row::new(READ, || routes!(api::rules::approvals::list)).refusing(OF_TENANT),
-        Row::new(READ, || routes!(api::rules::approvals::decided)).refusing(OF_TENANT),
-        Row::new(CHANGE, || routes!(api::rules::approvals::accept)).refusing(DECIDE),
-        Row::new(CHANGE, || routes!(api::rules::approvals::deny)).refusing(DECIDE),
+        Route::new(READ, || routes!(api::rules::approvals::list)).with_errors(TENANT_ERRORS),
+        Route::new(READ, || routes!(api::rules::approvals::decisions)).with_errors(TENANT_ERRORS),
+        Route::new(CHANGE, || routes!(api::rules::approvals::accept)).with_errors(DECIDE),
+        Route::new(CHANGE, || routes!(api::rules::approvals::deny)).with_errors(DECIDE),
     ]
 }
 
-fn skills() -> Vec<Row> {
+fn skills() -> Vec<Route> {
     const AGENT: &[Code] = &[Code::NoSuchTenant, Code::NoSuchAgent];
     const SET_AGENT: &[Code] =
         &[Code::NoSuchTenant, Code::NoSuchAgent, Code::KeyReused, Code::Unavailable, Code::StoreUnavailable];
     const SET: &[Code] =
         &[Code::NoSuchTenant, Code::TooManySkills, Code::KeyReused, Code::Unavailable, Code::StoreUnavailable];
     vec![
-        Row::new(READ, || routes!(api::agents::skills::of_agent)).refusing(AGENT),
-        Row::new(IMPORT, || routes!(api::agents::skills::set_of_agent)).refusing(SET_AGENT),
-        Row::new(IMPORT, || routes!(api::agents::skills::set)).refusing(SET),
+        Route::new(READ, || routes!(api::agents::skills::agent_skills)).with_errors(AGENT),
+        Route::new(IMPORT, || routes!(api::agents::skills::set_agent_skills)).with_errors(SET_AGENT),
+        Route::new(IMPORT, || routes!(api::agents::skills::set_skill)).with_errors(SET),
     ]
 }
 
-fn rules() -> Vec<Row> {
-    const EDIT: Needs = Needs::Right(Right::EditRules);
-    const LOOK: &[Code] = &[Code::NoSuchTenant, Code::NoSuchRule, Code::Unavailable];
+fn rules() -> Vec<Route> {
+    const EDIT: AccessRequirement = AccessRequirement::Right(Right::EditRules);
+    const SHOW: &[Code] = &[Code::NoSuchTenant, Code::NoSuchRule, Code::Unavailable];
     const WRITE: &[Code] = &[
         Code::NoSuchTenant,
         Code::NoSuchRule,
@@ -421,39 +429,39 @@ fn rules() -> Vec<Row> {
         Code::Unavailable,
         Code::StoreUnavailable,
     ];
-    const TRY: &[Code] = &[
+    const BACKTEST: &[Code] = &[
         Code::NoSuchTenant,
         Code::NoSuchRule,
         Code::RuleRefused,
-        Code::TrialRefused,
-        Code::TooManyTrials,
+        Code::BacktestRefused,
+        Code::TooManyBacktests,
         Code::KeyReused,
         Code::Unavailable,
     ];
-    const TRIAL: &[Code] = &[Code::NoSuchTenant, Code::NoSuchTrial, Code::KeyReused];
+    const SHOW_BACKTEST: &[Code] = &[Code::NoSuchTenant, Code::NoSuchBacktest, Code::KeyReused];
     const AGENT: &[Code] = &[Code::NoSuchTenant, Code::NoSuchAgent, Code::Unavailable];
     vec![
-        Row::new(READ, || routes!(api::rules::list)).refusing(LOOK),
-        Row::new(READ, || routes!(api::rules::show)).refusing(LOOK),
-        Row::new(EDIT, || routes!(api::rules::write)).refusing(WRITE),
-        Row::new(EDIT, || routes!(api::rules::remove)).refusing(WRITE),
-        Row::new(EDIT, || routes!(api::rules::set_mode)).refusing(WRITE),
-        Row::new(EDIT, || routes!(api::rules::enable)).refusing(WRITE),
-        Row::new(EDIT, || routes!(api::rules::disable)).refusing(WRITE),
-        Row::new(READ, || routes!(api::rules::check)).refusing(LOOK),
-        Row::new(READ, || routes!(api::rules::versions)).refusing(OF_TENANT),
-        Row::new(READ, || routes!(api::rules::rule_findings::list)).refusing(OF_TENANT),
-        Row::new(READ, || routes!(api::rules::rule_findings::explain)).refusing(AGENT),
-        Row::new(EDIT, || routes!(api::rules::rule_trials::create)).refusing(TRY),
-        Row::new(EDIT, || routes!(api::rules::rule_trials::list)).refusing(OF_TENANT),
-        Row::new(EDIT, || routes!(api::rules::rule_trials::show)).refusing(TRIAL),
-        Row::new(EDIT, || routes!(api::rules::rule_trials::cancel)).refusing(TRIAL),
+        Route::new(READ, || routes!(api::rules::list)).with_errors(SHOW),
+        Route::new(READ, || routes!(api::rules::show)).with_errors(SHOW),
+        Route::new(EDIT, || routes!(api::rules::write)).with_errors(WRITE),
+        Route::new(EDIT, || routes!(api::rules::remove)).with_errors(WRITE),
+        Route::new(EDIT, || routes!(api::rules::set_mode)).with_errors(WRITE),
+        Route::new(EDIT, || routes!(api::rules::enable)).with_errors(WRITE),
+        Route::new(EDIT, || routes!(api::rules::disable)).with_errors(WRITE),
+        Route::new(READ, || routes!(api::rules::check)).with_errors(SHOW),
+        Route::new(READ, || routes!(api::rules::versions)).with_errors(TENANT_ERRORS),
+        Route::new(READ, || routes!(api::rules::rule_findings::list)).with_errors(TENANT_ERRORS),
+        Route::new(READ, || routes!(api::rules::rule_findings::explain)).with_errors(AGENT),
+        Route::new(EDIT, || routes!(api::rules::backtests::create)).with_errors(BACKTEST),
+        Route::new(EDIT, || routes!(api::rules::backtests::list)).with_errors(TENANT_ERRORS),
+        Route::new(EDIT, || routes!(api::rules::backtests::show)).with_errors(SHOW_BACKTEST),
+        Route::new(EDIT, || routes!(api::rules::backtests::cancel)).with_errors(SHOW_BACKTEST),
     ]
 }
 
-fn exceptions() -> Vec<Row> {
-    const EXCUSE: Needs = Needs::Right(Right::Excuse);
-    const MAKE: &[Code] = &[
+fn exceptions() -> Vec<Route> {
+    const APPROVE: AccessRequirement = AccessRequirement::Right(Right::Excuse);
+    const CREATE: &[Code] = &[
         Code::NoSuchTenant,
         Code::NoSuchAgent,
         Code::NoSuchTeam,
@@ -470,28 +478,29 @@ fn exceptions() -> Vec<Row> {
         Code::Unavailable,
         Code::StoreUnavailable,
     ];
-    const LOOK: &[Code] = &[Code::NoSuchTenant, Code::NoSuchAgent, Code::NoSuchException];
+    const SHOW: &[Code] = &[Code::NoSuchTenant, Code::NoSuchAgent, Code::NoSuchException];
     vec![
-        Row::new(EXCUSE, || routes!(api::adherence::exceptions::create)).refusing(MAKE),
-        Row::new(READ, || routes!(api::adherence::exceptions::list)).refusing(LOOK),
-        Row::new(READ, || routes!(api::adherence::exceptions::show)).refusing(LOOK),
-        Row::new(EXCUSE, || routes!(api::adherence::exceptions::end)).refusing(END),
+        Route::new(APPROVE, || routes!(api::adherence::exceptions::create)).with_errors(CREATE),
+        Route::new(READ, || routes!(api::adherence::exceptions::list)).with_errors(SHOW),
+        Route::new(READ, || routes!(api::adherence::exceptions::show)).with_errors(SHOW),
+        Route::new(APPROVE, || routes!(api::adherence::exceptions::end)).with_errors(END),
     ]
 }
 
-fn erasures() -> Vec<Row> {
-    const ERASE: Needs = Needs::Right(Right::Erase);
-    const ASK: &[Code] = &[
+fn erasures() -> Vec<Route> {
+    const ERASE: AccessRequirement = AccessRequirement::Right(Right::Erase);
+    const CREATE: &[Code] = &[
         Code::NoSuchTenant,
         Code::NoSuchAgent,
-        Code::StillNamed,
+        Code::AgentStillReferenced,
         Code::KeyReused,
         Code::Unavailable,
         Code::StoreUnavailable,
     ];
     vec![
-        Row::new(ERASE, || routes!(api::agents::erasures::create)).refusing(ASK),
-        Row::new(ERASE, || routes!(api::agents::erasures::list)).refusing(OF_TENANT),
-        Row::new(ERASE, || routes!(api::agents::erasures::show)).refusing(&[Code::NoSuchTenant, Code::NoSuchErasure]),
+        Route::new(ERASE, || routes!(api::agents::erasures::create)).with_errors(CREATE),
+        Route::new(ERASE, || routes!(api::agents::erasures::list)).with_errors(TENANT_ERRORS),
+        Route::new(ERASE, || routes!(api::agents::erasures::show))
+            .with_errors(&[Code::NoSuchTenant, Code::NoSuchErasure]),
     ]
 }

@@ -1,4 +1,4 @@
-//! The pages on which people sign in. They work without a script.
+//! The pages for signing in. They work without scripts.
 
 use askama::Template;
 use axum::extract::{Path, State};
@@ -6,65 +6,69 @@ use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Redirect, Response};
 
-use super::{Wrong, local, query_of};
+use super::{SignInFailure, local_path, parse_page_query};
 use crate::http::ApiState;
-use crate::http::auth::{Arrival, Caller};
+use crate::http::auth::{Caller, ConnectionInfo};
 use crate::http::problem::{Code, Problem};
 
 /// `GET /sign-in`.
 #[derive(Template)]
 #[template(path = "access/sign_in.html")]
 struct SignInPage {
-    /// Where to go afterwards: a path of ours.
+    /// The path to go to afterwards, on this server.
     next: String,
-    /// What was wrong with the last try.
+    /// Why the last attempt failed.
     problem: Option<&'static str>,
-    /// Why nobody can sign in here.
+    /// Why nobody can sign in over this connection.
     refused: Option<&'static str>,
 }
 
-/// `GET /sign-in/once/{code}`. A look at it changes nothing: mail programs and browsers look by themselves.
+/// `GET /sign-in/once/{code}`. Opening it changes nothing, because mail programs and browsers open links by themselves.
 #[derive(Template)]
 #[template(path = "access/sign_in_once.html")]
-struct OncePage {
+struct OneTimeLinkPage {
     /// Where the button leads.
     action: String,
-    /// Why the link does not do.
+    /// Why the link cannot be used.
     problem: Option<&'static str>,
-    /// Why nobody can sign in here.
+    /// Why nobody can sign in over this connection.
     refused: Option<&'static str>,
 }
 
-/// The form. Who has signed in already is sent on.
-pub(super) async fn form(State(state): State<ApiState>, caller: Option<Caller>, parts: Parts) -> Response {
-    let (next, problem) = query_of(&parts);
+/// Shows the sign-in form; a user who has signed in already is redirected.
+pub(super) async fn show_sign_in(State(state): State<ApiState>, caller: Option<Caller>, parts: Parts) -> Response {
+    let (next, problem) = parse_page_query(&parts);
     if caller.is_some() && problem.is_none() {
         return Redirect::to(&next).into_response();
     }
-    let refused = refusal(&parts, &state);
-    let status = problem.map_or(StatusCode::OK, Wrong::status);
-    drawn(status, &SignInPage { next, problem: problem.map(Wrong::sentence), refused })
+    let refused = sign_in_refusal(&parts, &state);
+    let status = problem.map_or(StatusCode::OK, SignInFailure::status);
+    render(status, &SignInPage { next, problem: problem.map(SignInFailure::message), refused })
 }
 
-/// The button.
-pub(super) async fn button(State(state): State<ApiState>, Path(code): Path<String>, parts: Parts) -> Response {
-    let refused = refusal(&parts, &state);
-    let is_good = state.accounts.is_link(&code);
-    let problem = (!is_good).then(|| Wrong::Link.sentence());
-    let action = local(parts.uri.path());
-    drawn(if is_good { StatusCode::OK } else { StatusCode::GONE }, &OncePage { action, problem, refused })
+/// Shows the button that signs in.
+pub(super) async fn show_one_time_link(
+    State(state): State<ApiState>,
+    Path(code): Path<String>,
+    parts: Parts,
+) -> Response {
+    let refused = sign_in_refusal(&parts, &state);
+    let is_good = state.accounts.is_valid_link(&code);
+    let problem = (!is_good).then(|| SignInFailure::UsedLink.message());
+    let action = local_path(parts.uri.path());
+    render(if is_good { StatusCode::OK } else { StatusCode::GONE }, &OneTimeLinkPage { action, problem, refused })
 }
 
-fn refusal(parts: &Parts, state: &ApiState) -> Option<&'static str> {
-    Arrival::of(parts, state.tokens.borrow().proxy()).line.refusal()
+fn sign_in_refusal(parts: &Parts, state: &ApiState) -> Option<&'static str> {
+    ConnectionInfo::from_parts(parts, state.tokens.borrow().proxy()).transport.sign_in_refusal()
 }
 
-fn drawn(status: StatusCode, page: &impl Template) -> Response {
+fn render(status: StatusCode, page: &impl Template) -> Response {
     match page.render() {
         Ok(page) => (status, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], page).into_response(),
         Err(error) => {
             tracing::error!(%error, "a page could not be drawn");
-            Problem::of(Code::Internal, "something went wrong here; see the log").into_response()
+            Problem::from_code(Code::Internal, "something went wrong here; see the log").into_response()
         }
     }
 }

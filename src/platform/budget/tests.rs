@@ -15,7 +15,7 @@ fn seconds(seconds: u64) -> Duration {
 fn drain(budget: &mut Budget, now: Duration, urgency: Urgency) -> usize {
     let mut taken = 0;
     while let Ok(slot) = budget.try_take(now, urgency) {
-        budget.answered(slot, now);
+        budget.record_answer(slot, now);
         taken += 1;
     }
     taken
@@ -25,9 +25,9 @@ fn drain(budget: &mut Budget, now: Duration, urgency: Urgency) -> usize {
 fn a_slot_is_free_again_one_window_after_the_answer_not_after_the_sending() {
     let mut budget = Budget::new(1, WINDOW, 0);
     let slot = budget.try_take(seconds(0), Urgency::Urgent).expect("free");
-    assert_eq!(budget.try_take(seconds(100), Urgency::Urgent), Err(NextAt { at: None }), "still under way");
-    budget.answered(slot, seconds(100));
-    assert_eq!(budget.try_take(seconds(159), Urgency::Urgent), Err(NextAt { at: Some(seconds(160)) }));
+    assert_eq!(budget.try_take(seconds(100), Urgency::Urgent), Err(NextSlot { at: None }), "still under way");
+    budget.record_answer(slot, seconds(100));
+    assert_eq!(budget.try_take(seconds(159), Urgency::Urgent), Err(NextSlot { at: Some(seconds(160)) }));
     assert!(budget.try_take(seconds(160), Urgency::Urgent).is_ok());
 }
 
@@ -36,7 +36,7 @@ fn a_call_that_never_left_gives_its_slot_back() {
     let mut budget = Budget::new(1, WINDOW, 0);
     let slot = budget.try_take(seconds(0), Urgency::Urgent).expect("free");
     budget.release(slot);
-    assert_eq!(budget.free(seconds(0)), 1);
+    assert_eq!(budget.free_slots(seconds(0)), 1);
 }
 
 #[test]
@@ -60,15 +60,15 @@ fn the_reserve_is_lent_to_ordinary_calls_just_before_other_slots_come_free() {
 fn a_restart_remembers_the_window() {
     let mut budget = Budget::new(4, WINDOW, 0);
     budget.restore(seconds(0), [Some(seconds(59)), Some(seconds(10)), Some(seconds(600)), None]);
-    assert_eq!(budget.used(seconds(0)), 3);
-    assert_eq!([1, 50, 60].map(|at| budget.free(seconds(at))), [2, 3, 4]);
+    assert_eq!(budget.used_slots(seconds(0)), 3);
+    assert_eq!([1, 50, 60].map(|at| budget.free_slots(seconds(at))), [2, 3, 4]);
 }
 
 #[test]
 fn a_throttling_platform_pauses_every_call() {
     let mut budget = Budget::new(10, WINDOW, 0);
     budget.pause_until(seconds(30));
-    assert_eq!(budget.try_take(seconds(1), Urgency::Urgent), Err(NextAt { at: Some(seconds(30)) }));
+    assert_eq!(budget.try_take(seconds(1), Urgency::Urgent), Err(NextSlot { at: Some(seconds(30)) }));
     assert!(budget.try_take(seconds(30), Urgency::Urgent).is_ok());
 }
 
@@ -85,8 +85,8 @@ fn a_call_is_given_up_after_exactly_an_hour_and_counts_for_a_window_more() {
     let mut budget = Budget::new(1, WINDOW, 0);
     let _lost = budget.try_take(seconds(5), Urgency::Urgent).expect("free");
     let just_before = seconds(3605).saturating_sub(Duration::from_micros(1));
-    assert_eq!(budget.try_take(just_before, Urgency::Urgent), Err(NextAt { at: None }));
-    assert_eq!(budget.try_take(seconds(3605), Urgency::Urgent), Err(NextAt { at: Some(seconds(3665)) }));
+    assert_eq!(budget.try_take(just_before, Urgency::Urgent), Err(NextSlot { at: None }));
+    assert_eq!(budget.try_take(seconds(3605), Urgency::Urgent), Err(NextSlot { at: Some(seconds(3665)) }));
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn there_is_always_a_slot_that_ordinary_calls_may_take() {
 #[test]
 fn a_closed_budget_lets_nothing_out_however_long_one_waits() {
     let mut budget = Budget::closed();
-    assert_eq!(budget.try_take(seconds(1_000_000), Urgency::Urgent), Err(NextAt { at: Some(Duration::MAX) }));
+    assert_eq!(budget.try_take(seconds(1_000_000), Urgency::Urgent), Err(NextSlot { at: Some(Duration::MAX) }));
 }
 
 #[test]
@@ -118,10 +118,10 @@ fn calls_under_way_and_answered_ones_are_used_slots_until_a_window_has_passed() 
     budget.restore(seconds(0), [Some(seconds(59)), Some(seconds(10))]);
     let open = budget.try_take(seconds(0), Urgency::Urgent).expect("free");
     let _other = budget.try_take(seconds(0), Urgency::Urgent).expect("free");
-    assert_eq!([0, 1, 49, 50].map(|at| budget.used(seconds(at))), [4, 3, 3, 2]);
-    assert_eq!([0, 1, 49, 50].map(|at| budget.free(seconds(at))), [1, 2, 2, 3]);
-    budget.answered(open, seconds(70));
-    assert_eq!([70, 129, 130].map(|at| budget.used(seconds(at))), [2, 2, 1]);
+    assert_eq!([0, 1, 49, 50].map(|at| budget.used_slots(seconds(at))), [4, 3, 3, 2]);
+    assert_eq!([0, 1, 49, 50].map(|at| budget.free_slots(seconds(at))), [1, 2, 2, 3]);
+    budget.record_answer(open, seconds(70));
+    assert_eq!([70, 129, 130].map(|at| budget.used_slots(seconds(at))), [2, 2, 1]);
 }
 
 #[test]
@@ -130,14 +130,14 @@ fn each_slot_says_after_which_time_it_is_free() {
     assert_eq!(budget.window(), WINDOW);
     budget.restore(seconds(0), [Some(seconds(20)), Some(seconds(50))]);
     let _open = budget.try_take(seconds(0), Urgency::Urgent).expect("free");
-    assert_eq!(budget.free_in(seconds(0)), [0, 10, 40, 60].map(seconds), "one under way as if it were answered now");
-    assert_eq!(budget.free_in(seconds(10)), [0, 0, 30, 60].map(seconds));
+    assert_eq!(budget.slot_waits(seconds(0)), [0, 10, 40, 60].map(seconds), "one under way as if it were answered now");
+    assert_eq!(budget.slot_waits(seconds(10)), [0, 0, 30, 60].map(seconds));
     budget.pause_until(seconds(30));
-    assert_eq!(budget.free_in(seconds(10)), [20, 20, 30, 60].map(seconds), "none before the pause is over");
+    assert_eq!(budget.slot_waits(seconds(10)), [20, 20, 30, 60].map(seconds), "none before the pause is over");
     let mut smaller = Budget::new(2, WINDOW, 0);
     smaller.restore(seconds(0), [10, 20, 30].map(|age| Some(seconds(age))));
-    assert_eq!(smaller.free_in(seconds(0)), [40, 50].map(seconds), "the last to come free are those that count");
-    assert_eq!(smaller.free(seconds(0)), 0);
+    assert_eq!(smaller.slot_waits(seconds(0)), [40, 50].map(seconds), "the last to come free are those that count");
+    assert_eq!(smaller.free_slots(seconds(0)), 0);
 }
 
 /// A step of a random history: how long after the last one, how long the call takes, where on the way it arrives, urgency.
@@ -157,7 +157,7 @@ proptest! {
             let (done, left): (Vec<_>, Vec<_>) = under_way.into_iter().partition(|(answer, _)| *answer <= now);
             under_way = left;
             for (answer, slot) in done {
-                budget.answered(slot, answer);
+                budget.record_answer(slot, answer);
             }
             let urgency = if urgent { Urgency::Urgent } else { Urgency::Ordinary };
             match budget.try_take(now, urgency) {
@@ -166,8 +166,8 @@ proptest! {
                     arrivals.push(now + takes.mul_f64(place));
                     under_way.push((now + takes, slot));
                 }
-                Err(NextAt { at: Some(at) }) => prop_assert!(at > now),
-                Err(NextAt { at: None }) => prop_assert!(!under_way.is_empty()),
+                Err(NextSlot { at: Some(at) }) => prop_assert!(at > now),
+                Err(NextSlot { at: None }) => prop_assert!(!under_way.is_empty()),
             }
         }
         arrivals.sort();
@@ -204,7 +204,7 @@ proptest! {
             now += Duration::from_millis(gap);
             drain(&mut budget, now, Urgency::Ordinary);
             let at = budget.next_free(now, Urgency::Urgent).expect("nothing is under way");
-            prop_assert!(at <= now + URGENT_PATIENCE, "urgent at {at:?}, now {now:?}");
+            prop_assert!(at <= now + URGENT_MAX_WAIT, "urgent at {at:?}, now {now:?}");
         }
     }
 }
@@ -256,7 +256,7 @@ fn shift_change(
     loop {
         while let Some(first) = under_way.first_entry().filter(|call| call.key().0 <= now) {
             let ((ends, _), slot) = first.remove_entry();
-            budget.answered(slot, ends);
+            budget.record_answer(slot, ends);
         }
         if change.left.len() == calls && urgent_at.is_none() && under_way.is_empty() {
             return change;
@@ -280,8 +280,8 @@ fn shift_change(
                 }
                 continue;
             }
-            Some((_, Err(NextAt { at: Some(at) }))) => wake_at(at),
-            Some((_, Err(NextAt { at: None }))) | None => {}
+            Some((_, Err(NextSlot { at: Some(at) }))) => wake_at(at),
+            Some((_, Err(NextSlot { at: None }))) | None => {}
         }
         if let Some(at) = urgent_at.filter(|at| *at > now) {
             wake_at(at);
@@ -296,7 +296,7 @@ fn at_once() -> (Duration, Duration) {
 }
 
 /// The earliest that call after call can leave, whoever schedules them: no window holds more than the limit, and at each instant
-/// `reserve` slots are free or come free within [`URGENT_PATIENCE`]. Each bound says only that one call leaves so long after
+/// `reserve` slots are free or come free within [`URGENT_MAX_WAIT`]. Each bound says only that one call leaves so long after
 /// another, so the earliest instants that keep all bounds are the earliest for every call at the same time.
 fn earliest(calls: usize, limit: usize, reserve: usize) -> Vec<Duration> {
     let mut left: Vec<Duration> = Vec::new();
@@ -306,7 +306,7 @@ fn earliest(calls: usize, limit: usize, reserve: usize) -> Vec<Duration> {
         let for_window = after(limit, WINDOW);
         let for_urgent = match reserve {
             0 => Duration::ZERO,
-            _ => after(limit - reserve, WINDOW.saturating_sub(URGENT_PATIENCE)),
+            _ => after(limit - reserve, WINDOW.saturating_sub(URGENT_MAX_WAIT)),
         };
         left.push(for_window.max(for_urgent).max(after(1, Duration::ZERO)));
     }
@@ -343,7 +343,7 @@ fn an_urgent_call_leaves_within_its_patience_at_a_thousand_random_moments_of_a_s
             })
             .collect();
         waits.sort_unstable();
-        let within = waits.partition_point(|wait| *wait <= URGENT_PATIENCE);
+        let within = waits.partition_point(|wait| *wait <= URGENT_MAX_WAIT);
         println!(
             "reserve {reserve}: {} of 500 left by 255 s, the last at {:.1} s; an urgent call at a thousand random moments: \
              p50 {:.2} s, p99 {:.2} s, longest {:.2} s, {within} within 2 s",
@@ -385,7 +385,7 @@ proptest! {
         let urgent_at = Some(Duration::from_millis(urgent_ms));
         let change = shift_change(&mut budget, calls, parallel, urgent_at, || takes.next().expect("endless"));
         prop_assert_eq!(change.left.len(), calls);
-        prop_assert!(change.urgent_waited.expect("it left") <= URGENT_PATIENCE, "{:?}", change.urgent_waited);
+        prop_assert!(change.urgent_waited.expect("it left") <= URGENT_MAX_WAIT, "{:?}", change.urgent_waited);
         prop_assert!(change.fullest_window() <= limit);
     }
 
@@ -398,20 +398,20 @@ proptest! {
         before in prop::collection::vec(0_u64..60, 0..120),
         calls in 1_usize..600,
     ) {
-        use crate::domain::changes::change_set::finish::Slots;
+        use crate::domain::changes::change_set::cost_estimate::BudgetSlots;
         let answer_in = Duration::from_millis(answer_ms);
         let mut budget = Budget::new(limit, WINDOW, reserve);
         budget.restore(Duration::ZERO, before.iter().take(limit).map(|age| Some(seconds(*age))));
-        let slots = Slots {
-            free_in: budget.free_in(Duration::ZERO),
+        let slots = BudgetSlots {
+            free_after: budget.slot_waits(Duration::ZERO),
             window: budget.window(),
             reserve,
-            patience: URGENT_PATIENCE,
-            answer_in,
-            parallel,
+            reserve_free_within: URGENT_MAX_WAIT,
+            response_time: answer_in,
+            max_parallel: parallel,
         };
-        prop_assert_eq!(slots.free_in.len(), limit);
-        let shown = slots.last_answer(calls).expect("some calls");
+        prop_assert_eq!(slots.free_after.len(), limit);
+        let shown = slots.last_answer_after(calls).expect("some calls");
         let took = shift_change(&mut budget, calls, parallel, None, || (answer_in, answer_in)).answered;
         let off = shown.abs_diff(took).as_secs_f64();
         // Calls under way hold their slots for sure in the budget, and for as long as an answer takes in the preview.

@@ -1,7 +1,7 @@
-//! Aggregation queries (guide 002) on the wire: the body of one, and its answers.
+//! Aggregation queries (guide 002): their bodies and answers.
 //!
-//! An answer is taken as it must be or not at all, and what is wrong with it is named by query and field. Whether the rows of all
-//! pages hold together is not seen here.
+//! An answer is either valid or refused as a whole, and a problem is reported with the query and the field. Whether the
+//! rows of all pages are consistent is checked elsewhere.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -10,25 +10,26 @@ use reqwest::header::CONTENT_RANGE;
 use serde_json::{Map, Value, json};
 
 use crate::domain::analytics::{AggregationQuery, QuerySpan, ResultPage, ResultRow};
-use crate::domain::ids::QueryId;
+use crate::domain::ids::PlatformQueryId;
 use crate::domain::time::UtcMicros;
-use crate::platform::analytics::{PageAsk, QueryState};
-use crate::platform::client::Reply;
+use crate::platform::analytics::{PageRequest, QueryState};
+use crate::platform::client::ApiReply;
 use crate::platform::error::{Failure, excerpt};
 
 use super::instant::InstantReader;
 
-/// The most characters of an id that is kept.
-const LONGEST_ID: usize = 200;
+/// The maximum length of an id, in characters.
+const MAX_ID_CHARS: usize = 200;
 
-/// The most characters of a dimension's value.
-const LONGEST_VALUE: usize = 256;
+/// The maximum length of a dimension's value, in characters.
+const MAX_VALUE_CHARS: usize = 256;
 
-/// A span ends for the platform with its last millisecond: guide 002 writes `23:59:59Z`, so the end may be in it.
+/// The offset from a span's end to the end that is sent. The platform includes the end in the span, as guide 002 writes
+/// `23:59:59Z`, so the last millisecond is sent.
 const LAST_US: i64 = -1_000;
 
-/// The body of a query over one part of its span.
-pub(super) fn body(query: &AggregationQuery, part: QuerySpan, page_rows: u32) -> Vec<u8> {
+/// Returns the body of a query over one part of its span.
+pub(super) fn query_body(query: &AggregationQuery, part: QuerySpan, page_rows: u32) -> Vec<u8> {
     let metrics: Vec<Value> = query
         .metrics
         .iter()
@@ -40,7 +41,7 @@ pub(super) fn body(query: &AggregationQuery, part: QuerySpan, page_rows: u32) ->
         "start": part.from,
         "end": part.to.offset(LAST_US),
     });
-    // Guide 002 writes instants in UTC and names no zone; only who wants another one asks for more than it shows.
+    // Guide 002 writes instants in UTC without naming a zone; the zone is sent only if it is another one.
     if query.zone_name() != "UTC" {
         series["timeZone"] = query.zone_name().into();
     }
@@ -53,114 +54,126 @@ pub(super) fn body(query: &AggregationQuery, part: QuerySpan, page_rows: u32) ->
     body.to_string().into_bytes()
 }
 
-/// The rows of a page as its query asks for them.
-pub(super) fn page_query(ask: &PageAsk<'_>) -> String {
-    format!("limit={}&offset={}", ask.limit, ask.offset)
+/// Returns the query string that selects the rows of a page.
+pub(super) fn page_query_string(request: &PageRequest<'_>) -> String {
+    format!("limit={}&offset={}", request.limit, request.offset)
 }
 
-/// The same as the `Range` header of guide 002.
-pub(super) fn range(ask: &PageAsk<'_>) -> String {
-    let last = ask.offset.saturating_add(u64::from(ask.limit)).saturating_sub(1);
-    format!("items={}-{last}", ask.offset)
+/// Returns the `Range` header of guide 002, which selects the same rows.
+pub(super) fn range_header(request: &PageRequest<'_>) -> String {
+    let last = request.offset.saturating_add(u64::from(request.limit)).saturating_sub(1);
+    format!("items={}-{last}", request.offset)
 }
 
-/// The id of a query that was taken.
-pub(super) fn submitted(reply: &Reply, query: &AggregationQuery, secrets: &[&str]) -> Result<QueryId, Failure> {
-    let answer = Answer::of(reply, query, secrets)?;
+/// Returns the id of a query that was accepted.
+pub(super) fn parse_submitted(
+    reply: &ApiReply,
+    query: &AggregationQuery,
+    secrets: &[&str],
+) -> Result<PlatformQueryId, Failure> {
+    let answer = QueryAnswer::parse(reply, query, secrets)?;
     let id = match answer.body.get("id") {
         Some(Value::String(text)) => text.clone(),
         Some(Value::Number(number)) => number.to_string(),
-        other => return Err(answer.wrong("id", format!("is {}, where the query's id was expected", kind_of(other)))),
+        other => {
+            return Err(answer.malformed("id", format!("is {}, where the query's id was expected", json_type(other))));
+        }
     };
-    if id.is_empty() || id.chars().count() > LONGEST_ID || id.chars().any(char::is_control) {
-        return Err(answer.wrong("id", format!("has not 1 to {LONGEST_ID} printable characters")));
+    if id.is_empty() || id.chars().count() > MAX_ID_CHARS || id.chars().any(char::is_control) {
+        return Err(answer.malformed("id", format!("has not 1 to {MAX_ID_CHARS} printable characters")));
     }
-    Ok(QueryId::new(id))
+    Ok(PlatformQueryId::new(id))
 }
 
-/// How a query stands, with a page where it is done.
-pub(super) fn state(reply: &Reply, ask: &PageAsk<'_>, secrets: &[&str]) -> Result<QueryState, Failure> {
-    let answer = Answer::of(reply, ask.query, secrets)?;
+/// Returns the status of a query, with a page if it is done.
+pub(super) fn parse_query_state(
+    reply: &ApiReply,
+    request: &PageRequest<'_>,
+    secrets: &[&str],
+) -> Result<QueryState, Failure> {
+    let answer = QueryAnswer::parse(reply, request.query, secrets)?;
     let status = match answer.body.get("status") {
         None | Some(Value::Null) => None,
         Some(Value::String(text)) => Some(text.to_ascii_uppercase()),
-        other => return Err(answer.wrong("status", format!("is {}, where a text was expected", kind_of(other)))),
+        other => return Err(answer.malformed("status", format!("is {}, where a text was expected", json_type(other)))),
     };
     match status.as_deref() {
         Some("PENDING") => return Ok(QueryState::Pending),
         Some("RUNNING") => return Ok(QueryState::Running),
-        Some("FAILED") => return Ok(QueryState::Failed { why: answer.reason() }),
-        // Guide 002 has no word for one that is done: its results are there.
+        Some("FAILED") => return Ok(QueryState::Failed { reason: answer.reason() }),
+        // Guide 002 has no status for a query that is done: the results are present.
         Some(_) | None => {}
     }
     match answer.body.get("results") {
-        Some(Value::Array(rows)) => answer.page(rows, ask).map(QueryState::Page),
+        Some(Value::Array(rows)) => answer.page(rows, request).map(QueryState::Page),
         None => {
-            let status = status.map_or_else(|| "missing".to_owned(), |text| format!("{:?}", answer.shown(&text)));
-            Err(answer.wrong("status", format!("is {status}, and there are no results")))
+            let status = status.map_or_else(|| "missing".to_owned(), |text| format!("{:?}", answer.excerpt(&text)));
+            Err(answer.malformed("status", format!("is {status}, and there are no results")))
         }
-        other => Err(answer.wrong("results", format!("is {}, where a list was expected", kind_of(other)))),
+        other => Err(answer.malformed("results", format!("is {}, where a list was expected", json_type(other)))),
     }
 }
 
 /// An answer about a query.
-struct Answer<'a> {
-    reply: &'a Reply,
+struct QueryAnswer<'a> {
+    reply: &'a ApiReply,
     query: &'a AggregationQuery,
     secrets: &'a [&'a str],
     body: Map<String, Value>,
 }
 
-impl<'a> Answer<'a> {
-    fn of(reply: &'a Reply, query: &'a AggregationQuery, secrets: &'a [&'a str]) -> Result<Self, Failure> {
+impl<'a> QueryAnswer<'a> {
+    fn parse(reply: &'a ApiReply, query: &'a AggregationQuery, secrets: &'a [&'a str]) -> Result<Self, Failure> {
         let expected = || format!("an answer to the query {:?}", query.name);
-        let body = reply.object().ok_or_else(|| reply.nonsense(&expected(), secrets))?;
+        let body = reply.parse_object().ok_or_else(|| reply.malformed(&expected(), secrets))?;
         Ok(Self { reply, query, secrets, body })
     }
 
-    /// The answer is not what it must be. Nothing of a value is shown: it may be about a person.
-    fn wrong(&self, field: impl Display, what: impl Display) -> Failure {
+    /// Returns the failure for an invalid answer. No value is shown, since it may be personal data.
+    fn malformed(&self, field: impl Display, what: impl Display) -> Failure {
         let excerpt = format!("the answer to the query {:?}: {field} {what}", self.query.name);
-        Failure::Nonsense { status: self.reply.status.as_u16(), excerpt }
+        Failure::Malformed { status: self.reply.status.as_u16(), excerpt }
     }
 
-    /// A name that the answer made up, fit to be shown.
-    fn shown(&self, name: &str) -> String {
+    /// Returns a name from the answer in a form that can be shown.
+    fn excerpt(&self, name: &str) -> String {
         excerpt(name.as_bytes(), self.secrets)
     }
 
     fn reason(&self) -> String {
         let error = self.body.get("error").or_else(|| self.body.get("message"));
         let text = error.and_then(|error| error.as_str().or_else(|| error.get("message")?.as_str()));
-        match text.map(|text| self.shown(text)).filter(|text| !text.is_empty()) {
+        match text.map(|text| self.excerpt(text)).filter(|text| !text.is_empty()) {
             Some(text) => text,
             None => "the platform gave no reason".to_owned(),
         }
     }
 
-    fn page(&self, rows: &[Value], ask: &PageAsk<'_>) -> Result<ResultPage, Failure> {
-        let told = self.told_range(rows.len())?;
-        let promised = match (self.whole_number("total")?, told.promised) {
+    fn page(&self, rows: &[Value], request: &PageRequest<'_>) -> Result<ResultPage, Failure> {
+        let range = self.page_range(rows.len())?;
+        let total = match (self.whole_number("total")?, range.total) {
             (Some(body), Some(header)) if body != header => {
                 let what = format!("is {body}, and the header Content-Range says {header}");
-                return Err(self.wrong("total", what));
+                return Err(self.malformed("total", what));
             }
             (body, header) => body.or(header),
         };
-        let offset = told.offset.or(self.whole_number("offset")?).unwrap_or(ask.offset);
+        let offset = range.offset.or(self.whole_number("offset")?).unwrap_or(request.offset);
         let mut instants = InstantReader::default();
         let read =
             rows.iter().enumerate().map(|(number, row)| self.row(&format!("results[{number}]"), row, &mut instants));
-        Ok(ResultPage { offset, promised, rows: read.collect::<Result<_, _>>()? })
+        Ok(ResultPage { offset, promised: total, rows: read.collect::<Result<_, _>>()? })
     }
 
-    /// What the header `Content-Range: items 0-499/1234` says, where there is one.
-    fn told_range(&self, came: usize) -> Result<ToldRange, Failure> {
-        let Some(text) = self.reply.header(&CONTENT_RANGE) else { return Ok(ToldRange::default()) };
-        let told = ToldRange::parse(text);
-        let told = told.ok_or_else(|| self.wrong("header Content-Range", "is not as in `items 0-499/1234`"))?;
-        if told.rows.is_some_and(|rows| rows != u64::try_from(came).unwrap_or(u64::MAX)) {
-            return Err(self.wrong("header Content-Range", format!("does not count the {came} rows that are there")));
+    /// Parses the header `PemPair-Range: items 0-499/1234`, if there is one.
+    fn page_range(&self, row_count: usize) -> Result<PageRange, Failure> {
+        let Some(text) = self.reply.header(&CONTENT_RANGE) else { return Ok(PageRange::default()) };
+        let told = PageRange::parse(text);
+        let told = told.ok_or_else(|| self.malformed("header Content-Range", "is not as in `items 0-499/1234`"))?;
+        if told.rows.is_some_and(|rows| rows != u64::try_from(row_count).unwrap_or(u64::MAX)) {
+            return Err(
+                self.malformed("header Content-Range", format!("does not count the {row_count} rows that are there"))
+            );
         }
         Ok(told)
     }
@@ -170,27 +183,29 @@ impl<'a> Answer<'a> {
             None | Some(Value::Null) => Ok(None),
             Some(value) => match value.as_u64() {
                 Some(number) => Ok(Some(number)),
-                None => Err(self.wrong(field, "is no whole number from 0 on")),
+                None => Err(self.malformed(field, "is no whole number from 0 on")),
             },
         }
     }
 
-    fn row(&self, place: &str, row: &Value, instants: &mut InstantReader) -> Result<ResultRow, Failure> {
+    fn row(&self, location: &str, row: &Value, instants: &mut InstantReader) -> Result<ResultRow, Failure> {
         let Value::Object(row) = row else {
-            return Err(self.wrong(place, format!("is {}, where a row was expected", kind_of(Some(row)))));
+            return Err(self.malformed(location, format!("is {}, where a row was expected", json_type(Some(row)))));
         };
         let at: Option<UtcMicros> = row.get("timeSeries").and_then(Value::as_str).and_then(|text| instants.read(text));
-        let at = at.ok_or_else(|| self.wrong(format_args!("{place}.timeSeries"), "is no instant as in RFC 3339"))?;
-        let dimensions = self.dimensions(&format!("{place}.dimensions"), row.get("dimensions"))?;
-        let metrics = self.metrics(&format!("{place}.metrics"), row.get("metrics"))?;
+        let at =
+            at.ok_or_else(|| self.malformed(format_args!("{location}.timeSeries"), "is no instant as in RFC 3339"))?;
+        let dimensions = self.dimensions(&format!("{location}.dimensions"), row.get("dimensions"))?;
+        let metrics = self.metrics(&format!("{location}.metrics"), row.get("metrics"))?;
         Ok(ResultRow { at, dimensions, metrics })
     }
 
-    /// The dimensions of a row, as `[{"name": …, "value": …}]` or as `{name: value}`: exactly those that were asked for.
-    fn dimensions(&self, place: &str, told: Option<&Value>) -> Result<Vec<Option<Arc<str>>>, Failure> {
-        let asked = &self.query.dimensions;
+    /// Reads the dimensions of a row, written as `[{"name": …, "value": …}]` or as `{name: value}`. They must be
+    /// exactly the requested ones.
+    fn dimensions(&self, location: &str, value: Option<&Value>) -> Result<Vec<Option<Arc<str>>>, Failure> {
+        let requested = &self.query.dimensions;
         let mut pairs: Vec<(&str, Option<&Value>)> = Vec::new();
-        match told {
+        match value {
             None | Some(Value::Null) => {}
             Some(Value::Object(fields)) => {
                 pairs.extend(fields.iter().map(|(name, value)| (name.as_str(), Some(value))));
@@ -198,106 +213,116 @@ impl<'a> Answer<'a> {
             Some(Value::Array(entries)) => {
                 for (number, entry) in entries.iter().enumerate() {
                     let name = entry.get("name").and_then(Value::as_str);
-                    let name = name.ok_or_else(|| self.wrong(format_args!("{place}[{number}].name"), "is no text"))?;
+                    let name =
+                        name.ok_or_else(|| self.malformed(format_args!("{location}[{number}].name"), "is no text"))?;
                     pairs.push((name, entry.get("value")));
                 }
             }
-            other => return Err(self.wrong(place, format!("is {}, where a list was expected", kind_of(other)))),
-        }
-        let mut found: Vec<Option<Option<&Value>>> = vec![None; asked.len()];
-        for (name, value) in pairs {
-            let Some(at) = asked.iter().position(|asked| asked == name) else {
-                return Err(self.wrong(place, format!("has {:?}, which was not asked for", self.shown(name))));
-            };
-            if found[at].replace(value).is_some() {
-                return Err(self.wrong(place, format!("has {name:?} twice")));
+            other => {
+                return Err(self.malformed(location, format!("is {}, where a list was expected", json_type(other))));
             }
         }
-        asked.iter().zip(found).map(|(name, value)| self.dimension(place, name, value.flatten())).collect()
+        let mut found: Vec<Option<Option<&Value>>> = vec![None; requested.len()];
+        for (name, value) in pairs {
+            let Some(at) = requested.iter().position(|asked| asked == name) else {
+                return Err(self.malformed(location, format!("has {:?}, which was not asked for", self.excerpt(name))));
+            };
+            if found[at].replace(value).is_some() {
+                return Err(self.malformed(location, format!("has {name:?} twice")));
+            }
+        }
+        requested.iter().zip(found).map(|(name, value)| self.dimension(location, name, value.flatten())).collect()
     }
 
     fn dimension(&self, place: &str, name: &str, value: Option<&Value>) -> Result<Option<Arc<str>>, Failure> {
         let text: Arc<str> = match value {
-            None => return Err(self.wrong(place, format!("has no {name:?} with a value"))),
+            None => return Err(self.malformed(place, format!("has no {name:?} with a value"))),
             Some(Value::Null) => return Ok(None),
             Some(Value::String(text)) => text.as_str().into(),
             Some(Value::Number(number)) => number.to_string().into(),
             Some(Value::Bool(truth)) => truth.to_string().into(),
-            other => return Err(self.wrong(place, format!("has {} as the value of {name:?}", kind_of(other)))),
+            other => return Err(self.malformed(place, format!("has {} as the value of {name:?}", json_type(other)))),
         };
-        if text.chars().count() > LONGEST_VALUE {
-            return Err(self.wrong(place, format!("has a value of {name:?} of more than {LONGEST_VALUE} characters")));
+        if text.chars().count() > MAX_VALUE_CHARS {
+            return Err(
+                self.malformed(place, format!("has a value of {name:?} of more than {MAX_VALUE_CHARS} characters"))
+            );
         }
         Ok(Some(text))
     }
 
-    /// The metrics of a row: exactly those that were asked for, by their names, or by their places where none has a name (as guide
-    /// 002 reads them).
-    fn metrics(&self, place: &str, told: Option<&Value>) -> Result<Vec<Option<f64>>, Failure> {
-        let asked = &self.query.metrics;
-        let Some(Value::Array(entries)) = told else {
-            return Err(self.wrong(place, format!("is {}, where a list was expected", kind_of(told))));
+    /// Reads the metrics of a row, which must be exactly the requested ones, by name, or by position if none has a name
+    /// (as in guide 002).
+    fn metrics(&self, location: &str, value: Option<&Value>) -> Result<Vec<Option<f64>>, Failure> {
+        let requested = &self.query.metrics;
+        let Some(Value::Array(entries)) = value else {
+            return Err(self.malformed(location, format!("is {}, where a list was expected", json_type(value))));
         };
-        if entries.len() != asked.len() {
-            return Err(
-                self.wrong(place, format!("has {} entries, where {} were asked for", entries.len(), asked.len()))
-            );
+        if entries.len() != requested.len() {
+            return Err(self.malformed(
+                location,
+                format!("has {} entries, where {} were asked for", entries.len(), requested.len()),
+            ));
         }
         let by_place = entries.iter().all(|entry| entry.get("name").is_none());
-        let mut values = vec![None; asked.len()];
-        let mut met = vec![false; asked.len()];
+        let mut values = vec![None; requested.len()];
+        let mut filled = vec![false; requested.len()];
         for (number, entry) in entries.iter().enumerate() {
-            let here = format!("{place}[{number}]");
+            let here = format!("{location}[{number}]");
             let at = if by_place { number } else { self.metric_at(&here, entry)? };
-            if std::mem::replace(&mut met[at], true) {
-                return Err(self.wrong(&here, format!("is {:?} again", asked[at].name)));
+            if std::mem::replace(&mut filled[at], true) {
+                return Err(self.malformed(&here, format!("is {:?} again", requested[at].name)));
             }
             let aggregation = entry.get("aggregation").and_then(Value::as_str);
-            if aggregation.is_some_and(|told| !told.eq_ignore_ascii_case(asked[at].aggregation.name())) {
-                let what = format!("is not {}, as was asked for", asked[at].aggregation.name());
-                return Err(self.wrong(format_args!("{here}.aggregation"), what));
+            if aggregation.is_some_and(|told| !told.eq_ignore_ascii_case(requested[at].aggregation.name())) {
+                let what = format!("is not {}, as was asked for", requested[at].aggregation.name());
+                return Err(self.malformed(format_args!("{here}.aggregation"), what));
             }
             values[at] = self.value(&here, entry)?;
         }
         Ok(values)
     }
 
-    fn metric_at(&self, here: &str, entry: &Value) -> Result<usize, Failure> {
+    fn metric_at(&self, location: &str, entry: &Value) -> Result<usize, Failure> {
         let Some(name) = entry.get("name").and_then(Value::as_str) else {
-            return Err(self.wrong(format_args!("{here}.name"), "is no text, and others have one"));
+            return Err(self.malformed(format_args!("{location}.name"), "is no text, and others have one"));
         };
         let found = self.query.metrics.iter().position(|metric| metric.name == name);
         found.ok_or_else(|| {
-            self.wrong(format_args!("{here}.name"), format!("is {:?}, which was not asked for", self.shown(name)))
+            self.malformed(
+                format_args!("{location}.name"),
+                format!("is {:?}, which was not asked for", self.excerpt(name)),
+            )
         })
     }
 
-    /// A value, or none where the platform has none. One that is left out is a fault: nothing says that it is none.
-    fn value(&self, here: &str, entry: &Value) -> Result<Option<f64>, Failure> {
+    /// Reads a value, or `None` if the platform has none. A missing value is an error, since it does not say that there
+    /// is none.
+    fn value(&self, location: &str, entry: &Value) -> Result<Option<f64>, Failure> {
         match entry.get("value") {
             Some(Value::Null) => Ok(None),
             Some(Value::Number(number)) => match number.as_f64().filter(|number| number.is_finite()) {
                 Some(number) => Ok(Some(number)),
-                None => Err(self.wrong(format_args!("{here}.value"), "is a number beyond what can be kept")),
+                None => Err(self.malformed(format_args!("{location}.value"), "is a number beyond what can be kept")),
             },
             other => {
-                let what = format!("is {}, where a number was expected", kind_of(other));
-                Err(self.wrong(format_args!("{here}.value"), what))
+                let what = format!("is {}, where a number was expected", json_type(other));
+                Err(self.malformed(format_args!("{location}.value"), what))
             }
         }
     }
 }
 
-/// What a `Content-Range` header says.
+/// The content of a `PemPair-Range` header.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-struct ToldRange {
+struct PageRange {
     offset: Option<u64>,
     rows: Option<u64>,
-    promised: Option<u64>,
+    total: Option<u64>,
 }
 
-impl ToldRange {
-    /// Reads `items 0-499/1234`, with `*` where there is nothing to say.
+impl PageRange {
+    /// Parses `items 0-499/1234`, with `*` for unknown parts.
     fn parse(text: &str) -> Option<Self> {
         let (unit, rest) = text.trim().split_once(' ')?;
         let (range, whole) = rest.trim().split_once('/')?;
@@ -306,17 +331,17 @@ impl ToldRange {
         }
         let promised = if whole == "*" { None } else { Some(whole.parse().ok()?) };
         if range == "*" {
-            return Some(Self { promised, ..Self::default() });
+            return Some(Self { total: promised, ..Self::default() });
         }
         let (first, last) = range.split_once('-')?;
         let (first, last): (u64, u64) = (first.parse().ok()?, last.parse().ok()?);
         let rows = last.checked_sub(first)?.checked_add(1)?;
-        Some(Self { offset: Some(first), rows: Some(rows), promised })
+        Some(Self { offset: Some(first), rows: Some(rows), total: promised })
     }
 }
 
-/// What a field holds, without its value.
-fn kind_of(value: Option<&Value>) -> &'static str {
+/// Returns the JSON type of a field, without its value.
+fn json_type(value: Option<&Value>) -> &'static str {
     match value {
         None => "missing",
         Some(Value::Null) => "null",
@@ -334,14 +359,14 @@ mod tests {
 
     #[test]
     fn a_range_is_read_or_it_is_none() {
-        let told = |offset, rows, promised| Some(ToldRange { offset, rows, promised });
-        assert_eq!(ToldRange::parse("items 0-499/1234"), told(Some(0), Some(500), Some(1234)));
-        assert_eq!(ToldRange::parse("Items 500-500/*"), told(Some(500), Some(1), None));
-        assert_eq!(ToldRange::parse("items */0"), told(None, None, Some(0)));
+        let told = |offset, rows, promised| Some(PageRange { offset, rows, total: promised });
+        assert_eq!(PageRange::parse("items 0-499/1234"), told(Some(0), Some(500), Some(1234)));
+        assert_eq!(PageRange::parse("Items 500-500/*"), told(Some(500), Some(1), None));
+        assert_eq!(PageRange::parse("items */0"), told(None, None, Some(0)));
         for text in
             ["", "items", "bytes 0-1/2", "items 5-4/9", "items 0-18446744073709551615/9", "items 1/2", "items -1-2/3"]
         {
-            assert_eq!(ToldRange::parse(text), None, "{text}");
+            assert_eq!(PageRange::parse(text), None, "{text}");
         }
     }
 }

@@ -1,7 +1,7 @@
-//! The live feed of the guide dialect (guide 000): a WebSocket that is opened with the token in its query.
+//! The live feed of the guide dialect (guide 000): a WebSocket with the token in the URL's query.
 //!
-//! The token is in the URL, so nothing here may show one: errors name the path alone. The guide does not say in which unit
-//! `stateDuration` is; every other duration of its answers is in seconds.
+//! Since the URL contains the token, nothing here may show a URL: errors give the path alone. The guide does not give
+//! the unit of `stateDuration`; every other duration in its answers is in seconds.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,38 +18,38 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 
-use super::Guide;
+use super::GuidePlatform;
 use crate::clock::RealTime;
 use crate::domain::access::secret::Secret;
 use crate::domain::agents::state::StateNames;
 use crate::domain::ids::{AgentId, SkillId};
 use crate::domain::time::UtcMicros;
-use crate::platform::address::below;
 use crate::platform::error::{CallError, CallSite, Failure, excerpt};
 use crate::platform::text;
-use crate::platform::{Answer, Command, Feed, FeedCall, FeedMessage};
+use crate::platform::url_path::join_path;
+use crate::platform::{Answer, Feed, FeedCall, FeedCommand, FeedMessage};
 
-/// The most of one message, in bytes; the guide's have some hundred.
-const MESSAGE_LIMIT: usize = 64 * 1024;
+/// The maximum size of one message, in bytes. Those in the guide have a few hundred.
+const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 
-/// What is read from the connection at once, in bytes.
+/// The number of bytes that are read from the connection at once.
 const READ_BUFFER: usize = 16 * 1024;
 
-/// No agent is in a state for longer.
-const LONGEST_STAY: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
+/// The maximum plausible time in a state.
+const MAX_STATE_DURATION: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
 
-impl Guide {
-    /// Opens the feed with a token that lives for a while.
+impl GuidePlatform {
+    /// Opens the feed, with a token that will last for a while.
     pub(super) async fn open_feed(&self) -> Result<Answer<Box<dyn Feed>>, CallError> {
         let site = CallSite { purpose: "open the feed", method: "GET", path: self.feed_path.clone() };
         let mut asked_at = None;
         let opened = self.try_open_feed(&mut asked_at).await;
-        opened.map_err(|failure| CallError { site, failure, asked_at })
+        opened.map_err(|failure| CallError { site, failure, sent_at: asked_at })
     }
 
     async fn try_open_feed(&self, asked_at: &mut Option<UtcMicros>) -> Result<Answer<Box<dyn Feed>>, Failure> {
         let token = self.tokens.fresh().await?;
-        let mut url = below(self.feed_base_url.as_ref().unwrap_or(token.base()), &self.feed_path, &[])?;
+        let mut url = join_path(self.feed_base_url.as_ref().unwrap_or(token.base()), &self.feed_path, &[])?;
         url.query_pairs_mut().append_pair("access_token", token.text().expose());
         let key = generate_key();
         let request = self
@@ -60,31 +60,31 @@ impl Guide {
             .header(SEC_WEBSOCKET_VERSION, "13")
             .header(SEC_WEBSOCKET_KEY, &key);
         *asked_at = Some(self.clock.now());
-        let (reply, connection) = self.caller.switch(request, &self.clock).await?;
+        let (reply, connection) = self.caller.upgrade(request, &self.clock).await?;
         let secrets = [token.text().expose(), self.tokens.client_secret().expose()];
         let Some(connection) = connection else {
-            self.judge(&reply, &token, Some("Real-Time Reporting"), &secrets)?;
-            return Err(reply.nonsense("a switch to WebSocket", &secrets));
+            self.classify(&reply, &token, Some("Real-Time Reporting"), &secrets)?;
+            return Err(reply.malformed("a switch to WebSocket", &secrets));
         };
-        self.tokens.accepted(&token);
+        self.tokens.report_accepted(&token);
         if reply.header(&SEC_WEBSOCKET_ACCEPT) != Some(derive_accept_key(key.as_bytes()).as_str()) {
-            return Err(reply.nonsense("an answer to our WebSocket key", &secrets));
+            return Err(reply.malformed("an answer to our WebSocket key", &secrets));
         }
         let limits = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
-            .max_message_size(Some(MESSAGE_LIMIT))
-            .max_frame_size(Some(MESSAGE_LIMIT));
+            .max_message_size(Some(MAX_MESSAGE_BYTES))
+            .max_frame_size(Some(MAX_MESSAGE_BYTES));
         let feed: Box<dyn Feed> = Box::new(GuideFeed {
             socket: WebSocketStream::from_raw_socket(connection, Role::Client, Some(limits)).await,
             state_names: Arc::clone(&self.state_names),
             token: token.text().clone(),
-            limit: self.request_timeout,
+            send_timeout: self.request_timeout,
         });
         Ok(Answer {
             value: feed,
             latency: reply.latency,
-            asked_at: reply.asked_at,
-            answered_at: reply.answered_at,
+            sent_at: reply.sent_at,
+            received_at: reply.received_at,
             platform_now: reply.date(),
         })
     }
@@ -94,10 +94,10 @@ impl Guide {
 struct GuideFeed {
     socket: WebSocketStream<Upgraded>,
     state_names: Arc<StateNames>,
-    /// To keep it out of what the platform says at the end.
+    /// The token, for removal from the platform's closing message.
     token: Secret,
-    /// How long the other side may take to take a command, in real time.
-    limit: Duration,
+    /// The time limit for sending a command, in real time.
+    send_timeout: Duration,
 }
 
 impl fmt::Debug for GuideFeed {
@@ -110,21 +110,21 @@ impl Feed for GuideFeed {
     fn next(&mut self) -> FeedCall<'_, FeedMessage> {
         Box::pin(async move {
             let heard = self.socket.next().await;
-            self.heard(heard).map_err(|failure| error("read the feed", failure))
+            self.handle_frame(heard).map_err(|failure| error("read the feed", failure))
         })
     }
 
-    fn tell<'a>(&'a mut self, command: Command<'a>) -> FeedCall<'a, ()> {
+    fn send<'a>(&'a mut self, command: FeedCommand<'a>) -> FeedCall<'a, ()> {
         let message = match command {
-            Command::Subscribe(skills) => Message::text(subscription(skills)),
-            Command::Pong => Message::text(json!({ "command": "pong" }).to_string()),
-            Command::Ping => Message::Ping(Bytes::new()),
-            Command::Close => Message::Close(None),
+            FeedCommand::Subscribe(skills) => Message::text(subscribe_message(skills)),
+            FeedCommand::Pong => Message::text(json!({ "command": "pong" }).to_string()),
+            FeedCommand::Ping => Message::Ping(Bytes::new()),
+            FeedCommand::Close => Message::Close(None),
         };
         Box::pin(async move {
             let told = tokio::select! {
                 told = self.socket.send(message) => told.map_err(|error| self.failure(&error)),
-                () = RealTime::sleep(self.limit) => Err(Failure::Timeout),
+                () = RealTime::sleep(self.send_timeout) => Err(Failure::Timeout),
             };
             told.map_err(|failure| error("tell the feed", failure))
         })
@@ -132,12 +132,14 @@ impl Feed for GuideFeed {
 }
 
 impl GuideFeed {
-    fn heard(&self, heard: Option<Result<Message, Error>>) -> Result<FeedMessage, Failure> {
-        let broken = |reason: &str| Err(Failure::Broken { reason: reason.to_owned() });
-        match heard {
-            Some(Ok(Message::Text(text))) => Ok(self.read(&text)),
-            Some(Ok(Message::Binary(bytes))) => Ok(FeedMessage::Odd(format!("{} bytes that are no text", bytes.len()))),
-            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Ok(FeedMessage::LineLives),
+    fn handle_frame(&self, handle_frame: Option<Result<Message, Error>>) -> Result<FeedMessage, Failure> {
+        let broken = |reason: &str| Err(Failure::ConnectionBroken { reason: reason.to_owned() });
+        match handle_frame {
+            Some(Ok(Message::Text(text))) => Ok(self.parse_message(&text)),
+            Some(Ok(Message::Binary(bytes))) => {
+                Ok(FeedMessage::Unreadable(format!("{} bytes that are no text", bytes.len())))
+            }
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Ok(FeedMessage::Activity),
             Some(Ok(Message::Close(Some(CloseFrame { code, reason })))) => {
                 let reason = excerpt(reason.as_bytes(), &[self.token.expose()]);
                 broken(&format!("the platform closed it: {code} {reason}"))
@@ -150,26 +152,28 @@ impl GuideFeed {
 
     fn failure(&self, error: &Error) -> Failure {
         match error {
-            Error::Capacity(_) => Failure::TooLarge { limit: MESSAGE_LIMIT },
-            other => Failure::Broken { reason: excerpt(other.to_string().as_bytes(), &[self.token.expose()]) },
+            Error::Capacity(_) => Failure::TooLarge { limit: MAX_MESSAGE_BYTES },
+            other => {
+                Failure::ConnectionBroken { reason: excerpt(other.to_string().as_bytes(), &[self.token.expose()]) }
+            }
         }
     }
 
-    fn read(&self, text: &str) -> FeedMessage {
+    fn parse_message(&self, text: &str) -> FeedMessage {
         let text = text.trim_start();
-        // Serde would fill a struct from an array as well, field by field.
-        let wire = text.starts_with('{').then(|| text::read::<Wire>(text.as_bytes())).flatten();
-        let Some(Wire { kind: Value::String(kind), agent_id, state, state_duration, skill_id }) = wire else {
-            return FeedMessage::Odd(format!("{} bytes that are no JSON object with a type", text.len()));
+        // Serde would also fill a struct from an array, field by field.
+        let wire = text.starts_with('{').then(|| text::parse_lenient::<WireMessage>(text.as_bytes())).flatten();
+        let Some(WireMessage { kind: Value::String(kind), agent_id, state, state_duration, skill_id }) = wire else {
+            return FeedMessage::Unreadable(format!("{} bytes that are no JSON object with a type", text.len()));
         };
-        let lacks = |field: &str| FeedMessage::Odd(format!("{kind} without a good {field}"));
+        let lacks = |field: &str| FeedMessage::Unreadable(format!("{kind} without a good {field}"));
         match kind.as_str() {
             "agentStateChange" => {
                 let Some(agent) = id(&agent_id) else { return lacks("agentId") };
                 let Some(state) = state.as_str().filter(|name| !name.is_empty()) else { return lacks("state") };
                 let Some(lasted) = seconds(&state_duration) else { return lacks("stateDuration") };
-                let state = self.state_names.state(&text::kept(state));
-                FeedMessage::AgentState { agent: AgentId::from(agent), state, lasted }
+                let state = self.state_names.state(&text::truncated(state));
+                FeedMessage::AgentState { agent: AgentId::from(agent), state, elapsed: lasted }
             }
             "contactQueued" => {
                 id(&skill_id).map_or_else(|| lacks("skillId"), |id| FeedMessage::ContactQueued(id.into()))
@@ -180,16 +184,16 @@ impl GuideFeed {
             "heartbeat" => FeedMessage::Heartbeat,
             other => {
                 let name = excerpt(other.as_bytes(), &[self.token.expose()]);
-                FeedMessage::Odd(format!("a message of the unknown type {name:?}"))
+                FeedMessage::Unreadable(format!("a message of the unknown type {name:?}"))
             }
         }
     }
 }
 
-/// A message, as far as it is read.
+/// The fields of a message that are read.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Wire {
+struct WireMessage {
     #[serde(rename = "type")]
     kind: Value,
     #[serde(default)]
@@ -202,7 +206,7 @@ struct Wire {
     skill_id: Value,
 }
 
-/// An id, which is text or a whole number.
+/// Returns an id, which may be a string or an integer.
 fn id(value: &Value) -> Option<String> {
     match value {
         Value::String(text) if text::is_id(text) => Some(text.clone()),
@@ -212,18 +216,19 @@ fn id(value: &Value) -> Option<String> {
 }
 
 fn seconds(value: &Value) -> Option<Duration> {
-    Duration::try_from_secs_f64(value.as_f64()?).ok().filter(|lasted| *lasted <= LONGEST_STAY)
+    Duration::try_from_secs_f64(value.as_f64()?).ok().filter(|lasted| *lasted <= MAX_STATE_DURATION)
 }
 
-/// The guide's skills are numbers; what is none is sent as it is.
-fn subscription(skills: &[SkillId]) -> String {
+/// Builds the message that subscribes to skills. The guide's skills are numbers; an id that is not a number is sent as
+/// a string.
+fn subscribe_message(skills: &[SkillId]) -> String {
     let number = |skill: &SkillId| skill.as_str().parse::<u64>().ok().filter(|n| n.to_string() == skill.as_str());
     let ids: Vec<Value> = skills.iter().map(|skill| number(skill).map_or_else(|| json!(skill), |n| json!(n))).collect();
     json!({ "command": "subscribe", "skillIds": ids }).to_string()
 }
 
 fn error(purpose: &'static str, failure: Failure) -> CallError {
-    CallError { site: CallSite { purpose, method: "", path: String::new() }, failure, asked_at: None }
+    CallError { site: CallSite { purpose, method: "", path: String::new() }, failure, sent_at: None }
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Reads the answers about skills and queues. A field that is wrong spoils itself alone, a row that is wrong spoils itself alone;
-//! an answer that is no list of rows is nonsense.
+//! Reads the answers about skills and queues. An invalid field or row does not affect the others; an answer that is not
+//! a list of rows is malformed.
 
 use std::sync::Arc;
 
@@ -7,13 +7,13 @@ use serde_json::Value;
 
 use crate::domain::ids::{QueueId, SkillId};
 use crate::domain::live::figures::{Measure, QUEUE_MEASURES, QueueFigures, SKILL_MEASURES, SkillFigures, Unit};
-use crate::platform::client::Reply;
+use crate::platform::client::ApiReply;
 use crate::platform::error::Failure;
 use crate::platform::figures::{FiguresRead, ListedQueue, ShareUnit};
-use crate::platform::snapshot::Fault;
-use crate::platform::text::{is_id, kept};
+use crate::platform::snapshot::SnapshotFault;
+use crate::platform::text::{is_id, truncated};
 
-/// The platform's names of [`SKILL_MEASURES`], in their order (source: guide 000).
+/// The platform's names of [`SKILL_MEASURES`], in the same order (source: guide 000).
 const SKILL_FIELDS: [&str; SKILL_MEASURES.len()] = [
     "contactsQueued",
     "contactsActive",
@@ -26,51 +26,58 @@ const SKILL_FIELDS: [&str; SKILL_MEASURES.len()] = [
     "currentEstimatedWaitTime",
 ];
 
-/// The platform's names of [`QUEUE_MEASURES`], in their order (source: guide 001).
+/// The platform's names of [`QUEUE_MEASURES`], in the same order (source: guide 001).
 const QUEUE_FIELDS: [&str; QUEUE_MEASURES.len()] =
     ["agentsLoggedOn", "agentsAvailable", "agentsBusy", "callsWaiting", "averageWaitTime", "serviceLevel"];
 
-/// The figures of these skills. One that is left out is idle, unless a row is there of which nobody can say whose it is.
-pub(super) fn skills(reply: &Reply, asked: &[SkillId], secrets: &[&str]) -> Result<FiguresRead<SkillFigures>, Failure> {
+/// Reads the figures of these skills. A skill without a row is idle, unless there is a row whose skill is unknown.
+pub(super) fn parse_skill_figures(
+    reply: &ApiReply,
+    requested: &[SkillId],
+    secrets: &[&str],
+) -> Result<FiguresRead<SkillFigures>, Failure> {
     let body: Value = parsed(reply, "skill figures", secrets)?;
-    let rows = rows(&body, "skillData").ok_or_else(|| reply.nonsense("skill figures with their skillData", secrets))?;
+    let rows =
+        rows(&body, "skillData").ok_or_else(|| reply.malformed("skill figures with their skillData", secrets))?;
     let mut read = FiguresRead::default();
-    let ids: Vec<&str> = asked.iter().map(SkillId::as_str).collect();
-    let measures = Measures { fields: &SKILL_FIELDS, units: &SKILL_MEASURES, share: ShareUnit::OfOne };
-    let (found, all_told) = told(&mut read, rows, &ids, ("skillId", "skillName"), &measures);
-    read.figures = asked
+    let ids: Vec<&str> = requested.iter().map(SkillId::as_str).collect();
+    let measures = Measures { fields: &SKILL_FIELDS, units: &SKILL_MEASURES, share: ShareUnit::Fraction };
+    let (found, all_told) = read_rows(&mut read, rows, &ids, ("skillId", "skillName"), &measures);
+    read.figures = requested
         .iter()
         .zip(found)
         .filter_map(|(id, found)| match found {
-            Some((name, values)) => Some(SkillFigures::of(id.clone(), name, values).settled()),
+            Some((name, values)) => Some(SkillFigures::of(id.clone(), name, values).without_idle_service_level()),
             None => all_told.then(|| SkillFigures::idle(id.clone())),
         })
         .collect();
     Ok(read)
 }
 
-/// The figures of these queues, as far as the answer has them.
-pub(super) fn queues(
-    reply: &Reply,
-    asked: &[QueueId],
+/// Reads the figures of those of these queues that are in the answer.
+pub(super) fn parse_queue_figures(
+    reply: &ApiReply,
+    requested: &[QueueId],
     share: ShareUnit,
     secrets: &[&str],
 ) -> Result<FiguresRead<QueueFigures>, Failure> {
     let body: Value = parsed(reply, "queue figures", secrets)?;
-    let rows = rows(&body, "queues").ok_or_else(|| reply.nonsense("queue figures with their queues", secrets))?;
+    let rows = rows(&body, "queues").ok_or_else(|| reply.malformed("queue figures with their queues", secrets))?;
     let mut read = FiguresRead::default();
-    let ids: Vec<&str> = asked.iter().map(QueueId::as_str).collect();
+    let ids: Vec<&str> = requested.iter().map(QueueId::as_str).collect();
     let measures = Measures { fields: &QUEUE_FIELDS, units: &QUEUE_MEASURES, share };
-    let (found, _) = told(&mut read, rows, &ids, ("queueId", "name"), &measures);
-    let shown = asked.iter().zip(found).filter_map(|(id, found)| Some((id, found?)));
-    read.figures = shown.map(|(id, (name, values))| QueueFigures::of(id.clone(), name, values).settled()).collect();
+    let (found, _) = read_rows(&mut read, rows, &ids, ("queueId", "name"), &measures);
+    let present = requested.iter().zip(found).filter_map(|(id, found)| Some((id, found?)));
+    read.figures = present
+        .map(|(id, (name, values))| QueueFigures::of(id.clone(), name, values).without_idle_service_level())
+        .collect();
     Ok(read)
 }
 
-/// The queues that there are. A row without an id is none.
-pub(super) fn listed(reply: &Reply, secrets: &[&str]) -> Result<Vec<ListedQueue>, Failure> {
+/// Reads the list of queues. Rows without an id are left out.
+pub(super) fn parse_queue_list(reply: &ApiReply, secrets: &[&str]) -> Result<Vec<ListedQueue>, Failure> {
     let body: Value = parsed(reply, "a list of queues", secrets)?;
-    let rows = rows(&body, "queues").ok_or_else(|| reply.nonsense("a list of queues", secrets))?;
+    let rows = rows(&body, "queues").ok_or_else(|| reply.malformed("a list of queues", secrets))?;
     let listed = rows.iter().filter_map(|row| {
         let id = id_of(row, "queueId").or_else(|| id_of(row, "id"))?;
         Some(ListedQueue { id: QueueId::new(id), name: name_of(row, "name") })
@@ -78,8 +85,8 @@ pub(super) fn listed(reply: &Reply, secrets: &[&str]) -> Result<Vec<ListedQueue>
     Ok(listed.collect())
 }
 
-fn parsed(reply: &Reply, expected: &str, secrets: &[&str]) -> Result<Value, Failure> {
-    reply.object().ok_or_else(|| reply.nonsense(expected, secrets))
+fn parsed(reply: &ApiReply, expected: &str, secrets: &[&str]) -> Result<Value, Failure> {
+    reply.parse_object().ok_or_else(|| reply.malformed(expected, secrets))
 }
 
 fn rows<'v>(body: &'v Value, key: &str) -> Option<&'v [Value]> {
@@ -95,42 +102,42 @@ struct Measures<'m, const N: usize> {
 
 type Row<const N: usize> = Option<(Option<Arc<str>>, [Option<u64>; N])>;
 
-/// What the rows say of each that was asked about, and whether every row says whose it is.
-fn told<T, const N: usize>(
+/// Reads the rows of the requested skills or queues, and returns whether every row could be assigned.
+fn read_rows<T, const N: usize>(
     read: &mut FiguresRead<T>,
     rows: &[Value],
-    asked: &[&str],
+    requested: &[&str],
     (id_key, name_key): (&str, &str),
     measures: &Measures<'_, N>,
 ) -> (Vec<Row<N>>, bool) {
-    let mut found: Vec<Row<N>> = vec![None; asked.len()];
-    let mut all_told = true;
+    let mut found: Vec<Row<N>> = vec![None; requested.len()];
+    let mut all_identified = true;
     for (number, row) in rows.iter().enumerate() {
         let Some(id) = id_of(row, id_key) else {
-            read.complain(number, None, Fault::Unreadable);
-            all_told = false;
+            read.add_diagnostic(number, None, SnapshotFault::Unreadable);
+            all_identified = false;
             continue;
         };
-        let Some(place) = asked.iter().position(|asked| **asked == id) else {
-            read.complain(number, Some(&id), Fault::Stranger);
+        let Some(place) = requested.iter().position(|asked| **asked == id) else {
+            read.add_diagnostic(number, Some(&id), SnapshotFault::UnknownAgent);
             continue;
         };
         if found[place].is_some() {
-            read.complain(number, Some(&id), Fault::Duplicate);
+            read.add_diagnostic(number, Some(&id), SnapshotFault::Duplicate);
         }
         let mut values = [None; N];
         for ((value, field), measure) in values.iter_mut().zip(measures.fields).zip(measures.units) {
-            match figure(row.get(field), measure.unit, measures.share) {
+            match parse_figure(row.get(field), measure.unit, measures.share) {
                 Ok(known) => *value = known,
-                Err(CannotBe) => read.complain(number, Some(&id), Fault::BadField(field)),
+                Err(ImpossibleValue) => read.add_diagnostic(number, Some(&id), SnapshotFault::BadField(field)),
             }
         }
         found[place] = Some((name_of(row, name_key), values));
     }
-    (found, all_told)
+    (found, all_identified)
 }
 
-/// The platform counts skills in numbers and names queues in text; either is the same id.
+/// Returns the id in a row. The platform uses numbers for skills and strings for queues; both are accepted.
 fn id_of(row: &Value, key: &str) -> Option<String> {
     match row.get(key)? {
         Value::String(text) if is_id(text) => Some(text.clone()),
@@ -140,27 +147,27 @@ fn id_of(row: &Value, key: &str) -> Option<String> {
 }
 
 fn name_of(row: &Value, key: &str) -> Option<Arc<str>> {
-    row.get(key).and_then(Value::as_str).filter(|name| !name.is_empty()).map(|name| Arc::from(kept(name)))
+    row.get(key).and_then(Value::as_str).filter(|name| !name.is_empty()).map(|name| Arc::from(truncated(name)))
 }
 
-/// A value that the figure cannot have.
+/// The error for a value that the figure cannot have.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct CannotBe;
+struct ImpossibleValue;
 
-/// One figure in its own unit; none where the platform gives none.
-fn figure(value: Option<&Value>, unit: Unit, share: ShareUnit) -> Result<Option<u64>, CannotBe> {
+/// Returns one figure in its own unit, or `None` if the platform gives none.
+fn parse_figure(value: Option<&Value>, unit: Unit, share: ShareUnit) -> Result<Option<u64>, ImpossibleValue> {
     let number = match value {
         None | Some(Value::Null) => return Ok(None),
-        Some(value) => value.as_f64().ok_or(CannotBe)?,
+        Some(value) => value.as_f64().ok_or(ImpossibleValue)?,
     };
     let scaled = match (unit, share) {
         (Unit::Count, _) if number.fract() == 0.0 => number,
-        (Unit::Count, _) => return Err(CannotBe),
+        (Unit::Count, _) => return Err(ImpossibleValue),
         (Unit::Seconds | Unit::Millis, _) => number.round(),
-        (Unit::Ppm, ShareUnit::OfOne) => (number * 1e6).round(),
+        (Unit::Ppm, ShareUnit::Fraction) => (number * 1e6).round(),
         (Unit::Ppm, ShareUnit::Percent) => (number * 1e4).round(),
     };
-    within(scaled, unit.most()).map(Some).ok_or(CannotBe)
+    whole_within(scaled, unit.max_value()).map(Some).ok_or(ImpossibleValue)
 }
 
 #[expect(
@@ -169,8 +176,8 @@ fn figure(value: Option<&Value>, unit: Unit, share: ShareUnit) -> Result<Option<
     clippy::cast_precision_loss,
     reason = "a whole number from 0 to a limit far below 2⁵³"
 )]
-fn within(number: f64, most: u64) -> Option<u64> {
-    (0.0..=most as f64).contains(&number).then_some(number as u64)
+fn whole_within(number: f64, max: u64) -> Option<u64> {
+    (0.0..=max as f64).contains(&number).then_some(number as u64)
 }
 
 #[cfg(test)]
@@ -182,29 +189,29 @@ mod tests {
 
     #[test]
     fn a_figure_is_read_in_its_unit_or_complained_about() {
-        use ShareUnit::{OfOne, Percent};
+        use ShareUnit::{Fraction, Percent};
         for (value, unit, share, expected) in [
-            (json!(12), Unit::Count, OfOne, Ok(Some(12))),
-            (json!(12.0), Unit::Count, OfOne, Ok(Some(12))),
-            (json!(12.5), Unit::Count, OfOne, Err(CannotBe)),
-            (json!(-1), Unit::Count, OfOne, Err(CannotBe)),
-            (json!("12"), Unit::Count, OfOne, Err(CannotBe)),
-            (json!(true), Unit::Count, OfOne, Err(CannotBe)),
-            (json!(1e300), Unit::Count, OfOne, Err(CannotBe)),
-            (json!(null), Unit::Count, OfOne, Ok(None)),
-            (json!(244.6), Unit::Seconds, OfOne, Ok(Some(245))),
-            (json!(31_622_401), Unit::Seconds, OfOne, Err(CannotBe)),
-            (json!(15_250.4), Unit::Millis, OfOne, Ok(Some(15_250))),
-            (json!(0.82), Unit::Ppm, OfOne, Ok(Some(820_000))),
-            (json!(1), Unit::Ppm, OfOne, Ok(Some(PPM))),
-            (json!(82), Unit::Ppm, OfOne, Err(CannotBe)),
+            (json!(12), Unit::Count, Fraction, Ok(Some(12))),
+            (json!(12.0), Unit::Count, Fraction, Ok(Some(12))),
+            (json!(12.5), Unit::Count, Fraction, Err(ImpossibleValue)),
+            (json!(-1), Unit::Count, Fraction, Err(ImpossibleValue)),
+            (json!("12"), Unit::Count, Fraction, Err(ImpossibleValue)),
+            (json!(true), Unit::Count, Fraction, Err(ImpossibleValue)),
+            (json!(1e300), Unit::Count, Fraction, Err(ImpossibleValue)),
+            (json!(null), Unit::Count, Fraction, Ok(None)),
+            (json!(244.6), Unit::Seconds, Fraction, Ok(Some(245))),
+            (json!(31_622_401), Unit::Seconds, Fraction, Err(ImpossibleValue)),
+            (json!(15_250.4), Unit::Millis, Fraction, Ok(Some(15_250))),
+            (json!(0.82), Unit::Ppm, Fraction, Ok(Some(820_000))),
+            (json!(1), Unit::Ppm, Fraction, Ok(Some(PPM))),
+            (json!(82), Unit::Ppm, Fraction, Err(ImpossibleValue)),
             (json!(82.5), Unit::Ppm, Percent, Ok(Some(825_000))),
             (json!(1), Unit::Ppm, Percent, Ok(Some(10_000))),
-            (json!(100.5), Unit::Ppm, Percent, Err(CannotBe)),
-            (json!(-0.2), Unit::Ppm, Percent, Err(CannotBe)),
+            (json!(100.5), Unit::Ppm, Percent, Err(ImpossibleValue)),
+            (json!(-0.2), Unit::Ppm, Percent, Err(ImpossibleValue)),
         ] {
-            assert_eq!(figure(Some(&value), unit, share), expected, "{value} as {unit:?}, {share:?}");
+            assert_eq!(parse_figure(Some(&value), unit, share), expected, "{value} as {unit:?}, {share:?}");
         }
-        assert_eq!(figure(None, Unit::Count, OfOne), Ok(None));
+        assert_eq!(parse_figure(None, Unit::Count, Fraction), Ok(None));
     }
 }

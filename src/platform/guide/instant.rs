@@ -1,4 +1,4 @@
-//! Instants as the platform writes them: RFC 3339 with any offset, nearly always `2026-10-26T13:30:00.123Z`.
+//! Instants in the platform's format: RFC 3339 with any offset, nearly always like `2026-10-26T13:30:00.123Z`.
 
 use jiff::civil::Date;
 
@@ -7,7 +7,7 @@ use crate::domain::time::UtcMicros;
 /// Microseconds in a day.
 const DAY_US: i64 = 86_400_000_000;
 
-/// Reads an instant. The last day that was seen is kept, as a snapshot's rows are mostly of the same one.
+/// A parser of instants. It remembers the last day, as the rows of a snapshot mostly have the same one.
 #[derive(Debug, Default)]
 pub(super) struct InstantReader {
     day: [u8; 10],
@@ -15,13 +15,14 @@ pub(super) struct InstantReader {
 }
 
 impl InstantReader {
-    /// The instant, or none when the text is not RFC 3339.
+    /// Parses an instant. `None` if the text is not in RFC 3339 format.
     pub(super) fn read(&mut self, text: &str) -> Option<UtcMicros> {
-        self.read_usual(text.as_bytes()).or_else(|| text.trim().parse().ok())
+        self.read_common_form(text.as_bytes()).or_else(|| text.trim().parse().ok())
     }
 
-    /// `YYYY-MM-DDTHH:MM:SS[.mmm]Z`, and nothing else: leap seconds, lower case and offsets go the long way.
-    fn read_usual(&mut self, text: &[u8]) -> Option<UtcMicros> {
+    /// Parses `YYYY-MM-DDTHH:MM:SS[.mmm]Z` and nothing else: leap seconds, lower case and offsets use the general
+    /// parser.
+    fn read_common_form(&mut self, text: &[u8]) -> Option<UtcMicros> {
         let (seconds, millis) = match text.len() {
             24 if text[19] == b'.' && text[23] == b'Z' => (&text[..19], number(&text[20..23])?),
             20 if text[19] == b'Z' => (&text[..19], 0),
@@ -60,7 +61,7 @@ fn read_day(date: &[u8; 10]) -> Option<i64> {
     Some(i64::from(days) * DAY_US)
 }
 
-/// A number of digits alone.
+/// Parses a number that consists of digits alone.
 fn number(digits: &[u8]) -> Option<i64> {
     digits.iter().try_fold(0, |sum, digit| digit.is_ascii_digit().then(|| sum * 10 + i64::from(digit - b'0')))
 }
@@ -96,7 +97,7 @@ mod tests {
             let instant = UtcMicros::from_micros(millis * 1000);
             let text = format!("{:.3}", instant.timestamp());
             prop_assert_eq!(text.len(), 24);
-            prop_assert_eq!(InstantReader::default().read_usual(text.as_bytes()), Some(instant));
+            prop_assert_eq!(InstantReader::default().read_common_form(text.as_bytes()), Some(instant));
         }
     }
 }

@@ -1,6 +1,6 @@
-//! The adapter of the guide dialect: the endpoints of the guides that the product was asked for in.
+//! The adapter of the guide dialect, which implements the endpoints of the vendor's guides.
 //!
-//! One method, one request; nothing is repeated here. Every URL is built on the base that came with the token.
+//! Each method sends one request and repeats nothing. Every URL is built on the base that came with the token.
 
 mod analytics;
 mod feed;
@@ -19,75 +19,76 @@ use crate::clock::{SharedClock, Stopwatch};
 use crate::domain::access::secret::Secret;
 use crate::domain::agents::state::{AgentState, StateNames};
 use crate::domain::analytics::{AggregationQuery, QuerySpan};
-use crate::domain::ids::{AgentId, QueryId, QueueId, ReasonCode, SkillId, SubscriptionId};
+use crate::domain::ids::{AgentId, PlatformQueryId, QueueId, ReasonCode, SkillId, SubscriptionId};
 use crate::domain::live::figures::{QueueFigures, SkillFigures};
 use crate::domain::time::UtcMicros;
 
-use super::address::below;
-use super::client::{Caller, ClientError, ClientSettings, Reply, Transport};
+use super::client::{ApiReply, ClientError, ClientSettings, HttpCaller, Transport};
 use super::error::{CallError, CallSite, Failure, excerpt};
+use super::status::CallCounts;
 use super::token::{Token, TokenSettings, TokenSource};
-use super::vitals::CallCounts;
+use super::url_path::join_path;
 use super::{
-    Answer, Call, CallKind, Capabilities, Detail, Feed, FiguresRead, ListedQueue, PageAsk, Platform, QueryState,
-    ShareUnit, SnapshotBody, SnapshotReader, Subscription, SubscriptionRequest, Vitals,
+    Answer, Call, CallKind, Capabilities, Detail, Feed, FiguresRead, ListedQueue, PageRequest, Platform,
+    PlatformHealth, QueryState, ShareUnit, SnapshotBody, SnapshotReader, Subscription, SubscriptionRequest,
 };
 
 pub use super::token::TokenStyle;
 pub use reader::GuideReader;
 
-/// The shortest interval that the platform takes (source: guide 004).
-const SHORTEST_INTERVAL: Duration = Duration::from_secs(10);
+/// The shortest interval that the platform accepts (source: guide 004).
+const MIN_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The longest interval that we believe from an answer.
-const LONGEST_INTERVAL: Duration = Duration::from_secs(3600);
+/// The longest interval that is accepted from an answer.
+const MAX_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// How long a subscription lives (source: guide 004).
-const SUBSCRIPTION_LIFE: Duration = Duration::from_secs(24 * 3600);
+const SUBSCRIPTION_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
-/// The most of an answer other than a snapshot, in bytes.
-const ANSWER_LIMIT: usize = 1024 * 1024;
+/// The maximum size of an answer other than a snapshot, in bytes.
+const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 
-/// The most of a page of a query's result, in bytes: a thousand rows with all metrics and dimensions are half of it.
-const PAGE_LIMIT: usize = 4 * 1024 * 1024;
+/// The maximum size of a page of a query's result, in bytes. A thousand rows with all metrics and dimensions take half
+/// of it.
+const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
 
-/// One tenant's settings of this dialect.
+/// The settings of this dialect for one tenant.
 #[derive(Clone, Debug)]
 pub struct GuideSettings {
-    /// The tenant's base URL; the token answer may replace it for everything but the token.
+    /// The tenant's base URL. The token answer may replace it for everything but token requests.
     pub base_url: Url,
     /// How the credentials are sent.
     pub token_style: TokenStyle,
-    /// The token's path below `base_url`; the style's usual one when absent.
+    /// The path for token requests below `base_url`; the style's usual one if `None`.
     pub token_path: Option<String>,
     /// The client's id.
     pub client_id: String,
     /// The client's secret.
     pub client_secret: Secret,
-    /// The scopes to ask for, parted by spaces.
+    /// The requested scopes, separated by spaces.
     pub scope: String,
-    /// The platform's own id of the tenant, where it wants one.
+    /// The platform's own id of the tenant, if it needs one.
     pub tenant_id: Option<String>,
-    /// The API's path below the base, with its version.
+    /// The API's path below the base, including the version.
     pub api_path: String,
-    /// Where the live feed is, where it is not at the base of the other calls.
+    /// The live feed's base URL, if it differs from that of the other calls.
     pub feed_base_url: Option<Url>,
-    /// The live feed's path below the base, with its version.
+    /// The live feed's path below the base, including the version.
     pub feed_path: String,
-    /// The two-way table of state names.
+    /// The mapping between the platform's state names and the daemon's.
     pub state_names: StateNames,
-    /// Time limits and proxy.
+    /// The HTTP client's settings.
     pub client: ClientSettings,
-    /// The most that a snapshot may hold, unpacked, in bytes.
+    /// The maximum size of a decompressed snapshot, in bytes.
     pub snapshot_limit: usize,
-    /// The path of skill figures below the base, with its version.
+    /// The path of skill figures below the base, including the version.
     pub skill_figures_path: String,
-    /// What the service level of queues is counted in.
+    /// The unit of the queues' service level.
     pub queue_service_level: ShareUnit,
 }
 
 impl GuideSettings {
-    /// The guides' values around a tenant's own.
+    /// Returns settings with the guides' defaults.
     pub fn new(base_url: Url, token_style: TokenStyle, client_id: &str, client_secret: Secret) -> Self {
         Self {
             base_url,
@@ -109,29 +110,29 @@ impl GuideSettings {
     }
 }
 
-/// The scopes of the calls made here (source: guides 003 and 004).
+/// The scopes of the adapter's ordinary calls (source: guides 003 and 004).
 pub const DEFAULT_SCOPE: &str = "users:state:view users:state:write schedules:view breaks:view users:read \
                                  analytics:realtime:read analytics:realtime:subscription:write";
 
-/// The scope of queue figures, beside those (source: guide 001).
+/// The additional scope for queue figures (source: guide 001).
 pub const REPORTING_SCOPE: &str = "reporting:queue:view";
 
-/// The scope of submitting an aggregation query (source: guide 002).
+/// The scope for submitting an aggregation query (source: guide 002).
 const QUERY_SCOPE: &str = "analytics:query";
 
-/// The scope of reading its result (source: guide 002).
+/// The scope for reading the result of an aggregation query (source: guide 002).
 const RESULT_SCOPE: &str = "analytics:view";
 
-/// The scopes of aggregation queries, beside those.
+/// The additional scopes for aggregation queries.
 pub const ANALYTICS_SCOPES: &str = "analytics:query analytics:view";
 
-/// Where skill figures are read (source: guide 000).
+/// The path of skill figures (source: guide 000).
 pub const SKILL_FIGURES_PATH: &str = "/InContactAPI/services/v18.0/real-time-data/skill-data";
 
-/// The guide dialect for one tenant.
+/// The platform adapter of the guide dialect for one tenant.
 #[derive(Debug)]
-pub struct Guide {
-    caller: Caller,
+pub struct GuidePlatform {
+    caller: HttpCaller,
     clock: SharedClock,
     tokens: TokenSource,
     api_path: String,
@@ -145,29 +146,29 @@ pub struct Guide {
     calls: Arc<CallCounts>,
 }
 
-/// What is about to be asked.
-struct Question<'a> {
+/// A request that is about to be sent.
+struct ApiRequest<'a> {
     kind: CallKind,
     purpose: &'static str,
     method: Method,
-    /// Instead of the API's path.
+    /// A path that replaces the API's path.
     path: Option<&'a str>,
-    /// Below it; ids among them.
+    /// Path segments below it, including ids.
     segments: &'a [&'a str],
-    /// As it is written in the URL.
+    /// The query string as it is written in the URL.
     query: Option<String>,
     scope: Option<&'static str>,
     body: Option<Vec<u8>>,
-    /// The `Range` header.
+    /// The value of the `Range` header.
     range: Option<String>,
     limit: usize,
 }
 
-impl<'a> Question<'a> {
+impl<'a> ApiRequest<'a> {
     fn get(kind: CallKind, purpose: &'static str, segments: &'a [&'a str], scope: &'static str) -> Self {
         let scope = Some(scope);
         let (path, query, body, range) = (None, None, None, None);
-        Self { kind, purpose, method: Method::GET, path, segments, query, scope, body, range, limit: ANSWER_LIMIT }
+        Self { kind, purpose, method: Method::GET, path, segments, query, scope, body, range, limit: MAX_ANSWER_BYTES }
     }
 
     fn post(
@@ -181,21 +182,21 @@ impl<'a> Question<'a> {
     }
 }
 
-impl Guide {
-    /// Over sockets. Sends nothing yet.
+impl GuidePlatform {
+    /// Creates an adapter that uses sockets. Sends nothing yet.
     pub fn new(settings: GuideSettings, clock: SharedClock) -> Result<Self, ClientError> {
-        Self::over(None, settings, clock)
+        Self::with_range(None, settings, clock)
     }
 
-    /// The same over `transport`, where there is one.
-    pub fn over(
+    /// As [`GuidePlatform::new`], but over `transport` if it is `Some`.
+    pub fn with_range(
         transport: Option<Arc<dyn Transport>>,
         settings: GuideSettings,
         clock: SharedClock,
     ) -> Result<Self, ClientError> {
         let request_timeout = settings.client.request_timeout;
-        let caller = Caller::new(settings.client, transport)?;
-        let path = settings.token_path.unwrap_or_else(|| settings.token_style.usual_path().to_owned());
+        let caller = HttpCaller::new(settings.client, transport)?;
+        let path = settings.token_path.unwrap_or_else(|| settings.token_style.default_path().to_owned());
         let tokens = TokenSettings {
             style: settings.token_style,
             base_url: settings.base_url,
@@ -221,69 +222,69 @@ impl Guide {
         })
     }
 
-    /// Asks once, and reads a success with `read`.
-    async fn ask<T>(
+    /// Sends a request once, and converts a success with `read`.
+    async fn send<T>(
         &self,
-        question: Question<'_>,
-        read: impl FnOnce(&mut Reply, &[&str]) -> Result<T, Failure>,
+        request: ApiRequest<'_>,
+        read: impl FnOnce(&mut ApiReply, &[&str]) -> Result<T, Failure>,
     ) -> Result<Answer<T>, CallError> {
         let site = CallSite {
-            purpose: question.purpose,
-            method: if question.method == Method::GET { "GET" } else { "POST" },
-            path: site_path(question.path.unwrap_or(&self.api_path), question.segments),
+            purpose: request.purpose,
+            method: if request.method == Method::GET { "GET" } else { "POST" },
+            path: site_path(request.path.unwrap_or(&self.api_path), request.segments),
         };
-        let (mut asked_at, kind, watch) = (None, question.kind, Stopwatch::start());
-        let answer = self.try_ask(question, read, &mut asked_at).await;
-        let result = answer.map_err(|failure| CallError { site, failure, asked_at });
-        self.calls.note(kind, &result, watch.elapsed());
+        let (mut asked_at, kind, watch) = (None, request.kind, Stopwatch::start());
+        let answer = self.try_send(request, read, &mut asked_at).await;
+        let result = answer.map_err(|failure| CallError { site, failure, sent_at: asked_at });
+        self.calls.record(kind, &result, watch.elapsed());
         result
     }
 
-    async fn try_ask<T>(
+    async fn try_send<T>(
         &self,
-        question: Question<'_>,
-        read: impl FnOnce(&mut Reply, &[&str]) -> Result<T, Failure>,
+        api_request: ApiRequest<'_>,
+        read: impl FnOnce(&mut ApiReply, &[&str]) -> Result<T, Failure>,
         asked_at: &mut Option<UtcMicros>,
     ) -> Result<Answer<T>, Failure> {
         let token = self.tokens.current().await?;
-        let mut url = below(token.base(), question.path.unwrap_or(&self.api_path), question.segments)?;
-        url.set_query(question.query.as_deref());
-        let mut request = self.caller.request(question.method, url);
+        let mut url = join_path(token.base(), api_request.path.unwrap_or(&self.api_path), api_request.segments)?;
+        url.set_query(api_request.query.as_deref());
+        let mut request = self.caller.request(api_request.method, url);
         request = request.header(reqwest::header::AUTHORIZATION, token.header());
-        if let Some(body) = question.body {
+        if let Some(body) = api_request.body {
             request = request.header(reqwest::header::CONTENT_TYPE, "application/json").body(body);
         }
-        if let Some(range) = question.range {
+        if let Some(range) = api_request.range {
             request = request.header(reqwest::header::RANGE, range);
         }
         *asked_at = Some(self.clock.now());
-        let mut reply = self.caller.exchange(request, &self.clock, question.limit).await?;
+        let mut reply = self.caller.exchange(request, &self.clock, api_request.limit).await?;
         let secrets = [token.text().expose(), self.tokens.client_secret().expose()];
-        self.judge(&reply, &token, question.scope, &secrets)?;
+        self.classify(&reply, &token, api_request.scope, &secrets)?;
         let value = read(&mut reply, &secrets)?;
         Ok(Answer {
             value,
             latency: reply.latency,
-            asked_at: reply.asked_at,
-            answered_at: reply.answered_at,
+            sent_at: reply.sent_at,
+            received_at: reply.received_at,
             platform_now: reply.date(),
         })
     }
 
-    /// What the status alone says. 304 is for snapshots, and passes as a success.
-    fn judge(
+    /// Maps the status to a failure. Status 304, used for snapshots, counts as a success.
+    fn classify(
         &self,
-        reply: &Reply,
+        reply: &ApiReply,
         token: &Token,
         scope: Option<&'static str>,
         secrets: &[&str],
     ) -> Result<(), Failure> {
         if reply.status == StatusCode::UNAUTHORIZED {
-            self.tokens.refused(token);
+            self.tokens.report_refused(token);
             return Err(Failure::Unauthorized);
         }
         if reply.status.is_success() || reply.status.is_client_error() {
-            self.tokens.accepted(token);
+            self.tokens.report_accepted(token);
         }
         let status = reply.status.as_u16();
         Err(match reply.status {
@@ -295,126 +296,126 @@ impl Guide {
             StatusCode::TOO_MANY_REQUESTS => Failure::Throttled { retry_after: reply.retry_after() },
             other if other.is_client_error() => Failure::Rejected { status, excerpt: excerpt(&reply.body, secrets) },
             other if other.is_server_error() => Failure::Server { status, retry_after: reply.retry_after() },
-            _ => reply.nonsense("a success or an error", secrets),
+            _ => reply.malformed("a success or an error", secrets),
         })
     }
 
-    async fn ask_state(
+    async fn send_state(
         &self,
         agent: &AgentId,
         state: &AgentState,
         reason: &ReasonCode,
     ) -> Result<Answer<()>, CallError> {
         let segments = ["users", agent.as_str(), "state"];
-        let mut question = Question::post(CallKind::State, "set the state", &segments, "users:state:write", None);
+        let mut question = ApiRequest::post(CallKind::State, "set the state", &segments, "users:state:write", None);
         let Some(name) = self.state_names.platform_name(state) else {
             let site = CallSite { purpose: question.purpose, method: "", path: String::new() };
-            return Err(CallError { site, failure: Failure::cannot_set(state), asked_at: None });
+            return Err(CallError { site, failure: Failure::cannot_set(state), sent_at: None });
         };
         question.body = Some(wire::state_body(name, reason));
-        self.ask(question, wire::accepted).await
+        self.send(question, wire::parse_acceptance).await
     }
 
-    async fn ask_subscription(&self, wanted: SubscriptionRequest<'_>) -> Result<Answer<Subscription>, CallError> {
+    async fn send_subscription(&self, request: SubscriptionRequest<'_>) -> Result<Answer<Subscription>, CallError> {
         let segments = ["analytics", "realtime", "subscription"];
         let scope = "analytics:realtime:subscription:write";
-        let mut question = Question::post(CallKind::Subscribe, "make a subscription", &segments, scope, None);
-        if wanted.agents.is_empty() {
+        let mut question = ApiRequest::post(CallKind::Subscribe, "make a subscription", &segments, scope, None);
+        if request.agents.is_empty() {
             let site = CallSite { purpose: question.purpose, method: "", path: String::new() };
             let what = "subscribe to no agents: without a filter it would send all of them".to_owned();
-            return Err(CallError { site, failure: Failure::Unsupported { what }, asked_at: None });
+            return Err(CallError { site, failure: Failure::Unsupported { what }, sent_at: None });
         }
-        let interval = wanted.interval.clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL);
-        let lean = match wanted.detail {
+        let interval = request.interval.clamp(MIN_INTERVAL, MAX_INTERVAL);
+        let needed_only = match request.detail {
             Detail::Full => false,
             Detail::Needed => true,
         };
-        question.body = Some(wire::subscription_body(wanted.name, interval, wanted.agents, lean));
-        self.ask(question, |reply, secrets| {
-            let (id, answered) = wire::subscription(reply, secrets)?;
-            // The platform may raise the interval silently; polling less often than asked is always allowed.
-            let interval = answered.unwrap_or(interval).clamp(interval, LONGEST_INTERVAL);
+        question.body = Some(wire::subscription_body(request.name, interval, request.agents, needed_only));
+        self.send(question, |reply, secrets| {
+            let (id, answered) = wire::parse_subscription(reply, secrets)?;
+            // The platform may raise the interval silently. Polling less often than requested is always allowed.
+            let interval = answered.unwrap_or(interval).clamp(interval, MAX_INTERVAL);
             Ok(Subscription { id, interval })
         })
         .await
     }
 }
 
-/// A path as errors name it.
+/// Returns a path as errors show it.
 fn site_path(path: &str, segments: &[&str]) -> String {
     std::iter::once(path.trim_end_matches('/')).chain(segments.iter().copied()).collect::<Vec<_>>().join("/")
 }
 
-impl Platform for Guide {
+impl Platform for GuidePlatform {
     fn capabilities(&self) -> Capabilities {
         let settable = AgentState::KNOWN.into_iter().filter(|state| self.state_names.platform_name(state).is_some());
         let settable: Vec<AgentState> = settable.collect();
         Capabilities {
             can_log_out: settable.contains(&AgentState::LoggedOut),
             settable,
-            tells_schedule: true,
-            tells_breaks: true,
+            reports_schedule: true,
+            reports_breaks: true,
             has_feed: true,
-            shortest_interval: SHORTEST_INTERVAL,
-            subscription_life: SUBSCRIPTION_LIFE,
+            min_interval: MIN_INTERVAL,
+            subscription_lifetime: SUBSCRIPTION_LIFETIME,
         }
     }
 
-    fn vitals(&self) -> Vitals {
-        Vitals { calls: self.calls.clone(), token: self.tokens.vitals() }
+    fn status(&self) -> PlatformHealth {
+        PlatformHealth { calls: self.calls.clone(), token: self.tokens.status() }
     }
 
     fn set_state<'a>(&'a self, agent: &'a AgentId, state: &'a AgentState, reason: &'a ReasonCode) -> Call<'a, ()> {
-        Box::pin(self.ask_state(agent, state, reason))
+        Box::pin(self.send_state(agent, state, reason))
     }
 
     fn is_scheduled<'a>(&'a self, agent: &'a AgentId) -> Call<'a, bool> {
         Box::pin(async move {
             let segments = ["schedules", "users", agent.as_str()];
-            let question = Question::get(CallKind::Schedule, "read the schedule", &segments, "schedules:view");
-            self.ask(question, wire::scheduled).await
+            let question = ApiRequest::get(CallKind::Schedule, "read the schedule", &segments, "schedules:view");
+            self.send(question, wire::parse_schedule).await
         })
     }
 
     fn break_required<'a>(&'a self, agent: &'a AgentId) -> Call<'a, bool> {
         Box::pin(async move {
             let segments = ["breaks", "users", agent.as_str(), "status"];
-            let question = Question::get(CallKind::Break, "read the break status", &segments, "breaks:view");
-            self.ask(question, wire::break_required).await
+            let question = ApiRequest::get(CallKind::Break, "read the break status", &segments, "breaks:view");
+            self.send(question, wire::parse_break_required).await
         })
     }
 
-    fn subscribe<'a>(&'a self, wanted: SubscriptionRequest<'a>) -> Call<'a, Subscription> {
-        Box::pin(self.ask_subscription(wanted))
+    fn subscribe<'a>(&'a self, request: SubscriptionRequest<'a>) -> Call<'a, Subscription> {
+        Box::pin(self.send_subscription(request))
     }
 
     fn snapshot<'a>(&'a self, subscription: &'a SubscriptionId) -> Call<'a, SnapshotBody> {
         Box::pin(async move {
             let segments = ["analytics", "realtime", "subscription", subscription.as_str()];
-            let question = Question::get(CallKind::Snapshot, "read a snapshot", &segments, "analytics:realtime:read");
-            let question = Question { limit: self.snapshot_limit, ..question };
-            self.ask(question, wire::snapshot).await
+            let question = ApiRequest::get(CallKind::Snapshot, "read a snapshot", &segments, "analytics:realtime:read");
+            let question = ApiRequest { limit: self.snapshot_limit, ..question };
+            self.send(question, wire::parse_snapshot).await
         })
     }
 
     fn skill_figures<'a>(&'a self, skills: &'a [SkillId]) -> Call<'a, FiguresRead<SkillFigures>> {
         Box::pin(async move {
-            // The guide names rights for it and no scope.
-            let question = Question {
+            // The guide names rights for this call, and no scope.
+            let question = ApiRequest {
                 path: Some(&self.skill_figures_path),
                 query: Some(wire::skills_query(skills)),
                 scope: None,
-                ..Question::get(CallKind::SkillFigures, "read skill figures", &[], "")
+                ..ApiRequest::get(CallKind::SkillFigures, "read skill figures", &[], "")
             };
-            self.ask(question, |reply, secrets| figures::skills(reply, skills, secrets)).await
+            self.send(question, |reply, secrets| figures::parse_skill_figures(reply, skills, secrets)).await
         })
     }
 
     fn queues(&self) -> Call<'_, Vec<ListedQueue>> {
         Box::pin(async move {
-            let question = Question::get(CallKind::Queues, "list the queues", &["queues"], REPORTING_SCOPE);
-            let question = Question { limit: self.snapshot_limit, ..question };
-            self.ask(question, |reply, secrets| figures::listed(reply, secrets)).await
+            let question = ApiRequest::get(CallKind::Queues, "list the queues", &["queues"], REPORTING_SCOPE);
+            let question = ApiRequest { limit: self.snapshot_limit, ..question };
+            self.send(question, |reply, secrets| figures::parse_queue_list(reply, secrets)).await
         })
     }
 
@@ -422,31 +423,36 @@ impl Platform for Guide {
         Box::pin(async move {
             let (segments, body) = (["reporting", "queues", "realtime"], wire::queues_body(queues));
             let question =
-                Question::post(CallKind::QueueFigures, "read queue figures", &segments, REPORTING_SCOPE, Some(body));
+                ApiRequest::post(CallKind::QueueFigures, "read queue figures", &segments, REPORTING_SCOPE, Some(body));
             let share = self.queue_service_level;
-            self.ask(question, |reply, secrets| figures::queues(reply, queues, share, secrets)).await
+            self.send(question, |reply, secrets| figures::parse_queue_figures(reply, queues, share, secrets)).await
         })
     }
 
-    fn submit_query<'a>(&'a self, query: &'a AggregationQuery, part: QuerySpan, page_rows: u32) -> Call<'a, QueryId> {
+    fn submit_query<'a>(
+        &'a self,
+        query: &'a AggregationQuery,
+        part: QuerySpan,
+        page_rows: u32,
+    ) -> Call<'a, PlatformQueryId> {
         Box::pin(async move {
-            let (segments, body) = (["analytics", "query"], analytics::body(query, part, page_rows));
+            let (segments, body) = (["analytics", "query"], analytics::query_body(query, part, page_rows));
             let kind = CallKind::AnalyticsSubmit;
-            let question = Question::post(kind, "submit a query", &segments, QUERY_SCOPE, Some(body));
-            self.ask(question, |reply, secrets| analytics::submitted(reply, query, secrets)).await
+            let question = ApiRequest::post(kind, "submit a query", &segments, QUERY_SCOPE, Some(body));
+            self.send(question, |reply, secrets| analytics::parse_submitted(reply, query, secrets)).await
         })
     }
 
-    fn query_page<'a>(&'a self, ask: PageAsk<'a>) -> Call<'a, QueryState> {
+    fn query_page<'a>(&'a self, request: PageRequest<'a>) -> Call<'a, QueryState> {
         Box::pin(async move {
-            let segments = ["analytics", "query", ask.id.as_str()];
-            let question = Question {
-                query: Some(analytics::page_query(&ask)),
-                range: Some(analytics::range(&ask)),
-                limit: PAGE_LIMIT,
-                ..Question::get(CallKind::AnalyticsPage, "read a query's result", &segments, RESULT_SCOPE)
+            let segments = ["analytics", "query", request.id.as_str()];
+            let question = ApiRequest {
+                query: Some(analytics::page_query_string(&request)),
+                range: Some(analytics::range_header(&request)),
+                limit: MAX_PAGE_BYTES,
+                ..ApiRequest::get(CallKind::AnalyticsPage, "read a query's result", &segments, RESULT_SCOPE)
             };
-            self.ask(question, |reply, secrets| analytics::state(reply, &ask, secrets)).await
+            self.send(question, |reply, secrets| analytics::parse_query_state(reply, &request, secrets)).await
         })
     }
 

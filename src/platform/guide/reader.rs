@@ -1,8 +1,8 @@
-//! Reads the snapshots of one subscription slice: what is new since the last one, and nothing else.
+//! Reads the snapshots of one slice of the roster and returns only what changed since the previous one.
 //!
-//! Three steps, each only where the one before did not settle it: the same bytes as last time are not read; a row with the
-//! same bytes as last time is stepped over; a row that was read is compared by a fingerprint of the fields that count. A
-//! snapshot that breaks off changes nothing that is remembered.
+//! There are three steps, each used only if the one before did not decide. An identical snapshot is not read. A row
+//! with the same bytes as in the previous snapshot is skipped. A row that was read is compared by a fingerprint of the
+//! relevant fields. A snapshot that breaks off does not change what is remembered.
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
@@ -16,110 +16,111 @@ use crate::domain::ids::{AgentId, SubscriptionId, TeamName};
 use crate::domain::time::UtcMicros;
 use crate::platform::error::{CallError, CallSite, Failure, excerpt};
 use crate::platform::snapshot::{
-    Complaint, Fault, MAX_COMPLAINTS, Sighting, SnapshotBody, SnapshotDelta, SnapshotReader, UnreadableRows,
+    AgentObservation, MAX_DIAGNOSTICS, SnapshotBody, SnapshotDelta, SnapshotDiagnostic, SnapshotFault, SnapshotReader,
+    UnreadableRows,
 };
-use crate::platform::text::{LONGEST_TEXT, is_id, kept};
+use crate::platform::text::{MAX_TEXT_CHARS, is_id, truncated};
 
 use super::instant::InstantReader;
-use super::rows::{BrokenAt, Field, Read, Row, Walk};
+use super::rows::{Field, ParseErrorAt, ParsedRow, Row, RowParser};
 
-/// The reader of one slice of the roster.
+/// Reads the snapshots of one slice of the roster.
 #[derive(Debug)]
 pub struct GuideReader {
     agents: Arc<[AgentId]>,
     index: HashMap<AgentId, usize, RandomState>,
     names: Arc<StateNames>,
     instants: InstantReader,
-    states: Words<AgentState>,
-    queues: Words<Arc<str>>,
-    teams: Words<TeamName>,
+    states: Interner<AgentState>,
+    queues: Interner<Arc<str>>,
+    teams: Interner<TeamName>,
     hasher: RandomState,
-    /// By agent: what was last yielded.
+    /// For each agent, the fingerprint of what was last returned.
     fingerprints: Vec<Option<u64>>,
-    last: Option<Last>,
+    previous: Option<PreviousSnapshot>,
 }
 
-/// The most words of a kind that are kept: more than a contact centre has queues or teams.
-const MOST_WORDS: usize = 512;
+/// The maximum number of interned texts of a kind: more than a contact centre has queues or teams.
+const MAX_INTERNED: usize = 512;
 
-/// A word of more bytes is not kept.
-const LONGEST_WORD: usize = 4 * LONGEST_TEXT;
+/// The maximum length of an interned text, in bytes.
+const MAX_INTERNED_BYTES: usize = 4 * MAX_TEXT_CHARS;
 
-/// What the words of a column mean: a few that nearly every row repeats.
+/// Converted values of a column, by their text. Nearly every row repeats one of a few texts.
 #[derive(Debug)]
-struct Words<T>(HashMap<Box<str>, T, RandomState>);
+struct Interner<T>(HashMap<Box<str>, T, RandomState>);
 
-impl<T> Default for Words<T> {
+impl<T> Default for Interner<T> {
     fn default() -> Self {
         Self(HashMap::default())
     }
 }
 
-impl<T: Clone> Words<T> {
-    fn meaning(&mut self, word: &str, of: impl FnOnce(&str) -> T) -> T {
+impl<T: Clone> Interner<T> {
+    fn lookup(&mut self, word: &str, of: impl FnOnce(&str) -> T) -> T {
         if let Some(known) = self.0.get(word) {
             return known.clone();
         }
-        let meaning = of(word);
-        if self.0.len() < MOST_WORDS && word.len() <= LONGEST_WORD {
-            self.0.insert(word.into(), meaning.clone());
+        let value = of(word);
+        if self.0.len() < MAX_INTERNED && word.len() <= MAX_INTERNED_BYTES {
+            self.0.insert(word.into(), value.clone());
         }
-        meaning
+        value
     }
 }
 
-/// The last snapshot that was read.
-struct Last {
+/// The previous snapshot.
+struct PreviousSnapshot {
     body: Vec<u8>,
     generated_at: UtcMicros,
     row_count: usize,
     absent: Arc<[AgentId]>,
     missing: Arc<[AgentId]>,
     unreadable: UnreadableRows,
-    layout: Layout,
+    layout: RowLayout,
 }
 
-/// Without the bytes: they hold names.
-impl std::fmt::Debug for Last {
+/// Leaves out the bytes, since they contain names.
+impl std::fmt::Debug for PreviousSnapshot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Last({} bytes of {})", self.body.len(), self.generated_at)
     }
 }
 
-/// Where the rows of a snapshot stand.
+/// The positions of a snapshot's rows.
 #[derive(Debug, Default)]
-struct Layout {
-    /// In order: the bytes of each good row, and the agent that it is of.
+struct RowLayout {
+    /// The byte range of each readable row and its agent, in order.
     rows: Vec<(Range<usize>, usize)>,
-    /// By agent: its place in `rows`.
-    of_agent: Vec<Option<usize>>,
+    /// For each agent, the index in `rows`.
+    row_of_agent: Vec<Option<usize>>,
 }
 
 impl GuideReader {
-    /// For snapshots of these agents.
+    /// Creates a reader for snapshots of these agents.
     pub fn new(agents: &[AgentId], names: Arc<StateNames>) -> Self {
         Self {
             agents: agents.into(),
             index: agents.iter().enumerate().map(|(place, agent)| (agent.clone(), place)).collect(),
             names,
             instants: InstantReader::default(),
-            states: Words::default(),
-            queues: Words::default(),
-            teams: Words::default(),
+            states: Interner::default(),
+            queues: Interner::default(),
+            teams: Interner::default(),
             hasher: RandomState::default(),
             fingerprints: vec![None; agents.len()],
-            last: None,
+            previous: None,
         }
     }
 
-    /// Of the fields that a sighting holds, as the row spells them. Two different rows of one agent agree by chance once in
-    /// 2⁶⁴.
+    /// Returns a hash of the fields that an observation contains, as the row spells them. Two different rows of one
+    /// agent have the same one with a probability of 2⁻⁶⁴.
     fn fingerprint(&self, row: &Row<'_>) -> u64 {
         let Row { user_id: _, user_name, agent_state, queue_name, status_changed_timestamp, team_name } = row;
         self.hasher.hash_one((agent_state, queue_name, status_changed_timestamp, team_name, user_name))
     }
 
-    /// The place of an agent in the slice, looked for first where it most likely is.
+    /// Returns an agent's index in the slice, trying `likely` first.
     fn position(&self, id: &str, likely: usize) -> Option<usize> {
         if self.agents.get(likely).is_some_and(|agent| agent.as_str() == id) {
             return Some(likely);
@@ -127,8 +128,8 @@ impl GuideReader {
         self.index.get(id).copied()
     }
 
-    fn repeated(&self, body: &[u8]) -> Option<SnapshotDelta> {
-        let last = self.last.as_ref().filter(|last| body.is_empty() || last.body == body)?;
+    fn repeated_snapshot(&self, body: &[u8]) -> Option<SnapshotDelta> {
+        let last = self.previous.as_ref().filter(|last| body.is_empty() || last.body == body)?;
         Some(SnapshotDelta {
             generated_at: last.generated_at,
             repeated: true,
@@ -137,14 +138,14 @@ impl GuideReader {
             absent: Arc::clone(&last.absent),
             missing: Arc::clone(&last.missing),
             unreadable: last.unreadable.clone(),
-            complaints: Vec::new(),
-            more_complaints: 0,
+            diagnostics: Vec::new(),
+            more_diagnostics: 0,
         })
     }
 
     fn read_new(&mut self, subscription: &SubscriptionId, body: SnapshotBody) -> Result<SnapshotDelta, String> {
-        let mut reading = Reading::new(self);
-        let head = reading.document(&body.bytes).map_err(|BrokenAt(at)| {
+        let mut pass = SnapshotPass::new(self);
+        let head = pass.document(&body.bytes).map_err(|ParseErrorAt(at)| {
             format!("expected a snapshot, its {} bytes stop making sense at byte {at}", body.bytes.len())
         })?;
         if let Some(other) = head.subscription.filter(|id| id != subscription.as_str()) {
@@ -155,103 +156,103 @@ impl GuideReader {
         }
         let generated_at = head.generated_at.ok_or("expected a snapshot with its lastUpdatedTimestamp")?;
         if let Some(status) = head.status.filter(|status| !status.eq_ignore_ascii_case("active")) {
-            reading.complain(None, None, Fault::Status(excerpt(status.as_bytes(), &[])));
+            pass.add_diagnostic(None, None, SnapshotFault::Status(excerpt(status.as_bytes(), &[])));
         }
-        if reading.reader.last.as_ref().is_some_and(|last| generated_at < last.generated_at) {
-            reading.complain(None, None, Fault::OlderThanLast);
+        if pass.reader.previous.as_ref().is_some_and(|last| generated_at < last.generated_at) {
+            pass.add_diagnostic(None, None, SnapshotFault::OlderThanPrevious);
         }
-        Ok(reading.finish(generated_at, body.bytes))
+        Ok(pass.finish(generated_at, body.bytes))
     }
 }
 
 impl SnapshotReader for GuideReader {
     fn read(&mut self, subscription: &SubscriptionId, body: SnapshotBody) -> Result<SnapshotDelta, CallError> {
-        if let Some(delta) = self.repeated(&body.bytes) {
+        if let Some(delta) = self.repeated_snapshot(&body.bytes) {
             return Ok(delta);
         }
         self.read_new(subscription, body).map_err(|excerpt| CallError {
             site: CallSite { purpose: "read a snapshot", method: "", path: String::new() },
-            failure: Failure::Nonsense { status: 200, excerpt },
-            asked_at: None,
+            failure: Failure::Malformed { status: 200, excerpt },
+            sent_at: None,
         })
     }
 
-    fn forget(&mut self) {
+    fn reset(&mut self) {
         self.fingerprints.fill(None);
-        self.last = None;
+        self.previous = None;
     }
 }
 
-/// What a snapshot says beside its rows.
+/// The fields of a snapshot other than its rows.
 #[derive(Default)]
-struct Head {
+struct SnapshotHeader {
     subscription: Option<String>,
     status: Option<String>,
     generated_at: Option<UtcMicros>,
 }
 
-/// One snapshot while it is read; what the reader remembers changes only in [`Reading::finish`].
-struct Reading<'r> {
+/// The reading of one snapshot. The reader's memory changes only in [`SnapshotPass::finish`].
+struct SnapshotPass<'r> {
     reader: &'r mut GuideReader,
-    layout: Layout,
+    layout: RowLayout,
     row_count: usize,
-    /// By agent: not met yet, met unchanged, or met with the change at this place.
-    met: Vec<Met>,
-    changed: Vec<Sighting>,
+    /// For each agent: no row yet, an unchanged row, or the index of its change.
+    agent_rows: Vec<AgentRow>,
+    changed: Vec<AgentObservation>,
     fingerprints: Vec<(usize, u64)>,
-    /// The row of the last snapshot that is expected next.
+    /// The row of the previous snapshot that is expected next.
     expected: usize,
-    /// The agent that the next row is most likely of, where it has to be read.
+    /// The agent that the next row is most likely of, if it has to be read.
     next_agent: usize,
-    complaints: Vec<Complaint>,
-    more_complaints: usize,
+    diagnostics: Vec<SnapshotDiagnostic>,
+    more_diagnostics: usize,
     duplicates: bool,
-    /// Agents with a row that could not be read.
+    /// Agents with an unreadable row.
     unreadable: Vec<usize>,
-    /// Rows that could not be read and name no agent of the slice.
-    nameless: usize,
-    /// A row names nobody, or nobody of the slice: whose it is cannot be told.
-    anonymous: bool,
+    /// The number of unreadable rows that name no agent of the slice.
+    without_id: usize,
+    /// Whether a row names no agent, or none of the slice, so that its agent is unknown.
+    has_foreign_rows: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Met {
-    Not,
+enum AgentRow {
+    Missing,
     Unchanged,
     Changed(usize),
 }
 
-impl<'r> Reading<'r> {
+impl<'r> SnapshotPass<'r> {
     fn new(reader: &'r mut GuideReader) -> Self {
         let agents = reader.agents.len();
-        // The first snapshot yields everyone; growing step by step would need up to three times the room for a moment.
-        let expected_changes = if reader.last.is_none() { agents } else { 0 };
+        // The first snapshot returns every agent; growing step by step would briefly need up to three times the memory.
+        let expected_changes = if reader.previous.is_none() { agents } else { 0 };
         Self {
             reader,
-            layout: Layout { rows: Vec::with_capacity(agents), of_agent: vec![None; agents] },
+            layout: RowLayout { rows: Vec::with_capacity(agents), row_of_agent: vec![None; agents] },
             row_count: 0,
-            met: vec![Met::Not; agents],
+            agent_rows: vec![AgentRow::Missing; agents],
             changed: Vec::with_capacity(expected_changes),
             fingerprints: Vec::with_capacity(expected_changes),
             expected: 0,
             next_agent: 0,
-            complaints: Vec::new(),
-            more_complaints: 0,
+            diagnostics: Vec::new(),
+            more_diagnostics: 0,
             duplicates: false,
             unreadable: Vec::new(),
-            nameless: 0,
-            anonymous: false,
+            without_id: 0,
+            has_foreign_rows: false,
         }
     }
 
-    fn document(&mut self, text: &[u8]) -> Result<Head, BrokenAt> {
-        let mut walk = Walk::new(text);
-        let (mut head, mut data) = (Head::default(), false);
-        walk.expect(b'{')?;
-        let mut more = !walk.take(b'}');
+    fn document(&mut self, text: &[u8]) -> Result<SnapshotHeader, ParseErrorAt> {
+        let mut walk = RowParser::new(text);
+        let (mut head, mut data) = (SnapshotHeader::default(), false);
+        walk.expect_byte(b'{')?;
+        let mut more = !walk.take_byte(b'}');
         while more {
             let key = walk.key()?;
-            walk.expect(b':')?;
+            walk.expect_byte(b':')?;
             match &*key {
                 "data" => {
                     self.rows(&mut walk)?;
@@ -265,170 +266,171 @@ impl<'r> Reading<'r> {
                 }
                 _ => walk.skip_value()?,
             }
-            more = walk.take(b',');
+            more = walk.take_byte(b',');
             if !more {
-                walk.expect(b'}')?;
+                walk.expect_byte(b'}')?;
             }
         }
-        if data && walk.at_end() { Ok(head) } else { Err(BrokenAt(walk.at())) }
+        if data && walk.at_end() { Ok(head) } else { Err(ParseErrorAt(walk.at())) }
     }
 
-    fn rows(&mut self, walk: &mut Walk<'_>) -> Result<(), BrokenAt> {
-        walk.expect(b'[')?;
-        let mut more = !walk.take(b']');
+    fn rows(&mut self, walk: &mut RowParser<'_>) -> Result<(), ParseErrorAt> {
+        walk.expect_byte(b'[')?;
+        let mut more = !walk.take_byte(b']');
         while more {
-            if !self.step_over_known(walk) {
+            if !self.skip_unchanged(walk) {
                 walk.skip_space();
                 let start = walk.at();
                 match walk.row()? {
-                    Read::Row(row) => self.row(&row, start..walk.at()),
-                    Read::Unreadable { user_id } => self.unreadable(user_id.as_deref()),
+                    ParsedRow::Row(row) => self.row(&row, start..walk.at()),
+                    ParsedRow::Unreadable { user_id } => self.record_unreadable(user_id.as_deref()),
                 }
             }
             self.row_count += 1;
-            more = walk.take(b',');
+            more = walk.take_byte(b',');
             if !more {
-                walk.expect(b']')?;
+                walk.expect_byte(b']')?;
             }
         }
         Ok(())
     }
 
-    /// Steps over a row that stands here as it stood in the last snapshot.
-    fn step_over_known(&mut self, walk: &mut Walk<'_>) -> bool {
-        let Some(last) = &self.reader.last else { return false };
+    /// Skips a row that is identical to the expected one of the previous snapshot, and returns whether it did.
+    fn skip_unchanged(&mut self, walk: &mut RowParser<'_>) -> bool {
+        let Some(last) = &self.reader.previous else { return false };
         let Some((bytes, agent)) = last.layout.rows.get(self.expected) else { return false };
         let agent = *agent;
-        // A second row of an agent has to be read, to be complained about.
-        if self.met[agent] != Met::Not || !walk.step_over(&last.body[bytes.clone()]) {
+        // A second row of an agent has to be read, so that it is reported.
+        if self.agent_rows[agent] != AgentRow::Missing || !walk.skip_known(&last.body[bytes.clone()]) {
             return false;
         }
         let end = walk.at();
-        self.met[agent] = Met::Unchanged;
-        self.place(agent, end - bytes.len()..end);
+        self.agent_rows[agent] = AgentRow::Unchanged;
+        self.record_row(agent, end - bytes.len()..end);
         self.expected += 1;
         true
     }
 
     fn row(&mut self, row: &Row<'_>, bytes: Range<usize>) {
         let (Some(id), Some(_)) = (row.user_id.text(), row.agent_state.text()) else {
-            return self.unreadable(row.user_id.text());
+            return self.record_unreadable(row.user_id.text());
         };
         let Some(agent) = self.reader.position(id, self.next_agent) else {
             if !is_id(id) {
-                return self.unreadable(Some(id));
+                return self.record_unreadable(Some(id));
             }
-            self.anonymous = true;
-            return self.complain(Some(self.row_count), Some(AgentId::new(id)), Fault::Stranger);
+            self.has_foreign_rows = true;
+            return self.add_diagnostic(Some(self.row_count), Some(AgentId::new(id)), SnapshotFault::UnknownAgent);
         };
         self.next_agent = agent + 1;
         if let Some(place) =
-            self.reader.last.as_ref().and_then(|last| last.layout.of_agent.get(agent).copied().flatten())
+            self.reader.previous.as_ref().and_then(|last| last.layout.row_of_agent.get(agent).copied().flatten())
         {
             self.expected = place + 1;
         }
         let fingerprint = self.reader.fingerprint(row);
         let known = self.reader.fingerprints[agent] == Some(fingerprint);
-        let earlier = self.met[agent];
-        if earlier != Met::Not {
+        let earlier = self.agent_rows[agent];
+        if earlier != AgentRow::Missing {
             self.duplicates = true;
-            self.complain_of(agent, Fault::Duplicate);
+            self.add_field_diagnostic(agent, SnapshotFault::Duplicate);
         }
-        if known && earlier == Met::Not {
-            self.met[agent] = Met::Unchanged;
+        if known && earlier == AgentRow::Missing {
+            self.agent_rows[agent] = AgentRow::Unchanged;
         } else {
-            // After a duplicate the row is yielded whether or not it is new: the merge takes a repeat as nothing.
-            let sighting = self.sighting(agent, row);
-            self.yield_once(agent, earlier, sighting);
+            // After a duplicate, the row is returned whether or not it is new: merging a repeated observation has no
+            // effect.
+            let observation = self.observation(agent, row);
+            self.yield_row(agent, earlier, observation);
             self.fingerprints.push((agent, fingerprint));
         }
-        self.place(agent, bytes);
+        self.record_row(agent, bytes);
     }
 
-    fn unreadable(&mut self, id: Option<&str>) {
+    fn record_unreadable(&mut self, id: Option<&str>) {
         let id = id.filter(|id| is_id(id));
         let agent = id.and_then(|id| self.reader.position(id, self.next_agent));
         self.unreadable.extend(agent);
-        self.nameless += usize::from(agent.is_none());
-        self.anonymous |= id.is_none();
-        self.complain(Some(self.row_count), id.map(AgentId::new), Fault::Unreadable);
+        self.without_id += usize::from(agent.is_none());
+        self.has_foreign_rows |= id.is_none();
+        self.add_diagnostic(Some(self.row_count), id.map(AgentId::new), SnapshotFault::Unreadable);
     }
 
-    fn yield_once(&mut self, agent: usize, earlier: Met, sighting: Sighting) {
+    fn yield_row(&mut self, agent: usize, earlier: AgentRow, observation: AgentObservation) {
         match earlier {
-            Met::Changed(place) => self.changed[place] = sighting,
-            Met::Not | Met::Unchanged => {
-                self.met[agent] = Met::Changed(self.changed.len());
-                self.changed.push(sighting);
+            AgentRow::Changed(place) => self.changed[place] = observation,
+            AgentRow::Missing | AgentRow::Unchanged => {
+                self.agent_rows[agent] = AgentRow::Changed(self.changed.len());
+                self.changed.push(observation);
             }
         }
     }
 
-    fn sighting(&mut self, agent: usize, row: &Row<'_>) -> Sighting {
+    fn observation(&mut self, agent: usize, row: &Row<'_>) -> AgentObservation {
         for (name, field) in [
             ("userName", &row.user_name),
             ("queueName", &row.queue_name),
             ("statusChangedTimestamp", &row.status_changed_timestamp),
             ("teamName", &row.team_name),
         ] {
-            if *field == Field::Wrong {
-                self.complain_of(agent, Fault::BadField(name));
+            if *field == Field::Invalid {
+                self.add_field_diagnostic(agent, SnapshotFault::BadField(name));
             }
         }
         let changed_text = row.status_changed_timestamp.text();
         let changed_at = changed_text.and_then(|text| self.reader.instants.read(text));
         if changed_text.is_some() && changed_at.is_none() {
-            self.complain_of(agent, Fault::BadInstant);
+            self.add_field_diagnostic(agent, SnapshotFault::BadInstant);
         }
         let GuideReader { agents, names, states, queues, teams, .. } = &mut *self.reader;
-        Sighting {
+        AgentObservation {
             agent: agents[agent].clone(),
-            state: states.meaning(row.agent_state.text().unwrap_or_default(), |word| names.state(&kept(word))),
-            queue: row.queue_name.text().map(|word| queues.meaning(word, |word| Arc::from(kept(word)))),
+            state: states.lookup(row.agent_state.text().unwrap_or_default(), |word| names.state(&truncated(word))),
+            queue: row.queue_name.text().map(|word| queues.lookup(word, |word| Arc::from(truncated(word)))),
             changed_at,
-            team: row.team_name.text().map(|word| teams.meaning(word, |word| TeamName::new(kept(word)))),
-            name: row.user_name.text().map(|name| Arc::from(kept(name))),
+            team: row.team_name.text().map(|word| teams.lookup(word, |word| TeamName::new(truncated(word)))),
+            name: row.user_name.text().map(|name| Arc::from(truncated(name))),
         }
     }
 
-    fn place(&mut self, agent: usize, bytes: Range<usize>) {
-        self.layout.of_agent[agent] = Some(self.layout.rows.len());
+    fn record_row(&mut self, agent: usize, bytes: Range<usize>) {
+        self.layout.row_of_agent[agent] = Some(self.layout.rows.len());
         self.layout.rows.push((bytes, agent));
     }
 
-    fn complain_of(&mut self, agent: usize, fault: Fault) {
-        self.complain(Some(self.row_count), Some(self.reader.agents[agent].clone()), fault);
+    fn add_field_diagnostic(&mut self, agent: usize, fault: SnapshotFault) {
+        self.add_diagnostic(Some(self.row_count), Some(self.reader.agents[agent].clone()), fault);
     }
 
-    fn complain(&mut self, row: Option<usize>, agent: Option<AgentId>, fault: Fault) {
-        if self.complaints.len() < MAX_COMPLAINTS {
-            self.complaints.push(Complaint { row, agent, fault });
+    fn add_diagnostic(&mut self, row: Option<usize>, agent: Option<AgentId>, fault: SnapshotFault) {
+        if self.diagnostics.len() < MAX_DIAGNOSTICS {
+            self.diagnostics.push(SnapshotDiagnostic { row, agent, fault });
         } else {
-            self.more_complaints += 1;
+            self.more_diagnostics += 1;
         }
     }
 
     fn finish(self, generated_at: UtcMicros, body: Vec<u8>) -> SnapshotDelta {
-        let Self { reader, layout, row_count, met, changed, fingerprints, .. } = self;
+        let Self { reader, layout, row_count, agent_rows: met, changed, fingerprints, .. } = self;
         for (agent, fingerprint) in fingerprints {
             reader.fingerprints[agent] = Some(fingerprint);
         }
-        let unmet: Vec<usize> = (0..met.len()).filter(|agent| met[*agent] == Met::Not).collect();
+        let unlisted: Vec<usize> = (0..met.len()).filter(|agent| met[*agent] == AgentRow::Missing).collect();
         let named = |agents: &[usize]| agents.iter().map(|agent| reader.agents[*agent].clone()).collect();
-        let absent: Arc<[AgentId]> = named(&unmet);
+        let absent: Arc<[AgentId]> = named(&unlisted);
         let mut with_bad_row = self.unreadable;
         with_bad_row.sort_unstable();
-        let (bad, left_out): (Vec<_>, Vec<_>) =
-            unmet.into_iter().partition(|agent| with_bad_row.binary_search(agent).is_ok());
+        let (bad, without_row): (Vec<_>, Vec<_>) =
+            unlisted.into_iter().partition(|agent| with_bad_row.binary_search(agent).is_ok());
         let missing = match &bad[..] {
-            _ if self.anonymous => Arc::from([]),
+            _ if self.has_foreign_rows => Arc::from([]),
             [] => Arc::clone(&absent),
-            [..] => named(&left_out),
+            [..] => named(&without_row),
         };
-        let unreadable = UnreadableRows { agents: named(&bad), nameless: self.nameless };
-        // Two rows of one agent must be read again next time, to see which of them went away.
-        let layout = if self.duplicates { Layout::default() } else { layout };
-        reader.last = Some(Last {
+        let unreadable = UnreadableRows { agents: named(&bad), without_id: self.without_id };
+        // If an agent has two rows, both must be read next time, to see which of them disappeared.
+        let layout = if self.duplicates { RowLayout::default() } else { layout };
+        reader.previous = Some(PreviousSnapshot {
             body,
             generated_at,
             row_count,
@@ -445,8 +447,8 @@ impl<'r> Reading<'r> {
             absent,
             missing,
             unreadable,
-            complaints: self.complaints,
-            more_complaints: self.more_complaints,
+            diagnostics: self.diagnostics,
+            more_diagnostics: self.more_diagnostics,
         }
     }
 }
@@ -454,7 +456,7 @@ impl<'r> Reading<'r> {
 fn text_of(field: Field<'_>) -> Option<String> {
     match field {
         Field::Text(text) => Some(text.into_owned()),
-        Field::Absent | Field::Wrong => None,
+        Field::Absent | Field::Invalid => None,
     }
 }
 

@@ -1,8 +1,9 @@
-//! Walks the text of a snapshot without building a tree of it.
+//! Parses the text of a snapshot without building a tree.
 //!
-//! Only the outer object, the array of rows and plain rows are walked by hand; every other key, value and row is read by
-//! `serde_json`. That leaves a row that is byte for byte the one of the last snapshot to be stepped over at the speed of a
-//! comparison. A plain row holds nothing but texts without escapes, and nulls; reading one by hand takes a third of the time.
+//! Only the outer object, the array of rows and plain rows are parsed by hand; every other key, value and row is read
+//! by `serde_json`. This allows skipping rows that are identical to those of the previous snapshot at the speed of a
+//! comparison. A plain row contains only strings without escapes and nulls; parsing one by hand takes a third of the
+//! time.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,50 +11,51 @@ use std::ops::Range;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::platform::text::mended;
+use crate::platform::text::repair;
 
-/// Where the text stops being a snapshot, in bytes from its start.
+/// The error at which parsing stopped, in bytes from the start of the text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct BrokenAt(pub(super) usize);
+pub(super) struct ParseErrorAt(pub(super) usize);
 
-/// A place in a text of JSON.
+/// A parser at a position in a JSON text.
 #[derive(Debug)]
-pub(super) struct Walk<'a> {
+pub(super) struct RowParser<'a> {
     text: &'a [u8],
     at: usize,
-    /// The keys of the last plain row, from brace or comma to colon as they stood there, and the places of their fields: rows
-    /// are mostly alike.
-    keys: Vec<(&'a [u8], Place)>,
+    /// The keys of the last plain row, from brace or comma to colon as they were written, and the index of each one's
+    /// field. Rows are mostly alike.
+    keys: Vec<(&'a [u8], FieldIndex)>,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> RowParser<'a> {
     pub(super) fn new(text: &'a [u8]) -> Self {
-        // Some servers send a byte-order mark, which JSON does not know.
+        // Some servers send a byte-order mark, which JSON does not allow.
         let at = if text.starts_with(b"\xEF\xBB\xBF") { 3 } else { 0 };
         Self { text, at, keys: Vec::new() }
     }
 
-    /// The place, in bytes from the start.
+    /// Returns the position in bytes from the start.
     pub(super) fn at(&self) -> usize {
         self.at
     }
 
-    /// Takes one structural character, if it comes next.
+    /// Consumes a structural character if it comes next, and returns whether it did.
     #[inline]
-    pub(super) fn take(&mut self, byte: u8) -> bool {
+    pub(super) fn take_byte(&mut self, byte: u8) -> bool {
         self.skip_space();
         let found = self.text.get(self.at) == Some(&byte);
         self.at += usize::from(found);
         found
     }
 
-    /// Takes one structural character that must come next.
-    pub(super) fn expect(&mut self, byte: u8) -> Result<(), BrokenAt> {
-        if self.take(byte) { Ok(()) } else { Err(BrokenAt(self.at)) }
+    /// Consumes a structural character that must come next.
+    pub(super) fn expect_byte(&mut self, byte: u8) -> Result<(), ParseErrorAt> {
+        if self.take_byte(byte) { Ok(()) } else { Err(ParseErrorAt(self.at)) }
     }
 
-    /// Steps over `text` if it stands here to the letter. It must be one whole object, so that nothing can follow within it.
-    pub(super) fn step_over(&mut self, text: &[u8]) -> bool {
+    /// Skips `text` if the input continues with exactly it. It must be one whole object, so that the object cannot
+    /// continue afterwards.
+    pub(super) fn skip_known(&mut self, text: &[u8]) -> bool {
         self.skip_space();
         let found = self.text[self.at..].starts_with(text);
         if found {
@@ -62,94 +64,94 @@ impl<'a> Walk<'a> {
         found
     }
 
-    /// Reads one value; leaves the place where it is when the value does not fit.
-    pub(super) fn value<T: Deserialize<'a>>(&mut self) -> Result<T, BrokenAt> {
+    /// Reads one value. The position does not change if the value has the wrong type.
+    pub(super) fn value<T: Deserialize<'a>>(&mut self) -> Result<T, ParseErrorAt> {
         let mut values = serde_json::Deserializer::from_slice(&self.text[self.at..]).into_iter::<T>();
         match values.next() {
             Some(Ok(value)) => {
                 self.at += values.byte_offset();
                 Ok(value)
             }
-            Some(Err(_)) | None => Err(BrokenAt(self.at)),
+            Some(Err(_)) | None => Err(ParseErrorAt(self.at)),
         }
     }
 
-    /// Reads a key. One that is no Unicode is mended.
-    pub(super) fn key(&mut self) -> Result<Cow<'a, str>, BrokenAt> {
+    /// Reads a key. Invalid Unicode is replaced.
+    pub(super) fn key(&mut self) -> Result<Cow<'a, str>, ParseErrorAt> {
         self.skip_space();
         if self.text.get(self.at) != Some(&b'"') {
-            return Err(BrokenAt(self.at));
+            return Err(ParseErrorAt(self.at));
         }
         Ok(match self.field()? {
             Field::Text(text) => text,
-            Field::Absent | Field::Wrong => Cow::Borrowed(""),
+            Field::Absent | Field::Invalid => Cow::Borrowed(""),
         })
     }
 
-    /// Reads a text, or whatever stands in its place. One that is no Unicode is mended.
-    pub(super) fn field(&mut self) -> Result<Field<'a>, BrokenAt> {
+    /// Reads a string, or whatever is in its place. Invalid Unicode is replaced.
+    pub(super) fn field(&mut self) -> Result<Field<'a>, ParseErrorAt> {
         if let Ok(field) = self.value() {
             return Ok(field);
         }
-        let written = self.written()?;
-        let mended = mended(written);
-        let field = mended.as_deref().and_then(|text| serde_json::from_str::<Field<'_>>(text).ok());
-        Ok(field.map_or(Field::Wrong, Field::into_owned))
+        let raw = self.raw_value()?;
+        let repaired = repair(raw);
+        let field = repaired.as_deref().and_then(|text| serde_json::from_str::<Field<'_>>(text).ok());
+        Ok(field.map_or(Field::Invalid, Field::into_owned))
     }
 
-    /// Reads what should be a row. An array is none, although serde would fill a struct from it, field by field.
-    pub(super) fn row(&mut self) -> Result<Read<'a>, BrokenAt> {
+    /// Reads a row. Arrays are refused, although serde would fill a struct from one field by field.
+    pub(super) fn row(&mut self) -> Result<ParsedRow<'a>, ParseErrorAt> {
         self.skip_space();
         if self.text.get(self.at) != Some(&b'{') {
             self.skip_value()?;
-            return Ok(Read::Unreadable { user_id: None });
+            return Ok(ParsedRow::Unreadable { user_id: None });
         }
         let start = self.at;
-        if let Some(row) = self.plain_row() {
-            return Ok(Read::Row(row));
+        if let Some(row) = self.fast_row() {
+            return Ok(ParsedRow::Row(row));
         }
         self.at = start;
         if let Ok(row) = self.value() {
-            return Ok(Read::Row(row));
+            return Ok(ParsedRow::Row(row));
         }
-        let written = self.written()?;
-        let mended = mended(written);
-        if let Some(row) = mended.as_deref().and_then(|text| serde_json::from_str::<Row<'_>>(text).ok()) {
-            return Ok(Read::Row(row.into_owned()));
+        let raw = self.raw_value()?;
+        let repaired = repair(raw);
+        if let Some(row) = repaired.as_deref().and_then(|text| serde_json::from_str::<Row<'_>>(text).ok()) {
+            return Ok(ParsedRow::Row(row.into_owned()));
         }
-        let named: Option<Named> = match &mended {
+        let id_only: Option<FieldName> = match &repaired {
             Some(text) => serde_json::from_str(text).ok(),
-            None => serde_json::from_slice(written).ok(),
+            None => serde_json::from_slice(raw).ok(),
         };
-        Ok(Read::Unreadable { user_id: named.and_then(|named| named.0) })
+        Ok(ParsedRow::Unreadable { user_id: id_only.and_then(|named| named.0) })
     }
 
-    /// Steps over one value of any kind; gives it as it is written.
-    fn written(&mut self) -> Result<&'a [u8], BrokenAt> {
+    /// Skips one value of any type and returns its text.
+    fn raw_value(&mut self) -> Result<&'a [u8], ParseErrorAt> {
         self.skip_space();
         let start = self.at;
         self.skip_value()?;
         Ok(&self.text[start..self.at])
     }
 
-    /// Reads an object that begins here: its fields, if all of them are texts without escapes, or null. What is odd in any way
-    /// is left to `serde_json`.
-    fn plain_row(&mut self) -> Option<Row<'a>> {
+    /// Reads the fields of an object that starts here, if all of them are strings without escapes or null. Anything
+    /// unusual is left to `serde_json`.
+    fn fast_row(&mut self) -> Option<Row<'a>> {
         let start = self.at;
         self.at += 1;
-        let mut fields: [Option<Range<usize>>; KEYS] = Default::default();
-        let mut seen = [false; KEYS];
+        let mut fields: [Option<Range<usize>>; FIELD_COUNT] = Default::default();
+        let mut found = [false; FIELD_COUNT];
         for number in 0.. {
-            let Place(place) = self.plain_key(number)?;
-            let value = if self.takes_null() { start..start } else { self.plain_text()? };
+            let FieldIndex(place) = self.fast_key(number)?;
+            let value = if self.takes_null() { start..start } else { self.fast_text()? };
             if let Some(place) = place {
-                if std::mem::replace(&mut seen[place], true) {
+                if std::mem::replace(&mut found[place], true) {
                     return None;
                 }
                 fields[place] = Some(value.start - start..value.end - start);
             }
-            if !self.take(b',') {
-                self.expect(b'}').ok()?;
+            if !self.take_byte(b',') {
+                self.expect_byte(b'}').ok()?;
                 break;
             }
         }
@@ -169,21 +171,21 @@ impl<'a> Walk<'a> {
         })
     }
 
-    /// Takes a row's key of this number and its colon; gives the place of its field.
-    fn plain_key(&mut self, number: usize) -> Option<Place> {
+    /// Consumes the row's key with this number and its colon, and returns the index of its field.
+    fn fast_key(&mut self, number: usize) -> Option<FieldIndex> {
         if let Some((key, place)) = self.keys.get(number)
             && self.text[self.at..].starts_with(key)
         {
             self.at += key.len();
             return Some(*place);
         }
-        if number == MOST_PLAIN_KEYS {
+        if number == MAX_FAST_KEYS {
             return None;
         }
         let start = self.at;
-        let key = self.plain_text()?;
-        self.expect(b':').ok()?;
-        let place = place_of(&self.text[key]);
+        let key = self.fast_text()?;
+        self.expect_byte(b':').ok()?;
+        let place = field_index(&self.text[key]);
         self.keys.truncate(number);
         self.keys.push((&self.text[start..self.at], place));
         Some(place)
@@ -196,27 +198,27 @@ impl<'a> Walk<'a> {
         found
     }
 
-    /// Takes a text without escapes; gives where it stands.
-    fn plain_text(&mut self) -> Option<Range<usize>> {
-        self.expect(b'"').ok()?;
+    /// Consumes a string without escapes and returns its range.
+    fn fast_text(&mut self) -> Option<Range<usize>> {
+        self.expect_byte(b'"').ok()?;
         let start = self.at;
-        let end = start + plain_length(&self.text[start..])?;
+        let end = start + plain_text_length(&self.text[start..])?;
         self.at = end + 1;
         Some(start..end)
     }
 
-    /// Steps over one value of any kind.
-    pub(super) fn skip_value(&mut self) -> Result<(), BrokenAt> {
+    /// Skips one value of any type.
+    pub(super) fn skip_value(&mut self) -> Result<(), ParseErrorAt> {
         self.value::<IgnoredAny>().map(drop)
     }
 
-    /// Nothing but space is left.
+    /// Returns whether only white space is left.
     pub(super) fn at_end(&mut self) -> bool {
         self.skip_space();
         self.at == self.text.len()
     }
 
-    /// Steps over white space.
+    /// Skips white space.
     #[inline]
     pub(super) fn skip_space(&mut self) {
         while matches!(self.text.get(self.at), Some(b' ' | b'\n' | b'\r' | b'\t')) {
@@ -225,12 +227,12 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// The length of a text up to its closing quote, eight bytes at a time; none when an escape or a control character comes
-/// before, or the quote never does.
-fn plain_length(text: &[u8]) -> Option<usize> {
+/// Returns the length of a string up to its closing quote, scanning eight bytes at a time. `None` if an escape or a
+/// control character comes first, or there is no quote.
+fn plain_text_length(text: &[u8]) -> Option<usize> {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = ONES << 7;
-    // The lowest high bit that is set marks the first byte that is below the limit; those above it may mark too many.
+    // The lowest high bit that is set marks the first byte below the limit. Bits above it may mark too many bytes.
     let below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word & HIGH;
     let (words, _) = text.as_chunks::<8>();
     for (place, bytes) in words.iter().enumerate() {
@@ -247,37 +249,37 @@ fn plain_length(text: &[u8]) -> Option<usize> {
     (text[at] == b'"').then_some(at)
 }
 
-/// What stands where a row should.
+/// The content of a row's place.
 #[derive(Debug)]
-pub(super) enum Read<'a> {
-    /// One that can be read.
+pub(super) enum ParsedRow<'a> {
+    /// A readable row.
     Row(Row<'a>),
-    /// One that cannot, with the agent whom it names.
+    /// An unreadable row.
     Unreadable {
-        /// The agent's id, where it names one agent.
+        /// The agent's id, if the row names exactly one agent.
         user_id: Option<String>,
     },
 }
 
-/// Whom an object names, whatever else is wrong with it; nobody where it names an agent twice.
-struct Named(Option<String>);
+/// The agent that an object names, whatever else is wrong with it. `None` if it names an agent twice.
+struct FieldName(Option<String>);
 
-impl<'de> Deserialize<'de> for Named {
+impl<'de> Deserialize<'de> for FieldName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(NamedVisitor)
+        deserializer.deserialize_map(FieldNameVisitor)
     }
 }
 
-struct NamedVisitor;
+struct FieldNameVisitor;
 
-impl<'de> Visitor<'de> for NamedVisitor {
-    type Value = Named;
+impl<'de> Visitor<'de> for FieldNameVisitor {
+    type Value = FieldName;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Named, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<FieldName, A::Error> {
         let mut ids = Vec::new();
         while let Some(key) = entries.next_key::<Cow<'_, str>>()? {
             if key == "userId" {
@@ -287,34 +289,34 @@ impl<'de> Visitor<'de> for NamedVisitor {
             }
         }
         let only = ids.pop().flatten();
-        Ok(Named(only.filter(|_| ids.is_empty())))
+        Ok(FieldName(only.filter(|_| ids.is_empty())))
     }
 }
 
-/// The place of a key's field in [`Row`]; none for a key that is not read.
+/// The index of a key's field in [`Row`]; `None` for a key that is ignored.
 #[derive(Clone, Copy, Debug)]
-struct Place(Option<usize>);
+struct FieldIndex(Option<usize>);
 
-/// A row with more keys than this is not plain.
-const MOST_PLAIN_KEYS: usize = 64;
+/// A row with more keys than this does not count as plain.
+const MAX_FAST_KEYS: usize = 64;
 
-/// How many keys a row has that are read.
-const KEYS: usize = 6;
+/// The number of keys of a row that are read.
+const FIELD_COUNT: usize = 6;
 
-/// The place of a key's field in [`Row`].
-fn place_of(key: &[u8]) -> Place {
-    Place(Some(match key {
+/// Returns the index of a key's field in [`Row`].
+fn field_index(key: &[u8]) -> FieldIndex {
+    FieldIndex(Some(match key {
         b"userId" => 0,
         b"userName" => 1,
         b"agentState" => 2,
         b"queueName" => 3,
         b"statusChangedTimestamp" => 4,
         b"teamName" => 5,
-        _ => return Place(None),
+        _ => return FieldIndex(None),
     }))
 }
 
-/// One row, borrowed from the text where it can be.
+/// One row, borrowed from the text where possible.
 #[derive(serde::Deserialize, PartialEq, Eq, Debug)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Row<'a> {
@@ -346,16 +348,16 @@ impl Row<'_> {
     }
 }
 
-/// A field that should be text or null. Anything else is remembered as wrong, and does not spoil the row.
+/// A field that should be a string or null. Another type is kept as [`Field::Invalid`] and does not invalidate the row.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub(super) enum Field<'a> {
-    /// Missing, null, or empty.
+    /// Missing, null or empty.
     #[default]
     Absent,
-    /// A text.
+    /// A string.
     Text(Cow<'a, str>),
-    /// Neither.
-    Wrong,
+    /// Another type.
+    Invalid,
 }
 
 impl Field<'_> {
@@ -363,14 +365,14 @@ impl Field<'_> {
         match self {
             Self::Text(text) => Field::Text(Cow::Owned(text.into_owned())),
             Self::Absent => Field::Absent,
-            Self::Wrong => Field::Wrong,
+            Self::Invalid => Field::Invalid,
         }
     }
 
     pub(super) fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
-            Self::Absent | Self::Wrong => None,
+            Self::Absent | Self::Invalid => None,
         }
     }
 }
@@ -403,29 +405,29 @@ impl<'de> Visitor<'de> for FieldVisitor {
     }
 
     fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(Field::Wrong)
+        Ok(Field::Invalid)
     }
 
     fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
-        Ok(Field::Wrong)
+        Ok(Field::Invalid)
     }
 
     fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
-        Ok(Field::Wrong)
+        Ok(Field::Invalid)
     }
 
     fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-        Ok(Field::Wrong)
+        Ok(Field::Invalid)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
         while items.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Field::Wrong)
+        Ok(Field::Invalid)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
         while entries.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Field::Wrong)
+        Ok(Field::Invalid)
     }
 }
 
@@ -436,8 +438,8 @@ mod tests {
     use super::*;
 
     fn plainly(text: &str) -> Option<(Row<'_>, usize)> {
-        let mut walk = Walk::new(text.as_bytes());
-        walk.plain_row().map(|row| (row, walk.at))
+        let mut walk = RowParser::new(text.as_bytes());
+        walk.fast_row().map(|row| (row, walk.at))
     }
 
     #[test]
@@ -461,7 +463,7 @@ mod tests {
         ] {
             assert_eq!(plainly(odd).map(|(row, _)| format!("{row:?}")), None, "{odd}");
         }
-        assert!(Walk::new(b"{\"userId\":\"\xFF\"}").plain_row().is_none(), "not UTF-8");
+        assert!(RowParser::new(b"{\"userId\":\"\xFF\"}").fast_row().is_none(), "not UTF-8");
     }
 
     proptest! {

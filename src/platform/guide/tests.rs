@@ -12,7 +12,7 @@ use crate::clock::ManualClock;
 use crate::domain::time::UtcMicros;
 use crate::platform::dry_run::DryRun;
 use crate::platform::error::Effect;
-use crate::platform::loopback::{self, RawServer, Seen, Server};
+use crate::platform::test_servers::{self, RawServer, ReceivedRequest, Server};
 
 const SECRET: &str = "s3cr3t";
 const TOKEN: &str = "t0k3n";
@@ -27,14 +27,14 @@ fn settings(url: &Url) -> GuideSettings {
     settings
 }
 
-fn platform(url: &Url) -> Guide {
-    Guide::new(settings(url), clock()).expect("a platform")
+fn platform(url: &Url) -> GuidePlatform {
+    GuidePlatform::new(settings(url), clock()).expect("a platform")
 }
 
 /// A server that gives a token, and `answer` to everything else.
-async fn serving(answer: impl Fn(&Seen) -> Response + Clone + Send + Sync + 'static) -> Server {
-    Server::start(Duration::ZERO, move |seen: &Seen| match seen.path.as_str() {
-        "/oauth2/token" => loopback::json(200, &json!({ "access_token": TOKEN, "expires_in": 3600 })),
+async fn start_server(answer: impl Fn(&ReceivedRequest) -> Response + Clone + Send + Sync + 'static) -> Server {
+    Server::start(Duration::ZERO, move |seen: &ReceivedRequest| match seen.path.as_str() {
+        "/oauth2/token" => test_servers::json(200, &json!({ "access_token": TOKEN, "expires_in": 3600 })),
         _ => answer(seen),
     })
     .await
@@ -55,18 +55,18 @@ async fn set_ready(platform: &dyn Platform) -> Result<Answer<()>, CallError> {
 }
 
 /// What comes of a state change that is answered with this.
-async fn outcome(answer: impl Fn() -> Response + Clone + Send + Sync + 'static) -> Result<(), Failure> {
-    let server = serving(move |_| answer()).await;
+async fn set_ready_result(answer: impl Fn() -> Response + Clone + Send + Sync + 'static) -> Result<(), Failure> {
+    let server = start_server(move |_| answer()).await;
     let result = set_ready(&platform(&server.url)).await;
-    assert_eq!(server.seen().len(), 2, "one token, one state change, no repeat");
+    assert_eq!(server.received_requests().len(), 2, "one token, one state change, no repeat");
     result.map(drop).map_err(|error| error.failure)
 }
 
 #[tokio::test]
 async fn a_state_change_is_sent_as_the_guide_says_and_answered_with_its_times() {
-    let server = serving(|_| plain(200, &[("date", "Mon, 26 Oct 2026 12:00:03 GMT")], "")).await;
+    let server = start_server(|_| plain(200, &[("date", "Mon, 26 Oct 2026 12:00:03 GMT")], "")).await;
     let answer = set_ready(&platform(&server.url)).await.expect("accepted");
-    let seen = server.seen().pop().expect("a request");
+    let seen = server.received_requests().pop().expect("a request");
     assert_eq!((seen.method.as_str(), seen.path.as_str()), ("POST", "/api/v2/users/u_1/state"));
     assert_eq!(seen.header("authorization"), format!("Bearer {TOKEN}"));
     assert!(seen.header("user-agent").starts_with("shiftkeeper/"));
@@ -74,21 +74,21 @@ async fn a_state_change_is_sent_as_the_guide_says_and_answered_with_its_times() 
     assert_eq!(body, json!({ "state": "READY", "reasonCode": "WORKING" }));
     assert_eq!(answer.platform_now, Some("2026-10-26T12:00:03Z".parse().expect("valid")));
     assert!(answer.latency > Duration::ZERO);
-    assert_eq!(answer.answered_at, "2026-10-26T12:00:00Z".parse().expect("valid"));
+    assert_eq!(answer.received_at, "2026-10-26T12:00:00Z".parse().expect("valid"));
 }
 
 #[tokio::test]
 async fn every_url_is_built_on_the_base_that_came_with_the_token() {
-    let other = Server::start(Duration::ZERO, |_: &Seen| "").await;
+    let other = Server::start(Duration::ZERO, |_: &ReceivedRequest| "").await;
     let base = other.url.join("/eu1/").expect("a URL").to_string();
-    let server = Server::start(Duration::ZERO, move |_: &Seen| {
-        loopback::json(200, &json!({ "access_token": TOKEN, "resource_server_base_uri": base }))
+    let server = Server::start(Duration::ZERO, move |_: &ReceivedRequest| {
+        test_servers::json(200, &json!({ "access_token": TOKEN, "resource_server_base_uri": base }))
     })
     .await;
     let mut settings = settings(&server.url);
     settings.token_style = TokenStyle::Legacy;
     settings.api_path = "api/v3/".to_owned();
-    let platform = Guide::new(settings, clock()).expect("a platform");
+    let platform = GuidePlatform::new(settings, clock()).expect("a platform");
     set_ready(&platform).await.expect("accepted");
     assert_eq!(server.paths(), ["/InContactAuthorizationServer/Token"]);
     assert_eq!(other.paths(), ["/eu1/api/v3/users/u_1/state"]);
@@ -105,12 +105,12 @@ async fn each_status_is_told_by_what_the_caller_can_do() {
         (plain(404, &[], ""), Failure::NotFound, Effect::NotApplied),
         (plain(409, &[], "no JSON"), Failure::Conflict { code: None }, Effect::NotApplied),
         (
-            loopback::json(409, &json!({ "code": "BREAK_WINDOW" })),
+            test_servers::json(409, &json!({ "code": "BREAK_WINDOW" })),
             Failure::Conflict { code: Some("BREAK_WINDOW".to_owned()) },
             Effect::NotApplied,
         ),
         (
-            loopback::json(409, &json!({ "error": { "code": "BREAK_WINDOW" } })),
+            test_servers::json(409, &json!({ "error": { "code": "BREAK_WINDOW" } })),
             Failure::Conflict { code: Some("BREAK_WINDOW".to_owned()) },
             Effect::NotApplied,
         ),
@@ -138,7 +138,7 @@ async fn each_status_is_told_by_what_the_caller_can_do() {
     for (response, expected, effect) in table {
         let response = Arc::new(std::sync::Mutex::new(Some(response)));
         let take = move || response.lock().expect("once").take().unwrap_or_else(|| plain(500, &[], ""));
-        let failure = outcome(take).await.expect_err("a failure");
+        let failure = set_ready_result(take).await.expect_err("a failure");
         assert_eq!((failure.effect(), &failure), (effect, &expected));
     }
 }
@@ -146,7 +146,7 @@ async fn each_status_is_told_by_what_the_caller_can_do() {
 #[tokio::test]
 async fn a_success_with_any_plain_body_is_an_acceptance_and_a_page_or_broken_json_is_in_doubt() {
     for body in ["", "OK", "{}", r#"{"state":"READY"}"#] {
-        assert_eq!(outcome(move || plain(202, &[], body)).await, Ok(()), "{body}");
+        assert_eq!(set_ready_result(move || plain(202, &[], body)).await, Ok(()), "{body}");
     }
     for (status, kind, body) in [
         (200, "text/html; charset=utf-8", "Please sign in"),
@@ -154,8 +154,8 @@ async fn a_success_with_any_plain_body_is_an_acceptance_and_a_page_or_broken_jso
         (200, "application/json", r#"{"state":"REA"#),
         (302, "text/plain", ""),
     ] {
-        let failure = outcome(move || plain(status, &[("content-type", kind)], body)).await.expect_err(body);
-        assert!(matches!(failure, Failure::Nonsense { .. }), "{failure}");
+        let failure = set_ready_result(move || plain(status, &[("content-type", kind)], body)).await.expect_err(body);
+        assert!(matches!(failure, Failure::Malformed { .. }), "{failure}");
         assert_eq!(failure.effect(), Effect::Unknown);
     }
 }
@@ -164,15 +164,15 @@ async fn a_success_with_any_plain_body_is_an_acceptance_and_a_page_or_broken_jso
 async fn a_refused_connection_was_not_sent_and_everything_after_it_is_in_doubt() {
     let tokens = |base: &Url| {
         let base = base.to_string();
-        Server::start(Duration::ZERO, move |_: &Seen| {
-            loopback::json(200, &json!({ "access_token": TOKEN, "resource_server_base_uri": base }))
+        Server::start(Duration::ZERO, move |_: &ReceivedRequest| {
+            test_servers::json(200, &json!({ "access_token": TOKEN, "resource_server_base_uri": base }))
         })
     };
     let cut = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 90\r\n\r\n{\"sta";
     let (silent, closing) = (RawServer::start(None).await, RawServer::start(Some(b"")).await);
     let cutting = RawServer::start(Some(cut)).await;
     for (url, class, effect, sent) in [
-        (loopback::nobody().await, "not_sent", Effect::NotApplied, false),
+        (test_servers::unused_url().await, "not_sent", Effect::NotApplied, false),
         (silent.url.clone(), "timeout", Effect::Unknown, true),
         (closing.url.clone(), "broken", Effect::Unknown, true),
         (cutting.url.clone(), "broken", Effect::Unknown, true),
@@ -180,7 +180,7 @@ async fn a_refused_connection_was_not_sent_and_everything_after_it_is_in_doubt()
         let server = tokens(&url).await;
         let error = set_ready(&platform(&server.url)).await.expect_err(class);
         assert_eq!((error.failure.class(), error.effect(), error.failure.was_sent()), (class, effect, sent), "{error}");
-        assert!(error.trouble().is_some() && error.is_retryable_read() && error.asked_at.is_some());
+        assert!(error.platform_trouble().is_some() && error.is_retryable_read() && error.sent_at.is_some());
         let shown = error.to_string();
         assert!(shown.starts_with("set the state (POST /api/v2/users/u_1/state): "), "{shown}");
         assert!(!shown.contains(&url.port().expect("a port").to_string()), "the path says enough: {shown}");
@@ -189,19 +189,19 @@ async fn a_refused_connection_was_not_sent_and_everything_after_it_is_in_doubt()
 
 #[tokio::test]
 async fn without_a_token_nothing_was_sent() {
-    let server = Server::start(Duration::ZERO, |_: &Seen| plain(500, &[], "")).await;
+    let server = Server::start(Duration::ZERO, |_: &ReceivedRequest| plain(500, &[], "")).await;
     let error = set_ready(&platform(&server.url)).await.expect_err("no token");
     assert_eq!((error.failure.class(), error.effect()), ("token_unavailable", Effect::NotApplied));
-    assert_eq!((error.asked_at, server.paths()), (None, vec!["/oauth2/token".to_owned()]));
+    assert_eq!((error.sent_at, server.paths()), (None, vec!["/oauth2/token".to_owned()]));
 }
 
 #[tokio::test]
 async fn a_revoked_token_is_dropped_and_the_next_call_brings_a_fresh_one() {
     let count = Arc::new(std::sync::atomic::AtomicUsize::new(0));
-    let server = Server::start(Duration::ZERO, move |seen: &Seen| {
+    let server = Server::start(Duration::ZERO, move |seen: &ReceivedRequest| {
         if seen.path == "/oauth2/token" {
             let n = count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            return loopback::json(200, &json!({ "access_token": format!("t{n}") }));
+            return test_servers::json(200, &json!({ "access_token": format!("t{n}") }));
         }
         plain(if seen.header("authorization") == "Bearer t0" { 401 } else { 200 }, &[], "")
     })
@@ -215,13 +215,13 @@ async fn a_revoked_token_is_dropped_and_the_next_call_brings_a_fresh_one() {
 
 #[tokio::test]
 async fn schedule_and_break_are_read_and_half_answers_are_not_guessed() {
-    let server = serving(|seen| match seen.path.as_str() {
-        "/api/v2/schedules/users/on" => loopback::json(200, &json!({ "status": "ACTIVE", "more": [] })),
-        "/api/v2/schedules/users/off" => loopback::json(200, &json!({ "status": "OFF" })),
-        "/api/v2/breaks/users/on/status" => loopback::json(200, &json!({ "mandatoryBreakRequired": true })),
-        "/api/v2/breaks/users/off/status" => loopback::json(200, &json!({ "mandatoryBreakRequired": false })),
-        path if path.contains("/odd") => loopback::json(200, &json!(["ACTIVE", true])),
-        _ => loopback::json(200, &json!({ "status": null, "mandatoryBreakRequired": "yes", "userName": "Ada" })),
+    let server = start_server(|seen| match seen.path.as_str() {
+        "/api/v2/schedules/users/on" => test_servers::json(200, &json!({ "status": "ACTIVE", "more": [] })),
+        "/api/v2/schedules/users/off" => test_servers::json(200, &json!({ "status": "OFF" })),
+        "/api/v2/breaks/users/on/status" => test_servers::json(200, &json!({ "mandatoryBreakRequired": true })),
+        "/api/v2/breaks/users/off/status" => test_servers::json(200, &json!({ "mandatoryBreakRequired": false })),
+        path if path.contains("/odd") => test_servers::json(200, &json!(["ACTIVE", true])),
+        _ => test_servers::json(200, &json!({ "status": null, "mandatoryBreakRequired": "yes", "userName": "Ada" })),
     })
     .await;
     let platform = platform(&server.url);
@@ -233,7 +233,7 @@ async fn schedule_and_break_are_read_and_half_answers_are_not_guessed() {
     for id in ["odd", "half"].map(AgentId::new) {
         for error in [platform.is_scheduled(&id).await, platform.break_required(&id).await] {
             let error = error.expect_err("nonsense");
-            assert!(matches!(error.failure, Failure::Nonsense { .. }));
+            assert!(matches!(error.failure, Failure::Malformed { .. }));
             assert!(!error.to_string().contains("Ada"), "{error}");
         }
     }
@@ -241,13 +241,13 @@ async fn schedule_and_break_are_read_and_half_answers_are_not_guessed() {
 
 #[tokio::test]
 async fn a_subscription_names_its_agents_and_the_answers_interval_is_believed() {
-    let server = serving(|seen| {
+    let server = start_server(|seen| {
         let body: Value = serde_json::from_str(&seen.body).expect("json");
         match body["name"].as_str() {
-            Some("raised") => loopback::json(201, &json!({ "subscriptionId": "sub_1", "interval": 15000 })),
-            Some("lowered") => loopback::json(201, &json!({ "subscriptionId": 7, "interval": 1 })),
-            Some("silent") => loopback::json(200, &json!({ "subscriptionId": "sub_1" })),
-            _ => loopback::json(200, &json!({ "id": "sub_1" })),
+            Some("raised") => test_servers::json(201, &json!({ "subscriptionId": "sub_1", "interval": 15000 })),
+            Some("lowered") => test_servers::json(201, &json!({ "subscriptionId": 7, "interval": 1 })),
+            Some("silent") => test_servers::json(200, &json!({ "subscriptionId": "sub_1" })),
+            _ => test_servers::json(200, &json!({ "id": "sub_1" })),
         }
     })
     .await;
@@ -262,22 +262,22 @@ async fn a_subscription_names_its_agents_and_the_answers_interval_is_believed() 
     let made = async |name, seconds| platform.subscribe(wanted(name, seconds)).await.expect("made").value;
     assert_eq!(made("raised", 10).await, Subscription { id: "sub_1".into(), interval: Duration::from_secs(15) });
     assert_eq!(made("lowered", 20).await, Subscription { id: "7".into(), interval: Duration::from_secs(20) });
-    assert_eq!(made("silent", 2).await.interval, SHORTEST_INTERVAL);
+    assert_eq!(made("silent", 2).await.interval, MIN_INTERVAL);
     assert!(platform.subscribe(wanted("other", 10)).await.is_err());
     let sent: Vec<Value> =
-        server.seen()[1..].iter().map(|seen| serde_json::from_str(&seen.body).expect("json")).collect();
+        server.received_requests()[1..].iter().map(|seen| serde_json::from_str(&seen.body).expect("json")).collect();
     assert_eq!(sent[2]["interval"], 10_000);
     assert_eq!(sent[0]["view"]["filter"]["userId"], json!(["u_1", "u_2"]));
     let metrics = |n: usize| sent[n]["view"]["metrics"].as_array().expect("metrics").len();
     assert_eq!((metrics(0), metrics(1)), (7, 4));
     let nobody = SubscriptionRequest { agents: &[], ..wanted("raised", 10) };
     let error = platform.subscribe(nobody).await.expect_err("no filter");
-    assert_eq!((error.failure.class(), server.seen().len()), ("unsupported", 5));
+    assert_eq!((error.failure.class(), server.received_requests().len()), ("unsupported", 5));
 }
 
 #[tokio::test]
 async fn snapshots_are_passed_on_unread_up_to_their_limit() {
-    let server = serving(|seen| match seen.path.rsplit('/').next() {
+    let server = start_server(|seen| match seen.path.rsplit('/').next() {
         Some("small") => plain(200, &[], "{}"),
         Some("big") => plain(200, &[], &"x".repeat(crate::platform::snapshot::OVERSIZE_BYTES + 1)),
         Some("huge") => plain(200, &[], &"x".repeat(600_001)),
@@ -288,7 +288,7 @@ async fn snapshots_are_passed_on_unread_up_to_their_limit() {
     .await;
     let mut settings = settings(&server.url);
     settings.snapshot_limit = 600_000;
-    let platform = Guide::new(settings, clock()).expect("a platform");
+    let platform = GuidePlatform::new(settings, clock()).expect("a platform");
     let read = async |id: &str| {
         let answer = platform.snapshot(&SubscriptionId::new(id)).await;
         answer
@@ -305,7 +305,7 @@ async fn snapshots_are_passed_on_unread_up_to_their_limit() {
 
 #[tokio::test]
 async fn what_the_dialect_cannot_set_or_address_is_refused_without_a_call() {
-    let server = serving(|_| "".into_response()).await;
+    let server = start_server(|_| "".into_response()).await;
     let platform = platform(&server.url);
     assert!(!platform.capabilities().can_log_out);
     assert_eq!(
@@ -316,7 +316,7 @@ async fn what_the_dialect_cannot_set_or_address_is_refused_without_a_call() {
         let error = platform.set_state(&agent(), &state, &ReasonCode::new("X")).await.expect_err("cannot");
         assert_eq!((error.failure.class(), error.effect()), ("unsupported", Effect::NotApplied));
     }
-    assert!(server.seen().is_empty());
+    assert!(server.received_requests().is_empty());
     let dots = AgentId::new("..");
     let error = platform.set_state(&dots, &AgentState::Ready, &ReasonCode::new("X")).await.expect_err("cannot");
     assert_eq!((error.failure.class(), server.paths()), ("unsupported", vec!["/oauth2/token".to_owned()]));
@@ -324,14 +324,14 @@ async fn what_the_dialect_cannot_set_or_address_is_refused_without_a_call() {
 
 #[tokio::test]
 async fn a_dry_run_reads_but_never_sends_a_change() {
-    let server = serving(|_| loopback::json(200, &json!({ "status": "ACTIVE" }))).await;
+    let server = start_server(|_| test_servers::json(200, &json!({ "status": "ACTIVE" }))).await;
     let dry = DryRun::new(Arc::new(platform(&server.url)), clock());
     let kept_back = set_ready(&dry).await.expect_err("recorded, and no acceptance");
     assert_eq!((kept_back.failure.class(), kept_back.effect()), ("dry_run", Effect::NotApplied));
     assert!(dry.set_state(&agent(), &AgentState::LoggedOut, &ReasonCode::new("X")).await.is_err());
     assert!(dry.is_scheduled(&agent()).await.expect("an answer").value);
     assert_eq!(server.paths(), ["/oauth2/token", "/api/v2/schedules/users/u_1"]);
-    let record = dry.would_have_sent();
+    let record = dry.recorded();
     assert_eq!((dry.total(), record.len()), (1, 1));
     assert_eq!(
         (&record[0].agent, &record[0].state, record[0].reason.as_str()),

@@ -1,6 +1,6 @@
-//! Bodies and answers of the guide dialect, except the rows of a snapshot.
+//! Request bodies and answers of the guide dialect, except the rows of a snapshot.
 //!
-//! Readers take what they need and are deaf to the rest; what they need and do not find is nonsense, never a default.
+//! Unknown fields are ignored. A missing required field makes the answer malformed; it never gets a default.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -10,32 +10,32 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Value, json};
 
 use crate::domain::ids::{AgentId, QueueId, ReasonCode, SkillId, SubscriptionId};
-use crate::platform::client::Reply;
+use crate::platform::client::ApiReply;
 use crate::platform::error::{Failure, excerpt};
 use crate::platform::snapshot::SnapshotBody;
 use crate::platform::text;
 
-/// What a row says when everything is wanted (source: guide 004).
+/// The fields of a row with full detail (source: guide 004).
 const ALL_METRICS: [&str; 7] =
     ["userId", "userName", "agentState", "queueName", "wrapUpCode", "statusChangedTimestamp", "teamName"];
 
-/// What rules need of a row.
+/// The fields of a row that rules need.
 const NEEDED_METRICS: [&str; 4] = ["userId", "agentState", "queueName", "statusChangedTimestamp"];
 
-/// The body of a state change.
+/// Returns the body of a state change.
 pub(super) fn state_body(state: &str, reason: &ReasonCode) -> Vec<u8> {
     json!({ "state": state, "reasonCode": reason }).to_string().into_bytes()
 }
 
-/// The body of a subscription.
-pub(super) fn subscription_body(name: &str, interval: Duration, agents: &[AgentId], lean: bool) -> Vec<u8> {
-    let metrics: &[&str] = if lean { &NEEDED_METRICS } else { &ALL_METRICS };
+/// Returns the body of a subscription.
+pub(super) fn subscription_body(name: &str, interval: Duration, agents: &[AgentId], needed_only: bool) -> Vec<u8> {
+    let metrics: &[&str] = if needed_only { &NEEDED_METRICS } else { &ALL_METRICS };
     let interval_ms = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
     let view = json!({ "id": "users", "metrics": metrics, "filter": { "userId": agents } });
     json!({ "name": name, "interval": interval_ms, "view": view }).to_string().into_bytes()
 }
 
-/// Which skills are asked about: `skillId=1,2`.
+/// Returns the query string that selects skills: `skillId=1,2`.
 pub(super) fn skills_query(skills: &[SkillId]) -> String {
     let mut query = "skillId=".to_owned();
     for (number, skill) in skills.iter().enumerate() {
@@ -54,80 +54,83 @@ pub(super) fn skills_query(skills: &[SkillId]) -> String {
     query
 }
 
-/// The body of a read of queue figures.
+/// Returns the body of a read of queue figures.
 pub(super) fn queues_body(queues: &[QueueId]) -> Vec<u8> {
     json!({ "queueIds": queues }).to_string().into_bytes()
 }
 
-/// A success of the state change. The guides show no body: none, a short text or any JSON will do. A page, or JSON that breaks
-/// off, may come from something on the way: then nobody knows.
-pub(super) fn accepted(reply: &mut Reply, secrets: &[&str]) -> Result<(), Failure> {
+/// Checks the successful answer to a state change. The guides show no body, so an empty one, a short text or any JSON
+/// is accepted. An HTML page or incomplete JSON may come from an intermediary, so the effect is unknown.
+pub(super) fn parse_acceptance(reply: &mut ApiReply, secrets: &[&str]) -> Result<(), Failure> {
     let looks_like_json = matches!(reply.body.trim_ascii_start().first(), Some(b'{' | b'['));
     let broken = looks_like_json && serde_json::from_slice::<IgnoredAny>(&reply.body).is_err();
-    if reply.status.is_redirection() || reply.is_page() || broken {
-        return Err(reply.nonsense("an acceptance", secrets));
+    if reply.status.is_redirection() || reply.is_html() || broken {
+        return Err(reply.malformed("an acceptance", secrets));
     }
     Ok(())
 }
 
-/// Whether the schedule says that the agent is at work now.
-pub(super) fn scheduled(reply: &mut Reply, secrets: &[&str]) -> Result<bool, Failure> {
+/// Returns whether the agent is scheduled to work now.
+pub(super) fn parse_schedule(reply: &mut ApiReply, secrets: &[&str]) -> Result<bool, Failure> {
     #[derive(Deserialize)]
     struct Schedule {
         status: String,
     }
-    let schedule: Schedule = parsed(reply, "a schedule with its status", secrets)?;
+    let schedule: Schedule = parse_object(reply, "a schedule with its status", secrets)?;
     Ok(schedule.status.eq_ignore_ascii_case("ACTIVE"))
 }
 
-/// Whether a mandatory break is on.
-pub(super) fn break_required(reply: &mut Reply, secrets: &[&str]) -> Result<bool, Failure> {
+/// Returns whether a mandatory break is in progress.
+pub(super) fn parse_break_required(reply: &mut ApiReply, secrets: &[&str]) -> Result<bool, Failure> {
     #[derive(Deserialize)]
     struct BreakStatus {
         #[serde(rename = "mandatoryBreakRequired")]
         required: bool,
     }
-    let status: BreakStatus = parsed(reply, "a break status with mandatoryBreakRequired", secrets)?;
+    let status: BreakStatus = parse_object(reply, "a break status with mandatoryBreakRequired", secrets)?;
     Ok(status.required)
 }
 
-/// The subscription's id, and the interval if the answer names one.
-pub(super) fn subscription(reply: &mut Reply, secrets: &[&str]) -> Result<(SubscriptionId, Option<Duration>), Failure> {
+/// Returns the subscription's id, and the interval if the answer has one.
+pub(super) fn parse_subscription(
+    reply: &mut ApiReply,
+    secrets: &[&str],
+) -> Result<(SubscriptionId, Option<Duration>), Failure> {
     #[derive(Deserialize)]
-    struct Made {
+    struct CreatedSubscription {
         #[serde(rename = "subscriptionId")]
         id: Value,
         #[serde(default)]
         interval: Value,
     }
     let expected = "a subscription with its subscriptionId";
-    let made: Made = parsed(reply, expected, secrets)?;
-    let id = match made.id {
+    let created: CreatedSubscription = parse_object(reply, expected, secrets)?;
+    let id = match created.id {
         Value::String(text) if text::is_id(&text) => text,
         Value::Number(number) => number.to_string(),
         Value::String(_) | Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
-            return Err(reply.nonsense(expected, secrets));
+            return Err(reply.malformed(expected, secrets));
         }
     };
-    Ok((SubscriptionId::new(id), made.interval.as_u64().map(Duration::from_millis)))
+    Ok((SubscriptionId::new(id), created.interval.as_u64().map(Duration::from_millis)))
 }
 
-/// The bytes of a snapshot; none when the platform says that nothing changed.
-pub(super) fn snapshot(reply: &mut Reply, secrets: &[&str]) -> Result<SnapshotBody, Failure> {
-    if reply.is_page() {
-        return Err(reply.nonsense("a snapshot", secrets));
+/// Returns the bytes of a snapshot, which are empty if the platform says that nothing changed.
+pub(super) fn parse_snapshot(reply: &mut ApiReply, secrets: &[&str]) -> Result<SnapshotBody, Failure> {
+    if reply.is_html() {
+        return Err(reply.malformed("a snapshot", secrets));
     }
     Ok(SnapshotBody { bytes: std::mem::take(&mut reply.body) })
 }
 
-/// The platform's name for the policy that stands against a change, cut to what an audit entry can hold.
+/// Returns the platform's name of the policy that forbids a change, shortened to what an audit entry can hold.
 pub(super) fn conflict_code(body: &[u8], secrets: &[&str]) -> Option<String> {
-    let answer: Value = text::read(body)?;
+    let answer: Value = text::parse_lenient(body)?;
     let code =
         ["/code", "/errorCode", "/error", "/error/code"].into_iter().find_map(|at| answer.pointer(at)?.as_str())?;
     Some(excerpt(code.as_bytes(), secrets)).filter(|code| !code.is_empty())
 }
 
-fn parsed<T: DeserializeOwned>(reply: &Reply, expected: &str, secrets: &[&str]) -> Result<T, Failure> {
-    reply.object().ok_or_else(|| reply.nonsense(expected, secrets))
+fn parse_object<T: DeserializeOwned>(reply: &ApiReply, expected: &str, secrets: &[&str]) -> Result<T, Failure> {
+    reply.parse_object().ok_or_else(|| reply.malformed(expected, secrets))
 }

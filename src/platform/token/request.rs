@@ -1,4 +1,4 @@
-//! The token request on the wire, in its three styles, and what its answer must hold.
+//! The token request in its three styles, and the checks of its answer.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,30 +9,30 @@ use serde::Deserialize;
 
 use crate::clock::SharedClock;
 use crate::domain::access::secret::Secret;
-use crate::platform::address::below;
-use crate::platform::client::{Caller, Reply};
+use crate::platform::client::{ApiReply, HttpCaller};
 use crate::platform::error::{Failure, excerpt};
+use crate::platform::url_path::join_path;
 
-/// A token answer is small; more than this is something else. In bytes.
-const ANSWER_LIMIT: usize = 256 * 1024;
+/// The maximum size of a token answer, in bytes. A larger one is something else.
+const MAX_ANSWER_BYTES: usize = 256 * 1024;
 
-/// How long a token lives when its answer does not say (source: the guides).
-const USUAL_LIFE: Duration = Duration::from_secs(3600);
+/// The lifetime of a token if its answer does not say (source: the guides).
+const DEFAULT_LIFETIME: Duration = Duration::from_secs(3600);
 
 /// How the credentials are sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TokenStyle {
-    /// In the form, beside the grant (guides 001 and 003).
+    /// In the form, together with the grant type (guides 001 and 003).
     Body,
-    /// As HTTP Basic (guide 002).
+    /// As HTTP Basic authentication (guide 002).
     Basic,
-    /// In the form; the answer names the base of every other URL (guide 000).
+    /// In the form; the answer gives the base of every other URL (guide 000).
     Legacy,
 }
 
 impl TokenStyle {
-    /// The path that the style's guide names.
-    pub const fn usual_path(self) -> &'static str {
+    /// Returns the path that the style's guide gives.
+    pub const fn default_path(self) -> &'static str {
         match self {
             Self::Body => "/oauth2/token",
             Self::Basic => "/oauth/token",
@@ -41,59 +41,59 @@ impl TokenStyle {
     }
 }
 
-/// Where and with what a token is asked for.
+/// The settings of token requests.
 #[derive(Clone, Debug)]
 pub struct TokenSettings {
     /// How the credentials are sent.
     pub style: TokenStyle,
-    /// The base of the token's URL, and of all others unless the answer names another.
+    /// The base of the token request's URL, and of all others unless the answer gives another.
     pub base_url: Url,
-    /// The token's path below the base.
+    /// The path of token requests below the base.
     pub path: String,
     /// The client's id.
     pub client_id: String,
     /// The client's secret.
     pub client_secret: Secret,
-    /// The scopes, parted by spaces; not sent when empty.
+    /// The requested scopes, separated by spaces; not sent if empty.
     pub scope: String,
-    /// The platform's own id of the tenant, where it wants one.
+    /// The platform's own id of the tenant, if it needs one.
     pub tenant_id: Option<String>,
 }
 
-/// A usable answer.
+/// A usable token answer.
 pub(super) struct Grant {
     pub(super) text: Secret,
     pub(super) header: HeaderValue,
     pub(super) base: Url,
-    /// The clock's monotonic time before the request: the life counts from there at the latest.
-    pub(super) asked_at: Duration,
-    pub(super) life: Duration,
+    /// The clock's monotonic time before the request, from which the lifetime is counted.
+    pub(super) requested_at: Duration,
+    pub(super) lifetime: Duration,
 }
 
 impl fmt::Debug for Grant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Grant").field("base", &self.base.as_str()).field("life", &self.life).finish_non_exhaustive()
+        f.debug_struct("Grant").field("base", &self.base.as_str()).field("life", &self.lifetime).finish_non_exhaustive()
     }
 }
 
 #[derive(Deserialize)]
-struct Granted {
+struct TokenResponse {
     access_token: String,
     #[serde(default)]
-    expires_in: Option<Seconds>,
+    expires_in: Option<ExpiresIn>,
     #[serde(default)]
     resource_server_base_uri: Option<String>,
 }
 
-/// Seconds as a number or as text; servers send both.
+/// A number of seconds as a number or a string; servers send both.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Seconds {
+enum ExpiresIn {
     Number(f64),
     Text(String),
 }
 
-impl Seconds {
+impl ExpiresIn {
     fn duration(&self) -> Option<Duration> {
         let seconds = match self {
             Self::Number(number) => *number,
@@ -103,10 +103,14 @@ impl Seconds {
     }
 }
 
-/// Asks once.
-pub(super) async fn ask(caller: &Caller, clock: &SharedClock, settings: &TokenSettings) -> Result<Grant, Failure> {
+/// Sends one token request.
+pub(super) async fn request_token(
+    caller: &HttpCaller,
+    clock: &SharedClock,
+    settings: &TokenSettings,
+) -> Result<Grant, Failure> {
     let asked_at = clock.monotonic();
-    let url = below(&settings.base_url, &settings.path, &[])?;
+    let url = join_path(&settings.base_url, &settings.path, &[])?;
     let mut form = vec![("grant_type", "client_credentials")];
     let mut request = caller.request(Method::POST, url);
     match settings.style {
@@ -122,18 +126,18 @@ pub(super) async fn ask(caller: &Caller, clock: &SharedClock, settings: &TokenSe
     if !settings.scope.is_empty() {
         form.push(("scope", &settings.scope));
     }
-    let reply = caller.exchange(request.form(&form), clock, ANSWER_LIMIT).await;
-    let reply = reply.map_err(|failure| unavailable(&failure))?;
-    let most = settings.client_secret.expose();
+    let reply = caller.exchange(request.form(&form), clock, MAX_ANSWER_BYTES).await;
+    let reply = reply.map_err(|failure| token_unavailable(&failure))?;
+    let client_secret = settings.client_secret.expose();
     match reply.status {
         StatusCode::TOO_MANY_REQUESTS => Err(Failure::TokenUnavailable {
             reason: "the token endpoint throttles us (429)".to_owned(),
             retry_after: reply.retry_after(),
         }),
         status if status.is_client_error() => {
-            Err(Failure::TokenRefused { status: status.as_u16(), excerpt: excerpt(&reply.body, &[most]) })
+            Err(Failure::TokenRefused { status: status.as_u16(), excerpt: excerpt(&reply.body, &[client_secret]) })
         }
-        status if status.is_success() => granted(&reply, clock, settings, asked_at),
+        status if status.is_success() => parse_grant(&reply, clock, settings, asked_at),
         status => Err(Failure::TokenUnavailable {
             reason: format!("the token endpoint failed ({})", status.as_u16()),
             retry_after: reply.retry_after(),
@@ -141,37 +145,43 @@ pub(super) async fn ask(caller: &Caller, clock: &SharedClock, settings: &TokenSe
     }
 }
 
-fn unavailable(failure: &Failure) -> Failure {
+fn token_unavailable(failure: &Failure) -> Failure {
     Failure::TokenUnavailable { reason: format!("the token endpoint: {failure}"), retry_after: None }
 }
 
-fn granted(reply: &Reply, clock: &SharedClock, settings: &TokenSettings, asked_at: Duration) -> Result<Grant, Failure> {
-    // The answer may hold a token even where it makes no sense as a whole, so none of it is shown.
+fn parse_grant(
+    reply: &ApiReply,
+    clock: &SharedClock,
+    settings: &TokenSettings,
+    asked_at: Duration,
+) -> Result<Grant, Failure> {
+    // The answer may contain a token even if it makes no sense as a whole, so none of it is shown.
     let unusable = |what: &str| Failure::TokenUnavailable {
         reason: format!("the token endpoint's answer ({}) {what}", reply.status.as_u16()),
         retry_after: None,
     };
-    let granted: Granted = reply.object().ok_or_else(|| unusable("is no JSON object with an access_token"))?;
-    if granted.access_token.is_empty() {
+    let response: TokenResponse =
+        reply.parse_object().ok_or_else(|| unusable("is no JSON object with an access_token"))?;
+    if response.access_token.is_empty() {
         return Err(unusable("holds an empty access_token"));
     }
-    let mut header = HeaderValue::from_str(&format!("Bearer {}", granted.access_token))
+    let mut header = HeaderValue::from_str(&format!("Bearer {}", response.access_token))
         .map_err(|_| unusable("holds a token that no header can carry"))?;
     header.set_sensitive(true);
-    let life = match &granted.expires_in {
-        None => USUAL_LIFE,
+    let life = match &response.expires_in {
+        None => DEFAULT_LIFETIME,
         Some(seconds) => seconds.duration().ok_or_else(|| unusable("has an expires_in that is no time"))?,
     };
-    let base = match (&granted.resource_server_base_uri, settings.style) {
+    let base = match (&response.resource_server_base_uri, settings.style) {
         (Some(text), _) => allowed_base(text, clock, settings).map_err(unusable)?,
         (None, TokenStyle::Legacy) => return Err(unusable("lacks resource_server_base_uri")),
         (None, TokenStyle::Body | TokenStyle::Basic) => settings.base_url.clone(),
     };
-    Ok(Grant { text: Secret::new(granted.access_token), header, base, asked_at, life })
+    Ok(Grant { text: Secret::new(response.access_token), header, base, requested_at: asked_at, lifetime: life })
 }
 
-/// The base that the answer names, if our requests may go there: never from https down to http, and with a clock that runs
-/// faster than real time nowhere but to this host.
+/// Returns the base that the answer gives, if requests may be sent there: never a change from https to http, and with a
+/// clock faster than real time only this host.
 fn allowed_base(text: &str, clock: &SharedClock, settings: &TokenSettings) -> Result<Url, &'static str> {
     let base = Url::parse(text.trim()).map_err(|_| "has a resource_server_base_uri that is no URL")?;
     if !matches!(base.scheme(), "http" | "https") || !base.has_host() {

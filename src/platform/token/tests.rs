@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::clock::{Clock, ManualClock, SystemClock};
 use crate::domain::time::UtcMicros;
-use crate::platform::client::{Caller, ClientSettings};
-use crate::platform::loopback::{self, RawServer, Seen, Server};
+use crate::platform::client::{ClientSettings, HttpCaller};
+use crate::platform::test_servers::{self, RawServer, ReceivedRequest, Server};
 
 const SECRET: &str = "s3cr3t";
 
@@ -22,13 +22,13 @@ fn source(style: TokenStyle, url: &Url, clock: SharedClock) -> TokenSource {
     let settings = TokenSettings {
         style,
         base_url: url.clone(),
-        path: style.usual_path().to_owned(),
+        path: style.default_path().to_owned(),
         client_id: "client-1".to_owned(),
         client_secret: Secret::new(SECRET),
         scope: "users:read breaks:view".to_owned(),
         tenant_id: Some("t-1".to_owned()),
     };
-    TokenSource::new(Caller::new(ClientSettings::default(), None).expect("a client"), clock, settings)
+    TokenSource::new(HttpCaller::new(ClientSettings::default(), None).expect("a client"), clock, settings)
 }
 
 fn grant(token: &str) -> Value {
@@ -38,14 +38,14 @@ fn grant(token: &str) -> Value {
 /// A server that gives out `t1`, `t2`, … after a moment.
 async fn numbered() -> Server {
     let count = Arc::new(AtomicUsize::new(0));
-    Server::start(Duration::from_millis(20), move |_: &Seen| {
-        loopback::json(200, &grant(&format!("t{}", count.fetch_add(1, Ordering::Relaxed) + 1)))
+    Server::start(Duration::from_millis(20), move |_: &ReceivedRequest| {
+        test_servers::json(200, &grant(&format!("t{}", count.fetch_add(1, Ordering::Relaxed) + 1)))
     })
     .await
 }
 
 async fn always(status: u16, body: Value) -> Server {
-    Server::start(Duration::from_millis(20), move |_: &Seen| loopback::json(status, &body)).await
+    Server::start(Duration::from_millis(20), move |_: &ReceivedRequest| test_servers::json(status, &body)).await
 }
 
 async fn current(source: &TokenSource) -> String {
@@ -76,7 +76,7 @@ async fn each_style_sends_its_credentials_its_own_way() {
     ] {
         let token = source(style, &server.url, Arc::new(start())).current().await.expect("a token");
         assert_eq!(token.base().as_str(), "http://127.0.0.1:9/eu1/");
-        let seen = server.seen().pop().expect("a request");
+        let seen = server.received_requests().pop().expect("a request");
         assert_eq!((seen.method.as_str(), seen.path.as_str()), ("POST", path));
         let form: BTreeSet<&str> = seen.body.split('&').collect();
         assert!(form.contains("grant_type=client_credentials") && form.contains("scope=users%3Aread+breaks%3Aview"));
@@ -106,7 +106,7 @@ async fn a_hundred_who_ask_at_once_share_one_request() {
         askers.spawn(async move { current(&source).await });
     }
     assert_eq!(askers.join_all().await.into_iter().collect::<BTreeSet<_>>(), BTreeSet::from(["t1".to_owned()]));
-    assert_eq!(server.seen().len(), 1);
+    assert_eq!(server.received_requests().len(), 1);
 }
 
 #[tokio::test]
@@ -123,10 +123,10 @@ async fn a_failed_request_fails_all_who_wait_and_is_not_repeated_by_each() {
         assert!(matches!(outcome, Err(Failure::TokenUnavailable { .. })));
     }
     assert!(source.current().await.is_err());
-    assert_eq!(server.seen().len(), 1, "the pause of a second is not over");
+    assert_eq!(server.received_requests().len(), 1, "the pause of a second is not over");
     clock.advance(Duration::from_secs(1));
     assert!(source.current().await.is_err());
-    assert_eq!(server.seen().len(), 2);
+    assert_eq!(server.received_requests().len(), 2);
 }
 
 #[tokio::test]
@@ -139,7 +139,7 @@ async fn an_asker_who_goes_away_takes_nothing_from_the_others() {
         assert!(tokio::time::timeout(Duration::from_millis(1), asking).await.is_err());
     }
     assert_eq!(current(&source).await, "t1");
-    assert_eq!(server.seen().len(), 1);
+    assert_eq!(server.received_requests().len(), 1);
 }
 
 #[tokio::test]
@@ -150,27 +150,27 @@ async fn a_token_is_renewed_five_minutes_early_while_the_old_one_serves() {
     assert_eq!(current(&source).await, "t1");
     clock.advance(Duration::from_secs(3299));
     assert_eq!(current(&source).await, "t1");
-    assert_eq!(server.seen().len(), 1);
+    assert_eq!(server.received_requests().len(), 1);
     clock.advance(Duration::from_secs(1));
     assert_eq!(current(&source).await, "t1", "nobody waits for the renewal");
     assert_eq!(renewed(&source, "t1").await, "t2");
-    assert_eq!(server.seen().len(), 2);
+    assert_eq!(server.received_requests().len(), 2);
 }
 
 #[tokio::test]
 async fn a_short_token_is_renewed_at_half_its_life_and_never_used_after_it() {
     let count = AtomicUsize::new(0);
     let count = Arc::new(count);
-    let server = Server::start(Duration::ZERO, move |_: &Seen| {
+    let server = Server::start(Duration::ZERO, move |_: &ReceivedRequest| {
         let token = format!("t{}", count.fetch_add(1, Ordering::Relaxed) + 1);
-        loopback::json(200, &json!({ "access_token": token, "expires_in": 60 }))
+        test_servers::json(200, &json!({ "access_token": token, "expires_in": 60 }))
     })
     .await;
     let clock = start();
     let source = source(TokenStyle::Body, &server.url, Arc::new(clock.clone()));
     current(&source).await;
     clock.advance(Duration::from_secs(29));
-    assert_eq!((current(&source).await.as_str(), server.seen().len()), ("t1", 1));
+    assert_eq!((current(&source).await.as_str(), server.received_requests().len()), ("t1", 1));
     clock.advance(Duration::from_secs(1));
     assert_eq!(renewed(&source, "t1").await, "t2");
     clock.advance(Duration::from_secs(60));
@@ -191,11 +191,11 @@ async fn three_refusals_in_a_row_open_the_circuit_for_half_a_minute() {
     // Opened at the third, 4 s ago.
     let until = clock.now() + Duration::from_secs(26);
     assert_eq!(source.current().await.expect_err("open"), Failure::CircuitOpen { until });
-    assert_eq!(server.seen().len(), 3);
+    assert_eq!(server.received_requests().len(), 3);
     clock.advance(Duration::from_secs(26));
     assert!(matches!(source.current().await, Err(Failure::TokenRefused { .. })));
     assert!(matches!(source.current().await, Err(Failure::CircuitOpen { .. })), "one more refusal opens it again");
-    assert_eq!(server.seen().len(), 4);
+    assert_eq!(server.received_requests().len(), 4);
 }
 
 #[tokio::test]
@@ -204,17 +204,17 @@ async fn fresh_tokens_that_the_platform_refuses_open_the_circuit_and_one_that_wo
     let source = source(TokenStyle::Body, &server.url, Arc::new(start()));
     for _ in 0..2 {
         let token = source.current().await.expect("a token");
-        source.refused(&token);
-        source.refused(&token);
+        source.report_refused(&token);
+        source.report_refused(&token);
     }
     let token = source.current().await.expect("two refusals, whoever reports them twice");
-    source.accepted(&token);
-    source.refused(&token);
+    source.report_accepted(&token);
+    source.report_refused(&token);
     for _ in 0..2 {
-        source.refused(&source.current().await.expect("the count began afresh"));
+        source.report_refused(&source.current().await.expect("the count began afresh"));
     }
     assert!(matches!(source.current().await, Err(Failure::CircuitOpen { .. })));
-    assert_eq!(server.seen().len(), 5);
+    assert_eq!(server.received_requests().len(), 5);
 }
 
 #[tokio::test]
@@ -237,7 +237,7 @@ async fn answers_that_are_no_token_are_told_without_showing_them() {
 #[tokio::test]
 async fn a_token_endpoint_that_is_away_or_breaks_off_is_tried_later() {
     let broken = RawServer::start(Some(b"HTTP/1.1 200 OK\r\ncontent-length: 400\r\n\r\n{\"access_")).await;
-    for url in [loopback::nobody().await, broken.url.clone()] {
+    for url in [test_servers::unused_url().await, broken.url.clone()] {
         let failure = source(TokenStyle::Basic, &url, Arc::new(start())).current().await.expect_err("unavailable");
         assert!(matches!(failure, Failure::TokenUnavailable { .. }), "{failure}");
         assert!(!failure.was_sent());
@@ -246,7 +246,7 @@ async fn a_token_endpoint_that_is_away_or_breaks_off_is_tried_later() {
 
 #[tokio::test]
 async fn a_throttled_token_request_waits_as_long_as_it_is_told() {
-    let server = Server::start(Duration::ZERO, |_: &Seen| {
+    let server = Server::start(Duration::ZERO, |_: &ReceivedRequest| {
         Response::builder().status(429).header("retry-after", "40").body(axum::body::Body::empty()).expect("a response")
     })
     .await;
@@ -256,10 +256,10 @@ async fn a_throttled_token_request_waits_as_long_as_it_is_told() {
     assert_eq!(failure.retry_after(), Some(Duration::from_secs(40)));
     clock.advance(Duration::from_secs(39));
     assert!(source.current().await.is_err());
-    assert_eq!(server.seen().len(), 1);
+    assert_eq!(server.received_requests().len(), 1);
     clock.advance(Duration::from_secs(1));
     assert!(source.current().await.is_err());
-    assert_eq!(server.seen().len(), 2);
+    assert_eq!(server.received_requests().len(), 2);
 }
 
 #[tokio::test]

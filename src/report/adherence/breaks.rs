@@ -1,14 +1,15 @@
-//! Mandatory breaks, planned against taken: each break, and what became of them together. Minutes are counted in one go and never rounded.
+//! Mandatory breaks, planned against taken: each break, and the number by outcome. Minutes are summed exactly and
+//! never rounded.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::source::Source;
-use super::{AGENT, TEAM, definitions_of, name_of, team_cell};
-use crate::domain::adherence::ledger::{BreakOutcome, BreakTaken};
+use super::source::AdherenceSource;
+use super::{AGENT, TEAM, agent_cell, column_definitions, team_cell};
+use crate::domain::adherence::ledger::{BreakOutcome, BreakRecord};
 use crate::domain::agents::agent::Agent;
 use crate::report::document::{
-    Cell, CellKind, Chart, ChartKind, Definition, Faults, Recount, ReportError, Section, Sink, column,
+    Cell, CellKind, Chart, ChartKind, Definition, Differences, Recount, ReportError, Section, Sink, column,
 };
 use crate::report::request::Request;
 use crate::store::Reader;
@@ -55,26 +56,26 @@ const BREAKS: Section = Section {
 /// The report's tables.
 pub const SECTIONS: &[Section] = &[OUTCOMES, BREAKS];
 
-/// What its figures mean.
+/// Returns the definitions of its figures.
 pub fn definitions(_request: &Request) -> Vec<Definition> {
-    definitions_of(BREAKS.columns)
+    column_definitions(BREAKS.columns)
 }
 
-/// Breaks, and interrupted ones, by outcome.
-type Outcomes = BTreeMap<&'static str, (i64, i64)>;
+/// The numbers of breaks and of interrupted ones, by outcome.
+type OutcomeCounts = BTreeMap<&'static str, (i64, i64)>;
 
-/// Reads them, by agent and planned instant.
+/// Reads the breaks by agent and planned instant.
 pub async fn write(request: &Request, reader: &Reader, sink: &mut (dyn Sink + '_)) -> Result<(), ReportError> {
-    let source = Source::read(request, reader).await?;
-    let mut outcomes = Outcomes::new();
+    let source = AdherenceSource::read(request, reader).await?;
+    let mut outcomes = OutcomeCounts::new();
     sink.section(&BREAKS)?;
     source
-        .each_stretch(|agent, stretch, ledger| {
-            for taken in ledger.breaks(stretch) {
-                let (breaks, interrupted) = outcomes.entry(taken.outcome.name()).or_default();
+        .for_each_stretch(|agent, stretch, ledger| {
+            for record in ledger.breaks(stretch) {
+                let (breaks, interrupted) = outcomes.entry(record.outcome.name()).or_default();
                 *breaks += 1;
-                *interrupted += i64::from(taken.is_interrupted());
-                sink.row(&row(agent, &taken))?;
+                *interrupted += i64::from(record.is_interrupted());
+                sink.row(&row(agent, &record))?;
             }
             Ok(())
         })
@@ -88,34 +89,34 @@ pub async fn write(request: &Request, reader: &Reader, sink: &mut (dyn Sink + '_
     Ok(sink.end()?)
 }
 
-fn row(agent: &Agent, taken: &BreakTaken) -> [Cell; BREAKS.columns.len()] {
+fn row(agent: &Agent, record: &BreakRecord) -> [Cell; BREAKS.columns.len()] {
     let seconds = |span: Duration| Cell::micros(span.as_micros());
     let none = || Cell::Empty("no rest was seen");
-    let some = |span: Duration, why_not| if span.is_zero() { Cell::Empty(why_not) } else { seconds(span) };
+    let nonzero = |span: Duration, why_not| if span.is_zero() { Cell::Empty(why_not) } else { seconds(span) };
     [
-        name_of(agent),
+        agent_cell(agent),
         team_cell(agent.team.as_ref()),
-        Cell::text(taken.activity.name().to_owned()),
-        Cell::Instant(taken.planned.0),
-        Cell::Instant(taken.planned.1),
-        taken.rest.map_or_else(none, |(start, _)| Cell::Instant(start)),
-        taken.rest.map_or_else(none, |(_, end)| Cell::Instant(end)),
-        taken.rest.map_or_else(none, |(start, end)| seconds(end.since(start))),
-        Cell::text(taken.outcome.name()),
-        some(taken.short(), "not short"),
-        some(taken.late, "not late"),
-        Cell::count(taken.parts),
+        Cell::text(record.activity.name().to_owned()),
+        Cell::Instant(record.planned.0),
+        Cell::Instant(record.planned.1),
+        record.rest.map_or_else(none, |(start, _)| Cell::Instant(start)),
+        record.rest.map_or_else(none, |(_, end)| Cell::Instant(end)),
+        record.rest.map_or_else(none, |(start, end)| seconds(end.since(start))),
+        Cell::text(record.outcome.name()),
+        nonzero(record.short_by(), "not short"),
+        nonzero(record.late_by, "not late"),
+        Cell::count(record.rest_count),
     ]
 }
 
 /// Counts the breaks again.
 #[derive(Debug, Default)]
-pub struct Again {
+pub struct BreaksRecount {
     outcomes: BTreeMap<String, (i64, i64)>,
-    wrong: Faults,
+    mismatches: Differences,
 }
 
-impl Recount for Again {
+impl Recount for BreaksRecount {
     fn row(&mut self, section: &'static Section, cells: &[Cell]) {
         match (section.name, cells) {
             ("breaks", [.., Cell::Text(outcome), _, _, Cell::Count(parts)]) => {
@@ -126,8 +127,8 @@ impl Recount for Again {
             ("outcomes", [Cell::Text(outcome), Cell::Count(breaks), Cell::Count(interrupted)]) => {
                 let counted = self.outcomes.get(&**outcome).copied().unwrap_or_default();
                 if counted != (*breaks, *interrupted) {
-                    self.wrong
-                        .tell(|| format!("{outcome}: there are {} rows, {} of them interrupted", counted.0, counted.1));
+                    self.mismatches
+                        .add(|| format!("{outcome}: there are {} rows, {} of them interrupted", counted.0, counted.1));
                 }
             }
             _ => {}
@@ -135,6 +136,6 @@ impl Recount for Again {
     }
 
     fn end(&mut self) -> Vec<String> {
-        self.wrong.lines()
+        self.mismatches.take_lines()
     }
 }

@@ -1,19 +1,19 @@
-//! The figures of adherence as columns: the same behind a day, an agent, a team and all together.
+//! The adherence figures as columns, which are the same for a day, an agent, a team and all together.
 
 use super::column;
-use crate::domain::adherence::figures::{Ratio, Times, Variant};
+use crate::domain::adherence::figures::{AdherenceFormula, AdherenceTimes, Ratio};
 use crate::domain::adherence::sums::{Counts, Sums};
 use crate::report::document::{Cell, CellKind, Column};
 
-/// How many figures there are.
-pub(super) const FIGURES: usize = 44;
+/// The number of figures.
+pub(super) const FIGURE_COUNT: usize = 44;
 
-/// How many of them are shares, which stand first.
-pub(super) const SHARES: usize = 5;
+/// The number of shares, which come first.
+pub(super) const SHARE_COUNT: usize = 5;
 
-/// The figures' columns.
+/// The columns of the figures.
 #[rustfmt::skip]
-pub(super) const COLUMNS: [Column; FIGURES] = [
+pub(super) const COLUMNS: [Column; FIGURE_COUNT] = [
     column("adherence", "Adherence", CellKind::Share, ""),
     column("conformance", "Conformance", CellKind::Share, "workedSeconds / plannedWorkSeconds, whenever it was worked; may exceed 1"),
     column("occupancy", "Occupancy", CellKind::Share, "handlingSeconds / (handlingSeconds + waitingSeconds)"),
@@ -60,8 +60,8 @@ pub(super) const COLUMNS: [Column; FIGURES] = [
     column("outOfSightSeconds", "Out of sight", CellKind::Seconds, "of all unknown time: the platform did not show the agent, or who left the roster"),
 ];
 
-/// Who defines a figure so.
-pub(super) fn source(name: &str) -> &'static str {
+/// Returns the source of a figure's definition.
+pub(super) fn definition_source(name: &str) -> &'static str {
     match name {
         "adherence" | "conformance" => {
             "the usual definitions of workforce management; the variants differ between vendors"
@@ -71,32 +71,34 @@ pub(super) fn source(name: &str) -> &'static str {
     }
 }
 
-/// The cells of some sums, in the order of [`COLUMNS`].
-pub(super) fn cells(sums: &Sums, variant: Variant) -> [Cell; FIGURES] {
-    use crate::domain::adherence::Why;
-    let (times, counts) = (Times::of(sums), &sums.counts);
-    let why = |why: Why| sums.micros(|class| class.why() == why);
+/// Returns the cells of sums, in the order of [`COLUMNS`].
+pub(super) fn cells(sums: &Sums, variant: AdherenceFormula) -> [Cell; FIGURE_COUNT] {
+    use crate::domain::adherence::VerdictReason;
+    let (times, counts) = (AdherenceTimes::from_sums(sums), &sums.counts);
+    let why = |why: VerdictReason| sums.total_micros_where(|class| class.verdict_reason() == why);
     let seconds = |micros: u64| Cell::Seconds(i64::try_from(micros).unwrap_or(i64::MAX));
-    let adherence_why_not = match variant {
-        Variant::NeutralOut => "nothing but neutral time was seen of what was scheduled",
-        Variant::InOfScheduled | Variant::Exceptions | Variant::ExceptionsOutside => NOTHING_SEEN,
+    let no_adherence_reason = match variant {
+        AdherenceFormula::NeutralOut => "nothing but neutral time was seen of what was scheduled",
+        AdherenceFormula::InOfScheduled | AdherenceFormula::Exceptions | AdherenceFormula::ExceptionsOutside => {
+            NOTHING_OBSERVED
+        }
     };
     let Counts { shifts, absences, late_starts, early_leaves, overruns, .. } = *counts;
     [
-        share(variant.of(&times), adherence_why_not),
+        share(variant.ratio(&times), no_adherence_reason),
         share(times.conformance(), "no work was planned that was seen"),
         share(times.occupancy(), "the agent neither handled contacts nor waited for them"),
-        share(times.utilisation(), NOTHING_SEEN),
-        share(times.shrinkage(), NOTHING_SEEN),
+        share(times.utilisation(), NOTHING_OBSERVED),
+        share(times.shrinkage(), NOTHING_OBSERVED),
         seconds(times.scheduled_us),
         seconds(times.in_us),
         seconds(times.out_us),
         seconds(times.neutral_us),
-        seconds(times.excused_us),
+        seconds(times.exception_us),
         seconds(times.unknown_us),
         seconds(times.unscheduled_us),
         seconds(times.unknown_outside_us),
-        seconds(times.outside_us),
+        seconds(times.worked_outside_us),
         seconds(times.planned_work_us),
         seconds(times.worked_us),
         seconds(times.worked_in_shift_us),
@@ -122,16 +124,16 @@ pub(super) fn cells(sums: &Sums, variant: Variant) -> [Cell; FIGURES] {
         Cell::count(counts.breaks_interrupted),
         Cell::count(counts.breaks_unknown),
         Cell::count(counts.breaks_excused),
-        seconds(why(Why::Allowed)),
-        seconds(why(Why::Tolerated)),
-        seconds(why(Why::Contact)),
-        seconds(why(Why::NotSeen)),
-        seconds(why(Why::OutOfSight)),
+        seconds(why(VerdictReason::Allowed)),
+        seconds(why(VerdictReason::Tolerated)),
+        seconds(why(VerdictReason::Contact)),
+        seconds(why(VerdictReason::NotSeen)),
+        seconds(why(VerdictReason::OutOfSight)),
     ]
 }
 
-const NOTHING_SEEN: &str = "nothing was seen of what was scheduled";
+const NOTHING_OBSERVED: &str = "nothing was seen of what was scheduled";
 
-fn share(ratio: Ratio, why_not: &'static str) -> Cell {
-    ratio.share().map_or(Cell::Empty(why_not), Cell::Share)
+fn share(ratio: Ratio, empty_reason: &'static str) -> Cell {
+    ratio.share().map_or(Cell::Empty(empty_reason), Cell::Share)
 }

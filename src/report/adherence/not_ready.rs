@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::source::Source;
-use super::{AGENT, TEAM, definitions_of, name_of, reason_cell, team_cell};
+use super::source::AdherenceSource;
+use super::{AGENT, TEAM, agent_cell, column_definitions, reason_cell, team_cell};
 use crate::domain::adherence::sums::Sums;
 use crate::domain::agents::agent::Agent;
 use crate::domain::ids::ReasonCode;
 use crate::report::document::{
-    Cell, CellKind, Chart, ChartKind, Column, Definition, Faults, Recount, ReportError, Section, Sink, column,
+    Cell, CellKind, Chart, ChartKind, Column, Definition, Differences, Recount, ReportError, Section, Sink, column,
 };
 use crate::report::request::Request;
 use crate::store::Reader;
@@ -51,54 +51,54 @@ const BY_AGENT: Section = Section {
 /// The report's tables.
 pub const SECTIONS: &[Section] = &[REASONS, BY_AGENT];
 
-/// What its figures mean.
+/// Returns the definitions of its figures.
 pub fn definitions(_request: &Request) -> Vec<Definition> {
-    definitions_of(REASONS.columns)
+    column_definitions(REASONS.columns)
 }
 
-/// Microseconds by state and reason.
-type Reasons = BTreeMap<(&'static str, Option<ReasonCode>), u64>;
+/// The microseconds by state and reason code.
+type ReasonTimes = BTreeMap<(&'static str, Option<ReasonCode>), u64>;
 
-/// Reads it from the days.
+/// Reads not-ready time from the days.
 pub async fn write(request: &Request, reader: &Reader, sink: &mut (dyn Sink + '_)) -> Result<(), ReportError> {
-    let source = Source::read(request, reader).await?;
-    let (mut all, mut own) = (Reasons::new(), (None::<Agent>, Reasons::new()));
+    let source = AdherenceSource::read(request, reader).await?;
+    let (mut all, mut current) = (ReasonTimes::new(), (None::<Agent>, ReasonTimes::new()));
     sink.section(&BY_AGENT)?;
     source
-        .each_day(|agent, _, sums| {
-            if own.0.as_ref().is_none_or(|last| last.id != agent.id) {
-                let done = std::mem::replace(&mut own, (Some(agent.clone()), Reasons::new()));
-                write_agent(&done, sink)?;
+        .for_each_day(|agent, _, sums| {
+            if current.0.as_ref().is_none_or(|last| last.id != agent.id) {
+                let finished = std::mem::replace(&mut current, (Some(agent.clone()), ReasonTimes::new()));
+                write_agent(&finished, sink)?;
             }
-            add(&mut own.1, &sums);
-            add(&mut all, &sums);
+            add_reasons(&mut current.1, &sums);
+            add_reasons(&mut all, &sums);
             Ok(())
         })
         .await?;
-    write_agent(&own, sink)?;
+    write_agent(&current, sink)?;
     sink.end()?;
     sink.section(&REASONS)?;
     let total: u64 = all.values().sum();
     for ((state, reason), micros) in &all {
-        let share = Cell::share(Cell::micros(*micros).whole(), Cell::micros(total).whole(), "there was none");
+        let share = Cell::share(Cell::micros(*micros).from_count(), Cell::micros(total).from_count(), "there was none");
         sink.row(&[Cell::text(*state), reason_cell(reason.as_ref()), Cell::micros(*micros), share])?;
     }
     Ok(sink.end()?)
 }
 
-fn add(reasons: &mut Reasons, sums: &Sums) {
-    for (class, micros) in &sums.held {
-        if let Some(state) = class.state().filter(|state| state.counts_as_not_ready()) {
+fn add_reasons(reasons: &mut ReasonTimes, sums: &Sums) {
+    for (class, micros) in &sums.micros_by_class {
+        if let Some(state) = class.state().filter(|state| state.is_not_ready()) {
             *reasons.entry((state.name(), class.reason.clone())).or_default() += micros;
         }
     }
 }
 
-fn write_agent((agent, reasons): &(Option<Agent>, Reasons), sink: &mut (dyn Sink + '_)) -> Result<(), ReportError> {
+fn write_agent((agent, reasons): &(Option<Agent>, ReasonTimes), sink: &mut (dyn Sink + '_)) -> Result<(), ReportError> {
     let Some(agent) = agent else { return Ok(()) };
     for ((state, reason), micros) in reasons {
         sink.row(&[
-            name_of(agent),
+            agent_cell(agent),
             team_cell(agent.team.as_ref()),
             Cell::text(*state),
             reason_cell(reason.as_ref()),
@@ -108,26 +108,26 @@ fn write_agent((agent, reasons): &(Option<Agent>, Reasons), sink: &mut (dyn Sink
     Ok(())
 }
 
-/// Adds the agents' rows up again.
+/// Sums the agents' rows again.
 #[derive(Debug, Default)]
-pub struct Again {
-    /// By state and reason; a reason that is empty is none, whatever is said of why.
+pub struct NotReadyRecount {
+    /// The sums by state and reason; all empty reasons count as one, whatever the reason why they are empty.
     reasons: BTreeMap<(String, String), i64>,
-    wrong: Faults,
+    mismatches: Differences,
 }
 
-impl Recount for Again {
+impl Recount for NotReadyRecount {
     fn row(&mut self, section: &'static Section, cells: &[Cell]) {
         match (section.name, cells) {
             ("agents", [_, _, state, reason, Cell::Seconds(micros)]) => {
-                *self.reasons.entry((state.word().to_owned(), reason.word().to_owned())).or_default() += micros;
+                *self.reasons.entry((state.label().to_owned(), reason.label().to_owned())).or_default() += micros;
             }
             ("reasons", [state, reason, Cell::Seconds(micros), _]) => {
-                let key = (state.word().to_owned(), reason.word().to_owned());
+                let key = (state.label().to_owned(), reason.label().to_owned());
                 let counted = self.reasons.get(&key).copied().unwrap_or_default();
                 if counted != *micros {
                     let reason = if key.1.is_empty() { "no reason" } else { &*key.1 };
-                    self.wrong.tell(|| {
+                    self.mismatches.add(|| {
                         format!("{}, {reason}: says {micros} µs, and the agents' rows add up to {counted}", key.0)
                     });
                 }
@@ -137,6 +137,6 @@ impl Recount for Again {
     }
 
     fn end(&mut self) -> Vec<String> {
-        self.wrong.lines()
+        self.mismatches.take_lines()
     }
 }

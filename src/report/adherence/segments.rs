@@ -1,15 +1,15 @@
-//! The segments: what was planned against what was seen, cut to the microsecond, without a gap and without an overlap. Every figure of
-//! adherence can be counted from them.
+//! The segments: planned against observed, exact to the microsecond, without gaps or overlaps. Every adherence figure
+//! can be counted from them.
 
 use std::collections::BTreeMap;
 
-use super::source::Source;
-use super::{AGENT, definitions_of, name_of, reason_cell};
+use super::source::AdherenceSource;
+use super::{AGENT, agent_cell, column_definitions, reason_cell};
 use crate::domain::adherence::Verdict;
-use crate::domain::adherence::course::Piece;
+use crate::domain::adherence::timeline::TimelineSegment;
 use crate::domain::agents::agent::Agent;
 use crate::report::document::{
-    Cell, CellKind, Chart, ChartKind, Definition, Faults, Recount, ReportError, Section, Sink, column,
+    Cell, CellKind, Chart, ChartKind, Definition, Differences, Recount, ReportError, Section, Sink, column,
 };
 use crate::report::request::Request;
 use crate::store::Reader;
@@ -50,23 +50,23 @@ const SEGMENTS: Section = Section {
 /// The report's tables.
 pub const SECTIONS: &[Section] = &[VERDICTS, SEGMENTS];
 
-/// What its figures mean.
+/// Returns the definitions of its figures.
 pub fn definitions(_request: &Request) -> Vec<Definition> {
-    definitions_of(SEGMENTS.columns)
+    column_definitions(SEGMENTS.columns)
 }
 
-/// Reads the segments, by agent and instant.
+/// Reads the segments by agent and instant.
 pub async fn write(request: &Request, reader: &Reader, sink: &mut (dyn Sink + '_)) -> Result<(), ReportError> {
-    let source = Source::read(request, reader).await?;
+    let source = AdherenceSource::read(request, reader).await?;
     let mut verdicts: BTreeMap<Verdict, (i64, i64)> = BTreeMap::new();
     sink.section(&SEGMENTS)?;
     source
-        .each_stretch(|agent, stretch, ledger| {
-            for piece in ledger.segments(stretch) {
-                let (micros, segments) = verdicts.entry(piece.verdict).or_default();
-                *micros += Cell::micros(piece.micros()).whole();
+        .for_each_stretch(|agent, stretch, ledger| {
+            for segment in ledger.segments(stretch) {
+                let (micros, segments) = verdicts.entry(segment.verdict).or_default();
+                *micros += Cell::micros(segment.micros()).from_count();
                 *segments += 1;
-                sink.row(&row(agent, &piece))?;
+                sink.row(&row(agent, &segment))?;
             }
             Ok(())
         })
@@ -80,20 +80,20 @@ pub async fn write(request: &Request, reader: &Reader, sink: &mut (dyn Sink + '_
     Ok(sink.end()?)
 }
 
-fn row(agent: &Agent, piece: &Piece) -> [Cell; SEGMENTS.columns.len()] {
-    let truth = |truth: bool| Cell::text(if truth { "true" } else { "false" });
+fn row(agent: &Agent, segment: &TimelineSegment) -> [Cell; SEGMENTS.columns.len()] {
+    let boolean_cell = |truth: bool| Cell::text(if truth { "true" } else { "false" });
     [
-        name_of(agent),
-        Cell::Instant(piece.start),
-        Cell::Instant(piece.end),
-        Cell::micros(piece.micros()),
-        Cell::text(piece.activity_name().to_owned()),
-        truth(piece.mandatory),
-        piece.state.as_ref().map_or(Cell::Empty("nobody saw the agent"), |state| Cell::text(state.name().to_owned())),
-        reason_cell(piece.reason.as_ref()),
-        Cell::text(piece.verdict.name()),
-        Cell::text(piece.why.name()),
-        truth(piece.excused),
+        agent_cell(agent),
+        Cell::Instant(segment.start),
+        Cell::Instant(segment.end),
+        Cell::micros(segment.micros()),
+        Cell::text(segment.activity_name().to_owned()),
+        boolean_cell(segment.mandatory),
+        segment.state.as_ref().map_or(Cell::Empty("nobody saw the agent"), |state| Cell::text(state.name().to_owned())),
+        reason_cell(segment.reason.as_ref()),
+        Cell::text(segment.verdict.name()),
+        Cell::text(segment.verdict_reason.name()),
+        boolean_cell(segment.under_exception),
     ]
 }
 
@@ -101,38 +101,39 @@ fn instant(cell: &Cell) -> String {
     if let Cell::Instant(at) = cell { at.to_string() } else { "no instant".to_owned() }
 }
 
-/// Adds the segments up again, and looks that each agent's tile a span.
+/// Sums the segments again, and checks that each agent's segments tile a span.
 #[derive(Debug, Default)]
-pub struct Again {
+pub struct SegmentsRecount {
     verdicts: BTreeMap<String, (i64, i64)>,
-    last: Option<(Cell, Cell)>,
-    wrong: Faults,
+    previous: Option<(Cell, Cell)>,
+    mismatches: Differences,
 }
 
-impl Recount for Again {
+impl Recount for SegmentsRecount {
     fn row(&mut self, section: &'static Section, cells: &[Cell]) {
         match (section.name, cells) {
             ("segments", [agent, from, to, Cell::Seconds(micros), _, _, _, _, Cell::Text(verdict), ..]) => {
                 let (sum, segments) = self.verdicts.entry(verdict.clone().into_owned()).or_default();
                 *sum += micros;
                 *segments += 1;
-                let tiles = self.last.as_ref().is_none_or(|(before, end)| before != agent || end == from);
-                if !tiles {
-                    self.wrong.tell(|| format!("the segments of {} do not meet at {}", agent.word(), instant(from)));
+                let is_contiguous = self.previous.as_ref().is_none_or(|(before, end)| before != agent || end == from);
+                if !is_contiguous {
+                    self.mismatches
+                        .add(|| format!("the segments of {} do not meet at {}", agent.label(), instant(from)));
                 }
                 if let (Cell::Instant(start), Cell::Instant(end)) = (from, to)
                     && end.as_micros() - start.as_micros() != *micros
                 {
-                    self.wrong
-                        .tell(|| format!("the segment of {} from {start} is not as long as it says", agent.word()));
+                    self.mismatches
+                        .add(|| format!("the segment of {} from {start} is not as long as it says", agent.label()));
                 }
-                self.last = Some((agent.clone(), to.clone()));
+                self.previous = Some((agent.clone(), to.clone()));
             }
             ("verdicts", [Cell::Text(verdict), Cell::Seconds(micros), Cell::Count(segments)]) => {
                 let counted = self.verdicts.get(&**verdict).copied().unwrap_or_default();
                 if counted != (*micros, *segments) {
-                    self.wrong
-                        .tell(|| format!("{verdict}: the segments add up to {} µs in {} rows", counted.0, counted.1));
+                    self.mismatches
+                        .add(|| format!("{verdict}: the segments add up to {} µs in {} rows", counted.0, counted.1));
                 }
             }
             _ => {}
@@ -140,6 +141,6 @@ impl Recount for Again {
     }
 
     fn end(&mut self) -> Vec<String> {
-        self.wrong.lines()
+        self.mismatches.take_lines()
     }
 }

@@ -1,4 +1,4 @@
-//! What reports of adherence read: the agents that are meant, their days, and the facts behind them, agent by agent.
+//! The data of adherence reports, agent by agent: the selected agents, their days, and the facts behind them.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -7,152 +7,153 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use crate::domain::adherence::course::Span;
-use crate::domain::adherence::days::days_touching;
-use crate::domain::adherence::figures::basis;
+use crate::domain::adherence::coverage;
+use crate::domain::adherence::days::days_overlapping;
+use crate::domain::adherence::figures::computation_basis;
 use crate::domain::adherence::ledger::Ledger;
-use crate::domain::adherence::sight;
 use crate::domain::adherence::sums::Sums;
+use crate::domain::adherence::timeline::Span;
 use crate::domain::agents::agent::Agent;
 use crate::domain::ids::AgentId;
 use crate::domain::time::UtcMicros;
-use crate::domain::words::count;
+use crate::domain::wording::count_with_noun;
+use crate::report::agent_filter::AgentFilter;
 use crate::report::document::ReportError;
 use crate::report::request::Request;
-use crate::report::whom::Whom;
-use crate::store::{AdherenceGround, AgentFacts, PackedDay, Reader};
+use crate::store::{AdherenceInputs, AgentFacts, PackedDay, Reader};
 
-/// The longest span of a report.
-const MOST_DAYS: i64 = 400;
+/// The longest span of a report, in days.
+const MAX_DAYS: i64 = 400;
 
-/// Days of an agent whose facts are read in one go.
-const DAYS_AT_ONCE: usize = 31;
+/// The number of an agent's days whose facts are read at once.
+const DAYS_PER_READ: usize = 31;
 
-/// Stretches that are read while one is looked at. Each takes a reader, and others want some too.
+/// The number of stretches read ahead. Each takes a reader, and others need readers too.
 const READ_AHEAD: usize = 2;
 
-/// Agents whose stored days are read in one go.
-const AGENTS_AT_ONCE: u32 = 64;
+/// The number of agents whose stored days are read at once.
+const AGENTS_PER_PAGE: u32 = 64;
 
-/// Gaps that a report names one by one.
-const MOST_GAPS: usize = 20;
+/// The most gaps that a report lists one by one.
+const MAX_GAPS: usize = 20;
 
 const DAY_US: i64 = 86_400_000_000;
 
-/// The ground of one report.
-pub(super) struct Source<'a> {
+/// The data source of one report.
+pub(super) struct AdherenceSource<'a> {
     request: &'a Request,
     reader: &'a Reader,
-    /// From when to when.
+    /// The report's span.
     pub(super) span: Span,
-    /// Who, by id.
+    /// The selected agents, by id.
     pub(super) agents: Vec<Agent>,
-    ground: AdherenceGround,
+    inputs: AdherenceInputs,
 }
 
-/// A part of an agent's local day that lies in the span.
+/// The part of an agent's local day that lies in the span.
 #[derive(Clone, Copy)]
-struct Part {
+struct DayPart {
     day: Date,
     span: Span,
-    /// All of the day lies in it.
-    whole: bool,
+    /// Whether all of the day lies in the span.
+    is_whole_day: bool,
 }
 
-impl<'a> Source<'a> {
+impl<'a> AdherenceSource<'a> {
     pub(super) async fn read(request: &'a Request, reader: &'a Reader) -> Result<Self, ReportError> {
-        let whom = Whom::read(request, reader).await?;
+        let agent_filter = AgentFilter::read(request, reader).await?;
         let agents = reader.agents(&request.tenant).await?.into_iter().map(|stored| stored.agent);
-        let agents: Vec<Agent> = agents.filter(|agent| whom.has(&agent.id)).collect();
+        let agents: Vec<Agent> = agents.filter(|agent| agent_filter.matches(&agent.id)).collect();
         let from = match request.from {
             Some(from) => from,
             None => first_entered(request, reader, &agents).await?.unwrap_or(request.to),
         };
-        if from.offset(MOST_DAYS * DAY_US) < request.to {
+        if from.offset(MAX_DAYS * DAY_US) < request.to {
             return Err(ReportError::Refused(format!(
-                "the span is longer than {MOST_DAYS} days: ask for parts of it with a later from or an earlier to"
+                "the span is longer than {MAX_DAYS} days: ask for parts of it with a later from or an earlier to"
             )));
         }
         let span = (from, request.to);
-        let ground = reader.adherence_ground(&request.tenant, span).await?;
-        Ok(Self { request, reader, span, agents, ground })
+        let inputs = reader.adherence_inputs(&request.tenant, span).await?;
+        Ok(Self { request, reader, span, agents, inputs })
     }
 
-    /// The zone whose days are an agent's: the agent's own, else the report's.
+    /// Returns the zone of an agent's days: the agent's own, or else the report's.
     fn zone_name<'z>(&'z self, agent: &'z Agent) -> &'z str {
         agent.zone.as_deref().unwrap_or(&self.request.zone)
     }
 
-    fn parts(&self, agent: &Agent) -> Vec<Part> {
+    fn parts(&self, agent: &Agent) -> Vec<DayPart> {
         let zone = TimeZone::get(self.zone_name(agent)).unwrap_or(TimeZone::UTC);
         let (from, to) = self.span;
         let part = |(day, whole): (Date, Span)| {
             let span = (whole.0.max(from), whole.1.min(to));
-            Part { day, span, whole: span == whole }
+            DayPart { day, span, is_whole_day: span == whole }
         };
-        days_touching(self.span, &zone).into_iter().map(part).collect()
+        days_overlapping(self.span, &zone).into_iter().map(part).collect()
     }
 
-    /// Cuts every agent's span into stretches of some weeks, by local days, and shows each as a ledger, by agent and instant. While one
-    /// is looked at, the next two are read.
-    pub(super) async fn each_stretch(
+    /// Splits every agent's span at local days into stretches of some weeks, and passes each as a ledger, by agent
+    /// and instant. The next two are read meanwhile.
+    pub(super) async fn for_each_stretch(
         &self,
-        mut look: impl FnMut(&Agent, Span, &Ledger<'_>) -> Result<(), ReportError>,
+        mut visit: impl FnMut(&Agent, Span, &Ledger<'_>) -> Result<(), ReportError>,
     ) -> Result<(), ReportError> {
         let mut stretches = Vec::new();
         for (index, agent) in self.agents.iter().enumerate() {
             let runs = self.parts(agent);
-            let runs = runs.chunks(DAYS_AT_ONCE).map(|run| (run[0].span.0, run[run.len() - 1].span.1));
+            let runs = runs.chunks(DAYS_PER_READ).map(|run| (run[0].span.0, run[run.len() - 1].span.1));
             stretches.extend(runs.map(|span| (index, span)));
         }
         let read = stream::iter(stretches).map(|(index, span)| async move {
             let agent = &self.agents[index];
-            self.facts(agent, span).await.map(|facts| (agent, span, facts))
+            self.read_facts(agent, span).await.map(|facts| (agent, span, facts))
         });
         let mut read = pin!(read.buffered(READ_AHEAD));
         while let Some((agent, span, facts)) = read.try_next().await? {
-            look(agent, span, &Ledger::new(facts.course(&self.ground.settings), span))?;
+            visit(agent, span, &Ledger::new(facts.course(&self.inputs.settings), span))?;
         }
         Ok(())
     }
 
-    async fn facts(&self, agent: &Agent, span: Span) -> Result<AgentFacts, ReportError> {
-        Ok(self.reader.agent_facts(&self.ground, &agent.id, agent.team.as_ref(), span).await?)
+    async fn read_facts(&self, agent: &Agent, span: Span) -> Result<AgentFacts, ReportError> {
+        Ok(self.reader.agent_facts(&self.inputs, &agent.id, agent.team.as_ref(), span).await?)
     }
 
-    /// What each agent's days add up to, by agent and day: as stored where that is not stale, computed from segments else.
-    pub(super) async fn each_day(
+    /// Passes the sums of each agent's days, by agent and day: the stored ones unless stale, or else computed from
+    /// segments.
+    pub(super) async fn for_each_day(
         &self,
-        mut take: impl FnMut(&Agent, Date, Sums) -> Result<(), ReportError>,
+        mut visit: impl FnMut(&Agent, Date, Sums) -> Result<(), ReportError>,
     ) -> Result<(), ReportError> {
-        let mut stored = Stored::default();
+        let mut stored = StoredDays::default();
         for agent in &self.agents {
             let parts = self.parts(agent);
             let (Some(first), Some(last)) = (parts.first(), parts.last()) else { return Ok(()) };
-            let basis = basis(&self.ground.settings, self.zone_name(agent), agent.team.as_ref());
-            let mut known = stored.of(self, agent, (first.day, last.day)).await?;
+            let basis = computation_basis(&self.inputs.settings, self.zone_name(agent), agent.team.as_ref());
+            let mut known = stored.days_of(self, agent, (first.day, last.day)).await?;
             known.retain(|_, (by, _)| **by == *basis);
-            let is_known = |part: &Part| part.whole && known.contains_key(&part.day);
-            let missing: Vec<Part> = parts.iter().filter(|part| !is_known(part)).copied().collect();
-            let mut computed = self.computed(agent, &missing).await?;
+            let is_known = |part: &DayPart| part.is_whole_day && known.contains_key(&part.day);
+            let missing: Vec<DayPart> = parts.iter().filter(|part| !is_known(part)).copied().collect();
+            let mut computed = self.compute_days(agent, &missing).await?;
             for part in &parts {
                 let sums = match computed.remove(&part.day) {
                     Some(sums) => sums,
                     None => known.remove(&part.day).map(|(_, sums)| sums).unwrap_or_default(),
                 };
-                take(agent, part.day, sums)?;
+                visit(agent, part.day, sums)?;
             }
         }
         Ok(())
     }
 
-    async fn computed(&self, agent: &Agent, missing: &[Part]) -> Result<BTreeMap<Date, Sums>, ReportError> {
+    async fn compute_days(&self, agent: &Agent, missing: &[DayPart]) -> Result<BTreeMap<Date, Sums>, ReportError> {
         let mut computed = BTreeMap::new();
         let runs = missing.chunk_by(|before, next| before.span.1 == next.span.0);
-        for run in runs.flat_map(|run| run.chunks(DAYS_AT_ONCE)) {
+        for run in runs.flat_map(|run| run.chunks(DAYS_PER_READ)) {
             let span = (run[0].span.0, run[run.len() - 1].span.1);
-            let facts = self.facts(agent, span).await?;
-            let ledger = Ledger::new(facts.course(&self.ground.settings), span);
+            let facts = self.read_facts(agent, span).await?;
+            let ledger = Ledger::new(facts.course(&self.inputs.settings), span);
             computed.extend(run.iter().map(|part| (part.day, ledger.sums(part.span))));
         }
         Ok(computed)
@@ -168,55 +169,64 @@ async fn first_entered(request: &Request, reader: &Reader, agents: &[Agent]) -> 
     Ok(first)
 }
 
-/// Stored days, read ahead by some agents at a time.
+/// Stored days, read ahead for some agents at a time.
 #[derive(Default)]
-struct Stored {
-    ahead: BTreeMap<AgentId, Vec<PackedDay>>,
+struct StoredDays {
+    read_ahead: BTreeMap<AgentId, Vec<PackedDay>>,
     read_through: Option<AgentId>,
     done: bool,
 }
 
-type Known = BTreeMap<Date, (std::sync::Arc<str>, Sums)>;
+type KnownDays = BTreeMap<Date, (std::sync::Arc<str>, Sums)>;
 
-impl Stored {
-    /// The days of an agent; agents are asked for in order.
-    async fn of(&mut self, source: &Source<'_>, agent: &Agent, days: (Date, Date)) -> Result<Known, ReportError> {
+impl StoredDays {
+    /// Reads the days of an agent; call it for agents in order.
+    async fn days_of(
+        &mut self,
+        source: &AdherenceSource<'_>,
+        agent: &Agent,
+        days: (Date, Date),
+    ) -> Result<KnownDays, ReportError> {
         while !self.done && self.read_through.as_ref().is_none_or(|through| *through < agent.id) {
             let after = self.read_through.as_ref().map_or("", |through| through.as_str());
-            // A day to each side: other agents live in other zones.
-            let wide = (days.0.yesterday().unwrap_or(days.0), days.1.tomorrow().unwrap_or(days.1));
+            // Read a day more on each side, since other agents live in other zones.
+            let padded_days = (days.0.yesterday().unwrap_or(days.0), days.1.tomorrow().unwrap_or(days.1));
             let tenant = &source.request.tenant;
-            let page = source.reader.packed_days(tenant, after, wide, AGENTS_AT_ONCE).await?;
-            self.done = u32::try_from(page.len()).is_ok_and(|found| found < AGENTS_AT_ONCE);
+            let page = source.reader.packed_days(tenant, after, padded_days, AGENTS_PER_PAGE).await?;
+            self.done = u32::try_from(page.len()).is_ok_and(|found| found < AGENTS_PER_PAGE);
             self.read_through = page.last().map(|(agent, _)| agent.clone()).or(self.read_through.take());
-            // Whoever is not meant is not kept.
-            self.ahead = page.into_iter().filter(|(id, _)| *id >= agent.id).collect();
+            // Keep only agents that are still to come.
+            self.read_ahead = page.into_iter().filter(|(id, _)| *id >= agent.id).collect();
         }
-        let found = self.ahead.remove(&agent.id).unwrap_or_default();
+        let found = self.read_ahead.remove(&agent.id).unwrap_or_default();
         Ok(found.into_iter().map(|(day, basis, sums)| (day, (basis, sums))).collect())
     }
 }
 
-/// When nobody looked within the span of a report, a sentence each.
+/// Returns a sentence for each gap of observation in the span of a report.
 pub async fn notes(request: &Request, reader: &Reader) -> Result<Vec<String>, ReportError> {
     let from = request.from.unwrap_or(UtcMicros::EPOCH);
-    let sights = reader.sights(&request.tenant, (from, request.to)).await?;
+    let observed_spans = reader.observed_spans(&request.tenant, (from, request.to)).await?;
     let mut notes = Vec::new();
-    let first = sights.first().map(|(start, _)| *start).filter(|start| from < *start && *start < request.to);
+    let first = observed_spans.first().map(|(start, _)| *start).filter(|start| from < *start && *start < request.to);
     notes.extend(first.map(|start| {
         format!("Before {start:.0} the roster was never in sight: of that time is known what history says, and the rest counts as unknown")
     }));
-    let gaps: Vec<Span> = sight::gaps(&sights).filter(|(start, end)| *start < request.to && from < *end).collect();
-    for (start, end) in gaps.iter().take(MOST_GAPS) {
+    let gaps: Vec<Span> =
+        coverage::observation_gaps(&observed_spans).filter(|(start, end)| *start < request.to && from < *end).collect();
+    for (start, end) in gaps.iter().take(MAX_GAPS) {
         notes.push(format!(
             "From {start:.0} to {end:.0} the roster was not in sight (the daemon was down or the platform did not answer): a state that \
              ended meanwhile is known up to the beginning of that time alone, and what came between counts as unknown"
         ));
     }
-    if let Some(more) = gaps.len().checked_sub(MOST_GAPS).filter(|more| *more > 0) {
-        notes.push(format!("{} in which the roster was not in sight are not named here", count(more, "more span")));
+    if let Some(more) = gaps.len().checked_sub(MAX_GAPS).filter(|more| *more > 0) {
+        notes.push(format!(
+            "{} in which the roster was not in sight are not named here",
+            count_with_noun(more, "more span")
+        ));
     }
-    match reader.last_sight(&request.tenant).await? {
+    match reader.last_observed_span(&request.tenant).await? {
         Some((_, until)) if until < request.to => {
             notes.push(format!(
                 "Nothing is known from {until:.0} on, when the roster was in sight last: that time counts as unknown"

@@ -1,19 +1,19 @@
-//! The compliance report as a document: the log row by row, and the figures that are added up from the rows as they pass.
+//! The compliance report as a document: the log row by row, and the figures that are summed as the rows pass.
 //!
-//! Since both come from one reading, they agree with each other also while changes go on.
+//! Both come from one read, so they agree with each other even while changes go on.
 
 use std::collections::BTreeMap;
 
 use jiff::tz::TimeZone;
 
-use super::{Log, LogLine, Span, error_message, rounded_mean};
+use super::{ComplianceSpan, TransitionLog, TransitionLogLine, error_message, rounded_mean};
 use crate::domain::changes::transition::Actor;
+use crate::report::agent_filter::AgentFilter;
 use crate::report::document::{
-    Cell, CellKind, Chart, ChartKind, Definition, Faults, Recount, ReportError, Section, Sink, column,
+    Cell, CellKind, Chart, ChartKind, Definition, Differences, Recount, ReportError, Section, Sink, column,
 };
+use crate::report::format::write_exact;
 use crate::report::request::Request;
-use crate::report::shown::exact;
-use crate::report::whom::Whom;
 use crate::store::{Reader, StoredTransition};
 
 const LATENCIES: &str =
@@ -125,7 +125,7 @@ const RULES: Section = Section {
 };
 
 /// The column of [`LOGS`] with the instant at which the change ended.
-const ENDED: usize = 10;
+const FINAL_STATUSES: usize = 10;
 
 const LOGS: Section = Section {
     name: "logs",
@@ -154,17 +154,17 @@ const LOGS: Section = Section {
         column("endedAt", "Ended", CellKind::Instant, "when it came to its end; it stays as it is from then on"),
         column("rule", "Rule", CellKind::Text, "the rule that wanted it"),
     ],
-    written: Some(ENDED),
+    written: Some(FINAL_STATUSES),
     chart: None,
 };
 
 /// The report's tables.
 pub const SECTIONS: &[Section] = &[FIGURES, VIOLATIONS, OUTCOMES, RULES, LOGS];
 
-/// Whose formulas these are.
+/// The source of the formulas.
 const GUIDE: &str = "guide 003";
 
-/// What its figures mean.
+/// Returns the definitions of its figures.
 pub fn definitions(_request: &Request) -> Vec<Definition> {
     let guides = ["totalTransitions", "violationFrequency", "averageLatencyMs"];
     FIGURES
@@ -178,18 +178,19 @@ pub fn definitions(_request: &Request) -> Vec<Definition> {
         .collect()
 }
 
-/// Reads the log, newest first, and adds the figures up.
+/// Reads the log, newest first, and sums the figures.
 pub async fn write(request: &Request, reader: &Reader, sink: &mut (dyn Sink + '_)) -> Result<(), ReportError> {
-    let whom = Whom::read(request, reader).await?;
-    let mut log = Log::new(reader, &request.tenant, Span { from: request.from, to: Some(request.to) });
-    let mut sums = Sums::default();
+    let agent_filter = AgentFilter::read(request, reader).await?;
+    let mut log =
+        TransitionLog::new(reader, &request.tenant, ComplianceSpan { from: request.from, to: Some(request.to) });
+    let mut sums = ComplianceSums::default();
     sink.section(&LOGS)?;
     loop {
-        let page = log.next_stored().await?;
+        let page = log.next_stored_page().await?;
         if page.is_empty() {
             break;
         }
-        for stored in page.iter().filter(|stored| whom.has(&stored.transition.agent)) {
+        for stored in page.iter().filter(|stored| agent_filter.matches(&stored.transition.agent)) {
             sums.add(stored);
             sink.row(&row(stored))?;
         }
@@ -199,21 +200,21 @@ pub async fn write(request: &Request, reader: &Reader, sink: &mut (dyn Sink + '_
 }
 
 fn row(stored: &StoredTransition) -> [Cell; LOGS.columns.len()] {
-    let it = &stored.transition;
-    let line = LogLine::from(stored);
+    let transition = &stored.transition;
+    let line = TransitionLogLine::from(stored);
     [
-        Cell::text(it.id.to_string()),
-        Cell::Instant(it.requested_at),
-        Cell::text(it.agent.as_str().to_owned()),
+        Cell::text(transition.id.to_string()),
+        Cell::Instant(transition.requested_at),
+        Cell::text(transition.agent.as_str().to_owned()),
         Cell::text(line.new_state),
         line.success.map_or(Cell::Empty("it is still open"), |success| Cell::text(success.to_string())),
-        it.latency_ms.map_or(Cell::Empty("never answered"), Cell::count),
-        it.violation.map_or(Cell::Empty("policy allowed it"), |violation| Cell::text(violation.code())),
-        error_message(it).map_or(Cell::Empty("nothing did"), Cell::text),
-        Cell::text(it.status.name()),
-        Cell::text(it.priority.name()),
+        transition.latency_ms.map_or(Cell::Empty("never answered"), Cell::count),
+        transition.violation.map_or(Cell::Empty("policy allowed it"), |violation| Cell::text(violation.code())),
+        error_message(transition).map_or(Cell::Empty("nothing did"), Cell::text),
+        Cell::text(transition.status.name()),
+        Cell::text(transition.priority.name()),
         stored.finished_at.map_or(Cell::Empty("it is still open"), Cell::Instant),
-        match &it.actor {
+        match &transition.actor {
             Actor::Rule { id, .. } => Cell::text(id.as_str().to_owned()),
             Actor::Person { .. } => Cell::Empty("a person wanted it"),
             Actor::Daemon => Cell::Empty("the daemon wanted it"),
@@ -221,7 +222,7 @@ fn row(stored: &StoredTransition) -> [Cell; LOGS.columns.len()] {
     ]
 }
 
-/// Latencies by their milliseconds. Requests have time limits, so there are few thousand different ones.
+/// The number of latencies by milliseconds. Requests have time limits, so there are only a few thousand values.
 #[derive(Default)]
 struct Latencies {
     by_ms: BTreeMap<u64, u64>,
@@ -237,13 +238,13 @@ impl Latencies {
         self.sum_ms += ms;
     }
 
-    /// The nearest rank: the smallest that so many hundredths do not exceed.
+    /// Returns a percentile by nearest rank: the smallest value that at least this share of values does not exceed.
     fn percentile(&self, hundredths: u64) -> Cell {
         let rank = (self.count * hundredths).div_ceil(100).max(1);
-        let mut seen = 0;
+        let mut counted = 0;
         for (ms, count) in &self.by_ms {
-            seen += count;
-            if seen >= rank {
+            counted += count;
+            if counted >= rank {
                 return Cell::count(*ms);
             }
         }
@@ -254,9 +255,9 @@ impl Latencies {
 const NONE_ANSWERED: &str = "none of them was answered";
 const NONE_REQUESTED: &str = "no change was requested";
 
-/// What the log adds up to.
+/// The sums of the log.
 #[derive(Default)]
-struct Sums {
+struct ComplianceSums {
     total: u64,
     violations: BTreeMap<&'static str, u64>,
     latencies: Latencies,
@@ -264,19 +265,20 @@ struct Sums {
     rules: BTreeMap<(String, &'static str), u64>,
 }
 
-impl Sums {
+impl ComplianceSums {
     fn add(&mut self, stored: &StoredTransition) {
-        let it = &stored.transition;
+        let transition = &stored.transition;
         self.total += 1;
-        self.latencies.add(it.latency_ms);
-        if let Some(violation) = it.violation {
+        self.latencies.add(transition.latency_ms);
+        if let Some(violation) = transition.violation {
             *self.violations.entry(violation.code()).or_default() += 1;
         }
-        let (count, latencies) = self.outcomes.entry((it.priority.name(), it.status.name())).or_default();
+        let (count, latencies) =
+            self.outcomes.entry((transition.priority.name(), transition.status.name())).or_default();
         *count += 1;
-        latencies.add(it.latency_ms);
-        if let Actor::Rule { id, .. } = &it.actor {
-            *self.rules.entry((id.as_str().to_owned(), it.status.name())).or_default() += 1;
+        latencies.add(transition.latency_ms);
+        if let Actor::Rule { id, .. } = &transition.actor {
+            *self.rules.entry((id.as_str().to_owned(), transition.status.name())).or_default() += 1;
         }
     }
 
@@ -325,46 +327,46 @@ fn share(part: u64, whole: u64) -> Cell {
     Cell::share(whole_number(part), whole_number(whole), NONE_REQUESTED)
 }
 
-/// A figure in words.
-fn exactly(cell: &Cell) -> String {
+/// Returns the exact text of a figure.
+fn exact_text(cell: &Cell) -> String {
     let mut text = String::new();
-    exact(cell, &TimeZone::UTC, &mut text);
+    write_exact(cell, &TimeZone::UTC, &mut text);
     if text.is_empty() { "nothing".to_owned() } else { text }
 }
 
-/// Counts the figures again from the rows as they stand in a file.
+/// Counts the figures again from the rows of a file.
 #[derive(Default)]
-pub struct Again {
+pub struct ComplianceRecount {
     latencies: Vec<i64>,
     total: i64,
     violations: i64,
-    said: Vec<(&'static str, Cell)>,
+    reported_figures: Vec<(&'static str, Cell)>,
     by_policy: BTreeMap<String, i64>,
     by_outcome: BTreeMap<String, i64>,
     by_rule: BTreeMap<String, i64>,
 }
 
-impl Recount for Again {
+impl Recount for ComplianceRecount {
     fn row(&mut self, section: &'static Section, cells: &[Cell]) {
         if section.name == LOGS.name {
-            self.log(cells);
+            self.count_log_row(cells);
         } else if section.name == FIGURES.name {
-            self.said.extend(FIGURES.columns.iter().map(|column| column.name).zip(cells.iter().cloned()));
+            self.reported_figures.extend(FIGURES.columns.iter().map(|column| column.name).zip(cells.iter().cloned()));
         } else if section.name == VIOLATIONS.name {
-            *self.by_policy.entry(cells[0].word().to_owned()).or_default() -= cells[1].whole();
+            *self.by_policy.entry(cells[0].label().to_owned()).or_default() -= cells[1].from_count();
         } else if section.name == OUTCOMES.name {
-            let key = format!("{} {}", cells[0].word(), cells[1].word());
-            *self.by_outcome.entry(key).or_default() -= cells[2].whole();
+            let key = format!("{} {}", cells[0].label(), cells[1].label());
+            *self.by_outcome.entry(key).or_default() -= cells[2].from_count();
         } else if section.name == RULES.name {
-            let key = format!("{} {}", cells[0].word(), cells[1].word());
-            *self.by_rule.entry(key).or_default() -= cells[2].whole();
+            let key = format!("{} {}", cells[0].label(), cells[1].label());
+            *self.by_rule.entry(key).or_default() -= cells[2].from_count();
         }
     }
 
     fn end(&mut self) -> Vec<String> {
-        let mut wrong = Faults::default();
-        let counted = self.counted();
-        for (name, said) in &self.said {
+        let mut mismatches = Differences::default();
+        let counted = self.counted_figures();
+        for (name, said) in &self.reported_figures {
             let Some(counted) = counted.iter().find(|(figure, _)| figure == name).map(|(_, cell)| cell) else {
                 continue;
             };
@@ -373,41 +375,42 @@ impl Recount for Again {
                 (said, counted) => said == counted,
             };
             if !same {
-                wrong.tell(|| format!("{name} says {}, the log's rows give {}", exactly(said), exactly(counted)));
+                mismatches
+                    .add(|| format!("{name} says {}, the log's rows give {}", exact_text(said), exact_text(counted)));
             }
         }
         for (section, counts) in
             [(&VIOLATIONS, &self.by_policy), (&OUTCOMES, &self.by_outcome), (&RULES, &self.by_rule)]
         {
             for (key, difference) in counts.iter().filter(|(_, difference)| **difference != 0) {
-                wrong.tell(|| format!("{}: {key} differs by {difference} from the log's rows", section.name));
+                mismatches.add(|| format!("{}: {key} differs by {difference} from the log's rows", section.name));
             }
         }
-        wrong.lines()
+        mismatches.take_lines()
     }
 }
 
-impl Again {
-    fn log(&mut self, cells: &[Cell]) {
+impl ComplianceRecount {
+    fn count_log_row(&mut self, cells: &[Cell]) {
         self.total += 1;
         if let Cell::Count(ms) = cells[5] {
             self.latencies.push(ms);
         }
-        if !cells[6].word().is_empty() {
+        if !cells[6].label().is_empty() {
             self.violations += 1;
-            *self.by_policy.entry(cells[6].word().to_owned()).or_default() += 1;
+            *self.by_policy.entry(cells[6].label().to_owned()).or_default() += 1;
         }
-        *self.by_outcome.entry(format!("{} {}", cells[9].word(), cells[8].word())).or_default() += 1;
-        if !cells[11].word().is_empty() {
-            *self.by_rule.entry(format!("{} {}", cells[11].word(), cells[8].word())).or_default() += 1;
+        *self.by_outcome.entry(format!("{} {}", cells[9].label(), cells[8].label())).or_default() += 1;
+        if !cells[11].label().is_empty() {
+            *self.by_rule.entry(format!("{} {}", cells[11].label(), cells[8].label())).or_default() += 1;
         }
     }
 
-    /// By another way than the report's own: sorted, and taken by place.
-    fn counted(&mut self) -> Vec<(&'static str, Cell)> {
+    /// Computes the figures in another way than the report does: by sorting and taking the value by its position.
+    fn counted_figures(&mut self) -> Vec<(&'static str, Cell)> {
         self.latencies.sort_unstable();
         let count = self.latencies.len();
-        let place = |hundredths: usize| match count {
+        let percentile = |hundredths: usize| match count {
             0 => Cell::Empty(NONE_ANSWERED),
             count => Cell::Count(self.latencies[(count * hundredths).div_ceil(100).max(1) - 1]),
         };
@@ -420,9 +423,9 @@ impl Again {
             ("violations", Cell::Count(self.violations)),
             ("violationFrequency", Cell::share(self.violations, self.total, NONE_REQUESTED)),
             ("averageLatencyMs", mean),
-            ("p50LatencyMs", place(50)),
-            ("p95LatencyMs", place(95)),
-            ("p99LatencyMs", place(99)),
+            ("p50LatencyMs", percentile(50)),
+            ("p95LatencyMs", percentile(95)),
+            ("p99LatencyMs", percentile(99)),
         ]
     }
 }

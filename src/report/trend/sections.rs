@@ -1,7 +1,7 @@
-//! The trend of a series as a document: what is to be said of the whole, and a row per quarter of an hour or day that has a value.
+//! The trend of a series as a document: a summary, and a row per bucket that has a value.
 
 use super::SeriesTrend;
-use crate::domain::analytics::series::Source;
+use crate::domain::analytics::series::SeriesSource;
 use crate::domain::analytics::trend::{THRESHOLD, TrendPoint, TrendSettings, WINDOW};
 use crate::report::adherence;
 use crate::report::document::{Cell, CellKind, Chart, ChartKind, Definition, ReportError, Section, Sink, column};
@@ -75,25 +75,29 @@ const POINTS: Section = Section {
 /// The report's tables.
 pub const SECTIONS: &[Section] = &[SUMMARY, POINTS];
 
-/// What its figures mean.
+/// Returns the definitions of its figures.
 pub fn definitions(request: &Request) -> Vec<Definition> {
     let window = request.filters.window.unwrap_or(WINDOW);
     let threshold = request.filters.threshold.unwrap_or(THRESHOLD);
-    let define = |name: &'static str, formula: String, source: &'static str| Definition {
+    let definition = |name: &'static str, formula: String, source: &'static str| Definition {
         name: name.into(),
         formula: formula.into(),
         source: source.into(),
     };
     let iglewicz = "Iglewicz and Hoaglin, How to Detect and Handle Outliers, 1993";
     vec![
-        define("movingAverage", format!("mean of the last {window} values, this one included"), "guide 002"),
-        define("zScore", format!("(value - mean) / standard deviation of the {window} values before it"), "guide 002"),
-        define(
+        definition("movingAverage", format!("mean of the last {window} values, this one included"), "guide 002"),
+        definition(
+            "zScore",
+            format!("(value - mean) / standard deviation of the {window} values before it"),
+            "guide 002",
+        ),
+        definition(
             "seasonScore",
             "(value - expected) / spread; expected is a median, spread a median of distances".to_owned(),
             iglewicz,
         ),
-        define(
+        definition(
             "anomaly",
             format!("a season score beyond 3.5 where four earlier weeks are known, else a z-score beyond {threshold}"),
             "",
@@ -101,30 +105,30 @@ pub fn definitions(request: &Request) -> Vec<Definition> {
     ]
 }
 
-/// What a trend is of.
-pub fn source(filters: &Filters) -> Result<Source, ReportError> {
+/// Returns the series selected by the filters.
+pub fn source(filters: &Filters) -> Result<SeriesSource, ReportError> {
     let figure = || filters.figure.as_deref().unwrap_or_default();
     let found = match (&filters.series, &filters.skill, &filters.queue) {
         (Some(series), None, None) if filters.figure.is_none() => series.parse(),
-        (None, Some(skill), None) => Source::skill(skill.clone(), figure()),
-        (None, None, Some(queue)) => Source::queue(queue.clone(), figure()),
+        (None, Some(skill), None) => SeriesSource::skill(skill.clone(), figure()),
+        (None, None, Some(queue)) => SeriesSource::queue(queue.clone(), figure()),
         _ => Err("a trend is of one series, or of a figure of one skill or one queue: name one".to_owned()),
     };
     found.map_err(ReportError::Refused)
 }
 
-/// What a reader has to know of the span: of agents' time, when nobody looked.
+/// Returns notes about the span: when agents' time was not observed.
 pub async fn notes(request: &Request, reader: &Reader) -> Result<Vec<String>, ReportError> {
-    match source(&request.filters)?.whom() {
+    match source(&request.filters)?.agent_filter() {
         Some(_) => adherence::notes(request, reader).await,
         None => Ok(Vec::new()),
     }
 }
 
-/// Reads the series, judges it and pushes it.
+/// Reads and judges the series, and pushes its rows.
 pub async fn write(request: &Request, reader: &Reader, sink: &mut (dyn Sink + '_)) -> Result<(), ReportError> {
     let source = source(&request.filters)?;
-    let from = request.from.unwrap_or_else(|| request.to - source.usual_span());
+    let from = request.from.unwrap_or_else(|| request.to - source.default_span());
     let zone = request.time_zone();
     let settings = TrendSettings {
         window: request.filters.window.unwrap_or(WINDOW),
@@ -156,7 +160,7 @@ fn cells(point: &TrendPoint) -> [Cell; POINTS.columns.len()] {
     };
     let season = |part: Option<f64>| number(part, "fewer than four earlier weeks are known");
     let scored = point.season.and_then(|season| season.score);
-    let odd = |word: Option<&'static str>| word.map_or(Cell::Empty("nothing is odd about it"), Cell::text);
+    let anomaly_cell = |word: Option<&'static str>| word.map_or(Cell::Empty("nothing is odd about it"), Cell::text);
     [
         Cell::Instant(point.at),
         number(Some(point.value), ""),
@@ -166,7 +170,7 @@ fn cells(point: &TrendPoint) -> [Cell; POINTS.columns.len()] {
         season(point.season.map(|season| season.expected)),
         season(point.season.map(|season| season.spread)),
         number(scored, "fewer than four earlier weeks are known, or all of them equal"),
-        odd(point.anomaly.map(|odd| odd.kind.name())),
-        odd(point.anomaly.map(|odd| odd.baseline.name())),
+        anomaly_cell(point.anomaly.map(|odd| odd.kind.name())),
+        anomaly_cell(point.anomaly.map(|odd| odd.baseline.name())),
     ]
 }

@@ -1,8 +1,8 @@
-//! HTML: one page that needs nothing else, to look at, by day and by night, and to print.
+//! HTML: one self-contained page to read in a light or dark theme, and to print.
 //!
-//! A page is read by people, so each section shows its first rows only; the other formats have all of them. A section that is wider than a
-//! printed page is turned or cut into several tables ([`spread`]). Data is text in it and never markup: the template escapes whatever it
-//! is given.
+//! A page is for people, so it shows the first rows of each section only; the other formats have all of them. A
+//! section wider than a printed page is transposed or split into several tables ([`choose_layout`]). The template
+//! escapes all data, so that it is text and never markup.
 
 use std::io::{self, Write};
 
@@ -10,117 +10,118 @@ use askama::Template;
 use jiff::tz::TimeZone;
 
 use super::Writer;
-use crate::report::chart::{Drawing, Points, WIDTH};
+use crate::report::chart::{ChartPoints, Drawing, WIDTH};
 use crate::report::document::{Cell, CellKind, Column, Heading, Section, Sink, WriteError};
-use crate::report::spread::{Spread, spread};
+use crate::report::table_layout::{TableLayout, choose_layout};
 use crate::report::tally::SectionTally;
-use crate::report::{provenance, shown};
+use crate::report::{format, provenance};
 
-/// Rows of a section that a page shows.
-pub const MOST_ROWS: usize = 2_000;
+/// The number of a section's rows that the page shows.
+pub const MAX_ROWS: usize = 2_000;
 
-/// Characters of a line of a printed page (A4, landscape), and what stands between two columns.
-const LINE: (usize, usize) = (138, 2);
+/// The characters in a line of a printed page (A4, landscape), and those between two columns.
+const PAGE_COLUMNS: (usize, usize) = (138, 2);
 
-/// Cells longer than this, which is the length of an id, are broken between lines.
-const MOST_WIDE: usize = 36;
+/// The length of an id; longer cells are wrapped.
+const MAX_WIDTH: usize = 36;
 
-/// A cell as it is shown.
-struct Shown {
+/// A cell as shown.
+struct ShownCell {
     text: String,
-    /// Numbers stand to the right.
+    /// Whether it is a number, which is aligned to the right.
     number: bool,
-    /// Why it is empty; empty where it is not.
+    /// The reason why the cell is empty; an empty text if it is not.
     why: &'static str,
 }
 
-impl Shown {
+impl ShownCell {
     fn is_long(&self) -> bool {
-        self.text.chars().count() > MOST_WIDE
+        self.text.chars().count() > MAX_WIDTH
     }
 }
 
-/// A section as it is shown.
-struct Part {
+/// A section as shown.
+struct HtmlSection {
     section: &'static Section,
-    rows: Vec<Vec<Shown>>,
+    rows: Vec<Vec<ShownCell>>,
     more: u64,
-    points: Option<Points>,
+    points: Option<ChartPoints>,
     drawing: Option<Drawing>,
 }
 
-impl Part {
+impl HtmlSection {
     fn total(&self) -> u64 {
         self.rows.len() as u64 + self.more
     }
 
-    /// What the columns need: the longest word of the heading, the longest cell.
+    /// Returns the column widths: the longest word of the header or the longest cell.
     fn widths(&self) -> Vec<usize> {
         let word = |text: &str| text.split(' ').map(|word| word.chars().count()).max().unwrap_or(0);
         let columns = self.section.columns.iter().enumerate();
         let cells = |place: usize| self.rows.iter().map(move |row| row[place].text.chars().count()).max().unwrap_or(0);
-        columns.map(|(place, column)| cells(place).min(MOST_WIDE).max(word(column.title))).collect()
+        columns.map(|(place, column)| cells(place).min(MAX_WIDTH).max(word(column.title))).collect()
     }
 
-    /// Its tables, side by side in the order of their columns.
-    fn tables(&self) -> Vec<Grid<'_>> {
+    /// Returns its tables, side by side in the order of their columns.
+    fn tables(&self) -> Vec<HtmlTable<'_>> {
         let columns = self.section.columns;
-        match spread(self.section, &self.widths(), self.rows.len(), LINE) {
-            Spread::Whole => vec![self.grid(&(0..columns.len()).collect::<Vec<_>>())],
-            Spread::Turned(keys) => vec![self.turned(keys)],
-            Spread::Cut(tables) => tables.iter().map(|table| self.grid(table)).collect(),
+        match choose_layout(self.section, &self.widths(), self.rows.len(), PAGE_COLUMNS) {
+            TableLayout::OneTable => vec![self.grid(&(0..columns.len()).collect::<Vec<_>>())],
+            TableLayout::Transposed(keys) => vec![self.transposed(keys)],
+            TableLayout::Split(tables) => tables.iter().map(|table| self.grid(table)).collect(),
         }
     }
 
-    fn grid(&self, places: &[usize]) -> Grid<'_> {
+    fn grid(&self, columns_shown: &[usize]) -> HtmlTable<'_> {
         let columns = self.section.columns;
-        Grid {
-            head: places.iter().map(|place| Head::of(&columns[*place])).collect(),
+        HtmlTable {
+            head: columns_shown.iter().map(|place| HeaderCell::of(&columns[*place])).collect(),
             rows: self
                 .rows
                 .iter()
-                .map(|row| Line { head: None, cells: places.iter().map(|place| &row[*place]).collect() })
+                .map(|row| TableRow { head: None, cells: columns_shown.iter().map(|place| &row[*place]).collect() })
                 .collect(),
         }
     }
 
-    /// A line for each column, and a column for each row.
-    fn turned(&self, keys: usize) -> Grid<'_> {
+    /// Transposes the section: a line for each column, and a column for each row.
+    fn transposed(&self, keys: usize) -> HtmlTable<'_> {
         let (which, figures) = self.section.columns.split_at(keys);
-        let name = |row: &Vec<Shown>| row[..keys].iter().map(|cell| cell.text.as_str()).collect::<Vec<_>>().join(", ");
+        let name =
+            |row: &Vec<ShownCell>| row[..keys].iter().map(|cell| cell.text.as_str()).collect::<Vec<_>>().join(", ");
         let first = which.iter().map(|column| column.title).collect::<Vec<_>>().join(", ");
-        let figure = |(place, column)| Line {
-            head: Some(Head::of(column)),
+        let figure = |(place, column)| TableRow {
+            head: Some(HeaderCell::of(column)),
             cells: self.rows.iter().map(|row| &row[keys + place]).collect(),
         };
-        let head = |title: String, number| Head { title, definition: "", number };
-        Grid {
+        let head = |title: String, number| HeaderCell { title, definition: "", number };
+        HtmlTable {
             head: [head(first, false)].into_iter().chain(self.rows.iter().map(|row| head(name(row), true))).collect(),
             rows: figures.iter().enumerate().map(figure).collect(),
         }
     }
 }
 
-/// A table as it is shown.
-struct Grid<'a> {
-    head: Vec<Head>,
-    rows: Vec<Line<'a>>,
+/// A table as shown.
+struct HtmlTable<'a> {
+    head: Vec<HeaderCell>,
+    rows: Vec<TableRow<'a>>,
 }
 
-struct Line<'a> {
-    /// Which figure it is, where a line has one.
-    head: Option<Head>,
-    cells: Vec<&'a Shown>,
+struct TableRow<'a> {
+    /// The figure that the line shows, in a transposed table.
+    head: Option<HeaderCell>,
+    cells: Vec<&'a ShownCell>,
 }
 
-/// A heading of a column or a line.
-struct Head {
+/// The header of a column or line.
+struct HeaderCell {
     title: String,
     definition: &'static str,
     number: bool,
 }
 
-impl Head {
+impl HeaderCell {
     fn of(column: &Column) -> Self {
         Self { title: column.title.to_owned(), definition: column.definition, number: is_number(column.kind) }
     }
@@ -128,26 +129,26 @@ impl Head {
 
 #[derive(Template)]
 #[template(path = "report.html")]
-struct Page<'a> {
+struct ReportPage<'a> {
     heading: &'a Heading,
     from: String,
     to: String,
     made_at: String,
     filters: String,
-    parts: &'a [Part],
+    parts: &'a [HtmlSection],
     lines: Vec<(String, String)>,
 }
 
-/// The writer.
+/// The HTML writer.
 pub struct Html<W: Write> {
     heading: Heading,
     out: W,
     zone: TimeZone,
-    parts: Vec<Part>,
+    parts: Vec<HtmlSection>,
 }
 
 impl<W: Write> Html<W> {
-    /// Into `out`, with instants in the heading's zone.
+    /// Creates a writer into `out`, with instants in the heading's zone.
     pub fn new(heading: &Heading, out: W) -> Self {
         Self { heading: heading.clone(), out, zone: heading.request.time_zone(), parts: Vec::new() }
     }
@@ -162,31 +163,37 @@ const fn is_number(kind: CellKind) -> bool {
 
 impl<W: Write + Send> Sink for Html<W> {
     fn section(&mut self, section: &'static Section) -> Result<(), WriteError> {
-        self.parts.push(Part { section, rows: Vec::new(), more: 0, points: Points::of(section), drawing: None });
+        self.parts.push(HtmlSection {
+            section,
+            rows: Vec::new(),
+            more: 0,
+            points: ChartPoints::of(section),
+            drawing: None,
+        });
         Ok(())
     }
 
     fn row(&mut self, cells: &[Cell]) -> Result<(), WriteError> {
         let Some(part) = self.parts.last_mut() else { return Ok(()) };
         if let Some(points) = &mut part.points {
-            points.row(cells, &self.zone);
+            points.add_row(cells, &self.zone);
         }
-        if part.rows.len() >= MOST_ROWS {
+        if part.rows.len() >= MAX_ROWS {
             part.more += 1;
             return Ok(());
         }
-        let shown = part.section.columns.iter().zip(cells).map(|(column, cell)| Shown {
-            text: shown::short(cell, &self.zone),
+        let html_cells = part.section.columns.iter().zip(cells).map(|(column, cell)| ShownCell {
+            text: format::display_text(cell, &self.zone),
             number: is_number(column.kind),
             why: if let Cell::Empty(why) = cell { why } else { "" },
         });
-        part.rows.push(shown.collect());
+        part.rows.push(html_cells.collect());
         Ok(())
     }
 
     fn end(&mut self) -> Result<(), WriteError> {
         if let Some(part) = self.parts.last_mut() {
-            part.drawing = part.points.take().and_then(|points| points.draw(part.section));
+            part.drawing = part.points.take().and_then(|points| points.to_drawing(part.section));
         }
         Ok(())
     }
@@ -197,8 +204,8 @@ impl<W: Write + Send> Writer for Html<W> {
         let sections = self.heading.request.report.sections();
         self.parts.sort_by_key(|part| sections.iter().position(|section| section.name == part.section.name));
         let request = &self.heading.request;
-        let instant = |at| shown::short(&Cell::Instant(at), &self.zone);
-        let page = Page {
+        let instant = |at| format::display_text(&Cell::Instant(at), &self.zone);
+        let page = ReportPage {
             from: request.from.map_or_else(|| "the beginning".to_owned(), instant),
             to: instant(request.to),
             made_at: instant(self.heading.made_at),

@@ -1,4 +1,5 @@
-//! JSON: one document, with each row as an object on a line of its own, so that a long one can be read and compared line by line.
+//! JSON: one document with each row as an object on its own line, so that long files can be read and compared line by
+//! line.
 
 use std::io::Write;
 
@@ -7,25 +8,25 @@ use serde_json::{Value, json};
 
 use super::Writer;
 use crate::report::document::{Cell, Heading, Section, Sink, WriteError};
-use crate::report::shown;
+use crate::report::format;
 use crate::report::tally::SectionTally;
 
-/// The writer.
+/// The JSON writer.
 pub struct Json<W: Write> {
     out: W,
     zone: TimeZone,
     section: Option<&'static Section>,
-    /// Whether there is a section, and a row of it, before the next one.
+    /// Whether a section, and a row of the section, has been written before.
     after_section: bool,
     after_row: bool,
     line: String,
 }
 
 impl<W: Write> Json<W> {
-    /// Writes what stands above the sections.
+    /// Creates a writer and writes what precedes the sections.
     pub fn new(heading: &Heading, mut out: W) -> Result<Self, WriteError> {
-        let above = json!(heading).to_string();
-        write!(out, "{},\n\"sections\":{{", above.strip_suffix('}').unwrap_or(&above))?;
+        let heading_json = json!(heading).to_string();
+        write!(out, "{},\n\"sections\":{{", heading_json.strip_suffix('}').unwrap_or(&heading_json))?;
         Ok(Self {
             out,
             zone: heading.request.time_zone(),
@@ -37,8 +38,8 @@ impl<W: Write> Json<W> {
     }
 }
 
-/// The line before a section's rows, without what separates it from the one before.
-pub fn opening(section: &Section) -> String {
+/// Returns the line before a section's rows, without the separator from the section before.
+pub fn section_opening(section: &Section) -> String {
     let columns: Vec<Value> = section
         .columns
         .iter()
@@ -47,8 +48,8 @@ pub fn opening(section: &Section) -> String {
     format!("{:?}:{{\"title\":{},\"columns\":{},\"rows\":[", section.name, json!(section.title), Value::Array(columns))
 }
 
-/// A row as an object, on one line.
-pub fn row(section: &Section, cells: &[Cell], zone: &TimeZone, out: &mut String) {
+/// Writes a row as an object on one line.
+pub fn write_row(section: &Section, cells: &[Cell], zone: &TimeZone, out: &mut String) {
     let mut text = String::new();
     out.push('{');
     for (column, cell) in section.columns.iter().zip(cells) {
@@ -60,11 +61,13 @@ pub fn row(section: &Section, cells: &[Cell], zone: &TimeZone, out: &mut String)
         out.push_str("\":");
         match cell {
             Cell::Empty(_) => out.push_str("null"),
-            Cell::Count(_) | Cell::Number(_) | Cell::Share(_) | Cell::Seconds(_) => shown::exact(cell, zone, out),
+            Cell::Count(_) | Cell::Number(_) | Cell::Share(_) | Cell::Seconds(_) => {
+                format::write_exact(cell, zone, out);
+            }
             Cell::Text(_) | Cell::Instant(_) | Cell::Day(_) => {
                 text.clear();
-                shown::exact(cell, zone, &mut text);
-                // A text can always be written.
+                format::write_exact(cell, zone, &mut text);
+                // Serializing a string cannot fail.
                 out.push_str(&serde_json::to_string(&text).unwrap_or_default());
             }
         }
@@ -75,7 +78,7 @@ pub fn row(section: &Section, cells: &[Cell], zone: &TimeZone, out: &mut String)
 impl<W: Write + Send> Sink for Json<W> {
     fn section(&mut self, section: &'static Section) -> Result<(), WriteError> {
         let separator = if std::mem::replace(&mut self.after_section, true) { "," } else { "" };
-        write!(self.out, "{separator}\n{}", opening(section))?;
+        write!(self.out, "{separator}\n{}", section_opening(section))?;
         (self.section, self.after_row) = (Some(section), false);
         Ok(())
     }
@@ -83,7 +86,7 @@ impl<W: Write + Send> Sink for Json<W> {
     fn row(&mut self, cells: &[Cell]) -> Result<(), WriteError> {
         let Some(section) = self.section else { return Ok(()) };
         self.line.clear();
-        row(section, cells, &self.zone, &mut self.line);
+        write_row(section, cells, &self.zone, &mut self.line);
         self.out.write_all(if std::mem::replace(&mut self.after_row, true) { b",\n" } else { b"\n" })?;
         Ok(self.out.write_all(self.line.as_bytes())?)
     }

@@ -1,4 +1,5 @@
-//! The formats that reports are written in. A writer takes rows as they come and holds as little of them as its format allows.
+//! The file formats of reports. A writer takes rows as they come and keeps as few of them in memory as its format
+//! allows.
 
 pub mod csv;
 pub mod html;
@@ -13,61 +14,61 @@ use std::path::Path;
 
 use super::document::{Heading, Sink, WriteError};
 use super::tally::SectionTally;
-pub use crate::domain::reports::report_run::Format;
+pub use crate::domain::reports::report_run::ReportFormat;
 
-/// A sink that makes a file.
+/// A sink that writes a file.
 pub trait Writer: Sink {
-    /// Writes what stands below all sections; `tallies` are those of the whole report. The file is whole after it.
+    /// Writes what follows all sections and completes the file; `tallies` are those of the whole report.
     fn finish(&mut self, tallies: &[SectionTally]) -> Result<(), WriteError>;
 }
 
-/// Writes a report of this heading into `file`; `folder` is for what is kept aside meanwhile.
-pub fn writer(
-    format: Format,
+/// Opens a writer of a report with this heading into `file`; `folder` is for temporary files.
+pub fn open_writer(
+    format: ReportFormat,
     heading: &Heading,
     file: File,
     folder: &Path,
-    most_bytes: u64,
+    max_bytes: u64,
 ) -> Result<Box<dyn Writer>, WriteError> {
-    let out = Limited { inner: BufWriter::with_capacity(1 << 16, file), left: most_bytes };
+    let out = LimitedWriter { inner: BufWriter::with_capacity(1 << 16, file), remaining: max_bytes };
     Ok(match format {
-        Format::Csv => Box::new(csv::Csv::new(heading, out)),
-        Format::Json => Box::new(json::Json::new(heading, out)?),
-        Format::Xlsx => Box::new(xlsx::Xlsx::new(heading, out, folder)?),
-        Format::Html => Box::new(html::Html::new(heading, out)),
+        ReportFormat::Csv => Box::new(csv::Csv::new(heading, out)),
+        ReportFormat::Json => Box::new(json::Json::new(heading, out)?),
+        ReportFormat::Xlsx => Box::new(xlsx::Xlsx::new(heading, out, folder)?),
+        ReportFormat::Html => Box::new(html::Html::new(heading, out)),
         #[cfg(feature = "parquet")]
-        Format::Parquet => Box::new(parquet::Parquet::new(heading, out)),
+        ReportFormat::Parquet => Box::new(parquet::Parquet::new(heading, out)),
         #[cfg(not(feature = "parquet"))]
-        Format::Parquet => return Err(io::Error::from(io::ErrorKind::Unsupported).into()),
+        ReportFormat::Parquet => return Err(io::Error::from(io::ErrorKind::Unsupported).into()),
     })
 }
 
-/// Hands on so many bytes and no more.
+/// A writer that passes on a limited number of bytes.
 #[derive(Debug)]
-pub struct Limited<W> {
+pub struct LimitedWriter<W> {
     inner: W,
-    left: u64,
+    remaining: u64,
 }
 
-impl<W> Limited<W> {
-    /// At most so many bytes.
-    pub const fn new(inner: W, most_bytes: u64) -> Self {
-        Self { inner, left: most_bytes }
+impl<W> LimitedWriter<W> {
+    /// Creates a writer of at most `max_bytes` bytes.
+    pub const fn new(inner: W, max_bytes: u64) -> Self {
+        Self { inner, remaining: max_bytes }
     }
 
-    /// What it writes to.
+    /// Returns the inner writer.
     pub fn into_inner(self) -> W {
         self.inner
     }
 }
 
-impl<W: Write> Write for Limited<W> {
+impl<W: Write> Write for LimitedWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if bytes.len() as u64 > self.left {
+        if bytes.len() as u64 > self.remaining {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         let written = self.inner.write(bytes)?;
-        self.left -= written as u64;
+        self.remaining -= written as u64;
         Ok(written)
     }
 
@@ -76,7 +77,7 @@ impl<W: Write> Write for Limited<W> {
     }
 }
 
-impl<W: io::Seek> io::Seek for Limited<W> {
+impl<W: io::Seek> io::Seek for LimitedWriter<W> {
     fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
         self.inner.seek(to)
     }

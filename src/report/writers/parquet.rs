@@ -1,7 +1,9 @@
-//! Parquet: one section, its columns typed, in groups of rows that are written as they fill; and the way back, for `report verify`.
+//! Parquet: one section with typed columns, in row groups that are written as they fill; and a reader for `report
+//! verify`.
 //!
-//! Only in builds with the feature `parquet`. Exact throughout: spans are decimals of six places, instants are in microseconds of UTC.
-//! Why a cell is empty is not in the rows; the manifest and the file's own metadata count it.
+//! Only in builds with the feature `parquet`. All values are exact: durations are decimals with six places, instants
+//! are microseconds in UTC. The rows do not say why a cell is empty; the manifest and the file's metadata count the
+//! reasons.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -28,19 +30,19 @@ use crate::report::document::{Cell, CellKind, Column, Heading, Section, Sink, Wr
 use crate::report::provenance::{self, PROGRAM};
 use crate::report::tally::SectionTally;
 
-/// A group of rows is written when it has so many.
-const MOST_ROWS: usize = 65_536;
+/// The number of rows at which a row group is written.
+const MAX_BUFFERED_ROWS: usize = 65_536;
 
-/// Or when its cells take about so many bytes.
-const MOST_BYTES: usize = 8 << 20;
+/// The approximate size of the cells, in bytes, at which a row group is written.
+const MAX_BUFFERED_BYTES: usize = 8 << 20;
 
-/// In microseconds: what 18 places of a decimal hold, some 31,000 years.
-const LONGEST_SPAN: u64 = 999_999_999_999_999_999;
+/// The longest duration in microseconds that a decimal of 18 places holds, some 31,000 years.
+const MAX_SPAN: u64 = 999_999_999_999_999_999;
 
 const EPOCH: Date = Date::constant(1970, 1, 1);
 
-/// The error of the disk, with its kind.
-fn failed(error: ParquetError) -> io::Error {
+/// Returns the I/O error behind a Parquet error, with its kind.
+fn parquet_error(error: ParquetError) -> io::Error {
     match error {
         ParquetError::External(cause) => match cause.downcast::<io::Error>() {
             Ok(cause) => *cause,
@@ -50,7 +52,7 @@ fn failed(error: ParquetError) -> io::Error {
     }
 }
 
-/// The columns of a section, in the format's own words.
+/// Returns the columns of a section as a Parquet schema.
 fn schema(section: &Section) -> String {
     let mut text = format!("message {} {{", section.name.replace('-', "_"));
     for column in section.columns {
@@ -79,13 +81,13 @@ enum Values {
 }
 
 #[derive(Debug)]
-struct Buffer {
-    /// 1 for a value, 0 for an empty cell.
+struct ColumnBuffer {
+    /// The definition levels: 1 for a value, 0 for an empty cell.
     levels: Vec<i16>,
     values: Values,
 }
 
-impl Buffer {
+impl ColumnBuffer {
     fn of(column: &Column) -> Self {
         let values = match column.kind {
             CellKind::Text => Values::Text(Vec::new()),
@@ -96,7 +98,7 @@ impl Buffer {
         Self { levels: Vec::new(), values }
     }
 
-    /// Takes a cell; gives about how many bytes it needs. None where the column cannot hold it.
+    /// Adds a cell and returns its approximate size in bytes. Returns `None` if the column cannot hold it.
     fn push(&mut self, kind: CellKind, cell: &Cell) -> Option<usize> {
         if let Cell::Empty(_) = cell {
             self.levels.push(0);
@@ -111,9 +113,7 @@ impl Buffer {
                 values.push(*count);
                 size_of::<i64>()
             }
-            (Values::Whole(values), CellKind::Seconds, Cell::Seconds(micros))
-                if micros.unsigned_abs() <= LONGEST_SPAN =>
-            {
+            (Values::Whole(values), CellKind::Seconds, Cell::Seconds(micros)) if micros.unsigned_abs() <= MAX_SPAN => {
                 values.push(*micros);
                 size_of::<i64>()
             }
@@ -147,24 +147,24 @@ impl Buffer {
     }
 }
 
-/// The writer.
+/// The Parquet writer.
 pub struct Parquet<W: Write + Send> {
     heading: Heading,
-    /// Until the section begins.
+    /// The output, until the section begins.
     out: Option<W>,
     file: Option<SerializedFileWriter<W>>,
-    columns: Vec<(&'static Column, Buffer)>,
+    columns: Vec<(&'static Column, ColumnBuffer)>,
     rows: usize,
     bytes: usize,
 }
 
 impl<W: Write + Send> Parquet<W> {
-    /// Into `out`.
+    /// Creates a writer into `out`.
     pub fn new(heading: &Heading, out: W) -> Self {
         Self { heading: heading.clone(), out: Some(out), file: None, columns: Vec::new(), rows: 0, bytes: 0 }
     }
 
-    /// Writes the rows that are held as a group.
+    /// Writes the buffered rows as a row group.
     fn flush(&mut self) -> Result<(), ParquetError> {
         let Some(file) = self.file.as_mut().filter(|_| self.rows > 0) else { return Ok(()) };
         let mut group = file.next_row_group()?;
@@ -191,11 +191,11 @@ impl<W: Write + Send> Sink for Parquet<W> {
         let Some(out) = self.out.take() else {
             return Err(io::Error::other("a Parquet file holds one section").into());
         };
-        let schema = Arc::new(parse_message_type(&schema(section)).map_err(failed)?);
+        let schema = Arc::new(parse_message_type(&schema(section)).map_err(parquet_error)?);
         let properties =
             WriterProperties::builder().set_compression(Compression::SNAPPY).set_created_by(PROGRAM.to_owned()).build();
-        self.file = Some(SerializedFileWriter::new(out, schema, Arc::new(properties)).map_err(failed)?);
-        self.columns = section.columns.iter().map(|column| (column, Buffer::of(column))).collect();
+        self.file = Some(SerializedFileWriter::new(out, schema, Arc::new(properties)).map_err(parquet_error)?);
+        self.columns = section.columns.iter().map(|column| (column, ColumnBuffer::of(column))).collect();
         Ok(())
     }
 
@@ -208,14 +208,14 @@ impl<W: Write + Send> Sink for Parquet<W> {
             self.bytes += bytes;
         }
         self.rows += 1;
-        if self.rows >= MOST_ROWS || self.bytes >= MOST_BYTES {
-            self.flush().map_err(failed)?;
+        if self.rows >= MAX_BUFFERED_ROWS || self.bytes >= MAX_BUFFERED_BYTES {
+            self.flush().map_err(parquet_error)?;
         }
         Ok(())
     }
 
     fn end(&mut self) -> Result<(), WriteError> {
-        Ok(self.flush().map_err(failed)?)
+        Ok(self.flush().map_err(parquet_error)?)
     }
 }
 
@@ -227,12 +227,13 @@ impl<W: Write + Send> Writer for Parquet<W> {
         for (what, value) in metadata(&self.heading, tallies) {
             file.append_key_value_metadata(KeyValue::new(what, value));
         }
-        file.finish().map_err(failed)?;
+        file.finish().map_err(parquet_error)?;
         Ok(())
     }
 }
 
-/// What the file says of itself, each name once, since readers take it for a map: what comes several times stands in as many lines.
+/// Returns the file's metadata, each key once, since readers treat it as a map. A key with several values has one
+/// line per value.
 fn metadata(heading: &Heading, tallies: &[SectionTally]) -> Vec<(String, String)> {
     let definitions = heading.definitions.iter().map(|definition| {
         let mut value = definition.formula.to_string();
@@ -255,61 +256,62 @@ fn metadata(heading: &Heading, tallies: &[SectionTally]) -> Vec<(String, String)
     all
 }
 
-/// The rows of a file, one by one.
-pub struct Rows {
+/// A reader of a file's rows.
+pub struct ParquetRows {
     columns: Vec<String>,
     file: SerializedFileReader<File>,
-    /// How many groups of rows were begun.
-    groups: usize,
-    /// The rows of the last of them.
-    open: Option<ReaderIter>,
+    /// The number of row groups opened so far.
+    next_group: usize,
+    /// The rows of the current row group.
+    open_group: Option<ReaderIter>,
 }
 
-impl Rows {
+impl ParquetRows {
     /// Opens a file.
     ///
     /// # Errors
-    /// It is no Parquet file, or the disk does not give it.
+    /// Returns an error if the file cannot be read or is not a Parquet file.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let file = SerializedFileReader::new(File::open(path)?).map_err(failed)?;
+        let file = SerializedFileReader::new(File::open(path)?).map_err(parquet_error)?;
         let schema = file.metadata().file_metadata().schema_descr();
         let columns = schema.columns().iter().map(|column| column.name().to_owned()).collect();
-        Ok(Self { columns, file, groups: 0, open: None })
+        Ok(Self { columns, file, next_group: 0, open_group: None })
     }
 
-    /// Whether its columns are these.
-    pub fn has(&self, columns: &[Column]) -> bool {
+    /// Returns whether the file has these columns.
+    pub fn has_columns(&self, columns: &[Column]) -> bool {
         self.columns.iter().eq(columns.iter().map(|column| column.name))
     }
 
-    /// The next row, read as the columns' kinds; a cell that cannot be is none.
+    /// Reads the next row by the kinds of the columns. A cell that cannot be read is `None`.
     ///
     /// # Errors
-    /// The file breaks off or is not what it says.
+    /// Returns an error if the file is truncated or corrupt.
     pub fn next(&mut self, columns: &[Column]) -> io::Result<Option<Vec<Option<Cell>>>> {
-        let Some(row) = self.row().map_err(failed)? else { return Ok(None) };
+        let Some(row) = self.read_row().map_err(parquet_error)? else { return Ok(None) };
         let fields = row.into_columns();
-        Ok(Some(columns.iter().zip(fields).map(|(column, (_, field))| cell(column.kind, field)).collect()))
+        Ok(Some(columns.iter().zip(fields).map(|(column, (_, field))| parse_cell(column.kind, field)).collect()))
     }
 
-    /// Opens group after group by itself: the crate's own way over all of them panics where one cannot be opened.
-    fn row(&mut self) -> Result<Option<Row>, ParquetError> {
+    /// Opens one row group after another, because the crate's iterator over all of them panics if one cannot be
+    /// opened.
+    fn read_row(&mut self) -> Result<Option<Row>, ParquetError> {
         loop {
-            if let Some(row) = self.open.as_mut().and_then(Iterator::next) {
+            if let Some(row) = self.open_group.as_mut().and_then(Iterator::next) {
                 return row.map(Some);
             }
-            if self.groups == self.file.num_row_groups() {
+            if self.next_group == self.file.num_row_groups() {
                 return Ok(None);
             }
-            let group = self.file.get_row_group(self.groups)?;
-            self.groups += 1;
+            let group = self.file.get_row_group(self.next_group)?;
+            self.next_group += 1;
             let schema = self.file.metadata().file_metadata().schema_descr_ptr();
-            self.open = Some(TreeBuilder::new().as_iter(schema, &*group)?);
+            self.open_group = Some(TreeBuilder::new().as_iter(schema, &*group)?);
         }
     }
 }
 
-fn cell(kind: CellKind, field: Field) -> Option<Cell> {
+fn parse_cell(kind: CellKind, field: Field) -> Option<Cell> {
     Some(match (kind, field) {
         (_, Field::Null) => Cell::Empty(""),
         (CellKind::Text, Field::Str(text)) => Cell::text(text),

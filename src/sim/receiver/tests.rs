@@ -37,7 +37,7 @@ async fn try_to_deliver(receiver: &Receiver, delivery: &Delivery<'_>) -> reqwest
         .await
 }
 
-async fn sent(receiver: &Receiver, id: &str, body: &str) -> u16 {
+async fn delivery_status(receiver: &Receiver, id: &str, body: &str) -> u16 {
     deliver(receiver, &Delivery { key: KEY, id, age_s: 0, body }).await.status().as_u16()
 }
 
@@ -71,9 +71,9 @@ async fn an_id_is_taken_once_and_an_agents_events_are_held_against_their_numbers
     for (id, agent, sequence) in
         [("1", "a", 5), ("2", "b", 1), ("3", "a", 6), ("1", "a", 5), ("4", "a", 8), ("5", "a", 7), ("6", "b", 2)]
     {
-        assert_eq!(sent(&receiver, id, &body(agent, sequence)).await, 204);
+        assert_eq!(delivery_status(&receiver, id, &body(agent, sequence)).await, 204);
     }
-    assert_eq!(sent(&receiver, "7", "not JSON").await, 204);
+    assert_eq!(delivery_status(&receiver, "7", "not JSON").await, 204);
     let counts = receiver.counts();
     assert_eq!((counts.distinct, counts.duplicates, counts.out_of_sequence), (7, 1, 2), "a hole and a step back");
     let log = receiver.log(3, 1);
@@ -85,7 +85,7 @@ async fn it_fails_by_turn_and_counts_what_it_takes_later_once() {
     let receiver = receiver(ReceiverOptions { fail_every: 3, ..ReceiverOptions::default() }).await;
     let mut answers = Vec::new();
     for (id, sequence) in [("1", 1), ("2", 2), ("3", 3), ("3", 3)] {
-        answers.push(sent(&receiver, id, &body("a", sequence)).await);
+        answers.push(delivery_status(&receiver, id, &body("a", sequence)).await);
     }
     assert_eq!(answers, [204, 204, 500, 204]);
     let counts = receiver.counts();
@@ -93,7 +93,7 @@ async fn it_fails_by_turn_and_counts_what_it_takes_later_once() {
 }
 
 /// What it did with a few deliveries that were each tried until they were answered with 2xx.
-async fn failed_by_dice() -> Vec<(String, u16, bool, bool)> {
+async fn random_failures() -> Vec<(String, u16, bool, bool)> {
     let receiver = receiver(ReceiverOptions { fail_share: 0.7, seed: 7, ..ReceiverOptions::default() }).await;
     for id in ["1", "2", "3", "4", "5", "6"] {
         let delivery = Delivery { key: KEY, id, age_s: 0, body: "{}" };
@@ -106,7 +106,7 @@ async fn failed_by_dice() -> Vec<(String, u16, bool, bool)> {
 
 #[tokio::test]
 async fn it_fails_by_dice_with_refusals_and_with_resets_before_and_after_it_has_taken_something() {
-    let (seen, again) = tokio::join!(failed_by_dice(), failed_by_dice());
+    let (seen, again) = tokio::join!(random_failures(), random_failures());
     assert_eq!(seen, again, "the same seed fails the same ones");
     for id in ["1", "2", "3", "4", "5", "6"] {
         let of_it: Vec<_> = seen.iter().filter(|one| one.0 == id).collect();
@@ -121,20 +121,20 @@ async fn it_fails_by_dice_with_refusals_and_with_resets_before_and_after_it_has_
 #[tokio::test]
 async fn it_behaves_badly_when_told_and_well_again() {
     let receiver = receiver(ReceiverOptions::default()).await;
-    receiver.conduct(Conduct::Gone);
-    assert_eq!(sent(&receiver, "1", "{}").await, 410);
-    receiver.conduct(Conduct::Refuses(422));
-    assert_eq!(sent(&receiver, "1", "{}").await, 422);
-    receiver.conduct(Conduct::TooMany(17));
+    receiver.set_mode(ReceiverMode::Gone);
+    assert_eq!(delivery_status(&receiver, "1", "{}").await, 410);
+    receiver.set_mode(ReceiverMode::Refuse(422));
+    assert_eq!(delivery_status(&receiver, "1", "{}").await, 422);
+    receiver.set_mode(ReceiverMode::TooManyRequests(17));
     let answer = deliver(&receiver, &Delivery { key: KEY, id: "1", age_s: 0, body: "{}" }).await;
     assert_eq!((answer.status().as_u16(), &answer.headers()["retry-after"]), (429, &HeaderValue::from_static("17")));
-    receiver.conduct(Conduct::Silent);
-    let silence = tokio::time::timeout(Duration::from_millis(100), sent(&receiver, "1", "{}")).await;
+    receiver.set_mode(ReceiverMode::Silent);
+    let silence = tokio::time::timeout(Duration::from_millis(100), delivery_status(&receiver, "1", "{}")).await;
     assert!(silence.is_err());
-    receiver.conduct(Conduct::Slow(Duration::from_millis(20)));
-    assert_eq!(sent(&receiver, "1", "{}").await, 204);
-    receiver.conduct(Conduct::Takes);
-    assert_eq!(sent(&receiver, "2", "{}").await, 204);
+    receiver.set_mode(ReceiverMode::Slow(Duration::from_millis(20)));
+    assert_eq!(delivery_status(&receiver, "1", "{}").await, 204);
+    receiver.set_mode(ReceiverMode::Accept);
+    assert_eq!(delivery_status(&receiver, "2", "{}").await, 204);
     assert_eq!(receiver.counts().distinct, 2);
 }
 

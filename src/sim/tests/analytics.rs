@@ -6,12 +6,12 @@ use super::*;
 
 const QUERY: &str = "/api/v2/analytics/query";
 
-fn generous() -> SimOptions {
-    SimOptions { reporting_per_minute: 10_000, ..quiet() }
+fn large_budget_options() -> SimOptions {
+    SimOptions { reporting_per_minute: 10_000, ..quiet_options() }
 }
 
 /// A month of days, by channel.
-fn month() -> Value {
+fn month_query() -> Value {
     json!({
         "metrics": [{ "name": "count", "aggregation": "sum" }, { "name": "duration", "aggregation": "avg" }],
         "dimensions": [{ "name": "channel" }],
@@ -20,21 +20,21 @@ fn month() -> Value {
     })
 }
 
-fn with(path: &str, value: Value) -> Value {
-    let mut body = month();
+fn query_with(path: &str, value: Value) -> Value {
+    let mut body = month_query();
     *body.pointer_mut(path).expect("a field") = value;
     body
 }
 
 impl Bench {
     async fn submit(&self, token: &str, body: &Value) -> String {
-        let (status, body) = answer(self.post(QUERY, token, body)).await;
+        let (status, body) = send(self.post(QUERY, token, body)).await;
         assert_eq!((status, &body["status"]), (StatusCode::ACCEPTED, &json!("PENDING")), "{body}");
         body["id"].as_str().expect("an id").to_owned()
     }
 
     async fn page(&self, token: &str, id: &str, offset: usize) -> (StatusCode, Value) {
-        answer(self.get(&format!("{QUERY}/{id}?limit=20&offset={offset}"), token)).await
+        send(self.get(&format!("{QUERY}/{id}?limit=20&offset={offset}"), token)).await
     }
 
     /// Every row of a query, as it ends.
@@ -45,25 +45,25 @@ impl Bench {
         loop {
             let (status, page) = self.page(token, &id, rows.len()).await;
             assert_eq!((status, &page["status"]), (StatusCode::OK, &json!("COMPLETED")), "{page}");
-            let came = page["results"].as_array().expect("rows").clone();
-            if came.is_empty() {
+            let results = page["results"].as_array().expect("rows").clone();
+            if results.is_empty() {
                 assert_eq!(page["total"], json!(rows.len()));
                 return rows;
             }
-            rows.extend(came);
+            rows.extend(results);
         }
     }
 }
 
 #[tokio::test]
 async fn a_query_is_pending_then_runs_then_has_every_row_once_whatever_the_pages() {
-    let bench = Bench::new(generous()).await;
+    let bench = Bench::new(large_budget_options()).await;
     let token = bench.token(0, "").await;
-    let id = bench.submit(&token, &month()).await;
+    let id = bench.submit(&token, &month_query()).await;
     assert_eq!(bench.page(&token, &id, 0).await.1["status"], "PENDING");
     bench.clock.advance(Duration::from_secs(2));
     assert_eq!(bench.page(&token, &id, 0).await.1["status"], "RUNNING");
-    let rows = bench.rows(&token, &month()).await;
+    let rows = bench.rows(&token, &month_query()).await;
     let mut days: BTreeMap<String, usize> = BTreeMap::new();
     for row in &rows {
         *days.entry(row["timeSeries"].as_str().expect("an instant").to_owned()).or_default() += 1;
@@ -72,16 +72,16 @@ async fn a_query_is_pending_then_runs_then_has_every_row_once_whatever_the_pages
     assert_eq!((rows.len(), days.len()), (90, 30));
     assert!(days.values().all(|channels| *channels == 3), "{days:?}");
     assert!(!rows.is_sorted_by_key(|row| row["timeSeries"].as_str()), "rows are in no order");
-    assert_eq!(bench.rows(&token, &month()).await, rows, "and are the same each time");
+    assert_eq!(bench.rows(&token, &month_query()).await, rows, "and are the same each time");
     let (status, _) = bench.page(&token, "qry_none", 0).await;
     assert_eq!(status, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]
 async fn values_have_a_weekly_course_and_the_known_oddities() {
-    let bench = Bench::new(generous()).await;
+    let bench = Bench::new(large_budget_options()).await;
     let token = bench.token(0, "").await;
-    let mut body = month();
+    let mut body = month_query();
     body["dimensions"] = json!([]);
     let names = ["count", "duration", "first_contact_resolved", "abandoned"];
     body["metrics"] = names.map(|name| json!({ "name": name, "aggregation": "sum" })).to_vec().into();
@@ -104,17 +104,17 @@ async fn values_have_a_weekly_course_and_the_known_oddities() {
 
 #[tokio::test]
 async fn buckets_go_by_the_zone_and_hours_of_the_night_have_no_mean() {
-    let bench = Bench::new(generous()).await;
+    let bench = Bench::new(large_budget_options()).await;
     let token = bench.token(0, "").await;
     // The clocks go back on the 25th.
     let days = json!({ "bucketSize": "DAY", "timeZone": "Europe/Berlin", "start": "2026-10-23T22:00:00Z", "end": "2026-10-26T22:59:59.999Z" });
-    let rows = bench.rows(&token, &with("/timeSeries", days)).await;
+    let rows = bench.rows(&token, &query_with("/timeSeries", days)).await;
     let mut starts: Vec<_> = rows.iter().map(|row| row["timeSeries"].as_str().expect("an instant")).collect();
     starts.sort_unstable();
     starts.dedup();
     assert_eq!(starts, ["2026-10-23T22:00:00Z", "2026-10-24T22:00:00Z", "2026-10-25T23:00:00Z"]);
     let hours = json!({ "bucketSize": "HOUR", "start": "2026-10-23T00:00:00Z", "end": "2026-10-23T23:59:59.999Z" });
-    let rows = bench.rows(&token, &with("/timeSeries", hours)).await;
+    let rows = bench.rows(&token, &query_with("/timeSeries", hours)).await;
     assert_eq!(rows.len(), 72);
     let night = rows.iter().find(|row| row["timeSeries"] == "2026-10-23T03:00:00Z").expect("an hour");
     assert_eq!((&night["metrics"][0]["value"], &night["metrics"][1]["value"]), (&json!(0.0), &Value::Null));
@@ -122,9 +122,9 @@ async fn buckets_go_by_the_zone_and_hours_of_the_night_have_no_mean() {
 
 #[tokio::test]
 async fn a_filter_leaves_its_value_and_what_is_wrong_is_refused() {
-    let bench = Bench::new(generous()).await;
+    let bench = Bench::new(large_budget_options()).await;
     let token = bench.token(0, "").await;
-    let mut filtered = month();
+    let mut filtered = month_query();
     filtered["filter"] = json!({ "type": "equals", "field": "channel", "value": "chat" });
     let rows = bench.rows(&token, &filtered).await;
     assert!(rows.len() == 30 && rows.iter().all(|row| row["dimensions"][0]["value"] == "chat"));
@@ -143,45 +143,45 @@ async fn a_filter_leaves_its_value_and_what_is_wrong_is_refused() {
         ("/timeSeries/start", json!("2026-10-01T00:00:00Z")),
         ("/timeSeries/end", json!("soon")),
     ] {
-        let (status, body) = answer(bench.post(QUERY, &token, &with(path, value.clone()))).await;
+        let (status, body) = send(bench.post(QUERY, &token, &query_with(path, value.clone()))).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{path} {value}: {body}");
     }
-    let id = bench.submit(&token, &month()).await;
+    let id = bench.submit(&token, &month_query()).await;
     for query in ["limit=0", "limit=1001", "offset=-1", "limit=x"] {
-        let (status, _) = answer(bench.get(&format!("{QUERY}/{id}?{query}"), &token)).await;
+        let (status, _) = send(bench.get(&format!("{QUERY}/{id}?{query}"), &token)).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{query}");
     }
 }
 
 #[tokio::test]
 async fn five_run_at_once_and_each_call_needs_its_scope_and_a_place_in_the_budget() {
-    let bench = Bench::new(generous()).await;
+    let bench = Bench::new(large_budget_options()).await;
     let token = bench.token(0, "analytics:query").await;
     let mut ids = Vec::new();
     for _ in 0..5 {
-        ids.push(bench.submit(&token, &month()).await);
+        ids.push(bench.submit(&token, &month_query()).await);
     }
-    let sixth = bench.post(QUERY, &token, &month()).send().await.expect("answered");
+    let sixth = bench.post(QUERY, &token, &month_query()).send().await.expect("answered");
     assert_eq!((sixth.status().as_u16(), &sixth.headers()["retry-after"]), (429, &"4".parse().expect("a value")));
     assert_eq!(bench.page(&token, &ids[0], 0).await.0, StatusCode::FORBIDDEN);
     let viewer = bench.token(0, "analytics:view").await;
     assert_eq!(bench.page(&viewer, &ids[0], 0).await.0, StatusCode::OK);
-    assert_eq!(answer(bench.post(QUERY, &viewer, &month())).await.0, StatusCode::FORBIDDEN);
+    assert_eq!(send(bench.post(QUERY, &viewer, &month_query())).await.0, StatusCode::FORBIDDEN);
     bench.clock.advance(Duration::from_secs(4));
-    bench.submit(&token, &month()).await;
+    bench.submit(&token, &month_query()).await;
 
-    let poor = Bench::new(SimOptions { reporting_per_minute: 2, ..quiet() }).await;
+    let poor = Bench::new(SimOptions { reporting_per_minute: 2, ..quiet_options() }).await;
     let token = poor.token(0, "").await;
-    let id = poor.submit(&token, &month()).await;
+    let id = poor.submit(&token, &month_query()).await;
     assert_eq!(poor.page(&token, &id, 0).await.0, StatusCode::OK);
     assert_eq!(poor.page(&token, &id, 0).await.0, StatusCode::TOO_MANY_REQUESTS);
 }
 
 #[tokio::test]
 async fn queries_of_another_tenant_are_not_known() {
-    let bench = Bench::new(SimOptions { tenants: 2, ..generous() }).await;
+    let bench = Bench::new(SimOptions { tenants: 2, ..large_budget_options() }).await;
     let (acme, bravo) = (bench.token(0, "").await, bench.token(1, "").await);
-    let id = bench.submit(&acme, &month()).await;
+    let id = bench.submit(&acme, &month_query()).await;
     assert_eq!(bench.page(&bravo, &id, 0).await.0, StatusCode::NOT_FOUND);
-    assert_ne!(bench.rows(&acme, &month()).await, bench.rows(&bravo, &month()).await);
+    assert_ne!(bench.rows(&acme, &month_query()).await, bench.rows(&bravo, &month_query()).await);
 }

@@ -9,18 +9,18 @@ use super::*;
 
 const FEED: &str = "/InContactAPI/services/v18.0/interactions/subscribe";
 /// Nothing here waits for real time; this only ends a test that fails.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 
 struct Client(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Client {
-    async fn say(&mut self, command: Value) {
+    async fn send(&mut self, command: Value) {
         self.0.send(Message::text(command.to_string())).await.expect("sent");
     }
 
     /// The next thing that comes: a message, `close CODE`, `end`, or `reset`.
     async fn next(&mut self) -> String {
-        let heard = tokio::time::timeout(PATIENCE, self.0.next()).await.expect("something");
+        let heard = tokio::time::timeout(TEST_TIMEOUT, self.0.next()).await.expect("something");
         match heard {
             Some(Ok(Message::Text(text))) => text.to_string(),
             Some(Ok(Message::Close(frame))) => {
@@ -39,7 +39,7 @@ impl Client {
 }
 
 impl Bench {
-    async fn try_feed(&self, path: &str, token: &str) -> Result<Client, u16> {
+    async fn try_open_feed(&self, path: &str, token: &str) -> Result<Client, u16> {
         let url = format!("{}{path}?access_token={token}", self.base.replacen("http", "ws", 1));
         match connect_async(url).await {
             Ok((client, _)) => Ok(Client(client)),
@@ -48,29 +48,29 @@ impl Bench {
         }
     }
 
-    async fn feed(&self, token: &str) -> Client {
-        self.try_feed(FEED, token).await.expect("a feed")
+    async fn open_feed(&self, token: &str) -> Client {
+        self.try_open_feed(FEED, token).await.expect("a feed")
     }
 
     /// A feed that has subscribed, and the subscription is in the account.
-    async fn subscribed(&self, token: &str) -> Client {
-        let mut client = self.feed(token).await;
+    async fn open_subscribed_feed(&self, token: &str) -> Client {
+        let mut client = self.open_feed(token).await;
         let before = self.events("subscribed").len();
-        client.say(json!({ "command": "subscribe", "skillIds": [1001] })).await;
-        self.until("subscribed", before + 1).await;
+        client.send(json!({ "command": "subscribe", "skillIds": [1001] })).await;
+        self.wait_for_events("subscribed", before + 1).await;
         client
     }
 
-    fn put(&self, agent: &str, state: &str) {
-        self.put_in("acme", agent, state);
+    fn script_state(&self, agent: &str, state: &str) {
+        self.script_state_of("acme", agent, state);
     }
 
-    fn put_in(&self, tenant: &str, agent: &str, state: &str) {
+    fn script_state_of(&self, tenant: &str, agent: &str, state: &str) {
         let script = serde_json::from_value(json!({ "tenant": tenant, "agent": agent, "state": state }));
-        self.simulator.script(&script.expect("a script")).expect("followed");
+        self.simulator.apply_script(&script.expect("a script")).expect("followed");
     }
 
-    fn breaks(&self, fault: &str) {
+    fn inject_fault(&self, fault: &str) {
         self.simulator.add_fault(fault.parse().expect("a fault")).expect("sound");
     }
 
@@ -80,64 +80,64 @@ impl Bench {
         entries.iter().map(|entry| json!(entry)).filter(|entry| entry["what"] == what).collect()
     }
 
-    async fn until(&self, what: &str, count: usize) {
+    async fn wait_for_events(&self, what: &str, count: usize) {
         let some = async {
             while self.events(what).len() < count {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(PATIENCE, some)
+        tokio::time::timeout(TEST_TIMEOUT, some)
             .await
             .unwrap_or_else(|_| panic!("{count} {what}: {:?}", self.events(what)));
     }
 
     /// The reasons for which feeds ended.
-    fn ends(&self) -> Vec<Value> {
+    fn end_reasons(&self) -> Vec<Value> {
         self.events("closed").into_iter().map(|entry| entry["why"].clone()).collect()
     }
 }
 
 #[tokio::test]
 async fn a_subscriber_hears_of_every_change_and_for_how_long_it_has_been_so() {
-    let bench = Bench::new(quiet()).await;
+    let bench = Bench::new(quiet_options()).await;
     let token = bench.token(0, "").await;
-    let spaced = bench.try_feed("/InContact%20API/services/v18.0/interactions/subscribe", &token).await;
+    let spaced = bench.try_open_feed("/InContact%20API/services/v18.0/interactions/subscribe", &token).await;
     let mut client = spaced.expect("the spelling of the guide");
-    bench.until("connected", 1).await;
-    bench.put("u_0002", "paused");
-    client.say(json!({ "command": "subscribe", "skillIds": [1001, 1002] })).await;
-    bench.until("subscribed", 1).await;
-    bench.put("u_0002", "on_contact");
+    bench.wait_for_events("connected", 1).await;
+    bench.script_state("u_0002", "paused");
+    client.send(json!({ "command": "subscribe", "skillIds": [1001, 1002] })).await;
+    bench.wait_for_events("subscribed", 1).await;
+    bench.script_state("u_0002", "on_contact");
     let change = |agent: &str, state: &str, seconds: u64| json!({ "type": "agentStateChange", "agentId": agent, "state": state, "stateDuration": seconds });
     assert_eq!(client.json().await, change("u_0002", "on_contact", 0), "what was before the subscription is not told");
-    bench.breaks("late:on=state,ms=4000,count=1");
+    bench.inject_fault("late:on=state,ms=4000,count=1");
     bench.clock.advance(Duration::from_secs(3));
     assert_eq!(bench.set_state(&token, "u_0001", "READY").await.0, 200);
     bench.clock.advance(Duration::from_millis(6_900));
     assert_eq!(client.json().await, change("u_0001", "available", 2));
-    let said = bench.events("said");
-    assert_eq!(said.len(), 2, "{said:?}");
+    let sent = bench.events("said");
+    assert_eq!(sent.len(), 2, "{sent:?}");
     assert_eq!(
-        said[1],
+        sent[1],
         json!({
-            "seq": said[1]["seq"], "at": "2026-10-28T14:00:09.9Z", "tenant": "acme", "feed": 1, "what": "said",
+            "seq": sent[1]["seq"], "at": "2026-10-28T14:00:09.9Z", "tenant": "acme", "feed": 1, "what": "said",
             "message": "agent_state_change", "agent": "u_0001", "state": "available",
             "entered": "2026-10-28T14:00:07Z", "fault": null,
         })
     );
     drop(client);
-    bench.until("closed", 1).await;
-    assert_eq!(bench.ends(), ["client"]);
+    bench.wait_for_events("closed", 1).await;
+    assert_eq!(bench.end_reasons(), ["client"]);
 }
 
 #[tokio::test]
 async fn a_feed_is_opened_with_a_good_token_of_its_base_alone() {
-    let bench = Bench::new(SimOptions { tenants: 2, ..quiet() }).await;
+    let bench = Bench::new(SimOptions { tenants: 2, ..quiet_options() }).await;
     let token = bench.token(0, "").await;
     let TenantDescription { client_id, client_secret, .. } = bench.tenants[0].clone();
     let form = [("grant_type", "client_credentials"), ("client_id", &client_id), ("client_secret", &client_secret)];
     let asked = bench.http.post(format!("{}/InContactAuthorizationServer/Token", bench.base)).form(&form);
-    let legacy = answer(asked).await.1;
+    let legacy = send(asked).await.1;
     let base = legacy["resource_server_base_uri"].as_str().expect("a base").replacen(&bench.base, "", 1);
     let legacy = legacy["access_token"].as_str().expect("a token");
     let (under, other) = (format!("{}{FEED}", base.trim_end_matches('/')), format!("/bu/bravo{FEED}"));
@@ -148,16 +148,16 @@ async fn a_feed_is_opened_with_a_good_token_of_its_base_alone() {
         (&under, &token, 401),
         (&other, legacy, 401),
     ] {
-        assert_eq!(bench.try_feed(path, token).await.err(), Some(status), "{path}");
+        assert_eq!(bench.try_open_feed(path, token).await.err(), Some(status), "{path}");
     }
-    assert!(bench.try_feed(FEED, &token).await.is_ok());
-    assert!(bench.try_feed(&under, legacy).await.is_ok());
+    assert!(bench.try_open_feed(FEED, &token).await.is_ok());
+    assert!(bench.try_open_feed(&under, legacy).await.is_ok());
     let plain = bench.http.get(format!("{}{FEED}?access_token={token}", bench.base));
-    assert_eq!(answer(plain).await.0, 426);
+    assert_eq!(send(plain).await.0, 426);
     let by_header = bench.get(FEED, &token);
-    assert_eq!(answer(by_header).await.0, 401, "the token belongs into the query");
+    assert_eq!(send(by_header).await.0, 401, "the token belongs into the query");
     bench.clock.advance(Duration::from_secs(3600));
-    assert_eq!(bench.try_feed(FEED, &token).await.err(), Some(401));
+    assert_eq!(bench.try_open_feed(FEED, &token).await.err(), Some(401));
     let requests = bench.simulator.log(0, 1000).requests;
     assert!(requests.iter().any(|request| request.status == Some(101) && request.path == FEED));
     assert!(requests.iter().all(|request| !request.path.contains(&token)), "no token in the account");
@@ -165,25 +165,25 @@ async fn a_feed_is_opened_with_a_good_token_of_its_base_alone() {
 
 #[tokio::test]
 async fn heartbeats_come_every_half_minute_and_must_be_answered() {
-    let bench = Bench::new(quiet()).await;
+    let bench = Bench::new(quiet_options()).await;
     let token = bench.token(0, "").await;
-    let mut client = bench.feed(&token).await;
-    bench.until("connected", 1).await;
+    let mut client = bench.open_feed(&token).await;
+    bench.wait_for_events("connected", 1).await;
     for beat in 1..=5 {
         bench.clock.advance(Duration::from_secs(30));
         assert_eq!(client.json().await, json!({ "type": "heartbeat" }));
-        client.say(json!({ "command": "pong" })).await;
-        bench.until("answered", beat).await;
+        client.send(json!({ "command": "pong" })).await;
+        bench.wait_for_events("answered", beat).await;
     }
     // The manual clock runs at real speed, where the host's tolerance is two seconds.
     bench.clock.advance(Duration::from_secs(30));
-    bench.until("said", 6).await;
+    bench.wait_for_events("said", 6).await;
     bench.clock.advance(Duration::from_secs(92));
-    bench.until("said", 7).await;
-    assert!(bench.ends().is_empty());
+    bench.wait_for_events("said", 7).await;
+    assert!(bench.end_reasons().is_empty());
     bench.clock.advance(Duration::from_secs(1));
-    bench.until("closed", 1).await;
-    assert_eq!(bench.ends(), ["unanswered"]);
+    bench.wait_for_events("closed", 1).await;
+    assert_eq!(bench.end_reasons(), ["unanswered"]);
     let (first, second, last) = (client.json().await, client.json().await, client.next().await);
     assert_eq!(
         (first, second, last.as_str()),
@@ -193,29 +193,29 @@ async fn heartbeats_come_every_half_minute_and_must_be_answered() {
 
 #[tokio::test]
 async fn a_feed_ends_with_its_token() {
-    let bench = Bench::new(SimOptions { tenants: 2, ..quiet() }).await;
+    let bench = Bench::new(SimOptions { tenants: 2, ..quiet_options() }).await;
     let (acme, bravo) = (bench.token(0, "").await, bench.token(1, "").await);
-    let (mut here, mut there) = (bench.subscribed(&acme).await, bench.subscribed(&bravo).await);
-    bench.breaks("revoke_tokens:tenant=acme");
+    let (mut here, mut there) = (bench.open_subscribed_feed(&acme).await, bench.open_subscribed_feed(&bravo).await);
+    bench.inject_fault("revoke_tokens:tenant=acme");
     bench.clock.advance(Duration::from_secs(1));
     assert_eq!(here.next().await, "close 1008");
-    bench.put_in("bravo", "u_0001", "idle");
+    bench.script_state_of("bravo", "u_0001", "idle");
     assert_eq!(there.json().await["state"], "idle");
     let later = bench.token(1, "").await;
     bench.clock.advance(Duration::from_secs(3599));
     assert_eq!(there.next().await, "close 1008");
-    assert_eq!(bench.ends(), ["token", "token"]);
-    assert!(bench.try_feed(FEED, &later).await.is_ok());
+    assert_eq!(bench.end_reasons(), ["token", "token"]);
+    assert!(bench.try_open_feed(FEED, &later).await.is_ok());
 }
 
 #[tokio::test]
 async fn tenants_hear_of_their_own_agents_alone() {
-    let bench = Bench::new(SimOptions { tenants: 2, ..quiet() }).await;
+    let bench = Bench::new(SimOptions { tenants: 2, ..quiet_options() }).await;
     let (acme, bravo) = (bench.token(0, "").await, bench.token(1, "").await);
-    let (mut here, mut there) = (bench.subscribed(&acme).await, bench.subscribed(&bravo).await);
-    bench.put_in("bravo", "u_0002", "paused");
-    bench.put_in("acme", "u_0002", "idle");
-    bench.put_in("bravo", "u_0002", "acw");
+    let (mut here, mut there) = (bench.open_subscribed_feed(&acme).await, bench.open_subscribed_feed(&bravo).await);
+    bench.script_state_of("bravo", "u_0002", "paused");
+    bench.script_state_of("acme", "u_0002", "idle");
+    bench.script_state_of("bravo", "u_0002", "acw");
     assert_eq!(here.json().await["state"], "idle");
     assert_eq!(
         (there.json().await["state"].clone(), there.json().await["state"].clone()),
@@ -227,9 +227,9 @@ async fn tenants_hear_of_their_own_agents_alone() {
 async fn contacts_are_told_to_those_who_asked_for_their_skill() {
     let bench = Bench::new(SimOptions { agents: 60, ..SimOptions::default() }).await;
     let token = bench.token(0, "").await;
-    let mut client = bench.feed(&token).await;
-    client.say(json!({ "command": "subscribe", "skillIds": [1002] })).await;
-    bench.until("subscribed", 1).await;
+    let mut client = bench.open_feed(&token).await;
+    client.send(json!({ "command": "subscribe", "skillIds": [1002] })).await;
+    bench.wait_for_events("subscribed", 1).await;
     bench.clock.advance(Duration::from_secs(600));
     let (mut queued, mut dequeued) = (0, 0);
     while queued < 3 || dequeued < 3 {
@@ -237,61 +237,61 @@ async fn contacts_are_told_to_those_who_asked_for_their_skill() {
         queued += u32::from(said == json!({ "type": "contactQueued", "skillId": 1002 }));
         dequeued += u32::from(said == json!({ "type": "contactDequeued", "skillId": 1002 }));
     }
-    let said = bench.events("said");
-    assert!(said.iter().all(|entry| entry["skill"].is_null() || entry["skill"] == 1002));
+    let sent = bench.events("said");
+    assert!(sent.iter().all(|entry| entry["skill"].is_null() || entry["skill"] == 1002));
 }
 
 #[tokio::test]
 async fn a_feed_can_be_refused_silent_and_broken() {
-    let bench = Bench::new(quiet()).await;
+    let bench = Bench::new(quiet_options()).await;
     let token = bench.token(0, "").await;
-    bench.breaks("status:on=feed,code=503,count=1");
-    assert_eq!(bench.try_feed(FEED, &token).await.err(), Some(503));
-    bench.breaks("html:on=feed,count=1");
-    assert_eq!(bench.try_feed(FEED, &token).await.err(), Some(200));
-    let mut client = bench.subscribed(&token).await;
+    bench.inject_fault("status:on=feed,code=503,count=1");
+    assert_eq!(bench.try_open_feed(FEED, &token).await.err(), Some(503));
+    bench.inject_fault("html:on=feed,count=1");
+    assert_eq!(bench.try_open_feed(FEED, &token).await.err(), Some(200));
+    let mut client = bench.open_subscribed_feed(&token).await;
 
-    bench.breaks("silent:on=feed_message");
-    bench.put("u_0001", "paused");
+    bench.inject_fault("silent:on=feed_message");
+    bench.script_state("u_0001", "paused");
     bench.clock.advance(Duration::from_secs(200));
-    bench.until("said", 2).await;
+    bench.wait_for_events("said", 2).await;
     assert!(bench.events("said").iter().all(|entry| entry["fault"] == "silent"));
     bench.simulator.clear_faults();
-    bench.put("u_0001", "idle");
+    bench.script_state("u_0001", "idle");
     assert_eq!(client.json().await["state"], "idle", "what was not said is lost, and the line still stands");
 
-    bench.breaks("repeat:on=feed_message,agent=u_0002,count=1");
+    bench.inject_fault("repeat:on=feed_message,agent=u_0002,count=1");
     for state in ["paused", "idle"] {
-        bench.put("u_0002", state);
+        bench.script_state("u_0002", state);
     }
     let heard = [client.json().await, client.json().await, client.json().await].map(|said| said["state"].clone());
     assert_eq!(heard, ["paused", "paused", "idle"]);
 
-    bench.breaks("reset_before:on=feed_message,count=1");
-    bench.put("u_0003", "idle");
+    bench.inject_fault("reset_before:on=feed_message,count=1");
+    bench.script_state("u_0003", "idle");
     assert_eq!(client.next().await, "reset");
-    let mut client = bench.subscribed(&token).await;
-    bench.breaks("lost_answer:on=feed_message,count=1");
-    bench.put("u_0003", "paused");
+    let mut client = bench.open_subscribed_feed(&token).await;
+    bench.inject_fault("lost_answer:on=feed_message,count=1");
+    bench.script_state("u_0003", "paused");
     assert_eq!(client.next().await, "end");
-    let (mut one, mut other) = (bench.subscribed(&token).await, bench.subscribed(&token).await);
-    bench.breaks("drop_feeds");
+    let (mut one, mut other) = (bench.open_subscribed_feed(&token).await, bench.open_subscribed_feed(&token).await);
+    bench.inject_fault("drop_feeds");
     assert_eq!((one.next().await, other.next().await), ("reset".to_owned(), "reset".to_owned()));
-    let mut client = bench.subscribed(&token).await;
-    bench.breaks("close_feeds:tenant=acme");
+    let mut client = bench.open_subscribed_feed(&token).await;
+    bench.inject_fault("close_feeds:tenant=acme");
     assert_eq!(client.next().await, "close 1001");
-    assert_eq!(bench.ends(), ["fault"; 5]);
+    assert_eq!(bench.end_reasons(), ["fault"; 5]);
 }
 
 #[tokio::test]
 async fn a_feed_can_talk_nonsense() {
-    let bench = Bench::new(quiet()).await;
+    let bench = Bench::new(quiet_options()).await;
     let token = bench.token(0, "").await;
-    let mut client = bench.subscribed(&token).await;
+    let mut client = bench.open_subscribed_feed(&token).await;
     for (kind, states) in [("wrong_types", 5), ("nonsense", 5), ("truncated", 1), ("html", 1), ("delay", 1)] {
-        bench.breaks(&format!("{kind}:on=feed_message,ms=1,count={states}"));
+        bench.inject_fault(&format!("{kind}:on=feed_message,ms=1,count={states}"));
         for turn in 0..states {
-            bench.put("u_0001", if turn % 2 == 0 { "paused" } else { "idle" });
+            bench.script_state("u_0001", if turn % 2 == 0 { "paused" } else { "idle" });
             let text = client.next().await;
             let said = serde_json::from_str::<Value>(&text);
             match kind {
@@ -308,42 +308,42 @@ async fn a_feed_can_talk_nonsense() {
                 }
             }
         }
-        bench.put("u_0001", "available");
+        bench.script_state("u_0001", "available");
         assert_eq!(client.json().await["state"], "available", "the line survives {kind}");
     }
 }
 
 #[tokio::test]
 async fn a_command_that_cannot_be_read_ends_the_feed_and_a_crowd_is_refused() {
-    let bench = Bench::new(quiet()).await;
+    let bench = Bench::new(quiet_options()).await;
     let token = bench.token(0, "").await;
     for (at, wrong) in
         ["{", r#"{"command":"sing"}"#, r#"{"command":"subscribe","skillIds":["1001"]}"#].iter().enumerate()
     {
-        let mut client = bench.feed(&token).await;
+        let mut client = bench.open_feed(&token).await;
         client.0.send(Message::text(*wrong)).await.expect("sent");
         assert_eq!(client.next().await, "close 1007", "{wrong}");
-        bench.until("closed", at + 1).await;
+        bench.wait_for_events("closed", at + 1).await;
     }
     let mut crowd = Vec::new();
     for number in 1..=100 {
-        crowd.push(bench.feed(&token).await);
-        bench.until("connected", 3 + number).await;
+        crowd.push(bench.open_feed(&token).await);
+        bench.wait_for_events("connected", 3 + number).await;
     }
-    assert_eq!(bench.try_feed(FEED, &token).await.err(), Some(503));
+    assert_eq!(bench.try_open_feed(FEED, &token).await.err(), Some(503));
 }
 
 #[tokio::test]
 async fn a_stop_ends_feeds_in_order_and_a_dropped_simulator_ends_them_at_once() {
-    let mut bench = Bench::new(quiet()).await;
+    let mut bench = Bench::new(quiet_options()).await;
     let token = bench.token(0, "").await;
-    let mut client = bench.subscribed(&token).await;
+    let mut client = bench.open_subscribed_feed(&token).await;
     let stop = bench.simulator.stop_listening();
     let (heard, ()) = tokio::join!(client.next(), stop);
     assert_eq!(heard, "close 1001");
-    assert_eq!(bench.ends(), ["stopped"]);
-    bench.simulator.listen_again().await.expect("the port is free");
-    let mut client = bench.subscribed(&token).await;
+    assert_eq!(bench.end_reasons(), ["stopped"]);
+    bench.simulator.resume_listening().await.expect("the port is free");
+    let mut client = bench.open_subscribed_feed(&token).await;
     let Bench { simulator, .. } = bench;
     drop(simulator);
     assert_eq!(client.next().await, "end");

@@ -8,27 +8,27 @@ const SKILL_DATA: &str = "/InContactAPI/services/v18.0/real-time-data/skill-data
 const QUEUES: &str = "/api/v2/queues";
 const FIGURES: &str = "/api/v2/reporting/queues/realtime";
 
-fn generous() -> SimOptions {
-    SimOptions { reporting_per_minute: 1000, ..quiet() }
+fn large_budget_options() -> SimOptions {
+    SimOptions { reporting_per_minute: 1000, ..quiet_options() }
 }
 
 impl Bench {
     async fn skill_data(&self, token: &str, ids: &str) -> Vec<Value> {
-        let (status, body) = answer(self.get(&format!("{SKILL_DATA}?skillId={ids}"), token)).await;
+        let (status, body) = send(self.get(&format!("{SKILL_DATA}?skillId={ids}"), token)).await;
         assert_eq!(status, StatusCode::OK, "{body}");
         body["skillData"].as_array().expect("rows").clone()
     }
 
     async fn queue_figures(&self, token: &str, body: Value) -> (StatusCode, Value) {
-        answer(self.post(FIGURES, token, &body)).await
+        send(self.post(FIGURES, token, &body)).await
     }
 
     /// Everyone unavailable, but for these.
-    fn place(&self, placed: &[(&str, &str)]) {
+    fn place_agents(&self, placed: &[(&str, &str)]) {
         for agent in &self.tenants[0].agents {
             let state = placed.iter().find(|(who, _)| *who == agent.as_str()).map_or("unavailable", |(_, state)| state);
             let script = json!({ "agent": agent, "state": state, "hold": true });
-            self.simulator.script(&serde_json::from_value(script).expect("a script")).expect("followed");
+            self.simulator.apply_script(&serde_json::from_value(script).expect("a script")).expect("followed");
         }
     }
 }
@@ -39,10 +39,10 @@ fn sum(rows: &[Value], field: &str) -> u64 {
 
 #[tokio::test]
 async fn figures_count_the_agents_as_they_are_and_are_shown_again_for_a_while() {
-    let bench = Bench::new(generous()).await;
+    let bench = Bench::new(large_budget_options()).await;
     let token = bench.token(0, "").await;
     // Four skills have agents: u_0001 has the first alone, u_0005 the first and the second.
-    bench.place(&[
+    bench.place_agents(&[
         ("u_0001", "available"),
         ("u_0005", "available"),
         ("u_0002", "on_contact"),
@@ -59,16 +59,16 @@ async fn figures_count_the_agents_as_they_are_and_are_shown_again_for_a_while() 
     assert_eq!((sum(&rows, "contactsQueued"), sum(&rows, "longestQueueDuration")), (0, 0));
     assert_eq!(rows[0]["serviceLevel"], 1.0);
 
-    bench.place(&[("u_0002", "acw")]);
+    bench.place_agents(&[("u_0002", "acw")]);
     bench.clock.advance(Duration::from_secs(19));
     assert_eq!(sum(&bench.skill_data(&token, "1001,1002").await, "contactsActive"), 1, "still from before");
     bench.clock.advance(Duration::from_secs(1));
     let path = "/InContact%20API/services/v18.0/real-time-data/skill-data?skillId=1001,1002".to_owned();
-    let rows = answer(bench.get(&path, &token)).await.1;
+    let rows = send(bench.get(&path, &token)).await.1;
     let rows = rows["skillData"].as_array().expect("rows");
     assert_eq!((sum(rows, "contactsActive"), sum(rows, "agentsInACW")), (0, 1));
 
-    let queues = answer(bench.get(QUEUES, &token)).await.1;
+    let queues = send(bench.get(QUEUES, &token)).await.1;
     assert_eq!(queues["queues"][0], json!({ "queueId": "q_1001", "name": "Billing" }));
     let (_, one) = bench.queue_figures(&token, json!({ "queueId": "q_1001" })).await;
     let busy = one["queues"][0]["agentsBusy"].clone();
@@ -86,7 +86,7 @@ async fn figures_count_the_agents_as_they_are_and_are_shown_again_for_a_while() 
 
 #[tokio::test]
 async fn an_idle_skill_is_left_out_now_and_then() {
-    let bench = Bench::new(generous()).await;
+    let bench = Bench::new(large_budget_options()).await;
     let token = bench.token(0, "").await;
     let mut seen = BTreeSet::new();
     for _ in 0..40 {
@@ -99,20 +99,20 @@ async fn an_idle_skill_is_left_out_now_and_then() {
 
 #[tokio::test]
 async fn figures_have_a_budget_of_their_own() {
-    let bench = Bench::new(SimOptions { requests_per_minute: 1, reporting_per_minute: 3, ..quiet() }).await;
+    let bench = Bench::new(SimOptions { requests_per_minute: 1, reporting_per_minute: 3, ..quiet_options() }).await;
     let token = bench.token(0, "").await;
     let shift = "/api/v2/schedules/users/u_0001";
-    assert_eq!(answer(bench.get(shift, &token)).await.0, 200);
+    assert_eq!(send(bench.get(shift, &token)).await.0, 200);
     assert_eq!(bench.skill_data(&token, "1001").await.len(), 1);
     bench.clock.advance(Duration::from_secs(10));
-    assert_eq!(answer(bench.get(QUEUES, &token)).await.0, 200);
+    assert_eq!(send(bench.get(QUEUES, &token)).await.0, 200);
     assert_eq!(bench.queue_figures(&token, json!({ "queueId": "q_1001" })).await.0, 200);
     let response = bench.get(&format!("{SKILL_DATA}?skillId=1001"), &token).send().await.expect("answered");
     assert_eq!(
         (response.status().as_u16(), &response.headers()["retry-after"]),
         (429, &"50".parse().expect("a value"))
     );
-    assert_eq!(answer(bench.get(shift, &token)).await.0, 429, "and so has the rest");
+    assert_eq!(send(bench.get(shift, &token)).await.0, 429, "and so has the rest");
     bench.clock.advance(Duration::from_secs(50));
     assert_eq!(bench.skill_data(&token, "1001").await.len(), 1);
     assert_eq!(bench.queue_figures(&token, json!({ "queueId": "q_1001" })).await.0, 429);
@@ -120,14 +120,14 @@ async fn figures_have_a_budget_of_their_own() {
 
 #[tokio::test]
 async fn a_question_about_figures_that_is_wrong_is_refused() {
-    let bench = Bench::new(generous()).await;
+    let bench = Bench::new(large_budget_options()).await;
     let token = bench.token(0, "").await;
     let narrow = bench.token(0, "schedules:view").await;
     let many = |count: usize| (0..count).map(|number| (2000 + number).to_string()).collect::<Vec<_>>();
     for (ids, status) in
         [("", 400), ("1001,x", 400), (many(101).join(",").as_str(), 400), (many(100).join(",").as_str(), 200)]
     {
-        assert_eq!(answer(bench.get(&format!("{SKILL_DATA}?skillId={ids}"), &token)).await.0, status, "{ids}");
+        assert_eq!(send(bench.get(&format!("{SKILL_DATA}?skillId={ids}"), &token)).await.0, status, "{ids}");
     }
     for (body, status) in [
         (json!({}), 400),
@@ -140,13 +140,13 @@ async fn a_question_about_figures_that_is_wrong_is_refused() {
         assert_eq!(bench.queue_figures(&token, body.clone()).await.0, status, "{body}");
     }
     assert_eq!(bench.queue_figures(&narrow, json!({ "queueId": "q_1001" })).await.0, 403);
-    assert_eq!(answer(bench.get(QUEUES, &narrow)).await.0, 200);
-    assert_eq!(answer(bench.get(QUEUES, "acme.nonsense")).await.0, 401);
+    assert_eq!(send(bench.get(QUEUES, &narrow)).await.0, 200);
+    assert_eq!(send(bench.get(QUEUES, "acme.nonsense")).await.0, 401);
 }
 
 #[tokio::test]
 async fn figures_can_fail_in_every_way() {
-    let bench = Bench::new(generous()).await;
+    let bench = Bench::new(large_budget_options()).await;
     let token = bench.token(0, "").await;
     let ids = "1001,1002,1003,1004";
     let good = bench.skill_data(&token, ids).await;
@@ -164,7 +164,7 @@ async fn figures_can_fail_in_every_way() {
     }
     for (fault, status) in [("status:on=queues,code=503,count=1", 503), ("html:on=queues,count=1", 200)] {
         bench.simulator.add_fault(fault.parse().expect("a fault")).expect("sound");
-        let (found, body) = answer(bench.get(QUEUES, &token)).await;
+        let (found, body) = send(bench.get(QUEUES, &token)).await;
         assert_eq!((found.as_u16(), body["queues"].is_array()), (status, false));
     }
 }

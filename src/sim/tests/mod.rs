@@ -1,12 +1,12 @@
 //! The simulator over real HTTP on loopback, with a clock that the test moves.
 
+mod agent_behaviour;
 mod analytics;
-mod coming_and_going;
-mod faults_on_the_wire;
 mod feeds;
 mod figures;
-mod lives;
+mod lifecycle;
 mod platform_rules;
+mod wire_faults;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,8 +31,8 @@ fn start() -> UtcMicros {
     "2026-10-28T14:00:00Z".parse().expect("a valid instant")
 }
 
-fn quiet() -> SimOptions {
-    SimOptions { agents: 8, lively: false, ..SimOptions::default() }
+fn quiet_options() -> SimOptions {
+    SimOptions { agents: 8, autonomous_agents: false, ..SimOptions::default() }
 }
 
 impl Bench {
@@ -69,18 +69,18 @@ impl Bench {
 
     async fn set_state(&self, token: &str, agent: &str, state: &str) -> (StatusCode, Value) {
         let body = json!({ "state": state, "reasonCode": "WORKING" });
-        answer(self.post(&format!("/api/v2/users/{agent}/state"), token, &body)).await
+        send(self.post(&format!("/api/v2/users/{agent}/state"), token, &body)).await
     }
 }
 
-async fn answer(request: reqwest::RequestBuilder) -> (StatusCode, Value) {
+async fn send(request: reqwest::RequestBuilder) -> (StatusCode, Value) {
     let response = request.send().await.expect("answered");
     (response.status(), response.json().await.unwrap_or(Value::Null))
 }
 
 #[tokio::test]
 async fn a_state_change_is_applied_once_and_accounted_for() {
-    let bench = Bench::new(quiet()).await;
+    let bench = Bench::new(quiet_options()).await;
     let token = bench.token(0, "").await;
     bench.clock.advance(Duration::from_secs(5));
     for _ in 0..2 {
@@ -88,10 +88,10 @@ async fn a_state_change_is_applied_once_and_accounted_for() {
         bench.clock.advance(Duration::from_secs(5));
     }
     let counts = bench.simulator.counts(&"acme".into());
-    assert_eq!(counts, Counts { calls: 2, state_posts: 2, applied_changes: 1, throttled: 0 });
+    assert_eq!(counts, TenantCounts { calls: 2, state_posts: 2, applied_changes: 1, throttled: 0 });
     let log = bench.simulator.log(0, 100);
     let change = log.changes.first().expect("a change");
-    assert_eq!((change.from, change.to, change.cause), (SimState::Unavailable, SimState::Available, Cause::Api));
+    assert_eq!((change.from, change.to, change.cause), (SimState::Unavailable, SimState::Available, ChangeCause::Api));
     assert_eq!(change.at, start() + Duration::from_secs(5));
     let request = log.requests.iter().find(|request| Some(request.seq) == change.request_seq).expect("its request");
     assert_eq!((request.status, request.agent.clone()), (Some(200), Some("u_0001".into())));

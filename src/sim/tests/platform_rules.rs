@@ -15,27 +15,27 @@ fn subscription(users: &[&str], interval: u64) -> Value {
 
 impl Bench {
     async fn subscribe(&self, token: &str, users: &[&str]) -> String {
-        let (status, body) = answer(self.post(SUBSCRIPTION, token, &subscription(users, 10_000))).await;
+        let (status, body) = send(self.post(SUBSCRIPTION, token, &subscription(users, 10_000))).await;
         assert_eq!(status, StatusCode::CREATED, "{body}");
         body["subscriptionId"].as_str().expect("an id").to_owned()
     }
 
     async fn poll(&self, token: &str, id: &str) -> (StatusCode, Value) {
-        answer(self.get(&format!("{SUBSCRIPTION}/{id}"), token)).await
+        send(self.get(&format!("{SUBSCRIPTION}/{id}"), token)).await
     }
 
     fn script(&self, script: Value) {
-        self.simulator.script(&serde_json::from_value(script).expect("a script")).expect("followed");
+        self.simulator.apply_script(&serde_json::from_value(script).expect("a script")).expect("followed");
     }
 }
 
 #[tokio::test]
 async fn the_three_token_styles_give_tokens_that_work_where_they_should() {
-    let bench = Bench::new(quiet()).await;
+    let bench = Bench::new(quiet_options()).await;
     let TenantDescription { client_id, client_secret, .. } = bench.tenants[0].clone();
     let body = bench.token(0, "").await;
     let basic = bench.http.post(format!("{}/oauth/token", bench.base)).basic_auth(&client_id, Some(&client_secret));
-    let (_, basic) = answer(basic.form(&[("grant_type", "client_credentials"), ("scope", "schedules:view")])).await;
+    let (_, basic) = send(basic.form(&[("grant_type", "client_credentials"), ("scope", "schedules:view")])).await;
     assert_eq!((&basic["scope"], &basic["expires_in"]), (&json!("schedules:view"), &json!(3600)));
     assert_eq!(basic["token_type"], "Bearer", "as guide 002 writes it");
     let form = [
@@ -44,7 +44,7 @@ async fn the_three_token_styles_give_tokens_that_work_where_they_should() {
         ("client_secret", client_secret.as_str()),
     ];
     let legacy = bench.http.post(format!("{}/InContactAuthorizationServer/Token", bench.base)).form(&form);
-    let (_, legacy) = answer(legacy).await;
+    let (_, legacy) = send(legacy).await;
     assert_eq!(legacy["token_type"], "bearer", "as guide 000 writes it");
     let base = legacy["resource_server_base_uri"].as_str().expect("a base").trim_end_matches('/').to_owned();
     assert!(base.starts_with(&bench.base) && base != bench.base);
@@ -57,14 +57,14 @@ async fn the_three_token_styles_give_tokens_that_work_where_they_should() {
         (&legacy, &bench.base, 401),
         (&body, &base, 401),
     ] {
-        let found = answer(bench.http.get(format!("{base}{SHIFT}")).bearer_auth(token)).await.0;
+        let found = send(bench.http.get(format!("{base}{SHIFT}")).bearer_auth(token)).await.0;
         assert_eq!(found.as_u16(), status, "{base}");
     }
 }
 
 #[tokio::test]
 async fn a_token_request_that_is_wrong_is_refused() {
-    let bench = Bench::new(SimOptions { tenants: 2, ..quiet() }).await;
+    let bench = Bench::new(SimOptions { tenants: 2, ..quiet_options() }).await;
     let TenantDescription { client_id, client_secret, .. } = bench.tenants[0].clone();
     let id = client_id.as_str();
     let secret = client_secret.as_str();
@@ -77,50 +77,50 @@ async fn a_token_request_that_is_wrong_is_refused() {
     ] {
         let mut form = vec![("grant_type", grant), ("client_id", id), ("client_secret", secret), ("scope", scope)];
         form.extend((!tenant.is_empty()).then_some(("tenant_id", tenant)));
-        let (found, body) = answer(bench.http.post(format!("{}/oauth2/token", bench.base)).form(&form)).await;
+        let (found, body) = send(bench.http.post(format!("{}/oauth2/token", bench.base)).form(&form)).await;
         assert_eq!((found.as_u16(), &body["error"]), (status, &json!(error)));
     }
 }
 
 #[tokio::test]
 async fn a_token_is_good_for_its_scopes_its_tenant_and_its_hour() {
-    let bench = Bench::new(SimOptions { tenants: 2, ..quiet() }).await;
-    let (status, _) = answer(bench.http.get(format!("{}{SHIFT}", bench.base))).await;
+    let bench = Bench::new(SimOptions { tenants: 2, ..quiet_options() }).await;
+    let (status, _) = send(bench.http.get(format!("{}{SHIFT}", bench.base))).await;
     assert_eq!(status, 401);
     let narrow = bench.token(0, "breaks:view").await;
-    assert_eq!(answer(bench.get(SHIFT, &narrow)).await.0, 403);
+    assert_eq!(send(bench.get(SHIFT, &narrow)).await.0, 403);
     let (acme, bravo) = (bench.token(0, "").await, bench.token(1, "").await);
     let id = bench.subscribe(&acme, &["u_0001"]).await;
     assert_eq!(bench.poll(&bravo, &id).await.0, 404);
     assert_eq!(bench.poll(&acme, &id).await.0, 200);
     bench.clock.advance(Duration::from_secs(3599));
-    assert_eq!(answer(bench.get(SHIFT, &acme)).await.0, 200);
+    assert_eq!(send(bench.get(SHIFT, &acme)).await.0, 200);
     bench.clock.advance(Duration::from_secs(1));
-    assert_eq!(answer(bench.get(SHIFT, &acme)).await.0, 401);
+    assert_eq!(send(bench.get(SHIFT, &acme)).await.0, 401);
 }
 
 #[tokio::test]
 async fn shift_and_break_say_what_the_calendar_says() {
-    let bench = Bench::new(quiet()).await;
+    let bench = Bench::new(quiet_options()).await;
     let token = bench.token(0, "").await;
     let tenant = &bench.tenants[0];
     let (on_break, off) = (tenant.break_user.clone().expect("one"), tenant.off_user.clone().expect("one"));
     for (agent, shift, rest) in
         [("u_0001", "ACTIVE", false), (on_break.as_str(), "ACTIVE", true), (off.as_str(), "INACTIVE", false)]
     {
-        let found = answer(bench.get(&format!("/api/v2/schedules/users/{agent}"), &token)).await.1;
+        let found = send(bench.get(&format!("/api/v2/schedules/users/{agent}"), &token)).await.1;
         assert_eq!(found["status"], shift, "{agent}");
-        let found = answer(bench.get(&format!("/api/v2/breaks/users/{agent}/status"), &token)).await.1;
+        let found = send(bench.get(&format!("/api/v2/breaks/users/{agent}/status"), &token)).await.1;
         assert_eq!(found["mandatoryBreakRequired"], rest, "{agent}");
     }
     for path in ["/api/v2/schedules/users/u_9999", "/api/v2/breaks/users/u_9999/status"] {
-        assert_eq!(answer(bench.get(path, &token)).await.0, 404);
+        assert_eq!(send(bench.get(path, &token)).await.0, 404);
     }
 }
 
 #[tokio::test]
 async fn a_state_change_against_policy_is_a_conflict_that_names_it() {
-    let bench = Bench::new(quiet()).await;
+    let bench = Bench::new(quiet_options()).await;
     let token = bench.token(0, "").await;
     let (on_break, off) = (bench.tenants[0].break_user.clone(), bench.tenants[0].off_user.clone());
     let (on_break, off) = (on_break.expect("one"), off.expect("one"));
@@ -146,7 +146,7 @@ async fn a_state_change_against_policy_is_a_conflict_that_names_it() {
 
 #[tokio::test]
 async fn every_answer_is_dated_by_the_clock_of_the_simulator() {
-    let bench = Bench::new(quiet()).await;
+    let bench = Bench::new(quiet_options()).await;
     let token = bench.token(0, "").await;
     bench.clock.advance(Duration::from_secs(3000));
     for path in [SHIFT, "/nowhere", "/_sim/faults"] {
@@ -157,7 +157,7 @@ async fn every_answer_is_dated_by_the_clock_of_the_simulator() {
 
 #[tokio::test]
 async fn a_body_that_is_wrong_is_refused() {
-    let bench = Bench::new(quiet()).await;
+    let bench = Bench::new(quiet_options()).await;
     let token = bench.token(0, "").await;
     let state = "/api/v2/users/u_0001/state";
     let bodies = [
@@ -173,23 +173,23 @@ async fn a_body_that_is_wrong_is_refused() {
         ),
     ];
     for (path, body) in bodies {
-        assert_eq!(answer(bench.post(path, &token, &body)).await.0, 400, "{body}");
+        assert_eq!(send(bench.post(path, &token, &body)).await.0, 400, "{body}");
     }
     let broken = bench.http.post(format!("{}{state}", bench.base)).bearer_auth(&token).body("{\"state\":");
-    assert_eq!(answer(broken).await.0, 400);
+    assert_eq!(send(broken).await.0, 400);
     let huge = bench.http.post(format!("{}{state}", bench.base)).bearer_auth(&token).body(vec![b' '; 1024 * 1024 + 1]);
-    assert_eq!(answer(huge).await.0, 413);
+    assert_eq!(send(huge).await.0, 413);
 }
 
 #[tokio::test]
 async fn a_state_change_without_a_reason_gets_the_default_of_its_state() {
-    let bench = Bench::new(quiet()).await;
+    let bench = Bench::new(quiet_options()).await;
     let token = bench.token(0, "").await;
     bench.script(json!({ "agent": "u_0001", "scheduled": true, "mandatory_break": false }));
     for (state, reason) in [("READY", "WORKING"), ("NOT_READY", "BREAK"), ("PAUSED", "ADHOC"), ("IDLE", "SYSTEM_IDLE")]
     {
         for body in [json!({ "state": state }), json!({ "state": state, "reasonCode": null })] {
-            let (status, accepted) = answer(bench.post("/api/v2/users/u_0001/state", &token, &body)).await;
+            let (status, accepted) = send(bench.post("/api/v2/users/u_0001/state", &token, &body)).await;
             assert_eq!((status.as_u16(), &accepted["reasonCode"]), (200, &json!(reason)), "{body}");
         }
     }
@@ -197,12 +197,12 @@ async fn a_state_change_without_a_reason_gets_the_default_of_its_state() {
 
 #[tokio::test]
 async fn a_subscription_without_a_filter_shows_everybody_and_ends_in_an_oversize_snapshot() {
-    let bench = Bench::new(SimOptions { agents: 3000, lively: false, ..SimOptions::default() }).await;
+    let bench = Bench::new(SimOptions { agents: 3000, autonomous_agents: false, ..SimOptions::default() }).await;
     let token = bench.token(0, "").await;
     let everybody = bench.tenants[0].agents.len();
     for view in [json!({ "id": "users" }), json!({ "id": "users", "filter": {} })] {
         let body = json!({ "name": "n", "interval": 10_000, "view": view });
-        let (status, made) = answer(bench.post(SUBSCRIPTION, &token, &body)).await;
+        let (status, made) = send(bench.post(SUBSCRIPTION, &token, &body)).await;
         assert_eq!(status, StatusCode::CREATED, "{made}");
         let id = made["subscriptionId"].as_str().expect("an id");
         let snapshot = bench.get(&format!("{SUBSCRIPTION}/{id}"), &token).send().await.expect("answered");
@@ -215,27 +215,27 @@ async fn a_subscription_without_a_filter_shows_everybody_and_ends_in_an_oversize
 
 #[tokio::test]
 async fn the_budget_holds_over_any_minute_and_per_tenant() {
-    let bench = Bench::new(SimOptions { tenants: 2, requests_per_minute: 3, ..quiet() }).await;
+    let bench = Bench::new(SimOptions { tenants: 2, requests_per_minute: 3, ..quiet_options() }).await;
     let (acme, bravo) = (bench.token(0, "").await, bench.token(1, "").await);
     for _ in 0..3 {
         bench.clock.advance(Duration::from_secs(10));
-        assert_eq!(answer(bench.get(SHIFT, &acme)).await.0, 200);
+        assert_eq!(send(bench.get(SHIFT, &acme)).await.0, 200);
     }
     let response = bench.get(SHIFT, &acme).send().await.expect("answered");
     assert_eq!(response.status(), 429);
     assert_eq!(response.headers()["retry-after"], "40");
-    assert_eq!(answer(bench.get(SHIFT, &bravo)).await.0, 200);
+    assert_eq!(send(bench.get(SHIFT, &bravo)).await.0, 200);
     bench.clock.advance(Duration::from_millis(39_999));
-    assert_eq!(answer(bench.get(SHIFT, &acme)).await.0, 429);
+    assert_eq!(send(bench.get(SHIFT, &acme)).await.0, 429);
     bench.clock.advance(Duration::from_millis(1));
-    assert_eq!(answer(bench.get(SHIFT, &acme)).await.0, 200);
+    assert_eq!(send(bench.get(SHIFT, &acme)).await.0, 200);
     assert_eq!(bench.simulator.counts(&"acme".into()).throttled, 2);
     assert_eq!(bench.simulator.counts(&"bravo".into()).calls, 1);
 }
 
 #[tokio::test]
 async fn a_snapshot_is_made_once_an_interval_and_keeps_its_bytes_in_between() {
-    let bench = Bench::new(quiet()).await;
+    let bench = Bench::new(quiet_options()).await;
     let token = bench.token(0, "").await;
     let id = bench.subscribe(&token, &["u_0001", "u_0002", "u_9999"]).await;
     bench.clock.advance(Duration::from_secs(12));
@@ -264,7 +264,7 @@ async fn a_snapshot_is_made_once_an_interval_and_keeps_its_bytes_in_between() {
 
 #[tokio::test]
 async fn polling_in_step_is_always_served_and_polling_faster_is_not() {
-    let bench = Bench::new(quiet()).await;
+    let bench = Bench::new(quiet_options()).await;
     let token = bench.token(0, "").await;
     let id = bench.subscribe(&token, &["u_0001"]).await;
     // In step, with arrivals up to eight seconds late.
@@ -288,7 +288,7 @@ async fn polling_in_step_is_always_served_and_polling_faster_is_not() {
 
 #[tokio::test]
 async fn a_subscription_dies_a_day_after_its_creation() {
-    let bench = Bench::new(SimOptions { token_lifetime: Duration::from_secs(200_000), ..quiet() }).await;
+    let bench = Bench::new(SimOptions { token_lifetime: Duration::from_secs(200_000), ..quiet_options() }).await;
     let token = bench.token(0, "").await;
     let id = bench.subscribe(&token, &["u_0001"]).await;
     bench.clock.advance(Duration::from_secs(24 * 3600 - 1));
@@ -300,14 +300,14 @@ async fn a_subscription_dies_a_day_after_its_creation() {
 
 #[tokio::test]
 async fn a_change_during_a_contact_is_accepted_and_waits() {
-    let bench = Bench::new(quiet()).await;
+    let bench = Bench::new(quiet_options()).await;
     let token = bench.token(0, "").await;
     bench.script(json!({ "agent": "u_0001", "state": "on_contact", "hold": true }));
     assert_eq!(bench.set_state(&token, "u_0001", "PAUSED").await.0, 200);
     let counts = |bench: &Bench| bench.simulator.counts(&"acme".into()).applied_changes;
     assert_eq!(counts(&bench), 0);
-    assert_eq!(bench.simulator.world()[0].agents[0].pending, Some(SimState::Paused));
+    assert_eq!(bench.simulator.world_views()[0].agents[0].pending, Some(SimState::Paused));
     bench.script(json!({ "agent": "u_0001", "state": "acw" }));
     assert_eq!(counts(&bench), 1);
-    assert_eq!(bench.simulator.world()[0].agents[0].state, SimState::Paused);
+    assert_eq!(bench.simulator.world_views()[0].agents[0].state, SimState::Paused);
 }

@@ -1,4 +1,4 @@
-//! What is kept of adherence: agents' days, and when somebody looked.
+//! Adherence rows: agents' days, and the times with observations.
 
 use std::sync::Arc;
 
@@ -8,61 +8,61 @@ use crate::domain::adherence::sums::Sums;
 use crate::domain::ids::{AgentId, TenantId};
 use crate::domain::time::UtcMicros;
 
-/// What is to be kept of adherence.
+/// The adherence rows of a change.
 #[derive(Clone, Debug, Default)]
 pub struct AdherenceChange {
-    /// When the roster was in sight; whole rows, inserted or with a later end.
-    pub sights: Vec<SightSpan>,
-    /// What tenants are judged by, as [`crate::domain::adherence::AdherenceSettings::to_stored`] writes it.
+    /// Periods in which the roster was observed; whole rows, inserted or extended at their end.
+    pub observed_spans: Vec<ObservedSpanRow>,
+    /// The tenants' adherence settings, as written by [`crate::domain::adherence::AdherenceSettings::to_stored`].
     pub basis: Vec<(TenantId, Arc<str>)>,
-    /// What agents' days add up to; whole rows, inserted or replaced.
+    /// The sums of agents' days; whole rows, inserted or replaced.
     pub days: Vec<AdherenceDay>,
 }
 
 impl AdherenceChange {
-    /// Nothing would be written.
+    /// Returns whether there is nothing to write.
     pub const fn is_empty(&self) -> bool {
-        let Self { sights, basis, days } = self;
+        let Self { observed_spans: sights, basis, days } = self;
         sights.is_empty() && basis.is_empty() && days.is_empty()
     }
 }
 
-/// What an agent's local day adds up to, and from what that was computed.
+/// The sums of one agent's local day, and the inputs they were computed from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdherenceDay {
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantId,
-    /// Who.
+    /// The agent.
     pub agent: AgentId,
-    /// The day of the agent's zone.
+    /// The date in the agent's time zone.
     pub day: Date,
-    /// Its first instant.
+    /// The first instant of the day.
     pub starts_at: UtcMicros,
-    /// The first instant after it.
+    /// The first instant after the day.
     pub ends_at: UtcMicros,
-    /// What happens from here on changes nothing of it: the end of the shifts that reach into it, and the longest tolerance.
+    /// The time after which nothing changes the day: the end of its shifts plus the longest tolerance.
     pub settles_at: UtcMicros,
-    /// It has to be computed anew: the past has changed since, or had not settled.
+    /// Whether the day must be computed again, because the past has changed since or was not yet settled.
     pub stale: bool,
-    /// By what it was computed ([`crate::domain::adherence::figures::basis`]).
+    /// The basis of the computation ([`crate::domain::adherence::figures::computation_basis`]).
     pub basis: Arc<str>,
-    /// The schedule that was in force when the computation began; 0 where there was none.
+    /// The active schedule version when the computation began; 0 if there was none.
     pub schedule_version: u64,
-    /// The last row of history when the computation began.
+    /// The id of the last history row when the computation began.
     pub history_id: u64,
-    /// When the computation began.
+    /// The time when the computation began.
     pub computed_at: UtcMicros,
     /// The sums.
     pub sums: Sums,
 }
 
-/// A span in which the whole roster was in sight; it grows at its end.
+/// A period in which the whole roster was observed; it is extended at its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SightSpan {
-    /// Whose.
+pub struct ObservedSpanRow {
+    /// The tenant.
     pub tenant: TenantId,
-    /// Its first sight.
+    /// The time of the first observation.
     pub starts_at: UtcMicros,
-    /// Its last so far.
+    /// The time of the last observation so far.
     pub ends_at: UtcMicros,
 }

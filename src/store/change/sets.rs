@@ -5,107 +5,107 @@ use std::sync::Arc;
 
 use crate::domain::agents::skill::Skill;
 use crate::domain::audit::Hash;
-use crate::domain::changes::change_set::{Outcome, Previewed};
+use crate::domain::changes::change_set::{PreviewOutcome, PreviewedAgent};
 use crate::domain::ids::{AgentId, ChangeSetId, SkillId, TeamName, TenantId};
 use crate::domain::time::UtcMicros;
 
-/// A bulk change: what was shown of it as a whole, and how far it is.
+/// A bulk change: its preview as a whole and its status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChangeSetRow {
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantId,
-    /// Which.
+    /// The id.
     pub id: ChangeSetId,
-    /// When it was shown.
+    /// The time of the preview.
     pub made_at: UtcMicros,
-    /// To whom.
+    /// The actor who previewed it.
     pub made_by: Arc<str>,
-    /// It can be started before this instant.
+    /// The time from which it can no longer be started.
     pub expires_at: UtcMicros,
-    /// The hash of what was shown.
+    /// The hash of the preview.
     pub hash: Hash,
-    /// The set that it takes back.
+    /// The change set that it undoes.
     pub undoes: Option<ChangeSetId>,
-    /// The teams of its agents; `None` stands for agents without one.
+    /// The teams of its agents; `None` stands for agents without a team.
     pub teams: BTreeSet<Option<TeamName>>,
-    /// What was asked for and what it costs, as JSON; its shape is the engine's.
+    /// The request and its cost as JSON, in a form defined by the engine.
     pub body: String,
-    /// When it was started, and by whom.
+    /// The time and actor of the start.
     pub started: Option<(UtcMicros, Arc<str>)>,
-    /// When it was called off, and by whom.
+    /// The time and actor of the cancellation.
     pub cancelled: Option<(UtcMicros, Arc<str>)>,
 }
 
 /// A step of a bulk change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChangeSetWrite {
-    /// It was shown.
+    /// Stores a preview.
     Add {
-        /// The set; neither started nor called off.
+        /// The change set, neither started nor cancelled.
         set: ChangeSetRow,
         /// Its agents, in order.
-        agents: Vec<Previewed>,
+        agents: Vec<PreviewedAgent>,
     },
-    /// It was started. Its transitions are in the same commit.
+    /// Starts it. Its transitions are in the same commit.
     Start {
-        /// Whose.
+        /// The tenant.
         tenant: TenantId,
-        /// Which.
+        /// The id.
         id: ChangeSetId,
-        /// When.
+        /// The time.
         at: UtcMicros,
-        /// By whom.
+        /// The actor.
         by: Arc<str>,
-        /// Agents who were shown as changed and are left out.
-        left_out: Vec<LeftOut>,
+        /// Agents that the preview showed as changed and that are left out.
+        excluded: Vec<ExcludedAgent>,
     },
-    /// It was called off.
+    /// Cancels it.
     Cancel {
-        /// Whose.
+        /// The tenant.
         tenant: TenantId,
-        /// Which.
+        /// The id.
         id: ChangeSetId,
-        /// When.
+        /// The time.
         at: UtcMicros,
-        /// By whom.
+        /// The actor.
         by: Arc<str>,
     },
-    /// It was never started, and goes.
-    Forget {
-        /// Whose.
+    /// Deletes a preview that was never started.
+    Delete {
+        /// The tenant.
         tenant: TenantId,
-        /// Which.
+        /// The id.
         id: ChangeSetId,
     },
 }
 
-/// An agent of a set of whom something else was true at the start.
+/// An agent of a change set whose state at the start differed from the preview.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LeftOut {
-    /// The agent's place in the set.
-    pub place: usize,
-    /// What is true of the agent now.
-    pub outcome: Outcome,
-    /// In words.
-    pub why: Option<String>,
+pub struct ExcludedAgent {
+    /// The agent's position in the change set.
+    pub position: usize,
+    /// The outcome for the agent at the start.
+    pub outcome: PreviewOutcome,
+    /// The reason in words.
+    pub reason: Option<String>,
 }
 
 /// A skill of a tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SkillWrite {
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantId,
     /// The skill.
     pub skill: Skill,
 }
 
-/// The skills of one agent; those that are not named go.
+/// The complete skills of one agent; others are removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AgentSkillsWrite {
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantId,
-    /// Of whom.
+    /// The agent.
     pub agent: AgentId,
-    /// Which.
+    /// The ids of the skills.
     pub skills: Vec<SkillId>,
 }

@@ -4,13 +4,13 @@ use jiff::civil::Date;
 
 use super::schedules::import;
 use super::{
-    AdherenceChange, AdherenceDay, Commit, HistoryRow, HistoryWrite, Place, SightSpan, Store, acme, agent_write, at,
-    on_each_engine, row, uuid,
+    AdherenceChange, AdherenceDay, Commit, HistoryRow, HistoryWrite, ObservedSpanRow, Store, TestDatabase, acme,
+    agent_write, at, on_each_engine, row, uuid,
 };
 use crate::domain::adherence::AdherenceSettings;
-use crate::domain::adherence::course::Stay;
-use crate::domain::adherence::exception::{Ended, Exception, Whom};
+use crate::domain::adherence::exception::{EarlyEnd, Exception, ExceptionScope};
 use crate::domain::adherence::sums::{Counts, Sums};
+use crate::domain::adherence::timeline::StateInterval;
 use crate::domain::agents::state::AgentState;
 use crate::domain::ids::{ExceptionId, ReasonCode};
 
@@ -43,13 +43,13 @@ async fn day(store: &Store, agent: &str) -> AdherenceDay {
     }
 }
 
-async fn keep(store: &Store, days: Vec<AdherenceDay>) {
+async fn store_days(store: &Store, days: Vec<AdherenceDay>) {
     let adherence = AdherenceChange { days, ..AdherenceChange::default() };
     store.writer().commit(Commit { adherence, ..Commit::default() }).await.expect("commits");
 }
 
 /// Who has a stale day.
-async fn stale(store: &Store) -> Vec<String> {
+async fn agents_with_stale_days(store: &Store) -> Vec<String> {
     let days = store.reader().stale_days(&acme(), at(2_000_000), 10).await.expect("reads");
     days.into_iter()
         .map(|(agent, day)| {
@@ -63,17 +63,17 @@ fn exception(number: u128, from: i64, made_at: i64) -> Exception {
     Exception {
         id: ExceptionId(uuid(number)),
         tenant: acme(),
-        whom: Whom::Everyone,
+        scope: ExceptionScope::Everyone,
         from: at(from),
         to: at(from + 10),
         reason: "training".into(),
-        made_by: "ann".into(),
-        made_at: at(made_at),
-        ended: None,
+        created_by: "ann".into(),
+        created_at: at(made_at),
+        early_end: None,
     }
 }
 
-async fn filled(place: &Place) -> Store {
+async fn open_with_agents(place: &TestDatabase) -> Store {
     let store = place.open().await;
     let agents = vec![agent_write("a", 1), agent_write("b", 2)];
     let history = vec![
@@ -82,8 +82,8 @@ async fn filled(place: &Place) -> Store {
     ];
     store.writer().commit(Commit { agents, history, ..Commit::default() }).await.expect("commits");
     let days = vec![day(&store, "a").await, day(&store, "b").await];
-    keep(&store, days).await;
-    assert_eq!(stale(&store).await, [""; 0]);
+    store_days(&store, days).await;
+    assert_eq!(agents_with_stale_days(&store).await, [""; 0]);
     store
 }
 
@@ -92,70 +92,70 @@ async fn enter(store: &Store, agent: &str, second: i64) {
     store.writer().commit(Commit { history, ..Commit::default() }).await.expect("commits");
 }
 
-async fn whatever_changes_the_past_marks_the_days_that_it_may_have_changed(place: Place) {
-    let store = filled(&place).await;
+async fn whatever_changes_the_past_marks_the_days_that_it_may_have_changed(place: TestDatabase) {
+    let store = open_with_agents(&place).await;
     enter(&store, "a", 1100).await;
-    assert_eq!(stale(&store).await, [""; 0], "what comes once a day is settled is the usual case");
+    assert_eq!(agents_with_stale_days(&store).await, [""; 0], "what comes once a day is settled is the usual case");
     enter(&store, "a", 1099).await;
-    assert_eq!(stale(&store).await, ["a"]);
-    keep(&store, vec![day(&store, "a").await]).await;
-    assert_eq!(stale(&store).await, [""; 0], "computed anew");
-    let gone = HistoryWrite::Remove { tenant: acme(), agent: "b".into(), entered_at: at(10) };
-    store.writer().commit(Commit { history: vec![gone], ..Commit::default() }).await.expect("commits");
-    assert_eq!(stale(&store).await, ["b"]);
-    keep(&store, vec![day(&store, "b").await]).await;
+    assert_eq!(agents_with_stale_days(&store).await, ["a"]);
+    store_days(&store, vec![day(&store, "a").await]).await;
+    assert_eq!(agents_with_stale_days(&store).await, [""; 0], "computed anew");
+    let removed = HistoryWrite::Remove { tenant: acme(), agent: "b".into(), entered_at: at(10) };
+    store.writer().commit(Commit { history: vec![removed], ..Commit::default() }).await.expect("commits");
+    assert_eq!(agents_with_stale_days(&store).await, ["b"]);
+    store_days(&store, vec![day(&store, "b").await]).await;
 
-    let excuse = async |exception| {
+    let commit_exception = async |exception| {
         store.writer().commit(Commit { exceptions: vec![exception], ..Commit::default() }).await.expect("commits");
     };
-    excuse(exception(1, 1100, 10)).await;
-    assert_eq!(stale(&store).await, [""; 0]);
-    excuse(exception(2, 1099, 10)).await;
-    assert_eq!(stale(&store).await, ["a", "b"]);
-    keep(&store, vec![day(&store, "a").await, day(&store, "b").await]).await;
+    commit_exception(exception(1, 1100, 10)).await;
+    assert_eq!(agents_with_stale_days(&store).await, [""; 0]);
+    commit_exception(exception(2, 1099, 10)).await;
+    assert_eq!(agents_with_stale_days(&store).await, ["a", "b"]);
+    store_days(&store, vec![day(&store, "a").await, day(&store, "b").await]).await;
     // Ended before its time: it no longer excuses.
-    let ended = Ended { at: at(20), by: "ann".into(), why: None };
-    excuse(Exception { to: at(1099), ended: Some(ended), ..exception(2, 1099, 10) }).await;
-    assert_eq!(stale(&store).await, ["a", "b"]);
-    keep(&store, vec![day(&store, "a").await, day(&store, "b").await]).await;
+    let ended = EarlyEnd { at: at(20), by: "ann".into(), reason: None };
+    commit_exception(Exception { to: at(1099), early_end: Some(ended), ..exception(2, 1099, 10) }).await;
+    assert_eq!(agents_with_stale_days(&store).await, ["a", "b"]);
+    store_days(&store, vec![day(&store, "a").await, day(&store, "b").await]).await;
 
     store.writer().import(import("later", &[("a", &[(1200, 1300)])], (1100, 2000))).await.expect("imports");
-    assert_eq!(stale(&store).await, [""; 0]);
+    assert_eq!(agents_with_stale_days(&store).await, [""; 0]);
     store.writer().import(import("past", &[("b", &[(500, 600)])], (1000, 2000))).await.expect("imports");
-    assert_eq!(stale(&store).await, ["b"], "the import names one of them");
+    assert_eq!(agents_with_stale_days(&store).await, ["b"], "the import names one of them");
     store.close().await;
     // Another start knows as much.
     let store = place.open().await;
     enter(&store, "a", 700).await;
-    assert_eq!(stale(&store).await, ["a", "b"]);
+    assert_eq!(agents_with_stale_days(&store).await, ["a", "b"]);
 }
 
-async fn what_came_between_reading_and_storing_marks_as_well(place: Place) {
-    let store = filled(&place).await;
+async fn what_came_between_reading_and_storing_marks_as_well(place: TestDatabase) {
+    let store = open_with_agents(&place).await;
     let read = day(&store, "a").await;
     enter(&store, "a", 700).await;
     enter(&store, "b", 1200).await;
     let of_b = AdherenceDay { history_id: read.history_id, ..day(&store, "b").await };
-    keep(&store, vec![read, of_b]).await;
-    assert_eq!(stale(&store).await, ["a"]);
+    store_days(&store, vec![read, of_b]).await;
+    assert_eq!(agents_with_stale_days(&store).await, ["a"]);
 
     let read = day(&store, "a").await;
     store.writer().import(import("later", &[("a", &[(1200, 1300)])], (1150, 2000))).await.expect("imports");
-    keep(&store, vec![read]).await;
-    assert_eq!(stale(&store).await, ["a"], "computed by another schedule");
+    store_days(&store, vec![read]).await;
+    assert_eq!(agents_with_stale_days(&store).await, ["a"], "computed by another schedule");
 
-    keep(&store, vec![day(&store, "a").await]).await;
+    store_days(&store, vec![day(&store, "a").await]).await;
     let late = exception(3, 700, 5000);
     store.writer().commit(Commit { exceptions: vec![late], ..Commit::default() }).await.expect("commits");
-    keep(&store, vec![day(&store, "a").await]).await;
-    assert_eq!(stale(&store).await, ["a", "b"], "made when the computation began, or later");
+    store_days(&store, vec![day(&store, "a").await]).await;
+    assert_eq!(agents_with_stale_days(&store).await, ["a", "b"], "made when the computation began, or later");
     let later = AdherenceDay { computed_at: at(5001), ..day(&store, "a").await };
-    keep(&store, vec![later]).await;
-    assert_eq!(stale(&store).await, ["b"]);
+    store_days(&store, vec![later]).await;
+    assert_eq!(agents_with_stale_days(&store).await, ["b"]);
 }
 
-async fn days_are_read_by_agent_and_day(place: Place) {
-    let store = filled(&place).await;
+async fn days_are_read_by_agent_and_day(place: TestDatabase) {
+    let store = open_with_agents(&place).await;
     let days = (DAY.yesterday().expect("a day"), DAY.tomorrow().expect("a day"));
     let known = day(&store, "a").await;
     assert_eq!(
@@ -181,23 +181,23 @@ async fn days_are_read_by_agent_and_day(place: Place) {
     assert_eq!(store.reader().adherence_settings(&acme()).await.expect("reads"), settings);
 }
 
-async fn sights_are_read_with_those_around_a_span(place: Place) {
+async fn sights_are_read_with_those_around_a_span(place: TestDatabase) {
     let store = place.open().await;
     for (from, to) in [(0, 10), (20, 30), (40, 50), (60, 70), (60, 80)] {
-        let sights = vec![SightSpan { tenant: acme(), starts_at: at(from), ends_at: at(to) }];
-        let adherence = AdherenceChange { sights, ..AdherenceChange::default() };
+        let sights = vec![ObservedSpanRow { tenant: acme(), starts_at: at(from), ends_at: at(to) }];
+        let adherence = AdherenceChange { observed_spans: sights, ..AdherenceChange::default() };
         store.writer().commit(Commit { adherence, ..Commit::default() }).await.expect("commits");
     }
-    let read = async |from, to| store.reader().sights(&acme(), (at(from), at(to))).await.expect("reads");
+    let read = async |from, to| store.reader().observed_spans(&acme(), (at(from), at(to))).await.expect("reads");
     assert_eq!(read(25, 45).await, [(at(20), at(30)), (at(40), at(50)), (at(60), at(80))]);
     assert_eq!(read(35, 36).await, [(at(20), at(30)), (at(40), at(50))]);
     assert_eq!(read(-9, 5).await, [(at(0), at(10)), (at(20), at(30))]);
     assert_eq!(read(65, 99).await, [(at(60), at(80))]);
-    assert_eq!(store.reader().last_sight(&acme()).await.expect("reads"), Some((at(60), at(80))));
-    assert_eq!(store.reader().last_sight(&"other".into()).await.expect("reads"), None);
+    assert_eq!(store.reader().last_observed_span(&acme()).await.expect("reads"), Some((at(60), at(80))));
+    assert_eq!(store.reader().last_observed_span(&"other".into()).await.expect("reads"), None);
 }
 
-async fn what_an_agent_was_in_is_read_whatever_its_names_are(place: Place) {
+async fn what_an_agent_was_in_is_read_whatever_its_names_are(place: TestDatabase) {
     let store = place.open().await;
     let rows = [
         (10, AgentState::Ready, None),
@@ -211,18 +211,18 @@ async fn what_an_agent_was_in_is_read_whatever_its_names_are(place: Place) {
     });
     let commit = Commit { agents: vec![agent_write("a", 1)], history: history.collect(), ..Commit::default() };
     store.writer().commit(commit).await.expect("commits");
-    let sights = vec![SightSpan { tenant: acme(), starts_at: at(0), ends_at: at(70) }];
-    let adherence = AdherenceChange { sights, ..AdherenceChange::default() };
+    let sights = vec![ObservedSpanRow { tenant: acme(), starts_at: at(0), ends_at: at(70) }];
+    let adherence = AdherenceChange { observed_spans: sights, ..AdherenceChange::default() };
     store.writer().commit(Commit { adherence, ..Commit::default() }).await.expect("commits");
 
     let read = async |agent: &str, from, to| {
         let span = (at(from), at(to));
-        let ground = store.reader().adherence_ground(&acme(), span).await.expect("reads");
-        store.reader().agent_facts(&ground, &agent.into(), None, span).await.expect("reads").stays
+        let ground = store.reader().adherence_inputs(&acme(), span).await.expect("reads");
+        store.reader().agent_facts(&ground, &agent.into(), None, span).await.expect("reads").intervals
     };
     let stay = |index: usize, end| {
         let (start, state, reason) = &rows[index];
-        Stay { state: state.clone(), reason: reason.map(ReasonCode::new), start: at(*start), end: at(end) }
+        StateInterval { state: state.clone(), reason: reason.map(ReasonCode::new), start: at(*start), end: at(end) }
     };
     let all = [stay(0, 20), stay(2, 30), stay(1, 40), stay(3, 50), stay(4, 70)];
     assert_eq!(read("a", 0, 100).await, all);

@@ -1,9 +1,9 @@
 //! The audit chain as people read it, a page at a time, and one agent's plan.
 
-use super::{Place, acme, at, draft, on_each_engine};
+use super::{TestDatabase, acme, at, draft, on_each_engine};
 use crate::domain::audit::AuditDraft;
 use crate::domain::ids::{SubjectId, TenantId};
-use crate::store::{AuditFilter, Commit, KnownSubject, Store};
+use crate::store::{AuditFilter, Commit, Store, SubjectAgent};
 
 on_each_engine!(
     pages_go_backwards_and_are_narrowed,
@@ -12,7 +12,7 @@ on_each_engine!(
     an_agent_and_a_subject_are_found
 );
 
-async fn filled(place: &Place) -> Store {
+async fn open_with_entries(place: &TestDatabase) -> Store {
     let store = place.open().await;
     let audit = (0..60)
         .map(|n| AuditDraft {
@@ -26,18 +26,18 @@ async fn filled(place: &Place) -> Store {
     store
 }
 
-async fn pages_go_backwards_and_are_narrowed(place: Place) {
-    let store = filled(&place).await;
+async fn pages_go_backwards_and_are_narrowed(place: TestDatabase) {
+    let store = open_with_entries(&place).await;
     let reader = store.reader();
     let seqs = async |filter: AuditFilter, limit| {
         let page = reader.audit_page(&acme(), &filter, limit).await.expect("reads");
         (page.entries.iter().map(|entry| entry.seq).collect::<Vec<_>>(), page.next)
     };
     assert_eq!(seqs(AuditFilter::default(), 3).await, (vec![60, 59, 58], Some(58)));
-    let on = |before| AuditFilter { before: Some(before), ..AuditFilter::default() };
-    assert_eq!(seqs(on(58), 3).await, (vec![57, 56, 55], Some(55)));
-    assert_eq!(seqs(on(3), 3).await, (vec![2, 1], None));
-    assert_eq!(seqs(on(1), 3).await, (vec![], None));
+    let page_before = |before| AuditFilter { before: Some(before), ..AuditFilter::default() };
+    assert_eq!(seqs(page_before(58), 3).await, (vec![57, 56, 55], Some(55)));
+    assert_eq!(seqs(page_before(3), 3).await, (vec![2, 1], None));
+    assert_eq!(seqs(page_before(1), 3).await, (vec![], None));
     let accepted = AuditFilter { action: Some("transition.accepted".into()), ..AuditFilter::default() };
     assert_eq!(seqs(accepted.clone(), 2).await, (vec![58, 55], Some(55)));
     let begins = AuditFilter { action_prefix: Some("transition.".into()), ..AuditFilter::default() };
@@ -52,11 +52,19 @@ async fn pages_go_backwards_and_are_narrowed(place: Place) {
     store.close().await;
 }
 
-async fn entries_are_found_by_who_made_them(place: Place) {
+async fn entries_are_found_by_who_made_them(place: TestDatabase) {
     let store = place.open().await;
-    let odd = "person:a\"b";
-    let names =
-        ["person:ann", "person:anna", "rule:back", odd, "person:a\\", "daemon", "person:zoë", "person:person:ann"];
+    let quoted_actor = "person:a\"b";
+    let names = [
+        "person:ann",
+        "person:anna",
+        "rule:back",
+        quoted_actor,
+        "person:a\\",
+        "daemon",
+        "person:zoë",
+        "person:person:ann",
+    ];
     let audit = (0..80_u32)
         .map(|n| AuditDraft {
             at: at(i64::from(n)),
@@ -67,26 +75,29 @@ async fn entries_are_found_by_who_made_them(place: Place) {
         .collect();
     store.writer().commit(Commit { audit, ..Commit::default() }).await.expect("commits");
     let reader = store.reader();
-    let by = async |filter: AuditFilter, limit| {
+    let seqs_matching = async |filter: AuditFilter, limit| {
         let page = reader.audit_page(&acme(), &filter, limit).await.expect("reads");
         (page.entries.iter().map(|entry| entry.seq).collect::<Vec<_>>(), page.next)
     };
-    let of = |actor: &str| AuditFilter { actor: Some(actor.to_owned()), ..AuditFilter::default() };
+    let by_actor = |actor: &str| AuditFilter { actor: Some(actor.to_owned()), ..AuditFilter::default() };
     for (place, name) in names.iter().enumerate() {
         let all: Vec<u64> = (0..10).rev().map(|round| round * 8 + place as u64 + 1).collect();
-        assert_eq!(by(of(name), 500).await, (all, None), "{name}");
+        assert_eq!(seqs_matching(by_actor(name), 500).await, (all, None), "{name}");
     }
-    assert_eq!(by(of("person:an"), 500).await, (vec![], None), "a part of a name is another's");
-    assert_eq!(by(of("person:ann"), 2).await, (vec![73, 65], Some(65)));
-    assert_eq!(by(AuditFilter { before: Some(65), ..of("person:ann") }, 2).await, (vec![57, 49], Some(49)));
-    let accepted = AuditFilter { action_prefix: Some("transition.".into()), ..of("person:ann") };
-    assert_eq!(by(accepted, 500).await, (vec![73, 49, 25, 1], None));
-    let span = AuditFilter { from: Some(at(8)), to: Some(at(24)), ..of("person:ann") };
-    assert_eq!(by(span, 500).await, (vec![17, 9], None));
+    assert_eq!(seqs_matching(by_actor("person:an"), 500).await, (vec![], None), "a part of a name is another's");
+    assert_eq!(seqs_matching(by_actor("person:ann"), 2).await, (vec![73, 65], Some(65)));
+    assert_eq!(
+        seqs_matching(AuditFilter { before: Some(65), ..by_actor("person:ann") }, 2).await,
+        (vec![57, 49], Some(49))
+    );
+    let accepted = AuditFilter { action_prefix: Some("transition.".into()), ..by_actor("person:ann") };
+    assert_eq!(seqs_matching(accepted, 500).await, (vec![73, 49, 25, 1], None));
+    let span = AuditFilter { from: Some(at(8)), to: Some(at(24)), ..by_actor("person:ann") };
+    assert_eq!(seqs_matching(span, 500).await, (vec![17, 9], None));
     store.close().await;
 }
 
-async fn decisions_are_found_among_everything_else(place: Place) {
+async fn decisions_are_found_among_everything_else(place: TestDatabase) {
     let store = place.open().await;
     let actions = ["transition.accepted", "transition.approved", "transition.denied", "rule.changed"];
     let drafts = |tenant: &TenantId| {
@@ -107,7 +118,7 @@ async fn decisions_are_found_among_everything_else(place: Place) {
     store.close().await;
 }
 
-async fn an_agent_and_a_subject_are_found(place: Place) {
+async fn an_agent_and_a_subject_are_found(place: TestDatabase) {
     let store = place.open().await;
     let agents = vec![super::agent_write("u_1", 7), super::agent_write("u_2", 8)];
     store.writer().commit(Commit { agents, ..Commit::default() }).await.expect("commits");
@@ -119,7 +130,7 @@ async fn an_agent_and_a_subject_are_found(place: Place) {
     let subject = stored.subject.to_string();
     let found = store.reader().agent_of_subject(&acme(), &subject).await.expect("reads");
     let name = stored.agent.name.as_deref().map(str::to_owned);
-    assert_eq!(found, Some(KnownSubject { agent: id.clone(), name }));
+    assert_eq!(found, Some(SubjectAgent { agent: id.clone(), name }));
     assert_eq!(store.reader().agent_of_subject(&acme(), "erased").await.expect("reads"), None);
     store.close().await;
 }

@@ -6,17 +6,17 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::{
-    Commit, CommitError, HistoryWrite, Place, acme, agent_write, at, change, draft, event, on_each_engine, row,
+    Commit, CommitError, HistoryWrite, TestDatabase, acme, agent_write, at, change, draft, event, on_each_engine, row,
     transition, uuid, verified_length,
 };
-use crate::clock::Moment;
+use crate::clock::ClockReading;
 use crate::domain::agents::state::AgentState;
 use crate::domain::audit::{Hash, note_hash};
-use crate::domain::changes::transition::Status;
+use crate::domain::changes::transition::TransitionStatus;
 use crate::domain::ids::{TenantId, TransitionId};
 use crate::domain::jobs::job::{JobKey, JobOutcome};
 use crate::store::{
-    AgentCounters, CallWrite, IdempotencyRow, JobRun, JobState, NoteWrite, OutboxChange, ReadError, RemembersWrite,
+    AgentCounters, CallWrite, IdempotencyRow, JobRun, JobState, NoteWrite, OutboxChange, ReadError, RuleMemoryWrite,
     RuleVersion, SubscriptionRow, SubscriptionWrite, TenantStatus,
 };
 
@@ -50,12 +50,12 @@ pub(super) fn call(answered: bool) -> CallWrite {
     }
 }
 
-fn remembers(held_key: Option<u64>) -> RemembersWrite {
-    RemembersWrite {
+fn rule_memory(held_key: Option<u64>) -> RuleMemoryWrite {
+    RuleMemoryWrite {
         tenant: acme(),
         agent: "u_0001".into(),
         rule: "back-from-break".into(),
-        acted: Some((at(3), u64::MAX - 1)),
+        last_action: Some((at(3), u64::MAX - 1)),
         held_key,
         left_alone_until: Some(at(4)),
     }
@@ -74,15 +74,15 @@ pub(super) fn full_change() -> Commit {
         tenant: acme(),
         slice: 0,
         id: "sub-1".into(),
-        created: Moment { wall: at(1), steady: Some(Duration::from_secs(7)), host_start: Some(-3) },
-        polled: Some(Moment { wall: at(2), steady: Some(Duration::from_secs(8)), host_start: Some(i64::MAX) }),
+        created: ClockReading { wall: at(1), steady: Some(Duration::from_secs(7)), host_start: Some(-3) },
+        polled: Some(ClockReading { wall: at(2), steady: Some(Duration::from_secs(8)), host_start: Some(i64::MAX) }),
         interval_ms: 5000,
         agents_hash: Hash::of(b"agents"),
     };
     Commit {
         agents: vec![agent_write("u_0001", 9)],
         history: vec![HistoryWrite::Enter(row("u_0001", 10, AgentState::Unknown("Mittag".into())))],
-        transitions: vec![transition(3, "u_0001", Status::Accepted { at: at(21) })],
+        transitions: vec![transition(3, "u_0001", TransitionStatus::Accepted { at: at(21) })],
         calls: vec![call(false), call(true)],
         audit: vec![draft("transition.accepted"), draft("transition.confirmed")],
         notes: vec![NoteWrite {
@@ -93,7 +93,7 @@ pub(super) fn full_change() -> Commit {
         }],
         events: vec![event(1)],
         counters: vec![counters],
-        memory: vec![remembers(None), remembers(Some(u64::MAX))],
+        memory: vec![rule_memory(None), rule_memory(Some(u64::MAX))],
         subscriptions: vec![SubscriptionWrite::Set(subscription)],
         idempotency: vec![IdempotencyRow {
             tenant: Some(acme()),
@@ -101,7 +101,7 @@ pub(super) fn full_change() -> Commit {
             key: "k".into(),
             request_hash: Hash::of(b"r"),
             status: 202,
-            answer: "{}".into(),
+            response_body: "{}".into(),
             at: at(1),
         }],
         rules: vec![RuleVersion {
@@ -109,11 +109,11 @@ pub(super) fn full_change() -> Commit {
             rule: "back-from-break".into(),
             version: "1".into(),
             body: "…".into(),
-            first_seen_at: at(1),
+            first_in_force_at: at(1),
         }],
         tenant_status: vec![TenantStatus { tenant: acme(), halted_since: Some(at(2)), reason: Some("429s".into()) }],
-        heads: Vec::new(),
-        pruned: Vec::new(),
+        audit_heads: Vec::new(),
+        audit_prunes: Vec::new(),
         outbox: OutboxChange::default(),
         ..job_rows()
     }
@@ -125,15 +125,15 @@ fn job_rows() -> Commit {
             key: JobKey { tenant: None, job: "backup".into() },
             calendar: "30 2 * * * UTC".into(),
             handled_through: at(3),
-            told_at: Some(at(4)),
-            told: Some("the disk is full".into()),
+            notified_at: Some(at(4)),
+            notified_message: Some("the disk is full".into()),
         }],
         job_runs: vec![JobRun {
             key: JobKey { tenant: None, job: "backup".into() },
             run: 1,
             due_at: at(3),
             attempt: 2,
-            asked_by: Some("ops".into()),
+            requested_by: Some("ops".into()),
             started_at: at(4),
             finished_at: Some(at(5)),
             outcome: Some(JobOutcome::Failed),
@@ -143,7 +143,7 @@ fn job_rows() -> Commit {
     }
 }
 
-async fn a_change_is_read_back_as_it_was_written(place: Place) {
+async fn a_change_is_read_back_as_it_was_written(place: TestDatabase) {
     let store = place.open().await;
     let written = full_change();
     let done = store.writer().commit(written.clone()).await.expect("commits");
@@ -171,7 +171,7 @@ async fn a_change_is_read_back_as_it_was_written(place: Place) {
         reader.subscriptions(&acme()).await.expect("reads").into_iter().map(SubscriptionWrite::Set).collect::<Vec<_>>(),
         written.subscriptions
     );
-    let answer = reader.idempotency(Some(&acme()), "ops", "k").await.expect("reads");
+    let answer = reader.idempotency_row(Some(&acme()), "ops", "k").await.expect("reads");
     assert_eq!(answer.as_ref(), written.idempotency.first());
     assert_eq!(reader.rule_versions(&acme()).await.expect("reads"), written.rules);
     assert_eq!(reader.tenant_status(&acme()).await.expect("reads"), written.tenant_status[0]);
@@ -179,7 +179,7 @@ async fn a_change_is_read_back_as_it_was_written(place: Place) {
     store.close().await;
 }
 
-async fn a_refused_change_leaves_nothing_and_the_chain_goes_on(place: Place) {
+async fn a_refused_change_leaves_nothing_and_the_chain_goes_on(place: TestDatabase) {
     let store = place.open().await;
     store.writer().commit(change(1)).await.expect("commits");
     let mut bad = change(2);
@@ -194,7 +194,7 @@ async fn a_refused_change_leaves_nothing_and_the_chain_goes_on(place: Place) {
     store.close().await;
 }
 
-async fn a_bad_change_does_not_fail_its_neighbours(place: Place) {
+async fn a_bad_change_does_not_fail_its_neighbours(place: TestDatabase) {
     let store = place.open().await;
     let mut bad = change(500);
     bad.events = vec![event(1001)];
@@ -213,7 +213,7 @@ async fn a_bad_change_does_not_fail_its_neighbours(place: Place) {
     store.close().await;
 }
 
-async fn entries_cannot_be_changed_and_deleted_only_below_a_checkpoint(place: Place) {
+async fn entries_cannot_be_changed_and_deleted_only_below_a_checkpoint(place: TestDatabase) {
     let store = place.open().await;
     for n in 1..=3 {
         store.writer().commit(change(n)).await.expect("commits");
@@ -224,7 +224,7 @@ async fn entries_cannot_be_changed_and_deleted_only_below_a_checkpoint(place: Pl
         "DELETE FROM audit_entries WHERE seq = 1",
         "DELETE FROM audit_entries",
     ] {
-        let error = place.by_hand(forbidden).await.expect_err("refused").to_string();
+        let error = place.execute_raw(forbidden).await.expect_err("refused").to_string();
         assert!(error.contains("audit entries"), "{forbidden}: {error}");
     }
     let hash = if place.url.starts_with("sqlite") {
@@ -232,16 +232,16 @@ async fn entries_cannot_be_changed_and_deleted_only_below_a_checkpoint(place: Pl
     } else {
         "INSERT INTO audit_heads (tenant, seq, hash, at, signature, prunes_below) VALUES ('acme', 3, '\\x00', 1, '\\x00', 1)"
     };
-    place.by_hand(hash).await.expect("a checkpoint");
-    place.by_hand("DELETE FROM audit_entries WHERE seq < 3").await.expect("below the checkpoint");
-    place.by_hand("DELETE FROM audit_entries WHERE seq = 3").await.expect_err("the checkpoint's own entry stays");
+    place.execute_raw(hash).await.expect("a checkpoint");
+    place.execute_raw("DELETE FROM audit_entries WHERE seq < 3").await.expect("below the checkpoint");
+    place.execute_raw("DELETE FROM audit_entries WHERE seq = 3").await.expect_err("the checkpoint's own entry stays");
     let store = place.open().await;
     assert_eq!(store.writer().commit(change(9)).await.expect("commits").audit, [4]);
     store.close().await;
 }
 
-async fn a_writer_that_lost_its_epoch_writes_nothing_more(place: Place) {
-    const OURS_AGAIN: &str = "INSERT INTO daemon (only_row, epoch, role, host, pid, started_at, version) \
+async fn a_writer_that_lost_its_epoch_writes_nothing_more(place: TestDatabase) {
+    const RESTORE_EPOCH: &str = "INSERT INTO daemon (only_row, epoch, role, host, pid, started_at, version) \
          VALUES (1, 1, 'daemon', 'desk-7', 1, 1, '1') ON CONFLICT (only_row) DO UPDATE SET epoch = 1";
     let store = place.open().await;
     // The first change after a start or a failure asks for the epoch by itself; later ones bring it along with their statements,
@@ -254,17 +254,17 @@ async fn a_writer_that_lost_its_epoch_writes_nothing_more(place: Place) {
                 kept += 1;
                 store.writer().commit(change(10 + kept)).await.expect("commits");
             }
-            place.by_hand(taken).await.expect("another daemon");
+            place.execute_raw(taken).await.expect("another daemon");
             let lost = store.writer().commit(next).await;
             assert!(matches!(lost, Err(CommitError::LostEpoch { ours: 1, theirs: now }) if now == theirs), "{lost:?}");
             assert_eq!(verified_length(store.reader()).await, u64::from(kept), "{taken}");
-            place.by_hand(OURS_AGAIN).await.expect("as before");
+            place.execute_raw(RESTORE_EPOCH).await.expect("as before");
         }
     }
     store.close().await;
 }
 
-async fn a_change_whose_caller_left_is_stored(place: Place) {
+async fn a_change_whose_caller_left_is_stored(place: TestDatabase) {
     let store = place.open().await;
     let writer = store.writer().clone();
     {
@@ -282,7 +282,7 @@ async fn a_change_whose_caller_left_is_stored(place: Place) {
     assert!(matches!(writer.commit(change(3)).await, Err(CommitError::Closed)));
 }
 
-async fn tenants_do_not_see_each_other(place: Place) {
+async fn tenants_do_not_see_each_other(place: TestDatabase) {
     let store = place.open().await;
     let mut other = full_change();
     store.writer().commit(full_change()).await.expect("commits");
@@ -308,10 +308,10 @@ async fn tenants_do_not_see_each_other(place: Place) {
     store.close().await;
 }
 
-async fn a_value_of_another_hand_is_named_by_table_column_and_row(place: Place) {
+async fn a_value_of_another_hand_is_named_by_table_column_and_row(place: TestDatabase) {
     let store = place.open().await;
     store.writer().commit(full_change()).await.expect("commits");
-    place.by_hand("UPDATE transitions SET priority = 'soonish'").await.expect("another hand");
+    place.execute_raw("UPDATE transitions SET priority = 'soonish'").await.expect("another hand");
     let error = store.reader().open_transitions(&acme()).await.expect_err("not known");
     assert!(matches!(&error, ReadError::Decode { table: "transitions", column: "priority", .. }), "{error:?}");
     assert!(error.to_string().contains(&uuid(3).to_string()), "{error}");
@@ -320,7 +320,7 @@ async fn a_value_of_another_hand_is_named_by_table_column_and_row(place: Place) 
 
 #[tokio::test]
 async fn a_full_store_refuses_changes_and_goes_on_when_there_is_space() {
-    let place = Place::sqlite();
+    let place = TestDatabase::sqlite();
     let store = place.open().await;
     store.writer().commit(change(1)).await.expect("commits");
     store.writer().set("PRAGMA max_page_count = 1").await;
@@ -328,7 +328,7 @@ async fn a_full_store_refuses_changes_and_goes_on_when_there_is_space() {
     large.notes.push(NoteWrite { tenant: acme(), hash: Hash::of(b"n"), salt: [0; 16], text: "x".repeat(100_000) });
     let refused = store.writer().commit(large.clone()).await;
     assert!(matches!(refused, Err(CommitError::Full)), "{refused:?}");
-    let trouble = store.writer().trouble();
+    let trouble = store.writer().failure();
     assert!(matches!(trouble.borrow().commit, Some(CommitError::Full)), "{trouble:?}");
     store.writer().set("PRAGMA max_page_count = 1000000").await;
     let before = store.reader().daemon().await.expect("readable");
@@ -347,7 +347,7 @@ proptest! {
     fn any_changes_are_the_same_after_a_restart(groups in prop::collection::vec(prop::collection::vec((0_u32..40, any::<bool>()), 1..12), 1..6)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
-            let place = Place::sqlite();
+            let place = TestDatabase::sqlite();
             let mut stored = 0;
             let mut before = Vec::new();
             for group in groups {

@@ -1,8 +1,8 @@
 //! Lists, guards and figures over transitions and calls.
 
-use super::{Commit, Place, acme, agent_write, at, on_each_engine, transition, uuid};
+use super::{Commit, TestDatabase, acme, agent_write, at, on_each_engine, transition, uuid};
 use crate::domain::changes::policy::Violation;
-use crate::domain::changes::transition::{Actor, Status, Transition, WaitReason};
+use crate::domain::changes::transition::{Actor, Transition, TransitionStatus, WaitReason};
 use crate::domain::ids::TransitionId;
 use crate::store::{CallWrite, TransitionFilter};
 
@@ -14,11 +14,11 @@ on_each_engine!(
     recent_calls_are_those_that_may_hold_a_slot,
 );
 
-fn waiting() -> Status {
-    Status::Waiting { why: WaitReason::Budget, until: Some(at(30)) }
+fn waiting() -> TransitionStatus {
+    TransitionStatus::Waiting { why: WaitReason::Budget, until: Some(at(30)) }
 }
 
-async fn stored(place: &Place, transitions: Vec<Transition>) -> crate::store::Store {
+async fn store_with_transitions(place: &TestDatabase, transitions: Vec<Transition>) -> crate::store::Store {
     let store = place.open().await;
     for one in transitions {
         store.writer().commit(Commit { transitions: vec![one], ..Commit::default() }).await.expect("commits");
@@ -26,23 +26,23 @@ async fn stored(place: &Place, transitions: Vec<Transition>) -> crate::store::St
     store
 }
 
-async fn a_transition_keeps_what_was_asked_and_when_it_took_effect(place: Place) {
+async fn a_transition_keeps_what_was_asked_and_when_it_took_effect(place: TestDatabase) {
     let steps = [
         waiting(),
-        Status::Sending { since: at(31) },
-        Status::Accepted { at: at(32) },
-        Status::Confirmed { at: at(35) },
+        TransitionStatus::Sending { since: at(31) },
+        TransitionStatus::Accepted { at: at(32) },
+        TransitionStatus::Confirmed { at: at(35) },
     ];
-    let store = stored(&place, steps.map(|status| transition(1, "a", status)).into()).await;
+    let store = store_with_transitions(&place, steps.map(|status| transition(1, "a", status)).into()).await;
     let found = store.reader().transition(&acme(), TransitionId(uuid(1))).await.expect("reads").expect("is there");
-    assert_eq!(found.transition, transition(1, "a", Status::Confirmed { at: at(35) }));
+    assert_eq!(found.transition, transition(1, "a", TransitionStatus::Confirmed { at: at(35) }));
     assert_eq!((found.accepted_at, found.finished_at), (Some(at(32)), Some(at(1_000_000))));
     assert_eq!(store.reader().open_transitions(&acme()).await.expect("reads"), []);
     let automatic = store.reader().automatic_changes(&acme(), at(32)).await.expect("reads");
     assert_eq!((automatic.len(), automatic[0].rule.as_str()), (1, "back-from-break"));
     assert_eq!(store.reader().automatic_changes(&acme(), at(33)).await.expect("reads"), []);
     // Acceptance and confirmation in one change.
-    let both = [Status::Accepted { at: at(40) }, Status::Confirmed { at: at(45) }];
+    let both = [TransitionStatus::Accepted { at: at(40) }, TransitionStatus::Confirmed { at: at(45) }];
     let transitions = both.map(|status| transition(2, "a", status)).into();
     store.writer().commit(Commit { transitions, ..Commit::default() }).await.expect("commits");
     let found = store.reader().transition(&acme(), TransitionId(uuid(2))).await.expect("reads").expect("is there");
@@ -50,28 +50,28 @@ async fn a_transition_keeps_what_was_asked_and_when_it_took_effect(place: Place)
     store.close().await;
 }
 
-async fn what_waits_for_a_person_is_counted_by_team(place: Place) {
-    let asks = || Status::Waiting { why: WaitReason::Approval, until: None };
+async fn what_waits_for_a_person_is_counted_by_team(place: TestDatabase) {
+    let pending_approval = || TransitionStatus::Waiting { why: WaitReason::Approval, until: None };
     let all = vec![
-        transition(1, "u_1", asks()),
-        transition(2, "u_2", asks()),
-        transition(3, "nobody", asks()),
+        transition(1, "u_1", pending_approval()),
+        transition(2, "u_2", pending_approval()),
+        transition(3, "nobody", pending_approval()),
         transition(4, "u_1", waiting()),
-        transition(5, "u_1", Status::Confirmed { at: at(45) }),
+        transition(5, "u_1", TransitionStatus::Confirmed { at: at(45) }),
     ];
-    let store = stored(&place, all).await;
+    let store = store_with_transitions(&place, all).await;
     let agents = vec![agent_write("u_1", 7), agent_write("u_2", 8)];
     store.writer().commit(Commit { agents, ..Commit::default() }).await.expect("commits");
-    let mut counted = store.reader().approvals_waiting(&acme()).await.expect("reads");
+    let mut counted = store.reader().pending_approvals(&acme()).await.expect("reads");
     counted.sort();
     assert_eq!(counted, [(None, 1), (Some("blue".into()), 2)]);
-    assert_eq!(store.reader().approvals_waiting(&"other".into()).await.expect("reads"), []);
+    assert_eq!(store.reader().pending_approvals(&"other".into()).await.expect("reads"), []);
     store.close().await;
 }
 
-async fn transitions_are_listed_newest_first_by_filter_and_page(place: Place) {
+async fn transitions_are_listed_newest_first_by_filter_and_page(place: TestDatabase) {
     let all = (1..=20).map(|n| transition(n, if n % 2 == 0 { "a" } else { "b" }, waiting())).collect();
-    let store = stored(&place, all).await;
+    let store = store_with_transitions(&place, all).await;
     let list = |filter: TransitionFilter, limit| {
         let reader = store.reader().clone();
         async move {
@@ -91,32 +91,32 @@ async fn transitions_are_listed_newest_first_by_filter_and_page(place: Place) {
     store.close().await;
 }
 
-async fn figures_add_up(place: Place) {
+async fn figures_add_up(place: TestDatabase) {
     let refused = Transition {
         violation: Some(Violation::AgentNotScheduled),
         latency_ms: None,
-        ..transition(1, "a", Status::Refused { violation: Violation::AgentNotScheduled })
+        ..transition(1, "a", TransitionStatus::Refused { violation: Violation::AgentNotScheduled })
     };
     let person = Transition {
         actor: Actor::Person { id: "anna".into() },
         latency_ms: Some(60),
-        ..transition(2, "a", Status::Confirmed { at: at(11) })
+        ..transition(2, "a", TransitionStatus::Confirmed { at: at(11) })
     };
     let late = Transition { requested_at: at(900), ..transition(4, "a", waiting()) };
-    let store = stored(&place, vec![refused, person, transition(3, "b", waiting()), late]).await;
-    let figures = store.reader().compliance(&acme(), at(0), at(900)).await.expect("reads");
+    let store = store_with_transitions(&place, vec![refused, person, transition(3, "b", waiting()), late]).await;
+    let figures = store.reader().compliance_figures(&acme(), at(0), at(900)).await.expect("reads");
     assert_eq!(figures.total, 3);
     assert_eq!(figures.by_status.values().sum::<u64>(), 3);
     assert_eq!((figures.by_status["refused"], figures.by_status["expired"]), (1, 0));
     assert_eq!(figures.violations, [(Violation::AgentNotScheduled, 1)].into());
     assert_eq!(figures.by_rule["back-from-break"].values().sum::<u64>(), 2);
     assert_eq!(figures.average_latency_ms(), Some(50));
-    let none = store.reader().compliance(&acme(), at(2000), at(3000)).await.expect("reads");
+    let none = store.reader().compliance_figures(&acme(), at(2000), at(3000)).await.expect("reads");
     assert_eq!((none.total, none.average_latency_ms()), (0, None));
     store.close().await;
 }
 
-async fn recent_calls_are_those_that_may_hold_a_slot(place: Place) {
+async fn recent_calls_are_those_that_may_hold_a_slot(place: TestDatabase) {
     let store = place.open().await;
     let call = |n, sent, answered: Option<i64>| CallWrite {
         tenant: acme(),

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{AgentId, Commit, HistoryWrite, Place, Reader, acme, agent_id, at, on_each_engine, row, uuid};
-use crate::domain::agents::agent::{Agent, Source};
+use super::{AgentId, Commit, HistoryWrite, Reader, TestDatabase, acme, agent_id, at, on_each_engine, row, uuid};
+use crate::domain::agents::agent::{Agent, ObservationSource};
 use crate::domain::agents::state::AgentState;
 use crate::domain::ids::{SubjectId, TenantId};
 use crate::domain::schedules::breaks::is_resting;
@@ -27,13 +27,27 @@ fn enter(agent: &str, seconds: i64, state: AgentState) -> HistoryWrite {
 
 fn retime(agent: &str, from: i64, to: i64) -> HistoryWrite {
     let (from, to, platform_at) = (at(from), at(to), Some(at(to + 100)));
-    HistoryWrite::Retime { tenant: acme(), agent: agent.into(), from, to, platform_at, source: Source::Snapshot }
+    HistoryWrite::Retime {
+        tenant: acme(),
+        agent: agent.into(),
+        from,
+        to,
+        platform_at,
+        source: ObservationSource::Snapshot,
+    }
 }
 
 /// The platform did not say it.
 fn retime_unknown(agent: &str, from: i64, to: i64) -> HistoryWrite {
     let (tenant, agent) = (acme(), agent.into());
-    HistoryWrite::Retime { tenant, agent, from: at(from), to: at(to), platform_at: None, source: Source::Post }
+    HistoryWrite::Retime {
+        tenant,
+        agent,
+        from: at(from),
+        to: at(to),
+        platform_at: None,
+        source: ObservationSource::Post,
+    }
 }
 
 fn remove(agent: &str, seconds: i64) -> HistoryWrite {
@@ -52,7 +66,7 @@ async fn rows_of(reader: &Reader, agent: &str) -> Vec<(i64, Option<i64>, AgentSt
     rows.into_iter().map(|row| (seconds(row.row.entered_at), row.left_at.map(seconds), row.row.state)).collect()
 }
 
-async fn rows_are_entered_replaced_retimed_and_removed(place: Place) {
+async fn rows_are_entered_replaced_retimed_and_removed(place: TestDatabase) {
     use AgentState::{Idle, Paused, Ready};
     let store = place.open().await;
     let reader = store.reader();
@@ -82,7 +96,7 @@ async fn rows_are_entered_replaced_retimed_and_removed(place: Place) {
     store.close().await;
 }
 
-async fn history_is_read_in_pages(place: Place) {
+async fn history_is_read_in_pages(place: TestDatabase) {
     let store = place.open().await;
     let steps = (0..30).flat_map(|n| [enter("a", n * 10, AgentState::Ready), enter("b", n * 10 + 5, AgentState::Idle)]);
     write(&store, steps.collect()).await;
@@ -102,11 +116,11 @@ async fn history_is_read_in_pages(place: Place) {
     store.close().await;
 }
 
-async fn rests_are_ended_long_and_away_from_contacts(place: Place) {
+async fn rests_are_ended_long_and_away_from_contacts(place: TestDatabase) {
     let store = place.open().await;
     let names = AgentState::KNOWN.into_iter().chain([AgentState::Unknown("Coffee".into())]);
     let mut steps = Vec::new();
-    let mut resting = Vec::new();
+    let mut expected_rests = Vec::new();
     for (agent, state) in (0..).map(|n| format!("u_{n}")).zip(names) {
         let ready_or_other = if state == AgentState::Ready { AgentState::OnContact } else { AgentState::Ready };
         steps.push(enter(&agent, 0, state.clone()));
@@ -117,16 +131,16 @@ async fn rests_are_ended_long_and_away_from_contacts(place: Place) {
         steps.push(enter(&agent, 2899, ready_or_other));
         steps.push(enter(&agent, 3000, state.clone()));
         if is_resting(&state) {
-            resting.push((AgentId::new(agent.as_str()), vec![(at(2000), at(2300))]));
+            expected_rests.push((AgentId::new(agent.as_str()), vec![(at(2000), at(2300))]));
         }
     }
     write(&store, steps).await;
-    let rests = store.reader().rests(&acme(), at(500), Duration::from_secs(300)).await.expect("reads");
-    assert_eq!(rests, resting, "none from before the span, none too short, none that goes on, no other state");
+    let rests = store.reader().rest_periods(&acme(), at(500), Duration::from_secs(300)).await.expect("reads");
+    assert_eq!(rests, expected_rests, "none from before the span, none too short, none that goes on, no other state");
     store.close().await;
 }
 
-async fn time_in_state_is_cut_to_the_span(place: Place) {
+async fn time_in_state_is_cut_to_the_span(place: TestDatabase) {
     // Long ago and today, with names that can be read from text and those that cannot.
     for (base, odd) in [(0, "Mittag"), (1_790_000_000, "Mittag"), (1_790_000_000, "2nd line"), (1_790_000_000, "a,7")] {
         let tenant = TenantId::new(format!("{base} {odd}"));
@@ -144,7 +158,7 @@ async fn time_in_state_is_cut_to_the_span(place: Place) {
         ];
         write(&store, steps).await;
         let times = store.reader().time_in_state(&tenant, at(base + 50), at(base + 200)).await.expect("reads");
-        let seconds = |agent: usize, state: &AgentState| times[agent].of(state) / 1_000_000;
+        let seconds = |agent: usize, state: &AgentState| times[agent].micros_in(state) / 1_000_000;
         assert_eq!(times.iter().map(|time| time.agent.as_str()).collect::<Vec<_>>(), ["a", "b", "c"]);
         assert_eq!(seconds(0, &AgentState::Ready), 50);
         assert_eq!(seconds(0, &AgentState::Paused), 50);
@@ -157,7 +171,7 @@ async fn time_in_state_is_cut_to_the_span(place: Place) {
 }
 
 /// Whatever share of the agents has a subject, by which the parts are cut.
-async fn time_in_state_is_of_every_agent(place: Place) {
+async fn time_in_state_is_of_every_agent(place: TestDatabase) {
     let store = place.open().await;
     let names: Vec<String> = (0..150).map(|n| format!("u_{n:03}")).collect();
     for (n, name) in names.iter().enumerate() {
@@ -177,7 +191,7 @@ async fn time_in_state_is_of_every_agent(place: Place) {
             let times = store.reader().time_in_state(&acme(), from, to).await.expect("reads");
             let found: Vec<&str> = times.iter().map(|time| time.agent.as_str()).collect();
             assert_eq!(found, names[..=n].iter().map(String::as_str).collect::<Vec<_>>());
-            assert!(times.iter().all(|time| time.of(&AgentState::Ready) == 1_000_000 * (n as u64 + 1)));
+            assert!(times.iter().all(|time| time.micros_in(&AgentState::Ready) == 1_000_000 * (n as u64 + 1)));
         }
     }
     store.close().await;
@@ -206,7 +220,7 @@ proptest! {
     fn any_steps_leave_what_a_plain_map_leaves(changes in prop::collection::vec(prop::collection::vec(step(), 1..8), 1..8)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
-            let place = Place::sqlite();
+            let place = TestDatabase::sqlite();
             let store = place.open().await;
             let names = ["a", "b", "c"];
             let mut model: [BTreeMap<i64, AgentState>; 3] = Default::default();

@@ -1,6 +1,6 @@
 //! Jobs of the calendar: how far they are, their runs, and the copy of a running store.
 
-use super::{Place, acme, at, change, on_each_engine, verified_length};
+use super::{TestDatabase, acme, at, change, on_each_engine, verified_length};
 use crate::domain::jobs::job::{JobKey, JobOutcome};
 use crate::store::{BackupError, Commit, JobRun, JobState, Store, back_up};
 
@@ -20,7 +20,7 @@ pub(super) fn run(job: &str, run: u64, seconds: i64, outcome: Option<JobOutcome>
         run,
         due_at: at(seconds),
         attempt: 1,
-        asked_by: None,
+        requested_by: None,
         started_at: at(seconds),
         finished_at: outcome.map(|_| at(seconds + 1)),
         outcome,
@@ -33,12 +33,12 @@ pub(super) fn state(job: &str, seconds: i64) -> JobState {
         key: key(job),
         calendar: "* * * * * UTC".into(),
         handled_through: at(seconds),
-        told_at: None,
-        told: None,
+        notified_at: None,
+        notified_message: None,
     }
 }
 
-async fn a_job_is_where_it_was_last_and_its_newest_run_is_found(place: Place) {
+async fn a_job_is_where_it_was_last_and_its_newest_run_is_found(place: TestDatabase) {
     let store = place.open().await;
     let first = Commit {
         jobs: vec![state("a", 1), state("b", 1)],
@@ -59,7 +59,7 @@ async fn a_job_is_where_it_was_last_and_its_newest_run_is_found(place: Place) {
     store.close().await;
 }
 
-async fn runs_without_an_end_are_found_after_a_crash(place: Place) {
+async fn runs_without_an_end_are_found_after_a_crash(place: TestDatabase) {
     let store = place.open().await;
     let started = Commit {
         jobs: vec![state("a", 2)],
@@ -73,7 +73,7 @@ async fn runs_without_an_end_are_found_after_a_crash(place: Place) {
     reader.close().await;
 }
 
-async fn a_log_that_nobody_reads_is_folded_into_the_file(place: Place) {
+async fn a_log_that_nobody_reads_is_folded_into_the_file(place: TestDatabase) {
     let store = place.open().await;
     for n in 0..20 {
         store.writer().commit(change(n)).await.expect("commits");
@@ -89,7 +89,7 @@ async fn a_log_that_nobody_reads_is_folded_into_the_file(place: Place) {
 
 #[tokio::test]
 async fn a_copy_of_a_running_store_holds_what_was_committed_and_nothing_half_is_left() {
-    let place = Place::sqlite();
+    let place = TestDatabase::sqlite();
     let store = place.open().await;
     for n in 0..20 {
         store.writer().commit(change(n)).await.expect("commits");
@@ -113,14 +113,14 @@ async fn a_copy_of_a_running_store_holds_what_was_committed_and_nothing_half_is_
 
 #[tokio::test]
 async fn a_copy_of_a_chain_that_does_not_hold_is_thrown_away() {
-    let place = Place::sqlite();
+    let place = TestDatabase::sqlite();
     let store = place.open().await;
     store.writer().commit(change(1)).await.expect("commits");
-    place.by_hand("DROP TRIGGER audit_entries_refuse_update").await.expect("disarmed");
-    place.by_hand("UPDATE audit_entries SET body = body || ' '").await.expect("forged");
+    place.execute_raw("DROP TRIGGER audit_entries_refuse_update").await.expect("disarmed");
+    place.execute_raw("UPDATE audit_entries SET body = body || ' '").await.expect("forged");
     let target = place.folder.path().join("copies/a.db");
     let error = back_up(&place.url, &target).await.expect_err("refused");
-    assert!(matches!(&error, BackupError::Bad { what } if what.contains("entry 1")), "{error}");
+    assert!(matches!(&error, BackupError::Damaged { what } if what.contains("entry 1")), "{error}");
     assert_eq!(std::fs::read_dir(target.parent().expect("a folder")).expect("a folder").count(), 0);
     let postgres = back_up("postgres://keeper@db.example/shifts", &target).await.expect_err("refused").to_string();
     assert!(postgres.contains("pg_dump"), "{postgres}");

@@ -30,12 +30,12 @@ use sqlx::{AssertSqlSafe, ConnectOptions};
 
 use super::*;
 use crate::clock::{ManualClock, SharedClock};
-use crate::domain::agents::agent::{Agent, Source};
+use crate::domain::agents::agent::{Agent, ObservationSource};
 use crate::domain::agents::state::AgentState;
-use crate::domain::audit::{AuditDraft, ChainCheck, ChainHead};
+use crate::domain::audit::{AuditDraft, ChainHead, ChainVerifier};
 use crate::domain::changes::policy::OnContact;
 use crate::domain::changes::priority::Priority;
-use crate::domain::changes::transition::{Actor, Status, Transition};
+use crate::domain::changes::transition::{Actor, Transition, TransitionStatus};
 use crate::domain::ids::{AgentId, EventId, SubjectId, TenantId, TransitionId};
 use crate::domain::time::UtcMicros;
 use crate::domain::webhooks::event::{AgentStateChanged, Details as _, Event};
@@ -44,11 +44,11 @@ use crate::domain::webhooks::event::{AgentStateChanged, Details as _, Event};
 macro_rules! on_each_engine {
     ($($test:ident),+ $(,)?) => {
         mod sqlite {
-            $(#[tokio::test] async fn $test() { super::$test(crate::store::conformance::Place::sqlite()).await; })+
+            $(#[tokio::test] async fn $test() { super::$test(crate::store::conformance::TestDatabase::sqlite()).await; })+
         }
         mod postgres {
             $(#[tokio::test] async fn $test() {
-                if let Some(place) = crate::store::conformance::Place::postgres().await { super::$test(place).await; }
+                if let Some(place) = crate::store::conformance::TestDatabase::postgres().await { super::$test(place).await; }
             })+
         }
     };
@@ -56,14 +56,14 @@ macro_rules! on_each_engine {
 pub(super) use on_each_engine;
 
 /// A database that is this test's alone.
-pub(super) struct Place {
+pub(super) struct TestDatabase {
     pub(super) url: String,
     pub(super) folder: tempfile::TempDir,
 }
 
 static DATABASES: AtomicU32 = AtomicU32::new(0);
 
-impl Place {
+impl TestDatabase {
     pub(super) fn sqlite() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         Self { url: format!("sqlite://{}", folder.path().join("keeper.db").display()), folder }
@@ -88,15 +88,15 @@ impl Place {
     }
 
     pub(super) async fn open(&self) -> Store {
-        self.try_open(Role::Daemon).await.expect("opens")
+        self.try_open(ProcessRole::Daemon).await.expect("opens")
     }
 
-    pub(super) async fn try_open(&self, role: Role) -> Result<Store, OpenError> {
+    pub(super) async fn try_open(&self, role: ProcessRole) -> Result<Store, OpenError> {
         Store::open(&self.url, role, clock(), &identity()).await
     }
 
     /// A connection past the writer, as somebody with a database tool has.
-    pub(super) async fn by_hand(&self, statement: &'static str) -> Result<u64, sqlx::Error> {
+    pub(super) async fn execute_raw(&self, statement: &'static str) -> Result<u64, sqlx::Error> {
         let backend = backend::Backend::from_url(&self.url).expect("a URL");
         let mut connection = backend.connect(backend::Access::Write).await?;
         let done = sqlx::raw_sql(statement).execute(&mut connection).await.map(|done| done.rows_affected());
@@ -113,8 +113,8 @@ pub(super) fn clock() -> SharedClock {
     Arc::new(ManualClock::at(at(1_000_000)))
 }
 
-pub(super) fn identity() -> Identity {
-    Identity { host: "desk-7".into(), pid: 4711, version: "0.1.0".into() }
+pub(super) fn identity() -> ProcessIdentity {
+    ProcessIdentity { host: "desk-7".into(), pid: 4711, version: "0.1.0".into() }
 }
 
 /// Seconds since the epoch.
@@ -144,7 +144,7 @@ pub(super) fn row(agent: &str, seconds: i64, state: AgentState) -> HistoryRow {
         state,
         reason: None,
         queue: None,
-        source: Source::Snapshot,
+        source: ObservationSource::Snapshot,
         transition: None,
         by_person: seconds % 2 == 0,
     }
@@ -161,8 +161,8 @@ pub(super) fn draft(action: &'static str) -> AuditDraft {
         before: Some("Paused".into()),
         after: None,
         outcome: None,
-        why: json!({"planned": "work"}),
-        note: None,
+        facts: json!({"planned": "work"}),
+        note_hash: None,
     }
 }
 
@@ -170,7 +170,7 @@ pub(super) fn event(id: u128) -> Event {
     Event { id: EventId(uuid(id)), tenant: acme(), at: at(5), data: AgentStateChanged::example().into() }
 }
 
-pub(super) fn transition(id: u128, agent: &str, status: Status) -> Transition {
+pub(super) fn transition(id: u128, agent: &str, status: TransitionStatus) -> Transition {
     Transition {
         id: TransitionId(uuid(id)),
         tenant: acme(),
@@ -205,7 +205,7 @@ pub(super) fn change(n: u32) -> Commit {
 
 /// Checks a tenant's chain from its start; gives its length.
 pub(super) async fn verified_length(reader: &Reader) -> u64 {
-    let mut check = ChainCheck::from(acme(), ChainHead::default());
+    let mut check = ChainVerifier::starting_at(acme(), ChainHead::default());
     loop {
         let page = reader.audit_entries(&acme(), check.head().seq, PAGE_LIMIT).await.expect("reads");
         if page.is_empty() {
@@ -213,7 +213,7 @@ pub(super) async fn verified_length(reader: &Reader) -> u64 {
             return check.head().seq;
         }
         for entry in page {
-            check.next(entry.seq, &entry.body, &entry.hash).expect("the entry holds");
+            check.verify_entry(entry.seq, &entry.body, &entry.hash).expect("the entry holds");
         }
     }
 }
@@ -226,9 +226,9 @@ pub(super) fn agent_id(id: &str) -> AgentId {
 #[tokio::test]
 async fn what_the_store_does_can_be_awaited_in_any_task() {
     fn can_be_spawned<T: Send + 'static>(_: impl Future<Output = T> + Send + 'static) {}
-    let place = Place::sqlite();
+    let place = TestDatabase::sqlite();
     let (url, again) = (place.url.clone(), place.url.clone());
-    can_be_spawned(async move { Store::open(&url, Role::Daemon, clock(), &identity()).await.is_ok() });
+    can_be_spawned(async move { Store::open(&url, ProcessRole::Daemon, clock(), &identity()).await.is_ok() });
     can_be_spawned(async move { Store::read(&again).await.is_ok() });
     let store = place.open().await;
     let (writer, reader) = (store.writer().clone(), store.reader().clone());
@@ -243,7 +243,7 @@ async fn what_the_store_does_can_be_awaited_in_any_task() {
         reader.plans(&acme(), (at(0), at(1)), None).await.expect("reads");
         reader.history(&acme(), (at(0), at(1)), None, 1).await.expect("reads");
         reader.transitions(&acme(), &TransitionFilter::default(), 1).await.expect("reads");
-        reader.compliance(&acme(), at(0), at(1)).await.expect("reads");
+        reader.compliance_figures(&acme(), at(0), at(1)).await.expect("reads");
         reader.audited_tenants().await.expect("reads");
         reader.daemon().await.expect("reads");
         reader.close().await;

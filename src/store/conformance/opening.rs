@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use super::{OpenError, Place, Role, Store, change, on_each_engine, verified_length};
+use super::{OpenError, ProcessRole, Store, TestDatabase, change, on_each_engine, verified_length};
 
 on_each_engine!(
     a_second_writer_is_refused_by_name_and_readers_are_not,
@@ -18,10 +18,10 @@ fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     entries.map(|entry| (entry.file_name().display().to_string(), fs::read(entry.path()).expect("a file"))).collect()
 }
 
-async fn a_second_writer_is_refused_by_name_and_readers_are_not(place: Place) {
+async fn a_second_writer_is_refused_by_name_and_readers_are_not(place: TestDatabase) {
     let first = place.open().await;
     first.writer().commit(change(1)).await.expect("commits");
-    for role in [Role::Daemon, Role::Import] {
+    for role in [ProcessRole::Daemon, ProcessRole::Import] {
         let refused = place.try_open(role).await.expect_err("refused").to_string();
         assert!(refused.contains("desk-7") && refused.contains("4711") && refused.contains("1970-01-12"), "{refused}");
     }
@@ -31,35 +31,35 @@ async fn a_second_writer_is_refused_by_name_and_readers_are_not(place: Place) {
     assert_eq!(verified_length(&reader).await, 2);
     reader.close().await;
     first.close().await;
-    let second = place.try_open(Role::Import).await.expect("free again");
+    let second = place.try_open(ProcessRole::Import).await.expect("free again");
     assert_eq!(second.reader().daemon().await.expect("reads").expect("a row").epoch, 2);
     second.close().await;
 }
 
-async fn where_the_daemon_listens_is_known_until_it_stops(place: Place) {
+async fn where_the_daemon_listens_is_known_until_it_stops(place: TestDatabase) {
     let store = place.open().await;
     store.writer().set_listen("127.0.0.1:8080").await.expect("writes");
     let reader = Store::read(&place.url).await.expect("a reader");
     let row = reader.daemon().await.expect("reads").expect("a row");
-    assert_eq!((row.listen.as_deref(), row.role, row.stopped_at), (Some("127.0.0.1:8080"), Role::Daemon, None));
+    assert_eq!((row.listen.as_deref(), row.role, row.stopped_at), (Some("127.0.0.1:8080"), ProcessRole::Daemon, None));
     store.close().await;
     let row = reader.daemon().await.expect("reads").expect("a row");
     assert_eq!((row.listen, row.stopped_at.is_some()), (None, true));
     reader.close().await;
 }
 
-async fn a_newer_version_is_refused(place: Place) {
+async fn a_newer_version_is_refused(place: TestDatabase) {
     place.open().await.close().await;
     let newer = if place.url.starts_with("sqlite") {
         "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (99, 'later', 1, x'00', 0)"
     } else {
         "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (99, 'later', true, '\\x00', 0)"
     };
-    place.by_hand(newer).await.expect("a later migration");
+    place.execute_raw(newer).await.expect("a later migration");
     let before = contents(place.folder.path());
     let refusals = [
-        place.try_open(Role::Daemon).await.err(),
-        place.try_open(Role::Import).await.err(),
+        place.try_open(ProcessRole::Daemon).await.err(),
+        place.try_open(ProcessRole::Import).await.err(),
         Store::read(&place.url).await.err(),
     ];
     for refused in refusals {
@@ -70,7 +70,7 @@ async fn a_newer_version_is_refused(place: Place) {
 
 #[tokio::test]
 async fn a_store_that_is_marked_read_only_is_refused_and_nothing_is_written() {
-    let place = Place::sqlite();
+    let place = TestDatabase::sqlite();
     let store = place.open().await;
     store.writer().commit(change(1)).await.expect("commits");
     store.close().await;
@@ -79,7 +79,7 @@ async fn a_store_that_is_marked_read_only_is_refused_and_nothing_is_written() {
         let mut permissions = before.1.clone();
         permissions.set_readonly(true);
         fs::set_permissions(&marked, permissions).expect("marks");
-        let refused = place.try_open(Role::Daemon).await;
+        let refused = place.try_open(ProcessRole::Daemon).await;
         fs::set_permissions(&marked, before.1).expect("unmarks");
         assert!(
             matches!(&refused, Err(OpenError::ReadOnly { place }) if Path::new(place) == marked),
@@ -94,7 +94,7 @@ async fn a_store_that_is_marked_read_only_is_refused_and_nothing_is_written() {
 
 #[tokio::test]
 async fn a_reader_makes_no_store() {
-    let place = Place::sqlite();
+    let place = TestDatabase::sqlite();
     assert!(matches!(Store::read(&place.url).await, Err(OpenError::NotFound { .. })));
     assert!(contents(place.folder.path()).is_empty());
 }
@@ -102,15 +102,15 @@ async fn a_reader_makes_no_store() {
 #[tokio::test]
 async fn a_file_of_something_else_is_refused_and_left_alone() {
     for (name, bytes) in [("text", b"not a database, but long enough to be one".to_vec()), ("short", b"SQL".to_vec())] {
-        let place = Place::sqlite();
+        let place = TestDatabase::sqlite();
         fs::write(place.file(), &bytes).expect("writes");
-        let refused = place.try_open(Role::Daemon).await.err();
+        let refused = place.try_open(ProcessRole::Daemon).await.err();
         assert!(matches!(refused, Some(OpenError::Corrupt { .. })), "{name}: {refused:?}");
         assert_eq!(contents(place.folder.path()), [("keeper.db".to_owned(), bytes)].into());
     }
-    let place = Place::sqlite();
-    place.by_hand("CREATE TABLE recipes (name TEXT)").await.expect("another program's");
-    let refused = place.try_open(Role::Daemon).await.err();
+    let place = TestDatabase::sqlite();
+    place.execute_raw("CREATE TABLE recipes (name TEXT)").await.expect("another program's");
+    let refused = place.try_open(ProcessRole::Daemon).await.err();
     assert!(matches!(refused, Some(OpenError::Corrupt { .. })), "{refused:?}");
 }
 
@@ -118,7 +118,7 @@ async fn a_file_of_something_else_is_refused_and_left_alone() {
 #[tokio::test]
 async fn a_new_store_is_its_owners_alone() {
     use std::os::unix::fs::PermissionsExt;
-    let place = Place::sqlite();
+    let place = TestDatabase::sqlite();
     let store = place.open().await;
     for name in ["keeper.db", "keeper.db-wal"] {
         let mode = fs::metadata(place.folder.path().join(name)).expect("is there").permissions().mode();

@@ -1,25 +1,25 @@
 //! Reports that the daemon was asked for: how each stands, which are open, whose files are there, and which are let go of.
 
-use super::{Place, acme, at, on_each_engine};
+use super::{TestDatabase, acme, at, on_each_engine};
 use crate::domain::ids::ReportRunId;
-use crate::domain::reports::report_run::{Format, ReportRun, RunFile, RunStatus};
-use crate::store::{Commit, Pruned, Slice};
+use crate::domain::reports::report_run::{ReportFormat, ReportRun, RunFile, RunStatus};
+use crate::store::{Commit, PruneSlice, PruneTarget};
 
 on_each_engine!(a_run_is_where_it_was_last_and_found_by_its_standing, what_has_no_file_any_more_goes_after_its_time,);
 
 fn run(n: u32, status: RunStatus) -> ReportRun {
     let ended = status.is_final().then(|| at(i64::from(n)));
-    let file = RunFile { there: true, rows: 3, bytes: 40, sha256: "ab".repeat(32) };
+    let file = RunFile { exists: true, rows: 3, bytes: 40, sha256: "ab".repeat(32) };
     ReportRun {
         id: ReportRunId(uuid::Uuid::from_u128(u128::from(n))),
         tenant: acme(),
-        asked_by: "person:ann".into(),
-        asked_at: at(0),
+        requested_by: "person:ann".into(),
+        requested_at: at(0),
         job: n.is_multiple_of(2).then(|| "report".into()),
         request: "{}".into(),
-        format: Format::Csv,
+        format: ReportFormat::Csv,
         section: Some("logs".into()),
-        place: "/reports/a.csv".into(),
+        path: "/reports/a.csv".into(),
         status,
         attempts: 1,
         started_at: Some(at(1)),
@@ -29,7 +29,7 @@ fn run(n: u32, status: RunStatus) -> ReportRun {
     }
 }
 
-async fn a_run_is_where_it_was_last_and_found_by_its_standing(place: Place) {
+async fn a_run_is_where_it_was_last_and_found_by_its_standing(place: TestDatabase) {
     let store = place.open().await;
     let waiting = ReportRun { started_at: None, attempts: 0, ..run(3, RunStatus::Waiting) };
     let all = [
@@ -61,17 +61,17 @@ async fn a_run_is_where_it_was_last_and_found_by_its_standing(place: Place) {
     store.close().await;
 }
 
-async fn what_has_no_file_any_more_goes_after_its_time(place: Place) {
+async fn what_has_no_file_any_more_goes_after_its_time(place: TestDatabase) {
     let store = place.open().await;
     let gone = |n| {
         let run = run(n, RunStatus::Done);
-        let file = run.file.clone().map(|file| RunFile { there: false, ..file });
+        let file = run.file.clone().map(|file| RunFile { exists: false, ..file });
         ReportRun { file, ..run }
     };
     let report_runs =
         vec![gone(1), run(2, RunStatus::Failed), run(3, RunStatus::Done), run(4, RunStatus::Running), gone(5)];
     store.writer().commit(Commit { report_runs, ..Commit::default() }).await.expect("commits");
-    let slice = Slice { tenant: Some(acme()), what: Pruned::ReportRuns, before: at(5) };
+    let slice = PruneSlice { tenant: Some(acme()), target: PruneTarget::ReportRuns, before: at(5) };
     assert_eq!(store.writer().prune(slice.clone()).await.expect("prunes"), 2);
     assert_eq!(store.writer().prune(slice).await.expect("prunes"), 0);
     let left: Vec<_> = store.reader().report_runs(&acme(), None, 10).await.expect("reads");

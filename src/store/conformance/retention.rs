@@ -4,9 +4,9 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::changes::{call, full_change};
 use super::jobs::{key, run, state};
-use super::{Commit, HistoryWrite, Place, acme, agent_id, at, on_each_engine, row, transition, uuid};
+use super::{Commit, HistoryWrite, TestDatabase, acme, agent_id, at, on_each_engine, row, transition, uuid};
 use crate::domain::agents::state::AgentState;
-use crate::domain::changes::transition::Status;
+use crate::domain::changes::transition::TransitionStatus;
 use crate::domain::jobs::job::JobOutcome;
 use crate::domain::time::UtcMicros;
 use crate::store::backend::{Access, Backend, close_quietly};
@@ -14,7 +14,7 @@ use crate::store::tables::adherence::exceptions;
 use crate::store::tables::jobs::retention;
 use crate::store::tables::live::figures;
 use crate::store::tables::rules;
-use crate::store::{CallWrite, CommitError, Pruned, Slice, Writer};
+use crate::store::{CallWrite, CommitError, PruneSlice, PruneTarget, Writer};
 
 on_each_engine!(
     calls_and_answers_go_and_the_attempts_of_transitions_stay,
@@ -22,18 +22,18 @@ on_each_engine!(
     runs_of_a_job_go_and_its_last_stays,
 );
 
-async fn prune(writer: &Writer, what: Pruned, before: UtcMicros) -> Result<u64, CommitError> {
-    writer.prune(Slice { tenant: Some(acme()), what, before }).await
+async fn prune(writer: &Writer, what: PruneTarget, before: UtcMicros) -> Result<u64, CommitError> {
+    writer.prune(PruneSlice { tenant: Some(acme()), target: what, before }).await
 }
 
-async fn calls_and_answers_go_and_the_attempts_of_transitions_stay(place: Place) {
+async fn calls_and_answers_go_and_the_attempts_of_transitions_stay(place: TestDatabase) {
     let store = place.open().await;
     let mut written = full_change();
     written.calls.push(CallWrite { id: uuid(77), transition: None, attempt: None, ..call(true) });
     store.writer().commit(written).await.expect("commits");
     let writer = store.writer();
-    for (what, gone) in [(Pruned::Questions, 1), (Pruned::Answers, 1)] {
-        let other = Slice { tenant: Some("bravo".into()), what: what.clone(), before: at(1000) };
+    for (what, gone) in [(PruneTarget::OtherCalls, 1), (PruneTarget::IdempotencyKeys, 1)] {
+        let other = PruneSlice { tenant: Some("bravo".into()), target: what.clone(), before: at(1000) };
         assert_eq!(writer.prune(other).await.expect("prunes"), 0, "another tenant's time");
         assert_eq!(prune(writer, what.clone(), at(0)).await.expect("prunes"), 0, "{what:?}: an instant before them");
         assert_eq!(prune(writer, what.clone(), at(1000)).await.expect("prunes"), gone, "{what:?}");
@@ -41,11 +41,11 @@ async fn calls_and_answers_go_and_the_attempts_of_transitions_stay(place: Place)
     }
     let left = store.reader().recent_calls(&acme(), at(0)).await.expect("reads");
     assert!(left.iter().all(|call| call.transition.is_some()) && !left.is_empty(), "{left:?}");
-    assert_eq!(prune(writer, Pruned::Attempts, at(1000)).await.expect("prunes"), left.len() as u64);
+    assert_eq!(prune(writer, PruneTarget::Attempts, at(1000)).await.expect("prunes"), left.len() as u64);
     store.close().await;
 }
 
-async fn history_that_ended_goes_and_what_still_holds_stays(place: Place) {
+async fn history_that_ended_goes_and_what_still_holds_stays(place: TestDatabase) {
     let store = place.open().await;
     let enter = |agent, seconds, state| HistoryWrite::Enter(row(agent, seconds, state));
     let history = vec![
@@ -54,26 +54,26 @@ async fn history_that_ended_goes_and_what_still_holds_stays(place: Place) {
         enter("u_1", 20, AgentState::Paused),
         enter("u_1", 30, AgentState::Ready),
     ];
-    let mut ended = transition(8, "u_1", Status::Cancelled { by: "ops".into() });
+    let mut ended = transition(8, "u_1", TransitionStatus::Cancelled { by: "ops".into() });
     ended.requested_at = at(10);
-    let open = transition(9, "u_1", Status::Requested);
+    let open = transition(9, "u_1", TransitionStatus::Requested);
     let transitions = vec![ended, open];
     store.writer().commit(Commit { history, transitions, ..Commit::default() }).await.expect("commits");
-    let agent = |id| Pruned::History(agent_id(id));
+    let agent = |id| PruneTarget::History(agent_id(id));
     assert_eq!(prune(store.writer(), agent("u_1"), at(20)).await.expect("prunes"), 0, "it ended at 20, not before");
     assert_eq!(prune(store.writer(), agent("u_1"), at(25)).await.expect("prunes"), 1);
     assert_eq!(prune(store.writer(), agent("u_2"), at(1_000)).await.expect("prunes"), 0, "it still holds");
     let left = store.reader().history(&acme(), (at(0), at(100)), None, 10).await.expect("reads");
     assert_eq!(left.len(), 3, "{left:?}");
     assert_eq!(
-        prune(store.writer(), Pruned::Transitions, at(2_000_000)).await.expect("prunes"),
+        prune(store.writer(), PruneTarget::Transitions, at(2_000_000)).await.expect("prunes"),
         1,
         "the open one stays"
     );
     store.close().await;
 }
 
-async fn runs_of_a_job_go_and_its_last_stays(place: Place) {
+async fn runs_of_a_job_go_and_its_last_stays(place: TestDatabase) {
     let store = place.open().await;
     let done = Some(JobOutcome::Done);
     let job_runs = vec![run("a", 1, 1, done), run("a", 2, 2, None), run("a", 3, 3, done), run("b", 1, 1, done)];
@@ -82,18 +82,18 @@ async fn runs_of_a_job_go_and_its_last_stays(place: Place) {
         .commit(Commit { jobs: vec![state("a", 3), state("b", 1)], job_runs, ..Commit::default() })
         .await
         .expect("commits");
-    assert_eq!(store.writer().prune(Slice::of_runs(&key("a"), at(100))).await.expect("prunes"), 1);
+    assert_eq!(store.writer().prune(PruneSlice::of_job_runs(&key("a"), at(100))).await.expect("prunes"), 1);
     let left: Vec<_> =
         store.reader().job_runs(&key("a"), 10).await.expect("reads").into_iter().map(|run| run.run).collect();
     assert_eq!(left, [3, 2], "the last and what has no end");
-    assert_eq!(store.writer().prune(Slice::of_runs(&key("b"), at(100))).await.expect("prunes"), 0);
+    assert_eq!(store.writer().prune(PruneSlice::of_job_runs(&key("b"), at(100))).await.expect("prunes"), 0);
     store.close().await;
 }
 
 /// A slice keeps the writer as long as it looks: it must find its rows by a key or an index, however many others there are.
 #[tokio::test]
 async fn no_slice_looks_through_a_whole_table() {
-    let place = Place::sqlite();
+    let place = TestDatabase::sqlite();
     place.open().await.close().await;
     let backend = Backend::from_url(&place.url).expect("a URL");
     let mut connection = backend.connect(Access::Read).await.expect("connects");
@@ -101,19 +101,19 @@ async fn no_slice_looks_through_a_whole_table() {
         (retention::HISTORY, "state_history USING PRIMARY KEY (tenant=? AND agent=? AND entered_at<?)"),
         (retention::TRANSITIONS, "transitions_by_request"),
         (retention::ATTEMPTS, "platform_calls_by_sending"),
-        (retention::QUESTIONS, "platform_calls_questions"),
+        (retention::OTHER_CALLS, "platform_calls_questions"),
         (retention::CHANGE_SET_AGENTS, "change_sets_by_making (tenant=? AND made_at<?)"),
         (retention::CHANGE_SETS, "change_sets_by_making (tenant=? AND made_at<?)"),
         (retention::JOB_RUNS, "job_runs USING PRIMARY KEY (tenant=? AND job=?"),
         (figures::ROLL_UP_SKILLS, "skill_figures USING PRIMARY KEY (tenant=? AND taken_at<?)"),
-        (figures::ROLLED_UP_SKILLS, "skill_figures USING PRIMARY KEY (tenant=? AND taken_at<?)"),
+        (figures::DELETE_ROLLED_UP_SKILLS, "skill_figures USING PRIMARY KEY (tenant=? AND taken_at<?)"),
         (figures::ROLL_UP_QUEUES, "queue_figures USING PRIMARY KEY (tenant=? AND taken_at<?)"),
-        (figures::ROLLED_UP_QUEUES, "queue_figures USING PRIMARY KEY (tenant=? AND taken_at<?)"),
-        (figures::FORGET_SKILLS, "skill_figures_15m_by_quarter (tenant=? AND quarter_at<?)"),
-        (exceptions::FORGET_AGENTS, "exceptions_by_end"),
-        (exceptions::FORGET, "exceptions_by_end"),
-        (rules::FORGET_FINDINGS, "rule_findings USING PRIMARY KEY (tenant=? AND id<?)"),
-        (figures::FORGET_QUEUES, "queue_figures_15m_by_quarter (tenant=? AND quarter_at<?)"),
+        (figures::DELETE_ROLLED_UP_QUEUES, "queue_figures USING PRIMARY KEY (tenant=? AND taken_at<?)"),
+        (figures::DELETE_SKILL_QUARTERS, "skill_figures_15m_by_quarter (tenant=? AND quarter_at<?)"),
+        (exceptions::DELETE_AGENTS, "exceptions_by_end"),
+        (exceptions::DELETE, "exceptions_by_end"),
+        (rules::DELETE_FINDINGS, "rule_findings USING PRIMARY KEY (tenant=? AND id<?)"),
+        (figures::DELETE_QUEUE_QUARTERS, "queue_figures_15m_by_quarter (tenant=? AND quarter_at<?)"),
     ] {
         let plan = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}")));
         let rows = plan.fetch_all(&mut connection).await.expect("a plan");

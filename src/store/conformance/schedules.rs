@@ -1,8 +1,8 @@
 //! Schedules: staged unseen, switched at once, kept by version.
 
 use super::{
-    AgentSchedule, Commit, CommitError, Imported, OpenError, Place, Reader, Role, ScheduleImport, Store, acme,
-    agent_write, at, change, draft, event, on_each_engine, verified_length,
+    AgentSchedule, Commit, CommitError, ImportOutcome, OpenError, ProcessRole, Reader, ScheduleImport, Store,
+    TestDatabase, acme, agent_write, at, change, draft, event, on_each_engine, verified_length,
 };
 use crate::domain::audit::Hash;
 use crate::domain::schedules::schedule::{Activity, Coverage, Shift, ShiftActivity};
@@ -41,7 +41,7 @@ pub(super) fn import(name: &str, agents: &[(&str, &[(i64, i64)])], coverage: (i6
         content_hash: Hash::of(name.as_bytes()),
         agents,
         actor: "person:anna".into(),
-        with_switch: Commit { audit: vec![draft("schedule.imported")], ..Commit::default() },
+        with_activation: Commit { audit: vec![draft("schedule.imported")], ..Commit::default() },
     }
 }
 
@@ -54,11 +54,11 @@ async fn shifts(reader: &Reader, as_of: Option<u64>) -> Vec<(String, Vec<(i64, i
     plans.iter().map(|plan| (plan.agent.to_string(), spans(&plan.shifts))).collect()
 }
 
-async fn an_import_replaces_what_it_covers_and_leaves_the_rest(place: Place) {
+async fn an_import_replaces_what_it_covers_and_leaves_the_rest(place: TestDatabase) {
     let store = place.open().await;
     let week = import("week", &[("a", &[(10, 20), (110, 120), (190, 230)]), ("b", &[(10, 20)])], (0, 200));
     let done = store.writer().import(week).await.expect("imports");
-    assert_eq!(done, Imported::Switched { version: 1, agents: 2, shifts: 4 });
+    assert_eq!(done, ImportOutcome::Activated { version: 1, agents: 2, shifts: 4 });
     let one = async |agent: &str| {
         store.reader().plan_of_agent(&acme(), &agent.into(), (at(15), at(115))).await.expect("reads")
     };
@@ -69,7 +69,7 @@ async fn an_import_replaces_what_it_covers_and_leaves_the_rest(place: Place) {
     let next = import("next", &[("a", &[(105, 115), (220, 250)])], (100, 300));
     assert_eq!(
         store.writer().import(next).await.expect("imports"),
-        Imported::Switched { version: 2, agents: 1, shifts: 2 }
+        ImportOutcome::Activated { version: 2, agents: 1, shifts: 2 }
     );
     let (a, b) = ("a".to_owned(), "b".to_owned());
     let old = vec![(a.clone(), vec![(10, 20), (110, 120), (190, 230)]), (b.clone(), vec![(10, 20)])];
@@ -88,7 +88,7 @@ async fn an_import_replaces_what_it_covers_and_leaves_the_rest(place: Place) {
     store.close().await;
 }
 
-async fn the_same_content_again_changes_nothing(place: Place) {
+async fn the_same_content_again_changes_nothing(place: TestDatabase) {
     let store = place.open().await;
     let blue = || import("blue", &[("a", &[(10, 20)])], (0, 100));
     let red = || import("red", &[("b", &[(10, 20)])], (0, 100));
@@ -96,52 +96,52 @@ async fn the_same_content_again_changes_nothing(place: Place) {
     for (one, expected) in [(blue(), 1), (red(), 2)] {
         assert_eq!(
             store.writer().import(one).await.expect("imports"),
-            Imported::Switched { version: expected, agents: 1, shifts: 1 }
+            ImportOutcome::Activated { version: expected, agents: 1, shifts: 1 }
         );
     }
     for (one, expected) in [(blue(), 1), (red(), 2), (blue(), 1)] {
-        assert_eq!(store.writer().import(one).await.expect("imports"), Imported::Unchanged { version: expected });
+        assert_eq!(store.writer().import(one).await.expect("imports"), ImportOutcome::Unchanged { version: expected });
     }
     store.writer().import(over()).await.expect("imports");
     assert_eq!(
         store.writer().import(blue()).await.expect("imports"),
-        Imported::Switched { version: 4, agents: 1, shifts: 1 },
+        ImportOutcome::Activated { version: 4, agents: 1, shifts: 1 },
         "something was laid over it, so that it is news again"
     );
     assert_eq!(shifts(store.reader(), None).await[0].1, [(10, 20)]);
     store.close().await;
 }
 
-async fn a_failed_import_changes_nothing(place: Place) {
+async fn a_failed_import_changes_nothing(place: TestDatabase) {
     let store = place.open().await;
     store.writer().commit(change(1)).await.expect("commits");
     store.writer().import(import("week", &[("a", &[(10, 20)])], (0, 100))).await.expect("imports");
     let before = shifts(store.reader(), None).await;
     let mut bad = import("bad", &[("a", &[(30, 40)])], (0, 100));
-    bad.with_switch.events = vec![event(1001)];
+    bad.with_activation.events = vec![event(1001)];
     assert!(matches!(store.writer().import(bad).await, Err(CommitError::Refused(_))));
     assert_eq!(shifts(store.reader(), None).await, before);
     assert_eq!(
         store.writer().import(import("good", &[("a", &[(50, 60)])], (0, 100))).await.expect("imports"),
-        Imported::Switched { version: 2, agents: 1, shifts: 1 }
+        ImportOutcome::Activated { version: 2, agents: 1, shifts: 1 }
     );
     assert_eq!(shifts(store.reader(), None).await, [("a".to_owned(), vec![(50, 60)])]);
     store.close().await;
 }
 
 /// Opens again once the dropped store's task has let go.
-async fn reopen(place: &Place) -> Store {
+async fn reopen(place: &TestDatabase) -> Store {
     for _ in 0..10_000 {
-        match place.try_open(Role::Daemon).await {
+        match place.try_open(ProcessRole::Daemon).await {
             Ok(store) => return store,
-            Err(OpenError::Held { .. }) => tokio::task::yield_now().await,
+            Err(OpenError::InUse { .. }) => tokio::task::yield_now().await,
             Err(error) => panic!("{error}"),
         }
     }
     panic!("the lock was never let go");
 }
 
-async fn an_import_that_is_cut_off_is_not_seen_and_is_cleared(place: Place) {
+async fn an_import_that_is_cut_off_is_not_seen_and_is_cleared(place: TestDatabase) {
     let store = place.open().await;
     store.writer().import(import("week", &[("a", &[(10, 20)])], (0, 100_000))).await.expect("imports");
     let before = shifts(store.reader(), None).await;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
-use crate::domain::access::account::{Account, Grant, Session, StoredToken};
-use crate::domain::access::rights::{Reach, Right, Role};
+use crate::domain::access::account::{Account, Session, StoredToken, TokenGrant};
+use crate::domain::access::rights::{Right, Role, Scope};
 use crate::domain::access::secret::Secret;
 use crate::domain::audit::Hash;
 use crate::domain::time::UtcMicros;
@@ -30,7 +30,7 @@ pub(in crate::store) const SET_TOKENS: ManyRows = ManyRows {
     tail: "ON CONFLICT (id) DO UPDATE SET revoked_at = excluded.revoked_at, revoked_by = excluded.revoked_by, \
            last_used_at = excluded.last_used_at",
 };
-pub(in crate::store) const FORGET_TOKENS: ManyRows =
+pub(in crate::store) const DELETE_TOKENS: ManyRows =
     ManyRows { head: "DELETE FROM api_tokens WHERE id IN (VALUES", width: 1, tail: ")" };
 pub(in crate::store) const SET_SESSIONS: ManyRows = ManyRows {
     head: "INSERT INTO sessions (hash, account, made_at, seen_at, source) VALUES",
@@ -57,22 +57,22 @@ pub(in crate::store) async fn write(
         values
             .text(&*row.id)
             .text(row.role.name())
-            .text(json_of(&row.reach))
+            .text(to_json(&row.scope))
             .int(i64::from(row.disabled))
-            .int(row.made_at.as_micros())
-            .text(&*row.made_by)
+            .int(row.created_at.as_micros())
+            .text(&*row.created_by)
             .int(row.changed_at.as_micros())
             .count(row.version)
             .text(&*row.name)
-            .text_or_null(row.password.as_ref().map(Secret::expose));
+            .text_or_null(row.password_hash.as_ref().map(Secret::expose));
     })
     .await?;
     let tokens = super::last_of_each(changes().flat_map(|change| &change.tokens), |row| &row.id);
     batch::run(connection, script, &SET_TOKENS, &tokens, |row, values| {
         let (role, may, account) = match &row.grant {
-            Grant::Role(role) => (Some(role.name()), None, None),
-            Grant::Rights(rights) => (None, Some(names_of(rights)), None),
-            Grant::Account(account) => (None, None, Some(&**account)),
+            TokenGrant::Role(role) => (Some(role.name()), None, None),
+            TokenGrant::Rights(rights) => (None, Some(join_names(rights)), None),
+            TokenGrant::Account(account) => (None, None, Some(&**account)),
         };
         values
             .text(&*row.id)
@@ -80,17 +80,17 @@ pub(in crate::store) async fn write(
             .text_or_null(role)
             .text_or_null(may)
             .text_or_null(account)
-            .text(json_of(&row.reach))
-            .int(row.made_at.as_micros())
-            .text(&*row.made_by)
+            .text(to_json(&row.scope))
+            .int(row.created_at.as_micros())
+            .text(&*row.created_by)
             .int_or_null(row.expires_at.map(UtcMicros::as_micros))
             .int_or_null(row.revoked_at.map(UtcMicros::as_micros))
             .text_or_null(row.revoked_by.as_deref())
             .int_or_null(row.last_used_at.map(UtcMicros::as_micros));
     })
     .await?;
-    let forgotten: Vec<_> = changes().flat_map(|change| &change.forgotten_tokens).collect();
-    batch::run(connection, script, &FORGET_TOKENS, &forgotten, |id, values| {
+    let deleted: Vec<_> = changes().flat_map(|change| &change.deleted_tokens).collect();
+    batch::run(connection, script, &DELETE_TOKENS, &deleted, |id, values| {
         values.text(&***id);
     })
     .await?;
@@ -99,9 +99,9 @@ pub(in crate::store) async fn write(
         values
             .bytes(&row.hash.0)
             .text(&*row.account)
-            .int(row.made_at.as_micros())
-            .int(row.seen_at.as_micros())
-            .text_or_null(row.source.map(|source| source.to_string()));
+            .int(row.created_at.as_micros())
+            .int(row.last_used_at.as_micros())
+            .text_or_null(row.source_address.map(|source| source.to_string()));
     })
     .await?;
     let ended: Vec<_> = changes().flat_map(|change| &change.ended_sessions).collect();
@@ -111,35 +111,35 @@ pub(in crate::store) async fn write(
     .await
 }
 
-/// Texts of strings always have a JSON form.
-fn json_of(reach: &Reach) -> String {
+/// A list of strings always has a JSON form.
+fn to_json(reach: &Scope) -> String {
     serde_json::to_string(reach).unwrap_or_else(|_| "{}".to_owned())
 }
 
-fn names_of(rights: &BTreeSet<Right>) -> String {
+fn join_names(rights: &BTreeSet<Right>) -> String {
     rights.iter().map(|right| right.name()).collect::<Vec<_>>().join(",")
 }
 
-fn rights_of(names: &str) -> Option<BTreeSet<Right>> {
-    names.split(',').filter(|name| !name.is_empty()).map(Right::named).collect()
+fn parse_rights(names: &str) -> Option<BTreeSet<Right>> {
+    names.split(',').filter(|name| !name.is_empty()).map(Right::from_name).collect()
 }
 
 impl Reader {
-    /// Every account, by id.
+    /// Returns all accounts, ordered by id.
     pub async fn accounts(&self) -> Result<Vec<Account>, ReadError> {
-        let rows = self.all(ACCOUNTS, batch::Values::default()).await?;
+        let rows = self.fetch_all(ACCOUNTS, batch::Values::default()).await?;
         rows.iter()
             .map(|row| {
-                let cells = Cells::of("accounts", row);
+                let cells = Cells::new("accounts", row);
                 Ok(Account {
                     id: Arc::from(cells.text("id")?),
                     name: cells.text("name")?.to_owned(),
-                    password: cells.text_or_null("password")?.map(Secret::new),
-                    role: cells.word("role", Role::named)?,
-                    reach: cells.json("reach")?,
+                    password_hash: cells.text_or_null("password")?.map(Secret::new),
+                    role: cells.known_value("role", Role::from_name)?,
+                    scope: cells.json("reach")?,
                     disabled: cells.int("disabled")? != 0,
-                    made_at: cells.instant("made_at")?,
-                    made_by: cells.text("made_by")?.to_owned(),
+                    created_at: cells.instant("made_at")?,
+                    created_by: cells.text("made_by")?.to_owned(),
                     changed_at: cells.instant("changed_at")?,
                     version: cells.number("version")?,
                 })
@@ -147,45 +147,45 @@ impl Reader {
             .collect()
     }
 
-    /// Every stored API token, by id; also those that ended.
+    /// Returns all stored API tokens, ordered by id; ended ones included.
     pub async fn api_tokens(&self) -> Result<Vec<StoredToken>, ReadError> {
-        self.all(TOKENS, batch::Values::default()).await?.iter().map(token).collect()
+        self.fetch_all(TOKENS, batch::Values::default()).await?.iter().map(read_token).collect()
     }
 
-    /// Every session, by account; also those that nobody used in time.
+    /// Returns all sessions, ordered by account; expired ones included.
     pub async fn sessions(&self) -> Result<Vec<Session>, ReadError> {
-        let rows = self.all(SESSIONS, batch::Values::default()).await?;
+        let rows = self.fetch_all(SESSIONS, batch::Values::default()).await?;
         rows.iter()
             .map(|row| {
-                let cells = Cells::of("sessions", row);
+                let cells = Cells::new("sessions", row);
                 Ok(Session {
-                    hash: hash(&cells)?,
+                    hash: read_hash(&cells)?,
                     account: Arc::from(cells.text("account")?),
-                    made_at: cells.instant("made_at")?,
-                    seen_at: cells.instant("seen_at")?,
-                    source: cells.parsed_or_null("source")?,
+                    created_at: cells.instant("made_at")?,
+                    last_used_at: cells.instant("seen_at")?,
+                    source_address: cells.parsed_or_null("source")?,
                 })
             })
             .collect()
     }
 }
 
-fn token(row: &AnyRow) -> Result<StoredToken, ReadError> {
-    let cells = Cells::of("api_tokens", row);
+fn read_token(row: &AnyRow) -> Result<StoredToken, ReadError> {
+    let cells = Cells::new("api_tokens", row);
     let grant = if cells.text_or_null("role")?.is_some() {
-        Grant::Role(cells.word("role", Role::named)?)
+        TokenGrant::Role(cells.known_value("role", Role::from_name)?)
     } else if let Some(account) = cells.text_or_null("account")? {
-        Grant::Account(Arc::from(account))
+        TokenGrant::Account(Arc::from(account))
     } else {
-        Grant::Rights(cells.word("may", rights_of)?)
+        TokenGrant::Rights(cells.known_value("may", parse_rights)?)
     };
     Ok(StoredToken {
         id: Arc::from(cells.text("id")?),
-        hash: hash(&cells)?,
+        hash: read_hash(&cells)?,
         grant,
-        reach: cells.json("reach")?,
-        made_at: cells.instant("made_at")?,
-        made_by: cells.text("made_by")?.to_owned(),
+        scope: cells.json("reach")?,
+        created_at: cells.instant("made_at")?,
+        created_by: cells.text("made_by")?.to_owned(),
         expires_at: cells.instant_or_null("expires_at")?,
         revoked_at: cells.instant_or_null("revoked_at")?,
         revoked_by: cells.text_or_null("revoked_by")?.map(str::to_owned),
@@ -193,6 +193,6 @@ fn token(row: &AnyRow) -> Result<StoredToken, ReadError> {
     })
 }
 
-fn hash(cells: &Cells<'_>) -> Result<Hash, ReadError> {
+fn read_hash(cells: &Cells<'_>) -> Result<Hash, ReadError> {
     cells.hash("hash")
 }

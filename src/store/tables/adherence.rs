@@ -1,7 +1,7 @@
-//! What agents' days add up to, when somebody looked, and by what is judged: as it is written, and how a day is known to be stale.
+//! Adherence rows: the sums of agents' days, observed periods and settings, and which days are stale.
 //!
-//! Whatever changes the past marks the days that it may have changed, in its own commit: late history, another schedule, an exception. So
-//! a reader takes a row that is not marked for what it says.
+//! Every change of the past (late history, a new schedule, an exception) marks the days that it may affect in its own
+//! commit. A reader can therefore rely on a row that is not marked.
 
 pub(in crate::store) mod adherence_reading;
 pub(in crate::store) mod exceptions;
@@ -25,8 +25,8 @@ pub(in crate::store) const SET_DAYS: ManyRows = ManyRows {
            settles_at = excluded.settles_at, stale = excluded.stale, basis = excluded.basis, schedule_version = excluded.schedule_version, \
            history_id = excluded.history_id, computed_at = excluded.computed_at, sums = excluded.sums",
 };
-/// Rows: tenant, agent, day. Marks what was computed from a past that has changed since it was read. History is looked at by its ids:
-/// the few rows since then; hence the detour round the key.
+/// Rows: tenant, agent, day. Marks days whose history has changed since it was read. It looks up history by id, which
+/// selects only the few rows since then, and therefore does not use the primary key.
 pub(in crate::store) const RECHECK: ManyRows = ManyRows {
     head: "UPDATE adherence_days SET stale = 1 FROM (VALUES",
     width: 3,
@@ -38,25 +38,25 @@ pub(in crate::store) const RECHECK: ManyRows = ManyRows {
            OR EXISTS (SELECT 1 FROM exceptions e WHERE e.tenant = v.column1 AND e.starts_at < adherence_days.settles_at \
            AND (e.made_at >= adherence_days.computed_at OR e.ended_at >= adherence_days.computed_at)))",
 };
-/// Rows: tenant, agent, the earliest instant of history that was touched.
+/// Rows: tenant, agent, the earliest time of history that changed.
 pub(in crate::store) const MARK_LATE: ManyRows = ManyRows {
     head: "UPDATE adherence_days SET stale = 1 FROM (VALUES",
     width: 3,
     tail: ") AS v WHERE adherence_days.tenant = v.column1 AND adherence_days.agent = v.column2 \
            AND adherence_days.settles_at > v.column3 AND adherence_days.stale = 0",
 };
-/// Rows: tenant, the beginning of an exception. An exception that is ended no longer says when it would have ended.
-pub(in crate::store) const MARK_EXCUSED: ManyRows = ManyRows {
+/// Rows: tenant, start of an exception. The original end of an exception that was ended early is no longer stored.
+pub(in crate::store) const MARK_UNDER_EXCEPTION: ManyRows = ManyRows {
     head: "UPDATE adherence_days SET stale = 1 FROM (VALUES",
     width: 2,
     tail: ") AS v WHERE adherence_days.tenant = v.column1 AND adherence_days.settles_at > v.column2 AND adherence_days.stale = 0",
 };
-/// `$1` tenant, `$2` the version that comes into force, `$3` the first instant that it speaks for.
-pub(in crate::store) const MARK_PLANNED: &str = "UPDATE adherence_days SET stale = 1 WHERE tenant = $1 AND settles_at > $3 AND stale = 0 \
+/// `$1` tenant, `$2` the version to activate, `$3` the first time it covers.
+pub(in crate::store) const MARK_RESCHEDULED: &str = "UPDATE adherence_days SET stale = 1 WHERE tenant = $1 AND settles_at > $3 AND stale = 0 \
      AND agent IN (SELECT c.agent FROM schedule_coverage c WHERE c.tenant = $1 AND c.version_from = $2)";
 pub(in crate::store) const LAST_SETTLED: &str =
     "SELECT COALESCE(MAX(settles_at), 0) FROM adherence_days WHERE tenant = $1";
-pub(in crate::store) const SET_SIGHTS: ManyRows = ManyRows {
+pub(in crate::store) const SET_OBSERVED_SPANS: ManyRows = ManyRows {
     head: "INSERT INTO sight_spans (tenant, starts_at, ends_at) VALUES",
     width: 3,
     tail: "ON CONFLICT (tenant, starts_at) DO UPDATE SET ends_at = excluded.ends_at",
@@ -67,11 +67,11 @@ pub(in crate::store) const SET_BASIS: ManyRows = ManyRows {
     tail: "ON CONFLICT (tenant) DO UPDATE SET settings = excluded.settings",
 };
 
-/// Until when each tenant's days are settled: only what touches an earlier instant can make one stale.
+/// The time up to which each tenant's days are settled: only an earlier change can make one stale.
 #[derive(Clone, Debug, Default)]
-pub(in crate::store) struct Settled(HashMap<TenantId, i64>);
+pub(in crate::store) struct SettledDays(HashMap<TenantId, i64>);
 
-impl Settled {
+impl SettledDays {
     pub(in crate::store) async fn load(
         &mut self,
         connection: &mut AnyConnection,
@@ -82,12 +82,12 @@ impl Settled {
         Ok(())
     }
 
-    fn learn(&mut self, day: &AdherenceDay) {
+    fn record_day(&mut self, day: &AdherenceDay) {
         let last = self.0.entry(day.tenant.clone()).or_default();
         *last = day.settles_at.as_micros().max(*last);
     }
 
-    fn may_hold(&self, tenant: &TenantId, instant: UtcMicros) -> bool {
+    fn may_affect(&self, tenant: &TenantId, instant: UtcMicros) -> bool {
         self.0.get(tenant).is_none_or(|last| instant.as_micros() < *last)
     }
 }
@@ -95,13 +95,14 @@ impl Settled {
 pub(in crate::store) async fn write(
     connection: &mut AnyConnection,
     script: &mut Script,
-    settled: &mut Settled,
+    settled: &mut SettledDays,
     commits: &[&Commit],
 ) -> Result<(), CommitError> {
-    let sights = super::last_of_each(commits.iter().flat_map(|commit| &commit.adherence.sights), |row| {
-        (&row.tenant, row.starts_at)
-    });
-    batch::run(connection, script, &SET_SIGHTS, &sights, |row, values| {
+    let observed_spans =
+        super::last_of_each(commits.iter().flat_map(|commit| &commit.adherence.observed_spans), |row| {
+            (&row.tenant, row.starts_at)
+        });
+    batch::run(connection, script, &SET_OBSERVED_SPANS, &observed_spans, |row, values| {
         values.text(row.tenant.as_str()).int(row.starts_at.as_micros()).int(row.ends_at.as_micros());
     })
     .await?;
@@ -111,13 +112,13 @@ pub(in crate::store) async fn write(
     })
     .await?;
     write_days(connection, script, settled, commits).await?;
-    mark(connection, script, settled, commits).await
+    mark_stale(connection, script, settled, commits).await
 }
 
 async fn write_days(
     connection: &mut AnyConnection,
     script: &mut Script,
-    settled: &mut Settled,
+    settled: &mut SettledDays,
     commits: &[&Commit],
 ) -> Result<(), CommitError> {
     let days = super::last_of_each(commits.iter().flat_map(|commit| &commit.adherence.days), |row| {
@@ -140,7 +141,7 @@ async fn write_days(
     })
     .await?;
     for day in &days {
-        settled.learn(day);
+        settled.record_day(day);
     }
     batch::run(connection, script, &RECHECK, &days, |row, values| {
         values.text(row.tenant.as_str()).text(row.agent.as_str()).text(row.day.to_string());
@@ -148,22 +149,22 @@ async fn write_days(
     .await
 }
 
-/// Marks the days that changes of the same group may have changed.
-async fn mark(
+/// Marks the days that changes of the same group may affect.
+async fn mark_stale(
     connection: &mut AnyConnection,
     script: &mut Script,
-    settled: &Settled,
+    settled: &SettledDays,
     commits: &[&Commit],
 ) -> Result<(), CommitError> {
     let mut late: HashMap<(&TenantId, &AgentId), UtcMicros> = HashMap::new();
     for step in commits.iter().flat_map(|commit| &commit.history) {
-        let (tenant, agent, low) = match step {
+        let (tenant, agent, earliest) = match step {
             HistoryWrite::Enter(row) => (&row.tenant, &row.agent, row.entered_at),
             HistoryWrite::Retime { tenant, agent, from, to, .. } => (tenant, agent, *from.min(to)),
             HistoryWrite::Remove { tenant, agent, entered_at } => (tenant, agent, *entered_at),
         };
-        if settled.may_hold(tenant, low) {
-            late.entry((tenant, agent)).and_modify(|known| *known = low.min(*known)).or_insert(low);
+        if settled.may_affect(tenant, earliest) {
+            late.entry((tenant, agent)).and_modify(|known| *known = earliest.min(*known)).or_insert(earliest);
         }
     }
     let late: Vec<_> = late.into_iter().collect();
@@ -172,15 +173,15 @@ async fn mark(
     })
     .await?;
     let exceptions = commits.iter().flat_map(|commit| &commit.exceptions);
-    let past: Vec<_> = exceptions.filter(|exception| settled.may_hold(&exception.tenant, exception.from)).collect();
-    batch::run(connection, script, &MARK_EXCUSED, &past, |exception, values| {
+    let past: Vec<_> = exceptions.filter(|exception| settled.may_affect(&exception.tenant, exception.from)).collect();
+    batch::run(connection, script, &MARK_UNDER_EXCEPTION, &past, |exception, values| {
         values.text(exception.tenant.as_str()).int(exception.from.as_micros());
     })
     .await
 }
 
-/// Marks the days that a schedule may change which comes into force.
-pub(in crate::store) async fn mark_planned(
+/// Marks the days that the activation of a schedule may affect.
+pub(in crate::store) async fn mark_rescheduled(
     connection: &mut AnyConnection,
     tenant: &TenantId,
     version: i64,
@@ -189,6 +190,6 @@ pub(in crate::store) async fn mark_planned(
     let mut values = Values::default();
     values.text(tenant.as_str()).int(version).int(from.as_micros());
     let arguments = values.into_arguments().map_err(CommitError::from_engine)?;
-    let done = sqlx::query_with(MARK_PLANNED, arguments).execute(connection).await;
+    let done = sqlx::query_with(MARK_RESCHEDULED, arguments).execute(connection).await;
     done.map(|_| ()).map_err(CommitError::from_engine)
 }

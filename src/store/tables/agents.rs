@@ -1,4 +1,4 @@
-//! Agents and the random subjects that stand for them in the audit chain.
+//! Agents and the random subjects that replace them in the audit chain.
 
 pub(in crate::store) mod erasing;
 pub(in crate::store) mod erasing_reading;
@@ -46,15 +46,15 @@ pub(in crate::store) const AGENT: &str = "SELECT a.tenant, a.id, a.name, a.team,
 /// An agent as stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredAgent {
-    /// Who.
+    /// The agent.
     pub agent: Agent,
-    /// The name in the audit chain.
+    /// The agent's name in the audit chain.
     pub subject: SubjectId,
-    /// Whether a schedule that was imported names or named the agent, who is not being erased either.
+    /// Whether an imported schedule names or named the agent, and the agent is not being erased.
     pub imported: bool,
-    /// Somebody wants the agent erased, and that is under way.
+    /// Whether the agent is being erased.
     pub is_being_erased: bool,
-    /// It is no agent but the stand-in of one who was erased.
+    /// Whether this is the stand-in of an erased agent.
     pub is_stand_in: bool,
 }
 
@@ -80,23 +80,23 @@ pub(in crate::store) async fn write(
 }
 
 impl Reader {
-    /// Every agent of a tenant, by id.
+    /// Returns all agents of a tenant, ordered by id.
     pub async fn agents(&self, tenant: &TenantId) -> Result<Vec<StoredAgent>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str());
-        self.all(AGENTS, values).await?.iter().map(decode).collect()
+        self.fetch_all(AGENTS, values).await?.iter().map(decode).collect()
     }
 
-    /// One agent; `None` for one that no schedule ever named and nobody ever saw.
+    /// Returns one agent, or `None` if no schedule ever named it and it was never observed.
     pub async fn agent(&self, tenant: &TenantId, agent: &AgentId) -> Result<Option<StoredAgent>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str()).text(agent.as_str());
-        self.optional(AGENT, values).await?.as_ref().map(decode).transpose()
+        self.fetch_optional(AGENT, values).await?.as_ref().map(decode).transpose()
     }
 }
 
 fn decode(row: &AnyRow) -> Result<StoredAgent, ReadError> {
-    let cells = Cells::of("agents", row);
+    let cells = Cells::new("agents", row);
     Ok(StoredAgent {
         agent: Agent {
             id: AgentId::new(cells.text("id")?),

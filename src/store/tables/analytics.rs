@@ -1,4 +1,4 @@
-//! Runs of analytics queries, and the rows that came of them.
+//! Runs of analytics queries and their result rows.
 
 pub(in crate::store) mod anomalies;
 
@@ -18,7 +18,7 @@ use crate::store::change::{AnalyticsRows, Commit};
 use crate::store::error::{Cause, CommitError, ReadError};
 use crate::store::reader::Reader;
 
-/// The most rows of a result in one page.
+/// The maximum number of result rows on one page.
 pub const ROWS_PAGE_LIMIT: u32 = 2_000;
 
 pub(in crate::store) const SET: ManyRows = ManyRows {
@@ -49,33 +49,33 @@ macro_rules! selecting {
 pub(in crate::store) const ONE: &str = selecting!("id = $2");
 /// `$2` before this id.
 pub(in crate::store) const LIST: &str = selecting!("id < $2 ORDER BY id DESC LIMIT $3");
-/// `$2` before this id, of the query `$4`.
+/// `$2` before this id, `$4` the query.
 pub(in crate::store) const LIST_OF_QUERY: &str = selecting!("query = $4 AND id < $2 ORDER BY id DESC LIMIT $3");
-/// By way of the ids, which SQLite reads from the index of the open ones.
+/// Selects by id, so that SQLite reads the index of open runs.
 pub(in crate::store) const OPEN: &str = selecting!(
     "id IN (SELECT id FROM analytics_runs WHERE tenant = $1 AND ended_at IS NULL ORDER BY id LIMIT $2) ORDER BY id"
 );
-/// The newest first, of the query `$2`; by way of the ids too.
+/// Newest first, of the query `$2`; also selected by id.
 pub(in crate::store) const STORED: &str = selecting!(
     "id IN (SELECT id FROM analytics_runs WHERE tenant = $1 AND query = $2 AND stored = 1 ORDER BY id DESC LIMIT $3) ORDER BY id DESC"
 );
 /// Later than `$2`.
-pub(in crate::store) const HOLDS: &str =
+pub(in crate::store) const OCCUPIED_SLOTS: &str =
     "SELECT parts FROM analytics_runs WHERE tenant = $1 AND holds_until > $2 ORDER BY holds_until LIMIT $3";
-/// From the place `$3` on.
+/// `$3` the first index.
 pub(in crate::store) const ROWS: &str = "SELECT tenant, run, place, body FROM analytics_rows WHERE tenant = $1 AND run = $2 \
      AND place >= $3 ORDER BY place LIMIT $4";
-/// Results that have served their time count no more; then their rows go, and then the runs.
-pub(in crate::store) const LET_GO: &str = "UPDATE analytics_runs SET stored = 0 WHERE tenant = $1 AND id IN (SELECT id FROM \
+/// Expired results no longer count; then their rows are deleted, and later the runs.
+pub(in crate::store) const EXPIRE_RESULTS: &str = "UPDATE analytics_runs SET stored = 0 WHERE tenant = $1 AND id IN (SELECT id FROM \
      analytics_runs WHERE tenant = $1 AND ended_at < $2 AND stored = 1 ORDER BY ended_at, id LIMIT 500)";
-pub(in crate::store) const FORGET_ROWS: &str = "DELETE FROM analytics_rows WHERE tenant = $1 AND (run, place) IN (SELECT r.run, r.place \
+pub(in crate::store) const DELETE_ROWS: &str = "DELETE FROM analytics_rows WHERE tenant = $1 AND (run, place) IN (SELECT r.run, r.place \
      FROM analytics_runs a JOIN analytics_rows r ON r.tenant = a.tenant AND r.run = a.id WHERE a.tenant = $1 AND a.ended_at < $2 \
      AND COALESCE(a.stored, 0) = 0 LIMIT 500)";
-pub(in crate::store) const FORGET_RUNS: &str = "DELETE FROM analytics_runs WHERE tenant = $1 AND id IN (SELECT a.id FROM analytics_runs a \
+pub(in crate::store) const DELETE_RUNS: &str = "DELETE FROM analytics_runs WHERE tenant = $1 AND id IN (SELECT a.id FROM analytics_runs a \
      WHERE a.tenant = $1 AND a.ended_at < $2 AND COALESCE(a.stored, 0) = 0 AND NOT EXISTS (SELECT 1 FROM analytics_rows r \
      WHERE r.tenant = a.tenant AND r.run = a.id) ORDER BY a.ended_at, a.id LIMIT 500)";
-/// Of the run `$3`; never of one whose result counts. `$2` is bound and says nothing.
-pub(in crate::store) const FORGET_ROWS_OF: &str = "DELETE FROM analytics_rows WHERE tenant = $1 AND run = $3 AND place IN (SELECT place \
+/// `$3` the run; never deletes rows of a result that counts. `$2` is bound and not used.
+pub(in crate::store) const DELETE_ROWS_OF_RUN: &str = "DELETE FROM analytics_rows WHERE tenant = $1 AND run = $3 AND place IN (SELECT place \
      FROM analytics_rows WHERE tenant = $1 AND run = $3 AND $2 > 0 ORDER BY place LIMIT 500) AND NOT EXISTS (SELECT 1 FROM analytics_runs a \
      WHERE a.tenant = $1 AND a.id = $3 AND a.stored = 1)";
 
@@ -87,10 +87,12 @@ pub(in crate::store) async fn write(
     let runs =
         super::last_of_each(commits.iter().flat_map(|commit| &commit.analytics_runs), |run| (&run.tenant, run.id));
     batch::run(connection, script, &SET, &runs, |run, values| bind_run(run, values)).await?;
-    for AnalyticsRows { tenant, run, first, rows } in commits.iter().flat_map(|commit| &commit.analytics_rows) {
-        let placed: Vec<(u64, &String)> = (*first..).zip(rows).collect();
+    for AnalyticsRows { tenant, run, first_index: first, rows } in
+        commits.iter().flat_map(|commit| &commit.analytics_rows)
+    {
+        let indexed_rows: Vec<(u64, &String)> = (*first..).zip(rows).collect();
         let run = run.to_string();
-        batch::run(connection, script, &ADD_ROWS, &placed, |(place, body), values| {
+        batch::run(connection, script, &ADD_ROWS, &indexed_rows, |(place, body), values| {
             values.text(tenant.as_str()).text(run.as_str()).count(*place).text(body.as_str());
         })
         .await?;
@@ -101,22 +103,22 @@ pub(in crate::store) async fn write(
 fn bind_run(run: &AnalyticsRun, values: &mut Values) {
     let (result, failure) = (run.result.as_ref(), run.failure.as_ref());
     let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-    // Plain data can always be written.
+    // Plain data can always be serialized.
     let json = |text: Result<String, serde_json::Error>| text.unwrap_or_default();
     values
         .text(run.tenant.as_str())
         .text(run.id.to_string())
         .text(run.query.as_ref().map_or("", AnalyticsQueryId::as_str))
-        .text(&*run.asked_by)
-        .int(run.asked_at.as_micros())
+        .text(&*run.requested_by)
+        .int(run.requested_at.as_micros())
         .text_or_null(run.job.as_ref().map(JobId::as_str))
         .text(json(serde_json::to_string(&run.request)))
         .text(run.status.name())
         .text(json(serde_json::to_string(&run.parts)))
         .int_or_null(run.started_at.map(UtcMicros::as_micros))
         .int_or_null(run.ended_at.map(UtcMicros::as_micros))
-        .int_or_null(run.holds_until().map(UtcMicros::as_micros))
-        .int_or_null(result.map(|result| i64::from(result.there)))
+        .int_or_null(run.last_hold_until().map(UtcMicros::as_micros))
+        .int_or_null(result.map(|result| i64::from(result.has_rows)))
         .int_or_null(result.map(|result| count(result.received)))
         .int_or_null(result.and_then(|result| result.promised).map(count))
         .text_or_null(result.map(|result| result.sha256.as_str()))
@@ -125,7 +127,7 @@ fn bind_run(run: &AnalyticsRun, values: &mut Values) {
 }
 
 impl Reader {
-    /// One run.
+    /// Returns one run.
     pub async fn analytics_run(
         &self,
         tenant: &TenantId,
@@ -133,10 +135,11 @@ impl Reader {
     ) -> Result<Option<AnalyticsRun>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str()).text(id.to_string());
-        self.optional(ONE, values).await?.as_ref().map(run).transpose()
+        self.fetch_optional(ONE, values).await?.as_ref().map(read_run).transpose()
     }
 
-    /// A page of runs, the newest first, of one query or of all, at most `limit` (held to [`super::super::PAGE_LIMIT`]).
+    /// Returns a page of at most `limit` runs of one query or of all, newest first (capped at
+    /// [`super::super::PAGE_LIMIT`]).
     pub async fn analytics_runs(
         &self,
         tenant: &TenantId,
@@ -145,42 +148,42 @@ impl Reader {
         limit: u32,
     ) -> Result<Vec<AnalyticsRun>, ReadError> {
         let mut values = Values::default();
-        // Later than every id.
+        // Sorts after every id.
         let before = before.map_or_else(|| "~".to_owned(), |id| id.to_string());
         values.text(tenant.as_str()).text(before).int(super::super::page(limit));
         let rows = match query {
-            None => self.all(LIST, values).await?,
+            None => self.fetch_all(LIST, values).await?,
             Some(query) => {
                 values.text(query.as_str());
-                self.all(LIST_OF_QUERY, values).await?
+                self.fetch_all(LIST_OF_QUERY, values).await?
             }
         };
-        rows.iter().map(run).collect()
+        rows.iter().map(read_run).collect()
     }
 
-    /// The runs that have not ended, the oldest first; at most [`super::super::PAGE_LIMIT`].
+    /// Returns the unfinished runs, oldest first; at most [`super::super::PAGE_LIMIT`].
     pub async fn open_analytics_runs(&self, tenant: &TenantId) -> Result<Vec<AnalyticsRun>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str()).int(super::super::page(u32::MAX));
-        self.all(OPEN, values).await?.iter().map(run).collect()
+        self.fetch_all(OPEN, values).await?.iter().map(read_run).collect()
     }
 
-    /// Until when places are taken by queries that nobody follows any more, later than `now`, rising.
-    pub async fn analytics_holds(&self, tenant: &TenantId, now: UtcMicros) -> Result<Vec<UtcMicros>, ReadError> {
+    /// Returns the times, in ascending order and later than `now`, until which slots are taken by abandoned queries.
+    pub async fn occupied_slots_until(&self, tenant: &TenantId, now: UtcMicros) -> Result<Vec<UtcMicros>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str()).int(now.as_micros()).int(super::super::page(u32::MAX));
-        let rows = self.all(HOLDS, values).await?;
-        let mut holds = Vec::new();
+        let rows = self.fetch_all(OCCUPIED_SLOTS, values).await?;
+        let mut occupied_until = Vec::new();
         for row in &rows {
-            let parts: Vec<RunPart> = Cells::of("analytics_runs", row).json("parts")?;
-            holds.extend(parts.into_iter().flat_map(|part| part.holds).filter(|until| *until > now));
+            let parts: Vec<RunPart> = Cells::new("analytics_runs", row).json("parts")?;
+            occupied_until.extend(parts.into_iter().flat_map(|part| part.holds).filter(|until| *until > now));
         }
-        holds.sort_unstable();
-        Ok(holds)
+        occupied_until.sort_unstable();
+        Ok(occupied_until)
     }
 
-    /// The runs of a query of the configuration (or of none) whose rows are there, the newest first, at most `limit` (held to
-    /// [`super::super::PAGE_LIMIT`]).
+    /// Returns the runs of a configured query (or of none) whose rows are stored, newest first, at most `limit` (capped
+    /// at [`super::super::PAGE_LIMIT`]).
     pub async fn stored_analytics_runs(
         &self,
         tenant: &TenantId,
@@ -190,10 +193,10 @@ impl Reader {
         let mut values = Values::default();
         let query = query.map_or("", AnalyticsQueryId::as_str);
         values.text(tenant.as_str()).text(query).int(super::super::page(limit));
-        self.all(STORED, values).await?.iter().map(run).collect()
+        self.fetch_all(STORED, values).await?.iter().map(read_run).collect()
     }
 
-    /// The newest run of a query of the configuration whose rows are there.
+    /// Returns the newest run of a configured query whose rows are stored.
     pub async fn last_analytics_run(
         &self,
         tenant: &TenantId,
@@ -202,8 +205,8 @@ impl Reader {
         Ok(self.stored_analytics_runs(tenant, Some(query), 1).await?.pop())
     }
 
-    /// Rows of a result as canonical JSON ([`ResultRow::canonical`]), in their order, from this place on; at most `limit` (held to
-    /// [`ROWS_PAGE_LIMIT`]). Only where the run says that its rows are there do they count.
+    /// Returns the rows of a result as canonical JSON ([`ResultRow::to_canonical`]), in order from the given index, at
+    /// most `limit` (capped at [`ROWS_PAGE_LIMIT`]). They count only if the run says that its rows are stored.
     pub async fn analytics_rows(
         &self,
         tenant: &TenantId,
@@ -212,16 +215,16 @@ impl Reader {
         limit: u32,
     ) -> Result<Vec<String>, ReadError> {
         let mut rows = Vec::new();
-        let values = bound_rows(tenant, id, from, limit.min(ROWS_PAGE_LIMIT).into());
+        let values = bind_rows_query(tenant, id, from, limit.min(ROWS_PAGE_LIMIT).into());
         let take = |row: &AnyRow| {
-            rows.push(Cells::of("analytics_rows", row).text("body")?.to_owned());
+            rows.push(Cells::new("analytics_rows", row).text("body")?.to_owned());
             Ok(())
         };
-        self.each(ROWS, values, take).await?;
+        self.for_each_row(ROWS, values, take).await?;
         Ok(rows)
     }
 
-    /// The same rows, read.
+    /// Returns the same rows, parsed.
     pub async fn result_rows(
         &self,
         tenant: &TenantId,
@@ -229,33 +232,34 @@ impl Reader {
         from: u64,
         limit: u32,
     ) -> Result<Vec<ResultRow>, ReadError> {
-        let values = bound_rows(tenant, id, from, limit.min(ROWS_PAGE_LIMIT).into());
-        self.all(ROWS, values).await?.iter().map(result_row).collect()
+        let values = bind_rows_query(tenant, id, from, limit.min(ROWS_PAGE_LIMIT).into());
+        self.fetch_all(ROWS, values).await?.iter().map(result_row).collect()
     }
 }
 
-fn bound_rows(tenant: &TenantId, id: AnalyticsRunId, from: u64, limit: i64) -> Values {
+fn bind_rows_query(tenant: &TenantId, id: AnalyticsRunId, from: u64, limit: i64) -> Values {
     let mut values = Values::default();
     values.text(tenant.as_str()).text(id.to_string()).count(from).int(limit);
     values
 }
 
-/// The stored text is no row.
+/// The error of a stored text that is not a result row.
 #[derive(Debug, thiserror::Error)]
 #[error("it is no row of a result")]
-struct NoRow;
+struct InvalidRow;
 
 fn result_row(row: &AnyRow) -> Result<ResultRow, ReadError> {
-    let cells = Cells::of("analytics_rows", row);
-    ResultRow::from_canonical(cells.text("body")?).ok_or_else(|| cells.bad("body", Arc::new(NoRow) as Cause))
+    let cells = Cells::new("analytics_rows", row);
+    ResultRow::from_canonical(cells.text("body")?)
+        .ok_or_else(|| cells.decode_error("body", Arc::new(InvalidRow) as Cause))
 }
 
-fn run(row: &AnyRow) -> Result<AnalyticsRun, ReadError> {
-    let cells = Cells::of("analytics_runs", row);
+fn read_run(row: &AnyRow) -> Result<AnalyticsRun, ReadError> {
+    let cells = Cells::new("analytics_runs", row);
     let result = match cells.text_or_null("sha256")? {
         None => None,
         Some(sha256) => Some(RunResult {
-            there: cells.number::<u8>("stored")? == 1,
+            has_rows: cells.number::<u8>("stored")? == 1,
             received: cells.number("received")?,
             promised: cells.number_or_null("promised")?,
             sha256: sha256.to_owned(),
@@ -269,11 +273,11 @@ fn run(row: &AnyRow) -> Result<AnalyticsRun, ReadError> {
         id: cells.parsed("id")?,
         tenant: TenantId::new(cells.text("tenant")?),
         query: Some(cells.text("query")?).filter(|id| !id.is_empty()).map(AnalyticsQueryId::new),
-        asked_by: Arc::from(cells.text("asked_by")?),
-        asked_at: cells.instant("asked_at")?,
+        requested_by: Arc::from(cells.text("asked_by")?),
+        requested_at: cells.instant("asked_at")?,
         job: cells.text_or_null("job")?.map(JobId::new),
         request: cells.json("request")?,
-        status: cells.word("status", RunStatus::from_name)?,
+        status: cells.known_value("status", RunStatus::from_name)?,
         parts: cells.json("parts")?,
         started_at: cells.instant_or_null("started_at")?,
         ended_at: cells.instant_or_null("ended_at")?,

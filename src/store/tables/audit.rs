@@ -1,4 +1,4 @@
-//! The audit chain and the typed notes that it names by hash.
+//! The audit chain and the typed notes that its entries refer to by hash.
 
 pub(in crate::store) mod audit_heads;
 pub(in crate::store) mod audit_reading;
@@ -33,15 +33,15 @@ pub(in crate::store) const HEAD: &str =
 pub(in crate::store) const PUBLISHED_HEAD: &str =
     "SELECT tenant, seq, hash FROM audit_heads WHERE tenant = $1 ORDER BY seq DESC LIMIT 1";
 pub(in crate::store) const ENTRIES: &str = "SELECT tenant, seq, at, action, subject, transition, body, hash FROM audit_entries WHERE tenant = $1 AND seq > $2 ORDER BY seq LIMIT $3";
-/// A page of a chain as one row: to hand each entry from the engine's thread to ours costs many times what it takes to check it.
-/// Each text has its length before it, so that nothing in it can be taken for something else.
+/// A page of a chain as one row, because passing each entry from the engine's thread to ours costs many times more than
+/// checking it. Each text is preceded by its length, so that its content cannot be misread.
 pub(in crate::store) const PACKED: &str = "SELECT COUNT(*) AS total, COALESCE(string_agg(entry, ''), '') AS entries FROM \
      (SELECT seq || ':' || at || ':' || octet_length(action) || ':' || action \
      || COALESCE(octet_length(subject) || ':' || subject, '-') \
      || COALESCE(octet_length(transition) || ':' || transition, '-') \
      || octet_length(body) || ':' || body AS entry \
      FROM audit_entries WHERE tenant = $1 AND seq > $2 ORDER BY seq LIMIT $3) AS page";
-/// How many entries of a span have the hash that stands for them in one row of hashes.
+/// Counts the entries of a span whose hash equals the one at their place in a row of hashes.
 pub(in crate::store) const SAME_HASHES: &str = "SELECT COUNT(*) AS total FROM audit_entries WHERE tenant = $1 AND seq > $2 \
      AND seq <= $3 AND hash = substr(COALESCE($4, hash), CAST(32 * (seq - $2) - 31 AS INTEGER), 32)";
 pub(in crate::store) const ENTRIES_OF_TRANSITION: &str = "SELECT tenant, seq, at, action, subject, transition, body, hash FROM audit_entries WHERE tenant = $1 AND seq IN \
@@ -51,44 +51,44 @@ pub(in crate::store) const TENANTS: &str = "WITH RECURSIVE t(tenant) AS (SELECT 
      SELECT tenant FROM t WHERE tenant IS NOT NULL ORDER BY tenant";
 pub(in crate::store) const NOTE: &str = "SELECT tenant, hash, text FROM notes WHERE tenant = $1 AND hash = $2";
 
-/// Entries packed into one row.
+/// The number of entries packed into one row.
 const PACKED_ENTRIES: i64 = 2_000;
 
-/// A stored entry, not yet checked: [`crate::domain::audit::ChainCheck::next`] does that.
+/// A stored entry, not yet verified: see [`crate::domain::audit::ChainVerifier::verify_entry`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredEntry {
-    /// Its number.
+    /// The entry's number in the chain.
     pub seq: u64,
-    /// What the table's own columns say beside the body: the hash does not vouch for them.
+    /// The table's columns beside the body, which the hash does not cover.
     pub columns: EntryColumns,
-    /// Its body as stored.
+    /// The body as stored.
     pub body: String,
-    /// Its hash as stored, of whatever length.
+    /// The hash as stored, of any length.
     pub hash: Vec<u8>,
 }
 
-/// What lists and look-ups go by. Copies of what the body says, as text just as stored.
+/// The columns that lists and look-ups use: copies of values in the body, as stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EntryColumns {
-    /// When it happened.
+    /// The time of the entry.
     pub at: UtcMicros,
-    /// What was done.
+    /// The action.
     pub action: String,
-    /// The agent concerned.
+    /// The subject of the agent concerned.
     pub subject: Option<String>,
     /// The transition concerned.
     pub transition: Option<String>,
 }
 
 impl EntryColumns {
-    /// The first column that does not say what the body says.
-    pub(in crate::store) fn first_unlike(&self, body: &EntryLinks<'_>) -> Option<&'static str> {
+    /// Returns the first column that differs from the body.
+    pub(in crate::store) fn first_difference(&self, body: &EntryLinks<'_>) -> Option<&'static str> {
         let Self { at, action, subject, transition } = self;
-        first_unlike(*at, action, subject.as_deref(), transition.as_deref(), body)
+        first_difference(*at, action, subject.as_deref(), transition.as_deref(), body)
     }
 }
 
-fn first_unlike(
+fn first_difference(
     at: UtcMicros,
     action: &str,
     subject: Option<&str>,
@@ -105,13 +105,13 @@ fn first_unlike(
     .find_map(|(same, column)| (!same).then_some(column))
 }
 
-/// Entries as [`PACKED`] has them.
-pub(in crate::store) struct Packed {
+/// Entries as packed by [`PACKED`].
+pub(in crate::store) struct PackedEntries {
     pub(in crate::store) count: u64,
     text: String,
 }
 
-/// One of them. Its hash is not with it: [`Reader::have_hashes`] asks for that.
+/// A packed entry, without its hash: see [`Reader::hashes_match`].
 pub(in crate::store) struct PackedEntry<'p> {
     pub(in crate::store) seq: u64,
     at: UtcMicros,
@@ -121,16 +121,16 @@ pub(in crate::store) struct PackedEntry<'p> {
     pub(in crate::store) body: &'p str,
 }
 
-impl Packed {
-    /// The entries, as far as the text is one of entries.
+impl PackedEntries {
+    /// Returns the entries, as far as the text is valid.
     pub(in crate::store) fn entries(&self) -> impl Iterator<Item = PackedEntry<'_>> {
         let mut rest = self.text.as_str();
-        std::iter::from_fn(move || PackedEntry::take(&mut rest))
+        std::iter::from_fn(move || PackedEntry::parse_next(&mut rest))
     }
 }
 
 impl<'p> PackedEntry<'p> {
-    fn take(rest: &mut &'p str) -> Option<Self> {
+    fn parse_next(rest: &mut &'p str) -> Option<Self> {
         Some(Self {
             seq: take_number(rest)?,
             at: UtcMicros::from_micros(take_number(rest)?),
@@ -141,20 +141,20 @@ impl<'p> PackedEntry<'p> {
         })
     }
 
-    /// Whether the columns say what the body says.
-    pub(in crate::store) fn is_like(&self, body: &EntryLinks<'_>) -> bool {
-        first_unlike(self.at, self.action, self.subject, self.transition, body).is_none()
+    /// Returns whether the columns equal the values in the body.
+    pub(in crate::store) fn matches(&self, body: &EntryLinks<'_>) -> bool {
+        first_difference(self.at, self.action, self.subject, self.transition, body).is_none()
     }
 }
 
-/// Digits up to a colon.
+/// Parses digits up to a colon.
 fn take_number<N: FromStr>(rest: &mut &str) -> Option<N> {
     let (digits, after) = rest.split_once(':')?;
     *rest = after;
     digits.parse().ok()
 }
 
-/// A `-`, which stands for no text.
+/// Parses a `-`, which stands for no text.
 fn take_null(rest: &mut &str) -> bool {
     match rest.strip_prefix('-') {
         Some(after) => {
@@ -165,7 +165,7 @@ fn take_null(rest: &mut &str) -> bool {
     }
 }
 
-/// A text after its length.
+/// Parses a text with its length before it.
 fn take_text<'p>(rest: &mut &'p str) -> Option<&'p str> {
     let length: usize = take_number(rest)?;
     let (text, after) = rest.split_at_checked(length)?;
@@ -183,21 +183,21 @@ pub(in crate::store) async fn stored_head(
         let arguments = values.into_arguments().map_err(CommitError::from_engine)?;
         let found = sqlx::query_with(statement, arguments).fetch_optional(&mut *connection).await;
         if let Some(row) = found.map_err(CommitError::from_engine)? {
-            let cells = Cells::of("audit_entries", &row);
-            return head(&cells).map_err(|error| CommitError::Broken(Arc::new(error)));
+            let cells = Cells::new("audit_entries", &row);
+            return read_head(&cells).map_err(|error| CommitError::Broken(Arc::new(error)));
         }
     }
     Ok(ChainHead::default())
 }
 
-fn head(cells: &Cells<'_>) -> Result<ChainHead, ReadError> {
+fn read_head(cells: &Cells<'_>) -> Result<ChainHead, ReadError> {
     Ok(ChainHead { seq: cells.number("seq")?, hash: cells.hash("hash")? })
 }
 
-/// A draft and what the chain made of it.
+/// A draft and its entry in the chain.
 pub(in crate::store) type Sealed<'a> = (&'a AuditDraft, SealedEntry);
 
-/// Links the drafts in their order.
+/// Links the drafts to their chains, in order.
 pub(in crate::store) fn seal<'a>(
     heads: &mut HashMap<TenantId, ChainHead>,
     drafts: impl Iterator<Item = &'a AuditDraft>,
@@ -242,23 +242,23 @@ pub(in crate::store) async fn write_notes(
 }
 
 impl Reader {
-    /// The tenants that have an audit chain.
+    /// Returns the tenants that have an audit chain.
     pub async fn audited_tenants(&self) -> Result<Vec<TenantId>, ReadError> {
-        let rows = self.all(TENANTS, Values::default()).await?;
+        let rows = self.fetch_all(TENANTS, Values::default()).await?;
         rows.iter().map(|row| Ok(TenantId::new(row.try_get::<&str, _>(0)?))).collect()
     }
 
-    /// The end of a tenant's chain; the empty chain's when it has none.
+    /// Returns the head of a tenant's chain; that of an empty chain if there is none.
     pub async fn chain_head(&self, tenant: &TenantId) -> Result<ChainHead, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str());
-        match self.optional(HEAD, values).await? {
+        match self.fetch_optional(HEAD, values).await? {
             None => Ok(ChainHead::default()),
-            Some(row) => head(&Cells::of("audit_entries", &row)),
+            Some(row) => read_head(&Cells::new("audit_entries", &row)),
         }
     }
 
-    /// Entries after number `after`, in order, at most `limit` (held to [`super::super::PAGE_LIMIT`]).
+    /// Returns the entries after number `after`, in order, at most `limit` (capped at [`super::super::PAGE_LIMIT`]).
     pub async fn audit_entries(
         &self,
         tenant: &TenantId,
@@ -267,30 +267,30 @@ impl Reader {
     ) -> Result<Vec<StoredEntry>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str()).count(after).int(super::super::page(limit));
-        self.all(ENTRIES, values).await?.iter().map(entry).collect()
+        self.fetch_all(ENTRIES, values).await?.iter().map(read_entry).collect()
     }
 
-    /// Entries after number `after`, packed; `None` where there are none, or where they cannot be packed since one of them holds
-    /// what is no text.
+    /// Returns the packed entries after number `after`; `None` if there are none, or if one of them contains invalid
+    /// text and cannot be packed.
     pub(in crate::store) async fn packed_entries(
         &self,
         tenant: &TenantId,
         after: u64,
-    ) -> Result<Option<Packed>, ReadError> {
+    ) -> Result<Option<PackedEntries>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str()).count(after).int(PACKED_ENTRIES);
-        let row = match self.optional(PACKED, values).await {
-            Err(error) if error.is_of_a_value() => return Ok(None),
+        let row = match self.fetch_optional(PACKED, values).await {
+            Err(error) if error.is_decode_error() => return Ok(None),
             other => other?,
         };
         let Some(row) = row else { return Ok(None) };
-        let cells = Cells::of("audit_entries", &row);
-        let packed = Packed { count: cells.number("total")?, text: cells.text("entries")?.to_owned() };
+        let cells = Cells::new("audit_entries", &row);
+        let packed = PackedEntries { count: cells.number("total")?, text: cells.text("entries")?.to_owned() };
         Ok((packed.count > 0).then_some(packed))
     }
 
-    /// Whether the entries after number `after` have these hashes, of 32 bytes each, all of them.
-    pub(in crate::store) async fn have_hashes(
+    /// Returns whether all entries after number `after` have these hashes, of 32 bytes each.
+    pub(in crate::store) async fn hashes_match(
         &self,
         tenant: &TenantId,
         after: u64,
@@ -299,13 +299,13 @@ impl Reader {
         let count = hashes.len() as u64 / 32;
         let mut values = Values::default();
         values.text(tenant.as_str()).count(after).count(after + count).bytes(hashes);
-        match self.optional(SAME_HASHES, values).await? {
+        match self.fetch_optional(SAME_HASHES, values).await? {
             None => Ok(false),
-            Some(row) => Ok(Cells::of("audit_entries", &row).number::<u64>("total")? == count),
+            Some(row) => Ok(Cells::new("audit_entries", &row).number::<u64>("total")? == count),
         }
     }
 
-    /// The entries about one transition, in order; at most [`super::super::PAGE_LIMIT`].
+    /// Returns the entries about one transition, in order; at most [`super::super::PAGE_LIMIT`].
     pub async fn audit_of_transition(
         &self,
         tenant: &TenantId,
@@ -313,22 +313,22 @@ impl Reader {
     ) -> Result<Vec<StoredEntry>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str()).text(transition.to_string()).int(super::super::page(u32::MAX));
-        self.all(ENTRIES_OF_TRANSITION, values).await?.iter().map(entry).collect()
+        self.fetch_all(ENTRIES_OF_TRANSITION, values).await?.iter().map(read_entry).collect()
     }
 
-    /// The typed words that an entry names by hash; `None` when they have been erased.
+    /// Returns the text of a note by its hash; `None` if it was erased.
     pub async fn note(&self, tenant: &TenantId, hash: crate::domain::audit::Hash) -> Result<Option<String>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str()).bytes(&hash.0);
-        match self.optional(NOTE, values).await? {
+        match self.fetch_optional(NOTE, values).await? {
             None => Ok(None),
-            Some(row) => Ok(Some(Cells::of("notes", &row).text("text")?.to_owned())),
+            Some(row) => Ok(Some(Cells::new("notes", &row).text("text")?.to_owned())),
         }
     }
 }
 
-pub(super) fn entry(row: &sqlx::any::AnyRow) -> Result<StoredEntry, ReadError> {
-    let cells = Cells::of("audit_entries", row);
+pub(super) fn read_entry(row: &sqlx::any::AnyRow) -> Result<StoredEntry, ReadError> {
+    let cells = Cells::new("audit_entries", row);
     Ok(StoredEntry {
         seq: cells.number("seq")?,
         columns: EntryColumns {

@@ -1,4 +1,4 @@
-//! Jobs of the calendar: how far each is, and its runs.
+//! Scheduled jobs: their progress and their runs.
 
 pub(in crate::store) mod retention;
 
@@ -31,7 +31,7 @@ pub(in crate::store) const JOBS: &str =
 pub(in crate::store) const LAST_RUNS: &str = "SELECT r.tenant, r.job, r.run, r.due_at, r.attempt, r.asked_by, r.started_at, \
      r.finished_at, r.outcome, r.message FROM jobs j JOIN job_runs r ON r.tenant = j.tenant AND r.job = j.job \
      AND r.run = (SELECT MAX(m.run) FROM job_runs m WHERE m.tenant = j.tenant AND m.job = j.job) ORDER BY r.tenant, r.job";
-pub(in crate::store) const LAST_DONE: &str =
+pub(in crate::store) const LAST_SUCCESSES: &str =
     "SELECT tenant, job, MAX(finished_at) AS finished_at FROM job_runs WHERE outcome = $1 GROUP BY tenant, job";
 pub(in crate::store) const UNFINISHED: &str = "SELECT tenant, job, run, due_at, attempt, asked_by, started_at, finished_at, outcome, \
      message FROM job_runs WHERE finished_at IS NULL ORDER BY tenant, job, run";
@@ -45,20 +45,20 @@ pub(in crate::store) async fn write(
 ) -> Result<(), CommitError> {
     let jobs = super::last_of_each(commits.iter().flat_map(|commit| &commit.jobs), |row| &row.key);
     batch::run(connection, script, &SET_JOBS, &jobs, |row, values| {
-        name(&row.key, values)
+        bind_key(&row.key, values)
             .text(&*row.calendar)
             .int(row.handled_through.as_micros())
-            .int_or_null(row.told_at.map(UtcMicros::as_micros))
-            .text_or_null(row.told.as_deref());
+            .int_or_null(row.notified_at.map(UtcMicros::as_micros))
+            .text_or_null(row.notified_message.as_deref());
     })
     .await?;
     let runs = super::last_of_each(commits.iter().flat_map(|commit| &commit.job_runs), |row| (&row.key, row.run));
     batch::run(connection, script, &SET_RUNS, &runs, |row, values| {
-        name(&row.key, values)
+        bind_key(&row.key, values)
             .count(row.run)
             .int(row.due_at.as_micros())
             .int(i64::from(row.attempt))
-            .text_or_null(row.asked_by.as_deref())
+            .text_or_null(row.requested_by.as_deref())
             .int(row.started_at.as_micros())
             .int_or_null(row.finished_at.map(UtcMicros::as_micros))
             .text_or_null(row.outcome.map(JobOutcome::name))
@@ -67,76 +67,76 @@ pub(in crate::store) async fn write(
     .await
 }
 
-fn name<'v>(key: &JobKey, values: &'v mut Values) -> &'v mut Values {
+fn bind_key<'v>(key: &JobKey, values: &'v mut Values) -> &'v mut Values {
     values.text(key.tenant.as_ref().map_or("", TenantId::as_str)).text(key.job.as_str())
 }
 
-fn key(cells: &Cells<'_>) -> Result<JobKey, ReadError> {
+fn read_key(cells: &Cells<'_>) -> Result<JobKey, ReadError> {
     let tenant = cells.text("tenant")?;
     Ok(JobKey { tenant: (!tenant.is_empty()).then(|| TenantId::new(tenant)), job: JobId::new(cells.text("job")?) })
 }
 
 impl Reader {
-    /// How far every job is that was ever configured.
+    /// Returns the progress of every job that was ever configured.
     pub async fn jobs(&self) -> Result<Vec<JobState>, ReadError> {
-        let rows = self.all(JOBS, Values::default()).await?;
+        let rows = self.fetch_all(JOBS, Values::default()).await?;
         rows.iter()
             .map(|row| {
-                let cells = Cells::of("jobs", row);
+                let cells = Cells::new("jobs", row);
                 Ok(JobState {
-                    key: key(&cells)?,
+                    key: read_key(&cells)?,
                     calendar: cells.text("calendar")?.to_owned(),
                     handled_through: cells.instant("handled_through")?,
-                    told_at: cells.instant_or_null("told_at")?,
-                    told: cells.text_or_null("told")?.map(str::to_owned),
+                    notified_at: cells.instant_or_null("told_at")?,
+                    notified_message: cells.text_or_null("told")?.map(str::to_owned),
                 })
             })
             .collect()
     }
 
-    /// The last run of every job that has one.
+    /// Returns the last run of every job.
     pub async fn last_job_runs(&self) -> Result<Vec<JobRun>, ReadError> {
-        self.all(LAST_RUNS, Values::default()).await?.iter().map(run).collect()
+        self.fetch_all(LAST_RUNS, Values::default()).await?.iter().map(read_run).collect()
     }
 
-    /// When each job's last run that went well ended.
+    /// Returns the end of each job's last successful run.
     pub async fn last_successes(&self) -> Result<Vec<(JobKey, UtcMicros)>, ReadError> {
         let mut values = Values::default();
         values.text(JobOutcome::Done.name());
-        let rows = self.all(LAST_DONE, values).await?;
+        let rows = self.fetch_all(LAST_SUCCESSES, values).await?;
         rows.iter()
             .map(|row| {
-                let cells = Cells::of("job_runs", row);
-                Ok((key(&cells)?, cells.instant("finished_at")?))
+                let cells = Cells::new("job_runs", row);
+                Ok((read_key(&cells)?, cells.instant("finished_at")?))
             })
             .collect()
     }
 
-    /// Runs without an end: under way, or cut off by a crash.
+    /// Returns the runs without an end: in progress, or interrupted by a crash.
     pub async fn unfinished_job_runs(&self) -> Result<Vec<JobRun>, ReadError> {
-        self.all(UNFINISHED, Values::default()).await?.iter().map(run).collect()
+        self.fetch_all(UNFINISHED, Values::default()).await?.iter().map(read_run).collect()
     }
 
-    /// The runs of a job, the newest first, at most `limit` (held to [`super::super::PAGE_LIMIT`]).
+    /// Returns the runs of a job, newest first, at most `limit` (capped at [`super::super::PAGE_LIMIT`]).
     pub async fn job_runs(&self, key: &JobKey, limit: u32) -> Result<Vec<JobRun>, ReadError> {
         let mut values = Values::default();
-        name(key, &mut values).int(super::super::page(limit));
-        self.all(RUNS, values).await?.iter().map(run).collect()
+        bind_key(key, &mut values).int(super::super::page(limit));
+        self.fetch_all(RUNS, values).await?.iter().map(read_run).collect()
     }
 }
 
-fn run(row: &AnyRow) -> Result<JobRun, ReadError> {
-    let cells = Cells::of("job_runs", row);
+fn read_run(row: &AnyRow) -> Result<JobRun, ReadError> {
+    let cells = Cells::new("job_runs", row);
     let outcome = match cells.text_or_null("outcome")? {
         None => None,
-        Some(_) => Some(cells.word("outcome", JobOutcome::from_name)?),
+        Some(_) => Some(cells.known_value("outcome", JobOutcome::from_name)?),
     };
     Ok(JobRun {
-        key: key(&cells)?,
+        key: read_key(&cells)?,
         run: cells.number("run")?,
         due_at: cells.instant("due_at")?,
         attempt: cells.number("attempt")?,
-        asked_by: cells.text_or_null("asked_by")?.map(str::to_owned),
+        requested_by: cells.text_or_null("asked_by")?.map(str::to_owned),
         started_at: cells.instant("started_at")?,
         finished_at: cells.instant_or_null("finished_at")?,
         outcome,

@@ -1,4 +1,4 @@
-//! One file per family of tables: its statements as constants, what they are bound to, and what is read out of them.
+//! One file per family of tables: its SQL statements, the values bound to them, and the types read from them.
 
 pub(super) mod access;
 pub(super) mod adherence;
@@ -15,7 +15,7 @@ pub(super) mod rules;
 pub(super) mod schedules;
 pub(super) mod webhooks;
 
-/// Writes what stands for itself: rows that need no number and no other table's.
+/// Writes the rows that need no sequence number and no row of another table.
 pub(super) async fn write_rows(
     connection: &mut sqlx::AnyConnection,
     script: &mut super::batch::Script,
@@ -32,16 +32,16 @@ pub(super) async fn write_rows(
     agents::skills::write(connection, script, commits).await
 }
 
-/// The last of the items with the same key, in the order of the keys' first occurrence: a statement may touch a row only
-/// once.
+/// Returns the last item of each key, in the order in which the keys first occur, because a statement may change a row
+/// only once.
 fn last_of_each<'a, T, K: std::hash::Hash + Eq>(
     items: impl Iterator<Item = &'a T>,
     key: impl Fn(&'a T) -> K,
 ) -> Vec<&'a T> {
-    let mut places = std::collections::HashMap::new();
+    let mut indexes = std::collections::HashMap::new();
     let mut last: Vec<&T> = Vec::new();
     for item in items {
-        match places.entry(key(item)) {
+        match indexes.entry(key(item)) {
             std::collections::hash_map::Entry::Occupied(place) => last[*place.get()] = item,
             std::collections::hash_map::Entry::Vacant(place) => {
                 place.insert(last.len());
@@ -52,7 +52,7 @@ fn last_of_each<'a, T, K: std::hash::Hash + Eq>(
     last
 }
 
-/// The only number of a tenant's last row; 0 when it has none.
+/// Returns the integer of a tenant's last row, or 0 if the tenant has none.
 async fn last_integer(
     connection: &mut sqlx::AnyConnection,
     statement: &'static str,

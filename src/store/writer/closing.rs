@@ -1,4 +1,4 @@
-//! How the writer lets the store go.
+//! Closing the store.
 
 use sqlx::AnyConnection;
 
@@ -6,22 +6,22 @@ use super::WriterTask;
 use crate::store::backend::{Backend, close_quietly};
 use crate::store::batch::Values;
 use crate::store::error::CommitError;
-use crate::store::gate::EngineWork;
-use crate::store::{checkpoint, control, whole};
+use crate::store::interceptor::EngineOperation;
+use crate::store::{checkpoint, control, file_state};
 
 impl WriterTask {
-    /// Records the stop, folds the log into the file, and lets the store go.
+    /// Records the stop, checkpoints the log and releases the store.
     pub(super) async fn close(&mut self) {
-        let gate = self.gate.clone();
+        let interceptor = self.interceptor.clone();
         let closed = async {
-            self.let_go().await;
+            self.release_store().await;
             Ok::<_, CommitError>(())
         };
-        // What can fail in it is logged there.
-        let _ = gate.pass(EngineWork::Fold, CommitError::from_engine, closed).await;
+        // Errors are logged inside.
+        let _ = interceptor.run(EngineOperation::Checkpoint, CommitError::from_engine, closed).await;
     }
 
-    async fn let_go(&mut self) {
+    async fn release_store(&mut self) {
         if let Some(mut connection) = self.connection.take() {
             let mut values = Values::default();
             values.int(self.clock.now().as_micros()).int(self.epoch);
@@ -30,9 +30,9 @@ impl WriterTask {
             {
                 tracing::warn!(%error, "the stop could not be recorded in the store");
             }
-            if self.mark_at_rest(&mut connection).await
+            if self.mark_closed(&mut connection).await
                 && let Some(lock) = &self.lock
-                && let Err(error) = lock.note(whole::LET_GO_NOTE)
+                && let Err(error) = lock.write_note(file_state::CLOSED_NOTE)
             {
                 tracing::warn!(%error, "the file of the store's lock cannot be written");
             }
@@ -46,12 +46,12 @@ impl WriterTask {
         self.lock = None;
     }
 
-    /// Says in the file that nobody has it. A full disk may leave no room in the log until it is folded.
-    async fn mark_at_rest(&mut self, connection: &mut AnyConnection) -> bool {
-        if whole::mark_at_rest(&self.backend, connection).await.is_ok() {
+    /// Marks the file as closed. If the disk is full, the log may have no room until it is checkpointed.
+    async fn mark_closed(&mut self, connection: &mut AnyConnection) -> bool {
+        if file_state::mark_closed(&self.backend, connection).await.is_ok() {
             return true;
         }
         let folded = sqlx::raw_sql(checkpoint::CHECKPOINT).execute(&mut *connection).await;
-        folded.is_ok() && whole::mark_at_rest(&self.backend, connection).await.is_ok()
+        folded.is_ok() && file_state::mark_closed(&self.backend, connection).await.is_ok()
     }
 }

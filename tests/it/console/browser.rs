@@ -9,14 +9,14 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use shiftkeeper::platform::client::{ClientSettings, build};
+use shiftkeeper::platform::client::{ClientSettings, build_client};
 use tempfile::TempDir;
 
-use crate::faults::say;
-use crate::harness::{PATIENCE, until};
+use crate::faults::print_progress;
+use crate::harness::{WAIT_TIMEOUT, wait_until};
 
 /// How often Chromium is started before the test fails.
-const STARTS: usize = 3;
+const MAX_STARTS: usize = 3;
 
 /// The name of an element in the protocol.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
@@ -68,7 +68,7 @@ pub fn axe() -> Option<String> {
         std::env::var_os("SHIFTKEEPER_TEST_AXE").map(PathBuf::from).filter(|named| named.as_os_str() != "none");
     let found = folder.and_then(|file| std::fs::read_to_string(file).ok());
     if found.is_none() {
-        say(
+        print_progress(
             "SKIPPED: accessibility is not judged, since axe-core is not at hand (tests/run fetches it; SHIFTKEEPER_TEST_AXE names it)",
         );
     }
@@ -83,7 +83,7 @@ impl Browser {
             tool("SHIFTKEEPER_TEST_CHROMIUM", &["chromium", "chromium-browser", "google-chrome"]),
         );
         let (Some(driver), Some(chromium)) = found else {
-            say(
+            print_progress(
                 "SKIPPED: the console is not tried, since chromium and chromedriver are not at hand (tests/run fetches them)",
             );
             return None;
@@ -96,14 +96,14 @@ impl Browser {
             .stderr(Stdio::null())
             .spawn()
             .expect("the driver starts");
-        let port = until("the driver serves", PATIENCE, || async {
+        let port = wait_until("the driver serves", WAIT_TIMEOUT, || async {
             let text = std::fs::read_to_string(&log).unwrap_or_default();
             let port = text.split("started successfully on port ").nth(1).and_then(|rest| rest.split('.').next());
             port.and_then(|port| port.trim().parse::<u16>().ok()).ok_or(text)
         })
         .await;
         let settings = ClientSettings { request_timeout: Duration::from_mins(2), ..ClientSettings::default() };
-        let http = build(&settings).expect("a client");
+        let http = build_client(&settings).expect("a client");
         let mut flags: Vec<String> = FLAGS.iter().map(ToString::to_string).collect();
         flags.push(format!("--user-data-dir={}", profile.path().join("profile").display()));
         let wanted = json!({"capabilities": {"alwaysMatch": {
@@ -115,20 +115,21 @@ impl Browser {
         // On a busy machine Chromium sometimes exits while it starts, before any page is opened.
         let mut attempts = Vec::new();
         let id = loop {
-            let answer: Value = http.post(&base).json(&wanted).send().await.expect("answered").json().await.expect("JSON");
+            let answer: Value =
+                http.post(&base).json(&wanted).send().await.expect("answered").json().await.expect("JSON");
             if let Some(id) = answer["value"]["sessionId"].as_str() {
                 break id.to_owned();
             }
             attempts.push(answer["value"]["message"].to_string());
-            if attempts.len() == STARTS {
+            if attempts.len() == MAX_STARTS {
                 let _ = driver.kill();
-                panic!("no session in {STARTS} attempts: {}", attempts.join("; "))
+                panic!("no session in {MAX_STARTS} attempts: {}", attempts.join("; "))
             }
         };
         Some(Self { session: format!("{base}/{id}"), driver, http, _profile: profile })
     }
 
-    async fn ask(&self, method: reqwest::Method, path: &str, body: Option<Value>) -> Result<Value, String> {
+    async fn send_command(&self, method: reqwest::Method, path: &str, body: Option<Value>) -> Result<Value, String> {
         let mut request = self.http.request(method, format!("{}{path}", self.session));
         if let Some(body) = body {
             request = request.json(&body);
@@ -141,7 +142,7 @@ impl Browser {
     }
 
     async fn post(&self, path: &str, body: Value) -> Result<Value, String> {
-        self.ask(reqwest::Method::POST, path, Some(body)).await
+        self.send_command(reqwest::Method::POST, path, Some(body)).await
     }
 
     /// Goes to an address and waits until it is loaded.
@@ -151,7 +152,7 @@ impl Browser {
 
     /// Where the browser is.
     pub async fn url(&self) -> String {
-        let url = self.ask(reqwest::Method::GET, "/url", None).await.expect("an address");
+        let url = self.send_command(reqwest::Method::GET, "/url", None).await.expect("an address");
         url.as_str().expect("text").to_owned()
     }
 
@@ -196,17 +197,17 @@ impl Browser {
 
     /// The page's markup.
     async fn source(&self) -> String {
-        let source = self.ask(reqwest::Method::GET, "/source", None).await.expect("a page");
+        let source = self.send_command(reqwest::Method::GET, "/source", None).await.expect("a page");
         source.as_str().expect("text").to_owned()
     }
 
     /// The page's markup once it is as wanted. Without scripts the driver may answer before the page is there.
-    pub async fn until_source(&self, wanted: impl Fn(&str) -> bool) -> String {
+    pub async fn wait_for_source(&self, wanted: impl Fn(&str) -> bool) -> String {
         let attempt = || async {
             let source = self.source().await;
             if wanted(&source) { Ok(source) } else { Err(source) }
         };
-        until("the page's markup", PATIENCE, attempt).await
+        wait_until("the page's markup", WAIT_TIMEOUT, attempt).await
     }
 
     /// Runs a function's body in the page; gives what it returns.
@@ -221,10 +222,10 @@ impl Browser {
 
     /// The first element of a selector, once it is there.
     pub async fn find(&self, css: &str) -> Element<'_> {
-        until(&format!("{css} is on the page"), PATIENCE, || self.look_for(css)).await
+        wait_until(&format!("{css} is on the page"), WAIT_TIMEOUT, || self.find_now(css)).await
     }
 
-    async fn look_for(&self, css: &str) -> Result<Element<'_>, String> {
+    async fn find_now(&self, css: &str) -> Result<Element<'_>, String> {
         let found = self.post("/element", json!({"using": "css selector", "value": css})).await?;
         let id = found[ELEMENT].as_str().map(str::to_owned).ok_or_else(|| found.to_string())?;
         Ok(Element { browser: self, id })
@@ -243,8 +244,8 @@ impl Browser {
     }
 
     /// Waits until the text of an element is as wanted; gives it.
-    pub async fn until_text(&self, css: &str, wanted: impl Fn(&str) -> bool) -> String {
-        until(&format!("the text of {css}"), PATIENCE, || async {
+    pub async fn wait_for_text(&self, css: &str, wanted: impl Fn(&str) -> bool) -> String {
+        wait_until(&format!("the text of {css}"), WAIT_TIMEOUT, || async {
             let text = self.text(css).await;
             if wanted(&text) { Ok(text) } else { Err(text) }
         })
@@ -252,8 +253,8 @@ impl Browser {
     }
 
     /// Waits until the browser is somewhere.
-    pub async fn until_url(&self, wanted: impl Fn(&str) -> bool) -> String {
-        until("the address", PATIENCE, || async {
+    pub async fn wait_for_url(&self, wanted: impl Fn(&str) -> bool) -> String {
+        wait_until("the address", WAIT_TIMEOUT, || async {
             let url = self.url().await;
             if wanted(&url) { Ok(url) } else { Err(format!("{url}: {}", self.text("body").await)) }
         })
@@ -263,7 +264,10 @@ impl Browser {
     /// Clicks the first element of a selector: what is there when the click lands, since a page may put another in its place.
     pub async fn click(&self, css: &str) {
         // A page that is being drawn may move it just then.
-        until(&format!("a click on {css} lands"), PATIENCE, || async { self.look_for(css).await?.click().await }).await;
+        wait_until(&format!("a click on {css} lands"), WAIT_TIMEOUT, || async {
+            self.find_now(css).await?.click().await
+        })
+        .await;
     }
 
     /// Types into the first element of a selector.
@@ -282,14 +286,14 @@ impl Browser {
     }
 
     /// What the page complained of in its console since the last look: errors alone.
-    pub async fn complaints(&self) -> Vec<String> {
+    pub async fn console_errors(&self) -> Vec<String> {
         let log = self.post("/se/log", json!({"type": "browser"})).await.expect("a log");
         let severe = log.as_array().into_iter().flatten().filter(|entry| entry["level"] == "SEVERE");
         severe.map(|entry| entry["message"].to_string()).collect()
     }
 
     /// The page as a picture, all of it.
-    pub async fn picture(&self) -> Vec<u8> {
+    pub async fn screenshot(&self) -> Vec<u8> {
         let shot = json!({"cmd": "Page.captureScreenshot", "params": {"captureBeyondViewport": true}});
         let shot = self.post("/goog/cdp/execute", shot).await.expect("a picture");
         STANDARD.decode(shot["data"].as_str().expect("a picture")).expect("base64")
@@ -297,7 +301,7 @@ impl Browser {
 
     /// Ends it.
     pub async fn end(self) {
-        let _ = self.ask(reqwest::Method::DELETE, "", None).await;
+        let _ = self.send_command(reqwest::Method::DELETE, "", None).await;
     }
 }
 

@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 use shiftkeeper::sim::SimState;
 
 use super::browser::Browser;
-use super::{floor, row, signed_in};
+use super::{row_selector, sign_in_browser, team_setup};
 use crate::harness::{Scenario, Setup};
 
 /// A rule that asks a person.
-const ASKS: &str = r#"
+const APPROVAL_RULE: &str = r#"
 [[rules]]
 id = "back"
 when = { planned = "work", state = ["NotReady", "Paused"], for = "20s" }
@@ -19,18 +19,18 @@ cooldown = "2m"
 "#;
 
 /// Everyone of a small floor is asked about, and whoever is denied stays denied for as long as the test lasts.
-fn asking(count: usize) -> Setup {
+fn approval_setup(count: usize) -> Setup {
     Setup {
-        rules: ASKS,
+        rules: APPROVAL_RULE,
         tenant_tables: "[tenants.policy]\nwait_at_most = \"12h\"\nanswers_kept = \"1m\"\n\
                         [tenants.automation]\nstale_intervals = 30\nleave_alone = \"24h\"\n",
-        ..floor(count)
+        ..team_setup(count)
     }
 }
 
-async fn until_asked(scenario: &Scenario, agents: &[&str]) {
+async fn wait_for_approvals(scenario: &Scenario, agents: &[&str]) {
     scenario
-        .until("the rule asks about them alone", || async {
+        .wait_until("the rule asks about them alone", || async {
             let (status, page) = scenario.get(&format!("/api/v1/approvals?tenant={}", scenario.tenant)).await;
             assert_eq!(status, StatusCode::OK, "{page}");
             let asked: Vec<_> = page["approvals"].as_array().into_iter().flatten().map(|one| &one["agent"]).collect();
@@ -40,55 +40,55 @@ async fn until_asked(scenario: &Scenario, agents: &[&str]) {
         .await;
 }
 
-async fn until_state(scenario: &Scenario, agent: &str, state: SimState) {
+async fn wait_for_state(scenario: &Scenario, agent: &str, state: SimState) {
     let look = || async {
         let now = scenario.state_of(agent);
         if now == state { Ok(()) } else { Err(format!("{now:?}")) }
     };
-    scenario.until(&format!("{agent} is {state:?} on the platform"), look).await;
+    scenario.wait_until(&format!("{agent} is {state:?} on the platform"), look).await;
 }
 
 /// Says no in the dialog, with a reason.
-async fn refuse(browser: &Browser, why: &str) {
+async fn deny(browser: &Browser, why: &str) {
     browser.write("#sure-typed", why).await;
     browser.click("#sure-yes").await;
-    browser.until_text("#said", |text| text.starts_with("Denied")).await;
+    browser.wait_for_text("#said", |text| text.starts_with("Denied")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_rule_wants_is_approved_and_denied_on_the_page_of_all_and_on_the_agents_own() {
-    let Some((scenario, browser)) = signed_in(asking(4), "supervisor").await else { return };
-    until_asked(&scenario, &["u_0001", "u_0002", "u_0003", "u_0004"]).await;
+    let Some((scenario, browser)) = sign_in_browser(approval_setup(4), "supervisor").await else { return };
+    wait_for_approvals(&scenario, &["u_0001", "u_0002", "u_0003", "u_0004"]).await;
     let button = |agent: &str, what: &str| format!("tr:has(a[href*=\"{agent}\"]) button[data-{what}]");
-    browser.go(&scenario.page("/approvals")).await;
-    browser.until_text("#fresh tbody", |text| text.contains("planned work")).await;
+    browser.go(&scenario.page_url("/approvals")).await;
+    browser.wait_for_text("#fresh tbody", |text| text.contains("planned work")).await;
     browser.click(&button("u_0001", "accept")).await;
-    until_state(&scenario, "u_0001", SimState::Available).await;
+    wait_for_state(&scenario, "u_0001", SimState::Available).await;
     browser.click(&button("u_0002", "deny")).await;
     let disabled = browser.run("return document.querySelector('#sure-yes').disabled", &[]).await;
     assert_eq!(disabled, json!(true), "a no takes a reason");
-    refuse(&browser, "she is in a talk").await;
-    until_asked(&scenario, &["u_0003", "u_0004"]).await;
+    deny(&browser, "she is in a talk").await;
+    wait_for_approvals(&scenario, &["u_0003", "u_0004"]).await;
 
-    browser.go(&scenario.page("/agents/u_0003")).await;
-    browser.until_text("#decisions", |text| text.contains("Rule back wants") && text.contains("Ready")).await;
-    super::picture(&browser, "journey-approve").await;
+    browser.go(&scenario.page_url("/agents/u_0003")).await;
+    browser.wait_for_text("#decisions", |text| text.contains("Rule back wants") && text.contains("Ready")).await;
+    super::save_screenshot(&browser, "journey-approve").await;
     browser.click("#decisions button[data-accept]").await;
-    until_state(&scenario, "u_0003", SimState::Available).await;
-    browser.until_text("#decisions", str::is_empty).await;
-    browser.go(&scenario.page("/agents/u_0004")).await;
+    wait_for_state(&scenario, "u_0003", SimState::Available).await;
+    browser.wait_for_text("#decisions", str::is_empty).await;
+    browser.go(&scenario.page_url("/agents/u_0004")).await;
     browser.click("#decisions button[data-deny]").await;
-    refuse(&browser, "he fetches the post").await;
-    browser.until_text("#decisions", str::is_empty).await;
+    deny(&browser, "he fetches the post").await;
+    browser.wait_for_text("#decisions", str::is_empty).await;
 
-    until_asked(&scenario, &[]).await;
+    wait_for_approvals(&scenario, &[]).await;
     for agent in ["u_0002", "u_0004"] {
         assert!(scenario.posts_for(agent).is_empty(), "{agent} was denied");
     }
     // Who decided stands with the change, on the page and in the chain.
-    browser.go(&scenario.page("/agents/u_0003")).await;
+    browser.go(&scenario.page_url("/agents/u_0003")).await;
     browser
-        .until_text("[aria-labelledby=changes-heading] tbody", |text| {
+        .wait_for_text("[aria-labelledby=changes-heading] tbody", |text| {
             text.contains("back") && text.contains("confirmed")
         })
         .await;
@@ -101,11 +101,11 @@ async fn what_a_rule_wants_is_approved_and_denied_on_the_page_of_all_and_on_the_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn several_are_decided_at_once_each_with_its_answer_and_the_menu_counts_what_waits() {
-    let Some((scenario, browser)) = signed_in(asking(4), "supervisor").await else { return };
-    until_asked(&scenario, &["u_0001", "u_0002", "u_0003", "u_0004"]).await;
-    browser.go(&scenario.page("/rules")).await;
-    browser.until_text("#waiting .waits", |text| text.starts_with('4')).await;
-    browser.go(&scenario.page("/approvals")).await;
+    let Some((scenario, browser)) = sign_in_browser(approval_setup(4), "supervisor").await else { return };
+    wait_for_approvals(&scenario, &["u_0001", "u_0002", "u_0003", "u_0004"]).await;
+    browser.go(&scenario.page_url("/rules")).await;
+    browser.wait_for_text("#waiting .waits", |text| text.starts_with('4')).await;
+    browser.go(&scenario.page_url("/approvals")).await;
     // Two are chosen, and of one somebody else has decided before the button is pressed.
     let script = "for (const agent of ['u_0001', 'u_0002']) document.querySelector(`tr:has(a[href*=\"${agent}\"]) input[name=chosen]`).click();
         const other = document.querySelector('tr:has(a[href*=\"u_0002\"]) input[name=chosen]').value;
@@ -119,19 +119,19 @@ async fn several_are_decided_at_once_each_with_its_answer_and_the_menu_counts_wh
         return [request.status, counted]";
     let told = browser.run(script, &[json!(scenario.tenant)]).await;
     assert_eq!(told, json!([200, "2 selected"]));
-    browser.until_text("#outcome-heading", |text| text == "1 of 2 approved").await;
+    browser.wait_for_text("#outcome-heading", |text| text == "1 of 2 approved").await;
     let answers = browser.text("#outcome ul").await;
     assert!(answers.contains("Agent 0 approved"), "{answers}");
     assert!(answers.contains("not decided by you") && answers.contains("denied by person:supervisor"), "{answers}");
-    until_state(&scenario, "u_0001", SimState::Available).await;
-    browser.until_text("#waiting .waits", |text| text.starts_with('2')).await;
+    wait_for_state(&scenario, "u_0001", SimState::Available).await;
+    browser.wait_for_text("#waiting .waits", |text| text.starts_with('2')).await;
     // The rest is denied, with one reason for all.
     browser.click("#choose-all").await;
-    browser.until_text("#chosen-count", |text| text == "2 selected").await;
-    super::picture(&browser, "journey-approve-several").await;
+    browser.wait_for_text("#chosen-count", |text| text == "2 selected").await;
+    super::save_screenshot(&browser, "journey-approve-several").await;
     browser.resize(390, 844).await;
     browser.scheme("dark").await;
-    super::picture(&browser, "journey-approve-several-phone").await;
+    super::save_screenshot(&browser, "journey-approve-several-phone").await;
     let sideways = "return document.documentElement.scrollWidth <= innerWidth";
     assert_eq!(browser.run(sideways, &[]).await, json!(true));
     if let Some(axe) = super::browser::axe() {
@@ -142,14 +142,14 @@ async fn several_are_decided_at_once_each_with_its_answer_and_the_menu_counts_wh
     browser.click("#chosen-deny").await;
     browser.write("#sure-typed", "all of them are in a talk").await;
     browser.click("#sure-yes").await;
-    browser.until_text("#outcome-heading", |text| text == "2 of 2 denied").await;
-    until_asked(&scenario, &[]).await;
+    browser.wait_for_text("#outcome-heading", |text| text == "2 of 2 denied").await;
+    wait_for_approvals(&scenario, &[]).await;
     // All of it is listed, and the menu counts nothing any more.
     let decided = "[aria-labelledby=decided] tbody";
-    browser.until_text(decided, |text| text.matches("all of them are in a talk").count() == 2).await;
+    browser.wait_for_text(decided, |text| text.matches("all of them are in a talk").count() == 2).await;
     assert_eq!(browser.count(&format!("{decided} tr")).await, 4);
     assert_eq!(browser.text("#waiting").await, "");
-    super::picture(&browser, "journey-approve-decided").await;
+    super::save_screenshot(&browser, "journey-approve-decided").await;
     if let Some(axe) = super::browser::axe() {
         assert_eq!(super::pages::violations(&browser, &axe).await, Vec::<String>::new());
     }
@@ -158,11 +158,11 @@ async fn several_are_decided_at_once_each_with_its_answer_and_the_menu_counts_wh
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_may_only_look_is_offered_no_decision() {
-    let Some((scenario, browser)) = signed_in(asking(4), "viewer").await else { return };
-    until_asked(&scenario, &["u_0001", "u_0002", "u_0003", "u_0004"]).await;
+    let Some((scenario, browser)) = sign_in_browser(approval_setup(4), "viewer").await else { return };
+    wait_for_approvals(&scenario, &["u_0001", "u_0002", "u_0003", "u_0004"]).await;
     for page in ["/approvals", "/agents/u_0001"] {
-        browser.go(&scenario.page(page)).await;
-        browser.until_text("#fresh", |text| text.contains("back")).await;
+        browser.go(&scenario.page_url(page)).await;
+        browser.wait_for_text("#fresh", |text| text.contains("back")).await;
         assert_eq!(browser.count("#fresh button, #fresh input, #waiting").await, 0, "{page}");
     }
     browser.end().await;
@@ -170,62 +170,62 @@ async fn whoever_may_only_look_is_offered_no_decision() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_team_is_excused_is_neutral_from_then_on_and_counts_again_when_the_exception_is_ended() {
-    let Some((scenario, browser)) = signed_in(floor(8), "supervisor").await else { return };
-    let verdict = |agent: &str| format!("{} [data-f=verdict]", row(agent));
+    let Some((scenario, browser)) = sign_in_browser(team_setup(8), "supervisor").await else { return };
+    let verdict = |agent: &str| format!("{} [data-f=verdict]", row_selector(agent));
     // Everyone is held not ready although work is planned; u_0002 and u_0006 are of team 1.
-    browser.until_text(&verdict("u_0002"), |text| text == "Out of adherence").await;
-    browser.go(&scenario.page("/exceptions/new")).await;
+    browser.wait_for_text(&verdict("u_0002"), |text| text == "Out of adherence").await;
+    browser.go(&scenario.page_url("/exceptions/new")).await;
     browser.click("#by-team").await;
     browser.choose("#exception-team", "Team 1").await;
     browser.choose("#to", "2026-10-26T23:00").await;
     browser.write("#exception-reason", "fire drill").await;
     browser.click("#excuse-save").await;
-    browser.until_url(|url| url.contains("/exceptions?")).await;
-    browser.until_text("#fresh tbody", |text| text.contains("Team 1") && text.contains("fire drill")).await;
+    browser.wait_for_url(|url| url.contains("/exceptions?")).await;
+    browser.wait_for_text("#fresh tbody", |text| text.contains("Team 1") && text.contains("fire drill")).await;
 
-    browser.go(&scenario.page("/")).await;
+    browser.go(&scenario.page_url("/")).await;
     for agent in ["u_0002", "u_0006"] {
-        browser.until_text(&verdict(agent), |text| text == "Neutral").await;
+        browser.wait_for_text(&verdict(agent), |text| text == "Neutral").await;
     }
     assert_eq!(browser.text(&verdict("u_0003")).await, "Out of adherence", "another team is not excused");
     browser.click("#chips a[data-value=neutral]").await;
-    browser.until_text("#matching", |text| text == "2").await;
-    browser.go(&scenario.page("/agents/u_0002")).await;
-    browser.until_text("[aria-labelledby=now-heading]", |text| text.contains("Neutral")).await;
-    browser.until_text("[aria-labelledby=day-heading]", |text| text.contains("Exception: fire drill")).await;
+    browser.wait_for_text("#matching", |text| text == "2").await;
+    browser.go(&scenario.page_url("/agents/u_0002")).await;
+    browser.wait_for_text("[aria-labelledby=now-heading]", |text| text.contains("Neutral")).await;
+    browser.wait_for_text("[aria-labelledby=day-heading]", |text| text.contains("Exception: fire drill")).await;
 
-    browser.go(&scenario.page("/exceptions")).await;
+    browser.go(&scenario.page_url("/exceptions")).await;
     browser.click("button[data-end]").await;
     browser.write("#sure-typed", "it was a false alarm").await;
     browser.click("#sure-yes").await;
-    browser.until_text("#fresh tbody", |text| text.contains("false alarm")).await;
-    browser.go(&scenario.page("/")).await;
-    browser.until_text(&verdict("u_0002"), |text| text == "Out of adherence").await;
+    browser.wait_for_text("#fresh tbody", |text| text.contains("false alarm")).await;
+    browser.go(&scenario.page_url("/")).await;
+    browser.wait_for_text(&verdict("u_0002"), |text| text == "Out of adherence").await;
     browser.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_is_excused_from_the_agents_own_page() {
-    let Some((scenario, browser)) = signed_in(floor(4), "supervisor").await else { return };
-    browser.go(&scenario.page("/agents/u_0003")).await;
+    let Some((scenario, browser)) = sign_in_browser(team_setup(4), "supervisor").await else { return };
+    browser.go(&scenario.page_url("/agents/u_0003")).await;
     browser.click("a[href^=\"/exceptions/new\"]").await;
-    browser.until_text("#agents-names", |text| text == "u_0003").await;
+    browser.wait_for_text("#agents-names", |text| text == "u_0003").await;
     browser.choose("#to", "2026-10-26T23:00").await;
     browser.write("#exception-reason", "the doctor's").await;
     browser.click("#excuse-save").await;
-    browser.until_url(|url| url.contains("/exceptions?")).await;
-    browser.go(&scenario.page("/agents/u_0003")).await;
-    browser.until_text("[aria-labelledby=now-heading]", |text| text.contains("Neutral")).await;
+    browser.wait_for_url(|url| url.contains("/exceptions?")).await;
+    browser.go(&scenario.page_url("/agents/u_0003")).await;
+    browser.wait_for_text("[aria-labelledby=now-heading]", |text| text.contains("Neutral")).await;
     browser.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_chain_is_verified_by_a_button_and_narrowed_by_its_action() {
-    let Some((scenario, browser)) = signed_in(floor(5), "auditor").await else { return };
-    scenario.change(&["u_0001", "u_0002"], "Ready").await;
-    browser.go(&scenario.page("/audit")).await;
+    let Some((scenario, browser)) = sign_in_browser(team_setup(5), "auditor").await else { return };
+    scenario.request_change(&["u_0001", "u_0002"], "Ready").await;
+    browser.go(&scenario.page_url("/audit")).await;
     browser.click("#verify").await;
-    let said = browser.until_text("#verified", |text| text.contains("The chain holds")).await;
+    let said = browser.wait_for_text("#verified", |text| text.contains("The chain holds")).await;
     let number = |text: &str| text.split_whitespace().find_map(|word| word.parse::<u64>().ok());
     assert!(number(&said).is_some_and(|verified| verified > 0), "{said}");
     // Entries that came since the page was drawn are said to have come, so that both numbers can be understood.
@@ -234,8 +234,8 @@ async fn the_chain_is_verified_by_a_button_and_narrowed_by_its_action() {
     assert_eq!(seq.map(|seq| seq + newer), number(&said), "{said}");
     browser.choose("#action", "transition.").await;
     browser.click("form[role=search] button").await;
-    browser.until_url(|url| url.contains("action=transition.")).await;
-    browser.until_text("main tbody", |text| text.contains("transition.") && text.contains("Agent 1")).await;
+    browser.wait_for_url(|url| url.contains("action=transition.")).await;
+    browser.wait_for_text("main tbody", |text| text.contains("transition.") && text.contains("Agent 1")).await;
     let rows = browser.count("main tbody tr:not(.more)").await;
     assert_eq!(browser.count("main tbody td[data-label=Action] a[href*=\"action=transition.\"]").await, rows);
     // What went out as a file is what the chain holds.
@@ -247,7 +247,7 @@ async fn the_chain_is_verified_by_a_button_and_narrowed_by_its_action() {
 }
 
 /// Whether every entry that is shown has a text in one of its columns.
-async fn all_have(browser: &Browser, column: &str, text: &str) -> bool {
+async fn all_entries_have(browser: &Browser, column: &str, text: &str) -> bool {
     let script = "const cells = [...document.querySelectorAll(`main tbody td[data-label=${arguments[0]}]`)];
         return cells.length > 0 && cells.every((cell) => cell.textContent.includes(arguments[1]))";
     browser.run(script, &[json!(column), json!(text)]).await == json!(true)
@@ -255,52 +255,52 @@ async fn all_have(browser: &Browser, column: &str, text: &str) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_auditor_finds_entries_by_person_agent_and_time_with_scripts_and_without() {
-    let Some((scenario, browser)) = signed_in(floor(12), "auditor").await else { return };
-    let taken = scenario.change(&["u_0001", "u_0002"], "Ready").await;
-    scenario.until_all(&taken, "confirmed").await;
+    let Some((scenario, browser)) = sign_in_browser(team_setup(12), "auditor").await else { return };
+    let taken = scenario.request_change(&["u_0001", "u_0002"], "Ready").await;
+    scenario.wait_for_all(&taken, "confirmed").await;
     let (_, all) = scenario.get(&format!("/api/v1/audit?tenant={}&action=transition.requested", scenario.tenant)).await;
     let person = all["entries"][0]["actor"].as_str().expect("an actor").to_owned();
-    browser.go(&scenario.page("/audit")).await;
+    browser.go(&scenario.page_url("/audit")).await;
     // By the person, whom the entries of the page name.
     browser.write("#actor", person.trim_start_matches("person:")).await;
     browser.click("form[role=search] button").await;
-    browser.until_url(|url| url.contains("actor=")).await;
-    assert!(all_have(&browser, "Who", &person).await, "{}", browser.text("main tbody").await);
+    browser.wait_for_url(|url| url.contains("actor=")).await;
+    assert!(all_entries_have(&browser, "Who", &person).await, "{}", browser.text("main tbody").await);
     // And by a part of a name; who is meant is said.
     browser.write("#agent", "agent 0").await;
     browser.click("form[role=search] button").await;
-    browser.until_text("#about", |text| text == "About Agent 0 (u_0001)").await;
-    assert!(all_have(&browser, "Agent", "Agent 0").await && all_have(&browser, "Who", &person).await);
+    browser.wait_for_text("#about", |text| text == "About Agent 0 (u_0001)").await;
+    assert!(all_entries_have(&browser, "Agent", "Agent 0").await && all_entries_have(&browser, "Who", &person).await);
     assert_eq!(browser.run("return document.querySelector('#actor').value", &[]).await, json!(person[7..]));
     // The facts are terms and values, and what is stored stands behind them.
     browser.click("main tbody .more summary").await;
-    browser.until_text("main tbody .more dl", |text| text.contains("Hash")).await;
-    super::picture(&browser, "journey-audit").await;
+    browser.wait_for_text("main tbody .more dl", |text| text.contains("Hash")).await;
+    super::save_screenshot(&browser, "journey-audit").await;
     if let Some(axe) = super::browser::axe() {
         assert_eq!(super::pages::violations(&browser, &axe).await, Vec::<String>::new());
     }
     // By the span: what is before the request is not after it.
     let at = all["entries"][0]["at"].as_str().expect("an instant");
-    browser.go(&scenario.page(&format!("/audit?to={at}&actor={person}&action=transition."))).await;
-    browser.until_text("main .empty", |text| text == "No entries match.").await;
+    browser.go(&scenario.page_url(&format!("/audit?to={at}&actor={person}&action=transition."))).await;
+    browser.wait_for_text("main .empty", |text| text == "No entries match.").await;
     browser.scripts(false).await;
-    browser.go(&scenario.page(&format!("/audit?from={at}&actor={person}&agent=u_0001"))).await;
-    browser.until_source(|page| page.contains("transition.requested") && !page.contains("Agent 1</a></td>")).await;
+    browser.go(&scenario.page_url(&format!("/audit?from={at}&actor={person}&agent=u_0001"))).await;
+    browser.wait_for_source(|page| page.contains("transition.requested") && !page.contains("Agent 1</a></td>")).await;
     // What cannot be looked for is said, with what was typed still there.
-    browser.go(&scenario.page("/audit?from=soon&actor=ann")).await;
-    browser.until_source(|page| page.contains("is no day and time") && page.contains("value=\"ann\"")).await;
-    browser.go(&scenario.page("/audit?agent=agent")).await;
-    browser.until_source(|page| page.contains("12 agents have")).await;
-    browser.go(&scenario.page("/audit?agent=nobody")).await;
-    browser.until_source(|page| page.contains("No agent has this name")).await;
+    browser.go(&scenario.page_url("/audit?from=soon&actor=ann")).await;
+    browser.wait_for_source(|page| page.contains("is no day and time") && page.contains("value=\"ann\"")).await;
+    browser.go(&scenario.page_url("/audit?agent=agent")).await;
+    browser.wait_for_source(|page| page.contains("12 agents have")).await;
+    browser.go(&scenario.page_url("/audit?agent=nobody")).await;
+    browser.wait_for_source(|page| page.contains("No agent has this name")).await;
     browser.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_bad_entry_of_a_chain_that_somebody_has_edited_is_named() {
-    let Some((mut scenario, browser)) = signed_in(floor(5), "auditor").await else { return };
-    let taken = scenario.change(&["u_0001", "u_0002"], "Ready").await;
-    scenario.until_all(&taken, "confirmed").await;
+    let Some((mut scenario, browser)) = sign_in_browser(team_setup(5), "auditor").await else { return };
+    let taken = scenario.request_change(&["u_0001", "u_0002"], "Ready").await;
+    scenario.wait_for_all(&taken, "confirmed").await;
     scenario.stop_daemon().await;
     let forger = rusqlite::Connection::open(scenario.database()).expect("opens");
     forger
@@ -312,10 +312,10 @@ async fn the_first_bad_entry_of_a_chain_that_somebody_has_edited_is_named() {
     drop(forger);
     scenario.start_daemon().await;
     super::sign_in(&scenario, &browser, super::NAME).await;
-    browser.go(&scenario.page("/audit")).await;
+    browser.go(&scenario.page_url("/audit")).await;
     browser.click("#verify").await;
-    let said = browser.until_text("#verified", |text| text.contains("The chain does not hold")).await;
+    let said = browser.wait_for_text("#verified", |text| text.contains("The chain does not hold")).await;
     assert!(said.contains("First bad entry: no. 3,"), "{said}");
-    super::picture(&browser, "journey-first-bad-entry").await;
+    super::save_screenshot(&browser, "journey-first-bad-entry").await;
     browser.end().await;
 }

@@ -6,18 +6,18 @@ use std::sync::Arc;
 use serde_json::json;
 use shiftkeeper::domain::analytics::analytics_run::{AnalyticsRun, RunRequest, RunResult};
 use shiftkeeper::domain::analytics::anomaly::AnomalyRecord;
-use shiftkeeper::domain::analytics::series::aggregated::{Aggregated, Results};
+use shiftkeeper::domain::analytics::series::aggregated::{AggregatedMetric, ResultSource};
 use shiftkeeper::domain::analytics::trend::{AnomalyKind, Baseline};
-use shiftkeeper::domain::analytics::{Aggregation, Bucket, EqualsFilter, MetricAsk, ResultRow};
+use shiftkeeper::domain::analytics::{Aggregation, EqualsFilter, MetricRequest, QueryBucket, ResultRow};
 use shiftkeeper::domain::ids::{AnalyticsRunId, AnomalyId};
 use shiftkeeper::domain::reports::report_run::RunStatus;
 use shiftkeeper::domain::time::UtcMicros;
-use shiftkeeper::store::{AnalyticsRows, Commit, Identity, Role, Store};
+use shiftkeeper::store::{AnalyticsRows, Commit, ProcessIdentity, ProcessRole, Store};
 use uuid::Uuid;
 
 use super::browser::Browser;
-use super::hostile::{hostile, nothing_ran, shown};
-use super::{floor, make_account, sign_in};
+use super::hostile::{as_displayed, assert_nothing_ran, hostile_texts};
+use super::{make_account, sign_in, team_setup};
 use crate::harness::{Scenario, Setup, start};
 
 const DAYS: u32 = 5;
@@ -33,28 +33,30 @@ fn run(scenario: &Scenario, number: u32, query: Option<&str>, request: RunReques
         id: run_id(number),
         tenant: scenario.tenant.clone(),
         query: query.map(Into::into),
-        asked_by: "person:ann".into(),
-        asked_at: start(),
+        requested_by: "person:ann".into(),
+        requested_at: start(),
         job: None,
         request,
         status: RunStatus::Done,
         parts: Vec::new(),
         started_at: Some(start()),
         ended_at: Some(start()),
-        result: Some(RunResult { there: true, received, promised: Some(received), sha256: "ab".repeat(32) }),
+        result: Some(RunResult { has_rows: true, received, promised: Some(received), sha256: "ab".repeat(32) }),
         failure: None,
     }
 }
 
 fn request(name: &str, metrics: &[(&str, Aggregation)], dimension: &str) -> RunRequest {
-    let metric =
-        |(name, aggregation): &(&str, Aggregation)| MetricAsk { name: (*name).to_owned(), aggregation: *aggregation };
+    let metric = |(name, aggregation): &(&str, Aggregation)| MetricRequest {
+        name: (*name).to_owned(),
+        aggregation: *aggregation,
+    };
     RunRequest {
         name: name.to_owned(),
         metrics: metrics.iter().map(metric).collect(),
         dimensions: vec![dimension.to_owned()],
         filter: None,
-        bucket: Bucket::Day,
+        bucket: QueryBucket::Day,
         zone: "UTC".to_owned(),
         from: midnight(DAYS),
         to: midnight(0),
@@ -76,18 +78,18 @@ fn rows(groups: &[String], metrics: usize) -> Vec<String> {
         metrics: vec![Some(f64::from(day * day)); metrics],
     };
     let mut all: Vec<ResultRow> = (0..DAYS).flat_map(|day| groups.iter().map(move |group| row(day, group))).collect();
-    all.sort_by(ResultRow::order);
-    all.iter().map(ResultRow::canonical).collect()
+    all.sort_by(ResultRow::compare);
+    all.iter().map(ResultRow::to_canonical).collect()
 }
 
 /// A result with a group of each text, a run with each text wherever one may stand, and an anomaly of each group.
-async fn put(scenario: &Scenario, texts: &[String]) {
-    let identity = Identity { host: "before".to_owned(), pid: 1, version: "0".to_owned() };
-    let store = Store::open(&scenario.store_url(), Role::Daemon, Arc::clone(&scenario.clock), &identity).await;
+async fn store_results(scenario: &Scenario, texts: &[String]) {
+    let identity = ProcessIdentity { host: "before".to_owned(), pid: 1, version: "0".to_owned() };
+    let store = Store::open(&scenario.store_url(), ProcessRole::Daemon, Arc::clone(&scenario.clock), &identity).await;
     let store = store.expect("opens");
     let mut commit = Commit::default();
     let mut add = |run: AnalyticsRun, rows: Vec<String>| {
-        commit.analytics_rows.push(AnalyticsRows { tenant: run.tenant.clone(), run: run.id, first: 0, rows });
+        commit.analytics_rows.push(AnalyticsRows { tenant: run.tenant.clone(), run: run.id, first_index: 0, rows });
         commit.analytics_runs.push(run);
     };
     for (number, text) in (1..).zip(texts) {
@@ -104,16 +106,16 @@ async fn put(scenario: &Scenario, texts: &[String]) {
             tenant: scenario.tenant.clone(),
             id: AnomalyId(Uuid::from_u128((0x019a_u128 << 112) + number)),
             series: format!("s-{number}").as_str().into(),
-            of: of_group(text).into(),
+            source: group_series(text).into(),
             kind: AnomalyKind::Spike,
             baseline: Baseline::Window,
-            at: start() - DAY,
-            last_at: start() - DAY,
+            first_bucket_at: start() - DAY,
+            last_bucket_at: start() - DAY,
             value: 9.0,
             expected: 1.0,
             score: 5.0,
-            found_at: start(),
-            seen_at: start(),
+            detected_at: start(),
+            last_observed_at: start(),
             ended_at: Some(start()),
         });
     }
@@ -122,29 +124,29 @@ async fn put(scenario: &Scenario, texts: &[String]) {
 }
 
 /// The series of a group of the query.
-fn of_group(text: &str) -> String {
+fn group_series(text: &str) -> String {
     let group = vec![("channel".to_owned(), Some(text.to_owned()))];
-    Aggregated { of: Results::Query("calls".into()), metric: "count".to_owned(), group }.to_string()
+    AggregatedMetric { source: ResultSource::Query("calls".into()), metric: "count".to_owned(), group }.to_string()
 }
 
 async fn go(browser: &Browser, scenario: &Scenario, path: &str) {
-    browser.go(&scenario.page(path)).await;
+    browser.go(&scenario.page_url(path)).await;
     browser.find("h1").await;
-    nothing_ran(browser, path).await;
+    assert_nothing_ran(browser, path).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_hostile_names_in_results_of_analytics_run_nothing() {
     let Some(browser) = Browser::start().await else { return };
-    let texts = hostile();
-    let of = of_group(&texts[0]);
+    let texts = hostile_texts();
+    let of = group_series(&texts[0]);
     let tables = format!(
         "[[tenants.analytics]]\nid = \"calls\"\nmetrics = [\"sum count\", \"avg duration\"]\ndimensions = [\"channel\"]\n\
          [[tenants.series]]\nid = \"watched\"\nof = {}\n",
         json!(of)
     );
-    let mut scenario = Scenario::without_daemon(Setup { tenant_tables: tables.leak(), ..floor(4) }).await;
-    put(&scenario, &texts).await;
+    let mut scenario = Scenario::without_daemon(Setup { tenant_tables: tables.leak(), ..team_setup(4) }).await;
+    store_results(&scenario, &texts).await;
     scenario.start_daemon().await;
     make_account(&scenario, "ann", "admin").await;
     sign_in(&scenario, &browser, "ann").await;
@@ -160,21 +162,21 @@ async fn a_hundred_hostile_names_in_results_of_analytics_run_nothing() {
         go(&browser, &scenario, &path).await;
         let offered = browser.run(&options(select), &[]).await;
         let offered: Vec<String> =
-            offered.as_array().into_iter().flatten().map(|one| shown(one.as_str().expect("text"))).collect();
+            offered.as_array().into_iter().flatten().map(|one| as_displayed(one.as_str().expect("text"))).collect();
         for text in &texts {
-            let text = shown(text);
+            let text = as_displayed(text);
             assert!(offered.iter().any(|one| one.ends_with(&text)), "{path}: {text} of {offered:?}");
         }
         assert!(browser.count(".chart svg polyline.value").await > 0, "{path}");
     }
     // Each of them as what is drawn, and as everything that a run has names for.
     for (number, text) in (1..).zip(&texts) {
-        let part: String = url::form_urlencoded::byte_serialize(of_group(text).as_bytes()).collect();
+        let part: String = url::form_urlencoded::byte_serialize(group_series(text).as_bytes()).collect();
         go(&browser, &scenario, &format!("/trends?series={part}")).await;
-        let wanted = shown(text);
-        browser.until_text("#course", |heading| shown(heading).contains(&wanted)).await;
+        let wanted = as_displayed(text);
+        browser.wait_for_text("#course", |heading| as_displayed(heading).contains(&wanted)).await;
         go(&browser, &scenario, &format!("/analytics/{}", run_id(number))).await;
-        browser.until_text("h1", |heading| shown(heading) == wanted).await;
+        browser.wait_for_text("h1", |heading| as_displayed(heading) == wanted).await;
     }
     // The lists, page by page.
     for path in ["/analytics", "/trends"] {
@@ -182,7 +184,7 @@ async fn a_hundred_hostile_names_in_results_of_analytics_run_nothing() {
         while browser.count("main p > a.button[href*=cursor]").await > 0 {
             browser.click("main p > a.button[href*=cursor]").await;
             browser.find("h1").await;
-            nothing_ran(&browser, path).await;
+            assert_nothing_ran(&browser, path).await;
         }
     }
     browser.end().await;

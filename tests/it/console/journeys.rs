@@ -5,33 +5,33 @@ use shiftkeeper::sim::SimState;
 
 use super::browser::{Browser, axe};
 use super::pages::{PAGES, violations};
-use super::{floor, row, signed_in};
+use super::{row_selector, sign_in_browser, team_setup};
 use crate::harness::ledger::state_posts;
-use crate::harness::{PATIENCE, Setup, until};
+use crate::harness::{Setup, WAIT_TIMEOUT, wait_until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_live_page_follows_the_floor_and_keeps_its_filter_in_the_address() {
-    let Some((scenario, browser)) = signed_in(floor(40), "supervisor").await else { return };
-    browser.until_text("#line-word", |text| text == "Following live").await;
+    let Some((scenario, browser)) = sign_in_browser(team_setup(40), "supervisor").await else { return };
+    browser.wait_for_text("#line-word", |text| text == "Following live").await;
     assert_eq!(browser.count("#rows tr").await, 40);
-    scenario.put("u_0007", SimState::Available);
-    browser.until_text(&format!("{} [data-f=state]", row("u_0007")), |text| text == "Ready").await;
+    scenario.set_agent_state("u_0007", SimState::Available);
+    browser.wait_for_text(&format!("{} [data-f=state]", row_selector("u_0007")), |text| text == "Ready").await;
     // By chip, by search and by hand in the address.
     browser.click("#chips a[data-value=Ready]").await;
-    browser.until_text("#matching", |text| text == "1").await;
+    browser.wait_for_text("#matching", |text| text == "1").await;
     assert!(browser.url().await.contains("state=Ready"), "{}", browser.url().await);
     browser.reload().await;
-    browser.until_text("#matching", |text| text == "1").await;
+    browser.wait_for_text("#matching", |text| text == "1").await;
     assert_eq!(browser.count("#rows tr").await, 1);
     browser.click("#clear").await;
-    browser.until_text("#matching", |text| text == "40").await;
+    browser.wait_for_text("#matching", |text| text == "40").await;
     browser.write("#q", "u_0012").await;
-    browser.until_text("#matching", |text| text == "1").await;
+    browser.wait_for_text("#matching", |text| text == "1").await;
     browser.end().await;
 }
 
 /// Counts of chips that are not nought, what is out of adherence, and whom the table has.
-async fn counted(browser: &Browser) -> Value {
+async fn page_counts(browser: &Browser) -> Value {
     let script = "const number = (css) => document.querySelector(css).textContent;
         const chips = [...document.querySelectorAll('#chips .count-chip')];
         const counts = chips.map((chip) => [chip.dataset.value, chip.querySelector('.count').textContent]);
@@ -41,68 +41,68 @@ async fn counted(browser: &Browser) -> Value {
 }
 
 /// Waits until the page counts so; with what the server draws of the same address.
-async fn until_counted(browser: &Browser, wanted: &Value) {
-    let look = || async { Ok::<_, String>(counted(browser).await) };
+async fn wait_for_counts(browser: &Browser, wanted: &Value) {
+    let look = || async { Ok::<_, String>(page_counts(browser).await) };
     let same = |found: Value| if found == *wanted { Ok(()) } else { Err(found.to_string()) };
-    until("the page counts whom the filter leaves", PATIENCE, || async { look().await.and_then(same) }).await;
+    wait_until("the page counts whom the filter leaves", WAIT_TIMEOUT, || async { look().await.and_then(same) }).await;
     browser.scripts(false).await;
     // What the server draws is a second old at most.
-    until("the server counts the same", PATIENCE, || async {
+    wait_until("the server counts the same", WAIT_TIMEOUT, || async {
         browser.reload().await;
         look().await.and_then(same)
     })
     .await;
     browser.scripts(true).await;
     browser.reload().await;
-    browser.until_text("#line-word", |text| text == "Following live").await;
-    assert_eq!(counted(browser).await, *wanted, "the stream changes the counts");
+    browser.wait_for_text("#line-word", |text| text == "Following live").await;
+    assert_eq!(page_counts(browser).await, *wanted, "the stream changes the counts");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_count_is_of_whom_the_filter_leaves_and_the_heading_says_whom() {
-    let Some((scenario, browser)) = signed_in(floor(40), "supervisor").await else { return };
+    let Some((scenario, browser)) = sign_in_browser(team_setup(40), "supervisor").await else { return };
     // Every fourth of them is in team 3.
     for agent in ["u_0001", "u_0004", "u_0011"] {
-        scenario.put(agent, SimState::Available);
-        browser.until_text(&format!("{} [data-f=state]", row(agent)), |text| text == "Ready").await;
+        scenario.set_agent_state(agent, SimState::Available);
+        browser.wait_for_text(&format!("{} [data-f=state]", row_selector(agent)), |text| text == "Ready").await;
     }
     let all = json!({"NotReady": "37", "Ready": "3", "in": "3", "out": "37"});
-    until_counted(&browser, &json!(["Live", "Live", all, "37", "40"])).await;
+    wait_for_counts(&browser, &json!(["Live", "Live", all, "37", "40"])).await;
     browser.choose("#team", "Team 3").await;
     let team = json!({"NotReady": "9", "Ready": "1", "in": "1", "out": "9"});
-    until_counted(&browser, &json!(["Live: Team 3", "Live: Team 3", team, "9", "10"])).await;
+    wait_for_counts(&browser, &json!(["Live: Team 3", "Live: Team 3", team, "9", "10"])).await;
     // A chip's number is what one gets by it.
     browser.click("#chips a[data-value=Ready]").await;
     let ready = json!({"NotReady": "9", "Ready": "1", "in": "1"});
     let said = "Live: Team 3, Ready";
-    until_counted(&browser, &json!([said, said, ready, "0", "1"])).await;
+    wait_for_counts(&browser, &json!([said, said, ready, "0", "1"])).await;
     browser.run("document.querySelector('#chips a[data-value=Ready]').click()", &[]).await;
     browser.run("document.querySelector('#chips a[data-value=NotReady]').click()", &[]).await;
-    browser.until_text("#matching", |text| text == "9").await;
+    browser.wait_for_text("#matching", |text| text == "9").await;
     // And it is still while the floor changes.
-    scenario.put("u_0008", SimState::Available);
+    scenario.set_agent_state("u_0008", SimState::Available);
     let said = "Live: Team 3, Not ready";
     let fewer = json!({"NotReady": "8", "Ready": "2", "out": "8"});
-    until_counted(&browser, &json!([said, said, fewer, "8", "8"])).await;
+    wait_for_counts(&browser, &json!([said, said, fewer, "8", "8"])).await;
     browser.click("#clear").await;
-    browser.until_text("h1", |text| text == "Live").await;
+    browser.wait_for_text("h1", |text| text == "Live").await;
     browser.end().await;
 }
 
 /// What cannot be seen of the first agent on the first screen, in pixels.
-async fn below_the_screen(browser: &Browser) -> i64 {
+async fn pixels_below_screen(browser: &Browser) -> i64 {
     let script = "return Math.round(document.querySelector('#rows tr').getBoundingClientRect().bottom - innerHeight)";
     browser.run(script, &[]).await.as_i64().expect("pixels")
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_a_phone_the_first_agent_is_in_sight_and_what_is_folded_stays_open_in_the_address() {
-    let Some((scenario, browser)) = signed_in(floor(40), "admin").await else { return };
+    let Some((scenario, browser)) = sign_in_browser(team_setup(40), "admin").await else { return };
     browser.resize(390, 844).await;
     for scripts in [true, false] {
         browser.scripts(scripts).await;
-        browser.go(&scenario.page("/?team=Team+3")).await;
-        assert!(below_the_screen(&browser).await <= 0, "scripts: {scripts}");
+        browser.go(&scenario.page_url("/?team=Team+3")).await;
+        assert!(pixels_below_screen(&browser).await <= 0, "scripts: {scripts}");
         assert!(browser.run("return document.querySelector('#q').checkVisibility()", &[]).await == json!(false));
     }
     // Without scripts a fold opens too; with them it is open in the address.
@@ -110,19 +110,19 @@ async fn on_a_phone_the_first_agent_is_in_sight_and_what_is_folded_stays_open_in
     assert!(browser.run("return document.querySelector('#q').checkVisibility()", &[]).await == json!(true));
     browser.scripts(true).await;
     browser.reload().await;
-    browser.until_text("#line-word", |text| text == "Following live").await;
+    browser.wait_for_text("#line-word", |text| text == "Following live").await;
     browser.press("/").await;
-    browser.until_url(|url| url.contains("open=filter")).await;
+    browser.wait_for_url(|url| url.contains("open=filter")).await;
     assert_eq!(browser.run("return document.activeElement.id", &[]).await, json!("q"));
     browser.reload().await;
     assert!(browser.run("return document.querySelector('#q').checkVisibility()", &[]).await == json!(true));
-    browser.until_text("#line-word", |text| text == "Following live").await;
+    browser.wait_for_text("#line-word", |text| text == "Following live").await;
     browser.click("#clear").await;
-    browser.until_text("#matching", |text| text == "40").await;
+    browser.wait_for_text("#matching", |text| text == "40").await;
     assert!(browser.url().await.ends_with("&open=filter"), "{}", browser.url().await);
     // Where there is room, all lies open.
     browser.resize(1280, 900).await;
-    browser.go(&scenario.page("/")).await;
+    browser.go(&scenario.page_url("/")).await;
     for place in ["#cards", "#worst", "#q", "#chips a", ".top nav a[href^='/system']"] {
         let seen = browser.run("return document.querySelector(arguments[0]).checkVisibility()", &[json!(place)]).await;
         assert_eq!(seen, json!(true), "{place}");
@@ -132,13 +132,13 @@ async fn on_a_phone_the_first_agent_is_in_sight_and_what_is_folded_stays_open_in
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_a_phone_an_agents_day_is_looked_at_where_it_is_now() {
-    let Some((scenario, browser)) = signed_in(floor(5), "viewer").await else { return };
+    let Some((scenario, browser)) = sign_in_browser(team_setup(5), "viewer").await else { return };
     browser.resize(390, 844).await;
-    browser.go(&scenario.page("/agents/u_0002")).await;
+    browser.go(&scenario.page_url("/agents/u_0002")).await;
     let place = "const [day] = document.querySelectorAll('.timeline');
         const [own, now] = [day, day.querySelector('line.now')].map((one) => one.getBoundingClientRect());
         return [day.scrollWidth > day.clientWidth, own.left <= now.left && now.right <= own.right]";
-    until("now is in sight", PATIENCE, || async {
+    wait_until("now is in sight", WAIT_TIMEOUT, || async {
         let found = browser.run(place, &[]).await;
         if found == json!([true, true]) { Ok(()) } else { Err(found.to_string()) }
     })
@@ -148,19 +148,19 @@ async fn on_a_phone_an_agents_day_is_looked_at_where_it_is_now() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_a_phone_every_page_is_reached_from_the_menu_by_hand_and_by_keys() {
-    let Some((scenario, browser)) = signed_in(floor(4), "admin").await else { return };
+    let Some((scenario, browser)) = sign_in_browser(team_setup(4), "admin").await else { return };
     browser.resize(390, 844).await;
-    browser.go(&scenario.page("/")).await;
+    browser.go(&scenario.page_url("/")).await;
     assert_eq!(browser.text(".pages-menu summary").await, "Menu: Live");
     browser.click(".pages-menu summary").await;
     assert_eq!(browser.count(".top nav a").await, 12);
     if let Some(axe) = axe() {
         assert_eq!(violations(&browser, &axe).await, Vec::<String>::new());
     }
-    super::picture(&browser, "live-menu-390").await;
+    super::save_screenshot(&browser, "live-menu-390").await;
     // The twelfth of twelve.
     browser.click(".top nav a[href^='/system']").await;
-    browser.until_text("h1", |text| text == "System").await;
+    browser.wait_for_text("h1", |text| text == "System").await;
     browser.run("document.querySelector('.pages-menu summary').focus()", &[]).await;
     browser.press("\u{e007}").await;
     browser.find(".pages-menu[open]").await;
@@ -169,19 +169,19 @@ async fn on_a_phone_every_page_is_reached_from_the_menu_by_hand_and_by_keys() {
     browser.press("\u{e007}").await;
     browser.find(".pages-menu[open]").await;
     browser.press("\u{e004}\u{e004}\u{e007}").await;
-    browser.until_url(|url| url.contains("/wallboard")).await;
+    browser.wait_for_url(|url| url.contains("/wallboard")).await;
     browser.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_row_that_has_the_focus_keeps_it_while_the_floor_changes() {
-    let Some((scenario, browser)) = signed_in(floor(20), "viewer").await else { return };
-    browser.until_text("#line-word", |text| text == "Following live").await;
-    let link = format!("{} a", row("u_0005"));
+    let Some((scenario, browser)) = sign_in_browser(team_setup(20), "viewer").await else { return };
+    browser.wait_for_text("#line-word", |text| text == "Following live").await;
+    let link = format!("{} a", row_selector("u_0005"));
     browser.run("document.querySelector(arguments[0]).focus()", &[json!(link)]).await;
     for agent in ["u_0001", "u_0005", "u_0019"] {
-        scenario.put(agent, SimState::Available);
-        browser.until_text(&format!("{} [data-f=state]", row(agent)), |text| text == "Ready").await;
+        scenario.set_agent_state(agent, SimState::Available);
+        browser.wait_for_text(&format!("{} [data-f=state]", row_selector(agent)), |text| text == "Ready").await;
     }
     let focused = browser.run("return document.activeElement.closest('tr')?.dataset.id", &[]).await;
     assert_eq!(focused, json!("u_0005"));
@@ -190,34 +190,34 @@ async fn a_row_that_has_the_focus_keeps_it_while_the_floor_changes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_says_loudly_that_it_no_longer_follows_and_comes_back_by_itself() {
-    let Some((mut scenario, browser)) = signed_in(floor(10), "supervisor").await else { return };
-    browser.until_text("#line-word", |text| text == "Following live").await;
+    let Some((mut scenario, browser)) = sign_in_browser(team_setup(10), "supervisor").await else { return };
+    browser.wait_for_text("#line-word", |text| text == "Following live").await;
     browser.run("[...document.querySelectorAll('#rows input')].slice(0, 2).forEach((box) => box.click())", &[]).await;
     let port = scenario.address().port();
     scenario.stop_daemon().await;
-    browser.until_text("#stale:not([hidden]) strong", |text| text.contains("have stopped")).await;
+    browser.wait_for_text("#stale:not([hidden]) strong", |text| text.contains("have stopped")).await;
     // What was selected is not lost to the browser's own page of errors.
     browser.click("#selection button.primary").await;
-    browser.until_text("#said", |text| text.contains("cannot be reached")).await;
-    browser.until_text("#selected", |text| text == "2").await;
+    browser.wait_for_text("#said", |text| text.contains("cannot be reached")).await;
+    browser.wait_for_text("#selected", |text| text == "2").await;
     scenario.setup.listen_port = Some(port);
     scenario.start_daemon().await;
-    browser.until_text("#line-word", |text| text == "Following live").await;
-    scenario.put("u_0003", SimState::Available);
-    browser.until_text(&format!("{} [data-f=state]", row("u_0003")), |text| text == "Ready").await;
+    browser.wait_for_text("#line-word", |text| text == "Following live").await;
+    scenario.set_agent_state("u_0003", SimState::Available);
+    browser.wait_for_text(&format!("{} [data-f=state]", row_selector("u_0003")), |text| text == "Ready").await;
     browser.click("#selection button.primary").await;
-    browser.until_text("#selection-count", |text| text == "2").await;
+    browser.wait_for_text("#selection-count", |text| text == "2").await;
     browser.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_scripts_every_page_can_be_read() {
-    let Some((scenario, browser)) = signed_in(floor(5), "admin").await else { return };
+    let Some((scenario, browser)) = sign_in_browser(team_setup(5), "admin").await else { return };
     browser.scripts(false).await;
     for (_, path) in PAGES {
         browser.go("about:blank").await;
-        browser.go(&scenario.page(path)).await;
-        browser.until_source(|source| source.contains("<h1>")).await;
+        browser.go(&scenario.page_url(path)).await;
+        browser.wait_for_source(|source| source.contains("<h1>")).await;
     }
     for (path, wanted) in [
         ("/?team=Team+3", "u_0004"),
@@ -226,128 +226,130 @@ async fn without_scripts_every_page_can_be_read() {
         ("/webhooks", "No webhooks are configured"),
         ("/audit", "Audit chain of"),
     ] {
-        browser.go(&scenario.page(path)).await;
-        browser.until_source(|source| source.contains(wanted)).await;
+        browser.go(&scenario.page_url(path)).await;
+        browser.wait_for_source(|source| source.contains(wanted)).await;
     }
-    browser.go(&scenario.page("/?team=Team+3")).await;
+    browser.go(&scenario.page_url("/?team=Team+3")).await;
     let narrowed = |source: &str| source.contains("data-id=\"u_0004\"") && !source.contains("data-id=\"u_0001\"");
-    browser.until_source(narrowed).await;
+    browser.wait_for_source(narrowed).await;
     browser.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_table_and_the_pages_are_worked_by_keys_alone() {
-    let Some((scenario, browser)) = signed_in(floor(8), "supervisor").await else { return };
-    browser.go(&scenario.page("/?sort=name")).await;
-    browser.until_text("#line-word", |text| text == "Following live").await;
+    let Some((scenario, browser)) = sign_in_browser(team_setup(8), "supervisor").await else { return };
+    browser.go(&scenario.page_url("/?sort=name")).await;
+    browser.wait_for_text("#line-word", |text| text == "Following live").await;
     // Down to the first and select it, two further and select all between.
     browser.press("jxjjX").await;
-    browser.until_text("#selected", |text| text == "3").await;
+    browser.wait_for_text("#selected", |text| text == "3").await;
     let focused = browser.run("return document.activeElement.closest('tr')?.dataset.id", &[]).await;
     assert_eq!(focused, json!("u_0003"));
     browser.press("kx").await;
-    browser.until_text("#selected", |text| text == "2").await;
+    browser.wait_for_text("#selected", |text| text == "2").await;
     browser.press("?").await;
-    browser.until_text("dialog[open] h2", |text| text == "Keys").await;
+    browser.wait_for_text("dialog[open] h2", |text| text == "Keys").await;
     browser.press("\u{e00c}").await;
-    browser.until_text("dialog[open] h2", str::is_empty).await;
+    browser.wait_for_text("dialog[open] h2", str::is_empty).await;
     browser.press("/").await;
     assert_eq!(browser.run("return document.activeElement.id", &[]).await, json!("q"));
     // Letters are letters where somebody types.
     browser.press("gx").await;
-    browser.until_text("#matching", |text| text == "0").await;
+    browser.wait_for_text("#matching", |text| text == "0").await;
     browser.run("document.activeElement.blur()", &[]).await;
     // Nobody is sent where he may not look.
     browser.press("?").await;
-    let keys = browser.until_text("dialog[open] dl", |text| text.contains("Changes")).await;
+    let keys = browser.wait_for_text("dialog[open] dl", |text| text.contains("Changes")).await;
     assert!(!keys.contains("Audit"), "{keys}");
     browser.press("\u{e00c}").await;
     browser.press("ga").await;
     browser.press("gc").await;
-    browser.until_text("h1", |text| text == "Changes").await;
+    browser.wait_for_text("h1", |text| text == "Changes").await;
     browser.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn times_are_in_the_viewers_zone_or_in_the_agents_by_choice() {
-    let Some((scenario, browser)) = signed_in(floor(4), "viewer").await else { return };
+    let Some((scenario, browser)) = sign_in_browser(team_setup(4), "viewer").await else { return };
     browser.zone("Asia/Tokyo").await;
-    browser.go(&scenario.page("/")).await;
+    browser.go(&scenario.page_url("/")).await;
     // The page tells the zone, and the next one is drawn in it.
     browser.reload().await;
-    let until = format!("{} [data-f=until]", row("u_0002"));
+    let until = format!("{} [data-f=until]", row_selector("u_0002"));
     // The shift ends at 23:30 UTC, which is where the agents are.
-    browser.until_text(&until, |text| text == "until 08:30").await;
+    browser.wait_for_text(&until, |text| text == "until 08:30").await;
     browser.click("details.menu summary").await;
     browser.click("details.menu a[href*=\"zone=agent\"]").await;
-    browser.until_text(&until, |text| text == "until 23:30").await;
-    browser.until_text("#line-word", |text| text == "Following live").await;
+    browser.wait_for_text(&until, |text| text == "until 23:30").await;
+    browser.wait_for_text("#line-word", |text| text == "Following live").await;
     browser.reload().await;
-    browser.until_text(&until, |text| text == "until 23:30").await;
+    browser.wait_for_text(&until, |text| text == "until 23:30").await;
     browser.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_are_selected_previewed_changed_followed_and_taken_back() {
     // A preview can be started for ten minutes: of these, one of the browser's is left at this speed.
-    let Some((scenario, browser)) = signed_in(Setup { speed: 10, ..floor(60) }, "supervisor").await else { return };
-    browser.until_text("#line-word", |text| text == "Following live").await;
+    let Some((scenario, browser)) = sign_in_browser(Setup { speed: 10, ..team_setup(60) }, "supervisor").await else {
+        return;
+    };
+    browser.wait_for_text("#line-word", |text| text == "Following live").await;
     browser.run("[...document.querySelectorAll('#rows input')].slice(0, 50).forEach((box) => box.click())", &[]).await;
-    browser.until_text("#selected", |text| text == "50").await;
+    browser.wait_for_text("#selected", |text| text == "50").await;
     browser.click("#selection button.primary").await;
-    browser.until_url(|url| url.contains("/changes/new")).await;
-    browser.until_text("#selection-count", |text| text == "50").await;
+    browser.wait_for_url(|url| url.contains("/changes/new")).await;
+    browser.wait_for_text("#selection-count", |text| text == "50").await;
     browser.choose("#to", "Ready").await;
     browser.write("#note", "all hands").await;
     browser.click("#preview").await;
-    browser.until_url(|url| url.contains("/changes/") && !url.contains("/new")).await;
-    browser.until_text("h1", |text| text == "50 agents to Ready").await;
+    browser.wait_for_url(|url| url.contains("/changes/") && !url.contains("/new")).await;
+    browser.wait_for_text("h1", |text| text == "50 agents to Ready").await;
     assert_eq!(browser.count("#members tr").await, 50);
     let first = browser.run("return document.querySelector('#members tr').dataset.key", &[]).await;
     let first = first.as_str().expect("an agent").to_owned();
     assert_eq!(scenario.state_of(&first), SimState::Unavailable, "a preview changes nobody");
-    super::picture(&browser, "journey-preview").await;
+    super::save_screenshot(&browser, "journey-preview").await;
     // A preview looks again in ten seconds, and what runs in two: without the former the latter has to come.
     browser.run("for (let id = setTimeout(() => {}); id > 0; id -= 1) clearTimeout(id)", &[]).await;
     browser.click("#start").await;
-    browser.until_text("#standing", |text| text == "done").await;
-    super::picture(&browser, "journey-done").await;
+    browser.wait_for_text("#standing", |text| text == "done").await;
+    super::save_screenshot(&browser, "journey-done").await;
     assert_eq!(scenario.state_of(&first), SimState::Available);
     browser.click("#undo").await;
-    browser.until_text("h1", |text| text.contains("back to their previous states")).await;
+    browser.wait_for_text("h1", |text| text.contains("back to their previous states")).await;
     // They are planned to work: being not ready counts against them unless somebody excuses it.
-    browser.until_text("#against-plan", |text| text.contains("50 out of adherence afterwards")).await;
-    browser.until_text("#members td[data-label=Planned]", |text| text == "Work until 23:30").await;
-    super::picture(&browser, "journey-undo").await;
+    browser.wait_for_text("#against-plan", |text| text.contains("50 out of adherence afterwards")).await;
+    browser.wait_for_text("#members td[data-label=Planned]", |text| text == "Work until 23:30").await;
+    super::save_screenshot(&browser, "journey-undo").await;
     browser.click("#against-plan a").await;
-    browser.until_text("#agents-count", |text| text == "50").await;
+    browser.wait_for_text("#agents-count", |text| text == "50").await;
     browser.write("#exception-reason", "a false alarm").await;
     browser.click("#excuse-save").await;
-    browser.until_text("h1", |text| text.contains("back to their previous states")).await;
-    browser.until_text("#against-plan", str::is_empty).await;
+    browser.wait_for_text("h1", |text| text.contains("back to their previous states")).await;
+    browser.wait_for_text("#against-plan", str::is_empty).await;
     browser.click("#start").await;
-    browser.until_text("#standing", |text| text == "done").await;
+    browser.wait_for_text("#standing", |text| text == "done").await;
     assert_eq!(scenario.state_of(&first), SimState::Unavailable);
     browser.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_preview_that_is_too_old_is_made_again_with_one_button() {
-    let Some((scenario, browser)) = signed_in(floor(5), "supervisor").await else { return };
-    browser.until_text("#line-word", |text| text == "Following live").await;
+    let Some((scenario, browser)) = sign_in_browser(team_setup(5), "supervisor").await else { return };
+    browser.wait_for_text("#line-word", |text| text == "Following live").await;
     browser.run("[...document.querySelectorAll('#rows input')].slice(0, 3).forEach((box) => box.click())", &[]).await;
-    browser.until_text("#selected", |text| text == "3").await;
+    browser.wait_for_text("#selected", |text| text == "3").await;
     browser.click("#selection button.primary").await;
-    browser.until_url(|url| url.contains("/changes/new")).await;
+    browser.wait_for_url(|url| url.contains("/changes/new")).await;
     browser.choose("#to", "Ready").await;
     browser.write("#note", "all hands").await;
     browser.click("#preview").await;
-    browser.until_text("h1", |text| text == "3 agents to Ready").await;
+    browser.wait_for_text("h1", |text| text == "3 agents to Ready").await;
     let first = browser.url().await;
     // The page says by itself that the ten minutes are over.
     browser.click("#again").await;
-    browser.until_url(|url| url.contains("/changes/") && url != first).await;
-    browser.until_text("h1", |text| text == "3 agents to Ready").await;
+    browser.wait_for_url(|url| url.contains("/changes/") && url != first).await;
+    browser.wait_for_text("h1", |text| text == "3 agents to Ready").await;
     assert_eq!(browser.count("#members tr").await, 3);
     let said = browser.run("return document.querySelector('dl.pairs').innerText", &[]).await;
     assert!(said.as_str().is_some_and(|text| text.contains("all hands")), "{said}");
@@ -357,28 +359,30 @@ async fn a_preview_that_is_too_old_is_made_again_with_one_button() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_is_in_the_state_already_gets_the_reason_by_a_button_that_names_the_price() {
-    let Some((scenario, browser)) = signed_in(Setup { speed: 10, ..floor(5) }, "supervisor").await else { return };
-    scenario.put("u_0005", SimState::Available);
-    browser.until_text("#line-word", |text| text == "Following live").await;
-    browser.until_text(&row("u_0005"), |text| text.contains("Ready") && !text.contains("Not ready")).await;
-    browser.go(&scenario.page("/changes/new")).await;
+    let Some((scenario, browser)) = sign_in_browser(Setup { speed: 10, ..team_setup(5) }, "supervisor").await else {
+        return;
+    };
+    scenario.set_agent_state("u_0005", SimState::Available);
+    browser.wait_for_text("#line-word", |text| text == "Following live").await;
+    browser.wait_for_text(&row_selector("u_0005"), |text| text.contains("Ready") && !text.contains("Not ready")).await;
+    browser.go(&scenario.page_url("/changes/new")).await;
     browser.choose("#to", "Ready").await;
     browser.click("#even_if_in_state").await;
     browser.click("#preview").await;
-    browser.until_text("#problem", |text| text.contains("Name the reason")).await;
+    browser.wait_for_text("#problem", |text| text.contains("Name the reason")).await;
     browser.click("#even_if_in_state").await;
     browser.write("#reason", "WORKING").await;
     browser.click("#preview").await;
     browser
-        .until_text("#other-reason", |text| text.contains("1 already in this state") && text.contains("1 call more"))
+        .wait_for_text("#other-reason", |text| text.contains("1 already in this state") && text.contains("1 call more"))
         .await;
-    browser.until_text("#start", |text| text == "Start: change 4").await;
+    browser.wait_for_text("#start", |text| text == "Start: change 4").await;
     browser.click("#reasons").await;
-    browser.until_text("#reason-only", |text| text == "4 their state, 1 only their reason").await;
-    browser.until_text("#start", |text| text == "Start: change 5").await;
+    browser.wait_for_text("#reason-only", |text| text == "4 their state, 1 only their reason").await;
+    browser.wait_for_text("#start", |text| text == "Start: change 5").await;
     browser.run("for (let id = setTimeout(() => {}); id > 0; id -= 1) clearTimeout(id)", &[]).await;
     browser.click("#start").await;
-    browser.until_text("#standing", |text| text == "done").await;
+    browser.wait_for_text("#standing", |text| text == "done").await;
     assert_eq!((state_posts(&scenario.log()).count(), scenario.posts_for("u_0005").len()), (5, 1));
     browser.end().await;
 }

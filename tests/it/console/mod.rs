@@ -7,7 +7,7 @@ mod decisions;
 mod hostile;
 mod hostile_results;
 mod journeys;
-mod many;
+mod large_roster;
 mod pages;
 mod rules;
 mod trends;
@@ -19,14 +19,14 @@ use serde_json::json;
 use shiftkeeper::sim::SimOptions;
 
 use self::browser::Browser;
-use crate::harness::{Scenario, Setup, answer};
+use crate::harness::{Scenario, Setup, send};
 
 /// Who signs in.
 const NAME: &str = "supervisor";
 const PASSWORD: &str = "a long enough password";
 
 /// A world with a browser that has signed in; `None` where there is no browser.
-async fn signed_in(setup: Setup, role: &str) -> Option<(Scenario, Browser)> {
+async fn sign_in_browser(setup: Setup, role: &str) -> Option<(Scenario, Browser)> {
     let browser = Browser::start().await?;
     let scenario = Scenario::start_team(setup).await;
     make_account(&scenario, NAME, role).await;
@@ -41,22 +41,22 @@ async fn make_account(scenario: &Scenario, id: &str, role: &str) {
         "supervisor" => body["tenants"] = json!([{"id": scenario.tenant, "teams": ["*"]}]),
         _ => body["everywhere"] = json!(true),
     }
-    let (status, made) = answer(scenario.request(Method::POST, "/api/v1/accounts").json(&body)).await;
+    let (status, made) = send(scenario.request(Method::POST, "/api/v1/accounts").json(&body)).await;
     assert_eq!(status, StatusCode::CREATED, "{made}");
 }
 
 async fn sign_in(scenario: &Scenario, browser: &Browser, id: &str) {
-    browser.go(&scenario.page("/")).await;
-    browser.until_url(|url| url.contains("/sign-in?next=")).await;
+    browser.go(&scenario.page_url("/")).await;
+    browser.wait_for_url(|url| url.contains("/sign-in?next=")).await;
     browser.write("#name", id).await;
     browser.write("#password", PASSWORD).await;
     browser.click("main button").await;
-    browser.until_url(|url| !url.contains("/sign-in")).await;
-    browser.until_text("h1", |text| text == "Live").await;
+    browser.wait_for_url(|url| !url.contains("/sign-in")).await;
+    browser.wait_for_text("h1", |text| text == "Live").await;
 }
 
 /// A team with figures and reasons to look.
-fn floor(count: usize) -> Setup {
+fn team_setup(count: usize) -> Setup {
     let team = Setup::team(count);
     Setup {
         tenant_keys: "skills = [\"1001\", \"1002\"]\nqueues = [\"q_1001\"]\n",
@@ -72,14 +72,14 @@ fn pictures() -> Option<PathBuf> {
 }
 
 /// Keeps a picture of the page.
-async fn picture(browser: &Browser, name: &str) {
+async fn save_screenshot(browser: &Browser, name: &str) {
     if let Some(folder) = pictures() {
         std::fs::create_dir_all(&folder).expect("a folder");
-        std::fs::write(folder.join(format!("{name}.png")), browser.picture().await).expect("written");
+        std::fs::write(folder.join(format!("{name}.png")), browser.screenshot().await).expect("written");
     }
 }
 
 /// The address of an agent's row on the Live page.
-fn row(agent: &str) -> String {
+fn row_selector(agent: &str) -> String {
     format!("#rows tr[data-id=\"{agent}\"]")
 }

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::browser::{Browser, axe};
-use super::{floor, picture, signed_in};
+use super::{save_screenshot, sign_in_browser, team_setup};
 use crate::harness::Scenario;
 
 /// The pages that need nothing but a tenant.
@@ -43,7 +43,7 @@ pub(super) async fn violations(browser: &Browser, axe: &str) -> Vec<String> {
 }
 
 /// Whether all tabs are in sight in one row where there is room, and else a menu that names the page that one is on.
-async fn tabs_in_sight(browser: &Browser) -> bool {
+async fn are_tabs_visible(browser: &Browser) -> bool {
     let script = "const nav = document.querySelector('.top nav');
         const shown = (element) => element.checkVisibility() && element.getBoundingClientRect().right <= innerWidth;
         const [menu, tabs] = [nav.querySelector('summary'), [...nav.querySelectorAll('a')]];
@@ -54,13 +54,13 @@ async fn tabs_in_sight(browser: &Browser) -> bool {
 }
 
 /// How far the page is wider than the window.
-pub(super) async fn overhang(browser: &Browser) -> i64 {
+pub(super) async fn horizontal_overflow(browser: &Browser) -> i64 {
     let script = "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
     browser.run(script, &[]).await.as_i64().expect("pixels")
 }
 
 /// What is wrong with a page in both themes and at both widths; kept as pictures by its name.
-pub(super) async fn wrong_with(
+pub(super) async fn page_problems(
     scenario: &Scenario,
     browser: &Browser,
     axe: Option<&str>,
@@ -72,65 +72,65 @@ pub(super) async fn wrong_with(
         for (width, height) in SIZES {
             let shown = format!("{name}-{scheme}-{width}");
             browser.resize(width, height).await;
-            browser.go(&scenario.page(path)).await;
+            browser.go(&scenario.page_url(path)).await;
             browser.find("h1").await;
-            picture(browser, &shown).await;
+            save_screenshot(browser, &shown).await;
             if let Some(axe) = axe {
                 wrong.extend(violations(browser, axe).await.into_iter().map(|one| format!("{shown}: {one}")));
             }
-            if !tabs_in_sight(browser).await {
+            if !are_tabs_visible(browser).await {
                 wrong.push(format!("{shown}: its tab is out of sight"));
             }
-            let over = overhang(browser).await;
+            let over = horizontal_overflow(browser).await;
             if over > 0 {
                 wrong.push(format!("{shown}: {over} pixels wider than the window"));
             }
         }
     }
-    wrong.extend(browser.complaints().await.into_iter().map(|one| format!("{name}: {one}")));
+    wrong.extend(browser.console_errors().await.into_iter().map(|one| format!("{name}: {one}")));
     wrong
 }
 
 /// The routes of the page of the API that are in sight.
-async fn routes_in_sight(browser: &Browser) -> usize {
+async fn visible_routes(browser: &Browser) -> usize {
     let script = "return [...document.querySelectorAll('.opblock')].filter((one) => one.checkVisibility()).length";
     browser.run(script, &[]).await.as_u64().and_then(|count| usize::try_from(count).ok()).expect("a count")
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_of_the_api_lists_every_route_finds_them_and_fits_a_telephone() {
-    let Some((scenario, browser)) = signed_in(floor(4), "viewer").await else { return };
-    let all = shiftkeeper::http::listed().iter().filter(|route| route.method.is_some()).count();
+    let Some((scenario, browser)) = sign_in_browser(team_setup(4), "viewer").await else { return };
+    let all = shiftkeeper::http::list_routes().iter().filter(|route| route.method.is_some()).count();
     for (theme, dark) in [("system", true), ("light", false), ("dark", true)] {
         browser.scheme("dark").await;
-        browser.go(&scenario.page(&format!("/preferences?theme={theme}&next=/api/docs/"))).await;
-        browser.until_text("#found", |text| text == format!("{all} routes")).await;
-        assert_eq!(routes_in_sight(&browser).await, all);
+        browser.go(&scenario.page_url(&format!("/preferences?theme={theme}&next=/api/docs/"))).await;
+        browser.wait_for_text("#found", |text| text == format!("{all} routes")).await;
+        assert_eq!(visible_routes(&browser).await, all);
         let is_dark = browser.run("return document.documentElement.classList.contains('dark-mode')", &[]).await;
         assert_eq!(is_dark, Value::Bool(dark), "{theme}");
         for (width, height) in SIZES {
             browser.resize(width, height).await;
-            picture(&browser, &format!("api-{theme}-{width}")).await;
-            assert!(overhang(&browser).await <= 0, "{theme} {width}");
+            save_screenshot(&browser, &format!("api-{theme}-{width}")).await;
+            assert!(horizontal_overflow(&browser).await <= 0, "{theme} {width}");
         }
     }
     let smallest = "return Math.min(...[...document.querySelectorAll('.opblock-summary-path')].map((one) => parseFloat(getComputedStyle(one).fontSize) * visualViewport.width / innerWidth))";
     assert!(browser.run(smallest, &[]).await.as_f64().expect("pixels") >= 12.0);
     browser.press("/").await;
     browser.press("post UNDO").await;
-    browser.until_text("#found", |text| text.starts_with("1 of ")).await;
-    assert_eq!(routes_in_sight(&browser).await, 1);
-    assert_eq!(browser.complaints().await, Vec::<String>::new());
+    browser.wait_for_text("#found", |text| text.starts_with("1 of ")).await;
+    assert_eq!(visible_routes(&browser).await, 1);
+    assert_eq!(browser.console_errors().await, Vec::<String>::new());
     browser.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_is_accessible_in_both_themes_and_at_both_widths() {
-    let Some((scenario, browser)) = signed_in(floor(30), "admin").await else { return };
+    let Some((scenario, browser)) = sign_in_browser(team_setup(30), "admin").await else { return };
     let axe = axe();
     let mut wrong = Vec::new();
     for page in PAGES {
-        wrong.extend(wrong_with(&scenario, &browser, axe.as_deref(), page).await);
+        wrong.extend(page_problems(&scenario, &browser, axe.as_deref(), page).await);
     }
     browser.end().await;
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

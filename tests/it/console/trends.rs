@@ -3,13 +3,13 @@
 use shiftkeeper::domain::time::UtcMicros;
 
 use super::browser::{Browser, axe};
-use super::pages::{overhang, violations};
-use super::{floor, make_account, picture, sign_in};
-use crate::harness::{Scenario, Setup, agents, start};
+use super::pages::{horizontal_overflow, violations};
+use super::{make_account, save_screenshot, sign_in, team_setup};
+use crate::harness::{Scenario, Setup, agent_ids, start};
 use crate::scenarios::anomalies::{QUARTER, put_reads};
 
 /// A week of quarters with a gap of some hours, a spike and a drop.
-fn a_week() -> Vec<(UtcMicros, u64)> {
+fn week_of_reads() -> Vec<(UtcMicros, u64)> {
     let quarter = |place: u32| {
         let by_day = [4, 3, 3, 5, 12, 31, 42, 44, 38, 36, 24, 9][(place as usize % 96) / 8];
         let wave = u64::from(place * 7919 % 5);
@@ -28,16 +28,16 @@ async fn a_series_is_drawn_with_its_band_and_marks_and_is_a_table_as_well() {
     let Some(browser) = Browser::start().await else { return };
     let setup = Setup {
         tenant_tables: "[[tenants.series]]\nid = \"staff\"\nof = \"skill:1001:agents_staffed\"\nseasonal = false\n",
-        ..floor(6)
+        ..team_setup(6)
     };
     let mut scenario = Scenario::without_daemon(setup).await;
-    put_reads(&scenario, &a_week()).await;
-    for agent in agents(6) {
-        scenario.put(&agent, shiftkeeper::sim::SimState::Unavailable);
+    put_reads(&scenario, &week_of_reads()).await;
+    for agent in agent_ids(6) {
+        scenario.set_agent_state(&agent, shiftkeeper::sim::SimState::Unavailable);
     }
     scenario.start_daemon().await;
     scenario.import(&scenario.setup.schedule.clone().expect("a schedule")).await;
-    scenario.until_in_sight().await;
+    scenario.wait_until_observed().await;
     make_account(&scenario, "supervisor", "admin").await;
     sign_in(&scenario, &browser, "supervisor").await;
     let axe = axe();
@@ -46,14 +46,14 @@ async fn a_series_is_drawn_with_its_band_and_marks_and_is_a_table_as_well() {
         browser.scheme(scheme).await;
         for (width, height) in [(1280, 900), (390, 844)] {
             browser.resize(width, height).await;
-            browser.go(&scenario.page("/trends?series=skill:1001:agents_staffed&days=7")).await;
+            browser.go(&scenario.page_url("/trends?series=skill:1001:agents_staffed&days=7")).await;
             browser.find(".chart svg").await;
             let shown = format!("trends-drawn-{scheme}-{width}");
-            picture(&browser, &shown).await;
+            save_screenshot(&browser, &shown).await;
             if let Some(axe) = &axe {
                 wrong.extend(violations(&browser, axe).await.into_iter().map(|one| format!("{shown}: {one}")));
             }
-            let over = overhang(&browser).await;
+            let over = horizontal_overflow(&browser).await;
             if over > 0 {
                 wrong.push(format!("{shown}: {over} pixels wider than the window"));
             }
@@ -69,13 +69,15 @@ async fn a_series_is_drawn_with_its_band_and_marks_and_is_a_table_as_well() {
     browser
         .run("document.querySelector('#days').value = '1'; document.querySelector('form.fields').submit()", &[])
         .await;
-    browser.until_url(|url| url.contains("days=1")).await;
-    browser.go(&scenario.page("/trends?series=adherence:team:Team+1")).await;
-    browser.until_text("#course", |text| text.contains("adherence of team Team 1")).await;
+    browser.wait_for_url(|url| url.contains("days=1")).await;
+    browser.go(&scenario.page_url("/trends?series=adherence:team:Team+1")).await;
+    browser.wait_for_text("#course", |text| text.contains("adherence of team Team 1")).await;
     browser.scripts(false).await;
-    browser.go(&scenario.page("/trends?series=skill:1001:agents_staffed")).await;
-    browser.until_source(|source| source.contains("<polyline class=\"value\"") && source.contains("As a table")).await;
-    let complaints = browser.complaints().await;
+    browser.go(&scenario.page_url("/trends?series=skill:1001:agents_staffed")).await;
+    browser
+        .wait_for_source(|source| source.contains("<polyline class=\"value\"") && source.contains("As a table"))
+        .await;
+    let complaints = browser.console_errors().await;
     assert!(complaints.is_empty(), "{complaints:?}");
     browser.end().await;
 }

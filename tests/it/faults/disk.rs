@@ -12,15 +12,15 @@ use shiftkeeper::store::Reader;
 
 use super::shim::{CHECKPOINT_OFTEN, CHECKPOINT_SELDOM, EIO, ENOSPC, Shim};
 use super::witness::Witness;
-use super::{integrity, say};
+use super::{integrity, print_progress};
 use crate::harness::ledger::state_posts;
 use crate::harness::process::Server;
-use crate::harness::{LOOK_EVERY, PATIENCE, Scenario, Setup, agents, answer, full_size};
+use crate::harness::{POLL_INTERVAL, Scenario, Setup, WAIT_TIMEOUT, agent_ids, full_size, send};
 
 const AGENTS: usize = 8;
 
 /// As good as for ever.
-const LASTS: usize = 1_000_000_000;
+const PERMANENT: usize = 1_000_000_000;
 
 /// Where on the way the disk fails.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,7 +41,7 @@ enum Phase {
 
 /// What fails there: calls of a kind on a kind of file, after some that go through.
 #[derive(Clone, Copy, Debug)]
-struct Point {
+struct FailurePoint {
     phase: Phase,
     what: &'static str,
     file: &'static str,
@@ -50,102 +50,109 @@ struct Point {
     times: usize,
 }
 
-const fn point(phase: Phase, what: &'static str, file: &'static str, errno: i32, skip: usize, times: usize) -> Point {
-    Point { phase, what, file, errno, skip, times }
+const fn failure_point(
+    phase: Phase,
+    what: &'static str,
+    file: &'static str,
+    errno: i32,
+    skip: usize,
+    times: usize,
+) -> FailurePoint {
+    FailurePoint { phase, what, file, errno, skip, times }
 }
 
 /// The first of each phase, and two more, are the short form.
-const POINTS: [Point; 50] = [
-    point(Phase::FirstStart, "all", "any", ENOSPC, 0, LASTS),
-    point(Phase::FirstStart, "create", "any", ENOSPC, 1, LASTS),
-    point(Phase::FirstStart, "write", "any", ENOSPC, 0, LASTS),
-    point(Phase::FirstStart, "write", "any", ENOSPC, 3, LASTS),
-    point(Phase::FirstStart, "write", "any", ENOSPC, 20, LASTS),
-    point(Phase::FirstStart, "write", "any", ENOSPC, 60, LASTS),
-    point(Phase::FirstStart, "write", "any", EIO, 5, LASTS),
-    point(Phase::FirstStart, "sync", "any", EIO, 0, LASTS),
-    point(Phase::FirstStart, "sync", "any", EIO, 3, 1),
-    point(Phase::Start, "all", "any", ENOSPC, 0, LASTS),
-    point(Phase::Start, "write", "any", ENOSPC, 1, LASTS),
-    point(Phase::Start, "write", "any", ENOSPC, 4, LASTS),
-    point(Phase::Start, "write", "any", ENOSPC, 10, LASTS),
-    point(Phase::Start, "write", "any", EIO, 0, LASTS),
-    point(Phase::Start, "write", "any", EIO, 6, 1),
-    point(Phase::Start, "sync", "any", EIO, 0, LASTS),
-    point(Phase::Start, "sync", "any", EIO, 0, 1),
-    point(Phase::Import, "write", "wal", ENOSPC, 0, LASTS),
-    point(Phase::Import, "write", "wal", ENOSPC, 9, LASTS),
-    point(Phase::Import, "write", "wal", ENOSPC, 12, 1),
-    point(Phase::Import, "write", "wal", EIO, 3, LASTS),
-    point(Phase::Import, "sync", "wal", EIO, 0, LASTS),
-    point(Phase::Import, "sync", "wal", EIO, 1, LASTS),
-    point(Phase::Import, "sync", "wal", EIO, 1, 1),
-    point(Phase::Running, "all", "any", ENOSPC, 0, LASTS),
-    point(Phase::Running, "sync", "any", EIO, 0, LASTS),
-    point(Phase::Running, "write", "any", ENOSPC, 7, LASTS),
-    point(Phase::Running, "write", "any", ENOSPC, 31, LASTS),
-    point(Phase::Running, "write", "any", ENOSPC, 90, LASTS),
-    point(Phase::Running, "write", "any", ENOSPC, 13, 1),
-    point(Phase::Running, "write", "any", EIO, 3, LASTS),
-    point(Phase::Running, "write", "any", EIO, 45, LASTS),
-    point(Phase::Running, "write", "any", EIO, 22, 1),
-    point(Phase::Running, "sync", "any", EIO, 5, LASTS),
-    point(Phase::Running, "sync", "any", EIO, 2, 1),
-    point(Phase::Commit, "write", "wal", ENOSPC, 0, LASTS),
-    point(Phase::Commit, "write", "wal", ENOSPC, 1, 1),
-    point(Phase::Commit, "write", "wal", ENOSPC, 5, LASTS),
-    point(Phase::Commit, "write", "wal", EIO, 2, LASTS),
-    point(Phase::Commit, "sync", "wal", EIO, 0, LASTS),
-    point(Phase::Commit, "sync", "wal", EIO, 0, 1),
-    point(Phase::Checkpoint, "write", "db", ENOSPC, 0, LASTS),
-    point(Phase::Checkpoint, "write", "db", ENOSPC, 4, 1),
-    point(Phase::Checkpoint, "write", "db", EIO, 1, LASTS),
-    point(Phase::Checkpoint, "sync", "db", EIO, 0, LASTS),
-    point(Phase::Checkpoint, "sync", "db", EIO, 0, 1),
-    point(Phase::Close, "all", "any", ENOSPC, 0, LASTS),
-    point(Phase::Close, "write", "db", ENOSPC, 1, LASTS),
-    point(Phase::Close, "write", "wal", EIO, 0, LASTS),
-    point(Phase::Close, "sync", "any", EIO, 0, LASTS),
+const FAILURE_POINTS: [FailurePoint; 50] = [
+    failure_point(Phase::FirstStart, "all", "any", ENOSPC, 0, PERMANENT),
+    failure_point(Phase::FirstStart, "create", "any", ENOSPC, 1, PERMANENT),
+    failure_point(Phase::FirstStart, "write", "any", ENOSPC, 0, PERMANENT),
+    failure_point(Phase::FirstStart, "write", "any", ENOSPC, 3, PERMANENT),
+    failure_point(Phase::FirstStart, "write", "any", ENOSPC, 20, PERMANENT),
+    failure_point(Phase::FirstStart, "write", "any", ENOSPC, 60, PERMANENT),
+    failure_point(Phase::FirstStart, "write", "any", EIO, 5, PERMANENT),
+    failure_point(Phase::FirstStart, "sync", "any", EIO, 0, PERMANENT),
+    failure_point(Phase::FirstStart, "sync", "any", EIO, 3, 1),
+    failure_point(Phase::Start, "all", "any", ENOSPC, 0, PERMANENT),
+    failure_point(Phase::Start, "write", "any", ENOSPC, 1, PERMANENT),
+    failure_point(Phase::Start, "write", "any", ENOSPC, 4, PERMANENT),
+    failure_point(Phase::Start, "write", "any", ENOSPC, 10, PERMANENT),
+    failure_point(Phase::Start, "write", "any", EIO, 0, PERMANENT),
+    failure_point(Phase::Start, "write", "any", EIO, 6, 1),
+    failure_point(Phase::Start, "sync", "any", EIO, 0, PERMANENT),
+    failure_point(Phase::Start, "sync", "any", EIO, 0, 1),
+    failure_point(Phase::Import, "write", "wal", ENOSPC, 0, PERMANENT),
+    failure_point(Phase::Import, "write", "wal", ENOSPC, 9, PERMANENT),
+    failure_point(Phase::Import, "write", "wal", ENOSPC, 12, 1),
+    failure_point(Phase::Import, "write", "wal", EIO, 3, PERMANENT),
+    failure_point(Phase::Import, "sync", "wal", EIO, 0, PERMANENT),
+    failure_point(Phase::Import, "sync", "wal", EIO, 1, PERMANENT),
+    failure_point(Phase::Import, "sync", "wal", EIO, 1, 1),
+    failure_point(Phase::Running, "all", "any", ENOSPC, 0, PERMANENT),
+    failure_point(Phase::Running, "sync", "any", EIO, 0, PERMANENT),
+    failure_point(Phase::Running, "write", "any", ENOSPC, 7, PERMANENT),
+    failure_point(Phase::Running, "write", "any", ENOSPC, 31, PERMANENT),
+    failure_point(Phase::Running, "write", "any", ENOSPC, 90, PERMANENT),
+    failure_point(Phase::Running, "write", "any", ENOSPC, 13, 1),
+    failure_point(Phase::Running, "write", "any", EIO, 3, PERMANENT),
+    failure_point(Phase::Running, "write", "any", EIO, 45, PERMANENT),
+    failure_point(Phase::Running, "write", "any", EIO, 22, 1),
+    failure_point(Phase::Running, "sync", "any", EIO, 5, PERMANENT),
+    failure_point(Phase::Running, "sync", "any", EIO, 2, 1),
+    failure_point(Phase::Commit, "write", "wal", ENOSPC, 0, PERMANENT),
+    failure_point(Phase::Commit, "write", "wal", ENOSPC, 1, 1),
+    failure_point(Phase::Commit, "write", "wal", ENOSPC, 5, PERMANENT),
+    failure_point(Phase::Commit, "write", "wal", EIO, 2, PERMANENT),
+    failure_point(Phase::Commit, "sync", "wal", EIO, 0, PERMANENT),
+    failure_point(Phase::Commit, "sync", "wal", EIO, 0, 1),
+    failure_point(Phase::Checkpoint, "write", "db", ENOSPC, 0, PERMANENT),
+    failure_point(Phase::Checkpoint, "write", "db", ENOSPC, 4, 1),
+    failure_point(Phase::Checkpoint, "write", "db", EIO, 1, PERMANENT),
+    failure_point(Phase::Checkpoint, "sync", "db", EIO, 0, PERMANENT),
+    failure_point(Phase::Checkpoint, "sync", "db", EIO, 0, 1),
+    failure_point(Phase::Close, "all", "any", ENOSPC, 0, PERMANENT),
+    failure_point(Phase::Close, "write", "db", ENOSPC, 1, PERMANENT),
+    failure_point(Phase::Close, "write", "wal", EIO, 0, PERMANENT),
+    failure_point(Phase::Close, "sync", "any", EIO, 0, PERMANENT),
 ];
 
 /// A world with a disk that can fail.
-struct World {
+struct FaultyWorld {
     scenario: Scenario,
     shim: Shim,
     witness: Witness,
-    point: Point,
+    point: FailurePoint,
 }
 
-impl World {
-    async fn new(point: Point) -> Self {
+impl FaultyWorld {
+    async fn new(point: FailurePoint) -> Self {
         let mut scenario = Scenario::without_daemon(Setup { speed: 20, ..Setup::team(AGENTS) }).await;
         let changes: &[_] =
             if point.phase == Phase::Checkpoint { &[(CHECKPOINT_SELDOM, CHECKPOINT_OFTEN)] } else { &[] };
         let shim = Shim::over(scenario.folder.path(), false, changes);
         scenario.setup.binary = Some(shim.binary());
-        for agent in agents(AGENTS) {
-            scenario.put(&agent, SimState::Unavailable);
+        for agent in agent_ids(AGENTS) {
+            scenario.set_agent_state(&agent, SimState::Unavailable);
         }
         Self { scenario, shim, witness: Witness::default(), point }
     }
 
     /// The disk fails from now on.
-    fn fail(&self) {
-        let Point { what, file, errno, skip, times, .. } = self.point;
-        self.shim.order(what, file, errno, skip, times);
+    fn start_failing(&self) {
+        let FailurePoint { what, file, errno, skip, times, .. } = self.point;
+        self.shim.fail_calls(what, file, errno, skip, times);
     }
 
-    fn lasts(&self) -> bool {
-        self.point.times == LASTS
+    fn is_permanent(&self) -> bool {
+        self.point.times == PERMANENT
     }
 
     /// Whether the daemon runs then: a start that fails says why, and leaves the files as they were or whole.
     async fn start_on_the_failing_disk(&mut self) -> bool {
-        self.fail();
+        self.start_failing();
         let command = self.scenario.daemon_command().expect("a process");
         match Server::start_or_end(command).await {
             Ok(server) => {
-                self.scenario.adopt(server);
+                self.scenario.adopt_process(server);
                 true
             }
             Err(ended) => {
@@ -166,24 +173,25 @@ impl World {
 
     async fn import(&self) -> (StatusCode, Value) {
         let schedule = self.scenario.setup.schedule.clone().expect("a team has one");
-        answer(self.scenario.import_request(&schedule)).await
+        send(self.scenario.import_request(&schedule)).await
     }
 
     /// Everyone is asked, under a key; what was answered is acknowledged.
-    async fn ask(&mut self, to: &str, key: &str) -> StatusCode {
-        let body = json!({"tenant": self.scenario.tenant, "agents": agents(AGENTS), "to": to});
+    async fn request_changes(&mut self, to: &str, key: &str) -> StatusCode {
+        let body = json!({"tenant": self.scenario.tenant, "agents": agent_ids(AGENTS), "to": to});
         let request = self.scenario.request(Method::POST, "/api/v1/transitions").header("idempotency-key", key);
-        let (status, told) = answer(request.json(&body)).await;
+        let (status, told) = send(request.json(&body)).await;
         if status == StatusCode::ACCEPTED {
             let taken = told["transitions"].as_array().expect("an entry per agent");
-            self.witness.answered(taken.iter().map(|one| one["id"].as_str().expect("an id").parse().expect("an id")));
+            self.witness
+                .record_accepted(taken.iter().map(|one| one["id"].as_str().expect("an id").parse().expect("an id")));
         }
         status
     }
 
-    async fn look(&mut self) {
+    async fn record_observed(&mut self) {
         let reader = self.scenario.reader().await;
-        self.witness.look(&reader, &self.scenario.tenant).await;
+        self.witness.read_new(&reader, &self.scenario.tenant).await;
         reader.close().await;
     }
 
@@ -196,22 +204,22 @@ impl World {
             if open.is_empty() {
                 assert!(asked < 200, "{asked} rounds of changes met no fault");
                 let to = if asked % 2 == 0 { "Ready" } else { "NotReady" };
-                self.ask(to, &format!("round {asked}")).await;
+                self.request_changes(to, &format!("round {asked}")).await;
                 asked += 1;
             }
-            self.witness.look(&reader, &self.scenario.tenant).await;
-            RealTime::sleep(LOOK_EVERY).await;
+            self.witness.read_new(&reader, &self.scenario.tenant).await;
+            RealTime::sleep(POLL_INTERVAL).await;
         }
         reader.close().await;
     }
 
     /// While the disk fails: it is said so, reading goes on, changes are turned away where they cannot be recorded, and nothing has
     /// left without its intent.
-    async fn assert_says_so_and_keeps_serving(&mut self) {
+    async fn assert_reports_failure_and_serves(&mut self) {
         let (path, way_out) = ("shiftkeeper.db", if self.point.errno == ENOSPC { "free some" } else { "disk" });
         let detail = self
             .scenario
-            .until("readiness names the store", || async {
+            .wait_until("readiness names the store", || async {
                 let (status, report) = self.scenario.get("/readyz").await;
                 let parts = report["parts"].as_array().cloned().unwrap_or_default();
                 let store = parts.into_iter().find(|part| part["name"] == "store" && part["ready"] == false);
@@ -226,17 +234,17 @@ impl World {
         for _ in 0..50 {
             let (status, report) = self.scenario.get("/readyz").await;
             assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{report}");
-            RealTime::sleep(LOOK_EVERY).await;
+            RealTime::sleep(POLL_INTERVAL).await;
         }
         let list = format!("/api/v1/transitions?tenant={}", self.scenario.tenant);
         let (status, body) = self.scenario.get(&list).await;
         assert_eq!(status, StatusCode::OK, "reading goes on: {body}");
         if self.point.phase == Phase::Checkpoint {
             // The log beside the database takes them.
-            assert_eq!(self.ask("Idle", "amidst").await, StatusCode::ACCEPTED);
-            self.scenario.until_settled().await;
+            assert_eq!(self.request_changes("Idle", "amidst").await, StatusCode::ACCEPTED);
+            self.scenario.wait_until_settled().await;
         } else {
-            assert_eq!(self.ask("Idle", "amidst").await, StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(self.request_changes("Idle", "amidst").await, StatusCode::SERVICE_UNAVAILABLE);
         }
         let reader = self.scenario.reader().await;
         self.assert_intents(&reader).await;
@@ -259,57 +267,57 @@ impl World {
 
     /// The disk is well again: so is the daemon, by itself where it runs, and the books are true.
     async fn heal(mut self, runs: bool) {
-        self.shim.relent();
+        self.shim.stop_failing();
         if !runs {
             self.scenario.start_daemon().await;
         }
-        self.scenario.until_readiness("ready").await;
+        self.scenario.wait_for_readiness("ready").await;
         let (status, body) = self.import().await;
         assert_eq!(status, StatusCode::OK, "{body}");
-        self.scenario.until_in_sight().await;
-        self.scenario.until_settled().await;
+        self.scenario.wait_until_observed().await;
+        self.scenario.wait_until_settled().await;
         for (to, key) in [("Paused", "healed"), ("NotReady", "healed again")] {
-            assert_eq!(self.ask(to, key).await, StatusCode::ACCEPTED);
-            self.scenario.until_settled().await;
+            assert_eq!(self.request_changes(to, key).await, StatusCode::ACCEPTED);
+            self.scenario.wait_until_settled().await;
         }
-        for agent in agents(AGENTS) {
+        for agent in agent_ids(AGENTS) {
             assert_eq!(self.scenario.state_of(&agent), SimState::Unavailable, "{agent} is where it was wanted last");
         }
-        self.look().await;
+        self.record_observed().await;
         self.scenario.stop_daemon().await;
         assert_eq!(integrity(&self.scenario.database()), "ok");
         let reader = self.scenario.reader().await;
         assert_eq!(self.witness.loss(self.witness.extent(), &reader, &self.scenario.tenant).await, None);
         self.assert_intents(&reader).await;
         reader.close().await;
-        self.scenario.reckon().await;
+        self.scenario.check_consistency().await;
         self.scenario.sim.stop().await;
     }
 
     /// A daemon that runs, has its schedule and sees everyone.
-    async fn run_well(&mut self) {
+    async fn run_healthy(&mut self) {
         self.scenario.start_daemon().await;
         let (status, body) = self.import().await;
         assert_eq!(status, StatusCode::OK, "{body}");
-        self.scenario.until_in_sight().await;
-        self.look().await;
+        self.scenario.wait_until_observed().await;
+        self.record_observed().await;
     }
 
     /// The way to the point, the failing there; whether the daemon still runs.
-    async fn meet(&mut self) -> bool {
+    async fn reach_failure_point(&mut self) -> bool {
         match self.point.phase {
             Phase::FirstStart => self.start_on_the_failing_disk().await,
             Phase::Start => {
-                self.run_well().await;
-                assert_eq!(self.ask("Ready", "before the kill").await, StatusCode::ACCEPTED);
-                self.look().await;
+                self.run_healthy().await;
+                assert_eq!(self.request_changes("Ready", "before the kill").await, StatusCode::ACCEPTED);
+                self.record_observed().await;
                 self.scenario.kill_daemon().await;
                 self.start_on_the_failing_disk().await
             }
             Phase::Import => {
                 self.scenario.start_daemon().await;
-                self.scenario.until_in_sight().await;
-                self.fail();
+                self.scenario.wait_until_observed().await;
+                self.start_failing();
                 let (status, body) = self.import().await;
                 // Another commit may have met the fault instead.
                 assert!(self.shim.failed() > 0, "the import met no fault");
@@ -318,29 +326,29 @@ impl World {
                     let told = body["detail"].as_str().unwrap_or_default();
                     assert!(told.contains("nothing was changed"), "{body}");
                 }
-                self.says_so_where_it_lasts().await
+                self.reports_permanent_failure().await
             }
             Phase::Running | Phase::Checkpoint => {
-                self.run_well().await;
-                assert_eq!(self.ask("Ready", "at first").await, StatusCode::ACCEPTED);
-                self.fail();
+                self.run_healthy().await;
+                assert_eq!(self.request_changes("Ready", "at first").await, StatusCode::ACCEPTED);
+                self.start_failing();
                 self.change_until_it_fails().await;
-                self.says_so_where_it_lasts().await
+                self.reports_permanent_failure().await
             }
             Phase::Commit => {
-                self.run_well().await;
-                self.fail();
+                self.run_healthy().await;
+                self.start_failing();
                 self.change_until_it_fails().await;
-                self.says_so_where_it_lasts().await
+                self.reports_permanent_failure().await
             }
             Phase::Close => {
-                self.run_well().await;
-                assert_eq!(self.ask("Ready", "at first").await, StatusCode::ACCEPTED);
-                self.fail();
+                self.run_healthy().await;
+                assert_eq!(self.request_changes("Ready", "at first").await, StatusCode::ACCEPTED);
+                self.start_failing();
                 let server = self.scenario.take_process();
                 server.signal("TERM");
-                let (status, took, said) = server.ended().await;
-                assert!(took < PATIENCE && status.code().is_some(), "{status} after {took:?}: {said}");
+                let (status, took, said) = server.wait_for_exit().await;
+                assert!(took < WAIT_TIMEOUT && status.code().is_some(), "{status} after {took:?}: {said}");
                 assert!(!said.contains("panicked"), "{said}");
                 assert!(self.shim.failed() > 0, "the stop met no fault");
                 false
@@ -348,9 +356,9 @@ impl World {
         }
     }
 
-    async fn says_so_where_it_lasts(&mut self) -> bool {
-        if self.lasts() {
-            self.assert_says_so_and_keeps_serving().await;
+    async fn reports_permanent_failure(&mut self) -> bool {
+        if self.is_permanent() {
+            self.assert_reports_failure_and_serves().await;
         }
         true
     }
@@ -358,14 +366,19 @@ impl World {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_or_failing_disk_stops_changes_and_nothing_else() {
-    let first = |at: usize| at == 0 || POINTS[at - 1].phase != POINTS[at].phase || [16, 25].contains(&at);
+    let first =
+        |at: usize| at == 0 || FAILURE_POINTS[at - 1].phase != FAILURE_POINTS[at].phase || [16, 25].contains(&at);
     let only = super::only();
-    let chosen = (0..POINTS.len()).filter(|at| only.map_or(full_size() || first(*at), |only| only == *at));
+    let chosen = (0..FAILURE_POINTS.len()).filter(|at| only.map_or(full_size() || first(*at), |only| only == *at));
     for at in chosen {
-        say(format!("{at}: {:?}", POINTS[at]));
-        let mut world = World::new(POINTS[at]).await;
-        let runs = world.meet().await;
-        say(format!("{at}: {} calls failed, and it {}", world.shim.failed(), if runs { "runs" } else { "ended" }));
+        print_progress(format!("{at}: {:?}", FAILURE_POINTS[at]));
+        let mut world = FaultyWorld::new(FAILURE_POINTS[at]).await;
+        let runs = world.reach_failure_point().await;
+        print_progress(format!(
+            "{at}: {} calls failed, and it {}",
+            world.shim.failed(),
+            if runs { "runs" } else { "ended" }
+        ));
         world.heal(runs).await;
     }
 }

@@ -9,9 +9,9 @@ use shiftkeeper::domain::ids::TransitionId;
 use shiftkeeper::store::{Reader, Store};
 
 use super::witness::Witness;
-use super::{Draws, integrity, say};
-use crate::harness::ledger::{state_posts, wanted_state};
-use crate::harness::{Binary, Scenario, Setup, agents, full_size};
+use super::{TestRandom, integrity, print_progress};
+use crate::harness::ledger::{requested_state, state_posts};
+use crate::harness::{Binary, Scenario, Setup, agent_ids, full_size};
 
 /// Agents of the shift change.
 const AGENTS: usize = 500;
@@ -21,18 +21,18 @@ const AGENTS: usize = 500;
 const SPEED: u32 = 20;
 
 /// The longest that a daemon lives before it is killed, in real time.
-const LONGEST_LIFE_MS: usize = 2_500;
+const MAX_LIFE_MS: usize = 2_500;
 
 /// How soon it has to serve again, in real time.
-const SERVES_WITHIN: Duration = Duration::from_secs(2);
+const MAX_START_TIME: Duration = Duration::from_secs(2);
 
 /// Between two looks of the witness, in real time.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// One shift change: everyone is asked for the same state, under a key that makes asking again harmless.
 struct Wave {
     number: usize,
-    taken: Option<Vec<TransitionId>>,
+    accepted: Option<Vec<TransitionId>>,
 }
 
 impl Wave {
@@ -41,8 +41,8 @@ impl Wave {
     }
 
     /// Asks for it; none where the daemon did not answer.
-    async fn ask(&self, scenario: &Scenario) -> Option<Vec<TransitionId>> {
-        let body = json!({"tenant": scenario.tenant, "agents": agents(AGENTS), "to": self.target()});
+    async fn request_changes(&self, scenario: &Scenario) -> Option<Vec<TransitionId>> {
+        let body = json!({"tenant": scenario.tenant, "agents": agent_ids(AGENTS), "to": self.target()});
         let request = scenario
             .request(reqwest::Method::POST, "/api/v1/transitions")
             .header("idempotency-key", format!("wave {}", self.number))
@@ -56,37 +56,37 @@ impl Wave {
 
     /// Whether every change of it has come to its end.
     async fn is_over(&self, scenario: &Scenario, reader: &Reader) -> bool {
-        self.taken.is_some() && reader.open_transitions(&scenario.tenant).await.expect("readable").is_empty()
+        self.accepted.is_some() && reader.open_transitions(&scenario.tenant).await.expect("readable").is_empty()
     }
 }
 
 /// Lets the daemon work for a while, beside a witness who reads all the time.
-async fn live(scenario: &Scenario, witness: &mut Witness, wave: &mut Wave, life: Duration) {
+async fn run_for(scenario: &Scenario, witness: &mut Witness, wave: &mut Wave, life: Duration) {
     let watch = Stopwatch::start();
     let reader = scenario.reader().await;
     while watch.elapsed() < life {
         if wave.is_over(scenario, &reader).await {
-            *wave = Wave { number: wave.number + 1, taken: None };
+            *wave = Wave { number: wave.number + 1, accepted: None };
         }
-        if wave.taken.is_none() {
-            let asking = wave.ask(scenario);
+        if wave.accepted.is_none() {
+            let asking = wave.request_changes(scenario);
             let rest = RealTime::sleep(life.saturating_sub(watch.elapsed()));
             tokio::select! {
                 taken = asking => {
-                    witness.answered(taken.iter().flatten().copied());
-                    wave.taken = taken;
+                    witness.record_accepted(taken.iter().flatten().copied());
+                    wave.accepted = taken;
                 }
                 () = rest => break,
             }
         }
-        witness.look(&reader, &scenario.tenant).await;
-        RealTime::sleep(LOOK_EVERY).await;
+        witness.read_new(&reader, &scenario.tenant).await;
+        RealTime::sleep(POLL_INTERVAL).await;
     }
     reader.close().await;
 }
 
 /// Looks at what the dead daemon left, on a copy, so that the next one finds it untouched.
-async fn autopsy(scenario: &Scenario, witness: &Witness) {
+async fn inspect_killed_store(scenario: &Scenario, witness: &Witness) {
     let folder = tempfile::tempdir().expect("a folder");
     for end in ["", "-wal"] {
         let name = format!("shiftkeeper.db{end}");
@@ -105,39 +105,39 @@ async fn autopsy(scenario: &Scenario, witness: &Witness) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_at_any_moment_of_a_shift_change_loses_nothing_and_doubles_nothing() {
     let kills = if full_size() { 200 } else { 10 };
-    let draws = Draws::of_this_run();
+    let draws = TestRandom::of_this_run();
     let path = env!("CARGO_BIN_EXE_shiftkeeper").into();
     let setup = Setup { speed: SPEED, binary: Some(Binary { path, environment: Vec::new() }), ..Setup::team(AGENTS) };
     let mut scenario = Scenario::start_team(setup).await;
-    let (mut witness, mut wave) = (Witness::default(), Wave { number: 0, taken: None });
+    let (mut witness, mut wave) = (Witness::default(), Wave { number: 0, accepted: None });
     let mut starts = Vec::new();
     for _ in 0..kills {
-        let life = Duration::from_millis(draws.below(LONGEST_LIFE_MS) as u64);
-        live(&scenario, &mut witness, &mut wave, life).await;
+        let life = Duration::from_millis(draws.below(MAX_LIFE_MS) as u64);
+        run_for(&scenario, &mut witness, &mut wave, life).await;
         scenario.kill_daemon().await;
-        autopsy(&scenario, &witness).await;
+        inspect_killed_store(&scenario, &witness).await;
         let watch = Stopwatch::start();
         scenario.start_daemon().await;
         starts.push(watch.elapsed());
     }
     starts.sort();
     let (middle, longest) = (starts[kills / 2], starts[kills - 1]);
-    say(format!(
+    print_progress(format!(
         "{kills} kills in {} shift changes; served again after {middle:?}, at most {longest:?}",
         wave.number + 1
     ));
-    say(format!("acknowledged: {:?}", witness.extent()));
+    print_progress(format!("acknowledged: {:?}", witness.extent()));
     // The request that a kill left unanswered is repeated under its key, and what is under way comes to its end.
     let reader = scenario.reader().await;
-    if wave.taken.is_none() {
-        wave.taken = wave.ask(&scenario).await;
+    if wave.accepted.is_none() {
+        wave.accepted = wave.request_changes(&scenario).await;
     }
     scenario
-        .until_within("the shift change is over", Duration::from_secs(180), || async {
+        .wait_until_within("the shift change is over", Duration::from_secs(180), || async {
             if wave.is_over(&scenario, &reader).await { Ok(()) } else { Err(scenario.readiness().await.to_string()) }
         })
         .await;
-    witness.look(&reader, &scenario.tenant).await;
+    witness.read_new(&reader, &scenario.tenant).await;
     assert_eq!(witness.loss(witness.extent(), &reader, &scenario.tenant).await, None);
     reader.close().await;
     scenario.stop_daemon().await;
@@ -145,20 +145,20 @@ async fn a_kill_at_any_moment_of_a_shift_change_loses_nothing_and_doubles_nothin
     let audit = scenario.audit(&reader).await;
     reader.close().await;
     let doubts = audit.iter().filter(|entry| entry.action == "transition.in_doubt").count();
-    say(format!("{doubts} changes were in doubt after a kill"));
+    print_progress(format!("{doubts} changes were in doubt after a kill"));
     assert!(doubts > 0 || !full_size(), "no kill met a POST under way");
-    scenario.reckon().await;
-    assert_asked_once(&scenario, wave.number + 1);
-    assert!(longest <= SERVES_WITHIN, "served again only after {longest:?}");
+    scenario.check_consistency().await;
+    assert_requested_once(&scenario, wave.number + 1);
+    assert!(longest <= MAX_START_TIME, "served again only after {longest:?}");
 }
 
 /// The platform applied every change that it was asked for, and the shift changes alternate: two POSTs of one agent for the
 /// same state, one after the other, would be one that was repeated although it had been applied.
-fn assert_asked_once(scenario: &Scenario, waves: usize) {
+fn assert_requested_once(scenario: &Scenario, waves: usize) {
     let log = scenario.log();
     let mut posts: BTreeMap<_, Vec<Option<String>>> = BTreeMap::new();
     for post in state_posts(&log).filter(|post| post.status.is_some_and(|status| status < 300)) {
-        posts.entry(post.agent.clone().expect("an agent")).or_default().push(wanted_state(post));
+        posts.entry(post.agent.clone().expect("an agent")).or_default().push(requested_state(post));
     }
     assert_eq!(posts.len(), AGENTS);
     for (agent, wanted) in posts {

@@ -13,14 +13,14 @@ use std::path::Path;
 use shiftkeeper::clock::{Random as _, SeededRandom};
 
 /// Draws for the moments of kills and for what a power cut leaves; seeded, so that a run can be repeated.
-pub struct Draws(SeededRandom);
+pub struct TestRandom(SeededRandom);
 
-impl Draws {
+impl TestRandom {
     /// From `SHIFTKEEPER_TEST_SEED`, 1 without it; prints it.
     #[expect(clippy::disallowed_methods, reason = "a test's own switch, which the product must not know")]
     pub fn of_this_run() -> Self {
         let seed = std::env::var("SHIFTKEEPER_TEST_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
-        say(format!("seed {seed}"));
+        print_progress(format!("seed {seed}"));
         Self(SeededRandom::new(seed))
     }
 
@@ -31,14 +31,14 @@ impl Draws {
     }
 
     /// Heads or tails.
-    pub fn heads(&self) -> bool {
+    pub fn coin(&self) -> bool {
         self.0.unit() < 0.5
     }
 }
 
 /// Figures of a run, for `docs/testing.md`; seen with `--no-capture`.
 #[expect(clippy::print_stdout, reason = "a campaign tells what it did")]
-pub fn say(text: impl AsRef<str>) {
+pub fn print_progress(text: impl AsRef<str>) {
     println!("{}", text.as_ref());
 }
 

@@ -10,45 +10,45 @@ use std::time::Duration;
 use shiftkeeper::app::identity;
 use shiftkeeper::clock::{RealTime, SystemClock};
 use shiftkeeper::domain::ids::TenantId;
-use shiftkeeper::store::{Reader, Role, Store};
+use shiftkeeper::store::{ProcessRole, Reader, Store};
 
-use super::recording::{Disk, FATES, Fate, Record, marker, records_of};
+use super::recording::{ALL_OUTCOMES, Disk, Record, UnsyncedWrites, encode_marker, records_of};
 use super::shim::{CHECKPOINT_OFTEN, CHECKPOINT_SELDOM, SYNC_FULL, SYNC_NORMAL, Shim};
 use super::witness::{Extent, Witness};
-use super::{Draws, integrity, say};
-use crate::harness::{Scenario, Setup, agents, full_size};
+use super::{TestRandom, integrity, print_progress};
+use crate::harness::{Scenario, Setup, agent_ids, full_size};
 
 /// Agents of the shift changes that are recorded.
-fn team() -> usize {
+fn team_size() -> usize {
     if full_size() { 120 } else { 40 }
 }
 
 /// Between two looks of the witness, in real time.
-const LOOK_EVERY: Duration = Duration::from_millis(3);
+const POLL_INTERVAL: Duration = Duration::from_millis(3);
 
 /// A daemon whose disk is recorded.
-struct Recorded {
+struct RecordedDaemon {
     scenario: Scenario,
     shim: Shim,
     witness: Witness,
 }
 
-impl Recorded {
+impl RecordedDaemon {
     async fn new(changes: &[(&str, &str)]) -> Self {
-        let usual = Setup::team(team());
+        let usual = Setup::team(team_size());
         let mut scenario = Scenario::without_daemon(Setup { speed: 20, ..usual }).await;
         let shim = Shim::over(scenario.folder.path(), true, changes);
         scenario.setup.binary = Some(shim.binary());
-        for agent in agents(team()) {
-            scenario.put(&agent, shiftkeeper::sim::SimState::Unavailable);
+        for agent in agent_ids(team_size()) {
+            scenario.set_agent_state(&agent, shiftkeeper::sim::SimState::Unavailable);
         }
         Self { scenario, shim, witness: Witness::default() }
     }
 
     /// Reads what can be read, and notes in the recording that it was there at this moment.
-    async fn look(&mut self, reader: &Reader) {
+    async fn record_observed(&mut self, reader: &Reader) {
         let before = self.witness.extent();
-        self.witness.look(reader, &self.scenario.tenant).await;
+        self.witness.read_new(reader, &self.scenario.tenant).await;
         if self.witness.extent() > before {
             self.mark();
         }
@@ -56,24 +56,25 @@ impl Recorded {
 
     fn mark(&self) {
         let mut log = std::fs::File::options().append(true).open(self.shim.log()).expect("the shim's log");
-        log.write_all(&marker(self.witness.extent())).expect("written");
+        log.write_all(&encode_marker(self.witness.extent())).expect("written");
     }
 
     /// Asks everyone for a change, and watches until so many of the changes are left open.
-    async fn change(&mut self, to: &str, left: usize) {
-        let taken = self.scenario.change(&agents(team()), to).await;
-        self.witness.answered(taken.iter().map(|one| one["id"].as_str().expect("an id").parse().expect("an id")));
+    async fn request_changes(&mut self, to: &str, left: usize) {
+        let taken = self.scenario.request_change(&agent_ids(team_size()), to).await;
+        self.witness
+            .record_accepted(taken.iter().map(|one| one["id"].as_str().expect("an id").parse().expect("an id")));
         self.mark();
-        self.watch(left).await;
+        self.wait_until_open(left).await;
     }
 
-    async fn watch(&mut self, left: usize) {
+    async fn wait_until_open(&mut self, left: usize) {
         let reader = self.scenario.reader().await;
         while reader.open_transitions(&self.scenario.tenant).await.expect("readable").len() > left {
-            self.look(&reader).await;
-            RealTime::sleep(LOOK_EVERY).await;
+            self.record_observed(&reader).await;
+            RealTime::sleep(POLL_INTERVAL).await;
         }
-        self.look(&reader).await;
+        self.record_observed(&reader).await;
         reader.close().await;
     }
 
@@ -82,9 +83,9 @@ impl Recorded {
     }
 
     /// What was written down is what the files hold.
-    fn assert_true(&self) {
+    fn assert_recording_matches_files(&self) {
         let mut disk = Disk::default();
-        self.records().iter().for_each(|record| disk.play(record));
+        self.records().iter().for_each(|record| disk.apply(record));
         for end in ["", "-wal"] {
             let name = format!("shiftkeeper.db{end}");
             let found = std::fs::read(self.scenario.folder.path().join(&name)).ok();
@@ -97,19 +98,19 @@ impl Recorded {
         self.scenario.start_daemon().await;
         let schedule = self.scenario.setup.schedule.clone().expect("a team has one");
         self.scenario.import(&schedule).await;
-        self.scenario.until_in_sight().await;
-        self.change("Ready", 0).await;
+        self.scenario.wait_until_observed().await;
+        self.request_changes("Ready", 0).await;
         self.scenario.stop_daemon().await;
-        self.assert_true();
+        self.assert_recording_matches_files();
         self.scenario.start_daemon().await;
-        self.change("NotReady", team() / 2).await;
+        self.request_changes("NotReady", team_size() / 2).await;
         self.scenario.kill_daemon().await;
-        self.assert_true();
+        self.assert_recording_matches_files();
         self.scenario.start_daemon().await;
-        self.watch(0).await;
-        self.change("Ready", 0).await;
+        self.wait_until_open(0).await;
+        self.request_changes("Ready", 0).await;
         self.scenario.stop_daemon().await;
-        self.assert_true();
+        self.assert_recording_matches_files();
         let records = self.records();
         self.scenario.sim.stop().await;
         (self.witness, records)
@@ -125,7 +126,13 @@ struct Findings {
 }
 
 /// Cuts the current so often: every second time at a sync, the others anywhere.
-async fn cut(records: &[Record], witness: &Witness, tenant: &TenantId, images: usize, draws: &Draws) -> Findings {
+async fn simulate_power_cuts(
+    records: &[Record],
+    witness: &Witness,
+    tenant: &TenantId,
+    images: usize,
+    draws: &TestRandom,
+) -> Findings {
     let syncs: Vec<usize> = (0..records.len()).filter(|place| matches!(records[*place], Record::Sync { .. })).collect();
     let mut cuts: Vec<usize> = (0..images)
         .map(|number| match number % 4 {
@@ -138,22 +145,22 @@ async fn cut(records: &[Record], witness: &Witness, tenant: &TenantId, images: u
     cuts.sort_unstable();
     let (mut findings, mut disk, mut played) = (Findings::default(), Disk::default(), 0);
     for cut in cuts {
-        records[played..cut].iter().for_each(|record| disk.play(record));
+        records[played..cut].iter().for_each(|record| disk.apply(record));
         played = cut;
-        let fate = FATES[draws.below(FATES.len())];
+        let fate = ALL_OUTCOMES[draws.below(ALL_OUTCOMES.len())];
         *findings.images.entry(format!("{fate:?}")).or_default() += 1;
         let folder = tempfile::tempdir().expect("a folder");
         disk.write_image(folder.path(), fate, draws);
         match examine(folder.path(), witness, disk.acknowledged, tenant).await {
             Ok(None) => {}
-            Ok(Some(lost)) => findings.lost.push(place(cut, records, fate, &lost)),
-            Err(broken) => findings.broken.push(place(cut, records, fate, &broken)),
+            Ok(Some(lost)) => findings.lost.push(cut_description(cut, records, fate, &lost)),
+            Err(broken) => findings.broken.push(cut_description(cut, records, fate, &broken)),
         }
     }
     findings
 }
 
-fn place(cut: usize, records: &[Record], fate: Fate, what: &str) -> String {
+fn cut_description(cut: usize, records: &[Record], fate: UnsyncedWrites, what: &str) -> String {
     format!("{what} (cut at {cut} of {}, what was not synced: {fate:?})", records.len())
 }
 
@@ -166,7 +173,7 @@ async fn examine(
 ) -> Result<Option<String>, String> {
     let database = folder.join("shiftkeeper.db");
     let url = format!("sqlite://{}", database.display());
-    let opened = Store::open(&url, Role::Daemon, Arc::new(SystemClock::real()), &identity()).await;
+    let opened = Store::open(&url, ProcessRole::Daemon, Arc::new(SystemClock::real()), &identity()).await;
     let store = opened.map_err(|error| format!("it does not open: {:#}", anyhow::Error::from(error)))?;
     let lost = witness.loss(extent, store.reader(), tenant).await;
     store.close().await;
@@ -177,23 +184,23 @@ async fn examine(
 }
 
 async fn power_loss(changes: &[(&str, &str)]) -> Findings {
-    let draws = Draws::of_this_run();
+    let draws = TestRandom::of_this_run();
     let images = if full_size() { 500 } else { 60 };
-    let recorded = Recorded::new(changes).await;
+    let recorded = RecordedDaemon::new(changes).await;
     let tenant = recorded.scenario.tenant.clone();
     let (witness, records) = recorded.run().await;
     let synced = |end: &str| {
         records.iter().filter(|record| matches!(record, Record::Sync { name } if name.ends_with(end))).count()
     };
-    say(format!(
+    print_progress(format!(
         "{} records; the log was synced {} times, the database {} times",
         records.len(),
         synced("-wal"),
         synced(".db")
     ));
     assert!(synced(".db") > 10, "the recording holds checkpoints");
-    let findings = cut(&records, &witness, &tenant, images, &draws).await;
-    say(format!("{} lost, {} broken, of {:?}", findings.lost.len(), findings.broken.len(), findings.images));
+    let findings = simulate_power_cuts(&records, &witness, &tenant, images, &draws).await;
+    print_progress(format!("{} lost, {} broken, of {:?}", findings.lost.len(), findings.broken.len(), findings.images));
     findings
 }
 

@@ -9,7 +9,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::Draws;
+use super::TestRandom;
 use super::witness::Extent;
 
 const SECTOR: usize = 512;
@@ -79,7 +79,7 @@ pub fn records_of(mut log: &[u8]) -> Vec<Record> {
 }
 
 /// A marker as it is appended to the log between the shim's records.
-pub fn marker(extent: Extent) -> Vec<u8> {
+pub fn encode_marker(extent: Extent) -> Vec<u8> {
     let data: Vec<u8> = [extent.audit, extent.events, extent.transitions]
         .iter()
         .flat_map(|count| (*count as u64).to_le_bytes())
@@ -117,7 +117,7 @@ struct File {
 
 /// What becomes of what was not synced.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Fate {
+pub enum UnsyncedWrites {
     /// It is gone.
     Dropped,
     /// Some writes are there and others are not, whichever came first.
@@ -128,7 +128,8 @@ pub enum Fate {
     CutOff,
 }
 
-pub const FATES: [Fate; 4] = [Fate::Dropped, Fate::Reordered, Fate::Torn, Fate::CutOff];
+pub const ALL_OUTCOMES: [UnsyncedWrites; 4] =
+    [UnsyncedWrites::Dropped, UnsyncedWrites::Reordered, UnsyncedWrites::Torn, UnsyncedWrites::CutOff];
 
 /// The disk, as far as a recording was played.
 #[derive(Default, Debug)]
@@ -142,7 +143,7 @@ pub struct Disk {
 
 impl Disk {
     /// Plays one record.
-    pub fn play(&mut self, record: &Record) {
+    pub fn apply(&mut self, record: &Record) {
         match record {
             Record::Write { name, offset, data } => {
                 self.file(name).pending.push(Change::Write { offset: *offset, data: data.clone() });
@@ -191,17 +192,17 @@ impl Disk {
     }
 
     /// Writes what may be found after a power cut into a folder.
-    pub fn write_image(&self, folder: &Path, fate: Fate, draws: &Draws) {
-        let kept = |file: &File| file.named || (fate != Fate::Dropped && draws.heads());
+    pub fn write_image(&self, folder: &Path, fate: UnsyncedWrites, draws: &TestRandom) {
+        let kept = |file: &File| file.named || (fate != UnsyncedWrites::Dropped && draws.coin());
         let mut found: BTreeMap<&String, Vec<u8>> = BTreeMap::new();
         for (name, file) in &self.removed {
-            if draws.heads() {
-                found.insert(name, file.after_a_cut(fate, draws));
+            if draws.coin() {
+                found.insert(name, file.content_after_cut(fate, draws));
             }
         }
         for (name, file) in &self.files {
             if kept(file) {
-                found.insert(name, file.after_a_cut(fate, draws));
+                found.insert(name, file.content_after_cut(fate, draws));
             }
         }
         for (name, bytes) in found {
@@ -213,18 +214,18 @@ impl Disk {
 }
 
 impl File {
-    fn after_a_cut(&self, fate: Fate, draws: &Draws) -> Vec<u8> {
+    fn content_after_cut(&self, fate: UnsyncedWrites, draws: &TestRandom) -> Vec<u8> {
         let mut bytes = self.synced.clone();
         let cut_off = if self.pending.is_empty() { 0 } else { draws.below(self.pending.len()) };
         for (number, change) in self.pending.iter().enumerate() {
             match fate {
-                Fate::Dropped => {}
-                Fate::Reordered => {
-                    let all = draws.heads();
+                UnsyncedWrites::Dropped => {}
+                UnsyncedWrites::Reordered => {
+                    let all = draws.coin();
                     change.apply_torn(&mut bytes, |_| all);
                 }
-                Fate::Torn => change.apply_torn(&mut bytes, |_| draws.heads()),
-                Fate::CutOff => {
+                UnsyncedWrites::Torn => change.apply_torn(&mut bytes, |_| draws.coin()),
+                UnsyncedWrites::CutOff => {
                     let whole = match number.cmp(&cut_off) {
                         Ordering::Less => change.sectors(),
                         Ordering::Equal => draws.below(change.sectors() + 1),
@@ -277,32 +278,32 @@ impl Change {
 #[test]
 fn what_was_synced_is_there_and_what_was_not_may_be_in_part() {
     let write = |byte: u8, offset: usize| Record::Write { name: "a".into(), offset, data: vec![byte; 1000] };
-    let draws = Draws::of_this_run();
+    let draws = TestRandom::of_this_run();
     let image = |disk: &Disk, fate| {
         let folder = tempfile::tempdir().expect("a folder");
         disk.write_image(folder.path(), fate, &draws);
         std::fs::read(folder.path().join("a")).ok()
     };
     let mut disk = Disk::default();
-    disk.play(&write(1, 0));
-    disk.play(&Record::Sync { name: "a".into() });
-    assert_eq!(image(&disk, Fate::Dropped), None, "nobody synced the folder");
-    disk.play(&Record::SyncFolder);
-    disk.play(&write(2, 500));
-    disk.play(&Record::Marker(Extent { audit: 7, events: 8, transitions: 9 }));
-    assert_eq!(image(&disk, Fate::Dropped), Some(vec![1; 1000]));
+    disk.apply(&write(1, 0));
+    disk.apply(&Record::Sync { name: "a".into() });
+    assert_eq!(image(&disk, UnsyncedWrites::Dropped), None, "nobody synced the folder");
+    disk.apply(&Record::SyncFolder);
+    disk.apply(&write(2, 500));
+    disk.apply(&Record::Marker(Extent { audit: 7, events: 8, transitions: 9 }));
+    assert_eq!(image(&disk, UnsyncedWrites::Dropped), Some(vec![1; 1000]));
     for _ in 0..100 {
-        let torn = image(&disk, Fate::Torn).expect("its name is there");
+        let torn = image(&disk, UnsyncedWrites::Torn).expect("its name is there");
         assert!(torn[..500].iter().all(|byte| *byte == 1), "what was synced is whole");
         assert!(torn[500..512].iter().all(|byte| *byte == torn[500]), "so is each sector");
-        let reordered = image(&disk, Fate::Reordered).expect("its name is there");
+        let reordered = image(&disk, UnsyncedWrites::Reordered).expect("its name is there");
         assert!([1000, 1500].contains(&reordered.len()), "a write is there whole or not at all");
     }
-    disk.play(&Record::Remove { name: "a".into() });
-    let found: Vec<bool> = (0..50).map(|_| image(&disk, Fate::Dropped).is_some()).collect();
+    disk.apply(&Record::Remove { name: "a".into() });
+    let found: Vec<bool> = (0..50).map(|_| image(&disk, UnsyncedWrites::Dropped).is_some()).collect();
     assert!(found.contains(&true) && found.contains(&false), "the removal may have come through or not");
-    disk.play(&Record::SyncFolder);
-    assert_eq!(image(&disk, Fate::Torn), None);
-    let Record::Marker(read) = records_of(&marker(disk.acknowledged)).remove(0) else { panic!("a marker") };
+    disk.apply(&Record::SyncFolder);
+    assert_eq!(image(&disk, UnsyncedWrites::Torn), None);
+    let Record::Marker(read) = records_of(&encode_marker(disk.acknowledged)).remove(0) else { panic!("a marker") };
     assert_eq!(read, Extent { audit: 7, events: 8, transitions: 9 });
 }

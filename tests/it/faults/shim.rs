@@ -73,14 +73,14 @@ impl Shim {
     }
 
     /// From now on, calls that fit fail: see `shim.c`.
-    pub fn order(&self, what: &str, file: &str, errno: i32, skip: usize, times: usize) {
+    pub fn fail_calls(&self, what: &str, file: &str, errno: i32, skip: usize, times: usize) {
         let draft = self.folder.path().join("control.draft");
         std::fs::write(&draft, format!("{what} {file} {errno} {skip} {times}\n")).expect("written");
         std::fs::rename(draft, self.control()).expect("put in place");
     }
 
     /// Nothing fails any more.
-    pub fn relent(&self) {
+    pub fn stop_failing(&self) {
         // There may have been no order.
         let _ = std::fs::remove_file(self.control());
     }

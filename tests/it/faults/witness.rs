@@ -4,7 +4,7 @@ use shiftkeeper::domain::ids::{EventId, TenantId, TransitionId};
 use shiftkeeper::store::{ChainTrust, PAGE_LIMIT, Reader};
 
 /// Events that every look at a database compares one by one, from the newest back.
-const NEWEST: usize = 1000;
+const COMPARED_EVENTS: usize = 1000;
 
 /// How much had been acknowledged at a moment, as counts from the beginning.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
@@ -26,7 +26,7 @@ pub struct Witness {
 
 impl Witness {
     /// Reads on from where it stood, as a reader beside the daemon does.
-    pub async fn look(&mut self, reader: &Reader, tenant: &TenantId) {
+    pub async fn read_new(&mut self, reader: &Reader, tenant: &TenantId) {
         loop {
             let page = reader.audit_entries(tenant, self.audit.len() as u64, PAGE_LIMIT).await.expect("readable");
             let more = page.len() == PAGE_LIMIT as usize;
@@ -52,7 +52,7 @@ impl Witness {
     }
 
     /// The API answered that these were taken in.
-    pub fn answered(&mut self, transitions: impl IntoIterator<Item = TransitionId>) {
+    pub fn record_accepted(&mut self, transitions: impl IntoIterator<Item = TransitionId>) {
         self.transitions.extend(transitions);
     }
 
@@ -93,7 +93,7 @@ impl Witness {
         if kept < extent.events as u64 {
             return Some(format!("{kept} of {} events", extent.events));
         }
-        let mut number = extent.events.saturating_sub(NEWEST);
+        let mut number = extent.events.saturating_sub(COMPARED_EVENTS);
         while number < extent.events {
             let page = reader.events(tenant, number as u64, PAGE_LIMIT).await.expect("readable");
             if page.is_empty() {

@@ -6,40 +6,40 @@ use std::process::{Command, Stdio};
 use serde_json::json;
 use shiftkeeper::app::{App, Importer, Reload};
 use shiftkeeper::clock::{RealTime, Stopwatch};
-use shiftkeeper::config::{Config, ConfigText, Environment, Loaded};
+use shiftkeeper::config::{Config, ConfigText, Environment, LoadedConfig};
 use shiftkeeper::domain::access::rights::Right;
 use shiftkeeper::domain::ids::AgentId;
 use shiftkeeper::engine::access::accounts::Accounts;
-use shiftkeeper::engine::operations::supervisor::Ended;
+use shiftkeeper::engine::operations::supervisor::SupervisorExit;
 use shiftkeeper::sim::TenantDescription;
 use shiftkeeper::store::OpenError;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::process::Server;
-use super::{HOOK_KEY, LOOK_EVERY, OPERATOR, PATIENCE, Scenario, VIEWER};
+use super::{HOOK_KEY, OPERATOR, POLL_INTERVAL, Scenario, VIEWER, WAIT_TIMEOUT};
 
 /// A running daemon.
 pub(super) struct Daemon {
     pub(super) base: String,
-    pub(super) runs: Runs,
+    pub(super) mode: RunMode,
 }
 
 /// Where it runs.
-pub(super) enum Runs {
+pub(super) enum RunMode {
     /// In the test's process.
-    Here(Here),
+    InProcess(InProcessDaemon),
     /// As the real binary.
-    Apart(Server),
+    SeparateProcess(Server),
 }
 
-pub(super) struct Here {
+pub(super) struct InProcessDaemon {
     pub(super) importer: Importer,
     pub(super) accounts: Accounts,
     reload: Reload,
-    running: Box<Loaded>,
-    soft: CancellationToken,
-    tasks: JoinSet<Ended>,
+    running: Box<LoadedConfig>,
+    shutdown: CancellationToken,
+    tasks: JoinSet<SupervisorExit>,
 }
 
 /// The real binary, instead of a daemon in the test's process.
@@ -53,7 +53,7 @@ pub struct Binary {
 
 impl Scenario {
     /// The configuration, as an operator would write it.
-    pub fn configuration(&self) -> Loaded {
+    pub fn configuration(&self) -> LoadedConfig {
         let (texts, environment) = self.configuration_texts();
         let environment: Environment = environment.into_iter().collect();
         Config::load_texts(&texts, &environment, &[])
@@ -79,10 +79,10 @@ impl Scenario {
             vec![("OPERATOR".to_owned(), OPERATOR.to_owned()), ("VIEWER".to_owned(), VIEWER.to_owned())];
         text.push_str(&self.setup.webhooks);
         environment.push(("HOOK".to_owned(), HOOK_KEY.to_owned()));
-        let served = |tenant: &&TenantDescription| !self.setup.unserved.contains(&tenant.id.as_str());
+        let served = |tenant: &&TenantDescription| !self.setup.unconfigured_tenants.contains(&tenant.id.as_str());
         for tenant in description.tenants.iter().filter(served) {
             let secret = format!("SECRET_{}", tenant.id.as_str().to_uppercase());
-            let mut agents = if self.setup.listed { tenant.agents.clone() } else { Vec::new() };
+            let mut agents = if self.setup.lists_all_agents { tenant.agents.clone() } else { Vec::new() };
             agents.retain(|agent| !self.setup.unlisted.contains(&agent.as_str()));
             text.push_str(&self.tenant_text(tenant, &description.base_url, &secret, &agents));
             environment.push((secret, tenant.client_secret.clone()));
@@ -95,7 +95,7 @@ impl Scenario {
     }
 
     fn tenant_text(&self, tenant: &TenantDescription, base: &str, secret: &str, agents: &[AgentId]) -> String {
-        let own = self.setup.keys_of.iter().filter(|(of, _)| *of == tenant.id.as_str());
+        let own = self.setup.keys_by_tenant.iter().filter(|(of, _)| *of == tenant.id.as_str());
         let own: Vec<_> = own.map(|(_, keys)| *keys).collect();
         format!(
             "[[tenants]]\nid = {id:?}\nbase_url = {base:?}\nclient_id = {client:?}\nclient_secret = {{ env = {secret:?} }}\n\
@@ -114,19 +114,20 @@ impl Scenario {
     pub async fn start_daemon(&mut self) {
         assert!(self.daemon.is_none(), "the daemon runs");
         if let Some(command) = self.daemon_command() {
-            return self.adopt(Server::start(command).await);
+            return self.adopt_process(Server::start(command).await);
         }
         let running = self.configuration();
         let config = running.config.clone();
         let watch = Stopwatch::start();
         let (app, soft) = loop {
             let soft = CancellationToken::new();
-            match App::start(config.clone(), self.times.of_the_daemon(), soft.clone()).await {
+            match App::start(config.clone(), self.clocks.daemon_clock(), soft.clone()).await {
                 Ok(app) => break (app, soft),
                 Err(error)
-                    if matches!(error.downcast_ref(), Some(OpenError::Held { .. })) && watch.elapsed() < PATIENCE =>
+                    if matches!(error.downcast_ref(), Some(OpenError::InUse { .. }))
+                        && watch.elapsed() < WAIT_TIMEOUT =>
                 {
-                    RealTime::sleep(LOOK_EVERY).await;
+                    RealTime::sleep(POLL_INTERVAL).await;
                 }
                 Err(error) => panic!("the daemon does not start: {error:#}"),
             }
@@ -135,8 +136,8 @@ impl Scenario {
         let accounts = app.accounts();
         let mut tasks = JoinSet::new();
         tasks.spawn(app.run());
-        let here = Here { importer, accounts, reload, running: Box::new(running), soft, tasks };
-        self.daemon = Some(Daemon { base, runs: Runs::Here(here) });
+        let here = InProcessDaemon { importer, accounts, reload, running: Box::new(running), shutdown: soft, tasks };
+        self.daemon = Some(Daemon { base, mode: RunMode::InProcess(here) });
     }
 
     /// Puts the configuration in force as the setup now has it, as a SIGHUP would.
@@ -146,8 +147,8 @@ impl Scenario {
     }
 
     /// Puts a configuration in force, where it can be.
-    pub fn try_reload(&mut self, newer: Loaded) -> anyhow::Result<()> {
-        let Runs::Here(here) = &mut self.daemon.as_mut().expect("the daemon runs").runs else {
+    pub fn try_reload(&mut self, newer: LoadedConfig) -> anyhow::Result<()> {
+        let RunMode::InProcess(here) = &mut self.daemon.as_mut().expect("the daemon runs").mode else {
             panic!("the daemon is a process of its own")
         };
         here.reload.apply(&mut here.running, newer)
@@ -170,22 +171,22 @@ impl Scenario {
     }
 
     /// Takes a process that [`Scenario::daemon_command`] made as the daemon.
-    pub fn adopt(&mut self, server: Server) {
+    pub fn adopt_process(&mut self, server: Server) {
         let listen = server.ready["listen"].as_str().expect("an address").to_owned();
-        self.daemon = Some(Daemon { base: format!("http://{listen}"), runs: Runs::Apart(server) });
+        self.daemon = Some(Daemon { base: format!("http://{listen}"), mode: RunMode::SeparateProcess(server) });
     }
 
     /// Ends the daemon in order.
     pub async fn stop_daemon(&mut self) {
-        match self.daemon.take().expect("a daemon").runs {
-            Runs::Here(Here { soft, mut tasks, .. }) => {
+        match self.daemon.take().expect("a daemon").mode {
+            RunMode::InProcess(InProcessDaemon { shutdown: soft, mut tasks, .. }) => {
                 soft.cancel();
                 let ended = tasks.join_next().await.expect("its task").expect("no panic");
-                assert!(matches!(ended, Ended::Asked), "{ended:?}");
+                assert!(matches!(ended, SupervisorExit::Requested), "{ended:?}");
             }
-            Runs::Apart(server) => {
+            RunMode::SeparateProcess(server) => {
                 server.signal("TERM");
-                let (status, _, said) = server.ended().await;
+                let (status, _, said) = server.wait_for_exit().await;
                 assert!(status.success(), "{status}: {said}");
             }
         }
@@ -194,9 +195,9 @@ impl Scenario {
 
     /// Ends the daemon where it stands, as a crash would: nothing is drained, closed or said. A process gets SIGKILL.
     pub async fn kill_daemon(&mut self) {
-        match self.daemon.take().expect("a daemon").runs {
-            Runs::Here(Here { mut tasks, .. }) => tasks.shutdown().await,
-            Runs::Apart(server) => drop(server),
+        match self.daemon.take().expect("a daemon").mode {
+            RunMode::InProcess(InProcessDaemon { mut tasks, .. }) => tasks.shutdown().await,
+            RunMode::SeparateProcess(server) => drop(server),
         }
         self.kills.push(self.clock.now());
     }
@@ -204,17 +205,17 @@ impl Scenario {
     /// The daemon's process, to end it in a way of its own.
     pub fn take_process(&mut self) -> Server {
         self.kills.push(self.clock.now());
-        match self.daemon.take().expect("a daemon").runs {
-            Runs::Apart(server) => server,
-            Runs::Here(_) => panic!("the daemon runs in the test's process"),
+        match self.daemon.take().expect("a daemon").mode {
+            RunMode::SeparateProcess(server) => server,
+            RunMode::InProcess(_) => panic!("the daemon runs in the test's process"),
         }
     }
 
     /// The most memory that the daemon's process has had, in bytes.
     pub fn peak_memory(&self) -> u64 {
-        match &self.daemon().runs {
-            Runs::Apart(server) => server.peak_memory(),
-            Runs::Here(_) => panic!("the daemon runs in the test's process"),
+        match &self.daemon().mode {
+            RunMode::SeparateProcess(server) => server.peak_memory(),
+            RunMode::InProcess(_) => panic!("the daemon runs in the test's process"),
         }
     }
 }

@@ -4,26 +4,26 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use shiftkeeper::domain::agents::agent::Source;
+use shiftkeeper::domain::agents::agent::ObservationSource;
 use shiftkeeper::domain::agents::state::AgentState;
-use shiftkeeper::domain::audit::{ChainCheck, ChainHead};
+use shiftkeeper::domain::audit::{ChainHead, ChainVerifier};
 use shiftkeeper::domain::ids::AgentId;
 use shiftkeeper::domain::time::UtcMicros;
 use shiftkeeper::domain::webhooks::event::EventKind;
-use shiftkeeper::sim::{Cause, ChangeEntry, Kind, LogPage, RequestEntry, SimState};
+use shiftkeeper::sim::{ChangeCause, ChangeEntry, FaultKind, LogPage, RequestEntry, SimState};
 use shiftkeeper::store::{CallWrite, PAGE_LIMIT, Reader, StoredEvent, StoredHistory};
 
-use super::times::Times;
+use super::clocks::TestClocks;
 use super::{INTERVAL, Scenario};
 
 /// How far an instant of history may be from the simulator's own: `Date` headers are in whole seconds.
-const ABOUT: Duration = Duration::from_secs(30);
+const TOLERANCE: Duration = Duration::from_secs(30);
 
 /// The budget that the simulator grants where a test does not change it.
 const WINDOW: Duration = Duration::from_secs(60);
 
 /// A request with so many entries of the simulator's log behind it has been answered, or will not be.
-const UNANSWERED_AT_MOST: u64 = 5_000;
+const MAX_UNANSWERED: u64 = 5_000;
 
 /// The statuses that an ended scenario must not hold: nothing is under way, nothing is unknown.
 const UNSETTLED: [&str; 3] = ["requested", "sending", "in_doubt"];
@@ -34,21 +34,21 @@ const UNKNOWN_EFFECT: [&str; 5] = ["server", "timeout", "broken", "nonsense", "t
 impl Scenario {
     /// Ends the scenario: waits until nothing is under way, stops the daemon in order, and reckons.
     pub async fn assert_nothing_left_over(mut self) {
-        self.until_settled().await;
+        self.wait_until_settled().await;
         self.stop_daemon().await;
-        self.reckon().await;
+        self.check_consistency().await;
         self.sim.stop().await;
     }
 
     /// Holds the store of a daemon that has stopped against the simulator's log.
-    pub async fn reckon(&self) {
+    pub async fn check_consistency(&self) {
         let (reader, log) = (self.reader().await, self.log());
         self.assert_outcomes_add_up(&reader).await;
         self.assert_history_is_the_platforms(&reader, &log).await;
         self.assert_sequences_have_no_hole(&reader).await;
         let mut attempts = reader.recent_calls(&self.tenant, UtcMicros::EPOCH).await.expect("readable");
-        if self.times.was_set() {
-            attempts = attempts.into_iter().map(|call| self.in_the_world(call)).collect();
+        if self.clocks.was_set() {
+            attempts = attempts.into_iter().map(|call| self.to_world_time(call)).collect();
             attempts.sort_by_key(|call| (call.sent_at, call.attempt));
         }
         assert_read_back_before_repeating(self, &log, &attempts);
@@ -57,18 +57,18 @@ impl Scenario {
 
     /// A call with its instants by the world's clock: the daemon's own may have been set. Where that was while the call was under
     /// way, nobody knows when it left; it was within its time limit.
-    fn in_the_world(&self, call: CallWrite) -> CallWrite {
-        let Some(ended_at) = call.steady_us.map(Times::world_at) else { return call };
+    fn to_world_time(&self, call: CallWrite) -> CallWrite {
+        let Some(ended_at) = call.steady_us.map(TestClocks::world_at) else { return call };
         let Some(answered_at) = call.answered_at else { return CallWrite { sent_at: ended_at, ..call } };
-        let longest = self.clock.span_of_real(self.setup.request_timeout);
+        let longest = self.clock.scale_real(self.setup.request_timeout);
         let took = if answered_at < call.sent_at { longest } else { answered_at.since(call.sent_at).min(longest) };
         CallWrite { sent_at: ended_at - took, answered_at: Some(ended_at), ..call }
     }
 
     /// Waits until no transition is under way or unknown.
-    pub async fn until_settled(&self) {
+    pub async fn wait_until_settled(&self) {
         let reader = self.reader().await;
-        self.until("no transition is under way or in doubt", || async {
+        self.wait_until("no transition is under way or in doubt", || async {
             let open = reader.open_transitions(&self.tenant).await.expect("readable");
             let unsettled: Vec<_> = open
                 .iter()
@@ -92,7 +92,7 @@ impl Scenario {
     pub fn whole_log(&self) -> LogPage {
         let mut whole = self.read_log.lock().expect("a lock");
         // Answers are noted in the entry of their request.
-        let settled = whole.next.saturating_sub(UNANSWERED_AT_MOST);
+        let settled = whole.next.saturating_sub(MAX_UNANSWERED);
         whole.next = settled;
         whole.requests.retain(|entry| entry.seq <= settled);
         whole.changes.retain(|entry| entry.seq <= settled);
@@ -134,7 +134,7 @@ impl Scenario {
 
     /// Every audit entry, checked against the chain.
     pub async fn audit(&self, reader: &Reader) -> Vec<shiftkeeper::domain::audit::AuditBody> {
-        let mut check = ChainCheck::from(self.tenant.clone(), ChainHead::default());
+        let mut check = ChainVerifier::starting_at(self.tenant.clone(), ChainHead::default());
         let mut bodies = Vec::new();
         loop {
             let page = reader.audit_entries(&self.tenant, check.head().seq, PAGE_LIMIT).await.expect("readable");
@@ -142,7 +142,7 @@ impl Scenario {
                 return bodies;
             }
             for entry in page {
-                bodies.push(check.next(entry.seq, &entry.body, &entry.hash).expect("the chain holds"));
+                bodies.push(check.verify_entry(entry.seq, &entry.body, &entry.hash).expect("the chain holds"));
             }
         }
     }
@@ -168,7 +168,8 @@ impl Scenario {
 
     /// What was requested is what ended and what is open, by the table and by the audit chain.
     async fn assert_outcomes_add_up(&self, reader: &Reader) {
-        let figures = reader.compliance(&self.tenant, UtcMicros::EPOCH, UtcMicros::MAX).await.expect("readable");
+        let figures =
+            reader.compliance_figures(&self.tenant, UtcMicros::EPOCH, UtcMicros::MAX).await.expect("readable");
         for status in UNSETTLED {
             assert_eq!(figures.by_status[status], 0, "{status} at the end: {:?}", figures.by_status);
         }
@@ -190,7 +191,7 @@ impl Scenario {
 
     /// History holds what the platform did, each change by the API exactly once, and nothing else.
     async fn assert_history_is_the_platforms(&self, reader: &Reader, log: &LogPage) {
-        for world in self.sim.world().into_iter().filter(|world| world.id == self.tenant) {
+        for world in self.sim.world_views().into_iter().filter(|world| world.id == self.tenant) {
             for view in world.agents {
                 let changes: Vec<_> = log
                     .changes
@@ -198,12 +199,12 @@ impl Scenario {
                     .filter(|change| change.tenant == self.tenant && change.agent == view.id)
                     .collect();
                 let rows = self.history(reader, &view.id).await;
-                if self.setup.sim.lively {
+                if self.setup.sim.autonomous_agents {
                     assert_one_row_per_transition(&view.id, &rows);
                 } else {
                     // By a clock that was set, instants tell nothing; what happened, and in which order, still must agree.
-                    let about = if self.times.was_set() { Duration::MAX } else { ABOUT };
-                    assert_same_story(&view.id, view.state, &changes, &rows, about);
+                    let about = if self.clocks.was_set() { Duration::MAX } else { TOLERANCE };
+                    assert_same_history(&view.id, view.state, &changes, &rows, about);
                 }
             }
         }
@@ -279,7 +280,7 @@ fn is_good_snapshot(call: &RequestEntry) -> bool {
     call.method == "GET"
         && call.path.contains("/realtime/subscription/")
         && call.status == Some(200)
-        && matches!(call.fault, None | Some(Kind::ClockSkew | Kind::TimestampJitter))
+        && matches!(call.fault, None | Some(FaultKind::ClockSkew | FaultKind::TimestampJitter))
 }
 
 /// Whoever sent this POST could not tell whether it took effect. A crash soon after it leaves that open unless the answer is in
@@ -289,32 +290,38 @@ fn is_unanswered(post: &RequestEntry, attempt: &CallWrite, kills: &[UtcMicros]) 
     let garbled = match post.fault {
         None
         | Some(
-            Kind::Status
-            | Kind::Late
-            | Kind::ClockSkew
-            | Kind::TimestampJitter
-            | Kind::RevokeTokens
-            | Kind::ExpireSubscriptions
-            | Kind::WrongTypes
-            | Kind::Nonsense
-            | Kind::Silent
-            | Kind::Repeat
-            | Kind::MissingRows
-            | Kind::OldTimes
-            | Kind::OtherZones
-            | Kind::Bulky
-            | Kind::OddTexts
-            | Kind::SkipRows
-            | Kind::StopShort
-            | Kind::NeverFinish
-            | Kind::FailQuery
-            | Kind::ForgetQueries
-            | Kind::DropFeeds
-            | Kind::CloseFeeds,
+            FaultKind::Status
+            | FaultKind::Late
+            | FaultKind::ClockSkew
+            | FaultKind::TimestampJitter
+            | FaultKind::RevokeTokens
+            | FaultKind::ExpireSubscriptions
+            | FaultKind::WrongTypes
+            | FaultKind::Nonsense
+            | FaultKind::Silent
+            | FaultKind::Repeat
+            | FaultKind::MissingRows
+            | FaultKind::OldTimes
+            | FaultKind::OtherZones
+            | FaultKind::Bulky
+            | FaultKind::OddTexts
+            | FaultKind::SkipRows
+            | FaultKind::StopShort
+            | FaultKind::NeverFinish
+            | FaultKind::FailQuery
+            | FaultKind::ForgetQueries
+            | FaultKind::DropFeeds
+            | FaultKind::CloseFeeds,
         ) => false,
         // Half of a refusal still says that nothing was done: its status came first.
-        Some(Kind::ResetMid | Kind::Truncated) => post.status.is_none_or(|status| status < 400),
-        Some(Kind::Delay | Kind::ResetBefore | Kind::LostAnswer | Kind::Html | Kind::StopAnswering) => true,
+        Some(FaultKind::ResetMid | FaultKind::Truncated) => post.status.is_none_or(|status| status < 400),
+        Some(
+            FaultKind::Delay
+            | FaultKind::ResetBefore
+            | FaultKind::LostAnswer
+            | FaultKind::Html
+            | FaultKind::StopAnswering,
+        ) => true,
     };
     let killed = kills.iter().any(|kill| *kill >= post.at && kill.since(post.at) < Duration::from_secs(5));
     let unknown = attempt.outcome.as_deref().is_some_and(|class| UNKNOWN_EFFECT.contains(&class));
@@ -328,7 +335,7 @@ fn is_unanswered(post: &RequestEntry, attempt: &CallWrite, kills: &[UtcMicros]) 
 ///
 /// The send is the attempt's own instant: the platform's log knows the arrival, which is later by what the way takes.
 fn assert_read_back_before_repeating(scenario: &Scenario, log: &LogPage, calls: &[CallWrite]) {
-    let wait = scenario.clock.span_of_real(scenario.setup.request_timeout) + INTERVAL;
+    let wait = scenario.clock.scale_real(scenario.setup.request_timeout) + INTERVAL;
     let mut last: BTreeMap<&AgentId, (&RequestEntry, &CallWrite)> = BTreeMap::new();
     let mut attempts: BTreeMap<&AgentId, Vec<&CallWrite>> = BTreeMap::new();
     for call in calls.iter().filter(|call| call.transition.is_some()) {
@@ -347,7 +354,7 @@ fn assert_read_back_before_repeating(scenario: &Scenario, log: &LogPage, calls: 
             log.changes.iter().find(|change| change.request_seq == Some(before.seq)).map(|change| change.at);
         let another = attempt.transition != its_attempt.transition;
         let readable_after = match took_effect {
-            _ if wanted_state(before) != wanted_state(post) => before.at,
+            _ if requested_state(before) != requested_state(post) => before.at,
             Some(at) if another => at,
             Some(_) | None => its_attempt.sent_at + wait,
         };
@@ -360,12 +367,12 @@ fn assert_read_back_before_repeating(scenario: &Scenario, log: &LogPage, calls: 
             read_back,
             "{agent}: the POST of {:?} at {} ({:?}, {:?}, in the books: {:?}) was followed by one of {:?} at {} (another \
              transition: {another}) without a read-back; the agent: {:?}",
-            wanted_state(before),
+            requested_state(before),
             before.at,
             before.fault,
             before.status,
             its_attempt.outcome,
-            wanted_state(post),
+            requested_state(post),
             post.at,
             log.changes
                 .iter()
@@ -376,7 +383,7 @@ fn assert_read_back_before_repeating(scenario: &Scenario, log: &LogPage, calls: 
     }
 }
 
-pub fn wanted_state(post: &RequestEntry) -> Option<String> {
+pub fn requested_state(post: &RequestEntry) -> Option<String> {
     let body: Value = serde_json::from_str(post.body.as_ref()?.get()).ok()?;
     body["state"].as_str().map(str::to_owned)
 }
@@ -392,7 +399,7 @@ fn assert_one_row_per_transition(agent: &AgentId, rows: &[StoredHistory]) {
 
 /// Walks the agent's story by the simulator's log beside its history. What was done by the API must be in history, once;
 /// what a script did between two snapshots may be missing; nothing may be in history that did not happen.
-fn assert_same_story(
+fn assert_same_history(
     agent: &AgentId,
     now: SimState,
     changes: &[&ChangeEntry],
@@ -409,12 +416,12 @@ fn assert_same_story(
         format!("{agent}\n  happened: {told:#?}\n  history: {kept:#?}")
     };
     let first = changes.first().map_or(now, |change| change.from);
-    let in_sight = without_reasons(in_sight(rows));
+    let in_sight = without_reasons(without_unobserved_time(rows));
     let rows = &in_sight[..];
-    let begins_at_once = tell_apart(changes, rows, about);
+    let begins_at_once = match_changes(changes, rows, about);
     // The first row is the state that the agent began in, or already a change, where nobody looked before it.
     let begins_before = match rows.split_first() {
-        Some((row, rest)) if row.row.state == ours(first) => tell_apart(changes, rest, about),
+        Some((row, rest)) if row.row.state == daemon_state(first) => match_changes(changes, rest, about),
         Some(_) | None => Err("the first row is not what the agent began with"),
     };
     if let (Err(one), Err(other)) = (begins_at_once, begins_before) {
@@ -423,12 +430,12 @@ fn assert_same_story(
 }
 
 /// Without the time that nobody saw: the stay that goes on after it is the one from before.
-fn in_sight(rows: &[StoredHistory]) -> Vec<&StoredHistory> {
+fn without_unobserved_time(rows: &[StoredHistory]) -> Vec<&StoredHistory> {
     let (mut seen, mut gap): (Vec<&StoredHistory>, bool) = (Vec::new(), false);
     for row in rows {
         let goes_on =
             gap && row.row.platform_at.is_none() && seen.last().is_some_and(|before| before.row.state == row.row.state);
-        gap = row.row.state.is_out_of_sight();
+        gap = row.row.state.is_unobserved();
         if !gap && !goes_on {
             seen.push(row);
         }
@@ -441,7 +448,7 @@ fn without_reasons(rows: Vec<&StoredHistory>) -> Vec<&StoredHistory> {
     let mut stays: Vec<&StoredHistory> = Vec::new();
     for row in rows {
         let goes_on = stays.last().is_some_and(|before| before.row.state == row.row.state);
-        if !(goes_on && row.row.source == Source::Post && row.row.reason.is_some()) {
+        if !(goes_on && row.row.source == ObservationSource::Post && row.row.reason.is_some()) {
             stays.push(row);
         }
     }
@@ -449,24 +456,25 @@ fn without_reasons(rows: Vec<&StoredHistory>) -> Vec<&StoredHistory> {
 }
 
 /// Whether every change by the API is a row, every row a change, and all in one order.
-fn tell_apart(changes: &[&ChangeEntry], rows: &[&StoredHistory], about: Duration) -> Result<(), &'static str> {
+fn match_changes(changes: &[&ChangeEntry], rows: &[&StoredHistory], about: Duration) -> Result<(), &'static str> {
     let mut rows = rows.iter().peekable();
     for change in changes {
-        let same =
-            |row: &&&StoredHistory| row.row.state == ours(change.to) && apart(row.row.entered_at, change.at) <= about;
-        if rows.next_if(same).is_none() && change.cause == Cause::Api {
+        let same = |row: &&&StoredHistory| {
+            row.row.state == daemon_state(change.to) && distance(row.row.entered_at, change.at) <= about
+        };
+        if rows.next_if(same).is_none() && change.cause == ChangeCause::Api {
             return Err("a change by the API is not in history");
         }
     }
     if rows.next().is_none() { Ok(()) } else { Err("history holds what did not happen") }
 }
 
-fn apart(one: UtcMicros, other: UtcMicros) -> Duration {
+fn distance(one: UtcMicros, other: UtcMicros) -> Duration {
     one.since(other).max(other.since(one))
 }
 
 /// The daemon's word for a state of the simulator.
-pub fn ours(state: SimState) -> AgentState {
+pub fn daemon_state(state: SimState) -> AgentState {
     match state {
         SimState::Available => AgentState::Ready,
         SimState::Unavailable => AgentState::NotReady,

@@ -3,14 +3,14 @@
 //! Both run in the test's process, so that a kill is a kill (tasks are dropped where they stand) and every clock is the same.
 //! What comes out is judged by the simulator's own log, in [`ledger`]. `process` drives the real binary instead.
 
-mod asking;
+pub mod clocks;
 mod daemon;
 pub mod ledger;
+pub mod observations;
 pub mod process;
+mod requests;
 mod setup;
-pub mod sights;
-pub mod times;
-pub mod watcher;
+pub mod viewer;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -22,15 +22,15 @@ use serde_json::Value;
 use shiftkeeper::clock::{RealTime, SharedClock, Stopwatch};
 use shiftkeeper::domain::ids::TenantId;
 use shiftkeeper::domain::time::UtcMicros;
-use shiftkeeper::platform::client::{ClientSettings, build};
+use shiftkeeper::platform::client::{ClientSettings, build_client};
 use shiftkeeper::sim::{AgentScript, LogPage, ScheduleFile, SimOptions, SimState, Simulator};
 use shiftkeeper::store::{Reader, Store};
 use tempfile::TempDir;
 
+use self::clocks::TestClocks;
 pub use self::daemon::Binary;
 use self::daemon::Daemon;
 pub use self::setup::Setup;
-use self::times::Times;
 
 /// Where simulated time starts: a Monday afternoon.
 pub const START: &str = "2026-10-26T13:30:00Z";
@@ -39,10 +39,10 @@ pub const START: &str = "2026-10-26T13:30:00Z";
 pub const INTERVAL: Duration = Duration::from_secs(10);
 
 /// How long a condition is waited for, in real time, where the test does not say. Generous: it costs only a test that fails.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Between two looks at a condition, in real time.
-pub const LOOK_EVERY: Duration = Duration::from_millis(10);
+pub const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Tokens of the API: everything, looking alone, and everything at another tenant.
 pub const OPERATOR: &str = "operator-token-of-the-scenario";
@@ -67,7 +67,7 @@ pub struct Scenario {
     /// The world's clock, by which the simulator goes too.
     pub clock: SharedClock,
     /// Where the daemon's clock can be set.
-    pub times: Arc<Times>,
+    pub clocks: Arc<TestClocks>,
     pub sim: Simulator,
     pub tenant: TenantId,
     pub setup: Setup,
@@ -90,13 +90,13 @@ impl Scenario {
     /// A world of [`Setup::team`]: everyone is held not ready, the daemon has the schedule and has seen everyone.
     pub async fn start_team(setup: Setup) -> Self {
         let mut scenario = Self::without_daemon(setup).await;
-        for agent in agents(scenario.setup.sim.agents) {
-            scenario.put(&agent, SimState::Unavailable);
+        for agent in agent_ids(scenario.setup.sim.agents) {
+            scenario.set_agent_state(&agent, SimState::Unavailable);
         }
         scenario.start_daemon().await;
         let schedule = scenario.setup.schedule.clone().expect("a team has a schedule");
         scenario.import(&schedule).await;
-        scenario.until_in_sight().await;
+        scenario.wait_until_observed().await;
         scenario
     }
 
@@ -106,8 +106,8 @@ impl Scenario {
             .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
             .with_test_writer()
             .try_init();
-        let times = Times::new(start(), setup.speed);
-        let clock = times.of_the_world();
+        let times = TestClocks::new(start(), setup.speed);
+        let clock = times.world_clock();
         let schedule = setup
             .schedule
             .clone()
@@ -117,11 +117,13 @@ impl Scenario {
         let tenant = sim.description().tenants.first().expect("a tenant").id.clone();
         // The daemon lets go of an idle connection after ten seconds.
         let (request_timeout, idle) = (Duration::from_secs(30), Duration::from_secs(5));
-        let http = build(&ClientSettings { request_timeout, idle, ..ClientSettings::default() }).expect("a client");
+        let http =
+            build_client(&ClientSettings { request_timeout, pool_idle_timeout: idle, ..ClientSettings::default() })
+                .expect("a client");
         let folder = tempfile::tempdir().expect("a folder");
         Self {
             clock,
-            times,
+            clocks: times,
             sim,
             tenant,
             setup,
@@ -147,39 +149,41 @@ impl Scenario {
         Store::read(&self.store_url()).await.expect("the store can be read")
     }
 
-    /// Waits until a condition holds, for [`PATIENCE`].
-    pub async fn until<T, F, L>(&self, what: &str, look: L) -> T
+    /// Waits until a condition holds, for [`WAIT_TIMEOUT`].
+    pub async fn wait_until<T, F, L>(&self, what: &str, look: L) -> T
     where
         L: FnMut() -> F,
         F: Future<Output = Result<T, String>>,
     {
-        self.until_within(what, PATIENCE, look).await
+        self.wait_until_within(what, WAIT_TIMEOUT, look).await
     }
 
     /// Waits until a condition holds, at most so long in real time; the look says what it saw instead.
-    pub async fn until_within<T, F, L>(&self, what: &str, limit: Duration, look: L) -> T
+    pub async fn wait_until_within<T, F, L>(&self, what: &str, limit: Duration, look: L) -> T
     where
         L: FnMut() -> F,
         F: Future<Output = Result<T, String>>,
     {
-        until(what, limit, look).await
+        wait_until(what, limit, look).await
     }
 
     /// Lets at least so much simulated time pass, where the passing of time is itself the condition.
-    pub async fn pass(&self, time: Duration) {
+    pub async fn let_time_pass(&self, time: Duration) {
         let due = self.clock.now() + time;
         let clock = self.clock.clone();
-        self.until("time passes", || async { if clock.now() >= due { Ok(()) } else { Err(clock.now().to_string()) } })
-            .await;
+        self.wait_until("time passes", || async {
+            if clock.now() >= due { Ok(()) } else { Err(clock.now().to_string()) }
+        })
+        .await;
     }
 
     /// Puts an agent of the first tenant into a state, held there.
-    pub fn put(&self, agent: &str, state: SimState) {
-        self.script(&AgentScript { state: Some(state), hold: Some(true), ..Self::script_of(agent) });
+    pub fn set_agent_state(&self, agent: &str, state: SimState) {
+        self.apply_script(&AgentScript { state: Some(state), hold: Some(true), ..Self::agent_script(agent) });
     }
 
     /// A script that changes nothing yet.
-    pub fn script_of(agent: &str) -> AgentScript {
+    pub fn agent_script(agent: &str) -> AgentScript {
         AgentScript {
             tenant: None,
             agent: agent.into(),
@@ -190,32 +194,33 @@ impl Scenario {
         }
     }
 
-    pub fn script(&self, script: &AgentScript) {
-        self.sim.script(script).expect("a known agent");
+    pub fn apply_script(&self, script: &AgentScript) {
+        self.sim.apply_script(script).expect("a known agent");
     }
 
     /// The state that an agent is in, by the platform.
     pub fn state_of(&self, agent: &str) -> SimState {
-        let worlds = self.sim.world();
+        let worlds = self.sim.world_views();
         let world = worlds.iter().find(|world| world.id == self.tenant).expect("the tenant");
         world.agents.iter().find(|view| view.id.as_str() == agent).expect("a known agent").state
     }
 
     /// Adds a fault, in the short form.
-    pub fn fault(&self, text: &str) {
+    pub fn add_fault(&self, text: &str) {
         self.sim.add_fault(text.parse().expect("a fault")).expect("a sound fault");
     }
 
     /// Waits until the daemon has seen every agent and says that it is ready.
-    pub async fn until_in_sight(&self) {
+    pub async fn wait_until_observed(&self) {
         let reader = self.reader().await;
-        let wanted = self.sim.world().iter().find(|world| world.id == self.tenant).expect("the tenant").agents.len();
-        self.until("every agent is seen", || async {
+        let wanted =
+            self.sim.world_views().iter().find(|world| world.id == self.tenant).expect("the tenant").agents.len();
+        self.wait_until("every agent is seen", || async {
             let seen = reader.latest_states(&self.tenant).await.expect("readable").len();
             if seen >= wanted { Ok(()) } else { Err(format!("{seen} of {wanted}; {}", self.readiness().await)) }
         })
         .await;
-        self.until_readiness("ready").await;
+        self.wait_for_readiness("ready").await;
     }
 
     pub fn kills(&self) -> &[UtcMicros] {
@@ -224,14 +229,14 @@ impl Scenario {
 }
 
 /// Waits until a condition holds; looks a bounded number of times.
-pub async fn until<T, F, L>(what: &str, limit: Duration, mut look: L) -> T
+pub async fn wait_until<T, F, L>(what: &str, limit: Duration, mut check: L) -> T
 where
     L: FnMut() -> F,
     F: Future<Output = Result<T, String>>,
 {
     let watch = Stopwatch::start();
     loop {
-        let seen = match look().await {
+        let seen = match check().await {
             Ok(found) => return found,
             Err(seen) => seen,
         };
@@ -240,12 +245,12 @@ where
             "not within {limit:?}: {what}; instead: {}",
             seen.chars().take(3000).collect::<String>()
         );
-        RealTime::sleep(LOOK_EVERY).await;
+        RealTime::sleep(POLL_INTERVAL).await;
     }
 }
 
 /// Sends a request; the body is null where it is not JSON.
-pub async fn answer(request: reqwest::RequestBuilder) -> (StatusCode, Value) {
+pub async fn send(request: reqwest::RequestBuilder) -> (StatusCode, Value) {
     let response = request.send().await.expect("answered");
     (response.status(), response.json().await.unwrap_or(Value::Null))
 }
@@ -265,6 +270,6 @@ pub fn schedule(agents: impl IntoIterator<Item = String>, breaks: &[(&str, &str,
 }
 
 /// `u_0001` to `u_…`.
-pub fn agents(count: usize) -> Vec<String> {
+pub fn agent_ids(count: usize) -> Vec<String> {
     (1..=count).map(|number| format!("u_{number:04}")).collect()
 }

@@ -11,10 +11,10 @@ use shiftkeeper::clock::Stopwatch;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-use super::{OPERATOR, PATIENCE, until};
+use super::{OPERATOR, WAIT_TIMEOUT, wait_until};
 
 /// Lines of a process that are kept; a test that needs more is wrong.
-const MOST_LINES: usize = 100_000;
+const MAX_LINES: usize = 100_000;
 
 /// A command of the binary, in a folder and with an environment of its own.
 pub fn shiftkeeper(folder: &Path, arguments: &[&str]) -> Command {
@@ -25,13 +25,13 @@ pub fn shiftkeeper(folder: &Path, arguments: &[&str]) -> Command {
 
 /// What a process that ended had to say.
 #[derive(Debug)]
-pub struct Ended {
+pub struct CommandOutput {
     pub code: Option<i32>,
     pub stdout: String,
     pub stderr: String,
 }
 
-impl Ended {
+impl CommandOutput {
     /// What it printed, as one document of JSON.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("no JSON ({error}): {self:?}"))
@@ -39,11 +39,11 @@ impl Ended {
 }
 
 /// Runs a command to its end.
-pub async fn run(mut command: Command) -> Ended {
+pub async fn run(mut command: Command) -> CommandOutput {
     let output =
         tokio::task::spawn_blocking(move || command.output()).await.expect("no panic").expect("the binary starts");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
-    Ended { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    CommandOutput { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
 type Lines = Arc<Mutex<Vec<String>>>;
@@ -64,12 +64,12 @@ impl Server {
     }
 
     /// Starts it and waits for its line, or for its end.
-    pub async fn start_or_end(command: Command) -> Result<Self, Ended> {
+    pub async fn start_or_end(command: Command) -> Result<Self, CommandOutput> {
         Self::start_with_log(command, Stdio::piped()).await
     }
 
     /// Starts it with standard error going elsewhere, of which nothing is kept then.
-    pub async fn start_with_log(mut command: Command, log: impl Into<Stdio>) -> Result<Self, Ended> {
+    pub async fn start_with_log(mut command: Command, log: impl Into<Stdio>) -> Result<Self, CommandOutput> {
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().expect("the binary starts");
         // It holds its end of a pipe, which must be nobody's once the process has ended.
         drop(command);
@@ -80,7 +80,7 @@ impl Server {
         if let (Some(from), to) = (child.stderr.take(), stderr.clone()) {
             readers.spawn_blocking(move || keep_lines(from, &to));
         }
-        let seen = until("the server says that it is ready", PATIENCE, || {
+        let seen = wait_until("the server says that it is ready", WAIT_TIMEOUT, || {
             let first = stdout.lock().expect("a lock").first().cloned();
             let ended = if first.is_none() { child.try_wait().expect("a child of ours") } else { None };
             let seen = first.map(Ok).or(ended.map(Err)).ok_or_else(|| stderr.lock().expect("a lock").join("\n"));
@@ -95,7 +95,7 @@ impl Server {
             Err(status) => {
                 while readers.join_next().await.is_some() {}
                 let text = |lines: &Lines| lines.lock().expect("a lock").join("\n");
-                Err(Ended { code: status.code(), stdout: text(&stdout), stderr: text(&stderr) })
+                Err(CommandOutput { code: status.code(), stdout: text(&stdout), stderr: text(&stderr) })
             }
         }
     }
@@ -116,28 +116,28 @@ impl Server {
     }
 
     /// Waits for its end; gives how it ended and after how long.
-    pub async fn ended(mut self) -> (ExitStatus, Duration, String) {
+    pub async fn wait_for_exit(mut self) -> (ExitStatus, Duration, String) {
         let watch = Stopwatch::start();
-        let status = until("it ends", PATIENCE, || {
+        let status = wait_until("it ends", WAIT_TIMEOUT, || {
             let seen = self.child.try_wait().expect("a child of ours");
             async move { seen.ok_or_else(|| "it runs".to_owned()) }
         })
         .await;
         let took = watch.elapsed();
         while self.readers.join_next().await.is_some() {}
-        let said = self.said();
+        let said = self.stderr_text();
         (status, took, said)
     }
 
     /// Everything that it said on standard error.
-    pub fn said(&self) -> String {
+    pub fn stderr_text(&self) -> String {
         self.stderr.lock().expect("a lock").join("\n")
     }
 
     /// Waits until it says these words on standard error.
-    pub async fn until_it_says(&self, words: &str) {
-        until(&format!("it says {words:?}"), PATIENCE, || async {
-            let said = self.said();
+    pub async fn wait_for_stderr(&self, words: &str) {
+        wait_until(&format!("it says {words:?}"), WAIT_TIMEOUT, || async {
+            let said = self.stderr_text();
             if said.contains(words) { Ok(()) } else { Err(said) }
         })
         .await;
@@ -147,7 +147,7 @@ impl Server {
 fn keep_lines(from: impl Read, lines: &Lines) {
     for line in BufReader::new(from).lines().map_while(Result::ok) {
         let mut lines = lines.lock().expect("a lock");
-        if lines.len() < MOST_LINES {
+        if lines.len() < MAX_LINES {
             lines.push(line);
         }
     }
@@ -162,12 +162,12 @@ impl Drop for Server {
 }
 
 /// A folder with a configuration for a simulator that runs.
-pub struct Desk {
+pub struct CommandFolder {
     pub folder: TempDir,
     secret: String,
 }
 
-impl Desk {
+impl CommandFolder {
     /// Writes `shiftkeeper.toml` for the first tenant of a simulator's line.
     pub fn new(simulator: &Value, tenant_lines: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");

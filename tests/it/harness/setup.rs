@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use shiftkeeper::sim::SimOptions;
 
-use super::{Binary, agents, schedule};
+use super::{Binary, agent_ids, schedule};
 
 /// What a world is made of.
 #[derive(Clone)]
@@ -14,7 +14,7 @@ pub struct Setup {
     /// The platform.
     pub sim: SimOptions,
     /// Whether the tenants' own lists name every agent of the simulator.
-    pub listed: bool,
+    pub lists_all_agents: bool,
     /// Agents that the lists leave out all the same.
     pub unlisted: &'static [&'static str],
     /// A schedule for the platform and, by [`Scenario::import`], for the daemon.
@@ -22,11 +22,11 @@ pub struct Setup {
     /// How long the platform may take to answer, in real time.
     pub request_timeout: Duration,
     /// Tenants of the simulator that the configuration leaves out.
-    pub unserved: &'static [&'static str],
+    pub unconfigured_tenants: &'static [&'static str],
     /// More keys of every `[[tenants]]`.
     pub tenant_keys: &'static str,
     /// More keys of single ones.
-    pub keys_of: &'static [(&'static str, &'static str)],
+    pub keys_by_tenant: &'static [(&'static str, &'static str)],
     /// More tables of every tenant.
     pub tenant_tables: &'static str,
     /// The port that the daemon listens on; any that is free without one.
@@ -46,14 +46,14 @@ impl Default for Setup {
     fn default() -> Self {
         Self {
             speed: 100,
-            sim: SimOptions { agents: 8, lively: false, reversal: 0.0, ..SimOptions::default() },
-            listed: true,
+            sim: SimOptions { agents: 8, autonomous_agents: false, reversal_share: 0.0, ..SimOptions::default() },
+            lists_all_agents: true,
             unlisted: &[],
             schedule: None,
             request_timeout: Duration::from_secs(1),
-            unserved: &[],
+            unconfigured_tenants: &[],
             tenant_keys: "",
-            keys_of: &[],
+            keys_by_tenant: &[],
             tenant_tables: "[tenants.policy]\nwait_at_most = \"12h\"\nanswers_kept = \"1m\"\n\
                             [tenants.automation]\nstale_intervals = 30\n",
             listen_port: None,
@@ -71,7 +71,7 @@ impl Setup {
         let usual = Self::default();
         Self {
             sim: SimOptions { agents: count, special_users: false, ..usual.sim },
-            schedule: Some(schedule(agents(count), &[])),
+            schedule: Some(schedule(agent_ids(count), &[])),
             ..usual
         }
     }

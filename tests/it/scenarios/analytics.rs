@@ -6,13 +6,13 @@ use std::time::Duration;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use shiftkeeper::domain::analytics::analytics_run::RunRequest;
-use shiftkeeper::domain::analytics::{ResultRow, digest_of};
+use shiftkeeper::domain::analytics::{ResultRow, result_digest};
 use shiftkeeper::domain::ids::AnalyticsRunId;
 use shiftkeeper::domain::time::UtcMicros;
 use shiftkeeper::domain::webhooks::event::EventKind;
 use shiftkeeper::sim::SimOptions;
 
-use crate::harness::{Scenario, Setup, VIEWER, answer};
+use crate::harness::{Scenario, Setup, VIEWER, send};
 
 const RUNS: &str = "/api/v1/analytics/runs";
 
@@ -39,31 +39,31 @@ cron = "0 3 * * *"
 /// The platform takes `takes` over a query.
 fn setup(takes: Duration) -> Setup {
     let usual = Setup::default();
-    let sim = SimOptions { analytics_takes: takes, reporting_per_minute: 600, ..usual.sim };
+    let sim = SimOptions { analytics_duration: takes, reporting_per_minute: 600, ..usual.sim };
     Setup { sim, tenant_tables: TABLES, ..usual }
 }
 
 async fn post(scenario: &Scenario, body: Value) -> (StatusCode, Value) {
     let mut whole = json!({ "tenant": "acme" });
     whole.as_object_mut().expect("an object").extend(body.as_object().expect("an object").clone());
-    answer(scenario.request(Method::POST, RUNS).json(&whole)).await
+    send(scenario.request(Method::POST, RUNS).json(&whole)).await
 }
 
 /// Asks for a run that is taken in.
-async fn ask(scenario: &Scenario, body: Value) -> Value {
+async fn start_run(scenario: &Scenario, body: Value) -> Value {
     let (status, run) = post(scenario, body).await;
     assert_eq!(status, StatusCode::ACCEPTED, "{run}");
     run
 }
 
-fn of(run: &Value, what: &str) -> String {
+fn field_text(run: &Value, what: &str) -> String {
     format!("{RUNS}/{}{what}?tenant=acme", run["id"].as_str().expect("an id"))
 }
 
-async fn until(scenario: &Scenario, run: &Value, status: &str) -> Value {
+async fn wait_for_status(scenario: &Scenario, run: &Value, status: &str) -> Value {
     scenario
-        .until(&format!("the run is {status}"), || async {
-            let (_, now) = scenario.get(&of(run, "")).await;
+        .wait_until(&format!("the run is {status}"), || async {
+            let (_, now) = scenario.get(&field_text(run, "")).await;
             if now["status"] == status { Ok(now) } else { Err(now.to_string()) }
         })
         .await
@@ -81,7 +81,7 @@ fn submissions(scenario: &Scenario) -> Vec<Option<u16>> {
 }
 
 /// A query of the test's own, in pages of ten.
-fn own(deadline_s: u64) -> Value {
+fn own_query(deadline_s: u64) -> Value {
     json!({ "name": "own", "metrics": [{"name": "count", "aggregation": "sum"}], "dimensions": ["channel"], "last": 14,
             "page_rows": 10, "deadline_s": deadline_s })
 }
@@ -91,23 +91,23 @@ async fn a_run_comes_out_whole_is_read_and_is_on_the_record() {
     let scenario = Scenario::start(setup(Duration::from_secs(4))).await;
     let key = |request: reqwest::RequestBuilder| request.header("Idempotency-Key", "once");
     let body = json!({ "tenant": "acme", "query": "calls" });
-    let (status, run) = answer(key(scenario.request(Method::POST, RUNS)).json(&body)).await;
+    let (status, run) = send(key(scenario.request(Method::POST, RUNS)).json(&body)).await;
     assert_eq!((status, &run["status"]), (StatusCode::ACCEPTED, &json!("waiting")), "{run}");
-    let (_, again) = answer(key(scenario.request(Method::POST, RUNS)).json(&body)).await;
+    let (_, again) = send(key(scenario.request(Method::POST, RUNS)).json(&body)).await;
     assert_eq!(again["id"], run["id"], "one request, one run");
 
-    let done = until(&scenario, &run, "done").await;
+    let done = wait_for_status(&scenario, &run, "done").await;
     assert_eq!((&done["received"], &done["promised"]), (&json!(42), &json!(42)), "14 days of three channels");
     assert_eq!(done["completeness_ppm"], 1_000_000);
     assert!(done["latency_ms"].as_u64().is_some_and(|took| took >= 4_000), "{done}");
     assert_eq!(done["parts"][0]["submissions"], 1);
-    let (mut rows, mut path) = (Vec::new(), format!("{}&limit=30", of(&run, "/rows")));
+    let (mut rows, mut path) = (Vec::new(), format!("{}&limit=30", field_text(&run, "/rows")));
     loop {
         let (status, page) = scenario.get(&path).await;
         assert_eq!(status, StatusCode::OK, "{page}");
         rows.extend(page["rows"].as_array().expect("rows").clone());
         let Some(next) = page["next"].as_u64() else { break };
-        path = format!("{}&limit=30&cursor={next}", of(&run, "/rows"));
+        path = format!("{}&limit=30&cursor={next}", field_text(&run, "/rows"));
     }
     assert_eq!(rows.len(), 42);
     assert_eq!(rows[0]["dimensions"], json!(["chat"]));
@@ -124,12 +124,12 @@ async fn a_run_comes_out_whole_is_read_and_is_on_the_record() {
             dimensions: parts[0].as_array().expect("a list").iter().map(text).collect(),
             metrics: parts[1].as_array().expect("a list").iter().map(Value::as_f64).collect(),
         };
-        row.canonical()
+        row.to_canonical()
     });
     let query = request.query().expect("a zone");
-    assert_eq!(done["sha256"], digest_of(&query.question(request.span()), canonical).to_string());
+    assert_eq!(done["sha256"], result_digest(&query.canonical_request(request.span()), canonical).to_string());
 
-    let csv = scenario.request(Method::GET, &of(&run, "/csv")).send().await.expect("answered");
+    let csv = scenario.request(Method::GET, &field_text(&run, "/csv")).send().await.expect("answered");
     assert_eq!(csv.headers()["content-type"], "text/csv; charset=utf-8");
     let csv = csv.text().await.expect("text");
     assert!(csv.starts_with("at,channel,sum count,avg duration\r\n") && csv.lines().count() == 43, "{csv}");
@@ -147,11 +147,11 @@ async fn a_run_comes_out_whole_is_read_and_is_on_the_record() {
             ("analytics.run.completed", "person:operator", Some("done")),
         ]
     );
-    it_is_a_series_too(&scenario, &rows).await;
+    assert_is_series(&scenario, &rows).await;
     scenario.assert_nothing_left_over().await;
 }
 
-async fn it_is_a_series_too(scenario: &Scenario, rows: &[Value]) {
+async fn assert_is_series(scenario: &Scenario, rows: &[Value]) {
     let (_, trend) = scenario.get("/api/v1/trend?tenant=acme&series=analytics:calls:duration:channel%3Dchat").await;
     let points: Vec<_> = trend["points"].as_array().expect("points").iter().map(|point| &point["value"]).collect();
     let chat = rows.iter().filter(|row| row["dimensions"] == json!(["chat"])).map(|row| &row["metrics"][1]);
@@ -181,7 +181,7 @@ async fn what_the_platform_would_refuse_never_leaves_and_rights_are_kept() {
     }
     for path in ["queries", "runs"] {
         let request = scenario.request_as(VIEWER, Method::GET, &format!("/api/v1/analytics/{path}?tenant=acme"));
-        assert_eq!(answer(request).await.0, StatusCode::FORBIDDEN, "{path}");
+        assert_eq!(send(request).await.0, StatusCode::FORBIDDEN, "{path}");
     }
     let (_, queries) = scenario.get("/api/v1/analytics/queries?tenant=acme").await;
     let ids: Vec<_> = queries["queries"].as_array().expect("a list").iter().map(|query| query["id"].clone()).collect();
@@ -227,15 +227,15 @@ async fn every_way_in_which_the_platform_fails_ends_in_an_error_that_names_the_r
         ("never_finish:on=analytics_query", "deadline"),
         ("lost_answer:on=analytics_query", "unanswered"),
     ] {
-        scenario.fault(fault);
-        let run = ask(&scenario, own(if class == "deadline" { 30 } else { 900 })).await;
-        let failed = until(&scenario, &run, "failed").await;
+        scenario.add_fault(fault);
+        let run = start_run(&scenario, own_query(if class == "deadline" { 30 } else { 900 })).await;
+        let failed = wait_for_status(&scenario, &run, "failed").await;
         scenario.sim.clear_faults();
         assert!(class.is_empty() || failed["failure"] == class, "{fault}: {failed}");
         let error = failed["error"].as_str().expect("an error");
         assert!(error.contains(run["id"].as_str().expect("an id")) && error.contains("\"own\""), "{fault}: {error}");
         assert_eq!((&failed["received"], &failed["sha256"]), (&Value::Null, &Value::Null), "{fault}");
-        let (status, problem) = scenario.get(&of(&run, "/rows")).await;
+        let (status, problem) = scenario.get(&field_text(&run, "/rows")).await;
         assert_eq!((status, &problem["code"]), (StatusCode::NOT_FOUND, &json!("no_rows")), "{fault}");
         let stored = reader.analytics_rows(&scenario.tenant, id(&run), 0, 100).await.expect("reads");
         assert!(stored.is_empty(), "{fault}: {stored:?}");
@@ -250,9 +250,9 @@ async fn every_way_in_which_the_platform_fails_ends_in_an_error_that_names_the_r
         "fail_query:on=analytics_query,count=1",
         "status:on=analytics_result,code=429,retry_after=3,count=3",
     ] {
-        scenario.fault(fault);
-        let run = ask(&scenario, own(3_600)).await;
-        let done = until(&scenario, &run, "done").await;
+        scenario.add_fault(fault);
+        let run = start_run(&scenario, own_query(3_600)).await;
+        let done = wait_for_status(&scenario, &run, "done").await;
         scenario.sim.clear_faults();
         assert_eq!(done["received"], 42, "{fault}");
     }
@@ -262,15 +262,15 @@ async fn every_way_in_which_the_platform_fails_ends_in_an_error_that_names_the_r
 #[tokio::test(flavor = "multi_thread")]
 async fn a_query_that_the_platform_forgets_is_submitted_again() {
     let scenario = Scenario::start(setup(Duration::from_secs(120))).await;
-    let run = ask(&scenario, json!({ "query": "calls" })).await;
+    let run = start_run(&scenario, json!({ "query": "calls" })).await;
     let taken = scenario
-        .until("the platform has the query", || async {
-            let (_, now) = scenario.get(&of(&run, "")).await;
+        .wait_until("the platform has the query", || async {
+            let (_, now) = scenario.get(&field_text(&run, "")).await;
             if now["parts"][0]["state"] == "submitted" { Ok(now) } else { Err(now.to_string()) }
         })
         .await;
-    scenario.fault("forget_queries");
-    let done = until(&scenario, &run, "done").await;
+    scenario.add_fault("forget_queries");
+    let done = wait_for_status(&scenario, &run, "done").await;
     assert_eq!(done["parts"][0]["submissions"], 2, "{done}");
     assert_ne!(done["parts"][0]["query_id"], taken["parts"][0]["query_id"]);
     assert_eq!(done["received"], 42);
@@ -282,7 +282,7 @@ async fn five_run_at_once_over_a_kill_too_and_go_on_where_they_were() {
     let mut scenario = Scenario::start(setup(Duration::from_secs(300))).await;
     let mut runs = Vec::new();
     for _ in 0..8 {
-        runs.push(ask(&scenario, own(7_200)).await);
+        runs.push(start_run(&scenario, own_query(7_200)).await);
     }
     let look = async |scenario: &Scenario| {
         let (_, list) = scenario.get(&format!("{RUNS}?tenant=acme")).await;
@@ -293,7 +293,7 @@ async fn five_run_at_once_over_a_kill_too_and_go_on_where_they_were() {
         at_work.map(|run| run["parts"][0]["query_id"].to_string()).collect::<BTreeSet<_>>()
     };
     let before = scenario
-        .until("five are under way", || async {
+        .wait_until("five are under way", || async {
             let runs = look(&scenario).await;
             let at_work = submitted(&runs);
             if at_work.len() == 5 { Ok(at_work) } else { Err(format!("{at_work:?}")) }
@@ -303,7 +303,7 @@ async fn five_run_at_once_over_a_kill_too_and_go_on_where_they_were() {
     scenario.kill_daemon().await;
     scenario.start_daemon().await;
     for run in &runs {
-        let done = until(&scenario, run, "done").await;
+        let done = wait_for_status(&scenario, run, "done").await;
         assert_eq!((&done["received"], &done["parts"][0]["submissions"]), (&json!(42), &json!(1)), "{done}");
     }
     let after: BTreeSet<_> = look(&scenario).await.iter().map(|run| run["parts"][0]["query_id"].to_string()).collect();
@@ -315,14 +315,14 @@ async fn five_run_at_once_over_a_kill_too_and_go_on_where_they_were() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_submission_without_an_answer_keeps_its_place_and_is_made_again() {
     let scenario = Scenario::start(setup(Duration::from_secs(300))).await;
-    scenario.fault("lost_answer:on=analytics_query,count=2");
+    scenario.add_fault("lost_answer:on=analytics_query,count=2");
     let mut runs = Vec::new();
     for _ in 0..8 {
-        runs.push(ask(&scenario, own(7_200)).await);
+        runs.push(start_run(&scenario, own_query(7_200)).await);
     }
     let mut unanswered = 0;
     for run in &runs {
-        let done = until(&scenario, run, "done").await;
+        let done = wait_for_status(&scenario, run, "done").await;
         let part = &done["parts"][0];
         assert_eq!((&done["received"], &part["submissions"]), (&json!(42), &json!(1)), "{done}");
         let (lost, holds) = (part["unanswered"].as_u64().expect("a count"), &part["holds"]);
@@ -338,13 +338,13 @@ async fn a_submission_without_an_answer_keeps_its_place_and_is_made_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_submission_that_a_kill_cut_off_counts_as_taken() {
     let mut scenario = Scenario::start(setup(Duration::from_secs(300))).await;
-    scenario.fault("delay:on=analytics_query,ms=20000,count=5");
+    scenario.add_fault("delay:on=analytics_query,ms=20000,count=5");
     let mut runs = Vec::new();
     for _ in 0..6 {
-        runs.push(ask(&scenario, own(1_200)).await);
+        runs.push(start_run(&scenario, own_query(1_200)).await);
     }
     scenario
-        .until("five have left", || async {
+        .wait_until("five have left", || async {
             let sent = submissions(&scenario);
             if sent.len() == 5 { Ok(()) } else { Err(format!("{sent:?}")) }
         })
@@ -353,7 +353,7 @@ async fn a_submission_that_a_kill_cut_off_counts_as_taken() {
     scenario.start_daemon().await;
     let mut unanswered = 0;
     for run in &runs {
-        let done = until(&scenario, run, "done").await;
+        let done = wait_for_status(&scenario, run, "done").await;
         let instant = |name: &str| done[name].as_str().expect("there").parse::<UtcMicros>().expect("an instant");
         let waited = instant("started_at").since(instant("asked_at"));
         assert!(waited >= Duration::from_secs(1_200), "the five places were kept: {done}");
@@ -370,10 +370,10 @@ async fn a_run_that_is_called_off_keeps_its_place_until_its_deadline_and_leaves_
     let scenario = Scenario::start(setup(Duration::from_secs(100))).await;
     let mut runs = Vec::new();
     for _ in 0..6 {
-        runs.push(ask(&scenario, own(1_200)).await);
+        runs.push(start_run(&scenario, own_query(1_200)).await);
     }
     scenario
-        .until("five are under way", || async {
+        .wait_until("five are under way", || async {
             let (_, list) = scenario.get(&format!("{RUNS}?tenant=acme")).await;
             let at_work = list["runs"].as_array().expect("a list").iter();
             let at_work = at_work.filter(|run| run["parts"][0]["state"] == "submitted").count();
@@ -385,14 +385,14 @@ async fn a_run_that_is_called_off_keeps_its_place_until_its_deadline_and_leaves_
         scenario.request(Method::POST, &path).json(&json!({ "tenant": "acme" }))
     };
     for run in &runs[..5] {
-        let (status, cancelled) = answer(cancel(run)).await;
+        let (status, cancelled) = send(cancel(run)).await;
         assert_eq!((status, &cancelled["status"]), (StatusCode::OK, &json!("cancelled")), "{cancelled}");
     }
-    let last = until(&scenario, &runs[5], "done").await;
+    let last = wait_for_status(&scenario, &runs[5], "done").await;
     let instant = |run: &Value| run["started_at"].as_str().expect("begun").parse::<UtcMicros>().expect("an instant");
-    let (_, first) = scenario.get(&of(&runs[0], "")).await;
+    let (_, first) = scenario.get(&field_text(&runs[0], "")).await;
     assert!(instant(&last).since(instant(&first)) >= Duration::from_secs(1_200), "{first} {last}");
-    let (_, again) = answer(cancel(&runs[5])).await;
+    let (_, again) = send(cancel(&runs[5])).await;
     assert_eq!(again["status"], "done", "what has ended stays as it is");
     assert_eq!(submissions(&scenario), [Some(202); 6]);
     scenario.assert_nothing_left_over().await;
@@ -401,10 +401,10 @@ async fn a_run_that_is_called_off_keeps_its_place_until_its_deadline_and_leaves_
 #[tokio::test(flavor = "multi_thread")]
 async fn the_calendar_asks_for_years_in_parts_that_are_put_together() {
     let scenario = Scenario::start(setup(Duration::from_secs(4))).await;
-    let (status, body) = answer(scenario.request(Method::POST, "/api/v1/jobs/analytics:years/run?tenant=acme")).await;
+    let (status, body) = send(scenario.request(Method::POST, "/api/v1/jobs/analytics:years/run?tenant=acme")).await;
     assert!(status.is_success(), "{body}");
     let run = scenario
-        .until("the job's run is done", || async {
+        .wait_until("the job's run is done", || async {
             let (_, list) = scenario.get(&format!("{RUNS}?tenant=acme&query=years")).await;
             let run = list["runs"][0].clone();
             if run["status"] == "done" { Ok(run) } else { Err(list.to_string()) }
@@ -413,7 +413,7 @@ async fn the_calendar_asks_for_years_in_parts_that_are_put_together() {
     assert_eq!(run["parts"].as_array().map(Vec::len), Some(4), "each of at most 365 days in whole months: {run}");
     assert_eq!((&run["received"], &run["job"]), (&json!(37), &json!("analytics:years")), "{run}");
     scenario
-        .until("the job says so", || async {
+        .wait_until("the job says so", || async {
             let (_, jobs) = scenario.get("/api/v1/jobs?tenant=acme").await;
             let job = jobs["jobs"].as_array().expect("a list").iter().find(|job| job["id"] == "analytics:years");
             let message = job.map_or_else(String::new, |job| job["last"]["message"].to_string());
@@ -426,8 +426,8 @@ async fn the_calendar_asks_for_years_in_parts_that_are_put_together() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_forbidden_to_ask_for_want_of_a_scope_is_told_which_setting_asks_for_it() {
     let scenario = Scenario::start(Setup { tenant_tables: "", ..setup(Duration::from_secs(1)) }).await;
-    let run = ask(&scenario, own(900)).await;
-    let failed = until(&scenario, &run, "failed").await;
+    let run = start_run(&scenario, own_query(900)).await;
+    let failed = wait_for_status(&scenario, &run, "failed").await;
     let error = failed["error"].as_str().expect("an error");
     assert_eq!(failed["failure"], "call_failed");
     for part in ["403", "the scope analytics:query", "[[tenants.analytics]]", "token.scope"] {

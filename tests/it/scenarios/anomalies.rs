@@ -5,25 +5,25 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 use serde_json::json;
-use shiftkeeper::domain::live::figures::{SkillFigures, Taken};
+use shiftkeeper::domain::live::figures::{SkillFigures, TimedFigures};
 use shiftkeeper::domain::time::UtcMicros;
 use shiftkeeper::domain::webhooks::event::EventKind;
 use shiftkeeper::sim::{ReceiverOptions, SimState};
-use shiftkeeper::store::{Commit, FiguresWrite, Identity, Role, Store};
+use shiftkeeper::store::{Commit, FiguresWrite, ProcessIdentity, ProcessRole, Store};
 
-use super::webhooks::{hook, receiver, until_nothing_waits};
-use crate::harness::{Scenario, Setup, VIEWER, agents, answer, start};
+use super::webhooks::{endpoint_config, receiver, wait_until_delivered};
+use crate::harness::{Scenario, Setup, VIEWER, agent_ids, send, start};
 
 pub const QUARTER: Duration = Duration::from_mins(15);
 
 /// Puts reads of skill 1001 into the store, as a daemon would have that ran before the start: an instant and how many were staffed.
 pub async fn put_reads(scenario: &Scenario, reads: &[(UtcMicros, u64)]) {
-    let identity = Identity { host: "before".to_owned(), pid: 1, version: "0".to_owned() };
+    let identity = ProcessIdentity { host: "before".to_owned(), pid: 1, version: "0".to_owned() };
     let clock = Arc::clone(&scenario.clock);
-    let store = Store::open(&scenario.store_url(), Role::Daemon, clock, &identity).await.expect("opens");
+    let store = Store::open(&scenario.store_url(), ProcessRole::Daemon, clock, &identity).await.expect("opens");
     let row = |(at, staffed): &(UtcMicros, u64)| FiguresWrite {
         tenant: scenario.tenant.clone(),
-        taken: Taken {
+        reading: TimedFigures {
             at: *at,
             figures: SkillFigures { agents_staffed: Some(*staffed), ..SkillFigures::idle("1001".into()) },
         },
@@ -51,17 +51,17 @@ mode = "enforce"
 "#;
 
 /// More agents than there are by far were staffed in the hour before the start.
-async fn a_floor_that_empties(setup: Setup) -> Scenario {
+async fn start_with_staffing_drop(setup: Setup) -> Scenario {
     let mut scenario = Scenario::without_daemon(setup).await;
     let before = |quarters: u32| start() - QUARTER * quarters;
     put_reads(&scenario, &[(before(4), 101), (before(3), 103), (before(2), 102), (before(1), 101)]).await;
-    for agent in agents(scenario.setup.sim.agents) {
-        scenario.put(&agent, SimState::Unavailable);
+    for agent in agent_ids(scenario.setup.sim.agents) {
+        scenario.set_agent_state(&agent, SimState::Unavailable);
     }
     scenario.start_daemon().await;
     let schedule = scenario.setup.schedule.clone().expect("a team has a schedule");
     scenario.import(&schedule).await;
-    scenario.until_in_sight().await;
+    scenario.wait_until_observed().await;
     scenario
 }
 
@@ -73,10 +73,10 @@ async fn a_drop_is_told_once_and_a_rule_acts_on_it() {
         tenant_keys: "skills = [\"1001\"]",
         tenant_tables: "[[tenants.series]]\nid = \"staff\"\nof = \"skill:1001:agents_staffed\"\n",
         rules: RULES,
-        webhooks: hook("wfm", told.address(), "events = [\"anomaly.detected\", \"anomaly.ended\"]"),
+        webhooks: endpoint_config("wfm", told.address(), "events = [\"anomaly.detected\", \"anomaly.ended\"]"),
         ..Setup::team(4)
     };
-    let mut scenario = a_floor_that_empties(setup).await;
+    let mut scenario = start_with_staffing_drop(setup).await;
     let tenant = scenario.tenant.to_string();
     let reader = scenario.reader().await;
     let of_rules = async || {
@@ -84,7 +84,7 @@ async fn a_drop_is_told_once_and_a_rule_acts_on_it() {
         events.filter(|event| event.kind == EventKind::RuleTold).map(|event| event.body).collect::<Vec<_>>()
     };
     scenario
-        .until("the rule tells of it", || async {
+        .wait_until("the rule tells of it", || async {
             let bodies = of_rules().await;
             if bodies.is_empty() { Err(scenario.readiness().await.to_string()) } else { Ok(()) }
         })
@@ -107,12 +107,12 @@ async fn a_drop_is_told_once_and_a_rule_acts_on_it() {
     scenario.stop_daemon().await;
     scenario.start_daemon().await;
     scenario
-        .until("it is over", || async {
+        .wait_until("it is over", || async {
             let (_, page) = scenario.get(&format!("/api/v1/anomalies?tenant={tenant}")).await;
             if page["anomalies"][0]["ended_at"].is_string() { Ok(()) } else { Err(page.to_string()) }
         })
         .await;
-    until_nothing_waits(&scenario, "wfm").await;
+    wait_until_delivered(&scenario, "wfm").await;
     let reader = scenario.reader().await;
     let events = scenario.events(&reader).await;
     let of = |kind| events.iter().filter(|event| event.kind == kind).count();
@@ -146,9 +146,9 @@ async fn who_asks_for_what_cannot_be_is_told_why() {
         );
     }
     let path = format!("/api/v1/anomalies?tenant={tenant}");
-    let refused = answer(scenario.request_as("nobody", reqwest::Method::GET, &path)).await;
+    let refused = send(scenario.request_as("nobody", reqwest::Method::GET, &path)).await;
     assert_eq!(refused.0, StatusCode::UNAUTHORIZED);
-    let (status, page) = answer(scenario.request_as(VIEWER, reqwest::Method::GET, &path)).await;
+    let (status, page) = send(scenario.request_as(VIEWER, reqwest::Method::GET, &path)).await;
     assert_eq!((status, page), (StatusCode::OK, json!({"anomalies": [], "next": null})));
     scenario.assert_nothing_left_over().await;
 }

@@ -6,7 +6,7 @@ use shiftkeeper::domain::webhooks::event::EventKind;
 
 use shiftkeeper::sim::RequestEntry;
 
-use crate::harness::{OPERATOR, Scenario, Setup, VIEWER, answer};
+use crate::harness::{OPERATOR, Scenario, Setup, VIEWER, send};
 
 /// Checks that an answer is a problem document with this status and code.
 async fn problem(request: reqwest::RequestBuilder, status: StatusCode, code: &str) -> Value {
@@ -24,7 +24,7 @@ async fn errors_are_problem_documents_that_say_what_to_do() {
     let mut setup = Setup::default();
     setup.sim.tenants = 2;
     let scenario = Scenario::start(setup).await;
-    scenario.until_in_sight().await;
+    scenario.wait_until_observed().await;
     let ask = |token: &str, body: &Value| scenario.request_as(token, Method::POST, "/api/v1/transitions").json(body);
     let sound = json!({"tenant": "acme", "agents": ["u_0001"], "to": "Paused"});
     let path = "/api/v1/transitions";
@@ -61,7 +61,7 @@ async fn errors_are_problem_documents_that_say_what_to_do() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_over_the_limit_is_refused_and_an_unknown_agent_is_an_entry_of_its_own() {
     let scenario = Scenario::start(Setup::default()).await;
-    scenario.until_in_sight().await;
+    scenario.wait_until_observed().await;
     let note = "x".repeat(2 * 1024 * 1024);
     let huge = json!({"tenant": "acme", "agents": ["u_0001"], "to": "Paused", "note": note});
     let request = scenario.request(Method::POST, "/api/v1/transitions").json(&huge);
@@ -72,8 +72,8 @@ async fn a_body_over_the_limit_is_refused_and_an_unknown_agent_is_an_entry_of_it
     problem(scenario.request(Method::POST, "/api/v1/transitions").json(&many), StatusCode::BAD_REQUEST, "bad_request")
         .await;
 
-    let taken = scenario.change(&["u_0001", "u_9999"], "Paused").await;
-    scenario.until_status(&taken[0], "confirmed").await;
+    let taken = scenario.request_change(&["u_0001", "u_9999"], "Paused").await;
+    scenario.wait_for_status(&taken[0], "confirmed").await;
     assert_eq!((&taken[1]["id"], &taken[1]["status"]), (&Value::Null, &json!("refused")));
     assert!(taken[1]["error"].as_str().is_some_and(|error| error.contains("u_9999")), "{}", taken[1]);
     scenario.assert_nothing_left_over().await;
@@ -121,13 +121,13 @@ async fn a_tenant_that_is_not_there_is_not_found_whatever_is_asked_of_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_that_the_platform_does_not_know_fails_by_name() {
-    let scenario = Scenario::start(Setup { listed: false, ..Setup::default() }).await;
+    let scenario = Scenario::start(Setup { lists_all_agents: false, ..Setup::default() }).await;
     let csv = crate::harness::schedule(["u_0001".to_owned(), "u_4711".to_owned()], &[]);
     scenario.import(&csv).await;
-    scenario.until_readiness("ready").await;
-    let taken = scenario.change(&["u_0001", "u_4711"], "Paused").await;
-    scenario.until_status(&taken[0], "confirmed").await;
-    let failed = scenario.until_status(&taken[1], "failed").await;
+    scenario.wait_for_readiness("ready").await;
+    let taken = scenario.request_change(&["u_0001", "u_4711"], "Paused").await;
+    scenario.wait_for_status(&taken[0], "confirmed").await;
+    let failed = scenario.wait_for_status(&taken[1], "failed").await;
     assert!(failed["error"].as_str().is_some_and(|error| error.contains("404")), "{failed}");
     scenario.assert_nothing_left_over().await;
 }
@@ -139,7 +139,7 @@ async fn a_snapshot_over_the_limit_is_told_taken_and_answered_by_asking_for_less
     let scenario = Scenario::start_team(setup).await;
     let reader = scenario.reader().await;
     let told = scenario
-        .until("the size is told", || async {
+        .wait_until("the size is told", || async {
             let events = scenario.events(&reader).await;
             events
                 .into_iter()
@@ -150,8 +150,8 @@ async fn a_snapshot_over_the_limit_is_told_taken_and_answered_by_asking_for_less
     let body: Value = serde_json::from_str(&told.body).expect("JSON");
     assert!(body["data"]["bytes"].as_u64().is_some_and(|bytes| bytes > 10_000), "{body}");
     assert_eq!(body["data"]["limitBytes"], 10_000, "{body}");
-    let taken = scenario.change(&["u_0001"], "Ready").await.remove(0);
-    scenario.until_status(&taken, "confirmed").await;
+    let taken = scenario.request_change(&["u_0001"], "Ready").await.remove(0);
+    scenario.wait_for_status(&taken, "confirmed").await;
     let events = scenario.events(&reader).await;
     let told = events.iter().filter(|event| event.kind == EventKind::SnapshotOversize).count();
     assert_eq!(told, 1, "not at every snapshot");
@@ -164,15 +164,15 @@ async fn a_snapshot_over_the_limit_is_told_taken_and_answered_by_asking_for_less
 #[tokio::test(flavor = "multi_thread")]
 async fn what_has_not_left_can_be_called_off_and_what_has_cannot() {
     let scenario = Scenario::start(Setup::default()).await;
-    scenario.until_in_sight().await;
+    scenario.wait_until_observed().await;
     let resting = scenario.sim.description().tenants.remove(0).break_user.expect("one").to_string();
-    let taken = scenario.change(&[resting.as_str(), "u_0001"], "Ready").await;
-    scenario.until_status(&taken[1], "confirmed").await;
+    let taken = scenario.request_change(&[resting.as_str(), "u_0001"], "Ready").await;
+    scenario.wait_for_status(&taken[1], "confirmed").await;
     let cancel = |taken: &Value| {
         let path = format!("/api/v1/transitions/{}/cancel?tenant=acme", taken["id"].as_str().expect("an id"));
         scenario.request(Method::POST, &path)
     };
-    let (status, body) = answer(cancel(&taken[0])).await;
+    let (status, body) = send(cancel(&taken[0])).await;
     assert_eq!(
         (status, &body["status"], &body["by"]),
         (StatusCode::OK, &json!("cancelled"), &json!("person:operator")),
@@ -189,7 +189,7 @@ async fn jobs_are_shown_and_run_only_within_a_tokens_rights() {
     setup.sim.tenants = 2;
     let scenario = Scenario::start(setup).await;
     let ask = |token: &str, method: Method, path: &str| scenario.request_as(token, method, path);
-    let (status, shown) = answer(ask(VIEWER, Method::GET, "/api/v1/jobs")).await;
+    let (status, shown) = send(ask(VIEWER, Method::GET, "/api/v1/jobs")).await;
     let ids: Vec<_> = shown["jobs"].as_array().expect("a list").iter().map(|job| job["id"].clone()).collect();
     let expected = ["audit-head", "retention", "checkpoint", "report"].map(|id| json!(id)).to_vec();
     assert_eq!((status, ids), (StatusCode::OK, expected), "only the own tenant's, and the daemon's: {shown}");
@@ -201,11 +201,11 @@ async fn jobs_are_shown_and_run_only_within_a_tokens_rights() {
     problem(ask(VIEWER, Method::POST, run), StatusCode::FORBIDDEN, "not_permitted").await;
     let of_tenant = "/api/v1/jobs/retention/run?tenant=acme";
     problem(ask(OPERATOR, Method::POST, of_tenant), StatusCode::NOT_FOUND, "no_such_job").await;
-    let (status, begun) = answer(ask(OPERATOR, Method::POST, run)).await;
+    let (status, begun) = send(ask(OPERATOR, Method::POST, run)).await;
     assert_eq!((status, &begun["job"]), (StatusCode::ACCEPTED, &json!("retention")), "{begun}");
     let ended = scenario
-        .until("the run has ended", || async {
-            let (_, body) = answer(ask(VIEWER, Method::GET, "/api/v1/jobs/retention/runs")).await;
+        .wait_until("the run has ended", || async {
+            let (_, body) = send(ask(VIEWER, Method::GET, "/api/v1/jobs/retention/runs")).await;
             let runs = body["runs"].as_array().cloned().unwrap_or_default();
             let run = runs.into_iter().find(|run| run["run"] == begun["run"] && run["outcome"] == "done");
             run.ok_or_else(|| body.to_string())
@@ -224,13 +224,13 @@ async fn a_platform_check_takes_the_right_to_change_and_leaves_the_reserve_alone
     problem(ask(OPERATOR, "/api/v1/platform-checks?tenant=nobody&agent=x"), StatusCode::NOT_FOUND, "no_such_tenant")
         .await;
     problem(ask(OPERATOR, "/api/v1/platform-checks"), StatusCode::BAD_REQUEST, "bad_request").await;
-    let (status, first) = answer(ask(OPERATOR, &path)).await;
+    let (status, first) = send(ask(OPERATOR, &path)).await;
     let outcomes: Vec<_> = first["questions"].as_array().expect("a list").iter().map(|one| &one["outcome"]).collect();
     assert_eq!((status, outcomes), (StatusCode::OK, vec![&json!("ok"), &json!("ok")]), "{first}");
     assert!(first["clock_offset_ms"].is_i64(), "{first}");
     let full = scenario
-        .until("no slot is left but the reserve", || async {
-            let (_, body) = answer(ask(OPERATOR, &path)).await;
+        .wait_until("no slot is left but the reserve", || async {
+            let (_, body) = send(ask(OPERATOR, &path)).await;
             let refused =
                 body["questions"].as_array().is_some_and(|all| all.iter().all(|one| one["outcome"] == "no_slot"));
             if refused { Ok(body) } else { Err(body.to_string()) }

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use shiftkeeper::domain::webhooks::event::EventKind;
 use shiftkeeper::sim::SimState;
 
-use crate::harness::{Scenario, Setup, answer};
+use crate::harness::{Scenario, Setup, send};
 
-const ASKS: &str = r#"
+const APPROVAL_RULE: &str = r#"
 [[rules]]
 id = "back"
 when = { planned = "work", state = ["NotReady", "Paused"], for = "20s" }
@@ -18,16 +18,16 @@ mode = "approve"
 cooldown = "2m"
 "#;
 
-async fn waiting(scenario: &Scenario) -> Vec<Value> {
+async fn pending_approvals(scenario: &Scenario) -> Vec<Value> {
     let (status, page) = scenario.get(&format!("/api/v1/approvals?tenant={}", scenario.tenant)).await;
     assert_eq!(status, StatusCode::OK, "{page}");
     page["approvals"].as_array().expect("a list").clone()
 }
 
-async fn until_asked(scenario: &Scenario, agents: usize) -> Vec<Value> {
+async fn wait_for_approvals(scenario: &Scenario, agents: usize) -> Vec<Value> {
     scenario
-        .until("the rule asks", || async {
-            let waiting = waiting(scenario).await;
+        .wait_until("the rule asks", || async {
+            let waiting = pending_approvals(scenario).await;
             if waiting.len() == agents { Ok(waiting) } else { Err(format!("{waiting:?}")) }
         })
         .await
@@ -36,11 +36,11 @@ async fn until_asked(scenario: &Scenario, agents: usize) -> Vec<Value> {
 async fn decide(scenario: &Scenario, asked: &Value, what: &str, note: Option<&str>) -> (StatusCode, Value) {
     let path = format!("/api/v1/approvals/{}/{what}", asked["transition"].as_str().expect("an id"));
     let body = json!({"tenant": scenario.tenant, "note": note});
-    answer(scenario.request(Method::POST, &path).json(&body)).await
+    send(scenario.request(Method::POST, &path).json(&body)).await
 }
 
 /// Whoever is told by webhook has heard of each that waits, once.
-async fn each_was_told_of(scenario: &Scenario, first: &Value) {
+async fn assert_each_was_notified(scenario: &Scenario, first: &Value) {
     let told = scenario.events(&scenario.reader().await).await;
     let told: Vec<Value> = told
         .iter()
@@ -62,7 +62,7 @@ async fn each_was_told_of(scenario: &Scenario, first: &Value) {
 }
 
 /// What was decided is listed, the newest first and a page at a time.
-async fn decided_are_listed(scenario: &Scenario, approved: &Value, denied: &Value) {
+async fn assert_decisions_are_listed(scenario: &Scenario, approved: &Value, denied: &Value) {
     let page = async |more: &str| {
         let (status, page) =
             scenario.get(&format!("/api/v1/approvals/decided?tenant={}&limit=1{more}", scenario.tenant)).await;
@@ -90,22 +90,22 @@ async fn decided_are_listed(scenario: &Scenario, approved: &Value, denied: &Valu
 async fn a_person_lets_a_rules_change_go_or_refuses_it() {
     let mut setup = Setup::team(4);
     setup.speed = 30;
-    setup.rules = ASKS;
+    setup.rules = APPROVAL_RULE;
     setup.tenant_tables =
         "[tenants.policy]\nwait_at_most = \"10m\"\n[tenants.automation]\nleave_alone = \"20m\"\nstale_intervals = 30\n";
     let scenario = Scenario::start_team(setup).await;
-    let asked = until_asked(&scenario, 4).await;
+    let asked = wait_for_approvals(&scenario, 4).await;
     let of = |agent: &str| asked.iter().find(|one| one["agent"] == agent).expect("it is asked for").clone();
     let first = of("u_0001");
     assert_eq!((&first["rule"], &first["to"], &first["before"]), (&json!("back"), &json!("Ready"), &json!("NotReady")));
     assert!(first["because"].as_str().is_some_and(|because| because.contains("planned work")), "{first}");
     assert!(scenario.posts_for("u_0001").is_empty(), "it waits for a person");
-    each_was_told_of(&scenario, &first).await;
+    assert_each_was_notified(&scenario, &first).await;
 
     let (status, accepted) = decide(&scenario, &first, "accept", Some("go on")).await;
     assert_eq!(status, StatusCode::OK, "{accepted}");
     let id = json!({"id": first["transition"], "agent": "u_0001"});
-    let done = scenario.until_status(&id, "confirmed").await;
+    let done = scenario.wait_for_status(&id, "confirmed").await;
     assert_eq!((&done["actor"]["id"], &done["explanation"]["approved_by"]["by"]), (&json!("back"), &json!("operator")));
     assert_eq!(scenario.state_of("u_0001"), SimState::Available);
     let (status, again) = decide(&scenario, &first, "accept", None).await;
@@ -118,14 +118,14 @@ async fn a_person_lets_a_rules_change_go_or_refuses_it() {
     assert_eq!((status, &denied["status"]), (StatusCode::OK, &json!("cancelled")), "{denied}");
     assert_eq!(denied["error"], "called off: denied by person:operator");
 
-    decided_are_listed(&scenario, &first, &second).await;
+    assert_decisions_are_listed(&scenario, &first, &second).await;
     let (_, late) = decide(&scenario, &second, "accept", None).await;
     assert!(late["detail"].as_str().is_some_and(|detail| detail.contains("denied by person:operator")), "{late}");
 
     // The third goes elsewhere by himself: there is nothing left to decide.
     let third = of("u_0003");
-    scenario.put("u_0003", SimState::Paused);
-    let moved = scenario.until_status(&json!({"id": third["transition"], "agent": "u_0003"}), "cancelled").await;
+    scenario.set_agent_state("u_0003", SimState::Paused);
+    let moved = scenario.wait_for_status(&json!({"id": third["transition"], "agent": "u_0003"}), "cancelled").await;
     assert_eq!(moved["by"], "the agent went from NotReady to Paused meanwhile");
     let (status, late) = decide(&scenario, &third, "accept", None).await;
     assert_eq!((status, &late["code"]), (StatusCode::CONFLICT, &json!("too_late")), "{late}");
@@ -133,12 +133,12 @@ async fn a_person_lets_a_rules_change_go_or_refuses_it() {
     let reader = scenario.reader().await;
 
     // The rule leaves the second alone, longer than its cooldown; the third it asks about again, until its time is over.
-    scenario.pass(Duration::from_secs(5 * 60)).await;
-    let now = waiting(&scenario).await;
+    scenario.let_time_pass(Duration::from_secs(5 * 60)).await;
+    let now = pending_approvals(&scenario).await;
     assert!(now.iter().all(|one| one["agent"] != "u_0002"), "{now:?}");
     let again = now.iter().find(|one| one["agent"] == "u_0003").expect("the third is asked about again").clone();
     let id = json!({"id": again["transition"], "agent": "u_0003"});
-    scenario.until_status(&id, "expired").await;
+    scenario.wait_for_status(&id, "expired").await;
     let (status, late) = decide(&scenario, &again, "accept", None).await;
     assert_eq!((status, &late["code"]), (StatusCode::CONFLICT, &json!("too_late")), "{late}");
 
@@ -151,6 +151,6 @@ async fn a_person_lets_a_rules_change_go_or_refuses_it() {
     let mut scenario = scenario;
     scenario.setup.rules = "";
     scenario.reload();
-    until_asked(&scenario, 0).await;
+    wait_for_approvals(&scenario, 0).await;
     scenario.assert_nothing_left_over().await;
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use shiftkeeper::domain::webhooks::event::EventKind;
 
 use crate::harness::ledger::state_posts;
-use crate::harness::{Scenario, Setup, agents};
+use crate::harness::{Scenario, Setup, agent_ids};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn failures_of_three_agents_three_times_halt_automation_and_a_probe_resumes_it() {
@@ -13,15 +13,15 @@ async fn failures_of_three_agents_three_times_halt_automation_and_a_probe_resume
     setup.request_timeout = Duration::from_millis(300);
     setup.tenant_tables = "[tenants.policy]\nwait_at_most = \"12h\"\n[tenants.retry]\nattempts = 20\nmax = \"5s\"\n";
     let scenario = Scenario::start_team(setup).await;
-    scenario.fault("status:on=state,code=503");
-    let taken = scenario.change(&agents(5), "Ready").await;
-    let report = scenario.until_complaint("halted").await;
+    scenario.add_fault("status:on=state,code=503");
+    let taken = scenario.request_change(&agent_ids(5), "Ready").await;
+    let report = scenario.wait_for_readiness_detail("halted").await;
     assert_eq!(report["status"], "degraded", "a platform in trouble is no reason to restart the daemon: {report}");
     let halted_at = scenario.clock.now();
 
     // What is asked for meanwhile waits; probes are all that leaves.
-    let late = scenario.change(&agents(10)[5..], "Ready").await;
-    scenario.pass(Duration::from_secs(300)).await;
+    let late = scenario.request_change(&agent_ids(10)[5..], "Ready").await;
+    scenario.let_time_pass(Duration::from_secs(300)).await;
     let log = scenario.log();
     let probes: Vec<_> = state_posts(&log).map(|post| post.at).filter(|at| *at > halted_at).collect();
     assert!(!probes.is_empty(), "probes are sent");
@@ -31,9 +31,9 @@ async fn failures_of_three_agents_three_times_halt_automation_and_a_probe_resume
     }
 
     scenario.sim.clear_faults();
-    scenario.until_all(&taken, "confirmed").await;
-    scenario.until_all(&late, "confirmed").await;
-    scenario.until_readiness("ready").await;
+    scenario.wait_for_all(&taken, "confirmed").await;
+    scenario.wait_for_all(&late, "confirmed").await;
+    scenario.wait_for_readiness("ready").await;
     let reader = scenario.reader().await;
     let events = scenario.events(&reader).await;
     let told = |kind| events.iter().filter(|event| event.kind == kind).count();

@@ -5,22 +5,22 @@ use std::time::Duration;
 use shiftkeeper::sim::{AgentScript, SimState};
 
 use crate::harness::ledger::state_posts;
-use crate::harness::{Scenario, Setup, agents, full_size};
+use crate::harness::{Scenario, Setup, agent_ids, full_size};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shift_change_stays_within_the_budget_over_a_crash_too() {
     let count = if full_size() { 500 } else { 300 };
     let mut scenario = Scenario::start_team(Setup::team(count)).await;
-    let taken = scenario.change(&agents(count), "Ready").await;
+    let taken = scenario.request_change(&agent_ids(count), "Ready").await;
     scenario
-        .until("the second minute's changes leave", || async {
+        .wait_until("the second minute's changes leave", || async {
             let posts = state_posts(&scenario.log()).count();
             if posts > 130 { Ok(()) } else { Err(format!("{posts}")) }
         })
         .await;
     scenario.kill_daemon().await;
     scenario.start_daemon().await;
-    scenario.until_all(&taken, "confirmed").await;
+    scenario.wait_for_all(&taken, "confirmed").await;
     scenario.assert_within_budget(100);
     assert_eq!(scenario.sim.counts(&scenario.tenant).applied_changes, count as u64);
     scenario.assert_nothing_left_over().await;
@@ -42,20 +42,24 @@ async fn an_urgent_change_leaves_within_two_seconds_of_a_burst_of_automatic_ones
     setup.speed = 10;
     setup.rules = EVERYONE;
     let scenario = Scenario::start_team(setup).await;
-    scenario.script(&AgentScript { state: Some(SimState::Paused), hold: Some(true), ..Scenario::script_of("u_0001") });
+    scenario.apply_script(&AgentScript {
+        state: Some(SimState::Paused),
+        hold: Some(true),
+        ..Scenario::agent_script("u_0001")
+    });
     scenario
-        .until("the automatic ones have used up the minute", || async {
+        .wait_until("the automatic ones have used up the minute", || async {
             let posts = state_posts(&scenario.log()).count();
             if posts >= 90 { Ok(()) } else { Err(format!("{posts} POSTs; {}", scenario.readiness().await)) }
         })
         .await;
     let asked_at = scenario.clock.now();
-    let taken = scenario.change(&["u_0001"], "Ready").await.remove(0);
-    scenario.until_status(&taken, "confirmed").await;
+    let taken = scenario.request_change(&["u_0001"], "Ready").await.remove(0);
+    scenario.wait_for_status(&taken, "confirmed").await;
     let left_at = scenario.posts_for("u_0001").first().expect("a POST").at;
     assert!(left_at.since(asked_at) <= Duration::from_secs(2), "it left after {:?}", left_at.since(asked_at));
     scenario
-        .until("the burst ends", || async {
+        .wait_until("the burst ends", || async {
             let posts = state_posts(&scenario.log()).count();
             if posts >= 160 { Ok(()) } else { Err(format!("{posts} POSTs")) }
         })

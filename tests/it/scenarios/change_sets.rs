@@ -8,20 +8,20 @@ use serde_json::{Value, json};
 use shiftkeeper::domain::time::UtcMicros;
 use shiftkeeper::sim::SimState;
 
-use crate::faults::say;
+use crate::faults::print_progress;
 use crate::harness::ledger::state_posts;
-use crate::harness::{Scenario, Setup, agents, answer, full_size, schedule};
+use crate::harness::{Scenario, Setup, agent_ids, full_size, schedule, send};
 
 /// Asks for a preview.
-async fn ask(scenario: &Scenario, body: Value) -> (StatusCode, Value) {
+async fn request_preview(scenario: &Scenario, body: Value) -> (StatusCode, Value) {
     let mut body = body;
     body["tenant"] = json!(scenario.tenant);
-    answer(scenario.request(Method::POST, "/api/v1/change-sets").json(&body)).await
+    send(scenario.request(Method::POST, "/api/v1/change-sets").json(&body)).await
 }
 
 /// A preview that is made.
 async fn preview(scenario: &Scenario, body: Value) -> Value {
-    let (status, set) = ask(scenario, body).await;
+    let (status, set) = request_preview(scenario, body).await;
     assert_eq!(status, StatusCode::CREATED, "{set}");
     assert_eq!(set["status"], "previewed", "{set}");
     set
@@ -32,7 +32,7 @@ async fn with_set(scenario: &Scenario, set: &Value, what: &str, body: Value) -> 
     let mut body = body;
     body["tenant"] = json!(scenario.tenant);
     let path = format!("/api/v1/change-sets/{}/{what}", set["id"].as_str().expect("an id"));
-    answer(scenario.request(Method::POST, &path).json(&body)).await
+    send(scenario.request(Method::POST, &path).json(&body)).await
 }
 
 async fn start(scenario: &Scenario, set: &Value) -> Value {
@@ -41,24 +41,24 @@ async fn start(scenario: &Scenario, set: &Value) -> Value {
     started
 }
 
-async fn look(scenario: &Scenario, set: &Value) -> Value {
+async fn fetch_set(scenario: &Scenario, set: &Value) -> Value {
     let id = set["id"].as_str().expect("an id");
     let (status, set) = scenario.get(&format!("/api/v1/change-sets/{id}?tenant={}", scenario.tenant)).await;
     assert_eq!(status, StatusCode::OK, "{set}");
     set
 }
 
-async fn until(scenario: &Scenario, set: &Value, status: &str) -> Value {
+async fn wait_for_status(scenario: &Scenario, set: &Value, status: &str) -> Value {
     scenario
-        .until_within(&format!("the set is {status}"), Duration::from_secs(180), || async {
-            let now = look(scenario, set).await;
+        .wait_until_within(&format!("the set is {status}"), Duration::from_secs(180), || async {
+            let now = fetch_set(scenario, set).await;
             if now["status"] == status { Ok(now) } else { Err(now["counts"].to_string()) }
         })
         .await
 }
 
 /// What was shown of an agent.
-fn of<'a>(set: &'a Value, agent: &str) -> &'a Value {
+fn agent_entry<'a>(set: &'a Value, agent: &str) -> &'a Value {
     let all = set["agents"].as_array().expect("agents");
     all.iter().find(|one| one["agent"] == agent).unwrap_or_else(|| panic!("{agent} is not in {set}"))
 }
@@ -71,21 +71,19 @@ fn instant(value: &Value) -> UtcMicros {
 async fn a_set_runs_as_it_was_shown_and_is_taken_back_where_that_makes_sense() {
     let scenario = Scenario::start_team(Setup::team(6)).await;
     let chosen = json!({"agents": ["u_0001", "u_0002", "u_0003", "u_0004", "u_9999"]});
-    scenario.put("u_0004", SimState::Available);
+    scenario.set_agent_state("u_0004", SimState::Available);
     scenario
-        .until("the fourth is seen ready", || async {
+        .wait_until("the fourth is seen ready", || async {
             let body = json!({"select": chosen, "to": "Ready"});
             let set = preview(&scenario, body).await;
-            if of(&set, "u_0004")["outcome"] == "already_there" { Ok(()) } else { Err(set.to_string()) }
+            if agent_entry(&set, "u_0004")["outcome"] == "already_there" { Ok(()) } else { Err(set.to_string()) }
         })
         .await;
     let set = preview(&scenario, json!({"select": chosen, "to": "Ready", "note": "all hands"})).await;
     let shown: Vec<_> = set["agents"].as_array().expect("agents").iter().map(|one| &one["outcome"]).collect();
     assert_eq!(shown, ["change", "change", "change", "already_there", "unknown_agent"], "{set}");
-    assert_eq!(
-        (&set["calls"], &set["counts"]["will_change"], &set["counts"]["left_out"]),
-        (&json!(3), &json!(3), &json!(2))
-    );
+    let counts = &set["counts"];
+    assert_eq!([&set["calls"], &counts["will_change"], &counts["left_out"]], [&json!(3), &json!(3), &json!(2)]);
     assert!(set["finish_at"].is_string() && set["started_at"].is_null(), "{set}");
     assert!(scenario.posts_for("u_0001").is_empty(), "nothing was sent");
 
@@ -96,30 +94,31 @@ async fn a_set_runs_as_it_was_shown_and_is_taken_back_where_that_makes_sense() {
     start(&scenario, &set).await;
     let again = start(&scenario, &set).await;
     assert_eq!(again["id"], set["id"], "who started it and asks again gets it as it is");
-    let done = until(&scenario, &set, "done").await;
+    let done = wait_for_status(&scenario, &set, "done").await;
     assert_eq!(done["counts"]["statuses"], json!({"confirmed": 3}), "{done}");
-    assert_eq!(of(&done, "u_0001")["status"], "confirmed");
+    assert_eq!(agent_entry(&done, "u_0001")["status"], "confirmed");
     for agent in ["u_0001", "u_0002", "u_0003"] {
         assert_eq!((scenario.posts_for(agent).len(), scenario.state_of(agent)), (1, SimState::Available), "{agent}");
     }
     assert!(scenario.posts_for("u_0004").is_empty());
 
     // One goes to lunch by himself: that is not taken back.
-    scenario.put("u_0002", SimState::Paused);
+    scenario.set_agent_state("u_0002", SimState::Paused);
     let back = scenario
-        .until("the way back leaves him out", || async {
+        .wait_until("the way back leaves him out", || async {
             let (status, back) = with_set(&scenario, &set, "undo", json!({"note": "false alarm"})).await;
             assert_eq!(status, StatusCode::CREATED, "{back}");
-            if of(&back, "u_0002")["outcome"] == "moved_on" { Ok(back) } else { Err(back.to_string()) }
+            if agent_entry(&back, "u_0002")["outcome"] == "moved_on" { Ok(back) } else { Err(back.to_string()) }
         })
         .await;
     assert_eq!((&back["undoes"], &back["to"]), (&set["id"], &Value::Null));
-    assert_eq!((&of(&back, "u_0001")["to"], &of(&back, "u_0001")["outcome"]), (&json!("NotReady"), &json!("change")));
-    assert_eq!(of(&back, "u_0004")["outcome"], "not_changed", "{back}");
+    let first = agent_entry(&back, "u_0001");
+    assert_eq!([&first["to"], &first["outcome"]], [&json!("NotReady"), &json!("change")]);
+    assert_eq!(agent_entry(&back, "u_0004")["outcome"], "not_changed", "{back}");
     start(&scenario, &back).await;
-    let undone = until(&scenario, &back, "done").await;
+    let undone = wait_for_status(&scenario, &back, "done").await;
     assert_eq!(undone["counts"]["statuses"], json!({"confirmed": 2}), "{undone}");
-    assert_eq!(look(&scenario, &set).await["undone_by"], back["id"]);
+    assert_eq!(fetch_set(&scenario, &set).await["undone_by"], back["id"]);
     assert_eq!(scenario.state_of("u_0001"), SimState::Unavailable);
     assert_eq!(scenario.state_of("u_0002"), SimState::Paused);
 
@@ -136,36 +135,36 @@ async fn a_set_runs_as_it_was_shown_and_is_taken_back_where_that_makes_sense() {
 }
 
 /// What the API says of an agent.
-async fn agent(scenario: &Scenario, id: &str) -> Value {
+async fn fetch_agent(scenario: &Scenario, id: &str) -> Value {
     let (status, agent) = scenario.get(&format!("/api/v1/agents/{id}?tenant={}", scenario.tenant)).await;
     assert_eq!(status, StatusCode::OK, "{agent}");
     agent
 }
 
 /// What the API says of an agent once the reason is this one; lists are up to a second old.
-async fn agent_with(scenario: &Scenario, id: &str, reason: &str) -> Value {
+async fn wait_for_reason(scenario: &Scenario, id: &str, reason: &str) -> Value {
     let look = || async {
-        let agent = agent(scenario, id).await;
+        let agent = fetch_agent(scenario, id).await;
         if agent["reason"] == reason { Ok(agent) } else { Err(agent.to_string()) }
     };
-    scenario.until(&format!("{id} is there with {reason}"), look).await
+    scenario.wait_until(&format!("{id} is there with {reason}"), look).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reason_alone_is_shown_and_taken_back_where_the_agent_has_no_newer_one_also_after_a_restart() {
     let mut scenario = Scenario::start_team(Setup::team(4)).await;
     let with = |agents: &[&str], reason: &str| json!({"select": {"agents": agents}, "to": "NotReady", "reason": reason, "even_if_in_state": true});
-    let before = agent(&scenario, "u_0001").await;
+    let before = fetch_agent(&scenario, "u_0001").await;
     assert_eq!((&before["state"], &before["reason"]), (&json!("NotReady"), &Value::Null));
     let set = preview(&scenario, with(&["u_0001", "u_0002"], "MEETING")).await;
     assert_eq!((&set["counts"]["will_change"], &set["counts"]["reason_only"]), (&json!(2), &json!(2)), "{set}");
     start(&scenario, &set).await;
-    until(&scenario, &set, "done").await;
-    let after = agent_with(&scenario, "u_0001", "MEETING").await;
+    wait_for_status(&scenario, &set, "done").await;
+    let after = wait_for_reason(&scenario, "u_0001", "MEETING").await;
     assert_eq!(after["entered_at"], before["entered_at"], "the stay goes on: {after}");
     let other = preview(&scenario, with(&["u_0002"], "TRAINING")).await;
     start(&scenario, &other).await;
-    until(&scenario, &other, "done").await;
+    wait_for_status(&scenario, &other, "done").await;
 
     scenario.stop_daemon().await;
     scenario.start_daemon().await;
@@ -175,28 +174,31 @@ async fn a_reason_alone_is_shown_and_taken_back_where_the_agent_has_no_newer_one
             let seen = || async {
                 let (status, back) = with_set(scenario, &set, "undo", json!({})).await;
                 assert_eq!(status, StatusCode::CREATED, "{back}");
-                if of(&back, agent)["outcome"] == outcome { Ok(back) } else { Err(back.to_string()) }
+                if agent_entry(&back, agent)["outcome"] == outcome { Ok(back) } else { Err(back.to_string()) }
             };
-            scenario.until(&format!("{agent} is shown as {outcome}"), seen).await
+            scenario.wait_until(&format!("{agent} is shown as {outcome}"), seen).await
         }
     };
     let back = undo(set.clone(), "u_0001", "change_reason").await;
-    assert_eq!((&of(&back, "u_0001")["to"], &of(&back, "u_0001")["reason"]), (&json!("NotReady"), &json!("BREAK")));
-    assert_eq!(of(&back, "u_0002")["outcome"], "moved_on", "{back}");
-    assert!(of(&back, "u_0002")["why"].as_str().is_some_and(|why| why.contains("(TRAINING)")), "{back}");
-    let still = agent_with(&scenario, "u_0001", "MEETING").await;
+    assert_eq!(
+        (&agent_entry(&back, "u_0001")["to"], &agent_entry(&back, "u_0001")["reason"]),
+        (&json!("NotReady"), &json!("BREAK"))
+    );
+    assert_eq!(agent_entry(&back, "u_0002")["outcome"], "moved_on", "{back}");
+    assert!(agent_entry(&back, "u_0002")["why"].as_str().is_some_and(|why| why.contains("(TRAINING)")), "{back}");
+    let still = wait_for_reason(&scenario, "u_0001", "MEETING").await;
     assert_eq!(still["entered_at"], before["entered_at"], "also for a keeper that has read it anew: {still}");
     start(&scenario, &back).await;
-    until(&scenario, &back, "done").await;
+    wait_for_status(&scenario, &back, "done").await;
     let sent = scenario.posts_for("u_0001").pop().expect("a POST").body.expect("a body");
     let sent: Value = serde_json::from_str(sent.get()).expect("JSON");
     assert_eq!((&sent["state"], &sent["reasonCode"]), (&json!("NOT_READY"), &json!("BREAK")));
-    agent_with(&scenario, "u_0001", "BREAK").await;
+    wait_for_reason(&scenario, "u_0001", "BREAK").await;
     // The reason before is known where it was set from here.
     let back = undo(other.clone(), "u_0002", "change_reason").await;
-    assert_eq!(of(&back, "u_0002")["reason"], "MEETING", "{back}");
+    assert_eq!(agent_entry(&back, "u_0002")["reason"], "MEETING", "{back}");
     // Whoever moves by himself is left there.
-    scenario.put("u_0002", SimState::Paused);
+    scenario.set_agent_state("u_0002", SimState::Paused);
     undo(other, "u_0002", "moved_on").await;
     scenario.assert_nothing_left_over().await;
 }
@@ -204,12 +206,12 @@ async fn a_reason_alone_is_shown_and_taken_back_where_the_agent_has_no_newer_one
 /// Twelve agents of whom the second half is ready and seen to be.
 async fn half_of_twelve_ready() -> Scenario {
     let scenario = Scenario::start_team(Setup::team(12)).await;
-    for agent in &agents(12)[6..] {
-        scenario.put(agent, SimState::Available);
+    for agent in &agent_ids(12)[6..] {
+        scenario.set_agent_state(agent, SimState::Available);
     }
     scenario
-        .until("six are seen ready", || async {
-            let set = preview(&scenario, json!({"select": {"agents": agents(12)}, "to": "Ready"})).await;
+        .wait_until("six are seen ready", || async {
+            let set = preview(&scenario, json!({"select": {"agents": agent_ids(12)}, "to": "Ready"})).await;
             if set["counts"]["outcomes"]["already_there"] == 6 { Ok(()) } else { Err(set["counts"].to_string()) }
         })
         .await;
@@ -219,7 +221,7 @@ async fn half_of_twelve_ready() -> Scenario {
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_is_in_the_state_already_costs_no_call_also_where_the_default_reason_is_named() {
     let scenario = half_of_twelve_ready().await;
-    let body = json!({"select": {"agents": agents(12)}, "to": "Ready", "reason": "WORKING"});
+    let body = json!({"select": {"agents": agent_ids(12)}, "to": "Ready", "reason": "WORKING"});
     let set = preview(&scenario, body).await;
     let counts = &set["counts"];
     assert_eq!((&set["calls"], &set["reason_calls"], &set["even_if_in_state"]), (&json!(6), &json!(0), &json!(false)));
@@ -227,14 +229,14 @@ async fn whoever_is_in_the_state_already_costs_no_call_also_where_the_default_re
         (&counts["will_change"], &counts["reason_only"], &counts["left_out"]),
         (&json!(6), &json!(0), &json!(6))
     );
-    let why = of(&set, "u_0012")["why"].as_str().expect("words").to_owned();
+    let why = agent_entry(&set, "u_0012")["why"].as_str().expect("words").to_owned();
     assert!(why.contains("even_if_in_state"), "{why}");
     start(&scenario, &set).await;
-    until(&scenario, &set, "done").await;
+    wait_for_status(&scenario, &set, "done").await;
     assert_eq!(state_posts(&scenario.log()).count(), 6, "a call for each who changes, and none for the others");
     // Nobody is left who would be changed: the answer says how the reason could be.
     let (_, again) =
-        ask(&scenario, json!({"select": {"agents": ["u_0012"]}, "to": "Ready", "reason": "WORKING"})).await;
+        request_preview(&scenario, json!({"select": {"agents": ["u_0012"]}, "to": "Ready", "reason": "WORKING"})).await;
     let (status, refused) = with_set(&scenario, &again, "start", json!({"hash": again["hash"]})).await;
     assert_eq!((status, &refused["code"]), (StatusCode::CONFLICT, &json!("nothing_to_change")), "{refused}");
     assert!(refused["detail"].as_str().is_some_and(|detail| detail.contains("even_if_in_state")), "{refused}");
@@ -244,8 +246,8 @@ async fn whoever_is_in_the_state_already_costs_no_call_also_where_the_default_re
 #[tokio::test(flavor = "multi_thread")]
 async fn the_reason_of_whoever_is_in_the_state_already_is_sent_by_choice_at_the_price_that_was_shown() {
     let scenario = half_of_twelve_ready().await;
-    let body = json!({"select": {"agents": agents(12)}, "to": "Ready", "even_if_in_state": true});
-    let (status, refused) = ask(&scenario, body.clone()).await;
+    let body = json!({"select": {"agents": agent_ids(12)}, "to": "Ready", "even_if_in_state": true});
+    let (status, refused) = request_preview(&scenario, body.clone()).await;
     assert_eq!((status, &refused["code"]), (StatusCode::BAD_REQUEST, &json!("bad_request")), "{refused}");
     let mut body = body;
     body["reason"] = json!("WORKING");
@@ -257,7 +259,7 @@ async fn the_reason_of_whoever_is_in_the_state_already_is_sent_by_choice_at_the_
         (&json!(12), &json!(6), &json!(0))
     );
     start(&scenario, &set).await;
-    let done = until(&scenario, &set, "done").await;
+    let done = wait_for_status(&scenario, &set, "done").await;
     assert_eq!(done["counts"]["confirmed"], 12, "{done}");
     assert_eq!(state_posts(&scenario.log()).count(), 12);
     scenario.assert_nothing_left_over().await;
@@ -271,7 +273,7 @@ async fn a_set_that_would_change_nobody_is_not_started_and_says_why() {
         async move {
             let (status, refused) = with_set(scenario, &set, "start", json!({"hash": set["hash"]})).await;
             assert_eq!((status, &refused["code"]), (StatusCode::CONFLICT, &json!("nothing_to_change")), "{refused}");
-            assert_eq!(look(scenario, &set).await["status"], "previewed");
+            assert_eq!(fetch_set(scenario, &set).await["status"], "previewed");
             refused["detail"].as_str().expect("words").to_owned()
         }
     };
@@ -283,11 +285,11 @@ async fn a_set_that_would_change_nobody_is_not_started_and_says_why() {
     // Shown as changed, and there by himself before the start.
     let one = json!({"select": {"agents": ["u_0002"]}, "to": "Ready"});
     let set = preview(&scenario, one.clone()).await;
-    scenario.put("u_0002", SimState::Available);
+    scenario.set_agent_state("u_0002", SimState::Available);
     scenario
-        .until("he is seen there", || async {
+        .wait_until("he is seen there", || async {
             let now = preview(&scenario, one.clone()).await;
-            if of(&now, "u_0002")["outcome"] == "already_there" { Ok(()) } else { Err(now.to_string()) }
+            if agent_entry(&now, "u_0002")["outcome"] == "already_there" { Ok(()) } else { Err(now.to_string()) }
         })
         .await;
     let why = refused(set).await;
@@ -299,32 +301,33 @@ async fn a_set_that_would_change_nobody_is_not_started_and_says_why() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_has_changed_since_the_preview_is_left_out_and_nothing_is_changed_that_was_not_shown() {
     let scenario = Scenario::start_team(Setup::team(4)).await;
-    let all = json!({"agents": agents(3)});
-    scenario.put("u_0003", SimState::LoggedOut);
+    let all = json!({"agents": agent_ids(3)});
+    scenario.set_agent_state("u_0003", SimState::LoggedOut);
     let set = scenario
-        .until("the third is seen to have left", || async {
+        .wait_until("the third is seen to have left", || async {
             let set = preview(&scenario, json!({"select": all, "to": "Ready"})).await;
-            if of(&set, "u_0003")["outcome"] == "logged_out" { Ok(set) } else { Err(set.to_string()) }
+            if agent_entry(&set, "u_0003")["outcome"] == "logged_out" { Ok(set) } else { Err(set.to_string()) }
         })
         .await;
     // By the start the second is there already, and the third is back.
-    scenario.put("u_0002", SimState::Available);
-    scenario.put("u_0003", SimState::Unavailable);
+    scenario.set_agent_state("u_0002", SimState::Available);
+    scenario.set_agent_state("u_0003", SimState::Unavailable);
     scenario
-        .until("both are seen", || async {
+        .wait_until("both are seen", || async {
             let now = preview(&scenario, json!({"select": all, "to": "Ready"})).await;
-            let seen = of(&now, "u_0002")["outcome"] == "already_there" && of(&now, "u_0003")["outcome"] == "change";
+            let seen = agent_entry(&now, "u_0002")["outcome"] == "already_there"
+                && agent_entry(&now, "u_0003")["outcome"] == "change";
             if seen { Ok(()) } else { Err(now.to_string()) }
         })
         .await;
     start(&scenario, &set).await;
-    let done = until(&scenario, &set, "done").await;
-    assert_eq!(of(&done, "u_0001")["status"], "confirmed");
+    let done = wait_for_status(&scenario, &set, "done").await;
+    assert_eq!(agent_entry(&done, "u_0001")["status"], "confirmed");
     assert_eq!(
-        (&of(&done, "u_0002")["status"], &of(&done, "u_0002")["error"]),
+        (&agent_entry(&done, "u_0002")["status"], &agent_entry(&done, "u_0002")["error"]),
         (&json!("left_out"), &json!("already there"))
     );
-    assert_eq!(of(&done, "u_0003")["transition"], Value::Null);
+    assert_eq!(agent_entry(&done, "u_0003")["transition"], Value::Null);
     assert_eq!(done["counts"]["left_out_at_start"], 1, "{done}");
     assert!(scenario.posts_for("u_0003").is_empty() && scenario.posts_for("u_0002").is_empty());
     scenario.assert_nothing_left_over().await;
@@ -345,22 +348,22 @@ async fn a_set_goes_on_over_a_crash_and_what_has_not_left_is_called_off() {
             if posts >= least { Ok(()) } else { Err(format!("{posts} POSTs")) }
         }
     };
-    scenario.until("some have left", || posts(10)).await;
+    scenario.wait_until("some have left", || posts(10)).await;
     scenario.kill_daemon().await;
     scenario.start_daemon().await;
-    let running = look(&scenario, &set).await;
+    let running = fetch_set(&scenario, &set).await;
     assert_eq!(running["status"], "running", "{}", running["counts"]);
     let posts = || async {
         let posts = state_posts(&scenario.log()).count();
         if posts >= 30 { Ok(()) } else { Err(format!("{posts} POSTs")) }
     };
-    scenario.until("it goes on", posts).await;
+    scenario.wait_until("it goes on", posts).await;
     let (status, refused) = with_set(&scenario, &set, "undo", json!({})).await;
     assert_eq!((status, &refused["code"]), (StatusCode::CONFLICT, &json!("still_leaving")), "{refused}");
     assert!(refused["detail"].as_str().is_some_and(|detail| detail.contains(" for u_00")), "{refused}");
     let (status, cancelled) = with_set(&scenario, &set, "cancel", json!({"note": "enough"})).await;
     assert_eq!(status, StatusCode::OK, "{cancelled}");
-    let ended = until(&scenario, &set, "cancelled").await;
+    let ended = wait_for_status(&scenario, &set, "cancelled").await;
     let counts = &ended["counts"]["statuses"];
     let (confirmed, called_off) =
         (counts["confirmed"].as_u64().unwrap_or(0), counts["cancelled"].as_u64().unwrap_or(0));
@@ -385,7 +388,7 @@ async fn a_floor_holds_agents_back_and_skills_come_from_a_file_or_a_person() {
     };
     setup.schedule = Some(schedule.lines().map(with_skills).collect());
     let scenario = Scenario::start_team(setup).await;
-    let put = |path: String, body: Value| answer(scenario.request(Method::PUT, &path).json(&body));
+    let put = |path: String, body: Value| send(scenario.request(Method::PUT, &path).json(&body));
     let path = format!("/api/v1/agents/u_0001/skills?tenant={}", scenario.tenant);
     let (_, skills) = scenario.get(&path).await;
     assert_eq!(skills, json!({"agent": "u_0001", "skills": ["12", "4711"]}));
@@ -401,22 +404,22 @@ async fn a_floor_holds_agents_back_and_skills_come_from_a_file_or_a_person() {
     let up = preview(&scenario, json!({"select": {"filter": {"skills": ["Voice"]}}, "to": "Ready"})).await;
     assert_eq!(up["counts"]["will_change"], 3, "{up}");
     start(&scenario, &up).await;
-    until(&scenario, &up, "done").await;
-    let away = json!({"select": {"agents": agents(4)}, "to": "NotReady"});
+    wait_for_status(&scenario, &up, "done").await;
+    let away = json!({"select": {"agents": agent_ids(4)}, "to": "NotReady"});
     let set = preview(&scenario, away.clone()).await;
     let expected = json!([{"skill": "4711", "name": "Voice", "available": 3, "after": 2, "floor": 2}]);
     assert_eq!(set["floors"], expected, "{set}");
     let shown: Vec<_> = set["agents"].as_array().expect("agents").iter().map(|one| &one["outcome"]).collect();
     assert_eq!(shown, ["change", "below_floor", "below_floor", "already_there"], "{set}");
-    assert_eq!(of(&set, "u_0002")["skills"], json!(["4711"]));
+    assert_eq!(agent_entry(&set, "u_0002")["skills"], json!(["4711"]));
     start(&scenario, &set).await;
     let mut anyway = away;
     anyway["below_floor"] = json!("the building is evacuated");
-    until(&scenario, &set, "done").await;
+    wait_for_status(&scenario, &set, "done").await;
     let set = preview(&scenario, anyway).await;
     assert_eq!((&set["counts"]["will_change"], &set["floors"][0]["after"]), (&json!(2), &json!(0)), "{set}");
     start(&scenario, &set).await;
-    until(&scenario, &set, "done").await;
+    wait_for_status(&scenario, &set, "done").await;
 
     // The floor and the skills are there after a restart.
     let mut scenario = scenario;
@@ -431,28 +434,29 @@ async fn a_floor_holds_agents_back_and_skills_come_from_a_file_or_a_person() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_on_a_contact_waits_for_its_end_or_is_left_alone() {
     let scenario = Scenario::start_team(Setup::team(4)).await;
-    scenario.put("u_0001", SimState::OnContact);
+    scenario.set_agent_state("u_0001", SimState::OnContact);
     let wanted = |on_contact: &str| json!({"select": {"agents": ["u_0001", "u_0002"]}, "to": "Paused", "on_contact": on_contact});
     let set = scenario
-        .until("the contact is seen", || async {
+        .wait_until("the contact is seen", || async {
             let set = preview(&scenario, wanted("after")).await;
-            if of(&set, "u_0001")["outcome"] == "after_contact" { Ok(set) } else { Err(set.to_string()) }
+            if agent_entry(&set, "u_0001")["outcome"] == "after_contact" { Ok(set) } else { Err(set.to_string()) }
         })
         .await;
     let skipping = preview(&scenario, wanted("skip")).await;
-    assert_eq!(of(&skipping, "u_0001")["outcome"], "on_contact", "{skipping}");
+    assert_eq!(agent_entry(&skipping, "u_0001")["outcome"], "on_contact", "{skipping}");
     let anyway = preview(&scenario, wanted("now")).await;
-    assert_eq!(of(&anyway, "u_0001")["outcome"], "change", "{anyway}");
+    assert_eq!(agent_entry(&anyway, "u_0001")["outcome"], "change", "{anyway}");
     start(&scenario, &set).await;
     scenario
-        .until("one is done and one waits", || async {
-            let now = look(&scenario, &set).await;
-            let waits = of(&now, "u_0001")["error"].as_str().is_some_and(|error| error.contains("the contact to end"));
-            if waits && of(&now, "u_0002")["status"] == "confirmed" { Ok(()) } else { Err(now.to_string()) }
+        .wait_until("one is done and one waits", || async {
+            let now = fetch_set(&scenario, &set).await;
+            let waits =
+                agent_entry(&now, "u_0001")["error"].as_str().is_some_and(|error| error.contains("the contact to end"));
+            if waits && agent_entry(&now, "u_0002")["status"] == "confirmed" { Ok(()) } else { Err(now.to_string()) }
         })
         .await;
-    scenario.put("u_0001", SimState::Available);
-    until(&scenario, &set, "done").await;
+    scenario.set_agent_state("u_0001", SimState::Available);
+    wait_for_status(&scenario, &set, "done").await;
     assert_eq!(scenario.state_of("u_0001"), SimState::Paused);
     let (status, gone) = with_set(&scenario, &skipping, "cancel", json!({})).await;
     assert_eq!((status, &gone["status"]), (StatusCode::OK, &json!("cancelled")), "{gone}");
@@ -465,11 +469,12 @@ async fn who_is_on_a_contact_waits_for_its_end_or_is_left_alone() {
 async fn a_preview_that_is_too_old_starts_nothing() {
     let scenario = Scenario::start_team(Setup::team(4)).await;
     let set = preview(&scenario, json!({"select": {"agents": ["u_0001"]}, "to": "Ready"})).await;
-    scenario.pass(Duration::from_secs(601)).await;
+    scenario.let_time_pass(Duration::from_secs(601)).await;
     let (status, refused) = with_set(&scenario, &set, "start", json!({"hash": set["hash"]})).await;
     assert_eq!((status, &refused["code"]), (StatusCode::CONFLICT, &json!("preview_expired")), "{refused}");
-    assert_eq!(look(&scenario, &set).await["status"], "expired");
-    let (status, refused) = ask(&scenario, json!({"select": {"filter": {"search": "nobody"}}, "to": "Ready"})).await;
+    assert_eq!(fetch_set(&scenario, &set).await["status"], "expired");
+    let (status, refused) =
+        request_preview(&scenario, json!({"select": {"filter": {"search": "nobody"}}, "to": "Ready"})).await;
     assert_eq!((status, &refused["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("nobody_chosen")), "{refused}");
     assert!(scenario.posts_for("u_0001").is_empty());
     scenario.assert_nothing_left_over().await;
@@ -481,11 +486,11 @@ async fn an_urgent_set_goes_ahead_of_a_large_one_within_seconds() {
     // Two seconds must be long beside what the machine itself needs.
     setup.speed = 10;
     let scenario = Scenario::start_team(setup).await;
-    let others: Vec<String> = agents(160).into_iter().skip(3).collect();
+    let others: Vec<String> = agent_ids(160).into_iter().skip(3).collect();
     let large = preview(&scenario, json!({"select": {"agents": others}, "to": "Ready"})).await;
     start(&scenario, &large).await;
     scenario
-        .until("the large one has used up the minute", || async {
+        .wait_until("the large one has used up the minute", || async {
             let posts = state_posts(&scenario.log()).count();
             if posts >= 95 { Ok(()) } else { Err(format!("{posts} POSTs")) }
         })
@@ -496,12 +501,12 @@ async fn an_urgent_set_goes_ahead_of_a_large_one_within_seconds() {
     assert_eq!(urgent["ahead"], 0, "{urgent}");
     let asked_at = scenario.clock.now();
     start(&scenario, &urgent).await;
-    until(&scenario, &urgent, "done").await;
+    wait_for_status(&scenario, &urgent, "done").await;
     for agent in ["u_0001", "u_0002"] {
         let left_at = scenario.posts_for(agent).first().expect("a POST").at;
         assert!(left_at.since(asked_at) <= Duration::from_secs(4), "{agent} left after {:?}", left_at.since(asked_at));
     }
-    until(&scenario, &large, "done").await;
+    wait_for_status(&scenario, &large, "done").await;
     scenario.assert_within_budget(100);
     scenario.assert_nothing_left_over().await;
 }
@@ -514,16 +519,16 @@ async fn many_agents_finish_when_the_preview_says_with_a_call_each_and_no_429() 
     setup.speed = if full_size() { 5 } else { 10 };
     let scenario = Scenario::start_team(setup).await;
     // How long an answer takes is measured, and the first are measured now.
-    let first = scenario.change(&agents(count + 40)[count..], "Ready").await;
-    scenario.until_all(&first, "confirmed").await;
+    let first = scenario.request_change(&agent_ids(count + 40)[count..], "Ready").await;
+    scenario.wait_for_all(&first, "confirmed").await;
     let before = state_posts(&scenario.log()).count();
-    let set = preview(&scenario, json!({"select": {"agents": agents(count)}, "to": "Ready"})).await;
+    let set = preview(&scenario, json!({"select": {"agents": agent_ids(count)}, "to": "Ready"})).await;
     assert_eq!(set["calls"], json!(count), "{}", set["counts"]);
     let started_at = scenario.clock.now();
     start(&scenario, &set).await;
     let limit = Duration::from_secs(if full_size() { 600 } else { 60 });
     let done = scenario
-        .until_within("all of it has ended", limit, || async {
+        .wait_until_within("all of it has ended", limit, || async {
             let id = set["id"].as_str().expect("an id");
             let path = format!("/api/v1/change-sets/{id}?tenant={}&agents=false", scenario.tenant);
             let now = scenario.get(&path).await.1;
@@ -538,7 +543,7 @@ async fn many_agents_finish_when_the_preview_says_with_a_call_each_and_no_429() 
     let last = posts.iter().map(|post| post.at).max().expect("a POST");
     let (shown, took) = (instant(&set["finish_at"]).since(started_at), last.since(started_at));
     let off = shown.abs_diff(took);
-    say(format!("{count} agents: {} calls, no 429; {shown:?} shown, {took:?} taken", posts.len()));
+    print_progress(format!("{count} agents: {} calls, no 429; {shown:?} shown, {took:?} taken", posts.len()));
     assert!(off.as_secs_f64() <= took.as_secs_f64() * 0.05, "shown {shown:?}, took {took:?}");
     scenario.assert_nothing_left_over().await;
 }
@@ -547,7 +552,7 @@ async fn many_agents_finish_when_the_preview_says_with_a_call_each_and_no_429() 
 async fn a_rule_leaves_what_a_person_set_until_the_agent_goes_on() {
     let mut setup = Setup::team(4);
     setup.speed = 60;
-    setup.schedule = Some(schedule(agents(4), &[]));
+    setup.schedule = Some(schedule(agent_ids(4), &[]));
     setup.rules = r#"
 [[rules]]
 id = "back"
@@ -556,15 +561,15 @@ then = { set_state = "Ready" }
 mode = "enforce"
 "#;
     let scenario = Scenario::start(setup).await;
-    for agent in agents(4) {
-        scenario.put(&agent, SimState::Available);
+    for agent in agent_ids(4) {
+        scenario.set_agent_state(&agent, SimState::Available);
     }
     let plan = scenario.setup.schedule.clone().expect("a schedule");
     scenario.import(&plan).await;
-    scenario.until_in_sight().await;
+    scenario.wait_until_observed().await;
     let is_ready = |agent: &'static str| {
         let scenario = &scenario;
-        scenario.until("the rule made the agent ready", move || async move {
+        scenario.wait_until("the rule made the agent ready", move || async move {
             let state = scenario.state_of(agent);
             if state == SimState::Available { Ok(()) } else { Err(format!("{state:?} at {}", scenario.clock.now())) }
         })
@@ -572,23 +577,26 @@ mode = "enforce"
 
     let set =
         preview(&scenario, json!({"select": {"agents": ["u_0001"]}, "to": "NotReady", "reason": "MEETING"})).await;
-    assert_eq!((&of(&set, "u_0001")["planned"], &of(&set, "u_0001")["would_be"]), (&json!("work"), &json!("out")));
+    assert_eq!(
+        (&agent_entry(&set, "u_0001")["planned"], &agent_entry(&set, "u_0001")["would_be"]),
+        (&json!("work"), &json!("out"))
+    );
     start(&scenario, &set).await;
-    until(&scenario, &set, "done").await;
-    scenario.put("u_0002", SimState::Unavailable);
+    wait_for_status(&scenario, &set, "done").await;
+    scenario.set_agent_state("u_0002", SimState::Unavailable);
     // The rule acts on who is not ready for less long, and by himself.
     is_ready("u_0002").await;
-    scenario.pass(Duration::from_secs(10 * 60)).await;
+    scenario.let_time_pass(Duration::from_secs(10 * 60)).await;
     assert_eq!((scenario.state_of("u_0001"), scenario.posts_for("u_0001").len()), (SimState::Unavailable, 1));
 
-    scenario.put("u_0001", SimState::Available);
+    scenario.set_agent_state("u_0001", SimState::Available);
     scenario
-        .until("that is seen", || async {
-            let now = agent(&scenario, "u_0001").await;
+        .wait_until("that is seen", || async {
+            let now = fetch_agent(&scenario, "u_0001").await;
             if now["state"] == "Ready" { Ok(()) } else { Err(now.to_string()) }
         })
         .await;
-    scenario.put("u_0001", SimState::Unavailable);
+    scenario.set_agent_state("u_0001", SimState::Unavailable);
     is_ready("u_0001").await;
     assert_eq!(scenario.posts_for("u_0001").len(), 2, "what he does by himself is the rule's again");
     scenario.assert_nothing_left_over().await;

@@ -6,12 +6,12 @@ use std::time::Duration;
 use shiftkeeper::domain::webhooks::event::EventKind;
 use shiftkeeper::sim::SimState;
 
-use crate::harness::{INTERVAL, Scenario, Setup, agents};
+use crate::harness::{INTERVAL, Scenario, Setup, agent_ids};
 
 /// Shifts all around the clock, for days on both sides.
 pub fn around_the_clock(count: usize) -> String {
     let mut lines = vec!["agent_id,agent_name,team,time_zone,activity,start,end,mandatory".to_owned()];
-    for agent in agents(count) {
+    for agent in agent_ids(count) {
         lines.extend(
             (24..30).map(|day| format!("{agent},,Team,UTC,shift,2026-10-{day}T00:00,2026-10-{}T00:00,false", day + 1)),
         );
@@ -22,7 +22,7 @@ pub fn around_the_clock(count: usize) -> String {
 const DAY: i64 = 24 * 3600;
 
 /// The audit entries that say that the clock was set.
-async fn said_set(scenario: &Scenario) -> usize {
+async fn clock_set_entries(scenario: &Scenario) -> usize {
     let reader = scenario.reader().await;
     scenario.audit(&reader).await.iter().filter(|entry| entry.action == "clock.set").count()
 }
@@ -39,17 +39,17 @@ async fn a_clock_that_is_set_by_seconds_and_by_days_stops_nothing() {
     let scenario = Scenario::start_team(team(6)).await;
     let mut ready = true;
     for by in [5, -5, 30, -30, 3600, -3600, DAY, -DAY, -DAY, DAY] {
-        scenario.times.set_by(by);
-        let taken = scenario.change(&agents(6), if ready { "Ready" } else { "NotReady" }).await;
+        scenario.clocks.set_by(by);
+        let taken = scenario.request_change(&agent_ids(6), if ready { "Ready" } else { "NotReady" }).await;
         let asked_at = scenario.clock.now();
-        scenario.until_all(&taken, "confirmed").await;
+        scenario.wait_for_all(&taken, "confirmed").await;
         let took = scenario.clock.now().since(asked_at);
         assert!(took < Duration::from_secs(120), "after a setting by {by} s it took {took:?}");
         ready = !ready;
     }
     assert_eq!(scenario.sim.counts(&scenario.tenant).applied_changes, 60);
-    assert!(said_set(&scenario).await >= 8, "each setting but the small ones is said");
-    scenario.until_readiness("ready").await;
+    assert!(clock_set_entries(&scenario).await >= 8, "each setting but the small ones is said");
+    scenario.wait_for_readiness("ready").await;
     scenario.assert_within_budget(100);
     scenario.assert_nothing_left_over().await;
 }
@@ -59,21 +59,21 @@ async fn lost_answers_while_the_clock_is_set(by: i64, applied: bool) {
     // Slow enough that all six are in doubt when the test looks: the next snapshot settles those that were applied.
     let scenario = Scenario::start_team(Setup { speed: 15, ..team(6) }).await;
     let fault = if applied { "lost_answer:on=state,count=6" } else { "reset_before:on=state,count=6" };
-    scenario.fault(fault);
-    let taken = scenario.change(&agents(6), "Ready").await;
+    scenario.add_fault(fault);
+    let taken = scenario.request_change(&agent_ids(6), "Ready").await;
     for one in &taken {
-        scenario.until_status(one, "in_doubt").await;
+        scenario.wait_for_status(one, "in_doubt").await;
     }
     let doubted_at = scenario.clock.now();
-    scenario.times.set_by(by);
+    scenario.clocks.set_by(by);
     for one in &taken {
-        scenario.until_status(one, "confirmed").await;
+        scenario.wait_for_status(one, "confirmed").await;
     }
     // A request timeout, two intervals, the pause of a retry, and confirmation.
     let took = scenario.clock.now().since(doubted_at);
     assert!(took < Duration::from_secs(240), "after a setting by {by} s it took {took:?}");
     assert_eq!(scenario.sim.counts(&scenario.tenant).applied_changes, 6, "each was applied once");
-    assert_eq!(said_set(&scenario).await, 1);
+    assert_eq!(clock_set_entries(&scenario).await, 1);
     scenario.assert_nothing_left_over().await;
 }
 
@@ -93,22 +93,22 @@ async fn what_is_in_doubt_does_not_wait_for_a_clock_that_was_set_back() {
 async fn what_is_in_doubt_survives_a_restart_on_another_clock() {
     for by in [3600, -3600] {
         let mut scenario = Scenario::start_team(team(6)).await;
-        scenario.fault("reset_before:on=state,count=6");
-        let taken = scenario.change(&agents(6), "Ready").await;
+        scenario.add_fault("reset_before:on=state,count=6");
+        let taken = scenario.request_change(&agent_ids(6), "Ready").await;
         for one in &taken {
-            scenario.until_status(one, "in_doubt").await;
+            scenario.wait_for_status(one, "in_doubt").await;
         }
         let doubted_at = scenario.clock.now();
         scenario.kill_daemon().await;
-        scenario.times.set_by(by);
+        scenario.clocks.set_by(by);
         scenario.start_daemon().await;
         for one in &taken {
-            scenario.until_status(one, "confirmed").await;
+            scenario.wait_for_status(one, "confirmed").await;
         }
         let first_again = scenario.posts_for("u_0001").last().expect("a POST").at.since(doubted_at);
         assert!(first_again >= INTERVAL, "after a setting by {by} s it was sent again after {first_again:?}");
         assert_eq!(scenario.sim.counts(&scenario.tenant).applied_changes, 6);
-        assert_eq!(said_set(&scenario).await, 1);
+        assert_eq!(clock_set_entries(&scenario).await, 1);
         scenario.assert_nothing_left_over().await;
     }
 }
@@ -119,15 +119,15 @@ async fn a_clock_that_is_set_brings_no_warning_about_a_subscription_and_no_new_o
     let polls = |scenario: &Scenario| scenario.polls().iter().map(|(_, at)| at.len()).sum::<usize>();
     for (by, seen) in [-3600, 3600, DAY, -DAY].into_iter().flat_map(|by| [(by, true), (by, false)]) {
         if seen {
-            scenario.times.set_by(by);
+            scenario.clocks.set_by(by);
         } else {
             scenario.kill_daemon().await;
-            scenario.times.set_by(by);
+            scenario.clocks.set_by(by);
             scenario.start_daemon().await;
         }
         let before = polls(&scenario);
         scenario
-            .until("the subscription is polled again", || async {
+            .wait_until("the subscription is polled again", || async {
                 let found = polls(&scenario);
                 if found >= before + 3 { Ok(()) } else { Err(format!("{found} polls, {before} before")) }
             })
@@ -155,33 +155,33 @@ cooldown = "5m"
 async fn rules_wait_as_long_as_they_say_whatever_the_clock_is_set_to() {
     // Set by so many seconds while the daemon runs, and while none does.
     let settings = [(DAY, true), (-DAY, true), (-3600, true), (3600, false), (-DAY, false), (DAY, false)];
-    let team_of = agents(settings.len());
+    let team_of = agent_ids(settings.len());
     let mut setup = team(team_of.len());
     setup.rules = BACK;
     let mut scenario = Scenario::start_team(setup).await;
     scenario
-        .until("everyone is ready", || async {
+        .wait_until("everyone is ready", || async {
             let all = team_of.iter().all(|agent| scenario.state_of(agent) == SimState::Available);
             if all { Ok(()) } else { Err(String::new()) }
         })
         .await;
-    scenario.until_settled().await;
+    scenario.wait_until_settled().await;
     // Longer than the cooldown, and than a taking back that would count as a reversal.
-    scenario.pass(Duration::from_secs(11 * 60)).await;
+    scenario.let_time_pass(Duration::from_secs(11 * 60)).await;
     for ((by, seen), agent) in settings.into_iter().zip(&team_of) {
         let posts = scenario.posts_for(agent).len();
-        scenario.put(agent, SimState::Paused);
+        scenario.set_agent_state(agent, SimState::Paused);
         let paused_at = scenario.clock.now();
-        scenario.pass(Duration::from_secs(30)).await;
+        scenario.let_time_pass(Duration::from_secs(30)).await;
         if seen {
-            scenario.times.set_by(by);
+            scenario.clocks.set_by(by);
         } else {
             scenario.stop_daemon().await;
-            scenario.times.set_by(by);
+            scenario.clocks.set_by(by);
             scenario.start_daemon().await;
         }
         let post = scenario
-            .until("the rule acts again", || async {
+            .wait_until("the rule acts again", || async {
                 let post = scenario.posts_for(agent).get(posts).cloned();
                 let reader = scenario.reader().await;
                 let told = scenario.audit(&reader).await;
@@ -198,10 +198,10 @@ async fn rules_wait_as_long_as_they_say_whatever_the_clock_is_set_to() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_slept_for_eight_hours_goes_on_where_the_world_is() {
     let scenario = Scenario::start_team(team(6)).await;
-    scenario.fault("reset_before:on=state,count=3");
-    let taken = scenario.change(&agents(6), "Ready").await;
+    scenario.add_fault("reset_before:on=state,count=3");
+    let taken = scenario.request_change(&agent_ids(6), "Ready").await;
     scenario
-        .until("three are in doubt", || async {
+        .wait_until("three are in doubt", || async {
             let mut doubts = 0;
             for one in &taken {
                 doubts += usize::from(scenario.transition(one).await["status"] == "in_doubt");
@@ -209,20 +209,20 @@ async fn a_host_that_slept_for_eight_hours_goes_on_where_the_world_is() {
             if doubts == 3 { Ok(()) } else { Err(format!("{doubts}")) }
         })
         .await;
-    scenario.times.sleep_host(Duration::from_secs(8 * 3600));
+    scenario.clocks.sleep_host(Duration::from_secs(8 * 3600));
     let woke_at = scenario.clock.now();
     // The token has long expired, which only the platform can say; the subscription goes on.
     for one in &taken {
-        scenario.until_status(one, "confirmed").await;
+        scenario.wait_for_status(one, "confirmed").await;
     }
-    for one in &scenario.change(&agents(6), "NotReady").await {
-        scenario.until_status(one, "confirmed").await;
+    for one in &scenario.request_change(&agent_ids(6), "NotReady").await {
+        scenario.wait_for_status(one, "confirmed").await;
     }
     let took = scenario.clock.now().since(woke_at);
     assert!(took < Duration::from_secs(240), "it took {took:?} after the host woke");
     assert_eq!(scenario.sim.counts(&scenario.tenant).applied_changes, 12);
-    assert_eq!(said_set(&scenario).await, 0, "time that passed is no setting");
-    scenario.until_readiness("ready").await;
+    assert_eq!(clock_set_entries(&scenario).await, 0, "time that passed is no setting");
+    scenario.wait_for_readiness("ready").await;
     scenario.assert_within_budget(100);
     scenario.assert_nothing_left_over().await;
 }

@@ -24,9 +24,9 @@ fn bytes(path: &Path) -> Vec<u8> {
 }
 
 /// A world whose daemon has been and gone.
-async fn after_a_daemon() -> Scenario {
+async fn start_and_stop() -> Scenario {
     let mut scenario = Scenario::start(Setup::default()).await;
-    scenario.until_in_sight().await;
+    scenario.wait_until_observed().await;
     scenario.stop_daemon().await;
     scenario
 }
@@ -34,19 +34,19 @@ async fn after_a_daemon() -> Scenario {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_held_by_another_daemon_is_refused_by_name() {
     let scenario = Scenario::start(Setup::default()).await;
-    scenario.until_in_sight().await;
+    scenario.wait_until_observed().await;
     let told = refusal(&scenario).await;
     assert!(told.contains("shiftkeeper.db") && told.contains("is held by"), "{told}");
     assert!(told.contains(&format!("process {}", std::process::id())), "it names the holder: {told}");
     // The one that holds it goes on.
-    let taken = scenario.change(&["u_0001"], "Paused").await.remove(0);
-    scenario.until_status(&taken, "confirmed").await;
+    let taken = scenario.request_change(&["u_0001"], "Paused").await.remove(0);
+    scenario.wait_for_status(&taken, "confirmed").await;
     scenario.assert_nothing_left_over().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_only_database_is_refused_by_name_and_left_as_it_is() {
-    let scenario = after_a_daemon().await;
+    let scenario = start_and_stop().await;
     let (path, before) = (scenario.database(), bytes(&scenario.database()));
     let mut permissions = std::fs::metadata(&path).expect("there").permissions();
     permissions.set_readonly(true);
@@ -63,13 +63,13 @@ async fn a_stop_while_another_program_locks_the_database_is_in_time() {
     let locking = rusqlite::Connection::open(scenario.database()).expect("opens");
     locking.execute_batch("BEGIN IMMEDIATE").expect("locks");
     // The keeper has something to commit, and waits for it.
-    scenario.put("u_0001", SimState::Paused);
-    scenario.pass(Duration::from_secs(30)).await;
+    scenario.set_agent_state("u_0001", SimState::Paused);
+    scenario.let_time_pass(Duration::from_secs(30)).await;
     let watch = Stopwatch::start();
     scenario.stop_daemon().await;
     assert!(watch.elapsed() < Duration::from_secs(10), "{:?}", watch.elapsed());
     drop(locking);
     scenario.start_daemon().await;
-    scenario.until_readiness("ready").await;
+    scenario.wait_for_readiness("ready").await;
     scenario.assert_nothing_left_over().await;
 }

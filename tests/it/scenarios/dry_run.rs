@@ -9,13 +9,13 @@ use crate::harness::{Scenario, Setup};
 async fn a_dry_run_sends_no_change_and_records_none_as_made() {
     let setup = Setup { tenant_keys: "mode = \"dry_run\"", ..Setup::default() };
     let scenario = Scenario::start(setup).await;
-    scenario.until_in_sight().await;
+    scenario.wait_until_observed().await;
     let reader = scenario.reader().await;
     let told =
         || async { scenario.events(&reader).await.iter().filter(|e| e.kind == EventKind::AgentStateChanged).count() };
     let before = told().await;
-    let taken = scenario.change(&["u_0001"], "Paused").await;
-    let ended = scenario.until_status(&taken[0], "cancelled").await;
+    let taken = scenario.request_change(&["u_0001"], "Paused").await;
+    let ended = scenario.wait_for_status(&taken[0], "cancelled").await;
     assert_eq!(ended["by"], "dry run", "{ended}");
     assert_eq!(state_posts(&scenario.log()).count(), 0);
     assert_eq!(told().await, before, "no change is told that was not made");

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use shiftkeeper::domain::time::UtcMicros;
 use shiftkeeper::sim::SimState;
 
-use crate::harness::{Scenario, Setup, VIEWER, answer};
+use crate::harness::{Scenario, Setup, VIEWER, send};
 
 /// Two rules: one that looks at the plan, one that does not.
 const RULES: &str = r#"
@@ -25,21 +25,21 @@ then = { set_state = "NotReady" }
 mode = "enforce"
 "#;
 
-async fn excuse(scenario: &Scenario, mut body: Value) -> (StatusCode, Value) {
+async fn approve_exception(scenario: &Scenario, mut body: Value) -> (StatusCode, Value) {
     body["tenant"] = json!(scenario.tenant);
-    answer(scenario.request(Method::POST, "/api/v1/exceptions").json(&body)).await
+    send(scenario.request(Method::POST, "/api/v1/exceptions").json(&body)).await
 }
 
-async fn explained(scenario: &Scenario, agent: &str, rule: &str) -> Value {
+async fn rule_explanation(scenario: &Scenario, agent: &str, rule: &str) -> Value {
     let (status, all) = scenario.get(&format!("/api/v1/agents/{agent}/rules?tenant={}", scenario.tenant)).await;
     assert_eq!(status, StatusCode::OK, "{all}");
     let rules = all["rules"].as_array().expect("a list").clone();
     rules.into_iter().find(|one| one["rule"] == rule).expect("the rule")
 }
 
-async fn until_state(scenario: &Scenario, agent: &str, wanted: SimState) {
+async fn wait_for_state(scenario: &Scenario, agent: &str, wanted: SimState) {
     scenario
-        .until("the agent is set", || async {
+        .wait_until("the agent is set", || async {
             let state = scenario.state_of(agent);
             if state == wanted { Ok(()) } else { Err(format!("{agent} {state:?} at {}", scenario.clock.now())) }
         })
@@ -47,7 +47,7 @@ async fn until_state(scenario: &Scenario, agent: &str, wanted: SimState) {
 }
 
 /// An hour around now.
-fn around(now: UtcMicros) -> (UtcMicros, UtcMicros) {
+fn hour_around(now: UtcMicros) -> (UtcMicros, UtcMicros) {
     (now - Duration::from_secs(60), now + Duration::from_secs(3600))
 }
 
@@ -56,41 +56,41 @@ async fn who_is_excused_is_left_alone_until_the_exception_ends_and_a_restart_kee
     let mut setup = Setup::team(4);
     setup.rules = "";
     let mut scenario = Scenario::start_team(setup).await;
-    let (from, to) = around(scenario.clock.now());
+    let (from, to) = hour_around(scenario.clock.now());
     let reason = "a course <script>alert(1)</script>";
     let (status, made) =
-        excuse(&scenario, json!({"agents": ["u_0001"], "from": from, "to": to, "reason": reason})).await;
+        approve_exception(&scenario, json!({"agents": ["u_0001"], "from": from, "to": to, "reason": reason})).await;
     assert_eq!((status, &made["scope"], &made["standing"]), (StatusCode::CREATED, &json!("agents"), &json!("running")));
     assert_eq!((&made["agents"][0]["agent"], &made["reason"]), (&json!("u_0001"), &json!(reason)));
     scenario.setup.rules = RULES;
     scenario.reload();
     for agent in ["u_0002", "u_0003", "u_0004"] {
-        until_state(&scenario, agent, SimState::Available).await;
+        wait_for_state(&scenario, agent, SimState::Available).await;
     }
-    let told = explained(&scenario, "u_0001", "back").await;
+    let told = rule_explanation(&scenario, "u_0001", "back").await;
     assert_eq!((&told["outcome"], &told["guard"]), (&json!("held"), &json!("excused")), "{told}");
     assert!(scenario.posts_for("u_0001").is_empty());
 
     // What does not look at the plan goes on.
-    scenario.put("u_0001", SimState::Paused);
-    until_state(&scenario, "u_0001", SimState::Unavailable).await;
+    scenario.set_agent_state("u_0001", SimState::Paused);
+    wait_for_state(&scenario, "u_0001", SimState::Unavailable).await;
     assert_eq!(scenario.posts_for("u_0001").len(), 1);
 
-    scenario.until_settled().await;
+    scenario.wait_until_settled().await;
     scenario.kill_daemon().await;
     // Longer than what snapshots bridge.
-    scenario.pass(Duration::from_secs(2 * 60)).await;
+    scenario.let_time_pass(Duration::from_secs(2 * 60)).await;
     scenario.start_daemon().await;
-    scenario.until_readiness("ready").await;
-    scenario.pass(Duration::from_secs(5 * 60)).await;
+    scenario.wait_for_readiness("ready").await;
+    scenario.let_time_pass(Duration::from_secs(5 * 60)).await;
     assert_eq!(scenario.state_of("u_0001"), SimState::Unavailable, "still excused after a restart");
 
     let end = format!("/api/v1/exceptions/{}/end", made["id"].as_str().expect("an id"));
     let body = json!({"tenant": scenario.tenant, "reason": "the course was short"});
-    let (status, ended) = answer(scenario.request(Method::POST, &end).json(&body)).await;
+    let (status, ended) = send(scenario.request(Method::POST, &end).json(&body)).await;
     assert_eq!((status, &ended["standing"], &ended["ended_by"]), (StatusCode::OK, &json!("over"), &json!("operator")));
-    until_state(&scenario, "u_0001", SimState::Available).await;
-    let (status, again) = answer(scenario.request(Method::POST, &end).json(&body)).await;
+    wait_for_state(&scenario, "u_0001", SimState::Available).await;
+    let (status, again) = send(scenario.request(Method::POST, &end).json(&body)).await;
     assert_eq!((status, &again["code"]), (StatusCode::CONFLICT, &json!("exception_over")), "{again}");
 
     let path = format!("/api/v1/agents/u_0001/timeline?tenant={}&from={from}&to={to}", scenario.tenant);
@@ -104,12 +104,12 @@ async fn who_is_excused_is_left_alone_until_the_exception_ends_and_a_restart_kee
 
     // It was for the wrong agent: what it excused counts after all, and it can be taken back once.
     let whole = json!({"tenant": scenario.tenant, "reason": "it was another's course", "whole": true});
-    let (status, back) = answer(scenario.request(Method::POST, &end).json(&whole)).await;
+    let (status, back) = send(scenario.request(Method::POST, &end).json(&whole)).await;
     assert_eq!((status, &back["to"]), (StatusCode::OK, &back["from"]), "{back}");
     let (_, day) = scenario.get(&path).await;
     let excused = day["pieces"].as_array().expect("pieces").iter().any(|piece| piece["excused"] == true);
     assert!(!excused, "{day}");
-    let (status, again) = answer(scenario.request(Method::POST, &end).json(&whole)).await;
+    let (status, again) = send(scenario.request(Method::POST, &end).json(&whole)).await;
     assert_eq!((status, &again["code"]), (StatusCode::CONFLICT, &json!("exception_over")), "{again}");
 
     let reader = scenario.reader().await;
@@ -126,33 +126,33 @@ async fn who_is_excused_is_left_alone_until_the_exception_ends_and_a_restart_kee
 async fn a_team_or_everyone_is_excused_to_the_end_of_the_span_and_listed() {
     let mut setup = Setup::team(4);
     setup.rules = RULES;
-    setup.schedule = Some(crate::harness::schedule(crate::harness::agents(4), &[]));
+    setup.schedule = Some(crate::harness::schedule(crate::harness::agent_ids(4), &[]));
     let scenario = Scenario::without_daemon(setup).await;
     let mut scenario = scenario;
-    for agent in crate::harness::agents(4) {
-        scenario.put(&agent, SimState::Available);
+    for agent in crate::harness::agent_ids(4) {
+        scenario.set_agent_state(&agent, SimState::Available);
     }
     scenario.start_daemon().await;
     let schedule = scenario.setup.schedule.clone().expect("a schedule");
     scenario.import(&schedule).await;
-    scenario.until_in_sight().await;
+    scenario.wait_until_observed().await;
     let now = scenario.clock.now();
     let soon = now + Duration::from_secs(15 * 60);
     let (status, team) =
-        excuse(&scenario, json!({"team": "Team 1", "from": now, "to": soon, "reason": "a meeting"})).await;
+        approve_exception(&scenario, json!({"team": "Team 1", "from": now, "to": soon, "reason": "a meeting"})).await;
     assert_eq!((status, &team["team"]), (StatusCode::CREATED, &json!("Team 1")), "{team}");
-    for agent in crate::harness::agents(4) {
-        scenario.put(&agent, SimState::Unavailable);
+    for agent in crate::harness::agent_ids(4) {
+        scenario.set_agent_state(&agent, SimState::Unavailable);
     }
-    until_state(&scenario, "u_0001", SimState::Available).await;
+    wait_for_state(&scenario, "u_0001", SimState::Available).await;
     let excused: Vec<_> =
         ["u_0002"].into_iter().filter(|agent| scenario.state_of(agent) != SimState::Available).collect();
     assert_eq!(excused, ["u_0002"], "agent two of `Team 1` is in a meeting");
-    until_state(&scenario, "u_0002", SimState::Available).await;
+    wait_for_state(&scenario, "u_0002", SimState::Available).await;
     assert!(scenario.clock.now() >= soon, "the span's end needs nobody");
 
     let past = json!({"everyone": true, "from": now - Duration::from_secs(7200), "to": now - Duration::from_secs(3600), "reason": "fire drill"});
-    let (status, past) = excuse(&scenario, past).await;
+    let (status, past) = approve_exception(&scenario, past).await;
     assert_eq!((status, &past["standing"]), (StatusCode::CREATED, &json!("over")), "after the fact: {past}");
     let list = |more: &str| format!("/api/v1/exceptions?tenant={}{more}", scenario.tenant);
     let ids = |body: Value| -> Vec<Value> {
@@ -172,11 +172,11 @@ async fn a_team_or_everyone_is_excused_to_the_end_of_the_span_and_listed() {
         (json!({"everyone": true, "team": "Team 1", "from": now, "to": soon, "reason": "x"}), "bad_request"),
         (json!({"from": now, "to": soon, "reason": "x"}), "bad_request"),
     ] {
-        let (_, refused) = excuse(&scenario, body.clone()).await;
+        let (_, refused) = approve_exception(&scenario, body.clone()).await;
         assert_eq!(refused["code"], code, "{body}: {refused}");
     }
     let viewer = scenario.request_as(VIEWER, Method::POST, "/api/v1/exceptions");
     let body = json!({"tenant": scenario.tenant, "everyone": true, "from": now, "to": soon, "reason": "x"});
-    assert_eq!(answer(viewer.json(&body)).await.0, StatusCode::FORBIDDEN);
+    assert_eq!(send(viewer.json(&body)).await.0, StatusCode::FORBIDDEN);
     scenario.assert_nothing_left_over().await;
 }

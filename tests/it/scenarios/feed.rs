@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
-use shiftkeeper::domain::agents::agent::Source;
+use shiftkeeper::domain::agents::agent::ObservationSource;
 use shiftkeeper::domain::agents::state::AgentState;
 use shiftkeeper::domain::ids::AgentId;
 use shiftkeeper::domain::time::UtcMicros;
 use shiftkeeper::domain::webhooks::event::EventKind;
-use shiftkeeper::sim::{ChangeEntry, FeedEnd, FeedEvent, LogPage, SimState};
+use shiftkeeper::sim::{ChangeEntry, FeedEndReason, FeedEvent, LogPage, SimState};
 use shiftkeeper::store::HistoryRow;
 
-use crate::harness::ledger::ours;
-use crate::harness::{Binary, Scenario, Setup, agents};
+use crate::harness::ledger::daemon_state;
+use crate::harness::{Binary, Scenario, Setup, agent_ids};
 
 const FEED: &str = "/interactions/subscribe";
 const SKILLS: &str = "skills = [\"1001\", \"1002\"]";
@@ -23,7 +23,7 @@ const SKILLS: &str = "skills = [\"1001\", \"1002\"]";
 const SPEED: u32 = 50;
 
 /// How late an estimate may be at that speed, and a little more: the platform names whole seconds.
-const LATE: Duration = Duration::from_secs(27);
+const MAX_DELAY: Duration = Duration::from_secs(27);
 
 fn team(count: usize) -> Setup {
     Setup { speed: SPEED, tenant_keys: SKILLS, ..Setup::team(count) }
@@ -31,8 +31,8 @@ fn team(count: usize) -> Setup {
 
 impl Scenario {
     /// Waits until readiness says that the feed is there.
-    async fn until_feed_is_live(&self) {
-        self.until("the feed is there", || async {
+    async fn wait_until_feed_is_live(&self) {
+        self.wait_until("the feed is there", || async {
             let report = self.readiness().await;
             if self.feed_part(&report).is_some_and(|part| part["ready"] == true) {
                 Ok(())
@@ -73,16 +73,16 @@ impl Scenario {
 }
 
 /// States and when they were entered.
-type Story = Vec<(AgentState, UtcMicros)>;
+type StateSequence = Vec<(AgentState, UtcMicros)>;
 
 /// An agent's changes by the simulator's account, from the first row of history on, beside that history.
-fn stories(log: &LogPage, agent: &AgentId, rows: &[HistoryRow]) -> (Story, Story) {
+fn state_sequences(log: &LogPage, agent: &AgentId, rows: &[HistoryRow]) -> (StateSequence, StateSequence) {
     let begins_at = rows.first().map_or(UtcMicros::MAX, |row| row.entered_at);
     let happened = log
         .changes
         .iter()
         .filter(|change: &&ChangeEntry| change.agent == *agent && change.at > begins_at + Duration::from_secs(2))
-        .map(|change| (ours(change.to), change.at))
+        .map(|change| (daemon_state(change.to), change.at))
         .collect();
     let kept = rows.iter().skip(1).map(|row| (row.state.clone(), row.entered_at)).collect();
     (happened, kept)
@@ -91,34 +91,37 @@ fn stories(log: &LogPage, agent: &AgentId, rows: &[HistoryRow]) -> (Story, Story
 #[tokio::test(flavor = "multi_thread")]
 async fn feed_and_polls_give_each_change_once() {
     let scenario = Scenario::start_team(team(6)).await;
-    scenario.until_feed_is_live().await;
+    scenario.wait_until_feed_is_live().await;
     let states = [SimState::Paused, SimState::Idle, SimState::OnContact, SimState::Acw, SimState::Available];
     let mut dice = fastrand::Rng::with_seed(7);
     let mut turn: BTreeMap<String, usize> = BTreeMap::new();
     for _ in 0..60 {
-        let agent = agents(6)[dice.usize(..6)].clone();
+        let agent = agent_ids(6)[dice.usize(..6)].clone();
         let turn = turn.entry(agent.clone()).or_default();
-        scenario.put(&agent, states[*turn % states.len()]);
+        scenario.set_agent_state(&agent, states[*turn % states.len()]);
         *turn += 1;
         // Some follow each other within an interval, so that snapshots alone would miss them.
-        scenario.pass(Duration::from_millis(dice.u64(200..6_000))).await;
+        scenario.let_time_pass(Duration::from_millis(dice.u64(200..6_000))).await;
     }
     // The last of them are in snapshots too.
-    scenario.pass(Duration::from_secs(90)).await;
+    scenario.let_time_pass(Duration::from_secs(90)).await;
     let (reader, log) = (scenario.reader().await, scenario.log());
     let (mut estimates, mut rows_in_all) = (0, 0);
-    for agent in agents(6) {
+    for agent in agent_ids(6) {
         let agent = AgentId::new(&agent);
         let rows: Vec<HistoryRow> =
             scenario.history(&reader, &agent).await.into_iter().map(|stored| stored.row).collect();
-        let (happened, kept) = stories(&log, &agent, &rows);
+        let (happened, kept) = state_sequences(&log, &agent, &rows);
         let states =
             |story: &[(AgentState, UtcMicros)]| story.iter().map(|(state, _)| state.clone()).collect::<Vec<_>>();
         assert_eq!(states(&kept), states(&happened), "{agent}: {rows:#?}\nhappened: {happened:#?}");
         for ((_, told), (_, was)) in kept.iter().zip(&happened) {
-            assert!(told.since(*was) <= LATE && was.since(*told) <= Duration::from_secs(2), "{agent}: {told} {was}");
+            assert!(
+                told.since(*was) <= MAX_DELAY && was.since(*told) <= Duration::from_secs(2),
+                "{agent}: {told} {was}"
+            );
         }
-        estimates += rows.iter().filter(|row| row.source == Source::Feed).count();
+        estimates += rows.iter().filter(|row| row.source == ObservationSource::Feed).count();
         rows_in_all += rows.len();
     }
     assert!(estimates > 0 && estimates < rows_in_all, "{estimates} of {rows_in_all}: both are alive");
@@ -130,20 +133,20 @@ async fn feed_and_polls_give_each_change_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_feed_that_is_lost_is_said_and_opened_again_and_the_polls_go_on() {
     let scenario = Scenario::start_team(team(4)).await;
-    scenario.until_feed_is_live().await;
+    scenario.wait_until_feed_is_live().await;
     for loss in ["drop_feeds", "close_feeds", "revoke_tokens"] {
         // It is refused for a while, so that the loss can be seen.
-        scenario.fault("status:on=feed,code=503,count=3");
+        scenario.add_fault("status:on=feed,code=503,count=3");
         let lost_at = scenario.clock.now();
-        scenario.fault(loss);
-        let report = scenario.until_complaint("no live feed").await;
+        scenario.add_fault(loss);
+        let report = scenario.wait_for_readiness_detail("no live feed").await;
         assert_eq!((&report["status"], &report["ready"]), (&"degraded".into(), &true.into()), "{report}");
-        scenario.put("u_0001", SimState::Paused);
-        scenario.until_feed_is_live().await;
-        scenario.put("u_0001", SimState::Idle);
+        scenario.set_agent_state("u_0001", SimState::Paused);
+        scenario.wait_until_feed_is_live().await;
+        scenario.set_agent_state("u_0001", SimState::Idle);
         let attempts: Vec<_> = scenario.feed_attempts().into_iter().filter(|(at, _)| *at > lost_at).collect();
         // A second, two, four, eight, half of it or more, and what a busy machine takes.
-        let longest = Duration::from_secs(15) + scenario.clock.span_of_real(Duration::from_secs(5));
+        let longest = Duration::from_secs(15) + scenario.clock.scale_real(Duration::from_secs(5));
         let open_at = attempts.iter().find(|(_, status)| *status == Some(101)).expect("it is open").0;
         assert!(open_at.since(lost_at) <= longest, "{loss}: {attempts:?} after {lost_at}");
         // A token that is not taken is replaced at once, and after that no attempt is made in haste.
@@ -153,7 +156,7 @@ async fn a_feed_that_is_lost_is_said_and_opened_again_and_the_polls_go_on() {
             assert!(pause[1].since(pause[0]) >= Duration::from_millis(least), "{loss}: {attempts:?}");
         }
     }
-    scenario.until_readiness("ready").await;
+    scenario.wait_for_readiness("ready").await;
     scenario.assert_one_feed_at_a_time();
     scenario.assert_nothing_left_over().await;
 }
@@ -161,21 +164,21 @@ async fn a_feed_that_is_lost_is_said_and_opened_again_and_the_polls_go_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_feed_that_says_nothing_is_lost_after_two_minutes() {
     let scenario = Scenario::start_team(team(4)).await;
-    scenario.until_feed_is_live().await;
+    scenario.wait_until_feed_is_live().await;
     let silent_from = scenario.clock.now();
-    scenario.fault("silent:on=feed_message");
-    scenario.until_complaint("it has said nothing for 2m").await;
+    scenario.add_fault("silent:on=feed_message");
+    scenario.wait_for_readiness_detail("it has said nothing for 2m").await;
     // What was not said, a snapshot shows.
-    scenario.put("u_0001", SimState::Paused);
+    scenario.set_agent_state("u_0001", SimState::Paused);
     let reader = scenario.reader().await;
     scenario
-        .until("a snapshot shows it", || async {
+        .wait_until("a snapshot shows it", || async {
             let last = scenario.history(&reader, &"u_0001".into()).await.pop().expect("a row").row;
             if last.state == AgentState::Paused { Ok(()) } else { Err(format!("{last:?}")) }
         })
         .await;
     scenario.sim.clear_faults();
-    scenario.until_feed_is_live().await;
+    scenario.wait_until_feed_is_live().await;
     reader.close().await;
     let attempts = scenario.feed_attempts();
     let second = attempts.iter().find(|(at, _)| *at > silent_from).expect("another attempt").0;
@@ -199,48 +202,48 @@ async fn without_feed_and_polls_the_picture_says_how_old_it_is_and_rules_wait() 
         ..team(4)
     };
     let scenario = Scenario::start_team(setup).await;
-    scenario.until_feed_is_live().await;
+    scenario.wait_until_feed_is_live().await;
     // The polls alone are gone: the feed shows who pauses, and the rule acts on that.
-    scenario.fault("status:on=snapshot,code=503");
-    scenario.until_complaint("what subscription 0 shows is").await;
-    scenario.put("u_0001", SimState::Paused);
-    scenario.until("the rule acts", || async { acted(&scenario, "u_0001") }).await;
+    scenario.add_fault("status:on=snapshot,code=503");
+    scenario.wait_for_readiness_detail("what subscription 0 shows is").await;
+    scenario.set_agent_state("u_0001", SimState::Paused);
+    scenario.wait_until("the rule acts", || async { check_rule_acted(&scenario, "u_0001") }).await;
     // Both are gone, soon after the feed told of another.
     let reader = scenario.reader().await;
-    scenario.put("u_0002", SimState::Idle);
+    scenario.set_agent_state("u_0002", SimState::Idle);
     scenario
-        .until("the feed tells of it", || async {
+        .wait_until("the feed tells of it", || async {
             let last = scenario.history(&reader, &"u_0002".into()).await.pop().expect("a row").row;
             if last.state == AgentState::Idle { Ok(()) } else { Err(format!("{last:?}")) }
         })
         .await;
-    scenario.fault("status:on=feed,code=503");
-    scenario.fault("drop_feeds");
-    scenario.until_complaint("no live feed").await;
-    scenario.pass(Duration::from_secs(200)).await;
-    assert!(acted(&scenario, "u_0002").is_err(), "the sight is too old");
+    scenario.add_fault("status:on=feed,code=503");
+    scenario.add_fault("drop_feeds");
+    scenario.wait_for_readiness_detail("no live feed").await;
+    scenario.let_time_pass(Duration::from_secs(200)).await;
+    assert!(check_rule_acted(&scenario, "u_0002").is_err(), "the sight is too old");
     let told = scenario.events(&reader).await.iter().filter(|event| event.kind == EventKind::PictureStale).count();
     assert!(told >= 1, "people are told");
     reader.close().await;
     scenario.sim.clear_faults();
-    scenario.until("the rule acts again", || async { acted(&scenario, "u_0002") }).await;
-    scenario.until_readiness("ready").await;
+    scenario.wait_until("the rule acts again", || async { check_rule_acted(&scenario, "u_0002") }).await;
+    scenario.wait_for_readiness("ready").await;
     scenario.assert_one_feed_at_a_time();
     scenario.assert_nothing_left_over().await;
 }
 
-fn acted(scenario: &Scenario, agent: &str) -> Result<(), String> {
+fn check_rule_acted(scenario: &Scenario, agent: &str) -> Result<(), String> {
     if scenario.posts_for(agent).is_empty() { Err("no POST yet".to_owned()) } else { Ok(()) }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reload_of_the_skills_opens_another_feed_and_without_skills_there_is_none() {
     let mut scenario = Scenario::start_team(team(4)).await;
-    scenario.until_feed_is_live().await;
+    scenario.wait_until_feed_is_live().await;
     scenario.setup.tenant_keys = "skills = [\"1003\"]";
     scenario.reload();
     scenario
-        .until("the other skill is subscribed to", || async {
+        .wait_until("the other skill is subscribed to", || async {
             let log = scenario.log();
             let last = log.feed.iter().rev().find_map(|entry| match &entry.event {
                 FeedEvent::Subscribed { skills } => Some(skills.clone()),
@@ -253,10 +256,10 @@ async fn a_reload_of_the_skills_opens_another_feed_and_without_skills_there_is_n
     scenario.setup.tenant_keys = "";
     scenario.reload();
     scenario
-        .until("the feed is closed", || async {
+        .wait_until("the feed is closed", || async {
             let log = scenario.log();
             match log.feed.last().map(|entry| entry.event.clone()) {
-                Some(FeedEvent::Closed { why: FeedEnd::Client }) => Ok(()),
+                Some(FeedEvent::Closed { why: FeedEndReason::Client }) => Ok(()),
                 other => Err(format!("{other:?}")),
             }
         })
@@ -267,7 +270,7 @@ async fn a_reload_of_the_skills_opens_another_feed_and_without_skills_there_is_n
 }
 
 /// Whether a text holds a token as the simulator makes them: the tenant, a point, 32 digits.
-fn shows_a_token(text: &str, tenant: &str) -> bool {
+fn contains_token(text: &str, tenant: &str) -> bool {
     let begins = format!("{tenant}.");
     text.split(&begins).skip(1).any(|rest| rest.bytes().take_while(u8::is_ascii_hexdigit).count() >= 16)
 }
@@ -277,27 +280,27 @@ async fn the_token_that_travels_in_the_query_is_never_shown() {
     let environment = vec![("SHIFTKEEPER__LOG__LEVEL".to_owned(), "trace".to_owned())];
     let path = env!("CARGO_BIN_EXE_shiftkeeper").into();
     let mut scenario = Scenario::start_team(Setup { binary: Some(Binary { path, environment }), ..team(4) }).await;
-    scenario.until_feed_is_live().await;
+    scenario.wait_until_feed_is_live().await;
     let mut shown = String::new();
     for fault in ["status:on=feed,code=403", "html:on=feed", "reset_before:on=feed", "lost_answer:on=feed"] {
-        scenario.fault(fault);
-        scenario.fault("revoke_tokens");
-        shown += &scenario.until_complaint("no live feed").await.to_string();
-        scenario.pass(Duration::from_secs(10)).await;
+        scenario.add_fault(fault);
+        scenario.add_fault("revoke_tokens");
+        shown += &scenario.wait_for_readiness_detail("no live feed").await.to_string();
+        scenario.let_time_pass(Duration::from_secs(10)).await;
         shown += &scenario.readiness().await.to_string();
         scenario.sim.clear_faults();
-        scenario.until_feed_is_live().await;
+        scenario.wait_until_feed_is_live().await;
     }
     scenario.sim.stop_listening().await;
-    shown += &scenario.until_complaint("no live feed").await.to_string();
+    shown += &scenario.wait_for_readiness_detail("no live feed").await.to_string();
     let process = scenario.take_process();
-    shown += &process.said();
+    shown += &process.stderr_text();
     drop(process);
     assert!(shown.contains("open the feed (GET /InContactAPI/services/v18.0/interactions/subscribe)"), "{shown}");
-    assert!(!shows_a_token(&shown, scenario.tenant.as_str()) && !shown.contains("access_token"), "{shown}");
+    assert!(!contains_token(&shown, scenario.tenant.as_str()) && !shown.contains("access_token"), "{shown}");
     for file in ["shiftkeeper.db", "shiftkeeper.db-wal"] {
         let stored = std::fs::read(scenario.folder.path().join(file)).unwrap_or_default();
-        assert!(!shows_a_token(&String::from_utf8_lossy(&stored), scenario.tenant.as_str()), "{file}");
+        assert!(!contains_token(&String::from_utf8_lossy(&stored), scenario.tenant.as_str()), "{file}");
     }
     scenario.sim.stop().await;
 }

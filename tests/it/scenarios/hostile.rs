@@ -13,10 +13,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use super::outbox::{begin, centre, wave};
-use super::webhooks::{hook, receiver};
-use crate::faults::say;
-use crate::harness::{Scenario, agents};
+use super::outbox::{centre_setup, change_everyone, start_observed};
+use super::webhooks::{endpoint_config, receiver};
+use crate::faults::print_progress;
+use crate::harness::{Scenario, agent_ids};
 
 const SPEED: u32 = 50;
 const TEAM: usize = 20;
@@ -28,11 +28,11 @@ const ATTEMPT: Duration = Duration::from_secs(15);
 const LATE: Duration = Duration::from_secs(2);
 
 /// The most memory that the daemon may have had, in bytes.
-const MOST_MEMORY: u64 = 128 << 20;
+const MAX_MEMORY: u64 = 128 << 20;
 
 /// How a server treats a request that it has read.
 #[derive(Clone, Copy)]
-enum Malice {
+enum HostileBehaviour {
     /// Never says a word.
     Silent,
     /// Answers byte by byte, for ever.
@@ -46,12 +46,12 @@ enum Malice {
 }
 
 /// Each with its name as an endpoint and how attempts at it end.
-const ALL: [(Malice, &str, Option<&str>); 5] = [
-    (Malice::Silent, "silent", Some("no answer within 15000 ms")),
-    (Malice::Drips, "drips", Some("the answer did not end within 15000 ms")),
-    (Malice::Floods, "floods", Some("the answer is larger than 65536 bytes")),
-    (Malice::Bombs, "bombs", None),
-    (Malice::Resets, "resets", Some("the connection broke: ")),
+const ALL: [(HostileBehaviour, &str, Option<&str>); 5] = [
+    (HostileBehaviour::Silent, "silent", Some("no answer within 15000 ms")),
+    (HostileBehaviour::Drips, "drips", Some("the answer did not end within 15000 ms")),
+    (HostileBehaviour::Floods, "floods", Some("the answer is larger than 65536 bytes")),
+    (HostileBehaviour::Bombs, "bombs", None),
+    (HostileBehaviour::Resets, "resets", Some("the connection broke: ")),
 ];
 
 /// A server on loopback; it ends with its struct.
@@ -61,7 +61,7 @@ struct Server {
 }
 
 impl Server {
-    async fn start(malice: Malice) -> Self {
+    async fn start(malice: HostileBehaviour) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
         let mut tasks = JoinSet::new();
@@ -71,7 +71,7 @@ impl Server {
                 tokio::select! {
                     Some(_) = connections.join_next() => {}
                     Ok((stream, _)) = listener.accept() => {
-                        connections.spawn(treat(stream, malice));
+                        connections.spawn(serve_connection(stream, malice));
                     }
                 }
             }
@@ -81,7 +81,7 @@ impl Server {
 }
 
 /// One connection, one request: what is answered may end before the other side has written all.
-async fn treat(mut stream: TcpStream, malice: Malice) {
+async fn serve_connection(mut stream: TcpStream, malice: HostileBehaviour) {
     let mut request = Vec::new();
     while !request.ends_with(b"}") {
         if !stream.read_buf(&mut request).await.is_ok_and(|count| count > 0) {
@@ -90,28 +90,28 @@ async fn treat(mut stream: TcpStream, malice: Malice) {
     }
     let head = |status, more: &str| format!("HTTP/1.1 {status} X\r\n{more}\r\n\r\n").into_bytes();
     match malice {
-        Malice::Silent => while stream.read_buf(&mut request).await.is_ok_and(|count| count > 0) {},
-        Malice::Drips => {
+        HostileBehaviour::Silent => while stream.read_buf(&mut request).await.is_ok_and(|count| count > 0) {},
+        HostileBehaviour::Drips => {
             let mut result = stream.write_all(&head(500, "content-length: 60000")).await;
             while result.is_ok() {
                 RealTime::sleep(Duration::from_millis(100)).await;
                 result = stream.write_all(b"a").await;
             }
         }
-        Malice::Floods => {
+        HostileBehaviour::Floods => {
             let mut result = stream.write_all(&head(500, "content-length: 99999999999")).await;
             while result.is_ok() {
                 result = stream.write_all(&[b'a'; 16_384]).await;
             }
         }
-        Malice::Bombs => {
+        HostileBehaviour::Bombs => {
             let bomb = bomb();
             let head =
                 head(200, &format!("connection: close\r\ncontent-encoding: gzip\r\ncontent-length: {}", bomb.len()));
             let _ = stream.write_all(&[head, bomb].concat()).await;
             while stream.read_buf(&mut request).await.is_ok_and(|count| count > 0) {}
         }
-        Malice::Resets => {
+        HostileBehaviour::Resets => {
             let _ = stream.write_all(&head(500, "content-length: 10")).await;
             let _ = stream.set_zero_linger();
         }
@@ -135,23 +135,23 @@ fn bomb() -> Vec<u8> {
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_endpoints_cost_bounded_time_and_memory_and_slow_no_other() {
     let calm = receiver(ReceiverOptions::default()).await;
-    let mut webhooks = hook("calm", calm.address(), "");
+    let mut webhooks = endpoint_config("calm", calm.address(), "");
     let mut servers = Vec::new();
     for (malice, id, _) in ALL {
         let server = Server::start(malice).await;
-        webhooks.push_str(&hook(id, server.address, ""));
+        webhooks.push_str(&endpoint_config(id, server.address, ""));
         servers.push(server);
     }
-    let mut scenario = begin(centre(TEAM, SPEED, "", webhooks)).await;
+    let mut scenario = start_observed(centre_setup(TEAM, SPEED, "", webhooks)).await;
     let reader = scenario.reader().await;
     let mut waves = 0;
-    while waves < WAVES || !have_all_ended(&scenario, &reader).await {
-        wave(&scenario, &reader, waves).await;
+    while waves < WAVES || !all_attempts_ended(&scenario, &reader).await {
+        change_everyone(&scenario, &reader, waves).await;
         waves += 1;
     }
     let stored = scenario.events(&reader).await.len() as u64;
     scenario
-        .until("the good one has it all", || async {
+        .wait_until("the good one has it all", || async {
             let counts = calm.counts();
             if counts.distinct >= stored { Ok(()) } else { Err(format!("{counts:?} of {stored}")) }
         })
@@ -159,9 +159,9 @@ async fn hostile_endpoints_cost_bounded_time_and_memory_and_slow_no_other() {
     for (_, id, ends) in ALL {
         let attempts = attempts(&scenario, &reader, id).await;
         let longest = attempts.iter().map(|attempt| attempt.latency_ms).max().expect("there are attempts");
-        say(format!("{id}: {} attempts looked at, the longest took {longest} ms", attempts.len()));
+        print_progress(format!("{id}: {} attempts looked at, the longest took {longest} ms", attempts.len()));
         assert!(Duration::from_millis(longest) <= ATTEMPT + LATE, "{id}: {longest} ms");
-        for AttemptWrite { error, answer, .. } in &attempts {
+        for AttemptWrite { error, response: answer, .. } in &attempts {
             assert!(answer.len() <= 3 * 1024, "a kilobyte, each byte three at most as text: {}", answer.len());
             let fits = match (ends, error) {
                 (Some(ends), Some(error)) => error.starts_with(ends),
@@ -173,14 +173,14 @@ async fn hostile_endpoints_cost_bounded_time_and_memory_and_slow_no_other() {
     let latencies = commit_to_delivered(&scenario, &reader, &calm).await;
     let (middle, p99) = (latencies[latencies.len() / 2], latencies[latencies.len() * 99 / 100]);
     let memory = scenario.peak_memory();
-    say(format!(
+    print_progress(format!(
         "{} events in {waves} waves of {}: from commit to delivered {middle:?} in the middle, p99 {p99:?}; {} MB at most",
         latencies.len(),
-        agents(TEAM).len(),
+        agent_ids(TEAM).len(),
         memory >> 20
     ));
     assert!(p99 <= Duration::from_secs(2), "{p99:?}");
-    assert!(memory <= MOST_MEMORY, "{memory} bytes");
+    assert!(memory <= MAX_MEMORY, "{memory} bytes");
     assert_eq!(calm.counts().duplicates, 0);
     reader.close().await;
     scenario.kill_daemon().await;
@@ -198,7 +198,7 @@ async fn attempts(scenario: &Scenario, reader: &Reader, id: &str) -> Vec<Attempt
 }
 
 /// Whether every endpoint has seen an attempt to its end.
-async fn have_all_ended(scenario: &Scenario, reader: &Reader) -> bool {
+async fn all_attempts_ended(scenario: &Scenario, reader: &Reader) -> bool {
     for (_, id, _) in ALL {
         if attempts(scenario, reader, id).await.is_empty() {
             return false;

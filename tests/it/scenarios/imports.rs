@@ -1,21 +1,21 @@
 //! What an import takes away: nothing of agents whom it does not name, unless it is the whole schedule of its days.
 
-use shiftkeeper::domain::schedules::schedule::{AgentPlan, Planned};
+use shiftkeeper::domain::schedules::schedule::{AgentPlan, PlanAt};
 use shiftkeeper::domain::time::UtcMicros;
 use shiftkeeper::store::Reader;
 
-use crate::harness::{Scenario, Setup, agents, schedule};
+use crate::harness::{Scenario, Setup, agent_ids, schedule};
 
 /// Who has a shift on the afternoon of the start, who is off, for whom no schedule speaks.
-async fn planned(scenario: &Scenario, reader: &Reader) -> Vec<(String, &'static str)> {
+async fn planned_agents(scenario: &Scenario, reader: &Reader) -> Vec<(String, &'static str)> {
     let at: UtcMicros = "2026-10-26T15:00:00Z".parse().expect("an instant");
     let plans = reader.plans(&scenario.tenant, (at, at.offset(1)), None).await.expect("readable");
     let of = |plan: shiftkeeper::store::StoredPlan| {
         let agent = plan.agent.to_string();
         let planned = match AgentPlan::new(plan.shifts, plan.coverage).at(at) {
-            Planned::In(_) => "in",
-            Planned::Off => "off",
-            Planned::NotCovered => "uncovered",
+            PlanAt::In(_) => "in",
+            PlanAt::Off => "off",
+            PlanAt::NotCovered => "uncovered",
         };
         (agent, planned)
     };
@@ -27,19 +27,19 @@ async fn a_whole_schedule_takes_the_shifts_of_whom_it_leaves_out() {
     let scenario = Scenario::start_team(Setup::team(4)).await;
     let reader = scenario.reader().await;
     let three_and = |last| {
-        let planned = agents(4).into_iter().zip(["in", "in", "in", last]);
+        let planned = agent_ids(4).into_iter().zip(["in", "in", "in", last]);
         planned.collect::<Vec<_>>()
     };
-    let (three, four) = (schedule(agents(3), &[]), schedule(agents(4), &[]));
+    let (three, four) = (schedule(agent_ids(3), &[]), schedule(agent_ids(4), &[]));
 
     let part = scenario.import(&three).await;
     assert!(part.changed && part.others_off == 0, "{part:?}");
-    assert_eq!(planned(&scenario, &reader).await, three_and("in"));
+    assert_eq!(planned_agents(&scenario, &reader).await, three_and("in"));
 
     let whole = scenario.import_as(&three, true).await;
     assert!(whole.changed, "the same content, and more is meant by it: {whole:?}");
     assert_eq!(whole.others_off, 1);
-    assert_eq!(planned(&scenario, &reader).await, three_and("off"));
+    assert_eq!(planned_agents(&scenario, &reader).await, three_and("off"));
     let again = scenario.import_as(&three, true).await;
     assert_eq!((again.changed, again.version), (false, whole.version), "{again:?}");
 
@@ -47,7 +47,7 @@ async fn a_whole_schedule_takes_the_shifts_of_whom_it_leaves_out() {
     let moved = four.replace("2026-10-26", "2026-11-26");
     let later = scenario.import_as(&moved, true).await;
     assert_eq!(later.others_off, 0);
-    assert_eq!(planned(&scenario, &reader).await, three_and("off"));
+    assert_eq!(planned_agents(&scenario, &reader).await, three_and("off"));
     reader.close().await;
     scenario.assert_nothing_left_over().await;
 }

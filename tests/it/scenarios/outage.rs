@@ -6,7 +6,7 @@ use shiftkeeper::domain::time::UtcMicros;
 use shiftkeeper::sim::{RequestEntry, Restart, SimState};
 
 use crate::harness::ledger::state_posts;
-use crate::harness::{Scenario, Setup, agents, full_size};
+use crate::harness::{Scenario, Setup, agent_ids, full_size};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -14,14 +14,14 @@ const MINUTE: Duration = Duration::from_secs(60);
 async fn a_platform_that_goes_and_comes_back_is_met_again_without_a_restart() {
     let mut scenario = Scenario::start_team(Setup::team(6)).await;
     scenario.sim.stop_listening().await;
-    let report = scenario.until_complaint("no connection to the platform").await;
+    let report = scenario.wait_for_readiness_detail("no connection to the platform").await;
     assert_eq!((&report["status"], &report["ready"]), (&"degraded".into(), &true.into()), "{report}");
-    let taken = scenario.change(&agents(6), "Ready").await;
-    scenario.pass(Duration::from_secs(180)).await;
+    let taken = scenario.request_change(&agent_ids(6), "Ready").await;
+    scenario.let_time_pass(Duration::from_secs(180)).await;
     // It comes back as a service does: tokens and subscriptions are forgotten.
     scenario.sim.restart(Restart::SameWorld).await.expect("the same port");
-    scenario.until_readiness("ready").await;
-    scenario.until_all(&taken, "confirmed").await;
+    scenario.wait_for_readiness("ready").await;
+    scenario.wait_for_all(&taken, "confirmed").await;
     assert_eq!(scenario.sim.counts(&scenario.tenant).applied_changes, 6);
     scenario.assert_nothing_left_over().await;
 }
@@ -29,19 +29,19 @@ async fn a_platform_that_goes_and_comes_back_is_met_again_without_a_restart() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_daemon_starts_and_serves_while_the_platform_is_down() {
     let mut scenario = Scenario::without_daemon(Setup::team(4)).await;
-    for agent in agents(4) {
-        scenario.put(&agent, SimState::Unavailable);
+    for agent in agent_ids(4) {
+        scenario.set_agent_state(&agent, SimState::Unavailable);
     }
     scenario.sim.stop_listening().await;
     scenario.start_daemon().await;
     let schedule = scenario.setup.schedule.clone().expect("a team has one");
     scenario.import(&schedule).await;
-    let report = scenario.until_complaint("no connection to the platform").await;
+    let report = scenario.wait_for_readiness_detail("no connection to the platform").await;
     assert_eq!(report["ready"], true, "{report}");
-    let taken = scenario.change(&agents(4), "Ready").await;
-    scenario.sim.listen_again().await.expect("the same port");
-    scenario.until_in_sight().await;
-    scenario.until_all(&taken, "confirmed").await;
+    let taken = scenario.request_change(&agent_ids(4), "Ready").await;
+    scenario.sim.resume_listening().await.expect("the same port");
+    scenario.wait_until_observed().await;
+    scenario.wait_for_all(&taken, "confirmed").await;
     scenario.assert_nothing_left_over().await;
 }
 
@@ -78,13 +78,13 @@ async fn ten_minutes_out_of_service(on: &str) {
     let mut setup = Setup::team(count);
     setup.speed = if full_size() { 30 } else { 60 };
     let scenario = Scenario::start_team(setup).await;
-    scenario.fault(&format!("status:on={on},code=503"));
+    scenario.add_fault(&format!("status:on={on},code=503"));
     let out_from = scenario.clock.now();
-    let taken = scenario.change(&agents(count), "Ready").await;
-    scenario.pass(MINUTE * 10).await;
+    let taken = scenario.request_change(&agent_ids(count), "Ready").await;
+    scenario.let_time_pass(MINUTE * 10).await;
     scenario.sim.clear_faults();
     let healed_at = scenario.clock.now();
-    scenario.until_all(&taken, "confirmed").await;
+    scenario.wait_for_all(&taken, "confirmed").await;
     let posts: Vec<RequestEntry> = state_posts(&scenario.log()).cloned().collect();
     let halted = posts.iter().take_while(|post| post.at < healed_at);
     // Until the failures are known to persist, changes leave; from then on probes alone.
@@ -101,7 +101,7 @@ async fn ten_minutes_out_of_service(on: &str) {
     assert!(full_speed >= Some(90), "{full_speed:?} POSTs in the best minute that began within one of the healing");
     assert_eq!(scenario.sim.counts(&scenario.tenant).applied_changes, count as u64, "nothing is lost or doubled");
     scenario.assert_within_budget(100);
-    scenario.until_readiness("ready").await;
+    scenario.wait_for_readiness("ready").await;
     scenario.assert_nothing_left_over().await;
 }
 

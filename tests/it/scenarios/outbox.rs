@@ -8,22 +8,22 @@ use std::time::Duration;
 use reqwest::StatusCode;
 use serde_json::json;
 use shiftkeeper::domain::webhooks::event::EventKind;
-use shiftkeeper::sim::{Conduct, Receiver, ReceiverOptions, SimOptions, SimState};
+use shiftkeeper::sim::{Receiver, ReceiverMode, ReceiverOptions, SimOptions, SimState};
 use shiftkeeper::store::{Reader, StoredEvent};
 
-use super::webhooks::{ask, hook, receiver, until_nothing_waits};
-use crate::faults::{Draws, say};
-use crate::harness::{Binary, Scenario, Setup, agents, full_size};
+use super::webhooks::{endpoint_config, post, receiver, wait_until_delivered};
+use crate::faults::{TestRandom, print_progress};
+use crate::harness::{Binary, Scenario, Setup, agent_ids, full_size};
 
 /// Changes of each agent in one life of the daemon.
 const WAVES: usize = 3;
 
 /// How long everything may take to arrive once nothing more fails for good, in real time.
-const ARRIVES_WITHIN: Duration = Duration::from_secs(180);
+const MAX_ARRIVAL_TIME: Duration = Duration::from_secs(180);
 
 /// Agents who do as they are told, the daemon as a process, and a clock so fast that the longest pause before a try that the
 /// receiver's dice ask for (two hours) is two seconds.
-pub fn centre(agents: usize, speed: u32, interval: &'static str, webhooks: String) -> Setup {
+pub fn centre_setup(agents: usize, speed: u32, interval: &'static str, webhooks: String) -> Setup {
     let path = env!("CARGO_BIN_EXE_shiftkeeper").into();
     let usual = Setup::default();
     Setup {
@@ -43,29 +43,29 @@ pub fn centre(agents: usize, speed: u32, interval: &'static str, webhooks: Strin
 }
 
 /// The world of such a setup, with everyone in sight.
-pub async fn begin(setup: Setup) -> Scenario {
+pub async fn start_observed(setup: Setup) -> Scenario {
     let mut scenario = Scenario::without_daemon(setup).await;
-    for agent in agents(scenario.setup.sim.agents) {
-        scenario.put(&agent, SimState::Unavailable);
+    for agent in agent_ids(scenario.setup.sim.agents) {
+        scenario.set_agent_state(&agent, SimState::Unavailable);
     }
     scenario.start_daemon().await;
-    scenario.until_in_sight().await;
+    scenario.wait_until_observed().await;
     scenario
 }
 
 /// Changes everyone's state, and waits until each change is an event of the store.
-pub async fn wave(scenario: &Scenario, reader: &Reader, number: usize) {
+pub async fn change_everyone(scenario: &Scenario, reader: &Reader, number: usize) {
     let told = || async {
         let counts = reader.event_counts(&scenario.tenant).await.expect("readable");
         counts.iter().find(|(kind, _)| *kind == EventKind::AgentStateChanged).map_or(0, |(_, count)| *count)
     };
-    let team = agents(scenario.setup.sim.agents);
+    let team = agent_ids(scenario.setup.sim.agents);
     let goal = told().await + team.len() as u64;
     for agent in &team {
-        scenario.put(agent, [SimState::Available, SimState::Paused, SimState::Unavailable][number % 3]);
+        scenario.set_agent_state(agent, [SimState::Available, SimState::Paused, SimState::Unavailable][number % 3]);
     }
     scenario
-        .until("each change is an event", || async {
+        .wait_until("each change is an event", || async {
             let told = told().await;
             if told >= goal { Ok(()) } else { Err(format!("{told} of {goal}; {}", scenario.readiness().await)) }
         })
@@ -75,21 +75,22 @@ pub async fn wave(scenario: &Scenario, reader: &Reader, number: usize) {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_event_arrives_in_its_agents_order_over_failures_stops_and_kills_beside_a_dead_endpoint() {
     let (team, restarts) = if full_size() { (160, 20) } else { (50, 6) };
-    let draws = Draws::of_this_run();
+    let draws = TestRandom::of_this_run();
     let flaky = receiver(ReceiverOptions { fail_share: 0.3, seed: 3, ..ReceiverOptions::default() }).await;
     let dead = receiver(ReceiverOptions::default()).await;
-    dead.conduct(Conduct::Silent);
-    let webhooks = hook("flaky", flaky.address(), "") + &hook("dead", dead.address(), "");
-    let mut scenario = begin(centre(team, 3600, "[tenants.subscription]\ninterval = \"600s\"\n", webhooks)).await;
+    dead.set_mode(ReceiverMode::Silent);
+    let webhooks = endpoint_config("flaky", flaky.address(), "") + &endpoint_config("dead", dead.address(), "");
+    let mut scenario =
+        start_observed(centre_setup(team, 3600, "[tenants.subscription]\ninterval = \"600s\"\n", webhooks)).await;
     let reader = scenario.reader().await;
     for life in 0..=restarts {
         let before = flaky.counts().received;
         for number in 0..WAVES {
-            wave(&scenario, &reader, number).await;
+            change_everyone(&scenario, &reader, number).await;
         }
         let goal = before + draws.below(team) as u64;
         scenario
-            .until("some of it has left", || async {
+            .wait_until("some of it has left", || async {
                 let counts = flaky.counts();
                 if counts.received >= goal { Ok(()) } else { Err(format!("{counts:?}, to be {goal}")) }
             })
@@ -98,7 +99,7 @@ async fn each_event_arrives_in_its_agents_order_over_failures_stops_and_kills_be
             break;
         }
         if life + 1 == restarts {
-            dead.conduct(Conduct::Takes);
+            dead.set_mode(ReceiverMode::Accept);
         }
         if life % 3 == 2 {
             scenario.stop_daemon().await;
@@ -108,11 +109,11 @@ async fn each_event_arrives_in_its_agents_order_over_failures_stops_and_kills_be
         scenario.start_daemon().await;
     }
     let recover = json!({"tenant": scenario.tenant, "since": "2026-10-26T00:00:00Z"});
-    let (status, answer) = ask(&scenario, "/api/v1/webhooks/dead/recover", recover).await;
+    let (status, answer) = post(&scenario, "/api/v1/webhooks/dead/recover", recover).await;
     assert_eq!(status, StatusCode::OK, "{answer}");
-    let arrived = until_all_arrived(&scenario, &reader, [&flaky, &dead]).await;
+    let arrived = wait_until_all_arrived(&scenario, &reader, [&flaky, &dead]).await;
     for id in ["flaky", "dead"] {
-        until_nothing_waits(&scenario, id).await;
+        wait_until_delivered(&scenario, id).await;
     }
     // Events go on being made (heads of the chain, reports of the platform): what the receivers took is judged by the store at rest.
     scenario.stop_daemon().await;
@@ -121,7 +122,7 @@ async fn each_event_arrives_in_its_agents_order_over_failures_stops_and_kills_be
     for (id, receiver) in [("flaky", &flaky), ("dead", &dead)] {
         assert_in_order(&events, receiver, arrived);
         let counts = receiver.counts();
-        say(format!("{id}: {} events over {restarts} restarts: {counts:?}", events.len()));
+        print_progress(format!("{id}: {} events over {restarts} restarts: {counts:?}", events.len()));
     }
     let counts = flaky.counts();
     assert!(counts.duplicates > 0 && counts.failed * 4 > counts.received, "30 % fail: {counts:?}");
@@ -131,7 +132,7 @@ async fn each_event_arrives_in_its_agents_order_over_failures_stops_and_kills_be
 }
 
 /// Waits until these receivers have taken everything that there is; gives how many events that were.
-async fn until_all_arrived(scenario: &Scenario, reader: &Reader, receivers: [&Receiver; 2]) -> usize {
+async fn wait_until_all_arrived(scenario: &Scenario, reader: &Reader, receivers: [&Receiver; 2]) -> usize {
     let look = || async {
         let counts = reader.event_counts(&scenario.tenant).await.expect("readable");
         let stored: u64 = counts.iter().map(|(_, count)| count).sum();
@@ -142,7 +143,7 @@ async fn until_all_arrived(scenario: &Scenario, reader: &Reader, receivers: [&Re
             Err(format!("{taken:?} of {stored}"))
         }
     };
-    scenario.until_within("everything has arrived", ARRIVES_WITHIN, look).await
+    scenario.wait_until_within("everything has arrived", MAX_ARRIVAL_TIME, look).await
 }
 
 /// The receiver took what the store has, each agent's events 1, 2, 3, …, and at least the `arrived` that there were when it had them

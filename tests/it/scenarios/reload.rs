@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use shiftkeeper::sim::SimState;
 
-use crate::harness::{Scenario, Setup, answer};
+use crate::harness::{Scenario, Setup, send};
 
 /// A rule that takes agents off the phone, once their contact has ended.
 const AFTER_THE_CONTACT: &str = r#"
@@ -23,13 +23,13 @@ async fn transitions_of(scenario: &Scenario, agent: &str) -> Vec<Value> {
 }
 
 /// A team of four whose first agent is with a contact that a rule waits for the end of.
-async fn a_rule_waits() -> Scenario {
+async fn start_with_waiting_rule() -> Scenario {
     let mut setup = Setup::team(4);
     setup.rules = AFTER_THE_CONTACT;
     let scenario = Scenario::start_team(setup).await;
-    scenario.put("u_0001", SimState::OnContact);
+    scenario.set_agent_state("u_0001", SimState::OnContact);
     scenario
-        .until("the rule's change waits", || async {
+        .wait_until("the rule's change waits", || async {
             let list = transitions_of(&scenario, "u_0001").await;
             if list.first().is_some_and(|first| first["why"] == "contact") { Ok(()) } else { Err(format!("{list:?}")) }
         })
@@ -37,9 +37,9 @@ async fn a_rule_waits() -> Scenario {
     scenario
 }
 
-async fn until_called_off(scenario: &Scenario, agent: &str, words: &str) {
+async fn wait_until_cancelled(scenario: &Scenario, agent: &str, words: &str) {
     scenario
-        .until("the change is called off", || async {
+        .wait_until("the change is called off", || async {
             let list = transitions_of(scenario, agent).await;
             if list[0]["status"] == "cancelled" { Ok(()) } else { Err(format!("{list:?}")) }
         })
@@ -54,33 +54,33 @@ async fn until_called_off(scenario: &Scenario, agent: &str, words: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rule_that_only_watches_now_calls_off_what_it_still_waits_with() {
-    let mut scenario = a_rule_waits().await;
+    let mut scenario = start_with_waiting_rule().await;
     scenario.setup.rules = Box::leak(AFTER_THE_CONTACT.replace("enforce", "watch").into_boxed_str());
     scenario.reload();
-    until_called_off(&scenario, "u_0001", "watch").await;
+    wait_until_cancelled(&scenario, "u_0001", "watch").await;
     scenario.assert_nothing_left_over().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rule_that_is_removed_while_the_daemon_is_down_calls_off_what_it_still_waits_with() {
-    let mut scenario = a_rule_waits().await;
+    let mut scenario = start_with_waiting_rule().await;
     scenario.stop_daemon().await;
     scenario.setup.rules = "";
     scenario.start_daemon().await;
-    until_called_off(&scenario, "u_0001", "no longer there").await;
+    wait_until_cancelled(&scenario, "u_0001", "no longer there").await;
     scenario.assert_nothing_left_over().await;
 }
 
-async fn ask(scenario: &Scenario, agent: &str, to: &str) -> Value {
+async fn request_change(scenario: &Scenario, agent: &str, to: &str) -> Value {
     let body = json!({"tenant": scenario.tenant, "agents": [agent], "to": to});
-    let (_, body) = answer(scenario.request(Method::POST, "/api/v1/transitions").json(&body)).await;
+    let (_, body) = send(scenario.request(Method::POST, "/api/v1/transitions").json(&body)).await;
     body["transitions"][0].clone()
 }
 
-async fn until_unknown(scenario: &Scenario, agent: &str) {
+async fn wait_until_unknown(scenario: &Scenario, agent: &str) {
     scenario
-        .until("the agent is not in the roster", || async {
-            let taken = ask(scenario, agent, "Paused").await;
+        .wait_until("the agent is not in the roster", || async {
+            let taken = request_change(scenario, agent, "Paused").await;
             if taken["error"].as_str().is_some_and(|error| error.contains("has no agent")) {
                 Ok(())
             } else {
@@ -91,7 +91,7 @@ async fn until_unknown(scenario: &Scenario, agent: &str) {
 }
 
 /// What stands for the agents of each subscription.
-async fn subscribed_for(scenario: &Scenario) -> Vec<String> {
+async fn subscription_filters(scenario: &Scenario) -> Vec<String> {
     let rows = scenario.reader().await.subscriptions(&scenario.tenant).await.expect("readable");
     rows.iter().map(|row| row.agents_hash.to_string()).collect()
 }
@@ -99,11 +99,11 @@ async fn subscribed_for(scenario: &Scenario) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_whom_the_list_names_no_more_leaves_the_roster_and_can_come_back() {
     let mut scenario = Scenario::start(Setup::default()).await;
-    scenario.until_in_sight().await;
-    scenario.put("u_0003", SimState::OnContact);
+    scenario.wait_until_observed().await;
+    scenario.set_agent_state("u_0003", SimState::OnContact);
     let reader = scenario.reader().await;
     scenario
-        .until("the contact is seen", || async {
+        .wait_until("the contact is seen", || async {
             let seen = reader.latest_states(&scenario.tenant).await.expect("readable");
             let state = seen.iter().find(|row| row.row.agent.as_str() == "u_0003").map(|row| row.row.state.clone());
             if state.as_ref().is_some_and(shiftkeeper::domain::agents::state::AgentState::is_on_contact) {
@@ -113,37 +113,37 @@ async fn an_agent_whom_the_list_names_no_more_leaves_the_roster_and_can_come_bac
             }
         })
         .await;
-    let taken = ask(&scenario, "u_0003", "NotReady").await;
+    let taken = request_change(&scenario, "u_0003", "NotReady").await;
     assert_eq!(taken["status"], "waiting", "{taken}");
 
-    let before = subscribed_for(&scenario).await;
+    let before = subscription_filters(&scenario).await;
     scenario.setup.unlisted = &["u_0003"];
     scenario.reload();
-    scenario.until_status(&taken, "cancelled").await;
-    until_unknown(&scenario, "u_0003").await;
+    scenario.wait_for_status(&taken, "cancelled").await;
+    wait_until_unknown(&scenario, "u_0003").await;
     let entries = scenario.audit(&reader).await;
     let left: Vec<_> = entries.iter().filter(|entry| entry.action == "agent.left_roster").collect();
     assert!(left.len() == 1 && left[0].subject.is_some(), "{left:?}");
     scenario
-        .until("the subscription is for other agents", || async {
-            let now = subscribed_for(&scenario).await;
+        .wait_until("the subscription is for other agents", || async {
+            let now = subscription_filters(&scenario).await;
             if now.len() == 1 && now != before { Ok(()) } else { Err(format!("{now:?}")) }
         })
         .await;
 
     scenario.stop_daemon().await;
     scenario.start_daemon().await;
-    until_unknown(&scenario, "u_0003").await;
+    wait_until_unknown(&scenario, "u_0003").await;
 
     scenario.setup.unlisted = &[];
     scenario.reload();
     scenario
-        .until("the agent is back", || async {
-            let taken = ask(&scenario, "u_0003", "Paused").await;
+        .wait_until("the agent is back", || async {
+            let taken = request_change(&scenario, "u_0003", "Paused").await;
             if taken["id"].is_string() { Ok(()) } else { Err(taken.to_string()) }
         })
         .await;
-    scenario.put("u_0003", SimState::Unavailable);
-    scenario.until_settled().await;
+    scenario.set_agent_state("u_0003", SimState::Unavailable);
+    scenario.wait_until_settled().await;
     scenario.assert_nothing_left_over().await;
 }

@@ -7,36 +7,42 @@ use reqwest::header::COOKIE;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use shiftkeeper::clock::{Clock as _, SystemClock};
-use shiftkeeper::domain::access::account::{Account, Grant, Session, StoredToken};
-use shiftkeeper::domain::access::rights::{Right, Role, WantedReach, WantedTenant};
+use shiftkeeper::domain::access::account::{Account, Session, StoredToken, TokenGrant};
+use shiftkeeper::domain::access::rights::{Right, Role, ScopeRequest, TenantScopeRequest};
 use shiftkeeper::domain::audit::Hash;
-use shiftkeeper::engine::access::accounts::{Accounts, By, NewToken};
-use shiftkeeper::http::{Listed, Needs, listed};
+use shiftkeeper::engine::access::accounts::{Accounts, Author, NewToken};
+use shiftkeeper::http::{AccessRequirement, RouteInfo, list_routes};
 use shiftkeeper::sim::SimState;
-use shiftkeeper::store::{AccessChange, Commit, Identity, Role as Opens, Store};
+use shiftkeeper::store::{AccessChange, Commit, ProcessIdentity, ProcessRole as Opens, Store};
 
-use crate::harness::watcher::{WAYS, Watcher};
-use crate::harness::{OPERATOR, PATIENCE, Scenario, Setup, answer, until};
+use crate::harness::viewer::{TRANSPORTS, Viewer};
+use crate::harness::{OPERATOR, Scenario, Setup, WAIT_TIMEOUT, send, wait_until};
 
-fn by() -> By {
-    By::command("scenario", None)
+fn test_actor() -> Author {
+    Author::command_line("scenario", None)
 }
 
-fn reach(tenant: &str, teams: &[&str]) -> WantedReach {
+fn reach(tenant: &str, teams: &[&str]) -> ScopeRequest {
     let teams = Some(teams.iter().map(|team| (*team).into()).collect());
-    WantedReach { everywhere: false, tenants: vec![WantedTenant { id: tenant.into(), teams }] }
+    ScopeRequest { everywhere: false, tenants: vec![TenantScopeRequest { id: tenant.into(), teams }] }
 }
 
 /// A stored token; gives its text.
-async fn token(accounts: &Accounts, id: &str, role: Role, reach: WantedReach) -> String {
-    let new =
-        NewToken { id: id.into(), role: Some(role), may: BTreeSet::new(), account: None, reach, expires_in_days: None };
-    accounts.add_token(new, &by()).await.expect("made").1.expose().to_owned()
+async fn stored_token(accounts: &Accounts, id: &str, role: Role, reach: ScopeRequest) -> String {
+    let new = NewToken {
+        id: id.into(),
+        role: Some(role),
+        rights: BTreeSet::new(),
+        account: None,
+        scope: reach,
+        expires_in_days: None,
+    };
+    accounts.add_token(new, &test_actor()).await.expect("made").1.expose().to_owned()
 }
 
 /// What somebody who asks brings.
 #[derive(Clone, Debug)]
-enum Brings {
+enum RequestCredentials {
     Nothing,
     Token(String),
     /// The value of the cookie of a session.
@@ -44,12 +50,12 @@ enum Brings {
 }
 
 /// A route with everything filled in, as a request to the tenant `acme`.
-fn asked(scenario: &Scenario, route: &Listed, brings: &Brings) -> reqwest::RequestBuilder {
+fn route_request(scenario: &Scenario, route: &RouteInfo, brings: &RequestCredentials) -> reqwest::RequestBuilder {
     let method: Method = route.method.unwrap_or("GET").parse().expect("a method");
     let mut path = String::new();
     for part in route.path.split_inclusive(['{', '}']) {
         match part.strip_suffix('}') {
-            Some(name) => path.push_str(filled(&route.path, name)),
+            Some(name) => path.push_str(path_value(&route.path, name)),
             None => path.push_str(part.trim_end_matches('{')),
         }
     }
@@ -58,15 +64,15 @@ fn asked(scenario: &Scenario, route: &Listed, brings: &Brings) -> reqwest::Reque
         path.push_str("?tenant=acme");
     }
     let request = match brings {
-        Brings::Nothing => scenario.anonymous(method.clone(), &path),
-        Brings::Token(token) => scenario.request_as(token, method.clone(), &path),
-        Brings::Cookie(value) => {
+        RequestCredentials::Nothing => scenario.anonymous(method.clone(), &path),
+        RequestCredentials::Token(token) => scenario.request_as(token, method.clone(), &path),
+        RequestCredentials::Cookie(value) => {
             let cookie = format!("shiftkeeper-{}={value}", scenario.address().port());
             let request = scenario.anonymous(method.clone(), &path).header(COOKIE, cookie);
             request.header("sec-fetch-site", "same-origin")
         }
     };
-    let request = request.timeout(PATIENCE);
+    let request = request.timeout(WAIT_TIMEOUT);
     if method == Method::POST || method == Method::PUT {
         request.header("if-match", "*").json(&json!({ "tenant": "acme" }))
     } else {
@@ -75,7 +81,7 @@ fn asked(scenario: &Scenario, route: &Listed, brings: &Brings) -> reqwest::Reque
 }
 
 /// A value for a part of a path: one that is there wherever that can be.
-fn filled(path: &str, name: &str) -> &'static str {
+fn path_value(path: &str, name: &str) -> &'static str {
     match (path, name) {
         (path, "id") if path.contains("/agents/") => "u_0001",
         (path, "id") if path.contains("/jobs/") => "retention",
@@ -97,14 +103,14 @@ const WITHOUT_TENANT: &[&str] = &[
 ];
 
 /// Whether an answer lasts, so that its end is not waited for.
-fn lasts(route: &Listed) -> bool {
+fn is_endless(route: &RouteInfo) -> bool {
     route.path.starts_with("/live") || route.path.ends_with("/events")
 }
 
-async fn status_and_code(route: &Listed, request: reqwest::RequestBuilder) -> (StatusCode, String, String) {
+async fn status_and_code(route: &RouteInfo, request: reqwest::RequestBuilder) -> (StatusCode, String, String) {
     let response = request.send().await.expect("answered");
     let status = response.status();
-    if status.is_success() && lasts(route) {
+    if status.is_success() && is_endless(route) {
         return (status, String::new(), String::new());
     }
     let text = response.text().await.expect("a body");
@@ -124,21 +130,21 @@ async fn every_role_may_use_what_the_table_says_and_nothing_else() {
     let accounts = scenario.accounts();
     let mut tokens = Vec::new();
     for role in Role::ALL {
-        let token = token(&accounts, &format!("role-{role}"), role, reach("acme", &["*"])).await;
-        tokens.push((role, Brings::Token(token)));
+        let token = stored_token(&accounts, &format!("role-{role}"), role, reach("acme", &["*"])).await;
+        tokens.push((role, RequestCredentials::Token(token)));
     }
     let mut allowed = 0;
-    for route in listed() {
+    for route in list_routes() {
         for (role, token) in &tokens {
-            let (status, code, text) = status_and_code(&route, asked(&scenario, &route, token)).await;
-            let may = match route.needs {
-                Needs::Nothing | Needs::SignedIn => true,
-                Needs::Right(right) => role.may(right),
+            let (status, code, text) = status_and_code(&route, route_request(&scenario, &route, token)).await;
+            let may = match route.access {
+                AccessRequirement::Public | AccessRequirement::SignedIn => true,
+                AccessRequirement::Right(right) => role.has_right(right),
             };
             let refused = status == StatusCode::FORBIDDEN && code == "not_permitted";
             // A setting says what /metrics needs, and the handler looks.
             if route.path == "/metrics" {
-                assert_eq!(refused, !role.may(Right::Read), "{role} {route:?}: {status} {text}");
+                assert_eq!(refused, !role.has_right(Right::Read), "{role} {route:?}: {status} {text}");
                 continue;
             }
             // The daemon's own jobs take the right at every tenant.
@@ -159,14 +165,15 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 /// Tokens and sessions of every role that have expired, and a session that has not: expiry goes by real time, which no scenario waits
 /// for, so they are in the store when the daemon starts.
-async fn expired_in_the_store(scenario: &Scenario) -> (Vec<Brings>, Brings) {
+async fn store_expired_credentials(scenario: &Scenario) -> (Vec<RequestCredentials>, RequestCredentials) {
     let now = SystemClock::real().now();
     let (mut access, mut expired) = (AccessChange::default(), Vec::new());
     let session_of = |account: &str, made_at| {
         let cookie = format!("cookie-of-{account}");
         let hash = Hash::of(cookie.as_bytes());
-        let session = Session { hash, account: account.into(), made_at, seen_at: made_at, source: None };
-        (session, Brings::Cookie(cookie))
+        let session =
+            Session { hash, account: account.into(), created_at: made_at, last_used_at: made_at, source_address: None };
+        (session, RequestCredentials::Cookie(cookie))
     };
     let reach = reach("acme", &["*"]);
     for (role, id, made_at) in Role::ALL
@@ -177,16 +184,16 @@ async fn expired_in_the_store(scenario: &Scenario) -> (Vec<Brings>, Brings) {
         let (session, cookie) = session_of(&id, made_at);
         access.sessions.push(session);
         let text = format!("skt_{id}");
-        let reach = reach.reach(Some(role)).expect("a reach");
+        let reach = reach.to_scope(Some(role)).expect("a reach");
         access.accounts.push(Account {
             id: (*id).into(),
             name: String::new(),
-            password: None,
+            password_hash: None,
             role,
-            reach: reach.clone(),
+            scope: reach.clone(),
             disabled: false,
-            made_at,
-            made_by: "person:ops".into(),
+            created_at: made_at,
+            created_by: "person:ops".into(),
             changed_at: made_at,
             version: 1,
         });
@@ -197,23 +204,23 @@ async fn expired_in_the_store(scenario: &Scenario) -> (Vec<Brings>, Brings) {
         access.tokens.push(StoredToken {
             id: format!("token-{id}").into(),
             hash: Hash::of(text.as_bytes()),
-            grant: Grant::Role(role),
-            reach,
-            made_at,
-            made_by: "person:ops".into(),
+            grant: TokenGrant::Role(role),
+            scope: reach,
+            created_at: made_at,
+            created_by: "person:ops".into(),
             expires_at: Some(now - Duration::from_secs(1)),
             revoked_at: None,
             revoked_by: None,
             last_used_at: None,
         });
-        expired.push(Brings::Token(text));
+        expired.push(RequestCredentials::Token(text));
     }
-    let identity = Identity { host: "scenario".into(), pid: 1, version: "test".into() };
+    let identity = ProcessIdentity { host: "scenario".into(), pid: 1, version: "test".into() };
     let store = Store::open(&scenario.store_url(), Opens::Import, scenario.clock.clone(), &identity).await;
     let store = store.expect("a store");
     store.writer().commit(Commit { access, ..Commit::default() }).await.expect("commits");
     store.close().await;
-    (expired, Brings::Cookie("cookie-of-in-time".into()))
+    (expired, RequestCredentials::Cookie("cookie-of-in-time".into()))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -221,37 +228,39 @@ async fn nobody_and_who_has_lost_the_token_or_the_session_may_use_what_takes_not
     let mut setup = Setup::team(8);
     setup.sim.tenants = 2;
     let mut scenario = Scenario::without_daemon(setup).await;
-    let (mut lost, in_time) = expired_in_the_store(&scenario).await;
+    let (mut lost, in_time) = store_expired_credentials(&scenario).await;
     scenario.start_daemon().await;
     let accounts = scenario.accounts();
     for role in Role::ALL {
         let id = format!("revoked-{role}");
-        lost.push(Brings::Token(token(&accounts, &id, role, reach("acme", &["*"])).await));
-        accounts.revoke_token(&id, &by()).await.expect("revoked");
+        lost.push(RequestCredentials::Token(stored_token(&accounts, &id, role, reach("acme", &["*"])).await));
+        accounts.revoke_token(&id, &test_actor()).await.expect("revoked");
     }
     let unknown = "skt_0000000000000000000000000000000000000000000".to_owned();
     lost.extend([
-        Brings::Nothing,
-        Brings::Token(unknown),
-        Brings::Token(String::new()),
-        Brings::Cookie("made-up".into()),
+        RequestCredentials::Nothing,
+        RequestCredentials::Token(unknown),
+        RequestCredentials::Token(String::new()),
+        RequestCredentials::Cookie("made-up".into()),
     ]);
-    let me = listed().into_iter().find(|route| route.path == "/api/v1/me").expect("a route");
-    let (status, _, text) = status_and_code(&me, asked(&scenario, &me, &in_time)).await;
+    let me = list_routes().into_iter().find(|route| route.path == "/api/v1/me").expect("a route");
+    let (status, _, text) = status_and_code(&me, route_request(&scenario, &me, &in_time)).await;
     assert!(status == StatusCode::OK && text.contains("in-time"), "a session whose time is not over: {status} {text}");
-    for route in listed() {
+    for route in list_routes() {
         let is_page = route.method.is_none();
         for brings in &lost {
-            let (status, code, text) = status_and_code(&route, asked(&scenario, &route, brings)).await;
-            let has_token = matches!(brings, Brings::Token(token) if !token.is_empty());
-            match route.needs {
-                Needs::Nothing if route.path == "/metrics" => assert_eq!(status, StatusCode::UNAUTHORIZED, "{text}"),
+            let (status, code, text) = status_and_code(&route, route_request(&scenario, &route, brings)).await;
+            let has_token = matches!(brings, RequestCredentials::Token(token) if !token.is_empty());
+            match route.access {
+                AccessRequirement::Public if route.path == "/metrics" => {
+                    assert_eq!(status, StatusCode::UNAUTHORIZED, "{text}");
+                }
                 // Some of these say that something else is wrong with the request.
-                Needs::Nothing => assert_ne!(code, "unauthorized", "{route:?}: {text}"),
-                Needs::Right(_) | Needs::SignedIn if is_page && !has_token => {
+                AccessRequirement::Public => assert_ne!(code, "unauthorized", "{route:?}: {text}"),
+                AccessRequirement::Right(_) | AccessRequirement::SignedIn if is_page && !has_token => {
                     assert_eq!(status, StatusCode::SEE_OTHER, "{brings:?} {route:?}: {text}");
                 }
-                Needs::Right(_) | Needs::SignedIn => {
+                AccessRequirement::Right(_) | AccessRequirement::SignedIn => {
                     let refused = (status, &*code);
                     assert_eq!(refused, (StatusCode::UNAUTHORIZED, "unauthorized"), "{brings:?} {route:?}: {text}");
                 }
@@ -265,27 +274,28 @@ async fn who_reaches_another_tenant_or_team_sees_nobody() {
     let scenario = two_tenants().await;
     let accounts = scenario.accounts();
     // A transition of everybody, so that there is something to see.
-    let everybody: Vec<String> = crate::harness::agents(8);
-    let taken = scenario.change(&everybody, "Ready").await;
-    scenario.until_all(&taken, "confirmed").await;
+    let everybody: Vec<String> = crate::harness::agent_ids(8);
+    let taken = scenario.request_change(&everybody, "Ready").await;
+    scenario.wait_for_all(&taken, "confirmed").await;
     let (mut elsewhere, mut other_team) = (Vec::new(), Vec::new());
     for role in Role::ALL {
-        elsewhere.push(token(&accounts, &format!("elsewhere-{role}"), role, reach("bravo", &["*"])).await);
-        other_team.push(token(&accounts, &format!("other-team-{role}"), role, reach("acme", &["Nobody"])).await);
+        elsewhere.push(stored_token(&accounts, &format!("elsewhere-{role}"), role, reach("bravo", &["*"])).await);
+        other_team.push(stored_token(&accounts, &format!("other-team-{role}"), role, reach("acme", &["Nobody"])).await);
     }
     let mut not_found = 0;
-    for route in listed() {
+    for route in list_routes() {
         let names_tenant = route.path.starts_with("/api/v1/") && !WITHOUT_TENANT.contains(&route.path.as_str());
         let about_access = ["/accounts", "/tokens"].iter().any(|part| route.path.contains(part));
         for (token, is_elsewhere) in
             elsewhere.iter().map(|token| (token, true)).chain(other_team.iter().map(|token| (token, false)))
         {
             let (status, code, text) =
-                status_and_code(&route, asked(&scenario, &route, &Brings::Token(token.clone()))).await;
-            if status.is_success() && !lasts(&route) && route.path != "/metrics" {
+                status_and_code(&route, route_request(&scenario, &route, &RequestCredentials::Token(token.clone())))
+                    .await;
+            if status.is_success() && !is_endless(&route) && route.path != "/metrics" {
                 assert!(!text.contains("u_0001"), "{route:?} tells of an agent out of reach: {text}");
             }
-            if is_elsewhere && names_tenant && matches!(route.needs, Needs::Right(_)) {
+            if is_elsewhere && names_tenant && matches!(route.access, AccessRequirement::Right(_)) {
                 assert!(!status.is_success() || about_access, "{route:?}: {status} {text}");
                 not_found += u32::from(code == "no_such_tenant");
             }
@@ -295,7 +305,7 @@ async fn who_reaches_another_tenant_or_team_sees_nobody() {
     for id in taken.iter().map(|one| one["id"].as_str().expect("an id")) {
         let path = format!("/api/v1/transitions/{id}?tenant=acme");
         for token in elsewhere.iter().chain(&other_team) {
-            let (status, body) = answer(scenario.request_as(token, Method::GET, &path)).await;
+            let (status, body) = send(scenario.request_as(token, Method::GET, &path)).await;
             assert_eq!(status, StatusCode::NOT_FOUND, "{body}");
         }
     }
@@ -305,9 +315,8 @@ async fn who_reaches_another_tenant_or_team_sees_nobody() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_supervisor_excuses_nobody_of_another_team() {
     let scenario = Scenario::start_team(Setup::team(8)).await;
-    let mine = token(&scenario.accounts(), "floor", Role::Supervisor, reach("acme", &["Team 0"])).await;
-    let post =
-        |token: &str, path: &str, body: Value| answer(scenario.request_as(token, Method::POST, path).json(&body));
+    let mine = stored_token(&scenario.accounts(), "floor", Role::Supervisor, reach("acme", &["Team 0"])).await;
+    let post = |token: &str, path: &str, body: Value| send(scenario.request_as(token, Method::POST, path).json(&body));
     let (from, to) = ("2026-10-26T13:00:00Z", "2026-10-26T15:00:00Z");
     let excuse = |whom: Value| {
         let mut body = json!({"tenant": "acme", "from": from, "to": to, "reason": "a course"});
@@ -340,9 +349,8 @@ async fn a_supervisor_excuses_nobody_of_another_team() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_supervisor_takes_up_no_change_set_with_agents_of_another_team() {
     let scenario = Scenario::start_team(Setup::team(8)).await;
-    let mine = token(&scenario.accounts(), "floor", Role::Supervisor, reach("acme", &["Team 0"])).await;
-    let post =
-        |token: &str, path: &str, body: Value| answer(scenario.request_as(token, Method::POST, path).json(&body));
+    let mine = stored_token(&scenario.accounts(), "floor", Role::Supervisor, reach("acme", &["Team 0"])).await;
+    let post = |token: &str, path: &str, body: Value| send(scenario.request_as(token, Method::POST, path).json(&body));
     let sets = "/api/v1/change-sets";
     // One of the other team alone, and one that has agents of both.
     for agents in [&["u_0002"][..], &["u_0001", "u_0002"]] {
@@ -352,7 +360,7 @@ async fn a_supervisor_takes_up_no_change_set_with_agents_of_another_team() {
         let one = format!("{sets}/{}", set["id"].as_str().expect("an id"));
         let start = json!({"tenant": "acme", "hash": set["hash"]});
         let hidden = async |when: &str| {
-            let (status, body) = answer(scenario.request_as(&mine, Method::GET, &format!("{one}?tenant=acme"))).await;
+            let (status, body) = send(scenario.request_as(&mine, Method::GET, &format!("{one}?tenant=acme"))).await;
             assert_eq!(
                 (status, &body["code"]),
                 (StatusCode::NOT_FOUND, &json!("no_such_change_set")),
@@ -373,14 +381,14 @@ async fn a_supervisor_takes_up_no_change_set_with_agents_of_another_team() {
         assert_eq!(post(OPERATOR, &format!("{one}/start"), start.clone()).await.0, StatusCode::ACCEPTED);
         hidden("running").await;
         scenario
-            .until("it is done", || async {
+            .wait_until("it is done", || async {
                 let (_, now) = scenario.get(&format!("{one}?tenant=acme")).await;
                 if now["status"] == "done" { Ok(()) } else { Err(now["counts"].to_string()) }
             })
             .await;
         hidden("done").await;
     }
-    let (_, list) = answer(scenario.request_as(&mine, Method::GET, &format!("{sets}?tenant=acme"))).await;
+    let (_, list) = send(scenario.request_as(&mine, Method::GET, &format!("{sets}?tenant=acme"))).await;
     assert_eq!(list["change_sets"], json!([]), "{list}");
     scenario.assert_nothing_left_over().await;
 }
@@ -388,10 +396,10 @@ async fn a_supervisor_takes_up_no_change_set_with_agents_of_another_team() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_supervisor_sees_and_changes_the_agents_of_his_teams() {
     let scenario = Scenario::start_team(Setup::team(8)).await;
-    let token = token(&scenario.accounts(), "floor", Role::Supervisor, reach("acme", &["Team 0"])).await;
+    let token = stored_token(&scenario.accounts(), "floor", Role::Supervisor, reach("acme", &["Team 0"])).await;
     let change = |agents: &[&str]| {
         let body = json!({"tenant": "acme", "agents": agents, "to": "Ready"});
-        answer(scenario.request_as(&token, Method::POST, "/api/v1/transitions").json(&body))
+        send(scenario.request_as(&token, Method::POST, "/api/v1/transitions").json(&body))
     };
     for agents in [&["u_0002"][..], &["u_0001", "u_0002"], &["u_9999"]] {
         let (status, body) = change(agents).await;
@@ -400,29 +408,29 @@ async fn a_supervisor_sees_and_changes_the_agents_of_his_teams() {
     let (status, body) = change(&["u_0001", "u_0005"]).await;
     assert_eq!(status, StatusCode::ACCEPTED, "{body}");
     let mine = body["transitions"].as_array().expect("entries").clone();
-    scenario.until_all(&mine, "confirmed").await;
-    let others = scenario.change(&["u_0002"], "Ready").await;
-    scenario.until_all(&others, "confirmed").await;
-    let (_, list) = answer(scenario.request_as(&token, Method::GET, "/api/v1/transitions?tenant=acme")).await;
+    scenario.wait_for_all(&mine, "confirmed").await;
+    let others = scenario.request_change(&["u_0002"], "Ready").await;
+    scenario.wait_for_all(&others, "confirmed").await;
+    let (_, list) = send(scenario.request_as(&token, Method::GET, "/api/v1/transitions?tenant=acme")).await;
     let seen: BTreeSet<&str> =
         list["transitions"].as_array().expect("a list").iter().filter_map(|one| one["agent"].as_str()).collect();
     assert_eq!(seen, BTreeSet::from(["u_0001", "u_0005"]));
     let cancel = format!("/api/v1/transitions/{}/cancel?tenant=acme", others[0]["id"].as_str().expect("an id"));
-    let (status, body) = answer(scenario.request_as(&token, Method::POST, &cancel)).await;
+    let (status, body) = send(scenario.request_as(&token, Method::POST, &cancel)).await;
     assert_eq!((status, &body["code"]), (StatusCode::NOT_FOUND, &json!("no_such_transition")), "{body}");
-    for way in WAYS {
-        let watcher = Watcher::open(&scenario, way, &token, "").await;
-        let picture = watcher.picture().await;
+    for way in TRANSPORTS {
+        let watcher = Viewer::open(&scenario, way, &token, "").await;
+        let picture = watcher.wait_for_snapshot().await;
         let seen: BTreeSet<&str> = picture.iter().filter_map(|agent| agent["id"].as_str()).collect();
         assert_eq!(seen, BTreeSet::from(["u_0001", "u_0005"]), "{way:?}");
-        let asks = Watcher::open(&scenario, way, &token, "?tenant=acme&team=Team%201").await;
-        assert_eq!(asks.picture().await, Vec::<Value>::new(), "{way:?}");
-        scenario.put("u_0002", SimState::Paused);
-        scenario.put("u_0005", SimState::Idle);
-        watcher.until("his own", |message| message["agent"]["id"] == "u_0005").await;
+        let asks = Viewer::open(&scenario, way, &token, "?tenant=acme&team=Team%201").await;
+        assert_eq!(asks.wait_for_snapshot().await, Vec::<Value>::new(), "{way:?}");
+        scenario.set_agent_state("u_0002", SimState::Paused);
+        scenario.set_agent_state("u_0005", SimState::Idle);
+        watcher.wait_for_message("his own", |message| message["agent"]["id"] == "u_0005").await;
         assert!(!watcher.messages().iter().any(|message| message.to_string().contains("u_0002")), "{way:?}");
-        scenario.put("u_0002", SimState::Available);
-        scenario.put("u_0005", SimState::Available);
+        scenario.set_agent_state("u_0002", SimState::Available);
+        scenario.set_agent_state("u_0005", SimState::Available);
     }
     scenario.assert_nothing_left_over().await;
 }
@@ -432,30 +440,33 @@ async fn a_revoked_token_ends_the_streams_that_it_opened_within_five_seconds() {
     let scenario = Scenario::start_team(Setup::team(4)).await;
     let accounts = scenario.accounts();
     let (gone, stays) = (
-        token(&accounts, "gone", Role::Viewer, reach("acme", &["*"])).await,
-        token(&accounts, "stays", Role::Viewer, reach("acme", &["*"])).await,
+        stored_token(&accounts, "gone", Role::Viewer, reach("acme", &["*"])).await,
+        stored_token(&accounts, "stays", Role::Viewer, reach("acme", &["*"])).await,
     );
     let mut watchers = Vec::new();
-    for way in WAYS {
-        let pair = (Watcher::open(&scenario, way, &gone, "").await, Watcher::open(&scenario, way, &stays, "").await);
-        pair.0.picture().await;
-        pair.1.picture().await;
+    for way in TRANSPORTS {
+        let pair = (Viewer::open(&scenario, way, &gone, "").await, Viewer::open(&scenario, way, &stays, "").await);
+        pair.0.wait_for_snapshot().await;
+        pair.1.wait_for_snapshot().await;
         watchers.push(pair);
     }
-    accounts.revoke_token("gone", &by()).await.expect("revoked");
+    accounts.revoke_token("gone", &test_actor()).await.expect("revoked");
     let within = std::time::Duration::from_secs(5);
     for (watcher, _) in &watchers {
-        until("the line ends", within, || async {
-            watcher.end().filter(|reason| reason == "not_permitted").ok_or_else(|| format!("{:?}", watcher.end()))
+        wait_until("the line ends", within, || async {
+            watcher
+                .end_reason()
+                .filter(|reason| reason == "not_permitted")
+                .ok_or_else(|| format!("{:?}", watcher.end_reason()))
         })
         .await;
     }
-    scenario.put("u_0001", SimState::Paused);
+    scenario.set_agent_state("u_0001", SimState::Paused);
     for (_, watcher) in &watchers {
-        watcher.until("the other goes on", |message| message["agent"]["state"] == "Paused").await;
-        assert_eq!(watcher.end(), None);
+        watcher.wait_for_message("the other goes on", |message| message["agent"]["state"] == "Paused").await;
+        assert_eq!(watcher.end_reason(), None);
     }
-    let (status, _) = answer(scenario.request_as(&gone, Method::GET, "/api/v1/me")).await;
+    let (status, _) = send(scenario.request_as(&gone, Method::GET, "/api/v1/me")).await;
     assert_eq!(status, StatusCode::UNAUTHORIZED);
     scenario.assert_nothing_left_over().await;
 }
@@ -464,51 +475,48 @@ async fn a_revoked_token_ends_the_streams_that_it_opened_within_five_seconds() {
 async fn accounts_and_tokens_are_made_changed_and_ended_through_the_api() {
     let scenario = Scenario::start(Setup::default()).await;
     let admin =
-        token(&scenario.accounts(), "admin", Role::Admin, WantedReach { everywhere: true, tenants: vec![] }).await;
+        stored_token(&scenario.accounts(), "admin", Role::Admin, ScopeRequest { everywhere: true, tenants: vec![] })
+            .await;
     let ask = |method: Method, path: &str| scenario.request_as(&admin, method, path);
     let made = json!({"id": "ann", "name": "Ann", "role": "supervisor", "tenants": [{"id": "acme", "teams": ["Care"]}],
                       "password": "correct horse battery", "reason": "new here"});
-    let (status, body) =
-        answer(ask(Method::POST, "/api/v1/accounts").header("idempotency-key", "a1").json(&made)).await;
+    let (status, body) = send(ask(Method::POST, "/api/v1/accounts").header("idempotency-key", "a1").json(&made)).await;
     assert_eq!(
         (status, &body["version"], &body["has_password"]),
         (StatusCode::CREATED, &json!(1), &json!(true)),
         "{body}"
     );
-    let (status, again) =
-        answer(ask(Method::POST, "/api/v1/accounts").header("idempotency-key", "a1").json(&made)).await;
+    let (status, again) = send(ask(Method::POST, "/api/v1/accounts").header("idempotency-key", "a1").json(&made)).await;
     assert_eq!((status, &again), (StatusCode::CREATED, &body), "a repetition has the same answer");
-    let (status, body) = answer(ask(Method::POST, "/api/v1/accounts").json(&made)).await;
+    let (status, body) = send(ask(Method::POST, "/api/v1/accounts").json(&made)).await;
     assert_eq!((status, &body["code"]), (StatusCode::CONFLICT, &json!("id_taken")), "{body}");
     let shown = ask(Method::GET, "/api/v1/accounts/ann").send().await.expect("answered");
     assert_eq!(shown.headers()["etag"], "\"1\"");
     let change = json!({"name": "Ann", "role": "viewer", "tenants": [{"id": "acme"}], "disabled": false});
-    let put =
-        |tag: &'static str| answer(ask(Method::PUT, "/api/v1/accounts/ann").header("if-match", tag).json(&change));
+    let put = |tag: &'static str| send(ask(Method::PUT, "/api/v1/accounts/ann").header("if-match", tag).json(&change));
     assert_eq!(put("\"1\"").await.0, StatusCode::OK);
     assert_eq!(put("\"1\"").await.0, StatusCode::PRECONDITION_FAILED);
-    let (status, _) = answer(ask(Method::PUT, "/api/v1/accounts/ann").json(&change)).await;
+    let (status, _) = send(ask(Method::PUT, "/api/v1/accounts/ann").json(&change)).await;
     assert_eq!(status, StatusCode::PRECONDITION_REQUIRED);
 
     let wanted = json!({"id": "loader", "may": ["read", "import"], "tenants": [{"id": "acme"}], "expires_in_days": 30});
-    let (status, made) =
-        answer(ask(Method::POST, "/api/v1/tokens").header("idempotency-key", "t1").json(&wanted)).await;
+    let (status, made) = send(ask(Method::POST, "/api/v1/tokens").header("idempotency-key", "t1").json(&wanted)).await;
     assert_eq!(status, StatusCode::CREATED, "{made}");
     let text = made["token"].as_str().expect("the token").to_owned();
-    let (status, me) = answer(scenario.request_as(&text, Method::GET, "/api/v1/me")).await;
+    let (status, me) = send(scenario.request_as(&text, Method::GET, "/api/v1/me")).await;
     assert_eq!(
         (status, &me["id"], &me["rights"]),
         (StatusCode::OK, &json!("loader"), &json!(["read", "import"])),
         "{me}"
     );
-    let (_, list) = answer(ask(Method::GET, "/api/v1/tokens")).await;
+    let (_, list) = send(ask(Method::GET, "/api/v1/tokens")).await;
     assert!(list["tokens"].as_array().is_some_and(|all| all.len() == 2) && !list.to_string().contains(&text), "{list}");
-    let (status, body) = answer(ask(Method::POST, "/api/v1/tokens/loader/revoke")).await;
+    let (status, body) = send(ask(Method::POST, "/api/v1/tokens/loader/revoke")).await;
     assert_eq!((status, &body["revoked_by"]), (StatusCode::OK, &json!("person:admin")), "{body}");
-    let (status, _) = answer(scenario.request_as(&text, Method::GET, "/api/v1/me")).await;
+    let (status, _) = send(scenario.request_as(&text, Method::GET, "/api/v1/me")).await;
     assert_eq!(status, StatusCode::UNAUTHORIZED);
     let reader = scenario.reader().await;
-    let kept = reader.idempotency(None, "token/admin", "t1").await.expect("readable");
+    let kept = reader.idempotency_row(None, "token/admin", "t1").await.expect("readable");
     assert_eq!(kept, None, "an answer with a secret in it is not stored");
     let entries = scenario.audit(&reader).await;
     let actions: Vec<&str> = entries.iter().map(|entry| entry.action.as_str()).collect();

@@ -21,21 +21,21 @@ mode = "{mode}"
 }
 
 /// Four agents, with a break that begins a minute after the start and lasts four.
-pub(super) async fn a_break_is_overrun(mode: &str) -> Scenario {
-    let csv = schedule(crate::harness::agents(4), &[("break", "13:31", "13:35", false)]);
+pub(super) async fn start_with_overrun_break(mode: &str) -> Scenario {
+    let csv = schedule(crate::harness::agent_ids(4), &[("break", "13:31", "13:35", false)]);
     let mut setup = Setup::team(4);
     setup.speed = 60;
     setup.schedule = Some(csv);
     setup.rules = Box::leak(back_from_break(mode).into_boxed_str());
     let scenario = Scenario::start(setup).await;
-    for agent in crate::harness::agents(4) {
-        scenario.put(&agent, SimState::Available);
+    for agent in crate::harness::agent_ids(4) {
+        scenario.set_agent_state(&agent, SimState::Available);
     }
     let schedule = scenario.setup.schedule.clone().expect("a schedule");
     scenario.import(&schedule).await;
-    scenario.until_in_sight().await;
+    scenario.wait_until_observed().await;
     scenario
-        .until("the break begins", || async {
+        .wait_until("the break begins", || async {
             if scenario.clock.now() >= "2026-10-26T13:31:05Z".parse().expect("an instant") {
                 Ok(())
             } else {
@@ -43,15 +43,15 @@ pub(super) async fn a_break_is_overrun(mode: &str) -> Scenario {
             }
         })
         .await;
-    scenario.put("u_0001", SimState::Unavailable);
+    scenario.set_agent_state("u_0001", SimState::Unavailable);
     scenario
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_overrun_break_is_ended_once_and_who_takes_it_back_is_left_alone() {
-    let scenario = a_break_is_overrun("enforce").await;
+    let scenario = start_with_overrun_break("enforce").await;
     scenario
-        .until("the agent is made ready", || async {
+        .wait_until("the agent is made ready", || async {
             let state = scenario.state_of("u_0001");
             if state == SimState::Available { Ok(()) } else { Err(format!("{state:?} at {}", scenario.clock.now())) }
         })
@@ -60,18 +60,22 @@ async fn an_overrun_break_is_ended_once_and_who_takes_it_back_is_left_alone() {
     assert_eq!(made_ready.len(), 1, "{made_ready:?}");
     let over: shiftkeeper::domain::time::UtcMicros = "2026-10-26T13:35:00Z".parse().expect("an instant");
     assert!(made_ready[0].at.since(over) >= Duration::from_secs(120), "the plan's edge has its grace");
-    scenario.until_settled().await;
-    scenario.pass(Duration::from_secs(20)).await;
+    scenario.wait_until_settled().await;
+    scenario.let_time_pass(Duration::from_secs(20)).await;
 
-    scenario.script(&AgentScript { state: Some(SimState::Paused), hold: Some(true), ..Scenario::script_of("u_0001") });
+    scenario.apply_script(&AgentScript {
+        state: Some(SimState::Paused),
+        hold: Some(true),
+        ..Scenario::agent_script("u_0001")
+    });
     let reader = scenario.reader().await;
     scenario
-        .until("the reversal is told", || async {
+        .wait_until("the reversal is told", || async {
             let told = scenario.events(&reader).await.iter().any(|event| event.kind == EventKind::AgentReversedChange);
             if told { Ok(()) } else { Err("not yet".to_owned()) }
         })
         .await;
-    scenario.pass(Duration::from_secs(10 * 60)).await;
+    scenario.let_time_pass(Duration::from_secs(10 * 60)).await;
     assert_eq!(scenario.posts_for("u_0001").len(), 1, "left alone");
     for other in ["u_0002", "u_0003", "u_0004"] {
         assert!(scenario.posts_for(other).is_empty(), "{other} was where the plan wants it");
@@ -86,10 +90,10 @@ async fn an_overrun_break_is_ended_once_and_who_takes_it_back_is_left_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watching_rule_records_what_it_would_have_done_and_does_nothing() {
-    let scenario = a_break_is_overrun("watch").await;
+    let scenario = start_with_overrun_break("watch").await;
     let reader = scenario.reader().await;
     scenario
-        .until("the rule would have acted", || async {
+        .wait_until("the rule would have acted", || async {
             let entries = scenario.audit(&reader).await;
             if entries.iter().any(|entry| entry.action == "rule.would_have") {
                 Ok(())
@@ -98,11 +102,11 @@ async fn a_watching_rule_records_what_it_would_have_done_and_does_nothing() {
             }
         })
         .await;
-    scenario.pass(Duration::from_secs(60)).await;
+    scenario.let_time_pass(Duration::from_secs(60)).await;
     assert!(scenario.posts_for("u_0001").is_empty());
     assert_eq!(scenario.state_of("u_0001"), SimState::Unavailable);
     let figures = reader
-        .compliance(
+        .compliance_figures(
             &scenario.tenant,
             shiftkeeper::domain::time::UtcMicros::EPOCH,
             shiftkeeper::domain::time::UtcMicros::MAX,
@@ -131,7 +135,7 @@ mode = "approve"
 "#;
     let scenario = Scenario::start_team(setup).await;
     scenario
-        .until("the enforcing rule acts", || async {
+        .wait_until("the enforcing rule acts", || async {
             let state = scenario.state_of("u_0001");
             if state == SimState::Available { Ok(()) } else { Err(format!("{state:?} at {}", scenario.clock.now())) }
         })

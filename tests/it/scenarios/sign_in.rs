@@ -3,28 +3,28 @@
 use reqwest::header::{COOKIE, HeaderMap, LOCATION, SET_COOKIE};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::json;
-use shiftkeeper::domain::access::rights::{Role, WantedReach};
+use shiftkeeper::domain::access::rights::{Role, ScopeRequest};
 use shiftkeeper::domain::access::secret::Secret;
-use shiftkeeper::engine::access::accounts::{AccountChanges, Accounts, By, LINK_LASTS, NewAccount};
+use shiftkeeper::engine::access::accounts::{AccountChanges, Accounts, Author, LINK_LIFETIME, NewAccount};
 
-use crate::harness::{PATIENCE, Scenario, Setup, answer, until};
+use crate::harness::{Scenario, Setup, WAIT_TIMEOUT, send, wait_until};
 
 const PASSWORD: &str = "correct horse battery";
 
-fn by() -> By {
-    By::command("scenario", None)
+fn test_actor() -> Author {
+    Author::command_line("scenario", None)
 }
 
-async fn ann(accounts: &Accounts, id: &str) {
-    let reach = WantedReach { everywhere: true, tenants: Vec::new() };
+async fn add_account(accounts: &Accounts, id: &str) {
+    let reach = ScopeRequest { everywhere: true, tenants: Vec::new() };
     let new = NewAccount {
         id: id.into(),
         name: "Ann".into(),
         role: Role::Viewer,
-        reach,
+        scope: reach,
         password: Some(Secret::new(PASSWORD)),
     };
-    accounts.add_account(new, &by()).await.expect("made");
+    accounts.add_account(new, &test_actor()).await.expect("made");
 }
 
 fn port(scenario: &Scenario) -> u16 {
@@ -42,14 +42,14 @@ async fn sign_in(scenario: &Scenario, password: &str) -> Response {
     scenario.anonymous(Method::POST, "/sign-in").form(&form).send().await.expect("answered")
 }
 
-fn place(response: &Response) -> &str {
+fn location(response: &Response) -> &str {
     response.headers()[LOCATION].to_str().expect("text")
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn somebody_signs_in_with_a_form_and_out_again() {
     let scenario = Scenario::start(Setup::default()).await;
-    ann(&scenario.accounts(), "ann").await;
+    add_account(&scenario.accounts(), "ann").await;
     let page = scenario.anonymous(Method::GET, "/sign-in?next=%2Fagents").send().await.expect("answered");
     assert_eq!(page.status(), StatusCode::OK);
     let policy = page.headers()["content-security-policy"].to_str().expect("text").to_owned();
@@ -61,7 +61,7 @@ async fn somebody_signs_in_with_a_form_and_out_again() {
 
     let wrong = sign_in(&scenario, "correct horse batterz").await;
     assert_eq!(
-        (wrong.status(), place(&wrong)),
+        (wrong.status(), location(&wrong)),
         (StatusCode::SEE_OTHER, "/sign-in?problem=wrong&next=%2Fagents%3Fteam%3DA")
     );
     assert!(wrong.headers().get(SET_COOKIE).is_none());
@@ -69,19 +69,19 @@ async fn somebody_signs_in_with_a_form_and_out_again() {
     assert_eq!(page.status(), StatusCode::UNAUTHORIZED);
 
     let signed_in = sign_in(&scenario, PASSWORD).await;
-    assert_eq!((signed_in.status(), place(&signed_in)), (StatusCode::SEE_OTHER, "/agents?team=A"));
+    assert_eq!((signed_in.status(), location(&signed_in)), (StatusCode::SEE_OTHER, "/agents?team=A"));
     let set = signed_in.headers()[SET_COOKIE].to_str().expect("text");
     let name = format!("shiftkeeper-{}=", port(&scenario));
     assert!(set.starts_with(&name) && set.ends_with("; Path=/; Max-Age=43200; HttpOnly; SameSite=Lax"), "{set}");
     let cookie = cookie_of(signed_in.headers());
-    let me = || answer(scenario.anonymous(Method::GET, "/api/v1/me").header(COOKIE, &cookie));
+    let me = || send(scenario.anonymous(Method::GET, "/api/v1/me").header(COOKIE, &cookie));
     let (status, body) = me().await;
     assert_eq!((status, &body["id"], &body["kind"]), (StatusCode::OK, &json!("ann"), &json!("account")), "{body}");
     assert!(body["session"]["expires_at"].is_string(), "{body}");
     let origin = format!("http://{}", scenario.address());
     let out = scenario.anonymous(Method::POST, "/sign-out").header(COOKIE, &cookie).header("origin", &origin);
     let out = out.header("accept", "text/html").send().await.expect("answered");
-    assert_eq!((out.status(), place(&out)), (StatusCode::SEE_OTHER, "/sign-in"));
+    assert_eq!((out.status(), location(&out)), (StatusCode::SEE_OTHER, "/sign-in"));
     assert!(out.headers()[SET_COOKIE].to_str().expect("text").contains("Max-Age=0"));
     assert_eq!(me().await.0, StatusCode::UNAUTHORIZED);
     scenario.assert_nothing_left_over().await;
@@ -90,7 +90,7 @@ async fn somebody_signs_in_with_a_form_and_out_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn somebody_changes_his_password_and_ends_his_other_sessions() {
     let scenario = Scenario::start(Setup::default()).await;
-    ann(&scenario.accounts(), "ann").await;
+    add_account(&scenario.accounts(), "ann").await;
     let (here, there, third) = (
         cookie_of(sign_in(&scenario, PASSWORD).await.headers()),
         cookie_of(sign_in(&scenario, PASSWORD).await.headers()),
@@ -99,7 +99,7 @@ async fn somebody_changes_his_password_and_ends_his_other_sessions() {
     let ask = |cookie: &str, method: Method, path: &str| {
         scenario.anonymous(method, path).header(COOKIE, cookie).header("sec-fetch-site", "same-origin")
     };
-    let get = |cookie: &str, path: &str| answer(ask(cookie, Method::GET, path));
+    let get = |cookie: &str, path: &str| send(ask(cookie, Method::GET, path));
     assert_eq!(get(&here, "/api/v1/me").await.1["has_password"], true);
     let (status, list) = get(&there, "/api/v1/me/sessions").await;
     let sessions = list["sessions"].as_array().expect("a list");
@@ -107,14 +107,14 @@ async fn somebody_changes_his_password_and_ends_his_other_sessions() {
     let own: Vec<_> = sessions.iter().filter(|one| one["this"] == true).collect();
     assert_eq!((own.len(), &own[0]["source"]), (1, &json!("127.0.0.1")), "{list}");
     let end = format!("/api/v1/me/sessions/{}/end", own[0]["id"].as_str().expect("an id"));
-    let (status, left) = answer(ask(&here, Method::POST, &end)).await;
+    let (status, left) = send(ask(&here, Method::POST, &end)).await;
     assert_eq!((status, left["sessions"].as_array().map(Vec::len)), (StatusCode::OK, Some(2)), "{left}");
     assert_eq!(get(&there, "/api/v1/me").await.0, StatusCode::UNAUTHORIZED);
-    let (status, gone) = answer(ask(&here, Method::POST, &end)).await;
+    let (status, gone) = send(ask(&here, Method::POST, &end)).await;
     assert_eq!((status, &gone["code"]), (StatusCode::NOT_FOUND, &json!("no_such_session")), "{gone}");
 
     let change = |old: &str, new: &str| {
-        answer(ask(&here, Method::POST, "/api/v1/me/password").json(&json!({"old": old, "new": new})))
+        send(ask(&here, Method::POST, "/api/v1/me/password").json(&json!({"old": old, "new": new})))
     };
     for (old, new, status, code) in [
         ("correct horse batterz", "another horse battery", StatusCode::FORBIDDEN, "password_wrong"),
@@ -127,10 +127,10 @@ async fn somebody_changes_his_password_and_ends_his_other_sessions() {
     assert_eq!((status, left["sessions"].as_array().map(Vec::len)), (StatusCode::OK, Some(1)), "{left}");
     assert_eq!(get(&third, "/api/v1/me").await.0, StatusCode::UNAUTHORIZED);
     assert_eq!(get(&here, "/api/v1/me").await.0, StatusCode::OK);
-    assert_eq!(place(&sign_in(&scenario, PASSWORD).await), "/sign-in?problem=wrong&next=%2Fagents%3Fteam%3DA");
+    assert_eq!(location(&sign_in(&scenario, PASSWORD).await), "/sign-in?problem=wrong&next=%2Fagents%3Fteam%3DA");
     assert!(sign_in(&scenario, "another horse battery").await.headers().contains_key(SET_COOKIE));
     // A token has neither.
-    let (status, refused) = answer(
+    let (status, refused) = send(
         scenario
             .request(Method::POST, "/api/v1/me/password")
             .json(&json!({"old": PASSWORD, "new": "another horse battery"})),
@@ -150,16 +150,16 @@ async fn somebody_changes_his_password_and_ends_his_other_sessions() {
 async fn a_program_signs_in_with_json_and_a_link_lets_in_once() {
     let scenario = Scenario::start(Setup::default()).await;
     let accounts = scenario.accounts();
-    ann(&accounts, "ann").await;
+    add_account(&accounts, "ann").await;
     let json_in = |password: &str| {
         scenario.anonymous(Method::POST, "/sign-in").json(&json!({"name": "Ann", "password": password}))
     };
-    let (status, body) = answer(json_in("correct horse batterz")).await;
+    let (status, body) = send(json_in("correct horse batterz")).await;
     assert_eq!((status, &body["code"]), (StatusCode::UNAUTHORIZED, &json!("sign_in_wrong")), "{body}");
-    let (status, body) = answer(json_in(PASSWORD)).await;
+    let (status, body) = send(json_in(PASSWORD)).await;
     assert_eq!((status, body), (StatusCode::OK, json!({"id": "ann", "role": "viewer"})));
 
-    let code = accounts.make_link("ann", LINK_LASTS, &by()).await.expect("a link");
+    let code = accounts.create_link("ann", LINK_LIFETIME, &test_actor()).await.expect("a link");
     let path = format!("/sign-in/once/{}", code.expose());
     for _ in 0..2 {
         let page = scenario.anonymous(Method::GET, &path).send().await.expect("answered");
@@ -167,12 +167,12 @@ async fn a_program_signs_in_with_json_and_a_link_lets_in_once() {
         assert!(page.text().await.expect("a page").contains(&format!("action=\"{path}\"")));
     }
     let signed_in = scenario.anonymous(Method::POST, &path).send().await.expect("answered");
-    assert_eq!((signed_in.status(), place(&signed_in)), (StatusCode::SEE_OTHER, "/"));
+    assert_eq!((signed_in.status(), location(&signed_in)), (StatusCode::SEE_OTHER, "/"));
     let cookie = cookie_of(signed_in.headers());
-    let (status, _) = answer(scenario.anonymous(Method::GET, "/api/v1/me").header(COOKIE, cookie)).await;
+    let (status, _) = send(scenario.anonymous(Method::GET, "/api/v1/me").header(COOKIE, cookie)).await;
     assert_eq!(status, StatusCode::OK);
     let again = scenario.anonymous(Method::POST, &path).send().await.expect("answered");
-    assert_eq!(place(&again), "/sign-in?problem=link");
+    assert_eq!(location(&again), "/sign-in?problem=link");
     assert!(again.headers().get(SET_COOKIE).is_none());
     let page = scenario.anonymous(Method::GET, &path).send().await.expect("answered");
     assert_eq!(page.status(), StatusCode::GONE);
@@ -183,15 +183,15 @@ async fn a_program_signs_in_with_json_and_a_link_lets_in_once() {
 async fn a_page_of_another_site_does_nothing_in_somebodys_name() {
     let scenario = Scenario::start(Setup::default()).await;
     let accounts = scenario.accounts();
-    let reach = WantedReach { everywhere: true, tenants: Vec::new() };
+    let reach = ScopeRequest { everywhere: true, tenants: Vec::new() };
     let boss = NewAccount {
         id: "ann".into(),
         name: String::new(),
         role: Role::Admin,
-        reach,
+        scope: reach,
         password: Some(Secret::new(PASSWORD)),
     };
-    accounts.add_account(boss, &by()).await.expect("made");
+    accounts.add_account(boss, &test_actor()).await.expect("made");
     let cookie = cookie_of(sign_in(&scenario, PASSWORD).await.headers());
     let own = format!("http://{}", scenario.address());
     let change = json!({"tenant": "acme", "agents": ["u_0001"], "to": "Paused"});
@@ -206,7 +206,7 @@ async fn a_page_of_another_site_does_nothing_in_somebodys_name() {
     ] {
         let request =
             scenario.anonymous(Method::POST, "/api/v1/transitions").header(COOKIE, &cookie).header(name, value);
-        let (found, body) = answer(request.json(&change)).await;
+        let (found, body) = send(request.json(&change)).await;
         assert_eq!(found, status, "{name}: {value}: {body}");
         if status == StatusCode::FORBIDDEN {
             assert_eq!(body["code"], "cross_site");
@@ -231,7 +231,7 @@ async fn a_page_of_another_site_does_nothing_in_somebodys_name() {
 async fn guessing_is_held_up_and_locks_nobody_out() {
     let setup = Setup { webhooks: "[server.proxy]\npeers = [\"127.0.0.1\"]\n".to_owned(), ..Setup::default() };
     let scenario = Scenario::start(setup).await;
-    ann(&scenario.accounts(), "ann").await;
+    add_account(&scenario.accounts(), "ann").await;
     let from = |address: &str, password: &str| {
         let request = scenario.anonymous(Method::POST, "/sign-in").header("x-forwarded-for", address);
         let request = request.header("x-forwarded-proto", "https");
@@ -265,7 +265,7 @@ const PROXY: &str = "[server.proxy]\npeers = [\"127.0.0.1\"]\nuser_header = \"X-
 async fn a_proxy_vouches_for_people_and_its_groups_give_roles() {
     let scenario = Scenario::start(Setup { webhooks: PROXY.to_owned(), ..Setup::default() }).await;
     let me = |user: &str, groups: &str| {
-        answer(scenario.anonymous(Method::GET, "/api/v1/me").header("x-user", user).header("x-groups", groups))
+        send(scenario.anonymous(Method::GET, "/api/v1/me").header("x-user", user).header("x-groups", groups))
     };
     let (status, body) = me("Bea@Example.com", "cc-floor,everybody").await;
     assert_eq!(
@@ -278,16 +278,16 @@ async fn a_proxy_vouches_for_people_and_its_groups_give_roles() {
     let (status, body) = me("bea@example.com", "unknown").await;
     assert_eq!((status, &body["code"]), (StatusCode::FORBIDDEN, &json!("not_permitted")), "{body}");
     // An account of the same name goes before the groups.
-    ann(&scenario.accounts(), "bea@example.com").await;
+    add_account(&scenario.accounts(), "bea@example.com").await;
     assert_eq!(me("bea@example.com", "cc-floor").await.1["role"], "viewer");
     let disabled =
-        AccountChanges { name: String::new(), role: Role::Viewer, reach: None, disabled: true, version: None };
-    scenario.accounts().change_account("bea@example.com", disabled, &by()).await.expect("disabled");
+        AccountChanges { name: String::new(), role: Role::Viewer, scope: None, disabled: true, version: None };
+    scenario.accounts().change_account("bea@example.com", disabled, &test_actor()).await.expect("disabled");
     assert_eq!(me("bea@example.com", "cc-floor").await.0, StatusCode::FORBIDDEN);
     // What a browser adds by itself is guarded here too.
     let run =
         scenario.anonymous(Method::POST, "/api/v1/transitions").header("x-user", "kim").header("x-groups", "cc-floor");
-    let (status, body) = answer(run.json(&json!({"tenant": "acme", "agents": ["u_0001"], "to": "Paused"}))).await;
+    let (status, body) = send(run.json(&json!({"tenant": "acme", "agents": ["u_0001"], "to": "Paused"}))).await;
     assert_eq!((status, &body["code"]), (StatusCode::FORBIDDEN, &json!("cross_site")), "{body}");
 }
 
@@ -296,7 +296,7 @@ async fn a_stranger_vouches_for_nobody_and_a_reload_makes_one_of_a_proxy() {
     let strange = PROXY.replace("127.0.0.1", "10.0.0.0/8");
     let mut scenario = Scenario::start(Setup { webhooks: PROXY.to_owned(), ..Setup::default() }).await;
     let ask = |scenario: &Scenario| {
-        answer(scenario.anonymous(Method::GET, "/api/v1/me").header("x-user", "root").header("x-groups", "everybody"))
+        send(scenario.anonymous(Method::GET, "/api/v1/me").header("x-user", "root").header("x-groups", "everybody"))
     };
     assert_eq!(ask(&scenario).await.0, StatusCode::OK);
     scenario.setup.webhooks = strange;
@@ -308,23 +308,23 @@ async fn a_stranger_vouches_for_nobody_and_a_reload_makes_one_of_a_proxy() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_signs_in_where_anybody_can_listen() {
     let scenario = Scenario::start(Setup::default()).await;
-    ann(&scenario.accounts(), "ann").await;
+    add_account(&scenario.accounts(), "ann").await;
     let elsewhere = |method: Method, path: &str| scenario.anonymous(method, path).header("host", "keeper.example");
     let request = elsewhere(Method::POST, "/sign-in").json(&json!({"name": "ann", "password": PASSWORD}));
-    let (status, body) = answer(request).await;
+    let (status, body) = send(request).await;
     assert_eq!((status, &body["code"]), (StatusCode::FORBIDDEN, &json!("sign_in_refused")), "{body}");
     assert!(body["detail"].as_str().is_some_and(|detail| detail.contains("[server.proxy] peers")), "{body}");
     let page = elsewhere(Method::GET, "/sign-in").send().await.expect("answered").text().await.expect("a page");
     assert!(page.contains("Nobody can sign in here") && !page.contains("<form"), "{page}");
     let cookie = cookie_of(sign_in(&scenario, PASSWORD).await.headers());
-    let (status, _) = answer(elsewhere(Method::GET, "/api/v1/me").header(COOKIE, &cookie)).await;
+    let (status, _) = send(elsewhere(Method::GET, "/api/v1/me").header(COOKIE, &cookie)).await;
     assert_eq!(status, StatusCode::UNAUTHORIZED, "nor is a cookie taken there");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_lasts_over_a_restart_and_ends_the_stream_when_the_account_is_disabled() {
     let mut scenario = Scenario::start_team(Setup::team(4)).await;
-    ann(&scenario.accounts(), "ann").await;
+    add_account(&scenario.accounts(), "ann").await;
     let value = cookie_of(sign_in(&scenario, PASSWORD).await.headers());
     let value = value.split_once('=').expect("a pair").1.to_owned();
     scenario.stop_daemon().await;
@@ -334,15 +334,15 @@ async fn a_session_lasts_over_a_restart_and_ends_the_stream_when_the_account_is_
     let mut stream = scenario
         .anonymous(Method::GET, "/live/events")
         .header(COOKIE, &cookie)
-        .timeout(PATIENCE)
+        .timeout(WAIT_TIMEOUT)
         .send()
         .await
         .expect("answered");
     assert_eq!(stream.status(), StatusCode::OK);
     stream.chunk().await.expect("told").expect("something");
     let disabled =
-        AccountChanges { name: "Ann".into(), role: Role::Viewer, reach: None, disabled: true, version: None };
-    scenario.accounts().change_account("ann", disabled, &by()).await.expect("disabled");
+        AccountChanges { name: "Ann".into(), role: Role::Viewer, scope: None, disabled: true, version: None };
+    scenario.accounts().change_account("ann", disabled, &test_actor()).await.expect("disabled");
     let read = async {
         let mut told = Vec::new();
         while let Some(chunk) = stream.chunk().await.expect("told") {
@@ -352,8 +352,8 @@ async fn a_session_lasts_over_a_restart_and_ends_the_stream_when_the_account_is_
     };
     let told = tokio::time::timeout(std::time::Duration::from_secs(5), read).await.expect("the stream ends within 5 s");
     assert!(told.contains("\"reason\":\"not_permitted\""), "{told}");
-    until("the session is gone", PATIENCE, || async {
-        let (status, body) = answer(scenario.anonymous(Method::GET, "/api/v1/me").header(COOKIE, &cookie)).await;
+    wait_until("the session is gone", WAIT_TIMEOUT, || async {
+        let (status, body) = send(scenario.anonymous(Method::GET, "/api/v1/me").header(COOKIE, &cookie)).await;
         if status == StatusCode::UNAUTHORIZED { Ok(()) } else { Err(body.to_string()) }
     })
     .await;

@@ -14,44 +14,44 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::faults::say;
-use crate::harness::watcher::{WAYS, Way};
-use crate::harness::{Binary, Scenario, Setup, VIEWER, answer, full_size};
+use crate::faults::print_progress;
+use crate::harness::viewer::{TRANSPORTS, Transport};
+use crate::harness::{Binary, Scenario, Setup, VIEWER, full_size, send};
 
 /// A change is seen this long after its commit at the most, in 99 of 100 cases.
-const SEEN_WITHIN: Duration = Duration::from_millis(250);
+const MAX_VIEW_DELAY: Duration = Duration::from_millis(250);
 
 /// Who stops reading is gone after this.
-const GONE_WITHIN: Duration = Duration::from_secs(60);
+const MAX_STALL: Duration = Duration::from_secs(60);
 
 /// What a thousand viewers and a hundred who stall may take.
-const MOST_BYTES: u64 = 100_000_000;
+const MAX_BYTES: u64 = 100_000_000;
 
 /// Faster than real time, so that there is always something to tell: a snapshot every second.
 const SPEED: u32 = 10;
 
 /// Agents who change their state with each snapshot.
-const CHANGING: usize = 20;
+const CHANGING_AGENTS: usize = 20;
 
 /// A write that is synced beside the daemon's database is asked for after each such pause, in real time.
-const PROBED_EVERY: Duration = Duration::from_millis(25);
+const PROBE_INTERVAL: Duration = Duration::from_millis(25);
 
 /// Such a write that takes longer says that the machine stands still for everybody who commits.
-const STANDS_STILL: Duration = Duration::from_millis(50);
+const STALL_THRESHOLD: Duration = Duration::from_millis(50);
 
 /// When the machine stood still, from and until when by the world's clock. A change is seen after its commit, and no commit is faster than
 /// the disk and the processors are for anybody else.
 #[derive(Clone, Default)]
-struct Stills(Arc<Mutex<Vec<(i64, i64)>>>);
+struct MachineStalls(Arc<Mutex<Vec<(i64, i64)>>>);
 
-impl Stills {
+impl MachineStalls {
     /// Looks for ever.
     async fn watch(self, folder: PathBuf, clock: SharedClock) {
         let mut file = tokio::fs::File::create(folder.join("probe")).await.expect("a file of our own");
-        let still_us = world_us(STANDS_STILL);
+        let still_us = world_us(STALL_THRESHOLD);
         loop {
-            let due = clock.now().as_micros() + world_us(PROBED_EVERY);
-            RealTime::sleep(PROBED_EVERY).await;
+            let due = clock.now().as_micros() + world_us(PROBE_INTERVAL);
+            RealTime::sleep(PROBE_INTERVAL).await;
             file.write_all(b"probe").await.expect("written");
             file.sync_data().await.expect("synced");
             let done = clock.now().as_micros();
@@ -74,7 +74,7 @@ fn world_us(real: Duration) -> i64 {
 }
 
 /// Asks for the live picture. `room` is what the system may hold for who does not read.
-async fn ask(address: SocketAddr, way: Way, room: Option<u32>) -> TcpStream {
+async fn open_stream(address: SocketAddr, way: Transport, room: Option<u32>) -> TcpStream {
     let socket = TcpSocket::new_v4().expect("a socket");
     if let Some(room) = room {
         socket.set_recv_buffer_size(room).expect("a small buffer");
@@ -82,8 +82,8 @@ async fn ask(address: SocketAddr, way: Way, room: Option<u32>) -> TcpStream {
     let mut stream = socket.connect(address).await.expect("connects");
     let head = format!("Host: {address}\r\nAuthorization: Bearer {VIEWER}\r\n");
     let request = match way {
-        Way::Events => format!("GET /live/events HTTP/1.1\r\n{head}\r\n"),
-        Way::Socket => format!(
+        Transport::Events => format!("GET /live/events HTTP/1.1\r\n{head}\r\n"),
+        Transport::Socket => format!(
             "GET /live HTTP/1.1\r\n{head}Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
              Sec-WebSocket-Key: AQIDBAUGBwgJCgsMDQ4PEA==\r\n\r\n"
         ),
@@ -94,14 +94,14 @@ async fn ask(address: SocketAddr, way: Way, room: Option<u32>) -> TcpStream {
 
 /// What one viewer saw: how many changes, and when each was committed and seen by the world's clock.
 #[derive(Default)]
-struct Seen {
+struct ReceivedChanges {
     changes: usize,
     spans: Vec<(i64, i64)>,
     ended: bool,
 }
 
 /// Reads an event stream for ever. The instants are the daemon's, whose clock is behind the world's.
-async fn read(stream: TcpStream, clock: SharedClock, behind_us: i64, seen: Arc<Mutex<Seen>>) {
+async fn read_stream(stream: TcpStream, clock: SharedClock, behind_us: i64, received: Arc<Mutex<ReceivedChanges>>) {
     let mut lines = BufReader::new(stream).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         // Whoever [`behind_us`] changed may be told to those alone who came early.
@@ -111,11 +111,11 @@ async fn read(stream: TcpStream, clock: SharedClock, behind_us: i64, seen: Arc<M
         let at = line.split("\"at\":\"").nth(1).and_then(|rest| rest.split('"').next()).expect("an instant");
         let at: UtcMicros = at.parse().expect("an instant");
         let span = (at.as_micros() + behind_us, clock.now().as_micros());
-        let mut seen = seen.lock().expect("a lock");
+        let mut seen = received.lock().expect("a lock");
         seen.changes += 1;
         seen.spans.push(span);
     }
-    seen.lock().expect("a lock").ended = true;
+    received.lock().expect("a lock").ended = true;
 }
 
 /// How far the daemon's clock is behind the world's: an instant of its own lies between two of ours.
@@ -124,7 +124,7 @@ async fn behind_us(scenario: &Scenario) -> i64 {
     for _ in 0..5 {
         let before = scenario.clock.now().as_micros();
         let body = json!({"tenant": "acme", "agents": ["u_0001"], "to": "Paused"});
-        let (_, taken) = answer(scenario.request(Method::POST, "/api/v1/transitions").json(&body)).await;
+        let (_, taken) = send(scenario.request(Method::POST, "/api/v1/transitions").json(&body)).await;
         let after = scenario.clock.now().as_micros();
         let at = scenario.transition(&taken["transitions"][0]).await["requested_at"].clone();
         let at: UtcMicros = at.as_str().expect("an instant").parse().expect("an instant");
@@ -145,16 +145,16 @@ async fn viewers_of(scenario: &Scenario) -> [usize; 2] {
 
 async fn change_some(scenario: &Scenario, round: usize) {
     let state = if round.is_multiple_of(2) { SimState::Idle } else { SimState::Unavailable };
-    for agent in 2..2 + CHANGING {
-        scenario.put(&format!("u_{agent:04}"), state);
+    for agent in 2..2 + CHANGING_AGENTS {
+        scenario.set_agent_state(&format!("u_{agent:04}"), state);
     }
-    scenario.pass(crate::harness::INTERVAL).await;
+    scenario.let_time_pass(crate::harness::INTERVAL).await;
 }
 
 /// Changes some of the agents again and again; gives how often.
-async fn until_those_who_read_are_left(scenario: &Scenario, reading: usize, stalled: usize) -> usize {
+async fn wait_until_stalled_are_gone(scenario: &Scenario, reading: usize, stalled: usize) -> usize {
     scenario
-        .until("all are there", || async {
+        .wait_until("all are there", || async {
             let [_, let_in] = viewers_of(scenario).await;
             if let_in == reading + stalled { Ok(()) } else { Err(let_in.to_string()) }
         })
@@ -166,25 +166,25 @@ async fn until_those_who_read_are_left(scenario: &Scenario, reading: usize, stal
         if now == reading {
             return round;
         }
-        assert!(watch.elapsed() < GONE_WITHIN, "{now} viewers, {reading} of whom read");
+        assert!(watch.elapsed() < MAX_STALL, "{now} viewers, {reading} of whom read");
         change_some(scenario, round).await;
         round += 1;
     }
 }
 
 /// What was sent before the end may still be read.
-async fn until_ended(streams: &mut [TcpStream]) {
+async fn wait_until_ended(streams: &mut [TcpStream]) {
     for stream in streams {
         let rest = async { while stream.read(&mut [0; 4096]).await.is_ok_and(|bytes| bytes > 0) {} };
         tokio::select! {
             () = rest => {}
-            () = RealTime::sleep(crate::harness::PATIENCE) => panic!("a viewer who stopped reading is still served"),
+            () = RealTime::sleep(crate::harness::WAIT_TIMEOUT) => panic!("a viewer who stopped reading is still served"),
         }
     }
 }
 
 /// How old changes were when they were seen, in real milliseconds: at most so old was this share in a hundred.
-fn age_ms(spans: &[(i64, i64)], share: usize, still: impl Fn((i64, i64)) -> i64) -> i64 {
+fn percentile_age_ms(spans: &[(i64, i64)], share: usize, still: impl Fn((i64, i64)) -> i64) -> i64 {
     let mut ages: Vec<i64> = spans.iter().map(|span| span.1 - span.0 - still(*span)).collect();
     ages.sort_unstable();
     ages[(ages.len() - 1) * share / 100] / world_us(Duration::from_millis(1))
@@ -199,39 +199,39 @@ async fn viewers_who_stop_reading_are_gone_within_a_minute_and_the_others_see_ch
     let scenario = Scenario::start_team(setup).await;
     let memory_before = scenario.peak_memory();
     let (behind_us, address) = (behind_us(&scenario).await, scenario.address());
-    let (mut reading, stills) = (JoinSet::new(), Stills::default());
+    let (mut reading, stills) = (JoinSet::new(), MachineStalls::default());
     let folder = scenario.database().parent().expect("a folder").to_owned();
     reading.spawn(stills.clone().watch(folder, scenario.clock.clone()));
     let mut seen = Vec::new();
     for _ in 0..viewers {
-        let of_one = Arc::new(Mutex::new(Seen::default()));
+        let of_one = Arc::new(Mutex::new(ReceivedChanges::default()));
         seen.push(of_one.clone());
-        let stream = ask(address, Way::Events, None).await;
-        reading.spawn(read(stream, scenario.clock.clone(), behind_us, of_one));
+        let stream = open_stream(address, Transport::Events, None).await;
+        reading.spawn(read_stream(stream, scenario.clock.clone(), behind_us, of_one));
     }
     let mut silent = Vec::new();
     for number in 0..stalled {
-        silent.push(ask(address, WAYS[number % 2], Some(4096)).await);
+        silent.push(open_stream(address, TRANSPORTS[number % 2], Some(4096)).await);
     }
     let watch = Stopwatch::start();
-    let round = until_those_who_read_are_left(&scenario, viewers, stalled).await;
+    let round = wait_until_stalled_are_gone(&scenario, viewers, stalled).await;
     let gone_after = watch.elapsed();
-    assert!(gone_after < GONE_WITHIN, "gone after {gone_after:?}");
-    until_ended(&mut silent).await;
+    assert!(gone_after < MAX_STALL, "gone after {gone_after:?}");
+    wait_until_ended(&mut silent).await;
     change_some(&scenario, round).await;
     scenario
-        .until("all others have seen the same", || async {
+        .wait_until("all others have seen the same", || async {
             let counts: Vec<usize> = seen.iter().map(|seen| seen.lock().expect("a lock").changes).collect();
             let (least, most) = (counts.iter().min().copied(), counts.iter().max().copied());
-            let all = least == most && least >= Some(round * CHANGING);
+            let all = least == most && least >= Some(round * CHANGING_AGENTS);
             if all { Ok(()) } else { Err(format!("{least:?} to {most:?} of {round} rounds")) }
         })
         .await;
     assert!(seen.iter().all(|seen| !seen.lock().expect("a lock").ended), "nobody else was dropped");
     let spans: Vec<(i64, i64)> =
         seen.iter().flat_map(|seen| std::mem::take(&mut seen.lock().expect("a lock").spans)).collect();
-    let [median, p99] = [50, 99].map(|share| age_ms(&spans, share, |_| 0));
-    let own = age_ms(&spans, 99, |span| stills.within(span));
+    let [median, p99] = [50, 99].map(|share| percentile_age_ms(&spans, share, |_| 0));
+    let own = percentile_age_ms(&spans, 99, |span| stills.within(span));
     let grown = scenario.peak_memory() - memory_before;
     let said = format!(
         "{viewers} viewers saw {} changes, median {median} ms, p99 {p99} ms after the pass that committed them began, {own} ms \
@@ -239,7 +239,7 @@ async fn viewers_who_stop_reading_are_gone_within_a_minute_and_the_others_see_ch
         spans.len(),
         grown / 1000
     );
-    assert!(own <= i64::try_from(SEEN_WITHIN.as_millis()).expect("small"), "{said}");
-    say(said);
-    assert!(grown < MOST_BYTES, "memory grew by {grown} bytes");
+    assert!(own <= i64::try_from(MAX_VIEW_DELAY.as_millis()).expect("small"), "{said}");
+    print_progress(said);
+    assert!(grown < MAX_BYTES, "memory grew by {grown} bytes");
 }

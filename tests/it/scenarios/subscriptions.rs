@@ -24,9 +24,9 @@ fn assert_one_at_a_time(polls: &[(String, Vec<UtcMicros>)]) {
     }
 }
 
-async fn until_polled(scenario: &Scenario, subscriptions: usize) {
+async fn wait_until_polled(scenario: &Scenario, subscriptions: usize) {
     scenario
-        .until("a further subscription is polled twice", || async {
+        .wait_until("a further subscription is polled twice", || async {
             let polls = scenario.polls();
             let enough = polls.len() >= subscriptions && polls.last().is_some_and(|(_, at)| at.len() >= 2);
             if enough { Ok(()) } else { Err(format!("{} subscriptions", polls.len())) }
@@ -41,21 +41,21 @@ async fn subscriptions_are_renewed_and_replaced_one_at_a_time_and_none_dies() {
     setup.tenant_tables = EVERY_MINUTE;
     setup.sim.subscription_lifetime = HOUR + HOUR / 4;
     let mut scenario = Scenario::start(setup).await;
-    scenario.until_in_sight().await;
+    scenario.wait_until_observed().await;
     let renewals = if full_size() { 24 } else { 2 };
-    scenario.pass(HOUR * renewals + HOUR / 4).await;
+    scenario.let_time_pass(HOUR * renewals + HOUR / 4).await;
     let renewed = scenario.polls();
     assert!(renewed.len() > renewals as usize, "{} subscriptions in {renewals} lives", renewed.len());
 
     scenario.setup.unlisted = &["u_0004"];
     scenario.reload();
-    until_polled(&scenario, scenario.polls().len() + 1).await;
+    wait_until_polled(&scenario, scenario.polls().len() + 1).await;
     scenario.setup.tenant_tables = EVERY_TWO_MINUTES;
     scenario.reload();
-    until_polled(&scenario, scenario.polls().len() + 1).await;
+    wait_until_polled(&scenario, scenario.polls().len() + 1).await;
     let polls = scenario.polls();
     let slow = &polls.last().expect("polled").1;
-    let tolerance = scenario.clock.span_of_real(Duration::from_millis(25));
+    let tolerance = scenario.clock.scale_real(Duration::from_millis(25));
     assert!(slow.windows(2).all(|two| two[1].since(two[0]) + tolerance >= HOUR / 30), "{slow:?}");
     assert_one_at_a_time(&polls);
     scenario.assert_nothing_left_over().await;
@@ -66,7 +66,7 @@ async fn a_daemon_that_is_killed_every_other_second_looks_about_once_an_interval
     let mut setup = Setup::team(4);
     setup.speed = 4;
     let mut scenario = Scenario::start(setup).await;
-    scenario.until_in_sight().await;
+    scenario.wait_until_observed().await;
     let began = scenario.clock.now();
     let (life, mut longest) = (Duration::from_millis(2600), Duration::ZERO);
     // As long as 45 lives would be if each began at once.
@@ -74,13 +74,13 @@ async fn a_daemon_that_is_killed_every_other_second_looks_about_once_an_interval
         let born = scenario.clock.now();
         scenario.kill_daemon().await;
         scenario.start_daemon().await;
-        scenario.pass(life).await;
+        scenario.let_time_pass(life).await;
         longest = longest.max(scenario.clock.now().since(born));
     }
     let polls = scenario.polls();
     assert_eq!(polls.len(), 1, "one subscription outlives them all: {polls:?}");
     let polls: Vec<UtcMicros> = polls[0].1.iter().copied().filter(|at| *at >= began).collect();
-    let tolerance = scenario.clock.span_of_real(Duration::from_millis(25));
+    let tolerance = scenario.clock.scale_real(Duration::from_millis(25));
     assert!(polls.windows(2).all(|two| two[1].since(two[0]) + tolerance >= INTERVAL), "{polls:?}");
     // A poll that falls due while no daemon runs waits for the next life to read its store and get a token.
     let took = scenario.clock.now().since(began);

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use shiftkeeper::domain::changes::transition::Status;
+use shiftkeeper::domain::changes::transition::TransitionStatus;
 use shiftkeeper::domain::ids::TenantId;
 use shiftkeeper::sim::{AgentScript, RequestEntry, SimState};
 
 use crate::harness::ledger::state_posts;
-use crate::harness::watcher::{Watcher, Way};
-use crate::harness::{OPERATOR, Scenario, Setup, VIEWER, agents, answer};
+use crate::harness::viewer::{Transport, Viewer};
+use crate::harness::{OPERATOR, Scenario, Setup, VIEWER, agent_ids, send};
 
 const ACME: &str = "acme";
 const BRAVO: &str = "bravo";
@@ -24,12 +24,12 @@ fn two_tenants() -> Setup {
 }
 
 /// Looks at another tenant from now on.
-fn look_at(scenario: &mut Scenario, tenant: &str) {
+fn select_tenant(scenario: &mut Scenario, tenant: &str) {
     scenario.tenant = tenant.into();
 }
 
 /// What a tenant asked of the platform with a path that ends so.
-fn asked(scenario: &Scenario, tenant: &str, end: &str) -> Vec<RequestEntry> {
+fn platform_requests(scenario: &Scenario, tenant: &str, end: &str) -> Vec<RequestEntry> {
     let of = |entry: &RequestEntry| entry.tenant.as_ref().is_some_and(|id| id.as_str() == tenant);
     scenario.whole_log().requests.into_iter().filter(|entry| of(entry) && entry.path.ends_with(end)).collect()
 }
@@ -40,11 +40,11 @@ async fn actions(scenario: &Scenario) -> Vec<&'static str> {
     entries.iter().filter_map(|entry| known.into_iter().find(|known| entry.action == *known)).collect()
 }
 
-async fn until_parts(scenario: &Scenario, tenant: &str, wanted: bool) {
+async fn wait_for_parts(scenario: &Scenario, tenant: &str, wanted: bool) {
     let begins = [format!("tenant {tenant}: "), format!("task tenant {tenant}: ")];
     let what = format!("readiness names parts of {tenant}: {wanted}");
     scenario
-        .until(&what, || async {
+        .wait_until(&what, || async {
             let report = scenario.readiness().await;
             let parts = report["parts"].as_array().expect("parts");
             let named =
@@ -58,92 +58,97 @@ async fn status_of(scenario: &Scenario) -> StatusCode {
     scenario.get(&format!("/api/v1/transitions?tenant={}", scenario.tenant)).await.0
 }
 
-fn put(scenario: &Scenario, tenant: &str, agent: &str, state: SimState) {
-    let script = Scenario::script_of(agent);
+fn set_agent_state(scenario: &Scenario, tenant: &str, agent: &str, state: SimState) {
+    let script = Scenario::agent_script(agent);
     let tenant = Some(TenantId::from(tenant));
-    scenario.script(&AgentScript { tenant, state: Some(state), hold: Some(true), ..script });
+    scenario.apply_script(&AgentScript { tenant, state: Some(state), hold: Some(true), ..script });
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tenant_comes_and_changes_by_a_reload_and_the_others_notice_nothing() {
     let mut setup = two_tenants();
-    setup.unserved = &[BRAVO];
+    setup.unconfigured_tenants = &[BRAVO];
     let mut scenario = Scenario::start(setup).await;
-    scenario.until_in_sight().await;
+    scenario.wait_until_observed().await;
     let (of_all, of_one) = (
-        Watcher::open(&scenario, Way::Events, OPERATOR, "").await,
-        Watcher::open(&scenario, Way::Socket, VIEWER, "?tenant=acme").await,
+        Viewer::open(&scenario, Transport::Events, OPERATOR, "").await,
+        Viewer::open(&scenario, Transport::Socket, VIEWER, "?tenant=acme").await,
     );
-    of_all.picture().await;
-    look_at(&mut scenario, BRAVO);
+    of_all.wait_for_snapshot().await;
+    select_tenant(&mut scenario, BRAVO);
     assert_eq!(status_of(&scenario).await, StatusCode::NOT_FOUND);
 
-    scenario.setup.unserved = &[];
+    scenario.setup.unconfigured_tenants = &[];
     scenario.reload();
-    of_all.until("whoever watches all is told to come back", |said| said["reason"] == "tenants_changed").await;
-    let back = Watcher::open(&scenario, Way::Events, OPERATOR, &format!("?after={}", of_all.last_id())).await;
-    back.until("and then sees the new one", |said| said["tenant"] == BRAVO).await;
+    of_all
+        .wait_for_message("whoever watches all is told to come back", |said| said["reason"] == "tenants_changed")
+        .await;
+    let back = Viewer::open(&scenario, Transport::Events, OPERATOR, &format!("?after={}", of_all.last_id())).await;
+    back.wait_for_message("and then sees the new one", |said| said["tenant"] == BRAVO).await;
     assert_eq!(of_one.of_kind("end"), Vec::<Value>::new(), "nobody else notices");
     assert_eq!(status_of(&scenario).await, StatusCode::OK, "it is served at once");
-    scenario.until_in_sight().await;
-    until_parts(&scenario, BRAVO, true).await;
+    scenario.wait_until_observed().await;
+    wait_for_parts(&scenario, BRAVO, true).await;
     assert_eq!(actions(&scenario).await, ["tenant.added"]);
-    let taken = scenario.change(&["u_0001"], "Paused").await;
-    scenario.until_status(&taken[0], "confirmed").await;
+    let taken = scenario.request_change(&["u_0001"], "Paused").await;
+    scenario.wait_for_status(&taken[0], "confirmed").await;
 
     let of = |scenario: &Scenario, tenant| {
-        (asked(scenario, tenant, "/token").len(), asked(scenario, tenant, "/subscription").len())
+        (
+            platform_requests(scenario, tenant, "/token").len(),
+            platform_requests(scenario, tenant, "/subscription").len(),
+        )
     };
     let (tokens, subscribed) = of(&scenario, BRAVO);
-    scenario.setup.keys_of = &[(BRAVO, "requests_per_minute = 50")];
+    scenario.setup.keys_by_tenant = &[(BRAVO, "requests_per_minute = 50")];
     scenario.reload();
     scenario
-        .until("the tenant has a new client", || async {
+        .wait_until("the tenant has a new client", || async {
             let (now, _) = of(&scenario, BRAVO);
             if now == tokens + 1 { Ok(()) } else { Err(format!("{now} token requests after {tokens}")) }
         })
         .await;
-    let taken = scenario.change(&["u_0001"], "Idle").await;
-    scenario.until_status(&taken[0], "confirmed").await;
+    let taken = scenario.request_change(&["u_0001"], "Idle").await;
+    scenario.wait_for_status(&taken[0], "confirmed").await;
     assert_eq!(of(&scenario, BRAVO).1, subscribed, "its subscription goes on");
     assert_eq!(actions(&scenario).await, ["tenant.added", "configuration.reloaded"]);
 
     // The other tenant had one token, one subscription and no word of any of it.
-    look_at(&mut scenario, ACME);
+    select_tenant(&mut scenario, ACME);
     assert_eq!(of(&scenario, ACME), (1, 1));
     assert!(actions(&scenario).await.is_empty());
-    scenario.until_settled().await;
+    scenario.wait_until_settled().await;
     scenario.stop_daemon().await;
-    reckon_both(&mut scenario).await;
+    check_consistency_of_both(&mut scenario).await;
 }
 
 /// A change of an agent with a contact, which waits for its end.
-async fn a_change_that_waits(scenario: &Scenario, agent: &str) -> Value {
-    put(scenario, scenario.tenant.as_str(), agent, SimState::OnContact);
+async fn start_waiting_change(scenario: &Scenario, agent: &str) -> Value {
+    set_agent_state(scenario, scenario.tenant.as_str(), agent, SimState::OnContact);
     let reader = scenario.reader().await;
     scenario
-        .until("the contact is seen", || async {
+        .wait_until("the contact is seen", || async {
             let seen = reader.latest_states(&scenario.tenant).await.expect("readable");
             let contacts = seen.iter().filter(|row| row.row.state.is_on_contact()).count();
             if contacts == 1 { Ok(()) } else { Err("not yet".to_owned()) }
         })
         .await;
-    scenario.change(&[agent], "NotReady").await.remove(0)
+    scenario.request_change(&[agent], "NotReady").await.remove(0)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tenant_that_goes_by_a_reload_leaves_what_waits_in_the_store_until_it_is_back() {
     let mut scenario = Scenario::start(two_tenants()).await;
-    look_at(&mut scenario, BRAVO);
-    scenario.until_in_sight().await;
-    let waits = a_change_that_waits(&scenario, "u_0002").await;
-    scenario.setup.unserved = &[BRAVO];
+    select_tenant(&mut scenario, BRAVO);
+    scenario.wait_until_observed().await;
+    let waits = start_waiting_change(&scenario, "u_0002").await;
+    scenario.setup.unconfigured_tenants = &[BRAVO];
     scenario.reload();
     assert_eq!(status_of(&scenario).await, StatusCode::NOT_FOUND, "it is gone at once");
-    until_parts(&scenario, BRAVO, false).await;
+    wait_for_parts(&scenario, BRAVO, false).await;
     let (reader, tenant) = (scenario.reader().await, scenario.tenant.clone());
     scenario
-        .until("the removal is in the chain, under a signed head", || async {
+        .wait_until("the removal is in the chain, under a signed head", || async {
             let actions = actions(&scenario).await;
             let (chain, head) = (reader.chain_head(&tenant).await, reader.last_audit_head(&tenant).await);
             let (chain, head) = (chain.expect("readable").seq, head.expect("readable").map(|head| head.seq));
@@ -154,33 +159,36 @@ async fn a_tenant_that_goes_by_a_reload_leaves_what_waits_in_the_store_until_it_
     let removed = scenario.audit(&reader).await.into_iter().find(|entry| entry.action == "tenant.removed");
     assert_eq!(removed.expect("an entry").why, json!({"open_transitions": 1}));
     let open = reader.open_transitions(&tenant).await.expect("readable");
-    assert!(matches!(open[..], [ref one] if matches!(one.transition.status, Status::Waiting { .. })), "{open:?}");
+    assert!(
+        matches!(open[..], [ref one] if matches!(one.transition.status, TransitionStatus::Waiting { .. })),
+        "{open:?}"
+    );
     let asked_before = scenario.log().requests.len();
-    scenario.pass(Duration::from_secs(120)).await;
+    scenario.let_time_pass(Duration::from_secs(120)).await;
     let strays = scenario.log().requests.split_off(asked_before);
     assert!(strays.iter().all(|entry| entry.tenant.is_none()), "the platform is left alone: {strays:?}");
 
-    scenario.setup.unserved = &[];
+    scenario.setup.unconfigured_tenants = &[];
     scenario.reload();
-    put(&scenario, BRAVO, "u_0002", SimState::Available);
-    scenario.until_status(&waits, "confirmed").await;
+    set_agent_state(&scenario, BRAVO, "u_0002", SimState::Available);
+    scenario.wait_for_status(&waits, "confirmed").await;
     assert_eq!(actions(&scenario).await, ["tenant.removed", "tenant.added"]);
-    scenario.until_settled().await;
+    scenario.wait_until_settled().await;
     scenario.stop_daemon().await;
-    reckon_both(&mut scenario).await;
+    check_consistency_of_both(&mut scenario).await;
 }
 
 /// Each tenant's store is held against what the platform says of that tenant alone.
-async fn reckon_both(scenario: &mut Scenario) {
+async fn check_consistency_of_both(scenario: &mut Scenario) {
     for tenant in [ACME, BRAVO] {
-        look_at(scenario, tenant);
-        scenario.reckon().await;
+        select_tenant(scenario, tenant);
+        scenario.check_consistency().await;
     }
 }
 
 /// Asks for a state of every agent of a tenant.
 async fn change_all(scenario: &Scenario, to: &str) -> Vec<Value> {
-    scenario.change(&agents(8), to).await
+    scenario.request_change(&agent_ids(8), to).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -188,38 +196,38 @@ async fn a_tenant_whose_platform_fails_leaves_the_other_alone_and_nothing_crosse
     let mut scenario = Scenario::without_daemon(two_tenants()).await;
     // Before the daemon starts: an agent who moves just before the first attempt is not asked again, and opens no breaker.
     for tenant in [BRAVO, ACME] {
-        for agent in agents(8) {
-            put(&scenario, tenant, &agent, SimState::Unavailable);
+        for agent in agent_ids(8) {
+            set_agent_state(&scenario, tenant, &agent, SimState::Unavailable);
         }
     }
     scenario.start_daemon().await;
     for tenant in [BRAVO, ACME] {
-        look_at(&mut scenario, tenant);
-        scenario.until_in_sight().await;
+        select_tenant(&mut scenario, tenant);
+        scenario.wait_until_observed().await;
     }
-    scenario.fault("status:on=state,tenant=bravo,code=503");
-    look_at(&mut scenario, BRAVO);
+    scenario.add_fault("status:on=state,tenant=bravo,code=503");
+    select_tenant(&mut scenario, BRAVO);
     let stuck = change_all(&scenario, "Idle").await;
-    scenario.until_complaint("halted: ").await;
-    scenario.fault("status:on=any,tenant=bravo,code=503");
-    scenario.until_complaint("no snapshot: ").await;
-    look_at(&mut scenario, ACME);
+    scenario.wait_for_readiness_detail("halted: ").await;
+    scenario.add_fault("status:on=any,tenant=bravo,code=503");
+    scenario.wait_for_readiness_detail("no snapshot: ").await;
+    select_tenant(&mut scenario, ACME);
     let from = scenario.clock.now();
     let well = change_all(&scenario, "Paused").await;
-    scenario.until_all(&well, "confirmed").await;
+    scenario.wait_for_all(&well, "confirmed").await;
     let took = scenario.clock.now().since(from);
     assert!(took < Duration::from_secs(60), "the other tenant's changes took {took:?}");
-    look_at(&mut scenario, BRAVO);
+    select_tenant(&mut scenario, BRAVO);
     let reader = scenario.reader().await;
     assert!(reader.tenant_status(&scenario.tenant).await.expect("readable").halted_since.is_some());
     assert!(reader.tenant_status(&ACME.into()).await.expect("readable").halted_since.is_none());
     scenario.sim.clear_faults();
-    scenario.until_all(&stuck, "confirmed").await;
-    scenario.until_settled().await;
+    scenario.wait_for_all(&stuck, "confirmed").await;
+    scenario.wait_until_settled().await;
 
     // By the platform: each agent of each tenant was changed once, to what that tenant was asked for.
     for (tenant, state) in [(ACME, "PAUSED"), (BRAVO, "IDLE")] {
-        look_at(&mut scenario, tenant);
+        select_tenant(&mut scenario, tenant);
         let log = scenario.log();
         let wanted = |post: &RequestEntry| post.body.as_ref().is_some_and(|body| body.get().contains(state));
         assert!(state_posts(&log).all(wanted), "a change of {tenant} to another state");
@@ -238,7 +246,7 @@ async fn a_tenant_whose_platform_fails_leaves_the_other_alone_and_nothing_crosse
         assert!(strange.iter().all(|id| ids.contains(&id.to_string())), "a call of {tenant} for another's change");
     }
     scenario.stop_daemon().await;
-    reckon_both(&mut scenario).await;
+    check_consistency_of_both(&mut scenario).await;
 }
 
 /// Writes into the database beside the daemon.
@@ -250,75 +258,75 @@ fn write(scenario: &Scenario, sql: &str) {
 
 /// A daemon whose rows of a tenant are spoilt while it is down: a part of the tenant says so, the other tenant goes on, and so does
 /// this one once the rows are mended.
-async fn spoilt(spoil: &str, mend: &str, part: &str, words: &str) {
+async fn assert_spoilt_rows_are_reported(spoil: &str, mend: &str, part: &str, words: &str) {
     let mut scenario = Scenario::start(two_tenants()).await;
-    look_at(&mut scenario, BRAVO);
-    scenario.until_in_sight().await;
+    select_tenant(&mut scenario, BRAVO);
+    scenario.wait_until_observed().await;
     scenario.stop_daemon().await;
     write(&scenario, spoil);
     scenario.start_daemon().await;
-    let report = scenario.until_complaint(words).await;
+    let report = scenario.wait_for_readiness_detail(words).await;
     let broken = |shown: &Value| shown["ready"] == false && shown["name"] == part;
     assert!(report["parts"].as_array().expect("parts").iter().any(broken), "{report}");
-    look_at(&mut scenario, ACME);
-    let taken = scenario.change(&["u_0001"], "Paused").await;
-    scenario.until_status(&taken[0], "confirmed").await;
+    select_tenant(&mut scenario, ACME);
+    let taken = scenario.request_change(&["u_0001"], "Paused").await;
+    scenario.wait_for_status(&taken[0], "confirmed").await;
     write(&scenario, mend);
-    look_at(&mut scenario, BRAVO);
+    select_tenant(&mut scenario, BRAVO);
     scenario
-        .until("the tenant is mended by itself", || async {
+        .wait_until("the tenant is mended by itself", || async {
             let report = scenario.readiness().await;
             let parts = report["parts"].as_array().expect("parts");
             if parts.iter().any(broken) { Err(report.to_string()) } else { Ok(()) }
         })
         .await;
-    let taken = scenario.change(&["u_0001"], "Idle").await;
-    scenario.until_status(&taken[0], "confirmed").await;
-    scenario.until_settled().await;
+    let taken = scenario.request_change(&["u_0001"], "Idle").await;
+    scenario.wait_for_status(&taken[0], "confirmed").await;
+    scenario.wait_until_settled().await;
     scenario.stop_daemon().await;
-    reckon_both(&mut scenario).await;
+    check_consistency_of_both(&mut scenario).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tenant_that_cannot_start_says_so_and_leaves_the_others_alone_until_it_can() {
     let spoil = "UPDATE platform_calls SET attempt = -7 WHERE tenant = 'bravo'";
     let mend = "UPDATE platform_calls SET attempt = NULL WHERE tenant = 'bravo' AND attempt < 0";
-    spoilt(spoil, mend, "task tenant bravo: workers", "the calls of the last minute").await;
+    assert_spoilt_rows_are_reported(spoil, mend, "task tenant bravo: workers", "the calls of the last minute").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_keeper_that_fails_again_and_again_leaves_the_others_alone() {
     let spoil = "UPDATE agent_counters SET violations = -1 WHERE tenant = 'bravo'";
     let mend = "UPDATE agent_counters SET violations = 0 WHERE tenant = 'bravo' AND violations < 0";
-    spoilt(spoil, mend, "task tenant bravo: keeper", "agent_counters").await;
+    assert_spoilt_rows_are_reported(spoil, mend, "task tenant bravo: keeper", "agent_counters").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reload_with_a_mistake_changes_nothing_and_tokens_follow_a_good_one() {
     let mut setup = two_tenants();
-    setup.unserved = &[BRAVO];
+    setup.unconfigured_tenants = &[BRAVO];
     let mut scenario = Scenario::start(setup).await;
-    scenario.until_in_sight().await;
-    scenario.setup.unserved = &[];
+    scenario.wait_until_observed().await;
+    scenario.setup.unconfigured_tenants = &[];
     // The daemon's clock is simulated, and a reload does not change that.
-    scenario.setup.keys_of = &[(BRAVO, "")];
+    scenario.setup.keys_by_tenant = &[(BRAVO, "")];
     let mut newer = scenario.configuration();
     newer.config.tenants[1].base_url = "https://na1.example".parse().expect("a URL");
     let refused = scenario.try_reload(newer).expect_err("a real platform beside simulated time");
     assert!(refused.to_string().contains("simulated time"), "{refused}");
-    look_at(&mut scenario, BRAVO);
+    select_tenant(&mut scenario, BRAVO);
     assert_eq!(status_of(&scenario).await, StatusCode::NOT_FOUND);
 
     let mut newer = scenario.configuration();
     newer.config.server.tokens.retain(|token| token.id != "viewer");
     let viewer = |scenario: &Scenario| {
         let request = scenario.request_as(crate::harness::VIEWER, Method::GET, "/api/v1/transitions?tenant=acme");
-        async { answer(request).await.0 }
+        async { send(request).await.0 }
     };
     assert_eq!(viewer(&scenario).await, StatusCode::OK);
     scenario.try_reload(newer).expect("sound");
     assert_eq!(viewer(&scenario).await, StatusCode::UNAUTHORIZED, "a token that is gone opens nothing");
     assert_eq!(status_of(&scenario).await, StatusCode::OK);
-    scenario.until_in_sight().await;
+    scenario.wait_until_observed().await;
     scenario.assert_nothing_left_over().await;
 }

@@ -8,15 +8,15 @@ use std::time::Duration;
 use base64::Engine as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use shiftkeeper::domain::access::rights::{Role, WantedReach};
+use shiftkeeper::domain::access::rights::{Role, ScopeRequest};
 use shiftkeeper::domain::access::secret::Secret;
-use shiftkeeper::engine::access::accounts::{By, NewAccount};
+use shiftkeeper::engine::access::accounts::{Author, NewAccount};
 use shiftkeeper::platform::client::install_tls_provider;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::harness::{PATIENCE, Scenario, Setup, until};
+use crate::harness::{Scenario, Setup, WAIT_TIMEOUT, wait_until};
 
 /// A new certificate for `keeper.example` in its files.
 pub(super) fn certificate(folder: &Path) -> CertificateDer<'static> {
@@ -33,7 +33,7 @@ fn pem(kind: &str, der: &[u8]) -> String {
 }
 
 /// Asks once, trusting one certificate; gives the whole answer, or why there was none.
-async fn ask(address: SocketAddr, trusted: &CertificateDer<'static>, request: &str) -> Result<String, String> {
+async fn send_request(address: SocketAddr, trusted: &CertificateDer<'static>, request: &str) -> Result<String, String> {
     let mut roots = RootCertStore::empty();
     roots.add(trusted.clone()).expect("a root");
     let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
@@ -48,7 +48,7 @@ async fn ask(address: SocketAddr, trusted: &CertificateDer<'static>, request: &s
     String::from_utf8(answer).map_err(|error| error.to_string())
 }
 
-const ALIVE: &str = "GET /healthz HTTP/1.1\r\nhost: keeper.example\r\nconnection: close\r\n\r\n";
+const HEALTH_REQUEST: &str = "GET /healthz HTTP/1.1\r\nhost: keeper.example\r\nconnection: close\r\n\r\n";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_secures_everything_and_is_replaced_without_a_restart() {
@@ -61,13 +61,13 @@ async fn a_certificate_secures_everything_and_is_replaced_without_a_restart() {
         files.path().join("tls.key")
     );
     let scenario = Scenario::start(Setup { webhooks: tables, ..Setup::default() }).await;
-    let reach = WantedReach { everywhere: true, tenants: Vec::new() };
+    let reach = ScopeRequest { everywhere: true, tenants: Vec::new() };
     let password = Some(Secret::new("correct horse battery"));
-    let ann = NewAccount { id: "ann".into(), name: String::new(), role: Role::Viewer, reach, password };
-    scenario.accounts().add_account(ann, &By::command("scenario", None)).await.expect("made");
+    let ann = NewAccount { id: "ann".into(), name: String::new(), role: Role::Viewer, scope: reach, password };
+    scenario.accounts().add_account(ann, &Author::command_line("scenario", None)).await.expect("made");
     let address = scenario.address();
 
-    let alive = ask(address, &first, ALIVE).await.expect("answered");
+    let alive = send_request(address, &first, HEALTH_REQUEST).await.expect("answered");
     assert!(alive.starts_with("HTTP/1.1 200 OK") && alive.contains("strict-transport-security: max-age="), "{alive}");
     let form = "name=ann&password=correct+horse+battery";
     let sign_in = format!(
@@ -75,19 +75,21 @@ async fn a_certificate_secures_everything_and_is_replaced_without_a_restart() {
          content-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\r\n{form}",
         form.len()
     );
-    let signed_in = ask(address, &first, &sign_in).await.expect("answered");
+    let signed_in = send_request(address, &first, &sign_in).await.expect("answered");
     assert!(signed_in.contains("set-cookie: __Host-shiftkeeper=") && signed_in.contains("; Secure"), "{signed_in}");
 
     let mut plain = TcpStream::connect(address).await.expect("connects");
-    plain.write_all(ALIVE.as_bytes()).await.expect("written");
+    plain.write_all(HEALTH_REQUEST.as_bytes()).await.expect("written");
     let mut answer = Vec::new();
     let _ = plain.read_to_end(&mut answer).await;
     assert!(!answer.starts_with(b"HTTP/"), "nothing is said in clear");
 
     let second = certificate(files.path());
-    until("the new certificate is in force", PATIENCE, || async { ask(address, &second, ALIVE).await.map(|_| ()) })
-        .await;
-    assert!(ask(address, &first, ALIVE).await.is_err(), "the old one is not");
+    wait_until("the new certificate is in force", WAIT_TIMEOUT, || async {
+        send_request(address, &second, HEALTH_REQUEST).await.map(|_| ())
+    })
+    .await;
+    assert!(send_request(address, &first, HEALTH_REQUEST).await.is_err(), "the old one is not");
 }
 
 #[tokio::test(flavor = "multi_thread")]

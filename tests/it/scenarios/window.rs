@@ -10,9 +10,9 @@ use shiftkeeper::domain::time::UtcMicros;
 use shiftkeeper::store::Reader;
 
 use super::clock::around_the_clock;
-use crate::faults::say;
+use crate::faults::print_progress;
 use crate::harness::ledger::is_budgeted;
-use crate::harness::{PATIENCE, Scenario, Setup, agents, full_size};
+use crate::harness::{Scenario, Setup, WAIT_TIMEOUT, agent_ids, full_size};
 
 /// Calls that the platform takes in a minute.
 const BUDGET: usize = 100;
@@ -24,61 +24,64 @@ const GROUP: usize = 100;
 const GROUPS: usize = 5;
 
 /// How often it is looked whether there are wishes enough, in real time.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Keeps more wishes waiting than a minute can grant: slots come free in bursts, and each is to find one.
 #[derive(Default)]
 struct Demand {
-    turns: usize,
+    rounds: usize,
 }
 
 impl Demand {
     async fn keep_up(&mut self, scenario: &Scenario, reader: &Reader) {
         let open = reader.open_transitions(&scenario.tenant).await.expect("readable");
-        if open.iter().filter(|stored| stored.transition.status.has_not_left()).count() >= GROUP + GROUP / 2 {
+        if open.iter().filter(|stored| stored.transition.status.is_unsent()).count() >= GROUP + GROUP / 2 {
             return;
         }
-        let everyone = agents(GROUP * GROUPS);
-        let group = &everyone[self.turns % GROUPS * GROUP..][..GROUP];
-        let to = if (self.turns / GROUPS).is_multiple_of(2) { "Ready" } else { "NotReady" };
+        let everyone = agent_ids(GROUP * GROUPS);
+        let group = &everyone[self.rounds % GROUPS * GROUP..][..GROUP];
+        let to = if (self.rounds / GROUPS).is_multiple_of(2) { "Ready" } else { "NotReady" };
         let body = json!({"tenant": scenario.tenant, "agents": group, "to": to});
         let request = scenario.request(reqwest::Method::POST, "/api/v1/transitions").json(&body);
         let watch = Stopwatch::start();
         // Who gets no answer asks again under the same key.
-        match request.header("idempotency-key", format!("turn {}", self.turns)).send().await {
+        match request.header("idempotency-key", format!("turn {}", self.rounds)).send().await {
             Ok(answer) => {
                 assert_eq!(answer.status(), StatusCode::ACCEPTED);
-                self.turns += 1;
+                self.rounds += 1;
             }
-            Err(error) => say(format!("asked in vain: {error}")),
+            Err(error) => print_progress(format!("asked in vain: {error}")),
         }
         if watch.elapsed() > Duration::from_secs(2) {
-            say(format!("the answer took {:?} of real time", watch.elapsed()));
+            print_progress(format!("the answer took {:?} of real time", watch.elapsed()));
         }
     }
 
     /// A minute in which the budget's calls are spread evenly, as their slots come free from then on: what is used of a span does
     /// not hang on where in a burst it begins and ends.
-    async fn begin(&mut self, scenario: &Scenario) {
+    async fn start(&mut self, scenario: &Scenario) {
         let (from, apart) = (scenario.clock.now(), Duration::from_secs(60) / 100);
-        for (agent, due) in agents(GROUP).iter().zip((0..).map(|n| from + apart * n)) {
+        for (agent, due) in agent_ids(GROUP).iter().zip((0..).map(|n| from + apart * n)) {
             scenario.clock.sleep_until(due).await;
-            scenario.change(&[agent], "Ready").await;
+            scenario.request_change(&[agent], "Ready").await;
         }
-        self.turns = 1;
+        self.rounds = 1;
     }
 
     /// Lets simulated time pass with the demand kept up.
-    async fn pass(&mut self, scenario: &Scenario, span: Duration) {
+    async fn let_time_pass(&mut self, scenario: &Scenario, span: Duration) {
         let from = scenario.clock.now();
         let (until, reader) = (from + span, scenario.reader().await);
         while scenario.clock.now() < until {
             self.keep_up(scenario, &reader).await;
-            RealTime::sleep(LOOK_EVERY).await;
+            RealTime::sleep(POLL_INTERVAL).await;
         }
         reader.close().await;
         // The simulator keeps the latest of a day's requests alone: they are read as they come.
-        say(format!("{:.2} % of the budget used from {from}", used_percent(scenario, from, scenario.clock.now())));
+        print_progress(format!(
+            "{:.2} % of the budget used from {from}",
+            used_percent(scenario, from, scenario.clock.now())
+        ));
     }
 }
 
@@ -104,30 +107,30 @@ async fn no_minute_holds_more_than_the_budget_over_restarts_and_settings_of_the_
     let setup = Setup { speed, schedule: Some(around_the_clock(count)), ..Setup::team(count) };
     let mut scenario = Scenario::start_team(setup).await;
     let mut demand = Demand::default();
-    demand.begin(&scenario).await;
+    demand.start(&scenario).await;
     let from = scenario.clock.now();
     for round in 0..rounds {
         let hour = if round % 2 == 0 { 3600 } else { -3600 };
-        demand.pass(&scenario, quarter).await;
+        demand.let_time_pass(&scenario, quarter).await;
         scenario.stop_daemon().await;
-        scenario.times.set_by(hour);
+        scenario.clocks.set_by(hour);
         scenario.start_daemon().await;
-        demand.pass(&scenario, quarter).await;
+        demand.let_time_pass(&scenario, quarter).await;
         scenario.kill_daemon().await;
         scenario.start_daemon().await;
-        demand.pass(&scenario, quarter).await;
-        scenario.times.set_by(-2 * hour);
-        demand.pass(&scenario, quarter).await;
-        scenario.times.set_by(hour);
+        demand.let_time_pass(&scenario, quarter).await;
+        scenario.clocks.set_by(-2 * hour);
+        demand.let_time_pass(&scenario, quarter).await;
+        scenario.clocks.set_by(hour);
     }
     let to = scenario.clock.now();
     let (used, hours) = (used_percent(&scenario, from, to), to.since(from).as_secs_f64() / 3600.0);
-    say(format!("{used:.2} % of the budget used over {hours:.2} h with {} restarts", rounds * 2));
+    print_progress(format!("{used:.2} % of the budget used over {hours:.2} h with {} restarts", rounds * 2));
     scenario.assert_within_budget(BUDGET);
     assert!(used >= 95.0, "{used:.1} % of the budget was used");
     let reader = scenario.reader().await;
     scenario
-        .until_within("nothing waits", PATIENCE, || async {
+        .wait_until_within("nothing waits", WAIT_TIMEOUT, || async {
             let open = reader.open_transitions(&scenario.tenant).await.expect("readable").len();
             if open == 0 { Ok(()) } else { Err(open.to_string()) }
         })

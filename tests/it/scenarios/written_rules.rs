@@ -6,7 +6,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use shiftkeeper::sim::SimState;
 
-use crate::harness::{Scenario, Setup, VIEWER, answer};
+use crate::harness::{Scenario, Setup, VIEWER, send};
 
 /// Ends a break that ran over, in the text of one rule.
 fn back(mode: &str, longer: &str) -> String {
@@ -18,36 +18,38 @@ fn back(mode: &str, longer: &str) -> String {
 }
 
 /// An answer with its `ETag`.
-async fn tagged(request: reqwest::RequestBuilder) -> (StatusCode, Option<String>, Value) {
+async fn send_with_etag(request: reqwest::RequestBuilder) -> (StatusCode, Option<String>, Value) {
     let response = request.send().await.expect("answered");
     let tag = response.headers().get("etag").map(|tag| tag.to_str().expect("text").to_owned());
     (response.status(), tag, response.json().await.unwrap_or(Value::Null))
 }
 
-async fn write(scenario: &Scenario, id: &str, if_match: &str, text: &str) -> (StatusCode, Option<String>, Value) {
+async fn write_rule(scenario: &Scenario, id: &str, if_match: &str, text: &str) -> (StatusCode, Option<String>, Value) {
     let body = json!({"tenant": scenario.tenant, "text": text, "reason": "as the scenario wants it"});
     let request = scenario.request(Method::PUT, &format!("/api/v1/rules/{id}")).header("If-Match", if_match);
-    tagged(request.json(&body)).await
+    send_with_etag(request.json(&body)).await
 }
 
-async fn rule(scenario: &Scenario, id: &str) -> (StatusCode, Value) {
+async fn fetch_rule(scenario: &Scenario, id: &str) -> (StatusCode, Value) {
     scenario.get(&format!("/api/v1/rules/{id}?tenant={}", scenario.tenant)).await
 }
 
 async fn post(scenario: &Scenario, path: &str, body: Value) -> (StatusCode, Value) {
-    answer(scenario.request(Method::POST, path).json(&body)).await
+    send(scenario.request(Method::POST, path).json(&body)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_who_edit_the_same_rule_the_slower_one_is_told() {
     let scenario = Scenario::start_team(Setup::team(4)).await;
-    let (status, tag, made) = write(&scenario, "back", "\"0\"", &back("watch", "3m")).await;
+    let (status, tag, made) = write_rule(&scenario, "back", "\"0\"", &back("watch", "3m")).await;
     assert_eq!((status, tag.as_deref()), (StatusCode::CREATED, Some("\"1\"")), "{made}");
     assert_eq!((&made["origin"], &made["in_force"], &made["version"]), (&json!("store"), &json!(true), &json!(1)));
 
     let texts = ["4m", "5m"].map(|longer| back("watch", longer));
-    let (one, other) =
-        tokio::join!(write(&scenario, "back", "\"1\"", &texts[0]), write(&scenario, "back", "\"1\"", &texts[1]),);
+    let (one, other) = tokio::join!(
+        write_rule(&scenario, "back", "\"1\"", &texts[0]),
+        write_rule(&scenario, "back", "\"1\"", &texts[1]),
+    );
     let mut statuses = [one.0, other.0];
     statuses.sort();
     assert_eq!(statuses, [StatusCode::OK, StatusCode::PRECONDITION_FAILED], "{one:?} {other:?}");
@@ -55,11 +57,11 @@ async fn of_two_who_edit_the_same_rule_the_slower_one_is_told() {
     assert_eq!((&lost["code"], &lost["version"]), (&json!("changed_meanwhile"), &json!(2)), "{lost}");
 
     let missing = scenario.request(Method::PUT, "/api/v1/rules/back");
-    let (status, missing) = answer(missing.json(&json!({"tenant": scenario.tenant, "text": texts[0]}))).await;
+    let (status, missing) = send(missing.json(&json!({"tenant": scenario.tenant, "text": texts[0]}))).await;
     assert_eq!((status, &missing["code"]), (StatusCode::PRECONDITION_REQUIRED, &json!("if_match_missing")));
 
     let wrong = back("watch", "3m").replace("Paused", "Pausd").replace("WORKING", "");
-    let (status, _, refused) = write(&scenario, "back", "\"2\"", &wrong).await;
+    let (status, _, refused) = write_rule(&scenario, "back", "\"2\"", &wrong).await;
     assert_eq!((status, &refused["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("rule_refused")), "{refused}");
     let lines: Vec<_> = refused["complaints"].as_array().expect("a list").iter().map(|one| &one["line"]).collect();
     assert_eq!(lines, [&json!(4), &json!(5)], "{refused}");
@@ -73,7 +75,7 @@ async fn of_two_who_edit_the_same_rule_the_slower_one_is_told() {
     let why = json!("as the scenario wants it");
     assert_eq!(told, [(&json!(2), &json!("operator"), &why), (&json!(1), &json!("operator"), &why)]);
     let forbidden = scenario.request_as(VIEWER, Method::POST, "/api/v1/rules/back/disable");
-    let (status, _) = answer(forbidden.json(&json!({"tenant": scenario.tenant}))).await;
+    let (status, _) = send(forbidden.json(&json!({"tenant": scenario.tenant}))).await;
     assert_eq!(status, StatusCode::FORBIDDEN, "looking is not editing");
 
     let reader = scenario.reader().await;
@@ -85,16 +87,16 @@ async fn of_two_who_edit_the_same_rule_the_slower_one_is_told() {
 }
 
 /// Everybody has been paused for some minutes of work time.
-async fn a_team_that_rests() -> Scenario {
+async fn start_paused_team() -> Scenario {
     let scenario = Scenario::start_team(Setup::team(4)).await;
-    scenario.pass(Duration::from_secs(5 * 60)).await;
+    scenario.let_time_pass(Duration::from_secs(5 * 60)).await;
     scenario
 }
 
-async fn until_tried(scenario: &Scenario, trial: &Value) -> Value {
+async fn wait_for_backtest(scenario: &Scenario, trial: &Value) -> Value {
     let path = format!("/api/v1/rule-trials/{}?tenant={}", trial["id"].as_str().expect("an id"), scenario.tenant);
     scenario
-        .until("the trial has ended", || async {
+        .wait_until("the trial has ended", || async {
             let (status, trial) = scenario.get(&path).await;
             assert_eq!(status, StatusCode::OK, "{trial}");
             let open = ["waiting", "running"].contains(&trial["status"].as_str().expect("a status"));
@@ -104,11 +106,11 @@ async fn until_tried(scenario: &Scenario, trial: &Value) -> Value {
 }
 
 /// The rule is after a restart what it was before.
-async fn a_restart_keeps(scenario: &mut Scenario, listed: &Value) {
+async fn assert_restart_keeps_rule(scenario: &mut Scenario, listed: &Value) {
     scenario.kill_daemon().await;
     scenario.start_daemon().await;
-    scenario.until_readiness("ready").await;
-    let (_, after) = rule(scenario, "back").await;
+    scenario.wait_for_readiness("ready").await;
+    let (_, after) = fetch_rule(scenario, "back").await;
     for what in ["version", "mode", "text", "in_force", "counts", "changed_at", "why"] {
         assert_eq!(after[what], listed[what], "{what} after a restart");
     }
@@ -116,12 +118,12 @@ async fn a_restart_keeps(scenario: &mut Scenario, listed: &Value) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rule_is_written_watched_tried_and_enforced_without_a_restart() {
-    let mut scenario = a_team_that_rests().await;
-    let (status, _, made) = write(&scenario, "back", "\"0\"", &back("watch", "2m")).await;
+    let mut scenario = start_paused_team().await;
+    let (status, _, made) = write_rule(&scenario, "back", "\"0\"", &back("watch", "2m")).await;
     assert_eq!(status, StatusCode::CREATED, "{made}");
     let findings = format!("/api/v1/rule-findings?tenant={}&rule=back", scenario.tenant);
     let found = scenario
-        .until("the rule would have acted on everybody", || async {
+        .wait_until("the rule would have acted on everybody", || async {
             let (_, found) = scenario.get(&findings).await;
             if found["findings"].as_array().is_some_and(|all| all.len() == 4) {
                 Ok(found)
@@ -141,7 +143,7 @@ async fn a_rule_is_written_watched_tried_and_enforced_without_a_restart() {
         json!({"tenant": scenario.tenant, "text": back("watch", "1m"), "from": crate::harness::start(), "to": now});
     let (status, trial) = post(&scenario, "/api/v1/rule-trials", ask).await;
     assert_eq!((status, &trial["rule"]), (StatusCode::ACCEPTED, &json!("back")), "{trial}");
-    let tried = until_tried(&scenario, &trial).await;
+    let tried = wait_for_backtest(&scenario, &trial).await;
     assert_eq!((&tried["status"], &tried["progress"]), (&json!("done"), &json!(1.0)), "{tried}");
     let result = &tried["result"];
     assert_eq!((&result["replayed"]["acts"], &result["replayed"]["agents"]), (&json!(4), &json!(4)), "{result}");
@@ -154,21 +156,21 @@ async fn a_rule_is_written_watched_tried_and_enforced_without_a_restart() {
     let (status, enforced) = post(&scenario, "/api/v1/rules/back/mode", mode).await;
     assert_eq!((status, &enforced["mode"], &enforced["version"]), (StatusCode::OK, &json!("enforce"), &json!(2)));
     assert!(enforced["text"].as_str().is_some_and(|text| text.contains("mode = \"enforce\"")), "{enforced}");
-    for agent in crate::harness::agents(4) {
+    for agent in crate::harness::agent_ids(4) {
         scenario
-            .until("the rule acts", || async {
+            .wait_until("the rule acts", || async {
                 let state = scenario.state_of(&agent);
                 if state == SimState::Available { Ok(()) } else { Err(format!("{agent} {state:?}")) }
             })
             .await;
     }
-    scenario.until_settled().await;
-    let (_, listed) = rule(&scenario, "back").await;
+    scenario.wait_until_settled().await;
+    let (_, listed) = fetch_rule(&scenario, "back").await;
     let counts = &listed["counts"];
     assert_eq!((&counts["would"], &counts["would_agents"]), (&json!(4), &json!(4)), "{listed}");
     assert_eq!(counts["transitions"]["total"], 4, "{listed}");
 
-    a_restart_keeps(&mut scenario, &listed).await;
+    assert_restart_keeps_rule(&mut scenario, &listed).await;
     let (status, gone) = scenario
         .get(&format!("/api/v1/rule-trials/{}?tenant={}", trial["id"].as_str().expect("an id"), scenario.tenant))
         .await;
@@ -181,7 +183,7 @@ async fn a_rule_of_the_store_stands_in_for_the_configuration_s_until_it_is_remov
     let mut setup = Setup::team(4);
     setup.rules = Box::leak(back("watch", "2h").into_boxed_str());
     let mut scenario = Scenario::start_team(setup).await;
-    let (_, base) = rule(&scenario, "back").await;
+    let (_, base) = fetch_rule(&scenario, "back").await;
     assert_eq!(
         (&base["origin"], &base["version"], &base["enabled"]),
         (&json!("configuration"), &json!(0), &json!(true))
@@ -198,8 +200,8 @@ async fn a_rule_of_the_store_stands_in_for_the_configuration_s_until_it_is_remov
     scenario.setup.rules = Box::leak(back("watch", "3h").into_boxed_str());
     scenario.reload();
     scenario
-        .until("the reload is in force beneath the store's rule", || async {
-            let (_, now) = rule(&scenario, "back").await;
+        .wait_until("the reload is in force beneath the store's rule", || async {
+            let (_, now) = fetch_rule(&scenario, "back").await;
             let newer = now["configuration"].as_str().is_some_and(|text| text.contains("3h"));
             if newer && now["in_force"] == false { Ok(()) } else { Err(now.to_string()) }
         })
@@ -212,19 +214,19 @@ async fn a_rule_of_the_store_stands_in_for_the_configuration_s_until_it_is_remov
         let path = format!("/api/v1/rules/back?tenant={}&reason=done", scenario.tenant);
         scenario.request(Method::DELETE, &path).header("If-Match", tag)
     };
-    assert_eq!(answer(remove("\"1\"")).await.0, StatusCode::PRECONDITION_FAILED);
-    let (status, removed) = answer(remove("\"2\"")).await;
+    assert_eq!(send(remove("\"1\"")).await.0, StatusCode::PRECONDITION_FAILED);
+    let (status, removed) = send(remove("\"2\"")).await;
     assert_eq!((status, &removed["back_to"]), (StatusCode::OK, &json!("configuration")), "{removed}");
-    let (_, again) = rule(&scenario, "back").await;
+    let (_, again) = fetch_rule(&scenario, "back").await;
     assert_eq!((&again["origin"], &again["version"]), (&json!("configuration"), &json!(0)), "{again}");
     assert!(again["text"].as_str().is_some_and(|text| text.contains("3h")), "{again}");
-    let (status, refused) = answer(remove("\"0\"")).await;
+    let (status, refused) = send(remove("\"0\"")).await;
     assert_eq!((status, &refused["code"]), (StatusCode::CONFLICT, &json!("rule_not_stored")), "{refused}");
-    let (status, nobody) = rule(&scenario, "nobody").await;
+    let (status, nobody) = fetch_rule(&scenario, "nobody").await;
     assert_eq!((status, &nobody["code"]), (StatusCode::NOT_FOUND, &json!("no_such_rule")));
 
     // Written anew, it goes on from the version that was removed.
-    let (status, tag, _) = write(&scenario, "back", "\"0\"", &back("watch", "1h")).await;
+    let (status, tag, _) = write_rule(&scenario, "back", "\"0\"", &back("watch", "1h")).await;
     assert_eq!((status, tag.as_deref()), (StatusCode::OK, Some("\"4\"")));
     scenario.assert_nothing_left_over().await;
 }

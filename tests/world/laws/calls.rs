@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 use shiftkeeper::domain::time::UtcMicros;
-use shiftkeeper::sim::{Kind, LogPage, RequestEntry};
+use shiftkeeper::sim::{FaultKind, LogPage, RequestEntry};
 
-use super::delays::held_up;
-use super::{Judged, is_poll, is_state_post, wanted, wished_between};
+use super::delays::was_delayed;
+use super::{LawResult, is_poll, is_state_post, requested_state, was_requested_between};
 use crate::network::Route;
-use crate::people::in_minutes;
-use crate::plan::Happening;
-use crate::stage::{REQUEST_TIMEOUT, World};
+use crate::people::break_in_minutes;
+use crate::plan::PlannedEvent;
+use crate::simulation::{REQUEST_TIMEOUT, World};
 
 /// What the faults of the plan say in `Retry-After`.
 const RETRY_AFTER: Duration = Duration::from_secs(7);
@@ -23,7 +23,7 @@ const CONFLICT_PAUSE: Duration = Duration::from_secs(60);
 const SLACK: Duration = Duration::from_secs(1);
 
 /// A change that a person asks for leaves within this, though rules want the whole budget.
-const URGENT_WITHIN: Duration = Duration::from_millis(3_500);
+const MAX_URGENT_DELAY: Duration = Duration::from_millis(3_500);
 
 /// A call counts for the minute after its answer, and a little for the way.
 const WINDOW: Duration = Duration::from_secs(62);
@@ -35,17 +35,18 @@ fn posts_of<'a>(log: &'a LogPage, agent: &'a str) -> impl Iterator<Item = &'a Re
 }
 
 /// Nobody is asked again sooner than the platform, which throttles or refuses, allows.
-pub(super) fn pauses_are_kept(world: &World, log: &LogPage) -> Judged {
+pub(super) fn check_pauses(world: &World, log: &LogPage) -> LawResult {
     for agent in &world.agents {
         let posts: Vec<&RequestEntry> = posts_of(log, agent.as_str()).collect();
         for pair in posts.windows(2) {
             let [refused, again] = pair else { continue };
             let after = again.at.since(refused.at) + SLACK;
-            let injected = refused.fault == Some(Kind::Status);
+            let injected = refused.fault == Some(FaultKind::Status);
             if injected && refused.status == Some(429) && after < RETRY_AFTER {
                 return Err(format!("{agent} was asked again {after:?} after a 429 with Retry-After: 7"));
             }
-            let anew = wanted(refused) != wanted(again) || wished_between(world, agent.as_str(), refused.at, again.at);
+            let anew = requested_state(refused) != requested_state(again)
+                || was_requested_between(world, agent.as_str(), refused.at, again.at);
             if injected && refused.status == Some(409) && !anew && after < CONFLICT_PAUSE {
                 return Err(format!("{agent} was asked again {after:?} after a conflict that nothing explains"));
             }
@@ -55,19 +56,19 @@ pub(super) fn pauses_are_kept(world: &World, log: &LogPage) -> Judged {
 }
 
 /// Nobody is made ready in a break that must be taken, by every plan that may be in force.
-pub(super) fn breaks_are_kept(world: &World, log: &LogPage) -> Judged {
+pub(super) fn check_breaks(world: &World, log: &LogPage) -> LawResult {
     if world.clock_was_set {
         return Ok(());
     }
     for (index, agent) in world.agents.iter().enumerate() {
-        for post in posts_of(log, agent.as_str()).filter(|post| wanted(post) == "READY") {
+        for post in posts_of(log, agent.as_str()).filter(|post| requested_state(post) == "READY") {
             // An import is in force when it is answered; until then it may be, and a cut-off one may never be.
             let forbids =
                 world.plans.iter().filter(|(given, _)| World::true_time(*given) <= post.at).all(|(_, breaks)| {
-                    let (from, to) = in_minutes(breaks[index]);
+                    let (from, to) = break_in_minutes(breaks[index]);
                     breaks[index].2 && from + SLACK <= post.at && post.at + SLACK <= to
                 });
-            if forbids && !held_up(world, post.at - REQUEST_TIMEOUT, post.at) {
+            if forbids && !was_delayed(world, post.at - REQUEST_TIMEOUT, post.at) {
                 return Err(format!("{agent} was made ready at {} in a mandatory break", post.at));
             }
         }
@@ -76,17 +77,17 @@ pub(super) fn breaks_are_kept(world: &World, log: &LogPage) -> Judged {
 }
 
 /// A subscription is made anew only where there is no good one.
-pub(super) fn subscriptions_are_needed(world: &World, log: &LogPage) -> Judged {
+pub(super) fn check_subscriptions_needed(world: &World, log: &LogPage) -> LawResult {
     // What a lost answer brought is not known to the daemon, and a disk that fails does not keep what it brought.
-    let uncertain = world.plan.happenings.iter().any(|(_, what)| {
+    let uncertain = world.plan.events.iter().any(|(_, what)| {
         matches!(
             what,
-            Happening::Cut(_)
-                | Happening::Stall(Route::Platform, _)
-                | Happening::Slow(Route::Platform, ..)
-                | Happening::Disk(..)
-                | Happening::Kill(_)
-                | Happening::Still(..)
+            PlannedEvent::BreakConnections(_)
+                | PlannedEvent::Stall(Route::Platform, _)
+                | PlannedEvent::Slow(Route::Platform, ..)
+                | PlannedEvent::Disk(..)
+                | PlannedEvent::Kill(_)
+                | PlannedEvent::PauseHost(..)
         )
     });
     if uncertain {
@@ -95,7 +96,7 @@ pub(super) fn subscriptions_are_needed(world: &World, log: &LogPage) -> Judged {
     let mut good: Option<&RequestEntry> = None;
     for request in &log.requests {
         if is_poll(request) {
-            good = (request.status == Some(200) && request.fault != Some(Kind::Bulky)).then_some(request);
+            good = (request.status == Some(200) && request.fault != Some(FaultKind::Bulky)).then_some(request);
         } else if request.method == "POST" && request.path.ends_with("/subscription") {
             if let Some(poll) = good.filter(|poll| request.at.since(poll.at) < Duration::from_secs(60)) {
                 return Err(format!(
@@ -110,35 +111,35 @@ pub(super) fn subscriptions_are_needed(world: &World, log: &LogPage) -> Judged {
 }
 
 /// What a person asks for does not wait behind the rules.
-pub(super) fn people_do_not_wait(world: &World, database: &Connection, log: &LogPage) -> Judged {
-    let trouble = world.plan.happenings.iter().find(|(_, what)| !what.is_work()).map_or(Duration::MAX, |(at, _)| *at);
-    for wish in &world.wishes {
-        if wish.asked_at + URGENT_WITHIN + SLACK >= trouble || others_at_work(world, wish.asked_at) {
+pub(super) fn check_people_do_not_wait(world: &World, database: &Connection, log: &LogPage) -> LawResult {
+    let trouble = world.plan.events.iter().find(|(_, what)| !what.is_work()).map_or(Duration::MAX, |(at, _)| *at);
+    for wish in &world.requests {
+        if wish.requested_at + MAX_URGENT_DELAY + SLACK >= trouble || has_other_activity(world, wish.requested_at) {
             continue;
         }
-        let Some(said) = super::taken(&wish.answer).filter(|said| said.status == 202) else { continue };
+        let Some(said) = super::take_response(&wish.response).filter(|said| said.status == 202) else { continue };
         let Some(id) = crate::people::transitions(&said).first().copied().map(str::to_owned) else { continue };
         if was_held(database, &id) {
             continue;
         }
-        let asked = World::true_time(wish.asked_at);
-        let urgent_before = urgent_calls(world, log, asked - WINDOW, asked + URGENT_WITHIN);
+        let asked = World::true_time(wish.requested_at);
+        let urgent_before = urgent_calls(world, log, asked - WINDOW, asked + MAX_URGENT_DELAY);
         let Some(sent) = super::scalar(database, "SELECT MIN(sent_at) FROM platform_calls WHERE transition = ?1", &id)
         else {
             continue;
         };
         let waited = UtcMicros::from_micros(sent).since(asked);
-        if waited > URGENT_WITHIN && urgent_before == 0 {
+        if waited > MAX_URGENT_DELAY && urgent_before == 0 {
             return Err(format!("{}: {} asked for by a person left after {waited:?}", wish.agent, wish.to));
         }
     }
     Ok(())
 }
 
-fn others_at_work(world: &World, at: Duration) -> bool {
-    let near = |other: Duration| other + WINDOW > at && other < at + URGENT_WITHIN;
-    world.plan.happenings.iter().any(|(other, what)| {
-        *other != at && near(*other) && !matches!(what, Happening::EditRule | Happening::Receiver(..))
+fn has_other_activity(world: &World, at: Duration) -> bool {
+    let near = |other: Duration| other + WINDOW > at && other < at + MAX_URGENT_DELAY;
+    world.plan.events.iter().any(|(other, what)| {
+        *other != at && near(*other) && !matches!(what, PlannedEvent::EditRule | PlannedEvent::Receiver(..))
     })
 }
 
@@ -148,8 +149,9 @@ fn urgent_calls(world: &World, log: &LogPage, from: UtcMicros, to: UtcMicros) ->
         let subscribes = request.method == "POST" && request.path.ends_with("/subscription");
         let by_person = is_state_post(request)
             && request.agent.as_ref().is_some_and(|agent| {
-                world.wishes.iter().any(|wish| {
-                    wish.agent == agent.as_str() && wish.to.eq_ignore_ascii_case(&wanted(request).replace('_', ""))
+                world.requests.iter().any(|wish| {
+                    wish.agent == agent.as_str()
+                        && wish.to.eq_ignore_ascii_case(&requested_state(request).replace('_', ""))
                 })
             });
         request.at >= from && request.at < to && (subscribes || by_person)

@@ -5,28 +5,26 @@ use std::time::Duration;
 use shiftkeeper::domain::time::UtcMicros;
 
 use crate::network::Route;
-use crate::plan::Happening;
-use crate::stage::{REQUEST_TIMEOUT, World};
+use crate::plan::PlannedEvent;
+use crate::simulation::{REQUEST_TIMEOUT, World};
 
 /// A feed has sent two heartbeats by then, and its client knows when the next one is late.
 const TWO_HEARTBEATS: Duration = Duration::from_secs(65);
 
 /// What is read at the end of a stall is recorded within this time.
-const RECORDED_WITHIN: Duration = Duration::from_secs(20);
+const MAX_RECORD_DELAY: Duration = Duration::from_secs(20);
 
 /// Requests that were held up on the way arrive together with later ones, which no sender can prevent.
 pub(super) fn may_arrive_together(world: &World) -> bool {
-    world
-        .plan
-        .happenings
-        .iter()
-        .any(|(_, what)| matches!(what, Happening::Stall(Route::Platform, _) | Happening::Slow(Route::Platform, ..)))
+    world.plan.events.iter().any(|(_, what)| {
+        matches!(what, PlannedEvent::Stall(Route::Platform, _) | PlannedEvent::Slow(Route::Platform, ..))
+    })
 }
 
 /// Whether the way to the platform was held up at some time between two instants.
-pub(super) fn held_up(world: &World, from: UtcMicros, to: UtcMicros) -> bool {
-    world.plan.happenings.iter().any(|(at, what)| {
-        let (Happening::Stall(Route::Platform, span) | Happening::Slow(Route::Platform, _, span)) = what else {
+pub(super) fn was_delayed(world: &World, from: UtcMicros, to: UtcMicros) -> bool {
+    world.plan.events.iter().any(|(at, what)| {
+        let (PlannedEvent::Stall(Route::Platform, span) | PlannedEvent::Slow(Route::Platform, _, span)) = what else {
             return false;
         };
         World::true_time(*at) <= to && from <= World::true_time(*at + *span) + REQUEST_TIMEOUT
@@ -34,9 +32,9 @@ pub(super) fn held_up(world: &World, from: UtcMicros, to: UtcMicros) -> bool {
 }
 
 /// When the daemon heard a request made at an instant: while its host stood still it heard none.
-pub(super) fn heard_at(world: &World, asked_at: Duration) -> Duration {
-    let stood_still = world.plan.happenings.iter().filter_map(|(at, what)| match what {
-        Happening::Still(_, span) => Some((*at, *at + *span)),
+pub(super) fn received_at(world: &World, asked_at: Duration) -> Duration {
+    let stood_still = world.plan.events.iter().filter_map(|(at, what)| match what {
+        PlannedEvent::PauseHost(_, span) => Some((*at, *at + *span)),
         _ => None,
     });
     stood_still.filter(|(from, to)| (*from..*to).contains(&asked_at)).map(|(_, to)| to).max().unwrap_or(asked_at)
@@ -45,17 +43,17 @@ pub(super) fn heard_at(world: &World, asked_at: Duration) -> Duration {
 /// How long the way to the platform had been held up when something was recorded, where that began before the daemon could have heard
 /// two heartbeats since its start: it cannot know then that what it reads has waited. Zero elsewhere.
 pub(super) fn first_stall_before(world: &World, recorded_at: UtcMicros) -> Duration {
-    let starts = world.plan.happenings.iter().filter_map(|(at, what)| match what {
-        Happening::Kill(down) | Happening::Restart(down) => Some(*at + *down),
+    let starts = world.plan.events.iter().filter_map(|(at, what)| match what {
+        PlannedEvent::Kill(down) | PlannedEvent::Restart(down) => Some(*at + *down),
         _ => None,
     });
     let starts: Vec<Duration> = starts.chain([Duration::ZERO]).collect();
-    let stalls = world.plan.happenings.iter().filter_map(|(at, what)| match what {
-        Happening::Stall(Route::Platform, span) => Some((*at, *span)),
+    let stalls = world.plan.events.iter().filter_map(|(at, what)| match what {
+        PlannedEvent::Stall(Route::Platform, span) => Some((*at, *span)),
         _ => None,
     });
     let unnoticed = stalls.filter(|(at, span)| {
-        let recorded = World::true_time(*at)..=World::true_time(*at + *span) + RECORDED_WITHIN;
+        let recorded = World::true_time(*at)..=World::true_time(*at + *span) + MAX_RECORD_DELAY;
         recorded.contains(&recorded_at) && starts.iter().any(|start| (*start..*start + TWO_HEARTBEATS).contains(at))
     });
     unnoticed.map(|(_, span)| span).max().unwrap_or_default()

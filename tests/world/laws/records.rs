@@ -6,15 +6,15 @@ use std::time::Duration;
 use rusqlite::Connection;
 use serde_json::Value;
 use shiftkeeper::domain::time::UtcMicros;
-use shiftkeeper::sim::{Kind, LogPage};
+use shiftkeeper::sim::{FaultKind, LogPage};
 
 use super::delays::may_arrive_together;
-use super::{Judged, is_poll, name_of};
-use crate::plan::Happening;
-use crate::stage::World;
+use super::{LawResult, is_poll, name_of};
+use crate::plan::PlannedEvent;
+use crate::simulation::World;
 
 /// A platform whose clock was set long ago is reckoned with to this.
-const INSTANTS_WITHIN: Duration = Duration::from_secs(12);
+const MAX_INSTANT_ERROR: Duration = Duration::from_secs(12);
 
 /// The offset of the platform's clock is known so long after it was set.
 const OFFSET_KNOWN_AFTER: Duration = Duration::from_secs(60);
@@ -23,7 +23,7 @@ const OFFSET_KNOWN_AFTER: Duration = Duration::from_secs(60);
 const MISSED: usize = 3;
 
 /// Each row of history was told as an event.
-pub(super) fn history_was_told(database: &Connection) -> Judged {
+pub(super) fn check_history_events(database: &Connection) -> LawResult {
     let mut told: BTreeMap<(String, String), u64> = BTreeMap::new();
     for body in super::texts(database, "SELECT body FROM events WHERE kind = 'agent.state_changed'") {
         let event: Value = serde_json::from_str(&body).map_err(|_| format!("an event is no JSON: {body}"))?;
@@ -44,10 +44,10 @@ pub(super) fn history_was_told(database: &Connection) -> Judged {
 }
 
 /// A request that is repeated under its key is answered as the first was.
-pub(super) fn keys_answer_once(world: &World) -> Judged {
+pub(super) fn check_idempotency(world: &World) -> LawResult {
     let mut first: BTreeMap<u64, Vec<String>> = BTreeMap::new();
-    for answer in world.people.memory.keyed().iter().filter(|answer| answer.said.status == 202) {
-        let ids: Vec<String> = crate::people::transitions(&answer.said).into_iter().map(str::to_owned).collect();
+    for answer in world.people.history.keyed().iter().filter(|answer| answer.response.status == 202) {
+        let ids: Vec<String> = crate::people::transitions(&answer.response).into_iter().map(str::to_owned).collect();
         let known = first.entry(answer.key).or_insert_with(|| ids.clone());
         if *known != ids {
             return Err(format!("the key {} was answered with {known:?} and then with {ids:?}", answer.key));
@@ -57,11 +57,11 @@ pub(super) fn keys_answer_once(world: &World) -> Judged {
 }
 
 /// An agent is out of sight only after several snapshots without the agent.
-pub(super) fn nobody_is_lost_too_soon(database: &Connection, log: &LogPage) -> Judged {
+pub(super) fn check_unknown_after_misses(database: &Connection, log: &LogPage) -> LawResult {
     let polls: Vec<_> = log.requests.iter().filter(|request| is_poll(request) && request.status == Some(200)).collect();
     let most = polls
         .chunk_by(|one, next| one.fault == next.fault)
-        .filter(|run| run[0].fault == Some(Kind::MissingRows))
+        .filter(|run| run[0].fault == Some(FaultKind::MissingRows))
         .map(<[_]>::len)
         .max()
         .unwrap_or(0);
@@ -73,19 +73,19 @@ pub(super) fn nobody_is_lost_too_soon(database: &Connection, log: &LogPage) -> J
 }
 
 /// Instants of the platform are converted to our clock.
-pub(super) fn instants_are_ours(world: &World, database: &Connection, log: &LogPage) -> Judged {
-    let skew = |what: &Happening| matches!(what, Happening::Platform(text) if text.starts_with("clock_skew"));
-    let ends = |what: &Happening| matches!(what, Happening::PlatformHeals);
-    let blurs = |what: &Happening| match what {
-        Happening::Platform(text) => {
+pub(super) fn check_instants_converted(world: &World, database: &Connection, log: &LogPage) -> LawResult {
+    let skew = |what: &PlannedEvent| matches!(what, PlannedEvent::Platform(text) if text.starts_with("clock_skew"));
+    let ends = |what: &PlannedEvent| matches!(what, PlannedEvent::ClearPlatformFaults);
+    let blurs = |what: &PlannedEvent| match what {
+        PlannedEvent::Platform(text) => {
             ["timestamp_jitter", "old_times", "nonsense", "wrong_types", "late", "missing_rows"]
                 .iter()
                 .any(|fault| text.starts_with(fault))
         }
-        Happening::Still(..) | Happening::Drift(..) => true,
+        PlannedEvent::PauseHost(..) | PlannedEvent::Drift(..) => true,
         _ => false,
     };
-    let happenings = &world.plan.happenings;
+    let happenings = &world.plan.events;
     let set: Vec<Duration> =
         happenings.iter().filter(|(_, what)| skew(what) || ends(what)).map(|(at, _)| *at).collect();
     let skewed = happenings.iter().any(|(_, what)| skew(what));
@@ -94,7 +94,7 @@ pub(super) fn instants_are_ours(world: &World, database: &Connection, log: &LogP
         return Ok(());
     }
     let known = |at: UtcMicros| {
-        at < World::true_time(crate::plan::CALM)
+        at < World::true_time(crate::plan::CALM_AFTER)
             && set.iter().all(|set| {
                 let set = World::true_time(*set);
                 at + OFFSET_KNOWN_AFTER < set || set + OFFSET_KNOWN_AFTER < at
@@ -109,7 +109,7 @@ pub(super) fn instants_are_ours(world: &World, database: &Connection, log: &LogP
     for row in rows {
         let (agent, state, entered): (String, String, i64) = row.expect("readable");
         let entered = UtcMicros::from_micros(entered);
-        let is_near = |at: UtcMicros| at.since(entered).max(entered.since(at)) <= INSTANTS_WITHIN;
+        let is_near = |at: UtcMicros| at.since(entered).max(entered.since(at)) <= MAX_INSTANT_ERROR;
         let changes = log.changes.iter().filter(|change| change.agent.as_str() == agent);
         let right = changes.clone().any(|change| name_of(change.to) == state && is_near(change.at));
         // What an agent was in from the beginning on has no change.

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use rusqlite::Connection;
 use shiftkeeper::clock::Clock as _;
 
-use super::Judged;
-use crate::stage::World;
+use super::LawResult;
+use crate::simulation::World;
 
 /// Every event was taken, each agent's in order, and nothing came that is no event.
-pub(super) fn events_arrived(world: &World, database: &Connection) -> Judged {
+pub(super) fn check_events_arrived(world: &World, database: &Connection) -> LawResult {
     let mut statement =
         database.prepare("SELECT number, id, agent, sequence FROM events ORDER BY number").expect("readable");
     let rows = statement.query_map([], |row| {
@@ -34,11 +34,11 @@ pub(super) fn events_arrived(world: &World, database: &Connection) -> Judged {
             *last = *sequence;
         }
     }
-    let inbox = world.inbox.lock().expect("a lock");
+    let inbox = world.receiver.lock().expect("a lock");
     let known: BTreeSet<&str> = events.iter().map(|(_, id, ..)| id.as_str()).collect();
     let mut taken: BTreeSet<&str> = BTreeSet::new();
     let mut last: BTreeMap<&str, u64> = BTreeMap::new();
-    for receipt in inbox.receipts.iter().filter(|receipt| receipt.taken) {
+    for receipt in inbox.deliveries.iter().filter(|receipt| receipt.accepted) {
         if !known.contains(receipt.id.as_str()) {
             return Err(format!("the receiver got {}, which is no event of the store", receipt.id));
         }
@@ -68,7 +68,7 @@ pub(super) fn events_arrived(world: &World, database: &Connection) -> Judged {
 }
 
 /// A delivery that failed waits no longer than the documented pause before its next try.
-pub(super) fn deliveries_are_not_late(world: &World, database: &Connection) -> Judged {
+pub(super) fn check_delivery_delays(world: &World, database: &Connection) -> LawResult {
     const PAUSES_S: [i64; 10] = [0, 5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400];
     let now = world.clock().now().as_micros();
     let mut statement = database

@@ -1,77 +1,82 @@
-//! Follows transitions until each has ended or the wait is over. In real time; it asks rarely and never for more than a few at
-//! once.
+//! Follows transitions until each has ended or the wait is over. It works in real time, and asks rarely and about a
+//! few at a time.
 
 use std::time::Duration;
 
 use serde::Deserialize;
 use tokio::task::JoinSet;
 
-use super::{Row, Standing};
-use crate::cli::shared::caller::Caller;
+use super::{Row, RowOutcome};
 use crate::cli::shared::daemon::DaemonError;
+use crate::cli::shared::tenant_client::TenantClient;
 use crate::clock::{RealTime, Stopwatch};
 use crate::domain::changes::transition::Transition;
 use crate::domain::ids::TransitionId;
 
-/// The pause between two rounds of questions.
-const PAUSE: Duration = Duration::from_millis(250);
+/// The pause between two rounds of requests.
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Questions under way at once.
-const AT_ONCE: usize = 8;
+/// The most requests under way at once.
+const MAX_CONCURRENT_REQUESTS: usize = 8;
 
-/// Asks about every open row until none is left or `wait` is over. A daemon that is away for a while (a restart) is waited
-/// for; when it is still away at the end, that is the error. The rows are then as they were known last.
-pub(super) async fn until_final(caller: &Caller, rows: &mut [Row], wait: Duration) -> Result<(), DaemonError> {
+/// Polls every open row until none is left or `wait` is over. A daemon that is away for a while (a restart) is waited
+/// for; if it is still away at the end, the rows keep their last known state and the error is returned.
+pub(super) async fn wait_until_final(
+    client: &TenantClient,
+    rows: &mut [Row],
+    wait: Duration,
+) -> Result<(), DaemonError> {
     let watch = Stopwatch::start();
     loop {
-        let trouble = round(caller, rows).await?;
-        if rows.iter().all(|row| row.standing != Standing::Open) {
+        let transient_error = poll_open_rows(client, rows).await?;
+        if rows.iter().all(|row| row.outcome != RowOutcome::Open) {
             return Ok(());
         }
         let left = wait.saturating_sub(watch.elapsed());
         if left.is_zero() {
-            return trouble.map_or(Ok(()), Err);
+            return transient_error.map_or(Ok(()), Err);
         }
-        RealTime::sleep(PAUSE.min(left)).await;
+        RealTime::sleep(POLL_INTERVAL.min(left)).await;
     }
 }
 
-/// One question about each open row; gives the trouble that may pass, if there was some.
-async fn round(caller: &Caller, rows: &mut [Row]) -> Result<Option<DaemonError>, DaemonError> {
+/// Polls each open row once. Returns a transient error, if there was one.
+async fn poll_open_rows(client: &TenantClient, rows: &mut [Row]) -> Result<Option<DaemonError>, DaemonError> {
     let mut open = rows
         .iter()
         .enumerate()
-        .filter(|(_, row)| row.standing == Standing::Open)
+        .filter(|(_, row)| row.outcome == RowOutcome::Open)
         .filter_map(|(place, row)| row.id.map(|id| (place, id)))
         .collect::<Vec<_>>()
         .into_iter();
-    let mut asked = JoinSet::new();
-    let mut trouble = None;
+    let mut requests = JoinSet::new();
+    let mut transient_error = None;
     loop {
-        while asked.len() < AT_ONCE
-            && let Some((place, id)) = open.next()
+        while requests.len() < MAX_CONCURRENT_REQUESTS
+            && let Some((index, id)) = open.next()
         {
-            let caller = caller.clone();
-            asked.spawn(async move { (place, look(&caller, id).await) });
+            let client = client.clone();
+            requests.spawn(async move { (index, fetch_row(&client, id).await) });
         }
-        match asked.join_next().await {
-            None => return Ok(trouble),
+        match requests.join_next().await {
+            None => return Ok(transient_error),
             Some(Ok((place, Ok(row)))) => rows[place] = row,
-            Some(Ok((_, Err(error)))) if error.may_pass() => trouble = Some(error),
+            Some(Ok((_, Err(error)))) if error.is_transient() => transient_error = Some(error),
             Some(Ok((_, Err(error)))) => return Err(error),
-            // A question is not cancelled while its set lives, and does not panic; its row stays open for the next round.
+            // A request is not cancelled while its set lives, and does not panic; the row stays open for the next
+            // round.
             Some(Err(_)) => {}
         }
     }
 }
 
-async fn look(caller: &Caller, id: TransitionId) -> Result<Row, DaemonError> {
-    Ok(row(&caller.get(&format!("/api/v1/transitions/{id}"), &[]).await?))
+async fn fetch_row(client: &TenantClient, id: TransitionId) -> Result<Row, DaemonError> {
+    Ok(to_row(&client.get(&format!("/api/v1/transitions/{id}"), &[]).await?))
 }
 
-/// A transition as it is shown, as far as it is needed here.
+/// The relevant part of a transition.
 #[derive(Deserialize)]
-struct Shown {
+struct TransitionView {
     #[serde(flatten)]
     transition: Transition,
     #[serde(default)]
@@ -83,9 +88,9 @@ struct Attempt {
     error: Option<String>,
 }
 
-fn row(shown: &Shown) -> Row {
+fn to_row(shown: &TransitionView) -> Row {
     let last_error = shown.attempt_log.last().and_then(|attempt| attempt.error.as_deref());
-    Row::of_transition(&shown.transition).with_last_error(&shown.transition.status, last_error)
+    Row::from_transition(&shown.transition).with_last_error(&shown.transition.status, last_error)
 }
 
 #[cfg(test)]
@@ -104,8 +109,8 @@ mod tests {
             "status": "waiting", "why": "retry", "until": null, "accepted_at": null, "finished_at": null,
             "attempt_log": [{"attempt": 1, "error": "first"}, {"attempt": 2, "error": "it does not answer (503)"}],
         });
-        let row = row(&serde_json::from_value(answer).expect("the API's own shape"));
-        assert_eq!((row.status.as_str(), row.standing), ("waiting", Standing::Open));
+        let row = to_row(&serde_json::from_value(answer).expect("the API's own shape"));
+        assert_eq!((row.status.as_str(), row.outcome), ("waiting", RowOutcome::Open));
         let words = "waits for the next try after a failed one (expires at 2026-10-26T13:30:00Z); the last try: it does not \
                      answer (503)";
         assert_eq!(row.error.as_deref(), Some(words));

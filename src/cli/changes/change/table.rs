@@ -1,13 +1,13 @@
-//! How sets are printed for people.
+//! Tables of bulk changes for people.
 
 use comfy_table::{Table, presets};
 
 use crate::domain::adherence::Verdict;
-use crate::domain::words::count;
-use crate::engine::changes::change_sets::view::{SetAgentView, SetStatus, SetView};
+use crate::domain::wording::count_with_noun;
+use crate::engine::changes::change_sets::view::{ChangeSetAgentView, ChangeSetStatus, ChangeSetView};
 
-/// The agents of a set: what was shown before its start, how it went after.
-pub(super) fn shown(set: &SetView) -> String {
+/// Formats the agents of a set: the preview before its start, the status after it.
+pub(super) fn agents_table(set: &ChangeSetView) -> String {
     let mut table = Table::new();
     table
         .load_preset(presets::NOTHING)
@@ -24,47 +24,50 @@ pub(super) fn shown(set: &SetView) -> String {
             },
             agent.outcome.name().replace('_', " "),
             agent.status.clone().unwrap_or_else(|| "-".to_owned()),
-            why(agent),
+            agent_note(agent),
         ]);
     }
     table.trim_fmt()
 }
 
-fn why(agent: &SetAgentView) -> String {
+fn agent_note(agent: &ChangeSetAgentView) -> String {
     let out = would_be_out(agent).then(|| "out of adherence afterwards".to_owned());
-    let words = agent.error.clone().or_else(|| agent.why.clone()).into_iter().chain(out);
-    words.collect::<Vec<_>>().join("; ")
+    let notes = agent.error.clone().or_else(|| agent.why.clone()).into_iter().chain(out);
+    notes.collect::<Vec<_>>().join("; ")
 }
 
-/// It is changed, and to something that its plan does not have now.
-fn would_be_out(agent: &SetAgentView) -> bool {
-    agent.outcome.changes() && agent.would_be == Some(Verdict::Out)
+/// Returns whether the change leaves the agent out of adherence.
+fn would_be_out(agent: &ChangeSetAgentView) -> bool {
+    agent.outcome.is_change() && agent.would_be == Some(Verdict::Out)
 }
 
-/// What there is to say of a set as a whole.
-pub(super) fn lines(set: &SetView) -> String {
+/// Summarizes a set.
+pub(super) fn set_summary(set: &ChangeSetView) -> String {
     let mut lines = Vec::new();
     let counts = &set.counts;
     lines.push(format!(
         "{} of {} to be changed, {} left out; {}",
         counts.will_change,
-        count(counts.agents, "agent"),
+        count_with_noun(counts.agents, "agent"),
         counts.left_out + counts.left_out_at_start,
-        count(set.calls as u64, "call"),
+        count_with_noun(set.calls as u64, "call"),
     ));
     if counts.reason_only > 0 {
         lines.push(format!(
             "{} already in this state: only the reason changes, for {}",
-            count(counts.reason_only, "agent"),
-            count(set.reason_calls as u64, "call"),
+            count_with_noun(counts.reason_only, "agent"),
+            count_with_noun(set.reason_calls as u64, "call"),
         ));
     }
     match (set.finish_at, set.halted) {
         (_, true) => lines.push("state changes are halted: no estimated completion".to_owned()),
-        (Some(at), false) if set.status == SetStatus::Previewed => {
+        (Some(at), false) if set.status == ChangeSetStatus::Previewed => {
             let latest = set.finish_at_latest.filter(|latest| *latest > at);
             let latest = latest.map(|latest| format!(", with retries by {latest}")).unwrap_or_default();
-            lines.push(format!("estimated completion {at}{latest}, {} ahead", count(set.ahead as u64, "call")));
+            lines.push(format!(
+                "estimated completion {at}{latest}, {} ahead",
+                count_with_noun(set.ahead as u64, "call")
+            ));
         }
         (Some(_) | None, false) => {}
     }
@@ -72,7 +75,7 @@ pub(super) fn lines(set: &SetView) -> String {
     if out > 0 {
         lines.push(format!(
             "{} out of adherence afterwards, which counts unless an exception is approved",
-            count(out, "agent")
+            count_with_noun(out, "agent")
         ));
     }
     for floor in &set.floors {
@@ -83,12 +86,12 @@ pub(super) fn lines(set: &SetView) -> String {
     if set.started_at.is_some() {
         lines.push(format!("{} confirmed, {} open, {} failed", counts.confirmed, counts.open, counts.failed));
     }
-    lines.push(format!("set {} ({}), hash {}", set.id, word(set.status), set.hash));
+    lines.push(format!("set {} ({}), hash {}", set.id, status_text(set.status), set.hash));
     lines.join("\n")
 }
 
-/// Many sets, a line each.
-pub(super) fn listed(sets: &[SetView]) -> String {
+/// Formats a table of sets, with a line each.
+pub(super) fn sets_table(sets: &[ChangeSetView]) -> String {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_header([
         "ID",
@@ -106,7 +109,7 @@ pub(super) fn listed(sets: &[SetView]) -> String {
         let to = set.to.as_ref().map_or_else(|| "back".to_owned(), ToString::to_string);
         table.add_row([
             set.id.to_string(),
-            word(set.status).to_owned(),
+            status_text(set.status).to_owned(),
             to,
             set.counts.will_change.to_string(),
             set.counts.confirmed.to_string(),
@@ -120,12 +123,12 @@ pub(super) fn listed(sets: &[SetView]) -> String {
     table.trim_fmt()
 }
 
-const fn word(status: SetStatus) -> &'static str {
+const fn status_text(status: ChangeSetStatus) -> &'static str {
     match status {
-        SetStatus::Previewed => "previewed",
-        SetStatus::Expired => "expired",
-        SetStatus::Running => "running",
-        SetStatus::Done => "done",
-        SetStatus::Cancelled => "cancelled",
+        ChangeSetStatus::Previewed => "previewed",
+        ChangeSetStatus::Expired => "expired",
+        ChangeSetStatus::Running => "running",
+        ChangeSetStatus::Done => "done",
+        ChangeSetStatus::Cancelled => "cancelled",
     }
 }

@@ -5,7 +5,7 @@ use clap::Parser;
 use super::*;
 use crate::domain::changes::policy::Violation;
 use crate::domain::changes::priority::Priority;
-use crate::domain::changes::transition::{Actor, Status, Transition, WaitReason};
+use crate::domain::changes::transition::{Actor, Transition, TransitionStatus, WaitReason};
 use crate::domain::time::UtcMicros;
 
 #[derive(Parser)]
@@ -23,7 +23,7 @@ fn parse(options: &[&str]) -> Result<SendArgs, clap::Error> {
 fn a_subcommand_takes_the_place_of_agents_and_state() {
     let parse = |options: &[&str]| Command::try_parse_from(["change"].iter().chain(options).copied());
     let planned = parse(&["plan", "--team", "Billing", "--to", "NotReady"]).expect("a plan").args;
-    assert!(planned.send.to.is_none() && matches!(planned.command, Some(sets::SetCommand::Plan(_))));
+    assert!(planned.send.to.is_none() && matches!(planned.command, Some(change_sets::ChangeSetCommand::Plan(_))));
     for wrong in [&["u_1"][..], &["--to", "Ready"], &[], &["u_1", "--to", "Ready", "plan"]] {
         // An agent may be called as he likes: behind others `plan` is one.
         let is_agent = wrong.contains(&"plan");
@@ -35,7 +35,7 @@ fn at(text: &str) -> UtcMicros {
     text.parse().expect("an instant")
 }
 
-fn transition(status: Status, violation: Option<Violation>) -> Transition {
+fn transition(status: TransitionStatus, violation: Option<Violation>) -> Transition {
     Transition {
         id: TransitionId(uuid::Uuid::nil()),
         tenant: "acme".into(),
@@ -61,11 +61,12 @@ fn transition(status: Status, violation: Option<Violation>) -> Transition {
 #[test]
 fn an_answer_of_the_daemon_is_said_in_words_with_the_policy_before_them() {
     use Violation::{AgentNotScheduled, MandatoryBreakViolation, PlatformConflict};
-    let waiting = |why| Status::Waiting { why, until: None };
-    let in_break = Status::Waiting { why: WaitReason::MandatoryBreak, until: Some(at("2026-10-26T13:15:00Z")) };
+    let waiting = |why| TransitionStatus::Waiting { why, until: None };
+    let in_break =
+        TransitionStatus::Waiting { why: WaitReason::MandatoryBreak, until: Some(at("2026-10-26T13:15:00Z")) };
     for (status, violation, expected) in [
         (
-            Status::Refused { violation: AgentNotScheduled },
+            TransitionStatus::Refused { violation: AgentNotScheduled },
             Some(AgentNotScheduled),
             "AGENT_NOT_SCHEDULED: u_0300 has no shift now",
         ),
@@ -86,7 +87,7 @@ fn an_answer_of_the_daemon_is_said_in_words_with_the_policy_before_them() {
             "PLATFORM_CONFLICT: waits for the platform to allow what it refused (409) (expires at 2026-10-26T13:30:00Z)",
         ),
         (
-            Status::Expired { waiting_for: Some(WaitReason::MandatoryBreak) },
+            TransitionStatus::Expired { waiting_for: Some(WaitReason::MandatoryBreak) },
             Some(MandatoryBreakViolation),
             "MANDATORY_BREAK_VIOLATION: its deadline 2026-10-26T13:30:00Z passed while it waited for the mandatory break to \
              end",
@@ -96,19 +97,19 @@ fn an_answer_of_the_daemon_is_said_in_words_with_the_policy_before_them() {
             Some(PlatformConflict),
             "PLATFORM_CONFLICT: waits for the next try after a failed one (expires at 2026-10-26T13:30:00Z)",
         ),
-        (Status::Failed { error: "no such agent (404)".into() }, None, "no such agent (404)"),
+        (TransitionStatus::Failed { error: "no such agent (404)".into() }, None, "no such agent (404)"),
     ] {
-        let row = Row::of_transition(&transition(status, violation));
+        let row = Row::from_transition(&transition(status, violation));
         assert_eq!(row.error.as_deref(), Some(expected));
     }
-    let confirmed = Row::of_transition(&transition(Status::Confirmed { at: UtcMicros::EPOCH }, None));
-    assert_eq!((confirmed.error, confirmed.standing), (None, Standing::Confirmed));
+    let confirmed = Row::from_transition(&transition(TransitionStatus::Confirmed { at: UtcMicros::EPOCH }, None));
+    assert_eq!((confirmed.error, confirmed.outcome), (None, RowOutcome::Confirmed));
 }
 
 #[test]
 fn what_was_refused_at_once_is_said_in_the_same_words() {
     let taken = |id, status: &str, error: Option<&str>| {
-        Row::of_taken(Taken {
+        Row::from_accepted(RequestedChange {
             id,
             agent: "u_0300".into(),
             status: status.into(),
@@ -120,10 +121,13 @@ fn what_was_refused_at_once_is_said_in_the_same_words() {
     let id = Some(TransitionId(uuid::Uuid::nil()));
     let refused = taken(id, "refused", Some("AGENT_NOT_SCHEDULED"));
     assert_eq!(refused.error.as_deref(), Some("AGENT_NOT_SCHEDULED: u_0300 has no shift now"));
-    assert_eq!(refused.standing, Standing::Lost);
-    assert_eq!(taken(id, "waiting", None).standing, Standing::Open);
+    assert_eq!(refused.outcome, RowOutcome::Unsuccessful);
+    assert_eq!(taken(id, "waiting", None).outcome, RowOutcome::Open);
     let unknown = taken(None, "refused", Some("acme has no agent u_0300"));
-    assert_eq!((unknown.standing, unknown.error.as_deref()), (Standing::Lost, Some("acme has no agent u_0300")));
+    assert_eq!(
+        (unknown.outcome, unknown.error.as_deref()),
+        (RowOutcome::Unsuccessful, Some("acme has no agent u_0300"))
+    );
 }
 
 #[test]
@@ -136,46 +140,46 @@ fn a_refusal_for_want_of_a_shift_names_the_platform_where_that_is_who_says_so() 
             "AGENT_NOT_SCHEDULED: the platform says that u_0300 has no shift now, although the imported plan has one",
         ),
     ] {
-        let status = Status::Refused { violation: Violation::AgentNotScheduled };
+        let status = TransitionStatus::Refused { violation: Violation::AgentNotScheduled };
         let explanation = json!({"asked_by": "anna", "refused_by": by});
-        let later = Row::of_transition(&Transition { explanation, ..transition(status, None) });
+        let later = Row::from_transition(&Transition { explanation, ..transition(status, None) });
         let id = uuid::Uuid::nil();
         let error = "AGENT_NOT_SCHEDULED";
         let taken = json!({"id": id, "agent": "u_0300", "status": "refused", "error": error, "refused_by": by});
-        let at_once = Row::of_taken(serde_json::from_value(taken).expect("the API's shape"));
+        let at_once = Row::from_accepted(serde_json::from_value(taken).expect("the API's shape"));
         assert_eq!((later.error.as_deref(), at_once.error.as_deref()), (Some(expected), Some(expected)));
     }
 }
 
 #[test]
 fn the_exit_code_says_whether_all_some_or_none_went_well() {
-    use Standing::{Confirmed, Lost, Open};
-    let rows = |standings: &[Standing]| -> Vec<Row> {
-        let row = |standing: &Standing| Row {
+    use RowOutcome::{Confirmed, Open, Unsuccessful};
+    let rows = |standings: &[RowOutcome]| -> Vec<Row> {
+        let row = |standing: &RowOutcome| Row {
             id: None,
             agent: "u_1".into(),
             status: String::new(),
             error: None,
-            standing: *standing,
+            outcome: *standing,
         };
         standings.iter().map(row).collect()
     };
     for (standings, taken, followed) in [
         (&[Confirmed, Confirmed][..], Exit::Done, Exit::Done),
-        (&[Confirmed, Lost], Exit::Partly, Exit::Partly),
-        (&[Confirmed, Open], Exit::Done, Exit::Partly),
+        (&[Confirmed, Unsuccessful], Exit::Partial, Exit::Partial),
+        (&[Confirmed, Open], Exit::Done, Exit::Partial),
         (&[Open, Open], Exit::Done, Exit::TryLater),
-        (&[Open, Lost], Exit::Partly, Exit::Failed),
-        (&[Lost], Exit::Failed, Exit::Failed),
+        (&[Open, Unsuccessful], Exit::Partial, Exit::Failed),
+        (&[Unsuccessful], Exit::Failed, Exit::Failed),
     ] {
         let rows = rows(standings);
-        assert_eq!((exit_when_taken(&rows), exit_when_followed(&rows)), (taken, followed), "{standings:?}");
+        assert_eq!((exit_without_wait(&rows), exit_after_wait(&rows)), (taken, followed), "{standings:?}");
     }
 }
 
 #[test]
 fn a_row_is_printed_as_id_agent_status_and_error() {
-    let row = Row::of_transition(&transition(Status::Confirmed { at: UtcMicros::EPOCH }, None));
+    let row = Row::from_transition(&transition(TransitionStatus::Confirmed { at: UtcMicros::EPOCH }, None));
     let expected = json!({ "id": uuid::Uuid::nil(), "agent": "u_0300", "status": "confirmed", "error": null });
     assert_eq!(json!(row), expected);
 }
@@ -188,20 +192,23 @@ fn options_become_the_body_that_the_daemon_takes() {
         "agents": ["u_1", "u_2"], "to": "not_ready", "reason": null, "on_contact": "skip",
         "deadline_s": 2, "note": "x",
     });
-    assert_eq!(body(&args), expected);
+    assert_eq!(request_body(&args), expected);
 }
 
 #[test]
 fn the_reason_of_whoever_is_in_the_state_already_is_changed_where_that_is_asked_for_with_a_reason() {
     let args = parse(&["u_1", "--to", "Ready", "--reason", "WORKING", "--even-if-in-state"]).expect("known options");
-    assert_eq!((&body(&args)["even_if_in_state"], &body(&args)["reason"]), (&json!(true), &json!("WORKING")));
+    assert_eq!(
+        (&request_body(&args)["even_if_in_state"], &request_body(&args)["reason"]),
+        (&json!(true), &json!("WORKING"))
+    );
     let refused = parse(&["u_1", "--to", "Ready", "--even-if-in-state"]).expect_err("no reason").to_string();
     assert!(refused.contains("--reason"), "{refused}");
 }
 
 #[test]
 fn it_is_said_who_is_in_the_state_already_and_which_option_changes_the_reason() {
-    let taken = |agent: &str, note: Option<&str>| Taken {
+    let taken = |agent: &str, note: Option<&str>| RequestedChange {
         id: None,
         agent: agent.into(),
         status: "waiting".into(),
@@ -210,7 +217,7 @@ fn it_is_said_who_is_in_the_state_already_and_which_option_changes_the_reason() 
         note: note.map(str::to_owned),
     };
     let note = "already Ready: only the reason would change; even_if_in_state asks for that";
-    let said = left_alone(&[taken("u_1", Some(note)), taken("u_2", None), taken("u_3", Some(note))]);
+    let said = unchanged_agent_notes(&[taken("u_1", Some(note)), taken("u_2", None), taken("u_3", Some(note))]);
     assert_eq!(said, ["u_1 and u_3: already Ready: only the reason would change; --even-if-in-state asks for that"]);
 }
 
@@ -228,7 +235,7 @@ fn a_plan_says_how_many_change_only_their_reason_and_what_that_costs() {
                 "left_out_at_start": 0, "outcomes": {}, "statuses": {}, "open": 0, "confirmed": 0, "failed": 0},
             "floors": [], "agents": [],
         });
-        table::lines(&serde_json::from_value(set).expect("the API's shape"))
+        table::set_summary(&serde_json::from_value(set).expect("the API's shape"))
     };
     let of_reason = "6 agents already in this state: only the reason changes, for 6 calls";
     let chosen = lines(true);

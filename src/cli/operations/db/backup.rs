@@ -1,4 +1,4 @@
-//! `db backup`: a checked copy of the database, beside a running daemon or without one.
+//! `db backup`: a checked copy of the database, with or without a running daemon.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -8,15 +8,15 @@ use anyhow::Context as _;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use crate::app::clock_of;
+use crate::app::clock_for;
 use crate::cli::shared::config_args::ConfigArgs;
 use crate::cli::shared::exit::Exit;
 use crate::cli::shared::finding::bytes_text;
 use crate::cli::shared::output::{Output, print, print_json};
-use crate::cli::shared::scope::usage;
+use crate::cli::shared::scope::usage_error;
 use crate::config::{Config, JobKind};
 use crate::domain::time::UtcMicros;
-use crate::domain::words::count;
+use crate::domain::wording::count_with_noun;
 use crate::engine::jobs::backup::free_path;
 use crate::store::{back_up, inspect};
 
@@ -43,45 +43,48 @@ pub struct BackupArgs {
 
 pub(super) async fn run(args: BackupArgs) -> anyhow::Result<ExitCode> {
     let config = args.config.load_for_command()?.config;
-    let named = args.to.or_else(|| folder_of_the_job(&config));
-    let named = named.ok_or_else(|| usage("name a folder or a file: no job of kind backup has a folder".to_owned()))?;
-    let target = target(&named, clock_of(&config).await.now())?;
-    // A copy of what lacks its log would look whole.
+    let named = args.to.or_else(|| backup_job_folder(&config));
+    let named =
+        named.ok_or_else(|| usage_error("name a folder or a file: no job of kind backup has a folder".to_owned()))?;
+    let target = target_file(&named, clock_for(&config).await.now())?;
+    // A copy of a store without its write-ahead log would look complete.
     inspect(config.store.connection_url().expose(), false).await?;
-    let made = back_up(config.store.connection_url().expose(), &target).await?;
-    let sha256 = sha256(&made.path).with_context(|| format!("{} cannot be read again", made.path.display()))?;
+    let backup = back_up(config.store.connection_url().expose(), &target).await?;
+    let sha256 = sha256(&backup.path).with_context(|| format!("{} cannot be read again", backup.path.display()))?;
     match args.output {
         Output::Json => {
-            print_json(&json!({ "path": made.path, "bytes": made.bytes, "sha256": sha256, "entries": made.entries }))?;
+            print_json(
+                &json!({ "path": backup.path, "bytes": backup.bytes, "sha256": sha256, "entries": backup.entries }),
+            )?;
         }
         Output::Table => print(format!(
             "{}\n{} with {}, checked\nsha256 {sha256}",
-            made.path.display(),
-            bytes_text(made.bytes),
-            count(made.entries, "audit entry"),
+            backup.path.display(),
+            bytes_text(backup.bytes),
+            count_with_noun(backup.entries, "audit entry"),
         ))?,
     }
     Ok(Exit::Done.into())
 }
 
-fn folder_of_the_job(config: &Config) -> Option<PathBuf> {
+fn backup_job_folder(config: &Config) -> Option<PathBuf> {
     config.jobs.iter().filter(|job| job.kind == JobKind::Backup).find_map(|job| job.folder.clone())
 }
 
-/// The file that the copy becomes. One that is there is never written over.
-fn target(named: &Path, now: UtcMicros) -> anyhow::Result<PathBuf> {
+/// Returns the path of the copy. An existing file is never overwritten.
+fn target_file(named: &Path, now: UtcMicros) -> anyhow::Result<PathBuf> {
     let is_folder =
         named.is_dir() || named.as_os_str().as_encoded_bytes().ends_with(b"/") || named.extension().is_none();
     if is_folder {
         return Ok(free_path(named, now));
     }
     if named.exists() {
-        return Err(usage(format!("{} is there already: name a folder, or another file", named.display())));
+        return Err(usage_error(format!("{} is there already: name a folder, or another file", named.display())));
     }
     Ok(named.to_owned())
 }
 
-/// Of the file as it was written, in hexadecimal.
+/// Returns the SHA-256 of the file as written, in hexadecimal.
 pub(super) fn sha256(path: &Path) -> std::io::Result<String> {
     let (mut file, mut hash, mut buffer) = (std::fs::File::open(path)?, Sha256::new(), vec![0; 64 * 1024]);
     loop {
@@ -100,7 +103,7 @@ mod tests {
     #[test]
     fn a_copy_goes_into_a_folder_under_its_own_name_and_never_over_a_file() {
         let folder = tempfile::tempdir().expect("a folder");
-        let of = |named: &Path| target(named, UtcMicros::EPOCH).ok();
+        let of = |named: &Path| target_file(named, UtcMicros::EPOCH).ok();
         let name = "shiftkeeper-19700101T000000Z.db";
         assert_eq!(of(folder.path()), Some(folder.path().join(name)));
         let new = folder.path().join("made/later");

@@ -1,15 +1,15 @@
-//! `db check`: damage, rows that point nowhere, audit chains, version, the write-ahead log.
+//! `db check`: damage, dangling references, audit chains, version and the write-ahead log.
 
 use std::process::ExitCode;
 
 use crate::cli::shared::config_args::ConfigArgs;
-use crate::cli::shared::finding::{Finding, Group, bytes_text, report};
+use crate::cli::shared::finding::{Finding, FindingGroup, bytes_text, report_findings};
 use crate::cli::shared::output::Output;
-use crate::domain::words::count;
+use crate::domain::wording::count_with_noun;
 use crate::store::{ChainTrust, Inspection, OpenError, Store, inspect};
 
-/// A log beyond this is not folded in as it should be: it is cut to 64 MiB at every fold.
-const LARGE_LOG: u64 = 256 << 20;
+/// The size beyond which the write-ahead log is not checkpointed as it should be: each checkpoint cuts it to 64 MiB.
+const LOG_WARNING_BYTES: u64 = 256 << 20;
 
 /// Options of `db check`.
 #[derive(clap::Args, Debug)]
@@ -32,46 +32,46 @@ pub(super) async fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
     let config = args.config.load_for_command()?.config;
     let url = config.store.connection_url();
     let findings = match inspect(url.expose(), true).await {
-        Ok(seen) => look(url.expose(), &seen).await?,
-        Err(error) => unopened(error)?,
+        Ok(inspection) => check_store(url.expose(), &inspection).await?,
+        Err(error) => open_error_findings(error)?,
     };
-    Ok(report(&findings, args.output)?.into())
+    Ok(report_findings(&findings, args.output)?.into())
 }
 
-/// A store that says itself what is wrong with it is a finding; one that cannot be asked is an error.
-fn unopened(error: OpenError) -> anyhow::Result<Vec<Finding>> {
-    let mut group = Group::new("database");
+/// Turns an error that describes a fault of the store into a finding. Other errors are returned.
+fn open_error_findings(error: OpenError) -> anyhow::Result<Vec<Finding>> {
+    let mut group = FindingGroup::new("database");
     let (id, advice) = match &error {
         OpenError::Corrupt { .. } => ("damage", "restore a backup: shiftkeeper db restore FILE"),
         OpenError::WithoutLog { .. } => ("write-ahead log", "restore a backup: shiftkeeper db restore FILE"),
-        OpenError::Newer { .. } | OpenError::Foreign { .. } => ("version", "run the version that wrote it"),
+        OpenError::Newer { .. } | OpenError::DifferentBuild { .. } => ("version", "run the version that wrote it"),
         OpenError::Url { .. }
         | OpenError::NotFound { .. }
         | OpenError::ReadOnly { .. }
         | OpenError::Older { .. }
-        | OpenError::Held { .. }
+        | OpenError::InUse { .. }
         | OpenError::Full { .. }
         | OpenError::EngineTooOld { .. }
         | OpenError::Unreachable { .. } => return Err(error.into()),
     };
     group.wrong(id, error.to_string(), advice);
-    Ok(group.done())
+    Ok(group.into_findings())
 }
 
-async fn look(url: &str, seen: &Inspection) -> anyhow::Result<Vec<Finding>> {
-    let mut group = Group::new("database");
-    group.ok("place", format!("{}, engine {}", seen.place, seen.engine));
-    if seen.is_file {
-        damage(&mut group, seen);
-        log(&mut group, seen);
+async fn check_store(url: &str, inspection: &Inspection) -> anyhow::Result<Vec<Finding>> {
+    let mut group = FindingGroup::new("database");
+    group.ok("place", format!("{}, engine {}", inspection.location, inspection.engine));
+    if inspection.is_file {
+        check_damage(&mut group, inspection);
+        check_log(&mut group, inspection);
     } else {
         group.skipped("damage", "PostgreSQL's own business: amcheck and your provider's tools look for it");
         group.skipped("write-ahead log", "PostgreSQL's own business");
     }
-    let (found, known) = seen.migrations;
+    let (found, known) = inspection.migrations;
     if found == known {
         group.ok("version", format!("migration {found} of {known}"));
-        chains(&mut group, url).await?;
+        check_chains(&mut group, url).await?;
     } else {
         group.warning(
             "version",
@@ -80,29 +80,29 @@ async fn look(url: &str, seen: &Inspection) -> anyhow::Result<Vec<Finding>> {
         );
         group.skipped("audit", "not looked at before it is up to date");
     }
-    Ok(group.done())
+    Ok(group.into_findings())
 }
 
-fn damage(group: &mut Group, seen: &Inspection) {
-    match seen.damage.first() {
+fn check_damage(group: &mut FindingGroup, inspection: &Inspection) {
+    match inspection.damage.first() {
         None => group.ok("damage", "none: integrity_check says ok"),
         Some(first) => {
-            let more = seen.damage.len() - 1;
-            let more = if more > 0 { format!(", and {}", count(more, "more fault")) } else { String::new() };
+            let more = inspection.damage.len() - 1;
+            let more = if more > 0 { format!(", and {}", count_with_noun(more, "more fault")) } else { String::new() };
             group.wrong("damage", format!("{first}{more}"), "restore a backup: shiftkeeper db restore FILE");
         }
     }
-    if seen.dangling.is_empty() {
+    if inspection.dangling_tables.is_empty() {
         group.ok("foreign keys", "every row points to one that is there");
     } else {
-        let tables = seen.dangling.join(", ");
+        let tables = inspection.dangling_tables.join(", ");
         group.wrong("foreign keys", format!("rows of {tables} point nowhere"), "restore a backup, and report it");
     }
 }
 
-fn log(group: &mut Group, seen: &Inspection) {
-    let size = format!("{} beside the file", bytes_text(seen.log_bytes));
-    if seen.log_bytes > LARGE_LOG {
+fn check_log(group: &mut FindingGroup, inspection: &Inspection) {
+    let size = format!("{} beside the file", bytes_text(inspection.log_bytes));
+    if inspection.log_bytes > LOG_WARNING_BYTES {
         let advice = "a reader that stays open keeps it from being folded in: end reports and copies that hang";
         group.warning("write-ahead log", size, advice);
     } else {
@@ -110,9 +110,9 @@ fn log(group: &mut Group, seen: &Inspection) {
     }
 }
 
-async fn chains(group: &mut Group, url: &str) -> anyhow::Result<()> {
+async fn check_chains(group: &mut FindingGroup, url: &str) -> anyhow::Result<()> {
     let reader = Store::read(url).await?;
-    let looked = async {
+    let result = async {
         let tenants = reader.audited_tenants().await?;
         if tenants.is_empty() {
             group.ok("audit", "no entries yet");
@@ -127,7 +127,7 @@ async fn chains(group: &mut Group, url: &str) -> anyhow::Result<()> {
                 );
             }
             match verdict.first_bad {
-                None => group.ok(format!("audit {tenant}"), format!("{}, verified", count(verdict.entries, "entry"))),
+                None => group.ok(format!("audit {tenant}"), format!("{}, verified", count_with_noun(verdict.entries, "entry"))),
                 Some(bad) => group.wrong(
                     format!("audit {tenant}"),
                     format!("entry {} does not hold: {}", bad.seq, bad.reason),
@@ -140,5 +140,5 @@ async fn chains(group: &mut Group, url: &str) -> anyhow::Result<()> {
     }
     .await;
     reader.close().await;
-    looked
+    result
 }

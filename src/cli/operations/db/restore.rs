@@ -1,22 +1,22 @@
-//! `db restore`: a copy is put in the store's place.
+//! `db restore`: puts a copy in the store's place.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde_json::json;
 
-use crate::app::{clock_of, identity};
+use crate::app::{clock_for, identity};
 use crate::cli::shared::config_args::ConfigArgs;
 use crate::cli::shared::exit::Exit;
 use crate::cli::shared::finding::bytes_text;
+use crate::cli::shared::messages::{CommandFailure, print_message};
 use crate::cli::shared::output::{Output, print, print_json};
-use crate::cli::shared::talk::{Failure, say};
 use crate::clock::RealTime;
 use crate::config::Config;
 use crate::domain::audit::AuditDraft;
-use crate::domain::words::count;
+use crate::domain::wording::count_with_noun;
 use crate::http::file_name;
-use crate::store::{Commit, OpenError, RestoreError, Restored, Role, Store, restore};
+use crate::store::{Commit, OpenError, ProcessRole, RestoreError, RestoreResult, Store, restore};
 
 /// Options of `db restore`.
 #[derive(clap::Args, Debug)]
@@ -46,16 +46,18 @@ pub struct RestoreArgs {
 pub(super) async fn run(args: RestoreArgs) -> anyhow::Result<ExitCode> {
     let config = args.config.load_for_command()?.config;
     let restored = restore(config.store.connection_url().expose(), &args.file, args.force, RealTime::now()).await;
-    let restored = restored.map_err(|error| failure(error, &args.file))?;
+    let restored = restored.map_err(|error| restore_failure(error, &args.file))?;
     if restored.without_log {
-        say(format!(
+        print_message(format!(
             "WARNING: {} lacked its write-ahead log. What was committed last before it was copied is lost: changes, audit entries \
              and events that people and receivers may have seen. Tell whoever relies on the audit trail.",
             args.file.display()
         ));
     }
-    if let Err(error) = note(&config, &restored, &args.file).await {
-        say(format!("warning: the audit trail could not be told of the restore ({error:#}); note it elsewhere"));
+    if let Err(error) = record_restore(&config, &restored, &args.file).await {
+        print_message(format!(
+            "warning: the audit trail could not be told of the restore ({error:#}); note it elsewhere"
+        ));
     }
     match args.output {
         Output::Json => print_json(&json!({
@@ -63,19 +65,21 @@ pub(super) async fn run(args: RestoreArgs) -> anyhow::Result<ExitCode> {
             "from": args.file,
             "bytes": restored.bytes,
             "entries": restored.entries,
-            "set_aside": restored.set_aside,
+            "set_aside": restored.replaced_files,
             "without_log": restored.without_log,
         }))?,
-        Output::Table => print(sentence(&restored, &args))?,
+        Output::Table => print(restore_summary(&restored, &args))?,
     }
     Ok(Exit::Done.into())
 }
 
-/// Every chain says that it goes on from a copy: heads that were signed after the copy was made do not hold any more, and that is why.
-async fn note(config: &Config, restored: &Restored, file: &Path) -> anyhow::Result<()> {
-    let clock = clock_of(config).await;
-    let store = Store::open(config.store.connection_url().expose(), Role::Import, clock.clone(), &identity()).await?;
-    let noted = async {
+/// Records in every chain that it continues from a copy, which explains why heads signed after the copy was made are
+/// no longer valid.
+async fn record_restore(config: &Config, restored: &RestoreResult, file: &Path) -> anyhow::Result<()> {
+    let clock = clock_for(config).await;
+    let store =
+        Store::open(config.store.connection_url().expose(), ProcessRole::Import, clock.clone(), &identity()).await?;
+    let result = async {
         let mut audit = Vec::new();
         for tenant in store.reader().audited_tenants().await? {
             let entries = store.reader().chain_head(&tenant).await?.seq;
@@ -93,13 +97,13 @@ async fn note(config: &Config, restored: &Restored, file: &Path) -> anyhow::Resu
     }
     .await;
     store.close().await;
-    noted.map(drop)
+    result.map(drop)
 }
 
-/// The file that was named is at fault here, not the store.
-fn failure(error: RestoreError, file: &std::path::Path) -> anyhow::Error {
+/// Converts the error into one about the named file, since that is at fault rather than the store.
+fn restore_failure(error: RestoreError, file: &std::path::Path) -> anyhow::Error {
     match error {
-        RestoreError::Open(OpenError::WithoutLog { place }) => Failure::because(
+        RestoreError::Open(OpenError::WithoutLog { place }) => CommandFailure::with_exit(
             Exit::Problems,
             format!(
                 "{place} is a copy of a running store's main file without its write-ahead log: what was committed last is not in \
@@ -108,27 +112,29 @@ fn failure(error: RestoreError, file: &std::path::Path) -> anyhow::Error {
                 file.display()
             ),
         ),
-        RestoreError::Open(error @ (OpenError::Newer { .. } | OpenError::Foreign { .. })) => {
-            Failure::because(Exit::Problems, error.to_string())
+        RestoreError::Open(error @ (OpenError::Newer { .. } | OpenError::DifferentBuild { .. })) => {
+            CommandFailure::with_exit(Exit::Problems, error.to_string())
         }
         RestoreError::Open(error) => error.into(),
-        RestoreError::Bad { .. } | RestoreError::Empty { .. } => Failure::because(Exit::Problems, error.to_string()),
-        RestoreError::NotHere { .. }
+        RestoreError::Damaged { .. } | RestoreError::Empty { .. } => {
+            CommandFailure::with_exit(Exit::Problems, error.to_string())
+        }
+        RestoreError::Unsupported { .. }
         | RestoreError::NoSuchFile { .. }
         | RestoreError::IsFolder { .. }
         | RestoreError::Copy(_)
-        | RestoreError::Folder { .. } => error.into(),
+        | RestoreError::Write { .. } => error.into(),
     }
 }
 
-fn sentence(restored: &Restored, args: &RestoreArgs) -> String {
+fn restore_summary(restored: &RestoreResult, args: &RestoreArgs) -> String {
     let mut lines = vec![format!(
         "{} is restored from {}: {} with {}, checked",
         restored.path.display(),
         args.file.display(),
         bytes_text(restored.bytes),
-        count(restored.entries, "audit entry"),
+        count_with_noun(restored.entries, "audit entry"),
     )];
-    lines.extend(restored.set_aside.iter().map(|path| format!("kept {}", path.display())));
+    lines.extend(restored.replaced_files.iter().map(|path| format!("kept {}", path.display())));
     lines.join("\n")
 }

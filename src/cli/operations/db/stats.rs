@@ -9,7 +9,7 @@ use crate::cli::shared::exit::Exit;
 use crate::cli::shared::finding::bytes_text;
 use crate::cli::shared::output::{Output, print, print_json};
 use crate::domain::time::UtcMicros;
-use crate::store::{Stats, StatsError, TableStats, stats};
+use crate::store::{StatsError, StoreStats, TableStats, stats};
 
 /// Options of `db stats`.
 #[derive(clap::Args, Debug)]
@@ -34,12 +34,12 @@ pub(super) async fn run(args: StatsArgs) -> anyhow::Result<ExitCode> {
     })?;
     match args.output {
         Output::Json => print_json(&counted)?,
-        Output::Table => print(text(&counted))?,
+        Output::Table => print(stats_text(&counted))?,
     }
     Ok(Exit::Done.into())
 }
 
-fn text(stats: &Stats) -> String {
+fn stats_text(stats: &StoreStats) -> String {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_header(["TABLE", "ROWS", "SIZE", "OLDEST", "NEWEST", "BY TENANT"]);
     for one in &stats.tables {

@@ -1,4 +1,4 @@
-//! What the demo did, from the store and from the simulator's own books.
+//! The demo's summary, from the store and the simulator's own counts.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,50 +9,50 @@ use anyhow::Context as _;
 use serde::Serialize;
 
 use super::Demo;
-use super::status::sight;
+use super::status::observation_age_text;
 use crate::cli::audit;
 use crate::domain::agents::state::AgentState;
 use crate::domain::ids::{RuleId, TenantId};
-use crate::domain::words::count;
+use crate::domain::wording::count_with_noun;
 use crate::engine::operations::status::{FeedStatus, SubscriptionStatus, TenantStatus};
 use crate::store::{ChainTrust, Reader, Store, TransitionFilter};
 
-/// The summary; its JSON shape is part of the command's interface.
+/// The summary. Its JSON format is part of the command's interface.
 #[derive(Serialize, Debug)]
 pub(super) struct Summary {
     agents: usize,
-    transitions: Transitions,
-    platform: Platform,
+    transitions: TransitionCounts,
+    platform: PlatformCounts,
     violations: u64,
     rules: BTreeMap<RuleId, u64>,
-    webhooks: Webhooks,
-    pub(super) audit: Audit,
+    webhooks: WebhookCounts,
+    pub(super) audit: AuditSummary,
     not_ready_ms: u64,
     seconds: f64,
-    /// The tenants, each for itself.
-    tenants: Vec<OfTenant>,
-    /// Why the busiest rules acted, by an example each.
+    /// The summary of each tenant.
+    tenants: Vec<TenantSummary>,
+    /// Examples of why the busiest rules acted, one for each.
     #[serde(skip)]
-    because: Vec<String>,
+    rule_examples: Vec<String>,
 }
 
 /// One tenant.
 #[derive(Serialize, Debug)]
-struct OfTenant {
+struct TenantSummary {
     id: TenantId,
     agents: usize,
-    transitions: Transitions,
-    platform: Platform,
+    transitions: TransitionCounts,
+    platform: PlatformCounts,
     violations: u64,
-    audit: Audit,
+    audit: AuditSummary,
     not_ready_ms: u64,
-    /// How the live feed was just before the end.
+    /// The status of the live feed just before the end.
     feed: Option<FeedStatus>,
-    /// The same of the subscriptions.
+    /// The status of the subscriptions just before the end.
     subscriptions: Vec<SubscriptionStatus>,
-    /// How old what both showed was, in words.
+    /// The age of their observations, in words.
     #[serde(skip)]
-    sight: Option<String>,
+    observation_age: Option<String>,
     #[serde(skip)]
     rules: BTreeMap<RuleId, u64>,
     #[serde(skip)]
@@ -60,7 +60,7 @@ struct OfTenant {
 }
 
 #[derive(Serialize, Clone, Copy, Debug, Default)]
-struct Transitions {
+struct TransitionCounts {
     requested: u64,
     confirmed: u64,
     unconfirmed: u64,
@@ -72,7 +72,7 @@ struct Transitions {
     open: u64,
 }
 
-impl Sum for Transitions {
+impl Sum for TransitionCounts {
     fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
         all.fold(Self::default(), |sum, one| Self {
             requested: sum.requested + one.requested,
@@ -89,48 +89,52 @@ impl Sum for Transitions {
 }
 
 #[derive(Serialize, Debug)]
-struct Platform {
+struct PlatformCounts {
     calls: u64,
     state_posts: u64,
     calls_per_transition: f64,
     throttled: u64,
 }
 
-/// What the receiver counted, beside what the outbox holds.
+/// The receiver's counts, and those of the outbox.
 #[derive(Serialize, Debug)]
-struct Webhooks {
-    /// Events in the outbox.
+struct WebhookCounts {
+    /// The events in the outbox.
     events: u64,
-    /// Events that the receiver took, each once.
+    /// The distinct events that the receiver accepted.
     delivered: u64,
-    /// Those of them with a good signature by the receiver's judgement: it takes no others.
+    /// Those of them whose signature the receiver found valid; it accepts no others.
     verified: u64,
-    /// Events that it has not taken.
+    /// The events not accepted yet.
     pending: u64,
 }
 
-fn webhooks(demo: &Demo, events: u64) -> Webhooks {
+fn count_webhooks(demo: &Demo, events: u64) -> WebhookCounts {
     let counts = demo.receiver.counts();
     let delivered = counts.distinct;
-    Webhooks { events, delivered, verified: delivered, pending: events.saturating_sub(delivered) }
+    WebhookCounts { events, delivered, verified: delivered, pending: events.saturating_sub(delivered) }
 }
 
 #[derive(Serialize, Debug)]
-pub(super) struct Audit {
+pub(super) struct AuditSummary {
     entries: u64,
     pub(super) verified: bool,
 }
 
-/// How many busiest rules are explained.
-const EXPLAINED: usize = 3;
+/// The number of busiest rules that are explained.
+const EXPLAINED_RULES: usize = 3;
 
-/// Counts; the daemon has stopped. `last` is how its tenants were just before.
-pub(super) async fn collect(demo: &Demo, last: Vec<TenantStatus>, ran: Duration) -> anyhow::Result<Summary> {
+/// Collects the summary after the daemon has stopped. `last_statuses` is the status of its tenants just before.
+pub(super) async fn collect(
+    demo: &Demo,
+    last_statuses: Vec<TenantStatus>,
+    run_time: Duration,
+) -> anyhow::Result<Summary> {
     let reader = Store::read(&demo.store_url).await.context("the demo's store")?;
     let (mut tenants, mut events) = (Vec::new(), 0);
     for tenant in &demo.tenants {
-        let seen = last.iter().find(|status| status.id == *tenant);
-        tenants.push(of_tenant(&reader, demo, tenant, seen).await?);
+        let last_status = last_statuses.iter().find(|status| status.id == *tenant);
+        tenants.push(summarize_tenant(&reader, demo, tenant, last_status).await?);
         events += reader.event_counts(tenant).await?.iter().map(|(_, count)| count).sum::<u64>();
     }
     let mut rules = BTreeMap::new();
@@ -142,49 +146,49 @@ pub(super) async fn collect(demo: &Demo, last: Vec<TenantStatus>, ran: Duration)
     let summary = Summary {
         agents: tenants.iter().map(|tenant| tenant.agents).sum(),
         transitions: tenants.iter().map(|tenant| tenant.transitions).sum(),
-        platform: Platform {
+        platform: PlatformCounts {
             calls,
             state_posts: tenants.iter().map(|tenant| tenant.platform.state_posts).sum(),
             calls_per_transition: ratio(calls, changes),
             throttled: tenants.iter().map(|tenant| tenant.platform.throttled).sum(),
         },
         violations: tenants.iter().map(|tenant| tenant.violations).sum(),
-        because: examples(&reader, demo, &rules).await?,
+        rule_examples: explain_busiest_rules(&reader, demo, &rules).await?,
         rules,
-        webhooks: webhooks(demo, events),
-        audit: Audit {
+        webhooks: count_webhooks(demo, events),
+        audit: AuditSummary {
             entries: tenants.iter().map(|tenant| tenant.audit.entries).sum(),
             verified: tenants.iter().all(|tenant| tenant.audit.verified),
         },
         not_ready_ms: tenants.iter().map(|tenant| tenant.not_ready_ms).sum(),
-        seconds: (ran.as_secs_f64() * 10.0).round() / 10.0,
+        seconds: (run_time.as_secs_f64() * 10.0).round() / 10.0,
         tenants,
     };
     reader.close().await;
     Ok(summary)
 }
 
-async fn of_tenant(
+async fn summarize_tenant(
     reader: &Reader,
     demo: &Demo,
     tenant: &TenantId,
     seen: Option<&TenantStatus>,
-) -> anyhow::Result<OfTenant> {
+) -> anyhow::Result<TenantSummary> {
     let now = demo.clock.now();
-    let figures = reader.compliance(tenant, demo.start, now).await?;
+    let figures = reader.compliance_figures(tenant, demo.start, now).await?;
     let count = |status: &str| figures.by_status.get(status).copied().unwrap_or(0);
     let chain = audit::verify_tenant(reader, tenant, ChainTrust::default()).await?;
     let times = reader.time_in_state(tenant, demo.start, now).await?;
     let not_ready: u64 = AgentState::KNOWN
         .iter()
-        .filter(|state| state.counts_as_not_ready())
-        .map(|state| times.iter().map(|time| time.of(state)).sum::<u64>())
+        .filter(|state| state.is_not_ready())
+        .map(|state| times.iter().map(|time| time.micros_in(state)).sum::<u64>())
         .sum();
     let sim = demo.simulator.counts(tenant);
-    Ok(OfTenant {
+    Ok(TenantSummary {
         id: tenant.clone(),
         agents: reader.agents(tenant).await?.len(),
-        transitions: Transitions {
+        transitions: TransitionCounts {
             requested: figures.total,
             confirmed: count("confirmed"),
             unconfirmed: count("unconfirmed"),
@@ -195,35 +199,39 @@ async fn of_tenant(
             cancelled: count("cancelled"),
             open: ["requested", "waiting", "sending", "in_doubt", "accepted"].map(count).iter().sum(),
         },
-        platform: Platform {
+        platform: PlatformCounts {
             calls: sim.calls,
             state_posts: sim.state_posts,
             calls_per_transition: ratio(sim.calls, sim.applied_changes),
             throttled: sim.throttled,
         },
         violations: figures.violations.values().sum(),
-        audit: Audit { entries: chain.entries, verified: chain.verified },
+        audit: AuditSummary { entries: chain.entries, verified: chain.verified },
         not_ready_ms: not_ready / 1000,
         feed: seen.map(|status| status.feed.clone()),
         subscriptions: seen.map(|status| status.subscriptions.clone()).unwrap_or_default(),
-        sight: seen.map(sight),
+        observation_age: seen.map(observation_age_text),
         rules: figures.by_rule.iter().map(|(rule, by_status)| (rule.clone(), by_status.values().sum())).collect(),
         applied_changes: sim.applied_changes,
     })
 }
 
-/// Two decimals are what people compare.
+/// Returns the ratio with two decimals, which is enough for people to compare.
 pub(super) fn ratio(calls: u64, changes: u64) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "a demo's counts are far below 2^52")]
     let ratio = calls as f64 / changes.max(1) as f64;
     (ratio * 10_000.0).round() / 10_000.0
 }
 
-async fn examples(reader: &Reader, demo: &Demo, rules: &BTreeMap<RuleId, u64>) -> anyhow::Result<Vec<String>> {
+async fn explain_busiest_rules(
+    reader: &Reader,
+    demo: &Demo,
+    rules: &BTreeMap<RuleId, u64>,
+) -> anyhow::Result<Vec<String>> {
     let mut busiest: Vec<_> = rules.iter().collect();
     busiest.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
     let mut lines = Vec::new();
-    for (rule, count) in busiest.into_iter().take(EXPLAINED) {
+    for (rule, count) in busiest.into_iter().take(EXPLAINED_RULES) {
         let filter = TransitionFilter { rule: Some(rule.clone()), ..TransitionFilter::default() };
         let mut newest = None;
         for tenant in &demo.tenants {
@@ -241,7 +249,7 @@ async fn examples(reader: &Reader, demo: &Demo, rules: &BTreeMap<RuleId, u64>) -
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (t, p) = (&self.transitions, &self.platform);
-        writeln!(f, "{}, {} s of real time", count(self.agents, "agent"), self.seconds)?;
+        writeln!(f, "{}, {} s of real time", count_with_noun(self.agents, "agent"), self.seconds)?;
         writeln!(
             f,
             "transitions      {} requested: {} confirmed, {} unconfirmed, {} refused, {} failed, {} superseded, {} expired, \
@@ -258,25 +266,25 @@ impl fmt::Display for Summary {
         writeln!(
             f,
             "webhooks         {} recorded, {} delivered, {} of them with a good signature, {} pending (the receiver's count)",
-            count(w.events, "event"),
+            count_with_noun(w.events, "event"),
             w.delivered,
             w.verified,
             w.pending
         )?;
         for tenant in &self.tenants {
             let name = format!("tenant {}", tenant.id);
-            let sight = tenant.sight.as_deref().unwrap_or("nothing observed yet");
+            let sight = tenant.observation_age.as_deref().unwrap_or("nothing observed yet");
             writeln!(
                 f,
                 "{name:<16} {}, {} transitions; last observed: {sight}",
-                count(tenant.agents, "agent"),
+                count_with_noun(tenant.agents, "agent"),
                 tenant.transitions.requested
             )?;
         }
         let verdict = if self.audit.verified { "verified" } else { "BROKEN" };
-        writeln!(f, "audit chain      {}, {verdict}", count(self.audit.entries, "entry"))?;
+        writeln!(f, "audit chain      {}, {verdict}", count_with_noun(self.audit.entries, "entry"))?;
         writeln!(f, "not-ready time   {} min over all agents", self.not_ready_ms / 60_000)?;
         writeln!(f, "busiest rules")?;
-        self.because.iter().try_for_each(|line| writeln!(f, "  {line}"))
+        self.rule_examples.iter().try_for_each(|line| writeln!(f, "  {line}"))
     }
 }

@@ -1,40 +1,40 @@
-//! The running daemon: is there one, does it answer, what does it say of itself.
+//! The running daemon: whether there is one, whether it answers, and what it reports.
 
 use serde_json::Value;
 
-use super::Desk;
+use super::CheckContext;
 use super::store::OTHER_STORE;
 use crate::app::identity;
-use crate::cli::shared::daemon::{Daemon, DaemonError};
+use crate::cli::shared::daemon::{DaemonClient, DaemonError};
 use crate::cli::shared::exit::Exit;
-use crate::cli::shared::finding::{Finding, Group};
-use crate::cli::shared::talk::exit_of;
-use crate::store::{DaemonRow, Reader, Role, is_held};
+use crate::cli::shared::finding::{Finding, FindingGroup};
+use crate::cli::shared::messages::exit_for_error;
+use crate::store::{DaemonRow, ProcessRole, Reader, is_locked};
 
 /// A daemon that answers.
-pub(super) struct Running {
-    pub(super) daemon: Daemon,
-    /// Its `/readyz`.
+pub(super) struct RunningDaemon {
+    pub(super) daemon: DaemonClient,
+    /// The answer of `/readyz`.
     pub(super) readiness: Value,
 }
 
-/// Looks for it. Its own address is asked also with `--offline`: that is this host as a rule.
-pub(super) async fn look(desk: &Desk, reader: Option<&Reader>) -> (Option<Running>, Vec<Finding>) {
-    let mut group = Group::new("daemon");
+/// Looks for the daemon. Its address is asked also with `--offline`, since it is usually this host.
+pub(super) async fn check(context: &CheckContext, reader: Option<&Reader>) -> (Option<RunningDaemon>, Vec<Finding>) {
+    let mut group = FindingGroup::new("daemon");
     let row = match reader {
         Some(reader) => reader.daemon().await.ok().flatten(),
         None => None,
     };
-    let holder = row.filter(|row| row.role == Role::Daemon && row.stopped_at.is_none());
-    let daemon = match Daemon::find(&desk.config).await {
+    let holder = row.filter(|row| row.role == ProcessRole::Daemon && row.stopped_at.is_none());
+    let daemon = match DaemonClient::find(&context.config).await {
         Ok(daemon) => daemon,
         Err(error) => {
-            match (exit_of(&error), &holder) {
-                (Exit::Unreachable, Some(holder)) => silent(&mut group, desk, holder),
+            match (exit_for_error(&error), &holder) {
+                (Exit::Unreachable, Some(holder)) => report_no_answer(&mut group, context, holder),
                 (Exit::Unreachable, None) => group.skipped("running", "no daemon runs on this store"),
                 _ => group.wrong("running", format!("{error:#}"), "see the store above"),
             }
-            return (None, group.done());
+            return (None, group.into_findings());
         }
     };
     let readiness = match daemon.readiness().await {
@@ -44,11 +44,11 @@ pub(super) async fn look(desk: &Desk, reader: Option<&Reader>) -> (Option<Runnin
                 (DaemonError::NotReachable { .. }, None) => {
                     group.skipped("running", format!("none answers at {}, and none has the store", daemon.url()));
                 }
-                (DaemonError::NotReachable { .. }, Some(holder)) => silent(&mut group, desk, holder),
+                (DaemonError::NotReachable { .. }, Some(holder)) => report_no_answer(&mut group, context, holder),
                 (
                     DaemonError::NoAnswer { .. }
                     | DaemonError::NoToken { .. }
-                    | DaemonError::TokenElsewhere { .. }
+                    | DaemonError::TokenUnreadable { .. }
                     | DaemonError::Refused { .. }
                     | DaemonError::NotShiftkeeper { .. },
                     _,
@@ -60,13 +60,13 @@ pub(super) async fn look(desk: &Desk, reader: Option<&Reader>) -> (Option<Runnin
                     );
                 }
             }
-            return (None, group.done());
+            return (None, group.into_findings());
         }
     };
     group.ok("running", format!("answers at {}", daemon.url()));
     match &holder {
-        Some(holder) => version(&mut group, holder),
-        // One that is not there is told of by its own check.
+        Some(holder) => check_version(&mut group, holder),
+        // The store's own check reports that it is missing.
         None if reader.is_some() => {
             group.warning(
                 "store",
@@ -76,14 +76,15 @@ pub(super) async fn look(desk: &Desk, reader: Option<&Reader>) -> (Option<Runnin
         }
         None => {}
     }
-    parts(&mut group, &readiness);
-    (Some(Running { daemon, readiness }), group.done())
+    check_parts(&mut group, &readiness);
+    (Some(RunningDaemon { daemon, readiness }), group.into_findings())
 }
 
-/// The store says that it runs, and nobody answers. Whoever has the store has its lock, which goes with the process.
-fn silent(group: &mut Group, desk: &Desk, holder: &DaemonRow) {
+/// Reports that the store names a running daemon and nobody answers. A process that has the store holds its lock,
+/// which ends with the process.
+fn report_no_answer(group: &mut FindingGroup, context: &CheckContext, holder: &DaemonRow) {
     let process = format!("process {} of host '{}' took the store at {}", holder.pid, holder.host, holder.started_at);
-    let is_held = is_held(desk.config.store.connection_url().expose()).filter(|_| holder.host == identity().host);
+    let is_held = is_locked(context.config.store.connection_url().expose()).filter(|_| holder.host == identity().host);
     match is_held {
         Some(false) => {
             let detail = format!("none: {process} and is gone without letting go of it: it was killed, or crashed");
@@ -103,7 +104,7 @@ fn silent(group: &mut Group, desk: &Desk, holder: &DaemonRow) {
     }
 }
 
-fn version(group: &mut Group, holder: &DaemonRow) {
+fn check_version(group: &mut FindingGroup, holder: &DaemonRow) {
     let ours = env!("CARGO_PKG_VERSION");
     if holder.version == ours {
         group.ok("version", ours);
@@ -113,8 +114,8 @@ fn version(group: &mut Group, holder: &DaemonRow) {
     }
 }
 
-/// What it says of itself, part by part.
-fn parts(group: &mut Group, readiness: &Value) {
+/// Checks each part that the daemon reports.
+fn check_parts(group: &mut FindingGroup, readiness: &Value) {
     let text = |part: &Value, key: &str| part[key].as_str().unwrap_or_default().to_owned();
     let parts = readiness["parts"].as_array().map_or(&[][..], Vec::as_slice);
     let bad: Vec<&Value> = parts.iter().filter(|part| part["ready"] != true).collect();
@@ -131,14 +132,14 @@ fn parts(group: &mut Group, readiness: &Value) {
         } else if part["needs_person"] == true {
             group.wrong(name, detail, "nothing goes on here by itself: mend what it says, then give that command");
         } else {
-            let advice = advice_of(&name);
+            let advice = advice_for_part(&name);
             group.warning(name, detail, advice);
         }
     }
 }
 
-/// What becomes of a part outside the daemon once it is mended.
-fn advice_of(part: &str) -> String {
+/// Says what happens once a part outside the daemon works again.
+fn advice_for_part(part: &str) -> String {
     match part.split_once(' ') {
         Some(("webhook", _)) => "mend the receiver or the way to it: what waits is sent at its next try".to_owned(),
         Some(("job", key)) => {
@@ -173,16 +174,17 @@ mod tests {
             part("job backup", false, "failed: no space"),
             part("tenant acme: subscription 0", false, "no snapshot: HTTP 503"),
         ]});
-        let mut group = Group::new("daemon");
-        parts(&mut group, &readiness);
-        let told: Vec<_> = group.done().into_iter().map(|told| (told.status, told.detail, told.advice)).collect();
-        let statuses: Vec<_> = told.iter().map(|(status, ..)| *status).collect();
+        let mut group = FindingGroup::new("daemon");
+        check_parts(&mut group, &readiness);
+        let findings: Vec<_> =
+            group.into_findings().into_iter().map(|told| (told.status, told.detail, told.advice)).collect();
+        let statuses: Vec<_> = findings.iter().map(|(status, ..)| *status).collect();
         assert_eq!(statuses, [Wrong, Wrong, Warning, Warning, Warning, Warning]);
-        assert_eq!(told[0].1, "no space is left, since 2026-11-22T10:00:00Z");
-        assert!(told[1].1.ends_with("webhooks recover wfm"), "one `since` is enough: {told:?}");
-        let advice = |index: usize| told[index].2.as_deref().unwrap_or_default();
-        assert!(advice(3).contains("jobs run schedule-folder --tenant acme`"), "{told:?}");
-        assert!(advice(4).contains("jobs run backup`"), "{told:?}");
+        assert_eq!(findings[0].1, "no space is left, since 2026-11-22T10:00:00Z");
+        assert!(findings[1].1.ends_with("webhooks recover wfm"), "one `since` is enough: {findings:?}");
+        let advice = |index: usize| findings[index].2.as_deref().unwrap_or_default();
+        assert!(advice(3).contains("jobs run schedule-folder --tenant acme`"), "{findings:?}");
+        assert!(advice(4).contains("jobs run backup`"), "{findings:?}");
         let heal = "heals by itself";
         assert_eq!([1, 2, 3, 4, 5].map(|index| advice(index).contains(heal)), [false, false, false, false, true]);
     }

@@ -1,42 +1,42 @@
-//! The folders that are written to: is there space, may this user write.
+//! The folders that are written to: free space and permissions.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access, statvfs};
 
-use crate::cli::shared::finding::{Finding, Group, bytes_text};
+use crate::cli::shared::finding::{Finding, FindingGroup, bytes_text};
 use crate::config::Config;
 
-/// Less than this is soon used up: the log alone may have 64 MiB.
-const TOO_LITTLE: u64 = 128 << 20;
-/// Less than this wants a look.
-const LITTLE: u64 = 1 << 30;
+/// Less free space than this is soon used up: the write-ahead log alone may have 64 MiB.
+const MIN_FREE_BYTES: u64 = 128 << 20;
+/// Less free space than this should be looked at.
+const LOW_FREE_BYTES: u64 = 1 << 30;
 
-/// Looks at the database's, the copies' and the schedules' folders.
-pub(super) fn look(config: &Config) -> Vec<Finding> {
-    let mut group = Group::new("disk");
+/// Checks the folders of the database, the backups and the schedules.
+pub(super) fn check(config: &Config) -> Vec<Finding> {
+    let mut group = FindingGroup::new("disk");
     let database = config.store.url.strip_prefix("sqlite://").map(PathBuf::from);
     let size = database.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |file| file.len());
-    match database.as_ref().map(|file| folder_of(file)) {
-        Some(folder) => one(&mut group, "database", &folder, size / 10),
+    match database.as_ref().map(|file| parent_folder(file)) {
+        Some(folder) => check_folder(&mut group, "database", &folder, size / 10),
         None => group.skipped("database", "PostgreSQL's own business"),
     }
-    for job in config.jobs.iter().filter(|job| job.enabled) {
+    for job in config.jobs.iter().filter(|job| job.is_enabled) {
         if let Some(folder) = &job.folder {
             // One more copy must fit.
-            one(&mut group, &format!("job {}", job.id), folder, size);
+            check_folder(&mut group, &format!("job {}", job.id), folder, size);
         }
     }
     for tenant in &config.tenants {
         if let Some(folder) = &tenant.schedule_folder {
-            one(&mut group, &format!("schedules of {}", tenant.id), folder, 0);
+            check_folder(&mut group, &format!("schedules of {}", tenant.id), folder, 0);
         }
     }
-    group.done()
+    group.into_findings()
 }
 
-fn folder_of(file: &Path) -> PathBuf {
+fn parent_folder(file: &Path) -> PathBuf {
     match file.parent() {
         Some(folder) if folder.as_os_str().is_empty() => PathBuf::from("."),
         Some(folder) => folder.to_owned(),
@@ -44,22 +44,22 @@ fn folder_of(file: &Path) -> PathBuf {
     }
 }
 
-/// `needed` bytes must be free at least.
-fn one(group: &mut Group, id: &str, folder: &Path, needed: u64) {
+/// Checks a folder, in which at least `needed` bytes must be free.
+fn check_folder(group: &mut FindingGroup, id: &str, folder: &Path, needed: u64) {
     let shown = folder.display();
-    if let Some(link) = dangling(folder) {
+    if let Some(link) = dangling_link(folder) {
         let detail = format!("{shown}: the link {} leads nowhere", link.display());
         group.wrong(id, detail, "mount or make what it leads to, or name another folder");
         return;
     }
-    match free(folder) {
+    match free_space(folder) {
         Ok((free, missing)) => {
             let made = if missing == 0 { "" } else { ", made at first use" };
             let detail = format!("{shown}{made}: {} free", bytes_text(free));
-            if free < TOO_LITTLE.max(needed) {
-                let enough = bytes_text(TOO_LITTLE.max(needed));
+            if free < MIN_FREE_BYTES.max(needed) {
+                let enough = bytes_text(MIN_FREE_BYTES.max(needed));
                 group.wrong(id, detail, format!("free some: less than {enough} will not do"));
-            } else if free < LITTLE.max(needed.saturating_mul(3)) {
+            } else if free < LOW_FREE_BYTES.max(needed.saturating_mul(3)) {
                 group.warning(id, detail, "free some soon, or shorten [retention]");
             } else if missing > 1 {
                 let advice = "is the name right, and is its disk mounted? Make the folder if it is meant";
@@ -75,24 +75,24 @@ fn one(group: &mut Group, id: &str, folder: &Path, needed: u64) {
     }
 }
 
-/// The link on the way to the folder that leads to nothing.
-fn dangling(folder: &Path) -> Option<PathBuf> {
+/// Returns the dangling link on the way to the folder, if any.
+fn dangling_link(folder: &Path) -> Option<PathBuf> {
     let absolute = std::path::absolute(folder).ok()?;
     absolute.ancestors().take_while(|path| !path.exists()).find(|path| path.is_symlink()).map(Path::to_owned)
 }
 
-/// Free bytes of the folder's file system, and how many folders of its path have to be made; of the nearest one above it where it is
-/// not there.
-fn free(folder: &Path) -> io::Result<(u64, usize)> {
+/// Returns the free bytes of the folder's file system, and how many folders of its path are missing. A missing folder
+/// is measured by its nearest existing parent.
+fn free_space(folder: &Path) -> io::Result<(u64, usize)> {
     let absolute = std::path::absolute(folder)?;
     let missing = absolute.ancestors().take_while(|path| !path.exists()).count();
-    let there = absolute.ancestors().nth(missing).unwrap_or(Path::new("/"));
-    if !there.is_dir() {
+    let existing = absolute.ancestors().nth(missing).unwrap_or(Path::new("/"));
+    if !existing.is_dir() {
         return Err(io::ErrorKind::NotADirectory.into());
     }
-    access(there, Access::WRITE_OK | Access::EXEC_OK)?;
-    let found = statvfs(there)?;
-    Ok((found.f_bavail.saturating_mul(found.f_frsize), missing))
+    access(existing, Access::WRITE_OK | Access::EXEC_OK)?;
+    let statistics = statvfs(existing)?;
+    Ok((statistics.f_bavail.saturating_mul(statistics.f_frsize), missing))
 }
 
 #[cfg(test)]
@@ -106,13 +106,13 @@ mod tests {
         let file = folder.path().join("file");
         std::fs::write(&file, "").expect("written");
         let status = |path: &Path, needed| {
-            let mut group = Group::new("disk");
-            one(&mut group, "x", path, needed);
-            group.done().remove(0).status
+            let mut group = FindingGroup::new("disk");
+            check_folder(&mut group, "x", path, needed);
+            group.into_findings().remove(0).status
         };
         assert_eq!(status(&file, 0), Status::Wrong);
-        assert_ne!(free(&folder.path().join("a/b")).expect("above it").0, 0);
-        let missing = ["", "a", "a/b"].map(|name| free(&folder.path().join(name)).expect("above it").1);
+        assert_ne!(free_space(&folder.path().join("a/b")).expect("above it").0, 0);
+        let missing = ["", "a", "a/b"].map(|name| free_space(&folder.path().join(name)).expect("above it").1);
         assert_eq!(missing, [0, 1, 2]);
         assert_eq!(status(folder.path(), u64::MAX), Status::Wrong);
         // Where the machine of the test has little space, that is told first.

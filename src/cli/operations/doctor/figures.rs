@@ -1,56 +1,62 @@
-//! A tenant's skills and queues: whether the platform knows them and tells their figures.
+//! A tenant's skills and queues: whether the platform knows them and gives their figures.
 //!
-//! A running daemon reads them anyway: what it says of itself and what it stored tell enough. Without one each question is asked
-//! once, when the store's log of calls leaves room for it.
+//! A running daemon reads them anyway, so its status and stored data are enough. Otherwise each question is asked
+//! once, if the call log in the store leaves room for it.
 
 use std::time::Duration;
 
-use super::Desk;
-use super::daemon::Running;
-use super::platform::{Way, free_slots};
-use crate::app::{clock_of, platform_of};
-use crate::cli::shared::finding::{Finding, Group};
+use super::CheckContext;
+use super::daemon::RunningDaemon;
+use super::platform::{CheckSources, free_slots};
+use crate::app::{clock_for, platform_for};
+use crate::cli::shared::finding::{Finding, FindingGroup};
 use crate::config::Tenant;
 use crate::domain::ids::{QueueId, SkillId};
-use crate::domain::words::count;
-use crate::engine::platform::calls::Purse;
-use crate::platform::{CallError, MOST_IN_ONE_READ, Platform};
+use crate::domain::wording::count_with_noun;
+use crate::engine::platform::calls::BudgetKind;
+use crate::platform::{CallError, MAX_PER_READ, Platform};
 use crate::store::Reader;
 
-/// Calls that are made from here at most.
-const CALLS: usize = 3;
-/// Ids that are named in one line.
-const MOST_NAMED: usize = 10;
-/// How far back the store is looked at for names.
-const A_DAY: Duration = Duration::from_secs(24 * 3600);
+/// The most calls made from here.
+const MAX_CALLS: usize = 3;
+/// The most ids named in one line.
+const MAX_NAMED_IDS: usize = 10;
+/// How far back the store is searched for names.
+const LOOKBACK: Duration = Duration::from_secs(24 * 3600);
 
-const MEND_QUEUES: &str = "take it out of the tenant's `queues`, or give the client the right to see it";
-const MEND_SKILLS: &str = "an idle skill may be left out; where it is busy, correct the tenant's `skills`";
+const QUEUES_ADVICE: &str = "take it out of the tenant's `queues`, or give the client the right to see it";
+const SKILLS_ADVICE: &str = "an idle skill may be left out; where it is busy, correct the tenant's `skills`";
 
-/// Looks at one tenant's; nothing is found where it has none.
-pub(super) async fn look(desk: &Desk, tenant: &Tenant, way: Way<'_>) -> Vec<Finding> {
-    let mut group = Group::new(format!("figures {}", tenant.id));
+/// Checks one tenant's skills and queues. Returns no findings if it has none.
+pub(super) async fn check(context: &CheckContext, tenant: &Tenant, sources: CheckSources<'_>) -> Vec<Finding> {
+    let mut group = FindingGroup::new(format!("figures {}", tenant.id));
     if tenant.skills.is_empty() && tenant.queues.is_empty() {
-        return group.done();
+        return group.into_findings();
     }
-    if desk.offline {
+    if context.offline {
         group.skipped("questions", "not asked: --offline");
-        return group.done();
+        return group.into_findings();
     }
-    match way.daemon {
-        Some(running) => through(tenant, running, way.reader, &mut group).await,
-        None => directly(desk, tenant, way.reader, &mut group).await,
+    match sources.daemon {
+        Some(running) => check_through_daemon(tenant, running, sources.reader, &mut group).await,
+        None => check_directly(context, tenant, sources.reader, &mut group).await,
     }
-    group.done()
+    group.into_findings()
 }
 
-async fn through(tenant: &Tenant, running: &Running, reader: Option<&Reader>, group: &mut Group) {
+async fn check_through_daemon(
+    tenant: &Tenant,
+    running: &RunningDaemon,
+    reader: Option<&Reader>,
+    group: &mut FindingGroup,
+) {
     let name = format!("tenant {}: figures", tenant.id);
     let parts = running.readiness["parts"].as_array().map_or(&[][..], Vec::as_slice);
     match parts.iter().find(|part| part["name"] == name.as_str()) {
         None => group.skipped("reads", "the daemon has read none yet"),
         Some(part) if part["ready"] == true => {
-            let (skills, queues) = (count(tenant.skills.len(), "skill"), count(tenant.queues.len(), "queue"));
+            let (skills, queues) =
+                (count_with_noun(tenant.skills.len(), "skill"), count_with_noun(tenant.queues.len(), "queue"));
             group.ok("reads", format!("the daemon reads those of {skills} and {queues}"));
         }
         Some(part) => {
@@ -59,86 +65,87 @@ async fn through(tenant: &Tenant, running: &Running, reader: Option<&Reader>, gr
         }
     }
     let Some(reader) = reader else { return };
-    let Ok(stored) = reader.latest_figures(&tenant.id, A_DAY).await else { return };
+    let Ok(stored) = reader.latest_figures(&tenant.id, LOOKBACK).await else { return };
     let named = |id: &SkillId| stored.skill(id.as_str()).is_some_and(|taken| taken.figures.name.is_some());
-    left_out(group, tenant.skills.iter().filter(|id| !named(id)));
+    report_unnamed_skills(group, tenant.skills.iter().filter(|id| !named(id)));
 }
 
-/// Skills that the platform has not told a name of.
-fn left_out<'a>(group: &mut Group, skills: impl Iterator<Item = &'a SkillId>) {
+/// Reports skills for which the platform has given no name.
+fn report_unnamed_skills<'a>(group: &mut FindingGroup, skills: impl Iterator<Item = &'a SkillId>) {
     let skills: Vec<&str> = skills.map(SkillId::as_str).collect();
-    if let Some(names) = some(&skills) {
-        group.warning("skills", format!("the platform has not shown {names}"), MEND_SKILLS);
+    if let Some(names) = ids_text(&skills) {
+        group.warning("skills", format!("the platform has not shown {names}"), SKILLS_ADVICE);
     }
 }
 
-/// The first of some ids, and how many more there are.
-fn some(ids: &[&str]) -> Option<String> {
-    let named = ids.iter().take(MOST_NAMED).copied().collect::<Vec<_>>().join(", ");
+/// Lists the first of some ids, and the number of the others.
+fn ids_text(ids: &[&str]) -> Option<String> {
+    let named = ids.iter().take(MAX_NAMED_IDS).copied().collect::<Vec<_>>().join(", ");
     match ids.len() {
         0 => None,
-        all if all > MOST_NAMED => Some(format!("{named} and {} more", all - MOST_NAMED)),
+        all if all > MAX_NAMED_IDS => Some(format!("{named} and {} more", all - MAX_NAMED_IDS)),
         _ => Some(named),
     }
 }
 
-async fn directly(desk: &Desk, tenant: &Tenant, reader: Option<&Reader>, group: &mut Group) {
-    if !desk.secrets {
+async fn check_directly(context: &CheckContext, tenant: &Tenant, reader: Option<&Reader>, group: &mut FindingGroup) {
+    if !context.has_secrets {
         return group.skipped("questions", "not asked: no daemon runs, and the secrets are not at hand here");
     }
-    let clock = clock_of(&desk.config).await;
-    if free_slots(tenant, reader, &clock, Purse::Reporting).await < CALLS {
+    let clock = clock_for(&context.config).await;
+    if free_slots(tenant, reader, &clock, BudgetKind::Reporting).await < MAX_CALLS {
         return group.skipped("questions", "not asked: their budget of this minute is used up; try again in a minute");
     }
-    // Whether there can be one is told by the platform's own check.
-    let Ok(platform) = platform_of(tenant, clock) else { return };
+    // The platform's own check reports if it cannot be used.
+    let Ok(platform) = platform_for(tenant, clock) else { return };
     if !tenant.skills.is_empty() {
-        skills(&*platform, &tenant.skills, group).await;
+        check_skills(&*platform, &tenant.skills, group).await;
     }
     if !tenant.queues.is_empty() {
-        queues(&*platform, &tenant.queues, group).await;
+        check_queues(&*platform, &tenant.queues, group).await;
     }
 }
 
-async fn skills(platform: &dyn Platform, skills: &[SkillId], group: &mut Group) {
-    let asked = &skills[..skills.len().min(MOST_IN_ONE_READ)];
-    match platform.skill_figures(asked).await {
+async fn check_skills(platform: &dyn Platform, skills: &[SkillId], group: &mut FindingGroup) {
+    let requested = &skills[..skills.len().min(MAX_PER_READ)];
+    match platform.skill_figures(requested).await {
         Ok(answer) => {
             group.ok("skill_figures", format!("answered within {} ms", answer.latency.as_millis()));
             let unnamed = answer.value.figures.iter().filter(|figures| figures.name.is_none());
-            left_out(group, unnamed.map(|figures| &figures.id));
+            report_unnamed_skills(group, unnamed.map(|figures| &figures.id));
         }
-        Err(error) => failed(group, "skill_figures", &error),
+        Err(error) => report_failure(group, "skill_figures", &error),
     }
 }
 
-async fn queues(platform: &dyn Platform, queues: &[QueueId], group: &mut Group) {
+async fn check_queues(platform: &dyn Platform, queues: &[QueueId], group: &mut FindingGroup) {
     let listed = match platform.queues().await {
         Ok(answer) => answer.value,
-        Err(error) => return failed(group, "queues", &error),
+        Err(error) => return report_failure(group, "queues", &error),
     };
     let (known, unknown): (Vec<_>, Vec<_>) =
         queues.iter().cloned().partition(|id| listed.iter().any(|queue| queue.id == *id));
     let unknown: Vec<&str> = unknown.iter().map(QueueId::as_str).collect();
-    match some(&unknown) {
-        Some(names) => group.wrong("queues", format!("the platform knows no queue {names}"), MEND_QUEUES),
-        None => group.ok("queues", format!("the platform knows {}", count(queues.len(), "queue"))),
+    match ids_text(&unknown) {
+        Some(names) => group.wrong("queues", format!("the platform knows no queue {names}"), QUEUES_ADVICE),
+        None => group.ok("queues", format!("the platform knows {}", count_with_noun(queues.len(), "queue"))),
     }
-    let asked = &known[..known.len().min(MOST_IN_ONE_READ)];
-    if asked.is_empty() {
+    let requested = &known[..known.len().min(MAX_PER_READ)];
+    if requested.is_empty() {
         return;
     }
-    match platform.queue_figures(asked).await {
+    match platform.queue_figures(requested).await {
         Ok(answer) => {
             group.ok("queue_figures", format!("answered within {} ms", answer.latency.as_millis()));
-            service_levels(group, answer.value.figures.iter().filter_map(|figures| figures.service_level_ppm));
+            check_service_levels(group, answer.value.figures.iter().filter_map(|figures| figures.service_level_ppm));
         }
-        Err(error) => failed(group, "queue_figures", &error),
+        Err(error) => report_failure(group, "queue_figures", &error),
     }
 }
 
-/// The platform's unit cannot be seen in a number; levels of one in a hundred and less are rather shares of 1.
-fn service_levels(group: &mut Group, levels: impl Iterator<Item = u64>) {
+/// Checks the unit of service levels, which a number alone does not show: levels of one per cent and less are more
+/// likely shares of 1.
+fn check_service_levels(group: &mut FindingGroup, levels: impl Iterator<Item = u64>) {
     let levels: Vec<u64> = levels.filter(|level| *level > 0).collect();
     if !levels.is_empty() && levels.iter().all(|level| *level <= 10_000) {
         let detail = "no queue answers more than one call in a hundred in time";
@@ -150,6 +157,6 @@ fn service_levels(group: &mut Group, levels: impl Iterator<Item = u64>) {
     }
 }
 
-fn failed(group: &mut Group, id: &str, error: &CallError) {
+fn report_failure(group: &mut FindingGroup, id: &str, error: &CallError) {
     group.wrong(id, error.to_string(), "see what the platform says");
 }

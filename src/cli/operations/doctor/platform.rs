@@ -1,67 +1,69 @@
-//! A tenant's platform: token, scopes, one read of each question, the budget, the clock.
+//! A tenant's platform: token, scopes, one read of each kind, the budget and the clock.
 //!
-//! A running daemon asks itself, so that its budget counts the calls. Without one they are made from here, when the store's log of
-//! calls leaves room for them; nothing is written, so a daemon that starts within a minute does not know of them.
+//! A running daemon makes the calls itself, so that its budget counts them. Otherwise they are made from here, if the
+//! call log in the store leaves room. Nothing is written, so a daemon that starts within a minute does not know of
+//! them.
 
 use std::time::Duration;
 
 use reqwest::Method;
 
-use super::Desk;
-use super::daemon::Running;
-use crate::app::{clock_of, platform_of};
-use crate::cli::shared::daemon::Ask;
-use crate::cli::shared::finding::{Finding, Group};
-use crate::clock::{Moment, SharedClock};
+use super::CheckContext;
+use super::daemon::RunningDaemon;
+use crate::app::{clock_for, platform_for};
+use crate::cli::shared::daemon::DaemonRequest;
+use crate::cli::shared::finding::{Finding, FindingGroup};
+use crate::clock::{ClockReading, SharedClock};
 use crate::config::{Right, Tenant};
 use crate::domain::ids::AgentId;
-use crate::domain::words::count;
-use crate::engine::platform::calls::Purse;
-use crate::engine::platform::probe::{ProbeReport, Probed, Question, offset_millis};
+use crate::domain::wording::count_with_noun;
+use crate::engine::platform::calls::BudgetKind;
+use crate::engine::platform::probe::{ProbeReport, ProbeResult, Question, offset_millis};
 use crate::platform::{ClockOffset, Detail, Platform, SubscriptionRequest};
 use crate::store::{CallWrite, Reader};
 
 /// The window of the budget.
-const WINDOW: Duration = Duration::from_secs(60);
-/// Calls that are made from here at most.
-const CALLS: usize = 3;
-/// The daemon converts instants whatever the clocks say; beyond this one of them is not kept in time.
-const CLOCK_OFF_MS: u64 = 5_000;
-/// Beyond this certificates and tokens fail.
-const CLOCK_FAR_OFF_MS: u64 = 300_000;
+const BUDGET_WINDOW: Duration = Duration::from_secs(60);
+/// The most calls made from here.
+const MAX_CALLS: usize = 3;
+/// The clock difference that gets a warning, in milliseconds. The daemon converts instants anyway, but one of the
+/// clocks is not synchronized.
+const CLOCK_WARNING_MS: u64 = 5_000;
+/// The clock difference beyond which certificates and tokens fail, in milliseconds.
+const CLOCK_ERROR_MS: u64 = 300_000;
 
-/// How the platform can be asked.
+/// The ways to query the platform.
 #[derive(Clone, Copy)]
-pub(super) struct Way<'a> {
-    pub(super) daemon: Option<&'a Running>,
+pub(super) struct CheckSources<'a> {
+    pub(super) daemon: Option<&'a RunningDaemon>,
     pub(super) reader: Option<&'a Reader>,
 }
 
-/// Asks one tenant's platform.
-pub(super) async fn look(desk: &Desk, tenant: &Tenant, way: Way<'_>) -> Vec<Finding> {
-    let mut group = Group::new(format!("platform {}", tenant.id));
-    if desk.offline {
+/// Checks one tenant's platform.
+pub(super) async fn check(context: &CheckContext, tenant: &Tenant, sources: CheckSources<'_>) -> Vec<Finding> {
+    let mut group = FindingGroup::new(format!("platform {}", tenant.id));
+    if context.offline {
         group.skipped("questions", "not asked: --offline");
-        return group.done();
+        return group.into_findings();
     }
-    let Some(agent) = agent_of(tenant, way.reader).await else {
+    let Some(agent) = probe_agent(tenant, sources.reader).await else {
         group.skipped("questions", "there is no agent to ask about: name one in `agents`, or import shifts");
-        return group.done();
+        return group.into_findings();
     };
-    let report = match way.daemon {
+    let report = match sources.daemon {
         Some(running) => {
-            sight(&mut group, tenant, running);
-            through(desk, tenant, running, &agent, &mut group).await
+            check_subscriptions(&mut group, tenant, running);
+            probe_through_daemon(context, tenant, running, &agent, &mut group).await
         }
-        None => directly(desk, tenant, way.reader, &agent, &mut group).await,
+        None => probe_directly(context, tenant, sources.reader, &agent, &mut group).await,
     };
     if let Some(report) = report {
-        tell(&mut group, tenant, &agent, &report, way.daemon.is_some());
+        report_probe(&mut group, tenant, &agent, &report, sources.daemon.is_some());
     }
-    group.done()
+    group.into_findings()
 }
 
-async fn agent_of(tenant: &Tenant, reader: Option<&Reader>) -> Option<AgentId> {
+async fn probe_agent(tenant: &Tenant, reader: Option<&Reader>) -> Option<AgentId> {
     if let Some(first) = tenant.agents.first() {
         return Some(first.clone());
     }
@@ -69,8 +71,8 @@ async fn agent_of(tenant: &Tenant, reader: Option<&Reader>) -> Option<AgentId> {
     stored.into_iter().find(|stored| stored.imported).map(|stored| stored.agent.id)
 }
 
-/// The daemon's own snapshots show better than one more subscription whether they can be read.
-fn sight(group: &mut Group, tenant: &Tenant, running: &Running) {
+/// Checks that snapshots can be read by the daemon's own, which show it better than one more subscription.
+fn check_subscriptions(group: &mut FindingGroup, tenant: &Tenant, running: &RunningDaemon) {
     let begins = format!("tenant {}: subscription ", tenant.id);
     let parts = running.readiness["parts"].as_array().map_or(&[][..], Vec::as_slice);
     let ours = parts.iter().filter(|part| part["name"].as_str().is_some_and(|name| name.starts_with(&begins)));
@@ -82,28 +84,30 @@ fn sight(group: &mut Group, tenant: &Tenant, running: &Running) {
         }
         None if good.is_empty() => group.skipped("subscription", "the daemon has read no snapshot yet"),
         None => {
-            group
-                .ok("subscription", format!("the daemon reads the snapshots of {}", count(good.len(), "subscription")));
+            group.ok(
+                "subscription",
+                format!("the daemon reads the snapshots of {}", count_with_noun(good.len(), "subscription")),
+            );
         }
     }
 }
 
-async fn through(
-    desk: &Desk,
+async fn probe_through_daemon(
+    context: &CheckContext,
     tenant: &Tenant,
-    running: &Running,
+    running: &RunningDaemon,
     agent: &AgentId,
-    group: &mut Group,
+    group: &mut FindingGroup,
 ) -> Option<ProbeReport> {
     let query = [("tenant", tenant.id.as_str()), ("agent", agent.as_str())];
-    let ask = Ask {
+    let request = DaemonRequest {
         method: Method::POST,
         path: "/api/v1/platform-checks",
         right: Right::Change,
         tenant: Some(&tenant.id),
         query: &query,
     };
-    let answer = running.daemon.ask(&desk.config, ask, |request| request).await;
+    let answer = running.daemon.call(&context.config, request, |request| request).await;
     match answer.map(serde_json::from_value) {
         Ok(Ok(report)) => Some(report),
         Ok(Err(error)) => {
@@ -121,24 +125,24 @@ async fn through(
     }
 }
 
-async fn directly(
-    desk: &Desk,
+async fn probe_directly(
+    context: &CheckContext,
     tenant: &Tenant,
     reader: Option<&Reader>,
     agent: &AgentId,
-    group: &mut Group,
+    group: &mut FindingGroup,
 ) -> Option<ProbeReport> {
-    if !desk.secrets {
+    if !context.has_secrets {
         group.skipped("questions", "not asked: no daemon runs, and the secrets are not at hand here");
         return None;
     }
-    let clock = clock_of(&desk.config).await;
-    let free = free_slots(tenant, reader, &clock, Purse::Ordinary).await;
-    if free < CALLS {
+    let clock = clock_for(&context.config).await;
+    let free = free_slots(tenant, reader, &clock, BudgetKind::Ordinary).await;
+    if free < MAX_CALLS {
         group.skipped("questions", "not asked: the budget of this minute is used up; try again in a minute");
         return None;
     }
-    let platform = match platform_of(tenant, clock.clone()) {
+    let platform = match platform_for(tenant, clock.clone()) {
         Ok(platform) => platform,
         Err(error) => {
             group.wrong("questions", format!("{:#}", anyhow::Error::from(error)), "mend it");
@@ -147,72 +151,79 @@ async fn directly(
     };
     let (mut questions, mut offset) = (Vec::new(), ClockOffset::default());
     for question in Question::ALL {
-        let result = question.ask(&*platform, agent).await;
+        let result = question.send(&*platform, agent).await;
         if let Ok(answer) = &result {
             offset.observe(answer);
         }
-        questions.push(Probed::of(question.name(), &result));
-        // The others would only be refused the same token.
+        questions.push(ProbeResult::of(question.name(), &result));
+        // The other calls would be refused for the same token.
         if has_no_token(questions.last().map_or("", |probed| &probed.outcome)) {
             break;
         }
     }
     if questions.len() == Question::ALL.len() {
-        questions.push(subscription(&*platform, tenant, reader, agent, &clock).await);
+        questions.push(probe_subscription(&*platform, tenant, reader, agent, &clock).await);
     }
-    // A clock of the store's own time has nothing to do with the platform's.
-    let known = if desk.config.clock.is_simulated() { ClockOffset::default() } else { offset };
+    // A clock of simulated time has no relation to the platform's.
+    let known = if context.config.clock.is_simulated() { ClockOffset::default() } else { offset };
     let (clock_offset_ms, clock_uncertainty_ms) = offset_millis(&known);
     let spent = questions.len();
     Some(ProbeReport { questions, budget_free: free.saturating_sub(spent), clock_offset_ms, clock_uncertainty_ms })
 }
 
-/// By the store's log of calls, as a daemon that starts now would count them.
-pub(super) async fn free_slots(tenant: &Tenant, reader: Option<&Reader>, clock: &SharedClock, purse: Purse) -> usize {
-    let limit = match purse {
-        Purse::Ordinary => tenant.requests_per_minute as usize,
-        Purse::Reporting => tenant.figures.requests_per_minute as usize,
+/// Returns the free calls of the budget by the call log in the store, as a daemon that starts now would count them.
+pub(super) async fn free_slots(
+    tenant: &Tenant,
+    reader: Option<&Reader>,
+    clock: &SharedClock,
+    budget_kind: BudgetKind,
+) -> usize {
+    let limit = match budget_kind {
+        BudgetKind::Ordinary => tenant.requests_per_minute as usize,
+        BudgetKind::Reporting => tenant.figures.requests_per_minute as usize,
     };
     let Some(reader) = reader else { return limit };
-    let (now, longest) = (clock.now(), clock.span_of_real(tenant.request_timeout));
-    let Ok(calls) = reader.recent_calls(&tenant.id, now - (WINDOW + longest)).await else { return 0 };
+    let (now, longest) = (clock.now(), clock.scale_real(tenant.request_timeout));
+    let Ok(calls) = reader.recent_calls(&tenant.id, now - (BUDGET_WINDOW + longest)).await else { return 0 };
     let counts = |call: &&CallWrite| {
-        Purse::of(&call.kind) == purse && call.answered_at.is_none_or(|answered_at| now.since(answered_at) < WINDOW)
+        BudgetKind::of(&call.kind) == budget_kind
+            && call.answered_at.is_none_or(|answered_at| now.since(answered_at) < BUDGET_WINDOW)
     };
     limit.saturating_sub(calls.iter().filter(counts).count())
 }
 
-/// The daemon's own one, which costs no slot, where it still lives; else a new one of one agent, which ends by itself.
-async fn subscription(
+/// Polls the daemon's own subscription if it is still valid, which needs no new one; or else creates one for one
+/// agent, which expires by itself.
+async fn probe_subscription(
     platform: &dyn Platform,
     tenant: &Tenant,
     reader: Option<&Reader>,
     agent: &AgentId,
     clock: &SharedClock,
-) -> Probed {
-    let life = platform.capabilities().subscription_life;
+) -> ProbeResult {
+    let life = platform.capabilities().subscription_lifetime;
     let stored = match reader {
         Some(reader) => reader.subscriptions(&tenant.id).await.unwrap_or_default(),
         None => Vec::new(),
     };
-    let now = Moment::now(&**clock);
+    let now = ClockReading::now(&**clock);
     if let Some(row) = stored.iter().find(|row| row.created.age_at(now).is_some_and(|age| age < life)) {
         let result = platform.snapshot(&row.id).await;
-        // It may have ended before its time; the daemon makes a new one.
+        // The subscription may have ended early; the daemon makes a new one.
         if result.as_ref().err().is_none_or(|error| error.failure.class() != "not_found") {
-            return Probed::of("subscription", &result);
+            return ProbeResult::of("subscription", &result);
         }
     }
     let agents = [agent.clone()];
-    let wanted = SubscriptionRequest {
+    let request = SubscriptionRequest {
         name: "shiftkeeper doctor",
         interval: tenant.subscription.interval,
         agents: &agents,
         detail: Detail::Needed,
     };
-    let made = platform.subscribe(wanted).await;
-    let mut probed = Probed::of("subscription", &made);
-    if made.is_ok() {
+    let result = platform.subscribe(request).await;
+    let mut probed = ProbeResult::of("subscription", &result);
+    if result.is_ok() {
         probed.detail.push_str("; it was made for this and ends by itself within a day");
     }
     probed
@@ -222,14 +233,14 @@ fn has_no_token(outcome: &str) -> bool {
     matches!(outcome, "token_refused" | "token_unavailable" | "circuit_open" | "unauthorized")
 }
 
-fn tell(group: &mut Group, tenant: &Tenant, agent: &AgentId, report: &ProbeReport, of_daemon: bool) {
-    token(group, &report.questions, of_daemon);
+fn report_probe(group: &mut FindingGroup, tenant: &Tenant, agent: &AgentId, report: &ProbeReport, of_daemon: bool) {
+    report_token(group, &report.questions, of_daemon);
     for probed in report.questions.iter().filter(|probed| !has_no_token(&probed.outcome)) {
-        question(group, agent, probed);
+        report_question(group, agent, probed);
     }
     group.skipped("scope users:state:write", "not tried: it would change an agent's state");
     let limit = tenant.requests_per_minute;
-    let free = format!("{} of {limit} free in this minute", count(report.budget_free, "slot"));
+    let free = format!("{} of {limit} free in this minute", count_with_noun(report.budget_free, "slot"));
     if report.budget_free == 0 {
         group.warning(
             "budget",
@@ -239,11 +250,11 @@ fn tell(group: &mut Group, tenant: &Tenant, agent: &AgentId, report: &ProbeRepor
     } else {
         group.ok("budget", free);
     }
-    clock_offset(group, report);
+    report_clock_offset(group, report);
 }
 
-/// A daemon asks with its own credentials, which says nothing of those that are at hand here.
-fn token(group: &mut Group, questions: &[Probed], of_daemon: bool) {
+/// Reports on the token. A daemon uses its own credentials, which says nothing about those of this command.
+fn report_token(group: &mut FindingGroup, questions: &[ProbeResult], of_daemon: bool) {
     let refused = questions.iter().find(|probed| has_no_token(&probed.outcome));
     let tried = questions.iter().any(|probed| !matches!(&*probed.outcome, "no_slot" | "not_sent"));
     match refused {
@@ -260,7 +271,7 @@ fn token(group: &mut Group, questions: &[Probed], of_daemon: bool) {
     }
 }
 
-fn question(group: &mut Group, agent: &AgentId, probed: &Probed) {
+fn report_question(group: &mut FindingGroup, agent: &AgentId, probed: &ProbeResult) {
     let (id, detail) = (probed.question.as_str(), probed.detail.as_str());
     match &*probed.outcome {
         "ok" => group.ok(id, detail),
@@ -278,7 +289,7 @@ fn question(group: &mut Group, agent: &AgentId, probed: &Probed) {
     }
 }
 
-fn clock_offset(group: &mut Group, report: &ProbeReport) {
+fn report_clock_offset(group: &mut FindingGroup, report: &ProbeReport) {
     let Some(offset) = report.clock_offset_ms else {
         group.skipped("clock", "the platform told no time that could be compared");
         return;
@@ -288,9 +299,9 @@ fn clock_offset(group: &mut Group, report: &ProbeReport) {
     let detail = format!("the platform's is {apart} ms {way} ours, give or take {} ms", report.clock_uncertainty_ms);
     let least = offset.unsigned_abs().saturating_sub(report.clock_uncertainty_ms);
     let advice = "keep this host's clock in time (NTP)";
-    if least > CLOCK_FAR_OFF_MS {
+    if least > CLOCK_ERROR_MS {
         group.wrong("clock", detail, advice);
-    } else if least > CLOCK_OFF_MS {
+    } else if least > CLOCK_WARNING_MS {
         group.warning("clock", detail, advice);
     } else {
         group.ok("clock", detail);
@@ -302,18 +313,21 @@ mod tests {
     use super::*;
     use crate::cli::shared::finding::Status;
 
-    fn found(outcomes: &[&str], offset: Option<i64>) -> Vec<(String, Status)> {
-        let mut group = Group::new("platform");
-        let probed =
-            |outcome: &&str| Probed { question: "break".into(), outcome: (*outcome).into(), detail: "said".into() };
+    fn findings_for(outcomes: &[&str], offset: Option<i64>) -> Vec<(String, Status)> {
+        let mut group = FindingGroup::new("platform");
+        let probed = |outcome: &&str| ProbeResult {
+            question: "break".into(),
+            outcome: (*outcome).into(),
+            detail: "said".into(),
+        };
         let questions: Vec<_> = outcomes.iter().map(probed).collect();
         let report = ProbeReport { questions, budget_free: 1, clock_offset_ms: offset, clock_uncertainty_ms: 500 };
-        token(&mut group, &report.questions, false);
+        report_token(&mut group, &report.questions, false);
         for probed in report.questions.iter().filter(|probed| !has_no_token(&probed.outcome)) {
-            question(&mut group, &"u_1".into(), probed);
+            report_question(&mut group, &"u_1".into(), probed);
         }
-        clock_offset(&mut group, &report);
-        group.done().into_iter().map(|finding| (finding.id, finding.status)).collect()
+        report_clock_offset(&mut group, &report);
+        group.into_findings().into_iter().map(|finding| (finding.id, finding.status)).collect()
     }
 
     #[test]
@@ -329,23 +343,27 @@ mod tests {
             ("token_refused", Status::Wrong, None),
             ("unauthorized", Status::Wrong, None),
         ] {
-            let seen = found(&[outcome], None);
-            assert_eq!(seen[0], ("token".to_owned(), token), "{outcome}");
-            let asked = seen.iter().find(|(id, _)| id == "break").map(|(_, status)| *status);
-            assert_eq!(asked, question, "{outcome}");
+            let findings = findings_for(&[outcome], None);
+            assert_eq!(findings[0], ("token".to_owned(), token), "{outcome}");
+            let question_status = findings.iter().find(|(id, _)| id == "break").map(|(_, status)| *status);
+            assert_eq!(question_status, question, "{outcome}");
         }
     }
 
     #[test]
     fn a_token_of_the_daemon_is_not_said_to_be_the_one_that_is_at_hand_here() {
-        let probed = [Probed { question: "break".into(), outcome: "ok".into(), detail: "said".into() }];
-        let said = |of_daemon| {
-            let mut group = Group::new("platform");
-            token(&mut group, &probed, of_daemon);
-            group.done().remove(0).detail
+        let probed = [ProbeResult { question: "break".into(), outcome: "ok".into(), detail: "said".into() }];
+        let token_detail = |of_daemon| {
+            let mut group = FindingGroup::new("platform");
+            report_token(&mut group, &probed, of_daemon);
+            group.into_findings().remove(0).detail
         };
-        assert_eq!(said(false), "the platform takes it");
-        assert!(said(true).contains("the running daemon's") && said(true).contains("not tried"), "{}", said(true));
+        assert_eq!(token_detail(false), "the platform takes it");
+        assert!(
+            token_detail(true).contains("the running daemon's") && token_detail(true).contains("not tried"),
+            "{}",
+            token_detail(true)
+        );
     }
 
     #[test]
@@ -357,7 +375,7 @@ mod tests {
             (Some(-301_000), Status::Wrong),
             (None, Status::Skipped),
         ] {
-            assert_eq!(found(&["ok"], offset).pop(), Some(("clock".to_owned(), status)), "{offset:?}");
+            assert_eq!(findings_for(&["ok"], offset).pop(), Some(("clock".to_owned(), status)), "{offset:?}");
         }
     }
 }

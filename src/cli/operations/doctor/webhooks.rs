@@ -1,44 +1,44 @@
-//! Webhook targets: may they be sent to, have they an address, do they take connections. No event is sent.
+//! Webhook targets: whether they may be sent to, have an address and accept connections. No event is sent.
 
 use std::time::Duration;
 
-use super::Desk;
-use super::platform::Way;
-use crate::cli::shared::finding::{Finding, Group};
-use crate::cli::webhooks::serves;
+use super::CheckContext;
+use super::platform::CheckSources;
+use crate::cli::shared::finding::{Finding, FindingGroup};
+use crate::cli::webhooks::is_configured_for;
 use crate::domain::webhooks::target::Target;
-use crate::engine::webhooks::deliver::send::{Network, reach};
+use crate::engine::webhooks::deliver::send::{Network, check_reachable};
 use crate::store::Reader;
 
-/// For one connection, TLS included, in real time.
-const WITHIN: Duration = Duration::from_secs(5);
+/// The time limit of one connection including TLS, in real time.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Connects to each, one after the other. Which of them are disabled is told by the daemon where one runs, else by the store.
-pub(super) async fn look(desk: &Desk, way: Way<'_>) -> Vec<Finding> {
-    let mut group = Group::new("webhooks");
-    if let (None, Some(reader)) = (way.daemon, way.reader) {
-        disabled(&mut group, desk, reader).await;
+/// Connects to each target in turn. The daemon, if it runs, or else the store tells which are disabled.
+pub(super) async fn check(context: &CheckContext, sources: CheckSources<'_>) -> Vec<Finding> {
+    let mut group = FindingGroup::new("webhooks");
+    if let (None, Some(reader)) = (sources.daemon, sources.reader) {
+        report_disabled(&mut group, context, reader).await;
     }
-    let hooks = &desk.config.webhooks;
+    let hooks = &context.config.webhooks;
     if hooks.is_empty() {
         group.ok("endpoints", "none is configured");
-        return group.done();
+        return group.into_findings();
     }
-    if desk.offline {
+    if context.offline {
         group.skipped("endpoints", "not connected to: --offline");
-        return group.done();
+        return group.into_findings();
     }
     let network = match Network::system() {
         Ok(network) => network,
         Err(error) => {
             group.wrong("certificates", error.to_string(), "install the package ca-certificates");
-            return group.done();
+            return group.into_findings();
         }
     };
     for hook in hooks {
-        // Host and port alone: the path may be a secret.
-        let place = Target::of(&hook.url).map_or_else(|| "no host".to_owned(), |target| target.to_string());
-        match reach(&hook.url, &hook.allow, &network, WITHIN).await {
+        // Show only host and port, since the path may be a secret.
+        let place = Target::from_url(&hook.url).map_or_else(|| "no host".to_owned(), |target| target.to_string());
+        match check_reachable(&hook.url, &hook.allowed_targets, &network, CONNECT_TIMEOUT).await {
             Ok(()) => group.ok(&hook.id, format!("{place} takes connections; no event was sent")),
             Err(reason) => {
                 let advice =
@@ -47,17 +47,17 @@ pub(super) async fn look(desk: &Desk, way: Way<'_>) -> Vec<Finding> {
             }
         }
     }
-    group.done()
+    group.into_findings()
 }
 
-async fn disabled(group: &mut Group, desk: &Desk, reader: &Reader) {
-    for tenant in &desk.config.tenants {
+async fn report_disabled(group: &mut FindingGroup, context: &CheckContext, reader: &Reader) {
+    for tenant in &context.config.tenants {
         let stored = reader.endpoints(&tenant.id).await.unwrap_or_default();
-        let ours = |id| desk.config.webhooks.iter().any(|hook| serves(hook, id, &tenant.id));
+        let ours = |id| context.config.webhooks.iter().any(|hook| is_configured_for(hook, id, &tenant.id));
         for endpoint in stored.iter().filter(|endpoint| ours(&endpoint.id)) {
             let Some((at, why)) = endpoint.disabled else { continue };
             let (id, tenant) = (&endpoint.id, &tenant.id);
-            let detail = format!("disabled since {at}, as {}: it gets nothing, its events wait", why.words());
+            let detail = format!("disabled since {at}, as {}: it gets nothing, its events wait", why.text());
             let advice = format!(
                 "mend the receiver, start the daemon, then: shiftkeeper webhooks recover {id} --since {at} --tenant {tenant}"
             );

@@ -1,22 +1,22 @@
-//! Time zones: are the rules at hand for every zone that is used.
+//! Time zones: whether the rules of every zone in use are available.
 
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::cli::shared::finding::{Finding, Group};
+use crate::cli::shared::finding::{Finding, FindingGroup};
 use crate::config::Config;
-use crate::domain::words::count;
+use crate::domain::wording::count_with_noun;
 use crate::store::Reader;
 
-/// A zone and two instants with its offsets there, in seconds: what any sound set of rules must say, also of years to come.
-const KNOWN: (&str, [(i64, i32); 2]) = ("Europe/Berlin", [(1_768_478_400, 3_600), (2_131_963_200, 7_200)]);
+/// A zone and its offsets in seconds at two instants, which any sound set of rules gives, also for future years.
+const KNOWN_ZONE: (&str, [(i64, i32); 2]) = ("Europe/Berlin", [(1_768_478_400, 3_600), (2_131_963_200, 7_200)]);
 
-/// Looks whether the rules are there and right for one known zone, and there for every zone that is used.
-pub(super) async fn look(config: &Config, reader: Option<&Reader>) -> Vec<Finding> {
-    let mut group = Group::new("time zones");
-    let (zone, instants) = KNOWN;
+/// Checks that the rules are available and correct for one known zone, and available for every zone in use.
+pub(super) async fn check(config: &Config, reader: Option<&Reader>) -> Vec<Finding> {
+    let mut group = FindingGroup::new("time zones");
+    let (zone, instants) = KNOWN_ZONE;
     let right = TimeZone::get(zone).is_ok_and(|zone| {
         instants.iter().all(|(second, offset)| {
             Timestamp::from_second(*second).is_ok_and(|instant| zone.to_offset(instant).seconds() == *offset)
@@ -29,20 +29,20 @@ pub(super) async fn look(config: &Config, reader: Option<&Reader>) -> Vec<Findin
                       and the built-in data count";
         group.wrong("rules", format!("{zone} is not as it should be"), advice);
     }
-    let zones = used(config, reader).await;
+    let zones = used_zones(config, reader).await;
     let unknown: Vec<&str> = zones.iter().map(String::as_str).filter(|zone| TimeZone::get(zone).is_err()).collect();
     if unknown.is_empty() {
-        group.ok("in use", format!("{} known", count(zones.len(), "zone")));
+        group.ok("in use", format!("{} known", count_with_noun(zones.len(), "zone")));
     } else {
         let advice =
             "import the agents again with names as the IANA database has them, or bring the package tzdata up to date";
         group.wrong("in use", format!("not known: {}", unknown.join(", ")), advice);
     }
-    group.done()
+    group.into_findings()
 }
 
-/// Of the configuration, and of the agents that were imported.
-async fn used(config: &Config, reader: Option<&Reader>) -> BTreeSet<String> {
+/// Returns the zones of the configuration and of imported agents.
+async fn used_zones(config: &Config, reader: Option<&Reader>) -> BTreeSet<String> {
     let mut zones: BTreeSet<String> = config.import.default_zone.iter().cloned().collect();
     zones.extend(config.jobs.iter().map(|job| job.calendar.zone_name().to_owned()));
     let Some(reader) = reader else { return zones };

@@ -1,12 +1,12 @@
-//! `shiftkeeper report adherence|segments|not-ready|breaks`: planned against actual, through the frame of all reports.
+//! `shiftkeeper report adherence|segments|not-ready|breaks`: planned against actual.
 
 use std::process::ExitCode;
 
-use super::files::{self, Form, Subject, Target, Whose};
+use super::files::{self, AgentFilterArgs, OutputFormat, PeriodArgs, TargetArgs};
 use crate::cli::shared::config_args::ConfigArgs;
 use crate::cli::shared::output::Output;
-use crate::cli::shared::scope::usage;
-use crate::report::request::{Kind, Request};
+use crate::cli::shared::scope::usage_error;
+use crate::report::request::{ReportKind, Request};
 
 /// Options of `report adherence`.
 #[derive(clap::Args, Debug)]
@@ -28,12 +28,12 @@ pub struct AdherenceArgs {
     pub variant: Option<String>,
     /// For CSV, which holds one section: a row for each agent and day, each agent, or each team.
     #[arg(long, value_enum, conflicts_with = "section")]
-    pub by: Option<By>,
+    pub by: Option<AdherenceRows>,
 }
 
 /// Rows of the adherence report.
 #[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
-pub enum By {
+pub enum AdherenceRows {
     /// Each agent and day.
     Day,
     /// Each agent.
@@ -42,7 +42,7 @@ pub enum By {
     Team,
 }
 
-impl By {
+impl AdherenceRows {
     const fn section(self) -> &'static str {
         match self {
             Self::Day => "days",
@@ -60,20 +60,20 @@ pub struct DocumentArgs {
     pub config: ConfigArgs,
     /// Of when.
     #[command(flatten)]
-    pub subject: Subject,
+    pub period: PeriodArgs,
     /// Of whom.
     #[command(flatten)]
-    pub whose: Whose,
+    pub agent_filter: AgentFilterArgs,
     /// Where to.
     #[command(flatten)]
-    pub target: Target,
+    pub target: TargetArgs,
     /// How to print; --format says more.
     #[arg(long, short, value_enum, conflicts_with_all = ["format", "out", "folder", "section"])]
     pub output: Option<Output>,
 }
 
 fn variant(text: &str) -> Result<String, String> {
-    let known = Kind::Adherence.variants();
+    let known = ReportKind::Adherence.variants();
     if known.iter().any(|(name, _)| *name == text) {
         return Ok(text.to_owned());
     }
@@ -86,28 +86,28 @@ pub async fn adherence(mut args: AdherenceArgs) -> anyhow::Result<ExitCode> {
     if let Some(by) = args.by {
         args.document.target.section = Some(by.section().to_owned());
     }
-    make(&args.document, Kind::Adherence, args.variant).await
+    make_report(&args.document, ReportKind::Adherence, args.variant).await
 }
 
-/// Makes one that has no variants.
-pub async fn plain(args: &DocumentArgs, report: Kind) -> anyhow::Result<ExitCode> {
-    make(args, report, None).await
+/// Makes a report without variants.
+pub async fn make_without_variant(args: &DocumentArgs, report: ReportKind) -> anyhow::Result<ExitCode> {
+    make_report(args, report, None).await
 }
 
-async fn make(args: &DocumentArgs, report: Kind, variant: Option<String>) -> anyhow::Result<ExitCode> {
+async fn make_report(args: &DocumentArgs, report: ReportKind, variant: Option<String>) -> anyhow::Result<ExitCode> {
     let loaded = args.config.load_for_command()?;
     let mut target = args.target.clone();
     match args.output {
-        Some(Output::Json) => target.format = Some(Form::Json),
-        Some(Output::Table) => target.format = Some(Form::Table),
+        Some(Output::Json) => target.format = Some(OutputFormat::Json),
+        Some(Output::Table) => target.format = Some(OutputFormat::Table),
         None => {}
     }
-    let asked = |now| {
-        let request = files::request(&loaded.config, report, &args.subject, args.whose.filters(), now)?;
-        // What lies ahead is not unknown, it has not been yet.
+    let build_request = |now| {
+        let request = files::build_request(&loaded.config, report, &args.period, args.agent_filter.filters(), now)?;
+        // The future is not unknown time, so leave it out.
         let request = Request { to: request.to.min(now), variant, ..request };
-        request.check().map_err(usage)?;
+        request.check().map_err(usage_error)?;
         Ok(request)
     };
-    files::make(&loaded.config, &target, asked).await
+    files::make_report(&loaded.config, &target, build_request).await
 }

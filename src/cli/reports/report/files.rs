@@ -1,4 +1,4 @@
-//! Whom a report is of and where it goes: the options that all reports share, and the making of files.
+//! The agents and targets of reports: the options that all reports share, and the writing of files.
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
@@ -9,48 +9,49 @@ use std::process::ExitCode;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use super::table::Table;
-use super::{Span, check_order, ended};
-use crate::app::clock_of;
+use super::table::TerminalTable;
+use super::{ComplianceSpan, check_order, exit_after_write};
+use crate::app::clock_for;
 use crate::cli::shared::exit::Exit;
+use crate::cli::shared::messages::{CommandFailure, print_message};
 use crate::cli::shared::output::print;
-use crate::cli::shared::scope::{one_tenant, open_reader, usage};
-use crate::cli::shared::talk::{Failure, say};
+use crate::cli::shared::scope::{one_tenant, open_reader, usage_error};
 use crate::config::Config;
 use crate::domain::ids::{AgentId, TeamName, TenantId};
 use crate::domain::time::UtcMicros;
-use crate::domain::words::count;
+use crate::domain::wording::count_with_noun;
 use crate::report::document::{Heading, ReportError, WriteError};
-use crate::report::export::{ExportError, Wanted, export, file_name, fill, section_of};
-use crate::report::manifest::{Manifest, beside};
-use crate::report::request::{Filters, Kind, Request};
+use crate::report::export::{ExportError, ExportRequest, export, file_name, fill, section_of};
+use crate::report::manifest::{Manifest, path_for};
+use crate::report::request::{Filters, ReportKind, Request};
 use crate::report::tally::Progress;
 use crate::report::writers::csv::Csv;
 use crate::report::writers::json::Json;
-use crate::report::writers::{Format, Writer};
+use crate::report::writers::{ReportFormat, Writer};
 use crate::store::Reader;
 
-/// Files that a person asks for at a terminal have no other bound than the disk.
-const MOST_BYTES: u64 = u64::MAX;
+/// The largest file, in bytes: files requested in a terminal are limited only by the disk.
+const MAX_BYTES: u64 = u64::MAX;
 
-/// A date, or an instant.
+/// A date or an instant.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum When {
-    /// Its midnight, in the report's zone.
+pub enum DateOrInstant {
+    /// Midnight at the start of the date, in the report's zone.
     Day(Date),
     /// The instant.
     At(UtcMicros),
 }
 
-impl When {
-    /// Reads one.
+impl DateOrInstant {
+    /// Parses a date or an instant.
     pub fn parse(text: &str) -> Result<Self, String> {
         if let Ok(at) = text.parse() {
             return Ok(Self::At(at));
         }
-        // A day alone says what is wrong with the day; jiff takes one from an instant too, and without a zone that is none.
+        // Parse the date alone first, for an error about the date. jiff would also take the date of an instant, and
+        // an instant without a zone is not valid.
         let day = text.split_once(['T', ' ']).map_or(text, |(day, _)| day);
-        match (day.parse(), is_written_as_a_day(day)) {
+        match (day.parse(), has_date_shape(day)) {
             (Ok(read), _) if day == text => Ok(Self::Day(read)),
             (Err(_), true) => Err(format!("there is no such day as {day}")),
             (Ok(_) | Err(_), _) => {
@@ -59,7 +60,7 @@ impl When {
         }
     }
 
-    /// The instant that it is in a zone.
+    /// Returns the instant in a zone.
     pub fn in_zone(self, zone: &TimeZone) -> UtcMicros {
         match self {
             Self::At(at) => at,
@@ -70,16 +71,16 @@ impl When {
 
 /// Of whom and of when.
 #[derive(clap::Args, Clone, Debug)]
-pub struct Subject {
+pub struct PeriodArgs {
     /// The tenant; may be left out where there is only one.
     #[arg(long, value_name = "ID")]
     pub tenant: Option<TenantId>,
     /// From this date or instant on; from the beginning without it.
-    #[arg(long, value_name = "WHEN", value_parser = When::parse)]
-    pub from: Option<When>,
+    #[arg(long, value_name = "WHEN", value_parser = DateOrInstant::parse)]
+    pub from: Option<DateOrInstant>,
     /// Before this date or instant; up to now without it.
-    #[arg(long, value_name = "WHEN", value_parser = When::parse)]
-    pub to: Option<When>,
+    #[arg(long, value_name = "WHEN", value_parser = DateOrInstant::parse)]
+    pub to: Option<DateOrInstant>,
     /// The time zone that dates begin in and that instants are shown in.
     #[arg(long, value_name = "ZONE", default_value = "UTC")]
     pub zone: String,
@@ -87,7 +88,7 @@ pub struct Subject {
 
 /// Of which agents.
 #[derive(clap::Args, Clone, Debug, Default)]
-pub struct Whose {
+pub struct AgentFilterArgs {
     /// Only agents of this team; may be given more than once.
     #[arg(long, value_name = "NAME")]
     pub team: Vec<TeamName>,
@@ -96,13 +97,13 @@ pub struct Whose {
     pub agent: Vec<AgentId>,
 }
 
-impl Whose {
-    /// The filters that it makes.
+impl AgentFilterArgs {
+    /// Returns the filters of the options.
     pub fn filters(&self) -> Filters {
         Filters { teams: self.team.clone(), agents: self.agent.clone(), ..Filters::default() }
     }
 
-    /// No agent is named.
+    /// Returns whether no agent filter is set.
     pub const fn is_everybody(&self) -> bool {
         self.team.is_empty() && self.agent.is_empty()
     }
@@ -110,10 +111,10 @@ impl Whose {
 
 /// Where a report goes.
 #[derive(clap::Args, Clone, Debug, Default)]
-pub struct Target {
+pub struct TargetArgs {
     /// How to write it; may be left out where the name of --out says it.
     #[arg(long, value_enum, value_name = "FORMAT")]
-    pub format: Option<Form>,
+    pub format: Option<OutputFormat>,
     /// Write it to this file, with a manifest beside it; what is there is replaced.
     #[arg(long, value_name = "FILE", conflicts_with = "folder")]
     pub out: Option<PathBuf>,
@@ -125,8 +126,8 @@ pub struct Target {
     pub section: Option<String>,
 }
 
-/// Whether a text has the shape `2026-10-26`.
-fn is_written_as_a_day(text: &str) -> bool {
+/// Returns whether a text has the form `2026-10-26`.
+fn has_date_shape(text: &str) -> bool {
     let parts: Vec<&str> = text.split('-').collect();
     let digits = |part: &&str, long: usize| part.len() == long && part.bytes().all(|byte| byte.is_ascii_digit());
     matches!(parts.as_slice(), [year, month, day] if digits(year, 4) && digits(month, 2) && digits(day, 2))
@@ -134,7 +135,7 @@ fn is_written_as_a_day(text: &str) -> bool {
 
 /// How a report is written.
 #[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Form {
+pub enum OutputFormat {
     /// For people, at a terminal.
     Table,
     /// One section as comma-separated values.
@@ -150,89 +151,95 @@ pub enum Form {
     Parquet,
 }
 
-impl Form {
-    const fn format(self) -> Option<Format> {
+impl OutputFormat {
+    const fn format(self) -> Option<ReportFormat> {
         match self {
             Self::Table => None,
-            Self::Csv => Some(Format::Csv),
-            Self::Json => Some(Format::Json),
-            Self::Xlsx => Some(Format::Xlsx),
-            Self::Html => Some(Format::Html),
-            Self::Parquet => Some(Format::Parquet),
+            Self::Csv => Some(ReportFormat::Csv),
+            Self::Json => Some(ReportFormat::Json),
+            Self::Xlsx => Some(ReportFormat::Xlsx),
+            Self::Html => Some(ReportFormat::Html),
+            Self::Parquet => Some(ReportFormat::Parquet),
         }
     }
 }
 
-impl Target {
-    /// Nobody said where it goes or how it is written.
-    pub const fn is_unsaid(&self) -> bool {
+impl TargetArgs {
+    /// Returns whether neither target nor format is set.
+    pub const fn is_unset(&self) -> bool {
         self.format.is_none() && self.out.is_none() && self.folder.is_none() && self.section.is_none()
     }
 
-    /// The format of the file, where it is to be one or to be printed as one; none for a table.
-    fn format(&self) -> anyhow::Result<Option<Format>> {
+    /// Returns the format of the file or the output, or `None` for a table.
+    fn format(&self) -> anyhow::Result<Option<ReportFormat>> {
         let ending = self.out.as_deref().and_then(Path::extension).and_then(OsStr::to_str);
         let by_name = ending.and_then(|ending| ending.to_ascii_lowercase().parse().ok());
         let format = match self.format {
             Some(form) => form.format(),
             None => by_name,
         };
-        if let Some(why) = format.and_then(Format::missing) {
-            return Err(usage(why));
+        if let Some(why) = format.and_then(ReportFormat::unavailable_reason) {
+            return Err(usage_error(why));
         }
         let is_file = self.out.is_some() || self.folder.is_some();
         match (format, self.format) {
-            (None, Some(Form::Table)) if is_file => Err(usage(
+            (None, Some(OutputFormat::Table)) if is_file => Err(usage_error(
                 "a table goes to the terminal: leave --out and --folder out, or name another --format".to_owned(),
             )),
             (None, None) if is_file => {
-                let formats = Format::ALL.map(Format::name).join(", ");
-                Err(usage(format!("say how to write the file with --format, which takes {formats}")))
+                let formats = ReportFormat::ALL.map(ReportFormat::name).join(", ");
+                Err(usage_error(format!("say how to write the file with --format, which takes {formats}")))
             }
-            (Some(format @ (Format::Xlsx | Format::Html | Format::Parquet)), _) if !is_file => {
-                Err(usage(format!("{format} is a file: name it with --out FILE or --folder DIR")))
+            (Some(format @ (ReportFormat::Xlsx | ReportFormat::Html | ReportFormat::Parquet)), _) if !is_file => {
+                Err(usage_error(format!("{format} is a file: name it with --out FILE or --folder DIR")))
             }
             (format, _) => Ok(format),
         }
     }
 
-    /// The file's place.
-    fn place(&self, request: &Request, section: Option<&str>, format: Format, now: UtcMicros) -> Option<PathBuf> {
+    /// Returns the path of the file.
+    fn file_path(
+        &self,
+        request: &Request,
+        section: Option<&str>,
+        format: ReportFormat,
+        now: UtcMicros,
+    ) -> Option<PathBuf> {
         let named = |folder: &PathBuf| folder.join(file_name(request, section, format, now));
         self.out.clone().or_else(|| self.folder.as_ref().map(named))
     }
 }
 
-/// What is asked for, of a tenant of the configuration.
-pub fn request(
+/// Builds a request for a tenant of the configuration.
+pub fn build_request(
     config: &Config,
-    report: Kind,
-    subject: &Subject,
+    report: ReportKind,
+    period: &PeriodArgs,
     filters: Filters,
     now: UtcMicros,
 ) -> anyhow::Result<Request> {
-    let tenant = one_tenant(config, subject.tenant.as_ref())?.id.clone();
-    let mut request = Request { zone: subject.zone.clone(), filters, ..Request::whole(report, tenant, now) };
-    request.check().map_err(usage)?;
+    let tenant = one_tenant(config, period.tenant.as_ref())?.id.clone();
+    let mut request = Request { zone: period.zone.clone(), filters, ..Request::whole_tenant(report, tenant, now) };
+    request.check().map_err(usage_error)?;
     let zone = request.time_zone();
-    request.from = subject.from.map(|from| from.in_zone(&zone));
-    request.to = subject.to.map_or(now, |to| to.in_zone(&zone));
-    check_order(Span { from: request.from, to: Some(request.to) }, now)?;
-    request.check().map_err(usage)?;
+    request.from = period.from.map(|from| from.in_zone(&zone));
+    request.to = period.to.map_or(now, |to| to.in_zone(&zone));
+    check_order(ComplianceSpan { from: request.from, to: Some(request.to) }, now)?;
+    request.check().map_err(usage_error)?;
     Ok(request)
 }
 
-/// Makes the report that `asked` asks for at this instant, and lets it go where it goes.
-pub async fn make(
+/// Makes the report that `build` requests at this instant, and writes it to its target.
+pub async fn make_report(
     config: &Config,
-    target: &Target,
-    asked: impl FnOnce(UtcMicros) -> anyhow::Result<Request>,
+    target: &TargetArgs,
+    build: impl FnOnce(UtcMicros) -> anyhow::Result<Request>,
 ) -> anyhow::Result<ExitCode> {
     let format = target.format()?;
-    let now = clock_of(config).await.now();
-    let request = asked(now)?;
+    let now = clock_for(config).await.now();
+    let request = build(now)?;
     let section = match format {
-        Some(format) => section_of(request.report, format, target.section.as_deref()).map_err(refused)?,
+        Some(format) => section_of(request.report, format, target.section.as_deref()).map_err(report_error)?,
         None => None,
     };
     if let Some(folder) = &target.folder {
@@ -241,80 +248,81 @@ pub async fn make(
         })?;
     }
     let reader = open_reader(config).await?;
-    let place = format.and_then(|format| Some((format, target.place(&request, section.as_deref(), format, now)?)));
-    let made = match place {
+    let destination =
+        format.and_then(|format| Some((format, target.file_path(&request, section.as_deref(), format, now)?)));
+    let result = match destination {
         Some((format, target)) => {
-            let wanted = Wanted { request, format, section, target, most_bytes: MOST_BYTES };
-            to_file(&reader, &wanted, now).await.map(|()| Exit::Done.into())
+            let export_request = ExportRequest { request, format, section, target, max_bytes: MAX_BYTES };
+            write_to_file(&reader, &export_request, now).await.map(|()| Exit::Done.into())
         }
-        None => ended(to_output(&reader, request, format, section.as_deref(), now).await),
+        None => exit_after_write(print_to_stdout(&reader, request, format, section.as_deref(), now).await),
     };
     reader.close().await;
-    made
+    result
 }
 
-async fn to_file(reader: &Reader, wanted: &Wanted, now: UtcMicros) -> anyhow::Result<()> {
-    let manifest = export(reader, wanted, now, &Progress::default()).await.map_err(not_made)?;
-    print(told(&wanted.target, &manifest))
+async fn write_to_file(reader: &Reader, export_request: &ExportRequest, now: UtcMicros) -> anyhow::Result<()> {
+    let manifest = export(reader, export_request, now, &Progress::default()).await.map_err(export_error)?;
+    print(file_line(&export_request.target, &manifest))
 }
 
-/// A line about a file that was made.
-pub fn told(place: &Path, manifest: &Manifest) -> String {
-    let rows = count(manifest.rows(), "row");
-    format!("{}  {rows}, {} bytes, SHA-256 {}", place.display(), manifest.file.bytes, manifest.file.sha256)
+/// Formats a line about a written file.
+pub fn file_line(path: &Path, manifest: &Manifest) -> String {
+    let rows = count_with_noun(manifest.rows(), "row");
+    format!("{}  {rows}, {} bytes, SHA-256 {}", path.display(), manifest.file.bytes, manifest.file.sha256)
 }
 
-async fn to_output(
+async fn print_to_stdout(
     reader: &Reader,
     request: Request,
-    format: Option<Format>,
+    format: Option<ReportFormat>,
     section: Option<&str>,
     now: UtcMicros,
 ) -> anyhow::Result<()> {
-    let heading = Heading::read(reader, request, now).await.map_err(refused)?;
+    let heading = Heading::read(reader, request, now).await.map_err(report_error)?;
     let out = io::BufWriter::new(io::stdout());
     let mut writer: Box<dyn Writer> = match format {
-        Some(Format::Csv) => Box::new(Csv::new(&heading, out)),
-        Some(Format::Json) => Box::new(Json::new(&heading, out).map_err(|error| refused(error.into()))?),
-        Some(Format::Xlsx | Format::Html | Format::Parquet) | None => {
-            Box::new(Table::new(&heading, out, line_of_terminal()))
+        Some(ReportFormat::Csv) => Box::new(Csv::new(&heading, out)),
+        Some(ReportFormat::Json) => Box::new(Json::new(&heading, out).map_err(|error| report_error(error.into()))?),
+        Some(ReportFormat::Xlsx | ReportFormat::Html | ReportFormat::Parquet) | None => {
+            Box::new(TerminalTable::new(&heading, out, terminal_width()))
         }
     };
-    fill(reader, &heading.request, section, &mut *writer, &Progress::default()).await.map_err(refused)?;
+    fill(reader, &heading.request, section, &mut *writer, &Progress::default()).await.map_err(report_error)?;
     Ok(())
 }
 
-/// None where what is printed goes elsewhere.
-fn line_of_terminal() -> Option<usize> {
+/// Returns the width of the terminal, or `None` if the output goes elsewhere.
+fn terminal_width() -> Option<usize> {
     terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0))
 }
 
-/// As the command ends for it.
-fn refused(error: ReportError) -> anyhow::Error {
+/// Converts a report error into one that ends the command.
+fn report_error(error: ReportError) -> anyhow::Error {
     match error {
-        ReportError::Refused(why) => usage(why),
+        ReportError::Refused(why) => usage_error(why),
         ReportError::Write(WriteError::Io(error)) => error.into(),
-        other @ (ReportError::Read(_) | ReportError::Write(WriteError::CalledOff | WriteError::TooLarge { .. })) => {
+        other @ (ReportError::Read(_) | ReportError::Write(WriteError::Cancelled | WriteError::TooLarge { .. })) => {
             other.into()
         }
     }
 }
 
-fn not_made(error: ExportError) -> anyhow::Error {
+fn export_error(error: ExportError) -> anyhow::Error {
     match error {
-        ExportError::Report(error) => refused(error),
+        ExportError::Report(error) => report_error(error),
         other @ ExportError::File { .. } => other.into(),
     }
 }
 
-/// Checks a file that was made; see [`crate::report::verify`].
+/// Verifies a report file; see [`crate::report::verify`].
 pub async fn verify(config: &Config, file: &Path, as_json: bool) -> anyhow::Result<ExitCode> {
-    use crate::report::verify::{Outcome, VerifyError, verify};
+    use crate::report::verify::{CheckOutcome, VerifyError, verify};
     let reader = open_reader(config).await?;
     let verdict = verify(&reader, file).await;
     reader.close().await;
     let verdict = verdict.map_err(|error| match error {
-        VerifyError::File { .. } => Failure::because(Exit::Failed, error.to_string()),
+        VerifyError::File { .. } => CommandFailure::with_exit(Exit::Failed, error.to_string()),
         VerifyError::Store(_) => error.into(),
     })?;
     if as_json {
@@ -323,9 +331,9 @@ pub async fn verify(config: &Config, file: &Path, as_json: bool) -> anyhow::Resu
         let mut text = String::new();
         for check in &verdict.checks {
             let word = match check.outcome {
-                Outcome::Holds => "holds",
-                Outcome::Differs => "DIFFERS",
-                Outcome::Unknown => "unknown",
+                CheckOutcome::Holds => "holds",
+                CheckOutcome::Differs => "DIFFERS",
+                CheckOutcome::Unknown => "unknown",
             };
             for (place, says) in check.says.iter().enumerate() {
                 let (what, word) = if place == 0 { (check.what, word) } else { ("", "") };
@@ -338,10 +346,10 @@ pub async fn verify(config: &Config, file: &Path, as_json: bool) -> anyhow::Resu
     if verdict.holds {
         return Ok(Exit::Done.into());
     }
-    say(format!(
+    print_message(format!(
         "{} or its manifest {} is not what was written, or the store is not what it was",
         file.display(),
-        beside(file).display()
+        path_for(file).display()
     ));
     Ok(Exit::Problems.into())
 }

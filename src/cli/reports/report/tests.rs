@@ -9,9 +9,9 @@ use crate::clock::{ManualClock, SharedClock};
 use crate::domain::agents::state::AgentState;
 use crate::domain::changes::policy::{OnContact, Violation};
 use crate::domain::changes::priority::Priority;
-use crate::domain::changes::transition::{Actor, Status, Transition};
+use crate::domain::changes::transition::{Actor, Transition, TransitionStatus};
 use crate::domain::ids::TransitionId;
-use crate::store::{Commit, PAGE_LIMIT, Role, Store};
+use crate::store::{Commit, PAGE_LIMIT, ProcessRole, Store};
 
 #[derive(Parser)]
 struct Command {
@@ -50,24 +50,24 @@ fn transition(n: u32) -> Transition {
         latency_ms: refused.is_none().then_some(40),
         change_set: None,
         status: match refused {
-            Some(violation) => Status::Refused { violation },
-            None => Status::Confirmed { at: at(9) },
+            Some(violation) => TransitionStatus::Refused { violation },
+            None => TransitionStatus::Confirmed { at: at(9) },
         },
     }
 }
 
 /// What is printed of `count` transitions.
-async fn printed(count: u32, options: &[&str]) -> String {
+async fn print_transitions(count: u32, options: &[&str]) -> String {
     let folder = tempfile::tempdir().expect("a folder");
     let url = format!("sqlite://{}", folder.path().join("keeper.db").display());
     let clock: SharedClock = std::sync::Arc::new(ManualClock::at(at(1)));
-    let store = Store::open(&url, Role::Daemon, clock, &identity()).await.expect("opens");
+    let store = Store::open(&url, ProcessRole::Daemon, clock, &identity()).await.expect("opens");
     let transitions = (0..count).map(transition).collect();
     store.writer().commit(Commit { transitions, ..Commit::default() }).await.expect("commits");
     let args = args(options);
     let span = args.span().expect("a zone");
     let mut out = Vec::new();
-    write(store.reader(), &"acme".into(), span, &args, &mut out).await.expect("written");
+    write_report(store.reader(), &"acme".into(), span, &args, &mut out).await.expect("written");
     store.close().await;
     String::from_utf8(out).expect("text")
 }
@@ -75,7 +75,7 @@ async fn printed(count: u32, options: &[&str]) -> String {
 #[tokio::test]
 async fn the_json_is_one_document_whose_figures_follow_from_its_log_however_long() {
     let count = PAGE_LIMIT + 1;
-    let report: Value = serde_json::from_str(&printed(count, &["--output", "json"]).await).expect("JSON");
+    let report: Value = serde_json::from_str(&print_transitions(count, &["--output", "json"]).await).expect("JSON");
     let logs = report["logs"].as_array().expect("a log");
     assert_eq!(report["totalTransitions"], count);
     assert_eq!(logs.len(), count as usize);
@@ -89,15 +89,15 @@ async fn the_json_is_one_document_whose_figures_follow_from_its_log_however_long
 
 #[tokio::test]
 async fn nothing_requested_is_a_whole_report_too() {
-    let report: Value = serde_json::from_str(&printed(0, &["--output", "json"]).await).expect("JSON");
+    let report: Value = serde_json::from_str(&print_transitions(0, &["--output", "json"]).await).expect("JSON");
     assert_eq!((&report["totalTransitions"], &report["violationFrequency"]), (&0.into(), &0.0.into()));
     assert_eq!(report["logs"], Value::Array(Vec::new()));
-    assert_eq!(printed(0, &["--output", "csv"]).await, LOG_COLUMNS.join(",") + "\r\n");
+    assert_eq!(print_transitions(0, &["--output", "csv"]).await, LOG_COLUMNS.join(",") + "\r\n");
 }
 
 #[tokio::test]
 async fn the_csv_is_the_log_with_cells_that_no_spreadsheet_runs() {
-    let csv = printed(2, &["--output", "csv"]).await;
+    let csv = print_transitions(2, &["--output", "csv"]).await;
     let lines: Vec<_> = csv.split_terminator("\r\n").collect();
     assert_eq!(lines[0], LOG_COLUMNS.join(","));
     assert_eq!(lines[1], "00000000-0000-0000-0000-000000000001,1970-01-01T00:00:01Z,'=u_0001,Ready,true,40,,");
@@ -108,14 +108,14 @@ async fn the_csv_is_the_log_with_cells_that_no_spreadsheet_runs() {
 #[tokio::test]
 async fn the_span_holds_its_start_and_not_its_end() {
     let span = ["--output", "json", "--from", "1970-01-01T00:00:02Z", "--to", "1970-01-01T00:00:05Z"];
-    let report: Value = serde_json::from_str(&printed(9, &span).await).expect("JSON");
+    let report: Value = serde_json::from_str(&print_transitions(9, &span).await).expect("JSON");
     assert_eq!(report["totalTransitions"], 3);
     assert_eq!(report["logs"].as_array().map(Vec::len), Some(3));
 }
 
 #[tokio::test]
 async fn the_table_defines_its_figures() {
-    let table = printed(3, &["--logs"]).await;
+    let table = print_transitions(3, &["--logs"]).await;
     for part in
         ["totalTransitions    ", "violationFrequency  ", "0.3333", "violationFrequency: those that policy", "'=u_0001"]
     {
@@ -139,7 +139,7 @@ fn a_date_is_its_midnight_in_the_zone() {
 
 #[test]
 fn a_day_that_there_is_not_is_called_so() {
-    let refused = |text: &str| When::parse(text).expect_err("refused");
+    let refused = |text: &str| DateOrInstant::parse(text).expect_err("refused");
     for text in ["2026-11-31", "2026-11-31T08:00:00Z", "2026-13-01"] {
         let day = text.split('T').next().unwrap_or_default();
         assert_eq!(refused(text), format!("there is no such day as {day}"));
@@ -147,14 +147,14 @@ fn a_day_that_there_is_not_is_called_so() {
     for text in ["yesterday", "2026-11", "31-11-2026", "2026-11-30T25:00:00Z", "2026-11-30T08:00:00"] {
         assert!(refused(text).starts_with("write a date or an instant"), "{text}: {}", refused(text));
     }
-    assert!(When::parse("2026-11-30").is_ok() && When::parse("2026-11-30T08:00:00Z").is_ok());
+    assert!(DateOrInstant::parse("2026-11-30").is_ok() && DateOrInstant::parse("2026-11-30T08:00:00Z").is_ok());
 }
 
 #[test]
 fn a_span_that_lies_ahead_is_refused_with_the_present_instant() {
     let at = |text: &str| Some(text.parse::<UtcMicros>().expect("an instant"));
     let now = at("2026-11-23T08:00:00Z").expect("now");
-    let refused = |from, to| check_order(Span { from: at(from), to }, now).map_err(|error| error.to_string());
+    let refused = |from, to| check_order(ComplianceSpan { from: at(from), to }, now).map_err(|error| error.to_string());
     let said = "--from 2030-01-01T00:00:00Z lies ahead: now it is 2026-11-23T08:00:00Z, and a report is of what was";
     assert_eq!(refused("2030-01-01T00:00:00Z", None), Err(said.to_owned()));
     let said = "--from 2026-11-02T00:00:00Z does not lie before --to 2026-11-01T00:00:00Z";

@@ -1,4 +1,4 @@
-//! `shiftkeeper report trend`: how a series moves by the quarter of an hour or by the day, and which values are odd.
+//! `shiftkeeper report trend`: the values of a series by quarter of an hour or by day, and the anomalies among them.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -8,20 +8,20 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde_json::json;
 
-use super::files::{self, Subject, Target, When};
-use super::{ReportOutput, Span, check_order, ended, plain_table, zone};
-use crate::app::clock_of;
+use super::files::{self, DateOrInstant, PeriodArgs, TargetArgs};
+use super::{ComplianceSpan, ReportOutput, check_order, exit_after_write, plain_table, zone};
+use crate::app::clock_for;
 use crate::cli::shared::config_args::ConfigArgs;
-use crate::cli::shared::scope::{one_tenant, open_reader, usage};
+use crate::cli::shared::scope::{one_tenant, open_reader, usage_error};
 use crate::config::Config;
-use crate::domain::analytics::series::Source;
-use crate::domain::analytics::series::aggregated::Results;
-use crate::domain::analytics::trend::{LEAST_WEEKS, SEASONAL_THRESHOLD, THRESHOLD, TrendPoint, TrendSettings, WINDOW};
+use crate::domain::analytics::series::SeriesSource;
+use crate::domain::analytics::series::aggregated::ResultSource;
+use crate::domain::analytics::trend::{MIN_WEEKS, SEASONAL_THRESHOLD, THRESHOLD, TrendPoint, TrendSettings, WINDOW};
 use crate::domain::ids::{QueueId, SkillId, TenantId};
 use crate::domain::time::UtcMicros;
-use crate::domain::words::count;
-use crate::report::request::{Filters, Kind, Request};
-use crate::report::sheet::{Cell, Sheet};
+use crate::domain::wording::count_with_noun;
+use crate::report::csv_sheet::{CsvSheet, SheetCell};
+use crate::report::request::{Filters, ReportKind, Request};
 use crate::report::trend::{SeriesTrend, source};
 use crate::store::{Reader, SeriesError};
 
@@ -64,11 +64,11 @@ pub struct TrendArgs {
     #[arg(long, value_name = "NAME")]
     pub figure: Option<String>,
     /// From this date or instant; 60 days before --to by default.
-    #[arg(long, value_name = "WHEN", value_parser = When::parse)]
-    pub from: Option<When>,
+    #[arg(long, value_name = "WHEN", value_parser = DateOrInstant::parse)]
+    pub from: Option<DateOrInstant>,
     /// Before this date or instant; through the newest value by default.
-    #[arg(long, value_name = "WHEN", value_parser = When::parse)]
-    pub to: Option<When>,
+    #[arg(long, value_name = "WHEN", value_parser = DateOrInstant::parse)]
+    pub to: Option<DateOrInstant>,
     /// The days of this time zone are meant, and in it a quarter hour of a weekday is the same one in every week.
     #[arg(long, value_name = "ZONE", default_value = "UTC")]
     pub zone: String,
@@ -80,7 +80,7 @@ pub struct TrendArgs {
     pub threshold: f64,
     /// Where to.
     #[command(flatten)]
-    pub target: Target,
+    pub target: TargetArgs,
     /// How to print: anomalies as a table, all values as JSON or CSV.
     #[arg(long, short, value_enum, default_value_t, conflicts_with_all = ["format", "out", "folder", "section"])]
     pub output: ReportOutput,
@@ -94,28 +94,28 @@ fn parse_threshold(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|number: &f64| number.is_finite() && *number > 0.0).ok_or_else(wrong)
 }
 
-/// Prints it.
+/// Runs the command.
 pub(super) async fn run(args: TrendArgs) -> anyhow::Result<ExitCode> {
     let loaded = args.config.load_for_command()?;
-    if !args.target.is_unsaid() {
-        return files::make(&loaded.config, &args.target, |now| request(&loaded.config, &args, now)).await;
+    if !args.target.is_unset() {
+        return files::make_report(&loaded.config, &args.target, |now| build_request(&loaded.config, &args, now)).await;
     }
     let tenant = &one_tenant(&loaded.config, args.tenant.as_ref())?.id;
     let zone = zone(&args.zone)?;
-    let source = source(&filters(&args)).map_err(|error| usage(error.to_string()))?;
-    let instant = |when: Option<When>| when.map(|when| when.in_zone(&zone));
-    let span = Span { from: instant(args.from), to: instant(args.to) };
-    check_order(span, clock_of(&loaded.config).await.now())?;
+    let source = source(&filters(&args)).map_err(|error| usage_error(error.to_string()))?;
+    let instant = |when: Option<DateOrInstant>| when.map(|when| when.in_zone(&zone));
+    let span = ComplianceSpan { from: instant(args.from), to: instant(args.to) };
+    check_order(span, clock_for(&loaded.config).await.now())?;
     let reader = open_reader(&loaded.config).await?;
     let to = span.to.unwrap_or(UtcMicros::MAX);
     let from = match (span.from, span.to) {
         (Some(from), _) => from,
-        (None, Some(to)) => to - source.usual_span(),
-        (None, None) => newest(&reader, tenant, &source).await? - source.usual_span(),
+        (None, Some(to)) => to - source.default_span(),
+        (None, None) => newest_instant(&reader, tenant, &source).await? - source.default_span(),
     };
-    let (days, longest) = (source.longest_days(), Duration::from_hours(u64::from(source.longest_days()) * 24));
+    let (days, longest) = (source.max_days(), Duration::from_hours(u64::from(source.max_days()) * 24));
     if to != UtcMicros::MAX && to.since(from) > longest {
-        return Err(usage(format!("--from {from} to --to {to} is more than {days} days")));
+        return Err(usage_error(format!("--from {from} to --to {to} is more than {days} days")));
     }
     let to = to.min(from + longest);
     let settings =
@@ -124,15 +124,17 @@ pub(super) async fn run(args: TrendArgs) -> anyhow::Result<ExitCode> {
     reader.close().await;
     let trend = trend.map_err(|error| match error {
         SeriesError::Read(error) => error.into(),
-        SeriesError::TooLong { .. } | SeriesError::TooMuch { .. } | SeriesError::Unfit(_) => usage(error.to_string()),
+        SeriesError::TooLong { .. } | SeriesError::TooManyQuarters { .. } | SeriesError::Unavailable(_) => {
+            usage_error(error.to_string())
+        }
     })?;
-    ended(write(&trend, tenant, &args, &mut io::stdout()))
+    exit_after_write(write_trend(&trend, tenant, &args, &mut io::stdout()))
 }
 
-/// The request that the options make, with a span that ends now where none is named.
-fn request(config: &Config, args: &TrendArgs, now: UtcMicros) -> anyhow::Result<Request> {
-    let whom = Subject { tenant: args.tenant.clone(), from: args.from, to: args.to, zone: args.zone.clone() };
-    files::request(config, Kind::Trend, &whom, filters(args), now)
+/// Builds the request of the options; its span ends now if no end is given.
+fn build_request(config: &Config, args: &TrendArgs, now: UtcMicros) -> anyhow::Result<Request> {
+    let period = PeriodArgs { tenant: args.tenant.clone(), from: args.from, to: args.to, zone: args.zone.clone() };
+    files::build_request(config, ReportKind::Trend, &period, filters(args), now)
 }
 
 fn filters(args: &TrendArgs) -> Filters {
@@ -147,31 +149,32 @@ fn filters(args: &TrendArgs) -> Filters {
     }
 }
 
-/// When the newest figure of its kind was read, the roster was in sight last, or the newest result ends; the epoch where there was none.
-async fn newest(reader: &Reader, tenant: &TenantId, source: &Source) -> anyhow::Result<UtcMicros> {
+/// Returns the instant of the newest reading of a figure, of the last observation of the agents, or of the end of the
+/// newest result, depending on the source; the epoch if there is none.
+async fn newest_instant(reader: &Reader, tenant: &TenantId, source: &SeriesSource) -> anyhow::Result<UtcMicros> {
     let newest = match source {
-        Source::Skill(..) | Source::Queue(..) => {
+        SeriesSource::Skill(..) | SeriesSource::Queue(..) => {
             let figures = reader.latest_figures(tenant, Duration::ZERO).await.context("the newest figures")?;
             match source {
-                Source::Skill(..) => figures.skills.iter().map(|taken| taken.at).max(),
+                SeriesSource::Skill(..) => figures.skills.iter().map(|taken| taken.at).max(),
                 _ => figures.queues.iter().map(|taken| taken.at).max(),
             }
         }
-        Source::Adherence(..) | Source::NotReady(..) => {
-            reader.last_sight(tenant).await.context("the last sight")?.map(|(_, until)| until)
+        SeriesSource::Adherence(..) | SeriesSource::NotReady(..) => {
+            reader.last_observed_span(tenant).await.context("the last sight")?.map(|(_, until)| until)
         }
-        Source::Analytics(of) => {
-            let run = match &of.of {
-                Results::Query(query) => reader.last_analytics_run(tenant, query).await,
-                Results::Run(id) => reader.analytics_run(tenant, *id).await,
+        SeriesSource::Analytics(of) => {
+            let run = match &of.source {
+                ResultSource::Query(query) => reader.last_analytics_run(tenant, query).await,
+                ResultSource::Run(id) => reader.analytics_run(tenant, *id).await,
             };
             run.context("the newest result")?.map(|run| run.request.to)
         }
     };
-    Ok(newest.unwrap_or(UtcMicros::EPOCH + source.usual_span()))
+    Ok(newest.unwrap_or(UtcMicros::EPOCH + source.default_span()))
 }
 
-fn write(trend: &SeriesTrend, tenant: &TenantId, args: &TrendArgs, out: &mut impl Write) -> anyhow::Result<()> {
+fn write_trend(trend: &SeriesTrend, tenant: &TenantId, args: &TrendArgs, out: &mut impl Write) -> anyhow::Result<()> {
     match args.output {
         ReportOutput::Json => {
             let source = &trend.source;
@@ -179,29 +182,29 @@ fn write(trend: &SeriesTrend, tenant: &TenantId, args: &TrendArgs, out: &mut imp
                 "tenant": tenant, "series": source.to_string(), "by": trend.bucket.name(), "skill": args.skill,
                 "queue": args.queue, "figure": source.figure(), "zone": trend.zone.iana_name(),
                 "window": args.window, "threshold": args.threshold, "seasonal_threshold": SEASONAL_THRESHOLD,
-                "least_weeks": LEAST_WEEKS, "gaps": trend.gaps, "points": trend.points,
+                "least_weeks": MIN_WEEKS, "gaps": trend.gaps, "points": trend.points,
             });
             writeln!(out, "{document}")?;
         }
         ReportOutput::Csv => {
-            let mut sheet = Sheet::default();
-            sheet.row(COLUMNS)?;
+            let mut sheet = CsvSheet::default();
+            sheet.write_row(COLUMNS)?;
             for point in &trend.points {
-                sheet.cells(cells(point))?;
+                sheet.write_cells(point_cells(point))?;
             }
             out.write_all(&sheet.finish()?)?;
         }
-        ReportOutput::Table => out.write_all(table(trend, tenant).as_bytes())?,
+        ReportOutput::Table => out.write_all(trend_table(trend, tenant).as_bytes())?,
     }
     Ok(out.flush()?)
 }
 
-fn cells(point: &TrendPoint) -> [Cell<'static>; COLUMNS.len()] {
-    let number = |number: Option<f64>| Cell::Number(number, 4);
-    let text = |text: Option<&'static str>| Cell::Text(text.unwrap_or_default().into());
+fn point_cells(point: &TrendPoint) -> [SheetCell<'static>; COLUMNS.len()] {
+    let number = |number: Option<f64>| SheetCell::Number(number, 4);
+    let text = |text: Option<&'static str>| SheetCell::Text(text.unwrap_or_default().into());
     let season = point.season;
     [
-        Cell::Text(point.at.to_string().into()),
+        SheetCell::Text(point.at.to_string().into()),
         number(Some(point.value)),
         number(Some(point.moving_average)),
         text(Some(point.direction.name())),
@@ -214,9 +217,9 @@ fn cells(point: &TrendPoint) -> [Cell<'static>; COLUMNS.len()] {
     ]
 }
 
-fn table(trend: &SeriesTrend, tenant: &TenantId) -> String {
+fn trend_table(trend: &SeriesTrend, tenant: &TenantId) -> String {
     let (source, by) = (&trend.source, trend.bucket);
-    let mut text = format!("{} of {}, tenant {tenant}, by the {}\n", source.figure(), source.subject(), by.noun());
+    let mut text = format!("{} of {}, tenant {tenant}, by the {}\n", source.figure(), source.subject(), by.label());
     let (Some(first), Some(last)) = (trend.points.first(), trend.points.last()) else {
         text.push_str("no data in this time range\n");
         return text;
@@ -226,7 +229,7 @@ fn table(trend: &SeriesTrend, tenant: &TenantId) -> String {
         "from {} to {}: {}, {} without a value; last {:.2}, moving average {:.2}, {}",
         first.at,
         last.at,
-        count(trend.points.len(), by.name()),
+        count_with_noun(trend.points.len(), by.name()),
         trend.gaps,
         last.value,
         last.moving_average,
@@ -234,9 +237,9 @@ fn table(trend: &SeriesTrend, tenant: &TenantId) -> String {
     );
     let mut rows = plain_table();
     rows.set_header(["at", "value", "expected", "score", "by", ""]);
-    let mut odd = 0_usize;
+    let mut anomaly_count = 0_usize;
     for (point, anomaly) in trend.anomalies().filter_map(|point| Some((point, point.anomaly?))) {
-        odd += 1;
+        anomaly_count += 1;
         let expected = point.season.map_or(String::new(), |season| format!("{:.2}", season.expected));
         rows.add_row([
             point.at.to_string(),
@@ -247,10 +250,10 @@ fn table(trend: &SeriesTrend, tenant: &TenantId) -> String {
             anomaly.kind.name().to_owned(),
         ]);
     }
-    if odd == 0 {
+    if anomaly_count == 0 {
         text.push_str("no anomalies\n");
     } else {
-        let _ = writeln!(text, "{}:\n\n{}", count(odd, "anomaly"), rows.trim_fmt());
+        let _ = writeln!(text, "{}:\n\n{}", count_with_noun(anomaly_count, "anomaly"), rows.trim_fmt());
     }
     text
 }
@@ -262,7 +265,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::domain::analytics::series::Bucket;
+    use crate::domain::analytics::series::SeriesBucket;
     use crate::domain::analytics::trend::{Sample, trend};
 
     const SKILL: [&str; 4] = ["--skill", "1001", "--figure", "contacts_queued"];
@@ -278,22 +281,22 @@ mod tests {
         Command::try_parse_from(words).map(|command| command.args).map_err(|error| error.to_string())
     }
 
-    fn printed(options: &[&str]) -> String {
+    fn print_trend(options: &[&str]) -> String {
         let args = args(options).expect("known options");
         let quarter = |place: i64| UtcMicros::from_micros(place * 900_000_000);
         let values = [Some(10.0), Some(12.0), None, Some(11.0), Some(20.0)];
         let samples: Vec<_> = (0..).zip(values).map(|(place, value)| Sample { at: quarter(place), value }).collect();
         let points = trend(&samples, &TrendSettings::default());
         let source = source(&filters(&args)).expect("one");
-        let trend = SeriesTrend { source, bucket: Bucket::Quarter, zone: TimeZone::UTC, points, gaps: 1 };
+        let trend = SeriesTrend { source, bucket: SeriesBucket::Quarter, zone: TimeZone::UTC, points, gaps: 1 };
         let mut out = Vec::new();
-        write(&trend, &"acme".into(), &args, &mut out).expect("written");
+        write_trend(&trend, &"acme".into(), &args, &mut out).expect("written");
         String::from_utf8(out).expect("text")
     }
 
     #[test]
     fn the_table_names_what_is_odd_and_says_how_much_is_missing() {
-        let table = printed(&SKILL);
+        let table = print_trend(&SKILL);
         for part in ["skill 1001", "4 quarters, 1 without a value", "1 anomaly", "20.00", "+11.0", "window", "SPIKE"] {
             assert!(table.contains(part), "{part}:\n{table}");
         }
@@ -301,7 +304,7 @@ mod tests {
 
     #[test]
     fn json_and_csv_have_every_quarter() {
-        let with = |output| printed(&[&SKILL[..], &["--output", output]].concat());
+        let with = |output| print_trend(&[&SKILL[..], &["--output", output]].concat());
         let document: Value = serde_json::from_str(&with("json")).expect("JSON");
         assert_eq!(document["points"].as_array().map(Vec::len), Some(4));
         assert_eq!(document["points"][3]["anomaly"]["kind"], "SPIKE");

@@ -5,13 +5,13 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::app::identity;
-use crate::cli::schedules::import::import_here;
+use crate::cli::schedules::import::import_into_store;
 use crate::clock::{ManualClock, SharedClock};
 use crate::config::{ConfigText, Environment};
-use crate::domain::agents::agent::Source;
+use crate::domain::agents::agent::ObservationSource;
 use crate::domain::agents::state::AgentState;
-use crate::http::WantedImport;
-use crate::store::{Commit, HistoryRow, HistoryWrite, Role, Store};
+use crate::http::ImportRequest;
+use crate::store::{Commit, HistoryRow, HistoryWrite, ProcessRole, Store};
 
 #[derive(Parser)]
 struct Command {
@@ -34,7 +34,7 @@ fn at(text: &str) -> UtcMicros {
     text.parse().expect("an instant")
 }
 
-fn entered(agent: &str, time: &str, state: AgentState) -> HistoryWrite {
+fn history_entry(agent: &str, time: &str, state: AgentState) -> HistoryWrite {
     HistoryWrite::Enter(HistoryRow {
         tenant: "acme".into(),
         agent: agent.into(),
@@ -43,7 +43,7 @@ fn entered(agent: &str, time: &str, state: AgentState) -> HistoryWrite {
         state,
         reason: None,
         queue: None,
-        source: Source::Snapshot,
+        source: ObservationSource::Snapshot,
         transition: None,
         by_person: false,
     })
@@ -51,7 +51,7 @@ fn entered(agent: &str, time: &str, state: AgentState) -> HistoryWrite {
 
 /// The plan at 10:05, when both agents have been paused for five minutes, one of them in a shift.
 async fn plan_with(options: &[&str]) -> TenantPlan {
-    let paused = |agent| entered(agent, "10:00", AgentState::Paused);
+    let paused = |agent| history_entry(agent, "10:00", AgentState::Paused);
     plan_after(vec![paused("u_1"), paused("u_2")], options).await
 }
 
@@ -66,25 +66,25 @@ async fn plan_after(history: Vec<HistoryWrite>, options: &[&str]) -> TenantPlan 
     let environment: Environment = [("SOME_SECRET".to_owned(), "hunter2".to_owned())].into_iter().collect();
     let texts = [ConfigText { file: "c.toml".into(), text }];
     let config = Config::load_texts(&texts, &environment, &[]).expect("sound").config;
-    let wanted = WantedImport {
+    let import_request = ImportRequest {
         tenant: "acme".into(),
         name: "week.csv".into(),
         bytes: SHIFTS.as_bytes().into(),
         move_weeks: 0,
-        whole: false,
+        is_complete: false,
         actor: "test".into(),
     };
-    import_here(&config, wanted).await.expect("imported");
+    import_into_store(&config, import_request).await.expect("imported");
     let now = at("2026-10-26T10:05:00Z");
     let clock: SharedClock = std::sync::Arc::new(ManualClock::at(now));
-    let store = Store::open(&url, Role::Daemon, clock, &identity()).await.expect("opens");
+    let store = Store::open(&url, ProcessRole::Daemon, clock, &identity()).await.expect("opens");
     store.writer().commit(Commit { history, ..Commit::default() }).await.expect("commits");
     let words = ["plan"].into_iter().chain(options.iter().copied());
     let args = Command::try_parse_from(words).expect("known options").args;
     let settings = tenant_settings(&config, &config.tenants[0]).expect("rules that compile");
-    let mut picture = read_picture(store.reader(), &settings.tenant, now, &[]).await.expect("reads");
-    count_as_seen(&mut picture.roster, now);
-    let plan = decided(&picture, &settings, &args, now, false);
+    let mut live_view = read_live_view(store.reader(), &settings.tenant, now, &[]).await.expect("reads");
+    mark_as_observed(&mut live_view.roster, now);
+    let plan = build_plan(&live_view, &settings, &args, now, false);
     store.close().await;
     plan
 }
@@ -97,7 +97,7 @@ async fn an_intent_is_one_line_with_its_reasons() {
     u_1: back will set Ready (WORKING): planned work since 09:00 UTC, state Paused for 5m (at least 2m)
     ");
     assert_eq!(
-        plan.caution().as_deref(),
+        plan.warning_note().as_deref(),
         Some("note: no daemon runs; the newest state of acme is 5m old and counts as observed now")
     );
 }
@@ -105,7 +105,8 @@ async fn an_intent_is_one_line_with_its_reasons() {
 #[tokio::test]
 async fn all_shows_also_what_is_held_and_by_what() {
     let plan = plan_with(&["--all"]).await;
-    let line = plan.held.as_ref().expect("asked for").iter().map(HeldWish::line).collect::<Vec<_>>().join("\n");
+    let line =
+        plan.held.as_ref().expect("asked for").iter().map(HeldIntentRow::summary_line).collect::<Vec<_>>().join("\n");
     assert!(
         line.starts_with("u_2: off wants to set Ready (WORKING) and is held, policy forbids it: AGENT_NOT_SCHEDULED: "),
         "{line}"
@@ -132,7 +133,7 @@ async fn continuous_work_counts_from_rests_that_only_the_store_remembers() {
     use AgentState::{Paused, Ready};
     let wants_a_rest = |rest_until: &'static str| async move {
         let history = [("09:00", Ready), ("09:20", Paused), (rest_until, Ready)];
-        let history = history.map(|(time, state)| entered("u_1", time, state)).to_vec();
+        let history = history.map(|(time, state)| history_entry("u_1", time, state)).to_vec();
         plan_after(history, &[]).await.intents.iter().any(|intent| intent.rule.as_str() == "long")
     };
     assert!(!wants_a_rest("09:40").await, "25 minutes of work since");
@@ -145,5 +146,5 @@ async fn a_plan_without_shifts_says_why_it_is_empty() {
     let mut plan = plan_with(&[]).await;
     assert_eq!(plan.planned_agents, 2);
     plan.planned_agents = 0;
-    assert!(plan.caution().expect("a note").contains("no agent of acme has a shift in this period"));
+    assert!(plan.warning_note().expect("a note").contains("no agent of acme has a shift in this period"));
 }

@@ -5,10 +5,10 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::adherence::AdherenceSettings;
-use crate::domain::adherence::course::Stay;
-use crate::domain::adherence::days::days_touching;
-use crate::domain::adherence::figures::Times;
-use crate::domain::adherence::sight;
+use crate::domain::adherence::coverage;
+use crate::domain::adherence::days::days_overlapping;
+use crate::domain::adherence::figures::AdherenceTimes;
+use crate::domain::adherence::timeline::StateInterval;
 use crate::domain::agents::state::AgentState;
 use crate::domain::schedules::schedule::{AgentPlan, Coverage, Shift, ShiftActivity};
 
@@ -32,16 +32,21 @@ fn plan() -> AgentPlan {
 }
 
 /// What the agent entered when, until midnight.
-fn with<T>(entered: &[(i64, AgentState)], excused: &[Span], look: impl FnOnce(&Ledger<'_>) -> T) -> T {
+fn with_ledger<T>(entered: &[(i64, AgentState)], exceptions: &[Span], inspect: impl FnOnce(&Ledger<'_>) -> T) -> T {
     let ends = entered.iter().skip(1).map(|(start, _)| *start).chain([24 * HOUR]);
-    let stays: Vec<Stay> = entered
+    let intervals: Vec<StateInterval> = entered
         .iter()
         .zip(ends)
-        .map(|((start, state), end)| Stay { state: state.clone(), reason: None, start: at(*start), end: at(end) })
+        .map(|((start, state), end)| StateInterval {
+            state: state.clone(),
+            reason: None,
+            start: at(*start),
+            end: at(end),
+        })
         .collect();
     let (settings, plan) = (AdherenceSettings::default(), plan());
-    let course = Course { settings: &settings, plan: &plan, stays: &stays, excused };
-    look(&Ledger::new(course, day()))
+    let timeline = AdherenceTimeline { settings: &settings, plan: &plan, intervals: &intervals, exceptions };
+    inspect(&Ledger::new(timeline, day()))
 }
 
 fn day() -> Span {
@@ -49,7 +54,7 @@ fn day() -> Span {
 }
 
 fn counts(entered: &[(i64, AgentState)]) -> Counts {
-    with(entered, &[], |ledger| ledger.sums(day()).counts)
+    with_ledger(entered, &[], |ledger| ledger.sums(day()).counts)
 }
 
 #[test]
@@ -65,8 +70,11 @@ fn a_start_is_late_and_a_leave_early_beyond_the_tolerance_of_two_minutes_and_the
         assert_eq!((counts.early_leaves, counts.early_us), (u64::from(early > 0), early * 1_000_000));
     }
     // Who never came was not late, and did not rest too long.
-    let never = counts(&[(0, LoggedOut)]);
-    assert_eq!((never.shifts, never.absences, never.late_starts, never.early_leaves, never.overruns), (1, 1, 0, 0, 0));
+    let absent = counts(&[(0, LoggedOut)]);
+    assert_eq!(
+        (absent.shifts, absent.absences, absent.late_starts, absent.early_leaves, absent.overruns),
+        (1, 1, 0, 0, 0)
+    );
 }
 
 #[test]
@@ -86,12 +94,12 @@ fn a_rest_overruns_beyond_the_tolerance_and_then_from_the_planned_end() {
 }
 
 /// What became of lunch: outcome, rest, parts, short and late in seconds.
-fn lunch(entered: &[(i64, AgentState)]) -> (BreakOutcome, i64, usize, u64, u64) {
-    with(entered, &[], |ledger| {
-        let breaks: Vec<BreakTaken> = ledger.breaks(day()).collect();
+fn lunch_result(entered: &[(i64, AgentState)]) -> (BreakOutcome, i64, usize, u64, u64) {
+    with_ledger(entered, &[], |ledger| {
+        let breaks: Vec<BreakRecord> = ledger.breaks(day()).collect();
         assert_eq!(breaks.len(), 1, "the other break need not be taken");
         let rested = breaks[0].rest.map_or(0, |(start, end)| (end.as_micros() - start.as_micros()) / 1_000_000);
-        (breaks[0].outcome, rested, breaks[0].parts, breaks[0].short().as_secs(), breaks[0].late.as_secs())
+        (breaks[0].outcome, rested, breaks[0].rest_count, breaks[0].short_by().as_secs(), breaks[0].late_by.as_secs())
     })
 }
 
@@ -116,33 +124,38 @@ fn the_minutes_of_a_break_are_counted_in_one_go_and_never_rounded() {
         (0, 300, Short, 1500, 0),
         (0, 301, Short, 1499, 0),
     ] {
-        let found = lunch(&[(0, Ready), (noon + start, Paused), (noon + start + length, Ready)]);
+        let actual = lunch_result(&[(0, Ready), (noon + start, Paused), (noon + start + length, Ready)]);
         let parts = usize::from(start < 1800 && start + length > 0);
-        assert_eq!(found, (outcome, length, parts, short, late), "{length} s from {start} s on");
+        assert_eq!(actual, (outcome, length, parts, short, late), "{length} s from {start} s on");
     }
-    assert_eq!(lunch(&[(0, Ready)]), (Missed, 0, 0, 0, 0));
+    assert_eq!(lunch_result(&[(0, Ready)]), (Missed, 0, 0, 0, 0));
     // Two quarters of an hour with a contact between are no half hour.
     let twice = [(0, Ready), (noon, Paused), (noon + 900, OnContact), (noon + 960, Paused), (noon + 1860, Ready)];
-    assert_eq!(lunch(&twice), (Short, 900, 2, 900, 0));
+    assert_eq!(lunch_result(&twice), (Short, 900, 2, 900, 0));
     // Another state of rest does not interrupt.
     let changed = [(0, Ready), (noon, Paused), (noon + 900, AgentState::NotReady), (noon + 1800, Ready)];
-    assert_eq!(lunch(&changed), (Taken, 1800, 1, 0, 0));
+    assert_eq!(lunch_result(&changed), (Taken, 1800, 1, 0, 0));
     // The break at 14 o'clock is another one.
-    assert_eq!(lunch(&[(0, Ready), (14 * HOUR, Paused), (15 * HOUR, Ready)]), (Missed, 0, 0, 0, 0));
+    assert_eq!(lunch_result(&[(0, Ready), (14 * HOUR, Paused), (15 * HOUR, Ready)]), (Missed, 0, 0, 0, 0));
 }
 
 #[test]
 fn a_break_that_nobody_saw_is_unknown_and_one_that_is_excused_is_not_due() {
     use AgentState::{Paused, Ready};
     let noon = 12 * HOUR;
-    let unseen = [(0, Ready), (noon + 60, AgentState::unseen()), (noon + 1700, Ready)];
-    assert_eq!(lunch(&unseen).0, BreakOutcome::Unknown);
-    let seen_whole =
-        [(0, Ready), (9 * HOUR, AgentState::unseen()), (9 * HOUR + 60, Ready), (noon, Paused), (noon + 1800, Ready)];
-    assert_eq!(lunch(&seen_whole).0, BreakOutcome::Taken, "what was seen is enough");
-    let excused = with(&[(0, Ready)], &[(at(noon), at(noon + 1))], |ledger| ledger.sums(day()).counts);
-    assert_eq!((excused.breaks_excused, excused.breaks_due, excused.breaks_missed), (1, 0, 0));
-    let before = with(&[(0, Ready)], &[(at(noon - 1), at(noon))], |ledger| ledger.sums(day()).counts);
+    let unobserved = [(0, Ready), (noon + 60, AgentState::unobserved()), (noon + 1700, Ready)];
+    assert_eq!(lunch_result(&unobserved).0, BreakOutcome::Unknown);
+    let observed_whole = [
+        (0, Ready),
+        (9 * HOUR, AgentState::unobserved()),
+        (9 * HOUR + 60, Ready),
+        (noon, Paused),
+        (noon + 1800, Ready),
+    ];
+    assert_eq!(lunch_result(&observed_whole).0, BreakOutcome::Taken, "what was seen is enough");
+    let under_exception = with_ledger(&[(0, Ready)], &[(at(noon), at(noon + 1))], |ledger| ledger.sums(day()).counts);
+    assert_eq!((under_exception.breaks_excused, under_exception.breaks_due, under_exception.breaks_missed), (1, 0, 0));
+    let before = with_ledger(&[(0, Ready)], &[(at(noon - 1), at(noon))], |ledger| ledger.sums(day()).counts);
     assert_eq!((before.breaks_excused, before.breaks_due, before.breaks_missed), (0, 1, 1));
 }
 
@@ -150,20 +163,20 @@ fn a_break_that_nobody_saw_is_unknown_and_one_that_is_excused_is_not_due() {
 fn while_the_daemon_was_down_nobody_is_out() {
     use AgentState::{Paused, Ready};
     // Paused from 9 to 13 o'clock as history has it; but nobody looked between 9:01 and 13.
-    let stay = |state, start, end| Stay { state, reason: None, start: at(start), end: at(end) };
+    let interval = |state, start, end| StateInterval { state, reason: None, start: at(start), end: at(end) };
     let (rest, end) = (14 * HOUR, 14 * HOUR + 900);
-    let mut stays = vec![
-        stay(Ready, 0, 9 * HOUR),
-        stay(Paused, 9 * HOUR, 13 * HOUR),
-        stay(Ready, 13 * HOUR, rest),
-        stay(Paused, rest, end),
-        stay(Ready, end, 24 * HOUR),
+    let mut intervals = vec![
+        interval(Ready, 0, 9 * HOUR),
+        interval(Paused, 9 * HOUR, 13 * HOUR),
+        interval(Ready, 13 * HOUR, rest),
+        interval(Paused, rest, end),
+        interval(Ready, end, 24 * HOUR),
     ];
-    let sights = [(at(0), at(9 * HOUR + 60)), (at(13 * HOUR), at(24 * HOUR))];
-    sight::cut(&mut stays, &sights, Some(at(24 * HOUR)));
+    let observed_spans = [(at(0), at(9 * HOUR + 60)), (at(13 * HOUR), at(24 * HOUR))];
+    coverage::trim_unobserved(&mut intervals, &observed_spans, Some(at(24 * HOUR)));
     let (settings, plan) = (AdherenceSettings::default(), plan());
-    let course = Course { settings: &settings, plan: &plan, stays: &stays, excused: &[] };
-    let times = Times::of(&Ledger::new(course, day()).sums(day()));
+    let timeline = AdherenceTimeline { settings: &settings, plan: &plan, intervals: &intervals, exceptions: &[] };
+    let times = AdherenceTimes::from_sums(&Ledger::new(timeline, day()).sums(day()));
     assert_eq!((times.out_us, times.unknown_us), (0, (4 * 3600 - 60) * 1_000_000));
 }
 
@@ -175,8 +188,8 @@ struct Case {
     days: i64,
     shifts: Vec<(i64, i64, i64)>,
     states: Vec<(i64, usize)>,
-    excused: Vec<(i64, i64)>,
-    sights: Vec<(i64, i64)>,
+    exceptions: Vec<(i64, i64)>,
+    observed_spans: Vec<(i64, i64)>,
 }
 
 fn cases() -> impl Strategy<Value = Case> {
@@ -184,17 +197,17 @@ fn cases() -> impl Strategy<Value = Case> {
     let begin = 1_577_836_800_i64..2_145_916_800;
     let shifts = prop::collection::vec((0_i64..600, 60_i64..700, 5_i64..60), 0..5);
     let states = prop::collection::vec((1_i64..400, 0_usize..9), 0..60);
-    let spans = prop::collection::vec((0_i64..7000, 1_i64..600), 0..3);
-    let sights = prop::collection::vec((1_i64..3000, 1_i64..200), 1..6);
-    (begin, prop::sample::select(zones.to_vec()), 1_i64..5, shifts, states, spans, sights).prop_map(
-        |(from, zone, days, shifts, states, excused, sights)| Case {
+    let exceptions = prop::collection::vec((0_i64..7000, 1_i64..600), 0..3);
+    let observed_spans = prop::collection::vec((1_i64..3000, 1_i64..200), 1..6);
+    (begin, prop::sample::select(zones.to_vec()), 1_i64..5, shifts, states, exceptions, observed_spans).prop_map(
+        |(from, zone, days, shifts, states, exceptions, observed_spans)| Case {
             from,
             zone,
             days,
             shifts,
             states,
-            excused,
-            sights,
+            exceptions,
+            observed_spans,
         },
     )
 }
@@ -222,12 +235,12 @@ impl Case {
         AgentPlan::new(shifts, vec![Coverage { start: self.at(-500), end: self.at(3000) }])
     }
 
-    fn stays(&self) -> Vec<Stay> {
-        let unknown = [AgentState::unseen(), AgentState::Unknown("Tea".into())];
+    fn intervals(&self) -> Vec<StateInterval> {
+        let unknown = [AgentState::unobserved(), AgentState::Unknown("Tea".into())];
         let states: Vec<AgentState> = AgentState::KNOWN.into_iter().chain(unknown).collect();
-        let (mut stays, mut start) = (Vec::new(), -700);
+        let (mut intervals, mut start) = (Vec::new(), -700);
         for (length, state) in &self.states {
-            stays.push(Stay {
+            intervals.push(StateInterval {
                 state: states[*state].clone(),
                 reason: (length % 2 == 0).then(|| "BREAK".into()),
                 start: self.at(start),
@@ -235,17 +248,18 @@ impl Case {
             });
             start += length;
         }
-        let (mut sights, mut from) = (Vec::new(), -800);
-        for (length, gap) in &self.sights {
-            sights.push((self.at(from), self.at(from + length)));
+        let (mut observed_spans, mut from) = (Vec::new(), -800);
+        for (length, gap) in &self.observed_spans {
+            observed_spans.push((self.at(from), self.at(from + length)));
             from += length + gap;
         }
-        sight::cut(&mut stays, &sights, sights.last().map(|(_, until)| *until));
-        stays
+        coverage::trim_unobserved(&mut intervals, &observed_spans, observed_spans.last().map(|(_, until)| *until));
+        intervals
     }
 
-    fn excused(&self) -> Vec<Span> {
-        let mut spans: Vec<(i64, i64)> = self.excused.iter().map(|(start, length)| (*start, start + length)).collect();
+    fn exceptions(&self) -> Vec<Span> {
+        let mut spans: Vec<(i64, i64)> =
+            self.exceptions.iter().map(|(start, length)| (*start, start + length)).collect();
         spans.sort_unstable();
         spans.dedup_by(|next, before| next.0 <= before.1);
         spans.into_iter().map(|(start, end)| (self.at(start), self.at(end))).collect()
@@ -257,37 +271,37 @@ proptest! {
 
     #[test]
     fn segments_tile_any_span_and_days_add_up_to_it(case in cases()) {
-        let (settings, plan, stays, excused) = (AdherenceSettings::default(), case.plan(), case.stays(), case.excused());
-        let course = Course { settings: &settings, plan: &plan, stays: &stays, excused: &excused };
+        let (settings, plan, intervals, exceptions) = (AdherenceSettings::default(), case.plan(), case.intervals(), case.exceptions());
+        let timeline = AdherenceTimeline { settings: &settings, plan: &plan, intervals: &intervals, exceptions: &exceptions };
         let span = case.span();
-        let ledger = Ledger::new(course, span);
-        let segments: Vec<Piece> = ledger.segments(span).collect();
+        let ledger = Ledger::new(timeline, span);
+        let segments: Vec<TimelineSegment> = ledger.segments(span).collect();
         prop_assert_eq!(segments[0].start, span.0);
         prop_assert_eq!(segments[segments.len() - 1].end, span.1);
         prop_assert!(segments.windows(2).all(|pair| pair[0].end == pair[1].start));
-        prop_assert!(segments.iter().all(|piece| piece.start < piece.end && piece.verdict == piece.why.verdict()));
+        prop_assert!(segments.iter().all(|piece| piece.start < piece.end && piece.verdict == piece.verdict_reason.verdict()));
         // What is not seen is never out, and what is in a gap is not seen.
         prop_assert!(segments.iter().all(|piece| piece.state.is_some() || piece.verdict == Verdict::Unknown));
 
         // The days of a zone: each day's sums are those of its segments, and all of them those of the span.
         let zone = TimeZone::get(case.zone).expect("a zone");
         let mut whole = Sums::default();
-        for (_, day) in days_touching(span, &zone) {
+        for (_, day) in days_overlapping(span, &zone) {
             let part = (day.0.max(span.0), day.1.min(span.1));
             let sums = ledger.sums(part);
             // Computed from that day alone they are the same.
-            prop_assert_eq!(&Ledger::new(course, part).sums(part), &sums);
+            prop_assert_eq!(&Ledger::new(timeline, part).sums(part), &sums);
             let mut counted = Sums::default();
-            for piece in segments.iter().filter_map(|piece| piece.within(part)) {
-                counted.take(&piece);
+            for segment in segments.iter().filter_map(|piece| piece.clipped_to(part)) {
+                counted.add_segment(&segment);
             }
-            prop_assert_eq!(&counted.held, &sums.held);
+            prop_assert_eq!(&counted.micros_by_class, &sums.micros_by_class);
             whole.add(&sums);
         }
         prop_assert_eq!(&whole, &ledger.sums(span));
         let micros = u64::try_from(span.1.as_micros() - span.0.as_micros()).expect("forwards");
-        prop_assert_eq!(whole.micros(|_| true), micros);
-        let times = Times::of(&whole);
+        prop_assert_eq!(whole.total_micros_where(|_| true), micros);
+        let times = AdherenceTimes::from_sums(&whole);
         prop_assert_eq!(times.scheduled_us + times.unknown_us + times.unknown_outside_us + times.unscheduled_us, micros);
     }
 }

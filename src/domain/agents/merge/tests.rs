@@ -12,46 +12,51 @@ fn just_after(instant: UtcMicros) -> UtcMicros {
     instant.offset(1)
 }
 
-const LATE_BY: Duration = SAME_CHANGE;
+const MAX_DELAY: Duration = SAME_CHANGE_WINDOW;
 
 /// Merges a row into a state that followed nothing.
-fn merge(now: Option<&Observed>, sighted: &Sighted, contradictions: u8) -> Merged {
-    super::merge(Known { now, contradictions, late_by: LATE_BY, at: at(1_000), ..Known::default() }, sighted)
+fn merge_row(current: Option<&ObservedState>, observation: &SnapshotRow, contradictions: u8) -> MergeResult {
+    super::merge_snapshot(
+        KnownState { current, contradictions, max_delay: MAX_DELAY, clock_now: at(1_000), ..KnownState::default() },
+        observation,
+    )
 }
 
-fn known(state: AgentState, entered_at: i64, source: Source) -> Observed {
+fn observed_state(state: AgentState, entered_at: i64, source: ObservationSource) -> ObservedState {
     let entered_at = at(entered_at);
-    let (platform_at, row_at) = (None, entered_at);
-    Observed {
+    let (platform_at, history_at) = (None, entered_at);
+    ObservedState {
         state,
         reason: None,
         queue: None,
         entered_at,
-        platform_at,
-        row_at,
+        platform_entered_at: platform_at,
+        history_at,
         source,
         transition: None,
-        by_person: false,
+        requested_by_person: false,
     }
 }
 
-fn row(state: AgentState, changed_at: i64, generated_at: i64) -> Sighted {
+fn row(state: AgentState, changed_at: i64, generated_at: i64) -> SnapshotRow {
     let changed_at = Some(at(changed_at));
-    Sighted { state, queue: None, changed_at, platform_at: changed_at, generated_at: at(generated_at) }
+    SnapshotRow { state, queue: None, changed_at, platform_changed_at: changed_at, generated_at: at(generated_at) }
 }
 
-fn entered(merged: &Merged) -> Option<UtcMicros> {
+fn entered_at_of(merged: &MergeResult) -> Option<UtcMicros> {
     match merged {
-        Merged::Changed(observed) | Merged::Settled(observed) | Merged::Queue(observed) => Some(observed.entered_at),
-        Merged::Nothing | Merged::Contradiction | Merged::Between(_) => None,
+        MergeResult::Changed(observed) | MergeResult::TimeCorrected(observed) | MergeResult::QueueChanged(observed) => {
+            Some(observed.entered_at)
+        }
+        MergeResult::Unchanged | MergeResult::Contradiction | MergeResult::Inserted(_) => None,
     }
 }
 
 #[test]
 fn a_change_is_a_new_state_or_the_same_entered_again() {
     use AgentState::{Paused, Ready};
-    let snapshot = known(Paused, 100, Source::Snapshot);
-    for (sighted, expected, why) in [
+    let snapshot = observed_state(Paused, 100, ObservationSource::Snapshot);
+    for (snapshot_row, expected, case) in [
         (row(Paused, 100, 120), None, "a repeat"),
         (row(Paused, 104, 120), None, "jitter within 5 s"),
         (row(Paused, 90, 120), None, "an older row of the same state"),
@@ -61,243 +66,312 @@ fn a_change_is_a_new_state_or_the_same_entered_again() {
         (row(Ready, 80, 120), None, "an older row of another state"),
         (row(Ready, 200, 120), Some(at(120)), "an instant after the snapshot's own is cut"),
         (row(Paused, 200, 120), None, "and says nothing of the state that is known"),
-        (Sighted { changed_at: None, ..row(Paused, 0, 120) }, None, "nor does none"),
+        (SnapshotRow { changed_at: None, ..row(Paused, 0, 120) }, None, "nor does none"),
     ] {
-        let merged = merge(Some(&snapshot), &sighted, 0);
-        assert_eq!(entered(&merged), expected, "{why}: {merged:?}");
+        let merged = merge_row(Some(&snapshot), &snapshot_row, 0);
+        assert_eq!(entered_at_of(&merged), expected, "{case}: {merged:?}");
     }
 }
 
 #[test]
 fn a_stay_whose_instant_the_platform_repeats_is_not_entered_again_however_badly_its_clock_is_known() {
     use AgentState::Paused;
-    let stay = Observed { platform_at: Some(at(95)), ..known(Paused, 100, Source::Snapshot) };
-    let sighted = |said| Sighted { platform_at: Some(at(said)), ..row(Paused, 108, 120) };
-    assert_eq!(merge(Some(&stay), &sighted(95), 0), Merged::Nothing);
-    assert_eq!(entered(&merge(Some(&stay), &sighted(103), 0)), Some(at(108)), "another instant is another stay");
+    let interval =
+        ObservedState { platform_entered_at: Some(at(95)), ..observed_state(Paused, 100, ObservationSource::Snapshot) };
+    let snapshot_row =
+        |platform_second| SnapshotRow { platform_changed_at: Some(at(platform_second)), ..row(Paused, 108, 120) };
+    assert_eq!(merge_row(Some(&interval), &snapshot_row(95), 0), MergeResult::Unchanged);
+    assert_eq!(
+        entered_at_of(&merge_row(Some(&interval), &snapshot_row(103), 0)),
+        Some(at(108)),
+        "another instant is another stay"
+    );
 }
 
 #[test]
 fn the_first_sight_is_a_change_and_an_instant_that_is_missing_is_the_snapshot_s() {
-    let sighted = Sighted { changed_at: None, platform_at: None, ..row(AgentState::Idle, 0, 50) };
-    assert_eq!(entered(&merge(None, &sighted, 0)), Some(at(50)));
+    let snapshot_row = SnapshotRow { changed_at: None, platform_changed_at: None, ..row(AgentState::Idle, 0, 50) };
+    assert_eq!(entered_at_of(&merge_row(None, &snapshot_row, 0)), Some(at(50)));
 }
 
 #[test]
 fn a_snapshot_settles_the_estimate_of_an_accepted_post_whenever_it_took_effect() {
-    let mut posted = known(AgentState::Ready, 100, Source::Post);
+    let mut posted = observed_state(AgentState::Ready, 100, ObservationSource::Post);
     posted.reason = Some("WORKING".into());
     for changed_at in [98, 103, 130] {
-        let Merged::Settled(now) = merge(Some(&posted), &row(AgentState::Ready, changed_at, 140), 0) else {
+        let MergeResult::TimeCorrected(now) = merge_row(Some(&posted), &row(AgentState::Ready, changed_at, 140), 0)
+        else {
             panic!("settled at {changed_at}")
         };
-        assert_eq!((now.entered_at, now.source), (at(changed_at), Source::Snapshot));
+        assert_eq!((now.entered_at, now.source), (at(changed_at), ObservationSource::Snapshot));
         assert_eq!(now.reason, posted.reason, "the reason that only we know is kept");
     }
-    assert_eq!(merge(Some(&posted), &row(AgentState::Paused, 50, 110), 0), Merged::Contradiction, "not shown yet");
+    assert_eq!(
+        merge_row(Some(&posted), &row(AgentState::Paused, 50, 110), 0),
+        MergeResult::Contradiction,
+        "not shown yet"
+    );
 }
 
 #[test]
 fn an_older_row_of_another_state_is_believed_the_third_time() {
-    let snapshot = known(AgentState::Ready, 100, Source::Snapshot);
+    let snapshot = observed_state(AgentState::Ready, 100, ObservationSource::Snapshot);
     let older = row(AgentState::Paused, 50, 130);
-    assert_eq!(merge(Some(&snapshot), &older, 0), Merged::Contradiction);
-    assert_eq!(merge(Some(&snapshot), &older, 1), Merged::Contradiction);
-    assert_eq!(entered(&merge(Some(&snapshot), &older, 2)), Some(at(130)));
+    assert_eq!(merge_row(Some(&snapshot), &older, 0), MergeResult::Contradiction);
+    assert_eq!(merge_row(Some(&snapshot), &older, 1), MergeResult::Contradiction);
+    assert_eq!(entered_at_of(&merge_row(Some(&snapshot), &older, 2)), Some(at(130)));
 }
 
 #[test]
 fn a_contact_that_began_just_before_an_accepted_post_disproves_it_the_third_time() {
-    let posted = known(AgentState::Paused, 100, Source::Post);
+    let posted = observed_state(AgentState::Paused, 100, ObservationSource::Post);
     let contact = row(AgentState::OnContact, 98, 110);
-    assert_eq!(merge(Some(&posted), &contact, 0), Merged::Contradiction, "the change waits for its end");
-    assert_eq!(entered(&merge(Some(&posted), &contact, 2)), Some(at(110)));
-    assert_eq!(entered(&merge(Some(&posted), &row(AgentState::OnContact, 101, 110), 0)), Some(at(101)));
+    assert_eq!(merge_row(Some(&posted), &contact, 0), MergeResult::Contradiction, "the change waits for its end");
+    assert_eq!(entered_at_of(&merge_row(Some(&posted), &contact, 2)), Some(at(110)));
+    assert_eq!(entered_at_of(&merge_row(Some(&posted), &row(AgentState::OnContact, 101, 110), 0)), Some(at(101)));
 }
 
 #[test]
 fn a_snapshot_from_before_an_accepted_post_does_not_disprove_it() {
-    let posted = known(AgentState::Ready, 100, Source::Post);
-    assert_eq!(merge(Some(&posted), &row(AgentState::Paused, 50, 99), 2), Merged::Contradiction);
+    let posted = observed_state(AgentState::Ready, 100, ObservationSource::Post);
+    assert_eq!(merge_row(Some(&posted), &row(AgentState::Paused, 50, 99), 2), MergeResult::Contradiction);
 }
 
 #[test]
 fn a_reason_alone_is_known_from_its_acceptance_on_however_long_the_stay_has_gone_on() {
-    let stay = known(AgentState::Paused, 0, Source::Snapshot);
-    let reason = Observed { entered_at: at(0), row_at: at(100), ..known(AgentState::Paused, 100, Source::Post) };
-    let merged = |sighted: &Sighted, contradictions| {
-        let before = Some(&stay);
-        super::merge(
-            Known { now: Some(&reason), before, contradictions, late_by: LATE_BY, told: false, at: at(1_000) },
-            sighted,
+    let interval = observed_state(AgentState::Paused, 0, ObservationSource::Snapshot);
+    let reason = ObservedState {
+        entered_at: at(0),
+        history_at: at(100),
+        ..observed_state(AgentState::Paused, 100, ObservationSource::Post)
+    };
+    let merged = |snapshot_row: &SnapshotRow, contradictions| {
+        let before = Some(&interval);
+        super::merge_snapshot(
+            KnownState {
+                current: Some(&reason),
+                previous: before,
+                contradictions,
+                max_delay: MAX_DELAY,
+                reported_by_feed: false,
+                clock_now: at(1_000),
+            },
+            snapshot_row,
         )
     };
-    let left = merged(&row(AgentState::Ready, 60, 90), 0);
-    assert!(matches!(left, Merged::Between(_)), "the agent had left the state, and nobody had seen it: {left:?}");
-    assert_eq!(merged(&row(AgentState::Ready, 60, 90), 2), left);
-    assert_eq!(merged(&row(AgentState::Ready, 60, 110), 0), Merged::Contradiction, "not shown yet");
-    assert_eq!(entered(&merged(&row(AgentState::Ready, 60, 110), 2)), Some(at(110)));
-    assert_eq!(entered(&merged(&row(AgentState::Ready, 101, 110), 0)), Some(at(101)));
-    assert_eq!(merged(&row(AgentState::Paused, 0, 110), 0), Merged::Nothing, "the stay goes on");
+    let departed = merged(&row(AgentState::Ready, 60, 90), 0);
+    assert!(
+        matches!(departed, MergeResult::Inserted(_)),
+        "the agent had left the state, and nobody had seen it: {departed:?}"
+    );
+    assert_eq!(merged(&row(AgentState::Ready, 60, 90), 2), departed);
+    assert_eq!(merged(&row(AgentState::Ready, 60, 110), 0), MergeResult::Contradiction, "not shown yet");
+    assert_eq!(entered_at_of(&merged(&row(AgentState::Ready, 60, 110), 2)), Some(at(110)));
+    assert_eq!(entered_at_of(&merged(&row(AgentState::Ready, 101, 110), 0)), Some(at(101)));
+    assert_eq!(merged(&row(AgentState::Paused, 0, 110), 0), MergeResult::Unchanged, "the stay goes on");
 }
 
 #[test]
 fn a_late_snapshot_shows_what_the_feed_left_out_where_its_place_is_sure() {
     use AgentState::{OnContact, Paused, Ready};
-    let (seen, fed) = (known(Ready, 0, Source::Snapshot), known(OnContact, 100, Source::Feed));
-    let posted = known(OnContact, 100, Source::Post);
-    let told_before = known(Ready, 50, Source::Feed);
-    for (before, now, sighted, between, why) in [
-        (&seen, &fed, row(Paused, 60, 90), true, "overtaken by the message"),
-        (&seen, &posted, row(Paused, 60, 90), true, "overtaken by an answer to a change of ours"),
-        (&seen, &fed, row(Paused, 96, 99), false, "the message may be so late"),
-        (&seen, &fed, row(Paused, 60, 101), false, "a snapshot from after it contradicts it"),
-        (&seen, &fed, row(Ready, 60, 90), false, "the stay before"),
-        (&told_before, &fed, row(Paused, 54, 90), false, "what was told before may be as late"),
-        (&told_before, &fed, row(Paused, 56, 90), true, "after what was told before"),
-        (&seen, &known(OnContact, 100, Source::Snapshot), row(Paused, 60, 90), false, "snapshots come in order"),
+    let (observed, feed_state) = (
+        observed_state(Ready, 0, ObservationSource::Snapshot),
+        observed_state(OnContact, 100, ObservationSource::Feed),
+    );
+    let posted = observed_state(OnContact, 100, ObservationSource::Post);
+    let reported_before = observed_state(Ready, 50, ObservationSource::Feed);
+    for (before, now, snapshot_row, between, why) in [
+        (&observed, &feed_state, row(Paused, 60, 90), true, "overtaken by the message"),
+        (&observed, &posted, row(Paused, 60, 90), true, "overtaken by an answer to a change of ours"),
+        (&observed, &feed_state, row(Paused, 96, 99), false, "the message may be so late"),
+        (&observed, &feed_state, row(Paused, 60, 101), false, "a snapshot from after it contradicts it"),
+        (&observed, &feed_state, row(Ready, 60, 90), false, "the stay before"),
+        (&reported_before, &feed_state, row(Paused, 54, 90), false, "what was told before may be as late"),
+        (&reported_before, &feed_state, row(Paused, 56, 90), true, "after what was told before"),
+        (
+            &observed,
+            &observed_state(OnContact, 100, ObservationSource::Snapshot),
+            row(Paused, 60, 90),
+            false,
+            "snapshots come in order",
+        ),
     ] {
-        let merged = super::merge(
-            Known {
-                now: Some(now),
-                before: Some(before),
-                told: true,
+        let merged = super::merge_snapshot(
+            KnownState {
+                current: Some(now),
+                previous: Some(before),
+                reported_by_feed: true,
                 contradictions: 0,
-                late_by: LATE_BY,
-                at: at(1_000),
+                max_delay: MAX_DELAY,
+                clock_now: at(1_000),
             },
-            &sighted,
+            &snapshot_row,
         );
-        assert_eq!(matches!(merged, Merged::Between(_)), between, "{why}: {merged:?}");
+        assert_eq!(matches!(merged, MergeResult::Inserted(_)), between, "{why}: {merged:?}");
     }
 }
 
 #[test]
 fn whoever_comes_back_into_sight_begins_a_stay_that_leaves_the_time_out_of_sight_unknown() {
-    for state in [AgentState::unseen(), AgentState::off_roster()] {
-        let gone = known(state, 200, Source::Snapshot);
-        let Merged::Changed(same) = merge(Some(&gone), &row(AgentState::Ready, 100, 320), 0) else {
+    for state in [AgentState::unobserved(), AgentState::off_roster()] {
+        let gone = observed_state(state, 200, ObservationSource::Snapshot);
+        let MergeResult::Changed(same) = merge_row(Some(&gone), &row(AgentState::Ready, 100, 320), 0) else {
             panic!("seen again")
         };
-        assert_eq!((same.entered_at, same.platform_at), (at(320), None), "the stay from before: from the sight on");
-        let Merged::Changed(new) = merge(Some(&gone), &row(AgentState::Paused, 250, 320), 0) else {
+        assert_eq!(
+            (same.entered_at, same.platform_entered_at),
+            (at(320), None),
+            "the stay from before: from the sight on"
+        );
+        let MergeResult::Changed(new) = merge_row(Some(&gone), &row(AgentState::Paused, 250, 320), 0) else {
             panic!("seen again")
         };
-        assert_eq!((new.entered_at, new.platform_at), (at(250), Some(at(250))), "changed while nobody saw it");
-        assert_eq!(merge(Some(&same), &row(AgentState::Ready, 100, 330), 0), Merged::Nothing, "the stay goes on");
+        assert_eq!((new.entered_at, new.platform_entered_at), (at(250), Some(at(250))), "changed while nobody saw it");
+        assert_eq!(
+            merge_row(Some(&same), &row(AgentState::Ready, 100, 330), 0),
+            MergeResult::Unchanged,
+            "the stay goes on"
+        );
     }
-    assert!(!AgentState::Unknown("coffee".into()).is_out_of_sight());
+    assert!(!AgentState::Unknown("coffee".into()).is_unobserved());
 }
 
 #[test]
 fn another_queue_alone_keeps_the_instant() {
-    let snapshot = known(AgentState::Ready, 100, Source::Snapshot);
-    let sighted = Sighted { queue: Some("Support".into()), ..row(AgentState::Ready, 100, 120) };
-    let Merged::Queue(observed) = merge(Some(&snapshot), &sighted, 0) else { panic!("the queue changed") };
+    let snapshot = observed_state(AgentState::Ready, 100, ObservationSource::Snapshot);
+    let snapshot_row = SnapshotRow { queue: Some("Support".into()), ..row(AgentState::Ready, 100, 120) };
+    let MergeResult::QueueChanged(observed) = merge_row(Some(&snapshot), &snapshot_row, 0) else {
+        panic!("the queue changed")
+    };
     assert_eq!((observed.entered_at, observed.queue.as_deref()), (at(100), Some("Support")));
 }
 
 #[test]
 fn rows_keep_their_order_where_the_clock_was_set_back() {
-    let mut before = known(AgentState::Ready, 100, Source::Snapshot);
-    before.row_at = at(86_500);
-    let Merged::Changed(next) = merge(Some(&before), &row(AgentState::Paused, 120, 130), 0) else { panic!("changed") };
-    assert_eq!((next.entered_at, next.row_at), (at(120), at(86_500).offset(1)));
-    let Merged::Changed(again) = merge(Some(&before), &row(AgentState::Ready, 120, 130), 0) else { panic!("again") };
-    assert_eq!((again.entered_at, again.row_at), (at(120), at(86_500).offset(1)));
+    let mut before = observed_state(AgentState::Ready, 100, ObservationSource::Snapshot);
+    before.history_at = at(86_500);
+    let MergeResult::Changed(next) = merge_row(Some(&before), &row(AgentState::Paused, 120, 130), 0) else {
+        panic!("changed")
+    };
+    assert_eq!((next.entered_at, next.history_at), (at(120), at(86_500).offset(1)));
+    let MergeResult::Changed(again) = merge_row(Some(&before), &row(AgentState::Ready, 120, 130), 0) else {
+        panic!("again")
+    };
+    assert_eq!((again.entered_at, again.history_at), (at(120), at(86_500).offset(1)));
 }
 
 #[test]
 fn an_instant_that_was_not_believed_is_not_kept_as_the_platform_s() {
-    let snapshot = known(AgentState::Ready, 100, Source::Snapshot);
-    let Merged::Changed(believed) = merge(Some(&snapshot), &row(AgentState::Paused, 50, 130), 2) else {
+    let snapshot = observed_state(AgentState::Ready, 100, ObservationSource::Snapshot);
+    let MergeResult::Changed(believed) = merge_row(Some(&snapshot), &row(AgentState::Paused, 50, 130), 2) else {
         panic!("believed")
     };
-    assert_eq!(believed.platform_at, None);
-    let Merged::Changed(odd) = merge(None, &row(AgentState::Paused, 500, 130), 0) else { panic!("first seen") };
-    assert_eq!((odd.entered_at, odd.platform_at), (at(130), None), "an instant after the snapshot's own");
-    let Merged::Changed(kept) = merge(None, &row(AgentState::Paused, 50, 130), 0) else { panic!("first seen") };
-    assert_eq!(kept.platform_at, Some(at(50)));
+    assert_eq!(believed.platform_entered_at, None);
+    let MergeResult::Changed(future) = merge_row(None, &row(AgentState::Paused, 500, 130), 0) else {
+        panic!("first seen")
+    };
+    assert_eq!((future.entered_at, future.platform_entered_at), (at(130), None), "an instant after the snapshot's own");
+    let MergeResult::Changed(kept) = merge_row(None, &row(AgentState::Paused, 50, 130), 0) else {
+        panic!("first seen")
+    };
+    assert_eq!(kept.platform_entered_at, Some(at(50)));
 }
 
-/// Merges a row into an estimate that followed `before`.
-fn merge_after(before: &Observed, now: &Observed, sighted: &Sighted) -> Merged {
-    let known = Known { now: Some(now), before: Some(before), late_by: LATE_BY, at: at(1_000), ..Known::default() };
-    super::merge(known, sighted)
+/// Merges a row into an estimate that followed `previous`.
+fn merge_after(previous: &ObservedState, current: &ObservedState, observation: &SnapshotRow) -> MergeResult {
+    let known = KnownState {
+        current: Some(current),
+        previous: Some(previous),
+        max_delay: MAX_DELAY,
+        clock_now: at(1_000),
+        ..KnownState::default()
+    };
+    super::merge_snapshot(known, observation)
 }
 
-fn row_at(state: AgentState, changed_at: UtcMicros, generated_at: UtcMicros) -> Sighted {
-    Sighted { state, queue: None, changed_at: Some(changed_at), platform_at: Some(changed_at), generated_at }
+fn row_at(state: AgentState, changed_at: UtcMicros, generated_at: UtcMicros) -> SnapshotRow {
+    SnapshotRow {
+        state,
+        queue: None,
+        changed_at: Some(changed_at),
+        platform_changed_at: Some(changed_at),
+        generated_at,
+    }
 }
 
 #[test]
 fn an_instant_up_to_five_seconds_after_the_snapshot_is_kept_as_the_platforms() {
     for (changed_at, kept) in [(at(125), true), (just_after(at(125)), false)] {
-        let merged = merge(None, &row_at(AgentState::Ready, changed_at, at(120)), 0);
-        let Merged::Changed(seen) = merged else { panic!("first seen") };
-        assert_eq!((seen.entered_at, seen.platform_at), (at(120), kept.then_some(changed_at)));
+        let merged = merge_row(None, &row_at(AgentState::Ready, changed_at, at(120)), 0);
+        let MergeResult::Changed(observed) = merged else { panic!("first seen") };
+        assert_eq!((observed.entered_at, observed.platform_entered_at), (at(120), kept.then_some(changed_at)));
     }
 }
 
 #[test]
 fn a_stay_that_began_as_the_agent_went_out_of_sight_is_from_before() {
-    let gone = known(AgentState::unseen(), 200, Source::Snapshot);
-    assert_eq!(entered(&merge(Some(&gone), &row(AgentState::Ready, 200, 320), 0)), Some(at(320)));
+    let gone = observed_state(AgentState::unobserved(), 200, ObservationSource::Snapshot);
+    assert_eq!(entered_at_of(&merge_row(Some(&gone), &row(AgentState::Ready, 200, 320), 0)), Some(at(320)));
     let later = row_at(AgentState::Ready, just_after(at(200)), at(320));
-    assert_eq!(entered(&merge(Some(&gone), &later, 0)), Some(just_after(at(200))));
+    assert_eq!(entered_at_of(&merge_row(Some(&gone), &later, 0)), Some(just_after(at(200))));
 }
 
 #[test]
 fn what_is_seen_is_later_than_what_lies_ahead_of_our_clock() {
-    let ahead = known(AgentState::Ready, 2_000, Source::Snapshot);
-    let Merged::Changed(next) = merge(Some(&ahead), &row(AgentState::Paused, 900, 950), 0) else { panic!("a change") };
-    assert_eq!((next.entered_at, next.row_at), (at(900), just_after(at(2_000))));
-    assert_eq!(merge(Some(&ahead), &row(AgentState::Ready, 900, 950), 0), Merged::Nothing);
+    let ahead = observed_state(AgentState::Ready, 2_000, ObservationSource::Snapshot);
+    let MergeResult::Changed(next) = merge_row(Some(&ahead), &row(AgentState::Paused, 900, 950), 0) else {
+        panic!("a change")
+    };
+    assert_eq!((next.entered_at, next.history_at), (at(900), just_after(at(2_000))));
+    assert_eq!(merge_row(Some(&ahead), &row(AgentState::Ready, 900, 950), 0), MergeResult::Unchanged);
     // The clock stands at 1,000.
-    let now = known(AgentState::Ready, 1_000, Source::Snapshot);
-    assert_eq!(merge(Some(&now), &row(AgentState::Paused, 900, 950), 0), Merged::Contradiction);
+    let now = observed_state(AgentState::Ready, 1_000, ObservationSource::Snapshot);
+    assert_eq!(merge_row(Some(&now), &row(AgentState::Paused, 900, 950), 0), MergeResult::Contradiction);
 }
 
 #[test]
 fn five_seconds_of_jitter_are_no_change_and_a_microsecond_more_is_one() {
     use AgentState::{Paused, Ready};
-    let snapshot = known(Paused, 100, Source::Snapshot);
-    assert_eq!(merge(Some(&snapshot), &row(Paused, 105, 120), 0), Merged::Nothing);
+    let snapshot = observed_state(Paused, 100, ObservationSource::Snapshot);
+    assert_eq!(merge_row(Some(&snapshot), &row(Paused, 105, 120), 0), MergeResult::Unchanged);
     let again = just_after(at(105));
-    assert_eq!(entered(&merge(Some(&snapshot), &row_at(Paused, again, at(120)), 0)), Some(again));
-    assert_eq!(entered(&merge(Some(&snapshot), &row(Ready, 95, 120), 0)), Some(just_after(at(100))));
+    assert_eq!(entered_at_of(&merge_row(Some(&snapshot), &row_at(Paused, again, at(120)), 0)), Some(again));
+    assert_eq!(entered_at_of(&merge_row(Some(&snapshot), &row(Ready, 95, 120), 0)), Some(just_after(at(100))));
     let older = row_at(Ready, at(95).offset(-1), at(120));
-    assert_eq!(merge(Some(&snapshot), &older, 0), Merged::Contradiction);
+    assert_eq!(merge_row(Some(&snapshot), &older, 0), MergeResult::Contradiction);
 }
 
 #[test]
 fn a_row_from_the_very_instant_of_an_acceptance_is_not_newer() {
-    let posted = known(AgentState::Paused, 100, Source::Post);
-    assert_eq!(merge(Some(&posted), &row(AgentState::OnContact, 100, 110), 0), Merged::Contradiction);
+    let posted = observed_state(AgentState::Paused, 100, ObservationSource::Post);
+    assert_eq!(merge_row(Some(&posted), &row(AgentState::OnContact, 100, 110), 0), MergeResult::Contradiction);
     let newer = row_at(AgentState::OnContact, just_after(at(100)), at(110));
-    assert_eq!(entered(&merge(Some(&posted), &newer, 0)), Some(just_after(at(100))));
+    assert_eq!(entered_at_of(&merge_row(Some(&posted), &newer, 0)), Some(just_after(at(100))));
 }
 
 #[test]
 fn a_contradiction_is_believed_only_of_a_snapshot_from_after_what_is_known() {
-    let snapshot = known(AgentState::Ready, 100, Source::Snapshot);
-    assert_eq!(merge(Some(&snapshot), &row(AgentState::Paused, 50, 100), 2), Merged::Contradiction);
+    let snapshot = observed_state(AgentState::Ready, 100, ObservationSource::Snapshot);
+    assert_eq!(merge_row(Some(&snapshot), &row(AgentState::Paused, 50, 100), 2), MergeResult::Contradiction);
     let after = row_at(AgentState::Paused, at(50), just_after(at(100)));
-    assert_eq!(entered(&merge(Some(&snapshot), &after, 2)), Some(just_after(at(100))));
+    assert_eq!(entered_at_of(&merge_row(Some(&snapshot), &after, 2)), Some(just_after(at(100))));
 }
 
 #[test]
 fn a_row_beside_a_message_is_newer_where_the_message_may_be_that_late() {
     use AgentState::{OnContact, Paused, Ready};
-    let fed = known(OnContact, 100, Source::Feed);
-    let (stay, recent) = (known(Ready, 90, Source::Snapshot), known(Paused, 97, Source::Snapshot));
+    let feed_state = observed_state(OnContact, 100, ObservationSource::Feed);
+    let (interval, recent) = (
+        observed_state(Ready, 90, ObservationSource::Snapshot),
+        observed_state(Paused, 97, ObservationSource::Snapshot),
+    );
     let first = Some(just_after(at(100)));
-    for (before, sighted, expected, why) in [
-        (&stay, row(Paused, 95, 101), first, "five seconds are within the message's way"),
-        (&stay, row_at(Paused, at(95).offset(-1), at(101)), None, "more are not"),
-        (&stay, row(Paused, 96, 100), None, "the snapshot is not from after the message"),
-        (&stay, row(Ready, 95, 101), None, "the stay before, jittering"),
-        (&stay, row_at(Ready, just_after(at(95)), at(101)), first, "the state before, entered again"),
+    for (before, snapshot_row, expected, why) in [
+        (&interval, row(Paused, 95, 101), first, "five seconds are within the message's way"),
+        (&interval, row_at(Paused, at(95).offset(-1), at(101)), None, "more are not"),
+        (&interval, row(Paused, 96, 100), None, "the snapshot is not from after the message"),
+        (&interval, row(Ready, 95, 101), None, "the stay before, jittering"),
+        (&interval, row_at(Ready, just_after(at(95)), at(101)), first, "the state before, entered again"),
         (&recent, row(Paused, 100, 102), None, "the stay before, up to the very instant"),
         (
             &recent,
@@ -306,62 +380,85 @@ fn a_row_beside_a_message_is_newer_where_the_message_may_be_that_late() {
             "after the message's instant it is newer in any case",
         ),
     ] {
-        assert_eq!(entered(&merge_after(before, &fed, &sighted)), expected, "{why}");
+        assert_eq!(entered_at_of(&merge_after(before, &feed_state, &snapshot_row)), expected, "{why}");
     }
 }
 
 #[test]
 fn a_stay_between_lies_surely_after_the_one_and_before_the_other() {
     use AgentState::{OnContact, Paused, Ready};
-    let fed = known(OnContact, 100, Source::Feed);
-    let (told, gone) = (known(Ready, 50, Source::Feed), known(AgentState::unseen(), 0, Source::Snapshot));
-    let seen = |second| known(Ready, second, Source::Snapshot);
-    let without_instant = Sighted { changed_at: None, ..row(Paused, 0, 90) };
-    for (before, sighted, between, why) in [
-        (&seen(64), row(Paused, 60, 90), true, "a snapshot's instant may jitter by less than five seconds"),
-        (&seen(65), row(Paused, 60, 90), false, "and not by five"),
-        (&told, row(Paused, 55, 90), false, "what was told may be five seconds late"),
-        (&told, row_at(Paused, just_after(at(55)), at(90)), true, "and not more"),
-        (&seen(0), row(Paused, 95, 99), false, "the message may be late by as much"),
-        (&seen(0), row_at(Paused, at(95).offset(-1), at(99)), true, "and not by more"),
-        (&seen(0), row(Paused, 60, 100), false, "a snapshot from the very instant of the message"),
-        (&seen(0), without_instant, false, "without an instant of its own"),
-        (&seen(0), row(Paused, 95, 90), false, "with an instant that cannot be"),
+    let feed_state = observed_state(OnContact, 100, ObservationSource::Feed);
+    let (reported, gone) = (
+        observed_state(Ready, 50, ObservationSource::Feed),
+        observed_state(AgentState::unobserved(), 0, ObservationSource::Snapshot),
+    );
+    let observed = |second| observed_state(Ready, second, ObservationSource::Snapshot);
+    let without_instant = SnapshotRow { changed_at: None, ..row(Paused, 0, 90) };
+    for (before, snapshot_row, between, why) in [
+        (&observed(64), row(Paused, 60, 90), true, "a snapshot's instant may jitter by less than five seconds"),
+        (&observed(65), row(Paused, 60, 90), false, "and not by five"),
+        (&reported, row(Paused, 55, 90), false, "what was told may be five seconds late"),
+        (&reported, row_at(Paused, just_after(at(55)), at(90)), true, "and not more"),
+        (&observed(0), row(Paused, 95, 99), false, "the message may be late by as much"),
+        (&observed(0), row_at(Paused, at(95).offset(-1), at(99)), true, "and not by more"),
+        (&observed(0), row(Paused, 60, 100), false, "a snapshot from the very instant of the message"),
+        (&observed(0), without_instant, false, "without an instant of its own"),
+        (&observed(0), row(Paused, 95, 90), false, "with an instant that cannot be"),
         (&gone, row(Paused, 60, 90), false, "after a time out of sight"),
     ] {
-        let merged = merge_after(before, &fed, &sighted);
-        assert_eq!(matches!(merged, Merged::Between(_)), between, "{why}: {merged:?}");
+        let merged = merge_after(before, &feed_state, &snapshot_row);
+        assert_eq!(matches!(merged, MergeResult::Inserted(_)), between, "{why}: {merged:?}");
     }
 }
 
 #[test]
 fn a_doubted_row_comes_between_once_a_better_instant_leaves_it_the_room() {
     use AgentState::{OnContact, Paused, Ready};
-    let (before, posted) = (known(Ready, 0, Source::Snapshot), known(Paused, 100, Source::Post));
+    let (before, posted) =
+        (observed_state(Ready, 0, ObservationSource::Snapshot), observed_state(Paused, 100, ObservationSource::Post));
     let contact = row(OnContact, 98, 110);
-    let late_by = Duration::from_secs(60);
-    let known_now = Known { now: Some(&posted), before: Some(&before), late_by, at: at(1_000), ..Known::default() };
-    assert_eq!(super::merge(known_now, &contact), Merged::Contradiction, "the change waits for the contact's end");
-    let settled = |second, source| between_settled(known_now, &known(Paused, second, source), &contact);
-    let stay = settled(130, Source::Snapshot).expect("the contact was there");
-    assert_eq!((stay.state, stay.entered_at), (OnContact, at(98)));
-    assert_eq!(settled(104, Source::Snapshot), None, "the row was made after it");
-    assert_eq!(settled(130, Source::Feed), None, "an estimate may be a minute late");
-    assert!(settled(159, Source::Feed).is_some(), "and not more");
-    assert_eq!(between_settled(Known { now: None, ..known_now }, &posted, &contact), None);
-    let placed_late = Observed { row_at: at(130), ..known(Paused, 104, Source::Snapshot) };
-    assert!(between_settled(known_now, &placed_late, &contact).is_some(), "history has the change from 130 on");
-    let ahead = |second| Observed { row_at: at(2_000), ..known(Paused, second, Source::Post) };
-    let set_back = Known { now: Some(&ahead(100)), late_by: LATE_BY, ..known_now };
-    assert!(between_settled(set_back, &ahead(130), &contact).is_some(), "rows ahead of the clock say nothing of when");
+    let max_delay = Duration::from_secs(60);
+    let known_now = KnownState {
+        current: Some(&posted),
+        previous: Some(&before),
+        max_delay,
+        clock_now: at(1_000),
+        ..KnownState::default()
+    };
+    assert_eq!(
+        super::merge_snapshot(known_now, &contact),
+        MergeResult::Contradiction,
+        "the change waits for the contact's end"
+    );
+    let recover_at =
+        |second, source| recover_intermediate_state(known_now, &observed_state(Paused, second, source), &contact);
+    let inserted = recover_at(130, ObservationSource::Snapshot).expect("the contact was there");
+    assert_eq!((inserted.state, inserted.entered_at), (OnContact, at(98)));
+    assert_eq!(recover_at(104, ObservationSource::Snapshot), None, "the row was made after it");
+    assert_eq!(recover_at(130, ObservationSource::Feed), None, "an estimate may be a minute late");
+    assert!(recover_at(159, ObservationSource::Feed).is_some(), "and not more");
+    assert_eq!(recover_intermediate_state(KnownState { current: None, ..known_now }, &posted, &contact), None);
+    let placed_late = ObservedState { history_at: at(130), ..observed_state(Paused, 104, ObservationSource::Snapshot) };
+    assert!(
+        recover_intermediate_state(known_now, &placed_late, &contact).is_some(),
+        "history has the change from 130 on"
+    );
+    let ahead =
+        |second| ObservedState { history_at: at(2_000), ..observed_state(Paused, second, ObservationSource::Post) };
+    let set_back = KnownState { current: Some(&ahead(100)), max_delay: MAX_DELAY, ..known_now };
+    assert!(
+        recover_intermediate_state(set_back, &ahead(130), &contact).is_some(),
+        "rows ahead of the clock say nothing of when"
+    );
 }
 
 #[test]
 fn a_row_settles_an_estimate_of_its_state_unless_it_shows_an_earlier_stay() {
     use AgentState::{Paused, Ready};
-    let fed = known(Ready, 100, Source::Feed);
-    let (other, same) = (known(Paused, 95, Source::Feed), known(Ready, 95, Source::Snapshot));
-    for (before, sighted, settled, why) in [
+    let feed_state = observed_state(Ready, 100, ObservationSource::Feed);
+    let (other, same) =
+        (observed_state(Paused, 95, ObservationSource::Feed), observed_state(Ready, 95, ObservationSource::Snapshot));
+    for (before, snapshot_row, corrected_at, why) in [
         (&other, row(Ready, 105, 120), Some(at(105)), "five seconds later is the same stay"),
         (&other, row(Ready, 90, 120), Some(at(90)), "as early as the one before may be late"),
         (&other, row_at(Ready, at(90).offset(-1), at(120)), None, "earlier than that it is another stay"),
@@ -370,88 +467,133 @@ fn a_row_settles_an_estimate_of_its_state_unless_it_shows_an_earlier_stay() {
         (&same, row(Ready, 100, 120), None, "the stay before was in the same state"),
         (&same, row_at(Ready, just_after(at(100)), at(120)), Some(just_after(at(100))), "and this is not it"),
     ] {
-        let merged = merge_after(before, &fed, &sighted);
-        assert_eq!(entered(&merged), settled, "{why}");
-        assert!(matches!(merged, Merged::Settled(_) | Merged::Nothing), "{why}: {merged:?}");
+        let merged = merge_after(before, &feed_state, &snapshot_row);
+        assert_eq!(entered_at_of(&merged), corrected_at, "{why}");
+        assert!(matches!(merged, MergeResult::TimeCorrected(_) | MergeResult::Unchanged), "{why}: {merged:?}");
     }
-    let again = merge_after(&other, &fed, &row_at(Ready, just_after(at(105)), at(120)));
-    assert!(matches!(again, Merged::Changed(_)), "entered again: {again:?}");
+    let again = merge_after(&other, &feed_state, &row_at(Ready, just_after(at(105)), at(120)));
+    assert!(matches!(again, MergeResult::Changed(_)), "entered again: {again:?}");
 }
 
 #[test]
 fn what_settles_a_change_of_ours_keeps_what_only_we_know_of_it() {
-    let posted = Observed {
+    let posted = ObservedState {
         reason: Some("WORKING".into()),
         transition: Some(TransitionId(uuid::Uuid::nil())),
-        by_person: true,
-        ..known(AgentState::Ready, 100, Source::Post)
+        requested_by_person: true,
+        ..observed_state(AgentState::Ready, 100, ObservationSource::Post)
     };
-    let ours = |observed: &Observed| (observed.reason.clone(), observed.transition, observed.by_person);
-    let known_now = Known { now: Some(&posted), late_by: LATE_BY, at: at(1_000), ..Known::default() };
-    let by_row = super::merge(known_now, &row(AgentState::Ready, 130, 140));
-    let by_message = merge_fed(known_now, &fed(AgentState::Ready, at(130), at(131)));
+    let ours = |observed: &ObservedState| (observed.reason.clone(), observed.transition, observed.requested_by_person);
+    let known_now =
+        KnownState { current: Some(&posted), max_delay: MAX_DELAY, clock_now: at(1_000), ..KnownState::default() };
+    let by_row = super::merge_snapshot(known_now, &row(AgentState::Ready, 130, 140));
+    let by_message = merge_feed(known_now, &feed_observation(AgentState::Ready, at(130), at(131)));
     for merged in [by_row, by_message] {
-        let Merged::Settled(settled) = merged else { panic!("settled: {merged:?}") };
+        let MergeResult::TimeCorrected(settled) = merged else { panic!("settled: {merged:?}") };
         assert_eq!((ours(&settled), settled.entered_at), (ours(&posted), at(130)));
     }
-    let without_instant = Sighted { changed_at: None, ..row(AgentState::Ready, 0, 140) };
-    assert_eq!(super::merge(known_now, &without_instant), Merged::Nothing, "no instant, nothing to settle it with");
+    let without_instant = SnapshotRow { changed_at: None, ..row(AgentState::Ready, 0, 140) };
+    assert_eq!(
+        super::merge_snapshot(known_now, &without_instant),
+        MergeResult::Unchanged,
+        "no instant, nothing to settle it with"
+    );
 }
 
-fn fed(state: AgentState, began_at: UtcMicros, received_at: UtcMicros) -> Fed {
-    Fed { state, received_at, began_at, waited: Duration::ZERO, connection: 1 }
+fn feed_observation(state: AgentState, began_at: UtcMicros, received_at: UtcMicros) -> FeedObservation {
+    FeedObservation { state, received_at, estimated_start: began_at, buffered_for: Duration::ZERO, connection: 1 }
 }
 
 /// Merges a message into a state that followed nothing.
-fn hear(now: Option<&Observed>, told: bool, fed: &Fed) -> Merged {
-    merge_fed(Known { now, told, late_by: LATE_BY, at: at(1_000), ..Known::default() }, fed)
+fn merge_message(
+    current: Option<&ObservedState>,
+    reported_by_feed: bool,
+    observation: &FeedObservation,
+) -> MergeResult {
+    merge_feed(
+        KnownState { current, reported_by_feed, max_delay: MAX_DELAY, clock_now: at(1_000), ..KnownState::default() },
+        observation,
+    )
 }
 
 #[test]
 fn the_first_message_is_a_change_from_when_it_says_on() {
-    let Merged::Changed(seen) = hear(None, false, &fed(AgentState::Idle, at(40), at(50))) else { panic!("a change") };
-    assert_eq!((seen.state, seen.entered_at, seen.source), (AgentState::Idle, at(40), Source::Feed));
-    assert_eq!((seen.platform_at, seen.row_at), (None, at(40)));
+    let MergeResult::Changed(observed) =
+        merge_message(None, false, &feed_observation(AgentState::Idle, at(40), at(50)))
+    else {
+        panic!("a change")
+    };
+    assert_eq!(
+        (observed.state, observed.entered_at, observed.source),
+        (AgentState::Idle, at(40), ObservationSource::Feed)
+    );
+    assert_eq!((observed.platform_entered_at, observed.history_at), (None, at(40)));
 }
 
 #[test]
 fn a_message_of_who_was_out_of_sight_does_not_fill_the_time_out_of_sight() {
-    let gone = known(AgentState::unseen(), 200, Source::Snapshot);
+    let gone = observed_state(AgentState::unobserved(), 200, ObservationSource::Snapshot);
     for (began_at, expected) in [(at(150), at(210)), (at(200), at(210)), (just_after(at(200)), just_after(at(200)))] {
-        let merged = hear(Some(&gone), false, &fed(AgentState::Ready, began_at, at(210)));
-        assert_eq!(entered(&merged), Some(expected), "began at {began_at}");
+        let merged = merge_message(Some(&gone), false, &feed_observation(AgentState::Ready, began_at, at(210)));
+        assert_eq!(entered_at_of(&merged), Some(expected), "began at {began_at}");
     }
 }
 
 #[test]
 fn a_message_of_the_known_state_is_news_only_beyond_what_it_may_be_late_by() {
-    let snapshot = known(AgentState::Ready, 100, Source::Snapshot);
-    let late = |waited| Fed { waited: Duration::from_secs(waited), ..fed(AgentState::Ready, at(105 + 10), at(200)) };
-    assert_eq!(hear(Some(&snapshot), true, &fed(AgentState::Ready, at(105), at(200))), Merged::Nothing);
+    let snapshot = observed_state(AgentState::Ready, 100, ObservationSource::Snapshot);
+    let late = |seconds_buffered| FeedObservation {
+        buffered_for: Duration::from_secs(seconds_buffered),
+        ..feed_observation(AgentState::Ready, at(105 + 10), at(200))
+    };
+    assert_eq!(
+        merge_message(Some(&snapshot), true, &feed_observation(AgentState::Ready, at(105), at(200))),
+        MergeResult::Unchanged
+    );
     let again = just_after(at(105));
-    assert_eq!(entered(&hear(Some(&snapshot), true, &fed(AgentState::Ready, again, at(200)))), Some(again));
-    assert_eq!(hear(Some(&snapshot), true, &late(10)), Merged::Nothing, "it waited here for ten seconds");
-    assert!(matches!(hear(Some(&snapshot), true, &late(9)), Merged::Changed(_)));
-    let posted = known(AgentState::Ready, 100, Source::Post);
-    let settled = hear(Some(&posted), false, &fed(AgentState::Ready, again, at(200)));
-    assert!(matches!(settled, Merged::Settled(_)) && entered(&settled) == Some(again), "{settled:?}");
+    assert_eq!(
+        entered_at_of(&merge_message(Some(&snapshot), true, &feed_observation(AgentState::Ready, again, at(200)))),
+        Some(again)
+    );
+    assert_eq!(
+        merge_message(Some(&snapshot), true, &late(10)),
+        MergeResult::Unchanged,
+        "it waited here for ten seconds"
+    );
+    assert!(matches!(merge_message(Some(&snapshot), true, &late(9)), MergeResult::Changed(_)));
+    let posted = observed_state(AgentState::Ready, 100, ObservationSource::Post);
+    let merged = merge_message(Some(&posted), false, &feed_observation(AgentState::Ready, again, at(200)));
+    assert!(matches!(merged, MergeResult::TimeCorrected(_)) && entered_at_of(&merged) == Some(again), "{merged:?}");
 }
 
 #[test]
 fn a_message_of_another_state_is_old_news_or_in_doubt_unless_it_surely_came_later() {
     use AgentState::{Paused, Ready};
-    let snapshot = known(Ready, 100, Source::Snapshot);
+    let snapshot = observed_state(Ready, 100, ObservationSource::Snapshot);
     let first = Some(just_after(at(100)));
-    for (told, message, expected, why) in [
-        (false, fed(Paused, at(95), at(200)), first, "sent after the known change began"),
-        (false, fed(Paused, at(95).offset(-1), at(200)), None, "earlier than it may be late by"),
-        (false, fed(Paused, at(98), just_after(at(105))), first, "it was on its way for five seconds at most"),
-        (true, fed(Paused, at(98), at(101)), first, "the feed has told of what is known"),
+    for (reported_by_feed, message, expected, why) in [
+        (false, feed_observation(Paused, at(95), at(200)), first, "sent after the known change began"),
+        (false, feed_observation(Paused, at(95).offset(-1), at(200)), None, "earlier than it may be late by"),
+        (
+            false,
+            feed_observation(Paused, at(98), just_after(at(105))),
+            first,
+            "it was on its way for five seconds at most",
+        ),
+        (true, feed_observation(Paused, at(98), at(101)), first, "the feed has told of what is known"),
     ] {
-        assert_eq!(entered(&hear(Some(&snapshot), told, &message)), expected, "{why}");
+        assert_eq!(entered_at_of(&merge_message(Some(&snapshot), reported_by_feed, &message)), expected, "{why}");
     }
-    assert_eq!(hear(Some(&snapshot), false, &fed(Paused, at(98), at(105))), Merged::Contradiction);
-    assert_eq!(hear(Some(&snapshot), true, &fed(Paused, at(95).offset(-1), at(101))), Merged::Nothing);
-    let waited = Fed { waited: Duration::from_secs(10), ..fed(Paused, at(98), at(115)) };
-    assert_eq!(hear(Some(&snapshot), false, &waited), Merged::Contradiction, "it may have come ten seconds earlier");
+    assert_eq!(
+        merge_message(Some(&snapshot), false, &feed_observation(Paused, at(98), at(105))),
+        MergeResult::Contradiction
+    );
+    assert_eq!(
+        merge_message(Some(&snapshot), true, &feed_observation(Paused, at(95).offset(-1), at(101))),
+        MergeResult::Unchanged
+    );
+    let late = feed_observation(Paused, at(98), at(115));
+    let buffered = FeedObservation { buffered_for: Duration::from_secs(10), ..late };
+    let merged = merge_message(Some(&snapshot), false, &buffered);
+    assert_eq!(merged, MergeResult::Contradiction, "it may have come ten seconds earlier");
 }

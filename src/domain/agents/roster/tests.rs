@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::domain::agents::agent::Source;
+use crate::domain::agents::agent::ObservationSource;
 use crate::domain::agents::state::AgentState;
 use crate::domain::schedules::schedule::{Activity, Coverage, Shift, ShiftActivity};
 
@@ -21,19 +21,19 @@ fn plan() -> Arc<AgentPlan> {
     Arc::new(AgentPlan::new(vec![shift], vec![Coverage { start: at(0), end: at(1440) }]))
 }
 
-fn seen(state: AgentState, minute: i64) -> Observed {
-    let (entered_at, source) = (at(minute), Source::Snapshot);
-    let (platform_at, row_at) = (None, entered_at);
-    Observed {
+fn observed_state(state: AgentState, minute: i64) -> ObservedState {
+    let (entered_at, source) = (at(minute), ObservationSource::Snapshot);
+    let (platform_at, history_at) = (None, entered_at);
+    ObservedState {
         state,
         reason: None,
         queue: None,
         entered_at,
-        platform_at,
-        row_at,
+        platform_entered_at: platform_at,
+        history_at,
         source,
         transition: None,
-        by_person: false,
+        requested_by_person: false,
     }
 }
 
@@ -48,19 +48,19 @@ fn agents_keep_their_places_until_one_is_removed() {
         roster.upsert(agent(id, Some("Blue"), None));
     }
     let b = roster.find("b").expect("there");
-    roster.observe(b, seen(AgentState::Ready, 1), at(1));
+    roster.record_observation(b, observed_state(AgentState::Ready, 1), at(1));
     assert_eq!(roster.upsert(agent("b", Some("Red"), None)), b, "the same agent, another team");
     assert_eq!(
-        roster.agent("b").and_then(AgentSlot::observed),
-        Some(&seen(AgentState::Ready, 1)),
+        roster.agent("b").and_then(AgentRecord::observed),
+        Some(&observed_state(AgentState::Ready, 1)),
         "what is known stays"
     );
-    assert_eq!(roster.agent("b").map(AgentSlot::team), roster.team(&"Red".into()));
+    assert_eq!(roster.agent("b").map(AgentRecord::team), roster.team(&"Red".into()));
     assert_eq!(roster.team_count(), 3);
-    assert_eq!(roster.remove("a").map(|slot| slot.id().clone()), Some("a".into()));
-    assert_eq!(roster.remove("a").map(|slot| slot.id().clone()), None);
+    assert_eq!(roster.remove("a").map(|record| record.id().clone()), Some("a".into()));
+    assert_eq!(roster.remove("a").map(|record| record.id().clone()), None);
     for id in ["b", "c"] {
-        assert_eq!(roster.agent(id).map(|slot| slot.id().as_str()), Some(id));
+        assert_eq!(roster.agent(id).map(|record| record.id().as_str()), Some(id));
     }
     assert_eq!(roster.len(), 2);
 }
@@ -72,15 +72,15 @@ fn the_place_in_the_plan_is_right_whether_or_not_the_roster_was_advanced() {
     roster.set_plan(a, plan());
     let plan = plan();
     for minute in [120, 99, 160, 700, 100, 1440, 0] {
-        let lagging = roster.get(a).expect("there").standing(at(minute));
+        let lagging = roster.get(a).expect("there").plan_position(at(minute));
         roster.advance(at(minute));
-        let advanced = roster.get(a).expect("there").standing(at(minute));
-        assert_eq!((lagging, advanced), (Standing::of(&plan, at(minute)), lagging), "minute {minute}");
+        let advanced = roster.get(a).expect("there").plan_position(at(minute));
+        assert_eq!((lagging, advanced), (PlanPosition::at(&plan, at(minute)), lagging), "minute {minute}");
     }
     roster.advance(at(120));
     roster.set_plan(a, Arc::new(AgentPlan::default()));
     assert_eq!(
-        roster.get(a).expect("there").standing(at(120)).kind(),
+        roster.get(a).expect("there").plan_position(at(120)).kind(),
         PlanKind::Uncovered,
         "a new plan counts at once"
     );
@@ -88,7 +88,7 @@ fn the_place_in_the_plan_is_right_whether_or_not_the_roster_was_advanced() {
 
 #[test]
 fn a_long_stay_away_is_a_rest_and_a_meeting_is_not() {
-    for (state, from, until, expected, why) in [
+    for (state, from, until, expected, case) in [
         (AgentState::NotReady, 110, 125, Some(at(125)), "a break"),
         (AgentState::Paused, 110, 115, Some(at(115)), "just long enough"),
         (AgentState::Paused, 110, 114, None, "too short"),
@@ -98,9 +98,9 @@ fn a_long_stay_away_is_a_rest_and_a_meeting_is_not() {
         let mut roster = roster();
         let a = roster.upsert(agent("a", None, None));
         roster.set_plan(a, plan());
-        roster.observe(a, seen(state, from), at(from));
-        roster.observe(a, seen(AgentState::Ready, until), at(until));
-        assert_eq!(roster.get(a).and_then(AgentSlot::last_rest_ended_at), expected, "{why}");
+        roster.record_observation(a, observed_state(state, from), at(from));
+        roster.record_observation(a, observed_state(AgentState::Ready, until), at(until));
+        assert_eq!(roster.get(a).and_then(AgentRecord::last_rest_ended_at), expected, "{case}");
     }
 }
 
@@ -108,22 +108,22 @@ fn a_long_stay_away_is_a_rest_and_a_meeting_is_not() {
 fn an_older_sight_does_not_make_the_newest_one_older() {
     let mut roster = roster();
     let a = roster.upsert(agent("a", None, None));
-    roster.observe(a, seen(AgentState::Ready, 5), at(9));
-    roster.seen(a, at(7));
-    assert_eq!(roster.get(a).and_then(AgentSlot::seen_at), Some(at(9)));
-    roster.seen(a, at(11));
-    assert_eq!(roster.get(a).and_then(AgentSlot::seen_at), Some(at(11)));
+    roster.record_observation(a, observed_state(AgentState::Ready, 5), at(9));
+    roster.mark_observed(a, at(7));
+    assert_eq!(roster.get(a).and_then(AgentRecord::last_observed_at), Some(at(9)));
+    roster.mark_observed(a, at(11));
+    assert_eq!(roster.get(a).and_then(AgentRecord::last_observed_at), Some(at(11)));
 }
 
 #[test]
 fn the_platform_s_answers_count_until_they_are_too_old() {
     let mut roster = roster();
     let a = roster.upsert(agent("a", None, None));
-    let says = PlatformSays { scheduled: Some(false), break_required: None };
-    roster.set_platform(a, Some(PlatformAnswers { says, good_until: at(15) }));
-    let slot = roster.get(a).expect("there");
-    assert_eq!(slot.platform(at(15).offset(-1)), says);
-    assert_eq!(slot.platform(at(15)), PlatformSays::default());
+    let facts = PlatformPlan { scheduled: Some(false), break_required: None };
+    roster.set_platform_plan(a, Some(CachedPlatformPlan { plan: facts, valid_until: at(15) }));
+    let record = roster.get(a).expect("there");
+    assert_eq!(record.platform_plan(at(15).offset(-1)), facts);
+    assert_eq!(record.platform_plan(at(15)), PlatformPlan::default());
 }
 
 #[test]
@@ -136,9 +136,9 @@ fn local_offsets_follow_the_clock_changes_and_unknown_zones_have_none() {
     }
     let winter: UtcMicros = "2026-10-25T01:00:00Z".parse().expect("valid");
     for (now, expected) in [(winter - Duration::from_secs(1), 7200), (winter, 3600)] {
-        let offsets = roster.zone_offsets(now);
-        let found: Vec<_> = roster.slots().iter().map(|slot| Roster::offset_of(slot, &offsets)).collect();
-        assert_eq!(found, [Some(expected), None, None, Some(expected)]);
+        let offsets = roster.utc_offsets(now);
+        let actual: Vec<_> = roster.agents().iter().map(|record| Roster::utc_offset_of(record, &offsets)).collect();
+        assert_eq!(actual, [Some(expected), None, None, Some(expected)]);
     }
 }
 
@@ -149,7 +149,7 @@ fn who_is_in_a_shift_or_logged_in_is_at_work() {
     assert!(!roster.get(a).expect("there").is_at_work(PlanKind::Off));
     assert!(roster.get(a).expect("there").is_at_work(PlanKind::Lunch));
     for (state, expected) in [(AgentState::Ready, true), (AgentState::LoggedOut, false)] {
-        roster.observe(a, seen(state, 1), at(1));
+        roster.record_observation(a, observed_state(state, 1), at(1));
         assert_eq!(roster.get(a).expect("there").is_at_work(PlanKind::Off), expected);
     }
 }

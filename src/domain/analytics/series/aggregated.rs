@@ -1,112 +1,112 @@
-//! A metric in the results of analytics queries as a series: what it is of, its text, and which rows of a result it is made of.
+//! Series of a metric in the results of analytics queries: source, text form, and the rows that each is computed from.
 //!
-//! Rows of several groups are put together where that says something: sums are added, of least and greatest values the least and the
-//! greatest is taken. A mean or a share of several groups is none of their means.
+//! Rows of several groups are combined where that is meaningful: sums are added, and of minimum and maximum values the
+//! minimum and the maximum is taken. Means and shares of several groups cannot be combined.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::{Bucket, LONGEST};
-use crate::domain::analytics::{self, Aggregation, MetricAsk, ResultRow};
+use super::{MAX_SOURCE_LENGTH, SeriesBucket};
+use crate::domain::analytics::{self, Aggregation, MetricRequest, ResultRow};
 use crate::domain::ids::{AnalyticsQueryId, AnalyticsRunId};
 use crate::domain::time::UtcMicros;
 
-/// Where the rows come from.
+/// The source of the rows.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Results {
-    /// The runs of a query of the configuration; of each bucket what the newest of them brought that asked for it.
+pub enum ResultSource {
+    /// The runs of a configured query; each bucket is taken from the newest run that covers it.
     Query(AnalyticsQueryId),
-    /// One run alone.
+    /// A single run.
     Run(AnalyticsRunId),
 }
 
-/// A metric, of everything in the results or of one group.
+/// A metric, over all results or for one group.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Aggregated {
-    /// Where the rows come from.
-    pub of: Results,
+pub struct AggregatedMetric {
+    /// The source of the rows.
+    pub source: ResultSource,
     /// The platform's name of the metric.
     pub metric: String,
-    /// Dimensions with the value that is looked at alone; none is what the platform has no value for. The rows of all values of a
-    /// dimension that is not named are put together.
+    /// The dimensions with the value that is selected; `None` selects rows without a value. Rows are combined over all
+    /// values of a dimension that is not named.
     pub group: Vec<(String, Option<String>)>,
 }
 
-/// How rows of one bucket are put together.
+/// How the rows of one bucket are combined.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Together {
+enum RowCombination {
     Sum,
-    Least,
-    Greatest,
-    /// Not at all: there is one.
-    Alone,
+    Min,
+    Max,
+    /// Not combined: there is only one row.
+    Single,
 }
 
-/// The rows of a result that a series is made of.
+/// Selects the rows of a result that a series is computed from.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Pick {
+pub struct RowSelector {
     metric: usize,
-    together: Together,
-    /// For each dimension of the query.
-    wanted: Vec<Wanted>,
+    combination: RowCombination,
+    /// One filter for each dimension of the query.
+    dimension_filters: Vec<DimensionFilter>,
 }
 
-/// What the value of a dimension has to be.
+/// The required value of a dimension.
 #[derive(Clone, PartialEq, Eq, Debug)]
-enum Wanted {
+enum DimensionFilter {
     Any,
-    /// This one; none is what has no value.
-    Just(Option<String>),
+    /// Exactly this value; `None` for rows without a value.
+    Exactly(Option<String>),
 }
 
-impl Aggregated {
-    /// The rows that it is made of in results with these metrics and dimensions.
+impl AggregatedMetric {
+    /// Returns the selector for results with these metrics and dimensions.
     ///
     /// # Errors
-    /// They do not have it; says what they have.
-    pub fn pick(&self, metrics: &[MetricAsk], dimensions: &[String]) -> Result<Pick, String> {
-        let Some(metric) = metrics.iter().position(|asked| asked.name == self.metric) else {
-            let names: Vec<_> = metrics.iter().map(|asked| asked.name.as_str()).collect();
+    /// Returns an error that lists what the results have if the metric or a dimension is missing.
+    pub fn row_selector(&self, metrics: &[MetricRequest], dimensions: &[String]) -> Result<RowSelector, String> {
+        let Some(metric) = metrics.iter().position(|request| request.name == self.metric) else {
+            let names: Vec<_> = metrics.iter().map(|request| request.name.as_str()).collect();
             return Err(format!("there is no metric {:?} in it; there are {}", self.metric, names.join(", ")));
         };
-        for (place, (name, _)) in self.group.iter().enumerate() {
+        for (index, (name, _)) in self.group.iter().enumerate() {
             if !dimensions.contains(name) {
                 let known = if dimensions.is_empty() { "none".to_owned() } else { dimensions.join(", ") };
                 return Err(format!("there is no dimension {name:?} in it; there are {known}"));
             }
-            if self.group.iter().take(place).any(|(before, _)| before == name) {
+            if self.group.iter().take(index).any(|(earlier, _)| earlier == name) {
                 return Err(format!("the dimension {name:?} is named twice"));
             }
         }
-        let value = |dimension: &String| {
+        let filter_for = |dimension: &String| {
             let named = self.group.iter().find(|(name, _)| name == dimension);
-            named.map_or(Wanted::Any, |(_, value)| Wanted::Just(value.clone()))
+            named.map_or(DimensionFilter::Any, |(_, value)| DimensionFilter::Exactly(value.clone()))
         };
-        let wanted: Vec<_> = dimensions.iter().map(value).collect();
-        let together = match metrics.get(metric).map(|asked| asked.aggregation) {
-            Some(Aggregation::Sum) => Together::Sum,
-            Some(Aggregation::Min) => Together::Least,
-            Some(Aggregation::Max) => Together::Greatest,
-            Some(Aggregation::Avg | Aggregation::Pct) | None => Together::Alone,
+        let dimension_filters: Vec<_> = dimensions.iter().map(filter_for).collect();
+        let combination = match metrics.get(metric).map(|request| request.aggregation) {
+            Some(Aggregation::Sum) => RowCombination::Sum,
+            Some(Aggregation::Min) => RowCombination::Min,
+            Some(Aggregation::Max) => RowCombination::Max,
+            Some(Aggregation::Avg | Aggregation::Pct) | None => RowCombination::Single,
         };
-        let open = dimensions.iter().zip(&wanted).find(|(_, wanted)| **wanted == Wanted::Any);
-        if let (Together::Alone, Some((name, _))) = (together, open) {
+        let unfiltered = dimensions.iter().zip(&dimension_filters).find(|(_, filter)| **filter == DimensionFilter::Any);
+        if let (RowCombination::Single, Some((name, _))) = (combination, unfiltered) {
             return Err(format!(
                 "{} cannot be put together over all values of {name}: name one, as in {self}:{}=VALUE",
                 self.metric,
-                encoded_name(name)
+                encode_name(name)
             ));
         }
-        Ok(Pick { metric, together, wanted })
+        Ok(RowSelector { metric, combination, dimension_filters })
     }
 
-    /// Every series of a result that has a text to name it by: of each metric the whole, where it can be put together, and each of these
-    /// groups, with the dimensions' values in the query's order.
-    pub fn all(
-        of: &Results,
-        metrics: &[MetricAsk],
+    /// Returns every series of a result that can be named: for each metric the total, where rows can be combined, and
+    /// each of these groups, given with the dimensions' values in the query's order.
+    pub fn all_series(
+        source: &ResultSource,
+        metrics: &[MetricRequest],
         dimensions: &[String],
         groups: &[Vec<Option<Arc<str>>>],
     ) -> Vec<Self> {
@@ -114,140 +114,143 @@ impl Aggregated {
             dimensions.iter().cloned().zip(values.iter().map(|value| value.as_deref().map(str::to_owned))).collect()
         };
         let mut all = Vec::new();
-        for MetricAsk { name, .. } in metrics {
-            let of_group = |group| Self { of: of.clone(), metric: name.clone(), group };
-            all.push(of_group(Vec::new()));
+        for MetricRequest { name, .. } in metrics {
+            let series_of_group = |group| Self { source: source.clone(), metric: name.clone(), group };
+            all.push(series_of_group(Vec::new()));
             if !dimensions.is_empty() {
-                all.extend(groups.iter().map(group).map(of_group));
+                all.extend(groups.iter().map(group).map(series_of_group));
             }
         }
-        all.retain(|one| one.pick(metrics, dimensions).is_ok() && one.to_string().len() <= LONGEST);
+        all.retain(|series| {
+            series.row_selector(metrics, dimensions).is_ok() && series.to_string().len() <= MAX_SOURCE_LENGTH
+        });
         all
     }
 
-    /// Which group it is, for people: `channel voice, group.id grp_001`, or nothing where it is everything.
+    /// Returns the group for people: `channel voice, group.id grp_001`, or nothing for the total.
     pub fn group_text(&self) -> String {
-        let one = |(name, value): &(String, Option<String>)| match value {
+        let describe = |(name, value): &(String, Option<String>)| match value {
             Some(value) => format!("{name} {value}"),
             None => format!("no {name}"),
         };
-        self.group.iter().map(one).collect::<Vec<_>>().join(", ")
+        self.group.iter().map(describe).collect::<Vec<_>>().join(", ")
     }
 
-    /// Without the values of its group, which may name anything: what may enter a record that nothing is erased from.
+    /// Returns the text without the values of its group, which may name anything, for records that are never erased.
     pub fn without_values(&self) -> String {
         let group = self.group.iter().map(|(name, _)| (name.clone(), None)).collect();
         Self { group, ..self.clone() }.to_string()
     }
 
-    /// Reads what follows `analytics:` or `analytics-run:`.
-    pub(super) fn read(kind: &str, rest: &str) -> Result<Self, String> {
-        let wants = || format!("`{kind}` wants what it is of and a metric, as in analytics:calls:count:channel=voice");
+    /// Parses the text after `analytics:` or `analytics-run:`.
+    pub(super) fn parse(kind: &str, rest: &str) -> Result<Self, String> {
+        let expected =
+            || format!("`{kind}` wants what it is of and a metric, as in analytics:calls:count:channel=voice");
         let mut parts = rest.split(':');
-        let (of, metric) = parts.next().zip(parts.next()).ok_or_else(wants)?;
-        if of.is_empty() || metric.is_empty() {
-            return Err(wants());
+        let (source, metric) = parts.next().zip(parts.next()).ok_or_else(expected)?;
+        if source.is_empty() || metric.is_empty() {
+            return Err(expected());
         }
-        let of = if kind == RUN {
-            let id = of.parse().map_err(|_| format!("{of:?} is no id of an analytics run"))?;
-            Results::Run(id)
+        let source = if kind == RUN_PREFIX {
+            let id = source.parse().map_err(|_| format!("{source:?} is no id of an analytics run"))?;
+            ResultSource::Run(id)
         } else {
-            Results::Query(AnalyticsQueryId::new(decoded(of)))
+            ResultSource::Query(AnalyticsQueryId::new(decode(source)))
         };
         let group = parts.map(|part| match part.split_once('=') {
-            Some((name, value)) => (decoded(name), Some(decoded(value))),
-            None => (decoded(part), None),
+            Some((name, value)) => (decode(name), Some(decode(value))),
+            None => (decode(part), None),
         });
-        Ok(Self { of, metric: decoded(metric), group: group.collect() })
+        Ok(Self { source, metric: decode(metric), group: group.collect() })
     }
 }
 
-/// What the text of a series of a query's runs begins with.
-pub(super) const QUERY: &str = "analytics";
-/// What that of one run begins with.
-pub(super) const RUN: &str = "analytics-run";
+/// The prefix for a series of a configured query's runs.
+pub(super) const QUERY_PREFIX: &str = "analytics";
+/// The prefix for a series of a single run.
+pub(super) const RUN_PREFIX: &str = "analytics-run";
 
 /// `analytics:calls:count`, `analytics:calls:duration:channel=voice`
-impl fmt::Display for Aggregated {
+impl fmt::Display for AggregatedMetric {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.of {
-            Results::Query(id) => write!(f, "{QUERY}:{}", encoded(id.as_str()))?,
-            Results::Run(id) => write!(f, "{RUN}:{id}")?,
+        match &self.source {
+            ResultSource::Query(id) => write!(f, "{QUERY_PREFIX}:{}", encode(id.as_str()))?,
+            ResultSource::Run(id) => write!(f, "{RUN_PREFIX}:{id}")?,
         }
-        write!(f, ":{}", encoded(&self.metric))?;
+        write!(f, ":{}", encode(&self.metric))?;
         for (name, value) in &self.group {
-            write!(f, ":{}", encoded_name(name))?;
+            write!(f, ":{}", encode_name(name))?;
             if let Some(value) = value {
-                write!(f, "={}", encoded(value))?;
+                write!(f, "={}", encode(value))?;
             }
         }
         Ok(())
     }
 }
 
-/// Without what parts of the text are told apart by. A name of the platform may have anything in it.
-fn encoded(text: &str) -> String {
+/// Escapes the separators of the text form, since the platform's names may contain them.
+fn encode(text: &str) -> String {
     text.replace('%', "%25").replace(':', "%3A")
 }
 
-fn encoded_name(text: &str) -> String {
-    encoded(text).replace('=', "%3D")
+fn encode_name(text: &str) -> String {
+    encode(text).replace('=', "%3D")
 }
 
-/// The other way. What begins with `%` and is none of these stands for itself.
-fn decoded(text: &str) -> String {
+/// Reverses `encode`. Any other text that begins with `%` is kept.
+fn decode(text: &str) -> String {
     text.replace("%3D", "=").replace("%3A", ":").replace("%25", "%")
 }
 
-impl Pick {
-    /// Whether rows are put together as in the other.
-    pub fn is_like(&self, other: &Self) -> bool {
-        self.together == other.together
+impl RowSelector {
+    /// Returns whether rows are combined as in the other.
+    pub fn combines_like(&self, other: &Self) -> bool {
+        self.combination == other.combination
     }
 
-    /// Adds a row to the values by bucket, where it is one of the series. A bucket of which any part is unknown is unknown.
-    pub fn take(&self, values: &mut BTreeMap<UtcMicros, Option<f64>>, row: &ResultRow) {
-        let fits = |(wanted, value): (&Wanted, &Option<Arc<str>>)| match wanted {
-            Wanted::Any => true,
-            Wanted::Just(wanted) => wanted.as_deref() == value.as_deref(),
+    /// Adds a row to the values by bucket if it belongs to the series. A bucket with any unknown part is unknown.
+    pub fn add_row(&self, values: &mut BTreeMap<UtcMicros, Option<f64>>, row: &ResultRow) {
+        let matches_filter = |(filter, value): (&DimensionFilter, &Option<Arc<str>>)| match filter {
+            DimensionFilter::Any => true,
+            DimensionFilter::Exactly(expected) => expected.as_deref() == value.as_deref(),
         };
-        if !self.wanted.iter().zip(&row.dimensions).all(fits) {
+        if !self.dimension_filters.iter().zip(&row.dimensions).all(matches_filter) {
             return;
         }
         let value = row.metrics.get(self.metric).copied().flatten();
         values
             .entry(row.at)
-            .and_modify(|so_far| *so_far = so_far.zip(value).and_then(|(one, other)| self.put_together(one, other)))
+            .and_modify(|so_far| *so_far = so_far.zip(value).and_then(|(one, other)| self.combine(one, other)))
             .or_insert(value);
     }
 
-    fn put_together(&self, one: f64, other: f64) -> Option<f64> {
-        match self.together {
-            Together::Sum => Some(one + other).filter(|sum| sum.is_finite()),
-            Together::Least => Some(one.min(other)),
-            Together::Greatest => Some(one.max(other)),
-            Together::Alone => None,
+    fn combine(&self, one: f64, other: f64) -> Option<f64> {
+        match self.combination {
+            RowCombination::Sum => Some(one + other).filter(|sum| sum.is_finite()),
+            RowCombination::Min => Some(one.min(other)),
+            RowCombination::Max => Some(one.max(other)),
+            RowCombination::Single => None,
         }
     }
 }
 
-impl From<analytics::Bucket> for Bucket {
-    fn from(bucket: analytics::Bucket) -> Self {
+impl From<analytics::QueryBucket> for SeriesBucket {
+    fn from(bucket: analytics::QueryBucket) -> Self {
         match bucket {
-            analytics::Bucket::Hour => Self::Hour,
-            analytics::Bucket::Day => Self::Day,
-            analytics::Bucket::Week => Self::Week,
-            analytics::Bucket::Month => Self::Month,
+            analytics::QueryBucket::Hour => Self::Hour,
+            analytics::QueryBucket::Day => Self::Day,
+            analytics::QueryBucket::Week => Self::Week,
+            analytics::QueryBucket::Month => Self::Month,
         }
     }
 }
 
-impl FromStr for Aggregated {
+impl FromStr for AggregatedMetric {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text.split_once(':') {
-            Some((kind @ (QUERY | RUN), rest)) => Self::read(kind, rest),
+            Some((kind @ (QUERY_PREFIX | RUN_PREFIX), rest)) => Self::parse(kind, rest),
             Some(_) | None => Err(format!("{text:?} is no series of analytics results")),
         }
     }
@@ -259,11 +262,11 @@ mod tests {
 
     use super::*;
 
-    fn series(text: &str) -> Aggregated {
+    fn series(text: &str) -> AggregatedMetric {
         text.parse().expect(text)
     }
 
-    fn metrics() -> Vec<MetricAsk> {
+    fn metrics() -> Vec<MetricRequest> {
         ["sum count", "avg duration", "max longest"].map(|text| text.parse().expect(text)).into()
     }
 
@@ -277,10 +280,10 @@ mod tests {
     }
 
     fn values(text: &str, rows: &[ResultRow]) -> Vec<Option<f64>> {
-        let pick = series(text).pick(&metrics(), &dimensions()).expect(text);
+        let selector = series(text).row_selector(&metrics(), &dimensions()).expect(text);
         let mut values = BTreeMap::new();
         for row in rows {
-            pick.take(&mut values, row);
+            selector.add_row(&mut values, row);
         }
         values.into_values().collect()
     }
@@ -310,18 +313,18 @@ mod tests {
             ("analytics:q:count:channel=a:channel=b", "named twice"),
             ("analytics:q:duration:channel=a", "as in analytics:q:duration:channel=a:group.id=VALUE"),
         ] {
-            let refused = series(text).pick(&metrics(), &dimensions()).expect_err(text);
-            assert!(refused.contains(part), "{text}: {refused}");
+            let message = series(text).row_selector(&metrics(), &dimensions()).expect_err(text);
+            assert!(message.contains(part), "{text}: {message}");
         }
         for text in ["analytics", "analytics:", "analytics:q", "analytics:q:", "analytics-run:x:count", "adherence"] {
-            assert!(text.parse::<Aggregated>().is_err(), "{text}");
+            assert!(text.parse::<AggregatedMetric>().is_err(), "{text}");
         }
     }
 
     #[test]
     fn the_series_of_a_result_are_its_wholes_and_its_groups() {
         let groups = [vec![Some("a".into()), Some("voice".into())], vec![Some("b".into()), None]];
-        let all = Aggregated::all(&Results::Query("q".into()), &metrics(), &dimensions(), &groups);
+        let all = AggregatedMetric::all_series(&ResultSource::Query("q".into()), &metrics(), &dimensions(), &groups);
         let texts: Vec<_> = all.iter().map(ToString::to_string).collect();
         assert_eq!(
             texts,
@@ -336,9 +339,10 @@ mod tests {
                 "analytics:q:longest:group.id=b:channel",
             ]
         );
-        let long = [vec![Some("x".repeat(LONGEST).into()), None]];
-        let named = Aggregated::all(&Results::Query("q".into()), &metrics(), &dimensions(), &long);
-        assert_eq!(named.len(), 2, "a group that no text can name is left out");
+        let long = [vec![Some("x".repeat(MAX_SOURCE_LENGTH).into()), None]];
+        let long_series =
+            AggregatedMetric::all_series(&ResultSource::Query("q".into()), &metrics(), &dimensions(), &long);
+        assert_eq!(long_series.len(), 2, "a group that no text can name is left out");
         assert_eq!(all[2].group_text(), "group.id b, no channel");
         assert_eq!(all[2].without_values(), "analytics:q:count:group.id:channel");
     }
@@ -350,8 +354,8 @@ mod tests {
             group in prop::collection::vec((".{1,10}", prop::option::of(".{0,10}")), 0..3),
             is_run in any::<bool>(),
         ) {
-            let of = if is_run { Results::Run(AnalyticsRunId(uuid::Uuid::from_u128(7))) } else { Results::Query("calls".into()) };
-            let one = Aggregated { of, metric, group };
+            let of = if is_run { ResultSource::Run(AnalyticsRunId(uuid::Uuid::from_u128(7))) } else { ResultSource::Query("calls".into()) };
+            let one = AggregatedMetric { source: of, metric, group };
             let text = one.to_string();
             prop_assert_eq!(text.parse(), Ok(one), "{}", text);
         }

@@ -4,12 +4,12 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::domain::audit::witness::Witnesses;
+use crate::domain::audit::head_verifier::HeadVerifier;
 use crate::domain::ids::EventId;
 use crate::domain::webhooks::event::{Event, EventData, JobFailed};
 
-fn key() -> HeadKey {
-    HeadKey::from_seed([7; 32])
+fn key() -> HeadSigningKey {
+    HeadSigningKey::from_seed([7; 32])
 }
 
 /// The hash of an entry that was never written.
@@ -21,11 +21,11 @@ fn head(after: u64, seq: u64) -> SignedHead {
     let claim = HeadClaim {
         tenant: "acme".into(),
         seq,
-        after,
+        previous_seq: after,
         hash: hash(seq),
         at: UtcMicros::from_micros(1_790_000_000_000_000),
         marks: (after + 1..=seq).flat_map(|seq| hash(seq).0[..MARK_BYTES].to_vec()).collect(),
-        key: key().public(),
+        key: key().public_key(),
     };
     SignedHead::sign(claim, &key()).expect("its own key")
 }
@@ -48,12 +48,12 @@ fn the_signed_text_is_the_heads_own_canonical_json() {
 fn a_key_goes_through_its_file_and_a_claim_is_signed_by_no_other() {
     let pem = key().to_pem().expect("PEM");
     let text = String::from_utf8(pem.as_ref().to_vec()).expect("text");
-    assert_eq!(HeadKey::from_pem(&text).expect("a key").public(), key().public());
-    let public = key().public();
+    assert_eq!(HeadSigningKey::from_pem(&text).expect("a key").public_key(), key().public_key());
+    let public = key().public_key();
     assert_eq!(PublicKey::from_base64(&public.to_string()), Some(public));
     assert!(public.pem().expect("PEM").starts_with("-----BEGIN PUBLIC KEY-----"));
     assert!(!format!("{:?}", key()).contains(text.lines().nth(1).expect("a body")));
-    assert_eq!(SignedHead::sign(head(0, 1).claim, &HeadKey::from_seed([8; 32])), None);
+    assert_eq!(SignedHead::sign(head(0, 1).claim, &HeadSigningKey::from_seed([8; 32])), None);
 }
 
 #[test]
@@ -66,13 +66,14 @@ fn heads_are_read_in_every_form_in_which_they_leave() {
     };
     let bodies: Vec<String> = heads.iter().map(|head| body(head.to_event().into())).collect();
     let other = body(JobFailed::example().into());
-    let cloud = |data: &Value| json!({"specversion": "1.0", "type": "shiftkeeper.audit.head", "id": "1", "data": data});
+    let cloud_event =
+        |data: &Value| json!({"specversion": "1.0", "type": "shiftkeeper.audit.head", "id": "1", "data": data});
     for text in [
         json!({ "heads": values }).to_string(),
         serde_json::to_string_pretty(&values).expect("JSON"),
         format!("{}\n{}\n", values[0], values[1]),
         format!("{}\n{other}\n{}", bodies[0], bodies[1]),
-        format!("{}\n{}", cloud(&values[0]), cloud(&values[1])),
+        format!("{}\n{}", cloud_event(&values[0]), cloud_event(&values[1])),
         format!(
             "2026-11-22 INFO serving\n2026-11-22 INFO audit head tenant=acme seq=2 head={}\nx head={}",
             values[0], values[1]
@@ -86,7 +87,7 @@ fn heads_are_read_in_every_form_in_which_they_leave() {
         assert_eq!(read_heads(&text).as_deref(), Ok(&heads[..]), "{text}");
     }
     for text in ["", "{}", "[]", "no head", other.as_str()] {
-        assert_eq!(read_heads(text), Err(NoHeads::None), "{text}");
+        assert_eq!(read_heads(text), Err(ReadHeadsError::Empty), "{text}");
     }
     for (field, value) in [
         ("hash", json!("00")),
@@ -100,51 +101,51 @@ fn heads_are_read_in_every_form_in_which_they_leave() {
         let mut broken = values[1].clone();
         broken[field] = value;
         let read = read_heads(&format!("{}\n{broken}", values[0]));
-        assert!(matches!(&read, Err(NoHeads::Unreadable { number: 2, .. })), "{field}: {read:?}");
+        assert!(matches!(&read, Err(ReadHeadsError::Unreadable { number: 2, .. })), "{field}: {read:?}");
     }
 }
 
 #[test]
 fn witnesses_name_the_first_entry_that_is_another() {
-    let ask = |heads: &[SignedHead], forged: u64| {
-        let mut witnesses = Witnesses::default();
+    let first_mismatch = |heads: &[SignedHead], forged: u64| {
+        let mut verifier = HeadVerifier::default();
         for head in heads {
-            witnesses.add(head.claim.clone());
+            verifier.add(head.claim.clone());
         }
         (1..=10).find_map(|seq| {
             let hash = if seq >= forged { hash(seq + 1000) } else { hash(seq) };
-            witnesses.confirm(ChainHead { seq, hash }).err()
+            verifier.verify_entry(ChainHead { seq, hash }).err()
         })
     };
     let all = [head(0, 3), head(3, 6), head(6, 8)];
     for forged in 1..=8 {
-        assert_eq!(ask(&all, forged).map(|bad| bad.seq), Some(forged));
+        assert_eq!(first_mismatch(&all, forged).map(|invalid| invalid.seq), Some(forged));
     }
-    assert_eq!(ask(&all, 9), None, "no head speaks of it");
-    let last_alone = ask(&all[2..], 2).expect("found");
+    assert_eq!(first_mismatch(&all, 9), None, "no head speaks of it");
+    let last_alone = first_mismatch(&all[2..], 2).expect("found");
     assert_eq!(last_alone.seq, 7);
     assert!(last_alone.reason.contains("entries 1 to 6 are vouched for by no head"), "{}", last_alone.reason);
-    let mut witnesses = Witnesses::default();
-    all.iter().chain(&all).for_each(|head| witnesses.add(head.claim.clone()));
-    assert_eq!((witnesses.confirm_end(8), witnesses.last()), (Ok(()), 8));
-    assert_eq!(witnesses.confirm_end(7).expect_err("cut").seq, 8);
+    let mut verifier = HeadVerifier::default();
+    all.iter().chain(&all).for_each(|head| verifier.add(head.claim.clone()));
+    assert_eq!((verifier.verify_end(8), verifier.last_seq()), (Ok(()), 8));
+    assert_eq!(verifier.verify_end(7).expect_err("cut").seq, 8);
 }
 
 proptest! {
     #[test]
     fn any_change_of_a_head_is_found(after in 0_u64..50, length in 1_u64..20, field in 0_u8..7, bit in 0_u8..8) {
         let whole = head(after, after + length);
-        prop_assert!(whole.holds());
+        prop_assert!(whole.is_valid());
         let mut forged = whole.clone();
         match field {
             0 => forged.claim.seq ^= 1 << bit,
-            1 => forged.claim.after ^= 1 << bit,
+            1 => forged.claim.previous_seq ^= 1 << bit,
             2 => forged.claim.hash.0[usize::from(bit)] ^= 1 << bit,
             3 => forged.claim.at = forged.claim.at + std::time::Duration::from_micros(1 << bit),
             4 => forged.claim.marks[0] ^= 1 << bit,
             5 => forged.signature[usize::from(bit) * 8] ^= 1 << bit,
             _ => forged.claim.tenant = "bravo".into(),
         }
-        prop_assert!(!forged.holds());
+        prop_assert!(!forged.is_valid());
     }
 }

@@ -7,13 +7,13 @@ use std::time::Duration;
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use super::finish::{Load, Slots, cost};
+use super::cost_estimate::{BudgetSlots, CallLoad, estimate_cost};
 use super::*;
 use crate::domain::adherence::{AdherenceSettings, Verdict};
-use crate::domain::agents::agent::{Agent, Observed, Source};
-use crate::domain::agents::roster::{AgentIndex, AgentSlot, Roster};
+use crate::domain::agents::agent::{Agent, ObservationSource, ObservedState};
+use crate::domain::agents::roster::{AgentIndex, AgentRecord, Roster};
 use crate::domain::agents::skill::Skill;
-use crate::domain::changes::policy::UnscheduledForbids;
+use crate::domain::changes::policy::UnscheduledPolicy;
 use crate::domain::changes::priority::Priority;
 use crate::domain::schedules::schedule::{Activity, AgentPlan, Coverage, Shift, ShiftActivity};
 use crate::domain::time::UtcMicros;
@@ -22,17 +22,17 @@ fn at(time: &str) -> UtcMicros {
     format!("2026-11-23T{time}:00Z").parse().expect("a time of day")
 }
 
-fn seen(state: &AgentState) -> Observed {
-    Observed {
+fn observed_state(state: &AgentState) -> ObservedState {
+    ObservedState {
         state: state.clone(),
         reason: None,
         queue: None,
         entered_at: at("11:00"),
-        platform_at: None,
-        row_at: at("11:00"),
-        source: Source::Snapshot,
+        platform_entered_at: None,
+        history_at: at("11:00"),
+        source: ObservationSource::Snapshot,
         transition: None,
-        by_person: false,
+        requested_by_person: false,
     }
 }
 
@@ -43,17 +43,17 @@ fn plan() -> Arc<AgentPlan> {
 }
 
 /// A floor whose agents were all just seen.
-struct Floor {
+struct PreviewFixture {
     roster: Roster,
     now: UtcMicros,
-    leaves: Vec<AgentId>,
+    leaving: Vec<AgentId>,
     waiting: Vec<(AgentId, Priority)>,
 }
 
-impl Floor {
+impl PreviewFixture {
     fn at(now: &str) -> Self {
         let roster = Roster::new(TenantId::new("acme"));
-        Self { roster, now: at(now), leaves: Vec::new(), waiting: Vec::new() }
+        Self { roster, now: at(now), leaving: Vec::new(), waiting: Vec::new() }
     }
 
     fn add(&mut self, id: &str, team: &str, state: &AgentState) -> AgentIndex {
@@ -61,243 +61,283 @@ impl Floor {
             Agent { id: id.into(), name: Some(format!("Name of {id}").into()), team: Some(team.into()), zone: None };
         let index = self.roster.upsert(agent);
         self.roster.set_plan(index, plan());
-        self.roster.observe(index, seen(state), self.now);
+        self.roster.record_observation(index, observed_state(state), self.now);
         index
     }
 
-    fn skills(&mut self, index: AgentIndex, skills: &[(&str, Option<u32>)]) {
+    fn set_skills(&mut self, index: AgentIndex, skills: &[(&str, Option<u32>)]) {
         let skill = |(id, floor): &(&str, Option<u32>)| Arc::new(Skill { id: (*id).into(), name: None, floor: *floor });
         self.roster.set_skills(index, skills.iter().map(skill).collect());
     }
 
-    fn preview(&self, wanted: &Wanted) -> Preview {
-        let leaves = |slot: &AgentSlot| self.leaves.contains(slot.id());
-        let waiting = |slot: &AgentSlot| self.waiting.iter().find(|(id, _)| id == slot.id()).map(|(_, class)| *class);
-        let policy = Policy { unscheduled_forbids: UnscheduledForbids::Ready, stale_after: Duration::from_secs(30) };
+    fn preview(&self, request: &ChangeSetRequest) -> Preview {
+        let is_leaving = |slot: &AgentRecord| self.leaving.contains(slot.id());
+        let waiting_change =
+            |slot: &AgentRecord| self.waiting.iter().find(|(id, _)| id == slot.id()).map(|(_, class)| *class);
+        let policy =
+            PreviewPolicy { unscheduled_policy: UnscheduledPolicy::Ready, stale_after: Duration::from_secs(30) };
         let (roster, adherence, now) = (&self.roster, &AdherenceSettings::default(), self.now);
-        preview(Picture { roster, leaves: &leaves, waiting: &waiting, policy, adherence, now }, wanted)
+        preview(
+            PreviewInput { roster, is_leaving: &is_leaving, waiting_change: &waiting_change, policy, adherence, now },
+            request,
+        )
     }
 }
 
-fn wish(agents: &[&str], to: &AgentState) -> Wanted {
-    Wanted {
-        agents: agents.iter().map(|agent| WantedOf::plain((*agent).into(), to.clone(), None)).collect(),
+fn change_request(agents: &[&str], to: &AgentState) -> ChangeSetRequest {
+    ChangeSetRequest {
+        agents: agents.iter().map(|agent| AgentChange::new((*agent).into(), to.clone(), None)).collect(),
         on_contact: OnContact::After,
         urgent: false,
         even_if_in_state: false,
-        below_floor: None,
+        below_floor_reason: None,
         teams: None,
     }
 }
 
-fn outcomes(preview: &Preview) -> Vec<Outcome> {
+fn outcomes(preview: &Preview) -> Vec<PreviewOutcome> {
     preview.agents.iter().map(|agent| agent.outcome).collect()
 }
 
 #[test]
 fn every_agent_gets_what_would_happen_or_why_nothing_would() {
     use AgentState::{LoggedOut, NotReady, OnContact as Busy, Ready};
-    let mut floor = Floor::at("12:00");
-    floor.add("ready", "Blue", &Ready);
-    floor.add("there", "Blue", &NotReady);
-    floor.add("busy", "Blue", &Busy);
-    floor.add("away", "Blue", &LoggedOut);
-    floor.add("gone", "Blue", &AgentState::unseen());
-    floor.roster.upsert(Agent { id: "never".into(), name: None, team: None, zone: None });
-    let old = floor.add("old", "Blue", &Ready);
-    floor.add("resting", "Blue", &Ready);
-    floor.waiting.push(("resting".into(), Priority::MandatoryBreak));
-    floor.add("hurried", "Blue", &Ready);
-    floor.waiting.push(("hurried".into(), Priority::Urgent));
-    floor.add("other", "Red", &Ready);
+    let mut fixture = PreviewFixture::at("12:00");
+    fixture.add("ready", "Blue", &Ready);
+    fixture.add("there", "Blue", &NotReady);
+    fixture.add("busy", "Blue", &Busy);
+    fixture.add("away", "Blue", &LoggedOut);
+    fixture.add("gone", "Blue", &AgentState::unobserved());
+    fixture.roster.upsert(Agent { id: "never".into(), name: None, team: None, zone: None });
+    let old = fixture.add("old", "Blue", &Ready);
+    fixture.add("resting", "Blue", &Ready);
+    fixture.waiting.push(("resting".into(), Priority::MandatoryBreak));
+    fixture.add("hurried", "Blue", &Ready);
+    fixture.waiting.push(("hurried".into(), Priority::Urgent));
+    fixture.add("other", "Red", &Ready);
     // A sight never makes an earlier one later: this agent comes anew.
-    let agent = floor.roster.remove("old").expect("there").agent().clone();
+    let agent = fixture.roster.remove("old").expect("there").agent().clone();
     let _ = old;
-    let old = floor.roster.upsert(agent);
-    floor.roster.set_plan(old, plan());
-    floor.roster.observe(old, seen(&Ready), at("11:59"));
+    let old = fixture.roster.upsert(agent);
+    fixture.roster.set_plan(old, plan());
+    fixture.roster.record_observation(old, observed_state(&Ready), at("11:59"));
     let everybody = ["ready", "there", "busy", "away", "gone", "never", "old", "resting", "hurried", "other", "nobody"];
-    let mut wanted = wish(&everybody, &NotReady);
-    wanted.teams = Some([TeamName::new("Blue")].into());
-    let shown = floor.preview(&wanted);
+    let mut request = change_request(&everybody, &NotReady);
+    request.teams = Some([TeamName::new("Blue")].into());
+    let preview = fixture.preview(&request);
     let expected = [
-        Outcome::Change,
-        Outcome::AlreadyThere,
-        Outcome::AfterContact,
-        Outcome::LoggedOut,
-        Outcome::Unseen,
+        PreviewOutcome::Change,
+        PreviewOutcome::AlreadyThere,
+        PreviewOutcome::AfterContact,
+        PreviewOutcome::LoggedOut,
+        PreviewOutcome::Unseen,
         // Of no team.
-        Outcome::UnknownAgent,
-        Outcome::Stale,
-        Outcome::BreakUnderWay,
-        Outcome::UrgentUnderWay,
-        Outcome::UnknownAgent,
-        Outcome::UnknownAgent,
+        PreviewOutcome::UnknownAgent,
+        PreviewOutcome::Stale,
+        PreviewOutcome::BreakUnderWay,
+        PreviewOutcome::UrgentUnderWay,
+        PreviewOutcome::UnknownAgent,
+        PreviewOutcome::UnknownAgent,
     ];
-    assert_eq!(outcomes(&shown), expected);
-    assert_eq!((shown.posts, shown.questions, shown.teamless), (2, 0, false));
-    assert_eq!(shown.agents[6].why.as_deref(), Some("last seen 1m ago"));
-    assert!(shown.agents[9].state.is_none(), "nothing is told of another team's agent");
-    let of_all = floor.preview(&Wanted { teams: None, ..wanted });
-    assert_eq!((of_all.agents[5].outcome, of_all.agents[9].outcome), (Outcome::Unseen, Outcome::Change));
-    assert!(of_all.teamless && of_all.teams.len() == 2);
+    assert_eq!(outcomes(&preview), expected);
+    assert_eq!((preview.state_changes, preview.questions, preview.includes_teamless), (2, 0, false));
+    assert_eq!(preview.agents[6].detail.as_deref(), Some("last seen 1m ago"));
+    assert!(preview.agents[9].state.is_none(), "nothing is told of another team's agent");
+    let preview_of_all = fixture.preview(&ChangeSetRequest { teams: None, ..request });
+    assert_eq!(
+        (preview_of_all.agents[5].outcome, preview_of_all.agents[9].outcome),
+        (PreviewOutcome::Unseen, PreviewOutcome::Change)
+    );
+    assert!(preview_of_all.includes_teamless && preview_of_all.teams.len() == 2);
 }
 
 #[test]
 fn what_is_planned_is_shown_with_how_the_wanted_state_agrees() {
     use AgentState::{NotReady, Ready};
-    let against = |now: &str, id: &str, excused: bool, to: &AgentState| {
-        let mut floor = Floor::at(now);
-        let index = floor.add("a", "Blue", &AgentState::Paused);
+    let comparison = |now: &str, id: &str, excused: bool, to: &AgentState| {
+        let mut fixture = PreviewFixture::at(now);
+        let index = fixture.add("a", "Blue", &AgentState::Paused);
         if excused {
-            floor.roster.set_excused(index, vec![Coverage { start: at("11:00"), end: at("14:00") }]);
+            fixture.roster.set_exceptions(index, vec![Coverage { start: at("11:00"), end: at("14:00") }]);
         }
-        let shown = floor.preview(&wish(&[id], to)).agents.remove(0).against;
-        shown.map(|shown| (shown.planned.to_string(), shown.until, shown.would_be))
+        let plan_comparison = fixture.preview(&change_request(&[id], to)).agents.remove(0).plan_comparison;
+        plan_comparison.map(|shown| (shown.planned.to_string(), shown.until, shown.resulting_verdict))
     };
-    let shown = |planned: &str, until: &str, verdict| Some((planned.to_owned(), Some(at(until)), verdict));
-    assert_eq!(against("12:00", "a", false, &Ready), shown("work", "12:30", Verdict::In));
-    assert_eq!(against("12:00", "a", false, &NotReady), shown("work", "12:30", Verdict::Out));
-    assert_eq!(against("12:00", "a", true, &NotReady), shown("work", "12:30", Verdict::Neutral));
-    assert_eq!(against("12:29", "a", false, &NotReady), shown("work", "12:30", Verdict::Out), "no tolerance is begun");
-    assert_eq!(against("12:30", "a", false, &NotReady), shown("lunch", "13:00", Verdict::In));
-    assert_eq!(against("12:45", "a", false, &Ready), shown("lunch", "13:00", Verdict::Out));
-    assert_eq!(against("08:00", "a", true, &Ready), shown("off", "09:00", Verdict::Unscheduled));
+    let expected = |planned: &str, until: &str, verdict| Some((planned.to_owned(), Some(at(until)), verdict));
+    assert_eq!(comparison("12:00", "a", false, &Ready), expected("work", "12:30", Verdict::In));
+    assert_eq!(comparison("12:00", "a", false, &NotReady), expected("work", "12:30", Verdict::Out));
+    assert_eq!(comparison("12:00", "a", true, &NotReady), expected("work", "12:30", Verdict::Neutral));
     assert_eq!(
-        against("23:30", "a", false, &Ready).map(|(planned, _, verdict)| (planned, verdict)),
+        comparison("12:29", "a", false, &NotReady),
+        expected("work", "12:30", Verdict::Out),
+        "no tolerance is begun"
+    );
+    assert_eq!(comparison("12:30", "a", false, &NotReady), expected("lunch", "13:00", Verdict::In));
+    assert_eq!(comparison("12:45", "a", false, &Ready), expected("lunch", "13:00", Verdict::Out));
+    assert_eq!(comparison("08:00", "a", true, &Ready), expected("off", "09:00", Verdict::Unscheduled));
+    assert_eq!(
+        comparison("23:30", "a", false, &Ready).map(|(planned, _, verdict)| (planned, verdict)),
         Some(("uncovered".to_owned(), Verdict::Unknown))
     );
-    assert_eq!(against("12:00", "nobody", false, &Ready), None);
+    assert_eq!(comparison("12:00", "nobody", false, &Ready), None);
 }
 
 #[test]
 fn policy_and_the_choice_for_contacts_decide_who_goes() {
     use AgentState::{AfterContactWork, NotReady, Paused, Ready};
     for (time, state, to, on_contact, urgent, expected) in [
-        ("12:00", Paused, Ready, OnContact::After, false, Outcome::Change),
-        ("12:40", Paused, Ready, OnContact::After, false, Outcome::MandatoryBreak),
-        ("12:40", Ready, NotReady, OnContact::After, false, Outcome::Change),
-        ("18:00", Paused, Ready, OnContact::After, true, Outcome::NotScheduled),
-        ("18:00", Ready, NotReady, OnContact::After, false, Outcome::Change),
-        ("12:00", AfterContactWork, NotReady, OnContact::Now, false, Outcome::Change),
-        ("12:00", AfterContactWork, NotReady, OnContact::After, false, Outcome::AfterContact),
-        ("12:00", AfterContactWork, NotReady, OnContact::Skip, false, Outcome::OnContact),
+        ("12:00", Paused, Ready, OnContact::After, false, PreviewOutcome::Change),
+        ("12:40", Paused, Ready, OnContact::After, false, PreviewOutcome::MandatoryBreak),
+        ("12:40", Ready, NotReady, OnContact::After, false, PreviewOutcome::Change),
+        ("18:00", Paused, Ready, OnContact::After, true, PreviewOutcome::NotScheduled),
+        ("18:00", Ready, NotReady, OnContact::After, false, PreviewOutcome::Change),
+        ("12:00", AfterContactWork, NotReady, OnContact::Now, false, PreviewOutcome::Change),
+        ("12:00", AfterContactWork, NotReady, OnContact::After, false, PreviewOutcome::AfterContact),
+        ("12:00", AfterContactWork, NotReady, OnContact::Skip, false, PreviewOutcome::OnContact),
         // No schedule speaks at night: the platform is asked.
-        ("23:30", Paused, Ready, OnContact::After, false, Outcome::Change),
+        ("23:30", Paused, Ready, OnContact::After, false, PreviewOutcome::Change),
     ] {
-        let mut floor = Floor::at(time);
-        floor.add("a", "Blue", &state);
-        let shown = floor.preview(&Wanted { on_contact, urgent, ..wish(&["a"], &to) });
-        assert_eq!(outcomes(&shown), [expected], "{time} {state} to {to}, {on_contact:?}");
-        assert_eq!(shown.questions, if time == "23:30" { 2 } else { 0 });
+        let mut fixture = PreviewFixture::at(time);
+        fixture.add("a", "Blue", &state);
+        let preview = fixture.preview(&ChangeSetRequest { on_contact, urgent, ..change_request(&["a"], &to) });
+        assert_eq!(outcomes(&preview), [expected], "{time} {state} to {to}, {on_contact:?}");
+        assert_eq!(preview.questions, if time == "23:30" { 2 } else { 0 });
     }
 }
 
 #[test]
 fn whoever_is_in_the_state_already_is_left_alone_unless_the_reason_is_asked_for() {
     use AgentState::{NotReady, Ready};
-    let mut floor = Floor::at("12:00");
-    let index = floor.add("there", "Blue", &Ready);
-    floor.add("away", "Blue", &NotReady);
-    let mut wanted = wish(&["there", "away"], &Ready);
-    wanted.agents.iter_mut().for_each(|one| one.reason = Some("WORKING".into()));
-    let shown = floor.preview(&wanted);
-    assert_eq!(outcomes(&shown), [Outcome::AlreadyThere, Outcome::Change]);
-    assert_eq!((shown.posts, shown.reason_calls), (1, 0));
-    assert_eq!(shown.agents[0].why.as_deref(), Some(ONLY_THE_REASON));
+    let mut fixture = PreviewFixture::at("12:00");
+    let index = fixture.add("there", "Blue", &Ready);
+    fixture.add("away", "Blue", &NotReady);
+    let mut request = change_request(&["there", "away"], &Ready);
+    request.agents.iter_mut().for_each(|agent| agent.reason = Some("WORKING".into()));
+    let preview = fixture.preview(&request);
+    assert_eq!(outcomes(&preview), [PreviewOutcome::AlreadyThere, PreviewOutcome::Change]);
+    assert_eq!((preview.state_changes, preview.reason_calls), (1, 0));
+    assert_eq!(preview.agents[0].detail.as_deref(), Some(ONLY_REASON_CHANGES));
 
-    let all = Wanted { even_if_in_state: true, ..wanted.clone() };
-    let shown = floor.preview(&all);
-    assert_eq!(outcomes(&shown), [Outcome::ChangeReason, Outcome::Change]);
-    assert_eq!((shown.posts, shown.reason_calls), (2, 1));
+    let all = ChangeSetRequest { even_if_in_state: true, ..request.clone() };
+    let preview = fixture.preview(&all);
+    assert_eq!(outcomes(&preview), [PreviewOutcome::ChangeReason, PreviewOutcome::Change]);
+    assert_eq!((preview.state_changes, preview.reason_calls), (2, 1));
 
-    let known = Observed { reason: Some("WORKING".into()), ..seen(&Ready) };
-    floor.roster.observe(index, known, floor.now);
-    for wanted in [&wanted, &all] {
-        let shown = floor.preview(wanted);
-        assert_eq!(outcomes(&shown), [Outcome::AlreadyThere, Outcome::Change], "the reason is there too");
-        assert_eq!(shown.agents[0].why, None);
+    let known = ObservedState { reason: Some("WORKING".into()), ..observed_state(&Ready) };
+    fixture.roster.record_observation(index, known, fixture.now);
+    for request in [&request, &all] {
+        let preview = fixture.preview(request);
+        assert_eq!(
+            outcomes(&preview),
+            [PreviewOutcome::AlreadyThere, PreviewOutcome::Change],
+            "the reason is there too"
+        );
+        assert_eq!(preview.agents[0].detail, None);
     }
 }
 
 #[test]
 fn questions_about_agents_in_the_state_already_are_calls_for_the_reason() {
-    let mut floor = Floor::at("23:30");
-    floor.add("there", "Blue", &AgentState::Ready);
-    let mut wanted = Wanted { even_if_in_state: true, ..wish(&["there"], &AgentState::Ready) };
-    wanted.agents[0].reason = Some("WORKING".into());
-    let shown = floor.preview(&wanted);
-    assert_eq!((outcomes(&shown), shown.posts, shown.questions), (vec![Outcome::ChangeReason], 1, 2));
-    assert_eq!(shown.reason_calls, 3);
+    let mut fixture = PreviewFixture::at("23:30");
+    fixture.add("there", "Blue", &AgentState::Ready);
+    let mut request = ChangeSetRequest { even_if_in_state: true, ..change_request(&["there"], &AgentState::Ready) };
+    request.agents[0].reason = Some("WORKING".into());
+    let preview = fixture.preview(&request);
+    assert_eq!(
+        (outcomes(&preview), preview.state_changes, preview.questions),
+        (vec![PreviewOutcome::ChangeReason], 1, 2)
+    );
+    assert_eq!(preview.reason_calls, 3);
 }
 
 #[test]
 fn a_reason_alone_is_taken_back_without_being_asked_for_again() {
-    let mut floor = Floor::at("12:00");
+    let mut fixture = PreviewFixture::at("12:00");
     let ours = TransitionId(Uuid::from_u128(7));
-    let index = floor.add("a", "Blue", &AgentState::NotReady);
-    let set = Observed { transition: Some(ours), reason: Some("MEETING".into()), ..seen(&AgentState::NotReady) };
-    floor.roster.observe(index, set, floor.now);
-    let back =
-        WantedOf { takes_back: Some(ours), ..WantedOf::plain("a".into(), AgentState::NotReady, Some("BREAK".into())) };
-    let shown = floor.preview(&Wanted { agents: vec![back], ..wish(&[], &AgentState::NotReady) });
-    assert_eq!((outcomes(&shown), shown.reason_calls), (vec![Outcome::ChangeReason], 1));
+    let index = fixture.add("a", "Blue", &AgentState::NotReady);
+    let changed_state = ObservedState {
+        transition: Some(ours),
+        reason: Some("MEETING".into()),
+        ..observed_state(&AgentState::NotReady)
+    };
+    fixture.roster.record_observation(index, changed_state, fixture.now);
+    let undo = AgentChange {
+        undoes_transition: Some(ours),
+        ..AgentChange::new("a".into(), AgentState::NotReady, Some("BREAK".into()))
+    };
+    let preview =
+        fixture.preview(&ChangeSetRequest { agents: vec![undo], ..change_request(&[], &AgentState::NotReady) });
+    assert_eq!((outcomes(&preview), preview.reason_calls), (vec![PreviewOutcome::ChangeReason], 1));
 }
 
 #[test]
 fn who_was_moved_on_is_not_taken_back_and_what_was_settled_before_stays_so() {
-    let mut floor = Floor::at("12:00");
+    let mut fixture = PreviewFixture::at("12:00");
     let ours = TransitionId(Uuid::from_u128(7));
-    let index = floor.add("a", "Blue", &AgentState::NotReady);
-    let back = |still| WantedOf {
-        takes_back: Some(still),
-        ..WantedOf::plain("a".into(), AgentState::Ready, Some("WORKING".into()))
+    let index = fixture.add("a", "Blue", &AgentState::NotReady);
+    let undo = |transition| AgentChange {
+        undoes_transition: Some(transition),
+        ..AgentChange::new("a".into(), AgentState::Ready, Some("WORKING".into()))
     };
-    let wanted = |one| Wanted { agents: vec![one], ..wish(&[], &AgentState::Ready) };
-    assert_eq!(outcomes(&floor.preview(&wanted(back(ours)))), [Outcome::MovedOn]);
-    let set = Observed { transition: Some(ours), ..seen(&AgentState::NotReady) };
-    floor.roster.observe(index, set, floor.now);
-    assert_eq!(outcomes(&floor.preview(&wanted(back(ours)))), [Outcome::Change]);
-    let aside = WantedOf { aside: Some((Outcome::NotChanged, Some("refused".into()))), ..back(ours) };
-    let shown = floor.preview(&wanted(aside));
-    assert_eq!((outcomes(&shown), shown.agents[0].why.as_deref()), (vec![Outcome::NotChanged], Some("refused")));
+    let request_for =
+        |agent_change| ChangeSetRequest { agents: vec![agent_change], ..change_request(&[], &AgentState::Ready) };
+    assert_eq!(outcomes(&fixture.preview(&request_for(undo(ours)))), [PreviewOutcome::MovedOn]);
+    let changed_state = ObservedState { transition: Some(ours), ..observed_state(&AgentState::NotReady) };
+    fixture.roster.record_observation(index, changed_state, fixture.now);
+    assert_eq!(outcomes(&fixture.preview(&request_for(undo(ours)))), [PreviewOutcome::Change]);
+    let predetermined =
+        AgentChange { excluded: Some((PreviewOutcome::NotChanged, Some("refused".into()))), ..undo(ours) };
+    let preview = fixture.preview(&request_for(predetermined));
+    assert_eq!(
+        (outcomes(&preview), preview.agents[0].detail.as_deref()),
+        (vec![PreviewOutcome::NotChanged], Some("refused"))
+    );
 }
 
 #[test]
 fn a_skill_does_not_fall_below_its_floor_unless_somebody_says_why() {
-    let mut floor = Floor::at("12:00");
+    let mut fixture = PreviewFixture::at("12:00");
     for id in ["a", "b", "c", "d"] {
-        let index = floor.add(id, "Blue", &AgentState::Ready);
-        floor.skills(index, &[("voice", Some(2)), ("mail", None)]);
+        let index = fixture.add(id, "Blue", &AgentState::Ready);
+        fixture.set_skills(index, &[("voice", Some(2)), ("mail", None)]);
     }
-    let away = floor.add("e", "Blue", &AgentState::Paused);
-    floor.skills(away, &[("voice", Some(2))]);
+    let away = fixture.add("e", "Blue", &AgentState::Paused);
+    fixture.set_skills(away, &[("voice", Some(2))]);
     // On the way out already: not available, and no loss.
-    floor.leaves.push("d".into());
+    fixture.leaving.push("d".into());
     let everybody = ["a", "b", "c", "d", "e"];
-    let shown = floor.preview(&wish(&everybody, &AgentState::NotReady));
-    let expected = [Outcome::Change, Outcome::BelowFloor, Outcome::BelowFloor, Outcome::Change, Outcome::Change];
-    assert_eq!(outcomes(&shown), expected);
-    let voice = FloorShown { skill: "voice".into(), name: None, available: 3, after: 2, floor: 2 };
-    assert_eq!(shown.floors, std::slice::from_ref(&voice));
-    assert_eq!(shown.agents[1].skills, ["voice".into()]);
-    assert_eq!(shown.agents[1].why.as_deref(), Some("voice would have 1 available, its floor is 2"));
-    let anyway = Wanted { below_floor: Some("fire drill".into()), ..wish(&everybody, &AgentState::NotReady) };
-    let shown = floor.preview(&anyway);
-    assert!(outcomes(&shown).iter().all(|outcome| outcome.changes()));
-    assert_eq!(shown.floors, [FloorShown { after: 0, ..voice }]);
+    let preview = fixture.preview(&change_request(&everybody, &AgentState::NotReady));
+    let expected = [
+        PreviewOutcome::Change,
+        PreviewOutcome::BelowFloor,
+        PreviewOutcome::BelowFloor,
+        PreviewOutcome::Change,
+        PreviewOutcome::Change,
+    ];
+    assert_eq!(outcomes(&preview), expected);
+    let voice = FloorImpact { skill: "voice".into(), name: None, available: 3, after: 2, floor: 2 };
+    assert_eq!(preview.floors, std::slice::from_ref(&voice));
+    assert_eq!(preview.agents[1].skills, ["voice".into()]);
+    assert_eq!(preview.agents[1].detail.as_deref(), Some("voice would have 1 available, its floor is 2"));
+    let anyway = ChangeSetRequest {
+        below_floor_reason: Some("fire drill".into()),
+        ..change_request(&everybody, &AgentState::NotReady)
+    };
+    let preview = fixture.preview(&anyway);
+    assert!(outcomes(&preview).iter().all(|outcome| outcome.is_change()));
+    assert_eq!(preview.floors, [FloorImpact { after: 0, ..voice }]);
 }
 
 #[test]
 fn the_hash_is_of_what_was_shown_and_of_nothing_else() {
-    let mut floor = Floor::at("12:00");
-    floor.add("a", "Blue", &AgentState::Ready);
-    let hash = |floor: &Floor, to: &AgentState, urgent: bool| {
-        let shown = floor.preview(&wish(&["a"], to));
+    let mut fixture = PreviewFixture::at("12:00");
+    fixture.add("a", "Blue", &AgentState::Ready);
+    let hash = |fixture: &PreviewFixture, to: &AgentState, urgent: bool| {
+        let preview = fixture.preview(&change_request(&["a"], to));
         let tenant = TenantId::new("acme");
-        let agents = shown.agents.iter().map(ShownAgent::from).collect();
-        let (on_contact, floors) = (OnContact::After, &*shown.floors);
-        let shown = Shown {
+        let agents = preview.agents.iter().map(HashedAgent::from).collect();
+        let (on_contact, floors) = (OnContact::After, &*preview.floors);
+        let hashed = HashedPreview {
             tenant: &tenant,
             to: Some(to),
             reason: None,
@@ -309,41 +349,44 @@ fn the_hash_is_of_what_was_shown_and_of_nothing_else() {
             floors,
             agents,
         };
-        shown.hash().expect("plain data")
+        hashed.hash().expect("plain data")
     };
-    let first = hash(&floor, &AgentState::NotReady, false);
-    let mut later = Floor::at("12:01");
+    let first = hash(&fixture, &AgentState::NotReady, false);
+    let mut later = PreviewFixture::at("12:01");
     later.add("a", "Blue", &AgentState::Ready);
     assert_eq!(hash(&later, &AgentState::NotReady, false), first, "a minute later the same is shown");
-    assert_ne!(hash(&floor, &AgentState::NotReady, true), first);
-    assert_ne!(hash(&floor, &AgentState::Paused, false), first);
-    floor.add("a", "Blue", &AgentState::OnContact);
-    assert_ne!(hash(&floor, &AgentState::NotReady, false), first, "the agent took a contact");
+    assert_ne!(hash(&fixture, &AgentState::NotReady, true), first);
+    assert_ne!(hash(&fixture, &AgentState::Paused, false), first);
+    fixture.add("a", "Blue", &AgentState::OnContact);
+    assert_ne!(hash(&fixture, &AgentState::NotReady, false), first, "the agent took a contact");
 }
 
 #[test]
 fn a_filter_takes_those_who_meet_every_part_of_it() {
-    let mut floor = Floor::at("12:00");
+    let mut fixture = PreviewFixture::at("12:00");
     for (id, team, state) in
         [("u_1", "Blue", AgentState::Ready), ("u_2", "Blue", AgentState::Paused), ("u_3", "Red", AgentState::Ready)]
     {
-        let index = floor.add(id, team, &state);
-        floor.skills(index, if id == "u_3" { &[("voice", None)] } else { &[] });
+        let index = fixture.add(id, team, &state);
+        fixture.set_skills(index, if id == "u_3" { &[("voice", None)] } else { &[] });
     }
-    let take = |selection: &Selection, teams: Option<&BTreeSet<TeamName>>| {
-        let judged = |slot: &AgentSlot| if slot.id().as_str() == "u_2" { Verdict::Out } else { Verdict::In };
-        selected(&floor.roster, teams, selection, judged).iter().map(ToString::to_string).collect::<Vec<_>>()
+    let selected_ids = |selection: &SelectionCriteria, teams: Option<&BTreeSet<TeamName>>| {
+        let verdict_of = |record: &AgentRecord| if record.id().as_str() == "u_2" { Verdict::Out } else { Verdict::In };
+        select_agents(&fixture.roster, teams, selection, verdict_of).iter().map(ToString::to_string).collect::<Vec<_>>()
     };
-    let all = Selection::default();
+    let all = SelectionCriteria::default();
     let blue = [TeamName::new("Blue")].into();
-    assert_eq!(take(&all, None), ["u_1", "u_2", "u_3"]);
-    assert_eq!(take(&all, Some(&blue)), ["u_1", "u_2"]);
-    assert_eq!(take(&Selection { states: vec![AgentState::Ready], ..all.clone() }, None), ["u_1", "u_3"]);
-    let both = Selection { states: vec![AgentState::Ready], teams: vec!["Blue".into()], ..all.clone() };
-    assert_eq!(take(&both, None), ["u_1"]);
-    assert_eq!(take(&Selection { skills: vec!["voice".into()], ..all.clone() }, None), ["u_3"]);
-    assert_eq!(take(&Selection { verdicts: vec![Verdict::Out], ..all.clone() }, None), ["u_2"]);
-    assert_eq!(take(&Selection { search: Some("OF U_2".into()), ..all }, None), ["u_2"]);
+    assert_eq!(selected_ids(&all, None), ["u_1", "u_2", "u_3"]);
+    assert_eq!(selected_ids(&all, Some(&blue)), ["u_1", "u_2"]);
+    assert_eq!(
+        selected_ids(&SelectionCriteria { states: vec![AgentState::Ready], ..all.clone() }, None),
+        ["u_1", "u_3"]
+    );
+    let both = SelectionCriteria { states: vec![AgentState::Ready], teams: vec!["Blue".into()], ..all.clone() };
+    assert_eq!(selected_ids(&both, None), ["u_1"]);
+    assert_eq!(selected_ids(&SelectionCriteria { skills: vec!["voice".into()], ..all.clone() }, None), ["u_3"]);
+    assert_eq!(selected_ids(&SelectionCriteria { verdicts: vec![Verdict::Out], ..all.clone() }, None), ["u_2"]);
+    assert_eq!(selected_ids(&SelectionCriteria { search: Some("OF U_2".into()), ..all }, None), ["u_2"]);
 }
 
 fn states() -> impl Strategy<Value = AgentState> {
@@ -358,41 +401,41 @@ proptest! {
         to in states(),
         anyway in any::<bool>(),
     ) {
-        let mut floor = Floor::at("12:00");
+        let mut fixture = PreviewFixture::at("12:00");
         let mut ids = Vec::new();
         for (number, (state, skills)) in agents.iter().enumerate() {
             let id = format!("u_{number}");
-            let index = floor.add(&id, "Blue", state);
+            let index = fixture.add(&id, "Blue", state);
             let mut skills = skills.clone();
             skills.sort_unstable();
             skills.dedup();
             let names: Vec<(String, Option<u32>)> =
                 skills.iter().map(|skill| (format!("s_{skill}"), floors[*skill])).collect();
             let named: Vec<(&str, Option<u32>)> = names.iter().map(|(name, floor)| (&**name, *floor)).collect();
-            floor.skills(index, &named);
+            fixture.set_skills(index, &named);
             ids.push(id);
         }
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
         let below_floor = anyway.then(|| "why".to_owned());
-        let shown = floor.preview(&Wanted { below_floor, ..wish(&ids, &to) });
-        prop_assert_eq!(shown.agents.len(), ids.len());
-        prop_assert_eq!(shown.posts, shown.agents.iter().filter(|agent| agent.outcome.changes()).count());
-        let mut left: BTreeMap<SkillId, u32> = BTreeMap::new();
-        for agent in &shown.agents {
-            let slot = floor.roster.agent(agent.agent.as_str()).expect("known");
-            let leaves = agent.outcome.changes() && !to.is_working();
-            if slot.observed().is_some_and(|seen| seen.state.is_working()) && !leaves {
-                for skill in slot.skills().iter() {
-                    *left.entry(skill.id.clone()).or_default() += 1;
+        let preview = fixture.preview(&ChangeSetRequest { below_floor_reason: below_floor, ..change_request(&ids, &to) });
+        prop_assert_eq!(preview.agents.len(), ids.len());
+        prop_assert_eq!(preview.state_changes, preview.agents.iter().filter(|agent| agent.outcome.is_change()).count());
+        let mut remaining: BTreeMap<SkillId, u32> = BTreeMap::new();
+        for agent in &preview.agents {
+            let record = fixture.roster.agent(agent.agent.as_str()).expect("known");
+            let leaves = agent.outcome.is_change() && !to.is_working();
+            if record.observed().is_some_and(|seen| seen.state.is_working()) && !leaves {
+                for skill in record.skills().iter() {
+                    *remaining.entry(skill.id.clone()).or_default() += 1;
                 }
             }
         }
-        for shown in &shown.floors {
-            prop_assert_eq!(shown.after, left.get(&shown.skill).copied().unwrap_or_default());
-            prop_assert!(anyway || shown.after >= shown.floor.min(shown.available));
+        for floor_impact in &preview.floors {
+            prop_assert_eq!(floor_impact.after, remaining.get(&floor_impact.skill).copied().unwrap_or_default());
+            prop_assert!(anyway || floor_impact.after >= floor_impact.floor.min(floor_impact.available));
         }
         if anyway || to.is_working() {
-            prop_assert!(shown.agents.iter().all(|agent| agent.outcome != Outcome::BelowFloor));
+            prop_assert!(preview.agents.iter().all(|agent| agent.outcome != PreviewOutcome::BelowFloor));
         }
     }
 
@@ -403,63 +446,67 @@ proptest! {
         reserve in 0_usize..4,
         parallel in 1_usize..40,
     ) {
-        let mut free_in: Vec<Duration> = free.into_iter().map(Duration::from_secs).collect();
-        free_in.sort_unstable();
-        let limit = free_in.len();
-        let slots = Slots {
-            free_in,
+        let mut free_after: Vec<Duration> = free.into_iter().map(Duration::from_secs).collect();
+        free_after.sort_unstable();
+        let limit = free_after.len();
+        let slots = BudgetSlots {
+            free_after,
             window: Duration::from_secs(60),
             reserve,
-            patience: Duration::from_secs(2),
-            answer_in: Duration::from_millis(200),
-            parallel,
+            reserve_free_within: Duration::from_secs(2),
+            response_time: Duration::from_millis(200),
+            max_parallel: parallel,
         };
-        let ends = slots.last_answer(calls).expect("some calls");
-        prop_assert!(slots.last_answer(calls + 1).expect("some calls") >= ends);
+        let finish_after = slots.last_answer_after(calls).expect("some calls");
+        prop_assert!(slots.last_answer_after(calls + 1).expect("some calls") >= finish_after);
         // No window holds more than its limit.
         let windows = (calls.saturating_sub(1) / limit) as u64;
-        prop_assert!(ends >= Duration::from_secs(60 * windows), "{ends:?} for {calls} calls of {limit}");
-        let fewer = Slots { free_in: slots.free_in[..limit - limit / 2].to_vec(), ..slots.clone() };
-        if fewer.reserve < fewer.free_in.len() && reserve < limit {
-            let later = Slots { free_in: slots.free_in[limit / 2..].to_vec(), ..slots };
-            prop_assert!(later.last_answer(calls).expect("some calls") >= ends);
+        prop_assert!(finish_after >= Duration::from_secs(60 * windows), "{finish_after:?} for {calls} calls of {limit}");
+        let fewer = BudgetSlots { free_after: slots.free_after[..limit - limit / 2].to_vec(), ..slots.clone() };
+        if fewer.reserve < fewer.free_after.len() && reserve < limit {
+            let later = BudgetSlots { free_after: slots.free_after[limit / 2..].to_vec(), ..slots };
+            prop_assert!(later.last_answer_after(calls).expect("some calls") >= finish_after);
         }
     }
 }
 
 #[test]
 fn a_set_of_two_thousand_takes_twenty_windows_and_what_waits_goes_first() {
-    let slots = Slots {
-        free_in: vec![Duration::ZERO; 100],
+    let slots = BudgetSlots {
+        free_after: vec![Duration::ZERO; 100],
         window: Duration::from_secs(60),
         reserve: 2,
-        patience: Duration::from_secs(2),
-        answer_in: Duration::from_millis(100),
-        parallel: 24,
+        reserve_free_within: Duration::from_secs(2),
+        response_time: Duration::from_millis(100),
+        max_parallel: 24,
     };
-    let load = Load {
-        posts: 2000,
+    let load = CallLoad {
+        state_changes: 2000,
         questions: 0,
         questions_per_minute: 20,
-        ahead: 0,
+        calls_ahead: 0,
         breaks: Vec::new(),
         retry_percent: 20,
-        retries_at_least: 10,
+        min_retries_per_minute: 10,
     };
     let now = at("12:00");
-    let took = |load: &Load| cost(&slots, load, now).finish_at.expect("something is sent").since(now).as_secs();
-    assert!((1200..1230).contains(&took(&load)), "{}", took(&load));
-    assert!(took(&Load { ahead: 500, ..load.clone() }) >= took(&load) + 300);
-    let break_soon = Load { breaks: vec![now + Duration::from_secs(60); 200], ..load.clone() };
-    assert!(took(&break_soon) >= took(&load) + 120, "two hundred breaks go first");
-    let break_later = Load { breaks: vec![at("14:00"); 200], ..load.clone() };
-    assert_eq!(took(&break_later), took(&load));
-    let reckoned = cost(&slots, &load, now);
-    let latest = reckoned.finish_at_latest.expect("something is sent");
-    assert!(latest.since(now).as_secs() >= took(&load) + 240, "a fifth may be retried");
-    let nothing = cost(&slots, &Load { posts: 0, ..load.clone() }, now);
+    let seconds_to_finish =
+        |load: &CallLoad| estimate_cost(&slots, load, now).finish_at.expect("something is sent").since(now).as_secs();
+    assert!((1200..1230).contains(&seconds_to_finish(&load)), "{}", seconds_to_finish(&load));
+    assert!(seconds_to_finish(&CallLoad { calls_ahead: 500, ..load.clone() }) >= seconds_to_finish(&load) + 300);
+    let break_soon = CallLoad { breaks: vec![now + Duration::from_secs(60); 200], ..load.clone() };
+    assert!(seconds_to_finish(&break_soon) >= seconds_to_finish(&load) + 120, "two hundred breaks go first");
+    let break_later = CallLoad { breaks: vec![at("14:00"); 200], ..load.clone() };
+    assert_eq!(seconds_to_finish(&break_later), seconds_to_finish(&load));
+    let estimate = estimate_cost(&slots, &load, now);
+    let latest = estimate.finish_at_latest.expect("something is sent");
+    assert!(latest.since(now).as_secs() >= seconds_to_finish(&load) + 240, "a fifth may be retried");
+    let nothing = estimate_cost(&slots, &CallLoad { state_changes: 0, ..load.clone() }, now);
     assert_eq!((nothing.calls, nothing.finish_at), (0, None));
-    let asked = cost(&slots, &Load { posts: 50, questions: 100, ..load }, now);
-    assert_eq!((asked.calls, asked.questions), (150, 100));
-    assert!(asked.finish_at.expect("some").since(now) >= Duration::from_secs(240), "twenty questions a minute");
+    let with_questions = estimate_cost(&slots, &CallLoad { state_changes: 50, questions: 100, ..load }, now);
+    assert_eq!((with_questions.calls, with_questions.questions), (150, 100));
+    assert!(
+        with_questions.finish_at.expect("some").since(now) >= Duration::from_secs(240),
+        "twenty questions a minute"
+    );
 }

@@ -6,39 +6,39 @@ fn at(micros: i64) -> UtcMicros {
     UtcMicros::from_micros(micros)
 }
 
-fn statuses() -> Vec<Status> {
+fn statuses() -> Vec<TransitionStatus> {
     vec![
-        Status::Requested,
-        Status::Waiting { why: WaitReason::Budget, until: None },
-        Status::Sending { since: at(1) },
-        Status::InDoubt { sent_at: at(1), readable_after: at(2) },
-        Status::Accepted { at: at(3) },
-        Status::Confirmed { at: at(4) },
-        Status::Unconfirmed { at: at(4) },
-        Status::Refused { violation: Violation::AgentNotScheduled },
-        Status::Failed { error: "no such agent".into() },
-        Status::Cancelled { by: "person:anna".into() },
-        Status::Superseded { by: TransitionId(uuid::Uuid::nil()) },
-        Status::Expired { waiting_for: None },
+        TransitionStatus::Requested,
+        TransitionStatus::Waiting { why: WaitReason::Budget, until: None },
+        TransitionStatus::Sending { since: at(1) },
+        TransitionStatus::InDoubt { sent_at: at(1), readable_after: at(2) },
+        TransitionStatus::Accepted { at: at(3) },
+        TransitionStatus::Confirmed { at: at(4) },
+        TransitionStatus::Unconfirmed { at: at(4) },
+        TransitionStatus::Refused { violation: Violation::AgentNotScheduled },
+        TransitionStatus::Failed { error: "no such agent".into() },
+        TransitionStatus::Cancelled { by: "person:anna".into() },
+        TransitionStatus::Superseded { by: TransitionId(uuid::Uuid::nil()) },
+        TransitionStatus::Expired { waiting_for: None },
     ]
 }
 
-fn steps() -> Vec<Step> {
+fn steps() -> Vec<TransitionStep> {
     let why = WaitReason::Retry;
     vec![
-        Step::Hold { why, until: None },
-        Step::Send { at: at(9) },
-        Step::NotApplied { why, until: None },
-        Step::Doubt { readable_after: at(9) },
-        Step::Accept { at: at(9) },
-        Step::Confirm { at: at(9) },
-        Step::GiveUp { at: at(9) },
-        Step::ReadBack { until: None },
-        Step::Refuse(Violation::PlatformConflict),
-        Step::Fail("no".into()),
-        Step::Cancel("person:anna".into()),
-        Step::Supersede(TransitionId(uuid::Uuid::nil())),
-        Step::Expire,
+        TransitionStep::Hold { why, until: None },
+        TransitionStep::Send { at: at(9) },
+        TransitionStep::NotApplied { why, until: None },
+        TransitionStep::Doubt { readable_after: at(9) },
+        TransitionStep::Accept { at: at(9) },
+        TransitionStep::Confirm { at: at(9) },
+        TransitionStep::GiveUp { at: at(9) },
+        TransitionStep::ReadBack { until: None },
+        TransitionStep::Refuse(Violation::PlatformConflict),
+        TransitionStep::Fail("no".into()),
+        TransitionStep::Cancel("person:anna".into()),
+        TransitionStep::Supersede(TransitionId(uuid::Uuid::nil())),
+        TransitionStep::Expire,
     ]
 }
 
@@ -79,11 +79,11 @@ fn every_pair_of_status_and_step_is_as_the_table_says() {
 fn a_status_survives_the_store() {
     for status in statuses() {
         let text = serde_json::to_string(&status).expect("plain data");
-        assert_eq!(serde_json::from_str::<Status>(&text).expect("own shape"), status, "{text}");
+        assert_eq!(serde_json::from_str::<TransitionStatus>(&text).expect("own shape"), status, "{text}");
     }
 }
 
-fn transition(status: Status) -> Transition {
+fn transition(status: TransitionStatus) -> Transition {
     Transition {
         id: TransitionId(uuid::Uuid::nil()),
         tenant: "acme".into(),
@@ -118,29 +118,32 @@ fn a_transition_survives_json_in_every_status() {
 
 #[test]
 fn an_expired_transition_says_what_it_waited_for() {
-    let waiting = Status::Waiting { why: WaitReason::MandatoryBreak, until: None };
-    assert_eq!(waiting.step(Step::Expire), Ok(Status::Expired { waiting_for: Some(WaitReason::MandatoryBreak) }));
+    let waiting = TransitionStatus::Waiting { why: WaitReason::MandatoryBreak, until: None };
+    assert_eq!(
+        waiting.step(TransitionStep::Expire),
+        Ok(TransitionStatus::Expired { waiting_for: Some(WaitReason::MandatoryBreak) })
+    );
 }
 
 #[test]
 fn a_setting_of_the_clock_moves_what_is_measured_from_it_and_leaves_the_plan_and_outcomes() {
     let at = |second: i64| UtcMicros::from_micros(second * 1_000_000);
-    let waits = |why, until: i64| Status::Waiting { why, until: Some(at(until)) };
+    let waits = |why, until: i64| TransitionStatus::Waiting { why, until: Some(at(until)) };
     for (before, after) in [
-        (Status::Sending { since: at(10) }, Status::Sending { since: at(3610) }),
+        (TransitionStatus::Sending { since: at(10) }, TransitionStatus::Sending { since: at(3610) }),
         (
-            Status::InDoubt { sent_at: at(10), readable_after: at(35) },
-            Status::InDoubt { sent_at: at(3610), readable_after: at(3635) },
+            TransitionStatus::InDoubt { sent_at: at(10), readable_after: at(35) },
+            TransitionStatus::InDoubt { sent_at: at(3610), readable_after: at(3635) },
         ),
-        (Status::Accepted { at: at(10) }, Status::Accepted { at: at(3610) }),
+        (TransitionStatus::Accepted { at: at(10) }, TransitionStatus::Accepted { at: at(3610) }),
         (waits(WaitReason::Retry, 10), waits(WaitReason::Retry, 3610)),
         (waits(WaitReason::Conflict, 10), waits(WaitReason::Conflict, 3610)),
         (waits(WaitReason::MandatoryBreak, 10), waits(WaitReason::MandatoryBreak, 10)),
-        (Status::Requested, Status::Requested),
-        (Status::Confirmed { at: at(10) }, Status::Confirmed { at: at(10) }),
+        (TransitionStatus::Requested, TransitionStatus::Requested),
+        (TransitionStatus::Confirmed { at: at(10) }, TransitionStatus::Confirmed { at: at(10) }),
     ] {
-        assert_eq!(before.clone().after_clock_set(3_600_000_000), after);
-        assert_eq!(after.clone().after_clock_set(-3_600_000_000), before);
+        assert_eq!(before.clone().adjusted_for_clock_change(3_600_000_000), after);
+        assert_eq!(after.clone().adjusted_for_clock_change(-3_600_000_000), before);
     }
 }
 
@@ -170,8 +173,8 @@ fn a_status_and_a_reason_to_wait_have_the_same_name_in_messages_and_in_the_store
 #[test]
 fn only_what_waits_has_something_that_it_waits_for() {
     for status in statuses() {
-        let waits = matches!(status, Status::Waiting { .. });
-        assert_eq!(status.waits_for(), waits.then_some(WaitReason::Budget), "{status}");
+        let waits = matches!(status, TransitionStatus::Waiting { .. });
+        assert_eq!(status.wait_reason(), waits.then_some(WaitReason::Budget), "{status}");
     }
 }
 
@@ -179,26 +182,28 @@ fn only_what_waits_has_something_that_it_waits_for() {
 fn what_has_not_left_is_not_in_flight_and_what_is_over_is_neither() {
     for status in statuses() {
         let expected = match &status {
-            Status::Requested | Status::Waiting { .. } => (true, false),
-            Status::Sending { .. } | Status::InDoubt { .. } => (false, true),
-            Status::Accepted { .. }
-            | Status::Confirmed { .. }
-            | Status::Unconfirmed { .. }
-            | Status::Refused { .. }
-            | Status::Failed { .. }
-            | Status::Cancelled { .. }
-            | Status::Superseded { .. }
-            | Status::Expired { .. } => (false, false),
+            TransitionStatus::Requested | TransitionStatus::Waiting { .. } => (true, false),
+            TransitionStatus::Sending { .. } | TransitionStatus::InDoubt { .. } => (false, true),
+            TransitionStatus::Accepted { .. }
+            | TransitionStatus::Confirmed { .. }
+            | TransitionStatus::Unconfirmed { .. }
+            | TransitionStatus::Refused { .. }
+            | TransitionStatus::Failed { .. }
+            | TransitionStatus::Cancelled { .. }
+            | TransitionStatus::Superseded { .. }
+            | TransitionStatus::Expired { .. } => (false, false),
         };
-        assert_eq!((status.has_not_left(), status.is_in_flight()), expected, "{status}");
+        assert_eq!((status.is_unsent(), status.is_in_flight()), expected, "{status}");
     }
 }
 
 #[test]
 fn a_step_that_is_not_allowed_is_named_in_the_refusal() {
-    let refusal = Status::Accepted { at: at(3) }.step(Step::ReadBack { until: None }).expect_err("not allowed");
+    let refusal = TransitionStatus::Accepted { at: at(3) }
+        .step(TransitionStep::ReadBack { until: None })
+        .expect_err("not allowed");
     assert_eq!(refusal.to_string(), "a transition that is accepted cannot take the step \"read back\"");
-    let names: std::collections::BTreeSet<_> = steps().iter().map(Step::name).collect();
+    let names: std::collections::BTreeSet<_> = steps().iter().map(TransitionStep::name).collect();
     assert_eq!(names.len(), steps().len(), "each step has a name of its own");
 }
 
@@ -212,30 +217,30 @@ fn actors_are_labelled_by_kind_and_id_and_only_persons_are_persons() {
 
 #[test]
 fn people_read_how_a_transition_ended_or_what_it_waits_for() {
-    let outcome = |status| transition(status).outcome();
+    let outcome = |status| transition(status).outcome_text();
     for status in [
-        Status::Requested,
-        Status::Sending { since: at(1) },
-        Status::InDoubt { sent_at: at(1), readable_after: at(2) },
-        Status::Accepted { at: at(3) },
+        TransitionStatus::Requested,
+        TransitionStatus::Sending { since: at(1) },
+        TransitionStatus::InDoubt { sent_at: at(1), readable_after: at(2) },
+        TransitionStatus::Accepted { at: at(3) },
     ] {
         assert_eq!(outcome(status.clone()), None, "{status} is under way");
     }
-    for (status, words) in [
-        (Status::Confirmed { at: at(4) }, "a snapshot showed it"),
-        (Status::Unconfirmed { at: at(4) }, "no snapshot showed it"),
-        (Status::Refused { violation: Violation::AgentNotScheduled }, "AGENT_NOT_SCHEDULED"),
-        (Status::Failed { error: "no such agent".into() }, "no such agent"),
-        (Status::Cancelled { by: "person:anna".into() }, "called off: person:anna"),
+    for (status, expected_text) in [
+        (TransitionStatus::Confirmed { at: at(4) }, "a snapshot showed it"),
+        (TransitionStatus::Unconfirmed { at: at(4) }, "no snapshot showed it"),
+        (TransitionStatus::Refused { violation: Violation::AgentNotScheduled }, "AGENT_NOT_SCHEDULED"),
+        (TransitionStatus::Failed { error: "no such agent".into() }, "no such agent"),
+        (TransitionStatus::Cancelled { by: "person:anna".into() }, "called off: person:anna"),
         (
-            Status::Superseded { by: TransitionId(uuid::Uuid::nil()) },
+            TransitionStatus::Superseded { by: TransitionId(uuid::Uuid::nil()) },
             "superseded by 00000000-0000-0000-0000-000000000000",
         ),
-        (Status::Expired { waiting_for: None }, "its deadline passed"),
+        (TransitionStatus::Expired { waiting_for: None }, "its deadline passed"),
     ] {
-        assert_eq!(outcome(status).as_deref(), Some(words));
+        assert_eq!(outcome(status).as_deref(), Some(expected_text));
     }
-    for (why, words) in WAIT_REASONS.into_iter().zip([
+    for (why, wait_text) in WAIT_REASONS.into_iter().zip([
         "a free slot of the request budget",
         "another change of the agent that is under way",
         "the mandatory break to end",
@@ -248,14 +253,14 @@ fn people_read_how_a_transition_ended_or_what_it_waits_for() {
         "fresh sight of the agent",
     ]) {
         let until = Some(at(1_000_000));
-        assert_eq!(outcome(Status::Waiting { why, until: None }), Some(format!("waits for {words}")));
-        let waits = format!("waits for {words}, until 1970-01-01T00:00:01Z");
-        assert_eq!(outcome(Status::Waiting { why, until }), Some(waits));
-        let expired = format!("its deadline passed while it waited for {words}");
-        assert_eq!(outcome(Status::Expired { waiting_for: Some(why) }), Some(expired));
+        assert_eq!(outcome(TransitionStatus::Waiting { why, until: None }), Some(format!("waits for {wait_text}")));
+        let waits = format!("waits for {wait_text}, until 1970-01-01T00:00:01Z");
+        assert_eq!(outcome(TransitionStatus::Waiting { why, until }), Some(waits));
+        let expired = format!("its deadline passed while it waited for {wait_text}");
+        assert_eq!(outcome(TransitionStatus::Expired { waiting_for: Some(why) }), Some(expired));
     }
-    let nothing_sent = Transition { attempts: 0, ..transition(Status::Confirmed { at: at(4) }) };
-    assert_eq!(nothing_sent.outcome().as_deref(), Some("the agent was in that state already; nothing was sent"));
+    let nothing_sent = Transition { attempts: 0, ..transition(TransitionStatus::Confirmed { at: at(4) }) };
+    assert_eq!(nothing_sent.outcome_text().as_deref(), Some("the agent was in that state already; nothing was sent"));
 }
 
 #[test]
@@ -267,25 +272,25 @@ fn only_what_a_person_asked_for_as_part_of_a_set_is_bulk() {
         (None, Priority::Person, false),
         (None, Priority::Housekeeping, false),
     ] {
-        let transition = Transition { priority, change_set, ..transition(Status::Requested) };
+        let transition = Transition { priority, change_set, ..transition(TransitionStatus::Requested) };
         assert_eq!(transition.is_bulk(), bulk, "{change_set:?} {priority:?}");
     }
 }
 
 #[test]
 fn a_change_to_the_state_that_the_agent_was_in_is_one_of_the_reason_alone() {
-    for (before, alone) in [(None, false), (Some(AgentState::Paused), false), (Some(AgentState::Ready), true)] {
-        let transition = Transition { before, ..transition(Status::Requested) };
-        assert_eq!(transition.is_of_reason_alone(), alone, "{:?}", transition.before);
+    for (before, expected) in [(None, false), (Some(AgentState::Paused), false), (Some(AgentState::Ready), true)] {
+        let transition = Transition { before, ..transition(TransitionStatus::Requested) };
+        assert_eq!(transition.is_reason_only(), expected, "{:?}", transition.before);
     }
 }
 
 #[test]
 fn whose_word_a_refusal_rests_on_is_told_of_refusals_alone() {
     let explanation = serde_json::json!({ RefusedBy::FIELD: "platform_against_plan" });
-    let told = |status, explanation| Transition { explanation, ..transition(status) }.refused_by();
-    let refused = || Status::Refused { violation: Violation::AgentNotScheduled };
-    assert_eq!(told(refused(), explanation.clone()), Some(RefusedBy::PlatformAgainstPlan));
-    assert_eq!(told(refused(), Value::Null), None, "an old refusal does not say it");
-    assert_eq!(told(Status::Requested, explanation), None);
+    let refused_by = |status, explanation| Transition { explanation, ..transition(status) }.refused_by();
+    let refused = || TransitionStatus::Refused { violation: Violation::AgentNotScheduled };
+    assert_eq!(refused_by(refused(), explanation.clone()), Some(RefusedBy::PlatformAgainstPlan));
+    assert_eq!(refused_by(refused(), Value::Null), None, "an old refusal does not say it");
+    assert_eq!(refused_by(TransitionStatus::Requested, explanation), None);
 }

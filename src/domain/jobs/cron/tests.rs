@@ -16,13 +16,13 @@ fn at(text: &str) -> UtcMicros {
     text.parse().expect("an instant")
 }
 
-fn dues(calendar: &Calendar, after: UtcMicros, until: UtcMicros) -> Vec<UtcMicros> {
+fn due_instants(calendar: &Calendar, after: UtcMicros, until: UtcMicros) -> Vec<UtcMicros> {
     let next = |from: &UtcMicros| calendar.next_after(*from).filter(|due| *due <= until);
     std::iter::successors(next(&after), next).collect()
 }
 
 /// The same by another way: every minute in turn (or every so many, where patterns and offsets are multiples of them), with `croner` asked of each local time.
-fn walked(calendar: &Calendar, after: UtcMicros, until: UtcMicros, step_min: i64) -> Vec<UtcMicros> {
+fn due_instants_by_stepping(calendar: &Calendar, after: UtcMicros, until: UtcMicros, step_min: i64) -> Vec<UtcMicros> {
     let zone = &calendar.zone;
     let matches = |local: DateTime| {
         let instant = Offset::UTC.to_timestamp(local).expect("a time").as_second();
@@ -32,21 +32,21 @@ fn walked(calendar: &Calendar, after: UtcMicros, until: UtcMicros, step_min: i64
     // From some hours before, so that it is known which local times have been.
     let mut instant = after.timestamp().checked_sub(3.hours()).expect("a time");
     instant = Timestamp::from_second(instant.as_second().div_euclid(step_min * 60) * step_min * 60).expect("a time");
-    let mut reached = zone.to_offset(instant).to_datetime(instant);
+    let mut next_local = zone.to_offset(instant).to_datetime(instant);
     let mut found = Vec::new();
     while instant <= until.timestamp() {
         let local = zone.to_offset(instant).to_datetime(instant);
-        let counts = instant > after.timestamp();
+        let is_after_start = instant > after.timestamp();
         let mut due = false;
         // Local times that were jumped over, and this one if it is new.
-        while reached < local {
-            due |= counts && matches(reached);
-            reached = reached.checked_add(step_min.minutes()).expect("a time");
+        while next_local < local {
+            due |= is_after_start && matches(next_local);
+            next_local = next_local.checked_add(step_min.minutes()).expect("a time");
         }
-        let is_new = reached == local;
-        due |= counts && (is_new || calendar.pattern.by_elapsed_time) && matches(local);
+        let is_new = next_local == local;
+        due |= is_after_start && (is_new || calendar.pattern.by_elapsed_time) && matches(local);
         if is_new {
-            reached = local.checked_add(step_min.minutes()).expect("a time");
+            next_local = local.checked_add(step_min.minutes()).expect("a time");
         }
         if due {
             found.push(instant.into());
@@ -61,28 +61,32 @@ fn a_time_in_the_gap_is_due_right_after_it_and_once() {
     // Berlin: 02:00 to 03:00 on 28 March 2027 do not exist; 01:00 UTC.
     let night = (at("2027-03-27T12:00:00Z"), at("2027-03-28T12:00:00Z"));
     for cron in ["30 2 * * *", "*/20 2 * * *", "0 2,3 * * *"] {
-        assert_eq!(dues(&calendar(cron, "Europe/Berlin"), night.0, night.1)[0], at("2027-03-28T01:00:00Z"), "{cron}");
+        assert_eq!(
+            due_instants(&calendar(cron, "Europe/Berlin"), night.0, night.1)[0],
+            at("2027-03-28T01:00:00Z"),
+            "{cron}"
+        );
     }
-    assert_eq!(dues(&calendar("0 2,3 * * *", "Europe/Berlin"), night.0, night.1).len(), 1);
+    assert_eq!(due_instants(&calendar("0 2,3 * * *", "Europe/Berlin"), night.0, night.1).len(), 1);
 }
 
 #[test]
 fn a_time_that_comes_twice_is_due_the_first_time() {
     // Berlin: 02:00 to 03:00 on 31 October 2027 come twice; first from 00:00 UTC.
     let night = (at("2027-10-30T12:00:00Z"), at("2027-10-31T12:00:00Z"));
-    assert_eq!(dues(&calendar("30 2 * * *", "Europe/Berlin"), night.0, night.1), [at("2027-10-31T00:30:00Z")]);
+    assert_eq!(due_instants(&calendar("30 2 * * *", "Europe/Berlin"), night.0, night.1), [at("2027-10-31T00:30:00Z")]);
     // Asked from within the second time round, nothing of it is left.
-    assert_eq!(dues(&calendar("30 2 * * *", "Europe/Berlin"), at("2027-10-31T01:10:00Z"), night.1), []);
+    assert_eq!(due_instants(&calendar("30 2 * * *", "Europe/Berlin"), at("2027-10-31T01:10:00Z"), night.1), []);
 }
 
 #[test]
 fn an_interval_goes_by_elapsed_time_through_a_repeated_hour() {
     let (after, until) = (at("2027-10-30T22:30:00Z"), at("2027-10-31T03:30:00Z"));
-    let hourly = dues(&calendar("0 * * * *", "Europe/Berlin"), after, until);
+    let hourly = due_instants(&calendar("0 * * * *", "Europe/Berlin"), after, until);
     assert_eq!(hourly.len(), 5, "each hour that passes: {hourly:?}");
-    let steps = dues(&calendar("*/30 */1 * * *", "Europe/Berlin"), after, until);
+    let steps = due_instants(&calendar("*/30 */1 * * *", "Europe/Berlin"), after, until);
     assert!(steps.windows(2).all(|pair| pair[1].since(pair[0]) == Duration::from_secs(1800)), "{steps:?}");
-    let listed = dues(&calendar("0 0-23 * * *", "Europe/Berlin"), after, until);
+    let listed = due_instants(&calendar("0 0-23 * * *", "Europe/Berlin"), after, until);
     assert_eq!(listed.len(), 4, "hours that are listed are local times, each once: {listed:?}");
 }
 
@@ -96,13 +100,13 @@ fn rare_days_are_found_and_impossible_ones_refused() {
     assert_eq!(last.next_after(at("2027-02-10T00:00:00Z")), Some(at("2027-02-27T11:00:00Z")));
     for never in ["0 0 30 2 *", "0 0 31 4,6 *"] {
         let fault = Pattern::parse(never).expect_err(never);
-        assert!(fault.what.contains("ever") && fault.position == Some(5), "{fault}");
+        assert!(fault.problem.contains("ever") && fault.position == Some(5), "{fault}");
     }
 }
 
 #[test]
 fn bad_text_is_told_with_its_place_and_the_way_out() {
-    let told = [
+    let messages = [
         "",
         "@daily",
         "0 2 * *",
@@ -118,7 +122,7 @@ fn bad_text_is_told_with_its_place_and_the_way_out() {
         "ä 2 * * *",
     ]
     .map(|text| format!("{text:?}: {}", Pattern::parse(text).expect_err(text)));
-    insta::assert_snapshot!(told.join("\n"), @r#"
+    insta::assert_snapshot!(messages.join("\n"), @r#"
     "": there are 0 fields where five are expected; write minute, hour, day of month, month, day of week, as in `30 2 * * *`
     "@daily": such names are not known here; write it as `0 0 * * *`
     "0 2 * *": there are 4 fields where five are expected; write minute, hour, day of month, month, day of week, as in `30 2 * * *`
@@ -150,7 +154,7 @@ fn the_last_due_of_a_long_span_is_found_without_walking_it() {
 #[test]
 fn every_clock_change_of_every_zone_is_passed_without_a_double_or_a_missed_run() {
     let (start, end) = (at("2026-01-01T00:00:00Z").timestamp(), at("2038-01-01T00:00:00Z").timestamp());
-    let mut seen = BTreeSet::new();
+    let mut checked = BTreeSet::new();
     let mut changes = 0;
     for name in jiff::tz::db().available() {
         let zone = TimeZone::get(name.as_str()).expect("a zone of the list");
@@ -158,7 +162,7 @@ fn every_clock_change_of_every_zone_is_passed_without_a_double_or_a_missed_run()
             let instant = change.timestamp();
             let before = zone.to_offset(instant - 1.nanosecond());
             // Zones that change together change alike.
-            if before == change.offset() || !seen.insert((instant, before.seconds(), change.offset().seconds())) {
+            if before == change.offset() || !checked.insert((instant, before.seconds(), change.offset().seconds())) {
                 continue;
             }
             changes += 1;
@@ -171,8 +175,12 @@ fn every_clock_change_of_every_zone_is_passed_without_a_double_or_a_missed_run()
                 format!("0 {hour} * * *"),
             ] {
                 let calendar = Calendar::new(Pattern::parse(&cron).expect("a pattern"), zone.clone());
-                let found = dues(&calendar, window.0, window.1);
-                assert_eq!(found, walked(&calendar, window.0, window.1, 5), "{cron} in {name:?} around {instant}");
+                let found = due_instants(&calendar, window.0, window.1);
+                assert_eq!(
+                    found,
+                    due_instants_by_stepping(&calendar, window.0, window.1, 5),
+                    "{cron} in {name:?} around {instant}"
+                );
             }
         }
     }
@@ -195,9 +203,9 @@ proptest! {
         let calendar = calendar(&format!("{minute} {hour} {days}"), zone);
         let after = UtcMicros::from_micros(after * 1_000_000);
         let until = after + Duration::from_secs(40 * 3600);
-        let found = dues(&calendar, after, until);
+        let found = due_instants(&calendar, after, until);
         prop_assert!(found.windows(2).all(|pair| pair[0] < pair[1]));
-        prop_assert_eq!(&found, &walked(&calendar, after, until, 1));
+        prop_assert_eq!(&found, &due_instants_by_stepping(&calendar, after, until, 1));
         prop_assert_eq!(calendar.last_due(after, until), found.last().copied());
     }
 }

@@ -1,4 +1,5 @@
-//! Why an agent is or is not changed: every rule, every condition, the guard that stopped it or the rule that went before.
+//! Explains why an agent is or is not changed: every rule with its conditions, the guard that held it or the rule that
+//! came first.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,64 +15,65 @@ use crate::domain::rules::rule::condition::Condition;
 use crate::domain::time::{UtcMicros, rough_duration_text};
 
 use super::facts::{Facts, Finding};
-use super::pass::{Came, Pass, Recorder};
-use super::view::View;
-use super::{DecideSettings, Decisions, Guard, Wanted};
+use super::pass::{Pass, Recorder, RuleResult};
+use super::view::AgentInstant;
+use super::{DecideSettings, Decisions, Guard, RuleAction};
 
-/// What all rules say of one agent at one instant.
+/// What all rules decide about one agent at one instant.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Explanation {
     /// The agent.
     pub agent: AgentId,
-    /// When.
+    /// The instant.
     pub at: UtcMicros,
     /// The rules, in the order in which they were tried.
     pub rules: Vec<RuleExplanation>,
 }
 
-/// What one rule says of an agent.
+/// What one rule decides about an agent.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct RuleExplanation {
     /// The rule.
     pub rule: RuleId,
-    /// Its version.
+    /// The version of the rule.
     pub version: Arc<str>,
-    /// Whether it acts.
+    /// The mode of the rule.
     pub mode: Mode,
-    /// What it wants where it matches.
-    pub wish: Wanted,
-    /// How it came out.
-    pub outcome: Outcome,
-    /// The facts, with what each condition of `when` found.
+    /// The action that the rule takes if it matches.
+    pub wish: RuleAction,
+    /// The result of the rule.
+    pub outcome: RuleOutcome,
+    /// The facts, with the finding for each condition of `when`.
     pub facts: Facts,
-    /// What each condition of `unless` found; empty where it was not looked at.
+    /// The findings for the conditions of `unless`; empty if it was not evaluated.
     pub unless: Vec<Finding>,
 }
 
-/// How a rule came out for an agent.
+/// The result of a rule for an agent.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
-pub enum Outcome {
+pub enum RuleOutcome {
     /// A condition did not hold.
     NoMatch,
-    /// It wants the agent and is held back.
+    /// The rule matched, but a guard holds it back.
     Held {
-        /// By what.
+        /// The guard.
         guard: Guard,
-        /// In words, with the figures.
+        /// The reason as text, with its figures.
         why: String,
     },
-    /// It wants the agent, and an earlier rule has it.
+    /// The rule matched, but an earlier rule has claimed the agent.
     Taken {
-        /// Which.
+        /// The earlier rule.
         by: RuleId,
     },
-    /// It became an intent.
+    /// The rule led to an intent.
     Decided,
 }
 
-/// Explains what [`super::decide`] does with one agent. `None` when the roster does not hold the agent. Costs a whole pass, since
-/// the limits of a rule depend on every agent before.
+/// Explains what [`super::decide`] decides about one agent; `None` if the agent is not on the roster.
+///
+/// This takes a whole pass, since the limits of a rule depend on all agents before this one.
 pub fn explain(
     roster: &Roster,
     agent: &str,
@@ -82,7 +84,7 @@ pub fn explain(
     explain_with_decisions(roster, agent, rules, settings, now).map(|(explanation, _)| explanation)
 }
 
-/// The explanation, and the decisions of the pass that it was taken down in.
+/// Returns the explanation together with the decisions of the pass.
 pub(super) fn explain_with_decisions(
     roster: &Roster,
     agent: &str,
@@ -91,60 +93,68 @@ pub(super) fn explain_with_decisions(
     now: UtcMicros,
 ) -> Option<(Explanation, Decisions)> {
     let index = roster.find(agent)?;
-    let mut recorder = Notebook { rules: Vec::new() };
+    let mut recorder = ExplanationRecorder { rules: Vec::new() };
     let decisions = Pass::new(roster, rules, settings, now).record(Some(index), &mut recorder);
     let agent = roster.get(index)?.id().clone();
     Some((Explanation { agent, at: now, rules: recorder.rules }, decisions))
 }
 
-struct Notebook {
+struct ExplanationRecorder {
     rules: Vec<RuleExplanation>,
 }
 
-impl Recorder for Notebook {
-    const WHOLE: bool = true;
+impl Recorder for ExplanationRecorder {
+    const RECORDS_ALL: bool = true;
 
-    fn rule(&mut self, rule: &CompiledRule, view: &View<'_>) {
+    fn start_rule(&mut self, rule: &CompiledRule, view: &AgentInstant<'_>) {
         self.rules.push(RuleExplanation {
             rule: rule.id.clone(),
             version: rule.version.clone(),
             mode: rule.mode,
             wish: rule.action.clone(),
-            outcome: Outcome::NoMatch,
+            outcome: RuleOutcome::NoMatch,
             facts: Facts::of(view, &[]),
             unless: Vec::new(),
         });
     }
 
-    fn condition(&mut self, condition: &Condition, in_unless: bool, held: bool, view: &View<'_>) {
+    fn record_condition(&mut self, condition: &Condition, in_unless: bool, held: bool, view: &AgentInstant<'_>) {
         let Some(rule) = self.rules.last_mut() else { return };
         let findings = if in_unless { &mut rule.unless } else { &mut rule.facts.conditions };
         findings.push(view.finding(condition, held));
     }
 
-    fn came(&mut self, rule: &CompiledRule, came: Came, rules: &[CompiledRule], view: &View<'_>) {
+    fn record_result(
+        &mut self,
+        rule: &CompiledRule,
+        came: RuleResult,
+        rules: &[CompiledRule],
+        view: &AgentInstant<'_>,
+    ) {
         let Some(explained) = self.rules.last_mut() else { return };
         explained.outcome = match came {
-            Came::NoMatch => Outcome::NoMatch,
-            Came::Held(guard) => Outcome::Held { guard, why: why(guard, rule, view) },
-            Came::Taken(place) => Outcome::Taken { by: rules[place].id.clone() },
-            Came::Decided => Outcome::Decided,
+            RuleResult::NoMatch => RuleOutcome::NoMatch,
+            RuleResult::Held(guard) => RuleOutcome::Held { guard, why: guard_text(guard, rule, view) },
+            RuleResult::Claimed(place) => RuleOutcome::Taken { by: rules[place].id.clone() },
+            RuleResult::Decided => RuleOutcome::Decided,
         };
     }
 }
 
-/// A guard in words, with its figures.
-fn why(guard: Guard, rule: &CompiledRule, view: &View<'_>) -> String {
+/// Returns the reason for a held action as text, with its figures.
+fn guard_text(guard: Guard, rule: &CompiledRule, view: &AgentInstant<'_>) -> String {
     let (slot, settings, now) = (view.slot, view.context.settings, view.now());
     match guard {
         Guard::Unless => "its `unless` holds".to_owned(),
-        Guard::Excused => match slot.excused(now) {
+        Guard::Excused => match slot.exception(now) {
             Some(span) => format!("the agent has an approved exception until {}", span.end),
             None => "the agent has an approved exception".to_owned(),
         },
         Guard::NeverSeen => "the agent has not been observed yet".to_owned(),
         Guard::StaleSight => {
-            let age = slot.seen_at().map_or_else(|| "unknown".to_owned(), |seen| rough_duration_text(now.since(seen)));
+            let age = slot
+                .last_observed_at()
+                .map_or_else(|| "unknown".to_owned(), |seen| rough_duration_text(now.since(seen)));
             format!(
                 "the last observation is {age} old, at most {} is allowed",
                 rough_duration_text(settings.stale_after)
@@ -155,20 +165,20 @@ fn why(guard: Guard, rule: &CompiledRule, view: &View<'_>) -> String {
         Guard::Policy(violation) => format!("policy forbids it: {violation}"),
         Guard::OnContact => "the agent is with a contact".to_owned(),
         Guard::OpenTransition => {
-            let open = slot.busy().map_or("open", |open| open.priority.name());
+            let open = slot.blocking_transition().map_or("open", |open| open.priority.name());
             format!("a transition of priority {open} is open")
         }
         Guard::SetByPerson => {
             "a person set this state: it stays until the agent leaves it or the next planned activity begins".to_owned()
         }
-        Guard::LeftAlone => match slot.memory().and_then(AutomationMemory::left_alone_until) {
+        Guard::LeftAlone => match slot.memory().and_then(AutomationMemory::paused_until) {
             Some(until) => format!("the agent reverted a change and is left alone until {until}"),
             None => "the agent is left alone".to_owned(),
         },
         Guard::Flapping => format!("{} automatic changes in the last hour are the most", settings.changes_per_hour),
         Guard::SaidAlready => "it was said already, and nothing has changed since".to_owned(),
         Guard::Cooldown => {
-            let last = slot.memory().and_then(|memory| memory.last_acted(&rule.id));
+            let last = slot.memory().and_then(|memory| memory.last_action(&rule.id));
             let since =
                 last.map_or_else(|| "lately".to_owned(), |last| rough_duration_text(now.since(last.at)) + " ago");
             format!("it acted on the agent {since}, the cooldown is {}", rough_duration_text(rule.cooldown))
@@ -182,8 +192,8 @@ fn why(guard: Guard, rule: &CompiledRule, view: &View<'_>) -> String {
     }
 }
 
-/// The word before what a rule wants.
-pub const fn auxiliary(mode: Mode) -> &'static str {
+/// Returns the verb that goes before an action, such as `would`.
+pub const fn mode_verb(mode: Mode) -> &'static str {
     match mode {
         Mode::Watch => "would",
         Mode::Enforce => "will",
@@ -192,16 +202,16 @@ pub const fn auxiliary(mode: Mode) -> &'static str {
 }
 
 impl RuleExplanation {
-    fn line(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn fmt_line(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { rule, wish, facts, .. } = self;
         match &self.outcome {
-            Outcome::Decided => write!(f, "{rule} {} {wish}: {facts}", auxiliary(self.mode)),
-            Outcome::Held { why, .. } => write!(f, "{rule} wants to {wish} and is held, {why}: {facts}"),
-            Outcome::Taken { by } => write!(f, "{rule} wants to {wish}, but {by} has the agent: {facts}"),
-            Outcome::NoMatch => {
+            RuleOutcome::Decided => write!(f, "{rule} {} {wish}: {facts}", mode_verb(self.mode)),
+            RuleOutcome::Held { why, .. } => write!(f, "{rule} wants to {wish} and is held, {why}: {facts}"),
+            RuleOutcome::Taken { by } => write!(f, "{rule} wants to {wish}, but {by} has the agent: {facts}"),
+            RuleOutcome::NoMatch => {
                 write!(f, "{rule} does not match:")?;
-                let missed = facts.conditions.iter().filter(|finding| !finding.held);
-                for (n, Finding { condition, wanted, actual, .. }) in missed.enumerate() {
+                let unmet = facts.conditions.iter().filter(|finding| !finding.held);
+                for (n, Finding { condition, wanted, actual, .. }) in unmet.enumerate() {
                     let comma = if n > 0 { "," } else { "" };
                     write!(f, "{comma} {condition} is {actual} (wanted {wanted})")?;
                 }
@@ -211,7 +221,7 @@ impl RuleExplanation {
     }
 }
 
-/// One line for each rule.
+/// Formats one line per rule.
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (n, rule) in self.rules.iter().enumerate() {
@@ -219,7 +229,7 @@ impl fmt::Display for Explanation {
                 f.write_str("\n")?;
             }
             write!(f, "{}: ", self.agent)?;
-            rule.line(f)?;
+            rule.fmt_line(f)?;
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The facts behind a decision: as JSON for the record, as a line for people.
+//! The facts behind a decision, as JSON for the record and as a line of text for people.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,48 +10,48 @@ use crate::domain::ids::{AgentId, RuleId};
 use crate::domain::rules::rule::condition::Condition;
 use crate::domain::time::{UtcMicros, rough_duration_text};
 
-use super::view::{View, planned_name};
+use super::view::{AgentInstant, planned_name};
 
-/// One condition: what it asked for, what was found, and whether it held.
+/// The finding for one condition.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Finding {
     /// The key in the rule.
     pub condition: Cow<'static, str>,
-    /// What it asked for.
+    /// The required value.
     pub wanted: String,
-    /// What was found.
+    /// The actual value.
     pub actual: String,
-    /// Whether it held.
+    /// Whether the condition held.
     pub held: bool,
 }
 
-/// What plan and sight said of an agent, and what a rule found.
+/// The plan and observation of an agent, and the findings of a rule.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Facts {
-    /// When it was decided.
+    /// When the decision was made.
     pub at: UtcMicros,
     /// The planned activity, `off` or `uncovered`.
     pub planned: String,
-    /// Since when.
+    /// When the planned activity started.
     pub planned_since: Option<UtcMicros>,
-    /// Until when; `None` when nothing more is planned.
+    /// When the planned activity ends; `None` if nothing more is planned.
     pub planned_until: Option<UtcMicros>,
-    /// Whether it must be taken.
+    /// Whether the planned activity is mandatory.
     pub mandatory: bool,
-    /// The state that the agent was seen in.
+    /// The observed state; `None` if the agent has not been observed.
     pub state: Option<AgentState>,
-    /// Since when.
+    /// When the agent entered the state.
     pub state_since: Option<UtcMicros>,
-    /// When the newest sight of the agent was generated.
+    /// When the newest observation of the agent was made.
     pub seen_at: Option<UtcMicros>,
-    /// The agent's local time less UTC, in seconds.
+    /// The offset of the agent's local time from UTC, in seconds; `None` if the zone is unknown.
     pub utc_offset_s: Option<i32>,
-    /// What the rule's conditions found.
+    /// The findings for the conditions of the rule.
     pub conditions: Vec<Finding>,
 }
 
 impl Facts {
-    pub(super) fn of(view: &View<'_>, when: &[Condition]) -> Self {
+    pub(super) fn of(view: &AgentInstant<'_>, when: &[Condition]) -> Self {
         let standing = &view.standing;
         let observed = view.slot.observed();
         Self {
@@ -59,30 +59,31 @@ impl Facts {
             planned: planned_name(standing.kind(), standing.activity(view.slot.plan())),
             planned_since: standing.since(),
             planned_until: Some(standing.until()).filter(|until| *until != UtcMicros::MAX),
-            mandatory: standing.mandatory(),
+            mandatory: standing.is_mandatory(),
             state: observed.map(|observed| observed.state.clone()),
             state_since: observed.map(|observed| observed.entered_at),
-            seen_at: view.slot.seen_at(),
+            seen_at: view.slot.last_observed_at(),
             utc_offset_s: view.utc_offset(),
             conditions: when.iter().map(|condition| view.finding(condition, view.holds(&condition.test))).collect(),
         }
     }
 
-    fn wanted(&self, condition: &str) -> Option<&str> {
+    fn required_text(&self, condition: &str) -> Option<&str> {
         self.conditions.iter().find(|finding| finding.condition == condition).map(|finding| finding.wanted.as_str())
     }
 
-    /// The agent's local time of day, or UTC where the zone is not known; it says which, since it is read far from the agent.
-    fn clock(&self, instant: UtcMicros) -> String {
+    /// Returns the agent's local time of day, or UTC if the zone is unknown, with its offset, because readers may be in
+    /// another zone.
+    fn local_time_text(&self, instant: UtcMicros) -> String {
         let offset = self.utc_offset_s.unwrap_or(0);
         let seconds = instant.as_micros().div_euclid(1_000_000) + i64::from(offset);
         let minute = seconds.div_euclid(60).rem_euclid(24 * 60);
-        format!("{:02}:{:02} {}", minute / 60, minute % 60, zone(offset))
+        format!("{:02}:{:02} {}", minute / 60, minute % 60, utc_offset_text(offset))
     }
 }
 
-/// `UTC`, `UTC+1`, `UTC-3:30`
-fn zone(offset_s: i32) -> String {
+/// Returns an offset as text: `UTC`, `UTC+1` or `UTC-3:30`.
+fn utc_offset_text(offset_s: i32) -> String {
     let sign = if offset_s < 0 { '-' } else { '+' };
     let minutes = offset_s.unsigned_abs() / 60;
     match (minutes / 60, minutes % 60) {
@@ -92,7 +93,8 @@ fn zone(offset_s: i32) -> String {
     }
 }
 
-/// `planned work since 13:15 UTC+1, state Paused for 4m (at least 2m), came after break`; times are the agent's local ones.
+/// Formats as `planned work since 13:15 UTC+1, state Paused for 4m (at least 2m), came after break`, in the agent's
+/// local time.
 impl fmt::Display for Facts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "planned {}", self.planned)?;
@@ -100,9 +102,9 @@ impl fmt::Display for Facts {
             f.write_str(" (mandatory)")?;
         }
         if let Some(since) = self.planned_since {
-            write!(f, " since {}", self.clock(since))?;
+            write!(f, " since {}", self.local_time_text(since))?;
         }
-        if let Some(least) = self.wanted("planned_for") {
+        if let Some(least) = self.required_text("planned_for") {
             write!(f, " ({least})")?;
         }
         match (&self.state, self.state_since) {
@@ -111,7 +113,7 @@ impl fmt::Display for Facts {
             }
             (Some(_) | None, None) | (None, Some(_)) => f.write_str(", never seen")?,
         }
-        if let Some(least) = self.wanted("for") {
+        if let Some(least) = self.required_text("for") {
             write!(f, " ({least})")?;
         }
         for finding in &self.conditions {
@@ -130,9 +132,11 @@ impl fmt::Display for Facts {
     }
 }
 
-/// FNV-1a over what makes a decision the same decision. Its own few lines because it must give the same key in every build
-/// and release, which the standard library's hasher does not promise.
-pub(super) fn fact_key(view: &View<'_>, rule: (&RuleId, &str), guard: &str) -> u64 {
+/// Returns a key (FNV-1a) over everything that identifies a decision.
+///
+/// It is implemented here because the key must be the same in every build and release, which the standard library's
+/// hasher does not guarantee.
+pub(super) fn fact_key(view: &AgentInstant<'_>, rule: (&RuleId, &str), guard: &str) -> u64 {
     let agent: &AgentId = view.slot.id();
     let observed = view.slot.observed();
     let since = |instant: Option<UtcMicros>| instant.map_or(i64::MIN, UtcMicros::as_micros).to_le_bytes();
@@ -144,7 +148,7 @@ pub(super) fn fact_key(view: &View<'_>, rule: (&RuleId, &str), guard: &str) -> u
     let parts = texts.iter().map(|text| text.as_bytes()).chain([planned.as_slice(), entered.as_slice()]);
     let mut key: u64 = 0xcbf2_9ce4_8422_2325;
     for part in parts {
-        // 0xff cannot stand in UTF-8, so that it keeps the parts apart.
+        // The byte 0xff never occurs in UTF-8, so it separates the parts.
         for byte in part.iter().chain(&[0xff]) {
             key = (key ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
         }
@@ -158,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_time_of_day_says_in_which_zone_it_is() {
-        for (offset_s, said) in [
+        for (offset_s, expected) in [
             (Some(3600), "planned work since 14:15 UTC+1, never seen"),
             (Some(-12_600), "planned work since 09:45 UTC-3:30, never seen"),
             (Some(0), "planned work since 13:15 UTC, never seen"),
@@ -176,7 +180,7 @@ mod tests {
                 utc_offset_s: offset_s,
                 conditions: Vec::new(),
             };
-            assert_eq!(facts.to_string(), said);
+            assert_eq!(facts.to_string(), expected);
         }
     }
 }

@@ -1,12 +1,12 @@
-//! One pass over the roster: which rule has which agent, and what the guards say.
+//! One pass over the roster: which rule claims which agent, and which guards hold it back.
 //!
-//! Deciding and explaining run through the same lines; only the recorder differs.
+//! Deciding and explaining share this code and differ only in the recorder.
 
 use std::cell::OnceCell;
 
-use crate::domain::agents::roster::{AgentIndex, AgentSlot, Roster, TeamIndex};
+use crate::domain::agents::roster::{AgentIndex, AgentRecord, Roster, TeamIndex};
 use crate::domain::agents::state::AgentState;
-use crate::domain::changes::policy::{PolicyFacts, Ruling, Violation, rule_on};
+use crate::domain::changes::policy::{PolicyDecision, PolicyFacts, Violation, decide};
 use crate::domain::changes::priority::Priority;
 use crate::domain::ids::{AgentId, RuleId};
 use crate::domain::rules::rule::Mode;
@@ -15,74 +15,74 @@ use crate::domain::rules::rule::condition::Condition;
 use crate::domain::time::UtcMicros;
 
 use super::facts::{Facts, fact_key};
-use super::view::{Context, View};
-use super::{DecideSettings, Decisions, Guard, Held, Intent};
+use super::view::{AgentInstant, PassContext};
+use super::{DecideSettings, Decisions, Guard, HeldIntent, Intent};
 
-/// The flapping guard's window.
+/// The window of the flapping guard.
 const HOUR: std::time::Duration = std::time::Duration::from_hours(1);
 
-/// How a rule came out for an agent; rules by their place in the set.
+/// The result of a rule for an agent. Other rules are given by their index in the set.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Came {
+pub(super) enum RuleResult {
     /// A condition did not hold.
     NoMatch,
-    /// A guard holds it back.
+    /// A guard holds the action back.
     Held(Guard),
-    /// An earlier rule has the agent.
-    Taken(usize),
-    /// It became an intent.
+    /// An earlier rule has claimed the agent.
+    Claimed(usize),
+    /// The rule led to an intent.
     Decided,
 }
 
-/// Takes down what a pass finds of one agent.
+/// Records the findings of a pass about one agent.
 pub(super) trait Recorder {
-    /// Whether every rule is gone through to its last condition.
-    const WHOLE: bool;
+    /// Whether every rule is evaluated to its last condition.
+    const RECORDS_ALL: bool;
 
-    /// A rule's turn starts.
-    fn rule(&mut self, rule: &CompiledRule, view: &View<'_>);
-    /// A condition of `when`, or of `unless`.
-    fn condition(&mut self, condition: &Condition, in_unless: bool, held: bool, view: &View<'_>);
-    /// How the rule came out.
-    fn came(&mut self, rule: &CompiledRule, came: Came, rules: &[CompiledRule], view: &View<'_>);
+    /// Begins the record of a rule.
+    fn start_rule(&mut self, rule: &CompiledRule, view: &AgentInstant<'_>);
+    /// Records a condition of `when` or `unless`.
+    fn record_condition(&mut self, condition: &Condition, in_unless: bool, held: bool, view: &AgentInstant<'_>);
+    /// Records the result of the rule.
+    fn record_result(&mut self, rule: &CompiledRule, came: RuleResult, rules: &[CompiledRule], view: &AgentInstant<'_>);
 }
 
-/// Takes down nothing.
-struct Silent;
+/// A recorder that records nothing.
+struct NullRecorder;
 
-impl Recorder for Silent {
-    const WHOLE: bool = false;
+impl Recorder for NullRecorder {
+    const RECORDS_ALL: bool = false;
 
-    fn rule(&mut self, _: &CompiledRule, _: &View<'_>) {}
-    fn condition(&mut self, _: &Condition, _: bool, _: bool, _: &View<'_>) {}
-    fn came(&mut self, _: &CompiledRule, _: Came, _: &[CompiledRule], _: &View<'_>) {}
+    fn start_rule(&mut self, _: &CompiledRule, _: &AgentInstant<'_>) {}
+    fn record_condition(&mut self, _: &Condition, _: bool, _: bool, _: &AgentInstant<'_>) {}
+    fn record_result(&mut self, _: &CompiledRule, _: RuleResult, _: &[CompiledRule], _: &AgentInstant<'_>) {}
 }
 
-/// What a rule may still do in this minute.
+/// The actions that a rule has taken within the last minute.
 #[derive(Debug, Default)]
 struct Quota {
     acts: usize,
-    /// By team; empty where the rule has no limit that asks for it.
+    /// Actions by team; empty if the rule has no limit by team.
     by_team: Vec<usize>,
 }
 
-/// Which rules have the agent.
+/// The rules that have claimed the agent.
 #[derive(Default)]
-struct Taken {
-    live: Option<usize>,
+struct AgentClaims {
+    acting: Option<usize>,
     watching: Option<usize>,
 }
 
-impl Taken {
-    /// Gives the agent to the rule at `place`, unless an earlier one has it.
-    fn take(&mut self, place: usize, mode: Mode) -> Result<(), usize> {
-        let (earlier, taken) = match mode {
-            Mode::Watch => (self.live.or(self.watching), &mut self.watching),
-            Mode::Enforce | Mode::Approve => (self.live, &mut self.live),
+impl AgentClaims {
+    /// Claims the agent for a rule; the error is the earlier rule that has claimed it.
+    fn claim(&mut self, rule_index: usize, mode: Mode) -> Result<(), usize> {
+        let (earlier, claim) = match mode {
+            Mode::Watch => (self.acting.or(self.watching), &mut self.watching),
+            Mode::Enforce | Mode::Approve => (self.acting, &mut self.acting),
         };
         earlier.map_or_else(
             || {
-                *taken = Some(place);
+                *claim = Some(rule_index);
                 Ok(())
             },
             Err,
@@ -90,60 +90,60 @@ impl Taken {
     }
 }
 
-/// One pass.
+/// One pass over the roster.
 pub(super) struct Pass<'a> {
     roster: &'a Roster,
     rules: &'a RuleSet,
-    context: Context<'a>,
+    context: PassContext<'a>,
     quotas: Vec<Quota>,
-    /// Agents at work by team, once a rule asks for it.
+    /// The number of agents at work by team, counted when first needed.
     at_work: OnceCell<Vec<usize>>,
     decisions: Decisions,
 }
 
 impl<'a> Pass<'a> {
     pub(super) fn new(roster: &'a Roster, rules: &'a RuleSet, settings: &'a DecideSettings, now: UtcMicros) -> Self {
-        let context = Context::new(roster, rules, settings, now);
+        let context = PassContext::new(roster, rules, settings, now);
         let quotas = rules.rules().iter().map(|rule| quota(rule, roster, now)).collect();
         Self { roster, rules, context, quotas, at_work: OnceCell::new(), decisions: Decisions::default() }
     }
 
-    /// Goes over all agents.
+    /// Evaluates all agents.
     pub(super) fn run(self) -> Decisions {
-        self.record(None, &mut Silent)
+        self.record(None, &mut NullRecorder)
     }
 
-    /// Looks at one agent only.
+    /// Evaluates one agent only.
     pub(super) fn run_for(mut self, agent: AgentIndex) -> Decisions {
         let Some(slot) = self.roster.get(agent) else { return self.decisions };
-        let (context, mut turn) = self.turn();
-        turn.consider(agent, &View::of(slot, context), &mut Silent);
+        let (context, mut turn) = self.split_evaluator();
+        turn.evaluate_agent(agent, &AgentInstant::of(slot, context), &mut NullRecorder);
         self.decisions
     }
 
-    /// Goes over all agents and takes down what is found of `agent`.
+    /// Evaluates all agents and records the findings about `agent`.
     pub(super) fn record<R: Recorder>(mut self, agent: Option<AgentIndex>, recorder: &mut R) -> Decisions {
         let roster = self.roster;
-        let (context, mut turn) = self.turn();
+        let (context, mut turn) = self.split_evaluator();
         for (index, slot) in roster.iter() {
-            let view = View::of(slot, context);
+            let view = AgentInstant::of(slot, context);
             if agent == Some(index) {
-                turn.consider(index, &view, recorder);
+                turn.evaluate_agent(index, &view, recorder);
             } else {
-                turn.consider(index, &view, &mut Silent);
+                turn.evaluate_agent(index, &view, &mut NullRecorder);
             }
         }
         self.decisions
     }
 
-    fn turn(&mut self) -> (&Context<'a>, Turn<'_>) {
+    fn split_evaluator(&mut self) -> (&PassContext<'a>, AgentEvaluator<'_>) {
         let Self { roster, rules, context, quotas, at_work, decisions } = self;
-        (context, Turn { roster, rules, quotas, at_work, decisions })
+        (context, AgentEvaluator { roster, rules, quotas, at_work, decisions })
     }
 }
 
-/// What is counted and gathered while agents are considered.
-struct Turn<'a> {
+/// The state of a pass while agents are evaluated.
+struct AgentEvaluator<'a> {
     roster: &'a Roster,
     rules: &'a RuleSet,
     quotas: &'a mut [Quota],
@@ -151,52 +151,53 @@ struct Turn<'a> {
     decisions: &'a mut Decisions,
 }
 
-impl Turn<'_> {
-    fn consider<R: Recorder>(&mut self, index: AgentIndex, view: &View<'_>, recorder: &mut R) {
+impl AgentEvaluator<'_> {
+    fn evaluate_agent<R: Recorder>(&mut self, index: AgentIndex, view: &AgentInstant<'_>, recorder: &mut R) {
         let state = view.slot.observed().map(|observed| &observed.state);
-        let mut candidates = if R::WHOLE { u64::MAX } else { self.rules.candidates(view.standing.kind(), state) };
-        let mut taken = Taken::default();
+        let mut candidates = if R::RECORDS_ALL { u64::MAX } else { self.rules.candidates(view.standing.kind(), state) };
+        let mut claims = AgentClaims::default();
         while candidates != 0 {
-            let place = candidates.trailing_zeros() as usize;
+            let rule_index = candidates.trailing_zeros() as usize;
             candidates &= candidates - 1;
-            let Some(rule) = self.rules.rules().get(place) else { return };
-            recorder.rule(rule, view);
-            let came = self.try_rule(place, rule, index, view, &mut taken, recorder);
-            recorder.came(rule, came, self.rules.rules(), view);
+            let Some(rule) = self.rules.rules().get(rule_index) else { return };
+            recorder.start_rule(rule, view);
+            let result = self.evaluate_rule(rule_index, rule, index, view, &mut claims, recorder);
+            recorder.record_result(rule, result, self.rules.rules(), view);
         }
     }
 
-    fn try_rule<R: Recorder>(
+    fn evaluate_rule<R: Recorder>(
         &mut self,
-        place: usize,
+        rule_index: usize,
         rule: &CompiledRule,
         index: AgentIndex,
-        view: &View<'_>,
-        taken: &mut Taken,
+        view: &AgentInstant<'_>,
+        claims: &mut AgentClaims,
         recorder: &mut R,
-    ) -> Came {
+    ) -> RuleResult {
         if !all_hold(&rule.when, false, view, recorder) {
-            return Came::NoMatch;
+            return RuleResult::NoMatch;
         }
         if rule.unless.as_ref().is_some_and(|unless| all_hold(unless, true, view, recorder)) {
-            return self.hold(rule, Guard::Unless, index, view);
+            return self.hold_intent(rule, Guard::Unless, index, view);
         }
-        // Who is excused from the plan is nobody's by the plan: the rules that do not look at it go on.
-        if rule.looks_at_plan && view.slot.excused(view.now()).is_some() {
-            return self.hold(rule, Guard::Excused, index, view);
+        // An agent with an approved exception is only considered by rules that do not depend on the plan.
+        if rule.depends_on_plan && view.slot.exception(view.now()).is_some() {
+            return self.hold_intent(rule, Guard::Excused, index, view);
         }
         if rule.action.target().is_some()
-            && let Err(earlier) = taken.take(place, rule.mode)
+            && let Err(earlier) = claims.claim(rule_index, rule.mode)
         {
-            return Came::Taken(earlier);
+            return RuleResult::Claimed(earlier);
         }
         let key = fact_key(view, (&rule.id, &rule.version), "");
         let team = view.slot.team();
-        let held = guard(rule, key, view).or_else(|| self.limited(place, rule, team, view.now()));
-        if let Some(guard) = held {
-            return self.hold(rule, guard, index, view);
+        let blocking_guard =
+            check_guards(rule, key, view).or_else(|| self.check_limits(rule_index, rule, team, view.now()));
+        if let Some(guard) = blocking_guard {
+            return self.hold_intent(rule, guard, index, view);
         }
-        let quota = &mut self.quotas[place];
+        let quota = &mut self.quotas[rule_index];
         quota.acts += 1;
         if let Some(acts) = quota.by_team.get_mut(team.position()) {
             *acts += 1;
@@ -212,12 +213,18 @@ impl Turn<'_> {
             facts: Facts::of(view, &rule.when),
             fact_key: key,
         });
-        Came::Decided
+        RuleResult::Decided
     }
 
-    fn hold(&mut self, rule: &CompiledRule, guard: Guard, index: AgentIndex, view: &View<'_>) -> Came {
+    fn hold_intent(
+        &mut self,
+        rule: &CompiledRule,
+        guard: Guard,
+        index: AgentIndex,
+        view: &AgentInstant<'_>,
+    ) -> RuleResult {
         if guard.is_listed() {
-            self.decisions.held.push(Held {
+            self.decisions.held.push(HeldIntent {
                 index,
                 agent: view.slot.id().clone(),
                 rule: rule.id.clone(),
@@ -227,50 +234,52 @@ impl Turn<'_> {
                 fact_key: fact_key(view, (&rule.id, &rule.version), guard.name()),
             });
         }
-        Came::Held(guard)
+        RuleResult::Held(guard)
     }
 
-    fn limited(&self, place: usize, rule: &CompiledRule, team: TeamIndex, now: UtcMicros) -> Option<Guard> {
-        let quota = &self.quotas[place];
+    fn check_limits(&self, rule_index: usize, rule: &CompiledRule, team: TeamIndex, now: UtcMicros) -> Option<Guard> {
+        let quota = &self.quotas[rule_index];
         if rule.limits.per_minute.is_some_and(|most| quota.acts >= most) {
             return Some(Guard::PerMinute);
         }
         let share = rule.limits.share_of_team?;
-        let at_work = self.at_work.get_or_init(|| at_work(self.roster, now));
+        let at_work = self.at_work.get_or_init(|| agents_at_work_by_team(self.roster, now));
         let at_work = at_work.get(team.position()).copied().unwrap_or(0);
         let acts = quota.by_team.get(team.position()).copied().unwrap_or(0);
-        (acts >= share_of(at_work, share)).then_some(Guard::ShareOfTeam)
+        (acts >= max_agents_for_share(at_work, share)).then_some(Guard::ShareOfTeam)
     }
 }
 
-/// How many agents a share allows: rounded down, and at least one.
+/// Returns how many agents a share allows: rounded down, but at least one.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     clippy::cast_precision_loss,
     reason = "a share in 0 to 1 of a count of agents is a count of agents"
 )]
-fn share_of(agents: usize, share: f64) -> usize {
+fn max_agents_for_share(agents: usize, share: f64) -> usize {
     ((agents as f64 * share) as usize).max(1)
 }
 
-fn all_hold<R: Recorder>(conditions: &[Condition], in_unless: bool, view: &View<'_>, recorder: &mut R) -> bool {
+fn all_hold<R: Recorder>(conditions: &[Condition], in_unless: bool, view: &AgentInstant<'_>, recorder: &mut R) -> bool {
     let mut all = true;
     for condition in conditions {
         let held = view.holds(&condition.test);
-        recorder.condition(condition, in_unless, held, view);
+        recorder.record_condition(condition, in_unless, held, view);
         all &= held;
-        if !all && !R::WHOLE {
+        if !all && !R::RECORDS_ALL {
             return false;
         }
     }
     all
 }
 
-/// The guards that look at the agent alone, in the order in which they are named to people.
-fn guard(rule: &CompiledRule, key: u64, view: &View<'_>) -> Option<Guard> {
+/// Checks the guards that depend on the agent alone, in the order in which they are reported.
+fn check_guards(rule: &CompiledRule, key: u64, view: &AgentInstant<'_>) -> Option<Guard> {
     let (slot, settings, now) = (view.slot, view.context.settings, view.now());
-    let (Some(observed), Some(seen_at)) = (slot.observed(), slot.seen_at()) else { return Some(Guard::NeverSeen) };
+    let (Some(observed), Some(seen_at)) = (slot.observed(), slot.last_observed_at()) else {
+        return Some(Guard::NeverSeen);
+    };
     if now.since(seen_at) > settings.stale_after {
         return Some(Guard::StaleSight);
     }
@@ -278,50 +287,53 @@ fn guard(rule: &CompiledRule, key: u64, view: &View<'_>) -> Option<Guard> {
         return Some(Guard::UnknownState);
     }
     let changes = rule.action.target().is_some();
-    if changes && let Some(guard) = change_guard(rule, &observed.state, view) {
+    if changes && let Some(guard) = check_change_guards(rule, &observed.state, view) {
         return Some(guard);
     }
-    let last = slot.memory().and_then(|memory| memory.last_acted(&rule.id));
-    let carried_out = changes && rule.mode == Mode::Enforce;
-    if !carried_out && last.is_some_and(|last| last.fact_key == key) {
+    let last = slot.memory().and_then(|memory| memory.last_action(&rule.id));
+    let is_enforced_change = changes && rule.mode == Mode::Enforce;
+    if !is_enforced_change && last.is_some_and(|last| last.fact_key == key) {
         return Some(Guard::SaidAlready);
     }
     last.is_some_and(|last| now.since(last.at) < rule.cooldown).then_some(Guard::Cooldown)
 }
 
-fn change_guard(rule: &CompiledRule, state: &AgentState, view: &View<'_>) -> Option<Guard> {
+fn check_change_guards(rule: &CompiledRule, state: &AgentState, view: &AgentInstant<'_>) -> Option<Guard> {
     let (slot, settings, now) = (view.slot, view.context.settings, view.now());
     let (target, on_contact) = rule.action.target()?;
     if state == target {
         return Some(Guard::AsWanted);
     }
-    if slot.busy().is_some_and(|open| open.keeps_off(rule.class.priority())) {
+    if slot.blocking_transition().is_some_and(|open| open.blocks(rule.class.priority())) {
         return Some(Guard::OpenTransition);
     }
-    let facts =
-        PolicyFacts { planned: view.standing.planned(slot.plan()), platform: slot.platform(now), state: Some(state) };
-    match rule_on(target, facts, settings.unscheduled_forbids, on_contact) {
-        // The door asks the platform, or waits for the contact's end.
-        Ruling::Allow | Ruling::AskPlatform | Ruling::HoldForContact => {}
-        Ruling::HoldForBreak(_) => return Some(Guard::Policy(Violation::MandatoryBreakViolation)),
-        Ruling::Refuse(violation) => return Some(Guard::Policy(violation)),
-        Ruling::SkipOnContact => return Some(Guard::OnContact),
+    let facts = PolicyFacts {
+        planned: view.standing.planned(slot.plan()),
+        platform_plan: slot.platform_plan(now),
+        state: Some(state),
+    };
+    match decide(target, facts, settings.unscheduled_forbids, on_contact) {
+        // The change is checked again when it is sent: then the platform is asked, or the end of the contact awaited.
+        PolicyDecision::Allow | PolicyDecision::AskPlatform | PolicyDecision::HoldForContact => {}
+        PolicyDecision::HoldForBreak(_) => return Some(Guard::Policy(Violation::MandatoryBreakViolation)),
+        PolicyDecision::Refuse(violation) => return Some(Guard::Policy(violation)),
+        PolicyDecision::SkipOnContact => return Some(Guard::OnContact),
     }
     if rule.class.priority() < Priority::Urgent && is_set_by_person(view) {
         return Some(Guard::SetByPerson);
     }
     let memory = slot.memory()?;
-    if memory.left_alone_until().is_some_and(|until| now < until) {
+    if memory.paused_until().is_some_and(|until| now < until) {
         return Some(Guard::LeftAlone);
     }
     (memory.changes_within(HOUR, now) >= settings.changes_per_hour).then_some(Guard::Flapping)
 }
 
-/// What a person set stands until the agent leaves it or the next planned activity begins.
-fn is_set_by_person(view: &View<'_>) -> bool {
+/// Whether a person set the agent's state. It is kept until the agent leaves it or the next planned activity begins.
+fn is_set_by_person(view: &AgentInstant<'_>) -> bool {
     let planned_since = view.standing.since();
     view.slot.observed().is_some_and(|observed| {
-        observed.by_person && planned_since.is_none_or(|since| since <= observed.known_from(view.now()))
+        observed.requested_by_person && planned_since.is_none_or(|since| since <= observed.reliable_from(view.now()))
     })
 }
 
@@ -330,7 +342,7 @@ fn quota(rule: &CompiledRule, roster: &Roster, now: UtcMicros) -> Quota {
     if rule.limits.share_of_team.is_some() {
         quota.by_team = vec![0; roster.team_count()];
     }
-    for team in roster.rule_memory(&rule.id).into_iter().flat_map(|memory| memory.acts(now)) {
+    for team in roster.rule_memory(&rule.id).into_iter().flat_map(|memory| memory.recent_action_teams(now)) {
         quota.acts += 1;
         if let Some(acts) = quota.by_team.get_mut(team.position()) {
             *acts += 1;
@@ -339,16 +351,16 @@ fn quota(rule: &CompiledRule, roster: &Roster, now: UtcMicros) -> Quota {
     quota
 }
 
-fn at_work(roster: &Roster, now: UtcMicros) -> Vec<usize> {
+fn agents_at_work_by_team(roster: &Roster, now: UtcMicros) -> Vec<usize> {
     let mut counts = vec![0; roster.team_count()];
-    for slot in roster.slots() {
-        counts[slot.team().position()] += usize::from(slot.is_at_work(slot.standing(now).kind()));
+    for slot in roster.agents() {
+        counts[slot.team().position()] += usize::from(slot.is_at_work(slot.plan_position(now).kind()));
     }
     counts
 }
 
-/// What a rule finds of an agent, whether or not it matches.
-pub(super) fn facts_of(
+/// Returns the facts of a rule about an agent, whether or not the rule matches.
+pub(super) fn facts_for(
     agent: &AgentId,
     rule: &RuleId,
     roster: &Roster,
@@ -356,8 +368,8 @@ pub(super) fn facts_of(
     settings: &DecideSettings,
     now: UtcMicros,
 ) -> Option<Facts> {
-    let slot: &AgentSlot = roster.agent(agent.as_str())?;
+    let slot: &AgentRecord = roster.agent(agent.as_str())?;
     let rule = rules.rules().iter().find(|known| known.id == *rule)?;
-    let context = Context::new(roster, rules, settings, now);
-    Some(Facts::of(&View::of(slot, &context), &rule.when))
+    let context = PassContext::new(roster, rules, settings, now);
+    Some(Facts::of(&AgentInstant::of(slot, &context), &rule.when))
 }

@@ -1,25 +1,33 @@
-//! Did an agent take back what automation had set?
+//! Detects that an agent has reverted an automatic change.
 
 use std::time::Duration;
 
-use crate::domain::agents::agent::Observed;
+use crate::domain::agents::agent::ObservedState;
 use crate::domain::agents::state::AgentState;
 use crate::domain::schedules::schedule::AgentPlan;
 use crate::domain::time::UtcMicros;
 
-/// Whether `new` reverses an automatic change that took effect at `set_at` and led to `previous`: within `window`, by the
-/// agent's own doing, from working to away or from away to working, while the plan stayed the same.
+/// Whether `new` reverts an automatic change that took effect at `set_at` and led to `previous`.
 ///
-/// Not reversals: a contact that comes and goes, the platform's own `Idle`, logging out (the agent leaves the field), and what
-/// the agent does after the next edge of the plan (who comes back at the end of a break follows the plan).
-pub fn is_reversal(previous: &Observed, set_at: UtcMicros, new: &Observed, plan: &AgentPlan, window: Duration) -> bool {
-    let own_doing = new.transition.is_none() && previous.transition.is_some();
+/// It does if it comes within `window`, was made by the agent, leads from working to away or from away to working, and
+/// the plan has not changed in between.
+///
+/// Not counted are the start and end of a contact, the platform's own `Idle`, logging out, and anything after the next
+/// boundary of the plan: an agent who comes back at the end of a break follows the plan.
+pub fn is_reversal(
+    previous: &ObservedState,
+    set_at: UtcMicros,
+    new: &ObservedState,
+    plan: &AgentPlan,
+    window: Duration,
+) -> bool {
+    let by_agent = new.transition.is_none() && previous.transition.is_some();
     let in_time = new.entered_at >= set_at && new.entered_at.since(set_at) <= window;
-    let same_plan = plan.next_edge(set_at).is_none_or(|edge| new.entered_at < edge);
-    own_doing && in_time && same_plan && turns_around(&previous.state, &new.state)
+    let same_plan = plan.next_boundary(set_at).is_none_or(|edge| new.entered_at < edge);
+    by_agent && in_time && same_plan && is_opposite_change(&previous.state, &new.state)
 }
 
-fn turns_around(from: &AgentState, to: &AgentState) -> bool {
+fn is_opposite_change(from: &AgentState, to: &AgentState) -> bool {
     use AgentState::{AfterContactWork, Idle, LoggedOut, NotReady, OnContact, Paused, Ready, Unknown};
     match to {
         Ready => matches!(from, NotReady | Paused | Idle),
@@ -33,7 +41,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::domain::agents::agent::Source;
+    use crate::domain::agents::agent::ObservationSource;
     use crate::domain::ids::TransitionId;
     use crate::domain::schedules::schedule::Shift;
 
@@ -41,18 +49,18 @@ mod tests {
         UtcMicros::from_micros(minute * 60_000_000)
     }
 
-    fn seen(state: AgentState, minute: i64, ours: bool) -> Observed {
+    fn observed(state: AgentState, minute: i64, ours: bool) -> ObservedState {
         let transition = ours.then_some(TransitionId(Uuid::nil()));
-        Observed {
+        ObservedState {
             state,
             reason: None,
             queue: None,
             entered_at: at(minute),
-            platform_at: None,
-            row_at: at(minute),
-            source: Source::Snapshot,
+            platform_entered_at: None,
+            history_at: at(minute),
+            source: ObservationSource::Snapshot,
             transition,
-            by_person: false,
+            requested_by_person: false,
         }
     }
 
@@ -61,7 +69,7 @@ mod tests {
         use AgentState::{Idle, LoggedOut, NotReady, OnContact, Paused, Ready};
         let plan = AgentPlan::new(vec![Shift { start: at(0), end: at(108), activities: vec![] }], vec![]);
         let window = Duration::from_mins(10);
-        for (from, from_ours, to, to_ours, minute, expected, why) in [
+        for (from, from_ours, to, to_ours, minute, expected, case) in [
             (Ready, true, Paused, false, 101, true, "set ready, paused again"),
             (NotReady, true, Ready, false, 107, true, "set not ready, ready again"),
             (NotReady, true, Ready, false, 108, false, "the shift ended in between"),
@@ -73,15 +81,16 @@ mod tests {
             (Ready, true, Idle, false, 101, false, "the platform's own measure"),
             (NotReady, true, Paused, false, 101, false, "away before and after"),
         ] {
-            let reversed = is_reversal(&seen(from, 100, from_ours), at(100), &seen(to, minute, to_ours), &plan, window);
-            assert_eq!(reversed, expected, "{why}");
+            let reversed =
+                is_reversal(&observed(from, 100, from_ours), at(100), &observed(to, minute, to_ours), &plan, window);
+            assert_eq!(reversed, expected, "{case}");
         }
         let no_plan = AgentPlan::default();
         for (micros, expected) in [(0, true), (1, false)] {
-            let mut new = seen(Paused, 110, false);
+            let mut new = observed(Paused, 110, false);
             new.entered_at = new.entered_at.offset(micros);
             assert_eq!(
-                is_reversal(&seen(Ready, 100, true), at(100), &new, &no_plan, window),
+                is_reversal(&observed(Ready, 100, true), at(100), &new, &no_plan, window),
                 expected,
                 "{micros} µs after"
             );

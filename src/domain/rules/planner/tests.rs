@@ -9,7 +9,7 @@ mod shipped;
 use std::sync::Arc;
 
 use super::*;
-use crate::domain::agents::agent::{Agent, Observed, Source};
+use crate::domain::agents::agent::{Agent, ObservationSource, ObservedState};
 use crate::domain::agents::state::AgentState;
 use crate::domain::ids::TenantId;
 use crate::domain::rules::rule::check::Capabilities;
@@ -34,11 +34,21 @@ fn plan() -> Arc<AgentPlan> {
     Arc::new(AgentPlan::new(vec![shift], vec![Coverage { start: at("00:00"), end: at("23:00") }]))
 }
 
-fn seen(state: &AgentState, since: &str) -> Observed {
+fn observed_state(state: &AgentState, since: &str) -> ObservedState {
     let (state, entered_at) = (state.clone(), at(since));
     let queue = Some("Support".into());
-    let (platform_at, row_at, source) = (None, entered_at, Source::Snapshot);
-    Observed { state, reason: None, queue, entered_at, platform_at, row_at, source, transition: None, by_person: false }
+    let (platform_at, row_at, source) = (None, entered_at, ObservationSource::Snapshot);
+    ObservedState {
+        state,
+        reason: None,
+        queue,
+        entered_at,
+        platform_entered_at: platform_at,
+        history_at: row_at,
+        source,
+        transition: None,
+        requested_by_person: false,
+    }
 }
 
 fn add(roster: &mut Roster, id: &str, team: &str) -> AgentIndex {
@@ -52,15 +62,15 @@ fn add(roster: &mut Roster, id: &str, team: &str) -> AgentIndex {
 fn roster(state: &AgentState, since: &str, now: UtcMicros) -> Roster {
     let mut roster = Roster::new(TenantId::new("acme"));
     let a = add(&mut roster, "a", "Blue");
-    roster.observe(a, seen(state, since), now);
+    roster.record_observation(a, observed_state(state, since), now);
     roster
 }
 
 fn rules(text: &str) -> RuleSet {
-    let (rules, complaints) = parse::parse(text).expect("TOML");
-    assert_eq!(complaints, []);
-    let able = Capabilities { can_log_out: true, ..Capabilities::guide() };
-    RuleSet::compile(&rules, able).expect("good rules")
+    let (rules, diagnostics) = parse::parse_rules(text).expect("TOML");
+    assert_eq!(diagnostics, []);
+    let capabilities = Capabilities { can_log_out: true, ..Capabilities::guide() };
+    RuleSet::compile(&rules, capabilities).expect("good rules")
 }
 
 /// One enforcing rule, `r`.
@@ -68,10 +78,10 @@ fn rule(body: &str) -> RuleSet {
     rules(&format!("[[rules]]\nid = \"r\"\nmode = \"enforce\"\n{body}"))
 }
 
-fn won(decisions: &Decisions) -> Vec<(&str, &str)> {
+fn decided_rules(decisions: &Decisions) -> Vec<(&str, &str)> {
     decisions.intents.iter().map(|intent| (intent.agent.as_str(), intent.rule.as_str())).collect()
 }
 
-fn held(decisions: &Decisions) -> Vec<Guard> {
+fn held_guards(decisions: &Decisions) -> Vec<Guard> {
     decisions.held.iter().map(|held| held.guard).collect()
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::domain::rules::rule::check::Capabilities;
-use crate::domain::rules::rule::parse::parse;
+use crate::domain::rules::rule::parse::parse_rules;
 use crate::domain::schedules::schedule::{Activity, Shift, ShiftActivity};
 
 const BACK: &str = r#"[[rules]]
@@ -24,8 +24,8 @@ fn at(time: &str) -> UtcMicros {
 }
 
 fn rules(text: &str) -> Arc<RuleSet> {
-    let (rules, complaints) = parse(text).expect("TOML");
-    assert_eq!(complaints, []);
+    let (rules, diagnostics) = parse_rules(text).expect("TOML");
+    assert_eq!(diagnostics, []);
     Arc::new(RuleSet::compile(&rules, Capabilities::guide()).expect("sound"))
 }
 
@@ -44,17 +44,17 @@ fn replay(text: &str, subject: Option<&str>) -> Replay {
     replay
 }
 
-fn observed(state: AgentState, entered_at: UtcMicros) -> Observed {
-    Observed {
+fn observed(state: AgentState, entered_at: UtcMicros) -> ObservedState {
+    ObservedState {
         state,
         reason: None,
         queue: None,
         entered_at,
-        platform_at: None,
-        row_at: entered_at,
-        source: Source::Snapshot,
+        platform_entered_at: None,
+        history_at: entered_at,
+        source: ObservationSource::Snapshot,
         transition: None,
-        by_person: false,
+        requested_by_person: false,
     }
 }
 
@@ -70,7 +70,7 @@ fn run(replay: &mut Replay, (from, to): (&str, &str), recorded: &[(&str, AgentSt
         while let Some((since, state)) = recorded.next_if(|(since, _)| at(since) <= now) {
             replay.observe(&"a".into(), observed(state.clone(), at(since)));
         }
-        replay.look(now);
+        replay.evaluate_at(now);
         now = now + Duration::from_secs(30);
     }
 }
@@ -83,12 +83,15 @@ fn a_rule_acts_where_it_would_have_and_its_change_lasts_until_the_next_recorded_
     // Overran by half an hour, and nothing was done about it then.
     run(&mut replay, ("09:55", "11:00"), &[("09:00", Ready), ("10:01", Paused), ("10:45", Ready)]);
     let tally = replay.finish();
-    assert_eq!(tally.acts, 1, "set Ready once, and it was Ready from then on: {:?}", tally.listed);
-    assert_eq!((tally.listed[0].at, tally.listed[0].wants.as_str()), (at("10:15"), "set Ready (WORKING)"));
+    assert_eq!(tally.action_count, 1, "set Ready once, and it was Ready from then on: {:?}", tally.listed_actions);
+    assert_eq!(
+        (tally.listed_actions[0].at, tally.listed_actions[0].action.as_str()),
+        (at("10:15"), "set Ready (WORKING)")
+    );
     assert_eq!(tally.by_hour, BTreeMap::from([(at("10:00"), 1)]));
     assert_eq!(tally.by_agent, BTreeMap::from([("a".into(), 1)]));
     assert_eq!(tally.by_rule, BTreeMap::from([("back".into(), (Mode::Enforce, 1))]));
-    assert_eq!(tally.times[&AgentId::from("a")], [at("10:15")]);
+    assert_eq!(tally.times_by_agent[&AgentId::from("a")], [at("10:15")]);
     assert!(tally.is_complete());
 }
 
@@ -101,19 +104,23 @@ mode = "enforce"
 when = { state = "AfterContactWork", for = "2m" }
 then = { set_state = "Ready" }
 "#;
-    for (lasted, acts) in [(119, 0), (120, 0), (121, 1), (129, 1)] {
+    for (duration_s, acts) in [(119, 0), (120, 0), (121, 1), (129, 1)] {
         let mut replay = replay(text, Some("long"));
         replay.observe(&"a".into(), observed(AfterContactWork, seconds_after("09:59", 50)));
-        for half in 0..4 {
-            replay.look(seconds_after("10:00", 30 * half));
+        for half_minute in 0..4 {
+            replay.evaluate_at(seconds_after("10:00", 30 * half_minute));
         }
         // What the rule itself did then.
-        let end = seconds_after("09:59", 50 + lasted);
+        let end = seconds_after("09:59", 50 + duration_s);
         replay.observe(&"a".into(), observed(Ready, end));
-        replay.look(at("10:02"));
+        replay.evaluate_at(at("10:02"));
         let tally = replay.finish();
-        assert_eq!(tally.acts, acts, "{lasted} s: {:?}", tally.listed);
-        assert!(tally.listed.iter().all(|act| act.at == end.offset(-1)), "{lasted} s: {:?}", tally.listed);
+        assert_eq!(tally.action_count, acts, "{duration_s} s: {:?}", tally.listed_actions);
+        assert!(
+            tally.listed_actions.iter().all(|act| act.at == end.offset(-1)),
+            "{duration_s} s: {:?}",
+            tally.listed_actions
+        );
     }
 }
 
@@ -130,13 +137,13 @@ fn an_agent_who_is_looked_at_alone_leaves_the_limits_to_all() {
     for agent in ["a", "b"] {
         replay.observe(&agent.into(), observed(Paused, seconds_after("11:00", 5)));
     }
-    replay.look(at("11:02"));
+    replay.evaluate_at(at("11:02"));
     for agent in ["a", "b"] {
         replay.observe(&agent.into(), observed(Ready, seconds_after("11:02", 6)));
     }
-    replay.look(seconds_after("11:02", 30));
+    replay.evaluate_at(seconds_after("11:02", 30));
     let tally = replay.finish();
-    assert_eq!((tally.acts, tally.held.get("per_minute")), (1, Some(&1)), "{tally:?}");
+    assert_eq!((tally.action_count, tally.held.get("per_minute")), (1, Some(&1)), "{tally:?}");
 }
 
 #[test]
@@ -145,22 +152,22 @@ fn a_watching_rule_is_counted_and_changes_nothing() {
     let mut replay = replay(&BACK.replace("MODE", "watch"), None);
     run(&mut replay, ("09:55", "11:00"), &[("09:00", Ready), ("10:01", Paused)]);
     assert_eq!(replay.roster.agent("a").and_then(|slot| slot.observed()).map(|o| o.state.clone()), Some(Paused));
-    assert_eq!(replay.finish().acts, 1, "once for each change of its facts");
+    assert_eq!(replay.finish().action_count, 1, "once for each change of its facts");
 }
 
 #[test]
 fn a_change_during_a_contact_waits_for_its_end() {
     use AgentState::{AfterContactWork, NotReady, OnContact, Ready};
-    let mut held = replay(REST, None);
-    run(&mut held, ("09:55", "10:04"), &[("09:00", Ready), ("09:59", OnContact)]);
+    let mut deferred = replay(REST, None);
+    run(&mut deferred, ("09:55", "10:04"), &[("09:00", Ready), ("09:59", OnContact)]);
     let state = |replay: &Replay| replay.roster.agent("a").and_then(|slot| slot.observed()).map(|o| o.state.clone());
-    assert_eq!(state(&held), Some(OnContact));
-    run(&mut held, ("10:04", "10:12"), &[("10:05", AfterContactWork), ("10:06", Ready)]);
-    assert_eq!(state(&held), Some(NotReady), "the contact is over");
-    assert_eq!(held.finish().acts, 1, "asked for once");
-    let mut late = replay(REST, None);
-    run(&mut late, ("09:55", "10:20"), &[("09:00", Ready), ("09:59", OnContact), ("10:16", Ready)]);
-    assert_eq!(state(&late), Some(Ready), "the break is over before the contact is");
+    assert_eq!(state(&deferred), Some(OnContact));
+    run(&mut deferred, ("10:04", "10:12"), &[("10:05", AfterContactWork), ("10:06", Ready)]);
+    assert_eq!(state(&deferred), Some(NotReady), "the contact is over");
+    assert_eq!(deferred.finish().action_count, 1, "asked for once");
+    let mut too_late = replay(REST, None);
+    run(&mut too_late, ("09:55", "10:20"), &[("09:00", Ready), ("09:59", OnContact), ("10:16", Ready)]);
+    assert_eq!(state(&too_late), Some(Ready), "the break is over before the contact is");
 }
 
 #[test]
@@ -168,11 +175,11 @@ fn guards_hold_in_a_replay_as_they_do_live() {
     use AgentState::{Paused, Ready};
     let text = BACK.replace("MODE", "enforce");
     let mut replay = replay(&text, Some("back"));
-    replay.set_excused(|_| vec![Coverage { start: at("10:00"), end: at("10:30") }]);
+    replay.set_exceptions(|_| vec![Coverage { start: at("10:00"), end: at("10:30") }]);
     run(&mut replay, ("09:55", "10:31"), &[("09:00", Ready), ("10:01", Paused)]);
     let tally = replay.finish();
     assert_eq!(tally.held, BTreeMap::from([("excused", 1)]), "counted once for its facts");
-    assert_eq!(tally.listed.iter().map(|act| act.at).collect::<Vec<_>>(), [at("10:30")], "excused until then");
+    assert_eq!(tally.listed_actions.iter().map(|act| act.at).collect::<Vec<_>>(), [at("10:30")], "excused until then");
 }
 
 #[test]
@@ -182,16 +189,16 @@ fn what_was_done_and_what_would_have_been_are_paired_each_once() {
     };
     let replayed = times(&[("a", &["10:00", "11:00", "12:00"]), ("b", &["10:00"])]);
     let really = times(&[("a", &["10:04", "10:05", "12:06"]), ("c", &["09:00", "10:00"])]);
-    let expected = Compared { both: 1, only_replayed: 3, only_really: 4 };
-    assert_eq!(compare(&replayed, &really), expected);
-    let turned = compare(&really, &replayed);
-    assert_eq!((turned.both, turned.only_replayed, turned.only_really), (1, 4, 3));
+    let expected = ComparisonResult { matched: 1, only_replayed: 3, only_actual: 4 };
+    assert_eq!(compare_with_actual(&replayed, &really), expected);
+    let reversed = compare_with_actual(&really, &replayed);
+    assert_eq!((reversed.matched, reversed.only_replayed, reversed.only_actual), (1, 4, 3));
 }
 
 #[test]
 fn a_large_roster_is_looked_at_more_rarely_and_a_small_one_every_half_minute() {
     let week = Duration::from_hours(7 * 24);
     for (agents, seconds) in [(300, 30), (9_000, 30), (10_000, 60), (100_000, 600), (1_000_000, 600)] {
-        assert_eq!(step_for(agents, week), Duration::from_secs(seconds), "{agents}");
+        assert_eq!(step_for_roster(agents, week), Duration::from_secs(seconds), "{agents}");
     }
 }

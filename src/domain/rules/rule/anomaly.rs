@@ -1,7 +1,7 @@
-//! Conditions on anomalies of watched series: how they are read, when they hold, and how both is said.
+//! Conditions on anomalies of monitored series: parsing, evaluation and text.
 //!
-//! They are the same for all agents, so a pass looks at each once. Of a series that nobody watches nothing is known, and the condition
-//! does not hold.
+//! They are the same for all agents, so a pass evaluates each only once. A condition on a series that is not monitored
+//! never holds.
 
 use std::time::Duration;
 
@@ -13,25 +13,25 @@ use crate::domain::time::{UtcMicros, duration_text, rough_duration_text};
 
 use super::{AnomalyConditions, suggestion};
 
-/// A watched series was odd lately.
+/// A test for a recent anomaly of a monitored series.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AnomalyTest {
-    /// Which series.
+    /// The series.
     pub series: SeriesId,
-    /// Which way; either where none is named.
+    /// The direction; `None` means either.
     kind: Option<AnomalyKind>,
-    /// At most so long ago.
+    /// The greatest age of the anomaly.
     within: Duration,
 }
 
 impl AnomalyTest {
-    /// Whether it holds at `now`.
+    /// Whether the test holds at `now`.
     pub fn holds(&self, anomalies: &Anomalies, now: UtcMicros) -> bool {
-        anomalies.is_watched(&self.series) && anomalies.find(&self.series, self.kind, self.within, now).is_some()
+        anomalies.is_monitored(&self.series) && anomalies.find(&self.series, self.kind, self.within, now).is_some()
     }
 
-    /// What it asks for: `a spike of voice-queued within 30m`.
-    pub fn wanted(&self) -> String {
+    /// Returns the requirement as text, such as `a spike of voice-queued within 30m`.
+    pub fn requirement_text(&self) -> String {
         let kind = self.kind.map_or("an anomaly", |kind| match kind {
             AnomalyKind::Spike => "a spike",
             AnomalyKind::Drop => "a drop",
@@ -39,52 +39,56 @@ impl AnomalyTest {
         format!("{kind} of {} within {}", self.series, duration_text(self.within))
     }
 
-    /// What was found: `spike since 2026-10-26T13:30:00Z (57 where 12.3 was expected)`.
-    pub fn actual(&self, anomalies: &Anomalies, now: UtcMicros) -> String {
-        if !anomalies.is_watched(&self.series) {
+    /// Returns the actual value as text, such as `spike since 2026-10-26T13:30:00Z (57 where 12.3 was expected)`.
+    pub fn actual_text(&self, anomalies: &Anomalies, now: UtcMicros) -> String {
+        if !anomalies.is_monitored(&self.series) {
             return format!("unknown: no series {} is watched", self.series);
         }
         if let Some(record) = anomalies.find(&self.series, self.kind, self.within, now) {
             return match record.ended_at.filter(|ended| *ended <= now) {
                 None => record.to_string(),
-                Some(_) => format!("{record}, odd last {} ago", rough_duration_text(now.since(record.seen_at))),
+                Some(_) => {
+                    format!("{record}, odd last {} ago", rough_duration_text(now.since(record.last_observed_at)))
+                }
             };
         }
-        match anomalies.find(&self.series, None, Anomalies::KEPT, now) {
+        match anomalies.find(&self.series, None, Anomalies::RETENTION, now) {
             None => "none".to_owned(),
-            Some(other) => format!("none; {} {} ago", other.kind.word(), rough_duration_text(now.since(other.seen_at))),
+            Some(other) => {
+                format!("none; {} {} ago", other.kind.label(), rough_duration_text(now.since(other.last_observed_at)))
+            }
         }
     }
 }
 
-/// Reads what a rule asks of a series, or says what is wrong with it, field by field.
-pub(super) fn read(asked: &AnomalyConditions) -> Result<AnomalyTest, Vec<(&'static str, String)>> {
-    let mut wrong = Vec::new();
-    if asked.series.trim().is_empty() {
-        wrong.push((
+/// Parses the conditions on a series; the errors are given by field.
+pub(super) fn parse(conditions: &AnomalyConditions) -> Result<AnomalyTest, Vec<(&'static str, String)>> {
+    let mut errors = Vec::new();
+    if conditions.series.trim().is_empty() {
+        errors.push((
             "anomaly.series",
             "an empty id names nothing; write the id of one of the tenant's [[tenants.series]]".to_owned(),
         ));
     }
-    let kind = asked.kind.as_deref().and_then(|word| {
-        let found = AnomalyKind::ALL.into_iter().find(|kind| kind.word() == word);
+    let kind = conditions.kind.as_deref().and_then(|word| {
+        let found = AnomalyKind::ALL.into_iter().find(|kind| kind.label() == word);
         if found.is_none() {
-            let near = suggestion(word, AnomalyKind::ALL.map(AnomalyKind::word));
-            wrong.push(("anomaly.kind", format!("`{word}` is not one of spike, drop{near}")));
+            let near = suggestion(word, AnomalyKind::ALL.map(AnomalyKind::label));
+            errors.push(("anomaly.kind", format!("`{word}` is not one of spike, drop{near}")));
         }
         found
     });
-    let within = match span::parse(&asked.within) {
+    let within = match span::parse(&conditions.within) {
         Ok(within) if within.is_zero() => Err("a time of zero says nothing".to_owned()),
-        Ok(within) if within > Anomalies::KEPT => Err("a time may be 168h (a week) at most".to_owned()),
+        Ok(within) if within > Anomalies::RETENTION => Err("a time may be 168h (a week) at most".to_owned()),
         other => other,
     };
     match within {
-        Ok(within) if wrong.is_empty() => Ok(AnomalyTest { series: asked.series.as_str().into(), kind, within }),
-        Ok(_) => Err(wrong),
+        Ok(within) if errors.is_empty() => Ok(AnomalyTest { series: conditions.series.as_str().into(), kind, within }),
+        Ok(_) => Err(errors),
         Err(reason) => {
-            wrong.push(("anomaly.within", reason));
-            Err(wrong)
+            errors.push(("anomaly.within", reason));
+            Err(errors)
         }
     }
 }
@@ -95,7 +99,7 @@ mod tests {
     use crate::domain::analytics::anomaly::tests::record;
     use crate::domain::analytics::series::QUARTER_US;
 
-    fn asked(series: &str, kind: Option<&str>, within: &str) -> AnomalyConditions {
+    fn conditions(series: &str, kind: Option<&str>, within: &str) -> AnomalyConditions {
         AnomalyConditions { series: series.to_owned(), kind: kind.map(str::to_owned), within: within.to_owned() }
     }
 
@@ -105,14 +109,16 @@ mod tests {
 
     #[test]
     fn a_condition_says_what_it_asked_for_and_what_it_found() {
-        let test = read(&asked("voice", Some("spike"), "30m")).expect("sound");
-        assert_eq!(test.wanted(), "a spike of voice within 30m");
+        let test = parse(&conditions("voice", Some("spike"), "30m")).expect("sound");
+        assert_eq!(test.requirement_text(), "a spike of voice within 30m");
         let watched = vec!["voice".into()];
         let open =
-            Anomalies { watched: watched.clone(), recent: vec![record("voice", AnomalyKind::Spike, 10, 10, None)] };
-        let over =
-            Anomalies { watched: watched.clone(), recent: vec![record("voice", AnomalyKind::Spike, 10, 10, Some(11))] };
-        let drop = Anomalies { watched, recent: vec![record("voice", AnomalyKind::Drop, 10, 10, Some(11))] };
+            Anomalies { monitored: watched.clone(), recent: vec![record("voice", AnomalyKind::Spike, 10, 10, None)] };
+        let over = Anomalies {
+            monitored: watched.clone(),
+            recent: vec![record("voice", AnomalyKind::Spike, 10, 10, Some(11))],
+        };
+        let drop = Anomalies { monitored: watched, recent: vec![record("voice", AnomalyKind::Drop, 10, 10, Some(11))] };
         for (anomalies, now, holds, actual) in [
             (&Anomalies::default(), 10, false, "unknown: no series voice is watched"),
             (&open, 9, false, "none"),
@@ -123,19 +129,22 @@ mod tests {
             (&drop, 10, false, "none; drop 0s ago"),
         ] {
             assert_eq!(test.holds(anomalies, at(now)), holds, "{now}: {actual}");
-            assert_eq!(test.actual(anomalies, at(now)), actual);
+            assert_eq!(test.actual_text(anomalies, at(now)), actual);
         }
-        let either = read(&asked("voice", None, "1h")).expect("sound");
-        assert_eq!((either.wanted(), either.holds(&drop, at(11))), ("an anomaly of voice within 1h".to_owned(), true));
+        let either = parse(&conditions("voice", None, "1h")).expect("sound");
+        assert_eq!(
+            (either.requirement_text(), either.holds(&drop, at(11))),
+            ("an anomaly of voice within 1h".to_owned(), true)
+        );
     }
 
     #[test]
     fn what_is_wrong_is_named_field_by_field() {
-        let wrong = read(&asked(" ", Some("spikes"), "0s")).expect_err("three mistakes");
+        let wrong = parse(&conditions(" ", Some("spikes"), "0s")).expect_err("three mistakes");
         let fields: Vec<_> = wrong.iter().map(|(field, _)| *field).collect();
         assert_eq!(fields, ["anomaly.series", "anomaly.kind", "anomaly.within"]);
         assert!(wrong[1].1.ends_with("did you mean `spike`?"), "{wrong:?}");
-        assert!(read(&asked("voice", None, "200h")).is_err_and(|wrong| wrong[0].1.contains("168h")));
-        assert!(read(&asked("voice", None, "soon")).is_err());
+        assert!(parse(&conditions("voice", None, "200h")).is_err_and(|wrong| wrong[0].1.contains("168h")));
+        assert!(parse(&conditions("voice", None, "soon")).is_err());
     }
 }

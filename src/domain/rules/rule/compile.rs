@@ -1,6 +1,6 @@
-//! A checked set of rules in the shape that a pass over the roster reads fastest.
+//! A checked set of rules, arranged for fast passes over the roster.
 //!
-//! A table over planned kind and state says which rules can match at all; only those are evaluated.
+//! A table by planned kind and state tells which rules can match at all, and only those are evaluated.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,71 +8,71 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::agents::sets::{PLAN_KINDS, PlanKind};
+use crate::domain::agents::kind_sets::{PLAN_KINDS, PlanKind};
 use crate::domain::agents::state::{AgentState, STATE_KINDS};
 use crate::domain::changes::policy::OnContact;
 use crate::domain::ids::{ReasonCode, RuleId, TeamName};
 
 use super::anomaly::AnomalyTest;
-use super::check::{Capabilities, translate_all};
+use super::check::{Capabilities, compile_all};
 use super::condition::Condition;
 use super::figures::FigureTest;
-use super::{Class, Mode, Rule, RuleComplaint};
+use super::{Class, Mode, Rule, RuleDiagnostic};
 
-/// How many rules a set holds: one bit each in the table.
-pub const MOST_RULES: usize = u64::BITS as usize;
+/// The largest number of rules in a set: each has one bit in the table.
+pub const MAX_RULES: usize = u64::BITS as usize;
 
-/// A rule with everything resolved.
+/// A rule with all names resolved.
 #[derive(Clone, PartialEq, Debug)]
 pub struct CompiledRule {
-    /// Its id.
+    /// The id.
     pub id: RuleId,
-    /// Its version (see [`Rule::version`]).
+    /// The version; see [`Rule::version`].
     pub version: Arc<str>,
-    /// Its class.
+    /// The class.
     pub class: Class,
-    /// Whether it acts.
+    /// The mode of the rule.
     pub mode: Mode,
-    /// What it wants.
-    pub action: Wanted,
-    /// The least time between two acts on the same agent.
+    /// The action.
+    pub action: RuleAction,
+    /// The least time between two actions on the same agent.
     pub cooldown: Duration,
-    /// How much it may do within a minute.
+    /// The limits within any minute.
     pub limits: Limits,
-    /// All of these must hold.
+    /// The conditions that must all hold.
     pub when: Vec<Condition>,
-    /// Not all of these may.
+    /// The conditions that hold the rule back if all of them hold.
     pub unless: Option<Vec<Condition>>,
-    /// Some condition of `when` looks at the plan, so that the rule leaves the excused alone.
-    pub looks_at_plan: bool,
+    /// Whether a condition of `when` depends on the plan. Such a rule is held for agents with an approved exception.
+    pub depends_on_plan: bool,
 }
 
-/// What a rule wants of an agent, in the shape that is recorded: `{"set_state": {"state": "Ready", "reason": "WORKING", …}}`.
+/// The action of a rule, as recorded: `{"set_state": {"state": "Ready", "reason": "WORKING", …}}`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Wanted {
-    /// Put the agent into a state.
+pub enum RuleAction {
+    /// Set the agent's state.
     SetState {
-        /// Which.
+        /// The state.
         state: AgentState,
-        /// With which reason code.
+        /// The reason code.
         reason: ReasonCode,
-        /// What to do while the agent is with a contact.
+        /// How the change treats an agent with a contact.
         on_contact: OnContact,
     },
     /// Log the agent out.
     LogOut {
-        /// What to do while the agent is with a contact.
+        /// How the change treats an agent with a contact.
         on_contact: OnContact,
     },
-    /// Tell people this.
+    /// Send this message to people.
     Tell(Arc<str>),
-    /// Ask a person this.
+    /// Ask a person this question.
     Ask(Arc<str>),
 }
 
-impl Wanted {
-    /// The state it leads to and what to do during a contact; `None` for what changes no state.
+impl RuleAction {
+    /// Returns the target state and how the change treats a contact; `None` if the action changes no state.
     pub const fn target(&self) -> Option<(&AgentState, OnContact)> {
         match self {
             Self::SetState { state, on_contact, .. } => Some((state, *on_contact)),
@@ -81,14 +81,14 @@ impl Wanted {
         }
     }
 
-    /// Whether it changes the agent's state.
+    /// Whether the action changes the agent's state.
     pub const fn changes_state(&self) -> bool {
         self.target().is_some()
     }
 }
 
-/// As the object of a sentence: `set Ready (WORKING)`.
-impl fmt::Display for Wanted {
+/// Formats the action as the object of a sentence: `set Ready (WORKING)`.
+impl fmt::Display for RuleAction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::SetState { state, reason, .. } => write!(f, "set {state} ({reason})"),
@@ -99,26 +99,26 @@ impl fmt::Display for Wanted {
     }
 }
 
-/// How much a rule may do within any minute.
+/// The largest number of actions of a rule within any minute.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
 pub struct Limits {
-    /// Acts.
+    /// Actions on all agents.
     pub per_minute: Option<usize>,
-    /// Acts on one team, as a share of its agents at work.
+    /// Actions on one team, as a share of its agents at work.
     pub share_of_team: Option<f64>,
 }
 
-/// Stands for "never seen" beside the indices of states.
-const NEVER_SEEN: usize = STATE_KINDS;
+/// The table index for agents that have not been observed, after the indices of states.
+const NEVER_OBSERVED: usize = STATE_KINDS;
 
-/// What conditions hold by its place in a list, so that a pass looks it up once.
+/// The values that conditions refer to by index, so that a pass looks each up only once.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Named {
+pub(super) struct RuleReferences {
     /// Teams.
     pub(super) teams: Vec<TeamName>,
     /// Figures with their bounds.
     pub(super) figures: Vec<FigureTest>,
-    /// Anomalies of watched series.
+    /// Anomalies of monitored series.
     pub(super) anomalies: Vec<AnomalyTest>,
 }
 
@@ -126,19 +126,19 @@ pub(super) struct Named {
 #[derive(Clone, Debug)]
 pub struct RuleSet {
     rules: Vec<CompiledRule>,
-    named: Named,
+    references: RuleReferences,
     candidates: [[u64; STATE_KINDS + 1]; PLAN_KINDS],
 }
 
 impl RuleSet {
-    /// Checks and compiles; the complaints are those of [`super::check::check`].
-    pub fn compile(rules: &[Rule], capabilities: Capabilities) -> Result<Self, Vec<RuleComplaint>> {
-        let mut named = Named::default();
-        let (mut compiled, complaints) = translate_all(rules, capabilities, &mut named);
-        if !complaints.is_empty() {
-            return Err(complaints);
+    /// Checks and compiles the rules; the errors are those of [`super::check::check`].
+    pub fn compile(rules: &[Rule], capabilities: Capabilities) -> Result<Self, Vec<RuleDiagnostic>> {
+        let mut references = RuleReferences::default();
+        let (mut compiled, diagnostics) = compile_all(rules, capabilities, &mut references);
+        if !diagnostics.is_empty() {
+            return Err(diagnostics);
         }
-        // Stable: within a class the order of the file stays.
+        // The sort is stable, so that rules of a class keep the order of the file.
         compiled.sort_by_key(|rule| std::cmp::Reverse(rule.class.priority()));
         let mut candidates = [[0; STATE_KINDS + 1]; PLAN_KINDS];
         for (kind, by_state) in PlanKind::ALL.into_iter().zip(&mut candidates) {
@@ -148,34 +148,35 @@ impl RuleSet {
                 }
             }
         }
-        Ok(Self { rules: compiled, named, candidates })
+        Ok(Self { rules: compiled, references, candidates })
     }
 
-    /// The rules, in the order in which they are tried.
+    /// Returns the rules in the order in which they are tried.
     pub fn rules(&self) -> &[CompiledRule] {
         &self.rules
     }
 
-    /// The teams that conditions name, by the places that [`super::condition::Test::Team`] holds.
+    /// Returns the teams named by conditions, at the indices held by [`super::condition::ConditionTest::Team`].
     pub fn teams(&self) -> &[TeamName] {
-        &self.named.teams
+        &self.references.teams
     }
 
-    /// The figures that conditions look at, by the places that [`super::condition::Test::Figure`] holds.
+    /// Returns the figures tested by conditions, at the indices held by [`super::condition::ConditionTest::Figure`].
     pub fn figures(&self) -> &[FigureTest] {
-        &self.named.figures
+        &self.references.figures
     }
 
-    /// The anomalies that conditions look at, by the places that [`super::condition::Test::Anomaly`] holds.
+    /// Returns the anomalies tested by conditions, at the indices held by [`super::condition::ConditionTest::Anomaly`].
     pub fn anomalies(&self) -> &[AnomalyTest] {
-        &self.named.anomalies
+        &self.references.anomalies
     }
 
-    /// One bit for each rule that can match an agent with this planned kind and state (`None`: never seen).
+    /// Returns one bit for each rule that can match an agent with this planned kind and state; the state is `None` for
+    /// an agent not yet observed.
     pub const fn candidates(&self, kind: PlanKind, state: Option<&AgentState>) -> u64 {
         let state = match state {
             Some(state) => state.index(),
-            None => NEVER_SEEN,
+            None => NEVER_OBSERVED,
         };
         self.candidates[kind.index()][state]
     }
@@ -184,6 +185,6 @@ impl RuleSet {
 fn can_match(when: &[Condition], kind: PlanKind, state: usize) -> bool {
     when.iter().all(|condition| {
         let state_fits = condition.test.states().is_none_or(|states| states.contains_index(state));
-        state_fits && condition.test.can_hold_for(kind)
+        state_fits && condition.test.can_hold_in(kind)
     })
 }

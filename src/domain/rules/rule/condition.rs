@@ -1,80 +1,82 @@
-//! Conditions with their names resolved: what the planner evaluates.
+//! Conditions with all names resolved, as evaluated by the planner.
 //!
-//! They are made by checking a rule and hold no text that still needs reading.
+//! Checking a rule creates them.
 
 use std::time::Duration;
 
 use crate::domain::adherence::Verdict;
-use crate::domain::agents::sets::{PlanKind, PlanSet, StateSet};
+use crate::domain::agents::kind_sets::{PlanKind, PlanSet, StateSet};
 use crate::domain::agents::state::AgentState;
 
-/// One condition: the test, and how a person would write it.
+/// One condition: the test and its text.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Condition {
-    /// The key it stands under in a rule, as `planned` or `shift.ended_for`.
+    /// The key in a rule, such as `planned` or `shift.ended_for`.
     pub name: &'static str,
-    /// What it asks for, as text for explanations.
-    pub wanted: String,
+    /// The requirement as text, for explanations.
+    pub requirement: String,
     /// The test.
-    pub test: Test,
+    pub test: ConditionTest,
 }
 
-/// What is tested. Times are "at least" unless their name says otherwise.
+/// The test of a condition. Durations are minimums unless the name says otherwise.
 #[derive(Clone, PartialEq, Debug)]
-pub enum Test {
-    /// What is planned.
+pub enum ConditionTest {
+    /// The planned activity.
     Planned(PlanSet),
-    /// What came before it.
+    /// The previous planned activity.
     After(PlanSet),
-    /// What comes next.
+    /// The next planned activity.
     Next(PlanSet),
-    /// Time in the planned activity.
+    /// The time in the planned activity.
     PlannedFor(Duration),
-    /// Time that is left of the planned activity.
+    /// The time left of the planned activity.
     PlannedLeft(Duration),
     /// Whether the planned activity is mandatory.
     Mandatory(bool),
     /// The state.
     State(StateSet),
-    /// With a contact or wrapping one up.
+    /// Whether the agent is on a contact or in wrap-up.
     OnContact(bool),
-    /// Time in the state.
+    /// The time in the state.
     StateFor(Duration),
-    /// A break.
-    Break(BreakIs),
-    /// Continuous work since the last rest.
+    /// The status of the break.
+    Break(BreakCondition),
+    /// The continuous work since the last rest.
     Worked(Duration),
-    /// The shift.
-    Shift(ShiftIs, Duration),
-    /// The adherence verdict.
+    /// The time relative to the shift.
+    Shift(ShiftCondition, Duration),
+    /// The adherence.
     Verdict(Vec<Verdict>),
-    /// Time since the facts behind the verdict are as they are.
+    /// The time since the facts behind the adherence last changed.
     VerdictFor(Duration),
-    /// The team, by its place in [`super::compile::RuleSet::teams`].
+    /// The team, by index in [`super::compile::RuleSet::teams`].
     Team(Vec<usize>),
     /// A skill of the agent, by id or name.
     Skill(Vec<String>),
     /// The queue's name.
     Queue(Vec<String>),
-    /// Local time of day in seconds, from the first up to but not including the second; it may pass midnight.
+    /// The local time of day in seconds, from the first up to but not including the second; it may extend past
+    /// midnight.
     LocalTime(i32, i32),
-    /// Local days of the week; bit 0 is Monday.
+    /// The local days of the week as bits; bit 0 is Monday.
     Weekdays(u8),
-    /// A figure of a skill or queue, by its place in [`super::compile::RuleSet::figures`].
+    /// A figure of a skill or queue, by index in [`super::compile::RuleSet::figures`].
     Figure(usize),
-    /// An anomaly of a watched series, by its place in [`super::compile::RuleSet::anomalies`].
+    /// An anomaly of a monitored series, by index in [`super::compile::RuleSet::anomalies`].
     Anomaly(usize),
 }
 
-impl Test {
-    /// Whether it can hold while a plan of this kind runs. Never false where it can: the planner skips rules by it.
-    pub fn can_hold_for(&self, kind: PlanKind) -> bool {
+impl ConditionTest {
+    /// Whether the test can hold while a plan of this kind runs. It must not be `false` if it can, because the planner
+    /// skips rules by it.
+    pub fn can_hold_in(&self, kind: PlanKind) -> bool {
         match self {
             Self::Planned(set) => set.has_kind(kind),
             Self::Mandatory(true) | Self::Worked(_) => kind.is_in_shift(),
-            Self::Break(BreakIs::Due | BreakIs::Running) => kind.is_rest(),
-            Self::Break(BreakIs::Over) => kind.is_in_shift() && !kind.is_rest(),
-            Self::Shift(is, _) => is.asks_for_running() == kind.is_in_shift(),
+            Self::Break(BreakCondition::Due | BreakCondition::Running) => kind.is_rest(),
+            Self::Break(BreakCondition::Over) => kind.is_in_shift() && !kind.is_rest(),
+            Self::Shift(is, _) => is.requires_running_shift() == kind.is_in_shift(),
             Self::Verdict(wanted) => wanted.iter().any(|verdict| match verdict {
                 Verdict::In | Verdict::Out | Verdict::Neutral => kind.is_in_shift(),
                 Verdict::Unscheduled => kind == PlanKind::Off,
@@ -99,8 +101,8 @@ impl Test {
         }
     }
 
-    /// Whether it looks at what is planned for the agent, or at what adherence makes of that.
-    pub const fn looks_at_plan(&self) -> bool {
+    /// Whether the test depends on the plan or on adherence.
+    pub const fn depends_on_plan(&self) -> bool {
         match self {
             Self::Planned(_)
             | Self::After(_)
@@ -126,17 +128,17 @@ impl Test {
         }
     }
 
-    /// The states in which it can hold; `None` where it can hold for an agent that no sight has shown yet.
+    /// Returns the states in which the test can hold; `None` if it can hold for an agent that has not been observed.
     pub fn states(&self) -> Option<StateSet> {
         use AgentState::{AfterContactWork, Idle, LoggedOut, NotReady, OnContact, Paused, Ready};
         Some(match self {
             Self::State(set) => *set,
-            Self::OnContact(true) => StateSet::of(&[OnContact, AfterContactWork]),
-            Self::OnContact(false) => StateSet::of(&[OnContact, AfterContactWork]).complement(),
-            Self::Break(BreakIs::Due) => StateSet::of(&[Ready, OnContact, AfterContactWork]),
-            Self::Break(BreakIs::Over) => StateSet::of(&[NotReady, Paused, Idle, LoggedOut]),
+            Self::OnContact(true) => StateSet::from_states(&[OnContact, AfterContactWork]),
+            Self::OnContact(false) => StateSet::from_states(&[OnContact, AfterContactWork]).complement(),
+            Self::Break(BreakCondition::Due) => StateSet::from_states(&[Ready, OnContact, AfterContactWork]),
+            Self::Break(BreakCondition::Over) => StateSet::from_states(&[NotReady, Paused, Idle, LoggedOut]),
             Self::StateFor(_) | Self::Queue(_) => StateSet::default().complement(),
-            Self::Break(BreakIs::Running)
+            Self::Break(BreakCondition::Running)
             | Self::Worked(_)
             | Self::Shift(..)
             | Self::Verdict(_)
@@ -157,22 +159,22 @@ impl Test {
     }
 }
 
-/// How a break stands.
+/// The status of a break.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum BreakIs {
-    /// Planned now, and the agent does not rest.
+pub enum BreakCondition {
+    /// The break is planned now, and the agent does not rest.
     Due,
-    /// Planned now.
+    /// The break is planned now.
     Running,
-    /// Planned until now, and the agent still rests.
+    /// The break has just ended, and the agent still rests.
     Over,
 }
 
-impl BreakIs {
-    /// All of them.
+impl BreakCondition {
+    /// Every variant.
     pub const ALL: [Self; 3] = [Self::Due, Self::Running, Self::Over];
 
-    /// The name in rules.
+    /// Returns the name used in rules.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Due => "due",
@@ -182,26 +184,26 @@ impl BreakIs {
     }
 }
 
-/// How a shift stands.
+/// A condition on the time relative to the shift.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ShiftIs {
-    /// It has run for at least the time.
+pub enum ShiftCondition {
+    /// The shift has run for at least the duration.
     StartedFor,
-    /// It has run for at most the time.
+    /// The shift has run for at most the duration.
     StartedWithin,
-    /// It ends in at most the time.
+    /// The shift ends within the duration.
     EndsWithin,
-    /// The next starts in at most the time.
+    /// The next shift starts within the duration.
     StartsWithin,
-    /// The last has been over for at least the time.
+    /// The last shift ended at least the duration ago.
     EndedFor,
-    /// The last has been over for at most the time.
+    /// The last shift ended at most the duration ago.
     EndedWithin,
 }
 
-impl ShiftIs {
-    /// Whether it asks for a running shift; else it asks for none.
-    pub const fn asks_for_running(self) -> bool {
+impl ShiftCondition {
+    /// Whether the condition requires a running shift; otherwise it requires that there is none.
+    pub const fn requires_running_shift(self) -> bool {
         match self {
             Self::StartedFor | Self::StartedWithin | Self::EndsWithin => true,
             Self::StartsWithin | Self::EndedFor | Self::EndedWithin => false,

@@ -1,6 +1,6 @@
-//! Conditions on the figures of a skill or queue: how they are read, when they hold, and how both is said.
+//! Conditions on the figures of a skill or queue: parsing, evaluation and text.
 //!
-//! They are the same for all agents, so a pass looks at each once. What is not known, or too old to tell anything of now, does
+//! They are the same for all agents, so a pass evaluates each only once. A test of an unknown or outdated figure does
 //! not hold.
 
 use std::fmt;
@@ -13,30 +13,30 @@ use crate::domain::time::{UtcMicros, duration_text, rough_duration_text};
 
 use super::{Bound, FigureConditions, suggestion};
 
-/// A figure and the bounds that it must lie between.
+/// A test that a figure lies within bounds.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FigureTest {
-    /// Whose figure.
+    /// The skill or queue.
     pub subject: FigureSubject,
-    /// Which, by its place in the subject's measures.
-    place: usize,
-    /// It must be this or more, in the measure's unit.
+    /// The index of the figure in the subject's measures.
+    measure_index: usize,
+    /// The least value, in the unit of the measure.
     at_least: Option<u64>,
-    /// It must be less than this, in the measure's unit.
+    /// The value to stay below, in the unit of the measure.
     below: Option<u64>,
 }
 
-/// Whose figures.
+/// The skill or queue that figures belong to.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum FigureSubject {
-    /// A skill's.
+    /// A skill.
     Skill(SkillId),
-    /// A queue's.
+    /// A queue.
     Queue(QueueId),
 }
 
 impl FigureSubject {
-    /// The key in rules.
+    /// Returns the key used in rules.
     pub const fn key(&self) -> &'static str {
         match self {
             Self::Skill(_) => "skill_figures",
@@ -44,7 +44,7 @@ impl FigureSubject {
         }
     }
 
-    /// The figures that it has.
+    /// Returns the figures of this kind of subject.
     pub const fn measures(&self) -> &'static [Measure] {
         match self {
             Self::Skill(_) => &SKILL_MEASURES,
@@ -53,7 +53,7 @@ impl FigureSubject {
     }
 }
 
-/// `skill 1234`
+/// Formats as `skill 1234`.
 impl fmt::Display for FigureSubject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -63,68 +63,68 @@ impl fmt::Display for FigureSubject {
     }
 }
 
-/// What is known of a figure.
-struct Found<'f> {
+/// The result of looking up a figure.
+struct FigureLookup<'f> {
     name: Option<&'f str>,
-    taken_at: UtcMicros,
+    read_at: UtcMicros,
     value: Option<u64>,
 }
 
 impl FigureTest {
-    /// Which figure.
+    /// Returns the definition of the figure.
     pub const fn measure(&self) -> &'static Measure {
-        &self.subject.measures()[self.place]
+        &self.subject.measures()[self.measure_index]
     }
 
-    fn look<'f>(&self, figures: &'f Figures) -> Option<Found<'f>> {
+    fn look_up<'f>(&self, figures: &'f Figures) -> Option<FigureLookup<'f>> {
         let (taken_at, name, value) = match &self.subject {
             FigureSubject::Skill(id) => {
                 let taken = figures.skill(id.as_str())?;
-                (taken.at, &taken.figures.name, taken.figures.values()[self.place])
+                (taken.at, &taken.figures.name, taken.figures.values()[self.measure_index])
             }
             FigureSubject::Queue(id) => {
                 let taken = figures.queue(id.as_str())?;
-                (taken.at, &taken.figures.name, taken.figures.values()[self.place])
+                (taken.at, &taken.figures.name, taken.figures.values()[self.measure_index])
             }
         };
-        Some(Found { name: name.as_deref(), taken_at, value })
+        Some(FigureLookup { name: name.as_deref(), read_at: taken_at, value })
     }
 
-    /// Whether it holds at `now`.
+    /// Whether the test holds at `now`.
     pub fn holds(&self, figures: &Figures, now: UtcMicros) -> bool {
-        let found = self.look(figures).filter(|found| figures.fresh(found.taken_at, now));
+        let found = self.look_up(figures).filter(|found| figures.is_fresh(found.read_at, now));
         found.and_then(|found| found.value).is_some_and(|value| {
             self.at_least.is_none_or(|least| value >= least) && self.below.is_none_or(|bound| value < bound)
         })
     }
 
-    /// What it asks for: `at least 5`.
-    pub fn wanted(&self) -> String {
+    /// Returns the requirement as text, such as `at least 5`.
+    pub fn requirement_text(&self) -> String {
         let unit = self.measure().unit;
-        let at_least = self.at_least.map(|least| format!("at least {}", text(unit, least)));
-        let below = self.below.map(|bound| format!("below {}", text(unit, bound)));
+        let at_least = self.at_least.map(|least| format!("at least {}", value_text(unit, least)));
+        let below = self.below.map(|bound| format!("below {}", value_text(unit, bound)));
         at_least.into_iter().chain(below).collect::<Vec<_>>().join(" and ")
     }
 
-    /// What was found: `7 for skill 1234 (Tier 1 Voice)`.
-    pub fn actual(&self, figures: &Figures, now: UtcMicros) -> String {
+    /// Returns the actual value as text, such as `7 for skill 1234 (Tier 1 Voice)`.
+    pub fn actual_text(&self, figures: &Figures, now: UtcMicros) -> String {
         let subject = &self.subject;
-        let Some(found) = self.look(figures) else { return format!("unknown: no figures of {subject} were read") };
+        let Some(found) = self.look_up(figures) else { return format!("unknown: no figures of {subject} were read") };
         let name = found.name.map(|name| format!(" ({name})")).unwrap_or_default();
-        if !figures.fresh(found.taken_at, now) {
-            let age = rough_duration_text(now.since(found.taken_at));
-            let most = duration_text(figures.good_for);
+        if !figures.is_fresh(found.read_at, now) {
+            let age = rough_duration_text(now.since(found.read_at));
+            let most = duration_text(figures.fresh_for);
             return format!("unknown: the figures of {subject}{name} are {age} old, at most {most} counts");
         }
         match found.value {
-            Some(value) => format!("{} for {subject}{name}", text(self.measure().unit, value)),
+            Some(value) => format!("{} for {subject}{name}", value_text(self.measure().unit, value)),
             None => format!("unknown: the platform gave none for {subject}{name}"),
         }
     }
 }
 
-/// A value as people read it: times with their units, shares in percent.
-fn text(unit: Unit, value: u64) -> String {
+/// Returns a value as text: times with their units, shares in per cent.
+fn value_text(unit: Unit, value: u64) -> String {
     match unit {
         Unit::Count => value.to_string(),
         Unit::Seconds => duration_text(Duration::from_secs(value)),
@@ -140,57 +140,59 @@ fn text(unit: Unit, value: u64) -> String {
     }
 }
 
-/// Reads what a rule asks of one skill or queue, or says what is wrong with it, field by field.
-pub(super) fn read(
-    asked: &FigureConditions,
+/// Parses the conditions on one skill or queue; the errors are given by field.
+pub(super) fn parse(
+    conditions: &FigureConditions,
     subject: &FigureSubject,
 ) -> Result<Vec<FigureTest>, Vec<(String, String)>> {
     let (key, measures) = (subject.key(), subject.measures());
-    let (mut tests, mut wrong) = (Vec::new(), Vec::new());
-    if asked.id.0.trim().is_empty() {
-        wrong.push((format!("{key}.id"), "an empty id names nothing".to_owned()));
+    let (mut tests, mut errors) = (Vec::new(), Vec::new());
+    if conditions.id.0.trim().is_empty() {
+        errors.push((format!("{key}.id"), "an empty id names nothing".to_owned()));
     }
-    if asked.figures.is_empty() {
-        wrong.push((key.to_owned(), format!("names no figure; name one of {}", names(measures))));
+    if conditions.figures.is_empty() {
+        errors.push((key.to_owned(), format!("names no figure; name one of {}", measure_names(measures))));
     }
-    for (name, bounds) in &asked.figures {
+    for (name, bounds) in &conditions.figures {
         let field = format!("{key}.{name}");
         let Some(place) = measures.iter().position(|measure| measure.name == name) else {
             let near = suggestion(name, measures.iter().map(|measure| measure.name));
-            wrong.push((field, format!("`{name}` is not known here{near}")));
+            errors.push((field, format!("`{name}` is not known here{near}")));
             continue;
         };
-        let mut bound = |edge: &str, bound: Option<&Bound>| match in_unit(bound?, measures[place].unit) {
+        let mut bound = |edge: &str, bound: Option<&Bound>| match bound_in_unit(bound?, measures[place].unit) {
             Ok(value) => Some(value),
             Err(reason) => {
-                wrong.push((format!("{field}.{edge}"), reason));
+                errors.push((format!("{field}.{edge}"), reason));
                 None
             }
         };
         let (at_least, below) = (bound("at_least", bounds.at_least.as_ref()), bound("below", bounds.below.as_ref()));
         match (at_least, below) {
             (None, None) if bounds.at_least.is_none() && bounds.below.is_none() => {
-                wrong.push((field, "names no bound; name at_least or below".to_owned()));
+                errors.push((field, "names no bound; name at_least or below".to_owned()));
             }
             (Some(least), Some(bound)) if least >= bound => {
-                wrong.push((field, "no value is at_least the one and below the other".to_owned()));
+                errors.push((field, "no value is at_least the one and below the other".to_owned()));
             }
-            (at_least, below) => tests.push(FigureTest { subject: subject.clone(), place, at_least, below }),
+            (at_least, below) => {
+                tests.push(FigureTest { subject: subject.clone(), measure_index: place, at_least, below });
+            }
         }
     }
-    if wrong.is_empty() { Ok(tests) } else { Err(wrong) }
+    if errors.is_empty() { Ok(tests) } else { Err(errors) }
 }
 
-fn names(measures: &[Measure]) -> String {
+fn measure_names(measures: &[Measure]) -> String {
     measures.iter().map(|measure| measure.name).collect::<Vec<_>>().join(", ")
 }
 
-/// A bound in the unit of its figure.
-fn in_unit(bound: &Bound, unit: Unit) -> Result<u64, String> {
+/// Converts a bound to the unit of its figure.
+fn bound_in_unit(bound: &Bound, unit: Unit) -> Result<u64, String> {
     let value = match (unit, bound) {
-        (Unit::Count, Bound::Number(number)) if number.fract() == 0.0 => whole(*number),
+        (Unit::Count, Bound::Number(number)) if number.fract() == 0.0 => to_whole_number(*number),
         (Unit::Count, _) => return Err("is a count; write a whole number, as in 5".to_owned()),
-        (Unit::Ppm, Bound::Number(share)) if *share <= 1.0 => whole((share * 1e6).round()),
+        (Unit::Ppm, Bound::Number(share)) if *share <= 1.0 => to_whole_number((share * 1e6).round()),
         (Unit::Ppm, _) => return Err("is a share of 1; write 0.8 for 80 %".to_owned()),
         (Unit::Seconds | Unit::Millis, Bound::Number(_)) => {
             return Err("is a time; write it as text with its unit, as in \"2m\"".to_owned());
@@ -206,15 +208,15 @@ fn in_unit(bound: &Bound, unit: Unit) -> Result<u64, String> {
     };
     match value {
         Some(0) => Err("zero says nothing: no figure is below it, and each is at least it".to_owned()),
-        Some(value) if value <= unit.most() => Ok(value),
-        Some(_) => Err(format!("may be {} at most", text(unit, unit.most()))),
+        Some(value) if value <= unit.max_value() => Ok(value),
+        Some(_) => Err(format!("may be {} at most", value_text(unit, unit.max_value()))),
         None => Err("must not be negative".to_owned()),
     }
 }
 
-/// A number without a fraction; `None` for one below zero.
+/// Returns a number without its fraction; `None` if it is negative.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative, and held to what u64 holds")]
-fn whole(number: f64) -> Option<u64> {
+fn to_whole_number(number: f64) -> Option<u64> {
     (number >= 0.0).then_some(number as u64)
 }
 
@@ -224,11 +226,11 @@ mod tests {
     use crate::domain::live::figures::SkillFigures;
     use crate::domain::rules::rule::Conditions;
 
-    fn test(text: &str) -> FigureTest {
+    fn parse_figure_test(text: &str) -> FigureTest {
         let conditions: Conditions = toml::from_str(text).expect("TOML");
         let asked = conditions.skill_figures.expect("figures");
         let subject = FigureSubject::Skill(asked.id.0.as_str().into());
-        read(&asked, &subject).expect("good").remove(0)
+        parse(&asked, &subject).expect("good").remove(0)
     }
 
     fn at(seconds: i64) -> UtcMicros {
@@ -237,7 +239,7 @@ mod tests {
 
     #[test]
     fn figures_are_compared_in_their_own_units_while_they_are_fresh() {
-        let mut figures = Figures { good_for: Duration::from_secs(90), ..Figures::default() };
+        let mut figures = Figures { fresh_for: Duration::from_secs(90), ..Figures::default() };
         let figure = SkillFigures {
             name: Some("Voice".into()),
             contacts_queued: Some(5),
@@ -261,16 +263,19 @@ mod tests {
                 "unknown: the platform gave none for skill 12 (Voice)",
             ),
         ] {
-            let test = test(&format!("skill_figures = {{ id = 12, {condition} }}"));
+            let test = parse_figure_test(&format!("skill_figures = {{ id = 12, {condition} }}"));
             assert_eq!(test.holds(&figures, at(90)), holds, "{condition}");
-            assert_eq!((test.wanted().as_str(), test.actual(&figures, at(90)).as_str()), (wanted, actual));
+            assert_eq!(
+                (test.requirement_text().as_str(), test.actual_text(&figures, at(90)).as_str()),
+                (wanted, actual)
+            );
             assert!(!test.holds(&figures, at(91)), "{condition}: too old");
         }
-        let queued = test("skill_figures = { id = '12', contacts_queued = { at_least = 1 } }");
+        let queued = parse_figure_test("skill_figures = { id = '12', contacts_queued = { at_least = 1 } }");
         let old = "unknown: the figures of skill 12 (Voice) are 1m31s old, at most 1m30s counts";
-        assert_eq!(queued.actual(&figures, at(91)), old);
-        let other = test("skill_figures = { id = '13', contacts_queued = { below = 1 } }");
+        assert_eq!(queued.actual_text(&figures, at(91)), old);
+        let other = parse_figure_test("skill_figures = { id = '13', contacts_queued = { below = 1 } }");
         assert!(!other.holds(&figures, at(1)), "what is not known is not below anything");
-        assert_eq!(other.actual(&figures, at(1)), "unknown: no figures of skill 13 were read");
+        assert_eq!(other.actual_text(&figures, at(1)), "unknown: no figures of skill 13 were read");
     }
 }

@@ -1,16 +1,16 @@
-//! Reads rules out of TOML, and says of every key that is not known which one is near.
+//! Parses rules from TOML, with suggestions for unknown keys.
 //!
-//! One bad rule does not hide the mistakes of the others.
+//! An error in one rule does not hide those of the others.
 
 use serde::Deserialize;
 use toml::{Table, Value};
 
 use crate::domain::ids::RuleId;
 
-use super::{Complaints, Rule, RuleComplaint, suggestion};
+use super::{DiagnosticCollector, Rule, RuleDiagnostic, suggestion};
 
-pub(super) const RULE: &[&str] = &["id", "when", "unless", "then", "mode", "priority", "cooldown", "limit"];
-const CONDITIONS: &[&str] = &[
+pub(super) const RULE_KEYS: &[&str] = &["id", "when", "unless", "then", "mode", "priority", "cooldown", "limit"];
+const CONDITION_KEYS: &[&str] = &[
     "planned",
     "next",
     "after",
@@ -34,72 +34,73 @@ const CONDITIONS: &[&str] = &[
     "skill_figures",
     "queue_figures",
 ];
-const SHIFT: &[&str] = &["started_for", "started_within", "ends_within", "starts_within", "ended_for", "ended_within"];
-const LOCAL_TIME: &[&str] = &["from", "to"];
-const ANOMALY: &[&str] = &["series", "kind", "within"];
-const WISH: &[&str] = &["set_state", "reason", "log_out", "on_contact", "tell", "ask"];
-const LIMIT: &[&str] = &["per_minute", "share_of_team"];
+const SHIFT_KEYS: &[&str] =
+    &["started_for", "started_within", "ends_within", "starts_within", "ended_for", "ended_within"];
+const LOCAL_TIME_KEYS: &[&str] = &["from", "to"];
+const ANOMALY_KEYS: &[&str] = &["series", "kind", "within"];
+const ACTION_KEYS: &[&str] = &["set_state", "reason", "log_out", "on_contact", "tell", "ask"];
+const LIMIT_KEYS: &[&str] = &["per_minute", "share_of_team"];
 
-/// Which keys may stand where in a rule; the names of figures are looked up when it is checked.
-const KEYS: [(&[&str], &[&str]); 11] = [
-    (&[], RULE),
-    (&["when"], CONDITIONS),
-    (&["when", "shift"], SHIFT),
-    (&["when", "local_time"], LOCAL_TIME),
-    (&["when", "anomaly"], ANOMALY),
-    (&["unless"], CONDITIONS),
-    (&["unless", "shift"], SHIFT),
-    (&["unless", "local_time"], LOCAL_TIME),
-    (&["unless", "anomaly"], ANOMALY),
-    (&["then"], WISH),
-    (&["limit"], LIMIT),
+/// The keys allowed at each path in a rule. The names of figures are checked later.
+const KEYS_BY_PATH: [(&[&str], &[&str]); 11] = [
+    (&[], RULE_KEYS),
+    (&["when"], CONDITION_KEYS),
+    (&["when", "shift"], SHIFT_KEYS),
+    (&["when", "local_time"], LOCAL_TIME_KEYS),
+    (&["when", "anomaly"], ANOMALY_KEYS),
+    (&["unless"], CONDITION_KEYS),
+    (&["unless", "shift"], SHIFT_KEYS),
+    (&["unless", "local_time"], LOCAL_TIME_KEYS),
+    (&["unless", "anomaly"], ANOMALY_KEYS),
+    (&["then"], ACTION_KEYS),
+    (&["limit"], LIMIT_KEYS),
 ];
 
-/// A file of rules that cannot be read at all.
+/// An error that makes a file of rules unreadable as a whole.
 #[derive(Debug, thiserror::Error)]
-pub enum RulesError {
-    /// Not TOML: correct the place that the source names.
+pub enum RulesFileError {
+    /// The file is not TOML; the source names the place to correct.
     #[error("the rules are not valid TOML")]
     Syntax(#[source] toml::de::Error),
-    /// TOML, but not `[[rules]]` tables.
+    /// The file is TOML but does not hold `[[rules]]` tables.
     #[error("a file of rules holds [[rules]] tables and nothing else; found `{0}`")]
     NotRules(String),
 }
 
-/// Reads a file of `[[rules]]`. The rules that can be read come with complaints about the parts that cannot.
-pub fn parse(text: &str) -> Result<(Vec<Rule>, Vec<RuleComplaint>), RulesError> {
-    let mut file: Table = text.parse().map_err(RulesError::Syntax)?;
+/// Parses a file of `[[rules]]` and returns the readable rules with the errors of the other parts.
+pub fn parse_rules(text: &str) -> Result<(Vec<Rule>, Vec<RuleDiagnostic>), RulesFileError> {
+    let mut file: Table = text.parse().map_err(RulesFileError::Syntax)?;
     let rules = file.remove("rules").unwrap_or_else(|| Value::Array(Vec::new()));
     if let Some((key, _)) = file.iter().next() {
-        return Err(RulesError::NotRules(key.clone()));
+        return Err(RulesFileError::NotRules(key.clone()));
     }
     match rules {
-        Value::Array(rules) => Ok(read(rules)),
-        other => Err(RulesError::NotRules(format!("rules = {}", other.type_str()))),
+        Value::Array(rules) => Ok(read_rules(rules)),
+        other => Err(RulesFileError::NotRules(format!("rules = {}", other.type_str()))),
     }
 }
 
-/// Reads the elements of a `rules` array, wherever it stood.
-pub fn read(rules: Vec<Value>) -> (Vec<Rule>, Vec<RuleComplaint>) {
-    let mut read = Vec::with_capacity(rules.len());
-    let mut all = Vec::new();
+/// Parses the elements of a `rules` array, wherever it came from.
+pub fn read_rules(rules: Vec<Value>) -> (Vec<Rule>, Vec<RuleDiagnostic>) {
+    let mut parsed = Vec::with_capacity(rules.len());
+    let mut all_diagnostics = Vec::new();
     for (index, mut value) in rules.into_iter().enumerate() {
         let rule = value.get("id").and_then(Value::as_str).map(RuleId::new);
-        let mut complaints = Complaints { index, rule, all: Vec::new() };
-        for (path, known) in KEYS {
-            drop_unknown(&mut value, path, known, &mut complaints);
+        let mut diagnostics = DiagnosticCollector { index, rule, diagnostics: Vec::new() };
+        for (path, known) in KEYS_BY_PATH {
+            remove_unknown_keys(&mut value, path, known, &mut diagnostics);
         }
         match Rule::deserialize(value) {
-            Ok(rule) => read.push(rule),
-            Err(error) => complaints.add("", error.message().trim()),
+            Ok(rule) => parsed.push(rule),
+            Err(error) => diagnostics.add("", error.message().trim()),
         }
-        all.append(&mut complaints.all);
+        all_diagnostics.append(&mut diagnostics.diagnostics);
     }
-    (read, all)
+    (parsed, all_diagnostics)
 }
 
-/// Complains of the keys at `path` that are not known and takes them out, so that what is left can be read.
-fn drop_unknown(value: &mut Value, path: &[&str], known: &[&str], complaints: &mut Complaints) {
+/// Reports and removes the unknown keys at `path`, so that the rest can be parsed.
+fn remove_unknown_keys(value: &mut Value, path: &[&str], known: &[&str], diagnostics: &mut DiagnosticCollector) {
     let mut at = value;
     for key in path {
         let Some(inner) = at.get_mut(*key) else { return };
@@ -111,7 +112,7 @@ fn drop_unknown(value: &mut Value, path: &[&str], known: &[&str], complaints: &m
         table.remove(&key);
         let near = suggestion(&key, known.iter().copied());
         let field = path.iter().copied().chain([key.as_str()]).collect::<Vec<_>>().join(".");
-        complaints.add(field, format!("`{key}` is not known here{near}"));
+        diagnostics.add(field, format!("`{key}` is not known here{near}"));
     }
 }
 

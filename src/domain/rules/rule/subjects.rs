@@ -1,22 +1,22 @@
-//! What a rule looks at beside agents and plans, by name: whether anybody reads or watches it is for whoever knows the tenant to say.
+//! The skills, queues and series that a rule refers to. The caller knows which of them the tenant reads or monitors.
 
 use std::fmt;
 
 use super::Rule;
 
-/// Something that a condition names.
+/// Something that a condition refers to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Subject<'r> {
-    /// A skill, by the platform's id.
+pub enum ReferencedSubject<'r> {
+    /// A skill, by its id on the platform.
     Skill(&'r str),
-    /// A queue, by the platform's id.
+    /// A queue, by its id on the platform.
     Queue(&'r str),
-    /// A watched series, by its id.
+    /// A monitored series, by its id.
     Series(&'r str),
 }
 
-/// Why nothing is known of it, where the tenant that is meant does not have it.
-impl fmt::Display for Subject<'_> {
+/// Formats the reason why nothing is known of the subject.
+impl fmt::Display for ReferencedSubject<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Skill(id) => write!(f, "nobody reads the figures of skill {id} (`tenants.skills`)"),
@@ -27,16 +27,23 @@ impl fmt::Display for Subject<'_> {
     }
 }
 
-/// The conditions of a rule on something that is not known, each by its field.
-pub fn unknown_subjects<'r>(rule: &'r Rule, is_known: impl Fn(Subject<'r>) -> bool) -> Vec<(String, Subject<'r>)> {
+/// Returns the conditions of a rule that refer to unknown subjects, each with its field.
+pub fn unknown_references<'r>(
+    rule: &'r Rule,
+    is_known: impl Fn(ReferencedSubject<'r>) -> bool,
+) -> Vec<(String, ReferencedSubject<'r>)> {
     let mut found = Vec::new();
-    for (part, conditions) in [("when", Some(&rule.when)), ("unless", rule.unless.as_ref())] {
+    for (prefix, conditions) in [("when", Some(&rule.when)), ("unless", rule.unless.as_ref())] {
         let Some(conditions) = conditions else { continue };
-        let skill = conditions.skill_figures.as_ref().map(|asked| ("skill_figures", Subject::Skill(&asked.id.0)));
-        let queue = conditions.queue_figures.as_ref().map(|asked| ("queue_figures", Subject::Queue(&asked.id.0)));
-        let series = conditions.anomaly.as_ref().map(|asked| ("anomaly", Subject::Series(&asked.series)));
-        let named = skill.into_iter().chain(queue).chain(series);
-        found.extend(named.filter(|(_, one)| !is_known(*one)).map(|(field, one)| (format!("{part}.{field}"), one)));
+        let skill =
+            conditions.skill_figures.as_ref().map(|asked| ("skill_figures", ReferencedSubject::Skill(&asked.id.0)));
+        let queue =
+            conditions.queue_figures.as_ref().map(|asked| ("queue_figures", ReferencedSubject::Queue(&asked.id.0)));
+        let series = conditions.anomaly.as_ref().map(|asked| ("anomaly", ReferencedSubject::Series(&asked.series)));
+        let references = skill.into_iter().chain(queue).chain(series);
+        found.extend(
+            references.filter(|(_, one)| !is_known(*one)).map(|(field, one)| (format!("{prefix}.{field}"), one)),
+        );
     }
     found
 }

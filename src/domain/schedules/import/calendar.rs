@@ -1,28 +1,28 @@
-//! Shift files as iCalendar (RFC 5545): content lines, the components they build, the events among them.
+//! Parsing of shift files in iCalendar (RFC 5545): content lines, components and events.
 //!
-//! Lines are unfolded and components followed here, so that every complaint names the line of the file and one broken event
-//! does not hide the faults of the next; a single property is read by the `icalendar` crate. A `VTIMEZONE` is not read: a
-//! `TZID` means the IANA zone of that name. What an event means is [`super::event`]'s business.
+//! Lines are unfolded and components tracked here, so that every error names a line of the file and one broken event
+//! does not hide the errors of the next. The `icalendar` crate parses single properties. A `VTIMEZONE` is not read: a
+//! `TZID` means the IANA zone of that name. [`super::event`] interprets events.
 
 use std::borrow::Cow;
 
-use super::assemble::Assembler;
-use super::complaint::{Complaint, ImportRefused};
+use super::assembler::Assembler;
+use super::diagnostic::{ImportDiagnostic, ScheduleImportError};
 use super::event::{self, Event, Property};
 use super::{ImportOptions, ScheduleDraft};
 
-/// How deep components may lie in each other; a `VALARM` in a `VEVENT` in a `VCALENDAR` is three.
-const DEPTH: usize = 8;
+/// The largest nesting depth of components; a `VALARM` in a `VEVENT` in a `VCALENDAR` is three.
+const MAX_DEPTH: usize = 8;
 
-/// After how many rules that cannot be followed the rest of the file is not read: to find one empty costs some milliseconds.
-const FAILED_RULES: usize = 100;
+/// The number of failed recurrence rules after which parsing stops, because each of them costs some milliseconds.
+const MAX_FAILED_RULES: usize = 100;
 
-/// Reads a whole calendar.
-pub(super) fn read(bytes: &[u8], options: &ImportOptions) -> Result<ScheduleDraft, ImportRefused> {
-    let mut calendar = Calendar {
+/// Parses a whole calendar.
+pub(super) fn read(bytes: &[u8], options: &ImportOptions) -> Result<ScheduleDraft, ScheduleImportError> {
+    let mut calendar = CalendarReader {
         assembler: Assembler::new(options, event::START),
         options,
-        open: Vec::new(),
+        open_components: Vec::new(),
         event: None,
         calendars: 0,
         failed_rules: 0,
@@ -32,31 +32,33 @@ pub(super) fn read(bytes: &[u8], options: &ImportOptions) -> Result<ScheduleDraf
             return calendar.assembler.finish();
         }
     }
-    if let Some((name, line)) = calendar.open.pop() {
+    if let Some((name, line)) = calendar.open_components.pop() {
         let reason = format!("BEGIN:{name} has no END; the file is cut off, export it again");
-        calendar.assembler.fault(Complaint::line(line, reason));
+        calendar.assembler.report_error(ImportDiagnostic::for_line(line, reason));
     } else if calendar.calendars == 0 {
-        calendar.assembler.fault(Complaint::file("the file holds no calendar; it begins with BEGIN:VCALENDAR"));
+        calendar
+            .assembler
+            .report_error(ImportDiagnostic::for_file("the file holds no calendar; it begins with BEGIN:VCALENDAR"));
     }
     calendar.assembler.finish()
 }
 
-/// The file cannot be read on; the reason has been reported.
-struct Stop;
+/// The file cannot be parsed any further; the reason has been reported.
+struct UnreadableFile;
 
-struct Calendar<'o> {
+struct CalendarReader<'o> {
     assembler: Assembler<'o>,
     options: &'o ImportOptions,
-    /// The components that are open, each with the line of its beginning.
-    open: Vec<(String, u64)>,
-    /// The event among them.
+    /// The open components, each with the line at which it begins.
+    open_components: Vec<(String, u64)>,
+    /// The open event, if any.
     event: Option<Event>,
     calendars: usize,
     failed_rules: usize,
 }
 
-impl Calendar<'_> {
-    fn read_line(&mut self, line: u64, content: &[u8]) -> Result<(), Stop> {
+impl CalendarReader<'_> {
+    fn read_line(&mut self, line: u64, content: &[u8]) -> Result<(), UnreadableFile> {
         if content.trim_ascii().is_empty() {
             return Ok(());
         }
@@ -64,77 +66,85 @@ impl Calendar<'_> {
         let name = String::from_utf8_lossy(&content[..end]).trim().to_ascii_uppercase();
         let value = || String::from_utf8_lossy(content.get(end + 1..).unwrap_or_default()).trim().to_ascii_uppercase();
         match name.as_str() {
-            "BEGIN" => self.begin(line, value()),
-            "END" => self.end(line, &value()),
-            _ if self.open.is_empty() => {
-                Err(self.stop(line, "this stands outside every component; a calendar begins with BEGIN:VCALENDAR"))
+            "BEGIN" => self.begin_component(line, value()),
+            "END" => self.end_component(line, &value()),
+            _ if self.open_components.is_empty() => {
+                Err(self.abort(line, "this stands outside every component; a calendar begins with BEGIN:VCALENDAR"))
             }
             _ => {
-                self.property(line, &name, content);
+                self.read_property(line, &name, content);
                 Ok(())
             }
         }
     }
 
-    fn stop(&mut self, line: u64, reason: &str) -> Stop {
-        self.assembler.fault(Complaint::line(line, reason));
-        Stop
+    fn abort(&mut self, line: u64, reason: &str) -> UnreadableFile {
+        self.assembler.report_error(ImportDiagnostic::for_line(line, reason));
+        UnreadableFile
     }
 
-    fn begin(&mut self, line: u64, name: String) -> Result<(), Stop> {
-        match (self.open.len(), name.as_str()) {
+    fn begin_component(&mut self, line: u64, name: String) -> Result<(), UnreadableFile> {
+        match (self.open_components.len(), name.as_str()) {
             (0, "VCALENDAR") => self.calendars += 1,
-            (0, _) => return Err(self.stop(line, "this is not a calendar; the file begins with BEGIN:VCALENDAR")),
+            (0, _) => return Err(self.abort(line, "this is not a calendar; the file begins with BEGIN:VCALENDAR")),
             (1, "VEVENT") => self.event = Some(Event { line, properties: Vec::new() }),
             (1, "VTIMEZONE") => {}
             (1, _) => {
                 let other: String = name.chars().filter(char::is_ascii_graphic).take(40).collect();
-                self.assembler.warn(Complaint::line(line, format!("{other} is not an event; it is ignored")));
+                self.assembler.report_warning(ImportDiagnostic::for_line(
+                    line,
+                    format!("{other} is not an event; it is ignored"),
+                ));
             }
-            (DEPTH.., _) => return Err(self.stop(line, "components lie too deep in each other")),
+            (MAX_DEPTH.., _) => return Err(self.abort(line, "components lie too deep in each other")),
             _ => {}
         }
-        self.open.push((name, line));
+        self.open_components.push((name, line));
         Ok(())
     }
 
-    fn end(&mut self, line: u64, name: &str) -> Result<(), Stop> {
-        match self.open.pop() {
+    fn end_component(&mut self, line: u64, name: &str) -> Result<(), UnreadableFile> {
+        match self.open_components.pop() {
             Some((open, _)) if open == name => {}
-            Some((_, begun)) => {
-                let reason = format!("this END does not belong to the BEGIN of line {begun}");
-                return Err(self.stop(line, &reason));
+            Some((_, begin_line)) => {
+                let reason = format!("this END does not belong to the BEGIN of line {begin_line}");
+                return Err(self.abort(line, &reason));
             }
-            None => return Err(self.stop(line, "this END has no BEGIN")),
+            None => return Err(self.abort(line, "this END has no BEGIN")),
         }
-        if self.open.len() != 1 {
+        if self.open_components.len() != 1 {
             return Ok(());
         }
         let Some(event) = self.event.take() else { return Ok(()) };
-        if self.assembler.is_full(event.line) {
-            return Err(Stop);
+        if self.assembler.is_row_limit_reached(event.line) {
+            return Err(UnreadableFile);
         }
         if !event::read(&event, self.options, &mut self.assembler) {
             self.failed_rules += 1;
-            if self.failed_rules == FAILED_RULES {
-                return Err(self.stop(line, "too many rules cannot be followed; the rest of the file was not read"));
+            if self.failed_rules == MAX_FAILED_RULES {
+                return Err(self.abort(line, "too many rules cannot be followed; the rest of the file was not read"));
             }
         }
         Ok(())
     }
 
-    fn property(&mut self, line: u64, name: &str, content: &[u8]) {
-        let of_event = self.open.len() == 2 && self.event.is_some() && event::PROPERTIES.contains(&name);
-        let of_calendar = self.open.len() == 1 && matches!(name, "METHOD" | "CALSCALE");
+    fn read_property(&mut self, line: u64, name: &str, content: &[u8]) {
+        let of_event = self.open_components.len() == 2 && self.event.is_some() && event::PROPERTIES.contains(&name);
+        let of_calendar = self.open_components.len() == 1 && matches!(name, "METHOD" | "CALSCALE");
         if !of_event && !of_calendar {
             return;
         }
         let Ok(text) = std::str::from_utf8(content) else {
-            self.assembler.fault(Complaint::column(line, name, "is not UTF-8 text; save the file as UTF-8"));
+            self.assembler.report_error(ImportDiagnostic::for_column(
+                line,
+                name,
+                "is not UTF-8 text; save the file as UTF-8",
+            ));
             return;
         };
         let Ok(parsed) = icalendar::parser::Property::try_from(text) else {
-            self.assembler.fault(Complaint::line(line, format!("{name} cannot be read as a property")));
+            self.assembler
+                .report_error(ImportDiagnostic::for_line(line, format!("{name} cannot be read as a property")));
             return;
         };
         let value = parsed.val.as_str().trim();
@@ -142,7 +152,7 @@ impl Calendar<'_> {
             let expected: &[&str] = if name == "METHOD" { &["PUBLISH", "REQUEST"] } else { &["GREGORIAN"] };
             if !expected.iter().any(|expected| value.eq_ignore_ascii_case(expected)) {
                 let reason = format!("is not supported; only {} is", expected.join(" or "));
-                self.assembler.fault(Complaint::value(line, name, value, reason));
+                self.assembler.report_error(ImportDiagnostic::for_value(line, name, value, reason));
             }
             return;
         }
@@ -158,8 +168,9 @@ impl Calendar<'_> {
     }
 }
 
-/// The content lines of a calendar, unfolded, each with the line that it begins on. Folding may cut a character of several
-/// bytes in two, so this is done before the text is decoded.
+/// An iterator over the unfolded content lines of a calendar, each with its first line number.
+///
+/// Folding may split a character of several bytes, so lines are unfolded before the text is decoded.
 struct ContentLines<'a> {
     rest: &'a [u8],
     line: u64,

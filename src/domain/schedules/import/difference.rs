@@ -1,4 +1,4 @@
-//! What an import changes, counted for its summary.
+//! The difference that an import makes, counted for its summary.
 
 use std::cmp::Ordering;
 
@@ -6,21 +6,21 @@ use serde::Serialize;
 
 use crate::domain::schedules::schedule::Shift;
 
-/// How the shifts of an agent, or of all agents summed, differ from those before.
+/// The difference between the shifts of an agent, or of all agents, before and after an import.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
-pub struct Difference {
-    /// Shifts that start when none started before.
+pub struct ScheduleDifference {
+    /// Shifts with a start at which no shift started before.
     pub added: usize,
-    /// Shifts with the same start and another end or other activities.
+    /// Shifts with the same start but another end or other activities.
     pub changed: usize,
-    /// Shifts whose start no shift has any more.
+    /// Shifts with a start at which no shift starts any more.
     pub removed: usize,
-    /// Shifts that are the same.
+    /// Shifts that are unchanged.
     pub unchanged: usize,
 }
 
-impl Difference {
-    /// Compares the shifts of one agent within one span, both in order of their starts.
+impl ScheduleDifference {
+    /// Compares the shifts of one agent within one period; both lists are ordered by start.
     pub fn between(before: &[Shift], after: &[Shift]) -> Self {
         let mut difference = Self::default();
         let (mut before, mut after) = (before.iter().peekable(), after.iter().peekable());
@@ -42,7 +42,7 @@ impl Difference {
         }
     }
 
-    /// The sum of two counts.
+    /// Returns the sum of two differences.
     #[must_use]
     pub const fn plus(self, other: Self) -> Self {
         Self {
@@ -67,10 +67,13 @@ mod tests {
     fn shifts_are_matched_by_their_start() {
         let before = [shift(0, 5), shift(10, 15), shift(20, 25)];
         let after = [shift(0, 5), shift(10, 16), shift(12, 18), shift(30, 35)];
-        let difference = Difference::between(&before, &after);
-        assert_eq!(difference, Difference { added: 2, changed: 1, removed: 1, unchanged: 1 });
-        assert_eq!(Difference::between(&before, &before), Difference { unchanged: 3, ..Difference::default() });
-        assert_eq!(Difference::between(&[], &after).added, 4);
+        let difference = ScheduleDifference::between(&before, &after);
+        assert_eq!(difference, ScheduleDifference { added: 2, changed: 1, removed: 1, unchanged: 1 });
+        assert_eq!(
+            ScheduleDifference::between(&before, &before),
+            ScheduleDifference { unchanged: 3, ..ScheduleDifference::default() }
+        );
+        assert_eq!(ScheduleDifference::between(&[], &after).added, 4);
         assert_eq!(difference.plus(difference).added, 4);
     }
 }

@@ -1,40 +1,40 @@
-//! Shift files as tables: comma, semicolon or tab between the fields, quotes around a field where needed.
+//! Parsing of shift files as tables: fields separated by commas, semicolons or tabs, with quotes where needed.
 //!
-//! Turns lines into rows for [`Assembler`]; what rows mean together is not its business.
+//! This turns lines into rows for [`Assembler`], which interprets them together.
 
 use csv::{ByteRecord, Reader, ReaderBuilder};
 use jiff::civil::DateTime;
 
-use super::assemble::{Assembler, Who};
-use super::complaint::{Complaint, Complaints, ImportRefused};
+use super::assembler::{AgentFields, Assembler};
+use super::diagnostic::{DiagnosticCollector, ImportDiagnostic, ScheduleImportError};
 use super::field::{self, LONG_TEXT, SHORT_TEXT};
 use super::header::{Field, Header};
 use super::zones::ZoneIndex;
 use super::{ImportOptions, ScheduleDraft};
 use crate::domain::time::UtcMicros;
-use crate::domain::words;
+use crate::domain::wording;
 
-/// The most lines one row may run over by line breaks in quotes; more means that a quote was never closed.
-const LINES_PER_ROW: u64 = 100;
+/// The largest number of lines of one row with line breaks in quotes; more means that a quote was never closed.
+const MAX_LINES_PER_ROW: u64 = 100;
 
-/// The delimiters that are tried when none is given, the likelier first.
+/// The delimiters that are tried if none is given, the most likely first.
 const DELIMITERS: [u8; 3] = [b',', b';', b'\t'];
 
-/// Reads a whole table.
-pub(super) fn read(bytes: &[u8], options: &ImportOptions) -> Result<ScheduleDraft, ImportRefused> {
-    let delimiter = options.delimiter.unwrap_or_else(|| sniff(bytes, options));
+/// Parses a whole table.
+pub(super) fn read(bytes: &[u8], options: &ImportOptions) -> Result<ScheduleDraft, ScheduleImportError> {
+    let delimiter = options.delimiter.unwrap_or_else(|| detect_delimiter(bytes, options));
     let mut rows = Rows::new(bytes, delimiter);
     let Some(first) = rows.next_row() else {
-        return Err(ImportRefused::one(Complaint::file(
+        return Err(ScheduleImportError::single(ImportDiagnostic::for_file(
             "the file is empty; it needs a header and a row for each shift",
         )));
     };
-    let mut faults = Complaints::default();
+    let mut errors = DiagnosticCollector::default();
     let mut assembler = Assembler::new(options, Field::Start.column(options));
-    let header = Header::read(&first.fields, first.line, options, &mut faults, &mut assembler);
-    let Some(header) = header else { return Err(faults.refuse()) };
+    let header = Header::read(&first.fields, first.line, options, &mut errors, &mut assembler);
+    let Some(header) = header else { return Err(errors.into_error()) };
     while let Some(row) = rows.next_row() {
-        if assembler.is_full(row.line) {
+        if assembler.is_row_limit_reached(row.line) {
             break;
         }
         read_row(&row, &header, &mut assembler);
@@ -42,71 +42,72 @@ pub(super) fn read(bytes: &[u8], options: &ImportOptions) -> Result<ScheduleDraf
     assembler.finish()
 }
 
-/// The delimiter under which the first row names the most columns.
-fn sniff(bytes: &[u8], options: &ImportOptions) -> u8 {
-    let known = |delimiter: u8| {
-        Rows::new(bytes, delimiter).next_row().map_or(0, |row| Header::known_columns(&row.fields, options))
+/// Returns the delimiter with which the first row has the most known columns.
+fn detect_delimiter(bytes: &[u8], options: &ImportOptions) -> u8 {
+    let known_columns = |delimiter: u8| {
+        Rows::new(bytes, delimiter).next_row().map_or(0, |row| Header::count_known_columns(&row.fields, options))
     };
-    DELIMITERS.into_iter().rev().max_by_key(|&delimiter| known(delimiter)).unwrap_or(b',')
+    DELIMITERS.into_iter().rev().max_by_key(|&delimiter| known_columns(delimiter)).unwrap_or(b',')
 }
 
-/// One row with its place in the file.
+/// One row with its line in the file.
 struct RawRow {
     line: u64,
     fields: ByteRecord,
-    /// A quote seems to be opened and not closed.
-    open_quote: bool,
+    /// Whether a quote seems to be open.
+    has_open_quote: bool,
 }
 
-/// The rows of a table with true line numbers: the reader below skips blank lines, and its own count does not.
+/// The rows of a table with true line numbers. They are counted here because the CSV reader's own count is wrong after
+/// blank lines.
 struct Rows<'a> {
     bytes: &'a [u8],
     reader: Reader<&'a [u8]>,
-    counted_to: usize,
+    counted_offset: usize,
     line: u64,
 }
 
 impl<'a> Rows<'a> {
     fn new(bytes: &'a [u8], delimiter: u8) -> Self {
         let reader = ReaderBuilder::new().has_headers(false).flexible(true).delimiter(delimiter).from_reader(bytes);
-        Self { bytes, reader, counted_to: 0, line: 1 }
+        Self { bytes, reader, counted_offset: 0, line: 1 }
     }
 
-    /// The next row that is not blank.
+    /// Returns the next row that is not blank.
     fn next_row(&mut self) -> Option<RawRow> {
         loop {
             let mut fields = ByteRecord::new();
-            // Reading from memory without a check of lengths cannot fail; were it to, the rows end here.
+            // Reading from memory without checking lengths cannot fail; if it did, the rows would end here.
             if !self.reader.read_byte_record(&mut fields).ok()? {
                 return None;
             }
             let start = usize::try_from(fields.position()?.byte()).ok()?;
             let end = usize::try_from(self.reader.position().byte()).ok()?;
             let breaks = self.bytes.get(start..)?.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-            self.count_to(start + breaks);
+            self.count_lines_to(start + breaks);
             let line = self.line;
             if fields.iter().all(|field| field.trim_ascii().is_empty()) {
                 continue;
             }
             let raw = self.bytes.get(start + breaks..end)?;
             let inner = raw.trim_ascii_end();
-            let inner_breaks = line_breaks(inner, false);
-            // A quote within a quoted field is written twice, so that a closed field holds an even number.
-            let odd = inner_breaks > 0 && inner.split(|&byte| byte == b'"').count().is_multiple_of(2);
-            return Some(RawRow { line, fields, open_quote: odd || inner_breaks > LINES_PER_ROW });
+            let inner_breaks = count_line_breaks(inner, false);
+            // A quote within a quoted field is written twice, so a closed field holds an even number.
+            let has_odd_quotes = inner_breaks > 0 && inner.split(|&byte| byte == b'"').count().is_multiple_of(2);
+            return Some(RawRow { line, fields, has_open_quote: has_odd_quotes || inner_breaks > MAX_LINES_PER_ROW });
         }
     }
 
-    fn count_to(&mut self, offset: usize) {
-        let within = self.bytes.get(self.counted_to..offset).unwrap_or_default();
-        let follows_return = self.counted_to > 0 && self.bytes[self.counted_to - 1] == b'\r';
-        self.line += line_breaks(within, follows_return);
-        self.counted_to = offset;
+    fn count_lines_to(&mut self, offset: usize) {
+        let within = self.bytes.get(self.counted_offset..offset).unwrap_or_default();
+        let follows_return = self.counted_offset > 0 && self.bytes[self.counted_offset - 1] == b'\r';
+        self.line += count_line_breaks(within, follows_return);
+        self.counted_offset = offset;
     }
 }
 
-/// Counts line breaks: `\n`, `\r\n` and a lone `\r` are one each.
-fn line_breaks(bytes: &[u8], mut follows_return: bool) -> u64 {
+/// Counts line breaks; `\n`, `\r\n` and a lone `\r` are one each.
+fn count_line_breaks(bytes: &[u8], mut follows_return: bool) -> u64 {
     let mut count = 0;
     for &byte in bytes {
         count += u64::from(byte == b'\r' || (byte == b'\n' && !follows_return));
@@ -116,93 +117,96 @@ fn line_breaks(bytes: &[u8], mut follows_return: bool) -> u64 {
 }
 
 fn read_row(row: &RawRow, header: &Header, assembler: &mut Assembler) {
-    if row.open_quote {
-        assembler.fault(Complaint::line(
+    if row.has_open_quote {
+        assembler.report_error(ImportDiagnostic::for_line(
             row.line,
             "a quoted field runs over the end of the line; is its closing quote missing?",
         ));
         return;
     }
     let (fields, columns) = (row.fields.len(), header.columns());
-    let surplus = row.fields.iter().skip(columns).any(|field| !field.trim_ascii().is_empty());
-    if fields < columns || surplus {
-        let advice = if surplus {
+    let has_surplus_fields = row.fields.iter().skip(columns).any(|field| !field.trim_ascii().is_empty());
+    if fields < columns || has_surplus_fields {
+        let advice = if has_surplus_fields {
             "put quotes around a text that holds the delimiter"
         } else {
             "write the delimiter for an empty field too"
         };
-        let count = format!("the row has {} where the header has {columns}; {advice}", words::count(fields, "field"));
-        assembler.fault(Complaint::line(row.line, count));
+        let count = format!(
+            "the row has {} where the header has {columns}; {advice}",
+            wording::count_with_noun(fields, "field")
+        );
+        assembler.report_error(ImportDiagnostic::for_line(row.line, count));
         return;
     }
-    RowReader { row, header, assembler, sound: true }.read();
+    RowReader { row, header, assembler, is_valid: true }.read();
 }
 
-/// Reads the fields of one row and reports every bad one.
+/// Parses the fields of one row and reports every invalid one.
 struct RowReader<'r, 'a, 'o> {
     row: &'r RawRow,
     header: &'r Header,
     assembler: &'a mut Assembler<'o>,
-    sound: bool,
+    is_valid: bool,
 }
 
 impl<'r> RowReader<'r, '_, '_> {
     fn read(mut self) {
-        let id = self.field(Field::AgentId, |text| match text {
+        let id = self.parse_field(Field::AgentId, |text| match text {
             "" => Err("is missing; every row names its agent".to_owned()),
-            text => field::plain_text(text, SHORT_TEXT),
+            text => field::check_plain_text(text, SHORT_TEXT),
         });
-        let name = self.field(Field::AgentName, |text| field::plain_text(text, LONG_TEXT));
-        let team = self.field(Field::Team, |text| field::plain_text(text, SHORT_TEXT));
-        let activity = self.field(Field::Activity, |text| match text {
+        let name = self.parse_field(Field::AgentName, |text| field::check_plain_text(text, LONG_TEXT));
+        let team = self.parse_field(Field::Team, |text| field::check_plain_text(text, SHORT_TEXT));
+        let activity = self.parse_field(Field::Activity, |text| match text {
             "" => Err("is missing; write shift, break, lunch, meeting, training or another activity".to_owned()),
-            text => field::plain_text(text, SHORT_TEXT),
+            text => field::check_plain_text(text, SHORT_TEXT),
         });
-        let start = self.field(Field::Start, field::local_time);
-        let end = self.field(Field::End, field::local_time);
-        let mandatory = self.field(Field::Mandatory, field::flag);
+        let start = self.parse_field(Field::Start, field::parse_local_time);
+        let end = self.parse_field(Field::End, field::parse_local_time);
+        let mandatory = self.parse_field(Field::Mandatory, field::parse_flag);
         let skills = match self.header.position(Field::Skills) {
-            Some(_) => self.field(Field::Skills, field::skills),
+            Some(_) => self.parse_field(Field::Skills, field::check_skills),
             None => Some(""),
         };
-        let zone = self.zone();
-        let (start, end) = (self.instant(Field::Start, zone, start), self.instant(Field::End, zone, end));
+        let zone = self.read_zone();
+        let (start, end) = (self.read_instant(Field::Start, zone, start), self.read_instant(Field::End, zone, end));
         if let (Some(start), Some(end)) = (start, end)
             && end <= start
         {
             let reason = "is not after the start; a shift over midnight ends on the next day's date";
-            self.complain(Field::End, reason.to_owned());
+            self.report_error(Field::End, reason.to_owned());
         }
         let parts = (id, name, team, activity, mandatory, zone, start, end);
         let (Some(id), Some(name), Some(team), Some(activity), Some(mandatory), Some(zone), Some(start), Some(end)) =
             parts
         else {
-            return self.assembler.unread(id, activity);
+            return self.assembler.record_unreadable(id, activity);
         };
-        let Some(skills) = skills.filter(|_| self.sound) else {
-            return self.assembler.unread(Some(id), Some(activity));
+        let Some(skills) = skills.filter(|_| self.is_valid) else {
+            return self.assembler.record_unreadable(Some(id), Some(activity));
         };
-        let who = Who { id, name, team, skills, zone: Some(zone) };
-        self.assembler.add(self.row.line, &who, activity, start, end, mandatory);
+        let agent_fields = AgentFields { id, name, team, skills, zone: Some(zone) };
+        self.assembler.add_row(self.row.line, &agent_fields, activity, start, end, mandatory);
     }
 
-    /// The text of a field, as it stands in the file but for spaces around it; `None` when it is not UTF-8.
-    fn text(&self, field: Field) -> Option<&'r str> {
+    /// Returns the text of a field without surrounding spaces; `None` if it is not UTF-8.
+    fn field_text(&self, field: Field) -> Option<&'r str> {
         let bytes = self.row.fields.get(self.header.position(field)?)?;
         std::str::from_utf8(bytes).ok().map(str::trim)
     }
 
-    fn field<T>(&mut self, field: Field, read: impl FnOnce(&'r str) -> Result<T, String>) -> Option<T> {
-        let Some(text) = self.text(field) else {
-            self.complain(field, "is not UTF-8 text; save the file as UTF-8".to_owned());
+    fn parse_field<T>(&mut self, field: Field, parse: impl FnOnce(&'r str) -> Result<T, String>) -> Option<T> {
+        let Some(text) = self.field_text(field) else {
+            self.report_error(field, "is not UTF-8 text; save the file as UTF-8".to_owned());
             return None;
         };
-        read(text).map_err(|reason| self.complain(field, reason)).ok()
+        parse(text).map_err(|reason| self.report_error(field, reason)).ok()
     }
 
-    fn zone(&mut self) -> Option<ZoneIndex> {
+    fn read_zone(&mut self) -> Option<ZoneIndex> {
         let text = match self.header.position(Field::TimeZone) {
-            Some(_) => self.field(Field::TimeZone, Ok)?,
+            Some(_) => self.parse_field(Field::TimeZone, Ok)?,
             None => "",
         };
         let found = match (text, self.assembler.default_zone()) {
@@ -210,24 +214,24 @@ impl<'r> RowReader<'r, '_, '_> {
             ("", None) => Err("is missing; write an IANA name such as Europe/Berlin".to_owned()),
             (text, _) => self.assembler.zones.find(text),
         };
-        found.map_err(|reason| self.complain(Field::TimeZone, reason)).ok()
+        found.map_err(|reason| self.report_error(Field::TimeZone, reason)).ok()
     }
 
-    fn instant(&mut self, field: Field, zone: Option<ZoneIndex>, local: Option<DateTime>) -> Option<UtcMicros> {
-        self.assembler.instant(zone?, local?).map_err(|reason| self.complain(field, reason)).ok()
+    fn read_instant(&mut self, field: Field, zone: Option<ZoneIndex>, local: Option<DateTime>) -> Option<UtcMicros> {
+        self.assembler.instant(zone?, local?).map_err(|reason| self.report_error(field, reason)).ok()
     }
 
-    fn complain(&mut self, field: Field, reason: String) {
-        self.sound = false;
+    fn report_error(&mut self, field: Field, reason: String) {
+        self.is_valid = false;
         let column = field.column(self.assembler.options);
         let bytes = self.header.position(field).and_then(|at| self.row.fields.get(at)).unwrap_or_default();
         let value = String::from_utf8_lossy(bytes);
-        // Names of people stay out of messages, which end in logs and tickets.
+        // People's names are kept out of messages, which end up in logs and tickets.
         let complaint = if value.trim().is_empty() || field == Field::AgentName {
-            Complaint::column(self.row.line, column, reason)
+            ImportDiagnostic::for_column(self.row.line, column, reason)
         } else {
-            Complaint::value(self.row.line, column, value.trim(), reason)
+            ImportDiagnostic::for_value(self.row.line, column, value.trim(), reason)
         };
-        self.assembler.fault(complaint);
+        self.assembler.report_error(complaint);
     }
 }

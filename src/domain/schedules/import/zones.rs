@@ -1,6 +1,6 @@
-//! Time zones by name, looked up once per file, and local times made instants in them.
+//! Time zones by name, looked up once per file, and the conversion of local times to instants.
 //!
-//! The zone data is the one built into the binary, so that a file means the same on every host.
+//! The zone data is built into the binary, so that a file means the same on every host.
 
 use std::collections::HashMap;
 
@@ -9,43 +9,43 @@ use jiff::tz::{AmbiguousOffset, TimeZone, TimeZoneDatabase};
 
 use crate::domain::time::UtcMicros;
 
-/// How alike an unknown zone and a known one must be to be suggested (Jaro and Winkler, 0 to 1).
-const ALIKE: f64 = 0.88;
+/// The least Jaro-Winkler similarity (0 to 1) at which a known zone is suggested for an unknown one.
+const MIN_SIMILARITY: f64 = 0.88;
 
-/// For how many unknown zones of one file a suggestion is searched among the some 600 known ones.
-const SUGGESTIONS: usize = 100;
+/// The number of unknown zones per file for which a suggestion is searched among the about 600 known ones.
+const MAX_SUGGESTIONS: usize = 100;
 
-/// One zone.
+/// A time zone.
 pub(super) struct Zone {
-    /// Its IANA name as the zone data spells it.
+    /// The IANA name as spelled in the zone data.
     pub(super) name: String,
     tz: TimeZone,
 }
 
-/// The position of a zone in [`Zones`].
+/// The index of a zone in [`Zones`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct ZoneIndex(usize);
 
-/// The zones that a file has named so far.
+/// The zones named by a file so far.
 pub(super) struct Zones {
     database: TimeZoneDatabase,
-    named: Vec<Zone>,
-    by_text: HashMap<String, Result<ZoneIndex, String>>,
-    unknown: usize,
+    entries: Vec<Zone>,
+    lookups: HashMap<String, Result<ZoneIndex, String>>,
+    unknown_count: usize,
 }
 
 impl Zones {
     pub(super) fn new() -> Self {
-        Self { database: TimeZoneDatabase::bundled(), named: Vec::new(), by_text: HashMap::new(), unknown: 0 }
+        Self { database: TimeZoneDatabase::bundled(), entries: Vec::new(), lookups: HashMap::new(), unknown_count: 0 }
     }
 
-    /// The zone of this name, in any case; the error says why there is none and which one may be meant.
+    /// Returns the zone with this name, in any case. The error gives the reason and a suggestion.
     pub(super) fn find(&mut self, text: &str) -> Result<ZoneIndex, String> {
-        if let Some(found) = self.by_text.get(text) {
+        if let Some(found) = self.lookups.get(text) {
             return found.clone();
         }
         let found = self.look_up(text);
-        self.by_text.insert(text.to_owned(), found.clone());
+        self.lookups.insert(text.to_owned(), found.clone());
         found
     }
 
@@ -54,31 +54,31 @@ impl Zones {
             let name = tz.iana_name()?.to_owned();
             Some((tz, name))
         }) else {
-            return Err(self.unknown(text));
+            return Err(self.unknown_zone_text(text));
         };
-        let known = self.named.iter().position(|zone| zone.name == name);
+        let known = self.entries.iter().position(|zone| zone.name == name);
         Ok(ZoneIndex(known.unwrap_or_else(|| {
-            self.named.push(Zone { name, tz });
-            self.named.len() - 1
+            self.entries.push(Zone { name, tz });
+            self.entries.len() - 1
         })))
     }
 
-    fn unknown(&mut self, text: &str) -> String {
-        self.unknown += 1;
+    fn unknown_zone_text(&mut self, text: &str) -> String {
+        self.unknown_count += 1;
         let folded = text.to_lowercase();
         if folded.starts_with(['+', '-']) || folded.starts_with("utc+") || folded.starts_with("utc-") {
             return "is an offset, which is not a time zone: it does not say when the clocks change; \
                     write an IANA name such as Europe/Berlin"
                 .to_owned();
         }
-        match self.nearest(&folded) {
+        match self.nearest_zone(&folded) {
             Some(name) => format!("is not a known time zone; did you mean {name}?"),
             None => "is not a known time zone; write an IANA name such as Europe/Berlin".to_owned(),
         }
     }
 
-    fn nearest(&self, folded: &str) -> Option<String> {
-        if self.unknown > SUGGESTIONS || folded.len() > 64 {
+    fn nearest_zone(&self, folded: &str) -> Option<String> {
+        if self.unknown_count > MAX_SUGGESTIONS || folded.len() > 64 {
             return None;
         }
         let city = |name: &str| name.rsplit('/').next().unwrap_or_default().to_owned();
@@ -89,19 +89,20 @@ impl Zones {
         self.database
             .available()
             .map(|name| (score(name.as_str()), name.as_str().to_owned()))
-            .filter(|(score, _)| *score >= ALIKE)
+            .filter(|(score, _)| *score >= MIN_SIMILARITY)
             .max_by(|(left, _), (right, _)| left.total_cmp(right))
             .map(|(_, name)| name)
     }
 
-    /// The name of a zone as the zone data spells it.
+    /// Returns the name of a zone as spelled in the zone data.
     pub(super) fn name(&self, zone: ZoneIndex) -> &str {
-        &self.named[zone.0].name
+        &self.entries[zone.0].name
     }
 
-    /// The instant of a local time: the first one where a clock change repeats it. The error says that a clock change skips it.
+    /// Returns the instant of a local time, the first one if a clock change repeats it. It is an error if a clock
+    /// change skips it.
     pub(super) fn instant(&self, zone: ZoneIndex, local: DateTime) -> Result<UtcMicros, String> {
-        let Zone { name, tz } = &self.named[zone.0];
+        let Zone { name, tz } = &self.entries[zone.0];
         let ambiguous = tz.to_ambiguous_timestamp(local);
         match ambiguous.offset() {
             AmbiguousOffset::Unambiguous { .. } | AmbiguousOffset::Fold { .. } => {
@@ -117,28 +118,27 @@ impl Zones {
         }
     }
 
-    /// As [`Zones::instant`], but a skipped local time is taken as far after the change as it was written after its beginning:
-    /// for comparisons only.
+    /// Like [`Zones::instant`], but shifts a skipped local time by the length of the gap; used only for comparison.
     pub(super) fn instant_or_later(&self, zone: ZoneIndex, local: DateTime) -> Option<UtcMicros> {
-        self.named[zone.0].tz.to_ambiguous_timestamp(local).compatible().ok().map(UtcMicros::from)
+        self.entries[zone.0].tz.to_ambiguous_timestamp(local).compatible().ok().map(UtcMicros::from)
     }
 
-    /// The first instant of a day.
+    /// Returns the first instant of a day.
     pub(super) fn start_of_day(&self, zone: ZoneIndex, day: Date) -> Option<UtcMicros> {
-        let start = day.to_zoned(self.named[zone.0].tz.clone()).ok()?.start_of_day().ok()?;
+        let start = day.to_zoned(self.entries[zone.0].tz.clone()).ok()?.start_of_day().ok()?;
         Some(start.timestamp().into())
     }
 
-    /// What a clock of the zone shows at an instant.
+    /// Returns the local time in a zone at an instant.
     pub(super) fn local(&self, zone: ZoneIndex, instant: UtcMicros) -> DateTime {
-        self.named[zone.0].tz.to_datetime(instant.timestamp())
+        self.entries[zone.0].tz.to_datetime(instant.timestamp())
     }
 }
 
-/// Said of times outside the years that can be reckoned with.
+/// The error text for times outside the supported years.
 pub(super) const OUT_OF_RANGE: &str = "is outside the years that can be planned, 1970 to 2199";
 
-/// A local time as files write it.
+/// Returns a local time in the form used in files.
 pub(super) fn local_text(local: DateTime) -> String {
     local.strftime(if local.second() == 0 { "%Y-%m-%dT%H:%M" } else { "%Y-%m-%dT%H:%M:%S" }).to_string()
 }

@@ -1,4 +1,4 @@
-//! What is told of anomalies.
+//! The data of events about anomalies.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -55,15 +55,15 @@ pub struct AnomalyEnded {
 }
 
 impl AnomalyDetected {
-    /// Of what is kept of it.
-    pub fn of(record: &AnomalyRecord) -> Self {
+    /// Creates the data from a stored anomaly.
+    pub fn from_record(record: &AnomalyRecord) -> Self {
         Self {
             anomaly_id: record.id,
             series_id: record.series.clone(),
-            of: record.of.to_string(),
+            of: record.source.to_string(),
             kind: record.kind.name().to_owned(),
             baseline: record.baseline.name().to_owned(),
-            at: record.at,
+            at: record.first_bucket_at,
             value: record.value,
             expected: record.expected,
             score: record.score,
@@ -72,15 +72,15 @@ impl AnomalyDetected {
 }
 
 impl AnomalyEnded {
-    /// Of what is kept of it.
-    pub fn of(record: &AnomalyRecord) -> Self {
+    /// Creates the data from a stored anomaly.
+    pub fn from_record(record: &AnomalyRecord) -> Self {
         Self {
             anomaly_id: record.id,
             series_id: record.series.clone(),
-            of: record.of.to_string(),
+            of: record.source.to_string(),
             kind: record.kind.name().to_owned(),
-            at: record.at,
-            last_at: record.last_at,
+            at: record.first_bucket_at,
+            last_at: record.last_bucket_at,
         }
     }
 }

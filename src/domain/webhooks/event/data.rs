@@ -1,7 +1,8 @@
 //! The data of each kind of event, in the order of [`super::EventKind`].
 //!
-//! What is written here is what people read in `docs/events.md`. Names on the wire: what names a thing ends in `Id`, an instant in
-//! `At` or in the word that says how it bounds a time (`Until`, `Since`), a span in `Ms`; agents are `user`, as in guide 003.
+//! The comments on types and fields are published in `docs/events.md`. In field names, ids end in `Id`; instants end in
+//! `At` or in the bound that they give (`Until`, `Since`); durations end in `Ms`. Agents are called `user`, as in guide
+//! 003.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -15,9 +16,9 @@ use crate::domain::ids::{
 };
 use crate::domain::jobs::job::JobOutcome;
 use crate::domain::time::UtcMicros;
-use crate::domain::webhooks::delivery::DisabledFor;
+use crate::domain::webhooks::delivery::DisableReason;
 
-/// Monday half past one in the afternoon: when the examples happen.
+/// The time of all examples: a Monday at half past one in the afternoon.
 pub(in crate::domain) const EXAMPLE_AT: UtcMicros = UtcMicros::from_micros(1_793_021_400_000_000);
 
 const MINUTE_US: i64 = 60_000_000;
@@ -547,7 +548,7 @@ pub struct WebhookDisabled {
     /// The endpoint, as the configuration names it.
     pub webhook_id: EndpointId,
     /// `gone`: it answered 410; `failing`: it did nothing but fail for five days.
-    pub reason: DisabledFor,
+    pub reason: DisableReason,
     /// The first failure after its last success.
     pub failing_since: UtcMicros,
     /// What went wrong last, for people.
@@ -558,7 +559,7 @@ impl Details for WebhookDisabled {
     fn example() -> Self {
         Self {
             webhook_id: "wfm".into(),
-            reason: DisabledFor::Failing,
+            reason: DisableReason::Failing,
             failing_since: EXAMPLE_AT.offset(-5 * 24 * 60 * MINUTE_US),
             last_error: "HTTP 503".to_owned(),
         }

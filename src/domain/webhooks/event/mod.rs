@@ -1,8 +1,8 @@
-//! What the outbox tells the world: the kinds of event, and for each the type of its data, so that a kind cannot go with the
-//! data of another.
+//! The kinds of events that are delivered to endpoints. Each kind has its own data type, so that it cannot carry
+//! another's data.
 //!
-//! The body keeps the shape of guide 003: `{"event": "AGENT_STATE_CHANGED", "timestamp": …, "data": {…}}`. Events of one agent
-//! carry a `sequence` that counts from 1 without a hole. `docs/events.md` is written from here.
+//! The body has the form of guide 003: `{"event": "AGENT_STATE_CHANGED", "timestamp": …, "data": {…}}`. The events of
+//! one agent carry a `sequence` that counts from 1 without gaps. `docs/events.md` is generated from these types.
 
 mod anomaly;
 mod data;
@@ -24,22 +24,23 @@ pub use crate::domain::audit::head::AuditHead;
 use crate::domain::ids::{AgentId, EventId, TenantId};
 use crate::domain::time::UtcMicros;
 
-/// The data of one kind of event. Its documentation says when the event comes; that of each field what it means, in which unit,
-/// and when it is null.
+/// The data of one kind of event.
+///
+/// Its documentation says when the event is sent. That of each field gives its meaning, its unit, and when it is null.
 pub trait Details: ToSchema {
-    /// The agent whom it is about, and the number among the agent's events.
+    /// Returns the agent concerned and the number among the agent's events.
     fn about(&self) -> Option<(&AgentId, u64)> {
         None
     }
 
-    /// One for people to look at.
+    /// Returns example data for the documentation.
     fn example() -> Self;
 }
 
-/// Everything that goes by the kind of event stands in this one table.
+/// Defines everything that depends on the kind of event in one table.
 macro_rules! kinds {
     ($($(#[$doc:meta])* $kind:ident = $selector:literal,)+) => {
-        /// The kinds of event, by the name that endpoints select them with and the name in the body.
+        /// A kind of event. Each has a selector for use by endpoints and a name used in the body.
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
         pub enum EventKind {
             $($(#[$doc])* $kind,)+
@@ -49,7 +50,7 @@ macro_rules! kinds {
             /// Every kind.
             pub const ALL: [Self; [$(EventKind::$kind),+].len()] = [$(Self::$kind),+];
 
-            /// The name that the configuration of an endpoint uses.
+            /// Returns the name used to select the kind in the configuration of an endpoint.
             pub const fn selector(self) -> &'static str {
                 match self {
                     $(Self::$kind => $selector,)+
@@ -62,7 +63,7 @@ macro_rules! kinds {
                 }
             }
 
-            /// Data for people to look at.
+            /// Returns example data for the documentation.
             pub fn example(self) -> EventData {
                 match self {
                     $(Self::$kind => $kind::example().into(),)+
@@ -78,14 +79,14 @@ macro_rules! kinds {
         }
 
         impl EventData {
-            /// What kind of event it makes.
+            /// Returns the kind of event.
             pub const fn kind(&self) -> EventKind {
                 match self {
                     $(Self::$kind(_) => EventKind::$kind,)+
                 }
             }
 
-            /// The agent whom it is about, and the number among the agent's events.
+            /// Returns the agent concerned and the number among the agent's events.
             pub fn about(&self) -> Option<(&AgentId, u64)> {
                 match self {
                     $(Self::$kind(data) => data.about(),)+
@@ -102,21 +103,21 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// An agent's state changed, by whomever.
+    /// An agent's state changed, whoever changed it.
     AgentStateChanged = "agent.state_changed",
     /// A transition ended.
     TransitionFinished = "transition.finished",
-    /// Policy refused or held a request.
+    /// Policy refused or held a requested change.
     PolicyViolated = "policy.violated",
-    /// Automation of a tenant halted.
+    /// The automation of a tenant was halted.
     AutomationHalted = "automation.halted",
-    /// It resumed.
+    /// The automation of a tenant was resumed.
     AutomationResumed = "automation.resumed",
-    /// An agent undid an automatic change.
+    /// An agent reverted an automatic change.
     AgentReversedChange = "agent.reversed_change",
-    /// The picture is older than decisions allow.
+    /// The live view is older than decisions allow.
     PictureStale = "picture.stale",
-    /// A subscription nears the end of its life without a successor.
+    /// A subscription nears its end and has no successor.
     SubscriptionNearExpiry = "subscription.near_expiry",
     /// A snapshot is larger than the limit.
     SnapshotOversize = "snapshot.oversize",
@@ -126,53 +127,53 @@ kinds! {
     ScheduleImported = "schedule.imported",
     /// A job failed.
     JobFailed = "job.failed",
-    /// A report that somebody asked for ended.
+    /// A requested report ended.
     ReportCompleted = "report.completed",
     /// A run of an analytics query ended.
     AnalyticsCompleted = "analytics.completed",
-    /// A watched series is odd.
+    /// A monitored series has an anomaly.
     AnomalyDetected = "anomaly.detected",
-    /// An anomaly is over.
+    /// An anomaly has ended.
     AnomalyEnded = "anomaly.ended",
-    /// A rule has something to tell.
+    /// A rule sent a message.
     RuleTold = "rule.told",
-    /// A rule's change waits for a person.
+    /// A rule's change waits for approval.
     ApprovalWaiting = "approval.waiting",
-    /// An endpoint gets nothing any more, until a person says otherwise.
+    /// An endpoint was disabled and receives nothing until a person enables it.
     WebhookDisabled = "webhook.disabled",
-    /// A person tries an endpoint; goes to that one alone and is not kept.
+    /// A person tests an endpoint. The event goes only to that endpoint and is not stored.
     WebhookTest = "webhook.test",
 }
 
 impl EventKind {
-    /// What its data looks like. All fields are always there, also those that may be null.
+    /// Returns the schema of the data. All fields are always present, though some may be null.
     pub fn schema(self) -> Object {
         let mut object = self.schema_of_data();
         object.required = object.properties.keys().cloned().collect();
         object
     }
 
-    /// The name in the body's `event`: `AGENT_STATE_CHANGED`.
+    /// Returns the name used in the body's `event`, such as `AGENT_STATE_CHANGED`.
     pub fn wire_name(self) -> String {
         self.selector().replace('.', "_").to_uppercase()
     }
 
-    /// The kind that a selector names.
+    /// Returns the kind with this selector.
     pub fn from_selector(selector: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.selector() == selector)
     }
 }
 
-/// An event on its way into the store.
+/// An event to be stored.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Event {
-    /// Its id, the same at every delivery.
+    /// The id, which is the same in every delivery.
     pub id: EventId,
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantId,
     /// When it happened.
     pub at: UtcMicros,
-    /// What happened.
+    /// The data.
     pub data: EventData,
 }
 
@@ -189,7 +190,7 @@ pub struct Body<'a> {
 }
 
 impl Event {
-    /// The body as it is stored and delivered.
+    /// Returns the body as it is stored and delivered.
     pub fn body(&self) -> Body<'_> {
         Body { data: &self.data, event: self.data.kind().wire_name(), timestamp: self.at }
     }

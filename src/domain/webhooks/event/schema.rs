@@ -1,4 +1,4 @@
-//! The schema of a type with everything in it that it refers to: whoever reads it needs no other.
+//! Self-contained schemas of types, without references to other schemas.
 
 use std::collections::BTreeMap;
 
@@ -7,42 +7,43 @@ use utoipa::ToSchema;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ArrayItems, Object, Schema, SchemaType, Type};
 
-type Named = BTreeMap<String, RefOr<Schema>>;
+type SchemasByName = BTreeMap<String, RefOr<Schema>>;
 
-/// The schema of a struct.
+/// Returns the schema of a struct.
 pub fn schema_of<T: ToSchema>() -> Object {
-    let mut named = Vec::new();
-    T::schemas(&mut named);
-    match resolved(T::schema(), &named.into_iter().collect()) {
+    let mut schemas = Vec::new();
+    T::schemas(&mut schemas);
+    match resolve_references(T::schema(), &schemas.into_iter().collect()) {
         Schema::Object(object) => object,
         _ => Object::new(),
     }
 }
 
-/// With what it refers to in place of the references.
-fn resolved(schema: RefOr<Schema>, named: &Named) -> Schema {
+/// Replaces references by what they refer to.
+fn resolve_references(schema: RefOr<Schema>, schemas: &SchemasByName) -> Schema {
     match schema {
         RefOr::Ref(reference) => {
             let name = reference.ref_location.rsplit('/').next().unwrap_or_default();
-            let target = named.get(name).cloned().map_or_else(Schema::default, |target| resolved(target, named));
-            described(target, reference.description)
+            let target =
+                schemas.get(name).cloned().map_or_else(Schema::default, |target| resolve_references(target, schemas));
+            with_description(target, reference.description)
         }
         RefOr::T(Schema::Object(mut object)) => {
             for property in object.properties.values_mut() {
-                *property = RefOr::T(resolved(std::mem::take(property), named));
+                *property = RefOr::T(resolve_references(std::mem::take(property), schemas));
             }
             Schema::Object(object)
         }
         RefOr::T(Schema::Array(mut array)) => {
             if let ArrayItems::RefOrSchema(items) = &mut array.items {
-                **items = RefOr::T(resolved(std::mem::take(items), named));
+                **items = RefOr::T(resolve_references(std::mem::take(items), schemas));
             }
             Schema::Array(array)
         }
-        // An option of something that has a name.
+        // An option of a named type.
         RefOr::T(Schema::OneOf(one_of)) => {
-            let mut items = one_of.items.into_iter().map(|item| resolved(item, named));
-            items.find(|item| !is_null(item)).map_or_else(Schema::default, or_null)
+            let mut items = one_of.items.into_iter().map(|item| resolve_references(item, schemas));
+            items.find(|item| !is_null(item)).map_or_else(Schema::default, nullable)
         }
         RefOr::T(schema) => schema,
     }
@@ -52,7 +53,7 @@ fn is_null(schema: &Schema) -> bool {
     matches!(schema, Schema::Object(object) if object.schema_type == SchemaType::Type(Type::Null))
 }
 
-fn described(schema: Schema, description: String) -> Schema {
+fn with_description(schema: Schema, description: String) -> Schema {
     match schema {
         Schema::Object(mut object) if !description.is_empty() => {
             object.description = Some(description);
@@ -62,7 +63,7 @@ fn described(schema: Schema, description: String) -> Schema {
     }
 }
 
-fn or_null(schema: Schema) -> Schema {
+fn nullable(schema: Schema) -> Schema {
     match schema {
         Schema::Object(mut object) => {
             if let SchemaType::Type(some) = object.schema_type {

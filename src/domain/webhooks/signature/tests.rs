@@ -1,4 +1,4 @@
-//! What signatures must be, and what must not be believed. Other hands' implementations judge them in `tests/it/judges.rs`.
+//! What signatures must be, and what must not be believed. Other hands' implementations judge them in `tests/it/signature_verifiers.rs`.
 
 use proptest::prelude::*;
 
@@ -17,7 +17,7 @@ fn at(seconds: i64) -> UtcMicros {
     UtcMicros::from_micros(seconds * 1_000_000)
 }
 
-fn judge(id: &str, timestamp: &str, signature: &str, body: &[u8], now: i64) -> Result<(), Disbelief> {
+fn verify_example(id: &str, timestamp: &str, signature: &str, body: &[u8], now: i64) -> Result<(), VerificationError> {
     verify(&[key(KEY)], SignedHeaders { id, timestamp, signature }, body, at(now))
 }
 
@@ -29,7 +29,7 @@ const EXAMPLE: &str = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";
 #[test]
 fn the_documented_example_is_signed_as_documented() {
     assert_eq!(key(KEY).sign(ID, "1614265330", BODY), EXAMPLE);
-    assert_eq!(judge(ID, "1614265330", EXAMPLE, BODY, SIGNED_AT), Ok(()));
+    assert_eq!(verify_example(ID, "1614265330", EXAMPLE, BODY, SIGNED_AT), Ok(()));
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn keys_are_whsec_and_the_base64_of_24_to_64_bytes() {
         assert!(error.is_none_or(|error| text.len() < 10 || !error.to_string().contains(&text[6..])), "not the key");
     }
     assert_eq!(format!("{:?}", Keyring::new(key(KEY), Some((key(OTHER), at(0))))).matches("***").count(), 2);
-    assert!(SigningKey::parse(&SigningKey::text_of(&[9; 32])).is_ok());
+    assert!(SigningKey::parse(&SigningKey::encode_key(&[9; 32])).is_ok());
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn what_is_forged_truncated_old_early_or_of_another_version_is_not_believed() {
     let v2 = EXAMPLE.replace("v1,", "v2,");
     let v1a = EXAMPLE.replace("v1,", "v1a,");
     let forged = EXAMPLE.replace("g0hM", "h0hM");
-    for (signature, fits) in [
+    for (signature, valid) in [
         (EXAMPLE, true),
         (&format!("{other} {EXAMPLE}"), true),
         (&format!("v1,!!! v2,{other} {EXAMPLE}"), true),
@@ -79,13 +79,29 @@ fn what_is_forged_truncated_old_early_or_of_another_version_is_not_believed() {
         ("", false),
         (EXAMPLE.trim_start_matches("v1,"), false),
     ] {
-        let expected = if fits { Ok(()) } else { Err(Disbelief::Forged) };
-        assert_eq!(judge(ID, "1614265330", signature, BODY, SIGNED_AT), expected, "{signature}");
+        let expected = if valid { Ok(()) } else { Err(VerificationError::NoMatchingSignature) };
+        assert_eq!(verify_example(ID, "1614265330", signature, BODY, SIGNED_AT), expected, "{signature}");
     }
-    assert_eq!(judge("msg_other", "1614265330", EXAMPLE, BODY, SIGNED_AT), Err(Disbelief::Forged), "another id");
-    assert_eq!(judge(ID, "1614265331", EXAMPLE, BODY, SIGNED_AT), Err(Disbelief::Forged), "another time");
-    assert_eq!(judge(ID, "1614265330", EXAMPLE, &BODY[1..], SIGNED_AT), Err(Disbelief::Forged), "another body");
-    assert_eq!(verify(&[], headers(EXAMPLE), BODY, at(SIGNED_AT)), Err(Disbelief::Forged), "no key fits nothing");
+    assert_eq!(
+        verify_example("msg_other", "1614265330", EXAMPLE, BODY, SIGNED_AT),
+        Err(VerificationError::NoMatchingSignature),
+        "another id"
+    );
+    assert_eq!(
+        verify_example(ID, "1614265331", EXAMPLE, BODY, SIGNED_AT),
+        Err(VerificationError::NoMatchingSignature),
+        "another time"
+    );
+    assert_eq!(
+        verify_example(ID, "1614265330", EXAMPLE, &BODY[1..], SIGNED_AT),
+        Err(VerificationError::NoMatchingSignature),
+        "another body"
+    );
+    assert_eq!(
+        verify(&[], headers(EXAMPLE), BODY, at(SIGNED_AT)),
+        Err(VerificationError::NoMatchingSignature),
+        "no key fits nothing"
+    );
 }
 
 fn headers(signature: &str) -> SignedHeaders<'_> {
@@ -96,7 +112,10 @@ fn headers(signature: &str) -> SignedHeaders<'_> {
 fn a_signature_of_the_empty_key_opens_nothing() {
     let empty = SigningKey(Hmac::new_from_slice(b"").expect("any length"));
     let signature = empty.sign(ID, "1614265330", BODY);
-    assert_eq!(judge(ID, "1614265330", &signature, BODY, SIGNED_AT), Err(Disbelief::Forged));
+    assert_eq!(
+        verify_example(ID, "1614265330", &signature, BODY, SIGNED_AT),
+        Err(VerificationError::NoMatchingSignature)
+    );
     assert_eq!(SigningKey::parse("whsec_").expect_err("empty"), KeyError::Length(0));
 }
 
@@ -106,24 +125,32 @@ fn the_timestamp_counts_for_five_minutes_either_way() {
         (SIGNED_AT, Ok(())),
         (SIGNED_AT + 300, Ok(())),
         (SIGNED_AT - 300, Ok(())),
-        (SIGNED_AT + 301, Err(Disbelief::TooOld)),
-        (SIGNED_AT - 301, Err(Disbelief::FromTheFuture)),
+        (SIGNED_AT + 301, Err(VerificationError::TooOld)),
+        (SIGNED_AT - 301, Err(VerificationError::SignedInFuture)),
     ] {
-        assert_eq!(judge(ID, "1614265330", EXAMPLE, BODY, now), expected, "{now}");
+        assert_eq!(verify_example(ID, "1614265330", EXAMPLE, BODY, now), expected, "{now}");
     }
-    for odd in
+    for malformed in
         ["", "+1614265330", "-1", "1614265330.0", " 1614265330", "1e9", "99999999999999999999", "9223372036854775807"]
     {
-        assert_eq!(judge(ID, odd, EXAMPLE, BODY, SIGNED_AT), Err(Disbelief::Timestamp), "{odd}");
+        assert_eq!(
+            verify_example(ID, malformed, EXAMPLE, BODY, SIGNED_AT),
+            Err(VerificationError::Timestamp),
+            "{malformed}"
+        );
     }
-    for odd in ["", "a.b"] {
-        assert_eq!(judge(odd, "1614265330", EXAMPLE, BODY, SIGNED_AT), Err(Disbelief::Id), "{odd}");
+    for malformed in ["", "a.b"] {
+        assert_eq!(
+            verify_example(malformed, "1614265330", EXAMPLE, BODY, SIGNED_AT),
+            Err(VerificationError::Id),
+            "{malformed}"
+        );
     }
 }
 
 #[test]
 fn two_keys_sign_until_the_instant_and_one_after_it() {
-    let keys = Keyring::parse(&Keyring::text_of(KEY, OTHER, at(1000))).expect("two lines");
+    let keys = Keyring::parse(&Keyring::format_keys(KEY, OTHER, at(1000))).expect("two lines");
     let both = keys.sign("e", "1", b"x", at(999));
     assert_eq!(both, format!("{} {}", key(KEY).sign("e", "1", b"x"), key(OTHER).sign("e", "1", b"x")));
     assert_eq!(keys.sign("e", "1", b"x", at(1000)), key(KEY).sign("e", "1", b"x"));
@@ -160,7 +187,7 @@ proptest! {
         let headers = SignedHeaders { id: "id", timestamp: &timestamp, signature: &signature };
         prop_assert_eq!(verify(std::slice::from_ref(&key), headers, &body, now), Ok(()));
         if other != body {
-            prop_assert_eq!(verify(&[key], headers, &other, now), Err(Disbelief::Forged));
+            prop_assert_eq!(verify(&[key], headers, &other, now), Err(VerificationError::NoMatchingSignature));
         }
     }
 

@@ -4,13 +4,15 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn why(address: &str) -> Option<Forbidden> {
-    forbidden(address.parse().expect("an address"))
+fn reason_for(address: &str) -> Option<ForbiddenReason> {
+    forbidden_reason(address.parse().expect("an address"))
 }
 
 #[test]
 fn each_range_is_refused_from_its_first_address_to_its_last_and_its_neighbours_are_not() {
-    use Forbidden::{Benchmark, Documentation, LinkLocal, Loopback, Metadata, Multicast, Private, Reserved, Shared};
+    use ForbiddenReason::{
+        Benchmark, Documentation, LinkLocal, Loopback, Metadata, Multicast, Private, Reserved, Shared,
+    };
     for (address, expected) in [
         ("0.0.0.0", Some(Loopback)),
         ("0.255.255.255", Some(Loopback)),
@@ -61,39 +63,41 @@ fn each_range_is_refused_from_its_first_address_to_its_last_and_its_neighbours_a
         ("255.255.255.255", Some(Reserved)),
         ("93.184.215.14", None),
     ] {
-        assert_eq!(why(address), expected, "{address}");
+        assert_eq!(reason_for(address), expected, "{address}");
     }
 }
 
 #[test]
 fn ipv6_is_refused_outside_of_what_is_public_and_however_it_wraps_an_ipv4_address() {
-    use Forbidden::{Benchmark, Disguised, Documentation, LinkLocal, Loopback, Metadata, Multicast, Private, Reserved};
+    use ForbiddenReason::{
+        Benchmark, Documentation, EmbeddedIpv4, LinkLocal, Loopback, Metadata, Multicast, Private, Reserved,
+    };
     for (address, expected) in [
         ("::", Some(Loopback)),
         ("::1", Some(Loopback)),
-        ("::2", Some(Disguised)),
-        ("::127.0.0.1", Some(Disguised)),
+        ("::2", Some(EmbeddedIpv4)),
+        ("::127.0.0.1", Some(EmbeddedIpv4)),
         ("::ffff:127.0.0.1", Some(Loopback)),
         ("::ffff:169.254.169.254", Some(Metadata)),
         ("::ffff:93.184.215.14", None),
-        ("::ffff:0:10.0.0.1", Some(Disguised)),
+        ("::ffff:0:10.0.0.1", Some(EmbeddedIpv4)),
         ("64:ff9b::10.0.0.1", Some(Private)),
         ("64:ff9b::93.184.215.14", None),
-        ("64:ff9b:1::1", Some(Disguised)),
+        ("64:ff9b:1::1", Some(EmbeddedIpv4)),
         ("100::1", Some(Reserved)),
-        ("2001::1", Some(Disguised)),
-        ("2001:0:4136:e378:8000:63bf:3fff:fdd2", Some(Disguised)),
+        ("2001::1", Some(EmbeddedIpv4)),
+        ("2001:0:4136:e378:8000:63bf:3fff:fdd2", Some(EmbeddedIpv4)),
         ("2001:2::1", Some(Benchmark)),
-        ("2001:10::1", Some(Disguised)),
-        ("2001:1ff:ffff::1", Some(Disguised)),
+        ("2001:10::1", Some(EmbeddedIpv4)),
+        ("2001:1ff:ffff::1", Some(EmbeddedIpv4)),
         ("2001:200::1", None),
         ("2001:db8::1", Some(Documentation)),
         ("2001:db9::1", None),
-        ("2002:7f00:1::1", Some(Disguised)),
+        ("2002:7f00:1::1", Some(EmbeddedIpv4)),
         ("2003::1", None),
         ("2606:2800:21f:cb07:6820:80da:af6b:8b2c", None),
-        ("2606:2800::5efe:10.0.0.1", Some(Disguised)),
-        ("2606:2800::200:5efe:10.0.0.1", Some(Disguised)),
+        ("2606:2800::5efe:10.0.0.1", Some(EmbeddedIpv4)),
+        ("2606:2800::200:5efe:10.0.0.1", Some(EmbeddedIpv4)),
         ("3ffe::1", None),
         ("3fff::1", Some(Documentation)),
         ("3fff:1000::1", None),
@@ -107,12 +111,12 @@ fn ipv6_is_refused_outside_of_what_is_public_and_however_it_wraps_an_ipv4_addres
         ("fec0::1", Some(Private)),
         ("ff02::1", Some(Multicast)),
     ] {
-        assert_eq!(why(address), expected, "{address}");
+        assert_eq!(reason_for(address), expected, "{address}");
     }
 }
 
 fn target(url: &str) -> Target {
-    Target::of(&url.parse().expect("a URL")).expect("a target")
+    Target::from_url(&url.parse().expect("a URL")).expect("a target")
 }
 
 #[test]
@@ -131,7 +135,7 @@ fn names_of_this_host_and_its_network_are_refused_by_their_words() {
         ("https://localhost.example", false),
         ("https://xn--bcher-kva.example", false),
     ] {
-        assert_eq!(target(url).refused_by_its_words(&[]).is_some(), refused, "{url}");
+        assert_eq!(target(url).forbidden_without_lookup(&[]).is_some(), refused, "{url}");
     }
 }
 
@@ -151,9 +155,9 @@ fn allow_names_a_host_with_its_port_in_any_spelling() {
         ("https://127.0.0.1/", "127.0.0.1:80", false),
         ("https://[fd00:0::1]:8443/", "[fd00::1]:8443", true),
     ] {
-        assert_eq!(target(url).refused_by_its_words(&allow(&[allowed])).is_none(), passes, "{url} by {allowed}");
+        assert_eq!(target(url).forbidden_without_lookup(&allow(&[allowed])).is_none(), passes, "{url} by {allowed}");
     }
-    for odd in [
+    for malformed in [
         "",
         "host",
         "host:",
@@ -168,7 +172,7 @@ fn allow_names_a_host_with_its_port_in_any_spelling() {
         "[::1:80",
         "http://h:80",
     ] {
-        assert_eq!(Target::parse(odd), Err(NotATarget), "{odd}");
+        assert_eq!(Target::parse(malformed), Err(TargetParseError), "{malformed}");
     }
     assert_eq!(Target::parse("[::1]:9000").expect("a target").to_string(), "[::1]:9000");
 }
@@ -176,9 +180,9 @@ fn allow_names_a_host_with_its_port_in_any_spelling() {
 #[test]
 fn a_name_with_an_empty_part_is_no_host() {
     for host in [".", "..", "hooks..example", "hooks.example..", ".example", "127.0.0.1.."] {
-        assert_eq!(Target::parse(&format!("{host}:9000")), Err(NotATarget), "{host}");
+        assert_eq!(Target::parse(&format!("{host}:9000")), Err(TargetParseError), "{host}");
         let url = Url::parse(&format!("http://{host}/"));
-        assert_eq!(url.ok().and_then(|url| Target::of(&url)), None, "{host}");
+        assert_eq!(url.ok().and_then(|url| Target::from_url(&url)), None, "{host}");
     }
     assert_eq!(target("http://hooks.example./").to_string(), "hooks.example:80", "the root is no part");
 }
@@ -199,14 +203,14 @@ fn an_allowed_name_may_lead_into_a_private_network_but_not_to_where_credentials_
         ("2002:a00:1::", false, false),
     ] {
         let address: IpAddr = address.parse().expect("an address");
-        assert_eq!(hooks.may_connect_to(address, &[]).is_ok(), without, "{address}");
-        assert_eq!(hooks.may_connect_to(address, &named).is_ok(), with, "{address}");
+        assert_eq!(hooks.check_connection(address, &[]).is_ok(), without, "{address}");
+        assert_eq!(hooks.check_connection(address, &named).is_ok(), with, "{address}");
     }
     let metadata: IpAddr = "169.254.169.254".parse().expect("an address");
     let itself = [Target::parse("169.254.169.254:8443").expect("a target")];
-    assert!(hooks.may_connect_to(metadata, &itself).is_ok(), "what is named as itself is meant");
+    assert!(hooks.check_connection(metadata, &itself).is_ok(), "what is named as itself is meant");
     let other_port = [Target::parse("169.254.169.254:80").expect("a target")];
-    assert!(hooks.may_connect_to(metadata, &other_port).is_err());
+    assert!(hooks.check_connection(metadata, &other_port).is_err());
 }
 
 proptest! {
@@ -215,10 +219,10 @@ proptest! {
     fn wrapping_opens_nothing(bits in any::<u32>(), id in any::<u16>()) {
         let v4 = Ipv4Addr::from_bits(bits);
         let [high, low] = [(bits >> 16) as u16, (bits & 0xffff) as u16];
-        let judged = forbidden(v4.into());
-        prop_assert_eq!(forbidden(v4.to_ipv6_mapped().into()), judged);
+        let judged = forbidden_reason(v4.into());
+        prop_assert_eq!(forbidden_reason(v4.to_ipv6_mapped().into()), judged);
         let nat64 = Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, high, low);
-        prop_assert_eq!(forbidden(nat64.into()), judged);
+        prop_assert_eq!(forbidden_reason(nat64.into()), judged);
         for wrapped in [
             v4.to_ipv6_compatible(),
             Ipv6Addr::new(0, 0, 0, 0, 0xffff, 0, high, low),
@@ -227,7 +231,7 @@ proptest! {
             Ipv6Addr::new(0x2606, 0x2800, id, 0, 0, 0x5efe, high, low),
             Ipv6Addr::new(0x64, 0xff9b, 1, id, 0, 0, high, low),
         ] {
-            prop_assert!(forbidden(wrapped.into()).is_some(), "{wrapped}");
+            prop_assert!(forbidden_reason(wrapped.into()).is_some(), "{wrapped}");
         }
     }
 
@@ -237,7 +241,7 @@ proptest! {
         let v4 = Ipv4Addr::from_bits(bits);
         let local = v4.is_private() || v4.is_loopback() || v4.is_link_local() || v4.is_multicast()
             || v4.is_broadcast() || v4.is_documentation() || v4.is_unspecified();
-        prop_assert!(!local || forbidden(v4.into()).is_some(), "{v4}");
+        prop_assert!(!local || forbidden_reason(v4.into()).is_some(), "{v4}");
     }
 
     /// A URL's host in any spelling of numbers comes down to the same verdict as the address.
@@ -245,14 +249,14 @@ proptest! {
     fn spellings_of_an_address_are_judged_as_the_address(bits in any::<u32>()) {
         let v4 = Ipv4Addr::from_bits(bits);
         let [a, b, c, d] = v4.octets();
-        let judged = forbidden(v4.into());
+        let judged = forbidden_reason(v4.into());
         for host in [
             format!("{bits}"), format!("0x{bits:x}"), format!("0{bits:o}"), format!("{v4}."),
             format!("0x{a:X}.0x{b:x}.0{c:o}.{d}"), format!("{a}.{}", bits & 0x00ff_ffff), format!("{a}.{b}.{}", bits & 0xffff),
             format!("%{:02x}{}.{b}.{c}.{d}", a.to_string().as_bytes()[0], &a.to_string()[1..]),
             v4.to_string().chars().map(|c| if c == '.' { '。' } else { char::from_u32(c as u32 - 0x30 + 0xff10).unwrap_or(c) }).collect(),
         ] {
-            prop_assert_eq!(target(&format!("https://{host}/")).refused_by_its_words(&[]), judged, "{}", host);
+            prop_assert_eq!(target(&format!("https://{host}/")).forbidden_without_lookup(&[]), judged, "{}", host);
         }
     }
 }

@@ -1,17 +1,19 @@
-//! Accounts, stored API tokens and sessions: who may use the daemon beside the tokens of the configuration. What a request needs to
-//! know is in memory (`book`); every change is one commit with an entry in the audit chain of each tenant that it reaches.
+//! Accounts, stored API tokens and sessions: who may use the daemon besides the configured tokens. Everything that a
+//! request needs is in memory (`directory`); each change is one commit with an entry in the audit chain of each tenant
+//! that it affects.
 //!
-//! It knows nothing of HTTP: cookies, headers and pages are the face's. What expires goes by real time, whatever the daemon's clock.
+//! This module knows nothing of HTTP; cookies, headers and pages belong to the HTTP layer. Expiry uses real time,
+//! whatever the daemon's clock says.
 
-mod book;
-mod gate;
-mod manage;
-mod own;
+mod administration;
+mod directory;
+pub mod maintenance;
+mod own_account;
 mod password;
 mod sign_in;
 #[cfg(test)]
 mod tests;
-pub mod upkeep;
+mod throttle;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -22,11 +24,11 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 use tokio::sync::watch;
 
-use self::book::Book;
-use self::gate::{Gate, Held, place_of};
+use self::directory::Directory;
+use self::throttle::{Rejected, SignInThrottle, address_prefix};
 use crate::clock::{SharedClock, SharedRandom};
-use crate::domain::access::account::{Account, BadField, StoredToken};
-use crate::domain::access::rights::{Asker, BadReach, Reach};
+use crate::domain::access::account::{Account, FieldError, StoredToken};
+use crate::domain::access::rights::{Requester, Scope, ScopeError};
 use crate::domain::audit::{AuditDraft, Hash, note_hash};
 use crate::domain::changes::transition::Actor;
 use crate::domain::ids::{TeamName, TenantId};
@@ -34,308 +36,315 @@ use crate::domain::time::UtcMicros;
 use crate::engine::operations::tenants::Tenants;
 use crate::store::{Commit, CommitError, NoteWrite, ReadError, Reader, Writer};
 
-pub use book::{Kind, Powers, SessionEnds, SessionLimits};
-pub use manage::{AccountChanges, NewAccount, NewToken};
-pub use own::OwnSession;
-pub use sign_in::{LINK_LASTS, SignInError, SignedIn};
+pub use administration::{AccountChanges, NewAccount, NewToken};
+pub use directory::{CredentialKind, Permissions, SessionExpiry, SessionLimits};
+pub use own_account::OwnSession;
+pub use sign_in::{LINK_LIFETIME, SignInError, SignedIn};
 
-/// The most accounts.
-pub const MOST_ACCOUNTS: usize = 10_000;
+/// The largest number of accounts.
+pub const MAX_ACCOUNTS: usize = 10_000;
 
-/// The most stored tokens that count.
-pub const MOST_TOKENS: usize = 10_000;
+/// The largest number of valid stored tokens.
+pub const MAX_TOKENS: usize = 10_000;
 
-/// What `Accounts` works with.
-pub struct AccountsParts {
-    /// The one writer.
+/// The services that `Accounts` uses.
+pub struct AccountServices {
+    /// The store's writer.
     pub writer: Writer,
     /// The daemon's clock, for audit entries.
     pub clock: SharedClock,
-    /// Real time, for what expires.
-    pub real: SharedClock,
-    /// Secrets and salts.
+    /// Real time, for expiry.
+    pub real_clock: SharedClock,
+    /// The source of secrets and salts.
     pub random: SharedRandom,
-    /// The tenants in whose chains is written.
+    /// The tenants whose audit chains are written.
     pub tenants: Tenants,
-    /// How long sessions last; a reload may change it.
+    /// How long sessions last; may change on reload.
     pub limits: watch::Receiver<SessionLimits>,
-    /// The ids of the configuration's tokens, which nobody else may have; a reload may change them.
-    pub taken: watch::Receiver<Arc<[Arc<str>]>>,
+    /// The ids of the configured tokens, which nobody else may use; may change on reload.
+    pub reserved_ids: watch::Receiver<Arc<[Arc<str>]>>,
 }
 
-/// All who may use the daemon beside the configuration's tokens. Cheap to clone; clones share what is in it.
+/// All accounts, stored tokens and sessions. Cheap to clone; clones share the same data.
 #[derive(Clone)]
 pub struct Accounts(Arc<Inner>);
 
 struct Inner {
-    parts: AccountsParts,
-    book: RwLock<Book>,
-    /// Counts up whenever somebody may have lost a right.
-    news: watch::Sender<u64>,
-    /// Held over each change, from the look at what is to the commit.
-    turn: tokio::sync::Mutex<()>,
-    gate: Gate,
-    /// Sign-in links by hash: whose, and until when.
-    links: Mutex<HashMap<Hash, (Arc<str>, UtcMicros)>>,
-    /// Sessions that are over and still stand in the store.
-    over: Mutex<Vec<Hash>>,
+    services: AccountServices,
+    directory: RwLock<Directory>,
+    /// Incremented whenever somebody may have lost a right.
+    updates: watch::Sender<u64>,
+    /// Held during each change, from reading the current values to the commit.
+    change_lock: tokio::sync::Mutex<()>,
+    throttle: SignInThrottle,
+    /// Sign-in links by hash, with the account and the time of expiry.
+    sign_in_links: Mutex<HashMap<Hash, (Arc<str>, UtcMicros)>>,
+    /// Ended sessions that are still in the store.
+    ended_sessions: Mutex<Vec<Hash>>,
 }
 
-/// How an account stands.
+/// The status of an account.
 #[derive(Clone, Debug)]
-pub enum Standing {
-    /// There is none of that id.
-    Nobody,
-    /// It is disabled.
+pub enum AccountStatus {
+    /// There is no account with this id.
+    NotFound,
+    /// The account is disabled.
     Disabled,
-    /// It gives this.
-    Counts(Arc<Powers>),
+    /// The account is active and has these permissions.
+    Active(Arc<Permissions>),
 }
 
-/// Why an account or a token was not made, changed or found. Nothing was written.
+/// Why a request about an account or a token failed. Nothing was written.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum AccountError {
-    /// An id, a name or a password will not do.
+    /// An id, a name or a password is not acceptable.
     #[error("{0}")]
-    Field(#[from] BadField),
-    /// The reach will not do.
+    Field(#[from] FieldError),
+    /// The scope is not acceptable.
     #[error("{0}")]
-    Reach(#[from] BadReach),
+    Scope(#[from] ScopeError),
     /// The tenant is not served.
     #[error("there is no tenant {0} within reach")]
     NoTenant(TenantId),
-    /// Somebody has the id.
+    /// The id is already in use.
     #[error("the id {0} is taken, by an account or a token: choose another")]
-    Taken(Arc<str>),
-    /// Nobody has the id.
+    IdInUse(Arc<str>),
+    /// No account has the id.
     #[error("there is no account {0} within reach")]
     NoAccount(String),
     /// No token has the id.
     #[error("there is no token {0} within reach")]
     NoToken(String),
-    /// There are too many.
+    /// There are already as many as there may be.
     #[error("there are {0} already, which is the most: disable or revoke some first")]
     TooMany(usize),
-    /// It would give more than who asks has.
+    /// The change would grant more than the requester has.
     #[error("nobody can give rights, tenants or teams that he does not have himself")]
-    BeyondOwn,
-    /// It would take the own right away.
+    BeyondOwnRights,
+    /// The requester would lose their own access.
     #[error(
         "nobody can disable or demote his own account: ask somebody else who may, or stop the daemon and use the command line"
     )]
-    Own,
-    /// A token would act as two things.
+    OwnAccount,
+    /// The token is given more than one of role, rights and account.
     #[error("a token has a role, rights by name or an account: give it one of them")]
-    Grant,
-    /// The account was changed meanwhile.
+    AmbiguousGrant,
+    /// The account has been changed since it was read.
     #[error("the account was changed meanwhile: it is at version {now}")]
     Changed {
-        /// Its version.
+        /// The current version.
         now: u64,
     },
-    /// It is in the past, or too far away.
+    /// The expiry is in the past or too far in the future.
     #[error("a token expires in 1 to 3650 days")]
-    Expiry,
-    /// The account has no such session, or it is over.
+    InvalidExpiry,
+    /// The account has no such session, or it has ended.
     #[error("there is no session {0} of this account; it may be over")]
     NoSession(String),
-    /// The password that was to be replaced is another one.
+    /// The current password is wrong.
     #[error(
         "the present password is another one, or there is none: who forgot it asks for a link to sign in, and for a new one"
     )]
     WrongPassword,
-    /// Too many were wrong.
+    /// Too many wrong passwords; how long to wait.
     #[error("too many wrong passwords; try again in {} s", .0.as_secs())]
-    Slow(Duration),
-    /// Too many passwords are looked at.
+    Throttled(Duration),
+    /// Too many passwords are being checked.
     #[error("too many passwords are being looked at just now; try again in a few seconds")]
     Busy,
-    /// The store did not take it.
+    /// The change could not be stored.
     #[error("it could not be stored; nothing was changed")]
     Store(#[source] CommitError),
 }
 
-impl From<Held> for AccountError {
-    fn from(held: Held) -> Self {
-        match held {
-            Held::Slow(wait) => Self::Slow(wait),
-            Held::Busy => Self::Busy,
+impl From<Rejected> for AccountError {
+    fn from(rejected: Rejected) -> Self {
+        match rejected {
+            Rejected::Throttled(wait) => Self::Throttled(wait),
+            Rejected::Busy => Self::Busy,
         }
     }
 }
 
-/// Who changes something, for the audit chain, and how far that may go.
+/// Who makes a change, for the audit chain, and with which permissions.
 #[derive(Clone, Debug)]
-pub struct By {
-    /// As the audit chain calls him, with the kind: `person:ann`.
+pub struct Author {
+    /// The actor in the audit chain, with its kind: `person:ann`.
     pub actor: String,
-    /// From where.
-    pub asker: Asker,
-    /// What he has himself; nothing bounds whoever has the store's file.
-    pub powers: Option<Arc<Powers>>,
-    /// Why, in his own words.
+    /// The requester, with the address.
+    pub requester: Requester,
+    /// Their own permissions; `None` means no limit, for the command line with access to the store's file.
+    pub permissions: Option<Arc<Permissions>>,
+    /// Why, in their own words.
     pub reason: Option<String>,
 }
 
-impl By {
-    /// Somebody who asks over the network.
-    pub fn person(asker: Asker, powers: Arc<Powers>, reason: Option<String>) -> Self {
-        Self { actor: Actor::Person { id: asker.id.clone() }.label(), asker, powers: Some(powers), reason }
+impl Author {
+    /// Creates the author for a request over the network.
+    pub fn person(requester: Requester, permissions: Arc<Permissions>, reason: Option<String>) -> Self {
+        Self {
+            actor: Actor::Person { id: requester.id.clone() }.label(),
+            requester,
+            permissions: Some(permissions),
+            reason,
+        }
     }
 
-    /// The command line, on a store that no daemon has.
-    pub fn command(name: &str, reason: Option<String>) -> Self {
-        Self { actor: format!("command:{name}"), asker: Asker::named(name), powers: None, reason }
+    /// Creates the author for the command line, which works on a store that no daemon uses.
+    pub fn command_line(name: &str, reason: Option<String>) -> Self {
+        Self { actor: format!("command:{name}"), requester: Requester::without_source(name), permissions: None, reason }
     }
 
-    fn reaches(&self, reach: &Reach) -> bool {
-        self.powers.as_ref().is_none_or(|powers| powers.reach.covers(reach))
+    fn covers(&self, scope: &Scope) -> bool {
+        self.permissions.as_ref().is_none_or(|powers| powers.scope.covers(scope))
     }
 }
 
 impl Accounts {
-    /// Reads all there are.
-    pub async fn load(parts: AccountsParts, reader: &Reader) -> Result<Self, ReadError> {
+    /// Reads all accounts, tokens and sessions from the store.
+    pub async fn load(services: AccountServices, reader: &Reader) -> Result<Self, ReadError> {
         let (accounts, tokens, sessions) =
             (reader.accounts().await?, reader.api_tokens().await?, reader.sessions().await?);
-        let gate = Gate::new();
+        let throttle = SignInThrottle::new();
         for session in &sessions {
-            gate.learn(&session.account, place_of(session.source));
+            throttle.remember_address(&session.account, address_prefix(session.source_address));
         }
         Ok(Self(Arc::new(Inner {
-            parts,
-            book: RwLock::new(Book::new(accounts, tokens, sessions)),
-            news: watch::Sender::new(0),
-            turn: tokio::sync::Mutex::default(),
-            gate,
-            links: Mutex::default(),
-            over: Mutex::default(),
+            services,
+            directory: RwLock::new(Directory::new(accounts, tokens, sessions)),
+            updates: watch::Sender::new(0),
+            change_lock: tokio::sync::Mutex::default(),
+            throttle,
+            sign_in_links: Mutex::default(),
+            ended_sessions: Mutex::default(),
         })))
     }
 
-    /// What the holder of a stored token has; `None` for a text that is none, or none any more.
-    pub fn token(&self, text: &str) -> Option<(Hash, Arc<Powers>)> {
+    /// Authenticates a stored token by its text; `None` if it is unknown or no longer valid.
+    pub fn authenticate_token(&self, text: &str) -> Option<(Hash, Arc<Permissions>)> {
         let hash = Hash::of(text.as_bytes());
-        self.token_of(&hash).map(|powers| (hash, powers))
+        self.token_permissions(&hash).map(|permissions| (hash, permissions))
     }
 
-    /// The same, of a token that was known before.
-    pub fn token_of(&self, hash: &Hash) -> Option<Arc<Powers>> {
-        self.book().token(hash, self.0.parts.real.now())
+    /// Returns the permissions of a stored token by its hash; `None` if it is unknown or no longer valid.
+    pub fn token_permissions(&self, hash: &Hash) -> Option<Arc<Permissions>> {
+        self.directory().token_permissions(hash, self.0.services.real_clock.now())
     }
 
-    /// What somebody has who has signed in, by the value of the cookie. Counts as use.
-    pub fn session(&self, cookie: &str) -> Option<(Hash, Arc<Powers>)> {
+    /// Authenticates a session by the value of its cookie, and records the use.
+    pub fn authenticate_session(&self, cookie: &str) -> Option<(Hash, Arc<Permissions>)> {
         let hash = Hash::of(cookie.as_bytes());
-        let powers = self.session_of(&hash)?;
-        self.touch(&hash);
-        Some((hash, powers))
+        let permissions = self.session_permissions(&hash)?;
+        self.record_session_use(&hash);
+        Some((hash, permissions))
     }
 
-    /// The same, of a session that was known before. Is no use.
-    pub fn session_of(&self, hash: &Hash) -> Option<Arc<Powers>> {
-        self.book().session(hash, self.limits(), self.0.parts.real.now())
+    /// Returns the permissions of a session by its hash, without recording a use.
+    pub fn session_permissions(&self, hash: &Hash) -> Option<Arc<Permissions>> {
+        self.directory().session_permissions(hash, self.limits(), self.0.services.real_clock.now())
     }
 
-    /// Somebody still looks.
-    pub fn touch(&self, session: &Hash) {
-        self.book().touch(session, self.0.parts.real.now());
+    /// Records the use of a session.
+    pub fn record_session_use(&self, session: &Hash) {
+        self.directory().record_session_use(session, self.0.services.real_clock.now());
     }
 
-    /// When a session ends.
-    pub fn session_ends(&self, hash: &Hash) -> Option<SessionEnds> {
-        self.book().session_ends(hash, self.limits())
+    /// Returns when a session ends.
+    pub fn session_expiry(&self, hash: &Hash) -> Option<SessionExpiry> {
+        self.directory().session_expiry(hash, self.limits())
     }
 
-    /// How an account stands, by its id, whoever asks.
-    pub fn standing(&self, id: &str) -> Standing {
-        match self.book().accounts.get(id) {
-            None => Standing::Nobody,
-            Some((account, _)) if account.disabled => Standing::Disabled,
-            Some((_, powers)) => Standing::Counts(powers.clone()),
+    /// Returns the status of an account, regardless of who asks.
+    pub fn status(&self, id: &str) -> AccountStatus {
+        match self.directory().accounts.get(id) {
+            None => AccountStatus::NotFound,
+            Some((account, _)) if account.disabled => AccountStatus::Disabled,
+            Some((_, permissions)) => AccountStatus::Active(permissions.clone()),
         }
     }
 
-    /// Told whenever somebody may have lost a right.
-    pub fn news(&self) -> watch::Receiver<u64> {
-        self.0.news.subscribe()
+    /// Returns a receiver that changes whenever somebody may have lost a right.
+    pub fn updates(&self) -> watch::Receiver<u64> {
+        self.0.updates.subscribe()
     }
 
-    /// How long a cookie may last.
+    /// Returns how long sessions last.
     pub fn limits(&self) -> SessionLimits {
-        *self.0.parts.limits.borrow()
+        *self.0.services.limits.borrow()
     }
 
-    /// The accounts after an id that somebody may see, at most `limit`.
-    pub fn accounts(&self, by: &By, after: Option<&str>, limit: usize) -> Vec<Arc<Account>> {
-        let book = self.book();
-        let all = book.accounts.values().map(|(account, _)| account);
-        let page = all.filter(|account| after.is_none_or(|after| &*account.id > after) && by.reaches(&account.reach));
+    /// Returns at most `limit` accounts after the id `after` that the author may see.
+    pub fn accounts(&self, by: &Author, after: Option<&str>, limit: usize) -> Vec<Arc<Account>> {
+        let directory = self.directory();
+        let all = directory.accounts.values().map(|(account, _)| account);
+        let page = all.filter(|account| after.is_none_or(|after| &*account.id > after) && by.covers(&account.scope));
         page.take(limit).cloned().collect()
     }
 
-    /// One account that somebody may see.
-    pub fn account(&self, by: &By, id: &str) -> Result<Arc<Account>, AccountError> {
-        let found = self.book().accounts.get(id).map(|(account, _)| account.clone());
-        found.filter(|account| by.reaches(&account.reach)).ok_or_else(|| AccountError::NoAccount(id.to_owned()))
+    /// Returns one account, if the author may see it.
+    pub fn account(&self, by: &Author, id: &str) -> Result<Arc<Account>, AccountError> {
+        let found = self.directory().accounts.get(id).map(|(account, _)| account.clone());
+        found.filter(|account| by.covers(&account.scope)).ok_or_else(|| AccountError::NoAccount(id.to_owned()))
     }
 
-    /// The tokens after an id that somebody may see, at most `limit`; also those that ended not long ago.
-    pub fn tokens(&self, by: &By, after: Option<&str>, limit: usize) -> Vec<Arc<StoredToken>> {
-        let book = self.book();
-        let all = book.tokens.values().map(|entry| &entry.token);
-        let page = all.filter(|token| after.is_none_or(|after| &*token.id > after) && by.reaches(&token.reach));
+    /// Returns at most `limit` tokens after the id `after` that the author may see, including recently ended ones.
+    pub fn tokens(&self, by: &Author, after: Option<&str>, limit: usize) -> Vec<Arc<StoredToken>> {
+        let directory = self.directory();
+        let all = directory.tokens.values().map(|entry| &entry.token);
+        let page = all.filter(|token| after.is_none_or(|after| &*token.id > after) && by.covers(&token.scope));
         page.take(limit).cloned().collect()
     }
 
-    fn book(&self) -> RwLockReadGuard<'_, Book> {
-        self.0.book.read().unwrap_or_else(PoisonError::into_inner)
+    fn directory(&self) -> RwLockReadGuard<'_, Directory> {
+        self.0.directory.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn book_to_write(&self) -> RwLockWriteGuard<'_, Book> {
-        self.0.book.write().unwrap_or_else(PoisonError::into_inner)
+    fn directory_mut(&self) -> RwLockWriteGuard<'_, Directory> {
+        self.0.directory.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tell_news(&self) {
-        self.0.news.send_modify(|news| *news = news.wrapping_add(1));
+    fn notify_update(&self) {
+        self.0.updates.send_modify(|news| *news = news.wrapping_add(1));
     }
 
-    /// Thirty-two random bytes as text.
-    fn secret(&self) -> String {
-        let random = &self.0.parts.random;
+    /// Returns thirty-two random bytes as base64 text.
+    fn new_secret(&self) -> String {
+        let random = &self.0.services.random;
         URL_SAFE_NO_PAD.encode([random.bytes(), random.bytes()].concat())
     }
 
-    /// An entry for the chain of each served tenant that `reach` has, with the note where a reason was given.
-    fn entries(&self, reach: &Reach, action: &'static str, by: &By, facts: &Facts) -> Commit {
+    /// Returns an audit entry for each served tenant in `scope`, with a note if a reason was given.
+    fn audit_entries(&self, scope: &Scope, action: &'static str, by: &Author, details: &AuditDetails) -> Commit {
         let mut commit = Commit::default();
-        for tenant in self.0.parts.tenants.ids().into_iter().filter(|tenant| reach.has(tenant)) {
+        for tenant in self.0.services.tenants.ids().into_iter().filter(|tenant| scope.covers_tenant(tenant)) {
             let note = by.reason.as_ref().map(|reason| {
-                let salt = self.0.parts.random.bytes();
+                let salt = self.0.services.random.bytes();
                 let hash = note_hash(&salt, reason);
                 commit.notes.push(NoteWrite { tenant: tenant.clone(), hash, salt, text: reason.clone() });
                 hash
             });
-            let (at, why) = (self.0.parts.clock.now(), facts.of(&tenant, by));
-            commit.audit.push(AuditDraft { note, ..AuditDraft::new(tenant, at, &*by.actor, action, why) });
+            let (at, entry_details) = (self.0.services.clock.now(), details.for_tenant(&tenant, by));
+            commit
+                .audit
+                .push(AuditDraft { note_hash: note, ..AuditDraft::new(tenant, at, &*by.actor, action, entry_details) });
         }
         commit
     }
 
     async fn store(&self, commit: Commit) -> Result<(), AccountError> {
-        self.0.parts.writer.commit(commit).await.map(|_| ()).map_err(AccountError::Store)
+        self.0.services.writer.commit(commit).await.map(|_| ()).map_err(AccountError::Store)
     }
 }
 
-/// What an entry tells beside who and when.
+/// The details of an audit entry.
 #[derive(Default)]
-struct Facts {
-    plain: Map<String, Value>,
-    /// Of this, the part that is about the chain's tenant.
-    reach: Option<Reach>,
+struct AuditDetails {
+    fields: Map<String, Value>,
+    /// The scope, of which each entry shows the part for its own tenant.
+    scope: Option<Scope>,
 }
 
-impl Facts {
+impl AuditDetails {
     fn of_account(id: &str) -> Self {
         Self::default().with("account", id)
     }
@@ -345,28 +354,28 @@ impl Facts {
     }
 
     fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.plain.insert(name.to_owned(), value.into());
+        self.fields.insert(name.to_owned(), value.into());
         self
     }
 
-    fn reaching(self, reach: &Reach) -> Self {
-        Self { reach: Some(reach.clone()), ..self }
+    fn with_scope(self, scope: &Scope) -> Self {
+        Self { scope: Some(scope.clone()), ..self }
     }
 
-    fn of(&self, tenant: &TenantId, by: &By) -> Value {
-        let mut facts = self.plain.clone();
-        if let Some(reach) = &self.reach {
-            let teams = match reach.teams(tenant) {
-                _ if !reach.has(tenant) => Vec::<&str>::new().into(),
+    fn for_tenant(&self, tenant: &TenantId, by: &Author) -> Value {
+        let mut details = self.fields.clone();
+        if let Some(scope) = &self.scope {
+            let teams = match scope.teams(tenant) {
+                _ if !scope.covers_tenant(tenant) => Vec::<&str>::new().into(),
                 None => Value::from("*"),
                 Some(teams) => teams.iter().map(TeamName::as_str).collect::<Vec<_>>().into(),
             };
-            facts.insert("teams".to_owned(), teams);
+            details.insert("teams".to_owned(), teams);
         }
-        if let Some(source) = by.asker.source {
-            facts.insert("source".to_owned(), source.to_string().into());
+        if let Some(source) = by.requester.source {
+            details.insert("source".to_owned(), source.to_string().into());
         }
-        Value::Object(facts)
+        Value::Object(details)
     }
 }
 
@@ -374,5 +383,5 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How long uses may stand in memory alone before the store is told.
-const TOLD_WITHIN: Duration = Duration::from_secs(300);
+/// How long last uses may stay in memory before they are stored.
+const MAX_UNSAVED_USE: Duration = Duration::from_secs(300);

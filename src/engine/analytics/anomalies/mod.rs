@@ -1,9 +1,9 @@
-//! Watches the series that a tenant names: judges each value when its quarter of an hour or day is over, or when an analytics query has
-//! brought it, keeps what is odd, and tells it once.
+//! Monitors the series that a tenant configures: judges each value when its quarter of an hour or day is over, or when
+//! an analytics query has brought it, records anomalies and reports each once.
 //!
-//! An anomaly, its audit entry and its event are one commit; only then rules see it. Of a series of analytics the same commit says how far it
-//! was judged: several runs may end before anybody looks. Of all else nothing is remembered: the newest value before a start would be
-//! judged the same way again.
+//! An anomaly, its audit entry and its event are one commit; rules see it only after that. For an analytics series the
+//! same commit also records how far it was judged, because several runs may end before the next check. For other series
+//! nothing is stored: the newest value before a restart would be judged the same way again.
 
 #[cfg(test)]
 mod tests;
@@ -18,9 +18,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::Analytics;
 use crate::clock::{RealTime, Stopwatch};
-use crate::domain::analytics::anomaly::{Anomalies, AnomalyRecord, Step, Watched, follow, short};
-use crate::domain::analytics::series::aggregated::{Aggregated, Results};
-use crate::domain::analytics::series::{Bucket, QUARTER, QUARTER_US, Source};
+use crate::domain::analytics::anomaly::{
+    Anomalies, AnomalyRecord, AnomalyUpdate, MonitoredSeries, format_short, update_anomalies,
+};
+use crate::domain::analytics::series::aggregated::{AggregatedMetric, ResultSource};
+use crate::domain::analytics::series::{QUARTER, QUARTER_US, SeriesBucket, SeriesSource};
 use crate::domain::analytics::trend::{TrendPoint, trend};
 use crate::domain::audit::AuditDraft;
 use crate::domain::changes::transition::Actor;
@@ -29,246 +31,257 @@ use crate::domain::time::UtcMicros;
 use crate::domain::webhooks::event::{AnomalyDetected, AnomalyEnded, Event, EventData};
 use crate::engine::operations::settings::TenantSettings;
 use crate::engine::platform::link::Link;
-use crate::store::{Commit, ReadError, Reader, SeriesError, SeriesJudged, SeriesValues};
+use crate::store::{Commit, ReadError, Reader, SeriesError, SeriesProgress, SeriesValues};
 
-/// A quarter is judged so long after its end, when its last read is stored.
-const SETTLED_AFTER: Duration = Duration::from_mins(1);
+/// How long after its end a quarter is judged, when its last read has been stored.
+const SETTLING_TIME: Duration = Duration::from_mins(1);
 
-/// A day is judged so long after its end, when its shifts are over and what agents' days add up to is stored.
-const DAY_SETTLED_AFTER: Duration = Duration::from_hours(12);
+/// How long after its end a day is judged, when its shifts are over and the agents' daily sums are stored.
+const DAY_SETTLING_TIME: Duration = Duration::from_hours(12);
 
-/// What is looked at to judge quarters of agents' time, which are cut from segments: as many weeks as the season needs, and one. Of all
-/// else as much as `report trend` looks at without `--from`.
-const QUARTERS_BACK: Duration = Duration::from_hours(35 * 24);
+/// How much history is read to judge quarters of agents' time, which are computed from segments: the weeks that the
+/// season needs, and one more. Other series use as much as `report trend` does without `--from`.
+const QUARTER_LOOKBACK: Duration = Duration::from_hours(35 * 24);
 
-/// The worker of one tenant.
+/// Runs the worker of one tenant until `soft` is cancelled.
 pub async fn run(
     link: Arc<Link>,
     mut settings: watch::Receiver<Arc<TenantSettings>>,
-    desk: Analytics,
+    analytics: Analytics,
     soft: CancellationToken,
 ) -> anyhow::Result<()> {
-    let mut watch = Watch::load(link.clone()).await?;
-    let mut news = desk.news();
+    let mut detector = AnomalyDetector::load(link.clone()).await?;
+    let mut updates = analytics.subscribe();
     loop {
-        let wanted = settings.borrow_and_update().clone();
-        news.borrow_and_update();
-        let has_results = wanted.series.iter().any(|watched| watched.of.aggregated().is_some());
+        let current = settings.borrow_and_update().clone();
+        updates.borrow_and_update();
+        let has_results = current.series.iter().any(|watched| watched.source.aggregated_metric().is_some());
         tokio::select! {
             biased;
-            // What is under way is judged at the next start.
+            // A check in progress is repeated at the next start.
             () = soft.cancelled() => return Ok(()),
-            done = watch.look(&wanted) => done?,
+            done = detector.check(&current) => done?,
         }
-        let wait = until_next(link.clock.now(), settled_after(&wanted));
+        let wait = time_until_next_quarter(link.clock.now(), settling_time(&current));
         tokio::select! {
             () = soft.cancelled() => return Ok(()),
             changed = settings.changed() => changed?,
-            changed = news.changed(), if has_results => changed?,
-            () = link.clock.sleep(wait), if !wanted.series.is_empty() => {}
+            changed = updates.changed(), if has_results => changed?,
+            () = link.clock.sleep(wait), if !current.series.is_empty() => {}
         }
     }
 }
 
-/// What rules see of the anomalies that the store knows, with these series watched.
-pub async fn last_found(
+/// Returns the stored anomalies as rules see them, for the monitored series.
+pub async fn load_recent_anomalies(
     reader: &Reader,
     tenant: &TenantId,
-    series: &[Watched],
+    series: &[MonitoredSeries],
     now: UtcMicros,
 ) -> Result<Anomalies, ReadError> {
-    let recent = reader.anomalies_since(tenant, now - Anomalies::KEPT).await?;
-    Ok(Anomalies { watched: series.iter().map(|watched| watched.id.clone()).collect(), recent })
+    let recent = reader.anomalies_since(tenant, now - Anomalies::RETENTION).await?;
+    Ok(Anomalies { monitored: series.iter().map(|watched| watched.id.clone()).collect(), recent })
 }
 
-/// When a quarter is settled: its last read is stored, and no deviation in it is within its tolerance any more.
-fn settled_after(settings: &TenantSettings) -> Duration {
-    let is_of_agents = |watched: &Watched| watched.of.whom().is_some() && watched.of.bucket() == Some(Bucket::Quarter);
+/// Returns how long after its end a quarter is settled: its last read is stored, and no deviation in it is within its
+/// tolerance any more.
+fn settling_time(settings: &TenantSettings) -> Duration {
+    let is_of_agents = |watched: &MonitoredSeries| {
+        watched.source.agent_filter().is_some() && watched.source.bucket() == Some(SeriesBucket::Quarter)
+    };
     let tolerance = if settings.series.iter().any(is_of_agents) {
-        settings.decide.adherence.longest_tolerance()
+        settings.decide.adherence.max_tolerance()
     } else {
         Duration::ZERO
     };
-    SETTLED_AFTER + tolerance
+    SETTLING_TIME + tolerance
 }
 
-/// Until the next quarter is settled.
-fn until_next(now: UtcMicros, settled_after: Duration) -> Duration {
-    quarter_of(now - settled_after).offset(QUARTER_US).since(now - settled_after)
+/// Returns the time until the next quarter is settled.
+fn time_until_next_quarter(now: UtcMicros, settling_time: Duration) -> Duration {
+    quarter_start(now - settling_time).offset(QUARTER_US).since(now - settling_time)
 }
 
-const fn quarter_of(at: UtcMicros) -> UtcMicros {
+const fn quarter_start(at: UtcMicros) -> UtcMicros {
     UtcMicros::from_micros(at.as_micros() - at.as_micros().rem_euclid(QUARTER_US))
 }
 
-/// One watched series, as far as it is judged.
-struct Followed {
-    watched: Watched,
+/// One monitored series and how far it has been judged.
+struct SeriesMonitor {
+    watched: MonitoredSeries,
     open: Option<AnomalyRecord>,
-    /// The last value that was judged; none before the first look.
+    /// The time of the last judged value; `None` before the first check.
     judged_through: Option<UtcMicros>,
-    /// Up to where it was looked at last.
-    seen: Option<Extent>,
-    /// Why it cannot be judged.
-    trouble: Option<String>,
+    /// The extent of the series at the last check.
+    judged_extent: Option<Extent>,
+    /// Why the series cannot be judged.
+    failure: Option<String>,
 }
 
-impl Followed {
-    /// One that was not looked at yet.
-    fn new(watched: &Watched) -> Self {
-        Self { watched: watched.clone(), open: None, judged_through: None, seen: None, trouble: None }
+impl SeriesMonitor {
+    /// Creates the state of a series that has not been checked yet.
+    fn new(watched: &MonitoredSeries) -> Self {
+        Self { watched: watched.clone(), open: None, judged_through: None, judged_extent: None, failure: None }
     }
 }
 
-/// How far a series goes.
+/// How far the data of a series reaches.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Extent {
-    /// To an instant.
+    /// Up to an instant.
     To(UtcMicros),
-    /// To what the newest run of its query brought; the one before it went to an instant.
+    /// Up to what the newest run of its query brought, and the instant up to which the run before it reached.
     Run(AnalyticsRunId, Option<UtcMicros>),
 }
 
-/// Does the work, a look at a time.
-pub struct Watch {
+/// The anomaly detector of one tenant.
+pub struct AnomalyDetector {
     link: Arc<Link>,
-    followed: Vec<Followed>,
-    /// Those of the store that are not over and that no series has taken up.
-    left: Vec<AnomalyRecord>,
+    monitors: Vec<SeriesMonitor>,
+    /// Stored anomalies that have not ended and that no series has claimed.
+    unclaimed: Vec<AnomalyRecord>,
 }
 
-impl Watch {
-    /// Takes up what the store knows.
+impl AnomalyDetector {
+    /// Creates a detector from the stored anomalies.
     pub async fn load(link: Arc<Link>) -> anyhow::Result<Self> {
         let (reader, tenant) = (&link.reader, &link.tenant);
         let left = reader.open_anomalies(tenant).await.context("the anomalies that are not over")?;
-        let watched = link.watched.borrow().clone();
-        let known = last_found(reader, tenant, &watched, link.clock.now()).await;
+        let watched = link.watched_series.borrow().clone();
+        let known = load_recent_anomalies(reader, tenant, &watched, link.clock.now()).await;
         link.anomalies.send_replace(Arc::new(known.context("the anomalies of the last week")?));
-        Ok(Self { link, followed: Vec::new(), left })
+        Ok(Self { link, monitors: Vec::new(), unclaimed: left })
     }
 
-    /// Judges what is settled and was not judged before.
+    /// Judges every value that is settled and was not judged before.
     ///
     /// # Errors
-    /// The store could not be read or written.
-    pub async fn look(&mut self, settings: &TenantSettings) -> anyhow::Result<()> {
-        self.take(&settings.series).await?;
-        let settled = self.link.clock.now() - settled_after(settings);
-        for place in 0..self.followed.len() {
+    ///
+    /// Fails if the store cannot be read or written.
+    pub async fn check(&mut self, settings: &TenantSettings) -> anyhow::Result<()> {
+        self.set_series(&settings.series).await?;
+        let settled = self.link.clock.now() - settling_time(settings);
+        for index in 0..self.monitors.len() {
             let took = Stopwatch::start();
-            self.judge(place, quarter_of(settled)).await?;
+            self.judge(index, quarter_start(settled)).await?;
             RealTime::sleep(took.elapsed()).await;
         }
-        let troubles: Vec<&str> = self.followed.iter().filter_map(|followed| followed.trouble.as_deref()).collect();
+        let failures: Vec<&str> = self.monitors.iter().filter_map(|followed| followed.failure.as_deref()).collect();
         let part = self.link.part("anomalies");
         if settings.series.is_empty() {
-            self.link.readiness.forget(&[part]);
-        } else if troubles.is_empty() {
+            self.link.readiness.remove(&[part]);
+        } else if failures.is_empty() {
             self.link.readiness.restored(&part);
         } else {
-            self.link.readiness.degraded(&part, troubles.join("; "));
+            self.link.readiness.degraded(&part, failures.join("; "));
         }
         Ok(())
     }
 
-    /// These are watched from now on. What goes on of a series that is watched no more, or as something else, is over.
-    async fn take(&mut self, wanted: &[Watched]) -> anyhow::Result<()> {
-        let mut known: Vec<Followed> = std::mem::take(&mut self.followed);
-        for watched in wanted {
+    /// Sets the monitored series. An open anomaly ends if its series is no longer monitored or has another definition.
+    async fn set_series(&mut self, requested: &[MonitoredSeries]) -> anyhow::Result<()> {
+        let mut known: Vec<SeriesMonitor> = std::mem::take(&mut self.monitors);
+        for watched in requested {
             let same = known.iter().position(|followed| followed.watched == *watched);
-            let followed = same.map_or_else(|| Followed::new(watched), |place| known.swap_remove(place));
-            self.followed.push(followed);
+            let followed = same.map_or_else(|| SeriesMonitor::new(watched), |place| known.swap_remove(place));
+            self.monitors.push(followed);
         }
-        self.left.extend(known.into_iter().filter_map(|followed| followed.open));
-        for followed in &mut self.followed {
-            let (id, of) = (&followed.watched.id, followed.watched.of.to_string());
-            let own = self.left.iter().position(|open| open.series == *id && *open.of == *of);
+        self.unclaimed.extend(known.into_iter().filter_map(|followed| followed.open));
+        for followed in &mut self.monitors {
+            let (id, of) = (&followed.watched.id, followed.watched.source.to_string());
+            let own = self.unclaimed.iter().position(|open| open.series == *id && *open.source == *of);
             if let Some(place) = own {
-                followed.open = Some(self.left.swap_remove(place));
+                followed.open = Some(self.unclaimed.swap_remove(place));
             }
         }
         let now = self.link.clock.now();
-        let over = std::mem::take(&mut self.left).into_iter();
-        let steps = over.map(|record| Step::Ends(AnomalyRecord { ended_at: Some(now), ..record })).collect();
+        let over = std::mem::take(&mut self.unclaimed).into_iter();
+        let steps = over.map(|record| AnomalyUpdate::Ended(AnomalyRecord { ended_at: Some(now), ..record })).collect();
         self.link.anomalies.send_if_modified(|anomalies| {
-            let ids: Vec<_> = wanted.iter().map(|watched| watched.id.clone()).collect();
-            let is_news = anomalies.watched != ids;
-            if is_news {
-                Arc::make_mut(anomalies).watched = ids;
+            let ids: Vec<_> = requested.iter().map(|watched| watched.id.clone()).collect();
+            let has_changed = anomalies.monitored != ids;
+            if has_changed {
+                Arc::make_mut(anomalies).monitored = ids;
             }
-            is_news
+            has_changed
         });
-        self.keep(steps, None, now).await
+        self.store_steps(steps, None, now).await
     }
 
-    /// Judges what has come of one series: up to the end of its last settled quarter, or what a run of its query has brought.
-    async fn judge(&mut self, place: usize, settled: UtcMicros) -> anyhow::Result<()> {
-        let Some(followed) = self.followed.get(place) else { return Ok(()) };
-        let (watched, now) = (&followed.watched, self.link.clock.now());
+    /// Judges the new values of one series: up to the end of its last settled quarter, or what a run of its query has
+    /// brought.
+    async fn judge(&mut self, index: usize, settled: UtcMicros) -> anyhow::Result<()> {
+        let Some(monitor) = self.monitors.get(index) else { return Ok(()) };
+        let (watched, now) = (&monitor.watched, self.link.clock.now());
         let Some(extent) = self.extent(watched, settled).await? else { return Ok(()) };
-        // What goes on may have become quiet.
-        let is_over = followed.open.is_none() || matches!(extent, Extent::To(_));
-        if followed.seen == Some(extent) && is_over {
+        // An open anomaly may have ended.
+        let is_over = monitor.open.is_none() || matches!(extent, Extent::To(_));
+        if monitor.judged_extent == Some(extent) && is_over {
             return Ok(());
         }
         let to = match extent {
             Extent::To(to) => to,
             Extent::Run(..) => now,
         };
-        let span = (to - back(&watched.of), to);
-        let values = self.link.reader.samples(&self.link.tenant, &watched.of, span, &watched.time_zone()).await;
+        let span = (to - lookback(&watched.source), to);
+        let values =
+            self.link.reader.series_values(&self.link.tenant, &watched.source, span, &watched.time_zone()).await;
         let SeriesValues { bucket, zone, samples } = match values {
             Ok(values) => values,
             Err(SeriesError::Read(error)) => return Err(error).context("the values of a watched series"),
-            Err(error @ (SeriesError::TooLong { .. } | SeriesError::TooMuch { .. } | SeriesError::Unfit(_))) => {
+            Err(
+                error @ (SeriesError::TooLong { .. }
+                | SeriesError::TooManyQuarters { .. }
+                | SeriesError::Unavailable(_)),
+            ) => {
                 let why = format!("series {} is not watched: {error}", watched.id);
-                if let Some(followed) = self.followed.get_mut(place) {
-                    (followed.seen, followed.trouble) = (Some(extent), Some(why));
+                if let Some(followed) = self.monitors.get_mut(index) {
+                    (followed.judged_extent, followed.failure) = (Some(extent), Some(why));
                 }
                 return Ok(());
             }
         };
         let points = trend(&samples, &watched.settings().in_zone(&zone));
-        let judged_through = match followed.judged_through {
+        let judged_through = match monitor.judged_through {
             Some(through) => through,
-            None => self.judged_before(watched, extent, &points).await?,
+            None => self.initial_judged_through(watched, extent, &points).await?,
         };
-        let id = || AnomalyId(self.link.random.id_at(now));
+        let id = || AnomalyId(self.link.random.time_ordered_id(now));
         let of = (&self.link.tenant, watched, bucket);
-        let steps = follow(of, followed.open.clone(), &points, judged_through, now, id);
+        let steps = update_anomalies(of, monitor.open.clone(), &points, judged_through, now, id);
         let last = points.last().map_or(judged_through, |point| point.at.max(judged_through));
-        let is_news = matches!(extent, Extent::Run(..)) && !points.is_empty() && followed.judged_through != Some(last);
-        let judged = is_news.then(|| SeriesJudged {
+        let has_new_values =
+            matches!(extent, Extent::Run(..)) && !points.is_empty() && monitor.judged_through != Some(last);
+        let judged = has_new_values.then(|| SeriesProgress {
             tenant: self.link.tenant.clone(),
             series: watched.id.clone(),
-            of: watched.of.to_string().into(),
+            source: watched.source.to_string().into(),
             through: last,
         });
         let open = match steps.last() {
             Some(step) => Some(step.record().clone()).filter(|record| record.ended_at.is_none()),
-            None => followed.open.clone(),
+            None => monitor.open.clone(),
         };
-        self.keep(steps, judged, now).await?;
-        if let Some(followed) = self.followed.get_mut(place) {
+        self.store_steps(steps, judged, now).await?;
+        if let Some(followed) = self.monitors.get_mut(index) {
             (followed.open, followed.judged_through) = (open, Some(last));
-            (followed.seen, followed.trouble) = (Some(extent), None);
+            (followed.judged_extent, followed.failure) = (Some(extent), None);
         }
         Ok(())
     }
 
-    /// How far a series goes that can be judged; none where no run of its query has brought anything.
-    async fn extent(&self, watched: &Watched, settled: UtcMicros) -> anyhow::Result<Option<Extent>> {
-        let query = match &watched.of {
-            Source::Skill(..) | Source::Queue(..) => return Ok(Some(Extent::To(settled))),
-            Source::Adherence(_, bucket) | Source::NotReady(_, bucket) => {
-                let days = *bucket == Bucket::Day;
-                let to = if days { quarter_of(self.link.clock.now() - DAY_SETTLED_AFTER) } else { settled };
+    /// Returns how far a series can be judged; `None` if no run of its query has brought anything.
+    async fn extent(&self, watched: &MonitoredSeries, settled: UtcMicros) -> anyhow::Result<Option<Extent>> {
+        let query = match &watched.source {
+            SeriesSource::Skill(..) | SeriesSource::Queue(..) => return Ok(Some(Extent::To(settled))),
+            SeriesSource::Adherence(_, bucket) | SeriesSource::NotReady(_, bucket) => {
+                let days = *bucket == SeriesBucket::Day;
+                let to = if days { quarter_start(self.link.clock.now() - DAY_SETTLING_TIME) } else { settled };
                 return Ok(Some(Extent::To(to)));
             }
-            // The configuration's check refuses a single run.
-            Source::Analytics(Aggregated { of: Results::Run(_), .. }) => return Ok(None),
-            Source::Analytics(Aggregated { of: Results::Query(query), .. }) => query,
+            // The configuration check rejects single runs.
+            SeriesSource::Analytics(AggregatedMetric { source: ResultSource::Run(_), .. }) => return Ok(None),
+            SeriesSource::Analytics(AggregatedMetric { source: ResultSource::Query(query), .. }) => query,
         };
         let runs = self.link.reader.stored_analytics_runs(&self.link.tenant, Some(query), 2).await;
         let runs = runs.context("the newest runs of an analytics query")?;
@@ -276,22 +289,22 @@ impl Watch {
         Ok(runs.first().map(|newest| Extent::Run(newest.id, before)))
     }
 
-    /// The last value before those that a first look judges. Of analytics all are judged that came after the last that was; where none was,
-    /// what the newest run has brought beyond the one before it. Of all else, and of a first run, the newest alone is judged. None is that
-    /// the store has an anomaly of.
-    async fn judged_before(
+    /// Returns the time of the last value before those that a first check judges. An analytics series continues after
+    /// the last judged value or, without one, after what the run before the newest one brought. For other series, and
+    /// for a first run, only the newest value is judged. Values with a stored anomaly are not judged again.
+    async fn initial_judged_through(
         &self,
-        watched: &Watched,
+        watched: &MonitoredSeries,
         extent: Extent,
         points: &[TrendPoint],
     ) -> anyhow::Result<UtcMicros> {
         let (reader, tenant) = (&self.link.reader, &self.link.tenant);
-        let newest = match (extent, watched.of.bucket()) {
-            (Extent::To(to), Some(Bucket::Quarter)) => to - QUARTER,
+        let newest = match (extent, watched.source.bucket()) {
+            (Extent::To(to), Some(SeriesBucket::Quarter)) => to - QUARTER,
             // A day of 25 hours that ended up to 25 hours ago.
             (Extent::To(to), _) => to - Duration::from_hours(50),
             (Extent::Run(_, before), _) => {
-                let judged = reader.judged_through(tenant, &watched.id, &watched.of.to_string()).await;
+                let judged = reader.judged_through(tenant, &watched.id, &watched.source.to_string()).await;
                 if let Some(through) = judged.context("how far a series was judged")? {
                     return Ok(through);
                 }
@@ -299,25 +312,30 @@ impl Watch {
             }
         };
         let last = reader.last_anomaly(tenant, &watched.id).await.context("the last anomaly")?;
-        Ok(newest.offset(-1).max(last.map_or(UtcMicros::EPOCH, |last| last.last_at)))
+        Ok(newest.offset(-1).max(last.map_or(UtcMicros::EPOCH, |last| last.last_bucket_at)))
     }
 
-    /// Stores what has come of it with its audit entries and events, and then tells the rules.
-    async fn keep(&self, steps: Vec<Step>, judged: Option<SeriesJudged>, now: UtcMicros) -> anyhow::Result<()> {
-        let mut commit = Commit { judged: judged.into_iter().collect(), ..Commit::default() };
-        if steps.is_empty() && commit.judged.is_empty() {
+    /// Stores new and ended anomalies with their audit entries and events, and then tells the rules.
+    async fn store_steps(
+        &self,
+        steps: Vec<AnomalyUpdate>,
+        judged: Option<SeriesProgress>,
+        now: UtcMicros,
+    ) -> anyhow::Result<()> {
+        let mut commit = Commit { series_progress: judged.into_iter().collect(), ..Commit::default() };
+        if steps.is_empty() && commit.series_progress.is_empty() {
             return Ok(());
         }
         for step in &steps {
             commit.anomalies.push(step.record().clone());
-            let told: Option<EventData> = match step {
-                Step::Begins(record) => Some(AnomalyDetected::of(record).into()),
-                Step::Ends(record) => Some(AnomalyEnded::of(record).into()),
-                Step::GoesOn(_) => None,
+            let event_data: Option<EventData> = match step {
+                AnomalyUpdate::Started(record) => Some(AnomalyDetected::from_record(record).into()),
+                AnomalyUpdate::Ended(record) => Some(AnomalyEnded::from_record(record).into()),
+                AnomalyUpdate::Continued(_) => None,
             };
-            if let Some(data) = told {
-                commit.audit.push(self.entry(step, now));
-                let (id, tenant) = (EventId(self.link.random.opaque_id()), self.link.tenant.clone());
+            if let Some(data) = event_data {
+                commit.audit.push(self.audit_entry(step, now));
+                let (id, tenant) = (EventId(self.link.random.random_id()), self.link.tenant.clone());
                 commit.events.push(Event { id, tenant, at: now, data });
             }
         }
@@ -325,49 +343,56 @@ impl Watch {
         for step in &steps {
             let AnomalyRecord { series, value, .. } = step.record();
             match step {
-                Step::Begins(record) => {
-                    self.link.meter.found(record.kind);
-                    tracing::info!(tenant = %self.link.tenant, %series, value = short(*value), "a watched series is odd: {record}");
+                AnomalyUpdate::Started(record) => {
+                    self.link.meter.record_anomaly(record.kind);
+                    tracing::info!(tenant = %self.link.tenant, %series, value = format_short(*value), "a watched series is odd: {record}");
                 }
-                Step::Ends(_) => {
+                AnomalyUpdate::Ended(_) => {
                     tracing::info!(tenant = %self.link.tenant, %series, "the anomaly of a watched series is over");
                 }
-                Step::GoesOn(_) => {}
+                AnomalyUpdate::Continued(_) => {}
             }
         }
         if !steps.is_empty() {
-            self.link.anomalies.send_modify(|anomalies| Arc::make_mut(anomalies).take(&steps, now));
+            self.link.anomalies.send_modify(|anomalies| Arc::make_mut(anomalies).apply(&steps, now));
         }
         Ok(())
     }
 
-    fn entry(&self, step: &Step, now: UtcMicros) -> AuditDraft {
+    fn audit_entry(&self, step: &AnomalyUpdate, now: UtcMicros) -> AuditDraft {
         let record = step.record();
-        let of = record.of.parse().map_or_else(|_| record.of.to_string(), |source: Source| source.for_the_record());
+        let of = record
+            .source
+            .parse()
+            .map_or_else(|_| record.source.to_string(), |source: SeriesSource| source.audit_text());
         let (action, why) = match step {
-            Step::Begins(_) | Step::GoesOn(_) => (
+            AnomalyUpdate::Started(_) | AnomalyUpdate::Continued(_) => (
                 "anomaly.detected",
                 json!({
                     "anomaly": record.id, "series": record.series, "of": of, "kind": record.kind.name(),
-                    "baseline": record.baseline.name(), "at": record.at, "value": record.value, "expected": record.expected,
+                    "baseline": record.baseline.name(), "at": record.first_bucket_at, "value": record.value, "expected": record.expected,
                     "score": record.score,
                 }),
             ),
-            Step::Ends(_) => (
+            AnomalyUpdate::Ended(_) => (
                 "anomaly.ended",
-                json!({ "anomaly": record.id, "series": record.series, "at": record.at, "last_at": record.last_at }),
+                json!({ "anomaly": record.id, "series": record.series, "at": record.first_bucket_at, "last_at": record.last_bucket_at }),
             ),
         };
         AuditDraft::new(self.link.tenant.clone(), now, Actor::Daemon.label(), action, why)
     }
 }
 
-/// How far back is looked to judge a value.
-const fn back(of: &Source) -> Duration {
+/// Returns how much history is read to judge a value.
+const fn lookback(of: &SeriesSource) -> Duration {
     match of {
-        Source::Adherence(_, Bucket::Quarter) | Source::NotReady(_, Bucket::Quarter) => QUARTERS_BACK,
-        Source::Skill(..) | Source::Queue(..) | Source::Adherence(..) | Source::NotReady(..) | Source::Analytics(_) => {
-            of.usual_span()
+        SeriesSource::Adherence(_, SeriesBucket::Quarter) | SeriesSource::NotReady(_, SeriesBucket::Quarter) => {
+            QUARTER_LOOKBACK
         }
+        SeriesSource::Skill(..)
+        | SeriesSource::Queue(..)
+        | SeriesSource::Adherence(..)
+        | SeriesSource::NotReady(..)
+        | SeriesSource::Analytics(_) => of.default_span(),
     }
 }

@@ -1,31 +1,31 @@
-//! The file of the key that signs heads: made once, readable by its owner alone, never shown.
+//! The file of the key that signs heads: created once, readable by its owner only, never shown.
 
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::clock::Random;
-use crate::domain::audit::head::HeadKey;
+use crate::domain::audit::head::HeadSigningKey;
 
-/// A key that cannot be had.
+/// Why the key file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
     /// The file cannot be read.
     #[error("the audit key {} cannot be read ({cause}): give its owner the right, or name another in [audit] key", path.display())]
     Read {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         cause: std::io::Error,
     },
     /// The file cannot be written.
     #[error("no audit key can be made at {} ({cause}): make its folder writable, or name another in [audit] key", path.display())]
     Write {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         cause: std::io::Error,
     },
-    /// The file holds something else.
+    /// The file does not contain an ed25519 key.
     #[error(
         "{} is not an ed25519 key in PKCS#8 PEM: take it from a backup, make one with `openssl genpkey -algorithm ed25519`, or \
          move it away and a new one is made", .0.display()
@@ -33,33 +33,35 @@ pub enum KeyFileError {
     NotAKey(PathBuf),
 }
 
-/// The key of a file; `None` when there is none.
-pub fn read(path: &Path) -> Result<Option<HeadKey>, KeyFileError> {
+/// Reads the key from a file; returns `None` if the file does not exist.
+pub fn read(path: &Path) -> Result<Option<HeadSigningKey>, KeyFileError> {
     match std::fs::read_to_string(path) {
-        Ok(text) => HeadKey::from_pem(text.trim()).map(Some).ok_or_else(|| KeyFileError::NotAKey(path.to_owned())),
+        Ok(text) => {
+            HeadSigningKey::from_pem(text.trim()).map(Some).ok_or_else(|| KeyFileError::NotAKey(path.to_owned()))
+        }
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) if error.kind() == ErrorKind::InvalidData => Err(KeyFileError::NotAKey(path.to_owned())),
         Err(cause) => Err(KeyFileError::Read { path: path.to_owned(), cause }),
     }
 }
 
-/// The key of a file, made when there is none. Only whoever holds the store may call this.
-pub fn read_or_make(path: &Path, random: &dyn Random) -> Result<HeadKey, KeyFileError> {
+/// Reads the key from a file, or creates it if it does not exist. Only the process that owns the store may call this.
+pub fn read_or_create(path: &Path, random: &dyn Random) -> Result<HeadSigningKey, KeyFileError> {
     if let Some(key) = read(path)? {
         return Ok(key);
     }
     let mut seed = [0; 32];
     seed[..16].copy_from_slice(&random.bytes());
     seed[16..].copy_from_slice(&random.bytes());
-    let key = HeadKey::from_seed(seed);
+    let key = HeadSigningKey::from_seed(seed);
     write(path, &key).map_err(|cause| KeyFileError::Write { path: path.to_owned(), cause })?;
-    let public = key.public();
+    let public = key.public_key();
     tracing::info!(file = %path.display(), key_id = public.id(), public_key = %public, "made a key for the audit heads");
     Ok(key)
 }
 
-/// Whole or not at all: a crash leaves no half key under the name.
-fn write(path: &Path, key: &HeadKey) -> std::io::Result<()> {
+/// Writes the key atomically: a crash leaves no partial file under the final name.
+fn write(path: &Path, key: &HeadSigningKey) -> std::io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder)?;
     let mut fresh = path.as_os_str().to_owned();
@@ -92,8 +94,8 @@ mod tests {
         let path = folder.path().join("deep/down/keeper.db.audit-key");
         assert!(read(&path).expect("no fault").is_none());
         let random = SeededRandom::new(1);
-        let made = read_or_make(&path, &random).expect("made");
-        assert_eq!(read_or_make(&path, &random).expect("found").public(), made.public());
+        let made = read_or_create(&path, &random).expect("made");
+        assert_eq!(read_or_create(&path, &random).expect("found").public_key(), made.public_key());
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt as _;
@@ -112,7 +114,7 @@ mod tests {
         let path = folder.path().join("key");
         for content in [&b"-----BEGIN PRIVATE KEY-----\n"[..], b"", b"\xff\xfe"] {
             std::fs::write(&path, content).expect("written");
-            let refused = read_or_make(&path, &SeededRandom::new(1)).expect_err("refused").to_string();
+            let refused = read_or_create(&path, &SeededRandom::new(1)).expect_err("refused").to_string();
             assert!(refused.contains("openssl genpkey"), "{refused}");
             assert_eq!(std::fs::read(&path).expect("there"), content);
         }

@@ -6,7 +6,7 @@ use super::*;
 use crate::clock::{ManualClock, SeededRandom};
 use crate::domain::audit::head::read_heads;
 use crate::domain::webhooks::event::EventKind;
-use crate::store::{ChainTrust, Identity, Role, Store};
+use crate::store::{ChainTrust, ProcessIdentity, ProcessRole, Store};
 
 fn acme() -> TenantId {
     "acme".into()
@@ -18,8 +18,8 @@ fn now() -> UtcMicros {
 
 async fn open(folder: &Path, clock: &ManualClock) -> Store {
     let url = format!("sqlite://{}", folder.join("keeper.db").display());
-    let identity = Identity { host: "desk-7".into(), pid: 1, version: "0.1.0".into() };
-    Store::open(&url, Role::Daemon, Arc::new(clock.clone()), &identity).await.expect("opens")
+    let identity = ProcessIdentity { host: "desk-7".into(), pid: 1, version: "0.1.0".into() };
+    Store::open(&url, ProcessRole::Daemon, Arc::new(clock.clone()), &identity).await.expect("opens")
 }
 
 fn parts_of(store: &Store, clock: &ManualClock, folder: Option<PathBuf>) -> HeadParts {
@@ -28,10 +28,10 @@ fn parts_of(store: &Store, clock: &ManualClock, folder: Option<PathBuf>) -> Head
         reader: store.reader().clone(),
         clock: Arc::new(clock.clone()),
         random: Arc::new(SeededRandom::new(7)),
-        key: HeadKey::from_seed([7; 32]),
-        tenants: Tenants::named([acme(), "bravo".into()]),
+        key: HeadSigningKey::from_seed([7; 32]),
+        tenants: Tenants::from_ids([acme(), "bravo".into()]),
         settings: HeadSettings { entries: 10, folder },
-        turn: Arc::default(),
+        signing_lock: Arc::default(),
     }
 }
 
@@ -46,8 +46,8 @@ async fn append(store: &Store, entries: usize) {
         before: Some("Paused".into()),
         after: None,
         outcome: None,
-        why: serde_json::json!({"planned": "work"}),
-        note: None,
+        facts: serde_json::json!({"planned": "work"}),
+        note_hash: None,
     };
     let audit = std::iter::repeat_n(draft, entries).collect();
     store.writer().commit(Commit { audit, ..Commit::default() }).await.expect("commits");
@@ -68,28 +68,28 @@ async fn a_head_is_made_of_what_was_appended_and_of_nothing_else() {
     let parts = parts_of(&store, &clock, Some(dropped.clone()));
     assert_eq!(pass(&parts, 1).await.expect("passes").made, 0, "nothing was appended");
     append(&store, 6).await;
-    assert_eq!(pass(&parts, 10).await.expect("passes"), Passed { made: 0, entries_left: 4 });
+    assert_eq!(pass(&parts, 10).await.expect("passes"), PassResult { made: 0, entries_left: 4 });
     append(&store, 4).await;
     assert_eq!(pass(&parts, 10).await.expect("passes").made, 1);
     assert_eq!(pass(&parts, 1).await.expect("passes").made, 0, "nothing was appended since");
     append(&store, 5000).await;
     assert_eq!(pass(&parts, 1).await.expect("passes").made, 2, "a head marks no more than it may");
     let heads = received(&store).await;
-    let spans: Vec<_> = heads.iter().map(|head| (head.claim.after, head.claim.seq)).collect();
+    let spans: Vec<_> = heads.iter().map(|head| (head.claim.previous_seq, head.claim.seq)).collect();
     assert_eq!(spans, [(0, 10), (10, 4106), (4106, 5010)]);
     let stored = store.reader().audit_heads(&acme(), 0, 10).await.expect("reads");
     assert_eq!(stored.into_iter().filter_map(|head| head.signed).collect::<Vec<_>>(), heads);
     let lines = std::fs::read_to_string(dropped.join("acme-2026-09-21.jsonl")).expect("dropped");
     assert_eq!(read_heads(&lines).expect("heads"), heads);
-    let (own, other) = (parts.key.public(), HeadKey::from_seed([8; 32]).public());
+    let (own, other) = (parts.key.public_key(), HeadSigningKey::from_seed([8; 32]).public_key());
     let verify = async |keys: &[_]| {
         let trust = ChainTrust { keys, heads: &heads };
         store.reader().verify_chain(&acme(), trust).await.expect("reads")
     };
     let good = verify(&[other, own]).await;
-    assert!(good.holds() && good.entries == 5010 && good.heads == 6, "{good:?}");
+    assert!(good.is_valid() && good.entries == 5010 && good.heads == 6, "{good:?}");
     let foreign = verify(&[other]).await;
-    assert_eq!((foreign.holds(), foreign.first_bad, foreign.bad_heads.len()), (false, None, 6));
+    assert_eq!((foreign.is_valid(), foreign.first_bad, foreign.bad_heads.len()), (false, None, 6));
     store.close().await;
 }
 
@@ -129,8 +129,8 @@ async fn heads_are_made_on_request_by_count_and_at_the_stop() {
     append(&store, 12).await;
     reaches(12).await;
     append(&store, 3).await;
-    assert_eq!(make(&parts, &acme()).await.expect("makes"), 1);
-    assert_eq!(make(&parts, &acme()).await.expect("makes"), 0, "nothing was appended");
+    assert_eq!(make_heads(&parts, &acme()).await.expect("makes"), 1);
+    assert_eq!(make_heads(&parts, &acme()).await.expect("makes"), 0, "nothing was appended");
     reaches(15).await;
     append(&store, 1).await;
     soft.cancel();
@@ -149,15 +149,15 @@ async fn entries_are_let_go_under_an_old_head_and_the_rest_verifies() {
         pass(&parts, 1).await.expect("passes");
         clock.advance(Duration::from_secs(300));
     }
-    assert_eq!(let_go(&parts, &acme(), now()).await.expect("lets go"), 0, "nothing is so old");
-    assert_eq!(let_go(&parts, &acme(), now() + Duration::from_secs(301)).await.expect("lets go"), 4999);
-    assert_eq!(let_go(&parts, &acme(), now() + Duration::from_secs(301)).await.expect("lets go"), 0, "all went");
+    assert_eq!(prune_entries(&parts, &acme(), now()).await.expect("lets go"), 0, "nothing is so old");
+    assert_eq!(prune_entries(&parts, &acme(), now() + Duration::from_secs(301)).await.expect("lets go"), 4999);
+    assert_eq!(prune_entries(&parts, &acme(), now() + Duration::from_secs(301)).await.expect("lets go"), 0, "all went");
     let first = store.reader().audit_entries(&acme(), 0, 1).await.expect("reads");
     assert_eq!(first[0].seq, 5000, "the checkpoint's own entry stays");
     pass(&parts, 1).await.expect("passes");
-    let (keys, heads) = ([parts.key.public()], received(&store).await);
+    let (keys, heads) = ([parts.key.public_key()], received(&store).await);
     let verdict = store.reader().verify_chain(&acme(), ChainTrust { keys: &keys, heads: &heads }).await.expect("reads");
-    assert!(verdict.holds(), "{verdict:?}");
+    assert!(verdict.is_valid(), "{verdict:?}");
     assert_eq!((verdict.from, verdict.entries), (5000, 2502), "the entry that says what went is among them");
     store.close().await;
 }
@@ -169,6 +169,6 @@ async fn the_worker_and_the_job_at_once_make_one_head() {
     let (worker, tenant) = (parts_of(&store, &clock, None), acme());
     let job = worker.clone();
     append(&store, 12).await;
-    let (passed, made) = tokio::join!(pass(&worker, 10), make(&job, &tenant));
+    let (passed, made) = tokio::join!(pass(&worker, 10), make_heads(&job, &tenant));
     assert_eq!(passed.expect("passes").made + made.expect("makes"), 1);
 }

@@ -1,50 +1,50 @@
-//! What the store keeps of a set as one text: what was asked for and what it costs. Its agents are rows of their own.
+//! The part of a change set that the store keeps as one text. Its agents are stored as rows of their own.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::domain::agents::state::AgentState;
-use crate::domain::changes::change_set::FloorShown;
-use crate::domain::changes::change_set::finish::Cost;
+use crate::domain::changes::change_set::FloorImpact;
+use crate::domain::changes::change_set::cost_estimate::CostEstimate;
 use crate::domain::changes::policy::OnContact;
 use crate::domain::ids::ReasonCode;
 
-/// What was asked for, and what it costs.
+/// What was requested, and what it costs.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct SetBody {
-    /// The wanted state; none where each agent has one of his own.
+pub struct ChangeSetBody {
+    /// The wanted state; `None` if each agent has a target of its own.
     pub to: Option<AgentState>,
-    /// The reason that was named.
+    /// The requested reason code.
     pub reason: Option<ReasonCode>,
-    /// What is done with those on a contact.
+    /// What to do with agents on a contact.
     pub on_contact: OnContact,
-    /// Ahead of what other people asked for.
+    /// Whether the set goes ahead of other people's requests.
     pub urgent: bool,
-    /// Whoever is in the state already gets the reason too.
+    /// Whether agents that are already in the state get the reason too.
     #[serde(default)]
     pub even_if_in_state: bool,
-    /// Why skills may fall below their floors, where they may.
+    /// Why skills may fall below their staffing floors; `None` if they may not.
     pub below_floor: Option<String>,
-    /// A person's words.
+    /// The requester's note.
     pub note: Option<String>,
-    /// How long a change may wait before it leaves, from the start on.
+    /// How many seconds after the start a change may wait to be sent.
     pub deadline_s: u64,
-    /// What it costs and when it is done.
-    pub cost: Cost,
-    /// Of its calls those for agents who are in the state already.
+    /// The number of calls and the expected finish.
+    pub cost: CostEstimate,
+    /// How many of the calls are for agents that are already in the state.
     #[serde(default)]
     pub reason_calls: usize,
-    /// The budget when it was shown.
-    pub slots: SlotsShown,
-    /// Automation was halted when it was shown: nobody knows when it is done.
+    /// The budget at the time of the preview.
+    pub slots: PreviewSlots,
+    /// Whether automation was halted at the time of the preview, so that the finish is unknown.
     pub halted: bool,
-    /// Skills with floors.
-    pub floors: Vec<FloorShown>,
+    /// The effect on skills with staffing floors.
+    pub floors: Vec<FloorImpact>,
 }
 
 /// A budget at an instant.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
-pub struct SlotsShown {
+pub struct PreviewSlots {
     /// Calls in any minute.
     pub per_minute: usize,
     /// Of these, how many can leave at once.

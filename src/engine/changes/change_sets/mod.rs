@@ -1,7 +1,9 @@
-//! Bulk changes by people: previewed, started, followed, called off, taken back. The desk between the API and the keepers.
+//! Bulk changes by people: preview, start, progress, cancellation and undo. This service sits between the API and the
+//! keepers.
 //!
-//! The keeper works a preview out of its own picture, and at the start looks at each agent again; what was not shown is not
-//! changed. The set's row and its transitions are one commit. How a set goes is read from its transitions, never kept beside them.
+//! The keeper computes a preview from its live view and checks each agent again at the start; nothing is changed that
+//! the preview did not show. The set's row and its transitions are one commit. The progress of a set is read from its
+//! transitions and not stored separately.
 
 pub mod body;
 mod undo;
@@ -13,124 +15,126 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use self::view::SetView;
-use crate::domain::access::rights::{Asker, Teams};
+use self::view::ChangeSetView;
+use crate::domain::access::rights::{Requester, TeamScope};
 use crate::domain::agents::state::AgentState;
 use crate::domain::audit::Hash;
-use crate::domain::changes::change_set::{MOST_AGENTS_PER_SET, Outcome, Previewed, Selection, WantedOf};
+use crate::domain::changes::change_set::{
+    AgentChange, MAX_AGENTS_PER_SET, PreviewOutcome, PreviewedAgent, SelectionCriteria,
+};
 use crate::domain::changes::policy::OnContact;
 use crate::domain::ids::{AgentId, ChangeSetId, ReasonCode, TenantId};
 use crate::domain::time::UtcMicros;
-use crate::domain::words::{count, names};
-use crate::engine::changes::door::{Door, DoorError};
-use crate::engine::message::Message;
+use crate::domain::wording::{count_with_noun, list_names};
+use crate::engine::changes::keeper_handle::{KeeperError, KeeperHandle};
+use crate::engine::keeper_message::KeeperMessage;
 use crate::store::{ChangeSetRow, ReadError, Reader};
 
-/// A preview can be started for so long: the floor looks different after that, and a supervisor has read the list.
-pub const PREVIEW_KEPT: Duration = Duration::from_secs(600);
+/// How long a preview can be started. Later the situation is different and the preview out of date.
+pub const PREVIEW_LIFETIME: Duration = Duration::from_secs(600);
 
-/// Previews of a tenant that may wait for their start at once; each holds ten thousand rows at most.
-pub const MOST_PREVIEWS: u64 = 50;
+/// The largest number of previews of a tenant that wait to be started; each holds at most ten thousand rows.
+pub const MAX_PREVIEWS: u64 = 50;
 
-/// A set may be taken back for so long after its last change ended: later the agents' day has moved on.
-pub const UNDO_WITHIN: Duration = Duration::from_secs(3600);
+/// How long after its last change ended a set can be undone. Later the agents have moved on.
+pub const UNDO_WINDOW: Duration = Duration::from_secs(3600);
 
-/// Which agents are meant.
+/// Which agents a change set is for.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Select {
-    /// These, in this order.
+pub enum ChangeSetSelection {
+    /// These agents, in this order.
     Agents(Vec<AgentId>),
-    /// Those that a filter takes, by id.
-    Filter(Selection),
-    /// Each with a wish of his own.
-    Each(Vec<WantedOf>),
+    /// The agents that match a filter, ordered by id.
+    Filter(SelectionCriteria),
+    /// These agents, each with a target of its own.
+    PerAgent(Vec<AgentChange>),
 }
 
-/// A wish for a set.
+/// A request for a change set.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct NewSet {
-    /// For whom.
-    pub select: Select,
-    /// The wanted state; none where each agent has one of his own.
+pub struct NewChangeSet {
+    /// Which agents to change.
+    pub selection: ChangeSetSelection,
+    /// The wanted state; `None` if each agent has a target of its own.
     pub to: Option<AgentState>,
-    /// With this reason; the state's default when none is named.
+    /// The reason code; `None` means the state's default.
     pub reason: Option<ReasonCode>,
-    /// What to do with those on a contact; the tenant's setting when it does not say.
+    /// What to do with agents on a contact; `None` means the tenant's setting.
     pub on_contact: Option<OnContact>,
-    /// Ahead of what other people asked for.
+    /// Whether the set goes ahead of other people's requests.
     pub urgent: bool,
-    /// Whoever is in the state already gets the named reason too.
+    /// Whether agents that are already in the state get the named reason too.
     pub even_if_in_state: bool,
-    /// Why skills may fall below their floors, where they may.
+    /// Why skills may fall below their staffing floors; `None` if they may not.
     pub below_floor: Option<String>,
-    /// How long a change may wait before it leaves; else long enough for the finish that is shown.
+    /// How long a change may wait to be sent; `None` means long enough for the finish that the preview shows.
     pub deadline: Option<Duration>,
-    /// A person's words, kept apart from the audit chain.
+    /// The requester's note, stored apart from the audit chain.
     pub note: Option<String>,
-    /// The set that is taken back.
+    /// The set that this one undoes.
     pub undoes: Option<ChangeSetId>,
-    /// Who asks.
-    pub asker: Asker,
-    /// The asker's teams; others' agents are not known.
-    pub teams: Teams,
+    /// Who requests the set.
+    pub requester: Requester,
+    /// The requester's teams; agents of other teams count as unknown.
+    pub teams: TeamScope,
 }
 
-/// A start, as the keeper gets it.
+/// A request to start a change set.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct StartSet {
-    /// Which.
+pub struct StartChangeSet {
+    /// The change set.
     pub id: ChangeSetId,
-    /// The hash of what the asker was shown.
+    /// The hash of the preview that the requester saw.
     pub hash: Hash,
-    /// The agents who were shown as changed, with their places in the set.
-    pub agents: Vec<(usize, Previewed)>,
-    /// Where nobody was: those who were shown.
-    pub hindered: Vec<Hindered>,
-    /// Who asks.
-    pub asker: Asker,
-    /// The asker's teams.
-    pub teams: Teams,
+    /// The agents that the preview shows as changed, with their positions in the set.
+    pub agents: Vec<(usize, PreviewedAgent)>,
+    /// The agents that the preview shows as unchanged, if it shows none as changed.
+    pub unchanged: Vec<UnchangedAgent>,
+    /// Who starts it.
+    pub requester: Requester,
+    /// The requester's teams.
+    pub teams: TeamScope,
 }
 
-/// What a keeper is asked about sets. Each is answered after the commit.
+/// A request about change sets, answered after the commit.
 #[derive(Debug)]
-pub enum SetMessage {
-    /// Work a preview out and keep it.
+pub enum ChangeSetCommand {
+    /// Compute a preview and store it.
     Preview {
-        /// What is wanted.
-        wanted: Box<NewSet>,
-        /// Its id.
-        reply: oneshot::Sender<Result<ChangeSetId, SetError>>,
+        /// The requested change set.
+        request: Box<NewChangeSet>,
+        /// Receives the id of the preview.
+        reply: oneshot::Sender<Result<ChangeSetId, ChangeSetError>>,
     },
-    /// Start a set.
+    /// Start a change set.
     Start {
-        /// Which, by whom.
-        start: Box<StartSet>,
-        /// Started.
-        reply: oneshot::Sender<Result<(), SetError>>,
+        /// Which change set, and who starts it.
+        start: Box<StartChangeSet>,
+        /// Receives the result.
+        reply: oneshot::Sender<Result<(), ChangeSetError>>,
     },
-    /// Throw a preview away, or call off what has not left.
+    /// Discard a preview, or cancel what has not been sent.
     Cancel {
-        /// Which.
+        /// The change set.
         id: ChangeSetId,
-        /// Who asks.
-        asker: Asker,
-        /// Why, in the asker's words.
+        /// Who cancels it.
+        requester: Requester,
+        /// Why, in the requester's words.
         note: Option<String>,
-        /// Called off.
-        reply: oneshot::Sender<Result<(), SetError>>,
+        /// Receives the result.
+        reply: oneshot::Sender<Result<(), ChangeSetError>>,
     },
 }
 
-impl SetMessage {
-    /// How many agents it is about.
-    pub fn agents(&self) -> usize {
+impl ChangeSetCommand {
+    /// Returns how many agents the request is about.
+    pub fn agent_count(&self) -> usize {
         match self {
-            Self::Preview { wanted, .. } => match &wanted.select {
-                Select::Agents(agents) => agents.len(),
-                Select::Each(agents) => agents.len(),
-                // Nobody knows yet; most filters take a team.
-                Select::Filter(_) => 100,
+            Self::Preview { request: wanted, .. } => match &wanted.selection {
+                ChangeSetSelection::Agents(agents) => agents.len(),
+                ChangeSetSelection::PerAgent(agents) => agents.len(),
+                // The number is not known yet; most filters select a team.
+                ChangeSetSelection::Filter(_) => 100,
             },
             Self::Start { start, .. } => start.agents.len(),
             Self::Cancel { .. } => 0,
@@ -138,259 +142,289 @@ impl SetMessage {
     }
 }
 
-/// Why something was not done with a set.
+/// Why a request about a change set failed.
 #[derive(Debug, thiserror::Error)]
-pub enum SetError {
-    /// The way to the keeper.
+pub enum ChangeSetError {
+    /// The keeper could not be reached or rejected the request.
     #[error(transparent)]
-    Door(#[from] DoorError),
+    Keeper(#[from] KeeperError),
     /// The store could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// No such set, or none within the asker's teams.
+    /// There is no such set within the requester's teams.
     #[error("there is no change set {0}")]
     NotFound(ChangeSetId),
-    /// The choice takes nobody.
+    /// The selection contains no agent.
     #[error("the choice takes no agent; look at the filter, or name agents")]
-    Nobody,
-    /// Too many agents.
-    #[error("{asked} agents in one set; at most {MOST_AGENTS_PER_SET} are taken")]
+    NoAgents,
+    /// The selection contains too many agents.
+    #[error("{count} agents in one set; at most {MAX_AGENTS_PER_SET} are taken")]
     TooMany {
-        /// How many it would be.
-        asked: usize,
+        /// How many agents the set would have.
+        count: usize,
     },
-    /// Too many previews wait.
+    /// Too many previews are waiting to be started.
     #[error(
         "{waiting} previews wait for their start, and more are not kept; start or cancel one, or wait ten minutes until the \
          oldest have expired"
     )]
     TooManyPreviews {
-        /// How many wait.
+        /// How many previews wait.
         waiting: u64,
     },
-    /// Another hash.
+    /// The hash is not that of the set's preview.
     #[error("the hash is not that of this set's preview: start what you were shown, or make a new preview")]
-    HashDiffers,
-    /// The preview is too old.
+    HashMismatch,
+    /// The preview has expired.
     #[error("the preview expired at {at}: make a new one, since the floor may look different by now")]
     Expired {
-        /// When.
+        /// When it expired.
         at: UtcMicros,
     },
-    /// Started by somebody else.
+    /// Somebody else has already started the set.
     #[error("{by} started it at {at}")]
-    StartedAlready {
-        /// Who.
+    AlreadyStarted {
+        /// Who started it.
         by: Arc<str>,
-        /// When.
+        /// When it was started.
         at: UtcMicros,
     },
-    /// Thrown away.
+    /// The set has already been discarded or cancelled.
     #[error("{by} called it off at {at}")]
-    CancelledAlready {
-        /// Who.
+    AlreadyCancelled {
+        /// Who cancelled it.
         by: Arc<str>,
-        /// When.
+        /// When it was cancelled.
         at: UtcMicros,
     },
-    /// Nothing is left to call off.
+    /// Nothing is left to cancel.
     #[error("nothing of it waits any more: every change has left or ended")]
-    TooLate,
-    /// Nothing was done that could be taken back.
+    NothingToCancel,
+    /// The set was never started, so there is nothing to undo.
     #[error("it was never started, so there is nothing to undo")]
     NotStarted,
-    /// Some of it has not left yet, or is on its way.
+    /// Some changes have not been sent yet, or are in flight.
     #[error(
         "not answered yet: {} of it, for {}; cancel the set, or wait",
-        count(.agents.len(), "change"),
-        names(.agents)
+        count_with_noun(.agents.len(), "change"),
+        list_names(.agents)
     )]
-    StillLeaving {
-        /// For whom.
+    Unfinished {
+        /// The agents of these changes.
         agents: Vec<AgentId>,
     },
-    /// Nobody would be changed by it.
-    #[error("nobody would be changed, so nothing was started: {}; choose others, or plan anew when that has changed", names(.why))]
+    /// No agent would be changed.
+    #[error("nobody would be changed, so nothing was started: {}; choose others, or plan anew when that has changed", list_names(.why))]
     NothingToChange {
-        /// Each agent with what stands against changing him.
-        why: Vec<Hindered>,
+        /// The agents, each with the reason why it would not be changed.
+        why: Vec<UnchangedAgent>,
     },
-    /// Too long ago.
+    /// The set ended too long ago to be undone.
     #[error("it ended at {ended}, more than an hour ago: choose the agents anew, the floor has moved on")]
     TooLateToUndo {
-        /// When it ended.
+        /// When the set ended.
         ended: UtcMicros,
     },
-    /// Texts that are no JSON.
+    /// The set's body could not be converted to or from JSON.
     #[error("what was shown cannot be written down: {0}")]
-    NotWritable(String),
+    InvalidBody(String),
 }
 
-/// Somebody who is not changed, and why.
+/// An agent that is not changed, and why.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Hindered {
+pub struct UnchangedAgent {
     agent: AgentId,
-    outcome: Outcome,
-    why: Option<String>,
+    outcome: PreviewOutcome,
+    detail: Option<String>,
 }
 
-impl From<&Previewed> for Hindered {
-    fn from(shown: &Previewed) -> Self {
-        Self { agent: shown.agent.clone(), outcome: shown.outcome, why: shown.why.clone() }
+impl From<&PreviewedAgent> for UnchangedAgent {
+    fn from(previewed: &PreviewedAgent) -> Self {
+        Self { agent: previewed.agent.clone(), outcome: previewed.outcome, detail: previewed.detail.clone() }
     }
 }
 
-impl fmt::Display for Hindered {
+impl fmt::Display for UnchangedAgent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({}", self.agent, self.outcome.name().replace('_', " "))?;
-        match &self.why {
+        match &self.detail {
             Some(why) => write!(f, ": {why})"),
             None => f.write_str(")"),
         }
     }
 }
 
-/// Who looks at sets or does something with them.
+/// A requester together with the teams that it may see.
 #[derive(Clone, Debug)]
-pub struct Who {
+pub struct ScopedRequester {
     /// The person or system.
-    pub asker: Asker,
-    /// The teams that it is bound to.
-    pub teams: Teams,
+    pub requester: Requester,
+    /// The teams that the requester is restricted to.
+    pub teams: TeamScope,
 }
 
-/// The way to sets. Cheap to clone.
+/// A service for bulk changes. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct ChangeSets {
-    door: Door,
+pub struct ChangeSetService {
+    keeper: KeeperHandle,
     reader: Reader,
 }
 
-impl ChangeSets {
-    /// Over these keepers and this store.
-    pub const fn new(door: Door, reader: Reader) -> Self {
-        Self { door, reader }
+impl ChangeSetService {
+    /// Creates a service for these keepers and this store.
+    pub const fn new(keeper: KeeperHandle, reader: Reader) -> Self {
+        Self { keeper, reader }
     }
 
-    /// Now, by the clock of the tenant's workers.
-    fn now(&self, tenant: &TenantId) -> Result<UtcMicros, DoorError> {
-        let link = self.door.tenants().link(tenant).ok_or_else(|| DoorError::NoTenant(tenant.clone()))?;
+    /// Returns the current time by the clock of the tenant's workers.
+    fn now(&self, tenant: &TenantId) -> Result<UtcMicros, KeeperError> {
+        let link = self.keeper.tenants().link(tenant).ok_or_else(|| KeeperError::NoTenant(tenant.clone()))?;
         Ok(link.clock.now())
     }
 
-    /// Works out and keeps what would happen.
-    pub async fn preview(&self, tenant: &TenantId, wanted: NewSet) -> Result<SetView, SetError> {
-        let who = Who { asker: wanted.asker.clone(), teams: wanted.teams.clone() };
-        let (reply, answer) = oneshot::channel();
-        let message = SetMessage::Preview { wanted: Box::new(wanted), reply };
-        let id = self.ask(tenant, message, answer).await?;
-        self.show(tenant, id, &who, true).await
+    /// Computes and stores a preview.
+    pub async fn preview(&self, tenant: &TenantId, request: NewChangeSet) -> Result<ChangeSetView, ChangeSetError> {
+        let requester = ScopedRequester { requester: request.requester.clone(), teams: request.teams.clone() };
+        let (reply, response) = oneshot::channel();
+        let message = ChangeSetCommand::Preview { request: Box::new(request), reply };
+        let id = self.send_request(tenant, message, response).await?;
+        self.get(tenant, id, &requester, true).await
     }
 
-    /// Starts what was shown. Who started it and asks again gets it as it is.
-    pub async fn start(&self, tenant: &TenantId, id: ChangeSetId, hash: Hash, who: Who) -> Result<SetView, SetError> {
-        let set = self.find(tenant, id, &who).await?;
-        if set.started.as_ref().is_some_and(|(_, by)| *by == who.asker.id && set.hash == hash) {
-            return self.show(tenant, id, &who, true).await;
+    /// Starts a previewed set. Repeating the request returns the set as it is now.
+    pub async fn start(
+        &self,
+        tenant: &TenantId,
+        id: ChangeSetId,
+        hash: Hash,
+        requester: ScopedRequester,
+    ) -> Result<ChangeSetView, ChangeSetError> {
+        let set = self.find_visible(tenant, id, &requester).await?;
+        if set.started.as_ref().is_some_and(|(_, by)| *by == requester.requester.id && set.hash == hash) {
+            return self.get(tenant, id, &requester, true).await;
         }
-        let shown: Vec<Previewed> =
-            self.reader.change_set_agents(tenant, id).await?.into_iter().map(|agent| agent.shown).collect();
-        let nobody = !shown.iter().any(|agent| agent.outcome.changes());
-        let hindered = if nobody { shown.iter().map(Hindered::from).collect() } else { Vec::new() };
-        let agents = shown.into_iter().enumerate().filter(|(_, shown)| shown.outcome.changes()).collect();
-        let (reply, answer) = oneshot::channel();
-        let start = StartSet { id, hash, agents, hindered, asker: who.asker.clone(), teams: who.teams.clone() };
-        self.ask(tenant, SetMessage::Start { start: Box::new(start), reply }, answer).await?;
-        self.show(tenant, id, &who, true).await
+        let previewed: Vec<PreviewedAgent> =
+            self.reader.change_set_agents(tenant, id).await?.into_iter().map(|agent| agent.previewed).collect();
+        let is_unchanged = !previewed.iter().any(|agent| agent.outcome.is_change());
+        let unchanged = if is_unchanged { previewed.iter().map(UnchangedAgent::from).collect() } else { Vec::new() };
+        let agents = previewed.into_iter().enumerate().filter(|(_, shown)| shown.outcome.is_change()).collect();
+        let (reply, response) = oneshot::channel();
+        let start = StartChangeSet {
+            id,
+            hash,
+            agents,
+            unchanged,
+            requester: requester.requester.clone(),
+            teams: requester.teams.clone(),
+        };
+        self.send_request(tenant, ChangeSetCommand::Start { start: Box::new(start), reply }, response).await?;
+        self.get(tenant, id, &requester, true).await
     }
 
-    /// Throws a preview away, or calls off what has not left.
+    /// Discards a preview, or cancels what has not been sent.
     pub async fn cancel(
         &self,
         tenant: &TenantId,
         id: ChangeSetId,
         note: Option<String>,
-        who: Who,
-    ) -> Result<SetView, SetError> {
-        self.find(tenant, id, &who).await?;
-        let (reply, answer) = oneshot::channel();
-        self.ask(tenant, SetMessage::Cancel { id, asker: who.asker.clone(), note, reply }, answer).await?;
-        self.show(tenant, id, &who, true).await
+        requester: ScopedRequester,
+    ) -> Result<ChangeSetView, ChangeSetError> {
+        self.find_visible(tenant, id, &requester).await?;
+        let (reply, response) = oneshot::channel();
+        self.send_request(
+            tenant,
+            ChangeSetCommand::Cancel { id, requester: requester.requester.clone(), note, reply },
+            response,
+        )
+        .await?;
+        self.get(tenant, id, &requester, true).await
     }
 
-    /// Previews the way back to each agent's state before.
+    /// Previews a set that returns each agent to its state before this one.
     pub async fn undo(
         &self,
         tenant: &TenantId,
         id: ChangeSetId,
         options: UndoOptions,
-        who: Who,
-    ) -> Result<SetView, SetError> {
-        let set = self.find(tenant, id, &who).await?;
-        let wanted = undo::wanted(&self.reader, &set, options, who, self.now(tenant)?).await?;
-        self.preview(tenant, wanted).await
+        requester: ScopedRequester,
+    ) -> Result<ChangeSetView, ChangeSetError> {
+        let set = self.find_visible(tenant, id, &requester).await?;
+        let request = undo::build_undo_request(&self.reader, &set, options, requester, self.now(tenant)?).await?;
+        self.preview(tenant, request).await
     }
 
-    /// One set as it stands.
-    pub async fn show(&self, tenant: &TenantId, id: ChangeSetId, who: &Who, agents: bool) -> Result<SetView, SetError> {
-        let set = self.find(tenant, id, who).await?;
-        let mut view = view::of(&self.reader, &set, self.now(tenant)?).await?;
+    /// Returns one set as it stands.
+    pub async fn get(
+        &self,
+        tenant: &TenantId,
+        id: ChangeSetId,
+        requester: &ScopedRequester,
+        agents: bool,
+    ) -> Result<ChangeSetView, ChangeSetError> {
+        let set = self.find_visible(tenant, id, requester).await?;
+        let mut view = view::change_set_view(&self.reader, &set, self.now(tenant)?).await?;
         if agents {
-            // After the counts, so that a set that is done has nobody who is under way.
-            view.agents = view::agents(&self.reader, &set).await?;
+            // Read after the counts, so that a finished set has no agent in progress.
+            view.agents = view::agent_views(&self.reader, &set).await?;
         }
         Ok(view)
     }
 
-    /// Sets, newest first, without their agents; at most `limit`. The second is where the next page begins.
+    /// Returns at most `limit` sets, newest first and without their agents, and where the next page begins.
     pub async fn list(
         &self,
         tenant: &TenantId,
-        who: &Who,
+        requester: &ScopedRequester,
         before: Option<ChangeSetId>,
         limit: u32,
-    ) -> Result<(Vec<SetView>, Option<ChangeSetId>), SetError> {
+    ) -> Result<(Vec<ChangeSetView>, Option<ChangeSetId>), ChangeSetError> {
         let now = self.now(tenant)?;
-        let rows = self.reader.change_sets(tenant, &who.asker.id, now, before, limit).await?;
+        let rows = self.reader.change_sets(tenant, &requester.requester.id, now, before, limit).await?;
         let next = rows.last().filter(|_| rows.len() >= limit as usize).map(|row| row.id);
         let mut views = Vec::with_capacity(rows.len());
-        for row in rows.iter().filter(|row| may_see(row, &who.teams)) {
-            views.push(view::of(&self.reader, row, now).await?);
+        for row in rows.iter().filter(|row| is_visible(row, &requester.teams)) {
+            views.push(view::change_set_view(&self.reader, row, now).await?);
         }
         Ok((views, next))
     }
 
-    async fn find(&self, tenant: &TenantId, id: ChangeSetId, who: &Who) -> Result<ChangeSetRow, SetError> {
-        let set = self.reader.change_set(tenant, id).await?;
-        set.filter(|set| may_see(set, &who.teams)).ok_or(SetError::NotFound(id))
-    }
-
-    async fn ask<T>(
+    async fn find_visible(
         &self,
         tenant: &TenantId,
-        message: SetMessage,
-        answer: oneshot::Receiver<Result<T, SetError>>,
-    ) -> Result<T, SetError> {
-        self.door.tell(tenant, Message::ChangeSet(message)).await?;
-        answer.await.unwrap_or(Err(SetError::Door(DoorError::Unavailable)))
+        id: ChangeSetId,
+        requester: &ScopedRequester,
+    ) -> Result<ChangeSetRow, ChangeSetError> {
+        let set = self.reader.change_set(tenant, id).await?;
+        set.filter(|set| is_visible(set, &requester.teams)).ok_or(ChangeSetError::NotFound(id))
+    }
+
+    async fn send_request<T>(
+        &self,
+        tenant: &TenantId,
+        message: ChangeSetCommand,
+        response: oneshot::Receiver<Result<T, ChangeSetError>>,
+    ) -> Result<T, ChangeSetError> {
+        self.keeper.send_write_request(tenant, KeeperMessage::ChangeSet(message)).await?;
+        response.await.unwrap_or(Err(ChangeSetError::Keeper(KeeperError::Unavailable)))
     }
 }
 
-/// Somebody who is bound to teams sees the sets all of whose agents are of these.
-fn may_see(set: &ChangeSetRow, teams: &Teams) -> bool {
-    let Some(mine) = teams else { return true };
-    set.teams.iter().all(|team| team.as_ref().is_some_and(|team| mine.contains(team)))
+/// Returns whether a requester restricted to `teams` may see a set, which requires that all its agents are in these
+/// teams.
+fn is_visible(set: &ChangeSetRow, teams: &TeamScope) -> bool {
+    let Some(own_teams) = teams else { return true };
+    set.teams.iter().all(|team| team.as_ref().is_some_and(|team| own_teams.contains(team)))
 }
 
-/// How a set is to be taken back.
+/// Options for undoing a change set.
 #[derive(Clone, Default, Debug)]
 pub struct UndoOptions {
-    /// What to do with those on a contact; as the set that is taken back when it does not say.
+    /// What to do with agents on a contact; `None` means as in the set to undo.
     pub on_contact: Option<OnContact>,
-    /// Ahead of what other people asked for.
+    /// Whether the set goes ahead of other people's requests.
     pub urgent: bool,
-    /// Why skills may fall below their floors, where they may.
+    /// Why skills may fall below their staffing floors; `None` if they may not.
     pub below_floor: Option<String>,
-    /// A person's words.
+    /// The requester's note.
     pub note: Option<String>,
 }

@@ -1,49 +1,51 @@
-//! The way back: what each agent was in before a set changed it.
+//! Undo of a change set: returning each agent to the state before the change.
 //!
-//! Whether an agent is still in the state that was set is looked at by the keeper, in the preview and again at its start.
+//! The keeper checks, in the preview and again at its start, whether an agent is still in the state that was set.
 
 use std::collections::HashMap;
 
-use super::body::SetBody;
-use super::view::body_of;
-use super::{NewSet, Select, SetError, UNDO_WITHIN, UndoOptions, Who};
+use super::body::ChangeSetBody;
+use super::view::parse_body;
+use super::{ChangeSetError, ChangeSetSelection, NewChangeSet, ScopedRequester, UNDO_WINDOW, UndoOptions};
 use crate::domain::agents::state::AgentState;
-use crate::domain::changes::change_set::{Outcome, WantedOf};
-use crate::domain::changes::transition::{Status, Transition};
+use crate::domain::changes::change_set::{AgentChange, PreviewOutcome};
+use crate::domain::changes::transition::{Transition, TransitionStatus};
 use crate::domain::ids::AgentId;
 use crate::domain::time::UtcMicros;
-use crate::store::{ChangeSetRow, Reader, StoredSetAgent};
+use crate::store::{ChangeSetRow, Reader, StoredChangeSetAgent};
 
-/// What is wanted of each agent of a set that is to be taken back.
+/// Builds the request for the change set that undoes `set`.
 ///
 /// # Errors
-/// [`SetError::NotStarted`], [`SetError::StillLeaving`], [`SetError::TooLateToUndo`].
-pub(super) async fn wanted(
+/// [`ChangeSetError::NotStarted`], [`ChangeSetError::Unfinished`], [`ChangeSetError::TooLateToUndo`].
+pub(super) async fn build_undo_request(
     reader: &Reader,
     set: &ChangeSetRow,
     options: UndoOptions,
-    who: Who,
+    requester: ScopedRequester,
     now: UtcMicros,
-) -> Result<NewSet, SetError> {
-    let Some((started_at, _)) = set.started else { return Err(SetError::NotStarted) };
+) -> Result<NewChangeSet, ChangeSetError> {
+    let Some((started_at, _)) = set.started else { return Err(ChangeSetError::NotStarted) };
     let transitions = reader.change_set_transitions(&set.tenant, set.id).await?;
-    let unanswered = transitions.iter().map(|stored| &stored.transition).filter(|one| is_unanswered(&one.status));
-    let unanswered: Vec<AgentId> = unanswered.map(|one| one.agent.clone()).collect();
+    let unanswered =
+        transitions.iter().map(|stored| &stored.transition).filter(|transition| is_unanswered(&transition.status));
+    let unanswered: Vec<AgentId> = unanswered.map(|transition| transition.agent.clone()).collect();
     if !unanswered.is_empty() {
-        return Err(SetError::StillLeaving { agents: unanswered });
+        return Err(ChangeSetError::Unfinished { agents: unanswered });
     }
     let ended = transitions.iter().filter_map(|stored| stored.finished_at).max().unwrap_or(started_at);
     let open = transitions.iter().any(|stored| stored.finished_at.is_none());
-    if !open && now > ended + UNDO_WITHIN {
-        return Err(SetError::TooLateToUndo { ended });
+    if !open && now > ended + UNDO_WINDOW {
+        return Err(ChangeSetError::TooLateToUndo { ended });
     }
     let by_agent: HashMap<&AgentId, &Transition> =
         transitions.iter().map(|stored| (&stored.transition.agent, &stored.transition)).collect();
     let agents = reader.change_set_agents(&set.tenant, set.id).await?;
-    let back = agents.iter().map(|agent| way_back(agent, by_agent.get(&agent.shown.agent).copied())).collect();
-    let body: SetBody = body_of(set)?;
-    Ok(NewSet {
-        select: Select::Each(back),
+    let undo_changes =
+        agents.iter().map(|agent| undo_change(agent, by_agent.get(&agent.previewed.agent).copied())).collect();
+    let body: ChangeSetBody = parse_body(set)?;
+    Ok(NewChangeSet {
+        selection: ChangeSetSelection::PerAgent(undo_changes),
         to: None,
         reason: None,
         on_contact: Some(options.on_contact.unwrap_or(body.on_contact)),
@@ -53,35 +55,35 @@ pub(super) async fn wanted(
         deadline: None,
         note: options.note,
         undoes: Some(set.id),
-        asker: who.asker,
-        teams: who.teams,
+        requester: requester.requester,
+        teams: requester.teams,
     })
 }
 
-/// Not left, or nobody knows whether it took effect.
-const fn is_unanswered(status: &Status) -> bool {
-    status.has_not_left() || status.is_in_flight()
+/// Returns whether a transition has not been sent, or has no known outcome yet.
+const fn is_unanswered(status: &TransitionStatus) -> bool {
+    status.is_unsent() || status.is_in_flight()
 }
 
-fn way_back(agent: &StoredSetAgent, changed: Option<&Transition>) -> WantedOf {
-    let shown = &agent.shown;
-    let aside = |outcome, why: Option<String>| WantedOf {
-        agent: shown.agent.clone(),
-        to: shown.state.clone().unwrap_or_else(|| shown.to.clone()),
+fn undo_change(agent: &StoredChangeSetAgent, changed: Option<&Transition>) -> AgentChange {
+    let previewed = &agent.previewed;
+    let exclude = |outcome, why: Option<String>| AgentChange {
+        agent: previewed.agent.clone(),
+        target: previewed.state.clone().unwrap_or_else(|| previewed.target.clone()),
         reason: None,
-        takes_back: None,
-        aside: Some((outcome, why)),
+        undoes_transition: None,
+        excluded: Some((outcome, why)),
     };
     let Some(transition) = changed else {
-        let (outcome, why) = agent.left_out.clone().unwrap_or((shown.outcome, shown.why.clone()));
-        return aside(Outcome::NotChanged, Some(why.unwrap_or_else(|| outcome.name().replace('_', " "))));
+        let (outcome, detail) = agent.excluded.clone().unwrap_or((previewed.outcome, previewed.detail.clone()));
+        return exclude(PreviewOutcome::NotChanged, Some(detail.unwrap_or_else(|| outcome.name().replace('_', " "))));
     };
     if !took_effect(transition) {
-        return aside(Outcome::NotChanged, Some(format!("its change is {}", transition.status)));
+        return exclude(PreviewOutcome::NotChanged, Some(format!("its change is {}", transition.status)));
     }
     let before = match &transition.before {
-        None | Some(AgentState::Unknown(_)) => return aside(Outcome::CannotGoBack, None),
-        // Nobody can be put on a contact; who was on one was at work.
+        None | Some(AgentState::Unknown(_)) => return exclude(PreviewOutcome::CannotGoBack, None),
+        // No request can put an agent on a contact; an agent on one was working.
         Some(AgentState::OnContact | AgentState::AfterContactWork) => AgentState::Ready,
         Some(
             before @ (AgentState::Ready
@@ -91,30 +93,36 @@ fn way_back(agent: &StoredSetAgent, changed: Option<&Transition>) -> WantedOf {
             | AgentState::LoggedOut),
         ) => before.clone(),
     };
-    let mut reason = shown.state_reason.clone().filter(|_| shown.state.as_ref() == Some(&before));
-    // Of a change of the reason alone the reason is what goes back, to the state's own where nobody knows the one before.
-    if transition.is_of_reason_alone() {
+    let mut reason = previewed.state_reason.clone().filter(|_| previewed.state.as_ref() == Some(&before));
+    // For a change of the reason alone, restore the previous reason, or the state's default if it is unknown.
+    if transition.is_reason_only() {
         reason = reason.or_else(|| Some(before.default_reason()));
         if reason.as_ref() == Some(&transition.reason) {
-            return aside(Outcome::CannotGoBack, Some("nobody knows which reason he had before".to_owned()));
+            return exclude(PreviewOutcome::CannotGoBack, Some("nobody knows which reason he had before".to_owned()));
         }
     }
-    WantedOf { agent: shown.agent.clone(), to: before, reason, takes_back: Some(transition.id), aside: None }
+    AgentChange {
+        agent: previewed.agent.clone(),
+        target: before,
+        reason,
+        undoes_transition: Some(transition.id),
+        excluded: None,
+    }
 }
 
-/// Whether the platform may have made the change; what the picture shows decides in the end.
+/// Returns whether the platform may have made the change; the live view decides in the end.
 const fn took_effect(transition: &Transition) -> bool {
     match transition.status {
-        Status::Accepted { .. } | Status::Unconfirmed { .. } => true,
-        Status::Confirmed { .. } => transition.attempts > 0,
-        Status::Requested
-        | Status::Waiting { .. }
-        | Status::Sending { .. }
-        | Status::InDoubt { .. }
-        | Status::Refused { .. }
-        | Status::Failed { .. }
-        | Status::Cancelled { .. }
-        | Status::Superseded { .. }
-        | Status::Expired { .. } => false,
+        TransitionStatus::Accepted { .. } | TransitionStatus::Unconfirmed { .. } => true,
+        TransitionStatus::Confirmed { .. } => transition.attempts > 0,
+        TransitionStatus::Requested
+        | TransitionStatus::Waiting { .. }
+        | TransitionStatus::Sending { .. }
+        | TransitionStatus::InDoubt { .. }
+        | TransitionStatus::Refused { .. }
+        | TransitionStatus::Failed { .. }
+        | TransitionStatus::Cancelled { .. }
+        | TransitionStatus::Superseded { .. }
+        | TransitionStatus::Expired { .. } => false,
     }
 }

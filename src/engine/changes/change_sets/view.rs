@@ -1,4 +1,4 @@
-//! A set as people and programs see it: what was shown, and how its transitions stand now.
+//! Change sets as people and programs see them: the preview and the current status of the transitions.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -6,21 +6,21 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::body::{SetBody, SlotsShown};
-use super::{SetError, UNDO_WITHIN};
+use super::body::{ChangeSetBody, PreviewSlots};
+use super::{ChangeSetError, UNDO_WINDOW};
 use crate::domain::adherence::Verdict;
 use crate::domain::agents::state::AgentState;
-use crate::domain::changes::change_set::{FloorShown, Outcome};
+use crate::domain::changes::change_set::{FloorImpact, PreviewOutcome};
 use crate::domain::changes::policy::OnContact;
 use crate::domain::ids::{AgentId, ChangeSetId, ReasonCode, SkillId, TeamName, TenantId, TransitionId};
 use crate::domain::time::UtcMicros;
-use crate::engine::keeper::hindrance;
-use crate::store::{ChangeSetRow, ReadError, Reader, SetCounts};
+use crate::engine::keeper::describe_obstacle;
+use crate::store::{ChangeSetCounts, ChangeSetRow, ReadError, Reader};
 
 /// Where a set stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum SetStatus {
+pub enum ChangeSetStatus {
     /// Shown, and can be started.
     Previewed,
     /// Never started, and too old to be.
@@ -36,13 +36,13 @@ pub enum SetStatus {
 /// A set.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a field of the API by itself")]
-pub struct SetView {
+pub struct ChangeSetView {
     /// Its id.
     pub id: ChangeSetId,
     /// Whose agents.
     pub tenant: TenantId,
     /// Where it stands.
-    pub status: SetStatus,
+    pub status: ChangeSetStatus,
     /// The hash of what was shown, 64 hexadecimal digits.
     pub hash: String,
     /// To whom it was shown.
@@ -99,7 +99,7 @@ pub struct SetView {
     /// Calls that go first.
     pub ahead: usize,
     /// The budget when it was shown.
-    pub slots: SlotsShown,
+    pub slots: PreviewSlots,
     /// Automation was halted when it was shown: nobody knows when it is done.
     pub halted: bool,
     /// When the last call is answered if nothing fails, contacts to wait for left aside; null where nothing is sent or nobody knows.
@@ -107,16 +107,16 @@ pub struct SetView {
     /// The same with as many retries as are allowed.
     pub finish_at_latest: Option<UtcMicros>,
     /// In numbers.
-    pub counts: CountsView,
+    pub counts: ChangeSetCountsView,
     /// Skills with floors.
-    pub floors: Vec<FloorShown>,
+    pub floors: Vec<FloorImpact>,
     /// The agents, in order; empty in lists.
-    pub agents: Vec<SetAgentView>,
+    pub agents: Vec<ChangeSetAgentView>,
 }
 
 /// A set in numbers.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
-pub struct CountsView {
+pub struct ChangeSetCountsView {
     /// Agents.
     pub agents: u64,
     /// Shown as changed.
@@ -142,7 +142,7 @@ pub struct CountsView {
 
 /// An agent of a set.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
-pub struct SetAgentView {
+pub struct ChangeSetAgentView {
     /// Who.
     pub agent: AgentId,
     /// The name; personal.
@@ -157,7 +157,7 @@ pub struct SetAgentView {
     /// With this reason.
     pub reason: Option<ReasonCode>,
     /// What would happen, or why nothing would.
-    pub outcome: Outcome,
+    pub outcome: PreviewOutcome,
     /// In words, where the outcome does not say all.
     pub why: Option<String>,
     /// In `below_floor`: the skills that would fall below.
@@ -174,25 +174,25 @@ pub struct SetAgentView {
     pub would_be: Option<Verdict>,
     /// The transition, once it was started.
     pub transition: Option<TransitionId>,
-    /// The transition's status; `left_out` where the agent was left out at the start.
+    /// The transition's status; `excluded` where the agent was left out at the start.
     pub status: Option<String>,
     /// What holds it, how it failed, or why the agent was left out at the start.
     pub error: Option<String>,
 }
 
-/// The status of who was left out at the start.
-pub const LEFT_OUT: &str = "left_out";
+/// The status of an agent that was left out at the start.
+pub const LEFT_OUT_STATUS: &str = "left_out";
 
-/// What the store keeps of a set as one text.
+/// Parses the body of a stored set.
 ///
 /// # Errors
-/// Where it is not what this version or an older one wrote.
-pub(super) fn body_of(set: &ChangeSetRow) -> Result<SetBody, SetError> {
-    serde_json::from_str(&set.body).map_err(|error| SetError::NotWritable(error.to_string()))
+/// Fails if the body was not written by this version or an older one.
+pub(super) fn parse_body(set: &ChangeSetRow) -> Result<ChangeSetBody, ChangeSetError> {
+    serde_json::from_str(&set.body).map_err(|error| ChangeSetError::InvalidBody(error.to_string()))
 }
 
-/// The agents of a set as they stand.
-pub(super) async fn agents(reader: &Reader, set: &ChangeSetRow) -> Result<Vec<SetAgentView>, ReadError> {
+/// Returns the agents of a set as they stand.
+pub(super) async fn agent_views(reader: &Reader, set: &ChangeSetRow) -> Result<Vec<ChangeSetAgentView>, ReadError> {
     let stored = reader.change_set_agents(&set.tenant, set.id).await?;
     let transitions = match &set.started {
         Some(_) => reader.change_set_transitions(&set.tenant, set.id).await?,
@@ -202,32 +202,32 @@ pub(super) async fn agents(reader: &Reader, set: &ChangeSetRow) -> Result<Vec<Se
         transitions.iter().map(|stored| (&stored.transition.agent, &stored.transition)).collect();
     let known = reader.agents(&set.tenant).await?;
     let known: HashMap<&AgentId, _> = known.iter().map(|stored| (&stored.agent.id, &stored.agent)).collect();
-    let view = |one: crate::store::StoredSetAgent| {
-        let shown = one.shown;
-        // Whoever was not known to the one who chose is not shown to anybody else by this set.
-        let who = known.get(&shown.agent).filter(|_| shown.outcome != Outcome::UnknownAgent);
-        let transition = by_agent.get(&shown.agent).copied();
-        let (status, error) = match (&one.left_out, transition) {
+    let view = |row: crate::store::StoredChangeSetAgent| {
+        let previewed = row.previewed;
+        // An agent that the requester could not see is not shown to anybody else either.
+        let visible_agent = known.get(&previewed.agent).filter(|_| previewed.outcome != PreviewOutcome::UnknownAgent);
+        let transition = by_agent.get(&previewed.agent).copied();
+        let (status, error) = match (&row.excluded, transition) {
             (Some((outcome, why)), _) => {
-                let words = why.clone().unwrap_or_else(|| outcome.name().replace('_', " "));
-                (Some(LEFT_OUT.to_owned()), Some(words))
+                let text = why.clone().unwrap_or_else(|| outcome.name().replace('_', " "));
+                (Some(LEFT_OUT_STATUS.to_owned()), Some(text))
             }
-            (None, Some(transition)) => (Some(transition.status.name().to_owned()), hindrance(transition)),
+            (None, Some(transition)) => (Some(transition.status.name().to_owned()), describe_obstacle(transition)),
             (None, None) => (None, None),
         };
-        SetAgentView {
-            name: who.and_then(|agent| agent.name.clone()),
-            team: who.and_then(|agent| agent.team.clone()),
-            agent: shown.agent,
-            state: shown.state,
-            to: shown.to,
-            reason: shown.reason,
-            outcome: shown.outcome,
-            why: shown.why,
-            skills: shown.skills,
-            planned_until: shown.against.as_ref().and_then(|against| against.until),
-            would_be: shown.against.as_ref().map(|against| against.would_be),
-            planned: shown.against.map(|against| against.planned),
+        ChangeSetAgentView {
+            name: visible_agent.and_then(|agent| agent.name.clone()),
+            team: visible_agent.and_then(|agent| agent.team.clone()),
+            agent: previewed.agent,
+            state: previewed.state,
+            to: previewed.target,
+            reason: previewed.reason,
+            outcome: previewed.outcome,
+            why: previewed.detail,
+            skills: previewed.skills,
+            planned_until: previewed.plan_comparison.as_ref().and_then(|conflict| conflict.until),
+            would_be: previewed.plan_comparison.as_ref().map(|conflict| conflict.resulting_verdict),
+            planned: previewed.plan_comparison.map(|conflict| conflict.planned),
             transition: transition.map(|transition| transition.id),
             status,
             error,
@@ -236,9 +236,13 @@ pub(super) async fn agents(reader: &Reader, set: &ChangeSetRow) -> Result<Vec<Se
     Ok(stored.into_iter().map(view).collect())
 }
 
-/// A set as it stands, without its agents.
-pub(super) async fn of(reader: &Reader, set: &ChangeSetRow, now: UtcMicros) -> Result<SetView, SetError> {
-    let body = body_of(set)?;
+/// Returns a set as it stands, without its agents.
+pub(super) async fn change_set_view(
+    reader: &Reader,
+    set: &ChangeSetRow,
+    now: UtcMicros,
+) -> Result<ChangeSetView, ChangeSetError> {
+    let body = parse_body(set)?;
     let counts = reader.change_set_counts(&set.tenant, set.id).await?;
     let undone_by = match &set.started {
         Some(_) => reader.change_set_undone_by(&set.tenant, set.id).await?,
@@ -248,9 +252,9 @@ pub(super) async fn of(reader: &Reader, set: &ChangeSetRow, now: UtcMicros) -> R
     let ended_at = started_at.filter(|_| counts.open == 0).map(|at| counts.last_finished.map_or(at, |end| end.max(at)));
     let unanswered: u64 =
         ["requested", "waiting", "sending", "in_doubt"].iter().filter_map(|name| counts.statuses.get(name)).sum();
-    let can_undo_until = ended_at.map(|at| at + UNDO_WITHIN);
+    let can_undo_until = ended_at.map(|at| at + UNDO_WINDOW);
     let can_undo = started_at.is_some() && unanswered == 0 && can_undo_until.is_none_or(|until| now <= until);
-    Ok(SetView {
+    Ok(ChangeSetView {
         id: set.id,
         tenant: set.tenant.clone(),
         status: status_of(set, &counts, now),
@@ -289,29 +293,29 @@ pub(super) async fn of(reader: &Reader, set: &ChangeSetRow, now: UtcMicros) -> R
     })
 }
 
-fn status_of(set: &ChangeSetRow, counts: &SetCounts, now: UtcMicros) -> SetStatus {
+fn status_of(set: &ChangeSetRow, counts: &ChangeSetCounts, now: UtcMicros) -> ChangeSetStatus {
     match (&set.started, &set.cancelled) {
-        (Some(_), _) if counts.open > 0 => SetStatus::Running,
-        (_, Some(_)) => SetStatus::Cancelled,
-        (Some(_), None) => SetStatus::Done,
-        (None, None) if now >= set.expires_at => SetStatus::Expired,
-        (None, None) => SetStatus::Previewed,
+        (Some(_), _) if counts.open > 0 => ChangeSetStatus::Running,
+        (_, Some(_)) => ChangeSetStatus::Cancelled,
+        (Some(_), None) => ChangeSetStatus::Done,
+        (None, None) if now >= set.expires_at => ChangeSetStatus::Expired,
+        (None, None) => ChangeSetStatus::Previewed,
     }
 }
 
-impl From<SetCounts> for CountsView {
-    fn from(counts: SetCounts) -> Self {
+impl From<ChangeSetCounts> for ChangeSetCountsView {
+    fn from(counts: ChangeSetCounts) -> Self {
         let agents: u64 = counts.outcomes.values().sum();
         let will_change: u64 =
-            counts.outcomes.iter().filter(|(outcome, _)| outcome.changes()).map(|(_, count)| count).sum();
+            counts.outcomes.iter().filter(|(outcome, _)| outcome.is_change()).map(|(_, count)| count).sum();
         let transitions: u64 = counts.statuses.values().sum();
         let confirmed = counts.statuses.get("confirmed").copied().unwrap_or_default();
         Self {
             agents,
             will_change,
-            reason_only: counts.outcomes.get(&Outcome::ChangeReason).copied().unwrap_or_default(),
+            reason_only: counts.outcomes.get(&PreviewOutcome::ChangeReason).copied().unwrap_or_default(),
             left_out: agents - will_change,
-            left_out_at_start: counts.left_out,
+            left_out_at_start: counts.excluded,
             outcomes: counts.outcomes.iter().map(|(outcome, count)| (outcome.name().to_owned(), *count)).collect(),
             statuses: counts.statuses.iter().map(|(status, count)| ((*status).to_owned(), *count)).collect(),
             open: counts.open,

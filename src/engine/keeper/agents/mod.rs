@@ -1,8 +1,8 @@
 //! Agents: what snapshots and the feed show of them, their skills, and their erasure.
 
-pub(super) mod erase;
-pub(super) mod fed;
-pub(super) mod files;
-pub(super) mod in_sight;
+pub(super) mod erasure;
+pub(super) mod feed;
 pub(super) mod observe;
+pub(super) mod observed_span;
 pub(super) mod skills;
+pub(super) mod tracking;

@@ -1,321 +1,361 @@
-//! Lets transitions go: policy first, then one at a time per agent, the most urgent first, within the budget.
+//! Dispatch of transitions: policy first, then one at a time per agent, most urgent first, within the budget.
 //!
-//! Nothing leaves here. What may leave is put down in the pass; it leaves after the commit.
+//! Nothing is sent here. Transitions to send are added to the pass and sent after the commit.
 
 use std::time::Duration;
 
 use serde_json::json;
 
-use super::answers::{Answered, Told};
+use super::responses::{PlanQueryResult, StateChangeResult};
 use crate::domain::agents::roster::AgentIndex;
 use crate::domain::agents::state::AgentState;
-use crate::domain::changes::policy::{OnContact, PlatformSays, PolicyFacts, RefusedBy, Ruling, Violation, rule_on};
-use crate::domain::changes::transition::{Actor, Status, Step, WaitReason};
+use crate::domain::changes::policy::{
+    OnContact, PlatformPlan, PolicyDecision, PolicyFacts, RefusedBy, Violation, decide,
+};
+use crate::domain::changes::transition::{Actor, TransitionStatus, TransitionStep, WaitReason};
 use crate::domain::ids::TransitionId;
 use crate::domain::time::UtcMicros;
 use crate::engine::keeper::Keeper;
-use crate::engine::keeper::agents::files::Asked;
+use crate::engine::keeper::agents::tracking::PlanQueryState;
 use crate::engine::keeper::record::Pass;
-use crate::engine::platform::calls::{CallKind, HeldSlot, Purse, budgeted, call_row, note_answer};
+use crate::engine::platform::calls::{BudgetKind, CallKind, HeldSlot, call_row, call_within_budget, record_answer};
 use crate::platform::CallError;
 use crate::platform::breaker::Permission;
 use crate::platform::budget::Urgency;
 
-/// Questions to the platform under way at once.
-const PARALLEL_QUESTIONS: usize = 4;
+/// The largest number of queries to the platform in flight.
+const MAX_PARALLEL_QUERIES: usize = 4;
 
-/// What dispatch found for one transition.
-enum Verdict {
-    /// It may leave now.
+/// What dispatch decides for one transition.
+enum DispatchDecision {
+    /// Send it now.
     Send(HeldSlot),
-    /// It takes this step instead.
-    Take(Step),
-    /// It stays as it is.
-    Stay,
+    /// Apply this step instead.
+    Step(TransitionStep),
+    /// Leave it as it is.
+    Unchanged,
 }
 
 impl Keeper {
-    /// Rules on every transition that has not left, the most urgent first, and lets go what may.
+    /// Decides on every unsent transition, most urgent first, and selects those to send.
     pub(in crate::engine::keeper) fn dispatch(&mut self, pass: &mut Pass) {
-        let line: Vec<TransitionId> = self.book.line().collect();
-        let mut room = Room { sending: self.book.sending(), urgent: true, ordinary: true, next: None };
-        for id in line {
-            match self.rule_on_transition(pass, id, &mut room) {
-                Verdict::Stay => {}
-                Verdict::Take(step) => self.step(pass, id, step),
-                Verdict::Send(slot) => {
-                    room.sending += 1;
-                    self.let_go(pass, id, slot);
+        let queue: Vec<TransitionId> = self.open_transitions.queue().collect();
+        let mut capacity = DispatchCapacity {
+            sending: self.open_transitions.sending_count(),
+            has_urgent_slots: true,
+            has_ordinary_slots: true,
+            next_slot_at: None,
+        };
+        for id in queue {
+            match self.decide_transition(pass, id, &mut capacity) {
+                DispatchDecision::Unchanged => {}
+                DispatchDecision::Step(step) => self.apply_step(pass, id, step),
+                DispatchDecision::Send(slot) => {
+                    capacity.sending += 1;
+                    self.prepare_send(pass, id, slot);
                 }
             }
         }
-        self.next_slot = room.next;
+        self.next_slot = capacity.next_slot_at;
     }
 
-    fn rule_on_transition(&mut self, pass: &mut Pass, id: TransitionId, room: &mut Room) -> Verdict {
-        let Some(open) = self.book.get(id) else { return Verdict::Stay };
+    fn decide_transition(
+        &mut self,
+        pass: &mut Pass,
+        id: TransitionId,
+        capacity: &mut DispatchCapacity,
+    ) -> DispatchDecision {
+        let Some(open) = self.open_transitions.get(id) else { return DispatchDecision::Unchanged };
         let transition = &open.transition;
         if transition.deadline < pass.now {
-            return Verdict::Take(Step::Expire);
+            return DispatchDecision::Step(TransitionStep::Expire);
         }
-        if let Status::Waiting { why, until } = transition.status {
+        if let TransitionStatus::Waiting { why, until } = transition.status {
             let must_wait = until.is_some_and(|until| until > pass.now);
             match why {
-                // Nobody is asked about what would end at once.
-                WaitReason::Approval => return self.moved_on(id).map_or(Verdict::Stay, Verdict::Take),
-                WaitReason::Retry if must_wait => return Verdict::Stay,
-                // The platform is asked at once; what it says may settle the change before the pause is over. What explains
-                // nothing does not shorten the pause.
+                // Nobody should approve a change that would end at once.
+                WaitReason::Approval => {
+                    return self.cancel_if_moved(id).map_or(DispatchDecision::Unchanged, DispatchDecision::Step);
+                }
+                WaitReason::Retry if must_wait => return DispatchDecision::Unchanged,
+                // The platform is queried at once, and its answer may settle the change before the pause ends. An
+                // answer that explains nothing does not shorten the pause.
                 WaitReason::Conflict if must_wait && !self.is_forbidden(id, pass.now) => {
-                    return Verdict::Stay;
+                    return DispatchDecision::Unchanged;
                 }
                 _ => {}
             }
         }
-        if self.book.in_flight(&transition.agent).is_some() {
-            return self.hold(id, WaitReason::InFlight, None);
+        if self.open_transitions.in_flight(&transition.agent).is_some() {
+            return self.hold_if_new(id, WaitReason::InFlight, None);
         }
         let Some(index) = self.roster.find(transition.agent.as_str()) else {
-            return Verdict::Take(Step::Cancel("the agent is no longer in the roster".to_owned()));
+            return DispatchDecision::Step(TransitionStep::Cancel("the agent is no longer in the roster".to_owned()));
         };
-        if let Some(verdict) = self.rule_on_sight(index, id, pass.now) {
-            return verdict;
+        if let Some(decision) = self.decide_by_observation(index, id, pass.now) {
+            return decision;
         }
-        match self.ruling(index, id, pass.now) {
-            Ruling::Allow => self.find_room(id, room),
-            Ruling::AskPlatform => {
-                pass.asks.push(index);
-                self.hold(id, WaitReason::PlatformAnswer, None)
+        match self.policy_decision(index, id, pass.now) {
+            PolicyDecision::Allow => self.claim_slot(id, capacity),
+            PolicyDecision::AskPlatform => {
+                pass.plan_queries.push(index);
+                self.hold_if_new(id, WaitReason::PlatformAnswer, None)
             }
-            Ruling::HoldForBreak(until) => {
-                self.note_violation(pass, id, Violation::MandatoryBreakViolation);
-                self.hold(id, WaitReason::MandatoryBreak, until)
+            PolicyDecision::HoldForBreak(until) => {
+                self.record_violation(pass, id, Violation::MandatoryBreakViolation);
+                self.hold_if_new(id, WaitReason::MandatoryBreak, until)
             }
-            Ruling::HoldForContact => self.hold(id, WaitReason::Contact, None),
-            Ruling::Refuse(violation) => {
-                self.note_violation(pass, id, violation);
-                self.note_who_refuses(index, id, pass.now);
-                Verdict::Take(Step::Refuse(violation))
+            PolicyDecision::HoldForContact => self.hold_if_new(id, WaitReason::Contact, None),
+            PolicyDecision::Refuse(violation) => {
+                self.record_violation(pass, id, violation);
+                self.record_refusal_source(index, id, pass.now);
+                DispatchDecision::Step(TransitionStep::Refuse(violation))
             }
-            Ruling::SkipOnContact => Verdict::Take(Step::Cancel("the agent is on a contact".to_owned())),
+            PolicyDecision::SkipOnContact => {
+                DispatchDecision::Step(TransitionStep::Cancel("the agent is on a contact".to_owned()))
+            }
         }
     }
 
-    /// A rule acts on what was seen: not on old sight, and not when the agent has moved since the rule looked. What a person
-    /// asks for when the agent seemed to be there already waits for a snapshot made since: it settles whether a call is needed.
-    fn rule_on_sight(&self, index: AgentIndex, id: TransitionId, now: UtcMicros) -> Option<Verdict> {
-        let (slot, open) = (self.roster.get(index)?, self.book.get(id)?);
+    /// Decides by the observed state. A rule's change waits for a fresh observation, and is cancelled if the agent has
+    /// moved since the rule matched. A person's change to a state that the agent already seemed to be in waits for a
+    /// newer snapshot, which shows whether a call is needed.
+    fn decide_by_observation(&self, index: AgentIndex, id: TransitionId, now: UtcMicros) -> Option<DispatchDecision> {
+        let (slot, open) = (self.roster.get(index)?, self.open_transitions.get(id)?);
         let transition = &open.transition;
         match transition.actor {
-            Actor::Person { .. } => return self.shown_there(open, now).map(|_| self.hold(id, WaitReason::Sight, None)),
+            Actor::Person { .. } => {
+                return self.target_observed_at(open, now).map(|_| self.hold_if_new(id, WaitReason::Sight, None));
+            }
             Actor::Daemon => return None,
             Actor::Rule { .. } => {}
         }
-        if slot.seen_at().is_none_or(|seen_at| now.since(seen_at) > self.settings.decide.stale_after) {
-            return Some(self.hold(id, WaitReason::Sight, None));
+        if slot.last_observed_at().is_none_or(|observed_at| now.since(observed_at) > self.settings.decide.stale_after) {
+            return Some(self.hold_if_new(id, WaitReason::Sight, None));
         }
-        self.moved_on(id).map(Verdict::Take)
+        self.cancel_if_moved(id).map(DispatchDecision::Step)
     }
 
-    /// How a rule's change ends where the agent is in another state than when the rule looked.
-    fn moved_on(&self, id: TransitionId) -> Option<Step> {
-        let transition = &self.book.get(id)?.transition;
+    /// Returns the step that cancels a rule's change if the agent has moved since the rule matched.
+    fn cancel_if_moved(&self, id: TransitionId) -> Option<TransitionStep> {
+        let transition = &self.open_transitions.get(id)?.transition;
         let slot = self.roster.agent(transition.agent.as_str())?;
-        let (before, seen) = (transition.before.as_ref()?, &slot.observed()?.state);
+        let (before, observed) = (transition.before.as_ref()?, &slot.observed()?.state);
         let contact_ended = before.is_on_contact() && transition.on_contact == OnContact::After;
-        (before != seen && !contact_ended)
-            .then(|| Step::Cancel(format!("the agent went from {before} to {seen} meanwhile")))
+        (before != observed && !contact_ended)
+            .then(|| TransitionStep::Cancel(format!("the agent went from {before} to {observed} meanwhile")))
     }
 
-    /// Whether policy, which knows the platform's answers by now, says what stands against the change. What they forbid to
-    /// another change explains nothing about this one.
+    /// Returns whether policy, with the platform's answers, forbids the change. What would forbid another change does
+    /// not explain a conflict of this one.
     fn is_forbidden(&self, id: TransitionId, now: UtcMicros) -> bool {
-        let index = self.book.get(id).and_then(|open| self.roster.find(open.transition.agent.as_str()));
-        index.is_some_and(|index| match self.ruling(index, id, now) {
-            Ruling::Refuse(_) | Ruling::HoldForBreak(_) => true,
-            Ruling::Allow | Ruling::AskPlatform | Ruling::HoldForContact | Ruling::SkipOnContact => false,
+        let index = self.open_transitions.get(id).and_then(|open| self.roster.find(open.transition.agent.as_str()));
+        index.is_some_and(|index| match self.policy_decision(index, id, now) {
+            PolicyDecision::Refuse(_) | PolicyDecision::HoldForBreak(_) => true,
+            PolicyDecision::Allow
+            | PolicyDecision::AskPlatform
+            | PolicyDecision::HoldForContact
+            | PolicyDecision::SkipOnContact => false,
         })
     }
 
-    pub(in crate::engine::keeper) fn ruling(&self, index: AgentIndex, id: TransitionId, now: UtcMicros) -> Ruling {
-        let (Some(slot), Some(open)) = (self.roster.get(index), self.book.get(id)) else { return Ruling::Allow };
-        let standing = slot.standing(now);
+    pub(in crate::engine::keeper) fn policy_decision(
+        &self,
+        index: AgentIndex,
+        id: TransitionId,
+        now: UtcMicros,
+    ) -> PolicyDecision {
+        let (Some(slot), Some(open)) = (self.roster.get(index), self.open_transitions.get(id)) else {
+            return PolicyDecision::Allow;
+        };
+        let plan_position = slot.plan_position(now);
         let facts = PolicyFacts {
-            planned: standing.planned(slot.plan()),
-            platform: slot.platform(now),
+            planned: plan_position.planned(slot.plan()),
+            platform_plan: slot.platform_plan(now),
             state: slot.observed().map(|observed| &observed.state),
         };
         let transition = &open.transition;
-        rule_on(&transition.target, facts, self.settings.policy.unscheduled_forbids, transition.on_contact)
+        decide(&transition.target, facts, self.settings.policy.unscheduled_forbids, transition.on_contact)
     }
 
-    /// The row says whose word the refusal rests on: the platform may see no shift where the plan has one.
-    fn note_who_refuses(&mut self, index: AgentIndex, id: TransitionId, now: UtcMicros) {
+    /// Records whether the refusal rests on the plan or the platform, which may disagree.
+    fn record_refusal_source(&mut self, index: AgentIndex, id: TransitionId, now: UtcMicros) {
         let Some(slot) = self.roster.get(index) else { return };
-        let by = RefusedBy::of(&slot.standing(now).planned(slot.plan()));
-        if let Some(facts) = self.book.get_mut(id).and_then(|open| open.transition.explanation.as_object_mut()) {
+        let by = RefusedBy::for_plan(&slot.plan_position(now).planned(slot.plan()));
+        if let Some(facts) =
+            self.open_transitions.get_mut(id).and_then(|open| open.transition.explanation.as_object_mut())
+        {
             facts.insert(RefusedBy::FIELD.to_owned(), json!(by));
         }
     }
 
-    /// A hold is a step only where it says something new.
-    fn hold(&self, id: TransitionId, why: WaitReason, until: Option<UtcMicros>) -> Verdict {
-        match self.book.get(id).map(|open| open.transition.status.waits_for()) {
-            Some(known) if known != Some(why) => Verdict::Take(Step::Hold { why, until }),
-            _ => Verdict::Stay,
+    /// Returns a hold step only if the reason is new.
+    fn hold_if_new(&self, id: TransitionId, why: WaitReason, until: Option<UtcMicros>) -> DispatchDecision {
+        match self.open_transitions.get(id).map(|open| open.transition.status.wait_reason()) {
+            Some(known) if known != Some(why) => DispatchDecision::Step(TransitionStep::Hold { why, until }),
+            _ => DispatchDecision::Unchanged,
         }
     }
 
-    /// Breaker, parallel calls, retry allowance, budget.
-    fn find_room(&mut self, id: TransitionId, room: &mut Room) -> Verdict {
-        let Some(open) = self.book.get(id) else { return Verdict::Stay };
-        // Of many at once none is urgent: single changes and urgent sets find a slot all the same.
-        let urgent = open.transition.priority.is_urgent() && !open.transition.is_bulk();
-        let urgency = if urgent { Urgency::Urgent } else { Urgency::Ordinary };
-        let retry = open.transition.attempts > 0;
-        let has_room = match urgency {
-            Urgency::Urgent => room.urgent,
-            Urgency::Ordinary => room.ordinary && room.urgent,
+    /// Claims a slot, subject to the breaker, the limit on calls in flight, the retry allowance and the budget.
+    fn claim_slot(&mut self, id: TransitionId, capacity: &mut DispatchCapacity) -> DispatchDecision {
+        let Some(open) = self.open_transitions.get(id) else { return DispatchDecision::Unchanged };
+        // Ordinary bulk changes are not urgent, so that single changes and urgent sets still find a slot.
+        let is_urgent = open.transition.priority.is_urgent() && !open.transition.is_bulk();
+        let urgency = if is_urgent { Urgency::Urgent } else { Urgency::Ordinary };
+        let is_retry = open.transition.attempts > 0;
+        let has_capacity = match urgency {
+            Urgency::Urgent => capacity.has_urgent_slots,
+            Urgency::Ordinary => capacity.has_ordinary_slots && capacity.has_urgent_slots,
         };
-        if !has_room || room.sending >= most_under_way(self.settings.budget.parallel_calls, urgency) {
-            return self.hold(id, WaitReason::Budget, None);
+        if !has_capacity || capacity.sending >= max_in_flight(self.settings.budget.parallel_calls, urgency) {
+            return self.hold_if_new(id, WaitReason::Budget, None);
         }
         let now = self.link.clock.monotonic();
         match self.breaker.permit(id, now) {
-            Permission::Go | Permission::Probe => {}
+            Permission::Allowed | Permission::Probe => {}
             Permission::Halted { until } => {
-                room.wake_at(until);
-                return self.hold(id, WaitReason::Halted, None);
+                capacity.set_next_slot(until);
+                return self.hold_if_new(id, WaitReason::Halted, None);
             }
         }
-        let take = || HeldSlot::try_take(&self.link, Purse::Ordinary, urgency);
-        let slot = if retry { self.retries.take_with(now, take) } else { Some(take()) };
+        let claim = || HeldSlot::try_take(&self.link, BudgetKind::Ordinary, urgency);
+        let slot = if is_retry { self.retry_share.try_take_with(now, claim) } else { Some(claim()) };
         let Some(slot) = slot else {
-            self.breaker.withdrawn(id);
-            room.wake_at(self.retries.next_free(now));
-            return self.hold(id, WaitReason::Retry, None);
+            self.breaker.probe_withdrawn(id);
+            capacity.set_next_slot(self.retry_share.next_free(now));
+            return self.hold_if_new(id, WaitReason::Retry, None);
         };
         match slot {
             Ok(slot) => {
-                self.retries.note_call(now);
-                Verdict::Send(slot)
+                self.retry_share.record_call(now);
+                DispatchDecision::Send(slot)
             }
             Err(next) => {
-                self.breaker.withdrawn(id);
+                self.breaker.probe_withdrawn(id);
                 match urgency {
-                    Urgency::Urgent => room.urgent = false,
-                    Urgency::Ordinary => room.ordinary = false,
+                    Urgency::Urgent => capacity.has_urgent_slots = false,
+                    Urgency::Ordinary => capacity.has_ordinary_slots = false,
                 }
                 if let Some(at) = next.at {
-                    room.wake_at(at);
+                    capacity.set_next_slot(at);
                 }
-                self.hold(id, WaitReason::Budget, None)
+                self.hold_if_new(id, WaitReason::Budget, None)
             }
         }
     }
 
-    fn let_go(&mut self, pass: &mut Pass, id: TransitionId, slot: HeldSlot) {
-        self.step(pass, id, Step::Send { at: pass.now });
-        let Some(open) = self.book.get_mut(id) else { return };
+    fn prepare_send(&mut self, pass: &mut Pass, id: TransitionId, slot: HeldSlot) {
+        self.apply_step(pass, id, TransitionStep::Send { at: pass.now });
+        let Some(open) = self.open_transitions.get_mut(id) else { return };
         open.transition.attempts += 1;
-        (open.unshown, open.shown) = (0, false);
+        (open.unconfirmed_snapshots, open.is_in_history) = (0, false);
         let transition = open.transition.clone();
         let index = self.roster.find(transition.agent.as_str());
         let baseline = index.and_then(|index| self.roster.get(index)).and_then(|slot| slot.observed().cloned());
-        if let Some(open) = self.book.get_mut(id) {
+        if let Some(open) = self.open_transitions.get_mut(id) {
             open.baseline = baseline;
         }
         let mut call = call_row(&self.link, CallKind::State, Some(transition.agent.clone()), pass.now);
         (call.transition, call.attempt) = (Some(id), Some(transition.attempts));
         pass.commit.calls.push(call.clone());
-        pass.keep_row(transition);
-        pass.sends.push((id, call, slot));
+        pass.save_row(transition);
+        pass.state_changes.push((id, call, slot));
     }
 
-    /// After the commit: the POSTs of the pass leave.
-    pub(in crate::engine::keeper) fn send(&mut self, pass: &mut Pass) {
-        for (id, mut call, slot) in std::mem::take(&mut pass.sends) {
-            let Some(open) = self.book.get(id) else { continue };
+    /// Sends the state POSTs of the pass, after the commit.
+    pub(in crate::engine::keeper) fn send_state_changes(&mut self, pass: &mut Pass) {
+        for (id, mut call, slot) in std::mem::take(&mut pass.state_changes) {
+            let Some(open) = self.open_transitions.get(id) else { continue };
             let (link, transition) = (self.link.clone(), open.transition.clone());
-            self.sends.spawn(async move {
-                let wanted = (&transition.target, &transition.reason);
-                let result = link.platform.set_state(&transition.agent, wanted.0, wanted.1).await;
-                // Now, and not when the keeper comes to it: the slot's minute begins with the answer.
+            self.state_change_tasks.spawn(async move {
+                let target_and_reason = (&transition.target, &transition.reason);
+                let result = link.platform.set_state(&transition.agent, target_and_reason.0, target_and_reason.1).await;
+                // Settled here and not in the keeper: the slot's minute begins with the answer.
                 slot.settle(&result);
-                note_answer(&link, &mut call, link.clock.now(), &result);
-                Answered { id, call, result }
+                record_answer(&link, &mut call, link.clock.now(), &result);
+                StateChangeResult { id, call, result }
             });
         }
     }
 
-    /// After the commit: the questions of the pass leave, as far as their share of the budget allows.
-    pub(in crate::engine::keeper) fn ask(&mut self, pass: &mut Pass) {
+    /// Sends the queries of the pass after the commit, within their share of the budget.
+    pub(in crate::engine::keeper) fn send_plan_queries(&mut self, pass: &mut Pass) {
         let now = self.link.clock.monotonic();
-        for agent in std::mem::take(&mut pass.asks) {
-            let Some(file) = self.files.get_mut(agent.position()) else { continue };
-            let may = match file.asked {
-                Asked::Never => true,
-                Asked::UnderWay => false,
-                Asked::NotBefore(at) => at <= now,
+        for agent in std::mem::take(&mut pass.plan_queries) {
+            let Some(tracking) = self.agent_tracking.get_mut(agent.position()) else { continue };
+            let is_allowed = match tracking.plan_query {
+                PlanQueryState::Allowed => true,
+                PlanQueryState::Running => false,
+                PlanQueryState::NotBefore(at) => at <= now,
             };
-            if !may || self.questions.len() >= PARALLEL_QUESTIONS {
+            if !is_allowed || self.plan_query_tasks.len() >= MAX_PARALLEL_QUERIES {
                 continue;
             }
             let Some(slot) = self.roster.get(agent) else { continue };
-            let wants_ready =
-                self.book.waiting(slot.id()).is_some_and(|open| open.transition.target == AgentState::Ready);
-            if !self.reads.try_take(now) || (wants_ready && !self.reads.try_take(now)) {
-                file.asked = Asked::NotBefore(self.reads.next_free(now).max(now + Duration::from_millis(100)));
+            let is_ready_requested = self
+                .open_transitions
+                .waiting(slot.id())
+                .is_some_and(|open| open.transition.target == AgentState::Ready);
+            if !self.read_share.try_take(now) || (is_ready_requested && !self.read_share.try_take(now)) {
+                tracking.plan_query =
+                    PlanQueryState::NotBefore(self.read_share.next_free(now).max(now + Duration::from_millis(100)));
                 continue;
             }
-            file.asked = Asked::UnderWay;
+            tracking.plan_query = PlanQueryState::Running;
             let (link, id) = (self.link.clone(), slot.id().clone());
-            self.questions.spawn(async move {
-                let scheduled =
-                    budgeted(&link, CallKind::Schedule, Urgency::Ordinary, Some(&id), link.platform.is_scheduled(&id));
+            self.plan_query_tasks.spawn(async move {
+                let scheduled = call_within_budget(
+                    &link,
+                    CallKind::Schedule,
+                    Urgency::Ordinary,
+                    Some(&id),
+                    link.platform.is_scheduled(&id),
+                );
                 let scheduled = scheduled.await?.map(|answer| answer.value);
                 let break_required = match &scheduled {
-                    Ok(true) if wants_ready => {
+                    Ok(true) if is_ready_requested => {
                         let call = link.platform.break_required(&id);
-                        let answer = budgeted(&link, CallKind::Break, Urgency::Ordinary, Some(&id), call).await?;
+                        let answer =
+                            call_within_budget(&link, CallKind::Break, Urgency::Ordinary, Some(&id), call).await?;
                         answer.map(|answer| Some(answer.value))
                     }
                     Ok(_) | Err(_) => Ok(None),
                 };
-                Ok(Told { agent: id, says: said(scheduled, break_required) })
+                Ok(PlanQueryResult { agent: id, plan: platform_plan(scheduled, break_required) })
             });
         }
     }
 }
 
-fn said(
+fn platform_plan(
     scheduled: Result<bool, CallError>,
     break_required: Result<Option<bool>, CallError>,
-) -> Result<PlatformSays, CallError> {
-    Ok(PlatformSays { scheduled: Some(scheduled?), break_required: break_required? })
+) -> Result<PlatformPlan, CallError> {
+    Ok(PlatformPlan { scheduled: Some(scheduled?), break_required: break_required? })
 }
 
-/// How many POSTs may be under way at once: ordinary ones leave some room, so that an urgent one does not wait behind answers
-/// that are slow to come.
-pub(in crate::engine::keeper) const fn most_under_way(parallel_calls: usize, urgency: Urgency) -> usize {
+/// Returns how many POSTs may be in flight. Ordinary ones leave some room, so that urgent ones do not wait behind slow
+/// answers.
+pub(in crate::engine::keeper) const fn max_in_flight(parallel_calls: usize, urgency: Urgency) -> usize {
     match urgency {
         Urgency::Urgent => parallel_calls,
         Urgency::Ordinary => parallel_calls - parallel_calls / 4,
     }
 }
 
-/// What is left to give in one pass.
-struct Room {
+/// What is left to use in one pass.
+struct DispatchCapacity {
     sending: usize,
-    urgent: bool,
-    ordinary: bool,
-    /// When something may come free, in monotonic time.
-    next: Option<Duration>,
+    has_urgent_slots: bool,
+    has_ordinary_slots: bool,
+    /// When something may become available, in monotonic time.
+    next_slot_at: Option<Duration>,
 }
 
-impl Room {
-    fn wake_at(&mut self, at: Duration) {
-        self.next = Some(self.next.map_or(at, |known| known.min(at)));
+impl DispatchCapacity {
+    fn set_next_slot(&mut self, at: Duration) {
+        self.next_slot_at = Some(self.next_slot_at.map_or(at, |known| known.min(at)));
     }
 }
 
@@ -325,7 +365,7 @@ mod tests {
 
     #[test]
     fn ordinary_calls_leave_room_for_urgent_ones_and_always_have_some() {
-        assert_eq!((most_under_way(32, Urgency::Ordinary), most_under_way(32, Urgency::Urgent)), (24, 32));
-        assert_eq!(most_under_way(1, Urgency::Ordinary), 1);
+        assert_eq!((max_in_flight(32, Urgency::Ordinary), max_in_flight(32, Urgency::Urgent)), (24, 32));
+        assert_eq!(max_in_flight(1, Urgency::Ordinary), 1);
     }
 }

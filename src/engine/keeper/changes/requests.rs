@@ -1,29 +1,29 @@
-//! Takes wishes in: people's requests and rules' intents become transitions, newer ones take the place of waiting ones.
+//! Turns people's requests and rules' intents into transitions; newer transitions supersede waiting ones.
 
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use super::book::Open;
+use super::open_transitions::OpenTransition;
 use crate::domain::agents::roster::AgentIndex;
 use crate::domain::agents::state::AgentState;
-use crate::domain::changes::change_set::ONLY_THE_REASON;
+use crate::domain::changes::change_set::ONLY_REASON_CHANGES;
 use crate::domain::changes::policy::OnContact;
 use crate::domain::changes::priority::Priority;
-use crate::domain::changes::transition::{Actor, Status, Step, Transition};
+use crate::domain::changes::transition::{Actor, Transition, TransitionStatus, TransitionStep};
 use crate::domain::ids::{AgentId, ChangeSetId, ReasonCode, TransitionId};
 use crate::domain::time::UtcMicros;
-use crate::engine::changes::door::{ChangeRequest, DoorError, IdempotencyKey, Taken};
-use crate::engine::changes::repeats::Answer;
+use crate::engine::changes::idempotency::StoredResponse;
+use crate::engine::changes::keeper_handle::{ChangeRequest, IdempotencyKey, KeeperError, RequestedChange};
 use crate::engine::keeper::Keeper;
 use crate::engine::keeper::record::Pass;
 
-/// The way to answer a request.
-type Reply = oneshot::Sender<Result<Vec<Taken>, DoorError>>;
+/// The channel for the answer to a request.
+type Reply = oneshot::Sender<Result<Vec<RequestedChange>, KeeperError>>;
 
-/// What a transition is made of; the rest follows from the pass.
-pub(in crate::engine::keeper) struct Wish {
+/// The input for a transition; the rest comes from the pass.
+pub(in crate::engine::keeper) struct TransitionRequest {
     pub target: AgentState,
     pub reason: ReasonCode,
     pub priority: Priority,
@@ -36,45 +36,50 @@ pub(in crate::engine::keeper) struct Wish {
 }
 
 impl Keeper {
-    /// Takes a request in; the answer leaves after the commit, and says where the transitions stand after this pass.
-    pub(in crate::engine::keeper) fn take_request(&mut self, pass: &mut Pass, request: ChangeRequest, reply: Reply) {
+    /// Handles a request. The reply is sent after the commit and shows the transitions as of the end of this pass.
+    pub(in crate::engine::keeper) fn handle_request(&mut self, pass: &mut Pass, request: ChangeRequest, reply: Reply) {
         match self.check_settable(&request.target) {
             Ok(()) => {
-                let taken = self.open_request(pass, &request);
-                self.answers.push(PendingAnswer { taken, key: request.idempotency, actor: request.actor, reply });
+                let changes = self.open_requested_transitions(pass, &request);
+                self.pending_replies.push(PendingReply {
+                    changes,
+                    key: request.idempotency,
+                    actor: request.actor,
+                    reply,
+                });
             }
             Err(error) => pass.replies.push(Box::new(move || drop(reply.send(Err(error))))),
         }
     }
 
-    /// Whether the platform can set a state.
-    pub(in crate::engine::keeper) fn check_settable(&self, target: &AgentState) -> Result<(), DoorError> {
+    /// Checks that the platform can set a state.
+    pub(in crate::engine::keeper) fn check_settable(&self, target: &AgentState) -> Result<(), KeeperError> {
         let settable = self.link.platform.capabilities().settable;
         if settable.contains(target) {
             return Ok(());
         }
-        Err(DoorError::NotSettable {
+        Err(KeeperError::NotSettable {
             tenant: self.link.tenant.clone(),
             state: target.clone(),
             settable: settable.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
         })
     }
 
-    fn open_request(&mut self, pass: &mut Pass, request: &ChangeRequest) -> Vec<Taken> {
+    fn open_requested_transitions(&mut self, pass: &mut Pass, request: &ChangeRequest) -> Vec<RequestedChange> {
         let policy = &self.settings.policy;
         let deadline = pass.now + request.deadline.unwrap_or(policy.deadline);
         let on_contact = request.on_contact.unwrap_or(policy.on_contact);
-        let mut taken = Vec::with_capacity(request.agents.len());
+        let mut changes = Vec::with_capacity(request.agents.len());
         let mut explanation = json!({"asked_by": &*request.actor});
         if request.even_if_in_state {
             explanation[Transition::EVEN_IF_IN_STATE] = json!(true);
         }
         for agent in &request.agents {
             let Some(index) = self.roster.find(agent.as_str()) else {
-                taken.push(unknown(agent, self.link.tenant.as_str()));
+                changes.push(unknown_agent(agent, self.link.tenant.as_str()));
                 continue;
             };
-            let wish = Wish {
+            let transition_request = TransitionRequest {
                 target: request.target.clone(),
                 reason: request.reason.clone().unwrap_or_else(|| request.target.default_reason()),
                 priority: Priority::Person,
@@ -85,9 +90,9 @@ impl Keeper {
                 explanation: explanation.clone(),
                 change_set: None,
             };
-            let note = self.what_is_left_alone(index, request);
-            let id = self.open(pass, index, wish);
-            taken.push(Taken {
+            let note = self.unchanged_note(index, request);
+            let id = self.open_transition(pass, index, transition_request);
+            changes.push(RequestedChange {
                 id: Some(id),
                 agent: agent.clone(),
                 status: String::new(),
@@ -96,104 +101,110 @@ impl Keeper {
                 note,
             });
         }
-        taken
+        changes
     }
 
-    /// What is said to somebody who names a reason for an agent who is in the state already: to be there is enough.
-    fn what_is_left_alone(&self, index: AgentIndex, request: &ChangeRequest) -> Option<String> {
-        let named = request.reason.as_ref().filter(|_| !request.even_if_in_state)?;
-        let seen = self.roster.get(index)?.observed()?;
-        let is_other = seen.state == request.target && seen.reason.as_ref() != Some(named);
-        is_other.then(|| format!("already {}: {ONLY_THE_REASON}", seen.state))
+    /// Returns a note for an agent already in the state with another reason: nothing is sent, unless the request asks
+    /// for the reason too.
+    fn unchanged_note(&self, index: AgentIndex, request: &ChangeRequest) -> Option<String> {
+        let reason = request.reason.as_ref().filter(|_| !request.even_if_in_state)?;
+        let observed = self.roster.get(index)?.observed()?;
+        let has_other_reason = observed.state == request.target && observed.reason.as_ref() != Some(reason);
+        has_other_reason.then(|| format!("already {}: {ONLY_REASON_CHANGES}", observed.state))
     }
 
-    /// Makes a transition, and settles which of the agent's waiting ones stays: one transition in flight per agent, and of
-    /// those that have not left the newer of equal or higher priority.
-    pub(in crate::engine::keeper) fn open(&mut self, pass: &mut Pass, index: AgentIndex, wish: Wish) -> TransitionId {
-        let id = TransitionId(self.link.random.id_at(pass.now));
+    /// Opens a transition and decides which of the agent's waiting ones stays. Each agent has one transition in flight,
+    /// and of the unsent ones the newer of equal or higher priority stays.
+    pub(in crate::engine::keeper) fn open_transition(
+        &mut self,
+        pass: &mut Pass,
+        index: AgentIndex,
+        request: TransitionRequest,
+    ) -> TransitionId {
+        let id = TransitionId(self.link.random.time_ordered_id(pass.now));
         let Some(slot) = self.roster.get(index) else { return id };
         let agent = slot.id().clone();
         let transition = Transition {
             id,
             tenant: self.link.tenant.clone(),
             agent: agent.clone(),
-            target: wish.target,
-            reason: wish.reason,
-            priority: wish.priority,
-            actor: wish.actor,
-            note: wish.note,
-            on_contact: wish.on_contact,
+            target: request.target,
+            reason: request.reason,
+            priority: request.priority,
+            actor: request.actor,
+            note: request.note,
+            on_contact: request.on_contact,
             requested_at: pass.now,
-            deadline: wish.deadline,
+            deadline: request.deadline,
             before: slot.observed().map(|observed| observed.state.clone()),
-            explanation: wish.explanation,
+            explanation: request.explanation,
             attempts: 0,
             violation: None,
             latency_ms: None,
-            change_set: wish.change_set,
-            status: Status::Requested,
+            change_set: request.change_set,
+            status: TransitionStatus::Requested,
         };
-        let waiting = self.book.waiting(&agent).map(|open| (open.transition.id, open.transition.priority));
+        let waiting = self.open_transitions.waiting(&agent).map(|open| (open.transition.id, open.transition.priority));
         self.record_request(pass, &transition);
         let priority = transition.priority;
-        self.book.insert(Open::new(transition));
-        self.mark_busy(&agent);
-        if let Some((other, its_priority)) = waiting {
-            let (loser, winner) = if priority >= its_priority { (other, id) } else { (id, other) };
-            self.step(pass, loser, Step::Supersede(winner));
+        self.open_transitions.insert(OpenTransition::new(transition));
+        self.update_blocking_transition(&agent);
+        if let Some((other, other_priority)) = waiting {
+            let (loser, winner) = if priority >= other_priority { (other, id) } else { (id, other) };
+            self.apply_step(pass, loser, TransitionStep::Supersede(winner));
         }
         id
     }
 
-    /// Fills in where the transitions of the pass's requests stand, stores the answers that have a key, and lets them leave
-    /// with the commit.
-    pub(in crate::engine::keeper) fn finish_answers(&mut self, pass: &mut Pass) {
-        for mut pending in std::mem::take(&mut self.answers) {
-            for one in pending.taken.iter_mut().filter(|one| one.status.is_empty()) {
-                if let Some(row) = one.id.and_then(|id| pass.row(id)) {
-                    (one.status, one.error) = (row.status.name().to_owned(), hindrance(row));
-                    one.refused_by = row.refused_by();
+    /// Completes the replies to the pass's requests with the status of their transitions, stores those with a key, and
+    /// schedules them to be sent after the commit.
+    pub(in crate::engine::keeper) fn finish_replies(&mut self, pass: &mut Pass) {
+        for mut pending in std::mem::take(&mut self.pending_replies) {
+            for change in pending.changes.iter_mut().filter(|change| change.status.is_empty()) {
+                if let Some(row) = change.id.and_then(|id| pass.transition_row(id)) {
+                    (change.status, change.error) = (row.status.name().to_owned(), describe_obstacle(row));
+                    change.refused_by = row.refused_by();
                 }
             }
-            let answer = Answer::taken(&pending.taken);
+            let response = StoredResponse::from_changes(&pending.changes);
             if let Some(key) = &pending.key {
                 let tenant = Some(self.link.tenant.clone());
-                pass.commit.idempotency.push(answer.row(tenant, pending.actor, key, pass.now));
+                pass.commit.idempotency.push(response.into_row(tenant, pending.actor, key, pass.now));
             }
-            let PendingAnswer { taken, reply, .. } = pending;
+            let PendingReply { changes: taken, reply, .. } = pending;
             pass.replies.push(Box::new(move || drop(reply.send(Ok(taken)))));
         }
     }
 
-    /// Calls off what has not left.
-    pub(in crate::engine::keeper) fn cancel(
+    /// Cancels a transition that has not been sent.
+    pub(in crate::engine::keeper) fn cancel_transition(
         &mut self,
         pass: &mut Pass,
         id: TransitionId,
         actor: Arc<str>,
         reply: oneshot::Sender<Option<Transition>>,
     ) {
-        let may = self.book.get(id).is_some_and(|open| open.transition.status.has_not_left());
-        if may {
-            self.step(pass, id, Step::Cancel(Actor::Person { id: actor }.label()));
+        let is_cancellable = self.open_transitions.get(id).is_some_and(|open| open.transition.status.is_unsent());
+        if is_cancellable {
+            self.apply_step(pass, id, TransitionStep::Cancel(Actor::Person { id: actor }.label()));
         }
-        let row = pass.row(id).filter(|_| may).cloned();
+        let row = pass.transition_row(id).filter(|_| is_cancellable).cloned();
         pass.replies.push(Box::new(move || drop(reply.send(row))));
     }
 }
 
-/// An answer that waits for the end of the pass.
+/// A reply that waits for the end of the pass.
 #[derive(Debug)]
-pub(in crate::engine::keeper) struct PendingAnswer {
-    taken: Vec<Taken>,
+pub(in crate::engine::keeper) struct PendingReply {
+    changes: Vec<RequestedChange>,
     key: Option<IdempotencyKey>,
     actor: Arc<str>,
     reply: Reply,
 }
 
-/// What stands in a transition's way or ended it, for whoever asked.
-pub(in crate::engine) fn hindrance(transition: &Transition) -> Option<String> {
-    let detail = transition.outcome();
+/// Describes what holds a transition or ended it, for the requester.
+pub(in crate::engine) fn describe_obstacle(transition: &Transition) -> Option<String> {
+    let detail = transition.outcome_text();
     match (transition.violation, detail) {
         (Some(violation), Some(detail)) if detail != violation.code() => Some(format!("{violation}: {detail}")),
         (Some(violation), _) => Some(violation.code().to_owned()),
@@ -201,8 +212,8 @@ pub(in crate::engine) fn hindrance(transition: &Transition) -> Option<String> {
     }
 }
 
-fn unknown(agent: &AgentId, tenant: &str) -> Taken {
-    Taken {
+fn unknown_agent(agent: &AgentId, tenant: &str) -> RequestedChange {
+    RequestedChange {
         id: None,
         agent: agent.clone(),
         status: "refused".to_owned(),

@@ -1,133 +1,133 @@
-//! Calls the planner and carries its intents to the door that people's requests go through too.
+//! Runs the planner and turns its intents into transitions, in the same way as people's requests.
 
 use serde_json::{Value, json};
 
-use super::Found;
+use super::NewFinding;
 use crate::domain::agents::state::AgentState;
-use crate::domain::changes::transition::{Actor, Step, WaitReason};
+use crate::domain::changes::transition::{Actor, TransitionStep, WaitReason};
 use crate::domain::ids::TransitionId;
-use crate::domain::rules::planner::{Guard, Held, Intent, Wanted, decide, note};
+use crate::domain::rules::planner::{Guard, HeldIntent, Intent, RuleAction, decide, record_intent};
 use crate::domain::rules::rule::Mode;
 use crate::domain::webhooks::event::{ApprovalWaiting, RuleTold};
 use crate::engine::keeper::Keeper;
-use crate::engine::keeper::changes::requests::Wish;
+use crate::engine::keeper::changes::requests::TransitionRequest;
 use crate::engine::keeper::record::Pass;
 use crate::store::FindingKind;
 
 impl Keeper {
-    /// One decide pass.
+    /// Runs the rules once.
     pub(in crate::engine::keeper) fn decide(&mut self, pass: &mut Pass) {
         self.roster.advance(pass.now);
-        self.look_around();
+        self.refresh_rule_inputs();
         let (rules, settings) = (self.settings.rules.clone(), self.settings.decide.clone());
         let decisions = decide(&self.roster, &rules, &settings, pass.now);
         for intent in decisions.intents {
-            self.take_intent(pass, &intent);
+            self.apply_intent(pass, &intent);
         }
         for held in decisions.held {
-            self.note_held(pass, &held);
+            self.record_held_intent(pass, &held);
         }
     }
 
-    /// What rules see beside agents and plans.
-    pub(in crate::engine::keeper) fn look_around(&mut self) {
+    /// Refreshes the rules' inputs other than agents and plans.
+    pub(in crate::engine::keeper) fn refresh_rule_inputs(&mut self) {
         self.roster.set_figures(self.link.figures.borrow().clone());
         self.roster.set_anomalies(self.link.anomalies.borrow().clone());
     }
 
-    fn take_intent(&mut self, pass: &mut Pass, intent: &Intent) {
+    fn apply_intent(&mut self, pass: &mut Pass, intent: &Intent) {
         let actor = Actor::Rule { id: intent.rule.clone(), version: intent.rule_version.clone() };
-        let facts = explanation(intent);
+        let explanation = intent_explanation(intent);
         if intent.mode == Mode::Watch {
-            self.audit_agent(pass, intent.index, &actor, "rule.would_have", facts);
-            self.find(pass, &Found::of_intent(FindingKind::Would, intent));
-            self.note(pass, intent);
+            self.audit_agent(pass, intent.index, &actor, "rule.would_have", explanation);
+            self.record_finding(pass, &NewFinding::from_intent(FindingKind::WouldHaveChanged, intent));
+            self.record_action(pass, intent);
             return;
         }
         match &intent.action {
-            Wanted::SetState { state, reason, on_contact } => {
-                let wish = Wish {
+            RuleAction::SetState { state, reason, on_contact } => {
+                let request = TransitionRequest {
                     target: state.clone(),
                     reason: reason.clone(),
                     priority: intent.priority,
                     actor,
                     note: None,
                     on_contact: *on_contact,
-                    deadline: self.deadline(pass, intent),
-                    explanation: facts,
+                    deadline: self.intent_deadline(pass, intent),
+                    explanation,
                     change_set: None,
                 };
-                self.open_intent(pass, intent, wish);
+                self.open_intent_transition(pass, intent, request);
             }
-            Wanted::LogOut { on_contact } => {
-                let wish = Wish {
+            RuleAction::LogOut { on_contact } => {
+                let request = TransitionRequest {
                     target: AgentState::LoggedOut,
                     reason: AgentState::LoggedOut.default_reason(),
                     priority: intent.priority,
                     actor,
                     note: None,
                     on_contact: *on_contact,
-                    deadline: self.deadline(pass, intent),
-                    explanation: facts,
+                    deadline: self.intent_deadline(pass, intent),
+                    explanation,
                     change_set: None,
                 };
-                self.open_intent(pass, intent, wish);
+                self.open_intent_transition(pass, intent, request);
             }
-            Wanted::Tell(text) | Wanted::Ask(text) => {
-                self.audit_agent(pass, intent.index, &actor, "rule.told", facts);
-                self.find(pass, &Found::of_intent(FindingKind::Told, intent));
-                self.tell_of(pass, intent.index, |user_id, sequence| RuleTold {
+            RuleAction::Tell(text) | RuleAction::Ask(text) => {
+                self.audit_agent(pass, intent.index, &actor, "rule.told", explanation);
+                self.record_finding(pass, &NewFinding::from_intent(FindingKind::Notified, intent));
+                self.record_agent_event(pass, intent.index, |user_id, sequence| RuleTold {
                     user_id,
                     rule_id: intent.rule.clone(),
                     text: text.to_string(),
-                    asks: matches!(intent.action, Wanted::Ask(_)),
+                    asks: matches!(intent.action, RuleAction::Ask(_)),
                     sequence,
                 });
             }
         }
-        self.note(pass, intent);
+        self.record_action(pass, intent);
     }
 
-    /// Remembers the act, over a restart too.
-    fn note(&mut self, pass: &mut Pass, intent: &Intent) {
-        note(&mut self.roster, intent, pass.now);
-        pass.remember(intent.index, &intent.rule);
+    /// Records a rule's action in its memory, which survives a restart.
+    fn record_action(&mut self, pass: &mut Pass, intent: &Intent) {
+        record_intent(&mut self.roster, intent, pass.now);
+        pass.mark_memory_changed(intent.index, &intent.rule);
     }
 
-    fn open_intent(&mut self, pass: &mut Pass, intent: &Intent, wish: Wish) {
-        let id = self.open(pass, intent.index, wish);
+    fn open_intent_transition(&mut self, pass: &mut Pass, intent: &Intent, request: TransitionRequest) {
+        let id = self.open_transition(pass, intent.index, request);
         if intent.mode == Mode::Approve {
-            self.step(pass, id, Step::Hold { why: WaitReason::Approval, until: None });
-            self.tell_approvers(pass, intent, id);
+            self.apply_step(pass, id, TransitionStep::Hold { why: WaitReason::Approval, until: None });
+            self.record_approval_waiting_event(pass, intent, id);
         }
     }
 
-    fn tell_approvers(&mut self, pass: &mut Pass, intent: &Intent, id: TransitionId) {
-        let Some(asked) = self.book.get(id).map(|open| open.transition.clone()) else { return };
-        if asked.status.waits_for() != Some(WaitReason::Approval) {
+    fn record_approval_waiting_event(&mut self, pass: &mut Pass, intent: &Intent, id: TransitionId) {
+        let Some(transition) = self.open_transitions.get(id).map(|open| open.transition.clone()) else { return };
+        if transition.status.wait_reason() != Some(WaitReason::Approval) {
             return;
         }
-        self.tell_of(pass, intent.index, |user_id, sequence| ApprovalWaiting {
+        self.record_agent_event(pass, intent.index, |user_id, sequence| ApprovalWaiting {
             user_id,
             transition_id: id,
             rule_id: intent.rule.clone(),
-            target_state: asked.target,
-            reason_code: asked.reason,
+            target_state: transition.target,
+            reason_code: transition.reason,
             because: intent.facts.to_string(),
-            expires_at: asked.deadline,
+            expires_at: transition.deadline,
             sequence,
         });
     }
 
-    /// A wish that follows the plan is void once the planned activity is over.
-    fn deadline(&self, pass: &Pass, intent: &Intent) -> crate::domain::time::UtcMicros {
-        let longest = pass.now + self.settings.policy.deadline;
-        intent.facts.planned_until.map_or(longest, |until| longest.min(until))
+    /// Returns the deadline of an intent; one that follows the plan ends with the planned activity.
+    fn intent_deadline(&self, pass: &Pass, intent: &Intent) -> crate::domain::time::UtcMicros {
+        let latest = pass.now + self.settings.policy.deadline;
+        intent.facts.planned_until.map_or(latest, |until| latest.min(until))
     }
 
-    /// What policy or a flapping guard holds back is recorded once per change of its facts.
-    fn note_held(&mut self, pass: &mut Pass, held: &Held) {
-        let told = match held.guard {
+    /// Records an intent held by policy or a flapping guard, once per change of its facts.
+    fn record_held_intent(&mut self, pass: &mut Pass, held: &HeldIntent) {
+        let is_recorded = match held.guard {
             Guard::Policy(_) | Guard::SetByPerson | Guard::LeftAlone | Guard::Flapping => true,
             Guard::Unless
             | Guard::Excused
@@ -142,10 +142,10 @@ impl Keeper {
             | Guard::PerMinute
             | Guard::ShareOfTeam => false,
         };
-        if !told || !self.roster.note_held(held.index, &held.rule, held.fact_key) {
+        if !is_recorded || !self.roster.record_held(held.index, &held.rule, held.fact_key) {
             return;
         }
-        pass.remember(held.index, &held.rule);
+        pass.mark_memory_changed(held.index, &held.rule);
         let (rules, settings) = (self.settings.rules.clone(), self.settings.decide.clone());
         let facts = held.facts(&self.roster, &rules, &settings, pass.now);
         let actor = Actor::Rule { id: held.rule.clone(), version: held.rule_version.clone() };
@@ -155,16 +155,19 @@ impl Keeper {
         };
         let because = facts.as_ref().map(ToString::to_string).unwrap_or_default();
         self.audit_agent(pass, held.index, &actor, "rule.held", json!({"guard": guard, "facts": facts}));
-        let wants = self.settings.rules.rules().iter().find(|rule| rule.id == held.rule);
-        let wants = wants.map(|rule| rule.action.to_string()).unwrap_or_default();
+        let rule = self.settings.rules.rules().iter().find(|rule| rule.id == held.rule);
+        let intended_action = rule.map(|rule| rule.action.to_string()).unwrap_or_default();
         let (index, rule, rule_version) = (held.index, held.rule.clone(), held.rule_version.clone());
         let guard = Some(guard.into());
-        self.find(pass, &Found { index, kind: FindingKind::Held, rule, rule_version, guard, wants, because });
+        self.record_finding(
+            pass,
+            &NewFinding { index, kind: FindingKind::Held, rule, rule_version, guard, intended_action, facts: because },
+        );
     }
 }
 
-/// The facts of an intent for the row and the audit chain. They name no agent.
-fn explanation(intent: &Intent) -> Value {
+/// Returns the facts of an intent for the transition's row and the audit chain. They name no agent.
+fn intent_explanation(intent: &Intent) -> Value {
     json!({
         "rule": intent.rule,
         "version": intent.rule_version,

@@ -11,12 +11,12 @@ use crate::clock::{Clock as _, ManualClock};
 use crate::domain::agents::state::AgentState;
 use crate::domain::ids::{AgentId, ReasonCode, SkillId, SubscriptionId};
 use crate::domain::live::figures::{QueueFigures, SkillFigures};
-use crate::engine::platform::calls::{Purse, call_row};
-use crate::engine::platform::link::tests::Ground;
+use crate::engine::platform::calls::{BudgetKind, call_row};
+use crate::engine::platform::link::tests::TenantFixture;
 use crate::platform::budget::Budget;
 use crate::platform::error::CallSite;
 use crate::platform::{
-    Capabilities, Feed, Platform, SnapshotBody, SnapshotReader, Subscription, SubscriptionRequest, Vitals,
+    Capabilities, Feed, Platform, PlatformHealth, SnapshotBody, SnapshotReader, Subscription, SubscriptionRequest,
 };
 use crate::store::Store;
 
@@ -25,7 +25,7 @@ const INTERVAL: Duration = Duration::from_secs(30);
 
 /// A platform: an answer for each call to come, and what was asked of it. Without an answer it shows everyone asked about.
 #[derive(Debug)]
-struct Puppet {
+struct ScriptedPlatform {
     clock: ManualClock,
     failures: Mutex<VecDeque<Failure>>,
     listed: Mutex<Vec<&'static str>>,
@@ -33,16 +33,16 @@ struct Puppet {
     queued: Mutex<u64>,
 }
 
-impl Puppet {
+impl ScriptedPlatform {
     fn answer<T: Send + 'static>(&self, what: &'static str, ids: Vec<String>, value: T) -> Call<'_, T> {
         Box::pin(async move {
             self.asked.lock().expect("a lock").push((self.clock.monotonic(), what, ids));
             let now = self.clock.now();
             match self.failures.lock().expect("a lock").pop_front() {
-                None => Ok(Answer { value, latency: INTERVAL, asked_at: now, answered_at: now, platform_now: None }),
+                None => Ok(Answer { value, latency: INTERVAL, sent_at: now, received_at: now, platform_now: None }),
                 Some(failure) => {
                     let site = CallSite { purpose: what, method: "GET", path: "/".to_owned() };
-                    Err(CallError { site, failure, asked_at: Some(now) })
+                    Err(CallError { site, failure, sent_at: Some(now) })
                 }
             }
         })
@@ -53,15 +53,15 @@ impl Puppet {
     }
 }
 
-impl Platform for Puppet {
+impl Platform for ScriptedPlatform {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             settable: Vec::new(),
             can_log_out: false,
-            tells_schedule: false,
-            tells_breaks: false,
-            shortest_interval: INTERVAL,
-            subscription_life: INTERVAL,
+            reports_schedule: false,
+            reports_breaks: false,
+            min_interval: INTERVAL,
+            subscription_lifetime: INTERVAL,
             has_feed: false,
         }
     }
@@ -89,7 +89,7 @@ impl Platform for Puppet {
         self.answer("queues", ids, FiguresRead { figures, ..FiguresRead::default() })
     }
 
-    fn vitals(&self) -> Vitals {
+    fn status(&self) -> PlatformHealth {
         unreachable!("nobody asks")
     }
 
@@ -122,16 +122,16 @@ impl Platform for Puppet {
     }
 }
 
-struct Desk {
+struct FiguresFixture {
     clock: ManualClock,
-    puppet: Arc<Puppet>,
+    puppet: Arc<ScriptedPlatform>,
     link: Arc<Link>,
-    reads: Reads,
+    reads: FigureReader,
     _store: Store,
     _folder: TempDir,
 }
 
-fn wanted(skills: &[&str], queues: &[&str]) -> FigureSettings {
+fn figure_settings(skills: &[&str], queues: &[&str]) -> FigureSettings {
     FigureSettings {
         skills: skills.iter().copied().map(SkillId::new).collect(),
         queues: queues.iter().copied().map(QueueId::new).collect(),
@@ -140,10 +140,10 @@ fn wanted(skills: &[&str], queues: &[&str]) -> FigureSettings {
     }
 }
 
-impl Desk {
+impl FiguresFixture {
     async fn of(wanted: FigureSettings) -> Self {
-        let ground = Ground::at(START).await;
-        let puppet = Arc::new(Puppet {
+        let ground = TenantFixture::at(START).await;
+        let puppet = Arc::new(ScriptedPlatform {
             clock: ground.clock.clone(),
             failures: Mutex::default(),
             listed: Mutex::new(vec!["q_1", "q_2"]),
@@ -155,14 +155,14 @@ impl Desk {
             reporting_budget: Mutex::new(Budget::new(wanted.requests_per_minute, minute, 0)),
             ..ground.link(puppet.clone(), mpsc::channel(1).0)
         });
-        let reads = Reads::load(link.clone(), wanted).await.expect("loads");
-        let Ground { clock, store, folder, .. } = ground;
+        let reads = FigureReader::load(link.clone(), wanted).await.expect("loads");
+        let TenantFixture { clock, store, folder, .. } = ground;
         Self { clock, puppet, link, reads, _store: store, _folder: folder }
     }
 
     /// Waits until the next poll is due, and polls.
     async fn poll(&mut self) {
-        let wait = self.reads.wait().expect("something is read");
+        let wait = self.reads.time_until_poll().expect("something is read");
         self.clock.advance(wait);
         self.reads.poll().await.expect("polls");
     }
@@ -189,7 +189,7 @@ fn server_error() -> Failure {
 
 #[tokio::test]
 async fn a_read_that_fails_leaves_old_figures_and_says_so_and_never_zero() {
-    let mut desk = Desk::of(wanted(&["1"], &[])).await;
+    let mut desk = FiguresFixture::of(figure_settings(&["1"], &[])).await;
     desk.fail([server_error()]);
     desk.poll().await;
     assert_eq!(desk.queued("1"), None);
@@ -205,9 +205,9 @@ async fn a_read_that_fails_leaves_old_figures_and_says_so_and_never_zero() {
     assert_eq!(desk.queued("1"), Some((first, Some(7))), "as old as it is");
     let (ready, detail) = desk.part().expect("a part");
     assert!(!ready && detail.contains(&format!("last read at {first:.0}")), "{detail}");
-    assert!(desk.link.figures.borrow().fresh(first, desk.clock.now()));
+    assert!(desk.link.figures.borrow().is_fresh(first, desk.clock.now()));
     desk.clock.advance(INTERVAL);
-    assert!(!desk.link.figures.borrow().fresh(first, desk.clock.now()), "three intervals old");
+    assert!(!desk.link.figures.borrow().is_fresh(first, desk.clock.now()), "three intervals old");
 
     *desk.puppet.queued.lock().expect("a lock") = 0;
     desk.poll().await;
@@ -223,12 +223,12 @@ async fn a_read_that_fails_leaves_old_figures_and_says_so_and_never_zero() {
 
 #[tokio::test]
 async fn reads_are_an_interval_apart_on_a_grid_and_cost_the_ordinary_budget_nothing() {
-    let skills: Vec<String> = (0..=MOST_IN_ONE_READ).map(|id| id.to_string()).collect();
+    let skills: Vec<String> = (0..=MAX_PER_READ).map(|id| id.to_string()).collect();
     let skills: Vec<&str> = skills.iter().map(String::as_str).collect();
-    let mut desk = Desk::of(wanted(&skills, &["q_1"])).await;
+    let mut desk = FiguresFixture::of(figure_settings(&skills, &["q_1"])).await;
     for poll in 0..20_u64 {
         let late = Duration::from_millis(poll * 37 % 500);
-        desk.clock.advance(desk.reads.wait().expect("something is read") + late);
+        desk.clock.advance(desk.reads.time_until_poll().expect("something is read") + late);
         desk.reads.poll().await.expect("polls");
     }
     let asked = desk.puppet.asked();
@@ -244,35 +244,35 @@ async fn reads_are_an_interval_apart_on_a_grid_and_cost_the_ordinary_budget_noth
     let last = polls.last().copied().unwrap_or_default();
     assert!(last.saturating_sub(polls[0]) < step * 19 + Duration::from_secs(1), "{last:?} is off the grid");
     let now = desk.clock.monotonic();
-    assert_eq!(desk.link.budget().used(now), 0);
-    assert_eq!(desk.link.budget_of(Purse::Reporting).used(now), 6, "of the last minute");
+    assert_eq!(desk.link.budget().used_slots(now), 0);
+    assert_eq!(desk.link.budget_of(BudgetKind::Reporting).used_slots(now), 6, "of the last minute");
 }
 
 #[tokio::test]
 async fn a_start_waits_for_the_reads_of_the_process_before() {
-    let mut desk = Desk::of(wanted(&["1"], &[])).await;
+    let mut desk = FiguresFixture::of(figure_settings(&["1"], &[])).await;
     desk.poll().await;
     let read_at = desk.clock.now();
     desk.clock.advance(Duration::from_secs(4));
     desk.link.figures.send_replace(Arc::default());
-    let reads = Reads::load(desk.link.clone(), wanted(&["1"], &[])).await.expect("loads");
-    assert_eq!(reads.wait(), Some(Duration::from_secs(26)));
+    let reads = FigureReader::load(desk.link.clone(), figure_settings(&["1"], &[])).await.expect("loads");
+    assert_eq!(reads.time_until_poll(), Some(Duration::from_secs(26)));
     assert_eq!(desk.queued("1"), Some((read_at, Some(7))), "what it knew is taken up with its age");
 
     // A process that was killed in the middle of a read: nobody knows when it arrived.
     let row = call_row(&desk.link, CallKind::SkillFigures, None, desk.clock.now());
     desk.link.writer.commit(Commit { calls: vec![row], ..Commit::default() }).await.expect("commits");
     desk.clock.advance(Duration::from_secs(10));
-    let reads = Reads::load(desk.link.clone(), wanted(&["1"], &[])).await.expect("loads");
-    assert_eq!(reads.wait(), Some(INTERVAL));
+    let reads = FigureReader::load(desk.link.clone(), figure_settings(&["1"], &[])).await.expect("loads");
+    assert_eq!(reads.time_until_poll(), Some(INTERVAL));
     desk.clock.advance(Duration::from_secs(3600));
-    let reads = Reads::load(desk.link.clone(), wanted(&["1"], &[])).await.expect("loads");
-    assert_eq!(reads.wait(), Some(Duration::ZERO), "long ago");
+    let reads = FigureReader::load(desk.link.clone(), figure_settings(&["1"], &[])).await.expect("loads");
+    assert_eq!(reads.time_until_poll(), Some(Duration::ZERO), "long ago");
 }
 
 #[tokio::test]
 async fn a_queue_that_is_not_there_is_named_and_spoils_the_others_once_at_most() {
-    let mut desk = Desk::of(wanted(&[], &["q_1", "q_9"])).await;
+    let mut desk = FiguresFixture::of(figure_settings(&[], &["q_1", "q_9"])).await;
     *desk.puppet.listed.lock().expect("a lock") = vec!["q_1"];
     // The list is read; the figures are refused as a whole.
     desk.puppet.asked.lock().expect("a lock").clear();
@@ -291,7 +291,7 @@ async fn a_queue_that_is_not_there_is_named_and_spoils_the_others_once_at_most()
 
     // Somebody makes the queue, and the list is read again within the hour.
     *desk.puppet.listed.lock().expect("a lock") = vec!["q_1", "q_9"];
-    desk.clock.advance(LIST_EVERY);
+    desk.clock.advance(LIST_INTERVAL);
     desk.poll().await;
     assert_eq!(desk.part(), Some((true, String::new())));
     assert!(desk.link.figures.borrow().queue("q_9").is_some());
@@ -299,14 +299,14 @@ async fn a_queue_that_is_not_there_is_named_and_spoils_the_others_once_at_most()
 
 #[tokio::test]
 async fn a_throttled_read_ends_the_poll_and_holds_up_nothing_else() {
-    let skills: Vec<String> = (0..=MOST_IN_ONE_READ).map(|id| id.to_string()).collect();
+    let skills: Vec<String> = (0..=MAX_PER_READ).map(|id| id.to_string()).collect();
     let skills: Vec<&str> = skills.iter().map(String::as_str).collect();
-    let mut desk = Desk::of(wanted(&skills, &["q_1"])).await;
+    let mut desk = FiguresFixture::of(figure_settings(&skills, &["q_1"])).await;
     desk.fail([Failure::Throttled { retry_after: Some(Duration::from_secs(120)) }]);
     desk.poll().await;
     assert_eq!(desk.puppet.asked().len(), 1);
     let now = desk.clock.monotonic();
-    let free = desk.link.budget_of(Purse::Reporting).next_free(now, Urgency::Ordinary);
+    let free = desk.link.budget_of(BudgetKind::Reporting).next_free(now, Urgency::Ordinary);
     assert_eq!(free, Some(now + Duration::from_secs(120)));
     assert_eq!(desk.link.budget().next_free(now, Urgency::Ordinary), Some(now));
     let (ready, detail) = desk.part().expect("a part");
@@ -315,15 +315,15 @@ async fn a_throttled_read_ends_the_poll_and_holds_up_nothing_else() {
 
 #[tokio::test]
 async fn other_settings_count_from_the_last_read_and_nothing_to_read_leaves_nothing() {
-    let mut desk = Desk::of(wanted(&["1", "2"], &[])).await;
+    let mut desk = FiguresFixture::of(figure_settings(&["1", "2"], &[])).await;
     desk.poll().await;
     desk.clock.advance(Duration::from_secs(5));
-    let shorter = FigureSettings { interval: Duration::from_secs(15), ..wanted(&["2"], &[]) };
-    desk.reads.take(shorter);
-    assert_eq!(desk.reads.wait(), Some(Duration::from_secs(10)));
+    let shorter = FigureSettings { interval: Duration::from_secs(15), ..figure_settings(&["2"], &[]) };
+    desk.reads.set_settings(shorter);
+    assert_eq!(desk.reads.time_until_poll(), Some(Duration::from_secs(10)));
     assert_eq!((desk.queued("1"), desk.queued("2").is_some()), (None, true));
-    assert_eq!(desk.link.figures.borrow().good_for, Duration::from_secs(45));
-    desk.reads.take(wanted(&[], &[]));
-    assert_eq!((desk.reads.wait(), desk.part()), (None, None));
+    assert_eq!(desk.link.figures.borrow().fresh_for, Duration::from_secs(45));
+    desk.reads.set_settings(figure_settings(&[], &[]));
+    assert_eq!((desk.reads.time_until_poll(), desk.part()), (None, None));
     assert_eq!(desk.link.figures.borrow().skills, []);
 }

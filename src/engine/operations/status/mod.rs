@@ -1,10 +1,10 @@
-//! How the daemon is, for operators: one look at every tenant's token, budget, breaker, picture, subscriptions and webhooks, at
-//! the jobs and at the store. `/metrics`, `GET /api/v1/status` and `shiftkeeper status` show the same look.
+//! The daemon's status for operators: every tenant's token, budget, circuit breaker, live view, subscriptions and
+//! webhooks, the jobs and the store. `/metrics`, `GET /api/v1/status` and `shiftkeeper status` show the same status.
 //!
-//! What workers hold in memory is read as it is now; what only the store knows is read at most once in [`STORE_EVERY_REAL`],
-//! so that whoever asks often costs no more. Nothing is decided here but what is worth a person's attention (`ok`).
+//! The workers' memory is read each time; the store is read at most once in [`STORE_READ_INTERVAL_REAL`], so that
+//! frequent requests cost no more. The only thing decided here is whether a person should act (`ok`).
 
-mod gather;
+mod collector;
 mod reloads;
 mod view;
 
@@ -18,72 +18,72 @@ use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
 use crate::engine::analytics::Analytics;
 use crate::engine::jobs::Jobs;
-use crate::engine::live::{Live, Viewers};
+use crate::engine::live::{Live, ViewerCounts};
 use crate::engine::webhooks::deliver::Outbox;
-use crate::store::{Reader, Writer, WriterVitals};
+use crate::store::{Reader, Writer, WriterMetrics};
 
-pub use gather::{Meters, STORE_EVERY_REAL};
+pub use collector::{STORE_READ_INTERVAL_REAL, TenantMetrics};
 pub use reloads::Reloads;
 pub use view::{
     AuditStatus, BreakerStatus, BudgetStatus, ConfigurationStatus, FeedStatus, FigureAge, FiguresStatus, JobStatus,
-    PictureStatus, Status, StoreStatus, SubscriptionStatus, TenantStatus, TokenStatus, WebhookStatus,
+    LiveViewStatus, Status, StoreStatus, SubscriptionStatus, TenantStatus, TokenStatus, WebhookStatus,
 };
 
-/// What a look is taken with.
+/// The dependencies of the status.
 pub struct StatusParts {
     /// The tenants that are served.
     pub tenants: Tenants,
-    /// The store.
+    /// The store's reader.
     pub reader: Reader,
-    /// The one writer.
+    /// The store's writer.
     pub writer: Writer,
-    /// What is ready.
+    /// The readiness of the parts.
     pub readiness: Readiness,
-    /// The outbox.
+    /// The webhook outbox.
     pub outbox: Outbox,
-    /// The jobs of the calendar.
+    /// The scheduled jobs.
     pub jobs: Jobs,
-    /// The live picture's hub.
+    /// The hub of live messages.
     pub live: Live,
     /// The analytics runs.
     pub analytics: Analytics,
-    /// How reloads of the configuration went.
+    /// The results of configuration reloads.
     pub reloads: Reloads,
-    /// The log, where it is watched.
+    /// The log, if it is monitored.
     pub log: Option<Log>,
     /// The daemon's clock.
     pub clock: SharedClock,
-    /// When the daemon was started, by its clock.
+    /// When the daemon was started, in its clock.
     pub started_at: UtcMicros,
 }
 
-/// One look.
+/// The status and metrics at one instant.
 #[derive(Debug)]
-pub struct Look {
-    /// What people and programs are shown.
+pub struct StatusSnapshot {
+    /// The status shown to people and programs.
     pub status: Status,
-    /// What is counted of each tenant, for metrics.
-    pub tenants: Vec<Meters>,
-    /// How the writer does.
-    pub writer: WriterVitals,
-    /// Who watches live.
-    pub viewers: Viewers,
-    /// How many lines of the log were lost.
+    /// The metrics of each tenant.
+    pub tenants: Vec<TenantMetrics>,
+    /// The metrics of the store's writer.
+    pub writer: WriterMetrics,
+    /// The numbers of live viewers.
+    pub viewers: ViewerCounts,
+    /// The number of log lines lost.
     pub log_lines_lost: u64,
 }
 
-/// Takes looks. Cheap to clone.
+/// The status service. Cheap to clone.
 #[derive(Clone)]
-pub struct StatusDesk(Arc<gather::Desk>);
+pub struct StatusService(Arc<collector::StatusCollector>);
 
-impl StatusDesk {
-    /// Nothing is looked at yet.
+impl StatusService {
+    /// Creates the service; nothing is read yet.
     pub fn new(parts: StatusParts) -> Self {
-        Self(Arc::new(gather::Desk::new(parts)))
+        Self(Arc::new(collector::StatusCollector::new(parts)))
     }
 
-    /// A look at the tenants within reach, and at what all of them share.
-    pub async fn look(&self, within_reach: impl Fn(&TenantId) -> bool + Send + Sync) -> Look {
-        self.0.look(&within_reach).await
+    /// Returns the status of the visible tenants and of what all tenants share.
+    pub async fn collect(&self, is_visible: impl Fn(&TenantId) -> bool + Send + Sync) -> StatusSnapshot {
+        self.0.collect(&is_visible).await
     }
 }

@@ -1,5 +1,5 @@
-//! The shapes in which a look is shown. Spans are of the daemon's clock, in milliseconds where the name says so; `ok` is false
-//! where a person should look.
+//! The published form of the status. Durations are in the daemon's clock, in milliseconds if the name says so. `ok` is
+//! false where a person should look.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::domain::time::UtcMicros;
 use crate::engine::jobs::JobView;
 use crate::engine::operations::readiness::Part;
 
-/// The version of [`Status`]'s shape; it grows when something is taken away or changes its meaning.
+/// The version of [`Status`]'s schema. It is raised when a field is removed or changes its meaning.
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// Everything.
@@ -56,7 +56,7 @@ pub struct TenantStatus {
     /// Its breaker.
     pub breaker: BreakerStatus,
     /// Its picture.
-    pub picture: PictureStatus,
+    pub picture: LiveViewStatus,
     /// Its live feed.
     pub feed: FeedStatus,
     /// Open transitions, by status.
@@ -114,7 +114,7 @@ pub struct BreakerStatus {
 
 /// A picture: what is known of the agents.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
-pub struct PictureStatus {
+pub struct LiveViewStatus {
     /// It is as fresh as decisions need it.
     pub ok: bool,
     /// Agents by state; `unseen` and `other` (a name that the platform brought) among them.

@@ -13,7 +13,7 @@ use crate::clock::{Clock as _, ManualClock, SharedClock, Stopwatch};
 use crate::domain::agents::state::AgentState;
 use crate::domain::ids::{ReasonCode, SubscriptionId};
 use crate::engine::operations::readiness::Part;
-use crate::engine::platform::link::tests::Ground;
+use crate::engine::platform::link::tests::TenantFixture;
 use crate::platform::{
     Answer, Call, Capabilities, FeedCall, Platform, SnapshotBody, SnapshotReader, Subscription, SubscriptionRequest,
 };
@@ -24,22 +24,22 @@ const SILENT_AFTER: Duration = Duration::from_secs(120);
 
 /// Opens a feed for each `Ok`, and none once there is no more.
 #[derive(Debug)]
-struct Puppet {
+struct ScriptedPlatform {
     clock: SharedClock,
     offers: Mutex<VecDeque<Result<(), Failure>>>,
     /// When each attempt was made.
     attempts: Mutex<Vec<Duration>>,
-    lines: mpsc::UnboundedSender<Line>,
+    lines: mpsc::UnboundedSender<ScriptedConnection>,
     open: Arc<AtomicUsize>,
 }
 
 /// The test's end of a feed.
-struct Line {
+struct ScriptedConnection {
     say: mpsc::UnboundedSender<Result<FeedMessage, CallError>>,
     told: Arc<Mutex<Vec<String>>>,
 }
 
-impl Line {
+impl ScriptedConnection {
     fn say(&self, message: FeedMessage) {
         self.say.send(Ok(message)).expect("the worker listens");
     }
@@ -50,42 +50,42 @@ impl Line {
 }
 
 #[derive(Debug)]
-struct PuppetFeed {
+struct ScriptedFeed {
     says: mpsc::UnboundedReceiver<Result<FeedMessage, CallError>>,
     told: Arc<Mutex<Vec<String>>>,
     open: Arc<AtomicUsize>,
 }
 
-impl Feed for PuppetFeed {
+impl Feed for ScriptedFeed {
     fn next(&mut self) -> FeedCall<'_, FeedMessage> {
-        Box::pin(async { self.says.recv().await.unwrap_or_else(|| Err(lost("broken off".to_owned()))) })
+        Box::pin(async { self.says.recv().await.unwrap_or_else(|| Err(connection_lost("broken off".to_owned()))) })
     }
 
-    fn tell<'a>(&'a mut self, command: Command<'a>) -> FeedCall<'a, ()> {
+    fn send<'a>(&'a mut self, command: FeedCommand<'a>) -> FeedCall<'a, ()> {
         self.told.lock().expect("a lock").push(format!("{command:?}"));
-        if command == Command::Close {
+        if command == FeedCommand::Close {
             self.says.close();
         }
         Box::pin(async { Ok(()) })
     }
 }
 
-impl Drop for PuppetFeed {
+impl Drop for ScriptedFeed {
     fn drop(&mut self) {
         self.open.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
-impl Platform for Puppet {
+impl Platform for ScriptedPlatform {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             settable: Vec::new(),
             can_log_out: false,
-            tells_schedule: false,
-            tells_breaks: false,
+            reports_schedule: false,
+            reports_breaks: false,
             has_feed: true,
-            shortest_interval: Duration::ZERO,
-            subscription_life: Duration::ZERO,
+            min_interval: Duration::ZERO,
+            subscription_lifetime: Duration::ZERO,
         }
     }
 
@@ -97,17 +97,17 @@ impl Platform for Puppet {
         Box::pin(async move {
             if let Err(failure) = offer {
                 let site = CallSite { purpose: "open the feed", method: "GET", path: "/feed".to_owned() };
-                return Err(CallError { site, failure, asked_at: Some(now) });
+                return Err(CallError { site, failure, sent_at: Some(now) });
             }
             assert_eq!(self.open.fetch_add(1, Ordering::SeqCst), 0, "there is another one");
             let ((say, says), told) = (mpsc::unbounded_channel(), Arc::<Mutex<Vec<String>>>::default());
-            self.lines.send(Line { say, told: told.clone() }).expect("the test lasts");
-            let value: Box<dyn Feed> = Box::new(PuppetFeed { says, told, open: self.open.clone() });
-            Ok(Answer { value, latency: Duration::ZERO, asked_at: now, answered_at: now, platform_now: None })
+            self.lines.send(ScriptedConnection { say, told: told.clone() }).expect("the test lasts");
+            let value: Box<dyn Feed> = Box::new(ScriptedFeed { says, told, open: self.open.clone() });
+            Ok(Answer { value, latency: Duration::ZERO, sent_at: now, received_at: now, platform_now: None })
         })
     }
 
-    fn vitals(&self) -> crate::platform::Vitals {
+    fn status(&self) -> crate::platform::PlatformHealth {
         unreachable!("nobody looks")
     }
 
@@ -137,12 +137,12 @@ impl Platform for Puppet {
 }
 
 /// A worker that runs.
-struct Stage {
+struct FeedFixture {
     clock: ManualClock,
-    puppet: Arc<Puppet>,
+    puppet: Arc<ScriptedPlatform>,
     link: Arc<Link>,
-    lines: mpsc::UnboundedReceiver<Line>,
-    inbox: mpsc::Receiver<Message>,
+    lines: mpsc::UnboundedReceiver<ScriptedConnection>,
+    inbox: mpsc::Receiver<KeeperMessage>,
     settings: watch::Sender<Arc<TenantSettings>>,
     soft: CancellationToken,
     task: JoinSet<anyhow::Result<()>>,
@@ -150,11 +150,11 @@ struct Stage {
     _folder: TempDir,
 }
 
-impl Stage {
+impl FeedFixture {
     async fn new(skills: &[&str], offers: impl IntoIterator<Item = Result<(), Failure>>) -> Self {
-        let ground = Ground::at(UtcMicros::EPOCH + Duration::from_secs(1_000_000)).await;
+        let ground = TenantFixture::at(UtcMicros::EPOCH + Duration::from_secs(1_000_000)).await;
         let (lines_in, lines) = mpsc::unbounded_channel();
-        let puppet = Arc::new(Puppet {
+        let puppet = Arc::new(ScriptedPlatform {
             clock: ground.shared_clock(),
             offers: Mutex::new(offers.into_iter().collect()),
             attempts: Mutex::default(),
@@ -166,16 +166,16 @@ impl Stage {
         let (settings_in, settings) = watch::channel(Arc::new(settings(skills)));
         let (soft, mut task) = (CancellationToken::new(), JoinSet::new());
         task.spawn(run(link.clone(), settings, soft.clone()));
-        let Ground { clock, store, folder, .. } = ground;
+        let TenantFixture { clock, store, folder, .. } = ground;
         Self { clock, puppet, link, lines, inbox, settings: settings_in, soft, task, _store: store, _folder: folder }
     }
 
-    async fn line(&mut self) -> Line {
+    async fn line(&mut self) -> ScriptedConnection {
         self.lines.recv().await.expect("the worker lasts")
     }
 
     /// Three heartbeats half a minute apart, and half a minute after them.
-    async fn hear_three_heartbeats(&self, line: &Line) {
+    async fn hear_three_heartbeats(&self, line: &ScriptedConnection) {
         for _ in 0..3 {
             line.say(FeedMessage::Heartbeat);
             settle().await;
@@ -229,36 +229,36 @@ fn settings(skills: &[&str]) -> TenantSettings {
 }
 
 fn ready(agent: &str, lasted_s: u64) -> FeedMessage {
-    FeedMessage::AgentState { agent: agent.into(), state: AgentState::Ready, lasted: Duration::from_secs(lasted_s) }
+    FeedMessage::AgentState { agent: agent.into(), state: AgentState::Ready, elapsed: Duration::from_secs(lasted_s) }
 }
 
 #[tokio::test]
 async fn it_subscribes_answers_heartbeats_and_hands_on_what_is_told_of_agents() {
-    let mut stage = Stage::new(&["1", "2"], [Ok(())]).await;
+    let mut stage = FeedFixture::new(&["1", "2"], [Ok(())]).await;
     let line = stage.line().await;
     settle().await;
     let now = stage.clock.now();
-    assert_eq!(stage.link.feed().standing, FeedStanding::Connecting { since: now, attempt: 1 });
+    assert_eq!(stage.link.feed().connection, FeedConnection::Connecting { since: now, attempt: 1 });
     assert!(stage.part().is_none(), "nothing has gone wrong, and nothing is known to be well");
     for message in [
         FeedMessage::Heartbeat,
         ready("u_1", 3),
-        FeedMessage::Odd("nonsense".to_owned()),
+        FeedMessage::Unreadable("nonsense".to_owned()),
         FeedMessage::ContactQueued("1".into()),
         ready("u_2", 0),
     ] {
         line.say(message);
     }
-    let Some(Message::Fed(told)) = stage.inbox.recv().await else { panic!("no messages") };
-    let told: Vec<_> = told.iter().map(|(agent, fed)| (agent.as_str(), fed.began_at, fed.received_at)).collect();
+    let Some(KeeperMessage::FeedObservations(told)) = stage.inbox.recv().await else { panic!("no messages") };
+    let told: Vec<_> = told.iter().map(|(agent, fed)| (agent.as_str(), fed.estimated_start, fed.received_at)).collect();
     assert_eq!(told, [("u_1", now - Duration::from_secs(3), now), ("u_2", now, now)], "at once, in order");
     assert_eq!(line.told(), [r#"Subscribe(["1", "2"])"#, "Pong"]);
     let expected = FeedState {
-        standing: FeedStanding::Live { since: now },
+        connection: FeedConnection::Live { since: now },
         last_message_at: Some(now),
         losses: 0,
         messages: 5,
-        odd_messages: 1,
+        invalid_messages: 1,
     };
     assert_eq!(stage.link.feed(), expected);
     assert!(stage.part().is_some_and(|part| part.ready));
@@ -269,7 +269,7 @@ async fn pauses_double_to_half_a_minute_until_a_connection_has_said_something() 
     let refused = || Err(Failure::NotSent { reason: "refused".to_owned() });
     // The fourth is taken and breaks off without a word, the sixth says something.
     let offers = [refused(), refused(), refused(), Ok(()), refused(), Ok(()), refused()];
-    let mut stage = Stage::new(&["1"], offers).await;
+    let mut stage = FeedFixture::new(&["1"], offers).await;
     let step = Duration::from_millis(50);
     stage.advance_until(step, || stage.attempts().len() == 4).await;
     drop(stage.line().await);
@@ -287,19 +287,19 @@ async fn pauses_double_to_half_a_minute_until_a_connection_has_said_something() 
     for (pause, most) in pauses.iter().zip([1.0, 2.0, 4.0, 8.0, 16.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]) {
         assert!((most / 2.0..=most + 0.2).contains(pause), "{pause} of {most}: {pauses:?}");
     }
-    let FeedStanding::Connecting { since, attempt } = stage.link.feed().standing else { panic!("it is not there") };
+    let FeedConnection::Connecting { since, attempt } = stage.link.feed().connection else { panic!("it is not there") };
     assert_eq!((since.since(UtcMicros::EPOCH + Duration::from_secs(1_000_000)), attempt), (attempts[5], 8));
     assert_eq!(stage.link.feed().losses, 13);
 }
 
 #[tokio::test]
 async fn two_minutes_of_silence_bring_a_ping_and_then_the_end() {
-    let mut stage = Stage::new(&["1"], [Ok(()), Ok(())]).await;
+    let mut stage = FeedFixture::new(&["1"], [Ok(()), Ok(())]).await;
     let line = stage.line().await;
     line.say(FeedMessage::Heartbeat);
     settle().await;
     stage.clock.advance(SILENT_AFTER.saturating_sub(Duration::from_secs(1)));
-    line.say(FeedMessage::LineLives);
+    line.say(FeedMessage::Activity);
     settle().await;
     assert_eq!(line.told().last().map(String::as_str), Some("Pong"), "not yet");
     stage.clock.advance(Duration::from_secs(1));
@@ -310,7 +310,7 @@ async fn two_minutes_of_silence_bring_a_ping_and_then_the_end() {
     // That the line lives is not enough.
     stage.clock.advance(SILENT_AFTER);
     until(|| line.told().last().is_some_and(|told| told == "Ping")).await;
-    line.say(FeedMessage::LineLives);
+    line.say(FeedMessage::Activity);
     until(|| line.told().last().is_some_and(|told| told == "Close")).await;
     let part = stage.part().expect("complained");
     assert!(part.detail.contains("nothing for 2m, although the line answers a ping"), "{part:?}");
@@ -321,7 +321,7 @@ async fn two_minutes_of_silence_bring_a_ping_and_then_the_end() {
 #[tokio::test]
 async fn a_token_that_is_not_taken_is_replaced_at_once_and_then_not_in_haste() {
     let refused = || Err(Failure::Unauthorized);
-    let stage = Stage::new(&["1"], [refused(), refused(), refused()]).await;
+    let stage = FeedFixture::new(&["1"], [refused(), refused(), refused()]).await;
     until(|| stage.attempts().len() == 2).await;
     settle().await;
     assert_eq!(stage.attempts(), [Duration::ZERO; 2], "the third waits");
@@ -331,7 +331,7 @@ async fn a_token_that_is_not_taken_is_replaced_at_once_and_then_not_in_haste() {
 
 #[tokio::test]
 async fn other_skills_make_another_connection_after_the_first_has_ended() {
-    let mut stage = Stage::new(&["1"], [Ok(()), Ok(()), Ok(())]).await;
+    let mut stage = FeedFixture::new(&["1"], [Ok(()), Ok(()), Ok(())]).await;
     let first = stage.line().await;
     first.say(FeedMessage::Heartbeat);
     settle().await;
@@ -353,7 +353,7 @@ async fn other_skills_make_another_connection_after_the_first_has_ended() {
         ),
     ] {
         stage.settings.send_replace(Arc::new(other));
-        until(|| stage.link.feed().standing == FeedStanding::Off(why)).await;
+        until(|| stage.link.feed().connection == FeedConnection::Off(why)).await;
         assert_eq!((stage.part(), stage.puppet.open.load(Ordering::SeqCst)), (None, 0), "{why}");
     }
     stage.settings.send_replace(Arc::new(settings(&["1"])));
@@ -362,7 +362,7 @@ async fn other_skills_make_another_connection_after_the_first_has_ended() {
 
 #[tokio::test]
 async fn a_stop_says_goodbye() {
-    let mut stage = Stage::new(&["1"], [Ok(())]).await;
+    let mut stage = FeedFixture::new(&["1"], [Ok(())]).await;
     let line = stage.line().await;
     settle().await;
     stage.soft.cancel();
@@ -373,7 +373,7 @@ async fn a_stop_says_goodbye() {
 
 #[tokio::test]
 async fn what_waits_for_a_busy_keeper_says_how_long_it_may_have_waited() {
-    let mut stage = Stage::new(&["1"], [Ok(())]).await;
+    let mut stage = FeedFixture::new(&["1"], [Ok(())]).await;
     let line = stage.line().await;
     // The inbox is full after four, and the fifth waits with the worker.
     for agent in ["u_1", "u_2", "u_3", "u_4", "u_5"] {
@@ -384,15 +384,15 @@ async fn what_waits_for_a_busy_keeper_says_how_long_it_may_have_waited() {
     stage.clock.advance(Duration::from_secs(60));
     let mut waited = Vec::new();
     while waited.len() < 6 {
-        let Some(Message::Fed(told)) = stage.inbox.recv().await else { panic!("no messages") };
-        waited.extend(told.into_iter().map(|(_, fed)| fed.waited.as_secs()));
+        let Some(KeeperMessage::FeedObservations(told)) = stage.inbox.recv().await else { panic!("no messages") };
+        waited.extend(told.into_iter().map(|(_, fed)| fed.buffered_for.as_secs()));
     }
     assert_eq!(waited, [0, 0, 0, 0, 0, 60]);
 }
 
 #[tokio::test]
 async fn nothing_that_waited_while_the_host_slept_is_handed_on() {
-    let mut stage = Stage::new(&["1"], [Ok(()), Ok(())]).await;
+    let mut stage = FeedFixture::new(&["1"], [Ok(()), Ok(())]).await;
     let line = stage.line().await;
     line.say(ready("u_1", 0));
     settle().await;
@@ -404,7 +404,7 @@ async fn nothing_that_waited_while_the_host_slept_is_handed_on() {
     stage.line().await.say(ready("u_4", 0));
     let mut told = Vec::new();
     while told.len() < 2 {
-        let Some(Message::Fed(fed)) = stage.inbox.recv().await else { panic!("no messages") };
+        let Some(KeeperMessage::FeedObservations(fed)) = stage.inbox.recv().await else { panic!("no messages") };
         told.extend(fed.into_iter().map(|(agent, _)| agent.to_string()));
     }
     assert_eq!(told, ["u_1", "u_4"], "another connection tells of what comes after");
@@ -412,7 +412,7 @@ async fn nothing_that_waited_while_the_host_slept_is_handed_on() {
 
 #[tokio::test]
 async fn nothing_that_comes_after_missing_heartbeats_is_handed_on() {
-    let mut stage = Stage::new(&["1"], [Ok(()), Ok(())]).await;
+    let mut stage = FeedFixture::new(&["1"], [Ok(()), Ok(())]).await;
     let line = stage.line().await;
     stage.hear_three_heartbeats(&line).await;
     line.say(ready("u_1", 0));
@@ -421,7 +421,7 @@ async fn nothing_that_comes_after_missing_heartbeats_is_handed_on() {
     line.say(ready("u_2", 0));
     settle().await;
     stage.advance_until(Duration::from_secs(1), || stage.attempts().len() == 2).await;
-    let Some(Message::Fed(told)) = stage.inbox.recv().await else { panic!("no messages") };
+    let Some(KeeperMessage::FeedObservations(told)) = stage.inbox.recv().await else { panic!("no messages") };
     assert_eq!(told.iter().map(|(agent, _)| agent.as_str()).collect::<Vec<_>>(), ["u_1"]);
     assert!(stage.inbox.try_recv().is_err(), "what the link held back is not of now");
 }
@@ -430,7 +430,7 @@ async fn nothing_that_comes_after_missing_heartbeats_is_handed_on() {
 /// loses one connection.
 #[tokio::test]
 async fn the_interval_of_heartbeats_outlives_the_connection_that_taught_it() {
-    let mut stage = Stage::new(&["1"], [Ok(()), Ok(()), Ok(())]).await;
+    let mut stage = FeedFixture::new(&["1"], [Ok(()), Ok(()), Ok(())]).await;
     let line = stage.line().await;
     stage.hear_three_heartbeats(&line).await;
     drop(line);
@@ -443,7 +443,7 @@ async fn the_interval_of_heartbeats_outlives_the_connection_that_taught_it() {
         line.say(ready("u_2", 0));
         settle().await;
         let told = match stage.inbox.try_recv() {
-            Ok(Message::Fed(told)) => told.first().map(|(agent, _)| agent.to_string()),
+            Ok(KeeperMessage::FeedObservations(told)) => told.first().map(|(agent, _)| agent.to_string()),
             Ok(_) | Err(_) => None,
         };
         assert_eq!(told.as_deref(), expected, "connection {attempts}");

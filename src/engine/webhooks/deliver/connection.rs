@@ -1,6 +1,6 @@
-//! One HTTP/1.1 connection to an endpoint, with a count of the bytes that its answers may have.
+//! One HTTP/1.1 connection to an endpoint, with a limit on the bytes of its answers.
 //!
-//! It is driven by whoever waits for an answer and by nobody else: no task stands behind it, so that dropping it ends it.
+//! The connection is driven by whoever waits for an answer, without a task of its own, so that dropping it ends it.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -24,14 +24,14 @@ use tokio_rustls::client::TlsStream;
 use super::guard::{Guard, Socket};
 use crate::clock::Stopwatch;
 
-/// The most that is held of an answer at a time, its head included.
-const LARGEST_BUFFER: usize = 16 * 1024;
-/// Beside the body: heads, interim answers, the lengths between chunks.
-const LARGEST_FRAME: usize = 32 * 1024;
-/// A connection is given up after this, so that a name that moved is followed.
-const LONGEST_LIFE: Duration = Duration::from_secs(5 * 60);
+/// The most bytes of an answer held at a time, including its head.
+const MAX_BUFFER: usize = 16 * 1024;
+/// The allowance for what is not body: heads, interim answers and chunk lengths.
+const MAX_FRAMING_BYTES: usize = 32 * 1024;
+/// How long a connection is used at most, so that address changes of a name are noticed.
+const MAX_LIFETIME: Duration = Duration::from_secs(5 * 60);
 
-/// TLS for an endpoint: how, and whose certificate is expected.
+/// TLS for an endpoint: the configuration, and the name that the certificate must have.
 pub(super) struct Tls {
     pub(super) connector: TlsConnector,
     pub(super) name: ServerName<'static>,
@@ -42,16 +42,16 @@ enum Wire {
     Tls(Box<TlsStream<Socket>>),
 }
 
-/// A wire that breaks when more has come than an answer may have.
-struct Metered {
+/// A stream that fails once more bytes have arrived than an answer may have.
+struct MeteredStream {
     wire: Wire,
-    left: Arc<AtomicUsize>,
+    remaining: Arc<AtomicUsize>,
 }
 
-impl AsyncRead for Metered {
+impl AsyncRead for MeteredStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let left = self.left.load(Ordering::Relaxed);
-        if left == 0 {
+        let remaining = self.remaining.load(Ordering::Relaxed);
+        if remaining == 0 {
             return Poll::Ready(Err(io::ErrorKind::FileTooLarge.into()));
         }
         let before = buffer.filled().len();
@@ -59,13 +59,13 @@ impl AsyncRead for Metered {
             Wire::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
             Wire::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
         };
-        let came = buffer.filled().len() - before;
-        self.left.store(left.saturating_sub(came), Ordering::Relaxed);
+        let received = buffer.filled().len() - before;
+        self.remaining.store(remaining.saturating_sub(received), Ordering::Relaxed);
         polled
     }
 }
 
-impl AsyncWrite for Metered {
+impl AsyncWrite for MeteredStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match &mut self.wire {
             Wire::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
@@ -106,20 +106,20 @@ impl AsyncWrite for Metered {
     }
 }
 
-/// Drives one connection.
-type Driver = Connection<TokioIo<Metered>, Full<Bytes>>;
+/// The future that drives one connection.
+type Driver = Connection<TokioIo<MeteredStream>, Full<Bytes>>;
 
-/// A connection, and since when it stands and idles.
-pub(super) struct Line {
+/// A connection, with when it was opened and last used.
+pub(super) struct EndpointConnection {
     sender: SendRequest<Full<Bytes>>,
     driver: Option<Driver>,
-    left: Arc<AtomicUsize>,
-    made: Stopwatch,
+    remaining: Arc<AtomicUsize>,
+    opened: Stopwatch,
     idle: Stopwatch,
 }
 
-impl Line {
-    /// Connects, with TLS where it is asked for. The error is for people.
+impl EndpointConnection {
+    /// Connects, with TLS if given. The error text is for people.
     pub(super) async fn open(guard: &Guard, tls: Option<&Tls>) -> Result<Self, String> {
         let stream = guard.connect().await.map_err(|error| error.to_string())?;
         let wire = match tls {
@@ -129,33 +129,33 @@ impl Line {
                 Wire::Tls(Box::new(secured.map_err(|error| format!("TLS cannot be agreed on: {error}"))?))
             }
         };
-        let left = Arc::new(AtomicUsize::new(LARGEST_FRAME));
-        let io = TokioIo::new(Metered { wire, left: Arc::clone(&left) });
+        let remaining = Arc::new(AtomicUsize::new(MAX_FRAMING_BYTES));
+        let io = TokioIo::new(MeteredStream { wire, remaining: Arc::clone(&remaining) });
         let (sender, driver) = Builder::new()
-            .max_buf_size(LARGEST_BUFFER)
+            .max_buf_size(MAX_BUFFER)
             .handshake(io)
             .await
             .map_err(|error| format!("the connection cannot be used: {error}"))?;
-        Ok(Self { sender, driver: Some(driver), left, made: Stopwatch::start(), idle: Stopwatch::start() })
+        Ok(Self { sender, driver: Some(driver), remaining, opened: Stopwatch::start(), idle: Stopwatch::start() })
     }
 
-    /// Sends a request and gives the head of its answer, after which the body may have `body_limit` bytes.
+    /// Sends a request and returns the head of the answer, whose body may then have `body_limit` bytes.
     pub(super) async fn send(
         &mut self,
         request: Request<Full<Bytes>>,
         body_limit: usize,
     ) -> Result<Response<Incoming>, hyper::Error> {
-        self.left.store(LARGEST_FRAME + body_limit, Ordering::Relaxed);
+        self.remaining.store(MAX_FRAMING_BYTES + body_limit, Ordering::Relaxed);
         let answer = self.sender.send_request(request);
         drive(&mut self.driver, answer).await
     }
 
-    /// The next piece of an answer's body; `None` at its end.
-    pub(super) async fn piece(&mut self, body: &mut Incoming) -> Option<Result<Bytes, hyper::Error>> {
+    /// Returns the next chunk of an answer's body; `None` at its end.
+    pub(super) async fn next_chunk(&mut self, body: &mut Incoming) -> Option<Result<Bytes, hyper::Error>> {
         loop {
             match drive(&mut self.driver, body.frame()).await? {
                 Ok(frame) => {
-                    // Trailers are counted by the meter and otherwise of no interest.
+                    // Trailers are counted by the stream's limit and otherwise ignored.
                     if let Ok(piece) = frame.into_data() {
                         return Some(Ok(piece));
                     }
@@ -165,26 +165,26 @@ impl Line {
         }
     }
 
-    /// Whether an answer broke because it was too large.
+    /// Returns whether an answer failed because it was too large.
     pub(super) fn is_exhausted(&self) -> bool {
-        self.left.load(Ordering::Relaxed) == 0
+        self.remaining.load(Ordering::Relaxed) == 0
     }
 
-    /// After a whole answer: whether the connection can be kept for the next request.
-    pub(super) async fn is_free(&mut self) -> bool {
+    /// Returns whether the connection can be kept after a complete answer.
+    pub(super) async fn is_reusable(&mut self) -> bool {
         self.idle = Stopwatch::start();
-        self.made.elapsed() < LONGEST_LIFE && self.is_open().await
+        self.opened.elapsed() < MAX_LIFETIME && self.is_open().await
     }
 
-    /// Since when nobody has used it.
+    /// Returns how long the connection has been unused.
     pub(super) fn idle(&self) -> Duration {
         self.idle.elapsed()
     }
 
-    /// Whether the other side has not closed it, as far as this host has heard.
+    /// Returns whether the connection is still open, as far as this host knows.
     pub(super) async fn is_open(&mut self) -> bool {
         poll_fn(|cx| {
-            turn(&mut self.driver, cx);
+            poll_driver(&mut self.driver, cx);
             Poll::Ready(())
         })
         .await;
@@ -192,18 +192,18 @@ impl Line {
     }
 }
 
-/// Moves the connection on; one that has ended is let go, so that whoever waits for its answer hears of it.
-fn turn(driver: &mut Option<Driver>, cx: &mut Context<'_>) {
+/// Polls the connection, and drops it when it has ended, so that whoever waits for its answer is told.
+fn poll_driver(driver: &mut Option<Driver>, cx: &mut Context<'_>) {
     if driver.as_mut().is_some_and(|driver| Pin::new(driver).poll(cx).is_ready()) {
         *driver = None;
     }
 }
 
-/// Waits for `future` while moving the connection on.
+/// Waits for `future` while driving the connection.
 async fn drive<T>(driver: &mut Option<Driver>, future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     poll_fn(|cx| {
-        turn(driver, cx);
+        poll_driver(driver, cx);
         future.as_mut().poll(cx)
     })
     .await

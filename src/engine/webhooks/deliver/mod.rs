@@ -1,19 +1,20 @@
-//! Delivers the outbox: a worker per tenant and endpoint, so that one endpoint that is down slows no other.
+//! Delivers the outbox, with a worker per tenant and endpoint, so that an endpoint that is down slows no other.
 //!
-//! A worker reads events past its cursor as soon as they are committed, sends, and records every attempt. It keeps nothing that
-//! the store does not have: a restart, a reload and a crash go the same way. The daemon's epoch is the lease of what is under
-//! way. This room classifies nothing by itself ([`crate::domain::webhooks::delivery`] does) and knows nothing of HTTP ([`send`]).
+//! A worker reads events after its cursor as soon as they are committed, sends them and records every attempt. It keeps
+//! nothing that the store does not have: a restart, a reload and a crash are handled the same way. The daemon's epoch
+//! is the lease of deliveries in progress. Results are classified in [`crate::domain::webhooks::delivery`], and HTTP is
+//! confined to [`send`].
 
-mod clock_set;
+mod clock_changes;
 mod connection;
+mod delivery_queue;
 pub mod guard;
-mod line;
 mod outbox;
+mod requests;
 pub mod send;
 mod stream;
 #[cfg(test)]
 mod tests;
-mod wishes;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -23,35 +24,36 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-pub use self::outbox::{DeliveryCounts, Outbox, OutboxError, Recovered, Resting, Retried};
+pub use self::outbox::{DeliveryCounts, Outbox, OutboxError, OutboxPause, RecoveryResult, RetryResult};
 use self::send::Post;
 use self::stream::StreamParts;
 use crate::clock::{SharedClock, SharedRandom};
 use crate::domain::ids::{EndpointId, TenantId};
-use crate::domain::webhooks::cloud_event::{EventFacts, cloud_event};
+use crate::domain::webhooks::cloud_event::{EventMetadata, cloud_event};
 use crate::domain::webhooks::event::EventKind;
-use crate::engine::operations::crew::Crew;
 use crate::engine::operations::readiness::Readiness;
 use crate::engine::operations::supervisor::{OnFailure, Supervisor};
+use crate::engine::operations::workers::WorkerSet;
 use crate::store::{Commit, EndpointWrite, OutboxChange, Reader, StoredEvent, Writer};
 
-/// How long a worker may take at a stop for what it has under way, in real time.
+/// How long a worker may take at a stop for deliveries in progress, in real time.
 const DRAIN_REAL: Duration = Duration::from_secs(6);
 
-/// An endpoint that has failed for so long is shown as failing.
-pub const TOLD_AFTER: Duration = Duration::from_secs(60);
+/// How long an endpoint must have failed to be shown as failing.
+pub const FAILING_AFTER: Duration = Duration::from_secs(60);
 
-/// Makes the body that is sent of an event.
-pub type Shape = fn(&TenantId, &StoredEvent) -> Bytes;
+/// Formats the body sent for an event.
+pub type BodyFormat = fn(&TenantId, &StoredEvent) -> Bytes;
 
-/// The body as it is stored: the shape of guide 003.
-pub fn as_stored(_: &TenantId, event: &StoredEvent) -> Bytes {
+/// Returns the body as stored, in the format of guide 003.
+pub fn stored_body(_: &TenantId, event: &StoredEvent) -> Bytes {
     Bytes::copy_from_slice(event.body.as_bytes())
 }
 
-/// A `CloudEvents` envelope around it. A body that is not one of ours goes as it is: it can only be another version's.
-pub fn as_cloud_event(tenant: &TenantId, event: &StoredEvent) -> Bytes {
-    let facts = EventFacts {
+/// Returns the body in a `CloudEvents` envelope. A body that is not ours is sent unchanged; it can only be from another
+/// version.
+pub fn cloud_event_body(tenant: &TenantId, event: &StoredEvent) -> Bytes {
+    let facts = EventMetadata {
         id: event.id,
         tenant,
         at: event.at,
@@ -63,53 +65,53 @@ pub fn as_cloud_event(tenant: &TenantId, event: &StoredEvent) -> Bytes {
         Ok(envelope) => envelope.into(),
         Err(error) => {
             tracing::error!(%tenant, event = %event.id, %error, "defect: an event has no envelope and goes as it is");
-            as_stored(tenant, event)
+            stored_body(tenant, event)
         }
     }
 }
 
-/// An endpoint as the workers take it. One that a reload leaves as it was stays the same `Arc`.
+/// An endpoint. A reload that does not change it keeps the same `Arc`.
 #[derive(Clone)]
 pub struct Endpoint {
     /// Its name.
     pub id: EndpointId,
-    /// Whose events it gets.
+    /// The tenants whose events it receives.
     pub tenants: Vec<TenantId>,
-    /// Which kinds; all of them when there is no list.
+    /// The event kinds it receives; all of them if `None`.
     pub kinds: Option<BTreeSet<EventKind>>,
-    /// Deliveries under way at once, for each tenant.
+    /// The most deliveries at the same time, for each tenant.
     pub concurrency: usize,
-    /// The shape of the body.
-    pub shape: Shape,
-    /// What sends.
+    /// Formats the body.
+    pub format_body: BodyFormat,
+    /// The sender of its deliveries.
     pub sender: Arc<dyn Post>,
 }
 
 /// All endpoints.
 pub type Endpoints = Arc<[Arc<Endpoint>]>;
 
-/// What the outbox is made of.
+/// The dependencies of delivery.
 #[derive(Clone)]
 pub struct DeliverParts {
     /// The daemon's clock.
     pub clock: SharedClock,
-    /// Jitter and ids.
+    /// The source of jitter and ids.
     pub random: SharedRandom,
-    /// The one writer.
+    /// The store's writer.
     pub writer: Writer,
-    /// The readers.
+    /// The store's reader.
     pub reader: Reader,
-    /// Where endpoints say how they are.
+    /// Where endpoints report their state.
     pub readiness: Readiness,
-    /// The way in for people.
+    /// The interface for people's requests.
     pub outbox: Outbox,
-    /// The endpoints in force.
+    /// The configured endpoints.
     pub endpoints: watch::Receiver<Endpoints>,
 }
 
-/// Makes endpoints known to the store that are not yet: they get what is committed from now on. People may ask for these endpoints
-/// from then on, and for no others. `app` calls it before anything else runs, so that the daemon's own first events reach a new
-/// endpoint too.
+/// Registers endpoints that the store does not know yet; they receive what is committed from now on. People can use
+/// these endpoints from then on, and no others. `app` calls this before anything else runs, so that the daemon's own
+/// first events also reach a new endpoint.
 pub async fn register(parts: &DeliverParts, endpoints: &Endpoints) -> anyhow::Result<()> {
     let mut change = OutboxChange::default();
     for endpoint in endpoints.iter() {
@@ -125,58 +127,58 @@ pub async fn register(parts: &DeliverParts, endpoints: &Endpoints) -> anyhow::Re
     if !change.is_empty() {
         parts.writer.commit(Commit { outbox: change, ..Commit::default() }).await?;
     }
-    parts.outbox.keep(endpoints);
+    parts.outbox.retain_endpoints(endpoints);
     Ok(())
 }
 
-/// When a daemon stops: both are cancelled, the first at once, the second when nothing is left that makes events.
+/// The tokens cancelled when a daemon stops: the first at once, the second when nothing can produce events any more.
 #[derive(Clone)]
-struct Leaving {
+struct ShutdownTokens {
     soft: CancellationToken,
-    rest_ended: CancellationToken,
+    others_ended: CancellationToken,
 }
 
-/// Runs the workers of all endpoints until `soft` is cancelled; follows what a reload brings. Then they go on for a little with
-/// what is committed, until `rest_ended` is cancelled and nothing is left.
-pub async fn run(parts: DeliverParts, soft: CancellationToken, rest_ended: CancellationToken) -> anyhow::Result<()> {
-    let leaving = Leaving { soft: soft.clone(), rest_ended };
-    let mut wanted = parts.endpoints.clone();
-    let mut crew: Crew<EndpointId, Endpoint> = Crew::default();
+/// Runs the workers of all endpoints until `soft` is cancelled, and follows reloads. Then the workers continue for a
+/// short time with what is committed, until `others_ended` is cancelled and nothing is left.
+pub async fn run(parts: DeliverParts, soft: CancellationToken, others_ended: CancellationToken) -> anyhow::Result<()> {
+    let shutdown = ShutdownTokens { soft: soft.clone(), others_ended };
+    let mut configured = parts.endpoints.clone();
+    let mut workers: WorkerSet<EndpointId, Endpoint> = WorkerSet::default();
     loop {
-        let endpoints = wanted.borrow_and_update().clone();
+        let endpoints = configured.borrow_and_update().clone();
         register(&parts, &endpoints).await?;
         let supervised = |endpoint: Arc<Endpoint>, stop| {
             tracing::info!(webhook = %endpoint.id, "delivering");
-            supervise(parts.readiness.clone(), streams_of(&parts, &endpoint, &leaving), stop)
+            supervise(parts.readiness.clone(), streams_of(&parts, &endpoint, &shutdown), stop)
         };
-        crew.follow(&endpoints, &soft, |endpoint| endpoint.id.clone(), supervised);
+        workers.reconcile(&endpoints, &soft, |endpoint| endpoint.id.clone(), supervised);
         tokio::select! {
             () = soft.cancelled() => break,
-            changed = wanted.changed() => changed?,
-            Some(ended) = crew.ended() => drop(ended?),
+            changed = configured.changed() => changed?,
+            Some(ended) = workers.next_ended() => drop(ended?),
         }
     }
-    crew.finish().await;
+    workers.join_all().await;
     Ok(())
 }
 
-/// What the workers of one endpoint are made of, one per tenant.
-fn streams_of(parts: &DeliverParts, endpoint: &Arc<Endpoint>, leaving: &Leaving) -> Vec<Arc<StreamParts>> {
+/// Returns the parts of one endpoint's workers, one per tenant.
+fn streams_of(parts: &DeliverParts, endpoint: &Arc<Endpoint>, shutdown: &ShutdownTokens) -> Vec<Arc<StreamParts>> {
     let stream = |tenant: &TenantId| {
-        let (wishes, counts) = parts.outbox.open(tenant, &endpoint.id);
+        let (requests, counts) = parts.outbox.open(tenant, &endpoint.id);
         StreamParts {
             tenant: tenant.clone(),
             endpoint: endpoint.clone(),
-            wishes,
+            requests,
             counts,
             shared: parts.clone(),
-            leaving: leaving.clone(),
+            shutdown: shutdown.clone(),
         }
     };
     endpoint.tenants.iter().map(|tenant| Arc::new(stream(tenant))).collect()
 }
 
-/// The workers of one endpoint, until they are stopped.
+/// Runs the workers of one endpoint until they are stopped.
 async fn supervise(readiness: Readiness, streams: Vec<Arc<StreamParts>>, stop: CancellationToken) {
     let mut supervisor = Supervisor::new(stop, readiness.clone());
     let mut names = Vec::new();
@@ -187,5 +189,5 @@ async fn supervise(readiness: Readiness, streams: Vec<Arc<StreamParts>>, stop: C
         supervisor.spawn(name, OnFailure::Restart, move |soft| stream::run(stream.clone(), soft));
     }
     supervisor.run(DRAIN_REAL).await;
-    readiness.forget(&names);
+    readiness.remove(&names);
 }

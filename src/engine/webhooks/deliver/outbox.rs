@@ -1,7 +1,8 @@
-//! The door to the outbox for people: what they ask of an endpoint is handed to its worker, which alone writes.
+//! The interface to the outbox for people: requests about an endpoint are passed to its worker, which is the only
+//! writer.
 //!
-//! An endpoint's inbox is there as long as the configuration names the endpoint. What is asked while a reload changes its worker waits
-//! for the next one, for a while.
+//! An endpoint's inbox exists as long as the endpoint is configured. A request made while a reload replaces the worker
+//! waits for the next one, up to a time limit.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,19 +18,19 @@ use super::send::Attempt;
 use crate::clock::RealTime;
 use crate::domain::ids::{EndpointId, EventId, TenantId};
 use crate::domain::time::UtcMicros;
-use crate::domain::webhooks::delivery::Standing;
+use crate::domain::webhooks::delivery::DeliveryStatus;
 
-/// How many wishes wait for a worker at most; who brings more waits.
-pub(super) const INBOX: usize = 64;
+/// The most requests that wait for a worker; further callers wait.
+pub(super) const INBOX_CAPACITY: usize = 64;
 
-/// How long a worker may take to take a wish in, in real time: one that a reload stops lets what is under way end first, which may
-/// take [`super::DRAIN_REAL`].
-const TAKEN_WITHIN_REAL: Duration = Duration::from_secs(10);
+/// How long a worker may take to accept a request, in real time. A worker that a reload stops first finishes deliveries
+/// in progress, which may take [`super::DRAIN_REAL`].
+const ACCEPT_TIMEOUT_REAL: Duration = Duration::from_secs(10);
 
-/// Why nothing was done.
+/// Why a request was not carried out.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum OutboxError {
-    /// No such endpoint for this tenant.
+    /// The tenant has no such endpoint.
     #[error("there is no webhook {endpoint} for tenant {tenant} in the configuration")]
     NoEndpoint {
         /// The tenant.
@@ -37,25 +38,25 @@ pub enum OutboxError {
         /// The endpoint.
         endpoint: EndpointId,
     },
-    /// No such event.
+    /// There is no such event.
     #[error("there is no event {0}; it may have been let go by retention")]
     NoEvent(EventId),
-    /// It has to wait for an earlier one.
+    /// The event has to wait for an earlier one of the same agent.
     #[error(
         "event {event} waits behind an earlier one of the same agent; retry that one, or recover the whole webhook"
     )]
-    Behind {
+    Blocked {
         /// The event.
         event: EventId,
     },
-    /// The worker is busy, restarting or stopping; nothing was done. Try again.
+    /// The worker is busy, restarting or stopping. Nothing was done; try again.
     #[error("the daemon cannot take the request in just now; try again in a few seconds")]
     Unavailable,
 }
 
 /// What a recovery did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
-pub struct Recovered {
+pub struct RecoveryResult {
     /// Deliveries that were parked and are tried again.
     pub revived: u64,
     /// Deliveries that wait now, those included.
@@ -66,7 +67,7 @@ pub struct Recovered {
 
 /// What a retry did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
-pub struct Retried {
+pub struct RetryResult {
     /// The event.
     pub event: EventId,
     /// Whether the endpoint had been disabled and is enabled again.
@@ -75,40 +76,41 @@ pub struct Retried {
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, OutboxError>>;
 
-/// One wish of a person.
+/// A person's request.
 #[derive(Debug)]
-pub(super) enum Wish {
-    Retry { event: EventId, actor: Arc<str>, reply: Reply<Retried> },
-    Recover { since: UtcMicros, actor: Arc<str>, reply: Reply<Recovered> },
+pub(super) enum OutboxRequest {
+    Retry { event: EventId, actor: Arc<str>, reply: Reply<RetryResult> },
+    Recover { since: UtcMicros, actor: Arc<str>, reply: Reply<RecoveryResult> },
     Test { reply: Reply<Attempt> },
-    Rest { reply: Reply<()>, over: oneshot::Receiver<()> },
+    Pause { reply: Reply<()>, ended: oneshot::Receiver<()> },
 }
 
-/// The workers of a tenant rest as long as this is held: they have nothing in memory and under way. Then they read the store anew.
+/// Pauses all workers of a tenant as long as it exists: they have nothing in memory or in progress. Afterwards they
+/// read the store again.
 #[derive(Debug)]
-pub struct Resting {
-    _over: Vec<oneshot::Sender<()>>,
+pub struct OutboxPause {
+    _ended: Vec<oneshot::Sender<()>>,
 }
 
-/// A wish on its way to a worker.
+/// A request on its way to a worker.
 #[derive(Debug)]
-pub(super) struct Handed {
-    pub(super) wish: Wish,
-    /// Fails when nobody waits for the worker any more: then nothing is to be done.
-    taken: oneshot::Sender<()>,
+pub(super) struct QueuedRequest {
+    pub(super) request: OutboxRequest,
+    /// Closed when the caller no longer waits for the worker; nothing must be done then.
+    accepted: oneshot::Sender<()>,
 }
 
-impl Handed {
-    /// The wish, if whoever asked still waits for it to be taken in.
-    pub(super) fn take(self) -> Option<Wish> {
-        self.taken.send(()).is_ok().then_some(self.wish)
+impl QueuedRequest {
+    /// Returns the request if the caller still waits for it to be accepted.
+    pub(super) fn accept(self) -> Option<OutboxRequest> {
+        self.accepted.send(()).is_ok().then_some(self.request)
     }
 }
 
-/// Where a worker finds what is asked of it. The worker that comes after it finds there what it left.
-pub(super) type Wishes = Arc<tokio::sync::Mutex<mpsc::Receiver<Handed>>>;
+/// The queue of requests to a worker. Its successor takes over what it left.
+pub(super) type RequestQueue = Arc<tokio::sync::Mutex<mpsc::Receiver<QueuedRequest>>>;
 
-/// What the attempts at an endpoint came to, since the endpoint is configured or the daemon was started.
+/// The results of attempts at an endpoint, since the endpoint was configured or the daemon started.
 #[derive(Debug, Default)]
 pub struct DeliveryCounts {
     delivered: AtomicU64,
@@ -117,34 +119,35 @@ pub struct DeliveryCounts {
 }
 
 impl DeliveryCounts {
-    /// Counts an attempt by what the delivery is after it.
-    pub(super) fn note(&self, after: Standing) {
+    /// Counts an attempt by the delivery's status after it.
+    pub(super) fn record(&self, after: DeliveryStatus) {
         let count = match after {
-            Standing::Delivered { .. } => &self.delivered,
-            Standing::Parked { .. } => &self.parked,
-            Standing::New | Standing::Behind | Standing::Waiting { .. } => &self.failed,
+            DeliveryStatus::Delivered { .. } => &self.delivered,
+            DeliveryStatus::Parked { .. } => &self.parked,
+            DeliveryStatus::New | DeliveryStatus::Blocked | DeliveryStatus::Waiting { .. } => &self.failed,
         };
         count.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many ended how: `delivered`, `failed` (to be tried again), `parked` (not tried any more).
+    /// Returns the numbers of attempts by outcome: `delivered`, `failed` (to be tried again) and `parked` (not tried
+    /// again).
     pub fn by_outcome(&self) -> [(&'static str, u64); 3] {
         let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
         [("delivered", of(&self.delivered)), ("failed", of(&self.failed)), ("parked", of(&self.parked))]
     }
 }
 
-/// What there is of an endpoint as long as the configuration names it.
+/// What exists for an endpoint as long as it is configured.
 #[derive(Debug)]
-struct Place {
-    inbox: mpsc::Sender<Handed>,
-    wishes: Wishes,
+struct EndpointInbox {
+    inbox: mpsc::Sender<QueuedRequest>,
+    requests: RequestQueue,
     counts: Arc<DeliveryCounts>,
 }
 
-type Inboxes = HashMap<(TenantId, EndpointId), Place>;
+type Inboxes = HashMap<(TenantId, EndpointId), EndpointInbox>;
 
-/// Hands wishes to the workers. Cheap to clone.
+/// Passes requests to the workers. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Outbox {
     inboxes: Arc<Mutex<Inboxes>>,
@@ -155,23 +158,23 @@ impl Outbox {
         self.inboxes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The wishes for an endpoint, and where its attempts are counted.
-    pub(super) fn open(&self, tenant: &TenantId, endpoint: &EndpointId) -> (Wishes, Arc<DeliveryCounts>) {
+    /// Returns the request queue and the counts of an endpoint.
+    pub(super) fn open(&self, tenant: &TenantId, endpoint: &EndpointId) -> (RequestQueue, Arc<DeliveryCounts>) {
         let mut inboxes = self.inboxes();
-        let place = inboxes.entry((tenant.clone(), endpoint.clone())).or_insert_with(|| {
-            let (inbox, wishes) = mpsc::channel(INBOX);
-            Place { inbox, wishes: Arc::new(tokio::sync::Mutex::new(wishes)), counts: Arc::default() }
+        let entry = inboxes.entry((tenant.clone(), endpoint.clone())).or_insert_with(|| {
+            let (inbox, requests) = mpsc::channel(INBOX_CAPACITY);
+            EndpointInbox { inbox, requests: Arc::new(tokio::sync::Mutex::new(requests)), counts: Arc::default() }
         });
-        (place.wishes.clone(), place.counts.clone())
+        (entry.requests.clone(), entry.counts.clone())
     }
 
-    /// What the attempts at an endpoint came to; none where the configuration does not name it.
+    /// Returns the counts of an endpoint; `None` if it is not configured.
     pub fn counts(&self, tenant: &TenantId, endpoint: &EndpointId) -> Option<Arc<DeliveryCounts>> {
         self.inboxes().get(&(tenant.clone(), endpoint.clone())).map(|place| place.counts.clone())
     }
 
-    /// Opens an inbox for each of these endpoints, and shuts all others.
-    pub fn keep(&self, endpoints: &[Arc<Endpoint>]) {
+    /// Opens an inbox for each of these endpoints and closes all others.
+    pub fn retain_endpoints(&self, endpoints: &[Arc<Endpoint>]) {
         let serves = |tenant: &TenantId, id: &EndpointId| {
             endpoints.iter().any(|endpoint| endpoint.id == *id && endpoint.tenants.contains(tenant))
         };
@@ -183,7 +186,7 @@ impl Outbox {
         }
     }
 
-    /// The endpoints that serve a tenant, by id.
+    /// Returns the endpoints of a tenant, by id.
     pub fn endpoints(&self, tenant: &TenantId) -> Vec<EndpointId> {
         let mut ids: Vec<_> =
             self.inboxes().keys().filter(|(of, _)| of == tenant).map(|(_, endpoint)| endpoint.clone()).collect();
@@ -191,66 +194,69 @@ impl Outbox {
         ids
     }
 
-    /// Sends one event again, from the first try on, and enables the endpoint if it was disabled.
+    /// Resends one event, counting attempts from the first again, and enables the endpoint if it was disabled.
     pub async fn retry(
         &self,
         tenant: &TenantId,
         endpoint: &EndpointId,
         event: EventId,
         actor: Arc<str>,
-    ) -> Result<Retried, OutboxError> {
-        self.ask(tenant, endpoint, |reply| Wish::Retry { event, actor, reply }).await
+    ) -> Result<RetryResult, OutboxError> {
+        self.send_request(tenant, endpoint, |reply| OutboxRequest::Retry { event, actor, reply }).await
     }
 
-    /// Tries again what was parked of events since an instant, tries what waits now, and enables the endpoint.
+    /// Tries parked deliveries of events since an instant again, tries waiting ones now, and enables the endpoint.
     pub async fn recover(
         &self,
         tenant: &TenantId,
         endpoint: &EndpointId,
         since: UtcMicros,
         actor: Arc<str>,
-    ) -> Result<Recovered, OutboxError> {
-        self.ask(tenant, endpoint, |reply| Wish::Recover { since, actor, reply }).await
+    ) -> Result<RecoveryResult, OutboxError> {
+        self.send_request(tenant, endpoint, |reply| OutboxRequest::Recover { since, actor, reply }).await
     }
 
-    /// Sends a test event to this endpoint alone, once, and says how that ended. Nothing is recorded.
+    /// Sends a test event to this endpoint only, once, and returns the result. Nothing is recorded.
     pub async fn test(&self, tenant: &TenantId, endpoint: &EndpointId) -> Result<Attempt, OutboxError> {
-        self.ask(tenant, endpoint, |reply| Wish::Test { reply }).await
+        self.send_request(tenant, endpoint, |reply| OutboxRequest::Test { reply }).await
     }
 
-    /// Lets all workers of a tenant rest, each once what it has under way is recorded.
-    pub async fn rest(&self, tenant: &TenantId) -> Result<Resting, OutboxError> {
-        let mut resting = Vec::new();
+    /// Pauses all workers of a tenant, each after its deliveries in progress are recorded.
+    pub async fn pause(&self, tenant: &TenantId) -> Result<OutboxPause, OutboxError> {
+        let mut paused = Vec::new();
         for endpoint in self.endpoints(tenant) {
-            let (end, over) = oneshot::channel();
-            self.ask(tenant, &endpoint, |reply| Wish::Rest { reply, over }).await?;
-            resting.push(end);
+            let (end, ended) = oneshot::channel();
+            self.send_request(tenant, &endpoint, |reply| OutboxRequest::Pause { reply, ended }).await?;
+            paused.push(end);
         }
-        Ok(Resting { _over: resting })
+        Ok(OutboxPause { _ended: paused })
     }
 
-    async fn ask<T>(
+    async fn send_request<T>(
         &self,
         tenant: &TenantId,
         endpoint: &EndpointId,
-        wish: impl FnOnce(Reply<T>) -> Wish,
+        request: impl FnOnce(Reply<T>) -> OutboxRequest,
     ) -> Result<T, OutboxError> {
         let inbox = self.inboxes().get(&(tenant.clone(), endpoint.clone())).map(|place| place.inbox.clone());
         let inbox =
             inbox.ok_or_else(|| OutboxError::NoEndpoint { tenant: tenant.clone(), endpoint: endpoint.clone() })?;
         let (reply, answer) = oneshot::channel();
-        let (taken, mut is_taken) = oneshot::channel();
-        let mut limit = RealTime::sleep(TAKEN_WITHIN_REAL);
-        let handed = async {
-            inbox.send(Handed { wish: wish(reply), taken }).await.map_err(|_| OutboxError::Unavailable)?;
-            (&mut is_taken).await.map_err(|_| OutboxError::Unavailable)
+        let (accepted, mut is_accepted) = oneshot::channel();
+        let mut limit = RealTime::sleep(ACCEPT_TIMEOUT_REAL);
+        let queued = async {
+            inbox
+                .send(QueuedRequest { request: request(reply), accepted })
+                .await
+                .map_err(|_| OutboxError::Unavailable)?;
+            (&mut is_accepted).await.map_err(|_| OutboxError::Unavailable)
         };
         tokio::select! {
-            handed = handed => handed?,
+            handed = queued => handed?,
             () = &mut limit => {
-                // From here on no worker can take it; one may have done so just now.
-                is_taken.close();
-                is_taken.try_recv().map_err(|_| OutboxError::Unavailable)?;
+                // From here on no worker can accept it; one may have done so just now.
+                is_accepted.close();
+                is_accepted.try_recv().map_err(|_| OutboxError::Unavailable)?;
             }
         }
         answer.await.unwrap_or(Err(OutboxError::Unavailable))

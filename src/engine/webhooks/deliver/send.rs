@@ -1,8 +1,8 @@
-//! One attempt to deliver one event, over HTTP: signed, bounded in time and bytes, and told in full.
+//! One attempt to deliver one event over HTTP: signed, limited in time and bytes, and reported in full.
 //!
-//! It repeats nothing, follows nothing, unpacks nothing and goes through no proxy; a redirect is an answer like any other. What an
-//! attempt means for its delivery is decided in `domain`, when the next one is due by the outbox. Time here is real time, whatever
-//! the clock's speed: sockets and receivers live in it.
+//! It repeats nothing, follows no redirect, decompresses nothing and uses no proxy. `domain` decides what an attempt
+//! means for its delivery, and the outbox when the next one is due. Time here is real time, whatever the clock's speed,
+//! because sockets and receivers live in it.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -20,7 +20,7 @@ use thiserror::Error;
 use tokio_rustls::TlsConnector;
 use url::{Host, Url};
 
-use super::connection::{Line, Tls};
+use super::connection::{EndpointConnection, Tls};
 use super::guard::{Dial, Guard, Resolve, SystemDial, SystemResolver};
 use crate::clock::{BoxFuture, RealTime, Stopwatch};
 use crate::domain::ids::{EventId, TenantId};
@@ -29,58 +29,58 @@ use crate::domain::webhooks::signature::{ID_HEADER, Keyring, SIGNATURE_HEADER, T
 use crate::domain::webhooks::target::Target;
 use crate::platform::client::{install_tls_provider, retry_after};
 
-/// How long an unused connection is kept. Servers that people write themselves close theirs after 5 s, and a request that meets
-/// the closing is lost without an answer.
-const KEEP_IDLE: Duration = Duration::from_secs(4);
+/// How long an unused connection is kept. Many simple servers close theirs after 5 s, and a request sent at that moment
+/// is lost without an answer.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// The most unused connections of an endpoint.
-const MOST_IDLE: usize = 256;
+const MAX_IDLE: usize = 256;
 
-/// How much of an answer is kept, in bytes.
-const KEPT_ANSWER: usize = 1024;
+/// How many bytes of an answer are kept.
+const MAX_STORED_ANSWER: usize = 1024;
 
-/// Makes attempts.
+/// Makes delivery attempts.
 pub trait Post: Send + Sync {
-    /// Makes one attempt. It always ends, and says how.
-    fn post(&self, request: Outgoing) -> BoxFuture<Attempt>;
+    /// Makes one attempt. Always returns, with the result.
+    fn post(&self, request: DeliveryRequest) -> BoxFuture<Attempt>;
 
-    /// Closes connections that have been unused for too long. Attempts do so by themselves; told now and then, an endpoint
-    /// without any does as well.
+    /// Closes connections that have been unused for too long. Attempts do this themselves; calling it from time to time
+    /// covers endpoints without attempts.
     fn close_idle(&self);
 }
 
-/// What is to be delivered.
+/// A request to deliver an event.
 #[derive(Clone, Debug)]
-pub struct Outgoing {
-    /// The event; its id is the same at every attempt.
+pub struct DeliveryRequest {
+    /// The id of the event, which is the same at every attempt.
     pub event_id: EventId,
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantId,
     /// The body exactly as it is signed and sent.
     pub body: Bytes,
 }
 
-/// What came of an attempt.
+/// The result of an attempt.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Attempt {
-    /// The status of the answer, once its head has come: it stands also when the body breaks off or does not end.
+    /// The status code, once the head of the answer has arrived; also set if the body is incomplete.
     pub status_code: Option<u16>,
-    /// Real milliseconds from the beginning to the answer's last byte, or to the failure.
+    /// The time from the start to the last byte of the answer, or to the failure, in real milliseconds.
     pub latency_ms: u64,
-    /// The answer's first kilobyte; what is not UTF-8 in it is replaced.
+    /// The first kilobyte of the answer, with invalid UTF-8 replaced.
     pub answer: String,
-    /// What went wrong, for people; without path, key or body. Beside a status it says why the body is not whole.
+    /// What went wrong, for people; without path, key or body. With a status code, it says why the body is incomplete.
     pub error: Option<String>,
-    /// How long the receiver wants to be left alone, in full.
+    /// How long the receiver asked to be left alone, without a limit.
     pub retry_after: Option<Duration>,
 }
 
-/// What bounds an attempt.
+/// The limits of an attempt.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// From the beginning to the answer's last byte, in real time.
+    /// The longest time from the start to the last byte of the answer, in real time.
     pub time: Duration,
-    /// Bytes of the answer's body.
+    /// The most bytes of the answer's body.
     pub answer_bytes: usize,
 }
 
@@ -90,7 +90,7 @@ impl Default for Limits {
     }
 }
 
-/// What every sender shares: how names are resolved, sockets opened and certificates judged.
+/// What all senders share: how names are resolved, sockets opened and certificates verified.
 #[derive(Clone)]
 pub struct Network {
     resolver: Arc<dyn Resolve>,
@@ -99,37 +99,37 @@ pub struct Network {
 }
 
 impl Network {
-    /// The system's resolver, sockets and certificates.
+    /// Returns the system's resolver, sockets and certificates.
     pub fn system() -> Result<Self, EndpointError> {
         install_tls_provider();
         let tls = ClientConfig::with_platform_verifier().map_err(EndpointError::Tls)?;
         Ok(Self::new(Arc::new(SystemResolver), Arc::new(SystemDial), tls))
     }
 
-    /// With parts of one's own, for tests.
+    /// Creates a network from other parts, for tests.
     pub fn new(resolver: Arc<dyn Resolve>, dial: Arc<dyn Dial>, mut tls: ClientConfig) -> Self {
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         Self { resolver, dial, tls: Arc::new(tls) }
     }
 }
 
-/// Where an endpoint is and how deliveries to it are signed.
+/// The target of an endpoint and how its deliveries are signed.
 #[derive(Clone, Debug)]
-pub struct Endpoint {
+pub struct EndpointTarget {
     /// `http` or `https`.
     pub url: Url,
-    /// Sign its deliveries.
+    /// The keys that sign its deliveries.
     pub keys: Keyring,
-    /// Private targets that are meant.
+    /// Private targets that are allowed.
     pub allow: Vec<Target>,
-    /// What its bodies are declared as.
+    /// The declared format of its bodies.
     pub format: WebhookFormat,
 }
 
-/// An endpoint that cannot be sent to at all.
+/// Why an endpoint cannot be sent to at all.
 #[derive(Debug, Error)]
 pub enum EndpointError {
-    /// Correct its URL; the configuration lets no such one through.
+    /// The URL is invalid; the configuration rejects such URLs.
     #[error("its url is not an http:// or https:// URL with a host")]
     Url,
     /// The system's certificates cannot be used.
@@ -137,7 +137,7 @@ pub enum EndpointError {
     Tls(#[source] rustls::Error),
 }
 
-/// Delivers to one endpoint over HTTP/1.1, on connections that are kept while they are used. Cheap to clone.
+/// Delivers to one endpoint over HTTP/1.1, on connections that are kept while in use. Cheap to clone.
 #[derive(Clone)]
 pub struct HttpPost(Arc<Sender>);
 
@@ -149,8 +149,8 @@ struct Sender {
     content_type: HeaderValue,
     keys: Keyring,
     limits: Limits,
-    /// Unused connections, the longest unused first.
-    idle: Mutex<VecDeque<Line>>,
+    /// The unused connections, starting with the one unused for longest.
+    idle: Mutex<VecDeque<EndpointConnection>>,
 }
 
 impl fmt::Debug for HttpPost {
@@ -160,15 +160,15 @@ impl fmt::Debug for HttpPost {
 }
 
 impl HttpPost {
-    /// A sender for one endpoint. Nothing is opened before the first attempt.
-    pub fn new(endpoint: Endpoint, network: &Network) -> Result<Self, EndpointError> {
-        Self::within(endpoint, network, Limits::default())
+    /// Creates a sender for one endpoint. Nothing is opened before the first attempt.
+    pub fn new(endpoint: EndpointTarget, network: &Network) -> Result<Self, EndpointError> {
+        Self::with_limits(endpoint, network, Limits::default())
     }
 
-    /// As [`HttpPost::new`], with other limits.
-    pub fn within(endpoint: Endpoint, network: &Network, limits: Limits) -> Result<Self, EndpointError> {
-        let Endpoint { url, keys, allow, format } = endpoint;
-        let target = Target::of(&url).ok_or(EndpointError::Url)?;
+    /// Creates a sender as [`HttpPost::new`] does, with other limits.
+    pub fn with_limits(endpoint: EndpointTarget, network: &Network, limits: Limits) -> Result<Self, EndpointError> {
+        let EndpointTarget { url, keys, allow, format } = endpoint;
+        let target = Target::from_url(&url).ok_or(EndpointError::Url)?;
         let tls = tls_for(&url, &target, network)?;
         let host = match url.port() {
             Some(port) => format!("{}:{port}", target.host),
@@ -189,7 +189,7 @@ impl HttpPost {
 }
 
 impl Post for HttpPost {
-    fn post(&self, request: Outgoing) -> BoxFuture<Attempt> {
+    fn post(&self, request: DeliveryRequest) -> BoxFuture<Attempt> {
         let sender = Arc::clone(&self.0);
         Box::pin(async move { sender.attempt(request).await })
     }
@@ -200,11 +200,11 @@ impl Post for HttpPost {
 }
 
 impl Sender {
-    async fn attempt(&self, outgoing: Outgoing) -> Attempt {
+    async fn attempt(&self, delivery: DeliveryRequest) -> Attempt {
         let watch = Stopwatch::start();
         let mut attempt = Attempt::default();
         let mut answer = Vec::new();
-        let ended = tokio::time::timeout(self.limits.time, self.converse(outgoing, &mut attempt, &mut answer)).await;
+        let ended = tokio::time::timeout(self.limits.time, self.exchange(delivery, &mut attempt, &mut answer)).await;
         attempt.error = match ended {
             Ok(Ok(())) => None,
             Ok(Err(reason)) => Some(reason),
@@ -218,35 +218,45 @@ impl Sender {
         attempt
     }
 
-    /// The error is for people.
-    async fn converse(&self, outgoing: Outgoing, attempt: &mut Attempt, kept: &mut Vec<u8>) -> Result<(), String> {
-        let mut line = match self.kept_line().await {
+    /// Sends a delivery and reads the answer. The error text is for people.
+    async fn exchange(
+        &self,
+        delivery: DeliveryRequest,
+        attempt: &mut Attempt,
+        stored: &mut Vec<u8>,
+    ) -> Result<(), String> {
+        let mut connection = match self.idle_connection().await {
             Some(line) => line,
-            None => Line::open(&self.guard, self.tls.as_ref()).await?,
+            None => EndpointConnection::open(&self.guard, self.tls.as_ref()).await?,
         };
-        // Signed when it leaves: making a connection may have taken a while.
-        let request = self.request(outgoing)?;
-        let answer = match line.send(request, self.limits.answer_bytes).await {
+        // Signed just before sending, because making a connection may have taken a while.
+        let request = self.build_request(delivery)?;
+        let answer = match connection.send(request, self.limits.answer_bytes).await {
             Ok(answer) => answer,
-            Err(error) => return Err(self.reason(&line, &error)),
+            Err(error) => return Err(self.describe_error(&connection, &error)),
         };
         attempt.status_code = Some(answer.status().as_u16());
         attempt.retry_after = retry_after(answer.headers(), RealTime::now());
-        self.read(&mut line, answer, kept).await?;
-        if line.is_free().await {
-            self.keep(line);
+        self.read_answer(&mut connection, answer, stored).await?;
+        if connection.is_reusable().await {
+            self.return_idle(connection);
         }
         Ok(())
     }
 
-    async fn read(&self, line: &mut Line, answer: Response<Incoming>, kept: &mut Vec<u8>) -> Result<(), String> {
+    async fn read_answer(
+        &self,
+        connection: &mut EndpointConnection,
+        answer: Response<Incoming>,
+        stored: &mut Vec<u8>,
+    ) -> Result<(), String> {
         let mut body = answer.into_body();
         let mut size = 0;
-        while let Some(piece) = line.piece(&mut body).await {
-            let piece = piece.map_err(|error| self.reason(line, &error))?;
+        while let Some(piece) = connection.next_chunk(&mut body).await {
+            let piece = piece.map_err(|error| self.describe_error(connection, &error))?;
             size += piece.len();
-            let room = KEPT_ANSWER.saturating_sub(kept.len());
-            kept.extend_from_slice(&piece[..piece.len().min(room)]);
+            let room = MAX_STORED_ANSWER.saturating_sub(stored.len());
+            stored.extend_from_slice(&piece[..piece.len().min(room)]);
             if size > self.limits.answer_bytes {
                 return Err(self.too_large());
             }
@@ -254,12 +264,12 @@ impl Sender {
         Ok(())
     }
 
-    fn request(&self, outgoing: Outgoing) -> Result<Request<Full<Bytes>>, String> {
+    fn build_request(&self, delivery: DeliveryRequest) -> Result<Request<Full<Bytes>>, String> {
         let now = RealTime::now();
         let mut buffer = uuid::Uuid::encode_buffer();
-        let id: &str = outgoing.event_id.0.hyphenated().encode_lower(&mut buffer);
+        let id: &str = delivery.event_id.0.hyphenated().encode_lower(&mut buffer);
         let timestamp = (now.as_micros() / 1_000_000).to_string();
-        let signatures = self.keys.sign(id, &timestamp, &outgoing.body, now);
+        let signatures = self.keys.sign(id, &timestamp, &delivery.body, now);
         let value =
             |text: &str| HeaderValue::from_str(text).map_err(|error| format!("a header cannot be made: {error}"));
         let mut headers = HeaderMap::with_capacity(8);
@@ -272,15 +282,15 @@ impl Sender {
         headers.insert(const { HeaderName::from_static(ID_HEADER) }, value(id)?);
         headers.insert(const { HeaderName::from_static(TIMESTAMP_HEADER) }, value(&timestamp)?);
         headers.insert(const { HeaderName::from_static(SIGNATURE_HEADER) }, value(&signatures)?);
-        let mut request = Request::new(Full::new(outgoing.body));
+        let mut request = Request::new(Full::new(delivery.body));
         *request.method_mut() = hyper::Method::POST;
         *request.uri_mut() = self.uri.clone();
         *request.headers_mut() = headers;
         Ok(request)
     }
 
-    fn reason(&self, line: &Line, error: &hyper::Error) -> String {
-        if line.is_exhausted() {
+    fn describe_error(&self, connection: &EndpointConnection, error: &hyper::Error) -> String {
+        if connection.is_exhausted() {
             return self.too_large();
         }
         let mut cause: &dyn std::error::Error = error;
@@ -294,44 +304,45 @@ impl Sender {
         format!("the answer is larger than {} bytes", self.limits.answer_bytes)
     }
 
-    /// The connection that was used last, if the other side still has it.
-    async fn kept_line(&self) -> Option<Line> {
+    /// Returns the most recently used connection that the other side has not closed.
+    async fn idle_connection(&self) -> Option<EndpointConnection> {
         loop {
-            let mut line = {
+            let mut connection = {
                 let mut idle = self.idle();
                 close_idle(&mut idle);
                 idle.pop_back()
             }?;
-            if line.is_open().await {
-                return Some(line);
+            if connection.is_open().await {
+                return Some(connection);
             }
         }
     }
 
-    fn keep(&self, line: Line) {
+    fn return_idle(&self, connection: EndpointConnection) {
         let mut idle = self.idle();
-        if idle.len() < MOST_IDLE {
-            idle.push_back(line);
+        if idle.len() < MAX_IDLE {
+            idle.push_back(connection);
         }
     }
 
-    fn idle(&self) -> MutexGuard<'_, VecDeque<Line>> {
+    fn idle(&self) -> MutexGuard<'_, VecDeque<EndpointConnection>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Makes a connection as an attempt does (address law, name, TCP, TLS) and closes it; nothing is sent. The error is for people.
-pub async fn reach(url: &Url, allow: &[Target], network: &Network, within: Duration) -> Result<(), String> {
-    let target = Target::of(url).ok_or_else(|| EndpointError::Url.to_string())?;
+/// Makes a connection as an attempt does (address check, name, TCP, TLS) and closes it; nothing is sent. The error text
+/// is for people.
+pub async fn check_reachable(url: &Url, allow: &[Target], network: &Network, timeout: Duration) -> Result<(), String> {
+    let target = Target::from_url(url).ok_or_else(|| EndpointError::Url.to_string())?;
     let tls = tls_for(url, &target, network).map_err(|error| error.to_string())?;
     let guard = Guard::new(target, allow.to_vec(), Arc::clone(&network.resolver), Arc::clone(&network.dial));
-    match tokio::time::timeout(within, Line::open(&guard, tls.as_ref())).await {
+    match tokio::time::timeout(timeout, EndpointConnection::open(&guard, tls.as_ref())).await {
         Ok(line) => line.map(|_| ()),
-        Err(_) => Err(format!("no connection within {} ms", within.as_millis())),
+        Err(_) => Err(format!("no connection within {} ms", timeout.as_millis())),
     }
 }
 
-/// TLS where the URL asks for it.
+/// Returns the TLS settings if the URL requires TLS.
 fn tls_for(url: &Url, target: &Target, network: &Network) -> Result<Option<Tls>, EndpointError> {
     match url.scheme() {
         "http" => Ok(None),
@@ -343,8 +354,8 @@ fn tls_for(url: &Url, target: &Target, network: &Network) -> Result<Option<Tls>,
     }
 }
 
-fn close_idle(idle: &mut VecDeque<Line>) {
-    while idle.front().is_some_and(|line| line.idle() >= KEEP_IDLE) {
+fn close_idle(idle: &mut VecDeque<EndpointConnection>) {
+    while idle.front().is_some_and(|line| line.idle() >= IDLE_TIMEOUT) {
         idle.pop_front();
     }
 }
@@ -357,10 +368,10 @@ fn server_name(target: &Target) -> Option<ServerName<'static>> {
     }
 }
 
-/// What is kept of an answer: text, without the half of a character at its end.
+/// Returns what is kept of an answer: text, without an incomplete character at its end.
 fn excerpt(bytes: &[u8]) -> String {
     let mut text = String::from_utf8_lossy(bytes).into_owned();
-    // The store keeps text, and PostgreSQL's has no NUL.
+    // The store keeps text, and PostgreSQL's text has no NUL.
     if text.contains('\0') {
         text = text.replace('\0', "\u{fffd}");
     }

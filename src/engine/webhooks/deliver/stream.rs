@@ -1,8 +1,10 @@
 //! One worker: the events of one tenant to one endpoint.
 //!
-//! What an attempt means becomes durable before the agent's next event leaves, so that a crash repeats at most what was under
-//! way and never turns the order round. Results gather while a commit runs. A commit that fails ends the worker; it is started
-//! again and reads the store.
+//! The result of an attempt becomes durable before the agent's next event is sent, so that a crash repeats at most what
+//! was in progress and never changes the order. Results gather while a commit runs. A failed commit ends the worker; it
+//! is restarted and reads the store.
+
+mod stopping;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -13,61 +15,63 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::line::{Behind, Line, Piece};
-use super::outbox::{DeliveryCounts, Wish, Wishes};
-use super::send::{Attempt, Outgoing};
-use super::{DeliverParts, Endpoint, Leaving, TOLD_AFTER};
+use super::delivery_queue::{BlockedDelivery, DeliveryQueue, ReadyDelivery};
+use super::outbox::{DeliveryCounts, OutboxRequest, RequestQueue};
+use super::send::{Attempt, DeliveryRequest};
+use super::{DeliverParts, Endpoint, FAILING_AFTER, ShutdownTokens};
 use crate::clock::{BoxFuture, RealTime, Stopwatch};
 use crate::domain::audit::AuditDraft;
 use crate::domain::ids::{AgentId, EventId, TenantId};
 use crate::domain::time::UtcMicros;
-use crate::domain::webhooks::delivery::{Answer, DisabledFor, Health, Outcome, Standing, Step};
+use crate::domain::webhooks::delivery::{
+    AttemptResult, DeliveryStatus, DeliveryStep, DisableReason, EndpointHealth, ResponseKind,
+};
 use crate::domain::webhooks::event::{Event, WebhookDisabled};
 use crate::store::{
-    AttemptWrite, Commit, CommitError, Committed, DeliveryWrite, DueDelivery, EndpointWrite, PAGE_LIMIT, ReadError,
-    Release, StoredEvent,
+    AttemptWrite, Commit, CommitError, CommitResult, DeliveryRelease, DeliveryWrite, DueDelivery, EndpointWrite,
+    PAGE_LIMIT, ReadError, StoredEvent,
 };
 
-/// Events of one page, as many as the reader gives.
+/// The number of events in one page, which is the reader's limit.
 const PAGE: usize = PAGE_LIMIT as usize;
 
-/// Another page is read when fewer deliveries than this may leave.
-const LOW: usize = 256;
+/// Another page is read when fewer deliveries than this are ready.
+const LOW_WATER_MARK: usize = 256;
 
-/// Rows that wait for the commit under way, beyond which nothing more is read.
-const MOST_PENDING: usize = 2 * PAGE;
+/// The number of rows waiting for the current commit above which nothing more is read.
+const MAX_PENDING: usize = 2 * PAGE;
 
-/// Due deliveries that are claimed at once.
-const MOST_DUE: usize = 256;
+/// The most due deliveries claimed at once.
+const MAX_DUE: usize = 256;
 
-/// How often slow attempts are looked for and a cursor that moved alone is stored, in real time.
+/// How often slow attempts are checked and a cursor that moved alone is stored, in real time.
 const TICK_REAL: Duration = Duration::from_secs(1);
 
-/// An attempt that takes longer than this, in real time, gets a row that waits, so that it holds up nobody else's cursor.
-const SLOW_REAL: Duration = Duration::from_secs(1);
+/// How long an attempt may take, in real time, before it gets a waiting row, so that it does not hold up the cursor.
+const SLOW_AFTER_REAL: Duration = Duration::from_secs(1);
 
-/// How long a worker goes on at a stop, in real time.
-pub(super) const STOP_REAL: Duration = Duration::from_secs(4);
+/// How long a worker continues at a stop, in real time.
+pub(super) const STOP_TIMEOUT_REAL: Duration = Duration::from_secs(4);
 
 /// What outlives a worker's restart.
 pub(super) struct StreamParts {
     pub(super) tenant: TenantId,
     pub(super) endpoint: Arc<Endpoint>,
-    pub(super) wishes: Wishes,
+    pub(super) requests: RequestQueue,
     pub(super) counts: Arc<DeliveryCounts>,
     pub(super) shared: DeliverParts,
-    pub(super) leaving: Leaving,
+    pub(super) shutdown: ShutdownTokens,
 }
 
 impl StreamParts {
-    /// The name in the readiness report.
+    /// Returns the name in the readiness report.
     pub(super) fn part(&self) -> String {
         format!("webhook {} of {}", self.endpoint.id, self.tenant)
     }
 }
 
-/// An attempt under way.
-struct UnderWay {
+/// An attempt in progress.
+struct ActiveAttempt {
     agent: Option<AgentId>,
     event: EventId,
     attempts: u32,
@@ -77,30 +81,30 @@ struct UnderWay {
     since: Stopwatch,
 }
 
-/// What a task of the worker came back with.
-pub(super) enum Ended {
+/// The result of one of the worker's tasks.
+pub(super) enum TaskResult {
     Posted { number: u64, attempt: Attempt },
     Tested,
 }
 
-/// What was read.
+/// The result of a read.
 enum Page {
     Events(Vec<StoredEvent>),
-    Due { found: Vec<DueDelivery>, whole: bool, later: Option<UtcMicros> },
+    Due { found: Vec<DueDelivery>, is_complete: bool, next_due: Option<UtcMicros> },
 }
 
-/// What is to be committed next, and what follows once it is.
+/// What is committed next, and what follows from it.
 #[derive(Default)]
 pub(super) struct Pending {
     pub(super) commit: Commit,
-    /// Attempts whose results are in it.
+    /// The attempts whose results it contains.
     durable: Vec<(u64, Option<AgentId>)>,
     /// The earliest instant at which something in it becomes due.
     due_at: Option<UtcMicros>,
 }
 
 impl Pending {
-    pub(super) fn is_due_at(&mut self, at: UtcMicros) {
+    pub(super) fn add_due_at(&mut self, at: UtcMicros) {
         self.due_at = Some(self.due_at.map_or(at, |due| due.min(at)));
     }
 
@@ -112,85 +116,85 @@ impl Pending {
 /// The worker.
 pub(super) struct Stream {
     pub(super) parts: Arc<StreamParts>,
-    pub(super) line: Line,
-    pub(super) tasks: JoinSet<Ended>,
-    under_way: HashMap<u64, UnderWay>,
+    pub(super) queue: DeliveryQueue,
+    pub(super) tasks: JoinSet<TaskResult>,
+    active_attempts: HashMap<u64, ActiveAttempt>,
     pub(super) pending: Pending,
-    committing: Option<BoxFuture<Result<Committed, CommitError>>>,
-    /// What follows from the commit under way.
-    following: Pending,
+    committing: Option<BoxFuture<Result<CommitResult, CommitError>>>,
+    /// What follows from the commit in progress.
+    after_commit: Pending,
     reading: Option<BoxFuture<Result<Page, ReadError>>>,
-    /// When the store is to be asked for due deliveries.
+    /// When the store must be asked for due deliveries.
     pub(super) due_at: Option<UtcMicros>,
-    /// Attempts whose results became durable since due deliveries were asked for: what was read of them is stale.
+    /// Attempts whose results became durable since due deliveries were requested; what was read about them is stale.
     stale: HashSet<u64>,
-    /// A due delivery could not be taken: ask again after the next commit.
-    ask_again: bool,
+    /// A due delivery could not be accepted: ask again after the next commit.
+    requery_due: bool,
     numbers: watch::Receiver<u64>,
     newest: u64,
     stored_cursor: u64,
-    pub(super) health: Health,
+    pub(super) health: EndpointHealth,
     last_error: Option<String>,
-    pub(super) disabled: Option<(UtcMicros, DisabledFor)>,
-    /// When the oldest event happened that a recovery would try again; looked up while the endpoint is disabled.
+    pub(super) disabled: Option<(UtcMicros, DisableReason)>,
+    /// The time of the oldest event that a recovery would send again; looked up while the endpoint is disabled.
     oldest_open: Option<UtcMicros>,
-    /// How far the wall clock is ahead of steady time, as far as it was taken in.
+    /// How far the wall clock is ahead of steady time, as last accepted, in microseconds.
     pub(super) ahead_of_steady_us: Option<i64>,
 }
 
-/// Runs until `soft` is cancelled, or until something fails that only a fresh start can mend.
+/// Runs until `soft` is cancelled, or until a failure that only a restart can fix.
 pub(super) async fn run(parts: Arc<StreamParts>, soft: CancellationToken) -> anyhow::Result<()> {
-    let mut wishes = parts.wishes.clone().lock_owned().await;
+    let mut requests = parts.requests.clone().lock_owned().await;
     let mut stream = Stream::load(parts).await?;
     let (mut tick, mut limit) = (RealTime::sleep(TICK_REAL), RealTime::sleep(Duration::MAX));
-    let leaving = stream.parts.leaving.clone();
-    // Set when the daemon stops: what is left then goes on for a little.
+    let shutdown = stream.parts.shutdown.clone();
+    // Set when the daemon stops: remaining deliveries continue until then.
     let mut until: Option<UtcMicros> = None;
     loop {
-        stream.watch_clock().await?;
+        stream.check_clock().await?;
         stream.start_commit();
-        stream.fill();
-        if until.is_some_and(|until| leaving.rest_ended.is_cancelled() && !stream.has_work_before(until)) {
+        stream.dispatch();
+        if until.is_some_and(|until| shutdown.others_ended.is_cancelled() && !stream.has_work_before(until)) {
             return stream.stop(Duration::ZERO).await;
         }
         let due = stream.sleep_until_due();
         tokio::select! {
             () = soft.cancelled(), if until.is_none() => {
-                // A reload takes the endpoint away as it was: nothing more leaves for there.
-                if !leaving.soft.is_cancelled() {
-                    return stream.stop(STOP_REAL).await;
+                // A reload removes the endpoint in its present form: nothing more is sent to it.
+                if !shutdown.soft.is_cancelled() {
+                    return stream.stop(STOP_TIMEOUT_REAL).await;
                 }
                 let clock = &stream.parts.shared.clock;
-                until = Some(clock.now() + clock.span_of_real(STOP_REAL));
-                limit = RealTime::sleep(STOP_REAL);
+                until = Some(clock.now() + clock.scale_real(STOP_TIMEOUT_REAL));
+                limit = RealTime::sleep(STOP_TIMEOUT_REAL);
             }
             () = &mut limit, if until.is_some() => return stream.stop(Duration::ZERO).await,
-            () = leaving.rest_ended.cancelled(), if until.is_some() && !leaving.rest_ended.is_cancelled() => {}
+            () = shutdown.others_ended.cancelled(), if until.is_some() && !shutdown.others_ended.is_cancelled() => {}
             Some(ended) = stream.tasks.join_next() => {
-                stream.take_ended(ended?)?;
+                stream.handle_task_result(ended?)?;
                 while let Some(ended) = stream.tasks.try_join_next() {
-                    stream.take_ended(ended?)?;
+                    stream.handle_task_result(ended?)?;
                 }
             }
-            done = finished(&mut stream.committing) => {
+            done = completion(&mut stream.committing) => {
                 stream.committing = None;
-                stream.follow(done?);
-                stream.look_what_is_open().await?;
+                stream.finish_commit(done?);
+                stream.update_oldest_open().await?;
             }
-            page = finished(&mut stream.reading) => {
+            page = completion(&mut stream.reading) => {
                 stream.reading = None;
-                stream.take_page(page?);
+                stream.accept_page(page?);
             }
             changed = stream.numbers.changed() => {
                 changed?;
                 stream.newest = *stream.numbers.borrow_and_update();
             }
-            Some(handed) = wishes.recv() => match handed.take() {
-                Some(Wish::Rest { reply, over }) => match stream.rest(reply, over, &soft).await? {
+            Some(handed) = requests.recv() => match handed.accept() {
+                Some(OutboxRequest::Pause { reply, ended }) => match stream.pause(reply, ended, &soft).await? {
                     Some(rested) => stream = rested,
                     None => return Ok(()),
                 },
-                Some(wish) => stream.obey(wish).await?,
+                Some(wish) => stream.handle_request(wish).await?,
                 None => {}
             },
             () = due => {}
@@ -202,8 +206,8 @@ pub(super) async fn run(parts: Arc<StreamParts>, soft: CancellationToken) -> any
     }
 }
 
-/// The end of a future that may not be there; never, when it is not.
-async fn finished<T>(future: &mut Option<BoxFuture<T>>) -> T {
+/// Waits for a future that may not exist; waits for ever if it does not.
+async fn completion<T>(future: &mut Option<BoxFuture<T>>) -> T {
     match future {
         Some(future) => future.await,
         None => std::future::pending().await,
@@ -215,36 +219,36 @@ impl Stream {
         let (tenant, id, shared) = (&parts.tenant, &parts.endpoint.id, &parts.shared);
         let reader = &shared.reader;
         let mut numbers = shared.writer.event_numbers(tenant);
-        let told = *numbers.borrow_and_update();
+        let announced = *numbers.borrow_and_update();
         let stored = reader.endpoints(tenant).await?.into_iter().find(|endpoint| endpoint.id == *id);
         let stored = stored.ok_or_else(|| anyhow::anyhow!("webhook {id} of {tenant} is not known to the store"))?;
-        let known = reader.delivered_past(tenant, id, stored.sent_through).await?;
+        let known = reader.delivered_after(tenant, id, stored.sent_through).await?;
         let waiting = reader.waiting_by_agent(tenant, id).await?;
-        let newest = reader.last_event_number(tenant).await?.max(told);
+        let newest = reader.last_event_number(tenant).await?.max(announced);
         let mut stream = Self {
-            line: Line::new(stored.sent_through, known, waiting),
+            queue: DeliveryQueue::new(stored.sent_through, known, waiting),
             tasks: JoinSet::new(),
-            under_way: HashMap::new(),
+            active_attempts: HashMap::new(),
             pending: Pending::default(),
             committing: None,
-            following: Pending::default(),
+            after_commit: Pending::default(),
             reading: None,
             due_at: Some(UtcMicros::EPOCH),
             stale: HashSet::new(),
-            ask_again: false,
+            requery_due: false,
             numbers,
             newest,
             stored_cursor: stored.sent_through,
-            health: Health { failing_since: stored.failing_since },
+            health: EndpointHealth { failing_since: stored.failing_since },
             last_error: stored.last_error,
             disabled: stored.disabled,
             oldest_open: None,
-            ahead_of_steady_us: shared.clock.ahead_of_steady(),
+            ahead_of_steady_us: shared.clock.wall_minus_steady(),
             parts,
         };
-        stream.look_back().await?;
-        stream.tell_readiness();
-        stream.look_what_is_open().await?;
+        stream.correct_future_attempts().await?;
+        stream.update_readiness();
+        stream.update_oldest_open().await?;
         Ok(stream)
     }
 
@@ -257,59 +261,59 @@ impl Stream {
         }
     }
 
-    /// Lets deliveries leave, and reads more when there is room.
-    fn fill(&mut self) {
+    /// Starts ready deliveries, and reads more if there is room.
+    fn dispatch(&mut self) {
         if self.disabled.is_some() {
             return;
         }
-        while self.under_way.len() < self.parts.endpoint.concurrency {
-            let Some(piece) = self.line.next() else { break };
-            self.post(piece);
+        while self.active_attempts.len() < self.parts.endpoint.concurrency {
+            let Some(piece) = self.queue.pop_ready() else { break };
+            self.send(piece);
         }
-        if self.reading.is_some() || self.pending.rows() >= MOST_PENDING {
+        if self.reading.is_some() || self.pending.rows() >= MAX_PENDING {
             return;
         }
         let (reader, tenant) = (self.parts.shared.reader.clone(), self.parts.tenant.clone());
         let now = self.now();
-        if self.due_at.is_some_and(|due| due <= now) && self.line.claimed() < MOST_DUE {
-            // What is claimed already is due too, and found again.
-            let limit = u32::try_from(self.line.claimed() + MOST_DUE).unwrap_or(u32::MAX);
+        if self.due_at.is_some_and(|due| due <= now) && self.queue.claimed() < MAX_DUE {
+            // Claimed deliveries are also due and are found again.
+            let limit = u32::try_from(self.queue.claimed() + MAX_DUE).unwrap_or(u32::MAX);
             let endpoint = self.parts.endpoint.id.clone();
             self.due_at = None;
             self.stale.clear();
             self.reading = Some(Box::pin(async move {
                 let found = reader.due_deliveries(&tenant, &endpoint, now, limit).await?;
-                let whole = found.len() < limit as usize;
-                let later = if whole { reader.next_due(&tenant, &endpoint, now).await? } else { None };
-                Ok(Page::Due { found, whole, later })
+                let is_complete = found.len() < limit as usize;
+                let next_due = if is_complete { reader.next_due(&tenant, &endpoint, now).await? } else { None };
+                Ok(Page::Due { found, is_complete, next_due })
             }));
-        } else if self.newest > self.line.read_through() && self.line.has_room(PAGE, LOW) {
-            let after = self.line.read_through();
+        } else if self.newest > self.queue.read_through() && self.queue.has_room(PAGE, LOW_WATER_MARK) {
+            let after = self.queue.read_through();
             self.reading =
                 Some(Box::pin(async move { Ok(Page::Events(reader.events(&tenant, after, PAGE_LIMIT).await?)) }));
         }
     }
 
-    fn take_page(&mut self, page: Page) {
+    fn accept_page(&mut self, page: Page) {
         match page {
             Page::Events(events) => {
                 if events.is_empty() {
-                    // Retention has taken what was left.
-                    self.newest = self.line.read_through();
+                    // Retention has deleted the rest.
+                    self.newest = self.queue.read_through();
                 }
                 for event in events {
                     let selected = self.parts.endpoint.kinds.as_ref().is_none_or(|kinds| kinds.contains(&event.kind));
-                    let behind = self.line.take(event, selected);
-                    self.write_behind(behind);
+                    let blocked = self.queue.accept(event, selected);
+                    self.write_blocked(blocked);
                 }
             }
-            Page::Due { found, whole, later } => {
+            Page::Due { found, is_complete: whole, next_due: later } => {
                 for due in found {
-                    if !self.stale.contains(&due.event.number) && !self.line.take_due(due) {
-                        self.ask_again = true;
+                    if !self.stale.contains(&due.event.number) && !self.queue.accept_due(due) {
+                        self.requery_due = true;
                     }
                 }
-                self.ask_again |= !whole;
+                self.requery_due |= !whole;
                 if let Some(later) = later {
                     self.due_at = Some(self.due_at.map_or(later, |due| due.min(later)));
                 }
@@ -317,60 +321,64 @@ impl Stream {
         }
     }
 
-    fn post(&mut self, piece: Piece) {
-        let Piece { event, attempts, earlier, recorded } = piece;
+    fn send(&mut self, delivery: ReadyDelivery) {
+        let ReadyDelivery { event, attempts, earlier, recorded } = delivery;
         let number = event.number;
-        let request = Outgoing {
+        let request = DeliveryRequest {
             event_id: event.id,
             tenant: self.parts.tenant.clone(),
-            body: (self.parts.endpoint.shape)(&self.parts.tenant, &event),
+            body: (self.parts.endpoint.format_body)(&self.parts.tenant, &event),
         };
         let (sent_at, since) = (self.now(), Stopwatch::start());
-        self.under_way.insert(
+        self.active_attempts.insert(
             number,
-            UnderWay { agent: event.agent, event: event.id, attempts, earlier, recorded, sent_at, since },
+            ActiveAttempt { agent: event.agent, event: event.id, attempts, earlier, recorded, sent_at, since },
         );
         let sender = self.parts.endpoint.sender.clone();
-        self.tasks.spawn(async move { Ended::Posted { number, attempt: sender.post(request).await } });
+        self.tasks.spawn(async move { TaskResult::Posted { number, attempt: sender.post(request).await } });
     }
 
-    fn take_ended(&mut self, ended: Ended) -> anyhow::Result<()> {
+    fn handle_task_result(&mut self, ended: TaskResult) -> anyhow::Result<()> {
         match ended {
-            Ended::Tested => Ok(()),
-            Ended::Posted { number, attempt } => self.take_attempt(number, attempt),
+            TaskResult::Tested => Ok(()),
+            TaskResult::Posted { number, attempt } => self.record_attempt(number, attempt),
         }
     }
 
-    /// Notes how an attempt ended.
-    fn take_attempt(&mut self, number: u64, attempt: Attempt) -> anyhow::Result<()> {
-        let Some(under_way) = self.under_way.remove(&number) else { return Ok(()) };
+    /// Records the result of an attempt.
+    fn record_attempt(&mut self, number: u64, attempt: Attempt) -> anyhow::Result<()> {
+        let Some(active) = self.active_attempts.remove(&number) else { return Ok(()) };
         let now = self.now();
-        let answer = Answer::of(attempt.status_code);
-        let outcome =
-            Outcome { answer, retry_after: attempt.retry_after, at: now, jitter: self.parts.shared.random.unit() };
-        let UnderWay { agent, event, attempts, earlier, recorded, sent_at, .. } = under_way;
-        let before = if recorded { Standing::Waiting { attempts, next_at: now } } else { Standing::New };
-        let standing = before.step(Step::Answered(outcome))?;
-        self.parts.counts.note(standing);
-        if let Standing::Parked { why, .. } = standing {
+        let answer = ResponseKind::from_status_code(attempt.status_code);
+        let outcome = AttemptResult {
+            response: answer,
+            retry_after: attempt.retry_after,
+            at: now,
+            jitter: self.parts.shared.random.unit(),
+        };
+        let ActiveAttempt { agent, event, attempts, earlier, recorded, sent_at, .. } = active;
+        let before = if recorded { DeliveryStatus::Waiting { attempts, next_at: now } } else { DeliveryStatus::New };
+        let standing = before.step(DeliveryStep::AttemptEnded(outcome))?;
+        self.parts.counts.record(standing);
+        if let DeliveryStatus::Parked { reason: why, .. } = standing {
             tracing::warn!(webhook = %self.parts.endpoint.id, tenant = %self.parts.tenant, %event, why = why.name(),
                 "a delivery is parked and the next one goes on");
         }
         if standing.is_settled() {
-            if self.line.is_settled(number, agent.as_ref(), recorded)
+            if self.queue.mark_settled(number, agent.as_ref(), recorded)
                 && let Some(agent) = &agent
             {
                 let (tenant, endpoint) = (self.parts.tenant.clone(), self.parts.endpoint.id.clone());
-                let release = Release { tenant, endpoint, agent: agent.clone(), at: now };
+                let release = DeliveryRelease { tenant, endpoint, agent: agent.clone(), at: now };
                 self.pending.commit.outbox.releases.push(release);
-                self.pending.is_due_at(now);
+                self.pending.add_due_at(now);
             }
         } else if !recorded {
-            let behind = self.line.becomes_waiting(number, agent.as_ref());
-            self.write_behind(behind);
+            let blocked = self.queue.mark_waiting(number, agent.as_ref());
+            self.write_blocked(blocked);
         }
         self.write_row(number, agent.clone(), standing, earlier);
-        self.watch_health(answer, &attempt, now);
+        self.update_health(answer, &attempt, now);
         self.pending.commit.outbox.attempts.push(AttemptWrite {
             tenant: self.parts.tenant.clone(),
             endpoint: self.parts.endpoint.id.clone(),
@@ -380,38 +388,38 @@ impl Stream {
             latency_ms: attempt.latency_ms,
             status_code: attempt.status_code,
             error: attempt.error,
-            answer: attempt.answer,
+            response: attempt.answer,
         });
         self.pending.durable.push((number, agent));
         Ok(())
     }
 
-    pub(super) fn write_row(&mut self, number: u64, agent: Option<AgentId>, standing: Standing, earlier: u32) {
+    pub(super) fn write_row(&mut self, number: u64, agent: Option<AgentId>, standing: DeliveryStatus, earlier: u32) {
         let settled_at = standing.is_settled().then(|| self.now());
-        if let Standing::Waiting { next_at, .. } = standing {
-            self.pending.is_due_at(next_at);
+        if let DeliveryStatus::Waiting { next_at, .. } = standing {
+            self.pending.add_due_at(next_at);
         }
         self.pending.commit.outbox.deliveries.push(DeliveryWrite {
             tenant: self.parts.tenant.clone(),
             endpoint: self.parts.endpoint.id.clone(),
             event_number: number,
             agent,
-            standing,
-            earlier,
+            status: standing,
+            earlier_attempts: earlier,
             settled_at,
         });
     }
 
-    fn write_behind(&mut self, fallen: impl IntoIterator<Item = Behind>) {
-        for Behind { number, agent } in fallen {
-            self.write_row(number, Some(agent), Standing::Behind, 0);
+    fn write_blocked(&mut self, blocked: impl IntoIterator<Item = BlockedDelivery>) {
+        for BlockedDelivery { number, agent } in blocked {
+            self.write_row(number, Some(agent), DeliveryStatus::Blocked, 0);
         }
     }
 
-    fn watch_health(&mut self, answer: Answer, attempt: &Attempt, now: UtcMicros) {
+    fn update_health(&mut self, answer: ResponseKind, attempt: &Attempt, now: UtcMicros) {
         let was_failing = self.health.failing_since.is_some();
         let disable;
-        (self.health, disable) = self.health.after(answer, now);
+        (self.health, disable) = self.health.after_attempt(answer, now);
         if self.health.failing_since.is_none() {
             self.last_error = None;
         } else {
@@ -422,16 +430,16 @@ impl Stream {
             self.disable(why, now);
         }
         if was_failing || self.health.failing_since.is_some() {
-            self.tell_readiness();
+            self.update_readiness();
         }
     }
 
-    fn disable(&mut self, why: DisabledFor, now: UtcMicros) {
+    fn disable(&mut self, why: DisableReason, now: UtcMicros) {
         self.disabled = Some((now, why));
         let (tenant, endpoint) = (self.parts.tenant.clone(), self.parts.endpoint.id.clone());
         tracing::error!(webhook = %endpoint, %tenant, why = why.name(), "a webhook is disabled");
         self.pending.commit.events.push(Event {
-            id: EventId(self.parts.shared.random.id_at(now)),
+            id: EventId(self.parts.shared.random.time_ordered_id(now)),
             tenant: tenant.clone(),
             at: now,
             data: WebhookDisabled {
@@ -457,41 +465,41 @@ impl Stream {
         ));
     }
 
-    /// Says in the readiness report how the endpoint is.
-    pub(super) fn tell_readiness(&self) {
+    /// Reports the endpoint's state in readiness.
+    pub(super) fn update_readiness(&self) {
         let (part, readiness) = (self.parts.part(), &self.parts.shared.readiness);
         let id = &self.parts.endpoint.id;
         let last = self.last_error.as_deref().unwrap_or("no answer");
         match (self.disabled, self.health.failing_since) {
-            (Some((at, why)), _) => readiness.given_up(
+            (Some((at, why)), _) => readiness.needs_attention(
                 &part,
                 format!(
                     "disabled since {at}, as {} (last: {last}); when it is mended: shiftkeeper webhooks recover {id} \
                      --since {} --tenant {}",
-                    why.words(),
+                    why.text(),
                     self.oldest_open.unwrap_or(at),
                     self.parts.tenant
                 ),
             ),
-            (None, Some(since)) if self.now().since(since) >= TOLD_AFTER => {
+            (None, Some(since)) if self.now().since(since) >= FAILING_AFTER => {
                 readiness.degraded(&part, format!("fails since {since}: {last}; deliveries wait and are tried again"));
             }
             (None, Some(_) | None) => readiness.restored(&part),
         }
     }
 
-    /// Names in the readiness report the event from which on a recovery has everything: it is older than the failure that disabled
-    /// the endpoint, and what was under way then may still come to be open.
-    async fn look_what_is_open(&mut self) -> anyhow::Result<()> {
+    /// Names in the readiness report the event from which a recovery covers everything. It is older than the failure
+    /// that disabled the endpoint, and deliveries then in progress may still become open.
+    async fn update_oldest_open(&mut self) -> anyhow::Result<()> {
         if self.disabled.is_some() {
             let (tenant, id) = (&self.parts.tenant, &self.parts.endpoint.id);
             self.oldest_open = self.parts.shared.reader.oldest_open(tenant, id).await?;
-            self.tell_readiness();
+            self.update_readiness();
         }
         Ok(())
     }
 
-    /// Begins a commit when there is something to commit and none is under way.
+    /// Starts a commit if there is something to commit and none is in progress.
     fn start_commit(&mut self) {
         if self.committing.is_none() && !self.pending.commit.is_empty() {
             self.begin_commit();
@@ -499,7 +507,7 @@ impl Stream {
     }
 
     fn begin_commit(&mut self) {
-        self.stored_cursor = self.line.cursor();
+        self.stored_cursor = self.queue.cursor();
         let mut pending = std::mem::take(&mut self.pending);
         pending.commit.outbox.endpoints.push(EndpointWrite::Progress {
             tenant: self.parts.tenant.clone(),
@@ -509,32 +517,32 @@ impl Stream {
             last_error: self.last_error.clone(),
         });
         let (commit, writer) = (std::mem::take(&mut pending.commit), self.parts.shared.writer.clone());
-        self.following = pending;
+        self.after_commit = pending;
         self.committing = Some(Box::pin(async move { writer.commit(commit).await }));
     }
 
-    /// What follows once a commit is durable.
-    fn follow(&mut self, _durable: Committed) {
-        let following = std::mem::take(&mut self.following);
-        for (number, agent) in following.durable {
+    /// Continues after a commit is durable.
+    fn finish_commit(&mut self, _durable: CommitResult) {
+        let after_commit = std::mem::take(&mut self.after_commit);
+        for (number, agent) in after_commit.durable {
             if self.reading.is_some() {
                 self.stale.insert(number);
             }
-            let behind = self.line.is_durable(number, agent.as_ref());
-            self.write_behind(behind);
+            let blocked = self.queue.mark_durable(number, agent.as_ref());
+            self.write_blocked(blocked);
         }
-        let again = std::mem::take(&mut self.ask_again).then_some(UtcMicros::EPOCH);
-        self.due_at = [self.due_at, following.due_at, again].into_iter().flatten().min();
+        let again = std::mem::take(&mut self.requery_due).then_some(UtcMicros::EPOCH);
+        self.due_at = [self.due_at, after_commit.due_at, again].into_iter().flatten().min();
     }
 
-    /// Commits all that there is, and waits for it: afterwards the store knows what this worker knows, but for what is under
-    /// way.
+    /// Commits everything and waits for it: afterwards the store knows what this worker knows, except what is in
+    /// progress.
     pub(super) async fn flush(&mut self) -> anyhow::Result<()> {
         while self.committing.is_some() || !self.pending.commit.is_empty() {
             self.start_commit();
-            let done = finished(&mut self.committing).await;
+            let done = completion(&mut self.committing).await;
             self.committing = None;
-            self.follow(done?);
+            self.finish_commit(done?);
         }
         Ok(())
     }
@@ -543,57 +551,36 @@ impl Stream {
     fn tick(&mut self) {
         self.parts.endpoint.sender.close_idle();
         let slow: Vec<u64> = self
-            .under_way
+            .active_attempts
             .iter()
-            .filter(|(_, under_way)| !under_way.recorded && under_way.since.elapsed() >= SLOW_REAL)
+            .filter(|(_, under_way)| !under_way.recorded && under_way.since.elapsed() >= SLOW_AFTER_REAL)
             .map(|(number, _)| *number)
             .collect();
         let now = self.now();
         for number in slow {
-            let Some(under_way) = self.under_way.get_mut(&number) else { continue };
+            let Some(under_way) = self.active_attempts.get_mut(&number) else { continue };
             under_way.recorded = true;
             let (agent, earlier) = (under_way.agent.clone(), under_way.earlier);
-            let behind = self.line.becomes_waiting(number, agent.as_ref());
-            self.write_row(number, agent, Standing::Waiting { attempts: 0, next_at: now }, earlier);
-            self.write_behind(behind);
+            let blocked = self.queue.mark_waiting(number, agent.as_ref());
+            self.write_row(number, agent, DeliveryStatus::Waiting { attempts: 0, next_at: now }, earlier);
+            self.write_blocked(blocked);
         }
-        if self.committing.is_none() && self.line.cursor() > self.stored_cursor {
+        if self.committing.is_none() && self.queue.cursor() > self.stored_cursor {
             self.begin_commit();
         }
     }
 
-    /// Whether an event is in this worker's hands just now.
-    pub(super) fn holds(&self, number: u64) -> bool {
-        self.under_way.contains_key(&number)
+    /// Returns whether this worker is handling an event at present.
+    pub(super) fn is_in_flight(&self, number: u64) -> bool {
+        self.active_attempts.contains_key(&number)
     }
 
-    /// Something is to be sent, under way or to be recorded, or becomes due before an instant.
+    /// Returns whether anything is to be sent, in progress, to be recorded, or due before an instant.
     fn has_work_before(&self, until: UtcMicros) -> bool {
-        let sends =
-            self.line.cursor() < *self.numbers.borrow() || self.line.claimed() > 0 || !self.under_way.is_empty();
+        let sends = self.queue.cursor() < *self.numbers.borrow()
+            || self.queue.claimed() > 0
+            || !self.active_attempts.is_empty();
         let records = self.committing.is_some() || !self.pending.commit.is_empty() || self.reading.is_some();
         self.disabled.is_none() && (sends || records || self.due_at.is_some_and(|due| due < until))
-    }
-
-    /// Waits for what is under way as long as it is told, and records it; the rest is sent again by the next start.
-    pub(super) async fn stop(mut self, wait: Duration) -> anyhow::Result<()> {
-        let mut limit = RealTime::sleep(wait);
-        while !self.tasks.is_empty() {
-            tokio::select! {
-                Some(ended) = self.tasks.join_next() => self.take_ended(ended?)?,
-                done = finished(&mut self.committing) => {
-                    self.committing = None;
-                    self.follow(done?);
-                }
-                () = &mut limit => break,
-            }
-            self.start_commit();
-        }
-        self.flush().await?;
-        if self.line.cursor() > self.stored_cursor {
-            self.begin_commit();
-            self.flush().await?;
-        }
-        Ok(())
     }
 }

@@ -16,12 +16,12 @@ use super::*;
 use crate::clock::{Clock, ManualClock, RealTime, SeededRandom, Stopwatch};
 use crate::domain::ids::{AgentId, EventId};
 use crate::domain::time::UtcMicros;
-use crate::domain::webhooks::delivery::{FAILING_LIMIT, ParkedFor};
+use crate::domain::webhooks::delivery::{DISABLE_AFTER, ParkReason};
 use crate::domain::webhooks::event::{AgentStateChanged, Details as _, Event, ScheduleImported};
-use crate::store::{DeliveryFilter, Identity, Role, Store, StoredDelivery};
+use crate::store::{DeliveryFilter, ProcessIdentity, ProcessRole, Store, StoredDelivery};
 
 /// How long a condition is waited for, in real time; it costs only a test that fails.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 fn acme() -> TenantId {
     "acme".into()
@@ -35,7 +35,7 @@ fn wfm() -> EndpointId {
 async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let watch = Stopwatch::start();
     while !holds().await {
-        assert!(watch.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+        assert!(watch.elapsed() < TEST_TIMEOUT, "not within {TEST_TIMEOUT:?}: {what}");
         RealTime::sleep(Duration::from_millis(2)).await;
     }
 }
@@ -57,7 +57,7 @@ fn endpoint(id: &str, receiver: &Arc<Receiver>) -> Arc<Endpoint> {
         tenants: vec![acme()],
         kinds: None,
         concurrency: 16,
-        shape: as_stored,
+        format_body: stored_body,
         sender: receiver.clone(),
     })
 }
@@ -65,13 +65,13 @@ fn endpoint(id: &str, receiver: &Arc<Receiver>) -> Arc<Endpoint> {
 impl World {
     async fn start(folder: &TempDir, clock: SharedClock, endpoints: Vec<Arc<Endpoint>>) -> Self {
         let url = format!("sqlite://{}", folder.path().join("keeper.db").display());
-        let identity = Identity { host: "desk-7".into(), pid: 4711, version: "0.1.0".into() };
+        let identity = ProcessIdentity { host: "desk-7".into(), pid: 4711, version: "0.1.0".into() };
         let watch = Stopwatch::start();
         let store = loop {
-            match Store::open(&url, Role::Daemon, clock.clone(), &identity).await {
+            match Store::open(&url, ProcessRole::Daemon, clock.clone(), &identity).await {
                 Ok(store) => break store,
                 // The one that was killed is just letting go.
-                Err(error) => assert!(watch.elapsed() < PATIENCE, "{error}"),
+                Err(error) => assert!(watch.elapsed() < TEST_TIMEOUT, "{error}"),
             }
             RealTime::sleep(Duration::from_millis(2)).await;
         };
@@ -172,7 +172,7 @@ async fn a_new_endpoint_gets_what_comes_and_not_what_was() {
     let reader = world.store.reader();
     let attempts = reader.delivery_attempts(&acme(), &wfm(), 4).await.expect("reads");
     assert_eq!((attempts.len(), attempts[0].attempt, attempts[0].status_code), (1, 1, Some(200)));
-    assert_eq!((&*attempts[0].answer, attempts[0].sent_at), ("thanks", clock.now()));
+    assert_eq!((&*attempts[0].response, attempts[0].sent_at), ("thanks", clock.now()));
     let stored = reader.events(&acme(), 3, 1).await.expect("reads").remove(0).body.into_bytes();
     assert!(receiver.bodies().contains(&stored), "byte for byte as stored");
     world.stop().await;
@@ -255,7 +255,7 @@ async fn a_wrong_request_is_parked_after_three_tries_and_the_next_goes_on() {
     }
     world.until_delivered(&[2, 3]).await;
     let row = world.until_attempts(1, 3).await;
-    assert_eq!((row.status, row.parked_for), ("parked", Some(ParkedFor::Refused)));
+    assert_eq!((row.status, row.parked_for), ("parked", Some(ParkReason::Refused)));
     // A person wants it again; it is refused again, and its attempts are counted on.
     let retried = world.outbox.retry(&acme(), &wfm(), row.event, "ops".into()).await.expect("taken");
     assert!(!retried.enabled);
@@ -274,7 +274,7 @@ async fn gone_disables_at_once_the_others_are_told_and_a_person_enables_it_again
     let endpoints = vec![endpoint("wfm", &receiver), endpoint("other", &other)];
     let world = World::start(&folder, Arc::new(clock.clone()), endpoints).await;
     world.tell(1, 1, 1).await;
-    until("the other is told", async || other.bodies().iter().any(|body| is_told(body))).await;
+    until("the other is told", async || other.bodies().iter().any(|body| is_announced(body))).await;
     let complaint = world.complaint().expect("readiness says so");
     assert!(complaint.contains("410 Gone") && complaint.contains("webhooks recover wfm"), "{complaint}");
     world.tell(2, 4, 1).await;
@@ -287,13 +287,13 @@ async fn gone_disables_at_once_the_others_are_told_and_a_person_enables_it_again
     until("it says so also after a restart", async || world.complaint().is_some()).await;
     receiver.answer(|_, _| Receiver::ok());
     let recovered = world.outbox.recover(&acme(), &wfm(), UtcMicros::EPOCH, "ops".into()).await.expect("taken");
-    assert_eq!(recovered, Recovered { revived: 0, waiting: 1, enabled: true });
+    assert_eq!(recovered, RecoveryResult { revived: 0, waiting: 1, enabled: true });
     world.until_delivered(&[1, 2, 3, 4, 5]).await;
     assert_eq!(world.complaint(), None);
     world.stop().await;
 }
 
-fn is_told(body: &[u8]) -> bool {
+fn is_announced(body: &[u8]) -> bool {
     let body: serde_json::Value = serde_json::from_slice(body).expect("JSON");
     body["event"] == "WEBHOOK_DISABLED" && body["data"]["webhookId"] == "wfm"
 }
@@ -305,7 +305,7 @@ async fn five_days_of_nothing_but_failure_disable() {
     let world = World::start(&folder, Arc::new(clock.clone()), vec![endpoint("wfm", &receiver)]).await;
     world.tell(1, 1, 1).await;
     world.until_attempts(1, 1).await;
-    clock.advance(FAILING_LIMIT);
+    clock.advance(DISABLE_AFTER);
     until("it is disabled", async || {
         world.store.reader().endpoints(&acme()).await.expect("reads")[0].disabled.is_some()
     })
@@ -383,13 +383,13 @@ async fn what_is_asked_while_a_reload_changes_the_worker_waits_for_the_next_one(
 #[tokio::test]
 async fn what_no_worker_takes_in_is_given_back_and_not_done_later() {
     let outbox = Outbox::default();
-    outbox.keep(&[endpoint("wfm", &Receiver::good())]);
+    outbox.retain_endpoints(&[endpoint("wfm", &Receiver::good())]);
     let refused = outbox.test(&acme(), &wfm()).await.expect_err("nobody is there");
     assert_eq!(refused, OutboxError::Unavailable);
     let (wishes, _) = outbox.open(&acme(), &wfm());
     let handed = wishes.lock().await.try_recv().expect("it lies there");
-    assert!(handed.take().is_none(), "and is left");
-    outbox.keep(&[]);
+    assert!(handed.accept().is_none(), "and is left");
+    outbox.retain_endpoints(&[]);
     let gone = outbox.test(&acme(), &wfm()).await.expect_err("removed");
     assert!(matches!(gone, OutboxError::NoEndpoint { .. }), "{gone:?}");
 }
@@ -410,7 +410,7 @@ async fn recovery_tries_again_what_was_parked_since_and_each_agents_in_order() {
     receiver.answer(|_, _| Receiver::ok());
     let since = world.rows(&wfm()).await[1].at;
     let recovered = world.outbox.recover(&acme(), &wfm(), since, "ops".into()).await.expect("taken");
-    assert_eq!(recovered, Recovered { revived: 3, waiting: 3, enabled: false });
+    assert_eq!(recovered, RecoveryResult { revived: 3, waiting: 3, enabled: false });
     world.tell(5, 6, 1).await;
     world.until_delivered(&[2, 3, 4, 5, 6]).await;
     let arrivals = receiver.arrivals_of("u_0");

@@ -1,4 +1,4 @@
-//! Accounts: looked at, made, changed, given a password or a link to sign in once.
+//! Accounts: list, create, change, set a password, and create sign-in links.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,42 +11,42 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::domain::access::account::Account;
-use crate::domain::access::rights::{Reach, Role, WantedReach, WantedTenant};
+use crate::domain::access::rights::{Role, Scope, ScopeRequest, TenantScopeRequest};
 use crate::domain::access::secret::Secret;
 use crate::domain::ids::{TeamName, TenantId};
 use crate::domain::time::UtcMicros;
-use crate::engine::access::accounts::{AccountChanges, By, LINK_LASTS, NewAccount};
-use crate::engine::changes::door::IdempotencyKey;
-use crate::engine::changes::repeats::Answer;
+use crate::engine::access::accounts::{AccountChanges, Author, LINK_LIFETIME, NewAccount};
+use crate::engine::changes::idempotency::StoredResponse;
+use crate::engine::changes::keeper_handle::IdempotencyKey;
 use crate::http::ApiState;
 use crate::http::auth::Caller;
 use crate::http::etag::{IfMatch, IfMatchHeader, Version};
 use crate::http::extract::{Json, Path, Query};
+use crate::http::idempotency::{IdempotencyKeyHeader, RequestKey, json_answer, run_once, run_once_versioned};
 use crate::http::problem::Problem;
-use crate::http::request_key::{KeyHeader, RequestKey, answer, once, once_versioned};
 use crate::store::PAGE_LIMIT;
 
-/// Longest accepted reason, in characters.
-const LONGEST_REASON: usize = 1000;
+/// The longest accepted reason, in characters.
+const MAX_REASON_CHARS: usize = 1000;
 
-/// The longest life of a sign-in link.
-const LONGEST_LINK: Duration = Duration::from_secs(24 * 3600);
+/// The longest validity of a sign-in link.
+const MAX_LINK_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 /// A tenant within reach of an account or a token.
 #[derive(Serialize, ToSchema)]
-pub struct Reached {
+pub struct AccessibleTenant {
     /// Its id.
     id: TenantId,
     /// Its teams; null for all of them.
     teams: Option<Vec<TeamName>>,
 }
 
-/// How far somebody reaches, as it is shown.
-pub(in crate::http) fn shown_reach(reach: &Reach) -> (bool, Vec<Reached>) {
+/// Returns whether a scope covers everything, and otherwise its tenants.
+pub(in crate::http) fn reach_response(reach: &Scope) -> (bool, Vec<AccessibleTenant>) {
     match reach {
-        Reach::Everywhere => (true, Vec::new()),
-        Reach::Only(tenants) => {
-            let one = |(id, teams): (&TenantId, &crate::domain::access::rights::Teams)| Reached {
+        Scope::Everywhere => (true, Vec::new()),
+        Scope::Only(tenants) => {
+            let one = |(id, teams): (&TenantId, &crate::domain::access::rights::TeamScope)| AccessibleTenant {
                 id: id.clone(),
                 teams: teams.as_ref().map(|teams| teams.iter().cloned().collect()),
             };
@@ -58,7 +58,7 @@ pub(in crate::http) fn shown_reach(reach: &Reach) -> (bool, Vec<Reached>) {
 /// An account.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Account)]
-pub struct AccountShown {
+pub struct AccountResponse {
     /// What its owner signs in as.
     id: String,
     /// Its owner's name.
@@ -68,7 +68,7 @@ pub struct AccountShown {
     /// It reaches every tenant.
     everywhere: bool,
     /// The tenants that it reaches.
-    tenants: Vec<Reached>,
+    tenants: Vec<AccessibleTenant>,
     /// Nobody can use it.
     disabled: bool,
     /// It has a password.
@@ -83,9 +83,9 @@ pub struct AccountShown {
     version: u64,
 }
 
-impl From<&Account> for AccountShown {
+impl From<&Account> for AccountResponse {
     fn from(account: &Account) -> Self {
-        let (everywhere, tenants) = shown_reach(&account.reach);
+        let (everywhere, tenants) = reach_response(&account.scope);
         Self {
             id: account.id.to_string(),
             name: account.name.clone(),
@@ -93,9 +93,9 @@ impl From<&Account> for AccountShown {
             everywhere,
             tenants,
             disabled: account.disabled,
-            has_password: account.password.is_some(),
-            made_at: account.made_at,
-            made_by: account.made_by.clone(),
+            has_password: account.password_hash.is_some(),
+            made_at: account.created_at,
+            made_by: account.created_by.clone(),
             changed_at: account.changed_at,
             version: account.version,
         }
@@ -106,30 +106,30 @@ impl From<&Account> for AccountShown {
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct Paged {
+pub(in crate::http) struct PageQuery {
     /// At most so many, 1 to 500.
     limit: Option<u32>,
     /// The `next` of the page before.
     cursor: Option<String>,
 }
 
-impl Paged {
-    /// How many there may be.
-    pub(in crate::http) fn limit(&self) -> usize {
+impl PageQuery {
+    /// Returns the size of the page.
+    pub(in crate::http) fn page_size(&self) -> usize {
         self.limit.unwrap_or(100).clamp(1, PAGE_LIMIT) as usize
     }
 
-    /// The id that the page before ended with.
-    pub(in crate::http) fn after(&self) -> Option<&str> {
+    /// Returns the id that the previous page ended with.
+    pub(in crate::http) fn after_id(&self) -> Option<&str> {
         self.cursor.as_deref()
     }
 }
 
 /// Accounts.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct Accounts {
+pub(in crate::http) struct AccountsResponse {
     /// Those within reach, by id.
-    accounts: Vec<AccountShown>,
+    accounts: Vec<AccountResponse>,
     /// For the next page.
     next: Option<String>,
 }
@@ -140,17 +140,17 @@ pub(in crate::http) struct Accounts {
     path = "/api/v1/accounts",
     tag = "accounts",
     operation_id = "accounts",
-    params(Paged),
-    responses((status = 200, description = "the accounts, by id", body = Accounts))
+    params(PageQuery),
+    responses((status = 200, description = "the accounts, by id", body = AccountsResponse))
 )]
 pub(in crate::http) async fn list(
     State(state): State<ApiState>,
     caller: Caller,
-    Query(page): Query<Paged>,
-) -> Answered<Accounts> {
-    let found = state.accounts.accounts(&by(&caller, None), page.after(), page.limit());
-    let next = found.last().filter(|_| found.len() == page.limit()).map(|last| last.id.to_string());
-    Answered(Accounts { accounts: found.iter().map(|account| (&**account).into()).collect(), next })
+    Query(page): Query<PageQuery>,
+) -> Answered<AccountsResponse> {
+    let found = state.accounts.accounts(&author(&caller, None), page.after_id(), page.page_size());
+    let next = found.last().filter(|_| found.len() == page.page_size()).map(|last| last.id.to_string());
+    Answered(AccountsResponse { accounts: found.iter().map(|account| (&**account).into()).collect(), next })
 }
 
 /// An account to make.
@@ -170,7 +170,7 @@ pub(in crate::http) struct NewAccountBody {
     everywhere: bool,
     /// The tenants that it reaches; a supervisor's with their teams, or `["*"]`.
     #[serde(default)]
-    tenants: Vec<WantedTenant>,
+    tenants: Vec<TenantScopeRequest>,
     /// At least 12 characters; without one its owner signs in with links.
     // Kept out of the hash that a repeated request is known by.
     #[serde(default, skip_serializing)]
@@ -186,9 +186,9 @@ pub(in crate::http) struct NewAccountBody {
     path = "/api/v1/accounts",
     tag = "accounts",
     operation_id = "create_account",
-    params(KeyHeader),
+    params(IdempotencyKeyHeader),
     request_body = NewAccountBody,
-    responses((status = 201, description = "made, its version as `ETag`", body = AccountShown))
+    responses((status = 201, description = "made, its version as `ETag`", body = AccountResponse))
 )]
 pub(in crate::http) async fn create(
     State(state): State<ApiState>,
@@ -196,18 +196,18 @@ pub(in crate::http) async fn create(
     key: RequestKey,
     Json(body): Json<NewAccountBody>,
 ) -> Result<Response, Problem> {
-    let key = key.with_json(&body)?;
-    let by = by(&caller, checked_reason(body.reason)?);
+    let key = key.into_key_for_json(&body)?;
+    let by = author(&caller, check_reason(body.reason)?);
     let new = NewAccount {
         id: body.id,
         name: body.name,
         role: body.role,
-        reach: WantedReach { everywhere: body.everywhere, tenants: body.tenants },
+        scope: ScopeRequest { everywhere: body.everywhere, tenants: body.tenants },
         password: body.password.map(Secret::new),
     };
     let accounts = state.accounts.clone();
     let work = async move { Ok(accounts.add_account(new, &by).await?) };
-    written(&state, &caller, key, StatusCode::CREATED, work).await
+    write_account(&state, &caller, key, StatusCode::CREATED, work).await
 }
 
 /// An account
@@ -217,15 +217,15 @@ pub(in crate::http) async fn create(
     tag = "accounts",
     operation_id = "account",
     params(("id" = String, Path, description = "The account.")),
-    responses((status = 200, description = "the account, its version as `ETag`", body = AccountShown))
+    responses((status = 200, description = "the account, its version as `ETag`", body = AccountResponse))
 )]
 pub(in crate::http) async fn show(
     State(state): State<ApiState>,
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let account = state.accounts.account(&by(&caller, None), &id)?;
-    Ok(([Version::of(account.version).header()], Answered(AccountShown::from(&*account))).into_response())
+    let account = state.accounts.account(&author(&caller, None), &id)?;
+    Ok(([Version::new(account.version).header()], Answered(AccountResponse::from(&*account))).into_response())
 }
 
 /// What an account is to be.
@@ -242,7 +242,7 @@ pub(in crate::http) struct AccountBody {
     everywhere: bool,
     /// The tenants that it reaches.
     #[serde(default)]
-    tenants: Vec<WantedTenant>,
+    tenants: Vec<TenantScopeRequest>,
     /// Nobody can use it; who has is out.
     disabled: bool,
     /// Why, for the audit trail.
@@ -258,9 +258,9 @@ pub(in crate::http) struct AccountBody {
     path = "/api/v1/accounts/{id}",
     tag = "accounts",
     operation_id = "put_account",
-    params(("id" = String, Path, description = "The account."), IfMatchHeader, KeyHeader),
+    params(("id" = String, Path, description = "The account."), IfMatchHeader, IdempotencyKeyHeader),
     request_body = AccountBody,
-    responses((status = 200, description = "changed, its version as `ETag`", body = AccountShown))
+    responses((status = 200, description = "changed, its version as `ETag`", body = AccountResponse))
 )]
 pub(in crate::http) async fn put(
     State(state): State<ApiState>,
@@ -270,24 +270,24 @@ pub(in crate::http) async fn put(
     key: RequestKey,
     Json(body): Json<AccountBody>,
 ) -> Result<Response, Problem> {
-    let key = key.with_json(&body)?;
-    let by = by(&caller, checked_reason(body.reason)?);
+    let key = key.into_key_for_json(&body)?;
+    let by = author(&caller, check_reason(body.reason)?);
     let accounts = state.accounts.clone();
-    let to = AccountChanges {
+    let changes = AccountChanges {
         name: body.name,
         role: body.role,
-        reach: Some(WantedReach { everywhere: body.everywhere, tenants: body.tenants }),
+        scope: Some(ScopeRequest { everywhere: body.everywhere, tenants: body.tenants }),
         disabled: body.disabled,
         version: None,
     };
     let work = async move {
         let before = accounts.account(&by, &id)?;
-        if_match.check(&Version::of(before.version))?;
-        // Looked at once more where the change is made.
-        let to = AccountChanges { version: Some(before.version), ..to };
-        Ok(accounts.change_account(&id, to, &by).await?)
+        if_match.check(&Version::new(before.version))?;
+        // The version is checked again where the change is made.
+        let changes = AccountChanges { version: Some(before.version), ..changes };
+        Ok(accounts.change_account(&id, changes, &by).await?)
     };
-    written(&state, &caller, key, StatusCode::OK, work).await
+    write_account(&state, &caller, key, StatusCode::OK, work).await
 }
 
 /// A password.
@@ -312,9 +312,9 @@ pub(in crate::http) struct PasswordBody {
     path = "/api/v1/accounts/{id}/password",
     tag = "accounts",
     operation_id = "set_password",
-    params(("id" = String, Path, description = "The account."), KeyHeader),
+    params(("id" = String, Path, description = "The account."), IdempotencyKeyHeader),
     request_body = PasswordBody,
-    responses((status = 200, description = "set, its version as `ETag`", body = AccountShown))
+    responses((status = 200, description = "set, its version as `ETag`", body = AccountResponse))
 )]
 pub(in crate::http) async fn set_password(
     State(state): State<ApiState>,
@@ -323,23 +323,23 @@ pub(in crate::http) async fn set_password(
     key: RequestKey,
     Json(body): Json<PasswordBody>,
 ) -> Result<Response, Problem> {
-    let key = key.with_json(&body)?;
-    let by = by(&caller, checked_reason(body.reason)?);
+    let key = key.into_key_for_json(&body)?;
+    let by = author(&caller, check_reason(body.reason)?);
     let accounts = state.accounts.clone();
     let work = async move { Ok(accounts.set_password(&id, Secret::new(&body.password), &by).await?) };
-    written(&state, &caller, key, StatusCode::OK, work).await
+    write_account(&state, &caller, key, StatusCode::OK, work).await
 }
 
-/// Writes an account, under a key only once; the answer is the account as it is then, with its `ETag`.
-async fn written(
+/// Writes an account, only once per idempotency key. The response is the account after the change, with its `ETag`.
+async fn write_account(
     state: &ApiState,
     caller: &Caller,
     key: Option<IdempotencyKey>,
     status: StatusCode,
     work: impl Future<Output = Result<Arc<Account>, Problem>> + Send + 'static,
 ) -> Result<Response, Problem> {
-    let work = async move { Ok(answer(status, &AccountShown::from(&*work.await?))) };
-    Box::pin(once_versioned(state, caller, None, key, work)).await
+    let work = async move { Ok(json_answer(status, &AccountResponse::from(&*work.await?))) };
+    Box::pin(run_once_versioned(state, caller, None, key, work)).await
 }
 
 /// A wish for a link.
@@ -357,7 +357,7 @@ pub(in crate::http) struct LinkBody {
 
 /// A link to sign in once.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct Link {
+pub(in crate::http) struct LinkResponse {
     /// The account.
     id: String,
     /// The path of the page that it leads to, at the daemon's address. Whoever has it can sign in once.
@@ -374,9 +374,9 @@ pub(in crate::http) struct Link {
     path = "/api/v1/accounts/{id}/link",
     tag = "accounts",
     operation_id = "make_link",
-    params(("id" = String, Path, description = "The account."), KeyHeader),
+    params(("id" = String, Path, description = "The account."), IdempotencyKeyHeader),
     request_body = LinkBody,
-    responses((status = 201, description = "made", body = Link))
+    responses((status = 201, description = "made", body = LinkResponse))
 )]
 pub(in crate::http) async fn make_link(
     State(state): State<ApiState>,
@@ -385,36 +385,36 @@ pub(in crate::http) async fn make_link(
     key: RequestKey,
     Json(body): Json<LinkBody>,
 ) -> Result<Response, Problem> {
-    let key = key.with_json(&body)?;
-    let by = by(&caller, checked_reason(body.reason)?);
-    let lasts = body.lasts_s.map_or(LINK_LASTS, Duration::from_secs);
-    if lasts.is_zero() || lasts > LONGEST_LINK {
+    let key = key.into_key_for_json(&body)?;
+    let by = author(&caller, check_reason(body.reason)?);
+    let lifetime = body.lasts_s.map_or(LINK_LIFETIME, Duration::from_secs);
+    if lifetime.is_zero() || lifetime > MAX_LINK_LIFETIME {
         return Err(Problem::bad_request("lasts_s: 1 to 86400"));
     }
     let accounts = state.accounts.clone();
     let work = async move {
-        let code = accounts.make_link(&id, lasts, &by).await?;
-        let link = Link { id, path: format!("/sign-in/once/{}", code.expose()), lasts_s: lasts.as_secs() };
-        Ok(secret_answer(answer(StatusCode::CREATED, &link)))
+        let code = accounts.create_link(&id, lifetime, &by).await?;
+        let link = LinkResponse { id, path: format!("/sign-in/once/{}", code.expose()), lasts_s: lifetime.as_secs() };
+        Ok(unrecorded_answer(json_answer(StatusCode::CREATED, &link)))
     };
-    once(&state, &caller, None, key, work).await
+    run_once(&state, &caller, None, key, work).await
 }
 
-/// An answer with a secret in it is not kept for a repetition: it would stand in the store.
-pub(in crate::http) fn secret_answer(answer: Answer) -> Answer {
-    Answer { kept: true, ..answer }
+/// Keeps a response with a secret from being stored for repetitions of the request.
+pub(in crate::http) fn unrecorded_answer(answer: StoredResponse) -> StoredResponse {
+    StoredResponse { is_stored: true, ..answer }
 }
 
-/// Who asks, for `Accounts`.
-pub(in crate::http) fn by(caller: &Caller, reason: Option<String>) -> By {
-    By::person(caller.asker(), caller.powers().clone(), reason)
+/// Returns the author of a change: the caller, with an optional reason.
+pub(in crate::http) fn author(caller: &Caller, reason: Option<String>) -> Author {
+    Author::person(caller.requester(), caller.permissions().clone(), reason)
 }
 
-/// A reason that is short enough; an empty one is none.
-pub(in crate::http) fn checked_reason(reason: Option<String>) -> Result<Option<String>, Problem> {
+/// Checks the length of a reason; an empty reason becomes `None`.
+pub(in crate::http) fn check_reason(reason: Option<String>) -> Result<Option<String>, Problem> {
     let reason = reason.filter(|reason| !reason.trim().is_empty());
-    if reason.as_ref().is_some_and(|reason| reason.chars().count() > LONGEST_REASON) {
-        return Err(Problem::bad_request(format!("reason: at most {LONGEST_REASON} characters")));
+    if reason.as_ref().is_some_and(|reason| reason.chars().count() > MAX_REASON_CHARS) {
+        return Err(Problem::bad_request(format!("reason: at most {MAX_REASON_CHARS} characters")));
     }
     Ok(reason)
 }

@@ -1,6 +1,6 @@
-//! Access: accounts, API tokens, and what callers may know and change of their own account.
+//! Access: accounts, API tokens, and the caller's own account.
 
 pub(in crate::http) mod accounts;
 pub(in crate::http) mod me;
-pub(in crate::http) mod own;
+pub(in crate::http) mod own_account;
 pub(in crate::http) mod tokens;

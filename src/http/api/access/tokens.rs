@@ -1,4 +1,4 @@
-//! Stored API tokens: listed, made, revoked. The text of a token is in the answer that makes it, and nowhere else.
+//! Stored API tokens: list, create, revoke. The text of a token appears only in the response that creates it.
 
 use std::collections::BTreeSet;
 
@@ -9,21 +9,21 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::accounts::{Paged, Reached, by, checked_reason, secret_answer, shown_reach};
-use crate::domain::access::account::{Grant, StoredToken};
-use crate::domain::access::rights::{Right, Role, WantedReach, WantedTenant};
+use super::accounts::{AccessibleTenant, PageQuery, author, check_reason, reach_response, unrecorded_answer};
+use crate::domain::access::account::{StoredToken, TokenGrant};
+use crate::domain::access::rights::{Right, Role, ScopeRequest, TenantScopeRequest};
 use crate::domain::time::UtcMicros;
 use crate::engine::access::accounts::NewToken;
 use crate::http::ApiState;
 use crate::http::auth::Caller;
 use crate::http::extract::{Json, Path, Query};
+use crate::http::idempotency::{IdempotencyKeyHeader, RequestKey, json_answer, run_once};
 use crate::http::problem::Problem;
-use crate::http::request_key::{KeyHeader, RequestKey, answer, once};
 
 /// A stored token.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Token)]
-pub struct TokenShown {
+pub struct TokenResponse {
     /// What audit entries call it.
     id: String,
     /// The role whose rights it has; null where it has others.
@@ -35,7 +35,7 @@ pub struct TokenShown {
     /// It reaches every tenant.
     everywhere: bool,
     /// The tenants that it reaches.
-    tenants: Vec<Reached>,
+    tenants: Vec<AccessibleTenant>,
     /// When it was made, in real time.
     made_at: UtcMicros,
     /// By whom.
@@ -50,13 +50,13 @@ pub struct TokenShown {
     last_used_at: Option<UtcMicros>,
 }
 
-impl From<&StoredToken> for TokenShown {
+impl From<&StoredToken> for TokenResponse {
     fn from(token: &StoredToken) -> Self {
-        let (everywhere, tenants) = shown_reach(&token.reach);
+        let (everywhere, tenants) = reach_response(&token.scope);
         let (role, may, account) = match &token.grant {
-            Grant::Role(role) => (Some(*role), None, None),
-            Grant::Rights(rights) => (None, Some(rights.iter().copied().collect()), None),
-            Grant::Account(account) => (None, None, Some(account.to_string())),
+            TokenGrant::Role(role) => (Some(*role), None, None),
+            TokenGrant::Rights(rights) => (None, Some(rights.iter().copied().collect()), None),
+            TokenGrant::Account(account) => (None, None, Some(account.to_string())),
         };
         Self {
             id: token.id.to_string(),
@@ -65,8 +65,8 @@ impl From<&StoredToken> for TokenShown {
             account,
             everywhere,
             tenants,
-            made_at: token.made_at,
-            made_by: token.made_by.clone(),
+            made_at: token.created_at,
+            made_by: token.created_by.clone(),
             expires_at: token.expires_at,
             revoked_at: token.revoked_at,
             revoked_by: token.revoked_by.clone(),
@@ -77,9 +77,9 @@ impl From<&StoredToken> for TokenShown {
 
 /// Stored tokens.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct Tokens {
+pub(in crate::http) struct TokensResponse {
     /// Those within reach, by id; who ended is listed for 90 days more.
-    tokens: Vec<TokenShown>,
+    tokens: Vec<TokenResponse>,
     /// For the next page.
     next: Option<String>,
 }
@@ -92,17 +92,17 @@ pub(in crate::http) struct Tokens {
     path = "/api/v1/tokens",
     tag = "accounts",
     operation_id = "tokens",
-    params(Paged),
-    responses((status = 200, description = "the tokens, by id", body = Tokens))
+    params(PageQuery),
+    responses((status = 200, description = "the tokens, by id", body = TokensResponse))
 )]
 pub(in crate::http) async fn list(
     State(state): State<ApiState>,
     caller: Caller,
-    Query(page): Query<Paged>,
-) -> Answered<Tokens> {
-    let found = state.accounts.tokens(&by(&caller, None), page.after(), page.limit());
-    let next = found.last().filter(|_| found.len() == page.limit()).map(|last| last.id.to_string());
-    Answered(Tokens { tokens: found.iter().map(|token| (&**token).into()).collect(), next })
+    Query(page): Query<PageQuery>,
+) -> Answered<TokensResponse> {
+    let found = state.accounts.tokens(&author(&caller, None), page.after_id(), page.page_size());
+    let next = found.last().filter(|_| found.len() == page.page_size()).map(|last| last.id.to_string());
+    Answered(TokensResponse { tokens: found.iter().map(|token| (&**token).into()).collect(), next })
 }
 
 /// A token to make: with a role, with rights by name, or with those of an account.
@@ -126,7 +126,7 @@ pub(in crate::http) struct NewTokenBody {
     everywhere: bool,
     /// The tenants that it reaches.
     #[serde(default)]
-    tenants: Vec<WantedTenant>,
+    tenants: Vec<TenantScopeRequest>,
     /// For how many days, 1 to 3650; without it, until it is revoked.
     #[serde(default)]
     expires_in_days: Option<u32>,
@@ -137,9 +137,9 @@ pub(in crate::http) struct NewTokenBody {
 
 /// A token that was made.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct TokenMade {
+pub(in crate::http) struct NewTokenResponse {
     #[serde(flatten)]
-    made: TokenShown,
+    made: TokenResponse,
     /// The token itself. It is shown this once.
     token: String,
 }
@@ -152,9 +152,9 @@ pub(in crate::http) struct TokenMade {
     path = "/api/v1/tokens",
     tag = "accounts",
     operation_id = "create_token",
-    params(KeyHeader),
+    params(IdempotencyKeyHeader),
     request_body = NewTokenBody,
-    responses((status = 201, description = "made", body = TokenMade))
+    responses((status = 201, description = "made", body = NewTokenResponse))
 )]
 pub(in crate::http) async fn create(
     State(state): State<ApiState>,
@@ -162,23 +162,23 @@ pub(in crate::http) async fn create(
     key: RequestKey,
     Json(body): Json<NewTokenBody>,
 ) -> Result<Response, Problem> {
-    let key = key.with_json(&body)?;
-    let by = by(&caller, checked_reason(body.reason)?);
+    let key = key.into_key_for_json(&body)?;
+    let by = author(&caller, check_reason(body.reason)?);
     let new = NewToken {
         id: body.id,
         role: body.role,
-        may: body.may,
+        rights: body.may,
         account: body.account,
-        reach: WantedReach { everywhere: body.everywhere, tenants: body.tenants },
+        scope: ScopeRequest { everywhere: body.everywhere, tenants: body.tenants },
         expires_in_days: body.expires_in_days,
     };
     let accounts = state.accounts.clone();
     let work = async move {
         let (made, text) = accounts.add_token(new, &by).await?;
-        let made = TokenMade { made: TokenShown::from(&*made), token: text.expose().to_owned() };
-        Ok(secret_answer(answer(StatusCode::CREATED, &made)))
+        let made = NewTokenResponse { made: TokenResponse::from(&*made), token: text.expose().to_owned() };
+        Ok(unrecorded_answer(json_answer(StatusCode::CREATED, &made)))
     };
-    Box::pin(once(&state, &caller, None, key, work)).await
+    Box::pin(run_once(&state, &caller, None, key, work)).await
 }
 
 /// Revoke a token
@@ -189,8 +189,8 @@ pub(in crate::http) async fn create(
     path = "/api/v1/tokens/{id}/revoke",
     tag = "accounts",
     operation_id = "revoke_token",
-    params(("id" = String, Path, description = "The token."), KeyHeader),
-    responses((status = 200, description = "revoked, also when it was already", body = TokenShown))
+    params(("id" = String, Path, description = "The token."), IdempotencyKeyHeader),
+    responses((status = 200, description = "revoked, also when it was already", body = TokenResponse))
 )]
 pub(in crate::http) async fn revoke(
     State(state): State<ApiState>,
@@ -198,10 +198,10 @@ pub(in crate::http) async fn revoke(
     Path(id): Path<String>,
     key: RequestKey,
 ) -> Result<Response, Problem> {
-    let (accounts, by) = (state.accounts.clone(), by(&caller, None));
+    let (accounts, by) = (state.accounts.clone(), author(&caller, None));
     let work = async move {
         let revoked = accounts.revoke_token(&id, &by).await?;
-        Ok(answer(StatusCode::OK, &TokenShown::from(&*revoked)))
+        Ok(json_answer(StatusCode::OK, &TokenResponse::from(&*revoked)))
     };
-    once(&state, &caller, None, key.with(&[]), work).await
+    run_once(&state, &caller, None, key.into_key(&[]), work).await
 }

@@ -1,4 +1,4 @@
-//! Exceptions: who is excused when, and why.
+//! Exceptions: which agents are excused when, and why.
 
 use std::collections::BTreeSet;
 
@@ -9,23 +9,25 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::domain::adherence::exception::{Exception, LONGEST_EXCEPTION, LONGEST_REASON, MOST_EXCUSED, Whom};
+use crate::domain::adherence::exception::{
+    Exception, ExceptionScope, MAX_EXCEPTION_AGENTS, MAX_EXCEPTION_DURATION, MAX_REASON_LENGTH,
+};
 use crate::domain::agents::agent::Agent;
 use crate::domain::ids::{AgentId, ExceptionId, TeamName, TenantId};
 use crate::domain::time::UtcMicros;
-use crate::engine::rules::{EndException, ExceptionRefused, NewException};
+use crate::engine::rules::{EndException, ExceptionError, NewException};
 use crate::http::ApiState;
-use crate::http::api::rules::check_words;
+use crate::http::api::rules::check_reason_length;
 use crate::http::auth::{Caller, Right};
+use crate::http::authorized_request::{AuthorizedRequest, has_tenant};
 use crate::http::extract::{Path, Query};
+use crate::http::idempotency::{IdempotencyKeyHeader, json_answer, run_once};
 use crate::http::problem::{Code, Problem};
-use crate::http::request_key::{KeyHeader, answer, once};
-use crate::http::wish::{Wish, of_tenant};
 use crate::store::{ExceptionFilter, PAGE_LIMIT, Reader};
 
 /// An exception as people see it.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct ExceptionView {
+pub(in crate::http) struct ExceptionResponse {
     /// Its id.
     id: ExceptionId,
     /// Whose agents.
@@ -33,7 +35,7 @@ pub(in crate::http) struct ExceptionView {
     /// `agents`, `team` or `everyone`.
     scope: &'static str,
     /// Those it names; to who is bound to teams, theirs alone.
-    agents: Vec<ExcusedAgent>,
+    agents: Vec<ExceptionAgent>,
     /// The team, where it is one.
     team: Option<TeamName>,
     /// First instant.
@@ -58,7 +60,7 @@ pub(in crate::http) struct ExceptionView {
 
 /// An agent whom an exception names.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct ExcusedAgent {
+pub(in crate::http) struct ExceptionAgent {
     /// Who.
     agent: AgentId,
     /// The name, where one is known.
@@ -67,47 +69,48 @@ pub(in crate::http) struct ExcusedAgent {
     team: Option<TeamName>,
 }
 
-/// An exception as whoever is bound to these teams sees it; none where it is about none of their agents.
-async fn view(
+/// Returns an exception as a caller with these teams sees it, or `None` if it concerns none of their agents.
+async fn exception_response(
     reader: &Reader,
     exception: Exception,
     teams: Option<&BTreeSet<TeamName>>,
     now: UtcMicros,
-) -> Result<Option<ExceptionView>, Problem> {
-    let sees = |team: Option<&TeamName>| teams.is_none_or(|teams| team.is_some_and(|team| teams.contains(team)));
+) -> Result<Option<ExceptionResponse>, Problem> {
+    let includes_team =
+        |team: Option<&TeamName>| teams.is_none_or(|teams| team.is_some_and(|team| teams.contains(team)));
     let (mut agents, mut team): (Vec<Agent>, Option<TeamName>) = (Vec::new(), None);
-    match &exception.whom {
-        Whom::Everyone => {}
-        Whom::Team(name) if sees(Some(name)) => team = Some(name.clone()),
-        Whom::Team(_) => return Ok(None),
-        Whom::Agents(_) => {
-            agents = reader.excused_agents(&exception.tenant, exception.id).await?;
-            agents.retain(|agent| sees(agent.team.as_ref()));
+    match &exception.scope {
+        ExceptionScope::Everyone => {}
+        ExceptionScope::Team(name) if includes_team(Some(name)) => team = Some(name.clone()),
+        ExceptionScope::Team(_) => return Ok(None),
+        ExceptionScope::Agents(_) => {
+            agents = reader.exception_agents(&exception.tenant, exception.id).await?;
+            agents.retain(|agent| includes_team(agent.team.as_ref()));
             if agents.is_empty() {
                 return Ok(None);
             }
         }
     }
-    let name_of = |agent: Agent| ExcusedAgent {
+    let exception_agent = |agent: Agent| ExceptionAgent {
         agent: agent.id,
         name: agent.name.as_deref().map(str::to_owned),
         team: agent.team,
     };
-    let ended = exception.ended.as_ref();
-    Ok(Some(ExceptionView {
+    let ended = exception.early_end.as_ref();
+    Ok(Some(ExceptionResponse {
         id: exception.id,
-        scope: exception.whom.scope(),
-        agents: agents.into_iter().map(name_of).collect(),
+        scope: exception.scope.name(),
+        agents: agents.into_iter().map(exception_agent).collect(),
         team,
         from: exception.from,
         to: exception.to,
         reason: exception.reason.to_string(),
-        standing: exception.standing(now).name(),
-        made_by: exception.made_by.to_string(),
-        made_at: exception.made_at,
+        standing: exception.status(now).name(),
+        made_by: exception.created_by.to_string(),
+        made_at: exception.created_at,
         ended_by: ended.map(|ended| ended.by.to_string()),
         ended_at: ended.map(|ended| ended.at),
-        ended_why: ended.and_then(|ended| ended.why.as_deref()).map(str::to_owned),
+        ended_why: ended.and_then(|ended| ended.reason.as_deref()).map(str::to_owned),
         tenant: exception.tenant,
     }))
 }
@@ -135,7 +138,7 @@ pub(in crate::http) struct NewExceptionBody {
     reason: String,
 }
 
-of_tenant!(NewExceptionBody, EndBody);
+has_tenant!(NewExceptionBody, EndExceptionBody);
 
 /// Excuse agents, a team or everyone
 ///
@@ -146,76 +149,82 @@ of_tenant!(NewExceptionBody, EndBody);
     path = "/api/v1/exceptions",
     tag = "exceptions",
     operation_id = "excuse",
-    params(KeyHeader),
+    params(IdempotencyKeyHeader),
     request_body = NewExceptionBody,
-    responses((status = 201, description = "it counts from now on", body = ExceptionView))
+    responses((status = 201, description = "it counts from now on", body = ExceptionResponse))
 )]
 pub(in crate::http) async fn create(
     State(state): State<ApiState>,
-    Wish { caller, tenant, body, key }: Wish<NewExceptionBody>,
+    AuthorizedRequest { caller, tenant, body, key }: AuthorizedRequest<NewExceptionBody>,
 ) -> Result<Response, Problem> {
-    let new = wanted(&state, &caller, body).await?;
-    let (door, reader, of) = (state.door.clone(), state.reader.clone(), tenant.clone());
+    let new_exception = parse_new_exception(&state, &caller, body).await?;
+    let (keepers, reader, owner) = (state.keepers.clone(), state.reader.clone(), tenant.clone());
     let (teams, readiness) = (caller.teams(&tenant).cloned(), state.readiness.clone());
     let work = async move {
-        let exception = door.excuse(&of, new).await??;
+        let exception = keepers.approve_exception(&owner, new_exception).await??;
         let id = exception.id;
-        let view = view(&reader, exception, teams.as_ref(), readiness.now()).await?.ok_or_else(|| unknown(id))?;
-        Ok(answer(StatusCode::CREATED, &view))
+        let view = exception_response(&reader, exception, teams.as_ref(), readiness.now())
+            .await?
+            .ok_or_else(|| no_such_exception(id))?;
+        Ok(json_answer(StatusCode::CREATED, &view))
     };
-    once(&state, &caller, Some(&tenant), key, work).await
+    run_once(&state, &caller, Some(&tenant), key, work).await
 }
 
-async fn wanted(state: &ApiState, caller: &Caller, body: NewExceptionBody) -> Result<NewException, Problem> {
+async fn parse_new_exception(
+    state: &ApiState,
+    caller: &Caller,
+    body: NewExceptionBody,
+) -> Result<NewException, Problem> {
     let NewExceptionBody { tenant, agents, team, everyone, from, to, reason } = body;
-    if from >= to || to.since(from) > LONGEST_EXCEPTION {
+    if from >= to || to.since(from) > MAX_EXCEPTION_DURATION {
         return Err(Problem::bad_request("from and to: a span of at most 400 days, `from` before `to`"));
     }
-    if reason.trim().is_empty() || reason.chars().count() > LONGEST_REASON {
-        return Err(Problem::bad_request(format!("reason: 1 to {LONGEST_REASON} characters")));
+    if reason.trim().is_empty() || reason.chars().count() > MAX_REASON_LENGTH {
+        return Err(Problem::bad_request(format!("reason: 1 to {MAX_REASON_LENGTH} characters")));
     }
-    let whom = match (agents, team, everyone) {
+    let scope = match (agents, team, everyone) {
         (Some(mut agents), None, false) => {
             agents.sort_unstable();
             agents.dedup();
-            if agents.is_empty() || agents.len() > MOST_EXCUSED {
-                return Err(Problem::bad_request(format!("agents: name 1 to {MOST_EXCUSED}, or a team")));
+            if agents.is_empty() || agents.len() > MAX_EXCEPTION_AGENTS {
+                return Err(Problem::bad_request(format!("agents: name 1 to {MAX_EXCEPTION_AGENTS}, or a team")));
             }
             caller.check_agents(state, Right::Excuse, &tenant, &agents).await?;
-            Whom::Agents(agents)
+            ExceptionScope::Agents(agents)
         }
         (None, Some(team), false) => {
             if caller.teams(&tenant).is_some_and(|teams| !teams.contains(&team)) {
-                return Err(Problem::from(ExceptionRefused::NoTeam(team)));
+                return Err(Problem::from(ExceptionError::NoTeam(team)));
             }
-            Whom::Team(team)
+            ExceptionScope::Team(team)
         }
         (None, None, true) => {
-            may_excuse_everyone(caller, &tenant)?;
-            Whom::Everyone
+            check_not_team_limited(caller, &tenant)?;
+            ExceptionScope::Everyone
         }
         _ => return Err(Problem::bad_request("name exactly one of `agents`, `team` and `everyone`")),
     };
-    Ok(NewException { whom, from, to, reason, asker: caller.asker() })
+    Ok(NewException { scope, from, to, reason, requester: caller.requester() })
 }
 
-fn may_excuse_everyone(caller: &Caller, tenant: &TenantId) -> Result<(), Problem> {
+fn check_not_team_limited(caller: &Caller, tenant: &TenantId) -> Result<(), Problem> {
     if caller.teams(tenant).is_none() {
         return Ok(());
     }
     let detail =
         "only someone who is not limited to teams can approve an exception for everyone: name one of your teams";
-    Err(Problem::of(Code::NotPermitted, detail))
+    Err(Problem::from_code(Code::NotPermitted, detail))
 }
 
-impl From<ExceptionRefused> for Problem {
-    fn from(refused: ExceptionRefused) -> Self {
+impl From<ExceptionError> for Problem {
+    fn from(refused: ExceptionError) -> Self {
         let detail = refused.to_string();
         match refused {
-            ExceptionRefused::NoAgent(_) => Self::of(Code::NoSuchAgent, detail),
-            ExceptionRefused::NoTeam(_) => Self::of(Code::NoSuchTeam, detail),
-            ExceptionRefused::TooMany => Self::of(Code::TooManyExceptions, detail),
-            ExceptionRefused::Over(_) => Self::of(Code::ExceptionOver, detail),
+            ExceptionError::NoAgent(_) => Self::from_code(Code::NoSuchAgent, detail),
+            ExceptionError::NoTeam(_) => Self::from_code(Code::NoSuchTeam, detail),
+            ExceptionError::TooMany => Self::from_code(Code::TooManyExceptions, detail),
+            ExceptionError::Ended(_) => Self::from_code(Code::ExceptionOver, detail),
         }
     }
 }
@@ -224,7 +233,7 @@ impl From<ExceptionRefused> for Problem {
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct ListQuery {
+pub(in crate::http) struct ExceptionListQuery {
     /// Of whose agents.
     tenant: TenantId,
     /// About this agent, by name, by team or with everyone.
@@ -241,9 +250,9 @@ pub(in crate::http) struct ListQuery {
 
 /// Exceptions.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct ExceptionsView {
+pub(in crate::http) struct ExceptionsResponse {
     /// Newest first.
-    exceptions: Vec<ExceptionView>,
+    exceptions: Vec<ExceptionResponse>,
     /// The cursor of the next page; null on the last.
     next: Option<ExceptionId>,
 }
@@ -256,16 +265,16 @@ pub(in crate::http) struct ExceptionsView {
     path = "/api/v1/exceptions",
     tag = "exceptions",
     operation_id = "list_exceptions",
-    params(ListQuery),
-    responses((status = 200, description = "the exceptions", body = ExceptionsView))
+    params(ExceptionListQuery),
+    responses((status = 200, description = "the exceptions", body = ExceptionsResponse))
 )]
 pub(in crate::http) async fn list(
     State(state): State<ApiState>,
     caller: Caller,
-    Query(query): Query<ListQuery>,
-) -> Result<Json<ExceptionsView>, Problem> {
+    Query(query): Query<ExceptionListQuery>,
+) -> Result<Json<ExceptionsResponse>, Problem> {
     caller.check(&state, Right::Read, &query.tenant)?;
-    let about = match query.agent {
+    let for_agent = match query.agent {
         None => None,
         Some(agent) => {
             caller.check_agents(&state, Right::Read, &query.tenant, std::slice::from_ref(&agent)).await?;
@@ -277,7 +286,7 @@ pub(in crate::http) async fn list(
     let filter = ExceptionFilter {
         from: query.from.unwrap_or(UtcMicros::EPOCH),
         to: query.to.unwrap_or(UtcMicros::MAX),
-        about,
+        agent: for_agent,
         before: query.cursor,
     };
     let rows = state.reader.exceptions(&query.tenant, &filter, limit).await?;
@@ -285,16 +294,16 @@ pub(in crate::http) async fn list(
     let (teams, now) = (caller.teams(&query.tenant), state.readiness.now());
     let mut exceptions = Vec::with_capacity(rows.len());
     for row in rows {
-        exceptions.extend(view(&state.reader, row, teams, now).await?);
+        exceptions.extend(exception_response(&state.reader, row, teams, now).await?);
     }
-    Ok(Json(ExceptionsView { exceptions, next }))
+    Ok(Json(ExceptionsResponse { exceptions, next }))
 }
 
 /// Which tenant is meant.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct OfTenant {
+pub(in crate::http) struct TenantQuery {
     /// Whose.
     tenant: TenantId,
 }
@@ -305,25 +314,25 @@ pub(in crate::http) struct OfTenant {
     path = "/api/v1/exceptions/{id}",
     tag = "exceptions",
     operation_id = "show_exception",
-    params(("id" = ExceptionId, Path, description = "The exception."), OfTenant),
-    responses((status = 200, description = "the exception", body = ExceptionView))
+    params(("id" = ExceptionId, Path, description = "The exception."), TenantQuery),
+    responses((status = 200, description = "the exception", body = ExceptionResponse))
 )]
 pub(in crate::http) async fn show(
     State(state): State<ApiState>,
     caller: Caller,
     Path(id): Path<ExceptionId>,
-    Query(OfTenant { tenant }): Query<OfTenant>,
-) -> Result<Json<ExceptionView>, Problem> {
+    Query(TenantQuery { tenant }): Query<TenantQuery>,
+) -> Result<Json<ExceptionResponse>, Problem> {
     caller.check(&state, Right::Read, &tenant)?;
-    let stored = state.reader.exception(&tenant, id).await?.ok_or_else(|| unknown(id))?;
-    let shown = view(&state.reader, stored, caller.teams(&tenant), state.readiness.now()).await?;
-    shown.map(Json).ok_or_else(|| unknown(id))
+    let stored = state.reader.exception(&tenant, id).await?.ok_or_else(|| no_such_exception(id))?;
+    let response = exception_response(&state.reader, stored, caller.teams(&tenant), state.readiness.now()).await?;
+    response.map(Json).ok_or_else(|| no_such_exception(id))
 }
 
 /// An exception that is to end.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct EndBody {
+pub(in crate::http) struct EndExceptionBody {
     /// Whose.
     tenant: TenantId,
     /// Why, for the record.
@@ -343,39 +352,41 @@ pub(in crate::http) struct EndBody {
     path = "/api/v1/exceptions/{id}/end",
     tag = "exceptions",
     operation_id = "end_exception",
-    params(("id" = ExceptionId, Path, description = "The exception."), KeyHeader),
-    request_body = EndBody,
-    responses((status = 200, description = "the exception as it is now", body = ExceptionView))
+    params(("id" = ExceptionId, Path, description = "The exception."), IdempotencyKeyHeader),
+    request_body = EndExceptionBody,
+    responses((status = 200, description = "the exception as it is now", body = ExceptionResponse))
 )]
 pub(in crate::http) async fn end(
     State(state): State<ApiState>,
     Path(id): Path<ExceptionId>,
-    Wish { caller, tenant, body, key }: Wish<EndBody>,
+    AuthorizedRequest { caller, tenant, body, key }: AuthorizedRequest<EndExceptionBody>,
 ) -> Result<Response, Problem> {
-    check_words(body.reason.as_deref())?;
-    let stored = state.reader.exception(&tenant, id).await?.ok_or_else(|| unknown(id))?;
-    match &stored.whom {
-        Whom::Everyone => may_excuse_everyone(&caller, &tenant)?,
-        Whom::Team(team) if caller.teams(&tenant).is_some_and(|teams| !teams.contains(team)) => {
-            return Err(unknown(id));
+    check_reason_length(body.reason.as_deref())?;
+    let stored = state.reader.exception(&tenant, id).await?.ok_or_else(|| no_such_exception(id))?;
+    match &stored.scope {
+        ExceptionScope::Everyone => check_not_team_limited(&caller, &tenant)?,
+        ExceptionScope::Team(team) if caller.teams(&tenant).is_some_and(|teams| !teams.contains(team)) => {
+            return Err(no_such_exception(id));
         }
-        Whom::Team(_) => {}
-        Whom::Agents(agents) => {
-            caller.check_agents(&state, Right::Excuse, &tenant, agents).await.map_err(|_| unknown(id))?;
+        ExceptionScope::Team(_) => {}
+        ExceptionScope::Agents(agents) => {
+            caller.check_agents(&state, Right::Excuse, &tenant, agents).await.map_err(|_| no_such_exception(id))?;
         }
     }
-    let why = body.reason.filter(|reason| !reason.trim().is_empty());
-    let end = EndException { exception: stored, whole: body.whole, why, asker: caller.asker() };
-    let (door, reader, of) = (state.door.clone(), state.reader.clone(), tenant.clone());
+    let reason = body.reason.filter(|reason| !reason.trim().is_empty());
+    let end = EndException { exception: stored, revoke: body.whole, reason, requester: caller.requester() };
+    let (keepers, reader, owner) = (state.keepers.clone(), state.reader.clone(), tenant.clone());
     let (teams, readiness) = (caller.teams(&tenant).cloned(), state.readiness.clone());
     let work = async move {
-        let exception = door.end_exception(&of, end).await??;
-        let view = view(&reader, exception, teams.as_ref(), readiness.now()).await?.ok_or_else(|| unknown(id))?;
-        Ok(answer(StatusCode::OK, &view))
+        let exception = keepers.end_exception(&owner, end).await??;
+        let view = exception_response(&reader, exception, teams.as_ref(), readiness.now())
+            .await?
+            .ok_or_else(|| no_such_exception(id))?;
+        Ok(json_answer(StatusCode::OK, &view))
     };
-    once(&state, &caller, Some(&tenant), key, work).await
+    run_once(&state, &caller, Some(&tenant), key, work).await
 }
 
-fn unknown(id: ExceptionId) -> Problem {
-    Problem::of(Code::NoSuchException, format!("there is no exception {id}"))
+fn no_such_exception(id: ExceptionId) -> Problem {
+    Problem::from_code(Code::NoSuchException, format!("there is no exception {id}"))
 }

@@ -1,4 +1,4 @@
-//! Erasures of agents: asked for, followed, listed.
+//! Erasures of agents: request, follow, list.
 
 use axum::Json;
 use axum::extract::State;
@@ -7,27 +7,27 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::domain::agents::erasure::{Erasure, LONGEST_REASON, Outcome};
+use crate::domain::agents::erasure::{Erasure, ErasureResult, MAX_REASON_CHARS};
 use crate::domain::ids::{AgentId, ErasureId, TenantId};
 use crate::domain::time::UtcMicros;
-use crate::engine::agents::erase::EraseRefused;
+use crate::engine::agents::erasure::ErasureError;
 use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
 use crate::http::extract::{Json as Body, Path, Query};
+use crate::http::idempotency::{IdempotencyKeyHeader, RequestKey, json_answer, run_once};
 use crate::http::problem::{Code, Problem};
-use crate::http::request_key::{KeyHeader, RequestKey, answer, once};
 
-/// The most erasures of one page.
-const MOST_LISTED: u32 = 100;
+/// The maximum number of erasures per page.
+const MAX_PAGE_SIZE: u32 = 100;
 
 /// An erasure as people see it. It does not say who it was, not even while it is under way.
 #[derive(Serialize, Deserialize, ToSchema)]
-pub(in crate::http) struct ErasureView {
+pub(in crate::http) struct ErasureResponse {
     /// Its id.
     id: ErasureId,
     /// Whose agent.
     tenant: TenantId,
-    /// `under_way` or `done`.
+    /// `in_flight` or `done`.
     standing: String,
     /// Whom the rows are of from now on: no agent of that id is or will be.
     stand_in: AgentId,
@@ -41,21 +41,21 @@ pub(in crate::http) struct ErasureView {
     done_at: Option<UtcMicros>,
     /// What was done, as far as it is, and what cannot be.
     #[serde(flatten)]
-    outcome: Outcome,
+    outcome: ErasureResult,
 }
 
-impl From<Erasure> for ErasureView {
+impl From<Erasure> for ErasureResponse {
     fn from(erasure: Erasure) -> Self {
         Self {
             id: erasure.id,
-            standing: erasure.standing().to_owned(),
+            standing: erasure.status().to_owned(),
             tenant: erasure.tenant,
             stand_in: erasure.stand_in,
-            asked_at: erasure.asked_at,
-            asked_by: erasure.asked_by.to_string(),
-            reason: erasure.done_at.map(|_| erasure.reason.to_string()),
-            done_at: erasure.done_at,
-            outcome: erasure.outcome,
+            asked_at: erasure.requested_at,
+            asked_by: erasure.requested_by.to_string(),
+            reason: erasure.completed_at.map(|_| erasure.reason.to_string()),
+            done_at: erasure.completed_at,
+            outcome: erasure.result,
         }
     }
 }
@@ -63,7 +63,7 @@ impl From<Erasure> for ErasureView {
 /// An agent to be erased.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct EraseBody {
+pub(in crate::http) struct EraseAgentBody {
     /// Whose.
     tenant: TenantId,
     /// Why, in 1 to 500 characters.
@@ -80,45 +80,48 @@ pub(in crate::http) struct EraseBody {
     path = "/api/v1/agents/{id}/erase",
     tag = "agents",
     operation_id = "erase_agent",
-    params(("id" = AgentId, Path, description = "The agent."), KeyHeader),
-    request_body = EraseBody,
-    responses((status = 202, description = "accepted", body = ErasureView))
+    params(("id" = AgentId, Path, description = "The agent."), IdempotencyKeyHeader),
+    request_body = EraseAgentBody,
+    responses((status = 202, description = "accepted", body = ErasureResponse))
 )]
 pub(in crate::http) async fn create(
     State(state): State<ApiState>,
     caller: Caller,
     Path(agent): Path<AgentId>,
     key: RequestKey,
-    Body(body): Body<EraseBody>,
+    Body(body): Body<EraseAgentBody>,
 ) -> Result<Response, Problem> {
-    caller.check_whole(&state, Right::Erase, &body.tenant)?;
-    if body.reason.trim().is_empty() || body.reason.chars().count() > LONGEST_REASON {
+    caller.check_all_teams(&state, Right::Erase, &body.tenant)?;
+    if body.reason.trim().is_empty() || body.reason.chars().count() > MAX_REASON_CHARS {
         return Err(Problem::bad_request(format!(
-            "reason: 1 to {LONGEST_REASON} characters, none of them blank alone"
+            "reason: 1 to {MAX_REASON_CHARS} characters, none of them blank alone"
         )));
     }
-    let key = key.with_json(&body)?;
-    let (door, belongings, asker) = (state.door.clone(), state.belongings.clone(), caller.asker());
+    let key = key.into_key_for_json(&body)?;
+    let (keepers, resources, requester) = (state.keepers.clone(), state.tenant_resources.clone(), caller.requester());
     let tenant = body.tenant.clone();
     let work = async move {
-        let files = belongings.waiting(body.tenant.clone(), agent.clone()).await.map_err(|error| {
+        let files = resources.waiting(body.tenant.clone(), agent.clone()).await.map_err(|error| {
             let cause = format!("{error:#}");
-            Problem::of(Code::StillNamed, format!("whether schedule files name the agent cannot be seen: {cause}"))
+            Problem::from_code(
+                Code::AgentStillReferenced,
+                format!("whether schedule files name the agent cannot be seen: {cause}"),
+            )
         })?;
         if !files.is_empty() {
-            return Err(EraseRefused::InFiles { agent, files }.into());
+            return Err(ErasureError::NamedInFiles { agent, files }.into());
         }
-        let erasure = door.erase(&body.tenant, agent, body.reason, asker).await??;
-        Ok(answer(StatusCode::ACCEPTED, &ErasureView::from(erasure)))
+        let erasure = keepers.erase(&body.tenant, agent, body.reason, requester).await??;
+        Ok(json_answer(StatusCode::ACCEPTED, &ErasureResponse::from(erasure)))
     };
-    once(&state, &caller, Some(&tenant), key, work).await
+    run_once(&state, &caller, Some(&tenant), key, work).await
 }
 
 /// Which.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct ListQuery {
+pub(in crate::http) struct ErasureListQuery {
     /// Whose.
     tenant: TenantId,
     /// Older than this one: `next` of the page before.
@@ -129,9 +132,9 @@ pub(in crate::http) struct ListQuery {
 
 /// A page of erasures.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct ErasureList {
+pub(in crate::http) struct ErasuresResponse {
     /// The newest first.
-    erasures: Vec<ErasureView>,
+    erasures: Vec<ErasureResponse>,
     /// Where the next page begins; null at the end.
     next: Option<ErasureId>,
 }
@@ -142,25 +145,25 @@ pub(in crate::http) struct ErasureList {
     path = "/api/v1/erasures",
     tag = "agents",
     operation_id = "erasures",
-    params(ListQuery),
-    responses((status = 200, description = "the erasures", body = ErasureList))
+    params(ErasureListQuery),
+    responses((status = 200, description = "the erasures", body = ErasuresResponse))
 )]
 pub(in crate::http) async fn list(
     State(state): State<ApiState>,
     caller: Caller,
-    Query(query): Query<ListQuery>,
-) -> Result<Json<ErasureList>, Problem> {
-    caller.check_whole(&state, Right::Erase, &query.tenant)?;
-    let found = state.reader.erasures(&query.tenant, query.before, MOST_LISTED).await?;
-    let next = found.last().filter(|_| found.len() == MOST_LISTED as usize).map(|last| last.id);
-    Ok(Json(ErasureList { erasures: found.into_iter().map(ErasureView::from).collect(), next }))
+    Query(query): Query<ErasureListQuery>,
+) -> Result<Json<ErasuresResponse>, Problem> {
+    caller.check_all_teams(&state, Right::Erase, &query.tenant)?;
+    let found = state.reader.erasures(&query.tenant, query.before, MAX_PAGE_SIZE).await?;
+    let next = found.last().filter(|_| found.len() == MAX_PAGE_SIZE as usize).map(|last| last.id);
+    Ok(Json(ErasuresResponse { erasures: found.into_iter().map(ErasureResponse::from).collect(), next }))
 }
 
 /// Whose.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct OfTenant {
+pub(in crate::http) struct TenantQuery {
     tenant: TenantId,
 }
 
@@ -170,28 +173,30 @@ pub(in crate::http) struct OfTenant {
     path = "/api/v1/erasures/{id}",
     tag = "agents",
     operation_id = "erasure",
-    params(("id" = ErasureId, Path, description = "The erasure."), OfTenant),
-    responses((status = 200, description = "how it stands", body = ErasureView))
+    params(("id" = ErasureId, Path, description = "The erasure."), TenantQuery),
+    responses((status = 200, description = "how it stands", body = ErasureResponse))
 )]
 pub(in crate::http) async fn show(
     State(state): State<ApiState>,
     caller: Caller,
     Path(id): Path<ErasureId>,
-    Query(OfTenant { tenant }): Query<OfTenant>,
-) -> Result<Json<ErasureView>, Problem> {
-    caller.check_whole(&state, Right::Erase, &tenant)?;
+    Query(TenantQuery { tenant }): Query<TenantQuery>,
+) -> Result<Json<ErasureResponse>, Problem> {
+    caller.check_all_teams(&state, Right::Erase, &tenant)?;
     let erasure = state.reader.erasure(&tenant, id).await?;
-    let erasure =
-        erasure.ok_or_else(|| Problem::of(Code::NoSuchErasure, format!("tenant {tenant} has no erasure {id}")))?;
+    let erasure = erasure
+        .ok_or_else(|| Problem::from_code(Code::NoSuchErasure, format!("tenant {tenant} has no erasure {id}")))?;
     Ok(Json(erasure.into()))
 }
 
-impl From<EraseRefused> for Problem {
-    fn from(refused: EraseRefused) -> Self {
+impl From<ErasureError> for Problem {
+    fn from(refused: ErasureError) -> Self {
         let detail = refused.to_string();
         match refused {
-            EraseRefused::NoAgent(_) => Self::of(Code::NoSuchAgent, detail),
-            EraseRefused::Listed { .. } | EraseRefused::InFiles { .. } => Self::of(Code::StillNamed, detail),
+            ErasureError::NoAgent(_) => Self::from_code(Code::NoSuchAgent, detail),
+            ErasureError::InConfiguration { .. } | ErasureError::NamedInFiles { .. } => {
+                Self::from_code(Code::AgentStillReferenced, detail)
+            }
         }
     }
 }

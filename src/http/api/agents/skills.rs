@@ -1,4 +1,4 @@
-//! Skills: who has which, and their floors.
+//! Skills: which agents have which, and their staffing floors.
 
 use axum::Json;
 use axum::extract::State;
@@ -7,26 +7,26 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::domain::agents::skill::{GREATEST_FLOOR, LONGEST_SKILL_TEXT, MOST_SKILLS_PER_AGENT, Skill};
+use crate::domain::agents::skill::{MAX_FLOOR, MAX_SKILL_CHARS, MAX_SKILLS_PER_AGENT, Skill};
 use crate::domain::ids::{AgentId, SkillId, TenantId};
-use crate::engine::agents::skills::{SkillDesk, SkillError};
+use crate::engine::agents::skills::{SkillError, SkillService};
 use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
 use crate::http::extract::{Json as Body, Path, Query};
+use crate::http::idempotency::{IdempotencyKeyHeader, RequestKey, json_answer, run_once};
 use crate::http::problem::{Code, Problem};
-use crate::http::request_key::{KeyHeader, RequestKey, answer, once};
 
 /// Whose.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct OfTenant {
+pub(in crate::http) struct TenantQuery {
     tenant: TenantId,
 }
 
 /// The skills of an agent.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct AgentSkills {
+pub(in crate::http) struct AgentSkillsResponse {
     /// Who.
     agent: AgentId,
     /// Which, by id.
@@ -41,24 +41,24 @@ pub(in crate::http) struct AgentSkills {
     path = "/api/v1/agents/{id}/skills",
     tag = "skills",
     operation_id = "agent_skills",
-    params(("id" = AgentId, Path, description = "The agent."), OfTenant),
-    responses((status = 200, description = "the skills", body = AgentSkills))
+    params(("id" = AgentId, Path, description = "The agent."), TenantQuery),
+    responses((status = 200, description = "the skills", body = AgentSkillsResponse))
 )]
-pub(in crate::http) async fn of_agent(
+pub(in crate::http) async fn agent_skills(
     State(state): State<ApiState>,
     caller: Caller,
     Path(agent): Path<AgentId>,
-    Query(OfTenant { tenant }): Query<OfTenant>,
-) -> Result<Json<AgentSkills>, Problem> {
+    Query(TenantQuery { tenant }): Query<TenantQuery>,
+) -> Result<Json<AgentSkillsResponse>, Problem> {
     caller.check_agents(&state, Right::Read, &tenant, std::slice::from_ref(&agent)).await?;
     let skills = state.reader.agent_skills(&tenant).await?.remove(&agent).unwrap_or_default();
-    Ok(Json(AgentSkills { agent, skills }))
+    Ok(Json(AgentSkillsResponse { agent, skills }))
 }
 
 /// The body of an agent's skills.
 #[derive(Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct SetAgentSkills {
+pub(in crate::http) struct AgentSkillsBody {
     tenant: TenantId,
     /// All of them: those that are not named the agent has no more.
     #[schema(max_items = 100)]
@@ -71,41 +71,41 @@ pub(in crate::http) struct SetAgentSkills {
     path = "/api/v1/agents/{id}/skills",
     tag = "skills",
     operation_id = "set_agent_skills",
-    params(("id" = AgentId, Path, description = "The agent."), KeyHeader),
-    request_body = SetAgentSkills,
-    responses((status = 200, description = "the skills", body = AgentSkills))
+    params(("id" = AgentId, Path, description = "The agent."), IdempotencyKeyHeader),
+    request_body = AgentSkillsBody,
+    responses((status = 200, description = "the skills", body = AgentSkillsResponse))
 )]
-pub(in crate::http) async fn set_of_agent(
+pub(in crate::http) async fn set_agent_skills(
     State(state): State<ApiState>,
     caller: Caller,
     Path(agent): Path<AgentId>,
     key: RequestKey,
-    Body(body): Body<SetAgentSkills>,
+    Body(body): Body<AgentSkillsBody>,
 ) -> Result<Response, Problem> {
     caller.check_agents(&state, Right::Import, &body.tenant, std::slice::from_ref(&agent)).await?;
-    if body.skills.len() > MOST_SKILLS_PER_AGENT {
-        return Err(Problem::bad_request(format!("skills: an agent has at most {MOST_SKILLS_PER_AGENT}")));
+    if body.skills.len() > MAX_SKILLS_PER_AGENT {
+        return Err(Problem::bad_request(format!("skills: an agent has at most {MAX_SKILLS_PER_AGENT}")));
     }
     for skill in &body.skills {
         check_text("skills", skill.as_str())?;
     }
-    let key = key.with_json(&body)?;
-    let (desk, of, tenant) = (desk(&state), body.tenant.clone(), body.tenant);
-    let (asker, teams) = (caller.asker(), caller.teams(&tenant).cloned());
+    let key = key.into_key_for_json(&body)?;
+    let (skills_service, owner, tenant) = (skill_service(&state), body.tenant.clone(), body.tenant);
+    let (requester, teams) = (caller.requester(), caller.teams(&tenant).cloned());
     let mut skills = body.skills;
     skills.sort();
     skills.dedup();
     let work = async move {
-        desk.set_agent(&of, agent.clone(), skills.clone(), asker, teams).await?;
-        Ok(answer(StatusCode::OK, &AgentSkills { agent, skills }))
+        skills_service.set_agent(&owner, agent.clone(), skills.clone(), requester, teams).await?;
+        Ok(json_answer(StatusCode::OK, &AgentSkillsResponse { agent, skills }))
     };
-    once(&state, &caller, Some(&tenant), key, work).await
+    run_once(&state, &caller, Some(&tenant), key, work).await
 }
 
 /// The body of a skill.
 #[derive(Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct SetSkill {
+pub(in crate::http) struct SkillBody {
     tenant: TenantId,
     /// What people call it.
     #[serde(default)]
@@ -119,7 +119,7 @@ pub(in crate::http) struct SetSkill {
 
 /// A skill as it was set.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct SkillSet {
+pub(in crate::http) struct SetSkillResponse {
     /// The platform's id.
     id: SkillId,
     /// What people call it.
@@ -138,46 +138,46 @@ pub(in crate::http) struct SkillSet {
     path = "/api/v1/skills/{id}",
     tag = "skills",
     operation_id = "set_skill",
-    params(("id" = SkillId, Path, description = "The skill, by the platform's id."), KeyHeader),
-    request_body = SetSkill,
-    responses((status = 200, description = "the skill", body = SkillSet))
+    params(("id" = SkillId, Path, description = "The skill, by the platform's id."), IdempotencyKeyHeader),
+    request_body = SkillBody,
+    responses((status = 200, description = "the skill", body = SetSkillResponse))
 )]
-pub(in crate::http) async fn set(
+pub(in crate::http) async fn set_skill(
     State(state): State<ApiState>,
     caller: Caller,
     Path(id): Path<SkillId>,
     key: RequestKey,
-    Body(body): Body<SetSkill>,
+    Body(body): Body<SkillBody>,
 ) -> Result<Response, Problem> {
     caller.check(&state, Right::Import, &body.tenant)?;
     check_text("id", id.as_str())?;
     if let Some(name) = &body.name {
         check_text("name", name)?;
     }
-    if body.floor.is_some_and(|floor| floor > GREATEST_FLOOR) {
-        return Err(Problem::bad_request(format!("floor: at most {GREATEST_FLOOR}")));
+    if body.floor.is_some_and(|floor| floor > MAX_FLOOR) {
+        return Err(Problem::bad_request(format!("floor: at most {MAX_FLOOR}")));
     }
-    let key = key.with_json(&body)?;
-    let (desk, of, asker) = (desk(&state), body.tenant.clone(), caller.asker());
+    let key = key.into_key_for_json(&body)?;
+    let (skills_service, owner, requester) = (skill_service(&state), body.tenant.clone(), caller.requester());
     let skill = Skill { id: id.clone(), name: body.name.as_deref().map(Into::into), floor: body.floor };
     let (name, floor) = (body.name, body.floor);
     let work = async move {
-        desk.set_skill(&of, skill, asker).await?;
-        let staffed = desk.staffed(&of).await?.get(&id).copied().unwrap_or_default();
+        skills_service.set_skill(&owner, skill, requester).await?;
+        let staffed = skills_service.staffing(&owner).await?.get(&id).copied().unwrap_or_default();
         let (agents, available) = (staffed.agents, staffed.available);
-        Ok(answer(StatusCode::OK, &SkillSet { id, name, floor, agents, available }))
+        Ok(json_answer(StatusCode::OK, &SetSkillResponse { id, name, floor, agents, available }))
     };
-    once(&state, &caller, Some(&body.tenant), key, work).await
+    run_once(&state, &caller, Some(&body.tenant), key, work).await
 }
 
-fn desk(state: &ApiState) -> SkillDesk {
-    SkillDesk::new(state.door.clone())
+fn skill_service(state: &ApiState) -> SkillService {
+    SkillService::new(state.keepers.clone())
 }
 
 fn check_text(name: &str, text: &str) -> Result<(), Problem> {
-    let long = text.chars().count() > LONGEST_SKILL_TEXT;
-    if text.trim().is_empty() || long || text.chars().any(char::is_control) {
-        let most = LONGEST_SKILL_TEXT;
+    let is_too_long = text.chars().count() > MAX_SKILL_CHARS;
+    if text.trim().is_empty() || is_too_long || text.chars().any(char::is_control) {
+        let most = MAX_SKILL_CHARS;
         return Err(Problem::bad_request(format!(
             "{name}: 1 to {most} characters on one line, none of them blank alone"
         )));
@@ -189,9 +189,9 @@ impl From<SkillError> for Problem {
     fn from(error: SkillError) -> Self {
         let detail = error.to_string();
         match error {
-            SkillError::Door(error) => error.into(),
-            SkillError::NoAgent(_) => Self::of(Code::NoSuchAgent, detail),
-            SkillError::TooMany => Self::of(Code::TooManySkills, detail),
+            SkillError::Keeper(error) => error.into(),
+            SkillError::NoAgent(_) => Self::from_code(Code::NoSuchAgent, detail),
+            SkillError::TooMany => Self::from_code(Code::TooManySkills, detail),
         }
     }
 }

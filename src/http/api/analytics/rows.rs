@@ -1,4 +1,4 @@
-//! The rows of a run's result: a page of them, and all of them as CSV.
+//! The rows of a run's result: page by page, or all of them as CSV.
 
 use axum::Json;
 use axum::body::Body;
@@ -10,7 +10,7 @@ use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{OfTenant, find};
+use super::{TenantQuery, find_run};
 use crate::domain::analytics::ResultRow;
 use crate::domain::analytics::analytics_run::AnalyticsRun;
 use crate::domain::ids::{AnalyticsQueryId, AnalyticsRunId, TenantId};
@@ -20,7 +20,7 @@ use crate::http::ApiState;
 use crate::http::auth::Caller;
 use crate::http::extract::{Path, Query};
 use crate::http::problem::{Code, Problem};
-use crate::report::sheet::{Cell, Sheet};
+use crate::report::csv_sheet::{CsvSheet, SheetCell};
 use crate::store::{ROWS_PAGE_LIMIT, Reader};
 
 /// Which rows are wanted.
@@ -45,7 +45,7 @@ const fn usual_rows() -> u32 {
 
 /// One row: what a bucket brought for one combination of dimensions.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
-pub struct AnalyticsRowShown {
+pub struct AnalyticsRowResponse {
     /// Where its bucket begins.
     pub at: UtcMicros,
     /// The value of each dimension, in the order of the request; null where the platform has none.
@@ -56,9 +56,9 @@ pub struct AnalyticsRowShown {
 
 /// A page of rows.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
-pub struct AnalyticsRowsShown {
+pub struct AnalyticsRowsResponse {
     /// By time, then by dimensions.
-    pub rows: Vec<AnalyticsRowShown>,
+    pub rows: Vec<AnalyticsRowResponse>,
     /// The cursor of the next page; null on the last.
     pub next: Option<u64>,
 }
@@ -70,30 +70,30 @@ pub struct AnalyticsRowsShown {
     tag = "analytics",
     operation_id = "read_analytics_rows",
     params(("id" = AnalyticsRunId, Path, description = "The run."), RowsQuery),
-    responses((status = 200, description = "a page of them", body = AnalyticsRowsShown))
+    responses((status = 200, description = "a page of them", body = AnalyticsRowsResponse))
 )]
 pub(in crate::http) async fn rows(
     State(state): State<ApiState>,
     caller: Caller,
     Path(id): Path<AnalyticsRunId>,
     Query(query): Query<RowsQuery>,
-) -> Result<Json<AnalyticsRowsShown>, Problem> {
-    let run = find(&state, &caller, &query.tenant, id).await?;
-    check_rows(&run)?;
+) -> Result<Json<AnalyticsRowsResponse>, Problem> {
+    let run = find_run(&state, &caller, &query.tenant, id).await?;
+    check_has_rows(&run)?;
     let limit = query.limit.clamp(1, ROWS_PAGE_LIMIT);
     let rows = state.reader.result_rows(&run.tenant, run.id, query.cursor, limit).await?;
     let next = (rows.len() == limit as usize).then(|| query.cursor.saturating_add(u64::from(limit)));
-    let view = |row: ResultRow| AnalyticsRowShown {
+    let view = |row: ResultRow| AnalyticsRowResponse {
         at: row.at,
         dimensions: row.dimensions.into_iter().map(|value| value.map(|value| value.to_string())).collect(),
         metrics: row.metrics,
     };
-    Ok(Json(AnalyticsRowsShown { rows: rows.into_iter().map(view).collect(), next }))
+    Ok(Json(AnalyticsRowsResponse { rows: rows.into_iter().map(view).collect(), next }))
 }
 
-/// Refuses a run whose rows cannot be read.
-pub(super) fn check_rows(run: &AnalyticsRun) -> Result<(), Problem> {
-    if run.result.as_ref().is_some_and(|result| result.there) {
+/// Returns an error if the run has no rows to read.
+pub(super) fn check_has_rows(run: &AnalyticsRun) -> Result<(), Problem> {
+    if run.result.as_ref().is_some_and(|result| result.has_rows) {
         return Ok(());
     }
     let detail = match run.status {
@@ -101,7 +101,7 @@ pub(super) fn check_rows(run: &AnalyticsRun) -> Result<(), Problem> {
         RunStatus::Done => "the rows have expired and were deleted; run the query again",
         RunStatus::Failed | RunStatus::Cancelled => "the run failed; its error says why",
     };
-    Err(Problem::of(Code::NoRows, detail))
+    Err(Problem::from_code(Code::NoRows, detail))
 }
 
 /// The rows of a run as CSV
@@ -112,17 +112,17 @@ pub(super) fn check_rows(run: &AnalyticsRun) -> Result<(), Problem> {
     path = "/api/v1/analytics/runs/{id}/csv",
     tag = "analytics",
     operation_id = "fetch_analytics_csv",
-    params(("id" = AnalyticsRunId, Path, description = "The run."), OfTenant),
+    params(("id" = AnalyticsRunId, Path, description = "The run."), TenantQuery),
     responses((status = 200, description = "the file", content_type = "text/csv", body = String))
 )]
 pub(in crate::http) async fn csv(
     State(state): State<ApiState>,
     caller: Caller,
     Path(id): Path<AnalyticsRunId>,
-    Query(OfTenant { tenant }): Query<OfTenant>,
+    Query(TenantQuery { tenant }): Query<TenantQuery>,
 ) -> Result<Response, Problem> {
-    let run = find(&state, &caller, &tenant, id).await?;
-    check_rows(&run)?;
+    let run = find_run(&state, &caller, &tenant, id).await?;
+    check_has_rows(&run)?;
     let name = run.query.as_ref().map_or("analytics", AnalyticsQueryId::as_str);
     let file = format!("attachment; filename=\"{name}-{}-{id}.csv\"", run.tenant);
     let headers = [
@@ -130,27 +130,30 @@ pub(in crate::http) async fn csv(
         (header::CONTENT_DISPOSITION, HeaderValue::try_from(file).unwrap_or(HeaderValue::from_static("attachment"))),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
-    let body = Body::from_stream(stream::try_unfold((state.reader.clone(), run, Some(0)), next_lines));
+    let body = Body::from_stream(stream::try_unfold((state.reader.clone(), run, Some(0)), next_csv_chunk));
     Ok((headers, body).into_response())
 }
 
-/// What is left of a file: the place of the next row, none at the end.
-type Rest = (Reader, AnalyticsRun, Option<u64>);
+/// The position in a CSV file that is being written: the next row, or `None` at the end.
+type CsvPosition = (Reader, AnalyticsRun, Option<u64>);
 
-/// The lines of the next page; with the names before the first.
-async fn next_lines((reader, run, from): Rest) -> std::io::Result<Option<(Bytes, Rest)>> {
+/// Returns the lines of the next page, with the header before the first.
+async fn next_csv_chunk((reader, run, from): CsvPosition) -> std::io::Result<Option<(Bytes, CsvPosition)>> {
     let Some(from) = from else { return Ok(None) };
-    let mut sheet = Sheet::default();
+    let mut sheet = CsvSheet::default();
     if from == 0 {
         let metrics = run.request.metrics.iter().map(|metric| format!("{} {}", metric.aggregation.name(), metric.name));
         let names = std::iter::once("at".to_owned()).chain(run.request.dimensions.iter().cloned()).chain(metrics);
-        sheet.cells(names.map(|name| Cell::Text(name.into())))?;
+        sheet.write_cells(names.map(|name| SheetCell::Text(name.into())))?;
     }
     let rows = reader.result_rows(&run.tenant, run.id, from, ROWS_PAGE_LIMIT).await.map_err(std::io::Error::other)?;
     for row in &rows {
-        let dimensions = row.dimensions.iter().map(|value| Cell::Text(value.as_deref().unwrap_or_default().into()));
-        let metrics = row.metrics.iter().map(|value| Cell::Exact(*value));
-        sheet.cells(std::iter::once(Cell::Text(row.at.to_string().into())).chain(dimensions).chain(metrics))?;
+        let dimensions =
+            row.dimensions.iter().map(|value| SheetCell::Text(value.as_deref().unwrap_or_default().into()));
+        let metrics = row.metrics.iter().map(|value| SheetCell::ExactText(*value));
+        sheet.write_cells(
+            std::iter::once(SheetCell::Text(row.at.to_string().into())).chain(dimensions).chain(metrics),
+        )?;
     }
     let next = (rows.len() == ROWS_PAGE_LIMIT as usize).then(|| from + u64::from(ROWS_PAGE_LIMIT));
     Ok(Some((Bytes::from(sheet.finish()?), (reader, run, next))))

@@ -1,22 +1,22 @@
-//! The series that results have, by their names: to look at with `GET /api/v1/trend`, or to watch.
+//! The names of the series that results have, for `GET /api/v1/trend` or for monitoring.
 
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::rows::check_rows;
-use super::{find, standing};
+use super::rows::check_has_rows;
+use super::{configured_queries, find_run};
 use crate::domain::analytics::Aggregation;
-use crate::domain::analytics::series::aggregated::{Aggregated, Results};
+use crate::domain::analytics::series::aggregated::{AggregatedMetric, ResultSource};
 use crate::domain::ids::{AnalyticsQueryId, AnalyticsRunId, TenantId};
 use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
 use crate::http::extract::Query;
 use crate::http::problem::{Code, Problem};
 
-/// Groups that are told apart; whoever knows the value of another can name it.
-const MOST_GROUPS: usize = 100;
+/// The maximum number of groups listed; those of other values can still be named.
+const MAX_GROUPS: usize = 100;
 
 /// Whose series: those of a query of the configuration, or of one run.
 #[derive(Deserialize, IntoParams)]
@@ -36,15 +36,15 @@ pub(in crate::http) struct SeriesQuery {
 /// The series of a result.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[schema(as = AnalyticsSeriesList)]
-pub(in crate::http) struct SeriesShown {
+pub(in crate::http) struct SeriesListResponse {
     /// By metric, the whole before the groups.
-    pub(in crate::http) series: Vec<OneSeries>,
+    pub(in crate::http) series: Vec<SeriesResponse>,
 }
 
 /// A series of a result.
 #[derive(Clone, Serialize, Deserialize, ToSchema)]
 #[schema(as = AnalyticsSeries)]
-pub(in crate::http) struct OneSeries {
+pub(in crate::http) struct SeriesResponse {
     /// Its name, as in `analytics:calls:count:channel=voice`.
     pub(in crate::http) series: String,
     /// The metric.
@@ -55,8 +55,8 @@ pub(in crate::http) struct OneSeries {
     pub(in crate::http) group: String,
 }
 
-impl OneSeries {
-    /// For people: `sum count, channel voice`.
+impl SeriesResponse {
+    /// Returns a title for people, such as `sum count, channel voice`.
     pub(in crate::http) fn title(&self) -> String {
         let comma = if self.group.is_empty() { "" } else { ", " };
         format!("{} {}{comma}{}", self.aggregation.name(), self.metric, self.group)
@@ -73,46 +73,46 @@ impl OneSeries {
     tag = "analytics",
     operation_id = "list_analytics_series",
     params(SeriesQuery),
-    responses((status = 200, description = "the series", body = SeriesShown))
+    responses((status = 200, description = "the series", body = SeriesListResponse))
 )]
 pub(in crate::http) async fn series(
     State(state): State<ApiState>,
     caller: Caller,
     Query(SeriesQuery { tenant, query, run }): Query<SeriesQuery>,
-) -> Result<Json<SeriesShown>, Problem> {
-    caller.check_whole(&state, Right::Analytics, &tenant)?;
-    let (of, result) = match (query, run) {
+) -> Result<Json<SeriesListResponse>, Problem> {
+    caller.check_all_teams(&state, Right::Analytics, &tenant)?;
+    let (source, result) = match (query, run) {
         (None, Some(id)) => {
-            let run = find(&state, &caller, &tenant, id).await?;
-            check_rows(&run)?;
-            (Results::Run(id), Some(run))
+            let run = find_run(&state, &caller, &tenant, id).await?;
+            check_has_rows(&run)?;
+            (ResultSource::Run(id), Some(run))
         }
         (Some(query), None) => {
             let newest = state.reader.last_analytics_run(&tenant, &query).await?;
-            (Results::Query(query), newest)
+            (ResultSource::Query(query), newest)
         }
         (Some(_), Some(_)) | (None, None) => {
             return Err(Problem::bad_request("name either a query of the configuration or a run, not both"));
         }
     };
-    let (metrics, dimensions, groups) = match (&result, &of) {
+    let (metrics, dimensions, groups) = match (&result, &source) {
         (Some(run), _) => {
-            let groups = state.reader.last_groups(run, MOST_GROUPS).await?;
+            let groups = state.reader.last_groups(run, MAX_GROUPS).await?;
             (run.request.metrics.clone(), run.request.dimensions.clone(), groups)
         }
-        (None, Results::Query(id)) => {
-            let Some(named) = standing(&state, &tenant).into_iter().find(|query| query.id == *id) else {
+        (None, ResultSource::Query(id)) => {
+            let Some(configured) = configured_queries(&state, &tenant).into_iter().find(|query| query.id == *id) else {
                 let detail = format!("the configuration of tenant {tenant} has no analytics query {id}");
-                return Err(Problem::of(Code::NoSuchQuery, detail));
+                return Err(Problem::from_code(Code::NoSuchQuery, detail));
             };
-            (named.query.metrics, named.query.dimensions, Vec::new())
+            (configured.query.metrics, configured.query.dimensions, Vec::new())
         }
-        (None, Results::Run(_)) => (Vec::new(), Vec::new(), Vec::new()),
+        (None, ResultSource::Run(_)) => (Vec::new(), Vec::new(), Vec::new()),
     };
-    let all = Aggregated::all(&of, &metrics, &dimensions, &groups).into_iter().filter_map(|one| {
-        let asked = metrics.iter().find(|asked| asked.name == one.metric)?;
+    let all = AggregatedMetric::all_series(&source, &metrics, &dimensions, &groups).into_iter().filter_map(|one| {
+        let metric = metrics.iter().find(|asked| asked.name == one.metric)?;
         let (series, group) = (one.to_string(), one.group_text());
-        Some(OneSeries { series, metric: one.metric, aggregation: asked.aggregation, group })
+        Some(SeriesResponse { series, metric: one.metric, aggregation: metric.aggregation, group })
     });
-    Ok(Json(SeriesShown { series: all.collect() }))
+    Ok(Json(SeriesListResponse { series: all.collect() }))
 }

@@ -1,4 +1,4 @@
-//! Series over time: how they move, which values are odd, and the anomalies of those that are watched.
+//! Series over time: their course, their outliers, and the anomalies of monitored series.
 
 use axum::Json;
 use axum::extract::State;
@@ -6,41 +6,43 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::domain::analytics::anomaly::{AnomalyRecord, Watched};
-use crate::domain::analytics::series::aggregated::{Aggregated, Results};
-use crate::domain::analytics::series::{Source, Whom};
+use crate::domain::analytics::anomaly::{AnomalyRecord, MonitoredSeries};
+use crate::domain::analytics::series::aggregated::{AggregatedMetric, ResultSource};
+use crate::domain::analytics::series::{AgentFilter, SeriesSource};
 use crate::domain::analytics::trend::{THRESHOLD, TrendPoint, TrendSettings, WINDOW};
 use crate::domain::ids::{AnomalyId, SeriesId, TenantId};
 use crate::domain::time::UtcMicros;
 use crate::http::ApiState;
-use crate::http::api::agents::OfTenant;
-use crate::http::api::agents::course::span;
+use crate::http::api::agents::TenantQuery;
+use crate::http::api::agents::history::check_span;
 use crate::http::auth::{Caller, Right};
 use crate::http::extract::Query;
 use crate::http::problem::{Code, Problem};
 use crate::report::trend::SeriesTrend;
 use crate::store::{AnomalyFilter, PAGE_LIMIT, SeriesError};
 
-/// Whether a series is of nobody but those whom the caller may see. Whoever is bound to teams sees skills, queues and these teams; one agent's
-/// time has a page of its own. Results of analytics are of the whole tenant and take the right to look at them.
-pub(in crate::http) fn sees_series(caller: &Caller, tenant: &TenantId, source: &Source) -> bool {
-    if source.aggregated().is_some() && !caller.has(Right::Analytics) {
+/// Whether the caller may see a series.
+///
+/// A caller restricted to teams sees skills, queues and these teams; the time of a single agent has a page of its own.
+/// Results of analytics cover the whole tenant and take the right to read them.
+pub(in crate::http) fn can_view_series(caller: &Caller, tenant: &TenantId, source: &SeriesSource) -> bool {
+    if source.aggregated_metric().is_some() && !caller.has_right(Right::Analytics) {
         return false;
     }
-    let Some(own) = caller.teams(tenant) else { return true };
-    if source.aggregated().is_some() {
+    let Some(teams) = caller.teams(tenant) else { return true };
+    if source.aggregated_metric().is_some() {
         return false;
     }
-    match source.whom() {
+    match source.agent_filter() {
         None => true,
-        Some(Whom::Team(team)) => own.contains(team),
-        Some(Whom::Everyone | Whom::Agent(_)) => false,
+        Some(AgentFilter::Team(team)) => teams.contains(team),
+        Some(AgentFilter::Everyone | AgentFilter::Agent(_)) => false,
     }
 }
 
-/// What whoever does not see a series is told.
-pub(in crate::http) fn out_of_sight(source: &Source) -> Problem {
-    let detail = match source.aggregated() {
+/// Returns the error for a caller who may not see a series.
+pub(in crate::http) fn series_not_permitted(source: &SeriesSource) -> Problem {
+    let detail = match source.aggregated_metric() {
         Some(_) => {
             format!(
                 "{source} covers the whole tenant: it takes the right analytics and an account that is not limited to teams"
@@ -50,13 +52,15 @@ pub(in crate::http) fn out_of_sight(source: &Source) -> Problem {
             format!("{source} is about teams that you have no access to: name one of yours, as in adherence:team:NAME")
         }
     };
-    Problem::of(Code::NotPermitted, detail)
+    Problem::from_code(Code::NotPermitted, detail)
 }
 
-/// Refuses a query of which there is neither a result nor a word in the configuration.
-fn check_query(state: &ApiState, tenant: &TenantId, trend: &SeriesTrend) -> Result<(), Problem> {
-    let Some(Aggregated { of: Results::Query(id), .. }) = trend.source.aggregated() else { return Ok(()) };
-    let link = state.door.tenants().link(tenant);
+/// Returns an error for a query that has no result and is not in the configuration.
+fn check_query_exists(state: &ApiState, tenant: &TenantId, trend: &SeriesTrend) -> Result<(), Problem> {
+    let Some(AggregatedMetric { source: ResultSource::Query(id), .. }) = trend.source.aggregated_metric() else {
+        return Ok(());
+    };
+    let link = state.keepers.tenants().link(tenant);
     let is_named = link.is_some_and(|link| link.queries.borrow().iter().any(|query| query.id == *id));
     if is_named || !trend.points.is_empty() {
         return Ok(());
@@ -71,7 +75,7 @@ fn check_query(state: &ApiState, tenant: &TenantId, trend: &SeriesTrend) -> Resu
 pub(in crate::http) struct TrendQuery {
     /// Whose.
     tenant: TenantId,
-    /// What it is of: `skill:ID:FIGURE`, `queue:ID:FIGURE`, `adherence` or `not-ready`, the last two with `-15m` behind them for quarters of
+    /// What it is of: `skill:ID:TREND_FIGURE`, `queue:ID:TREND_FIGURE`, `adherence` or `not-ready`, the last two with `-15m` behind them for quarters of
     /// an hour and with `:team:NAME` or `:agent:ID` for a part of the agents; `analytics:QUERY:METRIC` with `:DIMENSION=VALUE` for one group,
     /// or `analytics-run:RUN:METRIC` of one run alone.
     series: String,
@@ -92,7 +96,7 @@ pub(in crate::http) struct TrendQuery {
 /// How a series moves.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Trend)]
-pub(in crate::http) struct TrendView {
+pub(in crate::http) struct TrendResponse {
     /// As it is named.
     series: String,
     /// The figure, with its unit; a share is one of 1.
@@ -122,33 +126,34 @@ pub(in crate::http) struct TrendView {
     tag = "figures",
     operation_id = "trend",
     params(TrendQuery),
-    responses((status = 200, description = "the trend", body = TrendView))
+    responses((status = 200, description = "the trend", body = TrendResponse))
 )]
 pub(in crate::http) async fn show(
     State(state): State<ApiState>,
     caller: Caller,
     Query(query): Query<TrendQuery>,
-) -> Result<Json<TrendView>, Problem> {
+) -> Result<Json<TrendResponse>, Problem> {
     caller.check(&state, Right::Read, &query.tenant)?;
-    let source: Source = query.series.parse().map_err(|error| Problem::bad_request(format!("series: {error}")))?;
-    if let (Some(Whom::Agent(agent)), true) = (source.whom(), caller.teams(&query.tenant).is_some()) {
+    let source: SeriesSource =
+        query.series.parse().map_err(|error| Problem::bad_request(format!("series: {error}")))?;
+    if let (Some(AgentFilter::Agent(agent)), true) = (source.agent_filter(), caller.teams(&query.tenant).is_some()) {
         caller.check_agents(&state, Right::Read, &query.tenant, std::slice::from_ref(agent)).await?;
-    } else if !sees_series(&caller, &query.tenant, &source) {
-        return Err(out_of_sight(&source));
+    } else if !can_view_series(&caller, &query.tenant, &source) {
+        return Err(series_not_permitted(&source));
     }
     let (settings, zone) = query.settings()?;
     let to = query.to.unwrap_or_else(|| state.live.clock().0);
-    let (from, to) = span(query.from.unwrap_or(to - source.usual_span()), to, i64::from(source.longest_days()))?;
+    let (from, to) = check_span(query.from.unwrap_or(to - source.default_span()), to, i64::from(source.max_days()))?;
     let read = SeriesTrend::read(&state.reader, &query.tenant, &source, ((from, to), &zone), &settings).await;
     let trend = read.map_err(|error| match error {
         SeriesError::Read(error) => error.into(),
-        error @ (SeriesError::TooLong { .. } | SeriesError::TooMuch { .. } | SeriesError::Unfit(_)) => {
+        error @ (SeriesError::TooLong { .. } | SeriesError::TooManyQuarters { .. } | SeriesError::Unavailable(_)) => {
             Problem::bad_request(error.to_string())
         }
     })?;
-    check_query(&state, &query.tenant, &trend)?;
+    check_query_exists(&state, &query.tenant, &trend)?;
     let SeriesTrend { source, bucket, points, gaps, zone: _ } = trend;
-    Ok(Json(TrendView {
+    Ok(Json(TrendResponse {
         series: source.to_string(),
         figure: source.figure().into_owned(),
         of: source.subject(),
@@ -162,7 +167,7 @@ pub(in crate::http) async fn show(
 }
 
 impl TrendQuery {
-    /// What it is judged by, and the zone of its days.
+    /// Returns the settings that the series is judged with, and the time zone of its days.
     fn settings(&self) -> Result<(TrendSettings, TimeZone), Problem> {
         let window = self.window.unwrap_or(WINDOW);
         if !(2..=1000).contains(&window) {
@@ -202,9 +207,9 @@ pub(in crate::http) struct AnomaliesQuery {
 /// Anomalies of watched series.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Anomalies)]
-pub(in crate::http) struct AnomaliesView {
+pub(in crate::http) struct AnomaliesResponse {
     /// Newest first.
-    anomalies: Vec<AnomalyView>,
+    anomalies: Vec<AnomalyResponse>,
     /// The cursor of the next page; null on the last.
     next: Option<AnomalyId>,
 }
@@ -212,7 +217,7 @@ pub(in crate::http) struct AnomaliesView {
 /// An anomaly of a watched series.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Anomaly)]
-pub(in crate::http) struct AnomalyView {
+pub(in crate::http) struct AnomalyResponse {
     /// Its id.
     id: AnomalyId,
     /// The watched series, by its id.
@@ -239,20 +244,20 @@ pub(in crate::http) struct AnomalyView {
     ended_at: Option<UtcMicros>,
 }
 
-impl AnomalyView {
-    fn of(record: AnomalyRecord) -> Self {
+impl AnomalyResponse {
+    fn from_record(record: AnomalyRecord) -> Self {
         Self {
             id: record.id,
             series: record.series,
-            of: record.of.to_string(),
+            of: record.source.to_string(),
             kind: record.kind.name(),
             baseline: record.baseline.name(),
-            at: record.at,
-            last_at: record.last_at,
+            at: record.first_bucket_at,
+            last_at: record.last_bucket_at,
             value: record.value,
             expected: record.expected,
             score: record.score,
-            found_at: record.found_at,
+            found_at: record.detected_at,
             ended_at: record.ended_at,
         }
     }
@@ -267,13 +272,13 @@ impl AnomalyView {
     tag = "figures",
     operation_id = "list_anomalies",
     params(AnomaliesQuery),
-    responses((status = 200, description = "the anomalies", body = AnomaliesView))
+    responses((status = 200, description = "the anomalies", body = AnomaliesResponse))
 )]
 pub(in crate::http) async fn anomalies(
     State(state): State<ApiState>,
     caller: Caller,
     Query(query): Query<AnomaliesQuery>,
-) -> Result<Json<AnomaliesView>, Problem> {
+) -> Result<Json<AnomaliesResponse>, Problem> {
     caller.check(&state, Right::Read, &query.tenant)?;
     let limit = query.limit.unwrap_or(100).clamp(1, PAGE_LIMIT);
     let filter = AnomalyFilter {
@@ -284,27 +289,27 @@ pub(in crate::http) async fn anomalies(
     };
     let rows = state.reader.anomalies(&query.tenant, &filter, limit).await?;
     let next = rows.last().filter(|_| rows.len() == limit as usize).map(|row| row.id);
-    // What it was of is ours to read; where a later version could not, only who sees everybody sees it.
-    let seen = |row: &AnomalyRecord| match row.of.parse() {
-        Ok(source) => sees_series(&caller, &query.tenant, &source),
+    // A source that cannot be parsed, such as one of another version, is visible only to callers who see all teams.
+    let is_visible = |row: &AnomalyRecord| match row.source.parse() {
+        Ok(source) => can_view_series(&caller, &query.tenant, &source),
         Err(_) => caller.teams(&query.tenant).is_none(),
     };
-    let anomalies = rows.into_iter().filter(seen).map(AnomalyView::of).collect();
-    Ok(Json(AnomaliesView { anomalies, next }))
+    let anomalies = rows.into_iter().filter(is_visible).map(AnomalyResponse::from_record).collect();
+    Ok(Json(AnomaliesResponse { anomalies, next }))
 }
 
 /// What is watched.
 #[derive(Serialize, ToSchema)]
 #[schema(as = WatchedSeriesList)]
-pub(in crate::http) struct SeriesList {
+pub(in crate::http) struct MonitoredSeriesListResponse {
     /// In the order of the configuration.
-    series: Vec<SeriesView>,
+    series: Vec<MonitoredSeriesResponse>,
 }
 
 /// A watched series.
 #[derive(Serialize, ToSchema)]
 #[schema(as = WatchedSeries)]
-pub(in crate::http) struct SeriesView {
+pub(in crate::http) struct MonitoredSeriesResponse {
     /// Its id in rules and events.
     id: SeriesId,
     /// What it is of, as a series is named.
@@ -319,15 +324,15 @@ pub(in crate::http) struct SeriesView {
     zone: String,
 }
 
-impl SeriesView {
-    fn of(watched: &Watched) -> Self {
+impl MonitoredSeriesResponse {
+    fn from_monitored(monitored: &MonitoredSeries) -> Self {
         Self {
-            id: watched.id.clone(),
-            of: watched.of.to_string(),
-            window: watched.window,
-            threshold: watched.settings().threshold,
-            seasonal: watched.seasonal,
-            zone: watched.zone.clone(),
+            id: monitored.id.clone(),
+            of: monitored.source.to_string(),
+            window: monitored.window,
+            threshold: monitored.settings().threshold,
+            seasonal: monitored.seasonal,
+            zone: monitored.zone.clone(),
         }
     }
 }
@@ -338,18 +343,18 @@ impl SeriesView {
     path = "/api/v1/series",
     tag = "figures",
     operation_id = "list_series",
-    params(OfTenant),
-    responses((status = 200, description = "the series", body = SeriesList))
+    params(TenantQuery),
+    responses((status = 200, description = "the series", body = MonitoredSeriesListResponse))
 )]
 pub(in crate::http) async fn series(
     State(state): State<ApiState>,
     caller: Caller,
-    Query(OfTenant { tenant }): Query<OfTenant>,
-) -> Result<Json<SeriesList>, Problem> {
+    Query(TenantQuery { tenant }): Query<TenantQuery>,
+) -> Result<Json<MonitoredSeriesListResponse>, Problem> {
     caller.check(&state, Right::Read, &tenant)?;
-    let link = state.door.tenants().link(&tenant);
-    let link = link.ok_or_else(|| Problem::of(Code::NoSuchTenant, format!("there is no tenant {tenant}")))?;
-    let watched = link.watched.borrow().clone();
-    let seen = watched.iter().filter(|watched| sees_series(&caller, &tenant, &watched.of));
-    Ok(Json(SeriesList { series: seen.map(SeriesView::of).collect() }))
+    let link = state.keepers.tenants().link(&tenant);
+    let link = link.ok_or_else(|| Problem::from_code(Code::NoSuchTenant, format!("there is no tenant {tenant}")))?;
+    let monitored = link.watched_series.borrow().clone();
+    let visible = monitored.iter().filter(|watched| can_view_series(&caller, &tenant, &watched.source));
+    Ok(Json(MonitoredSeriesListResponse { series: visible.map(MonitoredSeriesResponse::from_monitored).collect() }))
 }

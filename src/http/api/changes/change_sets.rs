@@ -1,4 +1,4 @@
-//! Bulk changes: previewed, started, followed, called off, taken back.
+//! Bulk changes: preview, start, follow, cancel, undo.
 
 use axum::Json;
 use axum::extract::State;
@@ -9,35 +9,37 @@ use std::collections::HashSet;
 use std::time::Duration;
 use utoipa::{IntoParams, ToSchema};
 
-use super::transitions::{check_reason, wanted_state};
+use super::transitions::{check_reason, parse_state};
 use crate::domain::audit::Hash;
-use crate::domain::changes::change_set::{MOST_AGENTS_PER_SET, Selection};
+use crate::domain::changes::change_set::{MAX_AGENTS_PER_SET, SelectionCriteria};
 use crate::domain::changes::policy::OnContact;
 use crate::domain::ids::{AgentId, ChangeSetId, ReasonCode, TenantId};
-use crate::engine::changes::change_sets::view::SetView;
-use crate::engine::changes::change_sets::{ChangeSets, NewSet, Select, SetError, UndoOptions, Who};
+use crate::engine::changes::change_sets::view::ChangeSetView;
+use crate::engine::changes::change_sets::{
+    ChangeSetError, ChangeSetSelection, ChangeSetService, NewChangeSet, ScopedRequester, UndoOptions,
+};
 use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
+use crate::http::authorized_request::{AuthorizedRequest, has_tenant};
 use crate::http::extract::{Path, Query};
+use crate::http::idempotency::{IdempotencyKeyHeader, json_answer, run_once};
 use crate::http::problem::{Code, Problem};
-use crate::http::request_key::{KeyHeader, answer, once};
-use crate::http::wish::{Wish, of_tenant};
 
-/// Longest accepted note, reason for going below a floor, and reason code.
-const LONGEST_TEXT: usize = 1000;
+/// The longest accepted note, reason for going below a floor, and reason code, in characters.
+const MAX_TEXT_CHARS: usize = 1000;
 
-/// The most names in one list of a filter.
-const MOST_NAMES: usize = 100;
+/// The maximum number of names in one list of a filter.
+const MAX_FILTER_NAMES: usize = 100;
 
-/// The most sets of one page.
-const MOST_SETS: u32 = 100;
+/// The maximum number of change sets per page.
+const MAX_PAGE_SIZE: u32 = 100;
 
 /// The body of a preview.
 #[derive(Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct NewChangeSet {
+pub(in crate::http) struct NewChangeSetBody {
     tenant: TenantId,
-    select: Choice,
+    select: AgentSelection,
     /// The wanted state.
     to: String,
     /// The reason that goes with it; the state's default without one.
@@ -57,7 +59,7 @@ pub(in crate::http) struct NewChangeSet {
     #[schema(max_length = 1000)]
     below_floor: Option<String>,
     /// How long one change may wait before it leaves. Without it long enough for the finish that is shown, and the tenant's
-    /// `policy.wait_at_most` at least.
+    /// `policy.max_wait` at least.
     #[serde(default)]
     deadline_s: Option<u64>,
     /// Kept apart from the audit chain.
@@ -69,11 +71,11 @@ pub(in crate::http) struct NewChangeSet {
 /// Which agents: by list, or by filter.
 #[derive(Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub(in crate::http) enum Choice {
+pub(in crate::http) enum AgentSelection {
     /// These; floors are counted in this order.
     Agents(Vec<AgentId>),
     /// Those who fit now, by id. An empty filter takes everybody.
-    Filter(Selection),
+    Filter(SelectionCriteria),
 }
 
 /// Preview a bulk change
@@ -85,22 +87,22 @@ pub(in crate::http) enum Choice {
     path = "/api/v1/change-sets",
     tag = "change sets",
     operation_id = "preview_change_set",
-    params(KeyHeader),
-    request_body = NewChangeSet,
-    responses((status = 201, description = "the preview", body = SetView))
+    params(IdempotencyKeyHeader),
+    request_body = NewChangeSetBody,
+    responses((status = 201, description = "the preview", body = ChangeSetView))
 )]
 pub(in crate::http) async fn create(
     State(state): State<ApiState>,
-    Wish { caller, tenant, body, key }: Wish<NewChangeSet>,
+    AuthorizedRequest { caller, tenant, body, key }: AuthorizedRequest<NewChangeSetBody>,
 ) -> Result<Response, Problem> {
-    let wanted = new_set(&state, body, who(&caller, &tenant))?;
-    let (sets, of) = (desk(&state), tenant.clone());
-    let work = async move { Ok(answer(StatusCode::CREATED, &sets.preview(&of, wanted).await?)) };
-    once(&state, &caller, Some(&tenant), key, work).await
+    let new_set = into_new_set(&state, body, requester_of(&caller, &tenant))?;
+    let (sets, owner) = (change_sets(&state), tenant.clone());
+    let work = async move { Ok(json_answer(StatusCode::CREATED, &sets.preview(&owner, new_set).await?)) };
+    run_once(&state, &caller, Some(&tenant), key, work).await
 }
 
-fn new_set(state: &ApiState, body: NewChangeSet, who: Who) -> Result<NewSet, Problem> {
-    let to = wanted_state(state, &body.tenant, &body.to)?;
+fn into_new_set(state: &ApiState, body: NewChangeSetBody, requester: ScopedRequester) -> Result<NewChangeSet, Problem> {
+    let to = parse_state(state, &body.tenant, &body.to)?;
     check_texts(&[
         ("note", body.note.as_deref()),
         ("below_floor", body.below_floor.as_deref()),
@@ -111,18 +113,18 @@ fn new_set(state: &ApiState, body: NewChangeSet, who: Who) -> Result<NewSet, Pro
     }
     check_reason(body.even_if_in_state, body.reason.as_ref())?;
     let select = match body.select {
-        Choice::Agents(agents) => Select::Agents(each_once(agents)?),
-        Choice::Filter(filter) => {
+        AgentSelection::Agents(agents) => ChangeSetSelection::Agents(deduplicate_agents(agents)?),
+        AgentSelection::Filter(filter) => {
             let lists = [filter.teams.len(), filter.states.len(), filter.skills.len(), filter.verdicts.len()];
-            if lists.iter().any(|names| *names > MOST_NAMES) {
-                return Err(Problem::bad_request(format!("filter: a list holds at most {MOST_NAMES} names")));
+            if lists.iter().any(|names| *names > MAX_FILTER_NAMES) {
+                return Err(Problem::bad_request(format!("filter: a list holds at most {MAX_FILTER_NAMES} names")));
             }
             check_texts(&[("filter.search", filter.search.as_deref())])?;
-            Select::Filter(filter)
+            ChangeSetSelection::Filter(filter)
         }
     };
-    Ok(NewSet {
-        select,
+    Ok(NewChangeSet {
+        selection: select,
         to: Some(to),
         reason: body.reason,
         on_contact: body.on_contact,
@@ -132,14 +134,14 @@ fn new_set(state: &ApiState, body: NewChangeSet, who: Who) -> Result<NewSet, Pro
         deadline: body.deadline_s.map(Duration::from_secs),
         note: body.note,
         undoes: None,
-        asker: who.asker,
-        teams: who.teams,
+        requester: requester.requester,
+        teams: requester.teams,
     })
 }
 
-fn each_once(mut agents: Vec<AgentId>) -> Result<Vec<AgentId>, Problem> {
-    if agents.is_empty() || agents.len() > MOST_AGENTS_PER_SET {
-        return Err(Problem::bad_request(format!("agents: name 1 to {MOST_AGENTS_PER_SET}")));
+fn deduplicate_agents(mut agents: Vec<AgentId>) -> Result<Vec<AgentId>, Problem> {
+    if agents.is_empty() || agents.len() > MAX_AGENTS_PER_SET {
+        return Err(Problem::bad_request(format!("agents: name 1 to {MAX_AGENTS_PER_SET}")));
     }
     let mut seen = HashSet::new();
     agents.retain(|agent| seen.insert(agent.clone()));
@@ -148,20 +150,20 @@ fn each_once(mut agents: Vec<AgentId>) -> Result<Vec<AgentId>, Problem> {
 
 fn check_texts(texts: &[(&str, Option<&str>)]) -> Result<(), Problem> {
     for (name, text) in texts {
-        if text.is_some_and(|text| text.chars().count() > LONGEST_TEXT) {
-            return Err(Problem::bad_request(format!("{name}: at most {LONGEST_TEXT} characters")));
+        if text.is_some_and(|text| text.chars().count() > MAX_TEXT_CHARS) {
+            return Err(Problem::bad_request(format!("{name}: at most {MAX_TEXT_CHARS} characters")));
         }
     }
     Ok(())
 }
 
-of_tenant!(NewChangeSet, StartChangeSet, CancelChangeSet, UndoChangeSet);
+has_tenant!(NewChangeSetBody, StartChangeSetBody, CancelChangeSetBody, UndoChangeSetBody);
 
 /// Filters of the list; `cursor` is the `next` of the page before.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct ListQuery {
+pub(in crate::http) struct ChangeSetListQuery {
     tenant: TenantId,
     cursor: Option<String>,
     #[param(minimum = 1, maximum = 100)]
@@ -170,9 +172,9 @@ pub(in crate::http) struct ListQuery {
 
 /// A page of sets.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct ChangeSetPage {
+pub(in crate::http) struct ChangeSetsResponse {
     /// Newest first, without their agents.
-    change_sets: Vec<SetView>,
+    change_sets: Vec<ChangeSetView>,
     /// The `cursor` of the next page; null on the last.
     next: Option<ChangeSetId>,
 }
@@ -185,26 +187,27 @@ pub(in crate::http) struct ChangeSetPage {
     path = "/api/v1/change-sets",
     tag = "change sets",
     operation_id = "change_sets",
-    params(ListQuery),
-    responses((status = 200, description = "a page of them", body = ChangeSetPage))
+    params(ChangeSetListQuery),
+    responses((status = 200, description = "a page of them", body = ChangeSetsResponse))
 )]
 pub(in crate::http) async fn list(
     State(state): State<ApiState>,
     caller: Caller,
-    Query(query): Query<ListQuery>,
-) -> Result<Json<ChangeSetPage>, Problem> {
+    Query(query): Query<ChangeSetListQuery>,
+) -> Result<Json<ChangeSetsResponse>, Problem> {
     caller.check(&state, Right::Read, &query.tenant)?;
     let before = query.cursor.as_deref().map(parse_id).transpose()?;
-    let limit = query.limit.unwrap_or(50).clamp(1, MOST_SETS);
-    let (change_sets, next) = desk(&state).list(&query.tenant, &who(&caller, &query.tenant), before, limit).await?;
-    Ok(Json(ChangeSetPage { change_sets, next }))
+    let limit = query.limit.unwrap_or(50).clamp(1, MAX_PAGE_SIZE);
+    let (change_sets, next) =
+        change_sets(&state).list(&query.tenant, &requester_of(&caller, &query.tenant), before, limit).await?;
+    Ok(Json(ChangeSetsResponse { change_sets, next }))
 }
 
 /// Which tenant, and whether its agents are wanted.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct OneQuery {
+pub(in crate::http) struct ChangeSetQuery {
     tenant: TenantId,
     /// `false` leaves the agents out.
     agents: Option<bool>,
@@ -216,25 +219,25 @@ pub(in crate::http) struct OneQuery {
     path = "/api/v1/change-sets/{id}",
     tag = "change sets",
     operation_id = "change_set",
-    params(("id" = ChangeSetId, Path, description = "The set."), OneQuery),
-    responses((status = 200, description = "the set", body = SetView))
+    params(("id" = ChangeSetId, Path, description = "The set."), ChangeSetQuery),
+    responses((status = 200, description = "the set", body = ChangeSetView))
 )]
 pub(in crate::http) async fn show(
     State(state): State<ApiState>,
     caller: Caller,
     Path(id): Path<String>,
-    Query(query): Query<OneQuery>,
-) -> Result<Json<SetView>, Problem> {
+    Query(query): Query<ChangeSetQuery>,
+) -> Result<Json<ChangeSetView>, Problem> {
     caller.check(&state, Right::Read, &query.tenant)?;
     let id = parse_id(&id)?;
     let agents = query.agents.unwrap_or(true);
-    Ok(Json(desk(&state).show(&query.tenant, id, &who(&caller, &query.tenant), agents).await?))
+    Ok(Json(change_sets(&state).get(&query.tenant, id, &requester_of(&caller, &query.tenant), agents).await?))
 }
 
 /// The body of a start.
 #[derive(Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct StartChangeSet {
+pub(in crate::http) struct StartChangeSetBody {
     tenant: TenantId,
     /// The preview's.
     #[schema(pattern = "^[0-9a-f]{64}$")]
@@ -250,27 +253,27 @@ pub(in crate::http) struct StartChangeSet {
     path = "/api/v1/change-sets/{id}/start",
     tag = "change sets",
     operation_id = "start_change_set",
-    params(("id" = ChangeSetId, Path, description = "The set."), KeyHeader),
-    request_body = StartChangeSet,
-    responses((status = 202, description = "it has begun", body = SetView))
+    params(("id" = ChangeSetId, Path, description = "The set."), IdempotencyKeyHeader),
+    request_body = StartChangeSetBody,
+    responses((status = 202, description = "it has begun", body = ChangeSetView))
 )]
 pub(in crate::http) async fn start(
     State(state): State<ApiState>,
     Path(id): Path<String>,
-    Wish { caller, tenant, body, key }: Wish<StartChangeSet>,
+    AuthorizedRequest { caller, tenant, body, key }: AuthorizedRequest<StartChangeSetBody>,
 ) -> Result<Response, Problem> {
     let id = parse_id(&id)?;
     let hash = Hash::from_hex(&body.hash)
         .ok_or_else(|| Problem::bad_request("hash: the 64 lower-case hexadecimal digits of the preview's `hash`"))?;
-    let (sets, of, who) = (desk(&state), tenant.clone(), who(&caller, &tenant));
-    let work = async move { Ok(answer(StatusCode::ACCEPTED, &sets.start(&of, id, hash, who).await?)) };
-    once(&state, &caller, Some(&tenant), key, work).await
+    let (sets, owner, requester) = (change_sets(&state), tenant.clone(), requester_of(&caller, &tenant));
+    let work = async move { Ok(json_answer(StatusCode::ACCEPTED, &sets.start(&owner, id, hash, requester).await?)) };
+    run_once(&state, &caller, Some(&tenant), key, work).await
 }
 
 /// The body of a cancellation.
 #[derive(Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct CancelChangeSet {
+pub(in crate::http) struct CancelChangeSetBody {
     tenant: TenantId,
     /// Kept apart from the audit chain.
     #[serde(default)]
@@ -286,26 +289,27 @@ pub(in crate::http) struct CancelChangeSet {
     path = "/api/v1/change-sets/{id}/cancel",
     tag = "change sets",
     operation_id = "cancel_change_set",
-    params(("id" = ChangeSetId, Path, description = "The set."), KeyHeader),
-    request_body = CancelChangeSet,
-    responses((status = 200, description = "the set with its current status", body = SetView))
+    params(("id" = ChangeSetId, Path, description = "The set."), IdempotencyKeyHeader),
+    request_body = CancelChangeSetBody,
+    responses((status = 200, description = "the set with its current status", body = ChangeSetView))
 )]
 pub(in crate::http) async fn cancel(
     State(state): State<ApiState>,
     Path(id): Path<String>,
-    Wish { caller, tenant, body, key }: Wish<CancelChangeSet>,
+    AuthorizedRequest { caller, tenant, body, key }: AuthorizedRequest<CancelChangeSetBody>,
 ) -> Result<Response, Problem> {
     check_texts(&[("note", body.note.as_deref())])?;
     let id = parse_id(&id)?;
-    let (sets, of, who, note) = (desk(&state), tenant.clone(), who(&caller, &tenant), body.note);
-    let work = async move { Ok(answer(StatusCode::OK, &sets.cancel(&of, id, note, who).await?)) };
-    once(&state, &caller, Some(&tenant), key, work).await
+    let (sets, owner, requester, note) =
+        (change_sets(&state), tenant.clone(), requester_of(&caller, &tenant), body.note);
+    let work = async move { Ok(json_answer(StatusCode::OK, &sets.cancel(&owner, id, note, requester).await?)) };
+    run_once(&state, &caller, Some(&tenant), key, work).await
 }
 
 /// The body of a way back.
 #[derive(Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct UndoChangeSet {
+pub(in crate::http) struct UndoChangeSetBody {
     tenant: TenantId,
     /// What to do with those on a contact; as the set that is taken back without it.
     #[serde(default)]
@@ -332,64 +336,64 @@ pub(in crate::http) struct UndoChangeSet {
     path = "/api/v1/change-sets/{id}/undo",
     tag = "change sets",
     operation_id = "undo_change_set",
-    params(("id" = ChangeSetId, Path, description = "The set to undo."), KeyHeader),
-    request_body = UndoChangeSet,
-    responses((status = 201, description = "the preview of the undo", body = SetView))
+    params(("id" = ChangeSetId, Path, description = "The set to undo."), IdempotencyKeyHeader),
+    request_body = UndoChangeSetBody,
+    responses((status = 201, description = "the preview of the undo", body = ChangeSetView))
 )]
 pub(in crate::http) async fn undo(
     State(state): State<ApiState>,
     Path(id): Path<String>,
-    Wish { caller, tenant, body, key }: Wish<UndoChangeSet>,
+    AuthorizedRequest { caller, tenant, body, key }: AuthorizedRequest<UndoChangeSetBody>,
 ) -> Result<Response, Problem> {
     check_texts(&[("note", body.note.as_deref()), ("below_floor", body.below_floor.as_deref())])?;
     let id = parse_id(&id)?;
-    let (sets, of, who) = (desk(&state), tenant.clone(), who(&caller, &tenant));
+    let (sets, owner, requester) = (change_sets(&state), tenant.clone(), requester_of(&caller, &tenant));
     let options = UndoOptions {
         on_contact: body.on_contact,
         urgent: body.urgent,
         below_floor: body.below_floor,
         note: body.note,
     };
-    let work = async move { Ok(answer(StatusCode::CREATED, &sets.undo(&of, id, options, who).await?)) };
-    once(&state, &caller, Some(&tenant), key, work).await
+    let work = async move { Ok(json_answer(StatusCode::CREATED, &sets.undo(&owner, id, options, requester).await?)) };
+    run_once(&state, &caller, Some(&tenant), key, work).await
 }
 
-fn desk(state: &ApiState) -> ChangeSets {
-    ChangeSets::new(state.door.clone(), state.reader.clone())
+fn change_sets(state: &ApiState) -> ChangeSetService {
+    ChangeSetService::new(state.keepers.clone(), state.reader.clone())
 }
 
-fn who(caller: &Caller, tenant: &TenantId) -> Who {
-    Who { asker: caller.asker(), teams: caller.teams(tenant).cloned() }
+fn requester_of(caller: &Caller, tenant: &TenantId) -> ScopedRequester {
+    ScopedRequester { requester: caller.requester(), teams: caller.teams(tenant).cloned() }
 }
 
 fn parse_id(text: &str) -> Result<ChangeSetId, Problem> {
     text.parse().map_err(|_| Problem::bad_request(format!("{text:?} is not the id of a change set")))
 }
 
-impl From<SetError> for Problem {
-    fn from(error: SetError) -> Self {
+impl From<ChangeSetError> for Problem {
+    fn from(error: ChangeSetError) -> Self {
         let detail = error.to_string();
         let code = match error {
-            SetError::Door(error) => return error.into(),
-            SetError::Read(error) => return error.into(),
-            SetError::NotFound(_) => Code::NoSuchChangeSet,
-            SetError::Nobody => Code::NobodyChosen,
-            SetError::TooMany { .. } => Code::TooManyAgents,
-            SetError::TooManyPreviews { .. } => Code::TooManyPreviews,
-            SetError::HashDiffers => Code::HashDiffers,
-            SetError::Expired { .. } => Code::PreviewExpired,
-            SetError::StartedAlready { .. } => Code::StartedAlready,
-            SetError::CancelledAlready { .. } => Code::CancelledAlready,
-            SetError::TooLate => Code::TooLate,
-            SetError::NotStarted => Code::NotStarted,
-            SetError::StillLeaving { .. } => Code::StillLeaving,
-            SetError::NothingToChange { .. } => Code::NothingToChange,
-            SetError::TooLateToUndo { .. } => Code::TooLateToUndo,
-            SetError::NotWritable(_) => {
+            ChangeSetError::Keeper(error) => return error.into(),
+            ChangeSetError::Read(error) => return error.into(),
+            ChangeSetError::NotFound(_) => Code::NoSuchChangeSet,
+            ChangeSetError::NoAgents => Code::NoAgentsSelected,
+            ChangeSetError::TooMany { .. } => Code::TooManyAgents,
+            ChangeSetError::TooManyPreviews { .. } => Code::TooManyPreviews,
+            ChangeSetError::HashMismatch => Code::HashMismatch,
+            ChangeSetError::Expired { .. } => Code::PreviewExpired,
+            ChangeSetError::AlreadyStarted { .. } => Code::AlreadyStarted,
+            ChangeSetError::AlreadyCancelled { .. } => Code::AlreadyCancelled,
+            ChangeSetError::NothingToCancel => Code::TooLate,
+            ChangeSetError::NotStarted => Code::NotStarted,
+            ChangeSetError::Unfinished { .. } => Code::ChangesInFlight,
+            ChangeSetError::NothingToChange { .. } => Code::NothingToChange,
+            ChangeSetError::TooLateToUndo { .. } => Code::TooLateToUndo,
+            ChangeSetError::InvalidBody(_) => {
                 tracing::error!(error = detail, "defect: a change set cannot be read or written");
-                return Self::of(Code::Internal, "the change set cannot be read; see the log");
+                return Self::from_code(Code::Internal, "the change set cannot be read; see the log");
             }
         };
-        Self::of(code, detail)
+        Self::from_code(code, detail)
     }
 }

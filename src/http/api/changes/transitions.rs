@@ -1,4 +1,4 @@
-//! Transitions: asked for, looked at, called off.
+//! Transitions: request, read, cancel.
 
 use std::time::Duration;
 
@@ -14,23 +14,23 @@ use crate::domain::changes::policy::OnContact;
 use crate::domain::changes::transition::{STATUS_NAMES, Transition};
 use crate::domain::ids::{AgentId, ReasonCode, TenantId, TransitionId};
 use crate::domain::time::UtcMicros;
-use crate::engine::changes::door::{ChangeRequest, IdempotencyKey, MOST_AGENTS_PER_REQUEST, Taken};
-use crate::engine::changes::repeats::Answer;
+use crate::engine::changes::idempotency::StoredResponse;
+use crate::engine::changes::keeper_handle::{ChangeRequest, IdempotencyKey, MAX_AGENTS_PER_REQUEST, RequestedChange};
 use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
+use crate::http::authorized_request::{AuthorizedRequest, has_tenant};
 use crate::http::extract::{Path, Query};
+use crate::http::idempotency::{IdempotencyKeyHeader, RequestKey, json_answer, run_once};
 use crate::http::problem::{Code, Problem};
-use crate::http::request_key::{KeyHeader, RequestKey, answer, once};
-use crate::http::wish::{Wish, of_tenant};
 use crate::store::{CallWrite, PAGE_LIMIT, StoredTransition, TransitionFilter};
 
-/// Longest accepted note and reason.
-const LONGEST_TEXT: usize = 1000;
+/// The longest accepted note and reason, in characters.
+const MAX_TEXT_CHARS: usize = 1000;
 
 /// The body of `POST /api/v1/transitions`.
 #[derive(Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct NewTransitions {
+pub(in crate::http) struct NewTransitionsBody {
     /// Whose agents.
     tenant: TenantId,
     /// The agents; one who is named twice counts once.
@@ -56,13 +56,13 @@ pub(in crate::http) struct NewTransitions {
     note: Option<String>,
 }
 
-of_tenant!(NewTransitions);
+has_tenant!(NewTransitionsBody);
 
 /// What became of a request.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct TakenIn {
+pub(in crate::http) struct NewTransitionsResponse {
     /// One per agent, in the order asked.
-    transitions: Vec<Taken>,
+    transitions: Vec<RequestedChange>,
 }
 
 /// Ask for a change of one agent or many
@@ -73,22 +73,22 @@ pub(in crate::http) struct TakenIn {
     path = "/api/v1/transitions",
     tag = "transitions",
     operation_id = "create_transitions",
-    params(KeyHeader),
-    request_body = NewTransitions,
-    responses((status = 202, description = "taken in", body = TakenIn))
+    params(IdempotencyKeyHeader),
+    request_body = NewTransitionsBody,
+    responses((status = 202, description = "taken in", body = NewTransitionsResponse))
 )]
 pub(in crate::http) async fn create(
     State(state): State<ApiState>,
-    Wish { caller, tenant, body, key }: Wish<NewTransitions>,
+    AuthorizedRequest { caller, tenant, body, key }: AuthorizedRequest<NewTransitionsBody>,
 ) -> Result<Response, Problem> {
     caller.check_agents(&state, Right::Change, &tenant, &body.agents).await?;
-    let request = request_of(&state, &body, &caller, key.clone())?;
-    let (door, of) = (state.door.clone(), tenant.clone());
-    let work = async move { Ok(Answer::taken(&door.request(&of, request).await?)) };
-    once(&state, &caller, Some(&tenant), key, work).await
+    let request = change_request(&state, &body, &caller, key.clone())?;
+    let (keepers, owner) = (state.keepers.clone(), tenant.clone());
+    let work = async move { Ok(StoredResponse::from_changes(&keepers.request_changes(&owner, request).await?)) };
+    run_once(&state, &caller, Some(&tenant), key, work).await
 }
 
-/// Whoever asks for the reason's sake names the reason.
+/// Checks that a request that also applies to agents already in the state names a reason.
 pub(super) fn check_reason(even_if_in_state: bool, reason: Option<&ReasonCode>) -> Result<(), Problem> {
     if even_if_in_state && reason.is_none() {
         let what = "even_if_in_state: name the reason to set for agents who are already in the state";
@@ -97,34 +97,35 @@ pub(super) fn check_reason(even_if_in_state: bool, reason: Option<&ReasonCode>) 
     Ok(())
 }
 
-/// The states that the platform of a tenant can set.
-pub(in crate::http) fn settable(state: &ApiState, tenant: &TenantId) -> Vec<AgentState> {
-    state.door.tenants().link(tenant).map(|link| link.platform.capabilities().settable).unwrap_or_default()
+/// Returns the states that the platform of a tenant can set.
+pub(in crate::http) fn settable_states(state: &ApiState, tenant: &TenantId) -> Vec<AgentState> {
+    state.keepers.tenants().link(tenant).map(|link| link.platform.capabilities().settable).unwrap_or_default()
 }
 
-/// The state of a name. Whether it can be set is for the keeper to say; where there is none of that name, those are named that can.
-pub(super) fn wanted_state(state: &ApiState, tenant: &TenantId, name: &str) -> Result<AgentState, Problem> {
+/// Returns the state of a name; the error for an unknown name lists the states that can be set. Whether the platform
+/// can set the state is checked by the keeper.
+pub(super) fn parse_state(state: &ApiState, tenant: &TenantId, name: &str) -> Result<AgentState, Problem> {
     AgentState::from_name(name).ok_or_else(|| {
-        let settable = settable(state, tenant);
+        let settable = settable_states(state, tenant);
         let settable: Vec<_> = settable.iter().map(AgentState::name).collect();
         let can = format!("the platform of tenant {tenant} can set {}", settable.join(", "));
         Problem::bad_request(format!("to: there is no state {name:?}; {can}"))
     })
 }
 
-fn request_of(
+fn change_request(
     state: &ApiState,
-    body: &NewTransitions,
+    body: &NewTransitionsBody,
     caller: &Caller,
     idempotency: Option<IdempotencyKey>,
 ) -> Result<ChangeRequest, Problem> {
-    let target = wanted_state(state, &body.tenant, &body.to)?;
-    if body.agents.is_empty() || body.agents.len() > MOST_AGENTS_PER_REQUEST {
-        return Err(Problem::bad_request(format!("agents: name 1 to {MOST_AGENTS_PER_REQUEST}")));
+    let target = parse_state(state, &body.tenant, &body.to)?;
+    if body.agents.is_empty() || body.agents.len() > MAX_AGENTS_PER_REQUEST {
+        return Err(Problem::bad_request(format!("agents: name 1 to {MAX_AGENTS_PER_REQUEST}")));
     }
-    let too_long = |text: Option<&str>| text.is_some_and(|text| text.chars().count() > LONGEST_TEXT);
+    let too_long = |text: Option<&str>| text.is_some_and(|text| text.chars().count() > MAX_TEXT_CHARS);
     if too_long(body.note.as_deref()) || too_long(body.reason.as_ref().map(ReasonCode::as_str)) {
-        return Err(Problem::bad_request(format!("note and reason hold at most {LONGEST_TEXT} characters")));
+        return Err(Problem::bad_request(format!("note and reason hold at most {MAX_TEXT_CHARS} characters")));
     }
     check_reason(body.even_if_in_state, body.reason.as_ref())?;
     let mut agents = body.agents.clone();
@@ -146,24 +147,24 @@ fn request_of(
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-struct OfTenant {
+struct TenantQuery {
     /// Which tenant the transition is of.
     tenant: TenantId,
 }
 
-/// A request for one transition: who asks, and for which.
-pub(in crate::http) struct One {
+/// A request about one transition: the caller, the tenant and the transition.
+pub(in crate::http) struct TransitionTarget {
     caller: Caller,
     tenant: TenantId,
     id: TransitionId,
 }
 
-impl FromRequestParts<ApiState> for One {
+impl FromRequestParts<ApiState> for TransitionTarget {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Problem> {
         let caller = Caller::from_request_parts(parts, state).await?;
-        let Query(OfTenant { tenant }) = Query::from_request_parts(parts, state).await?;
+        let Query(TenantQuery { tenant }) = Query::from_request_parts(parts, state).await?;
         let Path(id) = Path::<String>::from_request_parts(parts, state).await?;
         Ok(Self { caller, tenant, id: parse_id(&id)? })
     }
@@ -172,7 +173,7 @@ impl FromRequestParts<ApiState> for One {
 /// A transition as stored.
 #[derive(Serialize, ToSchema)]
 #[schema(as = StoredTransition)]
-pub(in crate::http) struct Shown {
+pub(in crate::http) struct TransitionResponse {
     #[serde(flatten)]
     transition: Transition,
     /// When the platform accepted it.
@@ -184,17 +185,17 @@ pub(in crate::http) struct Shown {
 /// A transition with every attempt.
 #[derive(Serialize, ToSchema)]
 #[schema(as = TransitionWithAttempts)]
-pub(in crate::http) struct WithAttempts {
+pub(in crate::http) struct TransitionWithAttempts {
     #[serde(flatten)]
-    transition: Shown,
+    transition: TransitionResponse,
     /// In order.
-    attempt_log: Vec<CallShown>,
+    attempt_log: Vec<AttemptResponse>,
 }
 
 /// One attempt.
 #[derive(Serialize, ToSchema)]
 #[schema(as = TransitionAttempt)]
-pub(in crate::http) struct CallShown {
+pub(in crate::http) struct AttemptResponse {
     /// The how-manieth, from 1.
     attempt: Option<u32>,
     /// When it was made durable, at the latest when it left.
@@ -215,26 +216,26 @@ pub(in crate::http) struct CallShown {
     path = "/api/v1/transitions/{id}",
     tag = "transitions",
     operation_id = "show_transition",
-    params(("id" = TransitionId, Path, description = "The transition."), OfTenant),
-    responses((status = 200, description = "the transition", body = WithAttempts))
+    params(("id" = TransitionId, Path, description = "The transition."), TenantQuery),
+    responses((status = 200, description = "the transition", body = TransitionWithAttempts))
 )]
 pub(in crate::http) async fn show(
     State(state): State<ApiState>,
-    One { caller, tenant, id }: One,
-) -> Result<axum::Json<WithAttempts>, Problem> {
+    TransitionTarget { caller, tenant, id }: TransitionTarget,
+) -> Result<axum::Json<TransitionWithAttempts>, Problem> {
     caller.check(&state, Right::Read, &tenant)?;
-    let stored = visible(&state, &caller, &tenant, id).await?;
+    let stored = find_visible(&state, &caller, &tenant, id).await?;
     let attempts = state.reader.attempts(&tenant, id).await?;
-    Ok(axum::Json(WithAttempts {
+    Ok(axum::Json(TransitionWithAttempts {
         transition: stored.into(),
-        attempt_log: attempts.into_iter().map(CallShown::from).collect(),
+        attempt_log: attempts.into_iter().map(AttemptResponse::from).collect(),
     }))
 }
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct ListQuery {
+pub(in crate::http) struct TransitionListQuery {
     /// Of which tenant.
     tenant: TenantId,
     /// Of this agent.
@@ -255,9 +256,9 @@ pub(in crate::http) struct ListQuery {
 
 /// Transitions.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct Transitions {
+pub(in crate::http) struct TransitionsResponse {
     /// The newest first.
-    transitions: Vec<Shown>,
+    transitions: Vec<TransitionResponse>,
     /// The `cursor` of the next page; null on the last.
     next: Option<TransitionId>,
 }
@@ -268,14 +269,14 @@ pub(in crate::http) struct Transitions {
     path = "/api/v1/transitions",
     tag = "transitions",
     operation_id = "list_transitions",
-    params(ListQuery),
-    responses((status = 200, description = "a page", body = Transitions))
+    params(TransitionListQuery),
+    responses((status = 200, description = "a page", body = TransitionsResponse))
 )]
 pub(in crate::http) async fn list(
     State(state): State<ApiState>,
     caller: Caller,
-    Query(query): Query<ListQuery>,
-) -> Result<axum::Json<Transitions>, Problem> {
+    Query(query): Query<TransitionListQuery>,
+) -> Result<axum::Json<TransitionsResponse>, Problem> {
     caller.check(&state, Right::Read, &query.tenant)?;
     if let Some(status) = &query.status
         && !STATUS_NAMES.contains(&status.as_str())
@@ -298,7 +299,7 @@ pub(in crate::http) async fn list(
     if let Some(visible) = caller.visible_agents(&state, &query.tenant).await? {
         rows.retain(|row| visible.contains(&row.transition.agent));
     }
-    Ok(axum::Json(Transitions { transitions: rows.into_iter().map(Shown::from).collect(), next }))
+    Ok(axum::Json(TransitionsResponse { transitions: rows.into_iter().map(TransitionResponse::from).collect(), next }))
 }
 
 /// Call a transition off that has not left
@@ -307,40 +308,40 @@ pub(in crate::http) async fn list(
     path = "/api/v1/transitions/{id}/cancel",
     tag = "transitions",
     operation_id = "cancel_transition",
-    params(("id" = TransitionId, Path, description = "The transition."), OfTenant, KeyHeader),
+    params(("id" = TransitionId, Path, description = "The transition."), TenantQuery, IdempotencyKeyHeader),
     responses((status = 200, description = "cancelled", body = Transition))
 )]
 pub(in crate::http) async fn cancel(
     State(state): State<ApiState>,
-    One { caller, tenant, id }: One,
+    TransitionTarget { caller, tenant, id }: TransitionTarget,
     key: RequestKey,
 ) -> Result<Response, Problem> {
     caller.check(&state, Right::Change, &tenant)?;
     if caller.teams(&tenant).is_some() {
-        visible(&state, &caller, &tenant, id).await?;
+        find_visible(&state, &caller, &tenant, id).await?;
     }
-    let (door, reader, of, actor) = (state.door.clone(), state.reader.clone(), tenant.clone(), caller.id());
+    let (keepers, reader, owner, actor) = (state.keepers.clone(), state.reader.clone(), tenant.clone(), caller.id());
     let work = async move {
-        if let Some(transition) = door.cancel(&of, id, actor).await? {
-            return Ok(answer(StatusCode::OK, &transition));
+        if let Some(transition) = keepers.cancel_transition(&owner, id, actor).await? {
+            return Ok(json_answer(StatusCode::OK, &transition));
         }
-        let stored = reader.transition(&of, id).await?.ok_or_else(|| unknown(id))?;
+        let stored = reader.transition(&owner, id).await?.ok_or_else(|| no_such_transition(id))?;
         let detail = format!("it is {} and can no longer be cancelled", stored.transition.status);
-        Err(Problem::of(Code::TooLate, detail))
+        Err(Problem::from_code(Code::TooLate, detail))
     };
-    once(&state, &caller, Some(&tenant), key.with(&[]), work).await
+    run_once(&state, &caller, Some(&tenant), key.into_key(&[]), work).await
 }
 
-/// A transition of an agent whom the caller may see.
-async fn visible(
+/// Returns a transition of an agent whom the caller may see.
+async fn find_visible(
     state: &ApiState,
     caller: &Caller,
     tenant: &TenantId,
     id: TransitionId,
 ) -> Result<StoredTransition, Problem> {
-    let stored = state.reader.transition(tenant, id).await?.ok_or_else(|| unknown(id))?;
+    let stored = state.reader.transition(tenant, id).await?.ok_or_else(|| no_such_transition(id))?;
     match caller.visible_agents(state, tenant).await? {
-        Some(agents) if !agents.contains(&stored.transition.agent) => Err(unknown(id)),
+        Some(agents) if !agents.contains(&stored.transition.agent) => Err(no_such_transition(id)),
         Some(_) | None => Ok(stored),
     }
 }
@@ -349,18 +350,18 @@ fn parse_id(text: &str) -> Result<TransitionId, Problem> {
     text.parse().map_err(|_| Problem::bad_request(format!("{text:?} is not the id of a transition")))
 }
 
-fn unknown(id: TransitionId) -> Problem {
-    Problem::of(Code::NoSuchTransition, format!("there is no transition {id}"))
+fn no_such_transition(id: TransitionId) -> Problem {
+    Problem::from_code(Code::NoSuchTransition, format!("there is no transition {id}"))
 }
 
-impl From<StoredTransition> for Shown {
+impl From<StoredTransition> for TransitionResponse {
     fn from(stored: StoredTransition) -> Self {
         let StoredTransition { transition, accepted_at, finished_at } = stored;
         Self { transition, accepted_at, finished_at }
     }
 }
 
-impl From<CallWrite> for CallShown {
+impl From<CallWrite> for AttemptResponse {
     fn from(call: CallWrite) -> Self {
         Self {
             attempt: call.attempt,

@@ -1,4 +1,4 @@
-//! Figures of queues and skills: the newest, and how they went.
+//! Figures of queues and skills: the newest, and their history.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,27 +10,27 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::domain::ids::{QueueId, SkillId, TenantId};
 use crate::domain::live::figures::{
-    Figures, Measure, PPM, QUEUE_MEASURES, QueueFigures, SKILL_MEASURES, SkillFigures, Stat, Taken, Unit,
+    Figures, Measure, PPM, QUEUE_MEASURES, QueueFigures, SKILL_MEASURES, SkillFigures, Stat, TimedFigures, Unit,
 };
-use crate::domain::live::thresholds::{Standing, Thresholds};
+use crate::domain::live::thresholds::{ServiceLevelRating, Thresholds};
 use crate::domain::time::UtcMicros;
-use crate::engine::agents::skills::SkillDesk;
+use crate::engine::agents::skills::SkillService;
 use crate::http::ApiState;
-use crate::http::api::agents::OfTenant;
-use crate::http::api::agents::course::span;
+use crate::http::api::agents::TenantQuery;
+use crate::http::api::agents::history::check_span;
 use crate::http::auth::{Caller, Right};
 use crate::http::extract::{Path, Query};
 use crate::http::problem::{Code, Problem};
 use crate::store::{FIGURES_PAGE_LIMIT, FigurePoint};
 
-/// The longest span of a history.
-const LONGEST_DAYS: i64 = 400;
+/// The longest span of a history, in days.
+const MAX_DAYS: i64 = 400;
 
 /// Queues.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct QueueList {
+pub(in crate::http) struct QueuesResponse {
     /// Those that were ever read, by id.
-    queues: Vec<QueueShown>,
+    queues: Vec<QueueResponse>,
     /// When it was so.
     at: UtcMicros,
     /// Older than this, figures tell nothing of now.
@@ -40,7 +40,7 @@ pub(in crate::http) struct QueueList {
 /// A queue with its newest figures; what the platform did not give is null, never zero.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Queue)]
-pub(in crate::http) struct QueueShown {
+pub(in crate::http) struct QueueResponse {
     /// The id on the platform.
     id: QueueId,
     /// The name, where the platform said one.
@@ -64,7 +64,7 @@ pub(in crate::http) struct QueueShown {
     /// The share of calls that were answered in time, of 1.
     service_level: Option<f64>,
     /// How that stands against the tenant's thresholds.
-    standing: Option<Standing>,
+    standing: Option<ServiceLevelRating>,
     /// Within which wait the platform counts as in time, in seconds, where somebody said so in the configuration.
     answered_within_s: Option<u64>,
 }
@@ -75,25 +75,25 @@ pub(in crate::http) struct QueueShown {
     path = "/api/v1/queues",
     tag = "figures",
     operation_id = "list_queues",
-    params(OfTenant),
-    responses((status = 200, description = "the queues", body = QueueList))
+    params(TenantQuery),
+    responses((status = 200, description = "the queues", body = QueuesResponse))
 )]
 pub(in crate::http) async fn queues(
     State(state): State<ApiState>,
     caller: Caller,
-    Query(OfTenant { tenant }): Query<OfTenant>,
-) -> Result<Json<QueueList>, Problem> {
+    Query(TenantQuery { tenant }): Query<TenantQuery>,
+) -> Result<Json<QueuesResponse>, Problem> {
     caller.check(&state, Right::Read, &tenant)?;
-    let newest = Newest::of(&state, &tenant)?;
-    let queues = newest.figures.queues.iter().map(|taken| QueueShown::of(taken, &newest)).collect();
-    Ok(Json(QueueList { queues, at: newest.at, good_for_ms: millis(newest.figures.good_for) }))
+    let newest = CurrentFigures::load(&state, &tenant)?;
+    let queues = newest.figures.queues.iter().map(|taken| QueueResponse::from_reading(taken, &newest)).collect();
+    Ok(Json(QueuesResponse { queues, at: newest.at, good_for_ms: millis(newest.figures.fresh_for) }))
 }
 
 /// Skills.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct SkillList {
+pub(in crate::http) struct SkillsResponse {
     /// By id.
-    skills: Vec<SkillShown>,
+    skills: Vec<SkillResponse>,
     /// When it was so.
     at: UtcMicros,
     /// Older than this, figures tell nothing of now.
@@ -103,7 +103,7 @@ pub(in crate::http) struct SkillList {
 /// A skill with its newest figures; what the platform did not give is null, never zero.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Skill)]
-pub(in crate::http) struct SkillShown {
+pub(in crate::http) struct SkillResponse {
     /// The id on the platform.
     id: SkillId,
     /// The name, where one is known; the one that people gave goes before the platform's.
@@ -129,7 +129,7 @@ pub(in crate::http) struct SkillShown {
     /// The share of contacts that were answered in time, of 1.
     service_level: Option<f64>,
     /// How that stands against the tenant's thresholds.
-    standing: Option<Standing>,
+    standing: Option<ServiceLevelRating>,
     /// Within which wait the platform counts as in time, in seconds, where somebody said so in the configuration.
     answered_within_s: Option<u64>,
     /// Agents who could take a contact.
@@ -150,77 +150,82 @@ pub(in crate::http) struct SkillShown {
     path = "/api/v1/skills",
     tag = "figures",
     operation_id = "list_skills",
-    params(OfTenant),
-    responses((status = 200, description = "the skills", body = SkillList))
+    params(TenantQuery),
+    responses((status = 200, description = "the skills", body = SkillsResponse))
 )]
 pub(in crate::http) async fn skills(
     State(state): State<ApiState>,
     caller: Caller,
-    Query(OfTenant { tenant }): Query<OfTenant>,
-) -> Result<Json<SkillList>, Problem> {
+    Query(TenantQuery { tenant }): Query<TenantQuery>,
+) -> Result<Json<SkillsResponse>, Problem> {
     caller.check(&state, Right::Read, &tenant)?;
-    let newest = Newest::of(&state, &tenant)?;
-    let figured = newest.figures.skills.iter().map(|taken| (taken.figures.id.clone(), SkillShown::of(taken, &newest)));
-    let mut skills: BTreeMap<SkillId, SkillShown> = figured.collect();
+    let newest = CurrentFigures::load(&state, &tenant)?;
+    let with_figures = newest
+        .figures
+        .skills
+        .iter()
+        .map(|taken| (taken.figures.id.clone(), SkillResponse::from_reading(taken, &newest)));
+    let mut skills: BTreeMap<SkillId, SkillResponse> = with_figures.collect();
     for skill in state.reader.skills(&tenant).await? {
-        let shown = skills.entry(skill.id.clone()).or_insert_with(|| SkillShown::unread(skill.id));
-        shown.floor = skill.floor;
-        shown.name = skill.name.as_deref().map(str::to_owned).or_else(|| shown.name.take());
+        let response = skills.entry(skill.id.clone()).or_insert_with(|| SkillResponse::without_figures(skill.id));
+        response.floor = skill.floor;
+        response.name = skill.name.as_deref().map(str::to_owned).or_else(|| response.name.take());
     }
-    // A keeper that is away comes back soon; the figures are there all the same.
-    if let Ok(staffed) = SkillDesk::new(state.door.clone()).staffed(&tenant).await {
+    // A keeper that is unavailable is so only briefly; the figures are returned without it.
+    if let Ok(staffed) = SkillService::new(state.keepers.clone()).staffing(&tenant).await {
         for id in staffed.keys() {
-            skills.entry(id.clone()).or_insert_with(|| SkillShown::unread(id.clone()));
+            skills.entry(id.clone()).or_insert_with(|| SkillResponse::without_figures(id.clone()));
         }
-        for (id, shown) in &mut skills {
+        for (id, response) in &mut skills {
             let count = staffed.get(id).copied().unwrap_or_default();
-            (shown.agents, shown.available) = (Some(count.agents), Some(count.available));
+            (response.agents, response.available) = (Some(count.agents), Some(count.available));
         }
     }
     let skills = skills.into_values().collect();
-    Ok(Json(SkillList { skills, at: newest.at, good_for_ms: millis(newest.figures.good_for) }))
+    Ok(Json(SkillsResponse { skills, at: newest.at, good_for_ms: millis(newest.figures.fresh_for) }))
 }
 
-/// The newest figures of a tenant, and what they are judged by.
-pub(in crate::http) struct Newest {
+/// The newest figures of a tenant, and the thresholds that they are judged by.
+pub(in crate::http) struct CurrentFigures {
     pub(in crate::http) figures: Arc<Figures>,
     pub(in crate::http) thresholds: Arc<Thresholds>,
     pub(in crate::http) at: UtcMicros,
 }
 
-impl Newest {
-    pub(in crate::http) fn of(state: &ApiState, tenant: &TenantId) -> Result<Self, Problem> {
-        let link = state.door.tenants().link(tenant);
-        let link = link.ok_or_else(|| Problem::of(Code::NoSuchTenant, format!("there is no tenant {tenant}")))?;
+impl CurrentFigures {
+    pub(in crate::http) fn load(state: &ApiState, tenant: &TenantId) -> Result<Self, Problem> {
+        let link = state.keepers.tenants().link(tenant);
+        let link =
+            link.ok_or_else(|| Problem::from_code(Code::NoSuchTenant, format!("there is no tenant {tenant}")))?;
         let (figures, thresholds) = (link.figures.borrow().clone(), link.thresholds.borrow().clone());
         Ok(Self { figures, thresholds, at: link.clock.now() })
     }
 }
 
-impl QueueShown {
-    fn of(taken: &Taken<QueueFigures>, newest: &Newest) -> Self {
-        let (Taken { at, figures }, Newest { figures: all, thresholds, at: now }) = (taken, newest);
+impl QueueResponse {
+    fn from_reading(taken: &TimedFigures<QueueFigures>, newest: &CurrentFigures) -> Self {
+        let (TimedFigures { at, figures }, CurrentFigures { figures: all, thresholds, at: now }) = (taken, newest);
         Self {
             id: figures.id.clone(),
             name: figures.name.as_deref().map(str::to_owned),
             taken_at: *at,
             age_ms: millis(now.since(*at)),
-            stale: !all.fresh(*at, *now),
+            stale: !all.is_fresh(*at, *now),
             agents_logged_on: figures.agents_logged_on,
             agents_available: figures.agents_available,
             agents_busy: figures.agents_busy,
             calls_waiting: figures.calls_waiting,
             average_wait_time_ms: figures.average_wait_time_ms,
             service_level: figures.service_level_ppm.map(share),
-            standing: figures.service_level_ppm.map(|level| thresholds.standing(level)),
+            standing: figures.service_level_ppm.map(|level| thresholds.service_level_rating(level)),
             answered_within_s: thresholds.queues_answered_within.map(|within| within.as_secs()),
         }
     }
 }
 
-impl SkillShown {
-    /// One whose figures were never read.
-    const fn unread(id: SkillId) -> Self {
+impl SkillResponse {
+    /// Creates a skill whose figures were never read.
+    const fn without_figures(id: SkillId) -> Self {
         Self {
             id,
             name: None,
@@ -244,25 +249,25 @@ impl SkillShown {
         }
     }
 
-    fn of(taken: &Taken<SkillFigures>, newest: &Newest) -> Self {
-        let (Taken { at, figures }, Newest { figures: all, thresholds, at: now }) = (taken, newest);
+    fn from_reading(taken: &TimedFigures<SkillFigures>, newest: &CurrentFigures) -> Self {
+        let (TimedFigures { at, figures }, CurrentFigures { figures: all, thresholds, at: now }) = (taken, newest);
         Self {
             name: figures.name.as_deref().map(str::to_owned),
             taken_at: Some(*at),
             age_ms: Some(millis(now.since(*at))),
-            stale: !all.fresh(*at, *now),
+            stale: !all.is_fresh(*at, *now),
             contacts_queued: figures.contacts_queued,
             contacts_active: figures.contacts_active,
             longest_queue_duration_s: figures.longest_queue_duration_s,
             service_level: figures.service_level_ppm.map(share),
-            standing: figures.service_level_ppm.map(|level| thresholds.standing(level)),
+            standing: figures.service_level_ppm.map(|level| thresholds.service_level_rating(level)),
             answered_within_s: thresholds.skills_answered_within.map(|within| within.as_secs()),
             agents_available: figures.agents_available,
             agents_staffed: figures.agents_staffed,
             agents_on_contact: figures.agents_on_contact,
             agents_in_acw: figures.agents_in_acw,
             estimated_wait_time_s: figures.estimated_wait_time_s,
-            ..Self::unread(figures.id.clone())
+            ..Self::without_figures(figures.id.clone())
         }
     }
 }
@@ -279,7 +284,7 @@ fn millis(span: std::time::Duration) -> u64 {
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct SeriesQuery {
+pub(in crate::http) struct FigureHistoryQuery {
     /// Whose.
     tenant: TenantId,
     /// Points that begin at this instant or later.
@@ -294,9 +299,9 @@ pub(in crate::http) struct SeriesQuery {
 
 /// How figures went.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct Series {
+pub(in crate::http) struct FigureHistoryResponse {
     /// In order: quarters of an hour, and the single reads of the last day.
-    points: Vec<Point>,
+    points: Vec<FigurePointResponse>,
     /// The `cursor` of the next page; null on the last.
     next: Option<UtcMicros>,
 }
@@ -304,7 +309,7 @@ pub(in crate::http) struct Series {
 /// What was counted over a quarter of an hour, or at one read.
 #[derive(Serialize, ToSchema)]
 #[schema(as = FiguresPoint)]
-pub(in crate::http) struct Point {
+pub(in crate::http) struct FigurePointResponse {
     /// Where it begins.
     starts_at: UtcMicros,
     /// How long it is; 0 for one read.
@@ -312,13 +317,13 @@ pub(in crate::http) struct Point {
     /// How many reads are in it.
     polls: u64,
     /// By the name of the figure; one that no read gave has neither mean nor maximum.
-    figures: BTreeMap<String, StatShown>,
+    figures: BTreeMap<String, FigureStatResponse>,
 }
 
 /// One figure over a span.
 #[derive(Serialize, ToSchema)]
 #[schema(as = FigureStat)]
-pub(in crate::http) struct StatShown {
+pub(in crate::http) struct FigureStatResponse {
     /// The mean of the reads.
     mean: Option<f64>,
     /// The greatest.
@@ -333,22 +338,22 @@ pub(in crate::http) struct StatShown {
     path = "/api/v1/queues/{id}/history",
     tag = "figures",
     operation_id = "queue_history",
-    params(("id" = QueueId, Path, description = "The queue."), SeriesQuery),
-    responses((status = 200, description = "a page", body = Series))
+    params(("id" = QueueId, Path, description = "The queue."), FigureHistoryQuery),
+    responses((status = 200, description = "a page", body = FigureHistoryResponse))
 )]
 pub(in crate::http) async fn queue_history(
     State(state): State<ApiState>,
     caller: Caller,
     Path(id): Path<QueueId>,
-    Query(query): Query<SeriesQuery>,
-) -> Result<Json<Series>, Problem> {
+    Query(query): Query<FigureHistoryQuery>,
+) -> Result<Json<FigureHistoryResponse>, Problem> {
     caller.check(&state, Right::Read, &query.tenant)?;
-    if Newest::of(&state, &query.tenant)?.figures.queue(id.as_str()).is_none() {
-        return Err(Problem::of(Code::NoSuchQueue, format!("no figures of a queue {id} have been read")));
+    if CurrentFigures::load(&state, &query.tenant)?.figures.queue(id.as_str()).is_none() {
+        return Err(Problem::from_code(Code::NoSuchQueue, format!("no figures of a queue {id} have been read")));
     }
-    let (asked, limit) = query.page()?;
-    let points = state.reader.queue_series(&query.tenant, &id, asked, limit).await?;
-    Ok(Json(Series::of(&points, &QUEUE_MEASURES, limit)))
+    let (span, limit) = query.resolve()?;
+    let points = state.reader.queue_series(&query.tenant, &id, span, limit).await?;
+    Ok(Json(FigureHistoryResponse::from_points(&points, &QUEUE_MEASURES, limit)))
 }
 
 /// How the figures of a skill went
@@ -359,73 +364,77 @@ pub(in crate::http) async fn queue_history(
     path = "/api/v1/skills/{id}/history",
     tag = "figures",
     operation_id = "skill_history",
-    params(("id" = SkillId, Path, description = "The skill."), SeriesQuery),
-    responses((status = 200, description = "a page", body = Series))
+    params(("id" = SkillId, Path, description = "The skill."), FigureHistoryQuery),
+    responses((status = 200, description = "a page", body = FigureHistoryResponse))
 )]
 pub(in crate::http) async fn skill_history(
     State(state): State<ApiState>,
     caller: Caller,
     Path(id): Path<SkillId>,
-    Query(query): Query<SeriesQuery>,
-) -> Result<Json<Series>, Problem> {
+    Query(query): Query<FigureHistoryQuery>,
+) -> Result<Json<FigureHistoryResponse>, Problem> {
     caller.check(&state, Right::Read, &query.tenant)?;
-    if Newest::of(&state, &query.tenant)?.figures.skill(id.as_str()).is_none() {
-        return Err(Problem::of(Code::NoSuchSkill, format!("no figures of a skill {id} have been read")));
+    if CurrentFigures::load(&state, &query.tenant)?.figures.skill(id.as_str()).is_none() {
+        return Err(Problem::from_code(Code::NoSuchSkill, format!("no figures of a skill {id} have been read")));
     }
-    let (asked, limit) = query.page()?;
-    let points = state.reader.skill_series(&query.tenant, &id, asked, limit).await?;
-    Ok(Json(Series::of(&points, &SKILL_MEASURES, limit)))
+    let (span, limit) = query.resolve()?;
+    let points = state.reader.skill_series(&query.tenant, &id, span, limit).await?;
+    Ok(Json(FigureHistoryResponse::from_points(&points, &SKILL_MEASURES, limit)))
 }
 
-impl SeriesQuery {
-    fn page(&self) -> Result<((UtcMicros, UtcMicros), u32), Problem> {
-        let (from, to) = span(self.from, self.to, LONGEST_DAYS)?;
+impl FigureHistoryQuery {
+    fn resolve(&self) -> Result<((UtcMicros, UtcMicros), u32), Problem> {
+        let (from, to) = check_span(self.from, self.to, MAX_DAYS)?;
         let from = self.cursor.map_or(from, |cursor| from.max(cursor));
         Ok(((from, to), self.limit.unwrap_or(500).clamp(2, FIGURES_PAGE_LIMIT)))
     }
 }
 
-impl Series {
-    /// A page of points. The last of a full one begins the next, since two may begin at one instant where reads become quarters.
-    fn of<const N: usize>(points: &[FigurePoint<N>], measures: &[Measure; N], limit: u32) -> Self {
+impl FigureHistoryResponse {
+    /// Creates a page of points.
+    ///
+    /// The last point of a full page is left for the next page, because two points may begin at the same instant where
+    /// single polls turn into quarters of an hour.
+    fn from_points<const N: usize>(points: &[FigurePoint<N>], measures: &[Measure; N], limit: u32) -> Self {
         let full = points.len() == limit as usize;
         let last = points.last().filter(|_| full).map(|point| point.starts_at);
-        let kept = points.iter().filter(|point| Some(point.starts_at) != last);
-        let kept: Vec<Point> = kept.map(|point| Point::of(point, measures)).collect();
-        // All of a page at one instant cannot be cut there.
-        if kept.is_empty() && full {
-            let all = points.iter().map(|point| Point::of(point, measures)).collect();
+        let complete = points.iter().filter(|point| Some(point.starts_at) != last);
+        let complete: Vec<FigurePointResponse> =
+            complete.map(|point| FigurePointResponse::from_point(point, measures)).collect();
+        // A page whose points all begin at one instant cannot be divided.
+        if complete.is_empty() && full {
+            let all = points.iter().map(|point| FigurePointResponse::from_point(point, measures)).collect();
             return Self { points: all, next: last.map(|at| at.offset(1)) };
         }
-        Self { points: kept, next: last }
+        Self { points: complete, next: last }
     }
 }
 
-impl Point {
-    fn of<const N: usize>(point: &FigurePoint<N>, measures: &[Measure; N]) -> Self {
+impl FigurePointResponse {
+    fn from_point<const N: usize>(point: &FigurePoint<N>, measures: &[Measure; N]) -> Self {
         let figures = measures.iter().zip(&point.stats);
         Self {
             starts_at: point.starts_at,
             span_s: point.span.as_secs(),
             polls: point.polls,
             figures: figures
-                .map(|(measure, stat)| (name_of(measure).to_owned(), StatShown::of(measure, stat)))
+                .map(|(measure, stat)| (figure_name(measure).to_owned(), FigureStatResponse::from_stat(measure, stat)))
                 .collect(),
         }
     }
 }
 
-/// As the newest figures are named.
-fn name_of(measure: &Measure) -> &'static str {
+/// Returns the name of a measure, the same as for the newest figures.
+fn figure_name(measure: &Measure) -> &'static str {
     match measure.unit {
         Unit::Ppm => measure.name,
         Unit::Count | Unit::Seconds | Unit::Millis => measure.column,
     }
 }
 
-impl StatShown {
+impl FigureStatResponse {
     #[expect(clippy::cast_precision_loss, reason = "sums of figures that are held to a hundred million each")]
-    fn of(measure: &Measure, stat: &Stat) -> Self {
+    fn from_stat(measure: &Measure, stat: &Stat) -> Self {
         let unit = if measure.unit == Unit::Ppm { PPM as f64 } else { 1.0 };
         let mean = (stat.count > 0).then(|| stat.sum as f64 / stat.count as f64 / unit);
         Self { mean, max: stat.max.map(|max| max as f64 / unit) }
@@ -449,7 +458,8 @@ mod tests {
 
     #[test]
     fn a_point_has_means_in_the_units_of_the_newest_figures() {
-        let shown = json!(Point::of(&point(5, Stat { sum: 7, count: 2, max: Some(4) }), &QUEUE_MEASURES));
+        let shown =
+            json!(FigurePointResponse::from_point(&point(5, Stat { sum: 7, count: 2, max: Some(4) }), &QUEUE_MEASURES));
         assert_eq!(shown["figures"]["calls_waiting"], json!({"mean": 3.5, "max": 4.0}));
         assert_eq!(shown["figures"]["service_level"], json!({"mean": 0.75, "max": 0.9}));
         assert_eq!(shown["figures"]["agents_busy"], json!({"mean": null, "max": null}));
@@ -458,11 +468,11 @@ mod tests {
     #[test]
     fn a_full_page_goes_on_where_its_last_point_begins() {
         let points = [point(1, Stat::default()), point(2, Stat::default()), point(2, Stat::default())];
-        let page = Series::of(&points, &QUEUE_MEASURES, 3);
+        let page = FigureHistoryResponse::from_points(&points, &QUEUE_MEASURES, 3);
         assert_eq!((page.points.len(), page.next), (1, Some(UtcMicros::from_micros(2_000_000))));
-        let last = Series::of(&points, &QUEUE_MEASURES, 4);
+        let last = FigureHistoryResponse::from_points(&points, &QUEUE_MEASURES, 4);
         assert_eq!((last.points.len(), last.next), (3, None));
-        let stuck = Series::of(&points[1..], &QUEUE_MEASURES, 2);
-        assert_eq!((stuck.points.len(), stuck.next), (2, Some(UtcMicros::from_micros(2_000_001))));
+        let same_instant = FigureHistoryResponse::from_points(&points[1..], &QUEUE_MEASURES, 2);
+        assert_eq!((same_instant.points.len(), same_instant.next), (2, Some(UtcMicros::from_micros(2_000_001))));
     }
 }

@@ -1,4 +1,4 @@
-//! What a watchdog asks: whether the process lives, and whether it is ready.
+//! Health checks: whether the process is alive, and whether it is ready.
 
 use axum::Json;
 use axum::extract::State;
@@ -11,7 +11,7 @@ use crate::http::ApiState;
 
 /// A process that answers.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct Alive {
+pub(in crate::http) struct LivenessResponse {
     /// `ok`.
     status: &'static str,
 }
@@ -19,9 +19,9 @@ pub(in crate::http) struct Alive {
 /// Whether the process runs
 ///
 /// It says nothing of the platform: an outage of that is no reason to restart this.
-#[utoipa::path(get, path = "/healthz", tag = "daemon", responses((status = 200, description = "it runs", body = Alive)))]
-pub(in crate::http) async fn alive() -> Json<Alive> {
-    Json(Alive { status: "ok" })
+#[utoipa::path(get, path = "/healthz", tag = "daemon", responses((status = 200, description = "it runs", body = LivenessResponse)))]
+pub(in crate::http) async fn alive() -> Json<LivenessResponse> {
+    Json(LivenessResponse { status: "ok" })
 }
 
 /// What is ready and what is not, and since when

@@ -1,4 +1,4 @@
-//! How the daemon is, in one document: what `shiftkeeper status` prints.
+//! The status of the daemon in one document, which `shiftkeeper status` prints.
 
 use axum::Json;
 use axum::extract::State;
@@ -15,7 +15,7 @@ use crate::http::problem::Problem;
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct OfTenant {
+pub(in crate::http) struct StatusQuery {
     /// Which tenant is meant; without it, all within reach.
     tenant: Option<TenantId>,
 }
@@ -28,18 +28,19 @@ pub(in crate::http) struct OfTenant {
     path = "/api/v1/status",
     tag = "daemon",
     operation_id = "show_status",
-    params(OfTenant),
+    params(StatusQuery),
     responses((status = 200, description = "a look", body = Status))
 )]
 pub(in crate::http) async fn show(
     State(state): State<ApiState>,
     caller: Caller,
-    Query(OfTenant { tenant }): Query<OfTenant>,
+    Query(StatusQuery { tenant }): Query<StatusQuery>,
 ) -> Result<Json<Status>, Problem> {
     match &tenant {
         Some(tenant) => caller.check(&state, Right::Read, tenant)?,
-        None => caller.may(Right::Read)?,
+        None => caller.require(Right::Read)?,
     }
-    let wanted = |id: &TenantId| caller.reaches(id) && tenant.as_ref().is_none_or(|tenant| tenant == id);
-    Ok(Json(state.status.look(wanted).await.status))
+    let is_requested =
+        |id: &TenantId| caller.can_access_tenant(id) && tenant.as_ref().is_none_or(|tenant| tenant == id);
+    Ok(Json(state.status.collect(is_requested).await.status))
 }

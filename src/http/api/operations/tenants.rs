@@ -1,4 +1,4 @@
-//! Tenants within reach.
+//! The tenants that the caller can access.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -17,15 +17,15 @@ use crate::http::problem::Problem;
 
 /// Tenants.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct Tenants {
+pub(in crate::http) struct TenantsResponse {
     /// Those that the caller may read, by id.
-    tenants: Vec<TenantShown>,
+    tenants: Vec<TenantResponse>,
 }
 
 /// A tenant.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Tenant)]
-pub(in crate::http) struct TenantShown {
+pub(in crate::http) struct TenantResponse {
     /// Its name in the configuration.
     id: TenantId,
     /// Agents in its roster; null while its keeper is away.
@@ -41,15 +41,15 @@ pub(in crate::http) struct TenantShown {
     /// Automation is halted, since the platform fails for everyone.
     halted: bool,
     /// From when on something is marked.
-    thresholds: ThresholdsShown,
+    thresholds: ThresholdsResponse,
 }
 
 /// From when on a time in a state or a service level is marked.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Thresholds)]
-pub(in crate::http) struct ThresholdsShown {
+pub(in crate::http) struct ThresholdsResponse {
     /// Of a time in a state, by state; one that is not here may last as long as it does.
-    in_state: BTreeMap<String, BoundsShown>,
+    in_state: BTreeMap<String, BoundsResponse>,
     /// From this service level on a skill or queue is good, as a share of 1.
     service_level_good: f64,
     /// And from this one on to be watched, below it to be acted on.
@@ -63,20 +63,20 @@ pub(in crate::http) struct ThresholdsShown {
 /// Bounds of a time in a state; one that is null is never reached.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Bounds)]
-pub(in crate::http) struct BoundsShown {
+pub(in crate::http) struct BoundsResponse {
     /// Long from so many seconds on.
     watch_s: Option<u64>,
     /// Too long from so many on.
     act_s: Option<u64>,
 }
 
-impl From<&Thresholds> for ThresholdsShown {
+impl From<&Thresholds> for ThresholdsResponse {
     fn from(thresholds: &Thresholds) -> Self {
         let seconds = |span: Option<Duration>| span.map(|span| span.as_secs());
         let share = |percent: u32| f64::from(percent) / 100.0;
         let bounds = thresholds.in_state.iter().map(|(state, bounds)| {
-            let shown = BoundsShown { watch_s: seconds(bounds.watch), act_s: seconds(bounds.act) };
-            (state.name().to_owned(), shown)
+            let response = BoundsResponse { watch_s: seconds(bounds.watch), act_s: seconds(bounds.act) };
+            (state.name().to_owned(), response)
         });
         Self {
             in_state: bounds.collect(),
@@ -96,31 +96,34 @@ impl From<&Thresholds> for ThresholdsShown {
     path = "/api/v1/tenants",
     tag = "daemon",
     operation_id = "list_tenants",
-    responses((status = 200, description = "the tenants", body = Tenants))
+    responses((status = 200, description = "the tenants", body = TenantsResponse))
 )]
-pub(in crate::http) async fn list(State(state): State<ApiState>, caller: Caller) -> Result<Json<Tenants>, Problem> {
+pub(in crate::http) async fn list(
+    State(state): State<ApiState>,
+    caller: Caller,
+) -> Result<Json<TenantsResponse>, Problem> {
     let mut tenants = Vec::new();
-    for id in state.door.tenants().ids() {
+    for id in state.keepers.tenants().ids() {
         if caller.check(&state, Right::Read, &id).is_ok() {
-            tenants.push(tenant(&state, &caller, id).await);
+            tenants.push(tenant_response(&state, &caller, id).await);
         }
     }
-    Ok(Json(Tenants { tenants }))
+    Ok(Json(TenantsResponse { tenants }))
 }
 
-async fn tenant(state: &ApiState, caller: &Caller, id: TenantId) -> TenantShown {
-    let board = state.boards.look(&id).await.ok();
+async fn tenant_response(state: &ApiState, caller: &Caller, id: TenantId) -> TenantResponse {
+    let board = state.boards.get(&id).await.ok();
     let agents = board
         .as_ref()
         .map(|board| board.agents.iter().filter(|card| caller.has_team(&id, card.team.as_ref())).collect::<Vec<_>>());
     let cards = agents.iter().flatten();
     let teams: BTreeSet<TeamName> = cards.clone().filter_map(|card| card.team.clone()).collect();
     let zones: BTreeSet<&str> = cards.filter_map(|card| card.zone.as_deref()).collect();
-    let seen_at = board.as_ref().and_then(|board| board.seen_at);
+    let seen_at = board.as_ref().and_then(|board| board.observed_at);
     let now = board.as_ref().map(|board| board.at);
-    let link = state.door.tenants().link(&id);
+    let link = state.keepers.tenants().link(&id);
     let age = now.zip(seen_at).map(|(now, seen_at)| now.since(seen_at).as_millis());
-    TenantShown {
+    TenantResponse {
         agents: agents.as_ref().map(Vec::len),
         zones: zones.into_iter().map(str::to_owned).collect(),
         teams: teams.into_iter().collect(),

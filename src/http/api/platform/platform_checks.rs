@@ -1,4 +1,4 @@
-//! Whether a tenant's platform answers, asked now.
+//! A check of whether a tenant's platform answers, made on request.
 
 use axum::Json;
 use axum::extract::State;
@@ -6,7 +6,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::domain::ids::{AgentId, TenantId};
-use crate::engine::changes::door::DoorError;
+use crate::engine::changes::keeper_handle::KeeperError;
 use crate::engine::platform::probe::ProbeReport;
 use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
@@ -16,7 +16,7 @@ use crate::http::problem::Problem;
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct Wanted {
+pub(in crate::http) struct PlatformCheckQuery {
     /// Whose platform.
     tenant: TenantId,
     /// About whom it is asked.
@@ -31,21 +31,21 @@ pub(in crate::http) struct Wanted {
     path = "/api/v1/platform-checks",
     tag = "daemon",
     operation_id = "check_platform",
-    params(Wanted),
+    params(PlatformCheckQuery),
     responses((status = 200, description = "the results of the checks", body = ProbeReport))
 )]
 pub(in crate::http) async fn create(
     State(state): State<ApiState>,
     caller: Caller,
-    Query(Wanted { tenant, agent }): Query<Wanted>,
+    Query(PlatformCheckQuery { tenant, agent }): Query<PlatformCheckQuery>,
 ) -> Result<Json<ProbeReport>, Problem> {
     caller.check_agents(&state, Right::Change, &tenant, std::slice::from_ref(&agent)).await?;
     match state.probes.run(&tenant, &agent).await {
         Some(Ok(report)) => Ok(Json(report)),
         Some(Err(error)) => {
             tracing::warn!(%error, "a call for a check could not be recorded and was not made");
-            Err(DoorError::Unavailable.into())
+            Err(KeeperError::Unavailable.into())
         }
-        None => Err(DoorError::NoTenant(tenant).into()),
+        None => Err(KeeperError::NoTenant(tenant).into()),
     }
 }

@@ -1,4 +1,4 @@
-//! What rules in mode `approve` want, and what people say to it.
+//! Approvals: the changes that rules in mode `approve` propose, and people's decisions about them.
 
 use axum::Json;
 use axum::extract::State;
@@ -8,23 +8,25 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::domain::ids::{AgentId, TenantId, TransitionId};
-use crate::engine::rules::approvals::{ApprovalError, ApprovalView, Approvals, Decided, Decision, DecisionView, Page};
+use crate::engine::rules::approvals::{
+    ApprovalError, ApprovalView, Approvals, Decision, DecisionResult, DecisionView, Page,
+};
 use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
+use crate::http::authorized_request::{AuthorizedRequest, has_tenant};
 use crate::http::extract::{Path, Query};
+use crate::http::idempotency::{IdempotencyKeyHeader, json_answer, run_once};
 use crate::http::problem::{Code, Problem};
-use crate::http::request_key::{KeyHeader, answer, once};
-use crate::http::wish::{Wish, of_tenant};
 use crate::store::PAGE_LIMIT;
 
-/// Longest accepted note.
-const LONGEST_NOTE: usize = 1000;
+/// The longest accepted note, in characters.
+const MAX_NOTE_CHARS: usize = 1000;
 
 /// Which page; `cursor` is the `next` of the page before.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct ListQuery {
+pub(in crate::http) struct ApprovalListQuery {
     tenant: TenantId,
     /// Of this agent alone.
     agent: Option<AgentId>,
@@ -35,7 +37,7 @@ pub(in crate::http) struct ListQuery {
 
 /// A page of what waits.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct ApprovalPage {
+pub(in crate::http) struct ApprovalsResponse {
     /// The oldest first.
     approvals: Vec<ApprovalView>,
     /// The `cursor` of the next page; null on the last.
@@ -48,28 +50,28 @@ pub(in crate::http) struct ApprovalPage {
     path = "/api/v1/approvals",
     tag = "approvals",
     operation_id = "approvals",
-    params(ListQuery),
-    responses((status = 200, description = "a page of them", body = ApprovalPage))
+    params(ApprovalListQuery),
+    responses((status = 200, description = "a page of them", body = ApprovalsResponse))
 )]
 pub(in crate::http) async fn list(
     State(state): State<ApiState>,
     caller: Caller,
-    Query(query): Query<ListQuery>,
-) -> Result<Json<ApprovalPage>, Problem> {
+    Query(query): Query<ApprovalListQuery>,
+) -> Result<Json<ApprovalsResponse>, Problem> {
     caller.check(&state, Right::Read, &query.tenant)?;
     let after = query.cursor.as_deref().map(parse_id).transpose()?;
     let limit = query.limit.unwrap_or(100).clamp(1, PAGE_LIMIT) as usize;
     let teams = caller.teams(&query.tenant).cloned();
     let page = Page { after, limit };
-    let (approvals, next) = desk(&state).list(&query.tenant, &teams, query.agent.as_ref(), page).await?;
-    Ok(Json(ApprovalPage { approvals, next }))
+    let (approvals, next) = approvals(&state).list(&query.tenant, &teams, query.agent.as_ref(), page).await?;
+    Ok(Json(ApprovalsResponse { approvals, next }))
 }
 
 /// Which page of what was decided.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct DecidedQuery {
+pub(in crate::http) struct DecisionListQuery {
     tenant: TenantId,
     /// The `next` of the page before.
     cursor: Option<u64>,
@@ -80,7 +82,7 @@ pub(in crate::http) struct DecidedQuery {
 
 /// A page of what was decided.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct DecisionPage {
+pub(in crate::http) struct DecisionsResponse {
     /// The newest first. There may be few here and more behind `next` where the caller sees some teams alone.
     decisions: Vec<DecisionView>,
     /// The `cursor` of the next page; null on the last.
@@ -95,34 +97,39 @@ pub(in crate::http) struct DecisionPage {
     path = "/api/v1/approvals/decided",
     tag = "approvals",
     operation_id = "decided_approvals",
-    params(DecidedQuery),
-    responses((status = 200, description = "a page of them", body = DecisionPage))
+    params(DecisionListQuery),
+    responses((status = 200, description = "a page of them", body = DecisionsResponse))
 )]
-pub(in crate::http) async fn decided(
+pub(in crate::http) async fn decisions(
     State(state): State<ApiState>,
     caller: Caller,
-    Query(query): Query<DecidedQuery>,
-) -> Result<Json<DecisionPage>, Problem> {
+    Query(query): Query<DecisionListQuery>,
+) -> Result<Json<DecisionsResponse>, Problem> {
     caller.check(&state, Right::Read, &query.tenant)?;
     let limit = query.limit.unwrap_or(100).clamp(1, PAGE_LIMIT);
     let teams = caller.teams(&query.tenant).cloned();
-    let (decisions, next) = desk(&state).decided(&query.tenant, &teams, query.cursor, limit).await?;
-    Ok(Json(DecisionPage { decisions, next }))
+    let (decisions, next) = approvals(&state).list_decisions(&query.tenant, &teams, query.cursor, limit).await?;
+    Ok(Json(DecisionsResponse { decisions, next }))
 }
 
-/// How many wait for the caller to decide; nothing where that is not the caller's, or the store cannot be read.
-pub(in crate::http) async fn waiting(state: &ApiState, caller: &Caller, tenant: &TenantId) -> Option<u64> {
-    if !caller.has(Right::Change) || !caller.reaches(tenant) {
+/// Returns how many changes wait for the caller's decision, or `None` if the caller may not decide or the store cannot
+/// be read.
+pub(in crate::http) async fn count_pending(state: &ApiState, caller: &Caller, tenant: &TenantId) -> Option<u64> {
+    if !caller.has_right(Right::Change) || !caller.can_access_tenant(tenant) {
         return None;
     }
     let teams = caller.teams(tenant).cloned();
-    desk(state).count(tenant, &teams).await.inspect_err(|error| tracing::warn!(%error, "approvals not counted")).ok()
+    approvals(state)
+        .count(tenant, &teams)
+        .await
+        .inspect_err(|error| tracing::warn!(%error, "approvals not counted"))
+        .ok()
 }
 
 /// The body of a yes.
 #[derive(Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct AcceptApproval {
+pub(in crate::http) struct AcceptApprovalBody {
     tenant: TenantId,
     /// Kept apart from the audit chain.
     #[serde(default)]
@@ -130,7 +137,7 @@ pub(in crate::http) struct AcceptApproval {
     note: Option<String>,
 }
 
-of_tenant!(AcceptApproval, DenyApproval);
+has_tenant!(AcceptApprovalBody, DenyApprovalBody);
 
 /// Let a change of a rule go
 ///
@@ -140,14 +147,14 @@ of_tenant!(AcceptApproval, DenyApproval);
     path = "/api/v1/approvals/{transition}/accept",
     tag = "approvals",
     operation_id = "accept_approval",
-    params(("transition" = TransitionId, Path, description = "The transition that waits."), KeyHeader),
-    request_body = AcceptApproval,
-    responses((status = 200, description = "where it stands", body = Decided))
+    params(("transition" = TransitionId, Path, description = "The transition that waits."), IdempotencyKeyHeader),
+    request_body = AcceptApprovalBody,
+    responses((status = 200, description = "where it stands", body = DecisionResult))
 )]
 pub(in crate::http) async fn accept(
     State(state): State<ApiState>,
     Path(id): Path<String>,
-    Wish { caller, tenant, body, key }: Wish<AcceptApproval>,
+    AuthorizedRequest { caller, tenant, body, key }: AuthorizedRequest<AcceptApprovalBody>,
 ) -> Result<Response, Problem> {
     check_note(body.note.as_deref())?;
     decide(&state, &caller, tenant, parse_id(&id)?, Decision::Accept { note: body.note }, key).await
@@ -156,7 +163,7 @@ pub(in crate::http) async fn accept(
 /// The body of a no.
 #[derive(Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct DenyApproval {
+pub(in crate::http) struct DenyApprovalBody {
     tenant: TenantId,
     /// Why; kept apart from the audit chain.
     #[schema(min_length = 1, max_length = 1000)]
@@ -171,14 +178,14 @@ pub(in crate::http) struct DenyApproval {
     path = "/api/v1/approvals/{transition}/deny",
     tag = "approvals",
     operation_id = "deny_approval",
-    params(("transition" = TransitionId, Path, description = "The transition that waits."), KeyHeader),
-    request_body = DenyApproval,
-    responses((status = 200, description = "how it ended", body = Decided))
+    params(("transition" = TransitionId, Path, description = "The transition that waits."), IdempotencyKeyHeader),
+    request_body = DenyApprovalBody,
+    responses((status = 200, description = "how it ended", body = DecisionResult))
 )]
 pub(in crate::http) async fn deny(
     State(state): State<ApiState>,
     Path(id): Path<String>,
-    Wish { caller, tenant, body, key }: Wish<DenyApproval>,
+    AuthorizedRequest { caller, tenant, body, key }: AuthorizedRequest<DenyApprovalBody>,
 ) -> Result<Response, Problem> {
     check_note(Some(&body.note))?;
     if body.note.trim().is_empty() {
@@ -193,21 +200,23 @@ async fn decide(
     tenant: TenantId,
     id: TransitionId,
     decision: Decision,
-    key: Option<crate::engine::changes::door::IdempotencyKey>,
+    key: Option<crate::engine::changes::keeper_handle::IdempotencyKey>,
 ) -> Result<Response, Problem> {
-    let (approvals, of) = (desk(state), tenant.clone());
-    let (asker, teams) = (caller.asker(), caller.teams(&tenant).cloned());
-    let work = async move { Ok(answer(StatusCode::OK, &approvals.decide(&of, id, decision, asker, teams).await?)) };
-    once(state, caller, Some(&tenant), key, work).await
+    let (approvals, owner) = (approvals(state), tenant.clone());
+    let (requester, teams) = (caller.requester(), caller.teams(&tenant).cloned());
+    let work = async move {
+        Ok(json_answer(StatusCode::OK, &approvals.decide(&owner, id, decision, requester, teams).await?))
+    };
+    run_once(state, caller, Some(&tenant), key, work).await
 }
 
-fn desk(state: &ApiState) -> Approvals {
-    Approvals::new(state.door.clone(), state.reader.clone())
+fn approvals(state: &ApiState) -> Approvals {
+    Approvals::new(state.keepers.clone(), state.reader.clone())
 }
 
 fn check_note(note: Option<&str>) -> Result<(), Problem> {
-    if note.is_some_and(|note| note.chars().count() > LONGEST_NOTE) {
-        return Err(Problem::bad_request(format!("note: at most {LONGEST_NOTE} characters")));
+    if note.is_some_and(|note| note.chars().count() > MAX_NOTE_CHARS) {
+        return Err(Problem::bad_request(format!("note: at most {MAX_NOTE_CHARS} characters")));
     }
     Ok(())
 }
@@ -220,10 +229,10 @@ impl From<ApprovalError> for Problem {
     fn from(error: ApprovalError) -> Self {
         let detail = error.to_string();
         match error {
-            ApprovalError::Door(error) => error.into(),
+            ApprovalError::Keeper(error) => error.into(),
             ApprovalError::Read(error) => error.into(),
-            ApprovalError::NotFound(_) => Self::of(Code::NoSuchApproval, detail),
-            ApprovalError::TooLate { .. } => Self::of(Code::TooLate, detail),
+            ApprovalError::NotFound(_) => Self::from_code(Code::NoSuchApproval, detail),
+            ApprovalError::TooLate { .. } => Self::from_code(Code::TooLate, detail),
         }
     }
 }

@@ -1,11 +1,11 @@
-//! What rules found of agents, and what they make of one agent now.
+//! What rules found about agents, and how they evaluate one agent now.
 
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::rule_shapes::{AgentRulesView, FindingView};
+use super::rule_responses::{AgentRulesResponse, FindingResponse};
 use crate::domain::ids::{AgentId, FindingId, RuleId, TeamName, TenantId};
 use crate::domain::time::UtcMicros;
 use crate::http::ApiState;
@@ -18,7 +18,7 @@ use crate::store::{FindingFilter, FindingKind, PAGE_LIMIT};
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct OfTenant {
+pub(in crate::http) struct TenantQuery {
     /// Whose.
     tenant: TenantId,
 }
@@ -48,9 +48,9 @@ pub(in crate::http) struct FindingsQuery {
 
 /// What rules found of agents.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct FindingsView {
+pub(in crate::http) struct FindingsResponse {
     /// Newest first.
-    findings: Vec<FindingView>,
+    findings: Vec<FindingResponse>,
     /// The cursor of the next page; null on the last.
     next: Option<FindingId>,
 }
@@ -65,13 +65,13 @@ pub(in crate::http) struct FindingsView {
     tag = "rules",
     operation_id = "rule_findings",
     params(FindingsQuery),
-    responses((status = 200, description = "the findings", body = FindingsView))
+    responses((status = 200, description = "the findings", body = FindingsResponse))
 )]
 pub(in crate::http) async fn list(
     State(state): State<ApiState>,
     caller: Caller,
     Query(query): Query<FindingsQuery>,
-) -> Result<Json<FindingsView>, Problem> {
+) -> Result<Json<FindingsResponse>, Problem> {
     caller.check(&state, Right::Read, &query.tenant)?;
     let names = FindingKind::ALL.map(FindingKind::name).join(", ");
     let kind = query
@@ -90,9 +90,10 @@ pub(in crate::http) async fn list(
     let rows = state.reader.rule_findings(&query.tenant, &filter, limit).await?;
     let next = rows.last().filter(|_| rows.len() == limit as usize).map(|row| row.finding.id);
     let teams = caller.teams(&query.tenant);
-    let shown = |team: Option<&TeamName>| teams.is_none_or(|teams| team.is_some_and(|team| teams.contains(team)));
-    let findings = rows.into_iter().filter(|row| shown(row.team.as_ref())).map(FindingView::of).collect();
-    Ok(Json(FindingsView { findings, next }))
+    let is_visible = |team: Option<&TeamName>| teams.is_none_or(|teams| team.is_some_and(|team| teams.contains(team)));
+    let findings =
+        rows.into_iter().filter(|row| is_visible(row.team.as_ref())).map(FindingResponse::from_stored).collect();
+    Ok(Json(FindingsResponse { findings, next }))
 }
 
 /// What every rule makes of an agent now, and why
@@ -101,17 +102,18 @@ pub(in crate::http) async fn list(
     path = "/api/v1/agents/{id}/rules",
     tag = "rules",
     operation_id = "explain_agent",
-    params(("id" = AgentId, Path, description = "The agent."), OfTenant),
-    responses((status = 200, description = "the rules, in the order in which they are evaluated", body = AgentRulesView))
+    params(("id" = AgentId, Path, description = "The agent."), TenantQuery),
+    responses((status = 200, description = "the rules, in the order in which they are evaluated", body = AgentRulesResponse))
 )]
 pub(in crate::http) async fn explain(
     State(state): State<ApiState>,
     caller: Caller,
     Path(id): Path<AgentId>,
-    Query(OfTenant { tenant }): Query<OfTenant>,
-) -> Result<Json<AgentRulesView>, Problem> {
+    Query(TenantQuery { tenant }): Query<TenantQuery>,
+) -> Result<Json<AgentRulesResponse>, Problem> {
     caller.check_agents(&state, Right::Read, &tenant, std::slice::from_ref(&id)).await?;
-    let explained = state.door.explain_agent(&tenant, id.clone()).await?;
-    let explained = explained.ok_or_else(|| Problem::of(Code::NoSuchAgent, format!("{tenant} has no agent {id}")))?;
-    Ok(Json(AgentRulesView::of(tenant, explained)))
+    let explained = state.keepers.explain_agent(&tenant, id.clone()).await?;
+    let explained =
+        explained.ok_or_else(|| Problem::from_code(Code::NoSuchAgent, format!("{tenant} has no agent {id}")))?;
+    Ok(Json(AgentRulesResponse::from_explanation(tenant, explained)))
 }

@@ -11,9 +11,9 @@ use utoipa::IntoParams;
 use crate::domain::ids::TenantId;
 use crate::http::auth::{Caller, Right};
 use crate::http::extract::Query;
+use crate::http::idempotency::{IdempotencyKeyHeader, RequestKey, json_answer, run_once};
 use crate::http::problem::{Code, Problem};
-use crate::http::request_key::{KeyHeader, RequestKey, answer, once};
-use crate::http::{ApiState, ImportAnswer, ImportError, WantedImport};
+use crate::http::{ApiState, ImportError, ImportRequest, ImportResult};
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -41,9 +41,9 @@ pub(in crate::http) struct ImportQuery {
     path = "/api/v1/schedule-imports",
     tag = "shifts",
     operation_id = "import_schedule",
-    params(ImportQuery, KeyHeader),
+    params(ImportQuery, IdempotencyKeyHeader),
     request_body(content_type = "application/octet-stream", content = Vec<u8>, description = "the file: CSV or iCalendar"),
-    responses((status = 200, description = "in force", body = ImportAnswer))
+    responses((status = 200, description = "in force", body = ImportResult))
 )]
 pub(in crate::http) async fn create(
     State(state): State<ApiState>,
@@ -52,38 +52,40 @@ pub(in crate::http) async fn create(
     key: RequestKey,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
-    caller.check_whole(&state, Right::Import, &query.tenant)?;
+    caller.check_all_teams(&state, Right::Import, &query.tenant)?;
     let (body, tenant) = (body?, query.tenant.clone());
-    let key = key.with(&body);
-    let wanted = WantedImport {
+    let key = key.into_key(&body);
+    let request = ImportRequest {
         tenant: query.tenant,
         name: query.name,
         bytes: body.as_ref().into(),
         move_weeks: query.move_weeks,
-        whole: query.whole,
+        is_complete: query.whole,
         actor: format!("person:{}", caller.id()),
     };
-    let imports = state.imports.clone();
+    let importer = state.importer.clone();
     let work = async move {
-        let imported = imports.import(wanted).await.map_err(refused)?;
-        Ok(answer(StatusCode::OK, &imported))
+        let imported = importer.import(request).await.map_err(import_problem)?;
+        Ok(json_answer(StatusCode::OK, &imported))
     };
-    once(&state, &caller, Some(&tenant), key, work).await
+    run_once(&state, &caller, Some(&tenant), key, work).await
 }
 
-fn refused(error: ImportError) -> Problem {
+fn import_problem(error: ImportError) -> Problem {
     let detail = error.to_string();
     match error {
-        ImportError::Refused { complaints, faults, .. } => {
+        ImportError::Refused { diagnostics: complaints, faults, .. } => {
             let lines = serde_json::to_value(complaints).unwrap_or_default();
-            Problem::of(Code::ScheduleRefused, detail).with("complaints", lines).with("faults", faults.into())
+            Problem::from_code(Code::ScheduleRefused, detail)
+                .with_member("complaints", lines)
+                .with_member("faults", faults.into())
         }
-        ImportError::Store(cause) => unavailable(&cause.into(), detail),
-        ImportError::Read(cause) => unavailable(&cause.into(), detail),
+        ImportError::Store(cause) => store_unavailable(&cause.into(), detail),
+        ImportError::Read(cause) => store_unavailable(&cause.into(), detail),
     }
 }
 
-pub(in crate::http::api) fn unavailable(cause: &anyhow::Error, detail: String) -> Problem {
+pub(in crate::http::api) fn store_unavailable(cause: &anyhow::Error, detail: String) -> Problem {
     tracing::error!(error = format!("{cause:#}"), "an import could not be stored");
-    Problem::of(Code::StoreUnavailable, detail).retry_after(2)
+    Problem::from_code(Code::StoreUnavailable, detail).with_retry_after(2)
 }

@@ -1,4 +1,4 @@
-//! Your account: who you are here, where you are signed in, and another password.
+//! The account page: the caller's access, the sessions, and changing the password.
 
 use askama::Template;
 use axum::extract::State;
@@ -7,38 +7,38 @@ use serde::Deserialize;
 
 use crate::domain::time::UtcMicros;
 use crate::http::ApiState;
-use crate::http::api::access::{me, own};
-use crate::http::console::shared::ask::Ask;
-use crate::http::console::shared::failure::Failure;
-use crate::http::console::shared::read::{Want, read};
-use crate::http::console::shared::shell::{Place, Shell, page};
-use crate::http::console::shared::times::{Stamp, Times};
+use crate::http::api::access::{me, own_account};
+use crate::http::console::shared::api_call::{ApiCall, call_api};
+use crate::http::console::shared::page_error::PageError;
+use crate::http::console::shared::page_request::PageRequest;
+use crate::http::console::shared::shell::{ConsolePage, Shell, render_page};
+use crate::http::console::shared::times::{Stamp, TimeFormat};
 
 #[derive(Deserialize)]
-struct Reached {
+struct TenantAccess {
     id: String,
     teams: Option<Vec<String>>,
 }
 
-impl Reached {
-    /// The teams, in words.
+impl TenantAccess {
+    /// Returns the teams, for people.
     fn teams(&self) -> String {
         self.teams.as_ref().map_or_else(|| "all teams".to_owned(), |teams| teams.join(", "))
     }
 }
 
 #[derive(Deserialize)]
-struct Me {
+struct CallerInfo {
     id: String,
     name: String,
     kind: String,
     role: Option<String>,
     everywhere: bool,
-    tenants: Vec<Reached>,
+    tenants: Vec<TenantAccess>,
     has_password: bool,
 }
 
-/// Somewhere the person is signed in.
+/// A session of the user.
 #[derive(Deserialize)]
 struct Session {
     id: String,
@@ -50,7 +50,7 @@ struct Session {
 }
 
 #[derive(Deserialize)]
-struct Sessions {
+struct SessionList {
     sessions: Vec<Session>,
 }
 
@@ -58,8 +58,8 @@ struct Sessions {
 #[template(path = "access/account.html")]
 struct AccountPage {
     shell: Shell,
-    times: Times,
-    me: Me,
+    times: TimeFormat,
+    me: CallerInfo,
     sessions: Vec<Session>,
 }
 
@@ -70,10 +70,11 @@ impl AccountPage {
 }
 
 /// `GET /account`.
-pub(in crate::http) async fn show(State(state): State<ApiState>, ask: Ask) -> Result<Response, Failure> {
-    let me: Me = read(&state, &ask, Want { route: "/api/v1/me", id: None, query: &[] }, me::show).await?;
-    let want = Want { route: "/api/v1/me/sessions", id: None, query: &[] };
-    let Sessions { sessions } = read(&state, &ask, want, own::sessions).await?;
-    let shell = ask.shell(Place::Account, "Your account");
-    Ok(page(&AccountPage { shell, times: ask.times, me, sessions }))
+pub(in crate::http) async fn show(State(state): State<ApiState>, request: PageRequest) -> Result<Response, PageError> {
+    let me: CallerInfo =
+        call_api(&state, &request, ApiCall { route: "/api/v1/me", id: None, query: &[] }, me::show).await?;
+    let call = ApiCall { route: "/api/v1/me/sessions", id: None, query: &[] };
+    let SessionList { sessions } = call_api(&state, &request, call, own_account::sessions).await?;
+    let shell = request.shell(ConsolePage::Account, "Your account");
+    Ok(render_page(&AccountPage { shell, times: request.times, me, sessions }))
 }

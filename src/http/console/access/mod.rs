@@ -1,3 +1,3 @@
-//! Access: the account of the person who is signed in.
+//! Access: the account of the signed-in user.
 
 pub(super) mod account;

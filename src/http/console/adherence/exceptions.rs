@@ -1,4 +1,4 @@
-//! Exceptions: who is excused, for how long and why; and excusing somebody.
+//! The exceptions pages: who is excused, for how long and why, and the form for a new exception.
 
 use askama::Template;
 use axum::extract::State;
@@ -10,14 +10,14 @@ use crate::http::ApiState;
 use crate::http::api::adherence::exceptions;
 use crate::http::auth::Right;
 use crate::http::console::changes;
-use crate::http::console::shared::ask::Ask;
-use crate::http::console::shared::failure::Failure;
-use crate::http::console::shared::read::{Want, read};
-use crate::http::console::shared::shell::{Place, Shell, page};
-use crate::http::console::shared::times::{Stamp, Times};
+use crate::http::console::shared::api_call::{ApiCall, call_api};
+use crate::http::console::shared::page_error::PageError;
+use crate::http::console::shared::page_request::PageRequest;
+use crate::http::console::shared::shell::{ConsolePage, Shell, render_page};
+use crate::http::console::shared::times::{Stamp, TimeFormat};
 
 #[derive(Deserialize)]
-struct Who {
+struct ExceptionAgent {
     agent: String,
     name: Option<String>,
 }
@@ -26,7 +26,7 @@ struct Who {
 struct Exception {
     id: String,
     scope: String,
-    agents: Vec<Who>,
+    agents: Vec<ExceptionAgent>,
     team: Option<String>,
     from: UtcMicros,
     to: UtcMicros,
@@ -38,19 +38,19 @@ struct Exception {
     ended_why: Option<String>,
 }
 
-/// Names that are written out; the rest are counted.
-const MOST_NAMES: usize = 5;
+/// The maximum number of names that are written out; the rest are counted.
+const MAX_NAMES: usize = 5;
 
 impl Exception {
-    /// Who is excused, in words.
+    /// Returns who is excused, for people.
     fn who(&self) -> String {
         match self.scope.as_str() {
             "everyone" => "Everyone".to_owned(),
             "team" => format!("All of {}", self.team.as_deref().unwrap_or_default()),
             _ => {
-                let label = |who: &Who| who.name.clone().unwrap_or_else(|| who.agent.clone());
-                let names: Vec<_> = self.agents.iter().take(MOST_NAMES).map(label).collect();
-                let more = self.agents.len().saturating_sub(MOST_NAMES);
+                let label = |who: &ExceptionAgent| who.name.clone().unwrap_or_else(|| who.agent.clone());
+                let names: Vec<_> = self.agents.iter().take(MAX_NAMES).map(label).collect();
+                let more = self.agents.len().saturating_sub(MAX_NAMES);
                 let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
                 format!("{}{rest}", names.join(", "))
             }
@@ -66,8 +66,8 @@ impl Exception {
         }
     }
 
-    /// It excuses now, so that it can be ended and what was excused so far stays so.
-    fn goes_on(&self) -> bool {
+    /// Whether the exception is in effect now. It can then be ended, and the time excused so far stays neutral.
+    fn is_running(&self) -> bool {
         self.standing == "running"
     }
 
@@ -77,7 +77,7 @@ impl Exception {
 }
 
 #[derive(Deserialize)]
-struct Exceptions {
+struct ExceptionList {
     exceptions: Vec<Exception>,
     next: Option<String>,
 }
@@ -86,7 +86,7 @@ struct Exceptions {
 #[template(path = "adherence/exceptions.html")]
 struct ExceptionsPage {
     shell: Shell,
-    times: Times,
+    times: TimeFormat,
     exceptions: Vec<Exception>,
     older: Option<String>,
     may: bool,
@@ -99,18 +99,18 @@ impl ExceptionsPage {
 }
 
 /// `GET /exceptions`.
-pub(in crate::http) async fn list(State(state): State<ApiState>, ask: Ask) -> Result<Response, Failure> {
-    ask.check(&state, Right::Read)?;
-    let query = [("limit", "50"), ("cursor", ask.value("cursor").unwrap_or_default())];
-    let want = Want { route: "/api/v1/exceptions", id: None, query: &query };
-    let Exceptions { exceptions, next } = read(&state, &ask, want, exceptions::list).await?;
-    let shell = ask.shell(Place::Exceptions, "Exceptions");
+pub(in crate::http) async fn list(State(state): State<ApiState>, request: PageRequest) -> Result<Response, PageError> {
+    request.check(&state, Right::Read)?;
+    let query = [("limit", "50"), ("cursor", request.value("cursor").unwrap_or_default())];
+    let call = ApiCall { route: "/api/v1/exceptions", id: None, query: &query };
+    let ExceptionList { exceptions, next } = call_api(&state, &request, call, exceptions::list).await?;
+    let shell = request.shell(ConsolePage::Exceptions, "Exceptions");
     let older = next.map(|next| {
         let cursor: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
         format!("{}&cursor={cursor}", shell.to("/exceptions"))
     });
-    let may = ask.has(Right::Excuse);
-    Ok(page(&ExceptionsPage { shell, times: ask.times, exceptions, older, may }))
+    let may = request.has_right(Right::Excuse);
+    Ok(render_page(&ExceptionsPage { shell, times: request.times, exceptions, older, may }))
 }
 
 #[derive(Template)]
@@ -123,20 +123,20 @@ struct NewExceptionPage {
 }
 
 /// `GET /exceptions/new`.
-pub(in crate::http) async fn new(State(state): State<ApiState>, ask: Ask) -> Result<Response, Failure> {
-    ask.check(&state, Right::Excuse)?;
-    let picture = ask.picture(&state).await;
+pub(in crate::http) async fn new(State(state): State<ApiState>, request: PageRequest) -> Result<Response, PageError> {
+    request.check(&state, Right::Excuse)?;
+    let live_view = request.live_view(&state).await;
     let mut agents: Vec<String> =
-        ask.query.iter().filter(|(key, _)| key == "agent").map(|(_, agent)| agent.clone()).collect();
-    if let Some(set) = ask.value("set") {
-        agents.extend(changes::out_of_plan(&state, &ask, set).await?);
+        request.query.iter().filter(|(key, _)| key == "agent").map(|(_, agent)| agent.clone()).collect();
+    if let Some(set) = request.value("set") {
+        agents.extend(changes::agents_out_of_plan(&state, &request, set).await?);
     }
-    Ok(page(&NewExceptionPage {
-        shell: ask.shell(Place::Exceptions, "Approve an exception"),
+    Ok(render_page(&NewExceptionPage {
+        shell: request.shell(ConsolePage::Exceptions, "Approve an exception"),
         agents,
-        teams: picture.map(|picture| picture.teams()).unwrap_or_default(),
-        // Who is bound to teams cannot excuse everyone.
-        everyone: ask.sees_all_teams(),
+        teams: live_view.map(|picture| picture.teams()).unwrap_or_default(),
+        // A caller restricted to teams cannot excuse everyone.
+        everyone: request.has_all_teams(),
     }))
 }
 
@@ -146,8 +146,10 @@ mod tests {
 
     #[test]
     fn many_names_are_counted() {
-        let who =
-            |number: usize| Who { agent: format!("u_{number}"), name: (number > 0).then(|| format!("Agent {number}")) };
+        let who = |number: usize| ExceptionAgent {
+            agent: format!("u_{number}"),
+            name: (number > 0).then(|| format!("Agent {number}")),
+        };
         let at = UtcMicros::EPOCH;
         let exception = |agents| Exception {
             id: String::new(),

@@ -1,4 +1,5 @@
-//! One agent: planned over actual for a day and for the week, adherence so far, and every change with who or what and why.
+//! The page of one agent: the plan and the actual states for a day and for the week, adherence so far, and every change
+//! with who or what made it and why.
 
 use askama::Template;
 use axum::extract::State;
@@ -8,37 +9,37 @@ use jiff::tz::TimeZone;
 use jiff::{ToSpan as _, Zoned};
 use serde::Deserialize;
 
-use super::timeline::{Piece, Stretch, Timeline, draw};
+use super::timeline::{TimeAxis, Timeline, TimelineSpan, draw};
 use crate::domain::agents::state::AgentState;
 use crate::domain::ids::AgentId;
 use crate::domain::time::UtcMicros;
 use crate::http::ApiState;
-use crate::http::api::agents::course;
+use crate::http::api::agents::history;
 use crate::http::auth::Right;
-use crate::http::console::changes::done::{Change, Changes};
-use crate::http::console::live::picture::Picture;
-use crate::http::console::live::rows::Row;
+use crate::http::console::changes::agent_changes::{AgentChange, AgentChangeList};
+use crate::http::console::live::live_view::LiveView;
+use crate::http::console::live::rows::AgentRow;
 use crate::http::console::rules::approvals::{self, Approval};
-use crate::http::console::shared::ask::Ask;
-use crate::http::console::shared::failure::Failure;
-use crate::http::console::shared::read::{Want, read};
-use crate::http::console::shared::shell::{Place, Shell, page};
-use crate::http::console::shared::times::{self, Span, Stamp, Times};
-use crate::http::console::shared::words;
+use crate::http::console::shared::api_call::{ApiCall, call_api};
+use crate::http::console::shared::page_error::PageError;
+use crate::http::console::shared::page_request::PageRequest;
+use crate::http::console::shared::shell::{ConsolePage, Shell, render_page};
+use crate::http::console::shared::times::{self, ClockDuration, Stamp, TimeFormat};
+use crate::http::console::shared::wording;
 use crate::http::extract::Path;
 
-/// Days of the week's drawing.
-const WEEK: i64 = 7;
+/// The number of days drawn for the week.
+const DAYS_IN_WEEK: i64 = 7;
 
 #[derive(Deserialize)]
-struct Planned {
+struct PlannedSpan {
     activity: String,
     start: UtcMicros,
     end: UtcMicros,
 }
 
 #[derive(Deserialize)]
-struct Actual {
+struct ActualSpan {
     state: AgentState,
     reason: Option<String>,
     start: UtcMicros,
@@ -47,7 +48,7 @@ struct Actual {
 }
 
 #[derive(Deserialize)]
-struct Judged {
+struct AdherenceSegment {
     start: UtcMicros,
     end: UtcMicros,
     activity: String,
@@ -68,21 +69,21 @@ struct Adherence {
 }
 
 #[derive(Deserialize)]
-struct Course {
+struct AgentTimeline {
     from: UtcMicros,
     to: UtcMicros,
     now: UtcMicros,
     zone: String,
-    planned: Vec<Planned>,
-    actual: Vec<Actual>,
-    pieces: Vec<Judged>,
+    planned: Vec<PlannedSpan>,
+    actual: Vec<ActualSpan>,
+    pieces: Vec<AdherenceSegment>,
     adherence: Adherence,
-    exceptions: Vec<Excused>,
+    exceptions: Vec<AgentException>,
 }
 
-/// Why the agent was excused for a while.
+/// An exception of the agent.
 #[derive(Deserialize)]
-struct Excused {
+struct AgentException {
     from: UtcMicros,
     to: UtcMicros,
     reason: String,
@@ -93,8 +94,8 @@ struct Excused {
 #[template(path = "agents/agent.html")]
 struct AgentPage {
     shell: Shell,
-    times: Times,
-    row: Row,
+    times: TimeFormat,
+    row: AgentRow,
     approvals: Vec<Approval>,
     agent_zone: String,
     zone_shown: String,
@@ -105,8 +106,8 @@ struct AgentPage {
     timeline: Timeline,
     week: Vec<Timeline>,
     adherence: Adherence,
-    exceptions: Vec<Excused>,
-    changes: Vec<Change>,
+    exceptions: Vec<AgentException>,
+    changes: Vec<AgentChange>,
     older: Option<String>,
     may_change: bool,
     may_excuse: bool,
@@ -118,98 +119,101 @@ impl AgentPage {
     }
 }
 
-/// Seconds as a span.
+/// Returns a number of seconds as a duration.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds of a week, never negative")]
 fn seconds(seconds: &f64) -> String {
-    Span(std::time::Duration::from_secs(seconds.max(0.0) as u64)).to_string()
+    ClockDuration(std::time::Duration::from_secs(seconds.max(0.0) as u64)).to_string()
 }
 
-/// A share as per cent.
+/// Returns a share as a percentage, or a dash if there is none.
 fn per_cent(share: &Option<f64>) -> String {
     share.map_or_else(|| "–".to_owned(), |share| format!("{:.1} %", share * 100.0))
 }
 
-/// The course of a day as it is drawn.
-fn drawn(title: String, course: &Course) -> Timeline {
-    let zone = TimeZone::get(&course.zone).unwrap_or(TimeZone::UTC);
-    let stretch = Stretch { from: course.from, to: course.to, now: course.now, zone: &zone };
-    let spoken = |activity: &str| !["off", "uncovered"].contains(&activity);
-    let planned = course.planned.iter().filter(|piece| spoken(&piece.activity)).map(|piece| Piece {
-        class: words::activity_class(&piece.activity),
-        label: words::activity_label(&piece.activity).into_owned(),
+/// Draws the timeline of a day.
+fn draw_timeline(title: String, data: &AgentTimeline) -> Timeline {
+    let zone = TimeZone::get(&data.zone).unwrap_or(TimeZone::UTC);
+    let axis = TimeAxis { from: data.from, to: data.to, now: data.now, zone: &zone };
+    let is_scheduled = |activity: &str| !["off", "uncovered"].contains(&activity);
+    let planned = data.planned.iter().filter(|piece| is_scheduled(&piece.activity)).map(|piece| TimelineSpan {
+        class: wording::activity_class(&piece.activity),
+        label: wording::activity_label(&piece.activity).into_owned(),
         from: piece.start,
         to: piece.end,
         ongoing: false,
     });
-    let actual = course.actual.iter().map(|piece| Piece {
-        class: words::state(&piece.state).class,
+    let actual = data.actual.iter().map(|piece| TimelineSpan {
+        class: wording::state(&piece.state).class,
         label: match &piece.reason {
-            Some(reason) => format!("{} ({reason})", words::state_label(&piece.state)),
-            None => words::state_label(&piece.state),
+            Some(reason) => format!("{} ({reason})", wording::state_label(&piece.state)),
+            None => wording::state_label(&piece.state),
         },
         from: piece.start,
         to: piece.end,
         ongoing: piece.ongoing,
     });
-    let judged = course.pieces.iter().filter(|piece| piece.verdict == "out" || piece.excused).map(|piece| Piece {
-        class: if piece.excused { "excused" } else { "out" },
-        label: format!(
-            "{}: {} while {} is planned",
-            if piece.excused { "approved exception" } else { "out of adherence" },
-            piece.state.as_ref().map_or_else(|| "not observed".to_owned(), words::state_label),
-            words::activity_label(&piece.activity).to_lowercase(),
-        ),
-        from: piece.start,
-        to: piece.end,
-        ongoing: false,
-    });
-    draw(title, &stretch, (planned.collect(), actual.collect(), judged.collect()))
+    let deviations =
+        data.pieces.iter().filter(|piece| piece.verdict == "out" || piece.excused).map(|piece| TimelineSpan {
+            class: if piece.excused { "excused" } else { "out" },
+            label: format!(
+                "{}: {} while {} is planned",
+                if piece.excused { "approved exception" } else { "out of adherence" },
+                piece.state.as_ref().map_or_else(|| "not observed".to_owned(), wording::state_label),
+                wording::activity_label(&piece.activity).to_lowercase(),
+            ),
+            from: piece.start,
+            to: piece.end,
+            ongoing: false,
+        });
+    draw(title, &axis, (planned.collect(), actual.collect(), deviations.collect()))
 }
 
 /// `GET /agents/{id}?day=`.
 pub(in crate::http) async fn show(
     State(state): State<ApiState>,
     Path(id): Path<String>,
-    ask: Ask,
-) -> Result<Response, Failure> {
-    ask.check(&state, Right::Read)?;
+    request: PageRequest,
+) -> Result<Response, PageError> {
+    request.check(&state, Right::Read)?;
     let agent = AgentId::new(&id);
-    ask.check_agent(&state, Right::Read, &agent).await?;
-    let picture = ask.picture(&state).await;
-    let seen = picture.as_ref().and_then(|picture| picture.agents().find(|seen| seen.id == agent));
-    let agent_zone = seen.and_then(|seen| seen.zone.as_deref()).unwrap_or("UTC").to_owned();
-    let zone = ask.times.zone_of(Some(&agent_zone));
-    let today = ask.now.timestamp().to_zoned(zone.clone());
-    let day: Date = ask.value("day").and_then(|day| day.parse().ok()).unwrap_or_else(|| today.date());
-    let course = course_of(&state, &ask, &id, day, &zone).await?;
-    let timeline = drawn(format!("{}", day.strftime("%A, %-d %B %Y")), &course);
+    request.check_agent(&state, Right::Read, &agent).await?;
+    let live_view = request.live_view(&state).await;
+    let card = live_view.as_ref().and_then(|picture| picture.agents().find(|seen| seen.id == agent));
+    let agent_zone = card.and_then(|seen| seen.zone.as_deref()).unwrap_or("UTC").to_owned();
+    let zone = request.times.zone_for(Some(&agent_zone));
+    let today = request.now.timestamp().to_zoned(zone.clone());
+    let day: Date = request.value("day").and_then(|day| day.parse().ok()).unwrap_or_else(|| today.date());
+    let day_data = load_timeline(&state, &request, &id, day, &zone).await?;
+    let timeline = draw_timeline(format!("{}", day.strftime("%A, %-d %B %Y")), &day_data);
     let mut week = Vec::new();
     // The day itself is drawn above.
-    for back in 1..WEEK {
+    for back in 1..DAYS_IN_WEEK {
         let Ok(earlier) = day.checked_sub(back.days()) else { break };
-        let course = course_of(&state, &ask, &id, earlier, &zone).await?;
-        week.push(drawn(format!("{}", earlier.strftime("%A, %-d %B")), &course));
+        let day_data = load_timeline(&state, &request, &id, earlier, &zone).await?;
+        week.push(draw_timeline(format!("{}", earlier.strftime("%A, %-d %B")), &day_data));
     }
-    let query = [("agent", id.as_str()), ("cursor", ask.value("cursor").unwrap_or_default())];
-    let Changes { changes, next } = Changes::read(&state, &ask, &query).await?;
-    let at = picture.as_ref().map_or(ask.now, Picture::at);
-    let row = seen
-        .map_or_else(|| Row { id: id.clone(), name: id.clone(), ..Row::blank() }, |seen| Row::of(seen, &ask.times, at));
-    let approvals = approvals::of_agent(&state, &ask, &id).await?;
-    let shell = ask.shell(Place::Live, row.name.clone());
+    let query = [("agent", id.as_str()), ("cursor", request.value("cursor").unwrap_or_default())];
+    let AgentChangeList { changes, next } = AgentChangeList::read(&state, &request, &query).await?;
+    let at = live_view.as_ref().map_or(request.now, LiveView::at);
+    let row = card.map_or_else(
+        || AgentRow { id: id.clone(), name: id.clone(), ..AgentRow::template() },
+        |seen| AgentRow::from_card(seen, &request.times, at),
+    );
+    let approvals = approvals::load_for_agent(&state, &request, &id).await?;
+    let shell = request.shell(ConsolePage::Live, row.name.clone());
     let day_text = |date: Result<Date, jiff::Error>| date.map(|date| date.to_string()).unwrap_or_default();
-    Ok(page(&AgentPage {
+    Ok(render_page(&AgentPage {
         before: day_text(day.checked_sub(1.day())),
         after: day_text(day.checked_add(1.day())),
         today: day == today.date(),
         day: day.to_string(),
         older: next,
-        zone_shown: times::name(&zone).to_owned(),
-        may_change: ask.has(Right::Change),
-        may_excuse: ask.has(Right::Excuse),
-        times: ask.times,
-        adherence: course.adherence,
-        exceptions: course.exceptions,
+        zone_shown: times::zone_name(&zone).to_owned(),
+        may_change: request.has_right(Right::Change),
+        may_excuse: request.has_right(Right::Excuse),
+        times: request.times,
+        adherence: day_data.adherence,
+        exceptions: day_data.exceptions,
         agent_zone,
         approvals,
         timeline,
@@ -220,13 +224,19 @@ pub(in crate::http) async fn show(
     }))
 }
 
-/// A local day of an agent, as long as it really is.
-async fn course_of(state: &ApiState, ask: &Ask, id: &str, day: Date, zone: &TimeZone) -> Result<Course, Failure> {
+/// Loads the timeline of an agent for a local day, however many hours it has.
+async fn load_timeline(
+    state: &ApiState,
+    request: &PageRequest,
+    id: &str,
+    day: Date,
+    zone: &TimeZone,
+) -> Result<AgentTimeline, PageError> {
     let midnight = |date: Date| -> Option<Zoned> { date.to_zoned(zone.clone()).ok() };
     let from = midnight(day).map(|at| UtcMicros::from(at.timestamp()).to_string()).unwrap_or_default();
     let to = day.checked_add(1.day()).ok().and_then(midnight);
     let to = to.map(|at| UtcMicros::from(at.timestamp()).to_string()).unwrap_or_default();
-    let query = [("from", from.as_str()), ("to", to.as_str()), ("zone", times::name(zone))];
-    let want = Want { route: "/api/v1/agents/{id}/timeline", id: Some(id), query: &query };
-    read(state, ask, want, course::timeline).await
+    let query = [("from", from.as_str()), ("to", to.as_str()), ("zone", times::zone_name(zone))];
+    let call = ApiCall { route: "/api/v1/agents/{id}/timeline", id: Some(id), query: &query };
+    call_api(state, request, call, history::timeline).await
 }

@@ -1,5 +1,5 @@
-//! A stretch of time drawn as lanes of bars: planned over actual, and where the two are apart. The same bars are a table, for
-//! who reads rather than looks.
+//! A span of time drawn as lanes of bars: the plan over the actual states, and where they differ. A table shows the
+//! same bars for people who cannot see the drawing.
 
 use std::time::Duration;
 
@@ -7,29 +7,30 @@ use jiff::tz::TimeZone;
 use jiff::{ToSpan as _, Unit, Zoned};
 
 use crate::domain::time::UtcMicros;
-use crate::http::console::shared::times::{Span, Times};
+use crate::http::console::shared::times::{ClockDuration, TimeFormat};
 
-/// Thousandths of a per cent in the whole width.
-const WHOLE: i64 = 100_000;
+/// The full width, in thousandths of a per cent.
+const FULL_WIDTH: i64 = 100_000;
 
-/// Bars nearer to each other than this are told apart in the table alone; narrower ones would not be seen.
-const NARROWEST: i64 = 60;
+/// The smallest width of a bar or gap, in thousandths of a per cent. Narrower ones would not be visible, so only the
+/// table has them.
+const MIN_WIDTH: i64 = 60;
 
-/// What is to be drawn.
-pub(in crate::http::console) struct Piece {
+/// A span to draw.
+pub(in crate::http::console) struct TimelineSpan {
     pub(in crate::http::console) class: &'static str,
     pub(in crate::http::console) label: String,
     pub(in crate::http::console) from: UtcMicros,
     pub(in crate::http::console) to: UtcMicros,
-    /// It goes on.
+    /// Whether the span has not ended.
     pub(in crate::http::console) ongoing: bool,
 }
 
-/// One bar.
+/// A bar of the drawing.
 pub(in crate::http::console) struct Bar {
     pub(in crate::http::console) class: &'static str,
     pub(in crate::http::console) label: String,
-    /// From the left edge, and how wide, as per cent.
+    /// The distance from the left edge and the width, in per cent.
     pub(in crate::http::console) x: String,
     pub(in crate::http::console) width: String,
     pub(in crate::http::console) from: String,
@@ -38,34 +39,34 @@ pub(in crate::http::console) struct Bar {
     pub(in crate::http::console) ongoing: bool,
 }
 
-/// Bars of one kind, one under the other.
+/// A lane of bars of one kind.
 pub(in crate::http::console) struct Lane {
     pub(in crate::http::console) name: &'static str,
-    /// Where its top is.
+    /// The position of its top.
     pub(in crate::http::console) y: u32,
     pub(in crate::http::console) height: u32,
-    /// Drawn as a strip over the lane above.
+    /// Whether it is drawn as a strip over the lane above.
     pub(in crate::http::console) hatched: bool,
     pub(in crate::http::console) bars: Vec<Bar>,
 }
 
-/// A mark of the axis.
+/// A mark on the axis.
 pub(in crate::http::console) struct Tick {
     pub(in crate::http::console) x: String,
     pub(in crate::http::console) label: String,
 }
 
-/// One drawing.
+/// A drawing.
 pub(in crate::http::console) struct Timeline {
-    /// What it is of, for headings and names.
+    /// The title, for headings and labels.
     pub(in crate::http::console) title: String,
     pub(in crate::http::console) lanes: Vec<Lane>,
     pub(in crate::http::console) ticks: Vec<Tick>,
     pub(in crate::http::console) now: Option<String>,
-    /// Where the first that is planned begins: there the drawing is looked at first where it is wider than its place.
+    /// Where the first planned activity begins; a drawing wider than its place is first scrolled there.
     pub(in crate::http::console) begins: Option<String>,
     pub(in crate::http::console) height: u32,
-    /// How long it is: not always 24 hours.
+    /// The length of the drawn span, which is not always 24 hours.
     pub(in crate::http::console) length: String,
 }
 
@@ -76,38 +77,38 @@ impl Timeline {
     }
 }
 
-/// A span to draw, in a zone.
-pub(in crate::http::console) struct Stretch<'a> {
+/// The span to draw, and its time zone.
+pub(in crate::http::console) struct TimeAxis<'a> {
     pub(in crate::http::console) from: UtcMicros,
     pub(in crate::http::console) to: UtcMicros,
     pub(in crate::http::console) now: UtcMicros,
     pub(in crate::http::console) zone: &'a TimeZone,
 }
 
-impl Stretch<'_> {
-    fn place(&self, at: UtcMicros) -> i64 {
+impl TimeAxis<'_> {
+    fn position(&self, at: UtcMicros) -> i64 {
         let length = self.to.as_micros().saturating_sub(self.from.as_micros()).max(1);
         let offset = at.as_micros().clamp(self.from.as_micros(), self.to.as_micros()) - self.from.as_micros();
-        i64::try_from(i128::from(offset) * i128::from(WHOLE) / i128::from(length)).unwrap_or(0)
+        i64::try_from(i128::from(offset) * i128::from(FULL_WIDTH) / i128::from(length)).unwrap_or(0)
     }
 
-    fn bar(&self, piece: Piece) -> Bar {
-        let Piece { class, label, from, to, ongoing } = piece;
-        let (left, right) = (self.place(from), self.place(to));
-        let clock = |at| Times::in_zone(at, self.zone).text;
+    fn bar(&self, piece: TimelineSpan) -> Bar {
+        let TimelineSpan { class, label, from, to, ongoing } = piece;
+        let (left, right) = (self.position(from), self.position(to));
+        let clock_text = |at| TimeFormat::in_zone(at, self.zone).text;
         Bar {
             class,
             label,
             x: percent(left),
-            width: percent((right - left).max(NARROWEST).min(WHOLE - left)),
-            from: clock(from),
-            to: clock(to),
-            length: Span(to.since(from)).to_string(),
+            width: percent((right - left).max(MIN_WIDTH).min(FULL_WIDTH - left)),
+            from: clock_text(from),
+            to: clock_text(to),
+            length: ClockDuration(to.since(from)).to_string(),
             ongoing,
         }
     }
 
-    /// The hours of the axis, every second or third where they would crowd.
+    /// Returns the hours of the axis, only every second or third if they would be too close together.
     fn ticks(&self) -> Vec<Tick> {
         let hours = self.to.since(self.from).as_secs() / 3600;
         let every = match hours {
@@ -118,14 +119,14 @@ impl Stretch<'_> {
         let mut ticks = Vec::new();
         let start: Zoned = self.from.timestamp().to_zoned(self.zone.clone());
         let Ok(mut at) = start.round(Unit::Hour) else { return ticks };
-        // Bounded by the length of the stretch: an hour at least each time.
+        // The loop is bounded by the length of the span, because each step is at least an hour.
         for _ in 0..=hours + 1 {
             let instant = UtcMicros::from(at.timestamp());
             if instant >= self.to {
                 break;
             }
             if instant >= self.from && i64::from(at.hour()) % every == 0 {
-                ticks.push(Tick { x: percent(self.place(instant)), label: at.strftime("%H:%M").to_string() });
+                ticks.push(Tick { x: percent(self.position(instant)), label: at.strftime("%H:%M").to_string() });
             }
             match at.checked_add(1.hour()) {
                 Ok(next) => at = next,
@@ -140,44 +141,45 @@ fn percent(thousandths: i64) -> String {
     format!("{}.{:03}%", thousandths / 1000, thousandths % 1000)
 }
 
-/// Where lanes stand in a drawing.
-const LANE: u32 = 26;
-const TOP: u32 = 4;
-const AXIS: u32 = 22;
+/// The positions of lanes in a drawing.
+const LANE_HEIGHT: u32 = 26;
+const TOP_MARGIN: u32 = 4;
+const AXIS_HEIGHT: u32 = 22;
 
-/// Draws planned over actual, with what is out of adherence, or covered by an exception, as a strip across the actual.
+/// Draws the plan over the actual states, with time out of adherence or covered by an exception as a strip across the
+/// actual states.
 pub(in crate::http::console) fn draw(
     title: String,
-    stretch: &Stretch<'_>,
-    (planned, actual, judged): (Vec<Piece>, Vec<Piece>, Vec<Piece>),
+    axis: &TimeAxis<'_>,
+    (planned, actual, deviations): (Vec<TimelineSpan>, Vec<TimelineSpan>, Vec<TimelineSpan>),
 ) -> Timeline {
-    let lane = |name, y, height, hatched, pieces: Vec<Piece>| Lane {
+    let lane = |name, y, height, hatched, pieces: Vec<TimelineSpan>| Lane {
         name,
         y,
         height,
         hatched,
-        bars: pieces.into_iter().filter(|piece| piece.to > piece.from).map(|piece| stretch.bar(piece)).collect(),
+        bars: pieces.into_iter().filter(|piece| piece.to > piece.from).map(|piece| axis.bar(piece)).collect(),
     };
-    let second = TOP + LANE + 4;
-    let begins = planned.iter().map(|piece| piece.from).min().map(|first| percent(stretch.place(first)));
-    let now = (stretch.from <= stretch.now && stretch.now < stretch.to).then(|| percent(stretch.place(stretch.now)));
+    let second = TOP_MARGIN + LANE_HEIGHT + 4;
+    let begins = planned.iter().map(|piece| piece.from).min().map(|first| percent(axis.position(first)));
+    let now = (axis.from <= axis.now && axis.now < axis.to).then(|| percent(axis.position(axis.now)));
     Timeline {
         title,
         lanes: vec![
-            lane("Planned", TOP, LANE, false, planned),
-            lane("Actual", second, LANE, false, actual),
-            lane("Adherence", second + LANE - 8, 8, true, judged),
+            lane("Planned", TOP_MARGIN, LANE_HEIGHT, false, planned),
+            lane("Actual", second, LANE_HEIGHT, false, actual),
+            lane("Adherence", second + LANE_HEIGHT - 8, 8, true, deviations),
         ],
-        ticks: stretch.ticks(),
+        ticks: axis.ticks(),
         now,
         begins,
-        height: second + LANE + AXIS,
-        length: hours(stretch.to.since(stretch.from)),
+        height: second + LANE_HEIGHT + AXIS_HEIGHT,
+        length: whole_hours(axis.to.since(axis.from)),
     }
 }
 
-/// A day's length in words: a day on which clocks are set is no 24 hours.
-fn hours(length: Duration) -> String {
+/// Returns the length of a day, for people; a day with a change of clocks does not have 24 hours.
+fn whole_hours(length: Duration) -> String {
     format!("{} h", length.as_secs() / 3600)
 }
 
@@ -193,8 +195,8 @@ mod tests {
     fn bars_lie_where_their_times_are_and_keep_within_the_drawing() {
         let zone = TimeZone::UTC;
         let (from, to) = (at("2026-10-26T00:00:00Z"), at("2026-10-27T00:00:00Z"));
-        let stretch = Stretch { from, to, now: at("2026-10-26T12:00:00Z"), zone: &zone };
-        let piece = |from, to| Piece { class: "work", label: "Work".to_owned(), from, to, ongoing: false };
+        let stretch = TimeAxis { from, to, now: at("2026-10-26T12:00:00Z"), zone: &zone };
+        let piece = |from, to| TimelineSpan { class: "work", label: "Work".to_owned(), from, to, ongoing: false };
         let planned = vec![piece(at("2026-10-25T20:00:00Z"), at("2026-10-26T06:00:00Z"))];
         let actual = vec![piece(at("2026-10-26T23:59:59Z"), to), piece(from, from)];
         let drawn = draw("x".to_owned(), &stretch, (planned, actual, Vec::new()));
@@ -212,7 +214,7 @@ mod tests {
     fn a_day_on_which_clocks_are_set_is_drawn_at_its_true_length() {
         let zone = TimeZone::get("Europe/Madrid").expect("a zone");
         let (from, to) = (at("2026-10-24T22:00:00Z"), at("2026-10-25T23:00:00Z"));
-        let stretch = Stretch { from, to, now: to, zone: &zone };
+        let stretch = TimeAxis { from, to, now: to, zone: &zone };
         let drawn = draw("x".to_owned(), &stretch, (Vec::new(), Vec::new(), Vec::new()));
         assert_eq!(drawn.length, "25 h");
         let twos = drawn.ticks.iter().filter(|tick| tick.label == "02:00").count();

@@ -1,43 +1,43 @@
-//! A series as pages draw it: its trend as the API tells it, the lines with their band and marks, and the same as a table.
+//! A series as pages show it: its trend from the API, drawn as lines with the expected range and marks, and as a table.
 
 use serde::Deserialize;
 
-use super::line_chart::{LineChart, Odd, Point, Scale};
-use crate::domain::analytics::anomaly::short;
-use crate::domain::analytics::series::Bucket;
+use super::line_chart::{AnomalyDirection, LineChart, Point, Scale};
+use crate::domain::analytics::anomaly::format_short;
+use crate::domain::analytics::series::SeriesBucket;
 use crate::domain::time::UtcMicros;
 use crate::http::ApiState;
 use crate::http::api::analytics::trends::show as trend;
-use crate::http::console::shared::ask::Ask;
-use crate::http::console::shared::failure::Failure;
-use crate::http::console::shared::read::{Want, read};
-use crate::http::console::shared::times::{Stamp, Times, name};
+use crate::http::console::shared::api_call::{ApiCall, call_api};
+use crate::http::console::shared::page_error::PageError;
+use crate::http::console::shared::page_request::PageRequest;
+use crate::http::console::shared::times::{Stamp, TimeFormat, zone_name};
 
-/// Values of the moving average of what is not watched.
-const USUAL_WINDOW: u16 = 3;
+/// The number of values in the moving average of a series that is not monitored.
+const DEFAULT_WINDOW: u16 = 3;
 
-/// Rows of the table behind the drawing.
-const MOST_ROWS: usize = 700;
+/// The maximum number of rows in the table of a drawing.
+const MAX_TABLE_ROWS: usize = 700;
 
 /// A value of a series.
 #[derive(Deserialize)]
-pub(in crate::http::console) struct Drawn {
+pub(in crate::http::console) struct SeriesPoint {
     pub(in crate::http::console) at: UtcMicros,
     pub(in crate::http::console) value: f64,
     pub(in crate::http::console) moving_average: f64,
     pub(in crate::http::console) direction: String,
-    pub(in crate::http::console) usual: Option<Usual>,
-    pub(in crate::http::console) anomaly: Option<OddValue>,
+    pub(in crate::http::console) usual: Option<ExpectedRange>,
+    pub(in crate::http::console) anomaly: Option<PointAnomaly>,
 }
 
 #[derive(Deserialize)]
-pub(in crate::http::console) struct Usual {
+pub(in crate::http::console) struct ExpectedRange {
     pub(in crate::http::console) low: f64,
     pub(in crate::http::console) high: f64,
 }
 
 #[derive(Deserialize)]
-pub(in crate::http::console) struct OddValue {
+pub(in crate::http::console) struct PointAnomaly {
     pub(in crate::http::console) kind: String,
     pub(in crate::http::console) baseline: String,
 }
@@ -49,13 +49,13 @@ struct Trend {
     of: String,
     by: String,
     share: bool,
-    points: Vec<Drawn>,
+    points: Vec<SeriesPoint>,
     gaps: u64,
 }
 
-/// A series that the configuration watches.
+/// A series that the configuration monitors.
 #[derive(Deserialize)]
-pub(in crate::http::console) struct Watched {
+pub(in crate::http::console) struct MonitoredSeries {
     pub(in crate::http::console) id: String,
     pub(in crate::http::console) of: String,
     window: u16,
@@ -64,70 +64,70 @@ pub(in crate::http::console) struct Watched {
     zone: String,
 }
 
-/// What is read of a series, and what of that is drawn.
-pub(in crate::http::console) struct Stretch {
-    /// Values from here on say what is usual.
+/// The span of a series that is read, and the part of it that is drawn.
+pub(in crate::http::console) struct ChartSpan {
+    /// Where reading starts; earlier values than those drawn are used for the expected range.
     pub(in crate::http::console) from: UtcMicros,
-    /// Values from here on are drawn.
-    pub(in crate::http::console) shown: UtcMicros,
+    /// Where the drawing starts.
+    pub(in crate::http::console) shown_from: UtcMicros,
     pub(in crate::http::console) to: UtcMicros,
 }
 
 /// A series, ready to be drawn.
 pub(in crate::http::console) struct Drawing {
     trend: Trend,
-    times: Times,
-    /// Values that the moving average is of.
+    times: TimeFormat,
+    /// The number of values in the moving average.
     pub(in crate::http::console) window: u16,
-    /// None where nothing is known.
+    /// The chart, or `None` if there are no values.
     pub(in crate::http::console) chart: Option<LineChart>,
 }
 
 impl Drawing {
-    /// Reads a series and draws a stretch of it. One that is watched is judged as the daemon judges it.
+    /// Reads a series and draws a part of it. A monitored series is judged with the settings of its monitoring.
     pub(in crate::http::console) async fn read(
         state: &ApiState,
-        ask: &Ask,
+        request: &PageRequest,
         series: &str,
-        stretch: &Stretch,
-        watched: Option<&Watched>,
-    ) -> Result<Self, Failure> {
-        let (from, to, zone) = (stretch.from.to_string(), stretch.to.to_string(), ask.times.zone_of(None));
-        let as_watched =
-            watched.map(|one| (one.window.to_string(), one.threshold.to_string(), one.seasonal.to_string()));
-        let (window, threshold, seasonal) = as_watched.unwrap_or_default();
+        span: &ChartSpan,
+        monitored: Option<&MonitoredSeries>,
+    ) -> Result<Self, PageError> {
+        let (from, to, zone) = (span.from.to_string(), span.to.to_string(), request.times.zone_for(None));
+        let monitored_settings =
+            monitored.map(|one| (one.window.to_string(), one.threshold.to_string(), one.seasonal.to_string()));
+        let (window, threshold, seasonal) = monitored_settings.unwrap_or_default();
         let query = [
             ("series", series),
             ("from", &*from),
             ("to", &to),
-            ("zone", watched.map_or_else(|| name(&zone), |one| &one.zone)),
+            ("zone", monitored.map_or_else(|| zone_name(&zone), |one| &one.zone)),
             ("window", &window),
             ("threshold", &threshold),
             ("seasonal", &seasonal),
         ];
-        let want = Want { route: "/api/v1/trend", id: None, query: &query };
-        let mut read: Trend = read(state, ask, want, trend).await?;
-        read.points.retain(|point| point.at >= stretch.shown);
-        let bucket = Bucket::named(&read.by).unwrap_or(Bucket::Quarter);
+        let call = ApiCall { route: "/api/v1/trend", id: None, query: &query };
+        let mut read: Trend = call_api(state, request, call, trend).await?;
+        read.points.retain(|point| point.at >= span.shown_from);
+        let bucket = SeriesBucket::from_name(&read.by).unwrap_or(SeriesBucket::Quarter);
         // A day may have 25 hours.
-        let step = bucket.usual() + bucket.usual() / 10;
+        let step = bucket.typical_duration() + bucket.typical_duration() / 10;
         let longest_step_us = i64::try_from(step.as_micros()).unwrap_or(i64::MAX);
-        // What was not counted yet is no part of the picture.
-        let from = read.points.first().map_or(stretch.shown, |first| first.at);
-        let scale = Scale { from, to: stretch.to, zone: &zone, share: read.share, longest_step_us };
-        let chart = LineChart::of(&points(&read), &scale);
-        let window = watched.map_or(USUAL_WINDOW, |one| one.window);
-        Ok(Self { trend: read, times: ask.times.clone(), window, chart })
+        // Do not draw the time before the first value.
+        let from = read.points.first().map_or(span.shown_from, |first| first.at);
+        let scale = Scale { from, to: span.to, zone: &zone, share: read.share, longest_step_us };
+        let chart = LineChart::from_points(&chart_points(&read), &scale);
+        let window = monitored.map_or(DEFAULT_WINDOW, |one| one.window);
+        Ok(Self { trend: read, times: request.times.clone(), window, chart })
     }
 
-    /// `count of analytics calls, by the day`
+    /// Returns the title, such as `count of analytics calls, by the day`.
     pub(in crate::http::console) fn title(&self) -> String {
         let Trend { figure, of, by, .. } = &self.trend;
-        let noun = Bucket::named(by).map(Bucket::noun);
+        let noun = SeriesBucket::from_name(by).map(SeriesBucket::label);
         format!("{figure} of {of}, by the {}", noun.unwrap_or(by))
     }
 
-    /// The series by its name.
+    /// Returns the name of the series.
     pub(in crate::http::console) fn series(&self) -> &str {
         &self.trend.series
     }
@@ -140,13 +140,13 @@ impl Drawing {
         self.times.second(*at)
     }
 
-    /// The rows behind the drawing, the newest first.
-    pub(in crate::http::console) fn rows(&self) -> impl Iterator<Item = &Drawn> {
-        self.trend.points.iter().rev().take(MOST_ROWS)
+    /// Returns the rows of the table, the newest first.
+    pub(in crate::http::console) fn rows(&self) -> impl Iterator<Item = &SeriesPoint> {
+        self.trend.points.iter().rev().take(MAX_TABLE_ROWS)
     }
 
-    pub(in crate::http::console) fn left_out(&self) -> usize {
-        self.trend.points.len().saturating_sub(MOST_ROWS)
+    pub(in crate::http::console) fn rows_left_out(&self) -> usize {
+        self.trend.points.len().saturating_sub(MAX_TABLE_ROWS)
     }
 
     pub(in crate::http::console) fn number(&self, value: &f64) -> String {
@@ -165,29 +165,30 @@ impl Drawing {
         self.trend.points.last().map(|point| self.number(&point.moving_average))
     }
 
-    /// What lies where, for who does not see the drawing.
+    /// Returns a description for people who cannot see the drawing.
     pub(in crate::http::console) fn summary(&self) -> String {
-        let (values, odd) = (self.trend.points.len(), self.odd());
+        let (values, anomalies) = (self.trend.points.len(), self.odd());
         format!(
-            "{} of {}: {values} values, {odd} anomalies. The table below shows the same data.",
+            "{} of {}: {values} values, {anomalies} anomalies. The table below shows the same data.",
             self.trend.figure, self.trend.of
         )
     }
 }
 
-/// A value in few digits; a share in per cent.
+/// Formats a value with few digits; a share as a percentage.
 pub(in crate::http::console) fn number(share: bool, value: f64) -> String {
-    if share { format!("{} %", short(value * 100.0)) } else { short(value) }
+    if share { format!("{} %", format_short(value * 100.0)) } else { format_short(value) }
 }
 
-fn points(trend: &Trend) -> Vec<Point> {
-    let odd = |odd: &OddValue| if odd.kind == "SPIKE" { Odd::Spike } else { Odd::Drop };
-    let point = |value: &Drawn| Point {
+fn chart_points(trend: &Trend) -> Vec<Point> {
+    let direction =
+        |odd: &PointAnomaly| if odd.kind == "SPIKE" { AnomalyDirection::Spike } else { AnomalyDirection::Drop };
+    let point = |value: &SeriesPoint| Point {
         at: value.at,
         value: value.value,
         average: value.moving_average,
-        usual: value.usual.as_ref().map(|usual| (usual.low, usual.high)),
-        odd: value.anomaly.as_ref().map(odd),
+        expected: value.usual.as_ref().map(|usual| (usual.low, usual.high)),
+        anomaly: value.anomaly.as_ref().map(direction),
     };
     trend.points.iter().map(point).collect()
 }

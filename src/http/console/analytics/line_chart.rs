@@ -1,15 +1,17 @@
-//! A series drawn as lines: its values, the moving average, the band of what is usual, and marks where it is odd. Draws nothing itself; the
-//! template does. Shapes tell things apart where colours do not: a whole line, a broken one, an area, and triangles that point the way.
+//! A series drawn as lines: its values, the moving average, the expected range, and marks at anomalies.
+//!
+//! This module only computes the drawing; the template writes it. Shapes distinguish what colours may not: a solid
+//! line, a dashed one, an area, and triangles that point up or down.
 
 use jiff::ToSpan as _;
 use jiff::civil::Time;
 use jiff::tz::TimeZone;
 
-use crate::domain::analytics::anomaly::short;
+use crate::domain::analytics::anomaly::format_short;
 use crate::domain::time::UtcMicros;
 use crate::report::chart::round_step;
 
-/// The picture's own units.
+/// The size of the drawing, in its own units.
 pub(in crate::http::console) const WIDTH: f64 = 960.0;
 pub(in crate::http::console) const HEIGHT: f64 = 300.0;
 const LEFT: f64 = 64.0;
@@ -17,73 +19,87 @@ const RIGHT: f64 = 16.0;
 const TOP: f64 = 16.0;
 const BOTTOM: f64 = 30.0;
 
-/// Half of a mark's width.
-const MARK: f64 = 7.0;
+/// Half of the width of a mark.
+const MARK_HALF_WIDTH: f64 = 7.0;
 
-/// Instants that the axis names at most.
-const MOST_TICKS: i64 = 9;
+/// The maximum number of labels on the time axis.
+const MAX_TICKS: i64 = 9;
 
 /// A day, in minutes.
-const DAY: i64 = 1440;
+const DAY_MINUTES: i64 = 1440;
 
-/// What may lie between two of them, in minutes.
-const TICKS: [i64; 13] = [15, 30, 60, 120, 180, 360, 720, DAY, 2 * DAY, 7 * DAY, 14 * DAY, 28 * DAY, 56 * DAY];
+/// The possible distances between labels, in minutes.
+const TICK_STEPS: [i64; 13] = [
+    15,
+    30,
+    60,
+    120,
+    180,
+    360,
+    720,
+    DAY_MINUTES,
+    2 * DAY_MINUTES,
+    7 * DAY_MINUTES,
+    14 * DAY_MINUTES,
+    28 * DAY_MINUTES,
+    56 * DAY_MINUTES,
+];
 
-/// One value.
+/// A value with its average and expected range.
 pub(in crate::http::console) struct Point {
     pub(in crate::http::console) at: UtcMicros,
     pub(in crate::http::console) value: f64,
     pub(in crate::http::console) average: f64,
-    /// Outside of this it is odd.
-    pub(in crate::http::console) usual: Option<(f64, f64)>,
-    /// It is odd: up or down.
-    pub(in crate::http::console) odd: Option<Odd>,
+    /// The expected range.
+    pub(in crate::http::console) expected: Option<(f64, f64)>,
+    /// The direction of the anomaly, if the value is one.
+    pub(in crate::http::console) anomaly: Option<AnomalyDirection>,
 }
 
-/// Which way.
+/// The direction of an anomaly.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(in crate::http::console) enum Odd {
+pub(in crate::http::console) enum AnomalyDirection {
     Spike,
     Drop,
 }
 
-/// What the series is of.
+/// The span and the unit of the series.
 pub(in crate::http::console) struct Scale<'a> {
     pub(in crate::http::console) from: UtcMicros,
     pub(in crate::http::console) to: UtcMicros,
     pub(in crate::http::console) zone: &'a TimeZone,
-    /// Values are shares of 1.
+    /// Whether the values are shares of 1.
     pub(in crate::http::console) share: bool,
-    /// Points further apart than this have a gap between them.
+    /// The longest distance between two points, in microseconds, that are joined by a line.
     pub(in crate::http::console) longest_step_us: i64,
 }
 
-/// A mark beside an axis.
+/// A label on an axis.
 pub(in crate::http::console) struct Tick {
     pub(in crate::http::console) place: String,
     pub(in crate::http::console) text: String,
 }
 
-/// A triangle.
+/// A triangle that marks an anomaly.
 pub(in crate::http::console) struct Mark {
     pub(in crate::http::console) class: &'static str,
     pub(in crate::http::console) path: String,
 }
 
-/// One drawing, all of it as SVG has it.
+/// A drawing, with all parts in SVG syntax.
 pub(in crate::http::console) struct LineChart {
-    /// Areas: along what is usual at most, and back along the least.
+    /// The areas of the expected range: along its upper limit, and back along its lower one.
     pub(in crate::http::console) bands: Vec<String>,
     pub(in crate::http::console) averages: Vec<String>,
     pub(in crate::http::console) values: Vec<String>,
-    /// Values that have no neighbour to draw a line to.
+    /// Values without a neighbour to draw a line to.
     pub(in crate::http::console) dots: Vec<(String, String)>,
     pub(in crate::http::console) marks: Vec<Mark>,
-    pub(in crate::http::console) upright: Vec<Tick>,
-    pub(in crate::http::console) level: Vec<Tick>,
+    pub(in crate::http::console) value_ticks: Vec<Tick>,
+    pub(in crate::http::console) time_ticks: Vec<Tick>,
 }
 
-/// Where the axis begins and ends.
+/// The limits of the value axis.
 #[derive(Clone, Copy)]
 struct Range {
     low: f64,
@@ -91,17 +107,18 @@ struct Range {
 }
 
 impl Range {
-    /// Of the values; from zero where that is not far below them. The band may reach beyond.
-    fn of(points: &[Point]) -> Self {
+    /// Returns the limits for the values, starting at zero if that is not far below them. The expected range may exceed
+    /// the limits.
+    fn from_points(points: &[Point]) -> Self {
         let low = points.iter().map(|point| point.value.min(point.average)).fold(f64::INFINITY, f64::min);
         let high = points.iter().map(|point| point.value.max(point.average)).fold(f64::NEG_INFINITY, f64::max);
         let low = if low >= 0.0 && low < high * 0.6 { 0.0 } else { low };
         if low == 0.0 {
-            // Round numbers, and no more than all of a share.
+            // Use round numbers, and at most 100 % for shares.
             return Self { low, high: 4.0 * round_step(if high > 0.0 { high } else { 1.0 }) };
         }
-        let room = if high > low { (high - low) * 0.08 } else { high.abs().max(1.0) * 0.1 };
-        Self { low: low - room, high: high + room }
+        let margin = if high > low { (high - low) * 0.08 } else { high.abs().max(1.0) * 0.1 };
+        Self { low: low - margin, high: high + margin }
     }
 
     fn clamp(self, value: f64) -> f64 {
@@ -110,66 +127,66 @@ impl Range {
 }
 
 impl LineChart {
-    /// Of points in order; none of no points.
-    pub(in crate::http::console) fn of(points: &[Point], scale: &Scale<'_>) -> Option<Self> {
+    /// Draws points in order of time. Returns `None` if there are none.
+    pub(in crate::http::console) fn from_points(points: &[Point], scale: &Scale<'_>) -> Option<Self> {
         if points.is_empty() {
             return None;
         }
-        let range = Range::of(points);
-        let x = |at: UtcMicros| LEFT + scale.part(at) * (WIDTH - LEFT - RIGHT);
+        let range = Range::from_points(points);
+        let x = |at: UtcMicros| LEFT + scale.fraction(at) * (WIDTH - LEFT - RIGHT);
         let y =
             |value: f64| TOP + (range.high - range.clamp(value)) / (range.high - range.low) * (HEIGHT - TOP - BOTTOM);
-        let stretches =
-            |of: &dyn Fn(&Point) -> Option<f64>| scale.stretches(points, &|point| Some((x(point.at), y(of(point)?))));
-        let values = stretches(&|point| Some(point.value));
-        let (low, high) = (stretches(&|point| Some(point.usual?.0)), stretches(&|point| Some(point.usual?.1)));
+        let segments =
+            |of: &dyn Fn(&Point) -> Option<f64>| scale.segments(points, &|point| Some((x(point.at), y(of(point)?))));
+        let values = segments(&|point| Some(point.value));
+        let (low, high) = (segments(&|point| Some(point.expected?.0)), segments(&|point| Some(point.expected?.1)));
         let bands = high.iter().zip(&low).map(|(high, low)| {
-            high.iter().chain(low.iter().rev()).map(|place| place_text(*place)).collect::<Vec<_>>().join(" ")
+            high.iter().chain(low.iter().rev()).map(|place| coordinates(*place)).collect::<Vec<_>>().join(" ")
         });
         let dots = values.iter().filter(|stretch| stretch.len() == 1).flatten();
         let dots = dots.map(|(x, y)| (tenths(*x), tenths(*y))).collect();
-        let marks = points.iter().filter_map(|point| Some(mark(x(point.at), y(point.value), point.odd?)));
+        let marks = points.iter().filter_map(|point| Some(mark(x(point.at), y(point.value), point.anomaly?)));
         Some(Self {
             bands: bands.collect(),
-            averages: lines(&stretches(&|point| Some(point.average))),
+            averages: polylines(&segments(&|point| Some(point.average))),
             dots,
-            values: lines(&values),
+            values: polylines(&values),
             marks: marks.collect(),
-            upright: scale.upright(range, y),
-            level: scale.level(x),
+            value_ticks: scale.value_ticks(range, y),
+            time_ticks: scale.time_ticks(x),
         })
     }
 }
 
-/// A triangle whose tip lies at the value: from above down on a spike, from below up to a drop.
-fn mark(x: f64, y: f64, odd: Odd) -> Mark {
-    let (class, way) = match odd {
-        Odd::Spike => ("spike", -1.0),
-        Odd::Drop => ("drop", 1.0),
+/// Draws a triangle with its tip at the value: pointing down on a spike from above, and up at a drop from below.
+fn mark(x: f64, y: f64, direction: AnomalyDirection) -> Mark {
+    let (class, sign) = match direction {
+        AnomalyDirection::Spike => ("spike", -1.0),
+        AnomalyDirection::Drop => ("drop", 1.0),
     };
-    // It has to stay in the picture.
-    let tip = (y + way * 4.0).clamp(2.0 * MARK, HEIGHT - BOTTOM - 2.0 * MARK + MARK);
-    let base = tip + way * 1.6 * MARK;
+    // Keep the triangle within the drawing.
+    let tip = (y + sign * 4.0).clamp(2.0 * MARK_HALF_WIDTH, HEIGHT - BOTTOM - 2.0 * MARK_HALF_WIDTH + MARK_HALF_WIDTH);
+    let base = tip + sign * 1.6 * MARK_HALF_WIDTH;
     let path = format!(
         "M{} {}L{} {}L{} {}Z",
         tenths(x),
         tenths(tip),
-        tenths(x - MARK),
+        tenths(x - MARK_HALF_WIDTH),
         tenths(base),
-        tenths(x + MARK),
+        tenths(x + MARK_HALF_WIDTH),
         tenths(base)
     );
     Mark { class, path }
 }
 
-type Place = (f64, f64);
+type Position = (f64, f64);
 
-fn lines(stretches: &[Vec<Place>]) -> Vec<String> {
+fn polylines(stretches: &[Vec<Position>]) -> Vec<String> {
     let long = stretches.iter().filter(|stretch| stretch.len() > 1);
-    long.map(|stretch| stretch.iter().map(|place| place_text(*place)).collect::<Vec<_>>().join(" ")).collect()
+    long.map(|stretch| stretch.iter().map(|place| coordinates(*place)).collect::<Vec<_>>().join(" ")).collect()
 }
 
-fn place_text((x, y): Place) -> String {
+fn coordinates((x, y): Position) -> String {
     format!("{},{}", tenths(x), tenths(y))
 }
 
@@ -179,54 +196,55 @@ fn tenths(number: f64) -> String {
 
 impl Scale<'_> {
     #[expect(clippy::cast_precision_loss, reason = "a picture shows a thousandth of a span")]
-    fn part(&self, at: UtcMicros) -> f64 {
+    fn fraction(&self, at: UtcMicros) -> f64 {
         let micros = |at: UtcMicros| at.as_micros().saturating_sub(self.from.as_micros()) as f64;
         (micros(at) / micros(self.to).max(1.0)).clamp(0.0, 1.0)
     }
 
-    /// Places without a gap between them. What has no place breaks a stretch too.
-    fn stretches(&self, points: &[Point], place: &dyn Fn(&Point) -> Option<Place>) -> Vec<Vec<Place>> {
-        let (mut all, mut before): (Vec<Vec<Place>>, Option<UtcMicros>) = (Vec::new(), None);
+    /// Splits the positions wherever points are too far apart or one has no position.
+    fn segments(&self, points: &[Point], position_of: &dyn Fn(&Point) -> Option<Position>) -> Vec<Vec<Position>> {
+        let (mut all, mut previous): (Vec<Vec<Position>>, Option<UtcMicros>) = (Vec::new(), None);
         for point in points {
-            let Some(found) = place(point) else {
-                before = None;
+            let Some(position) = position_of(point) else {
+                previous = None;
                 continue;
             };
-            let goes_on = before
+            let continues = previous
                 .is_some_and(|before| point.at.as_micros().saturating_sub(before.as_micros()) <= self.longest_step_us);
             match all.last_mut() {
-                Some(stretch) if goes_on => stretch.push(found),
-                _ => all.push(vec![found]),
+                Some(stretch) if continues => stretch.push(position),
+                _ => all.push(vec![position]),
             }
-            before = Some(point.at);
+            previous = Some(point.at);
         }
         all
     }
 
-    fn upright(&self, range: Range, y: impl Fn(f64) -> f64) -> Vec<Tick> {
+    fn value_ticks(&self, range: Range, y: impl Fn(f64) -> f64) -> Vec<Tick> {
         [0.0, 0.25, 0.5, 0.75, 1.0]
             .map(|part| {
                 let value = range.low + part * (range.high - range.low);
-                Tick { place: tenths(y(value)), text: self.text(value) }
+                Tick { place: tenths(y(value)), text: self.value_text(value) }
             })
             .into()
     }
 
-    /// A value as people read it: shares in per cent.
-    pub(in crate::http::console) fn text(&self, value: f64) -> String {
-        if self.share { format!("{} %", short(value * 100.0)) } else { short(value) }
+    /// Formats a value for people; a share as a percentage.
+    pub(in crate::http::console) fn value_text(&self, value: f64) -> String {
+        if self.share { format!("{} %", format_short(value * 100.0)) } else { format_short(value) }
     }
 
-    /// Midnights of the zone, and hours where there are few of them, so many that they do not crowd.
-    fn level(&self, x: impl Fn(UtcMicros) -> f64) -> Vec<Tick> {
+    /// Returns the labels of the time axis: midnights of the time zone, and hours if the span is short enough.
+    fn time_ticks(&self, x: impl Fn(UtcMicros) -> f64) -> Vec<Tick> {
         let minutes = i64::try_from(self.to.since(self.from).as_secs() / 60).unwrap_or(i64::MAX);
-        let every = TICKS.into_iter().find(|every| minutes / every < MOST_TICKS).unwrap_or(91 * DAY);
-        let step = if every < DAY { every.minutes() } else { (every / DAY).days() };
+        let step_minutes = TICK_STEPS.into_iter().find(|every| minutes / every < MAX_TICKS).unwrap_or(91 * DAY_MINUTES);
+        let step =
+            if step_minutes < DAY_MINUTES { step_minutes.minutes() } else { (step_minutes / DAY_MINUTES).days() };
         let start = self.from.timestamp().to_zoned(self.zone.clone());
         let Ok(mut at) = start.start_of_day() else { return Vec::new() };
         let mut ticks = Vec::new();
-        // Bounded: a step each time, from the midnight before.
-        for _ in 0..=(minutes + 2 * DAY) / every {
+        // The loop is bounded: it advances by one step each time, from the midnight before the span.
+        for _ in 0..=(minutes + 2 * DAY_MINUTES) / step_minutes {
             let instant = UtcMicros::from(at.timestamp());
             if instant >= self.to {
                 break;
@@ -261,30 +279,34 @@ mod tests {
         }
     }
 
-    fn point(hour: i64, value: f64, odd: Option<Odd>) -> Point {
+    fn point(hour: i64, value: f64, odd: Option<AnomalyDirection>) -> Point {
         Point {
             at: UtcMicros::from_micros(hour * HOUR_US),
             value,
             average: value,
-            usual: Some((value - 1.0, value + 1.0)),
-            odd,
+            expected: Some((value - 1.0, value + 1.0)),
+            anomaly: odd,
         }
     }
 
     #[test]
     fn lines_break_where_nothing_is_known_and_a_lone_value_is_a_dot() {
         let points = [point(0, 0.0, None), point(1, 10.0, None), point(3, 5.0, None)];
-        let chart = LineChart::of(&points, &scale(4)).expect("a picture");
+        let chart = LineChart::from_points(&points, &scale(4)).expect("a picture");
         assert_eq!((chart.values.len(), chart.dots.len(), chart.bands.len()), (1, 1, 2));
         assert!(chart.values[0].starts_with("64.0,270.0 284.0,"), "{:?}", chart.values);
         assert!(chart.marks.is_empty());
-        assert!(LineChart::of(&[], &scale(4)).is_none());
+        assert!(LineChart::from_points(&[], &scale(4)).is_none());
     }
 
     #[test]
     fn marks_point_at_what_is_odd_and_stay_in_the_picture() {
-        let points = [point(0, 5.0, None), point(1, 0.0, Some(Odd::Drop)), point(2, 10.0, Some(Odd::Spike))];
-        let chart = LineChart::of(&points, &scale(3)).expect("a picture");
+        let points = [
+            point(0, 5.0, None),
+            point(1, 0.0, Some(AnomalyDirection::Drop)),
+            point(2, 10.0, Some(AnomalyDirection::Spike)),
+        ];
+        let chart = LineChart::from_points(&points, &scale(3)).expect("a picture");
         assert_eq!(chart.marks.iter().map(|mark| mark.class).collect::<Vec<_>>(), ["drop", "spike"]);
         for mark in &chart.marks {
             let numbers = mark.path.split(['M', 'L', 'Z', ' ']).filter_map(|number| number.parse::<f64>().ok());
@@ -299,10 +321,11 @@ mod tests {
     #[test]
     fn an_axis_of_hours_says_the_time() {
         let texts = |hours| {
-            let chart = LineChart::of(&[point(1, 0.0, None), point(2, 1.8, None)], &scale(hours)).expect("a picture");
+            let chart =
+                LineChart::from_points(&[point(1, 0.0, None), point(2, 1.8, None)], &scale(hours)).expect("a picture");
             (
-                chart.level.into_iter().map(|tick| tick.text).collect::<Vec<_>>(),
-                chart.upright.into_iter().map(|tick| tick.text).collect::<Vec<_>>(),
+                chart.time_ticks.into_iter().map(|tick| tick.text).collect::<Vec<_>>(),
+                chart.value_ticks.into_iter().map(|tick| tick.text).collect::<Vec<_>>(),
             )
         };
         assert_eq!(texts(4).0, ["1 Jan", "00:30", "01:00", "01:30", "02:00", "02:30", "03:00", "03:30"]);
@@ -312,22 +335,23 @@ mod tests {
 
     #[test]
     fn the_axes_say_what_they_show() {
-        let few = LineChart::of(&[point(0, 90.0, None), point(1, 100.0, None)], &scale(72)).expect("a picture");
+        let few =
+            LineChart::from_points(&[point(0, 90.0, None), point(1, 100.0, None)], &scale(72)).expect("a picture");
         assert_eq!(
-            few.level.iter().map(|tick| tick.text.as_str()).collect::<Vec<_>>(),
+            few.time_ticks.iter().map(|tick| tick.text.as_str()).collect::<Vec<_>>(),
             ["1 Jan", "12:00", "2 Jan", "12:00", "3 Jan", "12:00"]
         );
-        assert_eq!(few.upright.first().map(|tick| tick.text.as_str()), Some("89.2"), "far from zero");
-        let flat = LineChart::of(&[point(0, 0.0, None)], &scale(24 * 60)).expect("a picture");
-        assert!(flat.level.len() <= 9, "{}", flat.level.len());
-        assert_eq!(flat.upright.last().map(|tick| tick.text.as_str()), Some("1"), "nothing but zero");
+        assert_eq!(few.value_ticks.first().map(|tick| tick.text.as_str()), Some("89.2"), "far from zero");
+        let flat = LineChart::from_points(&[point(0, 0.0, None)], &scale(24 * 60)).expect("a picture");
+        assert!(flat.time_ticks.len() <= 9, "{}", flat.time_ticks.len());
+        assert_eq!(flat.value_ticks.last().map(|tick| tick.text.as_str()), Some("1"), "nothing but zero");
         let shares = Scale { share: true, ..scale(24) };
-        let all = LineChart::of(&[point(0, 0.0, None), point(1, 1.0, None)], &shares).expect("a picture");
+        let all = LineChart::from_points(&[point(0, 0.0, None), point(1, 1.0, None)], &shares).expect("a picture");
         assert_eq!(
-            all.upright.iter().map(|tick| tick.text.as_str()).collect::<Vec<_>>(),
+            all.value_ticks.iter().map(|tick| tick.text.as_str()).collect::<Vec<_>>(),
             ["0 %", "25 %", "50 %", "75 %", "100 %"],
             "there is no more than all"
         );
-        assert_eq!(shares.text(0.8251), "82.5 %");
+        assert_eq!(shares.value_text(0.8251), "82.5 %");
     }
 }

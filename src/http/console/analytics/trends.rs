@@ -1,4 +1,5 @@
-//! Trends: one series over some days, drawn with what is usual and what is odd, and the anomalies of the series that are watched.
+//! The trends page: one series over some days, drawn with its expected range and anomalies, and the anomalies of
+//! monitored series.
 
 use std::time::Duration;
 
@@ -7,42 +8,42 @@ use axum::extract::State;
 use axum::response::Response;
 use serde::Deserialize;
 
-use super::drawing::{Drawing, Stretch, Watched, number};
+use super::drawing::{ChartSpan, Drawing, MonitoredSeries, number};
 use super::line_chart::{HEIGHT, WIDTH};
-use crate::domain::analytics::series::{Bucket, Source};
+use crate::domain::analytics::series::{SeriesBucket, SeriesSource};
 use crate::domain::live::figures::{QUEUE_MEASURES, SKILL_MEASURES};
 use crate::domain::time::UtcMicros;
 use crate::http::ApiState;
-use crate::http::api::analytics::series::SeriesShown;
+use crate::http::api::analytics::series::SeriesListResponse;
 use crate::http::api::analytics::trends::{anomalies, series};
-use crate::http::api::analytics::{self, QueriesView};
-use crate::http::api::live::figures::Newest;
+use crate::http::api::analytics::{self, AnalyticsQueriesResponse};
+use crate::http::api::live::figures::CurrentFigures;
 use crate::http::auth::Right;
-use crate::http::console::shared::ask::Ask;
-use crate::http::console::shared::failure::Failure;
-use crate::http::console::shared::read::{Want, read};
-use crate::http::console::shared::shell::{Place, Shell, page};
-use crate::http::console::shared::times::{Stamp, Times};
+use crate::http::console::shared::api_call::{ApiCall, call_api};
+use crate::http::console::shared::page_error::PageError;
+use crate::http::console::shared::page_request::PageRequest;
+use crate::http::console::shared::shell::{ConsolePage, Shell, render_page};
+use crate::http::console::shared::times::{Stamp, TimeFormat};
 use crate::http::problem::Problem;
 
-/// Spans that the page offers, in days.
-const SPANS: [u32; 4] = [1, 7, 28, 60];
+/// The spans that the page offers, in days.
+const OFFERED_DAYS: [u32; 4] = [1, 7, 28, 60];
 
-/// What it offers beside them of analytics.
-const A_YEAR: u32 = 365;
+/// The additional span for results of analytics, in days.
+const YEAR_DAYS: u32 = 365;
 
-/// The one that it begins with.
-const USUAL_DAYS: u32 = 7;
+/// The default span, in days.
+const DEFAULT_DAYS: u32 = 7;
 
-/// The same of analytics, which mostly go by the day.
-const USUAL_DAYS_OF_RESULTS: u32 = 28;
+/// The default span for results of analytics, in days; most of them have one value per day.
+const DEFAULT_ANALYTICS_DAYS: u32 = 28;
 
-/// Skills and queues that are offered, each with all of its figures.
-const MOST_OFFERED: usize = 40;
+/// The maximum number of skills and queues that are offered, each with all of its figures.
+const MAX_OFFERED: usize = 40;
 
 #[derive(Deserialize)]
-struct WatchedList {
-    series: Vec<Watched>,
+struct MonitoredSeriesList {
+    series: Vec<MonitoredSeries>,
 }
 
 #[derive(Deserialize)]
@@ -59,13 +60,13 @@ struct Anomaly {
 }
 
 #[derive(Deserialize)]
-struct Anomalies {
+struct AnomalyList {
     anomalies: Vec<Anomaly>,
     next: Option<String>,
 }
 
 /// Series to choose from, under a heading.
-struct Group {
+struct SeriesGroup {
     name: String,
     series: Vec<(String, String)>,
 }
@@ -74,8 +75,8 @@ struct Group {
 #[template(path = "analytics/trends.html")]
 struct TrendsPage {
     shell: Shell,
-    times: Times,
-    groups: Vec<Group>,
+    times: TimeFormat,
+    groups: Vec<SeriesGroup>,
     chosen: String,
     days: u32,
     spans: Vec<u32>,
@@ -90,69 +91,70 @@ impl TrendsPage {
         self.times.second(*at)
     }
 
-    /// The value of an anomaly in the unit of its series.
+    /// Formats the value of an anomaly in the unit of its series.
     fn of(anomaly: &Anomaly, value: &f64) -> String {
-        number(anomaly.of.parse::<Source>().is_ok_and(|source| source.is_share()), *value)
+        number(anomaly.of.parse::<SeriesSource>().is_ok_and(|source| source.is_share()), *value)
     }
 }
 
 /// `GET /trends?series=&days=`.
-pub(in crate::http) async fn show(State(state): State<ApiState>, ask: Ask) -> Result<Response, Failure> {
-    ask.check(&state, Right::Read)?;
-    let want = Want { route: "/api/v1/series", id: None, query: &[] };
-    let WatchedList { series: watched } = read(&state, &ask, want, series).await?;
-    let mut groups = groups(&state, &ask, &watched).await?;
-    let chosen = match ask.value("series") {
+pub(in crate::http) async fn show(State(state): State<ApiState>, request: PageRequest) -> Result<Response, PageError> {
+    request.check(&state, Right::Read)?;
+    let call = ApiCall { route: "/api/v1/series", id: None, query: &[] };
+    let MonitoredSeriesList { series: monitored } = call_api(&state, &request, call, series).await?;
+    let mut series_groups = load_groups(&state, &request, &monitored).await?;
+    let chosen = match request.value("series") {
         Some(named) => Some(named.to_owned()),
-        None => groups.iter().find_map(|group| group.series.first()).map(|(of, _)| of.clone()),
+        None => series_groups.iter().find_map(|group| group.series.first()).map(|(of, _)| of.clone()),
     };
-    let is_offered = |of: &str| groups.iter().any(|group| group.series.iter().any(|(one, _)| one == of));
+    let is_offered = |of: &str| series_groups.iter().any(|group| group.series.iter().any(|(one, _)| one == of));
     if let Some(other) = chosen.clone().filter(|chosen| !is_offered(chosen)) {
-        groups.insert(0, Group { name: "Shown".to_owned(), series: vec![(other.clone(), other)] });
+        series_groups.insert(0, SeriesGroup { name: "Shown".to_owned(), series: vec![(other.clone(), other)] });
     }
-    let source = chosen.as_deref().map(str::parse::<Source>).transpose();
+    let source = chosen.as_deref().map(str::parse::<SeriesSource>).transpose();
     let source = source.map_err(|error| Problem::bad_request(format!("series: {error}")))?;
-    let (spans, days) = spans(&ask, source.as_ref())?;
-    let drawing = match (&source, ask.value("series")) {
-        (Some(source), Some(_)) => Some(draw(&state, &ask, source, days, &watched).await?),
-        // What nobody has asked for keeps nobody from the page.
-        (Some(source), None) => draw(&state, &ask, source, days, &watched).await.ok(),
+    let (spans, days) = offered_spans(&request, source.as_ref())?;
+    let drawing = match (&source, request.value("series")) {
+        (Some(source), Some(_)) => Some(draw_series(&state, &request, source, days, &monitored).await?),
+        // The series is only a default, so an error must not keep the page from being shown.
+        (Some(source), None) => draw_series(&state, &request, source, days, &monitored).await.ok(),
         (None, _) => None,
     };
-    let query = [("limit", "20"), ("cursor", ask.value("cursor").unwrap_or_default())];
-    let want = Want { route: "/api/v1/anomalies", id: None, query: &query };
-    let Anomalies { anomalies, next } = read(&state, &ask, want, anomalies).await?;
-    let shell = ask.shell(Place::Trends, "Trends");
+    let query = [("limit", "20"), ("cursor", request.value("cursor").unwrap_or_default())];
+    let call = ApiCall { route: "/api/v1/anomalies", id: None, query: &query };
+    let AnomalyList { anomalies, next } = call_api(&state, &request, call, anomalies).await?;
+    let shell = request.shell(ConsolePage::Trends, "Trends");
     let part: String = chosen
         .as_deref()
         .map_or_else(String::new, |chosen| url::form_urlencoded::byte_serialize(chosen.as_bytes()).collect());
     let older = next.map(|next| format!("{}&series={part}&days={days}&cursor={next}", shell.to("/trends")));
-    Ok(page(&TrendsPage {
+    Ok(render_page(&TrendsPage {
         shell,
-        times: ask.times,
-        groups,
+        times: request.times,
+        groups: series_groups,
         chosen: chosen.unwrap_or_default(),
         days,
         spans,
         drawing,
         anomalies,
         older,
-        watches: !watched.is_empty(),
+        watches: !monitored.is_empty(),
     }))
 }
 
-/// The spans that are offered for a series, in days, and the one that is asked for. Results of analytics go far back and have few values.
-fn spans(ask: &Ask, source: Option<&Source>) -> Result<(Vec<u32>, u32), Failure> {
-    let is_aggregated = source.is_some_and(|source| source.aggregated().is_some());
-    let mut spans = SPANS.to_vec();
+/// Returns the spans that are offered for a series, in days, and the requested one. Results of analytics go far back
+/// and have few values, so they have longer spans.
+fn offered_spans(request: &PageRequest, source: Option<&SeriesSource>) -> Result<(Vec<u32>, u32), PageError> {
+    let is_aggregated = source.is_some_and(|source| source.aggregated_metric().is_some());
+    let mut spans = OFFERED_DAYS.to_vec();
     if is_aggregated {
-        spans.push(A_YEAR);
+        spans.push(YEAR_DAYS);
     }
-    let Some(text) = ask.value("days") else {
-        return Ok((spans, if is_aggregated { USUAL_DAYS_OF_RESULTS } else { USUAL_DAYS }));
+    let Some(text) = request.value("days") else {
+        return Ok((spans, if is_aggregated { DEFAULT_ANALYTICS_DAYS } else { DEFAULT_DAYS }));
     };
     let days =
-        text.parse().ok().map(|days: u32| if days == A_YEAR { spans.last().copied().unwrap_or(days) } else { days });
+        text.parse().ok().map(|days: u32| if days == YEAR_DAYS { spans.last().copied().unwrap_or(days) } else { days });
     let days = days.filter(|days| spans.contains(days)).ok_or_else(|| {
         let known = spans.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         Problem::bad_request(format!("days: one of {known}; the API's GET /api/v1/trend takes any span"))
@@ -160,78 +162,82 @@ fn spans(ask: &Ask, source: Option<&Source>) -> Result<(Vec<u32>, u32), Failure>
     Ok((spans, days))
 }
 
-/// The last so many days of a series. What is looked at before shows what is usual, and is not drawn.
-async fn draw(
+/// Draws the last days of a series. Earlier values are read for the expected range, but not drawn.
+async fn draw_series(
     state: &ApiState,
-    ask: &Ask,
-    source: &Source,
+    request: &PageRequest,
+    source: &SeriesSource,
     days: u32,
-    watched: &[Watched],
-) -> Result<Drawing, Failure> {
-    let shown = ask.now - Duration::from_hours(24) * days;
-    // Quarters of agents' time are cut from segments: no further back than asked for.
-    let from = match (source.whom(), source.bucket()) {
-        (Some(_), Some(Bucket::Quarter)) => shown,
-        _ => (ask.now - source.usual_span()).min(shown),
+    monitored: &[MonitoredSeries],
+) -> Result<Drawing, PageError> {
+    let shown_from = request.now - Duration::from_hours(24) * days;
+    // Quarter-hour values of agents' time are computed from segments, so read no further back than requested.
+    let from = match (source.agent_filter(), source.bucket()) {
+        (Some(_), Some(SeriesBucket::Quarter)) => shown_from,
+        _ => (request.now - source.default_span()).min(shown_from),
     };
     let series = source.to_string();
-    let watched = watched.iter().find(|one| one.of == series);
-    Drawing::read(state, ask, &series, &Stretch { from, shown, to: ask.now }, watched).await
+    let monitored = monitored.iter().find(|one| one.of == series);
+    Drawing::read(state, request, &series, &ChartSpan { from, shown_from, to: request.now }, monitored).await
 }
 
-/// What there is to choose from, as far as the caller sees it.
-async fn groups(state: &ApiState, ask: &Ask, watched: &[Watched]) -> Result<Vec<Group>, Failure> {
+/// Returns the series that the caller can choose from.
+async fn load_groups(
+    state: &ApiState,
+    request: &PageRequest,
+    monitored: &[MonitoredSeries],
+) -> Result<Vec<SeriesGroup>, PageError> {
     let mut groups = Vec::new();
-    let named = watched.iter().map(|one| (one.of.clone(), format!("{} ({})", one.id, one.of)));
-    groups.push(Group { name: "Monitored".to_owned(), series: named.collect() });
-    let newest = Newest::of(state, &ask.tenant)?;
-    let skills = newest.figures.skills.iter().take(MOST_OFFERED).map(|taken| {
+    let monitored_series = monitored.iter().map(|one| (one.of.clone(), format!("{} ({})", one.id, one.of)));
+    groups.push(SeriesGroup { name: "Monitored".to_owned(), series: monitored_series.collect() });
+    let current = CurrentFigures::load(state, &request.tenant)?;
+    let skills = current.figures.skills.iter().take(MAX_OFFERED).map(|taken| {
         let (id, name) = (taken.figures.id.as_str(), taken.figures.name.as_deref());
-        figures_of("skill", id, name, SKILL_MEASURES.map(|measure| measure.name))
+        figure_group("skill", id, name, SKILL_MEASURES.map(|measure| measure.name))
     });
-    let queues = newest.figures.queues.iter().take(MOST_OFFERED).map(|taken| {
+    let queues = current.figures.queues.iter().take(MAX_OFFERED).map(|taken| {
         let (id, name) = (taken.figures.id.as_str(), taken.figures.name.as_deref());
-        figures_of("queue", id, name, QUEUE_MEASURES.map(|measure| measure.name))
+        figure_group("queue", id, name, QUEUE_MEASURES.map(|measure| measure.name))
     });
     groups.extend(skills.chain(queues));
-    let teams = ask.picture(state).await.map_or_else(Vec::new, |picture| picture.teams());
+    let teams = request.live_view(state).await.map_or_else(Vec::new, |picture| picture.teams());
     let teams = teams.iter().map(|team| (format!(":team:{team}"), format!("team {team}")));
-    let everyone = ask.sees_all_teams().then(|| (String::new(), "everyone".to_owned()));
-    let whom: Vec<_> = everyone.into_iter().chain(teams).collect();
+    let everyone = request.has_all_teams().then(|| (String::new(), "everyone".to_owned()));
+    let audiences: Vec<_> = everyone.into_iter().chain(teams).collect();
     for (kind, name) in [("adherence", "Adherence"), ("not-ready", "Not ready")] {
-        let by_day = whom.iter().map(|(part, who)| (format!("{kind}{part}"), format!("{name} of {who}, by day")));
-        let by_quarter = whom.iter().filter(|(part, _)| !part.is_empty());
+        let by_day = audiences.iter().map(|(part, who)| (format!("{kind}{part}"), format!("{name} of {who}, by day")));
+        let by_quarter = audiences.iter().filter(|(part, _)| !part.is_empty());
         let by_quarter = by_quarter
             .map(|(part, who)| (format!("{kind}-15m{part}"), format!("{name} of {who}, by the quarter hour")));
-        groups.push(Group { name: name.to_owned(), series: by_day.chain(by_quarter).collect() });
+        groups.push(SeriesGroup { name: name.to_owned(), series: by_day.chain(by_quarter).collect() });
     }
-    groups.extend(groups_of_queries(state, ask).await?);
+    groups.extend(query_groups(state, request).await?);
     groups.retain(|group| !group.series.is_empty());
     Ok(groups)
 }
 
-/// Those of the analytics queries, for who may see these.
-async fn groups_of_queries(state: &ApiState, ask: &Ask) -> Result<Vec<Group>, Failure> {
+/// Returns the series of analytics queries, if the caller may see them.
+async fn query_groups(state: &ApiState, request: &PageRequest) -> Result<Vec<SeriesGroup>, PageError> {
     let mut groups = Vec::new();
-    if !ask.has(Right::Analytics) || !ask.sees_all_teams() {
+    if !request.has_right(Right::Analytics) || !request.has_all_teams() {
         return Ok(groups);
     }
-    let want = Want { route: "/api/v1/analytics/queries", id: None, query: &[] };
-    let QueriesView { queries } = read(state, ask, want, analytics::queries).await?;
+    let call = ApiCall { route: "/api/v1/analytics/queries", id: None, query: &[] };
+    let AnalyticsQueriesResponse { queries } = call_api(state, request, call, analytics::queries).await?;
     for query in queries {
-        let named = [("query", query.id.as_str())];
-        let want = Want { route: "/api/v1/analytics/series", id: None, query: &named };
-        let SeriesShown { series } = read(state, ask, want, analytics::series::series).await?;
+        let id_query = [("query", query.id.as_str())];
+        let call = ApiCall { route: "/api/v1/analytics/series", id: None, query: &id_query };
+        let SeriesListResponse { series } = call_api(state, request, call, analytics::series::series).await?;
         let name = format!("Analytics {}", query.id);
         let series = series.into_iter().map(|one| (one.series.clone(), one.title())).collect();
-        groups.push(Group { name, series });
+        groups.push(SeriesGroup { name, series });
     }
     Ok(groups)
 }
 
-fn figures_of<const N: usize>(kind: &str, id: &str, name: Option<&str>, figures: [&str; N]) -> Group {
+fn figure_group<const N: usize>(kind: &str, id: &str, name: Option<&str>, figures: [&str; N]) -> SeriesGroup {
     let subject = name.map_or_else(|| format!("{kind} {id}"), |name| format!("{name} ({kind} {id})"));
-    let words = |figure: &str| figure.replace('_', " ");
-    let series = figures.map(|figure| (format!("{kind}:{id}:{figure}"), format!("{subject}: {}", words(figure))));
-    Group { series: series.into(), name: subject }
+    let label = |figure: &str| figure.replace('_', " ");
+    let series = figures.map(|figure| (format!("{kind}:{id}:{figure}"), format!("{subject}: {}", label(figure))));
+    SeriesGroup { series: series.into(), name: subject }
 }

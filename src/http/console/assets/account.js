@@ -1,5 +1,5 @@
 // @ts-check
-// The person's own account: another password, and sessions ended.
+// The account page: changes the password and ends sessions.
 
 import { api, byId, carryOut, say } from './page.js';
 import { goOnRefreshing, refresh } from './refresh.js';

@@ -1,5 +1,5 @@
 // @ts-check
-// One agent's page, drawn anew now and then; the spans go on by themselves, and what waits for a person is decided here too.
+// The page of one agent: refreshes it regularly, updates running durations, and decides approvals.
 
 import './decide.js';
 import { goOnRefreshing } from './refresh.js';

@@ -1,5 +1,5 @@
 // @ts-check
-// Analytics: drawn anew while something runs; queries asked by hand.
+// The analytics pages: refresh while a run is in progress, and start queries.
 
 import { api, carryOut, say, tenant } from './page.js';
 import { goOnRefreshing, refresh } from './refresh.js';

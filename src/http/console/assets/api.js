@@ -1,5 +1,5 @@
 // @ts-check
-// The page of the API: light or dark as everywhere, and a search over the routes.
+// The API page: applies the theme and searches the routes.
 
 const chosen = document.documentElement.dataset.theme;
 const system = matchMedia('(prefers-color-scheme: dark)');
@@ -25,7 +25,7 @@ function narrow() {
     }
     const fit = routes.filter((route) => !route.hidden).length;
     [all, shown] = [all + routes.length, shown + fit];
-    // A group that is folded has no routes to look at.
+    // Hide a group without matching routes; a collapsed group has no routes to check.
     /** @type {HTMLElement} */ (group).hidden = routes.length > 0 && fit === 0;
   }
   const text = all === 0 ? '' : wanted.length ? `${shown} of ${all} routes` : `${all} routes`;

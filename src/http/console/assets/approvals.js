@@ -1,5 +1,5 @@
 // @ts-check
-// What waits for a person, drawn anew now and then; several are decided at once, each for itself.
+// The approvals page: refreshes it regularly, and decides approvals, also several at once, each with a call of its own.
 
 import './decide.js';
 import { Refused, api, byId, carryOut, make, put, sure, tell, tenant } from './page.js';

@@ -1,5 +1,5 @@
 // @ts-check
-// The audit chain, verified by hand.
+// The audit page: verifies the audit log.
 
 import { api, byId, carryOut, make, tenant } from './page.js';
 
@@ -13,7 +13,7 @@ button?.addEventListener('click', () => carryOut(button, async () => {
   try {
     const { body } = await api('POST', '/api/v1/audit/verify', { tenant });
     const last = body.from + body.entries - 1;
-    // Entries go on being added: those since the page was drawn are counted, so that both numbers can be understood.
+    // Entries are added all the time, so say how many are newer than the page, to explain the different numbers.
     const since = last - Number(byId('last')?.dataset.seq || last);
     const which = body.entries > 0 ? `, no. ${body.from} to no. ${last}` : '';
     const later = since > 0 ? ` ${counted(since, 'of them is', 'of them are')} newer than this page.` : '';

@@ -1,5 +1,5 @@
 // @ts-check
-// One change: started with what was shown, followed, stopped, taken back.
+// The page of a bulk change: starts what was previewed, follows it, cancels it and undoes it.
 
 import { address, api, byId, carryOut, say, sure, tenant } from './page.js';
 import { goOnRefreshing, refresh } from './refresh.js';

@@ -1,5 +1,5 @@
 // @ts-check
-// A new change: who, to what and why. The preview is the daemon's.
+// The page for a new change: whom to change, to which state, and why. The daemon makes the preview.
 
 import { address, api, byId, carryOut, put, tenant } from './page.js';
 
@@ -15,7 +15,7 @@ if (new URLSearchParams(location.search).has('selection')) {
     const kept = JSON.parse(sessionStorage.getItem(`selection ${tenant}`) || '[]');
     if (Array.isArray(kept) && kept.length) selection = kept.map(String);
   } catch {
-    // What cannot be read is no selection.
+    // Text that cannot be parsed is no selection.
   }
 }
 if (selection.length) {

@@ -1,5 +1,5 @@
 // @ts-check
-// What a rule wants and waits for: approved or denied, on the Approvals page and on the agent's own.
+// Approves or denies the change that a rule proposes, on the approvals page and on the agent's page.
 
 import { api, carryOut, say, sure, tenant } from './page.js';
 import { refresh } from './refresh.js';

@@ -1,5 +1,5 @@
 // @ts-check
-// Two texts line by line: what is in both, in one alone, in the other alone. It draws nothing.
+// Compares two texts line by line: lines in both, and lines in only one of them. It draws nothing.
 
 /** Lines of both together, where each is: in `both`, in `mine` alone or in `theirs` alone.
  * @typedef {{ whose: 'both' | 'mine' | 'theirs', line: string }} Line */
@@ -25,7 +25,7 @@ const lines = (text) => text.replace(/\r\n?/g, '\n').replace(/\n$/, '').split('\
 /** @param {string[]} a @param {string[]} b @returns {Line[]} */
 function changed(a, b) {
   const wide = b.length + 1;
-  // How many lines both have in common from a place in each on.
+  // The number of lines that the texts have in common from each pair of positions on.
   const common = a.length * b.length > MOST_PAIRS ? null : new Uint32Array((a.length + 1) * wide);
   if (common) {
     for (let i = a.length - 1; i >= 0; i -= 1) {

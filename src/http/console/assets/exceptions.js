@@ -1,5 +1,5 @@
 // @ts-check
-// Exceptions: made, and ended before their time.
+// The exceptions pages: create exceptions, and end them early.
 
 import { address, api, byId, carryOut, put, say, sure, tenant } from './page.js';
 import { goOnRefreshing, refresh } from './refresh.js';
@@ -33,7 +33,7 @@ if (form) {
       const kept = JSON.parse(sessionStorage.getItem(`selection ${tenant}`) || '[]');
       if (Array.isArray(kept) && kept.length) agents = kept.map(String);
     } catch {
-      // What cannot be read is no selection.
+      // Text that cannot be parsed is no selection.
     }
   }
   if (agents.length) {
@@ -43,7 +43,7 @@ if (form) {
     put(byId('agents-count'), String(agents.length));
     put(byId('agents-names'), agents.slice(0, 10).join(', ') + (agents.length > 10 ? ', …' : ''));
   }
-  // A field of local time knows no zone: it is read and written in the viewer's.
+  // An input field of local time has no time zone: it is read and written in the viewer's.
   const zone = document.documentElement.dataset.zone || 'UTC';
   const parts = new Intl.DateTimeFormat('sv-SE', { timeZone: zone, year: 'numeric', month: '2-digit', day: '2-digit', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
   const local = (/** @type {number} */ ms) => parts.format(new Date(ms)).replace(' ', 'T');
@@ -65,7 +65,7 @@ if (form) {
       const who = /** @type {HTMLInputElement} */ (form.querySelector('input[name="who"]:checked')).value;
       const whom = who === 'agents' ? { agents } : who === 'team' ? { team: /** @type {HTMLSelectElement} */ (byId('exception-team')).value } : { everyone: true };
       await api('POST', '/api/v1/exceptions', { tenant, ...whom, from: instant(input('from').value), to: instant(input('to').value), reason: input('exception-reason').value.trim() });
-      // Whoever came from a change goes back to it.
+      // Return to the change that led here, if there is one.
       const set = query.get('set');
       location.assign(address(set ? `/changes/${encodeURIComponent(set)}` : '/exceptions'));
     });

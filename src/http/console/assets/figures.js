@@ -1,5 +1,5 @@
 // @ts-check
-// The cards of skills and queues, on the Live page and on the wallboard.
+// The cards of skills and queues, on the live page and the wallboard.
 
 import { put } from './page.js';
 import { isOld, standing } from './thresholds.js';
@@ -26,7 +26,7 @@ export function putCard(one) {
   const stands = standing(share);
   for (const known of Object.keys(WORDS)) card.classList.toggle(`standing-${known}`, known === stands);
   put(part(card, 'level'), stands === 'none' ? '–' : `${Math.floor(Math.round(share * 1e6) / 1e4)} %`);
-  // A share of no contacts is none.
+  // Without contacts there is no share of them.
   const goingOn = skill ? [one.contacts_queued, one.contacts_active, one.agents_staffed] : [one.calls_waiting, one.agents_busy, one.agents_logged_on];
   const none = goingOn.every((value) => value === 0) ? 'no contacts offered' : 'no figure';
   put(part(card, 'word')?.querySelector('span'), stands === 'none' ? none : WORDS[stands]);

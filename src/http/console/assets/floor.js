@@ -1,5 +1,5 @@
 // @ts-check
-// What is known of the agents, who of them is wanted, and in which order. It draws nothing.
+// The known agents, which of them match the filter, and their order. It draws nothing.
 
 import { level } from './thresholds.js';
 import { now } from './time.js';
@@ -91,7 +91,7 @@ export class Floor {
         return (one, other) => Number(!one.queue) - Number(!other.queue) || rest(one, other);
       }
       case 'time':
-        // Who has been there longest entered first; of whom nobody knows comes last.
+        // The longest in their state first; unknown durations last.
         return (one, other) => (one.entered || Infinity) - (other.entered || Infinity) || one.place - other.place;
       default:
         return (one, other) => one.place - other.place;

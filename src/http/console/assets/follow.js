@@ -1,5 +1,5 @@
 // @ts-check
-// A page's end of the live picture: through the worker that all pages share, or by itself where there is none.
+// A page's connection to the live view: through the worker that all pages share, or directly if there is no worker.
 
 import { Line } from './line.js';
 import { heard } from './time.js';
@@ -19,7 +19,7 @@ export function follow(tenant, take) {
   const worker = new SharedWorker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'shiftkeeper' });
   let answered = false;
   worker.onerror = () => {
-    // A browser without module workers.
+    // The browser does not support module workers.
     if (!answered) alone(tenant, told);
     answered = true;
   };
@@ -29,7 +29,7 @@ export function follow(tenant, take) {
     told(data);
   };
   port.postMessage({ follow: tenant });
-  // Back in sight, the page is told the picture anew: the worker may have given it up meanwhile.
+  // A page that becomes visible again needs the whole live view, because the worker may have dropped it.
   document.addEventListener('visibilitychange', () => port.postMessage(document.hidden ? { hidden: true } : { follow: tenant }));
   setInterval(() => port.postMessage({ here: true }), 30000);
   addEventListener('pagehide', () => port.postMessage({ leave: true }));

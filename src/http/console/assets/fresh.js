@@ -1,5 +1,5 @@
 // @ts-check
-// A page that the server draws anew now and then, and nothing else.
+// Only refreshes the page regularly.
 
 import { goOnRefreshing } from './refresh.js';
 

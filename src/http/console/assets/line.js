@@ -1,6 +1,6 @@
 // @ts-check
-// One stream of a tenant's live picture: reads it, keeps the picture, and hands on what changed, gathered.
-// It knows no page, so that it can live in a worker that all pages of a browser share.
+// One stream of a tenant's live view: reads it, keeps the live view, and passes changes on in batches.
+// It knows nothing about pages, so that it can run in a worker that all pages of a browser share.
 
 /** Changes are handed on this often at most, in milliseconds. */
 const GATHER = 250;
@@ -116,7 +116,7 @@ export class Line {
         wait = await this.read(response.body);
       }
     } catch {
-      // Said below: the line is broken, whatever broke it.
+      // The lost connection is reported below, whatever the cause.
     }
     if (this.stopped) return;
     this.tries += 1;
@@ -166,7 +166,7 @@ export class Line {
         }
         break;
       case 'agent':
-        // A row that was missed tells less than the picture that follows it.
+        // A replayed row says less than the whole live view that follows it.
         if (!message.replayed) {
           this.change(message.agent.id, message.agent);
           this.seen(message.agent);

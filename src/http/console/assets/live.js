@@ -1,5 +1,5 @@
 // @ts-check
-// The Live page: rows filled in place, never moved under the pointer; the filter in the address; the selection.
+// The live page: rows updated in place and never moved under the pointer, the filter in the address, and the selection.
 
 import { putCard, standings } from './figures.js';
 import { Floor, staying } from './floor.js';
@@ -52,7 +52,7 @@ function toAddress({ q, state, verdict, team, queue, sort, open }) {
   return `/?${query}`;
 }
 
-// ---- rows, filled a few at a time
+// ---- rows, filled in small batches
 
 /** So long a frame may go on filling rows, in milliseconds: the rest of it is for drawing. */
 const FILLING = 6;
@@ -127,7 +127,7 @@ function arrange() {
       made.set(known.id, row);
       goOn(row.element);
     }
-    // A row that stands drawn is right but for what has just changed.
+    // A row that is displayed already is correct except for the latest change.
     if (!row.element.isConnected) row.fill(known);
     else if (row.shown !== known) catchUp(known.id);
     if (!stays[index]) {
@@ -176,7 +176,7 @@ function compareOrder() {
 
 byId('resort')?.addEventListener('click', arrange);
 
-// ---- counts, and who is out
+// ---- counts, and agents out of adherence
 
 function counts() {
   const { sums, out } = floor.counts(wanted);
@@ -224,7 +224,7 @@ function announce(out) {
   }
 }
 
-// ---- news
+// ---- updates
 
 let frame = 0;
 let anew = false;
@@ -261,7 +261,7 @@ function paint() {
   anew = false;
 }
 
-// Thresholds are passed by time alone.
+// Thresholds are also passed without any message, because time goes on.
 setInterval(() => {
   if (document.hidden || !drawn) return;
   for (const id of order) {
@@ -273,7 +273,7 @@ setInterval(() => {
 
 follow(tenant, take);
 
-// ---- the filter by hand
+// ---- changing the filter
 
 /** What the filter narrows to, as the server says it. */
 function sayFilter() {
@@ -318,7 +318,7 @@ function want(change) {
   arrange();
 }
 
-// What is folded: where there is room all of it is open, else what the address says.
+// Collapsible parts: all are expanded if there is room, otherwise those that the address names.
 const room = matchMedia('(min-width: 900.02px)');
 const folds = [...document.querySelectorAll('details.fold')].map((fold) => /** @type {HTMLDetailsElement} */ (fold));
 const nameOf = (/** @type {HTMLElement} */ fold) => fold.dataset.fold || '';
@@ -430,7 +430,7 @@ selectionForm.addEventListener('submit', (event) => {
 });
 byId('excuse')?.addEventListener('click', (event) => takeAlong('/exceptions/new', /** @type {Element} */ (event.currentTarget)));
 
-// What was ticked before scripts ran, or came back with the page.
+// Boxes that were ticked before scripts ran, or that the browser restored.
 select([...rows.querySelectorAll('input')].filter((box) => box.checked).map((box) => box.value), true);
 
 // ---- keys

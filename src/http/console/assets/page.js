@@ -1,5 +1,5 @@
 // @ts-check
-// What every page has: the browser's zone, the tenant's choice, keys, what is said to the person, and the way to the API.
+// What every page needs: the browser's time zone, the choice of tenant, keys, messages and calls of the API.
 
 import { now, span } from './time.js';
 
@@ -15,7 +15,7 @@ export function address(path, more) {
   return `${path}?${new URLSearchParams({ tenant, ...more })}`;
 }
 
-// The server draws times in the zone that the browser tells; told once, the page is drawn again.
+// The server formats times in the browser's time zone; once it is known, the page is loaded again.
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 if (zone && root.dataset.toldZone !== zone && root.dataset.toldZone !== undefined) {
   document.cookie = `shiftkeeper_tz=${encodeURIComponent(zone)}; Path=/; Max-Age=31536000; SameSite=Lax`;
@@ -30,7 +30,7 @@ byId('tenant')?.addEventListener('change', () => {
   /** @type {HTMLFormElement | null} */ (byId('tenant-form'))?.submit();
 });
 
-// A menu closes on Escape and on a click elsewhere.
+// A menu closes on Escape and on a click outside.
 const menus = [...document.querySelectorAll('details.menu, details.pages-menu')].map((menu) => /** @type {HTMLDetailsElement} */ (menu));
 document.addEventListener('click', ({ target }) => {
   for (const menu of menus) if (menu.open && target instanceof Node && !menu.contains(target)) menu.open = false;
@@ -170,7 +170,7 @@ export function put(element, text) {
   if (element && element.textContent !== text) element.textContent = text;
 }
 
-// Spans that go on: those in sight are written anew each second.
+// Running durations: the visible ones are updated every second.
 /** @type {Set<Element>} */
 const inSight = new Set();
 const sight = new IntersectionObserver((entries) => {
@@ -204,7 +204,7 @@ setInterval(() => {
   }
 }, 1000);
 
-// Keys: `g` and a letter goes to a page, `/` to the search, `?` says which there are.
+// Keys: `g` and a letter opens a page, `/` goes to the search, `?` lists the keys.
 const PAGES = /** @type {Record<string, string>} */ ({ l: '/', w: '/wallboard', c: '/changes', r: '/rules', p: '/approvals', x: '/exceptions', e: '/reports', a: '/audit', h: '/webhooks', s: '/system', t: '/trends', y: '/analytics' });
 let afterG = -Infinity;
 

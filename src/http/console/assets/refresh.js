@@ -1,6 +1,6 @@
 // @ts-check
-// A part of a page that the server draws anew: it is fetched as the page and put in place where it differs, so that there is
-// one drawing of everything. Focus, ticks and what is open stay.
+// Refreshes a part of a page: fetches the page from the server and replaces what differs, so that everything is
+// rendered in one place only. Focus, ticked boxes and expanded parts stay.
 
 import { goOn } from './page.js';
 

@@ -1,5 +1,5 @@
 // @ts-check
-// Reports: files asked for, and called off.
+// The reports page: requests and cancels report files.
 
 import { api, byId, carryOut, say, tenant } from './page.js';
 import { goOnRefreshing, refresh } from './refresh.js';

@@ -1,5 +1,5 @@
 // @ts-check
-// One row of the Live page: filled where it differs from what it shows, so that nothing is painted for nothing.
+// A row of the live page: updated only where it differs from what it shows, to avoid needless painting.
 
 import { address, goOn, put } from './page.js';
 import { level } from './thresholds.js';
@@ -7,7 +7,7 @@ import { clock, full, now, span } from './time.js';
 
 /** @typedef {import('./floor.js').Known} Known */
 
-// The words of states, verdicts and activities are the server's.
+// The words of states, verdicts and activities come from the server.
 /** @type {Map<string, { label: string, className: string }>} */
 const words = new Map();
 for (const chip of document.querySelectorAll('#chips .count-chip')) {

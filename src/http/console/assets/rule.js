@@ -1,5 +1,5 @@
 // @ts-check
-// One rule: checked, saved under the version that was read, tried on history.
+// The page of a rule: checks it, saves it if its version is unchanged, and runs backtests.
 
 import { diff } from './diff.js';
 import { address, api, byId, carryOut, make, put, Refused, say, sure, tenant } from './page.js';
@@ -81,7 +81,7 @@ async function lost() {
   const { body } = await api('GET', `${path()}?${new URLSearchParams({ tenant })}`);
   const mine = text.value;
   const take = make('button', { type: 'button', id: 'take-theirs' }, 'Take theirs and discard mine');
-  // The whole page is theirs then, its heading and its figures too.
+  // This loads the whole page with their version, including its heading and figures.
   take.addEventListener('click', () => location.assign(address(`/rules/${encodeURIComponent(idOf())}`)));
   const over = make('button', { type: 'button', id: 'keep-mine' }, 'Keep mine; I have read theirs');
   over.addEventListener('click', () => {
@@ -118,7 +118,7 @@ for (const what of ['enable', 'disable']) {
   }));
 }
 
-// ---- trials
+// ---- backtests
 
 const DAYS = 7;
 let trial = '';
@@ -153,7 +153,7 @@ async function followTrial() {
     if (!open) {
       if (body.result) {
         byId('trial-result')?.replaceChildren(...shown(body.result));
-        // The newest first, where not all days are in sight.
+        // Scroll to the newest days if not all of them are visible.
         byId('trial-result')?.querySelector('.chart')?.scrollTo({ left: 1e6 });
       }
       return;

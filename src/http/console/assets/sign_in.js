@@ -1,6 +1,6 @@
 // @ts-check
-// After a wrong password the name is still there. It goes through this tab alone: in an address it would stay in logs, and now and then
-// what is typed for a name is a password.
+// Keeps the name after a wrong password. It is kept in this tab only: an address would put it into logs, and
+// people sometimes type their password into the field for the name.
 
 const KEPT = 'sign-in name';
 const form = /** @type {HTMLFormElement | null} */ (document.querySelector('form[action="/sign-in"]'));

@@ -1,5 +1,5 @@
 // @ts-check
-// How old what is shown is: the age of the platform's data and the state of our line, always in sight.
+// Shows how old the data is: the age of the platform's data and the state of the connection, always visible.
 
 import { byId, put } from './page.js';
 import { full, now, second, span } from './time.js';
@@ -36,7 +36,7 @@ function draw() {
   if (place && place.className !== `line-state ${state}`) place.className = `line-state ${state}`;
   const stale = byId('stale');
   const broken = standing.state === 'broken' || standing.state === 'refused';
-  // A line that comes back at once is no reason to alarm anybody.
+  // A connection that is restored at once is no reason for an alarm.
   const alarm = standing.state === 'refused' || (broken && Date.now() - standing.since > 3000);
   document.documentElement.classList.toggle('is-stale', alarm);
   if (stale) {

@@ -1,5 +1,5 @@
 // @ts-check
-// System: drawn anew now and then; jobs run by hand.
+// The system page: refreshes it regularly, and runs jobs.
 
 import { api, carryOut, say, sure } from './page.js';
 import { goOnRefreshing, refresh } from './refresh.js';

@@ -1,5 +1,5 @@
 // @ts-check
-// From when on a time in a state and a service level are marked: the tenant's settings, as the server has put them on the page.
+// The thresholds for times in a state and for service levels: the tenant's settings, put on the page by the server.
 
 import { byId } from './page.js';
 import { now } from './time.js';

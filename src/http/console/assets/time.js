@@ -1,5 +1,5 @@
 // @ts-check
-// Instants and spans: the daemon's clock, which may run faster than ours, and how people read both.
+// Instants and durations: the daemon's clock, which may run faster than the browser's, and how both are written.
 
 const root = document.documentElement;
 const speed = Number(root.dataset.speed) || 1;

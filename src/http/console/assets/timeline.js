@@ -1,5 +1,5 @@
 // @ts-check
-// Timelines by pointer and keyboard: one bar of a drawing has the focus, arrows go to its neighbours.
+// Timelines with pointer and keyboard: one bar of a drawing has the focus, and arrow keys move to its neighbours.
 
 /** @param {Element} drawing */
 const barsOf = (drawing) => [...drawing.querySelectorAll('.piece')].map((bar) => /** @type {SVGElement} */ (bar));

@@ -1,5 +1,5 @@
 // @ts-check
-// What came of a trial: the figures, the acts hour by hour as a drawing and as a table, and what it would have done.
+// The result of a backtest: its figures, its changes by hour as a drawing and a table, and what it would have changed.
 
 import { address, make } from './page.js';
 import { day, second } from './time.js';
@@ -91,7 +91,7 @@ function drawing(replayed, really, most) {
   const days = replayed.map((hour, index) => ({ index, name: day(hour.from) })).filter(({ name }, index, all) => name !== all[index - 1]?.name);
   days.forEach(({ index, name }, place) => {
     picture.append(svg('line', { class: 'grid', x1: x(index), x2: x(index), y1: MIDDLE - SIDE, y2: MIDDLE + SIDE }));
-    // A day that is cut may be narrower than its name: the last one's is put before the end, the first one has none.
+    // An incomplete day may be narrower than its name: the last name is put before the end, the first left out.
     const next = days[place + 1];
     if (x(next?.index ?? replayed.length) - x(index) >= NAME) picture.append(svg('text', { x: x(index), dx: 3, y: BOTTOM }, name));
     else if (!next) picture.append(svg('text', { class: 'beside', x: RIGHT, y: BOTTOM }, name));

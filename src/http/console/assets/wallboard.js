@@ -1,5 +1,5 @@
 // @ts-check
-// The wallboard: the cards follow the stream, pages take turns, the picture drifts a little so that no screen burns in.
+// The wallboard: cards follow the stream, screens take turns, and everything moves slightly against burn-in.
 
 import { follow } from './follow.js';
 import { byId, put, tenant } from './page.js';
@@ -16,7 +16,7 @@ const agents = new Map();
 const query = new URLSearchParams(location.search);
 const [inches, metres] = [Number(query.get('inches')), Number(query.get('metres'))];
 if (inches > 10 && inches < 200 && metres > 0 && metres < 40) {
-  // Capitals of 20 minutes of arc: 5.8 mm for each metre. The page is made for 55 inches at 5 m.
+  // Capitals of 20 minutes of arc: 5.8 mm for each metre. The page is designed for 55 inches at 5 m.
   const scale = (metres / 5) * (55 / inches);
   document.documentElement.style.setProperty('--scale', String(Math.min(2, Math.max(0.4, scale))));
 }

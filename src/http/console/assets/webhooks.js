@@ -1,5 +1,5 @@
 // @ts-check
-// Webhooks, drawn anew now and then: a test, an event sent again, and all that was given up.
+// The webhooks pages: refresh regularly, send a test, send an event again, and send all parked deliveries again.
 
 import { api, carryOut, say, sure, tenant } from './page.js';
 import { goOnRefreshing, refresh } from './refresh.js';

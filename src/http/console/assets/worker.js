@@ -1,6 +1,6 @@
 // @ts-check
-// Shared by all pages of a browser: one stream per tenant, however many pages look at it. Browsers allow six connections to
-// an address of HTTP/1.1, and a supervisor opens eight pages.
+// Shared by all pages of a browser: one stream per tenant, however many pages use it. Browsers allow six connections to
+// an HTTP/1.1 server, and a supervisor opens eight pages.
 
 import { Line } from './line.js';
 

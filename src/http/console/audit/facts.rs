@@ -1,20 +1,20 @@
-//! The facts of an audit entry as people read them: a list of terms and values, whatever shape the entry gave them.
+//! The facts of an audit entry for people: a list of terms and values, whatever the structure of the entry.
 
 use serde_json::Value;
 
 use crate::domain::time::UtcMicros;
-use crate::http::console::shared::times::Times;
+use crate::http::console::shared::times::TimeFormat;
 
-/// Facts that are listed; the rest stands in the text as it is stored.
-const MOST: usize = 60;
+/// The maximum number of facts that are listed; the stored text has the rest.
+const MAX_FACTS: usize = 60;
 
-/// Facts that stand for all of them in one line.
-const IN_LINE: usize = 4;
+/// The number of facts in a summary.
+const FACTS_IN_LINE: usize = 4;
 
 /// A fact.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(in crate::http::console) struct Fact {
-    /// What it is part of, if of anything.
+    /// The path of the term within the entry; empty at the top level.
     pub(in crate::http::console) within: String,
     pub(in crate::http::console) term: String,
     pub(in crate::http::console) value: String,
@@ -24,43 +24,43 @@ pub(in crate::http::console) struct Fact {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(in crate::http::console) struct Facts {
     pub(in crate::http::console) listed: Vec<Fact>,
-    /// How many more there are.
+    /// The number of facts that are not listed.
     pub(in crate::http::console) more: usize,
 }
 
 impl Facts {
-    /// Out of what an entry says, with instants in the viewer's zone.
-    pub(in crate::http::console) fn of(value: &Value, times: &Times) -> Self {
+    /// Lists the facts of an entry, with instants in the viewer's time zone.
+    pub(in crate::http::console) fn from_value(value: &Value, times: &TimeFormat) -> Self {
         let mut facts = Self::default();
-        facts.take(&mut Vec::new(), value, times);
+        facts.collect(&mut Vec::new(), value, times);
         facts
     }
 
-    fn take(&mut self, path: &mut Vec<String>, value: &Value, times: &Times) {
+    fn collect(&mut self, path: &mut Vec<String>, value: &Value, times: &TimeFormat) {
         match value {
             Value::Null if path.is_empty() => {}
             Value::Object(fields) if !fields.is_empty() => {
                 for (key, value) in fields {
-                    self.take_at(path, key.replace('_', " "), value, times);
+                    self.collect_at(path, key.replace('_', " "), value, times);
                 }
             }
             Value::Array(items) if items.iter().any(is_nested) => {
                 for (place, value) in items.iter().enumerate() {
-                    self.take_at(path, (place + 1).to_string(), value, times);
+                    self.collect_at(path, (place + 1).to_string(), value, times);
                 }
             }
-            plain => self.put(path, in_words(plain, times)),
+            plain => self.push(path, value_text(plain, times)),
         }
     }
 
-    fn take_at(&mut self, path: &mut Vec<String>, key: String, value: &Value, times: &Times) {
+    fn collect_at(&mut self, path: &mut Vec<String>, key: String, value: &Value, times: &TimeFormat) {
         path.push(key);
-        self.take(path, value, times);
+        self.collect(path, value, times);
         path.pop();
     }
 
-    fn put(&mut self, path: &[String], value: String) {
-        if self.listed.len() == MOST {
+    fn push(&mut self, path: &[String], value: String) {
+        if self.listed.len() == MAX_FACTS {
             self.more += 1;
             return;
         }
@@ -68,10 +68,10 @@ impl Facts {
         self.listed.push(Fact { within: within.join(" › "), term: term.to_owned(), value });
     }
 
-    /// The first of them in one line.
-    pub(in crate::http::console) fn in_line(&self) -> String {
-        let first = self.listed.iter().take(IN_LINE).map(|fact| format!("{}: {}", fact.term, fact.value));
-        let rest = if self.listed.len() > IN_LINE { " …" } else { "" };
+    /// Returns the first facts in one line.
+    pub(in crate::http::console) fn summary(&self) -> String {
+        let first = self.listed.iter().take(FACTS_IN_LINE).map(|fact| format!("{}: {}", fact.term, fact.value));
+        let rest = if self.listed.len() > FACTS_IN_LINE { " …" } else { "" };
         first.collect::<Vec<_>>().join(" · ") + rest
     }
 }
@@ -80,10 +80,10 @@ fn is_nested(value: &Value) -> bool {
     value.is_object() || value.is_array()
 }
 
-/// A value that holds no named ones.
-fn in_words(value: &Value, times: &Times) -> String {
+/// Formats a value that has no named fields.
+fn value_text(value: &Value, times: &TimeFormat) -> String {
     match value {
-        // An object of names is listed by them: one that comes here has none.
+        // An object with fields is listed field by field, so this one is empty.
         Value::Null | Value::Object(_) => "none".to_owned(),
         Value::Bool(true) => "yes".to_owned(),
         Value::Bool(false) => "no".to_owned(),
@@ -91,7 +91,7 @@ fn in_words(value: &Value, times: &Times) -> String {
         Value::String(text) if text.is_empty() => "empty".to_owned(),
         Value::String(text) => text.parse::<UtcMicros>().map_or_else(|_| text.clone(), |at| times.second(at).full),
         Value::Array(items) if items.is_empty() => "none".to_owned(),
-        Value::Array(items) => items.iter().map(|item| in_words(item, times)).collect::<Vec<_>>().join(", "),
+        Value::Array(items) => items.iter().map(|item| value_text(item, times)).collect::<Vec<_>>().join(", "),
     }
 }
 
@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     fn facts(value: &Value) -> Facts {
-        Facts::of(value, &Times::of(&HeaderMap::new()))
+        Facts::from_value(value, &TimeFormat::from_headers(&HeaderMap::new()))
     }
 
     fn lines(value: &Value) -> Vec<String> {
@@ -113,13 +113,13 @@ mod tests {
 
     #[test]
     fn nested_facts_are_read_with_what_they_are_part_of() {
-        let said = json!({
+        let sample = json!({
             "rule": "back", "held_back": true, "note": null, "skills": ["1001", "1002"], "none": [], "nothing": {},
             "limit": {"per_minute": 5, "until": "2026-10-26T13:30:02Z"},
             "asked": [{"id": 1}, {"id": [2, 3]}],
         });
         assert_eq!(
-            lines(&said),
+            lines(&sample),
             [
                 "asked › 1|id|1",
                 "asked › 2|id|2, 3",
@@ -133,7 +133,7 @@ mod tests {
                 "|skills|1001, 1002",
             ]
         );
-        assert_eq!(facts(&said).in_line(), "id: 1 · id: 2, 3 · held back: yes · per minute: 5 …");
+        assert_eq!(facts(&sample).summary(), "id: 1 · id: 2, 3 · held back: yes · per minute: 5 …");
     }
 
     #[test]
@@ -141,16 +141,16 @@ mod tests {
         assert_eq!(lines(&json!("")), ["|value|empty"]);
         assert_eq!(lines(&json!([1, "a"])), ["|value|1, a"]);
         assert_eq!(facts(&Value::Null), Facts::default());
-        assert_eq!(facts(&Value::Null).in_line(), "");
+        assert_eq!(facts(&Value::Null).summary(), "");
     }
 
     #[test]
     fn of_many_facts_the_first_are_listed_and_the_rest_counted() {
-        let many: Value = (0..MOST + 7)
+        let many: Value = (0..MAX_FACTS + 7)
             .map(|number| (format!("k{number:03}"), json!(number)))
             .collect::<serde_json::Map<_, _>>()
             .into();
         let facts = facts(&many);
-        assert_eq!((facts.listed.len(), facts.more), (MOST, 7));
+        assert_eq!((facts.listed.len(), facts.more), (MAX_FACTS, 7));
     }
 }

@@ -1,37 +1,37 @@
-//! What a person looks for on the Live page, as it stands in the address.
+//! The filter of the live page, as the address contains it.
 
 use url::form_urlencoded::Serializer;
 
-use super::rows::{Row, Sort};
+use super::rows::{AgentRow, RowSort};
 use crate::domain::adherence::Verdict;
 use crate::domain::agents::state::AgentState;
-use crate::http::console::shared::words;
+use crate::http::console::shared::wording;
 
-/// Values of one key that are looked at; what is beyond narrows nothing.
-const MOST_VALUES: usize = 50;
+/// The maximum number of values per key; further ones are ignored.
+const MAX_VALUES: usize = 50;
 
-/// What rows are wanted, and in which order.
+/// The filter and the order of the rows.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(in crate::http::console) struct Filter {
+pub(in crate::http::console) struct LiveFilter {
     pub(in crate::http::console) search: String,
     pub(in crate::http::console) states: Vec<String>,
     pub(in crate::http::console) verdicts: Vec<String>,
     pub(in crate::http::console) teams: Vec<String>,
     pub(in crate::http::console) queues: Vec<String>,
-    pub(in crate::http::console) sort: Sort,
+    pub(in crate::http::console) sort: RowSort,
     pub(in crate::http::console) reversed: bool,
-    /// What lies open of what is folded on a narrow screen.
+    /// The parts that are expanded; they are collapsed on a narrow screen by default.
     pub(in crate::http::console) open: Vec<String>,
 }
 
-impl Filter {
-    /// Out of the pairs of a query.
-    pub(in crate::http::console) fn of(query: &[(String, String)]) -> Self {
+impl LiveFilter {
+    /// Reads the filter from the pairs of a query.
+    pub(in crate::http::console) fn from_query(query: &[(String, String)]) -> Self {
         let all = |wanted: &str| -> Vec<String> {
-            // No name is a state too: of whom the platform has not shown yet.
+            // An empty name is a state too: that of agents whom the platform has not shown yet.
             let has_name = |value: &String| !value.is_empty() || wanted == "state";
             let values = query.iter().filter(|(key, value)| key == wanted && has_name(value));
-            values.map(|(_, value)| value.clone()).take(MOST_VALUES).collect()
+            values.map(|(_, value)| value.clone()).take(MAX_VALUES).collect()
         };
         let one = |wanted: &str| query.iter().find(|(key, _)| key == wanted).map_or("", |(_, value)| value.as_str());
         let sort = one("sort");
@@ -41,14 +41,14 @@ impl Filter {
             verdicts: all("verdict"),
             teams: all("team"),
             queues: all("queue"),
-            sort: Sort::of(sort.trim_start_matches('-')),
+            sort: RowSort::from_name(sort.trim_start_matches('-')),
             reversed: sort.starts_with('-'),
             open: all("open"),
         }
     }
 
-    /// Whether a row is wanted.
-    pub(in crate::http::console) fn passes(&self, row: &Row) -> bool {
+    /// Whether a row matches.
+    pub(in crate::http::console) fn matches(&self, row: &AgentRow) -> bool {
         let any = |wanted: &[String], value: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == value);
         let search = self.search.to_lowercase();
         let found = || [&row.name, &row.id, &row.team].iter().any(|text| text.to_lowercase().contains(&search));
@@ -59,28 +59,28 @@ impl Filter {
             && (search.is_empty() || found())
     }
 
-    /// The same without its verdicts: of those whom it leaves, the verdicts are counted.
-    pub(in crate::http::console) fn of_any_verdict(&self) -> Self {
+    /// Returns the filter without its verdicts, to count the verdicts of the remaining agents.
+    pub(in crate::http::console) fn without_verdicts(&self) -> Self {
         Self { verdicts: Vec::new(), ..self.clone() }
     }
 
-    /// The same without its states: of those whom it leaves, the states are counted.
-    pub(in crate::http::console) fn of_any_state(&self) -> Self {
+    /// Returns the filter without its states, to count the states of the remaining agents.
+    pub(in crate::http::console) fn without_states(&self) -> Self {
         Self { states: Vec::new(), ..self.clone() }
     }
 
-    /// What it narrows to, as the page's heading and title say it; empty where it narrows nothing. The module `live.js` says
-    /// the same.
-    pub(in crate::http::console) fn in_words(&self) -> String {
+    /// Returns a description for the page's heading and title; empty if the filter selects everything. The module
+    /// `live.js` writes the same.
+    pub(in crate::http::console) fn description(&self) -> String {
         let verdict = |name: &String| {
-            Verdict::from_name(name).map_or_else(|| name.clone(), |verdict| words::verdict(verdict).label)
+            Verdict::from_name(name).map_or_else(|| name.clone(), |verdict| wording::verdict(verdict).label)
         };
         let state = |name: &String| {
             let known = AgentState::KNOWN.into_iter().find(|state| state.name() == name);
             if name.is_empty() {
-                words::no_state().label
+                wording::no_state().label
             } else {
-                words::state_label(&known.unwrap_or_else(|| AgentState::Unknown(name.as_str().into())))
+                wording::state_label(&known.unwrap_or_else(|| AgentState::Unknown(name.as_str().into())))
             }
         };
         let search = (!self.search.is_empty()).then(|| format!("“{}”", self.search));
@@ -89,12 +89,12 @@ impl Filter {
         parts.collect::<Vec<_>>().join(", ")
     }
 
-    /// Whether a fold lies open.
+    /// Whether a collapsible part is expanded.
     pub(in crate::http::console) fn shows(&self, fold: &str) -> bool {
         self.open.iter().any(|open| open == fold)
     }
 
-    /// Whether anything is narrowed at all.
+    /// Whether the filter selects everything.
     pub(in crate::http::console) fn is_empty(&self) -> bool {
         self.search.is_empty()
             && self.states.is_empty()
@@ -103,7 +103,7 @@ impl Filter {
             && self.queues.is_empty()
     }
 
-    /// The address of the page with this filter.
+    /// Returns the address of the page with this filter.
     pub(in crate::http::console) fn address(&self, tenant: &str) -> String {
         let mut query = Serializer::new(String::new());
         query.append_pair("tenant", tenant);
@@ -117,7 +117,7 @@ impl Filter {
                 query.append_pair(key, value);
             }
         }
-        if self.sort != Sort::Worst || self.reversed {
+        if self.sort != RowSort::Worst || self.reversed {
             let minus = if self.reversed { "-" } else { "" };
             query.append_pair("sort", &format!("{minus}{}", self.sort.name()));
         }
@@ -127,18 +127,18 @@ impl Filter {
         format!("/?{}", query.finish())
     }
 
-    /// The address with a state added, or taken away where it is there.
+    /// Returns the address with a state added, or removed if the filter has it.
     pub(in crate::http::console) fn with_state(&self, state: &str, tenant: &str) -> String {
         Self { states: toggled(&self.states, state), ..self.clone() }.address(tenant)
     }
 
-    /// The address with a verdict added, or taken away where it is there.
+    /// Returns the address with a verdict added, or removed if the filter has it.
     pub(in crate::http::console) fn with_verdict(&self, verdict: &str, tenant: &str) -> String {
         Self { verdicts: toggled(&self.verdicts, verdict), ..self.clone() }.address(tenant)
     }
 
-    /// The address with another order; the same one again turns it round.
-    pub(in crate::http::console) fn with_sort(&self, sort: Sort, tenant: &str) -> String {
+    /// Returns the address with another order; choosing the current order again reverses it.
+    pub(in crate::http::console) fn with_sort(&self, sort: RowSort, tenant: &str) -> String {
         let reversed = self.sort == sort && !self.reversed;
         Self { sort, reversed, ..self.clone() }.address(tenant)
     }
@@ -159,9 +159,9 @@ fn toggled(values: &[String], value: &str) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn filter(query: &str) -> Filter {
+    fn filter(query: &str) -> LiveFilter {
         let pairs: Vec<_> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
-        Filter::of(&pairs)
+        LiveFilter::from_query(&pairs)
     }
 
     #[test]
@@ -179,25 +179,26 @@ mod tests {
         let read = filter("state=Ready");
         assert_eq!(read.with_state("Paused", "t"), "/?tenant=t&state=Ready&state=Paused");
         assert_eq!(read.with_state("Ready", "t"), "/?tenant=t");
-        assert_eq!(read.with_sort(Sort::Time, "t"), "/?tenant=t&state=Ready&sort=time");
-        assert_eq!(filter("sort=time").with_sort(Sort::Time, "t"), "/?tenant=t&sort=-time");
+        assert_eq!(read.with_sort(RowSort::Time, "t"), "/?tenant=t&state=Ready&sort=time");
+        assert_eq!(filter("sort=time").with_sort(RowSort::Time, "t"), "/?tenant=t&sort=-time");
     }
 
     #[test]
     fn a_filter_says_what_it_narrows_to() {
-        for (query, said) in [
+        for (query, expected) in [
             ("sort=name", ""),
             ("team=Billing&state=LoggedOut", "Billing, Logged out"),
             ("state=&team=&queue=", "Not observed yet"),
             ("q=ann&verdict=out&verdict=odd&queue=Voice&state=Coffee", "Voice, Out of adherence, odd, Coffee, “ann”"),
         ] {
-            assert_eq!(filter(query).in_words(), said, "{query}");
+            assert_eq!(filter(query).description(), expected, "{query}");
         }
     }
 
     #[test]
     fn a_row_passes_where_each_key_has_a_word_for_it() {
-        let row = Row { name: "Ann Smith".into(), id: "u_1".into(), team: "Billing".into(), ..Row::blank() };
+        let row =
+            AgentRow { name: "Ann Smith".into(), id: "u_1".into(), team: "Billing".into(), ..AgentRow::template() };
         for (query, passes) in [
             ("", true),
             ("q=smith", true),
@@ -211,7 +212,7 @@ mod tests {
             ("verdict=unknown", true),
             ("queue=Voice", false),
         ] {
-            assert_eq!(filter(query).passes(&row), passes, "{query}");
+            assert_eq!(filter(query).matches(&row), passes, "{query}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Agents as the rows of the Live page. The module `live.js` fills the same row from the stream.
+//! Agents as rows of the live page. The module `live.js` updates the same rows from the stream.
 
 use std::cmp::Reverse;
 use std::time::Duration;
@@ -6,89 +6,89 @@ use std::time::Duration;
 use crate::domain::adherence::Verdict;
 use crate::domain::live::thresholds::Level;
 use crate::domain::time::UtcMicros;
-use crate::engine::agents::board::{AgentCard, OpenCard};
-use crate::http::console::shared::times::{Span, Stamp, Times};
-use crate::http::console::shared::words::{self, Chip};
+use crate::engine::agents::agent_list::{AgentSummary, OpenTransition};
+use crate::http::console::shared::times::{ClockDuration, Stamp, TimeFormat};
+use crate::http::console::shared::wording::{self, Chip};
 
-/// A span that goes on: since when, and how long that is by now.
+/// A duration that continues: its start, and its length by now.
 #[derive(Clone, Debug)]
-pub(in crate::http::console) struct Lasting {
-    /// Milliseconds since the epoch.
+pub(in crate::http::console) struct Elapsed {
+    /// The start, in milliseconds since the Unix epoch.
     pub(in crate::http::console) since_ms: i64,
-    /// By now.
+    /// The length by now, for people.
     pub(in crate::http::console) text: String,
     pub(in crate::http::console) span: Duration,
 }
 
-impl Lasting {
-    fn of(since: UtcMicros, now: UtcMicros) -> Self {
+impl Elapsed {
+    fn from_start(since: UtcMicros, now: UtcMicros) -> Self {
         let span = now.since(since);
-        Self { since_ms: since.as_micros().div_euclid(1000), text: Span(span).to_string(), span }
+        Self { since_ms: since.as_micros().div_euclid(1000), text: ClockDuration(span).to_string(), span }
     }
 }
 
-/// One agent.
+/// The row of an agent.
 #[derive(Clone, Debug)]
-pub(in crate::http::console) struct Row {
+pub(in crate::http::console) struct AgentRow {
     pub(in crate::http::console) id: String,
-    /// The name, or the id where none is known.
+    /// The name, or the id if no name is known.
     pub(in crate::http::console) name: String,
     pub(in crate::http::console) team: String,
     pub(in crate::http::console) state: Chip,
     pub(in crate::http::console) reason: String,
-    pub(in crate::http::console) in_state: Option<Lasting>,
+    pub(in crate::http::console) in_state: Option<Elapsed>,
     /// Empty, `watch` or `act`.
     pub(in crate::http::console) level: &'static str,
     pub(in crate::http::console) planned: String,
     pub(in crate::http::console) planned_class: &'static str,
     pub(in crate::http::console) until: Option<Stamp>,
     pub(in crate::http::console) verdict: Chip,
-    /// How long the agent has been out of plan.
-    pub(in crate::http::console) out_for: Option<Lasting>,
+    /// How long the agent has been out of adherence.
+    pub(in crate::http::console) out_for: Option<Elapsed>,
     pub(in crate::http::console) queue: String,
-    /// What is being changed, in words.
+    /// The change in progress, for people.
     pub(in crate::http::console) change: String,
 }
 
-impl Row {
-    /// An agent as the picture has him.
-    pub(in crate::http::console) fn of(agent: &AgentCard, times: &Times, now: UtcMicros) -> Self {
-        let in_state = agent.entered_at.map(|since| Lasting::of(since, now));
-        let judged = agent.adherence;
-        let out_since = judged.since.filter(|_| judged.verdict == Verdict::Out);
+impl AgentRow {
+    /// Creates the row of an agent.
+    pub(in crate::http::console) fn from_card(agent: &AgentSummary, times: &TimeFormat, now: UtcMicros) -> Self {
+        let in_state = agent.entered_at.map(|since| Elapsed::from_start(since, now));
+        let adherence = agent.adherence;
+        let out_since = adherence.since.filter(|_| adherence.verdict == Verdict::Out);
         Self {
             id: agent.id.to_string(),
             name: agent.name.as_deref().unwrap_or(agent.id.as_str()).to_owned(),
             team: agent.team.as_ref().map(ToString::to_string).unwrap_or_default(),
-            state: agent.state.as_ref().map_or_else(words::no_state, words::state),
+            state: agent.state.as_ref().map_or_else(wording::no_state, wording::state),
             reason: agent.reason.as_ref().map(ToString::to_string).unwrap_or_default(),
             level: agent.in_state_level.map_or("", Level::name),
             in_state,
-            planned: words::activity_label(&agent.planned.activity).into_owned(),
-            planned_class: words::activity_class(&agent.planned.activity),
+            planned: wording::activity_label(&agent.planned.activity).into_owned(),
+            planned_class: wording::activity_class(&agent.planned.activity),
             until: agent.planned.until.map(|until| times.clock(until, agent.zone.as_deref())),
-            verdict: words::verdict(judged.verdict),
-            out_for: out_since.map(|since| Lasting::of(since, now)),
+            verdict: wording::verdict(adherence.verdict),
+            out_for: out_since.map(|since| Elapsed::from_start(since, now)),
             queue: agent.queue.as_deref().unwrap_or_default().to_owned(),
-            change: agent.open.as_ref().map(change).unwrap_or_default(),
+            change: agent.open.as_ref().map(change_text).unwrap_or_default(),
         }
     }
 
-    /// The row that the module makes new ones of.
-    pub(in crate::http::console) fn blank() -> Self {
-        let lasting = || Some(Lasting { since_ms: 0, text: String::new(), span: Duration::ZERO });
+    /// Returns the row that the module copies for new rows.
+    pub(in crate::http::console) fn template() -> Self {
+        let lasting = || Some(Elapsed { since_ms: 0, text: String::new(), span: Duration::ZERO });
         Self {
             id: String::new(),
             name: String::new(),
             team: String::new(),
-            state: words::no_state(),
+            state: wording::no_state(),
             reason: String::new(),
             in_state: lasting(),
             level: "",
             planned: String::new(),
             planned_class: "off",
             until: Some(Stamp { iso: String::new(), text: String::new(), full: String::new(), ms: 0 }),
-            verdict: words::verdict(Verdict::Unknown),
+            verdict: wording::verdict(Verdict::Unknown),
             out_for: lasting(),
             queue: String::new(),
             change: String::new(),
@@ -96,19 +96,19 @@ impl Row {
     }
 }
 
-/// A change under way, in words.
-fn change(open: &OpenCard) -> String {
+/// Describes a change in progress, for people.
+fn change_text(open: &OpenTransition) -> String {
     let status = match open.status.name() {
         "in_doubt" => "in doubt",
         other => other,
     };
-    format!("to {}: {status}", words::state_label(&open.target))
+    format!("to {}: {status}", wording::state_label(&open.target))
 }
 
-/// What rows are sorted by.
+/// The order of rows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::http::console) enum Sort {
-    /// Out of plan longest first, then over a threshold, then the rest by name.
+pub(in crate::http::console) enum RowSort {
+    /// Longest out of adherence first, then those over a threshold, then the rest by name.
     Worst,
     Name,
     Team,
@@ -119,8 +119,8 @@ pub(in crate::http::console) enum Sort {
     Queue,
 }
 
-impl Sort {
-    /// All, with their names in addresses.
+impl RowSort {
+    /// All orders, with their names in addresses.
     pub(in crate::http::console) const ALL: [(Self, &'static str); 8] = [
         (Self::Worst, "worst"),
         (Self::Name, "name"),
@@ -132,20 +132,20 @@ impl Sort {
         (Self::Queue, "queue"),
     ];
 
-    /// Of a name; the usual one for any other.
-    pub(in crate::http::console) fn of(name: &str) -> Self {
+    /// Returns the order of a name; an unknown name gives the default.
+    pub(in crate::http::console) fn from_name(name: &str) -> Self {
         Self::ALL.into_iter().find(|(_, known)| *known == name).map_or(Self::Worst, |(sort, _)| sort)
     }
 
-    /// Its name.
+    /// Returns the name of the order.
     pub(in crate::http::console) fn name(self) -> &'static str {
         Self::ALL.into_iter().find(|(sort, _)| *sort == self).map_or("worst", |(_, name)| name)
     }
 
-    /// Sorts rows; ties by name, so that the order is always the same.
-    pub(in crate::http::console) fn sort(self, rows: &mut [Row], reversed: bool) {
-        let lasted = |lasting: &Option<Lasting>| lasting.as_ref().map_or(0, |lasting| lasting.span.as_millis());
-        let rank = |row: &Row| match (row.verdict.class, row.level) {
+    /// Sorts rows. Equal rows are sorted by name, so that the order is always the same.
+    pub(in crate::http::console) fn sort(self, rows: &mut [AgentRow], reversed: bool) {
+        let elapsed_ms = |lasting: &Option<Elapsed>| lasting.as_ref().map_or(0, |lasting| lasting.span.as_millis());
+        let rank = |row: &AgentRow| match (row.verdict.class, row.level) {
             ("out", _) => 0,
             (_, "act") => 1,
             (_, "watch") => 2,
@@ -155,13 +155,13 @@ impl Sort {
         match self {
             Self::Worst => rows.sort_by_key(|row| {
                 let rank = rank(row);
-                let span = if rank == 0 { lasted(&row.out_for) } else { lasted(&row.in_state) };
+                let span = if rank == 0 { elapsed_ms(&row.out_for) } else { elapsed_ms(&row.in_state) };
                 (rank, Reverse(if rank < 3 { span } else { 0 }))
             }),
             Self::Name => {}
             Self::Team => rows.sort_by(|one, other| one.team.cmp(&other.team)),
             Self::State => rows.sort_by(|one, other| one.state.label.cmp(&other.state.label)),
-            Self::Time => rows.sort_by_key(|row| Reverse(lasted(&row.in_state))),
+            Self::Time => rows.sort_by_key(|row| Reverse(elapsed_ms(&row.in_state))),
             Self::Plan => rows.sort_by(|one, other| one.planned.cmp(&other.planned)),
             Self::Verdict => rows.sort_by(|one, other| one.verdict.label.cmp(&other.verdict.label)),
             Self::Queue => rows
@@ -177,18 +177,18 @@ impl Sort {
 mod tests {
     use super::*;
 
-    fn row(name: &str, verdict: Verdict, out_s: u64, level: &'static str, in_state_s: u64) -> Row {
+    fn row(name: &str, verdict: Verdict, out_s: u64, level: &'static str, in_state_s: u64) -> AgentRow {
         let lasting = |seconds| {
             let span = Duration::from_secs(seconds);
-            Some(Lasting { since_ms: 0, text: String::new(), span })
+            Some(Elapsed { since_ms: 0, text: String::new(), span })
         };
-        Row {
+        AgentRow {
             name: name.to_owned(),
-            verdict: words::verdict(verdict),
+            verdict: wording::verdict(verdict),
             out_for: lasting(out_s),
             level,
             in_state: lasting(in_state_s),
-            ..Row::blank()
+            ..AgentRow::template()
         }
     }
 
@@ -202,20 +202,20 @@ mod tests {
             row("Dee", Verdict::In, 0, "watch", 500),
             row("Eli", Verdict::In, 0, "act", 5),
         ];
-        let names = |rows: &[Row]| rows.iter().map(|row| row.name.clone()).collect::<Vec<_>>();
-        Sort::Worst.sort(&mut rows, false);
+        let names = |rows: &[AgentRow]| rows.iter().map(|row| row.name.clone()).collect::<Vec<_>>();
+        RowSort::Worst.sort(&mut rows, false);
         assert_eq!(names(&rows), ["Cem", "Bob", "Eli", "Dee", "Ann", "zoe"]);
-        Sort::Time.sort(&mut rows, false);
+        RowSort::Time.sort(&mut rows, false);
         assert_eq!(names(&rows)[0], "zoe");
-        Sort::Name.sort(&mut rows, true);
+        RowSort::Name.sort(&mut rows, true);
         assert_eq!(names(&rows), ["zoe", "Eli", "Dee", "Cem", "Bob", "Ann"]);
     }
 
     #[test]
     fn a_name_that_is_no_order_gives_the_usual_one() {
-        for (sort, name) in Sort::ALL {
-            assert_eq!((Sort::of(name), sort.name()), (sort, name));
+        for (sort, name) in RowSort::ALL {
+            assert_eq!((RowSort::from_name(name), sort.name()), (sort, name));
         }
-        assert_eq!(Sort::of("<script>"), Sort::Worst);
+        assert_eq!(RowSort::from_name("<script>"), RowSort::Worst);
     }
 }

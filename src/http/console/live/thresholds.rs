@@ -1,27 +1,27 @@
-//! The tenant's thresholds for the modules, which judge what the stream brings by them as the server does.
+//! The tenant's thresholds for the modules, which use them to judge messages of the stream as the server does.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::picture::Picture;
+use super::live_view::LiveView;
 use crate::domain::live::thresholds::Thresholds;
 
-/// What the element `#thresholds` has.
-pub(in crate::http::console) struct Marks {
-    /// By state, the milliseconds from which a time is long and too long on (0 for never), as JSON.
+/// The content of the element `#thresholds`.
+pub(in crate::http::console) struct ClientThresholds {
+    /// JSON with the milliseconds by state after which a time is long, and too long; 0 for never.
     pub(in crate::http::console) in_state: String,
-    /// Shares in per cent.
+    /// The limits of the service level, in per cent.
     pub(in crate::http::console) good: u32,
     pub(in crate::http::console) warning: u32,
-    /// Figures are of now for so many milliseconds.
+    /// How long figures are current, in milliseconds.
     pub(in crate::http::console) good_for_ms: u64,
 }
 
-impl Marks {
-    /// Those that the picture is judged by.
-    pub(in crate::http::console) fn of(picture: Option<&Picture>) -> Self {
-        let usual = Thresholds::default();
-        let thresholds = picture.map_or(&usual, |picture| &picture.newest.thresholds);
+impl ClientThresholds {
+    /// Returns the thresholds that the live view is judged by.
+    pub(in crate::http::console) fn from_live_view(live_view: Option<&LiveView>) -> Self {
+        let defaults = Thresholds::default();
+        let thresholds = live_view.map_or(&defaults, |picture| &picture.current.thresholds);
         let bound = |bound: Option<Duration>| bound.map_or(0, millis);
         let in_state: BTreeMap<&str, [u64; 2]> = thresholds
             .in_state
@@ -29,11 +29,11 @@ impl Marks {
             .map(|(state, bounds)| (state.name(), [bound(bounds.watch), bound(bounds.act)]))
             .collect();
         Self {
-            // Text and numbers: it cannot fail.
+            // Text and numbers can always be serialized.
             in_state: serde_json::to_string(&in_state).unwrap_or_default(),
             good: thresholds.good_percent,
             warning: thresholds.warning_percent,
-            good_for_ms: picture.map_or(0, |picture| millis(picture.newest.figures.good_for)),
+            good_for_ms: live_view.map_or(0, |picture| millis(picture.current.figures.fresh_for)),
         }
     }
 }

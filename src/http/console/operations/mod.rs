@@ -1,3 +1,3 @@
-//! Operations: the page System.
+//! Operations: the system page.
 
 pub(super) mod system;

@@ -1,4 +1,5 @@
-//! System: tenants with their budgets, breakers and feeds, the jobs with their ages and next times, the store, what is not ready.
+//! The system page: tenants with their budgets, circuit breakers and feeds, jobs with their last and next runs, the
+//! store, and what is not ready.
 
 use std::time::Duration;
 
@@ -12,17 +13,17 @@ use crate::engine::operations::readiness::Part;
 use crate::engine::operations::status::{BudgetStatus, JobStatus, Status, TenantStatus};
 use crate::http::ApiState;
 use crate::http::auth::Right;
-use crate::http::console::shared::ask::Ask;
-use crate::http::console::shared::failure::Failure;
-use crate::http::console::shared::shell::{Place, Shell, page};
-use crate::http::console::shared::times::{Span, Stamp, Times};
+use crate::http::console::shared::page_error::PageError;
+use crate::http::console::shared::page_request::PageRequest;
+use crate::http::console::shared::shell::{ConsolePage, Shell, render_page};
+use crate::http::console::shared::times::{ClockDuration, Stamp, TimeFormat};
 
 #[derive(Template)]
 #[template(path = "operations/system.html")]
 struct SystemPage {
     shell: Shell,
     status: Status,
-    times: Times,
+    times: TimeFormat,
     troubles: Vec<Part>,
     may_run: bool,
 }
@@ -32,33 +33,37 @@ impl SystemPage {
         self.times.second(*at)
     }
 
-    /// How long ago or how long still, in words.
+    /// Returns how long ago an instant was, or how long it is until then.
     fn ago(&self, at: &UtcMicros) -> String {
         let now = self.status.at;
-        if *at > now { format!("in {}", Span(at.since(now))) } else { format!("{} ago", Span(now.since(*at))) }
+        if *at > now {
+            format!("in {}", ClockDuration(at.since(now)))
+        } else {
+            format!("{} ago", ClockDuration(now.since(*at)))
+        }
     }
 
-    /// How long still until something is due.
+    /// Returns how long it is until something is due.
     fn due(&self, at: &UtcMicros) -> String {
         if *at > self.status.at { self.ago(at) } else { "due now".to_owned() }
     }
 }
 
-/// Whose a job is.
+/// Returns who owns a job: a tenant or the daemon.
 fn owner(job: &JobStatus) -> String {
     job.job.tenant.as_ref().map_or_else(|| "the daemon".to_owned(), TenantId::to_string)
 }
 
-/// An age in milliseconds.
+/// Formats an age in milliseconds.
 fn age(ms: &Option<u64>) -> String {
     ms.as_ref().map_or_else(|| "–".to_owned(), span)
 }
 
 fn span(ms: &u64) -> String {
-    Span(Duration::from_millis(*ms)).to_string()
+    ClockDuration(Duration::from_millis(*ms)).to_string()
 }
 
-/// Bytes in the unit that they are read in.
+/// Formats a size in bytes with a suitable unit.
 fn bytes(bytes: &u64) -> String {
     match *bytes {
         small if small < 1 << 20 => format!("{} KiB", small >> 10),
@@ -71,26 +76,26 @@ fn budget(budget: &BudgetStatus) -> String {
     format!("{} of {} calls in the last minute, {} available now", budget.used, budget.limit, budget.free)
 }
 
-/// The states of a tenant's agents, as one line.
+/// Lists how many agents of a tenant are in each state.
 fn agents(tenant: &TenantStatus) -> String {
     let all = tenant.picture.agents.iter().filter(|(_, count)| **count > 0);
-    let words: Vec<_> = all
+    let states: Vec<_> = all
         .map(|(state, count)| match state.as_str() {
             "after_contact_work" => format!("{count} wrap-up"),
             other => format!("{count} {}", other.replace('_', " ")),
         })
         .collect();
-    if words.is_empty() { "none".to_owned() } else { words.join(", ") }
+    if states.is_empty() { "none".to_owned() } else { states.join(", ") }
 }
 
 /// `GET /system`.
-pub(in crate::http) async fn show(State(state): State<ApiState>, ask: Ask) -> Result<Response, Failure> {
-    ask.check(&state, Right::Read)?;
-    let status = state.status.look(|tenant| ask.caller.reaches(tenant)).await.status;
+pub(in crate::http) async fn show(State(state): State<ApiState>, request: PageRequest) -> Result<Response, PageError> {
+    request.check(&state, Right::Read)?;
+    let status = state.status.collect(|tenant| request.caller.can_access_tenant(tenant)).await.status;
     let troubles = status.parts.iter().filter(|part| !part.ready).cloned().collect();
-    let may_run = ask.has(Right::RunJobs);
-    let shell = ask.shell(Place::System, "System");
-    Ok(page(&SystemPage { shell, troubles, may_run, times: ask.times, status }))
+    let may_run = request.has_right(Right::RunJobs);
+    let shell = request.shell(ConsolePage::System, "System");
+    Ok(render_page(&SystemPage { shell, troubles, may_run, times: request.times, status }))
 }
 
 #[cfg(test)]

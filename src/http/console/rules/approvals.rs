@@ -1,4 +1,4 @@
-//! Approvals: what rules want and a person decides.
+//! The approvals page: changes that rules propose and people approve or deny.
 
 use askama::Template;
 use axum::extract::State;
@@ -10,17 +10,17 @@ use crate::domain::time::UtcMicros;
 use crate::http::ApiState;
 use crate::http::api::rules::approvals;
 use crate::http::auth::Right;
-use crate::http::console::shared::ask::Ask;
-use crate::http::console::shared::failure::Failure;
-use crate::http::console::shared::read::{Want, read};
-use crate::http::console::shared::shell::{Place, Shell, page};
-use crate::http::console::shared::times::{Stamp, Times};
-use crate::http::console::shared::words::{self, Chip};
+use crate::http::console::shared::api_call::{ApiCall, call_api};
+use crate::http::console::shared::page_error::PageError;
+use crate::http::console::shared::page_request::PageRequest;
+use crate::http::console::shared::shell::{ConsolePage, Shell, render_page};
+use crate::http::console::shared::times::{Stamp, TimeFormat};
+use crate::http::console::shared::wording::{self, Chip};
 
-/// Decisions of one page.
-const DECISIONS: &str = "20";
+/// The number of decisions per page.
+const DECISIONS_PER_PAGE: &str = "20";
 
-/// A change that waits for a person, as the API shows it.
+/// A change that waits for approval, as the API returns it.
 #[derive(Deserialize)]
 pub(in crate::http::console) struct Approval {
     pub(in crate::http::console) transition: String,
@@ -42,21 +42,21 @@ impl Approval {
     }
 
     pub(in crate::http::console) fn state(&self) -> Chip {
-        self.state.as_ref().map_or_else(words::no_state, words::state)
+        self.state.as_ref().map_or_else(wording::no_state, wording::state)
     }
 
     pub(in crate::http::console) fn to(&self) -> Chip {
-        words::state(&self.to)
+        wording::state(&self.to)
     }
 }
 
 #[derive(Deserialize)]
-struct Approvals {
+struct ApprovalList {
     approvals: Vec<Approval>,
     next: Option<String>,
 }
 
-/// What was decided, as the API shows it.
+/// A decision, as the API returns it.
 #[derive(Deserialize)]
 struct Decision {
     seq: u64,
@@ -79,7 +79,7 @@ impl Decision {
 }
 
 #[derive(Deserialize)]
-struct Decisions {
+struct DecisionList {
     decisions: Vec<Decision>,
     next: Option<u64>,
 }
@@ -88,14 +88,14 @@ struct Decisions {
 #[template(path = "rules/approvals.html")]
 struct ApprovalsPage {
     shell: Shell,
-    times: Times,
+    times: TimeFormat,
     approvals: Vec<Approval>,
     more: bool,
     may: bool,
     decisions: Vec<Decision>,
-    /// The address of the decisions before these.
+    /// The address of the page with earlier decisions.
     older: Option<String>,
-    /// These are not the newest decisions.
+    /// Whether this is not the page with the newest decisions.
     is_further: bool,
 }
 
@@ -105,29 +105,29 @@ impl ApprovalsPage {
     }
 }
 
-/// What waits for a decision about one agent.
-pub(in crate::http::console) async fn of_agent(
+/// Loads the approvals that wait for one agent.
+pub(in crate::http::console) async fn load_for_agent(
     state: &ApiState,
-    ask: &Ask,
+    request: &PageRequest,
     agent: &str,
-) -> Result<Vec<Approval>, Failure> {
-    let want = Want { route: "/api/v1/approvals", id: None, query: &[("agent", agent)] };
-    let Approvals { approvals, .. } = read(state, ask, want, approvals::list).await?;
+) -> Result<Vec<Approval>, PageError> {
+    let call = ApiCall { route: "/api/v1/approvals", id: None, query: &[("agent", agent)] };
+    let ApprovalList { approvals, .. } = call_api(state, request, call, approvals::list).await?;
     Ok(approvals)
 }
 
-/// `GET /approvals?decided=`: what waits, and what was decided before an entry of the chain.
-pub(in crate::http) async fn list(State(state): State<ApiState>, ask: Ask) -> Result<Response, Failure> {
-    ask.check(&state, Right::Read)?;
-    let want = Want { route: "/api/v1/approvals", id: None, query: &[] };
-    let Approvals { approvals, next: more } = read(&state, &ask, want, approvals::list).await?;
-    let cursor = ask.value("decided").unwrap_or_default();
-    let query = [("cursor", cursor), ("limit", DECISIONS)];
-    let want = Want { route: "/api/v1/approvals/decided", id: None, query: &query };
-    let Decisions { decisions, next } = read(&state, &ask, want, approvals::decided).await?;
+/// `GET /approvals?decisions=`: what waits, and what was decided before an entry of the audit log.
+pub(in crate::http) async fn list(State(state): State<ApiState>, request: PageRequest) -> Result<Response, PageError> {
+    request.check(&state, Right::Read)?;
+    let call = ApiCall { route: "/api/v1/approvals", id: None, query: &[] };
+    let ApprovalList { approvals, next: more } = call_api(&state, &request, call, approvals::list).await?;
+    let cursor = request.value("decided").unwrap_or_default();
+    let query = [("cursor", cursor), ("limit", DECISIONS_PER_PAGE)];
+    let call = ApiCall { route: "/api/v1/approvals/decided", id: None, query: &query };
+    let DecisionList { decisions, next } = call_api(&state, &request, call, approvals::decisions).await?;
     let is_further = !cursor.is_empty();
-    let (shell, may) = (ask.shell(Place::Approvals, "Approvals"), ask.has(Right::Change));
-    let older = next.map(|next| format!("{}&decided={next}#decided", shell.to(Place::Approvals.path())));
+    let (shell, may) = (request.shell(ConsolePage::Approvals, "Approvals"), request.has_right(Right::Change));
+    let older = next.map(|next| format!("{}&decided={next}#decided", shell.to(ConsolePage::Approvals.path())));
     let more = more.is_some();
-    Ok(page(&ApprovalsPage { shell, times: ask.times, approvals, more, may, decisions, older, is_further }))
+    Ok(render_page(&ApprovalsPage { shell, times: request.times, approvals, more, may, decisions, older, is_further }))
 }

@@ -1,44 +1,44 @@
-//! What a person has chosen for this browser: light or dark, whose zone. Kept in cookies that hold no secret, so that the first
-//! paint is already right; without scripts a link sets them.
+//! The preferences of a browser: light or dark, and which time zone. They are kept in cookies without secrets, so that
+//! a page is right when first shown; without scripts, links set them.
 
 use axum::extract::RawQuery;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-/// `light` or `dark`; without it the system's choice.
+/// The cookie for `light` or `dark`; without it the system decides.
 pub(in crate::http::console) const THEME_COOKIE: &str = "shiftkeeper_theme";
-/// `viewer` or `agent`.
+/// The cookie for `viewer` or `agent`.
 pub(in crate::http::console) const ZONE_COOKIE: &str = "shiftkeeper_zone";
-/// The browser's zone, which its module tells.
+/// The cookie for the browser's time zone, which a module sets.
 pub(in crate::http::console) const TZ_COOKIE: &str = "shiftkeeper_tz";
 
-/// What may be chosen here, per cookie; the first is the same as no choice.
+/// The possible choices for each cookie; the first is the same as no choice.
 const CHOICES: [(&str, &str, &[&str]); 2] =
     [("theme", THEME_COOKIE, &["system", "light", "dark"]), ("zone", ZONE_COOKIE, &["viewer", "agent"])];
 
-/// Longest value that is looked at.
-const LONGEST: usize = 64;
+/// The longest value that is read, in bytes.
+const MAX_VALUE_BYTES: usize = 64;
 
-/// The value of a cookie, decoded.
-pub(in crate::http::console) fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
+/// Returns the decoded value of a cookie.
+pub(in crate::http::console) fn cookie_value(headers: &HeaderMap, name: &str) -> Option<String> {
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut pairs = cookies.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    let (_, value) = pairs.find(|(key, value)| *key == name && value.len() <= LONGEST)?;
-    // A cookie's value has no `&`, so it is one pair of a form.
+    let (_, value) = pairs.find(|(key, value)| *key == name && value.len() <= MAX_VALUE_BYTES)?;
+    // A cookie's value has no `&`, so it can be decoded as one pair of a form.
     url::form_urlencoded::parse(value.as_bytes()).next().map(|(decoded, _)| decoded.into_owned())
 }
 
-/// The chosen theme; empty where the system decides.
+/// Returns the chosen theme; empty if the system decides.
 pub(in crate::http) fn theme(headers: &HeaderMap) -> &'static str {
-    match cookie(headers, THEME_COOKIE).as_deref() {
+    match cookie_value(headers, THEME_COOKIE).as_deref() {
         Some("light") => "light",
         Some("dark") => "dark",
         _ => "",
     }
 }
 
-/// `GET /preferences?theme=dark&next=/…`: sets the cookies and goes back.
-pub(in crate::http) async fn set(RawQuery(query): RawQuery) -> Response {
+/// `GET /preferences?theme=dark&next=/…`: sets the cookies and redirects back.
+pub(in crate::http) async fn set_preferences(RawQuery(query): RawQuery) -> Response {
     let mut headers = HeaderMap::new();
     let mut next = "/".to_owned();
     for (key, value) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
@@ -59,7 +59,7 @@ pub(in crate::http) async fn set(RawQuery(query): RawQuery) -> Response {
     (StatusCode::SEE_OTHER, headers).into_response()
 }
 
-/// A path of this server, and no address of another: browsers take `//` and `/\` for one.
+/// Whether an address is a path of this server; browsers take `//` and `/\` as the start of another server's address.
 fn is_local(path: &str) -> bool {
     let visible = path.bytes().all(|byte| byte.is_ascii_graphic());
     visible && path.starts_with('/') && !path[1..].starts_with(['/', '\\'])
@@ -69,8 +69,8 @@ fn is_local(path: &str) -> bool {
 mod tests {
     use super::*;
 
-    async fn ask(query: &str) -> (String, Vec<String>) {
-        let response = set(RawQuery(Some(query.to_owned()))).await;
+    async fn request_preferences(query: &str) -> (String, Vec<String>) {
+        let response = set_preferences(RawQuery(Some(query.to_owned()))).await;
         let text = |value: &HeaderValue| value.to_str().expect("text").to_owned();
         let cookies = response.headers().get_all(header::SET_COOKIE).iter().map(text).collect();
         (text(&response.headers()[header::LOCATION]), cookies)
@@ -78,12 +78,12 @@ mod tests {
 
     #[tokio::test]
     async fn only_known_choices_are_set_and_the_way_back_stays_here() {
-        let (next, cookies) = ask("theme=dark&zone=agent&next=%2Frules%3Ftenant%3Dacme").await;
+        let (next, cookies) = request_preferences("theme=dark&zone=agent&next=%2Frules%3Ftenant%3Dacme").await;
         assert_eq!(next, "/rules?tenant=acme");
         assert!(cookies[0].starts_with("shiftkeeper_theme=dark;"), "{cookies:?}");
         assert!(cookies[1].starts_with("shiftkeeper_zone=agent;"), "{cookies:?}");
         for elsewhere in ["//evil.example", "/%5Cevil.example", "https://evil.example", "/a%0Ab", ""] {
-            let (next, cookies) = ask(&format!("theme=%22&zone=x%3B&next={elsewhere}")).await;
+            let (next, cookies) = request_preferences(&format!("theme=%22&zone=x%3B&next={elsewhere}")).await;
             assert_eq!((next.as_str(), cookies), ("/", vec![]), "{elsewhere}");
         }
     }

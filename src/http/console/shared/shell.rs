@@ -1,4 +1,4 @@
-//! What every page has around it: the way to the others, the tenant, the choices, and the page's answer.
+//! The frame of every page: the navigation, the tenant and the preferences; and the response of a page.
 
 use askama::Template;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -7,9 +7,9 @@ use axum::response::{IntoResponse, Response};
 use crate::http::auth::Right;
 use crate::http::problem::{Code, Problem};
 
-/// A place of the console.
+/// A page of the console.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::http::console) enum Place {
+pub(in crate::http::console) enum ConsolePage {
     /// The agents now.
     Live,
     /// The figures for a screen on the wall.
@@ -18,28 +18,28 @@ pub(in crate::http::console) enum Place {
     Changes,
     /// The rules.
     Rules,
-    /// What rules ask people about.
+    /// Changes that wait for approval.
     Approvals,
-    /// Who is excused.
+    /// Approved exceptions.
     Exceptions,
-    /// Reports to run and take along.
+    /// Reports to run and download.
     Reports,
-    /// Queries of the platform and what came of them.
+    /// Analytics queries of the platform and their results.
     Analytics,
-    /// How figures move, and what is odd.
+    /// Figures over time, and their anomalies.
     Trends,
-    /// The audit chain.
+    /// The audit log.
     Audit,
     /// Webhooks and their deliveries.
     Webhooks,
-    /// How the daemon is.
+    /// The status of the daemon.
     System,
-    /// Whoever looks; behind the name.
+    /// The viewer's account, behind the viewer's name.
     Account,
 }
 
-impl Place {
-    /// Those of the navigation, in its order.
+impl ConsolePage {
+    /// The pages of the navigation, in its order.
     pub(in crate::http::console) const ALL: [Self; 12] = [
         Self::Live,
         Self::Wallboard,
@@ -55,7 +55,7 @@ impl Place {
         Self::System,
     ];
 
-    /// Its name.
+    /// Returns the name of the page.
     pub(in crate::http::console) const fn name(self) -> &'static str {
         match self {
             Self::Live => "Live",
@@ -74,7 +74,7 @@ impl Place {
         }
     }
 
-    /// Its address.
+    /// Returns the path of the page.
     pub(in crate::http::console) const fn path(self) -> &'static str {
         match self {
             Self::Live => "/",
@@ -93,7 +93,7 @@ impl Place {
         }
     }
 
-    /// What it takes to see it.
+    /// Returns the right that the page takes.
     pub(in crate::http::console) const fn right(self) -> Right {
         match self {
             Self::Reports => Right::Report,
@@ -116,54 +116,54 @@ impl Place {
 /// The frame of a page.
 pub(in crate::http::console) struct Shell {
     pub(in crate::http::console) title: String,
-    pub(in crate::http::console) place: Place,
+    pub(in crate::http::console) place: ConsolePage,
     pub(in crate::http::console) tenant: String,
     pub(in crate::http::console) tenants: Vec<String>,
-    /// `light`, `dark`, or empty for the system's.
+    /// `light`, `dark`, or empty for the system's theme.
     pub(in crate::http::console) theme: &'static str,
     pub(in crate::http::console) by_agent: bool,
-    /// The viewer's zone, and what the browser has told of it.
+    /// The viewer's time zone; `browser_zone` is the one that the browser has sent.
     pub(in crate::http::console) zone: String,
-    pub(in crate::http::console) told_zone: String,
+    pub(in crate::http::console) browser_zone: String,
     pub(in crate::http::console) here: String,
     pub(in crate::http::console) who: String,
     pub(in crate::http::console) role: &'static str,
-    pub(in crate::http::console) signs_out: bool,
-    pub(in crate::http::console) places: Vec<Place>,
-    /// How many changes of rules wait for the viewer; `None` where it is not for the viewer to decide.
+    pub(in crate::http::console) can_sign_out: bool,
+    pub(in crate::http::console) places: Vec<ConsolePage>,
+    /// How many approvals wait for the viewer; `None` if the viewer may not decide.
     pub(in crate::http::console) waiting: Option<u64>,
     pub(in crate::http::console) may_change: bool,
-    /// The daemon's clock, in milliseconds, and how many times faster than real time it runs.
+    /// The daemon's clock in milliseconds; `speed` is how many times faster than real time it runs.
     pub(in crate::http::console) now_ms: i64,
     pub(in crate::http::console) speed: u32,
 }
 
 impl Shell {
-    /// A place's address for the tenant that is looked at.
-    pub(in crate::http::console) fn link(&self, place: &Place) -> String {
+    /// Returns the address of a page for the current tenant.
+    pub(in crate::http::console) fn link(&self, place: &ConsolePage) -> String {
         self.to(place.path())
     }
 
-    /// An address for the tenant that is looked at.
+    /// Returns an address for the current tenant.
     pub(in crate::http::console) fn to(&self, path: &str) -> String {
         let tenant: String = url::form_urlencoded::byte_serialize(self.tenant.as_bytes()).collect();
         format!("{path}?tenant={tenant}")
     }
 
-    /// The address that makes a choice and comes back.
+    /// Returns the address that sets a preference and redirects back.
     pub(in crate::http::console) fn choose(&self, choice: &str, value: &str) -> String {
         let here: String = url::form_urlencoded::byte_serialize(self.here.as_bytes()).collect();
         format!("/preferences?{choice}={value}&next={here}")
     }
 }
 
-/// A page as an answer.
-pub(in crate::http) fn page(template: &impl Template) -> Response {
-    page_with(StatusCode::OK, template)
+/// Renders a page.
+pub(in crate::http) fn render_page(template: &impl Template) -> Response {
+    render_page_with_status(StatusCode::OK, template)
 }
 
-/// A page as an answer with a status.
-pub(in crate::http::console) fn page_with(status: StatusCode, template: &impl Template) -> Response {
+/// Renders a page with a status.
+pub(in crate::http::console) fn render_page_with_status(status: StatusCode, template: &impl Template) -> Response {
     match template.render() {
         Ok(html) => {
             let headers = [
@@ -175,7 +175,7 @@ pub(in crate::http::console) fn page_with(status: StatusCode, template: &impl Te
         Err(error) => {
             tracing::error!(%error, "defect: a page cannot be drawn");
             let detail = "the page could not be drawn; see the log";
-            Problem::of(Code::Internal, detail).into_response()
+            Problem::from_code(Code::Internal, detail).into_response()
         }
     }
 }

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Attributes that run something.
-const HANDLER: &str = "on";
+const HANDLER_PREFIX: &str = "on";
 
 /// The files below a folder, by their paths in it.
-fn folder(name: &str) -> BTreeMap<String, String> {
+fn read_folder(name: &str) -> BTreeMap<String, String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http/console").join(name);
     let mut found = BTreeMap::new();
     let mut folders = vec![root.clone()];
@@ -109,7 +109,7 @@ fn attributes(mut text: &str) -> BTreeMap<String, String> {
 }
 
 /// A page with what it extends and includes.
-fn whole(name: &str, files: &BTreeMap<String, String>) -> String {
+fn expanded(name: &str, files: &BTreeMap<String, String>) -> String {
     let text = &files[name];
     let mut all = String::new();
     for (marker, _) in text.match_indices("{% extends \"") {
@@ -120,19 +120,19 @@ fn whole(name: &str, files: &BTreeMap<String, String>) -> String {
     let included: BTreeSet<&str> =
         text.match_indices("{% include \"").map(|(at, _)| text[at + 12..].split('"').next().expect("a name")).collect();
     for part in included {
-        all.push_str(&whole(part, files));
+        all.push_str(&expanded(part, files));
     }
     all
 }
 
 fn pages(files: &BTreeMap<String, String>) -> Vec<(&str, Vec<Tag>)> {
     let is_page = |name: &&String| files[*name].contains("{% extends");
-    files.keys().filter(is_page).map(|name| (name.as_str(), tags(&whole(name, files)))).collect()
+    files.keys().filter(is_page).map(|name| (name.as_str(), tags(&expanded(name, files)))).collect()
 }
 
 #[test]
 fn every_page_has_one_heading_of_the_first_rank_and_a_title() {
-    let files = folder("pages");
+    let files = read_folder("pages");
     let pages = pages(&files);
     assert!(pages.len() > 10, "the pages were not found");
     for (page, tags) in pages {
@@ -143,20 +143,20 @@ fn every_page_has_one_heading_of_the_first_rank_and_a_title() {
 
 #[test]
 fn nothing_runs_and_nothing_is_fetched_but_files_of_ours() {
-    for (file, text) in folder("pages") {
+    for (file, text) in read_folder("pages") {
         for tag in tags(&markup(&text)) {
             assert!(!["style", "iframe", "object", "embed", "base"].contains(&tag.name.as_str()), "{file}: {tag:?}");
             if tag.name == "script" {
                 assert!(tag.attributes.contains_key("src") && tag.text.is_empty(), "{file}: {tag:?}");
             }
             for (name, value) in &tag.attributes {
-                assert!(name != "style" && !name.starts_with(HANDLER), "{file}: {tag:?}");
+                assert!(name != "style" && !name.starts_with(HANDLER_PREFIX), "{file}: {tag:?}");
                 assert!(!value.contains("//") && !value.contains("javascript:"), "{file}: {tag:?}");
             }
         }
         assert!(!text.contains("|safe"), "{file}: everything is escaped");
     }
-    for (file, text) in folder("assets") {
+    for (file, text) in read_folder("assets") {
         for word in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function"] {
             assert!(!text.contains(word), "{file}: {word} makes markup or code of text");
         }
@@ -167,7 +167,7 @@ fn nothing_runs_and_nothing_is_fetched_but_files_of_ours() {
 
 #[test]
 fn every_field_has_a_label_and_every_id_is_there_once() {
-    let files = folder("pages");
+    let files = read_folder("pages");
     for (page, tags) in pages(&files) {
         let mut ids = BTreeSet::new();
         for tag in &tags {
@@ -201,8 +201,8 @@ fn every_field_has_a_label_and_every_id_is_there_once() {
 
 #[test]
 fn every_file_that_a_template_or_module_names_is_there() {
-    let assets = folder("assets");
-    for (file, text) in folder("pages") {
+    let assets = read_folder("assets");
+    for (file, text) in read_folder("pages") {
         for (at, _) in text.match_indices("console::asset(\"") {
             let name = text[at + 16..].split('"').next().expect("a name");
             assert!(assets.contains_key(name), "{file} names {name}");
@@ -222,13 +222,13 @@ fn every_file_that_a_template_or_module_names_is_there() {
 /// A page that says how often it is to be drawn anew and loads nothing that does so would stand still.
 #[test]
 fn a_page_that_is_to_be_drawn_anew_loads_a_module_that_does_so() {
-    let modules = folder("assets");
-    let mut seen = 0;
-    for (page, text) in folder("pages").iter().filter(|(_, text)| text.contains("data-refresh=")) {
+    let modules = read_folder("assets");
+    let mut checked = 0;
+    for (page, text) in read_folder("pages").iter().filter(|(_, text)| text.contains("data-refresh=")) {
         let loaded = text.split("asset(\"").skip(1).filter_map(|rest| rest.split('"').next());
-        let goes_on = loaded.filter_map(|name| modules.get(name)).any(|module| module.contains("goOnRefreshing();"));
-        assert!(goes_on, "{page} is never drawn anew");
-        seen += 1;
+        let refreshes = loaded.filter_map(|name| modules.get(name)).any(|module| module.contains("goOnRefreshing();"));
+        assert!(refreshes, "{page} is never drawn anew");
+        checked += 1;
     }
-    assert!(seen > 10, "{seen}");
+    assert!(checked > 10, "{checked}");
 }

@@ -1,4 +1,4 @@
-//! Instants and spans as people read them, in the viewer's zone or in the agent's.
+//! Instants and durations for people, in the viewer's time zone or in the agent's.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,100 +7,104 @@ use axum::http::HeaderMap;
 use jiff::Zoned;
 use jiff::tz::TimeZone;
 
-use super::preferences::{TZ_COOKIE, ZONE_COOKIE, cookie};
+use super::preferences::{TZ_COOKIE, ZONE_COOKIE, cookie_value};
 use crate::domain::time::UtcMicros;
 
-/// In whose zone agents' times are shown.
+/// The time zone in which agents' times are shown.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::http::console) enum By {
-    /// In that of whoever looks.
+pub(in crate::http::console) enum ZoneChoice {
+    /// The viewer's time zone.
     Viewer,
-    /// In the agent's own, where it is known.
+    /// The agent's time zone, if it is known.
     Agent,
 }
 
-/// How instants are shown on a page.
+/// How a page shows instants.
 #[derive(Clone, Debug)]
-pub(in crate::http::console) struct Times {
-    by: By,
+pub(in crate::http::console) struct TimeFormat {
+    by: ZoneChoice,
     viewer: TimeZone,
-    /// Whether the browser has told its zone.
-    told: bool,
+    /// Whether the browser has sent its time zone.
+    is_zone_known: bool,
 }
 
 /// An instant, ready to be shown.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(in crate::http::console) struct Stamp {
-    /// For machines, in UTC.
+    /// The instant for machines, in UTC.
     pub(in crate::http::console) iso: String,
     /// The short text.
     pub(in crate::http::console) text: String,
-    /// All of it, with the zone's name.
+    /// The full text with the name of the time zone.
     pub(in crate::http::console) full: String,
-    /// Milliseconds since the epoch, for the modules.
+    /// Milliseconds since the Unix epoch, for the modules.
     pub(in crate::http::console) ms: i64,
 }
 
-impl Times {
-    /// As the cookies say.
-    pub(in crate::http::console) fn of(headers: &HeaderMap) -> Self {
-        let zone = cookie(headers, TZ_COOKIE).and_then(|name| TimeZone::get(&name).ok());
-        let by = if cookie(headers, ZONE_COOKIE).as_deref() == Some("agent") { By::Agent } else { By::Viewer };
-        Self { by, told: zone.is_some(), viewer: zone.unwrap_or(TimeZone::UTC) }
+impl TimeFormat {
+    /// Reads the format from the cookies.
+    pub(in crate::http::console) fn from_headers(headers: &HeaderMap) -> Self {
+        let zone = cookie_value(headers, TZ_COOKIE).and_then(|name| TimeZone::get(&name).ok());
+        let by = if cookie_value(headers, ZONE_COOKIE).as_deref() == Some("agent") {
+            ZoneChoice::Agent
+        } else {
+            ZoneChoice::Viewer
+        };
+        Self { by, is_zone_known: zone.is_some(), viewer: zone.unwrap_or(TimeZone::UTC) }
     }
 
-    /// Whether agents' times are in their own zones.
+    /// Whether agents' times are shown in their own time zones.
     pub(in crate::http::console) fn by_agent(&self) -> bool {
-        self.by == By::Agent
+        self.by == ZoneChoice::Agent
     }
 
-    /// The name of the viewer's zone; UTC until the browser has told it.
+    /// Returns the name of the viewer's time zone; UTC until the browser has sent it.
     pub(in crate::http::console) fn viewer_zone(&self) -> &str {
-        name(&self.viewer)
+        zone_name(&self.viewer)
     }
 
-    /// What the browser has told; empty before.
-    pub(in crate::http::console) fn told_zone(&self) -> &str {
-        if self.told { self.viewer_zone() } else { "" }
+    /// Returns the time zone that the browser has sent; empty before.
+    pub(in crate::http::console) fn browser_zone(&self) -> &str {
+        if self.is_zone_known { self.viewer_zone() } else { "" }
     }
 
-    /// The zone in which something of an agent is shown.
-    pub(in crate::http::console) fn zone_of(&self, agent: Option<&str>) -> TimeZone {
+    /// Returns the time zone for times of an agent.
+    pub(in crate::http::console) fn zone_for(&self, agent: Option<&str>) -> TimeZone {
         let own = agent.filter(|_| self.by_agent()).and_then(|zone| TimeZone::get(zone).ok());
         own.unwrap_or_else(|| self.viewer.clone())
     }
 
-    /// Hours and minutes of something of an agent.
+    /// Formats hours and minutes of an agent's time.
     pub(in crate::http::console) fn clock(&self, at: UtcMicros, agent: Option<&str>) -> Stamp {
-        stamp(at, &self.zone_of(agent), "%H:%M")
+        stamp(at, &self.zone_for(agent), "%H:%M")
     }
 
-    /// The day and the second, for lists.
+    /// Formats the day and the time to the second, for lists.
     pub(in crate::http::console) fn second(&self, at: UtcMicros) -> Stamp {
         stamp(at, &self.viewer, "%-d %b %H:%M:%S")
     }
 
-    /// The second of the day.
+    /// Formats the time to the second.
     pub(in crate::http::console) fn time(&self, at: UtcMicros) -> Stamp {
         stamp(at, &self.viewer, "%H:%M:%S")
     }
 
-    /// The day and the second of something of an agent.
+    /// Formats the day and the time to the second of an agent's time.
     pub(in crate::http::console) fn second_of(&self, at: UtcMicros, agent: Option<&str>) -> Stamp {
-        stamp(at, &self.zone_of(agent), "%-d %b %H:%M:%S")
+        stamp(at, &self.zone_for(agent), "%-d %b %H:%M:%S")
     }
 
-    /// An instant as a field of local time has it, in the viewer's zone.
+    /// Formats an instant for an input field of local time, in the viewer's time zone.
     pub(in crate::http::console) fn field(&self, at: UtcMicros) -> String {
         stamp(at, &self.viewer, "%Y-%m-%dT%H:%M:%S").text
     }
 
-    /// What somebody typed or chose as an instant: RFC 3339, or a local time in the zone that is named, else in the viewer's. `None` for
-    /// nothing.
+    /// Parses an instant that somebody typed or chose: RFC 3339, or a local time in the named time zone, or else in the
+    /// viewer's. Returns `None` for empty text.
     ///
     /// # Errors
-    /// It is none, in words.
-    pub(in crate::http::console) fn instant(
+    /// Returns a message for people if the text is not an instant.
+    pub(in crate::http::console) fn parse_instant(
         &self,
         text: &str,
         zone: Option<&str>,
@@ -120,14 +124,14 @@ impl Times {
         at.map(|at| Some(at.timestamp().into())).map_err(|_| format!("{text:?} is no day and time"))
     }
 
-    /// An instant in a zone that is given.
+    /// Formats hours and minutes in a time zone.
     pub(in crate::http::console) fn in_zone(at: UtcMicros, zone: &TimeZone) -> Stamp {
         stamp(at, zone, "%H:%M")
     }
 }
 
-/// A zone's name.
-pub(in crate::http::console) fn name(zone: &TimeZone) -> &str {
+/// Returns the name of a time zone.
+pub(in crate::http::console) fn zone_name(zone: &TimeZone) -> &str {
     zone.iana_name().unwrap_or("UTC")
 }
 
@@ -136,17 +140,18 @@ fn stamp(at: UtcMicros, zone: &TimeZone, format: &str) -> Stamp {
     Stamp {
         iso: at.to_string(),
         text: local.strftime(format).to_string(),
-        full: format!("{} {}", local.strftime("%Y-%m-%d %H:%M:%S"), name(zone)),
+        full: format!("{} {}", local.strftime("%Y-%m-%d %H:%M:%S"), zone_name(zone)),
         ms: at.as_micros().div_euclid(1000),
     }
 }
 
-/// A span as a clock shows it: `0:42`, `12:05`, `1:02:05`, and `3 d 4 h` from a day on. The module `time.js` writes the same.
-pub(in crate::http::console) struct Span(pub(in crate::http::console) Duration);
+/// A duration as a clock shows it: `0:42`, `12:05`, `1:02:05`, and `3 d 4 h` from one day on. The module `time.js`
+/// writes the same.
+pub(in crate::http::console) struct ClockDuration(pub(in crate::http::console) Duration);
 
-impl Span {
-    /// A span that somebody has set, in its largest whole unit: `20 s`, `90 s`, `2 min`.
-    pub(in crate::http::console) fn in_words(span: Duration) -> String {
+impl ClockDuration {
+    /// Formats a duration that somebody has set in the largest unit that divides it: `20 s`, `90 s`, `2 min`.
+    pub(in crate::http::console) fn in_largest_unit(span: Duration) -> String {
         match span.as_secs() {
             minutes if minutes > 0 && minutes % 60 == 0 => format!("{} min", minutes / 60),
             seconds => format!("{seconds} s"),
@@ -154,7 +159,7 @@ impl Span {
     }
 }
 
-impl fmt::Display for Span {
+impl fmt::Display for ClockDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let total = self.0.as_secs();
         let (days, hours, minutes, seconds) = (total / 86_400, total / 3600 % 24, total / 60 % 60, total % 60);
@@ -175,7 +180,7 @@ mod tests {
         for (seconds, text) in
             [(0, "0:00"), (42, "0:42"), (725, "12:05"), (3725, "1:02:05"), (86_399, "23:59:59"), (100_000, "1 d 3 h")]
         {
-            assert_eq!(Span(Duration::from_secs(seconds)).to_string(), text);
+            assert_eq!(ClockDuration(Duration::from_secs(seconds)).to_string(), text);
         }
     }
 
@@ -183,8 +188,8 @@ mod tests {
     fn a_local_time_is_one_of_the_zone_that_is_named_or_of_the_viewers() {
         let mut headers = HeaderMap::new();
         headers.insert("cookie", axum::http::HeaderValue::from_static("shiftkeeper_tz=Europe%2FMadrid"));
-        let times = Times::of(&headers);
-        let read = |text: &str, zone| times.instant(text, zone).map(|at| at.map(|at| at.to_string()));
+        let times = TimeFormat::from_headers(&headers);
+        let read = |text: &str, zone| times.parse_instant(text, zone).map(|at| at.map(|at| at.to_string()));
         let tokyo = Some("Asia/Tokyo");
         assert_eq!(read("2026-10-26T14:30", None), Ok(Some("2026-10-26T13:30:00Z".into())));
         assert_eq!(read("2026-10-26T14:30:05", tokyo), Ok(Some("2026-10-26T05:30:05Z".into())));
@@ -204,7 +209,7 @@ mod tests {
         let times = |cookies: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert("cookie", axum::http::HeaderValue::from_static(cookies));
-            Times::of(&headers)
+            TimeFormat::from_headers(&headers)
         };
         let (madrid, tokyo) = ("shiftkeeper_tz=Europe%2FMadrid", Some("Asia/Tokyo"));
         assert_eq!(times("").clock(at, tokyo).text, "13:30", "until the browser tells, UTC");

@@ -40,8 +40,8 @@ fn changed(delta: &SnapshotDelta) -> Vec<(&str, &str)> {
     delta.changed.iter().map(|seen| (seen.agent.as_str(), seen.state.name())).collect()
 }
 
-fn faults(delta: &SnapshotDelta) -> Vec<(Option<usize>, Fault)> {
-    delta.complaints.iter().map(|complaint| (complaint.row, complaint.fault.clone())).collect()
+fn faults(delta: &SnapshotDelta) -> Vec<(Option<usize>, SnapshotFault)> {
+    delta.diagnostics.iter().map(|complaint| (complaint.row, complaint.fault.clone())).collect()
 }
 
 #[test]
@@ -130,13 +130,13 @@ fn a_bad_row_is_left_out_with_a_complaint_and_the_others_are_read() {
     assert_eq!(changed(&delta), [("u_1", "Idle"), ("u_0", "Ready")]);
     assert_eq!((delta.changed[0].queue.as_ref(), delta.changed[0].changed_at), (None, None));
     let expected = [
-        (Some(0), Fault::Unreadable),
-        (Some(1), Fault::Unreadable),
-        (Some(2), Fault::Unreadable),
-        (Some(3), Fault::Unreadable),
-        (Some(4), Fault::Stranger),
-        (Some(5), Fault::BadField("queueName")),
-        (Some(5), Fault::BadInstant),
+        (Some(0), SnapshotFault::Unreadable),
+        (Some(1), SnapshotFault::Unreadable),
+        (Some(2), SnapshotFault::Unreadable),
+        (Some(3), SnapshotFault::Unreadable),
+        (Some(4), SnapshotFault::UnknownAgent),
+        (Some(5), SnapshotFault::BadField("queueName")),
+        (Some(5), SnapshotFault::BadInstant),
     ];
     assert_eq!(faults(&delta), expected);
     assert_eq!((delta.rows, delta.absent.len()), (7, 2));
@@ -174,11 +174,11 @@ fn rows_that_cannot_be_read_are_told_with_the_agents_whom_they_name() {
     for text in [text.as_str(), ""] {
         let delta = read(&mut reader, text).expect("a snapshot");
         assert_eq!(&*delta.unreadable.agents, [AgentId::new("u_1"), AgentId::new("u_2")], "u_0 has a good row as well");
-        assert_eq!(delta.unreadable.nameless, 2);
+        assert_eq!(delta.unreadable.without_id, 2);
         assert!(
-            delta.complaints.iter().all(|complaint| format!("{complaint:?}").len() < 200),
+            delta.diagnostics.iter().all(|complaint| format!("{complaint:?}").len() < 200),
             "{:?}",
-            delta.complaints
+            delta.diagnostics
         );
     }
 }
@@ -192,7 +192,7 @@ fn half_a_surrogate_pair_in_a_text_costs_that_character_alone() {
     let text = text.replacen('{', r#"{"\ud800":7,"#, 1);
     for second in [0, 10] {
         let delta = read(&mut reader, text.replace("30:00.", &format!("30:{second:02}."))).expect("a snapshot");
-        assert_eq!((delta.rows, delta.absent.len(), &delta.complaints[..]), (2, 0, &[][..]));
+        assert_eq!((delta.rows, delta.absent.len(), &delta.diagnostics[..]), (2, 0, &[][..]));
         if second == 0 {
             let seen = &delta.changed[0];
             assert_eq!(seen.name.as_deref(), Some("\u{fffd}\u{1f600} Lovelace"));
@@ -214,7 +214,7 @@ fn names_are_kept_up_to_a_limit() {
     }
     let delta = read_rows(&mut reader, 0, &[odd]);
     let seen = &delta.changed[0];
-    let kept = format!("{}…", "ß".repeat(LONGEST_TEXT - 1));
+    let kept = format!("{}…", "ß".repeat(MAX_TEXT_CHARS - 1));
     assert_eq!((seen.name.as_deref(), seen.queue.as_deref()), (Some(&*kept), Some(&*kept)));
     assert_eq!((seen.team.as_ref().map(TeamName::as_str), seen.state.name()), (Some(&*kept), &*kept));
 }
@@ -225,7 +225,7 @@ fn of_two_rows_of_an_agent_the_last_counts_whichever_goes_away_later() {
     let mut first = reader(2);
     let delta = read_rows(&mut first, 0, &twice);
     assert_eq!(changed(&delta), [("u_0", "Paused"), ("u_1", "Idle")]);
-    assert_eq!(faults(&delta), [(Some(2), Fault::Duplicate)]);
+    assert_eq!(faults(&delta), [(Some(2), SnapshotFault::Duplicate)]);
     let delta = read_rows(&mut first, 10, &twice);
     assert_eq!(changed(&delta).iter().filter(|(agent, _)| *agent == "u_0").collect::<Vec<_>>(), [&("u_0", "Paused")]);
     assert_eq!(changed(&read_rows(&mut first, 20, &[row(0, "idle"), row(1, "idle")])), [("u_0", "Idle")]);
@@ -234,8 +234,8 @@ fn of_two_rows_of_an_agent_the_last_counts_whichever_goes_away_later() {
 
 #[test]
 fn complaints_have_a_limit() {
-    let delta = read_rows(&mut reader(1), 0, &vec![json!([]); MAX_COMPLAINTS + 5]);
-    assert_eq!((delta.complaints.len(), delta.more_complaints), (MAX_COMPLAINTS, 5));
+    let delta = read_rows(&mut reader(1), 0, &vec![json!([]); MAX_DIAGNOSTICS + 5]);
+    assert_eq!((delta.diagnostics.len(), delta.more_diagnostics), (MAX_DIAGNOSTICS, 5));
 }
 
 #[test]
@@ -246,7 +246,7 @@ fn a_snapshot_that_breaks_off_changes_nothing_that_is_remembered() {
     let next = document(10, &[row(0, "paused"), row(1, "idle"), row(2, "paused")]).to_string();
     for cut in (1..next.len()).step_by(7) {
         let error = read(&mut reader, &next[..cut]).expect_err("cut short");
-        assert!(matches!(error.failure, Failure::Nonsense { .. }));
+        assert!(matches!(error.failure, Failure::Malformed { .. }));
         assert!(!error.to_string().contains("Lovelace"));
     }
     assert_eq!(changed(&read(&mut reader, next).expect("whole")), [("u_0", "Paused"), ("u_2", "Paused")]);
@@ -274,7 +274,10 @@ fn a_dying_or_older_snapshot_is_read_with_a_complaint() {
     let mut old = document(0, &[row(0, "paused")]);
     old["status"] = json!("expiring");
     let delta = read(&mut reader, old.to_string()).expect("a snapshot");
-    assert_eq!(faults(&delta), [(None, Fault::Status("expiring".into())), (None, Fault::OlderThanLast)]);
+    assert_eq!(
+        faults(&delta),
+        [(None, SnapshotFault::Status("expiring".into())), (None, SnapshotFault::OlderThanPrevious)]
+    );
     assert_eq!(changed(&delta), [("u_0", "Paused")]);
 }
 
@@ -283,7 +286,7 @@ fn what_was_forgotten_is_yielded_again() {
     let mut reader = reader(1);
     let text = document(0, &[row(0, "idle")]).to_string();
     read(&mut reader, &text).expect("a snapshot");
-    reader.forget();
+    reader.reset();
     assert_eq!(changed(&read(&mut reader, &text).expect("a snapshot")), [("u_0", "Idle")]);
 }
 
@@ -311,10 +314,10 @@ proptest::proptest! {
         );
         let text = document(0, &[]).to_string().replace("[]", &format!("[{odd},{}]", row(1, "idle")));
         let delta = read(&mut reader(2), &text).expect("a snapshot");
-        prop_assert_eq!((changed(&delta).len(), delta.complaints.len()), (2, 0), "{}", odd);
+        prop_assert_eq!((changed(&delta).len(), delta.diagnostics.len()), (2, 0), "{}", odd);
         let names = delta.changed.iter().flat_map(|seen| [seen.name.as_deref(), seen.queue.as_deref()]);
         for name in names.flatten() {
-            prop_assert!(name.chars().count() <= LONGEST_TEXT && !name.contains('\0'));
+            prop_assert!(name.chars().count() <= MAX_TEXT_CHARS && !name.contains('\0'));
         }
     }
 

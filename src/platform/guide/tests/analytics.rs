@@ -4,19 +4,19 @@ use jiff::tz::TimeZone;
 
 use super::*;
 use crate::domain::analytics::{
-    Aggregation, AggregationQuery, Bucket, EqualsFilter, MetricAsk, QuerySpan, ResultPage, ResultRow,
+    Aggregation, AggregationQuery, EqualsFilter, MetricRequest, QueryBucket, QuerySpan, ResultPage, ResultRow,
 };
-use crate::domain::ids::QueryId;
-use crate::platform::analytics::{Again, PageAsk, QueryState, after_page, after_submit};
+use crate::domain::ids::PlatformQueryId;
+use crate::platform::analytics::{PageRequest, QueryState, RetryDecision, after_page, after_submit};
 
 fn query() -> AggregationQuery {
-    let metric = |name: &str, aggregation| MetricAsk { name: name.to_owned(), aggregation };
+    let metric = |name: &str, aggregation| MetricRequest { name: name.to_owned(), aggregation };
     AggregationQuery {
         name: "daily".into(),
         metrics: vec![metric("duration", Aggregation::Avg), metric("count", Aggregation::Sum)],
         dimensions: vec!["group.id".to_owned()],
         filter: Some(EqualsFilter { field: "group.id".to_owned(), value: "grp_001".to_owned() }),
-        bucket: Bucket::Day,
+        bucket: QueryBucket::Day,
         zone: TimeZone::UTC,
     }
 }
@@ -27,15 +27,15 @@ fn january() -> QuerySpan {
 }
 
 async fn read_page(response: impl Fn() -> Response + Clone + Send + Sync + 'static) -> Result<QueryState, Failure> {
-    let server = serving(move |_| response()).await;
-    let (query, id) = (query(), QueryId::new("qry_1"));
-    let ask = PageAsk { query: &query, id: &id, offset: 500, limit: 500 };
+    let server = start_server(move |_| response()).await;
+    let (query, id) = (query(), PlatformQueryId::new("qry_1"));
+    let ask = PageRequest { query: &query, id: &id, offset: 500, limit: 500 };
     let answer = platform(&server.url).query_page(ask).await;
     answer.map(|answer| answer.value).map_err(|error| error.failure)
 }
 
 async fn read_body(body: Value) -> Result<QueryState, Failure> {
-    read_page(move || loopback::json(200, &body)).await
+    read_page(move || test_servers::json(200, &body)).await
 }
 
 /// As guide 002 reads it.
@@ -57,11 +57,11 @@ fn read_row() -> ResultRow {
 
 #[tokio::test]
 async fn a_query_is_submitted_as_the_guide_says_and_its_span_ends_before_the_next_bucket() {
-    let server = serving(|_| loopback::json(202, &json!({ "id": "qry_8f7d", "status": "PENDING" }))).await;
+    let server = start_server(|_| test_servers::json(202, &json!({ "id": "qry_8f7d", "status": "PENDING" }))).await;
     let platform = platform(&server.url);
     let answer = platform.submit_query(&query(), january(), 500).await.expect("taken");
-    assert_eq!(answer.value, QueryId::new("qry_8f7d"));
-    let seen = server.seen().pop().expect("a request");
+    assert_eq!(answer.value, PlatformQueryId::new("qry_8f7d"));
+    let seen = server.received_requests().pop().expect("a request");
     assert_eq!((seen.method.as_str(), seen.path.as_str()), ("POST", "/api/v2/analytics/query"));
     assert_eq!(seen.header("authorization"), format!("Bearer {TOKEN}"));
     let body: Value = serde_json::from_str(&seen.body).expect("json");
@@ -77,17 +77,17 @@ async fn a_query_is_submitted_as_the_guide_says_and_its_span_ends_before_the_nex
 
     let berlin = AggregationQuery { zone: TimeZone::get("Europe/Berlin").expect("a zone"), filter: None, ..query() };
     platform.submit_query(&berlin, january(), 500).await.expect("taken");
-    let body: Value = serde_json::from_str(&server.seen().pop().expect("a request").body).expect("json");
+    let body: Value = serde_json::from_str(&server.received_requests().pop().expect("a request").body).expect("json");
     assert_eq!((&body["timeSeries"]["timeZone"], body.get("filter")), (&json!("Europe/Berlin"), None));
 }
 
 #[tokio::test]
 async fn a_dry_run_asks_queries_since_they_change_nothing() {
-    let server = serving(|_| loopback::json(202, &json!({ "id": 42 }))).await;
+    let server = start_server(|_| test_servers::json(202, &json!({ "id": 42 }))).await;
     let dry = DryRun::new(Arc::new(platform(&server.url)), clock());
     let answer = dry.submit_query(&query(), january(), 500).await.expect("taken");
-    assert_eq!(answer.value, QueryId::new("42"));
-    let ask = PageAsk { query: &query(), id: &answer.value, offset: 0, limit: 1 };
+    assert_eq!(answer.value, PlatformQueryId::new("42"));
+    let ask = PageRequest { query: &query(), id: &answer.value, offset: 0, limit: 1 };
     assert!(dry.query_page(ask).await.is_err(), "the answer has no results");
     assert_eq!(server.paths(), ["/oauth2/token", "/api/v2/analytics/query", "/api/v2/analytics/query/42"]);
 }
@@ -96,7 +96,7 @@ async fn a_dry_run_asks_queries_since_they_change_nothing() {
 async fn an_answer_without_a_usable_id_names_the_query_and_the_field() {
     for id in [json!(null), json!(""), json!({}), json!("x".repeat(201)), json!("a\nb")] {
         let body = json!({ "id": id, "status": "PENDING" });
-        let server = serving(move |_| loopback::json(202, &body)).await;
+        let server = start_server(move |_| test_servers::json(202, &body)).await;
         let error = platform(&server.url).submit_query(&query(), january(), 500).await.expect_err("nonsense");
         let text = error.to_string();
         assert!(text.contains("the answer to the query \"daily\": id "), "{text}");
@@ -105,11 +105,11 @@ async fn an_answer_without_a_usable_id_names_the_query_and_the_field() {
 
 #[tokio::test]
 async fn a_page_is_asked_for_by_parameters_and_by_range() {
-    let server = serving(|_| loopback::json(200, &json!({ "status": "COMPLETED", "results": [row()] }))).await;
-    let id = QueryId::new("qry/1");
-    let ask = PageAsk { query: &query(), id: &id, offset: 500, limit: 500 };
+    let server = start_server(|_| test_servers::json(200, &json!({ "status": "COMPLETED", "results": [row()] }))).await;
+    let id = PlatformQueryId::new("qry/1");
+    let ask = PageRequest { query: &query(), id: &id, offset: 500, limit: 500 };
     let answer = platform(&server.url).query_page(ask).await.expect("read");
-    let seen = server.seen().pop().expect("a request");
+    let seen = server.received_requests().pop().expect("a request");
     assert_eq!((seen.method.as_str(), seen.path.as_str()), ("GET", "/api/v2/analytics/query/qry%2F1"));
     assert_eq!((seen.query.as_str(), seen.header("range")), ("limit=500&offset=500", "items=500-999"));
     let page = ResultPage { offset: 500, promised: None, rows: vec![read_row()] };
@@ -121,11 +121,11 @@ async fn every_way_in_which_a_query_can_stand_is_told_apart() {
     let read = |status: &str| read_body(json!({ "id": "qry_1", "status": status, "error": "out of memory" }));
     assert_eq!(read("PENDING").await, Ok(QueryState::Pending));
     assert_eq!(read("running").await, Ok(QueryState::Running));
-    assert_eq!(read("FAILED").await, Ok(QueryState::Failed { why: "out of memory".to_owned() }));
+    assert_eq!(read("FAILED").await, Ok(QueryState::Failed { reason: "out of memory".to_owned() }));
     let silent = read_body(json!({ "status": "FAILED" })).await;
-    assert_eq!(silent, Ok(QueryState::Failed { why: "the platform gave no reason".to_owned() }));
+    assert_eq!(silent, Ok(QueryState::Failed { reason: "the platform gave no reason".to_owned() }));
     let object = read_body(json!({ "status": "FAILED", "error": { "code": "E1", "message": format!("no {SECRET}") } }));
-    assert_eq!(object.await, Ok(QueryState::Failed { why: "no ***".to_owned() }));
+    assert_eq!(object.await, Ok(QueryState::Failed { reason: "no ***".to_owned() }));
     assert_eq!(read_page(|| plain(404, &[], "")).await, Err(Failure::NotFound), "the id is not known");
     let forbidden = Failure::Forbidden { scope: Some("analytics:view") };
     assert_eq!(read_page(|| plain(403, &[], "")).await, Err(forbidden));
@@ -135,7 +135,7 @@ async fn every_way_in_which_a_query_can_stand_is_told_apart() {
 async fn what_a_page_promises_is_read_from_body_and_header() {
     let read = |header: Option<&'static str>, body: Value| {
         read_page(move || {
-            let mut response = loopback::json(206, &body);
+            let mut response = test_servers::json(206, &body);
             if let Some(header) = header {
                 response.headers_mut().insert("content-range", header.parse().expect("a value"));
             }
@@ -164,7 +164,7 @@ async fn what_a_page_promises_is_read_from_body_and_header() {
         (None, json!({ "offset": 1.5 }), "offset"),
     ] {
         let failure = read(header, body(extra)).await.expect_err("a contradiction");
-        let Failure::Nonsense { excerpt, .. } = failure else { panic!("{failure:?}") };
+        let Failure::Malformed { excerpt, .. } = failure else { panic!("{failure:?}") };
         assert!(excerpt.starts_with(&format!("the answer to the query \"daily\": {field} ")), "{excerpt}");
     }
 }
@@ -219,42 +219,42 @@ async fn a_hostile_row_is_refused_and_its_field_is_named() {
         let mut bad = row();
         *bad.pointer_mut(path).expect("a field") = value;
         let failure = read_body(json!({ "results": [row(), bad] })).await.expect_err("refused");
-        let Failure::Nonsense { excerpt, .. } = failure else { panic!("{failure:?}") };
+        let Failure::Malformed { excerpt, .. } = failure else { panic!("{failure:?}") };
         assert!(excerpt.contains("the query \"daily\"") && excerpt.contains(expected), "{excerpt}");
     }
     for body in
         [json!({}), json!({ "status": "COMPLETED" }), json!({ "status": 7, "results": [] }), json!({ "results": {} })]
     {
         let failure = read_body(body.clone()).await.expect_err("refused");
-        assert!(matches!(failure, Failure::Nonsense { .. }), "{body}: {failure:?}");
+        assert!(matches!(failure, Failure::Malformed { .. }), "{body}: {failure:?}");
     }
     // Beyond what a number can be, JSON itself cannot be read.
     let beyond = r#"{"results":[{"timeSeries":"2024-01-02T00:00:00Z","metrics":[{"value":1e999},{"value":1}]}]}"#;
-    assert!(matches!(read_page(move || plain(200, &[], beyond)).await, Err(Failure::Nonsense { .. })));
+    assert!(matches!(read_page(move || plain(200, &[], beyond)).await, Err(Failure::Malformed { .. })));
 }
 
 #[tokio::test]
 async fn a_page_without_end_is_not_read_to_its_end() {
-    let long = "x".repeat(PAGE_LIMIT);
+    let long = "x".repeat(MAX_PAGE_BYTES);
     let failure = read_page(move || plain(200, &[], &format!("{{\"results\":[],\"note\":\"{long}\"}}"))).await;
-    assert_eq!(failure, Err(Failure::TooLarge { limit: PAGE_LIMIT }));
+    assert_eq!(failure, Err(Failure::TooLarge { limit: MAX_PAGE_BYTES }));
 }
 
 #[test]
 fn what_may_be_done_again_goes_by_the_class_of_the_failure() {
     let again = [
-        (Failure::Throttled { retry_after: None }, Again::Same, Again::Same),
-        (Failure::Timeout, Again::Unanswered, Again::Same),
-        (Failure::Broken { reason: String::new() }, Again::Unanswered, Again::Same),
-        (Failure::NotSent { reason: String::new() }, Again::Same, Again::Same),
-        (Failure::Server { status: 502, retry_after: None }, Again::Unanswered, Again::Same),
-        (Failure::Server { status: 504, retry_after: None }, Again::Unanswered, Again::Same),
-        (Failure::Server { status: 503, retry_after: None }, Again::Same, Again::Same),
-        (Failure::Unauthorized, Again::Same, Again::Same),
-        (Failure::NotFound, Again::No, Again::Anew),
-        (Failure::Forbidden { scope: None }, Again::No, Again::No),
-        (Failure::Rejected { status: 400, excerpt: String::new() }, Again::No, Again::No),
-        (Failure::TooLarge { limit: 1 }, Again::Unanswered, Again::No),
+        (Failure::Throttled { retry_after: None }, RetryDecision::Retry, RetryDecision::Retry),
+        (Failure::Timeout, RetryDecision::RetryUnanswered, RetryDecision::Retry),
+        (Failure::ConnectionBroken { reason: String::new() }, RetryDecision::RetryUnanswered, RetryDecision::Retry),
+        (Failure::NotSent { reason: String::new() }, RetryDecision::Retry, RetryDecision::Retry),
+        (Failure::Server { status: 502, retry_after: None }, RetryDecision::RetryUnanswered, RetryDecision::Retry),
+        (Failure::Server { status: 504, retry_after: None }, RetryDecision::RetryUnanswered, RetryDecision::Retry),
+        (Failure::Server { status: 503, retry_after: None }, RetryDecision::Retry, RetryDecision::Retry),
+        (Failure::Unauthorized, RetryDecision::Retry, RetryDecision::Retry),
+        (Failure::NotFound, RetryDecision::Never, RetryDecision::Restart),
+        (Failure::Forbidden { scope: None }, RetryDecision::Never, RetryDecision::Never),
+        (Failure::Rejected { status: 400, excerpt: String::new() }, RetryDecision::Never, RetryDecision::Never),
+        (Failure::TooLarge { limit: 1 }, RetryDecision::RetryUnanswered, RetryDecision::Never),
     ];
     for (failure, submit, page) in again {
         assert_eq!((after_submit(&failure), after_page(&failure)), (submit, page), "{failure:?}");

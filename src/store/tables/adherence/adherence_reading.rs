@@ -1,4 +1,4 @@
-//! What adherence over time is computed from, agent by agent, and what was computed of it before.
+//! Reads the inputs of adherence, agent by agent, and the stored results.
 
 use std::sync::Arc;
 
@@ -6,14 +6,14 @@ use jiff::civil::Date;
 use sqlx::any::AnyRow;
 
 use crate::domain::adherence::AdherenceSettings;
-use crate::domain::adherence::course::{Course, Span, Stay};
-use crate::domain::adherence::exception::{Exception, excused_spans};
-use crate::domain::adherence::ledger::hull;
-use crate::domain::adherence::sight;
+use crate::domain::adherence::coverage;
+use crate::domain::adherence::exception::{Exception, exception_spans};
+use crate::domain::adherence::ledger::extend_to_shifts;
 use crate::domain::adherence::sums::Sums;
+use crate::domain::adherence::timeline::{AdherenceTimeline, Span, StateInterval};
 use crate::domain::agents::state::AgentState;
 use crate::domain::ids::{AgentId, ReasonCode, TeamName, TenantId};
-use crate::domain::schedules::schedule::{AgentPlan, LOOKS_BACK};
+use crate::domain::schedules::schedule::{AgentPlan, PLAN_LOOKBACK};
 use crate::domain::time::UtcMicros;
 use crate::store::batch::Values;
 use crate::store::cells::Cells;
@@ -21,17 +21,18 @@ use crate::store::change::AdherenceDay;
 use crate::store::error::ReadError;
 use crate::store::reader::Reader;
 
-/// Spans from the one that holds or precedes `$2` to the first one from `$3` on.
-pub(in crate::store) const SIGHTS: &str = "SELECT tenant, starts_at, ends_at FROM sight_spans WHERE tenant = $1 \
+/// The periods from the one at or before `$2` to the first one from `$3` on.
+pub(in crate::store) const OBSERVED_SPANS: &str = "SELECT tenant, starts_at, ends_at FROM sight_spans WHERE tenant = $1 \
      AND starts_at >= COALESCE((SELECT MAX(b.starts_at) FROM sight_spans b WHERE b.tenant = $1 AND b.starts_at <= $2), $2) \
      AND starts_at <= COALESCE((SELECT MIN(n.starts_at) FROM sight_spans n WHERE n.tenant = $1 AND n.starts_at >= $3), $3) \
      ORDER BY starts_at";
-pub(in crate::store) const LAST_SIGHT: &str =
+pub(in crate::store) const LAST_OBSERVED_SPAN: &str =
     "SELECT tenant, starts_at, ends_at FROM sight_spans WHERE tenant = $1 ORDER BY starts_at DESC LIMIT 1";
 pub(in crate::store) const BASIS: &str = "SELECT tenant, settings FROM adherence_basis WHERE tenant = $1";
-/// What an agent was in from `$3` to `$4`, and what was in force at `$3`, strung together: a row for each takes many times as long.
-/// Of each `entered left bytes-of-state bytes-of-reason `, then the two texts, which may hold anything.
-pub(in crate::store) const STAYS: &str = "SELECT CAST($1 AS TEXT) AS tenant, CAST($2 AS TEXT) AS agent, \
+/// An agent's states from `$3` to `$4`, and the one in effect at `$3`, packed into one text, because a row for each
+/// would take many times as long. Each is `entered left bytes-new-state bytes-new-reason `, followed by the two texts,
+/// which may contain anything.
+pub(in crate::store) const STATE_INTERVALS: &str = "SELECT CAST($1 AS TEXT) AS tenant, CAST($2 AS TEXT) AS agent, \
      string_agg(CAST(entered_at AS TEXT) || ' ' || COALESCE(CAST(left_at AS TEXT), '') || ' ' \
      || CAST(octet_length(state) AS TEXT) || ' ' || COALESCE(CAST(octet_length(reason) AS TEXT), '') || ' ' || state || COALESCE(reason, ''), '') \
      AS stays FROM state_history WHERE tenant = $1 \
@@ -39,8 +40,8 @@ pub(in crate::store) const STAYS: &str = "SELECT CAST($1 AS TEXT) AS tenant, CAS
      WHERE p.tenant = $1 AND p.agent = $2 AND p.entered_at <= $3), $3)";
 pub(in crate::store) const FIRST_ENTERED: &str =
     "SELECT MIN(entered_at) AS entered_at FROM state_history WHERE tenant = $1 AND agent = $2";
-/// The days of an agent that are not stale, from `$3` to `$4`, strung together: a row for each day would cost many times that. `$2` the
-/// agent before the first, `$5` how many agents.
+/// The days of agents that are not stale, from `$3` to `$4`, packed into one text, because a row for each would cost
+/// many times as much. `$2` is the agent before the first one, `$5` the number of agents.
 pub(in crate::store) const PACKED_DAYS: &str = "WITH RECURSIVE a(agent, n) AS (\
      SELECT MIN(agent), CAST(1 AS BIGINT) FROM adherence_days WHERE tenant = $1 AND agent > $2 \
      UNION ALL SELECT (SELECT MIN(d.agent) FROM adherence_days d WHERE d.tenant = $1 AND d.agent > a.agent), a.n + 1 \
@@ -48,128 +49,128 @@ pub(in crate::store) const PACKED_DAYS: &str = "WITH RECURSIVE a(agent, n) AS (\
      SELECT a.agent AS agent, (SELECT string_agg(d.day || ' ' || d.basis || ' ' || d.sums, '\n') FROM adherence_days d \
      WHERE d.tenant = $1 AND d.agent = a.agent AND d.day >= $3 AND d.day <= $4 AND d.stale = 0) AS days \
      FROM a WHERE a.agent IS NOT NULL ORDER BY a.agent";
-/// The days of one agent, stale or not.
+/// The days of one agent, stale ones included.
 pub(in crate::store) const DAYS_OF_AGENT: &str = "SELECT tenant, agent, day, starts_at, ends_at, settles_at, stale, basis, schedule_version, \
      history_id, computed_at, sums FROM adherence_days WHERE tenant = $1 AND agent = $2 AND day >= $3 AND day <= $4 ORDER BY day";
 pub(in crate::store) const STALE_DAYS: &str = "SELECT tenant, agent, day FROM adherence_days WHERE tenant = $1 AND stale = 1 AND settles_at <= $2 ORDER BY settles_at, agent, day LIMIT $3";
 
-/// What all agents of a tenant are judged by over a span. Read before anything else, so that what comes meanwhile shows.
+/// The inputs that all agents of a tenant share over a period. Read them first, so that later changes are detected.
 #[derive(Clone, Debug)]
-pub struct AdherenceGround {
-    /// Whose.
+pub struct AdherenceInputs {
+    /// The tenant.
     pub tenant: TenantId,
-    /// What the activities allow.
+    /// The adherence settings.
     pub settings: AdherenceSettings,
-    /// The last row of history.
+    /// The id of the last history row.
     pub history_id: u64,
-    /// The schedule in force; 0 where there is none.
+    /// The active schedule version; 0 if there is none.
     pub schedule_version: u64,
-    /// When the roster was in sight, in the span and around it.
-    pub sights: Vec<Span>,
-    /// When it was seen last of all.
-    pub last_sight: Option<UtcMicros>,
-    /// Who is excused when.
+    /// The periods in which the roster was observed, in the period and around it.
+    pub observed_spans: Vec<Span>,
+    /// The time of the tenant's last observation.
+    pub last_observed: Option<UtcMicros>,
+    /// The exceptions.
     pub exceptions: Vec<Exception>,
 }
 
-/// What is known of one agent over a span and the shifts that reach into it.
+/// The facts about one agent over a period and the shifts that reach into it.
 #[derive(Clone, Debug)]
 pub struct AgentFacts {
-    /// What was planned.
+    /// The plan.
     pub plan: AgentPlan,
-    /// What was seen.
-    pub stays: Vec<Stay>,
-    /// Spans that somebody excused.
-    pub excused: Vec<Span>,
+    /// The observed state intervals.
+    pub intervals: Vec<StateInterval>,
+    /// The periods of the agent's exceptions.
+    pub exceptions: Vec<Span>,
 }
 
 impl AgentFacts {
-    /// The facts as adherence takes them.
-    pub fn course<'a>(&'a self, settings: &'a AdherenceSettings) -> Course<'a> {
-        Course { settings, plan: &self.plan, stays: &self.stays, excused: &self.excused }
+    /// Returns the facts as input for adherence.
+    pub fn course<'a>(&'a self, settings: &'a AdherenceSettings) -> AdherenceTimeline<'a> {
+        AdherenceTimeline { settings, plan: &self.plan, intervals: &self.intervals, exceptions: &self.exceptions }
     }
 }
 
-/// What one day adds up to, and by what it was computed.
+/// The sums of one day and the basis they were computed by.
 pub type PackedDay = (Date, Arc<str>, Sums);
 
 impl Reader {
-    /// What the daemon judges adherence by; the default where it has not said so yet.
+    /// Returns the tenant's adherence settings; the default if none are stored.
     pub async fn adherence_settings(&self, tenant: &TenantId) -> Result<AdherenceSettings, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str());
-        let Some(row) = self.optional(BASIS, values).await? else { return Ok(AdherenceSettings::default()) };
-        Cells::of("adherence_basis", &row).word("settings", AdherenceSettings::from_stored)
+        let Some(row) = self.fetch_optional(BASIS, values).await? else { return Ok(AdherenceSettings::default()) };
+        Cells::new("adherence_basis", &row).known_value("settings", AdherenceSettings::from_stored)
     }
 
-    /// The ground for a span.
-    pub async fn adherence_ground(&self, tenant: &TenantId, (from, to): Span) -> Result<AdherenceGround, ReadError> {
-        // With the shifts that reach into it.
-        let span = (from - LOOKS_BACK, to + LOOKS_BACK);
-        // First what tells whether anything came in between.
+    /// Returns the shared inputs for a period.
+    pub async fn adherence_inputs(&self, tenant: &TenantId, (from, to): Span) -> Result<AdherenceInputs, ReadError> {
+        // Includes the shifts that reach into the period.
+        let span = (from - PLAN_LOOKBACK, to + PLAN_LOOKBACK);
+        // Read first, to detect changes in between.
         let history_id = self.last_history_id(tenant).await?;
         let schedule_version = self.schedule_version_at(tenant, UtcMicros::MAX).await?.unwrap_or(0);
-        Ok(AdherenceGround {
+        Ok(AdherenceInputs {
             tenant: tenant.clone(),
             settings: self.adherence_settings(tenant).await?,
             history_id,
             schedule_version,
-            sights: self.sights(tenant, span).await?,
-            last_sight: self.last_sight(tenant).await?.map(|(_, until)| until),
+            observed_spans: self.observed_spans(tenant, span).await?,
+            last_observed: self.last_observed_span(tenant).await?.map(|(_, until)| until),
             exceptions: self.exceptions_touching(tenant, span).await?,
         })
     }
 
-    /// When the roster was in sight, from the last span before `from` to the first after `to`.
-    pub async fn sights(&self, tenant: &TenantId, (from, to): Span) -> Result<Vec<Span>, ReadError> {
+    /// Returns the observed periods, from the last one before `from` to the first one after `to`.
+    pub async fn observed_spans(&self, tenant: &TenantId, (from, to): Span) -> Result<Vec<Span>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str()).int(from.as_micros()).int(to.as_micros());
-        self.all(SIGHTS, values).await?.iter().map(sight_span).collect()
+        self.fetch_all(OBSERVED_SPANS, values).await?.iter().map(observed_span).collect()
     }
 
-    /// The last span in which the roster was in sight.
-    pub async fn last_sight(&self, tenant: &TenantId) -> Result<Option<Span>, ReadError> {
+    /// Returns the last period in which the roster was observed.
+    pub async fn last_observed_span(&self, tenant: &TenantId) -> Result<Option<Span>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str());
-        self.optional(LAST_SIGHT, values).await?.as_ref().map(sight_span).transpose()
+        self.fetch_optional(LAST_OBSERVED_SPAN, values).await?.as_ref().map(observed_span).transpose()
     }
 
-    /// What is known of an agent over a span that the ground was read for. Whoever asks keeps the span short: a month of one agent is
-    /// some thousands of rows.
+    /// Returns the facts about an agent over the period of the shared inputs. Keep the period short: one agent has some
+    /// thousands of rows in a month.
     pub async fn agent_facts(
         &self,
-        ground: &AdherenceGround,
+        inputs: &AdherenceInputs,
         agent: &AgentId,
         team: Option<&TeamName>,
         span: Span,
     ) -> Result<AgentFacts, ReadError> {
-        let plan = self.plan_of_agent_as_of(&ground.tenant, agent, span, ground.schedule_version).await?;
+        let plan = self.plan_of_agent_as_of(&inputs.tenant, agent, span, inputs.schedule_version).await?;
         let plan = plan.map_or_else(AgentPlan::default, |plan| AgentPlan::new(plan.shifts, plan.coverage));
-        let excused = excused_spans(&ground.exceptions, agent, team);
+        let excused = exception_spans(&inputs.exceptions, agent, team);
         let excused = excused.into_iter().map(|span| (span.start, span.end)).collect();
-        let mut facts = AgentFacts { plan, stays: Vec::new(), excused };
-        let (from, to) = hull(&facts.course(&ground.settings), span);
+        let mut facts = AgentFacts { plan, intervals: Vec::new(), exceptions: excused };
+        let (from, to) = extend_to_shifts(&facts.course(&inputs.settings), span);
         let mut values = Values::default();
-        values.text(ground.tenant.as_str()).text(agent.as_str()).int(from.as_micros()).int(to.as_micros());
-        if let Some(row) = self.optional(STAYS, values).await? {
-            let cells = Cells::of("state_history", &row);
-            let stays = stays(cells.text_or_null("stays")?.unwrap_or_default());
-            facts.stays =
-                stays.ok_or_else(|| cells.bad("stays", Arc::from(Box::from("not stays with their lengths"))))?;
+        values.text(inputs.tenant.as_str()).text(agent.as_str()).int(from.as_micros()).int(to.as_micros());
+        if let Some(row) = self.fetch_optional(STATE_INTERVALS, values).await? {
+            let cells = Cells::new("state_history", &row);
+            let intervals = parse_intervals(cells.text_or_null("stays")?.unwrap_or_default());
+            facts.intervals = intervals
+                .ok_or_else(|| cells.decode_error("stays", Arc::from(Box::from("not stays with their lengths"))))?;
         }
-        sight::cut(&mut facts.stays, &ground.sights, ground.last_sight);
+        coverage::trim_unobserved(&mut facts.intervals, &inputs.observed_spans, inputs.last_observed);
         Ok(facts)
     }
 
-    /// When the first row of an agent's history begins.
+    /// Returns the time of the first row of an agent's history.
     pub async fn first_entered(&self, tenant: &TenantId, agent: &AgentId) -> Result<Option<UtcMicros>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str()).text(agent.as_str());
-        let row = self.optional(FIRST_ENTERED, values).await?;
-        row.map_or(Ok(None), |row| Cells::of("state_history", &row).instant_or_null("entered_at"))
+        let row = self.fetch_optional(FIRST_ENTERED, values).await?;
+        row.map_or(Ok(None), |row| Cells::new("state_history", &row).instant_or_null("entered_at"))
     }
 
-    /// What the days of agents add up to, by agent, from the agent after `after` on, at most `limit` agents; without those that are stale.
+    /// Returns the sums of days by agent, for at most `limit` agents after `after`, without stale days.
     pub async fn packed_days(
         &self,
         tenant: &TenantId,
@@ -179,19 +180,24 @@ impl Reader {
     ) -> Result<Vec<(AgentId, Vec<PackedDay>)>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str()).text(after).text(first.to_string()).text(last.to_string()).int(i64::from(limit));
-        let rows = self.all(PACKED_DAYS, values).await?;
+        let rows = self.fetch_all(PACKED_DAYS, values).await?;
         rows.iter()
             .map(|row| {
-                let cells = Cells::of("adherence_days", row);
+                let cells = Cells::new("adherence_days", row);
+                let days = cells
+                    .text_or_null("days")?
+                    .unwrap_or_default()
+                    .lines()
+                    .map(parse_packed_day)
+                    .collect::<Option<_>>();
                 let days =
-                    cells.text_or_null("days")?.unwrap_or_default().lines().map(packed_day).collect::<Option<_>>();
-                let days = days.ok_or_else(|| cells.bad("sums", Arc::from(Box::from("not the sums of a day"))))?;
+                    days.ok_or_else(|| cells.decode_error("sums", Arc::from(Box::from("not the sums of a day"))))?;
                 Ok((AgentId::new(cells.text("agent")?), days))
             })
             .collect()
     }
 
-    /// The days of an agent as they were computed, stale or not.
+    /// Returns the stored days of an agent, stale ones included.
     pub async fn days_of_agent(
         &self,
         tenant: &TenantId,
@@ -200,10 +206,10 @@ impl Reader {
     ) -> Result<Vec<AdherenceDay>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str()).text(agent.as_str()).text(first.to_string()).text(last.to_string());
-        self.all(DAYS_OF_AGENT, values).await?.iter().map(adherence_day).collect()
+        self.fetch_all(DAYS_OF_AGENT, values).await?.iter().map(adherence_day).collect()
     }
 
-    /// Days that are stale and settled by `until`, those first that settled first, at most `limit`; by agent.
+    /// Returns at most `limit` stale days that are settled by `until`, the earliest settled first, by agent.
     pub async fn stale_days(
         &self,
         tenant: &TenantId,
@@ -212,9 +218,9 @@ impl Reader {
     ) -> Result<Vec<(AgentId, Date)>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str()).int(until.as_micros()).int(i64::from(limit));
-        let rows = self.all(STALE_DAYS, values).await?;
+        let rows = self.fetch_all(STALE_DAYS, values).await?;
         let day = |row| {
-            let cells = Cells::of("adherence_days", row);
+            let cells = Cells::new("adherence_days", row);
             Ok((AgentId::new(cells.text("agent")?), cells.parsed("day")?))
         };
         let mut days: Vec<(AgentId, Date)> = rows.iter().map(day).collect::<Result<_, ReadError>>()?;
@@ -223,25 +229,26 @@ impl Reader {
     }
 }
 
-fn sight_span(row: &AnyRow) -> Result<Span, ReadError> {
-    let cells = Cells::of("sight_spans", row);
+fn observed_span(row: &AnyRow) -> Result<Span, ReadError> {
+    let cells = Cells::new("sight_spans", row);
     Ok((cells.instant("starts_at")?, cells.instant("ends_at")?))
 }
 
-/// By the instant they began.
-fn stays(mut text: &str) -> Option<Vec<Stay>> {
-    let mut stays = Vec::new();
+/// Parses state intervals, ordered by their start.
+fn parse_intervals(mut text: &str) -> Option<Vec<StateInterval>> {
+    let mut intervals = Vec::new();
     while !text.is_empty() {
-        let (stay, rest) = stay(text)?;
-        stays.push(stay);
+        let (stay, rest) = parse_interval(text)?;
+        intervals.push(stay);
         text = rest;
     }
-    stays.sort_by_key(|stay| stay.start);
-    Some(stays)
+    intervals.sort_by_key(|stay| stay.start);
+    Some(intervals)
 }
 
-/// The first of some, and the others. The one that goes on ends with the last sight, which [`sight::cut`] knows.
-fn stay(text: &str) -> Option<(Stay, &str)> {
+/// Parses the first interval and returns the remaining text. An open interval ends with the last observation, which
+/// [`coverage::trim_unobserved`] applies.
+fn parse_interval(text: &str) -> Option<(StateInterval, &str)> {
     let (start, rest) = text.split_once(' ')?;
     let (end, rest) = rest.split_once(' ')?;
     let (state, rest) = rest.split_once(' ')?;
@@ -254,22 +261,22 @@ fn stay(text: &str) -> Option<(Stay, &str)> {
             (Some(ReasonCode::new(reason)), rest)
         }
     };
-    let end = if end.is_empty() { UtcMicros::MAX } else { micros(end)? };
-    Some((Stay { state: AgentState::stored(state), reason, start: micros(start)?, end }, rest))
+    let end = if end.is_empty() { UtcMicros::MAX } else { parse_micros(end)? };
+    Some((StateInterval { state: AgentState::from_stored_name(state), reason, start: parse_micros(start)?, end }, rest))
 }
 
-fn micros(text: &str) -> Option<UtcMicros> {
+fn parse_micros(text: &str) -> Option<UtcMicros> {
     text.parse().ok().map(UtcMicros::from_micros)
 }
 
-fn packed_day(line: &str) -> Option<PackedDay> {
+fn parse_packed_day(line: &str) -> Option<PackedDay> {
     let (day, rest) = line.split_once(' ')?;
     let (basis, sums) = rest.split_once(' ')?;
     Some((day.parse().ok()?, Arc::from(basis), Sums::from_stored(sums)?))
 }
 
 fn adherence_day(row: &AnyRow) -> Result<AdherenceDay, ReadError> {
-    let cells = Cells::of("adherence_days", row);
+    let cells = Cells::new("adherence_days", row);
     Ok(AdherenceDay {
         tenant: TenantId::new(cells.text("tenant")?),
         agent: AgentId::new(cells.text("agent")?),
@@ -282,6 +289,6 @@ fn adherence_day(row: &AnyRow) -> Result<AdherenceDay, ReadError> {
         schedule_version: cells.number("schedule_version")?,
         history_id: cells.number("history_id")?,
         computed_at: cells.instant("computed_at")?,
-        sums: cells.word("sums", Sums::from_stored)?,
+        sums: cells.known_value("sums", Sums::from_stored)?,
     })
 }

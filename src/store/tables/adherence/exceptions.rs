@@ -1,4 +1,4 @@
-//! Exceptions: who is excused when.
+//! Exceptions of agents.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
-use crate::domain::adherence::exception::{Ended, Exception, Whom};
+use crate::domain::adherence::exception::{EarlyEnd, Exception, ExceptionScope};
 use crate::domain::agents::agent::Agent;
 use crate::domain::ids::{AgentId, ExceptionId, TeamName, TenantId};
 use crate::domain::time::UtcMicros;
@@ -41,10 +41,10 @@ macro_rules! selecting {
 }
 
 pub(in crate::store) const ONE: &str = selecting!("e.id = $2");
-/// `$2` and `$3` the span.
+/// `$2` and `$3` the period.
 pub(in crate::store) const TOUCHING: &str =
     selecting!("e.ends_at > $2 AND e.starts_at < $3 ORDER BY e.starts_at, e.id");
-/// `$2` and `$3` the span, `$4` before this id, `$5` limit, `$6` an agent and `$7` its team, or NULL.
+/// `$2` and `$3` the period, `$4` before this id, `$5` limit, `$6` an agent and `$7` its team, or NULL.
 pub(in crate::store) const LIST: &str = selecting!(
     "e.id < $4 AND e.ends_at >= $2 AND e.starts_at < $3 AND (CAST($6 AS TEXT) IS NULL OR e.scope = 'everyone' \
      OR (e.scope = 'team' AND e.team = $7) OR EXISTS (SELECT 1 FROM exception_agents a WHERE a.tenant = e.tenant \
@@ -52,16 +52,16 @@ pub(in crate::store) const LIST: &str = selecting!(
 );
 pub(in crate::store) const AGENTS_OF: &str =
     "SELECT tenant, exception, agent FROM exception_agents WHERE tenant = $1 AND exception = $2 ORDER BY agent";
-/// The same with who they are now.
-pub(in crate::store) const NAMED: &str = "SELECT e.tenant, e.exception, e.agent, a.name, a.team FROM exception_agents e LEFT JOIN agents a \
+/// The agents of an exception with their current names and teams.
+pub(in crate::store) const AGENTS_WITH_NAMES: &str = "SELECT e.tenant, e.exception, e.agent, a.name, a.team FROM exception_agents e LEFT JOIN agents a \
      ON a.tenant = e.tenant AND a.id = e.agent WHERE e.tenant = $1 AND e.exception = $2 ORDER BY e.agent";
 pub(in crate::store) const TEAM_OF: &str = "SELECT tenant, id, team FROM agents WHERE tenant = $1 AND id = $2";
 pub(in crate::store) const AGENTS_TOUCHING: &str = "SELECT a.tenant, a.exception, a.agent FROM exceptions e JOIN exception_agents a \
      ON a.tenant = e.tenant AND a.exception = e.id WHERE e.tenant = $1 AND e.ends_at > $2 AND e.starts_at < $3 \
      ORDER BY a.exception, a.agent";
-pub(in crate::store) const FORGET_AGENTS: &str = "DELETE FROM exception_agents WHERE tenant = $1 AND exception IN (SELECT id FROM exceptions \
+pub(in crate::store) const DELETE_AGENTS: &str = "DELETE FROM exception_agents WHERE tenant = $1 AND exception IN (SELECT id FROM exceptions \
      WHERE tenant = $1 AND ends_at < $2 ORDER BY ends_at, id LIMIT 500)";
-pub(in crate::store) const FORGET: &str = "DELETE FROM exceptions WHERE tenant = $1 AND id IN (SELECT id FROM exceptions \
+pub(in crate::store) const DELETE: &str = "DELETE FROM exceptions WHERE tenant = $1 AND id IN (SELECT id FROM exceptions \
      WHERE tenant = $1 AND ends_at < $2 ORDER BY ends_at, id LIMIT 500)";
 
 pub(in crate::store) async fn write(
@@ -71,29 +71,29 @@ pub(in crate::store) async fn write(
 ) -> Result<(), CommitError> {
     let rows = last_of_each(commits.iter().flat_map(|commit| &commit.exceptions), |row| (&row.tenant, row.id));
     batch::run(connection, script, &SET, &rows, |row, values| {
-        let team = match &row.whom {
-            Whom::Team(team) => Some(team.as_str()),
-            Whom::Agents(_) | Whom::Everyone => None,
+        let team = match &row.scope {
+            ExceptionScope::Team(team) => Some(team.as_str()),
+            ExceptionScope::Agents(_) | ExceptionScope::Everyone => None,
         };
-        let ended = row.ended.as_ref();
+        let ended = row.early_end.as_ref();
         values
             .text(row.tenant.as_str())
             .text(row.id.to_string())
-            .text(row.whom.scope())
+            .text(row.scope.name())
             .text_or_null(team)
             .int(row.from.as_micros())
             .int(row.to.as_micros())
             .text(&*row.reason)
-            .text(&*row.made_by)
-            .int(row.made_at.as_micros())
+            .text(&*row.created_by)
+            .int(row.created_at.as_micros())
             .int_or_null(ended.map(|ended| ended.at.as_micros()))
             .text_or_null(ended.map(|ended| &*ended.by))
-            .text_or_null(ended.and_then(|ended| ended.why.as_deref()));
+            .text_or_null(ended.and_then(|ended| ended.reason.as_deref()));
     })
     .await?;
     let mut agents = Vec::new();
     for row in rows {
-        if let Whom::Agents(named) = &row.whom {
+        if let ExceptionScope::Agents(named) = &row.scope {
             agents.extend(named.iter().map(|agent| (row, agent)));
         }
     }
@@ -103,29 +103,29 @@ pub(in crate::store) async fn write(
     .await
 }
 
-/// What a list of exceptions is to hold; newest first.
+/// The conditions of a list of exceptions, newest first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExceptionFilter {
-    /// They touch the span from here.
+    /// The start of the period that they overlap.
     pub from: UtcMicros,
-    /// To here.
+    /// The end of the period.
     pub to: UtcMicros,
-    /// They are about this agent, who is in this team.
-    pub about: Option<(AgentId, Option<TeamName>)>,
-    /// Older than this one: the cursor of the next page.
+    /// The agent they apply to, and the agent's team.
+    pub agent: Option<(AgentId, Option<TeamName>)>,
+    /// Only exceptions older than this one: the cursor of the next page.
     pub before: Option<ExceptionId>,
 }
 
 impl Reader {
-    /// One exception.
+    /// Returns one exception.
     pub async fn exception(&self, tenant: &TenantId, id: ExceptionId) -> Result<Option<Exception>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str()).text(id.to_string());
-        let Some(row) = self.optional(ONE, values).await? else { return Ok(None) };
-        self.whole(tenant, &row).await.map(Some)
+        let Some(row) = self.fetch_optional(ONE, values).await? else { return Ok(None) };
+        self.with_agents(tenant, &row).await.map(Some)
     }
 
-    /// The exceptions that reach into a span, by their beginning.
+    /// Returns the exceptions that overlap a period, ordered by their start.
     pub async fn exceptions_touching(
         &self,
         tenant: &TenantId,
@@ -137,22 +137,22 @@ impl Reader {
             values
         };
         let mut agents: HashMap<ExceptionId, Vec<AgentId>> = HashMap::new();
-        self.each(AGENTS_TOUCHING, values(), |row| {
-            let cells = Cells::of("exception_agents", row);
+        self.for_each_row(AGENTS_TOUCHING, values(), |row| {
+            let cells = Cells::new("exception_agents", row);
             agents.entry(cells.parsed("exception")?).or_default().push(AgentId::new(cells.text("agent")?));
             Ok(())
         })
         .await?;
-        let rows = self.all(TOUCHING, values()).await?;
+        let rows = self.fetch_all(TOUCHING, values()).await?;
         rows.iter()
             .map(|row| {
-                let id = Cells::of("exceptions", row).parsed("id")?;
+                let id = Cells::new("exceptions", row).parsed("id")?;
                 exception(row, agents.get(&id).map(Vec::as_slice).unwrap_or_default())
             })
             .collect()
     }
 
-    /// A page of exceptions, at most `limit` (held to [`crate::store::PAGE_LIMIT`]).
+    /// Returns a page of at most `limit` exceptions (capped at [`crate::store::PAGE_LIMIT`]).
     pub async fn exceptions(
         &self,
         tenant: &TenantId,
@@ -160,7 +160,7 @@ impl Reader {
         limit: u32,
     ) -> Result<Vec<Exception>, ReadError> {
         let mut values = Values::default();
-        let (agent, team) = match &filter.about {
+        let (agent, team) = match &filter.agent {
             Some((agent, team)) => (Some(agent.as_str()), team.as_ref().map(TeamName::as_str)),
             None => (None, None),
         };
@@ -168,26 +168,26 @@ impl Reader {
             .text(tenant.as_str())
             .int(filter.from.as_micros())
             .int(filter.to.as_micros())
-            // Later than every id.
+            // Sorts after every id.
             .text(filter.before.map_or_else(|| "~".to_owned(), |id| id.to_string()))
             .int(crate::store::page(limit))
             .text_or_null(agent)
             .text_or_null(team);
         let mut page = Vec::new();
-        for row in &self.all(LIST, values).await? {
-            page.push(self.whole(tenant, row).await?);
+        for row in &self.fetch_all(LIST, values).await? {
+            page.push(self.with_agents(tenant, row).await?);
         }
         Ok(page)
     }
 
-    /// Those whom an exception names, with who they are now.
-    pub async fn excused_agents(&self, tenant: &TenantId, id: ExceptionId) -> Result<Vec<Agent>, ReadError> {
+    /// Returns the agents that an exception names, with their current names and teams.
+    pub async fn exception_agents(&self, tenant: &TenantId, id: ExceptionId) -> Result<Vec<Agent>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str()).text(id.to_string());
-        let rows = self.all(NAMED, values).await?;
+        let rows = self.fetch_all(AGENTS_WITH_NAMES, values).await?;
         rows.iter()
             .map(|row| {
-                let cells = Cells::of("exception_agents", row);
+                let cells = Cells::new("exception_agents", row);
                 Ok(Agent {
                     id: AgentId::new(cells.text("agent")?),
                     name: cells.text_or_null("name")?.map(Arc::from),
@@ -198,51 +198,51 @@ impl Reader {
             .collect()
     }
 
-    /// The team that an agent is in now.
+    /// Returns the agent's current team.
     pub async fn team_of(&self, tenant: &TenantId, agent: &AgentId) -> Result<Option<TeamName>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str()).text(agent.as_str());
-        let Some(row) = self.optional(TEAM_OF, values).await? else { return Ok(None) };
-        Ok(Cells::of("agents", &row).text_or_null("team")?.map(TeamName::new))
+        let Some(row) = self.fetch_optional(TEAM_OF, values).await? else { return Ok(None) };
+        Ok(Cells::new("agents", &row).text_or_null("team")?.map(TeamName::new))
     }
 
-    async fn whole(&self, tenant: &TenantId, row: &AnyRow) -> Result<Exception, ReadError> {
+    async fn with_agents(&self, tenant: &TenantId, row: &AnyRow) -> Result<Exception, ReadError> {
         let found = exception(row, &[])?;
-        if !matches!(found.whom, Whom::Agents(_)) {
+        if !matches!(found.scope, ExceptionScope::Agents(_)) {
             return Ok(found);
         }
         let mut values = Values::default();
         values.text(tenant.as_str()).text(found.id.to_string());
-        let rows = self.all(AGENTS_OF, values).await?;
+        let rows = self.fetch_all(AGENTS_OF, values).await?;
         let agents: Result<Vec<_>, _> =
-            rows.iter().map(|row| Cells::of("exception_agents", row).text("agent").map(AgentId::new)).collect();
-        Ok(Exception { whom: Whom::Agents(agents?), ..found })
+            rows.iter().map(|row| Cells::new("exception_agents", row).text("agent").map(AgentId::new)).collect();
+        Ok(Exception { scope: ExceptionScope::Agents(agents?), ..found })
     }
 }
 
 fn exception(row: &AnyRow, agents: &[AgentId]) -> Result<Exception, ReadError> {
-    let cells = Cells::of("exceptions", row);
+    let cells = Cells::new("exceptions", row);
     let team = cells.text_or_null("team")?;
-    let whom = cells.word("scope", |scope| match (scope, team) {
-        ("agents", _) => Some(Whom::Agents(agents.to_vec())),
-        ("team", Some(team)) => Some(Whom::Team(TeamName::new(team))),
-        ("everyone", _) => Some(Whom::Everyone),
+    let whom = cells.known_value("scope", |scope| match (scope, team) {
+        ("agents", _) => Some(ExceptionScope::Agents(agents.to_vec())),
+        ("team", Some(team)) => Some(ExceptionScope::Team(TeamName::new(team))),
+        ("everyone", _) => Some(ExceptionScope::Everyone),
         _ => None,
     })?;
     let why = cells.text_or_null("ended_why")?.map(Arc::from);
     let ended = match (cells.instant_or_null("ended_at")?, cells.text_or_null("ended_by")?) {
-        (Some(at), Some(by)) => Some(Ended { at, by: Arc::from(by), why }),
+        (Some(at), Some(by)) => Some(EarlyEnd { at, by: Arc::from(by), reason: why }),
         _ => None,
     };
     Ok(Exception {
         id: cells.parsed("id")?,
         tenant: TenantId::new(cells.text("tenant")?),
-        whom,
+        scope: whom,
         from: cells.instant("starts_at")?,
         to: cells.instant("ends_at")?,
         reason: Arc::from(cells.text("reason")?),
-        made_by: Arc::from(cells.text("made_by")?),
-        made_at: cells.instant("made_at")?,
-        ended,
+        created_by: Arc::from(cells.text("made_by")?),
+        created_at: cells.instant("made_at")?,
+        early_end: ended,
     })
 }

@@ -1,7 +1,7 @@
-//! Time in state: how long each agent was in which state within a span.
+//! Time in state: how long each agent was in each state within a period.
 //!
-//! The engine only walks the rows and strings them together, agent by agent; adding up here takes half the time of seven
-//! conditional sums there.
+//! The engine only reads the rows and packs them into one text per agent; adding up here takes half the time of seven
+//! conditional sums in SQL.
 
 use crate::domain::agents::state::{AgentState, STATE_KINDS};
 use crate::domain::ids::{AgentId, TenantId};
@@ -11,18 +11,18 @@ use crate::store::cells::Cells;
 use crate::store::error::ReadError;
 use crate::store::reader::Reader;
 
-/// How many connections share the scan; the pool keeps one for everyone else.
+/// The number of connections that share the scan; the pool keeps one for other readers.
 const SCANS: usize = 3;
 
-/// Agents of one page of a scan: their rows lie in memory at once.
+/// The number of agents on one page of a scan, whose rows are in memory at once.
 const PAGE_AGENTS: i64 = 32;
 
-/// Digits of every instant from September 2001 to November 2286.
+/// The number of digits of every time from September 2001 to November 2286.
 const INSTANT_DIGITS: usize = 16;
-const INSTANTS_OF_THAT_LENGTH: std::ops::RangeInclusive<i64> = 1_000_000_000_000_000..=10_000_000_000_000_000;
+const INSTANTS_OF_DIGITS: std::ops::RangeInclusive<i64> = 1_000_000_000_000_000..=10_000_000_000_000_000;
 
-/// Agents that cut a tenant's history into three parts of about a size, and the last agent of it. Any agents would do: those with
-/// a subject are quickly counted.
+/// The agents that divide a tenant's history into three parts of similar size, and the last agent. Any agents would do;
+/// those with a subject are quick to count.
 pub(in crate::store) const PARTS: &str = "SELECT \
      (SELECT agent FROM subjects WHERE tenant = $1 ORDER BY agent \
          LIMIT 1 OFFSET (SELECT COUNT(*) / 3 FROM subjects WHERE tenant = $1)) AS first_end, \
@@ -30,9 +30,9 @@ pub(in crate::store) const PARTS: &str = "SELECT \
          LIMIT 1 OFFSET (SELECT COUNT(*) * 2 / 3 FROM subjects WHERE tenant = $1)) AS second_end, \
      (SELECT MAX(agent) FROM state_history WHERE tenant = $1) AS last_agent";
 
-/// For each agent the states within the span, strung together with the instants from the second on, and how many they are:
-/// `Ready1790000000000000Paused1790000060000000Ready,3`; beside them the first instant.
-/// `$1` tenant, `$2` from, `$3` to, `$4` the agent before the first, `$5` the last agent, `$6` how many agents.
+/// The states of each agent within the period, packed with the times from the second on, and their number:
+/// `Ready1790000000000000Paused1790000060000000Ready,3`, and the first time beside it. `$1` tenant, `$2` from, `$3` to,
+/// `$4` the agent before the first one, `$5` the last agent, `$6` the number of agents.
 pub(in crate::store) const STATES: &str = "WITH RECURSIVE a(agent, n) AS (\
      SELECT MIN(agent), CAST(1 AS BIGINT) FROM state_history WHERE tenant = $1 AND agent > $4 AND agent <= $5 \
      UNION ALL SELECT (SELECT MIN(h.agent) FROM state_history h WHERE h.tenant = $1 AND h.agent > a.agent AND h.agent <= $5), \
@@ -45,9 +45,10 @@ pub(in crate::store) const STATES: &str = "WITH RECURSIVE a(agent, n) AS (\
          (SELECT MAX(p.entered_at) FROM state_history p WHERE p.tenant = $1 AND p.agent = a.agent AND p.entered_at <= $2), $2)\
      ) AS states FROM a WHERE a.agent IS NOT NULL ORDER BY a.agent";
 
-/// What [`STATES`] is for, added up by the engine, for what is not to be read from text. The sums of one agent as text, `ready,not-ready,…` in the order of [`AgentState::index`]: a subquery gives one value, and
-/// only so is each agent's stretch of the table walked once, in its order, without a sort.
-/// `$1` tenant, `$2` from, `$3` to, `$4` and `$5` first and last agent.
+/// The result of [`STATES`] computed by the engine, for texts that cannot be parsed reliably. The sums of one agent are
+/// one text, `ready,not-ready,…` in the order of [`AgentState::index`], because a subquery returns one value and only
+/// so is each agent's part of the table read once, in its order, without a sort. `$1` tenant, `$2` from, `$3` to, `$4`
+/// and `$5` first and last agent.
 pub(in crate::store) const SUMS: &str = "WITH RECURSIVE a(agent) AS (\
      SELECT MIN(agent) FROM state_history WHERE tenant = $1 AND agent >= $4 AND agent <= $5 \
      UNION ALL SELECT (SELECT MIN(h.agent) FROM state_history h WHERE h.tenant = $1 AND h.agent > a.agent AND h.agent <= $5) \
@@ -67,28 +68,28 @@ pub(in crate::store) const SUMS: &str = "WITH RECURSIVE a(agent) AS (\
          (SELECT MAX(p.entered_at) FROM state_history p WHERE p.tenant = $1 AND p.agent = a.agent AND p.entered_at <= $2), $2)\
      ) AS spans) AS sums FROM a WHERE a.agent IS NOT NULL ORDER BY a.agent";
 
-/// How long an agent was in each state.
+/// The time that an agent spent in each state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TimeInState {
-    /// Who.
+    /// The agent.
     pub agent: AgentId,
-    /// Microseconds by [`AgentState::index`]; the last is every unknown state together.
+    /// Microseconds by [`AgentState::index`]; the last is the sum of all unknown states.
     pub micros: [u64; STATE_KINDS],
 }
 
 impl TimeInState {
-    /// Microseconds in `state`; for an unknown one, in all unknown ones together.
-    pub const fn of(&self, state: &AgentState) -> u64 {
+    /// Returns the microseconds in `state`; for an unknown state, the sum of all unknown states.
+    pub const fn micros_in(&self, state: &AgentState) -> u64 {
         self.micros[state.index()]
     }
 }
 
-/// A span of instants.
+/// A period, from start to end.
 type Span = (UtcMicros, UtcMicros);
 
 impl Reader {
-    /// How long each agent was in each state within `from..to`, by agent. The latest state lasts until `to`, so a caller
-    /// who asks beyond now says now.
+    /// Returns the time that each agent spent in each state within `from..to`, by agent. The latest state lasts until
+    /// `to`, so a caller should not ask beyond the current time.
     pub async fn time_in_state(
         &self,
         tenant: &TenantId,
@@ -97,20 +98,20 @@ impl Reader {
     ) -> Result<Vec<TimeInState>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str());
-        let Some(row) = self.optional(PARTS, values).await?.filter(|_| from < to) else { return Ok(Vec::new()) };
-        let cells = Cells::of("state_history", &row);
+        let Some(row) = self.fetch_optional(PARTS, values).await?.filter(|_| from < to) else { return Ok(Vec::new()) };
+        let cells = Cells::new("state_history", &row);
         let Some(last) = cells.text_or_null("last_agent")? else { return Ok(Vec::new()) };
         let first_end = cells.text_or_null("first_end")?.unwrap_or(last).min(last);
         let second_end = cells.text_or_null("second_end")?.unwrap_or(last).min(last);
-        let scan = |after, last| self.time_in_state_between(tenant, (from, to), after, last);
+        let scan = |after, last| self.time_in_state_of_agents(tenant, (from, to), after, last);
         let scans: [_; SCANS] = [scan("", first_end), scan(first_end, second_end), scan(second_end, last)];
         let [first, second, third] = scans;
         let (first, second, third) = tokio::try_join!(first, second, third)?;
         Ok([first, second, third].concat())
     }
 
-    /// Of the agents after `after` up to `last`.
-    async fn time_in_state_between(
+    /// Returns the times of the agents after `after` up to `last`.
+    async fn time_in_state_of_agents(
         &self,
         tenant: &TenantId,
         span: Span,
@@ -123,13 +124,13 @@ impl Reader {
             let mut values = Values::default();
             values.text(tenant.as_str()).int(span.0.as_micros()).int(span.1.as_micros());
             values.text(after).text(last).int(PAGE_AGENTS);
-            let rows = self.all(STATES, values).await?;
+            let rows = self.fetch_all(STATES, values).await?;
             let mut page = Vec::with_capacity(rows.len());
             for row in &rows {
-                let cells = Cells::of("state_history", row);
+                let cells = Cells::new("state_history", row);
                 let agent = AgentId::new(cells.text("agent")?);
                 let micros = match (cells.instant_or_null("began")?, cells.text_or_null("states")?) {
-                    (Some(began), Some(states)) => added_up(states, began, span),
+                    (Some(began), Some(states)) => sum_states(states, began, span),
                     (None, _) | (_, None) => Some([0; STATE_KINDS]),
                 };
                 page.push((agent, micros));
@@ -138,7 +139,9 @@ impl Reader {
             let all = page.iter().map(|(agent, micros)| Some(TimeInState { agent: agent.clone(), micros: (*micros)? }));
             match (all.collect::<Option<Vec<_>>>(), page.first(), page.last()) {
                 (Some(all), ..) => times.extend(all),
-                (None, Some((first, _)), Some((last, _))) => times.extend(self.sums(tenant, span, first, last).await?),
+                (None, Some((first, _)), Some((last, _))) => {
+                    times.extend(self.sums_by_engine(tenant, span, first, last).await?);
+                }
                 (None, ..) => {}
             }
             if done {
@@ -147,8 +150,8 @@ impl Reader {
         }
     }
 
-    /// Added up by the engine, for the agents from `first` to `last`.
-    async fn sums(
+    /// Returns the times of the agents from `first` to `last`, added up by the engine.
+    async fn sums_by_engine(
         &self,
         tenant: &TenantId,
         (from, to): Span,
@@ -157,33 +160,33 @@ impl Reader {
     ) -> Result<Vec<TimeInState>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str()).int(from.as_micros()).int(to.as_micros()).text(first.as_str()).text(last.as_str());
-        let rows = self.all(SUMS, values).await?;
+        let rows = self.fetch_all(SUMS, values).await?;
         rows.iter()
             .map(|row| {
-                let cells = Cells::of("state_history", row);
-                let micros = cells.word("sums", sums)?;
+                let cells = Cells::new("state_history", row);
+                let micros = cells.known_value("sums", parse_sums)?;
                 Ok(TimeInState { agent: AgentId::new(cells.text("agent")?), micros })
             })
             .collect()
     }
 }
 
-/// Adds up what [`STATES`] strung together. `None` when the text does not say for sure what it was made from: instants are not
-/// of the usual length, rows came out of order (an engine may give them so), or digits in the name of an unknown state cannot
-/// be told from an instant. As every run of digits must have an instant's length, every row but the last brings one such run
-/// at least; so with as many runs as rows, less one, none is part of a name.
-fn added_up(states: &str, began: UtcMicros, (from, to): Span) -> Option<[u64; STATE_KINDS]> {
+/// Adds up a text of [`STATES`]. Returns `None` if the text is ambiguous: times do not have the usual length, rows are
+/// out of order (an engine may return them so), or digits in the name of an unknown state cannot be told from a time.
+/// Every row but the last adds at least one run of digits of a time's length, so if there are exactly as many runs as
+/// rows minus one, none of them is part of a name.
+fn sum_states(states: &str, started_at: UtcMicros, (from, to): Span) -> Option<[u64; STATE_KINDS]> {
     let (text, count) = states.rsplit_once(',')?;
-    let mut left = count.parse::<usize>().ok()?;
-    let (mut began, from, to) = (began.as_micros(), from.as_micros(), to.as_micros());
-    if !INSTANTS_OF_THAT_LENGTH.contains(&began) || !INSTANTS_OF_THAT_LENGTH.contains(&to) {
+    let mut remaining = count.parse::<usize>().ok()?;
+    let (mut began, from, to) = (started_at.as_micros(), from.as_micros(), to.as_micros());
+    if !INSTANTS_OF_DIGITS.contains(&began) || !INSTANTS_OF_DIGITS.contains(&to) {
         return None;
     }
     let (mut text, mut micros) = (text.as_bytes(), [0; STATE_KINDS]);
     loop {
         let length = text.iter().position(u8::is_ascii_digit).unwrap_or(text.len());
         let (state, rest) = text.split_at(length);
-        left = left.checked_sub(1).filter(|_| !state.is_empty())?;
+        remaining = remaining.checked_sub(1).filter(|_| !state.is_empty())?;
         let end = match rest.split_first_chunk::<INSTANT_DIGITS>() {
             Some((digits, next)) if !next.first()?.is_ascii_digit() => {
                 text = next;
@@ -192,9 +195,9 @@ fn added_up(states: &str, began: UtcMicros, (from, to): Span) -> Option<[u64; ST
             None if rest.is_empty() => to,
             Some(_) | None => return None,
         };
-        micros[index_of(state)] += u64::try_from(end.min(to) - began.max(from)).unwrap_or(0);
+        micros[state_index(state)] += u64::try_from(end.min(to) - began.max(from)).unwrap_or(0);
         if rest.is_empty() {
-            return (left == 0).then_some(micros);
+            return (remaining == 0).then_some(micros);
         }
         began = end;
     }
@@ -204,14 +207,14 @@ fn digits_value(digits: &[u8; INSTANT_DIGITS]) -> Option<i64> {
     digits.iter().try_fold(0, |sum, digit| digit.is_ascii_digit().then(|| sum * 10 + i64::from(digit - b'0')))
 }
 
-/// [`AgentState::index`] of the state with this name.
-fn index_of(name: &[u8]) -> usize {
+/// Returns the [`AgentState::index`] of the state with this name.
+fn state_index(name: &[u8]) -> usize {
     static KNOWN: [AgentState; STATE_KINDS - 1] = AgentState::KNOWN;
     KNOWN.iter().position(|state| state.name().as_bytes() == name).unwrap_or(STATE_KINDS - 1)
 }
 
-/// Seven sums by name and the sum of all, as the query writes them; what the names leave over is of unknown states.
-fn sums(text: &str) -> Option<[u64; STATE_KINDS]> {
+/// Parses seven sums by name and the total, as written by the query; the rest of the total belongs to unknown states.
+fn parse_sums(text: &str) -> Option<[u64; STATE_KINDS]> {
     let mut micros = [0; STATE_KINDS];
     let mut parts = text.split(',');
     for slot in &mut micros {
@@ -230,7 +233,7 @@ mod tests {
 
     const BEGAN: i64 = 1_790_000_000_000_000;
 
-    fn strung(rows: &[(i64, &str)]) -> String {
+    fn joined_states(rows: &[(i64, &str)]) -> String {
         let mut text = rows[0].1.to_owned();
         for (at, state) in &rows[1..] {
             text.push_str(&at.to_string());
@@ -241,7 +244,7 @@ mod tests {
 
     fn read(rows: &[(i64, &str)], from: i64, to: i64) -> Option<[u64; STATE_KINDS]> {
         let span = (UtcMicros::from_micros(from), UtcMicros::from_micros(to));
-        added_up(&strung(rows), UtcMicros::from_micros(rows[0].0), span)
+        sum_states(&joined_states(rows), UtcMicros::from_micros(rows[0].0), span)
     }
 
     #[test]
@@ -283,7 +286,7 @@ mod tests {
             let mut expected = [0; STATE_KINDS];
             for micro in from..to {
                 if let Some((_, state)) = rows.iter().rev().find(|(at, _)| *at <= micro) {
-                    expected[AgentState::stored(state).index()] += 1;
+                    expected[AgentState::from_stored_name(state).index()] += 1;
                 }
             }
             prop_assert_eq!(read(&rows, from, to), Some(expected));

@@ -1,22 +1,23 @@
-//! Erasing an agent: slices of the tables that are found by agent, pages of those that are looked through, and what goes in the end.
+//! Erasing an agent: slices of tables that are found by agent, pages of tables that are searched, and the final
+//! deletions.
 
 use sqlx::AnyConnection;
 
 use crate::domain::ids::AgentId;
 use crate::store::batch::{self, ManyRows, Script, Values};
 use crate::store::change::Commit;
-use crate::store::erasing::{KeyPart, Moved, Wiped};
+use crate::store::erasure::{KeyPart, MovedTable, WipedTable};
 use crate::store::error::CommitError;
-use crate::store::tails::LatestNews;
+use crate::store::sequence_ends::LatestEntryUpdates;
 
-/// Rows: tenant, agent, since when it is being erased, since when it is a stand-in.
+/// Rows: tenant, agent, time of the start of its erasure, time since which it is a stand-in.
 pub(in crate::store) const MARK: ManyRows = ManyRows {
     head: "UPDATE agents SET erasing_since = v.column3, erased_at = v.column4 FROM (VALUES",
     width: 4,
     tail: ") AS v WHERE agents.tenant = v.column1 AND agents.id = v.column2",
 };
 
-/// Rows: tenant, agent, stand-in. As all the slices below.
+/// Rows: tenant, agent, stand-in; the same for all slices below.
 pub(in crate::store) const MOVE_SHIFTS: ManyRows = ManyRows {
     head: "UPDATE shifts SET agent = v.column3 FROM (VALUES",
     width: 3,
@@ -45,7 +46,7 @@ pub(in crate::store) const MOVE_DAYS: ManyRows = ManyRows {
     tail: ") AS v WHERE adherence_days.tenant = v.column1 AND adherence_days.agent = v.column2 AND adherence_days.day IN \
            (SELECT s.day FROM adherence_days s WHERE s.tenant = v.column1 AND s.agent = v.column2 ORDER BY s.day LIMIT 500)",
 };
-pub(in crate::store) const MOVE_EXCUSED: ManyRows = ManyRows {
+pub(in crate::store) const MOVE_EXCEPTION_AGENTS: ManyRows = ManyRows {
     head: "UPDATE exception_agents SET agent = v.column3 FROM (VALUES",
     width: 3,
     tail: ") AS v WHERE exception_agents.tenant = v.column1 AND exception_agents.agent = v.column2 \
@@ -63,12 +64,12 @@ macro_rules! left_in {
     };
 }
 
-/// How many rows the next slice has.
+/// The number of rows in the next slice.
 pub(in crate::store) const LEFT_SHIFTS: &str = left_in!("shifts");
 pub(in crate::store) const LEFT_COVERAGE: &str = left_in!("schedule_coverage");
 pub(in crate::store) const LEFT_HISTORY: &str = left_in!("state_history");
 pub(in crate::store) const LEFT_DAYS: &str = left_in!("adherence_days");
-pub(in crate::store) const LEFT_EXCUSED: &str = left_in!("exception_agents");
+pub(in crate::store) const LEFT_EXCEPTION_AGENTS: &str = left_in!("exception_agents");
 
 macro_rules! inner {
     ($table:literal, $agent:literal, $one:literal, $two:literal, $three:literal, $id:literal, $like:literal, $name:literal) => {
@@ -122,8 +123,9 @@ macro_rules! shown {
     };
 }
 
-/// A page of a table with one key beside the tenant: the key of every row, and the rest only of rows that may name the agent. `$1` the
-/// tenant, `$2` the key after which it begins, `$3` the agent, `$4` a pattern of the id, `$5` one of the name, `$6` how many rows.
+/// A page of a table with one key column beside the tenant: the key of every row, and the rest only of rows that may
+/// name the agent. `$1` tenant, `$2` the key after which it begins, `$3` agent, `$4` a pattern of the id, `$5` one of
+/// the name, `$6` the number of rows.
 macro_rules! one_key {
     ($table:literal, $key:literal, $agent:literal, $one:literal, $two:literal, $three:literal) => {
         concat!(
@@ -140,7 +142,7 @@ macro_rules! one_key {
     };
 }
 
-/// The same with two keys, `$2` and `$3`; what follows is one further.
+/// The same with two key columns, `$2` and `$3`; the following numbers are one higher.
 macro_rules! two_keys {
     ($table:literal, $first:literal, $second:literal, $agent:literal, $one:literal, $two:literal) => {
         concat!(
@@ -164,7 +166,7 @@ macro_rules! two_keys {
     };
 }
 
-/// The same with three keys, `$2` to `$4`; what follows is two further.
+/// The same with three key columns, `$2` to `$4`; the following numbers are two higher.
 macro_rules! three_keys {
     ($table:literal, $first:literal, $second:literal, $third:literal, $one:literal, $two:literal) => {
         concat!(
@@ -216,7 +218,7 @@ pub(in crate::store) const SCHEDULE_VERSIONS: &str =
     one_key!("schedule_versions", "version", "CAST(NULL AS TEXT)", "name", "CAST(NULL AS TEXT)", "CAST(NULL AS TEXT)");
 pub(in crate::store) const EVENTS: &str =
     one_key!("events", "number", "agent", "body", "CAST(NULL AS TEXT)", "CAST(NULL AS TEXT)");
-/// Entries of the chain about a subject (`$3`), and those that have id or name in their words.
+/// The chain's entries about a subject (`$3`), and those whose text contains the id or name.
 pub(in crate::store) const ENTRIES: &str =
     one_key!("audit_entries", "seq", "subject", "body", "CAST(NULL AS TEXT)", "CAST(NULL AS TEXT)");
 pub(in crate::store) const CHANGE_SET_AGENTS: &str =
@@ -227,14 +229,14 @@ pub(in crate::store) const RULE_EDITIONS: &str =
     two_keys!("rule_editions", "rule", "version", "CAST(NULL AS TEXT)", "text", "why");
 pub(in crate::store) const RULE_VERSIONS: &str =
     two_keys!("rule_versions", "rule", "version", "CAST(NULL AS TEXT)", "body", "CAST(NULL AS TEXT)");
-pub(in crate::store) const ANSWERS: &str =
+pub(in crate::store) const IDEMPOTENCY_KEYS: &str =
     two_keys!("idempotency_keys", "token", "request_key", "CAST(NULL AS TEXT)", "answer", "CAST(NULL AS TEXT)");
 pub(in crate::store) const DELIVERIES: &str =
     two_keys!("deliveries", "endpoint", "event_number", "agent", "CAST(NULL AS TEXT)", "CAST(NULL AS TEXT)");
 pub(in crate::store) const DELIVERY_ATTEMPTS: &str =
     three_keys!("delivery_attempts", "endpoint", "event_number", "attempt", "error", "answer");
 
-/// Rows: tenant, the key's parts, agent, texts in their order.
+/// Rows: tenant, the parts of the key, agent, texts in their order.
 pub(in crate::store) const WIPE_TRANSITIONS: ManyRows = ManyRows {
     head: "UPDATE transitions SET agent = v.column3, standing = v.column4, note = v.column5, explanation = v.column6 FROM (VALUES",
     width: 6,
@@ -311,7 +313,7 @@ pub(in crate::store) const WIPE_RULE_VERSIONS: ManyRows = ManyRows {
     width: 7,
     tail: ") AS v WHERE rule_versions.tenant = v.column1 AND rule_versions.rule = v.column2 AND rule_versions.version = v.column3",
 };
-pub(in crate::store) const WIPE_ANSWERS: ManyRows = ManyRows {
+pub(in crate::store) const WIPE_IDEMPOTENCY_KEYS: ManyRows = ManyRows {
     head: "UPDATE idempotency_keys SET answer = v.column5 FROM (VALUES",
     width: 7,
     tail: ") AS v WHERE idempotency_keys.tenant = v.column1 AND idempotency_keys.token = v.column2 \
@@ -332,46 +334,46 @@ pub(in crate::store) const WIPE_DELIVERY_ATTEMPTS: ManyRows = ManyRows {
 pub(in crate::store) const NOTES: &str =
     "SELECT tenant, hash, text FROM notes WHERE tenant = $1 AND hash > $2 ORDER BY hash LIMIT $3";
 /// Rows: tenant, hash.
-pub(in crate::store) const FORGET_NOTES: ManyRows =
+pub(in crate::store) const DELETE_NOTES: ManyRows =
     ManyRows { head: "DELETE FROM notes WHERE (tenant, hash) IN (VALUES", width: 2, tail: ")" };
-/// The exceptions that name the agent, each with how many it names.
-pub(in crate::store) const NAMING: &str = "SELECT e.tenant, e.exception, (SELECT COUNT(*) FROM exception_agents o \
+/// The exceptions that name the agent, each with the number of agents it names.
+pub(in crate::store) const EXCEPTIONS_NAMING_AGENT: &str = "SELECT e.tenant, e.exception, (SELECT COUNT(*) FROM exception_agents o \
      WHERE o.tenant = e.tenant AND o.exception = e.exception) AS named FROM exception_agents e WHERE e.tenant = $1 AND e.agent = $2";
 
-/// Rows: tenant, agent. As all below.
-pub(in crate::store) const FORGET_AGENTS: ManyRows =
+/// Rows: tenant, agent; the same for all below.
+pub(in crate::store) const DELETE_AGENTS: ManyRows =
     ManyRows { head: "DELETE FROM agents WHERE (tenant, id) IN (VALUES", width: 2, tail: ")" };
-pub(in crate::store) const FORGET_SUBJECTS: ManyRows =
+pub(in crate::store) const DELETE_SUBJECTS: ManyRows =
     ManyRows { head: "DELETE FROM subjects WHERE (tenant, agent) IN (VALUES", width: 2, tail: ")" };
-pub(in crate::store) const FORGET_COUNTERS: ManyRows =
+pub(in crate::store) const DELETE_COUNTERS: ManyRows =
     ManyRows { head: "DELETE FROM agent_counters WHERE (tenant, agent) IN (VALUES", width: 2, tail: ")" };
-pub(in crate::store) const FORGET_MEMORY: ManyRows =
+pub(in crate::store) const DELETE_MEMORY: ManyRows =
     ManyRows { head: "DELETE FROM automation_memory WHERE (tenant, agent) IN (VALUES", width: 2, tail: ")" };
-pub(in crate::store) const FORGET_SKILLS: ManyRows =
+pub(in crate::store) const DELETE_SKILLS: ManyRows =
     ManyRows { head: "DELETE FROM agent_skills WHERE (tenant, agent) IN (VALUES", width: 2, tail: ")" };
 
-impl Moved {
+impl MovedTable {
     pub(in crate::store::tables) const fn statements(self) -> (&'static str, &'static ManyRows) {
         match self {
             Self::Shifts => (LEFT_SHIFTS, &MOVE_SHIFTS),
             Self::Coverage => (LEFT_COVERAGE, &MOVE_COVERAGE),
             Self::History => (LEFT_HISTORY, &MOVE_HISTORY),
             Self::Days => (LEFT_DAYS, &MOVE_DAYS),
-            Self::Excused => (LEFT_EXCUSED, &MOVE_EXCUSED),
+            Self::ExceptionAgents => (LEFT_EXCEPTION_AGENTS, &MOVE_EXCEPTION_AGENTS),
         }
     }
 }
 
-/// What kind the parts of a key are of.
+/// The types of the parts of a key.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(in crate::store::tables) enum Kind {
+pub(in crate::store::tables) enum KeyKind {
     Text,
     Number,
 }
 
-use Kind::{Number, Text};
+use KeyKind::{Number, Text};
 
-impl Wiped {
+impl WipedTable {
     pub(in crate::store::tables) const fn statements(self) -> (&'static str, &'static ManyRows) {
         match self {
             Self::Transitions => (TRANSITIONS, &WIPE_TRANSITIONS),
@@ -387,7 +389,7 @@ impl Wiped {
             Self::JobRuns => (JOB_RUNS, &WIPE_JOB_RUNS),
             Self::RuleEditions => (RULE_EDITIONS, &WIPE_RULE_EDITIONS),
             Self::RuleVersions => (RULE_VERSIONS, &WIPE_RULE_VERSIONS),
-            Self::Answers => (ANSWERS, &WIPE_ANSWERS),
+            Self::IdempotencyKeys => (IDEMPOTENCY_KEYS, &WIPE_IDEMPOTENCY_KEYS),
             Self::ScheduleVersions => (SCHEDULE_VERSIONS, &WIPE_SCHEDULE_VERSIONS),
             Self::Events => (EVENTS, &WIPE_EVENTS),
             Self::Deliveries => (DELIVERIES, &WIPE_DELIVERIES),
@@ -395,13 +397,13 @@ impl Wiped {
         }
     }
 
-    pub(in crate::store::tables) const fn key(self) -> &'static [Kind] {
+    pub(in crate::store::tables) const fn key_kinds(self) -> &'static [KeyKind] {
         match self {
             Self::ScheduleVersions | Self::Events => &[Number],
             Self::ChangeSetAgents | Self::AnalyticsRows | Self::JobRuns | Self::RuleEditions | Self::Deliveries => {
                 &[Text, Number]
             }
-            Self::RuleVersions | Self::Answers => &[Text, Text],
+            Self::RuleVersions | Self::IdempotencyKeys => &[Text, Text],
             Self::DeliveryAttempts => &[Text, Number, Number],
             Self::Transitions
             | Self::Calls
@@ -424,52 +426,53 @@ pub(super) fn bind_key(values: &mut Values, key: &[KeyPart]) {
     }
 }
 
-/// Gives the agents of whom the writer need remember nothing.
+/// Writes the erasure steps and returns the agents whose cached state the writer must drop.
 pub(in crate::store) async fn write(
     connection: &mut AnyConnection,
     script: &mut Script,
     commits: &[&Commit],
-) -> Result<LatestNews, CommitError> {
-    if commits.iter().all(|commit| commit.erasing.is_empty()) {
-        return Ok(LatestNews::new());
+) -> Result<LatestEntryUpdates, CommitError> {
+    if commits.iter().all(|commit| commit.erasure.is_empty()) {
+        return Ok(LatestEntryUpdates::new());
     }
     super::erasures::write(connection, script, commits).await?;
-    let marks: Vec<_> = commits.iter().flat_map(|commit| &commit.erasing.marks).collect();
+    let marks: Vec<_> = commits.iter().flat_map(|commit| &commit.erasure.marks).collect();
     batch::run(connection, script, &MARK, &marks, |mark, values| {
         let since = |is_it: bool| is_it.then_some(mark.at.as_micros());
         values.text(mark.tenant.as_str()).text(mark.agent.as_str());
         values.int_or_null(since(!mark.is_stand_in)).int_or_null(since(mark.is_stand_in));
     })
     .await?;
-    for step in commits.iter().flat_map(|commit| &commit.erasing.moves) {
+    for step in commits.iter().flat_map(|commit| &commit.erasure.moves) {
         batch::run(connection, script, step.table.statements().1, &[step], |step, values| {
             values.text(step.tenant.as_str()).text(step.agent.as_str()).text(step.stand_in.as_str());
         })
         .await?;
     }
-    write_wiped(connection, script, commits).await?;
-    let notes: Vec<_> = commits.iter().flat_map(|commit| &commit.erasing.notes).collect();
-    batch::run(connection, script, &FORGET_NOTES, &notes, |(tenant, hash), values| {
+    write_wiped_rows(connection, script, commits).await?;
+    let notes: Vec<_> = commits.iter().flat_map(|commit| &commit.erasure.notes).collect();
+    batch::run(connection, script, &DELETE_NOTES, &notes, |(tenant, hash), values| {
         values.text(tenant.as_str()).bytes(&hash.0);
     })
     .await?;
-    let gone: Vec<_> = commits.iter().flat_map(|commit| &commit.erasing.gone).collect();
-    for statement in [&FORGET_COUNTERS, &FORGET_MEMORY, &FORGET_SKILLS, &FORGET_SUBJECTS, &FORGET_AGENTS] {
-        batch::run(connection, script, statement, &gone, |(tenant, agent), values| {
+    let erased_agents: Vec<_> = commits.iter().flat_map(|commit| &commit.erasure.erased_agents).collect();
+    for statement in [&DELETE_COUNTERS, &DELETE_MEMORY, &DELETE_SKILLS, &DELETE_SUBJECTS, &DELETE_AGENTS] {
+        batch::run(connection, script, statement, &erased_agents, |(tenant, agent), values| {
             values.text(tenant.as_str()).text(agent.as_str());
         })
         .await?;
     }
-    Ok(gone.into_iter().map(|agent| (agent.clone(), None)).collect())
+    Ok(erased_agents.into_iter().map(|agent| (agent.clone(), None)).collect())
 }
 
-async fn write_wiped(
+async fn write_wiped_rows(
     connection: &mut AnyConnection,
     script: &mut Script,
     commits: &[&Commit],
 ) -> Result<(), CommitError> {
-    for table in Wiped::ALL {
-        let of_table = commits.iter().flat_map(|commit| &commit.erasing.wiped).filter(|write| write.table == table);
+    for table in WipedTable::ALL {
+        let of_table =
+            commits.iter().flat_map(|commit| &commit.erasure.wiped_rows).filter(|write| write.table == table);
         let rows: Vec<_> = of_table.collect();
         batch::run(connection, script, table.statements().1, &rows, |write, values| {
             values.text(write.tenant.as_str());

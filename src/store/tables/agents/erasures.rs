@@ -1,4 +1,4 @@
-//! Erasures of agents: who wished them, and what came of them.
+//! Erasures of agents: the requests and their results.
 
 use std::sync::Arc;
 
@@ -41,8 +41,8 @@ pub(in crate::store) async fn write(
     script: &mut Script,
     commits: &[&Commit],
 ) -> Result<(), CommitError> {
-    let rows = last_of_each(commits.iter().flat_map(|commit| &commit.erasing.erasures), |row| (&row.tenant, row.id));
-    let outcomes = rows.iter().map(|row| serde_json::to_string(&row.outcome)).collect::<Result<Vec<_>, _>>();
+    let rows = last_of_each(commits.iter().flat_map(|commit| &commit.erasure.erasures), |row| (&row.tenant, row.id));
+    let outcomes = rows.iter().map(|row| serde_json::to_string(&row.result)).collect::<Result<Vec<_>, _>>();
     let outcomes = outcomes.map_err(|error| CommitError::Refused(Arc::new(error)))?;
     let rows: Vec<(&Erasure, String)> = rows.into_iter().zip(outcomes).collect();
     batch::run(connection, script, &SET, &rows, |(row, outcome), values| {
@@ -51,31 +51,31 @@ pub(in crate::store) async fn write(
             .text(row.id.to_string())
             .text_or_null(row.agent.as_ref().map(AgentId::as_str))
             .text(row.stand_in.as_str())
-            .int(row.asked_at.as_micros())
-            .text(&*row.asked_by)
+            .int(row.requested_at.as_micros())
+            .text(&*row.requested_by)
             .text(&*row.reason)
-            .int_or_null(row.done_at.map(UtcMicros::as_micros))
+            .int_or_null(row.completed_at.map(UtcMicros::as_micros))
             .text(&**outcome);
     })
     .await
 }
 
 impl Reader {
-    /// One erasure.
+    /// Returns one erasure.
     pub async fn erasure(&self, tenant: &TenantId, id: ErasureId) -> Result<Option<Erasure>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str()).text(id.to_string());
-        self.optional(ONE, values).await?.as_ref().map(erasure).transpose()
+        self.fetch_optional(ONE, values).await?.as_ref().map(erasure).transpose()
     }
 
-    /// Those that are not done, the oldest first.
+    /// Returns the erasures that are not finished, oldest first.
     pub async fn open_erasures(&self, tenant: &TenantId) -> Result<Vec<Erasure>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str());
-        self.all(OPEN, values).await?.iter().map(erasure).collect()
+        self.fetch_all(OPEN, values).await?.iter().map(erasure).collect()
     }
 
-    /// A page of them, the newest first, at most `limit` (held to [`crate::store::PAGE_LIMIT`]).
+    /// Returns a page of at most `limit` erasures, newest first (capped at [`crate::store::PAGE_LIMIT`]).
     pub async fn erasures(
         &self,
         tenant: &TenantId,
@@ -83,24 +83,24 @@ impl Reader {
         limit: u32,
     ) -> Result<Vec<Erasure>, ReadError> {
         let mut values = Values::default();
-        // Later than every id.
+        // Sorts after every id.
         let before = before.map_or_else(|| "~".to_owned(), |id| id.to_string());
         values.text(tenant.as_str()).text(before).int(crate::store::page(limit));
-        self.all(LIST, values).await?.iter().map(erasure).collect()
+        self.fetch_all(LIST, values).await?.iter().map(erasure).collect()
     }
 }
 
 fn erasure(row: &AnyRow) -> Result<Erasure, ReadError> {
-    let cells = Cells::of("erasures", row);
+    let cells = Cells::new("erasures", row);
     Ok(Erasure {
         id: cells.parsed("id")?,
         tenant: TenantId::new(cells.text("tenant")?),
         agent: cells.text_or_null("agent")?.map(AgentId::new),
         stand_in: AgentId::new(cells.text("stand_in")?),
-        asked_at: cells.instant("asked_at")?,
-        asked_by: Arc::from(cells.text("asked_by")?),
+        requested_at: cells.instant("asked_at")?,
+        requested_by: Arc::from(cells.text("asked_by")?),
         reason: Arc::from(cells.text("reason")?),
-        done_at: cells.instant_or_null("done_at")?,
-        outcome: cells.json("outcome")?,
+        completed_at: cells.instant_or_null("done_at")?,
+        result: cells.json("outcome")?,
     })
 }

@@ -1,18 +1,18 @@
-//! State history as it is written: entered, retimed, removed, and each row's end kept in step with its neighbour.
+//! Writes state history: adds, retimes and removes rows, and keeps each row's end equal to the start of the next one.
 
 use std::collections::HashMap;
 
 use sqlx::{AnyConnection, Row};
 
-use crate::domain::agents::agent::Source;
+use crate::domain::agents::agent::ObservationSource;
 use crate::domain::ids::{AgentId, ReasonCode, TenantId};
 use crate::domain::time::UtcMicros;
 use crate::store::batch::{self, ManyRows, Script};
 use crate::store::cells::Cells;
 use crate::store::change::{HistoryRow, HistoryWrite};
 use crate::store::error::CommitError;
+use crate::store::sequence_ends::{LastNumbers, LatestEntries, LatestEntryUpdates};
 use crate::store::tables::last_integer;
-use crate::store::tails::{Latest, LatestNews, Numbers};
 
 pub(in crate::store) const ENTER: ManyRows = ManyRows {
     head: "INSERT INTO state_history (tenant, agent, entered_at, id, state, source, reason, queue, transition, platform_at, \
@@ -22,14 +22,14 @@ pub(in crate::store) const ENTER: ManyRows = ManyRows {
            source = excluded.source, reason = excluded.reason, queue = excluded.queue, transition = excluded.transition, \
            platform_at = excluded.platform_at, by_person = excluded.by_person",
 };
-/// Rows: tenant, agent, from, to. Takes away what stands at `to`, but only for a row that is there to be moved.
-pub(in crate::store) const GIVE_WAY: ManyRows = ManyRows {
+/// Rows: tenant, agent, from, to. Deletes the row at `to`, but only if there is a row to move there.
+pub(in crate::store) const DELETE_AT_TARGET: ManyRows = ManyRows {
     head: "DELETE FROM state_history WHERE (tenant, agent, entered_at) IN (SELECT f.tenant, f.agent, v.column4 FROM (VALUES",
     width: 4,
     tail: ") AS v JOIN state_history f ON f.tenant = v.column1 AND f.agent = v.column2 AND f.entered_at = v.column3 \
            WHERE v.column3 <> v.column4)",
 };
-/// Rows: tenant, agent, from, to, source, id, instant by the platform's clock.
+/// Rows: tenant, agent, from, to, source, id, time by the platform's clock.
 pub(in crate::store) const RETIME: ManyRows = ManyRows {
     head: "UPDATE state_history SET entered_at = v.column4, source = v.column5, id = v.column6, \
            platform_at = v.column7 FROM (VALUES",
@@ -37,10 +37,11 @@ pub(in crate::store) const RETIME: ManyRows = ManyRows {
     tail: ") AS v WHERE state_history.tenant = v.column1 AND state_history.agent = v.column2 \
            AND state_history.entered_at = v.column3 RETURNING state_history.id",
 };
-/// Rows: tenant, agent, instant.
+/// Rows: tenant, agent, time.
 pub(in crate::store) const REMOVE: ManyRows =
     ManyRows { head: "DELETE FROM state_history WHERE (tenant, agent, entered_at) IN (VALUES", width: 3, tail: ")" };
-/// Rows: tenant, agent, the earliest instant that was touched. From the row before it on, each row ends where the next begins.
+/// Rows: tenant, agent, the earliest changed time. From the row before it on, sets each row's end to the start of the
+/// next.
 pub(in crate::store) const RELINK: ManyRows = ManyRows {
     head: "UPDATE state_history SET left_at = (SELECT MIN(n.entered_at) FROM state_history n \
            WHERE n.tenant = state_history.tenant AND n.agent = state_history.agent \
@@ -51,8 +52,8 @@ pub(in crate::store) const RELINK: ManyRows = ManyRows {
            WHERE p.tenant = v.column1 AND p.agent = v.column2 AND p.entered_at < v.column3), v.column3) \
            RETURNING state_history.tenant, state_history.agent, state_history.entered_at, state_history.left_at",
 };
-/// Rows: tenant, agent, instant of a row, instant of the row that follows it. What [`RELINK`] does for rows that come after
-/// all others.
+/// Rows: tenant, agent, time of a row, time of the next row. Does what [`RELINK`] does for rows that were appended at
+/// the end.
 pub(in crate::store) const CLOSE: ManyRows = ManyRows {
     head: "UPDATE state_history SET left_at = v.column4 FROM (VALUES",
     width: 4,
@@ -63,13 +64,13 @@ pub(in crate::store) const LAST_ID: &str = "SELECT id FROM state_history WHERE t
 
 type RowKey<'a> = (&'a TenantId, &'a AgentId);
 
-/// What is written in one round: steps of one kind, each of another row.
+/// The steps of one statement: all of one kind, each for a different row.
 #[derive(Default)]
-struct Pending<'a> {
+struct PendingSteps<'a> {
     enter: Vec<(&'a HistoryRow, i64)>,
     retime: Vec<Retiming<'a>>,
     remove: Vec<(&'a TenantId, &'a AgentId, UtcMicros)>,
-    /// Rows of agents that this round touches; an agent with two steps that are not both entries gets two rounds.
+    /// The rows of agents that this round changes; an agent with two steps that are not both entries needs two rounds.
     keys: HashMap<RowKey<'a>, Vec<UtcMicros>>,
 }
 
@@ -79,68 +80,71 @@ struct Retiming<'a> {
     from: UtcMicros,
     to: UtcMicros,
     platform_at: Option<UtcMicros>,
-    source: Source,
+    source: ObservationSource,
     id: i64,
-    place: usize,
+    index: usize,
 }
 
-/// How the rows of the touched agents are put in step again.
+/// How to set the ends of the changed agents' rows.
 #[derive(Default)]
-struct Links<'a> {
-    /// Rows that came after all others of their agent, with the one before each.
+struct LinkUpdates<'a> {
+    /// Rows that were appended at the end of their agent's history, with the row before each.
     closed: Vec<(RowKey<'a>, UtcMicros, UtcMicros)>,
-    /// The latest row of each agent whose steps so far all came after all others.
+    /// The latest row of each agent whose steps so far were all appended.
     appended: HashMap<RowKey<'a>, UtcMicros>,
-    /// The earliest instant touched of each agent that needs a closer look.
+    /// The earliest changed time of each agent whose rows must be linked again.
     touched: HashMap<RowKey<'a>, UtcMicros>,
 }
 
-/// Writes the steps in their order; gives for each the id of the row that it left behind, and what became of the agents'
-/// latest rows.
+/// Writes the steps in their order. Returns the row id of each step and the new latest rows of the agents.
 pub(in crate::store) async fn write<'a>(
     connection: &mut AnyConnection,
     script: &mut Script,
-    numbers: &mut Numbers,
-    latest: &Latest,
+    numbers: &mut LastNumbers,
+    latest: &LatestEntries,
     steps: impl Iterator<Item = &'a HistoryWrite> + Send,
-) -> Result<(Vec<Option<u64>>, LatestNews), CommitError> {
+) -> Result<(Vec<Option<u64>>, LatestEntryUpdates), CommitError> {
     let mut ids = Vec::new();
-    let mut links = Links::default();
-    let mut pending = Pending::default();
+    let mut links = LinkUpdates::default();
+    let mut pending = PendingSteps::default();
     for step in steps {
-        if !pending.can_take(step) {
+        if !pending.can_add(step) {
             flush(connection, script, std::mem::take(&mut pending), &mut ids).await?;
         }
-        let (key, low) = pending.take(step, numbers, &mut ids);
-        links.note(step, key, low, latest);
+        let (key, low) = pending.add(step, numbers, &mut ids);
+        links.record(step, key, low, latest);
     }
     flush(connection, script, pending, &mut ids).await?;
-    Ok((ids, links.put_in_step(connection, script).await?))
+    Ok((ids, links.write_links(connection, script).await?))
 }
 
-impl<'a> Links<'a> {
-    fn note(&mut self, step: &HistoryWrite, key: RowKey<'a>, low: UtcMicros, latest: &Latest) {
+impl<'a> LinkUpdates<'a> {
+    fn record(&mut self, step: &HistoryWrite, key: RowKey<'a>, earliest: UtcMicros, latest: &LatestEntries) {
         if let Some(known) = self.touched.get_mut(&key) {
-            *known = low.min(*known);
+            *known = earliest.min(*known);
             return;
         }
         let before = self.appended.get(&key).copied().or_else(|| latest.of(key.0, key.1));
         match (step, before) {
-            (HistoryWrite::Enter(_), Some(before)) if before < low => {
-                self.closed.push((key, before, low));
-                self.appended.insert(key, low);
+            (HistoryWrite::Enter(_), Some(before)) if before < earliest => {
+                self.closed.push((key, before, earliest));
+                self.appended.insert(key, earliest);
             }
             (HistoryWrite::Enter(_) | HistoryWrite::Retime { .. } | HistoryWrite::Remove { .. }, _) => {
-                // What was appended before this step is looked at again with the rest.
+                // Rows appended before this step are linked again with the rest.
                 self.appended.remove(&key);
                 let first = self.closed.iter().filter(|(other, ..)| *other == key).map(|(_, before, _)| *before).min();
                 self.closed.retain(|(other, ..)| *other != key);
-                self.touched.insert(key, first.map_or(low, |first| first.min(low)));
+                self.touched.insert(key, first.map_or(earliest, |first| first.min(earliest)));
             }
         }
     }
 
-    async fn put_in_step(self, connection: &mut AnyConnection, script: &mut Script) -> Result<LatestNews, CommitError> {
+    async fn write_links(
+        self,
+        connection: &mut AnyConnection,
+        script: &mut Script,
+    ) -> Result<LatestEntryUpdates, CommitError> {
         batch::run(connection, script, &CLOSE, &self.closed, |((tenant, agent), at, next), values| {
             values.text(tenant.as_str()).text(agent.as_str()).int(at.as_micros()).int(next.as_micros());
         })
@@ -151,49 +155,53 @@ impl<'a> Links<'a> {
         })
         .await?;
         let owned = |(tenant, agent): RowKey<'_>| (tenant.clone(), agent.clone());
-        let mut news: LatestNews = rows.iter().map(|(key, _)| (owned(*key), None)).collect();
-        news.extend(self.appended.into_iter().map(|(key, at)| (owned(key), Some(at))));
+        let mut updates: LatestEntryUpdates = rows.iter().map(|(key, _)| (owned(*key), None)).collect();
+        updates.extend(self.appended.into_iter().map(|(key, at)| (owned(key), Some(at))));
         for row in &linked {
-            let cells = Cells::of("state_history", row);
+            let cells = Cells::new("state_history", row);
             let broken = |error| CommitError::Broken(std::sync::Arc::new(error));
             if cells.int_or_null("left_at").map_err(broken)?.is_none() {
                 let key = (
                     TenantId::new(cells.text("tenant").map_err(broken)?),
                     AgentId::new(cells.text("agent").map_err(broken)?),
                 );
-                news.push((key, Some(cells.instant("entered_at").map_err(broken)?)));
+                updates.push((key, Some(cells.instant("entered_at").map_err(broken)?)));
             }
         }
-        Ok(news)
+        Ok(updates)
     }
 }
 
-impl<'a> Pending<'a> {
-    fn can_take(&self, step: &HistoryWrite) -> bool {
+impl<'a> PendingSteps<'a> {
+    fn can_add(&self, step: &HistoryWrite) -> bool {
         let (tenant, agent) = match step {
             HistoryWrite::Enter(row) => (&row.tenant, &row.agent),
             HistoryWrite::Retime { tenant, agent, .. } | HistoryWrite::Remove { tenant, agent, .. } => (tenant, agent),
         };
-        let seen = self.keys.get(&(tenant, agent));
+        let touched_instants = self.keys.get(&(tenant, agent));
         match step {
             HistoryWrite::Enter(row) => {
                 self.retime.is_empty()
                     && self.remove.is_empty()
-                    && !seen.is_some_and(|instants| instants.contains(&row.entered_at))
+                    && !touched_instants.is_some_and(|instants| instants.contains(&row.entered_at))
             }
-            HistoryWrite::Retime { .. } => self.enter.is_empty() && self.remove.is_empty() && seen.is_none(),
-            HistoryWrite::Remove { .. } => self.enter.is_empty() && self.retime.is_empty() && seen.is_none(),
+            HistoryWrite::Retime { .. } => {
+                self.enter.is_empty() && self.remove.is_empty() && touched_instants.is_none()
+            }
+            HistoryWrite::Remove { .. } => {
+                self.enter.is_empty() && self.retime.is_empty() && touched_instants.is_none()
+            }
         }
     }
 
-    /// Takes a step in; gives whose row it touches, and from which instant on.
-    fn take(
+    /// Adds a step and returns the row it changes and the earliest affected time.
+    fn add(
         &mut self,
         step: &'a HistoryWrite,
-        numbers: &mut Numbers,
+        numbers: &mut LastNumbers,
         ids: &mut Vec<Option<u64>>,
     ) -> (RowKey<'a>, UtcMicros) {
-        let (key, low, id) = match step {
+        let (key, earliest, id) = match step {
             HistoryWrite::Enter(row) => {
                 let id = numbers.next(&row.tenant);
                 self.enter.push((row, id));
@@ -211,7 +219,7 @@ impl<'a> Pending<'a> {
                     platform_at,
                     source: *source,
                     id,
-                    place,
+                    index: place,
                 });
                 ((tenant, agent), low, Some(id.unsigned_abs()))
             }
@@ -221,15 +229,15 @@ impl<'a> Pending<'a> {
             }
         };
         ids.push(id);
-        self.keys.entry(key).or_default().push(low);
-        (key, low)
+        self.keys.entry(key).or_default().push(earliest);
+        (key, earliest)
     }
 }
 
 async fn flush(
     connection: &mut AnyConnection,
     script: &mut Script,
-    pending: Pending<'_>,
+    pending: PendingSteps<'_>,
     ids: &mut [Option<u64>],
 ) -> Result<(), CommitError> {
     batch::run(connection, script, &ENTER, &pending.enter, |(row, id), values| {
@@ -260,7 +268,7 @@ async fn retime(
     rows: &[Retiming<'_>],
     ids: &mut [Option<u64>],
 ) -> Result<(), CommitError> {
-    batch::run(connection, script, &GIVE_WAY, rows, |row, values| {
+    batch::run(connection, script, &DELETE_AT_TARGET, rows, |row, values| {
         values.text(row.tenant.as_str()).text(row.agent.as_str()).int(row.from.as_micros()).int(row.to.as_micros());
     })
     .await?;
@@ -280,7 +288,7 @@ async fn retime(
         found.insert(row.try_get::<i64, _>(0).map_err(CommitError::from_engine)?);
     }
     for row in rows.iter().filter(|row| !found.contains(&row.id)) {
-        ids[row.place] = None;
+        ids[row.index] = None;
     }
     Ok(())
 }
@@ -289,11 +297,11 @@ pub(in crate::store) async fn last_id(connection: &mut AnyConnection, tenant: &T
     last_integer(connection, LAST_ID, tenant).await
 }
 
-/// The source's name in the store.
-pub(in crate::store) const fn source_name(source: Source) -> &'static str {
+/// Returns the source's name in the store.
+pub(in crate::store) const fn source_name(source: ObservationSource) -> &'static str {
     match source {
-        Source::Snapshot => "snapshot",
-        Source::Feed => "feed",
-        Source::Post => "post",
+        ObservationSource::Snapshot => "snapshot",
+        ObservationSource::Feed => "feed",
+        ObservationSource::Post => "post",
     }
 }

@@ -1,11 +1,11 @@
-//! State history as it is read: the latest states, spans, and what came after an id.
+//! Reads state history: the latest states, periods, and rows after an id.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::any::AnyRow;
 
-use crate::domain::agents::agent::Source;
+use crate::domain::agents::agent::ObservationSource;
 use crate::domain::agents::state::AgentState;
 use crate::domain::ids::{AgentId, ReasonCode, TenantId};
 use crate::domain::time::UtcMicros;
@@ -16,25 +16,25 @@ use crate::store::error::ReadError;
 use crate::store::reader::Reader;
 use crate::store::tables::agents::history::LAST_ID;
 
-/// The most rows of one page of history.
+/// The maximum number of rows on one page of history.
 pub const HISTORY_PAGE_LIMIT: u32 = 10_000;
 
-/// Walks from agent to agent by the key, one seek each, whatever the number of rows.
-/// Of agents with a row that ended before an instant.
+/// The agents with a row that ended before a given time. Steps from agent to agent by the key, with one seek each,
+/// whatever the number of rows.
 pub(in crate::store) const AGENTS_BEFORE: &str = "WITH RECURSIVE a(agent) AS (SELECT MIN(agent) FROM state_history WHERE tenant = $1 \
      UNION ALL SELECT (SELECT MIN(h.agent) FROM state_history h WHERE h.tenant = $1 AND h.agent > a.agent) \
      FROM a WHERE a.agent IS NOT NULL) SELECT a.agent AS agent FROM a WHERE a.agent IS NOT NULL AND EXISTS (SELECT 1 FROM state_history h \
      WHERE h.tenant = $1 AND h.agent = a.agent AND h.entered_at < $2 AND h.left_at < $2)";
-/// A cross join, since SQLite keeps its order: any other it may turn round, and then it walks the whole table.
+/// A cross join, because SQLite keeps its order; it may reorder any other join and then reads the whole table.
 pub(in crate::store) const LATEST: &str = "WITH RECURSIVE a(agent) AS (SELECT MIN(agent) FROM state_history WHERE tenant = $1 \
      UNION ALL SELECT (SELECT MIN(h.agent) FROM state_history h WHERE h.tenant = $1 AND h.agent > a.agent) \
      FROM a WHERE a.agent IS NOT NULL) \
      SELECT h.tenant, h.agent, h.entered_at, h.left_at, h.state, h.id, h.source, h.reason, h.queue, h.transition, h.platform_at, h.by_person \
      FROM a CROSS JOIN state_history h WHERE h.tenant = $1 AND h.agent = a.agent AND h.entered_at = \
      (SELECT MAX(l.entered_at) FROM state_history l WHERE l.tenant = $1 AND l.agent = a.agent) ORDER BY h.agent";
-/// The ended stays away from contacts that began since an instant and lasted long enough, an agent's strung together as
-/// `began,ended;began,ended`: a row for each takes many times as long, and a start waits for them.
-/// `$1` tenant, `$2` since, `$3` at least so many microseconds.
+/// The ended periods away from contacts that began since a given time and lasted long enough, packed for each agent as
+/// `began,ended;began,ended`, because a row for each takes many times as long and the start waits for them. `$1`
+/// tenant, `$2` since, `$3` minimum duration in microseconds.
 pub(in crate::store) const RESTS: &str = "WITH RECURSIVE a(agent) AS (SELECT MIN(agent) FROM state_history WHERE tenant = $1 \
      UNION ALL SELECT (SELECT MIN(h.agent) FROM state_history h WHERE h.tenant = $1 AND h.agent > a.agent) \
      FROM a WHERE a.agent IS NOT NULL) \
@@ -42,15 +42,15 @@ pub(in crate::store) const RESTS: &str = "WITH RECURSIVE a(agent) AS (SELECT MIN
      FROM state_history h WHERE h.tenant = $1 AND h.agent = a.agent AND h.entered_at >= $2 \
      AND h.left_at - h.entered_at >= $3 AND h.state IN ('NotReady', 'Paused', 'Idle', 'LoggedOut')) AS stays \
      FROM a WHERE a.agent IS NOT NULL ORDER BY a.agent";
-/// What each agent was in just before an instant: `$2`.
-pub(in crate::store) const JUST_BEFORE: &str = "WITH RECURSIVE a(agent) AS (SELECT MIN(agent) FROM state_history WHERE tenant = $1 \
+/// The state of each agent just before the time `$2`.
+pub(in crate::store) const STATES_BEFORE: &str = "WITH RECURSIVE a(agent) AS (SELECT MIN(agent) FROM state_history WHERE tenant = $1 \
      UNION ALL SELECT (SELECT MIN(h.agent) FROM state_history h WHERE h.tenant = $1 AND h.agent > a.agent) \
      FROM a WHERE a.agent IS NOT NULL) \
      SELECT h.tenant, h.agent, h.entered_at, h.left_at, h.state, h.id, h.source, h.reason, h.queue, h.transition, h.platform_at, h.by_person \
      FROM a CROSS JOIN state_history h WHERE h.tenant = $1 AND h.agent = a.agent AND h.entered_at = \
      (SELECT MAX(l.entered_at) FROM state_history l WHERE l.tenant = $1 AND l.agent = a.agent AND l.entered_at < $2) \
      ORDER BY h.agent";
-/// What agents entered in a span, `$2` to `$3`, in order of time. One seek for each agent, however long history is.
+/// The rows entered in a period, `$2` to `$3`, ordered by time. One seek for each agent, however long the history is.
 pub(in crate::store) const ENTERED_IN: &str = "WITH RECURSIVE a(agent) AS (SELECT MIN(agent) FROM state_history WHERE tenant = $1 \
      UNION ALL SELECT (SELECT MIN(h.agent) FROM state_history h WHERE h.tenant = $1 AND h.agent > a.agent) \
      FROM a WHERE a.agent IS NOT NULL) \
@@ -69,16 +69,16 @@ pub(in crate::store) const AFTER_ID: &str = "SELECT tenant, agent, entered_at, l
 /// A row of history as stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredHistory {
-    /// Its id: rises per tenant with every row that is written or corrected.
+    /// The id, which increases per tenant with every row that is written or corrected.
     pub id: u64,
     /// The row.
     pub row: HistoryRow,
-    /// When the agent's next state began; `None` for the latest.
+    /// The time when the agent's next state began; `None` for the latest row.
     pub left_at: Option<UtcMicros>,
 }
 
 impl Reader {
-    /// The agents of whom a row of history ended before an instant.
+    /// Returns the agents with a row of history that ended before a given time.
     pub async fn agents_with_history_before(
         &self,
         tenant: &TenantId,
@@ -86,23 +86,23 @@ impl Reader {
     ) -> Result<Vec<AgentId>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str()).int(before.as_micros());
-        let rows = self.all(AGENTS_BEFORE, values).await?;
-        rows.iter().map(|row| Cells::of("state_history", row).text("agent").map(AgentId::new)).collect()
+        let rows = self.fetch_all(AGENTS_BEFORE, values).await?;
+        rows.iter().map(|row| Cells::new("state_history", row).text("agent").map(AgentId::new)).collect()
     }
 
-    /// The latest state of every agent of a tenant that has one, by agent.
+    /// Returns the latest state of every agent of a tenant, by agent.
     pub async fn latest_states(&self, tenant: &TenantId) -> Result<Vec<StoredHistory>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str());
-        self.all(LATEST, values).await?.iter().map(decode).collect()
+        self.fetch_all(LATEST, values).await?.iter().map(decode).collect()
     }
 
-    /// What each agent entered last before an instant, by agent.
+    /// Returns the state that each agent entered last before a given time, by agent.
     pub async fn states_before(&self, tenant: &TenantId, at: UtcMicros) -> Result<Vec<StoredHistory>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str()).int(at.as_micros());
         let mut rows = Vec::new();
-        self.each(JUST_BEFORE, values, |row| {
+        self.for_each_row(STATES_BEFORE, values, |row| {
             rows.push(decode(row)?);
             Ok(())
         })
@@ -110,8 +110,7 @@ impl Reader {
         Ok(rows)
     }
 
-    /// What agents entered from an instant up to another, in order of time. Whoever asks keeps the span short: all of it is held
-    /// in memory.
+    /// Returns the rows entered in a period, ordered by time. Keep the period short: all of it is held in memory.
     pub async fn entered_in(
         &self,
         tenant: &TenantId,
@@ -120,7 +119,7 @@ impl Reader {
         let mut values = Values::default();
         values.text(tenant.as_str()).int(from.as_micros()).int(to.as_micros());
         let mut rows = Vec::new();
-        self.each(ENTERED_IN, values, |row| {
+        self.for_each_row(ENTERED_IN, values, |row| {
             rows.push(decode(row)?);
             Ok(())
         })
@@ -128,9 +127,9 @@ impl Reader {
         Ok(rows)
     }
 
-    /// The ended stays away from contacts ([`crate::domain::schedules::breaks::is_resting`]) that began at `since` or later and lasted `least`
-    /// or longer: when each began and ended, by agent.
-    pub async fn rests(
+    /// Returns the ended periods away from contacts ([`crate::domain::schedules::breaks::is_resting`]) that began at
+    /// `since` or later and lasted at least `least`: the start and end of each, by agent.
+    pub async fn rest_periods(
         &self,
         tenant: &TenantId,
         since: UtcMicros,
@@ -138,19 +137,20 @@ impl Reader {
     ) -> Result<Vec<(AgentId, Vec<(UtcMicros, UtcMicros)>)>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str()).int(since.as_micros()).count(u64::try_from(least.as_micros()).unwrap_or(u64::MAX));
-        let mut rests = Vec::new();
-        for row in &self.all(RESTS, values).await? {
-            let cells = Cells::of("state_history", row);
+        let mut periods = Vec::new();
+        for row in &self.fetch_all(RESTS, values).await? {
+            let cells = Cells::new("state_history", row);
             let Some(text) = cells.text_or_null("stays")? else { continue };
-            let stays = text.split(';').map(stay).collect::<Option<_>>();
-            let stays = stays.ok_or_else(|| cells.bad("stays", Arc::from(Box::from("not two instants each"))))?;
-            rests.push((AgentId::new(cells.text("agent")?), stays));
+            let spans = text.split(';').map(parse_span).collect::<Option<_>>();
+            let stays =
+                spans.ok_or_else(|| cells.decode_error("stays", Arc::from(Box::from("not two instants each"))))?;
+            periods.push((AgentId::new(cells.text("agent")?), stays));
         }
-        Ok(rests)
+        Ok(periods)
     }
 
-    /// One agent's states that overlap `from..to`, in order, at most `limit` (held to [`HISTORY_PAGE_LIMIT`]); the next page
-    /// begins after the `entered_at` of the last.
+    /// Returns one agent's states that overlap `from..to`, in order, at most `limit` (capped at
+    /// [`HISTORY_PAGE_LIMIT`]). The next page begins after the last row's `entered_at`.
     pub async fn agent_history(
         &self,
         tenant: &TenantId,
@@ -162,11 +162,11 @@ impl Reader {
         let mut values = Values::default();
         values.text(tenant.as_str()).text(agent.as_str()).int(after.map_or(i64::MIN, UtcMicros::as_micros));
         values.int(from.as_micros()).int(to.as_micros()).int(i64::from(limit.min(HISTORY_PAGE_LIMIT)));
-        self.all(OF_AGENT, values).await?.iter().map(decode).collect()
+        self.fetch_all(OF_AGENT, values).await?.iter().map(decode).collect()
     }
 
-    /// All agents' states that overlap `from..to`, by agent and instant, at most `limit` (held to [`HISTORY_PAGE_LIMIT`]); the
-    /// next page begins after the agent and `entered_at` of the last.
+    /// Returns all agents' states that overlap `from..to`, by agent and time, at most `limit` (capped at
+    /// [`HISTORY_PAGE_LIMIT`]). The next page begins after the last row's agent and `entered_at`.
     pub async fn history(
         &self,
         tenant: &TenantId,
@@ -178,18 +178,18 @@ impl Reader {
         let mut values = Values::default();
         values.text(tenant.as_str()).text(agent).int(at);
         values.int(from.as_micros()).int(to.as_micros()).int(i64::from(limit.min(HISTORY_PAGE_LIMIT)));
-        self.all(SPAN, values).await?.iter().map(decode).collect()
+        self.fetch_all(SPAN, values).await?.iter().map(decode).collect()
     }
 
-    /// The highest id of a tenant's rows; 0 where there is none.
+    /// Returns the highest row id of a tenant; 0 if there is none.
     pub async fn last_history_id(&self, tenant: &TenantId) -> Result<u64, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str());
-        let rows = self.all(LAST_ID, values).await?;
-        rows.first().map_or(Ok(0), |row| Cells::of("state_history", row).number("id"))
+        let rows = self.fetch_all(LAST_ID, values).await?;
+        rows.first().map_or(Ok(0), |row| Cells::new("state_history", row).number("id"))
     }
 
-    /// Rows written or corrected after the one with id `after`, by id: how a viewer that fell behind catches up.
+    /// Returns the rows written or corrected after the id `after`, ordered by id, so that a reader can catch up.
     pub async fn history_after(
         &self,
         tenant: &TenantId,
@@ -198,12 +198,12 @@ impl Reader {
     ) -> Result<Vec<StoredHistory>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str()).count(after).int(i64::from(limit.min(HISTORY_PAGE_LIMIT)));
-        self.all(AFTER_ID, values).await?.iter().map(decode).collect()
+        self.fetch_all(AFTER_ID, values).await?.iter().map(decode).collect()
     }
 }
 
 fn decode(row: &AnyRow) -> Result<StoredHistory, ReadError> {
-    let cells = Cells::of("state_history", row);
+    let cells = Cells::new("state_history", row);
     Ok(StoredHistory {
         id: cells.number("id")?,
         left_at: cells.instant_or_null("left_at")?,
@@ -213,22 +213,22 @@ fn decode(row: &AnyRow) -> Result<StoredHistory, ReadError> {
             entered_at: cells.instant("entered_at")?,
             platform_at: cells.instant_or_null("platform_at")?,
             by_person: cells.int("by_person")? != 0,
-            state: AgentState::stored(cells.text("state")?),
+            state: AgentState::from_stored_name(cells.text("state")?),
             reason: cells.text_or_null("reason")?.map(ReasonCode::new),
             queue: cells.text_or_null("queue")?.map(Arc::from),
-            source: cells.word("source", source_of)?,
+            source: cells.known_value("source", parse_source)?,
             transition: cells.parsed_or_null("transition")?,
         },
     })
 }
 
-fn stay(text: &str) -> Option<(UtcMicros, UtcMicros)> {
+fn parse_span(text: &str) -> Option<(UtcMicros, UtcMicros)> {
     let (began, ended) = text.split_once(',')?;
     Some((UtcMicros::from_micros(began.parse().ok()?), UtcMicros::from_micros(ended.parse().ok()?)))
 }
 
-fn source_of(name: &str) -> Option<Source> {
-    [Source::Snapshot, Source::Feed, Source::Post]
+fn parse_source(name: &str) -> Option<ObservationSource> {
+    [ObservationSource::Snapshot, ObservationSource::Feed, ObservationSource::Post]
         .into_iter()
         .find(|source| super::history::source_name(*source) == name)
 }

@@ -1,4 +1,4 @@
-//! Skills with their floors, and which agent has which.
+//! Skills with their staffing floors, and the skills of agents.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -64,12 +64,12 @@ pub(in crate::store) async fn write(
 }
 
 impl Reader {
-    /// The skills that people named or gave a floor, by id.
+    /// Returns the skills that have a name or a staffing floor, ordered by id.
     pub async fn skills(&self, tenant: &TenantId) -> Result<Vec<Skill>, ReadError> {
-        let rows = self.all(SKILLS, of(tenant)).await?;
+        let rows = self.fetch_all(SKILLS, bind_tenant(tenant)).await?;
         rows.iter()
             .map(|row| {
-                let cells = Cells::of("skills", row);
+                let cells = Cells::new("skills", row);
                 Ok(Skill {
                     id: SkillId::new(cells.text("id")?),
                     name: cells.text_or_null("name")?.map(Arc::from),
@@ -79,11 +79,11 @@ impl Reader {
             .collect()
     }
 
-    /// Which agent has which skills, by id.
+    /// Returns the skills of each agent, ordered by id.
     pub async fn agent_skills(&self, tenant: &TenantId) -> Result<BTreeMap<AgentId, Vec<SkillId>>, ReadError> {
         let mut skills: BTreeMap<AgentId, Vec<SkillId>> = BTreeMap::new();
-        self.each(AGENT_SKILLS, of(tenant), |row| {
-            let cells = Cells::of("agent_skills", row);
+        self.for_each_row(AGENT_SKILLS, bind_tenant(tenant), |row| {
+            let cells = Cells::new("agent_skills", row);
             let agent = cells.text("agent")?;
             let skill = SkillId::new(cells.text("skill")?);
             match skills.get_mut(agent) {
@@ -97,7 +97,7 @@ impl Reader {
     }
 }
 
-fn of(tenant: &TenantId) -> Values {
+fn bind_tenant(tenant: &TenantId) -> Values {
     let mut values = Values::default();
     values.text(tenant.as_str());
     values

@@ -15,7 +15,7 @@ use crate::store::change::Commit;
 use crate::store::error::{CommitError, ReadError};
 use crate::store::reader::Reader;
 use crate::store::tables::last_of_each;
-use crate::store::tables::rules::first_id_of;
+use crate::store::tables::rules::first_id_at;
 
 pub(in crate::store) const SET: ManyRows = ManyRows {
     head: "INSERT INTO anomalies (tenant, id, series, source, kind, baseline, at, last_at, value, expected, score, found_at, seen_at, \
@@ -25,12 +25,12 @@ pub(in crate::store) const SET: ManyRows = ManyRows {
            ended_at = excluded.ended_at",
 };
 
-pub(in crate::store) const SET_JUDGED: ManyRows = ManyRows {
+pub(in crate::store) const SET_PROGRESS: ManyRows = ManyRows {
     head: "INSERT INTO series_judged (tenant, series, source, through) VALUES",
     width: 4,
     tail: "ON CONFLICT (tenant, series) DO UPDATE SET source = excluded.source, through = excluded.through",
 };
-pub(in crate::store) const JUDGED: &str =
+pub(in crate::store) const JUDGED_THROUGH: &str =
     "SELECT through FROM series_judged WHERE tenant = $1 AND series = $2 AND source = $3";
 
 macro_rules! selecting {
@@ -43,33 +43,33 @@ macro_rules! selecting {
     };
 }
 
-/// `$2` from this id, `$3` before this one, `$4` the series, or NULL.
+/// `$2` from this id, `$3` before this one, `$4` the series or NULL.
 pub(in crate::store) const LIST: &str =
     selecting!("id >= $2 AND id < $3 AND (CAST($4 AS TEXT) IS NULL OR series = $4) ORDER BY id DESC LIMIT $5");
-/// `$2` seen at this instant or later.
-pub(in crate::store) const SEEN_SINCE: &str = selecting!("seen_at >= $2 ORDER BY seen_at, id LIMIT $3");
-/// By way of the ids, which SQLite reads from the index by end.
+/// `$2` observed at this time or later.
+pub(in crate::store) const OBSERVED_SINCE: &str = selecting!("seen_at >= $2 ORDER BY seen_at, id LIMIT $3");
+/// Selects by id, so that SQLite reads the index by end.
 pub(in crate::store) const OPEN: &str = selecting!(
     "id IN (SELECT id FROM anomalies WHERE tenant = $1 AND ended_at IS NULL ORDER BY id LIMIT $2) ORDER BY id"
 );
-pub(in crate::store) const LAST_OF: &str = selecting!("series = $2 ORDER BY at DESC LIMIT 1");
-/// `$2` before this instant.
-pub(in crate::store) const FORGET: &str = "DELETE FROM anomalies WHERE tenant = $1 AND id IN (SELECT id FROM anomalies \
+pub(in crate::store) const LAST_OF_SERIES: &str = selecting!("series = $2 ORDER BY at DESC LIMIT 1");
+/// `$2` before this time.
+pub(in crate::store) const DELETE: &str = "DELETE FROM anomalies WHERE tenant = $1 AND id IN (SELECT id FROM anomalies \
      WHERE tenant = $1 AND seen_at < $2 AND ended_at IS NOT NULL ORDER BY seen_at, id LIMIT 500)";
 
-/// Anomalies that are read at once for rules: more than a week of every series that may be watched has.
-const MOST_RECENT: i64 = 10_000;
+/// The maximum number of anomalies read for rules: more than a week of all series that may be watched.
+const MAX_RECENT: i64 = 10_000;
 
-/// What a list of anomalies is to hold; newest first.
+/// The conditions of a list of anomalies, newest first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AnomalyFilter {
-    /// Found at this instant or later, to the millisecond.
+    /// Found at this time or later, to the millisecond.
     pub from: UtcMicros,
-    /// Found before.
+    /// Found before this time.
     pub to: UtcMicros,
-    /// Of this watched series.
+    /// The watched series.
     pub series: Option<SeriesId>,
-    /// Older than this one: the cursor of the next page.
+    /// Only anomalies older than this one: the cursor of the next page.
     pub before: Option<AnomalyId>,
 }
 
@@ -84,28 +84,29 @@ pub(in crate::store) async fn write(
             .text(row.tenant.as_str())
             .text(row.id.to_string())
             .text(row.series.as_str())
-            .text(&*row.of)
+            .text(&*row.source)
             .text(row.kind.name())
             .text(row.baseline.name())
-            .int(row.at.as_micros())
-            .int(row.last_at.as_micros())
+            .int(row.first_bucket_at.as_micros())
+            .int(row.last_bucket_at.as_micros())
             .text(row.value.to_string())
             .text(row.expected.to_string())
             .text(row.score.to_string())
-            .int(row.found_at.as_micros())
-            .int(row.seen_at.as_micros())
+            .int(row.detected_at.as_micros())
+            .int(row.last_observed_at.as_micros())
             .int_or_null(row.ended_at.map(UtcMicros::as_micros));
     })
     .await?;
-    let judged = last_of_each(commits.iter().flat_map(|commit| &commit.judged), |row| (&row.tenant, &row.series));
-    batch::run(connection, script, &SET_JUDGED, &judged, |row, values| {
-        values.text(row.tenant.as_str()).text(row.series.as_str()).text(&*row.of).int(row.through.as_micros());
+    let progress =
+        last_of_each(commits.iter().flat_map(|commit| &commit.series_progress), |row| (&row.tenant, &row.series));
+    batch::run(connection, script, &SET_PROGRESS, &progress, |row, values| {
+        values.text(row.tenant.as_str()).text(row.series.as_str()).text(&*row.source).int(row.through.as_micros());
     })
     .await
 }
 
 impl Reader {
-    /// A page of anomalies, the newest first, at most `limit` (held to [`crate::store::PAGE_LIMIT`]).
+    /// Returns a page of at most `limit` anomalies, newest first (capped at [`crate::store::PAGE_LIMIT`]).
     pub async fn anomalies(
         &self,
         tenant: &TenantId,
@@ -113,71 +114,71 @@ impl Reader {
         limit: u32,
     ) -> Result<Vec<AnomalyRecord>, ReadError> {
         let mut values = Values::default();
-        let end = first_id_of(filter.to);
+        let end = first_id_at(filter.to);
         let before = filter.before.map_or(end.clone(), |before| before.to_string().min(end));
         values
             .text(tenant.as_str())
-            .text(first_id_of(filter.from))
+            .text(first_id_at(filter.from))
             .text(before)
             .text_or_null(filter.series.as_ref().map(SeriesId::as_str))
             .int(crate::store::page(limit));
-        self.all(LIST, values).await?.iter().map(anomaly).collect()
+        self.fetch_all(LIST, values).await?.iter().map(anomaly).collect()
     }
 
-    /// Anomalies that were odd at an instant or later, in the order in which they were found.
+    /// Returns the anomalies that were observed at a given time or later, in the order in which they were found.
     pub async fn anomalies_since(&self, tenant: &TenantId, since: UtcMicros) -> Result<Vec<AnomalyRecord>, ReadError> {
         let mut values = Values::default();
-        values.text(tenant.as_str()).int(since.as_micros()).int(MOST_RECENT);
+        values.text(tenant.as_str()).int(since.as_micros()).int(MAX_RECENT);
         let mut found: Vec<AnomalyRecord> =
-            self.all(SEEN_SINCE, values).await?.iter().map(anomaly).collect::<Result<_, _>>()?;
+            self.fetch_all(OBSERVED_SINCE, values).await?.iter().map(anomaly).collect::<Result<_, _>>()?;
         found.sort_by_key(|record| record.id);
         Ok(found)
     }
 
-    /// Those that are not over.
+    /// Returns the anomalies that are not over.
     pub async fn open_anomalies(&self, tenant: &TenantId) -> Result<Vec<AnomalyRecord>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str()).int(crate::store::page(u32::MAX));
-        self.all(OPEN, values).await?.iter().map(anomaly).collect()
+        self.fetch_all(OPEN, values).await?.iter().map(anomaly).collect()
     }
 
-    /// The last of a watched series.
+    /// Returns the last anomaly of a watched series.
     pub async fn last_anomaly(&self, tenant: &TenantId, series: &SeriesId) -> Result<Option<AnomalyRecord>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str()).text(series.as_str());
-        self.optional(LAST_OF, values).await?.as_ref().map(anomaly).transpose()
+        self.fetch_optional(LAST_OF_SERIES, values).await?.as_ref().map(anomaly).transpose()
     }
 
-    /// Where the bucket of the last value begins up to which a series was judged, if it was of the same then.
+    /// Returns the start of the last judged bucket of a series, if the series had the same source then.
     pub async fn judged_through(
         &self,
         tenant: &TenantId,
         series: &SeriesId,
-        of: &str,
+        source: &str,
     ) -> Result<Option<UtcMicros>, ReadError> {
         let mut values = Values::default();
-        values.text(tenant.as_str()).text(series.as_str()).text(of);
-        let row = self.optional(JUDGED, values).await?;
-        row.map(|row| Cells::of("series_judged", &row).instant("through")).transpose()
+        values.text(tenant.as_str()).text(series.as_str()).text(source);
+        let row = self.fetch_optional(JUDGED_THROUGH, values).await?;
+        row.map(|row| Cells::new("series_judged", &row).instant("through")).transpose()
     }
 }
 
 fn anomaly(row: &AnyRow) -> Result<AnomalyRecord, ReadError> {
-    let cells = Cells::of("anomalies", row);
+    let cells = Cells::new("anomalies", row);
     Ok(AnomalyRecord {
         tenant: TenantId::new(cells.text("tenant")?),
         id: cells.parsed("id")?,
         series: SeriesId::new(cells.text("series")?),
-        of: Arc::from(cells.text("source")?),
-        kind: cells.word("kind", AnomalyKind::from_name)?,
-        baseline: cells.word("baseline", Baseline::from_name)?,
-        at: cells.instant("at")?,
-        last_at: cells.instant("last_at")?,
+        source: Arc::from(cells.text("source")?),
+        kind: cells.known_value("kind", AnomalyKind::from_name)?,
+        baseline: cells.known_value("baseline", Baseline::from_name)?,
+        first_bucket_at: cells.instant("at")?,
+        last_bucket_at: cells.instant("last_at")?,
         value: cells.parsed("value")?,
         expected: cells.parsed("expected")?,
         score: cells.parsed("score")?,
-        found_at: cells.instant("found_at")?,
-        seen_at: cells.instant("seen_at")?,
+        detected_at: cells.instant("found_at")?,
+        last_observed_at: cells.instant("seen_at")?,
         ended_at: cells.instant_or_null("ended_at")?,
     })
 }

@@ -1,4 +1,4 @@
-//! Signed heads of the audit chains, and what a checkpoint among them lets go.
+//! Signed heads of audit chains, and the pruning of entries below a checkpoint.
 
 use sqlx::AnyConnection;
 
@@ -23,13 +23,13 @@ pub(in crate::store) const MARK_CHECKPOINTS: ManyRows = ManyRows {
     width: 2,
     tail: ") AS v WHERE audit_heads.tenant = v.column1 AND audit_heads.seq = v.column2)",
 };
-/// Rows: tenant, number below which entries go.
+/// Rows: tenant, number below which entries are deleted.
 pub(in crate::store) const PRUNE_ENTRIES: ManyRows = ManyRows {
     head: "DELETE FROM audit_entries WHERE (tenant, seq) IN (SELECT a.tenant, a.seq FROM (VALUES",
     width: 2,
     tail: ") AS v JOIN audit_entries AS a ON a.tenant = v.column1 AND a.seq < v.column2)",
 };
-/// Rows: tenant, number below which heads go.
+/// Rows: tenant, number below which heads are deleted.
 pub(in crate::store) const PRUNE_HEADS: ManyRows = ManyRows {
     head: "DELETE FROM audit_heads WHERE (tenant, seq) IN (SELECT a.tenant, a.seq FROM (VALUES",
     width: 2,
@@ -44,14 +44,14 @@ pub(in crate::store) const LAST_BEFORE: &str = "SELECT tenant, seq, after_seq, h
 pub(in crate::store) const CHECKPOINT: &str = "SELECT tenant, seq, after_seq, hash, at, marks, public_key, signature, prunes_below \
      FROM audit_heads WHERE tenant = $1 AND prunes_below = 1 ORDER BY seq DESC LIMIT 1";
 
-/// A head as stored, of whatever shape a forger may have left it in.
+/// A head as stored, which may have been tampered with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredHead {
-    /// Its number.
+    /// The number of the entry that it ends at.
     pub seq: u64,
-    /// Entries below it may have been let go.
+    /// Whether it is a checkpoint, below which entries may have been deleted.
     pub is_checkpoint: bool,
-    /// The head; `None` when its parts are not of the lengths that they must have.
+    /// The head; `None` if its parts have invalid lengths.
     pub signed: Option<SignedHead>,
 }
 
@@ -60,12 +60,12 @@ pub(in crate::store) async fn write(
     script: &mut Script,
     commits: &[&Commit],
 ) -> Result<(), CommitError> {
-    let heads: Vec<_> = commits.iter().flat_map(|commit| &commit.heads).collect();
+    let heads: Vec<_> = commits.iter().flat_map(|commit| &commit.audit_heads).collect();
     batch::run(connection, script, &ADD, &heads, |SignedHead { claim, signature }, values| {
         values
             .text(claim.tenant.as_str())
             .count(claim.seq)
-            .count(claim.after)
+            .count(claim.previous_seq)
             .bytes(&claim.hash.0)
             .int(claim.at.as_micros())
             .bytes(&claim.marks)
@@ -73,7 +73,7 @@ pub(in crate::store) async fn write(
             .bytes(signature);
     })
     .await?;
-    let pruned: Vec<_> = commits.iter().flat_map(|commit| &commit.pruned).collect();
+    let pruned: Vec<_> = commits.iter().flat_map(|commit| &commit.audit_prunes).collect();
     batch::run(connection, script, &MARK_CHECKPOINTS, &pruned, |prune, values| {
         values.text(prune.tenant.as_str()).count(prune.checkpoint);
     })
@@ -88,21 +88,22 @@ pub(in crate::store) async fn write(
 }
 
 impl Reader {
-    /// A tenant's heads after number `after`, in order, at most `limit` (held to [`crate::store::PAGE_LIMIT`]).
+    /// Returns a tenant's heads after number `after`, in order, at most `limit` (capped at
+    /// [`crate::store::PAGE_LIMIT`]).
     pub async fn audit_heads(&self, tenant: &TenantId, after: u64, limit: u32) -> Result<Vec<StoredHead>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str()).count(after).int(crate::store::page(limit));
-        self.all(AFTER, values).await?.iter().map(head).collect()
+        self.fetch_all(AFTER, values).await?.iter().map(read_head).collect()
     }
 
-    /// A tenant's last head.
+    /// Returns a tenant's last head.
     pub async fn last_audit_head(&self, tenant: &TenantId) -> Result<Option<StoredHead>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str());
-        self.optional(LAST, values).await?.as_ref().map(head).transpose()
+        self.fetch_optional(LAST, values).await?.as_ref().map(read_head).transpose()
     }
 
-    /// A tenant's last head that was made before an instant.
+    /// Returns a tenant's last head that was signed before a given time.
     pub async fn last_audit_head_before(
         &self,
         tenant: &TenantId,
@@ -110,19 +111,19 @@ impl Reader {
     ) -> Result<Option<StoredHead>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str()).int(at.as_micros());
-        self.optional(LAST_BEFORE, values).await?.as_ref().map(head).transpose()
+        self.fetch_optional(LAST_BEFORE, values).await?.as_ref().map(read_head).transpose()
     }
 
-    /// The head that vouches for what is left of a chain whose first entries were let go.
+    /// Returns the checkpoint from which the rest of a pruned chain is verified.
     pub async fn audit_checkpoint(&self, tenant: &TenantId) -> Result<Option<StoredHead>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str());
-        self.optional(CHECKPOINT, values).await?.as_ref().map(head).transpose()
+        self.fetch_optional(CHECKPOINT, values).await?.as_ref().map(read_head).transpose()
     }
 }
 
-fn head(row: &sqlx::any::AnyRow) -> Result<StoredHead, ReadError> {
-    let cells = Cells::of("audit_heads", row);
+fn read_head(row: &sqlx::any::AnyRow) -> Result<StoredHead, ReadError> {
+    let cells = Cells::new("audit_heads", row);
     let seq: u64 = cells.number("seq")?;
     let (hash, key) = (Hash::from_slice(cells.bytes("hash")?), PublicKey::from_slice(cells.bytes("public_key")?));
     let signature = cells.bytes("signature")?.try_into().ok();
@@ -130,7 +131,7 @@ fn head(row: &sqlx::any::AnyRow) -> Result<StoredHead, ReadError> {
     let (at, marks) = (cells.instant("at")?, cells.bytes("marks")?.to_vec());
     let tenant = TenantId::new(cells.text("tenant")?);
     let signed = || {
-        let claim = HeadClaim { tenant, seq, after: after?, hash: hash?, at, marks, key: key? };
+        let claim = HeadClaim { tenant, seq, previous_seq: after?, hash: hash?, at, marks, key: key? };
         Some(SignedHead { claim, signature: signature? })
     };
     Ok(StoredHead { seq, is_checkpoint: cells.int("prunes_below")? == 1, signed: signed() })

@@ -1,8 +1,8 @@
-//! The audit chain as people read it: a page of it, newest first, narrowed; and whom a subject stands for.
+//! Reads filtered pages of the audit chain, newest first, and the agent behind a subject.
 //!
-//! The chain has no index but its number and the transition: each would cost at every write. A page therefore looks through a bounded
-//! stretch of entries, and says where it stopped; instants find their place by halving, since numbers and instants rise together
-//! but where the clock was set.
+//! The chain is indexed only by number and transition, because every further index would slow down each write. A page
+//! therefore reads a bounded number of entries and returns where it stopped. Times are found by binary search, because
+//! numbers and times increase together except where the clock was set.
 
 use sqlx::any::AnyRow;
 
@@ -28,24 +28,25 @@ macro_rules! page {
     };
 }
 
-/// `$2` below this number, `$3` from this number on; `$4` the action or nothing, `$5` what it begins with, `$6` and `$7` the span of
-/// instants, `$8` the actor as the body writes it after its action or nothing, `$9` how many, `$10` to `$19` the subjects or nothing.
+/// `$2` below this number, `$3` from this number on; `$4` the action or nothing, `$5` its prefix, `$6` and `$7` the
+/// time span, `$8` the actor as the body writes it after its action or nothing, `$9` limit, `$10` to `$19` the subjects
+/// or nothing.
 pub(in crate::store) const PAGE: &str = page!("tenant = $1 AND seq < $2 AND seq >= $3", "seq DESC");
-/// The same of one person, `$20`. SQLite takes an index of some rows for three columns compared as one, and the primary key for any that
-/// is compared by itself.
+/// The same for one person, `$20`. SQLite uses a partial index for three columns compared as one, and the primary key
+/// for a column compared by itself.
 pub(in crate::store) const PAGE_OF_PERSON: &str = page!(
     "person IS NOT NULL AND (tenant, person, seq) < ($1, $20, $2) AND (tenant, person, seq) >= ($1, $20, $3)",
     "tenant DESC, person DESC, seq DESC"
 );
-/// The number of the entry of a person, `$2`, that is the first beyond a page which begins below `$3` and looks through `$4`.
-pub(in crate::store) const PERSON_BEYOND: &str = "SELECT tenant, seq FROM audit_entries WHERE person IS NOT NULL \
+/// The number of the first entry of the person `$2` beyond a page that begins below `$3` and reads `$4` entries.
+pub(in crate::store) const FIRST_BEYOND_PERSON_PAGE: &str = "SELECT tenant, seq FROM audit_entries WHERE person IS NOT NULL \
      AND (tenant, person, seq) < ($1, $2, $3) AND (tenant, person, seq) >= ($1, $2, 0) \
      ORDER BY tenant DESC, person DESC, seq DESC LIMIT 1 OFFSET $4";
-/// Decisions on what rules asked, below the number `$2`.
+/// The decisions on requests of rules, below the number `$2`.
 pub(in crate::store) const DECISIONS: &str = "SELECT tenant, seq, at, action, subject, transition, body, hash FROM audit_entries \
      WHERE action IN ('transition.approved', 'transition.denied') AND (tenant, seq) < ($1, $2) AND (tenant, seq) >= ($1, 0) \
      ORDER BY tenant DESC, seq DESC LIMIT $3";
-/// The instant of the last entry up to a number.
+/// The time of the last entry up to a number.
 pub(in crate::store) const INSTANT_OF: &str =
     "SELECT tenant, seq, at FROM audit_entries WHERE tenant = $1 AND seq <= $2 ORDER BY seq DESC LIMIT 1";
 pub(in crate::store) const FIRST: &str =
@@ -53,37 +54,38 @@ pub(in crate::store) const FIRST: &str =
 pub(in crate::store) const AGENT_OF: &str = "SELECT s.tenant, s.agent, a.name FROM subjects s LEFT JOIN agents a \
      ON a.tenant = s.tenant AND a.id = s.agent WHERE s.tenant = $1 AND s.subject = $2";
 
-/// How many entries one statement looks through at most.
-const STRETCH: u64 = 20_000;
+/// The maximum number of entries that one statement reads.
+const SCAN_LENGTH: u64 = 20_000;
 
-/// How many such stretches a page looks through for what few entries fit.
-const STRETCHES: u64 = 5;
+/// The maximum number of such scans for one page, if few entries match.
+const MAX_SCANS: u64 = 5;
 
-/// How many entries one page looks through at most.
-pub const AUDIT_STRETCH: u64 = STRETCH * STRETCHES;
+/// The maximum number of entries that are read for one page.
+pub const AUDIT_SCAN_LIMIT: u64 = SCAN_LENGTH * MAX_SCANS;
 
-/// The most agents whose entries are looked for at once.
-pub const MOST_SUBJECTS: usize = 10;
+/// The maximum number of agents in one filter.
+pub const MAX_SUBJECTS: usize = 10;
 
-/// By how much instants may be out of the order of the numbers for a page to find them: as far as a clock is commonly set.
-const OUT_OF_ORDER_US: i64 = 24 * 3_600_000_000;
+/// The maximum disorder between times and numbers that a page tolerates, in microseconds: as far as a clock is commonly
+/// set.
+const MAX_DISORDER_US: i64 = 24 * 3_600_000_000;
 
-/// Which entries are listed.
+/// The conditions of a list of audit entries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuditFilter {
-    /// What was done, exactly.
+    /// The exact action.
     pub action: Option<String>,
-    /// What was done begins with this.
+    /// The prefix of the action.
     pub action_prefix: Option<String>,
-    /// Who or what did it, as [`crate::domain::changes::transition::Actor::label`] writes it.
+    /// The actor, as written by [`crate::domain::changes::transition::Actor::label`].
     pub actor: Option<String>,
-    /// The agents concerned, at most [`MOST_SUBJECTS`]; none for whomever.
+    /// The subjects of the agents concerned, at most [`MAX_SUBJECTS`]; empty for all.
     pub subjects: Vec<SubjectId>,
-    /// At this instant or later.
+    /// The earliest time, inclusive.
     pub from: Option<UtcMicros>,
-    /// Before this instant.
+    /// The latest time, exclusive.
     pub to: Option<UtcMicros>,
-    /// Older than this one: the cursor of the next page.
+    /// Only entries older than this number: the cursor of the next page.
     pub before: Option<u64>,
 }
 
@@ -92,30 +94,30 @@ pub struct AuditFilter {
 pub struct AuditPage {
     /// The entries, newest first.
     pub entries: Vec<StoredEntry>,
-    /// Where the next page goes on; `None` when all was looked through.
+    /// The cursor of the next page; `None` if everything was read.
     pub next: Option<u64>,
 }
 
-/// An agent whom a subject stands for.
+/// The agent behind a subject.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KnownSubject {
-    /// Who.
+pub struct SubjectAgent {
+    /// The agent.
     pub agent: AgentId,
-    /// The name, where one is known.
+    /// The agent's name, if known.
     pub name: Option<String>,
 }
 
-/// An actor as bodies write it.
+/// An actor in the form used in bodies.
 #[derive(Debug, Default)]
-struct Written {
+struct ActorText {
     /// The key and its value, as they follow the action.
     text: String,
-    /// The person as the column has it: up to the first quotation mark, before which there may be the backslash that escapes it.
+    /// The person as stored in the column: up to the first quotation mark, including a backslash that escapes it.
     person: Option<String>,
 }
 
-impl Written {
-    fn of(actor: &str) -> Self {
+impl ActorText {
+    fn new(actor: &str) -> Self {
         let quoted = serde_json::Value::from(actor).to_string();
         let person = quoted.strip_prefix("\"person:").and_then(|rest| rest.split('"').next()).map(str::to_owned);
         Self { text: format!("\"actor\":{quoted},"), person }
@@ -123,48 +125,48 @@ impl Written {
 }
 
 impl Reader {
-    /// A page of a tenant's chain, newest first, at most `limit` entries (held to [`crate::store::PAGE_LIMIT`]) out of at most
-    /// [`AUDIT_STRETCH`] that are looked through: of one person's where a person is named, else of all. Entries are as stored; nothing
-    /// is checked.
+    /// Returns a page of a tenant's chain, newest first, at most `limit` entries (capped at
+    /// [`crate::store::PAGE_LIMIT`]). It reads at most [`AUDIT_SCAN_LIMIT`] entries, counting only those of one person
+    /// if the filter names one. Entries are returned as stored, without verification.
     pub async fn audit_page(
         &self,
         tenant: &TenantId,
         filter: &AuditFilter,
         limit: u32,
     ) -> Result<AuditPage, ReadError> {
-        let Some((first, _)) = self.audit_edge(FIRST, tenant, None).await? else { return Ok(AuditPage::default()) };
+        let Some((first, _)) = self.entry_instant(FIRST, tenant, None).await? else { return Ok(AuditPage::default()) };
         let end = self.chain_head(tenant).await?.seq + 1;
         let below = match filter.to {
             None => end,
-            Some(to) => self.entry_from(tenant, (first, end), to.offset(OUT_OF_ORDER_US)).await?,
+            Some(to) => self.first_entry_at(tenant, (first, end), to.offset(MAX_DISORDER_US)).await?,
         };
         let lowest = match filter.from {
             None => first,
-            Some(from) => self.entry_from(tenant, (first, end), from.offset(-OUT_OF_ORDER_US)).await?,
+            Some(from) => self.first_entry_at(tenant, (first, end), from.offset(-MAX_DISORDER_US)).await?,
         };
-        let actor = filter.actor.as_deref().map(Written::of).unwrap_or_default();
+        let actor = filter.actor.as_deref().map(ActorText::new).unwrap_or_default();
         let mut below = filter.before.map_or(below, |before| before.min(below));
-        let wanted = usize::try_from(crate::store::page(limit)).unwrap_or(usize::MAX);
+        let page_size = usize::try_from(crate::store::page(limit)).unwrap_or(usize::MAX);
         let mut entries = Vec::new();
-        for _ in 0..STRETCHES {
+        for _ in 0..MAX_SCANS {
             let bottom = match &actor.person {
-                None => below.saturating_sub(STRETCH),
-                Some(person) => self.beyond(tenant, person, below).await?,
+                None => below.saturating_sub(SCAN_LENGTH),
+                Some(person) => self.person_scan_start(tenant, person, below).await?,
             };
             let bottom = bottom.max(lowest);
-            let left = wanted - entries.len();
-            entries.extend(self.stretch(tenant, filter, &actor, (bottom, below), left).await?);
+            let remaining = page_size - entries.len();
+            entries.extend(self.scan(tenant, filter, &actor, (bottom, below), remaining).await?);
             let last = entries.last().map(|entry: &StoredEntry| entry.seq);
-            below = if entries.len() >= wanted { last.unwrap_or(bottom) } else { bottom };
-            if below <= lowest || entries.len() >= wanted {
+            below = if entries.len() >= page_size { last.unwrap_or(bottom) } else { bottom };
+            if below <= lowest || entries.len() >= page_size {
                 break;
             }
         }
         Ok(AuditPage { entries, next: (below > lowest).then_some(below) })
     }
 
-    /// What people said to rules that asked, newest first, below a number or from the newest on; at most `limit` (held to
-    /// [`crate::store::PAGE_LIMIT`]).
+    /// Returns people's decisions on requests of rules, newest first, below a number or from the newest on; at most
+    /// `limit` (capped at [`crate::store::PAGE_LIMIT`]).
     pub async fn decisions(
         &self,
         tenant: &TenantId,
@@ -174,15 +176,15 @@ impl Reader {
         let mut values = Values::default();
         values.text(tenant.as_str()).int(before.map_or(i64::MAX, |seq| i64::try_from(seq).unwrap_or(i64::MAX)));
         values.int(crate::store::page(limit));
-        self.all(DECISIONS, values).await?.iter().map(super::entry).collect()
+        self.fetch_all(DECISIONS, values).await?.iter().map(super::read_entry).collect()
     }
 
-    /// The entries of a span of numbers that fit.
-    async fn stretch(
+    /// Returns the matching entries in a span of numbers.
+    async fn scan(
         &self,
         tenant: &TenantId,
         filter: &AuditFilter,
-        actor: &Written,
+        actor: &ActorText,
         (bottom, below): (u64, u64),
         limit: usize,
     ) -> Result<Vec<StoredEntry>, ReadError> {
@@ -195,8 +197,8 @@ impl Reader {
             .int(filter.from.map_or(i64::MIN, UtcMicros::as_micros))
             .int(filter.to.map_or(i64::MAX, UtcMicros::as_micros));
         values.text(&*actor.text).count(limit as u64);
-        for place in 0..MOST_SUBJECTS {
-            values.text(filter.subjects.get(place).map_or_else(String::new, ToString::to_string));
+        for index in 0..MAX_SUBJECTS {
+            values.text(filter.subjects.get(index).map_or_else(String::new, ToString::to_string));
         }
         let statement = match &actor.person {
             None => PAGE,
@@ -205,21 +207,21 @@ impl Reader {
                 PAGE_OF_PERSON
             }
         };
-        self.all(statement, values).await?.iter().map(super::entry).collect()
+        self.fetch_all(statement, values).await?.iter().map(super::read_entry).collect()
     }
 
-    /// From which number on one person's last entries below a number are no more than a stretch; 0 where all are.
-    async fn beyond(&self, tenant: &TenantId, person: &str, below: u64) -> Result<u64, ReadError> {
+    /// Returns the number from which one person's last entries below a number fit into one scan; 0 if all do.
+    async fn person_scan_start(&self, tenant: &TenantId, person: &str, below: u64) -> Result<u64, ReadError> {
         let mut values = Values::default();
-        values.text(tenant.as_str()).text(person).count(below).count(STRETCH);
-        match self.optional(PERSON_BEYOND, values).await? {
+        values.text(tenant.as_str()).text(person).count(below).count(SCAN_LENGTH);
+        match self.fetch_optional(FIRST_BEYOND_PERSON_PAGE, values).await? {
             None => Ok(0),
-            Some(row) => Ok(Cells::of("audit_entries", &row).number::<u64>("seq")? + 1),
+            Some(row) => Ok(Cells::new("audit_entries", &row).number::<u64>("seq")? + 1),
         }
     }
 
-    /// The first entry of `first..end` that is not before an instant; `end` where all are.
-    async fn entry_from(
+    /// Returns the first entry of `first..end` at or after a given time; `end` if there is none.
+    async fn first_entry_at(
         &self,
         tenant: &TenantId,
         (first, end): (u64, u64),
@@ -228,13 +230,13 @@ impl Reader {
         let (mut low, mut high) = (first, end);
         while low < high {
             let middle = low + (high - low) / 2;
-            let found = self.audit_edge(INSTANT_OF, tenant, Some(middle)).await?;
+            let found = self.entry_instant(INSTANT_OF, tenant, Some(middle)).await?;
             if found.is_none_or(|(_, at)| at < instant) { low = middle + 1 } else { high = middle }
         }
         Ok(low)
     }
 
-    async fn audit_edge(
+    async fn entry_instant(
         &self,
         statement: &'static str,
         tenant: &TenantId,
@@ -246,21 +248,21 @@ impl Reader {
             values.count(seq);
         }
         let read = |row: &AnyRow| {
-            let cells = Cells::of("audit_entries", row);
+            let cells = Cells::new("audit_entries", row);
             Ok((cells.number("seq")?, cells.instant("at")?))
         };
-        self.optional(statement, values).await?.as_ref().map(read).transpose()
+        self.fetch_optional(statement, values).await?.as_ref().map(read).transpose()
     }
 
-    /// Whom a subject stands for; `None` for one that was erased.
-    pub async fn agent_of_subject(&self, tenant: &TenantId, subject: &str) -> Result<Option<KnownSubject>, ReadError> {
+    /// Returns the agent behind a subject; `None` if it was erased.
+    pub async fn agent_of_subject(&self, tenant: &TenantId, subject: &str) -> Result<Option<SubjectAgent>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str()).text(subject);
         let read = |row: &AnyRow| {
-            let cells = Cells::of("subjects", row);
+            let cells = Cells::new("subjects", row);
             let name = cells.text_or_null("name")?.map(str::to_owned);
-            Ok(KnownSubject { agent: AgentId::new(cells.text("agent")?), name })
+            Ok(SubjectAgent { agent: AgentId::new(cells.text("agent")?), name })
         };
-        self.optional(AGENT_OF, values).await?.as_ref().map(read).transpose()
+        self.fetch_optional(AGENT_OF, values).await?.as_ref().map(read).transpose()
     }
 }

@@ -1,4 +1,4 @@
-//! Bulk changes as they were shown and started. How they go is read from their transitions.
+//! Bulk changes as previewed and started. Their progress is read from their transitions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use sqlx::any::AnyRow;
 use super::transitions::{StoredTransition, decode as transition};
 use crate::domain::adherence::Verdict;
 use crate::domain::agents::state::AgentState;
-use crate::domain::changes::change_set::{AgainstPlan, Outcome, Previewed};
+use crate::domain::changes::change_set::{PlanComparison, PreviewOutcome, PreviewedAgent};
 use crate::domain::changes::transition::STATUS_NAMES;
 use crate::domain::ids::{AgentId, ChangeSetId, ReasonCode, TeamName, TenantId};
 use crate::domain::time::UtcMicros;
@@ -30,28 +30,28 @@ pub(in crate::store) const ADD_AGENTS: ManyRows = ManyRows {
     width: 15,
     tail: "",
 };
-/// Rows: tenant, set, instant, by whom.
+/// Rows: tenant, set, time, actor.
 pub(in crate::store) const START: ManyRows = ManyRows {
     head: "UPDATE change_sets SET started_at = v.column3, started_by = v.column4 FROM (VALUES",
     width: 4,
     tail: ") AS v WHERE change_sets.tenant = v.column1 AND change_sets.id = v.column2",
 };
-/// Rows: tenant, set, instant, by whom.
+/// Rows: tenant, set, time, actor.
 pub(in crate::store) const CANCEL: ManyRows = ManyRows {
     head: "UPDATE change_sets SET cancelled_at = v.column3, cancelled_by = v.column4 FROM (VALUES",
     width: 4,
     tail: ") AS v WHERE change_sets.tenant = v.column1 AND change_sets.id = v.column2",
 };
-/// Rows: tenant, set, place, outcome, why.
-pub(in crate::store) const LEAVE_OUT: ManyRows = ManyRows {
+/// Rows: tenant, set, position, outcome, reason.
+pub(in crate::store) const EXCLUDE_AGENTS: ManyRows = ManyRows {
     head: "UPDATE change_set_agents SET left_out = v.column4, left_why = v.column5 FROM (VALUES",
     width: 5,
     tail: ") AS v WHERE change_set_agents.tenant = v.column1 AND change_set_agents.change_set = v.column2 \
            AND change_set_agents.place = v.column3",
 };
-pub(in crate::store) const FORGET_AGENTS: ManyRows =
+pub(in crate::store) const DELETE_AGENTS: ManyRows =
     ManyRows { head: "DELETE FROM change_set_agents WHERE (tenant, change_set) IN (VALUES", width: 2, tail: ")" };
-pub(in crate::store) const FORGET_SETS: ManyRows =
+pub(in crate::store) const DELETE_SETS: ManyRows =
     ManyRows { head: "DELETE FROM change_sets WHERE (tenant, id) IN (VALUES", width: 2, tail: ")" };
 
 macro_rules! selecting {
@@ -65,7 +65,7 @@ macro_rules! selecting {
 }
 
 pub(in crate::store) const ONE: &str = selecting!("WHERE tenant = $1 AND id = $2");
-/// Older than `$2`, and those that were never started only where `$3` made them and `$4` is not past their end.
+/// Older than `$2`; sets that were never started only if `$3` made them and they have not expired at `$4`.
 pub(in crate::store) const LIST: &str = selecting!(
     "WHERE tenant = $1 AND (CAST($2 AS TEXT) IS NULL OR id < $2) AND (started_at IS NOT NULL OR (made_by = $3 AND expires_at > $4 \
      AND cancelled_at IS NULL)) ORDER BY id DESC LIMIT $5"
@@ -74,40 +74,40 @@ pub(in crate::store) const AGENTS: &str = "SELECT tenant, change_set, place, age
      outcome, why, skills, planned, planned_until, would_be, left_out, left_why FROM change_set_agents WHERE tenant = $1 AND change_set = $2 ORDER BY place";
 pub(in crate::store) const COUNTS: &str = "SELECT outcome, left_out, COUNT(*) AS total FROM change_set_agents \
      WHERE tenant = $1 AND change_set = $2 GROUP BY outcome, left_out ORDER BY outcome, left_out";
-/// By way of the ids, which SQLite reads from the index; asked for the rows it walks all of the tenant's.
+/// Selects by id, so that SQLite reads the index; selecting the rows would read all of the tenant's.
 pub(in crate::store) const STATUSES: &str = "SELECT status, COUNT(*) AS total, COUNT(finished_at) AS finished, \
      MAX(finished_at) AS last_finished FROM transitions WHERE tenant = $1 AND id IN (SELECT id FROM transitions \
      WHERE tenant = $1 AND change_set = $2) GROUP BY status ORDER BY status";
-/// Those that can still be started, at `$2`.
-pub(in crate::store) const WAITING: &str = "SELECT COUNT(*) AS total FROM change_sets \
+/// The sets that can still be started at `$2`.
+pub(in crate::store) const STARTABLE_COUNT: &str = "SELECT COUNT(*) AS total FROM change_sets \
      WHERE tenant = $1 AND expires_at > $2 AND started_at IS NULL AND cancelled_at IS NULL";
-/// Those that ended unstarted before `$2`, the oldest few.
+/// The oldest few sets that expired unstarted before `$2`.
 pub(in crate::store) const EXPIRED: &str = "SELECT tenant, id FROM change_sets WHERE tenant = $1 AND expires_at < $2 AND started_at IS NULL \
      ORDER BY expires_at LIMIT 3";
-pub(in crate::store) const UNDOING: &str = "SELECT tenant, id FROM change_sets WHERE tenant = $1 AND id IN (SELECT id FROM change_sets \
+pub(in crate::store) const UNDONE_BY: &str = "SELECT tenant, id FROM change_sets WHERE tenant = $1 AND id IN (SELECT id FROM change_sets \
      WHERE tenant = $1 AND undoes = $2) AND started_at IS NOT NULL ORDER BY id DESC LIMIT 1";
 
-/// An agent of a set, as shown, and as left out at the start.
+/// An agent of a change set, as previewed and as excluded at the start.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoredSetAgent {
-    /// As shown.
-    pub shown: Previewed,
-    /// Left out at the start, and why.
-    pub left_out: Option<(Outcome, Option<String>)>,
+pub struct StoredChangeSetAgent {
+    /// The agent's preview.
+    pub previewed: PreviewedAgent,
+    /// The outcome and reason if the agent was excluded at the start.
+    pub excluded: Option<(PreviewOutcome, Option<String>)>,
 }
 
-/// How a set stands, in counts.
+/// The counts of a change set's agents and transitions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SetCounts {
-    /// Agents by what was shown of them.
-    pub outcomes: BTreeMap<Outcome, u64>,
-    /// Agents who were left out at the start.
-    pub left_out: u64,
-    /// Transitions by status.
+pub struct ChangeSetCounts {
+    /// The number of agents by previewed outcome.
+    pub outcomes: BTreeMap<PreviewOutcome, u64>,
+    /// The number of agents excluded at the start.
+    pub excluded: u64,
+    /// The number of transitions by status.
     pub statuses: BTreeMap<&'static str, u64>,
-    /// Transitions that have not ended.
+    /// The number of unfinished transitions.
     pub open: u64,
-    /// When the last of them ended.
+    /// The time when the last one finished.
     pub last_finished: Option<UtcMicros>,
 }
 
@@ -121,15 +121,15 @@ pub(in crate::store) async fn write(
     for write in writes() {
         match write {
             ChangeSetWrite::Add { .. } => {}
-            ChangeSetWrite::Start { tenant, id, at, by, left_out: left } => {
+            ChangeSetWrite::Start { tenant, id, at, by, excluded: left } => {
                 started.push((tenant, *id, *at, by));
                 left_out.extend(left.iter().map(|left| (tenant, *id, left)));
             }
             ChangeSetWrite::Cancel { tenant, id, at, by } => cancelled.push((tenant, *id, *at, by)),
-            ChangeSetWrite::Forget { tenant, id } => forgotten.push((tenant, *id)),
+            ChangeSetWrite::Delete { tenant, id } => forgotten.push((tenant, *id)),
         }
     }
-    for statement in [&FORGET_AGENTS, &FORGET_SETS] {
+    for statement in [&DELETE_AGENTS, &DELETE_SETS] {
         batch::run(connection, script, statement, &forgotten, |(tenant, id), values| {
             values.text(tenant.as_str()).text(id.to_string());
         })
@@ -143,13 +143,13 @@ pub(in crate::store) async fn write(
         })
         .await?;
     }
-    batch::run(connection, script, &LEAVE_OUT, &left_out, |(tenant, id, left), values| {
+    batch::run(connection, script, &EXCLUDE_AGENTS, &left_out, |(tenant, id, left), values| {
         values
             .text(tenant.as_str())
             .text(id.to_string())
-            .count(left.place as u64)
+            .count(left.position as u64)
             .text(left.outcome.name())
-            .text_or_null(left.why.as_deref());
+            .text_or_null(left.reason.as_deref());
     })
     .await
 }
@@ -159,7 +159,7 @@ async fn add<'a>(
     script: &mut Script,
     writes: impl Iterator<Item = &'a ChangeSetWrite> + Send,
 ) -> Result<(), CommitError> {
-    let added: Vec<(&ChangeSetRow, &Vec<Previewed>, String)> = writes
+    let added: Vec<(&ChangeSetRow, &Vec<PreviewedAgent>, String)> = writes
         .filter_map(|write| match write {
             ChangeSetWrite::Add { set, agents } => Some((set, agents)),
             _ => None,
@@ -196,64 +196,64 @@ async fn add<'a>(
             .text(agent.agent.as_str())
             .text_or_null(agent.state.as_ref().map(AgentState::name))
             .text_or_null(agent.state_reason.as_ref().map(ReasonCode::as_str))
-            .text(agent.to.name())
+            .text(agent.target.name())
             .text_or_null(agent.reason.as_ref().map(ReasonCode::as_str))
-            .text_or_null(agent.takes_back.map(|id| id.to_string()))
+            .text_or_null(agent.undoes_transition.map(|id| id.to_string()))
             .text(agent.outcome.name())
-            .text_or_null(agent.why.as_deref())
+            .text_or_null(agent.detail.as_deref())
             .text(&**skills)
-            .text_or_null(agent.against.as_ref().map(|against| &*against.planned))
-            .int_or_null(agent.against.as_ref().and_then(|against| against.until).map(UtcMicros::as_micros))
-            .text_or_null(agent.against.as_ref().map(|against| against.would_be.name()));
+            .text_or_null(agent.plan_comparison.as_ref().map(|against| &*against.planned))
+            .int_or_null(agent.plan_comparison.as_ref().and_then(|against| against.until).map(UtcMicros::as_micros))
+            .text_or_null(agent.plan_comparison.as_ref().map(|against| against.resulting_verdict.name()));
     })
     .await
 }
 
 impl Reader {
-    /// One set, without its agents.
+    /// Returns one change set, without its agents.
     pub async fn change_set(&self, tenant: &TenantId, id: ChangeSetId) -> Result<Option<ChangeSetRow>, ReadError> {
-        self.optional(ONE, of(tenant, id)).await?.as_ref().map(|row| decode(tenant, row)).transpose()
+        self.fetch_optional(ONE, bind_set(tenant, id)).await?.as_ref().map(|row| decode(tenant, row)).transpose()
     }
 
-    /// A page of sets, newest first: those that were started, and of the others those that `mine` made and that can be started at
-    /// `now`. At most `limit` (held to [`crate::store::PAGE_LIMIT`]).
+    /// Returns a page of change sets, newest first: those that were started, and those that `made_by` made and that can
+    /// still be started at `now`. At most `limit` (capped at [`crate::store::PAGE_LIMIT`]).
     pub async fn change_sets(
         &self,
         tenant: &TenantId,
-        mine: &str,
+        made_by: &str,
         now: UtcMicros,
         before: Option<ChangeSetId>,
         limit: u32,
     ) -> Result<Vec<ChangeSetRow>, ReadError> {
         let mut values = Values::default();
-        values.text(tenant.as_str()).text_or_null(before.map(|id| id.to_string())).text(mine).int(now.as_micros());
+        values.text(tenant.as_str()).text_or_null(before.map(|id| id.to_string())).text(made_by).int(now.as_micros());
         values.int(crate::store::page(limit));
-        self.all(LIST, values).await?.iter().map(|row| decode(tenant, row)).collect()
+        self.fetch_all(LIST, values).await?.iter().map(|row| decode(tenant, row)).collect()
     }
 
-    /// The agents of a set, in order. A set has ten thousand at most.
+    /// Returns the agents of a change set, in order; at most ten thousand.
     pub async fn change_set_agents(
         &self,
         tenant: &TenantId,
         id: ChangeSetId,
-    ) -> Result<Vec<StoredSetAgent>, ReadError> {
+    ) -> Result<Vec<StoredChangeSetAgent>, ReadError> {
         let mut agents = Vec::new();
-        self.each(AGENTS, of(tenant, id), |row| {
-            agents.push(agent(row)?);
+        self.for_each_row(AGENTS, bind_set(tenant, id), |row| {
+            agents.push(read_agent(row)?);
             Ok(())
         })
         .await?;
         Ok(agents)
     }
 
-    /// The transitions of a set, one of each agent who was changed.
+    /// Returns the transitions of a change set, one for each changed agent.
     pub async fn change_set_transitions(
         &self,
         tenant: &TenantId,
         id: ChangeSetId,
     ) -> Result<Vec<StoredTransition>, ReadError> {
         let mut transitions = Vec::new();
-        self.each(super::transition_reading::OF_CHANGE_SET, of(tenant, id), |row| {
+        self.for_each_row(super::transition_reading::OF_CHANGE_SET, bind_set(tenant, id), |row| {
             transitions.push(transition(row)?);
             Ok(())
         })
@@ -261,20 +261,20 @@ impl Reader {
         Ok(transitions)
     }
 
-    /// How a set stands.
-    pub async fn change_set_counts(&self, tenant: &TenantId, id: ChangeSetId) -> Result<SetCounts, ReadError> {
-        let mut counts = SetCounts::default();
-        for row in &self.all(COUNTS, of(tenant, id)).await? {
-            let cells = Cells::of("change_set_agents", row);
+    /// Returns the counts of a change set.
+    pub async fn change_set_counts(&self, tenant: &TenantId, id: ChangeSetId) -> Result<ChangeSetCounts, ReadError> {
+        let mut counts = ChangeSetCounts::default();
+        for row in &self.fetch_all(COUNTS, bind_set(tenant, id)).await? {
+            let cells = Cells::new("change_set_agents", row);
             let total: u64 = cells.number("total")?;
-            *counts.outcomes.entry(cells.word("outcome", Outcome::from_name)?).or_default() += total;
+            *counts.outcomes.entry(cells.known_value("outcome", PreviewOutcome::from_name)?).or_default() += total;
             if cells.text_or_null("left_out")?.is_some() {
-                counts.left_out += total;
+                counts.excluded += total;
             }
         }
-        for row in &self.all(STATUSES, of(tenant, id)).await? {
-            let cells = Cells::of("transitions", row);
-            let status = cells.word("status", |name| STATUS_NAMES.into_iter().find(|known| *known == name))?;
+        for row in &self.fetch_all(STATUSES, bind_set(tenant, id)).await? {
+            let cells = Cells::new("transitions", row);
+            let status = cells.known_value("status", |name| STATUS_NAMES.into_iter().find(|known| *known == name))?;
             let (total, finished): (u64, u64) = (cells.number("total")?, cells.number("finished")?);
             counts.statuses.insert(status, total);
             counts.open += total.saturating_sub(finished);
@@ -283,47 +283,47 @@ impl Reader {
         Ok(counts)
     }
 
-    /// How many sets of a tenant wait for their start.
-    pub async fn change_sets_waiting(&self, tenant: &TenantId, now: UtcMicros) -> Result<u64, ReadError> {
+    /// Returns the number of a tenant's change sets that can be started.
+    pub async fn startable_change_sets(&self, tenant: &TenantId, now: UtcMicros) -> Result<u64, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str()).int(now.as_micros());
-        match self.optional(WAITING, values).await? {
-            Some(row) => Cells::of("change_sets", &row).number("total"),
+        match self.fetch_optional(STARTABLE_COUNT, values).await? {
+            Some(row) => Cells::new("change_sets", &row).number("total"),
             None => Ok(0),
         }
     }
 
-    /// A few sets that were never started and could not be any more before an instant.
-    pub async fn change_sets_expired(
+    /// Returns a few change sets that were never started and expired before a given time.
+    pub async fn expired_change_sets(
         &self,
         tenant: &TenantId,
         before: UtcMicros,
     ) -> Result<Vec<ChangeSetId>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str()).int(before.as_micros());
-        let rows = self.all(EXPIRED, values).await?;
-        rows.iter().map(|row| Cells::of("change_sets", row).parsed("id")).collect()
+        let rows = self.fetch_all(EXPIRED, values).await?;
+        rows.iter().map(|row| Cells::new("change_sets", row).parsed("id")).collect()
     }
 
-    /// The newest set that was started to take this one back.
+    /// Returns the newest started change set that undoes this one.
     pub async fn change_set_undone_by(
         &self,
         tenant: &TenantId,
         id: ChangeSetId,
     ) -> Result<Option<ChangeSetId>, ReadError> {
-        let row = self.optional(UNDOING, of(tenant, id)).await?;
-        row.as_ref().map(|row| Cells::of("change_sets", row).parsed("id")).transpose()
+        let row = self.fetch_optional(UNDONE_BY, bind_set(tenant, id)).await?;
+        row.as_ref().map(|row| Cells::new("change_sets", row).parsed("id")).transpose()
     }
 }
 
-fn of(tenant: &TenantId, id: ChangeSetId) -> Values {
+fn bind_set(tenant: &TenantId, id: ChangeSetId) -> Values {
     let mut values = Values::default();
     values.text(tenant.as_str()).text(id.to_string());
     values
 }
 
 fn decode(tenant: &TenantId, row: &AnyRow) -> Result<ChangeSetRow, ReadError> {
-    let cells = Cells::of("change_sets", row);
+    let cells = Cells::new("change_sets", row);
     let teams: BTreeSet<Option<TeamName>> = cells.json("teams")?;
     Ok(ChangeSetRow {
         tenant: tenant.clone(),
@@ -344,36 +344,37 @@ fn pair(at: Option<UtcMicros>, by: Option<&str>) -> Option<(UtcMicros, std::sync
     Some((at?, by.unwrap_or_default().into()))
 }
 
-fn agent(row: &AnyRow) -> Result<StoredSetAgent, ReadError> {
-    let cells = Cells::of("change_set_agents", row);
+fn read_agent(row: &AnyRow) -> Result<StoredChangeSetAgent, ReadError> {
+    let cells = Cells::new("change_set_agents", row);
     let left_out = match cells.text_or_null("left_out")? {
         None => None,
-        Some(_) => {
-            Some((cells.word("left_out", Outcome::from_name)?, cells.text_or_null("left_why")?.map(str::to_owned)))
-        }
+        Some(_) => Some((
+            cells.known_value("left_out", PreviewOutcome::from_name)?,
+            cells.text_or_null("left_why")?.map(str::to_owned),
+        )),
     };
     let against = match cells.text_or_null("planned")? {
-        // A set from before this was kept.
+        // A change set from before this column existed.
         None => None,
-        Some(planned) => Some(AgainstPlan {
+        Some(planned) => Some(PlanComparison {
             planned: planned.into(),
             until: cells.instant_or_null("planned_until")?,
-            would_be: cells.word("would_be", Verdict::from_name)?,
+            resulting_verdict: cells.known_value("would_be", Verdict::from_name)?,
         }),
     };
-    Ok(StoredSetAgent {
-        shown: Previewed {
+    Ok(StoredChangeSetAgent {
+        previewed: PreviewedAgent {
             agent: AgentId::new(cells.text("agent")?),
-            state: cells.text_or_null("state")?.map(AgentState::stored),
+            state: cells.text_or_null("state")?.map(AgentState::from_stored_name),
             state_reason: cells.text_or_null("state_reason")?.map(ReasonCode::new),
-            to: AgentState::stored(cells.text("target")?),
+            target: AgentState::from_stored_name(cells.text("target")?),
             reason: cells.text_or_null("reason")?.map(ReasonCode::new),
-            takes_back: cells.parsed_or_null("takes_back")?,
-            outcome: cells.word("outcome", Outcome::from_name)?,
-            why: cells.text_or_null("why")?.map(str::to_owned),
+            undoes_transition: cells.parsed_or_null("takes_back")?,
+            outcome: cells.known_value("outcome", PreviewOutcome::from_name)?,
+            detail: cells.text_or_null("why")?.map(str::to_owned),
             skills: cells.json("skills")?,
-            against,
+            plan_comparison: against,
         },
-        left_out,
+        excluded: left_out,
     })
 }

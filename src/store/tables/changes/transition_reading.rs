@@ -1,4 +1,4 @@
-//! Transitions as they are read: one, those that are open, lists, and the figures of the compliance report.
+//! Reads transitions: single ones, open ones, lists, and the figures of the compliance report.
 
 use std::collections::BTreeMap;
 
@@ -26,26 +26,27 @@ macro_rules! selecting {
 }
 
 pub(in crate::store) const ONE: &str = selecting!("WHERE tenant = $1 AND id = $2");
-/// By way of the ids, which SQLite reads from the index of the open ones; asked for the rows it walks all of the tenant's.
+/// Selects by id, so that SQLite reads the index of open transitions; selecting the rows would read all of the
+/// tenant's.
 pub(in crate::store) const OPEN: &str = selecting!(
     "WHERE tenant = $1 AND id IN (SELECT id FROM transitions WHERE tenant = $1 AND finished_at IS NULL) ORDER BY id"
 );
-/// A bulk change has one of each agent, ten thousand at most. By way of the ids as well.
+/// A bulk change has one transition per agent, at most ten thousand. Also selected by id.
 pub(in crate::store) const OF_CHANGE_SET: &str = selecting!(
     "WHERE tenant = $1 AND id IN (SELECT id FROM transitions WHERE tenant = $1 AND change_set = $2) ORDER BY id"
 );
-/// `$2` before this id, `$3` status, `$4` rule, `$5` and `$6` span of the request; each may be NULL.
+/// `$2` before this id, `$3` status, `$4` rule, `$5` and `$6` the span of the request time; each may be NULL.
 pub(in crate::store) const LIST: &str = selecting!(
     "WHERE tenant = $1 AND (CAST($2 AS TEXT) IS NULL OR id < $2) AND (CAST($3 AS TEXT) IS NULL OR status = $3) AND (CAST($4 AS TEXT) IS NULL OR rule = $4) \
      AND (CAST($5 AS BIGINT) IS NULL OR requested_at >= $5) AND (CAST($6 AS BIGINT) IS NULL OR requested_at < $6) ORDER BY id DESC LIMIT $7"
 );
-/// Like [`LIST`], of one agent.
+/// Like [`LIST`], for one agent.
 pub(in crate::store) const LIST_OF_AGENT: &str = selecting!(
     "WHERE tenant = $1 AND (CAST($2 AS TEXT) IS NULL OR id < $2) AND (CAST($3 AS TEXT) IS NULL OR status = $3) AND (CAST($4 AS TEXT) IS NULL OR rule = $4) \
      AND (CAST($5 AS BIGINT) IS NULL OR requested_at >= $5) AND (CAST($6 AS BIGINT) IS NULL OR requested_at < $6) AND agent = $8 ORDER BY id DESC LIMIT $7"
 );
-/// How many of each team wait for a person. By way of the ids as well.
-pub(in crate::store) const ASKING: &str = "SELECT a.team, COUNT(*) AS total FROM transitions t LEFT JOIN agents a \
+/// The number of pending approvals by team. Also selected by id.
+pub(in crate::store) const PENDING_APPROVALS: &str = "SELECT a.team, COUNT(*) AS total FROM transitions t LEFT JOIN agents a \
      ON a.tenant = t.tenant AND a.id = t.agent WHERE t.tenant = $1 AND t.status = 'waiting' AND t.standing LIKE '%\"approval\"%' \
      AND t.id IN (SELECT id FROM transitions WHERE tenant = $1 AND finished_at IS NULL) GROUP BY a.team";
 pub(in crate::store) const AUTOMATIC: &str = "SELECT tenant, id, agent, rule, target, accepted_at FROM transitions \
@@ -55,89 +56,89 @@ pub(in crate::store) const FIGURES: &str = "SELECT status, rule, violation, COUN
      WHERE tenant = $1 AND requested_at >= $2 AND requested_at < $3 GROUP BY status, rule, violation \
      ORDER BY status, rule, violation";
 
-/// What a list of transitions is to hold; newest first.
+/// The conditions of a list of transitions, newest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TransitionFilter {
-    /// Of this agent.
+    /// The agent.
     pub agent: Option<AgentId>,
-    /// With this status, one of [`STATUS_NAMES`].
+    /// The status, one of [`STATUS_NAMES`].
     pub status: Option<String>,
-    /// Wanted by this rule.
+    /// The rule that requested them.
     pub rule: Option<RuleId>,
-    /// Requested at or after.
+    /// Requested at this time or later.
     pub from: Option<UtcMicros>,
-    /// Requested before.
+    /// Requested before this time.
     pub to: Option<UtcMicros>,
-    /// Older than this one: the cursor of the next page.
+    /// Only transitions older than this one: the cursor of the next page.
     pub before: Option<TransitionId>,
 }
 
-/// A change by a rule that took effect.
+/// A state change by a rule that took effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AutomaticChange {
-    /// Which transition.
+    /// The transition.
     pub transition: TransitionId,
-    /// Of whom.
+    /// The agent.
     pub agent: AgentId,
-    /// By which rule.
+    /// The rule.
     pub rule: RuleId,
-    /// To which state.
+    /// The target state.
     pub target: AgentState,
-    /// When it took effect.
+    /// The time when it took effect.
     pub accepted_at: UtcMicros,
 }
 
-/// The figures of the compliance report over a span of requests.
+/// The figures of the compliance report for a span of request times.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ComplianceFigures {
-    /// Transitions requested.
+    /// The number of transitions.
     pub total: u64,
-    /// How many stand in each status; every status is named.
+    /// The number of transitions by status; every status is included.
     pub by_status: BTreeMap<&'static str, u64>,
-    /// How many were refused or held by each policy.
+    /// The number of transitions refused or held by each policy.
     pub violations: BTreeMap<Violation, u64>,
-    /// How many each rule asked for, and in which status they stand.
+    /// The number of transitions by rule and status.
     pub by_rule: BTreeMap<RuleId, BTreeMap<&'static str, u64>>,
-    /// The sum of the latencies in milliseconds, of those that have one.
-    pub latency_ms: u64,
-    /// How many have one.
-    pub timed: u64,
+    /// The sum of the known latencies, in milliseconds.
+    pub latency_sum_ms: u64,
+    /// The number of known latencies.
+    pub latency_count: u64,
 }
 
 impl ComplianceFigures {
-    /// The mean latency in milliseconds; `None` when no attempt was answered.
+    /// Returns the mean latency in milliseconds; `None` if no attempt was answered.
     pub const fn average_latency_ms(&self) -> Option<u64> {
-        self.latency_ms.checked_div(self.timed)
+        self.latency_sum_ms.checked_div(self.latency_count)
     }
 }
 
 impl Reader {
-    /// One transition.
+    /// Returns one transition.
     pub async fn transition(&self, tenant: &TenantId, id: TransitionId) -> Result<Option<StoredTransition>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str()).text(id.to_string());
-        self.optional(ONE, values).await?.as_ref().map(decode).transpose()
+        self.fetch_optional(ONE, values).await?.as_ref().map(decode).transpose()
     }
 
-    /// Every transition of a tenant that has not ended, oldest first. Policy bounds their number: an agent has few.
+    /// Returns all unfinished transitions of a tenant, oldest first. Policy limits their number.
     pub async fn open_transitions(&self, tenant: &TenantId) -> Result<Vec<StoredTransition>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str());
-        self.all(OPEN, values).await?.iter().map(decode).collect()
+        self.fetch_all(OPEN, values).await?.iter().map(decode).collect()
     }
 
-    /// How many changes of rules wait for a person, by the team of the agent.
-    pub async fn approvals_waiting(&self, tenant: &TenantId) -> Result<Vec<(Option<TeamName>, u64)>, ReadError> {
+    /// Returns the number of rules' changes that wait for approval, by the agent's team.
+    pub async fn pending_approvals(&self, tenant: &TenantId) -> Result<Vec<(Option<TeamName>, u64)>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str());
         let read = |row: &AnyRow| {
-            let cells = Cells::of("transitions", row);
+            let cells = Cells::new("transitions", row);
             Ok((cells.text_or_null("team")?.map(TeamName::new), cells.number("total")?))
         };
-        self.all(ASKING, values).await?.iter().map(read).collect()
+        self.fetch_all(PENDING_APPROVALS, values).await?.iter().map(read).collect()
     }
 
-    /// A page of transitions, newest first, at most `limit` (held to [`crate::store::PAGE_LIMIT`]).
+    /// Returns a page of at most `limit` transitions, newest first (capped at [`crate::store::PAGE_LIMIT`]).
     pub async fn transitions(
         &self,
         tenant: &TenantId,
@@ -154,16 +155,17 @@ impl Reader {
             .int_or_null(filter.to.map(UtcMicros::as_micros))
             .int(crate::store::page(limit));
         let rows = match &filter.agent {
-            None => self.all(LIST, values).await?,
+            None => self.fetch_all(LIST, values).await?,
             Some(agent) => {
                 values.text(agent.as_str());
-                self.all(LIST_OF_AGENT, values).await?
+                self.fetch_all(LIST_OF_AGENT, values).await?
             }
         };
         rows.iter().map(decode).collect()
     }
 
-    /// Changes by rules that took effect at or after `since`, oldest first: what the guards against flapping count.
+    /// Returns the changes by rules that took effect at or after `since`, oldest first, for the guards against
+    /// flapping.
     pub async fn automatic_changes(
         &self,
         tenant: &TenantId,
@@ -171,11 +173,11 @@ impl Reader {
     ) -> Result<Vec<AutomaticChange>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str()).int(since.as_micros());
-        self.all(AUTOMATIC, values).await?.iter().map(automatic).collect()
+        self.fetch_all(AUTOMATIC, values).await?.iter().map(read_automatic_change).collect()
     }
 
-    /// The figures over the transitions requested within `from..to`.
-    pub async fn compliance(
+    /// Returns the figures of the transitions requested within `from..to`.
+    pub async fn compliance_figures(
         &self,
         tenant: &TenantId,
         from: UtcMicros,
@@ -187,36 +189,36 @@ impl Reader {
             by_status: STATUS_NAMES.into_iter().map(|name| (name, 0)).collect(),
             ..ComplianceFigures::default()
         };
-        for row in &self.all(FIGURES, values).await? {
-            add_to(&mut figures, &Cells::of("transitions", row))?;
+        for row in &self.fetch_all(FIGURES, values).await? {
+            add_row(&mut figures, &Cells::new("transitions", row))?;
         }
         Ok(figures)
     }
 }
 
-fn add_to(figures: &mut ComplianceFigures, cells: &Cells<'_>) -> Result<(), ReadError> {
+fn add_row(figures: &mut ComplianceFigures, cells: &Cells<'_>) -> Result<(), ReadError> {
     let total: u64 = cells.number("total")?;
-    let status = cells.word("status", |name| STATUS_NAMES.into_iter().find(|known| *known == name))?;
+    let status = cells.known_value("status", |name| STATUS_NAMES.into_iter().find(|known| *known == name))?;
     figures.total += total;
     *figures.by_status.entry(status).or_default() += total;
     if cells.text_or_null("violation")?.is_some() {
-        *figures.violations.entry(cells.word("violation", Violation::from_code)?).or_default() += total;
+        *figures.violations.entry(cells.known_value("violation", Violation::from_code)?).or_default() += total;
     }
     if let Some(rule) = cells.text_or_null("rule")? {
         *figures.by_rule.entry(RuleId::new(rule)).or_default().entry(status).or_default() += total;
     }
-    figures.latency_ms += cells.number::<u64>("latency_ms")?;
-    figures.timed += cells.number::<u64>("timed")?;
+    figures.latency_sum_ms += cells.number::<u64>("latency_ms")?;
+    figures.latency_count += cells.number::<u64>("timed")?;
     Ok(())
 }
 
-fn automatic(row: &AnyRow) -> Result<AutomaticChange, ReadError> {
-    let cells = Cells::of("transitions", row);
+fn read_automatic_change(row: &AnyRow) -> Result<AutomaticChange, ReadError> {
+    let cells = Cells::new("transitions", row);
     Ok(AutomaticChange {
         transition: cells.parsed("id")?,
         agent: AgentId::new(cells.text("agent")?),
         rule: RuleId::new(cells.text("rule")?),
-        target: AgentState::stored(cells.text("target")?),
+        target: AgentState::from_stored_name(cells.text("target")?),
         accepted_at: cells.instant("accepted_at")?,
     })
 }

@@ -1,7 +1,7 @@
-//! Lets go of rows that have served their time, a slice at a time, so that the writer's other work is never kept waiting long.
+//! Deletes expired rows one slice at a time, so that other work of the writer is not delayed.
 //!
-//! What numbers are given out from (the last row of history, the last run of a job) always stays. Events go with their deliveries:
-//! see `deliveries`.
+//! Rows that numbers continue from (the last history row, the last run of a job) are always kept. Events are deleted
+//! with their deliveries: see `deliveries`.
 
 use sqlx::AnyConnection;
 
@@ -16,66 +16,66 @@ use crate::store::tables::live::figures;
 use crate::store::tables::reports::report_runs;
 use crate::store::tables::{analytics, rules};
 
-/// The most rows of one slice; a slice of the widest rows is written in some milliseconds.
+/// The maximum number of rows in one slice; a slice of the widest rows takes a few milliseconds.
 pub const SLICE_ROWS: u64 = 500;
 
-/// Rows of one kind that were written, or ended, before an instant.
+/// A slice of rows of one kind that were written, or ended, before a given time.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Slice {
-    /// Whose; the daemon's own where there is none (runs of its jobs alone).
+pub struct PruneSlice {
+    /// The tenant; `None` for the daemon itself, which only has job runs.
     pub tenant: Option<TenantId>,
-    /// Of what.
-    pub what: Pruned,
-    /// Before when.
+    /// The kind of rows.
+    pub target: PruneTarget,
+    /// The time before which rows are deleted.
     pub before: UtcMicros,
 }
 
-/// What can be let go of.
+/// A kind of rows that can be deleted.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Pruned {
-    /// State history of one agent, by when the state was left.
+pub enum PruneTarget {
+    /// State history of one agent, by the end of the state.
     History(AgentId),
-    /// Transitions, by when they ended.
+    /// Transitions, by their end.
     Transitions,
-    /// Attempts of transitions, by when they were sent.
+    /// Attempts of transitions, by the time of sending.
     Attempts,
-    /// Calls that were no attempt of a transition, by when they were sent.
-    Questions,
-    /// Answers kept for repeated requests, by when they were given.
-    Answers,
-    /// Runs of a job, by when they began.
+    /// API calls that were not attempts of transitions, by the time of sending.
+    OtherCalls,
+    /// Responses kept for repeated requests, by the time of the response.
+    IdempotencyKeys,
+    /// Runs of a job, by their start.
     JobRuns(JobId),
-    /// Single reads of skill figures, by when they were read: they are added to their quarters of an hour.
+    /// Single reads of skill figures, by the time of reading; they are first added to their quarters of an hour.
     SkillFigures,
-    /// The same of queues.
+    /// Single reads of queue figures, in the same way.
     QueueFigures,
-    /// Quarters of an hour of skill figures, by when they began.
+    /// Quarters of an hour of skill figures, by their start.
     SkillQuarters,
-    /// The same of queues.
+    /// Quarters of an hour of queue figures, by their start.
     QueueQuarters,
-    /// Agents of bulk changes, by when those were shown.
+    /// Agents of bulk changes, by the time of the preview.
     ChangeSetAgents,
-    /// Bulk changes that have no agents left, by when they were shown.
+    /// Bulk changes without agents left, by the time of the preview.
     ChangeSets,
-    /// What rules found of agents, by when.
+    /// Findings of rules, by their time.
     RuleFindings,
-    /// Exceptions, by when they ended.
+    /// Exceptions, by their end.
     Exceptions,
-    /// What agents' days add up to, by when the days were settled.
+    /// Adherence days, by the time when they were settled.
     AdherenceDays,
-    /// When the roster was in sight, by when it was no longer.
-    Sights,
-    /// Reports that were asked for and whose files are gone, by when they ended.
+    /// Observed periods of the roster, by their end.
+    ObservedSpans,
+    /// Requested reports whose files are deleted, by their end.
     ReportRuns,
-    /// Results of analytics queries, by when their runs ended: from then on they do not count.
+    /// Results of analytics queries, by the end of their run; they no longer count afterwards.
     AnalyticsResults,
-    /// Rows of results that do not count, by when their runs ended.
+    /// Rows of results that no longer count, by the end of their run.
     AnalyticsRows,
-    /// Rows of a run whose result does not count, whenever it was.
+    /// Rows of one run whose result does not count, of any time.
     AnalyticsRowsOf(AnalyticsRunId),
-    /// Runs of analytics queries that have no rows, by when they ended.
+    /// Runs of analytics queries without rows, by their end.
     AnalyticsRuns,
-    /// Anomalies that are over, by when they were odd last.
+    /// Anomalies that are over, by the time of their last observation.
     Anomalies,
 }
 
@@ -86,9 +86,9 @@ pub(in crate::store) const TRANSITIONS: &str = "DELETE FROM transitions WHERE te
      WHERE tenant = $1 AND requested_at < $2 AND finished_at < $2 ORDER BY requested_at LIMIT 500)";
 pub(in crate::store) const ATTEMPTS: &str = "DELETE FROM platform_calls WHERE tenant = $1 AND id IN (SELECT id FROM platform_calls \
      WHERE tenant = $1 AND sent_at < $2 AND transition IS NOT NULL ORDER BY sent_at LIMIT 500)";
-pub(in crate::store) const QUESTIONS: &str = "DELETE FROM platform_calls WHERE tenant = $1 AND id IN (SELECT id FROM platform_calls \
+pub(in crate::store) const OTHER_CALLS: &str = "DELETE FROM platform_calls WHERE tenant = $1 AND id IN (SELECT id FROM platform_calls \
      WHERE tenant = $1 AND sent_at < $2 AND transition IS NULL ORDER BY sent_at LIMIT 500)";
-pub(in crate::store) const ANSWERS: &str = "DELETE FROM idempotency_keys WHERE tenant = $1 AND (token, request_key) IN \
+pub(in crate::store) const IDEMPOTENCY_KEYS: &str = "DELETE FROM idempotency_keys WHERE tenant = $1 AND (token, request_key) IN \
      (SELECT token, request_key FROM idempotency_keys WHERE tenant = $1 AND at < $2 LIMIT 500)";
 pub(in crate::store) const JOB_RUNS: &str = "DELETE FROM job_runs WHERE tenant = $1 AND job = $3 AND run IN (SELECT run FROM job_runs \
      WHERE tenant = $1 AND job = $3 ORDER BY run LIMIT 500) AND started_at < $2 AND finished_at IS NOT NULL \
@@ -100,87 +100,87 @@ pub(in crate::store) const CHANGE_SETS: &str = "DELETE FROM change_sets WHERE te
      WHERE s.tenant = $1 AND s.made_at < $2 AND NOT EXISTS (SELECT 1 FROM change_set_agents a WHERE a.tenant = s.tenant \
      AND a.change_set = s.id) LIMIT 500)";
 
-/// With the history that they are computed from.
+/// Deleted together with the history that they are computed from.
 pub(in crate::store) const ADHERENCE_DAYS: &str = "DELETE FROM adherence_days WHERE tenant = $1 AND (agent, day) IN \
      (SELECT agent, day FROM adherence_days WHERE tenant = $1 AND settles_at < $2 ORDER BY settles_at LIMIT 500)";
-/// Not the last, which goes on.
-pub(in crate::store) const SIGHTS: &str = "DELETE FROM sight_spans WHERE tenant = $1 AND starts_at IN (SELECT starts_at FROM sight_spans \
+/// Keeps the last period, which is still extended.
+pub(in crate::store) const OBSERVED_SPANS: &str = "DELETE FROM sight_spans WHERE tenant = $1 AND starts_at IN (SELECT starts_at FROM sight_spans \
      WHERE tenant = $1 AND ends_at < $2 AND starts_at < (SELECT MAX(l.starts_at) FROM sight_spans l WHERE l.tenant = $1) \
      ORDER BY starts_at LIMIT 500)";
 
-impl Slice {
-    /// Runs of a job that began before an instant.
-    pub fn of_runs(key: &JobKey, before: UtcMicros) -> Self {
-        Self { tenant: key.tenant.clone(), what: Pruned::JobRuns(key.job.clone()), before }
+impl PruneSlice {
+    /// Returns the slice of a job's runs that began before a given time.
+    pub fn of_job_runs(key: &JobKey, before: UtcMicros) -> Self {
+        Self { tenant: key.tenant.clone(), target: PruneTarget::JobRuns(key.job.clone()), before }
     }
 
     fn values(&self) -> Values {
         let mut values = Values::default();
         values.text(self.tenant.as_ref().map_or("", TenantId::as_str)).int(self.before.as_micros());
-        match &self.what {
-            Pruned::History(agent) => values.text(agent.as_str()),
-            Pruned::JobRuns(job) => values.text(job.as_str()),
-            Pruned::RuleFindings => values.text(rules::first_id_of(self.before)),
-            Pruned::AnalyticsRowsOf(run) => values.text(run.to_string()),
-            Pruned::Transitions
-            | Pruned::Attempts
-            | Pruned::Questions
-            | Pruned::Answers
-            | Pruned::SkillFigures
-            | Pruned::QueueFigures
-            | Pruned::SkillQuarters
-            | Pruned::QueueQuarters
-            | Pruned::ChangeSetAgents
-            | Pruned::ChangeSets
-            | Pruned::Exceptions
-            | Pruned::AdherenceDays
-            | Pruned::Sights
-            | Pruned::ReportRuns
-            | Pruned::AnalyticsResults
-            | Pruned::AnalyticsRows
-            | Pruned::AnalyticsRuns
-            | Pruned::Anomalies => &mut values,
+        match &self.target {
+            PruneTarget::History(agent) => values.text(agent.as_str()),
+            PruneTarget::JobRuns(job) => values.text(job.as_str()),
+            PruneTarget::RuleFindings => values.text(rules::first_id_at(self.before)),
+            PruneTarget::AnalyticsRowsOf(run) => values.text(run.to_string()),
+            PruneTarget::Transitions
+            | PruneTarget::Attempts
+            | PruneTarget::OtherCalls
+            | PruneTarget::IdempotencyKeys
+            | PruneTarget::SkillFigures
+            | PruneTarget::QueueFigures
+            | PruneTarget::SkillQuarters
+            | PruneTarget::QueueQuarters
+            | PruneTarget::ChangeSetAgents
+            | PruneTarget::ChangeSets
+            | PruneTarget::Exceptions
+            | PruneTarget::AdherenceDays
+            | PruneTarget::ObservedSpans
+            | PruneTarget::ReportRuns
+            | PruneTarget::AnalyticsResults
+            | PruneTarget::AnalyticsRows
+            | PruneTarget::AnalyticsRuns
+            | PruneTarget::Anomalies => &mut values,
         };
         values
     }
 
-    /// What goes before, and the deletion.
+    /// Returns the statement to run first, if any, and the deletion.
     const fn statements(&self) -> (Option<&'static str>, &'static str) {
-        match &self.what {
-            Pruned::History(_) => (None, HISTORY),
-            Pruned::Transitions => (None, TRANSITIONS),
-            Pruned::Attempts => (None, ATTEMPTS),
-            Pruned::Questions => (None, QUESTIONS),
-            Pruned::Answers => (None, ANSWERS),
-            Pruned::JobRuns(_) => (None, JOB_RUNS),
-            Pruned::SkillFigures => (Some(figures::ROLL_UP_SKILLS), figures::ROLLED_UP_SKILLS),
-            Pruned::QueueFigures => (Some(figures::ROLL_UP_QUEUES), figures::ROLLED_UP_QUEUES),
-            Pruned::SkillQuarters => (None, figures::FORGET_SKILLS),
-            Pruned::QueueQuarters => (None, figures::FORGET_QUEUES),
-            Pruned::ChangeSetAgents => (None, CHANGE_SET_AGENTS),
-            Pruned::ChangeSets => (None, CHANGE_SETS),
-            Pruned::RuleFindings => (None, rules::FORGET_FINDINGS),
-            Pruned::Exceptions => (Some(exceptions::FORGET_AGENTS), exceptions::FORGET),
-            Pruned::AdherenceDays => (None, ADHERENCE_DAYS),
-            Pruned::Sights => (None, SIGHTS),
-            Pruned::ReportRuns => (None, report_runs::FORGET),
-            Pruned::AnalyticsResults => (None, analytics::LET_GO),
-            Pruned::AnalyticsRows => (None, analytics::FORGET_ROWS),
-            Pruned::AnalyticsRowsOf(_) => (None, analytics::FORGET_ROWS_OF),
-            Pruned::AnalyticsRuns => (None, analytics::FORGET_RUNS),
-            Pruned::Anomalies => (None, anomalies::FORGET),
+        match &self.target {
+            PruneTarget::History(_) => (None, HISTORY),
+            PruneTarget::Transitions => (None, TRANSITIONS),
+            PruneTarget::Attempts => (None, ATTEMPTS),
+            PruneTarget::OtherCalls => (None, OTHER_CALLS),
+            PruneTarget::IdempotencyKeys => (None, IDEMPOTENCY_KEYS),
+            PruneTarget::JobRuns(_) => (None, JOB_RUNS),
+            PruneTarget::SkillFigures => (Some(figures::ROLL_UP_SKILLS), figures::DELETE_ROLLED_UP_SKILLS),
+            PruneTarget::QueueFigures => (Some(figures::ROLL_UP_QUEUES), figures::DELETE_ROLLED_UP_QUEUES),
+            PruneTarget::SkillQuarters => (None, figures::DELETE_SKILL_QUARTERS),
+            PruneTarget::QueueQuarters => (None, figures::DELETE_QUEUE_QUARTERS),
+            PruneTarget::ChangeSetAgents => (None, CHANGE_SET_AGENTS),
+            PruneTarget::ChangeSets => (None, CHANGE_SETS),
+            PruneTarget::RuleFindings => (None, rules::DELETE_FINDINGS),
+            PruneTarget::Exceptions => (Some(exceptions::DELETE_AGENTS), exceptions::DELETE),
+            PruneTarget::AdherenceDays => (None, ADHERENCE_DAYS),
+            PruneTarget::ObservedSpans => (None, OBSERVED_SPANS),
+            PruneTarget::ReportRuns => (None, report_runs::DELETE),
+            PruneTarget::AnalyticsResults => (None, analytics::EXPIRE_RESULTS),
+            PruneTarget::AnalyticsRows => (None, analytics::DELETE_ROWS),
+            PruneTarget::AnalyticsRowsOf(_) => (None, analytics::DELETE_ROWS_OF_RUN),
+            PruneTarget::AnalyticsRuns => (None, analytics::DELETE_RUNS),
+            PruneTarget::Anomalies => (None, anomalies::DELETE),
         }
     }
 }
 
-/// Deletes one slice; gives the count of rows.
-pub(in crate::store) async fn prune(connection: &mut AnyConnection, slice: &Slice) -> Result<u64, CommitError> {
+/// Deletes one slice and returns the number of rows.
+pub(in crate::store) async fn prune(connection: &mut AnyConnection, slice: &PruneSlice) -> Result<u64, CommitError> {
     let (before, deletion) = slice.statements();
-    let mut gone = 0;
+    let mut deleted = 0;
     for statement in before.into_iter().chain([deletion]) {
         let arguments = slice.values().into_arguments().map_err(CommitError::from_engine)?;
         let done = sqlx::query_with(statement, arguments).execute(&mut *connection).await;
-        gone = done.map_err(CommitError::from_engine)?.rows_affected();
+        deleted = done.map_err(CommitError::from_engine)?.rows_affected();
     }
-    Ok(gone)
+    Ok(deleted)
 }

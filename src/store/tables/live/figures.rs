@@ -1,7 +1,7 @@
-//! Figures of skills and queues: a row for each read, rolled up to quarters of an hour after a day.
+//! Figures of skills and queues: one row for each read, aggregated into quarters of an hour after a day.
 //!
-//! Rolling up and letting go of the single rows is one transaction, and a quarter that is there already is added to: it may be cut
-//! anywhere and done again, and each read counts once.
+//! Aggregating and deleting the single rows is one transaction, which adds to a quarter that already exists. It may be
+//! interrupted and repeated at any point, and each read counts once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::store::error::{CommitError, ReadError};
 use crate::store::reader::Reader;
 use crate::store::tables::last_of_each;
 
-/// The text of one statement over the columns of a kind.
+/// Builds the text of one statement over the columns of a kind.
 macro_rules! statement {
     (ADD $table:literal $key:literal $($column:literal),+) => {
         concat!("INSERT INTO ", $table, " (tenant, ", $key, ", taken_at, name", $(", ", $column,)+ ") VALUES")
@@ -66,7 +66,7 @@ macro_rules! statement {
             $table, "_15m WHERE tenant = $1 AND quarter_at < $2 ORDER BY tenant, quarter_at LIMIT 500)"
         )
     };
-    // The reads of some instants, whole: about a slice of rows.
+    // Selects whole reads, up to about one slice of rows.
     (OLDEST $table:literal) => {
         concat!(
             " WHERE tenant = $1 AND taken_at < $2 AND taken_at <= COALESCE((SELECT taken_at FROM ", $table,
@@ -75,7 +75,7 @@ macro_rules! statement {
     };
 }
 
-/// A statement over the figures of skills.
+/// Builds a statement over the figures of skills.
 macro_rules! of_skills {
     ($what:tt) => {
         statement!(
@@ -93,7 +93,7 @@ macro_rules! of_skills {
     };
 }
 
-/// A statement over the figures of queues.
+/// Builds a statement over the figures of queues.
 macro_rules! of_queues {
     ($what:tt) => {
         statement!(
@@ -124,24 +124,24 @@ pub(in crate::store) const SKILL_SERIES: &str = of_skills!(SERIES);
 pub(in crate::store) const QUEUE_SERIES: &str = of_queues!(SERIES);
 pub(in crate::store) const ROLL_UP_SKILLS: &str = of_skills!(ROLL_UP);
 pub(in crate::store) const ROLL_UP_QUEUES: &str = of_queues!(ROLL_UP);
-pub(in crate::store) const ROLLED_UP_SKILLS: &str = statement!(ROLLED_UP "skill_figures" "skill");
-pub(in crate::store) const ROLLED_UP_QUEUES: &str = statement!(ROLLED_UP "queue_figures" "queue");
-pub(in crate::store) const FORGET_SKILLS: &str = statement!(FORGET "skill_figures" "skill");
-pub(in crate::store) const FORGET_QUEUES: &str = statement!(FORGET "queue_figures" "queue");
+pub(in crate::store) const DELETE_ROLLED_UP_SKILLS: &str = statement!(ROLLED_UP "skill_figures" "skill");
+pub(in crate::store) const DELETE_ROLLED_UP_QUEUES: &str = statement!(ROLLED_UP "queue_figures" "queue");
+pub(in crate::store) const DELETE_SKILL_QUARTERS: &str = statement!(FORGET "skill_figures" "skill");
+pub(in crate::store) const DELETE_QUEUE_QUARTERS: &str = statement!(FORGET "queue_figures" "queue");
 
-/// The most points of one page of a series: ten days of quarters, and the day before them at two reads a minute.
+/// The maximum number of points on one page of a series: ten days of quarters, and one day of two reads per minute.
 pub const FIGURES_PAGE_LIMIT: u32 = 4_000;
 
-/// What was counted over a span.
+/// The statistics of one read or one quarter of an hour.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FigurePoint<const N: usize> {
-    /// Where it begins.
+    /// The start of the period.
     pub starts_at: UtcMicros,
-    /// How long it is; zero for one read.
+    /// The length of the period; zero for a single read.
     pub span: Duration,
-    /// How many reads are in it.
+    /// The number of reads.
     pub polls: u64,
-    /// By measure, in the order of its kind.
+    /// The statistics by measure, in the order of the measures.
     pub stats: [Stat; N],
 }
 
@@ -152,30 +152,31 @@ pub(in crate::store) async fn write(
 ) -> Result<(), CommitError> {
     let key = |tenant, at, id| (tenant, at, id);
     let skills = commits.iter().flat_map(|commit| &commit.skill_figures);
-    let skills = last_of_each(skills, |row| key(&row.tenant, row.taken.at, row.taken.figures.id.as_str()));
+    let skills = last_of_each(skills, |row| key(&row.tenant, row.reading.at, row.reading.figures.id.as_str()));
     batch::run(connection, script, &ADD_SKILLS, &skills, |row, values| {
-        let figures = &row.taken.figures;
+        let figures = &row.reading.figures;
         bind(row, figures.id.as_str(), figures.name.as_deref(), &figures.values(), values);
     })
     .await?;
     let queues = commits.iter().flat_map(|commit| &commit.queue_figures);
-    let queues = last_of_each(queues, |row| key(&row.tenant, row.taken.at, row.taken.figures.id.as_str()));
+    let queues = last_of_each(queues, |row| key(&row.tenant, row.reading.at, row.reading.figures.id.as_str()));
     batch::run(connection, script, &ADD_QUEUES, &queues, |row, values| {
-        let figures = &row.taken.figures;
+        let figures = &row.reading.figures;
         bind(row, figures.id.as_str(), figures.name.as_deref(), &figures.values(), values);
     })
     .await
 }
 
 fn bind<T>(row: &FiguresWrite<T>, id: &str, name: Option<&str>, figures: &[Option<u64>], values: &mut Values) {
-    values.text(row.tenant.as_str()).text(id).int(row.taken.at.as_micros()).text_or_null(name);
+    values.text(row.tenant.as_str()).text(id).int(row.reading.at.as_micros()).text_or_null(name);
     for figure in figures {
         values.int_or_null(figure.map(|figure| i64::try_from(figure).unwrap_or(i64::MAX)));
     }
 }
 
 impl Reader {
-    /// The newest figures of each skill and queue that was read within `span` before the newest read of its kind.
+    /// Returns the newest figures of each skill and queue that was read within `span` before the newest read of its
+    /// kind.
     pub async fn latest_figures(&self, tenant: &TenantId, span: Duration) -> Result<Figures, ReadError> {
         let span_us = i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
         let values = || {
@@ -184,18 +185,18 @@ impl Reader {
             values
         };
         let mut figures = Figures::default();
-        self.each(LATEST_SKILLS, values(), |row| {
-            let cells = Cells::of("skill_figures", row);
+        self.for_each_row(LATEST_SKILLS, values(), |row| {
+            let cells = Cells::new("skill_figures", row);
             let (id, name) = (SkillId::new(cells.text("skill")?), cells.text_or_null("name")?.map(Arc::from));
-            let read = SkillFigures::of(id, name, columns(&cells, SKILL_MEASURES.map(|measure| measure.column))?);
+            let read = SkillFigures::of(id, name, read_columns(&cells, SKILL_MEASURES.map(|measure| measure.column))?);
             figures.put_skill(cells.instant("taken_at")?, read);
             Ok(())
         })
         .await?;
-        self.each(LATEST_QUEUES, values(), |row| {
-            let cells = Cells::of("queue_figures", row);
+        self.for_each_row(LATEST_QUEUES, values(), |row| {
+            let cells = Cells::new("queue_figures", row);
             let (id, name) = (QueueId::new(cells.text("queue")?), cells.text_or_null("name")?.map(Arc::from));
-            let read = QueueFigures::of(id, name, columns(&cells, QUEUE_MEASURES.map(|measure| measure.column))?);
+            let read = QueueFigures::of(id, name, read_columns(&cells, QUEUE_MEASURES.map(|measure| measure.column))?);
             figures.put_queue(cells.instant("taken_at")?, read);
             Ok(())
         })
@@ -203,8 +204,9 @@ impl Reader {
         Ok(figures)
     }
 
-    /// The figures of a skill from an instant up to another, in order, at most `limit` points (held to
-    /// [`crate::store::FIGURES_PAGE_LIMIT`]): quarters of an hour that begin in the span, and the single reads of the last day.
+    /// Returns the figures of a skill in a period, in order, at most `limit` points (capped at
+    /// [`crate::store::FIGURES_PAGE_LIMIT`]): quarters of an hour that begin in the period, and the single reads of the
+    /// last day.
     pub async fn skill_series(
         &self,
         tenant: &TenantId,
@@ -215,7 +217,7 @@ impl Reader {
         self.series(SKILL_SERIES, (tenant, skill.as_str()), span, limit).await
     }
 
-    /// The same of a queue.
+    /// Returns the figures of a queue in the same way.
     pub async fn queue_series(
         &self,
         tenant: &TenantId,
@@ -236,12 +238,12 @@ impl Reader {
         let mut values = Values::default();
         values.text(tenant.as_str()).text(id).int(from.as_micros()).int(to.as_micros());
         values.int(i64::from(limit.min(FIGURES_PAGE_LIMIT)));
-        self.all(statement, values).await?.iter().map(point).collect()
+        self.fetch_all(statement, values).await?.iter().map(read_point).collect()
     }
 }
 
-/// The values of one read.
-fn columns<const N: usize>(cells: &Cells<'_>, names: [&'static str; N]) -> Result<[Option<u64>; N], ReadError> {
+/// Reads the values of one read.
+fn read_columns<const N: usize>(cells: &Cells<'_>, names: [&'static str; N]) -> Result<[Option<u64>; N], ReadError> {
     let mut values = [None; N];
     for (value, name) in values.iter_mut().zip(names) {
         *value = cells.number_or_null(name)?;
@@ -249,9 +251,9 @@ fn columns<const N: usize>(cells: &Cells<'_>, names: [&'static str; N]) -> Resul
     Ok(values)
 }
 
-fn point<const N: usize>(row: &AnyRow) -> Result<FigurePoint<N>, ReadError> {
-    // The first five are the key and the span; three follow for each measure.
-    let cells = Cells::of("figures", row);
+fn read_point<const N: usize>(row: &AnyRow) -> Result<FigurePoint<N>, ReadError> {
+    // The first five columns are the key and the span; three columns follow for each measure.
+    let cells = Cells::new("figures", row);
     let mut stats = [Stat::default(); N];
     for (number, stat) in stats.iter_mut().enumerate() {
         let first = 5 + 3 * number;

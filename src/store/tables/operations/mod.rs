@@ -1,3 +1,3 @@
-//! Operations: what the workers must remember over a restart.
+//! Operations: the state that the workers keep across restarts.
 
 pub(in crate::store) mod upkeep;

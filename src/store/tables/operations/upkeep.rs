@@ -1,12 +1,12 @@
-//! What the workers must remember over a restart: counters, subscriptions, answers to repeated requests, versions of rules,
-//! and whether automation is halted.
+//! The state that the workers keep across restarts: counters, subscriptions, responses to repeated requests, versions
+//! of rules, and whether automation is halted.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::AnyConnection;
 
-use crate::clock::Moment;
+use crate::clock::ClockReading;
 use crate::domain::ids::{AgentId, RuleId, SubscriptionId, TenantId};
 use crate::domain::time::UtcMicros;
 use crate::store::batch::{self, ManyRows, Script, Values};
@@ -36,12 +36,12 @@ pub(in crate::store) const SET_SUBSCRIPTIONS: ManyRows = ManyRows {
 };
 pub(in crate::store) const DROP_SUBSCRIPTIONS: ManyRows =
     ManyRows { head: "DELETE FROM subscriptions WHERE (tenant, slice) IN (VALUES", width: 2, tail: ")" };
-pub(in crate::store) const ADD_IDEMPOTENCY: ManyRows = ManyRows {
+pub(in crate::store) const ADD_IDEMPOTENCY_KEYS: ManyRows = ManyRows {
     head: "INSERT INTO idempotency_keys (tenant, token, request_key, request_hash, status, answer, at) VALUES",
     width: 7,
     tail: "",
 };
-pub(in crate::store) const ADD_RULES: ManyRows = ManyRows {
+pub(in crate::store) const ADD_RULE_VERSIONS: ManyRows = ManyRows {
     head: "INSERT INTO rule_versions (tenant, rule, version, body, first_seen_at) VALUES",
     width: 5,
     tail: "ON CONFLICT (tenant, rule, version) DO NOTHING",
@@ -55,9 +55,9 @@ pub(in crate::store) const COUNTERS: &str = "SELECT tenant, agent, sequence, loc
      WHERE tenant = $1 ORDER BY agent";
 pub(in crate::store) const SUBSCRIPTIONS: &str = "SELECT tenant, slice, id, created_at, created_steady_us, created_host_start, polled_at, \
      polled_steady_us, polled_host_start, interval_ms, agents_hash FROM subscriptions WHERE tenant = $1 ORDER BY slice";
-pub(in crate::store) const IDEMPOTENCY: &str = "SELECT tenant, token, request_key, request_hash, status, answer, at FROM idempotency_keys \
+pub(in crate::store) const IDEMPOTENCY_KEY: &str = "SELECT tenant, token, request_key, request_hash, status, answer, at FROM idempotency_keys \
      WHERE tenant = $1 AND token = $2 AND request_key = $3";
-pub(in crate::store) const RULES: &str = "SELECT tenant, rule, version, body, first_seen_at FROM rule_versions WHERE tenant = $1 \
+pub(in crate::store) const RULE_VERSIONS: &str = "SELECT tenant, rule, version, body, first_seen_at FROM rule_versions WHERE tenant = $1 \
      ORDER BY rule, first_seen_at, version";
 pub(in crate::store) const STATUS: &str = "SELECT tenant, halted_since, reason FROM tenant_status WHERE tenant = $1";
 
@@ -79,25 +79,25 @@ pub(in crate::store) async fn write(
     .await?;
     write_subscriptions(connection, script, commits).await?;
     let answers: Vec<_> = commits.iter().flat_map(|commit| &commit.idempotency).collect();
-    batch::run(connection, script, &ADD_IDEMPOTENCY, &answers, |row, values| {
+    batch::run(connection, script, &ADD_IDEMPOTENCY_KEYS, &answers, |row, values| {
         values
             .text(row.tenant.as_ref().map_or("", TenantId::as_str))
             .text(&*row.token)
             .text(&*row.key)
             .bytes(&row.request_hash.0)
             .int(i64::from(row.status))
-            .text(&*row.answer)
+            .text(&*row.response_body)
             .int(row.at.as_micros());
     })
     .await?;
     let rules: Vec<_> = commits.iter().flat_map(|commit| &commit.rules).collect();
-    batch::run(connection, script, &ADD_RULES, &rules, |row, values| {
+    batch::run(connection, script, &ADD_RULE_VERSIONS, &rules, |row, values| {
         values
             .text(row.tenant.as_str())
             .text(row.rule.as_str())
             .text(&*row.version)
             .text(&*row.body)
-            .int(row.first_seen_at.as_micros());
+            .int(row.first_in_force_at.as_micros());
     })
     .await?;
     let status = last_of_each(commits.iter().flat_map(|commit| &commit.tenant_status), |row| &row.tenant);
@@ -147,18 +147,18 @@ async fn write_subscriptions(
     .await
 }
 
-/// A moment by the host's steady time, as it is stored.
-fn steady_us(moment: Option<Moment>) -> Option<i64> {
+/// Returns the stored form of a reading of the host's steady clock.
+fn steady_us(moment: Option<ClockReading>) -> Option<i64> {
     moment?.steady.map(|steady| i64::try_from(steady.as_micros()).unwrap_or(i64::MAX))
 }
 
 impl Reader {
-    /// The counters of every agent of a tenant that has some.
+    /// Returns the counters of a tenant's agents.
     pub async fn counters(&self, tenant: &TenantId) -> Result<Vec<AgentCounters>, ReadError> {
-        let rows = self.all(COUNTERS, tenant_alone(tenant)).await?;
+        let rows = self.fetch_all(COUNTERS, bind_tenant(tenant)).await?;
         rows.iter()
             .map(|row| {
-                let cells = Cells::of("agent_counters", row);
+                let cells = Cells::new("agent_counters", row);
                 Ok(AgentCounters {
                     tenant: tenant.clone(),
                     agent: AgentId::new(cells.text("agent")?),
@@ -171,24 +171,24 @@ impl Reader {
             .collect()
     }
 
-    /// A tenant's subscriptions, by slice.
+    /// Returns a tenant's subscriptions, by slice.
     pub async fn subscriptions(&self, tenant: &TenantId) -> Result<Vec<SubscriptionRow>, ReadError> {
-        let rows = self.all(SUBSCRIPTIONS, tenant_alone(tenant)).await?;
+        let rows = self.fetch_all(SUBSCRIPTIONS, bind_tenant(tenant)).await?;
         rows.iter()
             .map(|row| {
-                let cells = Cells::of("subscriptions", row);
+                let cells = Cells::new("subscriptions", row);
                 Ok(SubscriptionRow {
                     tenant: tenant.clone(),
                     slice: cells.number("slice")?,
                     id: SubscriptionId::new(cells.text("id")?),
-                    created: Moment {
+                    created: ClockReading {
                         wall: cells.instant("created_at")?,
                         steady: cells.number_or_null("created_steady_us")?.map(Duration::from_micros),
                         host_start: cells.int_or_null("created_host_start")?,
                     },
                     polled: match cells.instant_or_null("polled_at")? {
                         None => None,
-                        Some(wall) => Some(Moment {
+                        Some(wall) => Some(ClockReading {
                             wall,
                             steady: cells.number_or_null("polled_steady_us")?.map(Duration::from_micros),
                             host_start: cells.int_or_null("polled_host_start")?,
@@ -201,8 +201,8 @@ impl Reader {
             .collect()
     }
 
-    /// What was answered to a request with this key.
-    pub async fn idempotency(
+    /// Returns the stored response to a request with this key.
+    pub async fn idempotency_row(
         &self,
         tenant: Option<&TenantId>,
         token: &str,
@@ -210,42 +210,42 @@ impl Reader {
     ) -> Result<Option<IdempotencyRow>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.map_or("", TenantId::as_str)).text(token).text(key);
-        let Some(row) = self.optional(IDEMPOTENCY, values).await? else { return Ok(None) };
-        let cells = Cells::of("idempotency_keys", &row);
+        let Some(row) = self.fetch_optional(IDEMPOTENCY_KEY, values).await? else { return Ok(None) };
+        let cells = Cells::new("idempotency_keys", &row);
         Ok(Some(IdempotencyRow {
             tenant: tenant.cloned(),
             token: Arc::from(token),
             key: Arc::from(key),
             request_hash: cells.hash("request_hash")?,
             status: cells.number("status")?,
-            answer: cells.text("answer")?.to_owned(),
+            response_body: cells.text("answer")?.to_owned(),
             at: cells.instant("at")?,
         }))
     }
 
-    /// Every version of every rule that a tenant has had.
+    /// Returns all versions of all rules that a tenant has had.
     pub async fn rule_versions(&self, tenant: &TenantId) -> Result<Vec<RuleVersion>, ReadError> {
-        let rows = self.all(RULES, tenant_alone(tenant)).await?;
+        let rows = self.fetch_all(RULE_VERSIONS, bind_tenant(tenant)).await?;
         rows.iter()
             .map(|row| {
-                let cells = Cells::of("rule_versions", row);
+                let cells = Cells::new("rule_versions", row);
                 Ok(RuleVersion {
                     tenant: tenant.clone(),
                     rule: RuleId::new(cells.text("rule")?),
                     version: Arc::from(cells.text("version")?),
                     body: cells.text("body")?.to_owned(),
-                    first_seen_at: cells.instant("first_seen_at")?,
+                    first_in_force_at: cells.instant("first_seen_at")?,
                 })
             })
             .collect()
     }
 
-    /// Whether automation of a tenant is halted; it runs where nothing is stored.
+    /// Returns whether a tenant's automation is halted; it runs if nothing is stored.
     pub async fn tenant_status(&self, tenant: &TenantId) -> Result<TenantStatus, ReadError> {
-        let Some(row) = self.optional(STATUS, tenant_alone(tenant)).await? else {
+        let Some(row) = self.fetch_optional(STATUS, bind_tenant(tenant)).await? else {
             return Ok(TenantStatus { tenant: tenant.clone(), halted_since: None, reason: None });
         };
-        let cells = Cells::of("tenant_status", &row);
+        let cells = Cells::new("tenant_status", &row);
         Ok(TenantStatus {
             tenant: tenant.clone(),
             halted_since: cells.instant_or_null("halted_since")?,
@@ -254,7 +254,7 @@ impl Reader {
     }
 }
 
-fn tenant_alone(tenant: &TenantId) -> Values {
+fn bind_tenant(tenant: &TenantId) -> Values {
     let mut values = Values::default();
     values.text(tenant.as_str());
     values

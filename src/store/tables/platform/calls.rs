@@ -1,4 +1,4 @@
-//! Calls to the platform: the budget's log of the last minute and the attempts of transitions.
+//! API calls: the budget's log of the last minute and the attempts of transitions.
 
 use std::sync::Arc;
 
@@ -22,8 +22,8 @@ pub(in crate::store) const UPSERT: ManyRows = ManyRows {
            outcome = excluded.outcome, status_code = excluded.status_code, latency_ms = excluded.latency_ms, \
            error = excluded.error, steady_us = excluded.steady_us, host_start = excluded.host_start",
 };
-/// Calls that may still fill a slot: sent or answered since an instant, and those without an answer, by way of their ids (as
-/// with open transitions).
+/// Calls that may still use a slot: sent or answered since a given time, and unanswered ones, which are selected by id
+/// as open transitions are.
 pub(in crate::store) const RECENT: &str = "SELECT tenant, id, kind, agent, transition, attempt, sent_at, answered_at, outcome, status_code, \
      latency_ms, error, steady_us, host_start FROM platform_calls WHERE tenant = $1 AND sent_at >= $2 \
      UNION SELECT tenant, id, kind, agent, transition, attempt, sent_at, answered_at, outcome, status_code, latency_ms, \
@@ -32,7 +32,7 @@ pub(in crate::store) const RECENT: &str = "SELECT tenant, id, kind, agent, trans
 pub(in crate::store) const OF_TRANSITION: &str = "SELECT tenant, id, kind, agent, transition, attempt, sent_at, answered_at, outcome, \
      status_code, latency_ms, error, steady_us, host_start FROM platform_calls WHERE tenant = $1 AND transition = $2 \
      ORDER BY sent_at, id";
-/// Calls of a span of the host's steady time, the newest first.
+/// Calls in a span of the host's steady time, newest first.
 pub(in crate::store) const STEADY: &str = "SELECT tenant, id, kind, agent, transition, attempt, sent_at, answered_at, outcome, \
      status_code, latency_ms, error, steady_us, host_start FROM platform_calls \
      WHERE tenant = $1 AND steady_us >= $2 AND steady_us <= $3 ORDER BY steady_us DESC LIMIT $4";
@@ -64,7 +64,7 @@ pub(in crate::store) async fn write(
 }
 
 pub(in crate::store) fn decode(row: &AnyRow) -> Result<CallWrite, ReadError> {
-    let cells = Cells::of("platform_calls", row);
+    let cells = Cells::new("platform_calls", row);
     Ok(CallWrite {
         tenant: TenantId::new(cells.text("tenant")?),
         id: cells.parsed("id")?,
@@ -84,16 +84,17 @@ pub(in crate::store) fn decode(row: &AnyRow) -> Result<CallWrite, ReadError> {
 }
 
 impl Reader {
-    /// A tenant's calls sent at or after `since`, and all that have no answer, in the order of their sending. An answer comes
-    /// at most a request timeout after the sending, so a caller who counts slots by the answer asks from that much earlier.
+    /// Returns a tenant's calls sent at or after `since`, and all unanswered ones, in the order of sending. A response
+    /// arrives at most one request timeout after sending, so a caller that counts slots by response should start that
+    /// much earlier.
     pub async fn recent_calls(&self, tenant: &TenantId, since: UtcMicros) -> Result<Vec<CallWrite>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str()).int(since.as_micros());
-        self.all(RECENT, values).await?.iter().map(decode).collect()
+        self.fetch_all(RECENT, values).await?.iter().map(decode).collect()
     }
 
-    /// A tenant's newest calls, `limit` at most, whose instant in the host's steady time lies in a span of microseconds. Calls of
-    /// another start of the host, or of another host, may lie in it by chance.
+    /// Returns at most `limit` of a tenant's newest calls whose steady time, in microseconds, lies in a span. They may
+    /// by chance include calls of another start of the host, or of another host.
     pub async fn steady_calls(
         &self,
         tenant: &TenantId,
@@ -103,13 +104,13 @@ impl Reader {
         let int = |us| i64::try_from(us).unwrap_or(i64::MAX);
         let mut values = Values::default();
         values.text(tenant.as_str()).int(int(from_us)).int(int(to_us)).int(i64::try_from(limit).unwrap_or(i64::MAX));
-        self.all(STEADY, values).await?.iter().map(decode).collect()
+        self.fetch_all(STEADY, values).await?.iter().map(decode).collect()
     }
 
-    /// The attempts of a transition, in order.
+    /// Returns the attempts of a transition, in order.
     pub async fn attempts(&self, tenant: &TenantId, transition: TransitionId) -> Result<Vec<CallWrite>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str()).text(transition.to_string());
-        self.all(OF_TRANSITION, values).await?.iter().map(decode).collect()
+        self.fetch_all(OF_TRANSITION, values).await?.iter().map(decode).collect()
     }
 }

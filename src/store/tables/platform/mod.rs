@@ -1,3 +1,3 @@
-//! The platform: calls to it, which the budget counts.
+//! API calls to the platform, which the budget counts.
 
 pub(in crate::store) mod calls;

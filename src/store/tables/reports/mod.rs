@@ -1,3 +1,3 @@
-//! Reports: the runs that the daemon was asked for.
+//! Reports that were requested.
 
 pub(in crate::store) mod report_runs;

@@ -1,4 +1,4 @@
-//! Reports that the daemon was asked for.
+//! Runs of requested reports.
 
 use std::sync::Arc;
 
@@ -37,14 +37,14 @@ macro_rules! selecting {
 pub(in crate::store) const ONE: &str = selecting!("id = $2");
 /// `$2` before this id.
 pub(in crate::store) const LIST: &str = selecting!("id < $2 ORDER BY id DESC LIMIT $3");
-/// By way of the ids, which SQLite reads from the index of the open ones.
+/// Selects by id, so that SQLite reads the index of open runs.
 pub(in crate::store) const OPEN: &str = selecting!(
     "id IN (SELECT id FROM report_runs WHERE tenant = $1 AND ended_at IS NULL ORDER BY id LIMIT $2) ORDER BY id"
 );
-/// `$2` before this instant.
+/// `$2` before this time.
 pub(in crate::store) const WITH_FILE: &str =
     selecting!("ended_at < $2 AND file = 1 ORDER BY ended_at DESC, id DESC LIMIT $3");
-pub(in crate::store) const FORGET: &str = "DELETE FROM report_runs WHERE tenant = $1 AND id IN (SELECT id FROM report_runs \
+pub(in crate::store) const DELETE: &str = "DELETE FROM report_runs WHERE tenant = $1 AND id IN (SELECT id FROM report_runs \
      WHERE tenant = $1 AND ended_at < $2 AND COALESCE(file, 0) = 0 ORDER BY ended_at, id LIMIT 500)";
 
 pub(in crate::store) async fn write(
@@ -58,18 +58,18 @@ pub(in crate::store) async fn write(
         values
             .text(row.tenant.as_str())
             .text(row.id.to_string())
-            .text(&*row.asked_by)
-            .int(row.asked_at.as_micros())
+            .text(&*row.requested_by)
+            .int(row.requested_at.as_micros())
             .text_or_null(row.job.as_ref().map(JobId::as_str))
             .text(&*row.request)
             .text(row.format.name())
             .text_or_null(row.section.as_deref())
-            .text(&*row.place)
+            .text(&*row.path)
             .text(row.status.name())
             .int(i64::from(row.attempts))
             .int_or_null(row.started_at.map(UtcMicros::as_micros))
             .int_or_null(row.ended_at.map(UtcMicros::as_micros))
-            .int_or_null(file.map(|file| i64::from(file.there)))
+            .int_or_null(file.map(|file| i64::from(file.exists)))
             .int_or_null(file.map(|file| i64::try_from(file.rows).unwrap_or(i64::MAX)))
             .int_or_null(file.map(|file| i64::try_from(file.bytes).unwrap_or(i64::MAX)))
             .text_or_null(file.map(|file| file.sha256.as_str()))
@@ -79,14 +79,14 @@ pub(in crate::store) async fn write(
 }
 
 impl Reader {
-    /// One run.
+    /// Returns one run.
     pub async fn report_run(&self, tenant: &TenantId, id: ReportRunId) -> Result<Option<ReportRun>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str()).text(id.to_string());
-        self.optional(ONE, values).await?.as_ref().map(run).transpose()
+        self.fetch_optional(ONE, values).await?.as_ref().map(read_run).transpose()
     }
 
-    /// A page of runs, the newest first, at most `limit` (held to [`crate::store::PAGE_LIMIT`]).
+    /// Returns a page of at most `limit` runs, newest first (capped at [`crate::store::PAGE_LIMIT`]).
     pub async fn report_runs(
         &self,
         tenant: &TenantId,
@@ -94,20 +94,20 @@ impl Reader {
         limit: u32,
     ) -> Result<Vec<ReportRun>, ReadError> {
         let mut values = Values::default();
-        // Later than every id.
+        // Sorts after every id.
         let before = before.map_or_else(|| "~".to_owned(), |id| id.to_string());
         values.text(tenant.as_str()).text(before).int(crate::store::page(limit));
-        self.all(LIST, values).await?.iter().map(run).collect()
+        self.fetch_all(LIST, values).await?.iter().map(read_run).collect()
     }
 
-    /// The runs that have not ended, the oldest first; at most [`crate::store::PAGE_LIMIT`].
+    /// Returns the unfinished runs, oldest first; at most [`crate::store::PAGE_LIMIT`].
     pub async fn open_report_runs(&self, tenant: &TenantId) -> Result<Vec<ReportRun>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str()).int(crate::store::page(u32::MAX));
-        self.all(OPEN, values).await?.iter().map(run).collect()
+        self.fetch_all(OPEN, values).await?.iter().map(read_run).collect()
     }
 
-    /// Runs that ended before an instant and whose files are there, the newest first, at most `limit` (held to
+    /// Returns the runs that ended before a given time and whose files exist, newest first, at most `limit` (capped at
     /// [`crate::store::PAGE_LIMIT`]).
     pub async fn report_runs_with_file(
         &self,
@@ -117,16 +117,16 @@ impl Reader {
     ) -> Result<Vec<ReportRun>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str()).int(before.as_micros()).int(crate::store::page(limit));
-        self.all(WITH_FILE, values).await?.iter().map(run).collect()
+        self.fetch_all(WITH_FILE, values).await?.iter().map(read_run).collect()
     }
 }
 
-fn run(row: &AnyRow) -> Result<ReportRun, ReadError> {
-    let cells = Cells::of("report_runs", row);
+fn read_run(row: &AnyRow) -> Result<ReportRun, ReadError> {
+    let cells = Cells::new("report_runs", row);
     let file = match cells.text_or_null("sha256")? {
         None => None,
         Some(sha256) => Some(RunFile {
-            there: cells.number::<u8>("file")? == 1,
+            exists: cells.number::<u8>("file")? == 1,
             rows: cells.number("row_count")?,
             bytes: cells.number("bytes")?,
             sha256: sha256.to_owned(),
@@ -135,14 +135,14 @@ fn run(row: &AnyRow) -> Result<ReportRun, ReadError> {
     Ok(ReportRun {
         id: cells.parsed("id")?,
         tenant: TenantId::new(cells.text("tenant")?),
-        asked_by: Arc::from(cells.text("asked_by")?),
-        asked_at: cells.instant("asked_at")?,
+        requested_by: Arc::from(cells.text("asked_by")?),
+        requested_at: cells.instant("asked_at")?,
         job: cells.text_or_null("job")?.map(JobId::new),
         request: Arc::from(cells.text("request")?),
-        format: cells.word("format", |name| name.parse().ok())?,
+        format: cells.known_value("format", |name| name.parse().ok())?,
         section: cells.text_or_null("section")?.map(Arc::from),
-        place: Arc::from(cells.text("place")?),
-        status: cells.word("status", RunStatus::from_name)?,
+        path: Arc::from(cells.text("place")?),
+        status: cells.known_value("status", RunStatus::from_name)?,
         attempts: cells.number("attempts")?,
         started_at: cells.instant_or_null("started_at")?,
         ended_at: cells.instant_or_null("ended_at")?,

@@ -1,3 +1,3 @@
-//! Schedules: the plan of every version.
+//! Schedules: the plans of all versions.
 
 pub(in crate::store) mod schedule;

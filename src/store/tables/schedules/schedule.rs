@@ -1,7 +1,7 @@
-//! Schedule versions: what a version brought and took away, and the plan as any version had it.
+//! Schedule versions: what each version added and removed, and the plan of any version.
 //!
-//! A row of a shift is in force from `version_from` up to but not including `version_to`. Rows that name a version without a
-//! row of its own are staged, and no reading sees them.
+//! A shift row is valid from `version_from` up to but not including `version_to`. Rows of a version without a row of
+//! its own are staged, and no read returns them.
 
 use std::collections::BTreeMap;
 
@@ -16,14 +16,15 @@ use crate::store::cells::Cells;
 use crate::store::error::ReadError;
 use crate::store::reader::Reader;
 
-/// Rows: tenant, agent, start, end, version. A shift belongs to the span that its start lies in.
+/// Rows: tenant, agent, start, end, version. A shift belongs to the period that contains its start.
 pub(in crate::store) const RETIRE_IN_COVERAGE: ManyRows = ManyRows {
     head: "UPDATE shifts SET version_to = v.column5 FROM (VALUES",
     width: 5,
     tail: ") AS v WHERE shifts.tenant = v.column1 AND shifts.agent = v.column2 AND shifts.starts_at >= v.column3 \
            AND shifts.starts_at < v.column4 AND shifts.version_from < v.column5 AND shifts.version_to IS NULL",
 };
-/// Rows: tenant, agent, start, end, version, for each new shift: one that reaches in from outside would lie over it.
+/// Rows: tenant, agent, start, end, version, for each new shift: retires a shift that reaches in from outside and would
+/// overlap it.
 pub(in crate::store) const RETIRE_OVERLAPPED: ManyRows = ManyRows {
     head: "UPDATE shifts SET version_to = v.column5 FROM (VALUES",
     width: 5,
@@ -54,31 +55,31 @@ pub(in crate::store) const ADD_VERSION: ManyRows = ManyRows {
     width: 10,
     tail: "",
 };
-pub(in crate::store) const CURRENT: &str =
+pub(in crate::store) const CURRENT_VERSION: &str =
     "SELECT version FROM schedule_versions WHERE tenant = $1 ORDER BY version DESC LIMIT 1";
-/// The version that brought this very content, if all of it is still in force and nothing was laid over it.
-pub(in crate::store) const STILL_IN_FORCE: &str = "SELECT v.version FROM schedule_versions v WHERE v.tenant = $1 AND v.content_hash = $2 \
+/// The version with exactly this content, if all of it is still active and nothing was imported over it.
+pub(in crate::store) const UNCHANGED_VERSION: &str = "SELECT v.version FROM schedule_versions v WHERE v.tenant = $1 AND v.content_hash = $2 \
      AND NOT EXISTS (SELECT 1 FROM shifts s WHERE s.tenant = $1 AND s.version_from = v.version AND +s.version_to IS NOT NULL) \
      AND NOT EXISTS (SELECT 1 FROM schedule_coverage c JOIN schedule_coverage n ON n.tenant = c.tenant AND n.agent = c.agent \
      AND n.version_from > c.version_from AND n.starts_at < c.ends_at AND n.ends_at > c.starts_at \
      WHERE c.tenant = $1 AND c.version_from = v.version) ORDER BY v.version DESC LIMIT 1";
 /// Tenants that have shifts or coverage, staged ones included.
 pub(in crate::store) const TENANTS: &str = "SELECT DISTINCT tenant FROM schedule_coverage";
-/// `$1` tenant, `$2` the version in force. What an import that was cut off left behind.
+/// `$1` tenant, `$2` the active version. Deletes what an interrupted import left behind.
 pub(in crate::store) const CLEAR_STAGED: [&str; 4] = [
     "DELETE FROM shifts WHERE tenant = $1 AND version_from > $2",
     "DELETE FROM schedule_coverage WHERE tenant = $1 AND version_from > $2",
     "UPDATE shifts SET version_to = NULL WHERE tenant = $1 AND version_to > $2",
     "UPDATE schedule_coverage SET version_to = NULL WHERE tenant = $1 AND version_to > $2",
 ];
-/// The `+` keeps SQLite from walking every version's rows by their version instead of the few by their end.
+/// The `+` keeps SQLite from reading all rows by their version instead of the few by their end.
 pub(in crate::store) const SHIFTS: &str = "SELECT tenant, agent, starts_at, ends_at, activities FROM shifts WHERE tenant = $1 \
      AND +version_from <= $2 AND (version_to IS NULL OR version_to > $2) AND ends_at > $3 AND starts_at < $4 \
      ORDER BY agent, starts_at";
 pub(in crate::store) const COVERAGE: &str = "SELECT tenant, agent, starts_at, ends_at FROM schedule_coverage WHERE tenant = $1 \
      AND +version_from <= $2 AND (version_to IS NULL OR version_to > $2) AND ends_at > $3 AND starts_at < $4 \
      ORDER BY agent, starts_at";
-/// The same of one agent, each as a JSON array: a row for each would cost many times that.
+/// The shifts of one agent, each as a JSON array, because a row for each would cost many times as much.
 pub(in crate::store) const PLAN_OF_AGENT: &str = "SELECT CAST($1 AS TEXT) AS tenant, CAST($5 AS TEXT) AS agent, \
      (SELECT '[' || COALESCE(string_agg('[' || CAST(starts_at AS TEXT) || ',' || CAST(ends_at AS TEXT) || ']', ','), '') || ']' FROM schedule_coverage WHERE tenant = $1 \
      AND agent = $5 AND +version_from <= $2 AND (version_to IS NULL OR +version_to > $2) AND ends_at > $3 AND starts_at < $4) AS coverage, \
@@ -90,41 +91,41 @@ pub(in crate::store) const VERSIONS: &str = "SELECT tenant, version, name, conte
 pub(in crate::store) const VERSION_AT: &str =
     "SELECT version FROM schedule_versions WHERE tenant = $1 AND imported_at <= $2 ORDER BY version DESC LIMIT 1";
 
-/// One import as it came into force.
+/// An import that was activated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScheduleVersion {
-    /// Per tenant from 1.
+    /// The version, counted per tenant from 1.
     pub version: u64,
-    /// What people call it.
+    /// The name of the import.
     pub name: String,
-    /// A hash of its content.
+    /// A hash of the content.
     pub content_hash: Hash,
-    /// Since when it is in force.
+    /// The time of the activation.
     pub imported_at: UtcMicros,
-    /// Who imported it.
+    /// The actor who imported it.
     pub actor: String,
-    /// From the first instant that it speaks for to the first after.
+    /// The period it covers; the end is exclusive.
     pub covers: Coverage,
-    /// How many agents it speaks for.
+    /// The number of agents it covers.
     pub agents: u64,
-    /// How many shifts it brought.
+    /// The number of shifts.
     pub shifts: u64,
 }
 
-/// The plan of one agent as one version had it; [`crate::domain::schedules::schedule::AgentPlan::new`] takes the parts.
+/// The plan of one agent in one version; [`crate::domain::schedules::schedule::AgentPlan::new`] takes the parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredPlan {
-    /// Who.
+    /// The agent.
     pub agent: AgentId,
     /// The shifts, in order.
     pub shifts: Vec<Shift>,
-    /// What the schedule speaks for.
+    /// The periods that the schedule covers.
     pub coverage: Vec<Coverage>,
 }
 
 impl Reader {
-    /// The shifts and spans that overlap `from..to`, by agent, as version `as_of` had them; as they are in force now without
-    /// one.
+    /// Returns the shifts and covered periods that overlap `from..to`, by agent, in version `as_of`, or in the active
+    /// version without one.
     pub async fn plans(
         &self,
         tenant: &TenantId,
@@ -143,8 +144,8 @@ impl Reader {
             values
         };
         let mut plans: BTreeMap<AgentId, (Vec<Shift>, Vec<Coverage>)> = BTreeMap::new();
-        self.each(COVERAGE, values(), |row| {
-            let cells = Cells::of("schedule_coverage", row);
+        self.for_each_row(COVERAGE, values(), |row| {
+            let cells = Cells::new("schedule_coverage", row);
             plans
                 .entry(AgentId::new(cells.text("agent")?))
                 .or_default()
@@ -153,8 +154,8 @@ impl Reader {
             Ok(())
         })
         .await?;
-        self.each(SHIFTS, values(), |row| {
-            let cells = Cells::of("shifts", row);
+        self.for_each_row(SHIFTS, values(), |row| {
+            let cells = Cells::new("shifts", row);
             plans.entry(AgentId::new(cells.text("agent")?)).or_default().0.push(Shift {
                 start: cells.instant("starts_at")?,
                 end: cells.instant("ends_at")?,
@@ -167,8 +168,8 @@ impl Reader {
         Ok(plans.into_iter().map(plan).collect())
     }
 
-    /// The shifts and spans of one agent that overlap `from..to`, as they are in force now; none where the schedule does not name
-    /// the agent.
+    /// Returns the active shifts and covered periods of one agent that overlap `from..to`; empty if the schedule does
+    /// not name the agent.
     pub async fn plan_of_agent(
         &self,
         tenant: &TenantId,
@@ -179,7 +180,7 @@ impl Reader {
         self.plan_of_agent_as_of(tenant, agent, (from, to), version).await
     }
 
-    /// The same as a version had it.
+    /// Returns the plan of one agent in a given version.
     pub(in crate::store) async fn plan_of_agent_as_of(
         &self,
         tenant: &TenantId,
@@ -189,8 +190,8 @@ impl Reader {
     ) -> Result<Option<StoredPlan>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str()).count(version).int(from.as_micros()).int(to.as_micros()).text(agent.as_str());
-        let Some(row) = self.optional(PLAN_OF_AGENT, values).await? else { return Ok(None) };
-        let cells = Cells::of("shifts", &row);
+        let Some(row) = self.fetch_optional(PLAN_OF_AGENT, values).await? else { return Ok(None) };
+        let cells = Cells::new("shifts", &row);
         let at = UtcMicros::from_micros;
         let coverage: Vec<(i64, i64)> = cells.json("coverage")?;
         let shifts: Vec<(i64, i64, Vec<ShiftActivity>)> = cells.json("shifts")?;
@@ -206,17 +207,18 @@ impl Reader {
         Ok(named.then(|| StoredPlan { agent: agent.clone(), shifts, coverage }))
     }
 
-    /// Which schedule was in force at an instant; `None` before the first.
+    /// Returns the version that was active at a given time; `None` before the first.
     pub async fn schedule_version_at(&self, tenant: &TenantId, at: UtcMicros) -> Result<Option<u64>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str()).int(at.as_micros());
-        match self.optional(VERSION_AT, values).await? {
+        match self.fetch_optional(VERSION_AT, values).await? {
             None => Ok(None),
-            Some(row) => Ok(Some(Cells::of("schedule_versions", &row).number("version")?)),
+            Some(row) => Ok(Some(Cells::new("schedule_versions", &row).number("version")?)),
         }
     }
 
-    /// A page of versions, newest first, older than `before`; at most `limit` (held to [`crate::store::PAGE_LIMIT`]).
+    /// Returns a page of at most `limit` versions older than `before`, newest first (capped at
+    /// [`crate::store::PAGE_LIMIT`]).
     pub async fn schedule_versions(
         &self,
         tenant: &TenantId,
@@ -226,12 +228,12 @@ impl Reader {
         let mut values = Values::default();
         let before = before.map(|version| i64::try_from(version).unwrap_or(i64::MAX));
         values.text(tenant.as_str()).int_or_null(before).int(crate::store::page(limit));
-        self.all(VERSIONS, values).await?.iter().map(version).collect()
+        self.fetch_all(VERSIONS, values).await?.iter().map(read_version).collect()
     }
 }
 
-fn version(row: &AnyRow) -> Result<ScheduleVersion, ReadError> {
-    let cells = Cells::of("schedule_versions", row);
+fn read_version(row: &AnyRow) -> Result<ScheduleVersion, ReadError> {
+    let cells = Cells::new("schedule_versions", row);
     Ok(ScheduleVersion {
         version: cells.number("version")?,
         name: cells.text("name")?.to_owned(),

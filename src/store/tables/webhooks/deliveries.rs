@@ -1,11 +1,11 @@
-//! The outbox's endpoints, deliveries and attempts as they are written. A delivery that succeeds at its first attempt is two
-//! rows in one statement each; nothing is read per delivery.
+//! Writes webhook endpoints, deliveries and attempts. A delivery that succeeds at its first attempt is two rows, in one
+//! statement each; nothing is read per delivery.
 
 use sqlx::AnyConnection;
 
 use crate::domain::ids::AgentId;
 use crate::domain::time::UtcMicros;
-use crate::domain::webhooks::delivery::Standing;
+use crate::domain::webhooks::delivery::DeliveryStatus;
 use crate::store::batch::{self, ManyRows, Script};
 use crate::store::change::Commit;
 use crate::store::error::CommitError;
@@ -17,13 +17,13 @@ pub(in crate::store) const ADD_ENDPOINTS: ManyRows = ManyRows {
     width: 4,
     tail: "ON CONFLICT (tenant, id) DO NOTHING",
 };
-/// Rows: tenant, endpoint, number, instant, error.
-pub(in crate::store) const MOVE_ENDPOINTS: ManyRows = ManyRows {
+/// Rows: tenant, endpoint, number, time, error.
+pub(in crate::store) const UPDATE_ENDPOINTS: ManyRows = ManyRows {
     head: "UPDATE endpoints SET sent_through = v.column3, failing_since = v.column4, last_error = v.column5 FROM (VALUES",
     width: 5,
     tail: ") AS v WHERE endpoints.tenant = v.column1 AND endpoints.id = v.column2",
 };
-/// Rows: tenant, endpoint, instant, why.
+/// Rows: tenant, endpoint, time, reason.
 pub(in crate::store) const DISABLE_ENDPOINTS: ManyRows = ManyRows {
     head: "UPDATE endpoints SET disabled_at = v.column3, disabled_for = v.column4 FROM (VALUES",
     width: 4,
@@ -43,7 +43,7 @@ pub(in crate::store) const ADD_ATTEMPTS: ManyRows = ManyRows {
     width: 9,
     tail: "",
 };
-/// Rows: tenant, endpoint, agent, instant.
+/// Rows: tenant, endpoint, agent, time.
 pub(in crate::store) const RELEASE: ManyRows = ManyRows {
     head: "UPDATE deliveries SET next_at = v.column4 FROM (VALUES",
     width: 4,
@@ -52,7 +52,7 @@ pub(in crate::store) const RELEASE: ManyRows = ManyRows {
            AND d.endpoint = v.column2 AND d.status = 'waiting' AND d.status <> 'delivered' AND d.agent = v.column3)",
 };
 /// Rows: tenant, endpoint, number.
-pub(in crate::store) const REVIVE: ManyRows = ManyRows {
+pub(in crate::store) const RESEND_PARKED: ManyRows = ManyRows {
     head: "UPDATE deliveries SET status = 'waiting', earlier = earlier + attempts, attempts = 0, next_at = NULL, \
            settled_at = NULL, parked_for = NULL WHERE (tenant, endpoint, event_number) IN \
            (SELECT d.tenant, d.endpoint, d.event_number FROM (VALUES",
@@ -60,9 +60,9 @@ pub(in crate::store) const REVIVE: ManyRows = ManyRows {
     tail: ") AS v JOIN deliveries d ON d.tenant = v.column1 AND d.endpoint = v.column2 AND d.status = 'parked' \
            AND d.status <> 'delivered' AND d.event_number >= v.column3)",
 };
-/// Rows: tenant, endpoint, instant. Of each agent the first, and all that are about no agent; the others come after the first,
-/// also one that was the first before something older was wanted again.
-pub(in crate::store) const HURRY: ManyRows = ManyRows {
+/// Rows: tenant, endpoint, time. Makes due the first delivery of each agent and all without an agent. The others follow
+/// the first, also one that was first before an older one was resent.
+pub(in crate::store) const MAKE_DUE_NOW: ManyRows = ManyRows {
     head: "UPDATE deliveries SET next_at = CASE WHEN deliveries.agent IS NULL OR deliveries.event_number IN \
            (SELECT MIN(d.event_number) FROM deliveries d WHERE d.tenant = v.column1 AND d.endpoint = v.column2 \
            AND d.status = 'waiting' AND d.status <> 'delivered' GROUP BY d.agent) THEN v.column3 END FROM (VALUES",
@@ -71,14 +71,14 @@ pub(in crate::store) const HURRY: ManyRows = ManyRows {
            AND deliveries.status <> 'delivered'",
 };
 /// Rows: tenant, endpoint, microseconds.
-pub(in crate::store) const MOVE_DUE: ManyRows = ManyRows {
+pub(in crate::store) const SHIFT_DUE_TIMES: ManyRows = ManyRows {
     head: "UPDATE deliveries SET next_at = next_at + v.column3 FROM (VALUES",
     width: 3,
     tail: ") AS v WHERE deliveries.tenant = v.column1 AND deliveries.endpoint = v.column2 AND deliveries.next_at IS NOT NULL \
            AND deliveries.status <> 'delivered'",
 };
 /// Rows: tenant, number.
-pub(in crate::store) const FORGET_ATTEMPTS: ManyRows = ManyRows {
+pub(in crate::store) const DELETE_ATTEMPTS: ManyRows = ManyRows {
     head: "DELETE FROM delivery_attempts WHERE (tenant, endpoint, event_number) IN \
            (SELECT d.tenant, d.endpoint, d.event_number FROM (VALUES",
     width: 2,
@@ -86,15 +86,15 @@ pub(in crate::store) const FORGET_ATTEMPTS: ManyRows = ManyRows {
            AND d.endpoint = e.id AND d.event_number <= v.column2)",
 };
 /// Rows: tenant, number.
-pub(in crate::store) const FORGET_DELIVERIES: ManyRows = ManyRows {
+pub(in crate::store) const DELETE_DELIVERIES: ManyRows = ManyRows {
     head: "DELETE FROM deliveries WHERE (tenant, endpoint, event_number) IN \
            (SELECT d.tenant, d.endpoint, d.event_number FROM (VALUES",
     width: 2,
     tail: ") AS v JOIN endpoints e ON e.tenant = v.column1 JOIN deliveries d ON d.tenant = e.tenant \
            AND d.endpoint = e.id AND d.event_number <= v.column2)",
 };
-/// Rows: tenant, number. The last event stays: numbers go on from it.
-pub(in crate::store) const FORGET_EVENTS: ManyRows = ManyRows {
+/// Rows: tenant, number. Keeps the last event, because numbers continue from it.
+pub(in crate::store) const DELETE_EVENTS: ManyRows = ManyRows {
     head: "DELETE FROM events WHERE (tenant, number) IN (SELECT d.tenant, d.number FROM (VALUES",
     width: 2,
     tail: ") AS v JOIN events d ON d.tenant = v.column1 AND d.number <= v.column2 \
@@ -116,7 +116,7 @@ pub(in crate::store) async fn write(
     batch::run(connection, script, &UPSERT_DELIVERIES, &deliveries, |row, values| bind_delivery(row, values)).await?;
     let attempts: Vec<_> = commits.iter().flat_map(|commit| &commit.outbox.attempts).collect();
     batch::run(connection, script, &ADD_ATTEMPTS, &attempts, |row, values| bind_attempt(row, values)).await?;
-    write_recoveries(connection, script, commits).await?;
+    write_parked_resends(connection, script, commits).await?;
     let releases = last_of_each(commits.iter().flat_map(|commit| &commit.outbox.releases), |row| {
         (&row.tenant, &row.endpoint, &row.agent)
     });
@@ -124,28 +124,28 @@ pub(in crate::store) async fn write(
         values.text(row.tenant.as_str()).text(row.endpoint.as_str()).text(row.agent.as_str()).int(row.at.as_micros());
     })
     .await?;
-    let clock_set: Vec<_> = commits.iter().flat_map(|commit| &commit.outbox.clock_set).collect();
-    batch::run(connection, script, &MOVE_DUE, &clock_set, |row, values| {
+    let clock_set: Vec<_> = commits.iter().flat_map(|commit| &commit.outbox.clock_adjustments).collect();
+    batch::run(connection, script, &SHIFT_DUE_TIMES, &clock_set, |row, values| {
         values.text(row.tenant.as_str()).text(row.endpoint.as_str()).int(row.by_us);
     })
     .await?;
-    forget(connection, script, commits).await
+    delete_events(connection, script, commits).await
 }
 
 fn bind_delivery(row: &DeliveryWrite, values: &mut batch::Values) {
-    let (next_at, parked_for) = match row.standing {
-        Standing::New | Standing::Behind | Standing::Delivered { .. } => (None, None),
-        Standing::Waiting { next_at, .. } => (Some(next_at), None),
-        Standing::Parked { why, .. } => (None, Some(why.name())),
+    let (next_at, parked_for) = match row.status {
+        DeliveryStatus::New | DeliveryStatus::Blocked | DeliveryStatus::Delivered { .. } => (None, None),
+        DeliveryStatus::Waiting { next_at, .. } => (Some(next_at), None),
+        DeliveryStatus::Parked { reason: why, .. } => (None, Some(why.name())),
     };
     values
         .text(row.tenant.as_str())
         .text(row.endpoint.as_str())
         .count(row.event_number)
         .text_or_null(row.agent.as_ref().map(AgentId::as_str))
-        .text(row.standing.name())
-        .int(i64::from(row.standing.attempts()))
-        .int(i64::from(row.earlier))
+        .text(row.status.name())
+        .int(i64::from(row.status.attempts()))
+        .int(i64::from(row.earlier_attempts))
         .int_or_null(next_at.map(UtcMicros::as_micros))
         .int_or_null(row.settled_at.map(UtcMicros::as_micros))
         .text_or_null(parked_for);
@@ -161,7 +161,7 @@ fn bind_attempt(row: &AttemptWrite, values: &mut batch::Values) {
         .count(row.latency_ms)
         .int_or_null(row.status_code.map(i64::from))
         .text_or_null(row.error.as_deref())
-        .text(&*row.answer);
+        .text(&*row.response);
 }
 
 async fn write_endpoints(
@@ -169,7 +169,7 @@ async fn write_endpoints(
     script: &mut Script,
     commits: &[&Commit],
 ) -> Result<(), CommitError> {
-    let (mut added, mut moved, mut disabled) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut added, mut progressed, mut disabled) = (Vec::new(), Vec::new(), Vec::new());
     let last = last_of_each(commits.iter().flat_map(|commit| &commit.outbox.endpoints), |write| match write {
         EndpointWrite::Add { tenant, endpoint, .. } => (0, tenant, endpoint),
         EndpointWrite::Progress { tenant, endpoint, .. } => (1, tenant, endpoint),
@@ -181,7 +181,7 @@ async fn write_endpoints(
                 added.push((tenant, endpoint, at, sent_through));
             }
             EndpointWrite::Progress { tenant, endpoint, sent_through, failing_since, last_error } => {
-                moved.push((tenant, endpoint, sent_through, failing_since, last_error));
+                progressed.push((tenant, endpoint, sent_through, failing_since, last_error));
             }
             EndpointWrite::Disable { tenant, endpoint, disabled: since } => disabled.push((tenant, endpoint, since)),
         }
@@ -190,14 +190,20 @@ async fn write_endpoints(
         values.text(tenant.as_str()).text(endpoint.as_str()).int(at.as_micros()).count(**through);
     })
     .await?;
-    batch::run(connection, script, &MOVE_ENDPOINTS, &moved, |(tenant, endpoint, through, since, error), values| {
-        values
-            .text(tenant.as_str())
-            .text(endpoint.as_str())
-            .count(**through)
-            .int_or_null(since.map(UtcMicros::as_micros))
-            .text_or_null(error.as_deref());
-    })
+    batch::run(
+        connection,
+        script,
+        &UPDATE_ENDPOINTS,
+        &progressed,
+        |(tenant, endpoint, through, since, error), values| {
+            values
+                .text(tenant.as_str())
+                .text(endpoint.as_str())
+                .count(**through)
+                .int_or_null(since.map(UtcMicros::as_micros))
+                .text_or_null(error.as_deref());
+        },
+    )
     .await?;
     batch::run(connection, script, &DISABLE_ENDPOINTS, &disabled, |(tenant, endpoint, since), values| {
         values
@@ -209,25 +215,29 @@ async fn write_endpoints(
     .await
 }
 
-async fn write_recoveries(
+async fn write_parked_resends(
     connection: &mut AnyConnection,
     script: &mut Script,
     commits: &[&Commit],
 ) -> Result<(), CommitError> {
-    let wanted: Vec<_> = commits.iter().flat_map(|commit| &commit.outbox.recoveries).collect();
-    batch::run(connection, script, &REVIVE, &wanted, |row, values| {
+    let resends: Vec<_> = commits.iter().flat_map(|commit| &commit.outbox.parked_resends).collect();
+    batch::run(connection, script, &RESEND_PARKED, &resends, |row, values| {
         values.text(row.tenant.as_str()).text(row.endpoint.as_str()).count(row.from_number);
     })
     .await?;
-    batch::run(connection, script, &HURRY, &wanted, |row, values| {
+    batch::run(connection, script, &MAKE_DUE_NOW, &resends, |row, values| {
         values.text(row.tenant.as_str()).text(row.endpoint.as_str()).int(row.at.as_micros());
     })
     .await
 }
 
-async fn forget(connection: &mut AnyConnection, script: &mut Script, commits: &[&Commit]) -> Result<(), CommitError> {
-    let forgotten = last_of_each(commits.iter().flat_map(|commit| &commit.outbox.forgotten), |row| &row.tenant);
-    for statement in [&FORGET_ATTEMPTS, &FORGET_DELIVERIES, &FORGET_EVENTS] {
+async fn delete_events(
+    connection: &mut AnyConnection,
+    script: &mut Script,
+    commits: &[&Commit],
+) -> Result<(), CommitError> {
+    let forgotten = last_of_each(commits.iter().flat_map(|commit| &commit.outbox.event_prunes), |row| &row.tenant);
+    for statement in [&DELETE_ATTEMPTS, &DELETE_DELIVERIES, &DELETE_EVENTS] {
         batch::run(connection, script, statement, &forgotten, |row, values| {
             values.text(row.tenant.as_str()).count(row.through);
         })

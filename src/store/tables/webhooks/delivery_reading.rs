@@ -1,4 +1,4 @@
-//! The outbox as it is read: what a worker needs to go on, and the lists that people look at.
+//! Reads the outbox: what the delivery workers need to continue, and lists for people.
 
 use std::ops::RangeInclusive;
 
@@ -7,7 +7,7 @@ use sqlx::any::AnyRow;
 use super::events::{self, StoredEvent};
 use crate::domain::ids::{AgentId, EndpointId, EventId, TenantId};
 use crate::domain::time::UtcMicros;
-use crate::domain::webhooks::delivery::{DisabledFor, ParkedFor, STATUS_NAMES};
+use crate::domain::webhooks::delivery::{DisableReason, ParkReason, STATUS_NAMES};
 use crate::domain::webhooks::event::EventKind;
 use crate::store::batch::Values;
 use crate::store::cells::Cells;
@@ -17,7 +17,7 @@ use crate::store::reader::Reader;
 
 pub(in crate::store) const ENDPOINTS: &str = "SELECT tenant, id, created_at, sent_through, failing_since, last_error, disabled_at, \
      disabled_for FROM endpoints WHERE tenant = $1 ORDER BY id";
-/// Numbers past the cursor that have a row already.
+/// The numbers after the cursor that already have a row.
 pub(in crate::store) const NUMBERS_AFTER: &str = "SELECT event_number FROM deliveries WHERE tenant = $1 AND endpoint = $2 AND event_number > $3 \
      ORDER BY event_number";
 pub(in crate::store) const WAITING_BY_AGENT: &str = "SELECT agent, COUNT(*) AS total FROM deliveries WHERE tenant = $1 AND endpoint = $2 \
@@ -28,11 +28,11 @@ pub(in crate::store) const DUE: &str = "SELECT e.tenant, e.number, e.id, e.at, e
      ORDER BY d.next_at, d.event_number LIMIT $4";
 pub(in crate::store) const NEXT_DUE: &str = "SELECT next_at FROM deliveries WHERE tenant = $1 AND endpoint = $2 AND next_at IS NOT NULL \
      AND next_at > $3 ORDER BY next_at LIMIT 1";
-/// Only those deliveries that wait by the clock: they are few, and have an index.
-pub(in crate::store) const LATEST_ATTEMPT: &str = "SELECT a.sent_at FROM deliveries d JOIN delivery_attempts a \
+/// Only deliveries that wait for a time, which are few and have an index.
+pub(in crate::store) const LATEST_ATTEMPT_OF_WAITING: &str = "SELECT a.sent_at FROM deliveries d JOIN delivery_attempts a \
      ON a.tenant = d.tenant AND a.endpoint = d.endpoint AND a.event_number = d.event_number \
      WHERE d.tenant = $1 AND d.endpoint = $2 AND d.next_at IS NOT NULL ORDER BY a.sent_at DESC LIMIT 1";
-/// What waits and what is parked, and how many events lie past the cursor.
+/// The waiting and parked deliveries, and the number of events after the cursor.
 pub(in crate::store) const BACKLOG: &str = "SELECT \
      (SELECT COUNT(*) FROM deliveries d WHERE d.tenant = n.tenant AND d.endpoint = n.id AND d.status = 'waiting' \
       AND d.status <> 'delivered') AS waiting, \
@@ -41,14 +41,15 @@ pub(in crate::store) const BACKLOG: &str = "SELECT \
      (SELECT COUNT(*) FROM events e WHERE e.tenant = n.tenant AND e.number > n.sent_through) AS unread \
      FROM endpoints n WHERE n.tenant = $1 AND n.id = $2";
 
-/// The oldest event that waits or is parked. Of each status by itself: the index of open deliveries has the status before the number.
+/// The oldest event that waits or is parked. Queried for each status, because the index of open deliveries has the
+/// status before the number.
 pub(in crate::store) const OLDEST_OPEN: &str = "SELECT e.tenant, e.number, e.at FROM events e WHERE e.tenant = $1 AND e.number = \
      (SELECT MIN(o.event_number) FROM \
       (SELECT event_number FROM deliveries WHERE tenant = $1 AND endpoint = $2 AND status = 'waiting' AND status <> 'delivered' \
        UNION ALL \
        SELECT event_number FROM deliveries WHERE tenant = $1 AND endpoint = $2 AND status = 'parked' AND status <> 'delivered') o)";
 
-/// The oldest event that has still to be sent: it waits, or lies past the cursor.
+/// The oldest event still to be sent: it waits, or is after the cursor.
 pub(in crate::store) const OLDEST_UNSENT: &str = "SELECT e.tenant, e.number, e.at FROM events e WHERE e.tenant = $1 AND e.number = \
      (SELECT MIN(o.number) FROM \
       (SELECT event_number AS number FROM deliveries WHERE tenant = $1 AND endpoint = $2 AND status = 'waiting' \
@@ -80,24 +81,24 @@ pub(in crate::store) const EVENT: &str = "SELECT tenant, number, id, at, kind, a
      AND id = $2";
 pub(in crate::store) const FIRST_SINCE: &str =
     "SELECT number FROM events WHERE tenant = $1 AND at >= $2 ORDER BY number LIMIT 1";
-pub(in crate::store) const OLDEST: &str =
+pub(in crate::store) const OLDEST_EVENTS: &str =
     "SELECT tenant, number, at FROM events WHERE tenant = $1 ORDER BY number LIMIT $2";
 
 /// An endpoint as stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredEndpoint {
-    /// Which.
+    /// The id.
     pub id: EndpointId,
-    /// Since when it is known.
+    /// The time when it was added.
     pub created_at: UtcMicros,
-    /// Every event up to this number has a row in the deliveries or was not selected.
+    /// Every event up to this number has a delivery or was not selected.
     pub sent_through: u64,
-    /// The first failure after the last success.
+    /// The time of the first failure since the last success.
     pub failing_since: Option<UtcMicros>,
-    /// What went wrong last, while it fails.
+    /// The last error, while the endpoint fails.
     pub last_error: Option<String>,
-    /// Since when and why it gets nothing.
-    pub disabled: Option<(UtcMicros, DisabledFor)>,
+    /// The time and reason of disabling it.
+    pub disabled: Option<(UtcMicros, DisableReason)>,
 }
 
 /// A delivery that may be sent.
@@ -105,21 +106,21 @@ pub struct StoredEndpoint {
 pub struct DueDelivery {
     /// The event.
     pub event: StoredEvent,
-    /// Attempts so far.
+    /// The number of attempts so far.
     pub attempts: u32,
-    /// Attempts before a person asked for it again.
-    pub earlier: u32,
+    /// The number of attempts before it was last resent by a person.
+    pub earlier_attempts: u32,
 }
 
-/// What an endpoint has before it.
+/// The open work of an endpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backlog {
-    /// Deliveries that wait.
+    /// The number of waiting deliveries.
     pub waiting: u64,
-    /// Deliveries that are not tried any more.
+    /// The number of parked deliveries.
     pub parked: u64,
-    /// Events that have not been looked at; not all of them need be selected.
-    pub unread: u64,
+    /// The number of events not yet processed; not all of them may be selected.
+    pub unprocessed: u64,
 }
 
 /// A delivery in a list.
@@ -129,82 +130,82 @@ pub struct StoredDelivery {
     pub event_number: u64,
     /// The event's id.
     pub event: EventId,
-    /// When it happened.
+    /// The time of the event.
     pub at: UtcMicros,
-    /// What kind.
+    /// The kind of event.
     pub kind: EventKind,
     /// The agent concerned.
     pub agent: Option<AgentId>,
-    /// The number among the agent's events.
+    /// The event's sequence number for the agent.
     pub sequence: Option<u64>,
-    /// One of [`STATUS_NAMES`].
+    /// The status, one of [`STATUS_NAMES`].
     pub status: &'static str,
-    /// Attempts of all.
+    /// The number of attempts, over all resends.
     pub attempts: u32,
-    /// When the next attempt is due; none for one that waits behind another.
+    /// The time when the next attempt is due; `None` if it waits behind another delivery.
     pub next_at: Option<UtcMicros>,
-    /// When it was settled.
+    /// The time at which it was delivered or parked.
     pub settled_at: Option<UtcMicros>,
-    /// Why it is parked.
-    pub parked_for: Option<ParkedFor>,
+    /// The reason why it is parked.
+    pub parked_for: Option<ParkReason>,
 }
 
-/// Which deliveries are listed.
+/// The conditions of a list of deliveries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeliveryFilter {
-    /// One of [`STATUS_NAMES`].
+    /// The status, one of [`STATUS_NAMES`].
     pub status: Option<&'static str>,
-    /// Of events that happened at or after this instant.
+    /// Only events at this time or later.
     pub since: Option<UtcMicros>,
-    /// Of events before this number: the last of the page before.
+    /// Only events before this number, the last one of the previous page.
     pub before: Option<u64>,
 }
 
-fn of_endpoint(tenant: &TenantId, endpoint: &EndpointId) -> Values {
+fn bind_endpoint(tenant: &TenantId, endpoint: &EndpointId) -> Values {
     let mut values = Values::default();
     values.text(tenant.as_str()).text(endpoint.as_str());
     values
 }
 
 impl Reader {
-    /// A tenant's endpoints, also those that the configuration does not name any more.
+    /// Returns a tenant's endpoints, including those that are no longer configured.
     pub async fn endpoints(&self, tenant: &TenantId) -> Result<Vec<StoredEndpoint>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str());
-        self.all(ENDPOINTS, values).await?.iter().map(decode_endpoint).collect()
+        self.fetch_all(ENDPOINTS, values).await?.iter().map(decode_endpoint).collect()
     }
 
-    /// The number of a tenant's newest event; 0 when there is none.
+    /// Returns the number of a tenant's newest event; 0 if there is none.
     pub async fn last_event_number(&self, tenant: &TenantId) -> Result<u64, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str());
-        let row = self.optional(events::LAST_NUMBER, values).await?;
-        row.map_or(Ok(0), |row| Cells::of("events", &row).number("number"))
+        let row = self.fetch_optional(events::LAST_NUMBER, values).await?;
+        row.map_or(Ok(0), |row| Cells::new("events", &row).number("number"))
     }
 
-    /// Numbers past an endpoint's cursor that have a delivery already.
-    pub async fn delivered_past(
+    /// Returns the numbers after an endpoint's cursor that already have a delivery.
+    pub async fn delivered_after(
         &self,
         tenant: &TenantId,
         endpoint: &EndpointId,
         cursor: u64,
     ) -> Result<Vec<u64>, ReadError> {
-        let mut values = of_endpoint(tenant, endpoint);
+        let mut values = bind_endpoint(tenant, endpoint);
         values.count(cursor);
-        let rows = self.all(NUMBERS_AFTER, values).await?;
-        rows.iter().map(|row| Cells::of("deliveries", row).number("event_number")).collect()
+        let rows = self.fetch_all(NUMBERS_AFTER, values).await?;
+        rows.iter().map(|row| Cells::new("deliveries", row).number("event_number")).collect()
     }
 
-    /// How many deliveries of each agent wait; those of no agent are left out.
+    /// Returns the number of waiting deliveries of each agent, without those of no agent.
     pub async fn waiting_by_agent(
         &self,
         tenant: &TenantId,
         endpoint: &EndpointId,
     ) -> Result<Vec<(AgentId, u64)>, ReadError> {
-        let rows = self.all(WAITING_BY_AGENT, of_endpoint(tenant, endpoint)).await?;
+        let rows = self.fetch_all(WAITING_BY_AGENT, bind_endpoint(tenant, endpoint)).await?;
         let mut waiting = Vec::with_capacity(rows.len());
         for row in &rows {
-            let cells = Cells::of("deliveries", row);
+            let cells = Cells::new("deliveries", row);
             if let Some(agent) = cells.text_or_null("agent")? {
                 waiting.push((AgentId::new(agent), cells.number("total")?));
             }
@@ -212,7 +213,7 @@ impl Reader {
         Ok(waiting)
     }
 
-    /// Deliveries whose next attempt is due, the longest due first.
+    /// Returns the deliveries whose next attempt is due, the longest due first.
     pub async fn due_deliveries(
         &self,
         tenant: &TenantId,
@@ -220,74 +221,75 @@ impl Reader {
         now: UtcMicros,
         limit: u32,
     ) -> Result<Vec<DueDelivery>, ReadError> {
-        let mut values = of_endpoint(tenant, endpoint);
+        let mut values = bind_endpoint(tenant, endpoint);
         values.int(now.as_micros()).int(i64::from(limit));
-        let rows = self.all(DUE, values).await?;
+        let rows = self.fetch_all(DUE, values).await?;
         rows.iter()
             .map(|row| {
-                let cells = Cells::of("deliveries", row);
+                let cells = Cells::new("deliveries", row);
                 Ok(DueDelivery {
                     event: events::decode(row)?,
                     attempts: cells.number("attempts")?,
-                    earlier: cells.number("earlier")?,
+                    earlier_attempts: cells.number("earlier")?,
                 })
             })
             .collect()
     }
 
-    /// When the next attempt after an instant is due.
+    /// Returns the time of the next attempt that is due after a given time.
     pub async fn next_due(
         &self,
         tenant: &TenantId,
         endpoint: &EndpointId,
         after: UtcMicros,
     ) -> Result<Option<UtcMicros>, ReadError> {
-        let mut values = of_endpoint(tenant, endpoint);
+        let mut values = bind_endpoint(tenant, endpoint);
         values.int(after.as_micros());
-        let row = self.optional(NEXT_DUE, values).await?;
-        row.map(|row| Cells::of("deliveries", &row).instant("next_at")).transpose()
+        let row = self.fetch_optional(NEXT_DUE, values).await?;
+        row.map(|row| Cells::new("deliveries", &row).instant("next_at")).transpose()
     }
 
-    /// When the latest attempt left of those deliveries that wait at an endpoint.
+    /// Returns the time of the latest attempt among an endpoint's waiting deliveries.
     pub async fn latest_attempt_of_waiting(
         &self,
         tenant: &TenantId,
         endpoint: &EndpointId,
     ) -> Result<Option<UtcMicros>, ReadError> {
-        let row = self.optional(LATEST_ATTEMPT, of_endpoint(tenant, endpoint)).await?;
-        row.map(|row| Cells::of("delivery_attempts", &row).instant("sent_at")).transpose()
+        let row = self.fetch_optional(LATEST_ATTEMPT_OF_WAITING, bind_endpoint(tenant, endpoint)).await?;
+        row.map(|row| Cells::new("delivery_attempts", &row).instant("sent_at")).transpose()
     }
 
-    /// What an endpoint has before it; nothing for one that is not known.
+    /// Returns the open work of an endpoint; empty if the endpoint is unknown.
     pub async fn backlog(&self, tenant: &TenantId, endpoint: &EndpointId) -> Result<Backlog, ReadError> {
-        let Some(row) = self.optional(BACKLOG, of_endpoint(tenant, endpoint)).await? else {
+        let Some(row) = self.fetch_optional(BACKLOG, bind_endpoint(tenant, endpoint)).await? else {
             return Ok(Backlog::default());
         };
-        let cells = Cells::of("deliveries", &row);
+        let cells = Cells::new("deliveries", &row);
         Ok(Backlog {
             waiting: cells.number("waiting")?,
             parked: cells.number("parked")?,
-            unread: cells.number("unread")?,
+            unprocessed: cells.number("unread")?,
         })
     }
 
-    /// When the oldest event happened that waits or is parked at an endpoint.
+    /// Returns the time of the oldest event that waits or is parked at an endpoint.
     pub async fn oldest_open(&self, tenant: &TenantId, endpoint: &EndpointId) -> Result<Option<UtcMicros>, ReadError> {
-        let row = self.optional(OLDEST_OPEN, of_endpoint(tenant, endpoint)).await?;
-        row.map(|row| Cells::of("events", &row).instant("at")).transpose()
+        let row = self.fetch_optional(OLDEST_OPEN, bind_endpoint(tenant, endpoint)).await?;
+        row.map(|row| Cells::new("events", &row).instant("at")).transpose()
     }
 
-    /// When the oldest event happened that has still to be sent to an endpoint; parked ones are not sent.
+    /// Returns the time of the oldest event still to be sent to an endpoint, without parked ones.
     pub async fn oldest_unsent(
         &self,
         tenant: &TenantId,
         endpoint: &EndpointId,
     ) -> Result<Option<UtcMicros>, ReadError> {
-        let row = self.optional(OLDEST_UNSENT, of_endpoint(tenant, endpoint)).await?;
-        row.map(|row| Cells::of("events", &row).instant("at")).transpose()
+        let row = self.fetch_optional(OLDEST_UNSENT, bind_endpoint(tenant, endpoint)).await?;
+        row.map(|row| Cells::new("events", &row).instant("at")).transpose()
     }
 
-    /// Deliveries of an endpoint, the newest event first, at most `limit` (held to [`crate::store::PAGE_LIMIT`]).
+    /// Returns the deliveries of an endpoint, newest event first, at most `limit` (capped at
+    /// [`crate::store::PAGE_LIMIT`]).
     pub async fn deliveries(
         &self,
         tenant: &TenantId,
@@ -302,7 +304,7 @@ impl Reader {
                 None => return Ok(Vec::new()),
             },
         };
-        let mut values = of_endpoint(tenant, endpoint);
+        let mut values = bind_endpoint(tenant, endpoint);
         values.count(from).count(filter.before.unwrap_or(u64::MAX)).int(crate::store::page(limit));
         let statement = match filter.status {
             None => LIST,
@@ -312,51 +314,51 @@ impl Reader {
                 LIST_OPEN
             }
         };
-        self.all(statement, values).await?.iter().map(decode_delivery).collect()
+        self.fetch_all(statement, values).await?.iter().map(decode_delivery).collect()
     }
 
-    /// The attempts of one delivery, in order.
+    /// Returns the attempts of one delivery, in order.
     pub async fn delivery_attempts(
         &self,
         tenant: &TenantId,
         endpoint: &EndpointId,
         event_number: u64,
     ) -> Result<Vec<AttemptWrite>, ReadError> {
-        let mut values = of_endpoint(tenant, endpoint);
+        let mut values = bind_endpoint(tenant, endpoint);
         values.count(event_number);
-        self.all(ATTEMPTS, values).await?.iter().map(decode_attempt).collect()
+        self.fetch_all(ATTEMPTS, values).await?.iter().map(decode_attempt).collect()
     }
 
-    /// One event by its id.
+    /// Returns one event by its id.
     pub async fn event(&self, tenant: &TenantId, id: EventId) -> Result<Option<StoredEvent>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str()).text(id.to_string());
-        self.optional(EVENT, values).await?.as_ref().map(events::decode).transpose()
+        self.fetch_optional(EVENT, values).await?.as_ref().map(events::decode).transpose()
     }
 
-    /// The number of the first event that happened at or after an instant.
+    /// Returns the number of the first event at or after a given time.
     pub async fn first_event_since(&self, tenant: &TenantId, since: UtcMicros) -> Result<Option<u64>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str()).int(since.as_micros());
-        let row = self.optional(FIRST_SINCE, values).await?;
-        row.map(|row| Cells::of("events", &row).number("number")).transpose()
+        let row = self.fetch_optional(FIRST_SINCE, values).await?;
+        row.map(|row| Cells::new("events", &row).number("number")).transpose()
     }
 
-    /// The numbers of the oldest events that may be let go since they happened before an instant, at most `limit` of them: one
-    /// slice of what retention deletes. `None` when the oldest is younger.
-    pub async fn events_to_forget(
+    /// Returns the numbers of at most `limit` of the oldest events before a given time: one slice to delete. `None` if
+    /// the oldest event is newer.
+    pub async fn events_to_delete(
         &self,
         tenant: &TenantId,
         before: UtcMicros,
         limit: u64,
     ) -> Result<Option<RangeInclusive<u64>>, ReadError> {
         let mut values = Values::default();
-        // One more, since the tenant's last event stays.
+        // One more, because the tenant's last event is kept.
         values.text(tenant.as_str()).count(limit + 1);
-        let rows = self.all(OLDEST, values).await?;
+        let rows = self.fetch_all(OLDEST_EVENTS, values).await?;
         let mut numbers: Option<RangeInclusive<u64>> = None;
         for row in rows.iter().take(rows.len().saturating_sub(1)) {
-            let cells = Cells::of("events", row);
+            let cells = Cells::new("events", row);
             if cells.instant("at")? >= before {
                 break;
             }
@@ -368,10 +370,10 @@ impl Reader {
 }
 
 fn decode_endpoint(row: &AnyRow) -> Result<StoredEndpoint, ReadError> {
-    let cells = Cells::of("endpoints", row);
+    let cells = Cells::new("endpoints", row);
     let disabled = match cells.instant_or_null("disabled_at")? {
         None => None,
-        Some(at) => Some((at, cells.word("disabled_for", DisabledFor::from_name)?)),
+        Some(at) => Some((at, cells.known_value("disabled_for", DisableReason::from_name)?)),
     };
     Ok(StoredEndpoint {
         id: EndpointId::new(cells.text("id")?),
@@ -384,19 +386,19 @@ fn decode_endpoint(row: &AnyRow) -> Result<StoredEndpoint, ReadError> {
 }
 
 fn decode_delivery(row: &AnyRow) -> Result<StoredDelivery, ReadError> {
-    let cells = Cells::of("deliveries", row);
+    let cells = Cells::new("deliveries", row);
     let parked_for = match cells.text_or_null("parked_for")? {
         None => None,
-        Some(_) => Some(cells.word("parked_for", ParkedFor::from_name)?),
+        Some(_) => Some(cells.known_value("parked_for", ParkReason::from_name)?),
     };
     Ok(StoredDelivery {
         event_number: cells.number("event_number")?,
         event: cells.parsed("id")?,
         at: cells.instant("at")?,
-        kind: cells.word("kind", EventKind::from_selector)?,
+        kind: cells.known_value("kind", EventKind::from_selector)?,
         agent: cells.text_or_null("agent")?.map(AgentId::new),
         sequence: cells.number_or_null("sequence")?,
-        status: cells.word("status", |name| STATUS_NAMES.into_iter().find(|known| *known == name))?,
+        status: cells.known_value("status", |name| STATUS_NAMES.into_iter().find(|known| *known == name))?,
         attempts: cells.number::<u32>("attempts")? + cells.number::<u32>("earlier")?,
         next_at: cells.instant_or_null("next_at")?,
         settled_at: cells.instant_or_null("settled_at")?,
@@ -405,7 +407,7 @@ fn decode_delivery(row: &AnyRow) -> Result<StoredDelivery, ReadError> {
 }
 
 fn decode_attempt(row: &AnyRow) -> Result<AttemptWrite, ReadError> {
-    let cells = Cells::of("delivery_attempts", row);
+    let cells = Cells::new("delivery_attempts", row);
     Ok(AttemptWrite {
         tenant: TenantId::new(cells.text("tenant")?),
         endpoint: EndpointId::new(cells.text("endpoint")?),
@@ -415,6 +417,6 @@ fn decode_attempt(row: &AnyRow) -> Result<AttemptWrite, ReadError> {
         latency_ms: cells.number("latency_ms")?,
         status_code: cells.number_or_null("status_code")?,
         error: cells.text_or_null("error")?.map(str::to_owned),
-        answer: cells.text("answer")?.to_owned(),
+        response: cells.text("answer")?.to_owned(),
     })
 }

@@ -1,4 +1,4 @@
-//! The outbox: what the world is to be told, in the order of its commits.
+//! The outbox: events for webhooks, in the order of their commits.
 
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
@@ -10,8 +10,8 @@ use crate::store::batch::{self, ManyRows, Script, Values};
 use crate::store::cells::Cells;
 use crate::store::error::{CommitError, ReadError};
 use crate::store::reader::Reader;
+use crate::store::sequence_ends::LastNumbers;
 use crate::store::tables::last_integer;
-use crate::store::tails::Numbers;
 
 pub(in crate::store) const ADD: ManyRows = ManyRows {
     head: "INSERT INTO events (tenant, number, id, at, kind, agent, sequence, body) VALUES",
@@ -28,19 +28,19 @@ pub(in crate::store) const COUNTS: &str =
 /// An event as stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredEvent {
-    /// Its number in the tenant's outbox, from 1 in the order of the commits.
+    /// The number in the tenant's outbox, from 1 in the order of the commits.
     pub number: u64,
-    /// Its id, the same at every delivery.
+    /// The id, the same in every delivery.
     pub id: EventId,
-    /// When it happened.
+    /// The time of the event.
     pub at: UtcMicros,
-    /// What kind.
+    /// The kind of event.
     pub kind: EventKind,
     /// The agent concerned.
     pub agent: Option<AgentId>,
-    /// The number among the agent's events.
+    /// The event's sequence number for the agent.
     pub sequence: Option<u64>,
-    /// The body as it is delivered, byte for byte.
+    /// The exact body that is delivered.
     pub body: String,
 }
 
@@ -52,13 +52,13 @@ pub(in crate::store) async fn last_number(
 }
 
 /// An event with its number and its body.
-pub(in crate::store) type Numbered<'a> = (&'a Event, i64, String);
+pub(in crate::store) type NumberedEvent<'a> = (&'a Event, i64, String);
 
-/// Numbers the events in their order and writes their bodies.
-pub(in crate::store) fn number<'a>(
-    numbers: &mut Numbers,
+/// Numbers the events in order and writes their bodies.
+pub(in crate::store) fn assign_numbers<'a>(
+    numbers: &mut LastNumbers,
     events: impl Iterator<Item = &'a Event>,
-) -> Result<Vec<Numbered<'a>>, CommitError> {
+) -> Result<Vec<NumberedEvent<'a>>, CommitError> {
     let mut rows = Vec::new();
     for event in events {
         let body = serde_json::to_string(&event.body());
@@ -71,7 +71,7 @@ pub(in crate::store) fn number<'a>(
 pub(in crate::store) async fn write(
     connection: &mut AnyConnection,
     script: &mut Script,
-    rows: &[Numbered<'_>],
+    rows: &[NumberedEvent<'_>],
 ) -> Result<(), CommitError> {
     batch::run(connection, script, &ADD, rows, |(event, number, body), values| {
         let (agent, sequence) = event.data.about().unzip();
@@ -89,12 +89,12 @@ pub(in crate::store) async fn write(
 }
 
 pub(in crate::store) fn decode(row: &AnyRow) -> Result<StoredEvent, ReadError> {
-    let cells = Cells::of("events", row);
+    let cells = Cells::new("events", row);
     Ok(StoredEvent {
         number: cells.number("number")?,
         id: cells.parsed("id")?,
         at: cells.instant("at")?,
-        kind: cells.word("kind", EventKind::from_selector)?,
+        kind: cells.known_value("kind", EventKind::from_selector)?,
         agent: cells.text_or_null("agent")?.map(AgentId::new),
         sequence: cells.number_or_null("sequence")?,
         body: cells.text("body")?.to_owned(),
@@ -102,22 +102,22 @@ pub(in crate::store) fn decode(row: &AnyRow) -> Result<StoredEvent, ReadError> {
 }
 
 impl Reader {
-    /// Events after number `after`, in order, at most `limit` (held to [`crate::store::PAGE_LIMIT`]).
+    /// Returns the events after number `after`, in order, at most `limit` (capped at [`crate::store::PAGE_LIMIT`]).
     pub async fn events(&self, tenant: &TenantId, after: u64, limit: u32) -> Result<Vec<StoredEvent>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str()).count(after).int(crate::store::page(limit));
-        self.all(AFTER, values).await?.iter().map(decode).collect()
+        self.fetch_all(AFTER, values).await?.iter().map(decode).collect()
     }
 
-    /// How many events of each kind a tenant's outbox holds.
+    /// Returns the number of a tenant's stored events, by kind.
     pub async fn event_counts(&self, tenant: &TenantId) -> Result<Vec<(EventKind, u64)>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str());
-        let rows = self.all(COUNTS, values).await?;
+        let rows = self.fetch_all(COUNTS, values).await?;
         rows.iter()
             .map(|row| {
-                let cells = Cells::of("events", row);
-                Ok((cells.word("kind", EventKind::from_selector)?, cells.number("total")?))
+                let cells = Cells::new("events", row);
+                Ok((cells.known_value("kind", EventKind::from_selector)?, cells.number("total")?))
             })
             .collect()
     }

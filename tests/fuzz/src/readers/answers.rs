@@ -6,13 +6,13 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use shiftkeeper::domain::agents::state::AgentState;
 use shiftkeeper::domain::analytics::{
-    Aggregation, AggregationQuery, Bucket, EqualsFilter, MetricAsk, QuerySpan, ResultRow,
+    Aggregation, AggregationQuery, EqualsFilter, MetricRequest, QueryBucket, QuerySpan, ResultRow,
 };
-use shiftkeeper::domain::ids::{AgentId, QueryId, QueueId, ReasonCode, SkillId, SubscriptionId};
+use shiftkeeper::domain::ids::{AgentId, PlatformQueryId, QueueId, ReasonCode, SkillId, SubscriptionId};
 use shiftkeeper::domain::time::UtcMicros;
-use shiftkeeper::platform::guide::{Guide, TokenStyle};
-use shiftkeeper::platform::snapshot::MAX_COMPLAINTS;
-use shiftkeeper::platform::{CallError, Detail, PageAsk, Platform as _, QueryState, SubscriptionRequest};
+use shiftkeeper::platform::guide::{GuidePlatform, TokenStyle};
+use shiftkeeper::platform::snapshot::MAX_DIAGNOSTICS;
+use shiftkeeper::platform::{CallError, Detail, PageRequest, Platform as _, QueryState, SubscriptionRequest};
 
 use super::wire::{Wire, assert_tells_no_secret, good_token, guide, run};
 
@@ -45,11 +45,11 @@ pub fn read(bytes: &[u8]) {
     }
 }
 
-async fn set_state(guide: &Guide) -> Option<CallError> {
+async fn set_state(guide: &GuidePlatform) -> Option<CallError> {
     guide.set_state(&AgentId::new("u_1"), &AgentState::Ready, &ReasonCode::new("shift")).await.err()
 }
 
-async fn subscribe(guide: &Guide) -> Option<CallError> {
+async fn subscribe(guide: &GuidePlatform) -> Option<CallError> {
     let agents = [AgentId::new("u_1"), AgentId::new("u_2")];
     let interval = Duration::from_secs(30);
     let wanted = SubscriptionRequest { name: "slice", interval, agents: &agents, detail: Detail::Full };
@@ -64,35 +64,35 @@ async fn subscribe(guide: &Guide) -> Option<CallError> {
     }
 }
 
-async fn skill_figures(guide: &Guide) -> Option<CallError> {
+async fn skill_figures(guide: &GuidePlatform) -> Option<CallError> {
     let asked = [SkillId::new("1001"), SkillId::new("1002")];
     match guide.skill_figures(&asked).await {
         Ok(answer) => {
             let told: BTreeSet<_> = answer.value.figures.iter().map(|figures| figures.id.clone()).collect();
             assert_eq!(told.len(), answer.value.figures.len(), "a skill twice");
             assert!(told.iter().all(|skill| asked.contains(skill)), "a skill that was not asked about: {told:?}");
-            assert!(answer.value.complaints.len() <= MAX_COMPLAINTS);
+            assert!(answer.value.diagnostics.len() <= MAX_DIAGNOSTICS);
             None
         }
         Err(error) => Some(error),
     }
 }
 
-async fn queue_figures(guide: &Guide) -> Option<CallError> {
+async fn queue_figures(guide: &GuidePlatform) -> Option<CallError> {
     let asked = [QueueId::new("q_1"), QueueId::new("q_2")];
     match guide.queue_figures(&asked).await {
         Ok(answer) => {
             let told: BTreeSet<_> = answer.value.figures.iter().map(|figures| figures.id.clone()).collect();
             assert_eq!(told.len(), answer.value.figures.len(), "a queue twice");
             assert!(told.iter().all(|queue| asked.contains(queue)), "a queue that was not asked about: {told:?}");
-            assert!(answer.value.complaints.len() <= MAX_COMPLAINTS);
+            assert!(answer.value.diagnostics.len() <= MAX_DIAGNOSTICS);
             None
         }
         Err(error) => Some(error),
     }
 }
 
-async fn queues_and_submit(guide: &Guide) -> Option<CallError> {
+async fn queues_and_submit(guide: &GuidePlatform) -> Option<CallError> {
     if let Ok(answer) = guide.queues().await {
         assert!(answer.value.iter().all(|queue| !queue.id.as_str().is_empty()), "{:?}", answer.value);
     }
@@ -105,14 +105,14 @@ async fn queues_and_submit(guide: &Guide) -> Option<CallError> {
     }
 }
 
-async fn page(guide: &Guide) -> Option<CallError> {
-    let (query, id) = (query(), QueryId::new("qry_1"));
-    match guide.query_page(PageAsk { query: &query, id: &id, offset: 0, limit: PAGE_ROWS }).await {
+async fn page(guide: &GuidePlatform) -> Option<CallError> {
+    let (query, id) = (query(), PlatformQueryId::new("qry_1"));
+    match guide.query_page(PageRequest { query: &query, id: &id, offset: 0, limit: PAGE_ROWS }).await {
         Ok(answer) => {
             if let QueryState::Page(page) = answer.value {
                 for row in &page.rows {
                     assert_eq!((row.dimensions.len(), row.metrics.len()), (1, 2), "{row:?}");
-                    let again = ResultRow::from_canonical(&row.canonical());
+                    let again = ResultRow::from_canonical(&row.to_canonical());
                     assert_eq!(again.as_ref(), Some(row), "a row is not what its canonical text says");
                 }
             }
@@ -123,13 +123,13 @@ async fn page(guide: &Guide) -> Option<CallError> {
 }
 
 fn query() -> AggregationQuery {
-    let metric = |name: &str, aggregation| MetricAsk { name: name.to_owned(), aggregation };
+    let metric = |name: &str, aggregation| MetricRequest { name: name.to_owned(), aggregation };
     AggregationQuery {
         name: "daily".into(),
         metrics: vec![metric("duration", Aggregation::Avg), metric("count", Aggregation::Sum)],
         dimensions: vec!["group.id".to_owned()],
         filter: Some(EqualsFilter { field: "group.id".to_owned(), value: "grp_001".to_owned() }),
-        bucket: Bucket::Day,
+        bucket: QueryBucket::Day,
         zone: TimeZone::UTC,
     }
 }

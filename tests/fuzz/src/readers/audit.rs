@@ -1,7 +1,7 @@
 //! What is brought to be verified: audit entries, signed heads, keys.
 
-use shiftkeeper::domain::audit::head::{HeadKey, PublicKey, read_heads};
-use shiftkeeper::domain::audit::{ChainCheck, ChainHead, Hash};
+use shiftkeeper::domain::audit::head::{HeadSigningKey, PublicKey, read_heads};
+use shiftkeeper::domain::audit::{ChainHead, ChainVerifier, Hash};
 use shiftkeeper::domain::ids::TenantId;
 
 /// Reads the bytes as heads, as a chain of entries (one a line) and as keys.
@@ -15,7 +15,7 @@ pub fn read(bytes: &[u8]) {
             assert_eq!(again.as_deref(), Ok(std::slice::from_ref(&head)), "a head does not read as itself");
             let mut forged = head.clone();
             forged.signature[0] ^= 1;
-            assert!(!head.holds() || !forged.holds(), "a head holds with another signature");
+            assert!(!head.is_valid() || !forged.is_valid(), "a head holds with another signature");
         }
     }
     chain(text);
@@ -23,27 +23,27 @@ pub fn read(bytes: &[u8]) {
         assert!(key.id().len() < 100);
         drop(key.pem());
     }
-    if let Some(key) = HeadKey::from_pem(text) {
+    if let Some(key) = HeadSigningKey::from_pem(text) {
         let pem = key.to_pem().expect("a key that was read");
-        let again = HeadKey::from_pem(std::str::from_utf8(pem.as_ref()).expect("text")).expect("its own text");
-        assert_eq!(again.public(), key.public());
+        let again = HeadSigningKey::from_pem(std::str::from_utf8(pem.as_ref()).expect("text")).expect("its own text");
+        assert_eq!(again.public_key(), key.public_key());
     }
 }
 
 fn chain(text: &str) {
-    let mut check = ChainCheck::from(TenantId::new("acme"), ChainHead::default());
+    let mut check = ChainVerifier::starting_at(TenantId::new("acme"), ChainHead::default());
     for line in text.lines() {
         let seq = check.head().seq + 1;
         let hash = Hash::of(line.as_bytes());
         let mut wrong = hash.0;
         wrong[0] ^= 1;
-        assert!(check.clone().next(seq, line, &wrong).is_err(), "an entry holds without its hash");
-        assert!(check.clone().next(seq + 1, line, &hash.0).is_err(), "an entry holds in another's place");
+        assert!(check.clone().verify_entry(seq, line, &wrong).is_err(), "an entry holds without its hash");
+        assert!(check.clone().verify_entry(seq + 1, line, &hash.0).is_err(), "an entry holds in another's place");
         let before = check.head();
-        match check.next(seq, line, &hash.0) {
+        match check.verify_entry(seq, line, &hash.0) {
             Ok(_) => {
                 assert_eq!(check.head(), ChainHead { seq, hash });
-                assert!(check.clone().next(seq + 1, line, &hash.0).is_err(), "an entry holds twice");
+                assert!(check.clone().verify_entry(seq + 1, line, &hash.0).is_err(), "an entry holds twice");
             }
             Err(bad) => {
                 assert!(bad.seq == seq && !bad.reason.is_empty(), "{bad:?}");

@@ -24,9 +24,9 @@ pub fn read(bytes: &[u8]) {
             assert!(!format!("{:?}", loaded.config).contains(SECRET), "a secret is shown");
         }
         Err(refused) => {
-            assert!(!refused.complaints.is_empty(), "refused without a complaint");
-            for complaint in &refused.complaints {
-                assert!(!complaint.what.trim().is_empty(), "{complaint:?}");
+            assert!(!refused.diagnostics.is_empty(), "refused without a complaint");
+            for complaint in &refused.diagnostics {
+                assert!(!complaint.problem.trim().is_empty(), "{complaint:?}");
             }
             assert!(!refused.to_string().contains(SECRET), "a secret is shown");
         }

@@ -31,7 +31,7 @@ pub fn read(bytes: &[u8]) {
         Err(fault) => {
             let characters = text.chars().count();
             assert!(fault.position.is_none_or(|at| (1..=characters + 1).contains(&at)), "{fault:?}");
-            assert!(!fault.what.is_empty() && !fault.suggestion.is_empty(), "{fault:?}");
+            assert!(!fault.problem.is_empty() && !fault.suggestion.is_empty(), "{fault:?}");
             return;
         }
     };

@@ -52,14 +52,14 @@ pub fn read(bytes: &[u8]) {
 fn check(message: &FeedMessage) {
     assert_tells_no_secret(message);
     match message {
-        FeedMessage::AgentState { agent, lasted, .. } => {
+        FeedMessage::AgentState { agent, elapsed: lasted, .. } => {
             assert!(!agent.as_str().is_empty() && *lasted <= LONGEST_STAY, "{message:?}");
         }
         FeedMessage::ContactQueued(skill) | FeedMessage::ContactDequeued(skill) => {
             assert!(!skill.as_str().is_empty(), "{message:?}");
         }
-        FeedMessage::Odd(words) => assert!(words.len() < 4096, "{} bytes of words for the log", words.len()),
-        FeedMessage::Heartbeat | FeedMessage::LineLives => {}
+        FeedMessage::Unreadable(words) => assert!(words.len() < 4096, "{} bytes of words for the log", words.len()),
+        FeedMessage::Heartbeat | FeedMessage::Activity => {}
     }
 }
 

@@ -1,6 +1,6 @@
 //! Everything of the product that reads bytes from outside, each reader with what must hold whatever the bytes are.
 //!
-//! The fuzzer (`tests/fuzz/run`) and the usual tests (`tests/it/fuzzed.rs`, with the seeds alone) feed the same functions. A
+//! The fuzzer (`tests/fuzz/run`) and the usual tests (`tests/it/fuzz_seeds.rs`, with the seeds alone) feed the same functions. A
 //! function that returns has found nothing; a panic is a finding.
 
 pub mod answers;

@@ -1,7 +1,7 @@
 //! Webhook keys and signatures, and the envelope of events.
 
 use shiftkeeper::domain::ids::{EventId, TenantId};
-use shiftkeeper::domain::webhooks::cloud_event::{EventFacts, cloud_event};
+use shiftkeeper::domain::webhooks::cloud_event::{EventMetadata, cloud_event};
 use shiftkeeper::domain::webhooks::event::EventKind;
 use shiftkeeper::domain::webhooks::signature::{Keyring, SignedHeaders, SigningKey, verify};
 use shiftkeeper::domain::webhooks::target::Target;
@@ -40,7 +40,7 @@ pub fn read(bytes: &[u8]) {
 
 /// The envelope around a body is an object, with the body's `data` in it as it is.
 fn envelope(tenant: &str, body: &str) {
-    let facts = EventFacts {
+    let facts = EventMetadata {
         id: EventId(uuid::Uuid::nil()),
         tenant: &TenantId::new(tenant),
         at: NOW,

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use shiftkeeper::domain::agents::state::StateNames;
 use shiftkeeper::domain::ids::{AgentId, SubscriptionId};
 use shiftkeeper::platform::guide::GuideReader;
-use shiftkeeper::platform::snapshot::MAX_COMPLAINTS;
-use shiftkeeper::platform::{Fault, Sighting, SnapshotBody, SnapshotDelta, SnapshotReader as _};
+use shiftkeeper::platform::snapshot::MAX_DIAGNOSTICS;
+use shiftkeeper::platform::{AgentObservation, SnapshotBody, SnapshotDelta, SnapshotFault, SnapshotReader as _};
 
 /// Snapshots are parted by a byte that stands in no JSON.
 const PARTING: u8 = 0;
@@ -21,7 +21,7 @@ pub fn read(bytes: &[u8]) {
     let (subscription, names) = (SubscriptionId::new("sub_1"), Arc::new(StateNames::default()));
     let new_reader = || GuideReader::new(&agents, Arc::clone(&names));
     let mut remembering = new_reader();
-    let mut known: BTreeMap<AgentId, Sighting> = BTreeMap::new();
+    let mut known: BTreeMap<AgentId, AgentObservation> = BTreeMap::new();
     for bytes in bytes.split(|byte| *byte == PARTING) {
         if bytes.is_empty() {
             // To the reader nothing is "as before"; there may be no before.
@@ -48,11 +48,13 @@ pub fn read(bytes: &[u8]) {
 /// Of a snapshot that nothing came before.
 fn every_row_is_accounted_for(whole: &SnapshotDelta, agents: usize) {
     assert_eq!(whole.changed.len() + whole.absent.len(), agents, "each agent is yielded or absent: {whole:?}");
-    assert!(whole.complaints.len() <= MAX_COMPLAINTS);
-    if whole.more_complaints > 0 {
+    assert!(whole.diagnostics.len() <= MAX_DIAGNOSTICS);
+    if whole.more_diagnostics > 0 {
         return;
     }
-    let lost = |fault: &Fault| matches!(fault, Fault::Unreadable | Fault::Duplicate | Fault::Stranger);
-    let refused = whole.complaints.iter().filter(|complaint| lost(&complaint.fault)).count();
+    let lost = |fault: &SnapshotFault| {
+        matches!(fault, SnapshotFault::Unreadable | SnapshotFault::Duplicate | SnapshotFault::UnknownAgent)
+    };
+    let refused = whole.diagnostics.iter().filter(|complaint| lost(&complaint.fault)).count();
     assert_eq!(whole.rows, whole.changed.len() + refused, "each row is yielded or complained about: {whole:?}");
 }

@@ -21,7 +21,7 @@ pub fn read(bytes: &[u8]) {
     let guide = guide(&wire, style);
     let (outcome, vitals) = run(async {
         let outcome = guide.is_scheduled(&AgentId::new("u_1")).await;
-        (outcome, guide.vitals())
+        (outcome, guide.status())
     });
     let asked = wire.asked();
     let granted = vitals.token.granted == 1;
@@ -30,10 +30,10 @@ pub fn read(bytes: &[u8]) {
     if granted {
         let life = vitals.token.expires_in.expect("a token");
         assert!(!life.is_zero(), "a token that is over at once: {life:?}");
-        assert!(outcome.as_ref().is_ok_and(|answer| answer.asked_at == NOW), "{outcome:?}");
+        assert!(outcome.as_ref().is_ok_and(|answer| answer.sent_at == NOW), "{outcome:?}");
     } else {
         let error = outcome.expect_err("no token");
-        assert!(error.asked_at.is_none(), "the call itself was sent: {error:?}");
+        assert!(error.sent_at.is_none(), "the call itself was sent: {error:?}");
         assert_tells_no_secret(&(error.to_string(), error));
     }
 }

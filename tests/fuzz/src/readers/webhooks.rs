@@ -7,10 +7,12 @@ use std::sync::Arc;
 use shiftkeeper::clock::BoxFuture;
 use shiftkeeper::domain::ids::{EventId, TenantId};
 use shiftkeeper::domain::webhooks::cloud_event::WebhookFormat;
-use shiftkeeper::domain::webhooks::delivery::Answer;
+use shiftkeeper::domain::webhooks::delivery::ResponseKind;
 use shiftkeeper::domain::webhooks::signature::Keyring;
 use shiftkeeper::engine::webhooks::deliver::guard::Resolve;
-use shiftkeeper::engine::webhooks::deliver::send::{Attempt, Endpoint, HttpPost, Network, Outgoing, Post as _};
+use shiftkeeper::engine::webhooks::deliver::send::{
+    Attempt, DeliveryRequest, EndpointTarget, HttpPost, Network, Post as _,
+};
 use shiftkeeper::platform::client::install_tls_provider;
 
 use super::wire::{Wire, run};
@@ -33,7 +35,7 @@ pub fn read(bytes: &[u8]) {
     let tls =
         rustls::ClientConfig::builder().with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
     let network = Network::new(Arc::new(Anywhere), Arc::new(wire), tls);
-    let endpoint = Endpoint {
+    let endpoint = EndpointTarget {
         url: format!("http://hooks.test/{PATH}").parse().expect("a URL"),
         keys: Keyring::parse("whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=").expect("a key"),
         allow: Vec::new(),
@@ -54,14 +56,14 @@ fn check(attempt: &Attempt) {
         assert!(status == 101 || (200..=999).contains(&status), "{attempt:?}");
     } else {
         assert!(attempt.error.is_some(), "neither an answer nor an error: {attempt:?}");
-        assert_eq!(Answer::of(attempt.status_code), Answer::Failed);
+        assert_eq!(ResponseKind::from_status_code(attempt.status_code), ResponseKind::Failed);
     }
     assert!(attempt.answer.chars().count() <= MOST_KEPT && !attempt.answer.contains('\0'), "{attempt:?}");
     assert!(attempt.error.as_ref().is_none_or(|error| !error.contains(PATH) && error.len() < 1024), "{attempt:?}");
 }
 
-fn outgoing() -> Outgoing {
-    Outgoing {
+fn outgoing() -> DeliveryRequest {
+    DeliveryRequest {
         event_id: EventId(uuid::Uuid::nil()),
         tenant: TenantId::new("acme"),
         body: bytes::Bytes::from_static(b"{\"event\":\"X\"}"),

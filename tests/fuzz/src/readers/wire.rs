@@ -16,7 +16,7 @@ use shiftkeeper::domain::time::UtcMicros;
 use shiftkeeper::engine::webhooks::deliver::guard::{Dial, Socket};
 use shiftkeeper::platform::Failure;
 use shiftkeeper::platform::client::{ClientSettings, Transport};
-use shiftkeeper::platform::guide::{Guide, GuideSettings, TokenStyle};
+use shiftkeeper::platform::guide::{GuidePlatform, GuideSettings, TokenStyle};
 use shiftkeeper::platform::trust::Trust;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -75,7 +75,7 @@ impl Transport for Wire {
 }
 
 async fn exchange(connection: Canned, request: reqwest::Request) -> Result<reqwest::Response, Failure> {
-    let broken = |error: hyper::Error| Failure::Broken { reason: error.to_string() };
+    let broken = |error: hyper::Error| Failure::ConnectionBroken { reason: error.to_string() };
     let (mut sender, driver) = hyper::client::conn::http1::handshake(TokioIo::new(connection)).await.map_err(broken)?;
     #[expect(clippy::disallowed_methods, reason = "the other half of a connection; the runtime ends with the call")]
     tokio::spawn(async move {
@@ -156,14 +156,14 @@ pub fn run<T>(work: impl Future<Output = T>) -> T {
 }
 
 /// The dialect's adapter over this wire.
-pub fn guide(wire: &Wire, style: TokenStyle) -> Guide {
+pub fn guide(wire: &Wire, style: TokenStyle) -> GuidePlatform {
     let base = "https://platform.test".parse().expect("a URL");
     let mut settings = GuideSettings::new(base, style, "shiftkeeper", Secret::new(CLIENT_SECRET));
     // No certificate is ever looked at, and those of the system take long to read.
-    settings.client.trust = Trust::Anybody;
+    settings.client.trust = Trust::AnyCertificate;
     settings.token_path = Some("/token".to_owned());
     let clock: SharedClock = Arc::new(ManualClock::at(NOW));
-    Guide::over(Some(Arc::new(wire.clone())), settings, clock).expect("an adapter")
+    GuidePlatform::with_range(Some(Arc::new(wire.clone())), settings, clock).expect("an adapter")
 }
 
 /// A whole answer with this body.

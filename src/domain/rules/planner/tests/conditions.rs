@@ -15,7 +15,7 @@ fn matches(when: &str, state: &AgentState, since: &str, now: &str) -> bool {
     let settings = DecideSettings::default();
     let decided = !decide(&roster, &rules, &settings, now).intents.is_empty();
     let explained = explain(&roster, "a", &rules, &settings, now).expect("there");
-    assert_eq!(explained.rules[0].outcome == Outcome::Decided, decided, "{when}: {explained}");
+    assert_eq!(explained.rules[0].outcome == RuleOutcome::Decided, decided, "{when}: {explained}");
     let all_held = explained.rules[0].facts.conditions.iter().all(|finding| finding.held);
     assert_eq!(all_held, decided, "{when}: {explained}");
     decided
@@ -129,7 +129,7 @@ fn figures_count_for_everyone_while_they_are_fresh_and_say_so_when_they_are_not(
     assert_eq!(decide(&roster, &rules, &settings, now).intents, [], "no figures are known");
     assert!(explained(&roster, now).contains("is unknown: no figures of skill 12 were read (wanted at least 5)"));
 
-    let mut figures = Figures { good_for: std::time::Duration::from_secs(90), ..Figures::default() };
+    let mut figures = Figures { fresh_for: std::time::Duration::from_secs(90), ..Figures::default() };
     let busy =
         SkillFigures { contacts_queued: Some(7), service_level_ppm: Some(650_000), ..SkillFigures::idle("12".into()) };
     figures.put_skill(at("10:29"), busy);
@@ -141,7 +141,7 @@ fn figures_count_for_everyone_while_they_are_fresh_and_say_so_when_they_are_not(
     assert!(facts.contains("skill_figures.service_level 65 % for skill 12 (below 80 %)"), "{facts}");
 
     let later = at("10:30:31");
-    roster.observe(roster.find("a").expect("there"), seen(&Paused, "10:14"), later);
+    roster.record_observation(roster.find("a").expect("there"), observed_state(&Paused, "10:14"), later);
     assert_eq!(decide(&roster, &rules, &settings, later), Decisions::default(), "a minute and a half old");
     assert!(explained(&roster, later).contains("are 1m31s old, at most 1m30s counts (wanted at least 5)"));
 
@@ -166,18 +166,18 @@ fn an_anomaly_counts_for_everyone_from_when_it_was_found_and_is_explained() {
     assert!(!acts(&roster, found), "nobody watches it");
     assert!(explained(&roster, found).contains("anomaly is unknown: no series voice is watched"));
     let record = AnomalyRecord {
-        at: at("10:15"),
-        last_at: at("10:15"),
-        found_at: found,
-        seen_at: found,
+        first_bucket_at: at("10:15"),
+        last_bucket_at: at("10:15"),
+        detected_at: found,
+        last_observed_at: found,
         ended_at: Some(at("10:46")),
         ..anomaly_record("voice", AnomalyKind::Spike, 1, 1, None)
     };
-    roster.set_anomalies(Arc::new(Anomalies { watched: vec!["voice".into()], recent: vec![record] }));
+    roster.set_anomalies(Arc::new(Anomalies { monitored: vec!["voice".into()], recent: vec![record] }));
     for (now, held) in [("10:30", false), ("10:31", true), ("10:45", true), ("11:01", true), ("11:01:01", false)] {
         assert_eq!(acts(&roster, at(now)), held, "{now}");
     }
     let line = explained(&roster, at("10:50"));
-    let said = "anomaly spike since 2026-11-23T10:15:00Z (57 where 12.2 was expected), odd last 19m ago (a spike of voice within 30m)";
-    assert!(line.contains(said), "{line}");
+    let expected = "anomaly spike since 2026-11-23T10:15:00Z (57 where 12.2 was expected), odd last 19m ago (a spike of voice within 30m)";
+    assert!(line.contains(expected), "{line}");
 }

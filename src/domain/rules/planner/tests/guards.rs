@@ -1,8 +1,8 @@
 //! Every guard, the order of rules, and what their limits count.
 
 use super::*;
-use crate::domain::agents::roster::{Busy, PlatformAnswers};
-use crate::domain::changes::policy::PlatformSays;
+use crate::domain::agents::roster::{BlockingTransition, CachedPlatformPlan};
+use crate::domain::changes::policy::PlatformPlan;
 use AgentState::{NotReady, OnContact, Paused, Ready};
 
 const BACK: &str = "when = { planned = 'work', state = 'Paused' }\nthen = { set_state = 'Ready' }\n";
@@ -12,30 +12,30 @@ fn decide_at(roster: &Roster, rules: &RuleSet, now: UtcMicros) -> Decisions {
 }
 
 /// How the only rule came out for `a`, by the explanation; the pass must agree.
-fn guard_of(roster: &Roster, rules: &RuleSet, now: UtcMicros) -> Option<Guard> {
+fn held_guard(roster: &Roster, rules: &RuleSet, now: UtcMicros) -> Option<Guard> {
     let settings = DecideSettings::default();
     let explanation = explain(roster, "a", rules, &settings, now).expect("there");
     let decisions = decide(roster, rules, &settings, now);
     match &explanation.rules[0].outcome {
-        Outcome::Held { guard, why } => {
+        RuleOutcome::Held { guard, why } => {
             assert!(!why.is_empty());
             assert_eq!(decisions.intents, [], "{explanation}");
             let listed = if guard.is_listed() { vec![*guard] } else { vec![] };
-            assert_eq!(held(&decisions), listed, "{explanation}");
+            assert_eq!(held_guards(&decisions), listed, "{explanation}");
             Some(*guard)
         }
-        Outcome::Decided => {
-            assert_eq!(won(&decisions), [("a", "r")]);
+        RuleOutcome::Decided => {
+            assert_eq!(decided_rules(&decisions), [("a", "r")]);
             None
         }
-        Outcome::NoMatch | Outcome::Taken { .. } => panic!("{explanation}"),
+        RuleOutcome::NoMatch | RuleOutcome::Taken { .. } => panic!("{explanation}"),
     }
 }
 
-fn mark<const N: usize>(roster: &mut Roster, times: [&str; N]) {
+fn record_changes<const N: usize>(roster: &mut Roster, times: [&str; N]) {
     let a = roster.find("a").expect("there");
     for time in times {
-        roster.note_act(a, &"another".into(), 0, true, at(time));
+        roster.record_rule_action(a, &"another".into(), 0, true, at(time));
     }
 }
 
@@ -46,29 +46,29 @@ fn sight_must_be_there_fresh_and_of_a_known_state() {
     let limit = DecideSettings::default().stale_after;
     let mut never = Roster::new(TenantId::new("acme"));
     add(&mut never, "a", "Blue");
-    assert_eq!(guard_of(&never, &rules, now), Some(Guard::NeverSeen));
+    assert_eq!(held_guard(&never, &rules, now), Some(Guard::NeverSeen));
     for (micros, expected) in [(0, None), (1, Some(Guard::StaleSight))] {
         let roster = roster(&Paused, "09:00", now - limit);
-        assert_eq!(guard_of(&roster, &rules, now.offset(micros)), expected, "{micros} µs");
+        assert_eq!(held_guard(&roster, &rules, now.offset(micros)), expected, "{micros} µs");
     }
     let odd = AgentState::Unknown("coffee".into());
-    assert_eq!(guard_of(&roster(&odd, "09:00", now), &rules, now), Some(Guard::UnknownState));
+    assert_eq!(held_guard(&roster(&odd, "09:00", now), &rules, now), Some(Guard::UnknownState));
 }
 
 #[test]
 fn what_is_as_wanted_needs_nothing() {
     let rules = rule("when = { planned = 'work' }\nthen = { set_state = 'Ready' }");
     let now = at("09:30");
-    assert_eq!(guard_of(&roster(&Ready, "09:00", now), &rules, now), Some(Guard::AsWanted));
-    assert_eq!(guard_of(&roster(&Paused, "09:00", now), &rules, now), None);
+    assert_eq!(held_guard(&roster(&Ready, "09:00", now), &rules, now), Some(Guard::AsWanted));
+    assert_eq!(held_guard(&roster(&Paused, "09:00", now), &rules, now), None);
 }
 
 #[test]
 fn unless_lets_go() {
     let rules = rule("when = { break = 'due' }\nunless = { on_contact = true }\nthen = { set_state = 'NotReady' }");
     let now = at("10:05");
-    assert_eq!(guard_of(&roster(&OnContact, "09:00", now), &rules, now), Some(Guard::Unless));
-    assert_eq!(guard_of(&roster(&Ready, "09:00", now), &rules, now), None);
+    assert_eq!(held_guard(&roster(&OnContact, "09:00", now), &rules, now), Some(Guard::Unless));
+    assert_eq!(held_guard(&roster(&Ready, "09:00", now), &rules, now), None);
 }
 
 #[test]
@@ -80,15 +80,15 @@ fn policy_and_the_platform_s_own_answers_forbid() {
         ("17:10", Some(Guard::Policy(Violation::AgentNotScheduled))),
         ("23:30", None),
     ] {
-        assert_eq!(guard_of(&roster(&Paused, "09:00", at(time)), &rules, at(time)), expected, "{time}");
+        assert_eq!(held_guard(&roster(&Paused, "09:00", at(time)), &rules, at(time)), expected, "{time}");
     }
     let now = at("09:30");
     let mut roster = roster(&Paused, "09:00", now);
     let a = roster.find("a").expect("there");
-    let says = PlatformSays { scheduled: Some(false), break_required: None };
-    roster.set_platform(a, Some(PlatformAnswers { says, good_until: now.offset(1) }));
-    assert_eq!(guard_of(&roster, &rules, now), Some(Guard::Policy(Violation::AgentNotScheduled)));
-    assert_eq!(guard_of(&roster, &rules, now.offset(1)), None, "an old answer no longer counts");
+    let platform_says = PlatformPlan { scheduled: Some(false), break_required: None };
+    roster.set_platform_plan(a, Some(CachedPlatformPlan { plan: platform_says, valid_until: now.offset(1) }));
+    assert_eq!(held_guard(&roster, &rules, now), Some(Guard::Policy(Violation::AgentNotScheduled)));
+    assert_eq!(held_guard(&roster, &rules, now.offset(1)), None, "an old answer no longer counts");
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn a_contact_is_waited_for_skipped_or_cut_short_as_the_rule_says() {
         let rules = rule(&format!(
             "when = {{ planned = 'work' }}\nthen = {{ set_state = 'NotReady', on_contact = '{on_contact}' }}"
         ));
-        assert_eq!(guard_of(&roster(&OnContact, "09:00", now), &rules, now), expected, "{on_contact}");
+        assert_eq!(held_guard(&roster(&OnContact, "09:00", now), &rules, now), expected, "{on_contact}");
     }
 }
 
@@ -119,11 +119,11 @@ fn an_open_transition_holds_what_is_not_more_urgent() {
         (urgent, Priority::MandatoryBreak, on_its_way, open),
         (urgent, Priority::MandatoryBreak, for_approval, None),
     ] {
-        let busy = Busy { priority, goes_on };
+        let busy = BlockingTransition { priority, blocks_same_priority: goes_on };
         let mut roster = roster(&Ready, "09:00", now);
         let a = roster.find("a").expect("there");
-        roster.set_busy(a, Some(busy));
-        assert_eq!(guard_of(&roster, &rule(body), now), expected, "{body} while {busy:?} is open");
+        roster.set_blocking_transition(a, Some(busy));
+        assert_eq!(held_guard(&roster, &rule(body), now), expected, "{body} while {busy:?} is open");
     }
 }
 
@@ -146,15 +146,23 @@ fn what_a_person_set_is_left_alone_until_the_next_planned_activity() {
         let now = at(now);
         let mut roster = Roster::new(TenantId::new("acme"));
         let a = add(&mut roster, "a", "Blue");
-        roster.observe(a, Observed { by_person, ..seen(&NotReady, since) }, now);
-        assert_eq!(guard_of(&roster, &rule(body), now), expected, "{body}: {by_person} since {since} at {now}");
+        roster.record_observation(
+            a,
+            ObservedState { requested_by_person: by_person, ..observed_state(&NotReady, since) },
+            now,
+        );
+        assert_eq!(held_guard(&roster, &rule(body), now), expected, "{body}: {by_person} since {since} at {now}");
     }
     let mut unplanned = Roster::new(TenantId::new("acme"));
     let a = unplanned.upsert(Agent { id: "a".into(), name: None, team: Some("Blue".into()), zone: None });
-    unplanned.observe(a, Observed { by_person: true, ..seen(&NotReady, "01:00") }, at("09:00"));
+    unplanned.record_observation(
+        a,
+        ObservedState { requested_by_person: true, ..observed_state(&NotReady, "01:00") },
+        at("09:00"),
+    );
     let to_idle = "when = { state = 'NotReady' }\nthen = { set_state = 'Paused' }";
     assert_eq!(
-        guard_of(&unplanned, &rule(to_idle), at("09:00")),
+        held_guard(&unplanned, &rule(to_idle), at("09:00")),
         held,
         "where nothing is planned, until the agent leaves it"
     );
@@ -165,22 +173,22 @@ fn an_agent_who_reversed_a_change_is_left_alone_until_the_time_is_over() {
     let now = at("09:30");
     let mut roster = roster(&Paused, "09:00", now);
     let a = roster.find("a").expect("there");
-    roster.note_reversal(a, now.offset(1));
-    assert_eq!(guard_of(&roster, &rule(BACK), now), Some(Guard::LeftAlone));
-    assert_eq!(guard_of(&roster, &rule(BACK), now.offset(1)), None);
+    roster.pause_automation(a, now.offset(1));
+    assert_eq!(held_guard(&roster, &rule(BACK), now), Some(Guard::LeftAlone));
+    assert_eq!(held_guard(&roster, &rule(BACK), now.offset(1)), None);
     let tells = rule("when = { state = 'Paused' }\nthen = { tell = 'x' }");
-    assert_eq!(guard_of(&roster, &tells, now), None, "telling is not a change");
+    assert_eq!(held_guard(&roster, &tells, now), None, "telling is not a change");
 }
 
 #[test]
 fn four_automatic_changes_in_an_hour_are_enough() {
     let now = at("11:00");
     let mut roster = roster(&Paused, "10:50", now);
-    mark(&mut roster, ["10:00", "10:20", "10:30"]);
-    assert_eq!(guard_of(&roster, &rule(BACK), now), None, "three");
-    mark(&mut roster, ["10:40"]);
-    assert_eq!(guard_of(&roster, &rule(BACK), now.offset(-1)), Some(Guard::Flapping), "four");
-    assert_eq!(guard_of(&roster, &rule(BACK), now), None, "the first is an hour ago");
+    record_changes(&mut roster, ["10:00", "10:20", "10:30"]);
+    assert_eq!(held_guard(&roster, &rule(BACK), now), None, "three");
+    record_changes(&mut roster, ["10:40"]);
+    assert_eq!(held_guard(&roster, &rule(BACK), now.offset(-1)), Some(Guard::Flapping), "four");
+    assert_eq!(held_guard(&roster, &rule(BACK), now), None, "the first is an hour ago");
 }
 
 #[test]
@@ -189,12 +197,12 @@ fn a_rule_rests_between_two_acts_on_one_agent() {
     let now = at("09:30");
     let mut roster = roster(&Paused, "09:00", now);
     let intent = decide_at(&roster, &rules, now).intents.remove(0);
-    note(&mut roster, &intent, now);
+    record_intent(&mut roster, &intent, now);
     for (time, expected) in [("09:30:01", Some(Guard::Cooldown)), ("09:39:59", Some(Guard::Cooldown)), ("09:40", None)]
     {
         let a = roster.find("a").expect("there");
-        roster.seen(a, at(time));
-        assert_eq!(guard_of(&roster, &rules, at(time)), expected, "{time}");
+        roster.mark_observed(a, at(time));
+        assert_eq!(held_guard(&roster, &rules, at(time)), expected, "{time}");
     }
 }
 
@@ -211,12 +219,12 @@ fn what_is_only_said_is_said_once_until_the_facts_change() {
         let now = at("09:30");
         let mut roster = roster(&Paused, "09:00", now);
         let intent = decide_at(&roster, &rules, now).intents.remove(0);
-        note(&mut roster, &intent, now);
-        assert_eq!(guard_of(&roster, &rules, now), Some(Guard::SaidAlready), "{body}");
+        record_intent(&mut roster, &intent, now);
+        assert_eq!(held_guard(&roster, &rules, now), Some(Guard::SaidAlready), "{body}");
         let a = roster.find("a").expect("there");
         assert_eq!(roster.get(a).and_then(|slot| slot.memory()).map(|m| m.changes_within(HOUR, now)), Some(0));
-        roster.observe(a, seen(&Paused, "09:29"), now);
-        assert_eq!(guard_of(&roster, &rules, now), None, "paused again: {body}");
+        roster.record_observation(a, observed_state(&Paused, "09:29"), now);
+        assert_eq!(held_guard(&roster, &rules, now), None, "paused again: {body}");
     }
 }
 
@@ -229,19 +237,26 @@ fn a_rule_s_limits_count_over_agents_passes_and_a_minute() {
     let mut roster = Roster::new(TenantId::new("acme"));
     for (id, team) in [("a", "Blue"), ("b", "Blue"), ("c", "Blue"), ("d", "Red"), ("e", "Green"), ("f", "Green")] {
         let index = add(&mut roster, id, team);
-        roster.observe(index, seen(&Paused, "09:00"), now);
+        roster.record_observation(index, observed_state(&Paused, "09:00"), now);
     }
     let decisions = decide_at(&roster, &rules, now);
-    assert_eq!(won(&decisions), [("a", "r"), ("d", "r"), ("e", "r")], "half of three is one; half of one is still one");
-    assert_eq!(held(&decisions), [Guard::ShareOfTeam, Guard::ShareOfTeam, Guard::PerMinute]);
+    assert_eq!(
+        decided_rules(&decisions),
+        [("a", "r"), ("d", "r"), ("e", "r")],
+        "half of three is one; half of one is still one"
+    );
+    assert_eq!(held_guards(&decisions), [Guard::ShareOfTeam, Guard::ShareOfTeam, Guard::PerMinute]);
     for intent in &decisions.intents {
-        note(&mut roster, intent, now);
-        roster.set_busy(intent.index, Some(Busy { priority: intent.priority, goes_on: true }));
+        record_intent(&mut roster, intent, now);
+        roster.set_blocking_transition(
+            intent.index,
+            Some(BlockingTransition { priority: intent.priority, blocks_same_priority: true }),
+        );
     }
     let soon = now.offset(59_999_999);
     let (settings, again) = (DecideSettings { stale_after: HOUR, ..DecideSettings::default() }, now.offset(60_000_000));
-    assert_eq!(won(&decide(&roster, &rules, &settings, soon)), [], "within the minute");
-    assert_eq!(won(&decide(&roster, &rules, &settings, again)), [("b", "r"), ("f", "r")], "a minute later");
+    assert_eq!(decided_rules(&decide(&roster, &rules, &settings, soon)), [], "within the minute");
+    assert_eq!(decided_rules(&decide(&roster, &rules, &settings, again)), [("b", "r"), ("f", "r")], "a minute later");
 }
 
 #[test]
@@ -255,7 +270,7 @@ fn the_first_rule_that_wants_an_agent_has_the_agent() {
     let wins = |text: &str, expected: &[&str]| {
         let roster = roster(&Paused, "09:00", now);
         let decisions = decide_at(&roster, &rules(text), now);
-        let rules: Vec<_> = won(&decisions).into_iter().map(|(_, rule)| rule.to_owned()).collect();
+        let rules: Vec<_> = decided_rules(&decisions).into_iter().map(|(_, rule)| rule.to_owned()).collect();
         assert_eq!(rules, expected, "{text}");
     };
     wins(&(rule("one", &enforce(to_ready)) + &rule("two", &enforce(to_idle))), &["one"]);
@@ -276,7 +291,7 @@ fn a_rule_that_is_held_or_satisfied_still_keeps_the_agent_from_later_rules() {
                 [[rules]]\nid = 'go'\nmode = 'enforce'\nwhen = { planned = 'work' }\nthen = { set_state = 'Ready' }";
     let roster = roster(&NotReady, "09:00", now);
     let explanation = explain(&roster, "a", &rules(text), &DecideSettings::default(), now).expect("there");
-    assert_eq!(explanation.rules[1].outcome, Outcome::Taken { by: "stay".into() });
+    assert_eq!(explanation.rules[1].outcome, RuleOutcome::Taken { by: "stay".into() });
     assert_eq!(decide_at(&roster, &rules(text), now), Decisions::default());
 }
 
@@ -286,15 +301,15 @@ fn the_key_of_a_held_wish_changes_with_its_facts_alone() {
     let mut now = at("09:30");
     let mut roster = roster(&Paused, "09:00", now);
     let a = roster.find("a").expect("there");
-    roster.note_reversal(a, at("11:00"));
+    roster.pause_automation(a, at("11:00"));
     let key = |roster: &Roster, now| decide_at(roster, &rules, now).held[0].fact_key;
     let first = key(&roster, now);
     now = now.offset(5_000_000);
     assert_eq!(key(&roster, now), first, "time passes");
-    roster.observe(a, seen(&Paused, "09:10"), now);
+    roster.record_observation(a, observed_state(&Paused, "09:10"), now);
     let second = key(&roster, now);
     assert_ne!(second, first, "paused anew");
-    roster.seen(a, at("10:15"));
+    roster.mark_observed(a, at("10:15"));
     assert_ne!(key(&roster, at("10:15")), second, "another activity");
     let listed = decide_at(&roster, &rules, at("10:15")).held.remove(0);
     let facts = listed.facts(&roster, &rules, &DecideSettings::default(), at("10:15")).expect("the same roster");
@@ -308,19 +323,20 @@ fn who_is_excused_is_neutral_and_left_alone_by_what_looks_at_the_plan() {
     let by_state = rule("when = { state = 'Paused', for = '5m' }\nthen = { set_state = 'Ready' }");
     let mut roster = roster(&Paused, "09:00", at("09:30"));
     let a = roster.find("a").expect("there");
-    roster.set_excused(a, vec![Coverage { start: at("09:20"), end: at("09:31") }]);
-    let judged = |roster: &Roster, time| verdict(roster.get(a).expect("there"), &DecideSettings::default(), at(time));
+    roster.set_exceptions(a, vec![Coverage { start: at("09:20"), end: at("09:31") }]);
+    let judged =
+        |roster: &Roster, time| live_verdict(roster.get(a).expect("there"), &DecideSettings::default(), at(time));
     let now = at("09:30");
-    assert_eq!(guard_of(&roster, &by_plan, now), Some(Guard::Excused));
-    assert_eq!(guard_of(&roster, &by_state, now), None, "it does not look at the plan");
+    assert_eq!(held_guard(&roster, &by_plan, now), Some(Guard::Excused));
+    assert_eq!(held_guard(&roster, &by_state, now), None, "it does not look at the plan");
     let neutral = judged(&roster, "09:30");
     assert_eq!((neutral.verdict, neutral.since), (Verdict::Neutral, Some(at("09:20"))));
     let explained = explain(&roster, "a", &by_plan, &DecideSettings::default(), now).expect("there").to_string();
     assert!(explained.contains("the agent has an approved exception until 2026-11-23T09:31:00Z"), "{explained}");
-    roster.seen(a, at("09:32"));
-    assert_eq!(guard_of(&roster, &by_plan, at("09:31")), None, "the span's end is outside");
+    roster.mark_observed(a, at("09:32"));
+    assert_eq!(held_guard(&roster, &by_plan, at("09:31")), None, "the span's end is outside");
     assert_eq!(judged(&roster, "09:32").verdict, Verdict::In, "the tolerance begins anew");
-    roster.seen(a, at("09:34"));
+    roster.mark_observed(a, at("09:34"));
     assert_eq!(judged(&roster, "09:34").verdict, Verdict::Out);
 }
 
@@ -331,8 +347,8 @@ fn a_rule_that_leaves_the_excused_alone_does_not_have_them() {
                 when = { state = 'Paused' }\nthen = { set_state = 'NotReady' }\n";
     let (rules, now) = (rules(both), at("09:30"));
     let mut roster = roster(&Paused, "09:00", now);
-    assert_eq!(won(&decide_at(&roster, &rules, now)), [("a", "plan")]);
+    assert_eq!(decided_rules(&decide_at(&roster, &rules, now)), [("a", "plan")]);
     let a = roster.find("a").expect("there");
-    roster.set_excused(a, vec![Coverage { start: at("09:00"), end: at("10:00") }]);
-    assert_eq!(won(&decide_at(&roster, &rules, now)), [("a", "state")]);
+    roster.set_exceptions(a, vec![Coverage { start: at("09:00"), end: at("10:00") }]);
+    assert_eq!(decided_rules(&decide_at(&roster, &rules, now)), [("a", "state")]);
 }

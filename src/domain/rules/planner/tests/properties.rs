@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::agents::roster::Busy;
+use crate::domain::agents::roster::BlockingTransition;
 use crate::domain::analytics::anomaly::tests::record as anomaly_record;
 use crate::domain::analytics::anomaly::{Anomalies, AnomalyRecord};
 use crate::domain::analytics::trend::AnomalyKind;
@@ -53,17 +53,17 @@ then = { log_out = true }
 "#;
 
 #[derive(Clone, Debug)]
-struct AgentDraw {
+struct RandomAgent {
     state: Option<usize>,
     entered_s: i64,
     seen_s: i64,
-    team: bool,
+    in_red_team: bool,
     busy: Option<usize>,
     reversed: bool,
     changes: usize,
 }
 
-fn agent() -> impl Strategy<Value = AgentDraw> {
+fn random_agent() -> impl Strategy<Value = RandomAgent> {
     (
         prop::option::of(0..8usize),
         0..1800i64,
@@ -73,54 +73,58 @@ fn agent() -> impl Strategy<Value = AgentDraw> {
         0..20u8,
         0..6usize,
     )
-        .prop_map(|(state, entered_s, seen_s, team, busy, luck, changes)| AgentDraw {
+        .prop_map(|(state, entered_s, seen_s, team, busy, luck, changes)| RandomAgent {
             state,
             entered_s,
             seen_s,
-            team,
+            in_red_team: team,
             busy,
             reversed: luck == 0,
             changes: if luck > 15 { changes } else { 0 },
         })
 }
 
-fn build(agents: &[AgentDraw], now: UtcMicros) -> Roster {
+fn build_roster(agents: &[RandomAgent], now: UtcMicros) -> Roster {
     let mut roster = Roster::new(TenantId::new("acme"));
     for (n, draw) in agents.iter().enumerate() {
-        let index = add(&mut roster, &format!("a{n}"), if draw.team { "Red" } else { "Blue" });
+        let index = add(&mut roster, &format!("a{n}"), if draw.in_red_team { "Red" } else { "Blue" });
         let Some(state) = draw.state else { continue };
         let state = AgentState::KNOWN.get(state).cloned().unwrap_or(AgentState::Unknown("coffee".into()));
-        let mut observed = seen(&state, "00:00");
+        let mut observed = observed_state(&state, "00:00");
         observed.entered_at = now.offset(-draw.entered_s * 1_000_000);
-        roster.observe(index, observed, now.offset(-draw.seen_s * 1_000_000));
-        roster.set_busy(index, draw.busy.map(|class| Busy { priority: Priority::ALL[class], goes_on: class != 0 }));
+        roster.record_observation(index, observed, now.offset(-draw.seen_s * 1_000_000));
+        roster.set_blocking_transition(
+            index,
+            draw.busy
+                .map(|class| BlockingTransition { priority: Priority::ALL[class], blocks_same_priority: class != 0 }),
+        );
         if draw.reversed {
-            roster.note_reversal(index, now.offset(60_000_000));
+            roster.pause_automation(index, now.offset(60_000_000));
         }
         for _ in 0..draw.changes {
-            roster.note_act(index, &"back".into(), 0, true, now.offset(-50_000_000));
+            roster.record_rule_action(index, &"back".into(), 0, true, now.offset(-50_000_000));
         }
     }
     // Odd until a part of the day, so that some passes see it.
     let found = at("00:00").offset(4 * 3_600_000_000);
     let record = AnomalyRecord {
-        found_at: found,
-        seen_at: found,
+        detected_at: found,
+        last_observed_at: found,
         ended_at: Some(at("09:00")),
         ..anomaly_record("voice", AnomalyKind::Drop, 1, 1, None)
     };
-    roster.set_anomalies(Arc::new(Anomalies { watched: vec!["voice".into()], recent: vec![record] }));
+    roster.set_anomalies(Arc::new(Anomalies { monitored: vec!["voice".into()], recent: vec![record] }));
     roster
 }
 
 proptest! {
     #[test]
     fn the_explanation_of_an_agent_is_what_the_pass_decided(
-        agents in prop::collection::vec(agent(), 1..12),
+        agents in prop::collection::vec(random_agent(), 1..12),
         minute in 0..1500i64,
     ) {
         let now = at("00:00").offset(minute * 60_000_000);
-        let (roster, rules, settings) = (build(&agents, now), rules(SET), DecideSettings::default());
+        let (roster, rules, settings) = (build_roster(&agents, now), rules(SET), DecideSettings::default());
         let decisions = decide(&roster, &rules, &settings, now);
         for (index, slot) in roster.iter() {
             let (explanation, same_pass) =
@@ -128,15 +132,15 @@ proptest! {
                     .expect("in the roster");
             prop_assert_eq!(&same_pass, &decisions, "looking on changes nothing");
             prop_assert_eq!(explanation.rules.len(), rules.rules().len());
-            let decided: Vec<_> = explanation.rules.iter().filter(|rule| rule.outcome == Outcome::Decided).collect();
+            let decided: Vec<_> = explanation.rules.iter().filter(|rule| rule.outcome == RuleOutcome::Decided).collect();
             let intents: Vec<_> = decisions.intents.iter().filter(|intent| intent.index == index).collect();
             prop_assert_eq!(decided.len(), intents.len());
             for (rule, intent) in decided.iter().zip(&intents) {
                 prop_assert_eq!((&rule.rule, &rule.wish, &rule.facts), (&intent.rule, &intent.action, &intent.facts));
             }
             let held = explanation.rules.iter().filter_map(|rule| match &rule.outcome {
-                Outcome::Held { guard, .. } if guard.is_listed() => Some((&rule.rule, *guard)),
-                Outcome::Held { .. } | Outcome::NoMatch | Outcome::Taken { .. } | Outcome::Decided => None,
+                RuleOutcome::Held { guard, .. } if guard.is_listed() => Some((&rule.rule, *guard)),
+                RuleOutcome::Held { .. } | RuleOutcome::NoMatch | RuleOutcome::Taken { .. } | RuleOutcome::Decided => None,
             });
             let listed = decisions.held.iter().filter(|held| held.index == index).map(|held| (&held.rule, held.guard));
             prop_assert!(held.eq(listed), "{}", explanation);
@@ -145,25 +149,25 @@ proptest! {
 
     #[test]
     fn nothing_is_decided_on_old_sight_and_no_state_without_a_name_is_acted_on(
-        agents in prop::collection::vec(agent(), 1..12),
+        agents in prop::collection::vec(random_agent(), 1..12),
         minute in 0..1500i64,
     ) {
         let now = at("00:00").offset(minute * 60_000_000);
-        let (roster, settings) = (build(&agents, now), DecideSettings::default());
+        let (roster, settings) = (build_roster(&agents, now), DecideSettings::default());
         for intent in decide(&roster, &rules(SET), &settings, now).intents {
             let slot = roster.get(intent.index).expect("there");
-            prop_assert!(now.since(slot.seen_at().expect("seen")) <= settings.stale_after);
+            prop_assert!(now.since(slot.last_observed_at().expect("seen")) <= settings.stale_after);
             prop_assert!(!matches!(slot.observed().expect("seen").state, AgentState::Unknown(_)));
         }
     }
 
     #[test]
     fn what_was_taken_up_is_not_decided_again_while_it_is_open(
-        agents in prop::collection::vec(agent(), 1..12),
+        agents in prop::collection::vec(random_agent(), 1..12),
         minute in 0..1500i64,
     ) {
         let now = at("00:00").offset(minute * 60_000_000);
-        let (mut roster, rules, settings) = (build(&agents, now), rules(SET), DecideSettings::default());
+        let (mut roster, rules, settings) = (build_roster(&agents, now), rules(SET), DecideSettings::default());
         let first = decide(&roster, &rules, &settings, now).intents;
         let changes = |intents: &[Intent]| {
             intents.iter().filter(|i| i.mode == Mode::Enforce && i.action.changes_state()).map(|i| i.index).collect::<Vec<_>>()
@@ -172,9 +176,9 @@ proptest! {
         once.dedup();
         prop_assert_eq!(&once, &changes(&first), "at most one change of an agent");
         for intent in &first {
-            note(&mut roster, intent, now);
+            record_intent(&mut roster, intent, now);
             if intent.mode == Mode::Enforce && intent.action.changes_state() {
-                roster.set_busy(intent.index, Some(Busy { priority: intent.priority, goes_on: true }));
+                roster.set_blocking_transition(intent.index, Some(BlockingTransition { priority: intent.priority, blocks_same_priority: true }));
             }
         }
         for again in decide(&roster, &rules, &settings, now.offset(1_000_000)).intents {

@@ -6,8 +6,8 @@ use AgentState::{AfterContactWork, Idle, LoggedOut, NotReady, OnContact, Paused,
 const SHIPPED: &str = include_str!("../../../../../config/rules.toml");
 
 fn enforced() -> RuleSet {
-    let (mut rules, complaints) = parse::parse(SHIPPED).expect("TOML");
-    assert_eq!(complaints, []);
+    let (mut rules, diagnostics) = parse::parse_rules(SHIPPED).expect("TOML");
+    assert_eq!(diagnostics, []);
     for rule in &mut rules {
         assert_eq!(rule.mode, Mode::Watch, "{} starts watching", rule.id);
         rule.mode = Mode::Enforce;
@@ -16,12 +16,12 @@ fn enforced() -> RuleSet {
 }
 
 /// The rule that wants the agent, and the state it wants.
-fn wanted(state: &AgentState, since: &str, now: &str) -> Option<(String, AgentState)> {
+fn decided_change(state: &AgentState, since: &str, now: &str) -> Option<(String, AgentState)> {
     let roster = roster(state, since, at(now));
     let mut intents = decide(&roster, &enforced(), &DecideSettings::default(), at(now)).intents;
     assert!(intents.len() <= 1, "{intents:?}");
     let intent = intents.pop()?;
-    let Wanted::SetState { state, .. } = intent.action else { panic!("shipped rules set states") };
+    let RuleAction::SetState { state, .. } = intent.action else { panic!("shipped rules set states") };
     Some((intent.rule.to_string(), state))
 }
 
@@ -37,8 +37,12 @@ fn each_rule_acts_when_it_should_and_not_before() {
         ("ready-after-shift", NotReady, Ready, "09:00", "17:05", "17:04:59"),
         ("not-ready-at-shift-start", Ready, NotReady, "08:50", "09:03", "09:02:59"),
     ] {
-        assert_eq!(wanted(&state, since, acts), Some((rule.to_owned(), target)), "{state} since {since} at {acts}");
-        assert_eq!(wanted(&state, since, not_yet), None, "{state} since {since} at {not_yet}");
+        assert_eq!(
+            decided_change(&state, since, acts),
+            Some((rule.to_owned(), target)),
+            "{state} since {since} at {acts}"
+        );
+        assert_eq!(decided_change(&state, since, not_yet), None, "{state} since {since} at {not_yet}");
     }
 }
 
@@ -59,7 +63,7 @@ fn agents_are_left_in_peace_where_a_planner_would_leave_them() {
         (NotReady, "14:00", "14:50", "in the planned project"),
         (Paused, "10:14", "10:20", "gone into the break late"),
     ] {
-        assert_eq!(wanted(&state, since, now), None, "{why}");
+        assert_eq!(decided_change(&state, since, now), None, "{why}");
     }
 }
 
@@ -68,7 +72,7 @@ fn who_comes_back_early_from_a_break_stays_back_unless_it_is_mandatory() {
     let early = |left: &str, back: &str, now: &str| {
         let mut roster = roster(&NotReady, left, at(back));
         let a = roster.find("a").expect("there");
-        roster.observe(a, seen(&Ready, back), at(now));
+        roster.record_observation(a, observed_state(&Ready, back), at(now));
         let intents = decide(&roster, &enforced(), &DecideSettings::default(), at(now)).intents;
         intents.first().map(|intent| intent.rule.to_string())
     };
@@ -87,15 +91,15 @@ fn the_rules_do_not_work_against_each_other() {
         let mut made = Vec::new();
         let mut now = at("08:30");
         while now < at("19:00") {
-            roster.seen(a, now);
+            roster.mark_observed(a, now);
             roster.advance(now);
             for intent in decide(&roster, &rules, &settings, now).intents {
-                let Wanted::SetState { state, .. } = &intent.action else { panic!("shipped rules set states") };
+                let RuleAction::SetState { state, .. } = &intent.action else { panic!("shipped rules set states") };
                 made.push(format!("{} {state}", intent.rule));
-                let mut observed = seen(state, "00:00");
+                let mut observed = observed_state(state, "00:00");
                 observed.entered_at = now;
-                note(&mut roster, &intent, now);
-                roster.observe(a, observed, now);
+                record_intent(&mut roster, &intent, now);
+                roster.record_observation(a, observed, now);
             }
             now = now.offset(10_000_000);
         }

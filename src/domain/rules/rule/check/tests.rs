@@ -12,10 +12,10 @@ then = { set_state = "Ready" }
 "#;
 
 /// All complaints on a file, `field: reason` each.
-fn complaints(text: &str) -> Vec<String> {
-    let (rules, mut complaints) = parse::parse(text).expect("TOML");
-    complaints.extend(check(&rules, Capabilities::guide()));
-    complaints.into_iter().map(|complaint| format!("{}: {}", complaint.field, complaint.reason)).collect()
+fn diagnostics(text: &str) -> Vec<String> {
+    let (rules, mut diagnostics) = parse::parse_rules(text).expect("TOML");
+    diagnostics.extend(check(&rules, Capabilities::guide()));
+    diagnostics.into_iter().map(|complaint| format!("{}: {}", complaint.field, complaint.reason)).collect()
 }
 
 fn rule(body: &str) -> String {
@@ -24,12 +24,12 @@ fn rule(body: &str) -> String {
 
 #[test]
 fn a_good_rule_has_careful_defaults() {
-    assert_eq!(complaints(GOOD), [""; 0]);
-    let (rules, _) = parse::parse(GOOD).expect("TOML");
+    assert_eq!(diagnostics(GOOD), [""; 0]);
+    let (rules, _) = parse::parse_rules(GOOD).expect("TOML");
     let set = RuleSet::compile(&rules, Capabilities::guide()).expect("good");
     let [rule] = set.rules() else { panic!("one rule") };
     assert_eq!((rule.mode, rule.class, rule.cooldown), (Mode::Watch, Class::Schedule, DEFAULT_COOLDOWN));
-    let Wanted::SetState { reason, on_contact, .. } = &rule.action else { panic!("a state") };
+    let RuleAction::SetState { reason, on_contact, .. } = &rule.action else { panic!("a state") };
     assert_eq!((reason.as_str(), *on_contact), ("WORKING", OnContact::After));
 }
 
@@ -37,9 +37,9 @@ const THEN: &str = "then = { set_state = \"Ready\" }";
 const WHEN: &str = "when = { state = \"Paused\" }";
 
 /// Each body has one mistake, which is named with its place and the way out.
-fn each_has_one<const N: usize>(mistakes: [(String, &str, &str); N]) {
+fn assert_one_mistake_each<const N: usize>(mistakes: [(String, &str, &str); N]) {
     for (body, field, reason) in mistakes {
-        let found = complaints(&rule(&body));
+        let found = diagnostics(&rule(&body));
         let [only] = found.as_slice() else { panic!("{body}: {found:#?}") };
         assert!(only.starts_with(&format!("{field}: ")) && only.contains(reason), "{body}: {only}");
     }
@@ -48,7 +48,7 @@ fn each_has_one<const N: usize>(mistakes: [(String, &str, &str); N]) {
 #[test]
 fn conditions_that_cannot_be_read_are_named_with_the_way_out() {
     let then = THEN;
-    each_has_one([
+    assert_one_mistake_each([
         (format!("when = {{ state = \"Pausd\" }}\n{then}"), "when.state", "did you mean `Paused`"),
         (format!("when = {{ planned = \"brake\" }}\n{then}"), "when.planned", "did you mean `break`"),
         (
@@ -167,17 +167,17 @@ const WRONG_FIGURES: &[(&str, &str, &str)] = &[
 
 #[test]
 fn figures_that_cannot_be_asked_for_are_named_with_the_way_out() {
-    for (asked, field, reason) in WRONG_FIGURES {
-        each_has_one([(format!("when = {{ {asked} }}\n{THEN}"), field, reason)]);
+    for (condition, field, reason) in WRONG_FIGURES {
+        assert_one_mistake_each([(format!("when = {{ {condition} }}\n{THEN}"), field, reason)]);
     }
-    for (asked, reason) in [
+    for (condition, reason) in [
         ("skill_figures = { contacts_queued = { at_least = 5 } }", "missing field `id`"),
         ("skill_figures = { id = 1, contacts_queued = { at_most = 5 } }", "at_most"),
         ("skill_figures = { id = 1, contacts_queued = 5 }", "invalid type"),
         ("skill_figures = { id = [1], contacts_queued = { at_least = 5 } }", "an id was expected"),
     ] {
-        let found = complaints(&rule(&format!("when = {{ {asked} }}\n{THEN}")));
-        assert!(matches!(found.as_slice(), [only] if only.contains(reason)), "{asked}: {found:?}");
+        let found = diagnostics(&rule(&format!("when = {{ {condition} }}\n{THEN}")));
+        assert!(matches!(found.as_slice(), [only] if only.contains(reason)), "{condition}: {found:?}");
     }
 }
 
@@ -186,7 +186,7 @@ fn a_rule_may_look_at_a_skill_and_at_a_queue() {
     let when = "when = { skill_figures = { id = 12, contacts_queued = { at_least = 5 } }, \
                 queue_figures = { id = 'q', calls_waiting = { at_least = 5 } } }";
     let unless = "unless = { skill_figures = { id = '12', contacts_queued = { at_least = 5 } }, state = 'Idle' }";
-    let (rules, complaints) = parse::parse(&rule(&format!("{when}\n{unless}\n{THEN}"))).expect("TOML");
+    let (rules, complaints) = parse::parse_rules(&rule(&format!("{when}\n{unless}\n{THEN}"))).expect("TOML");
     assert_eq!(complaints, []);
     let set = RuleSet::compile(&rules, Capabilities::guide()).expect("good");
     assert_eq!(set.figures().len(), 2, "the same figure with the same bounds is looked at once");
@@ -198,7 +198,7 @@ fn a_rule_may_look_at_a_skill_and_at_a_queue() {
 #[test]
 fn conditions_that_never_hold_are_named() {
     let (when, then) = (WHEN, THEN);
-    each_has_one([
+    assert_one_mistake_each([
         (format!("when = {{ planned = \"off\", worked = \"2h\" }}\n{then}"), "when", "planned, worked"),
         (format!("when = {{ planned = \"work\", break = \"running\" }}\n{then}"), "when", "planned, break"),
         (
@@ -222,7 +222,7 @@ fn conditions_that_never_hold_are_named() {
 #[test]
 fn wishes_and_limits_that_cannot_be_met_are_named() {
     let (when, then) = (WHEN, THEN);
-    each_has_one([
+    assert_one_mistake_each([
         (format!("{when}\nthen = {{ set_state = \"Redy\" }}"), "then.set_state", "did you mean `Ready`"),
         (format!("{when}\nthen = {{ set_state = \"OnContact\" }}"), "then.set_state", "it can set Ready, NotReady"),
         (format!("{when}\nthen = {{ log_out = true }}"), "then.log_out", "cannot log an agent out"),
@@ -248,27 +248,27 @@ fn all_mistakes_come_in_one_run() {
         "{GOOD}{GOOD}\n[[rules]]\nid = \"bad id\"\nwen = 1\nwhen = {{ state = [\"Pausd\", \"Redy\"], for = \"x\" }}\n\
          then = {{ set_state = \"OnContact\" }}\n[[rules]]\nid = \"unread\"\nmode = \"watch\"\n"
     );
-    let fields: Vec<_> = complaints(&text).iter().map(|c| c.split(':').next().unwrap_or("").to_owned()).collect();
+    let fields: Vec<_> = diagnostics(&text).iter().map(|c| c.split(':').next().unwrap_or("").to_owned()).collect();
     assert_eq!(fields, ["wen", "", "id", "id", "when.state", "when.state", "when.for", "then.set_state"]);
 }
 
 #[test]
 fn a_set_has_a_limit_and_says_so_once() {
-    let text: String = (0..=MOST_RULES + 1).map(|n| GOOD.replace("\"good\"", &format!("\"rule-{n}\""))).collect();
-    assert_eq!(complaints(&text), [": a set holds at most 64 rules"]);
+    let text: String = (0..=MAX_RULES + 1).map(|n| GOOD.replace("\"good\"", &format!("\"rule-{n}\""))).collect();
+    assert_eq!(diagnostics(&text), [": a set holds at most 64 rules"]);
 }
 
 #[test]
 fn what_is_no_list_of_rules_is_refused() {
     for text in ["rules = 3", "[server]\nlisten = \"x\"", "[[rules"] {
-        assert!(parse::parse(text).is_err(), "{text}");
+        assert!(parse::parse_rules(text).is_err(), "{text}");
     }
-    assert_eq!(parse::parse("").expect("no rules at all").0, []);
+    assert_eq!(parse::parse_rules("").expect("no rules at all").0, []);
 }
 
 #[test]
 fn a_rule_survives_json_and_its_version_tells_changes_apart() {
-    let (rules, _) = parse::parse(GOOD).expect("TOML");
+    let (rules, _) = parse::parse_rules(GOOD).expect("TOML");
     let json = serde_json::to_string(&rules[0]).expect("JSON");
     let mut back: Rule = serde_json::from_str(&json).expect("read back");
     assert_eq!(back, rules[0]);
@@ -280,14 +280,15 @@ fn a_rule_survives_json_and_its_version_tells_changes_apart() {
 
 #[test]
 fn names_of_a_centre_s_own_activities_pass() {
-    assert_eq!(complaints(&rule("when = { planned = [\"coaching\", \"off\"] }\nthen = { tell = \"x\" }")), [""; 0]);
+    assert_eq!(diagnostics(&rule("when = { planned = [\"coaching\", \"off\"] }\nthen = { tell = \"x\" }")), [""; 0]);
 }
 
 #[test]
 fn a_platform_that_can_log_out_is_allowed_to() {
-    let (rules, _) = parse::parse(&rule("when = { state = \"Idle\" }\nthen = { log_out = true }")).expect("TOML");
+    let (rules, _) = parse::parse_rules(&rule("when = { state = \"Idle\" }\nthen = { log_out = true }")).expect("TOML");
     let able = Capabilities { can_log_out: true, ..Capabilities::guide() };
     assert_eq!(check(&rules, able), []);
-    let (rules, _) = parse::parse(&rule("when = { state = \"Idle\" }\nthen = { log_out = false }")).expect("TOML");
+    let (rules, _) =
+        parse::parse_rules(&rule("when = { state = \"Idle\" }\nthen = { log_out = false }")).expect("TOML");
     assert_eq!(check(&rules, able)[0].field, "then.log_out");
 }

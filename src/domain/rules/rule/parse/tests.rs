@@ -9,16 +9,16 @@ use super::*;
 use crate::domain::adherence::Verdict;
 use crate::domain::live::figures::{QUEUE_MEASURES, SKILL_MEASURES};
 use crate::domain::rules::rule::check::{Capabilities, check};
-use crate::domain::rules::rule::condition::BreakIs;
-use crate::domain::rules::rule::{AnomalyConditions, Conditions, Limit, LocalTime, ShiftConditions, Wish};
+use crate::domain::rules::rule::condition::BreakCondition;
+use crate::domain::rules::rule::{ActionDefinition, AnomalyConditions, Conditions, Limit, LocalTime, ShiftConditions};
 
 const PAGE: &str = include_str!("../../../../../docs/rules.md");
 
 /// The keys that a type reads, as its own refusal of an unknown one lists them.
 fn keys_of<T: DeserializeOwned + Debug>() -> BTreeSet<String> {
-    let refused = toml::from_str::<T>("no_such_key = 1").expect_err("an unknown key").to_string();
-    let (_, listed) = refused.split_once("expected one of").or_else(|| refused.split_once("expected")).expect("a list");
-    listed.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    let error = toml::from_str::<T>("no_such_key = 1").expect_err("an unknown key").to_string();
+    let (_, key_list) = error.split_once("expected one of").or_else(|| error.split_once("expected")).expect("a list");
+    key_list.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
 fn set(keys: &[&str]) -> BTreeSet<String> {
@@ -27,25 +27,28 @@ fn set(keys: &[&str]) -> BTreeSet<String> {
 
 #[test]
 fn the_keys_that_are_known_are_those_that_are_read() {
-    assert_eq!(set(RULE), keys_of::<Rule>());
-    assert_eq!(set(CONDITIONS), keys_of::<Conditions>());
-    assert_eq!(set(SHIFT), keys_of::<ShiftConditions>());
-    assert_eq!(set(LOCAL_TIME), keys_of::<LocalTime>());
-    assert_eq!(set(ANOMALY), keys_of::<AnomalyConditions>());
-    assert_eq!(set(WISH), keys_of::<Wish>());
-    assert_eq!(set(LIMIT), keys_of::<Limit>());
+    assert_eq!(set(RULE_KEYS), keys_of::<Rule>());
+    assert_eq!(set(CONDITION_KEYS), keys_of::<Conditions>());
+    assert_eq!(set(SHIFT_KEYS), keys_of::<ShiftConditions>());
+    assert_eq!(set(LOCAL_TIME_KEYS), keys_of::<LocalTime>());
+    assert_eq!(set(ANOMALY_KEYS), keys_of::<AnomalyConditions>());
+    assert_eq!(set(ACTION_KEYS), keys_of::<ActionDefinition>());
+    assert_eq!(set(LIMIT_KEYS), keys_of::<Limit>());
 }
 
 #[test]
 fn the_documentation_names_every_key() {
-    let plain = [RULE, CONDITIONS, LOCAL_TIME, ANOMALY, WISH].concat().into_iter().filter(|key| *key != "shift");
-    let of_shift = SHIFT.iter().map(|key| format!("shift.{key}"));
-    let values = Verdict::ALL.map(Verdict::name).into_iter().chain(BreakIs::ALL.map(BreakIs::name));
+    let plain = [RULE_KEYS, CONDITION_KEYS, LOCAL_TIME_KEYS, ANOMALY_KEYS, ACTION_KEYS]
+        .concat()
+        .into_iter()
+        .filter(|key| *key != "shift");
+    let of_shift = SHIFT_KEYS.iter().map(|key| format!("shift.{key}"));
+    let values = Verdict::ALL.map(Verdict::name).into_iter().chain(BreakCondition::ALL.map(BreakCondition::name));
     let measures = SKILL_MEASURES.iter().chain(&QUEUE_MEASURES).map(|measure| measure.name);
     let names = plain.chain(values).chain(measures).map(str::to_owned).chain(of_shift);
     let missing: Vec<_> = names.filter(|name| !PAGE.contains(&format!("`{name}`"))).collect();
     assert_eq!(missing, Vec::<String>::new());
-    for key in LIMIT {
+    for key in LIMIT_KEYS {
         assert!(PAGE.contains(key), "{key}");
     }
 }
@@ -54,7 +57,7 @@ fn the_documentation_names_every_key() {
 fn the_examples_of_the_documentation_are_sound() {
     let examples: Vec<_> = PAGE.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
     assert_eq!(examples.len(), 5);
-    let (rules, complaints) = parse(&examples.concat()).expect("TOML");
+    let (rules, complaints) = parse_rules(&examples.concat()).expect("TOML");
     assert_eq!(complaints, []);
     assert_eq!(check(&rules, Capabilities::guide()), []);
     assert_eq!(rules.len(), 6);

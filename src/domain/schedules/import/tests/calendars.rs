@@ -3,16 +3,17 @@
 use super::*;
 
 /// Reads a calendar of events, each given as its lines; a shift of `u_1` unless the lines say otherwise.
-fn calendar(events: &[&str]) -> Result<ScheduleDraft, ImportRefused> {
-    calendar_with(events, &ImportOptions::default())
+fn import_calendar(events: &[&str]) -> Result<ScheduleDraft, ScheduleImportError> {
+    import_calendar_with(events, &ImportOptions::default())
 }
 
-fn calendar_with(events: &[&str], options: &ImportOptions) -> Result<ScheduleDraft, ImportRefused> {
+fn import_calendar_with(events: &[&str], options: &ImportOptions) -> Result<ScheduleDraft, ScheduleImportError> {
     let mut lines = vec!["BEGIN:VCALENDAR", "VERSION:2.0"];
     for event in events {
         lines.extend(["BEGIN:VEVENT", event]);
-        for (name, usual) in [("CATEGORIES", "CATEGORIES:SHIFT"), ("ATTENDEE", "ATTENDEE;CN=Ada:urn:agent:u_1")] {
-            lines.extend((!event.contains(name)).then_some(usual));
+        for (name, default_line) in [("CATEGORIES", "CATEGORIES:SHIFT"), ("ATTENDEE", "ATTENDEE;CN=Ada:urn:agent:u_1")]
+        {
+            lines.extend((!event.contains(name)).then_some(default_line));
         }
         lines.push("END:VEVENT");
     }
@@ -25,8 +26,8 @@ fn starts(draft: &ScheduleDraft) -> Vec<String> {
     draft.agents[0].shifts.iter().map(|shift| shift.start.to_string()).collect()
 }
 
-fn one_fault(events: &[&str]) -> String {
-    let faults = faults_of(calendar(events));
+fn single_error(events: &[&str]) -> String {
+    let faults = error_texts(import_calendar(events));
     assert_eq!(faults.len(), 1, "{faults:?}");
     faults[0].clone()
 }
@@ -79,7 +80,7 @@ fn a_weekly_rule_keeps_its_local_time_over_a_clock_change_and_ends_at_the_instan
             "DTSTART;TZID=Europe/Berlin:20261019T090000\nDURATION:PT8H\nRRULE:FREQ=WEEKLY;BYDAY=MO,WE;UNTIL={until}\n\
              EXDATE;TZID=Europe/Berlin:20261021T090000"
         );
-        starts(&calendar(&[&event]).expect("sound"))
+        starts(&import_calendar(&[&event]).expect("sound"))
     };
     let three = ["2026-10-19T07:00:00Z", "2026-10-26T08:00:00Z", "2026-10-28T08:00:00Z"];
     assert_eq!(rule("20261028T080000Z"), three, "UNTIL itself counts");
@@ -89,7 +90,7 @@ fn a_weekly_rule_keeps_its_local_time_over_a_clock_change_and_ends_at_the_instan
 
 #[test]
 fn rules_are_bounded_and_say_what_is_not_supported() {
-    let fault = |rule: &str| one_fault(&[&format!("DTSTART;TZID=UTC:20261019T090000\nDURATION:PT8H\nRRULE:{rule}")]);
+    let fault = |rule: &str| single_error(&[&format!("DTSTART;TZID=UTC:20261019T090000\nDURATION:PT8H\nRRULE:{rule}")]);
     for (rule, reason) in [
         ("FREQ=DAILY", "must end, by either UNTIL or COUNT"),
         ("FREQ=DAILY;COUNT=3;UNTIL=20261020T000000Z", "must end, by either UNTIL or COUNT"),
@@ -122,7 +123,10 @@ fn rules_are_bounded_and_say_what_is_not_supported() {
 fn rules_by_day_and_month_give_their_local_times() {
     let starts = |rule: &str| {
         let event = format!("DTSTART;TZID=UTC:20261030T090000\nDURATION:PT1H\nRRULE:{rule}");
-        starts(&calendar(&[&event]).expect("sound")).into_iter().map(|start| start[..10].to_owned()).collect::<Vec<_>>()
+        starts(&import_calendar(&[&event]).expect("sound"))
+            .into_iter()
+            .map(|start| start[..10].to_owned())
+            .collect::<Vec<_>>()
     };
     assert_eq!(starts("FREQ=DAILY;INTERVAL=2;COUNT=3"), ["2026-10-30", "2026-11-01", "2026-11-03"]);
     assert_eq!(starts("FREQ=MONTHLY;BYDAY=-1FR;COUNT=3"), ["2026-10-30", "2026-11-27", "2026-12-25"]);
@@ -143,28 +147,30 @@ fn an_occurrence_that_a_clock_change_repeats_is_the_first_and_one_that_it_skips_
     let nightly = |start: &str, until: &str| {
         format!("DTSTART;TZID=America/New_York:{start}\nDURATION:PT4H\nRRULE:FREQ=DAILY;UNTIL={until}")
     };
-    let draft = calendar(&[&nightly("20261031T013000", "20261102T120000Z")]).expect("sound");
+    let draft = import_calendar(&[&nightly("20261031T013000", "20261102T120000Z")]).expect("sound");
     assert_eq!(starts(&draft), ["2026-10-31T05:30:00Z", "2026-11-01T05:30:00Z", "2026-11-02T06:30:00Z"]);
-    let first_only = calendar(&[&nightly("20261031T013000", "20261101T060000Z")]).expect("sound");
+    let first_only = import_calendar(&[&nightly("20261031T013000", "20261101T060000Z")]).expect("sound");
     assert_eq!(starts(&first_only).len(), 2, "UNTIL lies between the two occurrences of the local time");
-    let fault = one_fault(&[&nightly("20270312T023000", "20270316T000000Z")]);
+    let fault = single_error(&[&nightly("20270312T023000", "20270316T000000Z")]);
     assert!(
         fault.starts_with("line 3, column DTSTART: \"2027-03-14T02:30\" does not exist in America/New_York"),
         "{fault}"
     );
     let moved = ImportOptions { move_weeks: 1, ..ImportOptions::default() };
-    let draft = calendar_with(&[&nightly("20270312T023000", "20270316T000000Z")], &moved).expect("no gap a week later");
+    let draft =
+        import_calendar_with(&[&nightly("20270312T023000", "20270316T000000Z")], &moved).expect("no gap a week later");
     assert_eq!(starts(&draft).len(), 4);
 }
 
 #[test]
 fn dates_are_added_and_taken_away() {
-    let draft = calendar(&["DTSTART;TZID=Europe/London:20261019T090000\nDTEND;TZID=Europe/London:20261019T170000\n\
+    let draft =
+        import_calendar(&["DTSTART;TZID=Europe/London:20261019T090000\nDTEND;TZID=Europe/London:20261019T170000\n\
          RDATE;TZID=Europe/London:20261026T090000,20261027T090000\nRDATE:20261026T090000Z,20261029T100000Z\n\
          EXDATE:20261027T090000Z\nEXDATE;TZID=Europe/London:20261019T090000,20261020T090000"])
-    .expect("sound");
+        .expect("sound");
     assert_eq!(starts(&draft), ["2026-10-26T09:00:00Z", "2026-10-29T10:00:00Z"]);
-    let warnings = warnings_of(&draft);
+    let warnings = warning_texts(&draft);
     assert_eq!(warnings, ["line 9, column EXDATE: takes away no occurrence; is it meant for another time?"]);
 }
 
@@ -197,7 +203,7 @@ fn times_need_a_zone_and_ends() {
             "does not exist in Europe/Berlin",
         ),
     ] {
-        let found = one_fault(&[event]);
+        let found = single_error(&[event]);
         assert!(found.contains(fault), "{event}: {found}");
     }
 }
@@ -206,10 +212,10 @@ fn times_need_a_zone_and_ends() {
 fn a_default_zone_stands_in_where_the_file_names_none() {
     let options = ImportOptions { default_zone: Some("europe/berlin".to_owned()), ..ImportOptions::default() };
     let floating = "DTSTART:20261019T090000\nDURATION:PT8H\nRRULE:FREQ=DAILY;UNTIL=20261020T090000";
-    let draft = calendar_with(&[floating], &options).expect("sound");
+    let draft = import_calendar_with(&[floating], &options).expect("sound");
     assert_eq!(starts(&draft), ["2026-10-19T07:00:00Z", "2026-10-20T07:00:00Z"]);
     assert_eq!(draft.agents[0].zone, "Europe/Berlin");
-    let draft = calendar_with(&["DTSTART:20261019T230000Z\nDURATION:PT8H"], &options).expect("sound");
+    let draft = import_calendar_with(&["DTSTART:20261019T230000Z\nDURATION:PT8H"], &options).expect("sound");
     assert_eq!(draft.first_day.to_string(), "2026-10-20", "the local date");
 }
 
@@ -218,7 +224,7 @@ fn a_duration_of_days_follows_the_calendar_and_one_of_hours_the_clock() {
     let end = |duration: &str| {
         let event = format!("DTSTART;TZID=Europe/Berlin:20261024T120000\nDURATION:{duration}");
         let options = ImportOptions { max_shift: Duration::from_secs(30 * 3600), ..ImportOptions::default() };
-        calendar_with(&[&event], &options).expect("sound").agents[0].shifts[0].end
+        import_calendar_with(&[&event], &options).expect("sound").agents[0].shifts[0].end
     };
     assert_eq!(end("PT24H"), utc("2026-10-25T10:00:00Z"));
     assert_eq!(end("P1D"), utc("2026-10-25T11:00:00Z"));
@@ -234,7 +240,8 @@ fn an_event_can_be_for_several_agents_and_in_another_zone_than_theirs() {
     };
     let meeting = "DTSTART;TZID=UTC:20261019T100000\nDURATION:PT30M\nCATEGORIES:Town hall\nX-MANDATORY:TRUE\nATTENDEE:urn:agent:u_1\n\
                    ATTENDEE:urn:agent:u_2\nATTENDEE:mailto:boss@example.com";
-    let draft = calendar(&[&shift("u_1", "Europe/London"), meeting, &shift("u_2", "Europe/Berlin")]).expect("sound");
+    let draft =
+        import_calendar(&[&shift("u_1", "Europe/London"), meeting, &shift("u_2", "Europe/Berlin")]).expect("sound");
     assert_eq!((draft.rows, draft.shifts), (4, 2));
     for (agent, zone) in draft.agents.iter().zip(["Europe/London", "Europe/Berlin"]) {
         assert_eq!((agent.zone.as_str(), agent.team.as_str()), (zone, "Red"));
@@ -248,7 +255,7 @@ fn an_event_can_be_for_several_agents_and_in_another_zone_than_theirs() {
 #[test]
 fn events_that_are_no_plan_are_refused_or_ignored_by_name() {
     let event = "DTSTART;TZID=UTC:20261019T090000\nDURATION:PT8H";
-    let with = |more: &str| one_fault(&[&format!("{event}\n{more}")]);
+    let with = |more: &str| single_error(&[&format!("{event}\n{more}")]);
     assert!(with("RECURRENCE-ID:20261019T090000Z").contains("RECURRENCE-ID: \"20261019T090000Z\" is not supported"));
     assert!(with("EXRULE:FREQ=DAILY").contains("EXRULE"));
     assert!(with("CATEGORIES:SHIFT,WORK").contains("is more than one activity"));
@@ -258,20 +265,20 @@ fn events_that_are_no_plan_are_refused_or_ignored_by_name() {
     assert!(with("X-MANDATORY:perhaps").contains("neither true nor false"));
     assert!(with("RDATE;VALUE=PERIOD:20261020T090000Z/PT1H").contains("is a date or a period"));
     let all_gone = format!("{event}\nEXDATE;TZID=UTC:20261019T090000");
-    let draft = calendar(&[&all_gone, &event.replace("1019T", "1020T")]).expect("sound");
-    assert_eq!(warnings_of(&draft), ["line 3: EXDATE takes away every occurrence; the event is ignored"]);
+    let draft = import_calendar(&[&all_gone, &event.replace("1019T", "1020T")]).expect("sound");
+    assert_eq!(warning_texts(&draft), ["line 3: EXDATE takes away every occurrence; the event is ignored"]);
     let cancelled = format!("{event}\nSTATUS:CANCELLED\nSUMMARY:x");
     let later = event.replace("1019T", "1020T");
-    let draft = calendar(&[&cancelled, &later]).expect("sound");
+    let draft = import_calendar(&[&cancelled, &later]).expect("sound");
     assert_eq!(
-        (draft.shifts, warnings_of(&draft)),
+        (draft.shifts, warning_texts(&draft)),
         (1, vec!["line 3: the event is cancelled; it is ignored".to_owned()])
     );
 }
 
 #[test]
 fn one_broken_event_does_not_hide_the_faults_of_the_next() {
-    let faults = faults_of(calendar(&[
+    let faults = error_texts(import_calendar(&[
         "DTSTART:x\nDURATION:y",
         "DTSTART;TZID=UTC:20261019T090000\nDURATION:PT8H",
         "DURATION:z",
@@ -282,7 +289,7 @@ fn one_broken_event_does_not_hide_the_faults_of_the_next() {
 
 #[test]
 fn files_that_are_no_whole_calendar_are_refused() {
-    let read = |text: &str| faults_of(read_schedule("a.ics", text.as_bytes(), &ImportOptions::default())).join("\n");
+    let read = |text: &str| error_texts(read_schedule("a.ics", text.as_bytes(), &ImportOptions::default())).join("\n");
     assert_eq!(read(""), "the file holds no calendar; it begins with BEGIN:VCALENDAR");
     assert_eq!(read("x"), "line 1: this stands outside every component; a calendar begins with BEGIN:VCALENDAR");
     assert_eq!(read("BEGIN:VEVENT"), "line 1: this is not a calendar; the file begins with BEGIN:VCALENDAR");
@@ -308,7 +315,7 @@ fn lines_are_unfolded_also_within_a_character() {
     bytes.extend_from_slice(b"END:VEVENT\r\nBEGIN:VTODO\r\nDTSTART:x\r\nEND:VTODO\r\nEND:VCALENDAR\r\n");
     let draft = read_schedule("a.ics", &bytes, &ImportOptions::default()).expect("sound");
     assert_eq!((draft.agents[0].name.as_str(), draft.agents[0].id.as_str()), ("René", "u_1"));
-    assert_eq!(warnings_of(&draft), ["line 14: VTODO is not an event; it is ignored"]);
+    assert_eq!(warning_texts(&draft), ["line 14: VTODO is not an event; it is ignored"]);
 }
 
 #[test]
@@ -316,7 +323,7 @@ fn a_rule_cannot_make_more_rows_than_allowed() {
     let options = ImportOptions { max_rows: 5, ..ImportOptions::default() };
     let event = "DTSTART;TZID=UTC:20261019T090000\nDURATION:PT8H\nRRULE:FREQ=DAILY;COUNT=6";
     assert_eq!(
-        faults_of(calendar_with(&[event], &options)),
+        error_texts(import_calendar_with(&[event], &options)),
         ["line 3: the file has more than 5 rows; import it in parts"]
     );
 }
@@ -324,7 +331,7 @@ fn a_rule_cannot_make_more_rows_than_allowed() {
 #[test]
 fn a_calendar_of_fruitless_rules_is_given_up() {
     let event = "DTSTART;TZID=UTC:20261019T090000\nDURATION:PT8H\nRRULE:FREQ=DAILY;COUNT=3;BYDAY=TU";
-    let faults = faults_of(calendar(&[event; 300]));
+    let faults = error_texts(import_calendar(&[event; 300]));
     assert_eq!(faults.len(), 101);
     assert!(faults.iter().any(|fault| fault.contains("the rest of the file was not read")), "{faults:?}");
 }
@@ -332,9 +339,9 @@ fn a_calendar_of_fruitless_rules_is_given_up() {
 #[test]
 fn an_event_may_say_the_skills_of_its_agents() {
     let with = |skills: &str| format!("DTSTART;TZID=Europe/Berlin:20261019T090000\nDURATION:PT8H{skills}");
-    let named = |event: &str| calendar(&[event]).expect("sound").agents[0].skills.clone();
+    let named = |event: &str| import_calendar(&[event]).expect("sound").agents[0].skills.clone();
     assert_eq!(named(&with("")), None, "who says nothing of them leaves them as they are");
     assert_eq!(named(&with("\nX-SKILLS:4711| 12")), Some(vec!["12".into(), "4711".into()]));
-    let fault = one_fault(&[&with("\nX-SKILLS:4711||12")]);
+    let fault = single_error(&[&with("\nX-SKILLS:4711||12")]);
     assert!(fault.contains("X-SKILLS") && fault.contains("empty skill"), "{fault}");
 }

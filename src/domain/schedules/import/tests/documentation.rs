@@ -27,7 +27,7 @@ fn every_example_is_imported_without_a_warning() {
         let drafts = drafts(language);
         assert_eq!(drafts.len(), count, "{language}");
         for draft in drafts {
-            assert_eq!(warnings_of(&draft), Vec::<String>::new());
+            assert_eq!(warning_texts(&draft), Vec::<String>::new());
         }
     }
 }
@@ -46,6 +46,6 @@ fn the_figures_beside_the_examples_are_right() {
 
 #[test]
 fn every_column_is_explained() {
-    let missing: Vec<_> = COLUMNS.iter().filter(|column| !PAGE.contains(&format!("`{column}`"))).collect();
+    let missing: Vec<_> = COLUMN_NAMES.iter().filter(|column| !PAGE.contains(&format!("`{column}`"))).collect();
     assert_eq!(missing, Vec::<&&str>::new());
 }

@@ -11,7 +11,7 @@ const KINDS: [&str; 4] = ["break", "lunch", "training", "coaching"];
 
 /// Writes a schedule as a table and as what must be read from it. One shift a day at most, within the day, in a zone whose
 /// clocks stand still.
-fn written(agents: &[std::collections::BTreeMap<u16, RandomShift>]) -> (Vec<String>, Vec<DraftAgent>) {
+fn to_rows_and_agents(agents: &[std::collections::BTreeMap<u16, RandomShift>]) -> (Vec<String>, Vec<DraftAgent>) {
     let (mut rows, mut expected) = (Vec::new(), Vec::new());
     let first: jiff::civil::Date = "2026-10-19".parse().expect("a day");
     for (index, days) in agents.iter().enumerate() {
@@ -33,17 +33,17 @@ fn written(agents: &[std::collections::BTreeMap<u16, RandomShift>]) -> (Vec<Stri
                 ));
             };
             let mut at = *start;
-            let mut listed = Vec::new();
+            let mut expected_activities = Vec::new();
             for (number, &(gap, length, mandatory)) in activities.iter().enumerate() {
                 let (from, to) = (at + gap, at + gap + length);
                 let kind = KINDS[number % KINDS.len()];
                 row(kind, from, to, mandatory);
                 let activity = Activity::from_name(kind);
-                listed.push(ShiftActivity { activity, start: instant(from), end: instant(to), mandatory });
+                expected_activities.push(ShiftActivity { activity, start: instant(from), end: instant(to), mandatory });
                 at = to;
             }
             row("shift", *start, at + 1, false);
-            shifts.push(Shift { start: instant(*start), end: instant(at + 1), activities: listed });
+            shifts.push(Shift { start: instant(*start), end: instant(at + 1), activities: expected_activities });
         }
         let coverage = Coverage { start: UtcMicros::EPOCH, end: UtcMicros::EPOCH };
         let (id, name) = (AgentId::new(format!("u_{index}")), format!("Ag\"ent, {index}"));
@@ -74,7 +74,7 @@ proptest! {
         end in prop::sample::select(vec!["\n", "\r\n"]),
         seed in any::<u64>(),
     ) {
-        let (mut rows, mut expected) = written(&agents);
+        let (mut rows, mut expected) = to_rows_and_agents(&agents);
         // Any order of rows says the same.
         rows.sort_by_key(|row| row.bytes().fold(seed, |hash, byte| hash.rotate_left(5).wrapping_mul(31) ^ u64::from(byte)));
         rows.insert(0, HEADER.to_owned());
@@ -121,7 +121,7 @@ proptest! {
         }
         match read_schedule(name, &bytes, &ImportOptions::default()) {
             Ok(draft) => prop_assert!(draft.shifts > 0),
-            Err(refused) => prop_assert!(!refused.complaints.is_empty()),
+            Err(refused) => prop_assert!(!refused.diagnostics.is_empty()),
         }
     }
 }

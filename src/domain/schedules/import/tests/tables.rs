@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn bad(file: &str) -> Result<ScheduleDraft, ImportRefused> {
+fn import_bad_sample(file: &str) -> Result<ScheduleDraft, ScheduleImportError> {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("config/samples/bad");
     let bytes = std::fs::read(folder.join(file)).expect("a sample");
     read_schedule(file, &bytes, &ImportOptions::default())
@@ -45,22 +45,22 @@ fn each_bad_sample_is_refused_with_its_fault_by_name() {
             "line 2, column time_zone: \"Mars/Olympus\" is not a known time zone; write an IANA name such as Europe/Berlin",
         ),
     ] {
-        assert_eq!(faults_of(bad(&format!("{file}.csv"))), [fault], "{file}");
+        assert_eq!(error_texts(import_bad_sample(&format!("{file}.csv"))), [fault], "{file}");
     }
 }
 
 #[test]
 fn a_row_that_stands_there_twice_is_imported_once_with_a_warning() {
-    let draft = bad("same-row-twice.csv").expect("sound");
+    let draft = import_bad_sample("same-row-twice.csv").expect("sound");
     assert_eq!((draft.rows, draft.shifts, draft.agents[0].shifts.len()), (2, 1, 1));
-    assert_eq!(warnings_of(&draft), ["line 3: says the same as line 2; it is imported once"]);
+    assert_eq!(warning_texts(&draft), ["line 3: says the same as line 2; it is imported once"]);
 }
 
 #[test]
 fn a_formula_in_a_name_is_plain_text() {
-    let draft = bad("formula-in-name.csv").expect("sound");
+    let draft = import_bad_sample("formula-in-name.csv").expect("sound");
     assert_eq!(draft.agents[0].name, "=HYPERLINK(\"http://x\")");
-    assert_eq!(warnings_of(&draft), Vec::<String>::new());
+    assert_eq!(warning_texts(&draft), Vec::<String>::new());
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn the_hash_changes_with_every_part_of_the_content() {
         "u_1,A,T,Europe/Berlin,shift,2026-10-19T09:00,2026-10-19T17:00,no",
         "u_1,A,T,Europe/Berlin,break,2026-10-19T10:00,2026-10-19T10:15,no",
     ];
-    let hash = |rows: &[&str]| table(rows).expect("sound").content_hash;
+    let hash = |rows: &[&str]| import_table(rows).expect("sound").content_hash;
     let first = hash(&rows);
     assert_eq!(hash(&[rows[1], rows[0]]), first);
     assert_eq!(hash(&[rows[0], rows[1], rows[1]]), first);
@@ -128,7 +128,7 @@ fn the_hash_changes_with_every_part_of_the_content() {
 
 #[test]
 fn every_fault_of_every_row_is_reported_by_line_and_column() {
-    let faults = faults_of(table(&[
+    let faults = error_texts(import_table(&[
         "u_1,A,T,Europe/Berlim,shift,2026-10-19T09:00,2026-10-19 17:00:00,maybe",
         "",
         "u_2,\"A\nB\",T,Europe/Berlin,shift,2026-02-30T09:00,2026-10-19T09:00Z,no",
@@ -169,7 +169,7 @@ fn lines_are_counted_as_an_editor_counts_them() {
     let faulty = "n,u_1,A,T,UTC,shift,soon,2026-10-19T17:00,no";
     for end in ["\n", "\r\n", "\r"] {
         let text = format!("{header}\n\n{sound}\n\n{faulty}").replace('\n', end);
-        let faults = faults_of(read_schedule("a.csv", text.as_bytes(), &ImportOptions::default()));
+        let faults = error_texts(read_schedule("a.csv", text.as_bytes(), &ImportOptions::default()));
         assert_eq!(faults.len(), 1, "{faults:?}");
         assert!(faults[0].starts_with("line 6, column start"), "{end:?}: {}", faults[0]);
     }
@@ -181,7 +181,7 @@ fn a_quote_that_is_never_closed_does_not_swallow_rows() {
         "{HEADER},notes\nu_1,A,T,UTC,shift,2026-10-19T09:00,2026-10-19T17:00,no,\"late\nu_2,A,T,UTC,shift,2026-10-19T09:00,\
          2026-10-19T17:00,no,x\n"
     );
-    let faults = faults_of(read_schedule("a.csv", text.as_bytes(), &ImportOptions::default()));
+    let faults = error_texts(read_schedule("a.csv", text.as_bytes(), &ImportOptions::default()));
     assert!(faults[0].starts_with("line 2: a quoted field runs over the end of the line"), "{faults:?}");
 }
 
@@ -189,14 +189,14 @@ fn a_quote_that_is_never_closed_does_not_swallow_rows() {
 fn bytes_that_are_not_utf8_are_named_by_line() {
     let mut bytes = format!("{HEADER}\nu_1,Ren").into_bytes();
     bytes.extend_from_slice(b"\xe9e,T,UTC,shift,2026-10-19T09:00,2026-10-19T17:00,no\n");
-    let faults = faults_of(read_schedule("a.csv", &bytes, &ImportOptions::default()));
+    let faults = error_texts(read_schedule("a.csv", &bytes, &ImportOptions::default()));
     assert_eq!(faults, ["line 2, column agent_name: is not UTF-8 text; save the file as UTF-8"]);
 }
 
 #[test]
 fn a_header_with_missing_and_repeated_columns_says_which_may_be_meant() {
     let read =
-        |header: &str| faults_of(read_schedule("a.csv", format!("{header}\n").as_bytes(), &ImportOptions::default()));
+        |header: &str| error_texts(read_schedule("a.csv", format!("{header}\n").as_bytes(), &ImportOptions::default()));
     assert_eq!(
         read("agent_id,agent_nam,team,time_zone,activity,start,end,mandatory,start,colour"),
         [
@@ -223,18 +223,18 @@ fn columns_can_be_renamed_and_others_are_ignored_with_a_warning() {
     assert_eq!(draft.agents[0].shifts[0].start, utc("2026-10-19T08:00:30Z"));
     let more = text.replace("|x", "").replace("mandatory;;", "mandatory;colour;");
     let draft = read_schedule("a.csv", more.as_bytes(), &options).expect("sound");
-    assert_eq!(warnings_of(&draft), ["line 1, column colour: is not a column of a shift file; it is ignored"]);
+    assert_eq!(warning_texts(&draft), ["line 1, column colour: is not a column of a shift file; it is ignored"]);
     let shorter = text.replace("|x", "").replace("09:00:30", "9 Uhr");
     let twice = format!("{}u_1;A;T;Break;2026-10-19 08:00;2026-10-19T08:30;NO;;\n", text.replace("|x", ""));
     for (faulty, fault) in [(shorter, "line 2, column From: \"2026-10-19 9 Uhr\""), (twice, "line 3, column From: ")] {
-        let faults = faults_of(read_schedule("a.csv", faulty.as_bytes(), &options));
+        let faults = error_texts(read_schedule("a.csv", faulty.as_bytes(), &options));
         assert!(faults[0].starts_with(fault), "the name that the file's author knows: {faults:?}");
     }
     let wrong = ImportOptions { columns: BTreeMap::from([("agent".to_owned(), "x".to_owned())]), ..options.clone() };
-    assert!(faults_of(read_schedule("a.csv", SAMPLE_CSV, &wrong))[0].starts_with("columns.agent renames no field"));
+    assert!(error_texts(read_schedule("a.csv", SAMPLE_CSV, &wrong))[0].starts_with("columns.agent renames no field"));
     let wrong = ImportOptions { default_zone: Some("Moon".to_owned()), ..options };
     assert!(
-        faults_of(read_schedule("a.csv", text.replace("|x", "").as_bytes(), &wrong))[0]
+        error_texts(read_schedule("a.csv", text.replace("|x", "").as_bytes(), &wrong))[0]
             .contains("default time zone \"Moon\"")
     );
 }
@@ -245,17 +245,17 @@ fn one_agent_has_one_zone_and_the_last_name_and_team_count() {
         format!("u_1,{name},T{day},{zone},shift,2026-10-{day}T09:00,2026-10-{day}T17:00,0")
     };
     let (first, second, third) = (row("A", "UTC", 19), row("B", "UTC", 20), row("B", "Europe/Berlin", 21));
-    let draft = table(&[&first, &second]).expect("sound");
+    let draft = import_table(&[&first, &second]).expect("sound");
     assert_eq!((draft.agents[0].name.as_str(), draft.agents[0].team.as_str()), ("B", "T20"));
     assert_eq!(
-        warnings_of(&draft),
+        warning_texts(&draft),
         [
             "line 3: agent u_1 has another name on line 2; the last one counts",
             "line 3: agent u_1 has another team on line 2; the last one counts",
         ]
     );
     assert_eq!(
-        faults_of(table(&[&first, &second, &third])),
+        error_texts(import_table(&[&first, &second, &third])),
         ["line 4: agent u_1 is in Europe/Berlin here and in UTC on line 2; keep one"]
     );
 }
@@ -267,7 +267,7 @@ fn activities_lie_inside_one_shift_and_beside_each_other() {
     let shift = row("shift", "09:00", "12:00");
     let next = row("shift", "12:00", "17:00");
     let touching = [row("break", "10:00", "10:15"), row("coaching", "10:15", "12:00"), row("lunch", "12:00", "12:30")];
-    let draft = table(&[&touching[2], &touching[1], &touching[0], &next, &shift]).expect("they only touch");
+    let draft = import_table(&[&touching[2], &touching[1], &touching[0], &next, &shift]).expect("they only touch");
     let activities: Vec<Vec<&str>> = draft.agents[0]
         .shifts
         .iter()
@@ -277,7 +277,7 @@ fn activities_lie_inside_one_shift_and_beside_each_other() {
 
     let faults = |activities: &[String]| {
         let rows: Vec<&str> = [&shift, &next].into_iter().chain(activities).map(String::as_str).collect();
-        faults_of(table(&rows))
+        error_texts(import_table(&rows))
     };
     let over =
         faults(&[row("break", "11:50", "12:05"), row("lunch", "08:50", "09:10"), row("break", "16:00", "17:00:01")]);
@@ -294,14 +294,14 @@ fn activities_lie_inside_one_shift_and_beside_each_other() {
 #[test]
 fn a_long_shift_is_compared_with_all_that_it_covers() {
     let row = |from: &str, to: &str| format!("u_1,A,T,UTC,shift,2026-10-19T{from},2026-10-19T{to},no");
-    let faults = faults_of(table(&[&row("01:00", "20:00"), &row("02:00", "03:00"), &row("04:00", "05:00")]));
+    let faults = error_texts(import_table(&[&row("01:00", "20:00"), &row("02:00", "03:00"), &row("04:00", "05:00")]));
     assert_eq!(faults.len(), 2, "{faults:?}");
     assert!(faults.iter().all(|fault| fault.contains("overlaps the shift of line 2")), "{faults:?}");
 }
 
 #[test]
 fn a_shift_that_could_not_be_read_does_not_make_strays_of_its_activities() {
-    let faults = faults_of(table(&[
+    let faults = error_texts(import_table(&[
         "u_1,A,T,UTC,shift,soon,2026-10-19T17:00,no",
         "u_1,A,T,UTC,break,2026-10-19T10:00,2026-10-19T10:15,no",
         "u_2,A,T,UTC,break,2026-10-19T10:00,2026-10-19T10:15,no",
@@ -321,7 +321,7 @@ fn repeated_local_times_mean_their_first_occurrence_and_skipped_ones_are_faults(
         ("Asia/Manila", "2026-11-01T01:30", "2026-10-31T17:30:00Z"),
     ] {
         let end = local.replace("T01", "T09").replace("T02", "T09");
-        let draft = table(&[&format!("u_1,A,T,{zone},shift,{local},{end},no")]).expect("exists");
+        let draft = import_table(&[&format!("u_1,A,T,{zone},shift,{local},{end},no")]).expect("exists");
         assert_eq!(draft.agents[0].shifts[0].start, utc(instant), "{zone}");
     }
     for (zone, local, later) in [
@@ -331,7 +331,7 @@ fn repeated_local_times_mean_their_first_occurrence_and_skipped_ones_are_faults(
         ("Australia/Lord_Howe", "2026-10-04T02:15", "2026-10-04T02:45"),
     ] {
         let start = local.replace("T01", "T00").replace("T02", "T00");
-        let faults = faults_of(table(&[&format!("u_1,A,T,{zone},shift,{start},{local},no")]));
+        let faults = error_texts(import_table(&[&format!("u_1,A,T,{zone},shift,{start},{local},no")]));
         assert_eq!(
             faults,
             [format!(
@@ -345,7 +345,7 @@ fn repeated_local_times_mean_their_first_occurrence_and_skipped_ones_are_faults(
 #[test]
 fn a_night_shift_over_a_clock_change_lasts_as_long_as_it_does() {
     let night = |zone: &str, from: &str, to: &str| {
-        let draft = table(&[&format!("u_1,A,T,{zone},shift,{from}T23:00,{to}T07:30,no")]).expect("sound");
+        let draft = import_table(&[&format!("u_1,A,T,{zone},shift,{from}T23:00,{to}T07:30,no")]).expect("sound");
         let shift = &draft.agents[0].shifts[0];
         shift.end.since(shift.start).as_secs() / 60
     };
@@ -375,8 +375,8 @@ fn moving_by_weeks_moves_local_times_and_applies_the_zone_after() {
         ("2026-10-26".parse().expect("a day"), "2026-10-26".parse().expect("a day"))
     );
     assert_eq!(moved(-52).expect("sound").agents[0].shifts[0].start, utc("2025-10-20T07:00:00Z"));
-    assert!(faults_of(moved(i32::MAX))[0].contains("weeks are too many"));
-    assert!(faults_of(moved(1_000_000))[0].contains("outside the years that can be planned"));
+    assert!(error_texts(moved(i32::MAX))[0].contains("weeks are too many"));
+    assert!(error_texts(moved(1_000_000))[0].contains("outside the years that can be planned"));
 }
 
 #[test]
@@ -388,12 +388,12 @@ fn limits_on_rows_and_days_refuse_the_file() {
     ];
     let text = |rows: &[&str]| format!("{HEADER}\n{}", rows.join("\n"));
     let options = ImportOptions { max_rows: 1, ..ImportOptions::default() };
-    let faults = faults_of(read_schedule("a.csv", text(&rows[..2]).as_bytes(), &options));
+    let faults = error_texts(read_schedule("a.csv", text(&rows[..2]).as_bytes(), &options));
     assert_eq!(faults, ["line 3: the file has more than 1 row; import it in parts"]);
     let options = ImportOptions { max_rows: 2, ..ImportOptions::default() };
     assert!(read_schedule("a.csv", text(&rows[..2]).as_bytes(), &options).is_ok());
     assert_eq!(
-        faults_of(table(&rows)),
+        error_texts(import_table(&rows)),
         [
             "line 4, column start: this shift is on 2027-11-23, more than 400 days from 2026-10-19 on line 2; check the years, or \
           import the file in parts"
@@ -410,7 +410,7 @@ fn mandatory_is_read_in_any_usual_form() {
             .zip(flags)
             .map(|(hour, flag)| format!("u_1,A,T,UTC,BREAK,2026-10-19T{hour}:00,2026-10-19T{hour}:15,{flag}")),
     );
-    let draft = table(&rows.iter().map(String::as_str).collect::<Vec<_>>()).expect("sound");
+    let draft = import_table(&rows.iter().map(String::as_str).collect::<Vec<_>>()).expect("sound");
     let read: Vec<bool> = draft.agents[0].shifts[0].activities.iter().map(|activity| activity.mandatory).collect();
     assert_eq!(read, [true, true, true, false, false, false]);
     let first: &ShiftActivity = &draft.agents[0].shifts[0].activities[0];
@@ -431,11 +431,12 @@ fn skills_may_stand_in_a_column_of_their_own() {
     let silent = read(["", ""]).expect("a sound file");
     assert_eq!(named(&silent), None, "nobody says any");
     let without = "u_1,A,T,UTC,shift,2026-10-19T09:00,2026-10-19T17:00,no";
-    let plain = table(&[without, &without.replace("shift", "break").replace("T17", "T11")]).expect("a sound file");
+    let plain =
+        import_table(&[without, &without.replace("shift", "break").replace("T17", "T11")]).expect("a sound file");
     assert_eq!(named(&plain), None);
     assert_ne!(both.content_hash, silent.content_hash);
     let last = read(["4711", "12"]).expect("a sound file");
-    assert_eq!((named(&last), warnings_of(&last).len()), (Some(vec!["12".into()]), 1), "{:?}", warnings_of(&last));
-    let bad = faults_of(read(["4711||12", "x"]));
+    assert_eq!((named(&last), warning_texts(&last).len()), (Some(vec!["12".into()]), 1), "{:?}", warning_texts(&last));
+    let bad = error_texts(read(["4711||12", "x"]));
     assert!(bad[0].contains("column skills") && bad[0].contains("empty skill"), "{bad:?}");
 }

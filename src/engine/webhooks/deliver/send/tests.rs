@@ -99,7 +99,7 @@ async fn an_unused_connection_is_closed_after_its_time() {
     assert_eq!(post.0.idle().len(), 1);
     post.close_idle();
     assert_eq!(post.0.idle().len(), 1, "not before");
-    while post.0.idle().front().is_some_and(|line| line.idle() < KEEP_IDLE) {
+    while post.0.idle().front().is_some_and(|line| line.idle() < IDLE_TIMEOUT) {
         RealTime::sleep(Duration::from_millis(50)).await;
     }
     post.close_idle();

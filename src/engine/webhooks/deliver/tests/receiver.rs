@@ -6,25 +6,25 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::watch;
 
 use crate::clock::BoxFuture;
-use crate::engine::webhooks::deliver::send::{Attempt, Outgoing, Post};
+use crate::engine::webhooks::deliver::send::{Attempt, DeliveryRequest, Post};
 
 type Answers = Arc<dyn Fn(u64, u32) -> Attempt + Send + Sync>;
 
 pub(super) struct Receiver {
-    seen: Mutex<Seen>,
+    seen: Mutex<ReceiverLog>,
     answers: Mutex<Answers>,
-    held: watch::Sender<Option<Held>>,
+    held: watch::Sender<Option<HeldDeliveries>>,
 }
 
 #[derive(Clone, PartialEq, Eq)]
-enum Held {
+enum HeldDeliveries {
     All,
     Agent(String),
     Event(u64),
 }
 
 #[derive(Default)]
-struct Seen {
+struct ReceiverLog {
     arrivals: Vec<(u64, Vec<u8>)>,
     tries: HashMap<u64, u32>,
     /// How often its unused connections were to be closed.
@@ -50,7 +50,7 @@ impl Receiver {
         Attempt { status_code: Some(200), latency_ms: 1, answer: "thanks".into(), ..Attempt::default() }
     }
 
-    fn seen(&self) -> MutexGuard<'_, Seen> {
+    fn seen(&self) -> MutexGuard<'_, ReceiverLog> {
         self.seen.lock().expect("not poisoned")
     }
 
@@ -60,17 +60,17 @@ impl Receiver {
 
     /// Does not answer until it is released.
     pub(super) fn hold(&self) {
-        self.held.send_replace(Some(Held::All));
+        self.held.send_replace(Some(HeldDeliveries::All));
     }
 
     /// Does not answer for one agent until it is released.
     pub(super) fn hold_agent(&self, agent: &str) {
-        self.held.send_replace(Some(Held::Agent(agent.to_owned())));
+        self.held.send_replace(Some(HeldDeliveries::Agent(agent.to_owned())));
     }
 
     /// Does not answer for one event until it is released.
     pub(super) fn hold_event(&self, number: u64) {
-        self.held.send_replace(Some(Held::Event(number)));
+        self.held.send_replace(Some(HeldDeliveries::Event(number)));
     }
 
     pub(super) fn release(&self) {
@@ -101,7 +101,7 @@ impl Receiver {
 }
 
 impl Post for Receiver {
-    fn post(&self, request: Outgoing) -> BoxFuture<Attempt> {
+    fn post(&self, request: DeliveryRequest) -> BoxFuture<Attempt> {
         let number = u64::try_from(request.event_id.0.as_u128() & u128::from(u64::MAX)).expect("fits");
         let tries = {
             let mut seen = self.seen();
@@ -114,11 +114,11 @@ impl Post for Receiver {
         let mut held = self.held.subscribe();
         Box::pin(async move {
             let agent = format!("u_{}", number % 3);
-            let free = |held: &Option<Held>| match held {
+            let free = |held: &Option<HeldDeliveries>| match held {
                 None => true,
-                Some(Held::All) => false,
-                Some(Held::Agent(of)) => *of != agent,
-                Some(Held::Event(of)) => *of != number,
+                Some(HeldDeliveries::All) => false,
+                Some(HeldDeliveries::Agent(of)) => *of != agent,
+                Some(HeldDeliveries::Event(of)) => *of != number,
             };
             held.wait_for(free).await.expect("the receiver is there");
             attempt

@@ -15,7 +15,7 @@ const FAR_TOO_LONG: Duration = Duration::from_secs(10);
 
 async fn attempt_within(server: &RawServer, time: Duration) -> Attempt {
     let limits = Limits { time, ..Limits::default() };
-    let post = HttpPost::within(endpoint(server), &network(), limits).expect("a sender");
+    let post = HttpPost::with_limits(endpoint(server), &network(), limits).expect("a sender");
     let attempt = tokio::time::timeout(FAR_TOO_LONG + time, post.post(outgoing(b"x"))).await.expect("an attempt ends");
     assert!(post.0.idle().is_empty() || attempt.error.is_none(), "a connection that failed is not kept");
     attempt
@@ -71,7 +71,7 @@ async fn a_receiver_that_never_answers_costs_the_time_and_no_more() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}/", listener.local_addr().expect("bound"));
     let limits = Limits { time: SHORT, ..Limits::default() };
-    let post = HttpPost::within(harness::endpoint_at(&url), &network(), limits).expect("a sender");
+    let post = HttpPost::with_limits(harness::endpoint_at(&url), &network(), limits).expect("a sender");
     assert_eq!(post.post(outgoing(b"x")).await.error.as_deref(), Some("no answer within 1000 ms"));
 }
 

@@ -17,7 +17,7 @@ use crate::domain::webhooks::cloud_event::WebhookFormat;
 use crate::domain::webhooks::signature::Keyring;
 use crate::domain::webhooks::target::Target;
 use crate::engine::webhooks::deliver::guard::{Dial, Resolve, SystemDial, SystemResolver};
-use crate::engine::webhooks::deliver::send::{Endpoint, HttpPost, Network, Outgoing};
+use crate::engine::webhooks::deliver::send::{DeliveryRequest, EndpointTarget, HttpPost, Network};
 use crate::platform::client::install_tls_provider;
 
 pub const KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -235,14 +235,14 @@ pub fn network() -> Network {
 }
 
 /// An endpoint at a URL, allowed where it is.
-pub fn endpoint_at(url: &str) -> Endpoint {
+pub fn endpoint_at(url: &str) -> EndpointTarget {
     let url = url.parse().expect("a URL");
-    let target = Target::of(&url).expect("a target");
-    Endpoint { url, keys: Keyring::parse(KEY).expect("a key"), allow: vec![target], format: WebhookFormat::Guide }
+    let target = Target::from_url(&url).expect("a target");
+    EndpointTarget { url, keys: Keyring::parse(KEY).expect("a key"), allow: vec![target], format: WebhookFormat::Guide }
 }
 
 /// The endpoint of a server.
-pub fn endpoint(server: &RawServer) -> Endpoint {
+pub fn endpoint(server: &RawServer) -> EndpointTarget {
     endpoint_at(&format!("http://{}/hooks", server.address))
 }
 
@@ -252,8 +252,8 @@ pub fn sender(server: &RawServer) -> HttpPost {
 }
 
 /// Something to deliver.
-pub fn outgoing(body: &'static [u8]) -> Outgoing {
-    Outgoing {
+pub fn outgoing(body: &'static [u8]) -> DeliveryRequest {
+    DeliveryRequest {
         event_id: crate::domain::ids::EventId(uuid::Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0001)),
         tenant: "acme".into(),
         body: bytes::Bytes::from_static(body),

@@ -12,15 +12,15 @@ const SPELLINGS: &str = include_str!("../../../../../../tests/data/forbidden_tar
 
 /// Opens real sockets and counts them.
 #[derive(Clone, Debug, Default)]
-struct Counted(Arc<Mutex<Vec<std::net::SocketAddr>>>);
+struct CountingDial(Arc<Mutex<Vec<std::net::SocketAddr>>>);
 
-impl Counted {
+impl CountingDial {
     fn opened(&self) -> usize {
         self.0.lock().expect("log").len()
     }
 }
 
-impl Dial for Counted {
+impl Dial for CountingDial {
     fn dial(
         &self,
         address: std::net::SocketAddr,
@@ -30,10 +30,10 @@ impl Dial for Counted {
     }
 }
 
-fn without_allow(url: &str) -> Option<Endpoint> {
+fn without_allow(url: &str) -> Option<EndpointTarget> {
     let url: Url = url.parse().ok()?;
     let keys = Keyring::parse(harness::KEY).expect("a key");
-    Some(Endpoint { url, keys, allow: Vec::new(), format: WebhookFormat::Guide })
+    Some(EndpointTarget { url, keys, allow: Vec::new(), format: WebhookFormat::Guide })
 }
 
 /// Whether a connection comes to a listener in time. One that was opened before is there at once.
@@ -45,7 +45,7 @@ async fn has_visitor(listener: &TcpListener, within: Duration) -> bool {
 async fn no_spelling_of_a_forbidden_target_opens_a_socket() {
     let listener = TcpListener::bind("0.0.0.0:0").await.expect("a port");
     let port = listener.local_addr().expect("bound").port();
-    let dial = Counted::default();
+    let dial = CountingDial::default();
     let network = Network::new(Arc::new(SystemResolver), Arc::new(dial.clone()), no_tls());
     let limits = Limits { time: Duration::from_millis(500), ..Limits::default() };
 
@@ -54,7 +54,7 @@ async fn no_spelling_of_a_forbidden_target_opens_a_socket() {
         [format!("http://127.0.0.1:{port}/"), format!("http://0x7f.1:{port}/"), format!("http://localhost:{port}/")]
     {
         let before = dial.opened();
-        let post = HttpPost::within(endpoint_at(&url), &network, limits).expect("a sender");
+        let post = HttpPost::with_limits(endpoint_at(&url), &network, limits).expect("a sender");
         let (attempt, seen) = tokio::join!(post.post(outgoing(b"x")), has_visitor(&listener, Duration::from_secs(10)));
         assert!(dial.opened() > before && seen, "{url} is seen: {attempt:?}");
     }
@@ -65,7 +65,8 @@ async fn no_spelling_of_a_forbidden_target_opens_a_socket() {
     let (mut no_url, mut refused) = (0, 0);
     for spelling in spellings {
         let url = spelling.replace("PORT", &port.to_string());
-        let Some(Ok(post)) = without_allow(&url).map(|endpoint| HttpPost::within(endpoint, &network, limits)) else {
+        let Some(Ok(post)) = without_allow(&url).map(|endpoint| HttpPost::with_limits(endpoint, &network, limits))
+        else {
             no_url += 1;
             continue;
         };
@@ -82,7 +83,7 @@ async fn no_spelling_of_a_forbidden_target_opens_a_socket() {
 
 #[tokio::test]
 async fn characters_that_a_url_drops_do_not_hide_a_target() {
-    let dial = Counted::default();
+    let dial = CountingDial::default();
     let network = Network::new(Arc::new(SystemResolver), Arc::new(dial.clone()), no_tls());
     for url in [
         "http://127.0.\t0.1:9/",
@@ -172,8 +173,10 @@ async fn allow_lets_through_what_it_names_and_no_more() {
     ] {
         let dial = DialTo::new(server.address);
         let network = Network::new(known.clone(), Arc::new(dial.clone()), no_tls());
-        let endpoint =
-            Endpoint { allow: vec![Target::parse(allow).expect("a target")], ..without_allow(url).expect("a URL") };
+        let endpoint = EndpointTarget {
+            allow: vec![Target::parse(allow).expect("a target")],
+            ..without_allow(url).expect("a URL")
+        };
         let attempt = HttpPost::new(endpoint, &network).expect("a sender").post(outgoing(b"x")).await;
         assert_eq!(
             (attempt.status_code == Some(204), dial.dialled().len()),

@@ -1,0 +1,369 @@
+//! Assembles the rows of either format into agents with one zone, name and team each, their shifts, the days and the
+//! hash of the file.
+//!
+//! Rows are added in file order; everything that concerns several rows is checked in [`Assembler::finish`].
+
+use std::collections::HashMap;
+
+use jiff::Span;
+use jiff::civil::{Date, DateTime};
+use sha2::{Digest, Sha256};
+
+use super::diagnostic::{DiagnosticCollector, ImportDiagnostic, ScheduleImportError};
+use super::field::SKILL_SEPARATOR;
+use super::shift_builder::{Row, RowAgent, ShiftBuilder};
+use super::zones::{OUT_OF_RANGE, ZoneIndex, Zones};
+use super::{DraftAgent, ImportOptions, ScheduleDraft};
+use crate::domain::ids::{AgentId, SkillId, TeamName};
+use crate::domain::schedules::schedule::{Activity, Coverage, Shift};
+use crate::domain::time::UtcMicros;
+use crate::domain::wording::count_with_noun;
+
+/// The activity name of a row that is a shift, which contains the other activities.
+const SHIFT_ACTIVITY: &str = "shift";
+
+/// The fields of a row about its agent; an empty text means that the row does not give it.
+pub(super) struct AgentFields<'a> {
+    pub(super) id: &'a str,
+    pub(super) name: &'a str,
+    pub(super) team: &'a str,
+    /// The ids of skills, separated by bars and checked.
+    pub(super) skills: &'a str,
+    /// The agent's zone; `None` if the row does not give it.
+    pub(super) zone: Option<ZoneIndex>,
+}
+
+/// A text about an agent with the line that gave it first.
+#[derive(Default)]
+struct ReportedText {
+    text: String,
+    line: u64,
+    contradicted: bool,
+}
+
+struct AgentData {
+    id: AgentId,
+    name: ReportedText,
+    team: ReportedText,
+    skills: ReportedText,
+    zone: Option<(ZoneIndex, u64)>,
+    has_conflicting_zones: bool,
+    /// Whether a shift of the agent could not be parsed; activities outside of shifts are not reported then.
+    has_unreadable_shift: bool,
+    first_line: u64,
+}
+
+/// Assembles rows into a draft.
+pub(super) struct Assembler<'o> {
+    pub(super) zones: Zones,
+    pub(super) options: &'o ImportOptions,
+    /// The column or property named in errors that concern several rows.
+    column: &'o str,
+    default_zone: Option<ZoneIndex>,
+    week_offset: Option<Span>,
+    errors: DiagnosticCollector,
+    warnings: DiagnosticCollector,
+    agents: Vec<AgentData>,
+    by_id: HashMap<AgentId, usize>,
+    rows: Vec<Row>,
+    is_row_limit_reported: bool,
+}
+
+impl<'o> Assembler<'o> {
+    /// Creates an assembler. `column` holds the starts of rows in this format.
+    pub(super) fn new(options: &'o ImportOptions, column: &'o str) -> Self {
+        let (mut zones, mut faults) = (Zones::new(), DiagnosticCollector::default());
+        let mut default_zone = None;
+        if let Some(name) = &options.default_zone {
+            match zones.find(name) {
+                Ok(zone) => default_zone = Some(zone),
+                Err(reason) => {
+                    faults.push(ImportDiagnostic::for_file(format!("the default time zone \"{name}\" {reason}")));
+                }
+            }
+        }
+        let week_offset = Span::new().try_weeks(options.move_weeks).ok();
+        if week_offset.is_none() {
+            faults.push(ImportDiagnostic::for_file(format!(
+                "{} weeks are too many to move a schedule by",
+                options.move_weeks
+            )));
+        }
+        Self {
+            zones,
+            options,
+            column,
+            default_zone,
+            week_offset,
+            errors: faults,
+            warnings: DiagnosticCollector::default(),
+            agents: Vec::new(),
+            by_id: HashMap::new(),
+            rows: Vec::new(),
+            is_row_limit_reported: false,
+        }
+    }
+
+    pub(super) fn report_error(&mut self, complaint: ImportDiagnostic) {
+        self.errors.push(complaint);
+    }
+
+    pub(super) fn report_warning(&mut self, complaint: ImportDiagnostic) {
+        self.warnings.push(complaint);
+    }
+
+    /// Returns the zone of rows that name none.
+    pub(super) const fn default_zone(&self) -> Option<ZoneIndex> {
+        self.default_zone
+    }
+
+    /// Returns the instant of a local time of the file, moved by the weeks of the options.
+    pub(super) fn instant(&self, zone: ZoneIndex, local: DateTime) -> Result<UtcMicros, String> {
+        let shifted = self.week_offset.and_then(|weeks| local.checked_add(weeks).ok());
+        self.zones.instant(zone, shifted.ok_or_else(|| OUT_OF_RANGE.to_owned())?)
+    }
+
+    /// Whether the row limit is reached; reports it once.
+    pub(super) fn is_row_limit_reached(&mut self, line: u64) -> bool {
+        if self.rows.len() >= self.options.max_rows && !self.is_row_limit_reported {
+            self.is_row_limit_reported = true;
+            let reason =
+                format!("the file has more than {}; import it in parts", count_with_noun(self.options.max_rows, "row"));
+            self.errors.push(ImportDiagnostic::for_line(line, reason));
+        }
+        self.is_row_limit_reported
+    }
+
+    /// Records that a row was reported as wrong, so that its absence is not reported too.
+    pub(super) fn record_unreadable(&mut self, id: Option<&str>, activity: Option<&str>) {
+        if let Some(id) = id
+            && activity.is_none_or(|activity| activity.eq_ignore_ascii_case(SHIFT_ACTIVITY))
+        {
+            let agent = self.find_or_add_agent(id, 0);
+            self.agents[agent].has_unreadable_shift = true;
+        }
+    }
+
+    /// Adds a valid row; `end` must be after `start`.
+    pub(super) fn add_row(
+        &mut self,
+        line: u64,
+        agent_fields: &AgentFields<'_>,
+        activity: &str,
+        start: UtcMicros,
+        end: UtcMicros,
+        mandatory: bool,
+    ) {
+        let agent = self.update_agent(line, agent_fields);
+        let activity = (!activity.eq_ignore_ascii_case(SHIFT_ACTIVITY)).then(|| Activity::from_name(activity));
+        if mandatory && activity.as_ref().is_none_or(|activity| *activity == Activity::Work) {
+            let name = activity.as_ref().map_or(SHIFT_ACTIVITY, Activity::name);
+            self.warnings
+                .push(ImportDiagnostic::for_line(line, format!("mandatory says nothing of {name}; it is ignored")));
+        }
+        self.rows.push(Row { agent, activity, start, end, mandatory, line });
+    }
+
+    fn find_or_add_agent(&mut self, id: &str, first_line: u64) -> usize {
+        if let Some(&agent) = self.by_id.get(id) {
+            return agent;
+        }
+        let id = AgentId::new(id);
+        self.agents.push(AgentData {
+            id: id.clone(),
+            name: ReportedText::default(),
+            team: ReportedText::default(),
+            skills: ReportedText::default(),
+            zone: None,
+            has_conflicting_zones: false,
+            has_unreadable_shift: false,
+            first_line,
+        });
+        self.by_id.insert(id, self.agents.len() - 1);
+        self.agents.len() - 1
+    }
+
+    /// Records the fields of a row about its agent. Another zone is an error; another name or team is a warning, and
+    /// the last one counts.
+    fn update_agent(&mut self, line: u64, agent_fields: &AgentFields<'_>) -> usize {
+        let index = self.find_or_add_agent(agent_fields.id, line);
+        let agent = &mut self.agents[index];
+        for (said, text, what) in [
+            (&mut agent.name, agent_fields.name, "name"),
+            (&mut agent.team, agent_fields.team, "team"),
+            (&mut agent.skills, agent_fields.skills, "list of skills"),
+        ] {
+            if text.is_empty() || said.text == text {
+                continue;
+            }
+            if said.text.is_empty() {
+                said.line = line;
+            } else if !said.contradicted {
+                said.contradicted = true;
+                let reason =
+                    format!("agent {} has another {what} on line {}; the last one counts", agent_fields.id, said.line);
+                self.warnings.push(ImportDiagnostic::for_line(line, reason));
+            }
+            text.clone_into(&mut said.text);
+        }
+        match (agent.zone, agent_fields.zone) {
+            (None, Some(zone)) => agent.zone = Some((zone, line)),
+            (Some((known, first)), Some(zone)) if known != zone && !agent.has_conflicting_zones => {
+                agent.has_conflicting_zones = true;
+                let (known, zone) = (self.zones.name(known), self.zones.name(zone));
+                let reason =
+                    format!("agent {} is in {zone} here and in {known} on line {first}; keep one", agent_fields.id);
+                self.errors.push(ImportDiagnostic::for_line(line, reason));
+            }
+            (_, None) | (Some(_), Some(_)) => {}
+        }
+        index
+    }
+
+    /// Checks everything that concerns several rows and returns the draft.
+    pub(super) fn finish(mut self) -> Result<ScheduleDraft, ScheduleImportError> {
+        let mut rows = std::mem::take(&mut self.rows);
+        rows.sort_unstable();
+        let mut built = Vec::with_capacity(self.agents.len());
+        let mut days: Option<[(Date, u64); 2]> = None;
+        for group in rows.chunk_by(|left, right| left.agent == right.agent) {
+            let Some(zone) = self.agent_zone(group[0].agent) else { continue };
+            for row in group.iter().filter(|row| row.activity.is_none()) {
+                let day = (self.zones.local(zone, row.start).date(), row.line);
+                days = Some(days.map_or([day; 2], |[first, last]| [first.min(day), last.max(day)]));
+            }
+            built.push((group[0].agent, zone, self.build_shifts(group, zone)));
+        }
+        self.check_day_range(days, rows.len());
+        let Some([(first_day, _), (last_day, _)]) = days.filter(|_| self.errors.is_empty()) else {
+            return Err(self.errors.into_error());
+        };
+        let mut agents = Vec::with_capacity(built.len());
+        for (agent, zone, shifts) in built {
+            match self.draft_agent(agent, zone, shifts, first_day, last_day) {
+                Some(draft) => agents.push(draft),
+                None => {
+                    return Err(ScheduleImportError::single(ImportDiagnostic::for_file(format!(
+                        "the file's last day {OUT_OF_RANGE}"
+                    ))));
+                }
+            }
+        }
+        agents.sort_unstable_by(|left, right| left.id.cmp(&right.id));
+        Ok(ScheduleDraft {
+            content_hash: content_hash(&agents, first_day, last_day),
+            shifts: agents.iter().map(|agent| agent.shifts.len()).sum(),
+            agents,
+            first_day,
+            last_day,
+            rows: rows.len(),
+            warnings: self.warnings.into_warnings(),
+        })
+    }
+
+    fn agent_zone(&mut self, agent: usize) -> Option<ZoneIndex> {
+        let entry = &self.agents[agent];
+        let zone = entry.zone.map(|(zone, _)| zone).or(self.default_zone);
+        if zone.is_none() && !entry.has_unreadable_shift {
+            let reason =
+                format!("nothing says the time zone of agent {}; set a default time zone for the import", entry.id);
+            self.errors.push(ImportDiagnostic::for_line(entry.first_line, reason));
+        }
+        zone
+    }
+
+    fn build_shifts(&mut self, rows: &[Row], zone: ZoneIndex) -> Vec<Shift> {
+        let entry = &self.agents[rows[0].agent];
+        let agent = RowAgent { id: &entry.id, zone, has_unreadable_shift: entry.has_unreadable_shift };
+        let (column, max_shift) = (self.column, self.options.max_shift);
+        let (faults, warnings) = (&mut self.errors, &mut self.warnings);
+        ShiftBuilder { agent, zones: &self.zones, column, max_shift, errors: faults, warnings }.build(rows)
+    }
+
+    fn check_day_range(&mut self, days: Option<[(Date, u64); 2]>, rows: usize) {
+        let Some([(first, first_line), (last, line)]) = days else {
+            if self.errors.is_empty() {
+                let reason = if rows == 0 { "the file has no rows" } else { "the file has no shifts" };
+                self.errors.push(ImportDiagnostic::for_file(format!("{reason}; it needs at least one shift")));
+            }
+            return;
+        };
+        let limit = self.options.max_days;
+        if last.duration_since(first).as_hours() / 24 >= i64::from(limit) {
+            let limit = count_with_noun(limit, "day");
+            let reason = format!(
+                "this shift is on {last}, more than {limit} from {first} on line {first_line}; \
+                 check the years, or import the file in parts"
+            );
+            self.errors.push(ImportDiagnostic::for_column(line, self.column, reason));
+        }
+    }
+
+    fn draft_agent(
+        &self,
+        agent: usize,
+        zone: ZoneIndex,
+        shifts: Vec<Shift>,
+        first_day: Date,
+        last_day: Date,
+    ) -> Option<DraftAgent> {
+        let entry = &self.agents[agent];
+        let start = self.zones.start_of_day(zone, first_day)?;
+        let end = self.zones.start_of_day(zone, last_day.tomorrow().ok()?)?;
+        Some(DraftAgent {
+            id: entry.id.clone(),
+            name: entry.name.text.clone(),
+            team: TeamName::new(&entry.team.text),
+            zone: self.zones.name(zone).to_owned(),
+            shifts,
+            coverage: Coverage { start, end },
+            skills: parse_skill_ids(&entry.skills.text),
+        })
+    }
+}
+
+/// Returns the skill ids of a checked list; `None` if the file gives none.
+fn parse_skill_ids(text: &str) -> Option<Vec<SkillId>> {
+    if text.is_empty() {
+        return None;
+    }
+    let mut listed: Vec<SkillId> = text.split(SKILL_SEPARATOR).map(|skill| SkillId::new(skill.trim())).collect();
+    listed.sort();
+    listed.dedup();
+    Some(listed)
+}
+
+/// Returns the SHA-256 of agents and shifts in order, with a length before every text and eight bytes for every number.
+fn content_hash(agents: &[DraftAgent], first_day: Date, last_day: Date) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    let text = |hash: &mut Sha256, text: &str| {
+        hash.update((text.len() as u64).to_be_bytes());
+        hash.update(text);
+    };
+    let number = |hash: &mut Sha256, number: i64| hash.update(number.to_be_bytes());
+    text(&mut hash, "shiftkeeper schedule 1");
+    text(&mut hash, &format!("{first_day}/{last_day}"));
+    for agent in agents {
+        for part in [agent.id.as_str(), &agent.name, agent.team.as_str(), &agent.zone] {
+            text(&mut hash, part);
+        }
+        // The hash of a file without skills is the same as before skills were introduced.
+        for skill in agent.skills.iter().flatten() {
+            text(&mut hash, "skill");
+            text(&mut hash, skill.as_str());
+        }
+        hash.update((agent.shifts.len() as u64).to_be_bytes());
+        for shift in &agent.shifts {
+            number(&mut hash, shift.start.as_micros());
+            number(&mut hash, shift.end.as_micros());
+            hash.update((shift.activities.len() as u64).to_be_bytes());
+            for activity in &shift.activities {
+                text(&mut hash, activity.activity.name());
+                number(&mut hash, activity.start.as_micros());
+                number(&mut hash, activity.end.as_micros());
+                hash.update([u8::from(activity.mandatory)]);
+            }
+        }
+    }
+    hash.finalize().into()
+}

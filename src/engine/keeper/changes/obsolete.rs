@@ -1,0 +1,210 @@
+//! Ends unsent transitions that are obsolete before the next dispatch: those of rules that no longer request them,
+//! changes to a state that the agent is already in, and all transitions of agents that leave the roster.
+//!
+//! Only unsent transitions are considered. Those in flight are settled by answers and snapshots.
+
+use super::open_transitions::OpenTransition;
+use crate::domain::agents::state::AgentState;
+use crate::domain::changes::policy::PolicyDecision;
+use crate::domain::changes::transition::{Actor, Transition, TransitionStatus, TransitionStep, WaitReason};
+use crate::domain::ids::{AgentId, TransitionId};
+use crate::domain::rules::rule::Mode;
+use crate::domain::rules::rule::compile::{CompiledRule, RuleSet};
+use crate::domain::time::UtcMicros;
+use crate::engine::keeper::Keeper;
+use crate::engine::keeper::agents::tracking::PlanQueryState;
+use crate::engine::keeper::record::Pass;
+
+impl Keeper {
+    /// Checks all unsent transitions.
+    pub(in crate::engine::keeper) fn end_obsolete_transitions(&mut self, pass: &mut Pass) {
+        let queue: Vec<TransitionId> = self.open_transitions.queue().collect();
+        let rules = self.settings.rules.clone();
+        for id in queue {
+            if let Some(step) =
+                self.open_transitions.get(id).and_then(|open| self.obsolete_step(open, &rules, pass.now))
+            {
+                self.apply_step(pass, id, step);
+            }
+        }
+    }
+
+    fn obsolete_step(&self, open: &OpenTransition, rules: &RuleSet, now: UtcMicros) -> Option<TransitionStep> {
+        if self.finishing.contains(&open.transition.agent) {
+            return Some(TransitionStep::Cancel("the agent is no longer in the roster".to_owned()));
+        }
+        match &open.transition.actor {
+            Actor::Rule { id, version } => {
+                let rule = rules.rules().iter().find(|rule| rule.id == *id);
+                if let Some(withdrawal) = withdrawal_reason(rule, version, &open.transition) {
+                    return Some(TransitionStep::Cancel(format!("the rule {withdrawal}")));
+                }
+                let has_exception = rule.is_some_and(|rule| rule.depends_on_plan)
+                    && self
+                        .roster
+                        .agent(open.transition.agent.as_str())
+                        .is_some_and(|slot| slot.exception(now).is_some());
+                has_exception.then(|| TransitionStep::Cancel("the agent has an approved exception".to_owned()))
+            }
+            // A rule that finds the agent in the target state requests nothing.
+            Actor::Person { .. } => {
+                let reached_at = self.target_observed_at(open, now).filter(|at| *at >= open.transition.requested_at);
+                reached_at.map(|at| TransitionStep::Confirm { at })
+            }
+            Actor::Daemon => None,
+        }
+    }
+
+    /// Returns when a fresh snapshot was generated that shows the agent in the target state. Snapshots show no reason
+    /// codes, so they settle no change of the reason alone. Returns `None` if policy must decide, or while another
+    /// change of the agent is in flight, since the shown state is about to change.
+    pub(in crate::engine::keeper) fn target_observed_at(
+        &self,
+        open: &OpenTransition,
+        now: UtcMicros,
+    ) -> Option<UtcMicros> {
+        let transition = &open.transition;
+        let index = self.roster.find(transition.agent.as_str())?;
+        let observed = self.roster.get(index)?.observed()?;
+        let row = self.agent_tracking.get(index.position())?.latest_row.as_ref()?;
+        let is_fresh = now.since(row.generated_at) <= self.settings.decide.stale_after;
+        let is_in_target = observed.state == transition.target && row.state == transition.target;
+        let is_alone = self
+            .open_transitions
+            .of_agent(&transition.agent)
+            .all(|other| other.transition.id == transition.id || other.transition.status.is_unsent());
+        let is_unhindered = match self.policy_decision(index, transition.id, now) {
+            PolicyDecision::Allow | PolicyDecision::AskPlatform => true,
+            PolicyDecision::HoldForBreak(_)
+            | PolicyDecision::HoldForContact
+            | PolicyDecision::Refuse(_)
+            | PolicyDecision::SkipOnContact => false,
+        };
+        (is_fresh && is_in_target && !transition.is_forced() && is_alone && is_unhindered).then_some(row.generated_at)
+    }
+
+    /// Gives up the transitions of leaving agents that no snapshot will settle; agents with nothing left leave with
+    /// this commit.
+    pub(in crate::engine::keeper) fn release_finishing_agents(&mut self, pass: &mut Pass) {
+        for agent in self.finishing.clone() {
+            let unconfirmed: Vec<TransitionId> = self
+                .open_transitions
+                .of_agent(&agent)
+                .filter(|open| {
+                    matches!(
+                        open.transition.status,
+                        TransitionStatus::Accepted { .. } | TransitionStatus::InDoubt { .. }
+                    )
+                })
+                .map(|open| open.transition.id)
+                .collect();
+            for id in unconfirmed {
+                self.apply_step(pass, id, TransitionStep::GiveUp { at: pass.now });
+            }
+            let Some(index) = self.roster.find(agent.as_str()) else { continue };
+            // The answer to a query is still to be written to the call log.
+            let is_queried = self.agent_tracking[index.position()].plan_query == PlanQueryState::Running;
+            if !is_queried && self.open_transitions.of_agent(&agent).next().is_none() {
+                if self.roster.get(index).is_some_and(|slot| slot.observed().is_some()) {
+                    self.mark_unobserved(pass, index, AgentState::off_roster(), pass.now);
+                }
+                self.audit_agent(pass, index, &Actor::Daemon, "agent.left_roster", serde_json::Value::Null);
+                pass.finished_agents.push(agent);
+            }
+        }
+    }
+
+    /// Removes the finished agents after the commit. The last agent of the roster takes each free position.
+    pub(in crate::engine::keeper) fn remove_finished_agents(&mut self, pass: &Pass) {
+        for agent in &pass.finished_agents {
+            self.remove_agent(agent, pass.now);
+        }
+    }
+
+    fn remove_agent(&mut self, agent: &AgentId, now: UtcMicros) {
+        if let Some(index) = self.roster.find(agent.as_str()) {
+            self.roster.remove(agent.as_str());
+            self.agent_tracking.swap_remove(index.position());
+            self.publish_agent_left(agent, index, now);
+        }
+        self.automatic_changes.remove(agent);
+        self.finishing.remove(agent);
+        self.held_feed.remove(agent);
+    }
+}
+
+/// Returns why the current version of a rule no longer supports a change requested by an older version; `None` if it
+/// does.
+fn withdrawal_reason(rule: Option<&CompiledRule>, version: &str, transition: &Transition) -> Option<&'static str> {
+    let Some(rule) = rule else { return Some("is no longer there") };
+    if *rule.version == *version {
+        return None;
+    }
+    let awaits_approval = transition.status.wait_reason() == Some(WaitReason::Approval);
+    match rule.mode {
+        Mode::Watch => Some("only watches now"),
+        Mode::Approve if !awaits_approval => Some("asks a person first now"),
+        Mode::Enforce if awaits_approval => Some("acts by itself now"),
+        Mode::Approve | Mode::Enforce => {
+            let target = rule.action.target().map(|(state, _)| state);
+            (target != Some(&transition.target)).then_some("wants something else now")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::changes::policy::OnContact;
+    use crate::domain::changes::priority::Priority;
+    use crate::domain::rules::rule::check::Capabilities;
+    use crate::domain::rules::rule::parse::parse_rules;
+
+    fn transition(status: TransitionStatus) -> Transition {
+        Transition {
+            id: TransitionId(uuid::Uuid::nil()),
+            tenant: "acme".into(),
+            agent: "u_1".into(),
+            target: AgentState::Ready,
+            reason: AgentState::Ready.default_reason(),
+            priority: Priority::Schedule,
+            actor: Actor::Daemon,
+            note: None,
+            on_contact: OnContact::After,
+            requested_at: UtcMicros::EPOCH,
+            deadline: UtcMicros::MAX,
+            before: None,
+            explanation: serde_json::Value::Null,
+            attempts: 0,
+            violation: None,
+            latency_ms: None,
+            change_set: None,
+            status,
+        }
+    }
+
+    #[test]
+    fn what_an_older_version_asked_for_stands_only_while_the_rule_would_ask_for_it_the_same_way() {
+        let waits = |why| TransitionStatus::Waiting { why, until: None };
+        let (budget, approval) = (waits(WaitReason::Budget), waits(WaitReason::Approval));
+        for (mode, state, status, expected) in [
+            ("enforce", "Ready", &budget, None),
+            ("approve", "Ready", &approval, None),
+            ("watch", "Ready", &budget, Some("only watches now")),
+            ("watch", "Ready", &approval, Some("only watches now")),
+            ("approve", "Ready", &budget, Some("asks a person first now")),
+            ("enforce", "Ready", &approval, Some("acts by itself now")),
+            ("enforce", "Idle", &budget, Some("wants something else now")),
+        ] {
+            let text = format!(
+                "[[rules]]\nid = \"r\"\nwhen = {{ state = \"Paused\" }}\nthen = {{ set_state = \"{state}\" }}\nmode = \"{mode}\"\n"
+            );
+            let (rules, _) = parse_rules(&text).expect("TOML");
+            let set = RuleSet::compile(&rules, Capabilities::guide()).expect("sound");
+            let (rule, transition) = (set.rules().first().expect("one"), transition(status.clone()));
+            assert_eq!(withdrawal_reason(Some(rule), "older", &transition), expected, "{mode} {state} {status:?}");
+            assert_eq!(withdrawal_reason(Some(rule), &rule.version, &transition), None, "the version is the same");
+            assert_eq!(withdrawal_reason(None, "older", &transition), Some("is no longer there"));
+        }
+    }
+}

@@ -1,0 +1,540 @@
+//! What an agent did: the rows of history, and a day with its plan, its adherence and its changes.
+
+use axum::Json;
+use axum::extract::State;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{AgentName, find_agent};
+use crate::domain::adherence::Verdict;
+use crate::domain::adherence::coverage;
+use crate::domain::adherence::exception::{Exception, exception_spans};
+use crate::domain::adherence::timeline::{
+    AdherenceTimeline, Span, StateInterval, TimelineSegment, VerdictDurations, planned_intervals,
+};
+use crate::domain::agents::agent::ObservationSource;
+use crate::domain::agents::state::AgentState;
+use crate::domain::ids::{AgentId, ExceptionId, ReasonCode, TenantId, TransitionId};
+use crate::domain::schedules::schedule::AgentPlan;
+use crate::domain::time::UtcMicros;
+use crate::http::ApiState;
+use crate::http::auth::{Caller, Right};
+use crate::http::extract::{Path, Query};
+use crate::http::problem::Problem;
+use crate::store::{HISTORY_PAGE_LIMIT, PAGE_LIMIT, StoredHistory, TransitionFilter};
+
+/// The longest span of a history, in days.
+const MAX_HISTORY_DAYS: i64 = 400;
+
+/// The longest span of a timeline, in days: a week, and one more for a change of clocks.
+const MAX_TIMELINE_DAYS: i64 = 8;
+
+const DAY_US: i64 = 86_400_000_000;
+
+/// Returns the span of a query if it is valid and not too long.
+pub(in crate::http::api) fn check_span(from: UtcMicros, to: UtcMicros, most_days: i64) -> Result<Span, Problem> {
+    if from >= to {
+        return Err(Problem::bad_request("to: later than from"));
+    }
+    if from.offset(most_days.saturating_mul(DAY_US)) < to {
+        return Err(Problem::bad_request(format!("from, to: at most {most_days} days apart; ask for parts of it")));
+    }
+    Ok((from, to))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct HistoryQuery {
+    /// Whose agent.
+    tenant: TenantId,
+    /// States that lasted beyond this instant.
+    from: UtcMicros,
+    /// States that began before this instant, at most 400 days later.
+    to: UtcMicros,
+    /// How many; 100 without it, at most 500.
+    limit: Option<u32>,
+    /// The `next` of the page before.
+    cursor: Option<UtcMicros>,
+}
+
+/// A page of history.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct HistoryResponse {
+    /// The oldest first.
+    history: Vec<Row>,
+    /// The `cursor` of the next page; null on the last.
+    next: Option<UtcMicros>,
+}
+
+/// A state that an agent was in.
+#[derive(Serialize, ToSchema)]
+#[schema(as = HistoryRow)]
+pub(in crate::http) struct Row {
+    /// The row's id; a correction gives it a new one.
+    id: u64,
+    /// Which.
+    state: AgentState,
+    /// Its reason code; known only after a change of ours.
+    reason: Option<ReasonCode>,
+    /// The queue that the platform named.
+    queue: Option<String>,
+    /// Since when.
+    entered_at: UtcMicros,
+    /// When the next state began; null for the latest.
+    left_at: Option<UtcMicros>,
+    /// Where the knowledge comes from.
+    source: ObservationSource,
+    /// The change of ours that brought it about.
+    transition: Option<TransitionId>,
+    /// Who wanted that change: `person:` and an id, `rule:` and an id, or `daemon`.
+    actor: Option<String>,
+}
+
+/// What an agent was in
+///
+/// Every state that overlaps the span, the oldest first.
+#[utoipa::path(
+    get,
+    path = "/api/v1/agents/{id}/history",
+    tag = "agents",
+    operation_id = "agent_history",
+    params(("id" = AgentId, Path, description = "The agent."), HistoryQuery),
+    responses((status = 200, description = "a page", body = HistoryResponse))
+)]
+pub(in crate::http) async fn history(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Path(id): Path<AgentId>,
+    Query(query): Query<HistoryQuery>,
+) -> Result<Json<HistoryResponse>, Problem> {
+    find_agent(&state, &caller, Right::Read, &query.tenant, &id).await?;
+    let requested = check_span(query.from, query.to, MAX_HISTORY_DAYS)?;
+    let limit = query.limit.unwrap_or(100).clamp(1, PAGE_LIMIT);
+    let rows = state.reader.agent_history(&query.tenant, &id, requested, query.cursor, limit).await?;
+    let full = rows.len() == limit as usize;
+    let next = rows.last().filter(|_| full).map(|stored| stored.row.entered_at);
+    let mut history = Vec::with_capacity(rows.len());
+    for StoredHistory { id, row, left_at } in rows {
+        let actor = match row.transition {
+            Some(transition) => state.reader.transition(&query.tenant, transition).await?,
+            None => None,
+        };
+        history.push(Row {
+            id,
+            state: row.state,
+            reason: row.reason,
+            queue: row.queue.map(|queue| queue.to_string()),
+            entered_at: row.entered_at,
+            left_at,
+            source: row.source,
+            transition: row.transition,
+            actor: actor.map(|stored| stored.transition.actor.label()),
+        });
+    }
+    Ok(Json(HistoryResponse { history, next }))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct TimelineQuery {
+    /// Whose agent.
+    tenant: TenantId,
+    /// A local day, as 2026-10-25; today without it and without `from` and `to`.
+    #[param(value_type = Option<String>, format = Date)]
+    day: Option<Date>,
+    /// Whose day is meant; the agent's zone without it, UTC where the agent has none.
+    zone: Option<String>,
+    /// In place of a day: from this instant.
+    from: Option<UtcMicros>,
+    /// Up to this one, at most 8 days later.
+    to: Option<UtcMicros>,
+}
+
+/// A day of an agent.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct TimelineResponse {
+    /// Who.
+    agent: AgentName,
+    /// The zone of the day.
+    zone: String,
+    /// First instant.
+    from: UtcMicros,
+    /// First instant after it.
+    to: UtcMicros,
+    /// How long that is: a day on which the clocks change has 23 or 25 hours.
+    length_s: u64,
+    /// When it was looked at.
+    now: UtcMicros,
+    /// When the newest sight that included the agent was generated.
+    seen_at: Option<UtcMicros>,
+    /// What is planned, from the first instant to the last without a gap.
+    planned: Vec<PlannedSpan>,
+    /// What the agent was in, cut to the span; a gap is what nobody knows.
+    actual: Vec<ActualSpan>,
+    /// Cut where plan or state changes, from the first instant to now without a gap.
+    pieces: Vec<AdherenceSegment>,
+    /// How long each verdict held.
+    adherence: AdherenceTotals,
+    /// The exceptions that excuse the agent in the span, by their beginning.
+    exceptions: Vec<AgentException>,
+    /// The changes that were asked for in the span, the oldest first; 500 at most.
+    changes: Vec<AgentChange>,
+}
+
+/// An exception that excuses the agent.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AgentExcused)]
+pub(in crate::http) struct AgentException {
+    /// The exception.
+    id: ExceptionId,
+    /// Its first instant, which may lie before the span.
+    from: UtcMicros,
+    /// The first instant after it, which may lie behind the span.
+    to: UtcMicros,
+    /// Why, in the words of who made it.
+    reason: String,
+    /// Who made it.
+    made_by: String,
+}
+
+/// A stretch of the plan.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct PlannedSpan {
+    /// The activity, `off` outside of shifts, or `uncovered` where no schedule speaks.
+    activity: String,
+    /// First instant.
+    start: UtcMicros,
+    /// First instant after it.
+    end: UtcMicros,
+    /// A break that must be taken.
+    mandatory: bool,
+}
+
+/// A stretch of a state.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct ActualSpan {
+    /// Which.
+    state: AgentState,
+    /// Its reason code.
+    reason: Option<ReasonCode>,
+    /// The queue that the platform named.
+    queue: Option<String>,
+    /// First instant within the span.
+    start: UtcMicros,
+    /// First instant after it.
+    end: UtcMicros,
+    /// It goes on.
+    ongoing: bool,
+    /// Where the knowledge comes from.
+    source: ObservationSource,
+    /// The change of ours that brought it about.
+    transition: Option<TransitionId>,
+}
+
+/// A stretch in which neither plan nor state changes.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AdherencePiece)]
+pub(in crate::http) struct AdherenceSegment {
+    /// First instant.
+    start: UtcMicros,
+    /// First instant after it.
+    end: UtcMicros,
+    /// What was planned.
+    activity: String,
+    /// The state; null where nobody knows.
+    state: Option<AgentState>,
+    /// The verdict; a deviation that outlasts its tolerance is `out` from its beginning.
+    verdict: Verdict,
+    /// Somebody excused it.
+    excused: bool,
+}
+
+/// How long each verdict held, in seconds.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct AdherenceTotals {
+    /// In adherence.
+    in_s: f64,
+    /// Out of it.
+    out_s: f64,
+    /// On a contact while something else was planned, or excused.
+    neutral_s: f64,
+    /// Without a shift.
+    unscheduled_s: f64,
+    /// Nothing speaks for it.
+    unknown_s: f64,
+    /// `in_s` ÷ (`in_s` + `out_s`); null where there is neither.
+    share: Option<f64>,
+}
+
+/// A change that was asked for.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AgentChange)]
+pub(in crate::http) struct AgentChange {
+    /// The transition.
+    id: TransitionId,
+    /// The wanted state.
+    target: AgentState,
+    /// With this reason code.
+    reason: ReasonCode,
+    /// Who wanted it.
+    actor: String,
+    /// Where it stands or how it ended.
+    status: String,
+    /// When it was asked for.
+    requested_at: UtcMicros,
+    /// When it ended.
+    finished_at: Option<UtcMicros>,
+}
+
+/// A day of an agent, planned against actual
+///
+/// Cut exactly where plan or state changes, with the verdict on each piece. A deviation that outlasts its tolerance is `out` from its
+/// beginning, a shorter one is `in`; a piece is judged by the whole stretch that it is part of, also beyond the span.
+#[utoipa::path(
+    get,
+    path = "/api/v1/agents/{id}/timeline",
+    tag = "agents",
+    operation_id = "agent_timeline",
+    params(("id" = AgentId, Path, description = "The agent."), TimelineQuery),
+    responses((status = 200, description = "the span", body = TimelineResponse))
+)]
+pub(in crate::http) async fn timeline(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Path(id): Path<AgentId>,
+    Query(query): Query<TimelineQuery>,
+) -> Result<Json<TimelineResponse>, Problem> {
+    let (board, card) = find_agent(&state, &caller, Right::Read, &query.tenant, &id).await?;
+    let tenant = &query.tenant;
+    let (zone, (from, to)) = query.resolve_span(card.zone.as_deref(), board.at)?;
+    let rows = history_rows(&state, tenant, &id, (from, to)).await?;
+    let plan = state.reader.plan_of_agent(tenant, &id, (from, to)).await?;
+    let plan = plan.map_or_else(AgentPlan::default, |plan| AgentPlan::new(plan.shifts, plan.coverage));
+    // The last observation holds for as long as an observation is considered current.
+    let known_until = card.seen_at.map_or(from, |seen_at| (seen_at + board.stale_after).min(board.at));
+    let mut intervals: Vec<StateInterval> = rows.iter().map(state_interval).collect();
+    coverage::trim_unobserved(
+        &mut intervals,
+        &state.reader.observed_spans(tenant, (from, to)).await?,
+        Some(known_until),
+    );
+    let exceptions = state.reader.exceptions_touching(tenant, (from, to)).await?;
+    let exception_spans = exception_spans(&exceptions, &id, card.team.as_ref());
+    let exception_spans: Vec<Span> = exception_spans.into_iter().map(|span| (span.start, span.end)).collect();
+    let day = AdherenceTimeline {
+        settings: &board.adherence,
+        plan: &plan,
+        intervals: &intervals,
+        exceptions: &exception_spans,
+    };
+    let segments = day.segments((from, to.min(board.at)));
+    let tally = VerdictDurations::from_segments(&segments);
+    Ok(Json(TimelineResponse {
+        zone,
+        from,
+        to,
+        length_s: to.since(from).as_secs(),
+        now: board.at,
+        seen_at: card.seen_at,
+        planned: planned_spans(&plan, (from, to)),
+        actual: actual_spans(&rows, &intervals, (from, to)),
+        pieces: segments.into_iter().map(AdherenceSegment::from).collect(),
+        adherence: tally.into(),
+        exceptions: exceptions
+            .iter()
+            .filter(|one| one.applies_to(&id, card.team.as_ref()))
+            .map(AgentException::from)
+            .collect(),
+        changes: changes_in(&state, tenant, &id, (from, to)).await?,
+        agent: AgentName::from(card),
+    }))
+}
+
+impl TimelineQuery {
+    fn resolve_span(&self, agents_zone: Option<&str>, now: UtcMicros) -> Result<(String, Span), Problem> {
+        let name = self.zone.as_deref().or(agents_zone).unwrap_or("UTC");
+        let zone = parse_zone(name)?;
+        let span = match (self.day, self.from, self.to) {
+            (None, Some(from), Some(to)) => check_span(from, to, MAX_TIMELINE_DAYS)?,
+            (day, None, None) => {
+                let day = day.unwrap_or_else(|| now.timestamp().to_zoned(zone.clone()).date());
+                day_span(day, &zone)?
+            }
+            _ => return Err(Problem::bad_request("give a day, or from and to")),
+        };
+        Ok((name.to_owned(), span))
+    }
+}
+
+/// Returns a time zone by its IANA name.
+pub(in crate::http::api) fn parse_zone(name: &str) -> Result<TimeZone, Problem> {
+    TimeZone::get(name).map_err(|_| {
+        Problem::bad_request(format!(
+            "zone: {name:?} is not a known time zone; write an IANA name such as Europe/Berlin"
+        ))
+    })
+}
+
+/// Returns the span of a local day, from its first instant to that of the next day, however long that is.
+pub(in crate::http::api) fn day_span(day: Date, zone: &TimeZone) -> Result<Span, Problem> {
+    let start = |day: Date| day.to_zoned(zone.clone())?.start_of_day().map(|start| UtcMicros::from(start.timestamp()));
+    let span = || Ok::<_, jiff::Error>((start(day)?, start(day.tomorrow()?)?));
+    span().map_err(|_| Problem::bad_request(format!("day: {day} is outside the supported years")))
+}
+
+/// Returns the rows of history that overlap a span, at most one page; no agent has more in a day.
+async fn history_rows(
+    state: &ApiState,
+    tenant: &TenantId,
+    id: &AgentId,
+    span: Span,
+) -> Result<Vec<StoredHistory>, Problem> {
+    Ok(state.reader.agent_history(tenant, id, span, None, HISTORY_PAGE_LIMIT).await?)
+}
+
+/// Returns the state interval of a row. An interval that has not ended is cut later, by [`coverage::trim_unobserved`].
+fn state_interval(stored: &StoredHistory) -> StateInterval {
+    let row = &stored.row;
+    let end = stored.left_at.unwrap_or(UtcMicros::MAX);
+    StateInterval { state: row.state.clone(), reason: row.reason.clone(), start: row.entered_at, end }
+}
+
+fn planned_spans(plan: &AgentPlan, span: Span) -> Vec<PlannedSpan> {
+    let spans = planned_intervals(plan, span).into_iter().map(|stretch| PlannedSpan {
+        activity: stretch.activity,
+        start: stretch.start,
+        end: stretch.end,
+        mandatory: stretch.mandatory,
+    });
+    spans.collect()
+}
+
+/// Returns the rows as spans, each as far as the end of its interval is known.
+fn actual_spans(rows: &[StoredHistory], intervals: &[StateInterval], (from, to): Span) -> Vec<ActualSpan> {
+    let spans = rows.iter().filter_map(|stored| {
+        let row = &stored.row;
+        let known = intervals.binary_search_by_key(&row.entered_at, |stay| stay.start).ok()?;
+        let (start, end) = (row.entered_at.max(from), intervals[known].end.min(to));
+        (start < end).then(|| ActualSpan {
+            state: row.state.clone(),
+            reason: row.reason.clone(),
+            queue: row.queue.as_deref().map(str::to_owned),
+            start,
+            end,
+            ongoing: stored.left_at.is_none(),
+            source: row.source,
+            transition: row.transition,
+        })
+    });
+    spans.collect()
+}
+
+async fn changes_in(
+    state: &ApiState,
+    tenant: &TenantId,
+    id: &AgentId,
+    (from, to): Span,
+) -> Result<Vec<AgentChange>, Problem> {
+    let filter =
+        TransitionFilter { agent: Some(id.clone()), from: Some(from), to: Some(to), ..TransitionFilter::default() };
+    let newest_first = state.reader.transitions(tenant, &filter, PAGE_LIMIT).await?;
+    let changes = newest_first.into_iter().rev().map(|stored| AgentChange {
+        id: stored.transition.id,
+        target: stored.transition.target,
+        reason: stored.transition.reason,
+        actor: stored.transition.actor.label(),
+        status: stored.transition.status.name().to_owned(),
+        requested_at: stored.transition.requested_at,
+        finished_at: stored.finished_at,
+    });
+    Ok(changes.collect())
+}
+
+impl From<&Exception> for AgentException {
+    fn from(exception: &Exception) -> Self {
+        Self {
+            id: exception.id,
+            from: exception.from,
+            to: exception.to,
+            reason: exception.reason.to_string(),
+            made_by: exception.created_by.to_string(),
+        }
+    }
+}
+
+impl From<TimelineSegment> for AdherenceSegment {
+    fn from(piece: TimelineSegment) -> Self {
+        Self {
+            start: piece.start,
+            end: piece.end,
+            activity: piece.activity_name().to_owned(),
+            state: piece.state,
+            verdict: piece.verdict,
+            excused: piece.under_exception,
+        }
+    }
+}
+
+impl From<VerdictDurations> for AdherenceTotals {
+    fn from(tally: VerdictDurations) -> Self {
+        Self {
+            in_s: tally.r#in.as_secs_f64(),
+            out_s: tally.out.as_secs_f64(),
+            neutral_s: tally.neutral.as_secs_f64(),
+            unscheduled_s: tally.unscheduled.as_secs_f64(),
+            unknown_s: tally.unknown.as_secs_f64(),
+            share: tally.share(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn query(text: &str) -> TimelineQuery {
+        let axum::extract::Query(read) =
+            axum::extract::Query::try_from_uri(&format!("/?tenant=acme&{text}").parse().expect("a URI"))
+                .expect("sound");
+        read
+    }
+
+    fn hours(text: &str) -> f64 {
+        let now = "2026-10-25T12:00:00Z".parse().expect("an instant");
+        let (_, (from, to)) = query(text).resolve_span(Some("Europe/Berlin"), now).expect("sound");
+        to.since(from).as_secs_f64() / 3600.0
+    }
+
+    #[test]
+    fn a_day_is_as_long_as_its_clocks_make_it() {
+        for (text, expected) in [
+            ("day=2026-10-25", 25.0),
+            ("day=2026-03-29", 23.0),
+            ("day=2026-06-01", 24.0),
+            ("", 25.0),
+            ("day=2026-10-25&zone=UTC", 24.0),
+            ("day=2026-10-04&zone=Australia/Lord_Howe", 23.5),
+            ("from=2026-10-20T00:00:00Z&to=2026-10-27T01:00:00Z", 169.0),
+        ] {
+            assert!((hours(text) - expected).abs() < 1e-9, "{text}: {}", hours(text));
+        }
+    }
+
+    #[test]
+    fn what_makes_no_span_is_refused() {
+        for wrong in [
+            "zone=Mars/Olympus",
+            "day=2026-10-25&from=2026-10-20T00:00:00Z",
+            "from=2026-10-20T00:00:00Z",
+            "from=2026-10-20T00:00:00Z&to=2026-10-20T00:00:00Z",
+            "from=2026-10-20T00:00:00Z&to=2026-10-29T00:00:00Z",
+            "day=9999-12-31",
+        ] {
+            assert!(query(wrong).resolve_span(None, UtcMicros::EPOCH).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! A request with a body: its caller, its tenant and its idempotency key.
+//!
+//! A handler that takes an [`AuthorizedRequest`] need not check the right of its route again: it has been checked for
+//! the tenant that the body names. Only the handler knows which agents and teams are meant.
+
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::ApiState;
+use super::auth::Caller;
+use super::extract::Json;
+use super::idempotency::RequestKey;
+use super::problem::{Code, Problem};
+use super::routes::AccessRequirement;
+use crate::domain::ids::TenantId;
+use crate::engine::changes::keeper_handle::IdempotencyKey;
+
+/// A body that names its tenant.
+pub(super) trait HasTenant {
+    fn tenant(&self) -> &TenantId;
+}
+
+/// A request whose caller has the right of the route at the tenant.
+pub(super) struct AuthorizedRequest<T> {
+    pub(super) caller: Caller,
+    pub(super) tenant: TenantId,
+    pub(super) body: T,
+    /// The idempotency key with a hash of the request; `None` if the request has no key.
+    pub(super) key: Option<IdempotencyKey>,
+}
+
+impl<T> FromRequest<ApiState> for AuthorizedRequest<T>
+where
+    T: HasTenant + Serialize + DeserializeOwned,
+{
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &ApiState) -> Result<Self, Problem> {
+        let (mut parts, body) = request.into_parts();
+        let Some(AccessRequirement::Right(right)) = parts.extensions.get::<AccessRequirement>().copied() else {
+            tracing::error!(path = parts.uri.path(), "defect: a wish on a route that needs no right");
+            return Err(Problem::from_code(Code::Internal, "nobody may ask for this; see the log"));
+        };
+        let caller = <Caller as FromRequestParts<ApiState>>::from_request_parts(&mut parts, state).await?;
+        let key = RequestKey::from_request_parts(&mut parts, state).await?;
+        let Json(body) = Json::<T>::from_request(Request::from_parts(parts, body), state).await?;
+        caller.check(state, right, body.tenant())?;
+        let (tenant, key) = (body.tenant().clone(), key.into_key_for_json(&body)?);
+        Ok(Self { caller, tenant, body, key })
+    }
+}
+
+/// Implements `HasTenant` for bodies with a field `tenant`.
+macro_rules! has_tenant {
+    ($($body:ty),+ $(,)?) => {
+        $(impl $crate::http::authorized_request::HasTenant for $body {
+            fn tenant(&self) -> &$crate::domain::ids::TenantId {
+                &self.tenant
+            }
+        })+
+    };
+}
+pub(super) use has_tenant;

@@ -1,0 +1,138 @@
+//! The `Idempotency-Key` header of a request, and the response stored under it.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use utoipa::IntoParams;
+
+use super::ApiState;
+use super::auth::Caller;
+use super::etag::Version;
+use super::problem::Problem;
+use crate::domain::ids::TenantId;
+use crate::engine::changes::idempotency::StoredResponse;
+use crate::engine::changes::keeper_handle::IdempotencyKey;
+
+/// The longest accepted key, in characters.
+const MAX_KEY_CHARS: usize = 1000;
+
+/// The idempotency key of a request, if it has one, with the method and path.
+pub(super) struct RequestKey {
+    key: Option<String>,
+    route: String,
+}
+
+impl FromRequestParts<ApiState> for RequestKey {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &ApiState) -> Result<Self, Problem> {
+        let key = parts.headers.get("idempotency-key").map(|key| {
+            let key = key.to_str().ok().filter(|key| !key.is_empty() && key.len() <= MAX_KEY_CHARS);
+            let wrong = || Problem::bad_request("Idempotency-Key holds 1 to 1000 visible ASCII characters");
+            key.map(str::to_owned).ok_or_else(wrong)
+        });
+        let path = parts.uri.path_and_query().map_or("", |place| place.as_str());
+        Ok(Self { key: key.transpose()?, route: format!("{} {path}", parts.method) })
+    }
+}
+
+impl RequestKey {
+    /// Returns the key with a hash of the whole request, or `None` if the request has no key.
+    pub(super) fn into_key(self, body: &[u8]) -> Option<IdempotencyKey> {
+        let hash = Sha256::new().chain_update(self.route).chain_update([0]).chain_update(body);
+        self.key.map(|key| IdempotencyKey { key, request_hash: hash.finalize().into() })
+    }
+
+    /// Like [`into_key`](Self::into_key), for a parsed body: the layout of its JSON makes no difference.
+    pub(super) fn into_key_for_json(self, body: &impl Serialize) -> Result<Option<IdempotencyKey>, Problem> {
+        let body = serde_json::to_vec(body).map_err(|_| Problem::bad_request("the body cannot be read"))?;
+        Ok(self.into_key(&body))
+    }
+}
+
+/// Creates the response of a handler whose work does not store the response itself.
+pub(super) fn json_answer(status: StatusCode, body: &impl Serialize) -> StoredResponse {
+    let body = serde_json::to_string(body).unwrap_or_else(|error| {
+        // The types are ours and have text for keys.
+        tracing::error!(%error, "defect: an answer cannot be encoded");
+        "null".to_owned()
+    });
+    StoredResponse { status: status.as_u16(), body, is_stored: false }
+}
+
+/// The header, as the document describes it; [`RequestKey`] reads it.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "it describes what `RequestKey` reads")]
+pub(super) struct IdempotencyKeyHeader {
+    /// What comes again under the same key within a day is done once, and the first answer comes again.
+    #[param(rename = "Idempotency-Key", min_length = 1, max_length = 1000, pattern = "^[!-~]+$")]
+    key: Option<String>,
+}
+
+/// Carries out a request, only once if it has a key. The caller's rights must have been checked.
+pub(super) async fn run_once(
+    state: &ApiState,
+    caller: &Caller,
+    tenant: Option<&TenantId>,
+    key: Option<IdempotencyKey>,
+    work: impl Future<Output = Result<StoredResponse, Problem>> + Send + 'static,
+) -> Result<Response, Problem> {
+    Ok(answer_response(Box::pin(run_idempotent(state, caller, tenant, key, work)).await?))
+}
+
+/// Like [`run_once`], with the `version` in the response's body as its `ETag`.
+pub(super) async fn run_once_versioned(
+    state: &ApiState,
+    caller: &Caller,
+    tenant: Option<&TenantId>,
+    key: Option<IdempotencyKey>,
+    work: impl Future<Output = Result<StoredResponse, Problem>> + Send + 'static,
+) -> Result<Response, Problem> {
+    let answer = Box::pin(run_idempotent(state, caller, tenant, key, work)).await?;
+    let version = version_of(&answer);
+    let mut response = answer_response(answer);
+    response.headers_mut().extend(version.map(|version| version.header()));
+    Ok(response)
+}
+
+/// Returns the version in the response's body, a text or a number; a response about a deleted object has none.
+fn version_of(answer: &StoredResponse) -> Option<Version> {
+    #[derive(serde::Deserialize)]
+    struct Versioned {
+        version: serde_json::Value,
+    }
+    match serde_json::from_str(&answer.body).ok()? {
+        Versioned { version: serde_json::Value::String(text) } => Some(Version::new(text)),
+        Versioned { version: serde_json::Value::Number(number) } => Some(Version::new(number)),
+        Versioned { .. } => None,
+    }
+}
+
+async fn run_idempotent(
+    state: &ApiState,
+    caller: &Caller,
+    tenant: Option<&TenantId>,
+    key: Option<IdempotencyKey>,
+    work: impl Future<Output = Result<StoredResponse, Problem>> + Send + 'static,
+) -> Result<StoredResponse, Problem> {
+    let token: Arc<str> = caller.idempotency_owner();
+    match key {
+        Some(key) => state.idempotency.run_once(tenant.cloned(), token, key, work).await,
+        None => work.await,
+    }
+}
+
+fn answer_response(answer: StoredResponse) -> Response {
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
+    let mut response = (status, answer.body).into_response();
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

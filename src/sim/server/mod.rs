@@ -1,0 +1,110 @@
+//! The simulator's HTTP server: parses calls, lets the platform state decide, writes replies, and carries out faults
+//! on the connection.
+//!
+//! It decides nothing about tenants or agents. The platform's paths are at the root and again under a base for each
+//! business unit. `/_sim/` is the control API and needs no token, since the simulator listens on loopback only.
+
+mod call;
+pub(super) mod connection;
+mod control;
+mod feed;
+mod reply;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::header::DATE;
+use axum::response::Response;
+use axum::routing::{get, post};
+
+use self::call::IncomingCall;
+use super::platform_state::PlatformState;
+use super::rules::{Operation, TokenStyle};
+use crate::clock::SharedClock;
+
+/// The largest body that is read, in bytes.
+const MAX_BODY_BYTES: usize = 1024 * 1024;
+
+/// The context of every handler.
+#[derive(Clone)]
+pub(super) struct ServerContext {
+    pub(super) clock: SharedClock,
+    pub(super) base_url: Arc<str>,
+    state: Arc<Mutex<PlatformState>>,
+}
+
+impl ServerContext {
+    /// Creates the context of a platform state reached under `base_url`.
+    pub(super) fn new(clock: SharedClock, base_url: Arc<str>, state: PlatformState) -> Self {
+        Self { clock, base_url, state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// Locks the platform state. Hold the lock for one decision only, never across an await.
+    pub(super) fn lock_state(&self) -> MutexGuard<'_, PlatformState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the base of a business unit's calls, as in the legacy token answer.
+    fn unit_base(&self, unit: &str) -> String {
+        format!("{}/bu/{unit}/", self.base_url)
+    }
+}
+
+/// Returns all routes of the simulator.
+pub(super) fn router(context: ServerContext) -> Router {
+    Router::new()
+        .route("/oauth2/token", post(|call| token(TokenStyle::Body, call)))
+        .route("/oauth/token", post(|call| token(TokenStyle::Basic, call)))
+        .route("/InContactAuthorizationServer/Token", post(|call| token(TokenStyle::Legacy, call)))
+        .merge(api_router())
+        .nest("/bu/{unit}", api_router())
+        .nest("/_sim", control::router())
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(axum::middleware::map_response_with_state(context.clone(), add_date_header))
+        .with_state(context)
+}
+
+/// Adds a `Date` by the simulator's clock to an answer without one, since hyper would use the system's clock.
+async fn add_date_header(State(lobby): State<ServerContext>, mut response: Response) -> Response {
+    if !response.headers().contains_key(DATE)
+        && let Some(date) = reply::date_header(lobby.clock.now())
+    {
+        response.headers_mut().insert(DATE, date);
+    }
+    response
+}
+
+fn api_router() -> Router<ServerContext> {
+    Router::new()
+        .route("/api/v2/schedules/users/{subject}", get(|call| serve(Operation::Shift, call)))
+        .route("/api/v2/breaks/users/{subject}/status", get(|call| serve(Operation::Break, call)))
+        .route("/api/v2/users/{subject}/state", post(|call| serve(Operation::SetState, call)))
+        .route("/api/v2/analytics/realtime/subscription", post(|call| serve(Operation::Subscribe, call)))
+        .route("/api/v2/analytics/realtime/subscription/{subject}", get(|call| serve(Operation::Poll, call)))
+        .route("/api/v2/analytics/query", post(|call| serve(Operation::SubmitQuery, call)))
+        .route("/api/v2/analytics/query/{subject}", get(|call| serve(Operation::QueryResult, call)))
+        .route("/api/v2/queues", get(|call| serve(Operation::Queues, call)))
+        .route("/api/v2/reporting/queues/realtime", post(|call| serve(Operation::QueueFigures, call)))
+        .merge(legacy_router("/InContactAPI/services/v18.0"))
+        .merge(legacy_router("/InContact%20API/services/v18.0"))
+}
+
+/// Returns the routes of guide 000, which spells the path with and without a space.
+fn legacy_router(prefix: &str) -> Router<ServerContext> {
+    Router::new()
+        .route(&format!("{prefix}/interactions/subscribe"), get(feed::connect))
+        .route(&format!("{prefix}/real-time-data/skill-data"), get(|call| serve(Operation::SkillData, call)))
+}
+
+async fn token(style: TokenStyle, incoming: IncomingCall) -> Response {
+    serve(Operation::Token(style), incoming).await
+}
+
+async fn serve(operation: Operation, incoming: IncomingCall) -> Response {
+    let IncomingCall { lobby: context, signals: line, call } = incoming;
+    let now = context.clock.now();
+    let served = context.lock_state().serve(operation, &call, now);
+    let answer = reply::write_response(&context, operation, &call, &served, now);
+    connection::send_response(answer, served.fault.as_ref(), &line).await
+}
