@@ -156,7 +156,7 @@ pub(super) fn platform_with_transport(
         },
         ..defaults
     };
-    let guide = GuidePlatform::with_range(transport, settings, clock.clone())
+    let guide = GuidePlatform::with_transport(transport, settings, clock.clone())
         .map_err(|source| SettingsError::Client { tenant: tenant.id.to_string(), source })?;
     let live: Arc<dyn Platform> = Arc::new(guide);
     Ok(match tenant.mode {

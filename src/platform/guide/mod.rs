@@ -185,11 +185,11 @@ impl<'a> ApiRequest<'a> {
 impl GuidePlatform {
     /// Creates an adapter that uses sockets. Sends nothing yet.
     pub fn new(settings: GuideSettings, clock: SharedClock) -> Result<Self, ClientError> {
-        Self::with_range(None, settings, clock)
+        Self::with_transport(None, settings, clock)
     }
 
     /// As [`GuidePlatform::new`], but over `transport` if it is `Some`.
-    pub fn with_range(
+    pub fn with_transport(
         transport: Option<Arc<dyn Transport>>,
         settings: GuideSettings,
         clock: SharedClock,

@@ -163,7 +163,7 @@ pub fn guide(wire: &Wire, style: TokenStyle) -> GuidePlatform {
     settings.client.trust = Trust::AnyCertificate;
     settings.token_path = Some("/token".to_owned());
     let clock: SharedClock = Arc::new(ManualClock::at(NOW));
-    GuidePlatform::with_range(Some(Arc::new(wire.clone())), settings, clock).expect("an adapter")
+    GuidePlatform::with_transport(Some(Arc::new(wire.clone())), settings, clock).expect("an adapter")
 }
 
 /// A whole answer with this body.
