@@ -2,6 +2,7 @@
 //! call and returns a reply that is still to be written.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -343,8 +344,8 @@ impl PlatformState {
         now: UtcMicros,
     ) -> Option<Reply> {
         let delay = match fault.map(answer_instead) {
-            Some(Ok(answer)) => return answer,
-            Some(Err(delay)) => delay,
+            Some(ControlFlow::Break(answer)) => return answer,
+            Some(ControlFlow::Continue(delay)) => delay,
             None => Duration::ZERO,
         };
         let done = match operation {
@@ -522,13 +523,13 @@ fn refusal_problem(refusal: Refusal) -> Problem {
     }
 }
 
-/// Returns what a fault answers instead of the call, `None` for no answer; `Err` has the delay of a call that is processed.
-fn answer_instead(fault: &FaultSpec) -> Result<Option<Reply>, Duration> {
+/// Breaks with what a fault answers instead of the call, `None` for no answer; continues with the delay of the call.
+fn answer_instead(fault: &FaultSpec) -> ControlFlow<Option<Reply>, Duration> {
     match fault.kind {
-        FaultKind::ResetBefore | FaultKind::StopAnswering => Ok(None),
-        FaultKind::Html => Ok(Some(Reply::Page)),
-        FaultKind::Status if !fault.applied => Ok(Some(Reply::Problem(fault_problem(fault)))),
-        FaultKind::Late => Err(fault.duration().unwrap_or_default()),
+        FaultKind::ResetBefore | FaultKind::StopAnswering => ControlFlow::Break(None),
+        FaultKind::Html => ControlFlow::Break(Some(Reply::Page)),
+        FaultKind::Status if !fault.applied => ControlFlow::Break(Some(Reply::Problem(fault_problem(fault)))),
+        FaultKind::Late => ControlFlow::Continue(fault.duration().unwrap_or_default()),
         FaultKind::Status
         | FaultKind::Delay
         | FaultKind::ResetMid
@@ -553,7 +554,7 @@ fn answer_instead(fault: &FaultSpec) -> Result<Option<Reply>, Duration> {
         | FaultKind::FailQuery
         | FaultKind::ForgetQueries
         | FaultKind::DropFeeds
-        | FaultKind::CloseFeeds => Err(Duration::ZERO),
+        | FaultKind::CloseFeeds => ControlFlow::Continue(Duration::ZERO),
     }
 }
 

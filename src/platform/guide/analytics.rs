@@ -165,7 +165,7 @@ impl<'a> QueryAnswer<'a> {
         Ok(ResultPage { offset, promised: total, rows: read.collect::<Result<_, _>>()? })
     }
 
-    /// Parses the header `PemPair-Range: items 0-499/1234`, if there is one.
+    /// Parses the header `Content-Range: items 0-499/1234`, if there is one.
     fn page_range(&self, row_count: usize) -> Result<PageRange, Failure> {
         let Some(text) = self.reply.header(&CONTENT_RANGE) else { return Ok(PageRange::default()) };
         let told = PageRange::parse(text);
@@ -313,7 +313,7 @@ impl<'a> QueryAnswer<'a> {
     }
 }
 
-/// The content of a `PemPair-Range` header.
+/// The content of a `Content-Range` header.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 struct PageRange {
     offset: Option<u64>,

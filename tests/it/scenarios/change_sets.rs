@@ -1,5 +1,4 @@
-//! Bulk changes: shown, started, followed, called off, taken back; with floors, contacts, a crash in the middle, and two thousand at
-//! once under the budget.
+//! Bulk changes: previewed, started, cancelled, undone; with floors, contacts, a crash, and two thousand agents at once.
 
 use std::time::Duration;
 
@@ -13,8 +12,7 @@ use crate::harness::ledger::state_posts;
 use crate::harness::{Scenario, Setup, agent_ids, full_size, schedule, send};
 
 /// Asks for a preview.
-async fn request_preview(scenario: &Scenario, body: Value) -> (StatusCode, Value) {
-    let mut body = body;
+async fn request_preview(scenario: &Scenario, mut body: Value) -> (StatusCode, Value) {
     body["tenant"] = json!(scenario.tenant);
     send(scenario.request(Method::POST, "/api/v1/change-sets").json(&body)).await
 }
@@ -28,8 +26,7 @@ async fn preview(scenario: &Scenario, body: Value) -> Value {
 }
 
 /// Does something with a set.
-async fn with_set(scenario: &Scenario, set: &Value, what: &str, body: Value) -> (StatusCode, Value) {
-    let mut body = body;
+async fn with_set(scenario: &Scenario, set: &Value, what: &str, mut body: Value) -> (StatusCode, Value) {
     body["tenant"] = json!(scenario.tenant);
     let path = format!("/api/v1/change-sets/{}/{what}", set["id"].as_str().expect("an id"));
     send(scenario.request(Method::POST, &path).json(&body)).await

@@ -67,14 +67,14 @@ pub(in crate::http) struct RuleCounts {
     /// How often an agent took back a change of it.
     reversed: u64,
     /// How often which guard held it back, of those that people should know of.
-    held: Vec<GuardCount>,
+    held: Vec<FindingGuardCount>,
     /// What it asked for.
     transitions: TransitionCounts,
 }
 
 /// How often a guard held a rule back.
 #[derive(Clone, Serialize, ToSchema)]
-pub(in crate::http) struct GuardCount {
+pub(in crate::http) struct FindingGuardCount {
     /// Which.
     guard: String,
     /// How often.
@@ -124,7 +124,7 @@ pub(super) fn counts_by_rule(
             FindingKind::WouldHaveChanged => (counts.would, counts.would_agents) = (times, agents),
             FindingKind::Notified => counts.told = times,
             FindingKind::RevertedByAgent => counts.reversed = times,
-            FindingKind::Held => counts.held.push(GuardCount { guard: guard.unwrap_or_default(), times }),
+            FindingKind::Held => counts.held.push(FindingGuardCount { guard: guard.unwrap_or_default(), times }),
         }
     }
     counts

@@ -116,7 +116,7 @@ pub(in crate::http::console) async fn load_for_agent(
     Ok(approvals)
 }
 
-/// `GET /approvals?decisions=`: what waits, and what was decided before an entry of the audit log.
+/// `GET /approvals?decided=`: what waits, and what was decided before an entry of the audit log.
 pub(in crate::http) async fn list(State(state): State<ApiState>, request: PageRequest) -> Result<Response, PageError> {
     request.check(&state, Right::Read)?;
     let call = ApiCall { route: "/api/v1/approvals", id: None, query: &[] };
