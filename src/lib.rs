@@ -1,8 +1,8 @@
 //! Shiftkeeper keeps a contact centre's agents in the state that their shifts, breaks and rules call for, and can prove
 //! afterwards what it did and why.
 //!
-//! Each module may import only the modules listed in the last column, as checked by `tests/architecture.rs`. The
-//! reasons are in `docs/architecture.md`.
+//! Each module may import only the modules listed in the last column, and no files import each other in a circle, as
+//! checked by `tests/architecture`. The reasons are in `docs/architecture.md`.
 //!
 //! | module | contents | may import |
 //! |---|---|---|

@@ -1,12 +1,17 @@
-//! The import rule of the rooms (see `docs/architecture.md`), and the house rules that can be read off the text.
+//! The rules of `docs/architecture.md` that can be checked on the text of the project: imports, capabilities, vocabulary
+//! and links.
 
 #![expect(clippy::expect_used, reason = "a test that cannot read the sources must fail")]
+
+mod imports;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What each room may import of ours. `domain::x` names a part of a room.
+use imports::{Import, Imports, cycle};
+
+/// The modules of this crate that each layer may import. `domain::x` is a part of a layer.
 const MAY_IMPORT: [(&str, &[&str]); 11] = [
     ("domain", &["domain"]),
     ("clock", &["domain::time"]),
@@ -113,7 +118,7 @@ fn below(folder: &str, ending: &str) -> BTreeMap<PathBuf, String> {
     found
 }
 
-fn room(path: &Path) -> String {
+fn layer(path: &Path) -> String {
     let first = path.components().next().expect("a path has a first part");
     first.as_os_str().to_string_lossy().trim_end_matches(".rs").to_owned()
 }
@@ -123,38 +128,63 @@ fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
     text.lines().enumerate().map(|(number, line)| (number + 1, line.split("//").next().unwrap_or_default()))
 }
 
-/// The paths that stand behind `crate::` in a line, as `domain::time::UtcMicros` or `domain` (before a brace).
-fn imports(line: &str) -> impl Iterator<Item = String> {
-    line.split("crate::").skip(1).map(|rest| {
-        let path: String = rest.chars().take_while(|c| c.is_alphanumeric() || matches!(c, '_' | ':')).collect();
-        path.trim_end_matches(':').to_owned()
-    })
+/// All imports between the files of `src`.
+fn all_imports() -> BTreeSet<Import> {
+    let sources = sources();
+    Imports::read(sources.iter().map(|(path, text)| (path.as_path(), text.as_str()))).between_files()
 }
 
 #[test]
-fn every_room_imports_only_what_it_may() {
+fn every_layer_imports_only_what_it_may() {
     let mut broken = Vec::new();
-    for (path, text) in sources() {
-        let name = room(&path);
-        let Some((_, allowed)) = MAY_IMPORT.iter().find(|(room, _)| *room == name) else {
-            assert!(["main", "lib"].contains(&name.as_str()), "{} is in no room", path.display());
+    for Import { from, path, .. } in all_imports() {
+        let layer = from.split("::").next().unwrap_or_default();
+        let Some((_, allowed)) = MAY_IMPORT.iter().find(|(name, _)| *name == layer) else {
+            assert!(["main", ""].contains(&layer), "{from} is in no layer");
             continue;
         };
-        for (number, line) in code(&text) {
-            for import in imports(line) {
-                let fits = |rule: &&str| *rule == "*" || import == **rule || import.starts_with(&format!("{rule}::"));
-                if !allowed.iter().any(fits) {
-                    broken.push(format!("{}:{number}: {name} imports {import}", path.display()));
-                }
-            }
+        let may = |rule: &&str| *rule == "*" || path == **rule || path.starts_with(&format!("{rule}::"));
+        if !allowed.iter().any(may) {
+            broken.push(format!("{from} imports {path}"));
         }
     }
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
 #[test]
+fn no_files_import_each_other_in_a_circle() {
+    if let Some(circle) = cycle(&all_imports()) {
+        let steps: Vec<String> =
+            circle.iter().map(|import| format!("{} imports {} ({})", import.from, import.path, import.to)).collect();
+        panic!("a circle of imports:\n{}", steps.join("\n"));
+    }
+}
+
+#[test]
+fn imports_are_read_from_the_code() {
+    let files = [
+        ("lib.rs", "pub mod a; pub mod b;"),
+        ("a/mod.rs", "mod inner; pub use inner::Thing; use crate::b::{self as other, Kind}; fn f() { other::g() }"),
+        ("a/inner.rs", "pub struct Thing; #[cfg(test)] mod tests { use crate::b::ForTests; }"),
+        (
+            "b.rs",
+            "#[cfg(test)] mod tests; pub enum Kind {} pub fn g() -> crate::a::Thing { vec![super::a::Thing].pop() }",
+        ),
+        ("b/tests.rs", "use crate::a::f;"),
+    ];
+    let imports = Imports::read(files.map(|(path, text)| (Path::new(path), text))).between_files();
+    let found: Vec<_> = imports.iter().map(|import| (&*import.from, &*import.to, &*import.path)).collect();
+    let expected = [("a", "b", "b::Kind"), ("a", "b", "b::g"), ("b", "a::inner", "a::Thing")];
+    assert_eq!(found, expected);
+    assert_eq!(cycle(&imports), None, "a re-export is no import");
+    let back = Import { from: "a::inner".to_owned(), to: "a".to_owned(), path: "a::f".to_owned() };
+    let circle = cycle(&imports.into_iter().chain([back]).collect()).expect("a circle");
+    assert_eq!(circle.len(), 3, "{circle:?}");
+}
+
+#[test]
 fn the_domain_is_pure() {
-    for (path, text) in sources().iter().filter(|(path, _)| room(path) == "domain") {
+    for (path, text) in sources().iter().filter(|(path, _)| layer(path) == "domain") {
         for (number, line) in code(text) {
             for name in NOT_IN_DOMAIN {
                 let used = line.contains(&format!("{name}::")) || line.contains(&format!("use {name}"));
@@ -183,7 +213,7 @@ fn only_the_store_speaks_sql_and_only_retry_names_backoff() {
     for (path, text) in sources() {
         let shown = path.to_string_lossy();
         for (number, line) in code(&text) {
-            assert!(room(&path) == "store" || !line.contains("sqlx::"), "{shown}:{number}: SQL outside the store");
+            assert!(layer(&path) == "store" || !line.contains("sqlx::"), "{shown}:{number}: SQL outside the store");
             assert!(shown.ends_with("platform/retry.rs") || !line.contains("backoff::"), "{shown}:{number}: backoff");
         }
     }
