@@ -25,14 +25,15 @@ struct ActivityOverrides {
 
 pub(super) fn read(section: &mut Section<'_, '_>) -> AdherenceSettings {
     let tolerance = section.value(
-        reloadable("tolerance", "How long another state may last before it is a deviation."),
+        reloadable("tolerance", "How long another state is tolerated before it is a deviation."),
         &kind::duration(Duration::ZERO..=MAX_TOLERANCE),
         DEFAULT_TOLERANCE,
     );
     let activities = section.value(
         reloadable(
             "activities",
-            "What single activities allow instead, as in { lunch = { allowed = [\"Paused\"], tolerance = \"5m\" } }.",
+            "Allowed states and tolerance for individual activities, as in { lunch = { allowed = [\"Paused\"], \
+             tolerance = \"5m\" } }.",
         ),
         &kind::map(kind::text(), overrides()),
         BTreeMap::new(),

@@ -50,19 +50,19 @@ pub(super) fn read(section: &mut Section<'_, '_>) -> Vec<AnalyticsQuery> {
 fn read_deadline(section: &mut Section<'_, '_>) -> Duration {
     let key = reloadable(
         "deadline",
-        "A run that takes longer, from its beginning, has failed. Ten pages a minute are read by default.",
+        "A run that takes longer in total has failed. By default, ten pages are read per minute.",
     );
     section.value(key, &kind::duration(MIN_DEADLINE..=MAX_DEADLINE), DEFAULT_DEADLINE)
 }
 
 fn read_query(section: &mut Section<'_, '_>) -> Option<AnalyticsQuery> {
     let id: Option<AnalyticsQueryId> =
-        section.required(reloadable("id", "Names the query; results are kept and series read by it."), &kind::id());
+        section.required(reloadable("id", "The name of the query, used for its results and series."), &kind::id());
     let metrics = section.required(
         reloadable(
             "metrics",
-            "What is asked for, at most ten, each with how its values are put together (sum, avg, pct, min or max), as in \
-             [\"avg duration\", \"sum count\"].",
+            "Up to ten metrics, each with its aggregation (sum, avg, pct, min or max), as in [\"avg duration\", \
+             \"sum count\"].",
         ),
         &kind::list(parse_text::<MetricRequest>(
             "an aggregation and a metric",
@@ -70,27 +70,21 @@ fn read_query(section: &mut Section<'_, '_>) -> Option<AnalyticsQuery> {
         )),
     );
     let dimensions = section.value(
-        reloadable(
-            "dimensions",
-            "By what values are told apart, at most five of the platform's names, as in [\"channel\"].",
-        ),
+        reloadable("dimensions", "Up to five dimensions to group by, with the platform's names, as in [\"channel\"]."),
         &kind::list(kind::text()),
         Vec::new(),
     );
     let filter = section.optional(
-        reloadable(
-            "filter",
-            "What alone is looked at: FIELD=VALUE, as in \"group.id=grp_001\"; everything without it.",
-        ),
+        reloadable("filter", "Limits the query to FIELD=VALUE, as in \"group.id=grp_001\". No filter by default."),
         &parse_text::<EqualsFilter>("FIELD=VALUE", "as in \"group.id=grp_001\""),
     );
     let bucket = section.value(
-        reloadable("bucket", "How long the span of each value is: HOUR, DAY, WEEK (from Monday) or MONTH of the zone."),
+        reloadable("bucket", "The length of each interval: HOUR, DAY, WEEK (from Monday) or MONTH in the zone."),
         &parse_text("HOUR, DAY, WEEK or MONTH", "as in \"DAY\""),
         QueryBucket::Day,
     );
     let zone = section.value(
-        reloadable("zone", "The IANA time zone whose hours and days count, and that cron is in."),
+        reloadable("zone", "The IANA time zone of the intervals and of cron."),
         &kind::zone(),
         "UTC".to_owned(),
     );
@@ -98,13 +92,17 @@ fn read_query(section: &mut Section<'_, '_>) -> Option<AnalyticsQuery> {
     let calendar = section.optional(
         reloadable(
             "cron",
-            "When it is asked, by the zone's clock, as the cron of [[jobs]]; only when somebody asks without it.",
+            "When to run the query, in the zone, in the format of cron in [[jobs]]. Without it, the query runs only \
+             on request.",
         ),
         &cron(),
     );
     let deadline = read_deadline(section);
-    let page_rows =
-        section.value(reloadable("page_rows", "Rows of a page."), &kind::integer(1..=MAX_PAGE_ROWS), DEFAULT_PAGE_ROWS);
+    let page_rows = section.value(
+        reloadable("page_rows", "The number of rows per page."),
+        &kind::integer(1..=MAX_PAGE_ROWS),
+        DEFAULT_PAGE_ROWS,
+    );
     let (id, metrics, zone) = (id?, metrics?, TimeZone::get(&zone).ok()?);
     let calendar = calendar.map(|pattern| Calendar::new(pattern, zone.clone()));
     let query = AggregationQuery { name: id.as_str().into(), metrics, dimensions, filter, bucket, zone };
@@ -114,15 +112,22 @@ fn read_query(section: &mut Section<'_, '_>) -> Option<AnalyticsQuery> {
 
 fn read_span(section: &mut Section<'_, '_>) -> Option<QueryRange> {
     let last = section.optional(
-        reloadable("last", "Of when: so many whole buckets, the last that have ended; 30 without it and without from."),
+        reloadable(
+            "last",
+            "The number of complete intervals to query, up to the latest. The default is 30, unless `from` is \
+                 set.",
+        ),
         &kind::integer(1..=MAX_BUCKETS),
     );
-    let from =
-        section.optional(reloadable("from", "Instead of last: from the bucket of this instant on."), &kind::instant());
+    let from = section.optional(
+        reloadable("from", "Instead of `last`: the first interval is the one that contains this instant."),
+        &kind::instant(),
+    );
     let to = section.optional(
         reloadable(
             "to",
-            "With from: to the end of the bucket before this instant; up to the last that has ended without it.",
+            "With `from`: the last interval is the one before the one that contains this instant. The default is the \
+             latest complete interval.",
         ),
         &kind::instant(),
     );

@@ -30,23 +30,34 @@ impl Audit {
             key: section.optional(
                 restart_only(
                     "key",
-                    "The file of the key that signs audit heads (ed25519, PKCS#8 PEM), made at the first start; without it \
-                     `<database>.audit-key`, with PostgreSQL `data/shiftkeeper.audit-key`.",
+                    "The file with the key that signs audit heads (ed25519, PKCS#8 PEM). It is created at the first \
+                     start. The default is `<database>.audit-key`, or `data/shiftkeeper.audit-key` with PostgreSQL.",
                 ),
                 &key_file(),
             ),
             former_keys: section.value(
-                restart_only("former_keys", "Public keys that signed heads before, so that `audit verify` still trusts those."),
+                restart_only(
+                    "former_keys",
+                    "Public keys that signed earlier heads, so that `audit verify` still trusts them.",
+                ),
                 &kind::list(public_key()),
                 Vec::new(),
             ),
             head_entries: section.value(
-                restart_only("head_entries", "A signed head leaves the host once so many entries have none; the job audit-head makes them by the clock."),
+                restart_only(
+                    "head_entries",
+                    "A signed head is published when this many audit entries are not covered by one. The job \
+                         audit-head also publishes heads regularly.",
+                ),
                 &kind::integer(1..=MAX_MARKS as u64),
                 1000,
             ),
             heads_folder: section.optional(
-                restart_only("heads_folder", "A folder for heads, relative to this file: a line of JSON each, in a file per tenant and day."),
+                restart_only(
+                    "heads_folder",
+                    "A folder that receives each head as a line of JSON, in one file per tenant and day; \
+                         relative to this file.",
+                ),
                 &folder(),
             ),
         }

@@ -123,17 +123,17 @@ impl RetentionSettings {
         Self {
             history_days: days(
                 "history_days",
-                "Days that state history, transitions and their attempts are kept after they ended, figures of skills and \
-                 queues, and results of analytics.",
+                "How many days to keep state history, transitions and their attempts after their end, figures of \
+                 skills and queues, and analytics results.",
                 400,
             ),
             audit_days: days(
                 "audit_days",
-                "Days that audit entries are kept; they go only below a signed head that has left the host.",
+                "How many days to keep audit entries. They are deleted only if a published signed head covers them.",
                 1461,
             ),
-            deliveries_days: days("deliveries_days", "Days that events and their deliveries are kept.", 30),
-            job_runs_days: days("job_runs_days", "Days that runs of jobs are kept.", 30),
+            deliveries_days: days("deliveries_days", "How many days to keep events and their deliveries.", 30),
+            job_runs_days: days("job_runs_days", "How many days to keep the runs of jobs.", 30),
         }
     }
 }
@@ -168,7 +168,7 @@ impl JobSettings {
 
     fn read(section: &mut Section<'_, '_>, tenants: &[Tenant]) -> Option<Self> {
         let id: Option<JobId> = section.required(
-            reloadable("id", "Names the job. The name of a kind changes the job of that kind that is there by itself."),
+            reloadable("id", "The name of the job. A job named after a kind changes the built-in job of that kind."),
             &kind::id(),
         );
         let kind = read_kind(section, id.as_ref());
@@ -176,16 +176,17 @@ impl JobSettings {
         let cron = section.optional(
             reloadable(
                 "cron",
-                "When it is due, by the zone's clock: minute, hour, day of month, month, day of week. By default as the kind has it.",
+                "When the job runs, in the zone: minute, hour, day of month, month, day of week. Each kind has a \
+                 default.",
             ),
             &cron(),
         );
-        let zone =
-            section.value(reloadable("zone", "The IANA time zone that cron is in."), &kind::zone(), "UTC".to_owned());
+        let zone = section.value(reloadable("zone", "The IANA time zone of cron."), &kind::zone(), "UTC".to_owned());
         let catch_up = section.value(
             reloadable(
                 "catch_up",
-                "What becomes of due times that passed while the daemon was down: it runs once for all of them (once), or not (skip).",
+                "What happens to runs that were due while the daemon was down: one run for all of them (`once`), or \
+                 none (`skip`).",
             ),
             &kind::choice(&[("once", CatchUp::Once), ("skip", CatchUp::Skip)]),
             CatchUp::Once,
@@ -195,7 +196,7 @@ impl JobSettings {
             &kind::duration(Duration::from_secs(1)..=Duration::from_secs(24 * 3600)),
             DEFAULT_TIME_LIMIT,
         );
-        let enabled = section.value(reloadable("enabled", "False switches the job off."), &kind::boolean(), true);
+        let enabled = section.value(reloadable("enabled", "Whether the job runs."), &kind::boolean(), true);
         let (folder, keep) = read_folder_and_keep(section, kind, enabled);
         let report = report::read(section, kind);
         let (id, kind) = (id?, kind?);
@@ -212,7 +213,7 @@ const DEFAULT_TIME_LIMIT: Duration = Duration::from_secs(3600);
 const DEFAULT_COPIES: usize = 7;
 
 fn read_kind(section: &mut Section<'_, '_>, id: Option<&JobId>) -> Option<JobKind> {
-    let key = reloadable("kind", "What it does; may be left out where the id is a kind's name.");
+    let key = reloadable("kind", "What the job does. Not needed if the id is the name of a kind.");
     let named = section.optional(key, &kind::choice(KINDS));
     let by_id = id.and_then(|id| KINDS.iter().find(|(name, _)| *name == id.as_str())).map(|(_, kind)| *kind);
     match (named, by_id) {
@@ -233,7 +234,8 @@ fn read_kind(section: &mut Section<'_, '_>, id: Option<&JobId>) -> Option<JobKin
 }
 
 fn read_tenant(section: &mut Section<'_, '_>, kind: Option<JobKind>, tenants: &[Tenant]) -> Option<TenantId> {
-    let about = "For this tenant alone, where the kind is one job for each: audit-head, schedule-folder and report.";
+    let about = "Limits the job to this tenant, for kinds with one job per tenant: audit-head, schedule-folder and \
+             report.";
     let tenant: Option<TenantId> = section.optional(reloadable("tenant", about), &kind::id());
     if tenant.as_ref().is_some_and(|id| tenants.iter().all(|tenant| tenant.id != *id)) {
         section.add_diagnostic("tenant", ValueFault::new("names a tenant that is not configured"));
@@ -255,13 +257,13 @@ fn read_folder_and_keep(
     let folder = section.optional(
         reloadable(
             "folder",
-            "For backup: the folder that copies go to. For report: a folder for its files that others look after, instead of the daemon's \
-             own. Relative to the working directory.",
+            "For backup: the folder for copies. For report: a folder for the report files, which you manage, instead \
+             of the daemon's own folder. Relative to the working directory.",
         ),
         &kind::text(),
     );
     let keep = section.value(
-        reloadable("keep", "For backup: how many copies are kept."),
+        reloadable("keep", "For backup: the number of copies to keep."),
         &kind::integer(1..=10_000),
         DEFAULT_COPIES,
     );

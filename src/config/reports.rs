@@ -26,24 +26,27 @@ impl Reports {
                 .optional(
                     restart_only(
                         "folder",
-                        "The folder that the daemon's reports go to, relative to the working directory; without it `reports` beside the \
-                         database's file, with PostgreSQL none.",
+                        "The folder for the daemon's reports, relative to the working directory. The default is \
+                         `reports` beside the database file; there is no default with PostgreSQL.",
                     ),
                     &kind::text(),
                 )
                 .map(PathBuf::from),
             keep_days: section.value(
-                restart_only("keep_days", "Days that the daemon's report files are kept there."),
+                restart_only("keep_days", "How many days to keep the daemon's report files."),
                 &kind::integer(1..=3_650_u32),
                 30,
             ),
             max_files: section.value(
-                restart_only("most_files", "The most report files of a tenant that are kept there; the oldest go first."),
+                restart_only(
+                    "most_files",
+                    "The maximum number of report files per tenant. The oldest are deleted first.",
+                ),
                 &kind::integer(1..=500_u32),
                 200,
             ),
             max_file_bytes: section.value(
-                restart_only("largest_file", "A report file that would be larger, in bytes, is not made."),
+                restart_only("largest_file", "A larger report, in bytes, is not written."),
                 &kind::integer(1_000_000..=1_000_000_000_000_u64),
                 1_000_000_000,
             ),

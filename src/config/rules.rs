@@ -83,18 +83,23 @@ fn with_rule_subject(diagnostics: Vec<Diagnostic>) -> impl Iterator<Item = Diagn
 
 /// The keys of a rule for the reference; the rule's module defines their values.
 const RULE_KEYS: &[(&str, &str, &str)] = &[
-    ("id", "id", "Names the rule; unique among all rules."),
-    ("when", "table of conditions", "The rule wants agents for whom all of these hold."),
-    ("unless", "table of conditions", "It lets go of agents for whom all of these hold."),
-    ("then", "table: one of set_state, log_out, tell, ask", "What it wants."),
-    ("mode", "one of \"watch\", \"enforce\", \"approve\"", "Whether it acts; by default it watches."),
+    ("id", "id", "The name of the rule; unique among all rules."),
+    ("when", "table of conditions", "The rule applies to agents for whom all of these conditions hold."),
+    ("unless", "table of conditions", "The rule does not apply to agents for whom all of these conditions hold."),
+    ("then", "table: one of set_state, log_out, tell, ask", "What the rule does."),
+    (
+        "mode",
+        "one of \"watch\", \"enforce\", \"approve\"",
+        "Whether the rule changes agents: `enforce`, `approve` (requires approval) or `watch` (monitoring, the \
+             default).",
+    ),
     (
         "priority",
         "one of \"mandatory_break\", \"schedule\", \"housekeeping\"",
-        "Its class, by default schedule; more urgent ones are tried first.",
+        "The class of the rule, schedule by default. More urgent classes are evaluated first.",
     ),
-    ("cooldown", "duration", "The least time between two acts on one agent, by default 5 minutes."),
-    ("limit", "table: per_minute, share_of_team", "How much it may do in a minute."),
+    ("cooldown", "duration", "The minimum time between two actions on the same agent, 5 minutes by default."),
+    ("limit", "table: per_minute, share_of_team", "How many agents the rule may change in a minute."),
 ];
 
 /// Reads the rules, in the order in which they are tried within a class.
@@ -102,7 +107,8 @@ pub(super) fn read(section: &mut Section<'_, '_>, tenants: &[Tenant]) -> Vec<Rul
     section.value(
         reloadable(
             "rules_files",
-            "Files of `[[rules]]`, relative to this file; own `[[rules]]` are laid over theirs by id.",
+            "Files with `[[rules]]`, relative to this file. Rules in this file override rules there with the same \
+             id.",
         ),
         &kind::list(kind::text()),
         Vec::new(),

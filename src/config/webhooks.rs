@@ -63,40 +63,46 @@ impl Webhook {
     }
 
     pub(super) fn read(section: &mut Section<'_, '_>) -> Option<Self> {
-        let id = section.required(reloadable("id", "Names the endpoint in deliveries and logs."), &kind::id());
-        let url = section.required(reloadable("url", "Where deliveries go."), &kind::url());
+        let id = section.required(reloadable("id", "The name of the endpoint in deliveries and logs."), &kind::id());
+        let url = section.required(reloadable("url", "The URL that receives deliveries."), &kind::url());
         let (secret_file, secret) = read_secret(section);
         let previous = read_previous(section, secret.as_ref());
         let events = section.value(
-            reloadable("events", "Events that are delivered, as in `agent.state_changed`; none named is all of them."),
+            reloadable("events", "The events to deliver, as in `agent.state_changed`; all of them by default."),
             &kind::list(event()),
             Vec::new(),
         );
         let tenants = section.value(
-            reloadable("tenants", "Tenants whose events it gets; none named is all of them."),
+            reloadable("tenants", "The tenants whose events are delivered; all of them by default."),
             &kind::list(kind::id()),
             Vec::new(),
         );
         let concurrency = section.value(
             reloadable(
                 "concurrency",
-                "Deliveries under way at once, for each tenant; of one agent there is never more than one.",
+                "The maximum number of simultaneous deliveries per tenant. There is never more than one per agent.",
             ),
             &kind::integer(1..=1_000),
             64,
         );
         let allow = section.value(
-            reloadable("allow", "Private targets that are meant, as in `127.0.0.1:9000`."),
+            reloadable("allow", "Private addresses that are allowed as targets, as in `127.0.0.1:9000`."),
             &kind::list(target()),
             Vec::new(),
         );
         let allow_plain_http = section.value(
-            reloadable("allow_plain_http", "Lets url be http:// on another machine; events then travel in clear."),
+            reloadable(
+                "allow_plain_http",
+                "Allows url to be http:// on another machine. Events are then sent unencrypted.",
+            ),
             &kind::boolean(),
             false,
         );
         let format = section.value(
-            reloadable("format", "The shape of the body: as in the guides, or CloudEvents."),
+            reloadable(
+                "format",
+                "The format of the body: as in the vendor's guides (`guide`), or CloudEvents (`cloudevents`).",
+            ),
             &kind::choice(&[("guide", WebhookFormat::Guide), ("cloudevents", WebhookFormat::CloudEvents)]),
             WebhookFormat::Guide,
         );
@@ -122,8 +128,8 @@ fn read_secret(section: &mut Section<'_, '_>) -> (Option<PathBuf>, Option<Secret
     let file = section.secret_file("secret");
     let key = reloadable(
         "secret",
-        "Signs deliveries: `whsec_` and base64 of 24 to 64 bytes. A file may have the key before on its second line, as in \
-         `whsec_… until 2026-11-23T10:00:00Z`.",
+        "The key that signs deliveries: `whsec_` and the base64 form of 24 to 64 bytes. A file may contain the \
+         previous key on its second line, as in `whsec_… until 2026-11-23T10:00:00Z`.",
     );
     let secret = section.daemon_secret(key);
     if let Some(secret) = secret.as_ref().filter(|secret| !secret.expose().is_empty())
@@ -137,10 +143,11 @@ fn read_secret(section: &mut Section<'_, '_>) -> (Option<PathBuf>, Option<Secret
 fn read_previous(section: &mut Section<'_, '_>, secret: Option<&Secret>) -> Option<(Secret, UtcMicros)> {
     let previous = section.optional_daemon_secret(reloadable(
         "previous_secret",
-        "The key before, which signs beside the new one until `previous_until`; for secrets that are not kept in a file.",
+        "The previous key, which signs in addition to the new one until `previous_until`; for secrets that are not \
+         kept in a file.",
     ));
     let until = section.optional(
-        reloadable("previous_until", "Until when `previous_secret` signs too, in real time."),
+        reloadable("previous_until", "The end of the time in which `previous_secret` also signs, in real time."),
         &kind::instant(),
     );
     match (previous, until) {

@@ -29,13 +29,15 @@ impl ServerTls {
         let certificate = section.optional(
             restart_only(
                 "certificate",
-                "The file of the certificate, and of those that lead from it to a root: PEM, relative to this file. It is read again when \
-                 it changes. With it, and a key, the daemon speaks TLS alone.",
+                "The file with the certificate and its chain, in PEM format, relative to this file. It is read again \
+                 when it changes. With a certificate and a key, the daemon serves TLS only.",
             ),
             &file(),
         );
-        let key = section
-            .optional(restart_only("key", "The file of the certificate's key: PEM, relative to this file."), &file());
+        let key = section.optional(
+            restart_only("key", "The file with the certificate's private key, in PEM format, relative to this file."),
+            &file(),
+        );
         match (certificate, key) {
             (Some(certificate), Some(key)) => Some(Self { certificate, key }),
             (None, None) => None,
@@ -71,13 +73,14 @@ impl Sessions {
         let idle = section.value(
             reloadable(
                 "idle",
-                "A sign-in that nobody uses ends after this, in real time. An open page that follows the live view uses it.",
+                "A session ends after this time without use, in real time. An open page that follows the live view \
+                 counts as use.",
             ),
             &kind::duration(5 * MINUTE..=30 * DAY),
             Duration::from_secs(2 * 3600),
         );
         let longest = section.value(
-            reloadable("longest", "A sign-in ends after this in any case, in real time."),
+            reloadable("longest", "A session ends after this time in any case, in real time."),
             &kind::duration(5 * MINUTE..=90 * DAY),
             Duration::from_secs(12 * 3600),
         );
@@ -124,18 +127,23 @@ impl ServerProxy {
         let peers = section.value(
             reloadable(
                 "peers",
-                "Addresses or networks of reverse proxies that are believed: `X-Forwarded-For`, `-Proto` and `-Host`, and who has signed \
-                 in there. They have to remove these headers from what comes to them.",
+                "Addresses or networks of trusted reverse proxies. Their `X-Forwarded-For`, `-Proto` and `-Host` \
+                 headers and the user that they report are believed, so they must remove these headers from incoming \
+                 requests.",
             ),
             &kind::list(network()),
             Vec::new(),
         );
         let user_header = section.optional(
-            reloadable("user_header", "The header in which they name who has signed in, as in `X-Forwarded-User`; without it nobody signs in there."),
+            reloadable(
+                "user_header",
+                "The header with the name of the signed-in user, such as `X-Forwarded-User`. Without it, nobody \
+                     signs in through the proxy.",
+            ),
             &header(),
         );
         let groups_header = section.optional(
-            reloadable("groups_header", "The header in which they name the groups, as in `X-Forwarded-Groups`."),
+            reloadable("groups_header", "The header with the user's groups, such as `X-Forwarded-Groups`."),
             &header(),
         );
         let groups_separator =
@@ -156,22 +164,26 @@ impl ServerProxy {
 
 impl ProxyRole {
     fn read(section: &mut Section<'_, '_>) -> Option<Self> {
-        let id = section.required(reloadable("id", "Names the mapping."), &kind::id::<String>());
-        let group = section.required(reloadable("group", "The group, as the proxy spells it."), &kind::text());
+        let id = section.required(reloadable("id", "The name of the mapping."), &kind::id::<String>());
+        let group = section.required(reloadable("group", "The group, spelled as the proxy spells it."), &kind::text());
         let role = section.required(
-            reloadable("role", "What the group gives; of somebody who is in several, the first in this list counts."),
+            reloadable(
+                "role",
+                "The role of the group's members. For a user in several groups, the first mapping in this list \
+                     applies.",
+            ),
             &kind::choice(ROLES),
         );
         let tenants = section.value(
-            reloadable("tenants", "The tenants where it gives that, by id; `[\"*\"]` is all of them."),
+            reloadable("tenants", "The ids of the tenants where the role applies; `[\"*\"]` for all of them."),
             &kind::list(kind::text()),
             vec!["*".to_owned()],
         );
         let teams = section.value(
             reloadable(
                 "teams",
-                "The teams that it is bound to, as in `acme/Billing`; `acme/*` is all of a tenant's, and so is naming none. For a \
-                 supervisor there have to be some at each tenant.",
+                "The teams that the role is limited to, such as `acme/Billing`; `acme/*` or no entry for all teams \
+                 of a tenant. A supervisor needs at least one entry for each tenant.",
             ),
             &kind::list(kind::text()),
             Vec::new(),

@@ -46,32 +46,37 @@ pub(in crate::config) fn read(
 
 fn read_series(section: &mut Section<'_, '_>, configured: &ConfiguredSources<'_>) -> Option<MonitoredSeries> {
     let id = section.required(
-        reloadable("id", "Names the series in rules (`anomaly`), in events and in the API; unique within the tenant."),
+        reloadable(
+            "id",
+            "The name of the series in rules (`anomaly`), in events and in the API; unique within the tenant.",
+        ),
         &kind::id::<SeriesId>(),
     );
     let source = section.required(
         reloadable(
             "of",
-            "What is watched: skill:ID:FIGURE or queue:ID:FIGURE, by the quarter of an hour; adherence or not-ready, by the day, or with \
-             -15m behind it by the quarter of an hour; of everyone, or with :team:NAME behind that; analytics:QUERY:METRIC, by the \
-             buckets of one of the tenant's [[tenants.analytics]], with :DIMENSION=VALUE behind that for one group.",
+            "The values to monitor. skill:ID:FIGURE or queue:ID:FIGURE, per quarter hour. adherence or not-ready, \
+             per day, or per quarter hour with the suffix -15m; for everyone, or for a team with the suffix \
+             :team:NAME. analytics:QUERY:METRIC, per interval of one of the tenant's [[tenants.analytics]]; for one \
+             group with the suffix :DIMENSION=VALUE.",
         ),
         &source(),
     );
     let window = section.value(
-        reloadable("window", "Values that the moving average and the z-score look at."),
+        reloadable("window", "The number of values in the moving average and the z-score."),
         &kind::integer(2..=1000_u16),
         u16::try_from(WINDOW).unwrap_or(u16::MAX),
     );
     let threshold = section.value(
-        reloadable("threshold", "A z-score beyond this is an anomaly, where the season does not decide."),
+        reloadable("threshold", "A z-score above this is an anomaly, unless the seasonal comparison decides."),
         &kind::hundredths(50..=10_000),
         default_threshold(),
     );
     let seasonal = section.value(
         reloadable(
             "seasonal",
-            "Whether what earlier weeks brought in that quarter hour of that weekday decides, once four of them are known.",
+            "Whether to compare with the same quarter hour of the same weekday in earlier weeks, once four of them \
+             are known.",
         ),
         &kind::boolean(),
         true,
@@ -79,7 +84,8 @@ fn read_series(section: &mut Section<'_, '_>, configured: &ConfiguredSources<'_>
     let zone = section.optional(
         reloadable(
             "zone",
-            "The zone of its days, weekdays and hours; UTC without it, and of an analytics query the query's.",
+            "The time zone of days, weekdays and hours. The default is UTC, or the query's zone for an analytics \
+             query.",
         ),
         &kind::zone(),
     );

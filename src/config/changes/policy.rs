@@ -31,34 +31,38 @@ impl Policy {
     pub(in crate::config) fn read(section: &mut Section<'_, '_>) -> Self {
         Self {
             unscheduled_forbids: section.value(
-                reloadable("unscheduled_forbids", "Which states are forbidden to an agent without a shift now."),
+                reloadable("unscheduled_forbids", "Which states are forbidden for agents who have no shift now."),
                 &kind::choice(FORBIDS),
                 UnscheduledPolicy::Ready,
             ),
             on_contact: section.value(
                 reloadable(
                     "on_contact",
-                    "A change of an agent on a contact, unless the request or the rule (`then.on_contact`) says: sent now, after \
-                     the contact, or skipped.",
+                    "What to do with a change for an agent on a contact: send it now (`now`), send it after the \
+                     contact (`after`), or skip it (`skip`). A request or a rule (`then.on_contact`) may override \
+                     this.",
                 ),
                 &kind::choice(ON_CONTACT),
                 OnContact::After,
             ),
             max_wait: section.value(
-                reloadable("wait_at_most", "How long a held change waits before it expires, unless the request says."),
+                reloadable(
+                    "wait_at_most",
+                    "How long a held change waits before it expires, unless the request specifies a time.",
+                ),
                 &kind::duration(Duration::from_secs(10)..=Duration::from_secs(24 * 3_600)),
                 Duration::from_secs(30 * 60),
             ),
             answer_retention: section.value(
-                reloadable("answers_kept", "How long the platform's answer about a shift or break counts, at longest."),
+                reloadable(
+                    "answers_kept",
+                    "How long an answer of the platform about a shift or a break remains valid.",
+                ),
                 &kind::duration(Duration::from_secs(10)..=Duration::from_secs(24 * 3_600)),
                 Duration::from_secs(15 * 60),
             ),
             read_share_percent: section.value(
-                reloadable(
-                    "read_share_percent",
-                    "The part of the budget that questions about shifts and breaks may take.",
-                ),
+                reloadable("read_share_percent", "The share of the budget for shift and break queries, in percent."),
                 &kind::integer(0..=100),
                 20,
             ),

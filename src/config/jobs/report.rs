@@ -73,22 +73,23 @@ impl Default for ScheduledReport {
 /// Reads the settings. Reports them as errors in a job of another kind.
 pub(super) fn read(section: &mut Section<'_, '_>, kind: Option<JobKind>) -> ScheduledReport {
     let defaults = ScheduledReport::default();
-    let report =
-        section.optional(reloadable("report", "For report: which one; compliance without it."), &kind::choice(REPORTS));
+    let report = section
+        .optional(reloadable("report", "For report: the report; compliance by default."), &kind::choice(REPORTS));
     let formats = section.optional(
-        reloadable("formats", "For report: the formats, each a file of its own; csv and xlsx without it."),
+        reloadable("formats", "For report: the formats, one file each; csv and xlsx by default."),
         &kind::list(format()),
     );
     let span = section.optional(
-        reloadable("span", "For report: of the last whole day (day), week from Monday (week) or month (month) in the zone; day without it."),
+        reloadable(
+            "span",
+            "For report: the last complete day, week (from Monday) or month in the zone; day by default.",
+        ),
         &kind::choice(SPANS),
     );
-    let teams = section.optional(
-        reloadable("teams", "For report: of these teams alone; of everybody without it."),
-        &kind::list(team()),
-    );
+    let teams = section
+        .optional(reloadable("teams", "For report: the teams to include; everyone by default."), &kind::list(team()));
     let variant = section.optional(
-        reloadable("variant", "For report: the variant of the formula, where it has several."),
+        reloadable("variant", "For report: the variant of the formula, if the report has several."),
         &kind::text(),
     );
     if kind.is_some_and(|kind| kind != JobKind::Report) {

@@ -34,8 +34,8 @@ impl FigureSettings {
             interval: section.value(
                 reloadable(
                     "interval",
-                    "From one read of the figures to the next; the platform's own are up to 30 s old, and it wants no more \
-                     than one read in 15 s.",
+                    "The time between two reads of the figures. The platform's figures are up to 30 seconds old, and \
+                     it asks for at least 15 seconds between reads.",
                 ),
                 &kind::duration(Duration::from_secs(15)..=Duration::from_secs(600)),
                 Duration::from_secs(30),
@@ -43,21 +43,21 @@ impl FigureSettings {
             requests_per_minute: section.value(
                 reloadable(
                     "requests_per_minute",
-                    "Reads in any 60 s at most, exact over every such window; the platform grants 10 to 20 beside the \
+                    "The maximum number of reads in any 60 seconds. The platform allows 10 to 20, in addition to the \
                      ordinary requests.",
                 ),
                 &kind::integer(1..=600),
                 10,
             ),
             skill_path: section.value(
-                reloadable("skill_path", "The path of skill figures, with its version."),
+                reloadable("skill_path", "The path of skill figures, including the version."),
                 &path_template(),
                 "/InContactAPI/services/v18.0/real-time-data/skill-data".to_owned(),
             ),
             queue_service_level: section.value(
                 reloadable(
                     "queue_service_level",
-                    "Whether the platform tells the service level of queues in percent (82.5) or as a share of 1 (0.825).",
+                    "The unit of the platform's service level for queues: `percent` (82.5) or `share` (0.825).",
                 ),
                 &kind::choice(&[("percent", ServiceLevelUnit::Percent), ("share", ServiceLevelUnit::Share)]),
                 ServiceLevelUnit::Percent,

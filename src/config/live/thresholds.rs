@@ -23,23 +23,27 @@ pub(in crate::config) fn read(section: &mut Section<'_, '_>) -> Thresholds {
     let in_state = section.value(
         reloadable(
             "in_state",
-            "From when on a time in a state is marked long (watch) and too long (act), as in { Paused = { watch = \"10m\", \
-             act = \"20m\" }, Idle = {} }; a state that is not named keeps its own: AfterContactWork 3m and 6m, Idle 5m and \
-             15m, OnContact 10m and 20m, NotReady and Paused 15m and 35m.",
+            "The times in a state after which it is marked as long (`watch`) and too long (`act`), as in { Paused = \
+             { watch = \"10m\", act = \"20m\" }, Idle = {} }. States that are not listed keep their defaults: \
+             AfterContactWork 3m and 6m, Idle 5m and 15m, OnContact 10m and 20m, NotReady and Paused 15m and 35m.",
         ),
         &kind::map(kind::state(), bounds()),
         BTreeMap::new(),
     );
     let per_cent = || kind::integer(1..=100);
     let good_percent = section.value(
-        reloadable("service_level_good", "From this service level on a queue or skill is marked good, in percent."),
+        reloadable(
+            "service_level_good",
+            "A queue or skill with at least this service level, in percent, is marked as good.",
+        ),
         &per_cent(),
         defaults.good_percent,
     );
     let warning_percent = section.value(
         reloadable(
             "service_level_warning",
-            "From this one on it is marked as one to watch, below it as one to act on.",
+            "A queue or skill with at least this service level, in percent, is marked as a warning, and below it as \
+             critical.",
         ),
         &per_cent(),
         defaults.warning_percent,
@@ -50,13 +54,13 @@ pub(in crate::config) fn read(section: &mut Section<'_, '_>) -> Thresholds {
     let skills_answered_within = section.optional(
         reloadable(
             "skills_answered_within",
-            "Within which wait the platform counts a skill's contact as answered in time. Its answers do not say; as it is \
-             set up there. Shown beside the service level.",
+            "The wait within which the platform counts a contact of a skill as answered in time. The platform does \
+             not report it, so enter what is set up there. Shown beside the service level.",
         ),
         &kind::duration(ANSWERED_WITHIN_RANGE),
     );
     let queues_answered_within = section.optional(
-        reloadable("queues_answered_within", "The same of queues, which the platform counts by themselves."),
+        reloadable("queues_answered_within", "The same for queues, which the platform counts separately."),
         &kind::duration(ANSWERED_WITHIN_RANGE),
     );
     let in_state = defaults.in_state.into_iter().chain(in_state).collect();

@@ -61,12 +61,12 @@ impl Log {
     pub(in crate::config) fn read(section: &mut Section<'_, '_>) -> Self {
         Self {
             level: section.value(
-                reloadable("level", "The least important that is written to standard error."),
+                reloadable("level", "The lowest level that is written to standard error."),
                 &kind::choice(LEVELS),
                 LogLevel::Info,
             ),
             format: section.value(
-                restart_only("format", "Lines for people, or one JSON object a line."),
+                restart_only("format", "`text` for people, or `json` with one object per line."),
                 &kind::choice(&[("text", LogFormat::Text), ("json", LogFormat::Json)]),
                 LogFormat::Text,
             ),

@@ -104,12 +104,19 @@ const IMPLIED_BY_CHANGE: [Right; 2] = [Right::Webhooks, Right::RunJobs];
 impl Server {
     pub(in crate::config) fn read(section: &mut Section<'_, '_>) -> Self {
         let listen = section.value(
-            restart_only("listen", "Address and port of the HTTP face; port 0 takes a free one, which `run` prints."),
+            restart_only(
+                "listen",
+                "Address and port of the HTTP server. Port 0 takes a free port, which `run` prints.",
+            ),
             &kind::address(),
             SocketAddr::from(([127, 0, 0, 1], 8080)),
         );
         let max_viewers = section.value(
-            restart_only("viewers", "How many viewers may follow the live view at once; one more is turned away."),
+            restart_only(
+                "viewers",
+                "The maximum number of viewers that follow the live view at the same time. Further viewers are \
+                     refused.",
+            ),
             &kind::integer(1..=MAX_VIEWERS),
             2000,
         );
@@ -120,8 +127,8 @@ impl Server {
         let metrics = section.value(
             restart_only(
                 "metrics",
-                "Who may read `/metrics`: `token`, whoever has a token that may read (which shows its tenants alone); `open`, \
-                 whoever reaches the port.",
+                "Who may read `/metrics`: with `token`, tokens with the right `read`, each for its own tenants; with \
+                 `open`, anyone who can reach the port.",
             ),
             &kind::choice(METRICS),
             MetricsAccess::Token,
@@ -142,8 +149,8 @@ impl Server {
 
 impl ApiToken {
     fn read(section: &mut Section<'_, '_>) -> Option<Self> {
-        let id =
-            section.required(reloadable("id", "Names the token in logs and audit entries."), &kind::id::<String>());
+        let id = section
+            .required(reloadable("id", "The name of the token in logs and audit entries."), &kind::id::<String>());
         let token = section.daemon_secret(reloadable("token", "The bearer token, at least 16 characters."));
         let is_short =
             |token: &Secret| !token.is_stored_elsewhere() && token.expose().chars().count() < MIN_TOKEN_CHARS;
@@ -152,15 +159,12 @@ impl ApiToken {
             section.add_diagnostic("token", fault.with_suggestion("make one with: openssl rand -hex 32"));
         }
         let tenants = section.value(
-            reloadable("tenants", "The tenants that the token reaches, by id; `[\"*\"]` is all of them."),
+            reloadable("tenants", "The ids of the tenants that the token may access; `[\"*\"]` for all of them."),
             &kind::list(kind::text()),
             vec!["*".to_owned()],
         );
         let rights = section.value(
-            reloadable(
-                "may",
-                "What the token may do, by the names of docs/rights.md; `change` stands for `webhooks` and `run_jobs` too.",
-            ),
+            reloadable("may", "The rights of the token (docs/rights.md). `change` includes `webhooks` and `run_jobs`."),
             &kind::list(kind::choice(RIGHTS)),
             vec![Right::Read],
         );
@@ -196,20 +200,25 @@ impl Client {
     pub(in crate::config) fn read(section: &mut Section<'_, '_>) -> Self {
         Self {
             url: section.optional(
-                reloadable("url", "Where the command line finds the daemon; by default `server.listen` on this machine."),
+                reloadable(
+                    "url",
+                    "The URL of the daemon for the command line. The default is `server.listen` on this machine.",
+                ),
                 &kind::url(),
             ),
             ca: section.optional(
                 reloadable(
                     "ca",
-                    "The file of certificates that the command line trusts there, alone: of authorities, or of the daemon itself; PEM, relative \
-                     to this file. By default `server.tls.certificate` where the daemon is found by `server.listen`, else the system's.",
+                    "The file with the certificates that the command line trusts, in PEM format, relative to this \
+                     file: certificate authorities, or the daemon's own certificate. The default is \
+                     `server.tls.certificate` if the daemon is found by `server.listen`, otherwise the system's \
+                     certificates.",
                 ),
                 &file(),
             ),
             token: section.optional_daemon_secret(reloadable(
                 "token",
-                "The token of the command line; by default the first of `server.tokens` that may do what is asked.",
+                "The token of the command line. The default is the first of `server.tokens` with the required right.",
             )),
         }
     }

@@ -141,8 +141,8 @@ impl TokenSettings {
         let style = section.value(
             reloadable(
                 "style",
-                "Where the credentials go: into the form (body), into Basic, or the legacy form whose answer names the \
-                 base URL.",
+                "How credentials are sent: in the form (`body`), as HTTP Basic authentication (`basic`), or in the \
+                 legacy form whose answer contains the base URL (`legacy`).",
             ),
             &kind::choice(&[("body", TokenStyle::Body), ("basic", TokenStyle::Basic), ("legacy", TokenStyle::Legacy)]),
             TokenStyle::Body,
@@ -150,16 +150,16 @@ impl TokenSettings {
         let path = section.value(
             reloadable(
                 "path",
-                "The token endpoint under base_url; by default /oauth2/token for body, /oauth/token for basic, \
-                 /InContactAuthorizationServer/Token for legacy.",
+                "The path of the token endpoint below base_url. The default is /oauth2/token for body, /oauth/token \
+                 for basic and /InContactAuthorizationServer/Token for legacy.",
             ),
             &path(),
             style.default_path().to_owned(),
         );
         let scope =
-            section.optional(reloadable("scope", "The scope to ask for, where the platform wants one."), &kind::text());
+            section.optional(reloadable("scope", "The scope to request, if the platform needs one."), &kind::text());
         let tenant_id = section
-            .optional(reloadable("tenant_id", "The tenant_id to send, where the platform wants one."), &kind::text());
+            .optional(reloadable("tenant_id", "The tenant_id to send, if the platform needs one."), &kind::text());
         Self { style, path, scope, tenant_id }
     }
 }
@@ -175,17 +175,17 @@ struct TenantIdentity {
 impl TenantIdentity {
     fn read(section: &mut Section<'_, '_>) -> Self {
         let id = section.required(
-            reloadable("id", "Names the tenant everywhere; another id is another tenant, with data of its own."),
+            reloadable("id", "The name of the tenant. A tenant with another id is another tenant with its own data."),
             &kind::id(),
         );
         let base_url = section.required(
-            reloadable("base_url", "Where the platform is reached; the token answer may replace it."),
+            reloadable("base_url", "The base URL of the platform. The token answer may replace it."),
             &kind::url(),
         );
         let allow_plain_http = section.value(
             reloadable(
                 "allow_plain_http",
-                "Lets base_url be http:// on another machine; credentials then travel in clear.",
+                "Allows base_url to be http:// on another machine. Credentials are then sent unencrypted.",
             ),
             &kind::boolean(),
             false,
@@ -195,8 +195,8 @@ impl TenantIdentity {
                 .with_suggestion("use https://, or set allow_plain_http = true");
             section.add_diagnostic("base_url", fault);
         }
-        let client_id = section.required(reloadable("client_id", "The client id of the credentials."), &kind::text());
-        let client_secret = section.daemon_secret(reloadable("client_secret", "The client secret of the credentials."));
+        let client_id = section.required(reloadable("client_id", "The client id."), &kind::text());
+        let client_secret = section.daemon_secret(reloadable("client_secret", "The client secret."));
         Self { id, base_url, client_id, client_secret }
     }
 }
@@ -210,12 +210,15 @@ struct RequestBudget {
 impl RequestBudget {
     fn read(section: &mut Section<'_, '_>) -> Self {
         let requests_per_minute = section.value(
-            reloadable("requests_per_minute", "Requests in any 60 s at most, exact over every such window."),
+            reloadable("requests_per_minute", "The maximum number of requests in any 60 seconds."),
             &kind::integer(1..=6_000),
             100,
         );
         let urgent_reserve = section.value(
-            reloadable("urgent_reserve", "Of these, kept free for mandatory breaks and people's requests."),
+            reloadable(
+                "urgent_reserve",
+                "How many of these requests are reserved for mandatory breaks and people's requests.",
+            ),
             &kind::integer(0..=1_000),
             2,
         );
@@ -223,7 +226,10 @@ impl RequestBudget {
             section.add_diagnostic("urgent_reserve", ValueFault::new("must be less than requests_per_minute"));
         }
         let request_timeout = section.value(
-            reloadable("request_timeout", "How long an answer may take, in real time, before the request is in doubt."),
+            reloadable(
+                "request_timeout",
+                "How long to wait for an answer, in real time. After that, the request is in doubt.",
+            ),
             &kind::duration(Duration::from_millis(100)..=Duration::from_secs(120)),
             Duration::from_secs(10),
         );
@@ -242,14 +248,14 @@ struct TenantSubjects {
 impl TenantSubjects {
     fn read(section: &mut Section<'_, '_>) -> Self {
         let agents = section.value(
-            reloadable("agents", "Platform ids of agents beside the imported ones."),
+            reloadable("agents", "Platform ids of agents in addition to the imported ones."),
             &kind::list(agent_id()),
             Vec::new(),
         );
         let skills = section.value(
             reloadable(
                 "skills",
-                "Platform ids of the skills that the live feed is subscribed to and whose figures are read.",
+                "Platform ids of the skills whose figures are read and that the live feed subscribes to.",
             ),
             &kind::list(kind::id::<SkillId>()),
             Vec::new(),
@@ -257,7 +263,7 @@ impl TenantSubjects {
         let queues = section.value(
             reloadable(
                 "queues",
-                "Platform ids of the queues whose figures are read; the client then needs reporting:queue:view.",
+                "Platform ids of the queues whose figures are read. The client needs the scope reporting:queue:view.",
             ),
             &kind::list(kind::id::<QueueId>()),
             Vec::new(),
@@ -265,7 +271,7 @@ impl TenantSubjects {
         let schedule_folder = section.optional(
             reloadable(
                 "schedule_folder",
-                "Schedule files that are dropped into this folder are imported; relative to the working directory.",
+                "Schedule files in this folder are imported. Relative to the working directory.",
             ),
             &kind::text(),
         );
@@ -277,7 +283,7 @@ impl Tenant {
     pub(in crate::config) fn read(section: &mut Section<'_, '_>) -> Option<Self> {
         let identity = TenantIdentity::read(section);
         let dialect = section.value(
-            reloadable("dialect", "Which services the platform offers."),
+            reloadable("dialect", "The set of platform services to use."),
             &kind::choice(&[("guide", Dialect::Guide)]),
             Dialect::Guide,
         );
@@ -289,7 +295,7 @@ impl Tenant {
         let token = section.table("token", TokenSettings::read);
         let budget = RequestBudget::read(section);
         let mode = section.value(
-            reloadable("mode", "Whether state changes are sent (live), or only recorded as if they were (dry_run)."),
+            reloadable("mode", "`live` sends state changes; `dry_run` only records what would have been sent."),
             &kind::choice(&[("live", Mode::Live), ("dry_run", Mode::DryRun)]),
             Mode::Live,
         );
@@ -366,13 +372,13 @@ fn read_state_names(section: &mut Section<'_, '_>) -> StateNames {
     let incoming: BTreeMap<String, AgentState> = section.value(
         reloadable(
             "incoming",
-            "The platform's own state names, in any case, and what they mean here, as in { mittag = \"Paused\" }.",
+            "State names of the platform, in any case, and the states they stand for, as in { mittag = \"Paused\" }.",
         ),
         &kind::map(kind::text(), kind::state()),
         BTreeMap::new(),
     );
     let outgoing: BTreeMap<AgentState, String> = section.value(
-        reloadable("outgoing", "The names that the platform's state request takes, as in { Paused = \"BREAK\" }."),
+        reloadable("outgoing", "The state names that the platform expects in requests, as in { Paused = \"BREAK\" }."),
         &kind::map(kind::state(), kind::text()),
         BTreeMap::new(),
     );

@@ -19,7 +19,8 @@ impl ClockSettings {
             speed: section.value(
                 restart_only(
                     "speed",
-                    "How many times faster than real time; other than 1 only where every URL is loopback.",
+                    "How many times faster than real time the clock runs. Values other than 1 need loopback \
+                     addresses in all URLs.",
                 ),
                 &kind::integer(1..=3_600),
                 1,
@@ -27,7 +28,8 @@ impl ClockSettings {
             start: section.optional(
                 restart_only(
                     "start",
-                    "The instant at which simulated time starts, by default now; only where every URL is loopback.",
+                    "The instant at which simulated time starts; now by default. Needs loopback addresses in all \
+                     URLs.",
                 ),
                 &kind::instant(),
             ),

@@ -26,14 +26,14 @@ pub struct Feed {
 impl Feed {
     pub(in crate::config) fn read(section: &mut Section<'_, '_>) -> Self {
         let enabled = section.value(
-            reloadable("enabled", "Whether the live feed is opened; there is one only for a tenant with skills."),
+            reloadable("enabled", "Whether to open the live feed. Only tenants with skills have one."),
             &kind::boolean(),
             true,
         );
         let base_url = section.optional(
             reloadable(
                 "base_url",
-                "Where the feed is, where it is not at the base of the other calls; https means wss.",
+                "The base URL of the feed, if it differs from that of the other calls; https stands for wss.",
             ),
             &kind::url(),
         );
@@ -44,14 +44,14 @@ impl Feed {
             );
         }
         let path = section.value(
-            reloadable("path", "The feed's path below the base, with its version."),
+            reloadable("path", "The path of the feed below the base URL, including the version."),
             &path(),
             "/InContactAPI/services/v18.0/interactions/subscribe".to_owned(),
         );
         let silent_after = section.value(
             reloadable(
                 "silent_after",
-                "A feed that says nothing for so long, heartbeats included, is lost and opened anew.",
+                "A feed without messages or heartbeats for this long is considered lost and reopened.",
             ),
             &kind::duration(Duration::from_secs(30)..=Duration::from_secs(3_600)),
             Duration::from_secs(120),

@@ -26,13 +26,14 @@ impl Retry {
         let first = section.value(
             reloadable(
                 "first",
-                "The longest wait before the first retry, doubled for each later one; the wait is drawn below it.",
+                "The upper limit of the wait before the first retry. It doubles with each further retry; the actual \
+                 wait is random below it.",
             ),
             &kind::duration(Duration::from_millis(10)..=Duration::from_secs(60)),
             Duration::from_secs(1),
         );
         let max = section.value(
-            reloadable("max", "The longest wait, beyond what the platform itself asks for."),
+            reloadable("max", "The longest wait, unless the platform asks for more."),
             &kind::duration(Duration::from_millis(10)..=Duration::from_secs(3_600)),
             Duration::from_secs(60),
         );
@@ -40,17 +41,20 @@ impl Retry {
             section.add_diagnostic("max", ValueFault::new("must not be less than first"));
         }
         let attempts = section.value(
-            reloadable("attempts", "Attempts in all, the first one included."),
+            reloadable("attempts", "The maximum number of attempts, including the first."),
             &kind::integer(1..=20),
             5,
         );
         let share_percent = section.value(
-            reloadable("share_percent", "The part of the tenant's calls that retries may be, in percent."),
+            reloadable("share_percent", "The share of the tenant's calls that may be retries, in percent."),
             &kind::integer(0..=100),
             20,
         );
         let at_least_per_minute = section.value(
-            reloadable("at_least_per_minute", "Retries in a minute that are allowed whatever the share."),
+            reloadable(
+                "at_least_per_minute",
+                "The number of retries per minute that are allowed regardless of the share.",
+            ),
             &kind::integer(0..=1_000),
             10,
         );

@@ -24,30 +24,33 @@ impl Subscription {
     pub(in crate::config) fn read(section: &mut Section<'_, '_>) -> Self {
         Self {
             interval: section.value(
-                reloadable("interval", "From one snapshot to the next; the platform refuses less than 10 s."),
+                reloadable("interval", "The time between two snapshots. The platform refuses less than 10 seconds."),
                 &kind::duration(Duration::from_secs(10)..=Duration::from_secs(600)),
                 Duration::from_secs(10),
             ),
             agents_per_subscription: section.value(
-                reloadable("agents_per_subscription", "Agents in one subscription at most; larger rosters are split."),
+                reloadable(
+                    "agents_per_subscription",
+                    "The maximum number of agents in one subscription. Larger rosters are split.",
+                ),
                 &kind::integer(1..=5_000),
                 500,
             ),
             renew_after: section.value(
-                reloadable("renew_after", "The age at which a new subscription is made; the platform ends it at 24 h."),
+                reloadable(
+                    "renew_after",
+                    "The age at which a subscription is replaced. The platform ends it after 24 hours.",
+                ),
                 &kind::duration(Duration::from_secs(3_600)..=Duration::from_secs(23 * 3_600 + 1_800)),
                 Duration::from_secs(23 * 3_600),
             ),
             oversize_bytes: section.value(
-                reloadable(
-                    "oversize_bytes",
-                    "A snapshot above this size is reported, and fewer metrics are asked for.",
-                ),
+                reloadable("oversize_bytes", "A larger snapshot is reported, and fewer fields are requested."),
                 &kind::integer(10_000..=100_000_000),
                 500_000,
             ),
             max_body_bytes: section.value(
-                reloadable("max_body_bytes", "A snapshot above this size is not read."),
+                reloadable("max_body_bytes", "A larger snapshot is not read."),
                 &kind::integer(100_000..=1_000_000_000),
                 16_000_000,
             ),

@@ -46,7 +46,8 @@ impl Automation {
         let enforce = section.value(
             reloadable(
                 "enforce",
-                "Ids of rules that act for this tenant although their own mode is watch; `[\"all\"]` is every rule.",
+                "Ids of rules to enforce for this tenant although their own mode is monitoring (`watch`); \
+                 `[\"all\"]` for all rules.",
             ),
             &kind::list(kind::id::<RuleId>()),
             Vec::new(),
@@ -59,26 +60,26 @@ impl Automation {
         Self {
             enforce,
             max_changes_per_agent_hour: section.value(
-                reloadable("max_changes_per_agent_hour", "Automatic changes of one agent in an hour at most."),
+                reloadable("max_changes_per_agent_hour", "The maximum number of automatic changes per agent and hour."),
                 &kind::integer(0..=60),
                 4,
             ),
             pause_after_reversal: section.value(
-                reloadable("leave_alone", "How long an agent who reverted an automatic change is left alone."),
+                reloadable("leave_alone", "How long rules do not change an agent who reverted an automatic change."),
                 &kind::duration(Duration::ZERO..=Duration::from_secs(24 * 3_600)),
                 Duration::from_secs(30 * 60),
             ),
             stale_intervals: section.value(
                 reloadable(
                     "stale_intervals",
-                    "Subscription intervals after which a sight is too old to act on, and an accepted change that none showed \
-                     unconfirmed.",
+                    "After this many subscription intervals, an observation is too old for rules to act on, and an \
+                     accepted change that no observation has shown counts as unconfirmed.",
                 ),
                 &kind::integer(1..=100),
                 3,
             ),
             backtest_days: section.value(
-                reloadable("trial_days", "Days of history that rules may be tried over at once."),
+                reloadable("trial_days", "The maximum number of days of history in one backtest."),
                 &kind::integer(1..=31),
                 7,
             ),

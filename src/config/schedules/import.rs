@@ -15,40 +15,37 @@ pub(in crate::config) fn read(section: &mut Section<'_, '_>) -> ImportOptions {
     let defaults = ImportOptions::default();
     ImportOptions {
         columns: section.value(
-            reloadable(
-                "columns",
-                "Columns that are named differently in this centre's tables, as in { agent_id = \"Employee\" }.",
-            ),
+            reloadable("columns", "Columns that have other names in your tables, as in { agent_id = \"Employee\" }."),
             &kind::map(field(), kind::text()),
             defaults.columns,
         ),
         delimiter: section.value(
-            reloadable("delimiter", "What stands between the fields of a table; auto looks which one fits."),
+            reloadable("delimiter", "The character between the fields of a table; `auto` detects it."),
             &kind::choice(DELIMITERS),
             defaults.delimiter,
         ),
         max_shift: section.value(
-            reloadable("max_shift", "A longer shift is taken for a mistake."),
+            reloadable("max_shift", "A longer shift is refused as a mistake."),
             &kind::duration(Duration::from_secs(3_600)..=Duration::from_secs(48 * 3_600)),
             defaults.max_shift,
         ),
         max_bytes: section.value(
-            reloadable("max_bytes", "A larger file is refused, by the daemon and by the command alike."),
+            reloadable("max_bytes", "A larger file is refused, both by the daemon and by the command line."),
             &kind::integer(1_000..=MAX_FILE_BYTES),
             defaults.max_bytes,
         ),
         max_rows: section.value(
-            reloadable("max_rows", "A file with more rows, or occurrences of calendar events, is refused."),
+            reloadable("max_rows", "A file with more rows or calendar occurrences is refused."),
             &kind::integer(1..=100_000_000),
             defaults.max_rows,
         ),
         max_days: section.value(
-            reloadable("max_days", "A file that spans more days is refused."),
+            reloadable("max_days", "A file that covers more days is refused."),
             &kind::integer(1..=4_000),
             defaults.max_days,
         ),
         default_zone: section
-            .optional(reloadable("default_zone", "The IANA time zone of rows and agents without one."), &kind::zone()),
+            .optional(reloadable("default_zone", "The IANA time zone for rows and agents without one."), &kind::zone()),
         move_weeks: defaults.move_weeks,
     }
 }
