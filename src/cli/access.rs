@@ -28,13 +28,13 @@ use crate::engine::access::accounts::{AccountChanges, AccountError, Accounts, Au
 use crate::http::{AccountResponse, TokenResponse};
 use crate::store::{OpenError, ProcessRole as Opens, Store};
 
-/// How far somebody is to reach, as options.
+/// Options for the tenants and teams of an account or token.
 #[derive(clap::Args, Clone, Debug)]
 pub(super) struct ReachArgs {
-    /// A tenant that it reaches, or '*' for every one; may be given more than once.
+    /// A tenant that it may access, or '*' for all of them. May be given more than once.
     #[arg(long = "tenant", value_name = "ID")]
     tenants: Vec<String>,
-    /// A team that it is bound to, as TEAM or TENANT/TEAM, or '*' for all of them; may be given more than once.
+    /// A team that it is limited to, as TEAM or TENANT/TEAM, or '*' for all of them. May be given more than once.
     #[arg(long = "team", value_name = "TEAM")]
     teams: Vec<String>,
 }

@@ -35,13 +35,13 @@ Examples:
   shiftkeeper agents u_0001"
 )]
 pub struct AgentsArgs {
-    /// One agent, with all that is known.
+    /// Show one agent in full.
     #[arg(value_name = "AGENT", conflicts_with_all = ["team", "state", "skill", "verdict", "search", "sort", "limit"])]
     pub agent: Option<AgentId>,
-    /// Where the configuration comes from.
+    /// Options for the configuration.
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// The tenant; may be left out where there is only one.
+    /// The tenant. Optional if there is only one.
     #[arg(long, value_name = "ID")]
     pub tenant: Option<TenantId>,
     /// Agents of this team; may be given more than once.
@@ -50,22 +50,23 @@ pub struct AgentsArgs {
     /// Agents in this state; may be given more than once.
     #[arg(long, value_name = "STATE")]
     pub state: Vec<String>,
-    /// Agents with this skill, or shown with this queue by the platform; may be given more than once.
+    /// Agents with this skill, or shown with this queue by the platform. May be given more than once.
     #[arg(long, value_name = "SKILL")]
     pub skill: Vec<String>,
     /// Agents with this adherence: in, out, neutral, unscheduled or unknown; may be given more than once.
     #[arg(long, value_name = "VERDICT")]
     pub verdict: Vec<String>,
-    /// Agents whose id, name or team has this in it, in any case.
+    /// Agents whose id, name or team contains this text, in any case.
     #[arg(long, value_name = "TEXT")]
     pub search: Option<String>,
-    /// name, id, team, state, `in_state` (longest first) or worst (out of adherence longest first); `-` in front reverses the order.
+    /// The order: name, id, team, state, `in_state` (longest first) or worst (out of adherence longest first); a
+    /// leading `-` reverses it.
     #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
     pub sort: Option<String>,
-    /// At most this many.
+    /// The maximum number of agents.
     #[arg(long, value_name = "COUNT")]
     pub limit: Option<usize>,
-    /// How to print.
+    /// The output format.
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Output,
 }

@@ -30,10 +30,10 @@ const PAGE_SIZE: &str = "2000";
 
 const RUNS_PATH: &str = "/api/v1/analytics/runs";
 
-/// What `analytics` can do.
+/// Subcommands of `analytics`.
 #[derive(clap::Subcommand, Debug)]
 pub enum AnalyticsCommand {
-    /// Run a query of the configuration, or one of your own, and print its result.
+    /// Run a configured query, or one given by options, and print its result.
     Run(Box<RunArgs>),
     /// List runs, newest first.
     List(ListArgs),
@@ -55,13 +55,13 @@ Examples:
   shiftkeeper analytics run --metric \"sum count\" --filter group.id=grp_001 --bucket HOUR --last 7"
 )]
 pub struct RunArgs {
-    /// A query of the configuration, with all its settings.
+    /// A configured query, with all its settings.
     #[arg(value_name = "QUERY", conflicts_with_all = ["metric", "dimension", "filter", "bucket", "zone", "last", "from", "to"])]
     pub query: Option<AnalyticsQueryId>,
-    /// Where the configuration comes from.
+    /// Options for the configuration.
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// The tenant; may be left out where there is only one.
+    /// The tenant. Optional if there is only one.
     #[arg(long, value_name = "ID")]
     pub tenant: Option<TenantId>,
     /// A metric and its aggregation: sum, avg, pct, min or max.
@@ -70,7 +70,7 @@ pub struct RunArgs {
     /// A dimension to group values by.
     #[arg(long, value_name = "NAME")]
     pub dimension: Vec<String>,
-    /// A filter.
+    /// A filter, as FIELD=VALUE.
     #[arg(long, value_name = "FIELD=VALUE")]
     pub filter: Option<EqualsFilter>,
     /// The length of each bucket: HOUR, DAY, WEEK or MONTH; DAY by default.
@@ -82,16 +82,16 @@ pub struct RunArgs {
     /// The last N complete buckets; 30 by default.
     #[arg(long, value_name = "N", conflicts_with = "from")]
     pub last: Option<u32>,
-    /// From the bucket of this instant on.
+    /// Start with the bucket that contains this instant.
     #[arg(long, value_name = "INSTANT")]
     pub from: Option<UtcMicros>,
-    /// To the end of the bucket before this instant.
+    /// End with the bucket before the one that contains this instant.
     #[arg(long, value_name = "INSTANT", requires = "from")]
     pub to: Option<UtcMicros>,
-    /// How long to wait for the result, in real time; with 0s only the run is printed.
+    /// How long to wait for the result, in real time. With 0s, only the run is printed.
     #[arg(long, value_name = "SPAN", value_parser = span::parse, default_value = "10m")]
     pub wait: Duration,
-    /// How to print.
+    /// The output format.
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Output,
 }
@@ -104,19 +104,19 @@ Examples:
   shiftkeeper analytics list
   shiftkeeper analytics list --query calls --limit 5 --output json")]
 pub struct ListArgs {
-    /// Where the configuration comes from.
+    /// Options for the configuration.
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// The tenant; may be left out where there is only one.
+    /// The tenant. Optional if there is only one.
     #[arg(long, value_name = "ID")]
     pub tenant: Option<TenantId>,
-    /// Only runs of this query of the configuration.
+    /// Only runs of this configured query.
     #[arg(long, value_name = "QUERY")]
     pub query: Option<AnalyticsQueryId>,
-    /// At most this many.
+    /// The maximum number of agents.
     #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub limit: u32,
-    /// How to print.
+    /// The output format.
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Output,
 }
@@ -129,7 +129,7 @@ Examples:
   shiftkeeper analytics show 019a20b8-9d40-7000-8000-000000000003
   shiftkeeper analytics show 019a20b8-9d40-7000-8000-000000000003 --output json")]
 pub struct ShowArgs {
-    /// Which run.
+    /// The run.
     #[command(flatten)]
     pub selection: RunSelectionArgs,
 }
@@ -143,24 +143,24 @@ Examples:
   shiftkeeper analytics cancel 019a20b8-9d40-7000-8000-000000000003"
 )]
 pub struct CancelArgs {
-    /// Which run.
+    /// The run.
     #[command(flatten)]
     pub selection: RunSelectionArgs,
 }
 
-/// Names one run.
+/// Options for one run.
 #[derive(clap::Args, Debug)]
 pub struct RunSelectionArgs {
-    /// The run.
+    /// The run's id.
     #[arg(value_name = "RUN")]
     pub id: AnalyticsRunId,
-    /// Where the configuration comes from.
+    /// Options for the configuration.
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// The tenant; may be left out where there is only one.
+    /// The tenant. Optional if there is only one.
     #[arg(long, value_name = "ID")]
     pub tenant: Option<TenantId>,
-    /// How to print.
+    /// The output format.
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Output,
 }

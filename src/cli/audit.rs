@@ -26,16 +26,16 @@ use crate::store::{PAGE_LIMIT, Reader, StoredEntry};
 pub(super) use verify::local_public_keys;
 pub use verify::verify_tenant;
 
-/// What to do with the audit trail.
+/// Subcommands of `audit`.
 #[derive(clap::Subcommand, Debug)]
 pub enum AuditCommand {
-    /// Check every entry: number, link, hash, the columns beside it, and what signed heads say of it.
+    /// Verify every entry: number, link, hash, the indexed columns, and the signed heads that cover it.
     Verify(verify::VerifyArgs),
     /// List the signed heads.
     Heads(heads::HeadsArgs),
-    /// Show the public half of the key that signs heads.
+    /// Show the public key that verifies signed heads.
     Key(heads::KeyArgs),
-    /// Write the entries out, one JSON object a line; or a folder that an auditor can check offline.
+    /// Export the entries, one JSON object per line, or as a folder that an auditor can check offline.
     Export(ExportArgs),
 }
 
@@ -53,33 +53,34 @@ Examples:
   shiftkeeper audit export --folder november   # then: python3 november/verify.py --key PUBLIC"
 )]
 pub struct ExportArgs {
-    /// Where the configuration comes from.
+    /// Options for the configuration.
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// The tenant; may be left out where there is only one.
+    /// The tenant. Optional if there is only one.
     #[arg(long, value_name = "ID")]
     pub tenant: Option<TenantId>,
-    /// The first entry, by its number.
+    /// The number of the first entry.
     #[arg(long, value_name = "SEQ", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub from: u64,
-    /// The last entry, by its number; the last there is without it.
+    /// The number of the last entry. The default is the last one that exists.
     #[arg(long, value_name = "SEQ")]
     pub to: Option<u64>,
-    /// Add the agent's id to each line whose subject is still known; `null` where it was erased or the entry is about none.
+    /// Add the agent's id to each line where it is known. It is `null` where the agent was erased or the entry is about
+    /// no agent.
     #[arg(long)]
     pub agents: bool,
-    /// Write entries, signed heads, a manifest and a script that checks them into this folder, which must be new or empty.
+    /// Write entries, signed heads, a manifest and a verification script to this folder, which must be new or empty.
     #[arg(long, value_name = "DIR")]
     pub folder: Option<PathBuf>,
-    /// How to print.
+    /// The output format.
     #[arg(long, short, value_enum, default_value_t)]
     pub output: ExportOutput,
 }
 
-/// How `audit export` prints.
+/// The output format of `audit export`.
 #[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum ExportOutput {
-    /// One JSON object a line.
+    /// One JSON object per line.
     #[default]
     Jsonl,
 }

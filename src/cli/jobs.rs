@@ -60,7 +60,7 @@ enum JobsCommand {
 struct ListArgs {
     #[command(flatten)]
     config: ConfigArgs,
-    /// How to print.
+    /// The output format.
     #[arg(long, short, value_enum, default_value_t)]
     output: Output,
 }
@@ -77,16 +77,16 @@ Examples:
 struct RunArgs {
     #[command(flatten)]
     config: ConfigArgs,
-    /// The job.
+    /// The job's id.
     #[arg(value_name = "ID")]
     id: JobId,
-    /// The tenant, where there is a job for each; may be left out where there is only one.
+    /// The tenant, for jobs that each tenant has. Optional if there is only one.
     #[arg(long, value_name = "ID")]
     tenant: Option<TenantId>,
-    /// Wait until it has ended, at most this long, in real time.
+    /// Wait until the run has ended, at most this long in real time.
     #[arg(long, value_name = "SPAN", value_parser = span::parse)]
     wait: Option<Duration>,
-    /// How to print.
+    /// The output format.
     #[arg(long, short, value_enum, default_value_t)]
     output: Output,
 }

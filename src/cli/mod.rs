@@ -42,7 +42,7 @@ enum Command {
     Demo(operations::demo::DemoArgs),
     /// Run the daemon.
     Run(operations::run::RunArgs),
-    /// Check configuration and rules; start nothing.
+    /// Check the configuration and the rules without starting anything.
     Check(operations::check::CheckArgs),
     /// Show what the rules would do now, and why.
     Plan(rules::plan::PlanArgs),
@@ -57,7 +57,7 @@ enum Command {
     Agents(agents::AgentsArgs),
     /// Change the state of one agent or many.
     Change(Box<changes::change::ChangeArgs>),
-    /// Erase an agent's personal data, for good.
+    /// Erase an agent's personal data permanently.
     Erase(agents::erase::EraseArgs),
     /// Show agents live, in a table that updates.
     Watch(live::watch::WatchArgs),
@@ -83,7 +83,7 @@ enum Command {
     Status(operations::status::StatusArgs),
     /// Check whether the daemon answers, for a container health check.
     Healthcheck(operations::healthcheck::HealthcheckArgs),
-    /// Check that everything the daemon needs is there and works.
+    /// Check that everything the daemon needs is available and works.
     Doctor(operations::doctor::DoctorArgs),
     /// Check, copy, restore or measure the database.
     #[command(subcommand)]

@@ -33,12 +33,12 @@ use crate::domain::rules::rule::subjects::unknown_references;
 use crate::domain::time::UtcMicros;
 use crate::domain::wording::count_with_noun;
 
-/// What `rules` can do.
+/// Subcommands of `rules`.
 #[derive(clap::Subcommand, Debug)]
 pub enum RulesCommand {
-    /// List the rules, where each comes from, and its counts.
+    /// List the rules with their origin and their counts.
     List(ListArgs),
-    /// Check files of rules, or the rules that there are.
+    /// Check files of rules, or the rules in effect.
     Check(CheckArgs),
     /// Explain how every rule applies to an agent now, and why.
     Explain(explain::ExplainArgs),
@@ -61,16 +61,16 @@ Examples:
   shiftkeeper rules list --output json"
 )]
 pub struct ListArgs {
-    /// Where the configuration comes from.
+    /// Options for the configuration.
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// One tenant; all of them without it.
+    /// One tenant. The default is all tenants.
     #[arg(long, value_name = "ID")]
     pub tenant: Option<TenantId>,
-    /// Count activity over this many days.
+    /// The number of days for the counts.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=31))]
     pub days: u64,
-    /// How to print.
+    /// The output format.
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Output,
 }
@@ -90,13 +90,13 @@ pub struct CheckArgs {
     /// Files of `[[rules]]` tables.
     #[arg(id = "rule-files", value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// Where the configuration comes from.
+    /// Options for the configuration.
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// For this tenant's platform; all of them without it.
+    /// Check for this tenant's platform. The default is all tenants.
     #[arg(long, value_name = "ID")]
     pub tenant: Option<TenantId>,
-    /// How to print.
+    /// The output format.
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Output,
 }
@@ -112,27 +112,27 @@ Examples:
   shiftkeeper rules set-mode back-from-break watch --tenant acme"
 )]
 pub struct SetModeArgs {
-    /// The rule.
+    /// The rule's id.
     #[arg(value_name = "RULE")]
     pub rule: RuleId,
-    /// The mode.
+    /// The new mode.
     #[arg(value_name = "MODE", value_enum)]
     pub mode: ModeArg,
-    /// Why, for the audit log.
+    /// The reason, for the audit trail.
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
-    /// Where the configuration comes from.
+    /// Options for the configuration.
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// The tenant; may be left out where there is only one.
+    /// The tenant. Optional if there is only one.
     #[arg(long, value_name = "ID")]
     pub tenant: Option<TenantId>,
-    /// How to print.
+    /// The output format.
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Output,
 }
 
-/// Whether a rule acts.
+/// The mode of a rule.
 #[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ModeArg {
     /// Monitoring: the rule records what it would have changed.

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 pub(super) use listing::is_configured_for;
 
-/// What to do about webhooks.
+/// Subcommands of `webhooks`.
 #[derive(clap::Subcommand, Debug)]
 pub enum WebhooksCommand {
     /// List endpoints with their status and waiting deliveries.

@@ -15,48 +15,48 @@ use crate::domain::access::rights::Role;
 use crate::domain::time::span;
 use crate::engine::access::accounts::NewAccount;
 
-/// What to do about accounts.
+/// Subcommands of `account`.
 #[derive(clap::Subcommand, Debug)]
 #[command(
     after_help = "Through the running daemon this takes a token with the right `accounts`; where none runs, the store is written
 directly."
 )]
 pub enum AccountCommand {
-    /// Make one.
+    /// Create an account.
     Add(AddArgs),
-    /// List them.
+    /// List the accounts.
     List(ListArgs),
-    /// Change what one may do, where, or its name.
+    /// Change the role, tenants, teams or name of an account.
     Set(SetArgs),
-    /// Give one another password; whoever is signed in with it is out.
+    /// Set another password. All sessions of the account end.
     Password(SetPasswordArgs),
-    /// Make a link with which one signs in once, without a password.
+    /// Create a link for one sign-in without a password.
     Link(LinkArgs),
-    /// Let nobody use one; whoever is signed in with it is out.
+    /// Disable an account. All its sessions end.
     #[command(after_help = "Examples:
   shiftkeeper account disable ann
   shiftkeeper account disable ann --reason 'has left'")]
     Disable(AccountChangeArgs),
-    /// Let one be used again.
+    /// Enable an account again.
     #[command(after_help = "Examples:
   shiftkeeper account enable ann
   shiftkeeper account enable ann --output json")]
     Enable(AccountChangeArgs),
 }
 
-/// What every change of one takes.
+/// Options of every command that changes an account.
 #[derive(clap::Args, Debug)]
 pub struct AccountChangeArgs {
-    /// Where the configuration comes from.
+    /// Options for the configuration.
     #[command(flatten)]
     config: ConfigArgs,
-    /// The account.
+    /// The account's id.
     #[arg(value_name = "ID")]
     id: String,
-    /// Why, for the audit trail.
+    /// The reason, for the audit trail.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
-    /// How to print.
+    /// The output format.
     #[arg(long, short, value_enum, default_value_t)]
     output: Output,
 }
@@ -72,17 +72,17 @@ Examples:
 pub struct AddArgs {
     #[command(flatten)]
     common: AccountChangeArgs,
-    /// What it may do.
+    /// The role.
     #[arg(long, value_name = "ROLE", value_parser = role)]
     role: Role,
     #[command(flatten)]
     reach: ReachArgs,
-    /// Its owner's name.
+    /// The name of its owner.
     #[arg(long, value_name = "NAME", default_value = "")]
     name: String,
     #[command(flatten)]
     password: PasswordArgs,
-    /// Without a password: its owner signs in with links alone.
+    /// Without a password: the owner signs in with links only.
     #[arg(long, conflicts_with = "password_file")]
     no_password: bool,
 }
@@ -95,7 +95,7 @@ pub struct AddArgs {
 pub struct ListArgs {
     #[command(flatten)]
     config: ConfigArgs,
-    /// How to print.
+    /// The output format.
     #[arg(long, short, value_enum, default_value_t)]
     output: Output,
 }
@@ -110,12 +110,12 @@ Examples:
 pub struct SetArgs {
     #[command(flatten)]
     common: AccountChangeArgs,
-    /// What it may do.
+    /// The role.
     #[arg(long, value_name = "ROLE", value_parser = role)]
     role: Option<Role>,
     #[command(flatten)]
     reach: ReachArgs,
-    /// Its owner's name.
+    /// The name of its owner.
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
 }
@@ -146,7 +146,7 @@ Examples:
 pub struct LinkArgs {
     #[command(flatten)]
     common: AccountChangeArgs,
-    /// How long it is good, at most a day.
+    /// How long the link is valid, at most a day.
     #[arg(long, value_name = "SPAN", value_parser = span::parse, default_value = "15m")]
     lasts: Duration,
 }

@@ -15,10 +15,11 @@ use crate::domain::access::secret::Secret;
 /// The longest password, in bytes.
 const MAX_PASSWORD_BYTES: u64 = 4096;
 
-/// Where a password comes from.
+/// Options for a password.
 #[derive(clap::Args, Debug)]
 pub struct PasswordArgs {
-    /// A file with the password on its first line; without it, it is asked for, or read from standard input.
+    /// A file with the password on its first line. Without it, the command asks for the password, or reads it from
+    /// standard input.
     #[arg(long, value_name = "FILE")]
     pub password_file: Option<PathBuf>,
 }

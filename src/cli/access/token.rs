@@ -12,18 +12,18 @@ use crate::cli::shared::scope::usage_error;
 use crate::domain::access::rights::{Right, Role};
 use crate::engine::access::accounts::NewToken;
 
-/// What to do about tokens.
+/// Subcommands of `token`.
 #[derive(clap::Subcommand, Debug)]
 #[command(
     after_help = "Through the running daemon this takes a token with the right `accounts`; where none runs, the store is written
 directly."
 )]
 pub enum TokenCommand {
-    /// Make one, and print it this once.
+    /// Create a token and print it; it cannot be shown again.
     Create(CreateArgs),
-    /// List them.
+    /// List the accounts.
     List(ListArgs),
-    /// End one at once.
+    /// Revoke a token at once.
     Revoke(RevokeArgs),
 }
 
@@ -38,27 +38,27 @@ Examples:
 pub struct CreateArgs {
     #[command(flatten)]
     config: ConfigArgs,
-    /// What it is called in the audit trail.
+    /// The name of the token in the audit trail.
     #[arg(value_name = "ID")]
     id: String,
-    /// The rights of a role.
+    /// The rights of this role.
     #[arg(long, value_name = "ROLE", value_parser = role)]
     role: Option<Role>,
-    /// A right by name; may be given more than once.
+    /// This right. May be given more than once.
     #[arg(long, value_name = "RIGHT", value_parser = right, conflicts_with = "role")]
     may: Vec<Right>,
-    /// The rights of an account, as they are at the time.
+    /// The rights of this account, as they are when the token is used.
     #[arg(long, value_name = "ID", conflicts_with_all = ["role", "may"])]
     account: Option<String>,
     #[command(flatten)]
     reach: ReachArgs,
-    /// For so many days; without it, until it is revoked.
+    /// The number of days that the token is valid. Without it, it is valid until it is revoked.
     #[arg(long, value_name = "DAYS")]
     expires_in_days: Option<u32>,
-    /// Why, for the audit trail.
+    /// The reason, for the audit trail.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
-    /// How to print.
+    /// The output format.
     #[arg(long, short, value_enum, default_value_t)]
     output: Output,
 }
@@ -71,7 +71,7 @@ pub struct CreateArgs {
 pub struct ListArgs {
     #[command(flatten)]
     config: ConfigArgs,
-    /// How to print.
+    /// The output format.
     #[arg(long, short, value_enum, default_value_t)]
     output: Output,
 }
@@ -84,10 +84,10 @@ pub struct ListArgs {
 pub struct RevokeArgs {
     #[command(flatten)]
     config: ConfigArgs,
-    /// The token.
+    /// The token's id.
     #[arg(value_name = "ID")]
     id: String,
-    /// How to print.
+    /// The output format.
     #[arg(long, short, value_enum, default_value_t)]
     output: Output,
 }

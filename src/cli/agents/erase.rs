@@ -44,25 +44,25 @@ pub struct EraseArgs {
     /// The agent, by the platform's id.
     #[arg(value_name = "AGENT", required_unless_present = "list")]
     pub agent: Option<AgentId>,
-    /// Where the configuration comes from.
+    /// Options for the configuration.
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// The tenant; may be left out where there is only one.
+    /// The tenant. Optional if there is only one.
     #[arg(long, value_name = "ID")]
     pub tenant: Option<TenantId>,
-    /// Why: a ticket rather than a name. It is kept.
+    /// The reason. It is kept, so use a ticket number rather than a name.
     #[arg(long, value_name = "TEXT", required_unless_present = "list")]
     pub reason: Option<String>,
     /// Skip the confirmation.
     #[arg(long)]
     pub yes: bool,
-    /// Wait at most this long for the end, in real time; the erasure continues in any case.
+    /// How long to wait for the end, in real time. The erasure continues in any case.
     #[arg(long, value_name = "SPAN", default_value = "10m", value_parser = crate::cli::changes::change::parse_span)]
     pub wait: Duration,
     /// List past erasures instead.
     #[arg(long, conflicts_with_all = ["agent", "reason", "yes"])]
     pub list: bool,
-    /// How to print.
+    /// The output format.
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Output,
 }

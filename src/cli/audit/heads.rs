@@ -24,16 +24,16 @@ Examples:
   shiftkeeper audit heads --tenant acme
   shiftkeeper audit heads --output json > heads.json")]
 pub struct HeadsArgs {
-    /// Where the configuration comes from.
+    /// Options for the configuration.
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// One tenant; all of them without it.
+    /// One tenant. The default is all tenants.
     #[arg(long, value_name = "ID")]
     pub tenant: Option<TenantId>,
-    /// Only heads of later entries than this.
+    /// Only heads of entries after this one.
     #[arg(long, value_name = "SEQ", default_value_t = 0)]
     pub after: u64,
-    /// How to print.
+    /// The output format.
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Output,
 }
@@ -46,10 +46,10 @@ Examples:
   shiftkeeper audit key
   shiftkeeper audit key --output json | jq -r .pem")]
 pub struct KeyArgs {
-    /// Where the configuration comes from.
+    /// Options for the configuration.
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// How to print.
+    /// The output format.
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Output,
 }

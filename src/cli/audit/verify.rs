@@ -30,21 +30,21 @@ Examples:
   shiftkeeper audit verify --head heads.jsonl          # heads that were kept elsewhere
   shiftkeeper audit verify --tenant acme --output json")]
 pub struct VerifyArgs {
-    /// Where the configuration comes from.
+    /// Options for the configuration.
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// One tenant; all of them without it.
+    /// One tenant. The default is all tenants.
     #[arg(long, value_name = "ID")]
     pub tenant: Option<TenantId>,
-    /// A file of heads that left the host, as received: from webhooks, the log, the heads folder or `audit heads`; may be given
-    /// more than once.
+    /// A file of heads that were published, as received from webhooks, the log, the heads folder or `audit heads`. May
+    /// be given more than once.
     #[arg(long, value_name = "FILE")]
     pub head: Vec<PathBuf>,
-    /// The public key that heads must be signed with, in base64, as it was kept elsewhere; instead of the key on this host and
-    /// `audit.former_keys`. May be given more than once.
+    /// The trusted public key, in base64, instead of the key on this host and `audit.former_keys`. May be given more
+    /// than once.
     #[arg(long, value_name = "PUBLIC", value_parser = parse_key)]
     pub key: Vec<PublicKey>,
-    /// How to print.
+    /// The output format.
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Output,
 }

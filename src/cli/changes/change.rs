@@ -50,40 +50,41 @@ pub struct ChangeArgs {
     send: SendArgs,
 }
 
-/// A change that leaves at once.
+/// Options of a change that is sent at once.
 #[derive(clap::Args, Debug)]
 pub struct SendArgs {
-    /// Where the configuration comes from.
+    /// Options for the configuration.
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// The agents, by their ids on the platform.
+    /// The agents' ids on the platform.
     #[arg(value_name = "AGENT", required = true)]
     pub agents: Vec<AgentId>,
-    /// The tenant; may be left out where there is only one.
+    /// The tenant. Optional if there is only one.
     #[arg(long, value_name = "ID")]
     pub tenant: Option<TenantId>,
     /// The new state; required without a subcommand.
     #[arg(long, value_name = "STATE", required = true, help = "The wanted state, such as Ready or NotReady")]
     pub to: Option<String>,
-    /// The reason code; the state's default without it.
+    /// The reason code. Each state has a default.
     #[arg(long, value_name = "CODE")]
     pub reason: Option<ReasonCode>,
-    /// Also set the reason for agents already in this state, one API call each; otherwise they are left alone.
+    /// Also set the reason for agents who are already in this state, with one API call each. Otherwise they are not
+    /// changed.
     #[arg(long, requires = "reason")]
     pub even_if_in_state: bool,
-    /// What to do while an agent is on a contact; the tenant's setting by default.
+    /// What to do while an agent is on a contact. The default is the tenant's setting.
     #[arg(long, value_name = "WHEN", value_enum)]
     pub on_contact: Option<WhenOnContact>,
-    /// How long a change may wait before it is sent, such as 30m; the tenant's setting by default.
+    /// How long a change may wait before it is sent, such as 30m. The default is the tenant's setting.
     #[arg(long, value_name = "SPAN", value_parser = parse_span)]
     pub deadline: Option<Duration>,
-    /// A note, stored apart from the audit chain.
+    /// A note, which is stored separately from the audit chain.
     #[arg(long, value_name = "TEXT")]
     pub note: Option<String>,
-    /// Wait until every change has ended, at most this long, in real time.
+    /// Wait until every change has ended, at most this long in real time.
     #[arg(long, value_name = "SPAN", value_parser = parse_span)]
     pub wait: Option<Duration>,
-    /// How to print.
+    /// The output format.
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Output,
 }
@@ -95,7 +96,7 @@ pub enum WhenOnContact {
     Now,
     /// Wait until the contact is over.
     After,
-    /// Leave the agent alone.
+    /// Do not change the agent.
     Skip,
 }
 

@@ -55,7 +55,7 @@ Examples:
 pub struct WatchArgs {
     #[command(flatten)]
     config: ConfigArgs,
-    /// The tenant; all that the token reaches by default. May be given more than once.
+    /// The tenant. May be given more than once. The default is all that the token may access.
     #[arg(long, value_name = "ID")]
     tenant: Vec<TenantId>,
     /// Only agents of this team. May be given more than once.
@@ -64,10 +64,10 @@ pub struct WatchArgs {
     /// Only this skill or queue, and the agents shown with it by the platform. May be given more than once.
     #[arg(long, value_name = "NAME")]
     skill: Vec<String>,
-    /// End after this long, in real time.
+    /// Stop after this long, in real time.
     #[arg(long = "for", value_name = "SPAN", value_parser = span::parse)]
     for_span: Option<Duration>,
-    /// How to print.
+    /// The output format.
     #[arg(long, short, value_enum, default_value_t)]
     output: Output,
 }
@@ -154,7 +154,7 @@ async fn open_stream(
 
 /// How a connection ended.
 enum StreamEnd {
-    /// It broke for this reason.
+    /// The connection broke for this reason.
     ConnectionLost(String),
     /// Nobody reads the output.
     OutputClosed,
@@ -202,9 +202,9 @@ async fn read_stream(
 
 /// How messages are shown.
 enum DisplayMode {
-    /// Each message as received.
+    /// Each message as it was received.
     Messages,
-    /// Each change as a line.
+    /// One line per change.
     Lines,
     /// A table that is redrawn in place.
     Table,

@@ -27,27 +27,27 @@ Examples:
   shiftkeeper check --show --set tenants.acme.requests_per_minute=60"
 )]
 pub struct CheckArgs {
-    /// Where the configuration comes from.
+    /// Options for the configuration.
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// How to print.
+    /// The output format.
     #[arg(long, short, value_enum, default_value_t = CheckOutput::Text)]
     pub output: CheckOutput,
-    /// Print every key in force with its origin; secrets as stars.
+    /// Print every key in effect with its origin. Secrets are masked.
     #[arg(long)]
     pub show: bool,
-    /// Print the reference of all keys instead, as docs/configuration.md holds it.
+    /// Print the reference of all keys, as in docs/configuration.md.
     #[arg(long, exclusive = true)]
     pub reference: bool,
-    /// Print which role may use which route instead, as docs/routes.md holds it.
+    /// Print the roles of all routes, as in docs/routes.md.
     #[arg(long, exclusive = true)]
     pub routes: bool,
 }
 
-/// How `check` prints.
+/// The output format of `check`.
 #[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CheckOutput {
-    /// One mistake a line, as compilers do.
+    /// One line per mistake, in the format of a compiler.
     Text,
     /// One JSON object.
     Json,

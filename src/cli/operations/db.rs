@@ -15,16 +15,16 @@ use self::check::CheckArgs;
 use self::restore::RestoreArgs;
 use self::stats::StatsArgs;
 
-/// What to do with the database.
+/// Subcommands of `db`.
 #[derive(clap::Subcommand, Debug)]
 pub enum DbCommand {
-    /// Check it: damage, audit chains, version, write-ahead log.
+    /// Check the database: damage, audit chains, version and write-ahead log.
     Check(CheckArgs),
-    /// Copy it, beside a running daemon or without one, and check the copy.
+    /// Back up the database, with or without a running daemon, and verify the copy.
     Backup(BackupArgs),
-    /// Put a copy in its place; what was there is kept. No daemon may be running.
+    /// Restore a copy and keep what was there. The daemon must not be running.
     Restore(RestoreArgs),
-    /// Show rows, bytes and age of every table.
+    /// Show rows, size and age of every table.
     Stats(StatsArgs),
 }
 

@@ -68,27 +68,27 @@ const FAIL_EVERY: u64 = 20;
 /// The interval at which status lines are drawn, in real time.
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Starts two simulated contact centres, 300 agents together, and the daemon on this machine, faster than real time, and shows
-/// how it keeps them in adherence. Ctrl-C stops it and prints a summary.
+/// Starts two simulated contact centres with 300 agents in total, and the daemon, on this machine and faster than real
+/// time. Shows how the daemon keeps agents in adherence. Ctrl-C stops the demo and prints a summary.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:
   shiftkeeper demo
   shiftkeeper demo --speed 60
   shiftkeeper demo --for 60s --output json")]
 pub struct DemoArgs {
-    /// Stop after this long, as in 60s or 5m.
+    /// Stop after this long, such as 60s or 5m.
     #[arg(long = "for", value_name = "SPAN", value_parser = span::parse)]
     run_time: Option<Duration>,
-    /// How to print the summary.
+    /// The output format of the summary.
     #[arg(long, short, value_enum, default_value_t)]
     output: Output,
-    /// How many times faster than real time; 20 by default, at which a person can read along, and 60 with --for.
+    /// How many times faster than real time. The default is 20, or 60 with --for.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=600))]
     speed: Option<u32>,
-    /// Decides the agents' lives.
+    /// The seed of the simulated agents' behaviour.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// The folder for the database; a new one without it.
+    /// The folder for the database. The default is a new folder.
     #[arg(long, value_name = "FOLDER")]
     data: Option<PathBuf>,
 }

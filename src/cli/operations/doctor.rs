@@ -36,10 +36,10 @@ Examples:
 pub struct DoctorArgs {
     #[command(flatten)]
     config: ConfigArgs,
-    /// Skips everything that goes over the network.
+    /// Skip all checks that use the network.
     #[arg(long)]
     offline: bool,
-    /// How to print.
+    /// The output format.
     #[arg(long, short, value_enum, default_value_t)]
     output: Output,
 }

@@ -11,15 +11,16 @@ use crate::cli::shared::messages::print_message;
 /// The time limit of the answer, in real time.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Asks /healthz of the configured address; ends with 0 when the daemon answers, else with 1.
+/// Sends a request to /healthz at the configured address. The exit code is 0 if the daemon answers, otherwise 1.
 ///
-/// It says nothing of the platform: an outage there is no reason to restart the daemon. `shiftkeeper status` tells of that.
+/// The result does not depend on the platform, since an outage of the platform is no reason to restart the daemon. Use
+/// `shiftkeeper status` for that.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:
   shiftkeeper healthcheck --config config/shiftkeeper.toml
   HEALTHCHECK CMD [\"/shiftkeeper\", \"healthcheck\"]   in a Dockerfile with SHIFTKEEPER_CONFIG")]
 pub struct HealthcheckArgs {
-    /// Where the configuration comes from.
+    /// Options for the configuration.
     #[command(flatten)]
     pub config: ConfigArgs,
 }

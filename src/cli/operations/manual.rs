@@ -46,7 +46,7 @@ Examples:
   shiftkeeper man ~/.local/share/man/man1
   shiftkeeper man . && man ./shiftkeeper.1")]
 pub struct ManArgs {
-    /// The folder for them; it is made where it is not there.
+    /// The folder for the pages. It is created if it does not exist.
     #[arg(value_name = "DIR")]
     pub folder: PathBuf,
 }

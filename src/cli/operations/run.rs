@@ -17,15 +17,16 @@ use crate::cli::shared::output::print_json;
 use crate::config::{Environment, LoadedConfig};
 use crate::engine::operations::supervisor::SupervisorExit;
 
-/// Runs the daemon. Prints one line of JSON on standard output when it serves: {"ready": true, "listen": "IP:PORT"}.
+/// Runs the daemon. When it is ready, it prints one line of JSON on standard output: {"ready": true, "listen":
+/// "IP:PORT"}.
 ///
-/// SIGTERM and Ctrl-C stop it in order; SIGHUP reloads the configuration.
+/// SIGTERM and Ctrl-C stop it gracefully; SIGHUP reloads the configuration.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:
   shiftkeeper run --config config/shiftkeeper.toml
   shiftkeeper run --set tenants.acme.mode=dry_run")]
 pub struct RunArgs {
-    /// Where the configuration comes from.
+    /// Options for the configuration.
     #[command(flatten)]
     pub config: ConfigArgs,
 }

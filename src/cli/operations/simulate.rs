@@ -17,59 +17,60 @@ use crate::domain::time::UtcMicros;
 use crate::domain::wording::count_with_noun;
 use crate::sim::{FaultSpec, ScheduleFile, SimOptions, Simulator};
 
-/// Runs a stand-in for the platform: a small contact centre on real HTTP, with agents that live, and faults on demand.
+/// Runs a simulator of the platform: a small contact centre over real HTTP, with simulated agents, and faults on
+/// demand.
 ///
-/// When it is ready it prints one line of JSON on standard output: where it listens, and each tenant's id, credentials and
-/// agents. The same seed gives the same ids and secrets every time.
+/// When it is ready, it prints one line of JSON on standard output with its address and each tenant's id, credentials
+/// and agents. The same seed always gives the same ids and secrets.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   shiftkeeper simulate --agents 50 --speed 60
   shiftkeeper simulate --schedule config/samples/schedule-300.csv
   shiftkeeper simulate --agents 50 --fault status:on=state,code=503,probability=0.1")]
 pub struct SimulateArgs {
-    /// Where to listen; a loopback address, and port 0 for a free one.
+    /// The address to listen on. It must be a loopback address; port 0 chooses a free port.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7070")]
     listen: SocketAddr,
-    /// Agents of each tenant.
+    /// The number of agents per tenant.
     #[arg(long, value_name = "N", default_value_t = 300)]
     agents: usize,
-    /// Tenants: acme, bravo, charlie, …
+    /// The number of tenants: acme, bravo, charlie, …
     #[arg(long, value_name = "N", default_value_t = 1)]
     tenants: usize,
-    /// Shifts from a CSV file instead of made-up ones, moved by whole weeks when its days do not hold the start.
+    /// Take shifts from this CSV file. If its days do not include the start, they are moved by whole weeks.
     #[arg(long, value_name = "FILE")]
     schedule: Option<PathBuf>,
-    /// Decides names, secrets, shifts and lives.
+    /// The seed of names, secrets, shifts and behaviour.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// How many times faster than real time it lives.
+    /// How many times faster than real time the clock runs.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     speed: u32,
-    /// The instant to start at, such as 2026-10-28T14:00:00Z; now without it.
+    /// The instant to start at, such as 2026-10-28T14:00:00Z. The default is now.
     #[arg(long, value_name = "INSTANT")]
     start: Option<UtcMicros>,
-    /// What goes wrong, as `kind:key=value,…` or JSON; may be given several times.
+    /// A fault to simulate, as `kind:key=value,…` or JSON. May be given more than once.
     #[arg(long, value_name = "FAULT")]
     fault: Vec<FaultSpec>,
-    /// Requests a minute that each tenant may make.
+    /// The number of requests per minute that each tenant may make.
     #[arg(long, value_name = "N", default_value_t = 100)]
     requests_per_minute: u32,
-    /// Reads of figures and of the list of queues, and calls of aggregation queries, a minute that each tenant may make.
+    /// The number of reads of figures, queue lists and aggregation queries per minute that each tenant may make.
     #[arg(long, value_name = "N", default_value_t = 10)]
     reporting_per_minute: u32,
-    /// Skills of each tenant, each with a queue.
+    /// The number of skills per tenant, each with a queue.
     #[arg(long, value_name = "N", default_value_t = 5)]
     skills: usize,
-    /// How long a token is good, by the simulator's clock.
+    /// How long a token is valid, by the simulator's clock.
     #[arg(long, value_name = "SPAN", value_parser = parse_span, default_value = "1h")]
     token_lifetime: Duration,
-    /// How long a subscription lives, by the simulator's clock.
+    /// How long a subscription lasts, by the simulator's clock.
     #[arg(long, value_name = "SPAN", value_parser = parse_span, default_value = "24h")]
     subscription_lifetime: Duration,
-    /// How long the agent in a mandatory break stays in it; for ever without it.
+    /// How long an agent stays in a mandatory break. The default is without end.
     #[arg(long, value_name = "MINUTES")]
     break_minutes: Option<u32>,
-    /// Nobody does anything of their own accord.
+    /// Agents do nothing on their own.
     #[arg(long)]
     quiet: bool,
 }

@@ -18,8 +18,8 @@ use crate::domain::time::{UtcMicros, duration_text};
 use crate::domain::wording::count_with_noun;
 use crate::engine::operations::status::{JobStatus, Status, SubscriptionStatus, TenantStatus, WebhookStatus};
 
-/// Shows the status of the running daemon: tokens, budgets, circuit breakers, live views, feeds, subscriptions and webhooks of every tenant
-/// with their ages, the jobs and the store.
+/// Shows the status of the running daemon: each tenant's tokens, budgets, circuit breakers, live views, feeds,
+/// subscriptions and webhooks with their ages, and the jobs and the store.
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Ends with 0 when nothing needs attention, with 4 when something does (rows that start with !), and with 69 when
@@ -30,13 +30,13 @@ Examples:
   shiftkeeper status --tenant acme --output json"
 )]
 pub struct StatusArgs {
-    /// Where the configuration comes from.
+    /// Options for the configuration.
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// One tenant; all of them without it.
+    /// One tenant. The default is all tenants.
     #[arg(long, value_name = "ID")]
     pub tenant: Option<TenantId>,
-    /// How to print.
+    /// The output format.
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Output,
 }

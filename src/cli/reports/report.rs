@@ -30,7 +30,7 @@ use crate::report::csv_sheet::CsvSheet;
 use crate::report::request::ReportKind;
 use crate::store::Reader;
 
-/// Which report.
+/// Subcommands of `report`.
 #[derive(clap::Subcommand, Debug)]
 pub enum ReportCommand {
     /// State changes, policy violations, and platform latency.
@@ -74,13 +74,13 @@ Examples:
   shiftkeeper report verify november.xlsx --output json"
 )]
 pub struct VerifyArgs {
-    /// Where the configuration comes from: it names the store.
+    /// Options for the configuration, which names the store.
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// The file.
+    /// The report file.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// How to print.
+    /// The output format.
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Output,
 }
@@ -99,30 +99,30 @@ Examples:
   shiftkeeper report compliance --format html --folder reports"
 )]
 pub struct ComplianceArgs {
-    /// Where the configuration comes from.
+    /// Options for the configuration.
     #[command(flatten)]
     pub config: ConfigArgs,
     /// The time range.
     #[command(flatten)]
     pub period: PeriodArgs,
-    /// The filter.
+    /// The agents to include.
     #[command(flatten)]
     pub agent_filter: AgentFilterArgs,
-    /// Where to.
+    /// Options for the output file.
     #[command(flatten)]
     pub target: TargetArgs,
-    /// How to print: figures as a table, figures and log as JSON, the log as CSV.
+    /// The output format: figures as a table, figures and log as JSON, or the log as CSV.
     #[arg(long, short, value_enum, default_value_t, conflicts_with_all = ["format", "out", "folder", "section", "team", "agent"])]
     pub output: ReportOutput,
-    /// Print the log under the table too; JSON and CSV always have it.
+    /// Also print the log under the table. JSON and CSV always include it.
     #[arg(long)]
     pub logs: bool,
 }
 
-/// How a report is printed.
+/// The output format of a report.
 #[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum ReportOutput {
-    /// For people.
+    /// A table.
     #[default]
     Table,
     /// One JSON document.

@@ -26,16 +26,16 @@ Examples:
   shiftkeeper rules explain u_0001 --tenant acme --output json"
 )]
 pub struct ExplainArgs {
-    /// The agent.
+    /// The agent's id.
     #[arg(value_name = "AGENT")]
     pub agent: AgentId,
-    /// Where the configuration comes from.
+    /// Options for the configuration.
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// The tenant; may be left out where there is only one.
+    /// The tenant. Optional if there is only one.
     #[arg(long, value_name = "ID")]
     pub tenant: Option<TenantId>,
-    /// How to print.
+    /// The output format.
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Output,
 }

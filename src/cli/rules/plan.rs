@@ -40,19 +40,19 @@ Examples:
   shiftkeeper plan --output json"
 )]
 pub struct PlanArgs {
-    /// Where the configuration comes from.
+    /// Options for the configuration.
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// One tenant; all of them without it.
+    /// One tenant. The default is all tenants.
     #[arg(long, value_name = "ID")]
     pub tenant: Option<TenantId>,
-    /// One agent, with how every rule applies to it.
+    /// Show one agent and how every rule applies.
     #[arg(long, value_name = "AGENT")]
     pub agent: Option<AgentId>,
-    /// Also show held changes, and what holds each.
+    /// Also show held changes, and why each is held.
     #[arg(long)]
     pub all: bool,
-    /// How to print.
+    /// The output format.
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Output,
 }

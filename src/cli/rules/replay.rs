@@ -39,25 +39,25 @@ Examples:
   shiftkeeper rules replay --file rule.toml --from 2026-11-16T00:00:00Z --to 2026-11-23T00:00:00Z
   shiftkeeper rules replay --tenant acme --output json")]
 pub struct ReplayArgs {
-    /// An existing rule.
+    /// The id of an existing rule.
     #[arg(value_name = "RULE", conflicts_with = "file")]
     pub rule: Option<RuleId>,
-    /// A file with one `[[rules]]` table: a new rule, or another version of an existing one.
+    /// A file with one `[[rules]]` table: a new rule, or a new version of an existing one.
     #[arg(long, value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// First instant, as in 2026-11-16T00:00:00Z; by default as long before `--to` as is allowed.
+    /// The start, as in 2026-11-16T00:00:00Z. The default is the longest allowed time before `--to`.
     #[arg(long, value_name = "INSTANT")]
     pub from: Option<UtcMicros>,
-    /// First instant after the time range; now by default.
+    /// The end (exclusive). The default is now.
     #[arg(long, value_name = "INSTANT")]
     pub to: Option<UtcMicros>,
-    /// Where the configuration comes from.
+    /// Options for the configuration.
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// The tenant; may be left out where there is only one.
+    /// The tenant. Optional if there is only one.
     #[arg(long, value_name = "ID")]
     pub tenant: Option<TenantId>,
-    /// How to print.
+    /// The output format.
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Output,
 }

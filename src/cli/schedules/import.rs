@@ -50,22 +50,22 @@ Examples:
   shiftkeeper import config/samples/schedule-300.csv --move-weeks 2"
 )]
 pub struct ImportArgs {
-    /// Where the configuration comes from.
+    /// Options for the configuration.
     #[command(flatten)]
     pub config: ConfigArgs,
     /// A CSV or iCalendar file.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// The tenant; may be left out where there is only one.
+    /// The tenant. Optional if there is only one.
     #[arg(long, value_name = "ID")]
     pub tenant: Option<TenantId>,
-    /// Moves every local date by whole weeks; earlier with a minus.
+    /// Move every local date by this number of weeks; negative values move them to earlier dates.
     #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
     pub move_weeks: i32,
-    /// The file is the whole schedule of its days: who is not named in it has no shift on them.
+    /// The file is the complete schedule of its days: agents who are not in it have no shift on these days.
     #[arg(long)]
     pub whole: bool,
-    /// How to print.
+    /// The output format.
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Output,
 }

@@ -7,7 +7,7 @@ use crate::config::{Config, ConfigError, Environment, Flag, LoadedConfig};
 /// The default configuration file.
 const DEFAULT_FILE: &str = "shiftkeeper.toml";
 
-/// Where the configuration comes from.
+/// Options for the configuration.
 #[derive(clap::Args, Clone, Debug)]
 pub struct ConfigArgs {
     /// Configuration file; given more than once, later ones are laid over earlier ones. Without it the one that the variable
@@ -15,7 +15,7 @@ pub struct ConfigArgs {
     // Not clap's own `env`: its usage lines would show the option as one that has to be there.
     #[arg(long = "config", short = 'c', value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Sets one key over files and environment, as in `--set tenants.acme.mode=dry_run`.
+    /// Set one key, overriding files and environment variables, as in `--set tenants.acme.mode=dry_run`.
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = parse_set)]
     pub set: Vec<Flag>,
 }

@@ -6,10 +6,10 @@ use anyhow::Context as _;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 
-/// How to print.
+/// The output format.
 #[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Output {
-    /// For people.
+    /// A table.
     #[default]
     Table,
     /// One JSON document.

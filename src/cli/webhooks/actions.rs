@@ -13,19 +13,19 @@ use crate::config::Right;
 use crate::domain::ids::{EndpointId, EventId, TenantId};
 use crate::domain::time::UtcMicros;
 
-/// What all of them take.
+/// Options of every command about one endpoint.
 #[derive(clap::Args, Debug)]
 pub struct EndpointArgs {
-    /// The endpoint.
+    /// The endpoint's id.
     #[arg(value_name = "ID")]
     pub id: EndpointId,
-    /// Where the configuration comes from.
+    /// Options for the configuration.
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// The tenant; may be left out where there is only one.
+    /// The tenant. Optional if there is only one.
     #[arg(long, value_name = "ID")]
     pub tenant: Option<TenantId>,
-    /// How to print.
+    /// The output format.
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Output,
 }
@@ -39,10 +39,10 @@ Examples:
   shiftkeeper webhooks retry wfm 01990000-0000-7000-8000-000000000001"
 )]
 pub struct RetryArgs {
-    /// Which endpoint.
+    /// The endpoint.
     #[command(flatten)]
     pub common: EndpointArgs,
-    /// The event, by its id (the `webhook-id` of its deliveries).
+    /// The event's id (the `webhook-id` of its deliveries).
     #[arg(value_name = "EVENT")]
     pub event: EventId,
 }
@@ -56,10 +56,10 @@ Examples:
   shiftkeeper webhooks recover wfm --since 2026-10-26T08:00:00Z"
 )]
 pub struct RecoverArgs {
-    /// Which endpoint.
+    /// The endpoint.
     #[command(flatten)]
     pub common: EndpointArgs,
-    /// Parked deliveries of events since this instant, as in 2026-10-26T08:00:00Z.
+    /// Failed deliveries of events since this instant, as in 2026-10-26T08:00:00Z.
     #[arg(long, value_name = "INSTANT")]
     pub since: UtcMicros,
 }
@@ -71,7 +71,7 @@ pub struct RecoverArgs {
 Examples:
   shiftkeeper webhooks test wfm")]
 pub struct TestArgs {
-    /// Which endpoint.
+    /// The endpoint.
     #[command(flatten)]
     pub common: EndpointArgs,
 }

@@ -23,7 +23,7 @@ use crate::domain::webhooks::event::{Body, Event, EventData, EventKind, schema_o
   shiftkeeper webhooks events
   shiftkeeper webhooks events --output json")]
 pub struct EventsArgs {
-    /// How to print: a page for people, or a JSON schema and an example of each kind.
+    /// The output format: text, or the JSON schema and an example of each event.
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Output,
 }

@@ -26,13 +26,13 @@ Examples:
   shiftkeeper webhooks list --tenant acme --output json"
 )]
 pub struct ListArgs {
-    /// Where the configuration comes from.
+    /// Options for the configuration.
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// One tenant; all of them without it.
+    /// One tenant. The default is all tenants.
     #[arg(long, value_name = "ID")]
     pub tenant: Option<TenantId>,
-    /// How to print.
+    /// The output format.
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Output,
 }
@@ -44,28 +44,28 @@ pub struct ListArgs {
   shiftkeeper webhooks show wfm --since 2026-10-26T08:00:00Z --limit 500 --output json
   shiftkeeper webhooks show wfm --event 01990000-0000-7000-8000-000000000001")]
 pub struct ShowArgs {
-    /// The endpoint.
+    /// The endpoint's id.
     #[arg(value_name = "ID")]
     pub id: EndpointId,
-    /// Where the configuration comes from.
+    /// Options for the configuration.
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// The tenant; may be left out where there is only one.
+    /// The tenant. Optional if there is only one.
     #[arg(long, value_name = "ID")]
     pub tenant: Option<TenantId>,
     /// Only deliveries with this status: waiting, delivered or parked.
     #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(crate::domain::webhooks::delivery::STATUS_NAMES))]
     pub status: Option<String>,
-    /// Only of events since this instant, as in 2026-10-26T08:00:00Z.
+    /// Only deliveries of events since this instant, as in 2026-10-26T08:00:00Z.
     #[arg(long, value_name = "INSTANT")]
     pub since: Option<UtcMicros>,
     /// One event, with its attempts.
     #[arg(long, value_name = "EVENT", conflicts_with_all = ["status", "since"])]
     pub event: Option<EventId>,
-    /// At most this many, newest first.
+    /// The maximum number of deliveries, newest first.
     #[arg(long, value_name = "COUNT", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=i64::from(PAGE_LIMIT)))]
     pub limit: u32,
-    /// How to print.
+    /// The output format.
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Output,
 }

@@ -33,16 +33,16 @@ Examples:
   shiftkeeper webhooks rotate wfm --now       the old key is known to others: it stops at once"
 )]
 pub struct RotateArgs {
-    /// The endpoint.
+    /// The endpoint's id.
     #[arg(value_name = "ID")]
     pub id: String,
-    /// Drops the old key at once, and with it the one before that.
+    /// Remove the old key at once, together with the key before it.
     #[arg(long)]
     pub now: bool,
-    /// Where the configuration comes from.
+    /// Options for the configuration.
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// How to print.
+    /// The output format.
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Output,
 }

@@ -31,35 +31,35 @@ const POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// How long a set is followed by default, in real time.
 const DEFAULT_FOLLOW_TIME: Duration = Duration::from_secs(3600);
 
-/// What can be done with bulk changes.
+/// Subcommands for bulk changes.
 #[derive(clap::Subcommand, Debug)]
 pub enum ChangeSetCommand {
     /// Preview a change of many agents; nothing is changed.
     Plan(Box<PlanArgs>),
-    /// Start a plan.
+    /// Apply a plan.
     Apply(ApplyArgs),
-    /// Follow a set until all its changes have ended.
+    /// Follow a bulk change until all its changes have ended.
     Follow(FollowArgs),
     /// Plan an undo: each agent goes back to the previous state.
     Undo(UndoArgs),
-    /// List the newest sets.
+    /// List the newest bulk changes.
     List(ListArgs),
-    /// Show a set with its agents.
+    /// Show a bulk change with its agents.
     Show(ChangeSetArgs),
-    /// Discard a plan, or cancel the changes not sent yet.
+    /// Discard a plan, or cancel the changes that were not sent yet.
     Cancel(CancelArgs),
 }
 
-/// Which daemon, whose agents, how to print.
+/// Options for the daemon, the tenant and the output.
 #[derive(clap::Args, Debug)]
 pub struct CommonArgs {
-    /// Where the configuration comes from.
+    /// Options for the configuration.
     #[command(flatten)]
     config: ConfigArgs,
-    /// The tenant; may be left out where there is only one.
+    /// The tenant. Optional if there is only one.
     #[arg(long, value_name = "ID")]
     tenant: Option<TenantId>,
-    /// How to print.
+    /// The output format.
     #[arg(long, short, value_enum, default_value_t)]
     output: Output,
 }
@@ -78,40 +78,42 @@ Examples:
 pub struct PlanArgs {
     #[command(flatten)]
     common: CommonArgs,
-    /// Agents, by their ids on the platform; staffing floors are applied in this order.
+    /// The agents' ids on the platform. Staffing floors are applied in this order.
     #[arg(value_name = "AGENT")]
     agents: Vec<AgentId>,
-    /// A file with an id on each line; - reads standard input.
+    /// A file with one id per line; `-` reads standard input.
     #[arg(long, value_name = "PATH", conflicts_with_all = ["agents", "team", "state", "skill", "verdict", "search", "everybody"])]
     file: Option<PathBuf>,
-    /// Agents of this team; more than once for several.
+    /// Agents of this team. May be given more than once.
     #[arg(long, value_name = "NAME", conflicts_with = "agents")]
     team: Vec<String>,
-    /// Agents in this state; more than once for several.
+    /// Agents in this state. May be given more than once.
     #[arg(long, value_name = "STATE", value_parser = parse_state, conflicts_with = "agents")]
     state: Vec<AgentState>,
-    /// Agents with this skill, by id or name, or shown with this queue; more than once for several.
+    /// Agents with this skill, by id or name, or shown with this queue. May be given more than once.
     #[arg(long, value_name = "SKILL", conflicts_with = "agents")]
     skill: Vec<String>,
-    /// Agents with this adherence: in, out, neutral, unscheduled or unknown; more than once for several.
+    /// Agents with this adherence: in, out, neutral, unscheduled or unknown. May be given more than once.
     #[arg(long, value_name = "VERDICT", conflicts_with = "agents")]
     verdict: Vec<String>,
-    /// Agents with this in their id or name.
+    /// Agents whose id or name contains this text.
     #[arg(long, value_name = "TEXT", conflicts_with = "agents")]
     search: Option<String>,
     /// Every agent of the tenant.
     #[arg(long, conflicts_with = "agents")]
     everybody: bool,
-    /// The wanted state.
+    /// The new state.
     #[arg(long, value_name = "STATE", help = "The wanted state, such as Ready or NotReady")]
     to: String,
-    /// The reason code; the state's default without it.
+    /// The reason code. Each state has a default.
     #[arg(long, value_name = "CODE")]
     reason: Option<ReasonCode>,
-    /// Also set the reason for agents already in this state, one API call each; otherwise they are left alone.
+    /// Also set the reason for agents who are already in this state, with one API call each. Otherwise they are not
+    /// changed.
     #[arg(long, requires = "reason")]
     even_if_in_state: bool,
-    /// How long a change may wait before it is sent, such as 30m; by default long enough for the estimated completion.
+    /// How long a change may wait before it is sent, such as 30m. The default is long enough for the estimated
+    /// completion.
     #[arg(long, value_name = "SPAN", value_parser = parse_span)]
     deadline: Option<Duration>,
     #[command(flatten)]
@@ -121,19 +123,19 @@ pub struct PlanArgs {
     save: Option<PathBuf>,
 }
 
-/// How a set goes about it.
+/// How a bulk change is carried out.
 #[derive(clap::Args, Debug)]
 pub struct ExecutionArgs {
-    /// What to do while an agent is on a contact; the tenant's setting by default.
+    /// What to do while an agent is on a contact. The default is the tenant's setting.
     #[arg(long, value_name = "WHEN", value_enum)]
     on_contact: Option<WhenOnContact>,
-    /// Go ahead of everything except mandatory breaks.
+    /// Take precedence over everything except mandatory breaks.
     #[arg(long)]
     urgent: bool,
-    /// Allow skills to go below their staffing floors, for this reason.
+    /// Allow skills to fall below their staffing floors, for this reason.
     #[arg(long, value_name = "REASON")]
     below_floor: Option<String>,
-    /// A note, stored apart from the audit chain.
+    /// A note, which is stored separately from the audit chain.
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
 }
@@ -157,10 +159,10 @@ pub struct ApplyArgs {
     /// The plan's hash.
     #[arg(long, value_name = "HASH", required_unless_present = "plan", conflicts_with = "plan")]
     hash: Option<String>,
-    /// A plan that `change plan --save` or `--output json` wrote.
+    /// A plan file, written by `change plan --save` or `--output json`.
     #[arg(long, value_name = "PATH")]
     plan: Option<PathBuf>,
-    /// Wait until every change has ended, at most this long, in real time.
+    /// Wait until every change has ended, at most this long in real time.
     #[arg(long, value_name = "SPAN", value_parser = parse_span)]
     wait: Option<Duration>,
 }
@@ -177,7 +179,7 @@ Examples:
 pub struct FollowArgs {
     #[command(flatten)]
     change_set: ChangeSetArgs,
-    /// At most this long, in real time; an hour by default.
+    /// The longest time to wait, in real time. The default is an hour.
     #[arg(long, value_name = "SPAN", value_parser = parse_span)]
     wait: Option<Duration>,
 }
@@ -207,7 +209,7 @@ pub struct UndoArgs {
 pub struct ListArgs {
     #[command(flatten)]
     common: CommonArgs,
-    /// How many.
+    /// The maximum number.
     #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100))]
     limit: u32,
 }
@@ -218,7 +220,7 @@ pub struct ListArgs {
 pub struct ChangeSetArgs {
     #[command(flatten)]
     common: CommonArgs,
-    /// The set; `change list` has them.
+    /// The id, as listed by `change list`.
     #[arg(value_name = "ID")]
     id: ChangeSetId,
 }
@@ -231,7 +233,7 @@ pub struct ChangeSetArgs {
 pub struct CancelArgs {
     #[command(flatten)]
     change_set: ChangeSetArgs,
-    /// A note, stored apart from the audit chain.
+    /// A note, which is stored separately from the audit chain.
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
 }

@@ -33,10 +33,11 @@ Examples:
 pub struct BackupArgs {
     #[command(flatten)]
     config: ConfigArgs,
-    /// A folder, where the copy gets a name with its time, or a file that is not there yet; the folder of the job `backup` without it.
+    /// A folder, where the copy is named after its time, or a file that does not exist yet. The default is the folder
+    /// of the backup job.
     #[arg(value_name = "FOLDER|FILE")]
     to: Option<PathBuf>,
-    /// How to print.
+    /// The output format.
     #[arg(long, short, value_enum, default_value_t)]
     output: Output,
 }

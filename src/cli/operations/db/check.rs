@@ -23,7 +23,7 @@ Examples:
 pub struct CheckArgs {
     #[command(flatten)]
     config: ConfigArgs,
-    /// How to print.
+    /// The output format.
     #[arg(long, short, value_enum, default_value_t)]
     output: Output,
 }

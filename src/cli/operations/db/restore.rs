@@ -32,13 +32,13 @@ Examples:
 pub struct RestoreArgs {
     #[command(flatten)]
     config: ConfigArgs,
-    /// The copy, as `shiftkeeper db backup` or the job `backup` wrote it; or a main file with its -wal beside it.
+    /// The copy, written by `shiftkeeper db backup` or the backup job, or a database file with its -wal file beside it.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Takes a main file whose write-ahead log is missing, if it is sound otherwise. The last changes are lost.
+    /// Accept a database file without its write-ahead log if it is otherwise intact. The last changes are lost.
     #[arg(long)]
     force: bool,
-    /// How to print.
+    /// The output format.
     #[arg(long, short, value_enum, default_value_t)]
     output: Output,
 }

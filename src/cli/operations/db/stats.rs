@@ -21,7 +21,7 @@ Examples:
 pub struct StatsArgs {
     #[command(flatten)]
     config: ConfigArgs,
-    /// How to print.
+    /// The output format.
     #[arg(long, short, value_enum, default_value_t)]
     output: Output,
 }

@@ -20,13 +20,13 @@ Examples:
   shiftkeeper report adherence --from 2026-10-26 --to 2026-11-02 --team 'Team B' --out care.xlsx"
 )]
 pub struct AdherenceArgs {
-    /// The rest of it.
+    /// Options that all reports have.
     #[command(flatten)]
     pub document: DocumentArgs,
     /// The adherence formula; the first by default.
     #[arg(long, value_name = "NAME", value_parser = variant)]
     pub variant: Option<String>,
-    /// For CSV, which holds one section: a row for each agent and day, each agent, or each team.
+    /// For CSV, which contains one section: one row per agent and day, per agent, or per team.
     #[arg(long, value_enum, conflicts_with = "section")]
     pub by: Option<AdherenceRows>,
 }
@@ -34,11 +34,11 @@ pub struct AdherenceArgs {
 /// Rows of the adherence report.
 #[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
 pub enum AdherenceRows {
-    /// Each agent and day.
+    /// One row per agent and day.
     Day,
-    /// Each agent.
+    /// One row per agent.
     Agent,
-    /// Each team.
+    /// One row per team.
     Team,
 }
 
@@ -55,19 +55,19 @@ impl AdherenceRows {
 /// Options that reports without a variant have.
 #[derive(clap::Args, Debug)]
 pub struct DocumentArgs {
-    /// Where the configuration comes from.
+    /// Options for the configuration.
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// Of when.
+    /// The time range.
     #[command(flatten)]
     pub period: PeriodArgs,
-    /// Of whom.
+    /// The agents to include.
     #[command(flatten)]
     pub agent_filter: AgentFilterArgs,
-    /// Where to.
+    /// Options for the output file.
     #[command(flatten)]
     pub target: TargetArgs,
-    /// How to print; --format says more.
+    /// The output format. --format offers more.
     #[arg(long, short, value_enum, conflicts_with_all = ["format", "out", "folder", "section"])]
     pub output: Option<Output>,
 }

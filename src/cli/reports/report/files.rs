@@ -69,30 +69,30 @@ impl DateOrInstant {
     }
 }
 
-/// Of whom and of when.
+/// Options for agents and time range.
 #[derive(clap::Args, Clone, Debug)]
 pub struct PeriodArgs {
-    /// The tenant; may be left out where there is only one.
+    /// The tenant. Optional if there is only one.
     #[arg(long, value_name = "ID")]
     pub tenant: Option<TenantId>,
-    /// From this date or instant on; from the beginning without it.
+    /// From this date or instant. The default is the beginning of the data.
     #[arg(long, value_name = "WHEN", value_parser = DateOrInstant::parse)]
     pub from: Option<DateOrInstant>,
-    /// Before this date or instant; up to now without it.
+    /// Before this date or instant. The default is now.
     #[arg(long, value_name = "WHEN", value_parser = DateOrInstant::parse)]
     pub to: Option<DateOrInstant>,
-    /// The time zone that dates begin in and that instants are shown in.
+    /// The time zone of dates and of the instants shown.
     #[arg(long, value_name = "ZONE", default_value = "UTC")]
     pub zone: String,
 }
 
-/// Of which agents.
+/// Options for the agents to include.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub struct AgentFilterArgs {
-    /// Only agents of this team; may be given more than once.
+    /// Only agents of this team. May be given more than once.
     #[arg(long, value_name = "NAME")]
     pub team: Vec<TeamName>,
-    /// Only this agent; may be given more than once.
+    /// Only this agent. May be given more than once.
     #[arg(long, value_name = "ID")]
     pub agent: Vec<AgentId>,
 }
@@ -109,19 +109,19 @@ impl AgentFilterArgs {
     }
 }
 
-/// Where a report goes.
+/// Options for the output file.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub struct TargetArgs {
-    /// How to write it; may be left out where the name of --out says it.
+    /// The file format. Not needed if the name of --out shows it.
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub format: Option<OutputFormat>,
-    /// Write it to this file, with a manifest beside it; what is there is replaced.
+    /// Write to this file, with a manifest beside it. An existing file is replaced.
     #[arg(long, value_name = "FILE", conflicts_with = "folder")]
     pub out: Option<PathBuf>,
-    /// Write it to this folder, under a name that says report, tenant and span, with a manifest beside it.
+    /// Write to this folder, with a name made of report, tenant and time range, and a manifest beside it.
     #[arg(long, value_name = "DIR")]
     pub folder: Option<PathBuf>,
-    /// For a format that holds one: the section; without it the rows that all the others can be counted from.
+    /// For formats with one section: the section. The default is the most detailed one.
     #[arg(long, value_name = "NAME")]
     pub section: Option<String>,
 }
@@ -133,20 +133,20 @@ fn has_date_shape(text: &str) -> bool {
     matches!(parts.as_slice(), [year, month, day] if digits(year, 4) && digits(month, 2) && digits(day, 2))
 }
 
-/// How a report is written.
+/// The file format of a report.
 #[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OutputFormat {
-    /// For people, at a terminal.
+    /// A table for the terminal.
     Table,
     /// One section as comma-separated values.
     Csv,
-    /// All of it as one JSON document.
+    /// The whole report as one JSON document.
     Json,
-    /// All of it as a workbook.
+    /// The whole report as an Excel workbook.
     Xlsx,
-    /// All of it as a page to look at and to print.
+    /// The whole report as a web page, also for printing.
     Html,
-    /// One section as typed columns.
+    /// One section as an Apache Parquet file.
     #[cfg_attr(not(feature = "parquet"), value(hide = true))]
     Parquet,
 }

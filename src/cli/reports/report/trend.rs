@@ -45,13 +45,13 @@ Examples:
   shiftkeeper report trend --skill 1001 --figure agents_available --output csv > available.csv"
 )]
 pub struct TrendArgs {
-    /// Where the configuration comes from.
+    /// Options for the configuration.
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// The tenant; may be left out where there is only one.
+    /// The tenant. Optional if there is only one.
     #[arg(long, value_name = "ID")]
     pub tenant: Option<TenantId>,
-    /// The series, as in `adherence:team:Care`; an unknown one is answered with the known ones.
+    /// The series, as in `adherence:team:Care`. If it is unknown, the known ones are listed.
     #[arg(long, value_name = "SERIES", required_unless_present_any = ["skill", "queue"], conflicts_with_all = ["skill", "queue", "figure"])]
     pub series: Option<String>,
     /// A skill's figure.
@@ -60,28 +60,28 @@ pub struct TrendArgs {
     /// A queue's figure.
     #[arg(long, value_name = "ID", requires = "figure")]
     pub queue: Option<QueueId>,
-    /// The figure, such as `contacts_queued` or `service_level`; an unknown one is answered with the known ones.
+    /// The figure, such as `contacts_queued` or `service_level`. If it is unknown, the known ones are listed.
     #[arg(long, value_name = "NAME")]
     pub figure: Option<String>,
-    /// From this date or instant; 60 days before --to by default.
+    /// From this date or instant. The default is 60 days before --to.
     #[arg(long, value_name = "WHEN", value_parser = DateOrInstant::parse)]
     pub from: Option<DateOrInstant>,
-    /// Before this date or instant; through the newest value by default.
+    /// Before this date or instant. The default includes the newest value.
     #[arg(long, value_name = "WHEN", value_parser = DateOrInstant::parse)]
     pub to: Option<DateOrInstant>,
-    /// The days of this time zone are meant, and in it a quarter hour of a weekday is the same one in every week.
+    /// The time zone of days, weekdays and hours.
     #[arg(long, value_name = "ZONE", default_value = "UTC")]
     pub zone: String,
-    /// Values that the moving average and the z-score look at.
+    /// The number of values in the moving average and the z-score.
     #[arg(long, value_name = "N", default_value_t = u16::try_from(WINDOW).unwrap_or(u16::MAX), value_parser = clap::value_parser!(u16).range(2..=1000))]
     pub window: u16,
-    /// A z-score beyond this is an anomaly.
+    /// A z-score above this is an anomaly.
     #[arg(long, value_name = "Z", default_value_t = THRESHOLD, value_parser = parse_threshold)]
     pub threshold: f64,
-    /// Where to.
+    /// Options for the output file.
     #[command(flatten)]
     pub target: TargetArgs,
-    /// How to print: anomalies as a table, all values as JSON or CSV.
+    /// The output format: anomalies as a table, or all values as JSON or CSV.
     #[arg(long, short, value_enum, default_value_t, conflicts_with_all = ["format", "out", "folder", "section"])]
     pub output: ReportOutput,
 }
