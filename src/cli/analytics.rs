@@ -46,8 +46,8 @@ pub enum AnalyticsCommand {
 /// Options of `analytics run`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Needs a running daemon, which asks the platform: at most five runs of a tenant at once, the others wait. Ends with 0 once the
-result is there, with 1 when the run failed, and with 75 when it is still running at the end of the wait.
+    after_help = "Needs a running daemon, which queries the platform: at most five runs per tenant at the same time, the others wait.
+Exit codes: 0 if the run has a result, 1 if it failed, 75 if it is still running at the end of the wait.
 
 Examples:
   shiftkeeper analytics run calls
@@ -137,7 +137,7 @@ pub struct ShowArgs {
 /// Options of `analytics cancel`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Needs a running daemon. A query that the platform has started keeps its slot among the five until the run's deadline.
+    after_help = "Needs a running daemon. If the platform has already started the query, it counts as running until its deadline.
 
 Examples:
   shiftkeeper analytics cancel 019a20b8-9d40-7000-8000-000000000003"

@@ -42,8 +42,8 @@ pub enum AuditCommand {
 /// Options of `audit export`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "A line is {\"seq\": …, \"hash\": …, \"body\": …}. The body is text, byte for byte what was hashed, so \
-                  that anyone can check an entry: SHA-256 of the body is the hash, and the `prev` in it is the hash of the entry before.
+    after_help = "Each line is {\"seq\": …, \"hash\": …, \"body\": …}. The body is exactly the text that was hashed, so anyone can \
+                  verify an entry: the hash is the SHA-256 of the body, and `prev` in the body is the hash of the previous entry.
 
 Examples:
   shiftkeeper audit export --tenant acme > acme.jsonl

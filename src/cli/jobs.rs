@@ -67,8 +67,8 @@ struct ListArgs {
 
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Ends with 0 when the job has started (with --wait: when it succeeded), with 1 when it failed or the daemon
-refused, and with 75 when it still runs at the end of the wait.
+    after_help = "Exit codes: 0 if the job has started (with --wait: if it succeeded), 1 if it failed or was refused, 75 if it is still
+running at the end of the wait.
 
 Examples:
   shiftkeeper jobs run backup

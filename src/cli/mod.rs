@@ -30,7 +30,7 @@ use self::shared::exit::Exit;
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done in part, 4 a check found problems, \
                        69 not reachable, 75 try later, 77 not permitted, 78 bad configuration.
-A reader of the output that goes away early (as `head` does) is no error.")]
+It is not an error if the reader of the output closes the pipe early, as `head` does.")]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -78,8 +78,8 @@ pub struct ListArgs {
 /// Options of `rules check`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Without a file, the rules that the daemon has, of its configuration and its store. Files are checked here, without a
-daemon, for the platforms of this configuration. Ends with 4 when something is wrong.
+    after_help = "Without a file, checks the rules of the daemon, both configured and stored. Files are checked without a daemon, for the
+platforms of this configuration. Exit codes: 0 if there is no mistake, 4 if there is one.
 
 Examples:
   shiftkeeper rules check

@@ -18,8 +18,8 @@ use crate::engine::access::accounts::NewAccount;
 /// Subcommands of `account`.
 #[derive(clap::Subcommand, Debug)]
 #[command(
-    after_help = "Through the running daemon this takes a token with the right `accounts`; where none runs, the store is written
-directly."
+    after_help = "If a daemon is running, these commands need a token with the right `accounts`. Otherwise they write to
+the store directly."
 )]
 pub enum AccountCommand {
     /// Create an account.
@@ -63,7 +63,7 @@ pub struct AccountChangeArgs {
 
 /// Options of `account add`.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "The password is asked for, or read from standard input or a file.
+#[command(after_help = "The command asks for the password, or reads it from standard input or a file.
 
 Examples:
   shiftkeeper account add ann --role supervisor --tenant acme --team 'Team A' --team 'Team B'
@@ -102,7 +102,7 @@ pub struct ListArgs {
 
 /// Options of `account set`.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "What is not named stays as it is. --tenant and --team replace the whole reach.
+#[command(after_help = "Settings that are not given stay the same. --tenant and --team replace all tenants and teams.
 
 Examples:
   shiftkeeper account set ann --team 'Team A' --team 'Team C' --reason 'takes over Team C'
@@ -122,7 +122,7 @@ pub struct SetArgs {
 
 /// Options of `account password`.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "The password is asked for, or read from standard input or a file.
+#[command(after_help = "The command asks for the password, or reads it from standard input or a file.
 
 Examples:
   shiftkeeper account password ann
@@ -137,7 +137,7 @@ pub struct SetPasswordArgs {
 /// Options of `account link`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Needs a running daemon, which keeps the link in memory. Whoever has the address can sign in once.
+    after_help = "Needs a running daemon, which keeps the link in memory. Anyone who has the link can sign in once.
 
 Examples:
   shiftkeeper account link ann

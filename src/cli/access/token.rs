@@ -15,8 +15,8 @@ use crate::engine::access::accounts::NewToken;
 /// Subcommands of `token`.
 #[derive(clap::Subcommand, Debug)]
 #[command(
-    after_help = "Through the running daemon this takes a token with the right `accounts`; where none runs, the store is written
-directly."
+    after_help = "If a daemon is running, these commands need a token with the right `accounts`. Otherwise they write to
+the store directly."
 )]
 pub enum TokenCommand {
     /// Create a token and print it; it cannot be shown again.
@@ -29,7 +29,7 @@ pub enum TokenCommand {
 
 /// Options of `token create`.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "The token goes to standard output and is stored as a hash alone.
+#[command(after_help = "The token is printed on standard output. Only its hash is stored.
 
 Examples:
   shiftkeeper token create wallboard --role viewer --tenant acme --expires-in-days 365

@@ -30,10 +30,10 @@ const POLL_INTERVAL_REAL: Duration = Duration::from_millis(500);
 /// Options of `erase`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Id, name and what was typed about the agent go from the store, its log and the daemon's folders; the rows go on under a
-random stand-in, so that figures of teams stay as they are. The audit chain is left as it is: it never held either. There is no way
-back. An agent whom the configuration or a schedule file that waits still names is refused. Copies of the database are listed and not
-changed (docs/erasing.md).
+    after_help = "Removes the agent's id, name and notes from the store, its write-ahead log and the daemon's folders. The rows stay under a
+random pseudonym, so that figures of teams do not change. The audit chain stays as it is, since it never contains ids or names.
+Erasure cannot be undone. It is refused while the configuration or a waiting schedule file still names the agent. Copies of the
+database are listed, but not changed (docs/erasing.md).
 
 Examples:
   shiftkeeper erase u_0001 --reason TICKET-4711

@@ -18,7 +18,7 @@ use super::audited_tenants;
 
 /// Options of `audit heads`.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "What `--output json` prints is what `audit verify --head` takes.
+#[command(after_help = "`audit verify --head` accepts the output of `--output json`.
 
 Examples:
   shiftkeeper audit heads --tenant acme
@@ -40,7 +40,7 @@ pub struct HeadsArgs {
 
 /// Options of `audit key`.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Keep the public key away from this host, and give it to `audit verify --key`.
+#[command(after_help = "Keep the public key on another host, and pass it to `audit verify --key`.
 
 Examples:
   shiftkeeper audit key

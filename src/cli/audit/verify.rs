@@ -23,7 +23,7 @@ use crate::store::{BadHead, ChainTrust, Reader};
 
 /// Options of `audit verify`.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Ends with 0 when every chain holds, with 4 when one does not.
+#[command(after_help = "Exit codes: 0 if all chains are intact, 4 if one is not.
 
 Examples:
   shiftkeeper audit verify

@@ -33,9 +33,9 @@ use crate::engine::changes::keeper_handle::RequestedChange;
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
     subcommand_help_heading = "Commands for many agents, with a preview",
-    after_help = "Ends with 0 when every change is confirmed (without --wait: accepted), with 3 when some are, with 1 when none \
-                  is, and with 75 when all of them are still open at the end of the wait, or when the daemon stopped answering and \
-                  it is not known how they ended. Needs a running daemon.
+    after_help = "Needs a running daemon. Exit codes: 0 if every change is confirmed (without --wait: accepted), 3 if some are, 1 if \
+                  none is, 75 if all are still open at the end of the wait, or if the daemon stopped answering so that the results \
+                  are not known.
 
 Examples:
   shiftkeeper change u_0001 --to Ready --wait 60s

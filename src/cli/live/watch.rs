@@ -42,10 +42,10 @@ const STREAM_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Options of `watch`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "On a terminal, shows a table that updates; Ctrl-C ends it. In a pipe, prints each change as a line, or with
---output json each message of the daemon as received (docs/api.md).
+    after_help = "On a terminal, shows a table that updates; Ctrl-C ends it. In a pipe, prints one line per change, or with --output json
+each message of the daemon as received (docs/api.md).
 
-Ends with 0 at the end of --for or at Ctrl-C, with 69 when no daemon answers at the start, with 77 when the token is not permitted.
+Exit codes: 0 at the end of --for or after Ctrl-C, 69 if no daemon answers at the start, 77 if the token is not permitted.
 
 Examples:
   shiftkeeper watch

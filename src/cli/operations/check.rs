@@ -19,7 +19,7 @@ use crate::http::role_table_markdown;
 /// Options of `check`.
 #[derive(clap::Args, Clone, Debug)]
 #[command(
-    after_help = "Ends with 0 when all is well, with 4 where only rules are wrong, with 78 where the configuration is.
+    after_help = "Exit codes: 0 if there is no mistake, 4 if there are mistakes only in rules, 78 if there are mistakes in the configuration.
 
 Examples:
   shiftkeeper check

@@ -25,8 +25,8 @@ use crate::config::Config;
 /// Options of `doctor`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Each line is `ok` or says what to do. Ends with 0 when nothing is wrong, with 4 when something is. A running daemon \
-asks the platform itself, so that its budget counts the calls; without one, two or three calls are made past it.
+    after_help = "Each line is `ok` or says what to do. If a daemon is running, it calls the platform, so that its budget counts the calls. \
+Otherwise, doctor makes two or three calls that no budget counts. Exit codes: 0 if there is no problem, 4 if there is one.
 
 Examples:
   shiftkeeper doctor

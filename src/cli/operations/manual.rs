@@ -40,11 +40,13 @@ pub fn completions(args: &CompletionsArgs) -> anyhow::Result<ExitCode> {
 
 /// Options of `man`.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "A page for each command: shiftkeeper.1, shiftkeeper-change.1, shiftkeeper-audit-verify.1, …
+#[command(
+    after_help = "Writes one page per command: shiftkeeper.1, shiftkeeper-change.1, shiftkeeper-audit-verify.1, …
 
 Examples:
   shiftkeeper man ~/.local/share/man/man1
-  shiftkeeper man . && man ./shiftkeeper.1")]
+  shiftkeeper man . && man ./shiftkeeper.1"
+)]
 pub struct ManArgs {
     /// The folder for the pages. It is created if it does not exist.
     #[arg(value_name = "DIR")]

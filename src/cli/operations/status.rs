@@ -22,8 +22,7 @@ use crate::engine::operations::status::{JobStatus, Status, SubscriptionStatus, T
 /// subscriptions and webhooks with their ages, and the jobs and the store.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Ends with 0 when nothing needs attention, with 4 when something does (rows that start with !), and with 69 when
-no daemon answers.
+    after_help = "Exit codes: 0 if nothing needs attention, 4 if something does (rows that start with !), 69 if no daemon answers.
 
 Examples:
   shiftkeeper status

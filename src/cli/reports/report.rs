@@ -54,7 +54,7 @@ Examples:
   shiftkeeper report not-ready --from 2026-10-26 --to 2026-11-02 --team 'Team B' --format csv")]
     NotReady(adherence::DocumentArgs),
     /// Mandatory breaks, planned against taken.
-    #[command(after_help = "A break is taken in one go; its minutes are never rounded.
+    #[command(after_help = "A break counts as taken only if it was taken in one piece. Its minutes are never rounded.
 
 Examples:
   shiftkeeper report breaks --from 2026-10-26 --to 2026-11-02

@@ -19,7 +19,8 @@ use crate::domain::time::UtcMicros;
 /// Options of `rules explain`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Needs a running daemon and shows what it decides on. `shiftkeeper plan --agent` shows the same from the store alone.
+    after_help = "Needs a running daemon, and shows the data that it decides on. `shiftkeeper plan --agent` shows the same from the store,
+without a daemon.
 
 Examples:
   shiftkeeper rules explain u_0001

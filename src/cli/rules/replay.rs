@@ -31,8 +31,9 @@ const MAX_LISTED_ACTS: usize = 20;
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Needs a running daemon, which runs one backtest at a time; Ctrl-C cancels it.
 
-A rule that is named, or defined in a file, is replayed as if it were enforced. The result is compared with the actual changes
-and with the active version of the rule, if there is one. Without either, all rules are replayed as they are. Nothing is changed.
+A rule given by its id or by a file is replayed as if it were enforced. The result is compared with the actual changes and
+with the active version of the rule, if there is one. Without a rule, all rules are replayed in their own modes. Nothing is
+changed.
 
 Examples:
   shiftkeeper rules replay back-from-break

@@ -40,8 +40,8 @@ const ANSWER_TIMEOUT: Duration = LONG_TIMEOUT.saturating_add(Duration::from_secs
 /// Options of `import_schedule`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Ends with 0 when the schedule is in force, also when it was already; with 1 when the file has faults: each \
-                  of them is named, and nothing is changed.
+    after_help = "Exit codes: 0 if the schedule is in effect, even if it already was; 1 if the file has mistakes. In that case each \
+                  mistake is reported, and nothing is changed.
 
 Examples:
   shiftkeeper import week-44.csv --tenant acme

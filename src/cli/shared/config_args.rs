@@ -10,8 +10,8 @@ const DEFAULT_FILE: &str = "shiftkeeper.toml";
 /// Options for the configuration.
 #[derive(clap::Args, Clone, Debug)]
 pub struct ConfigArgs {
-    /// Configuration file; given more than once, later ones are laid over earlier ones. Without it the one that the variable
-    /// `SHIFTKEEPER_CONFIG` names, else shiftkeeper.toml.
+    /// The configuration file. May be given more than once; later files override earlier ones. The default is the file that
+    /// the variable `SHIFTKEEPER_CONFIG` names, otherwise shiftkeeper.toml.
     // Not clap's own `env`: its usage lines would show the option as one that has to be there.
     #[arg(long = "config", short = 'c', value_name = "FILE")]
     files: Vec<PathBuf>,

@@ -33,7 +33,7 @@ pub struct EndpointArgs {
 /// Options of `webhooks retry`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "The event is sent with the same id, even when it was delivered before. Enables a disabled endpoint.
+    after_help = "The event is sent with the same id, even if it was delivered before. A disabled endpoint is enabled.
 
 Examples:
   shiftkeeper webhooks retry wfm 01990000-0000-7000-8000-000000000001"
@@ -50,7 +50,7 @@ pub struct RetryArgs {
 /// Options of `webhooks recover`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Parked deliveries since then start again from the first attempt, in order for each agent; waiting ones are attempted now.
+    after_help = "Failed deliveries since then start again with the first attempt, in order for each agent. Waiting deliveries are attempted now.
 
 Examples:
   shiftkeeper webhooks recover wfm --since 2026-10-26T08:00:00Z"
@@ -66,7 +66,7 @@ pub struct RecoverArgs {
 
 /// Options of `webhooks test`.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Ends with 0 when the receiver answered with 2xx, with 1 otherwise. Nothing is recorded.
+#[command(after_help = "Exit codes: 0 if the receiver answered with 2xx, otherwise 1. Nothing is recorded.
 
 Examples:
   shiftkeeper webhooks test wfm")]

@@ -24,9 +24,9 @@ use crate::store::{DaemonRow, ProcessRole};
 /// Options of `webhooks rotate`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Deliveries carry both signatures for 24 hours; give the receiver the first line of the file within them.
-The daemon is told to reload when it runs on this host with the store that is configured here; otherwise this ends with 3, and
-the daemon signs with the old key until it is told (SIGHUP).
+    after_help = "Deliveries have both signatures for 24 hours. In this time, give the first line of the file to the receiver. If the daemon
+runs on this host with the configured store, it reloads by itself. Otherwise the exit code is 3, and the daemon signs with the
+old key until it reloads (SIGHUP).
 
 Examples:
   shiftkeeper webhooks rotate wfm

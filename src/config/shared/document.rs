@@ -47,7 +47,10 @@ pub fn reference() -> String {
         let section = key.path.rsplit_once('.').map_or("", |(section, _)| section);
         if current.as_deref() != Some(section) {
             let title = if section.is_empty() { "Top level".to_owned() } else { format!("`{}`", heading(section)) };
-            let _ = write!(page, "\n## {title}\n\n| key | value | default | change | description |\n|---|---|---|---|---|\n");
+            let _ = write!(
+                page,
+                "\n## {title}\n\n| key | value | default | change | description |\n|---|---|---|---|---|\n"
+            );
             current = Some(section.to_owned());
         }
         page.push_str(&row(&key));

@@ -67,8 +67,8 @@ pub struct CommonArgs {
 /// Options of `change plan`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Prints the result for each agent and why, the cost, the estimated completion, and the id and hash that start
-the change within ten minutes. Ends with 0 when some agent would be changed, with 1 when none would.
+    after_help = "Prints the result for each agent with the reason, the cost, the estimated completion, and the id and hash with which
+the plan can be applied within ten minutes. Exit codes: 0 if an agent would be changed, 1 if none would.
 
 Examples:
   shiftkeeper change plan u_0001 u_0002 --to NotReady --reason MEETING
@@ -143,8 +143,8 @@ pub struct ExecutionArgs {
 /// Options of `change apply`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Only what was shown is started: with another hash, or after ten minutes, nothing starts. Ends as `change follow` does
-with --wait, else with 0 once the change has started.
+    after_help = "Applies exactly the plan that was shown. With another hash, or after ten minutes, nothing is applied. Exit codes: with
+--wait, those of `change follow`, otherwise 0 if the bulk change has started.
 
 Examples:
   shiftkeeper change apply 0192f0c1-7d2e-7cc0-8a51-3f2e6d1b9a77 --hash 5f1c… --wait 30m
@@ -170,8 +170,7 @@ pub struct ApplyArgs {
 /// Options of `change follow`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Ends with 0 when every change is confirmed, with 3 when some are, with 1 when none is, and with 75 when some are still
-open at the end of the wait.
+    after_help = "Exit codes: 0 if every change is confirmed, 3 if some are, 1 if none is, 75 if some are still open at the end of the wait.
 
 Examples:
   shiftkeeper change follow 0192f0c1-7d2e-7cc0-8a51-3f2e6d1b9a77 --wait 30m"
@@ -187,8 +186,8 @@ pub struct FollowArgs {
 /// Options of `change undo`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Shows a plan as `change plan` does: each agent goes back to the previous state if still in the one that was set.
-Start it with `change apply`. Possible within an hour after the set has ended.
+    after_help = "Shows a plan like `change plan`: each agent who is still in the state that was set returns to the previous state.
+Apply it with `change apply`. A bulk change can be undone within an hour of its end.
 
 Examples:
   shiftkeeper change undo 0192f0c1-7d2e-7cc0-8a51-3f2e6d1b9a77 --note \"the meeting was cancelled\""

@@ -23,8 +23,8 @@ use crate::store::{back_up, inspect};
 /// Options of `db backup`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "The copy is one consistent state, and gets its name once it is synced and checked. A PostgreSQL database is \
-copied with pg_dump instead.
+    after_help = "The copy is consistent, and gets its name only after it is synced to disk and verified. Use pg_dump for a PostgreSQL \
+database.
 
 Examples:
   shiftkeeper db backup /var/backups/shiftkeeper

@@ -14,7 +14,7 @@ const LOG_WARNING_BYTES: u64 = 256 << 20;
 /// Options of `db check`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Ends with 0 when nothing is wrong, with 4 when something is. Every page is read; beside a running daemon too.
+    after_help = "Reads every page, and can run beside the daemon. Exit codes: 0 if there is no problem, 4 if there is one.
 
 Examples:
   shiftkeeper db check

@@ -21,9 +21,9 @@ use crate::store::{Commit, OpenError, ProcessRole, RestoreError, RestoreResult, 
 /// Options of `db restore`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "The file is checked first (damage, version, audit chains) and copied; it stays where it is. What was in its \
-place is kept beside it, with its log, as NAME.replaced-TIME. Stop the daemon before, and start it again after. A PostgreSQL \
-database is restored with pg_restore instead.
+    after_help = "The file is first verified (damage, version, audit chains) and then copied. The replaced database is kept beside it, with \
+its write-ahead log, as NAME.replaced-TIME. Stop the daemon before, and start it again afterwards. Use pg_restore for a \
+PostgreSQL database.
 
 Examples:
   shiftkeeper db restore backups/shiftkeeper-20261122T023000Z.db

@@ -13,7 +13,7 @@ use crate::store::{StatsError, StoreStats, TableStats, stats};
 
 /// Options of `db stats`.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Every table is counted, which takes a second or so for ten million rows.
+#[command(after_help = "All rows are counted, which takes about a second for ten million rows.
 
 Examples:
   shiftkeeper db stats

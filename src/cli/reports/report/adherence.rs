@@ -11,7 +11,7 @@ use crate::report::request::{ReportKind, Request};
 /// Options of `report adherence`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "A day is the agent's own local day, where the schedule says the agent's zone, else one of --zone. Figures and variants
+    after_help = "A day is the agent's local day if the schedule gives the agent's time zone, otherwise a day in --zone. Figures and variants
 are explained in docs/reports.md and in the file itself.
 
 Examples:

@@ -27,13 +27,15 @@ use crate::store::{Reader, SeriesError};
 
 /// Options of `report trend`.
 #[derive(clap::Args, Debug)]
-#[command(
-    after_help = "A series is skill:ID:FIGURE or queue:ID:FIGURE, by the quarter of an hour; adherence or not-ready, by the day, with -15m
-behind it by the quarter of an hour, of everyone or with :team:NAME or :agent:ID behind that; or analytics:QUERY:METRIC, by the buckets and
-the zone of the query, with :DIMENSION=VALUE behind it for one group (analytics-run:RUN:METRIC is of one run alone).
+#[command(after_help = "A series is one of these:
+  skill:ID:FIGURE or queue:ID:FIGURE, per quarter hour
+  adherence or not-ready, per day, or per quarter hour with the suffix -15m;
+    for everyone, or for one team or agent with the suffix :team:NAME or :agent:ID
+  analytics:QUERY:METRIC, per interval of the query; for one group with the suffix :DIMENSION=VALUE
+  analytics-run:RUN:METRIC, from one run
 
-A value is an anomaly when it lies more than 3.5 robust spreads from the values of the same quarter hour of the same \
-weekday in earlier weeks. With fewer than four of those, it is an anomaly when its z-score over the preceding values exceeds \
+A value is an anomaly if it lies more than 3.5 robust standard deviations from the values of the same quarter hour of the same \
+weekday in earlier weeks. With fewer than four such values, it is an anomaly if its z-score over the preceding values exceeds \
 --threshold.
 
 Examples:
@@ -42,8 +44,7 @@ Examples:
   shiftkeeper report trend --series not-ready-15m:agent:u_0001 --from 2026-10-26 --to 2026-10-30
   shiftkeeper report trend --series analytics:calls:count:channel=voice
   shiftkeeper report trend --queue q_1001 --figure service_level --from 2026-10-01 --to 2026-11-01
-  shiftkeeper report trend --skill 1001 --figure agents_available --output csv > available.csv"
-)]
+  shiftkeeper report trend --skill 1001 --figure agents_available --output csv > available.csv")]
 pub struct TrendArgs {
     /// Options for the configuration.
     #[command(flatten)]
