@@ -90,6 +90,8 @@ impl Imports {
                 Some(path)
             });
             let named = module.paths.iter().filter_map(|path| self.in_scope(from, path));
+            // A path to a module, as in `pub(in crate::http)`, names nothing in it.
+            let named = named.filter(|path| !self.modules.contains_key(path));
             for path in imported.chain(named) {
                 let to = self.definition(&path, 0).filter(|to| to != from);
                 found.extend(to.map(|to| Import { from: from.join("::"), to: to.join("::"), path: path.join("::") }));
