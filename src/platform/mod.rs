@@ -7,6 +7,7 @@
 //! of that, and takes a slot of the budget before every call.
 
 pub mod analytics;
+mod api_client;
 pub mod breaker;
 pub mod budget;
 pub mod call_share;

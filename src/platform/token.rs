@@ -6,6 +6,7 @@
 //! callers, and the next one is sent only after a pause. Times are the clock's, so that a token of an hour lasts a
 //! minute on a clock sixty times as fast. Nothing is stored; the token does not survive a restart.
 
+mod endpoint;
 mod request;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,11 +20,11 @@ use tokio::task::JoinSet;
 use crate::clock::SharedClock;
 use crate::domain::access::secret::Secret;
 
-use super::client::HttpCaller;
 use super::error::Failure;
 use super::status::TokenHealth;
 
-pub use request::{TokenSettings, TokenStyle};
+pub use endpoint::{Grant, TokenEndpoint, bearer_header};
+pub use request::{ClientCredentials, TokenSettings, TokenStyle};
 
 /// How long before its expiry a token is renewed, but not before half its lifetime (source: guide 004).
 const RENEW_MARGIN: Duration = Duration::from_secs(300);
@@ -80,9 +81,8 @@ pub struct TokenSource {
 
 #[derive(Debug)]
 struct Shared {
-    caller: HttpCaller,
+    endpoint: Box<dyn TokenEndpoint>,
     clock: SharedClock,
-    settings: TokenSettings,
     state: Mutex<TokenState>,
     /// The number of finished requests; waiting callers watch it.
     request_ended: watch::Sender<u64>,
@@ -105,9 +105,10 @@ struct TokenState {
 }
 
 impl TokenSource {
-    /// Creates a source that sends its requests through `caller`, the first of them when a token is first needed.
-    pub fn new(caller: HttpCaller, clock: SharedClock, settings: TokenSettings) -> Self {
-        let shared = Shared { caller, clock, settings, state: Mutex::default(), request_ended: watch::Sender::new(0) };
+    /// Creates a source of tokens from `endpoint`, which is first asked when a token is first needed.
+    pub fn new(endpoint: impl TokenEndpoint + 'static, clock: SharedClock) -> Self {
+        let endpoint = Box::new(endpoint);
+        let shared = Shared { endpoint, clock, state: Mutex::default(), request_ended: watch::Sender::new(0) };
         Self { shared: Arc::new(shared), requests: Mutex::default() }
     }
 
@@ -197,9 +198,9 @@ impl TokenSource {
         }
     }
 
-    /// Returns the client's secret, for removal from anything that is shown.
-    pub fn client_secret(&self) -> &Secret {
-        &self.shared.settings.client_secret
+    /// Returns the secret of the credentials, for removal from anything that is shown.
+    pub fn secret(&self) -> &Secret {
+        self.shared.endpoint.secret()
     }
 
     fn start_request(&self, state: &mut TokenState) {
@@ -209,7 +210,7 @@ impl TokenSource {
         let mut token_request = TokenRequest { shared: Arc::clone(&self.shared), result: Err(no_answer_error()) };
         requests.spawn(async move {
             let shared = Arc::clone(&token_request.shared);
-            token_request.result = request::request_token(&shared.caller, &shared.clock, &shared.settings).await;
+            token_request.result = shared.endpoint.request().await;
             drop(token_request);
         });
     }
@@ -222,7 +223,7 @@ fn no_answer_error() -> Failure {
 /// A request in progress. However its task ends, dropping this records the outcome and wakes the waiting callers.
 struct TokenRequest {
     shared: Arc<Shared>,
-    result: Result<request::Grant, Failure>,
+    result: Result<Grant, Failure>,
 }
 
 impl Drop for TokenRequest {
@@ -259,7 +260,7 @@ impl TokenState {
         !self.in_flight && self.not_before <= now && self.open_until.is_none_or(|until| until <= now)
     }
 
-    fn record_grant(&mut self, grant: request::Grant) {
+    fn record_grant(&mut self, grant: Grant) {
         self.granted += 1;
         self.failures = 0;
         self.last_failure = None;

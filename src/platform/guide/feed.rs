@@ -48,25 +48,26 @@ impl GuidePlatform {
     }
 
     async fn try_open_feed(&self, asked_at: &mut Option<UtcMicros>) -> Result<Answer<Box<dyn Feed>>, Failure> {
-        let token = self.tokens.fresh().await?;
+        let token = self.api.tokens.fresh().await?;
         let mut url = join_path(self.feed_base_url.as_ref().unwrap_or(token.base()), &self.feed_path, &[])?;
         url.query_pairs_mut().append_pair("access_token", token.text().expose());
         let key = generate_key();
         let request = self
+            .api
             .caller
             .request(Method::GET, url)
             .header(CONNECTION, "Upgrade")
             .header(UPGRADE, "websocket")
             .header(SEC_WEBSOCKET_VERSION, "13")
             .header(SEC_WEBSOCKET_KEY, &key);
-        *asked_at = Some(self.clock.now());
-        let (reply, connection) = self.caller.upgrade(request, &self.clock).await?;
-        let secrets = [token.text().expose(), self.tokens.client_secret().expose()];
+        *asked_at = Some(self.api.clock.now());
+        let (reply, connection) = self.api.caller.upgrade(request, &self.api.clock).await?;
+        let secrets = [token.text().expose(), self.api.tokens.secret().expose()];
         let Some(connection) = connection else {
-            self.classify(&reply, &token, Some("Real-Time Reporting"), &secrets)?;
+            self.api.classify(&reply, &token, Some("Real-Time Reporting"), &secrets)?;
             return Err(reply.malformed("a switch to WebSocket", &secrets));
         };
-        self.tokens.report_accepted(&token);
+        self.api.tokens.report_accepted(&token);
         if reply.header(&SEC_WEBSOCKET_ACCEPT) != Some(derive_accept_key(key.as_bytes()).as_str()) {
             return Err(reply.malformed("an answer to our WebSocket key", &secrets));
         }

@@ -13,21 +13,19 @@ mod wire;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::{Method, StatusCode, Url};
+use reqwest::Url;
 
-use crate::clock::{SharedClock, Stopwatch};
+use crate::clock::SharedClock;
 use crate::domain::access::secret::Secret;
 use crate::domain::agents::state::{AgentState, StateNames};
 use crate::domain::analytics::{AggregationQuery, QuerySpan};
 use crate::domain::ids::{AgentId, PlatformQueryId, QueueId, ReasonCode, SkillId, SubscriptionId};
 use crate::domain::live::figures::{QueueFigures, SkillFigures};
-use crate::domain::time::UtcMicros;
 
-use super::client::{ApiReply, ClientError, ClientSettings, HttpCaller, Transport};
-use super::error::{CallError, CallSite, Failure, excerpt};
-use super::status::CallCounts;
-use super::token::{Token, TokenSettings, TokenSource};
-use super::url_path::join_path;
+use super::api_client::{ApiClient, ApiRequest};
+use super::client::{ClientError, ClientSettings, HttpCaller, Transport};
+use super::error::{CallError, CallSite, Failure};
+use super::token::{ClientCredentials, TokenSettings, TokenSource};
 use super::{
     Answer, Call, CallKind, Capabilities, Detail, Feed, FiguresRead, ListedQueue, PageRequest, Platform,
     PlatformHealth, QueryState, ShareUnit, SnapshotBody, SnapshotReader, Subscription, SubscriptionRequest,
@@ -44,9 +42,6 @@ const MAX_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// How long a subscription lives (source: guide 004).
 const SUBSCRIPTION_LIFETIME: Duration = Duration::from_secs(24 * 3600);
-
-/// The maximum size of an answer other than a snapshot, in bytes.
-const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 
 /// The maximum size of a page of a query's result, in bytes. A thousand rows with all metrics and dimensions take half
 /// of it.
@@ -132,10 +127,7 @@ pub const SKILL_FIGURES_PATH: &str = "/InContactAPI/services/v18.0/real-time-dat
 /// The platform adapter of the guide dialect for one tenant.
 #[derive(Debug)]
 pub struct GuidePlatform {
-    caller: HttpCaller,
-    clock: SharedClock,
-    tokens: TokenSource,
-    api_path: String,
+    api: ApiClient,
     feed_base_url: Option<Url>,
     feed_path: String,
     state_names: Arc<StateNames>,
@@ -143,43 +135,6 @@ pub struct GuidePlatform {
     snapshot_limit: usize,
     skill_figures_path: String,
     queue_service_level: ShareUnit,
-    calls: Arc<CallCounts>,
-}
-
-/// A request that is about to be sent.
-struct ApiRequest<'a> {
-    kind: CallKind,
-    purpose: &'static str,
-    method: Method,
-    /// A path that replaces the API's path.
-    path: Option<&'a str>,
-    /// Path segments below it, including ids.
-    segments: &'a [&'a str],
-    /// The query string as it is written in the URL.
-    query: Option<String>,
-    scope: Option<&'static str>,
-    body: Option<Vec<u8>>,
-    /// The value of the `Range` header.
-    range: Option<String>,
-    limit: usize,
-}
-
-impl<'a> ApiRequest<'a> {
-    fn get(kind: CallKind, purpose: &'static str, segments: &'a [&'a str], scope: &'static str) -> Self {
-        let scope = Some(scope);
-        let (path, query, body, range) = (None, None, None, None);
-        Self { kind, purpose, method: Method::GET, path, segments, query, scope, body, range, limit: MAX_ANSWER_BYTES }
-    }
-
-    fn post(
-        kind: CallKind,
-        purpose: &'static str,
-        segments: &'a [&'a str],
-        scope: &'static str,
-        body: Option<Vec<u8>>,
-    ) -> Self {
-        Self { method: Method::POST, body, ..Self::get(kind, purpose, segments, scope) }
-    }
 }
 
 impl GuidePlatform {
@@ -207,10 +162,17 @@ impl GuidePlatform {
             tenant_id: settings.tenant_id,
         };
         Ok(Self {
-            tokens: TokenSource::new(caller.clone(), Arc::clone(&clock), tokens),
-            caller,
-            clock,
-            api_path: settings.api_path,
+            api: ApiClient {
+                tokens: TokenSource::new(
+                    ClientCredentials { caller: caller.clone(), clock: Arc::clone(&clock), settings: tokens },
+                    Arc::clone(&clock),
+                ),
+                caller,
+                clock,
+                api_path: settings.api_path,
+                read_conflict: |reply, secrets| Failure::Conflict { code: wire::conflict_code(&reply.body, secrets) },
+                calls: Arc::default(),
+            },
             feed_base_url: settings.feed_base_url,
             feed_path: settings.feed_path,
             request_timeout,
@@ -218,85 +180,6 @@ impl GuidePlatform {
             snapshot_limit: settings.snapshot_limit,
             skill_figures_path: settings.skill_figures_path,
             queue_service_level: settings.queue_service_level,
-            calls: Arc::default(),
-        })
-    }
-
-    /// Sends a request once, and converts a success with `read`.
-    async fn send<T>(
-        &self,
-        request: ApiRequest<'_>,
-        read: impl FnOnce(&mut ApiReply, &[&str]) -> Result<T, Failure>,
-    ) -> Result<Answer<T>, CallError> {
-        let site = CallSite {
-            purpose: request.purpose,
-            method: if request.method == Method::GET { "GET" } else { "POST" },
-            path: site_path(request.path.unwrap_or(&self.api_path), request.segments),
-        };
-        let (mut asked_at, kind, watch) = (None, request.kind, Stopwatch::start());
-        let answer = self.try_send(request, read, &mut asked_at).await;
-        let result = answer.map_err(|failure| CallError { site, failure, sent_at: asked_at });
-        self.calls.record(kind, &result, watch.elapsed());
-        result
-    }
-
-    async fn try_send<T>(
-        &self,
-        api_request: ApiRequest<'_>,
-        read: impl FnOnce(&mut ApiReply, &[&str]) -> Result<T, Failure>,
-        asked_at: &mut Option<UtcMicros>,
-    ) -> Result<Answer<T>, Failure> {
-        let token = self.tokens.current().await?;
-        let mut url = join_path(token.base(), api_request.path.unwrap_or(&self.api_path), api_request.segments)?;
-        url.set_query(api_request.query.as_deref());
-        let mut request = self.caller.request(api_request.method, url);
-        request = request.header(reqwest::header::AUTHORIZATION, token.header());
-        if let Some(body) = api_request.body {
-            request = request.header(reqwest::header::CONTENT_TYPE, "application/json").body(body);
-        }
-        if let Some(range) = api_request.range {
-            request = request.header(reqwest::header::RANGE, range);
-        }
-        *asked_at = Some(self.clock.now());
-        let mut reply = self.caller.exchange(request, &self.clock, api_request.limit).await?;
-        let secrets = [token.text().expose(), self.tokens.client_secret().expose()];
-        self.classify(&reply, &token, api_request.scope, &secrets)?;
-        let value = read(&mut reply, &secrets)?;
-        Ok(Answer {
-            value,
-            latency: reply.latency,
-            sent_at: reply.sent_at,
-            received_at: reply.received_at,
-            platform_now: reply.date(),
-        })
-    }
-
-    /// Maps the status to a failure. Status 304, used for snapshots, counts as a success.
-    fn classify(
-        &self,
-        reply: &ApiReply,
-        token: &Token,
-        scope: Option<&'static str>,
-        secrets: &[&str],
-    ) -> Result<(), Failure> {
-        if reply.status == StatusCode::UNAUTHORIZED {
-            self.tokens.report_refused(token);
-            return Err(Failure::Unauthorized);
-        }
-        if reply.status.is_success() || reply.status.is_client_error() {
-            self.tokens.report_accepted(token);
-        }
-        let status = reply.status.as_u16();
-        Err(match reply.status {
-            status if status.is_success() || status == StatusCode::NOT_MODIFIED => return Ok(()),
-            StatusCode::FORBIDDEN => Failure::Forbidden { scope },
-            StatusCode::NOT_FOUND => Failure::NotFound,
-            StatusCode::REQUEST_TIMEOUT => Failure::Timeout,
-            StatusCode::CONFLICT => Failure::Conflict { code: wire::conflict_code(&reply.body, secrets) },
-            StatusCode::TOO_MANY_REQUESTS => Failure::Throttled { retry_after: reply.retry_after() },
-            other if other.is_client_error() => Failure::Rejected { status, excerpt: excerpt(&reply.body, secrets) },
-            other if other.is_server_error() => Failure::Server { status, retry_after: reply.retry_after() },
-            _ => reply.malformed("a success or an error", secrets),
         })
     }
 
@@ -313,7 +196,7 @@ impl GuidePlatform {
             return Err(CallError { site, failure: Failure::cannot_set(state), sent_at: None });
         };
         question.body = Some(wire::state_body(name, reason));
-        self.send(question, wire::parse_acceptance).await
+        self.api.send(question, wire::parse_acceptance).await
     }
 
     async fn send_subscription(&self, request: SubscriptionRequest<'_>) -> Result<Answer<Subscription>, CallError> {
@@ -331,19 +214,15 @@ impl GuidePlatform {
             Detail::Needed => true,
         };
         question.body = Some(wire::subscription_body(request.name, interval, request.agents, needed_only));
-        self.send(question, |reply, secrets| {
-            let (id, answered) = wire::parse_subscription(reply, secrets)?;
-            // The platform may raise the interval silently. Polling less often than requested is always allowed.
-            let interval = answered.unwrap_or(interval).clamp(interval, MAX_INTERVAL);
-            Ok(Subscription { id, interval })
-        })
-        .await
+        self.api
+            .send(question, |reply, secrets| {
+                let (id, answered) = wire::parse_subscription(reply, secrets)?;
+                // The platform may raise the interval silently. Polling less often than requested is always allowed.
+                let interval = answered.unwrap_or(interval).clamp(interval, MAX_INTERVAL);
+                Ok(Subscription { id, interval })
+            })
+            .await
     }
-}
-
-/// Returns a path as errors show it.
-fn site_path(path: &str, segments: &[&str]) -> String {
-    std::iter::once(path.trim_end_matches('/')).chain(segments.iter().copied()).collect::<Vec<_>>().join("/")
 }
 
 impl Platform for GuidePlatform {
@@ -362,7 +241,7 @@ impl Platform for GuidePlatform {
     }
 
     fn status(&self) -> PlatformHealth {
-        PlatformHealth { calls: self.calls.clone(), token: self.tokens.status() }
+        PlatformHealth { calls: self.api.calls.clone(), token: self.api.tokens.status() }
     }
 
     fn set_state<'a>(&'a self, agent: &'a AgentId, state: &'a AgentState, reason: &'a ReasonCode) -> Call<'a, ()> {
@@ -373,7 +252,7 @@ impl Platform for GuidePlatform {
         Box::pin(async move {
             let segments = ["schedules", "users", agent.as_str()];
             let question = ApiRequest::get(CallKind::Schedule, "read the schedule", &segments, "schedules:view");
-            self.send(question, wire::parse_schedule).await
+            self.api.send(question, wire::parse_schedule).await
         })
     }
 
@@ -381,7 +260,7 @@ impl Platform for GuidePlatform {
         Box::pin(async move {
             let segments = ["breaks", "users", agent.as_str(), "status"];
             let question = ApiRequest::get(CallKind::Break, "read the break status", &segments, "breaks:view");
-            self.send(question, wire::parse_break_required).await
+            self.api.send(question, wire::parse_break_required).await
         })
     }
 
@@ -394,7 +273,7 @@ impl Platform for GuidePlatform {
             let segments = ["analytics", "realtime", "subscription", subscription.as_str()];
             let question = ApiRequest::get(CallKind::Snapshot, "read a snapshot", &segments, "analytics:realtime:read");
             let question = ApiRequest { limit: self.snapshot_limit, ..question };
-            self.send(question, wire::parse_snapshot).await
+            self.api.send(question, wire::parse_snapshot).await
         })
     }
 
@@ -407,7 +286,7 @@ impl Platform for GuidePlatform {
                 scope: None,
                 ..ApiRequest::get(CallKind::SkillFigures, "read skill figures", &[], "")
             };
-            self.send(question, |reply, secrets| figures::parse_skill_figures(reply, skills, secrets)).await
+            self.api.send(question, |reply, secrets| figures::parse_skill_figures(reply, skills, secrets)).await
         })
     }
 
@@ -415,7 +294,7 @@ impl Platform for GuidePlatform {
         Box::pin(async move {
             let question = ApiRequest::get(CallKind::Queues, "list the queues", &["queues"], REPORTING_SCOPE);
             let question = ApiRequest { limit: self.snapshot_limit, ..question };
-            self.send(question, |reply, secrets| figures::parse_queue_list(reply, secrets)).await
+            self.api.send(question, |reply, secrets| figures::parse_queue_list(reply, secrets)).await
         })
     }
 
@@ -425,7 +304,7 @@ impl Platform for GuidePlatform {
             let question =
                 ApiRequest::post(CallKind::QueueFigures, "read queue figures", &segments, REPORTING_SCOPE, Some(body));
             let share = self.queue_service_level;
-            self.send(question, |reply, secrets| figures::parse_queue_figures(reply, queues, share, secrets)).await
+            self.api.send(question, |reply, secrets| figures::parse_queue_figures(reply, queues, share, secrets)).await
         })
     }
 
@@ -439,7 +318,7 @@ impl Platform for GuidePlatform {
             let (segments, body) = (["analytics", "query"], analytics::query_body(query, part, page_rows));
             let kind = CallKind::AnalyticsSubmit;
             let question = ApiRequest::post(kind, "submit a query", &segments, QUERY_SCOPE, Some(body));
-            self.send(question, |reply, secrets| analytics::parse_submitted(reply, query, secrets)).await
+            self.api.send(question, |reply, secrets| analytics::parse_submitted(reply, query, secrets)).await
         })
     }
 
@@ -452,7 +331,7 @@ impl Platform for GuidePlatform {
                 limit: MAX_PAGE_BYTES,
                 ..ApiRequest::get(CallKind::AnalyticsPage, "read a query's result", &segments, RESULT_SCOPE)
             };
-            self.send(question, |reply, secrets| analytics::parse_query_state(reply, &request, secrets)).await
+            self.api.send(question, |reply, secrets| analytics::parse_query_state(reply, &request, secrets)).await
         })
     }
 

@@ -1,13 +1,12 @@
 //! The token request in its three styles, and the checks of its answer.
 
-use std::fmt;
 use std::time::Duration;
 
-use reqwest::header::HeaderValue;
 use reqwest::{Method, StatusCode, Url};
 use serde::Deserialize;
 
-use crate::clock::SharedClock;
+use super::endpoint::{Grant, TokenEndpoint, bearer_header};
+use crate::clock::{BoxFuture, SharedClock};
 use crate::domain::access::secret::Secret;
 use crate::platform::client::{ApiReply, HttpCaller};
 use crate::platform::error::{Failure, excerpt};
@@ -60,19 +59,25 @@ pub struct TokenSettings {
     pub tenant_id: Option<String>,
 }
 
-/// A usable token answer.
-pub(super) struct Grant {
-    pub(super) text: Secret,
-    pub(super) header: HeaderValue,
-    pub(super) base: Url,
-    /// The clock's monotonic time before the request, from which the lifetime is counted.
-    pub(super) requested_at: Duration,
-    pub(super) lifetime: Duration,
+/// Tokens by client credentials, as in the guides.
+#[derive(Clone, Debug)]
+pub struct ClientCredentials {
+    /// Sends the requests.
+    pub caller: HttpCaller,
+    /// The daemon's clock.
+    pub clock: SharedClock,
+    /// The settings of the requests.
+    pub settings: TokenSettings,
 }
 
-impl fmt::Debug for Grant {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Grant").field("base", &self.base.as_str()).field("life", &self.lifetime).finish_non_exhaustive()
+impl TokenEndpoint for ClientCredentials {
+    fn request(&self) -> BoxFuture<Result<Grant, Failure>> {
+        let Self { caller, clock, settings } = self.clone();
+        Box::pin(async move { request_token(&caller, &clock, &settings).await })
+    }
+
+    fn secret(&self) -> &Secret {
+        &self.settings.client_secret
     }
 }
 
@@ -104,11 +109,7 @@ impl ExpiresIn {
 }
 
 /// Sends one token request.
-pub(super) async fn request_token(
-    caller: &HttpCaller,
-    clock: &SharedClock,
-    settings: &TokenSettings,
-) -> Result<Grant, Failure> {
+async fn request_token(caller: &HttpCaller, clock: &SharedClock, settings: &TokenSettings) -> Result<Grant, Failure> {
     let asked_at = clock.monotonic();
     let url = join_path(&settings.base_url, &settings.path, &[])?;
     let mut form = vec![("grant_type", "client_credentials")];
@@ -165,9 +166,8 @@ fn parse_grant(
     if response.access_token.is_empty() {
         return Err(unusable("holds an empty access_token"));
     }
-    let mut header = HeaderValue::from_str(&format!("Bearer {}", response.access_token))
-        .map_err(|_| unusable("holds a token that no header can carry"))?;
-    header.set_sensitive(true);
+    let header =
+        bearer_header(&response.access_token).ok_or_else(|| unusable("holds a token that no header can carry"))?;
     let life = match &response.expires_in {
         None => DEFAULT_LIFETIME,
         Some(seconds) => seconds.duration().ok_or_else(|| unusable("has an expires_in that is no time"))?,

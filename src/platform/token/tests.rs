@@ -28,7 +28,8 @@ fn source(style: TokenStyle, url: &Url, clock: SharedClock) -> TokenSource {
         scope: "users:read breaks:view".to_owned(),
         tenant_id: Some("t-1".to_owned()),
     };
-    TokenSource::new(HttpCaller::new(ClientSettings::default(), None).expect("a client"), clock, settings)
+    let caller = HttpCaller::new(ClientSettings::default(), None).expect("a client");
+    TokenSource::new(ClientCredentials { caller, clock: clock.clone(), settings }, clock)
 }
 
 fn grant(token: &str) -> Value {
