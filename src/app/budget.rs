@@ -34,7 +34,8 @@ pub(super) async fn restore_budgets(
 ) -> Result<Budgets, ReadError> {
     let (ordinary, reporting) = (settings.budget.requests_per_minute, settings.figures.requests_per_minute);
     let mut budgets = Budgets {
-        ordinary: Budget::new(ordinary, BUDGET_WINDOW, settings.budget.urgent_reserve),
+        ordinary: Budget::new(ordinary, BUDGET_WINDOW, settings.budget.urgent_reserve)
+            .with_poll_reserve(settings.budget.poll_reserve),
         reporting: Budget::new(reporting, BUDGET_WINDOW, 0),
     };
     let now = ClockReading::now(&**clock);

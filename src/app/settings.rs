@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::clock::SharedClock;
 use crate::config::{
-    Config, Dialect, Mode, Server, ServiceLevelUnit, Tenant, TenantScope, TokenStyle as ConfiguredStyle,
+    Config, Dialect, Mode, Server, ServiceLevelUnit, Tenant, TenantScope, TokenKind, TokenStyle as ConfiguredStyle,
 };
 use crate::domain::agents::kind_sets::StateSet;
 use crate::domain::agents::state::AgentState;
@@ -24,6 +24,7 @@ use crate::platform::dry_run::DryRun;
 use crate::platform::guide::{
     ANALYTICS_SCOPES, DEFAULT_SCOPE, GuidePlatform, GuideSettings, REPORTING_SCOPE, TokenStyle,
 };
+use crate::platform::incontact::{self, CodeMap, CodeRule, IncontactPlatform, IncontactSettings};
 use crate::platform::retry::RetryBackoff;
 use crate::platform::{Platform, ShareUnit};
 
@@ -33,6 +34,9 @@ const PARALLEL_CALLS: usize = 32;
 
 /// The age of a subscription without a successor at which people are notified (source: guide 004, at 18 hours).
 const NEAR_EXPIRY_MARGIN: Duration = Duration::from_secs(18 * 3600);
+
+/// The slots that are reserved for polls where these count: one poll, and a second page.
+const INCONTACT_POLL_RESERVE: usize = 2;
 
 /// A configuration that was parsed but cannot be run.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +68,10 @@ pub fn tenant_settings(config: &Config, tenant: &Tenant) -> Result<TenantSetting
         budget: BudgetSettings {
             requests_per_minute: tenant.requests_per_minute as usize,
             urgent_reserve: tenant.urgent_reserve as usize,
+            poll_reserve: match tenant.dialect {
+                Dialect::Guide => 0,
+                Dialect::Incontact => INCONTACT_POLL_RESERVE,
+            },
             read_share_percent: tenant.policy.read_share_percent as usize,
             parallel_calls: PARALLEL_CALLS,
             request_timeout_real: tenant.request_timeout,
@@ -119,6 +127,11 @@ fn capabilities(tenant: &Tenant) -> Capabilities {
                 AgentState::KNOWN.into_iter().filter(|state| tenant.states.platform_name(state).is_some()).collect();
             Capabilities { settable: StateSet::from_states(&settable), can_log_out: false }
         }
+        Dialect::Incontact => {
+            let settable: Vec<AgentState> =
+                std::iter::once(AgentState::Ready).chain(code_map(tenant).states()).collect();
+            Capabilities { settable: StateSet::from_states(&settable), can_log_out: false }
+        }
     }
 }
 
@@ -133,6 +146,21 @@ pub(super) fn platform_with_transport(
     tenant: &Tenant,
     clock: SharedClock,
 ) -> Result<Arc<dyn Platform>, SettingsError> {
+    let live: Arc<dyn Platform> = match tenant.dialect {
+        Dialect::Guide => Arc::new(guide_platform(transport, tenant, clock.clone())?),
+        Dialect::Incontact => Arc::new(incontact_platform(transport, tenant, clock.clone())?),
+    };
+    Ok(match tenant.mode {
+        Mode::Live => live,
+        Mode::DryRun => Arc::new(DryRun::new(live, clock)),
+    })
+}
+
+fn guide_platform(
+    transport: Option<Arc<dyn Transport>>,
+    tenant: &Tenant,
+    clock: SharedClock,
+) -> Result<GuidePlatform, SettingsError> {
     let style = match tenant.token.style {
         ConfiguredStyle::Body => TokenStyle::Body,
         ConfiguredStyle::Basic => TokenStyle::Basic,
@@ -156,13 +184,52 @@ pub(super) fn platform_with_transport(
         },
         ..defaults
     };
-    let guide = GuidePlatform::with_transport(transport, settings, clock.clone())
-        .map_err(|source| SettingsError::Client { tenant: tenant.id.to_string(), source })?;
-    let live: Arc<dyn Platform> = Arc::new(guide);
-    Ok(match tenant.mode {
-        Mode::Live => live,
-        Mode::DryRun => Arc::new(DryRun::new(live, clock)),
-    })
+    GuidePlatform::with_transport(transport, settings, clock)
+        .map_err(|source| SettingsError::Client { tenant: tenant.id.to_string(), source })
+}
+
+fn incontact_platform(
+    transport: Option<Arc<dyn Transport>>,
+    tenant: &Tenant,
+    clock: SharedClock,
+) -> Result<IncontactPlatform, SettingsError> {
+    let configured = &tenant.incontact;
+    let kind = match (configured.token_kind, &configured.app_id) {
+        (TokenKind::App, Some(client_id)) => {
+            incontact::TokenKind::App { client_id: client_id.clone(), client_secret: configured.app_secret.clone() }
+        }
+        (TokenKind::AccessKey | TokenKind::App, _) => incontact::TokenKind::AccessKey,
+    };
+    let settings = IncontactSettings {
+        token: incontact::TokenSettings {
+            kind,
+            auth_url: tenant.base_url.clone(),
+            user_hub_url: configured.user_hub().unwrap_or_else(|| tenant.base_url.clone()),
+            api_url: configured.api_url.clone(),
+            key_id: tenant.client_id.clone(),
+            key_secret: tenant.client_secret.clone(),
+        },
+        version: configured.version.clone(),
+        codes: code_map(tenant),
+        dialer: configured.dialer_state.clone(),
+        overlap: configured.overlap,
+        full_read_every: configured.full_read_every,
+        page_rows: configured.page_rows,
+        page_limit: tenant.subscription.max_body_bytes,
+        client: ClientSettings { request_timeout: tenant.request_timeout, ..ClientSettings::default() },
+    };
+    IncontactPlatform::new(transport, settings, clock)
+        .map_err(|source| SettingsError::Client { tenant: tenant.id.to_string(), source })
+}
+
+fn code_map(tenant: &Tenant) -> CodeMap {
+    let lines = tenant.incontact.codes.iter().map(|line| CodeRule {
+        state: line.state.clone(),
+        team: line.team.clone(),
+        reason: line.reason.clone(),
+        code: line.code,
+    });
+    CodeMap(lines.collect())
 }
 
 /// Returns the scopes that the tenant's settings need. A client without the right to queue figures or analytics would

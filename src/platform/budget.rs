@@ -18,7 +18,9 @@ pub const URGENT_MAX_WAIT: Duration = Duration::from_secs(2);
 /// Whether a call may take the reserved slots.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Urgency {
-    /// Mandatory breaks and people's changes, which may take every free slot.
+    /// Polls of agents' states, which may take every free slot: all decisions rest on them.
+    Poll,
+    /// Mandatory breaks and people's changes, which leave only the polls' reserve free.
     Urgent,
     /// Everything else, which leaves the reserve free.
     Ordinary,
@@ -49,6 +51,8 @@ pub struct Budget {
     limit: usize,
     window: Duration,
     reserve: usize,
+    /// The part of `reserve` that only polls may take.
+    poll_reserve: usize,
     /// Calls in flight, with the time of their sending.
     in_flight: BTreeMap<u64, Duration>,
     /// When the slots of answered calls become free, in ascending order.
@@ -71,11 +75,20 @@ impl Budget {
             limit,
             window,
             reserve: urgent_reserve.min(limit - 1),
+            poll_reserve: 0,
             in_flight: BTreeMap::new(),
             free_at: VecDeque::new(),
             last_id: 0,
             paused_until: Duration::ZERO,
         }
+    }
+
+    /// Reserves `slots` more for polls, which then never wait longer than [`URGENT_MAX_WAIT`] because of other calls.
+    #[must_use]
+    pub fn with_poll_reserve(mut self, slots: usize) -> Self {
+        let total = (self.reserve + slots).min(self.limit - 1);
+        (self.poll_reserve, self.reserve) = (slots.min(total), total);
+        self
     }
 
     /// Returns a budget without slots, for use until the calls of an earlier run are known.
@@ -157,11 +170,9 @@ impl Budget {
     /// depends on a call in flight.
     pub fn next_free(&self, now: Duration, urgency: Urgency) -> Option<Duration> {
         let at = match urgency {
-            Urgency::Urgent => self.next_free_for(now, 1)?,
-            Urgency::Ordinary => {
-                let room = self.next_free_for(now, self.reserve + 1)?.saturating_sub(URGENT_MAX_WAIT);
-                self.next_free_for(now, 1)?.max(room)
-            }
+            Urgency::Poll => self.next_free_for(now, 1)?,
+            Urgency::Urgent => self.next_free_beside(now, self.poll_reserve)?,
+            Urgency::Ordinary => self.next_free_beside(now, self.reserve)?,
         };
         Some(at.max(self.paused_until))
     }
@@ -169,6 +180,15 @@ impl Budget {
     /// Returns the number of calls in flight or answered less than a window ago.
     pub fn used_slots(&self, now: Duration) -> usize {
         self.in_flight.len() + self.free_at.len() - self.free_at.partition_point(|at| *at <= now)
+    }
+
+    /// Returns when a slot is free while `reserve` further ones are free or become free within [`URGENT_MAX_WAIT`].
+    fn next_free_beside(&self, now: Duration, reserve: usize) -> Option<Duration> {
+        let one = self.next_free_for(now, 1)?;
+        if reserve == 0 {
+            return Some(one);
+        }
+        Some(one.max(self.next_free_for(now, reserve + 1)?.saturating_sub(URGENT_MAX_WAIT)))
     }
 
     /// Returns when `slots` slots are free at the same time, if that needs no answer to a call in flight.

@@ -1,7 +1,7 @@
 //! Access to a contact-centre platform: the calls that it takes, in terms of the domain, and the ways in which they
 //! fail.
 //!
-//! [`Platform`] is implemented once per dialect ([`guide`]) and by [`dry_run`]. The modules [`budget`], [`retry`],
+//! [`Platform`] is implemented once per dialect ([`guide`], [`incontact`]) and by [`dry_run`]. The modules [`budget`], [`retry`],
 //! [`breaker`], [`poll`] and [`offset`] hold the logic around a call and do no I/O. This module does not decide which
 //! calls to make, repeats no request by itself, does not read the store and keeps no state history. The engine does all
 //! of that, and takes a slot of the budget before every call.
@@ -17,6 +17,7 @@ pub mod error;
 pub mod feed;
 pub mod figures;
 pub mod guide;
+pub mod incontact;
 pub mod offset;
 pub mod poll;
 pub mod retry;
@@ -79,8 +80,9 @@ pub trait Platform: Send + Sync + fmt::Debug {
     /// this call counts against the request budget.
     fn subscribe<'a>(&'a self, request: SubscriptionRequest<'a>) -> Call<'a, Subscription>;
 
-    /// Fetches the current snapshot of a subscription, unparsed. Outside the request budget, but must not be called
-    /// more often than the subscription's interval.
+    /// Fetches the current snapshot of a subscription, or its next page, unparsed. Must not be called more often than the
+    /// subscription's interval, except for further pages. Counts against the request budget only if
+    /// [`Capabilities::polls_count`] says so.
     fn snapshot<'a>(&'a self, subscription: &'a SubscriptionId) -> Call<'a, SnapshotBody>;
 
     /// Reads the figures of at most [`MAX_PER_READ`] skills. Counts against the reporting budget, as do
@@ -145,8 +147,11 @@ pub struct Capabilities {
     pub has_feed: bool,
     /// The shortest interval of a subscription that the platform accepts.
     pub min_interval: Duration,
-    /// How long a subscription lives after its creation.
-    pub subscription_lifetime: Duration,
+    /// How long a subscription lives after its creation. If `None`, there are no subscriptions:
+    /// [`Platform::subscribe`] sends nothing, and one snapshot shows all agents.
+    pub subscription_lifetime: Option<Duration>,
+    /// Whether a call of [`Platform::snapshot`] counts against the request budget.
+    pub polls_count: bool,
 }
 
 /// A successful answer with its times.

@@ -41,8 +41,9 @@ impl fmt::Debug for SnapshotBody {
 /// [`SnapshotReader::reset`] makes the next snapshot return every agent again; merging repeated observations has no
 /// effect.
 pub trait SnapshotReader: Send + Sync + fmt::Debug {
-    /// Reads one snapshot, which must be of `subscription`. Keeps the body for comparison with the next one.
-    fn read(&mut self, subscription: &SubscriptionId, body: SnapshotBody) -> Result<SnapshotDelta, CallError>;
+    /// Reads one answer of [`super::Platform::snapshot`], which must be of `subscription`. Returns `None` if the snapshot
+    /// has further pages; then the next call of `snapshot` fetches the next page.
+    fn read(&mut self, subscription: &SubscriptionId, body: SnapshotBody) -> Result<Option<SnapshotDelta>, CallError>;
 
     /// Forgets what was returned, so that the next snapshot returns every agent.
     fn reset(&mut self);
@@ -104,7 +105,7 @@ pub struct AgentObservation {
 /// Leaves out the agent's name.
 impl fmt::Debug for AgentObservation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sighting")
+        f.debug_struct("AgentObservation")
             .field("agent", &self.agent)
             .field("state", &self.state)
             .field("queue", &self.queue)

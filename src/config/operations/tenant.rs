@@ -14,6 +14,7 @@ use crate::config::changes::policy::Policy;
 use crate::config::live::figures::FigureSettings;
 use crate::config::live::thresholds;
 use crate::config::platform::feed::Feed;
+use crate::config::platform::incontact::{Incontact, TokenKind};
 use crate::config::platform::retry::Retry;
 use crate::config::platform::subscription::Subscription;
 use crate::config::rules::automation::Automation;
@@ -39,6 +40,8 @@ pub struct Tenant {
     pub base_url: Url,
     /// The version in the paths of the guide dialect, as in `/api/v2/…`.
     pub api_version: String,
+    /// The settings of the dialect of the published services.
+    pub incontact: Incontact,
     /// The settings of token requests.
     pub token: TokenSettings,
     /// The client id of the credentials.
@@ -90,6 +93,8 @@ pub struct Tenant {
 pub enum Dialect {
     /// The endpoints of the vendor's guides.
     Guide,
+    /// The REST services that the vendor publishes.
+    Incontact,
 }
 
 /// Whether changes are sent to the platform.
@@ -168,6 +173,8 @@ impl TokenSettings {
 struct TenantIdentity {
     id: Option<TenantId>,
     base_url: Option<Url>,
+    dialect: Dialect,
+    api_version: String,
     client_id: Option<String>,
     client_secret: Option<Secret>,
 }
@@ -195,9 +202,19 @@ impl TenantIdentity {
                 .with_suggestion("use https://, or set allow_plain_http = true");
             section.add_diagnostic("base_url", fault);
         }
+        let dialect = section.value(
+            reloadable("dialect", "The platform services to use: those of the vendor's guides, or the published ones."),
+            &kind::choice(&[("guide", Dialect::Guide), ("incontact", Dialect::Incontact)]),
+            Dialect::Guide,
+        );
+        let api_version = section.value(
+            reloadable("api_version", "The version in the platform's paths, as in /api/v2/users."),
+            &version(),
+            "v2".to_owned(),
+        );
         let client_id = section.required(reloadable("client_id", "The client id."), &kind::text());
         let client_secret = section.daemon_secret(reloadable("client_secret", "The client secret."));
-        Self { id, base_url, client_id, client_secret }
+        Self { id, base_url, dialect, api_version, client_id, client_secret }
     }
 }
 
@@ -282,17 +299,8 @@ impl TenantSubjects {
 impl Tenant {
     pub(in crate::config) fn read(section: &mut Section<'_, '_>) -> Option<Self> {
         let identity = TenantIdentity::read(section);
-        let dialect = section.value(
-            reloadable("dialect", "The set of platform services to use."),
-            &kind::choice(&[("guide", Dialect::Guide)]),
-            Dialect::Guide,
-        );
-        let api_version = section.value(
-            reloadable("api_version", "The version in the platform's paths, as in /api/v2/users."),
-            &version(),
-            "v2".to_owned(),
-        );
         let token = section.table("token", TokenSettings::read);
+        let incontact = read_incontact(section, identity.dialect);
         let budget = RequestBudget::read(section);
         let mode = section.value(
             reloadable("mode", "`live` sends state changes; `dry_run` only records what would have been sent."),
@@ -315,10 +323,11 @@ impl Tenant {
         let series = series::read(section, &configured);
         Some(Self {
             id: identity.id?,
-            dialect,
+            dialect: identity.dialect,
             base_url: identity.base_url?,
-            api_version,
+            api_version: identity.api_version,
             token,
+            incontact,
             client_id: identity.client_id?,
             client_secret: identity.client_secret?,
             requests_per_minute: budget.requests_per_minute,
@@ -366,6 +375,24 @@ impl Tenant {
         };
         continued == *newer
     }
+}
+
+/// Reads the settings of the dialect of the published services, and reports what is missing if it is used.
+fn read_incontact(section: &mut Section<'_, '_>, dialect: Dialect) -> Incontact {
+    let incontact = section.table("incontact", Incontact::read);
+    let missing = match (dialect, incontact.token_kind) {
+        (Dialect::Incontact, TokenKind::AccessKey) if incontact.user_hub().is_none() => {
+            Some(("has neither area nor user_hub_url", "set incontact.area"))
+        }
+        (Dialect::Incontact, TokenKind::App) if incontact.app_id.is_none() => {
+            Some(("has no app_id for token_kind \"app\"", "set incontact.app_id and incontact.app_secret"))
+        }
+        (Dialect::Guide | Dialect::Incontact, TokenKind::AccessKey | TokenKind::App) => None,
+    };
+    if let Some((fault, suggestion)) = missing {
+        section.add_diagnostic("incontact", ValueFault::new(fault).with_suggestion(suggestion));
+    }
+    incontact
 }
 
 fn read_state_names(section: &mut Section<'_, '_>) -> StateNames {

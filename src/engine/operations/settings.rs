@@ -104,6 +104,8 @@ pub struct BudgetSettings {
     pub requests_per_minute: usize,
     /// The slots reserved for people's changes and mandatory breaks.
     pub urgent_reserve: usize,
+    /// Slots that only polls may take; 0 if polls do not count.
+    pub poll_reserve: usize,
     /// The share of the budget for calls about schedules and breaks, in percent.
     pub read_share_percent: usize,
     /// The most state change calls at the same time.

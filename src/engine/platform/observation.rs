@@ -23,7 +23,9 @@ use crate::engine::operations::settings::TenantSettings;
 use crate::platform::budget::Urgency;
 use crate::platform::poll::PollGrid;
 use crate::platform::retry::RetryBackoff;
-use crate::platform::{CallError, ClockOffset, Detail, Failure, SnapshotReader, SubscriptionRequest, UnreadableRows};
+use crate::platform::{
+    Answer, CallError, ClockOffset, Detail, Failure, SnapshotBody, SnapshotReader, SubscriptionRequest, UnreadableRows,
+};
 use crate::store::{Commit, CommitError, SubscriptionRow, SubscriptionWrite};
 
 /// Runs the worker of one tenant: one loop per subscription, restarted when the roster changes.
@@ -70,6 +72,9 @@ async fn start_slices(
         let observation = &settings.borrow().observation;
         (observation.agents_per_subscription.max(1), observation.interval)
     };
+    // Without subscriptions, one snapshot shows everybody.
+    let has_subscriptions = link.platform.capabilities().subscription_lifetime.is_some();
+    let per_slice = if has_subscriptions { per_slice } else { agents.len().max(1) };
     drop_surplus_slices(link, &stored, agents.len().div_ceil(per_slice)).await?;
     for (number, agents) in (0_u32..).zip(agents.chunks(per_slice)) {
         let hash = request_hash(agents, interval);
@@ -295,6 +300,17 @@ impl Slice {
         let (link, agents, number, detail) = (self.link.clone(), self.agents.clone(), self.number, self.detail);
         async move {
             let name = format!("shiftkeeper-{}-{number}", link.tenant);
+            if link.platform.capabilities().subscription_lifetime.is_none() {
+                let clock = &*link.clock;
+                return Ok(Ok(ActiveSubscription {
+                    id: SubscriptionId::new(name),
+                    request_hash: request_hash(&agents, interval),
+                    created: ClockReading::now(clock),
+                    age: AgeTracker::of(Duration::ZERO, clock),
+                    interval,
+                    detail,
+                }));
+            }
             let request = SubscriptionRequest { name: &name, interval, agents: &agents, detail };
             let call = link.platform.subscribe(request);
             // Every decision rests on observations: this call does not queue behind the changes that need them.
@@ -429,13 +445,19 @@ impl Slice {
     async fn poll(&mut self, target: &ActiveSubscription) -> anyhow::Result<Result<(), CallError>> {
         self.record_poll().await?;
         self.grid.record_sent(self.link.clock.monotonic());
-        let answer = match self.link.platform.snapshot(&target.id).await {
-            Ok(answer) => answer,
-            Err(error) => return Ok(Err(error)),
+        let mut bytes = 0;
+        let (delta, received_at) = loop {
+            let answer = match self.fetch_page(target).await? {
+                Ok(answer) => answer,
+                Err(error) => return Ok(Err(error)),
+            };
+            bytes += answer.value.bytes.len();
+            match self.reader.read(&target.id, answer.value) {
+                Ok(Some(delta)) => break (delta, answer.received_at),
+                Ok(None) => {}
+                Err(error) => return Ok(Err(error)),
+            }
         };
-        self.link.learn_offset(&answer);
-        let received_at = answer.received_at;
-        let bytes = answer.value.bytes.len();
         let oversize = bytes > self.settings.borrow().observation.oversize_bytes;
         // Reported when it begins, and answered by asking for less detail; a large roster stays large.
         if oversize && !std::mem::replace(&mut self.oversize_reported, true) {
@@ -444,10 +466,6 @@ impl Slice {
             self.link.inbox.send(KeeperMessage::SubscriptionNotice(notice)).await?;
         }
         self.oversize_reported = oversize;
-        let delta = match self.reader.read(&target.id, answer.value) {
-            Ok(delta) => delta,
-            Err(error) => return Ok(Err(error)),
-        };
         for diagnostic in &delta.diagnostics {
             tracing::warn!(tenant = %self.link.tenant, slice = self.number, ?diagnostic, "a row of the snapshot is odd");
         }
@@ -477,6 +495,22 @@ impl Slice {
         };
         self.link.inbox.send(KeeperMessage::Observation(observation)).await?;
         Ok(Ok(()))
+    }
+
+    /// Fetches a snapshot, or its next page. Where polls count against the budget, they go before everything else.
+    async fn fetch_page(
+        &self,
+        target: &ActiveSubscription,
+    ) -> Result<Result<Answer<SnapshotBody>, CallError>, CommitError> {
+        let (link, call) = (&self.link, self.link.platform.snapshot(&target.id));
+        if link.platform.capabilities().polls_count {
+            return call_within_budget(link, CallKind::Snapshot, Urgency::Poll, None, call).await;
+        }
+        let answer = call.await;
+        if let Ok(answer) = &answer {
+            link.learn_offset(answer);
+        }
+        Ok(answer)
     }
 
     async fn handle_failure(&mut self, error: CallError) -> anyhow::Result<()> {

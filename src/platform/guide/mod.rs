@@ -236,7 +236,8 @@ impl Platform for GuidePlatform {
             reports_breaks: true,
             has_feed: true,
             min_interval: MIN_INTERVAL,
-            subscription_lifetime: SUBSCRIPTION_LIFETIME,
+            subscription_lifetime: Some(SUBSCRIPTION_LIFETIME),
+            polls_count: false,
         }
     }
 

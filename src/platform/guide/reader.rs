@@ -166,11 +166,11 @@ impl GuideReader {
 }
 
 impl SnapshotReader for GuideReader {
-    fn read(&mut self, subscription: &SubscriptionId, body: SnapshotBody) -> Result<SnapshotDelta, CallError> {
+    fn read(&mut self, subscription: &SubscriptionId, body: SnapshotBody) -> Result<Option<SnapshotDelta>, CallError> {
         if let Some(delta) = self.repeated_snapshot(&body.bytes) {
-            return Ok(delta);
+            return Ok(Some(delta));
         }
-        self.read_new(subscription, body).map_err(|excerpt| CallError {
+        self.read_new(subscription, body).map(Some).map_err(|excerpt| CallError {
             site: CallSite { purpose: "read a snapshot", method: "", path: String::new() },
             failure: Failure::Malformed { status: 200, excerpt },
             sent_at: None,

@@ -207,7 +207,9 @@ async fn probe_subscription(
         None => Vec::new(),
     };
     let now = ClockReading::now(&**clock);
-    if let Some(row) = stored.iter().find(|row| row.created.age_at(now).is_some_and(|age| age < life)) {
+    if let Some(row) =
+        stored.iter().find(|row| row.created.age_at(now).is_some_and(|age| life.is_some_and(|life| age < life)))
+    {
         let result = platform.snapshot(&row.id).await;
         // The subscription may have ended early; the daemon makes a new one.
         if result.as_ref().err().is_none_or(|error| error.failure.class() != "not_found") {

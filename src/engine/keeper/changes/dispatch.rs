@@ -97,6 +97,10 @@ impl Keeper {
         }
         match self.policy_decision(index, id, pass.now) {
             PolicyDecision::Allow => self.claim_slot(id, capacity),
+            // Nothing says that the agent has no shift, and this platform cannot tell.
+            PolicyDecision::AskPlatform if !self.link.platform.capabilities().reports_schedule => {
+                self.claim_slot(id, capacity)
+            }
             PolicyDecision::AskPlatform => {
                 pass.plan_queries.push(index);
                 self.hold_if_new(id, WaitReason::PlatformAnswer, None)
@@ -205,7 +209,7 @@ impl Keeper {
         let urgency = if is_urgent { Urgency::Urgent } else { Urgency::Ordinary };
         let is_retry = open.transition.attempts > 0;
         let has_capacity = match urgency {
-            Urgency::Urgent => capacity.has_urgent_slots,
+            Urgency::Poll | Urgency::Urgent => capacity.has_urgent_slots,
             Urgency::Ordinary => capacity.has_ordinary_slots && capacity.has_urgent_slots,
         };
         if !has_capacity || capacity.sending >= max_in_flight(self.settings.budget.parallel_calls, urgency) {
@@ -234,7 +238,7 @@ impl Keeper {
             Err(next) => {
                 self.breaker.probe_withdrawn(id);
                 match urgency {
-                    Urgency::Urgent => capacity.has_urgent_slots = false,
+                    Urgency::Poll | Urgency::Urgent => capacity.has_urgent_slots = false,
                     Urgency::Ordinary => capacity.has_ordinary_slots = false,
                 }
                 if let Some(at) = next.at {
@@ -339,7 +343,7 @@ fn platform_plan(
 /// answers.
 pub(in crate::engine::keeper) const fn max_in_flight(parallel_calls: usize, urgency: Urgency) -> usize {
     match urgency {
-        Urgency::Urgent => parallel_calls,
+        Urgency::Poll | Urgency::Urgent => parallel_calls,
         Urgency::Ordinary => parallel_calls - parallel_calls / 4,
     }
 }

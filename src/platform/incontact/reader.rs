@@ -1,0 +1,224 @@
+//! Reads the agents' states, page by page. A row that is missing is unchanged, unless the read was one of all agents.
+
+use std::collections::HashMap;
+use std::hash::BuildHasher as _;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use foldhash::quality::RandomState;
+
+use crate::domain::ids::{AgentId, SubscriptionId, TeamName};
+use crate::domain::time::UtcMicros;
+use crate::platform::error::{CallError, CallSite, Failure};
+use crate::platform::snapshot::{
+    AgentObservation, MAX_DIAGNOSTICS, SnapshotBody, SnapshotDelta, SnapshotDiagnostic, SnapshotFault, SnapshotReader,
+    UnreadableRows,
+};
+use crate::platform::text;
+
+use super::poll::Polls;
+use super::states::StateReading;
+use super::wire::{Item, StateRow, StatesPage};
+
+/// The teams of the agents who were read, by the platform's name.
+pub(super) type Teams = Mutex<HashMap<AgentId, TeamName>>;
+
+/// Reads the states of the agents of one tenant.
+#[derive(Debug)]
+pub(super) struct StatesReader {
+    agents: Arc<[AgentId]>,
+    index: HashMap<AgentId, usize, RandomState>,
+    states: Arc<StateReading>,
+    polls: Arc<Polls>,
+    teams: Arc<Teams>,
+    overlap: Duration,
+    hasher: RandomState,
+    /// For each agent, the fingerprint of what was last returned.
+    fingerprints: Vec<Option<u64>>,
+    /// The agents without a row in the last read of all agents, and since.
+    absent: Arc<[AgentId]>,
+    /// What was read of the present read.
+    partial: Partial,
+}
+
+/// What the pages of one read have so far.
+#[derive(Debug, Default)]
+struct Partial {
+    /// The `lastPollTime` of the first page; later pages may be newer.
+    polled_at: Option<String>,
+    /// The latest instant in the rows.
+    latest: Option<UtcMicros>,
+    /// The last row of each agent.
+    rows: HashMap<usize, (u64, AgentObservation)>,
+    row_count: usize,
+    unreadable: UnreadableRows,
+    diagnostics: Vec<SnapshotDiagnostic>,
+    more_diagnostics: usize,
+}
+
+impl Partial {
+    fn add_diagnostic(&mut self, row: usize, agent: Option<AgentId>, fault: SnapshotFault) {
+        if self.diagnostics.len() < MAX_DIAGNOSTICS {
+            self.diagnostics.push(SnapshotDiagnostic { row: Some(row), agent, fault });
+        } else {
+            self.more_diagnostics += 1;
+        }
+    }
+}
+
+impl StatesReader {
+    pub(super) fn new(
+        agents: &[AgentId],
+        states: Arc<StateReading>,
+        polls: Arc<Polls>,
+        teams: Arc<Teams>,
+        overlap: Duration,
+    ) -> Self {
+        Self {
+            agents: agents.into(),
+            index: agents.iter().enumerate().map(|(place, agent)| (agent.clone(), place)).collect(),
+            states,
+            polls,
+            teams,
+            overlap,
+            hasher: RandomState::default(),
+            fingerprints: vec![None; agents.len()],
+            absent: agents.into(),
+            partial: Partial::default(),
+        }
+    }
+
+    /// Reads one row into the present read.
+    fn read_row(&mut self, row: Option<&StateRow<'_>>) {
+        let number = self.partial.row_count;
+        self.partial.row_count += 1;
+        let id = row.and_then(|row| row.agent_id.id()).filter(|id| text::is_id(id));
+        let (Some(row), Some(id)) = (row, id) else {
+            self.partial.unreadable.without_id += 1;
+            return self.partial.add_diagnostic(number, None, SnapshotFault::Unreadable);
+        };
+        for instant in [&row.updated_at, &row.polled_at] {
+            self.partial.latest = self.partial.latest.max(instant.text().and_then(parse_instant));
+        }
+        // The call lists everybody whom the key may see, so an unknown agent is normal.
+        let Some(&place) = self.index.get(id.as_str()) else { return };
+        let agent = self.agents[place].clone();
+        let Some(state) = self.states.state_of(row) else {
+            return self.partial.add_diagnostic(number, Some(agent), SnapshotFault::Unreadable);
+        };
+        let changed_at = row.start_date.text().and_then(parse_instant);
+        if changed_at.is_none() && row.start_date.text().is_some() {
+            self.partial.add_diagnostic(number, Some(agent.clone()), SnapshotFault::BadInstant);
+        }
+        let team = row.team_name.text().map(|name| TeamName::new(text::truncated(name)));
+        if let Some(team) = &team {
+            self.teams.lock().unwrap_or_else(PoisonError::into_inner).insert(agent.clone(), team.clone());
+        }
+        let name = match (row.first_name.text(), row.last_name.text()) {
+            (Some(first), Some(last)) => Some(format!("{first} {last}")),
+            (Some(name), None) | (None, Some(name)) => Some(name.to_owned()),
+            (None, None) => None,
+        };
+        let queue = row.skill_name.text().map(text::truncated).filter(|_| state.is_on_contact());
+        let observation = AgentObservation {
+            agent,
+            queue: queue.map(|queue| queue.as_ref().into()),
+            changed_at,
+            team,
+            name: name.map(|name| text::truncated(&name).as_ref().into()),
+            state,
+        };
+        let fingerprint = self.hasher.hash_one((
+            observation.state.name(),
+            row.out_state_id.integer(),
+            observation.changed_at.map(UtcMicros::as_micros),
+            observation.queue.as_deref(),
+            observation.team.as_ref().map(TeamName::as_str),
+            observation.name.as_deref(),
+        ));
+        self.partial.rows.insert(place, (fingerprint, observation));
+    }
+
+    /// Reads a page and returns whether the read is complete, or what is wrong with the page.
+    fn read_page(&mut self, body: &[u8]) -> Result<bool, String> {
+        let not_states = || format!("expected agents' states, got {} bytes that are something else", body.len());
+        let page: Item<StatesPage<'_>> = serde_json::from_slice(body).map_err(|_| not_states())?;
+        let page = page.0.ok_or_else(not_states)?;
+        let rows = page.rows.ok_or_else(not_states)?;
+        if self.partial.polled_at.is_none() {
+            self.partial.polled_at = page.last_poll_time.text().map(str::to_owned);
+        }
+        for row in &rows {
+            self.read_row(row.0.as_ref());
+        }
+        let received = self.partial.row_count;
+        let total = page.total.integer().and_then(|total| usize::try_from(total).ok());
+        self.polls.lock().received = received;
+        Ok(rows.is_empty() || total.is_some_and(|total| received >= total))
+    }
+
+    /// Ends the present read and returns what is new.
+    fn finish(&mut self) -> Result<SnapshotDelta, String> {
+        let partial = std::mem::take(&mut self.partial);
+        let polled_at = partial.polled_at.as_deref().and_then(parse_instant);
+        let generated_at = polled_at.or(partial.latest).ok_or_else(|| {
+            self.polls.restart();
+            "expected agents' states with their lastPollTime".to_owned()
+        })?;
+        let is_full = self.polls.finish((generated_at - self.overlap).to_string());
+        let is_absent = |place: &usize| !partial.rows.contains_key(place);
+        let before: Vec<usize> = if is_full {
+            (0..self.agents.len()).collect()
+        } else {
+            self.absent.iter().filter_map(|agent| self.index.get(agent).copied()).collect()
+        };
+        self.absent = before.into_iter().filter(is_absent).map(|place| self.agents[place].clone()).collect();
+        let mut changed: Vec<(usize, AgentObservation)> = Vec::new();
+        for (place, (fingerprint, observation)) in partial.rows {
+            if self.fingerprints[place].replace(fingerprint) != Some(fingerprint) {
+                changed.push((place, observation));
+            }
+        }
+        changed.sort_unstable_by_key(|(place, _)| *place);
+        // A row that cannot be read may be anybody's.
+        let is_certain = is_full && partial.unreadable.without_id == 0;
+        Ok(SnapshotDelta {
+            generated_at,
+            repeated: false,
+            changed: changed.into_iter().map(|(_, observation)| observation).collect(),
+            rows: partial.row_count,
+            missing: if is_certain { Arc::clone(&self.absent) } else { Arc::default() },
+            absent: Arc::clone(&self.absent),
+            unreadable: partial.unreadable,
+            diagnostics: partial.diagnostics,
+            more_diagnostics: partial.more_diagnostics,
+        })
+    }
+}
+
+impl SnapshotReader for StatesReader {
+    fn read(&mut self, _: &SubscriptionId, body: SnapshotBody) -> Result<Option<SnapshotDelta>, CallError> {
+        let read = self.read_page(&body.bytes).and_then(|is_complete| is_complete.then(|| self.finish()).transpose());
+        read.map_err(|excerpt| {
+            self.partial = Partial::default();
+            self.polls.lock().received = 0;
+            CallError {
+                site: CallSite { purpose: "read the agents' states", method: "", path: String::new() },
+                failure: Failure::Malformed { status: 200, excerpt },
+                sent_at: None,
+            }
+        })
+    }
+
+    fn reset(&mut self) {
+        self.polls.restart();
+        self.partial = Partial::default();
+        self.fingerprints.fill(None);
+    }
+}
+
+/// Parses an instant: RFC 3339, or without an offset, which then is UTC.
+fn parse_instant(text: &str) -> Option<UtcMicros> {
+    let text = text.trim();
+    text.parse().ok().or_else(|| format!("{text}Z").parse().ok())
+}
