@@ -376,6 +376,21 @@ fn every_term_that_replaced_a_word_is_in_the_glossary() {
     assert!(says("an odd one", "odd") && !says("an oddity", "odd") && !says("is_odd", "odd"));
 }
 
+#[test]
+fn the_contributors_page_names_what_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("CONTRIBUTING.md")).expect("a page");
+    let code: String = ["src", "tests"].into_iter().flat_map(|folder| below(folder, "rs").into_values()).collect();
+    let mut missing = Vec::new();
+    for (number, line) in page.lines().enumerate().filter(|(_, line)| line.starts_with('|')) {
+        for name in names(line).filter(|name| name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | ':' | '!'))) {
+            let parts = name.trim_end_matches('!').split("::");
+            missing.extend(parts.filter(|part| !says(&code, part)).map(|part| format!("line {}: {part}", number + 1)));
+        }
+    }
+    assert!(missing.is_empty(), "CONTRIBUTING.md names what the code does not have: {}", missing.join(", "));
+}
+
 /// Where the links of a page lead: `](target)` in its prose.
 fn links(text: &str) -> Vec<String> {
     let mut found = Vec::new();
