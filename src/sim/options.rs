@@ -14,6 +14,16 @@ pub struct ScheduleFile {
     pub bytes: Vec<u8>,
 }
 
+/// The kind of ids that agents have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum AgentIds {
+    /// Text, as in the vendor's guides.
+    #[default]
+    Text,
+    /// Numbers, as in the published services.
+    Numbers,
+}
+
 /// The options of a simulator. Durations are in the simulator's time.
 #[derive(Clone, Debug)]
 pub struct SimOptions {
@@ -25,6 +35,8 @@ pub struct SimOptions {
     pub tenants: usize,
     /// A file with the shifts, instead of made-up ones.
     pub schedule: Option<ScheduleFile>,
+    /// The kind of ids of agents that no schedule file names.
+    pub agent_ids: AgentIds,
     /// The seed of names, secrets, shifts and behaviour.
     pub seed: u64,
     /// The budget of each tenant for schedule, break, state and subscribe calls, per minute.
@@ -65,6 +77,7 @@ impl Default for SimOptions {
             agents: 300,
             tenants: 1,
             schedule: None,
+            agent_ids: AgentIds::Text,
             seed: 1,
             requests_per_minute: 100,
             reporting_per_minute: 10,

@@ -149,6 +149,7 @@ impl PlatformState {
         let population_options = PopulationOptions {
             agents: options.agents,
             schedule,
+            agent_ids: options.agent_ids,
             skills: options.skills,
             autonomous_agents: options.autonomous_agents,
             special_users: options.special_users,

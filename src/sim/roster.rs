@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::agent::AgentProfile;
 use super::calendar::{Activity, Calendar, Segment, Shift};
 use super::contacts::{Skill, SkillIndex};
+use super::options::AgentIds;
 use super::random::RandomStream;
 use super::shifts::FileSchedule;
 use super::state::SimState;
@@ -18,6 +19,9 @@ pub const FEWEST_AGENTS: usize = 4;
 pub const MOST_AGENTS: usize = 100_000;
 /// The number of teams of made-up agents.
 const TEAMS: usize = 12;
+
+/// The number before that of the first made-up agent.
+const FIRST_NUMBER: u32 = 10_000;
 
 /// The fewest skills of a tenant.
 pub const FEWEST_SKILLS: usize = 2;
@@ -46,6 +50,7 @@ const FAMILY_NAMES: [&str; 16] = [
 pub(super) struct PopulationOptions<'a> {
     pub(super) agents: usize,
     pub(super) schedule: Option<&'a FileSchedule>,
+    pub(super) agent_ids: AgentIds,
     /// The number of skills.
     pub(super) skills: usize,
     pub(super) autonomous_agents: bool,
@@ -120,8 +125,11 @@ fn agent_ids(options: &PopulationOptions<'_>) -> Vec<AgentId> {
         .map(|schedule| schedule.agents.keys().take(options.agents).cloned().collect())
         .unwrap_or_default();
     let scheduled_ids: std::collections::HashSet<AgentId> = ids.iter().cloned().collect();
-    let made_up =
-        (1..).map(|number: u32| AgentId::from(format!("u_{number:04}"))).filter(|id| !scheduled_ids.contains(id));
+    let id_of = |number: u32| match options.agent_ids {
+        AgentIds::Text => AgentId::from(format!("u_{number:04}")),
+        AgentIds::Numbers => AgentId::from((FIRST_NUMBER + number).to_string()),
+    };
+    let made_up = (1..).map(id_of).filter(|id| !scheduled_ids.contains(id));
     ids.extend(made_up.take(options.agents.saturating_sub(scheduled_ids.len())));
     ids
 }
@@ -200,6 +208,7 @@ mod tests {
         PopulationOptions {
             agents,
             schedule: None,
+            agent_ids: AgentIds::Text,
             skills: 5,
             autonomous_agents: true,
             special_users: true,

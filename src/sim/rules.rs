@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 use super::analytics::{self, PageRequest};
 use super::faults::{ClockError, Endpoint, FaultContext, FaultKind, FaultSpec};
 use super::figures::SkillFigures;
+use super::incontact;
 use super::journal::{RequestEntry, RequestOutcome};
 use super::platform_state::{PlatformState, Tenant};
 use super::subscriptions::{PollError, Snapshot, SubscriptionView};
@@ -36,6 +37,18 @@ pub(super) enum TokenStyle {
     Legacy,
 }
 
+/// A call of the published services (the dialect `incontact`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PublishedCall {
+    Token,
+    Discovery,
+    States,
+    SetState,
+    Agents,
+    Teams,
+    TeamCodes,
+}
+
 /// The operation that a call requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Operation {
@@ -51,6 +64,7 @@ pub(super) enum Operation {
     SubmitQuery,
     QueryResult,
     Feed,
+    Published(PublishedCall),
 }
 
 impl Operation {
@@ -68,6 +82,12 @@ impl Operation {
             Self::SubmitQuery => Endpoint::AnalyticsQuery,
             Self::QueryResult => Endpoint::AnalyticsResult,
             Self::Feed => Endpoint::Feed,
+            Self::Published(call) => match call {
+                PublishedCall::Token | PublishedCall::Discovery => Endpoint::Token,
+                PublishedCall::States => Endpoint::Snapshot,
+                PublishedCall::SetState => Endpoint::State,
+                PublishedCall::Agents | PublishedCall::Teams | PublishedCall::TeamCodes => Endpoint::Queues,
+            },
         }
     }
 
@@ -75,7 +95,7 @@ impl Operation {
     /// the list.
     fn scope(self) -> Option<Scope> {
         match self {
-            Self::Token(_) | Self::SkillData | Self::Queues | Self::Feed => None,
+            Self::Token(_) | Self::SkillData | Self::Queues | Self::Feed | Self::Published(_) => None,
             Self::QueueFigures => Some(Scope::QueueView),
             Self::SubmitQuery => Some(Scope::AnalyticsQuery),
             Self::QueryResult => Some(Scope::AnalyticsView),
@@ -89,12 +109,25 @@ impl Operation {
 
     /// Returns whether the operation counts in `TenantCounts::calls`.
     fn is_call(self) -> bool {
-        matches!(self, Self::Shift | Self::Break | Self::SetState)
+        matches!(self, Self::Shift | Self::Break | Self::SetState | Self::Published(PublishedCall::SetState))
     }
 
     /// Returns whether the operation uses the request budget; tokens and snapshots do not.
     fn is_budgeted(self) -> bool {
-        self.is_call() || self == Self::Subscribe
+        match self {
+            Self::Published(call) => !matches!(call, PublishedCall::Token | PublishedCall::Discovery),
+            _ => self.is_call() || self == Self::Subscribe,
+        }
+    }
+
+    /// Returns whether the operation needs a token.
+    fn needs_token(self) -> bool {
+        !matches!(self, Self::Token(_) | Self::Published(PublishedCall::Token | PublishedCall::Discovery))
+    }
+
+    /// Returns whether the operation requests a state.
+    fn sets_state(self) -> bool {
+        matches!(self, Self::SetState | Self::Published(PublishedCall::SetState))
     }
 
     /// Returns whether the operation uses the budget of figures and aggregation queries.
@@ -109,8 +142,14 @@ impl Operation {
 
     fn method(self) -> &'static str {
         match self {
-            Self::Token(_) | Self::SetState | Self::Subscribe | Self::QueueFigures | Self::SubmitQuery => "POST",
-            Self::Shift
+            Self::Token(_)
+            | Self::SetState
+            | Self::Subscribe
+            | Self::QueueFigures
+            | Self::SubmitQuery
+            | Self::Published(PublishedCall::Token | PublishedCall::SetState) => "POST",
+            Self::Published(_)
+            | Self::Shift
             | Self::Break
             | Self::Poll
             | Self::SkillData
@@ -197,6 +236,12 @@ pub(super) enum Reply {
     QueryResult(serde_json::Value),
     /// The connection becomes a feed of this tenant.
     Feed(FeedCredentials),
+    /// A complete body.
+    Json(serde_json::Value),
+    /// No body.
+    Empty,
+    /// The origins of the services.
+    Discovery,
     Problem(Problem),
     Page,
 }
@@ -218,6 +263,9 @@ impl Reply {
             | Self::Queues
             | Self::QueueFigures { .. }
             | Self::QueryResult(_)
+            | Self::Json(_)
+            | Self::Empty
+            | Self::Discovery
             | Self::Page => 200,
         }
     }
@@ -240,7 +288,7 @@ impl PlatformState {
         let seq = self.journal.record_request(request_entry(operation, call, tenant_id.clone(), now));
         if let Some(tenant) = tenant.and_then(|at| self.tenants.get_mut(at)) {
             tenant.counts.calls += u64::from(operation.is_call());
-            tenant.counts.state_posts += u64::from(operation == Operation::SetState);
+            tenant.counts.state_posts += u64::from(operation.sets_state());
         }
         let agent = operation.names_agent().then_some(call.subject.as_str());
         let fault_context = FaultContext { endpoint: operation.endpoint(), tenant: tenant_id.as_ref(), agent };
@@ -249,7 +297,7 @@ impl PlatformState {
             (Some(Reply::Problem(problem)), None)
         } else {
             let fault = self.faults.take_matching(&fault_context);
-            (self.process_call(operation, call, tenant, fault.as_ref(), seq, now), fault)
+            (self.process_call(operation, call, tenant, (fault.as_ref(), clock_error), seq, now), fault)
         };
         let status = reply.as_ref().map(Reply::status);
         let (subscription, generated) = match &reply {
@@ -273,7 +321,16 @@ impl PlatformState {
                 let (client_id, _, _) = credentials(style, call)?;
                 self.tenants.iter().position(|tenant| tenant.client_id == client_id)
             }
-            Operation::Shift
+            Operation::Published(PublishedCall::Token) => {
+                let (key_id, _) = incontact::credentials(call)?;
+                self.tenants.iter().position(|tenant| tenant.client_id == key_id)
+            }
+            Operation::Published(PublishedCall::Discovery) => {
+                let id = call.query.get("tenantId")?;
+                self.tenants.iter().position(|tenant| tenant.id.as_str() == id)
+            }
+            Operation::Published(_)
+            | Operation::Shift
             | Operation::Break
             | Operation::SetState
             | Operation::Subscribe
@@ -298,7 +355,7 @@ impl PlatformState {
         tenant: Option<usize>,
         now: UtcMicros,
     ) -> Result<(), Problem> {
-        if matches!(operation, Operation::Token(_)) {
+        if !operation.needs_token() {
             return Ok(());
         }
         let invalid = || {
@@ -339,7 +396,7 @@ impl PlatformState {
         operation: Operation,
         call: &Call,
         tenant: Option<usize>,
-        fault: Option<&FaultSpec>,
+        (fault, clock_error): (Option<&FaultSpec>, ClockError),
         seq: u64,
         now: UtcMicros,
     ) -> Option<Reply> {
@@ -361,6 +418,19 @@ impl PlatformState {
                 None => Err(Problem::new(401, "UNAUTHORIZED", "no such tenant")),
                 Some(tenant) => tenant.handle_query(operation, call, fault.map(|fault| fault.kind), delay),
             },
+            Operation::Published(published) => {
+                let (lifetime, skew_ms) = (self.token_lifetime, clock_error.skew_ms);
+                match tenant.and_then(|at| self.tenants.get_mut(at)) {
+                    None if published == PublishedCall::Token => {
+                        Err(Problem::new(400, "invalid_grant", "unknown access key or wrong secret"))
+                    }
+                    None => Err(Problem::new(404, "NotFound", "no such tenant")),
+                    Some(tenant) if published == PublishedCall::Token => {
+                        grant_by_key(&mut self.tokens, tenant, call, now, lifetime)
+                    }
+                    Some(tenant) => tenant.process_published_call(published, call, seq, delay, skew_ms),
+                }
+            }
             Operation::Shift
             | Operation::Break
             | Operation::SetState
@@ -420,6 +490,7 @@ impl Tenant {
             // The caller has handled these: tokens belong to the platform rather than a tenant, figures to
             // `report_figures`, and queries to `handle_query`.
             Operation::Token(_)
+            | Operation::Published(_)
             | Operation::SkillData
             | Operation::Queues
             | Operation::QueueFigures
@@ -512,6 +583,48 @@ impl Tenant {
         let response = self.analytics.query_response(&self.id, &call.subject, page, fault, now);
         response.map(Reply::QueryResult).ok_or_else(|| Problem::new(404, "NOT_FOUND", "no such query"))
     }
+}
+
+impl Tenant {
+    /// Answers a call of the published services other than for a token.
+    fn process_published_call(
+        &mut self,
+        published: PublishedCall,
+        call: &Call,
+        seq: u64,
+        delay: Duration,
+        skew_ms: i64,
+    ) -> Result<Reply, Problem> {
+        Ok(match published {
+            // The caller has handled this.
+            PublishedCall::Token => Reply::Empty,
+            PublishedCall::Discovery => Reply::Discovery,
+            PublishedCall::States => Reply::Json(self.agent_states(call, skew_ms)?),
+            PublishedCall::SetState => {
+                self.set_agent_state(call, seq, delay)?;
+                Reply::Empty
+            }
+            PublishedCall::Agents => Reply::Json(self.agent_list()),
+            PublishedCall::Teams => Reply::Json(self.team_list()),
+            PublishedCall::TeamCodes => Reply::Json(incontact::team_codes(&call.subject)),
+        })
+    }
+}
+
+/// Grants a token for an access key. A wrong secret is the client's fault, as the published services answer it.
+fn grant_by_key(
+    tokens: &mut Tokens,
+    tenant: &Tenant,
+    call: &Call,
+    now: UtcMicros,
+    lifetime: Duration,
+) -> Result<Reply, Problem> {
+    let is_right = incontact::credentials(call).is_some_and(|(_, secret)| secret == tenant.client_secret);
+    if !is_right {
+        return Err(Problem::new(400, "invalid_grant", "unknown access key or wrong secret"));
+    }
+    let token = tokens.issue(&tenant.id, Scope::ALL.to_vec(), TokenBase::Root, now, lifetime);
+    Ok(Reply::Json(incontact::token_body(tenant, &token, lifetime)))
 }
 
 fn refusal_problem(refusal: Refusal) -> Problem {

@@ -94,6 +94,12 @@ pub(super) struct TokenForm {
     pub(super) tenant_id: Option<String>,
     #[serde(default)]
     pub(super) scope: String,
+    /// The access key's id, in a token request of the published services.
+    #[serde(default)]
+    pub(super) username: String,
+    /// The access key's secret, in a token request of the published services.
+    #[serde(default)]
+    pub(super) password: String,
 }
 
 #[derive(Deserialize)]

@@ -214,17 +214,29 @@ impl World {
         request_seq: u64,
         after: Duration,
     ) -> Result<(), Refusal> {
-        let (now, behaviour) = (self.current_time, self.behaviour);
-        let index = *self.index.get(id).ok_or(Refusal::UnknownAgent)?;
-        let agent = self.agents.get_mut(index).ok_or(Refusal::UnknownAgent)?;
+        let agent = self.agent(id).ok_or(Refusal::UnknownAgent)?;
         if state == SimState::Available {
-            if !agent.is_scheduled(now) {
+            if !agent.is_scheduled(self.current_time) {
                 return Err(Refusal::NotScheduled);
             }
-            if agent.is_in_mandatory_break(now) {
+            if agent.is_in_mandatory_break(self.current_time) {
                 return Err(Refusal::MandatoryBreak);
             }
         }
+        self.request_unchecked(id, state, request_seq, after)
+    }
+
+    /// As [`World::request`], whatever the agent's shift and break.
+    pub(super) fn request_unchecked(
+        &mut self,
+        id: &str,
+        state: SimState,
+        request_seq: u64,
+        after: Duration,
+    ) -> Result<(), Refusal> {
+        let (now, behaviour) = (self.current_time, self.behaviour);
+        let index = *self.index.get(id).ok_or(Refusal::UnknownAgent)?;
+        let agent = self.agents.get_mut(index).ok_or(Refusal::UnknownAgent)?;
         if agent.state == SimState::LoggedOut {
             return Err(Refusal::LoggedOut);
         }

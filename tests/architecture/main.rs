@@ -383,7 +383,8 @@ fn the_contributors_page_names_what_exists() {
     let code: String = ["src", "tests"].into_iter().flat_map(|folder| below(folder, "rs").into_values()).collect();
     let mut missing = Vec::new();
     for (number, line) in page.lines().enumerate().filter(|(_, line)| line.starts_with('|')) {
-        for name in names(line).filter(|name| name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | ':' | '!'))) {
+        for name in names(line).filter(|name| name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | ':' | '!')))
+        {
             let parts = name.trim_end_matches('!').split("::");
             missing.extend(parts.filter(|part| !says(&code, part)).map(|part| format!("line {}: {part}", number + 1)));
         }

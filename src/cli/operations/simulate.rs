@@ -15,7 +15,7 @@ use crate::cli::shared::output::print_json;
 use crate::clock::{SharedClock, SystemClock};
 use crate::domain::time::UtcMicros;
 use crate::domain::wording::count_with_noun;
-use crate::sim::{FaultSpec, ScheduleFile, SimOptions, Simulator};
+use crate::sim::{AgentIds, FaultSpec, ScheduleFile, SimOptions, Simulator};
 
 /// Runs a simulator of the platform: a small contact centre over real HTTP, with simulated agents, and faults on
 /// demand.
@@ -31,6 +31,9 @@ pub struct SimulateArgs {
     /// The address to listen on. It must be a loopback address; port 0 chooses a free port.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7070")]
     listen: SocketAddr,
+    /// Number agents as this dialect does. The simulator answers the calls of both.
+    #[arg(long, value_name = "DIALECT", value_enum, default_value_t)]
+    dialect: Dialect,
     /// The number of agents per tenant.
     #[arg(long, value_name = "N", default_value_t = 300)]
     agents: usize,
@@ -75,6 +78,16 @@ pub struct SimulateArgs {
     quiet: bool,
 }
 
+/// A dialect of the platform.
+#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Dialect {
+    /// The services of the vendor's guides.
+    #[default]
+    Guide,
+    /// The published REST services.
+    Incontact,
+}
+
 /// Runs until SIGINT or SIGTERM.
 pub async fn run(args: SimulateArgs) -> anyhow::Result<ExitCode> {
     let clock: SharedClock = Arc::new(SystemClock::scaled(args.start, args.speed));
@@ -106,6 +119,10 @@ async fn sim_options(args: SimulateArgs) -> anyhow::Result<SimOptions> {
         agents: args.agents,
         tenants: args.tenants,
         schedule,
+        agent_ids: match args.dialect {
+            Dialect::Guide => AgentIds::Text,
+            Dialect::Incontact => AgentIds::Numbers,
+        },
         seed: args.seed,
         requests_per_minute: args.requests_per_minute,
         reporting_per_minute: args.reporting_per_minute,

@@ -300,7 +300,7 @@ impl Tenant {
     pub(in crate::config) fn read(section: &mut Section<'_, '_>) -> Option<Self> {
         let identity = TenantIdentity::read(section);
         let token = section.table("token", TokenSettings::read);
-        let incontact = read_incontact(section, identity.dialect);
+        let incontact = read_incontact(section, &identity);
         let budget = RequestBudget::read(section);
         let mode = section.value(
             reloadable("mode", "`live` sends state changes; `dry_run` only records what would have been sent."),
@@ -378,9 +378,12 @@ impl Tenant {
 }
 
 /// Reads the settings of the dialect of the published services, and reports what is missing if it is used.
-fn read_incontact(section: &mut Section<'_, '_>, dialect: Dialect) -> Incontact {
-    let incontact = section.table("incontact", Incontact::read);
-    let missing = match (dialect, incontact.token_kind) {
+fn read_incontact(section: &mut Section<'_, '_>, identity: &TenantIdentity) -> Incontact {
+    let mut incontact = section.table("incontact", Incontact::read);
+    if incontact.user_hub().is_none() {
+        incontact.user_hub_url = identity.base_url.clone().filter(is_loopback);
+    }
+    let missing = match (identity.dialect, incontact.token_kind) {
         (Dialect::Incontact, TokenKind::AccessKey) if incontact.user_hub().is_none() => {
             Some(("has neither area nor user_hub_url", "set incontact.area"))
         }

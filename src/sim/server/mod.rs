@@ -20,7 +20,7 @@ use axum::routing::{get, post};
 
 use self::call::IncomingCall;
 use super::platform_state::PlatformState;
-use super::rules::{Operation, TokenStyle};
+use super::rules::{Operation, PublishedCall, TokenStyle};
 use crate::clock::SharedClock;
 
 /// The largest body that is read, in bytes.
@@ -57,6 +57,7 @@ pub(super) fn router(context: ServerContext) -> Router {
         .route("/oauth2/token", post(|call| token(TokenStyle::Body, call)))
         .route("/oauth/token", post(|call| token(TokenStyle::Basic, call)))
         .route("/InContactAuthorizationServer/Token", post(|call| token(TokenStyle::Legacy, call)))
+        .merge(published_router())
         .merge(api_router())
         .nest("/bu/{unit}", api_router())
         .nest("/_sim", control::router())
@@ -73,6 +74,21 @@ async fn add_date_header(State(lobby): State<ServerContext>, mut response: Respo
         response.headers_mut().insert(DATE, date);
     }
     response
+}
+
+/// Returns the routes of the published services. Clients name any version, and the simulator answers all of them alike.
+fn published_router() -> Router<ServerContext> {
+    use PublishedCall::{Agents, Discovery, SetState, States, TeamCodes, Teams, Token};
+    let published = |call| move |incoming| serve(Operation::Published(call), incoming);
+    Router::new()
+        .route("/.well-known/cxone-configuration", get(published(Discovery)))
+        .route("/auth/token", post(published(Token)))
+        .route("/authentication/v1/token/access-key", post(published(Token)))
+        .route("/incontactapi/services/{version}/agents/states", get(published(States)))
+        .route("/incontactapi/services/{version}/agents/{subject}/state", post(published(SetState)))
+        .route("/incontactapi/services/{version}/agents", get(published(Agents)))
+        .route("/incontactapi/services/{version}/teams", get(published(Teams)))
+        .route("/incontactapi/services/{version}/teams/{subject}/unavailable-codes", get(published(TeamCodes)))
 }
 
 fn api_router() -> Router<ServerContext> {

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::ServerContext;
 use crate::domain::time::UtcMicros;
 use crate::sim::faults::FaultKind;
+use crate::sim::incontact;
 use crate::sim::rules::{Call, CallResult, Operation, Reply, TokenStyle};
 use crate::sim::wire;
 
@@ -69,9 +70,10 @@ fn response_body(
             wire::queue_figures(asked, &context.lock_state().skills, figures, fault)
         }
         Reply::Submitted(id) => json!({ "id": id, "status": "PENDING" }),
-        Reply::QueryResult(value) => value.clone(),
+        Reply::QueryResult(value) | Reply::Json(value) => value.clone(),
+        Reply::Discovery => incontact::discovery_body(&context.base_url),
         // The connection becomes a feed, which has no body.
-        Reply::Feed(_) => return Bytes::new(),
+        Reply::Feed(_) | Reply::Empty => return Bytes::new(),
         Reply::Snapshot(snapshot) => {
             let random = context.lock_state().random.clone();
             return wire::snapshot_body(snapshot, clock_error, fault, &random);

@@ -272,7 +272,7 @@ pub fn state_posts(log: &LogPage) -> impl Iterator<Item = &RequestEntry> {
 
 pub fn is_budgeted(call: &RequestEntry) -> bool {
     let subscribes = call.method == "POST" && call.path.ends_with("/subscription");
-    call.agent.is_some() || subscribes
+    call.agent.is_some() || subscribes || call.path.starts_with("/incontactapi/")
 }
 
 /// A snapshot that was served whole.

@@ -21,6 +21,7 @@ mod figures;
 mod hostile;
 mod idempotency;
 mod imports;
+mod incontact;
 mod live_stream;
 mod live_view;
 mod lost_responses;
