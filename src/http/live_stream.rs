@@ -17,9 +17,9 @@ use futures_util::{SinkExt as _, stream};
 use tokio::sync::watch;
 use utoipa::IntoParams;
 
-use super::ApiState;
 use super::auth::{Caller, ConfiguredAccess, Right, SUBPROTOCOL};
 use super::problem::{Code, Problem};
+use super::state::ApiState;
 use crate::clock::{RealTime, Stopwatch};
 use crate::domain::ids::{TeamName, TenantId};
 use crate::engine::live::filter::ViewerFilter;

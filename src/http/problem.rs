@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
-use super::routes::BODY_LIMIT;
+use super::routes::limits::BODY_LIMIT;
 use crate::domain::schedules::import::MAX_FILE_BYTES;
 use crate::engine::access::accounts::{AccountError, SignInError};
 use crate::engine::changes::keeper_handle::KeeperError;

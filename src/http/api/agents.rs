@@ -17,10 +17,10 @@ use crate::domain::ids::{AgentId, TeamName, TenantId};
 use crate::domain::time::UtcMicros;
 use crate::domain::wording::closest_name;
 use crate::engine::agents::agent_list::{AgentList, AgentSummary};
-use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
-use crate::http::extract::{Path, Query};
 use crate::http::problem::{Code, Problem};
+use crate::http::request::extract::{Path, Query};
+use crate::http::state::ApiState;
 
 /// The maximum number of agents per page.
 const MAX_PAGE_SIZE: usize = 2000;

@@ -28,11 +28,11 @@ use crate::domain::time::UtcMicros;
 use crate::engine::analytics::{AnalyticsError, AnalyticsRunRequest};
 use crate::engine::jobs::JobView;
 use crate::engine::platform::calls::real_millis;
-use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
-use crate::http::extract::{Json as Said, Path, Query};
-use crate::http::idempotency::{IdempotencyKeyHeader, RequestKey, json_answer, run_once};
 use crate::http::problem::{Code, Problem};
+use crate::http::request::extract::{Json as Said, Path, Query};
+use crate::http::request::idempotency::{IdempotencyKeyHeader, RequestKey, json_answer, run_once};
+use crate::http::state::ApiState;
 
 /// The maximum number of runs per page.
 const MAX_PAGE_SIZE: u32 = 100;

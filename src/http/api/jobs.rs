@@ -10,11 +10,11 @@ use utoipa::{IntoParams, ToSchema};
 use crate::domain::ids::{JobId, TenantId};
 use crate::domain::jobs::job::JobKey;
 use crate::engine::jobs::{JobView, RunView};
-use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
-use crate::http::extract::{Path, Query};
-use crate::http::idempotency::{IdempotencyKeyHeader, RequestKey, json_answer, run_once};
 use crate::http::problem::{Code, Problem};
+use crate::http::request::extract::{Path, Query};
+use crate::http::request::idempotency::{IdempotencyKeyHeader, RequestKey, json_answer, run_once};
+use crate::http::state::ApiState;
 
 /// The maximum number of runs of a job that are returned.
 const MAX_RUNS: u32 = 100;

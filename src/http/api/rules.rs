@@ -24,12 +24,12 @@ use crate::domain::rules::rule::Mode;
 use crate::domain::rules::rule::catalog::CatalogEntry;
 use crate::domain::time::UtcMicros;
 use crate::engine::rules::{RuleChange, RuleEdit, RuleEditError};
-use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
-use crate::http::etag::{IfMatch, Version};
-use crate::http::extract::{Json as Body, Path, Query};
-use crate::http::idempotency::{IdempotencyKeyHeader, RequestKey, json_answer, run_once_versioned};
 use crate::http::problem::{Code, Problem};
+use crate::http::request::etag::{IfMatch, Version};
+use crate::http::request::extract::{Json as Body, Path, Query};
+use crate::http::request::idempotency::{IdempotencyKeyHeader, RequestKey, json_answer, run_once_versioned};
+use crate::http::state::ApiState;
 use crate::store::PAGE_LIMIT;
 
 /// The time over which a list counts by default.

@@ -11,10 +11,11 @@ use crate::domain::time::UtcMicros;
 use crate::domain::webhooks::delivery::{DisableReason, ParkReason, STATUS_NAMES};
 use crate::engine::webhooks::deliver::{OutboxError, RecoveryResult, RetryResult};
 use crate::http::auth::{Caller, Right};
-use crate::http::extract::{Json, Path, Query};
-use crate::http::idempotency::{IdempotencyKeyHeader, RequestKey, json_answer, run_once};
 use crate::http::problem::{Code, Problem};
-use crate::http::{ApiState, KeyRotation, KeyRotationError, KeyRotationRequest};
+use crate::http::request::extract::{Json, Path, Query};
+use crate::http::request::idempotency::{IdempotencyKeyHeader, RequestKey, json_answer, run_once};
+use crate::http::services::webhooks::{KeyRotation, KeyRotationError, KeyRotationRequest};
+use crate::http::state::ApiState;
 use crate::store::{AttemptWrite, Backlog, DeliveryFilter, PAGE_LIMIT, StoredDelivery, StoredEndpoint};
 
 #[derive(Deserialize, IntoParams)]

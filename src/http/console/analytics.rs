@@ -28,8 +28,9 @@ use crate::http::api::analytics::{
     self, AnalyticsQueriesResponse, AnalyticsQueryResponse, AnalyticsRowResponse, AnalyticsRowsResponse,
     AnalyticsRunResponse, AnalyticsRunsResponse,
 };
-use crate::http::extract::Path;
-use crate::http::{ApiState, Right};
+use crate::http::auth::Right;
+use crate::http::request::extract::Path;
+use crate::http::state::ApiState;
 
 /// The number of rows per page.
 const PAGE_SIZE: &str = "100";

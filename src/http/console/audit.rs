@@ -17,9 +17,9 @@ use super::shared::times::{Stamp, TimeFormat};
 use super::shared::wording::state_label;
 use crate::domain::agents::state::AgentState;
 use crate::domain::time::UtcMicros;
-use crate::http::ApiState;
 use crate::http::api::audit;
 use crate::http::auth::Right;
+use crate::http::state::ApiState;
 
 /// The number of entries per page.
 const PAGE_SIZE: usize = 50;

@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::response::Response;
 use serde::Deserialize;
 
+use super::live::live_view::LiveView;
 use super::shared::api_call::{ApiCall, call_api};
 use super::shared::page_error::PageError;
 use super::shared::page_request::PageRequest;
@@ -21,11 +22,11 @@ use crate::domain::agents::state::AgentState;
 use crate::domain::changes::change_set::{ONLY_REASON_CHANGES, PreviewOutcome};
 use crate::domain::time::UtcMicros;
 use crate::domain::wording::count_with_noun;
-use crate::http::ApiState;
 use crate::http::api::changes::change_sets;
 use crate::http::api::changes::transitions::settable_states;
 use crate::http::auth::Right;
-use crate::http::extract::Path;
+use crate::http::request::extract::Path;
+use crate::http::state::ApiState;
 
 /// The maximum number of agents of a change set that are shown; counts include all.
 const MAX_AGENTS_SHOWN: usize = 2500;
@@ -47,7 +48,7 @@ async fn load_set(state: &ApiState, request: &PageRequest, id: &str) -> Result<C
     let call = ApiCall { route: "/api/v1/change-sets/{id}", id: Some(id), query: &[] };
     let mut set: ChangeSet = call_api(state, request, call, change_sets::show).await?;
     // An agent who has an approved exception since the preview is no longer out of adherence.
-    if let Some(live_view) = request.live_view(state).await {
+    if let Some(live_view) = LiveView::load(state, request).await {
         let neutral = live_view.agents().filter(|card| card.adherence.verdict == Verdict::Neutral);
         let neutral: BTreeSet<&str> = neutral.map(|card| card.id.as_str()).collect();
         for member in set.agents.iter_mut().filter(|member| neutral.contains(member.agent.as_str())) {
@@ -344,7 +345,7 @@ impl NewChangePage {
 /// `GET /changes/new`: whom to change, to which state, and why.
 pub(in crate::http) async fn new(State(state): State<ApiState>, request: PageRequest) -> Result<Response, PageError> {
     request.check(&state, Right::Change)?;
-    let live_view = request.live_view(&state).await;
+    let live_view = LiveView::load(&state, &request).await;
     let agents = request.query.iter().filter(|(key, _)| key == "agent").map(|(_, agent)| agent.clone()).collect();
     let settable = settable_states(&state, &request.tenant);
     Ok(render_page(&NewChangePage {

@@ -26,7 +26,8 @@ mod webhooks;
 
 use axum::routing::get;
 
-use super::routes::{AccessRequirement, Route, RouteKind};
+use super::routes::limits::RouteKind;
+use super::routes::route::{AccessRequirement, Route};
 
 pub use assets::asset;
 

@@ -11,6 +11,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
 
+use super::live::live_view::LiveView;
 use super::shared::api_call::{ApiCall, call_api};
 use super::shared::page_error::PageError;
 use super::shared::page_request::PageRequest;
@@ -19,10 +20,10 @@ use super::shared::times::{self, Stamp, TimeFormat};
 use crate::domain::ids::TenantId;
 use crate::domain::reports::report_run::{ReportFormat, ReportKind, RunStatus};
 use crate::domain::time::UtcMicros;
-use crate::http::ApiState;
 use crate::http::api::reports;
 use crate::http::auth::Right;
 use crate::http::problem::Problem;
+use crate::http::state::ApiState;
 use crate::report::compliance::{ComplianceSpan, ComplianceSummary, DEFINITIONS, LOG_COLUMNS, TransitionLog};
 use crate::report::csv_sheet::CsvSheet;
 use crate::report::export::tenant_part;
@@ -177,7 +178,7 @@ pub(in crate::http) async fn show(State(state): State<ApiState>, request: PageRe
         made: request.times.second(request.now),
         span: (instant(span.from), instant(span.to)),
         kinds: ReportKind::ALL.into_iter().filter(|kind| kind.filters().contains(&"teams")).collect(),
-        teams: request.live_view(&state).await.map_or_else(Vec::new, |picture| picture.teams()),
+        teams: LiveView::load(&state, &request).await.map_or_else(Vec::new, |picture| picture.teams()),
         times: request.times,
         shell,
         from,

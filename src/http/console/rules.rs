@@ -18,11 +18,11 @@ use super::shared::page_request::PageRequest;
 use super::shared::shell::{ConsolePage, Shell, render_page};
 use super::shared::times::{Stamp, TimeFormat};
 use crate::domain::time::UtcMicros;
-use crate::http::ApiState;
 use crate::http::api::rules;
 use crate::http::api::rules::rule_findings;
 use crate::http::auth::Right;
-use crate::http::extract::Path;
+use crate::http::request::extract::Path;
+use crate::http::state::ApiState;
 
 /// How far back the activity of rules is counted and listed.
 const COUNT_PERIOD: Duration = Duration::from_hours(24);
@@ -228,7 +228,7 @@ impl RuleActivity {
         let cursor = request.value("did").unwrap_or_default();
         let query = [("rule", id), ("from", from), ("to", to), ("cursor", cursor)];
         let AgentChangeList { changes, next: older } = AgentChangeList::read(state, request, &query).await?;
-        let live_view = request.live_view(state).await;
+        let live_view = LiveView::load(state, request).await;
         let agents = live_view.iter().flat_map(LiveView::agents);
         let names =
             agents.filter_map(|agent| Some((agent.id.to_string(), agent.name.as_deref()?.to_owned()))).collect();

@@ -11,10 +11,10 @@ use super::shared::times::{Stamp, TimeFormat};
 use crate::domain::ids::{EndpointId, EventId};
 use crate::domain::time::UtcMicros;
 use crate::domain::webhooks::delivery::{ParkReason, STATUS_NAMES};
-use crate::http::ApiState;
 use crate::http::auth::Right;
-use crate::http::extract::Path;
 use crate::http::problem::{Code, Problem};
+use crate::http::request::extract::Path;
+use crate::http::state::ApiState;
 use crate::store::{AttemptWrite, Backlog, DeliveryFilter, StoredDelivery, StoredEndpoint};
 
 /// The number of deliveries per page.

@@ -2,7 +2,8 @@
 
 use utoipa_axum::routes;
 
-use super::{AccessRequirement, Route, RouteKind};
+use super::limits::RouteKind;
+use super::route::{AccessRequirement, Route};
 use crate::http::auth::Right;
 use crate::http::problem::Code;
 use crate::http::{api, console, live_stream, metrics, openapi, sign_in};

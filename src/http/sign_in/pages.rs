@@ -6,10 +6,10 @@ use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Redirect, Response};
 
-use super::{SignInFailure, local_path, parse_page_query};
-use crate::http::ApiState;
+use super::redirect::{SignInFailure, local_path, parse_page_query};
 use crate::http::auth::{Caller, ConnectionInfo};
 use crate::http::problem::{Code, Problem};
+use crate::http::state::ApiState;
 
 /// `GET /sign-in`.
 #[derive(Template)]

@@ -18,12 +18,12 @@ use crate::domain::time::UtcMicros;
 use crate::engine::access::accounts::{AccountChanges, Author, LINK_LIFETIME, NewAccount};
 use crate::engine::changes::idempotency::StoredResponse;
 use crate::engine::changes::keeper_handle::IdempotencyKey;
-use crate::http::ApiState;
 use crate::http::auth::Caller;
-use crate::http::etag::{IfMatch, IfMatchHeader, Version};
-use crate::http::extract::{Json, Path, Query};
-use crate::http::idempotency::{IdempotencyKeyHeader, RequestKey, json_answer, run_once, run_once_versioned};
 use crate::http::problem::Problem;
+use crate::http::request::etag::{IfMatch, IfMatchHeader, Version};
+use crate::http::request::extract::{Json, Path, Query};
+use crate::http::request::idempotency::{IdempotencyKeyHeader, RequestKey, json_answer, run_once, run_once_versioned};
+use crate::http::state::ApiState;
 use crate::store::PAGE_LIMIT;
 
 /// The longest accepted reason, in characters.

@@ -13,11 +13,11 @@ use crate::domain::access::secret::Secret;
 use crate::domain::audit::Hash;
 use crate::domain::time::UtcMicros;
 use crate::engine::access::accounts::OwnSession;
-use crate::http::ApiState;
 use crate::http::auth::Caller;
-use crate::http::extract::{Json, Path};
-use crate::http::idempotency::{IdempotencyKeyHeader, RequestKey, json_answer, run_once};
 use crate::http::problem::{Code, Problem};
+use crate::http::request::extract::{Json, Path};
+use crate::http::request::idempotency::{IdempotencyKeyHeader, RequestKey, json_answer, run_once};
+use crate::http::state::ApiState;
 
 /// A session of the caller's account.
 #[derive(Serialize, ToSchema)]

@@ -14,11 +14,11 @@ use crate::domain::access::account::{StoredToken, TokenGrant};
 use crate::domain::access::rights::{Right, Role, ScopeRequest, TenantScopeRequest};
 use crate::domain::time::UtcMicros;
 use crate::engine::access::accounts::NewToken;
-use crate::http::ApiState;
 use crate::http::auth::Caller;
-use crate::http::extract::{Json, Path, Query};
-use crate::http::idempotency::{IdempotencyKeyHeader, RequestKey, json_answer, run_once};
 use crate::http::problem::Problem;
+use crate::http::request::extract::{Json, Path, Query};
+use crate::http::request::idempotency::{IdempotencyKeyHeader, RequestKey, json_answer, run_once};
+use crate::http::state::ApiState;
 
 /// A stored token.
 #[derive(Serialize, ToSchema)]

@@ -16,13 +16,13 @@ use crate::domain::agents::agent::Agent;
 use crate::domain::ids::{AgentId, ExceptionId, TeamName, TenantId};
 use crate::domain::time::UtcMicros;
 use crate::engine::rules::{EndException, ExceptionError, NewException};
-use crate::http::ApiState;
 use crate::http::api::rules::check_reason_length;
 use crate::http::auth::{Caller, Right};
-use crate::http::authorized_request::{AuthorizedRequest, has_tenant};
-use crate::http::extract::{Path, Query};
-use crate::http::idempotency::{IdempotencyKeyHeader, json_answer, run_once};
 use crate::http::problem::{Code, Problem};
+use crate::http::request::authorized_request::{AuthorizedRequest, has_tenant};
+use crate::http::request::extract::{Path, Query};
+use crate::http::request::idempotency::{IdempotencyKeyHeader, json_answer, run_once};
+use crate::http::state::ApiState;
 use crate::store::{ExceptionFilter, PAGE_LIMIT, Reader};
 
 /// An exception as people see it.

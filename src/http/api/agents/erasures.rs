@@ -11,11 +11,11 @@ use crate::domain::agents::erasure::{Erasure, ErasureResult, MAX_REASON_CHARS};
 use crate::domain::ids::{AgentId, ErasureId, TenantId};
 use crate::domain::time::UtcMicros;
 use crate::engine::agents::erasure::ErasureError;
-use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
-use crate::http::extract::{Json as Body, Path, Query};
-use crate::http::idempotency::{IdempotencyKeyHeader, RequestKey, json_answer, run_once};
 use crate::http::problem::{Code, Problem};
+use crate::http::request::extract::{Json as Body, Path, Query};
+use crate::http::request::idempotency::{IdempotencyKeyHeader, RequestKey, json_answer, run_once};
+use crate::http::state::ApiState;
 
 /// The maximum number of erasures per page.
 const MAX_PAGE_SIZE: u32 = 100;

@@ -19,10 +19,10 @@ use crate::domain::agents::state::AgentState;
 use crate::domain::ids::{AgentId, ExceptionId, ReasonCode, TenantId, TransitionId};
 use crate::domain::schedules::schedule::AgentPlan;
 use crate::domain::time::UtcMicros;
-use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
-use crate::http::extract::{Path, Query};
 use crate::http::problem::Problem;
+use crate::http::request::extract::{Path, Query};
+use crate::http::state::ApiState;
 use crate::store::{HISTORY_PAGE_LIMIT, PAGE_LIMIT, StoredHistory, TransitionFilter};
 
 /// The longest span of a history, in days.

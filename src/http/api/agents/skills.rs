@@ -10,11 +10,11 @@ use utoipa::{IntoParams, ToSchema};
 use crate::domain::agents::skill::{MAX_FLOOR, MAX_SKILL_CHARS, MAX_SKILLS_PER_AGENT, Skill};
 use crate::domain::ids::{AgentId, SkillId, TenantId};
 use crate::engine::agents::skills::{SkillError, SkillService};
-use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
-use crate::http::extract::{Json as Body, Path, Query};
-use crate::http::idempotency::{IdempotencyKeyHeader, RequestKey, json_answer, run_once};
 use crate::http::problem::{Code, Problem};
+use crate::http::request::extract::{Json as Body, Path, Query};
+use crate::http::request::idempotency::{IdempotencyKeyHeader, RequestKey, json_answer, run_once};
+use crate::http::state::ApiState;
 
 /// Whose.
 #[derive(Deserialize, IntoParams)]

@@ -16,10 +16,10 @@ use crate::domain::analytics::analytics_run::AnalyticsRun;
 use crate::domain::ids::{AnalyticsQueryId, AnalyticsRunId, TenantId};
 use crate::domain::reports::report_run::RunStatus;
 use crate::domain::time::UtcMicros;
-use crate::http::ApiState;
 use crate::http::auth::Caller;
-use crate::http::extract::{Path, Query};
 use crate::http::problem::{Code, Problem};
+use crate::http::request::extract::{Path, Query};
+use crate::http::state::ApiState;
 use crate::report::csv_sheet::{CsvSheet, SheetCell};
 use crate::store::{ROWS_PAGE_LIMIT, Reader};
 

@@ -12,12 +12,12 @@ use crate::domain::analytics::series::{AgentFilter, SeriesSource};
 use crate::domain::analytics::trend::{THRESHOLD, TrendPoint, TrendSettings, WINDOW};
 use crate::domain::ids::{AnomalyId, SeriesId, TenantId};
 use crate::domain::time::UtcMicros;
-use crate::http::ApiState;
 use crate::http::api::agents::TenantQuery;
 use crate::http::api::agents::history::check_span;
 use crate::http::auth::{Caller, Right};
-use crate::http::extract::Query;
 use crate::http::problem::{Code, Problem};
+use crate::http::request::extract::Query;
+use crate::http::state::ApiState;
 use crate::report::trend::SeriesTrend;
 use crate::store::{AnomalyFilter, PAGE_LIMIT, SeriesError};
 

@@ -18,12 +18,12 @@ use crate::engine::changes::change_sets::view::ChangeSetView;
 use crate::engine::changes::change_sets::{
     ChangeSetError, ChangeSetSelection, ChangeSetService, NewChangeSet, ScopedRequester, UndoOptions,
 };
-use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
-use crate::http::authorized_request::{AuthorizedRequest, has_tenant};
-use crate::http::extract::{Path, Query};
-use crate::http::idempotency::{IdempotencyKeyHeader, json_answer, run_once};
 use crate::http::problem::{Code, Problem};
+use crate::http::request::authorized_request::{AuthorizedRequest, has_tenant};
+use crate::http::request::extract::{Path, Query};
+use crate::http::request::idempotency::{IdempotencyKeyHeader, json_answer, run_once};
+use crate::http::state::ApiState;
 
 /// The longest accepted note, reason for going below a floor, and reason code, in characters.
 const MAX_TEXT_CHARS: usize = 1000;

@@ -16,12 +16,12 @@ use crate::domain::ids::{AgentId, ReasonCode, TenantId, TransitionId};
 use crate::domain::time::UtcMicros;
 use crate::engine::changes::idempotency::StoredResponse;
 use crate::engine::changes::keeper_handle::{ChangeRequest, IdempotencyKey, MAX_AGENTS_PER_REQUEST, RequestedChange};
-use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
-use crate::http::authorized_request::{AuthorizedRequest, has_tenant};
-use crate::http::extract::{Path, Query};
-use crate::http::idempotency::{IdempotencyKeyHeader, RequestKey, json_answer, run_once};
 use crate::http::problem::{Code, Problem};
+use crate::http::request::authorized_request::{AuthorizedRequest, has_tenant};
+use crate::http::request::extract::{Path, Query};
+use crate::http::request::idempotency::{IdempotencyKeyHeader, RequestKey, json_answer, run_once};
+use crate::http::state::ApiState;
 use crate::store::{CallWrite, PAGE_LIMIT, StoredTransition, TransitionFilter};
 
 /// The longest accepted note and reason, in characters.

@@ -11,12 +11,12 @@ use crate::domain::ids::{AgentId, TenantId, TransitionId};
 use crate::engine::rules::approvals::{
     ApprovalError, ApprovalView, Approvals, Decision, DecisionResult, DecisionView, Page,
 };
-use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
-use crate::http::authorized_request::{AuthorizedRequest, has_tenant};
-use crate::http::extract::{Path, Query};
-use crate::http::idempotency::{IdempotencyKeyHeader, json_answer, run_once};
 use crate::http::problem::{Code, Problem};
+use crate::http::request::authorized_request::{AuthorizedRequest, has_tenant};
+use crate::http::request::extract::{Path, Query};
+use crate::http::request::idempotency::{IdempotencyKeyHeader, json_answer, run_once};
+use crate::http::state::ApiState;
 use crate::store::PAGE_LIMIT;
 
 /// The longest accepted note, in characters.

@@ -10,11 +10,11 @@ use utoipa::{IntoParams, ToSchema};
 use crate::domain::ids::{BacktestId, RuleId, TenantId};
 use crate::domain::time::UtcMicros;
 use crate::engine::rules::backtests::{Backtest, BacktestError, BacktestRequest};
-use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
-use crate::http::extract::{Json as Body, Path, Query};
-use crate::http::idempotency::{IdempotencyKeyHeader, RequestKey, json_answer, run_once};
 use crate::http::problem::{Code, Problem};
+use crate::http::request::extract::{Json as Body, Path, Query};
+use crate::http::request::idempotency::{IdempotencyKeyHeader, RequestKey, json_answer, run_once};
+use crate::http::state::ApiState;
 
 /// Which tenant is meant.
 #[derive(Deserialize, IntoParams)]

@@ -8,10 +8,10 @@ use utoipa::{IntoParams, ToSchema};
 use super::rule_responses::{AgentRulesResponse, FindingResponse};
 use crate::domain::ids::{AgentId, FindingId, RuleId, TeamName, TenantId};
 use crate::domain::time::UtcMicros;
-use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
-use crate::http::extract::{Path, Query};
 use crate::http::problem::{Code, Problem};
+use crate::http::request::extract::{Path, Query};
+use crate::http::state::ApiState;
 use crate::store::{FindingFilter, FindingKind, PAGE_LIMIT};
 
 /// Which tenant is meant.

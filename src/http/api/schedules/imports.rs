@@ -10,10 +10,11 @@ use utoipa::IntoParams;
 
 use crate::domain::ids::TenantId;
 use crate::http::auth::{Caller, Right};
-use crate::http::extract::Query;
-use crate::http::idempotency::{IdempotencyKeyHeader, RequestKey, json_answer, run_once};
 use crate::http::problem::{Code, Problem};
-use crate::http::{ApiState, ImportError, ImportRequest, ImportResult};
+use crate::http::request::extract::Query;
+use crate::http::request::idempotency::{IdempotencyKeyHeader, RequestKey, json_answer, run_once};
+use crate::http::services::schedules::{ImportError, ImportRequest, ImportResult};
+use crate::http::state::ApiState;
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]

@@ -16,11 +16,12 @@ use crate::domain::time::UtcMicros;
 use crate::http::api::agents::history::{check_span, day_span, parse_zone};
 use crate::http::api::agents::{TenantQuery, find_agent};
 use crate::http::auth::{Caller, Right};
-use crate::http::etag::{IfMatch, IfMatchHeader, Version};
-use crate::http::extract::{Path, Query};
-use crate::http::idempotency::{IdempotencyKeyHeader, RequestKey, json_answer, run_once_versioned};
 use crate::http::problem::{Code, Problem};
-use crate::http::{ApiState, DayOfShifts, PutShiftsError, PutShiftsRequest};
+use crate::http::request::etag::{IfMatch, IfMatchHeader, Version};
+use crate::http::request::extract::{Path, Query};
+use crate::http::request::idempotency::{IdempotencyKeyHeader, RequestKey, json_answer, run_once_versioned};
+use crate::http::services::schedules::{DayOfShifts, PutShiftsError, PutShiftsRequest};
+use crate::http::state::ApiState;
 use crate::store::StoredPlan;
 
 /// The longest span that is read at once, in days.
@@ -215,7 +216,7 @@ pub(in crate::http) async fn put(
     Path((id, day)): Path<(AgentId, Date)>,
     if_match: IfMatch,
     key: RequestKey,
-    crate::http::extract::Json(body): crate::http::extract::Json<ShiftDayBody>,
+    crate::http::request::extract::Json(body): crate::http::request::extract::Json<ShiftDayBody>,
 ) -> Result<Response, Problem> {
     let (_, card) = find_agent(&state, &caller, Right::Import, &body.tenant, &id).await?;
     let key = key.into_key_for_json(&body)?;

@@ -6,13 +6,13 @@ use axum::response::Response;
 use serde::Deserialize;
 
 use crate::domain::time::UtcMicros;
-use crate::http::ApiState;
 use crate::http::api::access::{me, own_account};
 use crate::http::console::shared::api_call::{ApiCall, call_api};
 use crate::http::console::shared::page_error::PageError;
 use crate::http::console::shared::page_request::PageRequest;
 use crate::http::console::shared::shell::{ConsolePage, Shell, render_page};
 use crate::http::console::shared::times::{Stamp, TimeFormat};
+use crate::http::state::ApiState;
 
 #[derive(Deserialize)]
 struct TenantAccess {

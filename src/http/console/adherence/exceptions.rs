@@ -6,15 +6,16 @@ use axum::response::Response;
 use serde::Deserialize;
 
 use crate::domain::time::UtcMicros;
-use crate::http::ApiState;
 use crate::http::api::adherence::exceptions;
 use crate::http::auth::Right;
 use crate::http::console::changes;
+use crate::http::console::live::live_view::LiveView;
 use crate::http::console::shared::api_call::{ApiCall, call_api};
 use crate::http::console::shared::page_error::PageError;
 use crate::http::console::shared::page_request::PageRequest;
 use crate::http::console::shared::shell::{ConsolePage, Shell, render_page};
 use crate::http::console::shared::times::{Stamp, TimeFormat};
+use crate::http::state::ApiState;
 
 #[derive(Deserialize)]
 struct ExceptionAgent {
@@ -125,7 +126,7 @@ struct NewExceptionPage {
 /// `GET /exceptions/new`.
 pub(in crate::http) async fn new(State(state): State<ApiState>, request: PageRequest) -> Result<Response, PageError> {
     request.check(&state, Right::Excuse)?;
-    let live_view = request.live_view(&state).await;
+    let live_view = LiveView::load(&state, &request).await;
     let mut agents: Vec<String> =
         request.query.iter().filter(|(key, _)| key == "agent").map(|(_, agent)| agent.clone()).collect();
     if let Some(set) = request.value("set") {

@@ -13,7 +13,6 @@ use super::timeline::{TimeAxis, Timeline, TimelineSpan, draw};
 use crate::domain::agents::state::AgentState;
 use crate::domain::ids::AgentId;
 use crate::domain::time::UtcMicros;
-use crate::http::ApiState;
 use crate::http::api::agents::history;
 use crate::http::auth::Right;
 use crate::http::console::changes::agent_changes::{AgentChange, AgentChangeList};
@@ -26,7 +25,8 @@ use crate::http::console::shared::page_request::PageRequest;
 use crate::http::console::shared::shell::{ConsolePage, Shell, render_page};
 use crate::http::console::shared::times::{self, ClockDuration, Stamp, TimeFormat};
 use crate::http::console::shared::wording;
-use crate::http::extract::Path;
+use crate::http::request::extract::Path;
+use crate::http::state::ApiState;
 
 /// The number of days drawn for the week.
 const DAYS_IN_WEEK: i64 = 7;
@@ -177,7 +177,7 @@ pub(in crate::http) async fn show(
     request.check(&state, Right::Read)?;
     let agent = AgentId::new(&id);
     request.check_agent(&state, Right::Read, &agent).await?;
-    let live_view = request.live_view(&state).await;
+    let live_view = LiveView::load(&state, &request).await;
     let card = live_view.as_ref().and_then(|picture| picture.agents().find(|seen| seen.id == agent));
     let agent_zone = card.and_then(|seen| seen.zone.as_deref()).unwrap_or("UTC").to_owned();
     let zone = request.times.zone_for(Some(&agent_zone));

@@ -6,12 +6,12 @@ use super::line_chart::{AnomalyDirection, LineChart, Point, Scale};
 use crate::domain::analytics::anomaly::format_short;
 use crate::domain::analytics::series::SeriesBucket;
 use crate::domain::time::UtcMicros;
-use crate::http::ApiState;
 use crate::http::api::analytics::trends::show as trend;
 use crate::http::console::shared::api_call::{ApiCall, call_api};
 use crate::http::console::shared::page_error::PageError;
 use crate::http::console::shared::page_request::PageRequest;
 use crate::http::console::shared::times::{Stamp, TimeFormat, zone_name};
+use crate::http::state::ApiState;
 
 /// The number of values in the moving average of a series that is not monitored.
 const DEFAULT_WINDOW: u16 = 3;

@@ -13,18 +13,19 @@ use super::line_chart::{HEIGHT, WIDTH};
 use crate::domain::analytics::series::{SeriesBucket, SeriesSource};
 use crate::domain::live::figures::{QUEUE_MEASURES, SKILL_MEASURES};
 use crate::domain::time::UtcMicros;
-use crate::http::ApiState;
 use crate::http::api::analytics::series::SeriesListResponse;
 use crate::http::api::analytics::trends::{anomalies, series};
 use crate::http::api::analytics::{self, AnalyticsQueriesResponse};
 use crate::http::api::live::figures::CurrentFigures;
 use crate::http::auth::Right;
+use crate::http::console::live::live_view::LiveView;
 use crate::http::console::shared::api_call::{ApiCall, call_api};
 use crate::http::console::shared::page_error::PageError;
 use crate::http::console::shared::page_request::PageRequest;
 use crate::http::console::shared::shell::{ConsolePage, Shell, render_page};
 use crate::http::console::shared::times::{Stamp, TimeFormat};
 use crate::http::problem::Problem;
+use crate::http::state::ApiState;
 
 /// The spans that the page offers, in days.
 const OFFERED_DAYS: [u32; 4] = [1, 7, 28, 60];
@@ -200,7 +201,7 @@ async fn load_groups(
         figure_group("queue", id, name, QUEUE_MEASURES.map(|measure| measure.name))
     });
     groups.extend(skills.chain(queues));
-    let teams = request.live_view(state).await.map_or_else(Vec::new, |picture| picture.teams());
+    let teams = LiveView::load(state, request).await.map_or_else(Vec::new, |picture| picture.teams());
     let teams = teams.iter().map(|team| (format!(":team:{team}"), format!("team {team}")));
     let everyone = request.has_all_teams().then(|| (String::new(), "everyone".to_owned()));
     let audiences: Vec<_> = everyone.into_iter().chain(teams).collect();

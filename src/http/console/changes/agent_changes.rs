@@ -3,12 +3,12 @@
 use serde::Deserialize;
 
 use crate::domain::changes::transition::{Transition, TransitionStatus};
-use crate::http::ApiState;
 use crate::http::api::changes::transitions;
 use crate::http::console::shared::api_call::{ApiCall, call_api};
 use crate::http::console::shared::page_error::PageError;
 use crate::http::console::shared::page_request::PageRequest;
 use crate::http::console::shared::wording;
+use crate::http::state::ApiState;
 
 /// The number of changes per page.
 const PAGE_SIZE: &str = "50";

@@ -11,12 +11,12 @@ use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
 use crate::engine::operations::readiness::Part;
 use crate::engine::operations::status::{BudgetStatus, JobStatus, Status, TenantStatus};
-use crate::http::ApiState;
 use crate::http::auth::Right;
 use crate::http::console::shared::page_error::PageError;
 use crate::http::console::shared::page_request::PageRequest;
 use crate::http::console::shared::shell::{ConsolePage, Shell, render_page};
 use crate::http::console::shared::times::{ClockDuration, Stamp, TimeFormat};
+use crate::http::state::ApiState;
 
 #[derive(Template)]
 #[template(path = "operations/system.html")]

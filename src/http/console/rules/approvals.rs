@@ -7,7 +7,6 @@ use serde::Deserialize;
 
 use crate::domain::agents::state::AgentState;
 use crate::domain::time::UtcMicros;
-use crate::http::ApiState;
 use crate::http::api::rules::approvals;
 use crate::http::auth::Right;
 use crate::http::console::shared::api_call::{ApiCall, call_api};
@@ -16,6 +15,7 @@ use crate::http::console::shared::page_request::PageRequest;
 use crate::http::console::shared::shell::{ConsolePage, Shell, render_page};
 use crate::http::console::shared::times::{Stamp, TimeFormat};
 use crate::http::console::shared::wording::{self, Chip};
+use crate::http::state::ApiState;
 
 /// The number of decisions per page.
 const DECISIONS_PER_PAGE: &str = "20";

@@ -13,8 +13,8 @@ use url::form_urlencoded::Serializer;
 
 use super::page_error::PageError;
 use super::page_request::PageRequest;
-use crate::http::ApiState;
 use crate::http::problem::{Code, Problem};
+use crate::http::state::ApiState;
 
 /// The largest response that a page reads, in bytes: a change set of ten thousand agents takes about 6 MB.
 const MAX_ANSWER_BYTES: usize = 32 << 20;

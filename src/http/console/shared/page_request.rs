@@ -10,11 +10,10 @@ use super::shell::{ConsolePage, Shell};
 use super::times::TimeFormat;
 use crate::domain::ids::{AgentId, TenantId};
 use crate::domain::time::UtcMicros;
-use crate::http::ApiState;
 use crate::http::api::rules::approvals;
 use crate::http::auth::{Caller, PageCaller, Right};
-use crate::http::console::live::live_view::LiveView;
 use crate::http::problem::{Code, Problem};
+use crate::http::state::ApiState;
 
 /// A request for a page.
 pub(in crate::http) struct PageRequest {
@@ -81,11 +80,6 @@ impl PageRequest {
     /// Whether the caller has a right. This only decides what is shown; each handler checks the right again.
     pub(in crate::http::console) fn has_right(&self, right: Right) -> bool {
         self.caller.has_right(right)
-    }
-
-    /// Returns the live view as far as the caller can access it, or `None` while the keeper is unavailable.
-    pub(in crate::http::console) async fn live_view(&self, state: &ApiState) -> Option<LiveView> {
-        LiveView::load(state, self).await
     }
 
     /// Checks that the caller can access an agent. An agent of another team is reported as not existing.

@@ -12,19 +12,19 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use utoipa::IntoParams;
 
-use super::ApiState;
-use super::auth::Caller;
 use super::etag::Version;
-use super::problem::Problem;
 use crate::domain::ids::TenantId;
 use crate::engine::changes::idempotency::StoredResponse;
 use crate::engine::changes::keeper_handle::IdempotencyKey;
+use crate::http::auth::Caller;
+use crate::http::problem::Problem;
+use crate::http::state::ApiState;
 
 /// The longest accepted key, in characters.
 const MAX_KEY_CHARS: usize = 1000;
 
 /// The idempotency key of a request, if it has one, with the method and path.
-pub(super) struct RequestKey {
+pub(in crate::http) struct RequestKey {
     key: Option<String>,
     route: String,
 }
@@ -45,20 +45,20 @@ impl FromRequestParts<ApiState> for RequestKey {
 
 impl RequestKey {
     /// Returns the key with a hash of the whole request, or `None` if the request has no key.
-    pub(super) fn into_key(self, body: &[u8]) -> Option<IdempotencyKey> {
+    pub(in crate::http) fn into_key(self, body: &[u8]) -> Option<IdempotencyKey> {
         let hash = Sha256::new().chain_update(self.route).chain_update([0]).chain_update(body);
         self.key.map(|key| IdempotencyKey { key, request_hash: hash.finalize().into() })
     }
 
     /// Like [`into_key`](Self::into_key), for a parsed body: the layout of its JSON makes no difference.
-    pub(super) fn into_key_for_json(self, body: &impl Serialize) -> Result<Option<IdempotencyKey>, Problem> {
+    pub(in crate::http) fn into_key_for_json(self, body: &impl Serialize) -> Result<Option<IdempotencyKey>, Problem> {
         let body = serde_json::to_vec(body).map_err(|_| Problem::bad_request("the body cannot be read"))?;
         Ok(self.into_key(&body))
     }
 }
 
 /// Creates the response of a handler whose work does not store the response itself.
-pub(super) fn json_answer(status: StatusCode, body: &impl Serialize) -> StoredResponse {
+pub(in crate::http) fn json_answer(status: StatusCode, body: &impl Serialize) -> StoredResponse {
     let body = serde_json::to_string(body).unwrap_or_else(|error| {
         // The types are ours and have text for keys.
         tracing::error!(%error, "defect: an answer cannot be encoded");
@@ -71,14 +71,14 @@ pub(super) fn json_answer(status: StatusCode, body: &impl Serialize) -> StoredRe
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "it describes what `RequestKey` reads")]
-pub(super) struct IdempotencyKeyHeader {
+pub(in crate::http) struct IdempotencyKeyHeader {
     /// What comes again under the same key within a day is done once, and the first answer comes again.
     #[param(rename = "Idempotency-Key", min_length = 1, max_length = 1000, pattern = "^[!-~]+$")]
     key: Option<String>,
 }
 
 /// Carries out a request, only once if it has a key. The caller's rights must have been checked.
-pub(super) async fn run_once(
+pub(in crate::http) async fn run_once(
     state: &ApiState,
     caller: &Caller,
     tenant: Option<&TenantId>,
@@ -89,7 +89,7 @@ pub(super) async fn run_once(
 }
 
 /// Like [`run_once`], with the `version` in the response's body as its `ETag`.
-pub(super) async fn run_once_versioned(
+pub(in crate::http) async fn run_once_versioned(
     state: &ApiState,
     caller: &Caller,
     tenant: Option<&TenantId>,

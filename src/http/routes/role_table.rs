@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::routes::{AccessRequirement, list_routes};
+use super::list_routes;
+use super::route::AccessRequirement;
 use crate::domain::access::rights::{Right, Role};
 
 const INTRODUCTION: &str = "\
