@@ -391,7 +391,7 @@ impl From<ViewerRejection> for Problem {
         let detail = error.to_string();
         match error {
             ViewerRejection::Full(_) => Self::from_code(Code::TooManyViewers, detail).with_retry_after(5),
-            ViewerRejection::Stopping => Self::from_code(Code::Unavailable, detail).with_retry_after(2),
+            ViewerRejection::Stopping => Self::from_code(Code::Unavailable, detail),
             ViewerRejection::TenantGone => Self::from_code(Code::NoSuchTenant, detail),
         }
     }

@@ -73,7 +73,7 @@ fn openapi_document() -> OpenApi {
         match serves {
             RouteHandlers::Documented(describe) => {
                 let (schemas, mut paths, methods) = describe();
-                openapi::complete_operations(&mut paths, needs, kind, refuses);
+                openapi::complete_operations(&mut paths, needs, kind, &refuses);
                 document_router = document_router.routes((schemas, paths, methods));
             }
             RouteHandlers::Page(..) => {}

@@ -23,6 +23,7 @@ use crate::domain::time::UtcMicros;
 use crate::http::auth::{Caller, Right};
 use crate::http::problem::{Code, Problem};
 use crate::http::request::extract::Query;
+use crate::http::request::query::page_size;
 use crate::http::state::ApiState;
 use crate::store::{BadHead, ChainTrust, PAGE_LIMIT, ReadError, Reader, StoredEntry, SubjectAgent};
 
@@ -112,7 +113,7 @@ pub(in crate::http) async fn list(
     let reader = &state.reader;
     let last = reader.chain_head(tenant).await?;
     let last = ChainEnd { seq: last.seq, hash: last.hash.to_string() };
-    let limit = query.limit.unwrap_or(100).clamp(1, PAGE_LIMIT);
+    let limit = page_size(query.limit);
     let ResolvedQuery { filter, matched_agents: about } = query.resolve(reader).await?;
     let Some(filter) = filter else {
         return Ok(Json(AuditEntriesResponse { entries: Vec::new(), next: None, about, last }));

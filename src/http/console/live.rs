@@ -109,7 +109,7 @@ pub(in crate::http) async fn show(State(state): State<ApiState>, request: PageRe
     Ok(render_page(&LivePage {
         here: live_view.is_some(),
         seen: observed_at.map(|seen| request.times.second(seen)),
-        age: observed_at.map(|seen| ClockDuration(at.since(seen)).to_string()).unwrap_or_default(),
+        age: age_text(observed_at, at),
         total: all.len(),
         matching,
         most: MAX_ROWS,

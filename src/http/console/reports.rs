@@ -12,11 +12,10 @@ use jiff::tz::TimeZone;
 use serde::Deserialize;
 
 use super::live::live_view::LiveView;
-use super::shared::api_call::{ApiCall, call_api};
 use super::shared::page_error::PageError;
 use super::shared::page_request::PageRequest;
 use super::shared::shell::{ConsolePage, Shell, render_page};
-use super::shared::times::{self, Stamp, TimeFormat};
+use super::shared::times::{self, Stamp};
 use crate::domain::ids::TenantId;
 use crate::domain::reports::report_run::{ReportFormat, ReportKind, RunStatus};
 use crate::domain::time::UtcMicros;
@@ -112,7 +111,6 @@ struct ReportRunList {
 #[template(path = "reports/reports.html")]
 struct ReportsPage {
     shell: Shell,
-    times: TimeFormat,
     zone: String,
     from: String,
     to: String,
@@ -136,10 +134,6 @@ impl ReportsPage {
 
     fn violations(figures: &ComplianceSummary) -> String {
         format!("{:.2} %", figures.violation_frequency * 100.0)
-    }
-
-    fn at(&self, at: &UtcMicros) -> Stamp {
-        self.times.second(*at)
     }
 
     /// Returns the date range of a report, in its own time zone.
@@ -166,8 +160,8 @@ pub(in crate::http) async fn show(State(state): State<ApiState>, request: PageRe
         Err(_) => None,
     };
     let query = [("limit", "20"), ("cursor", request.value("cursor").unwrap_or_default())];
-    let call = ApiCall { route: "/api/v1/reports", id: None, query: &query };
-    let ReportRunList { reports: runs, next } = call_api(&state, &request, call, reports::list).await?;
+    let ReportRunList { reports: runs, next } =
+        request.api("/api/v1/reports").query(&query).call(&state, reports::list).await?;
     let shell = request.shell(ConsolePage::Reports, "Reports");
     let (from, to) = (days.from.to_string(), days.to.to_string());
     let older = next.map(|next| format!("{}&from={from}&to={to}&cursor={next}", shell.to("/reports")));
@@ -179,7 +173,6 @@ pub(in crate::http) async fn show(State(state): State<ApiState>, request: PageRe
         span: (instant(span.from), instant(span.to)),
         kinds: ReportKind::ALL.into_iter().filter(|kind| kind.filters().contains(&"teams")).collect(),
         teams: LiveView::load(&state, &request).await.map_or_else(Vec::new, |picture| picture.teams()),
-        times: request.times,
         shell,
         from,
         to,

@@ -12,11 +12,9 @@ use serde::Deserialize;
 
 use super::changes::agent_changes::{AgentChange, AgentChangeList};
 use super::live::live_view::LiveView;
-use super::shared::api_call::{ApiCall, call_api};
 use super::shared::page_error::PageError;
 use super::shared::page_request::PageRequest;
 use super::shared::shell::{ConsolePage, Shell, render_page};
-use super::shared::times::{Stamp, TimeFormat};
 use crate::domain::time::UtcMicros;
 use crate::http::api::rules;
 use crate::http::api::rules::rule_findings;
@@ -121,25 +119,17 @@ fn origin(name: &str) -> &str {
 #[template(path = "rules/rules.html")]
 struct RulesPage {
     shell: Shell,
-    times: TimeFormat,
     from: UtcMicros,
     rules: Vec<Rule>,
     may: bool,
 }
 
-impl RulesPage {
-    fn at(&self, at: &UtcMicros) -> Stamp {
-        self.times.second(*at)
-    }
-}
-
 /// `GET /rules`.
 pub(in crate::http) async fn list(State(state): State<ApiState>, request: PageRequest) -> Result<Response, PageError> {
     request.check(&state, Right::Read)?;
-    let call = ApiCall { route: "/api/v1/rules", id: None, query: &[] };
-    let RuleList { from, rules } = call_api(&state, &request, call, rules::list).await?;
+    let RuleList { from, rules } = request.api("/api/v1/rules").call(&state, rules::list).await?;
     let (shell, may) = (request.shell(ConsolePage::Rules, "Rules"), request.has_right(Right::EditRules));
-    Ok(render_page(&RulesPage { shell, times: request.times, from, rules, may }))
+    Ok(render_page(&RulesPage { shell, from, rules, may }))
 }
 
 #[derive(Deserialize)]
@@ -197,7 +187,6 @@ struct FindingList {
 #[template(path = "rules/rule.html")]
 struct RulePage {
     shell: Shell,
-    times: TimeFormat,
     rule: Rule,
     versions: Vec<Version>,
     findings: Vec<Finding>,
@@ -241,12 +230,6 @@ impl RuleActivity {
     }
 }
 
-impl RulePage {
-    fn at(&self, at: &UtcMicros) -> Stamp {
-        self.times.second(*at)
-    }
-}
-
 /// The text that a new rule starts with: complete, and in the mode for monitoring.
 const NEW_RULE: &str = "[[rules]]\nid       = \"my-rule\"\nwhen     = { planned = \"work\", state = [\"Paused\", \"NotReady\"], for = \"5m\" }\n\
                         unless   = { on_contact = true }\nthen     = { set_state = \"Ready\", reason = \"WORKING\" }\nmode     = \"watch\"\n\
@@ -283,7 +266,7 @@ pub(in crate::http) async fn new(State(state): State<ApiState>, request: PageReq
     request.check(&state, Right::EditRules)?;
     let shell = request.shell(ConsolePage::Rules, "New rule");
     let (rule, versions, findings, did) = (empty_rule(), Vec::new(), Vec::new(), RuleActivity::default());
-    Ok(render_page(&RulePage { shell, times: request.times, rule, versions, findings, did, may: true, new: true }))
+    Ok(render_page(&RulePage { shell, rule, versions, findings, did, may: true, new: true }))
 }
 
 /// `GET /rules/{id}`.
@@ -295,14 +278,18 @@ pub(in crate::http) async fn show(
     request.check(&state, Right::Read)?;
     // Counts and lists cover the same time.
     let (from, to) = ((request.now - COUNT_PERIOD).to_string(), request.now.to_string());
-    let call = ApiCall { route: "/api/v1/rules/{id}", id: Some(&id), query: &[("from", &from), ("to", &to)] };
-    let rule: Rule = call_api(&state, &request, call, rules::show).await?;
-    let call = ApiCall { route: "/api/v1/rules/{id}/versions", id: Some(&id), query: &[] };
-    let VersionList { versions } = call_api(&state, &request, call, rules::versions).await?;
+    let rule: Rule = request
+        .api("/api/v1/rules/{id}")
+        .id(&id)
+        .query(&[("from", &from), ("to", &to)])
+        .call(&state, rules::show)
+        .await?;
+    let VersionList { versions } =
+        request.api("/api/v1/rules/{id}/versions").id(&id).call(&state, rules::versions).await?;
     let query = [("rule", id.as_str()), ("limit", "50")];
-    let call = ApiCall { route: "/api/v1/rule-findings", id: None, query: &query };
-    let FindingList { findings } = call_api(&state, &request, call, rule_findings::list).await?;
+    let FindingList { findings } =
+        request.api("/api/v1/rule-findings").query(&query).call(&state, rule_findings::list).await?;
     let did = RuleActivity::read(&state, &request, &id, (&from, &to)).await?;
     let (shell, may) = (request.shell(ConsolePage::Rules, format!("Rule {id}")), request.has_right(Right::EditRules));
-    Ok(render_page(&RulePage { shell, times: request.times, rule, versions, findings, did, may, new: false }))
+    Ok(render_page(&RulePage { shell, rule, versions, findings, did, may, new: false }))
 }

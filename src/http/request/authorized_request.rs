@@ -7,8 +7,7 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::extract::Json;
-use super::idempotency::RequestKey;
+use super::idempotency::KeyedJson;
 use crate::domain::ids::TenantId;
 use crate::engine::changes::keeper_handle::IdempotencyKey;
 use crate::http::auth::Caller;
@@ -43,11 +42,9 @@ where
             return Err(Problem::from_code(Code::Internal, "nobody may ask for this; see the log"));
         };
         let caller = <Caller as FromRequestParts<ApiState>>::from_request_parts(&mut parts, state).await?;
-        let key = RequestKey::from_request_parts(&mut parts, state).await?;
-        let Json(body) = Json::<T>::from_request(Request::from_parts(parts, body), state).await?;
+        let KeyedJson::<T> { body, key } = KeyedJson::from_request(Request::from_parts(parts, body), state).await?;
         caller.check(state, right, body.tenant())?;
-        let (tenant, key) = (body.tenant().clone(), key.into_key_for_json(&body)?);
-        Ok(Self { caller, tenant, body, key })
+        Ok(Self { caller, tenant: body.tenant().clone(), body, key })
     }
 }
 

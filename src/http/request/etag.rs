@@ -3,7 +3,7 @@
 
 use std::fmt::Display;
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum::http::header::{ETAG, IF_MATCH};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue};
@@ -88,6 +88,17 @@ impl<S: Sync> FromRequestParts<S> for IfMatch {
     }
 }
 
+impl<S: Sync> OptionalFromRequestParts<S> for IfMatch {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Problem> {
+        if !parts.headers.contains_key(IF_MATCH) {
+            return Ok(None);
+        }
+        <Self as FromRequestParts<S>>::from_request_parts(parts, state).await.map(Some)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use axum::http::{Request, StatusCode};
@@ -100,7 +111,7 @@ mod tests {
             request = request.header(IF_MATCH, value);
         }
         let (mut parts, ()) = request.body(()).expect("a request").into_parts();
-        IfMatch::from_request_parts(&mut parts, &()).await
+        <IfMatch as FromRequestParts<()>>::from_request_parts(&mut parts, &()).await
     }
 
     #[tokio::test]

@@ -3,16 +3,18 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use utoipa::IntoParams;
 
 use super::etag::Version;
+use super::extract::Json;
 use crate::domain::ids::TenantId;
 use crate::engine::changes::idempotency::StoredResponse;
 use crate::engine::changes::keeper_handle::IdempotencyKey;
@@ -49,11 +51,26 @@ impl RequestKey {
         let hash = Sha256::new().chain_update(self.route).chain_update([0]).chain_update(body);
         self.key.map(|key| IdempotencyKey { key, request_hash: hash.finalize().into() })
     }
+}
 
-    /// Like [`into_key`](Self::into_key), for a parsed body: the layout of its JSON makes no difference.
-    pub(in crate::http) fn into_key_for_json(self, body: &impl Serialize) -> Result<Option<IdempotencyKey>, Problem> {
-        let body = serde_json::to_vec(body).map_err(|_| Problem::bad_request("the body cannot be read"))?;
-        Ok(self.into_key(&body))
+/// A JSON body, and the idempotency key of its request. The layout of the JSON makes no difference to the key.
+pub(in crate::http) struct KeyedJson<T> {
+    pub(in crate::http) body: T,
+    pub(in crate::http) key: Option<IdempotencyKey>,
+}
+
+impl<T> FromRequest<ApiState> for KeyedJson<T>
+where
+    T: Serialize + DeserializeOwned,
+{
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &ApiState) -> Result<Self, Problem> {
+        let (mut parts, body) = request.into_parts();
+        let key = RequestKey::from_request_parts(&mut parts, state).await?;
+        let Json(body) = Json::<T>::from_request(Request::from_parts(parts, body), state).await?;
+        let text = serde_json::to_vec(&body).map_err(|_| Problem::bad_request("the body cannot be read"))?;
+        Ok(Self { body, key: key.into_key(&text) })
     }
 }
 
@@ -77,8 +94,22 @@ pub(in crate::http) struct IdempotencyKeyHeader {
     key: Option<String>,
 }
 
-/// Carries out a request, only once if it has a key. The caller's rights must have been checked.
-pub(in crate::http) async fn run_once(
+/// Carries out a request, only once if it has a key, and answers with the result as JSON. The caller's rights must have
+/// been checked.
+pub(in crate::http) async fn run_once<T: Serialize>(
+    state: &ApiState,
+    caller: &Caller,
+    tenant: Option<&TenantId>,
+    key: Option<IdempotencyKey>,
+    status: StatusCode,
+    work: impl Future<Output = Result<T, Problem>> + Send + 'static,
+) -> Result<Response, Problem> {
+    let work = Box::pin(async move { Ok(json_answer(status, &work.await?)) });
+    run_once_for_answer(state, caller, tenant, key, work).await
+}
+
+/// Like [`run_once`], for work that makes the answer itself.
+pub(in crate::http) async fn run_once_for_answer(
     state: &ApiState,
     caller: &Caller,
     tenant: Option<&TenantId>,
@@ -88,7 +119,7 @@ pub(in crate::http) async fn run_once(
     Ok(answer_response(Box::pin(run_idempotent(state, caller, tenant, key, work)).await?))
 }
 
-/// Like [`run_once`], with the `version` in the response's body as its `ETag`.
+/// Like [`run_once_for_answer`], with the `version` in the response's body as its `ETag`.
 pub(in crate::http) async fn run_once_versioned(
     state: &ApiState,
     caller: &Caller,

@@ -4,3 +4,5 @@ pub(super) mod authorized_request;
 pub(super) mod etag;
 pub(super) mod extract;
 pub(super) mod idempotency;
+pub(super) mod query;
+pub(super) mod text;

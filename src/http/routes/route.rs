@@ -33,14 +33,14 @@ pub(in crate::http) struct Route {
     pub(super) access: AccessRequirement,
     pub(super) kind: RouteKind,
     /// The errors specific to this route, in addition to those that any request may end with.
-    pub(super) error_codes: &'static [Code],
+    pub(super) error_codes: Vec<Code>,
     pub(super) handlers: RouteHandlers,
 }
 
 impl Route {
     /// Creates a row from handlers with `#[utoipa::path]` that share one path and one access requirement.
     pub(in crate::http) const fn new(access: AccessRequirement, routes: fn() -> UtoipaMethodRouter<ApiState>) -> Self {
-        Self { access, kind: RouteKind::Ordinary, error_codes: &[], handlers: RouteHandlers::Documented(routes) }
+        Self { access, kind: RouteKind::Ordinary, error_codes: Vec::new(), handlers: RouteHandlers::Documented(routes) }
     }
 
     /// Creates a row for a page, which is not part of the OpenAPI document.
@@ -52,7 +52,7 @@ impl Route {
         Self {
             access,
             kind: RouteKind::Ordinary,
-            error_codes: &[],
+            error_codes: Vec::new(),
             handlers: RouteHandlers::Page(path, Box::new(methods)),
         }
     }
@@ -62,8 +62,14 @@ impl Route {
         Self { kind, ..self }
     }
 
-    /// Sets the errors specific to the route.
-    pub(in crate::http) fn with_errors(self, error_codes: &'static [Code]) -> Self {
-        Self { error_codes, ..self }
+    /// Adds errors specific to the route.
+    pub(in crate::http) fn with_errors(mut self, error_codes: &[Code]) -> Self {
+        self.error_codes.extend_from_slice(error_codes);
+        self
+    }
+
+    /// Adds the errors of a request that changes something and that the store has to take.
+    pub(in crate::http) fn that_changes(self) -> Self {
+        self.with_errors(&[Code::KeyReused, Code::Unavailable, Code::StoreUnavailable])
     }
 }

@@ -5,6 +5,7 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse as _, Redirect, Response};
 
 use crate::engine::access::accounts::SignInError;
+use crate::http::request::query::is_local_path;
 
 /// The longest path that a user is redirected to after signing in, in bytes.
 const MAX_NEXT_BYTES: usize = 2000;
@@ -66,11 +67,7 @@ impl SignInFailure {
 
 /// Returns the path if it is one of this server, otherwise `/`.
 pub(super) fn local_path(path: &str) -> String {
-    let is_local = path.len() <= MAX_NEXT_BYTES
-        && path.starts_with('/')
-        && !path[1..].starts_with(['/', '\\'])
-        && path.bytes().all(|byte| byte.is_ascii_graphic());
-    if is_local { path.to_owned() } else { "/".to_owned() }
+    if path.len() <= MAX_NEXT_BYTES && is_local_path(path) { path.to_owned() } else { "/".to_owned() }
 }
 
 /// Reads the query of the sign-in page: where to go afterwards, and why the last attempt failed.

@@ -10,7 +10,7 @@ use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{TenantQuery, find_run};
+use super::find_run;
 use crate::domain::analytics::ResultRow;
 use crate::domain::analytics::analytics_run::AnalyticsRun;
 use crate::domain::ids::{AnalyticsQueryId, AnalyticsRunId, TenantId};
@@ -19,6 +19,7 @@ use crate::domain::time::UtcMicros;
 use crate::http::auth::Caller;
 use crate::http::problem::{Code, Problem};
 use crate::http::request::extract::{Path, Query};
+use crate::http::request::query::TenantQuery;
 use crate::http::state::ApiState;
 use crate::report::csv_sheet::{CsvSheet, SheetCell};
 use crate::store::{ROWS_PAGE_LIMIT, Reader};

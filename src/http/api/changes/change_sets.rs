@@ -22,7 +22,8 @@ use crate::http::auth::{Caller, Right};
 use crate::http::problem::{Code, Problem};
 use crate::http::request::authorized_request::{AuthorizedRequest, has_tenant};
 use crate::http::request::extract::{Path, Query};
-use crate::http::request::idempotency::{IdempotencyKeyHeader, json_answer, run_once};
+use crate::http::request::idempotency::{IdempotencyKeyHeader, run_once};
+use crate::http::request::text::check_length;
 use crate::http::state::ApiState;
 
 /// The longest accepted note, reason for going below a floor, and reason code, in characters.
@@ -97,8 +98,8 @@ pub(in crate::http) async fn create(
 ) -> Result<Response, Problem> {
     let new_set = into_new_set(&state, body, requester_of(&caller, &tenant))?;
     let (sets, owner) = (change_sets(&state), tenant.clone());
-    let work = async move { Ok(json_answer(StatusCode::CREATED, &sets.preview(&owner, new_set).await?)) };
-    run_once(&state, &caller, Some(&tenant), key, work).await
+    let work = async move { Ok(sets.preview(&owner, new_set).await?) };
+    run_once(&state, &caller, Some(&tenant), key, StatusCode::CREATED, work).await
 }
 
 fn into_new_set(state: &ApiState, body: NewChangeSetBody, requester: ScopedRequester) -> Result<NewChangeSet, Problem> {
@@ -149,12 +150,7 @@ fn deduplicate_agents(mut agents: Vec<AgentId>) -> Result<Vec<AgentId>, Problem>
 }
 
 fn check_texts(texts: &[(&str, Option<&str>)]) -> Result<(), Problem> {
-    for (name, text) in texts {
-        if text.is_some_and(|text| text.chars().count() > MAX_TEXT_CHARS) {
-            return Err(Problem::bad_request(format!("{name}: at most {MAX_TEXT_CHARS} characters")));
-        }
-    }
-    Ok(())
+    texts.iter().try_for_each(|(name, text)| check_length(name, *text, MAX_TEXT_CHARS))
 }
 
 has_tenant!(NewChangeSetBody, StartChangeSetBody, CancelChangeSetBody, UndoChangeSetBody);
@@ -265,9 +261,9 @@ pub(in crate::http) async fn start(
     let id = parse_id(&id)?;
     let hash = Hash::from_hex(&body.hash)
         .ok_or_else(|| Problem::bad_request("hash: the 64 lower-case hexadecimal digits of the preview's `hash`"))?;
-    let (sets, owner, requester) = (change_sets(&state), tenant.clone(), requester_of(&caller, &tenant));
-    let work = async move { Ok(json_answer(StatusCode::ACCEPTED, &sets.start(&owner, id, hash, requester).await?)) };
-    run_once(&state, &caller, Some(&tenant), key, work).await
+    let (sets, requester) = (change_sets(&state), requester_of(&caller, &tenant));
+    let work = async move { Ok(sets.start(&body.tenant, id, hash, requester).await?) };
+    run_once(&state, &caller, Some(&tenant), key, StatusCode::ACCEPTED, work).await
 }
 
 /// The body of a cancellation.
@@ -300,10 +296,9 @@ pub(in crate::http) async fn cancel(
 ) -> Result<Response, Problem> {
     check_texts(&[("note", body.note.as_deref())])?;
     let id = parse_id(&id)?;
-    let (sets, owner, requester, note) =
-        (change_sets(&state), tenant.clone(), requester_of(&caller, &tenant), body.note);
-    let work = async move { Ok(json_answer(StatusCode::OK, &sets.cancel(&owner, id, note, requester).await?)) };
-    run_once(&state, &caller, Some(&tenant), key, work).await
+    let (sets, requester) = (change_sets(&state), requester_of(&caller, &tenant));
+    let work = async move { Ok(sets.cancel(&body.tenant, id, body.note, requester).await?) };
+    run_once(&state, &caller, Some(&tenant), key, StatusCode::OK, work).await
 }
 
 /// The body of a way back.
@@ -347,15 +342,15 @@ pub(in crate::http) async fn undo(
 ) -> Result<Response, Problem> {
     check_texts(&[("note", body.note.as_deref()), ("below_floor", body.below_floor.as_deref())])?;
     let id = parse_id(&id)?;
-    let (sets, owner, requester) = (change_sets(&state), tenant.clone(), requester_of(&caller, &tenant));
+    let (sets, requester) = (change_sets(&state), requester_of(&caller, &tenant));
     let options = UndoOptions {
         on_contact: body.on_contact,
         urgent: body.urgent,
         below_floor: body.below_floor,
         note: body.note,
     };
-    let work = async move { Ok(json_answer(StatusCode::CREATED, &sets.undo(&owner, id, options, requester).await?)) };
-    run_once(&state, &caller, Some(&tenant), key, work).await
+    let work = async move { Ok(sets.undo(&body.tenant, id, options, requester).await?) };
+    run_once(&state, &caller, Some(&tenant), key, StatusCode::CREATED, work).await
 }
 
 fn change_sets(state: &ApiState) -> ChangeSetService {

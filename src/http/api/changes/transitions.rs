@@ -20,9 +20,10 @@ use crate::http::auth::{Caller, Right};
 use crate::http::problem::{Code, Problem};
 use crate::http::request::authorized_request::{AuthorizedRequest, has_tenant};
 use crate::http::request::extract::{Path, Query};
-use crate::http::request::idempotency::{IdempotencyKeyHeader, RequestKey, json_answer, run_once};
+use crate::http::request::idempotency::{IdempotencyKeyHeader, RequestKey, run_once, run_once_for_answer};
+use crate::http::request::query::{next_cursor, page_size};
 use crate::http::state::ApiState;
-use crate::store::{CallWrite, PAGE_LIMIT, StoredTransition, TransitionFilter};
+use crate::store::{CallWrite, StoredTransition, TransitionFilter};
 
 /// The longest accepted note and reason, in characters.
 const MAX_TEXT_CHARS: usize = 1000;
@@ -85,7 +86,7 @@ pub(in crate::http) async fn create(
     let request = change_request(&state, &body, &caller, key.clone())?;
     let (keepers, owner) = (state.keepers.clone(), tenant.clone());
     let work = async move { Ok(StoredResponse::from_changes(&keepers.request_changes(&owner, request).await?)) };
-    run_once(&state, &caller, Some(&tenant), key, work).await
+    run_once_for_answer(&state, &caller, Some(&tenant), key, work).await
 }
 
 /// Checks that a request that also applies to agents already in the state names a reason.
@@ -283,7 +284,7 @@ pub(in crate::http) async fn list(
     {
         return Err(Problem::bad_request(format!("status: one of {}", STATUS_NAMES.join(", "))));
     }
-    let limit = query.limit.unwrap_or(100).clamp(1, PAGE_LIMIT);
+    let limit = page_size(query.limit);
     let before = query.cursor.as_deref().map(parse_id).transpose()?;
     let filter = TransitionFilter {
         agent: query.agent,
@@ -294,8 +295,7 @@ pub(in crate::http) async fn list(
         before,
     };
     let mut rows = state.reader.transitions(&query.tenant, &filter, limit).await?;
-    let full = rows.len() == limit as usize;
-    let next = rows.last().filter(|_| full).map(|row| row.transition.id);
+    let next = next_cursor(&rows, limit, |row| row.transition.id);
     if let Some(visible) = caller.visible_agents(&state, &query.tenant).await? {
         rows.retain(|row| visible.contains(&row.transition.agent));
     }
@@ -323,13 +323,13 @@ pub(in crate::http) async fn cancel(
     let (keepers, reader, owner, actor) = (state.keepers.clone(), state.reader.clone(), tenant.clone(), caller.id());
     let work = async move {
         if let Some(transition) = keepers.cancel_transition(&owner, id, actor).await? {
-            return Ok(json_answer(StatusCode::OK, &transition));
+            return Ok(transition);
         }
         let stored = reader.transition(&owner, id).await?.ok_or_else(|| no_such_transition(id))?;
         let detail = format!("it is {} and can no longer be cancelled", stored.transition.status);
         Err(Problem::from_code(Code::TooLate, detail))
     };
-    run_once(&state, &caller, Some(&tenant), key.into_key(&[]), work).await
+    run_once(&state, &caller, Some(&tenant), key.into_key(&[]), StatusCode::OK, work).await
 }
 
 /// Returns a transition of an agent whom the caller may see.
@@ -346,7 +346,7 @@ async fn find_visible(
     }
 }
 
-fn parse_id(text: &str) -> Result<TransitionId, Problem> {
+pub(in crate::http::api) fn parse_id(text: &str) -> Result<TransitionId, Problem> {
     text.parse().map_err(|_| Problem::bad_request(format!("{text:?} is not the id of a transition")))
 }
 

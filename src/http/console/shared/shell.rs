@@ -4,6 +4,8 @@ use askama::Template;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use super::times::{Stamp, TimeFormat};
+use crate::domain::time::UtcMicros;
 use crate::http::auth::Right;
 use crate::http::problem::{Code, Problem};
 
@@ -121,10 +123,7 @@ pub(in crate::http::console) struct Shell {
     pub(in crate::http::console) tenants: Vec<String>,
     /// `light`, `dark`, or empty for the system's theme.
     pub(in crate::http::console) theme: &'static str,
-    pub(in crate::http::console) by_agent: bool,
-    /// The viewer's time zone; `browser_zone` is the one that the browser has sent.
-    pub(in crate::http::console) zone: String,
-    pub(in crate::http::console) browser_zone: String,
+    pub(in crate::http::console) times: TimeFormat,
     pub(in crate::http::console) here: String,
     pub(in crate::http::console) who: String,
     pub(in crate::http::console) role: &'static str,
@@ -150,6 +149,11 @@ impl Shell {
         format!("{path}?tenant={tenant}")
     }
 
+    /// Formats an instant for lists.
+    pub(in crate::http::console) fn at(&self, at: &UtcMicros) -> Stamp {
+        self.times.second(*at)
+    }
+
     /// Returns the address that sets a preference and redirects back.
     pub(in crate::http::console) fn choose(&self, choice: &str, value: &str) -> String {
         let here: String = url::form_urlencoded::byte_serialize(self.here.as_bytes()).collect();
@@ -163,7 +167,7 @@ pub(in crate::http) fn render_page(template: &impl Template) -> Response {
 }
 
 /// Renders a page with a status.
-pub(in crate::http::console) fn render_page_with_status(status: StatusCode, template: &impl Template) -> Response {
+pub(in crate::http) fn render_page_with_status(status: StatusCode, template: &impl Template) -> Response {
     match template.render() {
         Ok(html) => {
             let headers = [
