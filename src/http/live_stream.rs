@@ -318,7 +318,7 @@ fn accessible_tenants(state: &ApiState, caller: &Caller) -> Result<BTreeSet<Tena
 /// The query, as the document describes it; [`LiveRequest`] reads it.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "it describes what `Asked` reads")]
+#[expect(dead_code, reason = "it describes what `LiveRequest` reads")]
 struct LiveQueryParams {
     /// A tenant, more than once for several; without it every tenant that the caller may read.
     tenant: Option<Vec<String>>,

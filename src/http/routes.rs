@@ -70,13 +70,10 @@ pub(super) static OPENAPI_JSON: LazyLock<Bytes> =
 fn openapi_document() -> OpenApi {
     let mut document_router = OpenApiRouter::with_openapi(openapi::base_document());
     for Route { access: needs, kind, error_codes: refuses, handlers: serves } in table() {
-        match serves {
-            RouteHandlers::Documented(describe) => {
-                let (schemas, mut paths, methods) = describe();
-                openapi::complete_operations(&mut paths, needs, kind, &refuses);
-                document_router = document_router.routes((schemas, paths, methods));
-            }
-            RouteHandlers::Page(..) => {}
+        if let RouteHandlers::Documented(describe) = serves {
+            let (schemas, mut paths, methods) = describe();
+            openapi::complete_operations(&mut paths, needs, kind, &refuses);
+            document_router = document_router.routes((schemas, paths, methods));
         }
     }
     document_router.into_openapi()

@@ -34,7 +34,7 @@ const MAX_FILTER_VALUES: usize = 100;
 /// The query, as the document describes it; [`AgentListQuery`] reads it, since some may come more than once.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "it describes what `Wanted` reads")]
+#[expect(dead_code, reason = "it describes what `AgentListQuery` reads")]
 pub(in crate::http) struct AgentListParams {
     /// Whose agents.
     tenant: String,

@@ -61,19 +61,23 @@ pub struct EndpointResponse {
     unread: u64,
 }
 
+/// Returns the status of an endpoint; `configured` says whether the configuration has it for the tenant.
+pub(in crate::http) const fn endpoint_status(stored: &StoredEndpoint, configured: bool) -> &'static str {
+    match (configured, stored.disabled, stored.failing_since) {
+        (false, _, _) => "removed",
+        (true, Some(_), _) => "disabled",
+        (true, None, Some(_)) => "failing",
+        (true, None, None) => "healthy",
+    }
+}
+
 impl EndpointResponse {
     /// Creates the response from the store; `configured` says whether the configuration has the endpoint for the
     /// tenant.
     pub fn from_stored(stored: StoredEndpoint, backlog: Backlog, configured: bool) -> Self {
-        let status = match (configured, stored.disabled, stored.failing_since) {
-            (false, _, _) => "removed",
-            (true, Some(_), _) => "disabled",
-            (true, None, Some(_)) => "failing",
-            (true, None, None) => "healthy",
-        };
         Self {
+            status: endpoint_status(&stored, configured),
             id: stored.id,
-            status,
             created_at: stored.created_at,
             failing_since: stored.failing_since,
             last_error: stored.last_error,

@@ -9,6 +9,7 @@ use super::shared::page_request::PageRequest;
 use super::shared::shell::{ConsolePage, Shell, render_page};
 use crate::domain::ids::{EndpointId, EventId};
 use crate::domain::webhooks::delivery::{ParkReason, STATUS_NAMES};
+use crate::http::api::webhooks::endpoint_status;
 use crate::http::auth::Right;
 use crate::http::problem::{Code, Problem};
 use crate::http::request::extract::Path;
@@ -40,12 +41,7 @@ pub(in crate::http) async fn list(State(state): State<ApiState>, request: PageRe
     let mut endpoints = Vec::new();
     for stored in state.reader.endpoints(&request.tenant).await? {
         let backlog = state.reader.backlog(&request.tenant, &stored.id).await?;
-        let status = match (configured.contains(&stored.id), stored.disabled, stored.failing_since) {
-            (false, _, _) => "removed",
-            (true, Some(_), _) => "disabled",
-            (true, None, Some(_)) => "failing",
-            (true, None, None) => "healthy",
-        };
+        let status = endpoint_status(&stored, configured.contains(&stored.id));
         endpoints.push(Endpoint { stored, backlog, status });
     }
     let (shell, may) = (request.shell(ConsolePage::Webhooks, "Webhooks"), request.has_right(Right::Webhooks));

@@ -57,61 +57,38 @@ impl ConsolePage {
         Self::System,
     ];
 
+    /// Returns the name, the path and the right of the page.
+    const fn facts(self) -> (&'static str, &'static str, Right) {
+        match self {
+            Self::Live => ("Live", "/", Right::Read),
+            Self::Wallboard => ("Wallboard", "/wallboard", Right::Read),
+            Self::Changes => ("Changes", "/changes", Right::Read),
+            Self::Rules => ("Rules", "/rules", Right::Read),
+            Self::Approvals => ("Approvals", "/approvals", Right::Read),
+            Self::Exceptions => ("Exceptions", "/exceptions", Right::Read),
+            Self::Reports => ("Reports", "/reports", Right::Report),
+            Self::Analytics => ("Analytics", "/analytics", Right::Analytics),
+            Self::Trends => ("Trends", "/trends", Right::Read),
+            Self::Audit => ("Audit", "/audit", Right::Audit),
+            Self::Webhooks => ("Webhooks", "/webhooks", Right::Read),
+            Self::System => ("System", "/system", Right::Read),
+            Self::Account => ("Your account", "/account", Right::Read),
+        }
+    }
+
     /// Returns the name of the page.
     pub(in crate::http::console) const fn name(self) -> &'static str {
-        match self {
-            Self::Live => "Live",
-            Self::Wallboard => "Wallboard",
-            Self::Changes => "Changes",
-            Self::Rules => "Rules",
-            Self::Approvals => "Approvals",
-            Self::Exceptions => "Exceptions",
-            Self::Reports => "Reports",
-            Self::Analytics => "Analytics",
-            Self::Trends => "Trends",
-            Self::Audit => "Audit",
-            Self::Webhooks => "Webhooks",
-            Self::System => "System",
-            Self::Account => "Your account",
-        }
+        self.facts().0
     }
 
     /// Returns the path of the page.
     pub(in crate::http::console) const fn path(self) -> &'static str {
-        match self {
-            Self::Live => "/",
-            Self::Wallboard => "/wallboard",
-            Self::Changes => "/changes",
-            Self::Rules => "/rules",
-            Self::Approvals => "/approvals",
-            Self::Exceptions => "/exceptions",
-            Self::Reports => "/reports",
-            Self::Analytics => "/analytics",
-            Self::Trends => "/trends",
-            Self::Audit => "/audit",
-            Self::Webhooks => "/webhooks",
-            Self::System => "/system",
-            Self::Account => "/account",
-        }
+        self.facts().1
     }
 
     /// Returns the right that the page takes.
     pub(in crate::http::console) const fn right(self) -> Right {
-        match self {
-            Self::Reports => Right::Report,
-            Self::Analytics => Right::Analytics,
-            Self::Audit => Right::Audit,
-            Self::Live
-            | Self::Wallboard
-            | Self::Changes
-            | Self::Rules
-            | Self::Approvals
-            | Self::Exceptions
-            | Self::Trends
-            | Self::Webhooks
-            | Self::System
-            | Self::Account => Right::Read,
-        }
+        self.facts().2
     }
 }
 
