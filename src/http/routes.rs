@@ -38,10 +38,10 @@ use super::{console, guard, openapi};
 /// It does not build the OpenAPI document, because few daemons are ever asked for it.
 pub fn router(state: ApiState) -> Router {
     let mut routes = Router::new();
-    for Route { access: needs, kind, handlers: serves, .. } in table() {
-        let is_page = matches!(serves, RouteHandlers::Page(..));
-        let prepared = |methods| with_limits(with_access_check(methods, needs, is_page, &state), kind);
-        match serves {
+    for Route { access, kind, handlers, .. } in table() {
+        let is_page = matches!(handlers, RouteHandlers::Page(..));
+        let prepared = |methods| with_limits(with_access_check(methods, access, is_page, &state), kind);
+        match handlers {
             RouteHandlers::Documented(describe) => {
                 let (_, paths, methods) = describe();
                 let methods = prepared(methods);
@@ -69,10 +69,10 @@ pub(super) static OPENAPI_JSON: LazyLock<Bytes> =
 /// Builds the OpenAPI document from the table.
 fn openapi_document() -> OpenApi {
     let mut document_router = OpenApiRouter::with_openapi(openapi::base_document());
-    for Route { access: needs, kind, error_codes: refuses, handlers: serves } in table() {
-        if let RouteHandlers::Documented(describe) = serves {
+    for Route { access, kind, error_codes, handlers } in table() {
+        if let RouteHandlers::Documented(describe) = handlers {
             let (schemas, mut paths, methods) = describe();
-            openapi::complete_operations(&mut paths, needs, kind, &refuses);
+            openapi::complete_operations(&mut paths, access, kind, &error_codes);
             document_router = document_router.routes((schemas, paths, methods));
         }
     }
@@ -96,7 +96,7 @@ fn with_access_check(
 }
 
 async fn check_access(
-    State((state, needs, is_page)): State<(ApiState, AccessRequirement, bool)>,
+    State((state, access, is_page)): State<(ApiState, AccessRequirement, bool)>,
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
@@ -106,12 +106,12 @@ async fn check_access(
         Err(problem) if is_page => return Ok(redirect_to_sign_in(&parts, problem)),
         Err(problem) => return Err(problem),
     };
-    match needs {
+    match access {
         AccessRequirement::Right(right) => caller.require(right)?,
         AccessRequirement::Public | AccessRequirement::SignedIn => {}
     }
     parts.extensions.insert(caller);
-    parts.extensions.insert(needs);
+    parts.extensions.insert(access);
     Ok(next.run(Request::from_parts(parts, body)).await)
 }
 
@@ -147,17 +147,13 @@ pub struct RouteInfo {
 /// Returns every route of the table.
 pub fn list_routes() -> Vec<RouteInfo> {
     let mut all = Vec::new();
-    for Route { access: needs, handlers: serves, .. } in table() {
-        match serves {
-            RouteHandlers::Page(path, _) => all.push(RouteInfo { method: None, path: path.to_owned(), access: needs }),
+    for Route { access, handlers, .. } in table() {
+        match handlers {
+            RouteHandlers::Page(path, _) => all.push(RouteInfo { method: None, path: path.to_owned(), access }),
             RouteHandlers::Documented(describe) => {
                 for (path, item) in describe().1.paths {
                     let methods = METHODS.iter().filter(|(method, _)| openapi::operation(&item, method).is_some());
-                    all.extend(methods.map(|(_, name)| RouteInfo {
-                        method: Some(name),
-                        path: path.clone(),
-                        access: needs,
-                    }));
+                    all.extend(methods.map(|(_, name)| RouteInfo { method: Some(name), path: path.clone(), access }));
                 }
             }
         }

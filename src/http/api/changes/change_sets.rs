@@ -5,11 +5,10 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
 use std::time::Duration;
 use utoipa::{IntoParams, ToSchema};
 
-use super::transitions::{check_reason, parse_state};
+use super::transitions::{check_reason, deduplicate_agents, parse_state};
 use crate::domain::audit::Hash;
 use crate::domain::changes::change_set::{MAX_AGENTS_PER_SET, SelectionCriteria};
 use crate::domain::changes::policy::OnContact;
@@ -114,7 +113,7 @@ fn into_new_set(state: &ApiState, body: NewChangeSetBody, requester: ScopedReque
     }
     check_reason(body.even_if_in_state, body.reason.as_ref())?;
     let select = match body.select {
-        AgentSelection::Agents(agents) => ChangeSetSelection::Agents(deduplicate_agents(agents)?),
+        AgentSelection::Agents(agents) => ChangeSetSelection::Agents(deduplicate_agents(agents, MAX_AGENTS_PER_SET)?),
         AgentSelection::Filter(filter) => {
             let lists = [filter.teams.len(), filter.states.len(), filter.skills.len(), filter.verdicts.len()];
             if lists.iter().any(|names| *names > MAX_FILTER_NAMES) {
@@ -138,15 +137,6 @@ fn into_new_set(state: &ApiState, body: NewChangeSetBody, requester: ScopedReque
         requester: requester.requester,
         teams: requester.teams,
     })
-}
-
-fn deduplicate_agents(mut agents: Vec<AgentId>) -> Result<Vec<AgentId>, Problem> {
-    if agents.is_empty() || agents.len() > MAX_AGENTS_PER_SET {
-        return Err(Problem::bad_request(format!("agents: name 1 to {MAX_AGENTS_PER_SET}")));
-    }
-    let mut seen = HashSet::new();
-    agents.retain(|agent| seen.insert(agent.clone()));
-    Ok(agents)
 }
 
 fn check_texts(texts: &[(&str, Option<&str>)]) -> Result<(), Problem> {

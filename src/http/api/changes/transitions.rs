@@ -1,5 +1,6 @@
 //! Transitions: request, read, cancel.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use axum::extract::{FromRequestParts, State};
@@ -114,6 +115,16 @@ pub(super) fn parse_state(state: &ApiState, tenant: &TenantId, name: &str) -> Re
     })
 }
 
+/// Checks the number of agents that a request names, and removes repetitions.
+pub(super) fn deduplicate_agents(mut agents: Vec<AgentId>, max: usize) -> Result<Vec<AgentId>, Problem> {
+    if agents.is_empty() || agents.len() > max {
+        return Err(Problem::bad_request(format!("agents: name 1 to {max}")));
+    }
+    let mut seen = HashSet::new();
+    agents.retain(|agent| seen.insert(agent.clone()));
+    Ok(agents)
+}
+
 fn change_request(
     state: &ApiState,
     body: &NewTransitionsBody,
@@ -121,17 +132,12 @@ fn change_request(
     idempotency: Option<IdempotencyKey>,
 ) -> Result<ChangeRequest, Problem> {
     let target = parse_state(state, &body.tenant, &body.to)?;
-    if body.agents.is_empty() || body.agents.len() > MAX_AGENTS_PER_REQUEST {
-        return Err(Problem::bad_request(format!("agents: name 1 to {MAX_AGENTS_PER_REQUEST}")));
-    }
+    let agents = deduplicate_agents(body.agents.clone(), MAX_AGENTS_PER_REQUEST)?;
     let too_long = |text: Option<&str>| text.is_some_and(|text| text.chars().count() > MAX_TEXT_CHARS);
     if too_long(body.note.as_deref()) || too_long(body.reason.as_ref().map(ReasonCode::as_str)) {
         return Err(Problem::bad_request(format!("note and reason hold at most {MAX_TEXT_CHARS} characters")));
     }
     check_reason(body.even_if_in_state, body.reason.as_ref())?;
-    let mut agents = body.agents.clone();
-    let mut seen = std::collections::HashSet::new();
-    agents.retain(|agent| seen.insert(agent.clone()));
     Ok(ChangeRequest {
         agents,
         target,
