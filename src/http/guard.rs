@@ -6,9 +6,9 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
-use super::ApiState;
 use super::auth::{ConnectionInfo, ProxyIdentity, TransportSecurity, request_token};
 use super::problem::{Code, Problem};
+use super::state::ApiState;
 
 /// The content security policy: only files served here, no inline code, and no embedding in frames.
 const CONTENT_POLICY: HeaderValue = HeaderValue::from_static(

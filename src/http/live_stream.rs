@@ -17,9 +17,9 @@ use futures_util::{SinkExt as _, stream};
 use tokio::sync::watch;
 use utoipa::IntoParams;
 
-use super::ApiState;
 use super::auth::{Caller, ConfiguredAccess, Right, SUBPROTOCOL};
 use super::problem::{Code, Problem};
+use super::state::ApiState;
 use crate::clock::{RealTime, Stopwatch};
 use crate::domain::ids::{TeamName, TenantId};
 use crate::engine::live::filter::ViewerFilter;
@@ -318,7 +318,7 @@ fn accessible_tenants(state: &ApiState, caller: &Caller) -> Result<BTreeSet<Tena
 /// The query, as the document describes it; [`LiveRequest`] reads it.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "it describes what `Asked` reads")]
+#[expect(dead_code, reason = "it describes what `LiveRequest` reads")]
 struct LiveQueryParams {
     /// A tenant, more than once for several; without it every tenant that the caller may read.
     tenant: Option<Vec<String>>,
@@ -391,7 +391,7 @@ impl From<ViewerRejection> for Problem {
         let detail = error.to_string();
         match error {
             ViewerRejection::Full(_) => Self::from_code(Code::TooManyViewers, detail).with_retry_after(5),
-            ViewerRejection::Stopping => Self::from_code(Code::Unavailable, detail).with_retry_after(2),
+            ViewerRejection::Stopping => Self::from_code(Code::Unavailable, detail),
             ViewerRejection::TenantGone => Self::from_code(Code::NoSuchTenant, detail),
         }
     }

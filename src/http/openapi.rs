@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::sync::{Arc, LazyLock};
 
 use askama::Template;
+use axum::Extension;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::{MethodRouter, get};
@@ -20,11 +21,12 @@ use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{Content, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr};
 use utoipa_swagger_ui::Config;
 
-use super::ApiState;
 use super::auth::SECURE_SESSION_COOKIE;
 use super::console;
 use super::problem::{Code, Problem, ProblemDocument};
-use super::routes::{AccessRequirement, RouteKind, openapi_document};
+use super::routes::limits::RouteKind;
+use super::routes::route::AccessRequirement;
+use super::state::ApiState;
 use crate::domain::agents::state::AgentState;
 use crate::domain::ids::{
     AgentId, AnalyticsQueryId, AnalyticsRunId, BacktestId, EndpointId, ErasureId, EventId, ExceptionId, FindingId,
@@ -223,8 +225,9 @@ fn error_response(codes: &[Code]) -> Answer {
     ResponseBuilder::new().description(description).content("application/problem+json", content).build()
 }
 
-/// The document as JSON, built once.
-static DOCUMENT_JSON: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(openapi_document().to_json().unwrap_or_default()));
+/// The document as JSON. The router adds it to requests, because it is made of the table in which [`show`] has a row.
+#[derive(Clone, Copy)]
+pub(super) struct OpenApiSource(pub(super) &'static LazyLock<Bytes>);
 
 /// This document.
 #[utoipa::path(
@@ -234,8 +237,8 @@ static DOCUMENT_JSON: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(openapi_doc
     operation_id = "show_document",
     responses((status = 200, description = "OpenAPI 3.1", body = Object, content_type = "application/json"))
 )]
-pub(super) async fn show() -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], DOCUMENT_JSON.clone()).into_response()
+pub(super) async fn show(Extension(OpenApiSource(document)): Extension<OpenApiSource>) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], Bytes::clone(document)).into_response()
 }
 
 /// Returns the page that displays the document, and its files.
@@ -286,14 +289,14 @@ mod tests {
 
     use serde_json::Value;
 
-    use super::super::routes::{METHODS, list_routes};
+    use super::super::routes::{METHODS, OPENAPI_JSON, list_routes};
     use super::*;
 
     const REFERENCE: &str = include_str!("../../docs/api.md");
     const CONSOLE: &str = include_str!("../../docs/console.md");
 
     fn document() -> Value {
-        serde_json::from_slice(&DOCUMENT_JSON).expect("JSON")
+        serde_json::from_slice(&OPENAPI_JSON).expect("JSON")
     }
 
     /// Every value of a document, with its key.

@@ -11,13 +11,13 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
-use super::routes::BODY_LIMIT;
+use super::routes::limits::BODY_LIMIT;
 use crate::domain::schedules::import::MAX_FILE_BYTES;
 use crate::engine::access::accounts::{AccountError, SignInError};
 use crate::engine::changes::keeper_handle::KeeperError;
 use crate::engine::jobs::RunJobError;
 use crate::engine::webhooks::deliver::OutboxError;
-use crate::store::{CommitError, ReadError};
+use crate::store::ReadError;
 
 /// Defines all codes with their status and meaning; the OpenAPI document and `docs/api.md` are built from this list.
 macro_rules! codes {
@@ -178,9 +178,11 @@ impl Problem {
         Self { status, code, detail: detail.into(), extra_members: Map::new(), retry_after_s: None }
     }
 
-    /// Creates a problem with the code and its status; `detail` is for people.
+    /// Creates a problem with the code and its status; `detail` is for people. What is unavailable for a moment gets a
+    /// `Retry-After` header.
     pub fn from_code(code: Code, detail: impl Into<String>) -> Self {
-        Self::new(code.status(), code.name(), detail)
+        let retry_after_s = matches!(code, Code::Unavailable | Code::StoreUnavailable).then_some(2);
+        Self { retry_after_s, ..Self::new(code.status(), code.name(), detail) }
     }
 
     /// Creates a problem with status 400; `detail` says what is wrong.
@@ -251,8 +253,8 @@ impl From<KeeperError> for Problem {
             KeeperError::KeyReused => Self::from_code(Code::KeyReused, detail),
             KeeperError::NotSettable { .. } => Self::from_code(Code::StateNotSettable, detail),
             KeeperError::TooMany { .. } => Self::from_code(Code::TooManyAgents, detail),
-            KeeperError::StoreUnavailable(_) => Self::from_code(Code::StoreUnavailable, detail).with_retry_after(2),
-            KeeperError::Unavailable => Self::from_code(Code::Unavailable, detail).with_retry_after(2),
+            KeeperError::StoreUnavailable(_) => Self::from_code(Code::StoreUnavailable, detail),
+            KeeperError::Unavailable => Self::from_code(Code::Unavailable, detail),
         }
     }
 }
@@ -276,8 +278,8 @@ impl From<AccountError> for Problem {
             AccountError::NoSession(_) => Self::from_code(Code::NoSuchSession, detail),
             AccountError::WrongPassword => Self::from_code(Code::WrongPassword, detail),
             AccountError::Throttled(wait) => throttled_problem(wait, detail),
-            AccountError::Busy => Self::from_code(Code::Unavailable, detail).with_retry_after(2),
-            AccountError::Store(error) => store_problem(error, detail),
+            AccountError::Busy => Self::from_code(Code::Unavailable, detail),
+            AccountError::Store(error) => store_unavailable(error, "a request could not be stored", detail),
         }
     }
 }
@@ -288,8 +290,8 @@ impl From<SignInError> for Problem {
         match error {
             SignInError::WrongPassword | SignInError::InvalidLink => Self::from_code(Code::SignInFailed, detail),
             SignInError::Throttled(wait) => throttled_problem(wait, detail),
-            SignInError::Busy => Self::from_code(Code::Unavailable, detail).with_retry_after(2),
-            SignInError::Store(error) => store_problem(error, detail),
+            SignInError::Busy => Self::from_code(Code::Unavailable, detail),
+            SignInError::Store(error) => store_unavailable(error, "a request could not be stored", detail),
         }
     }
 }
@@ -299,10 +301,10 @@ fn throttled_problem(wait: Duration, detail: String) -> Problem {
         .with_retry_after(u32::try_from(wait.as_secs()).unwrap_or(u32::MAX))
 }
 
-fn store_problem(error: CommitError, detail: String) -> Problem {
-    let cause = anyhow::Error::from(error);
-    tracing::error!(error = format!("{cause:#}"), "a request could not be stored");
-    Problem::from_code(Code::StoreUnavailable, detail).with_retry_after(2)
+/// Logs why the store could not be used, with what came to nothing, and returns the problem.
+pub(super) fn store_unavailable(error: impl Into<anyhow::Error>, what: &'static str, detail: String) -> Problem {
+    tracing::error!(error = format!("{:#}", error.into()), "{what}");
+    Problem::from_code(Code::StoreUnavailable, detail)
 }
 
 impl From<RunJobError> for Problem {
@@ -313,7 +315,7 @@ impl From<RunJobError> for Problem {
             RunJobError::Running { run, .. } => {
                 Self::from_code(Code::JobRunning, detail).with_member("run", run.into())
             }
-            RunJobError::Unavailable => Self::from_code(Code::Unavailable, detail).with_retry_after(2),
+            RunJobError::Unavailable => Self::from_code(Code::Unavailable, detail),
         }
     }
 }
@@ -325,7 +327,7 @@ impl From<OutboxError> for Problem {
             OutboxError::NoEndpoint { .. } => Self::from_code(Code::NoSuchWebhook, detail),
             OutboxError::NoEvent(_) => Self::from_code(Code::NoSuchEvent, detail),
             OutboxError::Blocked { .. } => Self::from_code(Code::BlockedByEarlierEvent, detail),
-            OutboxError::Unavailable => Self::from_code(Code::Unavailable, detail).with_retry_after(2),
+            OutboxError::Unavailable => Self::from_code(Code::Unavailable, detail),
         }
     }
 }

@@ -4,125 +4,44 @@
 //! The right of a row is checked before its handler is called. The handler itself checks the tenant and the agents,
 //! because only it knows which are meant.
 
+pub(super) mod limits;
+pub(super) mod role_table;
+pub(super) mod route;
 mod table;
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRequestParts as _, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::Response;
 use axum::routing::MethodRouter;
+use axum::{Extension, Router};
+use bytes::Bytes;
 use tower_http::timeout::TimeoutLayer;
 use utoipa::openapi::OpenApi;
 use utoipa::openapi::path::HttpMethod;
-use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
+use utoipa_axum::router::OpenApiRouter;
 
+use self::limits::{BODY_LIMIT, RouteKind};
+use self::route::{AccessRequirement, Route, RouteHandlers};
 use self::table::table;
-use super::auth::{Caller, Right, redirect_to_sign_in};
-use super::problem::{self, Code, Problem};
-use super::{ApiState, console, guard, openapi};
-use crate::domain::schedules::import::MAX_FILE_BYTES;
-
-/// The largest request body in bytes, except for imports.
-pub(super) const BODY_LIMIT: usize = 1024 * 1024;
-
-/// How long a request may take before it ends with status 408.
-const ORDINARY_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// How long a slow request may take, such as importing a large schedule or verifying a long audit chain.
-pub const LONG_TIMEOUT: Duration = Duration::from_secs(300);
-
-/// What a request needs in order to be accepted.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum AccessRequirement {
-    /// Nothing: everybody who can reach the port may send it.
-    Public,
-    /// This right, for at least one tenant.
-    Right(Right),
-    /// A known caller, whatever their rights.
-    SignedIn,
-}
-
-/// The limits on the size and the time of a request.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum RouteKind {
-    /// 1 MiB, 60 s.
-    Ordinary,
-    /// 1 MiB, 300 s.
-    Long,
-    /// A file: 64 MiB, 300 s.
-    Import,
-    /// A stream without an end; `live_stream` and `stall` limit it.
-    Streaming,
-}
-
-impl RouteKind {
-    /// Returns the limits in bytes and time, or `None` for a stream.
-    const fn limits(self) -> Option<(usize, Duration)> {
-        match self {
-            Self::Ordinary => Some((BODY_LIMIT, ORDINARY_TIMEOUT)),
-            Self::Long => Some((BODY_LIMIT, LONG_TIMEOUT)),
-            Self::Import => Some((MAX_FILE_BYTES, LONG_TIMEOUT)),
-            Self::Streaming => None,
-        }
-    }
-}
-
-enum RouteHandlers {
-    /// Routes with one path that are part of the OpenAPI document. They are built on demand and one at a time, because
-    /// all descriptions together take 15 MB.
-    Documented(fn() -> UtoipaMethodRouter<ApiState>),
-    /// A page or a file for browsers.
-    Page(&'static str, Box<MethodRouter<ApiState>>),
-}
-
-/// One row of the table.
-pub(super) struct Route {
-    pub(super) access: AccessRequirement,
-    pub(super) kind: RouteKind,
-    /// The errors specific to this route, in addition to those that any request may end with.
-    pub(super) error_codes: &'static [Code],
-    handlers: RouteHandlers,
-}
-
-impl Route {
-    /// Creates a row from handlers with `#[utoipa::path]` that share one path and one access requirement.
-    pub(super) const fn new(access: AccessRequirement, routes: fn() -> UtoipaMethodRouter<ApiState>) -> Self {
-        Self { access, kind: RouteKind::Ordinary, error_codes: &[], handlers: RouteHandlers::Documented(routes) }
-    }
-
-    /// Creates a row for a page, which is not part of the OpenAPI document.
-    pub(super) fn page(access: AccessRequirement, path: &'static str, methods: MethodRouter<ApiState>) -> Self {
-        Self {
-            access,
-            kind: RouteKind::Ordinary,
-            error_codes: &[],
-            handlers: RouteHandlers::Page(path, Box::new(methods)),
-        }
-    }
-
-    /// Sets the limits.
-    pub(super) fn with_kind(self, kind: RouteKind) -> Self {
-        Self { kind, ..self }
-    }
-
-    /// Sets the errors specific to the route.
-    pub(super) fn with_errors(self, error_codes: &'static [Code]) -> Self {
-        Self { error_codes, ..self }
-    }
-}
+use super::auth::{Caller, redirect_to_sign_in};
+use super::openapi::OpenApiSource;
+use super::problem::{self, Problem};
+use super::state::ApiState;
+use super::{console, guard, openapi};
 
 /// Builds the router from the table.
 ///
 /// It does not build the OpenAPI document, because few daemons are ever asked for it.
 pub fn router(state: ApiState) -> Router {
     let mut routes = Router::new();
-    for Route { access: needs, kind, handlers: serves, .. } in table() {
-        let is_page = matches!(serves, RouteHandlers::Page(..));
-        let prepared = |methods| with_limits(with_access_check(methods, needs, is_page, &state), kind);
-        match serves {
+    for Route { access, kind, handlers, .. } in table() {
+        let is_page = matches!(handlers, RouteHandlers::Page(..));
+        let prepared = |methods| with_limits(with_access_check(methods, access, is_page, &state), kind);
+        match handlers {
             RouteHandlers::Documented(describe) => {
                 let (_, paths, methods) = describe();
                 let methods = prepared(methods);
@@ -139,20 +58,22 @@ pub fn router(state: ApiState) -> Router {
         .layer(from_fn_with_state(state.clone(), guard::reject_cross_site))
         .layer(tower_http::catch_panic::CatchPanicLayer::custom(problem::panic_response))
         .layer(from_fn_with_state(state.clone(), guard::add_headers))
+        .layer(Extension(OpenApiSource(&OPENAPI_JSON)))
         .with_state(state)
 }
 
+/// The OpenAPI document as JSON, built when it is first requested.
+pub(super) static OPENAPI_JSON: LazyLock<Bytes> =
+    LazyLock::new(|| Bytes::from(openapi_document().to_json().unwrap_or_default()));
+
 /// Builds the OpenAPI document from the table.
-pub(super) fn openapi_document() -> OpenApi {
+fn openapi_document() -> OpenApi {
     let mut document_router = OpenApiRouter::with_openapi(openapi::base_document());
-    for Route { access: needs, kind, error_codes: refuses, handlers: serves } in table() {
-        match serves {
-            RouteHandlers::Documented(describe) => {
-                let (schemas, mut paths, methods) = describe();
-                openapi::complete_operations(&mut paths, needs, kind, refuses);
-                document_router = document_router.routes((schemas, paths, methods));
-            }
-            RouteHandlers::Page(..) => {}
+    for Route { access, kind, error_codes, handlers } in table() {
+        if let RouteHandlers::Documented(describe) = handlers {
+            let (schemas, mut paths, methods) = describe();
+            openapi::complete_operations(&mut paths, access, kind, &error_codes);
+            document_router = document_router.routes((schemas, paths, methods));
         }
     }
     document_router.into_openapi()
@@ -175,7 +96,7 @@ fn with_access_check(
 }
 
 async fn check_access(
-    State((state, needs, is_page)): State<(ApiState, AccessRequirement, bool)>,
+    State((state, access, is_page)): State<(ApiState, AccessRequirement, bool)>,
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
@@ -185,12 +106,12 @@ async fn check_access(
         Err(problem) if is_page => return Ok(redirect_to_sign_in(&parts, problem)),
         Err(problem) => return Err(problem),
     };
-    match needs {
+    match access {
         AccessRequirement::Right(right) => caller.require(right)?,
         AccessRequirement::Public | AccessRequirement::SignedIn => {}
     }
     parts.extensions.insert(caller);
-    parts.extensions.insert(needs);
+    parts.extensions.insert(access);
     Ok(next.run(Request::from_parts(parts, body)).await)
 }
 
@@ -226,17 +147,13 @@ pub struct RouteInfo {
 /// Returns every route of the table.
 pub fn list_routes() -> Vec<RouteInfo> {
     let mut all = Vec::new();
-    for Route { access: needs, handlers: serves, .. } in table() {
-        match serves {
-            RouteHandlers::Page(path, _) => all.push(RouteInfo { method: None, path: path.to_owned(), access: needs }),
+    for Route { access, handlers, .. } in table() {
+        match handlers {
+            RouteHandlers::Page(path, _) => all.push(RouteInfo { method: None, path: path.to_owned(), access }),
             RouteHandlers::Documented(describe) => {
                 for (path, item) in describe().1.paths {
                     let methods = METHODS.iter().filter(|(method, _)| openapi::operation(&item, method).is_some());
-                    all.extend(methods.map(|(_, name)| RouteInfo {
-                        method: Some(name),
-                        path: path.clone(),
-                        access: needs,
-                    }));
+                    all.extend(methods.map(|(_, name)| RouteInfo { method: Some(name), path: path.clone(), access }));
                 }
             }
         }

@@ -17,10 +17,10 @@ use crate::domain::ids::{AgentId, TeamName, TenantId};
 use crate::domain::time::UtcMicros;
 use crate::domain::wording::closest_name;
 use crate::engine::agents::agent_list::{AgentList, AgentSummary};
-use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
-use crate::http::extract::{Path, Query};
 use crate::http::problem::{Code, Problem};
+use crate::http::request::extract::{Path, Query};
+use crate::http::state::ApiState;
 
 /// The maximum number of agents per page.
 const MAX_PAGE_SIZE: usize = 2000;
@@ -34,7 +34,7 @@ const MAX_FILTER_VALUES: usize = 100;
 /// The query, as the document describes it; [`AgentListQuery`] reads it, since some may come more than once.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "it describes what `Wanted` reads")]
+#[expect(dead_code, reason = "it describes what `AgentListQuery` reads")]
 pub(in crate::http) struct AgentListParams {
     /// Whose agents.
     tenant: String,

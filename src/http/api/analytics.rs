@@ -28,11 +28,13 @@ use crate::domain::time::UtcMicros;
 use crate::engine::analytics::{AnalyticsError, AnalyticsRunRequest};
 use crate::engine::jobs::JobView;
 use crate::engine::platform::calls::real_millis;
-use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
-use crate::http::extract::{Json as Said, Path, Query};
-use crate::http::idempotency::{IdempotencyKeyHeader, RequestKey, json_answer, run_once};
-use crate::http::problem::{Code, Problem};
+use crate::http::problem::{Code, Problem, store_unavailable};
+use crate::http::request::authorized_request::{AuthorizedRequest, has_tenant};
+use crate::http::request::extract::{Path, Query};
+use crate::http::request::idempotency::{IdempotencyKeyHeader, run_once};
+use crate::http::request::query::{TenantQuery, next_cursor};
+use crate::http::state::ApiState;
 
 /// The maximum number of runs per page.
 const MAX_PAGE_SIZE: u32 = 100;
@@ -103,6 +105,8 @@ pub(in crate::http) struct NewRunBody {
     #[serde(default)]
     deadline_s: Option<u64>,
 }
+
+has_tenant!(NewRunBody, CancelRunBody);
 
 /// A run.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
@@ -185,13 +189,7 @@ impl From<AnalyticsError> for Problem {
             AnalyticsError::Query(_) => Self::from_code(Code::QueryRefused, detail),
             AnalyticsError::TooMany => Self::from_code(Code::TooManyQueries, detail).with_retry_after(30),
             AnalyticsError::Read(cause) => cause.into(),
-            AnalyticsError::Store(cause) => {
-                tracing::error!(
-                    error = format!("{:#}", anyhow::Error::from(cause)),
-                    "an analytics run could not be recorded"
-                );
-                Self::from_code(Code::StoreUnavailable, detail).with_retry_after(2)
-            }
+            AnalyticsError::Store(cause) => store_unavailable(cause, "an analytics run could not be recorded", detail),
         }
     }
 }
@@ -251,19 +249,13 @@ fn configured_queries(state: &ApiState, tenant: &TenantId) -> Vec<ConfiguredQuer
 )]
 pub(in crate::http) async fn create(
     State(state): State<ApiState>,
-    caller: Caller,
-    key: RequestKey,
-    Said(body): Said<NewRunBody>,
+    AuthorizedRequest { caller, tenant, body, key }: AuthorizedRequest<NewRunBody>,
 ) -> Result<Response, Problem> {
-    caller.check_all_teams(&state, Right::Analytics, &body.tenant)?;
-    let key = key.into_key_for_json(&body)?;
-    let tenant = body.tenant.clone();
+    caller.check_all_teams(&state, Right::Analytics, &tenant)?;
     let request = parse_run_request(&state, body, &caller)?;
     let analytics = state.analytics.clone();
-    let work = async move {
-        Ok(json_answer(StatusCode::ACCEPTED, &AnalyticsRunResponse::from(analytics.request_run(request).await?)))
-    };
-    run_once(&state, &caller, Some(&tenant), key, work).await
+    let work = async move { Ok(AnalyticsRunResponse::from(analytics.request_run(request).await?)) };
+    run_once(&state, &caller, Some(&tenant), key, StatusCode::ACCEPTED, work).await
 }
 
 fn parse_run_request(state: &ApiState, body: NewRunBody, caller: &Caller) -> Result<AnalyticsRunRequest, Problem> {
@@ -361,15 +353,6 @@ fn query_refused(detail: String) -> Problem {
     Problem::from_code(Code::QueryRefused, detail)
 }
 
-/// Which tenant is meant.
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub(in crate::http) struct TenantQuery {
-    /// Whose.
-    pub(in crate::http) tenant: TenantId,
-}
-
 /// Which runs are wanted.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -419,7 +402,7 @@ pub(in crate::http) async fn list(
     caller.check_all_teams(&state, Right::Analytics, &query.tenant)?;
     let limit = query.limit.clamp(1, MAX_PAGE_SIZE);
     let runs = state.reader.analytics_runs(&query.tenant, query.query.as_ref(), query.cursor, limit).await?;
-    let next = if runs.len() < limit as usize { None } else { runs.last().map(|run| run.id) };
+    let next = next_cursor(&runs, limit, |run| run.id);
     Ok(Json(AnalyticsRunsResponse { runs: runs.into_iter().map(AnalyticsRunResponse::from).collect(), next }))
 }
 
@@ -479,17 +462,14 @@ pub(in crate::http) struct CancelRunBody {
 )]
 pub(in crate::http) async fn cancel(
     State(state): State<ApiState>,
-    caller: Caller,
     Path(id): Path<AnalyticsRunId>,
-    key: RequestKey,
-    Said(body): Said<CancelRunBody>,
+    AuthorizedRequest { caller, tenant, body, key }: AuthorizedRequest<CancelRunBody>,
 ) -> Result<Response, Problem> {
-    find_run(&state, &caller, &body.tenant, id).await?;
-    let key = key.into_key_for_json(&body)?;
-    let (analytics, actor, tenant) = (state.analytics.clone(), format!("person:{}", caller.id()), body.tenant.clone());
+    find_run(&state, &caller, &tenant, id).await?;
+    let (analytics, actor) = (state.analytics.clone(), format!("person:{}", caller.id()));
     let work = async move {
         let run = analytics.cancel(&body.tenant, id, &actor).await?.ok_or_else(|| no_such_run(&body.tenant, id))?;
-        Ok(json_answer(StatusCode::OK, &AnalyticsRunResponse::from(run)))
+        Ok(AnalyticsRunResponse::from(run))
     };
-    run_once(&state, &caller, Some(&tenant), key, work).await
+    run_once(&state, &caller, Some(&tenant), key, StatusCode::OK, work).await
 }

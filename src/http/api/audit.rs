@@ -20,10 +20,11 @@ use crate::clock::Stopwatch;
 use crate::domain::audit::{AuditBody, Hash, InvalidEntry};
 use crate::domain::ids::{AgentId, TenantId};
 use crate::domain::time::UtcMicros;
-use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
-use crate::http::extract::Query;
 use crate::http::problem::{Code, Problem};
+use crate::http::request::extract::Query;
+use crate::http::request::query::page_size;
+use crate::http::state::ApiState;
 use crate::store::{BadHead, ChainTrust, PAGE_LIMIT, ReadError, Reader, StoredEntry, SubjectAgent};
 
 pub(in crate::http) use query::{AuditQuery, MatchedAgent};
@@ -112,7 +113,7 @@ pub(in crate::http) async fn list(
     let reader = &state.reader;
     let last = reader.chain_head(tenant).await?;
     let last = ChainEnd { seq: last.seq, hash: last.hash.to_string() };
-    let limit = query.limit.unwrap_or(100).clamp(1, PAGE_LIMIT);
+    let limit = page_size(query.limit);
     let ResolvedQuery { filter, matched_agents: about } = query.resolve(reader).await?;
     let Some(filter) = filter else {
         return Ok(Json(AuditEntriesResponse { entries: Vec::new(), next: None, about, last }));
@@ -220,7 +221,7 @@ pub(in crate::http) struct VerificationResponse {
 pub(in crate::http) async fn verify(
     State(state): State<ApiState>,
     caller: Caller,
-    crate::http::extract::Json(VerifyBody { tenant }): crate::http::extract::Json<VerifyBody>,
+    crate::http::request::extract::Json(VerifyBody { tenant }): crate::http::request::extract::Json<VerifyBody>,
 ) -> Result<Json<VerificationResponse>, Problem> {
     caller.check_all_teams(&state, Right::Audit, &tenant)?;
     let detail = "a check is running; ask again when it has ended";

@@ -10,11 +10,11 @@ use utoipa::{IntoParams, ToSchema};
 use crate::domain::ids::{JobId, TenantId};
 use crate::domain::jobs::job::JobKey;
 use crate::engine::jobs::{JobView, RunView};
-use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
-use crate::http::extract::{Path, Query};
-use crate::http::idempotency::{IdempotencyKeyHeader, RequestKey, json_answer, run_once};
 use crate::http::problem::{Code, Problem};
+use crate::http::request::extract::{Path, Query};
+use crate::http::request::idempotency::{IdempotencyKeyHeader, RequestKey, run_once};
+use crate::http::state::ApiState;
 
 /// The maximum number of runs of a job that are returned.
 const MAX_RUNS: u32 = 100;
@@ -147,7 +147,7 @@ pub(in crate::http) async fn run(
     let (jobs, job_key, actor) = (state.jobs.clone(), JobKey { tenant: tenant.clone(), job }, caller.id());
     let work = async move {
         let run = jobs.run_now(job_key.clone(), actor).await?;
-        Ok(json_answer(StatusCode::ACCEPTED, &StartedRunResponse { job: job_key.job, tenant: job_key.tenant, run }))
+        Ok(StartedRunResponse { job: job_key.job, tenant: job_key.tenant, run })
     };
-    run_once(&state, &caller, tenant.as_ref(), key.into_key(&[]), work).await
+    run_once(&state, &caller, tenant.as_ref(), key.into_key(&[]), StatusCode::ACCEPTED, work).await
 }

@@ -17,10 +17,13 @@ use crate::domain::ids::{JobId, ReportRunId, TeamName, TenantId};
 use crate::domain::reports::report_run::{ReportFormat, ReportKind, ReportRun, RunStatus};
 use crate::domain::time::UtcMicros;
 use crate::http::auth::{Caller, Right};
-use crate::http::extract::{Json as Asked, Path, Query};
-use crate::http::idempotency::{IdempotencyKeyHeader, RequestKey, json_answer, run_once};
-use crate::http::problem::{Code, Problem};
-use crate::http::{ApiState, ReportRequest, ReportRequestError};
+use crate::http::problem::{Code, Problem, store_unavailable};
+use crate::http::request::authorized_request::{AuthorizedRequest, has_tenant};
+use crate::http::request::extract::{Path, Query};
+use crate::http::request::idempotency::{IdempotencyKeyHeader, run_once};
+use crate::http::request::query::{TenantQuery, next_cursor};
+use crate::http::services::reports::{ReportRequest, ReportRequestError};
+use crate::http::state::ApiState;
 use crate::report::manifest::path_for;
 use crate::report::request::{Filters, Request};
 use crate::report::trend;
@@ -60,6 +63,8 @@ pub(in crate::http) struct NewReportBody {
     #[serde(default)]
     section: Option<String>,
 }
+
+has_tenant!(NewReportBody, CancelReportBody);
 
 /// A report that was asked for.
 #[derive(Serialize, Deserialize, ToSchema)]
@@ -160,20 +165,15 @@ fn has_team_filter(report: ReportKind) -> bool {
 )]
 pub(in crate::http) async fn create(
     State(state): State<ApiState>,
-    caller: Caller,
-    key: RequestKey,
-    Asked(body): Asked<NewReportBody>,
+    AuthorizedRequest { caller, tenant, body, key }: AuthorizedRequest<NewReportBody>,
 ) -> Result<Response, Problem> {
-    caller.check(&state, Right::Report, &body.tenant)?;
-    let key = key.into_key_for_json(&body)?;
-    let tenant = body.tenant.clone();
     let request = into_report_request(body, &caller)?;
     let (shared, requester) = (state.clone(), caller.clone());
     let work = async move {
         let run = shared.reports.request_report(request).await?;
-        Ok(json_answer(StatusCode::ACCEPTED, &ReportRunResponse::from_run(&run, &shared, &requester)))
+        Ok(ReportRunResponse::from_run(&run, &shared, &requester))
     };
-    run_once(&state, &caller, Some(&tenant), key, work).await
+    run_once(&state, &caller, Some(&tenant), key, StatusCode::ACCEPTED, work).await
 }
 
 fn into_report_request(body: NewReportBody, caller: &Caller) -> Result<ReportRequest, Problem> {
@@ -211,21 +211,9 @@ impl From<ReportRequestError> for Problem {
             ReportRequestError::TooMany(_) => Self::from_code(Code::TooManyReports, detail).with_retry_after(30),
             ReportRequestError::NoFolder => Self::from_code(Code::NoReportFolder, detail),
             ReportRequestError::Read(cause) => cause.into(),
-            ReportRequestError::Store(cause) => {
-                tracing::error!(error = format!("{:#}", anyhow::Error::from(cause)), "a report could not be recorded");
-                Self::from_code(Code::StoreUnavailable, detail).with_retry_after(2)
-            }
+            ReportRequestError::Store(cause) => store_unavailable(cause, "a report could not be recorded", detail),
         }
     }
-}
-
-/// Which tenant is meant.
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub(in crate::http) struct TenantQuery {
-    /// Whose.
-    tenant: TenantId,
 }
 
 /// Which runs are wanted.
@@ -276,7 +264,7 @@ pub(in crate::http) async fn list(
     caller.check(&state, Right::Report, &query.tenant)?;
     let limit = query.limit.clamp(1, MAX_PAGE_SIZE);
     let runs = state.reader.report_runs(&query.tenant, query.cursor, limit).await?;
-    let next = if runs.len() < limit as usize { None } else { runs.last().map(|run| run.id) };
+    let next = next_cursor(&runs, limit, |run| run.id);
     let reports = runs.iter().filter_map(|run| ReportRunResponse::from_run(run, &state, &caller)).collect();
     Ok(Json(ReportRunsResponse { reports, next }))
 }
@@ -337,23 +325,17 @@ pub(in crate::http) struct CancelReportBody {
 )]
 pub(in crate::http) async fn cancel(
     State(state): State<ApiState>,
-    caller: Caller,
     Path(id): Path<ReportRunId>,
-    key: RequestKey,
-    Asked(body): Asked<CancelReportBody>,
+    AuthorizedRequest { caller, tenant, body, key }: AuthorizedRequest<CancelReportBody>,
 ) -> Result<Response, Problem> {
-    let tenant = body.tenant.clone();
     find_report(&state, &caller, &tenant, id).await?;
-    let key = key.into_key_for_json(&body)?;
-    let (shared, requester, owner) = (state.clone(), caller.clone(), tenant.clone());
+    let (shared, requester) = (state.clone(), caller.clone());
     let work = async move {
-        let run = shared.reports.cancel_report(owner.clone(), id).await?;
-        let view = run
-            .and_then(|run| ReportRunResponse::from_run(&run, &shared, &requester))
-            .ok_or_else(|| no_such_report(&owner, id))?;
-        Ok(json_answer(StatusCode::OK, &view))
+        let run = shared.reports.cancel_report(body.tenant.clone(), id).await?;
+        run.and_then(|run| ReportRunResponse::from_run(&run, &shared, &requester))
+            .ok_or_else(|| no_such_report(&body.tenant, id))
     };
-    run_once(&state, &caller, Some(&tenant), key, work).await
+    run_once(&state, &caller, Some(&tenant), key, StatusCode::OK, work).await
 }
 
 /// The file of a report

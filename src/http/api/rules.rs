@@ -9,10 +9,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{FromRequestParts, State};
+use axum::extract::State;
 use axum::http::StatusCode;
-use axum::http::header::IF_MATCH;
-use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -23,13 +21,17 @@ use crate::domain::ids::{RuleId, TenantId};
 use crate::domain::rules::rule::Mode;
 use crate::domain::rules::rule::catalog::CatalogEntry;
 use crate::domain::time::UtcMicros;
+use crate::engine::changes::keeper_handle::IdempotencyKey;
 use crate::engine::rules::{RuleChange, RuleEdit, RuleEditError};
-use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
-use crate::http::etag::{IfMatch, Version};
-use crate::http::extract::{Json as Body, Path, Query};
-use crate::http::idempotency::{IdempotencyKeyHeader, RequestKey, json_answer, run_once_versioned};
 use crate::http::problem::{Code, Problem};
+use crate::http::request::authorized_request::{AuthorizedRequest, has_tenant};
+use crate::http::request::etag::{IfMatch, Version};
+use crate::http::request::extract::{Json as Body, Path, Query};
+use crate::http::request::idempotency::{IdempotencyKeyHeader, RequestKey, json_answer, run_once_versioned};
+use crate::http::request::query::TenantQuery;
+use crate::http::request::text::check_length;
+use crate::http::state::ApiState;
 use crate::store::PAGE_LIMIT;
 
 /// The time over which a list counts by default.
@@ -50,15 +52,6 @@ pub(in crate::http) struct RulesQuery {
     from: Option<UtcMicros>,
     /// To here; now without it.
     to: Option<UtcMicros>,
-}
-
-/// Which tenant is meant.
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub(in crate::http) struct TenantQuery {
-    /// Whose.
-    tenant: TenantId,
 }
 
 /// The rules of a tenant.
@@ -170,6 +163,8 @@ pub(in crate::http) struct RuleBody {
     enabled: bool,
 }
 
+has_tenant!(RuleBody, RuleModeBody, RuleSwitchBody);
+
 const fn yes() -> bool {
     true
 }
@@ -196,16 +191,12 @@ const fn yes() -> bool {
 )]
 pub(in crate::http) async fn write(
     State(state): State<ApiState>,
-    caller: Caller,
     Path(id): Path<RuleId>,
     if_match: IfMatch,
-    key: RequestKey,
-    Body(body): Body<RuleBody>,
+    AuthorizedRequest { caller, tenant, body, key }: AuthorizedRequest<RuleBody>,
 ) -> Result<Response, Problem> {
-    let key = key.into_key_for_json(&body)?;
-    let RuleBody { tenant, text, reason, order, enabled } = body;
-    let change = RuleChange::Write { text, order, enabled };
-    let request = RuleEditRequest { id, change, reason, if_match: Some(if_match) };
+    let change = RuleChange::Write { text: body.text, order: body.order, enabled: body.enabled };
+    let request = RuleEditRequest { id, change, reason: body.reason, if_match: Some(if_match) };
     edit_rule(&state, &caller, tenant, key, request).await
 }
 
@@ -240,15 +231,12 @@ pub(in crate::http) struct RuleModeBody {
 )]
 pub(in crate::http) async fn set_mode(
     State(state): State<ApiState>,
-    caller: Caller,
     Path(id): Path<RuleId>,
-    OptionalIfMatch(if_match): OptionalIfMatch,
-    key: RequestKey,
-    Body(body): Body<RuleModeBody>,
+    if_match: Option<IfMatch>,
+    AuthorizedRequest { caller, tenant, body, key }: AuthorizedRequest<RuleModeBody>,
 ) -> Result<Response, Problem> {
-    let key = key.into_key_for_json(&body)?;
     let request = RuleEditRequest { id, change: RuleChange::Mode(body.mode), reason: body.reason, if_match };
-    edit_rule(&state, &caller, body.tenant, key, request).await
+    edit_rule(&state, &caller, tenant, key, request).await
 }
 
 /// A switch.
@@ -278,13 +266,12 @@ pub(in crate::http) struct RuleSwitchBody {
 )]
 pub(in crate::http) async fn enable(
     State(state): State<ApiState>,
-    caller: Caller,
     Path(id): Path<RuleId>,
-    OptionalIfMatch(if_match): OptionalIfMatch,
-    key: RequestKey,
-    Body(body): Body<RuleSwitchBody>,
+    if_match: Option<IfMatch>,
+    AuthorizedRequest { caller, tenant, body, key }: AuthorizedRequest<RuleSwitchBody>,
 ) -> Result<Response, Problem> {
-    set_enabled(&state, &caller, key, (id, true, if_match), body).await
+    let request = RuleEditRequest { id, change: RuleChange::Enable(true), reason: body.reason, if_match };
+    edit_rule(&state, &caller, tenant, key, request).await
 }
 
 /// Take a rule out of force
@@ -305,25 +292,12 @@ pub(in crate::http) async fn enable(
 )]
 pub(in crate::http) async fn disable(
     State(state): State<ApiState>,
-    caller: Caller,
     Path(id): Path<RuleId>,
-    OptionalIfMatch(if_match): OptionalIfMatch,
-    key: RequestKey,
-    Body(body): Body<RuleSwitchBody>,
+    if_match: Option<IfMatch>,
+    AuthorizedRequest { caller, tenant, body, key }: AuthorizedRequest<RuleSwitchBody>,
 ) -> Result<Response, Problem> {
-    set_enabled(&state, &caller, key, (id, false, if_match), body).await
-}
-
-async fn set_enabled(
-    state: &ApiState,
-    caller: &Caller,
-    key: RequestKey,
-    (id, on, if_match): (RuleId, bool, Option<IfMatch>),
-    body: RuleSwitchBody,
-) -> Result<Response, Problem> {
-    let key = key.into_key_for_json(&body)?;
-    let request = RuleEditRequest { id, change: RuleChange::Enable(on), reason: body.reason, if_match };
-    edit_rule(state, caller, body.tenant, key, request).await
+    let request = RuleEditRequest { id, change: RuleChange::Enable(false), reason: body.reason, if_match };
+    edit_rule(&state, &caller, tenant, key, request).await
 }
 
 /// Which tenant's rule goes, and why.
@@ -389,12 +363,12 @@ async fn edit_rule(
     state: &ApiState,
     caller: &Caller,
     tenant: TenantId,
-    key: Option<crate::engine::changes::keeper_handle::IdempotencyKey>,
+    key: Option<IdempotencyKey>,
     request: RuleEditRequest,
 ) -> Result<Response, Problem> {
     caller.check_all_teams(state, Right::EditRules, &tenant)?;
     let RuleEditRequest { id, change, reason, if_match } = request;
-    check_reason_length(reason.as_deref())?;
+    check_length("reason", reason.as_deref(), MAX_REASON_CHARS)?;
     let reason = reason.filter(|reason| !reason.trim().is_empty());
     let (keepers, owner, requester) = (state.keepers.clone(), tenant.clone(), caller.requester());
     let work = async move {
@@ -420,28 +394,6 @@ async fn edit_rule(
         Ok(json_answer(status, &RuleResponse::from_listed(&rule, RuleCounts::default())))
     };
     run_once_versioned(state, caller, Some(&tenant), key, work).await
-}
-
-/// Checks the length of a reason.
-pub(super) fn check_reason_length(reason: Option<&str>) -> Result<(), Problem> {
-    if reason.is_some_and(|words| words.chars().count() > MAX_REASON_CHARS) {
-        return Err(Problem::bad_request(format!("reason: at most {MAX_REASON_CHARS} characters")));
-    }
-    Ok(())
-}
-
-/// An optional `If-Match` header.
-pub(in crate::http) struct OptionalIfMatch(Option<IfMatch>);
-
-impl<S: Sync> FromRequestParts<S> for OptionalIfMatch {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        if !parts.headers.contains_key(IF_MATCH) {
-            return Ok(Self(None));
-        }
-        IfMatch::from_request_parts(parts, state).await.map(|if_match| Self(Some(if_match)))
-    }
 }
 
 impl From<RuleEditError> for Problem {

@@ -11,11 +11,14 @@ use crate::domain::time::UtcMicros;
 use crate::domain::webhooks::delivery::{DisableReason, ParkReason, STATUS_NAMES};
 use crate::engine::webhooks::deliver::{OutboxError, RecoveryResult, RetryResult};
 use crate::http::auth::{Caller, Right};
-use crate::http::extract::{Json, Path, Query};
-use crate::http::idempotency::{IdempotencyKeyHeader, RequestKey, json_answer, run_once};
-use crate::http::problem::{Code, Problem};
-use crate::http::{ApiState, KeyRotation, KeyRotationError, KeyRotationRequest};
-use crate::store::{AttemptWrite, Backlog, DeliveryFilter, PAGE_LIMIT, StoredDelivery, StoredEndpoint};
+use crate::http::problem::{Code, Problem, store_unavailable};
+use crate::http::request::authorized_request::{AuthorizedRequest, has_tenant};
+use crate::http::request::extract::{Path, Query};
+use crate::http::request::idempotency::{IdempotencyKeyHeader, run_once};
+use crate::http::request::query::{next_cursor, page_size};
+use crate::http::services::webhooks::{KeyRotation, KeyRotationError, KeyRotationRequest};
+use crate::http::state::ApiState;
+use crate::store::{AttemptWrite, Backlog, DeliveryFilter, StoredDelivery, StoredEndpoint};
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -58,19 +61,23 @@ pub struct EndpointResponse {
     unread: u64,
 }
 
+/// Returns the status of an endpoint; `configured` says whether the configuration has it for the tenant.
+pub(in crate::http) const fn endpoint_status(stored: &StoredEndpoint, configured: bool) -> &'static str {
+    match (configured, stored.disabled, stored.failing_since) {
+        (false, _, _) => "removed",
+        (true, Some(_), _) => "disabled",
+        (true, None, Some(_)) => "failing",
+        (true, None, None) => "healthy",
+    }
+}
+
 impl EndpointResponse {
     /// Creates the response from the store; `configured` says whether the configuration has the endpoint for the
     /// tenant.
     pub fn from_stored(stored: StoredEndpoint, backlog: Backlog, configured: bool) -> Self {
-        let status = match (configured, stored.disabled, stored.failing_since) {
-            (false, _, _) => "removed",
-            (true, Some(_), _) => "disabled",
-            (true, None, Some(_)) => "failing",
-            (true, None, None) => "healthy",
-        };
         Self {
+            status: endpoint_status(&stored, configured),
             id: stored.id,
-            status,
             created_at: stored.created_at,
             failing_since: stored.failing_since,
             last_error: stored.last_error,
@@ -253,11 +260,10 @@ pub(in crate::http) async fn deliveries(
                 .ok_or_else(|| Problem::bad_request(format!("status: one of {}", STATUS_NAMES.join(", "))))?,
         ),
     };
-    let limit = query.limit.unwrap_or(100).clamp(1, PAGE_LIMIT);
+    let limit = page_size(query.limit);
     let filter = DeliveryFilter { status, since: query.since, before: query.cursor };
     let mut rows = state.reader.deliveries(&query.tenant, &id, &filter, limit).await?;
-    let full = rows.len() == limit as usize;
-    let next = rows.last().filter(|_| full).map(|row| row.event_number);
+    let next = next_cursor(&rows, limit, |row| row.event_number);
     retain_visible(&state, &caller, &query.tenant, &mut rows).await?;
     Ok(axum::Json(DeliveriesResponse { deliveries: rows.iter().map(DeliveryResponse::from_stored).collect(), next }))
 }
@@ -308,6 +314,8 @@ pub(in crate::http) struct RetryBody {
     event: EventId,
 }
 
+has_tenant!(RetryBody, RecoverBody, TestBody, RotateBody);
+
 /// Send one event again
 ///
 /// 409 when it waits behind an earlier one of its agent.
@@ -322,19 +330,12 @@ pub(in crate::http) struct RetryBody {
 )]
 pub(in crate::http) async fn retry(
     State(state): State<ApiState>,
-    caller: Caller,
     Path(id): Path<EndpointId>,
-    key: RequestKey,
-    Json(body): Json<RetryBody>,
+    AuthorizedRequest { caller, tenant, body, key }: AuthorizedRequest<RetryBody>,
 ) -> Result<Response, Problem> {
-    caller.check(&state, Right::Webhooks, &body.tenant)?;
-    let (key, tenant) = (key.into_key_for_json(&body)?, body.tenant.clone());
     let (outbox, actor) = (state.outbox.clone(), caller.id());
-    let work = async move {
-        let retried = outbox.retry(&body.tenant, &id, body.event, actor).await?;
-        Ok(json_answer(StatusCode::OK, &retried))
-    };
-    run_once(&state, &caller, Some(&tenant), key, work).await
+    let work = async move { Ok(outbox.retry(&body.tenant, &id, body.event, actor).await?) };
+    run_once(&state, &caller, Some(&tenant), key, StatusCode::OK, work).await
 }
 
 /// The body of `POST …/recover`.
@@ -360,19 +361,12 @@ pub(in crate::http) struct RecoverBody {
 )]
 pub(in crate::http) async fn recover(
     State(state): State<ApiState>,
-    caller: Caller,
     Path(id): Path<EndpointId>,
-    key: RequestKey,
-    Json(body): Json<RecoverBody>,
+    AuthorizedRequest { caller, tenant, body, key }: AuthorizedRequest<RecoverBody>,
 ) -> Result<Response, Problem> {
-    caller.check(&state, Right::Webhooks, &body.tenant)?;
-    let (key, tenant) = (key.into_key_for_json(&body)?, body.tenant.clone());
     let (outbox, actor) = (state.outbox.clone(), caller.id());
-    let work = async move {
-        let recovered = outbox.recover(&body.tenant, &id, body.since, actor).await?;
-        Ok(json_answer(StatusCode::OK, &recovered))
-    };
-    run_once(&state, &caller, Some(&tenant), key, work).await
+    let work = async move { Ok(outbox.recover(&body.tenant, &id, body.since, actor).await?) };
+    run_once(&state, &caller, Some(&tenant), key, StatusCode::OK, work).await
 }
 
 /// How a test ended.
@@ -413,26 +407,21 @@ pub(in crate::http) struct TestBody {
 )]
 pub(in crate::http) async fn test(
     State(state): State<ApiState>,
-    caller: Caller,
     Path(id): Path<EndpointId>,
-    key: RequestKey,
-    Json(body): Json<TestBody>,
+    AuthorizedRequest { caller, tenant, body, key }: AuthorizedRequest<TestBody>,
 ) -> Result<Response, Problem> {
-    caller.check(&state, Right::Webhooks, &body.tenant)?;
-    let (key, tenant, outbox) = (key.into_key_for_json(&body)?, body.tenant.clone(), state.outbox.clone());
+    let outbox = state.outbox.clone();
     let work = async move {
         let attempt = outbox.test(&body.tenant, &id).await?;
-        let delivered = attempt.status_code.is_some_and(|code| (200..300).contains(&code));
-        let tested = TestDeliveryResponse {
-            delivered,
+        Ok(TestDeliveryResponse {
+            delivered: attempt.status_code.is_some_and(|code| (200..300).contains(&code)),
             status_code: attempt.status_code,
             latency_ms: attempt.latency_ms,
             error: attempt.error,
             answer: attempt.answer,
-        };
-        Ok(json_answer(StatusCode::OK, &tested))
+        })
     };
-    run_once(&state, &caller, Some(&tenant), key, work).await
+    run_once(&state, &caller, Some(&tenant), key, StatusCode::OK, work).await
 }
 
 /// The body of `POST …/rotate`.
@@ -475,30 +464,25 @@ pub(in crate::http) struct RotatedKeyResponse {
 )]
 pub(in crate::http) async fn rotate(
     State(state): State<ApiState>,
-    caller: Caller,
     Path(id): Path<EndpointId>,
-    key: RequestKey,
-    Json(body): Json<RotateBody>,
+    AuthorizedRequest { caller, tenant, body, key }: AuthorizedRequest<RotateBody>,
 ) -> Result<Response, Problem> {
-    caller.check(&state, Right::Webhooks, &body.tenant)?;
-    check_endpoint(&state, &body.tenant, &id).await?;
-    for tenant in state.keepers.tenants().ids() {
-        if state.outbox.endpoints(&tenant).contains(&id) && caller.check(&state, Right::Webhooks, &tenant).is_err() {
+    check_endpoint(&state, &tenant, &id).await?;
+    for other in state.keepers.tenants().ids() {
+        if state.outbox.endpoints(&other).contains(&id) && caller.check(&state, Right::Webhooks, &other).is_err() {
             let detail =
                 "the endpoint serves other tenants too, and its key is one for all: it takes the right at every one";
             return Err(Problem::from_code(Code::NotPermitted, detail));
         }
     }
-    let key = key.into_key_for_json(&body)?;
     let (rotator, actor) = (state.key_rotator.clone(), format!("person:{}", caller.id()));
-    let tenant = body.tenant.clone();
     let work = async move {
         let request = KeyRotationRequest { id: id.clone(), tenant: body.tenant, drop_old: body.drop_old, actor };
         let rotated = rotator.rotate(request).await.map_err(rotation_problem)?;
         let KeyRotation { previous_until, in_force } = rotated;
-        Ok(json_answer(StatusCode::OK, &RotatedKeyResponse { id, previous_until, in_force }))
+        Ok(RotatedKeyResponse { id, previous_until, in_force })
     };
-    run_once(&state, &caller, Some(&tenant), key, work).await
+    run_once(&state, &caller, Some(&tenant), key, StatusCode::OK, work).await
 }
 
 fn rotation_problem(refused: KeyRotationError) -> Problem {
@@ -507,6 +491,6 @@ fn rotation_problem(refused: KeyRotationError) -> Problem {
         KeyRotationError::UnknownEndpoint => Problem::from_code(Code::NoSuchWebhook, detail),
         KeyRotationError::NotRotatable(_) => Problem::from_code(Code::SecretNotWritable, detail),
         KeyRotationError::TooSoon(_) => Problem::from_code(Code::RotatedRecently, detail),
-        KeyRotationError::Store(cause) => super::schedules::imports::store_unavailable(&cause.into(), detail),
+        KeyRotationError::Store(cause) => store_unavailable(cause, "a change of a key could not be recorded", detail),
     }
 }

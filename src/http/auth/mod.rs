@@ -18,8 +18,8 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD;
 
-use super::ApiState;
 use super::problem::{Code, Problem};
+use super::state::ApiState;
 use crate::domain::access::rights::{Requester, Role};
 use crate::domain::audit::Hash;
 use crate::domain::ids::{AgentId, TeamName, TenantId};

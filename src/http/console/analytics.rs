@@ -12,11 +12,9 @@ use jiff::tz::TimeZone;
 
 use self::drawing::{ChartSpan, Drawing};
 use self::line_chart::{HEIGHT, WIDTH};
-use super::shared::api_call::{ApiCall, call_api};
 use super::shared::page_error::PageError;
 use super::shared::page_request::PageRequest;
 use super::shared::shell::{ConsolePage, Shell, render_page};
-use super::shared::times::{Stamp, TimeFormat};
 use crate::domain::analytics::analytics_run::RunRequest;
 use crate::domain::ids::AnalyticsQueryId;
 use crate::domain::reports::report_run::RunStatus;
@@ -28,8 +26,9 @@ use crate::http::api::analytics::{
     self, AnalyticsQueriesResponse, AnalyticsQueryResponse, AnalyticsRowResponse, AnalyticsRowsResponse,
     AnalyticsRunResponse, AnalyticsRunsResponse,
 };
-use crate::http::extract::Path;
-use crate::http::{ApiState, Right};
+use crate::http::auth::Right;
+use crate::http::request::extract::Path;
+use crate::http::state::ApiState;
 
 /// The number of rows per page.
 const PAGE_SIZE: &str = "100";
@@ -134,17 +133,12 @@ impl ConfiguredQueryView {
 #[template(path = "analytics/analytics.html")]
 struct AnalyticsPage {
     shell: Shell,
-    times: TimeFormat,
     queries: Vec<ConfiguredQueryView>,
     runs: Vec<AnalyticsRunView>,
     older: Option<String>,
 }
 
 impl AnalyticsPage {
-    fn at(&self, at: &UtcMicros) -> Stamp {
-        self.times.second(*at)
-    }
-
     fn has_open_runs(&self) -> bool {
         self.runs.iter().any(|run| !run.0.status.is_final())
     }
@@ -158,22 +152,21 @@ impl AnalyticsPage {
 pub(in crate::http) async fn list(State(state): State<ApiState>, request: PageRequest) -> Result<Response, PageError> {
     request.check_all_teams(&state, Right::Analytics)?;
     let query = [("limit", "20"), ("cursor", request.value("cursor").unwrap_or_default())];
-    let call = ApiCall { route: "/api/v1/analytics/runs", id: None, query: &query };
-    let AnalyticsRunsResponse { runs, next } = call_api(&state, &request, call, analytics::list).await?;
-    let call = ApiCall { route: "/api/v1/analytics/queries", id: None, query: &[] };
-    let AnalyticsQueriesResponse { queries } = call_api(&state, &request, call, analytics::queries).await?;
+    let AnalyticsRunsResponse { runs, next } =
+        request.api("/api/v1/analytics/runs").query(&query).call(&state, analytics::list).await?;
+    let AnalyticsQueriesResponse { queries } =
+        request.api("/api/v1/analytics/queries").call(&state, analytics::queries).await?;
     let shell = request.shell(ConsolePage::Analytics, "Analytics");
     let older = next.map(|next| format!("{}&cursor={next}", shell.to("/analytics")));
     let runs = runs.into_iter().map(AnalyticsRunView).collect();
     let queries = queries.into_iter().map(ConfiguredQueryView::from).collect();
-    Ok(render_page(&AnalyticsPage { shell, times: request.times, queries, runs, older }))
+    Ok(render_page(&AnalyticsPage { shell, queries, runs, older }))
 }
 
 #[derive(Template)]
 #[template(path = "analytics/analytics_run.html")]
 struct RunPage {
     shell: Shell,
-    times: TimeFormat,
     run: AnalyticsRunView,
     /// The groups to choose from, for people.
     groups: Vec<String>,
@@ -189,10 +182,6 @@ struct RunPage {
 }
 
 impl RunPage {
-    fn at(&self, at: &UtcMicros) -> Stamp {
-        self.times.second(*at)
-    }
-
     fn value(value: &Option<f64>) -> String {
         value.map_or_else(|| "–".to_owned(), |value| value.to_string())
     }
@@ -208,8 +197,8 @@ struct SelectedSeries {
 /// Returns the groups of a run and the series of the requested group; by default, of the first group that separates
 /// dimensions.
 async fn select_series(state: &ApiState, request: &PageRequest, id: &str) -> Result<SelectedSeries, PageError> {
-    let call = ApiCall { route: "/api/v1/analytics/series", id: None, query: &[("run", id)] };
-    let SeriesListResponse { series: all } = call_api(state, request, call, analytics::series::series).await?;
+    let SeriesListResponse { series: all } =
+        request.api("/api/v1/analytics/series").query(&[("run", id)]).call(state, analytics::series::series).await?;
     let mut groups: Vec<String> = all.iter().map(|one| one.group.clone()).collect();
     groups.sort();
     groups.dedup();
@@ -242,14 +231,18 @@ pub(in crate::http) async fn show(
     request: PageRequest,
 ) -> Result<Response, PageError> {
     request.check_all_teams(&state, Right::Analytics)?;
-    let call = ApiCall { route: "/api/v1/analytics/runs/{id}", id: Some(&id), query: &[] };
-    let run: AnalyticsRunResponse = call_api(&state, &request, call, analytics::show).await?;
+    let run: AnalyticsRunResponse =
+        request.api("/api/v1/analytics/runs/{id}").id(&id).call(&state, analytics::show).await?;
     let (mut rows, mut next, mut drawings) = (Vec::new(), None, Vec::new());
     let mut selected = SelectedSeries { groups: Vec::new(), group: 0, series: Vec::new() };
     if run.has_rows {
         let query = [("limit", PAGE_SIZE), ("cursor", request.value("cursor").unwrap_or_default())];
-        let call = ApiCall { route: "/api/v1/analytics/runs/{id}/rows", id: Some(&id), query: &query };
-        let page: AnalyticsRowsResponse = call_api(&state, &request, call, analytics::rows::rows).await?;
+        let page: AnalyticsRowsResponse = request
+            .api("/api/v1/analytics/runs/{id}/rows")
+            .id(&id)
+            .query(&query)
+            .call(&state, analytics::rows::rows)
+            .await?;
         (rows, next) = (page.rows, page.next);
         selected = select_series(&state, &request, &id).await?;
         // Each drawing reads all rows of the run.
@@ -274,7 +267,6 @@ pub(in crate::http) async fn show(
     let SelectedSeries { groups, group, series: _ } = selected;
     Ok(render_page(&RunPage {
         shell,
-        times: request.times,
         run: AnalyticsRunView(run),
         groups,
         group,

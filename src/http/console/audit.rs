@@ -9,17 +9,15 @@ use serde::Deserialize;
 use url::form_urlencoded::Serializer;
 
 use self::facts::Facts;
-use super::shared::api_call::{ApiCall, call_api};
 use super::shared::page_error::PageError;
 use super::shared::page_request::PageRequest;
 use super::shared::shell::{ConsolePage, Shell, render_page};
-use super::shared::times::{Stamp, TimeFormat};
 use super::shared::wording::state_label;
 use crate::domain::agents::state::AgentState;
 use crate::domain::time::UtcMicros;
-use crate::http::ApiState;
 use crate::http::api::audit;
 use crate::http::auth::Right;
+use crate::http::state::ApiState;
 
 /// The number of entries per page.
 const PAGE_SIZE: usize = 50;
@@ -175,7 +173,6 @@ impl AuditFilter {
 #[template(path = "audit/audit.html")]
 struct AuditPage {
     shell: Shell,
-    times: TimeFormat,
     filter: AuditFilter,
     /// Why the filter is invalid.
     wrong: Option<String>,
@@ -189,17 +186,13 @@ struct AuditPage {
 }
 
 impl AuditPage {
-    fn at(&self, at: &UtcMicros) -> Stamp {
-        self.times.second(*at)
-    }
-
     fn facts(&self, entry: &Entry) -> Facts {
-        Facts::from_value(&entry.why, &self.times)
+        Facts::from_value(&entry.why, &self.shell.times)
     }
 
     /// Formats an instant of the filter for an input field of local time.
     fn local(&self, instant: &str) -> String {
-        instant.parse().map(|at| self.times.field(at)).unwrap_or_default()
+        instant.parse().map(|at| self.shell.times.field(at)).unwrap_or_default()
     }
 
     fn with_actor(&self, actor: &str) -> String {
@@ -244,8 +237,7 @@ pub(in crate::http) async fn show(State(state): State<ApiState>, request: PageRe
     let mut query = filter.pairs().to_vec();
     query.extend([("cursor", cursor.as_str()), ("limit", &limit)]);
     let entries = async |query: &[(&str, &str)]| {
-        let call = ApiCall { route: "/api/v1/audit", id: None, query };
-        call_api::<AuditResponse, _, _>(&state, &request, call, audit::list).await
+        request.api("/api/v1/audit").query(query).call::<AuditResponse, _, _>(&state, audit::list).await
     };
     let response = match &error {
         Some(_) => None,
@@ -264,18 +256,7 @@ pub(in crate::http) async fn show(State(state): State<ApiState>, request: PageRe
     let shell = request.shell(ConsolePage::Audit, "Audit");
     let export = shell.to("/api/v1/audit/export");
     let is_further = !cursor.is_empty();
-    Ok(render_page(&AuditPage {
-        shell,
-        times: request.times,
-        filter,
-        wrong: error,
-        entries,
-        about,
-        last,
-        next,
-        is_further,
-        export,
-    }))
+    Ok(render_page(&AuditPage { shell, filter, wrong: error, entries, about, last, next, is_further, export }))
 }
 
 #[cfg(test)]

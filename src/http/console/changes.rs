@@ -9,11 +9,11 @@ use axum::extract::State;
 use axum::response::Response;
 use serde::Deserialize;
 
-use super::shared::api_call::{ApiCall, call_api};
+use super::live::live_view::LiveView;
 use super::shared::page_error::PageError;
 use super::shared::page_request::PageRequest;
 use super::shared::shell::{ConsolePage, Shell, render_page};
-use super::shared::times::{ClockDuration, Stamp, TimeFormat};
+use super::shared::times::ClockDuration;
 use super::shared::wording::{self, Chip};
 use crate::domain::adherence::Verdict;
 use crate::domain::agents::kind_sets::PlanKind;
@@ -21,11 +21,11 @@ use crate::domain::agents::state::AgentState;
 use crate::domain::changes::change_set::{ONLY_REASON_CHANGES, PreviewOutcome};
 use crate::domain::time::UtcMicros;
 use crate::domain::wording::count_with_noun;
-use crate::http::ApiState;
 use crate::http::api::changes::change_sets;
 use crate::http::api::changes::transitions::settable_states;
 use crate::http::auth::Right;
-use crate::http::extract::Path;
+use crate::http::request::extract::Path;
+use crate::http::state::ApiState;
 
 /// The maximum number of agents of a change set that are shown; counts include all.
 const MAX_AGENTS_SHOWN: usize = 2500;
@@ -44,10 +44,9 @@ pub(super) async fn agents_out_of_plan(
 }
 
 async fn load_set(state: &ApiState, request: &PageRequest, id: &str) -> Result<ChangeSet, PageError> {
-    let call = ApiCall { route: "/api/v1/change-sets/{id}", id: Some(id), query: &[] };
-    let mut set: ChangeSet = call_api(state, request, call, change_sets::show).await?;
+    let mut set: ChangeSet = request.api("/api/v1/change-sets/{id}").id(id).call(state, change_sets::show).await?;
     // An agent who has an approved exception since the preview is no longer out of adherence.
-    if let Some(live_view) = request.live_view(state).await {
+    if let Some(live_view) = LiveView::load(state, request).await {
         let neutral = live_view.agents().filter(|card| card.adherence.verdict == Verdict::Neutral);
         let neutral: BTreeSet<&str> = neutral.map(|card| card.id.as_str()).collect();
         for member in set.agents.iter_mut().filter(|member| neutral.contains(member.agent.as_str())) {
@@ -296,30 +295,23 @@ struct ChangeSetList {
 #[template(path = "changes/changes.html")]
 struct ChangesPage {
     shell: Shell,
-    times: TimeFormat,
     sets: Vec<ChangeSet>,
     older: Option<String>,
     may: bool,
-}
-
-impl ChangesPage {
-    fn at(&self, at: &UtcMicros) -> Stamp {
-        self.times.second(*at)
-    }
 }
 
 /// `GET /changes`.
 pub(in crate::http) async fn list(State(state): State<ApiState>, request: PageRequest) -> Result<Response, PageError> {
     request.check(&state, Right::Read)?;
     let query = [("limit", "50"), ("cursor", request.value("cursor").unwrap_or_default())];
-    let call = ApiCall { route: "/api/v1/change-sets", id: None, query: &query };
-    let ChangeSetList { change_sets: sets, next } = call_api(&state, &request, call, change_sets::list).await?;
+    let ChangeSetList { change_sets: sets, next } =
+        request.api("/api/v1/change-sets").query(&query).call(&state, change_sets::list).await?;
     let older = next.map(|next| {
         let cursor: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
         format!("/changes?tenant={}&cursor={cursor}", request.tenant)
     });
     let (shell, may) = (request.shell(ConsolePage::Changes, "Changes"), request.has_right(Right::Change));
-    Ok(render_page(&ChangesPage { shell, times: request.times, sets, older, may }))
+    Ok(render_page(&ChangesPage { shell, sets, older, may }))
 }
 
 #[derive(Template)]
@@ -344,7 +336,7 @@ impl NewChangePage {
 /// `GET /changes/new`: whom to change, to which state, and why.
 pub(in crate::http) async fn new(State(state): State<ApiState>, request: PageRequest) -> Result<Response, PageError> {
     request.check(&state, Right::Change)?;
-    let live_view = request.live_view(&state).await;
+    let live_view = LiveView::load(&state, &request).await;
     let agents = request.query.iter().filter(|(key, _)| key == "agent").map(|(_, agent)| agent.clone()).collect();
     let settable = settable_states(&state, &request.tenant);
     Ok(render_page(&NewChangePage {
@@ -361,7 +353,6 @@ pub(in crate::http) async fn new(State(state): State<ApiState>, request: PageReq
 #[template(path = "changes/change.html")]
 struct ChangePage {
     shell: Shell,
-    times: TimeFormat,
     set: ChangeSet,
     now: UtcMicros,
     may: bool,
@@ -377,10 +368,6 @@ struct ChangePage {
 }
 
 impl ChangePage {
-    fn at(&self, at: &UtcMicros) -> Stamp {
-        self.times.second(*at)
-    }
-
     /// Returns the planned activity of an agent and its end.
     fn planned(&self, member: &ChangeSetAgent) -> String {
         let Some(planned) = &member.planned else { return String::new() };
@@ -388,7 +375,7 @@ impl ChangePage {
         match &member.planned_until {
             // Outside of shifts the end may be days away, so it is not shown.
             Some(until) if *planned != *PlanKind::Off.name() && *planned != *PlanKind::Uncovered.name() => {
-                format!("{label} until {}", self.times.clock(*until, None).text)
+                format!("{label} until {}", self.shell.times.clock(*until, None).text)
             }
             _ => label.into_owned(),
         }
@@ -436,7 +423,6 @@ pub(in crate::http) async fn show(
         may: request.has_right(Right::Change),
         may_excuse: request.has_right(Right::Excuse),
         now: request.now,
-        times: request.times,
         drawn: set.agents.len(),
         failed,
         resting,
@@ -451,6 +437,7 @@ mod tests {
     use axum::http::HeaderMap;
     use serde_json::json;
 
+    use super::super::shared::times::TimeFormat;
     use super::*;
 
     fn shell() -> Shell {
@@ -460,9 +447,7 @@ mod tests {
             tenant: "acme".to_owned(),
             tenants: vec!["acme".to_owned()],
             theme: "",
-            by_agent: false,
-            zone: "UTC".to_owned(),
-            browser_zone: String::new(),
+            times: TimeFormat::from_headers(&HeaderMap::new()),
             here: "/changes/1".to_owned(),
             who: "Sam".to_owned(),
             role: "supervisor",
@@ -499,7 +484,6 @@ mod tests {
         let other_reason = set.agents.iter().filter(|member| member.has_other_reason()).count();
         let page = ChangePage {
             shell: shell(),
-            times: TimeFormat::from_headers(&HeaderMap::new()),
             now: at.parse().expect("an instant"),
             may: true,
             may_excuse: false,

@@ -26,8 +26,8 @@ use super::shared::wording::{self, Chip};
 use crate::domain::adherence::Verdict;
 use crate::domain::agents::state::AgentState;
 use crate::domain::time::UtcMicros;
-use crate::http::ApiState;
 use crate::http::auth::Right;
+use crate::http::state::ApiState;
 
 /// The maximum number of rows rendered here; the page says how many more there are, and the filter finds them.
 const MAX_ROWS: usize = 3000;
@@ -86,7 +86,7 @@ struct LivePage {
 pub(in crate::http) async fn show(State(state): State<ApiState>, request: PageRequest) -> Result<Response, PageError> {
     request.check(&state, Right::Read)?;
     let filter = LiveFilter::from_query(&request.query);
-    let live_view = request.live_view(&state).await;
+    let live_view = LiveView::load(&state, &request).await;
     let at = live_view.as_ref().map_or(request.now, LiveView::at);
     let agents = live_view.iter().flat_map(LiveView::agents);
     let all: Vec<AgentRow> = agents.map(|agent| AgentRow::from_card(agent, &request.times, at)).collect();
@@ -109,7 +109,7 @@ pub(in crate::http) async fn show(State(state): State<ApiState>, request: PageRe
     Ok(render_page(&LivePage {
         here: live_view.is_some(),
         seen: observed_at.map(|seen| request.times.second(seen)),
-        age: observed_at.map(|seen| ClockDuration(at.since(seen)).to_string()).unwrap_or_default(),
+        age: age_text(observed_at, at),
         total: all.len(),
         matching,
         most: MAX_ROWS,

@@ -26,13 +26,14 @@ mod webhooks;
 
 use axum::routing::get;
 
-use super::routes::{AccessRequirement, Route, RouteKind};
+use super::routes::limits::RouteKind;
+use super::routes::route::{AccessRequirement, Route};
 
 pub use assets::asset;
 
 pub(super) use shared::page_error::page_not_found;
 pub(super) use shared::preferences::theme;
-pub(super) use shared::shell::render_page;
+pub(super) use shared::shell::{render_page, render_page_with_status};
 
 /// Returns the rows of the pages and files. Each handler checks access to the tenant that its page shows.
 pub(super) fn page_routes() -> Vec<Route> {

@@ -11,18 +11,18 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
 
-use super::shared::api_call::{ApiCall, call_api};
+use super::live::live_view::LiveView;
 use super::shared::page_error::PageError;
 use super::shared::page_request::PageRequest;
 use super::shared::shell::{ConsolePage, Shell, render_page};
-use super::shared::times::{self, Stamp, TimeFormat};
+use super::shared::times::{self, Stamp};
 use crate::domain::ids::TenantId;
 use crate::domain::reports::report_run::{ReportFormat, ReportKind, RunStatus};
 use crate::domain::time::UtcMicros;
-use crate::http::ApiState;
 use crate::http::api::reports;
 use crate::http::auth::Right;
 use crate::http::problem::Problem;
+use crate::http::state::ApiState;
 use crate::report::compliance::{ComplianceSpan, ComplianceSummary, DEFINITIONS, LOG_COLUMNS, TransitionLog};
 use crate::report::csv_sheet::CsvSheet;
 use crate::report::export::tenant_part;
@@ -111,7 +111,6 @@ struct ReportRunList {
 #[template(path = "reports/reports.html")]
 struct ReportsPage {
     shell: Shell,
-    times: TimeFormat,
     zone: String,
     from: String,
     to: String,
@@ -135,10 +134,6 @@ impl ReportsPage {
 
     fn violations(figures: &ComplianceSummary) -> String {
         format!("{:.2} %", figures.violation_frequency * 100.0)
-    }
-
-    fn at(&self, at: &UtcMicros) -> Stamp {
-        self.times.second(*at)
     }
 
     /// Returns the date range of a report, in its own time zone.
@@ -165,8 +160,8 @@ pub(in crate::http) async fn show(State(state): State<ApiState>, request: PageRe
         Err(_) => None,
     };
     let query = [("limit", "20"), ("cursor", request.value("cursor").unwrap_or_default())];
-    let call = ApiCall { route: "/api/v1/reports", id: None, query: &query };
-    let ReportRunList { reports: runs, next } = call_api(&state, &request, call, reports::list).await?;
+    let ReportRunList { reports: runs, next } =
+        request.api("/api/v1/reports").query(&query).call(&state, reports::list).await?;
     let shell = request.shell(ConsolePage::Reports, "Reports");
     let (from, to) = (days.from.to_string(), days.to.to_string());
     let older = next.map(|next| format!("{}&from={from}&to={to}&cursor={next}", shell.to("/reports")));
@@ -177,8 +172,7 @@ pub(in crate::http) async fn show(State(state): State<ApiState>, request: PageRe
         made: request.times.second(request.now),
         span: (instant(span.from), instant(span.to)),
         kinds: ReportKind::ALL.into_iter().filter(|kind| kind.filters().contains(&"teams")).collect(),
-        teams: request.live_view(&state).await.map_or_else(Vec::new, |picture| picture.teams()),
-        times: request.times,
+        teams: LiveView::load(&state, &request).await.map_or_else(Vec::new, |picture| picture.teams()),
         shell,
         from,
         to,

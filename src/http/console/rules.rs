@@ -12,17 +12,15 @@ use serde::Deserialize;
 
 use super::changes::agent_changes::{AgentChange, AgentChangeList};
 use super::live::live_view::LiveView;
-use super::shared::api_call::{ApiCall, call_api};
 use super::shared::page_error::PageError;
 use super::shared::page_request::PageRequest;
 use super::shared::shell::{ConsolePage, Shell, render_page};
-use super::shared::times::{Stamp, TimeFormat};
 use crate::domain::time::UtcMicros;
-use crate::http::ApiState;
 use crate::http::api::rules;
 use crate::http::api::rules::rule_findings;
 use crate::http::auth::Right;
-use crate::http::extract::Path;
+use crate::http::request::extract::Path;
+use crate::http::state::ApiState;
 
 /// How far back the activity of rules is counted and listed.
 const COUNT_PERIOD: Duration = Duration::from_hours(24);
@@ -121,25 +119,17 @@ fn origin(name: &str) -> &str {
 #[template(path = "rules/rules.html")]
 struct RulesPage {
     shell: Shell,
-    times: TimeFormat,
     from: UtcMicros,
     rules: Vec<Rule>,
     may: bool,
 }
 
-impl RulesPage {
-    fn at(&self, at: &UtcMicros) -> Stamp {
-        self.times.second(*at)
-    }
-}
-
 /// `GET /rules`.
 pub(in crate::http) async fn list(State(state): State<ApiState>, request: PageRequest) -> Result<Response, PageError> {
     request.check(&state, Right::Read)?;
-    let call = ApiCall { route: "/api/v1/rules", id: None, query: &[] };
-    let RuleList { from, rules } = call_api(&state, &request, call, rules::list).await?;
+    let RuleList { from, rules } = request.api("/api/v1/rules").call(&state, rules::list).await?;
     let (shell, may) = (request.shell(ConsolePage::Rules, "Rules"), request.has_right(Right::EditRules));
-    Ok(render_page(&RulesPage { shell, times: request.times, from, rules, may }))
+    Ok(render_page(&RulesPage { shell, from, rules, may }))
 }
 
 #[derive(Deserialize)]
@@ -197,7 +187,6 @@ struct FindingList {
 #[template(path = "rules/rule.html")]
 struct RulePage {
     shell: Shell,
-    times: TimeFormat,
     rule: Rule,
     versions: Vec<Version>,
     findings: Vec<Finding>,
@@ -228,7 +217,7 @@ impl RuleActivity {
         let cursor = request.value("did").unwrap_or_default();
         let query = [("rule", id), ("from", from), ("to", to), ("cursor", cursor)];
         let AgentChangeList { changes, next: older } = AgentChangeList::read(state, request, &query).await?;
-        let live_view = request.live_view(state).await;
+        let live_view = LiveView::load(state, request).await;
         let agents = live_view.iter().flat_map(LiveView::agents);
         let names =
             agents.filter_map(|agent| Some((agent.id.to_string(), agent.name.as_deref()?.to_owned()))).collect();
@@ -238,12 +227,6 @@ impl RuleActivity {
     fn name<'a>(&'a self, change: &'a AgentChange) -> &'a str {
         let id = change.0.agent.as_str();
         self.names.get(id).map_or(id, String::as_str)
-    }
-}
-
-impl RulePage {
-    fn at(&self, at: &UtcMicros) -> Stamp {
-        self.times.second(*at)
     }
 }
 
@@ -283,7 +266,7 @@ pub(in crate::http) async fn new(State(state): State<ApiState>, request: PageReq
     request.check(&state, Right::EditRules)?;
     let shell = request.shell(ConsolePage::Rules, "New rule");
     let (rule, versions, findings, did) = (empty_rule(), Vec::new(), Vec::new(), RuleActivity::default());
-    Ok(render_page(&RulePage { shell, times: request.times, rule, versions, findings, did, may: true, new: true }))
+    Ok(render_page(&RulePage { shell, rule, versions, findings, did, may: true, new: true }))
 }
 
 /// `GET /rules/{id}`.
@@ -295,14 +278,18 @@ pub(in crate::http) async fn show(
     request.check(&state, Right::Read)?;
     // Counts and lists cover the same time.
     let (from, to) = ((request.now - COUNT_PERIOD).to_string(), request.now.to_string());
-    let call = ApiCall { route: "/api/v1/rules/{id}", id: Some(&id), query: &[("from", &from), ("to", &to)] };
-    let rule: Rule = call_api(&state, &request, call, rules::show).await?;
-    let call = ApiCall { route: "/api/v1/rules/{id}/versions", id: Some(&id), query: &[] };
-    let VersionList { versions } = call_api(&state, &request, call, rules::versions).await?;
+    let rule: Rule = request
+        .api("/api/v1/rules/{id}")
+        .id(&id)
+        .query(&[("from", &from), ("to", &to)])
+        .call(&state, rules::show)
+        .await?;
+    let VersionList { versions } =
+        request.api("/api/v1/rules/{id}/versions").id(&id).call(&state, rules::versions).await?;
     let query = [("rule", id.as_str()), ("limit", "50")];
-    let call = ApiCall { route: "/api/v1/rule-findings", id: None, query: &query };
-    let FindingList { findings } = call_api(&state, &request, call, rule_findings::list).await?;
+    let FindingList { findings } =
+        request.api("/api/v1/rule-findings").query(&query).call(&state, rule_findings::list).await?;
     let did = RuleActivity::read(&state, &request, &id, (&from, &to)).await?;
     let (shell, may) = (request.shell(ConsolePage::Rules, format!("Rule {id}")), request.has_right(Right::EditRules));
-    Ok(render_page(&RulePage { shell, times: request.times, rule, versions, findings, did, may, new: false }))
+    Ok(render_page(&RulePage { shell, rule, versions, findings, did, may, new: false }))
 }

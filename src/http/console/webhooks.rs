@@ -7,14 +7,13 @@ use axum::response::Response;
 use super::shared::page_error::PageError;
 use super::shared::page_request::PageRequest;
 use super::shared::shell::{ConsolePage, Shell, render_page};
-use super::shared::times::{Stamp, TimeFormat};
 use crate::domain::ids::{EndpointId, EventId};
-use crate::domain::time::UtcMicros;
 use crate::domain::webhooks::delivery::{ParkReason, STATUS_NAMES};
-use crate::http::ApiState;
+use crate::http::api::webhooks::endpoint_status;
 use crate::http::auth::Right;
-use crate::http::extract::Path;
 use crate::http::problem::{Code, Problem};
+use crate::http::request::extract::Path;
+use crate::http::state::ApiState;
 use crate::store::{AttemptWrite, Backlog, DeliveryFilter, StoredDelivery, StoredEndpoint};
 
 /// The number of deliveries per page.
@@ -31,15 +30,8 @@ struct Endpoint {
 #[template(path = "webhooks/webhooks.html")]
 struct WebhooksPage {
     shell: Shell,
-    times: TimeFormat,
     endpoints: Vec<Endpoint>,
     may: bool,
-}
-
-impl WebhooksPage {
-    fn at(&self, at: &UtcMicros) -> Stamp {
-        self.times.second(*at)
-    }
 }
 
 /// `GET /webhooks`.
@@ -49,16 +41,11 @@ pub(in crate::http) async fn list(State(state): State<ApiState>, request: PageRe
     let mut endpoints = Vec::new();
     for stored in state.reader.endpoints(&request.tenant).await? {
         let backlog = state.reader.backlog(&request.tenant, &stored.id).await?;
-        let status = match (configured.contains(&stored.id), stored.disabled, stored.failing_since) {
-            (false, _, _) => "removed",
-            (true, Some(_), _) => "disabled",
-            (true, None, Some(_)) => "failing",
-            (true, None, None) => "healthy",
-        };
+        let status = endpoint_status(&stored, configured.contains(&stored.id));
         endpoints.push(Endpoint { stored, backlog, status });
     }
     let (shell, may) = (request.shell(ConsolePage::Webhooks, "Webhooks"), request.has_right(Right::Webhooks));
-    Ok(render_page(&WebhooksPage { shell, times: request.times, endpoints, may }))
+    Ok(render_page(&WebhooksPage { shell, endpoints, may }))
 }
 
 struct Delivery {
@@ -70,7 +57,6 @@ struct Delivery {
 #[template(path = "webhooks/deliveries.html")]
 struct DeliveriesPage {
     shell: Shell,
-    times: TimeFormat,
     endpoint: EndpointId,
     status: &'static str,
     deliveries: Vec<Delivery>,
@@ -81,10 +67,6 @@ struct DeliveriesPage {
 }
 
 impl DeliveriesPage {
-    fn at(&self, at: &UtcMicros) -> Stamp {
-        self.times.second(*at)
-    }
-
     fn link(&self, more: &[(&str, &str)]) -> String {
         let pairs = more.iter().filter(|(_, value)| !value.is_empty());
         let query: String = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
@@ -151,7 +133,6 @@ pub(in crate::http) async fn deliveries(
     Ok(render_page(&DeliveriesPage {
         shell: request.shell(ConsolePage::Webhooks, format!("Deliveries to {endpoint}")),
         may: request.has_right(Right::Webhooks),
-        times: request.times,
         endpoint,
         status: status.unwrap_or(""),
         deliveries,

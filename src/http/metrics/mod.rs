@@ -17,9 +17,9 @@ use axum::response::{IntoResponse as _, Response};
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 
-use super::ApiState;
 use super::auth::{Caller, Right};
 use super::problem::{Code, Problem};
+use super::state::ApiState;
 use crate::engine::operations::status::StatusSnapshot;
 
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";

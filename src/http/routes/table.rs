@@ -2,7 +2,8 @@
 
 use utoipa_axum::routes;
 
-use super::{AccessRequirement, Route, RouteKind};
+use super::limits::RouteKind;
+use super::route::{AccessRequirement, Route};
 use crate::http::auth::Right;
 use crate::http::problem::Code;
 use crate::http::{api, console, live_stream, metrics, openapi, sign_in};
@@ -71,16 +72,8 @@ fn daemon() -> Vec<Route> {
 
 fn agents() -> Vec<Route> {
     const ONE: &[Code] = &[Code::NoSuchTenant, Code::NoSuchAgent, Code::Unavailable];
-    const PUT: &[Code] = &[
-        Code::NoSuchTenant,
-        Code::NoSuchAgent,
-        Code::ShiftsRefused,
-        Code::ChangedMeanwhile,
-        Code::IfMatchMissing,
-        Code::KeyReused,
-        Code::Unavailable,
-        Code::StoreUnavailable,
-    ];
+    const PUT: &[Code] =
+        &[Code::NoSuchTenant, Code::NoSuchAgent, Code::ShiftsRefused, Code::ChangedMeanwhile, Code::IfMatchMissing];
     vec![
         Route::new(READ, || routes!(api::agents::list)).with_errors(&[Code::NoSuchTenant, Code::Unavailable]),
         Route::new(READ, || routes!(api::agents::show)).with_errors(ONE),
@@ -88,7 +81,7 @@ fn agents() -> Vec<Route> {
         Route::new(READ, || routes!(api::agents::history::timeline)).with_errors(ONE),
         Route::new(READ, || routes!(api::schedules::shifts::list)).with_errors(ONE),
         Route::new(READ, || routes!(api::schedules::shifts::day)).with_errors(ONE),
-        Route::new(IMPORT, || routes!(api::schedules::shifts::put)).with_errors(PUT),
+        Route::new(IMPORT, || routes!(api::schedules::shifts::put)).with_errors(PUT).that_changes(),
     ]
 }
 
@@ -109,12 +102,13 @@ fn figures() -> Vec<Route> {
 }
 
 fn audit() -> Vec<Route> {
+    const AUDIT: AccessRequirement = AccessRequirement::Right(Right::Audit);
     vec![
-        Route::new(AccessRequirement::Right(Right::Audit), || routes!(api::audit::list)).with_errors(TENANT_ERRORS),
-        Route::new(AccessRequirement::Right(Right::Audit), || routes!(api::audit::verify))
+        Route::new(AUDIT, || routes!(api::audit::list)).with_errors(TENANT_ERRORS),
+        Route::new(AUDIT, || routes!(api::audit::verify))
             .with_kind(RouteKind::Long)
             .with_errors(&[Code::NoSuchTenant, Code::VerificationRunning]),
-        Route::new(AccessRequirement::Right(Right::Audit), || routes!(api::audit::export)).with_errors(TENANT_ERRORS),
+        Route::new(AUDIT, || routes!(api::audit::export)).with_errors(TENANT_ERRORS),
     ]
 }
 
@@ -170,28 +164,13 @@ fn analytics() -> Vec<Route> {
 
 fn transitions() -> Vec<Route> {
     const ONE: &[Code] = &[Code::NoSuchTenant, Code::NoSuchTransition];
-    const CANCEL: &[Code] = &[
-        Code::NoSuchTenant,
-        Code::NoSuchTransition,
-        Code::TooLate,
-        Code::KeyReused,
-        Code::Unavailable,
-        Code::StoreUnavailable,
-    ];
-    const CREATE: &[Code] = &[
-        Code::NoSuchTenant,
-        Code::NoSuchAgent,
-        Code::KeyReused,
-        Code::StateNotSettable,
-        Code::TooManyAgents,
-        Code::Unavailable,
-        Code::StoreUnavailable,
-    ];
+    const CANCEL: &[Code] = &[Code::NoSuchTenant, Code::NoSuchTransition, Code::TooLate];
+    const CREATE: &[Code] = &[Code::NoSuchTenant, Code::NoSuchAgent, Code::StateNotSettable, Code::TooManyAgents];
     vec![
-        Route::new(CHANGE, || routes!(api::changes::transitions::create)).with_errors(CREATE),
+        Route::new(CHANGE, || routes!(api::changes::transitions::create)).with_errors(CREATE).that_changes(),
         Route::new(READ, || routes!(api::changes::transitions::list)).with_errors(TENANT_ERRORS),
         Route::new(READ, || routes!(api::changes::transitions::show)).with_errors(ONE),
-        Route::new(CHANGE, || routes!(api::changes::transitions::cancel)).with_errors(CANCEL),
+        Route::new(CHANGE, || routes!(api::changes::transitions::cancel)).with_errors(CANCEL).that_changes(),
     ]
 }
 
@@ -205,16 +184,9 @@ fn jobs() -> Vec<Route> {
 }
 
 fn webhooks() -> Vec<Route> {
+    const WEBHOOKS: AccessRequirement = AccessRequirement::Right(Right::Webhooks);
     const LIST: &[Code] = &[Code::NoSuchTenant, Code::NoSuchWebhook, Code::NoSuchEvent];
-    const ROTATE: &[Code] = &[
-        Code::NoSuchTenant,
-        Code::NoSuchWebhook,
-        Code::SecretNotWritable,
-        Code::RotatedRecently,
-        Code::KeyReused,
-        Code::Unavailable,
-        Code::StoreUnavailable,
-    ];
+    const ROTATE: &[Code] = &[Code::NoSuchTenant, Code::NoSuchWebhook, Code::SecretNotWritable, Code::RotatedRecently];
     const REDELIVER: &[Code] = &[
         Code::NoSuchTenant,
         Code::NoSuchWebhook,
@@ -226,11 +198,10 @@ fn webhooks() -> Vec<Route> {
     vec![
         Route::new(READ, || routes!(api::webhooks::list)).with_errors(TENANT_ERRORS),
         Route::new(READ, || routes!(api::webhooks::deliveries)).with_errors(LIST),
-        Route::new(AccessRequirement::Right(Right::Webhooks), || routes!(api::webhooks::retry)).with_errors(REDELIVER),
-        Route::new(AccessRequirement::Right(Right::Webhooks), || routes!(api::webhooks::recover))
-            .with_errors(REDELIVER),
-        Route::new(AccessRequirement::Right(Right::Webhooks), || routes!(api::webhooks::test)).with_errors(REDELIVER),
-        Route::new(AccessRequirement::Right(Right::Webhooks), || routes!(api::webhooks::rotate)).with_errors(ROTATE),
+        Route::new(WEBHOOKS, || routes!(api::webhooks::retry)).with_errors(REDELIVER),
+        Route::new(WEBHOOKS, || routes!(api::webhooks::recover)).with_errors(REDELIVER),
+        Route::new(WEBHOOKS, || routes!(api::webhooks::test)).with_errors(REDELIVER),
+        Route::new(WEBHOOKS, || routes!(api::webhooks::rotate)).with_errors(ROTATE).that_changes(),
     ]
 }
 
@@ -264,10 +235,7 @@ fn access() -> Vec<Route> {
         Code::ExceedsOwnRights,
         Code::OwnAccount,
         Code::IdTaken,
-        Code::KeyReused,
         Code::ChangedMeanwhile,
-        Code::Unavailable,
-        Code::StoreUnavailable,
     ];
     const PUT: &[Code] = &[
         Code::NoSuchAccount,
@@ -275,11 +243,8 @@ fn access() -> Vec<Route> {
         Code::AccountRefused,
         Code::ExceedsOwnRights,
         Code::OwnAccount,
-        Code::KeyReused,
         Code::ChangedMeanwhile,
         Code::IfMatchMissing,
-        Code::Unavailable,
-        Code::StoreUnavailable,
     ];
     const TOKEN: &[Code] = &[
         Code::NoSuchAccount,
@@ -288,18 +253,20 @@ fn access() -> Vec<Route> {
         Code::AccountRefused,
         Code::ExceedsOwnRights,
         Code::IdTaken,
-        Code::KeyReused,
-        Code::Unavailable,
-        Code::StoreUnavailable,
     ];
     vec![
         Route::new(ACCOUNTS, || routes!(api::access::accounts::list, api::access::accounts::create))
-            .with_errors(ACCOUNT),
-        Route::new(ACCOUNTS, || routes!(api::access::accounts::show, api::access::accounts::put)).with_errors(PUT),
-        Route::new(ACCOUNTS, || routes!(api::access::accounts::set_password)).with_errors(ACCOUNT),
-        Route::new(ACCOUNTS, || routes!(api::access::accounts::make_link)).with_errors(ACCOUNT),
-        Route::new(ACCOUNTS, || routes!(api::access::tokens::list, api::access::tokens::create)).with_errors(TOKEN),
-        Route::new(ACCOUNTS, || routes!(api::access::tokens::revoke)).with_errors(TOKEN),
+            .with_errors(ACCOUNT)
+            .that_changes(),
+        Route::new(ACCOUNTS, || routes!(api::access::accounts::show, api::access::accounts::put))
+            .with_errors(PUT)
+            .that_changes(),
+        Route::new(ACCOUNTS, || routes!(api::access::accounts::set_password)).with_errors(ACCOUNT).that_changes(),
+        Route::new(ACCOUNTS, || routes!(api::access::accounts::make_link)).with_errors(ACCOUNT).that_changes(),
+        Route::new(ACCOUNTS, || routes!(api::access::tokens::list, api::access::tokens::create))
+            .with_errors(TOKEN)
+            .that_changes(),
+        Route::new(ACCOUNTS, || routes!(api::access::tokens::revoke)).with_errors(TOKEN).that_changes(),
         Route::new(AccessRequirement::Public, || routes!(sign_in::sign_in)).with_errors(SIGN_IN),
         Route::new(AccessRequirement::Public, || routes!(sign_in::sign_out)).with_errors(&[Code::StoreUnavailable]),
         Route::page(AccessRequirement::Public, "/sign-in", sign_in::sign_in_page()),
@@ -309,24 +276,18 @@ fn access() -> Vec<Route> {
 
 /// Returns the routes of the caller's own account.
 fn own_account() -> Vec<Route> {
-    const SESSION: &[Code] =
-        &[Code::SessionNeeded, Code::NoSuchSession, Code::KeyReused, Code::Unavailable, Code::StoreUnavailable];
-    const PASSWORD: &[Code] = &[
-        Code::SessionNeeded,
-        Code::NoSuchSession,
-        Code::WrongPassword,
-        Code::AccountRefused,
-        Code::SignInThrottled,
-        Code::KeyReused,
-        Code::Unavailable,
-        Code::StoreUnavailable,
-    ];
+    const SESSION: &[Code] = &[Code::SessionNeeded, Code::NoSuchSession];
+    const PASSWORD: &[Code] =
+        &[Code::SessionNeeded, Code::NoSuchSession, Code::WrongPassword, Code::AccountRefused, Code::SignInThrottled];
     vec![
         Route::new(AccessRequirement::SignedIn, || routes!(api::access::me::show)),
         Route::new(AccessRequirement::SignedIn, || routes!(api::access::own_account::sessions)),
-        Route::new(AccessRequirement::SignedIn, || routes!(api::access::own_account::end_session)).with_errors(SESSION),
+        Route::new(AccessRequirement::SignedIn, || routes!(api::access::own_account::end_session))
+            .with_errors(SESSION)
+            .that_changes(),
         Route::new(AccessRequirement::SignedIn, || routes!(api::access::own_account::change_password))
-            .with_errors(PASSWORD),
+            .with_errors(PASSWORD)
+            .that_changes(),
     ]
 }
 
@@ -334,12 +295,9 @@ fn change_sets() -> Vec<Route> {
     const CREATE: &[Code] = &[
         Code::NoSuchTenant,
         Code::TooManyPreviews,
-        Code::KeyReused,
         Code::StateNotSettable,
         Code::NoAgentsSelected,
         Code::TooManyAgents,
-        Code::Unavailable,
-        Code::StoreUnavailable,
     ];
     const ONE: &[Code] = &[Code::NoSuchTenant, Code::NoSuchChangeSet];
     const START: &[Code] = &[
@@ -350,19 +308,8 @@ fn change_sets() -> Vec<Route> {
         Code::AlreadyStarted,
         Code::AlreadyCancelled,
         Code::NothingToChange,
-        Code::KeyReused,
-        Code::Unavailable,
-        Code::StoreUnavailable,
     ];
-    const CANCEL: &[Code] = &[
-        Code::NoSuchTenant,
-        Code::NoSuchChangeSet,
-        Code::TooLate,
-        Code::AlreadyCancelled,
-        Code::KeyReused,
-        Code::Unavailable,
-        Code::StoreUnavailable,
-    ];
+    const CANCEL: &[Code] = &[Code::NoSuchTenant, Code::NoSuchChangeSet, Code::TooLate, Code::AlreadyCancelled];
     const UNDO: &[Code] = &[
         Code::NoSuchTenant,
         Code::NoSuchChangeSet,
@@ -370,47 +317,35 @@ fn change_sets() -> Vec<Route> {
         Code::ChangesInFlight,
         Code::TooLateToUndo,
         Code::TooManyPreviews,
-        Code::KeyReused,
-        Code::Unavailable,
-        Code::StoreUnavailable,
     ];
     vec![
-        Route::new(CHANGE, || routes!(api::changes::change_sets::create)).with_errors(CREATE),
+        Route::new(CHANGE, || routes!(api::changes::change_sets::create)).with_errors(CREATE).that_changes(),
         Route::new(READ, || routes!(api::changes::change_sets::list)).with_errors(TENANT_ERRORS),
         Route::new(READ, || routes!(api::changes::change_sets::show)).with_errors(ONE),
-        Route::new(CHANGE, || routes!(api::changes::change_sets::start)).with_errors(START),
-        Route::new(CHANGE, || routes!(api::changes::change_sets::cancel)).with_errors(CANCEL),
-        Route::new(CHANGE, || routes!(api::changes::change_sets::undo)).with_errors(UNDO),
+        Route::new(CHANGE, || routes!(api::changes::change_sets::start)).with_errors(START).that_changes(),
+        Route::new(CHANGE, || routes!(api::changes::change_sets::cancel)).with_errors(CANCEL).that_changes(),
+        Route::new(CHANGE, || routes!(api::changes::change_sets::undo)).with_errors(UNDO).that_changes(),
     ]
 }
 
 fn approvals() -> Vec<Route> {
-    const DECIDE: &[Code] = &[
-        Code::NoSuchTenant,
-        Code::NoSuchApproval,
-        Code::TooLate,
-        Code::KeyReused,
-        Code::Unavailable,
-        Code::StoreUnavailable,
-    ];
+    const DECIDE: &[Code] = &[Code::NoSuchTenant, Code::NoSuchApproval, Code::TooLate];
     vec![
         Route::new(READ, || routes!(api::rules::approvals::list)).with_errors(TENANT_ERRORS),
         Route::new(READ, || routes!(api::rules::approvals::decisions)).with_errors(TENANT_ERRORS),
-        Route::new(CHANGE, || routes!(api::rules::approvals::accept)).with_errors(DECIDE),
-        Route::new(CHANGE, || routes!(api::rules::approvals::deny)).with_errors(DECIDE),
+        Route::new(CHANGE, || routes!(api::rules::approvals::accept)).with_errors(DECIDE).that_changes(),
+        Route::new(CHANGE, || routes!(api::rules::approvals::deny)).with_errors(DECIDE).that_changes(),
     ]
 }
 
 fn skills() -> Vec<Route> {
     const AGENT: &[Code] = &[Code::NoSuchTenant, Code::NoSuchAgent];
-    const SET_AGENT: &[Code] =
-        &[Code::NoSuchTenant, Code::NoSuchAgent, Code::KeyReused, Code::Unavailable, Code::StoreUnavailable];
-    const SET: &[Code] =
-        &[Code::NoSuchTenant, Code::TooManySkills, Code::KeyReused, Code::Unavailable, Code::StoreUnavailable];
+    const SET_AGENT: &[Code] = &[Code::NoSuchTenant, Code::NoSuchAgent];
+    const SET: &[Code] = &[Code::NoSuchTenant, Code::TooManySkills];
     vec![
         Route::new(READ, || routes!(api::agents::skills::agent_skills)).with_errors(AGENT),
-        Route::new(IMPORT, || routes!(api::agents::skills::set_agent_skills)).with_errors(SET_AGENT),
-        Route::new(IMPORT, || routes!(api::agents::skills::set_skill)).with_errors(SET),
+        Route::new(IMPORT, || routes!(api::agents::skills::set_agent_skills)).with_errors(SET_AGENT).that_changes(),
+        Route::new(IMPORT, || routes!(api::agents::skills::set_skill)).with_errors(SET).that_changes(),
     ]
 }
 
@@ -425,9 +360,6 @@ fn rules() -> Vec<Route> {
         Code::IfMatchMissing,
         Code::RuleRefused,
         Code::TooManyRules,
-        Code::KeyReused,
-        Code::Unavailable,
-        Code::StoreUnavailable,
     ];
     const BACKTEST: &[Code] = &[
         Code::NoSuchTenant,
@@ -443,11 +375,11 @@ fn rules() -> Vec<Route> {
     vec![
         Route::new(READ, || routes!(api::rules::list)).with_errors(SHOW),
         Route::new(READ, || routes!(api::rules::show)).with_errors(SHOW),
-        Route::new(EDIT, || routes!(api::rules::write)).with_errors(WRITE),
-        Route::new(EDIT, || routes!(api::rules::remove)).with_errors(WRITE),
-        Route::new(EDIT, || routes!(api::rules::set_mode)).with_errors(WRITE),
-        Route::new(EDIT, || routes!(api::rules::enable)).with_errors(WRITE),
-        Route::new(EDIT, || routes!(api::rules::disable)).with_errors(WRITE),
+        Route::new(EDIT, || routes!(api::rules::write)).with_errors(WRITE).that_changes(),
+        Route::new(EDIT, || routes!(api::rules::remove)).with_errors(WRITE).that_changes(),
+        Route::new(EDIT, || routes!(api::rules::set_mode)).with_errors(WRITE).that_changes(),
+        Route::new(EDIT, || routes!(api::rules::enable)).with_errors(WRITE).that_changes(),
+        Route::new(EDIT, || routes!(api::rules::disable)).with_errors(WRITE).that_changes(),
         Route::new(READ, || routes!(api::rules::check)).with_errors(SHOW),
         Route::new(READ, || routes!(api::rules::versions)).with_errors(TENANT_ERRORS),
         Route::new(READ, || routes!(api::rules::rule_findings::list)).with_errors(TENANT_ERRORS),
@@ -461,44 +393,22 @@ fn rules() -> Vec<Route> {
 
 fn exceptions() -> Vec<Route> {
     const APPROVE: AccessRequirement = AccessRequirement::Right(Right::Excuse);
-    const CREATE: &[Code] = &[
-        Code::NoSuchTenant,
-        Code::NoSuchAgent,
-        Code::NoSuchTeam,
-        Code::TooManyExceptions,
-        Code::KeyReused,
-        Code::Unavailable,
-        Code::StoreUnavailable,
-    ];
-    const END: &[Code] = &[
-        Code::NoSuchTenant,
-        Code::NoSuchException,
-        Code::ExceptionOver,
-        Code::KeyReused,
-        Code::Unavailable,
-        Code::StoreUnavailable,
-    ];
+    const CREATE: &[Code] = &[Code::NoSuchTenant, Code::NoSuchAgent, Code::NoSuchTeam, Code::TooManyExceptions];
+    const END: &[Code] = &[Code::NoSuchTenant, Code::NoSuchException, Code::ExceptionOver];
     const SHOW: &[Code] = &[Code::NoSuchTenant, Code::NoSuchAgent, Code::NoSuchException];
     vec![
-        Route::new(APPROVE, || routes!(api::adherence::exceptions::create)).with_errors(CREATE),
+        Route::new(APPROVE, || routes!(api::adherence::exceptions::create)).with_errors(CREATE).that_changes(),
         Route::new(READ, || routes!(api::adherence::exceptions::list)).with_errors(SHOW),
         Route::new(READ, || routes!(api::adherence::exceptions::show)).with_errors(SHOW),
-        Route::new(APPROVE, || routes!(api::adherence::exceptions::end)).with_errors(END),
+        Route::new(APPROVE, || routes!(api::adherence::exceptions::end)).with_errors(END).that_changes(),
     ]
 }
 
 fn erasures() -> Vec<Route> {
     const ERASE: AccessRequirement = AccessRequirement::Right(Right::Erase);
-    const CREATE: &[Code] = &[
-        Code::NoSuchTenant,
-        Code::NoSuchAgent,
-        Code::AgentStillReferenced,
-        Code::KeyReused,
-        Code::Unavailable,
-        Code::StoreUnavailable,
-    ];
+    const CREATE: &[Code] = &[Code::NoSuchTenant, Code::NoSuchAgent, Code::AgentStillReferenced];
     vec![
-        Route::new(ERASE, || routes!(api::agents::erasures::create)).with_errors(CREATE),
+        Route::new(ERASE, || routes!(api::agents::erasures::create)).with_errors(CREATE).that_changes(),
         Route::new(ERASE, || routes!(api::agents::erasures::list)).with_errors(TENANT_ERRORS),
         Route::new(ERASE, || routes!(api::agents::erasures::show))
             .with_errors(&[Code::NoSuchTenant, Code::NoSuchErasure]),

@@ -2,14 +2,14 @@
 
 use askama::Template;
 use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Redirect, Response};
 
-use super::{SignInFailure, local_path, parse_page_query};
-use crate::http::ApiState;
+use super::redirect::{SignInFailure, local_path, parse_page_query};
 use crate::http::auth::{Caller, ConnectionInfo};
-use crate::http::problem::{Code, Problem};
+use crate::http::console::render_page_with_status;
+use crate::http::state::ApiState;
 
 /// `GET /sign-in`.
 #[derive(Template)]
@@ -43,7 +43,7 @@ pub(super) async fn show_sign_in(State(state): State<ApiState>, caller: Option<C
     }
     let refused = sign_in_refusal(&parts, &state);
     let status = problem.map_or(StatusCode::OK, SignInFailure::status);
-    render(status, &SignInPage { next, problem: problem.map(SignInFailure::message), refused })
+    render_page_with_status(status, &SignInPage { next, problem: problem.map(SignInFailure::message), refused })
 }
 
 /// Shows the button that signs in.
@@ -56,19 +56,12 @@ pub(super) async fn show_one_time_link(
     let is_good = state.accounts.is_valid_link(&code);
     let problem = (!is_good).then(|| SignInFailure::UsedLink.message());
     let action = local_path(parts.uri.path());
-    render(if is_good { StatusCode::OK } else { StatusCode::GONE }, &OneTimeLinkPage { action, problem, refused })
+    render_page_with_status(
+        if is_good { StatusCode::OK } else { StatusCode::GONE },
+        &OneTimeLinkPage { action, problem, refused },
+    )
 }
 
 fn sign_in_refusal(parts: &Parts, state: &ApiState) -> Option<&'static str> {
     ConnectionInfo::from_parts(parts, state.tokens.borrow().proxy()).transport.sign_in_refusal()
-}
-
-fn render(status: StatusCode, page: &impl Template) -> Response {
-    match page.render() {
-        Ok(page) => (status, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], page).into_response(),
-        Err(error) => {
-            tracing::error!(%error, "a page could not be drawn");
-            Problem::from_code(Code::Internal, "something went wrong here; see the log").into_response()
-        }
-    }
 }

@@ -18,13 +18,16 @@ use crate::domain::time::UtcMicros;
 use crate::engine::access::accounts::{AccountChanges, Author, LINK_LIFETIME, NewAccount};
 use crate::engine::changes::idempotency::StoredResponse;
 use crate::engine::changes::keeper_handle::IdempotencyKey;
-use crate::http::ApiState;
 use crate::http::auth::Caller;
-use crate::http::etag::{IfMatch, IfMatchHeader, Version};
-use crate::http::extract::{Json, Path, Query};
-use crate::http::idempotency::{IdempotencyKeyHeader, RequestKey, json_answer, run_once, run_once_versioned};
 use crate::http::problem::Problem;
-use crate::store::PAGE_LIMIT;
+use crate::http::request::etag::{IfMatch, IfMatchHeader, Version};
+use crate::http::request::extract::{Path, Query};
+use crate::http::request::idempotency::{
+    IdempotencyKeyHeader, KeyedJson, json_answer, run_once_for_answer, run_once_versioned,
+};
+use crate::http::request::query::{next_cursor, page_size};
+use crate::http::request::text::check_length;
+use crate::http::state::ApiState;
 
 /// The longest accepted reason, in characters.
 const MAX_REASON_CHARS: usize = 1000;
@@ -108,21 +111,9 @@ impl From<&Account> for AccountResponse {
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct PageQuery {
     /// At most so many, 1 to 500.
-    limit: Option<u32>,
+    pub(super) limit: Option<u32>,
     /// The `next` of the page before.
-    cursor: Option<String>,
-}
-
-impl PageQuery {
-    /// Returns the size of the page.
-    pub(in crate::http) fn page_size(&self) -> usize {
-        self.limit.unwrap_or(100).clamp(1, PAGE_LIMIT) as usize
-    }
-
-    /// Returns the id that the previous page ended with.
-    pub(in crate::http) fn after_id(&self) -> Option<&str> {
-        self.cursor.as_deref()
-    }
+    pub(super) cursor: Option<String>,
 }
 
 /// Accounts.
@@ -148,8 +139,9 @@ pub(in crate::http) async fn list(
     caller: Caller,
     Query(page): Query<PageQuery>,
 ) -> Answered<AccountsResponse> {
-    let found = state.accounts.accounts(&author(&caller, None), page.after_id(), page.page_size());
-    let next = found.last().filter(|_| found.len() == page.page_size()).map(|last| last.id.to_string());
+    let limit = page_size(page.limit);
+    let found = state.accounts.accounts(&author(&caller, None), page.cursor.as_deref(), limit as usize);
+    let next = next_cursor(&found, limit, |last| last.id.to_string());
     Answered(AccountsResponse { accounts: found.iter().map(|account| (&**account).into()).collect(), next })
 }
 
@@ -193,10 +185,8 @@ pub(in crate::http) struct NewAccountBody {
 pub(in crate::http) async fn create(
     State(state): State<ApiState>,
     caller: Caller,
-    key: RequestKey,
-    Json(body): Json<NewAccountBody>,
+    KeyedJson { body, key }: KeyedJson<NewAccountBody>,
 ) -> Result<Response, Problem> {
-    let key = key.into_key_for_json(&body)?;
     let by = author(&caller, check_reason(body.reason)?);
     let new = NewAccount {
         id: body.id,
@@ -267,10 +257,8 @@ pub(in crate::http) async fn put(
     caller: Caller,
     Path(id): Path<String>,
     if_match: IfMatch,
-    key: RequestKey,
-    Json(body): Json<AccountBody>,
+    KeyedJson { body, key }: KeyedJson<AccountBody>,
 ) -> Result<Response, Problem> {
-    let key = key.into_key_for_json(&body)?;
     let by = author(&caller, check_reason(body.reason)?);
     let accounts = state.accounts.clone();
     let changes = AccountChanges {
@@ -320,10 +308,8 @@ pub(in crate::http) async fn set_password(
     State(state): State<ApiState>,
     caller: Caller,
     Path(id): Path<String>,
-    key: RequestKey,
-    Json(body): Json<PasswordBody>,
+    KeyedJson { body, key }: KeyedJson<PasswordBody>,
 ) -> Result<Response, Problem> {
-    let key = key.into_key_for_json(&body)?;
     let by = author(&caller, check_reason(body.reason)?);
     let accounts = state.accounts.clone();
     let work = async move { Ok(accounts.set_password(&id, Secret::new(&body.password), &by).await?) };
@@ -382,10 +368,8 @@ pub(in crate::http) async fn make_link(
     State(state): State<ApiState>,
     caller: Caller,
     Path(id): Path<String>,
-    key: RequestKey,
-    Json(body): Json<LinkBody>,
+    KeyedJson { body, key }: KeyedJson<LinkBody>,
 ) -> Result<Response, Problem> {
-    let key = key.into_key_for_json(&body)?;
     let by = author(&caller, check_reason(body.reason)?);
     let lifetime = body.lasts_s.map_or(LINK_LIFETIME, Duration::from_secs);
     if lifetime.is_zero() || lifetime > MAX_LINK_LIFETIME {
@@ -397,7 +381,7 @@ pub(in crate::http) async fn make_link(
         let link = LinkResponse { id, path: format!("/sign-in/once/{}", code.expose()), lasts_s: lifetime.as_secs() };
         Ok(unrecorded_answer(json_answer(StatusCode::CREATED, &link)))
     };
-    run_once(&state, &caller, None, key, work).await
+    run_once_for_answer(&state, &caller, None, key, work).await
 }
 
 /// Keeps a response with a secret from being stored for repetitions of the request.
@@ -413,8 +397,6 @@ pub(in crate::http) fn author(caller: &Caller, reason: Option<String>) -> Author
 /// Checks the length of a reason; an empty reason becomes `None`.
 pub(in crate::http) fn check_reason(reason: Option<String>) -> Result<Option<String>, Problem> {
     let reason = reason.filter(|reason| !reason.trim().is_empty());
-    if reason.as_ref().is_some_and(|reason| reason.chars().count() > MAX_REASON_CHARS) {
-        return Err(Problem::bad_request(format!("reason: at most {MAX_REASON_CHARS} characters")));
-    }
+    check_length("reason", reason.as_deref(), MAX_REASON_CHARS)?;
     Ok(reason)
 }

@@ -9,8 +9,8 @@ use crate::domain::access::rights::{Right, Role};
 use crate::domain::ids::{TeamName, TenantId};
 use crate::domain::time::UtcMicros;
 use crate::engine::access::accounts::CredentialKind;
-use crate::http::ApiState;
 use crate::http::auth::Caller;
+use crate::http::state::ApiState;
 
 /// The caller.
 #[derive(Serialize, ToSchema)]

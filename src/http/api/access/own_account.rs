@@ -13,11 +13,11 @@ use crate::domain::access::secret::Secret;
 use crate::domain::audit::Hash;
 use crate::domain::time::UtcMicros;
 use crate::engine::access::accounts::OwnSession;
-use crate::http::ApiState;
 use crate::http::auth::Caller;
-use crate::http::extract::{Json, Path};
-use crate::http::idempotency::{IdempotencyKeyHeader, RequestKey, json_answer, run_once};
 use crate::http::problem::{Code, Problem};
+use crate::http::request::extract::Path;
+use crate::http::request::idempotency::{IdempotencyKeyHeader, KeyedJson, RequestKey, run_once};
+use crate::http::state::ApiState;
 
 /// A session of the caller's account.
 #[derive(Serialize, ToSchema)]
@@ -99,9 +99,9 @@ pub(in crate::http) async fn end_session(
     let accounts = state.accounts.clone();
     let work = async move {
         accounts.end_own_session(&session, &id, source).await?;
-        Ok(json_answer(StatusCode::OK, &OwnSessionsResponse::from_sessions(accounts.own_sessions(&session))))
+        Ok(OwnSessionsResponse::from_sessions(accounts.own_sessions(&session)))
     };
-    run_once(&state, &caller, None, key.into_key(&[]), work).await
+    run_once(&state, &caller, None, key.into_key(&[]), StatusCode::OK, work).await
 }
 
 /// A new password, and the one that it replaces.
@@ -133,18 +133,15 @@ pub(in crate::http) struct PasswordBody {
 pub(in crate::http) async fn change_password(
     State(state): State<ApiState>,
     caller: Caller,
-    key: RequestKey,
-    Json(body): Json<PasswordBody>,
+    KeyedJson { body: PasswordBody { old, new }, key }: KeyedJson<PasswordBody>,
 ) -> Result<Response, Problem> {
     let (session, source) = own_session(&caller)?;
-    let key = key.into_key_for_json(&body)?;
-    let PasswordBody { old, new } = body;
     let accounts = state.accounts.clone();
     let work = async move {
         accounts.change_own_password(&session, Secret::new(old), Secret::new(new), source).await?;
-        Ok(json_answer(StatusCode::OK, &OwnSessionsResponse::from_sessions(accounts.own_sessions(&session))))
+        Ok(OwnSessionsResponse::from_sessions(accounts.own_sessions(&session)))
     };
-    run_once(&state, &caller, None, key, work).await
+    run_once(&state, &caller, None, key, StatusCode::OK, work).await
 }
 
 /// Returns the caller's session and address.

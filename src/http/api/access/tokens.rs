@@ -14,11 +14,14 @@ use crate::domain::access::account::{StoredToken, TokenGrant};
 use crate::domain::access::rights::{Right, Role, ScopeRequest, TenantScopeRequest};
 use crate::domain::time::UtcMicros;
 use crate::engine::access::accounts::NewToken;
-use crate::http::ApiState;
 use crate::http::auth::Caller;
-use crate::http::extract::{Json, Path, Query};
-use crate::http::idempotency::{IdempotencyKeyHeader, RequestKey, json_answer, run_once};
 use crate::http::problem::Problem;
+use crate::http::request::extract::{Path, Query};
+use crate::http::request::idempotency::{
+    IdempotencyKeyHeader, KeyedJson, RequestKey, json_answer, run_once, run_once_for_answer,
+};
+use crate::http::request::query::{next_cursor, page_size};
+use crate::http::state::ApiState;
 
 /// A stored token.
 #[derive(Serialize, ToSchema)]
@@ -100,8 +103,9 @@ pub(in crate::http) async fn list(
     caller: Caller,
     Query(page): Query<PageQuery>,
 ) -> Answered<TokensResponse> {
-    let found = state.accounts.tokens(&author(&caller, None), page.after_id(), page.page_size());
-    let next = found.last().filter(|_| found.len() == page.page_size()).map(|last| last.id.to_string());
+    let limit = page_size(page.limit);
+    let found = state.accounts.tokens(&author(&caller, None), page.cursor.as_deref(), limit as usize);
+    let next = next_cursor(&found, limit, |last| last.id.to_string());
     Answered(TokensResponse { tokens: found.iter().map(|token| (&**token).into()).collect(), next })
 }
 
@@ -159,10 +163,8 @@ pub(in crate::http) struct NewTokenResponse {
 pub(in crate::http) async fn create(
     State(state): State<ApiState>,
     caller: Caller,
-    key: RequestKey,
-    Json(body): Json<NewTokenBody>,
+    KeyedJson { body, key }: KeyedJson<NewTokenBody>,
 ) -> Result<Response, Problem> {
-    let key = key.into_key_for_json(&body)?;
     let by = author(&caller, check_reason(body.reason)?);
     let new = NewToken {
         id: body.id,
@@ -178,7 +180,7 @@ pub(in crate::http) async fn create(
         let made = NewTokenResponse { made: TokenResponse::from(&*made), token: text.expose().to_owned() };
         Ok(unrecorded_answer(json_answer(StatusCode::CREATED, &made)))
     };
-    Box::pin(run_once(&state, &caller, None, key, work)).await
+    Box::pin(run_once_for_answer(&state, &caller, None, key, work)).await
 }
 
 /// Revoke a token
@@ -199,9 +201,6 @@ pub(in crate::http) async fn revoke(
     key: RequestKey,
 ) -> Result<Response, Problem> {
     let (accounts, by) = (state.accounts.clone(), author(&caller, None));
-    let work = async move {
-        let revoked = accounts.revoke_token(&id, &by).await?;
-        Ok(json_answer(StatusCode::OK, &TokenResponse::from(&*revoked)))
-    };
-    run_once(&state, &caller, None, key.into_key(&[]), work).await
+    let work = async move { Ok(TokenResponse::from(&*accounts.revoke_token(&id, &by).await?)) };
+    run_once(&state, &caller, None, key.into_key(&[]), StatusCode::OK, work).await
 }

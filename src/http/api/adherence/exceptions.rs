@@ -16,14 +16,15 @@ use crate::domain::agents::agent::Agent;
 use crate::domain::ids::{AgentId, ExceptionId, TeamName, TenantId};
 use crate::domain::time::UtcMicros;
 use crate::engine::rules::{EndException, ExceptionError, NewException};
-use crate::http::ApiState;
-use crate::http::api::rules::check_reason_length;
 use crate::http::auth::{Caller, Right};
-use crate::http::authorized_request::{AuthorizedRequest, has_tenant};
-use crate::http::extract::{Path, Query};
-use crate::http::idempotency::{IdempotencyKeyHeader, json_answer, run_once};
 use crate::http::problem::{Code, Problem};
-use crate::store::{ExceptionFilter, PAGE_LIMIT, Reader};
+use crate::http::request::authorized_request::{AuthorizedRequest, has_tenant};
+use crate::http::request::extract::{Path, Query};
+use crate::http::request::idempotency::{IdempotencyKeyHeader, run_once};
+use crate::http::request::query::{TenantQuery, next_cursor, page_size};
+use crate::http::request::text::check_length;
+use crate::http::state::ApiState;
+use crate::store::{ExceptionFilter, Reader};
 
 /// An exception as people see it.
 #[derive(Serialize, ToSchema)]
@@ -115,6 +116,17 @@ async fn exception_response(
     }))
 }
 
+/// Like [`exception_response`], with an error if the exception concerns none of the caller's agents.
+async fn visible_exception(
+    state: &ApiState,
+    exception: Exception,
+    teams: Option<&BTreeSet<TeamName>>,
+) -> Result<ExceptionResponse, Problem> {
+    let id = exception.id;
+    let response = exception_response(&state.reader, exception, teams, state.readiness.now()).await?;
+    response.ok_or_else(|| no_such_exception(id))
+}
+
 /// Somebody to be excused: exactly one of `agents`, `team` and `everyone`.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -158,17 +170,12 @@ pub(in crate::http) async fn create(
     AuthorizedRequest { caller, tenant, body, key }: AuthorizedRequest<NewExceptionBody>,
 ) -> Result<Response, Problem> {
     let new_exception = parse_new_exception(&state, &caller, body).await?;
-    let (keepers, reader, owner) = (state.keepers.clone(), state.reader.clone(), tenant.clone());
-    let (teams, readiness) = (caller.teams(&tenant).cloned(), state.readiness.clone());
+    let (shared, owner, teams) = (state.clone(), tenant.clone(), caller.teams(&tenant).cloned());
     let work = async move {
-        let exception = keepers.approve_exception(&owner, new_exception).await??;
-        let id = exception.id;
-        let view = exception_response(&reader, exception, teams.as_ref(), readiness.now())
-            .await?
-            .ok_or_else(|| no_such_exception(id))?;
-        Ok(json_answer(StatusCode::CREATED, &view))
+        let exception = shared.keepers.approve_exception(&owner, new_exception).await??;
+        visible_exception(&shared, exception, teams.as_ref()).await
     };
-    run_once(&state, &caller, Some(&tenant), key, work).await
+    run_once(&state, &caller, Some(&tenant), key, StatusCode::CREATED, work).await
 }
 
 async fn parse_new_exception(
@@ -282,7 +289,7 @@ pub(in crate::http) async fn list(
             Some((agent, known))
         }
     };
-    let limit = query.limit.unwrap_or(100).clamp(1, PAGE_LIMIT);
+    let limit = page_size(query.limit);
     let filter = ExceptionFilter {
         from: query.from.unwrap_or(UtcMicros::EPOCH),
         to: query.to.unwrap_or(UtcMicros::MAX),
@@ -290,22 +297,13 @@ pub(in crate::http) async fn list(
         before: query.cursor,
     };
     let rows = state.reader.exceptions(&query.tenant, &filter, limit).await?;
-    let next = rows.last().filter(|_| rows.len() == limit as usize).map(|row| row.id);
+    let next = next_cursor(&rows, limit, |row| row.id);
     let (teams, now) = (caller.teams(&query.tenant), state.readiness.now());
     let mut exceptions = Vec::with_capacity(rows.len());
     for row in rows {
         exceptions.extend(exception_response(&state.reader, row, teams, now).await?);
     }
     Ok(Json(ExceptionsResponse { exceptions, next }))
-}
-
-/// Which tenant is meant.
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub(in crate::http) struct TenantQuery {
-    /// Whose.
-    tenant: TenantId,
 }
 
 /// One exception
@@ -325,8 +323,7 @@ pub(in crate::http) async fn show(
 ) -> Result<Json<ExceptionResponse>, Problem> {
     caller.check(&state, Right::Read, &tenant)?;
     let stored = state.reader.exception(&tenant, id).await?.ok_or_else(|| no_such_exception(id))?;
-    let response = exception_response(&state.reader, stored, caller.teams(&tenant), state.readiness.now()).await?;
-    response.map(Json).ok_or_else(|| no_such_exception(id))
+    Ok(Json(visible_exception(&state, stored, caller.teams(&tenant)).await?))
 }
 
 /// An exception that is to end.
@@ -361,7 +358,7 @@ pub(in crate::http) async fn end(
     Path(id): Path<ExceptionId>,
     AuthorizedRequest { caller, tenant, body, key }: AuthorizedRequest<EndExceptionBody>,
 ) -> Result<Response, Problem> {
-    check_reason_length(body.reason.as_deref())?;
+    check_length("reason", body.reason.as_deref(), MAX_REASON_LENGTH)?;
     let stored = state.reader.exception(&tenant, id).await?.ok_or_else(|| no_such_exception(id))?;
     match &stored.scope {
         ExceptionScope::Everyone => check_not_team_limited(&caller, &tenant)?,
@@ -375,16 +372,12 @@ pub(in crate::http) async fn end(
     }
     let reason = body.reason.filter(|reason| !reason.trim().is_empty());
     let end = EndException { exception: stored, revoke: body.whole, reason, requester: caller.requester() };
-    let (keepers, reader, owner) = (state.keepers.clone(), state.reader.clone(), tenant.clone());
-    let (teams, readiness) = (caller.teams(&tenant).cloned(), state.readiness.clone());
+    let (shared, owner, teams) = (state.clone(), tenant.clone(), caller.teams(&tenant).cloned());
     let work = async move {
-        let exception = keepers.end_exception(&owner, end).await??;
-        let view = exception_response(&reader, exception, teams.as_ref(), readiness.now())
-            .await?
-            .ok_or_else(|| no_such_exception(id))?;
-        Ok(json_answer(StatusCode::OK, &view))
+        let exception = shared.keepers.end_exception(&owner, end).await??;
+        visible_exception(&shared, exception, teams.as_ref()).await
     };
-    run_once(&state, &caller, Some(&tenant), key, work).await
+    run_once(&state, &caller, Some(&tenant), key, StatusCode::OK, work).await
 }
 
 fn no_such_exception(id: ExceptionId) -> Problem {

@@ -11,11 +11,13 @@ use crate::domain::agents::erasure::{Erasure, ErasureResult, MAX_REASON_CHARS};
 use crate::domain::ids::{AgentId, ErasureId, TenantId};
 use crate::domain::time::UtcMicros;
 use crate::engine::agents::erasure::ErasureError;
-use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
-use crate::http::extract::{Json as Body, Path, Query};
-use crate::http::idempotency::{IdempotencyKeyHeader, RequestKey, json_answer, run_once};
 use crate::http::problem::{Code, Problem};
+use crate::http::request::authorized_request::{AuthorizedRequest, has_tenant};
+use crate::http::request::extract::{Path, Query};
+use crate::http::request::idempotency::{IdempotencyKeyHeader, run_once};
+use crate::http::request::query::{TenantQuery, next_cursor};
+use crate::http::state::ApiState;
 
 /// The maximum number of erasures per page.
 const MAX_PAGE_SIZE: u32 = 100;
@@ -70,6 +72,8 @@ pub(in crate::http) struct EraseAgentBody {
     reason: String,
 }
 
+has_tenant!(EraseAgentBody);
+
 /// Erase an agent, for good
 ///
 /// Id, name and whatever was typed about the agent go from the store and from the daemon's folders; the rows go on as a stand-in's, so
@@ -86,20 +90,16 @@ pub(in crate::http) struct EraseAgentBody {
 )]
 pub(in crate::http) async fn create(
     State(state): State<ApiState>,
-    caller: Caller,
     Path(agent): Path<AgentId>,
-    key: RequestKey,
-    Body(body): Body<EraseAgentBody>,
+    AuthorizedRequest { caller, tenant, body, key }: AuthorizedRequest<EraseAgentBody>,
 ) -> Result<Response, Problem> {
-    caller.check_all_teams(&state, Right::Erase, &body.tenant)?;
+    caller.check_all_teams(&state, Right::Erase, &tenant)?;
     if body.reason.trim().is_empty() || body.reason.chars().count() > MAX_REASON_CHARS {
         return Err(Problem::bad_request(format!(
             "reason: 1 to {MAX_REASON_CHARS} characters, none of them blank alone"
         )));
     }
-    let key = key.into_key_for_json(&body)?;
     let (keepers, resources, requester) = (state.keepers.clone(), state.tenant_resources.clone(), caller.requester());
-    let tenant = body.tenant.clone();
     let work = async move {
         let files = resources.waiting(body.tenant.clone(), agent.clone()).await.map_err(|error| {
             let cause = format!("{error:#}");
@@ -112,9 +112,9 @@ pub(in crate::http) async fn create(
             return Err(ErasureError::NamedInFiles { agent, files }.into());
         }
         let erasure = keepers.erase(&body.tenant, agent, body.reason, requester).await??;
-        Ok(json_answer(StatusCode::ACCEPTED, &ErasureResponse::from(erasure)))
+        Ok(ErasureResponse::from(erasure))
     };
-    run_once(&state, &caller, Some(&tenant), key, work).await
+    run_once(&state, &caller, Some(&tenant), key, StatusCode::ACCEPTED, work).await
 }
 
 /// Which.
@@ -155,16 +155,8 @@ pub(in crate::http) async fn list(
 ) -> Result<Json<ErasuresResponse>, Problem> {
     caller.check_all_teams(&state, Right::Erase, &query.tenant)?;
     let found = state.reader.erasures(&query.tenant, query.before, MAX_PAGE_SIZE).await?;
-    let next = found.last().filter(|_| found.len() == MAX_PAGE_SIZE as usize).map(|last| last.id);
+    let next = next_cursor(&found, MAX_PAGE_SIZE, |last| last.id);
     Ok(Json(ErasuresResponse { erasures: found.into_iter().map(ErasureResponse::from).collect(), next }))
-}
-
-/// Whose.
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub(in crate::http) struct TenantQuery {
-    tenant: TenantId,
 }
 
 /// One erasure

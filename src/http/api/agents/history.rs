@@ -19,10 +19,11 @@ use crate::domain::agents::state::AgentState;
 use crate::domain::ids::{AgentId, ExceptionId, ReasonCode, TenantId, TransitionId};
 use crate::domain::schedules::schedule::AgentPlan;
 use crate::domain::time::UtcMicros;
-use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
-use crate::http::extract::{Path, Query};
 use crate::http::problem::Problem;
+use crate::http::request::extract::{Path, Query};
+use crate::http::request::query::{next_cursor, page_size};
+use crate::http::state::ApiState;
 use crate::store::{HISTORY_PAGE_LIMIT, PAGE_LIMIT, StoredHistory, TransitionFilter};
 
 /// The longest span of a history, in days.
@@ -112,10 +113,9 @@ pub(in crate::http) async fn history(
 ) -> Result<Json<HistoryResponse>, Problem> {
     find_agent(&state, &caller, Right::Read, &query.tenant, &id).await?;
     let requested = check_span(query.from, query.to, MAX_HISTORY_DAYS)?;
-    let limit = query.limit.unwrap_or(100).clamp(1, PAGE_LIMIT);
+    let limit = page_size(query.limit);
     let rows = state.reader.agent_history(&query.tenant, &id, requested, query.cursor, limit).await?;
-    let full = rows.len() == limit as usize;
-    let next = rows.last().filter(|_| full).map(|stored| stored.row.entered_at);
+    let next = next_cursor(&rows, limit, |stored| stored.row.entered_at);
     let mut history = Vec::with_capacity(rows.len());
     for StoredHistory { id, row, left_at } in rows {
         let actor = match row.transition {

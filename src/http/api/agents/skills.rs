@@ -5,24 +5,18 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use crate::domain::agents::skill::{MAX_FLOOR, MAX_SKILL_CHARS, MAX_SKILLS_PER_AGENT, Skill};
 use crate::domain::ids::{AgentId, SkillId, TenantId};
 use crate::engine::agents::skills::{SkillError, SkillService};
-use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
-use crate::http::extract::{Json as Body, Path, Query};
-use crate::http::idempotency::{IdempotencyKeyHeader, RequestKey, json_answer, run_once};
 use crate::http::problem::{Code, Problem};
-
-/// Whose.
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub(in crate::http) struct TenantQuery {
-    tenant: TenantId,
-}
+use crate::http::request::authorized_request::{AuthorizedRequest, has_tenant};
+use crate::http::request::extract::{Path, Query};
+use crate::http::request::idempotency::{IdempotencyKeyHeader, run_once};
+use crate::http::request::query::TenantQuery;
+use crate::http::state::ApiState;
 
 /// The skills of an agent.
 #[derive(Serialize, ToSchema)]
@@ -77,29 +71,26 @@ pub(in crate::http) struct AgentSkillsBody {
 )]
 pub(in crate::http) async fn set_agent_skills(
     State(state): State<ApiState>,
-    caller: Caller,
     Path(agent): Path<AgentId>,
-    key: RequestKey,
-    Body(body): Body<AgentSkillsBody>,
+    AuthorizedRequest { caller, tenant, body, key }: AuthorizedRequest<AgentSkillsBody>,
 ) -> Result<Response, Problem> {
-    caller.check_agents(&state, Right::Import, &body.tenant, std::slice::from_ref(&agent)).await?;
+    caller.check_agents(&state, Right::Import, &tenant, std::slice::from_ref(&agent)).await?;
     if body.skills.len() > MAX_SKILLS_PER_AGENT {
         return Err(Problem::bad_request(format!("skills: an agent has at most {MAX_SKILLS_PER_AGENT}")));
     }
     for skill in &body.skills {
         check_text("skills", skill.as_str())?;
     }
-    let key = key.into_key_for_json(&body)?;
-    let (skills_service, owner, tenant) = (skill_service(&state), body.tenant.clone(), body.tenant);
-    let (requester, teams) = (caller.requester(), caller.teams(&tenant).cloned());
+    let (skills_service, requester, teams) =
+        (skill_service(&state), caller.requester(), caller.teams(&tenant).cloned());
     let mut skills = body.skills;
     skills.sort();
     skills.dedup();
     let work = async move {
-        skills_service.set_agent(&owner, agent.clone(), skills.clone(), requester, teams).await?;
-        Ok(json_answer(StatusCode::OK, &AgentSkillsResponse { agent, skills }))
+        skills_service.set_agent(&body.tenant, agent.clone(), skills.clone(), requester, teams).await?;
+        Ok(AgentSkillsResponse { agent, skills })
     };
-    run_once(&state, &caller, Some(&tenant), key, work).await
+    run_once(&state, &caller, Some(&tenant), key, StatusCode::OK, work).await
 }
 
 /// The body of a skill.
@@ -116,6 +107,8 @@ pub(in crate::http) struct SkillBody {
     #[schema(maximum = 100_000)]
     floor: Option<u32>,
 }
+
+has_tenant!(AgentSkillsBody, SkillBody);
 
 /// A skill as it was set.
 #[derive(Serialize, ToSchema)]
@@ -144,12 +137,9 @@ pub(in crate::http) struct SetSkillResponse {
 )]
 pub(in crate::http) async fn set_skill(
     State(state): State<ApiState>,
-    caller: Caller,
     Path(id): Path<SkillId>,
-    key: RequestKey,
-    Body(body): Body<SkillBody>,
+    AuthorizedRequest { caller, tenant, body, key }: AuthorizedRequest<SkillBody>,
 ) -> Result<Response, Problem> {
-    caller.check(&state, Right::Import, &body.tenant)?;
     check_text("id", id.as_str())?;
     if let Some(name) = &body.name {
         check_text("name", name)?;
@@ -157,17 +147,15 @@ pub(in crate::http) async fn set_skill(
     if body.floor.is_some_and(|floor| floor > MAX_FLOOR) {
         return Err(Problem::bad_request(format!("floor: at most {MAX_FLOOR}")));
     }
-    let key = key.into_key_for_json(&body)?;
-    let (skills_service, owner, requester) = (skill_service(&state), body.tenant.clone(), caller.requester());
-    let skill = Skill { id: id.clone(), name: body.name.as_deref().map(Into::into), floor: body.floor };
-    let (name, floor) = (body.name, body.floor);
+    let (skills_service, requester) = (skill_service(&state), caller.requester());
     let work = async move {
-        skills_service.set_skill(&owner, skill, requester).await?;
-        let staffed = skills_service.staffing(&owner).await?.get(&id).copied().unwrap_or_default();
-        let (agents, available) = (staffed.agents, staffed.available);
-        Ok(json_answer(StatusCode::OK, &SetSkillResponse { id, name, floor, agents, available }))
+        let SkillBody { tenant, name, floor } = body;
+        let skill = Skill { id: id.clone(), name: name.as_deref().map(Into::into), floor };
+        skills_service.set_skill(&tenant, skill, requester).await?;
+        let staffed = skills_service.staffing(&tenant).await?.get(&id).copied().unwrap_or_default();
+        Ok(SetSkillResponse { id, name, floor, agents: staffed.agents, available: staffed.available })
     };
-    run_once(&state, &caller, Some(&body.tenant), key, work).await
+    run_once(&state, &caller, Some(&tenant), key, StatusCode::OK, work).await
 }
 
 fn skill_service(state: &ApiState) -> SkillService {

@@ -10,16 +10,17 @@ use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{TenantQuery, find_run};
+use super::find_run;
 use crate::domain::analytics::ResultRow;
 use crate::domain::analytics::analytics_run::AnalyticsRun;
 use crate::domain::ids::{AnalyticsQueryId, AnalyticsRunId, TenantId};
 use crate::domain::reports::report_run::RunStatus;
 use crate::domain::time::UtcMicros;
-use crate::http::ApiState;
 use crate::http::auth::Caller;
-use crate::http::extract::{Path, Query};
 use crate::http::problem::{Code, Problem};
+use crate::http::request::extract::{Path, Query};
+use crate::http::request::query::TenantQuery;
+use crate::http::state::ApiState;
 use crate::report::csv_sheet::{CsvSheet, SheetCell};
 use crate::store::{ROWS_PAGE_LIMIT, Reader};
 

@@ -10,10 +10,10 @@ use super::{configured_queries, find_run};
 use crate::domain::analytics::Aggregation;
 use crate::domain::analytics::series::aggregated::{AggregatedMetric, ResultSource};
 use crate::domain::ids::{AnalyticsQueryId, AnalyticsRunId, TenantId};
-use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
-use crate::http::extract::Query;
 use crate::http::problem::{Code, Problem};
+use crate::http::request::extract::Query;
+use crate::http::state::ApiState;
 
 /// The maximum number of groups listed; those of other values can still be named.
 const MAX_GROUPS: usize = 100;

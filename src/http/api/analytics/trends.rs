@@ -12,14 +12,15 @@ use crate::domain::analytics::series::{AgentFilter, SeriesSource};
 use crate::domain::analytics::trend::{THRESHOLD, TrendPoint, TrendSettings, WINDOW};
 use crate::domain::ids::{AnomalyId, SeriesId, TenantId};
 use crate::domain::time::UtcMicros;
-use crate::http::ApiState;
 use crate::http::api::agents::TenantQuery;
 use crate::http::api::agents::history::check_span;
 use crate::http::auth::{Caller, Right};
-use crate::http::extract::Query;
 use crate::http::problem::{Code, Problem};
+use crate::http::request::extract::Query;
+use crate::http::request::query::{next_cursor, page_size};
+use crate::http::state::ApiState;
 use crate::report::trend::SeriesTrend;
-use crate::store::{AnomalyFilter, PAGE_LIMIT, SeriesError};
+use crate::store::{AnomalyFilter, SeriesError};
 
 /// Whether the caller may see a series.
 ///
@@ -280,7 +281,7 @@ pub(in crate::http) async fn anomalies(
     Query(query): Query<AnomaliesQuery>,
 ) -> Result<Json<AnomaliesResponse>, Problem> {
     caller.check(&state, Right::Read, &query.tenant)?;
-    let limit = query.limit.unwrap_or(100).clamp(1, PAGE_LIMIT);
+    let limit = page_size(query.limit);
     let filter = AnomalyFilter {
         from: query.from.unwrap_or(UtcMicros::EPOCH),
         to: query.to.unwrap_or(UtcMicros::MAX),
@@ -288,7 +289,7 @@ pub(in crate::http) async fn anomalies(
         before: query.cursor,
     };
     let rows = state.reader.anomalies(&query.tenant, &filter, limit).await?;
-    let next = rows.last().filter(|_| rows.len() == limit as usize).map(|row| row.id);
+    let next = next_cursor(&rows, limit, |row| row.id);
     // A source that cannot be parsed, such as one of another version, is visible only to callers who see all teams.
     let is_visible = |row: &AnomalyRecord| match row.source.parse() {
         Ok(source) => can_view_series(&caller, &query.tenant, &source),

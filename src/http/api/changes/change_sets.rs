@@ -5,11 +5,10 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
 use std::time::Duration;
 use utoipa::{IntoParams, ToSchema};
 
-use super::transitions::{check_reason, parse_state};
+use super::transitions::{check_reason, deduplicate_agents, parse_state};
 use crate::domain::audit::Hash;
 use crate::domain::changes::change_set::{MAX_AGENTS_PER_SET, SelectionCriteria};
 use crate::domain::changes::policy::OnContact;
@@ -18,12 +17,13 @@ use crate::engine::changes::change_sets::view::ChangeSetView;
 use crate::engine::changes::change_sets::{
     ChangeSetError, ChangeSetSelection, ChangeSetService, NewChangeSet, ScopedRequester, UndoOptions,
 };
-use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
-use crate::http::authorized_request::{AuthorizedRequest, has_tenant};
-use crate::http::extract::{Path, Query};
-use crate::http::idempotency::{IdempotencyKeyHeader, json_answer, run_once};
 use crate::http::problem::{Code, Problem};
+use crate::http::request::authorized_request::{AuthorizedRequest, has_tenant};
+use crate::http::request::extract::{Path, Query};
+use crate::http::request::idempotency::{IdempotencyKeyHeader, run_once};
+use crate::http::request::text::check_length;
+use crate::http::state::ApiState;
 
 /// The longest accepted note, reason for going below a floor, and reason code, in characters.
 const MAX_TEXT_CHARS: usize = 1000;
@@ -97,8 +97,8 @@ pub(in crate::http) async fn create(
 ) -> Result<Response, Problem> {
     let new_set = into_new_set(&state, body, requester_of(&caller, &tenant))?;
     let (sets, owner) = (change_sets(&state), tenant.clone());
-    let work = async move { Ok(json_answer(StatusCode::CREATED, &sets.preview(&owner, new_set).await?)) };
-    run_once(&state, &caller, Some(&tenant), key, work).await
+    let work = async move { Ok(sets.preview(&owner, new_set).await?) };
+    run_once(&state, &caller, Some(&tenant), key, StatusCode::CREATED, work).await
 }
 
 fn into_new_set(state: &ApiState, body: NewChangeSetBody, requester: ScopedRequester) -> Result<NewChangeSet, Problem> {
@@ -113,7 +113,7 @@ fn into_new_set(state: &ApiState, body: NewChangeSetBody, requester: ScopedReque
     }
     check_reason(body.even_if_in_state, body.reason.as_ref())?;
     let select = match body.select {
-        AgentSelection::Agents(agents) => ChangeSetSelection::Agents(deduplicate_agents(agents)?),
+        AgentSelection::Agents(agents) => ChangeSetSelection::Agents(deduplicate_agents(agents, MAX_AGENTS_PER_SET)?),
         AgentSelection::Filter(filter) => {
             let lists = [filter.teams.len(), filter.states.len(), filter.skills.len(), filter.verdicts.len()];
             if lists.iter().any(|names| *names > MAX_FILTER_NAMES) {
@@ -139,22 +139,8 @@ fn into_new_set(state: &ApiState, body: NewChangeSetBody, requester: ScopedReque
     })
 }
 
-fn deduplicate_agents(mut agents: Vec<AgentId>) -> Result<Vec<AgentId>, Problem> {
-    if agents.is_empty() || agents.len() > MAX_AGENTS_PER_SET {
-        return Err(Problem::bad_request(format!("agents: name 1 to {MAX_AGENTS_PER_SET}")));
-    }
-    let mut seen = HashSet::new();
-    agents.retain(|agent| seen.insert(agent.clone()));
-    Ok(agents)
-}
-
 fn check_texts(texts: &[(&str, Option<&str>)]) -> Result<(), Problem> {
-    for (name, text) in texts {
-        if text.is_some_and(|text| text.chars().count() > MAX_TEXT_CHARS) {
-            return Err(Problem::bad_request(format!("{name}: at most {MAX_TEXT_CHARS} characters")));
-        }
-    }
-    Ok(())
+    texts.iter().try_for_each(|(name, text)| check_length(name, *text, MAX_TEXT_CHARS))
 }
 
 has_tenant!(NewChangeSetBody, StartChangeSetBody, CancelChangeSetBody, UndoChangeSetBody);
@@ -265,9 +251,9 @@ pub(in crate::http) async fn start(
     let id = parse_id(&id)?;
     let hash = Hash::from_hex(&body.hash)
         .ok_or_else(|| Problem::bad_request("hash: the 64 lower-case hexadecimal digits of the preview's `hash`"))?;
-    let (sets, owner, requester) = (change_sets(&state), tenant.clone(), requester_of(&caller, &tenant));
-    let work = async move { Ok(json_answer(StatusCode::ACCEPTED, &sets.start(&owner, id, hash, requester).await?)) };
-    run_once(&state, &caller, Some(&tenant), key, work).await
+    let (sets, requester) = (change_sets(&state), requester_of(&caller, &tenant));
+    let work = async move { Ok(sets.start(&body.tenant, id, hash, requester).await?) };
+    run_once(&state, &caller, Some(&tenant), key, StatusCode::ACCEPTED, work).await
 }
 
 /// The body of a cancellation.
@@ -300,10 +286,9 @@ pub(in crate::http) async fn cancel(
 ) -> Result<Response, Problem> {
     check_texts(&[("note", body.note.as_deref())])?;
     let id = parse_id(&id)?;
-    let (sets, owner, requester, note) =
-        (change_sets(&state), tenant.clone(), requester_of(&caller, &tenant), body.note);
-    let work = async move { Ok(json_answer(StatusCode::OK, &sets.cancel(&owner, id, note, requester).await?)) };
-    run_once(&state, &caller, Some(&tenant), key, work).await
+    let (sets, requester) = (change_sets(&state), requester_of(&caller, &tenant));
+    let work = async move { Ok(sets.cancel(&body.tenant, id, body.note, requester).await?) };
+    run_once(&state, &caller, Some(&tenant), key, StatusCode::OK, work).await
 }
 
 /// The body of a way back.
@@ -347,15 +332,15 @@ pub(in crate::http) async fn undo(
 ) -> Result<Response, Problem> {
     check_texts(&[("note", body.note.as_deref()), ("below_floor", body.below_floor.as_deref())])?;
     let id = parse_id(&id)?;
-    let (sets, owner, requester) = (change_sets(&state), tenant.clone(), requester_of(&caller, &tenant));
+    let (sets, requester) = (change_sets(&state), requester_of(&caller, &tenant));
     let options = UndoOptions {
         on_contact: body.on_contact,
         urgent: body.urgent,
         below_floor: body.below_floor,
         note: body.note,
     };
-    let work = async move { Ok(json_answer(StatusCode::CREATED, &sets.undo(&owner, id, options, requester).await?)) };
-    run_once(&state, &caller, Some(&tenant), key, work).await
+    let work = async move { Ok(sets.undo(&body.tenant, id, options, requester).await?) };
+    run_once(&state, &caller, Some(&tenant), key, StatusCode::CREATED, work).await
 }
 
 fn change_sets(state: &ApiState) -> ChangeSetService {

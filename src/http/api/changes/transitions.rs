@@ -1,5 +1,6 @@
 //! Transitions: request, read, cancel.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use axum::extract::{FromRequestParts, State};
@@ -16,13 +17,14 @@ use crate::domain::ids::{AgentId, ReasonCode, TenantId, TransitionId};
 use crate::domain::time::UtcMicros;
 use crate::engine::changes::idempotency::StoredResponse;
 use crate::engine::changes::keeper_handle::{ChangeRequest, IdempotencyKey, MAX_AGENTS_PER_REQUEST, RequestedChange};
-use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
-use crate::http::authorized_request::{AuthorizedRequest, has_tenant};
-use crate::http::extract::{Path, Query};
-use crate::http::idempotency::{IdempotencyKeyHeader, RequestKey, json_answer, run_once};
 use crate::http::problem::{Code, Problem};
-use crate::store::{CallWrite, PAGE_LIMIT, StoredTransition, TransitionFilter};
+use crate::http::request::authorized_request::{AuthorizedRequest, has_tenant};
+use crate::http::request::extract::{Path, Query};
+use crate::http::request::idempotency::{IdempotencyKeyHeader, RequestKey, run_once, run_once_for_answer};
+use crate::http::request::query::{next_cursor, page_size};
+use crate::http::state::ApiState;
+use crate::store::{CallWrite, StoredTransition, TransitionFilter};
 
 /// The longest accepted note and reason, in characters.
 const MAX_TEXT_CHARS: usize = 1000;
@@ -85,7 +87,7 @@ pub(in crate::http) async fn create(
     let request = change_request(&state, &body, &caller, key.clone())?;
     let (keepers, owner) = (state.keepers.clone(), tenant.clone());
     let work = async move { Ok(StoredResponse::from_changes(&keepers.request_changes(&owner, request).await?)) };
-    run_once(&state, &caller, Some(&tenant), key, work).await
+    run_once_for_answer(&state, &caller, Some(&tenant), key, work).await
 }
 
 /// Checks that a request that also applies to agents already in the state names a reason.
@@ -113,6 +115,16 @@ pub(super) fn parse_state(state: &ApiState, tenant: &TenantId, name: &str) -> Re
     })
 }
 
+/// Checks the number of agents that a request names, and removes repetitions.
+pub(super) fn deduplicate_agents(mut agents: Vec<AgentId>, max: usize) -> Result<Vec<AgentId>, Problem> {
+    if agents.is_empty() || agents.len() > max {
+        return Err(Problem::bad_request(format!("agents: name 1 to {max}")));
+    }
+    let mut seen = HashSet::new();
+    agents.retain(|agent| seen.insert(agent.clone()));
+    Ok(agents)
+}
+
 fn change_request(
     state: &ApiState,
     body: &NewTransitionsBody,
@@ -120,17 +132,12 @@ fn change_request(
     idempotency: Option<IdempotencyKey>,
 ) -> Result<ChangeRequest, Problem> {
     let target = parse_state(state, &body.tenant, &body.to)?;
-    if body.agents.is_empty() || body.agents.len() > MAX_AGENTS_PER_REQUEST {
-        return Err(Problem::bad_request(format!("agents: name 1 to {MAX_AGENTS_PER_REQUEST}")));
-    }
+    let agents = deduplicate_agents(body.agents.clone(), MAX_AGENTS_PER_REQUEST)?;
     let too_long = |text: Option<&str>| text.is_some_and(|text| text.chars().count() > MAX_TEXT_CHARS);
     if too_long(body.note.as_deref()) || too_long(body.reason.as_ref().map(ReasonCode::as_str)) {
         return Err(Problem::bad_request(format!("note and reason hold at most {MAX_TEXT_CHARS} characters")));
     }
     check_reason(body.even_if_in_state, body.reason.as_ref())?;
-    let mut agents = body.agents.clone();
-    let mut seen = std::collections::HashSet::new();
-    agents.retain(|agent| seen.insert(agent.clone()));
     Ok(ChangeRequest {
         agents,
         target,
@@ -283,7 +290,7 @@ pub(in crate::http) async fn list(
     {
         return Err(Problem::bad_request(format!("status: one of {}", STATUS_NAMES.join(", "))));
     }
-    let limit = query.limit.unwrap_or(100).clamp(1, PAGE_LIMIT);
+    let limit = page_size(query.limit);
     let before = query.cursor.as_deref().map(parse_id).transpose()?;
     let filter = TransitionFilter {
         agent: query.agent,
@@ -294,8 +301,7 @@ pub(in crate::http) async fn list(
         before,
     };
     let mut rows = state.reader.transitions(&query.tenant, &filter, limit).await?;
-    let full = rows.len() == limit as usize;
-    let next = rows.last().filter(|_| full).map(|row| row.transition.id);
+    let next = next_cursor(&rows, limit, |row| row.transition.id);
     if let Some(visible) = caller.visible_agents(&state, &query.tenant).await? {
         rows.retain(|row| visible.contains(&row.transition.agent));
     }
@@ -323,13 +329,13 @@ pub(in crate::http) async fn cancel(
     let (keepers, reader, owner, actor) = (state.keepers.clone(), state.reader.clone(), tenant.clone(), caller.id());
     let work = async move {
         if let Some(transition) = keepers.cancel_transition(&owner, id, actor).await? {
-            return Ok(json_answer(StatusCode::OK, &transition));
+            return Ok(transition);
         }
         let stored = reader.transition(&owner, id).await?.ok_or_else(|| no_such_transition(id))?;
         let detail = format!("it is {} and can no longer be cancelled", stored.transition.status);
         Err(Problem::from_code(Code::TooLate, detail))
     };
-    run_once(&state, &caller, Some(&tenant), key.into_key(&[]), work).await
+    run_once(&state, &caller, Some(&tenant), key.into_key(&[]), StatusCode::OK, work).await
 }
 
 /// Returns a transition of an agent whom the caller may see.
@@ -346,7 +352,7 @@ async fn find_visible(
     }
 }
 
-fn parse_id(text: &str) -> Result<TransitionId, Problem> {
+pub(in crate::http::api) fn parse_id(text: &str) -> Result<TransitionId, Problem> {
     text.parse().map_err(|_| Problem::bad_request(format!("{text:?} is not the id of a transition")))
 }
 

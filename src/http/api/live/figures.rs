@@ -15,12 +15,12 @@ use crate::domain::live::figures::{
 use crate::domain::live::thresholds::{ServiceLevelRating, Thresholds};
 use crate::domain::time::UtcMicros;
 use crate::engine::agents::skills::SkillService;
-use crate::http::ApiState;
 use crate::http::api::agents::TenantQuery;
 use crate::http::api::agents::history::check_span;
 use crate::http::auth::{Caller, Right};
-use crate::http::extract::{Path, Query};
 use crate::http::problem::{Code, Problem};
+use crate::http::request::extract::{Path, Query};
+use crate::http::state::ApiState;
 use crate::store::{FIGURES_PAGE_LIMIT, FigurePoint};
 
 /// The longest span of a history, in days.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::engine::operations::readiness::Report;
-use crate::http::ApiState;
+use crate::http::state::ApiState;
 
 /// A process that answers.
 #[derive(Serialize, ToSchema)]

@@ -7,10 +7,10 @@ use utoipa::IntoParams;
 
 use crate::domain::ids::TenantId;
 use crate::engine::operations::status::Status;
-use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
-use crate::http::extract::Query;
 use crate::http::problem::Problem;
+use crate::http::request::extract::Query;
+use crate::http::state::ApiState;
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]

@@ -11,9 +11,9 @@ use utoipa::ToSchema;
 use crate::domain::ids::{TeamName, TenantId};
 use crate::domain::live::thresholds::Thresholds;
 use crate::domain::time::UtcMicros;
-use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
 use crate::http::problem::Problem;
+use crate::http::state::ApiState;
 
 /// Tenants.
 #[derive(Serialize, ToSchema)]

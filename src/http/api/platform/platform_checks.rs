@@ -8,10 +8,10 @@ use utoipa::IntoParams;
 use crate::domain::ids::{AgentId, TenantId};
 use crate::engine::changes::keeper_handle::KeeperError;
 use crate::engine::platform::probe::ProbeReport;
-use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
-use crate::http::extract::Query;
 use crate::http::problem::Problem;
+use crate::http::request::extract::Query;
+use crate::http::state::ApiState;
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]

@@ -8,16 +8,19 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::domain::ids::{AgentId, TenantId, TransitionId};
+use crate::engine::changes::keeper_handle::IdempotencyKey;
 use crate::engine::rules::approvals::{
     ApprovalError, ApprovalView, Approvals, Decision, DecisionResult, DecisionView, Page,
 };
-use crate::http::ApiState;
+use crate::http::api::changes::transitions::parse_id;
 use crate::http::auth::{Caller, Right};
-use crate::http::authorized_request::{AuthorizedRequest, has_tenant};
-use crate::http::extract::{Path, Query};
-use crate::http::idempotency::{IdempotencyKeyHeader, json_answer, run_once};
 use crate::http::problem::{Code, Problem};
-use crate::store::PAGE_LIMIT;
+use crate::http::request::authorized_request::{AuthorizedRequest, has_tenant};
+use crate::http::request::extract::{Path, Query};
+use crate::http::request::idempotency::{IdempotencyKeyHeader, run_once};
+use crate::http::request::query::page_size;
+use crate::http::request::text::check_length;
+use crate::http::state::ApiState;
 
 /// The longest accepted note, in characters.
 const MAX_NOTE_CHARS: usize = 1000;
@@ -60,7 +63,7 @@ pub(in crate::http) async fn list(
 ) -> Result<Json<ApprovalsResponse>, Problem> {
     caller.check(&state, Right::Read, &query.tenant)?;
     let after = query.cursor.as_deref().map(parse_id).transpose()?;
-    let limit = query.limit.unwrap_or(100).clamp(1, PAGE_LIMIT) as usize;
+    let limit = page_size(query.limit) as usize;
     let teams = caller.teams(&query.tenant).cloned();
     let page = Page { after, limit };
     let (approvals, next) = approvals(&state).list(&query.tenant, &teams, query.agent.as_ref(), page).await?;
@@ -106,7 +109,7 @@ pub(in crate::http) async fn decisions(
     Query(query): Query<DecisionListQuery>,
 ) -> Result<Json<DecisionsResponse>, Problem> {
     caller.check(&state, Right::Read, &query.tenant)?;
-    let limit = query.limit.unwrap_or(100).clamp(1, PAGE_LIMIT);
+    let limit = page_size(query.limit);
     let teams = caller.teams(&query.tenant).cloned();
     let (decisions, next) = approvals(&state).list_decisions(&query.tenant, &teams, query.cursor, limit).await?;
     Ok(Json(DecisionsResponse { decisions, next }))
@@ -156,7 +159,7 @@ pub(in crate::http) async fn accept(
     Path(id): Path<String>,
     AuthorizedRequest { caller, tenant, body, key }: AuthorizedRequest<AcceptApprovalBody>,
 ) -> Result<Response, Problem> {
-    check_note(body.note.as_deref())?;
+    check_length("note", body.note.as_deref(), MAX_NOTE_CHARS)?;
     decide(&state, &caller, tenant, parse_id(&id)?, Decision::Accept { note: body.note }, key).await
 }
 
@@ -187,7 +190,7 @@ pub(in crate::http) async fn deny(
     Path(id): Path<String>,
     AuthorizedRequest { caller, tenant, body, key }: AuthorizedRequest<DenyApprovalBody>,
 ) -> Result<Response, Problem> {
-    check_note(Some(&body.note))?;
+    check_length("note", Some(&body.note), MAX_NOTE_CHARS)?;
     if body.note.trim().is_empty() {
         return Err(Problem::bad_request("note: say why"));
     }
@@ -200,29 +203,16 @@ async fn decide(
     tenant: TenantId,
     id: TransitionId,
     decision: Decision,
-    key: Option<crate::engine::changes::keeper_handle::IdempotencyKey>,
+    key: Option<IdempotencyKey>,
 ) -> Result<Response, Problem> {
     let (approvals, owner) = (approvals(state), tenant.clone());
     let (requester, teams) = (caller.requester(), caller.teams(&tenant).cloned());
-    let work = async move {
-        Ok(json_answer(StatusCode::OK, &approvals.decide(&owner, id, decision, requester, teams).await?))
-    };
-    run_once(state, caller, Some(&tenant), key, work).await
+    let work = async move { Ok(approvals.decide(&owner, id, decision, requester, teams).await?) };
+    run_once(state, caller, Some(&tenant), key, StatusCode::OK, work).await
 }
 
 fn approvals(state: &ApiState) -> Approvals {
     Approvals::new(state.keepers.clone(), state.reader.clone())
-}
-
-fn check_note(note: Option<&str>) -> Result<(), Problem> {
-    if note.is_some_and(|note| note.chars().count() > MAX_NOTE_CHARS) {
-        return Err(Problem::bad_request(format!("note: at most {MAX_NOTE_CHARS} characters")));
-    }
-    Ok(())
-}
-
-fn parse_id(text: &str) -> Result<TransitionId, Problem> {
-    text.parse().map_err(|_| Problem::bad_request(format!("{text:?} is not the id of a transition")))
 }
 
 impl From<ApprovalError> for Problem {

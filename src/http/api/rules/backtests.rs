@@ -5,25 +5,18 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use crate::domain::ids::{BacktestId, RuleId, TenantId};
 use crate::domain::time::UtcMicros;
 use crate::engine::rules::backtests::{Backtest, BacktestError, BacktestRequest};
-use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
-use crate::http::extract::{Json as Body, Path, Query};
-use crate::http::idempotency::{IdempotencyKeyHeader, RequestKey, json_answer, run_once};
 use crate::http::problem::{Code, Problem};
-
-/// Which tenant is meant.
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub(in crate::http) struct TenantQuery {
-    /// Whose.
-    tenant: TenantId,
-}
+use crate::http::request::authorized_request::{AuthorizedRequest, has_tenant};
+use crate::http::request::extract::{Path, Query};
+use crate::http::request::idempotency::{IdempotencyKeyHeader, run_once};
+use crate::http::request::query::TenantQuery;
+use crate::http::state::ApiState;
 
 /// What is to be tried.
 #[derive(Serialize, Deserialize, ToSchema)]
@@ -45,6 +38,8 @@ pub(in crate::http) struct NewBacktestBody {
     to: Option<UtcMicros>,
 }
 
+has_tenant!(NewBacktestBody, CancelBacktestBody);
+
 /// Try a rule on history
 ///
 /// 202 with the trial, which goes on by itself; it is followed by its id. Trials are kept in memory: a restart forgets them.
@@ -59,27 +54,21 @@ pub(in crate::http) struct NewBacktestBody {
 )]
 pub(in crate::http) async fn create(
     State(state): State<ApiState>,
-    caller: Caller,
-    key: RequestKey,
-    Body(body): Body<NewBacktestBody>,
+    AuthorizedRequest { caller, tenant, body, key }: AuthorizedRequest<NewBacktestBody>,
 ) -> Result<Response, Problem> {
-    caller.check_all_teams(&state, Right::EditRules, &body.tenant)?;
-    let key = key.into_key_for_json(&body)?;
-    let NewBacktestBody { tenant, text, rule, from, to } = body;
-    let subject = match (text, rule) {
+    caller.check_all_teams(&state, Right::EditRules, &tenant)?;
+    let subject = match (body.text, body.rule) {
         (Some(_), Some(_)) => return Err(Problem::bad_request("name `text` or `rule`, not both")),
         (Some(text), None) => BacktestRequest::Text(text),
         (None, Some(rule)) => BacktestRequest::Rule(rule),
         (None, None) => BacktestRequest::AllRules,
     };
-    let (keepers, backtests, owner, requested_by) =
-        (state.keepers.clone(), state.backtests.clone(), tenant.clone(), caller.id());
+    let (keepers, backtests, requested_by) = (state.keepers.clone(), state.backtests.clone(), caller.id());
     let work = async move {
-        let prepared = keepers.prepare_backtest(&owner, subject).await??;
-        let backtest = backtests.submit(&owner, &requested_by, prepared, (from, to))?;
-        Ok(json_answer(StatusCode::ACCEPTED, &backtest))
+        let prepared = keepers.prepare_backtest(&body.tenant, subject).await??;
+        Ok(backtests.submit(&body.tenant, &requested_by, prepared, (body.from, body.to))?)
     };
-    run_once(&state, &caller, Some(&tenant), key, work).await
+    run_once(&state, &caller, Some(&tenant), key, StatusCode::ACCEPTED, work).await
 }
 
 impl From<BacktestError> for Problem {
@@ -158,19 +147,13 @@ pub(in crate::http) struct CancelBacktestBody {
 )]
 pub(in crate::http) async fn cancel(
     State(state): State<ApiState>,
-    caller: Caller,
     Path(id): Path<BacktestId>,
-    key: RequestKey,
-    Body(body): Body<CancelBacktestBody>,
+    AuthorizedRequest { caller, tenant, body, key }: AuthorizedRequest<CancelBacktestBody>,
 ) -> Result<Response, Problem> {
-    caller.check_all_teams(&state, Right::EditRules, &body.tenant)?;
-    let key = key.into_key_for_json(&body)?;
-    let (backtests, owner) = (state.backtests.clone(), body.tenant.clone());
-    let work = async move {
-        let backtest = backtests.cancel(&owner, id).ok_or_else(|| no_such_backtest(id))?;
-        Ok(json_answer(StatusCode::OK, &backtest))
-    };
-    run_once(&state, &caller, Some(&body.tenant), key, work).await
+    caller.check_all_teams(&state, Right::EditRules, &tenant)?;
+    let backtests = state.backtests.clone();
+    let work = async move { backtests.cancel(&body.tenant, id).ok_or_else(|| no_such_backtest(id)) };
+    run_once(&state, &caller, Some(&tenant), key, StatusCode::OK, work).await
 }
 
 fn no_such_backtest(id: BacktestId) -> Problem {

@@ -8,20 +8,12 @@ use utoipa::{IntoParams, ToSchema};
 use super::rule_responses::{AgentRulesResponse, FindingResponse};
 use crate::domain::ids::{AgentId, FindingId, RuleId, TeamName, TenantId};
 use crate::domain::time::UtcMicros;
-use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
-use crate::http::extract::{Path, Query};
 use crate::http::problem::{Code, Problem};
-use crate::store::{FindingFilter, FindingKind, PAGE_LIMIT};
-
-/// Which tenant is meant.
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub(in crate::http) struct TenantQuery {
-    /// Whose.
-    tenant: TenantId,
-}
+use crate::http::request::extract::{Path, Query};
+use crate::http::request::query::{TenantQuery, next_cursor, page_size};
+use crate::http::state::ApiState;
+use crate::store::{FindingFilter, FindingKind};
 
 /// Which findings.
 #[derive(Deserialize, IntoParams)]
@@ -78,7 +70,7 @@ pub(in crate::http) async fn list(
         .kind
         .as_deref()
         .map(|name| FindingKind::from_name(name).ok_or_else(|| Problem::bad_request(format!("kind: one of {names}"))));
-    let limit = query.limit.unwrap_or(100).clamp(1, PAGE_LIMIT);
+    let limit = page_size(query.limit);
     let filter = FindingFilter {
         from: query.from.unwrap_or(UtcMicros::EPOCH),
         to: query.to.unwrap_or(UtcMicros::MAX),
@@ -88,7 +80,7 @@ pub(in crate::http) async fn list(
         before: query.cursor,
     };
     let rows = state.reader.rule_findings(&query.tenant, &filter, limit).await?;
-    let next = rows.last().filter(|_| rows.len() == limit as usize).map(|row| row.finding.id);
+    let next = next_cursor(&rows, limit, |row| row.finding.id);
     let teams = caller.teams(&query.tenant);
     let is_visible = |team: Option<&TeamName>| teams.is_none_or(|teams| team.is_some_and(|team| teams.contains(team)));
     let findings =

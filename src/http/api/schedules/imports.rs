@@ -10,10 +10,14 @@ use utoipa::IntoParams;
 
 use crate::domain::ids::TenantId;
 use crate::http::auth::{Caller, Right};
-use crate::http::extract::Query;
-use crate::http::idempotency::{IdempotencyKeyHeader, RequestKey, json_answer, run_once};
-use crate::http::problem::{Code, Problem};
-use crate::http::{ApiState, ImportError, ImportRequest, ImportResult};
+use crate::http::problem::{Code, Problem, store_unavailable};
+use crate::http::request::extract::Query;
+use crate::http::request::idempotency::{IdempotencyKeyHeader, RequestKey, run_once};
+use crate::http::services::schedules::{ImportError, ImportRequest, ImportResult};
+use crate::http::state::ApiState;
+
+/// What the log says of an import that the store could not take.
+pub(super) const NOT_STORED: &str = "an import could not be stored";
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -64,11 +68,8 @@ pub(in crate::http) async fn create(
         actor: format!("person:{}", caller.id()),
     };
     let importer = state.importer.clone();
-    let work = async move {
-        let imported = importer.import(request).await.map_err(import_problem)?;
-        Ok(json_answer(StatusCode::OK, &imported))
-    };
-    run_once(&state, &caller, Some(&tenant), key, work).await
+    let work = async move { importer.import(request).await.map_err(import_problem) };
+    run_once(&state, &caller, Some(&tenant), key, StatusCode::OK, work).await
 }
 
 fn import_problem(error: ImportError) -> Problem {
@@ -80,12 +81,7 @@ fn import_problem(error: ImportError) -> Problem {
                 .with_member("complaints", lines)
                 .with_member("faults", faults.into())
         }
-        ImportError::Store(cause) => store_unavailable(&cause.into(), detail),
-        ImportError::Read(cause) => store_unavailable(&cause.into(), detail),
+        ImportError::Store(cause) => store_unavailable(cause, NOT_STORED, detail),
+        ImportError::Read(cause) => store_unavailable(cause, NOT_STORED, detail),
     }
-}
-
-pub(in crate::http::api) fn store_unavailable(cause: &anyhow::Error, detail: String) -> Problem {
-    tracing::error!(error = format!("{cause:#}"), "an import could not be stored");
-    Problem::from_code(Code::StoreUnavailable, detail).with_retry_after(2)
 }

@@ -8,7 +8,7 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::imports::store_unavailable;
+use super::imports::NOT_STORED;
 use crate::domain::adherence::timeline::Span;
 use crate::domain::ids::{AgentId, TenantId};
 use crate::domain::schedules::schedule::{Activity, Coverage, Shift, ShiftActivity};
@@ -16,11 +16,13 @@ use crate::domain::time::UtcMicros;
 use crate::http::api::agents::history::{check_span, day_span, parse_zone};
 use crate::http::api::agents::{TenantQuery, find_agent};
 use crate::http::auth::{Caller, Right};
-use crate::http::etag::{IfMatch, IfMatchHeader, Version};
-use crate::http::extract::{Path, Query};
-use crate::http::idempotency::{IdempotencyKeyHeader, RequestKey, json_answer, run_once_versioned};
-use crate::http::problem::{Code, Problem};
-use crate::http::{ApiState, DayOfShifts, PutShiftsError, PutShiftsRequest};
+use crate::http::problem::{Code, Problem, store_unavailable};
+use crate::http::request::authorized_request::{AuthorizedRequest, has_tenant};
+use crate::http::request::etag::{IfMatch, IfMatchHeader, Version};
+use crate::http::request::extract::{Path, Query};
+use crate::http::request::idempotency::{IdempotencyKeyHeader, json_answer, run_once_versioned};
+use crate::http::services::schedules::{DayOfShifts, PutShiftsError, PutShiftsRequest};
+use crate::http::state::ApiState;
 use crate::store::StoredPlan;
 
 /// The longest span that is read at once, in days.
@@ -191,6 +193,8 @@ pub(in crate::http) struct ShiftDayBody {
     shifts: Vec<ShiftBody>,
 }
 
+has_tenant!(ShiftDayBody);
+
 /// Put the shifts of an agent that begin on a local day
 ///
 /// In place of those there are, as an import of this day for this agent alone: a version of the schedule, with an entry in the audit
@@ -211,20 +215,15 @@ pub(in crate::http) struct ShiftDayBody {
 )]
 pub(in crate::http) async fn put(
     State(state): State<ApiState>,
-    caller: Caller,
     Path((id, day)): Path<(AgentId, Date)>,
     if_match: IfMatch,
-    key: RequestKey,
-    crate::http::extract::Json(body): crate::http::extract::Json<ShiftDayBody>,
+    AuthorizedRequest { caller, tenant, body, key }: AuthorizedRequest<ShiftDayBody>,
 ) -> Result<Response, Problem> {
-    let (_, card) = find_agent(&state, &caller, Right::Import, &body.tenant, &id).await?;
-    let key = key.into_key_for_json(&body)?;
-    let tenant = body.tenant.clone();
+    let (_, card) = find_agent(&state, &caller, Right::Import, &tenant, &id).await?;
     let zone = card.zone.as_deref().unwrap_or("UTC").to_owned();
     let day_bounds = day_span(day, &parse_zone(&zone)?)?;
     let shifts = validate_shifts(body.shifts, day_bounds)?;
     let (importer, actor) = (state.importer.clone(), format!("person:{}", caller.id()));
-    let owner = tenant.clone();
     let work = async move {
         let day_response = {
             let (id, zone) = (id.clone(), zone.clone());
@@ -234,7 +233,7 @@ pub(in crate::http) async fn put(
             let day_response = day_response.clone();
             move |plan: Option<StoredPlan>| if_match.check(&Version::new(day_response(plan).version))
         };
-        let day_of_shifts = DayOfShifts { tenant: owner, agent: id, day, span: day_bounds, shifts, actor };
+        let day_of_shifts = DayOfShifts { tenant: body.tenant, agent: id, day, span: day_bounds, shifts, actor };
         let request = PutShiftsRequest { day: day_of_shifts, check_current: Box::new(check_current) };
         let plan = importer.put_shifts(request).await.map_err(put_shifts_problem)?;
         Ok(json_answer(StatusCode::OK, &day_response(plan)))
@@ -248,8 +247,8 @@ fn put_shifts_problem(error: PutShiftsError) -> Problem {
         PutShiftsError::ChangedMeanwhile(problem) => problem,
         PutShiftsError::Overlaps { .. } => shifts_refused(vec![detail]),
         PutShiftsError::NoAgent(_) => Problem::from_code(Code::NoSuchAgent, detail),
-        PutShiftsError::Read(cause) => store_unavailable(&cause.into(), detail),
-        PutShiftsError::Store(cause) => store_unavailable(&cause.into(), detail),
+        PutShiftsError::Read(cause) => store_unavailable(cause, NOT_STORED, detail),
+        PutShiftsError::Store(cause) => store_unavailable(cause, NOT_STORED, detail),
     }
 }
 

@@ -6,13 +6,11 @@ use axum::response::Response;
 use serde::Deserialize;
 
 use crate::domain::time::UtcMicros;
-use crate::http::ApiState;
 use crate::http::api::access::{me, own_account};
-use crate::http::console::shared::api_call::{ApiCall, call_api};
 use crate::http::console::shared::page_error::PageError;
 use crate::http::console::shared::page_request::PageRequest;
 use crate::http::console::shared::shell::{ConsolePage, Shell, render_page};
-use crate::http::console::shared::times::{Stamp, TimeFormat};
+use crate::http::state::ApiState;
 
 #[derive(Deserialize)]
 struct TenantAccess {
@@ -58,23 +56,14 @@ struct SessionList {
 #[template(path = "access/account.html")]
 struct AccountPage {
     shell: Shell,
-    times: TimeFormat,
     me: CallerInfo,
     sessions: Vec<Session>,
 }
 
-impl AccountPage {
-    fn at(&self, at: &UtcMicros) -> Stamp {
-        self.times.second(*at)
-    }
-}
-
 /// `GET /account`.
 pub(in crate::http) async fn show(State(state): State<ApiState>, request: PageRequest) -> Result<Response, PageError> {
-    let me: CallerInfo =
-        call_api(&state, &request, ApiCall { route: "/api/v1/me", id: None, query: &[] }, me::show).await?;
-    let call = ApiCall { route: "/api/v1/me/sessions", id: None, query: &[] };
-    let SessionList { sessions } = call_api(&state, &request, call, own_account::sessions).await?;
+    let me: CallerInfo = request.api("/api/v1/me").call(&state, me::show).await?;
+    let SessionList { sessions } = request.api("/api/v1/me/sessions").call(&state, own_account::sessions).await?;
     let shell = request.shell(ConsolePage::Account, "Your account");
-    Ok(render_page(&AccountPage { shell, times: request.times, me, sessions }))
+    Ok(render_page(&AccountPage { shell, me, sessions }))
 }

@@ -6,15 +6,14 @@ use axum::response::Response;
 use serde::Deserialize;
 
 use crate::domain::time::UtcMicros;
-use crate::http::ApiState;
 use crate::http::api::adherence::exceptions;
 use crate::http::auth::Right;
 use crate::http::console::changes;
-use crate::http::console::shared::api_call::{ApiCall, call_api};
+use crate::http::console::live::live_view::LiveView;
 use crate::http::console::shared::page_error::PageError;
 use crate::http::console::shared::page_request::PageRequest;
 use crate::http::console::shared::shell::{ConsolePage, Shell, render_page};
-use crate::http::console::shared::times::{Stamp, TimeFormat};
+use crate::http::state::ApiState;
 
 #[derive(Deserialize)]
 struct ExceptionAgent {
@@ -86,31 +85,24 @@ struct ExceptionList {
 #[template(path = "adherence/exceptions.html")]
 struct ExceptionsPage {
     shell: Shell,
-    times: TimeFormat,
     exceptions: Vec<Exception>,
     older: Option<String>,
     may: bool,
-}
-
-impl ExceptionsPage {
-    fn at(&self, at: &UtcMicros) -> Stamp {
-        self.times.second(*at)
-    }
 }
 
 /// `GET /exceptions`.
 pub(in crate::http) async fn list(State(state): State<ApiState>, request: PageRequest) -> Result<Response, PageError> {
     request.check(&state, Right::Read)?;
     let query = [("limit", "50"), ("cursor", request.value("cursor").unwrap_or_default())];
-    let call = ApiCall { route: "/api/v1/exceptions", id: None, query: &query };
-    let ExceptionList { exceptions, next } = call_api(&state, &request, call, exceptions::list).await?;
+    let ExceptionList { exceptions, next } =
+        request.api("/api/v1/exceptions").query(&query).call(&state, exceptions::list).await?;
     let shell = request.shell(ConsolePage::Exceptions, "Exceptions");
     let older = next.map(|next| {
         let cursor: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
         format!("{}&cursor={cursor}", shell.to("/exceptions"))
     });
     let may = request.has_right(Right::Excuse);
-    Ok(render_page(&ExceptionsPage { shell, times: request.times, exceptions, older, may }))
+    Ok(render_page(&ExceptionsPage { shell, exceptions, older, may }))
 }
 
 #[derive(Template)]
@@ -125,7 +117,7 @@ struct NewExceptionPage {
 /// `GET /exceptions/new`.
 pub(in crate::http) async fn new(State(state): State<ApiState>, request: PageRequest) -> Result<Response, PageError> {
     request.check(&state, Right::Excuse)?;
-    let live_view = request.live_view(&state).await;
+    let live_view = LiveView::load(&state, &request).await;
     let mut agents: Vec<String> =
         request.query.iter().filter(|(key, _)| key == "agent").map(|(_, agent)| agent.clone()).collect();
     if let Some(set) = request.value("set") {

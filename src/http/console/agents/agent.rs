@@ -13,20 +13,19 @@ use super::timeline::{TimeAxis, Timeline, TimelineSpan, draw};
 use crate::domain::agents::state::AgentState;
 use crate::domain::ids::AgentId;
 use crate::domain::time::UtcMicros;
-use crate::http::ApiState;
 use crate::http::api::agents::history;
 use crate::http::auth::Right;
 use crate::http::console::changes::agent_changes::{AgentChange, AgentChangeList};
 use crate::http::console::live::live_view::LiveView;
 use crate::http::console::live::rows::AgentRow;
 use crate::http::console::rules::approvals::{self, Approval};
-use crate::http::console::shared::api_call::{ApiCall, call_api};
 use crate::http::console::shared::page_error::PageError;
 use crate::http::console::shared::page_request::PageRequest;
 use crate::http::console::shared::shell::{ConsolePage, Shell, render_page};
-use crate::http::console::shared::times::{self, ClockDuration, Stamp, TimeFormat};
+use crate::http::console::shared::times::{self, ClockDuration, Stamp};
 use crate::http::console::shared::wording;
-use crate::http::extract::Path;
+use crate::http::request::extract::Path;
+use crate::http::state::ApiState;
 
 /// The number of days drawn for the week.
 const DAYS_IN_WEEK: i64 = 7;
@@ -94,7 +93,6 @@ struct AgentException {
 #[template(path = "agents/agent.html")]
 struct AgentPage {
     shell: Shell,
-    times: TimeFormat,
     row: AgentRow,
     approvals: Vec<Approval>,
     agent_zone: String,
@@ -115,7 +113,7 @@ struct AgentPage {
 
 impl AgentPage {
     fn at(&self, at: &UtcMicros) -> Stamp {
-        self.times.second_of(*at, Some(self.agent_zone.as_str()))
+        self.shell.times.second_of(*at, Some(self.agent_zone.as_str()))
     }
 }
 
@@ -177,7 +175,7 @@ pub(in crate::http) async fn show(
     request.check(&state, Right::Read)?;
     let agent = AgentId::new(&id);
     request.check_agent(&state, Right::Read, &agent).await?;
-    let live_view = request.live_view(&state).await;
+    let live_view = LiveView::load(&state, &request).await;
     let card = live_view.as_ref().and_then(|picture| picture.agents().find(|seen| seen.id == agent));
     let agent_zone = card.and_then(|seen| seen.zone.as_deref()).unwrap_or("UTC").to_owned();
     let zone = request.times.zone_for(Some(&agent_zone));
@@ -211,7 +209,6 @@ pub(in crate::http) async fn show(
         zone_shown: times::zone_name(&zone).to_owned(),
         may_change: request.has_right(Right::Change),
         may_excuse: request.has_right(Right::Excuse),
-        times: request.times,
         adherence: day_data.adherence,
         exceptions: day_data.exceptions,
         agent_zone,
@@ -237,6 +234,5 @@ async fn load_timeline(
     let to = day.checked_add(1.day()).ok().and_then(midnight);
     let to = to.map(|at| UtcMicros::from(at.timestamp()).to_string()).unwrap_or_default();
     let query = [("from", from.as_str()), ("to", to.as_str()), ("zone", times::zone_name(zone))];
-    let call = ApiCall { route: "/api/v1/agents/{id}/timeline", id: Some(id), query: &query };
-    call_api(state, request, call, history::timeline).await
+    request.api("/api/v1/agents/{id}/timeline").id(id).query(&query).call(state, history::timeline).await
 }

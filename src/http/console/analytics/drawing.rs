@@ -6,12 +6,11 @@ use super::line_chart::{AnomalyDirection, LineChart, Point, Scale};
 use crate::domain::analytics::anomaly::format_short;
 use crate::domain::analytics::series::SeriesBucket;
 use crate::domain::time::UtcMicros;
-use crate::http::ApiState;
 use crate::http::api::analytics::trends::show as trend;
-use crate::http::console::shared::api_call::{ApiCall, call_api};
 use crate::http::console::shared::page_error::PageError;
 use crate::http::console::shared::page_request::PageRequest;
-use crate::http::console::shared::times::{Stamp, TimeFormat, zone_name};
+use crate::http::console::shared::times::zone_name;
+use crate::http::state::ApiState;
 
 /// The number of values in the moving average of a series that is not monitored.
 const DEFAULT_WINDOW: u16 = 3;
@@ -76,7 +75,6 @@ pub(in crate::http::console) struct ChartSpan {
 /// A series, ready to be drawn.
 pub(in crate::http::console) struct Drawing {
     trend: Trend,
-    times: TimeFormat,
     /// The number of values in the moving average.
     pub(in crate::http::console) window: u16,
     /// The chart, or `None` if there are no values.
@@ -105,8 +103,7 @@ impl Drawing {
             ("threshold", &threshold),
             ("seasonal", &seasonal),
         ];
-        let call = ApiCall { route: "/api/v1/trend", id: None, query: &query };
-        let mut read: Trend = call_api(state, request, call, trend).await?;
+        let mut read: Trend = request.api("/api/v1/trend").query(&query).call(state, trend).await?;
         read.points.retain(|point| point.at >= span.shown_from);
         let bucket = SeriesBucket::from_name(&read.by).unwrap_or(SeriesBucket::Quarter);
         // A day may have 25 hours.
@@ -117,7 +114,7 @@ impl Drawing {
         let scale = Scale { from, to: span.to, zone: &zone, share: read.share, longest_step_us };
         let chart = LineChart::from_points(&chart_points(&read), &scale);
         let window = monitored.map_or(DEFAULT_WINDOW, |one| one.window);
-        Ok(Self { trend: read, times: request.times.clone(), window, chart })
+        Ok(Self { trend: read, window, chart })
     }
 
     /// Returns the title, such as `count of analytics calls, by the day`.
@@ -134,10 +131,6 @@ impl Drawing {
 
     pub(in crate::http::console) fn gaps(&self) -> u64 {
         self.trend.gaps
-    }
-
-    pub(in crate::http::console) fn at(&self, at: &UtcMicros) -> Stamp {
-        self.times.second(*at)
     }
 
     /// Returns the rows of the table, the newest first.

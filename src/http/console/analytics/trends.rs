@@ -13,18 +13,17 @@ use super::line_chart::{HEIGHT, WIDTH};
 use crate::domain::analytics::series::{SeriesBucket, SeriesSource};
 use crate::domain::live::figures::{QUEUE_MEASURES, SKILL_MEASURES};
 use crate::domain::time::UtcMicros;
-use crate::http::ApiState;
 use crate::http::api::analytics::series::SeriesListResponse;
 use crate::http::api::analytics::trends::{anomalies, series};
 use crate::http::api::analytics::{self, AnalyticsQueriesResponse};
 use crate::http::api::live::figures::CurrentFigures;
 use crate::http::auth::Right;
-use crate::http::console::shared::api_call::{ApiCall, call_api};
+use crate::http::console::live::live_view::LiveView;
 use crate::http::console::shared::page_error::PageError;
 use crate::http::console::shared::page_request::PageRequest;
 use crate::http::console::shared::shell::{ConsolePage, Shell, render_page};
-use crate::http::console::shared::times::{Stamp, TimeFormat};
 use crate::http::problem::Problem;
+use crate::http::state::ApiState;
 
 /// The spans that the page offers, in days.
 const OFFERED_DAYS: [u32; 4] = [1, 7, 28, 60];
@@ -75,7 +74,6 @@ struct SeriesGroup {
 #[template(path = "analytics/trends.html")]
 struct TrendsPage {
     shell: Shell,
-    times: TimeFormat,
     groups: Vec<SeriesGroup>,
     chosen: String,
     days: u32,
@@ -87,10 +85,6 @@ struct TrendsPage {
 }
 
 impl TrendsPage {
-    fn at(&self, at: &UtcMicros) -> Stamp {
-        self.times.second(*at)
-    }
-
     /// Formats the value of an anomaly in the unit of its series.
     fn of(anomaly: &Anomaly, value: &f64) -> String {
         number(anomaly.of.parse::<SeriesSource>().is_ok_and(|source| source.is_share()), *value)
@@ -100,8 +94,7 @@ impl TrendsPage {
 /// `GET /trends?series=&days=`.
 pub(in crate::http) async fn show(State(state): State<ApiState>, request: PageRequest) -> Result<Response, PageError> {
     request.check(&state, Right::Read)?;
-    let call = ApiCall { route: "/api/v1/series", id: None, query: &[] };
-    let MonitoredSeriesList { series: monitored } = call_api(&state, &request, call, series).await?;
+    let MonitoredSeriesList { series: monitored } = request.api("/api/v1/series").call(&state, series).await?;
     let mut series_groups = load_groups(&state, &request, &monitored).await?;
     let chosen = match request.value("series") {
         Some(named) => Some(named.to_owned()),
@@ -121,8 +114,8 @@ pub(in crate::http) async fn show(State(state): State<ApiState>, request: PageRe
         (None, _) => None,
     };
     let query = [("limit", "20"), ("cursor", request.value("cursor").unwrap_or_default())];
-    let call = ApiCall { route: "/api/v1/anomalies", id: None, query: &query };
-    let AnomalyList { anomalies, next } = call_api(&state, &request, call, anomalies).await?;
+    let AnomalyList { anomalies, next } =
+        request.api("/api/v1/anomalies").query(&query).call(&state, anomalies).await?;
     let shell = request.shell(ConsolePage::Trends, "Trends");
     let part: String = chosen
         .as_deref()
@@ -130,7 +123,6 @@ pub(in crate::http) async fn show(State(state): State<ApiState>, request: PageRe
     let older = next.map(|next| format!("{}&series={part}&days={days}&cursor={next}", shell.to("/trends")));
     Ok(render_page(&TrendsPage {
         shell,
-        times: request.times,
         groups: series_groups,
         chosen: chosen.unwrap_or_default(),
         days,
@@ -200,7 +192,7 @@ async fn load_groups(
         figure_group("queue", id, name, QUEUE_MEASURES.map(|measure| measure.name))
     });
     groups.extend(skills.chain(queues));
-    let teams = request.live_view(state).await.map_or_else(Vec::new, |picture| picture.teams());
+    let teams = LiveView::load(state, request).await.map_or_else(Vec::new, |picture| picture.teams());
     let teams = teams.iter().map(|team| (format!(":team:{team}"), format!("team {team}")));
     let everyone = request.has_all_teams().then(|| (String::new(), "everyone".to_owned()));
     let audiences: Vec<_> = everyone.into_iter().chain(teams).collect();
@@ -222,12 +214,12 @@ async fn query_groups(state: &ApiState, request: &PageRequest) -> Result<Vec<Ser
     if !request.has_right(Right::Analytics) || !request.has_all_teams() {
         return Ok(groups);
     }
-    let call = ApiCall { route: "/api/v1/analytics/queries", id: None, query: &[] };
-    let AnalyticsQueriesResponse { queries } = call_api(state, request, call, analytics::queries).await?;
+    let AnalyticsQueriesResponse { queries } =
+        request.api("/api/v1/analytics/queries").call(state, analytics::queries).await?;
     for query in queries {
         let id_query = [("query", query.id.as_str())];
-        let call = ApiCall { route: "/api/v1/analytics/series", id: None, query: &id_query };
-        let SeriesListResponse { series } = call_api(state, request, call, analytics::series::series).await?;
+        let SeriesListResponse { series } =
+            request.api("/api/v1/analytics/series").query(&id_query).call(state, analytics::series::series).await?;
         let name = format!("Analytics {}", query.id);
         let series = series.into_iter().map(|one| (one.series.clone(), one.title())).collect();
         groups.push(SeriesGroup { name, series });

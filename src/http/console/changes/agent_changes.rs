@@ -3,12 +3,11 @@
 use serde::Deserialize;
 
 use crate::domain::changes::transition::{Transition, TransitionStatus};
-use crate::http::ApiState;
 use crate::http::api::changes::transitions;
-use crate::http::console::shared::api_call::{ApiCall, call_api};
 use crate::http::console::shared::page_error::PageError;
 use crate::http::console::shared::page_request::PageRequest;
 use crate::http::console::shared::wording;
+use crate::http::state::ApiState;
 
 /// The number of changes per page.
 const PAGE_SIZE: &str = "50";
@@ -34,8 +33,7 @@ impl AgentChangeList {
         query: &[(&str, &str)],
     ) -> Result<Self, PageError> {
         let query: Vec<_> = query.iter().copied().chain([("limit", PAGE_SIZE)]).collect();
-        let call = ApiCall { route: "/api/v1/transitions", id: None, query: &query };
-        call_api(state, request, call, transitions::list).await
+        request.api("/api/v1/transitions").query(&query).call(state, transitions::list).await
     }
 }
 

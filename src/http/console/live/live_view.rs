@@ -7,10 +7,10 @@ use std::sync::Arc;
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
 use crate::engine::agents::agent_list::{AgentList, AgentSummary};
-use crate::http::ApiState;
 use crate::http::api::live::figures::CurrentFigures;
 use crate::http::auth::Caller;
 use crate::http::console::shared::page_request::PageRequest;
+use crate::http::state::ApiState;
 
 /// The live view of a tenant.
 pub(in crate::http::console) struct LiveView {

@@ -9,12 +9,12 @@ use super::cards::{Card, build_cards};
 use super::live_view::LiveView;
 use super::rows::AgentRow;
 use super::thresholds::ClientThresholds;
-use crate::http::ApiState;
 use crate::http::auth::Right;
 use crate::http::console::shared::page_error::PageError;
 use crate::http::console::shared::page_request::PageRequest;
 use crate::http::console::shared::shell::{ConsolePage, Shell, render_page};
 use crate::http::console::shared::times::Stamp;
+use crate::http::state::ApiState;
 
 /// The number of tiles on a screen; if there are more, they take turns.
 const TILES_PER_SCREEN: usize = 6;
@@ -38,7 +38,7 @@ struct WallboardPage {
 /// `GET /wallboard`.
 pub(in crate::http) async fn show(State(state): State<ApiState>, request: PageRequest) -> Result<Response, PageError> {
     request.check(&state, Right::Read)?;
-    let live_view = request.live_view(&state).await;
+    let live_view = LiveView::load(&state, &request).await;
     let at = live_view.as_ref().map_or(request.now, LiveView::at);
     let agents = live_view.iter().flat_map(LiveView::agents);
     let rows: Vec<AgentRow> = agents.map(|agent| AgentRow::from_card(agent, &request.times, at)).collect();

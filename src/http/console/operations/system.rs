@@ -11,28 +11,23 @@ use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
 use crate::engine::operations::readiness::Part;
 use crate::engine::operations::status::{BudgetStatus, JobStatus, Status, TenantStatus};
-use crate::http::ApiState;
 use crate::http::auth::Right;
 use crate::http::console::shared::page_error::PageError;
 use crate::http::console::shared::page_request::PageRequest;
 use crate::http::console::shared::shell::{ConsolePage, Shell, render_page};
-use crate::http::console::shared::times::{ClockDuration, Stamp, TimeFormat};
+use crate::http::console::shared::times::ClockDuration;
+use crate::http::state::ApiState;
 
 #[derive(Template)]
 #[template(path = "operations/system.html")]
 struct SystemPage {
     shell: Shell,
     status: Status,
-    times: TimeFormat,
     troubles: Vec<Part>,
     may_run: bool,
 }
 
 impl SystemPage {
-    fn at(&self, at: &UtcMicros) -> Stamp {
-        self.times.second(*at)
-    }
-
     /// Returns how long ago an instant was, or how long it is until then.
     fn ago(&self, at: &UtcMicros) -> String {
         let now = self.status.at;
@@ -95,7 +90,7 @@ pub(in crate::http) async fn show(State(state): State<ApiState>, request: PageRe
     let troubles = status.parts.iter().filter(|part| !part.ready).cloned().collect();
     let may_run = request.has_right(Right::RunJobs);
     let shell = request.shell(ConsolePage::System, "System");
-    Ok(render_page(&SystemPage { shell, troubles, may_run, times: request.times, status }))
+    Ok(render_page(&SystemPage { shell, status, troubles, may_run }))
 }
 
 #[cfg(test)]

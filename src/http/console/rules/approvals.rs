@@ -7,15 +7,13 @@ use serde::Deserialize;
 
 use crate::domain::agents::state::AgentState;
 use crate::domain::time::UtcMicros;
-use crate::http::ApiState;
 use crate::http::api::rules::approvals;
 use crate::http::auth::Right;
-use crate::http::console::shared::api_call::{ApiCall, call_api};
 use crate::http::console::shared::page_error::PageError;
 use crate::http::console::shared::page_request::PageRequest;
 use crate::http::console::shared::shell::{ConsolePage, Shell, render_page};
-use crate::http::console::shared::times::{Stamp, TimeFormat};
 use crate::http::console::shared::wording::{self, Chip};
+use crate::http::state::ApiState;
 
 /// The number of decisions per page.
 const DECISIONS_PER_PAGE: &str = "20";
@@ -88,7 +86,6 @@ struct DecisionList {
 #[template(path = "rules/approvals.html")]
 struct ApprovalsPage {
     shell: Shell,
-    times: TimeFormat,
     approvals: Vec<Approval>,
     more: bool,
     may: bool,
@@ -99,35 +96,28 @@ struct ApprovalsPage {
     is_further: bool,
 }
 
-impl ApprovalsPage {
-    fn at(&self, at: &UtcMicros) -> Stamp {
-        self.times.second(*at)
-    }
-}
-
 /// Loads the approvals that wait for one agent.
 pub(in crate::http::console) async fn load_for_agent(
     state: &ApiState,
     request: &PageRequest,
     agent: &str,
 ) -> Result<Vec<Approval>, PageError> {
-    let call = ApiCall { route: "/api/v1/approvals", id: None, query: &[("agent", agent)] };
-    let ApprovalList { approvals, .. } = call_api(state, request, call, approvals::list).await?;
+    let ApprovalList { approvals, .. } =
+        request.api("/api/v1/approvals").query(&[("agent", agent)]).call(state, approvals::list).await?;
     Ok(approvals)
 }
 
 /// `GET /approvals?decided=`: what waits, and what was decided before an entry of the audit log.
 pub(in crate::http) async fn list(State(state): State<ApiState>, request: PageRequest) -> Result<Response, PageError> {
     request.check(&state, Right::Read)?;
-    let call = ApiCall { route: "/api/v1/approvals", id: None, query: &[] };
-    let ApprovalList { approvals, next: more } = call_api(&state, &request, call, approvals::list).await?;
+    let ApprovalList { approvals, next: more } = request.api("/api/v1/approvals").call(&state, approvals::list).await?;
     let cursor = request.value("decided").unwrap_or_default();
     let query = [("cursor", cursor), ("limit", DECISIONS_PER_PAGE)];
-    let call = ApiCall { route: "/api/v1/approvals/decided", id: None, query: &query };
-    let DecisionList { decisions, next } = call_api(&state, &request, call, approvals::decisions).await?;
+    let DecisionList { decisions, next } =
+        request.api("/api/v1/approvals/decided").query(&query).call(&state, approvals::decisions).await?;
     let is_further = !cursor.is_empty();
     let (shell, may) = (request.shell(ConsolePage::Approvals, "Approvals"), request.has_right(Right::Change));
     let older = next.map(|next| format!("{}&decided={next}#decided", shell.to(ConsolePage::Approvals.path())));
     let more = more.is_some();
-    Ok(render_page(&ApprovalsPage { shell, times: request.times, approvals, more, may, decisions, older, is_further }))
+    Ok(render_page(&ApprovalsPage { shell, approvals, more, may, decisions, older, is_further }))
 }

@@ -13,70 +13,82 @@ use url::form_urlencoded::Serializer;
 
 use super::page_error::PageError;
 use super::page_request::PageRequest;
-use crate::http::ApiState;
 use crate::http::problem::{Code, Problem};
+use crate::http::state::ApiState;
 
 /// The largest response that a page reads, in bytes: a change set of ten thousand agents takes about 6 MB.
 const MAX_ANSWER_BYTES: usize = 32 << 20;
-
-/// A call of an API route.
-pub(in crate::http::console) struct ApiCall<'a> {
-    /// The route as in the table, with `{id}` for a path parameter.
-    pub(in crate::http::console) route: &'a str,
-    /// The value of `{id}`.
-    pub(in crate::http::console) id: Option<&'a str>,
-    /// The query, without the tenant.
-    pub(in crate::http::console) query: &'a [(&'a str, &'a str)],
-}
 
 #[derive(Deserialize)]
 struct ProblemDetail {
     detail: String,
 }
 
-/// Calls an API handler for a page.
-pub(in crate::http::console) async fn call_api<T, H, X>(
-    state: &ApiState,
-    ask: &PageRequest,
-    want: ApiCall<'_>,
-    handler: H,
-) -> Result<T, PageError>
-where
-    T: DeserializeOwned,
-    H: Handler<X, ApiState>,
-    X: 'static,
-{
-    let request = Request::get(call_address(ask, &want)).extension(ask.caller.clone()).body(Body::empty());
-    let request = request.map_err(|_| bad_request("the address cannot be read"))?;
-    let routes = Router::new().route(want.route, get(handler)).with_state(state.clone());
-    let Ok(response) = routes.oneshot(request).await;
-    let status = response.status();
-    let is_problem =
-        response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/problem+json");
-    let bytes = to_bytes(response.into_body(), MAX_ANSWER_BYTES)
-        .await
-        .map_err(|_| bad_request("there is more of it than a page can show"))?;
-    if !status.is_success() {
-        let problem: Option<ProblemDetail> = serde_json::from_slice(&bytes).ok().filter(|_| is_problem);
-        return Err(error_from_response(status, problem));
+impl PageRequest {
+    /// Prepares a call of an API route, which is named as in the table of routes.
+    pub(in crate::http::console) fn api<'a>(&'a self, route: &'static str) -> ApiCall<'a> {
+        ApiCall { request: self, route, id: "", query: &[] }
     }
-    serde_json::from_slice(&bytes).map_err(|error| {
-        // Both sides use our own types, and tests of the pages read all of them.
-        tracing::error!(%error, route = want.route, "defect: a page cannot read what the API answers");
-        Problem::from_code(Code::Internal, "the page could not be made; see the log").into()
-    })
 }
 
-/// Returns the path and query of a call.
-fn call_address(request: &PageRequest, call: &ApiCall<'_>) -> String {
-    let mut query = Serializer::new(String::new());
-    query.append_pair("tenant", request.tenant.as_str());
-    query.extend_pairs(call.query.iter().filter(|(_, value)| !value.is_empty()));
-    let id: String =
-        call.id.map(|id| url::form_urlencoded::byte_serialize(id.as_bytes()).collect()).unwrap_or_default();
-    // Form encoding writes a space as a plus, which a path does not support.
-    let path = call.route.replace("{id}", &id.replace('+', "%20"));
-    format!("{path}?{}", query.finish())
+/// A call of an API route.
+pub(in crate::http::console) struct ApiCall<'a> {
+    request: &'a PageRequest,
+    route: &'static str,
+    /// The value of `{id}`.
+    id: &'a str,
+    query: &'a [(&'a str, &'a str)],
+}
+
+impl<'a> ApiCall<'a> {
+    /// Sets the path parameter `{id}`.
+    pub(in crate::http::console) fn id(self, id: &'a str) -> Self {
+        Self { id, ..self }
+    }
+
+    /// Sets the query, without the tenant. Empty values are left out.
+    pub(in crate::http::console) fn query(self, query: &'a [(&'a str, &'a str)]) -> Self {
+        Self { query, ..self }
+    }
+
+    /// Calls the handler of the route.
+    pub(in crate::http::console) async fn call<T, H, X>(self, state: &ApiState, handler: H) -> Result<T, PageError>
+    where
+        T: DeserializeOwned,
+        H: Handler<X, ApiState>,
+        X: 'static,
+    {
+        let request = Request::get(self.address()).extension(self.request.caller.clone()).body(Body::empty());
+        let request = request.map_err(|_| bad_request("the address cannot be read"))?;
+        let routes = Router::new().route(self.route, get(handler)).with_state(state.clone());
+        let Ok(response) = routes.oneshot(request).await;
+        let status = response.status();
+        let is_problem =
+            response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/problem+json");
+        let bytes = to_bytes(response.into_body(), MAX_ANSWER_BYTES)
+            .await
+            .map_err(|_| bad_request("there is more of it than a page can show"))?;
+        if !status.is_success() {
+            let problem: Option<ProblemDetail> = serde_json::from_slice(&bytes).ok().filter(|_| is_problem);
+            return Err(error_from_response(status, problem));
+        }
+        serde_json::from_slice(&bytes).map_err(|error| {
+            // Both sides use our own types, and tests of the pages read all of them.
+            tracing::error!(%error, route = self.route, "defect: a page cannot read what the API answers");
+            Problem::from_code(Code::Internal, "the page could not be made; see the log").into()
+        })
+    }
+
+    /// Returns the path and query.
+    fn address(&self) -> String {
+        let mut query = Serializer::new(String::new());
+        query.append_pair("tenant", self.request.tenant.as_str());
+        query.extend_pairs(self.query.iter().filter(|(_, value)| !value.is_empty()));
+        let id: String = url::form_urlencoded::byte_serialize(self.id.as_bytes()).collect();
+        // Form encoding writes a space as a plus, which a path does not support.
+        let path = self.route.replace("{id}", &id.replace('+', "%20"));
+        format!("{path}?{}", query.finish())
+    }
 }
 
 fn bad_request(detail: &str) -> PageError {

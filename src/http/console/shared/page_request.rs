@@ -10,11 +10,10 @@ use super::shell::{ConsolePage, Shell};
 use super::times::TimeFormat;
 use crate::domain::ids::{AgentId, TenantId};
 use crate::domain::time::UtcMicros;
-use crate::http::ApiState;
 use crate::http::api::rules::approvals;
 use crate::http::auth::{Caller, PageCaller, Right};
-use crate::http::console::live::live_view::LiveView;
 use crate::http::problem::{Code, Problem};
+use crate::http::state::ApiState;
 
 /// A request for a page.
 pub(in crate::http) struct PageRequest {
@@ -83,11 +82,6 @@ impl PageRequest {
         self.caller.has_right(right)
     }
 
-    /// Returns the live view as far as the caller can access it, or `None` while the keeper is unavailable.
-    pub(in crate::http::console) async fn live_view(&self, state: &ApiState) -> Option<LiveView> {
-        LiveView::load(state, self).await
-    }
-
     /// Checks that the caller can access an agent. An agent of another team is reported as not existing.
     pub(in crate::http::console) async fn check_agent(
         &self,
@@ -106,9 +100,7 @@ impl PageRequest {
             tenant: self.tenant.to_string(),
             tenants: self.tenants.iter().map(ToString::to_string).collect(),
             theme: self.theme,
-            by_agent: self.times.by_agent(),
-            zone: self.times.viewer_zone().to_owned(),
-            browser_zone: self.times.browser_zone().to_owned(),
+            times: self.times.clone(),
             here: self.current_path.clone(),
             who: self.caller.name().to_string(),
             role: self.caller.role().map_or("", crate::domain::access::rights::Role::name),

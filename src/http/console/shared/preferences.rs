@@ -5,6 +5,8 @@ use axum::extract::RawQuery;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use crate::http::request::query::is_local_path;
+
 /// The cookie for `light` or `dark`; without it the system decides.
 pub(in crate::http::console) const THEME_COOKIE: &str = "shiftkeeper_theme";
 /// The cookie for `viewer` or `agent`.
@@ -42,7 +44,7 @@ pub(in crate::http) async fn set_preferences(RawQuery(query): RawQuery) -> Respo
     let mut headers = HeaderMap::new();
     let mut next = "/".to_owned();
     for (key, value) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
-        if key == "next" && is_local(&value) {
+        if key == "next" && is_local_path(&value) {
             next = value.into_owned();
         } else if let Some((_, cookie, known)) = CHOICES.iter().find(|(choice, _, _)| *choice == key)
             && let Some(value) = known.iter().find(|known| **known == value)
@@ -57,12 +59,6 @@ pub(in crate::http) async fn set_preferences(RawQuery(query): RawQuery) -> Respo
     headers.insert(header::LOCATION, next);
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     (StatusCode::SEE_OTHER, headers).into_response()
-}
-
-/// Whether an address is a path of this server; browsers take `//` and `/\` as the start of another server's address.
-fn is_local(path: &str) -> bool {
-    let visible = path.bytes().all(|byte| byte.is_ascii_graphic());
-    visible && path.starts_with('/') && !path[1..].starts_with(['/', '\\'])
 }
 
 #[cfg(test)]

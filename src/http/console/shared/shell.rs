@@ -4,6 +4,8 @@ use askama::Template;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use super::times::{Stamp, TimeFormat};
+use crate::domain::time::UtcMicros;
 use crate::http::auth::Right;
 use crate::http::problem::{Code, Problem};
 
@@ -55,61 +57,38 @@ impl ConsolePage {
         Self::System,
     ];
 
+    /// Returns the name, the path and the right of the page.
+    const fn facts(self) -> (&'static str, &'static str, Right) {
+        match self {
+            Self::Live => ("Live", "/", Right::Read),
+            Self::Wallboard => ("Wallboard", "/wallboard", Right::Read),
+            Self::Changes => ("Changes", "/changes", Right::Read),
+            Self::Rules => ("Rules", "/rules", Right::Read),
+            Self::Approvals => ("Approvals", "/approvals", Right::Read),
+            Self::Exceptions => ("Exceptions", "/exceptions", Right::Read),
+            Self::Reports => ("Reports", "/reports", Right::Report),
+            Self::Analytics => ("Analytics", "/analytics", Right::Analytics),
+            Self::Trends => ("Trends", "/trends", Right::Read),
+            Self::Audit => ("Audit", "/audit", Right::Audit),
+            Self::Webhooks => ("Webhooks", "/webhooks", Right::Read),
+            Self::System => ("System", "/system", Right::Read),
+            Self::Account => ("Your account", "/account", Right::Read),
+        }
+    }
+
     /// Returns the name of the page.
     pub(in crate::http::console) const fn name(self) -> &'static str {
-        match self {
-            Self::Live => "Live",
-            Self::Wallboard => "Wallboard",
-            Self::Changes => "Changes",
-            Self::Rules => "Rules",
-            Self::Approvals => "Approvals",
-            Self::Exceptions => "Exceptions",
-            Self::Reports => "Reports",
-            Self::Analytics => "Analytics",
-            Self::Trends => "Trends",
-            Self::Audit => "Audit",
-            Self::Webhooks => "Webhooks",
-            Self::System => "System",
-            Self::Account => "Your account",
-        }
+        self.facts().0
     }
 
     /// Returns the path of the page.
     pub(in crate::http::console) const fn path(self) -> &'static str {
-        match self {
-            Self::Live => "/",
-            Self::Wallboard => "/wallboard",
-            Self::Changes => "/changes",
-            Self::Rules => "/rules",
-            Self::Approvals => "/approvals",
-            Self::Exceptions => "/exceptions",
-            Self::Reports => "/reports",
-            Self::Analytics => "/analytics",
-            Self::Trends => "/trends",
-            Self::Audit => "/audit",
-            Self::Webhooks => "/webhooks",
-            Self::System => "/system",
-            Self::Account => "/account",
-        }
+        self.facts().1
     }
 
     /// Returns the right that the page takes.
     pub(in crate::http::console) const fn right(self) -> Right {
-        match self {
-            Self::Reports => Right::Report,
-            Self::Analytics => Right::Analytics,
-            Self::Audit => Right::Audit,
-            Self::Live
-            | Self::Wallboard
-            | Self::Changes
-            | Self::Rules
-            | Self::Approvals
-            | Self::Exceptions
-            | Self::Trends
-            | Self::Webhooks
-            | Self::System
-            | Self::Account => Right::Read,
-        }
+        self.facts().2
     }
 }
 
@@ -121,10 +100,7 @@ pub(in crate::http::console) struct Shell {
     pub(in crate::http::console) tenants: Vec<String>,
     /// `light`, `dark`, or empty for the system's theme.
     pub(in crate::http::console) theme: &'static str,
-    pub(in crate::http::console) by_agent: bool,
-    /// The viewer's time zone; `browser_zone` is the one that the browser has sent.
-    pub(in crate::http::console) zone: String,
-    pub(in crate::http::console) browser_zone: String,
+    pub(in crate::http::console) times: TimeFormat,
     pub(in crate::http::console) here: String,
     pub(in crate::http::console) who: String,
     pub(in crate::http::console) role: &'static str,
@@ -150,6 +126,11 @@ impl Shell {
         format!("{path}?tenant={tenant}")
     }
 
+    /// Formats an instant for lists.
+    pub(in crate::http::console) fn at(&self, at: &UtcMicros) -> Stamp {
+        self.times.second(*at)
+    }
+
     /// Returns the address that sets a preference and redirects back.
     pub(in crate::http::console) fn choose(&self, choice: &str, value: &str) -> String {
         let here: String = url::form_urlencoded::byte_serialize(self.here.as_bytes()).collect();
@@ -163,7 +144,7 @@ pub(in crate::http) fn render_page(template: &impl Template) -> Response {
 }
 
 /// Renders a page with a status.
-pub(in crate::http::console) fn render_page_with_status(status: StatusCode, template: &impl Template) -> Response {
+pub(in crate::http) fn render_page_with_status(status: StatusCode, template: &impl Template) -> Response {
     match template.render() {
         Ok(html) => {
             let headers = [

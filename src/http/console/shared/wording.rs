@@ -56,19 +56,12 @@ pub(in crate::http::console) fn no_state() -> Chip {
 
 /// Returns the chip of a verdict.
 pub(in crate::http::console) fn verdict(verdict: Verdict) -> Chip {
-    let label = match verdict {
-        Verdict::In => "In adherence",
-        Verdict::Out => "Out of adherence",
-        Verdict::Neutral => "Neutral",
-        Verdict::Unscheduled => "Not scheduled",
-        Verdict::Unknown => "Unknown",
-    };
-    let class = match verdict {
-        Verdict::In => "in",
-        Verdict::Out => "out",
-        Verdict::Neutral => "neutral",
-        Verdict::Unscheduled => "unscheduled",
-        Verdict::Unknown => "unknown",
+    let (class, label) = match verdict {
+        Verdict::In => ("in", "In adherence"),
+        Verdict::Out => ("out", "Out of adherence"),
+        Verdict::Neutral => ("neutral", "Neutral"),
+        Verdict::Unscheduled => ("unscheduled", "Not scheduled"),
+        Verdict::Unknown => ("unknown", "Unknown"),
     };
     Chip { key: class.to_owned(), class, label: label.to_owned() }
 }

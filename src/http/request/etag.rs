@@ -3,29 +3,29 @@
 
 use std::fmt::Display;
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum::http::header::{ETAG, IF_MATCH};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue};
 use utoipa::IntoParams;
 
-use super::problem::{Code, Problem};
+use crate::http::problem::{Code, Problem};
 
 /// The largest `If-Match` header that is read, in bytes.
 const MAX_HEADER_BYTES: usize = 1000;
 
 /// A version of an object. Two versions of the same object are equal if and only if nothing was changed between them.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Version(String);
+pub(in crate::http) struct Version(String);
 
 impl Version {
     /// Creates a version from a name or number; characters that a tag may not contain are left out.
-    pub(super) fn new(version: impl Display) -> Self {
+    pub(in crate::http) fn new(version: impl Display) -> Self {
         Self(version.to_string().chars().filter(|c| c.is_ascii_graphic() && *c != '"').collect())
     }
 
     /// Returns the `ETag` header.
-    pub(super) fn header(&self) -> (HeaderName, HeaderValue) {
+    pub(in crate::http) fn header(&self) -> (HeaderName, HeaderValue) {
         let tag = HeaderValue::from_str(&format!("\"{}\"", self.0));
         (ETAG, tag.unwrap_or_else(|_| HeaderValue::from_static("\"\"")))
     }
@@ -35,7 +35,7 @@ impl Version {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "it describes what `IfMatch` reads")]
-pub(super) struct IfMatchHeader {
+pub(in crate::http) struct IfMatchHeader {
     /// The `ETag` that came with what you read; without it nothing is written.
     #[param(rename = "If-Match", required = false)]
     version: String,
@@ -43,7 +43,7 @@ pub(super) struct IfMatchHeader {
 
 /// The versions of which one must be current for a change to be made.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum IfMatch {
+pub(in crate::http) enum IfMatch {
     /// Any version.
     Any,
     /// One of these versions.
@@ -52,7 +52,7 @@ pub(super) enum IfMatch {
 
 impl IfMatch {
     /// Returns an error if the object was changed since the caller read it.
-    pub(super) fn check(&self, current: &Version) -> Result<(), Problem> {
+    pub(in crate::http) fn check(&self, current: &Version) -> Result<(), Problem> {
         match self {
             Self::Any => Ok(()),
             Self::OneOf(known) if known.contains(current) => Ok(()),
@@ -88,6 +88,17 @@ impl<S: Sync> FromRequestParts<S> for IfMatch {
     }
 }
 
+impl<S: Sync> OptionalFromRequestParts<S> for IfMatch {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Problem> {
+        if !parts.headers.contains_key(IF_MATCH) {
+            return Ok(None);
+        }
+        <Self as FromRequestParts<S>>::from_request_parts(parts, state).await.map(Some)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use axum::http::{Request, StatusCode};
@@ -100,7 +111,7 @@ mod tests {
             request = request.header(IF_MATCH, value);
         }
         let (mut parts, ()) = request.body(()).expect("a request").into_parts();
-        IfMatch::from_request_parts(&mut parts, &()).await
+        <IfMatch as FromRequestParts<()>>::from_request_parts(&mut parts, &()).await
     }
 
     #[tokio::test]

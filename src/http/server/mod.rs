@@ -3,6 +3,9 @@
 //!
 //! axum's own server sets no timer, so hyper's limit on slow headers would have no effect with it.
 
+mod stall;
+pub mod tls;
+
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,11 +25,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use super::ApiState;
+use self::stall::StallGuard;
+use self::tls::Certificate;
 use super::auth::Peer;
 use super::routes::router;
-use super::stall::StallGuard;
-use super::tls::Certificate;
+use super::state::ApiState;
 use crate::clock::{RealTime, SharedClock, SystemClock};
 
 /// The maximum number of connections, in addition to those of viewers; later ones wait in the system's queue.

@@ -7,27 +7,26 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::ApiState;
-use super::auth::Caller;
-use super::extract::Json;
-use super::idempotency::RequestKey;
-use super::problem::{Code, Problem};
-use super::routes::AccessRequirement;
+use super::idempotency::KeyedJson;
 use crate::domain::ids::TenantId;
 use crate::engine::changes::keeper_handle::IdempotencyKey;
+use crate::http::auth::Caller;
+use crate::http::problem::{Code, Problem};
+use crate::http::routes::route::AccessRequirement;
+use crate::http::state::ApiState;
 
 /// A body that names its tenant.
-pub(super) trait HasTenant {
+pub(in crate::http) trait HasTenant {
     fn tenant(&self) -> &TenantId;
 }
 
 /// A request whose caller has the right of the route at the tenant.
-pub(super) struct AuthorizedRequest<T> {
-    pub(super) caller: Caller,
-    pub(super) tenant: TenantId,
-    pub(super) body: T,
+pub(in crate::http) struct AuthorizedRequest<T> {
+    pub(in crate::http) caller: Caller,
+    pub(in crate::http) tenant: TenantId,
+    pub(in crate::http) body: T,
     /// The idempotency key with a hash of the request; `None` if the request has no key.
-    pub(super) key: Option<IdempotencyKey>,
+    pub(in crate::http) key: Option<IdempotencyKey>,
 }
 
 impl<T> FromRequest<ApiState> for AuthorizedRequest<T>
@@ -43,22 +42,20 @@ where
             return Err(Problem::from_code(Code::Internal, "nobody may ask for this; see the log"));
         };
         let caller = <Caller as FromRequestParts<ApiState>>::from_request_parts(&mut parts, state).await?;
-        let key = RequestKey::from_request_parts(&mut parts, state).await?;
-        let Json(body) = Json::<T>::from_request(Request::from_parts(parts, body), state).await?;
+        let KeyedJson::<T> { body, key } = KeyedJson::from_request(Request::from_parts(parts, body), state).await?;
         caller.check(state, right, body.tenant())?;
-        let (tenant, key) = (body.tenant().clone(), key.into_key_for_json(&body)?);
-        Ok(Self { caller, tenant, body, key })
+        Ok(Self { caller, tenant: body.tenant().clone(), body, key })
     }
 }
 
 /// Implements `HasTenant` for bodies with a field `tenant`.
 macro_rules! has_tenant {
     ($($body:ty),+ $(,)?) => {
-        $(impl $crate::http::authorized_request::HasTenant for $body {
+        $(impl $crate::http::request::authorized_request::HasTenant for $body {
             fn tenant(&self) -> &$crate::domain::ids::TenantId {
                 &self.tenant
             }
         })+
     };
 }
-pub(super) use has_tenant;
+pub(in crate::http) use has_tenant;

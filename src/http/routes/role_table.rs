@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::routes::{AccessRequirement, list_routes};
+use super::list_routes;
+use super::route::AccessRequirement;
 use crate::domain::access::rights::{Right, Role};
 
 const INTRODUCTION: &str = "\
@@ -31,8 +32,8 @@ pub fn role_table_markdown() -> String {
     let _ = writeln!(page, "\n| route | takes | {} |\n|---|---|{}", roles.join(" | "), "---|".repeat(roles.len()));
     let mut rows: Vec<_> = list_routes().into_iter().map(|route| (route.path, route.method, route.access)).collect();
     rows.sort_by(|one, other| (&one.0, one.1).cmp(&(&other.0, other.1)));
-    for (path, method, needs) in rows {
-        let (takes, may): (&str, Vec<&str>) = match needs {
+    for (path, method, access) in rows {
+        let (takes, may): (&str, Vec<&str>) = match access {
             AccessRequirement::Public => ("nothing", Role::ALL.iter().map(|_| "✓").collect()),
             AccessRequirement::SignedIn => ("to be known", Role::ALL.iter().map(|_| "✓").collect()),
             AccessRequirement::Right(right) => {

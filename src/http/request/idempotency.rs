@@ -3,28 +3,30 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use utoipa::IntoParams;
 
-use super::ApiState;
-use super::auth::Caller;
 use super::etag::Version;
-use super::problem::Problem;
+use super::extract::Json;
 use crate::domain::ids::TenantId;
 use crate::engine::changes::idempotency::StoredResponse;
 use crate::engine::changes::keeper_handle::IdempotencyKey;
+use crate::http::auth::Caller;
+use crate::http::problem::Problem;
+use crate::http::state::ApiState;
 
 /// The longest accepted key, in characters.
 const MAX_KEY_CHARS: usize = 1000;
 
 /// The idempotency key of a request, if it has one, with the method and path.
-pub(super) struct RequestKey {
+pub(in crate::http) struct RequestKey {
     key: Option<String>,
     route: String,
 }
@@ -45,20 +47,35 @@ impl FromRequestParts<ApiState> for RequestKey {
 
 impl RequestKey {
     /// Returns the key with a hash of the whole request, or `None` if the request has no key.
-    pub(super) fn into_key(self, body: &[u8]) -> Option<IdempotencyKey> {
+    pub(in crate::http) fn into_key(self, body: &[u8]) -> Option<IdempotencyKey> {
         let hash = Sha256::new().chain_update(self.route).chain_update([0]).chain_update(body);
         self.key.map(|key| IdempotencyKey { key, request_hash: hash.finalize().into() })
     }
+}
 
-    /// Like [`into_key`](Self::into_key), for a parsed body: the layout of its JSON makes no difference.
-    pub(super) fn into_key_for_json(self, body: &impl Serialize) -> Result<Option<IdempotencyKey>, Problem> {
-        let body = serde_json::to_vec(body).map_err(|_| Problem::bad_request("the body cannot be read"))?;
-        Ok(self.into_key(&body))
+/// A JSON body, and the idempotency key of its request. The layout of the JSON makes no difference to the key.
+pub(in crate::http) struct KeyedJson<T> {
+    pub(in crate::http) body: T,
+    pub(in crate::http) key: Option<IdempotencyKey>,
+}
+
+impl<T> FromRequest<ApiState> for KeyedJson<T>
+where
+    T: Serialize + DeserializeOwned,
+{
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &ApiState) -> Result<Self, Problem> {
+        let (mut parts, body) = request.into_parts();
+        let key = RequestKey::from_request_parts(&mut parts, state).await?;
+        let Json(body) = Json::<T>::from_request(Request::from_parts(parts, body), state).await?;
+        let text = serde_json::to_vec(&body).map_err(|_| Problem::bad_request("the body cannot be read"))?;
+        Ok(Self { body, key: key.into_key(&text) })
     }
 }
 
 /// Creates the response of a handler whose work does not store the response itself.
-pub(super) fn json_answer(status: StatusCode, body: &impl Serialize) -> StoredResponse {
+pub(in crate::http) fn json_answer(status: StatusCode, body: &impl Serialize) -> StoredResponse {
     let body = serde_json::to_string(body).unwrap_or_else(|error| {
         // The types are ours and have text for keys.
         tracing::error!(%error, "defect: an answer cannot be encoded");
@@ -71,14 +88,28 @@ pub(super) fn json_answer(status: StatusCode, body: &impl Serialize) -> StoredRe
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "it describes what `RequestKey` reads")]
-pub(super) struct IdempotencyKeyHeader {
+pub(in crate::http) struct IdempotencyKeyHeader {
     /// What comes again under the same key within a day is done once, and the first answer comes again.
     #[param(rename = "Idempotency-Key", min_length = 1, max_length = 1000, pattern = "^[!-~]+$")]
     key: Option<String>,
 }
 
-/// Carries out a request, only once if it has a key. The caller's rights must have been checked.
-pub(super) async fn run_once(
+/// Carries out a request, only once if it has a key, and answers with the result as JSON. The caller's rights must have
+/// been checked.
+pub(in crate::http) async fn run_once<T: Serialize>(
+    state: &ApiState,
+    caller: &Caller,
+    tenant: Option<&TenantId>,
+    key: Option<IdempotencyKey>,
+    status: StatusCode,
+    work: impl Future<Output = Result<T, Problem>> + Send + 'static,
+) -> Result<Response, Problem> {
+    let work = Box::pin(async move { Ok(json_answer(status, &work.await?)) });
+    run_once_for_answer(state, caller, tenant, key, work).await
+}
+
+/// Like [`run_once`], for work that makes the answer itself.
+pub(in crate::http) async fn run_once_for_answer(
     state: &ApiState,
     caller: &Caller,
     tenant: Option<&TenantId>,
@@ -88,8 +119,8 @@ pub(super) async fn run_once(
     Ok(answer_response(Box::pin(run_idempotent(state, caller, tenant, key, work)).await?))
 }
 
-/// Like [`run_once`], with the `version` in the response's body as its `ETag`.
-pub(super) async fn run_once_versioned(
+/// Like [`run_once_for_answer`], with the `version` in the response's body as its `ETag`.
+pub(in crate::http) async fn run_once_versioned(
     state: &ApiState,
     caller: &Caller,
     tenant: Option<&TenantId>,

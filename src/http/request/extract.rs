@@ -8,16 +8,16 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
-use super::problem::Problem;
+use crate::http::problem::Problem;
 
 /// The parameters of the path.
-pub(super) struct Path<T>(pub(super) T);
+pub(in crate::http) struct Path<T>(pub(in crate::http) T);
 
 /// The query. It does not support keys that may occur more than once.
-pub(super) struct Query<T>(pub(super) T);
+pub(in crate::http) struct Query<T>(pub(in crate::http) T);
 
 /// A JSON body.
-pub(super) struct Json<T>(pub(super) T);
+pub(in crate::http) struct Json<T>(pub(in crate::http) T);
 
 impl<T, S> FromRequestParts<S> for Path<T>
 where

@@ -1,0 +1,5 @@
+//! Services that handlers use and `app` implements, because they deal with files and the configuration.
+
+pub mod reports;
+pub mod schedules;
+pub mod webhooks;
