@@ -199,6 +199,7 @@ pub(crate) mod tests {
             budget: BudgetSettings {
                 requests_per_minute: 1000,
                 urgent_reserve: 0,
+                poll_reserve: 0,
                 read_share_percent: 20,
                 parallel_calls: 32,
                 request_timeout_real: TIMEOUT,

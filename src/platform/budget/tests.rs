@@ -275,7 +275,9 @@ fn shift_change(
                 change.answered = change.answered.max(now + answer_in);
                 under_way.insert((now + answer_in, change.arrived.len()), slot);
                 match urgency {
-                    Urgency::Urgent => change.urgent_waited = urgent_at.take().map(|at| now.saturating_sub(at)),
+                    Urgency::Poll | Urgency::Urgent => {
+                        change.urgent_waited = urgent_at.take().map(|at| now.saturating_sub(at))
+                    }
                     Urgency::Ordinary => change.left.push(now),
                 }
                 continue;

@@ -16,6 +16,7 @@ fn world(seed: u64, agents: usize, sample: bool, start: UtcMicros) -> World {
     let options = PopulationOptions {
         agents,
         schedule: schedule.as_ref(),
+        agent_ids: crate::sim::AgentIds::Text,
         skills: 5,
         autonomous_agents: true,
         special_users: true,
@@ -156,6 +157,7 @@ fn an_agent_that_takes_a_change_back_does_so_by_itself() {
     let options = PopulationOptions {
         agents: 40,
         schedule: None,
+        agent_ids: crate::sim::AgentIds::Text,
         skills: 5,
         autonomous_agents: true,
         special_users: true,

@@ -64,7 +64,8 @@ impl Platform for ScriptedPlatform {
             reports_breaks: true,
             has_feed: true,
             min_interval: INTERVAL,
-            subscription_lifetime: Duration::from_secs(86_400),
+            subscription_lifetime: Some(Duration::from_secs(86_400)),
+            polls_count: false,
         }
     }
 

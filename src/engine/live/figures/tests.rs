@@ -61,7 +61,8 @@ impl Platform for ScriptedPlatform {
             reports_schedule: false,
             reports_breaks: false,
             min_interval: INTERVAL,
-            subscription_lifetime: INTERVAL,
+            subscription_lifetime: Some(INTERVAL),
+            polls_count: false,
             has_feed: false,
         }
     }

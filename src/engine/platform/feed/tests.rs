@@ -85,7 +85,8 @@ impl Platform for ScriptedPlatform {
             reports_breaks: false,
             has_feed: true,
             min_interval: Duration::ZERO,
-            subscription_lifetime: Duration::ZERO,
+            subscription_lifetime: Some(Duration::ZERO),
+            polls_count: false,
         }
     }
 

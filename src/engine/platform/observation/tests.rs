@@ -65,7 +65,16 @@ impl ScriptedPlatform {
 
 impl Platform for ScriptedPlatform {
     fn capabilities(&self) -> Capabilities {
-        unreachable!("nothing is decided here")
+        Capabilities {
+            settable: Vec::new(),
+            can_log_out: false,
+            reports_schedule: false,
+            reports_breaks: false,
+            has_feed: false,
+            min_interval: Duration::from_secs(1),
+            subscription_lifetime: Some(Duration::from_secs(86_400)),
+            polls_count: false,
+        }
     }
 
     fn status(&self) -> crate::platform::PlatformHealth {
@@ -125,8 +134,8 @@ struct EmptyReader {
 }
 
 impl SnapshotReader for EmptyReader {
-    fn read(&mut self, _: &SubscriptionId, _: SnapshotBody) -> Result<SnapshotDelta, CallError> {
-        Ok(SnapshotDelta {
+    fn read(&mut self, _: &SubscriptionId, _: SnapshotBody) -> Result<Option<SnapshotDelta>, CallError> {
+        Ok(Some(SnapshotDelta {
             generated_at: self.clock.now(),
             repeated: false,
             changed: Vec::new(),
@@ -136,7 +145,7 @@ impl SnapshotReader for EmptyReader {
             unreadable: self.unreadable.lock().expect("a lock").clone(),
             diagnostics: Vec::new(),
             more_diagnostics: 0,
-        })
+        }))
     }
 
     fn reset(&mut self) {}

@@ -19,7 +19,8 @@ impl Platform for UnusedPlatform {
             reports_schedule: false,
             reports_breaks: false,
             min_interval: Duration::from_secs(1),
-            subscription_lifetime: Duration::from_secs(1),
+            subscription_lifetime: Some(Duration::from_secs(1)),
+            polls_count: false,
             has_feed: false,
         }
     }
