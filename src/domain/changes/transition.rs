@@ -532,8 +532,8 @@ impl Transition {
             TransitionStatus::Confirmed { .. } if self.attempts == 0 => {
                 Some("the agent was in that state already; nothing was sent".to_owned())
             }
-            TransitionStatus::Confirmed { .. } => Some("a snapshot showed it".to_owned()),
-            TransitionStatus::Unconfirmed { .. } => Some("no snapshot showed it".to_owned()),
+            TransitionStatus::Confirmed { .. } => Some("the platform shows the new state".to_owned()),
+            TransitionStatus::Unconfirmed { .. } => Some("the platform never showed the new state".to_owned()),
             TransitionStatus::Refused { violation } => Some(violation.code().to_owned()),
             TransitionStatus::Failed { error } => Some(error.clone()),
             TransitionStatus::Cancelled { by } => Some(format!("called off: {by}")),

@@ -362,7 +362,7 @@ impl From<AgentSummary> for AgentName {
     }
 }
 
-/// One agent as he stands
+/// Show one agent
 ///
 /// State, reason and time in it, what is planned and what comes next, the verdict and since when, the age of what is known, and
 /// the change that is under way.

@@ -227,8 +227,8 @@ fn people_read_how_a_transition_ended_or_what_it_waits_for() {
         assert_eq!(outcome(status.clone()), None, "{status} is under way");
     }
     for (status, expected_text) in [
-        (TransitionStatus::Confirmed { at: at(4) }, "a snapshot showed it"),
-        (TransitionStatus::Unconfirmed { at: at(4) }, "no snapshot showed it"),
+        (TransitionStatus::Confirmed { at: at(4) }, "the platform shows the new state"),
+        (TransitionStatus::Unconfirmed { at: at(4) }, "the platform never showed the new state"),
         (TransitionStatus::Refused { violation: Violation::AgentNotScheduled }, "AGENT_NOT_SCHEDULED"),
         (TransitionStatus::Failed { error: "no such agent".into() }, "no such agent"),
         (TransitionStatus::Cancelled { by: "person:anna".into() }, "called off: person:anna"),

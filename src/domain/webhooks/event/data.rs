@@ -117,7 +117,7 @@ impl Details for TransitionFinished {
             target_state: AgentState::Ready,
             reason_code: "WORKING".into(),
             outcome: "confirmed",
-            detail: "a snapshot showed it".to_owned(),
+            detail: "the platform shows the new state".to_owned(),
             actor: "rule:back-from-break".to_owned(),
             attempts: 1,
             latency_ms: Some(120),
