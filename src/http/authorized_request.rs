@@ -14,7 +14,7 @@ use super::idempotency::RequestKey;
 use super::problem::{Code, Problem};
 use super::routes::AccessRequirement;
 use crate::domain::ids::TenantId;
-use crate::engine::changes::keeper_handle::IdempotencyKey;
+use crate::engine::changes::request::IdempotencyKey;
 
 /// A body that names its tenant.
 pub(super) trait HasTenant {

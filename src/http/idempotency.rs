@@ -18,7 +18,7 @@ use super::etag::Version;
 use super::problem::Problem;
 use crate::domain::ids::TenantId;
 use crate::engine::changes::idempotency::StoredResponse;
-use crate::engine::changes::keeper_handle::IdempotencyKey;
+use crate::engine::changes::request::IdempotencyKey;
 
 /// The longest accepted key, in characters.
 const MAX_KEY_CHARS: usize = 1000;

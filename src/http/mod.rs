@@ -41,7 +41,7 @@ use crate::domain::schedules::schedule::Shift;
 use crate::domain::time::UtcMicros;
 use crate::domain::wording::count_with_noun;
 use crate::engine::access::accounts::Accounts;
-use crate::engine::agents::agent_list::AgentListCache;
+use crate::engine::agents::agent_list_cache::AgentListCache;
 use crate::engine::agents::erasure::AgentFiles;
 use crate::engine::analytics::Analytics;
 use crate::engine::changes::idempotency::IdempotentRequests;

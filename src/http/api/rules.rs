@@ -389,7 +389,7 @@ async fn edit_rule(
     state: &ApiState,
     caller: &Caller,
     tenant: TenantId,
-    key: Option<crate::engine::changes::keeper_handle::IdempotencyKey>,
+    key: Option<crate::engine::changes::request::IdempotencyKey>,
     request: RuleEditRequest,
 ) -> Result<Response, Problem> {
     caller.check_all_teams(state, Right::EditRules, &tenant)?;

@@ -6,8 +6,8 @@
 use crate::domain::agents::merge::{FeedObservation, KnownState, MergeResult, merge_feed};
 use crate::domain::agents::roster::{AgentIndex, AgentRecord};
 use crate::domain::ids::AgentId;
-use crate::engine::keeper::Keeper;
-use crate::engine::keeper::record::Pass;
+use crate::engine::keeper::pass::Pass;
+use crate::engine::keeper::state::Keeper;
 
 impl Keeper {
     /// Handles observations in the feed's order. Agents outside the roster are ignored.

@@ -18,9 +18,9 @@ pub use self::input::{BacktestInput, BacktestRequest};
 pub use self::result::{
     ActualChanges, AgentActs, BacktestResult, BacktestSide, ComparisonView, GuardCount, HourActs, ListedAct, RuleActs,
 };
-pub use self::run::Span;
 use self::run::{BacktestControl, BacktestFailure, run as replay};
 use crate::clock::{SharedClock, SharedRandom};
+use crate::domain::adherence::timeline::Span;
 use crate::domain::ids::{BacktestId, RuleId, TenantId};
 use crate::domain::time::UtcMicros;
 use crate::store::Reader;

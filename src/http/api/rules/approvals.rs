@@ -200,7 +200,7 @@ async fn decide(
     tenant: TenantId,
     id: TransitionId,
     decision: Decision,
-    key: Option<crate::engine::changes::keeper_handle::IdempotencyKey>,
+    key: Option<crate::engine::changes::request::IdempotencyKey>,
 ) -> Result<Response, Problem> {
     let (approvals, owner) = (approvals(state), tenant.clone());
     let (requester, teams) = (caller.requester(), caller.teams(&tenant).cloned());
