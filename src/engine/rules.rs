@@ -82,8 +82,6 @@ impl KeeperHandle {
         tenant: &TenantId,
         into_request: impl FnOnce(oneshot::Sender<T>) -> RuleRequest,
     ) -> Result<T, KeeperError> {
-        let (reply, response) = oneshot::channel();
-        self.send(tenant, KeeperMessage::RuleRequest(Box::new(into_request(reply)))).await?;
-        response.await.map_err(|_| KeeperError::Unavailable)
+        self.ask(tenant, |reply| KeeperMessage::RuleRequest(Box::new(into_request(reply)))).await
     }
 }

@@ -4,8 +4,6 @@ mod request;
 
 use std::collections::HashMap;
 
-use tokio::sync::oneshot;
-
 use crate::domain::access::rights::{Requester, TeamScope};
 use crate::domain::agents::skill::Skill;
 use crate::domain::ids::{AgentId, SkillId, TenantId};
@@ -36,29 +34,18 @@ impl SkillService {
         requester: Requester,
         teams: TeamScope,
     ) -> Result<(), SkillError> {
-        let (reply, response) = oneshot::channel();
-        self.keeper
-            .send_write_request(
-                tenant,
-                KeeperMessage::Skills(SkillRequest::SetAgent { agent, skills, requester, teams, reply }),
-            )
-            .await?;
-        response.await.unwrap_or(Err(SkillError::Keeper(KeeperError::Unavailable)))
+        let request = |reply| SkillRequest::SetAgent { agent, skills, requester, teams, reply };
+        self.keeper.ask_to_write(tenant, |reply| KeeperMessage::Skills(request(reply))).await?
     }
 
     /// Sets the name and the staffing floor of a skill.
     pub async fn set_skill(&self, tenant: &TenantId, skill: Skill, requester: Requester) -> Result<(), SkillError> {
-        let (reply, response) = oneshot::channel();
-        self.keeper
-            .send_write_request(tenant, KeeperMessage::Skills(SkillRequest::SetSkill { skill, requester, reply }))
-            .await?;
-        response.await.unwrap_or(Err(SkillError::Keeper(KeeperError::Unavailable)))
+        let request = |reply| SkillRequest::SetSkill { skill, requester, reply };
+        self.keeper.ask_to_write(tenant, |reply| KeeperMessage::Skills(request(reply))).await?
     }
 
     /// Returns the staffing of all skills that some agent has.
     pub async fn staffing(&self, tenant: &TenantId) -> Result<HashMap<SkillId, SkillStaffing>, KeeperError> {
-        let (reply, response) = oneshot::channel();
-        self.keeper.send_read_request(tenant, KeeperMessage::Skills(SkillRequest::GetStaffing { reply })).await?;
-        response.await.map_err(|_| KeeperError::Unavailable)
+        self.keeper.ask(tenant, |reply| KeeperMessage::Skills(SkillRequest::GetStaffing { reply })).await
     }
 }

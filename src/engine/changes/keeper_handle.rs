@@ -50,10 +50,7 @@ impl KeeperHandle {
         if request.agents.len() > MAX_AGENTS_PER_REQUEST {
             return Err(KeeperError::TooMany { asked: request.agents.len() });
         }
-        self.check_store()?;
-        let (reply, response) = oneshot::channel();
-        self.send(tenant, KeeperMessage::RequestChanges { request, reply }).await?;
-        response.await.unwrap_or(Err(KeeperError::Unavailable))
+        self.ask_to_write(tenant, |reply| KeeperMessage::RequestChanges { request, reply }).await?
     }
 
     /// Cancels a transition that has not been sent; returns `None` if it is unknown or was already sent.
@@ -63,10 +60,7 @@ impl KeeperHandle {
         id: TransitionId,
         actor: Arc<str>,
     ) -> Result<Option<Transition>, KeeperError> {
-        self.check_store()?;
-        let (reply, response) = oneshot::channel();
-        self.send(tenant, KeeperMessage::CancelTransition { id, actor, reply }).await?;
-        response.await.map_err(|_| KeeperError::Unavailable)
+        self.ask_to_write(tenant, |reply| KeeperMessage::CancelTransition { id, actor, reply }).await
     }
 
     /// Notifies a keeper that a schedule was imported.
@@ -74,26 +68,29 @@ impl KeeperHandle {
         self.send(tenant, KeeperMessage::ScheduleChanged).await
     }
 
-    /// Sends a keeper a message that changes stored data; fails while the store cannot be written.
-    pub(in crate::engine) async fn send_write_request(
+    /// Sends a keeper a request that changes stored data, and waits for the reply; fails while the store cannot be
+    /// written.
+    pub(in crate::engine) async fn ask_to_write<T>(
         &self,
         tenant: &TenantId,
-        message: KeeperMessage,
-    ) -> Result<(), KeeperError> {
+        message: impl FnOnce(oneshot::Sender<T>) -> KeeperMessage,
+    ) -> Result<T, KeeperError> {
         self.check_store()?;
-        self.send(tenant, message).await
+        self.ask(tenant, message).await
     }
 
-    /// Sends a keeper a message that only reads.
-    pub(in crate::engine) async fn send_read_request(
+    /// Sends a keeper a request, and waits for the reply.
+    pub(in crate::engine) async fn ask<T>(
         &self,
         tenant: &TenantId,
-        message: KeeperMessage,
-    ) -> Result<(), KeeperError> {
-        self.send(tenant, message).await
+        message: impl FnOnce(oneshot::Sender<T>) -> KeeperMessage,
+    ) -> Result<T, KeeperError> {
+        let (reply, response) = oneshot::channel();
+        self.send(tenant, message(reply)).await?;
+        response.await.map_err(|_| KeeperError::Unavailable)
     }
 
-    pub(in crate::engine) async fn send(&self, tenant: &TenantId, message: KeeperMessage) -> Result<(), KeeperError> {
+    async fn send(&self, tenant: &TenantId, message: KeeperMessage) -> Result<(), KeeperError> {
         let link = self.tenants.link(tenant).ok_or_else(|| KeeperError::NoTenant(tenant.clone()))?;
         link.inbox.send(message).await.map_err(|_| KeeperError::Unavailable)
     }

@@ -228,6 +228,13 @@ impl Keeper {
                 () = &mut limit => break,
             }
         }
+        self.doubt_unanswered(&mut pass);
+        self.record_observed_span(&mut pass, true);
+        self.commit(&mut pass).await
+    }
+
+    /// Puts the transitions that are being sent in doubt.
+    fn doubt_unanswered(&mut self, pass: &mut Pass) {
         let unanswered: Vec<TransitionId> = self
             .open_transitions
             .iter()
@@ -236,10 +243,8 @@ impl Keeper {
             .collect();
         for id in unanswered {
             let readable_after = self.readable_after(pass.now);
-            self.apply_step(&mut pass, id, TransitionStep::Doubt { readable_after });
+            self.apply_step(pass, id, TransitionStep::Doubt { readable_after });
         }
-        self.record_observed_span(&mut pass, true);
-        self.commit(&mut pass).await
     }
 
     /// Returns the instant after which a snapshot must show the effect of a POST sent at `sent_at`. After a stop or a

@@ -29,10 +29,10 @@ impl Keeper {
     /// Applies a step to a transition and records its effects. A step that the life cycle does not allow is a defect of
     /// the caller: it is reported, and the transition stays as it is.
     #[expect(clippy::needless_pass_by_value, reason = "a step is taken once; callers make it for this call")]
-    pub(super) fn apply_step(&mut self, pass: &mut Pass, id: TransitionId, apply_step: TransitionStep) {
+    pub(super) fn apply_step(&mut self, pass: &mut Pass, id: TransitionId, step: TransitionStep) {
         let Some(open) = self.open_transitions.get(id) else { return };
         let before = open.transition.status.clone();
-        let next = match before.clone().step(apply_step.clone()) {
+        let next = match before.clone().step(step.clone()) {
             Ok(next) => next,
             Err(error) => {
                 tracing::error!(tenant = %self.link.tenant, transition = %id, %error, "defect: wrong step");
@@ -40,7 +40,7 @@ impl Keeper {
             }
         };
         let Some(transition) = self.open_transitions.set_status(id, next) else { return };
-        if let Some(action) = audit_action(&before, &transition.status, &apply_step) {
+        if let Some(action) = audit_action(&before, &transition.status, &step) {
             self.audit_transition(pass, &transition, action, Value::Null);
         }
         if transition.status.is_final() {

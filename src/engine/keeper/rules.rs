@@ -10,7 +10,6 @@ pub(super) mod decide;
 use std::sync::Arc;
 
 use serde_json::json;
-use tokio::sync::oneshot;
 
 use super::pass::Pass;
 use super::state::Keeper;
@@ -54,15 +53,15 @@ impl Keeper {
     /// Handles a request about rules or exceptions; edits are answered after their commit.
     pub(super) async fn handle_rule_request(&mut self, pass: &mut Pass, request: RuleRequest) -> anyhow::Result<()> {
         match request {
-            RuleRequest::List(reply) => reply_after_commit(pass, reply, self.rule_catalog.entries.clone()),
-            RuleRequest::Check(text, reply) => reply_after_commit(pass, reply, self.rule_catalog.check(&text)),
+            RuleRequest::List(reply) => pass.reply_after_commit(reply, self.rule_catalog.entries.clone()),
+            RuleRequest::Check(text, reply) => pass.reply_after_commit(reply, self.rule_catalog.check(&text)),
             RuleRequest::Edit(edit, reply) => {
                 let result = self.edit_rule(pass, edit).await?;
-                reply_after_commit(pass, reply, result);
+                pass.reply_after_commit(reply, result);
             }
             RuleRequest::Explain(agent, reply) => {
                 let explanation = self.explain_agent(agent.as_str(), pass.now);
-                reply_after_commit(pass, reply, explanation);
+                pass.reply_after_commit(reply, explanation);
             }
             RuleRequest::PrepareBacktest(backtest_request, reply) => {
                 let input = BacktestInput::prepare(
@@ -70,15 +69,15 @@ impl Keeper {
                     &self.rule_catalog.newest_versions(),
                     &backtest_request,
                 );
-                reply_after_commit(pass, reply, input);
+                pass.reply_after_commit(reply, input);
             }
             RuleRequest::ApproveException(new, reply) => {
                 let approved = self.approve_exception(pass, new);
-                reply_after_commit(pass, reply, approved);
+                pass.reply_after_commit(reply, approved);
             }
             RuleRequest::EndException(end, reply) => {
                 let ended = self.end_exception(pass, &end);
-                reply_after_commit(pass, reply, ended);
+                pass.reply_after_commit(reply, ended);
             }
         }
         Ok(())
@@ -144,10 +143,4 @@ impl Keeper {
             facts: finding.facts.clone(),
         });
     }
-}
-
-/// Sends a reply after the commit of the pass.
-fn reply_after_commit<T: Send + 'static>(pass: &mut Pass, reply: oneshot::Sender<T>, value: T) {
-    // The requester may be gone.
-    pass.replies.push(Box::new(move || drop(reply.send(value))));
 }

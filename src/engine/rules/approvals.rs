@@ -7,7 +7,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::oneshot;
 use utoipa::ToSchema;
 
 pub(in crate::engine) use self::request::APPROVED_BY;
@@ -21,7 +20,7 @@ use crate::domain::changes::transition::{Actor, Transition, WaitReason};
 use crate::domain::ids::{AgentId, ReasonCode, RuleId, TeamName, TenantId, TransitionId};
 use crate::domain::time::UtcMicros;
 use crate::engine::changes::keeper_handle::KeeperHandle;
-use crate::engine::changes::request::{KeeperError, describe_obstacle};
+use crate::engine::changes::request::describe_obstacle;
 use crate::engine::keeper_message::KeeperMessage;
 use crate::store::{PAGE_LIMIT, ReadError, Reader, StoredEntry, StoredTransition};
 
@@ -306,11 +305,8 @@ impl Approvals {
         asker: Requester,
         teams: TeamScope,
     ) -> Result<DecisionResult, ApprovalError> {
-        let (reply, answer) = oneshot::channel();
-        let message = DecisionMessage { id, decision, asker, teams, reply };
-        self.keeper.send_write_request(tenant, KeeperMessage::Approval(message)).await?;
-        let decided = answer.await.unwrap_or(Err(ApprovalError::Keeper(KeeperError::Unavailable)));
-        match decided {
+        let message = |reply| KeeperMessage::Approval(DecisionMessage { id, decision, asker, teams, reply });
+        match self.keeper.ask_to_write(tenant, message).await? {
             Ok(transition) => Ok(DecisionResult::from(&transition)),
             // The keeper only knows open transitions: the store says what became of others.
             Err(ApprovalError::NotFound(id)) => {

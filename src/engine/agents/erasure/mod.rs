@@ -93,13 +93,8 @@ impl KeeperHandle {
         reason: String,
         requester: Requester,
     ) -> Result<Result<Erasure, ErasureError>, KeeperError> {
-        let (reply, response) = oneshot::channel();
-        self.send_write_request(
-            tenant,
-            KeeperMessage::Erasure(Box::new(ErasureRequest { agent, reason, requester, reply })),
-        )
-        .await?;
-        response.await.map_err(|_| KeeperError::Unavailable)
+        let request = |reply| ErasureRequest { agent, reason, requester, reply };
+        self.ask_to_write(tenant, |reply| KeeperMessage::Erasure(Box::new(request(reply)))).await
     }
 }
 

@@ -50,9 +50,7 @@ impl ChangeSetService {
     /// Computes and stores a preview.
     pub async fn preview(&self, tenant: &TenantId, request: NewChangeSet) -> Result<ChangeSetView, ChangeSetError> {
         let requester = ScopedRequester { requester: request.requester.clone(), teams: request.teams.clone() };
-        let (reply, response) = oneshot::channel();
-        let message = ChangeSetCommand::Preview { request: Box::new(request), reply };
-        let id = self.send_request(tenant, message, response).await?;
+        let id = self.send(tenant, |reply| ChangeSetCommand::Preview { request: Box::new(request), reply }).await?;
         self.get(tenant, id, &requester, true).await
     }
 
@@ -73,16 +71,9 @@ impl ChangeSetService {
         let is_unchanged = !previewed.iter().any(|agent| agent.outcome.is_change());
         let unchanged = if is_unchanged { previewed.iter().map(UnchangedAgent::from).collect() } else { Vec::new() };
         let agents = previewed.into_iter().enumerate().filter(|(_, shown)| shown.outcome.is_change()).collect();
-        let (reply, response) = oneshot::channel();
-        let start = StartChangeSet {
-            id,
-            hash,
-            agents,
-            unchanged,
-            requester: requester.requester.clone(),
-            teams: requester.teams.clone(),
-        };
-        self.send_request(tenant, ChangeSetCommand::Start { start: Box::new(start), reply }, response).await?;
+        let ScopedRequester { requester: starter, teams } = requester.clone();
+        let start = StartChangeSet { id, hash, agents, unchanged, requester: starter, teams };
+        self.send(tenant, |reply| ChangeSetCommand::Start { start: Box::new(start), reply }).await?;
         self.get(tenant, id, &requester, true).await
     }
 
@@ -95,13 +86,8 @@ impl ChangeSetService {
         requester: ScopedRequester,
     ) -> Result<ChangeSetView, ChangeSetError> {
         self.find_visible(tenant, id, &requester).await?;
-        let (reply, response) = oneshot::channel();
-        self.send_request(
-            tenant,
-            ChangeSetCommand::Cancel { id, requester: requester.requester.clone(), note, reply },
-            response,
-        )
-        .await?;
+        let canceller = requester.requester.clone();
+        self.send(tenant, |reply| ChangeSetCommand::Cancel { id, requester: canceller, note, reply }).await?;
         self.get(tenant, id, &requester, true).await
     }
 
@@ -163,14 +149,12 @@ impl ChangeSetService {
         set.filter(|set| is_visible(set, &requester.teams)).ok_or(ChangeSetError::NotFound(id))
     }
 
-    async fn send_request<T>(
+    async fn send<T>(
         &self,
         tenant: &TenantId,
-        message: ChangeSetCommand,
-        response: oneshot::Receiver<Result<T, ChangeSetError>>,
+        command: impl FnOnce(oneshot::Sender<Result<T, ChangeSetError>>) -> ChangeSetCommand,
     ) -> Result<T, ChangeSetError> {
-        self.keeper.send_write_request(tenant, KeeperMessage::ChangeSet(message)).await?;
-        response.await.unwrap_or(Err(ChangeSetError::Keeper(KeeperError::Unavailable)))
+        self.keeper.ask_to_write(tenant, |reply| KeeperMessage::ChangeSet(command(reply))).await?
     }
 }
 

@@ -45,7 +45,7 @@ impl Keeper {
                     reply,
                 });
             }
-            Err(error) => pass.replies.push(Box::new(move || drop(reply.send(Err(error))))),
+            Err(error) => pass.reply_after_commit(reply, Err(error)),
         }
     }
 
@@ -168,8 +168,7 @@ impl Keeper {
                 let tenant = Some(self.link.tenant.clone());
                 pass.commit.idempotency.push(response.into_row(tenant, pending.actor, key, pass.now));
             }
-            let PendingReply { changes: taken, reply, .. } = pending;
-            pass.replies.push(Box::new(move || drop(reply.send(Ok(taken)))));
+            pass.reply_after_commit(pending.reply, Ok(pending.changes));
         }
     }
 
@@ -186,7 +185,7 @@ impl Keeper {
             self.apply_step(pass, id, TransitionStep::Cancel(Actor::Person { id: actor }.label()));
         }
         let row = pass.transition_row(id).filter(|_| is_cancellable).cloned();
-        pass.replies.push(Box::new(move || drop(reply.send(row))));
+        pass.reply_after_commit(reply, row);
     }
 }
 
