@@ -19,7 +19,7 @@ use shiftkeeper::config::{Config, ConfigText, Environment};
 use shiftkeeper::domain::agents::state::AgentState;
 use shiftkeeper::domain::ids::{AgentId, TenantId};
 use shiftkeeper::domain::time::UtcMicros;
-use shiftkeeper::engine::changes::keeper_handle::ChangeRequest;
+use shiftkeeper::engine::changes::request::ChangeRequest;
 use shiftkeeper::http::ImportRequest;
 use shiftkeeper::sim::{ScheduleFile, SimOptions, Simulator};
 use tokio_util::sync::CancellationToken;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::clock::{ClockReading, SharedClock};
 use crate::domain::ids::TenantId;
 use crate::engine::operations::settings::TenantSettings;
-use crate::engine::platform::calls::BudgetKind;
+use crate::engine::platform::link::BudgetKind;
 use crate::platform::budget::{Budget, MAX_CALL};
 use crate::store::{CallWrite, ReadError, Reader};
 

@@ -8,7 +8,7 @@ use super::agents::agent_list::AgentList;
 use super::agents::erasure::ErasureRequest;
 use super::agents::skills::SkillRequest;
 use super::changes::change_sets::ChangeSetCommand;
-use super::changes::keeper_handle::{ChangeRequest, KeeperError, RequestedChange};
+use super::changes::request::{ChangeRequest, KeeperError, RequestedChange};
 use super::live::snapshot::Snapshot;
 use super::rules::RuleRequest;
 use super::rules::approvals::DecisionMessage;

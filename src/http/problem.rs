@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use super::routes::limits::BODY_LIMIT;
 use crate::domain::schedules::import::MAX_FILE_BYTES;
 use crate::engine::access::accounts::{AccountError, SignInError};
-use crate::engine::changes::keeper_handle::KeeperError;
+use crate::engine::changes::request::KeeperError;
 use crate::engine::jobs::RunJobError;
 use crate::engine::webhooks::deliver::OutboxError;
 use crate::store::ReadError;

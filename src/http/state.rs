@@ -12,7 +12,7 @@ use super::services::schedules::ScheduleImporter;
 use super::services::webhooks::KeyRotator;
 use crate::domain::audit::head::PublicKey;
 use crate::engine::access::accounts::Accounts;
-use crate::engine::agents::agent_list::AgentListCache;
+use crate::engine::agents::agent_list_cache::AgentListCache;
 use crate::engine::agents::erasure::AgentFiles;
 use crate::engine::analytics::Analytics;
 use crate::engine::changes::idempotency::IdempotentRequests;

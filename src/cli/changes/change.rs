@@ -25,7 +25,7 @@ use crate::domain::agents::state::AgentState;
 use crate::domain::changes::policy::OnContact;
 use crate::domain::ids::{AgentId, ReasonCode, TenantId, TransitionId};
 use crate::domain::wording::list_names;
-use crate::engine::changes::keeper_handle::RequestedChange;
+use crate::engine::changes::request::RequestedChange;
 
 /// Options of `change`.
 #[derive(clap::Args, Debug)]

@@ -3,12 +3,10 @@
 //! Only the keeper has this data. It builds a list after a commit, and requests within a second share it. A list shows
 //! agents as the live view does, with the fields that only lists need. The names of agents may be shown but not logged.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::oneshot;
 use utoipa::ToSchema;
 
 use crate::domain::adherence::{AdherenceSettings, CurrentVerdict, Verdict};
@@ -19,17 +17,11 @@ use crate::domain::agents::state::AgentState;
 use crate::domain::changes::policy::Violation;
 use crate::domain::changes::priority::Priority;
 use crate::domain::changes::transition::{Transition, TransitionStatus};
-use crate::domain::ids::{AgentId, ChangeSetId, ReasonCode, SkillId, TeamName, TenantId, TransitionId};
+use crate::domain::ids::{AgentId, ChangeSetId, ReasonCode, SkillId, TeamName, TransitionId};
 use crate::domain::live::thresholds::{Level, Thresholds};
 use crate::domain::rules::planner::DecideSettings;
 use crate::domain::schedules::schedule::Segment;
 use crate::domain::time::UtcMicros;
-use crate::engine::changes::keeper_handle::KeeperError;
-use crate::engine::keeper_message::KeeperMessage;
-use crate::engine::operations::tenants::Tenants;
-
-/// How old a cached list may be, in real time.
-const MAX_CACHED_AGE_REAL: Duration = Duration::from_secs(1);
 
 /// An agent as the picture has him.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
@@ -270,51 +262,6 @@ impl AgentList {
     /// Returns the agent with this id.
     pub fn agent(&self, id: &AgentId) -> Option<&AgentSummary> {
         self.agents.iter().find(|summary| summary.id == *id)
-    }
-}
-
-/// A shared list with the steady time at which it was taken; the lock makes concurrent requests wait for one list.
-type CachedList = Arc<tokio::sync::Mutex<Option<(Duration, Arc<AgentList>)>>>;
-
-/// A cache for lists of agents, which asks the keepers. Cheap to clone; clones share the lists.
-#[derive(Clone, Debug)]
-pub struct AgentListCache {
-    tenants: Tenants,
-    cached: Arc<Mutex<BTreeMap<TenantId, CachedList>>>,
-}
-
-impl AgentListCache {
-    /// Creates an empty cache for these tenants.
-    pub fn new(tenants: Tenants) -> Self {
-        Self { tenants, cached: Arc::default() }
-    }
-
-    /// Returns a tenant's list, at most a second old.
-    ///
-    /// # Errors
-    /// Fails if there is no such tenant or its keeper is unavailable.
-    pub async fn get(&self, tenant: &TenantId) -> Result<Arc<AgentList>, KeeperError> {
-        let link = self.tenants.link(tenant).ok_or_else(|| KeeperError::NoTenant(tenant.clone()))?;
-        let cached = self.cached_list(tenant);
-        let mut cached = cached.lock().await;
-        // Steady time includes sleep of the host, so a list from before a sleep is old.
-        let now = link.clock.steady().unwrap_or_else(|| link.clock.monotonic());
-        let max_age = link.clock.scale_real(MAX_CACHED_AGE_REAL);
-        if let Some((_, list)) = cached.as_ref().filter(|(taken, _)| now.saturating_sub(*taken) < max_age) {
-            return Ok(list.clone());
-        }
-        let (reply, response) = oneshot::channel();
-        link.inbox.send(KeeperMessage::GetAgents { reply }).await.map_err(|_| KeeperError::Unavailable)?;
-        let list = Arc::new(response.await.map_err(|_| KeeperError::Unavailable)?);
-        *cached = Some((now, list.clone()));
-        Ok(list)
-    }
-
-    fn cached_list(&self, tenant: &TenantId) -> CachedList {
-        let mut cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
-        // Drop the lists of tenants that no longer exist.
-        cached.retain(|id, _| self.tenants.contains(id));
-        cached.entry(tenant.clone()).or_default().clone()
     }
 }
 

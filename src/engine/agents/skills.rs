@@ -1,71 +1,17 @@
 //! The skills of agents, their staffing floors and their staffing.
 
+mod request;
+
 use std::collections::HashMap;
 
-use serde::{Deserialize, Serialize};
-use tokio::sync::oneshot;
-use utoipa::ToSchema;
-
 use crate::domain::access::rights::{Requester, TeamScope};
-use crate::domain::agents::skill::{MAX_SKILLS, Skill};
+use crate::domain::agents::skill::Skill;
 use crate::domain::ids::{AgentId, SkillId, TenantId};
-use crate::engine::changes::keeper_handle::{KeeperError, KeeperHandle};
+use crate::engine::changes::keeper_handle::KeeperHandle;
+use crate::engine::changes::request::KeeperError;
 use crate::engine::keeper_message::KeeperMessage;
 
-/// A request about skills, answered after the commit.
-#[derive(Debug)]
-pub enum SkillRequest {
-    /// Replace the skills of an agent.
-    SetAgent {
-        /// The agent.
-        agent: AgentId,
-        /// The agent's skills from now on.
-        skills: Vec<SkillId>,
-        /// Who requests it.
-        requester: Requester,
-        /// The requester's teams.
-        teams: TeamScope,
-        /// Receives the result.
-        reply: oneshot::Sender<Result<(), SkillError>>,
-    },
-    /// Set the name and the staffing floor of a skill.
-    SetSkill {
-        /// The skill.
-        skill: Skill,
-        /// Who requests it.
-        requester: Requester,
-        /// Receives the result.
-        reply: oneshot::Sender<Result<(), SkillError>>,
-    },
-    /// Report the staffing of all skills.
-    GetStaffing {
-        /// Receives the staffing by skill, for skills that some agent has.
-        reply: oneshot::Sender<HashMap<SkillId, SkillStaffing>>,
-    },
-}
-
-/// How a skill is staffed.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize, ToSchema)]
-pub struct SkillStaffing {
-    /// How many agents have it.
-    pub agents: u32,
-    /// How many of them are at work by fresh sight and stay there as far as is known.
-    pub available: u32,
-}
-
-/// Why skills could not be set.
-#[derive(Debug, thiserror::Error)]
-pub enum SkillError {
-    /// The keeper could not be reached or rejected the request.
-    #[error(transparent)]
-    Keeper(#[from] KeeperError),
-    /// There is no such agent within the requester's teams.
-    #[error("there is no agent {0}")]
-    NoAgent(AgentId),
-    /// The tenant already has as many named skills as it may.
-    #[error("the tenant has {MAX_SKILLS} skills with a name or floor, and more are not kept")]
-    TooMany,
-}
+pub use self::request::{SkillError, SkillRequest, SkillStaffing};
 
 /// A service for skills. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -88,29 +34,18 @@ impl SkillService {
         requester: Requester,
         teams: TeamScope,
     ) -> Result<(), SkillError> {
-        let (reply, response) = oneshot::channel();
-        self.keeper
-            .send_write_request(
-                tenant,
-                KeeperMessage::Skills(SkillRequest::SetAgent { agent, skills, requester, teams, reply }),
-            )
-            .await?;
-        response.await.unwrap_or(Err(SkillError::Keeper(KeeperError::Unavailable)))
+        let request = |reply| SkillRequest::SetAgent { agent, skills, requester, teams, reply };
+        self.keeper.ask_to_write(tenant, |reply| KeeperMessage::Skills(request(reply))).await?
     }
 
     /// Sets the name and the staffing floor of a skill.
     pub async fn set_skill(&self, tenant: &TenantId, skill: Skill, requester: Requester) -> Result<(), SkillError> {
-        let (reply, response) = oneshot::channel();
-        self.keeper
-            .send_write_request(tenant, KeeperMessage::Skills(SkillRequest::SetSkill { skill, requester, reply }))
-            .await?;
-        response.await.unwrap_or(Err(SkillError::Keeper(KeeperError::Unavailable)))
+        let request = |reply| SkillRequest::SetSkill { skill, requester, reply };
+        self.keeper.ask_to_write(tenant, |reply| KeeperMessage::Skills(request(reply))).await?
     }
 
     /// Returns the staffing of all skills that some agent has.
     pub async fn staffing(&self, tenant: &TenantId) -> Result<HashMap<SkillId, SkillStaffing>, KeeperError> {
-        let (reply, response) = oneshot::channel();
-        self.keeper.send_read_request(tenant, KeeperMessage::Skills(SkillRequest::GetStaffing { reply })).await?;
-        response.await.map_err(|_| KeeperError::Unavailable)
+        self.keeper.ask(tenant, |reply| KeeperMessage::Skills(SkillRequest::GetStaffing { reply })).await
     }
 }

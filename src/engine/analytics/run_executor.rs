@@ -14,7 +14,8 @@ use crate::domain::analytics::{
     AggregationQuery, PartReader, PartResult, QueryResult, ReadProgress, ResultError, ResultRow, join_parts,
 };
 use crate::domain::ids::PlatformQueryId;
-use crate::engine::platform::calls::{BudgetKind, CallKind, HeldSlot, call_with_slot, call_within_budget};
+use crate::engine::platform::calls::{CallKind, HeldSlot, call_with_slot, call_within_budget};
+use crate::engine::platform::link::BudgetKind;
 use crate::engine::platform::link::Link;
 use crate::platform::analytics::{PageRequest, QueryState, RetryDecision, after_page, after_submit};
 use crate::platform::budget::Urgency;

@@ -14,7 +14,7 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::keeper_handle::{IdempotencyKey, KeeperError, RequestedChange};
+use super::request::{IdempotencyKey, KeeperError, RequestedChange};
 use crate::clock::SharedClock;
 use crate::domain::audit::Hash;
 use crate::domain::ids::TenantId;

@@ -1,107 +1,15 @@
 //! The interface through which people and systems request changes from keepers.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::{oneshot, watch};
-use utoipa::ToSchema;
 
-use crate::domain::agents::state::AgentState;
-use crate::domain::changes::policy::{OnContact, RefusedBy};
+use super::request::{ChangeRequest, KeeperError, MAX_AGENTS_PER_REQUEST, RequestedChange};
 use crate::domain::changes::transition::Transition;
-use crate::domain::ids::{AgentId, ReasonCode, TenantId, TransitionId};
+use crate::domain::ids::{TenantId, TransitionId};
 use crate::engine::keeper_message::KeeperMessage;
 use crate::engine::operations::tenants::Tenants;
 use crate::store::StoreFailure;
-
-/// The largest number of agents in one request.
-pub const MAX_AGENTS_PER_REQUEST: usize = 10_000;
-
-/// A request by a person or a system for the same change of one or more agents.
-#[derive(Clone, PartialEq, Debug)]
-pub struct ChangeRequest {
-    /// The agents.
-    pub agents: Vec<AgentId>,
-    /// The wanted state.
-    pub target: AgentState,
-    /// The reason code; `None` means the state's default.
-    pub reason: Option<ReasonCode>,
-    /// Whether agents that are already in the state get the named reason too.
-    pub even_if_in_state: bool,
-    /// What to do if an agent is on a contact; `None` means the tenant's setting.
-    pub on_contact: Option<OnContact>,
-    /// How long the change may wait; `None` means the tenant's setting.
-    pub deadline: Option<Duration>,
-    /// A note, stored apart from the audit chain.
-    pub note: Option<String>,
-    /// The requester, by the token's id.
-    pub actor: Arc<str>,
-    /// The key under which the response is stored, in the commit of the transitions. `engine::changes::idempotency` has
-    /// checked before that the key is new.
-    pub idempotency: Option<IdempotencyKey>,
-}
-
-/// A key that makes repeating a request safe.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct IdempotencyKey {
-    /// The key as chosen by the client, unique within the tenant and the token.
-    pub key: String,
-    /// The SHA-256 hash of the request, which detects another request under the same key.
-    pub request_hash: [u8; 32],
-}
-
-/// What became of one agent of a request.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
-pub struct RequestedChange {
-    /// The transition; none where the agent is unknown.
-    pub id: Option<TransitionId>,
-    /// The agent.
-    pub agent: AgentId,
-    /// Where the transition stands; `refused` for an unknown agent.
-    pub status: String,
-    /// Why it is refused or held.
-    pub error: Option<String>,
-    /// Whose word a refusal by policy rests on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub refused_by: Option<RefusedBy>,
-    /// That nothing is sent where the agent is in the state already, and how to ask for the reason alone.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub note: Option<String>,
-}
-
-/// Why a request was not accepted.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum KeeperError {
-    /// There is no such tenant.
-    #[error("there is no tenant {0} in the configuration")]
-    NoTenant(TenantId),
-    /// The key was already used for another request.
-    #[error("the idempotency key was used for another request; choose a new one")]
-    KeyReused,
-    /// The platform cannot set the wanted state.
-    #[error("the platform of tenant {tenant} cannot set {state}; it can set {settable}")]
-    NotSettable {
-        /// The tenant.
-        tenant: TenantId,
-        /// The wanted state.
-        state: AgentState,
-        /// The names of the states that can be set.
-        settable: String,
-    },
-    /// The request names too many agents.
-    #[error("{asked} agents in one request; at most {MAX_AGENTS_PER_REQUEST} are taken")]
-    TooMany {
-        /// How many agents were named.
-        asked: usize,
-    },
-    /// The store cannot be written; nothing was recorded.
-    #[error("nothing was taken in, since it could not be recorded: {0}. Try again once /readyz is well")]
-    StoreUnavailable(String),
-    /// The keeper is busy, restarting or stopping; nothing was recorded. The request can be repeated.
-    #[error("the daemon cannot take the request in just now; try again in a few seconds")]
-    Unavailable,
-}
 
 /// Sends requests to the keepers. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -142,10 +50,7 @@ impl KeeperHandle {
         if request.agents.len() > MAX_AGENTS_PER_REQUEST {
             return Err(KeeperError::TooMany { asked: request.agents.len() });
         }
-        self.check_store()?;
-        let (reply, response) = oneshot::channel();
-        self.send(tenant, KeeperMessage::RequestChanges { request, reply }).await?;
-        response.await.unwrap_or(Err(KeeperError::Unavailable))
+        self.ask_to_write(tenant, |reply| KeeperMessage::RequestChanges { request, reply }).await?
     }
 
     /// Cancels a transition that has not been sent; returns `None` if it is unknown or was already sent.
@@ -155,10 +60,7 @@ impl KeeperHandle {
         id: TransitionId,
         actor: Arc<str>,
     ) -> Result<Option<Transition>, KeeperError> {
-        self.check_store()?;
-        let (reply, response) = oneshot::channel();
-        self.send(tenant, KeeperMessage::CancelTransition { id, actor, reply }).await?;
-        response.await.map_err(|_| KeeperError::Unavailable)
+        self.ask_to_write(tenant, |reply| KeeperMessage::CancelTransition { id, actor, reply }).await
     }
 
     /// Notifies a keeper that a schedule was imported.
@@ -166,26 +68,29 @@ impl KeeperHandle {
         self.send(tenant, KeeperMessage::ScheduleChanged).await
     }
 
-    /// Sends a keeper a message that changes stored data; fails while the store cannot be written.
-    pub(in crate::engine) async fn send_write_request(
+    /// Sends a keeper a request that changes stored data, and waits for the reply; fails while the store cannot be
+    /// written.
+    pub(in crate::engine) async fn ask_to_write<T>(
         &self,
         tenant: &TenantId,
-        message: KeeperMessage,
-    ) -> Result<(), KeeperError> {
+        message: impl FnOnce(oneshot::Sender<T>) -> KeeperMessage,
+    ) -> Result<T, KeeperError> {
         self.check_store()?;
-        self.send(tenant, message).await
+        self.ask(tenant, message).await
     }
 
-    /// Sends a keeper a message that only reads.
-    pub(in crate::engine) async fn send_read_request(
+    /// Sends a keeper a request, and waits for the reply.
+    pub(in crate::engine) async fn ask<T>(
         &self,
         tenant: &TenantId,
-        message: KeeperMessage,
-    ) -> Result<(), KeeperError> {
-        self.send(tenant, message).await
+        message: impl FnOnce(oneshot::Sender<T>) -> KeeperMessage,
+    ) -> Result<T, KeeperError> {
+        let (reply, response) = oneshot::channel();
+        self.send(tenant, message(reply)).await?;
+        response.await.map_err(|_| KeeperError::Unavailable)
     }
 
-    pub(in crate::engine) async fn send(&self, tenant: &TenantId, message: KeeperMessage) -> Result<(), KeeperError> {
+    async fn send(&self, tenant: &TenantId, message: KeeperMessage) -> Result<(), KeeperError> {
         let link = self.tenants.link(tenant).ok_or_else(|| KeeperError::NoTenant(tenant.clone()))?;
         link.inbox.send(message).await.map_err(|_| KeeperError::Unavailable)
     }

@@ -3,3 +3,4 @@
 pub mod change_sets;
 pub mod idempotency;
 pub mod keeper_handle;
+pub mod request;

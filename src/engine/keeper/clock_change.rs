@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::Keeper;
-use super::record::Pass;
+use super::pass::Pass;
+use super::state::Keeper;
 use crate::domain::agents::agent::{ObservationSource, ObservedState};
 use crate::domain::agents::roster::memory::AutomationMemory;
 use crate::domain::agents::roster::{AgentIndex, AgentRecord};

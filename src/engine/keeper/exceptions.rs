@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::Keeper;
-use super::record::Pass;
+use super::pass::Pass;
+use super::state::Keeper;
 use crate::domain::adherence::exception::{Exception, ExceptionScope, exception_spans};
 use crate::domain::agents::roster::AgentIndex;
 use crate::domain::audit::AuditDraft;

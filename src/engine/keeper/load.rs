@@ -10,14 +10,14 @@ use serde_json::json;
 use super::agents::observed_span::OpenObservedSpan;
 use super::agents::tracking::{AgentTracking, TimeZoneCache};
 use super::changes::open_transitions::{OpenTransition, OpenTransitions};
-use super::publish::PublishedView;
-use super::record::Pass;
-use super::rules::RuleCatalog;
-use super::{AutomaticChange, Keeper, KeeperContext};
+use super::pass::Pass;
+use super::published::PublishedView;
+use super::rules::catalog::RuleCatalog;
+use super::state::{AutomaticChange, Keeper, KeeperContext};
 use crate::domain::agents::agent::{Agent, ObservationSource, ObservedState};
 use crate::domain::agents::merge::SAME_CHANGE_WINDOW;
 use crate::domain::agents::roster::{AgentIndex, AgentRecord, Roster};
-use crate::domain::changes::transition::{Transition, TransitionStatus, TransitionStep};
+use crate::domain::changes::transition::{Transition, TransitionStatus};
 use crate::domain::ids::{AgentId, SubjectId};
 use crate::domain::time::UtcMicros;
 use crate::engine::agents::stored_live_view::{apply_memory, observation_of, read_live_view, read_plans};
@@ -41,7 +41,7 @@ impl Keeper {
             agent_tracking: Vec::new(),
             open_transitions: OpenTransitions::default(),
             breaker: Breaker::default(),
-            retry_share: CallShare::of_calls(SHARE_WINDOW, settings.retry.share_percent, settings.retry.min_per_minute),
+            retry_share: retry_share(&settings),
             read_share: read_share(&settings),
             automatic_changes: HashMap::new(),
             finishing: HashSet::new(),
@@ -280,16 +280,7 @@ impl Keeper {
         }
         let mut pass = Pass::new(now);
         self.check_clock_since_attempts(&mut pass).await?;
-        let unanswered: Vec<_> = self
-            .open_transitions
-            .iter()
-            .filter(|open| matches!(open.transition.status, TransitionStatus::Sending { .. }))
-            .map(|open| open.transition.id)
-            .collect();
-        for id in unanswered {
-            let readable_after = self.readable_after(now);
-            self.apply_step(&mut pass, id, TransitionStep::Doubt { readable_after });
-        }
+        self.doubt_unanswered(&mut pass);
         self.commit(&mut pass).await
     }
 
@@ -330,8 +321,7 @@ impl Keeper {
     /// Applies a reloaded configuration.
     pub(super) async fn apply_settings(&mut self, settings: Arc<TenantSettings>) -> anyhow::Result<()> {
         self.read_share = read_share(&settings);
-        self.retry_share =
-            CallShare::of_calls(SHARE_WINDOW, settings.retry.share_percent, settings.retry.min_per_minute);
+        self.retry_share = retry_share(&settings);
         self.settings = self.rule_catalog.apply_configuration(&self.link, settings);
         self.roster.clear_held();
         self.reload_roster().await?;
@@ -361,6 +351,11 @@ async fn row_before(link: &Link, agent: &AgentId, at: UtcMicros) -> anyhow::Resu
     let just_before = (at.offset(-1), at);
     let rows = link.reader.agent_history(&link.tenant, agent, just_before, None, 1).await?;
     Ok(rows.into_iter().next().map(|stored| observation_of(stored.row)))
+}
+
+/// Returns the share of the budget for repeated state changes.
+fn retry_share(settings: &TenantSettings) -> CallShare {
+    CallShare::of_calls(SHARE_WINDOW, settings.retry.share_percent, settings.retry.min_per_minute)
 }
 
 /// Returns the share of the budget for queries about schedules and breaks.

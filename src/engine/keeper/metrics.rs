@@ -1,6 +1,6 @@
 //! Metrics about the keeper's state.
 
-use super::Keeper;
+use super::state::Keeper;
 use crate::domain::agents::state::AgentState;
 use crate::domain::time::UtcMicros;
 use crate::engine::operations::meter::{Counts, KeeperFacts};

@@ -5,47 +5,38 @@
 //! is restarted and reads the store, as after a crash. The keeper never waits for the platform.
 
 mod agents;
+mod arrival;
 mod changes;
 mod clock_change;
 mod exceptions;
 mod load;
 mod metrics;
+mod pass;
 mod publish;
+mod published;
 mod record;
 mod rules;
+mod state;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, mpsc, watch};
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
-pub(super) use self::changes::requests::describe_obstacle;
+pub use self::state::KeeperContext;
 
-use self::agents::tracking::AgentTracking;
-use self::changes::open_transitions::OpenTransitions;
-use self::changes::requests::PendingReply;
-use self::changes::responses::{PlanQueryResult, StateChangeResult};
-use self::publish::PublishedView;
-use self::record::Pass;
-use self::rules::RuleCatalog;
+use self::arrival::Arrival;
+use self::pass::Pass;
+use self::state::Keeper;
 use super::agents::stored_live_view::PLAN_RELOAD_INTERVAL;
 use super::keeper_message::KeeperMessage;
 use super::operations::meter::KeeperTotals;
-use super::operations::settings::TenantSettings;
 use super::platform::link::Link;
 use crate::clock::{RealTime, Stopwatch};
-use crate::domain::adherence::exception::Exception;
-use crate::domain::agents::merge::FeedObservation;
-use crate::domain::agents::roster::Roster;
 use crate::domain::changes::transition::{TransitionStatus, TransitionStep};
-use crate::domain::ids::{AgentId, RuleId, TransitionId};
+use crate::domain::ids::TransitionId;
 use crate::domain::time::UtcMicros;
-use crate::platform::breaker::Breaker;
-use crate::platform::call_share::CallShare;
-use crate::store::CommitError;
 
 /// The longest time between two decisions.
 const DECIDE_INTERVAL: Duration = Duration::from_secs(1);
@@ -59,108 +50,6 @@ const MAX_CHANGES_PER_PASS: usize = 1000;
 
 /// How long a stop waits for state POSTs in flight, in real time.
 const STOP_TIMEOUT_REAL: Duration = Duration::from_secs(5);
-
-/// The parts of a keeper that survive its restart.
-#[derive(Clone, Debug)]
-pub struct KeeperContext {
-    /// The link that the tenant's workers share.
-    pub link: Arc<Link>,
-    /// The keeper's inbox.
-    pub inbox: Arc<Mutex<mpsc::Receiver<KeeperMessage>>>,
-    /// The settings in force.
-    pub settings: watch::Receiver<Arc<TenantSettings>>,
-    /// Publishes the roster to the worker that maintains the subscriptions.
-    pub roster: watch::Sender<Arc<[AgentId]>>,
-}
-
-/// An automatic change that the agent may revert.
-#[derive(Clone, Debug)]
-struct AutomaticChange {
-    transition: TransitionId,
-    rule: RuleId,
-    set_at: UtcMicros,
-}
-
-/// The keeper of one tenant.
-struct Keeper {
-    link: Arc<Link>,
-    /// The settings, including the rules of the store.
-    settings: Arc<TenantSettings>,
-    rule_catalog: RuleCatalog,
-    /// The exceptions that have not ended.
-    exceptions: Vec<Exception>,
-    roster: Roster,
-    /// Indexed by position in the roster.
-    agent_tracking: Vec<AgentTracking>,
-    open_transitions: OpenTransitions,
-    breaker: Breaker,
-    retry_share: CallShare,
-    read_share: CallShare,
-    automatic_changes: HashMap<AgentId, AutomaticChange>,
-    /// Agents that leave the roster once nothing of theirs is in flight.
-    finishing: HashSet<AgentId>,
-    pending_replies: Vec<PendingReply>,
-    state_change_tasks: JoinSet<StateChangeResult>,
-    plan_query_tasks: JoinSet<Result<PlanQueryResult, CommitError>>,
-    roster_sender: watch::Sender<Arc<[AgentId]>>,
-    started_at: UtcMicros,
-    /// When the newest snapshot of each subscription was generated, by the subscription's number.
-    newest_observations: BTreeMap<u32, UtcMicros>,
-    /// The current observed span, as stored.
-    observed_span: Option<agents::observed_span::OpenObservedSpan>,
-    /// Feed observations that may be older than the known state.
-    held_feed: BTreeMap<AgentId, FeedObservation>,
-    /// Since when the subscriptions have observed the current agents.
-    observing_since: UtcMicros,
-    /// The subscriptions that have been reported as stale.
-    reported_stale: BTreeSet<u32>,
-    plans_read_at: UtcMicros,
-    /// What has been published to viewers.
-    published: PublishedView,
-    /// How far the wall clock is ahead of steady time; a change means that the clock was set.
-    ahead_of_steady_us: Option<i64>,
-    /// The steady time, in microseconds, since which our clock is known not to have been set, judging by the calls
-    /// checked so far.
-    clock_unchanged_since_us: Option<i64>,
-    /// How far steady time is ahead of monotonic time; an increase means that the host slept.
-    total_host_sleep: Option<Duration>,
-    /// When the budget, the breaker or an allowance may permit another call, in monotonic time.
-    next_slot: Option<Duration>,
-    /// The recent mean time from recording a state POST to its answer.
-    mean_response_time: Option<Duration>,
-}
-
-/// Something that a pass handles.
-enum Arrival {
-    Message(KeeperMessage),
-    StateChangeResult(StateChangeResult),
-    PlanQueryResult(PlanQueryResult),
-}
-
-impl Arrival {
-    /// Returns how many agents the arrival may change.
-    fn change_count(&self) -> usize {
-        match self {
-            Self::Message(KeeperMessage::RequestChanges { request, .. }) => request.agents.len(),
-            Self::Message(KeeperMessage::Observation(observation)) => observation.changed.len(),
-            Self::Message(KeeperMessage::FeedObservations(observations)) => observations.len(),
-            Self::Message(KeeperMessage::ChangeSet(request)) => request.agent_count(),
-            Self::Message(
-                KeeperMessage::SubscriptionNotice(_)
-                | KeeperMessage::CancelTransition { .. }
-                | KeeperMessage::Approval(_)
-                | KeeperMessage::Skills(_)
-                | KeeperMessage::ScheduleChanged
-                | KeeperMessage::RuleRequest(_)
-                | KeeperMessage::Erasure(_)
-                | KeeperMessage::GetLiveView { .. }
-                | KeeperMessage::GetAgents { .. },
-            )
-            | Self::StateChangeResult(_)
-            | Self::PlanQueryResult(_) => 0,
-        }
-    }
-}
 
 /// Runs a tenant's keeper until `shutdown` is cancelled, or until an error that only a restart can repair.
 pub async fn run(context: KeeperContext, shutdown: CancellationToken) -> anyhow::Result<()> {
@@ -339,6 +228,13 @@ impl Keeper {
                 () = &mut limit => break,
             }
         }
+        self.doubt_unanswered(&mut pass);
+        self.record_observed_span(&mut pass, true);
+        self.commit(&mut pass).await
+    }
+
+    /// Puts the transitions that are being sent in doubt.
+    fn doubt_unanswered(&mut self, pass: &mut Pass) {
         let unanswered: Vec<TransitionId> = self
             .open_transitions
             .iter()
@@ -347,10 +243,8 @@ impl Keeper {
             .collect();
         for id in unanswered {
             let readable_after = self.readable_after(pass.now);
-            self.apply_step(&mut pass, id, TransitionStep::Doubt { readable_after });
+            self.apply_step(pass, id, TransitionStep::Doubt { readable_after });
         }
-        self.record_observed_span(&mut pass, true);
-        self.commit(&mut pass).await
     }
 
     /// Returns the instant after which a snapshot must show the effect of a POST sent at `sent_at`. After a stop or a

@@ -6,12 +6,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Keeper;
-use crate::domain::adherence::{CurrentVerdict, Verdict};
-use crate::domain::agents::agent::Agent;
+use super::published::PublishedAgent;
+use super::state::Keeper;
+use crate::domain::adherence::CurrentVerdict;
 use crate::domain::agents::roster::{AgentIndex, AgentRecord};
 use crate::domain::ids::AgentId;
-use crate::domain::live::figures::Figures;
 use crate::domain::rules::planner::live_verdict;
 use crate::domain::time::UtcMicros;
 use crate::engine::agents::agent_list::{AgentList, AgentSummary};
@@ -26,40 +25,6 @@ use crate::store::{Commit, HistoryRow, HistoryWrite};
 
 /// How often all verdicts are compared with the published ones.
 const VERDICT_CHECK_INTERVAL: Duration = Duration::from_secs(1);
-
-/// The last published values of an agent, as far as they are needed to detect changes.
-#[derive(Clone, Debug)]
-struct PublishedAgent {
-    name: Option<Arc<str>>,
-    membership: AgentMembership,
-    verdict: Verdict,
-    /// The end of the planned activity; a different end means that something else is planned.
-    plan_until: UtcMicros,
-}
-
-impl PublishedAgent {
-    fn of(slot: &AgentRecord, current: CurrentVerdict, now: UtcMicros) -> Self {
-        Self {
-            name: slot.agent().name.clone(),
-            membership: membership_of(slot),
-            verdict: current.verdict,
-            plan_until: slot.plan_position(now).until(),
-        }
-    }
-
-    fn has_same_identity(&self, agent: &Agent) -> bool {
-        self.name == agent.name && self.membership.team == agent.team
-    }
-}
-
-/// What has been published to viewers; empty while there are none.
-#[derive(Default, Debug)]
-pub(super) struct PublishedView {
-    /// Indexed by position in the roster.
-    agents: Vec<Option<PublishedAgent>>,
-    verdicts_checked_at: UtcMicros,
-    figures: Arc<Figures>,
-}
 
 /// The updates to publish once the commit succeeds.
 pub(super) struct PendingUpdates {

@@ -1,113 +1,38 @@
-//! Records the effects of a pass: transitions with their audit entries, and events with their sequence numbers.
+//! Records the effects of a pass: transitions with their audit entries, events with their sequence numbers, and the
+//! spans in which the whole roster is observed.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::time::Duration;
 
 use serde_json::Value;
-use tokio::sync::oneshot;
 
-use super::Keeper;
+use super::agents::observed_span::OpenObservedSpan;
+use super::pass::Pass;
+use super::state::Keeper;
+use crate::domain::adherence::timeline::Span;
 use crate::domain::agents::agent::{ObservationSource, ObservedState};
 use crate::domain::agents::roster::AgentIndex;
 use crate::domain::agents::state::AgentState;
 use crate::domain::audit::{AuditDraft, Hash};
 use crate::domain::changes::policy::Violation;
 use crate::domain::changes::transition::{Actor, Transition, TransitionStatus, TransitionStep, WaitReason};
-use crate::domain::ids::{AgentId, ChangeSetId, EventId, RuleId, TransitionId};
+use crate::domain::ids::{AgentId, EventId, TransitionId};
 use crate::domain::time::UtcMicros;
 use crate::domain::webhooks::event::{AgentStateChanged, Event, EventData, PolicyViolated, TransitionFinished};
-use crate::engine::agents::agent_list::AgentList;
-use crate::engine::live::snapshot::Snapshot;
-use crate::engine::platform::calls::{HeldSlot, real_millis};
-use crate::engine::rules::approvals::ApprovalError;
-use crate::store::{AgentCounters, CallWrite, Commit, HistoryRow, HistoryWrite, RuleMemoryWrite};
+use crate::engine::platform::calls::real_millis;
+use crate::store::{AgentCounters, Commit, HistoryRow, HistoryWrite, ObservedSpanRow, RuleMemoryWrite};
 
-/// What one pass is about to commit, and what to send after the commit.
-pub(super) struct Pass {
-    /// The instant of the pass.
-    pub now: UtcMicros,
-    /// Everything that is committed together.
-    pub commit: Commit,
-    /// The rows of changed transitions, as of the end of the pass.
-    transition_rows: BTreeMap<TransitionId, Transition>,
-    /// Agents whose counters changed.
-    changed_counters: BTreeSet<AgentIndex>,
-    /// Agents and rules whose rule memory changed.
-    changed_memory: BTreeSet<(AgentIndex, RuleId)>,
-    /// Agents that leave the roster with this commit.
-    pub finished_agents: Vec<AgentId>,
-    /// State POSTs to send.
-    pub state_changes: Vec<(TransitionId, CallWrite, HeldSlot)>,
-    /// Agents whose plans to query from the platform.
-    pub plan_queries: Vec<AgentIndex>,
-    /// Replies to send.
-    pub replies: Vec<Box<dyn FnOnce() + Send>>,
-    /// Requests for the live view.
-    pub snapshot_replies: Vec<oneshot::Sender<Snapshot>>,
-    /// How many previews of bulk changes the pass stores.
-    pub new_previews: u64,
-    /// The bulk changes that the pass starts or cancels.
-    pub change_sets: HashSet<ChangeSetId>,
-    /// The transitions that a person decided on, with the reply channels.
-    pub decision_replies: Vec<(TransitionId, oneshot::Sender<Result<Transition, ApprovalError>>)>,
-    /// Requests for the list of agents.
-    pub agent_list_replies: Vec<oneshot::Sender<AgentList>>,
-}
-
-impl Pass {
-    pub(super) fn new(now: UtcMicros) -> Self {
-        Self {
-            now,
-            commit: Commit::default(),
-            transition_rows: BTreeMap::new(),
-            changed_counters: BTreeSet::new(),
-            changed_memory: BTreeSet::new(),
-            finished_agents: Vec::new(),
-            state_changes: Vec::new(),
-            plan_queries: Vec::new(),
-            replies: Vec::new(),
-            snapshot_replies: Vec::new(),
-            new_previews: 0,
-            change_sets: HashSet::new(),
-            decision_replies: Vec::new(),
-            agent_list_replies: Vec::new(),
-        }
-    }
-
-    /// Sends a reply after the commit.
-    pub(super) fn reply_after_commit<T: Send + 'static>(&mut self, reply: oneshot::Sender<T>, value: T) {
-        // The requester may be gone.
-        self.replies.push(Box::new(move || drop(reply.send(value))));
-    }
-
-    /// Returns the row of a transition that this pass changed.
-    pub(super) fn transition_row(&self, id: TransitionId) -> Option<&Transition> {
-        self.transition_rows.get(&id)
-    }
-
-    /// Marks an agent's counters for the commit.
-    pub(super) fn mark_counters_changed(&mut self, index: AgentIndex) {
-        self.changed_counters.insert(index);
-    }
-
-    /// Marks the rule memory of an agent for the commit.
-    pub(super) fn mark_memory_changed(&mut self, index: AgentIndex, rule: &RuleId) {
-        self.changed_memory.insert((index, rule.clone()));
-    }
-
-    /// Adds or replaces a transition's row in the commit.
-    pub(super) fn save_row(&mut self, transition: Transition) {
-        self.transition_rows.insert(transition.id, transition);
-    }
-}
+/// How often an observed span is stored if nothing else is committed; the longer of clock time and real time applies.
+const STORE_INTERVAL: Duration = Duration::from_secs(30);
+const STORE_INTERVAL_REAL: Duration = Duration::from_secs(2);
 
 impl Keeper {
     /// Applies a step to a transition and records its effects. A step that the life cycle does not allow is a defect of
     /// the caller: it is reported, and the transition stays as it is.
     #[expect(clippy::needless_pass_by_value, reason = "a step is taken once; callers make it for this call")]
-    pub(super) fn apply_step(&mut self, pass: &mut Pass, id: TransitionId, apply_step: TransitionStep) {
+    pub(super) fn apply_step(&mut self, pass: &mut Pass, id: TransitionId, step: TransitionStep) {
         let Some(open) = self.open_transitions.get(id) else { return };
         let before = open.transition.status.clone();
-        let next = match before.clone().step(apply_step.clone()) {
+        let next = match before.clone().step(step.clone()) {
             Ok(next) => next,
             Err(error) => {
                 tracing::error!(tenant = %self.link.tenant, transition = %id, %error, "defect: wrong step");
@@ -115,7 +40,7 @@ impl Keeper {
             }
         };
         let Some(transition) = self.open_transitions.set_status(id, next) else { return };
-        if let Some(action) = audit_action(&before, &transition.status, &apply_step) {
+        if let Some(action) = audit_action(&before, &transition.status, &step) {
             self.audit_transition(pass, &transition, action, Value::Null);
         }
         if transition.status.is_final() {
@@ -406,6 +331,42 @@ impl Keeper {
             violation_count,
             sequence,
         });
+    }
+
+    /// Extends the span by the newest observation of the whole roster. It is stored at once if `at_once` is set, and
+    /// now and then otherwise. A gap that is too long for decisions begins a new span.
+    pub(in crate::engine::keeper) fn record_observed_span(&mut self, pass: &mut Pass, at_once: bool) {
+        let Some(observed_until) = self.roster_observed_until(pass.now) else { return };
+        let tenant = &self.link.tenant;
+        let span = |(starts_at, ends_at): Span| ObservedSpanRow { tenant: tenant.clone(), starts_at, ends_at };
+        let every = STORE_INTERVAL.max(self.link.clock.scale_real(STORE_INTERVAL_REAL));
+        let mut current = match self.observed_span.take() {
+            Some(known) if observed_until.since(known.observed_until) <= self.settings.decide.stale_after => known,
+            known => {
+                // Store the end of the previous span before a new one begins.
+                pass.commit
+                    .adherence
+                    .observed_spans
+                    .extend(known.filter(OpenObservedSpan::has_unstored_part).map(|known| span(known.span())));
+                OpenObservedSpan { from: observed_until, observed_until, stored_until: None }
+            }
+        };
+        current.observed_until = current.observed_until.max(observed_until);
+        let due = match current.stored_until {
+            None => true,
+            Some(kept) => at_once || !pass.commit.history.is_empty() || current.observed_until.since(kept) >= every,
+        };
+        if due && current.has_unstored_part() {
+            pass.commit.adherence.observed_spans.push(span(current.span()));
+            current.stored_until = Some(current.observed_until);
+        }
+        self.observed_span = Some(current);
+    }
+
+    /// Returns the instant up to which all subscriptions have shown their agents; `None` if one has shown nothing yet.
+    fn roster_observed_until(&self, now: UtcMicros) -> Option<UtcMicros> {
+        let newest: Option<Vec<UtcMicros>> = self.observation_ages(now).map(|(_, newest, _)| newest).collect();
+        newest?.into_iter().min()
     }
 
     /// Completes the commit with the current rows and counters.

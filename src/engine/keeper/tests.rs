@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use self::harness::{INTERVAL, KeeperHarness, ScriptedResponse, TIMEOUT, at};
 use super::Arrival;
-use super::record::Pass;
+use super::pass::Pass;
 use crate::domain::agents::roster::AgentRecord;
 use crate::domain::agents::state::AgentState::{self, Idle, NotReady, OnContact, Paused, Ready};
 use crate::domain::changes::policy::PlatformPlan;

@@ -257,12 +257,10 @@ pub struct FiguresView<'a> {
 
 impl<'a> FiguresView<'a> {
     /// Creates the view of a skill's figures.
-    pub fn of_skill(taken: &'a TimedFigures<SkillFigures>, now: UtcMicros) -> Self {
-        let TimedFigures { at, figures } = taken;
-        let (id, name) = (figures.id.as_str(), figures.name.as_ref());
+    pub fn of_skill(TimedFigures { at, figures }: &'a TimedFigures<SkillFigures>, now: UtcMicros) -> Self {
         Self {
-            id,
-            name,
+            id: figures.id.as_str(),
+            name: figures.name.as_ref(),
             taken_at: *at,
             age_ms: millis(now.since(*at)),
             measures: &SKILL_MEASURES,
@@ -271,12 +269,10 @@ impl<'a> FiguresView<'a> {
     }
 
     /// Creates the view of a queue's figures.
-    pub fn of_queue(taken: &'a TimedFigures<QueueFigures>, now: UtcMicros) -> Self {
-        let TimedFigures { at, figures } = taken;
-        let (id, name) = (figures.id.as_str(), figures.name.as_ref());
+    pub fn of_queue(TimedFigures { at, figures }: &'a TimedFigures<QueueFigures>, now: UtcMicros) -> Self {
         Self {
-            id,
-            name,
+            id: figures.id.as_str(),
+            name: figures.name.as_ref(),
             taken_at: *at,
             age_ms: millis(now.since(*at)),
             measures: &QUEUE_MEASURES,

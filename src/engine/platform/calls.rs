@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::link::Link;
+use super::link::{BudgetKind, Link};
 use crate::domain::ids::AgentId;
 use crate::domain::time::UtcMicros;
 use crate::platform::budget::{NextSlot, Slot, Urgency};
@@ -15,23 +15,6 @@ pub use crate::platform::CallKind;
 
 /// The longest wait before the budget is checked again; slots may become free earlier than announced.
 const MAX_WAIT: Duration = Duration::from_secs(60);
-
-/// The budget that a call counts against.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum BudgetKind {
-    /// The budget of ordinary requests.
-    Ordinary,
-    /// The budget of figures and aggregation queries.
-    Reporting,
-}
-
-impl BudgetKind {
-    /// Returns the budget of a call by its name in the call log.
-    pub fn of(kind: &str) -> Self {
-        let mut reporting = CallKind::FIGURES.iter().chain(&CallKind::ANALYTICS);
-        if reporting.any(|known| known.name() == kind) { Self::Reporting } else { Self::Ordinary }
-    }
-}
 
 /// A taken slot. Dropping it without an answer (when the caller was cancelled) counts as an answer at that moment.
 #[derive(Debug)]

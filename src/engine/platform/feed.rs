@@ -3,6 +3,8 @@
 //! There is never more than one connection. A connection counts as successful once it has sent a message; until then,
 //! and after a loss, the pauses between attempts grow. The keeper decides what the observations mean.
 
+mod state;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,11 +12,12 @@ use futures_util::FutureExt as _;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+pub use self::state::{FeedConnection, FeedState};
 use super::link::Link;
 use crate::clock::{BoxFuture, RealTime, SharedClock, Stopwatch};
 use crate::domain::agents::merge::{FeedObservation, SAME_CHANGE_WINDOW};
 use crate::domain::ids::{AgentId, SkillId};
-use crate::domain::time::{UtcMicros, duration_text};
+use crate::domain::time::duration_text;
 use crate::engine::keeper_message::KeeperMessage;
 use crate::engine::operations::settings::{FeedSettings, TenantSettings};
 use crate::platform::error::CallSite;
@@ -41,46 +44,6 @@ const HEARTBEAT_TOLERANCE_REAL: Duration = Duration::from_secs(2);
 
 /// Why a connection that continued after a late heartbeat is closed.
 const LATE_HEARTBEAT_REASON: &str = "it stood still for longer than its heartbeats allow";
-
-/// The state of a tenant's feed.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct FeedState {
-    /// The state of the connection.
-    pub connection: FeedConnection,
-    /// When it last sent anything, including heartbeats.
-    pub last_message_at: Option<UtcMicros>,
-    /// Connections lost or not established, since the start of the daemon.
-    pub losses: u64,
-    /// Messages received since the start of the daemon.
-    pub messages: u64,
-    /// How many of these were invalid.
-    pub invalid_messages: u64,
-}
-
-/// The state of a feed's connection.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum FeedConnection {
-    /// No feed is wanted, for this reason.
-    Off(&'static str),
-    /// There is no connection, or one that has not sent anything yet.
-    Connecting {
-        /// Since when.
-        since: UtcMicros,
-        /// The number of the attempt, from 1.
-        attempt: u32,
-    },
-    /// The connection has sent a message.
-    Live {
-        /// Since when.
-        since: UtcMicros,
-    },
-}
-
-impl Default for FeedConnection {
-    fn default() -> Self {
-        Self::Off("not started yet")
-    }
-}
 
 /// The settings that a connection depends on; a change requires a new connection.
 #[derive(Clone, PartialEq, Eq, Debug)]

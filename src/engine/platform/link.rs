@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, watch};
 
-use super::calls::BudgetKind;
 use super::feed::FeedState;
 use crate::clock::{AgeTracker, SharedClock, SharedRandom};
 use crate::domain::analytics::analytics_run::ConfiguredQuery;
@@ -20,8 +19,25 @@ use crate::engine::live::Topic;
 use crate::engine::operations::meter::Meter;
 use crate::engine::operations::readiness::Readiness;
 use crate::platform::budget::Budget;
-use crate::platform::{Answer, ClockOffset, Platform};
+use crate::platform::{Answer, CallKind, ClockOffset, Platform};
 use crate::store::{Reader, Writer};
+
+/// The budget that a call counts against.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BudgetKind {
+    /// The budget of ordinary requests.
+    Ordinary,
+    /// The budget of figures and aggregation queries.
+    Reporting,
+}
+
+impl BudgetKind {
+    /// Returns the budget of a call by its name in the call log.
+    pub fn of(kind: &str) -> Self {
+        let mut reporting = CallKind::FIGURES.iter().chain(&CallKind::ANALYTICS);
+        if reporting.any(|known| known.name() == kind) { Self::Reporting } else { Self::Ordinary }
+    }
+}
 
 /// What the workers of one tenant share.
 #[derive(Debug)]

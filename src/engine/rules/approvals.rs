@@ -1,13 +1,16 @@
 //! Approvals: changes of rules in mode `approve`, which wait until a person accepts or denies them or their deadline
 //! passes.
 
+mod request;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::oneshot;
 use utoipa::ToSchema;
 
+pub(in crate::engine) use self::request::APPROVED_BY;
+pub use self::request::{ApprovalError, Decision, DecisionMessage};
 use crate::domain::access::rights::{Requester, TeamScope};
 use crate::domain::agents::agent::Agent;
 use crate::domain::agents::state::AgentState;
@@ -16,78 +19,13 @@ use crate::domain::changes::priority::Priority;
 use crate::domain::changes::transition::{Actor, Transition, WaitReason};
 use crate::domain::ids::{AgentId, ReasonCode, RuleId, TeamName, TenantId, TransitionId};
 use crate::domain::time::UtcMicros;
-use crate::engine::changes::keeper_handle::{KeeperError, KeeperHandle};
-use crate::engine::keeper::describe_obstacle;
+use crate::engine::changes::keeper_handle::KeeperHandle;
+use crate::engine::changes::request::describe_obstacle;
 use crate::engine::keeper_message::KeeperMessage;
 use crate::store::{PAGE_LIMIT, ReadError, Reader, StoredEntry, StoredTransition};
 
-/// The field of a transition's explanation that says who approved it.
-pub(in crate::engine) const APPROVED_BY: &str = "approved_by";
-
 /// The most audit entries that one request reads when the caller sees only some teams.
 const MAX_ENTRIES_SCANNED: u32 = PAGE_LIMIT;
-
-/// A person's decision.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Decision {
-    /// The change goes ahead.
-    Accept {
-        /// The person's comment.
-        note: Option<String>,
-    },
-    /// The change ends, and the rule leaves the agent alone for a while.
-    Deny {
-        /// The reason.
-        note: String,
-    },
-}
-
-/// A decision sent to the keeper. The reply comes after the commit, with the transition as it then is.
-#[derive(Debug)]
-pub struct DecisionMessage {
-    /// The transition.
-    pub id: TransitionId,
-    /// The decision.
-    pub decision: Decision,
-    /// Who decided.
-    pub asker: Requester,
-    /// The teams that this person may decide about.
-    pub teams: TeamScope,
-    /// The channel for the reply.
-    pub reply: oneshot::Sender<Result<Transition, ApprovalError>>,
-}
-
-/// Why a decision was not carried out.
-#[derive(Debug, thiserror::Error)]
-pub enum ApprovalError {
-    /// The keeper could not be reached.
-    #[error(transparent)]
-    Keeper(#[from] KeeperError),
-    /// The store could not be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// There is no such transition, or its agent is outside of the caller's teams.
-    #[error("no change {0} waits or waited for an approval")]
-    NotFound(TransitionId),
-    /// The change was already decided, or its time is over.
-    #[error("it is no longer waiting for approval: it is {stands}")]
-    TooLate {
-        /// Its present status, and who or what caused it.
-        stands: String,
-    },
-}
-
-impl ApprovalError {
-    /// Returns the error for a transition that no longer waits for a decision.
-    pub(in crate::engine) fn too_late(transition: &Transition) -> Self {
-        let approved = transition.explanation.get(APPROVED_BY).and_then(|approved| approved["by"].as_str());
-        let approved = approved.map(|by| format!("approved by {by}"));
-        let more: Vec<String> = describe_obstacle(transition).into_iter().chain(approved).collect();
-        let name = transition.status.name();
-        let stands = if more.is_empty() { name.to_owned() } else { format!("{name} ({})", more.join("; ")) };
-        Self::TooLate { stands }
-    }
-}
 
 /// A change that waits for a person.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
@@ -367,11 +305,8 @@ impl Approvals {
         asker: Requester,
         teams: TeamScope,
     ) -> Result<DecisionResult, ApprovalError> {
-        let (reply, answer) = oneshot::channel();
-        let message = DecisionMessage { id, decision, asker, teams, reply };
-        self.keeper.send_write_request(tenant, KeeperMessage::Approval(message)).await?;
-        let decided = answer.await.unwrap_or(Err(ApprovalError::Keeper(KeeperError::Unavailable)));
-        match decided {
+        let message = |reply| KeeperMessage::Approval(DecisionMessage { id, decision, asker, teams, reply });
+        match self.keeper.ask_to_write(tenant, message).await? {
             Ok(transition) => Ok(DecisionResult::from(&transition)),
             // The keeper only knows open transitions: the store says what became of others.
             Err(ApprovalError::NotFound(id)) => {

@@ -21,7 +21,7 @@ use crate::domain::ids::{RuleId, TenantId};
 use crate::domain::rules::rule::Mode;
 use crate::domain::rules::rule::catalog::CatalogEntry;
 use crate::domain::time::UtcMicros;
-use crate::engine::changes::keeper_handle::IdempotencyKey;
+use crate::engine::changes::request::IdempotencyKey;
 use crate::engine::rules::{RuleChange, RuleEdit, RuleEditError};
 use crate::http::auth::{Caller, Right};
 use crate::http::problem::{Code, Problem};

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::idempotency::KeyedJson;
 use crate::domain::ids::TenantId;
-use crate::engine::changes::keeper_handle::IdempotencyKey;
+use crate::engine::changes::request::IdempotencyKey;
 use crate::http::auth::Caller;
 use crate::http::problem::{Code, Problem};
 use crate::http::routes::route::AccessRequirement;

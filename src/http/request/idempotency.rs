@@ -17,7 +17,7 @@ use super::etag::Version;
 use super::extract::Json;
 use crate::domain::ids::TenantId;
 use crate::engine::changes::idempotency::StoredResponse;
-use crate::engine::changes::keeper_handle::IdempotencyKey;
+use crate::engine::changes::request::IdempotencyKey;
 use crate::http::auth::Caller;
 use crate::http::problem::Problem;
 use crate::http::state::ApiState;

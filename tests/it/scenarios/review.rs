@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use shiftkeeper::domain::agents::state::AgentState;
-use shiftkeeper::engine::changes::keeper_handle::{ChangeRequest, KeeperError};
+use shiftkeeper::engine::changes::request::{ChangeRequest, KeeperError};
 use shiftkeeper::sim::SimState;
 
 use crate::harness::{Scenario, Setup};

@@ -5,7 +5,7 @@ use crate::domain::changes::policy::{RefusedBy, Violation};
 use crate::domain::changes::transition::{Transition, TransitionStatus, WaitReason};
 use crate::domain::ids::AgentId;
 use crate::domain::time::UtcMicros;
-use crate::engine::changes::keeper_handle::RequestedChange;
+use crate::engine::changes::request::RequestedChange;
 
 impl Row {
     /// Creates a row from the daemon's answer to the request. The answer names the policy; the words are added here.

@@ -13,7 +13,7 @@ use crate::cli::shared::finding::{Finding, FindingGroup};
 use crate::config::Tenant;
 use crate::domain::ids::{QueueId, SkillId};
 use crate::domain::wording::count_with_noun;
-use crate::engine::platform::calls::BudgetKind;
+use crate::engine::platform::link::BudgetKind;
 use crate::platform::{CallError, MAX_PER_READ, Platform};
 use crate::store::Reader;
 

@@ -17,7 +17,7 @@ use crate::clock::{ClockReading, SharedClock};
 use crate::config::{Right, Tenant};
 use crate::domain::ids::AgentId;
 use crate::domain::wording::count_with_noun;
-use crate::engine::platform::calls::BudgetKind;
+use crate::engine::platform::link::BudgetKind;
 use crate::engine::platform::probe::{ProbeReport, ProbeResult, Question, offset_millis};
 use crate::platform::{ClockOffset, Detail, Platform, SubscriptionRequest};
 use crate::store::{CallWrite, Reader};

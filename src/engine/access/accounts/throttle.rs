@@ -85,6 +85,13 @@ impl HashingLane {
     fn new() -> Self {
         Self { running: Semaphore::new(1), waiting: Semaphore::new(MAX_WAITING) }
     }
+
+    /// Waits for a permit, unless too many others wait already.
+    async fn acquire(&self) -> Result<HashingPermit<'_>, Rejected> {
+        let waiting_permit = self.waiting.try_acquire().map_err(|_| Rejected::Busy)?;
+        let running_permit = self.running.acquire().await.map_err(|_| Rejected::Busy)?;
+        Ok(HashingPermit { _running: running_permit, _waiting: waiting_permit })
+    }
 }
 
 /// A permit to compute one hash.
@@ -168,16 +175,12 @@ impl SignInThrottle {
     /// Waits for a permit to compute a hash.
     pub(super) async fn acquire(&self, attempt: &Attempt) -> Result<HashingPermit<'_>, Rejected> {
         let lane = if attempt.is_known { &self.known_lane } else { &self.unknown_lane };
-        let waiting_permit = lane.waiting.try_acquire().map_err(|_| Rejected::Busy)?;
-        let running_permit = lane.running.acquire().await.map_err(|_| Rejected::Busy)?;
-        Ok(HashingPermit { _running: running_permit, _waiting: waiting_permit })
+        lane.acquire().await
     }
 
     /// Waits for a permit for somebody who has already signed in.
     pub(super) async fn acquire_known(&self) -> Result<HashingPermit<'_>, Rejected> {
-        let waiting_permit = self.known_lane.waiting.try_acquire().map_err(|_| Rejected::Busy)?;
-        let running_permit = self.known_lane.running.acquire().await.map_err(|_| Rejected::Busy)?;
-        Ok(HashingPermit { _running: running_permit, _waiting: waiting_permit })
+        self.known_lane.acquire().await
     }
 }
 

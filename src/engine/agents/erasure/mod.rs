@@ -5,6 +5,7 @@
 //! swept twice, the second time while nobody else writes about the agent: no import, no computation of a day, no
 //! delivery.
 
+mod request;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ use serde_json::json;
 use tokio::sync::{Mutex, oneshot};
 use tokio_util::sync::CancellationToken;
 
+pub use self::request::{ErasureError, ErasureRequest};
 use self::sweep::ErasureSweep;
 use crate::clock::{BoxFuture, RealTime};
 use crate::domain::access::rights::Requester;
@@ -25,7 +27,8 @@ use crate::domain::agents::agent::Agent;
 use crate::domain::agents::erasure::{Erasure, ErasureResult, TextEraser};
 use crate::domain::audit::{AuditDraft, note_hash};
 use crate::domain::ids::{AgentId, SubjectId, TenantId};
-use crate::engine::changes::keeper_handle::{KeeperError, KeeperHandle};
+use crate::engine::changes::keeper_handle::KeeperHandle;
+use crate::engine::changes::request::KeeperError;
 use crate::engine::keeper_message::KeeperMessage;
 use crate::engine::platform::link::Link;
 use crate::engine::rules::RuleRequest;
@@ -41,51 +44,6 @@ const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The component's name in the readiness report.
 const COMPONENT: &str = "erasing";
-
-/// A request to erase an agent.
-#[derive(Debug)]
-pub struct ErasureRequest {
-    /// The agent.
-    pub agent: AgentId,
-    /// Why, in the requester's words.
-    pub reason: String,
-    /// Who requests it.
-    pub requester: Requester,
-    /// Receives the erasure after the commit; if one is in progress for the agent, that one.
-    pub reply: oneshot::Sender<Result<Erasure, ErasureError>>,
-}
-
-/// Why an agent cannot be erased.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum ErasureError {
-    /// There is no such agent.
-    #[error(
-        "there is no agent {0}: who was erased is not known any more; `shiftkeeper erase --list` has the erasures that there were"
-    )]
-    NoAgent(AgentId),
-    /// The configuration names the agent, which would bring it back.
-    #[error(
-        "agent {agent} stands in `agents` of tenant {tenant} in the configuration, which would bring the agent back: take it out \
-         there, reload (`systemctl reload shiftkeeper`), and ask again"
-    )]
-    InConfiguration {
-        /// The agent.
-        agent: AgentId,
-        /// The tenant whose configuration names it.
-        tenant: TenantId,
-    },
-    /// Waiting schedule files name the agent, which would bring it back.
-    #[error(
-        "schedule files that wait to be imported name agent {agent}, which would bring the agent back: take the agent out of {}, \
-         and ask again", .files.join(", ")
-    )]
-    NamedInFiles {
-        /// The agent.
-        agent: AgentId,
-        /// The files.
-        files: Vec<String>,
-    },
-}
 
 /// The files outside the store that contain data of agents. Implemented by `app`.
 pub trait AgentFiles: Send + Sync {
@@ -135,13 +93,8 @@ impl KeeperHandle {
         reason: String,
         requester: Requester,
     ) -> Result<Result<Erasure, ErasureError>, KeeperError> {
-        let (reply, response) = oneshot::channel();
-        self.send_write_request(
-            tenant,
-            KeeperMessage::Erasure(Box::new(ErasureRequest { agent, reason, requester, reply })),
-        )
-        .await?;
-        response.await.map_err(|_| KeeperError::Unavailable)
+        let request = |reply| ErasureRequest { agent, reason, requester, reply };
+        self.ask_to_write(tenant, |reply| KeeperMessage::Erasure(Box::new(request(reply)))).await
     }
 }
 

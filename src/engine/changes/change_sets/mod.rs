@@ -6,262 +6,27 @@
 //! transitions and not stored separately.
 
 pub mod body;
+mod request;
 mod undo;
 pub mod view;
 
-use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
-
 use tokio::sync::oneshot;
 
-use self::view::ChangeSetView;
-use crate::domain::access::rights::{Requester, TeamScope};
-use crate::domain::agents::state::AgentState;
-use crate::domain::audit::Hash;
-use crate::domain::changes::change_set::{
-    AgentChange, MAX_AGENTS_PER_SET, PreviewOutcome, PreviewedAgent, SelectionCriteria,
+pub use self::request::{
+    ChangeSetCommand, ChangeSetError, ChangeSetSelection, MAX_PREVIEWS, NewChangeSet, PREVIEW_LIFETIME,
+    ScopedRequester, StartChangeSet, UNDO_WINDOW, UnchangedAgent,
 };
-use crate::domain::changes::policy::OnContact;
-use crate::domain::ids::{AgentId, ChangeSetId, ReasonCode, TenantId};
+pub use self::undo::UndoOptions;
+use self::view::ChangeSetView;
+use crate::domain::access::rights::TeamScope;
+use crate::domain::audit::Hash;
+use crate::domain::changes::change_set::PreviewedAgent;
+use crate::domain::ids::{ChangeSetId, TenantId};
 use crate::domain::time::UtcMicros;
-use crate::domain::wording::{count_with_noun, list_names};
-use crate::engine::changes::keeper_handle::{KeeperError, KeeperHandle};
+use crate::engine::changes::keeper_handle::KeeperHandle;
+use crate::engine::changes::request::KeeperError;
 use crate::engine::keeper_message::KeeperMessage;
-use crate::store::{ChangeSetRow, ReadError, Reader};
-
-/// How long a preview can be started. Later the situation is different and the preview out of date.
-pub const PREVIEW_LIFETIME: Duration = Duration::from_secs(600);
-
-/// The largest number of previews of a tenant that wait to be started; each holds at most ten thousand rows.
-pub const MAX_PREVIEWS: u64 = 50;
-
-/// How long after its last change ended a set can be undone. Later the agents have moved on.
-pub const UNDO_WINDOW: Duration = Duration::from_secs(3600);
-
-/// Which agents a change set is for.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum ChangeSetSelection {
-    /// These agents, in this order.
-    Agents(Vec<AgentId>),
-    /// The agents that match a filter, ordered by id.
-    Filter(SelectionCriteria),
-    /// These agents, each with a target of its own.
-    PerAgent(Vec<AgentChange>),
-}
-
-/// A request for a change set.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct NewChangeSet {
-    /// Which agents to change.
-    pub selection: ChangeSetSelection,
-    /// The wanted state; `None` if each agent has a target of its own.
-    pub to: Option<AgentState>,
-    /// The reason code; `None` means the state's default.
-    pub reason: Option<ReasonCode>,
-    /// What to do with agents on a contact; `None` means the tenant's setting.
-    pub on_contact: Option<OnContact>,
-    /// Whether the set goes ahead of other people's requests.
-    pub urgent: bool,
-    /// Whether agents that are already in the state get the named reason too.
-    pub even_if_in_state: bool,
-    /// Why skills may fall below their staffing floors; `None` if they may not.
-    pub below_floor: Option<String>,
-    /// How long a change may wait to be sent; `None` means long enough for the finish that the preview shows.
-    pub deadline: Option<Duration>,
-    /// The requester's note, stored apart from the audit chain.
-    pub note: Option<String>,
-    /// The set that this one undoes.
-    pub undoes: Option<ChangeSetId>,
-    /// Who requests the set.
-    pub requester: Requester,
-    /// The requester's teams; agents of other teams count as unknown.
-    pub teams: TeamScope,
-}
-
-/// A request to start a change set.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct StartChangeSet {
-    /// The change set.
-    pub id: ChangeSetId,
-    /// The hash of the preview that the requester saw.
-    pub hash: Hash,
-    /// The agents that the preview shows as changed, with their positions in the set.
-    pub agents: Vec<(usize, PreviewedAgent)>,
-    /// The agents that the preview shows as unchanged, if it shows none as changed.
-    pub unchanged: Vec<UnchangedAgent>,
-    /// Who starts it.
-    pub requester: Requester,
-    /// The requester's teams.
-    pub teams: TeamScope,
-}
-
-/// A request about change sets, answered after the commit.
-#[derive(Debug)]
-pub enum ChangeSetCommand {
-    /// Compute a preview and store it.
-    Preview {
-        /// The requested change set.
-        request: Box<NewChangeSet>,
-        /// Receives the id of the preview.
-        reply: oneshot::Sender<Result<ChangeSetId, ChangeSetError>>,
-    },
-    /// Start a change set.
-    Start {
-        /// Which change set, and who starts it.
-        start: Box<StartChangeSet>,
-        /// Receives the result.
-        reply: oneshot::Sender<Result<(), ChangeSetError>>,
-    },
-    /// Discard a preview, or cancel what has not been sent.
-    Cancel {
-        /// The change set.
-        id: ChangeSetId,
-        /// Who cancels it.
-        requester: Requester,
-        /// Why, in the requester's words.
-        note: Option<String>,
-        /// Receives the result.
-        reply: oneshot::Sender<Result<(), ChangeSetError>>,
-    },
-}
-
-impl ChangeSetCommand {
-    /// Returns how many agents the request is about.
-    pub fn agent_count(&self) -> usize {
-        match self {
-            Self::Preview { request: wanted, .. } => match &wanted.selection {
-                ChangeSetSelection::Agents(agents) => agents.len(),
-                ChangeSetSelection::PerAgent(agents) => agents.len(),
-                // The number is not known yet; most filters select a team.
-                ChangeSetSelection::Filter(_) => 100,
-            },
-            Self::Start { start, .. } => start.agents.len(),
-            Self::Cancel { .. } => 0,
-        }
-    }
-}
-
-/// Why a request about a change set failed.
-#[derive(Debug, thiserror::Error)]
-pub enum ChangeSetError {
-    /// The keeper could not be reached or rejected the request.
-    #[error(transparent)]
-    Keeper(#[from] KeeperError),
-    /// The store could not be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// There is no such set within the requester's teams.
-    #[error("there is no change set {0}")]
-    NotFound(ChangeSetId),
-    /// The selection contains no agent.
-    #[error("the choice takes no agent; look at the filter, or name agents")]
-    NoAgents,
-    /// The selection contains too many agents.
-    #[error("{count} agents in one set; at most {MAX_AGENTS_PER_SET} are taken")]
-    TooMany {
-        /// How many agents the set would have.
-        count: usize,
-    },
-    /// Too many previews are waiting to be started.
-    #[error(
-        "{waiting} previews wait for their start, and more are not kept; start or cancel one, or wait ten minutes until the \
-         oldest have expired"
-    )]
-    TooManyPreviews {
-        /// How many previews wait.
-        waiting: u64,
-    },
-    /// The hash is not that of the set's preview.
-    #[error("the hash is not that of this set's preview: start what you were shown, or make a new preview")]
-    HashMismatch,
-    /// The preview has expired.
-    #[error("the preview expired at {at}: make a new one, since the floor may look different by now")]
-    Expired {
-        /// When it expired.
-        at: UtcMicros,
-    },
-    /// Somebody else has already started the set.
-    #[error("{by} started it at {at}")]
-    AlreadyStarted {
-        /// Who started it.
-        by: Arc<str>,
-        /// When it was started.
-        at: UtcMicros,
-    },
-    /// The set has already been discarded or cancelled.
-    #[error("{by} called it off at {at}")]
-    AlreadyCancelled {
-        /// Who cancelled it.
-        by: Arc<str>,
-        /// When it was cancelled.
-        at: UtcMicros,
-    },
-    /// Nothing is left to cancel.
-    #[error("nothing of it waits any more: every change has left or ended")]
-    NothingToCancel,
-    /// The set was never started, so there is nothing to undo.
-    #[error("it was never started, so there is nothing to undo")]
-    NotStarted,
-    /// Some changes have not been sent yet, or are in flight.
-    #[error(
-        "not answered yet: {} of it, for {}; cancel the set, or wait",
-        count_with_noun(.agents.len(), "change"),
-        list_names(.agents)
-    )]
-    Unfinished {
-        /// The agents of these changes.
-        agents: Vec<AgentId>,
-    },
-    /// No agent would be changed.
-    #[error("nobody would be changed, so nothing was started: {}; choose others, or plan anew when that has changed", list_names(.why))]
-    NothingToChange {
-        /// The agents, each with the reason why it would not be changed.
-        why: Vec<UnchangedAgent>,
-    },
-    /// The set ended too long ago to be undone.
-    #[error("it ended at {ended}, more than an hour ago: choose the agents anew, the floor has moved on")]
-    TooLateToUndo {
-        /// When the set ended.
-        ended: UtcMicros,
-    },
-    /// The set's body could not be converted to or from JSON.
-    #[error("what was shown cannot be written down: {0}")]
-    InvalidBody(String),
-}
-
-/// An agent that is not changed, and why.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct UnchangedAgent {
-    agent: AgentId,
-    outcome: PreviewOutcome,
-    detail: Option<String>,
-}
-
-impl From<&PreviewedAgent> for UnchangedAgent {
-    fn from(previewed: &PreviewedAgent) -> Self {
-        Self { agent: previewed.agent.clone(), outcome: previewed.outcome, detail: previewed.detail.clone() }
-    }
-}
-
-impl fmt::Display for UnchangedAgent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({}", self.agent, self.outcome.name().replace('_', " "))?;
-        match &self.detail {
-            Some(why) => write!(f, ": {why})"),
-            None => f.write_str(")"),
-        }
-    }
-}
-
-/// A requester together with the teams that it may see.
-#[derive(Clone, Debug)]
-pub struct ScopedRequester {
-    /// The person or system.
-    pub requester: Requester,
-    /// The teams that the requester is restricted to.
-    pub teams: TeamScope,
-}
+use crate::store::{ChangeSetRow, Reader};
 
 /// A service for bulk changes. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -285,9 +50,7 @@ impl ChangeSetService {
     /// Computes and stores a preview.
     pub async fn preview(&self, tenant: &TenantId, request: NewChangeSet) -> Result<ChangeSetView, ChangeSetError> {
         let requester = ScopedRequester { requester: request.requester.clone(), teams: request.teams.clone() };
-        let (reply, response) = oneshot::channel();
-        let message = ChangeSetCommand::Preview { request: Box::new(request), reply };
-        let id = self.send_request(tenant, message, response).await?;
+        let id = self.send(tenant, |reply| ChangeSetCommand::Preview { request: Box::new(request), reply }).await?;
         self.get(tenant, id, &requester, true).await
     }
 
@@ -308,16 +71,9 @@ impl ChangeSetService {
         let is_unchanged = !previewed.iter().any(|agent| agent.outcome.is_change());
         let unchanged = if is_unchanged { previewed.iter().map(UnchangedAgent::from).collect() } else { Vec::new() };
         let agents = previewed.into_iter().enumerate().filter(|(_, shown)| shown.outcome.is_change()).collect();
-        let (reply, response) = oneshot::channel();
-        let start = StartChangeSet {
-            id,
-            hash,
-            agents,
-            unchanged,
-            requester: requester.requester.clone(),
-            teams: requester.teams.clone(),
-        };
-        self.send_request(tenant, ChangeSetCommand::Start { start: Box::new(start), reply }, response).await?;
+        let ScopedRequester { requester: starter, teams } = requester.clone();
+        let start = StartChangeSet { id, hash, agents, unchanged, requester: starter, teams };
+        self.send(tenant, |reply| ChangeSetCommand::Start { start: Box::new(start), reply }).await?;
         self.get(tenant, id, &requester, true).await
     }
 
@@ -330,13 +86,8 @@ impl ChangeSetService {
         requester: ScopedRequester,
     ) -> Result<ChangeSetView, ChangeSetError> {
         self.find_visible(tenant, id, &requester).await?;
-        let (reply, response) = oneshot::channel();
-        self.send_request(
-            tenant,
-            ChangeSetCommand::Cancel { id, requester: requester.requester.clone(), note, reply },
-            response,
-        )
-        .await?;
+        let canceller = requester.requester.clone();
+        self.send(tenant, |reply| ChangeSetCommand::Cancel { id, requester: canceller, note, reply }).await?;
         self.get(tenant, id, &requester, true).await
     }
 
@@ -398,14 +149,12 @@ impl ChangeSetService {
         set.filter(|set| is_visible(set, &requester.teams)).ok_or(ChangeSetError::NotFound(id))
     }
 
-    async fn send_request<T>(
+    async fn send<T>(
         &self,
         tenant: &TenantId,
-        message: ChangeSetCommand,
-        response: oneshot::Receiver<Result<T, ChangeSetError>>,
+        command: impl FnOnce(oneshot::Sender<Result<T, ChangeSetError>>) -> ChangeSetCommand,
     ) -> Result<T, ChangeSetError> {
-        self.keeper.send_write_request(tenant, KeeperMessage::ChangeSet(message)).await?;
-        response.await.unwrap_or(Err(ChangeSetError::Keeper(KeeperError::Unavailable)))
+        self.keeper.ask_to_write(tenant, |reply| KeeperMessage::ChangeSet(command(reply))).await?
     }
 }
 
@@ -414,17 +163,4 @@ impl ChangeSetService {
 fn is_visible(set: &ChangeSetRow, teams: &TeamScope) -> bool {
     let Some(own_teams) = teams else { return true };
     set.teams.iter().all(|team| team.as_ref().is_some_and(|team| own_teams.contains(team)))
-}
-
-/// Options for undoing a change set.
-#[derive(Clone, Default, Debug)]
-pub struct UndoOptions {
-    /// What to do with agents on a contact; `None` means as in the set to undo.
-    pub on_contact: Option<OnContact>,
-    /// Whether the set goes ahead of other people's requests.
-    pub urgent: bool,
-    /// Why skills may fall below their staffing floors; `None` if they may not.
-    pub below_floor: Option<String>,
-    /// The requester's note.
-    pub note: Option<String>,
 }

@@ -5,14 +5,28 @@
 use std::collections::HashMap;
 
 use super::body::ChangeSetBody;
+use super::request::{ChangeSetError, ChangeSetSelection, NewChangeSet, ScopedRequester, UNDO_WINDOW};
 use super::view::parse_body;
-use super::{ChangeSetError, ChangeSetSelection, NewChangeSet, ScopedRequester, UNDO_WINDOW, UndoOptions};
 use crate::domain::agents::state::AgentState;
 use crate::domain::changes::change_set::{AgentChange, PreviewOutcome};
+use crate::domain::changes::policy::OnContact;
 use crate::domain::changes::transition::{Transition, TransitionStatus};
 use crate::domain::ids::AgentId;
 use crate::domain::time::UtcMicros;
 use crate::store::{ChangeSetRow, Reader, StoredChangeSetAgent};
+
+/// Options for undoing a change set.
+#[derive(Clone, Default, Debug)]
+pub struct UndoOptions {
+    /// What to do with agents on a contact; `None` means as in the set to undo.
+    pub on_contact: Option<OnContact>,
+    /// Whether the set goes ahead of other people's requests.
+    pub urgent: bool,
+    /// Why skills may fall below their staffing floors; `None` if they may not.
+    pub below_floor: Option<String>,
+    /// The requester's note.
+    pub note: Option<String>,
+}
 
 /// Builds the request for the change set that undoes `set`.
 ///

@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::body::{ChangeSetBody, PreviewSlots};
-use super::{ChangeSetError, UNDO_WINDOW};
+use super::request::{ChangeSetError, UNDO_WINDOW};
 use crate::domain::adherence::Verdict;
 use crate::domain::agents::state::AgentState;
 use crate::domain::changes::change_set::{FloorImpact, PreviewOutcome};
 use crate::domain::changes::policy::OnContact;
 use crate::domain::ids::{AgentId, ChangeSetId, ReasonCode, SkillId, TeamName, TenantId, TransitionId};
 use crate::domain::time::UtcMicros;
-use crate::engine::keeper::describe_obstacle;
+use crate::engine::changes::request::describe_obstacle;
 use crate::store::{ChangeSetCounts, ChangeSetRow, ReadError, Reader};
 
 /// Where a set stands.

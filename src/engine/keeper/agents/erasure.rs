@@ -8,8 +8,8 @@ use crate::domain::audit::AuditDraft;
 use crate::domain::changes::transition::Actor;
 use crate::domain::ids::ErasureId;
 use crate::engine::agents::erasure::{ErasureError, ErasureRequest};
-use crate::engine::keeper::Keeper;
-use crate::engine::keeper::record::Pass;
+use crate::engine::keeper::pass::Pass;
+use crate::engine::keeper::state::Keeper;
 use crate::engine::keeper_message::KeeperMessage;
 use crate::store::ErasureMark;
 

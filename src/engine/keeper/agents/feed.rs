@@ -6,8 +6,8 @@
 use crate::domain::agents::merge::{FeedObservation, KnownState, MergeResult, merge_feed};
 use crate::domain::agents::roster::{AgentIndex, AgentRecord};
 use crate::domain::ids::AgentId;
-use crate::engine::keeper::Keeper;
-use crate::engine::keeper::record::Pass;
+use crate::engine::keeper::pass::Pass;
+use crate::engine::keeper::state::Keeper;
 
 impl Keeper {
     /// Handles observations in the feed's order. Agents outside the roster are ignored.
@@ -103,12 +103,11 @@ impl Keeper {
         // stored. Another state is still news, but the stored instant is not compared.
         let is_unverified =
             !is_reported && known.is_some() && self.agent_tracking[index.position()].latest_row.is_none();
-        let merged = match (is_unverified, is_same_state) {
-            (true, true) => MergeResult::Unchanged,
-            (true, false) => merge_feed(KnownState { reported_by_feed: true, ..self.known_state(index) }, &observation),
-            (false, _) => {
-                merge_feed(KnownState { reported_by_feed: is_reported, ..self.known_state(index) }, &observation)
-            }
+        let merged = if is_unverified && is_same_state {
+            MergeResult::Unchanged
+        } else {
+            let reported_by_feed = is_reported || is_unverified;
+            merge_feed(KnownState { reported_by_feed, ..self.known_state(index) }, &observation)
         };
         match (merged, known) {
             (MergeResult::Changed(now), known) => self.enter_state(pass, index, known.as_ref(), now, observed_at),
@@ -125,18 +124,13 @@ impl Keeper {
                 | MergeResult::TimeCorrected(_)
                 | MergeResult::Inserted(_),
                 _,
-            ) if is_same_state => {
-                let tracking = &mut self.agent_tracking[index.position()];
-                (tracking.is_reported_by_feed, tracking.missed_snapshots) = (!is_unverified, None);
-                self.roster.mark_observed(index, observed_at);
+            ) => {
+                if is_same_state {
+                    let tracking = &mut self.agent_tracking[index.position()];
+                    (tracking.is_reported_by_feed, tracking.missed_snapshots) = (!is_unverified, None);
+                    self.roster.mark_observed(index, observed_at);
+                }
             }
-            (
-                MergeResult::Unchanged
-                | MergeResult::QueueChanged(_)
-                | MergeResult::TimeCorrected(_)
-                | MergeResult::Inserted(_),
-                _,
-            ) => {}
         }
     }
 }

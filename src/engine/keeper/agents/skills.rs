@@ -13,8 +13,8 @@ use crate::domain::changes::transition::{Actor, WaitReason};
 use crate::domain::ids::{AgentId, SkillId};
 use crate::engine::agents::skills::{SkillError, SkillRequest, SkillStaffing};
 use crate::engine::agents::stored_live_view::apply_skills;
-use crate::engine::keeper::Keeper;
-use crate::engine::keeper::record::Pass;
+use crate::engine::keeper::pass::Pass;
+use crate::engine::keeper::state::Keeper;
 use crate::store::{AgentSkillsWrite, SkillWrite};
 
 impl Keeper {

@@ -28,9 +28,9 @@ use crate::engine::changes::change_sets::body::{ChangeSetBody, PreviewSlots};
 use crate::engine::changes::change_sets::{
     ChangeSetCommand, ChangeSetError, ChangeSetSelection, MAX_PREVIEWS, NewChangeSet, PREVIEW_LIFETIME, StartChangeSet,
 };
-use crate::engine::changes::keeper_handle::KeeperError;
-use crate::engine::keeper::Keeper;
-use crate::engine::keeper::record::Pass;
+use crate::engine::changes::request::KeeperError;
+use crate::engine::keeper::pass::Pass;
+use crate::engine::keeper::state::Keeper;
 use crate::platform::breaker::State;
 use crate::platform::budget::{URGENT_MAX_WAIT, Urgency};
 use crate::store::{ChangeSetRow, ChangeSetWrite, ExcludedAgent, NoteWrite};

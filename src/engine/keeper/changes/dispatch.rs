@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::responses::{PlanQueryResult, StateChangeResult};
 use crate::domain::agents::roster::AgentIndex;
 use crate::domain::agents::state::AgentState;
 use crate::domain::changes::policy::{
@@ -15,10 +14,12 @@ use crate::domain::changes::policy::{
 use crate::domain::changes::transition::{Actor, TransitionStatus, TransitionStep, WaitReason};
 use crate::domain::ids::TransitionId;
 use crate::domain::time::UtcMicros;
-use crate::engine::keeper::Keeper;
 use crate::engine::keeper::agents::tracking::PlanQueryState;
-use crate::engine::keeper::record::Pass;
-use crate::engine::platform::calls::{BudgetKind, CallKind, HeldSlot, call_row, call_within_budget, record_answer};
+use crate::engine::keeper::arrival::{PlanQueryResult, StateChangeResult};
+use crate::engine::keeper::pass::Pass;
+use crate::engine::keeper::state::Keeper;
+use crate::engine::platform::calls::{CallKind, HeldSlot, call_row, call_within_budget, record_answer};
+use crate::engine::platform::link::BudgetKind;
 use crate::platform::CallError;
 use crate::platform::breaker::Permission;
 use crate::platform::budget::Urgency;

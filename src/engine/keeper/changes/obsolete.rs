@@ -11,9 +11,9 @@ use crate::domain::ids::{AgentId, TransitionId};
 use crate::domain::rules::rule::Mode;
 use crate::domain::rules::rule::compile::{CompiledRule, RuleSet};
 use crate::domain::time::UtcMicros;
-use crate::engine::keeper::Keeper;
 use crate::engine::keeper::agents::tracking::PlanQueryState;
-use crate::engine::keeper::record::Pass;
+use crate::engine::keeper::pass::Pass;
+use crate::engine::keeper::state::Keeper;
 
 impl Keeper {
     /// Checks all unsent transitions.

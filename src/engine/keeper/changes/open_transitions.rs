@@ -1,6 +1,6 @@
 //! The open transitions of one tenant, by agent, by status and in dispatch order.
 //!
-//! This type only keeps order; every change of a status goes through [`crate::engine::keeper::Keeper`].
+//! This type only keeps order; every change of a status goes through [`crate::engine::keeper::state::Keeper`].
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};

@@ -15,12 +15,9 @@ use crate::domain::changes::transition::{Actor, Transition, TransitionStatus, Tr
 use crate::domain::ids::{AgentId, ChangeSetId, ReasonCode, TransitionId};
 use crate::domain::time::UtcMicros;
 use crate::engine::changes::idempotency::StoredResponse;
-use crate::engine::changes::keeper_handle::{ChangeRequest, IdempotencyKey, KeeperError, RequestedChange};
-use crate::engine::keeper::Keeper;
-use crate::engine::keeper::record::Pass;
-
-/// The channel for the answer to a request.
-type Reply = oneshot::Sender<Result<Vec<RequestedChange>, KeeperError>>;
+use crate::engine::changes::request::{ChangeRequest, KeeperError, RequestedChange, describe_obstacle};
+use crate::engine::keeper::pass::Pass;
+use crate::engine::keeper::state::{Keeper, PendingReply, Reply};
 
 /// The input for a transition; the rest comes from the pass.
 pub(in crate::engine::keeper) struct TransitionRequest {
@@ -48,7 +45,7 @@ impl Keeper {
                     reply,
                 });
             }
-            Err(error) => pass.replies.push(Box::new(move || drop(reply.send(Err(error))))),
+            Err(error) => pass.reply_after_commit(reply, Err(error)),
         }
     }
 
@@ -171,8 +168,7 @@ impl Keeper {
                 let tenant = Some(self.link.tenant.clone());
                 pass.commit.idempotency.push(response.into_row(tenant, pending.actor, key, pass.now));
             }
-            let PendingReply { changes: taken, reply, .. } = pending;
-            pass.replies.push(Box::new(move || drop(reply.send(Ok(taken)))));
+            pass.reply_after_commit(pending.reply, Ok(pending.changes));
         }
     }
 
@@ -189,26 +185,7 @@ impl Keeper {
             self.apply_step(pass, id, TransitionStep::Cancel(Actor::Person { id: actor }.label()));
         }
         let row = pass.transition_row(id).filter(|_| is_cancellable).cloned();
-        pass.replies.push(Box::new(move || drop(reply.send(row))));
-    }
-}
-
-/// A reply that waits for the end of the pass.
-#[derive(Debug)]
-pub(in crate::engine::keeper) struct PendingReply {
-    changes: Vec<RequestedChange>,
-    key: Option<IdempotencyKey>,
-    actor: Arc<str>,
-    reply: Reply,
-}
-
-/// Describes what holds a transition or ended it, for the requester.
-pub(in crate::engine) fn describe_obstacle(transition: &Transition) -> Option<String> {
-    let detail = transition.outcome_text();
-    match (transition.violation, detail) {
-        (Some(violation), Some(detail)) if detail != violation.code() => Some(format!("{violation}: {detail}")),
-        (Some(violation), _) => Some(violation.code().to_owned()),
-        (None, detail) => detail,
+        pass.reply_after_commit(reply, row);
     }
 }
 

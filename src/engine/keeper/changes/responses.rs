@@ -8,16 +8,17 @@ use crate::domain::agents::agent::{ObservationSource, ObservedState};
 use crate::domain::agents::roster::{AgentIndex, AgentRecord, CachedPlatformPlan};
 use crate::domain::changes::policy::{PlatformPlan, Violation};
 use crate::domain::changes::transition::{Actor, Transition, TransitionStatus, TransitionStep, WaitReason};
-use crate::domain::ids::{AgentId, TransitionId};
+use crate::domain::ids::TransitionId;
 use crate::domain::time::UtcMicros;
 use crate::domain::webhooks::event::{AutomationHalted, AutomationResumed};
 use crate::engine::keeper::agents::tracking::PlanQueryState;
-use crate::engine::keeper::record::Pass;
-use crate::engine::keeper::{AutomaticChange, Keeper};
+use crate::engine::keeper::arrival::{PlanQueryResult, StateChangeResult};
+use crate::engine::keeper::pass::Pass;
+use crate::engine::keeper::state::{AutomaticChange, Keeper};
 use crate::engine::platform::calls::real_millis;
 use crate::platform::breaker::Change;
-use crate::platform::{Answer, CallError, Effect, Failure};
-use crate::store::{CallWrite, HistoryWrite, TenantStatus};
+use crate::platform::{CallError, Effect, Failure};
+use crate::store::{HistoryWrite, TenantStatus};
 
 /// The pause before a conflict without a known cause is tried again; it doubles with each conflict.
 const CONFLICT_RETRY_DELAY: Duration = Duration::from_secs(60);
@@ -27,21 +28,6 @@ const MAX_CONFLICT_RETRY_DELAY: Duration = Duration::from_secs(15 * 60);
 
 /// The pause after the platform refused the query itself, for example for credentials or a missing right.
 const REFUSED_QUERY_DELAY: Duration = Duration::from_secs(30);
-
-/// The result of a state POST.
-#[derive(Debug)]
-pub(in crate::engine::keeper) struct StateChangeResult {
-    pub id: TransitionId,
-    pub call: CallWrite,
-    pub result: Result<Answer<()>, CallError>,
-}
-
-/// The result of querying the platform about an agent.
-#[derive(Debug)]
-pub(in crate::engine::keeper) struct PlanQueryResult {
-    pub agent: AgentId,
-    pub plan: Result<PlatformPlan, CallError>,
-}
 
 impl Keeper {
     /// Handles the answer to a state POST.

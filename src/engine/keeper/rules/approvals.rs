@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use crate::domain::access::rights::Requester;
 use crate::domain::audit::Hash;
 use crate::domain::changes::transition::{Actor, Transition, TransitionStep, WaitReason};
-use crate::engine::keeper::Keeper;
 use crate::engine::keeper::changes::change_sets::with_source;
-use crate::engine::keeper::record::Pass;
+use crate::engine::keeper::pass::Pass;
+use crate::engine::keeper::state::Keeper;
 use crate::engine::rules::approvals::{APPROVED_BY, ApprovalError, Decision, DecisionMessage};
 
 impl Keeper {

@@ -9,9 +9,9 @@ use crate::domain::ids::TransitionId;
 use crate::domain::rules::planner::{Guard, HeldIntent, Intent, RuleAction, decide, record_intent};
 use crate::domain::rules::rule::Mode;
 use crate::domain::webhooks::event::{ApprovalWaiting, RuleTold};
-use crate::engine::keeper::Keeper;
 use crate::engine::keeper::changes::requests::TransitionRequest;
-use crate::engine::keeper::record::Pass;
+use crate::engine::keeper::pass::Pass;
+use crate::engine::keeper::state::Keeper;
 use crate::store::FindingKind;
 
 impl Keeper {

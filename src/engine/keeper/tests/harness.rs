@@ -15,9 +15,9 @@ use crate::domain::changes::policy::PlatformPlan;
 use crate::domain::changes::transition::TransitionStatus;
 use crate::domain::ids::{AgentId, ReasonCode, SubscriptionId, TenantId, TransitionId};
 use crate::domain::time::UtcMicros;
-use crate::engine::changes::keeper_handle::{ChangeRequest, RequestedChange};
-use crate::engine::keeper::changes::responses;
-use crate::engine::keeper::{Arrival, Keeper, KeeperContext};
+use crate::engine::changes::request::{ChangeRequest, RequestedChange};
+use crate::engine::keeper::arrival::{Arrival, PlanQueryResult};
+use crate::engine::keeper::state::{Keeper, KeeperContext};
 use crate::engine::keeper_message::{KeeperMessage, SnapshotObservation};
 use crate::engine::live::Live;
 use crate::engine::operations::settings::TenantSettings;
@@ -198,7 +198,7 @@ impl KeeperHarness {
     pub(super) async fn answer_plan_query(&mut self, agent: &str, answer: Result<PlatformPlan, Failure>) {
         let site = CallSite { purpose: "read the schedule", method: "GET", path: "/".to_owned() };
         let plan = answer.map_err(|failure| CallError { site, failure, sent_at: Some(self.clock.now()) });
-        let result = responses::PlanQueryResult { agent: agent.into(), plan };
+        let result = PlanQueryResult { agent: agent.into(), plan };
         self.keeper.run_pass(vec![Arrival::PlanQueryResult(result)]).await.expect("a pass");
     }
 

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::harness::KeeperHarness;
 use crate::clock::Clock as _;
 use crate::domain::agents::state::AgentState::{NotReady, Paused, Ready};
-use crate::engine::keeper::Arrival;
+use crate::engine::keeper::arrival::Arrival;
 use crate::engine::live::filter::{MessageSubject, ViewerFilter};
 use crate::engine::live::message::{ResetReason, reset_frame};
 use crate::engine::live::{Viewer, ViewerOutput, ViewerRequest};

@@ -7,31 +7,78 @@ use std::time::Duration;
 use prometheus_client::metrics::histogram::Histogram;
 use tokio::sync::Mutex;
 
+use super::reloads::Reloads;
 use super::view::{
     AuditStatus, BreakerStatus, BudgetStatus, ConfigurationStatus, FeedStatus, FigureAge, FiguresStatus, JobStatus,
     LiveViewStatus, SCHEMA_VERSION, Status, StoreStatus, SubscriptionStatus, TenantStatus, TokenStatus, WebhookStatus,
 };
-use super::{StatusParts, StatusSnapshot};
-use crate::clock::Stopwatch;
+use crate::clock::{SharedClock, Stopwatch};
 use crate::domain::analytics::anomaly::Anomalies;
 use crate::domain::analytics::trend::AnomalyKind;
 use crate::domain::ids::{EndpointId, TenantId};
 use crate::domain::jobs::job::JobKey;
 use crate::domain::live::figures::Figures;
 use crate::domain::time::UtcMicros;
-use crate::engine::analytics::RunTotals;
-use crate::engine::jobs::JobView;
+use crate::engine::analytics::{Analytics, RunTotals};
+use crate::engine::jobs::{JobView, Jobs};
+use crate::engine::live::{Live, ViewerCounts};
+use crate::engine::operations::log::Log;
 use crate::engine::operations::meter::{Counts, KeeperFacts, KeeperTotals};
-use crate::engine::platform::calls::{BudgetKind, real_millis};
+use crate::engine::operations::readiness::Readiness;
+use crate::engine::operations::tenants::Tenants;
+use crate::engine::platform::calls::real_millis;
 use crate::engine::platform::feed::{FeedConnection, FeedState};
-use crate::engine::platform::link::{Link, SubscriptionState};
-use crate::engine::webhooks::deliver::FAILING_AFTER;
+use crate::engine::platform::link::{BudgetKind, Link, SubscriptionState};
+use crate::engine::webhooks::deliver::{FAILING_AFTER, Outbox};
 use crate::platform::CallKind;
 use crate::platform::status::TokenHealth;
-use crate::store::{Backlog, ReadError, StoreSize, StoredEndpoint};
+use crate::store::{Backlog, ReadError, Reader, StoreSize, StoredEndpoint, Writer, WriterMetrics};
 
 /// The shortest time between two reads of the store, in real time.
 pub const STORE_READ_INTERVAL_REAL: Duration = Duration::from_secs(5);
+
+/// The dependencies of the status.
+pub struct StatusParts {
+    /// The tenants that are served.
+    pub tenants: Tenants,
+    /// The store's reader.
+    pub reader: Reader,
+    /// The store's writer.
+    pub writer: Writer,
+    /// The readiness of the parts.
+    pub readiness: Readiness,
+    /// The webhook outbox.
+    pub outbox: Outbox,
+    /// The scheduled jobs.
+    pub jobs: Jobs,
+    /// The hub of live messages.
+    pub live: Live,
+    /// The analytics runs.
+    pub analytics: Analytics,
+    /// The results of configuration reloads.
+    pub reloads: Reloads,
+    /// The log, if it is monitored.
+    pub log: Option<Log>,
+    /// The daemon's clock.
+    pub clock: SharedClock,
+    /// When the daemon was started, in its clock.
+    pub started_at: UtcMicros,
+}
+
+/// The status and metrics at one instant.
+#[derive(Debug)]
+pub struct StatusSnapshot {
+    /// The status shown to people and programs.
+    pub status: Status,
+    /// The metrics of each tenant.
+    pub tenants: Vec<TenantMetrics>,
+    /// The metrics of the store's writer.
+    pub writer: WriterMetrics,
+    /// The numbers of live viewers.
+    pub viewers: ViewerCounts,
+    /// The number of log lines lost.
+    pub log_lines_lost: u64,
+}
 
 /// Metrics of one tenant.
 #[derive(Debug)]
@@ -74,18 +121,24 @@ struct StoredTenantStatus {
     head: Option<(u64, UtcMicros)>,
 }
 
-/// The collector of statuses.
-pub(super) struct StatusCollector {
-    parts: StatusParts,
-    stored: Mutex<Option<(Stopwatch, Arc<StoredStatus>)>>,
+/// What was last read from the store, and how long ago.
+type CachedStoredStatus = Option<(Stopwatch, Arc<StoredStatus>)>;
+
+/// The status service. Cheap to clone.
+#[derive(Clone)]
+pub struct StatusService {
+    parts: Arc<StatusParts>,
+    stored: Arc<Mutex<CachedStoredStatus>>,
 }
 
-impl StatusCollector {
-    pub(super) fn new(parts: StatusParts) -> Self {
-        Self { parts, stored: Mutex::default() }
+impl StatusService {
+    /// Creates the service; nothing is read yet.
+    pub fn new(parts: StatusParts) -> Self {
+        Self { parts: Arc::new(parts), stored: Arc::default() }
     }
 
-    pub(super) async fn collect(&self, is_visible: &(dyn Fn(&TenantId) -> bool + Send + Sync)) -> StatusSnapshot {
+    /// Returns the status of the visible tenants and of what all tenants share.
+    pub async fn collect(&self, is_visible: impl Fn(&TenantId) -> bool + Send + Sync) -> StatusSnapshot {
         // A store that cannot be read is part of the status; what is in memory is still shown.
         let stored = match self.stored().await {
             Ok(stored) => Some(stored),
@@ -106,7 +159,7 @@ impl StatusCollector {
             })
             .collect();
         let report = self.parts.readiness.report();
-        let jobs = stored.as_deref().map_or_else(Vec::new, |stored| job_statuses(stored, is_visible));
+        let jobs = stored.as_deref().map_or_else(Vec::new, |stored| job_statuses(stored, &is_visible));
         let writer = self.parts.writer.metrics();
         let store = self.store_status(stored.as_deref(), writer.queued);
         let (reloaded, loaded_at) = self.parts.reloads.last();

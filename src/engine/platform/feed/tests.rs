@@ -12,6 +12,7 @@ use super::*;
 use crate::clock::{Clock as _, ManualClock, SharedClock, Stopwatch};
 use crate::domain::agents::state::AgentState;
 use crate::domain::ids::{ReasonCode, SubscriptionId};
+use crate::domain::time::UtcMicros;
 use crate::engine::operations::readiness::Part;
 use crate::engine::platform::link::tests::TenantFixture;
 use crate::platform::{

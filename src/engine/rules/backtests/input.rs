@@ -10,7 +10,7 @@ use crate::domain::rules::rule::rule_text::{locate_diagnostics, parse_rule_text}
 use crate::domain::rules::rule::{Mode, Rule};
 use crate::domain::time::UtcMicros;
 use crate::engine::operations::settings::TenantSettings;
-use crate::engine::rules::RuleEditError;
+use crate::engine::rules::edit::RuleEditError;
 
 /// What to test.
 #[derive(Clone, PartialEq, Eq, Debug)]

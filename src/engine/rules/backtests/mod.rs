@@ -18,9 +18,9 @@ pub use self::input::{BacktestInput, BacktestRequest};
 pub use self::result::{
     ActualChanges, AgentActs, BacktestResult, BacktestSide, ComparisonView, GuardCount, HourActs, ListedAct, RuleActs,
 };
-pub use self::run::Span;
 use self::run::{BacktestControl, BacktestFailure, run as replay};
 use crate::clock::{SharedClock, SharedRandom};
+use crate::domain::adherence::timeline::Span;
 use crate::domain::ids::{BacktestId, RuleId, TenantId};
 use crate::domain::time::UtcMicros;
 use crate::store::Reader;
@@ -228,8 +228,8 @@ impl Backtests {
             held.backtest.error = Some("it was cut off; ask for it again".to_owned());
         }
         loop {
-            if let Some((id, tenant, kit, span, stop)) = self.next_waiting() {
-                self.execute(id, &tenant, &kit, span, &stop, &soft).await;
+            if let Some((id, tenant, input, span, stop)) = self.next_waiting() {
+                self.execute(id, &tenant, &input, span, &stop, &soft).await;
             } else {
                 tokio::select! {
                     () = soft.cancelled() => return Ok(()),
@@ -245,10 +245,10 @@ impl Backtests {
     fn next_waiting(&self) -> Option<(BacktestId, TenantId, BacktestInput, Span, CancellationToken)> {
         let mut all = self.lock();
         let held = all.iter_mut().find(|held| held.backtest.status == BacktestStatus::Waiting)?;
-        let kit = held.input.take()?;
-        let trial = &mut held.backtest;
-        trial.status = BacktestStatus::Running;
-        Some((trial.id, trial.tenant.clone(), kit, (trial.from, trial.to), held.stop.clone()))
+        let input = held.input.take()?;
+        let backtest = &mut held.backtest;
+        backtest.status = BacktestStatus::Running;
+        Some((backtest.id, backtest.tenant.clone(), input, (backtest.from, backtest.to), held.stop.clone()))
     }
 
     async fn execute(
@@ -260,23 +260,23 @@ impl Backtests {
         stop: &CancellationToken,
         soft: &CancellationToken,
     ) {
-        let progress = |share: f64| self.update(id, |trial| trial.progress = share);
+        let progress = |share: f64| self.update(id, |backtest| backtest.progress = share);
         let control = BacktestControl { stop, progress: &progress };
         let ended = tokio::select! {
             ended = replay(&self.reader, tenant, input, span, &control) => ended,
             () = soft.cancelled() => Err(BacktestFailure::Cancelled),
         };
-        self.update(id, |trial| match ended {
+        self.update(id, |backtest| match ended {
             Ok(result) => {
-                (trial.status, trial.progress) = (BacktestStatus::Done, 1.0);
-                trial.result = Some(result);
+                (backtest.status, backtest.progress) = (BacktestStatus::Done, 1.0);
+                backtest.result = Some(result);
             }
-            Err(BacktestFailure::Cancelled) => trial.status = BacktestStatus::Cancelled,
+            Err(BacktestFailure::Cancelled) => backtest.status = BacktestStatus::Cancelled,
             Err(error) => {
                 let cause = anyhow::Error::from(error);
                 tracing::error!(%tenant, trial = %id, error = format!("{cause:#}"), "a trial of rules failed");
-                trial.status = BacktestStatus::Failed;
-                trial.error = Some("the history could not be read; see the log".to_owned());
+                backtest.status = BacktestStatus::Failed;
+                backtest.error = Some("the history could not be read; see the log".to_owned());
             }
         });
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::input::BacktestInput;
-use super::run::Span;
+use crate::domain::adherence::timeline::Span;
 use crate::domain::agents::agent::Agent;
 use crate::domain::ids::{AgentId, RuleId, TeamName};
 use crate::domain::rules::replay::{HOUR_US, ReplayResult, SAME_CHANGE_WINDOW, compare_with_actual, hour_of};

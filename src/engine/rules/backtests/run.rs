@@ -10,6 +10,7 @@ use super::input::BacktestInput;
 use super::result::{BacktestResult, build_result};
 use crate::clock::{RealTime, Stopwatch};
 use crate::domain::adherence::exception::{Exception, exception_spans};
+use crate::domain::adherence::timeline::Span;
 use crate::domain::agents::agent::Agent;
 use crate::domain::agents::state::AgentState;
 use crate::domain::analytics::anomaly::Anomalies;
@@ -33,9 +34,6 @@ const AGENTS_PER_HOUR_SLICE: usize = 10_000;
 const WORK_SLICE_REAL: Duration = Duration::from_millis(5);
 /// The number of schedule versions read at once.
 const VERSIONS_PAGE: u32 = 100;
-
-/// The span of a backtest: the first instant, and the first instant after it.
-pub type Span = (UtcMicros, UtcMicros);
 
 /// How a backtest is cancelled and reports its progress. It pauses as long as it works, so that it uses at most half of
 /// a processor.

@@ -13,7 +13,7 @@ use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 use utoipa::ToSchema;
 
-use super::Endpoint;
+use super::endpoint::Endpoint;
 use super::send::Attempt;
 use crate::clock::RealTime;
 use crate::domain::ids::{EndpointId, EventId, TenantId};

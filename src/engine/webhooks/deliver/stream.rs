@@ -16,12 +16,13 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::delivery_queue::{BlockedDelivery, DeliveryQueue, ReadyDelivery};
-use super::outbox::{DeliveryCounts, OutboxRequest, RequestQueue};
+use super::endpoint::FAILING_AFTER;
+use super::outbox::OutboxRequest;
+use super::parts::StreamParts;
 use super::send::{Attempt, DeliveryRequest};
-use super::{DeliverParts, Endpoint, FAILING_AFTER, ShutdownTokens};
 use crate::clock::{BoxFuture, RealTime, Stopwatch};
 use crate::domain::audit::AuditDraft;
-use crate::domain::ids::{AgentId, EventId, TenantId};
+use crate::domain::ids::{AgentId, EventId};
 use crate::domain::time::UtcMicros;
 use crate::domain::webhooks::delivery::{
     AttemptResult, DeliveryStatus, DeliveryStep, DisableReason, EndpointHealth, ResponseKind,
@@ -52,23 +53,6 @@ const SLOW_AFTER_REAL: Duration = Duration::from_secs(1);
 
 /// How long a worker continues at a stop, in real time.
 pub(super) const STOP_TIMEOUT_REAL: Duration = Duration::from_secs(4);
-
-/// What outlives a worker's restart.
-pub(super) struct StreamParts {
-    pub(super) tenant: TenantId,
-    pub(super) endpoint: Arc<Endpoint>,
-    pub(super) requests: RequestQueue,
-    pub(super) counts: Arc<DeliveryCounts>,
-    pub(super) shared: DeliverParts,
-    pub(super) shutdown: ShutdownTokens,
-}
-
-impl StreamParts {
-    /// Returns the name in the readiness report.
-    pub(super) fn part(&self) -> String {
-        format!("webhook {} of {}", self.endpoint.id, self.tenant)
-    }
-}
 
 /// An attempt in progress.
 struct ActiveAttempt {

@@ -13,11 +13,11 @@ use tokio_util::sync::CancellationToken;
 
 use self::receiver::{Receiver, refused};
 use super::*;
-use crate::clock::{Clock, ManualClock, RealTime, SeededRandom, Stopwatch};
+use crate::clock::{Clock, ManualClock, RealTime, SeededRandom, SharedClock, Stopwatch};
 use crate::domain::ids::{AgentId, EventId};
 use crate::domain::time::UtcMicros;
 use crate::domain::webhooks::delivery::{DISABLE_AFTER, ParkReason};
-use crate::domain::webhooks::event::{AgentStateChanged, Details as _, Event, ScheduleImported};
+use crate::domain::webhooks::event::{AgentStateChanged, Details as _, Event, EventKind, ScheduleImported};
 use crate::store::{DeliveryFilter, ProcessIdentity, ProcessRole, Store, StoredDelivery};
 
 /// How long a condition is waited for, in real time; it costs only a test that fails.

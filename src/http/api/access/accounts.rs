@@ -17,7 +17,7 @@ use crate::domain::ids::{TeamName, TenantId};
 use crate::domain::time::UtcMicros;
 use crate::engine::access::accounts::{AccountChanges, Author, LINK_LIFETIME, NewAccount};
 use crate::engine::changes::idempotency::StoredResponse;
-use crate::engine::changes::keeper_handle::IdempotencyKey;
+use crate::engine::changes::request::IdempotencyKey;
 use crate::http::auth::Caller;
 use crate::http::problem::Problem;
 use crate::http::request::etag::{IfMatch, IfMatchHeader, Version};

@@ -16,7 +16,7 @@ use crate::domain::changes::transition::{STATUS_NAMES, Transition};
 use crate::domain::ids::{AgentId, ReasonCode, TenantId, TransitionId};
 use crate::domain::time::UtcMicros;
 use crate::engine::changes::idempotency::StoredResponse;
-use crate::engine::changes::keeper_handle::{ChangeRequest, IdempotencyKey, MAX_AGENTS_PER_REQUEST, RequestedChange};
+use crate::engine::changes::request::{ChangeRequest, IdempotencyKey, MAX_AGENTS_PER_REQUEST, RequestedChange};
 use crate::http::auth::{Caller, Right};
 use crate::http::problem::{Code, Problem};
 use crate::http::request::authorized_request::{AuthorizedRequest, has_tenant};

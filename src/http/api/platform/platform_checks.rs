@@ -6,7 +6,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::domain::ids::{AgentId, TenantId};
-use crate::engine::changes::keeper_handle::KeeperError;
+use crate::engine::changes::request::KeeperError;
 use crate::engine::platform::probe::ProbeReport;
 use crate::http::auth::{Caller, Right};
 use crate::http::problem::Problem;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::domain::ids::{AgentId, TenantId, TransitionId};
-use crate::engine::changes::keeper_handle::IdempotencyKey;
+use crate::engine::changes::request::IdempotencyKey;
 use crate::engine::rules::approvals::{
     ApprovalError, ApprovalView, Approvals, Decision, DecisionResult, DecisionView, Page,
 };

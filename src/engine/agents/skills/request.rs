@@ -1,0 +1,67 @@
+//! Requests to the keeper about skills, and the replies.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+use utoipa::ToSchema;
+
+use crate::domain::access::rights::{Requester, TeamScope};
+use crate::domain::agents::skill::{MAX_SKILLS, Skill};
+use crate::domain::ids::{AgentId, SkillId};
+use crate::engine::changes::request::KeeperError;
+
+/// A request about skills, answered after the commit.
+#[derive(Debug)]
+pub enum SkillRequest {
+    /// Replace the skills of an agent.
+    SetAgent {
+        /// The agent.
+        agent: AgentId,
+        /// The agent's skills from now on.
+        skills: Vec<SkillId>,
+        /// Who requests it.
+        requester: Requester,
+        /// The requester's teams.
+        teams: TeamScope,
+        /// Receives the result.
+        reply: oneshot::Sender<Result<(), SkillError>>,
+    },
+    /// Set the name and the staffing floor of a skill.
+    SetSkill {
+        /// The skill.
+        skill: Skill,
+        /// Who requests it.
+        requester: Requester,
+        /// Receives the result.
+        reply: oneshot::Sender<Result<(), SkillError>>,
+    },
+    /// Report the staffing of all skills.
+    GetStaffing {
+        /// Receives the staffing by skill, for skills that some agent has.
+        reply: oneshot::Sender<HashMap<SkillId, SkillStaffing>>,
+    },
+}
+
+/// How a skill is staffed.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize, ToSchema)]
+pub struct SkillStaffing {
+    /// How many agents have it.
+    pub agents: u32,
+    /// How many of them are at work by fresh sight and stay there as far as is known.
+    pub available: u32,
+}
+
+/// Why skills could not be set.
+#[derive(Debug, thiserror::Error)]
+pub enum SkillError {
+    /// The keeper could not be reached or rejected the request.
+    #[error(transparent)]
+    Keeper(#[from] KeeperError),
+    /// There is no such agent within the requester's teams.
+    #[error("there is no agent {0}")]
+    NoAgent(AgentId),
+    /// The tenant already has as many named skills as it may.
+    #[error("the tenant has {MAX_SKILLS} skills with a name or floor, and more are not kept")]
+    TooMany,
+}
