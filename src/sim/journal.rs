@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::agent::ChangeCause;
 use super::faults::FaultKind;
-use super::feed::FeedEvent;
+use super::feed_message::FeedEvent;
 use super::state::SimState;
 use super::world::AgentChange;
 use crate::domain::ids::{AgentId, SubscriptionId, TenantId};

@@ -12,14 +12,13 @@ use super::agent::{BehaviourSettings, Overrides};
 use super::analytics::Analytics;
 use super::contacts::{QueueMove, Skill};
 use super::faults::{FaultError, FaultKind, FaultSpec, Faults};
-use super::feed::{ConnectionCommand, FeedContext, FeedEndReason, Feeds};
-use super::feed_message::FeedMessage;
+use super::feed::{ConnectionCommand, FeedContext, FeedCredentials, Feeds};
+use super::feed_message::{FeedEndReason, FeedMessage};
 use super::figures::CachedFigures;
 use super::journal::{Journal, LogPage};
 use super::options::SimOptions;
 use super::random::RandomStream;
 use super::roster::{self, PopulationOptions};
-use super::rules::FeedCredentials;
 use super::shifts::FileSchedule;
 use super::state::SimState;
 use super::subscriptions::Subscriptions;
@@ -192,17 +191,17 @@ impl PlatformState {
         self.tenants.iter().any(|tenant| tenant.feeds.has_open())
     }
 
-    /// Opens the feed of a ticket on a connection that `disconnect` ends. Returns `None` if the tenant no longer
+    /// Opens a feed on a connection that `disconnect` ends. Returns `None` if the tenant no longer
     /// exists.
     pub(super) fn open_feed(
         &mut self,
-        ticket: FeedCredentials,
+        credentials: FeedCredentials,
         disconnect: CancellationToken,
         now: UtcMicros,
     ) -> Option<(u64, mpsc::Receiver<ConnectionCommand>)> {
         self.advance(now);
-        let (feeds, mut context) = self.feeds_of(&ticket.tenant, now)?;
-        Some(feeds.open((ticket.token, ticket.base), disconnect, &mut context))
+        let (feeds, mut context) = self.feeds_of(&credentials.tenant, now)?;
+        Some(feeds.open(credentials, disconnect, &mut context))
     }
 
     /// Handles a message from the client of a feed.

@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 
 use super::analytics::{self, PageRequest};
 use super::faults::{ClockError, Endpoint, FaultContext, FaultKind, FaultSpec};
+use super::feed::FeedCredentials;
 use super::figures::SkillFigures;
 use super::journal::{RequestEntry, RequestOutcome};
 use super::platform_state::{PlatformState, Tenant};
@@ -147,13 +148,6 @@ impl Call {
     fn base(&self) -> TokenBase {
         if self.unit.is_some() { TokenBase::BusinessUnit } else { TokenBase::Root }
     }
-}
-
-/// The credentials of a feed. It does not implement `Debug`, since it holds a token.
-pub(super) struct FeedCredentials {
-    pub(super) tenant: TenantId,
-    pub(super) token: String,
-    pub(super) base: TokenBase,
 }
 
 /// The reply to a call. It does not implement `Debug`, since it may hold a token.
@@ -479,7 +473,7 @@ impl Tenant {
             let requested = wire::parse_skill_ids(call.query.get("skillId").map_or("", String::as_str))?;
             return Ok(Reply::SkillData {
                 requested,
-                figures: self.cached_figures.figures_at(now, &self.world),
+                figures: self.cached_figures.figures_at(now, || self.world.figures()),
                 with_idle,
             });
         }
@@ -489,7 +483,7 @@ impl Tenant {
         {
             return Err(Problem::new(404, "NOT_FOUND", "no such queue"));
         }
-        Ok(Reply::QueueFigures { requested, figures: self.cached_figures.figures_at(now, &self.world) })
+        Ok(Reply::QueueFigures { requested, figures: self.cached_figures.figures_at(now, || self.world.figures()) })
     }
 }
 

@@ -7,8 +7,8 @@ use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use super::ServerContext;
 use super::connection::ConnectionSignals;
+use super::context::ServerContext;
 use crate::sim::rules::Call;
 use crate::sim::wire::TokenForm;
 

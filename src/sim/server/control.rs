@@ -9,7 +9,7 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::ServerContext;
+use super::context::ServerContext;
 use crate::domain::ids::TenantId;
 use crate::sim::faults::FaultSpec;
 use crate::sim::journal::LogPage;

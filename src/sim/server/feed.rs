@@ -9,11 +9,13 @@ use tokio::sync::mpsc;
 
 use super::call::IncomingCall;
 use super::connection::{self, ConnectionSignals, SHUTDOWN_GRACE};
-use super::{ServerContext, reply};
+use super::context::ServerContext;
+use super::reply;
 use crate::clock::RealTime;
 use crate::domain::ids::TenantId;
-use crate::sim::feed::{ConnectionCommand, FeedEndReason};
-use crate::sim::rules::{FeedCredentials, Operation, Reply};
+use crate::sim::feed::{ConnectionCommand, FeedCredentials};
+use crate::sim::feed_message::FeedEndReason;
+use crate::sim::rules::{Operation, Reply};
 
 /// The largest message of a client, in bytes.
 const MAX_MESSAGE_BYTES: usize = 64 * 1024;

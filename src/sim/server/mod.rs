@@ -6,11 +6,10 @@
 
 mod call;
 pub(super) mod connection;
+pub(super) mod context;
 mod control;
 mod feed;
 mod reply;
-
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
@@ -19,37 +18,11 @@ use axum::response::Response;
 use axum::routing::{get, post};
 
 use self::call::IncomingCall;
-use super::platform_state::PlatformState;
+use self::context::ServerContext;
 use super::rules::{Operation, TokenStyle};
-use crate::clock::SharedClock;
 
 /// The largest body that is read, in bytes.
 const MAX_BODY_BYTES: usize = 1024 * 1024;
-
-/// The context of every handler.
-#[derive(Clone)]
-pub(super) struct ServerContext {
-    pub(super) clock: SharedClock,
-    pub(super) base_url: Arc<str>,
-    state: Arc<Mutex<PlatformState>>,
-}
-
-impl ServerContext {
-    /// Creates the context of a platform state reached under `base_url`.
-    pub(super) fn new(clock: SharedClock, base_url: Arc<str>, state: PlatformState) -> Self {
-        Self { clock, base_url, state: Arc::new(Mutex::new(state)) }
-    }
-
-    /// Locks the platform state. Hold the lock for one decision only, never across an await.
-    pub(super) fn lock_state(&self) -> MutexGuard<'_, PlatformState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Returns the base of a business unit's calls, as in the legacy token answer.
-    fn unit_base(&self, unit: &str) -> String {
-        format!("{}/bu/{unit}/", self.base_url)
-    }
-}
 
 /// Returns all routes of the simulator.
 pub(super) fn router(context: ServerContext) -> Router {

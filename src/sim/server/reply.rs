@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use jiff::fmt::rfc2822::DateTimePrinter;
 use serde_json::{Value, json};
 
-use super::ServerContext;
+use super::context::ServerContext;
 use crate::domain::time::UtcMicros;
 use crate::sim::faults::FaultKind;
 use crate::sim::rules::{Call, CallResult, Operation, Reply, TokenStyle};
