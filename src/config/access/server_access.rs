@@ -1,13 +1,12 @@
 //! `[server.tls]`, `[server.sessions]` and `[server.proxy]`: the certificate, the sign-ins and the proxies of the HTTP
 //! server.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::shared::diagnostic::{Origin, ValueFault};
+use crate::config::shared::diagnostic::ValueFault;
 use crate::config::shared::kind::{self, Kind};
-use crate::config::shared::reader::{Section, directory_of, reloadable, restart_only};
-use crate::config::shared::tree::Value;
+use crate::config::shared::reader::{Section, reloadable, restart_only};
 use crate::domain::access::network::Network;
 use crate::domain::access::rights::{Role, Scope, ScopeRequest, TenantScopeRequest};
 use crate::domain::ids::{TeamName, TenantId};
@@ -32,10 +31,12 @@ impl ServerTls {
                 "The file of the certificate, and of those that lead from it to a root: PEM, relative to this file. It is read again when \
                  it changes. With it, and a key, the daemon speaks TLS alone.",
             ),
-            &file(),
+            &kind::file(),
         );
-        let key = section
-            .optional(restart_only("key", "The file of the certificate's key: PEM, relative to this file."), &file());
+        let key = section.optional(
+            restart_only("key", "The file of the certificate's key: PEM, relative to this file."),
+            &kind::file(),
+        );
         match (certificate, key) {
             (Some(certificate), Some(key)) => Some(Self { certificate, key }),
             (None, None) => None,
@@ -257,19 +258,4 @@ fn separator() -> Kind<char> {
         }
     };
     Kind::from_text("character", convert, |one| toml::Value::String(one.to_string()).to_string())
-}
-
-fn resolve_path(origin: &Origin, path: &str) -> Result<PathBuf, ValueFault> {
-    if path.trim().is_empty() { Err(ValueFault::new("must not be empty")) } else { Ok(directory_of(origin).join(path)) }
-}
-
-pub(in crate::config) fn file() -> Kind<PathBuf> {
-    Kind::from_node(
-        "file",
-        |node| match &node.value {
-            Value::Text(path) => resolve_path(&node.origin, path).map_err(|fault| vec![fault]),
-            _ => Err(vec![kind::type_fault("the path of a file", node)]),
-        },
-        |path: &PathBuf| toml::Value::String(Path::display(path).to_string()).to_string(),
-    )
 }

@@ -6,7 +6,7 @@ use super::super::shared::diagnostic::ValueFault;
 use super::super::shared::kind::{self, Kind};
 use super::super::shared::reader::{Section, reloadable};
 use super::super::shared::tree::{Node, Value};
-use super::JobKind;
+use super::job_kind::JobKind;
 use crate::domain::ids::TeamName;
 use crate::domain::reports::report_run::{ReportFormat, ReportKind as Report};
 

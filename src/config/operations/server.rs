@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use reqwest::Url;
 
-use crate::config::access::server_access::{ServerProxy, ServerTls, Sessions, file};
+use crate::config::access::server_access::{ServerProxy, ServerTls, Sessions};
 use crate::config::shared::diagnostic::ValueFault;
 use crate::config::shared::kind;
 use crate::config::shared::reader::{Section, reloadable, restart_only};
@@ -205,7 +205,7 @@ impl Client {
                     "The file of certificates that the command line trusts there, alone: of authorities, or of the daemon itself; PEM, relative \
                      to this file. By default `server.tls.certificate` where the daemon is found by `server.listen`, else the system's.",
                 ),
-                &file(),
+                &kind::file(),
             ),
             token: section.optional_daemon_secret(reloadable(
                 "token",

@@ -8,8 +8,8 @@ use std::time::Duration;
 use reqwest::Url;
 
 use crate::config::adherence;
+use crate::config::analytics::query::{self, AnalyticsQuery};
 use crate::config::analytics::series;
-use crate::config::analytics::{self, AnalyticsQuery};
 use crate::config::changes::policy::Policy;
 use crate::config::live::figures::FigureSettings;
 use crate::config::live::thresholds;
@@ -20,7 +20,6 @@ use crate::config::rules::automation::Automation;
 use crate::config::shared::diagnostic::ValueFault;
 use crate::config::shared::kind::{self, Kind};
 use crate::config::shared::reader::{Section, reloadable};
-use crate::config::webhooks::is_loopback;
 use crate::domain::access::secret::Secret;
 use crate::domain::adherence::AdherenceSettings;
 use crate::domain::agents::state::{AgentState, StateNames};
@@ -153,7 +152,7 @@ impl TokenSettings {
                 "The token endpoint under base_url; by default /oauth2/token for body, /oauth/token for basic, \
                  /InContactAuthorizationServer/Token for legacy.",
             ),
-            &path(),
+            &kind::path(),
             style.default_path().to_owned(),
         );
         let scope =
@@ -190,7 +189,7 @@ impl TenantIdentity {
             &kind::boolean(),
             false,
         );
-        if base_url.as_ref().is_some_and(|url| url.scheme() == "http" && !allow_plain_http && !is_loopback(url)) {
+        if base_url.as_ref().is_some_and(|url| url.scheme() == "http" && !allow_plain_http && !kind::is_loopback(url)) {
             let fault = ValueFault::new("would send credentials in clear")
                 .with_suggestion("use https://, or set allow_plain_http = true");
             section.add_diagnostic("base_url", fault);
@@ -303,7 +302,7 @@ impl Tenant {
         let adherence = section.table("adherence", adherence::read);
         let automation = section.table("automation", Automation::read);
         let thresholds = section.table("thresholds", thresholds::read);
-        let analytics = analytics::read(section);
+        let analytics = query::read(section);
         let configured =
             series::ConfiguredSources { skills: &subjects.skills, queues: &subjects.queues, queries: &analytics };
         let series = series::read(section, &configured);
@@ -392,18 +391,6 @@ fn agent_id() -> Kind<AgentId> {
         }
     };
     Kind::from_text("agent id", convert, |id| format!("{id:?}"))
-}
-
-pub(in crate::config) fn path() -> Kind<String> {
-    let convert = |text: &str| {
-        let sound = text.starts_with('/') && !text.contains(|c: char| c.is_whitespace() || matches!(c, '?' | '#'));
-        if sound {
-            Ok(text.to_owned())
-        } else {
-            Err(ValueFault::new("must be a path that begins with /, without query"))
-        }
-    };
-    Kind::from_text("path", convert, |path| format!("{path:?}"))
 }
 
 fn version() -> Kind<String> {

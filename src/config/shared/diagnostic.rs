@@ -1,10 +1,12 @@
 //! The mistakes of a configuration, with their place and a suggestion. A diagnostic never contains a value of the
 //! configuration, since the value may be a secret in the wrong place.
 
-use crate::domain::wording::closest_name;
 use std::fmt;
-use std::path::Path;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use crate::domain::wording::closest_name;
 
 /// The origin of a value of the effective configuration.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -30,6 +32,14 @@ impl Origin {
     /// Returns whether the origin gives every value as text, whatever its type: the environment and options do.
     pub(in crate::config) fn is_plain_text(&self) -> bool {
         matches!(self, Self::Environment(_) | Self::Flag(_))
+    }
+
+    /// Returns the folder that relative paths of a value start from: that of its file, or else the working directory.
+    pub(in crate::config) fn directory(&self) -> PathBuf {
+        match self {
+            Self::File { file, .. } => file.parent().map(Path::to_path_buf).unwrap_or_default(),
+            Self::Default | Self::Environment(_) | Self::Flag(_) => PathBuf::new(),
+        }
     }
 
     fn sort_key(&self) -> (u8, &Path, usize, usize, &str) {
@@ -148,6 +158,16 @@ impl ValueFault {
         match closest_name(name, known.iter().copied()) {
             Some(known) => fault.with_suggestion(format!("did you mean \"{known}\"?")),
             None => fault.with_suggestion(format!("known here: {}", known.join(", "))),
+        }
+    }
+
+    /// Returns the fault for an unreadable file, in words that do not depend on the system.
+    pub(in crate::config) fn unreadable(what: &str, error: &std::io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::NotFound => {
+                Self::new(format!("{what}: there is no such file")).with_suggestion("check its path")
+            }
+            kind => Self::new(format!("{what}: {kind}")).with_suggestion("check its path and permissions"),
         }
     }
 

@@ -8,7 +8,6 @@ use super::environment::Environment;
 use super::reader::{DescribedKey, ReadResults, Section};
 use super::settings::ChangeEffect;
 use super::tree::Node;
-use crate::config::Config;
 
 const INTRODUCTION: &str = "\
 # Configuration
@@ -36,18 +35,18 @@ lists are replaced.
   changed key of a tenant that says who, where, how fast or how starts that tenant's workers anew, and no other's.
 ";
 
-/// Returns the text of `docs/configuration.md`.
-pub fn reference() -> String {
+/// Returns the text of `docs/configuration.md`, which lists these keys.
+pub(in crate::config) fn reference(keys: &[DescribedKey]) -> String {
     let mut page = INTRODUCTION.to_owned();
     let mut current = None;
-    for key in described_keys() {
+    for key in keys {
         let section = key.path.rsplit_once('.').map_or("", |(section, _)| section);
         if current.as_deref() != Some(section) {
             let title = if section.is_empty() { "At the top".to_owned() } else { format!("`{}`", heading(section)) };
             let _ = write!(page, "\n## {title}\n\n| key | takes | default | change | |\n|---|---|---|---|---|\n");
             current = Some(section.to_owned());
         }
-        page.push_str(&row(&key));
+        page.push_str(&row(key));
     }
     page
 }
@@ -73,13 +72,13 @@ fn row(key: &DescribedKey) -> String {
     format!("| `{name}` | {} | {default} | {change} | {} |\n", key.kind.replace('|', "\\|"), key.about)
 }
 
-/// Returns every key of the configuration by section. A section's own keys come before those of its tables.
-pub(in crate::config) fn described_keys() -> Vec<DescribedKey> {
+/// Returns every key that `read` reads from the whole configuration, by section. A section's own keys come before those of its tables.
+pub(in crate::config) fn described_keys(read: impl FnOnce(&mut Section<'_, '_>)) -> Vec<DescribedKey> {
     let environment = Environment::default();
     let mut findings = ReadResults::new(&environment);
     findings.described_keys = Some(Vec::new());
     let mut section = Section::root(Node::empty_table(Origin::Default), &mut findings);
-    Config::read(&mut section);
+    read(&mut section);
     let keys = findings.described_keys.unwrap_or_default();
     let mut sections: Vec<(String, Vec<DescribedKey>)> = Vec::new();
     for key in keys {

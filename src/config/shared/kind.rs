@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
 use reqwest::Url;
 
-use super::diagnostic::ValueFault;
+use super::diagnostic::{Origin, ValueFault};
 use super::tree::{Entry, Node, Value};
 use crate::domain::agents::state::AgentState;
+use crate::domain::jobs::cron::Pattern;
 use crate::domain::time::span;
 use crate::domain::time::{UtcMicros, duration_text};
 use crate::domain::webhooks::target::Target;
@@ -75,7 +77,7 @@ pub(in crate::config) fn type_fault(what: &str, node: &Node) -> ValueFault {
     ValueFault::new(format!("expects {what}, not {}", node.kind()))
 }
 
-fn quoted(text: &impl fmt::Display) -> String {
+pub(in crate::config) fn quoted(text: &impl fmt::Display) -> String {
     toml::Value::String(text.to_string()).to_string()
 }
 
@@ -275,6 +277,24 @@ pub(in crate::config) fn url() -> Kind<Url> {
     Kind::from_text("URL", convert, |url| quoted(&url.as_str().trim_end_matches('/')))
 }
 
+/// Returns whether a URL points to this machine, judged by its text alone without a DNS lookup.
+pub(in crate::config) fn is_loopback(url: &Url) -> bool {
+    Target::from_url(url).is_some_and(|target| target.is_loopback())
+}
+
+/// The path of a URL.
+pub(in crate::config) fn path() -> Kind<String> {
+    let convert = |text: &str| {
+        let sound = text.starts_with('/') && !text.contains(|c: char| c.is_whitespace() || matches!(c, '?' | '#'));
+        if sound {
+            Ok(text.to_owned())
+        } else {
+            Err(ValueFault::new("must be a path that begins with /, without query"))
+        }
+    };
+    Kind::from_text("path", convert, |path| format!("{path:?}"))
+}
+
 /// A list, which is separated by commas in the environment and on the command line.
 pub(in crate::config) fn list<T: 'static>(element: Kind<T>) -> Kind<Vec<T>> {
     let Kind { name, parse, show } = element;
@@ -347,4 +367,39 @@ pub(in crate::config) fn zone() -> Kind<String> {
         Err(_) => Err(ValueFault::new("is not a known IANA time zone").with_suggestion("as in \"Europe/London\"")),
     };
     Kind::from_text("IANA zone", convert, quoted)
+}
+
+/// When something is due, as a line of five fields.
+pub(in crate::config) fn cron() -> Kind<Pattern> {
+    let convert = |text: &str| {
+        Pattern::parse(text).map_err(|fault| {
+            let position_text =
+                fault.position.map_or_else(String::new, |position| format!(" (at character {position} of it)"));
+            ValueFault::new(format!("{}{position_text}", fault.problem)).with_suggestion(fault.suggestion)
+        })
+    };
+    Kind::from_text("cron text of five fields", convert, |pattern| format!("{:?}", pattern.as_str()))
+}
+
+/// The path of a file, relative to the file of the configuration.
+pub(in crate::config) fn file() -> Kind<PathBuf> {
+    path_below_file("file")
+}
+
+/// The path of a folder, relative to the file of the configuration.
+pub(in crate::config) fn folder() -> Kind<PathBuf> {
+    path_below_file("folder")
+}
+
+fn path_below_file(what: &'static str) -> Kind<PathBuf> {
+    let parse = move |node: &Node| match &node.value {
+        Value::Text(path) => resolve_path(&node.origin, path),
+        _ => Err(type_fault(&format!("the path of a {what}"), node)),
+    };
+    Kind::new(what, parse, |path| quoted(&path.display()))
+}
+
+/// Returns a path that is relative to the file of `origin`.
+pub(in crate::config) fn resolve_path(origin: &Origin, path: &str) -> Result<PathBuf, ValueFault> {
+    if path.trim().is_empty() { Err(ValueFault::new("must not be empty")) } else { Ok(origin.directory().join(path)) }
 }

@@ -3,7 +3,7 @@
 //! The keys that the sections read define the configuration: the same calls provide the values, the diagnostics, the
 //! origins and the contents of `docs/configuration.md`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::diagnostic::{Diagnostic, DiagnosticSubject, Origin, ValueFault};
 use super::environment::Environment;
@@ -264,7 +264,7 @@ impl<'f, 'e> Section<'f, 'e> {
     pub(in crate::config) fn daemon_secret(&mut self, key: Key) -> Option<Secret> {
         let is_elsewhere = self.results.environment.is_for_command()
             && self.table.get(key.name).is_some_and(|entry| {
-                secrets::is_external(&entry.node, self.results.environment, &directory_of(&entry.node.origin))
+                secrets::is_external(&entry.node, self.results.environment, &entry.node.origin.directory())
             });
         if !is_elsewhere {
             return self.required_secret(key);
@@ -287,7 +287,7 @@ impl<'f, 'e> Section<'f, 'e> {
     /// Returns the file of a secret that has not been read yet, if it is kept in one.
     pub(in crate::config) fn secret_file(&self, name: &str) -> Option<PathBuf> {
         let node = &self.table.get(name)?.node;
-        secrets::file_of(node).map(|path| directory_of(&node.origin).join(path))
+        secrets::file_of(node).map(|path| node.origin.directory().join(path))
     }
 
     fn secret(&mut self, key: Key, missing: &MissingValue<Secret>) -> Option<Secret> {
@@ -298,7 +298,7 @@ impl<'f, 'e> Section<'f, 'e> {
             }
             return None;
         };
-        let directory = directory_of(&entry.node.origin);
+        let directory = entry.node.origin.directory();
         match secrets::resolve(&entry.node, self.results.environment, &directory) {
             Ok((secret, kept)) => {
                 if secrets::is_world_readable(&entry.node, &directory) {
@@ -394,13 +394,5 @@ impl<'f, 'e> Section<'f, 'e> {
             let fault = ValueFault::unknown_key(name, &self.known_keys);
             self.results.add_diagnostic(&entry.origin, &path, fault);
         }
-    }
-}
-
-/// Returns the folder that relative paths of a value start from: that of its file, or else the working directory.
-pub(in crate::config) fn directory_of(origin: &Origin) -> PathBuf {
-    match origin {
-        Origin::File { file, .. } => file.parent().map(Path::to_path_buf).unwrap_or_default(),
-        Origin::Default | Origin::Environment(_) | Origin::Flag(_) => PathBuf::new(),
     }
 }

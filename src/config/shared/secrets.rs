@@ -5,10 +5,9 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use super::diagnostic::ValueFault;
+use super::diagnostic::{Origin, ValueFault};
 use super::environment::Environment;
 use super::kind;
-use super::load::read_fault;
 use super::tree::{Node, Value};
 use crate::domain::access::secret::Secret;
 
@@ -39,7 +38,7 @@ pub(in crate::config) fn resolve(
 ) -> Result<(Secret, String), Vec<ValueFault>> {
     let table = match (&node.value, &node.origin) {
         (Value::Table(table), _) => table,
-        (Value::Text(text), crate::config::Origin::Environment(name)) => {
+        (Value::Text(text), Origin::Environment(name)) => {
             return checked(text).map(|secret| (secret, format!("env {name}"))).map_err(|fault| vec![fault]);
         }
         (Value::Text(_), _) => {
@@ -139,7 +138,7 @@ fn from_file(path: &str, directory: &Path) -> Result<(Secret, String), ValueFaul
     let limit = MAX_SECRET_BYTES + 1;
     std::fs::File::open(directory.join(path))
         .and_then(|file| file.take(limit).read_to_string(&mut text))
-        .map_err(|error| read_fault("its file cannot be read", &error))?;
+        .map_err(|error| ValueFault::unreadable("its file cannot be read", &error))?;
     checked(&text).map(|secret| (secret, format!("file {path}")))
 }
 
