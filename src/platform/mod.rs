@@ -33,7 +33,6 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use self::error::CallSite;
 use crate::domain::agents::state::AgentState;
 use crate::domain::analytics::{AggregationQuery, QuerySpan};
 use crate::domain::ids::{AgentId, PlatformQueryId, QueueId, ReasonCode, SkillId, SubscriptionId};
@@ -131,9 +130,8 @@ pub trait Platform: Send + Sync + fmt::Debug {
 
 /// Returns the answer of a dialect that does not offer a call. Nothing is sent.
 fn unsupported<'a, T: Send + 'a>(purpose: &'static str) -> Call<'a, T> {
-    let site = CallSite { purpose, method: "", path: String::new() };
     let failure = Failure::Unsupported { what: purpose.to_owned() };
-    Box::pin(std::future::ready(Err(CallError { site, failure, sent_at: None })))
+    Box::pin(std::future::ready(Err(CallError::without_request(purpose, failure))))
 }
 
 /// What a dialect can do.

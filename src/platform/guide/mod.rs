@@ -262,13 +262,7 @@ impl GuidePlatform {
         let secrets = [token.text().expose(), self.tokens.client_secret().expose()];
         self.classify(&reply, &token, api_request.scope, &secrets)?;
         let value = read(&mut reply, &secrets)?;
-        Ok(Answer {
-            value,
-            latency: reply.latency,
-            sent_at: reply.sent_at,
-            received_at: reply.received_at,
-            platform_now: reply.date(),
-        })
+        Ok(answer(value, &reply))
     }
 
     /// Maps the status to a failure. Status 304, used for snapshots, counts as a success.
@@ -309,8 +303,7 @@ impl GuidePlatform {
         let segments = ["users", agent.as_str(), "state"];
         let mut question = ApiRequest::post(CallKind::State, "set the state", &segments, "users:state:write", None);
         let Some(name) = self.state_names.platform_name(state) else {
-            let site = CallSite { purpose: question.purpose, method: "", path: String::new() };
-            return Err(CallError { site, failure: Failure::cannot_set(state), sent_at: None });
+            return Err(CallError::without_request(question.purpose, Failure::cannot_set(state)));
         };
         question.body = Some(wire::state_body(name, reason));
         self.send(question, wire::parse_acceptance).await
@@ -321,9 +314,8 @@ impl GuidePlatform {
         let scope = "analytics:realtime:subscription:write";
         let mut question = ApiRequest::post(CallKind::Subscribe, "make a subscription", &segments, scope, None);
         if request.agents.is_empty() {
-            let site = CallSite { purpose: question.purpose, method: "", path: String::new() };
             let what = "subscribe to no agents: without a filter it would send all of them".to_owned();
-            return Err(CallError { site, failure: Failure::Unsupported { what }, sent_at: None });
+            return Err(CallError::without_request(question.purpose, Failure::Unsupported { what }));
         }
         let interval = request.interval.clamp(MIN_INTERVAL, MAX_INTERVAL);
         let needed_only = match request.detail {
@@ -338,6 +330,17 @@ impl GuidePlatform {
             Ok(Subscription { id, interval })
         })
         .await
+    }
+}
+
+/// Returns what a reply says, with its times.
+fn answer<T>(value: T, reply: &ApiReply) -> Answer<T> {
+    Answer {
+        value,
+        latency: reply.latency,
+        sent_at: reply.sent_at,
+        received_at: reply.received_at,
+        platform_now: reply.date(),
     }
 }
 
