@@ -12,7 +12,6 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 
 pub use self::job_kind::JobKind;
-use self::job_kind::KINDS;
 pub use self::report::{ReportSpan, ScheduledReport};
 use super::operations::tenant::Tenant;
 use super::shared::diagnostic::ValueFault;
@@ -85,9 +84,9 @@ impl RetentionSettings {
 /// Reads all jobs: those of the file, then the default jobs.
 pub(super) fn read(section: &mut Section<'_, '_>, tenants: &[Tenant]) -> Vec<JobSettings> {
     let mut jobs = section.tables("jobs", |section| JobSettings::read(section, tenants));
-    for (name, kind) in KINDS {
-        if !jobs.iter().any(|job| job.id.as_str() == *name) {
-            jobs.extend(JobSettings::default_settings(*kind));
+    for kind in JobKind::ALL {
+        if !jobs.iter().any(|job| job.id.as_str() == kind.name()) {
+            jobs.extend(JobSettings::default_settings(kind));
         }
     }
     jobs
@@ -157,15 +156,15 @@ const DEFAULT_COPIES: usize = 7;
 
 fn read_kind(section: &mut Section<'_, '_>, id: Option<&JobId>) -> Option<JobKind> {
     let key = reloadable("kind", "What it does; may be left out where the id is a kind's name.");
-    let named = section.optional(key, &kind::choice(KINDS));
-    let by_id = id.and_then(|id| KINDS.iter().find(|(name, _)| *name == id.as_str())).map(|(_, kind)| *kind);
+    let named = section.optional(key, &kind::named(&JobKind::ALL, JobKind::name));
+    let by_id = id.and_then(|id| JobKind::ALL.into_iter().find(|kind| kind.name() == id.as_str()));
     match (named, by_id) {
         (Some(named), Some(by_id)) if named != by_id => {
             let fault = ValueFault::new("is not the kind that the id names");
             section.add_diagnostic("kind", fault.with_suggestion("choose another id, or leave kind out"));
         }
         (None, None) if id.is_some() => {
-            let names = KINDS.iter().map(|(name, _)| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
+            let names = JobKind::ALL.map(|kind| format!("\"{}\"", kind.name())).join(", ");
             section.add_diagnostic(
                 "kind",
                 ValueFault::new(ValueFault::MISSING).with_suggestion(format!("one of {names}")),

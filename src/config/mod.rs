@@ -63,7 +63,6 @@ use crate::domain::access::secret::Secret;
 use crate::domain::ids::{RuleId, TenantId};
 use crate::domain::rules::rule::{Mode as RuleMode, Rule};
 use crate::domain::schedules::import::ImportOptions;
-use crate::domain::wording::closest_name;
 
 /// The whole configuration, valid as a whole.
 #[derive(Clone, Debug)]
@@ -243,9 +242,7 @@ impl Config {
         };
         config.check_enforced_rules(section);
         config.check_clock(section);
-        config.check_token_tenants(section);
-        config.check_proxy_tenants(section);
-        config.check_webhook_tenants(section);
+        config.check_tenants(section);
         config
     }
 
@@ -261,10 +258,8 @@ impl Config {
         if self.mixes_real_and_simulated_time() {
             for key in ["clock.speed", "clock.start"] {
                 let fault = ValueFault::new("simulated time needs every URL to be loopback");
-                section.add_diagnostic_at_value(
-                    key,
-                    fault.with_suggestion("remove it, or point base_url at the simulator"),
-                );
+                let suggestion = "remove it, or point base_url at the simulator";
+                section.add_diagnostic_at_value(key, fault.with_suggestion(suggestion));
             }
         }
     }
@@ -274,49 +269,35 @@ impl Config {
             let Enforce::Only(enforced) = &tenant.automation.enforce else { continue };
             let known = |id: &RuleId| self.rules.iter().any(|rule| rule.id == *id);
             for id in enforced.iter().filter(|id| !known(id)) {
-                let fault = ValueFault::new("names a rule that does not exist");
-                let near = closest_name(id.as_str(), self.rules.iter().map(|rule| rule.id.as_str()));
-                let fault = match near {
-                    Some(near) => fault.with_suggestion(format!("did you mean \"{near}\"?")),
-                    None => fault,
-                };
+                let fault = ValueFault::new("names a rule that does not exist")
+                    .with_closest(id.as_str(), self.rules.iter().map(|rule| rule.id.as_str()));
                 section.add_diagnostic_at_value(&format!("tenants[{}].automation.enforce", tenant.id), fault);
             }
         }
     }
 
-    fn check_webhook_tenants(&self, section: &mut Section<'_, '_>) {
-        for webhook in &self.webhooks {
-            if webhook.tenants.iter().any(|id| self.tenant(id).is_none()) {
+    /// Checks the tenants that tokens, proxies' roles and webhooks name.
+    fn check_tenants(&self, section: &mut Section<'_, '_>) {
+        let is_unknown = |id: &TenantId| self.tenant(id).is_none();
+        let mut check = |list: String, has_unknown: bool| {
+            if has_unknown {
                 let known = self.tenants.iter().map(|tenant| tenant.id.as_str()).collect::<Vec<_>>().join(", ");
-                let fault = ValueFault::new("names a tenant that is not configured")
-                    .with_suggestion(format!("configured: {known}"));
-                section.add_diagnostic_at_value(&format!("webhooks[{}].tenants", webhook.id), fault);
+                let fault = ValueFault::new("names a tenant that is not configured");
+                section.add_diagnostic_at_value(&list, fault.with_suggestion(format!("configured: {known}")));
             }
-        }
-    }
-
-    fn check_proxy_tenants(&self, section: &mut Section<'_, '_>) {
-        for role in &self.server.proxy.roles {
-            let Scope::Only(tenants) = &role.scope else { continue };
-            if tenants.keys().any(|id| self.tenant(id).is_none()) {
-                let known = self.tenants.iter().map(|tenant| tenant.id.as_str()).collect::<Vec<_>>().join(", ");
-                let fault = ValueFault::new("names a tenant that is not configured")
-                    .with_suggestion(format!("configured: {known}"));
-                section.add_diagnostic_at_value(&format!("server.proxy.roles[{}].tenants", role.id), fault);
-            }
-        }
-    }
-
-    fn check_token_tenants(&self, section: &mut Section<'_, '_>) {
+        };
         for token in &self.server.tokens {
-            let TenantScope::Only(tenants) = &token.tenants else { continue };
-            if tenants.iter().any(|id| self.tenant(id).is_none()) {
-                let known = self.tenants.iter().map(|tenant| tenant.id.as_str()).collect::<Vec<_>>().join(", ");
-                let fault = ValueFault::new("names a tenant that is not configured")
-                    .with_suggestion(format!("configured: {known}"));
-                section.add_diagnostic_at_value(&format!("server.tokens[{}].tenants", token.id), fault);
+            if let TenantScope::Only(tenants) = &token.tenants {
+                check(format!("server.tokens[{}].tenants", token.id), tenants.iter().any(is_unknown));
             }
+        }
+        for role in &self.server.proxy.roles {
+            if let Scope::Only(tenants) = &role.scope {
+                check(format!("server.proxy.roles[{}].tenants", role.id), tenants.keys().any(is_unknown));
+            }
+        }
+        for webhook in &self.webhooks {
+            check(format!("webhooks[{}].tenants", webhook.id), webhook.tenants.iter().any(is_unknown));
         }
     }
 }

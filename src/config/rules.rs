@@ -55,7 +55,7 @@ pub(super) fn include_files(sources: &mut Sources, results: &mut ReadResults<'_>
     table.insert("rules".to_owned(), Entry { origin, node: rules });
 }
 
-fn add_rules(file: Node, rules: &mut Node, output: &mut ReadResults<'_>) {
+fn add_rules(file: Node, rules: &mut Node, results: &mut ReadResults<'_>) {
     let Value::Table(table) = file.value else { return };
     for (key, entry) in table {
         match (&mut rules.value, entry.node.value) {
@@ -63,14 +63,14 @@ fn add_rules(file: Node, rules: &mut Node, output: &mut ReadResults<'_>) {
             (_, _) => {
                 let fault =
                     ValueFault::new("does not belong into a file of rules").with_suggestion("it holds [[rules]] alone");
-                output.add_diagnostic(&entry.origin, &key, fault);
+                results.add_diagnostic(&entry.origin, &key, fault);
             }
         }
     }
 }
 
 fn with_rule_subject(diagnostics: Vec<Diagnostic>) -> impl Iterator<Item = Diagnostic> {
-    diagnostics.into_iter().map(|complaint| Diagnostic { subject: DiagnosticSubject::Rule, ..complaint })
+    diagnostics.into_iter().map(|diagnostic| Diagnostic { subject: DiagnosticSubject::Rule, ..diagnostic })
 }
 
 /// The keys of a rule for the reference; the rule's module defines their values.
@@ -108,8 +108,8 @@ pub(super) fn read(section: &mut Section<'_, '_>, tenants: &[Tenant]) -> Vec<Rul
     let checked = check(&rules, capabilities(tenants)).into_iter();
     diagnostics
         .extend(checked.map(|c| RuleDiagnostic { index: indexes.get(c.index).copied().unwrap_or(c.index), ..c }));
-    for complaint in diagnostics {
-        add_diagnostic(section, &nodes, complaint);
+    for diagnostic in diagnostics {
+        add_diagnostic(section, &nodes, diagnostic);
     }
     for (rule, index) in rules.iter().zip(indexes) {
         if let Some(node) = nodes.get(index) {

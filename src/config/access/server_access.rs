@@ -161,7 +161,7 @@ impl ProxyRole {
         let group = section.required(reloadable("group", "The group, as the proxy spells it."), &kind::text());
         let role = section.required(
             reloadable("role", "What the group gives; of somebody who is in several, the first in this list counts."),
-            &kind::choice(ROLES),
+            &kind::named(&Role::ALL, Role::name),
         );
         let tenants = section.value(
             reloadable("tenants", "The tenants where it gives that, by id; `[\"*\"]` is all of them."),
@@ -216,14 +216,6 @@ fn scope_request(tenants: &[String], teams: &[String]) -> Result<ScopeRequest, U
     Ok(ScopeRequest { everywhere: false, tenants: requested })
 }
 
-const ROLES: &[(&str, Role)] = &[
-    (Role::Viewer.name(), Role::Viewer),
-    (Role::Supervisor.name(), Role::Supervisor),
-    (Role::Analyst.name(), Role::Analyst),
-    (Role::Auditor.name(), Role::Auditor),
-    (Role::Admin.name(), Role::Admin),
-];
-
 fn network() -> Kind<Network> {
     let convert = |text: &str| {
         text.parse().map_err(|_| {
@@ -257,5 +249,5 @@ fn separator() -> Kind<char> {
             _ => Err(ValueFault::new("must be one character").with_suggestion("as in \",\" or \";\"")),
         }
     };
-    Kind::from_text("character", convert, |one| toml::Value::String(one.to_string()).to_string())
+    Kind::from_text("character", convert, kind::quoted)
 }

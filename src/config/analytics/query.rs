@@ -170,5 +170,5 @@ fn parse_text<T: FromStr<Err = String> + Display + 'static>(name: &'static str, 
     let convert = move |text: &str| {
         text.parse().map_err(|_: String| ValueFault::new(format!("must be {name}")).with_suggestion(advice))
     };
-    Kind::from_text(name, convert, |value: &T| toml::Value::String(value.to_string()).to_string())
+    Kind::from_text(name, convert, kind::quoted)
 }

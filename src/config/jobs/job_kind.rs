@@ -17,17 +17,10 @@ pub enum JobKind {
     Report,
 }
 
-/// The kinds by their names.
-pub(super) const KINDS: &[(&str, JobKind)] = &[
-    ("audit-head", JobKind::AuditHead),
-    ("retention", JobKind::Retention),
-    ("checkpoint", JobKind::Checkpoint),
-    ("backup", JobKind::Backup),
-    ("schedule-folder", JobKind::ScheduleFolder),
-    ("report", JobKind::Report),
-];
-
 impl JobKind {
+    pub(super) const ALL: [Self; 6] =
+        [Self::AuditHead, Self::Retention, Self::Checkpoint, Self::Backup, Self::ScheduleFolder, Self::Report];
+
     /// Returns the name in the configuration, which is also the id of the default job of this kind.
     pub const fn name(self) -> &'static str {
         match self {

@@ -49,8 +49,6 @@ pub enum MetricsAccess {
     Open,
 }
 
-const METRICS: &[(&str, MetricsAccess)] = &[("token", MetricsAccess::Token), ("open", MetricsAccess::Open)];
-
 /// A bearer token of the HTTP server.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ApiToken {
@@ -83,21 +81,6 @@ impl TenantScope {
     }
 }
 
-const RIGHTS: &[(&str, Right)] = &[
-    (Right::Read.name(), Right::Read),
-    (Right::Change.name(), Right::Change),
-    (Right::Import.name(), Right::Import),
-    (Right::Excuse.name(), Right::Excuse),
-    (Right::EditRules.name(), Right::EditRules),
-    (Right::Report.name(), Right::Report),
-    (Right::Analytics.name(), Right::Analytics),
-    (Right::Audit.name(), Right::Audit),
-    (Right::Webhooks.name(), Right::Webhooks),
-    (Right::RunJobs.name(), Right::RunJobs),
-    (Right::Accounts.name(), Right::Accounts),
-    (Right::Erase.name(), Right::Erase),
-];
-
 /// The rights that `change` includes in the configuration. They belonged to it before they got names of their own.
 const IMPLIED_BY_CHANGE: [Right; 2] = [Right::Webhooks, Right::RunJobs];
 
@@ -123,7 +106,7 @@ impl Server {
                 "Who may read `/metrics`: `token`, whoever has a token that may read (which shows its tenants alone); `open`, \
                  whoever reaches the port.",
             ),
-            &kind::choice(METRICS),
+            &kind::choice(&[("token", MetricsAccess::Token), ("open", MetricsAccess::Open)]),
             MetricsAccess::Token,
         );
         let tls = section.table("tls", ServerTls::read);
@@ -131,9 +114,7 @@ impl Server {
         let proxy = section.table("proxy", ServerProxy::read);
         Self { listen, max_viewers, tokens, metrics, tls, sessions, proxy }
     }
-}
 
-impl Server {
     /// Returns the scheme of the server's URLs.
     pub const fn scheme(&self) -> &'static str {
         if self.tls.is_some() { "https" } else { "http" }
@@ -161,7 +142,7 @@ impl ApiToken {
                 "may",
                 "What the token may do, by the names of docs/rights.md; `change` stands for `webhooks` and `run_jobs` too.",
             ),
-            &kind::list(kind::choice(RIGHTS)),
+            &kind::list(kind::named(&Right::ALL, Right::name)),
             vec![Right::Read],
         );
         if rights.is_empty() {

@@ -117,17 +117,17 @@ impl ConfigError {
 
     /// Returns whether the configuration is valid apart from its rules.
     pub fn is_about_rules_only(&self) -> bool {
-        self.diagnostics.iter().all(|complaint| complaint.subject == DiagnosticSubject::Rule)
+        self.diagnostics.iter().all(|diagnostic| diagnostic.subject == DiagnosticSubject::Rule)
     }
 }
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, complaint) in self.diagnostics.iter().enumerate() {
+        for (index, diagnostic) in self.diagnostics.iter().enumerate() {
             if index > 0 {
                 f.write_str("\n")?;
             }
-            complaint.fmt(f)?;
+            diagnostic.fmt(f)?;
         }
         Ok(())
     }
@@ -154,11 +154,8 @@ impl ValueFault {
 
     /// Returns the fault for an unknown key, which suggests a similar one of those that are `known`.
     pub(in crate::config) fn unknown_key(name: &str, known: &[&str]) -> Self {
-        let fault = Self::new("is not a known key");
-        match closest_name(name, known.iter().copied()) {
-            Some(known) => fault.with_suggestion(format!("did you mean \"{known}\"?")),
-            None => fault.with_suggestion(format!("known here: {}", known.join(", "))),
-        }
+        let known_here = format!("known here: {}", known.join(", "));
+        Self::new("is not a known key").with_suggestion(known_here).with_closest(name, known.iter().copied())
     }
 
     /// Returns the fault for an unreadable file, in words that do not depend on the system.
@@ -168,6 +165,15 @@ impl ValueFault {
                 Self::new(format!("{what}: there is no such file")).with_suggestion("check its path")
             }
             kind => Self::new(format!("{what}: {kind}")).with_suggestion("check its path and permissions"),
+        }
+    }
+
+    /// Suggests the name of `known` that is most like `text` instead, if there is one.
+    #[must_use]
+    pub(in crate::config) fn with_closest<'a>(self, text: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
+        match closest_name(text, known) {
+            Some(near) => self.with_suggestion(format!("did you mean \"{near}\"?")),
+            None => self,
         }
     }
 

@@ -75,11 +75,11 @@ fn row(key: &DescribedKey) -> String {
 /// Returns every key that `read` reads from the whole configuration, by section. A section's own keys come before those of its tables.
 pub(in crate::config) fn described_keys(read: impl FnOnce(&mut Section<'_, '_>)) -> Vec<DescribedKey> {
     let environment = Environment::default();
-    let mut findings = ReadResults::new(&environment);
-    findings.described_keys = Some(Vec::new());
-    let mut section = Section::root(Node::empty_table(Origin::Default), &mut findings);
+    let mut results = ReadResults::new(&environment);
+    results.described_keys = Some(Vec::new());
+    let mut section = Section::root(Node::empty_table(Origin::Default), &mut results);
     read(&mut section);
-    let keys = findings.described_keys.unwrap_or_default();
+    let keys = results.described_keys.unwrap_or_default();
     let mut sections: Vec<(String, Vec<DescribedKey>)> = Vec::new();
     for key in keys {
         let name = key.path.rsplit_once('.').map_or(String::new(), |(section, _)| section.to_owned());

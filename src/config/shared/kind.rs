@@ -17,7 +17,6 @@ use crate::domain::jobs::cron::Pattern;
 use crate::domain::time::span;
 use crate::domain::time::{UtcMicros, duration_text};
 use crate::domain::webhooks::target::Target;
-use crate::domain::wording::closest_name;
 
 type Parse<T> = Rc<dyn Fn(&Node) -> Result<T, Vec<ValueFault>>>;
 type Show<T> = Rc<dyn Fn(&T) -> String>;
@@ -209,19 +208,15 @@ pub(in crate::config) fn instant() -> Kind<UtcMicros> {
 }
 
 /// One of several words.
-pub(in crate::config) fn choice<T: Copy + PartialEq + 'static>(choices: &'static [(&'static str, T)]) -> Kind<T> {
+pub(in crate::config) fn choice<T: Copy + PartialEq + 'static>(choices: &[(&'static str, T)]) -> Kind<T> {
+    let choices: Rc<[(&'static str, T)]> = choices.into();
     let names = choices.iter().map(|(word, _)| format!("\"{word}\"")).collect::<Vec<_>>().join(", ");
     let convert = {
-        let words = names.clone();
-        move |text: &str| {
-            if let Some((_, value)) = choices.iter().find(|(word, _)| *word == text) {
-                return Ok(*value);
-            }
-            let fault = ValueFault::new(format!("must be one of {words}"));
-            Err(match closest_name(text, choices.iter().map(|(word, _)| *word)) {
-                Some(word) => fault.with_suggestion(format!("did you mean \"{word}\"?")),
-                None => fault,
-            })
+        let (choices, words) = (Rc::clone(&choices), names.clone());
+        move |text: &str| match choices.iter().find(|(word, _)| *word == text) {
+            Some((_, value)) => Ok(*value),
+            None => Err(ValueFault::new(format!("must be one of {words}"))
+                .with_closest(text, choices.iter().map(|(word, _)| *word))),
         }
     };
     let show = move |value: &T| {
@@ -230,16 +225,21 @@ pub(in crate::config) fn choice<T: Copy + PartialEq + 'static>(choices: &'static
     Kind::from_text(&format!("one of {names}"), convert, show)
 }
 
+/// One of several values that have names.
+pub(in crate::config) fn named<T: Copy + PartialEq + 'static>(
+    values: &[T],
+    name: impl Fn(T) -> &'static str,
+) -> Kind<T> {
+    choice(&values.iter().map(|value| (name(*value), *value)).collect::<Vec<_>>())
+}
+
 /// One of the daemon's agent states, by name.
 pub(in crate::config) fn state() -> Kind<AgentState> {
     let convert = |text: &str| {
         AgentState::from_name(text).ok_or_else(|| {
             let names = AgentState::KNOWN.map(|state| state.name().to_owned());
-            let fault = ValueFault::new(format!("must be one of our states: {}", names.join(", ")));
-            match closest_name(text, names.iter().map(String::as_str)) {
-                Some(name) => fault.with_suggestion(format!("did you mean \"{name}\"?")),
-                None => fault,
-            }
+            ValueFault::new(format!("must be one of our states: {}", names.join(", ")))
+                .with_closest(text, names.iter().map(String::as_str))
         })
     };
     Kind::from_text("state", convert, quoted)
@@ -341,6 +341,23 @@ pub(in crate::config) fn map<K: Ord + 'static, V: 'static>(names: Kind<K>, value
         if pairs.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", pairs.join(", ")) }
     };
     Kind { name, parse: Rc::new(parse_map), show: Rc::new(show_map) }
+}
+
+/// Reads each entry of a table with `read`, which returns `None` for a key that is not `known`. Returns the faults.
+pub(in crate::config) fn read_entries(
+    node: &Node,
+    known: &[&str],
+    mut read: impl FnMut(&str, &Node) -> Option<Result<(), Vec<ValueFault>>>,
+) -> Vec<ValueFault> {
+    let Value::Table(table) = &node.value else { return vec![type_fault("a table", node)] };
+    let mut faults = Vec::new();
+    for (key, entry) in table {
+        let result = read(key, &entry.node).unwrap_or_else(|| Err(vec![ValueFault::unknown_key(key, known)]));
+        let placed =
+            |fault: ValueFault| ValueFault { origin: fault.origin.or_else(|| Some(entry.origin.clone())), ..fault };
+        faults.extend(result.err().into_iter().flatten().map(placed));
+    }
+    faults
 }
 
 fn collect_all<'a, T>(

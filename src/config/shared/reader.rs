@@ -97,20 +97,20 @@ enum MissingValue<T> {
 
 impl<'f, 'e> Section<'f, 'e> {
     /// Returns the section of the whole configuration.
-    pub(in crate::config) fn root(root: Node, output: &'f mut ReadResults<'e>) -> Self {
-        Self::from_node(root, String::new(), String::new(), output)
+    pub(in crate::config) fn root(root: Node, results: &'f mut ReadResults<'e>) -> Self {
+        Self::from_node(root, String::new(), String::new(), results)
     }
 
-    fn from_node(node: Node, path: String, described_path: String, output: &'f mut ReadResults<'e>) -> Self {
+    fn from_node(node: Node, path: String, described_path: String, results: &'f mut ReadResults<'e>) -> Self {
         let origin = node.origin.clone();
         let kind = node.kind();
         let table = if let Value::Table(table) = node.value {
             table
         } else {
-            output.add_diagnostic(&origin, &path, ValueFault::new(format!("expects a table, not {kind}")));
+            results.add_diagnostic(&origin, &path, ValueFault::new(format!("expects a table, not {kind}")));
             Table::new()
         };
-        Self { path, described_path, origin, table, known_keys: Vec::new(), read_keys: Vec::new(), results: output }
+        Self { path, described_path, origin, table, known_keys: Vec::new(), read_keys: Vec::new(), results }
     }
 
     fn path_of(&self, name: &str) -> String {

@@ -86,10 +86,15 @@ pub(in crate::config) fn resolve(
 
 /// Returns the path of the file that the node names.
 pub(in crate::config) fn file_of(node: &Node) -> Option<&str> {
+    text_under(node, "file")
+}
+
+/// Returns the text under a key of a table.
+fn text_under<'a>(node: &'a Node, key: &str) -> Option<&'a str> {
     let Value::Table(table) = &node.value else { return None };
-    match table.get("file").map(|entry| &entry.node.value) {
-        Some(Value::Text(path)) => Some(path),
-        Some(_) | None => None,
+    match &table.get(key)?.node.value {
+        Value::Text(text) => Some(text),
+        _ => None,
     }
 }
 
@@ -103,12 +108,8 @@ pub(in crate::config) fn is_world_readable(node: &Node, directory: &Path) -> boo
 /// Returns whether the node names a variable that is not set here, or a file that this user cannot read.
 pub(in crate::config) fn is_external(node: &Node, environment: &Environment, directory: &Path) -> bool {
     let Value::Table(table) = &node.value else { return false };
-    let named = |key: &str| match table.get(key).map(|entry| &entry.node.value) {
-        Some(Value::Text(text)) => Some(text.as_str()),
-        Some(_) | None => None,
-    };
     let is_closed = |path: &Path| std::fs::File::open(path).is_err();
-    match (table.len(), SOURCES.map(named)) {
+    match (table.len(), SOURCES.map(|key| text_under(node, key))) {
         (1, [Some(name), None, None]) => environment.get(name).is_none(),
         (1, [None, Some(path), None]) => is_closed(&directory.join(path)),
         (1, [None, None, Some(name)]) => {

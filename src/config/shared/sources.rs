@@ -81,11 +81,13 @@ pub(in crate::config) fn keep_certain_diagnostics(
     broken_lines: &BrokenLines,
 ) {
     let rest = diagnostics.split_off(syntax_errors.min(diagnostics.len()));
-    diagnostics.extend(rest.into_iter().filter(|complaint| match &complaint.origin {
+    diagnostics.extend(rest.into_iter().filter(|diagnostic| match &diagnostic.origin {
         Origin::File { file, line, .. } => {
             let cut_short =
-                complaint.subject == DiagnosticSubject::Rule && broken_lines.iter().any(|(broken, _)| broken == file);
-            !broken_lines.contains(&(Arc::clone(file), *line)) && complaint.problem != ValueFault::MISSING && !cut_short
+                diagnostic.subject == DiagnosticSubject::Rule && broken_lines.iter().any(|(broken, _)| broken == file);
+            !broken_lines.contains(&(Arc::clone(file), *line))
+                && diagnostic.problem != ValueFault::MISSING
+                && !cut_short
         }
         Origin::Environment(_) | Origin::Flag(_) => true,
         Origin::Default => false,
