@@ -335,17 +335,15 @@ impl Tenant {
             series,
         })
     }
-}
 
-impl Tenant {
     /// Returns whether the running workers can continue with `newer`. Keys that workers take over while they run may
     /// differ; a change of any other key needs new workers.
     pub fn is_same_tenant(&self, newer: &Self) -> bool {
         let continued = Self {
             agents: newer.agents.clone(),
             skills: newer.skills.clone(),
-            feed: self.feed.with_previous(&newer.feed),
-            figures: self.figures.with_previous(&newer.figures),
+            feed: self.feed.with_reloadable_from(&newer.feed),
+            figures: self.figures.with_reloadable_from(&newer.figures),
             schedule_folder: newer.schedule_folder.clone(),
             policy: newer.policy,
             retry: newer.retry,

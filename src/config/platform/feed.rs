@@ -58,7 +58,7 @@ impl Feed {
     }
 
     /// Returns these settings with those of `newer` that a running worker takes over.
-    pub(in crate::config) fn with_previous(&self, newer: &Self) -> Self {
+    pub(in crate::config) fn with_reloadable_from(&self, newer: &Self) -> Self {
         Self { enabled: newer.enabled, silent_after: newer.silent_after, ..self.clone() }
     }
 }

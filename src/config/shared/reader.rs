@@ -255,19 +255,15 @@ impl<'f, 'e> Section<'f, 'e> {
         self.secret(key, &MissingValue::Optional)
     }
 
-    /// Reads a required secret. `None` means that an error was reported.
-    pub(in crate::config) fn required_secret(&mut self, key: Key) -> Option<Secret> {
-        self.secret(key, &MissingValue::Required)
-    }
-
-    /// Reads a secret that the daemon requires. A command beside the daemon may be unable to read it.
+    /// Reads a secret that the daemon requires; `None` means that an error was reported. A command beside the daemon may
+    /// be unable to read it.
     pub(in crate::config) fn daemon_secret(&mut self, key: Key) -> Option<Secret> {
         let is_elsewhere = self.results.environment.is_for_command()
             && self.table.get(key.name).is_some_and(|entry| {
                 secrets::is_external(&entry.node, self.results.environment, &entry.node.origin.directory())
             });
         if !is_elsewhere {
-            return self.required_secret(key);
+            return self.secret(key, &MissingValue::Required);
         }
         let entry = self.take_entry(key.name)?;
         let secret = Secret::stored_elsewhere();
