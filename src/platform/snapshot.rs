@@ -104,7 +104,7 @@ pub struct AgentObservation {
 /// Leaves out the agent's name.
 impl fmt::Debug for AgentObservation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sighting")
+        f.debug_struct("AgentObservation")
             .field("agent", &self.agent)
             .field("state", &self.state)
             .field("queue", &self.queue)

@@ -72,7 +72,10 @@ pub(super) struct Grant {
 
 impl fmt::Debug for Grant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Grant").field("base", &self.base.as_str()).field("life", &self.lifetime).finish_non_exhaustive()
+        f.debug_struct("Grant")
+            .field("base", &self.base.as_str())
+            .field("lifetime", &self.lifetime)
+            .finish_non_exhaustive()
     }
 }
 
