@@ -17,8 +17,9 @@
 //! | `faults`, `journal` | what goes wrong, and the log of everything |
 //! | `wire`, `server` | bodies, paths, and faults on the wire |
 //! | `receiver` | a webhook receiver that checks what it gets |
-//! | `simulator` | the socket and the tasks |
+//! | `simulator`, `accept` | the socket and the tasks |
 
+mod accept;
 mod agent;
 mod analytics;
 mod calendar;

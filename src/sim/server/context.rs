@@ -24,6 +24,13 @@ impl ServerContext {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Locks the platform state as it is now.
+    pub(in crate::sim) fn lock_current_state(&self) -> MutexGuard<'_, PlatformState> {
+        let mut state = self.lock_state();
+        state.advance(self.clock.now());
+        state
+    }
+
     /// Returns the base of a business unit's calls, as in the legacy token answer.
     pub(super) fn unit_base(&self, unit: &str) -> String {
         format!("{}/bu/{unit}/", self.base_url)

@@ -39,9 +39,9 @@ pub(super) fn router(context: ServerContext) -> Router {
 }
 
 /// Adds a `Date` by the simulator's clock to an answer without one, since hyper would use the system's clock.
-async fn add_date_header(State(lobby): State<ServerContext>, mut response: Response) -> Response {
+async fn add_date_header(State(context): State<ServerContext>, mut response: Response) -> Response {
     if !response.headers().contains_key(DATE)
-        && let Some(date) = reply::date_header(lobby.clock.now())
+        && let Some(date) = reply::date_header(context.clock.now())
     {
         response.headers_mut().insert(DATE, date);
     }
@@ -75,9 +75,9 @@ async fn token(style: TokenStyle, incoming: IncomingCall) -> Response {
 }
 
 async fn serve(operation: Operation, incoming: IncomingCall) -> Response {
-    let IncomingCall { lobby: context, signals: line, call } = incoming;
+    let IncomingCall { context, signals, call } = incoming;
     let now = context.clock.now();
     let served = context.lock_state().serve(operation, &call, now);
     let answer = reply::write_response(&context, operation, &call, &served, now);
-    connection::send_response(answer, served.fault.as_ref(), &line).await
+    connection::send_response(answer, served.fault.as_ref(), &signals).await
 }
