@@ -1,11 +1,11 @@
 //! `[audit]`: the signed heads of the audit chain.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::operations::store::Store;
-use super::shared::diagnostic::{Origin, ValueFault};
+use super::shared::diagnostic::ValueFault;
 use super::shared::kind::{self, Kind};
-use super::shared::reader::{Section, directory_of, restart_only};
+use super::shared::reader::{Section, restart_only};
 use super::shared::tree::Value;
 use crate::domain::audit::head::{MAX_MARKS, PublicKey};
 
@@ -58,7 +58,7 @@ impl Audit {
                     "A folder that receives each head as a line of JSON, in one file per tenant and day; \
                          relative to this file.",
                 ),
-                &folder(),
+                &kind::folder(),
             ),
         }
     }
@@ -72,14 +72,6 @@ impl Audit {
     }
 }
 
-fn display(path: &Path) -> String {
-    toml::Value::String(path.display().to_string()).to_string()
-}
-
-fn resolve_path(origin: &Origin, path: &str) -> Result<PathBuf, ValueFault> {
-    if path.trim().is_empty() { Err(ValueFault::new("must not be empty")) } else { Ok(directory_of(origin).join(path)) }
-}
-
 /// A path as `{ file = "PATH" }`. Unlike a secret's, the file need not exist yet.
 fn key_file() -> Kind<PathBuf> {
     Kind::from_node(
@@ -90,22 +82,11 @@ fn key_file() -> Kind<PathBuf> {
                 _ => None,
             };
             match named {
-                Some(Value::Text(path)) => resolve_path(&node.origin, path).map_err(|fault| vec![fault]),
+                Some(Value::Text(path)) => kind::resolve_path(&node.origin, path).map_err(|fault| vec![fault]),
                 _ => Err(vec![ValueFault::new("expects the file of a key").with_suggestion(KEY_ADVICE)]),
             }
         },
-        |path| format!("{{ file = {} }}", display(path)),
-    )
-}
-
-fn folder() -> Kind<PathBuf> {
-    Kind::from_node(
-        "folder",
-        |node| match &node.value {
-            Value::Text(path) => resolve_path(&node.origin, path).map_err(|fault| vec![fault]),
-            _ => Err(vec![kind::type_fault("the path of a folder", node)]),
-        },
-        |path| display(path),
+        |path| format!("{{ file = {} }}", kind::quoted(&path.display())),
     )
 }
 

@@ -3,6 +3,7 @@
 //! Every kind of job has a default job. An entry with the kind's name as its id changes it or switches it off; an entry
 //! with another id is an additional job.
 
+mod job_kind;
 mod report;
 
 use std::path::PathBuf;
@@ -10,73 +11,15 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
+pub use self::job_kind::JobKind;
 pub use self::report::{ReportSpan, ScheduledReport};
 use super::operations::tenant::Tenant;
 use super::shared::diagnostic::ValueFault;
-use super::shared::kind::{self, Kind};
+use super::shared::kind;
 use super::shared::reader::{Section, reloadable};
 use crate::domain::ids::{JobId, TenantId};
 use crate::domain::jobs::cron::{Calendar, Pattern};
 use crate::domain::jobs::job::CatchUp;
-
-/// The kind of a job.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum JobKind {
-    /// Signs the head of each tenant's audit chain and sends it out.
-    AuditHead,
-    /// Deletes data that has reached its retention limit.
-    Retention,
-    /// Writes the write-ahead log into the database file.
-    Checkpoint,
-    /// Copies the database into a folder.
-    Backup,
-    /// Imports the schedule files dropped into a tenant's folder.
-    ScheduleFolder,
-    /// Makes the files of a report.
-    Report,
-}
-
-const KINDS: &[(&str, JobKind)] = &[
-    ("audit-head", JobKind::AuditHead),
-    ("retention", JobKind::Retention),
-    ("checkpoint", JobKind::Checkpoint),
-    ("backup", JobKind::Backup),
-    ("schedule-folder", JobKind::ScheduleFolder),
-    ("report", JobKind::Report),
-];
-
-impl JobKind {
-    /// Returns the name in the configuration, which is also the id of the default job of this kind.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::AuditHead => "audit-head",
-            Self::Retention => "retention",
-            Self::Checkpoint => "checkpoint",
-            Self::Backup => "backup",
-            Self::ScheduleFolder => "schedule-folder",
-            Self::Report => "report",
-        }
-    }
-
-    /// Returns the default time expression.
-    const fn default_cron(self) -> &'static str {
-        match self {
-            Self::AuditHead | Self::Checkpoint => "*/5 * * * *",
-            Self::Retention => "17 * * * *",
-            Self::Backup => "30 2 * * *",
-            Self::ScheduleFolder => "* * * * *",
-            Self::Report => "15 1 * * *",
-        }
-    }
-
-    /// Returns whether there is one job for each tenant.
-    pub const fn is_per_tenant(self) -> bool {
-        match self {
-            Self::AuditHead | Self::ScheduleFolder | Self::Report => true,
-            Self::Retention | Self::Checkpoint | Self::Backup => false,
-        }
-    }
-}
 
 /// The settings of one job.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -141,9 +84,9 @@ impl RetentionSettings {
 /// Reads all jobs: those of the file, then the default jobs.
 pub(super) fn read(section: &mut Section<'_, '_>, tenants: &[Tenant]) -> Vec<JobSettings> {
     let mut jobs = section.tables("jobs", |section| JobSettings::read(section, tenants));
-    for (name, kind) in KINDS {
-        if !jobs.iter().any(|job| job.id.as_str() == *name) {
-            jobs.extend(JobSettings::default_settings(*kind));
+    for kind in JobKind::ALL {
+        if !jobs.iter().any(|job| job.id.as_str() == kind.name()) {
+            jobs.extend(JobSettings::default_settings(kind));
         }
     }
     jobs
@@ -179,7 +122,7 @@ impl JobSettings {
                 "When the job runs, in the zone: minute, hour, day of month, month, day of week. Each kind has a \
                  default.",
             ),
-            &cron(),
+            &kind::cron(),
         );
         let zone = section.value(reloadable("zone", "The IANA time zone of cron."), &kind::zone(), "UTC".to_owned());
         let catch_up = section.value(
@@ -214,15 +157,15 @@ const DEFAULT_COPIES: usize = 7;
 
 fn read_kind(section: &mut Section<'_, '_>, id: Option<&JobId>) -> Option<JobKind> {
     let key = reloadable("kind", "What the job does. Not needed if the id is the name of a kind.");
-    let named = section.optional(key, &kind::choice(KINDS));
-    let by_id = id.and_then(|id| KINDS.iter().find(|(name, _)| *name == id.as_str())).map(|(_, kind)| *kind);
+    let named = section.optional(key, &kind::named(&JobKind::ALL, JobKind::name));
+    let by_id = id.and_then(|id| JobKind::ALL.into_iter().find(|kind| kind.name() == id.as_str()));
     match (named, by_id) {
         (Some(named), Some(by_id)) if named != by_id => {
             let fault = ValueFault::new("is not the kind that the id names");
             section.add_diagnostic("kind", fault.with_suggestion("choose another id, or leave kind out"));
         }
         (None, None) if id.is_some() => {
-            let names = KINDS.iter().map(|(name, _)| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
+            let names = JobKind::ALL.map(|kind| format!("\"{}\"", kind.name())).join(", ");
             section.add_diagnostic(
                 "kind",
                 ValueFault::new(ValueFault::MISSING).with_suggestion(format!("one of {names}")),
@@ -286,15 +229,4 @@ fn read_folder_and_keep(
         Some(_) | None => {}
     }
     (folder.map(PathBuf::from), keep)
-}
-
-pub(super) fn cron() -> Kind<Pattern> {
-    let convert = |text: &str| {
-        Pattern::parse(text).map_err(|fault| {
-            let position_text =
-                fault.position.map_or_else(String::new, |position| format!(" (at character {position} of it)"));
-            ValueFault::new(format!("{}{position_text}", fault.problem)).with_suggestion(fault.suggestion)
-        })
-    };
-    Kind::from_text("cron text of five fields", convert, |pattern| format!("{:?}", pattern.as_str()))
 }

@@ -5,8 +5,8 @@
 //! This module starts nothing, connects to nothing and logs nothing. A diagnostic never contains a value, since the
 //! value may be a secret in the wrong place.
 //!
-//! There is one module per section. In `shared`, `tree` holds the values of the sources, `reader` reads keys from it,
-//! and `kind` defines the types of values.
+//! There is one module per section. In `shared`, `sources` overlays the sources to a tree of values, `reader` reads keys
+//! from it, and `kind` defines the types of values.
 
 mod access;
 mod adherence;
@@ -26,7 +26,7 @@ mod tests;
 mod webhooks;
 
 pub use access::server_access::{ProxyRole, ServerProxy, ServerTls, Sessions};
-pub use analytics::AnalyticsQuery;
+pub use analytics::query::AnalyticsQuery;
 pub use audit::Audit;
 pub use changes::policy::Policy;
 pub use jobs::{JobKind, JobSettings, ReportSpan, RetentionSettings, ScheduledReport};
@@ -43,25 +43,27 @@ pub use platform::subscription::Subscription;
 pub use reports::Reports;
 pub use rules::automation::{Automation, Enforce};
 pub use shared::diagnostic::{ConfigError, Diagnostic, DiagnosticSubject, Origin};
-pub use shared::document::reference;
 pub use shared::environment::{Environment, Flag};
-pub use shared::load::{ConfigText, LoadedConfig};
 pub use shared::settings::{ChangeEffect, Setting, SettingChange, SettingChanges, SettingValue, Settings};
+pub use shared::sources::ConfigText;
 pub use webhooks::Webhook;
 
 pub use crate::domain::access::rights::Right;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
 
 use self::shared::diagnostic::ValueFault;
-use self::shared::reader::Section;
-use self::webhooks::is_loopback;
+use self::shared::document;
+use self::shared::environment::Overlay;
+use self::shared::kind::is_loopback;
+use self::shared::reader::{DescribedKey, ReadResults, Section};
+use self::shared::sources::{Sources, keep_certain_diagnostics};
 use crate::domain::access::rights::Scope;
 use crate::domain::access::secret::Secret;
 use crate::domain::ids::{RuleId, TenantId};
 use crate::domain::rules::rule::{Mode as RuleMode, Rule};
 use crate::domain::schedules::import::ImportOptions;
-use crate::domain::wording::closest_name;
 
 /// The whole configuration, valid as a whole.
 #[derive(Clone, Debug)]
@@ -94,7 +96,59 @@ pub struct Config {
     pub reports: Reports,
 }
 
+/// A valid configuration.
+#[derive(Clone, Debug)]
+pub struct LoadedConfig {
+    /// The configuration.
+    pub config: Config,
+    /// Every key with its value and origin.
+    pub settings: Settings,
+    /// Warnings of what is allowed but probably not intended, as `FILE:LINE:COL: key: problem`.
+    pub warnings: Vec<String>,
+}
+
 impl Config {
+    /// Loads the files, each overriding the ones before, then the environment, then the options. Returns every mistake
+    /// in them.
+    pub fn load(files: &[PathBuf], environment: &Environment, flags: &[Flag]) -> Result<LoadedConfig, ConfigError> {
+        Self::load_texts(&ConfigText::read_all(files)?, environment, flags)
+    }
+
+    /// As [`Config::load`], from texts that need not be files.
+    pub fn load_texts(
+        texts: &[ConfigText],
+        environment: &Environment,
+        flags: &[Flag],
+    ) -> Result<LoadedConfig, ConfigError> {
+        let mut sources = Sources::empty();
+        let mut results = ReadResults::new(environment);
+        for ConfigText { file, text } in texts {
+            let (root, diagnostics) = sources.parse(file, text);
+            results.diagnostics.extend(diagnostics);
+            sources.root.overlay(root);
+        }
+        let overlays = environment.overlay().into_iter().chain(flags.iter().map(Flag::overlay));
+        // The list of rules files must be known before a variable can change their rules.
+        let (files, rest): (Vec<_>, Vec<_>) = overlays.partition(Overlay::names_rules_files);
+        sources.apply(files, &mut results.diagnostics);
+        rules::include_files(&mut sources, &mut results);
+        sources.apply(rest, &mut results.diagnostics);
+        let Sources { root, broken_lines } = sources;
+        let syntax_errors = results.diagnostics.len();
+        let mut section = Section::root(root, &mut results);
+        let config = Self::read(&mut section);
+        section.finish();
+        let ReadResults { mut diagnostics, warnings, settings, .. } = results;
+        if !broken_lines.is_empty() {
+            keep_certain_diagnostics(&mut diagnostics, syntax_errors, &broken_lines);
+        }
+        if diagnostics.is_empty() {
+            Ok(LoadedConfig { config, settings, warnings })
+        } else {
+            Err(ConfigError::new(diagnostics))
+        }
+    }
+
     /// Returns the tenant with this id.
     pub fn tenant(&self, id: &TenantId) -> Option<&Tenant> {
         self.tenants.iter().find(|tenant| tenant.id == *id)
@@ -189,9 +243,7 @@ impl Config {
         };
         config.check_enforced_rules(section);
         config.check_clock(section);
-        config.check_token_tenants(section);
-        config.check_proxy_tenants(section);
-        config.check_webhook_tenants(section);
+        config.check_tenants(section);
         config
     }
 
@@ -207,10 +259,8 @@ impl Config {
         if self.mixes_real_and_simulated_time() {
             for key in ["clock.speed", "clock.start"] {
                 let fault = ValueFault::new("simulated time needs every URL to be loopback");
-                section.add_diagnostic_at_value(
-                    key,
-                    fault.with_suggestion("remove it, or point base_url at the simulator"),
-                );
+                let suggestion = "remove it, or point base_url at the simulator";
+                section.add_diagnostic_at_value(key, fault.with_suggestion(suggestion));
             }
         }
     }
@@ -220,49 +270,47 @@ impl Config {
             let Enforce::Only(enforced) = &tenant.automation.enforce else { continue };
             let known = |id: &RuleId| self.rules.iter().any(|rule| rule.id == *id);
             for id in enforced.iter().filter(|id| !known(id)) {
-                let fault = ValueFault::new("names a rule that does not exist");
-                let near = closest_name(id.as_str(), self.rules.iter().map(|rule| rule.id.as_str()));
-                let fault = match near {
-                    Some(near) => fault.with_suggestion(format!("did you mean \"{near}\"?")),
-                    None => fault,
-                };
+                let fault = ValueFault::new("names a rule that does not exist")
+                    .with_closest(id.as_str(), self.rules.iter().map(|rule| rule.id.as_str()));
                 section.add_diagnostic_at_value(&format!("tenants[{}].automation.enforce", tenant.id), fault);
             }
         }
     }
 
-    fn check_webhook_tenants(&self, section: &mut Section<'_, '_>) {
-        for webhook in &self.webhooks {
-            if webhook.tenants.iter().any(|id| self.tenant(id).is_none()) {
+    /// Checks the tenants that tokens, proxies' roles and webhooks name.
+    fn check_tenants(&self, section: &mut Section<'_, '_>) {
+        let is_unknown = |id: &TenantId| self.tenant(id).is_none();
+        let mut check = |list: String, has_unknown: bool| {
+            if has_unknown {
                 let known = self.tenants.iter().map(|tenant| tenant.id.as_str()).collect::<Vec<_>>().join(", ");
-                let fault = ValueFault::new("names a tenant that is not configured")
-                    .with_suggestion(format!("configured: {known}"));
-                section.add_diagnostic_at_value(&format!("webhooks[{}].tenants", webhook.id), fault);
+                let fault = ValueFault::new("names a tenant that is not configured");
+                section.add_diagnostic_at_value(&list, fault.with_suggestion(format!("configured: {known}")));
             }
-        }
-    }
-
-    fn check_proxy_tenants(&self, section: &mut Section<'_, '_>) {
-        for role in &self.server.proxy.roles {
-            let Scope::Only(tenants) = &role.scope else { continue };
-            if tenants.keys().any(|id| self.tenant(id).is_none()) {
-                let known = self.tenants.iter().map(|tenant| tenant.id.as_str()).collect::<Vec<_>>().join(", ");
-                let fault = ValueFault::new("names a tenant that is not configured")
-                    .with_suggestion(format!("configured: {known}"));
-                section.add_diagnostic_at_value(&format!("server.proxy.roles[{}].tenants", role.id), fault);
-            }
-        }
-    }
-
-    fn check_token_tenants(&self, section: &mut Section<'_, '_>) {
+        };
         for token in &self.server.tokens {
-            let TenantScope::Only(tenants) = &token.tenants else { continue };
-            if tenants.iter().any(|id| self.tenant(id).is_none()) {
-                let known = self.tenants.iter().map(|tenant| tenant.id.as_str()).collect::<Vec<_>>().join(", ");
-                let fault = ValueFault::new("names a tenant that is not configured")
-                    .with_suggestion(format!("configured: {known}"));
-                section.add_diagnostic_at_value(&format!("server.tokens[{}].tenants", token.id), fault);
+            if let TenantScope::Only(tenants) = &token.tenants {
+                check(format!("server.tokens[{}].tenants", token.id), tenants.iter().any(is_unknown));
             }
         }
+        for role in &self.server.proxy.roles {
+            if let Scope::Only(tenants) = &role.scope {
+                check(format!("server.proxy.roles[{}].tenants", role.id), tenants.keys().any(is_unknown));
+            }
+        }
+        for webhook in &self.webhooks {
+            check(format!("webhooks[{}].tenants", webhook.id), webhook.tenants.iter().any(is_unknown));
+        }
     }
+}
+
+/// Returns the text of `docs/configuration.md`.
+pub fn reference() -> String {
+    document::reference(&described_keys())
+}
+
+/// Returns every key of the configuration.
+fn described_keys() -> Vec<DescribedKey> {
+    document::described_keys(|section| {
+        Config::read(section);
+    })
 }

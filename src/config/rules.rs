@@ -4,16 +4,14 @@
 pub(super) mod automation;
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use super::operations::tenant::Tenant;
 use super::shared::diagnostic::{Diagnostic, DiagnosticSubject, Origin, ValueFault};
 use super::shared::kind;
-use super::shared::load::read_file;
-use super::shared::reader::{ReadResults, Section, directory_of, reloadable};
+use super::shared::reader::{ReadResults, Section, reloadable};
 use super::shared::settings::{ChangeEffect, Setting, SettingValue};
-use super::shared::tree::{self, Entry, Node, Value};
+use super::shared::sources::{Sources, read_file};
+use super::shared::tree::{Entry, Node, Value};
 use crate::domain::agents::kind_sets::StateSet;
 use crate::domain::agents::state::AgentState;
 use crate::domain::rules::rule::check::{Capabilities, check};
@@ -26,44 +24,38 @@ const MAX_FILES: usize = 100;
 
 /// Overlays the configuration's own rules on those of its `rules_files`, so that single keys of a rule in a file can be
 /// changed by its id. The files' rules come first.
-pub(super) fn include_files(
-    root: &mut Node,
-    broken_lines: &mut BTreeSet<(Arc<Path>, usize)>,
-    output: &mut ReadResults<'_>,
-) {
-    let Value::Table(table) = &mut root.value else { return };
+pub(super) fn include_files(sources: &mut Sources, results: &mut ReadResults<'_>) {
+    let Value::Table(table) = &sources.root.value else { return };
     let Some(files) = table.get("rules_files") else { return };
     let Ok(names) = (kind::list(kind::text()).parse)(&files.node) else { return };
-    let origin = files.origin.clone();
-    let paths: Vec<PathBuf> = names.iter().map(|name| directory_of(&files.node.origin).join(name)).collect();
-    if paths.len() > MAX_FILES {
-        output.add_diagnostic(&origin, "rules_files", ValueFault::new(format!("names more than {MAX_FILES} files")));
+    let (origin, directory) = (files.origin.clone(), files.node.origin.directory());
+    if names.len() > MAX_FILES {
+        results.add_diagnostic(&origin, "rules_files", ValueFault::new(format!("names more than {MAX_FILES} files")));
         return;
     }
     let mut rules = Node { origin: origin.clone(), value: Value::List(Vec::new()) };
-    for path in paths {
+    for path in names.iter().map(|name| directory.join(name)) {
         match read_file(&path) {
             Ok(text) => {
-                let parsed = tree::parse(&Arc::from(path.as_path()), &text);
-                let with_file = |line| (Arc::from(path.as_path()), line);
-                broken_lines.extend(parsed.broken_lines.into_iter().map(with_file));
-                output.diagnostics.extend(with_rule_subject(parsed.diagnostics));
-                add_rules(parsed.root, &mut rules, output);
+                let (file, diagnostics) = sources.parse(&path, &text);
+                results.diagnostics.extend(with_rule_subject(diagnostics));
+                add_rules(file, &mut rules, results);
             }
             Err(fault) => {
                 let name = path.display();
                 let fault = ValueFault { problem: format!("{name} {}", fault.problem), ..fault };
-                output.add_diagnostic(&origin, "rules_files", fault);
+                results.add_diagnostic(&origin, "rules_files", fault);
             }
         }
     }
+    let Value::Table(table) = &mut sources.root.value else { return };
     if let Some(own) = table.remove("rules") {
         rules.overlay(own.node);
     }
     table.insert("rules".to_owned(), Entry { origin, node: rules });
 }
 
-fn add_rules(file: Node, rules: &mut Node, output: &mut ReadResults<'_>) {
+fn add_rules(file: Node, rules: &mut Node, results: &mut ReadResults<'_>) {
     let Value::Table(table) = file.value else { return };
     for (key, entry) in table {
         match (&mut rules.value, entry.node.value) {
@@ -71,14 +63,14 @@ fn add_rules(file: Node, rules: &mut Node, output: &mut ReadResults<'_>) {
             (_, _) => {
                 let fault =
                     ValueFault::new("does not belong into a file of rules").with_suggestion("it holds [[rules]] alone");
-                output.add_diagnostic(&entry.origin, &key, fault);
+                results.add_diagnostic(&entry.origin, &key, fault);
             }
         }
     }
 }
 
 fn with_rule_subject(diagnostics: Vec<Diagnostic>) -> impl Iterator<Item = Diagnostic> {
-    diagnostics.into_iter().map(|complaint| Diagnostic { subject: DiagnosticSubject::Rule, ..complaint })
+    diagnostics.into_iter().map(|diagnostic| Diagnostic { subject: DiagnosticSubject::Rule, ..diagnostic })
 }
 
 /// The keys of a rule for the reference; the rule's module defines their values.
@@ -122,8 +114,8 @@ pub(super) fn read(section: &mut Section<'_, '_>, tenants: &[Tenant]) -> Vec<Rul
     let checked = check(&rules, capabilities(tenants)).into_iter();
     diagnostics
         .extend(checked.map(|c| RuleDiagnostic { index: indexes.get(c.index).copied().unwrap_or(c.index), ..c }));
-    for complaint in diagnostics {
-        add_diagnostic(section, &nodes, complaint);
+    for diagnostic in diagnostics {
+        add_diagnostic(section, &nodes, diagnostic);
     }
     for (rule, index) in rules.iter().zip(indexes) {
         if let Some(node) = nodes.get(index) {

@@ -201,11 +201,6 @@ fn check_target(section: &mut Section<'_, '_>, url: &Url, allowed_targets: &[Tar
     }
 }
 
-/// Returns whether a URL points to this machine, judged by its text alone without a DNS lookup.
-pub(super) fn is_loopback(url: &Url) -> bool {
-    Target::from_url(url).is_some_and(|target| target.is_loopback())
-}
-
 fn target() -> Kind<Target> {
     let convert = |text: &str| Target::parse(text).map_err(|error| ValueFault::new(error.to_string()));
     Kind::from_text("host:port", convert, |target| format!("{:?}", target.to_string()))

@@ -14,7 +14,7 @@ use crate::domain::ids::{AgentId, PlatformQueryId, QueueId, ReasonCode, SkillId,
 use crate::domain::live::figures::{QueueFigures, SkillFigures};
 use crate::domain::time::UtcMicros;
 
-use super::error::{CallError, CallSite, Failure};
+use super::error::{CallError, Failure};
 use super::{
     Call, Capabilities, Feed, FiguresRead, ListedQueue, PageRequest, Platform, PlatformHealth, QueryState,
     SnapshotBody, SnapshotReader, Subscription, SubscriptionRequest,
@@ -95,19 +95,17 @@ impl Platform for DryRun {
 
     fn set_state<'a>(&'a self, agent: &'a AgentId, state: &'a AgentState, reason: &'a ReasonCode) -> Call<'a, ()> {
         Box::pin(async move {
+            let refused = |failure| Err(CallError::without_request("set the state", failure));
             if !self.inner.capabilities().settable.contains(state) {
-                let site = CallSite { purpose: "set the state", method: "", path: String::new() };
-                return Err(CallError { site, failure: Failure::cannot_set(state), sent_at: None });
+                return refused(Failure::cannot_set(state));
             }
-            let at = self.clock.now();
             self.record_change(WithheldChange {
-                at,
+                at: self.clock.now(),
                 agent: agent.clone(),
                 state: state.clone(),
                 reason: reason.clone(),
             });
-            let site = CallSite { purpose: "set the state", method: "", path: String::new() };
-            Err(CallError { site, failure: Failure::DryRun, sent_at: None })
+            refused(Failure::DryRun)
         })
     }
 

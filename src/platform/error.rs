@@ -56,6 +56,17 @@ pub enum Effect {
     Unknown,
 }
 
+/// What became of a request that failed.
+#[derive(Clone, Copy)]
+enum Fate {
+    /// It never reached the platform.
+    NotSent,
+    /// The platform received it and did nothing.
+    Refused,
+    /// It may have had an effect.
+    Unknown,
+}
+
 /// What a failure says about the platform.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PlatformTrouble {
@@ -161,41 +172,49 @@ impl Failure {
         Self::Unsupported { what: format!("set the state {state}") }
     }
 
+    /// Returns what each class of failures means: its name, what became of the request, whether a read may be retried,
+    /// and what it says about the platform.
+    const fn meaning(&self) -> (&'static str, Fate, bool, Option<PlatformTrouble>) {
+        const OUT_OF_SERVICE: Option<PlatformTrouble> = Some(PlatformTrouble::OutOfService);
+        const ANSWER_LOST: Option<PlatformTrouble> = Some(PlatformTrouble::AnswerLost);
+        match self {
+            Self::NotSent { .. } => ("not_sent", Fate::NotSent, true, OUT_OF_SERVICE),
+            Self::Throttled { .. } => ("throttled", Fate::Refused, true, None),
+            Self::Unauthorized => ("unauthorized", Fate::Refused, true, None),
+            Self::TokenRefused { .. } => ("token_refused", Fate::NotSent, true, None),
+            Self::TokenUnavailable { .. } => ("token_unavailable", Fate::NotSent, true, OUT_OF_SERVICE),
+            Self::CircuitOpen { .. } => ("circuit_open", Fate::NotSent, true, None),
+            Self::Forbidden { .. } => ("forbidden", Fate::Refused, true, None),
+            Self::NotFound => ("not_found", Fate::Refused, false, None),
+            Self::Conflict { .. } => ("conflict", Fate::Refused, false, None),
+            Self::Rejected { .. } => ("rejected", Fate::Refused, false, None),
+            Self::DryRun => ("dry_run", Fate::NotSent, false, None),
+            Self::Unsupported { .. } => ("unsupported", Fate::NotSent, false, None),
+            Self::Server { .. } => ("server", Fate::Unknown, true, OUT_OF_SERVICE),
+            Self::Timeout => ("timeout", Fate::Unknown, true, ANSWER_LOST),
+            Self::ConnectionBroken { .. } => ("broken", Fate::Unknown, true, ANSWER_LOST),
+            Self::Malformed { .. } => ("nonsense", Fate::Unknown, true, ANSWER_LOST),
+            Self::TooLarge { .. } => ("too_large", Fate::Unknown, true, None),
+        }
+    }
+
+    /// Returns a short stable name of the failure's class, for the store, metrics and logs.
+    pub const fn class(&self) -> &'static str {
+        self.meaning().0
+    }
+
     /// Returns whether the request may have had an effect.
     pub const fn effect(&self) -> Effect {
-        match self {
-            Self::NotSent { .. }
-            | Self::Throttled { .. }
-            | Self::Unauthorized
-            | Self::TokenRefused { .. }
-            | Self::TokenUnavailable { .. }
-            | Self::CircuitOpen { .. }
-            | Self::Forbidden { .. }
-            | Self::NotFound
-            | Self::Conflict { .. }
-            | Self::Rejected { .. }
-            | Self::DryRun
-            | Self::Unsupported { .. } => Effect::NotApplied,
-            Self::Server { .. }
-            | Self::Timeout
-            | Self::ConnectionBroken { .. }
-            | Self::Malformed { .. }
-            | Self::TooLarge { .. } => Effect::Unknown,
+        match self.meaning().1 {
+            Fate::NotSent | Fate::Refused => Effect::NotApplied,
+            Fate::Unknown => Effect::Unknown,
         }
     }
 
     /// Returns whether the request may have reached the platform, and so counts against its rate limit. If not, release
     /// the slot with [`super::budget::Budget::release`].
     pub const fn was_sent(&self) -> bool {
-        !matches!(
-            self,
-            Self::NotSent { .. }
-                | Self::TokenRefused { .. }
-                | Self::TokenUnavailable { .. }
-                | Self::CircuitOpen { .. }
-                | Self::DryRun
-                | Self::Unsupported { .. }
-        )
+        !matches!(self.meaning().1, Fate::NotSent)
     }
 
     /// Returns whether a read that failed like this may be retried after a wait.
@@ -203,47 +222,13 @@ impl Failure {
     /// Failures of the network, the platform's health and the credentials are temporary or get fixed. Failures that
     /// depend on the agent or the dialect are permanent.
     pub const fn is_retryable_read(&self) -> bool {
-        match self {
-            Self::NotSent { .. }
-            | Self::Throttled { .. }
-            | Self::Unauthorized
-            | Self::TokenRefused { .. }
-            | Self::TokenUnavailable { .. }
-            | Self::CircuitOpen { .. }
-            | Self::Forbidden { .. }
-            | Self::Server { .. }
-            | Self::Timeout
-            | Self::ConnectionBroken { .. }
-            | Self::Malformed { .. }
-            | Self::TooLarge { .. } => true,
-            Self::NotFound
-            | Self::Conflict { .. }
-            | Self::Rejected { .. }
-            | Self::DryRun
-            | Self::Unsupported { .. } => false,
-        }
+        self.meaning().2
     }
 
     /// Returns what the failure tells the tenant's breaker about the platform. `None` if the platform is working or was
     /// not called.
     pub const fn trouble(&self) -> Option<PlatformTrouble> {
-        match self {
-            Self::NotSent { .. } | Self::TokenUnavailable { .. } | Self::Server { .. } => {
-                Some(PlatformTrouble::OutOfService)
-            }
-            Self::Timeout | Self::ConnectionBroken { .. } | Self::Malformed { .. } => Some(PlatformTrouble::AnswerLost),
-            Self::Throttled { .. }
-            | Self::Unauthorized
-            | Self::TokenRefused { .. }
-            | Self::CircuitOpen { .. }
-            | Self::Forbidden { .. }
-            | Self::NotFound
-            | Self::Conflict { .. }
-            | Self::Rejected { .. }
-            | Self::DryRun
-            | Self::Unsupported { .. }
-            | Self::TooLarge { .. } => None,
-        }
+        self.meaning().3
     }
 
     /// Returns the wait that the platform asked for, in the clock's time: the least delay of a retry.
@@ -252,48 +237,17 @@ impl Failure {
             Self::Throttled { retry_after }
             | Self::Server { retry_after, .. }
             | Self::TokenUnavailable { retry_after, .. } => *retry_after,
-            Self::NotSent { .. }
-            | Self::Unauthorized
-            | Self::TokenRefused { .. }
-            | Self::CircuitOpen { .. }
-            | Self::Forbidden { .. }
-            | Self::NotFound
-            | Self::Conflict { .. }
-            | Self::Rejected { .. }
-            | Self::DryRun
-            | Self::Unsupported { .. }
-            | Self::Timeout
-            | Self::ConnectionBroken { .. }
-            | Self::Malformed { .. }
-            | Self::TooLarge { .. } => None,
-        }
-    }
-
-    /// Returns a short stable name of the failure's class, for the store, metrics and logs.
-    pub const fn class(&self) -> &'static str {
-        match self {
-            Self::NotSent { .. } => "not_sent",
-            Self::Throttled { .. } => "throttled",
-            Self::Unauthorized => "unauthorized",
-            Self::TokenRefused { .. } => "token_refused",
-            Self::TokenUnavailable { .. } => "token_unavailable",
-            Self::CircuitOpen { .. } => "circuit_open",
-            Self::Forbidden { .. } => "forbidden",
-            Self::NotFound => "not_found",
-            Self::Conflict { .. } => "conflict",
-            Self::Rejected { .. } => "rejected",
-            Self::DryRun => "dry_run",
-            Self::Unsupported { .. } => "unsupported",
-            Self::Server { .. } => "server",
-            Self::Timeout => "timeout",
-            Self::ConnectionBroken { .. } => "broken",
-            Self::Malformed { .. } => "nonsense",
-            Self::TooLarge { .. } => "too_large",
+            _ => None,
         }
     }
 }
 
 impl CallError {
+    /// Returns the error of a call for which no request was made.
+    pub const fn without_request(purpose: &'static str, failure: Failure) -> Self {
+        Self { site: CallSite { purpose, method: "", path: String::new() }, failure, sent_at: None }
+    }
+
     /// See [`Failure::effect`].
     pub const fn effect(&self) -> Effect {
         self.failure.effect()

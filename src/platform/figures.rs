@@ -4,19 +4,10 @@ use std::sync::Arc;
 
 use crate::domain::ids::QueueId;
 
-use super::Call;
-use super::error::{CallError, CallSite, Failure};
 use super::snapshot::{MAX_DIAGNOSTICS, SnapshotFault};
 
 /// The maximum number of skills or queues in one read of figures (source: guide 001, for queues).
 pub const MAX_PER_READ: usize = 100;
-
-/// Returns the answer of a dialect without figures. Nothing is sent.
-pub(super) fn unsupported<'a, T: Send + 'a>(purpose: &'static str) -> Call<'a, T> {
-    let site = CallSite { purpose, method: "", path: String::new() };
-    let failure = Failure::Unsupported { what: purpose.to_owned() };
-    Box::pin(std::future::ready(Err(CallError { site, failure, sent_at: None })))
-}
 
 /// The figures of skills or queues in an answer.
 #[derive(Clone, PartialEq, Debug)]

@@ -88,17 +88,17 @@ pub trait Platform: Send + Sync + fmt::Debug {
     /// Reads the figures of at most [`MAX_PER_READ`] skills. Counts against the reporting budget, as do
     /// [`Platform::queues`] and [`Platform::queue_figures`].
     fn skill_figures<'a>(&'a self, _skills: &'a [SkillId]) -> Call<'a, FiguresRead<SkillFigures>> {
-        figures::unsupported("read skill figures")
+        unsupported("read skill figures")
     }
 
     /// Lists the queues.
     fn queues(&self) -> Call<'_, Vec<ListedQueue>> {
-        figures::unsupported("list the queues")
+        unsupported("list the queues")
     }
 
     /// Reads the figures of at most [`MAX_PER_READ`] queues.
     fn queue_figures<'a>(&'a self, _queues: &'a [QueueId]) -> Call<'a, FiguresRead<QueueFigures>> {
-        figures::unsupported("read queue figures")
+        unsupported("read queue figures")
     }
 
     /// Submits an aggregation query over one part of its span, to be read in pages of at most `page_rows` rows.
@@ -111,13 +111,13 @@ pub trait Platform: Send + Sync + fmt::Debug {
         _part: QuerySpan,
         _page_rows: u32,
     ) -> Call<'a, PlatformQueryId> {
-        figures::unsupported("submit a query")
+        unsupported("submit a query")
     }
 
     /// Returns the status of a query, and some of its rows once it is done. Fails with [`Failure::NotFound`] if the
     /// platform does not know the id.
     fn query_page<'a>(&'a self, _request: PageRequest<'a>) -> Call<'a, QueryState> {
-        figures::unsupported("read a query's result")
+        unsupported("read a query's result")
     }
 
     /// Returns the health of the connection: counts of calls and the state of the token. Sends nothing.
@@ -129,6 +129,12 @@ pub trait Platform: Send + Sync + fmt::Debug {
 
     /// Returns a reader of this dialect's snapshots for the given agents. The reader remembers the previous snapshot.
     fn reader(&self, agents: &[AgentId]) -> Box<dyn SnapshotReader>;
+}
+
+/// Returns the answer of a dialect that does not offer a call. Nothing is sent.
+fn unsupported<'a, T: Send + 'a>(purpose: &'static str) -> Call<'a, T> {
+    let failure = Failure::Unsupported { what: purpose.to_owned() };
+    Box::pin(std::future::ready(Err(CallError::without_request(purpose, failure))))
 }
 
 /// What a dialect can do.

@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 /// The maximum number of characters in a name or an id.
 pub const MAX_TEXT_CHARS: usize = 256;
@@ -31,6 +32,15 @@ pub fn truncated(text: &str) -> Cow<'_, str> {
 /// Returns whether a text can be an id: not empty, at most [`MAX_TEXT_CHARS`] characters, and without NUL.
 pub fn is_id(text: &str) -> bool {
     !text.is_empty() && is_short(text) && !has_nul(text)
+}
+
+/// Returns an id from an answer, which may be a string or a number.
+pub fn id_of(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) if is_id(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
 }
 
 fn has_nul(text: &str) -> bool {

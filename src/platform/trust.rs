@@ -30,8 +30,8 @@ impl fmt::Debug for Trust {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::System => "System",
-            Self::Certificates(_) => "Named",
-            Self::AnyCertificate => "Anybody",
+            Self::Certificates(_) => "Certificates",
+            Self::AnyCertificate => "AnyCertificate",
         })
     }
 }

@@ -6,12 +6,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::faults::{Endpoint, FaultContext, FaultKind, FaultSpec, Faults};
-use super::feed_message::FeedMessage;
+use super::feed_message::{FeedEndReason, FeedEvent, FeedMessage};
 use super::journal::Journal;
 use super::tokens::TokenBase;
 use crate::domain::ids::TenantId;
@@ -25,54 +25,6 @@ const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(90);
 const MAX_QUEUED_MESSAGES: usize = 10_000;
 /// The most feeds that a tenant may hold at once.
 const MAX_FEEDS: usize = 100;
-
-/// An event of a feed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "what", rename_all = "snake_case")]
-pub enum FeedEvent {
-    /// The feed was opened.
-    Connected,
-    /// The client subscribed to these skills; changes of agents are sent from now on.
-    Subscribed {
-        /// The skills.
-        skills: BTreeSet<u32>,
-    },
-    /// A message was sent, unless the fault says otherwise.
-    Said {
-        /// The message.
-        #[serde(flatten)]
-        news: FeedMessage,
-        /// The fault that affected it.
-        fault: Option<FaultKind>,
-    },
-    /// The client answered a heartbeat.
-    Answered,
-    /// The feed ended.
-    Closed {
-        /// The reason.
-        why: FeedEndReason,
-    },
-}
-
-/// The reason why a feed ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FeedEndReason {
-    /// The client closed it or is gone.
-    Client,
-    /// Its token expired or was revoked.
-    Token,
-    /// The client did not answer heartbeats.
-    Unanswered,
-    /// The client sent something that cannot be read.
-    Unreadable,
-    /// The client reads too slowly.
-    Slow,
-    /// A fault ended it.
-    Fault,
-    /// The simulator stopped.
-    Stopped,
-}
 
 /// What the connection must do next.
 #[derive(Debug, PartialEq, Eq)]
@@ -97,11 +49,17 @@ enum ClientCommand {
     Pong,
 }
 
+/// What a client opens a feed with: a token, and the base under which it is valid. It does not implement `Debug`, since it holds a token.
+pub(super) struct FeedCredentials {
+    pub(super) tenant: TenantId,
+    pub(super) token: String,
+    pub(super) base: TokenBase,
+}
+
 struct Feed {
     number: u64,
-    /// The token that opened it, and the base under which the token is valid.
-    token: String,
-    base: TokenBase,
+    /// What opened it.
+    credentials: FeedCredentials,
     /// The subscribed skills; `None` until the client has subscribed.
     skills: Option<BTreeSet<u32>>,
     next_heartbeat: UtcMicros,
@@ -160,7 +118,7 @@ impl Feeds {
     /// Opens a feed on a connection. Returns the feed's number and the commands for the connection.
     pub(super) fn open(
         &mut self,
-        (token, base): (String, TokenBase),
+        credentials: FeedCredentials,
         disconnect: CancellationToken,
         context: &mut FeedContext<'_>,
     ) -> (u64, mpsc::Receiver<ConnectionCommand>) {
@@ -170,8 +128,7 @@ impl Feeds {
         let next_heartbeat = context.now + HEARTBEAT_INTERVAL;
         self.open.push(Feed {
             number,
-            token,
-            base,
+            credentials,
             skills: None,
             next_heartbeat,
             unanswered_since: None,
@@ -216,7 +173,9 @@ impl Feeds {
     /// valid.
     pub(super) fn send_heartbeats(&mut self, is_good: impl Fn(&str, TokenBase) -> bool, context: &mut FeedContext<'_>) {
         let (now, patience) = (context.now, self.heartbeat_timeout);
-        self.end_matching(FeedEndReason::Token, context, |feed| !is_good(&feed.token, feed.base));
+        self.end_matching(FeedEndReason::Token, context, |feed| {
+            !is_good(&feed.credentials.token, feed.credentials.base)
+        });
         let tired = |feed: &Feed| feed.unanswered_since.is_some_and(|since| now.since(since) > patience);
         self.end_matching(FeedEndReason::Unanswered, context, tired);
         let mut due = Vec::new();
@@ -338,7 +297,7 @@ mod tests {
         let mut context = FeedContext { tenant: &tenant, journal: &mut journal, faults: &mut faults, now };
         let mut feeds = Feeds::new(Duration::ZERO);
         let cut = CancellationToken::new();
-        let ticket = || ("token".to_owned(), TokenBase::Root);
+        let ticket = || FeedCredentials { tenant: tenant.clone(), token: "token".to_owned(), base: TokenBase::Root };
         let (slow, _unread) = feeds.open(ticket(), cut.clone(), &mut context);
         let (quick, mut read) = feeds.open(ticket(), CancellationToken::new(), &mut context);
         for number in [slow, quick] {

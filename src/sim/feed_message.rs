@@ -1,5 +1,6 @@
-//! The messages of a live feed (guide 000), their text, and how faults garble it. Pure.
+//! The messages and other events of a live feed (guide 000), the messages' text, and how faults garble it. Pure.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -35,6 +36,54 @@ pub enum FeedMessage {
     },
     /// A sign of life, which the client answers.
     Heartbeat,
+}
+
+/// An event of a feed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "what", rename_all = "snake_case")]
+pub enum FeedEvent {
+    /// The feed was opened.
+    Connected,
+    /// The client subscribed to these skills; changes of agents are sent from now on.
+    Subscribed {
+        /// The skills.
+        skills: BTreeSet<u32>,
+    },
+    /// A message was sent, unless the fault says otherwise.
+    Said {
+        /// The message.
+        #[serde(flatten)]
+        news: FeedMessage,
+        /// The fault that affected it.
+        fault: Option<FaultKind>,
+    },
+    /// The client answered a heartbeat.
+    Answered,
+    /// The feed ended.
+    Closed {
+        /// The reason.
+        why: FeedEndReason,
+    },
+}
+
+/// The reason why a feed ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FeedEndReason {
+    /// The client closed it or is gone.
+    Client,
+    /// Its token expired or was revoked.
+    Token,
+    /// The client did not answer heartbeats.
+    Unanswered,
+    /// The client sent something that cannot be read.
+    Unreadable,
+    /// The client reads too slowly.
+    Slow,
+    /// A fault ended it.
+    Fault,
+    /// The simulator stopped.
+    Stopped,
 }
 
 impl FeedMessage {

@@ -7,7 +7,6 @@ use std::time::Duration;
 use super::agent::Agent;
 use super::contacts::WaitFigures;
 use super::state::SimState;
-use super::world::World;
 use crate::domain::time::UtcMicros;
 
 /// How long figures are reused before new ones are made (guide 000: 15 to 30 s).
@@ -61,14 +60,18 @@ impl SkillFigures {
 pub(super) struct CachedFigures(Option<(UtcMicros, Arc<[SkillFigures]>)>);
 
 impl CachedFigures {
-    /// Returns the figures to show now: the previous ones while they are fresh.
-    pub(super) fn figures_at(&mut self, now: UtcMicros, world: &World) -> Arc<[SkillFigures]> {
+    /// Returns the figures to show now: the previous ones while they are fresh, and else those that `count` makes.
+    pub(super) fn figures_at(
+        &mut self,
+        now: UtcMicros,
+        count: impl FnOnce() -> Vec<SkillFigures>,
+    ) -> Arc<[SkillFigures]> {
         if let Some((made, figures)) = &self.0
             && now.since(*made) < REFRESH_INTERVAL
         {
             return figures.clone();
         }
-        let figures: Arc<[SkillFigures]> = world.figures().into();
+        let figures: Arc<[SkillFigures]> = count().into();
         self.0 = Some((now, figures.clone()));
         figures
     }

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::agent::ChangeCause;
 use super::faults::FaultKind;
-use super::feed::FeedEvent;
+use super::feed_message::FeedEvent;
 use super::state::SimState;
 use super::world::AgentChange;
 use crate::domain::ids::{AgentId, SubscriptionId, TenantId};
@@ -164,19 +164,11 @@ impl Journal {
         let skip = usize::try_from(after.saturating_sub(self.dropped)).unwrap_or(usize::MAX);
         let mut page = LogPage { next: after.max(self.dropped), dropped: self.dropped, ..LogPage::default() };
         for entry in self.entries.iter().skip(skip).take(limit) {
+            page.next += 1;
             match entry {
-                Entry::Request(entry) => {
-                    page.next = entry.seq;
-                    page.requests.push(entry.clone());
-                }
-                Entry::Change(entry) => {
-                    page.next = entry.seq;
-                    page.changes.push(entry.clone());
-                }
-                Entry::Feed(entry) => {
-                    page.next = entry.seq;
-                    page.feed.push(entry.clone());
-                }
+                Entry::Request(entry) => page.requests.push(entry.clone()),
+                Entry::Change(entry) => page.changes.push(entry.clone()),
+                Entry::Feed(entry) => page.feed.push(entry.clone()),
             }
         }
         page

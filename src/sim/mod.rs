@@ -13,12 +13,13 @@
 //! | `roster`, `shifts` | who the agents are and when they work: made up, or from a file |
 //! | `platform_state`, `rules` | tenants, and the platform's answers |
 //! | `tokens`, `window`, `subscriptions` | the state behind the rules |
-//! | `feed`, `feed_message` | open live feeds and their messages |
+//! | `feed`, `feed_message` | open live feeds, their messages and events |
 //! | `faults`, `journal` | what goes wrong, and the log of everything |
 //! | `wire`, `server` | bodies, paths, and faults on the wire |
 //! | `receiver` | a webhook receiver that checks what it gets |
-//! | `simulator` | the socket and the tasks |
+//! | `simulator`, `accept` | the socket and the tasks |
 
+mod accept;
 mod agent;
 mod analytics;
 mod calendar;
@@ -49,8 +50,7 @@ mod world;
 
 pub use agent::ChangeCause;
 pub use faults::{Endpoint, FaultError, FaultKind, FaultScope, FaultSpec};
-pub use feed::{FeedEndReason, FeedEvent};
-pub use feed_message::FeedMessage;
+pub use feed_message::{FeedEndReason, FeedEvent, FeedMessage};
 pub use journal::{ChangeEntry, FeedEntry, LogPage, RequestEntry};
 pub use options::{AgentIds, ScheduleFile, SimOptions};
 pub use platform_state::{AgentScript, AgentView, ScriptError, TenantCounts, WorldView};

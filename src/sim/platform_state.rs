@@ -12,14 +12,13 @@ use super::agent::{BehaviourSettings, Overrides};
 use super::analytics::Analytics;
 use super::contacts::{QueueMove, Skill};
 use super::faults::{FaultError, FaultKind, FaultSpec, Faults};
-use super::feed::{ConnectionCommand, FeedContext, FeedEndReason, Feeds};
-use super::feed_message::FeedMessage;
+use super::feed::{ConnectionCommand, FeedContext, FeedCredentials, Feeds};
+use super::feed_message::{FeedEndReason, FeedMessage};
 use super::figures::CachedFigures;
-use super::journal::{Journal, LogPage};
+use super::journal::Journal;
 use super::options::SimOptions;
 use super::random::RandomStream;
 use super::roster::{self, PopulationOptions};
-use super::rules::FeedCredentials;
 use super::shifts::FileSchedule;
 use super::state::SimState;
 use super::subscriptions::Subscriptions;
@@ -193,31 +192,31 @@ impl PlatformState {
         self.tenants.iter().any(|tenant| tenant.feeds.has_open())
     }
 
-    /// Opens the feed of a ticket on a connection that `disconnect` ends. Returns `None` if the tenant no longer
+    /// Opens a feed on a connection that `disconnect` ends. Returns `None` if the tenant no longer
     /// exists.
     pub(super) fn open_feed(
         &mut self,
-        ticket: FeedCredentials,
+        credentials: FeedCredentials,
         disconnect: CancellationToken,
         now: UtcMicros,
     ) -> Option<(u64, mpsc::Receiver<ConnectionCommand>)> {
         self.advance(now);
-        let (feeds, mut context) = self.feeds_of(&ticket.tenant, now)?;
-        Some(feeds.open((ticket.token, ticket.base), disconnect, &mut context))
+        let (feeds, mut context) = self.feeds_of(&credentials.tenant, now)?;
+        Some(feeds.open(credentials, disconnect, &mut context))
     }
 
     /// Handles a message from the client of a feed.
     pub(super) fn on_feed_message(&mut self, tenant: &TenantId, feed: u64, text: &str, now: UtcMicros) {
         self.advance(now);
-        if let Some((feeds, mut books)) = self.feeds_of(tenant, now) {
-            feeds.on_client_message(feed, text, &mut books);
+        if let Some((feeds, mut context)) = self.feeds_of(tenant, now) {
+            feeds.on_client_message(feed, text, &mut context);
         }
     }
 
     /// Handles the end of a feed's connection.
     pub(super) fn on_feed_closed(&mut self, tenant: &TenantId, feed: u64, reason: FeedEndReason, now: UtcMicros) {
-        if let Some((feeds, mut books)) = self.feeds_of(tenant, now) {
-            feeds.on_disconnected(feed, reason, &mut books);
+        if let Some((feeds, mut context)) = self.feeds_of(tenant, now) {
+            feeds.on_disconnected(feed, reason, &mut context);
         }
     }
 
@@ -289,11 +288,6 @@ impl PlatformState {
     /// Returns the counts of a tenant; zeros if it is unknown.
     pub(super) fn counts(&self, id: &TenantId) -> TenantCounts {
         self.tenants.iter().find(|tenant| tenant.id == *id).map(|tenant| tenant.counts).unwrap_or_default()
-    }
-
-    /// Returns a part of the journal.
-    pub(super) fn log(&self, after: u64, limit: usize) -> LogPage {
-        self.journal.page(after, limit)
     }
 
     /// Returns the view of every tenant, or of the one with this id.

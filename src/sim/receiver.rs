@@ -25,6 +25,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::accept::accept_connections;
 use super::random::RandomStream;
 use crate::clock::RealTime;
 use crate::domain::time::UtcMicros;
@@ -35,14 +36,10 @@ const MAX_BODY_BYTES: usize = 4 << 20;
 const TOLERANCE_S: i64 = 300;
 /// The most deliveries that are kept one by one.
 const MAX_RECEIPTS: usize = 1 << 20;
-/// The most connections at once; more wait in the kernel.
-const MAX_CONNECTIONS: usize = 4096;
 /// The most random failures of one delivery, so that none runs out of attempts.
 const MAX_FAILURES: u32 = 4;
 /// The silence before a late reset, in real time; longer than what the sender calls slow.
 const LATE_RESET_DELAY: Duration = Duration::from_millis(1200);
-/// The pause before accepting again if the system has no room for a connection.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// The options of a receiver.
 #[derive(Clone, Default)]
@@ -212,7 +209,10 @@ impl Receiver {
         });
         let (address, stop) = (listener.local_addr()?, CancellationToken::new());
         let mut tasks = JoinSet::new();
-        tasks.spawn(accept_connections(listener, Arc::clone(&shared), stop.clone()));
+        let (serving, ended) = (Arc::clone(&shared), stop.clone());
+        tasks.spawn(accept_connections(listener, stop.clone(), move |stream| {
+            serve_connection(stream, Arc::clone(&serving), ended.clone())
+        }));
         Ok(Self { address, shared, stop, tasks })
     }
 
@@ -255,27 +255,7 @@ fn parse_key(text: &str) -> Option<hmac::Key> {
     (!bytes.is_empty()).then(|| hmac::Key::new(hmac::HMAC_SHA256, &bytes))
 }
 
-async fn accept_connections(listener: TcpListener, shared: Arc<SharedState>, stop: CancellationToken) {
-    let mut connections = JoinSet::new();
-    loop {
-        let full = connections.len() >= MAX_CONNECTIONS;
-        tokio::select! {
-            () = stop.cancelled() => break,
-            Some(_) = connections.join_next() => {}
-            accepted = listener.accept(), if !full => match accepted {
-                Ok((stream, _)) => {
-                    connections.spawn(serve_connection(stream, Arc::clone(&shared), stop.clone()));
-                }
-                Err(_) => RealTime::sleep(ACCEPT_PAUSE).await,
-            },
-        }
-    }
-    drop(listener);
-    while connections.join_next().await.is_some() {}
-}
-
 async fn serve_connection(stream: TcpStream, shared: Arc<SharedState>, stop: CancellationToken) {
-    let _ = stream.set_nodelay(true);
     let reset = CancellationToken::new();
     let resets = reset.clone();
     let service = service_fn(move |request| handle_request(Arc::clone(&shared), request, resets.clone()));

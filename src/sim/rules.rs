@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 
 use super::analytics::{self, PageRequest};
 use super::faults::{ClockError, Endpoint, FaultContext, FaultKind, FaultSpec};
+use super::feed::FeedCredentials;
 use super::figures::SkillFigures;
 use super::incontact;
 use super::journal::{RequestEntry, RequestOutcome};
@@ -68,46 +69,35 @@ pub(super) enum Operation {
 }
 
 impl Operation {
-    fn endpoint(self) -> Endpoint {
+    /// Returns the operation's endpoint, its method, and the scope that it needs. Guide 000 names no scope for its
+    /// operations, and guide 001 none for the list.
+    fn definition(self) -> (Endpoint, &'static str, Option<Scope>) {
         match self {
-            Self::Token(_) => Endpoint::Token,
-            Self::Shift => Endpoint::Schedule,
-            Self::Break => Endpoint::Break,
-            Self::SetState => Endpoint::State,
-            Self::Subscribe => Endpoint::Subscribe,
-            Self::Poll => Endpoint::Snapshot,
-            Self::SkillData => Endpoint::SkillData,
-            Self::Queues => Endpoint::Queues,
-            Self::QueueFigures => Endpoint::QueueFigures,
-            Self::SubmitQuery => Endpoint::AnalyticsQuery,
-            Self::QueryResult => Endpoint::AnalyticsResult,
-            Self::Feed => Endpoint::Feed,
+            Self::Token(_) => (Endpoint::Token, "POST", None),
+            Self::Shift => (Endpoint::Schedule, "GET", Some(Scope::SchedulesView)),
+            Self::Break => (Endpoint::Break, "GET", Some(Scope::BreaksView)),
+            Self::SetState => (Endpoint::State, "POST", Some(Scope::StateWrite)),
+            Self::Subscribe => (Endpoint::Subscribe, "POST", Some(Scope::SubscriptionWrite)),
+            Self::Poll => (Endpoint::Snapshot, "GET", Some(Scope::RealtimeRead)),
+            Self::SkillData => (Endpoint::SkillData, "GET", None),
+            Self::Queues => (Endpoint::Queues, "GET", None),
+            Self::QueueFigures => (Endpoint::QueueFigures, "POST", Some(Scope::QueueView)),
+            Self::SubmitQuery => (Endpoint::AnalyticsQuery, "POST", Some(Scope::AnalyticsQuery)),
+            Self::QueryResult => (Endpoint::AnalyticsResult, "GET", Some(Scope::AnalyticsView)),
+            Self::Feed => (Endpoint::Feed, "GET", None),
             Self::Published(call) => match call {
-                PublishedCall::Token | PublishedCall::Discovery => Endpoint::Token,
-                PublishedCall::States => Endpoint::Snapshot,
-                PublishedCall::SetState => Endpoint::State,
-                PublishedCall::Agents | PublishedCall::Teams | PublishedCall::TeamCodes => Endpoint::Queues,
+                PublishedCall::Token => (Endpoint::Token, "POST", None),
+                PublishedCall::Discovery => (Endpoint::Token, "GET", None),
+                PublishedCall::States => (Endpoint::Snapshot, "GET", None),
+                PublishedCall::SetState => (Endpoint::State, "POST", None),
+                PublishedCall::Agents | PublishedCall::Teams | PublishedCall::TeamCodes => {
+                    (Endpoint::Queues, "GET", None)
+                }
             },
         }
     }
 
-    /// Returns the scope that the operation needs. Guide 000 names none for its operations, and guide 001 none for
-    /// the list.
-    fn scope(self) -> Option<Scope> {
-        match self {
-            Self::Token(_) | Self::SkillData | Self::Queues | Self::Feed | Self::Published(_) => None,
-            Self::QueueFigures => Some(Scope::QueueView),
-            Self::SubmitQuery => Some(Scope::AnalyticsQuery),
-            Self::QueryResult => Some(Scope::AnalyticsView),
-            Self::Shift => Some(Scope::SchedulesView),
-            Self::Break => Some(Scope::BreaksView),
-            Self::SetState => Some(Scope::StateWrite),
-            Self::Subscribe => Some(Scope::SubscriptionWrite),
-            Self::Poll => Some(Scope::RealtimeRead),
-        }
-    }
-
-    /// Returns whether the operation counts in `TenantCounts::calls`.
+    /// Returns whether the operation counts in `TenantCounts::calls`. Its path names an agent.
     fn is_call(self) -> bool {
         matches!(self, Self::Shift | Self::Break | Self::SetState | Self::Published(PublishedCall::SetState))
     }
@@ -130,33 +120,14 @@ impl Operation {
         matches!(self, Self::SetState | Self::Published(PublishedCall::SetState))
     }
 
+    /// Returns whether the operation reads figures of skills and queues.
+    fn is_figures(self) -> bool {
+        matches!(self, Self::SkillData | Self::Queues | Self::QueueFigures)
+    }
+
     /// Returns whether the operation uses the budget of figures and aggregation queries.
     fn is_reporting(self) -> bool {
-        matches!(self, Self::SkillData | Self::Queues | Self::QueueFigures | Self::SubmitQuery | Self::QueryResult)
-    }
-
-    /// Returns whether the path names an agent.
-    fn names_agent(self) -> bool {
-        self.is_call()
-    }
-
-    fn method(self) -> &'static str {
-        match self {
-            Self::Token(_)
-            | Self::SetState
-            | Self::Subscribe
-            | Self::QueueFigures
-            | Self::SubmitQuery
-            | Self::Published(PublishedCall::Token | PublishedCall::SetState) => "POST",
-            Self::Published(_)
-            | Self::Shift
-            | Self::Break
-            | Self::Poll
-            | Self::SkillData
-            | Self::Queues
-            | Self::QueryResult
-            | Self::Feed => "GET",
-        }
+        self.is_figures() || matches!(self, Self::SubmitQuery | Self::QueryResult)
     }
 }
 
@@ -186,13 +157,6 @@ impl Call {
     fn base(&self) -> TokenBase {
         if self.unit.is_some() { TokenBase::BusinessUnit } else { TokenBase::Root }
     }
-}
-
-/// The credentials of a feed. It does not implement `Debug`, since it holds a token.
-pub(super) struct FeedCredentials {
-    pub(super) tenant: TenantId,
-    pub(super) token: String,
-    pub(super) base: TokenBase,
 }
 
 /// The reply to a call. It does not implement `Debug`, since it may hold a token.
@@ -290,8 +254,9 @@ impl PlatformState {
             tenant.counts.calls += u64::from(operation.is_call());
             tenant.counts.state_posts += u64::from(operation.sets_state());
         }
-        let agent = operation.names_agent().then_some(call.subject.as_str());
-        let fault_context = FaultContext { endpoint: operation.endpoint(), tenant: tenant_id.as_ref(), agent };
+        let agent = operation.is_call().then_some(call.subject.as_str());
+        let (endpoint, _, _) = operation.definition();
+        let fault_context = FaultContext { endpoint, tenant: tenant_id.as_ref(), agent };
         let clock_error = self.faults.clock_error(&fault_context);
         let (reply, fault) = if let Err(problem) = self.authorize(operation, call, tenant, now) {
             (Some(Reply::Problem(problem)), None)
@@ -316,35 +281,15 @@ impl PlatformState {
 
     /// Returns the tenant that a call claims, whether or not its credentials are valid.
     fn calling_tenant(&self, operation: Operation, call: &Call) -> Option<usize> {
+        let of_client = |id: &str| self.tenants.iter().position(|tenant| tenant.client_id == id);
+        let of_id = |id: &str| self.tenants.iter().position(|tenant| tenant.id.as_str() == id);
         match operation {
-            Operation::Token(style) => {
-                let (client_id, _, _) = credentials(style, call)?;
-                self.tenants.iter().position(|tenant| tenant.client_id == client_id)
-            }
-            Operation::Published(PublishedCall::Token) => {
-                let (key_id, _) = incontact::credentials(call)?;
-                self.tenants.iter().position(|tenant| tenant.client_id == key_id)
-            }
-            Operation::Published(PublishedCall::Discovery) => {
-                let id = call.query.get("tenantId")?;
-                self.tenants.iter().position(|tenant| tenant.id.as_str() == id)
-            }
-            Operation::Published(_)
-            | Operation::Shift
-            | Operation::Break
-            | Operation::SetState
-            | Operation::Subscribe
-            | Operation::Poll
-            | Operation::SkillData
-            | Operation::Queues
-            | Operation::QueueFigures
-            | Operation::SubmitQuery
-            | Operation::QueryResult
-            | Operation::Feed => {
-                let claimed = Tokens::claimed_tenant(call.bearer.as_deref()?);
-                self.tenants.iter().position(|tenant| tenant.id.as_str() == claimed)
-            }
+            Operation::Token(style) => return of_client(&credentials(style, call)?.0),
+            Operation::Published(PublishedCall::Token) => return of_client(&incontact::credentials(call)?.0),
+            Operation::Published(PublishedCall::Discovery) => return of_id(call.query.get("tenantId")?),
+            _ => {}
         }
+        of_id(Tokens::claimed_tenant(call.bearer.as_deref()?))
     }
 
     /// Checks the token, its scope and the budget.
@@ -370,7 +315,8 @@ impl PlatformState {
         if call.unit.as_ref().is_some_and(|unit| unit != tenant.id.as_str()) {
             return Err(invalid());
         }
-        match self.tokens.check(call.bearer.as_deref().unwrap_or_default(), operation.scope(), base, now) {
+        let (_, _, scope) = operation.definition();
+        match self.tokens.check(call.bearer.as_deref().unwrap_or_default(), scope, base, now) {
             Ok(_) => {}
             Err(Rejection::Invalid) => return Err(invalid()),
             Err(Rejection::Scope(scope)) => {
@@ -405,43 +351,30 @@ impl PlatformState {
             Some(ControlFlow::Continue(delay)) => delay,
             None => Duration::ZERO,
         };
-        let done = match operation {
-            Operation::Token(style) => self.issue_token(style, call, now),
-            Operation::SkillData | Operation::Queues | Operation::QueueFigures => {
-                let with_idle = self.random.chance(0.5);
-                match tenant.and_then(|at| self.tenants.get_mut(at)) {
-                    None => Err(Problem::new(401, "UNAUTHORIZED", "no such tenant")),
-                    Some(tenant) => tenant.report_figures(operation, call, with_idle),
+        let done = if let Operation::Token(style) = operation {
+            self.issue_token(style, call, now)
+        } else if let Operation::Published(published) = operation {
+            let (lifetime, skew_ms) = (self.token_lifetime, clock_error.skew_ms);
+            match tenant.and_then(|at| self.tenants.get_mut(at)) {
+                None if published == PublishedCall::Token => {
+                    Err(Problem::new(400, "invalid_grant", "unknown access key or wrong secret"))
                 }
+                None => Err(Problem::new(404, "NotFound", "no such tenant")),
+                Some(tenant) if published == PublishedCall::Token => {
+                    grant_by_key(&mut self.tokens, tenant, call, now, lifetime)
+                }
+                Some(tenant) => tenant.process_published_call(published, call, seq, delay, skew_ms),
             }
-            Operation::SubmitQuery | Operation::QueryResult => match tenant.and_then(|at| self.tenants.get_mut(at)) {
+        } else {
+            let with_idle = operation.is_figures() && self.random.chance(0.5);
+            let min_interval = self.min_interval;
+            match tenant.and_then(|at| self.tenants.get_mut(at)) {
                 None => Err(Problem::new(401, "UNAUTHORIZED", "no such tenant")),
-                Some(tenant) => tenant.handle_query(operation, call, fault.map(|fault| fault.kind), delay),
-            },
-            Operation::Published(published) => {
-                let (lifetime, skew_ms) = (self.token_lifetime, clock_error.skew_ms);
-                match tenant.and_then(|at| self.tenants.get_mut(at)) {
-                    None if published == PublishedCall::Token => {
-                        Err(Problem::new(400, "invalid_grant", "unknown access key or wrong secret"))
-                    }
-                    None => Err(Problem::new(404, "NotFound", "no such tenant")),
-                    Some(tenant) if published == PublishedCall::Token => {
-                        grant_by_key(&mut self.tokens, tenant, call, now, lifetime)
-                    }
-                    Some(tenant) => tenant.process_published_call(published, call, seq, delay, skew_ms),
+                Some(tenant) if operation.is_figures() => tenant.report_figures(operation, call, with_idle),
+                Some(tenant) if operation.is_reporting() => {
+                    tenant.handle_query(operation, call, fault.map(|fault| fault.kind), delay)
                 }
-            }
-            Operation::Shift
-            | Operation::Break
-            | Operation::SetState
-            | Operation::Subscribe
-            | Operation::Poll
-            | Operation::Feed => {
-                let min_interval = self.min_interval;
-                match tenant.and_then(|at| self.tenants.get_mut(at)) {
-                    None => Err(Problem::new(401, "UNAUTHORIZED", "no such tenant")),
-                    Some(tenant) => tenant.process_tenant_call(operation, call, seq, delay, min_interval),
-                }
+                Some(tenant) => tenant.process_tenant_call(operation, call, seq, delay, min_interval),
             }
         };
         match fault {
@@ -537,9 +470,7 @@ impl Tenant {
             })),
         }
     }
-}
 
-impl Tenant {
     /// Answers with figures of skills and queues. Idle skills are left out, unless `with_idle`.
     fn report_figures(&mut self, operation: Operation, call: &Call, with_idle: bool) -> Result<Reply, Problem> {
         let now = self.world.current_time();
@@ -550,7 +481,7 @@ impl Tenant {
             let requested = wire::parse_skill_ids(call.query.get("skillId").map_or("", String::as_str))?;
             return Ok(Reply::SkillData {
                 requested,
-                figures: self.cached_figures.figures_at(now, &self.world),
+                figures: self.cached_figures.figures_at(now, || self.world.figures()),
                 with_idle,
             });
         }
@@ -560,11 +491,9 @@ impl Tenant {
         {
             return Err(Problem::new(404, "NOT_FOUND", "no such queue"));
         }
-        Ok(Reply::QueueFigures { requested, figures: self.cached_figures.figures_at(now, &self.world) })
+        Ok(Reply::QueueFigures { requested, figures: self.cached_figures.figures_at(now, || self.world.figures()) })
     }
-}
 
-impl Tenant {
     /// Accepts an aggregation query, or answers about one. `delay` is how much longer it takes than usual.
     fn handle_query(
         &mut self,
@@ -643,31 +572,7 @@ fn answer_instead(fault: &FaultSpec) -> ControlFlow<Option<Reply>, Duration> {
         FaultKind::Html => ControlFlow::Break(Some(Reply::Page)),
         FaultKind::Status if !fault.applied => ControlFlow::Break(Some(Reply::Problem(fault_problem(fault)))),
         FaultKind::Late => ControlFlow::Continue(fault.duration().unwrap_or_default()),
-        FaultKind::Status
-        | FaultKind::Delay
-        | FaultKind::ResetMid
-        | FaultKind::LostAnswer
-        | FaultKind::Truncated
-        | FaultKind::WrongTypes
-        | FaultKind::Nonsense
-        | FaultKind::RevokeTokens
-        | FaultKind::ExpireSubscriptions
-        | FaultKind::ClockSkew
-        | FaultKind::TimestampJitter
-        | FaultKind::Silent
-        | FaultKind::Repeat
-        | FaultKind::MissingRows
-        | FaultKind::OldTimes
-        | FaultKind::OtherZones
-        | FaultKind::Bulky
-        | FaultKind::OddTexts
-        | FaultKind::SkipRows
-        | FaultKind::StopShort
-        | FaultKind::NeverFinish
-        | FaultKind::FailQuery
-        | FaultKind::ForgetQueries
-        | FaultKind::DropFeeds
-        | FaultKind::CloseFeeds => ControlFlow::Continue(Duration::ZERO),
+        _ => ControlFlow::Continue(Duration::ZERO),
     }
 }
 
@@ -695,13 +600,14 @@ fn request_entry(operation: Operation, call: &Call, tenant: Option<TenantId>, at
         && call.body.len() <= MAX_LOGGED_BODY_BYTES)
         .then(|| serde_json::from_slice::<Box<RawValue>>(&call.body).ok())
         .flatten();
+    let (_, method, _) = operation.definition();
     RequestEntry {
         seq: 0,
         at,
         tenant,
-        method: operation.method(),
+        method,
         path: call.path.clone(),
-        agent: operation.names_agent().then(|| AgentId::new(&call.subject)),
+        agent: operation.is_call().then(|| AgentId::new(&call.subject)),
         status: None,
         fault: None,
         body,

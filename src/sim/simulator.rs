@@ -13,19 +13,19 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::accept::accept_connections;
 use super::faults::{FaultError, FaultSpec};
 use super::journal::LogPage;
 use super::options::SimOptions;
 use super::platform_state::{AgentScript, PlatformState, ScriptError, TenantCounts, WorldView};
 use super::roster::{FEWEST_AGENTS, FEWEST_SKILLS, MOST_AGENTS, MOST_SKILLS, MOST_TENANTS};
+use super::server;
 use super::server::connection::{ConnectionSignals, ConnectionStream, SHUTDOWN_GRACE, Socket};
-use super::server::{self, ServerContext};
+use super::server::context::ServerContext;
 use super::shifts::{self, FileSchedule, ScheduleError};
 use crate::clock::{RealTime, SharedClock};
 use crate::domain::ids::{AgentId, TenantId};
 
-/// The most connections at once; more wait in the kernel.
-const MAX_CONNECTIONS: usize = 4096;
 /// The largest head of a request, in bytes.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// The longest time to receive the head of a request, in real time.
@@ -37,8 +37,6 @@ const MIN_TICK_REAL: Duration = Duration::from_millis(100);
 const MIN_FEED_TICK_REAL: Duration = Duration::from_millis(10);
 /// How much too early a poll may arrive, in real time, because of the jitter of the host and its network.
 const POLL_TOLERANCE: Duration = Duration::from_millis(100);
-/// The pause before accepting again if the system has no room for a connection.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// The reason why a simulator does not start.
 #[derive(Debug, thiserror::Error)]
@@ -191,26 +189,17 @@ impl Simulator {
 
     /// Returns the platform's counts for a tenant up to now.
     pub fn counts(&self, tenant: &TenantId) -> TenantCounts {
-        let now = self.clock.now();
-        let mut state = self.context.lock_state();
-        state.advance(now);
-        state.counts(tenant)
+        self.context.lock_current_state().counts(tenant)
     }
 
     /// Returns up to `limit` entries of the journal after the entry with the number `after`.
     pub fn log(&self, after: u64, limit: usize) -> LogPage {
-        let now = self.clock.now();
-        let mut state = self.context.lock_state();
-        state.advance(now);
-        state.log(after, limit)
+        self.context.lock_current_state().journal.page(after, limit)
     }
 
     /// Returns the current agents of every tenant.
     pub fn world_views(&self) -> Vec<WorldView> {
-        let now = self.clock.now();
-        let mut state = self.context.lock_state();
-        state.advance(now);
-        state.world_views(None)
+        self.context.lock_current_state().world_views(None)
     }
 
     /// Adds a fault, or carries it out at once if its kind happens only once.
@@ -225,10 +214,7 @@ impl Simulator {
 
     /// Puts an agent into a state, or overrides facts about it.
     pub fn apply_script(&self, script: &AgentScript) -> Result<(), ScriptError> {
-        let now = self.clock.now();
-        let mut state = self.context.lock_state();
-        state.advance(now);
-        state.apply_script(script)
+        self.context.lock_current_state().apply_script(script)
     }
 
     /// Closes the socket and all connections; answers under way get half a second. The world goes on.
@@ -271,7 +257,10 @@ impl Simulator {
 
     fn start_tasks(&mut self, listener: TcpListener) {
         self.stop = CancellationToken::new();
-        self.tasks.spawn(accept_connections(listener, server::router(self.context.clone()), self.stop.clone()));
+        let (router, stop) = (server::router(self.context.clone()), self.stop.clone());
+        self.tasks.spawn(accept_connections(listener, self.stop.clone(), move |stream| {
+            serve_connection(Box::new(stream), router.clone(), stop.clone())
+        }));
         self.tasks.spawn(tick(self.context.clone(), self.stop.clone()));
     }
 }
@@ -318,28 +307,6 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, SimError> {
     TcpListener::bind(address).await.map_err(|source| SimError::Listen { address, source })
 }
 
-/// Accepts connections until stopped, then waits for them to end.
-async fn accept_connections(listener: TcpListener, router: Router, stop: CancellationToken) {
-    let mut connections = JoinSet::new();
-    loop {
-        let full = connections.len() >= MAX_CONNECTIONS;
-        tokio::select! {
-            () = stop.cancelled() => break,
-            Some(_) = connections.join_next() => {}
-            accepted = listener.accept(), if !full => match accepted {
-                Ok((stream, _)) => {
-                    // Answers are short and written at once, so waiting for more data would only delay them.
-                    let _ = stream.set_nodelay(true);
-                    connections.spawn(serve_connection(Box::new(stream), router.clone(), stop.clone()));
-                }
-                Err(_) => RealTime::sleep(ACCEPT_PAUSE).await,
-            },
-        }
-    }
-    drop(listener);
-    while connections.join_next().await.is_some() {}
-}
-
 /// Serves one connection until either side, a fault or the stop ends it.
 async fn serve_connection(stream: Box<dyn ConnectionStream>, router: Router, stop: CancellationToken) {
     let (signals, closed) =
@@ -381,10 +348,7 @@ async fn tick(context: ServerContext, stop: CancellationToken) {
         let pause = TICK.max(context.clock.scale_real(min_tick));
         tokio::select! {
             () = stop.cancelled() => return,
-            () = context.clock.sleep(pause) => {
-                let now = context.clock.now();
-                context.lock_state().advance(now);
-            }
+            () = context.clock.sleep(pause) => drop(context.lock_current_state()),
         }
     }
 }

@@ -1,13 +1,12 @@
 //! `[server.tls]`, `[server.sessions]` and `[server.proxy]`: the certificate, the sign-ins and the proxies of the HTTP
 //! server.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::shared::diagnostic::{Origin, ValueFault};
+use crate::config::shared::diagnostic::ValueFault;
 use crate::config::shared::kind::{self, Kind};
-use crate::config::shared::reader::{Section, directory_of, reloadable, restart_only};
-use crate::config::shared::tree::Value;
+use crate::config::shared::reader::{Section, reloadable, restart_only};
 use crate::domain::access::network::Network;
 use crate::domain::access::rights::{Role, Scope, ScopeRequest, TenantScopeRequest};
 use crate::domain::ids::{TeamName, TenantId};
@@ -32,11 +31,11 @@ impl ServerTls {
                 "The file with the certificate and its chain, in PEM format, relative to this file. It is read again \
                  when it changes. With a certificate and a key, the daemon serves TLS only.",
             ),
-            &file(),
+            &kind::file(),
         );
         let key = section.optional(
             restart_only("key", "The file with the certificate's private key, in PEM format, relative to this file."),
-            &file(),
+            &kind::file(),
         );
         match (certificate, key) {
             (Some(certificate), Some(key)) => Some(Self { certificate, key }),
@@ -172,7 +171,7 @@ impl ProxyRole {
                 "The role of the group's members. For a user in several groups, the first mapping in this list \
                      applies.",
             ),
-            &kind::choice(ROLES),
+            &kind::named(&Role::ALL, Role::name),
         );
         let tenants = section.value(
             reloadable("tenants", "The ids of the tenants where the role applies; `[\"*\"]` for all of them."),
@@ -227,14 +226,6 @@ fn scope_request(tenants: &[String], teams: &[String]) -> Result<ScopeRequest, U
     Ok(ScopeRequest { everywhere: false, tenants: requested })
 }
 
-const ROLES: &[(&str, Role)] = &[
-    (Role::Viewer.name(), Role::Viewer),
-    (Role::Supervisor.name(), Role::Supervisor),
-    (Role::Analyst.name(), Role::Analyst),
-    (Role::Auditor.name(), Role::Auditor),
-    (Role::Admin.name(), Role::Admin),
-];
-
 fn network() -> Kind<Network> {
     let convert = |text: &str| {
         text.parse().map_err(|_| {
@@ -268,20 +259,5 @@ fn separator() -> Kind<char> {
             _ => Err(ValueFault::new("must be one character").with_suggestion("as in \",\" or \";\"")),
         }
     };
-    Kind::from_text("character", convert, |one| toml::Value::String(one.to_string()).to_string())
-}
-
-fn resolve_path(origin: &Origin, path: &str) -> Result<PathBuf, ValueFault> {
-    if path.trim().is_empty() { Err(ValueFault::new("must not be empty")) } else { Ok(directory_of(origin).join(path)) }
-}
-
-pub(in crate::config) fn file() -> Kind<PathBuf> {
-    Kind::from_node(
-        "file",
-        |node| match &node.value {
-            Value::Text(path) => resolve_path(&node.origin, path).map_err(|fault| vec![fault]),
-            _ => Err(vec![kind::type_fault("the path of a file", node)]),
-        },
-        |path: &PathBuf| toml::Value::String(Path::display(path).to_string()).to_string(),
-    )
+    Kind::from_text("character", convert, kind::quoted)
 }

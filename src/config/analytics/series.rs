@@ -1,6 +1,6 @@
 //! `[[tenants.series]]`: the series that the daemon monitors for anomalies.
 
-use super::AnalyticsQuery;
+use super::query::AnalyticsQuery;
 use crate::config::shared::diagnostic::ValueFault;
 use crate::config::shared::kind::{self, Kind};
 use crate::config::shared::reader::{Section, reloadable};

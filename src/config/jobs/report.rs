@@ -2,32 +2,17 @@
 
 use std::rc::Rc;
 
-use super::super::shared::diagnostic::ValueFault;
-use super::super::shared::kind::{self, Kind};
-use super::super::shared::reader::{Section, reloadable};
-use super::super::shared::tree::{Node, Value};
-use super::JobKind;
+use super::job_kind::JobKind;
+use crate::config::shared::diagnostic::ValueFault;
+use crate::config::shared::kind::{self, Kind};
+use crate::config::shared::reader::{Section, reloadable};
+use crate::config::shared::tree::{Node, Value};
 use crate::domain::ids::TeamName;
 use crate::domain::reports::report_run::{ReportFormat, ReportKind as Report};
 
 /// The reports that a job may make. A trend needs a series and is requested by people only.
-const REPORTS: &[(&str, Report)] = &[
-    ("compliance", Report::Compliance),
-    ("adherence", Report::Adherence),
-    ("segments", Report::Segments),
-    ("not-ready", Report::NotReady),
-    ("breaks", Report::Breaks),
-];
-
-/// The formats that this build can write.
-const FORMATS: &[(&str, ReportFormat)] = &[
-    (ReportFormat::Csv.name(), ReportFormat::Csv),
-    (ReportFormat::Json.name(), ReportFormat::Json),
-    (ReportFormat::Xlsx.name(), ReportFormat::Xlsx),
-    (ReportFormat::Html.name(), ReportFormat::Html),
-    #[cfg(feature = "parquet")]
-    (ReportFormat::Parquet.name(), ReportFormat::Parquet),
-];
+const REPORTS: [Report; 5] =
+    [Report::Compliance, Report::Adherence, Report::Segments, Report::NotReady, Report::Breaks];
 
 const SPANS: &[(&str, ReportSpan)] =
     &[("day", ReportSpan::Day), ("week", ReportSpan::Week), ("month", ReportSpan::Month)];
@@ -73,8 +58,10 @@ impl Default for ScheduledReport {
 /// Reads the settings. Reports them as errors in a job of another kind.
 pub(super) fn read(section: &mut Section<'_, '_>, kind: Option<JobKind>) -> ScheduledReport {
     let defaults = ScheduledReport::default();
-    let report = section
-        .optional(reloadable("report", "For report: the report; compliance by default."), &kind::choice(REPORTS));
+    let report = section.optional(
+        reloadable("report", "For report: the report; compliance by default."),
+        &kind::named(&REPORTS, Report::name),
+    );
     let formats = section.optional(
         reloadable("formats", "For report: the formats, one file each; csv and xlsx by default."),
         &kind::list(format()),
@@ -123,7 +110,7 @@ pub(super) fn read(section: &mut Section<'_, '_>, kind: Option<JobKind>) -> Sche
 
 /// A format that this build can write. For a format that only other builds write, the error tells how to get it.
 fn format() -> Kind<ReportFormat> {
-    let offered = kind::choice(FORMATS);
+    let offered = kind::named(&ReportFormat::ALL, ReportFormat::name);
     let name = offered.name.clone();
     let parse = Rc::new(move |node: &Node| {
         let requested = if let Value::Text(text) = &node.value { text.parse::<ReportFormat>().ok() } else { None };
@@ -139,5 +126,5 @@ fn team() -> Kind<TeamName> {
     let convert = |text: &str| {
         if text.trim().is_empty() { Err(ValueFault::new("must not be empty")) } else { Ok(TeamName::new(text)) }
     };
-    Kind::from_text("name of a team", convert, |team| toml::Value::String(team.to_string()).to_string())
+    Kind::from_text("name of a team", convert, kind::quoted)
 }

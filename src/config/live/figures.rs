@@ -66,7 +66,7 @@ impl FigureSettings {
     }
 
     /// Returns these settings with those of `newer` that running workers take over.
-    pub(in crate::config) fn with_previous(&self, newer: &Self) -> Self {
+    pub(in crate::config) fn with_reloadable_from(&self, newer: &Self) -> Self {
         Self { interval: newer.interval, ..self.clone() }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::config::shared::diagnostic::ValueFault;
 use crate::config::shared::kind::{self, Kind};
 use crate::config::shared::reader::{Section, reloadable};
-use crate::config::shared::tree::{Node, Value};
+use crate::config::shared::tree::Node;
 use crate::domain::live::thresholds::{DurationThresholds, Thresholds};
 use crate::domain::time::duration_text;
 
@@ -70,19 +70,15 @@ pub(in crate::config) fn read(section: &mut Section<'_, '_>) -> Thresholds {
 fn bounds() -> Kind<DurationThresholds> {
     let duration = kind::duration(IN_STATE_RANGE);
     let parse = move |node: &Node| {
-        let Value::Table(table) = &node.value else { return Err(vec![kind::type_fault("a table", node)]) };
         let mut bounds = DurationThresholds::default();
-        let mut faults = Vec::new();
-        for (key, entry) in table {
-            let found = match key.as_str() {
-                "watch" => (duration.parse)(&entry.node).map(|watch| bounds.watch = Some(watch)),
-                "act" => (duration.parse)(&entry.node).map(|act| bounds.act = Some(act)),
-                unknown => Err(vec![ValueFault::unknown_key(unknown, &["watch", "act"])]),
+        let mut faults = kind::read_entries(node, &["watch", "act"], |key, node| {
+            let bound = match key {
+                "watch" => &mut bounds.watch,
+                "act" => &mut bounds.act,
+                _ => return None,
             };
-            let placed =
-                |fault: ValueFault| ValueFault { origin: fault.origin.or_else(|| Some(entry.origin.clone())), ..fault };
-            faults.extend(found.err().into_iter().flatten().map(placed));
-        }
+            Some((duration.parse)(node).map(|found| *bound = Some(found)))
+        });
         if bounds.watch.zip(bounds.act).is_some_and(|(watch, act)| watch > act) {
             faults.push(ValueFault::new("watch must not be longer than act"));
         }

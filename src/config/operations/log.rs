@@ -36,15 +36,9 @@ pub enum LogFormat {
     Json,
 }
 
-const LEVELS: &[(&str, LogLevel)] = &[
-    ("error", LogLevel::Error),
-    ("warn", LogLevel::Warn),
-    ("info", LogLevel::Info),
-    ("debug", LogLevel::Debug),
-    ("trace", LogLevel::Trace),
-];
-
 impl LogLevel {
+    const ALL: [Self; 5] = [Self::Error, Self::Warn, Self::Info, Self::Debug, Self::Trace];
+
     /// Returns the word in the configuration, which is also the name of the `tracing` level.
     pub fn name(self) -> &'static str {
         match self {
@@ -62,7 +56,7 @@ impl Log {
         Self {
             level: section.value(
                 reloadable("level", "The lowest level that is written to standard error."),
-                &kind::choice(LEVELS),
+                &kind::named(&LogLevel::ALL, LogLevel::name),
                 LogLevel::Info,
             ),
             format: section.value(

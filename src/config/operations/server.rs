@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use reqwest::Url;
 
-use crate::config::access::server_access::{ServerProxy, ServerTls, Sessions, file};
+use crate::config::access::server_access::{ServerProxy, ServerTls, Sessions};
 use crate::config::shared::diagnostic::ValueFault;
 use crate::config::shared::kind;
 use crate::config::shared::reader::{Section, reloadable, restart_only};
@@ -49,8 +49,6 @@ pub enum MetricsAccess {
     Open,
 }
 
-const METRICS: &[(&str, MetricsAccess)] = &[("token", MetricsAccess::Token), ("open", MetricsAccess::Open)];
-
 /// A bearer token of the HTTP server.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ApiToken {
@@ -82,21 +80,6 @@ impl TenantScope {
         }
     }
 }
-
-const RIGHTS: &[(&str, Right)] = &[
-    (Right::Read.name(), Right::Read),
-    (Right::Change.name(), Right::Change),
-    (Right::Import.name(), Right::Import),
-    (Right::Excuse.name(), Right::Excuse),
-    (Right::EditRules.name(), Right::EditRules),
-    (Right::Report.name(), Right::Report),
-    (Right::Analytics.name(), Right::Analytics),
-    (Right::Audit.name(), Right::Audit),
-    (Right::Webhooks.name(), Right::Webhooks),
-    (Right::RunJobs.name(), Right::RunJobs),
-    (Right::Accounts.name(), Right::Accounts),
-    (Right::Erase.name(), Right::Erase),
-];
 
 /// The rights that `change` includes in the configuration. They belonged to it before they got names of their own.
 const IMPLIED_BY_CHANGE: [Right; 2] = [Right::Webhooks, Right::RunJobs];
@@ -130,7 +113,7 @@ impl Server {
                 "Who may read `/metrics`: with `token`, tokens with the right `read`, each for its own tenants; with \
                  `open`, anyone who can reach the port.",
             ),
-            &kind::choice(METRICS),
+            &kind::choice(&[("token", MetricsAccess::Token), ("open", MetricsAccess::Open)]),
             MetricsAccess::Token,
         );
         let tls = section.table("tls", ServerTls::read);
@@ -138,9 +121,7 @@ impl Server {
         let proxy = section.table("proxy", ServerProxy::read);
         Self { listen, max_viewers, tokens, metrics, tls, sessions, proxy }
     }
-}
 
-impl Server {
     /// Returns the scheme of the server's URLs.
     pub const fn scheme(&self) -> &'static str {
         if self.tls.is_some() { "https" } else { "http" }
@@ -165,7 +146,7 @@ impl ApiToken {
         );
         let rights = section.value(
             reloadable("may", "The rights of the token (docs/rights.md). `change` includes `webhooks` and `run_jobs`."),
-            &kind::list(kind::choice(RIGHTS)),
+            &kind::list(kind::named(&Right::ALL, Right::name)),
             vec![Right::Read],
         );
         if rights.is_empty() {
@@ -214,7 +195,7 @@ impl Client {
                      `server.tls.certificate` if the daemon is found by `server.listen`, otherwise the system's \
                      certificates.",
                 ),
-                &file(),
+                &kind::file(),
             ),
             token: section.optional_daemon_secret(reloadable(
                 "token",

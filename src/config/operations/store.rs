@@ -1,7 +1,7 @@
 //! `[store]`: the database.
 
 use crate::config::shared::diagnostic::ValueFault;
-use crate::config::shared::kind::Kind;
+use crate::config::shared::kind::{self, Kind};
 use crate::config::shared::reader::{Section, restart_only};
 use crate::domain::access::secret::Secret;
 
@@ -65,5 +65,5 @@ fn database_url() -> Kind<String> {
             Some(_) => Ok(text.to_owned()),
         }
     };
-    Kind::from_text("database URL", convert, |url| toml::Value::String(url.clone()).to_string())
+    Kind::from_text("database URL", convert, kind::quoted)
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use reqwest::Url;
 
 use crate::config::adherence;
+use crate::config::analytics::query::{self, AnalyticsQuery};
 use crate::config::analytics::series;
-use crate::config::analytics::{self, AnalyticsQuery};
 use crate::config::changes::policy::Policy;
 use crate::config::live::figures::FigureSettings;
 use crate::config::live::thresholds;
@@ -21,7 +21,6 @@ use crate::config::rules::automation::Automation;
 use crate::config::shared::diagnostic::ValueFault;
 use crate::config::shared::kind::{self, Kind};
 use crate::config::shared::reader::{Section, reloadable};
-use crate::config::webhooks::is_loopback;
 use crate::domain::access::secret::Secret;
 use crate::domain::adherence::AdherenceSettings;
 use crate::domain::agents::state::{AgentState, StateNames};
@@ -158,7 +157,7 @@ impl TokenSettings {
                 "The path of the token endpoint below base_url. The default is /oauth2/token for body, /oauth/token \
                  for basic and /InContactAuthorizationServer/Token for legacy.",
             ),
-            &path(),
+            &kind::path(),
             style.default_path().to_owned(),
         );
         let scope =
@@ -197,7 +196,7 @@ impl TenantIdentity {
             &kind::boolean(),
             false,
         );
-        if base_url.as_ref().is_some_and(|url| url.scheme() == "http" && !allow_plain_http && !is_loopback(url)) {
+        if base_url.as_ref().is_some_and(|url| url.scheme() == "http" && !allow_plain_http && !kind::is_loopback(url)) {
             let fault = ValueFault::new("would send credentials in clear")
                 .with_suggestion("use https://, or set allow_plain_http = true");
             section.add_diagnostic("base_url", fault);
@@ -317,7 +316,7 @@ impl Tenant {
         let adherence = section.table("adherence", adherence::read);
         let automation = section.table("automation", Automation::read);
         let thresholds = section.table("thresholds", thresholds::read);
-        let analytics = analytics::read(section);
+        let analytics = query::read(section);
         let configured =
             series::ConfiguredSources { skills: &subjects.skills, queues: &subjects.queues, queries: &analytics };
         let series = series::read(section, &configured);
@@ -351,17 +350,15 @@ impl Tenant {
             series,
         })
     }
-}
 
-impl Tenant {
     /// Returns whether the running workers can continue with `newer`. Keys that workers take over while they run may
     /// differ; a change of any other key needs new workers.
     pub fn is_same_tenant(&self, newer: &Self) -> bool {
         let continued = Self {
             agents: newer.agents.clone(),
             skills: newer.skills.clone(),
-            feed: self.feed.with_previous(&newer.feed),
-            figures: self.figures.with_previous(&newer.figures),
+            feed: self.feed.with_reloadable_from(&newer.feed),
+            figures: self.figures.with_reloadable_from(&newer.figures),
             schedule_folder: newer.schedule_folder.clone(),
             policy: newer.policy,
             retry: newer.retry,
@@ -428,18 +425,6 @@ fn agent_id() -> Kind<AgentId> {
         }
     };
     Kind::from_text("agent id", convert, |id| format!("{id:?}"))
-}
-
-pub(in crate::config) fn path() -> Kind<String> {
-    let convert = |text: &str| {
-        let sound = text.starts_with('/') && !text.contains(|c: char| c.is_whitespace() || matches!(c, '?' | '#'));
-        if sound {
-            Ok(text.to_owned())
-        } else {
-            Err(ValueFault::new("must be a path that begins with /, without query"))
-        }
-    };
-    Kind::from_text("path", convert, |path| format!("{path:?}"))
 }
 
 fn version() -> Kind<String> {

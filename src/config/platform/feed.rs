@@ -4,11 +4,9 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use crate::config::operations::tenant::path;
 use crate::config::shared::diagnostic::ValueFault;
 use crate::config::shared::kind;
 use crate::config::shared::reader::{Section, reloadable};
-use crate::config::webhooks::is_loopback;
 
 /// The platform's live feed.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -37,7 +35,7 @@ impl Feed {
             ),
             &kind::url(),
         );
-        if base_url.as_ref().is_some_and(|url| url.scheme() == "http" && !is_loopback(url)) {
+        if base_url.as_ref().is_some_and(|url| url.scheme() == "http" && !kind::is_loopback(url)) {
             section.add_diagnostic(
                 "base_url",
                 ValueFault::new("would send the token in clear").with_suggestion("use https://"),
@@ -45,7 +43,7 @@ impl Feed {
         }
         let path = section.value(
             reloadable("path", "The path of the feed below the base URL, including the version."),
-            &path(),
+            &kind::path(),
             "/InContactAPI/services/v18.0/interactions/subscribe".to_owned(),
         );
         let silent_after = section.value(
@@ -60,7 +58,7 @@ impl Feed {
     }
 
     /// Returns these settings with those of `newer` that a running worker takes over.
-    pub(in crate::config) fn with_previous(&self, newer: &Self) -> Self {
+    pub(in crate::config) fn with_reloadable_from(&self, newer: &Self) -> Self {
         Self { enabled: newer.enabled, silent_after: newer.silent_after, ..self.clone() }
     }
 }

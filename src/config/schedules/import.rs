@@ -6,7 +6,6 @@ use crate::config::shared::diagnostic::ValueFault;
 use crate::config::shared::kind::{self, Kind};
 use crate::config::shared::reader::{Section, reloadable};
 use crate::domain::schedules::import::{COLUMN_NAMES, ImportOptions, MAX_FILE_BYTES};
-use crate::domain::wording::closest_name;
 
 const DELIMITERS: &[(&str, Option<u8>)] =
     &[("auto", None), ("comma", Some(b',')), ("semicolon", Some(b';')), ("tab", Some(b'\t'))];
@@ -55,11 +54,9 @@ fn field() -> Kind<String> {
         if COLUMN_NAMES.contains(&text) {
             return Ok(text.to_owned());
         }
-        let fault = ValueFault::new("names a column that shift files do not have");
-        Err(match closest_name(text, COLUMN_NAMES) {
-            Some(name) => fault.with_suggestion(format!("did you mean \"{name}\"?")),
-            None => fault.with_suggestion(format!("known: {}", COLUMN_NAMES.join(", "))),
-        })
+        Err(ValueFault::new("names a column that shift files do not have")
+            .with_suggestion(format!("known: {}", COLUMN_NAMES.join(", ")))
+            .with_closest(text, COLUMN_NAMES))
     };
     Kind::from_text("column", convert, String::clone)
 }

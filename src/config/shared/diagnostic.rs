@@ -1,10 +1,12 @@
 //! The mistakes of a configuration, with their place and a suggestion. A diagnostic never contains a value of the
 //! configuration, since the value may be a secret in the wrong place.
 
-use crate::domain::wording::closest_name;
 use std::fmt;
-use std::path::Path;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use crate::domain::wording::closest_name;
 
 /// The origin of a value of the effective configuration.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -30,6 +32,14 @@ impl Origin {
     /// Returns whether the origin gives every value as text, whatever its type: the environment and options do.
     pub(in crate::config) fn is_plain_text(&self) -> bool {
         matches!(self, Self::Environment(_) | Self::Flag(_))
+    }
+
+    /// Returns the folder that relative paths of a value start from: that of its file, or else the working directory.
+    pub(in crate::config) fn directory(&self) -> PathBuf {
+        match self {
+            Self::File { file, .. } => file.parent().map(Path::to_path_buf).unwrap_or_default(),
+            Self::Default | Self::Environment(_) | Self::Flag(_) => PathBuf::new(),
+        }
     }
 
     fn sort_key(&self) -> (u8, &Path, usize, usize, &str) {
@@ -107,17 +117,17 @@ impl ConfigError {
 
     /// Returns whether the configuration is valid apart from its rules.
     pub fn is_about_rules_only(&self) -> bool {
-        self.diagnostics.iter().all(|complaint| complaint.subject == DiagnosticSubject::Rule)
+        self.diagnostics.iter().all(|diagnostic| diagnostic.subject == DiagnosticSubject::Rule)
     }
 }
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, complaint) in self.diagnostics.iter().enumerate() {
+        for (index, diagnostic) in self.diagnostics.iter().enumerate() {
             if index > 0 {
                 f.write_str("\n")?;
             }
-            complaint.fmt(f)?;
+            diagnostic.fmt(f)?;
         }
         Ok(())
     }
@@ -144,10 +154,26 @@ impl ValueFault {
 
     /// Returns the fault for an unknown key, which suggests a similar one of those that are `known`.
     pub(in crate::config) fn unknown_key(name: &str, known: &[&str]) -> Self {
-        let fault = Self::new("is not a known key");
-        match closest_name(name, known.iter().copied()) {
-            Some(known) => fault.with_suggestion(format!("did you mean \"{known}\"?")),
-            None => fault.with_suggestion(format!("known here: {}", known.join(", "))),
+        let known_here = format!("known here: {}", known.join(", "));
+        Self::new("is not a known key").with_suggestion(known_here).with_closest(name, known.iter().copied())
+    }
+
+    /// Returns the fault for an unreadable file, in words that do not depend on the system.
+    pub(in crate::config) fn unreadable(what: &str, error: &std::io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::NotFound => {
+                Self::new(format!("{what}: there is no such file")).with_suggestion("check its path")
+            }
+            kind => Self::new(format!("{what}: {kind}")).with_suggestion("check its path and permissions"),
+        }
+    }
+
+    /// Suggests the name of `known` that is most like `text` instead, if there is one.
+    #[must_use]
+    pub(in crate::config) fn with_closest<'a>(self, text: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
+        match closest_name(text, known) {
+            Some(near) => self.with_suggestion(format!("did you mean \"{near}\"?")),
+            None => self,
         }
     }
 

@@ -8,7 +8,6 @@ use super::environment::Environment;
 use super::reader::{DescribedKey, ReadResults, Section};
 use super::settings::ChangeEffect;
 use super::tree::Node;
-use crate::config::Config;
 
 const INTRODUCTION: &str = "\
 # Configuration
@@ -39,11 +38,11 @@ lists are merged by `id`; other lists are replaced.
   tenant's platform is reached, the workers of that tenant restart, and no others.
 ";
 
-/// Returns the text of `docs/configuration.md`.
-pub fn reference() -> String {
+/// Returns the text of `docs/configuration.md`, which lists these keys.
+pub(in crate::config) fn reference(keys: &[DescribedKey]) -> String {
     let mut page = INTRODUCTION.to_owned();
     let mut current = None;
-    for key in described_keys() {
+    for key in keys {
         let section = key.path.rsplit_once('.').map_or("", |(section, _)| section);
         if current.as_deref() != Some(section) {
             let title = if section.is_empty() { "Top level".to_owned() } else { format!("`{}`", heading(section)) };
@@ -53,7 +52,7 @@ pub fn reference() -> String {
             );
             current = Some(section.to_owned());
         }
-        page.push_str(&row(&key));
+        page.push_str(&row(key));
     }
     page
 }
@@ -79,14 +78,14 @@ fn row(key: &DescribedKey) -> String {
     format!("| `{name}` | {} | {default} | {change} | {} |\n", key.kind.replace('|', "\\|"), key.about)
 }
 
-/// Returns every key of the configuration by section. A section's own keys come before those of its tables.
-pub(in crate::config) fn described_keys() -> Vec<DescribedKey> {
+/// Returns every key that `read` reads from the whole configuration, by section. A section's own keys come before those of its tables.
+pub(in crate::config) fn described_keys(read: impl FnOnce(&mut Section<'_, '_>)) -> Vec<DescribedKey> {
     let environment = Environment::default();
-    let mut findings = ReadResults::new(&environment);
-    findings.described_keys = Some(Vec::new());
-    let mut section = Section::root(Node::empty_table(Origin::Default), &mut findings);
-    Config::read(&mut section);
-    let keys = findings.described_keys.unwrap_or_default();
+    let mut results = ReadResults::new(&environment);
+    results.described_keys = Some(Vec::new());
+    let mut section = Section::root(Node::empty_table(Origin::Default), &mut results);
+    read(&mut section);
+    let keys = results.described_keys.unwrap_or_default();
     let mut sections: Vec<(String, Vec<DescribedKey>)> = Vec::new();
     for key in keys {
         let name = key.path.rsplit_once('.').map_or(String::new(), |(section, _)| section.to_owned());

@@ -4,18 +4,19 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
 use reqwest::Url;
 
-use super::diagnostic::ValueFault;
+use super::diagnostic::{Origin, ValueFault};
 use super::tree::{Entry, Node, Value};
 use crate::domain::agents::state::AgentState;
+use crate::domain::jobs::cron::Pattern;
 use crate::domain::time::span;
 use crate::domain::time::{UtcMicros, duration_text};
 use crate::domain::webhooks::target::Target;
-use crate::domain::wording::closest_name;
 
 type Parse<T> = Rc<dyn Fn(&Node) -> Result<T, Vec<ValueFault>>>;
 type Show<T> = Rc<dyn Fn(&T) -> String>;
@@ -75,7 +76,7 @@ pub(in crate::config) fn type_fault(what: &str, node: &Node) -> ValueFault {
     ValueFault::new(format!("expects {what}, not {}", node.kind()))
 }
 
-fn quoted(text: &impl fmt::Display) -> String {
+pub(in crate::config) fn quoted(text: &impl fmt::Display) -> String {
     toml::Value::String(text.to_string()).to_string()
 }
 
@@ -207,19 +208,15 @@ pub(in crate::config) fn instant() -> Kind<UtcMicros> {
 }
 
 /// One of several words.
-pub(in crate::config) fn choice<T: Copy + PartialEq + 'static>(choices: &'static [(&'static str, T)]) -> Kind<T> {
+pub(in crate::config) fn choice<T: Copy + PartialEq + 'static>(choices: &[(&'static str, T)]) -> Kind<T> {
+    let choices: Rc<[(&'static str, T)]> = choices.into();
     let names = choices.iter().map(|(word, _)| format!("\"{word}\"")).collect::<Vec<_>>().join(", ");
     let convert = {
-        let words = names.clone();
-        move |text: &str| {
-            if let Some((_, value)) = choices.iter().find(|(word, _)| *word == text) {
-                return Ok(*value);
-            }
-            let fault = ValueFault::new(format!("must be one of {words}"));
-            Err(match closest_name(text, choices.iter().map(|(word, _)| *word)) {
-                Some(word) => fault.with_suggestion(format!("did you mean \"{word}\"?")),
-                None => fault,
-            })
+        let (choices, words) = (Rc::clone(&choices), names.clone());
+        move |text: &str| match choices.iter().find(|(word, _)| *word == text) {
+            Some((_, value)) => Ok(*value),
+            None => Err(ValueFault::new(format!("must be one of {words}"))
+                .with_closest(text, choices.iter().map(|(word, _)| *word))),
         }
     };
     let show = move |value: &T| {
@@ -228,16 +225,21 @@ pub(in crate::config) fn choice<T: Copy + PartialEq + 'static>(choices: &'static
     Kind::from_text(&format!("one of {names}"), convert, show)
 }
 
+/// One of several values that have names.
+pub(in crate::config) fn named<T: Copy + PartialEq + 'static>(
+    values: &[T],
+    name: impl Fn(T) -> &'static str,
+) -> Kind<T> {
+    choice(&values.iter().map(|value| (name(*value), *value)).collect::<Vec<_>>())
+}
+
 /// One of the daemon's agent states, by name.
 pub(in crate::config) fn state() -> Kind<AgentState> {
     let convert = |text: &str| {
         AgentState::from_name(text).ok_or_else(|| {
             let names = AgentState::KNOWN.map(|state| state.name().to_owned());
-            let fault = ValueFault::new(format!("must be one of our states: {}", names.join(", ")));
-            match closest_name(text, names.iter().map(String::as_str)) {
-                Some(name) => fault.with_suggestion(format!("did you mean \"{name}\"?")),
-                None => fault,
-            }
+            ValueFault::new(format!("must be one of our states: {}", names.join(", ")))
+                .with_closest(text, names.iter().map(String::as_str))
         })
     };
     Kind::from_text("state", convert, quoted)
@@ -273,6 +275,24 @@ pub(in crate::config) fn url() -> Kind<Url> {
         Ok(url)
     };
     Kind::from_text("URL", convert, |url| quoted(&url.as_str().trim_end_matches('/')))
+}
+
+/// Returns whether a URL points to this machine, judged by its text alone without a DNS lookup.
+pub(in crate::config) fn is_loopback(url: &Url) -> bool {
+    Target::from_url(url).is_some_and(|target| target.is_loopback())
+}
+
+/// The path of a URL.
+pub(in crate::config) fn path() -> Kind<String> {
+    let convert = |text: &str| {
+        let sound = text.starts_with('/') && !text.contains(|c: char| c.is_whitespace() || matches!(c, '?' | '#'));
+        if sound {
+            Ok(text.to_owned())
+        } else {
+            Err(ValueFault::new("must be a path that begins with /, without query"))
+        }
+    };
+    Kind::from_text("path", convert, |path| format!("{path:?}"))
 }
 
 /// A list, which is separated by commas in the environment and on the command line.
@@ -323,6 +343,23 @@ pub(in crate::config) fn map<K: Ord + 'static, V: 'static>(names: Kind<K>, value
     Kind { name, parse: Rc::new(parse_map), show: Rc::new(show_map) }
 }
 
+/// Reads each entry of a table with `read`, which returns `None` for a key that is not `known`. Returns the faults.
+pub(in crate::config) fn read_entries(
+    node: &Node,
+    known: &[&str],
+    mut read: impl FnMut(&str, &Node) -> Option<Result<(), Vec<ValueFault>>>,
+) -> Vec<ValueFault> {
+    let Value::Table(table) = &node.value else { return vec![type_fault("a table", node)] };
+    let mut faults = Vec::new();
+    for (key, entry) in table {
+        let result = read(key, &entry.node).unwrap_or_else(|| Err(vec![ValueFault::unknown_key(key, known)]));
+        let placed =
+            |fault: ValueFault| ValueFault { origin: fault.origin.or_else(|| Some(entry.origin.clone())), ..fault };
+        faults.extend(result.err().into_iter().flatten().map(placed));
+    }
+    faults
+}
+
 fn collect_all<'a, T>(
     results: impl Iterator<Item = (Result<T, Vec<ValueFault>>, &'a Node)>,
 ) -> Result<Vec<T>, Vec<ValueFault>> {
@@ -347,4 +384,39 @@ pub(in crate::config) fn zone() -> Kind<String> {
         Err(_) => Err(ValueFault::new("is not a known IANA time zone").with_suggestion("as in \"Europe/London\"")),
     };
     Kind::from_text("IANA zone", convert, quoted)
+}
+
+/// When something is due, as a line of five fields.
+pub(in crate::config) fn cron() -> Kind<Pattern> {
+    let convert = |text: &str| {
+        Pattern::parse(text).map_err(|fault| {
+            let position_text =
+                fault.position.map_or_else(String::new, |position| format!(" (at character {position} of it)"));
+            ValueFault::new(format!("{}{position_text}", fault.problem)).with_suggestion(fault.suggestion)
+        })
+    };
+    Kind::from_text("cron text of five fields", convert, |pattern| format!("{:?}", pattern.as_str()))
+}
+
+/// The path of a file, relative to the file of the configuration.
+pub(in crate::config) fn file() -> Kind<PathBuf> {
+    path_below_file("file")
+}
+
+/// The path of a folder, relative to the file of the configuration.
+pub(in crate::config) fn folder() -> Kind<PathBuf> {
+    path_below_file("folder")
+}
+
+fn path_below_file(what: &'static str) -> Kind<PathBuf> {
+    let parse = move |node: &Node| match &node.value {
+        Value::Text(path) => resolve_path(&node.origin, path),
+        _ => Err(type_fault(&format!("the path of a {what}"), node)),
+    };
+    Kind::new(what, parse, |path| quoted(&path.display()))
+}
+
+/// Returns a path that is relative to the file of `origin`.
+pub(in crate::config) fn resolve_path(origin: &Origin, path: &str) -> Result<PathBuf, ValueFault> {
+    if path.trim().is_empty() { Err(ValueFault::new("must not be empty")) } else { Ok(origin.directory().join(path)) }
 }

@@ -3,7 +3,7 @@
 //! The keys that the sections read define the configuration: the same calls provide the values, the diagnostics, the
 //! origins and the contents of `docs/configuration.md`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::diagnostic::{Diagnostic, DiagnosticSubject, Origin, ValueFault};
 use super::environment::Environment;
@@ -97,20 +97,20 @@ enum MissingValue<T> {
 
 impl<'f, 'e> Section<'f, 'e> {
     /// Returns the section of the whole configuration.
-    pub(in crate::config) fn root(root: Node, output: &'f mut ReadResults<'e>) -> Self {
-        Self::from_node(root, String::new(), String::new(), output)
+    pub(in crate::config) fn root(root: Node, results: &'f mut ReadResults<'e>) -> Self {
+        Self::from_node(root, String::new(), String::new(), results)
     }
 
-    fn from_node(node: Node, path: String, described_path: String, output: &'f mut ReadResults<'e>) -> Self {
+    fn from_node(node: Node, path: String, described_path: String, results: &'f mut ReadResults<'e>) -> Self {
         let origin = node.origin.clone();
         let kind = node.kind();
         let table = if let Value::Table(table) = node.value {
             table
         } else {
-            output.add_diagnostic(&origin, &path, ValueFault::new(format!("expects a table, not {kind}")));
+            results.add_diagnostic(&origin, &path, ValueFault::new(format!("expects a table, not {kind}")));
             Table::new()
         };
-        Self { path, described_path, origin, table, known_keys: Vec::new(), read_keys: Vec::new(), results: output }
+        Self { path, described_path, origin, table, known_keys: Vec::new(), read_keys: Vec::new(), results }
     }
 
     fn path_of(&self, name: &str) -> String {
@@ -255,19 +255,15 @@ impl<'f, 'e> Section<'f, 'e> {
         self.secret(key, &MissingValue::Optional)
     }
 
-    /// Reads a required secret. `None` means that an error was reported.
-    pub(in crate::config) fn required_secret(&mut self, key: Key) -> Option<Secret> {
-        self.secret(key, &MissingValue::Required)
-    }
-
-    /// Reads a secret that the daemon requires. A command beside the daemon may be unable to read it.
+    /// Reads a secret that the daemon requires; `None` means that an error was reported. A command beside the daemon may
+    /// be unable to read it.
     pub(in crate::config) fn daemon_secret(&mut self, key: Key) -> Option<Secret> {
         let is_elsewhere = self.results.environment.is_for_command()
             && self.table.get(key.name).is_some_and(|entry| {
-                secrets::is_external(&entry.node, self.results.environment, &directory_of(&entry.node.origin))
+                secrets::is_external(&entry.node, self.results.environment, &entry.node.origin.directory())
             });
         if !is_elsewhere {
-            return self.required_secret(key);
+            return self.secret(key, &MissingValue::Required);
         }
         let entry = self.take_entry(key.name)?;
         let secret = Secret::stored_elsewhere();
@@ -287,7 +283,7 @@ impl<'f, 'e> Section<'f, 'e> {
     /// Returns the file of a secret that has not been read yet, if it is kept in one.
     pub(in crate::config) fn secret_file(&self, name: &str) -> Option<PathBuf> {
         let node = &self.table.get(name)?.node;
-        secrets::file_of(node).map(|path| directory_of(&node.origin).join(path))
+        secrets::file_of(node).map(|path| node.origin.directory().join(path))
     }
 
     fn secret(&mut self, key: Key, missing: &MissingValue<Secret>) -> Option<Secret> {
@@ -298,7 +294,7 @@ impl<'f, 'e> Section<'f, 'e> {
             }
             return None;
         };
-        let directory = directory_of(&entry.node.origin);
+        let directory = entry.node.origin.directory();
         match secrets::resolve(&entry.node, self.results.environment, &directory) {
             Ok((secret, kept)) => {
                 if secrets::is_world_readable(&entry.node, &directory) {
@@ -394,13 +390,5 @@ impl<'f, 'e> Section<'f, 'e> {
             let fault = ValueFault::unknown_key(name, &self.known_keys);
             self.results.add_diagnostic(&entry.origin, &path, fault);
         }
-    }
-}
-
-/// Returns the folder that relative paths of a value start from: that of its file, or else the working directory.
-pub(in crate::config) fn directory_of(origin: &Origin) -> PathBuf {
-    match origin {
-        Origin::File { file, .. } => file.parent().map(Path::to_path_buf).unwrap_or_default(),
-        Origin::Default | Origin::Environment(_) | Origin::Flag(_) => PathBuf::new(),
     }
 }

@@ -5,10 +5,9 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use super::diagnostic::ValueFault;
+use super::diagnostic::{Origin, ValueFault};
 use super::environment::Environment;
 use super::kind;
-use super::load::read_fault;
 use super::tree::{Node, Value};
 use crate::domain::access::secret::Secret;
 
@@ -39,7 +38,7 @@ pub(in crate::config) fn resolve(
 ) -> Result<(Secret, String), Vec<ValueFault>> {
     let table = match (&node.value, &node.origin) {
         (Value::Table(table), _) => table,
-        (Value::Text(text), crate::config::Origin::Environment(name)) => {
+        (Value::Text(text), Origin::Environment(name)) => {
             return checked(text).map(|secret| (secret, format!("env {name}"))).map_err(|fault| vec![fault]);
         }
         (Value::Text(_), _) => {
@@ -87,10 +86,15 @@ pub(in crate::config) fn resolve(
 
 /// Returns the path of the file that the node names.
 pub(in crate::config) fn file_of(node: &Node) -> Option<&str> {
+    text_under(node, "file")
+}
+
+/// Returns the text under a key of a table.
+fn text_under<'a>(node: &'a Node, key: &str) -> Option<&'a str> {
     let Value::Table(table) = &node.value else { return None };
-    match table.get("file").map(|entry| &entry.node.value) {
-        Some(Value::Text(path)) => Some(path),
-        Some(_) | None => None,
+    match &table.get(key)?.node.value {
+        Value::Text(text) => Some(text),
+        _ => None,
     }
 }
 
@@ -104,12 +108,8 @@ pub(in crate::config) fn is_world_readable(node: &Node, directory: &Path) -> boo
 /// Returns whether the node names a variable that is not set here, or a file that this user cannot read.
 pub(in crate::config) fn is_external(node: &Node, environment: &Environment, directory: &Path) -> bool {
     let Value::Table(table) = &node.value else { return false };
-    let named = |key: &str| match table.get(key).map(|entry| &entry.node.value) {
-        Some(Value::Text(text)) => Some(text.as_str()),
-        Some(_) | None => None,
-    };
     let is_closed = |path: &Path| std::fs::File::open(path).is_err();
-    match (table.len(), SOURCES.map(named)) {
+    match (table.len(), SOURCES.map(|key| text_under(node, key))) {
         (1, [Some(name), None, None]) => environment.get(name).is_none(),
         (1, [None, Some(path), None]) => is_closed(&directory.join(path)),
         (1, [None, None, Some(name)]) => {
@@ -139,7 +139,7 @@ fn from_file(path: &str, directory: &Path) -> Result<(Secret, String), ValueFaul
     let limit = MAX_SECRET_BYTES + 1;
     std::fs::File::open(directory.join(path))
         .and_then(|file| file.take(limit).read_to_string(&mut text))
-        .map_err(|error| read_fault("its file cannot be read", &error))?;
+        .map_err(|error| ValueFault::unreadable("its file cannot be read", &error))?;
     checked(&text).map(|secret| (secret, format!("file {path}")))
 }
 

@@ -5,8 +5,7 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
-use super::super::shared::document::described_keys;
-use super::super::{ChangeEffect, Config, Enforce, Origin, Right, SettingChanges, TenantScope};
+use super::super::{ChangeEffect, Config, Enforce, Origin, Right, SettingChanges, TenantScope, described_keys};
 use super::{environment, flag, load, text, with_tenant};
 use crate::domain::access::secret::Secret;
 use crate::domain::agents::state::AgentState;

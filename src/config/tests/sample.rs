@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::super::shared::document::{described_keys, reference};
 use super::super::shared::tree::{Node, Value, parse};
-use super::super::{Config, Environment};
+use super::super::{Config, Environment, described_keys, reference};
 use super::{environment, text};
 
 fn root() -> PathBuf {

@@ -75,9 +75,7 @@ pub(super) fn parse_submitted(
     let id = match answer.body.get("id") {
         Some(Value::String(text)) => text.clone(),
         Some(Value::Number(number)) => number.to_string(),
-        other => {
-            return Err(answer.malformed("id", format!("is {}, where the query's id was expected", json_type(other))));
-        }
+        other => return Err(answer.wrong_type("id", other, "the query's id")),
     };
     if id.is_empty() || id.chars().count() > MAX_ID_CHARS || id.chars().any(char::is_control) {
         return Err(answer.malformed("id", format!("has not 1 to {MAX_ID_CHARS} printable characters")));
@@ -95,7 +93,7 @@ pub(super) fn parse_query_state(
     let status = match answer.body.get("status") {
         None | Some(Value::Null) => None,
         Some(Value::String(text)) => Some(text.to_ascii_uppercase()),
-        other => return Err(answer.malformed("status", format!("is {}, where a text was expected", json_type(other)))),
+        other => return Err(answer.wrong_type("status", other, "a text")),
     };
     match status.as_deref() {
         Some("PENDING") => return Ok(QueryState::Pending),
@@ -110,7 +108,7 @@ pub(super) fn parse_query_state(
             let status = status.map_or_else(|| "missing".to_owned(), |text| format!("{:?}", answer.excerpt(&text)));
             Err(answer.malformed("status", format!("is {status}, and there are no results")))
         }
-        other => Err(answer.malformed("results", format!("is {}, where a list was expected", json_type(other)))),
+        other => Err(answer.wrong_type("results", other, "a list")),
     }
 }
 
@@ -133,6 +131,11 @@ impl<'a> QueryAnswer<'a> {
     fn malformed(&self, field: impl Display, what: impl Display) -> Failure {
         let excerpt = format!("the answer to the query {:?}: {field} {what}", self.query.name);
         Failure::Malformed { status: self.reply.status.as_u16(), excerpt }
+    }
+
+    /// Returns the failure for a field of another type than `expected`.
+    fn wrong_type(&self, field: impl Display, value: Option<&Value>, expected: &str) -> Failure {
+        self.malformed(field, format_args!("is {}, where {expected} was expected", json_type(value)))
     }
 
     /// Returns a name from the answer in a form that can be shown.
@@ -190,7 +193,7 @@ impl<'a> QueryAnswer<'a> {
 
     fn row(&self, location: &str, row: &Value, instants: &mut InstantReader) -> Result<ResultRow, Failure> {
         let Value::Object(row) = row else {
-            return Err(self.malformed(location, format!("is {}, where a row was expected", json_type(Some(row)))));
+            return Err(self.wrong_type(location, Some(row), "a row"));
         };
         let at: Option<UtcMicros> = row.get("timeSeries").and_then(Value::as_str).and_then(|text| instants.read(text));
         let at =
@@ -218,9 +221,7 @@ impl<'a> QueryAnswer<'a> {
                     pairs.push((name, entry.get("value")));
                 }
             }
-            other => {
-                return Err(self.malformed(location, format!("is {}, where a list was expected", json_type(other))));
-            }
+            other => return Err(self.wrong_type(location, other, "a list")),
         }
         let mut found: Vec<Option<Option<&Value>>> = vec![None; requested.len()];
         for (name, value) in pairs {
@@ -256,7 +257,7 @@ impl<'a> QueryAnswer<'a> {
     fn metrics(&self, location: &str, value: Option<&Value>) -> Result<Vec<Option<f64>>, Failure> {
         let requested = &self.query.metrics;
         let Some(Value::Array(entries)) = value else {
-            return Err(self.malformed(location, format!("is {}, where a list was expected", json_type(value))));
+            return Err(self.wrong_type(location, value, "a list"));
         };
         if entries.len() != requested.len() {
             return Err(self.malformed(
@@ -305,10 +306,7 @@ impl<'a> QueryAnswer<'a> {
                 Some(number) => Ok(Some(number)),
                 None => Err(self.malformed(format_args!("{location}.value"), "is a number beyond what can be kept")),
             },
-            other => {
-                let what = format!("is {}, where a number was expected", json_type(other));
-                Err(self.malformed(format_args!("{location}.value"), what))
-            }
+            other => Err(self.wrong_type(format_args!("{location}.value"), other, "a number")),
         }
     }
 }

@@ -18,7 +18,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 
-use super::GuidePlatform;
+use super::{GuidePlatform, answer};
 use crate::clock::RealTime;
 use crate::domain::access::secret::Secret;
 use crate::domain::agents::state::StateNames;
@@ -81,13 +81,7 @@ impl GuidePlatform {
             token: token.text().clone(),
             send_timeout: self.request_timeout,
         });
-        Ok(Answer {
-            value: feed,
-            latency: reply.latency,
-            sent_at: reply.sent_at,
-            received_at: reply.received_at,
-            platform_now: reply.date(),
-        })
+        Ok(answer(feed, &reply))
     }
 }
 
@@ -111,7 +105,7 @@ impl Feed for GuideFeed {
     fn next(&mut self) -> FeedCall<'_, FeedMessage> {
         Box::pin(async move {
             let heard = self.socket.next().await;
-            self.handle_frame(heard).map_err(|failure| error("read the feed", failure))
+            self.handle_frame(heard).map_err(|failure| CallError::without_request("read the feed", failure))
         })
     }
 
@@ -127,15 +121,15 @@ impl Feed for GuideFeed {
                 told = self.socket.send(message) => told.map_err(|error| self.failure(&error)),
                 () = RealTime::sleep(self.send_timeout) => Err(Failure::Timeout),
             };
-            told.map_err(|failure| error("tell the feed", failure))
+            told.map_err(|failure| CallError::without_request("tell the feed", failure))
         })
     }
 }
 
 impl GuideFeed {
-    fn handle_frame(&self, handle_frame: Option<Result<Message, Error>>) -> Result<FeedMessage, Failure> {
+    fn handle_frame(&self, frame: Option<Result<Message, Error>>) -> Result<FeedMessage, Failure> {
         let broken = |reason: &str| Err(Failure::ConnectionBroken { reason: reason.to_owned() });
-        match handle_frame {
+        match frame {
             Some(Ok(Message::Text(text))) => Ok(self.parse_message(&text)),
             Some(Ok(Message::Binary(bytes))) => {
                 Ok(FeedMessage::Unreadable(format!("{} bytes that are no text", bytes.len())))
@@ -209,11 +203,7 @@ struct WireMessage {
 
 /// Returns an id, which may be a string or an integer.
 fn id(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) if text::is_id(text) => Some(text.clone()),
-        Value::Number(number) if !number.is_f64() => Some(number.to_string()),
-        Value::String(_) | Value::Number(_) | Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
-    }
+    text::id_of(value).filter(|_| !value.is_f64())
 }
 
 fn seconds(value: &Value) -> Option<Duration> {
@@ -226,10 +216,6 @@ fn subscribe_message(skills: &[SkillId]) -> String {
     let number = |skill: &SkillId| skill.as_str().parse::<u64>().ok().filter(|n| n.to_string() == skill.as_str());
     let ids: Vec<Value> = skills.iter().map(|skill| number(skill).map_or_else(|| json!(skill), |n| json!(n))).collect();
     json!({ "command": "subscribe", "skillIds": ids }).to_string()
-}
-
-fn error(purpose: &'static str, failure: Failure) -> CallError {
-    CallError { site: CallSite { purpose, method: "", path: String::new() }, failure, sent_at: None }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::platform::client::ApiReply;
 use crate::platform::error::Failure;
 use crate::platform::figures::{FiguresRead, ListedQueue, ShareUnit};
 use crate::platform::snapshot::SnapshotFault;
-use crate::platform::text::{is_id, truncated};
+use crate::platform::text::{id_of, truncated};
 
 /// The platform's names of [`SKILL_MEASURES`], in the same order (source: guide 000).
 const SKILL_FIELDS: [&str; SKILL_MEASURES.len()] = [
@@ -36,13 +36,11 @@ pub(super) fn parse_skill_figures(
     requested: &[SkillId],
     secrets: &[&str],
 ) -> Result<FiguresRead<SkillFigures>, Failure> {
-    let body: Value = parsed(reply, "skill figures", secrets)?;
-    let rows =
-        rows(&body, "skillData").ok_or_else(|| reply.malformed("skill figures with their skillData", secrets))?;
+    let rows = rows(reply, "skillData", ["skill figures", "skill figures with their skillData"], secrets)?;
     let mut read = FiguresRead::default();
     let ids: Vec<&str> = requested.iter().map(SkillId::as_str).collect();
     let measures = Measures { fields: &SKILL_FIELDS, units: &SKILL_MEASURES, share: ShareUnit::Fraction };
-    let (found, all_told) = read_rows(&mut read, rows, &ids, ("skillId", "skillName"), &measures);
+    let (found, all_told) = read_rows(&mut read, &rows, &ids, ("skillId", "skillName"), &measures);
     read.figures = requested
         .iter()
         .zip(found)
@@ -61,12 +59,11 @@ pub(super) fn parse_queue_figures(
     share: ShareUnit,
     secrets: &[&str],
 ) -> Result<FiguresRead<QueueFigures>, Failure> {
-    let body: Value = parsed(reply, "queue figures", secrets)?;
-    let rows = rows(&body, "queues").ok_or_else(|| reply.malformed("queue figures with their queues", secrets))?;
+    let rows = rows(reply, "queues", ["queue figures", "queue figures with their queues"], secrets)?;
     let mut read = FiguresRead::default();
     let ids: Vec<&str> = requested.iter().map(QueueId::as_str).collect();
     let measures = Measures { fields: &QUEUE_FIELDS, units: &QUEUE_MEASURES, share };
-    let (found, _) = read_rows(&mut read, rows, &ids, ("queueId", "name"), &measures);
+    let (found, _) = read_rows(&mut read, &rows, &ids, ("queueId", "name"), &measures);
     let present = requested.iter().zip(found).filter_map(|(id, found)| Some((id, found?)));
     read.figures = present
         .map(|(id, (name, values))| QueueFigures::of(id.clone(), name, values).without_idle_service_level())
@@ -76,21 +73,21 @@ pub(super) fn parse_queue_figures(
 
 /// Reads the list of queues. Rows without an id are left out.
 pub(super) fn parse_queue_list(reply: &ApiReply, secrets: &[&str]) -> Result<Vec<ListedQueue>, Failure> {
-    let body: Value = parsed(reply, "a list of queues", secrets)?;
-    let rows = rows(&body, "queues").ok_or_else(|| reply.malformed("a list of queues", secrets))?;
+    let rows = rows(reply, "queues", ["a list of queues"; 2], secrets)?;
     let listed = rows.iter().filter_map(|row| {
-        let id = id_of(row, "queueId").or_else(|| id_of(row, "id"))?;
+        let id = ["queueId", "id"].into_iter().find_map(|key| id_of(row.get(key)?))?;
         Some(ListedQueue { id: QueueId::new(id), name: name_of(row, "name") })
     });
     Ok(listed.collect())
 }
 
-fn parsed(reply: &ApiReply, expected: &str, secrets: &[&str]) -> Result<Value, Failure> {
-    reply.parse_object().ok_or_else(|| reply.malformed(expected, secrets))
-}
-
-fn rows<'v>(body: &'v Value, key: &str) -> Option<&'v [Value]> {
-    body.get(key).and_then(Value::as_array).map(Vec::as_slice)
+/// Returns the rows under a key. The error says what was expected: an object, or the rows in it.
+fn rows(reply: &ApiReply, key: &str, [object, list]: [&str; 2], secrets: &[&str]) -> Result<Vec<Value>, Failure> {
+    let mut body: Value = reply.parse_object().ok_or_else(|| reply.malformed(object, secrets))?;
+    match body.get_mut(key).map(Value::take) {
+        Some(Value::Array(rows)) => Ok(rows),
+        _ => Err(reply.malformed(list, secrets)),
+    }
 }
 
 /// How the figures of a kind are read.
@@ -113,7 +110,7 @@ fn read_rows<T, const N: usize>(
     let mut found: Vec<Row<N>> = vec![None; requested.len()];
     let mut all_identified = true;
     for (number, row) in rows.iter().enumerate() {
-        let Some(id) = id_of(row, id_key) else {
+        let Some(id) = row.get(id_key).and_then(id_of) else {
             read.add_diagnostic(number, None, SnapshotFault::Unreadable);
             all_identified = false;
             continue;
@@ -135,15 +132,6 @@ fn read_rows<T, const N: usize>(
         found[place] = Some((name_of(row, name_key), values));
     }
     (found, all_identified)
-}
-
-/// Returns the id in a row. The platform uses numbers for skills and strings for queues; both are accepted.
-fn id_of(row: &Value, key: &str) -> Option<String> {
-    match row.get(key)? {
-        Value::String(text) if is_id(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::String(_) | Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
-    }
 }
 
 fn name_of(row: &Value, key: &str) -> Option<Arc<str>> {

@@ -192,8 +192,7 @@ impl GuidePlatform {
         let segments = ["users", agent.as_str(), "state"];
         let mut question = ApiRequest::post(CallKind::State, "set the state", &segments, "users:state:write", None);
         let Some(name) = self.state_names.platform_name(state) else {
-            let site = CallSite { purpose: question.purpose, method: "", path: String::new() };
-            return Err(CallError { site, failure: Failure::cannot_set(state), sent_at: None });
+            return Err(CallError::without_request(question.purpose, Failure::cannot_set(state)));
         };
         question.body = Some(wire::state_body(name, reason));
         self.api.send(question, wire::parse_acceptance).await
@@ -204,9 +203,8 @@ impl GuidePlatform {
         let scope = "analytics:realtime:subscription:write";
         let mut question = ApiRequest::post(CallKind::Subscribe, "make a subscription", &segments, scope, None);
         if request.agents.is_empty() {
-            let site = CallSite { purpose: question.purpose, method: "", path: String::new() };
             let what = "subscribe to no agents: without a filter it would send all of them".to_owned();
-            return Err(CallError { site, failure: Failure::Unsupported { what }, sent_at: None });
+            return Err(CallError::without_request(question.purpose, Failure::Unsupported { what }));
         }
         let interval = request.interval.clamp(MIN_INTERVAL, MAX_INTERVAL);
         let needed_only = match request.detail {

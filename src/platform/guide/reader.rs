@@ -14,7 +14,7 @@ use foldhash::quality::RandomState;
 use crate::domain::agents::state::{AgentState, StateNames};
 use crate::domain::ids::{AgentId, SubscriptionId, TeamName};
 use crate::domain::time::UtcMicros;
-use crate::platform::error::{CallError, CallSite, Failure, excerpt};
+use crate::platform::error::{CallError, Failure, excerpt};
 use crate::platform::snapshot::{
     AgentObservation, MAX_DIAGNOSTICS, SnapshotBody, SnapshotDelta, SnapshotDiagnostic, SnapshotFault, SnapshotReader,
     UnreadableRows,
@@ -170,10 +170,8 @@ impl SnapshotReader for GuideReader {
         if let Some(delta) = self.repeated_snapshot(&body.bytes) {
             return Ok(Some(delta));
         }
-        self.read_new(subscription, body).map(Some).map_err(|excerpt| CallError {
-            site: CallSite { purpose: "read a snapshot", method: "", path: String::new() },
-            failure: Failure::Malformed { status: 200, excerpt },
-            sent_at: None,
+        self.read_new(subscription, body).map(Some).map_err(|excerpt| {
+            CallError::without_request("read a snapshot", Failure::Malformed { status: 200, excerpt })
         })
     }
 

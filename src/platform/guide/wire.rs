@@ -105,13 +105,7 @@ pub(super) fn parse_subscription(
     }
     let expected = "a subscription with its subscriptionId";
     let created: CreatedSubscription = parse_object(reply, expected, secrets)?;
-    let id = match created.id {
-        Value::String(text) if text::is_id(&text) => text,
-        Value::Number(number) => number.to_string(),
-        Value::String(_) | Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
-            return Err(reply.malformed(expected, secrets));
-        }
-    };
+    let id = text::id_of(&created.id).ok_or_else(|| reply.malformed(expected, secrets))?;
     Ok((SubscriptionId::new(id), created.interval.as_u64().map(Duration::from_millis)))
 }
 

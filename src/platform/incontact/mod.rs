@@ -23,11 +23,11 @@ use crate::domain::ids::{AgentId, ReasonCode, SubscriptionId};
 
 use super::api_client::{ApiClient, ApiRequest};
 use super::client::{ApiReply, ClientError, ClientSettings, HttpCaller, Transport};
-use super::error::{CallError, CallSite, Failure, excerpt};
+use super::error::{CallError, Failure, excerpt};
 use super::token::TokenSource;
 use super::{
     Answer, Call, CallKind, Capabilities, Feed, Platform, PlatformHealth, SnapshotBody, SnapshotReader, Subscription,
-    SubscriptionRequest, figures,
+    SubscriptionRequest, unsupported,
 };
 
 use poll::{PageOf, Polls};
@@ -134,10 +134,8 @@ impl IncontactPlatform {
         reason: &ReasonCode,
     ) -> Result<Answer<()>, CallError> {
         let (segments, purpose) = (["agents", agent.as_str(), "state"], "set the state");
-        let query = self.state_query(agent, state, reason).map_err(|failure| {
-            let site = CallSite { purpose, method: "", path: String::new() };
-            CallError { site, failure, sent_at: None }
-        })?;
+        let query =
+            self.state_query(agent, state, reason).map_err(|failure| CallError::without_request(purpose, failure))?;
         let request = ApiRequest {
             query: Some(query),
             scope: None,
@@ -212,15 +210,15 @@ impl Platform for IncontactPlatform {
     }
 
     fn is_scheduled<'a>(&'a self, _: &'a AgentId) -> Call<'a, bool> {
-        figures::unsupported("say who is scheduled")
+        unsupported("say who is scheduled")
     }
 
     fn break_required<'a>(&'a self, _: &'a AgentId) -> Call<'a, bool> {
-        figures::unsupported("say who has to take a break")
+        unsupported("say who has to take a break")
     }
 
     fn subscribe<'a>(&'a self, _: SubscriptionRequest<'a>) -> Call<'a, Subscription> {
-        figures::unsupported("subscribe to agents")
+        unsupported("subscribe to agents")
     }
 
     fn snapshot<'a>(&'a self, _: &'a SubscriptionId) -> Call<'a, SnapshotBody> {
@@ -232,7 +230,7 @@ impl Platform for IncontactPlatform {
     }
 
     fn feed(&self) -> Call<'_, Box<dyn Feed>> {
-        figures::unsupported("open a live feed")
+        unsupported("open a live feed")
     }
 
     fn reader(&self, agents: &[AgentId]) -> Box<dyn SnapshotReader> {

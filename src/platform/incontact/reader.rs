@@ -9,7 +9,7 @@ use foldhash::quality::RandomState;
 
 use crate::domain::ids::{AgentId, SubscriptionId, TeamName};
 use crate::domain::time::UtcMicros;
-use crate::platform::error::{CallError, CallSite, Failure};
+use crate::platform::error::{CallError, Failure};
 use crate::platform::snapshot::{
     AgentObservation, MAX_DIAGNOSTICS, SnapshotBody, SnapshotDelta, SnapshotDiagnostic, SnapshotFault, SnapshotReader,
     UnreadableRows,
@@ -202,11 +202,7 @@ impl SnapshotReader for StatesReader {
         read.map_err(|excerpt| {
             self.partial = Partial::default();
             self.polls.lock().received = 0;
-            CallError {
-                site: CallSite { purpose: "read the agents' states", method: "", path: String::new() },
-                failure: Failure::Malformed { status: 200, excerpt },
-                sent_at: None,
-            }
+            CallError::without_request("read the agents' states", Failure::Malformed { status: 200, excerpt })
         })
     }
 

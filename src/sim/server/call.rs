@@ -7,8 +7,8 @@ use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use super::ServerContext;
 use super::connection::ConnectionSignals;
+use super::context::ServerContext;
 use crate::sim::rules::Call;
 use crate::sim::wire::TokenForm;
 
@@ -18,7 +18,7 @@ const FORM_CONTENT_TYPE: &str = "application/x-www-form-urlencoded";
 
 /// A call with the platform state and the connection that it came on.
 pub(super) struct IncomingCall {
-    pub(super) lobby: ServerContext,
+    pub(super) context: ServerContext,
     pub(super) signals: ConnectionSignals,
     pub(super) call: Call,
 }
@@ -57,7 +57,7 @@ impl FromRequest<ServerContext> for IncomingCall {
                 (if status == StatusCode::PAYLOAD_TOO_LARGE { status } else { StatusCode::BAD_REQUEST }).into_response()
             })?;
         }
-        Ok(Self { lobby: context.clone(), signals, call })
+        Ok(Self { context: context.clone(), signals, call })
     }
 }
 

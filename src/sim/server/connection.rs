@@ -136,35 +136,7 @@ pub(super) async fn send_response(
             full_response(response, bytes)
         }
         Some(FaultKind::ResetMid) => half_response(response, bytes, signals.clone()),
-        Some(
-            FaultKind::Status
-            | FaultKind::ResetBefore
-            | FaultKind::Late
-            | FaultKind::Truncated
-            | FaultKind::Html
-            | FaultKind::WrongTypes
-            | FaultKind::Nonsense
-            | FaultKind::RevokeTokens
-            | FaultKind::ExpireSubscriptions
-            | FaultKind::ClockSkew
-            | FaultKind::TimestampJitter
-            | FaultKind::StopAnswering
-            | FaultKind::Silent
-            | FaultKind::Repeat
-            | FaultKind::MissingRows
-            | FaultKind::OldTimes
-            | FaultKind::OtherZones
-            | FaultKind::Bulky
-            | FaultKind::OddTexts
-            | FaultKind::SkipRows
-            | FaultKind::StopShort
-            | FaultKind::NeverFinish
-            | FaultKind::FailQuery
-            | FaultKind::ForgetQueries
-            | FaultKind::DropFeeds
-            | FaultKind::CloseFeeds,
-        )
-        | None => full_response(response, bytes),
+        Some(_) | None => full_response(response, bytes),
     }
 }
 

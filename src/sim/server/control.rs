@@ -9,7 +9,7 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::ServerContext;
+use super::context::ServerContext;
 use crate::domain::ids::TenantId;
 use crate::sim::faults::FaultSpec;
 use crate::sim::journal::LogPage;
@@ -70,10 +70,12 @@ fn active_faults(context: &ServerContext) -> Response {
 }
 
 async fn log(State(context): State<ServerContext>, Query(query): Query<PageQuery>) -> Json<LogPage> {
-    let now = context.clock.now();
-    let mut state = context.lock_state();
-    state.advance(now);
-    Json(state.log(query.after, query.limit.unwrap_or(DEFAULT_PAGE_SIZE).min(MAX_PAGE_SIZE)))
+    Json(
+        context
+            .lock_current_state()
+            .journal
+            .page(query.after, query.limit.unwrap_or(DEFAULT_PAGE_SIZE).min(MAX_PAGE_SIZE)),
+    )
 }
 
 async fn world(State(context): State<ServerContext>, Query(query): Query<WorldQuery>) -> Response {
@@ -88,9 +90,7 @@ async fn script_agents(State(context): State<ServerContext>, Json(scripts): Json
         Ok(scripts) => scripts,
         Err(error) => return bad_request(&error),
     };
-    let now = context.clock.now();
-    let mut state = context.lock_state();
-    state.advance(now);
+    let mut state = context.lock_current_state();
     for script in &scripts {
         if let Err(error) = state.apply_script(script) {
             return bad_request(&error);

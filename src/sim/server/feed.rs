@@ -9,11 +9,13 @@ use tokio::sync::mpsc;
 
 use super::call::IncomingCall;
 use super::connection::{self, ConnectionSignals, SHUTDOWN_GRACE};
-use super::{ServerContext, reply};
+use super::context::ServerContext;
+use super::reply;
 use crate::clock::RealTime;
 use crate::domain::ids::TenantId;
-use crate::sim::feed::{ConnectionCommand, FeedEndReason};
-use crate::sim::rules::{FeedCredentials, Operation, Reply};
+use crate::sim::feed::{ConnectionCommand, FeedCredentials};
+use crate::sim::feed_message::FeedEndReason;
+use crate::sim::rules::{Operation, Reply};
 
 /// The largest message of a client, in bytes.
 const MAX_MESSAGE_BYTES: usize = 64 * 1024;
@@ -23,17 +25,17 @@ pub(super) async fn connect(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
     incoming: IncomingCall,
 ) -> Response {
-    let IncomingCall { lobby: context, signals: line, mut call } = incoming;
+    let IncomingCall { context, signals, mut call } = incoming;
     // Browsers cannot set headers on a WebSocket, so the token is in the query.
     call.bearer = call.query.remove("access_token");
     call.upgrade = upgrade.is_ok();
     let now = context.clock.now();
     let mut served = context.lock_state().serve(Operation::Feed, &call, now);
     let answer = match (served.reply.take(), upgrade) {
-        (Some(Reply::Feed(ticket)), Ok(upgrade)) => {
-            let (lobby, line) = (context.clone(), line.clone());
+        (Some(Reply::Feed(credentials)), Ok(upgrade)) => {
+            let (context, signals) = (context.clone(), signals.clone());
             let upgrade = upgrade.max_message_size(MAX_MESSAGE_BYTES);
-            let mut response = upgrade.on_upgrade(move |socket| run_feed(socket, lobby, line, ticket));
+            let mut response = upgrade.on_upgrade(move |socket| run_feed(socket, context, signals, credentials));
             if let Some(date) = reply::date_header(now.offset(served.clock_error.skew_ms.saturating_mul(1000))) {
                 response.headers_mut().insert(DATE, date);
             }
@@ -44,12 +46,17 @@ pub(super) async fn connect(
             reply::write_response(&context, Operation::Feed, &call, &served, now)
         }
     };
-    connection::send_response(answer, served.fault.as_ref(), &line).await
+    connection::send_response(answer, served.fault.as_ref(), &signals).await
 }
 
-async fn run_feed(mut socket: WebSocket, context: ServerContext, signals: ConnectionSignals, ticket: FeedCredentials) {
-    let tenant = ticket.tenant.clone();
-    let opened = context.lock_state().open_feed(ticket, signals.close.clone(), context.clock.now());
+async fn run_feed(
+    mut socket: WebSocket,
+    context: ServerContext,
+    signals: ConnectionSignals,
+    credentials: FeedCredentials,
+) {
+    let tenant = credentials.tenant.clone();
+    let opened = context.lock_state().open_feed(credentials, signals.close.clone(), context.clock.now());
     let Some((feed, said)) = opened else { return };
     let reason = tokio::select! {
         biased;

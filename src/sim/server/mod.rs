@@ -6,11 +6,10 @@
 
 mod call;
 pub(super) mod connection;
+pub(super) mod context;
 mod control;
 mod feed;
 mod reply;
-
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
@@ -19,37 +18,11 @@ use axum::response::Response;
 use axum::routing::{get, post};
 
 use self::call::IncomingCall;
-use super::platform_state::PlatformState;
+use self::context::ServerContext;
 use super::rules::{Operation, PublishedCall, TokenStyle};
-use crate::clock::SharedClock;
 
 /// The largest body that is read, in bytes.
 const MAX_BODY_BYTES: usize = 1024 * 1024;
-
-/// The context of every handler.
-#[derive(Clone)]
-pub(super) struct ServerContext {
-    pub(super) clock: SharedClock,
-    pub(super) base_url: Arc<str>,
-    state: Arc<Mutex<PlatformState>>,
-}
-
-impl ServerContext {
-    /// Creates the context of a platform state reached under `base_url`.
-    pub(super) fn new(clock: SharedClock, base_url: Arc<str>, state: PlatformState) -> Self {
-        Self { clock, base_url, state: Arc::new(Mutex::new(state)) }
-    }
-
-    /// Locks the platform state. Hold the lock for one decision only, never across an await.
-    pub(super) fn lock_state(&self) -> MutexGuard<'_, PlatformState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Returns the base of a business unit's calls, as in the legacy token answer.
-    fn unit_base(&self, unit: &str) -> String {
-        format!("{}/bu/{unit}/", self.base_url)
-    }
-}
 
 /// Returns all routes of the simulator.
 pub(super) fn router(context: ServerContext) -> Router {
@@ -67,9 +40,9 @@ pub(super) fn router(context: ServerContext) -> Router {
 }
 
 /// Adds a `Date` by the simulator's clock to an answer without one, since hyper would use the system's clock.
-async fn add_date_header(State(lobby): State<ServerContext>, mut response: Response) -> Response {
+async fn add_date_header(State(context): State<ServerContext>, mut response: Response) -> Response {
     if !response.headers().contains_key(DATE)
-        && let Some(date) = reply::date_header(lobby.clock.now())
+        && let Some(date) = reply::date_header(context.clock.now())
     {
         response.headers_mut().insert(DATE, date);
     }
@@ -118,9 +91,9 @@ async fn token(style: TokenStyle, incoming: IncomingCall) -> Response {
 }
 
 async fn serve(operation: Operation, incoming: IncomingCall) -> Response {
-    let IncomingCall { lobby: context, signals: line, call } = incoming;
+    let IncomingCall { context, signals, call } = incoming;
     let now = context.clock.now();
     let served = context.lock_state().serve(operation, &call, now);
     let answer = reply::write_response(&context, operation, &call, &served, now);
-    connection::send_response(answer, served.fault.as_ref(), &line).await
+    connection::send_response(answer, served.fault.as_ref(), &signals).await
 }

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use jiff::fmt::rfc2822::DateTimePrinter;
 use serde_json::{Value, json};
 
-use super::ServerContext;
+use super::context::ServerContext;
 use crate::domain::time::UtcMicros;
 use crate::sim::faults::FaultKind;
 use crate::sim::incontact;
@@ -62,12 +62,12 @@ fn response_body(
     let fault = served.fault.as_ref().map(|fault| fault.kind);
     let value = match reply {
         Reply::Page => return Bytes::from_static(wire::HTML_PAGE.as_bytes()),
-        Reply::SkillData { requested: asked, figures, with_idle: idle_too } => {
-            wire::skill_data(asked, &context.lock_state().skills, figures, *idle_too, fault)
+        Reply::SkillData { requested, figures, with_idle } => {
+            wire::skill_data(requested, &context.lock_state().skills, figures, *with_idle, fault)
         }
         Reply::Queues => wire::queue_list(&context.lock_state().skills),
-        Reply::QueueFigures { requested: asked, figures } => {
-            wire::queue_figures(asked, &context.lock_state().skills, figures, fault)
+        Reply::QueueFigures { requested, figures } => {
+            wire::queue_figures(requested, &context.lock_state().skills, figures, fault)
         }
         Reply::Submitted(id) => json!({ "id": id, "status": "PENDING" }),
         Reply::QueryResult(value) | Reply::Json(value) => value.clone(),

@@ -71,7 +71,9 @@ async fn what_a_rule_wants_is_approved_and_denied_on_the_page_of_all_and_on_the_
     wait_for_approvals(&scenario, &["u_0003", "u_0004"]).await;
 
     browser.go(&scenario.page_url("/agents/u_0003")).await;
-    browser.wait_for_text("#decisions", |text| text.contains("The rule “back” requests") && text.contains("Ready")).await;
+    browser
+        .wait_for_text("#decisions", |text| text.contains("The rule “back” requests") && text.contains("Ready"))
+        .await;
     super::save_screenshot(&browser, "journey-approve").await;
     browser.click("#decisions button[data-accept]").await;
     wait_for_state(&scenario, "u_0003", SimState::Available).await;

@@ -1,18 +1,15 @@
 //! `[[tenants.analytics]]`: aggregation queries of the platform (guide 002), checked against its limits before they are
 //! sent.
 
-pub(super) mod series;
-
 use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use super::jobs::cron;
-use super::shared::diagnostic::ValueFault;
-use super::shared::kind::{self, Kind};
-use super::shared::reader::{Section, reloadable};
+use crate::config::shared::diagnostic::ValueFault;
+use crate::config::shared::kind::{self, Kind};
+use crate::config::shared::reader::{Section, reloadable};
 use crate::domain::analytics::analytics_run::{
     ConfiguredQuery, DEFAULT_BUCKETS, DEFAULT_DEADLINE, MAX_BUCKETS, MAX_DEADLINE, MAX_QUERIES, MIN_DEADLINE,
     QueryRange,
@@ -38,7 +35,7 @@ pub struct AnalyticsQuery {
 }
 
 /// Reads all queries of a tenant.
-pub(super) fn read(section: &mut Section<'_, '_>) -> Vec<AnalyticsQuery> {
+pub(in crate::config) fn read(section: &mut Section<'_, '_>) -> Vec<AnalyticsQuery> {
     let queries = section.tables("analytics", read_query);
     if queries.len() > MAX_QUERIES {
         let fault = ValueFault::new(format!("has {} queries, and a tenant may have {MAX_QUERIES}", queries.len()));
@@ -95,7 +92,7 @@ fn read_query(section: &mut Section<'_, '_>) -> Option<AnalyticsQuery> {
             "When to run the query, in the zone, in the format of cron in [[jobs]]. Without it, the query runs only \
              on request.",
         ),
-        &cron(),
+        &kind::cron(),
     );
     let deadline = read_deadline(section);
     let page_rows = section.value(
@@ -178,5 +175,5 @@ fn parse_text<T: FromStr<Err = String> + Display + 'static>(name: &'static str, 
     let convert = move |text: &str| {
         text.parse().map_err(|_: String| ValueFault::new(format!("must be {name}")).with_suggestion(advice))
     };
-    Kind::from_text(name, convert, |value: &T| toml::Value::String(value.to_string()).to_string())
+    Kind::from_text(name, convert, kind::quoted)
 }
