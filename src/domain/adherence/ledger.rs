@@ -10,7 +10,7 @@ use super::Verdict;
 use super::sums::{Counts, Sums};
 use super::timeline::{AdherenceTimeline, Span, TimelineSegment};
 use crate::domain::agents::state::AgentState;
-use crate::domain::schedules::breaks::{MIN_REST, is_resting};
+use crate::domain::schedules::rest::{MIN_REST, is_resting};
 use crate::domain::schedules::schedule::{Activity, Segment};
 use crate::domain::time::UtcMicros;
 

@@ -1,4 +1,4 @@
-//! The time buckets that an aggregation sums over, in the calendar of a time zone.
+//! The time buckets of values: those that an aggregation sums over, in the calendar of a time zone, and those of a series.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,6 +13,12 @@ use utoipa::ToSchema;
 use crate::domain::time::UtcMicros;
 
 const HOUR: Duration = Duration::from_secs(3600);
+
+/// A quarter of an hour.
+pub const QUARTER: Duration = Duration::from_mins(15);
+
+/// A quarter of an hour, in microseconds.
+pub const QUARTER_US: i64 = 900_000_000;
 
 /// How long the buckets of a time series are. Guide 002 shows `DAY`; the others are named after the same pattern.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, ToSchema)]
@@ -106,5 +112,60 @@ impl FromStr for QueryBucket {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let known = Self::ALL.into_iter().find(|bucket| bucket.name().eq_ignore_ascii_case(text));
         known.ok_or_else(|| format!("no bucket is called `{text}`; write HOUR, DAY, WEEK or MONTH"))
+    }
+}
+
+/// The length of time of one value of a series.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SeriesBucket {
+    /// A quarter of an hour.
+    Quarter,
+    /// An hour.
+    Hour,
+    /// A calendar day.
+    Day,
+    /// A week starting on Monday.
+    Week,
+    /// A calendar month.
+    Month,
+}
+
+impl SeriesBucket {
+    /// All bucket sizes, shortest first.
+    pub const ALL: [Self; 5] = [Self::Quarter, Self::Hour, Self::Day, Self::Week, Self::Month];
+
+    /// Returns the bucket size with this name, or `None` if there is none.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|bucket| bucket.name() == name)
+    }
+
+    /// Returns the name in responses.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Quarter => "quarter",
+            Self::Hour => "hour",
+            Self::Day => "day",
+            Self::Week => "week",
+            Self::Month => "month",
+        }
+    }
+
+    /// Returns the usual duration; for a month, the longest.
+    pub const fn typical_duration(self) -> Duration {
+        match self {
+            Self::Quarter => QUARTER,
+            Self::Hour => Duration::from_hours(1),
+            Self::Day => Duration::from_hours(24),
+            Self::Week => Duration::from_hours(7 * 24),
+            Self::Month => Duration::from_hours(31 * 24),
+        }
+    }
+
+    /// Returns the words for several buckets.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Quarter => "quarter of an hour",
+            Self::Hour | Self::Day | Self::Week | Self::Month => self.name(),
+        }
     }
 }

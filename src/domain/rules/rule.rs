@@ -7,6 +7,7 @@ pub mod anomaly;
 pub mod catalog;
 pub mod check;
 pub mod compile;
+mod compiled_rule;
 pub mod condition;
 mod condition_parser;
 pub mod figures;
@@ -273,6 +274,15 @@ impl Mode {
             Self::Watch => "watch",
             Self::Enforce => "enforce",
             Self::Approve => "approve",
+        }
+    }
+
+    /// Returns the verb that goes before an action, such as `would`.
+    pub const fn verb(self) -> &'static str {
+        match self {
+            Self::Watch => "would",
+            Self::Enforce => "will",
+            Self::Approve => "asks to",
         }
     }
 }

@@ -4,14 +4,11 @@
 
 use std::time::Duration;
 
-use super::schedule::{AgentPlan, PlanAt, Segment};
-use crate::domain::agents::agent::ObservedState;
+use super::rest::{can_begin_rest, is_resting};
+use super::schedule::Segment;
 use crate::domain::agents::roster::AgentRecord;
 use crate::domain::agents::state::AgentState;
 use crate::domain::time::UtcMicros;
-
-/// The least time away from contacts that counts as a rest: the shortest break that schedules plan.
-pub const MIN_REST: Duration = Duration::from_mins(5);
 
 /// The facts about an agent's breaks according to the plan and the last observation. Both breaks and lunches count.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -29,38 +26,6 @@ pub struct BreakFacts<'a> {
     /// The time in the shift since the last rest, or since the start of the shift; zero during a rest and outside of
     /// shifts.
     pub worked: Duration,
-}
-
-/// Whether the state is one away from contacts, as in a break.
-pub const fn is_resting(state: &AgentState) -> bool {
-    match state {
-        AgentState::NotReady | AgentState::Paused | AgentState::Idle | AgentState::LoggedOut => true,
-        AgentState::Ready | AgentState::OnContact | AgentState::AfterContactWork | AgentState::Unknown(_) => false,
-    }
-}
-
-/// Whether a state interval that ended at `left_at` was a rest: away from contacts, at least [`MIN_REST`] long, and not
-/// begun in a meeting or training.
-pub fn counts_as_rest(plan: &AgentPlan, interval: &ObservedState, left_at: UtcMicros) -> bool {
-    is_resting(&interval.state)
-        && left_at.since(interval.entered_at) >= MIN_REST
-        && can_begin_rest(plan, interval.entered_at)
-}
-
-/// Whether a rest can begin at `instant` according to the plan: not in a meeting or training.
-pub fn can_begin_rest(plan: &AgentPlan, instant: UtcMicros) -> bool {
-    can_rest(plan.at(instant))
-}
-
-fn can_rest(planned: PlanAt<'_>) -> bool {
-    use super::schedule::Activity::{Break, Lunch, Meeting, Other, Training, Work};
-    match planned {
-        PlanAt::NotCovered | PlanAt::Off => true,
-        PlanAt::In(segment) => match segment.activity {
-            Work | Break | Lunch => true,
-            Meeting | Training | Other(_) => false,
-        },
-    }
 }
 
 impl<'a> BreakFacts<'a> {
@@ -123,10 +88,11 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::domain::agents::agent::{Agent, ObservationSource};
+    use crate::domain::agents::agent::{Agent, ObservationSource, ObservedState};
     use crate::domain::agents::roster::{AgentIndex, Roster};
     use crate::domain::ids::TenantId;
-    use crate::domain::schedules::schedule::{Activity, Shift, ShiftActivity};
+    use crate::domain::schedules::rest::counts_as_rest;
+    use crate::domain::schedules::schedule::{Activity, AgentPlan, Shift, ShiftActivity};
 
     fn at(minute: i64) -> UtcMicros {
         UtcMicros::from_micros(minute * 60_000_000)

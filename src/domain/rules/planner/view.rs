@@ -11,15 +11,15 @@ use crate::domain::agents::skill::Skill;
 use crate::domain::analytics::anomaly::Anomalies;
 use crate::domain::live::figures::Figures;
 use crate::domain::rules::rule::anomaly::AnomalyTest;
-use crate::domain::rules::rule::compile::RuleSet;
+use crate::domain::rules::rule::compile::{CompiledRule, RuleSet};
 use crate::domain::rules::rule::condition::{BreakCondition, Condition, ConditionTest, ShiftCondition};
 use crate::domain::rules::rule::figures::FigureTest;
 use crate::domain::schedules::breaks;
 use crate::domain::schedules::schedule::Activity;
 use crate::domain::time::{UtcMicros, rough_duration_text};
 
-use super::DecideSettings;
-use super::facts::Finding;
+use super::facts::{Facts, Finding};
+use super::settings::DecideSettings;
 
 const SECONDS_OF_DAY: i64 = 24 * 60 * 60;
 const WEEKDAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
@@ -158,6 +158,47 @@ impl<'a> AgentInstant<'a> {
         }
     }
 
+    /// Returns the facts about the agent, with the findings for these conditions.
+    pub(super) fn facts(&self, when: &[Condition]) -> Facts {
+        let standing = &self.standing;
+        let observed = self.slot.observed();
+        Facts {
+            at: self.now(),
+            planned: planned_name(standing.kind(), standing.activity(self.slot.plan())),
+            planned_since: standing.since(),
+            planned_until: Some(standing.until()).filter(|until| *until != UtcMicros::MAX),
+            mandatory: standing.is_mandatory(),
+            state: observed.map(|observed| observed.state.clone()),
+            state_since: observed.map(|observed| observed.entered_at),
+            seen_at: self.slot.last_observed_at(),
+            utc_offset_s: self.utc_offset(),
+            conditions: when.iter().map(|condition| self.finding(condition, self.holds(&condition.test))).collect(),
+        }
+    }
+
+    /// Returns a key (FNV-1a) over everything that identifies a decision.
+    ///
+    /// It is implemented here because the key must be the same in every build and release, which the standard library's
+    /// hasher does not guarantee.
+    pub(super) fn fact_key(&self, rule: &CompiledRule, guard: &str) -> u64 {
+        let observed = self.slot.observed();
+        let since = |instant: Option<UtcMicros>| instant.map_or(i64::MIN, UtcMicros::as_micros).to_le_bytes();
+        let planned = since(self.standing.since());
+        let entered = since(observed.map(|observed| observed.entered_at));
+        let state = observed.map_or("", |observed| observed.state.name());
+        let kind = self.standing.kind().name();
+        let texts = [self.slot.id().as_str(), rule.id.as_str(), &rule.version, guard, state, kind];
+        let parts = texts.iter().map(|text| text.as_bytes()).chain([planned.as_slice(), entered.as_slice()]);
+        let mut key: u64 = 0xcbf2_9ce4_8422_2325;
+        for part in parts {
+            // The byte 0xff never occurs in UTF-8, so it separates the parts.
+            for byte in part.iter().chain(&[0xff]) {
+                key = (key ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+            }
+        }
+        key
+    }
+
     fn actual_text(&self, test: &ConditionTest) -> String {
         let (standing, now, plan) = (&self.standing, self.now(), self.slot.plan());
         let elapsed_text =
@@ -270,6 +311,6 @@ fn unknown_text() -> String {
 }
 
 /// Returns the name of what is planned.
-pub(super) fn planned_name(kind: PlanKind, activity: Option<&Activity>) -> String {
+fn planned_name(kind: PlanKind, activity: Option<&Activity>) -> String {
     activity.map_or_else(|| kind.name().to_owned(), |activity| activity.name().to_owned())
 }

@@ -11,7 +11,7 @@ use crate::domain::changes::policy::OnContact;
 use crate::domain::ids::{ReasonCode, RuleId};
 use crate::domain::time::span;
 
-use super::compile::{CompiledRule, Limits, MAX_RULES, RuleAction, RuleReferences};
+use super::compiled_rule::{CompiledRule, Limits, MAX_RULES, RuleAction, RuleReferences};
 use super::condition::{Condition, ConditionTest, ShiftCondition};
 use super::condition_parser::{ConditionParser, unknown_state_text};
 use super::{ActionDefinition, DiagnosticCollector, Limit, Rule, RuleDiagnostic};

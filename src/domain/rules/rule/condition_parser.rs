@@ -15,7 +15,7 @@ use crate::domain::time::duration_text;
 use crate::domain::time::span;
 
 use super::anomaly::parse as read_anomaly;
-use super::compile::RuleReferences;
+use super::compiled_rule::RuleReferences;
 use super::condition::{BreakCondition, Condition, ConditionTest, ShiftCondition};
 use super::figures::{FigureSubject, parse as read_figures};
 use super::{Conditions, DiagnosticCollector, LocalTime, Names, ShiftConditions, nearest, suggestion};
