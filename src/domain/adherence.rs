@@ -13,7 +13,6 @@ pub mod sums;
 pub mod timeline;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -25,91 +24,55 @@ use super::agents::state::AgentState;
 use super::schedules::schedule::{ACTIVITY_KINDS, Activity, PlanAt};
 use super::time::UtcMicros;
 use super::time::span;
+use crate::domain::wording::named_enum;
 
-/// What adherence says.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    /// In a state that the planned activity allows, or out of it for no longer than the tolerance.
-    In,
-    /// In another state for longer than the tolerance.
-    Out,
-    /// With a contact, or wrapping one up, while something else is planned: a contact cannot be left.
-    Neutral,
-    /// The schedule speaks for the instant and has no shift there.
-    Unscheduled,
-    /// Nothing speaks for it: no schedule, no sight, an old sight, or a state that no table knows.
-    Unknown,
-}
-
-impl Verdict {
-    /// All verdicts.
-    pub const ALL: [Self; 5] = [Self::In, Self::Out, Self::Neutral, Self::Unscheduled, Self::Unknown];
-
-    /// Returns the name in rules, reports and messages.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::In => "in",
-            Self::Out => "out",
-            Self::Neutral => "neutral",
-            Self::Unscheduled => "unscheduled",
-            Self::Unknown => "unknown",
-        }
-    }
-
-    /// Returns the verdict with this name, or `None` if there is none.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|verdict| verdict.name() == name)
+named_enum! {
+    /// What adherence says.
+    #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, ToSchema)]
+    #[serde(rename_all = "snake_case")]
+    pub enum Verdict {
+        /// In a state that the planned activity allows, or out of it for no longer than the tolerance.
+        In = "in",
+        /// In another state for longer than the tolerance.
+        Out = "out",
+        /// With a contact, or wrapping one up, while something else is planned: a contact cannot be left.
+        Neutral = "neutral",
+        /// The schedule speaks for the instant and has no shift there.
+        Unscheduled = "unscheduled",
+        /// Nothing speaks for it: no schedule, no sight, an old sight, or a state that no table knows.
+        Unknown = "unknown",
     }
 }
 
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+named_enum! {
+    /// Why a verdict is what it is: each reason belongs to one verdict.
+    #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, ToSchema)]
+    #[serde(rename_all = "snake_case")]
+    pub enum VerdictReason {
+        /// In: the activity allows the state.
+        Allowed = "allowed",
+        /// In: the activity does not allow the state, which lasted no longer than the tolerance.
+        Tolerated = "tolerated",
+        /// Out: the activity does not allow the state, which lasted longer than the tolerance.
+        Deviation = "deviation",
+        /// Neutral: with a contact, which cannot be left.
+        Contact = "contact",
+        /// Neutral: somebody excused it.
+        Excused = "excused",
+        /// Unscheduled: the schedule speaks for the time and has no shift there.
+        NoShift = "no_shift",
+        /// Unknown: no schedule speaks for the time.
+        NoPlan = "no_plan",
+        /// Unknown: nobody looked, or nothing was known of the agent yet.
+        NotSeen = "not_seen",
+        /// Unknown: the platform did not show the agent, or the agent was not in the roster.
+        OutOfSight = "out_of_sight",
+        /// Unknown: a state of the platform that no table knows.
+        UnknownState = "unknown_state",
     }
-}
-
-/// Why a verdict is what it is: each reason belongs to one verdict.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum VerdictReason {
-    /// In: the activity allows the state.
-    Allowed,
-    /// In: the activity does not allow the state, which lasted no longer than the tolerance.
-    Tolerated,
-    /// Out: the activity does not allow the state, which lasted longer than the tolerance.
-    Deviation,
-    /// Neutral: with a contact, which cannot be left.
-    Contact,
-    /// Neutral: somebody excused it.
-    Excused,
-    /// Unscheduled: the schedule speaks for the time and has no shift there.
-    NoShift,
-    /// Unknown: no schedule speaks for the time.
-    NoPlan,
-    /// Unknown: nobody looked, or nothing was known of the agent yet.
-    NotSeen,
-    /// Unknown: the platform did not show the agent, or the agent was not in the roster.
-    OutOfSight,
-    /// Unknown: a state of the platform that no table knows.
-    UnknownState,
 }
 
 impl VerdictReason {
-    /// All reasons.
-    pub const ALL: [Self; 10] = [
-        Self::Allowed,
-        Self::Tolerated,
-        Self::Deviation,
-        Self::Contact,
-        Self::Excused,
-        Self::NoShift,
-        Self::NoPlan,
-        Self::NotSeen,
-        Self::OutOfSight,
-        Self::UnknownState,
-    ];
-
     /// Returns the verdict that the reason belongs to.
     pub const fn verdict(self) -> Verdict {
         match self {
@@ -118,22 +81,6 @@ impl VerdictReason {
             Self::Contact | Self::Excused => Verdict::Neutral,
             Self::NoShift => Verdict::Unscheduled,
             Self::NoPlan | Self::NotSeen | Self::OutOfSight | Self::UnknownState => Verdict::Unknown,
-        }
-    }
-
-    /// Returns the name in reports and in the store.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Allowed => "allowed",
-            Self::Tolerated => "tolerated",
-            Self::Deviation => "deviation",
-            Self::Contact => "contact",
-            Self::Excused => "excused",
-            Self::NoShift => "no_shift",
-            Self::NoPlan => "no_plan",
-            Self::NotSeen => "not_seen",
-            Self::OutOfSight => "out_of_sight",
-            Self::UnknownState => "unknown_state",
         }
     }
 }
@@ -291,7 +238,8 @@ impl AdherenceSettings {
             PlanAt::Off => (PlanKind::Off, None),
             PlanAt::In(segment) => (PlanKind::from_activity(&segment.activity), Some(&segment.activity)),
         };
-        self.judge_observed_state(CurrentPlan { kind, activity: || activity, since: planned_since }, observed, now)
+        let planned = CurrentPlan { kind, activity: || activity, since: planned_since };
+        self.judge_state(planned, observed, now)
     }
 
     /// Returns the verdict at `now`: `Unknown` if the observation is missing or older than `stale_after`.
@@ -308,26 +256,16 @@ impl AdherenceSettings {
         if now.since(observed_at) > stale_after {
             return CurrentVerdict { verdict: Verdict::Unknown, since: Some(observed_at + stale_after) };
         }
-        self.judge_observed_state(planned, observed, now)
+        self.judge_state(planned, observed, now)
     }
 
-    fn judge_observed_state<'p>(
+    fn judge_state<'p>(
         &self,
         planned: CurrentPlan<impl FnOnce() -> Option<&'p Activity>>,
         observed: &ObservedState,
         now: UtcMicros,
     ) -> CurrentVerdict {
-        self.judge_state(planned, (&observed.state, observed.entered_at), now)
-    }
-
-    /// Returns the verdict at `now` for a state that was entered at a known instant and still lasts.
-    fn judge_state<'p>(
-        &self,
-        planned: CurrentPlan<impl FnOnce() -> Option<&'p Activity>>,
-        state_and_start: (&AgentState, UtcMicros),
-        now: UtcMicros,
-    ) -> CurrentVerdict {
-        let (reason, since) = self.judge_with_reason(planned, state_and_start, now);
+        let (reason, since) = self.judge_with_reason(planned, (&observed.state, observed.entered_at), now);
         CurrentVerdict { verdict: reason.verdict(), since }
     }
 

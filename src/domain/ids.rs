@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-macro_rules! text_id {
-    ($(#[$doc:meta])* $name:ident) => {
+macro_rules! text_ids {
+    ($($(#[$doc:meta])* $name:ident,)+) => {$(
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
         #[serde(transparent)]
@@ -57,7 +57,7 @@ macro_rules! text_id {
                 Self(Arc::from(text))
             }
         }
-    };
+    )+};
 }
 
 /// The error for a text that is not a valid UUID.
@@ -65,8 +65,8 @@ macro_rules! text_id {
 #[error("an id is 32 hexadecimal digits, as in 0192f0c1-7d2e-7cc0-8a51-3f2e6d1b9a77")]
 pub struct InvalidId;
 
-macro_rules! uuid_id {
-    ($(#[$doc:meta])* $name:ident) => {
+macro_rules! uuid_ids {
+    ($($(#[$doc:meta])* $name:ident,)+) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
         #[serde(transparent)]
@@ -92,108 +92,59 @@ macro_rules! uuid_id {
                 Uuid::parse_str(text).map(Self).map_err(|_| InvalidId)
             }
         }
-    };
+    )+};
 }
 
-text_id! {
+text_ids! {
     /// One CXone business unit, as the configuration names it.
-    TenantId
-}
-text_id! {
+    TenantId,
     /// An agent's id on the platform (`userId`). May be logged; the agent's name may not.
-    AgentId
-}
-text_id! {
+    AgentId,
     /// An agent's team, by its name on the platform or in the schedule.
-    TeamName
-}
-text_id! {
+    TeamName,
     /// A rule's id, as its file or the API names it.
-    RuleId
-}
-text_id! {
+    RuleId,
     /// A reason code that goes with a state, as the platform spells it (`WORKING`, `BREAK`, …).
-    ReasonCode
-}
-text_id! {
+    ReasonCode,
     /// A job's id, as the configuration names it.
-    JobId
-}
-text_id! {
+    JobId,
     /// The id the platform gave a real-time subscription.
-    SubscriptionId
-}
-text_id! {
+    SubscriptionId,
     /// The id the platform gave an aggregation query.
-    PlatformQueryId
-}
-
-text_id! {
+    PlatformQueryId,
     /// A skill, by the platform's id (a number there).
-    SkillId
-}
-text_id! {
+    SkillId,
     /// A queue, by the platform's id.
-    QueueId
-}
-
-text_id! {
+    QueueId,
     /// An analytics query, as the configuration names it.
-    AnalyticsQueryId
-}
-
-text_id! {
+    AnalyticsQueryId,
     /// A watched series, as the configuration names it.
-    SeriesId
-}
-
-text_id! {
+    SeriesId,
     /// An endpoint of webhooks, as the configuration names it.
-    EndpointId
+    EndpointId,
 }
 
-uuid_id! {
+uuid_ids! {
     /// One wanted state change of one agent. Version 7, so that ids sort by the time of the request.
-    TransitionId
-}
-uuid_id! {
+    TransitionId,
     /// One bulk change by a person. Version 7, so that ids sort by the time of the preview.
-    ChangeSetId
-}
-uuid_id! {
+    ChangeSetId,
     /// The random name that stands for an agent in the audit chain; erasing the agent leaves the chain whole.
-    SubjectId
-}
-uuid_id! {
+    SubjectId,
     /// One event of the outbox.
-    EventId
-}
-uuid_id! {
+    EventId,
     /// One exception. Version 7, so that ids sort by when it was made.
-    ExceptionId
-}
-uuid_id! {
+    ExceptionId,
     /// One finding of a rule about an agent. Version 7, so that ids sort by time.
-    FindingId
-}
-uuid_id! {
+    FindingId,
     /// One anomaly of a watched series. Version 7, so that ids sort by when it was found.
-    AnomalyId
-}
-
-uuid_id! {
+    AnomalyId,
     /// One erasure of an agent. Version 7, so that ids sort by when it was asked for.
-    ErasureId
-}
-uuid_id! {
+    ErasureId,
     /// One trial of rules over history.
-    BacktestId
-}
-uuid_id! {
+    BacktestId,
     /// One report that the daemon was asked for. Version 7, so that ids sort by time.
-    ReportRunId
-}
-uuid_id! {
+    ReportRunId,
     /// One run of an analytics query. Version 7, so that ids sort by time.
-    AnalyticsRunId
+    AnalyticsRunId,
 }

@@ -1,8 +1,46 @@
-//! Numbers and names in messages for people.
-//!
-//! Machine-readable output has separate names and numbers instead.
+//! Numbers and names in messages for people, and [`named_enum!`] for the names that machines read.
 
 use std::fmt::Display;
+
+/// Declares an enum with a name for each variant, as in files, answers and the store, and with `ALL`, `name`, `from_name`
+/// and `Display`.
+macro_rules! named_enum {
+    (
+        $(#[$attribute:meta])*
+        pub enum $enum:ident {
+            $($(#[$variant_attribute:meta])* $variant:ident = $name:literal,)+
+        }
+    ) => {
+        $(#[$attribute])*
+        pub enum $enum {
+            $($(#[$variant_attribute])* $variant,)+
+        }
+
+        impl $enum {
+            /// Every variant, in the order of their declaration.
+            pub const ALL: [Self; [$($name),+].len()] = [$(Self::$variant),+];
+
+            /// Returns the name in files, answers and the store.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)+
+                }
+            }
+
+            /// Returns the variant with this name, or `None` if there is none.
+            pub fn from_name(name: &str) -> Option<Self> {
+                Self::ALL.into_iter().find(|known| known.name() == name)
+            }
+        }
+
+        impl std::fmt::Display for $enum {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(self.name())
+            }
+        }
+    };
+}
+pub(crate) use named_enum;
 
 /// Formats a number with its noun: `1 agent`, `2 agents`, `0 entries`. Pass the noun in the singular; words may precede
 /// it, as in `more fault`.

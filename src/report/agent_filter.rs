@@ -47,9 +47,4 @@ impl AgentFilter {
     pub fn matches(&self, agent: &AgentId) -> bool {
         self.0.as_ref().is_none_or(|named| named.contains(agent))
     }
-
-    /// Returns the selected agents, or `None` if all are.
-    pub const fn from_names(&self) -> Option<&BTreeSet<AgentId>> {
-        self.0.as_ref()
-    }
 }

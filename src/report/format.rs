@@ -30,6 +30,13 @@ pub fn write_exact(cell: &Cell, zone: &TimeZone, out: &mut String) {
     };
 }
 
+/// Returns a cell for programs, as [`write_exact`] writes it.
+pub fn exact_text(cell: &Cell, zone: &TimeZone) -> String {
+    let mut text = String::new();
+    write_exact(cell, zone, &mut text);
+    text
+}
+
 /// Appends decimal seconds without trailing zeros: `605`, `0.25`, `-1.5`.
 pub fn write_seconds(micros: i64, out: &mut String) {
     let (whole, part) = (micros.unsigned_abs() / 1_000_000, micros.unsigned_abs() % 1_000_000);
@@ -76,12 +83,6 @@ fn duration_text(micros: i64) -> String {
 mod tests {
     use super::*;
 
-    fn text(cell: &Cell, zone: &str) -> String {
-        let mut out = String::new();
-        write_exact(cell, &TimeZone::get(zone).expect("known"), &mut out);
-        out
-    }
-
     #[test]
     fn exact_text_loses_nothing() {
         let at = |text: &str| Cell::Instant(text.parse().expect("an instant"));
@@ -97,7 +98,7 @@ mod tests {
             (at("2026-10-25T00:30:00.5Z"), "Europe/Berlin", "2026-10-25T02:30:00.5+02:00"),
             (at("2026-10-25T01:30:00.5Z"), "Europe/Berlin", "2026-10-25T02:30:00.5+01:00"),
         ] {
-            assert_eq!(text(&cell, zone), wanted, "{cell:?}");
+            assert_eq!(exact_text(&cell, &TimeZone::get(zone).expect("known")), wanted, "{cell:?}");
         }
     }
 

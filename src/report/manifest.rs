@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::document::{AuditHead, Definition, Heading};
-use super::provenance::PROGRAM;
 use super::request::Request;
 use super::tally::SectionTally;
 use super::writers::ReportFormat;
+use super::writers::provenance::PROGRAM;
 use crate::domain::audit::Hash;
 use crate::domain::time::UtcMicros;
 

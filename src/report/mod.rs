@@ -6,16 +6,14 @@
 
 pub mod adherence;
 pub mod agent_filter;
-pub mod chart;
 pub mod compliance;
 pub mod csv_sheet;
 pub mod document;
 pub mod export;
 pub mod format;
+mod kind;
 pub mod manifest;
-pub mod provenance;
 pub mod request;
-pub mod table_layout;
 pub mod tally;
 pub mod trend;
 pub mod verify;

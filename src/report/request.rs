@@ -1,145 +1,24 @@
-//! The kinds of reports, and requests for them.
+//! Requests for reports.
 //!
 //! A request holds everything that a report depends on besides the store. It stands in the manifest of each file, and
 //! the same request over the same store gives the same rows.
-
-use std::time::Duration;
 
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::adherence::{self, break_list, by_day as days, not_ready_time, segment_list};
-use super::document::{Definition, Recount, ReportError, Section, Sink};
-use super::{compliance, trend};
 use crate::domain::analytics::series::SeriesSource;
-use crate::domain::analytics::series::aggregated::ResultSource;
 use crate::domain::ids::{AgentId, QueueId, SkillId, TeamName, TenantId};
 pub use crate::domain::reports::report_run::ReportKind;
 use crate::domain::time::UtcMicros;
-use crate::store::Reader;
-
-/// The time after which nothing in a span changes by itself: the longest usual shift and the longest tolerance.
-const FINAL_AFTER: Duration = Duration::from_hours(36);
 
 impl ReportKind {
-    /// Returns the title for people.
-    pub const fn title(self) -> &'static str {
-        match self {
-            Self::Compliance => "Compliance",
-            Self::Trend => "Trend",
-            Self::Adherence => "Adherence",
-            Self::Segments => "Segments",
-            Self::NotReady => "Not-ready time",
-            Self::Breaks => "Mandatory breaks",
-        }
-    }
-
-    /// Returns the tables, in the order in which they are written.
-    pub const fn sections(self) -> &'static [Section] {
-        match self {
-            Self::Compliance => compliance::SECTIONS,
-            Self::Trend => trend::SECTIONS,
-            Self::Adherence => days::SECTIONS,
-            Self::Segments => segment_list::SECTIONS,
-            Self::NotReady => not_ready_time::SECTIONS,
-            Self::Breaks => break_list::SECTIONS,
-        }
-    }
-
-    /// Returns the section from which all others can be counted again, which a CSV file holds by default.
-    pub const fn main_section(self) -> &'static str {
-        match self {
-            Self::Compliance => "logs",
-            Self::Trend => "points",
-            Self::Adherence => "days",
-            Self::Segments => "segments",
-            Self::NotReady => "agents",
-            Self::Breaks => "breaks",
-        }
-    }
-
     /// Returns the filters that the report accepts.
     pub const fn filters(self) -> &'static [&'static str] {
         match self {
             Self::Compliance | Self::Adherence | Self::Segments | Self::NotReady | Self::Breaks => &["teams", "agents"],
             Self::Trend => &["series", "skill", "queue", "figure", "window", "threshold"],
         }
-    }
-
-    /// Returns the definitions of the figures.
-    pub fn definitions(self, request: &Request) -> Vec<Definition> {
-        match self {
-            Self::Compliance => compliance::definitions(request),
-            Self::Trend => trend::definitions(request),
-            Self::Adherence => days::definitions(request),
-            Self::Segments => segment_list::definitions(request),
-            Self::NotReady => not_ready_time::definitions(request),
-            Self::Breaks => break_list::definitions(request),
-        }
-    }
-
-    /// Returns notes about the span, a sentence each.
-    pub async fn notes(self, request: &Request, reader: &Reader) -> Result<Vec<String>, ReportError> {
-        match self {
-            Self::Compliance => Ok(Vec::new()),
-            Self::Trend => trend::notes(request, reader).await,
-            Self::Adherence | Self::Segments | Self::NotReady | Self::Breaks => adherence::notes(request, reader).await,
-        }
-    }
-
-    /// Returns whether rows of a report made at this instant may still have changed by themselves. Sums of a shift or
-    /// state interval are final when it is over, and a deviation when its tolerance is used up.
-    pub fn may_still_grow(self, request: &Request, made_at: UtcMicros) -> bool {
-        match self {
-            Self::Compliance => false,
-            Self::Trend if trend::source(&request.filters).is_ok_and(|source| is_unbuffered(&source)) => false,
-            // A later run may give other values for the same buckets.
-            Self::Trend if trend::source(&request.filters).is_ok_and(|source| source.aggregated_metric().is_some()) => {
-                true
-            }
-            Self::Trend | Self::Adherence | Self::Segments | Self::NotReady | Self::Breaks => {
-                request.to + FINAL_AFTER > made_at
-            }
-        }
-    }
-
-    /// Reads the report and pushes its sections with their rows.
-    pub async fn write(
-        self,
-        request: &Request,
-        reader: &Reader,
-        sink: &mut (dyn Sink + '_),
-    ) -> Result<(), ReportError> {
-        match self {
-            Self::Compliance => compliance::write(request, reader, sink).await,
-            Self::Trend => trend::write(request, reader, sink).await,
-            Self::Adherence => days::write(request, reader, sink).await,
-            Self::Segments => segment_list::write(request, reader, sink).await,
-            Self::NotReady => not_ready_time::write(request, reader, sink).await,
-            Self::Breaks => break_list::write(request, reader, sink).await,
-        }
-    }
-
-    /// Creates the recount of the report's figures from its rows, or `None` if no figure is derived from other rows.
-    pub fn new_recount(self) -> Option<Box<dyn Recount>> {
-        match self {
-            Self::Compliance => Some(Box::new(compliance::ComplianceRecount::default())),
-            Self::Trend => None,
-            Self::Adherence => Some(Box::new(days::DaysRecount::default())),
-            Self::Segments => Some(Box::new(segment_list::SegmentsRecount::default())),
-            Self::NotReady => Some(Box::new(not_ready_time::NotReadyRecount::default())),
-            Self::Breaks => Some(Box::new(break_list::BreaksRecount::default())),
-        }
-    }
-}
-
-/// Returns whether the values are final as the platform gave them.
-fn is_unbuffered(source: &SeriesSource) -> bool {
-    match source {
-        SeriesSource::Skill(..) | SeriesSource::Queue(..) => true,
-        SeriesSource::Adherence(..) | SeriesSource::NotReady(..) => false,
-        SeriesSource::Analytics(of) => matches!(of.source, ResultSource::Run(_)),
     }
 }
 
@@ -230,7 +109,7 @@ impl Request {
         }
         self.filters.check(self.report)?;
         if self.report == ReportKind::Trend {
-            trend::source(&self.filters).map_err(|error| error.to_string())?;
+            self.filters.series_source()?;
         }
         self.report.check_variant(self.variant.as_deref()).map_err(|why| format!("variant: {why}"))
     }
@@ -260,6 +139,17 @@ impl Filters {
             ("threshold", self.threshold.is_some()),
         ];
         all.into_iter().filter_map(|(name, given)| given.then_some(name)).collect()
+    }
+
+    /// Returns the series that a trend is of. The error says what to name.
+    pub fn series_source(&self) -> Result<SeriesSource, String> {
+        let figure = || self.figure.as_deref().unwrap_or_default();
+        match (&self.series, &self.skill, &self.queue) {
+            (Some(series), None, None) if self.figure.is_none() => series.parse(),
+            (None, Some(skill), None) => SeriesSource::skill(skill.clone(), figure()),
+            (None, None, Some(queue)) => SeriesSource::queue(queue.clone(), figure()),
+            _ => Err("a trend is of one series, or of a figure of one skill or one queue: name one".to_owned()),
+        }
     }
 
     fn check(&self, report: ReportKind) -> Result<(), String> {
@@ -319,32 +209,5 @@ mod tests {
             assert!(with(more).contains(part), "{more}: {}", with(more));
         }
         assert!("complianse".parse::<ReportKind>().is_err_and(|error| error.contains("compliance, trend")));
-    }
-
-    #[test]
-    fn each_report_has_tables_with_a_main_one_and_names_that_files_can_have() {
-        for kind in ReportKind::ALL {
-            assert_eq!(kind.name().parse(), Ok(kind));
-            let sections = kind.sections();
-            assert!(sections.iter().any(|section| section.name == kind.main_section()), "{kind}");
-            for section in sections {
-                let short = |name: &str| (1..=31).contains(&name.len());
-                assert!(short(section.name) && section.name.chars().all(|c| c.is_ascii_lowercase()), "{kind}");
-                let mut names: Vec<_> = section.columns.iter().map(|column| column.name).collect();
-                assert!(names.iter().all(|name| name.chars().all(|c| c.is_ascii_alphanumeric())), "{kind} {names:?}");
-                names.sort_unstable();
-                names.dedup();
-                assert_eq!(names.len(), section.columns.len(), "{kind}: a column twice");
-                let inside = |place: &usize| *place < section.columns.len();
-                assert!(section.written.iter().all(inside));
-                assert!(
-                    section
-                        .chart
-                        .iter()
-                        .all(|chart| chart.labels.iter().chain(&chart.mark).all(inside)
-                            && chart.values.iter().all(inside))
-                );
-            }
-        }
     }
 }

@@ -13,7 +13,7 @@ use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
 use crate::store::{Reader, SeriesError, SeriesValues};
 
-pub use sections::{SECTIONS, definitions, notes, source, write};
+pub use sections::{SECTIONS, definitions, notes, write};
 
 /// The trend of one series.
 #[derive(Clone, PartialEq, Debug)]

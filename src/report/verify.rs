@@ -1,6 +1,7 @@
 //! Compares a file, its manifest and the store: whether the file is as it was written, whether the audit chain still
 //! agrees, whether the store gives the same rows and bytes again, and whether the totals follow from the rows.
 
+mod check;
 mod file;
 mod rewrite;
 mod row_comparison;
@@ -9,56 +10,17 @@ use std::path::Path;
 
 use serde::Serialize;
 
+pub use self::check::{Check, CheckOutcome, VerifyError};
+
 use self::file::FileRows;
 use self::row_comparison::RowCheck;
-use super::document::{ReportError, Section};
+use super::document::ReportError;
 use super::export::digest_file;
 use super::manifest::{Manifest, path_for};
-use super::provenance::PROGRAM;
-use super::tally::SectionTally;
 use super::writers::ReportFormat;
+use super::writers::provenance::PROGRAM;
 use crate::domain::audit::Hash;
-use crate::domain::wording::count_with_noun;
 use crate::store::{AuditFilter, ReadError, Reader, StoredEntry};
-
-/// The result of a check.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CheckOutcome {
-    /// The check passed.
-    Holds,
-    /// A difference was found.
-    Differs,
-    /// The check is no longer possible, for the reason given.
-    Unknown,
-}
-
-/// One check.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub struct Check {
-    /// The name of the check: `manifest`, `file`, `audit_head`, `audit_entry`, `row_comparison`, `totals` or
-    /// `same_bytes`.
-    pub what: &'static str,
-    /// The result.
-    pub outcome: CheckOutcome,
-    /// The explanation, a line each; only the first differences if there are many.
-    pub says: Vec<String>,
-}
-
-impl Check {
-    fn new(what: &'static str, outcome: CheckOutcome, says: impl Into<String>) -> Self {
-        Self { what, outcome, says: vec![says.into()] }
-    }
-
-    /// Creates a check that differs if there are mismatches and holds otherwise.
-    fn from_mismatches(what: &'static str, mismatches: Vec<String>, holds: impl Into<String>) -> Self {
-        if mismatches.is_empty() {
-            Self::new(what, CheckOutcome::Holds, holds)
-        } else {
-            Self { what, outcome: CheckOutcome::Differs, says: mismatches }
-        }
-    }
-}
 
 /// All checks of a file.
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -67,28 +29,6 @@ pub struct Verdict {
     pub holds: bool,
     /// The checks.
     pub checks: Vec<Check>,
-}
-
-/// The reason why nothing could be checked.
-#[derive(thiserror::Error, Debug)]
-pub enum VerifyError {
-    /// The file or its manifest could not be read.
-    #[error("{what} cannot be read: {why}")]
-    File {
-        /// The file or manifest.
-        what: String,
-        /// The reason, and what to do.
-        why: String,
-    },
-    /// The store could not be read.
-    #[error(transparent)]
-    Store(#[from] ReadError),
-}
-
-impl VerifyError {
-    fn file(path: &Path, why: String) -> Self {
-        Self::File { what: path.display().to_string(), why }
-    }
 }
 
 /// Reads the manifest beside a file.
@@ -248,33 +188,4 @@ async fn check_rows(
     };
     checks.push(rewrite::check(reader, path, manifest).await?);
     Ok(checks)
-}
-
-/// Returns the differences between the current sections and those of the manifest, except for rows that changed
-/// since.
-fn digest_mismatches(
-    sections: &[(&'static Section, SectionTally, bool)],
-    manifest: &Manifest,
-    has_changed: bool,
-) -> Vec<String> {
-    let mut mismatches = Vec::new();
-    for (section, now, this_went_on) in sections {
-        let Some(then) = manifest.sections.iter().find(|tally| tally.name == now.name) else {
-            mismatches.push(format!("the manifest does not know the section {}", now.name));
-            continue;
-        };
-        let may_differ = *this_went_on || (has_changed && section.written.is_none());
-        if then.rows != now.rows {
-            let (then, now) = (count_with_noun(then.rows, "row"), count_with_noun(now.rows, "row"));
-            if !may_differ || section.written.is_some() {
-                mismatches.push(format!("{}: the manifest says {then}, the store gives {now}", section.name));
-            }
-        } else if then.sha256 != now.sha256 && !may_differ {
-            mismatches.push(format!(
-                "{}: the rows that the store gives have another SHA-256 than the manifest's",
-                section.name
-            ));
-        }
-    }
-    mismatches
 }

@@ -3,7 +3,6 @@
 //! The table of roles is defined only here. The HTTP layer finds out who a caller is (token, session, proxy).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -11,120 +10,59 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::domain::ids::{TeamName, TenantId};
+use crate::domain::wording::named_enum;
 
-/// One thing that somebody may be allowed to do.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Right {
-    /// Look at agents, plans, figures and what happened.
-    Read,
-    /// Ask for state changes, decide approvals.
-    Change,
-    /// Import and edit schedules, skills of agents.
-    Import,
-    /// Excuse agents for a span.
-    Excuse,
-    /// Write rules, switch them and try them.
-    EditRules,
-    /// Run and download reports.
-    Report,
-    /// Ask analytics queries of the platform, and read what came of them.
-    Analytics,
-    /// Read, verify and export the audit chain.
-    Audit,
-    /// Look after webhook endpoints and their deliveries.
-    Webhooks,
-    /// Start jobs of the calendar.
-    RunJobs,
-    /// Make and change accounts and tokens.
-    Accounts,
-    /// Erase agents, for good.
-    Erase,
-}
-
-impl Right {
-    /// All rights, in the order of the documentation.
-    pub const ALL: [Self; 12] = [
-        Self::Read,
-        Self::Change,
-        Self::Import,
-        Self::Excuse,
-        Self::EditRules,
-        Self::Report,
-        Self::Analytics,
-        Self::Audit,
-        Self::Webhooks,
-        Self::RunJobs,
-        Self::Accounts,
-        Self::Erase,
-    ];
-
-    /// Returns the name in the configuration, the API and error messages.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Change => "change",
-            Self::Import => "import",
-            Self::Excuse => "excuse",
-            Self::EditRules => "edit_rules",
-            Self::Report => "report",
-            Self::Analytics => "analytics",
-            Self::Audit => "audit",
-            Self::Webhooks => "webhooks",
-            Self::RunJobs => "run_jobs",
-            Self::Accounts => "accounts",
-            Self::Erase => "erase",
-        }
-    }
-
-    /// Returns the right with this name, or `None` if there is none.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|right| right.name() == name)
+named_enum! {
+    /// One thing that somebody may be allowed to do.
+    #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, ToSchema)]
+    #[serde(rename_all = "snake_case")]
+    pub enum Right {
+        /// Look at agents, plans, figures and what happened.
+        Read = "read",
+        /// Ask for state changes, decide approvals.
+        Change = "change",
+        /// Import and edit schedules, skills of agents.
+        Import = "import",
+        /// Excuse agents for a span.
+        Excuse = "excuse",
+        /// Write rules, switch them and try them.
+        EditRules = "edit_rules",
+        /// Run and download reports.
+        Report = "report",
+        /// Ask analytics queries of the platform, and read what came of them.
+        Analytics = "analytics",
+        /// Read, verify and export the audit chain.
+        Audit = "audit",
+        /// Look after webhook endpoints and their deliveries.
+        Webhooks = "webhooks",
+        /// Start jobs of the calendar.
+        RunJobs = "run_jobs",
+        /// Make and change accounts and tokens.
+        Accounts = "accounts",
+        /// Erase agents, for good.
+        Erase = "erase",
     }
 }
 
-impl fmt::Display for Right {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+named_enum! {
+    /// What somebody is: a set of rights with a name.
+    #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, ToSchema)]
+    #[serde(rename_all = "snake_case")]
+    pub enum Role {
+        /// Looks, a wallboard for instance.
+        Viewer = "viewer",
+        /// Runs a floor: changes and excuses the agents of the named teams.
+        Supervisor = "supervisor",
+        /// Loads shifts and writes rules.
+        Analyst = "analyst",
+        /// Checks what was done, and changes nothing.
+        Auditor = "auditor",
+        /// May do everything.
+        Admin = "admin",
     }
-}
-
-/// What somebody is: a set of rights with a name.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// Looks, a wallboard for instance.
-    Viewer,
-    /// Runs a floor: changes and excuses the agents of the named teams.
-    Supervisor,
-    /// Loads shifts and writes rules.
-    Analyst,
-    /// Checks what was done, and changes nothing.
-    Auditor,
-    /// May do everything.
-    Admin,
 }
 
 impl Role {
-    /// All roles, the least powerful first.
-    pub const ALL: [Self; 5] = [Self::Viewer, Self::Supervisor, Self::Analyst, Self::Auditor, Self::Admin];
-
-    /// Returns the name in the configuration, the API and the console.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Viewer => "viewer",
-            Self::Supervisor => "supervisor",
-            Self::Analyst => "analyst",
-            Self::Auditor => "auditor",
-            Self::Admin => "admin",
-        }
-    }
-
-    /// Returns the role with this name, or `None` if there is none.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|role| role.name() == name)
-    }
-
     /// Returns whether the role has the right. This is the table of roles.
     pub const fn has_right(self, right: Right) -> bool {
         match self {
@@ -149,12 +87,6 @@ impl Role {
     /// Returns whether the role must be given teams, if only by naming all of them.
     pub const fn requires_teams(self) -> bool {
         matches!(self, Self::Supervisor)
-    }
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
     }
 }
 

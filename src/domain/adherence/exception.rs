@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::domain::ids::{AgentId, ExceptionId, TeamName, TenantId};
 use crate::domain::schedules::schedule::Coverage;
 use crate::domain::time::UtcMicros;
+use crate::domain::wording::named_enum;
 
 /// The longest duration of one exception.
 pub const MAX_EXCEPTION_DURATION: Duration = Duration::from_hours(400 * 24);
@@ -73,25 +74,16 @@ pub struct Exception {
     pub early_end: Option<EarlyEnd>,
 }
 
-/// The status of an exception at an instant.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ExceptionStatus {
-    /// The instant is before it.
-    Upcoming,
-    /// The instant is within it.
-    Running,
-    /// The instant is after it.
-    Past,
-}
-
-impl ExceptionStatus {
-    /// Returns the name in the API.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Upcoming => "to_come",
-            Self::Running => "running",
-            Self::Past => "over",
-        }
+named_enum! {
+    /// The status of an exception at an instant.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub enum ExceptionStatus {
+        /// The instant is before it.
+        Upcoming = "to_come",
+        /// The instant is within it.
+        Running = "running",
+        /// The instant is after it.
+        Past = "over",
     }
 }
 

@@ -10,9 +10,10 @@ use super::Verdict;
 use super::sums::{Counts, Sums};
 use super::timeline::{AdherenceTimeline, Span, TimelineSegment};
 use crate::domain::agents::state::AgentState;
-use crate::domain::schedules::breaks::{MIN_REST, is_resting};
+use crate::domain::schedules::rest::{MIN_REST, is_resting};
 use crate::domain::schedules::schedule::{Activity, Segment};
 use crate::domain::time::UtcMicros;
+use crate::domain::wording::named_enum;
 
 /// A timeline cut over a span.
 #[derive(Debug)]
@@ -21,41 +22,24 @@ pub struct Ledger<'a> {
     segments: Vec<TimelineSegment>,
 }
 
-/// The outcome of a mandatory break.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum BreakOutcome {
-    /// Taken without interruption, for as long as planned, and in time.
-    Taken,
-    /// Taken in time, but without interruption for less than planned.
-    Short,
-    /// Taken for as long as planned, but begun later than the tolerance after the planned instant.
-    Late,
-    /// Both short and late.
-    ShortAndLate,
-    /// Without any rest long enough to count.
-    Missed,
-    /// With too few observations to decide.
-    Unknown,
-    /// Not due, since an exception covers its beginning.
-    UnderException,
-}
-
-impl BreakOutcome {
-    /// All outcomes.
-    pub const ALL: [Self; 7] =
-        [Self::Taken, Self::Short, Self::Late, Self::ShortAndLate, Self::Missed, Self::Unknown, Self::UnderException];
-
-    /// Returns the name in reports.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Taken => "taken",
-            Self::Short => "short",
-            Self::Late => "late",
-            Self::ShortAndLate => "short and late",
-            Self::Missed => "missed",
-            Self::Unknown => "unknown",
-            Self::UnderException => "excused",
-        }
+named_enum! {
+    /// The outcome of a mandatory break.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub enum BreakOutcome {
+        /// Taken without interruption, for as long as planned, and in time.
+        Taken = "taken",
+        /// Taken in time, but without interruption for less than planned.
+        Short = "short",
+        /// Taken for as long as planned, but begun later than the tolerance after the planned instant.
+        Late = "late",
+        /// Both short and late.
+        ShortAndLate = "short and late",
+        /// Without any rest long enough to count.
+        Missed = "missed",
+        /// With too few observations to decide.
+        Unknown = "unknown",
+        /// Not due, since an exception covers its beginning.
+        UnderException = "excused",
     }
 }
 

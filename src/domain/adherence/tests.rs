@@ -9,18 +9,7 @@ fn at(minute: i64) -> UtcMicros {
 }
 
 fn observed_state(state: AgentState, entered_at: UtcMicros) -> ObservedState {
-    let (platform_at, row_at, source) = (None, entered_at, ObservationSource::Snapshot);
-    ObservedState {
-        state,
-        reason: None,
-        queue: None,
-        entered_at,
-        platform_entered_at: platform_at,
-        history_at: row_at,
-        source,
-        transition: None,
-        requested_by_person: false,
-    }
+    ObservedState::new(state, entered_at, ObservationSource::Snapshot)
 }
 
 /// The verdict on an agent for whom `activity` is planned since minute 60, just seen.

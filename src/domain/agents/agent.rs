@@ -59,6 +59,21 @@ pub struct ObservedState {
 }
 
 impl ObservedState {
+    /// Creates a state that was entered at an instant, and of which nothing else is known.
+    pub const fn new(state: AgentState, entered_at: UtcMicros, source: ObservationSource) -> Self {
+        Self {
+            state,
+            reason: None,
+            queue: None,
+            entered_at,
+            platform_entered_at: None,
+            history_at: entered_at,
+            source,
+            transition: None,
+            requested_by_person: false,
+        }
+    }
+
     /// Returns whether `entered_at` is an estimate instead of the platform's own time.
     pub const fn is_estimate(&self) -> bool {
         match self.source {

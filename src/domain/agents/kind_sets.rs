@@ -6,36 +6,35 @@ use std::sync::Arc;
 
 use super::state::{AgentState, STATE_KINDS};
 use crate::domain::schedules::schedule::{ACTIVITY_KINDS, Activity};
+use crate::domain::wording::named_enum;
 
 /// The number of values that [`PlanKind::index`] can return.
 pub const PLAN_KINDS: usize = ACTIVITY_KINDS + 2;
 
-/// What a plan says about an instant, small enough for tables. All activities with a custom name are `Other`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum PlanKind {
-    /// Plain work.
-    Work,
-    /// A short pause.
-    Break,
-    /// The meal break.
-    Lunch,
-    /// A meeting.
-    Meeting,
-    /// Training or coaching.
-    Training,
-    /// An activity with a custom name.
-    Other,
-    /// The schedule covers the instant and has no shift.
-    Off,
-    /// The schedule does not cover the instant.
-    Uncovered,
+named_enum! {
+    /// What a plan says about an instant, small enough for tables. All activities with a custom name are `Other`.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub enum PlanKind {
+        /// Plain work.
+        Work = "work",
+        /// A short pause.
+        Break = "break",
+        /// The meal break.
+        Lunch = "lunch",
+        /// A meeting.
+        Meeting = "meeting",
+        /// Training or coaching.
+        Training = "training",
+        /// An activity with a custom name.
+        Other = "other",
+        /// The schedule covers the instant and has no shift.
+        Off = "off",
+        /// The schedule does not cover the instant.
+        Uncovered = "uncovered",
+    }
 }
 
 impl PlanKind {
-    /// All kinds, in the order of [`PlanKind::index`].
-    pub const ALL: [Self; PLAN_KINDS] =
-        [Self::Work, Self::Break, Self::Lunch, Self::Meeting, Self::Training, Self::Other, Self::Off, Self::Uncovered];
-
     /// Returns the kind of an activity.
     pub const fn from_activity(activity: &Activity) -> Self {
         Self::ALL[activity.index()]
@@ -44,20 +43,6 @@ impl PlanKind {
     /// Returns a small number for tables.
     pub const fn index(self) -> usize {
         self as usize
-    }
-
-    /// Returns the name in rules and messages; `other` for an activity with a custom name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Work => "work",
-            Self::Break => "break",
-            Self::Lunch => "lunch",
-            Self::Meeting => "meeting",
-            Self::Training => "training",
-            Self::Other => "other",
-            Self::Off => "off",
-            Self::Uncovered => "uncovered",
-        }
     }
 
     /// Returns whether the kind is within a shift.

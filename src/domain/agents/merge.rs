@@ -220,14 +220,6 @@ fn merge_same_state(
     let has_same_instant =
         current.platform_entered_at.is_some() && current.platform_entered_at == observation.platform_changed_at;
     let is_close = has_same_instant || observed.entered_at <= current.entered_at + SAME_CHANGE_WINDOW;
-    let corrected = |new_state| {
-        MergeResult::TimeCorrected(ObservedState {
-            reason: current.reason.clone(),
-            transition: current.transition,
-            requested_by_person: current.requested_by_person,
-            ..new_state
-        })
-    };
     // An earlier interval of the same state says nothing of this one.
     let is_older = known.previous.is_some_and(|previous| {
         observation.generated_at < previous.entered_at || observed.entered_at + known.max_delay < previous.entered_at
@@ -236,13 +228,23 @@ fn merge_same_state(
     match current.source {
         ObservationSource::Post | ObservationSource::Feed if is_earlier_interval => MergeResult::Unchanged,
         // A change that waited for the end of a contact took effect long after it was accepted.
-        ObservationSource::Post => corrected(observed),
-        ObservationSource::Feed if is_close => corrected(observed),
+        ObservationSource::Post => time_corrected(current, observed),
+        ObservationSource::Feed if is_close => time_corrected(current, observed),
         ObservationSource::Feed | ObservationSource::Snapshot if !is_close => {
             MergeResult::Changed(observed.ordered_after(Some(current)))
         }
         ObservationSource::Feed | ObservationSource::Snapshot => merge_queue(current, observation),
     }
+}
+
+/// Corrects the time of the current state, of which the cause stays known.
+fn time_corrected(current: &ObservedState, observed: ObservedState) -> MergeResult {
+    MergeResult::TimeCorrected(ObservedState {
+        reason: current.reason.clone(),
+        transition: current.transition,
+        requested_by_person: current.requested_by_person,
+        ..observed
+    })
 }
 
 /// Merges the queue, which may have changed.
@@ -255,17 +257,7 @@ fn merge_queue(current: &ObservedState, observation: &SnapshotRow) -> MergeResul
 
 /// Merges a feed message.
 pub fn merge_feed(known: KnownState<'_>, observation: &FeedObservation) -> MergeResult {
-    let observed = ObservedState {
-        state: observation.state.clone(),
-        reason: None,
-        queue: None,
-        entered_at: observation.estimated_start,
-        platform_entered_at: None,
-        history_at: observation.estimated_start,
-        source: ObservationSource::Feed,
-        transition: None,
-        requested_by_person: false,
-    };
+    let observed = ObservedState::new(observation.state.clone(), observation.estimated_start, ObservationSource::Feed);
     let Some(current) = known.current else { return MergeResult::Changed(observed) };
     if current.state.is_unobserved() {
         let entered_at = if observation.estimated_start > current.entered_at {
@@ -279,12 +271,7 @@ pub fn merge_feed(known: KnownState<'_>, observation: &FeedObservation) -> Merge
     if current.state == observation.state {
         return match current.source {
             _ if observation.estimated_start <= current.entered_at + max_delay => MergeResult::Unchanged,
-            ObservationSource::Post => MergeResult::TimeCorrected(ObservedState {
-                reason: current.reason.clone(),
-                transition: current.transition,
-                requested_by_person: current.requested_by_person,
-                ..observed
-            }),
+            ObservationSource::Post => time_corrected(current, observed),
             ObservationSource::Feed | ObservationSource::Snapshot => {
                 MergeResult::Changed(observed.ordered_after(Some(current)))
             }

@@ -6,4 +6,5 @@ pub mod kind_sets;
 pub mod merge;
 pub mod roster;
 pub mod skill;
+pub mod staffing;
 pub mod state;

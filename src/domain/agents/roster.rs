@@ -3,6 +3,7 @@
 //! The engine updates it after a commit, and the planner reads it. It decides nothing and reads no clock. Its methods
 //! keep derived values (the position in the plan, the number of rule actions) consistent with their sources.
 
+mod index;
 pub mod memory;
 pub mod plan_position;
 
@@ -10,6 +11,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
+
+pub use self::index::{AgentIndex, TeamIndex};
 
 use self::memory::{AutomationMemory, RuleMemory};
 use self::plan_position::PlanPosition;
@@ -23,34 +26,9 @@ use crate::domain::changes::priority::Priority;
 use crate::domain::changes::transition::{Transition, WaitReason};
 use crate::domain::ids::{AgentId, RuleId, TeamName, TenantId};
 use crate::domain::live::figures::Figures;
-use crate::domain::schedules::breaks;
+use crate::domain::schedules::rest;
 use crate::domain::schedules::schedule::{AgentPlan, Coverage};
 use crate::domain::time::UtcMicros;
-
-/// An agent's index in the roster; valid until the next [`Roster::upsert`] or [`Roster::remove`].
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct AgentIndex(u32);
-
-impl AgentIndex {
-    /// Returns the position in [`Roster::agents`].
-    pub const fn position(self) -> usize {
-        self.0 as usize
-    }
-}
-
-/// A team's number in one roster. Agents without a known team share [`TeamIndex::NONE`].
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct TeamIndex(u16);
-
-impl TeamIndex {
-    /// No known team.
-    pub const NONE: Self = Self(0);
-
-    /// Returns the position in tables of length [`Roster::team_count`].
-    pub const fn position(self) -> usize {
-        self.0 as usize
-    }
-}
 
 /// The platform's own answers, and how long they are valid.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -171,14 +149,14 @@ impl AgentRecord {
         self.memory.as_deref()
     }
 
-    /// Returns when the last state interval that counts as a rest ended (see [`breaks::counts_as_rest`]).
+    /// Returns when the last state interval that counts as a rest ended (see [`rest::counts_as_rest`]).
     pub const fn last_rest_ended_at(&self) -> Option<UtcMicros> {
         self.last_rest_ended_at
     }
 
     fn set_state(&mut self, observed: ObservedState) {
         if let Some(before) = self.observed.take().filter(|before| before.state != observed.state) {
-            self.record_rest(breaks::counts_as_rest(&self.plan, &before, observed.entered_at), observed.entered_at);
+            self.record_rest(rest::counts_as_rest(&self.plan, &before, observed.entered_at), observed.entered_at);
         }
         self.observed = Some(observed);
     }
@@ -414,7 +392,7 @@ impl Roster {
     /// a restart, from the store; set the plan first.
     pub fn record_past_rest(&mut self, index: AgentIndex, (began_at, ended_at): (UtcMicros, UtcMicros)) {
         if let Some(record) = self.agents.get_mut(index.position()) {
-            record.record_rest(breaks::can_begin_rest(&record.plan, began_at), ended_at);
+            record.record_rest(rest::can_begin_rest(&record.plan, began_at), ended_at);
         }
     }
 

@@ -1,6 +1,5 @@
-//! The time buckets that an aggregation sums over, in the calendar of a time zone.
+//! The time buckets of values: those that an aggregation sums over, in the calendar of a time zone, and those of a series.
 
-use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -11,37 +10,33 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::domain::time::UtcMicros;
+use crate::domain::wording::named_enum;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// How long the buckets of a time series are. Guide 002 shows `DAY`; the others are named after the same pattern.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum QueryBucket {
-    /// An hour that passed since the local midnight; the last of a day is cut where a clock change moves by less than an hour.
-    Hour,
-    /// A local day, however long.
-    Day,
-    /// From a local Monday to the next.
-    Week,
-    /// A local month.
-    Month,
+/// A quarter of an hour.
+pub const QUARTER: Duration = Duration::from_mins(15);
+
+/// A quarter of an hour, in microseconds.
+pub const QUARTER_US: i64 = 900_000_000;
+
+named_enum! {
+    /// How long the buckets of a time series are. Guide 002 shows `DAY`; the others are named after the same pattern.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, ToSchema)]
+    #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+    pub enum QueryBucket {
+        /// An hour that passed since the local midnight; the last of a day is cut where a clock change moves by less than an hour.
+        Hour = "HOUR",
+        /// A local day, however long.
+        Day = "DAY",
+        /// From a local Monday to the next.
+        Week = "WEEK",
+        /// A local month.
+        Month = "MONTH",
+    }
 }
 
 impl QueryBucket {
-    /// All bucket sizes, shortest first.
-    pub const ALL: [Self; 4] = [Self::Hour, Self::Day, Self::Week, Self::Month];
-
-    /// Returns the name on the wire and in the configuration.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Hour => "HOUR",
-            Self::Day => "DAY",
-            Self::Week => "WEEK",
-            Self::Month => "MONTH",
-        }
-    }
-
     /// Returns the start of the bucket that contains an instant. Every instant is in exactly one bucket.
     pub fn floor(self, at: UtcMicros, zone: &TimeZone) -> UtcMicros {
         let date = at.timestamp().to_zoned(zone.clone()).date();
@@ -72,11 +67,6 @@ impl QueryBucket {
         // Only beyond the years of the calendar, which no query reaches.
         next.filter(|next| *next > start).unwrap_or(start + HOUR)
     }
-
-    /// Returns whether a bucket begins at the instant.
-    pub fn is_bucket_start(self, at: UtcMicros, zone: &TimeZone) -> bool {
-        self.floor(at, zone) == at
-    }
 }
 
 /// Returns the first instant of a local day.
@@ -93,12 +83,6 @@ fn monday_of(date: Date) -> Option<Date> {
     date.checked_sub(i64::from(date.weekday().to_monday_zero_offset()).days()).ok()
 }
 
-impl fmt::Display for QueryBucket {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
 impl FromStr for QueryBucket {
     type Err = String;
 
@@ -106,5 +90,43 @@ impl FromStr for QueryBucket {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let known = Self::ALL.into_iter().find(|bucket| bucket.name().eq_ignore_ascii_case(text));
         known.ok_or_else(|| format!("no bucket is called `{text}`; write HOUR, DAY, WEEK or MONTH"))
+    }
+}
+
+named_enum! {
+    /// The length of time of one value of a series.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub enum SeriesBucket {
+        /// A quarter of an hour.
+        Quarter = "quarter",
+        /// An hour.
+        Hour = "hour",
+        /// A calendar day.
+        Day = "day",
+        /// A week starting on Monday.
+        Week = "week",
+        /// A calendar month.
+        Month = "month",
+    }
+}
+
+impl SeriesBucket {
+    /// Returns the usual duration; for a month, the longest.
+    pub const fn typical_duration(self) -> Duration {
+        match self {
+            Self::Quarter => QUARTER,
+            Self::Hour => Duration::from_hours(1),
+            Self::Day => Duration::from_hours(24),
+            Self::Week => Duration::from_hours(7 * 24),
+            Self::Month => Duration::from_hours(31 * 24),
+        }
+    }
+
+    /// Returns the words for several buckets.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Quarter => "quarter of an hour",
+            Self::Hour | Self::Day | Self::Week | Self::Month => self.name(),
+        }
     }
 }

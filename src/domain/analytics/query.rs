@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 use super::row::canonical_json;
 use super::{MAX_DIMENSIONS, MAX_METRICS, MAX_PART_DURATION, MAX_PARTS, QueryBucket};
 use crate::domain::time::UtcMicros;
+use crate::domain::wording::named_enum;
 
 /// The maximum length of the name of a query, metric or dimension, in characters.
 const MAX_NAME_LENGTH: usize = 100;
@@ -27,35 +28,21 @@ const EARLIEST: UtcMicros = UtcMicros::from_micros(946_684_800_000_000);
 /// 2200-01-01T00:00:00Z; the calendars of all zones are regular up to it.
 const LATEST: UtcMicros = UtcMicros::from_micros(7_258_118_400_000_000);
 
-/// How the values of a metric are put together. Guide 002 shows `sum`, `avg` and `pct`.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Aggregation {
-    /// Their sum.
-    Sum,
-    /// Their mean.
-    Avg,
-    /// The share of those that are true, in percent.
-    Pct,
-    /// The least of them.
-    Min,
-    /// The greatest of them.
-    Max,
-}
-
-impl Aggregation {
-    /// All aggregations.
-    pub const ALL: [Self; 5] = [Self::Sum, Self::Avg, Self::Pct, Self::Min, Self::Max];
-
-    /// Returns the name on the wire and in the configuration.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Sum => "sum",
-            Self::Avg => "avg",
-            Self::Pct => "pct",
-            Self::Min => "min",
-            Self::Max => "max",
-        }
+named_enum! {
+    /// How the values of a metric are put together. Guide 002 shows `sum`, `avg` and `pct`.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, ToSchema)]
+    #[serde(rename_all = "snake_case")]
+    pub enum Aggregation {
+        /// Their sum.
+        Sum = "sum",
+        /// Their mean.
+        Avg = "avg",
+        /// The share of those that are true, in percent.
+        Pct = "pct",
+        /// The least of them.
+        Min = "min",
+        /// The greatest of them.
+        Max = "max",
     }
 }
 

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use crate::domain::wording::named_enum;
+
 /// The error for an inconsistent result. Nothing of the result is kept.
 #[derive(Error, Clone, PartialEq, Eq, Debug)]
 #[error("the answer to the query {query:?}, {location}: {problem}; {}", .kind.suggestion())]
@@ -18,39 +20,28 @@ pub struct ResultError {
     pub problem: String,
 }
 
-/// The kinds of inconsistency in a result.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum ResultErrorKind {
-    /// Rows between two pages are missing, or a page begins after the requested position.
-    Gap,
-    /// A row came twice, or a page begins before the requested position.
-    Duplicate,
-    /// The number of rows differs from the promised one, or the promised number changed.
-    CountMismatch,
-    /// A row does not belong to the query: it is outside its span, not at a bucket's start, or has other dimensions.
-    ForeignRow,
-    /// There are more rows than the limit.
-    TooMany,
-    /// A field has an invalid value.
-    Unreadable,
-    /// The parts do not tile the requested span.
-    NotContiguous,
+named_enum! {
+    /// The kinds of inconsistency in a result.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+    pub enum ResultErrorKind {
+        /// Rows between two pages are missing, or a page begins after the requested position.
+        Gap = "gap",
+        /// A row came twice, or a page begins before the requested position.
+        Duplicate = "repeat",
+        /// The number of rows differs from the promised one, or the promised number changed.
+        CountMismatch = "count",
+        /// A row does not belong to the query: it is outside its span, not at a bucket's start, or has other dimensions.
+        ForeignRow = "foreign",
+        /// There are more rows than the limit.
+        TooMany = "too_many",
+        /// A field has an invalid value.
+        Unreadable = "unreadable",
+        /// The parts do not tile the requested span.
+        NotContiguous = "torn",
+    }
 }
 
 impl ResultErrorKind {
-    /// Returns a short stable name for the store, metrics and logs.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Gap => "gap",
-            Self::Duplicate => "repeat",
-            Self::CountMismatch => "count",
-            Self::ForeignRow => "foreign",
-            Self::TooMany => "too_many",
-            Self::Unreadable => "unreadable",
-            Self::NotContiguous => "torn",
-        }
-    }
-
     const fn suggestion(self) -> &'static str {
         match self {
             Self::Gap | Self::Duplicate | Self::CountMismatch => {

@@ -12,74 +12,11 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use self::aggregated::{AggregatedMetric, ResultSource};
+use self::aggregated::{AggregatedMetric, MAX_SOURCE_LENGTH, ResultSource};
+pub use super::bucket::{QUARTER, QUARTER_US, SeriesBucket};
 use crate::domain::adherence::figures::{AdherenceFormula, AdherenceTimes, Ratio};
 use crate::domain::ids::{AgentId, QueueId, SkillId, TeamName};
 use crate::domain::live::figures::{Measure, QUEUE_MEASURES, SKILL_MEASURES, Unit};
-
-/// A quarter of an hour.
-pub const QUARTER: Duration = Duration::from_mins(15);
-
-/// A quarter of an hour, in microseconds.
-pub const QUARTER_US: i64 = 900_000_000;
-
-/// The maximum length of a source's text, in bytes: room for the platform's names of metrics, dimensions and groups.
-const MAX_SOURCE_LENGTH: usize = 2_000;
-
-/// The length of time of one value of a series.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum SeriesBucket {
-    /// A quarter of an hour.
-    Quarter,
-    /// An hour.
-    Hour,
-    /// A calendar day.
-    Day,
-    /// A week starting on Monday.
-    Week,
-    /// A calendar month.
-    Month,
-}
-
-impl SeriesBucket {
-    /// All bucket sizes, shortest first.
-    pub const ALL: [Self; 5] = [Self::Quarter, Self::Hour, Self::Day, Self::Week, Self::Month];
-
-    /// Returns the bucket size with this name, or `None` if there is none.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|bucket| bucket.name() == name)
-    }
-
-    /// Returns the name in responses.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Quarter => "quarter",
-            Self::Hour => "hour",
-            Self::Day => "day",
-            Self::Week => "week",
-            Self::Month => "month",
-        }
-    }
-
-    /// Returns the usual duration; for a month, the longest.
-    pub const fn typical_duration(self) -> Duration {
-        match self {
-            Self::Quarter => QUARTER,
-            Self::Hour => Duration::from_hours(1),
-            Self::Day => Duration::from_hours(24),
-            Self::Week => Duration::from_hours(7 * 24),
-            Self::Month => Duration::from_hours(31 * 24),
-        }
-    }
-
-    /// Returns the words for several buckets.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Quarter => "quarter of an hour",
-            Self::Hour | Self::Day | Self::Week | Self::Month => self.name(),
-        }
-    }
-}
 
 /// The agents whose time counts.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -310,7 +310,7 @@ proptest! {
         let start = bucket.floor(instant, &zone);
         let next = bucket.next_start(start, &zone);
         prop_assert!(start <= instant && instant < next, "{start} {instant} {next}");
-        prop_assert!(bucket.is_bucket_start(start, &zone) && bucket.is_bucket_start(next, &zone));
+        prop_assert!(bucket.floor(start, &zone) == start && bucket.floor(next, &zone) == next);
         prop_assert_eq!(bucket.floor(next.offset(-1), &zone), start);
     }
 
@@ -329,7 +329,7 @@ proptest! {
         prop_assert!(parts.windows(2).all(|pair| pair[0].to == pair[1].from));
         for part in &parts {
             prop_assert!(part.from < part.to && part.to.since(part.from) <= MAX_PART_DURATION);
-            prop_assert!(bucket.is_bucket_start(part.from, &query.zone) && bucket.is_bucket_start(part.to, &query.zone));
+            prop_assert!(bucket.floor(part.from, &query.zone) == part.from && bucket.floor(part.to, &query.zone) == part.to);
         }
         // No part could take in another bucket.
         for part in parts.iter().rev().skip(1) {

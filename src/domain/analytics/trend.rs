@@ -11,6 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::domain::time::UtcMicros;
+use crate::domain::wording::named_enum;
 
 /// The number of values used for the moving average and the z-score (source: guide 002).
 pub const WINDOW: usize = 3;
@@ -73,52 +74,34 @@ pub struct Sample {
     pub value: Option<f64>,
 }
 
-/// Where a value lies beside the moving average up to it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-#[schema(as = TrendDirection)]
-pub enum Direction {
-    /// Above it.
-    Up,
-    /// Below it.
-    Down,
-    /// On it. (Guide 002 calls this `DOWN` too.)
-    Level,
-}
-
-impl Direction {
-    /// Returns the name as spelled in guide 002.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Up => "UP",
-            Self::Down => "DOWN",
-            Self::Level => "LEVEL",
-        }
+named_enum! {
+    /// Where a value lies beside the moving average up to it.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
+    #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+    #[schema(as = TrendDirection)]
+    pub enum Direction {
+        /// Above it.
+        Up = "UP",
+        /// Below it.
+        Down = "DOWN",
+        /// On it. (Guide 002 calls this `DOWN` too.)
+        Level = "LEVEL",
     }
 }
 
-/// Which way an anomaly goes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum AnomalyKind {
-    /// Far above what was to be expected.
-    Spike,
-    /// Far below it.
-    Drop,
+named_enum! {
+    /// Which way an anomaly goes.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
+    #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+    pub enum AnomalyKind {
+        /// Far above what was to be expected.
+        Spike = "SPIKE",
+        /// Far below it.
+        Drop = "DROP",
+    }
 }
 
 impl AnomalyKind {
-    /// Both kinds.
-    pub const ALL: [Self; 2] = [Self::Spike, Self::Drop];
-
-    /// Returns the name as spelled in guide 002.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Spike => "SPIKE",
-            Self::Drop => "DROP",
-        }
-    }
-
     /// Returns the word for rules and sentences.
     pub const fn label(self) -> &'static str {
         match self {
@@ -126,36 +109,18 @@ impl AnomalyKind {
             Self::Drop => "drop",
         }
     }
-
-    /// Returns the kind with this name, or `None` if there is none.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
-    }
 }
 
-/// What a value is an anomaly of.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-#[schema(as = TrendBaseline)]
-pub enum Baseline {
-    /// The values just before it: its z-score goes beyond the threshold.
-    Window,
-    /// The same quarter hour of earlier weeks.
-    Season,
-}
-
-impl Baseline {
-    /// Returns the name in responses and in the store.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Window => "window",
-            Self::Season => "season",
-        }
-    }
-
-    /// Returns the baseline with this name, or `None` if there is none.
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Window, Self::Season].into_iter().find(|baseline| baseline.name() == name)
+named_enum! {
+    /// What a value is an anomaly of.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
+    #[serde(rename_all = "snake_case")]
+    #[schema(as = TrendBaseline)]
+    pub enum Baseline {
+        /// The values just before it: its z-score goes beyond the threshold.
+        Window = "window",
+        /// The same quarter hour of earlier weeks.
+        Season = "season",
     }
 }
 

@@ -27,11 +27,6 @@ impl HeadVerifier {
         }
     }
 
-    /// Returns the number of the last entry that a head covers.
-    pub fn last_seq(&self) -> u64 {
-        self.heads.back().map_or(0, |head| head.seq)
-    }
-
     /// Verifies the next entry.
     ///
     /// # Errors

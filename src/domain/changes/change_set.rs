@@ -8,7 +8,6 @@ pub mod cost_estimate;
 mod preview;
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -24,109 +23,57 @@ use crate::domain::agents::state::AgentState;
 use crate::domain::audit::Hash;
 use crate::domain::ids::{AgentId, ChangeSetId, ReasonCode, SkillId, TeamName, TenantId, TransitionId};
 use crate::domain::time::UtcMicros;
+use crate::domain::wording::named_enum;
 
 /// The largest number of agents in one bulk change.
 pub const MAX_AGENTS_PER_SET: usize = 10_000;
 
-/// What would happen to an agent, or why nothing would.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum PreviewOutcome {
-    /// Changed as soon as the budget allows.
-    Change,
-    /// Changed when the contact is over.
-    AfterContact,
-    /// In the state already, and changed all the same, since the reason is to be set too.
-    ChangeReason,
-    /// The last sight shows the agent there.
-    AlreadyThere,
-    /// No shift now, and policy forbids the state without one.
-    NotScheduled,
-    /// In a break that must be taken.
-    MandatoryBreak,
-    /// A change into such a break is under way.
-    BreakUnderWay,
-    /// An urgent change of the agent waits to leave, and this one is not urgent.
-    UrgentUnderWay,
-    /// On a contact, and such agents are to be left alone.
-    OnContact,
-    /// A skill of the agent would fall below its floor.
-    BelowFloor,
-    /// Logged out: the platform changes nobody who is.
-    LoggedOut,
-    /// No sight has ever shown the agent, or shows him no more.
-    Unseen,
-    /// The last sight is too old to tell what the agent is doing.
-    Stale,
-    /// No such agent, or none of the caller's teams.
-    UnknownAgent,
-    /// Of a set that takes another back: that one did not change the agent.
-    NotChanged,
-    /// Of such a set: the agent is no longer in the state that was set.
-    MovedOn,
-    /// Of such a set: the platform cannot set the state before.
-    CannotGoBack,
+named_enum! {
+    /// What would happen to an agent, or why nothing would.
+    #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, ToSchema)]
+    #[serde(rename_all = "snake_case")]
+    pub enum PreviewOutcome {
+        /// Changed as soon as the budget allows.
+        Change = "change",
+        /// Changed when the contact is over.
+        AfterContact = "after_contact",
+        /// In the state already, and changed all the same, since the reason is to be set too.
+        ChangeReason = "change_reason",
+        /// The last sight shows the agent there.
+        AlreadyThere = "already_there",
+        /// No shift now, and policy forbids the state without one.
+        NotScheduled = "not_scheduled",
+        /// In a break that must be taken.
+        MandatoryBreak = "mandatory_break",
+        /// A change into such a break is under way.
+        BreakUnderWay = "break_under_way",
+        /// An urgent change of the agent waits to leave, and this one is not urgent.
+        UrgentUnderWay = "urgent_under_way",
+        /// On a contact, and such agents are to be left alone.
+        OnContact = "on_contact",
+        /// A skill of the agent would fall below its floor.
+        BelowFloor = "below_floor",
+        /// Logged out: the platform changes nobody who is.
+        LoggedOut = "logged_out",
+        /// No sight has ever shown the agent, or shows him no more.
+        Unseen = "unseen",
+        /// The last sight is too old to tell what the agent is doing.
+        Stale = "stale",
+        /// No such agent, or none of the caller's teams.
+        UnknownAgent = "unknown_agent",
+        /// Of a set that takes another back: that one did not change the agent.
+        NotChanged = "not_changed",
+        /// Of such a set: the agent is no longer in the state that was set.
+        MovedOn = "moved_on",
+        /// Of such a set: the platform cannot set the state before.
+        CannotGoBack = "cannot_go_back",
+    }
 }
 
 impl PreviewOutcome {
-    /// All outcomes.
-    pub const ALL: [Self; 17] = [
-        Self::Change,
-        Self::AfterContact,
-        Self::ChangeReason,
-        Self::AlreadyThere,
-        Self::NotScheduled,
-        Self::MandatoryBreak,
-        Self::BreakUnderWay,
-        Self::UrgentUnderWay,
-        Self::OnContact,
-        Self::BelowFloor,
-        Self::LoggedOut,
-        Self::Unseen,
-        Self::Stale,
-        Self::UnknownAgent,
-        Self::NotChanged,
-        Self::MovedOn,
-        Self::CannotGoBack,
-    ];
-
-    /// Returns the name in messages and the store.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Change => "change",
-            Self::AfterContact => "after_contact",
-            Self::ChangeReason => "change_reason",
-            Self::AlreadyThere => "already_there",
-            Self::NotScheduled => "not_scheduled",
-            Self::MandatoryBreak => "mandatory_break",
-            Self::BreakUnderWay => "break_under_way",
-            Self::UrgentUnderWay => "urgent_under_way",
-            Self::OnContact => "on_contact",
-            Self::BelowFloor => "below_floor",
-            Self::LoggedOut => "logged_out",
-            Self::Unseen => "unseen",
-            Self::Stale => "stale",
-            Self::UnknownAgent => "unknown_agent",
-            Self::NotChanged => "not_changed",
-            Self::MovedOn => "moved_on",
-            Self::CannotGoBack => "cannot_go_back",
-        }
-    }
-
-    /// Returns the outcome with this name, or `None` if there is none.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|outcome| outcome.name() == name)
-    }
-
     /// Returns whether the agent is changed.
     pub const fn is_change(self) -> bool {
         matches!(self, Self::Change | Self::AfterContact | Self::ChangeReason)
-    }
-}
-
-impl fmt::Display for PreviewOutcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
     }
 }
 

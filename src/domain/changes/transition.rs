@@ -15,6 +15,7 @@ use super::priority::Priority;
 use crate::domain::agents::state::AgentState;
 use crate::domain::ids::{AgentId, ChangeSetId, ReasonCode, RuleId, TenantId, TransitionId};
 use crate::domain::time::UtcMicros;
+use crate::domain::wording::named_enum;
 
 /// Who or what wanted something.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, ToSchema)]
@@ -54,49 +55,35 @@ impl Actor {
     }
 }
 
-/// Why a transition waits.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum WaitReason {
-    /// For a free slot of the request budget.
-    Budget,
-    /// For another change of the same agent that is under way.
-    InFlight,
-    /// For a mandatory break to end.
-    MandatoryBreak,
-    /// For the contact to end.
-    Contact,
-    /// For the next try after a failed one.
-    Retry,
-    /// For the platform to answer whether the agent is scheduled.
-    PlatformAnswer,
-    /// For the platform to allow what it refused with 409.
-    Conflict,
-    /// For automation, which is halted, to resume.
-    Halted,
-    /// For a person to approve.
-    Approval,
-    /// For fresh sight of the agent.
-    Sight,
+named_enum! {
+    /// Why a transition waits.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, ToSchema)]
+    #[serde(rename_all = "snake_case")]
+    pub enum WaitReason {
+        /// For a free slot of the request budget.
+        Budget = "budget",
+        /// For another change of the same agent that is under way.
+        InFlight = "in_flight",
+        /// For a mandatory break to end.
+        MandatoryBreak = "mandatory_break",
+        /// For the contact to end.
+        Contact = "contact",
+        /// For the next try after a failed one.
+        Retry = "retry",
+        /// For the platform to answer whether the agent is scheduled.
+        PlatformAnswer = "platform_answer",
+        /// For the platform to allow what it refused with 409.
+        Conflict = "conflict",
+        /// For automation, which is halted, to resume.
+        Halted = "halted",
+        /// For a person to approve.
+        Approval = "approval",
+        /// For fresh sight of the agent.
+        Sight = "sight",
+    }
 }
 
 impl WaitReason {
-    /// Returns the name in messages and the store.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Budget => "budget",
-            Self::InFlight => "in_flight",
-            Self::MandatoryBreak => "mandatory_break",
-            Self::Contact => "contact",
-            Self::Retry => "retry",
-            Self::PlatformAnswer => "platform_answer",
-            Self::Conflict => "conflict",
-            Self::Halted => "halted",
-            Self::Approval => "approval",
-            Self::Sight => "sight",
-        }
-    }
-
     /// Returns what the transition waits for, in words for people: `waits for the contact to end`.
     pub const fn description(self) -> &'static str {
         match self {

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use super::cron::Calendar;
 use crate::domain::ids::{JobId, TenantId};
 use crate::domain::time::UtcMicros;
+use crate::domain::wording::named_enum;
 
 /// Limit up to which missed due instants are counted; above it, messages say "more than".
 const MAX_COUNTED_MISSED: u32 = 1000;
@@ -49,45 +50,27 @@ pub enum CatchUp {
     Skip,
 }
 
-/// How a run ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum JobOutcome {
-    /// Well.
-    Done,
-    /// With an error.
-    Failed,
-    /// By a defect.
-    Panicked,
-    /// It took longer than it may.
-    TimedOut,
-    /// The daemon ended while it ran.
-    CutOff,
-    /// It did not run: its time had passed.
-    Skipped,
+named_enum! {
+    /// How a run ended.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
+    #[serde(rename_all = "snake_case")]
+    pub enum JobOutcome {
+        /// Well.
+        Done = "done",
+        /// With an error.
+        Failed = "failed",
+        /// By a defect.
+        Panicked = "panicked",
+        /// It took longer than it may.
+        TimedOut = "timed_out",
+        /// The daemon ended while it ran.
+        CutOff = "cut_off",
+        /// It did not run: its time had passed.
+        Skipped = "skipped",
+    }
 }
 
 impl JobOutcome {
-    /// Every variant.
-    pub const ALL: [Self; 6] = [Self::Done, Self::Failed, Self::Panicked, Self::TimedOut, Self::CutOff, Self::Skipped];
-
-    /// Returns the name used in the store and the API.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Done => "done",
-            Self::Failed => "failed",
-            Self::Panicked => "panicked",
-            Self::TimedOut => "timed_out",
-            Self::CutOff => "cut_off",
-            Self::Skipped => "skipped",
-        }
-    }
-
-    /// Returns the outcome with this name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|outcome| outcome.name() == name)
-    }
-
     /// Whether the outcome is a failure that people are notified of.
     pub const fn is_failure(self) -> bool {
         match self {

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use super::figures::PPM;
 use crate::domain::agents::state::AgentState;
+use crate::domain::wording::named_enum;
 
 /// The thresholds for the time in one state. A threshold that is `None` is never reached.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -20,23 +21,15 @@ pub struct DurationThresholds {
     pub act: Option<Duration>,
 }
 
-/// How a time in a state stands against its bounds.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Level {
-    /// Long: worth a look.
-    Watch,
-    /// Too long: somebody should act.
-    Act,
-}
-
-impl Level {
-    /// Returns the name used in messages.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Watch => "watch",
-            Self::Act => "act",
-        }
+named_enum! {
+    /// How a time in a state stands against its bounds.
+    #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize, ToSchema)]
+    #[serde(rename_all = "snake_case")]
+    pub enum Level {
+        /// Long: worth a look.
+        Watch = "watch",
+        /// Too long: somebody should act.
+        Act = "act",
     }
 }
 
@@ -52,26 +45,17 @@ impl DurationThresholds {
     }
 }
 
-/// How a service level stands.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ServiceLevelRating {
-    /// As it should be.
-    Good,
-    /// Worth a look.
-    Warning,
-    /// Somebody should act.
-    Poor,
-}
-
-impl ServiceLevelRating {
-    /// Returns the name used in messages.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Good => "good",
-            Self::Warning => "warning",
-            Self::Poor => "poor",
-        }
+named_enum! {
+    /// How a service level stands.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+    #[serde(rename_all = "snake_case")]
+    pub enum ServiceLevelRating {
+        /// As it should be.
+        Good = "good",
+        /// Worth a look.
+        Warning = "warning",
+        /// Somebody should act.
+        Poor = "poor",
     }
 }
 

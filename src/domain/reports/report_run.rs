@@ -12,43 +12,30 @@ use utoipa::{PartialSchema, ToSchema};
 use crate::domain::adherence::figures::AdherenceFormula;
 use crate::domain::ids::{JobId, ReportRunId, TenantId};
 use crate::domain::time::UtcMicros;
+use crate::domain::wording::named_enum;
 
-/// The reports.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "kebab-case")]
-#[schema(as = ReportKind)]
-pub enum ReportKind {
-    /// State changes, violations, latencies and the log of them.
-    Compliance,
-    /// How a figure of a skill or queue moves, and where it is odd.
-    Trend,
-    /// Adherence and the figures beside it, by agent and day.
-    Adherence,
-    /// Planned against seen, cut to the microsecond.
-    Segments,
-    /// Not-ready time by state and reason code.
-    NotReady,
-    /// Mandatory breaks, planned against taken.
-    Breaks,
+named_enum! {
+    /// The reports.
+    #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, ToSchema)]
+    #[serde(rename_all = "kebab-case")]
+    #[schema(as = ReportKind)]
+    pub enum ReportKind {
+        /// State changes, violations, latencies and the log of them.
+        Compliance = "compliance",
+        /// How a figure of a skill or queue moves, and where it is odd.
+        Trend = "trend",
+        /// Adherence and the figures beside it, by agent and day.
+        Adherence = "adherence",
+        /// Planned against seen, cut to the microsecond.
+        Segments = "segments",
+        /// Not-ready time by state and reason code.
+        NotReady = "not-ready",
+        /// Mandatory breaks, planned against taken.
+        Breaks = "breaks",
+    }
 }
 
 impl ReportKind {
-    /// Every report, in the order of the documentation.
-    pub const ALL: [Self; 6] =
-        [Self::Compliance, Self::Trend, Self::Adherence, Self::Segments, Self::NotReady, Self::Breaks];
-
-    /// Returns the name used in commands, files and the API.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Compliance => "compliance",
-            Self::Trend => "trend",
-            Self::Adherence => "adherence",
-            Self::Segments => "segments",
-            Self::NotReady => "not-ready",
-            Self::Breaks => "breaks",
-        }
-    }
-
     /// Returns the variants of the report's formula as name and description. The first one is the default; reports with
     /// one formula have none.
     pub const fn variants(self) -> &'static [(&'static str, &'static str)] {
@@ -69,12 +56,6 @@ impl ReportKind {
             }
             Some(_) | None => Ok(()),
         }
-    }
-}
-
-impl fmt::Display for ReportKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
     }
 }
 
@@ -188,43 +169,26 @@ impl FromStr for ReportFormat {
     }
 }
 
-/// How a run stands, of a report or of an analytics query.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-#[schema(as = RunStatus)]
-pub enum RunStatus {
-    /// Others run before it.
-    Waiting,
-    /// It runs.
-    Running,
-    /// What it made is there, or was.
-    Done,
-    /// It came to nothing; `error` says why.
-    Failed,
-    /// Somebody called it off.
-    Cancelled,
+named_enum! {
+    /// How a run stands, of a report or of an analytics query.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+    #[serde(rename_all = "snake_case")]
+    #[schema(as = RunStatus)]
+    pub enum RunStatus {
+        /// Others run before it.
+        Waiting = "waiting",
+        /// It runs.
+        Running = "running",
+        /// What it made is there, or was.
+        Done = "done",
+        /// It came to nothing; `error` says why.
+        Failed = "failed",
+        /// Somebody called it off.
+        Cancelled = "cancelled",
+    }
 }
 
 impl RunStatus {
-    /// Every variant.
-    pub const ALL: [Self; 5] = [Self::Waiting, Self::Running, Self::Done, Self::Failed, Self::Cancelled];
-
-    /// Returns the name used in the store and the API.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Waiting => "waiting",
-            Self::Running => "running",
-            Self::Done => "done",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-        }
-    }
-
-    /// Returns the status with this name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.name() == name)
-    }
-
     /// Whether the run has ended.
     pub const fn is_final(self) -> bool {
         match self {

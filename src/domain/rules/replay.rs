@@ -266,17 +266,7 @@ impl Replay {
     }
 
     fn change_state(&mut self, index: AgentIndex, state: AgentState, at: UtcMicros) {
-        let observed = ObservedState {
-            state,
-            reason: None,
-            queue: None,
-            entered_at: at,
-            platform_entered_at: None,
-            history_at: at,
-            source: ObservationSource::Post,
-            transition: None,
-            requested_by_person: false,
-        };
+        let observed = ObservedState::new(state, at, ObservationSource::Post);
         self.roster.record_observation(index, observed, at);
     }
 

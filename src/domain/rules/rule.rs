@@ -7,6 +7,7 @@ pub mod anomaly;
 pub mod catalog;
 pub mod check;
 pub mod compile;
+mod compiled_rule;
 pub mod condition;
 mod condition_parser;
 pub mod figures;
@@ -25,6 +26,38 @@ use utoipa::ToSchema;
 use crate::domain::changes::policy::OnContact;
 use crate::domain::changes::priority::Priority;
 use crate::domain::ids::RuleId;
+use crate::domain::wording::named_enum;
+
+/// Defines a table of a rule, all of whose keys may be left out, and lists its keys. `as` gives a key that is a word of Rust.
+macro_rules! optional_keys {
+    (
+        $(#[$attribute:meta])*
+        pub struct $name:ident {
+            $($(#[$field_attribute:meta])* $field:ident $(as $key:literal)?: $type:ty,)+
+        }
+    ) => {
+        $(#[$attribute])*
+        #[serde(deny_unknown_fields, default)]
+        pub struct $name {
+            $(
+                $(#[$field_attribute])*
+                #[serde($(rename = $key,)? skip_serializing_if = "Option::is_none")]
+                pub $field: Option<$type>,
+            )+
+        }
+
+        impl $name {
+            /// The keys, in the order of the fields.
+            const KEYS: &[&str] = &[$(optional_keys!(@key $field $($key)?)),+];
+        }
+    };
+    (@key $field:ident) => {
+        stringify!($field)
+    };
+    (@key $field:ident $key:literal) => {
+        $key
+    };
+}
 
 /// A rule as written in a file or a request.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -53,78 +86,57 @@ pub struct Rule {
     pub limit: Option<Limit>,
 }
 
-/// The conditions of a rule. Every condition that is set must hold; a list holds if one of its members does.
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Conditions {
-    /// The planned activity, `off` (no shift) or `uncovered` (not covered by a schedule).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub planned: Option<Names>,
-    /// The next planned activity.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub next: Option<Names>,
-    /// The previous planned activity.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub after: Option<Names>,
-    /// The agent's state.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub state: Option<Names>,
-    /// The least time in that state.
-    #[serde(rename = "for", skip_serializing_if = "Option::is_none")]
-    pub state_for: Option<String>,
-    /// The least time in the planned activity.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub planned_for: Option<String>,
-    /// The least time left of the planned activity.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub planned_left: Option<String>,
-    /// The status of the break: `due` (planned now, and the agent does not rest), `running` (planned now) or `over`
-    /// (has just ended, and the agent still rests).
-    #[serde(rename = "break", skip_serializing_if = "Option::is_none")]
-    pub break_is: Option<String>,
-    /// Whether the planned activity is mandatory.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub mandatory: Option<bool>,
-    /// The least time of continuous work since the last rest.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub worked: Option<String>,
-    /// The time relative to the agent's shift.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub shift: Option<ShiftConditions>,
-    /// The agent's adherence.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub verdict: Option<Names>,
-    /// The least time for which the facts behind the adherence have held; the time of a deviation includes its
-    /// tolerance.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub verdict_for: Option<String>,
-    /// The agent's team.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub team: Option<Names>,
-    /// The queue that the platform shows for the agent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub queue: Option<Names>,
-    /// The time of day in the agent's time zone.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub local_time: Option<LocalTime>,
-    /// The day of the week in the agent's time zone: `mon` to `sun`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub weekdays: Option<Names>,
-    /// Whether the agent is on a contact or in wrap-up.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub on_contact: Option<bool>,
-    /// A skill of the agent, by id or name, as assigned by a schedule file or a person.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub skill: Option<Names>,
-    /// The figures of a skill.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub skill_figures: Option<FigureConditions>,
-    /// The figures of a queue.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub queue_figures: Option<FigureConditions>,
-    /// A recent anomaly of a monitored series.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub anomaly: Option<AnomalyConditions>,
+optional_keys! {
+    /// The conditions of a rule. Every condition that is set must hold; a list holds if one of its members does.
+    #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+    pub struct Conditions {
+        /// The planned activity, `off` (no shift) or `uncovered` (not covered by a schedule).
+        planned: Names,
+        /// The next planned activity.
+        next: Names,
+        /// The previous planned activity.
+        after: Names,
+        /// The agent's state.
+        state: Names,
+        /// The least time in that state.
+        state_for as "for": String,
+        /// The least time in the planned activity.
+        planned_for: String,
+        /// The least time left of the planned activity.
+        planned_left: String,
+        /// The status of the break: `due` (planned now, and the agent does not rest), `running` (planned now) or `over`
+        /// (has just ended, and the agent still rests).
+        break_is as "break": String,
+        /// Whether the planned activity is mandatory.
+        mandatory: bool,
+        /// The least time of continuous work since the last rest.
+        worked: String,
+        /// The time relative to the agent's shift.
+        shift: ShiftConditions,
+        /// The agent's adherence.
+        verdict: Names,
+        /// The least time for which the facts behind the adherence have held; the time of a deviation includes its
+        /// tolerance.
+        verdict_for: String,
+        /// The agent's team.
+        team: Names,
+        /// The queue that the platform shows for the agent.
+        queue: Names,
+        /// The time of day in the agent's time zone.
+        local_time: LocalTime,
+        /// The day of the week in the agent's time zone: `mon` to `sun`.
+        weekdays: Names,
+        /// Whether the agent is on a contact or in wrap-up.
+        on_contact: bool,
+        /// A skill of the agent, by id or name, as assigned by a schedule file or a person.
+        skill: Names,
+        /// The figures of a skill.
+        skill_figures: FigureConditions,
+        /// The figures of a queue.
+        queue_figures: FigureConditions,
+        /// A recent anomaly of a monitored series.
+        anomaly: AnomalyConditions,
+    }
 }
 
 /// A condition on a recent anomaly of a monitored series.
@@ -193,29 +205,24 @@ pub enum Bound {
     Time(String),
 }
 
-/// Conditions on the time relative to the agent's shift. The first three require a running shift, `starts_within` and
-/// the last two that there is none.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ShiftConditions {
-    /// The shift has run for at least this long.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub started_for: Option<String>,
-    /// The shift has run for at most this long.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub started_within: Option<String>,
-    /// The shift ends in at most this long.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ends_within: Option<String>,
-    /// The next shift starts in at most this long.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub starts_within: Option<String>,
-    /// The last shift ended at least this long ago.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ended_for: Option<String>,
-    /// The last shift ended at most this long ago.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ended_within: Option<String>,
+optional_keys! {
+    /// Conditions on the time relative to the agent's shift. The first three require a running shift, `starts_within` and
+    /// the last two that there is none.
+    #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+    pub struct ShiftConditions {
+        /// The shift has run for at least this long.
+        started_for: String,
+        /// The shift has run for at most this long.
+        started_within: String,
+        /// The shift ends in at most this long.
+        ends_within: String,
+        /// The next shift starts in at most this long.
+        starts_within: String,
+        /// The last shift ended at least this long ago.
+        ended_for: String,
+        /// The last shift ended at most this long ago.
+        ended_within: String,
+    }
 }
 
 /// A period of the local day, from `from` up to but not including `to`; it may extend past midnight.
@@ -228,51 +235,48 @@ pub struct LocalTime {
     pub to: String,
 }
 
-/// The action of a rule: exactly one of `set_state`, `log_out`, `tell` and `ask`.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ActionDefinition {
-    /// The state to set.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub set_state: Option<String>,
-    /// The reason code to set with the state; the state's default if left out.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// Whether to log the agent out.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub log_out: Option<bool>,
-    /// How a change treats an agent with a contact: wait for its end (`after`, the default), `now`, or `skip`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub on_contact: Option<OnContact>,
-    /// The message to send to people.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tell: Option<String>,
-    /// The question to ask a person.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ask: Option<String>,
+optional_keys! {
+    /// The action of a rule: exactly one of `set_state`, `log_out`, `tell` and `ask`.
+    #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+    pub struct ActionDefinition {
+        /// The state to set.
+        set_state: String,
+        /// The reason code to set with the state; the state's default if left out.
+        reason: String,
+        /// Whether to log the agent out.
+        log_out: bool,
+        /// How a change treats an agent with a contact: wait for its end (`after`, the default), `now`, or `skip`.
+        on_contact: OnContact,
+        /// The message to send to people.
+        tell: String,
+        /// The question to ask a person.
+        ask: String,
+    }
 }
 
-/// Whether a rule acts.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-#[schema(as = RuleMode)]
-pub enum Mode {
-    /// It records what it would have done, and keeps no agent from the rules after it.
-    #[default]
-    Watch,
-    /// It acts.
-    Enforce,
-    /// It waits for a person.
-    Approve,
+named_enum! {
+    /// Whether a rule acts.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize, ToSchema)]
+    #[serde(rename_all = "snake_case")]
+    #[schema(as = RuleMode)]
+    pub enum Mode {
+        /// It records what it would have done, and keeps no agent from the rules after it.
+        #[default]
+        Watch = "watch",
+        /// It acts.
+        Enforce = "enforce",
+        /// It waits for a person.
+        Approve = "approve",
+    }
 }
 
 impl Mode {
-    /// Returns the name used in files and messages.
-    pub const fn name(self) -> &'static str {
+    /// Returns the verb that goes before an action, such as `would`.
+    pub const fn verb(self) -> &'static str {
         match self {
-            Self::Watch => "watch",
-            Self::Enforce => "enforce",
-            Self::Approve => "approve",
+            Self::Watch => "would",
+            Self::Enforce => "will",
+            Self::Approve => "asks to",
         }
     }
 }
@@ -302,16 +306,15 @@ impl Class {
     }
 }
 
-/// The largest number of actions of a rule within any minute.
-#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Limit {
-    /// The largest number of actions on all agents.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub per_minute: Option<i64>,
-    /// The largest number of actions on one team, as a share of its agents at work; at least one is always allowed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub share_of_team: Option<f64>,
+optional_keys! {
+    /// The largest number of actions of a rule within any minute.
+    #[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
+    pub struct Limit {
+        /// The largest number of actions on all agents.
+        per_minute: i64,
+        /// The largest number of actions on one team, as a share of its agents at work; at least one is always allowed.
+        share_of_team: f64,
+    }
 }
 
 /// One name or a list of names.

@@ -1,101 +1,16 @@
-//! Breaks at an instant: due, running, over or overdue, and the time worked without one.
+//! Breaks at an instant: overdue or over, and the time worked without one.
 //!
 //! This module only states facts; the rules decide what to do about them.
 
 use std::time::Duration;
 
-use super::schedule::{AgentPlan, PlanAt, Segment};
-use crate::domain::agents::agent::ObservedState;
+use super::rest::{can_begin_rest, is_resting};
 use crate::domain::agents::roster::AgentRecord;
-use crate::domain::agents::state::AgentState;
 use crate::domain::time::UtcMicros;
-
-/// The least time away from contacts that counts as a rest: the shortest break that schedules plan.
-pub const MIN_REST: Duration = Duration::from_mins(5);
-
-/// The facts about an agent's breaks according to the plan and the last observation. Both breaks and lunches count.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct BreakFacts<'a> {
-    /// The break planned for now, whether or not the agent takes it.
-    pub running: Option<&'a Segment>,
-    /// Whether the running break is mandatory.
-    pub mandatory: bool,
-    /// The start of the running break if the agent does not rest.
-    pub overdue_since: Option<UtcMicros>,
-    /// The end of the previous break if the agent has been resting since before that end.
-    pub over_since: Option<UtcMicros>,
-    /// The start of the next break of this shift.
-    pub next_due_at: Option<UtcMicros>,
-    /// The time in the shift since the last rest, or since the start of the shift; zero during a rest and outside of
-    /// shifts.
-    pub worked: Duration,
-}
-
-/// Whether the state is one away from contacts, as in a break.
-pub const fn is_resting(state: &AgentState) -> bool {
-    match state {
-        AgentState::NotReady | AgentState::Paused | AgentState::Idle | AgentState::LoggedOut => true,
-        AgentState::Ready | AgentState::OnContact | AgentState::AfterContactWork | AgentState::Unknown(_) => false,
-    }
-}
-
-/// Whether a state interval that ended at `left_at` was a rest: away from contacts, at least [`MIN_REST`] long, and not
-/// begun in a meeting or training.
-pub fn counts_as_rest(plan: &AgentPlan, interval: &ObservedState, left_at: UtcMicros) -> bool {
-    is_resting(&interval.state)
-        && left_at.since(interval.entered_at) >= MIN_REST
-        && can_begin_rest(plan, interval.entered_at)
-}
-
-/// Whether a rest can begin at `instant` according to the plan: not in a meeting or training.
-pub fn can_begin_rest(plan: &AgentPlan, instant: UtcMicros) -> bool {
-    can_rest(plan.at(instant))
-}
-
-fn can_rest(planned: PlanAt<'_>) -> bool {
-    use super::schedule::Activity::{Break, Lunch, Meeting, Other, Training, Work};
-    match planned {
-        PlanAt::NotCovered | PlanAt::Off => true,
-        PlanAt::In(segment) => match segment.activity {
-            Work | Break | Lunch => true,
-            Meeting | Training | Other(_) => false,
-        },
-    }
-}
-
-impl<'a> BreakFacts<'a> {
-    /// Returns the facts about one agent.
-    pub fn of(slot: &'a AgentRecord, now: UtcMicros) -> Self {
-        let standing = slot.plan_position(now);
-        let segments = slot.plan().segments();
-        let running = standing.segment(slot.plan()).filter(|segment| segment.activity.is_rest());
-        let resting = slot.observed().is_some_and(|observed| is_resting(&observed.state));
-        let shift_end = standing.shift().map(|(_, end)| end);
-        let upcoming = &segments[slot.plan().first_starting_after(now)..];
-        let mut in_shift = upcoming.iter().take_while(|s| shift_end.is_some_and(|end| s.start < end));
-        let next = in_shift.find(|s| s.activity.is_rest());
-        Self {
-            running,
-            mandatory: standing.is_mandatory(),
-            overdue_since: running.filter(|_| is_overdue(slot, now)).map(|segment| segment.start),
-            over_since: over_since(slot, now).filter(|_| resting),
-            next_due_at: next.map(|segment| segment.start),
-            worked: worked(slot, now),
-        }
-    }
-}
 
 /// Whether a break is planned for now and the agent was observed working.
 pub fn is_overdue(slot: &AgentRecord, now: UtcMicros) -> bool {
-    slot.plan_position(now).kind().is_rest()
-        && slot.observed().is_some_and(|observed| match observed.state {
-            AgentState::Ready | AgentState::OnContact | AgentState::AfterContactWork => true,
-            AgentState::NotReady
-            | AgentState::Paused
-            | AgentState::Idle
-            | AgentState::LoggedOut
-            | AgentState::Unknown(_) => false,
-        })
+    slot.plan_position(now).kind().is_rest() && slot.observed().is_some_and(|observed| observed.state.is_working())
 }
 
 /// Returns the end of the previous break if the agent has been resting since before that end.
@@ -123,10 +38,12 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::domain::agents::agent::{Agent, ObservationSource};
+    use crate::domain::agents::agent::{Agent, ObservationSource, ObservedState};
     use crate::domain::agents::roster::{AgentIndex, Roster};
+    use crate::domain::agents::state::AgentState;
     use crate::domain::ids::TenantId;
-    use crate::domain::schedules::schedule::{Activity, Shift, ShiftActivity};
+    use crate::domain::schedules::rest::counts_as_rest;
+    use crate::domain::schedules::schedule::{Activity, AgentPlan, Shift, ShiftActivity};
 
     fn at(minute: i64) -> UtcMicros {
         UtcMicros::from_micros(minute * 60_000_000)
@@ -151,45 +68,30 @@ mod tests {
     }
 
     fn enter(roster: &mut Roster, index: AgentIndex, state: AgentState, minute: i64) {
-        let (entered_at, source) = (at(minute), ObservationSource::Snapshot);
-        let (platform_at, row_at) = (None, entered_at);
-        let observed = ObservedState {
-            state,
-            reason: None,
-            queue: None,
-            entered_at,
-            platform_entered_at: platform_at,
-            history_at: row_at,
-            source,
-            transition: None,
-            requested_by_person: false,
-        };
-        roster.record_observation(index, observed, at(minute));
+        roster.record_observation(index, state_interval(state, at(minute)), at(minute));
     }
 
     #[test]
-    fn a_break_is_due_running_and_over() {
+    fn a_break_is_overdue_and_over() {
         use AgentState::{NotReady, OnContact, Paused, Ready};
-        // (state, since), now → (running, overdue, over, next)
-        for (state, since, now, running, overdue, over, next) in [
-            (Ready, 0, 99, false, None, None, Some(100)),
-            (Ready, 0, 100, true, Some(100), None, Some(200)),
-            (OnContact, 90, 110, true, Some(100), None, Some(200)),
-            (NotReady, 101, 110, true, None, None, Some(200)),
-            (NotReady, 101, 130, false, None, Some(130), Some(200)),
-            (NotReady, 201, 214, true, None, None, None),
-            (NotReady, 201, 230, false, None, Some(215), None),
-            (Ready, 214, 230, false, None, None, None),
-            (Paused, 216, 230, false, None, None, None),
-            (NotReady, 201, 301, false, None, None, None),
+        // (state, since), now → (overdue, over since)
+        for (state, since, now, overdue, over) in [
+            (Ready, 0, 99, false, None),
+            (Ready, 0, 100, true, None),
+            (OnContact, 90, 110, true, None),
+            (NotReady, 101, 110, false, None),
+            (NotReady, 101, 130, false, Some(130)),
+            (NotReady, 201, 214, false, None),
+            (NotReady, 201, 230, false, Some(215)),
+            (Ready, 214, 230, false, None),
+            (Paused, 216, 230, false, None),
+            (NotReady, 201, 301, false, None),
         ] {
             let (mut roster, index) = roster();
             enter(&mut roster, index, state.clone(), since);
             let slot = roster.get(index).expect("there");
-            let facts = BreakFacts::of(slot, at(now));
-            let found = (facts.running.is_some(), facts.overdue_since, facts.over_since, facts.next_due_at);
-            assert_eq!(found, (running, overdue.map(at), over.map(at), next.map(at)), "{state} since {since} at {now}");
-            assert_eq!(facts.mandatory, (100..130).contains(&now));
+            let found = (is_overdue(slot, at(now)), over_since(slot, at(now)));
+            assert_eq!(found, (overdue, over.map(at)), "{state} since {since} at {now}");
         }
     }
 
@@ -216,17 +118,7 @@ mod tests {
     }
 
     fn state_interval(state: AgentState, entered_at: UtcMicros) -> ObservedState {
-        ObservedState {
-            state,
-            reason: None,
-            queue: None,
-            entered_at,
-            platform_entered_at: None,
-            history_at: entered_at,
-            source: ObservationSource::Snapshot,
-            transition: None,
-            requested_by_person: false,
-        }
+        ObservedState::new(state, entered_at, ObservationSource::Snapshot)
     }
 
     #[test]
@@ -288,21 +180,6 @@ mod tests {
             let slot = roster.get(index).expect("there");
             assert_eq!(is_overdue(slot, at(110)), overdue, "{state} in the lunch");
             assert!(!is_overdue(slot, at(140)), "{state} in the meeting");
-            assert_eq!(BreakFacts::of(slot, at(110)).overdue_since, overdue.then(|| at(100)), "{state}");
         }
-    }
-
-    #[test]
-    fn the_next_break_is_one_of_the_same_shift() {
-        let rest =
-            |start, end| ShiftActivity { activity: Activity::Break, start: at(start), end: at(end), mandatory: false };
-        let shifts = vec![
-            Shift { start: at(0), end: at(100), activities: vec![rest(10, 20)] },
-            Shift { start: at(100), end: at(200), activities: vec![rest(100, 110), rest(150, 160)] },
-        ];
-        let (mut roster, index) = roster();
-        roster.set_plan(index, Arc::new(AgentPlan::new(shifts, vec![])));
-        let next = |minute| BreakFacts::of(roster.get(index).expect("there"), at(minute)).next_due_at;
-        assert_eq!([0, 10, 30, 100, 150].map(next), [Some(at(10)), None, None, Some(at(150)), None]);
     }
 }

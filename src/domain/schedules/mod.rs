@@ -2,4 +2,5 @@
 
 pub mod breaks;
 pub mod import;
+pub mod rest;
 pub mod schedule;

@@ -8,6 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::domain::time::UtcMicros;
+use crate::domain::wording::named_enum;
 
 const fn minutes(count: u64) -> Duration {
     Duration::from_secs(count * 60)
@@ -63,30 +64,14 @@ impl ResponseKind {
     }
 }
 
-/// The reason why a delivery is parked.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ParkReason {
-    /// The receiver refused it three times.
-    Refused,
-    /// The retry schedule is exhausted.
-    Exhausted,
-}
-
-impl ParkReason {
-    /// Every variant.
-    pub const ALL: [Self; 2] = [Self::Refused, Self::Exhausted];
-
-    /// Returns the name used in the store and in answers.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Refused => "refused",
-            Self::Exhausted => "exhausted",
-        }
-    }
-
-    /// Returns the reason with this name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|why| why.name() == name)
+named_enum! {
+    /// The reason why a delivery is parked.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub enum ParkReason {
+        /// The receiver refused it three times.
+        Refused = "refused",
+        /// The retry schedule is exhausted.
+        Exhausted = "exhausted",
     }
 }
 
@@ -242,33 +227,19 @@ fn pause(attempts: u32, jitter: f64) -> Option<Duration> {
     Some(pause.mul_f64(1.0 - JITTER_SHARE + 2.0 * JITTER_SHARE * jitter.clamp(0.0, 1.0)))
 }
 
-/// Why an endpoint gets nothing any more, until a person says otherwise.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum DisableReason {
-    /// It answered 410.
-    Gone,
-    /// It did nothing but fail for five days.
-    Failing,
+named_enum! {
+    /// Why an endpoint gets nothing any more, until a person says otherwise.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
+    #[serde(rename_all = "snake_case")]
+    pub enum DisableReason {
+        /// It answered 410.
+        Gone = "gone",
+        /// It did nothing but fail for five days.
+        Failing = "failing",
+    }
 }
 
 impl DisableReason {
-    /// Every variant.
-    pub const ALL: [Self; 2] = [Self::Gone, Self::Failing];
-
-    /// Returns the name used in the store, in events and in answers.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Gone => "gone",
-            Self::Failing => "failing",
-        }
-    }
-
-    /// Returns the reason with this name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|why| why.name() == name)
-    }
-
     /// Returns the reason in words.
     pub const fn text(self) -> &'static str {
         match self {

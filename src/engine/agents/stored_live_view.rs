@@ -14,7 +14,7 @@ use crate::domain::agents::roster::{AgentRecord, BlockingTransition, Roster};
 use crate::domain::agents::skill::Skill;
 use crate::domain::agents::state::AgentState;
 use crate::domain::ids::{AgentId, SkillId, SubjectId, TenantId};
-use crate::domain::schedules::breaks::MIN_REST;
+use crate::domain::schedules::rest::MIN_REST;
 use crate::domain::schedules::schedule::{AgentPlan, PLAN_LOOKAHEAD, PLAN_LOOKBACK};
 use crate::domain::time::UtcMicros;
 use crate::store::{AutomaticChange, HistoryRow, ReadError, Reader, RuleMemoryWrite, StoredHistory, StoredTransition};

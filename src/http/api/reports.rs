@@ -26,7 +26,6 @@ use crate::http::services::reports::{ReportRequest, ReportRequestError};
 use crate::http::state::ApiState;
 use crate::report::manifest::path_for;
 use crate::report::request::{Filters, Request};
-use crate::report::trend;
 
 /// The maximum number of runs per page.
 const MAX_PAGE_SIZE: u32 = 100;
@@ -139,7 +138,7 @@ impl ReportRunResponse {
 /// Whether the report covers only agents and series that the caller may see.
 fn can_view_report(caller: &Caller, request: &Request) -> bool {
     if request.report == ReportKind::Trend {
-        return trend::source(&request.filters).is_ok_and(|source| can_view_series(caller, &request.tenant, &source));
+        return request.filters.series_source().is_ok_and(|source| can_view_series(caller, &request.tenant, &source));
     }
     let Some(teams) = caller.teams(&request.tenant) else { return true };
     let named = &request.filters.teams;
@@ -191,7 +190,7 @@ fn into_report_request(body: NewReportBody, caller: &Caller) -> Result<ReportReq
     let defaults = Request::whole_tenant(report, tenant, to.unwrap_or(UtcMicros::MAX));
     let request = Request { from, zone: zone.unwrap_or_else(|| defaults.zone.clone()), filters, variant, ..defaults };
     if request.report == ReportKind::Trend
-        && let Ok(source) = trend::source(&request.filters)
+        && let Ok(source) = request.filters.series_source()
         && !can_view_series(caller, &request.tenant, &source)
     {
         return Err(series_not_permitted(&source));

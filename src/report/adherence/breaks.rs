@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::columns::{AGENT, TEAM, agent_cell, column_definitions, team_cell};
 use super::source::AdherenceSource;
-use super::{AGENT, TEAM, agent_cell, column_definitions, team_cell};
 use crate::domain::adherence::ledger::{BreakOutcome, BreakRecord};
 use crate::domain::agents::agent::Agent;
 use crate::report::document::{

@@ -1,9 +1,14 @@
-//! The adherence figures as columns, which are the same for a day, an agent, a team and all together.
+//! Columns and cells of the adherence reports: agent and team, and the figures, which are the same for a day, an agent, a
+//! team and all together.
 
-use super::column;
 use crate::domain::adherence::figures::{AdherenceFormula, AdherenceTimes, Ratio};
 use crate::domain::adherence::sums::{Counts, Sums};
-use crate::report::document::{Cell, CellKind, Column};
+use crate::domain::agents::agent::Agent;
+use crate::domain::ids::{ReasonCode, TeamName};
+use crate::report::document::{Cell, CellKind, Column, Definition, column};
+
+pub(super) const AGENT: Column = column("agent", "Agent", CellKind::Text, "");
+pub(super) const TEAM: Column = column("team", "Team", CellKind::Text, "the team that the agent is in now");
 
 /// The number of figures.
 pub(super) const FIGURE_COUNT: usize = 44;
@@ -59,6 +64,29 @@ pub(super) const COLUMNS: [Column; FIGURE_COUNT] = [
     column("notSeenSeconds", "Not seen", CellKind::Seconds, "of all unknown time: nobody looked, or nothing was known of the agent yet"),
     column("outOfSightSeconds", "Out of sight", CellKind::Seconds, "of all unknown time: the platform did not show the agent, or who left the roster"),
 ];
+
+pub(super) fn agent_cell(agent: &Agent) -> Cell {
+    Cell::text(agent.id.as_str().to_owned())
+}
+
+pub(super) fn team_cell(team: Option<&TeamName>) -> Cell {
+    team.map_or(Cell::Empty("in no team"), |team| Cell::text(team.as_str().to_owned()))
+}
+
+pub(super) fn reason_cell(reason: Option<&ReasonCode>) -> Cell {
+    reason.map_or(Cell::Empty("the platform does not say"), |reason| Cell::text(reason.as_str().to_owned()))
+}
+
+/// Returns the definitions given by the columns themselves.
+pub(super) fn column_definitions(columns: &[Column]) -> Vec<Definition> {
+    let defined = columns.iter().filter(|column| !column.definition.is_empty());
+    let definition = |column: &Column| Definition {
+        name: column.name.into(),
+        formula: column.definition.into(),
+        source: definition_source(column.name).into(),
+    };
+    defined.map(definition).collect()
+}
 
 /// Returns the source of a figure's definition.
 pub(super) fn definition_source(name: &str) -> &'static str {

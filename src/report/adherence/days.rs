@@ -3,9 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use super::columns::{COLUMNS, FIGURE_COUNT, SHARE_COUNT, cells};
+use super::columns::{
+    AGENT, COLUMNS, FIGURE_COUNT, SHARE_COUNT, TEAM, agent_cell, cells, column_definitions, definition_source,
+    team_cell,
+};
 use super::source::AdherenceSource;
-use super::{AGENT, TEAM, agent_cell, column_definitions, team_cell};
 use crate::domain::adherence::figures::AdherenceFormula;
 use crate::domain::adherence::sums::Sums;
 use crate::domain::agents::agent::Agent;
@@ -78,7 +80,7 @@ pub fn definitions(request: &Request) -> Vec<Definition> {
             variant.expression()
         )
         .into(),
-        source: super::columns::definition_source("adherence").into(),
+        source: definition_source("adherence").into(),
     };
     std::iter::once(adherence).chain(column_definitions(&COLUMNS)).collect()
 }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::columns::{AGENT, TEAM, agent_cell, column_definitions, reason_cell, team_cell};
 use super::source::AdherenceSource;
-use super::{AGENT, TEAM, agent_cell, column_definitions, reason_cell, team_cell};
 use crate::domain::adherence::sums::Sums;
 use crate::domain::agents::agent::Agent;
 use crate::domain::ids::ReasonCode;

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use super::columns::{AGENT, agent_cell, column_definitions, reason_cell};
 use super::source::AdherenceSource;
-use super::{AGENT, agent_cell, column_definitions, reason_cell};
 use crate::domain::adherence::Verdict;
 use crate::domain::adherence::timeline::TimelineSegment;
 use crate::domain::agents::agent::Agent;

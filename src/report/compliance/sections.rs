@@ -12,7 +12,7 @@ use crate::report::agent_filter::AgentFilter;
 use crate::report::document::{
     Cell, CellKind, Chart, ChartKind, Definition, Differences, Recount, ReportError, Section, Sink, column,
 };
-use crate::report::format::write_exact;
+use crate::report::format::exact_text;
 use crate::report::request::Request;
 use crate::store::{Reader, StoredTransition};
 
@@ -328,10 +328,8 @@ fn share(part: u64, whole: u64) -> Cell {
 }
 
 /// Returns the exact text of a figure.
-fn exact_text(cell: &Cell) -> String {
-    let mut text = String::new();
-    write_exact(cell, &TimeZone::UTC, &mut text);
-    if text.is_empty() { "nothing".to_owned() } else { text }
+fn figure_text(cell: &Cell) -> String {
+    if let Cell::Empty(_) = cell { "nothing".to_owned() } else { exact_text(cell, &TimeZone::UTC) }
 }
 
 /// Counts the figures again from the rows of a file.
@@ -376,7 +374,7 @@ impl Recount for ComplianceRecount {
             };
             if !same {
                 mismatches
-                    .add(|| format!("{name} says {}, the log's rows give {}", exact_text(said), exact_text(counted)));
+                    .add(|| format!("{name} says {}, the log's rows give {}", figure_text(said), figure_text(counted)));
             }
         }
         for (section, counts) in

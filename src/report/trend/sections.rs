@@ -5,7 +5,7 @@ use crate::domain::analytics::series::SeriesSource;
 use crate::domain::analytics::trend::{THRESHOLD, TrendPoint, TrendSettings, WINDOW};
 use crate::report::adherence;
 use crate::report::document::{Cell, CellKind, Chart, ChartKind, Definition, ReportError, Section, Sink, column};
-use crate::report::request::{Filters, Request};
+use crate::report::request::Request;
 use crate::store::Reader;
 
 const SUMMARY: Section = Section {
@@ -105,21 +105,13 @@ pub fn definitions(request: &Request) -> Vec<Definition> {
     ]
 }
 
-/// Returns the series selected by the filters.
-pub fn source(filters: &Filters) -> Result<SeriesSource, ReportError> {
-    let figure = || filters.figure.as_deref().unwrap_or_default();
-    let found = match (&filters.series, &filters.skill, &filters.queue) {
-        (Some(series), None, None) if filters.figure.is_none() => series.parse(),
-        (None, Some(skill), None) => SeriesSource::skill(skill.clone(), figure()),
-        (None, None, Some(queue)) => SeriesSource::queue(queue.clone(), figure()),
-        _ => Err("a trend is of one series, or of a figure of one skill or one queue: name one".to_owned()),
-    };
-    found.map_err(ReportError::Refused)
+fn series_source(request: &Request) -> Result<SeriesSource, ReportError> {
+    request.filters.series_source().map_err(ReportError::Refused)
 }
 
 /// Returns notes about the span: when agents' time was not observed.
 pub async fn notes(request: &Request, reader: &Reader) -> Result<Vec<String>, ReportError> {
-    match source(&request.filters)?.agent_filter() {
+    match series_source(request)?.agent_filter() {
         Some(_) => adherence::notes(request, reader).await,
         None => Ok(Vec::new()),
     }
@@ -127,7 +119,7 @@ pub async fn notes(request: &Request, reader: &Reader) -> Result<Vec<String>, Re
 
 /// Reads and judges the series, and pushes its rows.
 pub async fn write(request: &Request, reader: &Reader, sink: &mut (dyn Sink + '_)) -> Result<(), ReportError> {
-    let source = source(&request.filters)?;
+    let source = series_source(request)?;
     let from = request.from.unwrap_or_else(|| request.to - source.default_span());
     let zone = request.time_zone();
     let settings = TrendSettings {

@@ -156,11 +156,7 @@ impl FileRows {
 
     #[cfg(feature = "parquet")]
     fn cell_difference(&self, section: &Section, file_cells: &[Option<Cell>], cells: &[Cell]) -> Option<String> {
-        let exact_text = |cell: &Cell| {
-            let mut text = String::new();
-            format::write_exact(cell, &self.zone, &mut text);
-            text
-        };
+        let exact_text = |cell: &Cell| format::exact_text(cell, &self.zone);
         section.columns.iter().zip(file_cells).zip(cells).find_map(|((column, stands), cell)| {
             let same = match (stands, cell) {
                 // The file does not say why a cell is empty.

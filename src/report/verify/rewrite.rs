@@ -4,13 +4,13 @@
 use std::fs::File;
 use std::path::Path;
 
-use super::{Check, CheckOutcome, VerifyError};
+use super::check::{Check, CheckOutcome, VerifyError};
 use crate::report::document::{Heading, ReportError, WriteError};
 use crate::report::export::{digest_file, fill};
 use crate::report::manifest::Manifest;
-use crate::report::provenance::PROGRAM;
 use crate::report::tally::Progress;
 use crate::report::writers::open_writer;
+use crate::report::writers::provenance::PROGRAM;
 use crate::store::Reader;
 
 const WHAT: &str = "same_bytes";

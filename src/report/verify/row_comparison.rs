@@ -1,7 +1,7 @@
 //! Compares the rows that the store gives now with those of the file and the manifest.
 
+use super::check::{Check, CheckOutcome};
 use super::file::{FileRow, FileRows};
-use super::{Check, CheckOutcome, digest_mismatches};
 use crate::domain::time::UtcMicros;
 use crate::domain::wording::count_with_noun;
 use crate::report::document::{Cell, Differences, Recount, Section, Sink, WriteError};
@@ -203,4 +203,33 @@ impl Sink for RowCheck {
         self.finished_sections.push((section, current.tally.finish(), current.may_have_changed));
         Ok(())
     }
+}
+
+/// Returns the differences between the current sections and those of the manifest, except for rows that changed
+/// since.
+fn digest_mismatches(
+    sections: &[(&'static Section, SectionTally, bool)],
+    manifest: &Manifest,
+    has_changed: bool,
+) -> Vec<String> {
+    let mut mismatches = Vec::new();
+    for (section, now, this_went_on) in sections {
+        let Some(then) = manifest.sections.iter().find(|tally| tally.name == now.name) else {
+            mismatches.push(format!("the manifest does not know the section {}", now.name));
+            continue;
+        };
+        let may_differ = *this_went_on || (has_changed && section.written.is_none());
+        if then.rows != now.rows {
+            let (then, now) = (count_with_noun(then.rows, "row"), count_with_noun(now.rows, "row"));
+            if !may_differ || section.written.is_some() {
+                mismatches.push(format!("{}: the manifest says {then}, the store gives {now}", section.name));
+            }
+        } else if then.sha256 != now.sha256 && !may_differ {
+            mismatches.push(format!(
+                "{}: the rows that the store gives have another SHA-256 than the manifest's",
+                section.name
+            ));
+        }
+    }
+    mismatches
 }

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use jiff::tz::TimeZone;
 
-use super::Writer;
+use super::writer::Writer;
 use crate::domain::time::UtcMicros;
 use crate::report::csv_sheet::escape_formula;
 use crate::report::document::{Cell, Heading, Section, Sink, WriteError};

@@ -9,12 +9,13 @@ use std::io::{self, Write};
 use askama::Template;
 use jiff::tz::TimeZone;
 
-use super::Writer;
-use crate::report::chart::{ChartPoints, Drawing, WIDTH};
+use super::chart::{ChartPoints, Drawing, WIDTH};
+use super::provenance;
+use super::table_layout::{TableLayout, choose_layout};
+use super::writer::Writer;
 use crate::report::document::{Cell, CellKind, Column, Heading, Section, Sink, WriteError};
-use crate::report::table_layout::{TableLayout, choose_layout};
+use crate::report::format;
 use crate::report::tally::SectionTally;
-use crate::report::{format, provenance};
 
 /// The number of a section's rows that the page shows.
 pub const MAX_ROWS: usize = 2_000;

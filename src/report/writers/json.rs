@@ -6,7 +6,7 @@ use std::io::Write;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-use super::Writer;
+use super::writer::Writer;
 use crate::report::document::{Cell, Heading, Section, Sink, WriteError};
 use crate::report::format;
 use crate::report::tally::SectionTally;

@@ -24,10 +24,10 @@ use parquet::record::reader::{ReaderIter, TreeBuilder};
 use parquet::record::{Field, Row};
 use parquet::schema::parser::parse_message_type;
 
-use super::Writer;
+use super::provenance::{self, PROGRAM};
+use super::writer::Writer;
 use crate::domain::time::UtcMicros;
 use crate::report::document::{Cell, CellKind, Column, Heading, Section, Sink, WriteError};
-use crate::report::provenance::{self, PROGRAM};
 use crate::report::tally::SectionTally;
 
 /// The number of rows at which a row group is written.

@@ -11,10 +11,10 @@ use std::path::Path;
 use jiff::tz::TimeZone;
 use rust_xlsxwriter::{DocProperties, ExcelDateTime, Format, FormatBorder, Workbook, Worksheet, XlsxError};
 
-use super::Writer;
+use super::provenance;
+use super::writer::Writer;
 use crate::domain::time::UtcMicros;
 use crate::report::document::{Cell, CellKind, Column, Heading, Section, Sink, WriteError};
-use crate::report::provenance;
 use crate::report::tally::SectionTally;
 
 /// The number of rows of a sheet below its header; a longer section continues on another sheet.

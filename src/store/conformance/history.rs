@@ -9,7 +9,7 @@ use super::{AgentId, Commit, HistoryWrite, Reader, TestDatabase, acme, agent_id,
 use crate::domain::agents::agent::{Agent, ObservationSource};
 use crate::domain::agents::state::AgentState;
 use crate::domain::ids::{SubjectId, TenantId};
-use crate::domain::schedules::breaks::is_resting;
+use crate::domain::schedules::rest::is_resting;
 use crate::domain::time::UtcMicros;
 use crate::store::{AgentWrite, HistoryRow, Store};
 

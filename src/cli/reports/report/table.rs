@@ -9,9 +9,9 @@ use super::plain_table;
 use crate::domain::wording::count_with_noun;
 use crate::report::document::{Cell, Heading, Section, Sink, WriteError};
 use crate::report::format;
-use crate::report::table_layout::{TableLayout, choose_layout};
 use crate::report::tally::SectionTally;
 use crate::report::writers::Writer;
+use crate::report::writers::table_layout::{TableLayout, choose_layout};
 
 /// The most rows of a section that are printed.
 const MAX_ROWS: usize = 200;

@@ -23,19 +23,7 @@ fn merge_row(current: Option<&ObservedState>, observation: &SnapshotRow, contrad
 }
 
 fn observed_state(state: AgentState, entered_at: i64, source: ObservationSource) -> ObservedState {
-    let entered_at = at(entered_at);
-    let (platform_at, history_at) = (None, entered_at);
-    ObservedState {
-        state,
-        reason: None,
-        queue: None,
-        entered_at,
-        platform_entered_at: platform_at,
-        history_at,
-        source,
-        transition: None,
-        requested_by_person: false,
-    }
+    ObservedState::new(state, at(entered_at), source)
 }
 
 fn row(state: AgentState, changed_at: i64, generated_at: i64) -> SnapshotRow {

@@ -5,10 +5,9 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::index::TeamIndex;
 use crate::domain::ids::RuleId;
 use crate::domain::time::UtcMicros;
-
-use super::TeamIndex;
 
 /// The longest time that any setting may look back.
 pub const MAX_LOOKBACK: Duration = Duration::from_hours(1);

@@ -22,19 +22,7 @@ fn plan() -> Arc<AgentPlan> {
 }
 
 fn observed_state(state: AgentState, minute: i64) -> ObservedState {
-    let (entered_at, source) = (at(minute), ObservationSource::Snapshot);
-    let (platform_at, history_at) = (None, entered_at);
-    ObservedState {
-        state,
-        reason: None,
-        queue: None,
-        entered_at,
-        platform_entered_at: platform_at,
-        history_at,
-        source,
-        transition: None,
-        requested_by_person: false,
-    }
+    ObservedState::new(state, at(minute), ObservationSource::Snapshot)
 }
 
 fn roster() -> Roster {

@@ -8,10 +8,13 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::{MAX_SOURCE_LENGTH, SeriesBucket};
+use crate::domain::analytics::bucket::SeriesBucket;
 use crate::domain::analytics::{self, Aggregation, MetricRequest, ResultRow};
 use crate::domain::ids::{AnalyticsQueryId, AnalyticsRunId};
 use crate::domain::time::UtcMicros;
+
+/// The maximum length of a series' text, in bytes: room for the platform's names of metrics, dimensions and groups.
+pub(super) const MAX_SOURCE_LENGTH: usize = 2_000;
 
 /// The source of the rows.
 #[derive(Clone, PartialEq, Eq, Debug)]

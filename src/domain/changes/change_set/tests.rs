@@ -23,17 +23,7 @@ fn at(time: &str) -> UtcMicros {
 }
 
 fn observed_state(state: &AgentState) -> ObservedState {
-    ObservedState {
-        state: state.clone(),
-        reason: None,
-        queue: None,
-        entered_at: at("11:00"),
-        platform_entered_at: None,
-        history_at: at("11:00"),
-        source: ObservationSource::Snapshot,
-        transition: None,
-        requested_by_person: false,
-    }
+    ObservedState::new(state.clone(), at("11:00"), ObservationSource::Snapshot)
 }
 
 fn plan() -> Arc<AgentPlan> {

@@ -10,14 +10,15 @@ use crate::domain::agents::roster::Roster;
 use crate::domain::agents::roster::memory::AutomationMemory;
 use crate::domain::ids::{AgentId, RuleId};
 use crate::domain::rules::rule::Mode;
-use crate::domain::rules::rule::compile::{CompiledRule, RuleSet};
+use crate::domain::rules::rule::compile::{CompiledRule, RuleAction, RuleSet};
 use crate::domain::rules::rule::condition::Condition;
 use crate::domain::time::{UtcMicros, rough_duration_text};
 
+use super::decision::{Decisions, Guard};
 use super::facts::{Facts, Finding};
 use super::pass::{Pass, Recorder, RuleResult};
+use super::settings::DecideSettings;
 use super::view::AgentInstant;
-use super::{DecideSettings, Decisions, Guard, RuleAction};
 
 /// What all rules decide about one agent at one instant.
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -113,7 +114,7 @@ impl Recorder for ExplanationRecorder {
             mode: rule.mode,
             wish: rule.action.clone(),
             outcome: RuleOutcome::NoMatch,
-            facts: Facts::of(view, &[]),
+            facts: view.facts(&[]),
             unless: Vec::new(),
         });
     }
@@ -192,20 +193,11 @@ fn guard_text(guard: Guard, rule: &CompiledRule, view: &AgentInstant<'_>) -> Str
     }
 }
 
-/// Returns the verb that goes before an action, such as `would`.
-pub const fn mode_verb(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Watch => "would",
-        Mode::Enforce => "will",
-        Mode::Approve => "asks to",
-    }
-}
-
 impl RuleExplanation {
     fn fmt_line(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { rule, wish, facts, .. } = self;
         match &self.outcome {
-            RuleOutcome::Decided => write!(f, "{rule} {} {wish}: {facts}", mode_verb(self.mode)),
+            RuleOutcome::Decided => write!(f, "{rule} {} {wish}: {facts}", self.mode.verb()),
             RuleOutcome::Held { why, .. } => write!(f, "{rule} wants to {wish} and is held, {why}: {facts}"),
             RuleOutcome::Taken { by } => write!(f, "{rule} wants to {wish}, but {by} has the agent: {facts}"),
             RuleOutcome::NoMatch => {

@@ -6,11 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::agents::state::AgentState;
-use crate::domain::ids::{AgentId, RuleId};
-use crate::domain::rules::rule::condition::Condition;
 use crate::domain::time::{UtcMicros, rough_duration_text};
-
-use super::view::{AgentInstant, planned_name};
 
 /// The finding for one condition.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -51,23 +47,6 @@ pub struct Facts {
 }
 
 impl Facts {
-    pub(super) fn of(view: &AgentInstant<'_>, when: &[Condition]) -> Self {
-        let standing = &view.standing;
-        let observed = view.slot.observed();
-        Self {
-            at: view.now(),
-            planned: planned_name(standing.kind(), standing.activity(view.slot.plan())),
-            planned_since: standing.since(),
-            planned_until: Some(standing.until()).filter(|until| *until != UtcMicros::MAX),
-            mandatory: standing.is_mandatory(),
-            state: observed.map(|observed| observed.state.clone()),
-            state_since: observed.map(|observed| observed.entered_at),
-            seen_at: view.slot.last_observed_at(),
-            utc_offset_s: view.utc_offset(),
-            conditions: when.iter().map(|condition| view.finding(condition, view.holds(&condition.test))).collect(),
-        }
-    }
-
     fn required_text(&self, condition: &str) -> Option<&str> {
         self.conditions.iter().find(|finding| finding.condition == condition).map(|finding| finding.wanted.as_str())
     }
@@ -130,30 +109,6 @@ impl fmt::Display for Facts {
         }
         Ok(())
     }
-}
-
-/// Returns a key (FNV-1a) over everything that identifies a decision.
-///
-/// It is implemented here because the key must be the same in every build and release, which the standard library's
-/// hasher does not guarantee.
-pub(super) fn fact_key(view: &AgentInstant<'_>, rule: (&RuleId, &str), guard: &str) -> u64 {
-    let agent: &AgentId = view.slot.id();
-    let observed = view.slot.observed();
-    let since = |instant: Option<UtcMicros>| instant.map_or(i64::MIN, UtcMicros::as_micros).to_le_bytes();
-    let planned = since(view.standing.since());
-    let entered = since(observed.map(|observed| observed.entered_at));
-    let state = observed.map_or("", |observed| observed.state.name());
-    let kind = view.standing.kind().name();
-    let texts = [agent.as_str(), rule.0.as_str(), rule.1, guard, state, kind];
-    let parts = texts.iter().map(|text| text.as_bytes()).chain([planned.as_slice(), entered.as_slice()]);
-    let mut key: u64 = 0xcbf2_9ce4_8422_2325;
-    for part in parts {
-        // The byte 0xff never occurs in UTF-8, so it separates the parts.
-        for byte in part.iter().chain(&[0xff]) {
-            key = (key ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
-    }
-    key
 }
 
 #[cfg(test)]

@@ -4,19 +4,18 @@
 
 use std::cell::OnceCell;
 
-use crate::domain::agents::roster::{AgentIndex, AgentRecord, Roster, TeamIndex};
+use crate::domain::agents::roster::{AgentIndex, Roster, TeamIndex};
 use crate::domain::agents::state::AgentState;
 use crate::domain::changes::policy::{PolicyDecision, PolicyFacts, Violation, decide};
 use crate::domain::changes::priority::Priority;
-use crate::domain::ids::{AgentId, RuleId};
 use crate::domain::rules::rule::Mode;
 use crate::domain::rules::rule::compile::{CompiledRule, RuleSet};
 use crate::domain::rules::rule::condition::Condition;
 use crate::domain::time::UtcMicros;
 
-use super::facts::{Facts, fact_key};
+use super::decision::{Decisions, Guard, HeldIntent, Intent};
+use super::settings::DecideSettings;
 use super::view::{AgentInstant, PassContext};
-use super::{DecideSettings, Decisions, Guard, HeldIntent, Intent};
 
 /// The window of the flapping guard.
 const HOUR: std::time::Duration = std::time::Duration::from_hours(1);
@@ -190,7 +189,7 @@ impl AgentEvaluator<'_> {
         {
             return RuleResult::Claimed(earlier);
         }
-        let key = fact_key(view, (&rule.id, &rule.version), "");
+        let key = view.fact_key(rule, "");
         let team = view.slot.team();
         let blocking_guard =
             check_guards(rule, key, view).or_else(|| self.check_limits(rule_index, rule, team, view.now()));
@@ -210,7 +209,7 @@ impl AgentEvaluator<'_> {
             priority: rule.class.priority(),
             mode: rule.mode,
             action: rule.action.clone(),
-            facts: Facts::of(view, &rule.when),
+            facts: view.facts(&rule.when),
             fact_key: key,
         });
         RuleResult::Decided
@@ -231,7 +230,7 @@ impl AgentEvaluator<'_> {
                 rule_version: rule.version.clone(),
                 mode: rule.mode,
                 guard,
-                fact_key: fact_key(view, (&rule.id, &rule.version), guard.name()),
+                fact_key: view.fact_key(rule, guard.name()),
             });
         }
         RuleResult::Held(guard)
@@ -357,19 +356,4 @@ fn agents_at_work_by_team(roster: &Roster, now: UtcMicros) -> Vec<usize> {
         counts[slot.team().position()] += usize::from(slot.is_at_work(slot.plan_position(now).kind()));
     }
     counts
-}
-
-/// Returns the facts of a rule about an agent, whether or not the rule matches.
-pub(super) fn facts_for(
-    agent: &AgentId,
-    rule: &RuleId,
-    roster: &Roster,
-    rules: &RuleSet,
-    settings: &DecideSettings,
-    now: UtcMicros,
-) -> Option<Facts> {
-    let slot: &AgentRecord = roster.agent(agent.as_str())?;
-    let rule = rules.rules().iter().find(|known| known.id == *rule)?;
-    let context = PassContext::new(roster, rules, settings, now);
-    Some(Facts::of(&AgentInstant::of(slot, &context), &rule.when))
 }

@@ -51,17 +51,7 @@ mod tests {
 
     fn observed(state: AgentState, minute: i64, ours: bool) -> ObservedState {
         let transition = ours.then_some(TransitionId(Uuid::nil()));
-        ObservedState {
-            state,
-            reason: None,
-            queue: None,
-            entered_at: at(minute),
-            platform_entered_at: None,
-            history_at: at(minute),
-            source: ObservationSource::Snapshot,
-            transition,
-            requested_by_person: false,
-        }
+        ObservedState { transition, ..ObservedState::new(state, at(minute), ObservationSource::Snapshot) }
     }
 
     #[test]

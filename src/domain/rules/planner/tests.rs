@@ -35,20 +35,8 @@ fn plan() -> Arc<AgentPlan> {
 }
 
 fn observed_state(state: &AgentState, since: &str) -> ObservedState {
-    let (state, entered_at) = (state.clone(), at(since));
-    let queue = Some("Support".into());
-    let (platform_at, row_at, source) = (None, entered_at, ObservationSource::Snapshot);
-    ObservedState {
-        state,
-        reason: None,
-        queue,
-        entered_at,
-        platform_entered_at: platform_at,
-        history_at: row_at,
-        source,
-        transition: None,
-        requested_by_person: false,
-    }
+    let observed = ObservedState::new(state.clone(), at(since), ObservationSource::Snapshot);
+    ObservedState { queue: Some("Support".into()), ..observed }
 }
 
 fn add(roster: &mut Roster, id: &str, team: &str) -> AgentIndex {

@@ -1,6 +1,7 @@
 //! One agent at one instant, as seen by conditions: whether each holds, and the actual value.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::domain::adherence::{CurrentPlan, CurrentVerdict};
 use crate::domain::agents::agent::ObservedState;
@@ -11,15 +12,15 @@ use crate::domain::agents::skill::Skill;
 use crate::domain::analytics::anomaly::Anomalies;
 use crate::domain::live::figures::Figures;
 use crate::domain::rules::rule::anomaly::AnomalyTest;
-use crate::domain::rules::rule::compile::RuleSet;
-use crate::domain::rules::rule::condition::{BreakCondition, Condition, ConditionTest, ShiftCondition};
+use crate::domain::rules::rule::compile::{CompiledRule, RuleSet};
+use crate::domain::rules::rule::condition::{BreakCondition, Condition, ConditionTest, ConditionTime};
 use crate::domain::rules::rule::figures::FigureTest;
 use crate::domain::schedules::breaks;
 use crate::domain::schedules::schedule::Activity;
 use crate::domain::time::{UtcMicros, rough_duration_text};
 
-use super::DecideSettings;
-use super::facts::Finding;
+use super::facts::{Facts, Finding};
+use super::settings::DecideSettings;
 
 const SECONDS_OF_DAY: i64 = 24 * 60 * 60;
 const WEEKDAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
@@ -103,30 +104,17 @@ impl<'a> AgentInstant<'a> {
             ConditionTest::Planned(set) => set.contains(standing.kind(), || standing.activity(plan)),
             ConditionTest::After(set) => set.contains(standing.previous_kind(), || standing.previous_activity(plan)),
             ConditionTest::Next(set) => set.contains(standing.next_kind(), || standing.next_activity(plan)),
-            ConditionTest::PlannedFor(least) => standing.since().is_some_and(|since| now.since(since) >= *least),
-            ConditionTest::PlannedLeft(least) => standing.until().since(now) >= *least,
+            ConditionTest::AtLeast(time, least) => self.time(*time).is_some_and(|time| time >= *least),
+            ConditionTest::AtMost(time, most) => self.time(*time).is_some_and(|time| time <= *most),
             ConditionTest::Mandatory(wanted) => standing.is_mandatory() == *wanted,
             ConditionTest::State(set) => self.is_observed_and(|observed| set.contains(&observed.state)),
             ConditionTest::OnContact(wanted) => {
                 self.is_observed_and(|observed| observed.state.is_on_contact() == *wanted)
             }
-            ConditionTest::StateFor(least) => self.is_observed_and(|observed| now.since(observed.entered_at) >= *least),
             ConditionTest::Break(BreakCondition::Due) => breaks::is_overdue(self.slot, now),
             ConditionTest::Break(BreakCondition::Running) => standing.kind().is_rest(),
             ConditionTest::Break(BreakCondition::Over) => breaks::over_since(self.slot, now).is_some(),
-            ConditionTest::Worked(least) => breaks::worked(self.slot, now) >= *least,
-            ConditionTest::Shift(is, span) => match is {
-                ShiftCondition::StartedFor => standing.shift().is_some_and(|(start, _)| now.since(start) >= *span),
-                ShiftCondition::StartedWithin => standing.shift().is_some_and(|(start, _)| now.since(start) <= *span),
-                ShiftCondition::EndsWithin => standing.shift().is_some_and(|(_, end)| end.since(now) <= *span),
-                ShiftCondition::StartsWithin => {
-                    standing.next_shift_start().is_some_and(|start| start.since(now) <= *span)
-                }
-                ShiftCondition::EndedFor => standing.last_shift_end().is_some_and(|end| now.since(end) >= *span),
-                ShiftCondition::EndedWithin => standing.last_shift_end().is_some_and(|end| now.since(end) <= *span),
-            },
             ConditionTest::Verdict(wanted) => wanted.contains(&self.verdict().verdict),
-            ConditionTest::VerdictFor(least) => self.verdict().since.is_some_and(|since| now.since(since) >= *least),
             ConditionTest::Team(wanted) => {
                 wanted.iter().any(|place| self.context.teams[*place] == Some(self.slot.team()))
             }
@@ -158,17 +146,54 @@ impl<'a> AgentInstant<'a> {
         }
     }
 
+    /// Returns the facts about the agent, with the findings for these conditions.
+    pub(super) fn facts(&self, when: &[Condition]) -> Facts {
+        let standing = &self.standing;
+        let observed = self.slot.observed();
+        Facts {
+            at: self.now(),
+            planned: planned_name(standing.kind(), standing.activity(self.slot.plan())),
+            planned_since: standing.since(),
+            planned_until: Some(standing.until()).filter(|until| *until != UtcMicros::MAX),
+            mandatory: standing.is_mandatory(),
+            state: observed.map(|observed| observed.state.clone()),
+            state_since: observed.map(|observed| observed.entered_at),
+            seen_at: self.slot.last_observed_at(),
+            utc_offset_s: self.utc_offset(),
+            conditions: when.iter().map(|condition| self.finding(condition, self.holds(&condition.test))).collect(),
+        }
+    }
+
+    /// Returns a key (FNV-1a) over everything that identifies a decision.
+    ///
+    /// It is implemented here because the key must be the same in every build and release, which the standard library's
+    /// hasher does not guarantee.
+    pub(super) fn fact_key(&self, rule: &CompiledRule, guard: &str) -> u64 {
+        let observed = self.slot.observed();
+        let since = |instant: Option<UtcMicros>| instant.map_or(i64::MIN, UtcMicros::as_micros).to_le_bytes();
+        let planned = since(self.standing.since());
+        let entered = since(observed.map(|observed| observed.entered_at));
+        let state = observed.map_or("", |observed| observed.state.name());
+        let kind = self.standing.kind().name();
+        let texts = [self.slot.id().as_str(), rule.id.as_str(), &rule.version, guard, state, kind];
+        let parts = texts.iter().map(|text| text.as_bytes()).chain([planned.as_slice(), entered.as_slice()]);
+        let mut key: u64 = 0xcbf2_9ce4_8422_2325;
+        for part in parts {
+            // The byte 0xff never occurs in UTF-8, so it separates the parts.
+            for byte in part.iter().chain(&[0xff]) {
+                key = (key ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+            }
+        }
+        key
+    }
+
     fn actual_text(&self, test: &ConditionTest) -> String {
         let (standing, now, plan) = (&self.standing, self.now(), self.slot.plan());
-        let elapsed_text =
-            |since: Option<UtcMicros>| since.map_or_else(unknown_text, |since| rough_duration_text(now.since(since)));
         match test {
             ConditionTest::Planned(_) => planned_name(standing.kind(), standing.activity(plan)),
             ConditionTest::After(_) => planned_name(standing.previous_kind(), standing.previous_activity(plan)),
             ConditionTest::Next(_) => planned_name(standing.next_kind(), standing.next_activity(plan)),
-            ConditionTest::PlannedFor(_) => elapsed_text(standing.since()),
-            ConditionTest::PlannedLeft(_) if standing.until() == UtcMicros::MAX => "no end".to_owned(),
-            ConditionTest::PlannedLeft(_) => rough_duration_text(standing.until().since(now)),
+            ConditionTest::AtLeast(time, _) | ConditionTest::AtMost(time, _) => self.time_text(*time),
             ConditionTest::Mandatory(_) => standing.is_mandatory().to_string(),
             ConditionTest::State(_) => {
                 self.slot.observed().map_or_else(unknown_text, |observed| observed.state.to_string())
@@ -176,12 +201,8 @@ impl<'a> AgentInstant<'a> {
             ConditionTest::OnContact(_) => {
                 self.slot.observed().map_or_else(unknown_text, |observed| observed.state.is_on_contact().to_string())
             }
-            ConditionTest::StateFor(_) => elapsed_text(self.slot.observed().map(|observed| observed.entered_at)),
             ConditionTest::Break(_) => self.break_text().to_owned(),
-            ConditionTest::Worked(_) => rough_duration_text(breaks::worked(self.slot, now)),
-            ConditionTest::Shift(is, _) => self.shift_text(*is),
             ConditionTest::Verdict(_) => self.verdict().verdict.to_string(),
-            ConditionTest::VerdictFor(_) => elapsed_text(self.verdict().since),
             ConditionTest::Team(_) => self.slot.agent().team.as_ref().map_or_else(unknown_text, ToString::to_string),
             ConditionTest::Skill(_) => skill_text(self.slot.skills()),
             ConditionTest::Queue(_) => self
@@ -217,22 +238,29 @@ impl<'a> AgentInstant<'a> {
         }
     }
 
-    fn shift_text(&self, is: ShiftCondition) -> String {
+    /// Returns a time; `None` if it is unknown or there is no such time now.
+    fn time(&self, time: ConditionTime) -> Option<Duration> {
         let (standing, now) = (&self.standing, self.now());
-        let span = match is {
-            ShiftCondition::StartedFor | ShiftCondition::StartedWithin => {
-                standing.shift().map(|(start, _)| now.since(start))
-            }
-            ShiftCondition::EndsWithin => standing.shift().map(|(_, end)| end.since(now)),
-            ShiftCondition::StartsWithin => standing.next_shift_start().map(|start| start.since(now)),
-            ShiftCondition::EndedFor | ShiftCondition::EndedWithin => {
-                standing.last_shift_end().map(|end| now.since(end))
-            }
-        };
-        span.map_or_else(
-            || if is.requires_running_shift() { "no shift".to_owned() } else { unknown_text() },
-            rough_duration_text,
-        )
+        match time {
+            ConditionTime::InState => self.slot.observed().map(|observed| now.since(observed.entered_at)),
+            ConditionTime::InActivity => standing.since().map(|since| now.since(since)),
+            ConditionTime::LeftOfActivity => Some(standing.until().since(now)),
+            ConditionTime::Worked => Some(breaks::worked(self.slot, now)),
+            ConditionTime::InVerdict => self.verdict().since.map(|since| now.since(since)),
+            ConditionTime::SinceShiftStart => standing.shift().map(|(start, _)| now.since(start)),
+            ConditionTime::ToShiftEnd => standing.shift().map(|(_, end)| end.since(now)),
+            ConditionTime::ToShiftStart => standing.next_shift_start().map(|start| start.since(now)),
+            ConditionTime::SinceShiftEnd => standing.last_shift_end().map(|end| now.since(end)),
+        }
+    }
+
+    fn time_text(&self, time: ConditionTime) -> String {
+        match (time, self.time(time)) {
+            (ConditionTime::LeftOfActivity, _) if self.standing.until() == UtcMicros::MAX => "no end".to_owned(),
+            (_, Some(time)) => rough_duration_text(time),
+            (ConditionTime::SinceShiftStart | ConditionTime::ToShiftEnd, None) => "no shift".to_owned(),
+            (_, None) => unknown_text(),
+        }
     }
 }
 
@@ -270,6 +298,6 @@ fn unknown_text() -> String {
 }
 
 /// Returns the name of what is planned.
-pub(super) fn planned_name(kind: PlanKind, activity: Option<&Activity>) -> String {
+fn planned_name(kind: PlanKind, activity: Option<&Activity>) -> String {
     activity.map_or_else(|| kind.name().to_owned(), |activity| activity.name().to_owned())
 }

@@ -45,17 +45,7 @@ fn replay(text: &str, subject: Option<&str>) -> Replay {
 }
 
 fn observed(state: AgentState, entered_at: UtcMicros) -> ObservedState {
-    ObservedState {
-        state,
-        reason: None,
-        queue: None,
-        entered_at,
-        platform_entered_at: None,
-        history_at: entered_at,
-        source: ObservationSource::Snapshot,
-        transition: None,
-        requested_by_person: false,
-    }
+    ObservedState::new(state, entered_at, ObservationSource::Snapshot)
 }
 
 fn seconds_after(time: &str, seconds: u64) -> UtcMicros {

@@ -15,6 +15,7 @@ use super::{Rule, RuleDiagnostic};
 use crate::domain::changes::policy::OnContact;
 use crate::domain::ids::RuleId;
 use crate::domain::time::UtcMicros;
+use crate::domain::wording::named_enum;
 
 /// One version of a stored rule. All versions are kept.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -39,25 +40,16 @@ pub struct StoredRuleVersion {
     pub comment: Option<Arc<str>>,
 }
 
-/// The origin of a rule.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum RuleOrigin {
-    /// Only the configuration has the rule.
-    Configuration,
-    /// Only the store has the rule.
-    Store,
-    /// The stored rule replaces the configuration's.
-    Replaced,
-}
-
-impl RuleOrigin {
-    /// Returns the name used in the API.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Configuration => "configuration",
-            Self::Store => "store",
-            Self::Replaced => "replaced",
-        }
+named_enum! {
+    /// The origin of a rule.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub enum RuleOrigin {
+        /// Only the configuration has the rule.
+        Configuration = "configuration",
+        /// Only the store has the rule.
+        Store = "store",
+        /// The stored rule replaces the configuration's.
+        Replaced = "replaced",
     }
 }
 

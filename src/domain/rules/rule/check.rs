@@ -11,8 +11,8 @@ use crate::domain::changes::policy::OnContact;
 use crate::domain::ids::{ReasonCode, RuleId};
 use crate::domain::time::span;
 
-use super::compile::{CompiledRule, Limits, MAX_RULES, RuleAction, RuleReferences};
-use super::condition::{Condition, ConditionTest, ShiftCondition};
+use super::compiled_rule::{CompiledRule, Limits, MAX_RULES, RuleAction, RuleReferences};
+use super::condition::{Condition, ConditionTest, ConditionTime};
 use super::condition_parser::{ConditionParser, unknown_state_text};
 use super::{ActionDefinition, DiagnosticCollector, Limit, Rule, RuleDiagnostic};
 
@@ -238,24 +238,30 @@ fn check_contradictions(prefix: &str, conditions: &[Condition], diagnostics: &mu
 }
 
 fn check_times(prefix: &str, conditions: &[Condition], diagnostics: &mut DiagnosticCollector) {
-    let shift = |requested| {
-        conditions.iter().find_map(|c| match c.test {
-            ConditionTest::Shift(is, time) if is == requested => Some(time),
+    let least = |wanted| {
+        conditions.iter().find_map(|condition| match condition.test {
+            ConditionTest::AtLeast(time, least) if time == wanted => Some(least),
             _ => None,
         })
     };
-    for (at_least, at_most, names) in [
-        (ShiftCondition::StartedFor, ShiftCondition::StartedWithin, "started_for and started_within"),
-        (ShiftCondition::EndedFor, ShiftCondition::EndedWithin, "ended_for and ended_within"),
+    let most = |wanted| {
+        conditions.iter().find_map(|condition| match condition.test {
+            ConditionTest::AtMost(time, most) if time == wanted => Some(most),
+            _ => None,
+        })
+    };
+    for (time, names) in [
+        (ConditionTime::SinceShiftStart, "started_for and started_within"),
+        (ConditionTime::SinceShiftEnd, "ended_for and ended_within"),
     ] {
-        if let (Some(least), Some(most)) = (shift(at_least), shift(at_most))
+        if let (Some(least), Some(most)) = (least(time), most(time))
             && least > most
         {
             diagnostics.add(format!("{prefix}.shift"), format!("{names} leave no time between them"));
         }
     }
-    let has = |predicate: fn(&ConditionTest) -> bool| conditions.iter().any(|c| predicate(&c.test));
-    if has(|t| matches!(t, ConditionTest::VerdictFor(_))) && !has(|t| matches!(t, ConditionTest::Verdict(_))) {
+    let has_verdict = conditions.iter().any(|condition| matches!(condition.test, ConditionTest::Verdict(_)));
+    if least(ConditionTime::InVerdict).is_some() && !has_verdict {
         diagnostics.add(format!("{prefix}.verdict_for"), "says how long a verdict holds; name the `verdict` too");
     }
 }

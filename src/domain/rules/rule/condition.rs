@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::domain::adherence::Verdict;
 use crate::domain::agents::kind_sets::{PlanKind, PlanSet, StateSet};
 use crate::domain::agents::state::AgentState;
+use crate::domain::wording::named_enum;
 
 /// One condition: the test and its text.
 #[derive(Clone, PartialEq, Debug)]
@@ -19,7 +20,7 @@ pub struct Condition {
     pub test: ConditionTest,
 }
 
-/// The test of a condition. Durations are minimums unless the name says otherwise.
+/// The test of a condition.
 #[derive(Clone, PartialEq, Debug)]
 pub enum ConditionTest {
     /// The planned activity.
@@ -28,28 +29,20 @@ pub enum ConditionTest {
     After(PlanSet),
     /// The next planned activity.
     Next(PlanSet),
-    /// The time in the planned activity.
-    PlannedFor(Duration),
-    /// The time left of the planned activity.
-    PlannedLeft(Duration),
     /// Whether the planned activity is mandatory.
     Mandatory(bool),
     /// The state.
     State(StateSet),
     /// Whether the agent is on a contact or in wrap-up.
     OnContact(bool),
-    /// The time in the state.
-    StateFor(Duration),
+    /// A time is at least this long.
+    AtLeast(ConditionTime, Duration),
+    /// A time is at most this long.
+    AtMost(ConditionTime, Duration),
     /// The status of the break.
     Break(BreakCondition),
-    /// The continuous work since the last rest.
-    Worked(Duration),
-    /// The time relative to the shift.
-    Shift(ShiftCondition, Duration),
     /// The adherence.
     Verdict(Vec<Verdict>),
-    /// The time since the facts behind the adherence last changed.
-    VerdictFor(Duration),
     /// The team, by index in [`super::compile::RuleSet::teams`].
     Team(Vec<usize>),
     /// A skill of the agent, by id or name.
@@ -73,10 +66,10 @@ impl ConditionTest {
     pub fn can_hold_in(&self, kind: PlanKind) -> bool {
         match self {
             Self::Planned(set) => set.has_kind(kind),
-            Self::Mandatory(true) | Self::Worked(_) => kind.is_in_shift(),
+            Self::Mandatory(true) => kind.is_in_shift(),
+            Self::AtLeast(time, _) | Self::AtMost(time, _) => time.exists_in(kind),
             Self::Break(BreakCondition::Due | BreakCondition::Running) => kind.is_rest(),
             Self::Break(BreakCondition::Over) => kind.is_in_shift() && !kind.is_rest(),
-            Self::Shift(is, _) => is.requires_running_shift() == kind.is_in_shift(),
             Self::Verdict(wanted) => wanted.iter().any(|verdict| match verdict {
                 Verdict::In | Verdict::Out | Verdict::Neutral => kind.is_in_shift(),
                 Verdict::Unscheduled => kind == PlanKind::Off,
@@ -84,13 +77,9 @@ impl ConditionTest {
             }),
             Self::After(_)
             | Self::Next(_)
-            | Self::PlannedFor(_)
-            | Self::PlannedLeft(_)
             | Self::Mandatory(false)
             | Self::State(_)
             | Self::OnContact(_)
-            | Self::StateFor(_)
-            | Self::VerdictFor(_)
             | Self::Team(_)
             | Self::Skill(_)
             | Self::Queue(_)
@@ -104,20 +93,15 @@ impl ConditionTest {
     /// Whether the test depends on the plan or on adherence.
     pub const fn depends_on_plan(&self) -> bool {
         match self {
+            Self::AtLeast(time, _) | Self::AtMost(time, _) => !matches!(time, ConditionTime::InState),
             Self::Planned(_)
             | Self::After(_)
             | Self::Next(_)
-            | Self::PlannedFor(_)
-            | Self::PlannedLeft(_)
             | Self::Mandatory(_)
             | Self::Break(_)
-            | Self::Worked(_)
-            | Self::Shift(..)
-            | Self::Verdict(_)
-            | Self::VerdictFor(_) => true,
+            | Self::Verdict(_) => true,
             Self::State(_)
             | Self::OnContact(_)
-            | Self::StateFor(_)
             | Self::Team(_)
             | Self::Skill(_)
             | Self::Queue(_)
@@ -137,17 +121,16 @@ impl ConditionTest {
             Self::OnContact(false) => StateSet::from_states(&[OnContact, AfterContactWork]).complement(),
             Self::Break(BreakCondition::Due) => StateSet::from_states(&[Ready, OnContact, AfterContactWork]),
             Self::Break(BreakCondition::Over) => StateSet::from_states(&[NotReady, Paused, Idle, LoggedOut]),
-            Self::StateFor(_) | Self::Queue(_) => StateSet::default().complement(),
-            Self::Break(BreakCondition::Running)
-            | Self::Worked(_)
-            | Self::Shift(..)
+            Self::AtLeast(ConditionTime::InState, _) | Self::AtMost(ConditionTime::InState, _) | Self::Queue(_) => {
+                StateSet::default().complement()
+            }
+            Self::AtLeast(..)
+            | Self::AtMost(..)
+            | Self::Break(BreakCondition::Running)
             | Self::Verdict(_)
-            | Self::VerdictFor(_)
             | Self::Planned(_)
             | Self::After(_)
             | Self::Next(_)
-            | Self::PlannedFor(_)
-            | Self::PlannedLeft(_)
             | Self::Mandatory(_)
             | Self::Team(_)
             | Self::Skill(_)
@@ -159,54 +142,49 @@ impl ConditionTest {
     }
 }
 
-/// The status of a break.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum BreakCondition {
-    /// The break is planned now, and the agent does not rest.
-    Due,
-    /// The break is planned now.
-    Running,
-    /// The break has just ended, and the agent still rests.
-    Over,
-}
-
-impl BreakCondition {
-    /// Every variant.
-    pub const ALL: [Self; 3] = [Self::Due, Self::Running, Self::Over];
-
-    /// Returns the name used in rules.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Due => "due",
-            Self::Running => "running",
-            Self::Over => "over",
-        }
+named_enum! {
+    /// The status of a break.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub enum BreakCondition {
+        /// The break is planned now, and the agent does not rest.
+        Due = "due",
+        /// The break is planned now.
+        Running = "running",
+        /// The break has just ended, and the agent still rests.
+        Over = "over",
     }
 }
 
-/// A condition on the time relative to the shift.
+/// A time that a condition compares with a duration.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ShiftCondition {
-    /// The shift has run for at least the duration.
-    StartedFor,
-    /// The shift has run for at most the duration.
-    StartedWithin,
-    /// The shift ends within the duration.
-    EndsWithin,
-    /// The next shift starts within the duration.
-    StartsWithin,
-    /// The last shift ended at least the duration ago.
-    EndedFor,
-    /// The last shift ended at most the duration ago.
-    EndedWithin,
+pub enum ConditionTime {
+    /// In the state.
+    InState,
+    /// In the planned activity.
+    InActivity,
+    /// To the end of the planned activity.
+    LeftOfActivity,
+    /// Of continuous work since the last rest.
+    Worked,
+    /// Since the facts behind the adherence last changed.
+    InVerdict,
+    /// Since the start of the running shift.
+    SinceShiftStart,
+    /// To the end of the running shift.
+    ToShiftEnd,
+    /// To the start of the next shift, outside of shifts.
+    ToShiftStart,
+    /// Since the end of the last shift, outside of shifts.
+    SinceShiftEnd,
 }
 
-impl ShiftCondition {
-    /// Whether the condition requires a running shift; otherwise it requires that there is none.
-    pub const fn requires_running_shift(self) -> bool {
+impl ConditionTime {
+    /// Whether there can be such a time while a plan of this kind runs.
+    const fn exists_in(self, kind: PlanKind) -> bool {
         match self {
-            Self::StartedFor | Self::StartedWithin | Self::EndsWithin => true,
-            Self::StartsWithin | Self::EndedFor | Self::EndedWithin => false,
+            Self::Worked | Self::SinceShiftStart | Self::ToShiftEnd => kind.is_in_shift(),
+            Self::ToShiftStart | Self::SinceShiftEnd => !kind.is_in_shift(),
+            Self::InState | Self::InActivity | Self::LeftOfActivity | Self::InVerdict => true,
         }
     }
 }

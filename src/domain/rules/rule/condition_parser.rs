@@ -15,8 +15,8 @@ use crate::domain::time::duration_text;
 use crate::domain::time::span;
 
 use super::anomaly::parse as read_anomaly;
-use super::compile::RuleReferences;
-use super::condition::{BreakCondition, Condition, ConditionTest, ShiftCondition};
+use super::compiled_rule::RuleReferences;
+use super::condition::{BreakCondition, Condition, ConditionTest, ConditionTime};
 use super::figures::{FigureSubject, parse as read_figures};
 use super::{Conditions, DiagnosticCollector, LocalTime, Names, ShiftConditions, nearest, suggestion};
 
@@ -42,23 +42,23 @@ impl ConditionParser<'_> {
     pub(super) fn parse(&mut self, conditions: &Conditions) {
         self.parse_plan_set("planned", conditions.planned.as_ref(), ConditionTest::Planned);
         self.parse_states(conditions.state.as_ref());
-        self.parse_time("for", conditions.state_for.as_deref(), ConditionTest::StateFor);
+        self.parse_least("for", conditions.state_for.as_deref(), ConditionTime::InState);
         self.parse_plan_set("after", conditions.after.as_ref(), ConditionTest::After);
         self.parse_plan_set("next", conditions.next.as_ref(), ConditionTest::Next);
-        self.parse_time("planned_for", conditions.planned_for.as_deref(), ConditionTest::PlannedFor);
-        self.parse_time("planned_left", conditions.planned_left.as_deref(), ConditionTest::PlannedLeft);
+        self.parse_least("planned_for", conditions.planned_for.as_deref(), ConditionTime::InActivity);
+        self.parse_least("planned_left", conditions.planned_left.as_deref(), ConditionTime::LeftOfActivity);
         self.parse_flag("mandatory", conditions.mandatory, ConditionTest::Mandatory);
         self.parse_flag("on_contact", conditions.on_contact, ConditionTest::OnContact);
         if let Some(shift) = &conditions.shift {
             self.parse_shift(shift);
         }
         self.parse_break(conditions.break_is.as_deref());
-        self.parse_time("worked", conditions.worked.as_deref(), ConditionTest::Worked);
+        self.parse_least("worked", conditions.worked.as_deref(), ConditionTime::Worked);
         self.parse_verdicts(conditions.verdict.as_ref());
-        self.parse_time("verdict_for", conditions.verdict_for.as_deref(), ConditionTest::VerdictFor);
+        self.parse_least("verdict_for", conditions.verdict_for.as_deref(), ConditionTime::InVerdict);
         self.parse_team(conditions.team.as_ref());
-        self.parse_skill(conditions.skill.as_ref());
-        self.parse_queue(conditions.queue.as_ref());
+        self.parse_names("skill", conditions.skill.as_ref(), ConditionTest::Skill);
+        self.parse_names("queue", conditions.queue.as_ref(), ConditionTest::Queue);
         self.parse_local_time(conditions.local_time.as_ref());
         self.parse_weekdays(conditions.weekdays.as_ref());
         self.parse_figures(conditions);
@@ -135,9 +135,15 @@ impl ConditionParser<'_> {
         None
     }
 
-    fn parse_time(&mut self, field: &'static str, text: Option<&str>, test: fn(Duration) -> ConditionTest) {
+    fn parse_least(&mut self, field: &'static str, text: Option<&str>, time: ConditionTime) {
         if let Some(span) = self.parse_span(field, text) {
-            self.push_condition(field, format!("at least {}", duration_text(span)), test(span));
+            self.push_condition(field, format!("at least {}", duration_text(span)), ConditionTest::AtLeast(time, span));
+        }
+    }
+
+    fn parse_most(&mut self, field: &'static str, text: Option<&str>, time: ConditionTime) {
+        if let Some(span) = self.parse_span(field, text) {
+            self.push_condition(field, format!("at most {}", duration_text(span)), ConditionTest::AtMost(time, span));
         }
     }
 
@@ -149,25 +155,12 @@ impl ConditionParser<'_> {
 
     fn parse_shift(&mut self, shift: &ShiftConditions) {
         let before = self.conditions.len();
-        for (name, text, is) in [
-            ("shift.started_for", &shift.started_for, ShiftCondition::StartedFor),
-            ("shift.started_within", &shift.started_within, ShiftCondition::StartedWithin),
-            ("shift.ends_within", &shift.ends_within, ShiftCondition::EndsWithin),
-            ("shift.starts_within", &shift.starts_within, ShiftCondition::StartsWithin),
-            ("shift.ended_for", &shift.ended_for, ShiftCondition::EndedFor),
-            ("shift.ended_within", &shift.ended_within, ShiftCondition::EndedWithin),
-        ] {
-            if let Some(span) = self.parse_span(name, text.as_deref()) {
-                let bound = match is {
-                    ShiftCondition::StartedFor | ShiftCondition::EndedFor => "at least",
-                    ShiftCondition::StartedWithin
-                    | ShiftCondition::EndsWithin
-                    | ShiftCondition::StartsWithin
-                    | ShiftCondition::EndedWithin => "at most",
-                };
-                self.push_condition(name, format!("{bound} {}", duration_text(span)), ConditionTest::Shift(is, span));
-            }
-        }
+        self.parse_least("shift.started_for", shift.started_for.as_deref(), ConditionTime::SinceShiftStart);
+        self.parse_most("shift.started_within", shift.started_within.as_deref(), ConditionTime::SinceShiftStart);
+        self.parse_most("shift.ends_within", shift.ends_within.as_deref(), ConditionTime::ToShiftEnd);
+        self.parse_most("shift.starts_within", shift.starts_within.as_deref(), ConditionTime::ToShiftStart);
+        self.parse_least("shift.ended_for", shift.ended_for.as_deref(), ConditionTime::SinceShiftEnd);
+        self.parse_most("shift.ended_within", shift.ended_within.as_deref(), ConditionTime::SinceShiftEnd);
         if self.conditions.len() == before && *shift == ShiftConditions::default() {
             self.report_error("shift", "nothing is asked of the shift; name one of its times, or leave it out");
         }
@@ -206,15 +199,9 @@ impl ConditionParser<'_> {
         self.push_condition("team", join_alternatives(names), ConditionTest::Team(places));
     }
 
-    fn parse_skill(&mut self, names: Option<&Names>) {
-        if let Some(names) = self.check_names("skill", names) {
-            self.push_condition("skill", join_alternatives(names), ConditionTest::Skill(names.to_vec()));
-        }
-    }
-
-    fn parse_queue(&mut self, names: Option<&Names>) {
-        if let Some(names) = self.check_names("queue", names) {
-            self.push_condition("queue", join_alternatives(names), ConditionTest::Queue(names.to_vec()));
+    fn parse_names(&mut self, field: &'static str, names: Option<&Names>, test: fn(Vec<String>) -> ConditionTest) {
+        if let Some(names) = self.check_names(field, names) {
+            self.push_condition(field, join_alternatives(names), test(names.to_vec()));
         }
     }
 

@@ -7,53 +7,27 @@ use toml::{Table, Value};
 
 use crate::domain::ids::RuleId;
 
-use super::{DiagnosticCollector, Rule, RuleDiagnostic, suggestion};
+use super::{
+    ActionDefinition, Conditions, DiagnosticCollector, Limit, Rule, RuleDiagnostic, ShiftConditions, suggestion,
+};
 
 pub(super) const RULE_KEYS: &[&str] = &["id", "when", "unless", "then", "mode", "priority", "cooldown", "limit"];
-const CONDITION_KEYS: &[&str] = &[
-    "planned",
-    "next",
-    "after",
-    "state",
-    "for",
-    "planned_for",
-    "planned_left",
-    "break",
-    "mandatory",
-    "worked",
-    "shift",
-    "anomaly",
-    "verdict",
-    "verdict_for",
-    "team",
-    "queue",
-    "local_time",
-    "weekdays",
-    "on_contact",
-    "skill",
-    "skill_figures",
-    "queue_figures",
-];
-const SHIFT_KEYS: &[&str] =
-    &["started_for", "started_within", "ends_within", "starts_within", "ended_for", "ended_within"];
 const LOCAL_TIME_KEYS: &[&str] = &["from", "to"];
 const ANOMALY_KEYS: &[&str] = &["series", "kind", "within"];
-const ACTION_KEYS: &[&str] = &["set_state", "reason", "log_out", "on_contact", "tell", "ask"];
-const LIMIT_KEYS: &[&str] = &["per_minute", "share_of_team"];
 
 /// The keys allowed at each path in a rule. The names of figures are checked later.
 const KEYS_BY_PATH: [(&[&str], &[&str]); 11] = [
     (&[], RULE_KEYS),
-    (&["when"], CONDITION_KEYS),
-    (&["when", "shift"], SHIFT_KEYS),
+    (&["when"], Conditions::KEYS),
+    (&["when", "shift"], ShiftConditions::KEYS),
     (&["when", "local_time"], LOCAL_TIME_KEYS),
     (&["when", "anomaly"], ANOMALY_KEYS),
-    (&["unless"], CONDITION_KEYS),
-    (&["unless", "shift"], SHIFT_KEYS),
+    (&["unless"], Conditions::KEYS),
+    (&["unless", "shift"], ShiftConditions::KEYS),
     (&["unless", "local_time"], LOCAL_TIME_KEYS),
     (&["unless", "anomaly"], ANOMALY_KEYS),
-    (&["then"], ACTION_KEYS),
-    (&["limit"], LIMIT_KEYS),
+    (&["then"], ActionDefinition::KEYS),
+    (&["limit"], Limit::KEYS),
 ];
 
 /// An error that makes a file of rules unreadable as a whole.

@@ -10,10 +10,11 @@ use jiff::civil::{Date, DateTime};
 use sha2::{Digest, Sha256};
 
 use super::diagnostic::{DiagnosticCollector, ImportDiagnostic, ScheduleImportError};
+use super::draft::{DraftAgent, ScheduleDraft};
 use super::field::SKILL_SEPARATOR;
+use super::options::ImportOptions;
 use super::shift_builder::{Row, RowAgent, ShiftBuilder};
 use super::zones::{OUT_OF_RANGE, ZoneIndex, Zones};
-use super::{DraftAgent, ImportOptions, ScheduleDraft};
 use crate::domain::ids::{AgentId, SkillId, TeamName};
 use crate::domain::schedules::schedule::{Activity, Coverage, Shift};
 use crate::domain::time::UtcMicros;

@@ -8,8 +8,9 @@ use std::borrow::Cow;
 
 use super::assembler::Assembler;
 use super::diagnostic::{ImportDiagnostic, ScheduleImportError};
+use super::draft::ScheduleDraft;
 use super::event::{self, Event, Property};
-use super::{ImportOptions, ScheduleDraft};
+use super::options::ImportOptions;
 
 /// The largest nesting depth of components; a `VALARM` in a `VEVENT` in a `VCALENDAR` is three.
 const MAX_DEPTH: usize = 8;

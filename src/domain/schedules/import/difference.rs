@@ -41,17 +41,6 @@ impl ScheduleDifference {
             }
         }
     }
-
-    /// Returns the sum of two differences.
-    #[must_use]
-    pub const fn plus(self, other: Self) -> Self {
-        Self {
-            added: self.added + other.added,
-            changed: self.changed + other.changed,
-            removed: self.removed + other.removed,
-            unchanged: self.unchanged + other.unchanged,
-        }
-    }
 }
 
 #[cfg(test)]
@@ -74,6 +63,5 @@ mod tests {
             ScheduleDifference { unchanged: 3, ..ScheduleDifference::default() }
         );
         assert_eq!(ScheduleDifference::between(&[], &after).added, 4);
-        assert_eq!(difference.plus(difference).added, 4);
     }
 }

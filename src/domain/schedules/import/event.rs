@@ -19,11 +19,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Span;
 use jiff::civil::DateTime;
 
-use super::ImportOptions;
 use super::assembler::{AgentFields, Assembler};
 use super::calendar_value::{EventDuration, parse_calendar_time};
 use super::diagnostic::ImportDiagnostic;
 use super::field::{self, LONG_TEXT, SHORT_TEXT};
+use super::options::ImportOptions;
 use super::recurrence::Recurrence;
 use super::zones::{OUT_OF_RANGE, ZoneIndex, local_text};
 use crate::domain::time::UtcMicros;

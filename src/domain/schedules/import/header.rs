@@ -2,9 +2,9 @@
 
 use csv::ByteRecord;
 
-use super::ImportOptions;
 use super::assembler::Assembler;
 use super::diagnostic::{DiagnosticCollector, ImportDiagnostic};
+use super::options::ImportOptions;
 
 /// A field of a shift row.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -7,10 +7,11 @@ use jiff::civil::DateTime;
 
 use super::assembler::{AgentFields, Assembler};
 use super::diagnostic::{DiagnosticCollector, ImportDiagnostic, ScheduleImportError};
+use super::draft::ScheduleDraft;
 use super::field::{self, LONG_TEXT, SHORT_TEXT};
 use super::header::{Field, Header};
+use super::options::ImportOptions;
 use super::zones::ZoneIndex;
-use super::{ImportOptions, ScheduleDraft};
 use crate::domain::time::UtcMicros;
 use crate::domain::wording;
 

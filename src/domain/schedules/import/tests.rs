@@ -5,8 +5,12 @@ mod documentation;
 mod properties;
 mod tables;
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use super::*;
-use crate::domain::schedules::schedule::{Activity, ShiftActivity};
+use crate::domain::ids::AgentId;
+use crate::domain::schedules::schedule::{Activity, Coverage, Shift, ShiftActivity};
 use crate::domain::time::UtcMicros;
 
 const HEADER: &str = "agent_id,agent_name,team,time_zone,activity,start,end,mandatory";

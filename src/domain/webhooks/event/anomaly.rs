@@ -5,53 +5,54 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Details;
-use super::data::EXAMPLE_AT;
+use super::data::{EXAMPLE_AT, event_data};
 use crate::domain::analytics::anomaly::AnomalyRecord;
+use crate::domain::analytics::series::QUARTER;
 use crate::domain::ids::{AnomalyId, SeriesId};
 use crate::domain::time::UtcMicros;
 
-/// A monitored series has an anomaly: a value lies outside its expected range. Once for each anomaly, however many values it lasts.
-#[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct AnomalyDetected {
-    /// The anomaly.
-    pub anomaly_id: AnomalyId,
-    /// The watched series, as the configuration names it.
-    pub series_id: SeriesId,
-    /// What the series is of, such as `skill:1001:contacts_queued`.
-    pub of: String,
-    /// `SPIKE` or `DROP`.
-    pub kind: String,
-    /// `season`: the same quarter hour of earlier weeks; `window`: the values just before.
-    pub baseline: String,
-    /// Where the quarter of an hour or the day of the value begins.
-    pub at: UtcMicros,
-    /// The value; a share is one of 1.
-    pub value: f64,
-    /// What was expected instead.
-    pub expected: f64,
-    /// How far the value lay off, in spreads of the season or standard deviations of the window; negative for a drop.
-    pub score: f64,
-}
+const EXAMPLE_ID: AnomalyId = AnomalyId(Uuid::from_u128(0x019a_20b8_9d40_7000_8000_0000_0000_0003));
 
-/// An anomaly has ended: a later value is in its expected range, or is an anomaly in the other direction, or no value has come for
-/// long, or the series is no longer monitored.
-/// Once for each.
-#[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct AnomalyEnded {
-    /// The anomaly.
-    pub anomaly_id: AnomalyId,
-    /// The watched series, as the configuration names it.
-    pub series_id: SeriesId,
-    /// What the series was of.
-    pub of: String,
-    /// `SPIKE` or `DROP`.
-    pub kind: String,
-    /// Where its first value begins.
-    pub at: UtcMicros,
-    /// Where its last value begins.
-    pub last_at: UtcMicros,
+event_data! {
+    /// A monitored series has an anomaly: a value lies outside its expected range. Once for each anomaly, however many values it lasts.
+    struct AnomalyDetected {
+        /// The anomaly.
+        anomaly_id: AnomalyId = EXAMPLE_ID,
+        /// The watched series, as the configuration names it.
+        series_id: SeriesId = "voice-queued".into(),
+        /// What the series is of, such as `skill:1001:contacts_queued`.
+        of: String = "skill:1001:contacts_queued".to_owned(),
+        /// `SPIKE` or `DROP`.
+        kind: String = "SPIKE".to_owned(),
+        /// `season`: the same quarter hour of earlier weeks; `window`: the values just before.
+        baseline: String = "season".to_owned(),
+        /// Where the quarter of an hour or the day of the value begins.
+        at: UtcMicros = EXAMPLE_AT - QUARTER,
+        /// The value; a share is one of 1.
+        value: f64 = 57.5,
+        /// What was expected instead.
+        expected: f64 = 12.0,
+        /// How far the value lay off, in spreads of the season or standard deviations of the window; negative for a drop.
+        score: f64 = 9.25,
+    }
+
+    /// An anomaly has ended: a later value is in its expected range, or is an anomaly in the other direction, or no value has come for
+    /// long, or the series is no longer monitored.
+    /// Once for each.
+    struct AnomalyEnded {
+        /// The anomaly.
+        anomaly_id: AnomalyId = EXAMPLE_ID,
+        /// The watched series, as the configuration names it.
+        series_id: SeriesId = "voice-queued".into(),
+        /// What the series was of.
+        of: String = "skill:1001:contacts_queued".to_owned(),
+        /// `SPIKE` or `DROP`.
+        kind: String = "SPIKE".to_owned(),
+        /// Where its first value begins.
+        at: UtcMicros = EXAMPLE_AT - QUARTER,
+        /// Where its last value begins.
+        last_at: UtcMicros = EXAMPLE_AT,
+    }
 }
 
 impl AnomalyDetected {
@@ -81,38 +82,6 @@ impl AnomalyEnded {
             kind: record.kind.name().to_owned(),
             at: record.first_bucket_at,
             last_at: record.last_bucket_at,
-        }
-    }
-}
-
-const EXAMPLE_ID: AnomalyId = AnomalyId(Uuid::from_u128(0x019a_20b8_9d40_7000_8000_0000_0000_0003));
-const QUARTER_US: i64 = 15 * 60_000_000;
-
-impl Details for AnomalyDetected {
-    fn example() -> Self {
-        Self {
-            anomaly_id: EXAMPLE_ID,
-            series_id: "voice-queued".into(),
-            of: "skill:1001:contacts_queued".to_owned(),
-            kind: "SPIKE".to_owned(),
-            baseline: "season".to_owned(),
-            at: EXAMPLE_AT.offset(-QUARTER_US),
-            value: 57.5,
-            expected: 12.0,
-            score: 9.25,
-        }
-    }
-}
-
-impl Details for AnomalyEnded {
-    fn example() -> Self {
-        Self {
-            anomaly_id: EXAMPLE_ID,
-            series_id: "voice-queued".into(),
-            of: "skill:1001:contacts_queued".to_owned(),
-            kind: "SPIKE".to_owned(),
-            at: EXAMPLE_AT.offset(-QUARTER_US),
-            last_at: EXAMPLE_AT,
         }
     }
 }

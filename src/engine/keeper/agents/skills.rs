@@ -8,7 +8,8 @@ use serde_json::json;
 
 use crate::domain::access::rights::{Requester, TeamScope};
 use crate::domain::agents::roster::AgentRecord;
-use crate::domain::agents::skill::{MAX_SKILLS, Skill, Skills, StaffingCount, staffing_by_skill};
+use crate::domain::agents::skill::{MAX_SKILLS, Skill, Skills};
+use crate::domain::agents::staffing::{StaffingCount, staffing_by_skill};
 use crate::domain::changes::transition::{Actor, WaitReason};
 use crate::domain::ids::{AgentId, SkillId};
 use crate::engine::agents::skills::{SkillError, SkillRequest, SkillStaffing};

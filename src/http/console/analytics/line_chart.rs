@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 
 use crate::domain::analytics::anomaly::format_short;
 use crate::domain::time::UtcMicros;
-use crate::report::chart::round_step;
+use crate::report::writers::chart::round_step;
 
 /// The size of the drawing, in its own units.
 pub(in crate::http::console) const WIDTH: f64 = 960.0;

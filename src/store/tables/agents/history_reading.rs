@@ -127,7 +127,7 @@ impl Reader {
         Ok(rows)
     }
 
-    /// Returns the ended periods away from contacts ([`crate::domain::schedules::breaks::is_resting`]) that began at
+    /// Returns the ended periods away from contacts ([`crate::domain::schedules::rest::is_resting`]) that began at
     /// `since` or later and lasted at least `least`: the start and end of each, by agent.
     pub async fn rest_periods(
         &self,

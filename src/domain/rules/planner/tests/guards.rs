@@ -1,8 +1,11 @@
 //! Every guard, the order of rules, and what their limits count.
 
+use std::time::Duration;
+
 use super::*;
 use crate::domain::agents::roster::{BlockingTransition, CachedPlatformPlan};
-use crate::domain::changes::policy::PlatformPlan;
+use crate::domain::changes::policy::{PlatformPlan, Violation};
+use crate::domain::changes::priority::Priority;
 use AgentState::{NotReady, OnContact, Paused, Ready};
 
 const BACK: &str = "when = { planned = 'work', state = 'Paused' }\nthen = { set_state = 'Ready' }\n";

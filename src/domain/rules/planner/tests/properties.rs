@@ -7,6 +7,7 @@ use crate::domain::agents::roster::BlockingTransition;
 use crate::domain::analytics::anomaly::tests::record as anomaly_record;
 use crate::domain::analytics::anomaly::{Anomalies, AnomalyRecord};
 use crate::domain::analytics::trend::AnomalyKind;
+use crate::domain::changes::priority::Priority;
 
 const SET: &str = r#"
 [[rules]]

@@ -10,7 +10,7 @@ use crate::domain::adherence::Verdict;
 use crate::domain::live::figures::{QUEUE_MEASURES, SKILL_MEASURES};
 use crate::domain::rules::rule::check::{Capabilities, check};
 use crate::domain::rules::rule::condition::BreakCondition;
-use crate::domain::rules::rule::{ActionDefinition, AnomalyConditions, Conditions, Limit, LocalTime, ShiftConditions};
+use crate::domain::rules::rule::{AnomalyConditions, LocalTime};
 
 const PAGE: &str = include_str!("../../../../../docs/rules.md");
 
@@ -28,27 +28,27 @@ fn set(keys: &[&str]) -> BTreeSet<String> {
 #[test]
 fn the_keys_that_are_known_are_those_that_are_read() {
     assert_eq!(set(RULE_KEYS), keys_of::<Rule>());
-    assert_eq!(set(CONDITION_KEYS), keys_of::<Conditions>());
-    assert_eq!(set(SHIFT_KEYS), keys_of::<ShiftConditions>());
+    assert_eq!(set(Conditions::KEYS), keys_of::<Conditions>());
+    assert_eq!(set(ShiftConditions::KEYS), keys_of::<ShiftConditions>());
     assert_eq!(set(LOCAL_TIME_KEYS), keys_of::<LocalTime>());
     assert_eq!(set(ANOMALY_KEYS), keys_of::<AnomalyConditions>());
-    assert_eq!(set(ACTION_KEYS), keys_of::<ActionDefinition>());
-    assert_eq!(set(LIMIT_KEYS), keys_of::<Limit>());
+    assert_eq!(set(ActionDefinition::KEYS), keys_of::<ActionDefinition>());
+    assert_eq!(set(Limit::KEYS), keys_of::<Limit>());
 }
 
 #[test]
 fn the_documentation_names_every_key() {
-    let plain = [RULE_KEYS, CONDITION_KEYS, LOCAL_TIME_KEYS, ANOMALY_KEYS, ACTION_KEYS]
+    let plain = [RULE_KEYS, Conditions::KEYS, LOCAL_TIME_KEYS, ANOMALY_KEYS, ActionDefinition::KEYS]
         .concat()
         .into_iter()
         .filter(|key| *key != "shift");
-    let of_shift = SHIFT_KEYS.iter().map(|key| format!("shift.{key}"));
+    let of_shift = ShiftConditions::KEYS.iter().map(|key| format!("shift.{key}"));
     let values = Verdict::ALL.map(Verdict::name).into_iter().chain(BreakCondition::ALL.map(BreakCondition::name));
     let measures = SKILL_MEASURES.iter().chain(&QUEUE_MEASURES).map(|measure| measure.name);
     let names = plain.chain(values).chain(measures).map(str::to_owned).chain(of_shift);
     let missing: Vec<_> = names.filter(|name| !PAGE.contains(&format!("`{name}`"))).collect();
     assert_eq!(missing, Vec::<String>::new());
-    for key in LIMIT_KEYS {
+    for key in Limit::KEYS {
         assert!(PAGE.contains(key), "{key}");
     }
 }

@@ -1,7 +1,7 @@
 //! The provenance of a report's figures in words, for the sheet Provenance and the foot of a page.
 
-use super::document::Heading;
-use super::tally::SectionTally;
+use crate::report::document::Heading;
+use crate::report::tally::SectionTally;
 
 /// The program that writes reports, with its version.
 pub const PROGRAM: &str = concat!("shiftkeeper ", env!("CARGO_PKG_VERSION"));

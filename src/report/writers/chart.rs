@@ -2,8 +2,8 @@
 
 use jiff::tz::TimeZone;
 
-use super::document::{Cell, Chart, ChartKind, MAX_POINTS, Section};
-use super::format;
+use crate::report::document::{Cell, Chart, ChartKind, MAX_POINTS, Section};
+use crate::report::format;
 
 /// The width of a chart, in SVG units.
 pub const WIDTH: f64 = 720.0;

@@ -1,7 +1,7 @@
 //! The layout of a section whose columns do not fit side by side: transposed if it has few rows, and otherwise split
 //! into several tables that begin with the same columns. Nothing is left out.
 
-use super::document::{CellKind, Section};
+use crate::report::document::{CellKind, Section};
 
 /// The most rows of a section that is transposed.
 const MAX_TRANSPOSED_ROWS: usize = 4;
