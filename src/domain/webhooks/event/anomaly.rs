@@ -10,47 +10,46 @@ use crate::domain::analytics::anomaly::AnomalyRecord;
 use crate::domain::ids::{AnomalyId, SeriesId};
 use crate::domain::time::UtcMicros;
 
-/// A monitored series has an anomaly: a value lies outside its expected range. Once for each anomaly, however many values it lasts.
+/// A monitored series has an anomaly: a value outside its expected range. Sent once for each anomaly, however many values it lasts.
 #[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AnomalyDetected {
     /// The anomaly.
     pub anomaly_id: AnomalyId,
-    /// The watched series, as the configuration names it.
+    /// The id of the monitored series.
     pub series_id: SeriesId,
-    /// What the series is of, such as `skill:1001:contacts_queued`.
+    /// The values of the series, such as `skill:1001:contacts_queued`.
     pub of: String,
     /// `SPIKE` or `DROP`.
     pub kind: String,
-    /// `season`: the same quarter hour of earlier weeks; `window`: the values just before.
+    /// What the value was compared with. `season`: the same quarter hour of earlier weeks; `window`: the values just before.
     pub baseline: String,
-    /// Where the quarter of an hour or the day of the value begins.
+    /// The start of the value's interval.
     pub at: UtcMicros,
-    /// The value; a share is one of 1.
+    /// The value. Shares are fractions from 0 to 1 (0.8 is 80 %).
     pub value: f64,
-    /// What was expected instead.
+    /// The expected value.
     pub expected: f64,
-    /// How far the value lay off, in spreads of the season or standard deviations of the window; negative for a drop.
+    /// The distance from the expected value, in spreads of the season or standard deviations of the window; negative for a drop.
     pub score: f64,
 }
 
-/// An anomaly has ended: a later value is in its expected range, or is an anomaly in the other direction, or no value has come for
-/// long, or the series is no longer monitored.
-/// Once for each.
+/// An anomaly has ended: a later value is in its expected range or is an anomaly in the other direction, or no value has arrived
+/// for long, or the series is no longer monitored. Sent once for each anomaly.
 #[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AnomalyEnded {
     /// The anomaly.
     pub anomaly_id: AnomalyId,
-    /// The watched series, as the configuration names it.
+    /// The id of the monitored series.
     pub series_id: SeriesId,
-    /// What the series was of.
+    /// The values of the series.
     pub of: String,
     /// `SPIKE` or `DROP`.
     pub kind: String,
-    /// Where its first value begins.
+    /// The start of its first value's interval.
     pub at: UtcMicros,
-    /// Where its last value begins.
+    /// The start of its last value's interval.
     pub last_at: UtcMicros,
 }
 

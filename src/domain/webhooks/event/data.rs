@@ -27,30 +27,31 @@ fn example_transition() -> TransitionId {
     TransitionId(Uuid::from_u128(0x019a_20b8_9d40_7000_8000_0000_0000_0001))
 }
 
-/// An agent's state changed, by whomever: one for each change that enters the history, in that order. A change that Shiftkeeper
-/// made is told at the platform's acceptance, any other when a snapshot shows it. Where an accepted change is disproved by three
-/// snapshots, one more event says what the agent is in instead. A change that only a snapshot showed which a later change overtook is
-/// told when it is learnt, and the later one once more after it, with its `enteredAt` as before.
+/// An agent's state changed, whoever changed it. One event is sent for each change in the history, in that order.
+///
+/// A change by Shiftkeeper is sent when the platform accepts it, any other change when a snapshot shows it. If three snapshots
+/// disprove an accepted change, another event has the actual state. If a snapshot reveals an earlier change late, its event is sent
+/// then, followed by the later change's event again with its original `enteredAt`.
 #[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AgentStateChanged {
     /// The agent's id on the platform.
     pub user_id: AgentId,
-    /// The state entered; `Unseen` where no source shows the agent any more, `OffRoster` where nobody looks.
+    /// The new state. `Unseen` if the platform no longer shows the agent, `OffRoster` if the agent has left the roster.
     pub new_state: AgentState,
-    /// Milliseconds of real time from sending to the platform's acceptance; null for a change that a snapshot showed first.
+    /// Milliseconds of real time from sending the change until the platform accepted it; null if a snapshot showed it first.
     pub latency_ms: Option<u64>,
-    /// Milliseconds in `NotReady`, `Paused` and `Idle` on the agent's local day so far; a stay counts when it has ended.
+    /// Milliseconds in `NotReady`, `Paused` and `Idle` so far on the agent's local day. A state interval counts once it has ended.
     pub idle_time_ms: u64,
-    /// Requests about the agent that policy refused or held on the agent's local day so far.
+    /// How many requests about the agent policy has refused or held so far on the agent's local day.
     pub violation_count: u32,
-    /// The state left; null where none was known before.
+    /// The previous state; null if it is unknown.
     pub previous_state: Option<AgentState>,
-    /// The reason code of the new state; null where it is not known (snapshots do not show any).
+    /// The reason code of the new state; null if it is unknown, because snapshots show none.
     pub reason_code: Option<ReasonCode>,
-    /// Since when the new state holds, by the daemon's clock.
+    /// When the agent entered the new state, by the daemon's clock.
     pub entered_at: UtcMicros,
-    /// The transition that brought it about; null where it came from elsewhere.
+    /// The transition that caused the change; null if Shiftkeeper did not request it.
     pub transition_id: Option<TransitionId>,
     /// The number among the agent's events.
     pub sequence: u64,
@@ -77,7 +78,7 @@ impl Details for AgentStateChanged {
     }
 }
 
-/// A transition ended, however: once for each that was taken in, also where nothing was sent.
+/// A transition ended. One event is sent for each transition, even if nothing was sent to the platform.
 #[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TransitionFinished {
@@ -85,21 +86,21 @@ pub struct TransitionFinished {
     pub user_id: AgentId,
     /// The transition.
     pub transition_id: TransitionId,
-    /// The state that was wanted.
+    /// The requested state.
     pub target_state: AgentState,
-    /// The reason code that was sent, or would have been.
+    /// The reason code that was sent or would have been sent.
     pub reason_code: ReasonCode,
     /// `confirmed`, `unconfirmed`, `refused`, `failed`, `cancelled`, `superseded` or `expired`.
     pub outcome: &'static str,
-    /// The outcome in words, for people.
+    /// The result in words.
     pub detail: String,
-    /// Who wanted it: `person:` and the id of a token, `rule:` and the id of a rule, or `daemon`.
+    /// Who requested it: `person:` and the id of an account or token, `rule:` and the id of a rule, or `daemon`.
     pub actor: String,
-    /// How often it was sent.
+    /// How many times it was sent.
     pub attempts: u32,
-    /// Milliseconds of real time from sending to the platform's acceptance; null where it was never accepted.
+    /// Milliseconds of real time from sending the change until the platform accepted it; null if it was never accepted.
     pub latency_ms: Option<u64>,
-    /// The policy that refused it or held it for a time; null where none did.
+    /// The policy that refused it or held it for a time; null if none did.
     pub violation: Option<Violation>,
     /// The number among the agent's events.
     pub sequence: u64,
@@ -127,7 +128,7 @@ impl Details for TransitionFinished {
     }
 }
 
-/// Policy refused a request or holds it: once for each transition, when that is first seen.
+/// Policy refused a requested change or holds it. Sent once for each transition.
 #[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PolicyViolated {
@@ -135,13 +136,13 @@ pub struct PolicyViolated {
     pub user_id: AgentId,
     /// The transition.
     pub transition_id: TransitionId,
-    /// The state that is wanted.
+    /// The requested state.
     pub target_state: AgentState,
-    /// Which policy.
+    /// The policy.
     pub violation: Violation,
-    /// Who wants it: `person:` and the id of a token, `rule:` and the id of a rule, or `daemon`.
+    /// Who requested it: `person:` and the id of an account or token, `rule:` and the id of a rule, or `daemon`.
     pub actor: String,
-    /// Such requests about the agent on the agent's local day so far, this one included.
+    /// How many requests about the agent policy has refused or held so far on the agent's local day, including this one.
     pub violation_count: u32,
     /// The number among the agent's events.
     pub sequence: u64,
@@ -165,11 +166,12 @@ impl Details for PolicyViolated {
     }
 }
 
-/// State changes keep failing for several agents, so nothing but probes is sent until one succeeds. Once for each halt.
+/// State changes failed for several agents in a row. All state changes of the tenant are stopped, both by rules and by people;
+/// only probes are sent until one succeeds. Sent once for each halt.
 #[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AutomationHalted {
-    /// Why, for people.
+    /// The reason in words.
     pub reason: String,
     /// The agents whose changes failed.
     pub user_ids: Vec<AgentId>,
@@ -182,11 +184,11 @@ impl Details for AutomationHalted {
     }
 }
 
-/// A change succeeded again, and automation goes on. Once for each halt.
+/// A change succeeded again, so state changes are sent again. Sent once for each halt.
 #[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AutomationResumed {
-    /// Milliseconds for which it was halted.
+    /// How long changes were stopped, in milliseconds.
     pub after_ms: u64,
 }
 
@@ -196,21 +198,21 @@ impl Details for AutomationResumed {
     }
 }
 
-/// An agent soon went back to the state that a rule had changed. Automation leaves the agent alone for a while.
+/// An agent reverted a rule's change soon after it. No rule changes the agent's state for a while (30 minutes by default).
 #[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AgentReversedChange {
     /// The agent's id on the platform.
     pub user_id: AgentId,
-    /// The rule whose change was undone.
+    /// The rule whose change was reverted.
     pub rule_id: RuleId,
-    /// The transition that was undone.
+    /// The transition that was reverted.
     pub transition_id: TransitionId,
     /// The state that the rule had set.
     pub previous_state: AgentState,
-    /// The state that the agent went back to.
+    /// The state that the agent entered.
     pub new_state: AgentState,
-    /// Until when no rule changes the agent's state.
+    /// The end of the time in which no rule changes the agent's state.
     pub left_alone_until: UtcMicros,
     /// The number among the agent's events.
     pub sequence: u64,
@@ -234,15 +236,16 @@ impl Details for AgentReversedChange {
     }
 }
 
-/// What a subscription shows has become older than automation acts on. Once, until it is fresh again.
+/// The live view is stale: the newest observation of a subscription is too old for rules to act on. Sent once, until a newer
+/// observation arrives.
 #[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PictureStale {
-    /// The subscription's number, from 0: each is for at most 500 agents.
+    /// The number of the subscription, from 0. Each is for at most `agents_per_subscription` agents (500 by default).
     pub subscription: u32,
-    /// When its last snapshot was generated; null where none came since the daemon began to look.
+    /// When its newest observation was made; null if there was none since the daemon began to observe.
     pub newest_sight_at: Option<UtcMicros>,
-    /// Milliseconds since then, or since the daemon began to look where that is later.
+    /// Milliseconds since that observation, or since the daemon began to observe if that is later.
     pub age_ms: u64,
 }
 
@@ -252,13 +255,13 @@ impl Details for PictureStale {
     }
 }
 
-/// A subscription nears the end of its life, and none could be made in its place yet. Once for each.
+/// A subscription expires soon and has no successor yet. Sent once for each subscription.
 #[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SubscriptionNearExpiry {
-    /// The subscription's number, from 0: each is for at most 500 agents.
+    /// The number of the subscription, from 0. Each is for at most `agents_per_subscription` agents (500 by default).
     pub subscription: u32,
-    /// When it was made.
+    /// When it was created.
     pub created_at: UtcMicros,
 }
 
@@ -268,15 +271,15 @@ impl Details for SubscriptionNearExpiry {
     }
 }
 
-/// A snapshot is larger than the limit. Once, until one is smaller again.
+/// A snapshot is larger than the limit. Sent once, until a snapshot is smaller again.
 #[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SnapshotOversize {
-    /// The subscription's number, from 0: each is for at most 500 agents.
+    /// The number of the subscription, from 0. Each is for at most `agents_per_subscription` agents (500 by default).
     pub subscription: u32,
     /// The snapshot's size in bytes.
     pub bytes: usize,
-    /// The size above which people are told and the next subscription asks for less (`subscription.oversize_bytes`).
+    /// The limit (`subscription.oversize_bytes`). Above it, the next subscription requests fewer columns.
     pub limit_bytes: usize,
 }
 
@@ -286,22 +289,22 @@ impl Details for SnapshotOversize {
     }
 }
 
-/// A schedule was imported and is in force. Not for a file that changes nothing.
+/// A schedule was imported and is in force. Not sent for a file that changes nothing.
 #[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ScheduleImported {
     /// The file's name.
     pub name: String,
-    /// Who imported it, as the audit entry names them.
+    /// Who imported it, as in the audit log.
     pub actor: String,
-    /// How many agents it names.
+    /// The number of agents in the file.
     pub agents: usize,
-    /// How many shifts it has.
+    /// The number of shifts in the file.
     pub shifts: usize,
-    /// The first day that it speaks for.
+    /// The first day that the file covers.
     #[schema(format = Date)]
     pub first_day: String,
-    /// The last one.
+    /// The last day that the file covers.
     #[schema(format = Date)]
     pub last_day: String,
 }
@@ -319,23 +322,23 @@ impl Details for ScheduleImported {
     }
 }
 
-/// A job of the calendar failed. A job that fails again with the same words is told of again after 20 hours.
+/// A scheduled job failed. If it keeps failing with the same message, it is reported again after 20 hours.
 #[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct JobFailed {
-    /// The job, as the configuration names it.
+    /// The id of the job.
     pub job_id: JobId,
-    /// `tenant` for a job of the tenant, `daemon` for one of the daemon's own, of which every tenant is told.
+    /// `tenant` for a job of the tenant; `daemon` for a job of the daemon, which is reported to every tenant.
     pub scope: &'static str,
     /// The number of the run.
     pub run: u64,
     /// When the run was due.
     pub due_at: UtcMicros,
-    /// The how-manieth try for that due time, from 1.
+    /// Attempt number, from 1.
     pub attempt: u32,
     /// How it ended.
     pub outcome: JobOutcome,
-    /// What went wrong, for people.
+    /// The error in words.
     pub message: String,
 }
 
@@ -353,35 +356,35 @@ impl Details for JobFailed {
     }
 }
 
-/// A report that a person or a job asked the daemon for ended, well or not. The file is taken with `GET /api/v1/reports/{id}/file`.
+/// A requested report ended, successfully or not. `GET /api/v1/reports/{id}/file` downloads the file.
 #[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReportCompleted {
     /// The run.
     pub report_id: ReportRunId,
-    /// Which report, such as `compliance`.
+    /// The report, such as `compliance`.
     pub report: String,
-    /// `csv`, `json`, `xlsx`, `html`, or `parquet` from builds with it.
+    /// `csv`, `json`, `xlsx` or `html`; also `parquet` in builds that have it.
     pub format: String,
     /// `done`, `failed` or `cancelled`.
     pub outcome: String,
-    /// The first instant of its span; null where it has no beginning.
+    /// The start of its time range; null if it has none.
     pub from: Option<UtcMicros>,
-    /// The first instant after its span.
+    /// The end of its time range (exclusive).
     pub to: UtcMicros,
-    /// Who asked: `person:` and the id of an account or token, or `job:` and the id of a job.
+    /// Who requested it: `person:` and the id of an account or token, or `job:` and the id of a job.
     pub actor: String,
-    /// The job that asked; null where a person did.
+    /// The job that requested it; null if a person did.
     pub job_id: Option<JobId>,
-    /// The file's name; null where none was made.
+    /// The name of the file; null if there is none.
     pub file_name: Option<String>,
-    /// Rows in the file; null where none was made.
+    /// The number of rows in the file; null if there is none.
     pub rows: Option<u64>,
-    /// Its size; null where none was made.
+    /// The size of the file in bytes; null if there is none.
     pub bytes: Option<u64>,
-    /// Its SHA-256 in hexadecimal digits; null where none was made.
+    /// The SHA-256 of the file in hexadecimal; null if there is none.
     pub sha256: Option<String>,
-    /// Why it failed, for people; null where it did not.
+    /// The error in words; null if it did not fail.
     pub error: Option<String>,
 }
 
@@ -405,42 +408,42 @@ impl Details for ReportCompleted {
     }
 }
 
-/// A run of an analytics query that a person or a job asked for ended, well or not. Its rows are read with
-/// `GET /api/v1/analytics/runs/{id}/rows`; trends and anomalies go by them.
+/// A run of an analytics query ended, successfully or not. `GET /api/v1/analytics/runs/{id}/rows` returns its rows, which
+/// trends and anomalies use.
 #[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AnalyticsCompleted {
     /// The run.
     pub run_id: AnalyticsRunId,
-    /// The query of the configuration; null where somebody asked something of his own.
+    /// The query in the configuration; null for a query that a person defined in the request.
     pub query_id: Option<AnalyticsQueryId>,
-    /// What people call the query.
+    /// The name of the query.
     pub name: String,
     /// `done`, `failed` or `cancelled`.
     pub outcome: String,
-    /// The first instant of its span.
+    /// The start of its time range.
     pub from: UtcMicros,
-    /// The first instant after its span.
+    /// The end of its time range (exclusive).
     pub to: UtcMicros,
-    /// Who asked: `person:` and the id of an account or token, or `job:` and the id of a job.
+    /// Who requested it: `person:` and the id of an account or token, or `job:` and the id of a job.
     pub actor: String,
-    /// The job that asked; null where a person did.
+    /// The job that requested it; null if a person did.
     pub job_id: Option<JobId>,
-    /// Queries on the platform that it is made of.
+    /// The number of platform queries that the run consists of.
     pub parts: u64,
-    /// Rows that came; null where it came to nothing.
+    /// The number of rows received; null if the run has no result.
     pub rows: Option<u64>,
-    /// Rows that the platform had promised; null where it promised no count, or it came to nothing.
+    /// The number of rows that the platform promised; null if it promised none, or if the run has no result.
     pub promised_rows: Option<u64>,
-    /// Rows that came, in parts per million of those that were promised; null as before.
+    /// Rows received divided by rows promised, in parts per million; null if either is null.
     pub completeness_ppm: Option<u64>,
-    /// From its beginning to its end, by the daemon's clock; null where it never began.
+    /// Milliseconds from its start to its end, by the daemon's clock; null if it never started.
     pub latency_ms: Option<u64>,
-    /// The canonical SHA-256 of the result in hexadecimal digits; null where there is none.
+    /// The SHA-256 of the canonical result in hexadecimal; null if there is no result.
     pub sha256: Option<String>,
-    /// Of which kind the failure is, such as `deadline`, `platform_failed`, `forgotten` or `gap`; null where it did not fail.
+    /// The kind of failure, such as `deadline`, `platform_failed`, `forgotten` or `gap`; null if it did not fail.
     pub failure: Option<String>,
-    /// The same for people; null where it did not fail.
+    /// The error in words; null if it did not fail.
     pub error: Option<String>,
 }
 
@@ -467,7 +470,7 @@ impl Details for AnalyticsCompleted {
     }
 }
 
-/// A rule notifies people about an agent, or requests a decision.
+/// A rule notified people about an agent (`tell`), or asked them a question (`ask`). No state was changed.
 #[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RuleTold {
@@ -475,9 +478,9 @@ pub struct RuleTold {
     pub user_id: AgentId,
     /// The rule.
     pub rule_id: RuleId,
-    /// What it says, as its author wrote it.
+    /// The text of the rule's `tell` or `ask`.
     pub text: String,
-    /// Whether it is a question.
+    /// Whether the text is a question to the receiver (`ask`).
     pub asks: bool,
     /// The number among the agent's events.
     pub sequence: u64,
@@ -499,24 +502,24 @@ impl Details for RuleTold {
     }
 }
 
-/// A rule in mode `approve` wants a change, which waits until a person accepts or denies it or its time is over. How it ended is told by
-/// `transition.finished`.
+/// A change of a rule in mode `approve` waits until a person approves or denies it, or until it expires.
+/// `transition.finished` has the result.
 #[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ApprovalWaiting {
     /// The agent's id on the platform.
     pub user_id: AgentId,
-    /// The transition that waits; by this id it is accepted or denied.
+    /// The transition that waits. A decision names this id.
     pub transition_id: TransitionId,
     /// The rule.
     pub rule_id: RuleId,
-    /// The state that it wants.
+    /// The requested state.
     pub target_state: AgentState,
     /// The reason code that would be sent.
     pub reason_code: ReasonCode,
-    /// What the rule saw, for people.
+    /// The facts behind the change, in words.
     pub because: String,
-    /// When its time is over, by the daemon's clock.
+    /// When it expires, by the daemon's clock.
     pub expires_at: UtcMicros,
     /// The number among the agent's events.
     pub sequence: u64,
@@ -541,17 +544,17 @@ impl Details for ApprovalWaiting {
     }
 }
 
-/// An endpoint gets nothing any more until a person recovers it. The tenant's other endpoints are told.
+/// An endpoint was disabled and receives nothing until a person recovers it. Sent to the tenant's other endpoints.
 #[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct WebhookDisabled {
-    /// The endpoint, as the configuration names it.
+    /// The id of the endpoint.
     pub webhook_id: EndpointId,
-    /// `gone`: it answered 410; `failing`: it did nothing but fail for five days.
+    /// `gone`: it answered 410. `failing`: every attempt failed for five days.
     pub reason: DisableReason,
     /// The first failure after its last success.
     pub failing_since: UtcMicros,
-    /// What went wrong last, for people.
+    /// The last error in words.
     pub last_error: String,
 }
 
@@ -566,11 +569,11 @@ impl Details for WebhookDisabled {
     }
 }
 
-/// A person tries an endpoint (`webhooks test`). Goes to that one alone, once, whatever it selects, and is not kept.
+/// A test of an endpoint (`webhooks test`). Sent once to that endpoint only, whatever kinds it selects, and not stored.
 #[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct WebhookTest {
-    /// The endpoint, as the configuration names it.
+    /// The id of the endpoint.
     pub webhook_id: EndpointId,
 }
 
