@@ -63,26 +63,29 @@ impl EventKindDescription {
 
 const INTRODUCTION: &str = "# Events
 
-<!-- Written by the code; do not edit. Renew it with
+<!-- Generated from the code; do not edit. To renew it:
      cargo run -q -- webhooks events > docs/events.md -->
 
-What Shiftkeeper tells your systems. Where events go, in which order, how they are signed and tried again is in
-`docs/webhooks.md`; `shiftkeeper webhooks events --output json` has a JSON schema of each kind.
+Shiftkeeper sends these events to your systems. `docs/webhooks.md` describes endpoints, order, signatures and retries.
+`shiftkeeper webhooks events --output json` prints a JSON schema of each kind.
 
-All fields of an event are always there; one without a value is null. Fields may be added: pass over those that you do not
-know. Instants are RFC 3339 text in UTC, by the daemon's clock.
+Every field of an event is always present; a field without a value is null. New fields may be added, so ignore fields that you
+do not know. Instants are RFC 3339 text in UTC, by the daemon's clock.
 ";
 
 const AGENT_EVENTS_TEXT: &str = "
-Events about an agent have `userId` and `sequence`: the number among the agent's events of all kinds, from 1 without a hole, and
-the order in which they arrive. Events about no agent come in any order.
+Events about an agent have `userId` and `sequence`. `sequence` numbers the agent's events of all kinds from 1 without gaps, and
+they arrive in this order. Events that are not about an agent arrive in any order.
+
+Some published names have a meaning of their own: `picture` is the live view, a *sight* (as in `newestSightAt`) is an observation,
+`reversed` means reverted by the agent, and `told` means that a rule notified people.
 ";
 
 /// Returns the text of `docs/events.md`.
 fn page() -> anyhow::Result<String> {
     let mut page = INTRODUCTION.to_owned();
     let states: Vec<_> = AgentState::KNOWN.iter().map(|state| format!("`{state}`")).collect();
-    writeln!(page, "\nStates are {};\nany other is the platform's own, by its name.", states.join(", "))?;
+    writeln!(page, "\nThe states are {}.\nAny other state has the platform's own name.", states.join(", "))?;
     page.push_str("\n## Kinds\n\n| `events` selects | `event` in the body | about an agent |\n|---|---|---|\n");
     for kind in EventKind::ALL {
         let about = if kind.example().about().is_some() { "yes" } else { "" };

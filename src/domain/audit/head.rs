@@ -126,7 +126,7 @@ pub struct HeadClaim {
     pub previous_seq: u64,
     /// The hash of the last entry.
     pub hash: Hash,
-    /// When the head was made.
+    /// When the head was created.
     pub at: UtcMicros,
     /// The marks of the last entries up to `seq`, concatenated.
     pub marks: Vec<u8>,
@@ -143,31 +143,31 @@ pub struct SignedHead {
     pub signature: [u8; 64],
 }
 
-/// A signed head of the tenant's audit chain, every five minutes or 1,000 entries where the chain grows (`[audit]`).
-/// Keep it away from the daemon's host: `audit verify --head` holds the chain against it (`docs/audit.md`).
+/// A signed head of the tenant's audit chain. While the chain grows, one is sent every five minutes and every 1,000 entries
+/// (`[audit]`). Keep heads away from the daemon's host: `audit verify --head` compares the chain with them (`docs/audit.md`).
 // The JSON form; without the signature, its canonical JSON is the signed text.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AuditHead {
-    /// The version of this shape.
+    /// The version of this format.
     v: u32,
-    /// Whose chain it is.
+    /// The tenant of the chain.
     tenant: TenantId,
     /// The number of the chain's last entry.
     seq: u64,
-    /// The number that the head before it ended at; 0 for the first.
+    /// The `seq` of the previous head; 0 for the first head.
     after: u64,
     /// The SHA-256 of the last entry, in hexadecimal.
     hash: String,
-    /// When the head was made.
+    /// When the head was created.
     at: UtcMicros,
-    /// The first eight bytes of the hash of each of the last entries up to `seq`, one after the other, in base64.
+    /// The first eight bytes of the hash of each of the latest entries up to `seq`, concatenated, in base64.
     marks: String,
-    /// The short name of the key: the first 16 hexadecimal digits of the SHA-256 of `publicKey`.
+    /// The id of the key: the first 16 hexadecimal digits of the SHA-256 of `publicKey`.
     key_id: String,
-    /// The ed25519 key that signs, 32 bytes in base64.
+    /// The ed25519 public key, 32 bytes in base64.
     public_key: String,
-    /// The signature over the RFC 8785 JSON of everything else here, in base64.
+    /// The signature over the RFC 8785 JSON of all other fields, in base64.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
     signature: Option<String>,

@@ -56,7 +56,7 @@ struct GuideBody<'a> {
 pub struct Envelope<'a> {
     /// `1.0`.
     specversion: &'static str,
-    /// The event's id, the same at every delivery.
+    /// The event's id, which is the same in every attempt.
     id: EventId,
     /// `/shiftkeeper/` and the tenant.
     source: String,
@@ -65,18 +65,18 @@ pub struct Envelope<'a> {
     kind: &'static str,
     /// When it happened, by the daemon's clock.
     time: UtcMicros,
-    /// The agent whom the event is about; not there in others.
+    /// The agent that the event is about; absent in other events.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
     subject: Option<&'a str>,
     /// `application/json`.
     datacontenttype: &'static str,
-    /// The extension of that name: the number among the agent's events, with leading zeros, so that the order as text is the order
-    /// of the events; not there in events about no agent.
+    /// The CloudEvents extension of that name: the number among the agent's events, with leading zeros so that it sorts as
+    /// text; absent in other events.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
     sequence: Option<String>,
-    /// What is told, by the kind of event: below.
+    /// The data of the event; its fields depend on the kind and are listed below.
     #[schema(value_type = Object)]
     data: &'a RawValue,
 }

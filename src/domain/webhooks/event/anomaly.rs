@@ -14,43 +14,44 @@ use crate::domain::time::UtcMicros;
 const EXAMPLE_ID: AnomalyId = AnomalyId(Uuid::from_u128(0x019a_20b8_9d40_7000_8000_0000_0000_0003));
 
 event_data! {
-    /// A monitored series has an anomaly: a value lies outside its expected range. Once for each anomaly, however many values it lasts.
+    /// A monitored series has an anomaly: a value outside its expected range. Sent once for each anomaly, however many values it
+    /// lasts.
     struct AnomalyDetected {
         /// The anomaly.
         anomaly_id: AnomalyId = EXAMPLE_ID,
-        /// The watched series, as the configuration names it.
+        /// The id of the monitored series.
         series_id: SeriesId = "voice-queued".into(),
-        /// What the series is of, such as `skill:1001:contacts_queued`.
+        /// The values of the series, such as `skill:1001:contacts_queued`.
         of: String = "skill:1001:contacts_queued".to_owned(),
         /// `SPIKE` or `DROP`.
         kind: String = "SPIKE".to_owned(),
-        /// `season`: the same quarter hour of earlier weeks; `window`: the values just before.
+        /// What the value was compared with. `season`: the same quarter hour of earlier weeks; `window`: the values just before.
         baseline: String = "season".to_owned(),
-        /// Where the quarter of an hour or the day of the value begins.
+        /// The start of the value's interval.
         at: UtcMicros = EXAMPLE_AT - QUARTER,
-        /// The value; a share is one of 1.
+        /// The value. Shares are fractions from 0 to 1 (0.8 is 80 %).
         value: f64 = 57.5,
-        /// What was expected instead.
+        /// The expected value.
         expected: f64 = 12.0,
-        /// How far the value lay off, in spreads of the season or standard deviations of the window; negative for a drop.
+        /// The distance from the expected value, in spreads of the season or standard deviations of the window; negative for a
+        /// drop.
         score: f64 = 9.25,
     }
 
-    /// An anomaly has ended: a later value is in its expected range, or is an anomaly in the other direction, or no value has come for
-    /// long, or the series is no longer monitored.
-    /// Once for each.
+    /// An anomaly has ended: a later value is in its expected range or is an anomaly in the other direction, or no value has
+    /// arrived for long, or the series is no longer monitored. Sent once for each anomaly.
     struct AnomalyEnded {
         /// The anomaly.
         anomaly_id: AnomalyId = EXAMPLE_ID,
-        /// The watched series, as the configuration names it.
+        /// The id of the monitored series.
         series_id: SeriesId = "voice-queued".into(),
-        /// What the series was of.
+        /// The values of the series.
         of: String = "skill:1001:contacts_queued".to_owned(),
         /// `SPIKE` or `DROP`.
         kind: String = "SPIKE".to_owned(),
-        /// Where its first value begins.
+        /// The start of its first value's interval.
         at: UtcMicros = EXAMPLE_AT - QUARTER,
-        /// Where its last value begins.
+        /// The start of its last value's interval.
         last_at: UtcMicros = EXAMPLE_AT,
     }
 }

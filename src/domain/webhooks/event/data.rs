@@ -57,290 +57,293 @@ macro_rules! event_data {
 pub(super) use event_data;
 
 event_data! {
-    /// An agent's state changed, by whomever: one for each change that enters the history, in that order. A change that Shiftkeeper
-    /// made is told at the platform's acceptance, any other when a snapshot shows it. Where an accepted change is disproved by three
-    /// snapshots, one more event says what the agent is in instead. A change that only a snapshot showed which a later change overtook is
-    /// told when it is learnt, and the later one once more after it, with its `enteredAt` as before.
+    /// An agent's state changed, whoever changed it. One event is sent for each change in the history, in that order.  A change
+    /// by Shiftkeeper is sent when the platform accepts it, any other change when a snapshot shows it. If three snapshots
+    /// disprove an accepted change, another event has the actual state. If a snapshot reveals an earlier change late, its event
+    /// is sent then, followed by the later change's event again with its original `enteredAt`.
     struct AgentStateChanged about(user_id, sequence) {
         /// The agent's id on the platform.
         user_id: AgentId = "u_0001".into(),
-        /// The state entered; `Unseen` where no source shows the agent any more, `OffRoster` where nobody looks.
+        /// The new state. `Unseen` if the platform no longer shows the agent, `OffRoster` if the agent has left the roster.
         new_state: AgentState = AgentState::Ready,
-        /// Milliseconds of real time from sending to the platform's acceptance; null for a change that a snapshot showed first.
+        /// Milliseconds of real time from sending the change until the platform accepted it; null if a snapshot showed it first.
         latency_ms: Option<u64> = Some(120),
-        /// Milliseconds in `NotReady`, `Paused` and `Idle` on the agent's local day so far; a stay counts when it has ended.
+        /// Milliseconds in `NotReady`, `Paused` and `Idle` so far on the agent's local day. A state interval counts once it has
+        /// ended.
         idle_time_ms: u64 = 900_000,
-        /// Requests about the agent that policy refused or held on the agent's local day so far.
+        /// How many requests about the agent policy has refused or held so far on the agent's local day.
         violation_count: u32 = 1,
-        /// The state left; null where none was known before.
+        /// The previous state; null if it is unknown.
         previous_state: Option<AgentState> = Some(AgentState::Paused),
-        /// The reason code of the new state; null where it is not known (snapshots do not show any).
+        /// The reason code of the new state; null if it is unknown, because snapshots show none.
         reason_code: Option<ReasonCode> = Some("WORKING".into()),
-        /// Since when the new state holds, by the daemon's clock.
+        /// When the agent entered the new state, by the daemon's clock.
         entered_at: UtcMicros = EXAMPLE_AT,
-        /// The transition that brought it about; null where it came from elsewhere.
+        /// The transition that caused the change; null if Shiftkeeper did not request it.
         transition_id: Option<TransitionId> = Some(example_transition()),
         /// The number among the agent's events.
         sequence: u64 = 42,
     }
 
-    /// A transition ended, however: once for each that was taken in, also where nothing was sent.
+    /// A transition ended. One event is sent for each transition, even if nothing was sent to the platform.
     struct TransitionFinished about(user_id, sequence) {
         /// The agent's id on the platform.
         user_id: AgentId = "u_0001".into(),
         /// The transition.
         transition_id: TransitionId = example_transition(),
-        /// The state that was wanted.
+        /// The requested state.
         target_state: AgentState = AgentState::Ready,
-        /// The reason code that was sent, or would have been.
+        /// The reason code that was sent or would have been sent.
         reason_code: ReasonCode = "WORKING".into(),
         /// `confirmed`, `unconfirmed`, `refused`, `failed`, `cancelled`, `superseded` or `expired`.
         outcome: &'static str = "confirmed",
-        /// The outcome in words, for people.
+        /// The result in words.
         detail: String = "the platform shows the new state".to_owned(),
-        /// Who wanted it: `person:` and the id of a token, `rule:` and the id of a rule, or `daemon`.
+        /// Who requested it: `person:` and the id of an account or token, `rule:` and the id of a rule, or `daemon`.
         actor: String = "rule:back-from-break".to_owned(),
-        /// How often it was sent.
+        /// How many times it was sent.
         attempts: u32 = 1,
-        /// Milliseconds of real time from sending to the platform's acceptance; null where it was never accepted.
+        /// Milliseconds of real time from sending the change until the platform accepted it; null if it was never accepted.
         latency_ms: Option<u64> = Some(120),
-        /// The policy that refused it or held it for a time; null where none did.
+        /// The policy that refused it or held it for a time; null if none did.
         violation: Option<Violation> = None,
         /// The number among the agent's events.
         sequence: u64 = 43,
     }
 
-    /// Policy refused a request or holds it: once for each transition, when that is first seen.
+    /// Policy refused a requested change or holds it. Sent once for each transition.
     struct PolicyViolated about(user_id, sequence) {
         /// The agent's id on the platform.
         user_id: AgentId = "u_0001".into(),
         /// The transition.
         transition_id: TransitionId = example_transition(),
-        /// The state that is wanted.
+        /// The requested state.
         target_state: AgentState = AgentState::Ready,
-        /// Which policy.
+        /// The policy.
         violation: Violation = Violation::MandatoryBreakViolation,
-        /// Who wants it: `person:` and the id of a token, `rule:` and the id of a rule, or `daemon`.
+        /// Who requested it: `person:` and the id of an account or token, `rule:` and the id of a rule, or `daemon`.
         actor: String = "person:floor".to_owned(),
-        /// Such requests about the agent on the agent's local day so far, this one included.
+        /// How many requests about the agent policy has refused or held so far on the agent's local day, including this one.
         violation_count: u32 = 1,
         /// The number among the agent's events.
         sequence: u64 = 41,
     }
 
-    /// State changes keep failing for several agents, so nothing but probes is sent until one succeeds. Once for each halt.
+    /// State changes failed for several agents in a row. All state changes of the tenant are stopped, both by rules and by
+    /// people; only probes are sent until one succeeds. Sent once for each halt.
     struct AutomationHalted {
-        /// Why, for people.
+        /// The reason in words.
         reason: String = "state changes keep failing for 3 agents".to_owned(),
         /// The agents whose changes failed.
         user_ids: Vec<AgentId> = ["u_0001", "u_0007", "u_0012"].map(AgentId::from).into(),
     }
 
-    /// A change succeeded again, and automation goes on. Once for each halt.
+    /// A change succeeded again, so state changes are sent again. Sent once for each halt.
     struct AutomationResumed {
-        /// Milliseconds for which it was halted.
+        /// How long changes were stopped, in milliseconds.
         after_ms: u64 = 184_000,
     }
 
-    /// An agent soon went back to the state that a rule had changed. Automation leaves the agent alone for a while.
+    /// An agent reverted a rule's change soon after it. No rule changes the agent's state for a while (30 minutes by default).
     struct AgentReversedChange about(user_id, sequence) {
         /// The agent's id on the platform.
         user_id: AgentId = "u_0001".into(),
-        /// The rule whose change was undone.
+        /// The rule whose change was reverted.
         rule_id: RuleId = "back-from-break".into(),
-        /// The transition that was undone.
+        /// The transition that was reverted.
         transition_id: TransitionId = example_transition(),
         /// The state that the rule had set.
         previous_state: AgentState = AgentState::Ready,
-        /// The state that the agent went back to.
+        /// The state that the agent entered.
         new_state: AgentState = AgentState::Paused,
-        /// Until when no rule changes the agent's state.
+        /// The end of the time in which no rule changes the agent's state.
         left_alone_until: UtcMicros = EXAMPLE_AT.offset(30 * MINUTE_US),
         /// The number among the agent's events.
         sequence: u64 = 44,
     }
 
-    /// What a subscription shows has become older than automation acts on. Once, until it is fresh again.
+    /// The live view is stale: the newest observation of a subscription is too old for rules to act on. Sent once, until a newer
+    /// observation arrives.
     struct PictureStale {
-        /// The subscription's number, from 0: each is for at most 500 agents.
+        /// The number of the subscription, from 0. Each is for at most `agents_per_subscription` agents (500 by default).
         subscription: u32 = 0,
-        /// When its last snapshot was generated; null where none came since the daemon began to look.
+        /// When its newest observation was made; null if there was none since the daemon began to observe.
         newest_sight_at: Option<UtcMicros> = Some(EXAMPLE_AT.offset(-MINUTE_US)),
-        /// Milliseconds since then, or since the daemon began to look where that is later.
+        /// Milliseconds since that observation, or since the daemon began to observe if that is later.
         age_ms: u64 = 60_000,
     }
 
-    /// A subscription nears the end of its life, and none could be made in its place yet. Once for each.
+    /// A subscription expires soon and has no successor yet. Sent once for each subscription.
     struct SubscriptionNearExpiry {
-        /// The subscription's number, from 0: each is for at most 500 agents.
+        /// The number of the subscription, from 0. Each is for at most `agents_per_subscription` agents (500 by default).
         subscription: u32 = 0,
-        /// When it was made.
+        /// When it was created.
         created_at: UtcMicros = EXAMPLE_AT.offset(-23 * 60 * MINUTE_US),
     }
 
-    /// A snapshot is larger than the limit. Once, until one is smaller again.
+    /// A snapshot is larger than the limit. Sent once, until a snapshot is smaller again.
     struct SnapshotOversize {
-        /// The subscription's number, from 0: each is for at most 500 agents.
+        /// The number of the subscription, from 0. Each is for at most `agents_per_subscription` agents (500 by default).
         subscription: u32 = 0,
         /// The snapshot's size in bytes.
         bytes: usize = 2_411_724,
-        /// The size above which people are told and the next subscription asks for less (`subscription.oversize_bytes`).
+        /// The limit (`subscription.oversize_bytes`). Above it, the next subscription requests fewer columns.
         limit_bytes: usize = 500_000,
     }
 
-    /// A schedule was imported and is in force. Not for a file that changes nothing.
+    /// A schedule was imported and is in force. Not sent for a file that changes nothing.
     struct ScheduleImported {
         /// The file's name.
         name: String = "week-44.csv".to_owned(),
-        /// Who imported it, as the audit entry names them.
+        /// Who imported it, as in the audit log.
         actor: String = "person:planning".to_owned(),
-        /// How many agents it names.
+        /// The number of agents in the file.
         agents: usize = 300,
-        /// How many shifts it has.
+        /// The number of shifts in the file.
         shifts: usize = 1_500,
-        /// The first day that it speaks for.
+        /// The first day that the file covers.
         #[schema(format = Date)]
         first_day: String = "2026-10-26".to_owned(),
-        /// The last one.
+        /// The last day that the file covers.
         #[schema(format = Date)]
         last_day: String = "2026-11-01".to_owned(),
     }
 
-    /// A job of the calendar failed. A job that fails again with the same words is told of again after 20 hours.
+    /// A scheduled job failed. If it keeps failing with the same message, it is reported again after 20 hours.
     struct JobFailed {
-        /// The job, as the configuration names it.
+        /// The id of the job.
         job_id: JobId = "nightly-backup".into(),
-        /// `tenant` for a job of the tenant, `daemon` for one of the daemon's own, of which every tenant is told.
+        /// `tenant` for a job of the tenant; `daemon` for a job of the daemon, which is reported to every tenant.
         scope: &'static str = "daemon",
         /// The number of the run.
         run: u64 = 17,
         /// When the run was due.
         due_at: UtcMicros = EXAMPLE_AT,
-        /// The how-manieth try for that due time, from 1.
+        /// Attempt number, from 1.
         attempt: u32 = 1,
         /// How it ended.
         outcome: JobOutcome = JobOutcome::Failed,
-        /// What went wrong, for people.
+        /// The error in words.
         message: String = "the copy could not be written: no space left on device".to_owned(),
     }
 
-    /// A report that a person or a job asked the daemon for ended, well or not. The file is taken with `GET /api/v1/reports/{id}/file`.
+    /// A requested report ended, successfully or not. `GET /api/v1/reports/{id}/file` downloads the file.
     struct ReportCompleted {
         /// The run.
         report_id: ReportRunId = ReportRunId(Uuid::from_u128(0x019a_20b8_9d40_7000_8000_0000_0000_0002)),
-        /// Which report, such as `compliance`.
+        /// The report, such as `compliance`.
         report: String = "compliance".to_owned(),
-        /// `csv`, `json`, `xlsx`, `html`, or `parquet` from builds with it.
+        /// `csv`, `json`, `xlsx` or `html`; also `parquet` in builds that have it.
         format: String = "csv".to_owned(),
         /// `done`, `failed` or `cancelled`.
         outcome: String = "done".to_owned(),
-        /// The first instant of its span; null where it has no beginning.
+        /// The start of its time range; null if it has none.
         from: Option<UtcMicros> = Some(UtcMicros::from_micros(1_792_972_800_000_000)),
-        /// The first instant after its span.
+        /// The end of its time range (exclusive).
         to: UtcMicros = UtcMicros::from_micros(1_793_059_200_000_000),
-        /// Who asked: `person:` and the id of an account or token, or `job:` and the id of a job.
+        /// Who requested it: `person:` and the id of an account or token, or `job:` and the id of a job.
         actor: String = "job:report".to_owned(),
-        /// The job that asked; null where a person did.
+        /// The job that requested it; null if a person did.
         job_id: Option<JobId> = Some("report".into()),
-        /// The file's name; null where none was made.
+        /// The name of the file; null if there is none.
         file_name: Option<String> = Some("compliance-acme-20261026-20261026-20261027T011500Z-a1b2c3.csv".to_owned()),
-        /// Rows in the file; null where none was made.
+        /// The number of rows in the file; null if there is none.
         rows: Option<u64> = Some(1_042),
-        /// Its size; null where none was made.
+        /// The size of the file in bytes; null if there is none.
         bytes: Option<u64> = Some(184_320),
-        /// Its SHA-256 in hexadecimal digits; null where none was made.
+        /// The SHA-256 of the file in hexadecimal; null if there is none.
         sha256: Option<String> = Some("9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".to_owned()),
-        /// Why it failed, for people; null where it did not.
+        /// The error in words; null if it did not fail.
         error: Option<String> = None,
     }
 
-    /// A run of an analytics query that a person or a job asked for ended, well or not. Its rows are read with
-    /// `GET /api/v1/analytics/runs/{id}/rows`; trends and anomalies go by them.
+    /// A run of an analytics query ended, successfully or not. `GET /api/v1/analytics/runs/{id}/rows` returns its rows, which
+    /// trends and anomalies use.
     struct AnalyticsCompleted {
         /// The run.
         run_id: AnalyticsRunId = AnalyticsRunId(Uuid::from_u128(0x019a_20b8_9d40_7000_8000_0000_0000_0003)),
-        /// The query of the configuration; null where somebody asked something of his own.
+        /// The query in the configuration; null for a query that a person defined in the request.
         query_id: Option<AnalyticsQueryId> = Some("calls".into()),
-        /// What people call the query.
+        /// The name of the query.
         name: String = "calls".to_owned(),
         /// `done`, `failed` or `cancelled`.
         outcome: String = "done".to_owned(),
-        /// The first instant of its span.
+        /// The start of its time range.
         from: UtcMicros = UtcMicros::from_micros(1_790_380_800_000_000),
-        /// The first instant after its span.
+        /// The end of its time range (exclusive).
         to: UtcMicros = UtcMicros::from_micros(1_792_972_800_000_000),
-        /// Who asked: `person:` and the id of an account or token, or `job:` and the id of a job.
+        /// Who requested it: `person:` and the id of an account or token, or `job:` and the id of a job.
         actor: String = "job:analytics:calls".to_owned(),
-        /// The job that asked; null where a person did.
+        /// The job that requested it; null if a person did.
         job_id: Option<JobId> = Some("analytics:calls".into()),
-        /// Queries on the platform that it is made of.
+        /// The number of platform queries that the run consists of.
         parts: u64 = 1,
-        /// Rows that came; null where it came to nothing.
+        /// The number of rows received; null if the run has no result.
         rows: Option<u64> = Some(90),
-        /// Rows that the platform had promised; null where it promised no count, or it came to nothing.
+        /// The number of rows that the platform promised; null if it promised none, or if the run has no result.
         promised_rows: Option<u64> = Some(90),
-        /// Rows that came, in parts per million of those that were promised; null as before.
+        /// Rows received divided by rows promised, in parts per million; null if either is null.
         completeness_ppm: Option<u64> = Some(1_000_000),
-        /// From its beginning to its end, by the daemon's clock; null where it never began.
+        /// Milliseconds from its start to its end, by the daemon's clock; null if it never started.
         latency_ms: Option<u64> = Some(7_300),
-        /// The canonical SHA-256 of the result in hexadecimal digits; null where there is none.
+        /// The SHA-256 of the canonical result in hexadecimal; null if there is no result.
         sha256: Option<String> = Some("9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".to_owned()),
-        /// Of which kind the failure is, such as `deadline`, `platform_failed`, `forgotten` or `gap`; null where it did not fail.
+        /// The kind of failure, such as `deadline`, `platform_failed`, `forgotten` or `gap`; null if it did not fail.
         failure: Option<String> = None,
-        /// The same for people; null where it did not fail.
+        /// The error in words; null if it did not fail.
         error: Option<String> = None,
     }
 
-    /// A rule notifies people about an agent, or requests a decision.
+    /// A rule notified people about an agent (`tell`), or asked them a question (`ask`). No state was changed.
     struct RuleTold about(user_id, sequence) {
         /// The agent's id on the platform.
         user_id: AgentId = "u_0001".into(),
         /// The rule.
         rule_id: RuleId = "late-for-shift".into(),
-        /// What it says, as its author wrote it.
+        /// The text of the rule's `tell` or `ask`.
         text: String = "should be at work and is not logged in".to_owned(),
-        /// Whether it is a question.
+        /// Whether the text is a question to the receiver (`ask`).
         asks: bool = false,
         /// The number among the agent's events.
         sequence: u64 = 1,
     }
 
-    /// A rule in mode `approve` wants a change, which waits until a person accepts or denies it or its time is over. How it ended is told by
-    /// `transition.finished`.
+    /// A change of a rule in mode `approve` waits until a person approves or denies it, or until it expires.
+    /// `transition.finished` has the result.
     struct ApprovalWaiting about(user_id, sequence) {
         /// The agent's id on the platform.
         user_id: AgentId = "u_0001".into(),
-        /// The transition that waits; by this id it is accepted or denied.
+        /// The transition that waits. A decision names this id.
         transition_id: TransitionId = example_transition(),
         /// The rule.
         rule_id: RuleId = "back-from-break".into(),
-        /// The state that it wants.
+        /// The requested state.
         target_state: AgentState = AgentState::Ready,
         /// The reason code that would be sent.
         reason_code: ReasonCode = "WORKING".into(),
-        /// What the rule saw, for people.
+        /// The facts behind the change, in words.
         because: String = "planned work since 13:15 UTC+1, state Paused for 12m (at least 10m)".to_owned(),
-        /// When its time is over, by the daemon's clock.
+        /// When it expires, by the daemon's clock.
         expires_at: UtcMicros = EXAMPLE_AT.offset(30 * MINUTE_US),
         /// The number among the agent's events.
         sequence: u64 = 44,
     }
 
-    /// An endpoint gets nothing any more until a person recovers it. The tenant's other endpoints are told.
+    /// An endpoint was disabled and receives nothing until a person recovers it. Sent to the tenant's other endpoints.
     struct WebhookDisabled {
-        /// The endpoint, as the configuration names it.
+        /// The id of the endpoint.
         webhook_id: EndpointId = "wfm".into(),
-        /// `gone`: it answered 410; `failing`: it did nothing but fail for five days.
+        /// `gone`: it answered 410. `failing`: every attempt failed for five days.
         reason: DisableReason = DisableReason::Failing,
         /// The first failure after its last success.
         failing_since: UtcMicros = EXAMPLE_AT.offset(-5 * 24 * 60 * MINUTE_US),
-        /// What went wrong last, for people.
+        /// The last error in words.
         last_error: String = "HTTP 503".to_owned(),
     }
 
-    /// A person tries an endpoint (`webhooks test`). Goes to that one alone, once, whatever it selects, and is not kept.
+    /// A test of an endpoint (`webhooks test`). Sent once to that endpoint only, whatever kinds it selects, and not stored.
     struct WebhookTest {
-        /// The endpoint, as the configuration names it.
+        /// The id of the endpoint.
         webhook_id: EndpointId = "wfm".into(),
     }
 }

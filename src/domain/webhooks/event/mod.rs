@@ -180,7 +180,7 @@ pub struct Event {
 /// The body of a delivery with `format = "guide"`.
 #[derive(Serialize, ToSchema)]
 pub struct Body<'a> {
-    /// What is told, by the kind of event: below.
+    /// The data of the event; its fields depend on the kind and are listed below.
     #[schema(value_type = Object)]
     data: &'a EventData,
     /// The kind of event.
