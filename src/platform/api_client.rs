@@ -109,13 +109,7 @@ impl ApiClient {
         let secrets = [token.text().expose(), self.tokens.secret().expose()];
         self.classify(&reply, &token, api_request.scope, &secrets)?;
         let value = read(&mut reply, &secrets)?;
-        Ok(Answer {
-            value,
-            latency: reply.latency,
-            sent_at: reply.sent_at,
-            received_at: reply.received_at,
-            platform_now: reply.date(),
-        })
+        Ok(reply.answer(value))
     }
 
     /// Maps the status to a failure. Status 304, used for snapshots, counts as a success.

@@ -18,6 +18,7 @@ use crate::clock::{BoxFuture, SharedClock, Stopwatch};
 use crate::domain::access::secret::Secret;
 use crate::domain::time::UtcMicros;
 
+use super::Answer;
 use super::error::{Failure, excerpt};
 use super::text;
 use super::trust::Trust;
@@ -124,6 +125,17 @@ pub struct ApiReply {
 }
 
 impl ApiReply {
+    /// Returns an answer with `value` and the times of this reply.
+    pub fn answer<T>(&self, value: T) -> Answer<T> {
+        Answer {
+            value,
+            latency: self.latency,
+            sent_at: self.sent_at,
+            received_at: self.received_at,
+            platform_now: self.date(),
+        }
+    }
+
     /// Returns the `Date` header.
     pub fn date(&self) -> Option<UtcMicros> {
         header(&self.headers, &DATE).and_then(http_date)

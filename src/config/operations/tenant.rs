@@ -378,7 +378,7 @@ impl Tenant {
 fn read_incontact(section: &mut Section<'_, '_>, identity: &TenantIdentity) -> Incontact {
     let mut incontact = section.table("incontact", Incontact::read);
     if incontact.user_hub().is_none() {
-        incontact.user_hub_url = identity.base_url.clone().filter(is_loopback);
+        incontact.user_hub_url = identity.base_url.clone().filter(kind::is_loopback);
     }
     let missing = match (identity.dialect, incontact.token_kind) {
         (Dialect::Incontact, TokenKind::AccessKey) if incontact.user_hub().is_none() => {

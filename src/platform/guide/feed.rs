@@ -18,7 +18,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 
-use super::{GuidePlatform, answer};
+use super::GuidePlatform;
 use crate::clock::RealTime;
 use crate::domain::access::secret::Secret;
 use crate::domain::agents::state::StateNames;
@@ -81,7 +81,7 @@ impl GuidePlatform {
             token: token.text().clone(),
             send_timeout: self.request_timeout,
         });
-        Ok(answer(feed, &reply))
+        Ok(reply.answer(feed))
     }
 }
 

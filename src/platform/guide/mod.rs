@@ -24,7 +24,7 @@ use crate::domain::live::figures::{QueueFigures, SkillFigures};
 
 use super::api_client::{ApiClient, ApiRequest};
 use super::client::{ClientError, ClientSettings, HttpCaller, Transport};
-use super::error::{CallError, CallSite, Failure};
+use super::error::{CallError, Failure};
 use super::token::{ClientCredentials, TokenSettings, TokenSource};
 use super::{
     Answer, Call, CallKind, Capabilities, Detail, Feed, FiguresRead, ListedQueue, PageRequest, Platform,
