@@ -12,12 +12,14 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde_json::json;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use self::erasure::erase_files;
 use self::files::{Files, remove_partial};
 use crate::clock::{BoxFuture, RealTime, SharedClock, SharedRandom};
 use crate::config::Config;
+use crate::domain::agents::erasure::TextEraser;
 use crate::domain::audit::AuditDraft;
 use crate::domain::ids::{EventId, JobId, ReportRunId, TenantId};
 use crate::domain::reports::report_run::{ReportFormat, ReportRun, RunFile, RunStatus};
@@ -80,9 +82,18 @@ struct Queue {
     waiting: VecDeque<ReportRun>,
     running: Option<(ReportRun, Arc<Progress>)>,
     /// Agents whose files are to be removed.
-    erasure_requests: Vec<erasure::FileErasureRequest>,
+    erasure_requests: Vec<FileErasureRequest>,
     /// Tenants whose interrupted runs are back in the queue.
     restored_tenants: BTreeSet<TenantId>,
+}
+
+/// A pending request to remove an agent's files.
+struct FileErasureRequest {
+    tenant: TenantId,
+    wiper: TextEraser,
+    /// Folders other than the daemon's own.
+    folders: Vec<PathBuf>,
+    reply: oneshot::Sender<anyhow::Result<Vec<String>>>,
 }
 
 /// The result of a run.
@@ -382,6 +393,40 @@ impl ReportRunner {
             }
         }
         Ok(())
+    }
+
+    /// Removes the files that contain an agent, or may, and returns their paths.
+    pub(super) async fn erase(
+        &self,
+        tenant: TenantId,
+        wiper: TextEraser,
+        folders: Vec<PathBuf>,
+    ) -> anyhow::Result<Vec<String>> {
+        let (reply, answer) = oneshot::channel();
+        self.queue().erasure_requests.push(FileErasureRequest { tenant, wiper, folders, reply });
+        self.0.work_available.notify_one();
+        answer.await.context("the reports are being started anew")?
+    }
+
+    /// Carries out the pending requests. Called between two reports.
+    async fn run_erasures(&self) {
+        let requests = std::mem::take(&mut self.queue().erasure_requests);
+        for FileErasureRequest { tenant, wiper, folders, reply } in requests {
+            self.clean_queued(&tenant, &wiper);
+            // The requester may be gone.
+            let inner = &self.0;
+            let erased = erase_files((&inner.reader, &inner.writer), &inner.files, &tenant, &wiper, folders).await;
+            let _ = reply.send(erased);
+        }
+    }
+
+    /// Removes the agent from the requests of waiting runs.
+    fn clean_queued(&self, tenant: &TenantId, wiper: &TextEraser) {
+        for run in self.queue().waiting.iter_mut().filter(|run| run.tenant == *tenant) {
+            if let Some(request) = wiper.clean_json(&run.request) {
+                run.request = request.into();
+            }
+        }
     }
 
     async fn cancel(&self, tenant: &TenantId, id: ReportRunId) -> Result<Option<ReportRun>, ReportRequestError> {

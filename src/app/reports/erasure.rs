@@ -4,16 +4,14 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use tokio::sync::oneshot;
 
-use super::ReportRunner;
-use super::files::remove;
+use super::files::{Files, remove};
 use crate::domain::agents::erasure::TextEraser;
 use crate::domain::ids::{ReportRunId, TenantId};
 use crate::domain::reports::report_run::{ReportKind, ReportRun, RunFile};
 use crate::report::manifest::Manifest;
 use crate::report::request::Request;
-use crate::store::{Commit, PAGE_LIMIT};
+use crate::store::{Commit, PAGE_LIMIT, Reader, Writer};
 
 /// The reason recorded for a run whose file was removed.
 const REMOVED_REASON: &str = "the file was removed when an agent was erased: ask for the report again";
@@ -21,80 +19,39 @@ const REMOVED_REASON: &str = "the file was removed when an agent was erased: ask
 /// The ending of a manifest's name.
 const MANIFEST: &str = ".manifest.json";
 
-/// A pending request to remove an agent's files.
-pub(super) struct FileErasureRequest {
-    tenant: TenantId,
-    wiper: TextEraser,
-    /// Folders other than the daemon's own.
+/// Removes the files of a tenant's runs, and of runs that retention removed, that contain an agent, or may. Returns their
+/// paths.
+pub(super) async fn erase_files(
+    (reader, writer): (&Reader, &Writer),
+    files: &Files,
+    tenant: &TenantId,
+    wiper: &TextEraser,
     folders: Vec<PathBuf>,
-    reply: oneshot::Sender<anyhow::Result<Vec<String>>>,
-}
-
-impl ReportRunner {
-    /// Removes the files that contain an agent, or may, and returns their paths.
-    pub(in crate::app) async fn erase(
-        &self,
-        tenant: TenantId,
-        wiper: TextEraser,
-        folders: Vec<PathBuf>,
-    ) -> anyhow::Result<Vec<String>> {
-        let (reply, answer) = oneshot::channel();
-        self.queue().erasure_requests.push(FileErasureRequest { tenant, wiper, folders, reply });
-        self.0.work_available.notify_one();
-        answer.await.context("the reports are being started anew")?
-    }
-
-    /// Carries out the pending requests. Called between two reports.
-    pub(super) async fn run_erasures(&self) {
-        let requests = std::mem::take(&mut self.queue().erasure_requests);
-        for FileErasureRequest { tenant, wiper, folders, reply } in requests {
-            self.clean_queued(&tenant, &wiper);
-            // The requester may be gone.
-            let _ = reply.send(self.erase_files(&tenant, &wiper, folders).await);
+) -> anyhow::Result<Vec<String>> {
+    let (mut removed, mut before): (Vec<String>, Option<ReportRunId>) = (Vec::new(), None);
+    loop {
+        let page = reader.report_runs(tenant, before, PAGE_LIMIT).await?;
+        let Some(last) = page.last() else { break };
+        before = Some(last.id);
+        let mut removed_runs = Vec::new();
+        for run in page {
+            let Some(file) = run.file.clone().filter(|file| file.exists && may_contain(&run.request, wiper)) else {
+                continue;
+            };
+            anyhow::ensure!(remove(Path::new(&*run.path)), file_error(&run.path));
+            removed.push(run.path.to_string());
+            let file = RunFile { exists: false, ..file };
+            removed_runs.push(ReportRun { file: Some(file), error: Some(REMOVED_REASON.to_owned()), ..run });
+        }
+        if !removed_runs.is_empty() {
+            writer.commit(Commit { report_runs: removed_runs, ..Commit::default() }).await?;
         }
     }
-
-    /// Removes the agent from the requests of waiting runs.
-    fn clean_queued(&self, tenant: &TenantId, wiper: &TextEraser) {
-        for run in self.queue().waiting.iter_mut().filter(|run| run.tenant == *tenant) {
-            if let Some(request) = wiper.clean_json(&run.request) {
-                run.request = request.into();
-            }
-        }
+    // Files whose runs were removed by retention.
+    for folder in folders.into_iter().chain(files.own_folder(tenant)) {
+        removed.extend(erase_in_folder(&folder, tenant, wiper)?);
     }
-
-    async fn erase_files(
-        &self,
-        tenant: &TenantId,
-        wiper: &TextEraser,
-        folders: Vec<PathBuf>,
-    ) -> anyhow::Result<Vec<String>> {
-        let inner = &self.0;
-        let (mut removed, mut before): (Vec<String>, Option<ReportRunId>) = (Vec::new(), None);
-        loop {
-            let page = inner.reader.report_runs(tenant, before, PAGE_LIMIT).await?;
-            let Some(last) = page.last() else { break };
-            before = Some(last.id);
-            let mut removed_runs = Vec::new();
-            for run in page {
-                let Some(file) = run.file.clone().filter(|file| file.exists && may_contain(&run.request, wiper)) else {
-                    continue;
-                };
-                anyhow::ensure!(remove(Path::new(&*run.path)), file_error(&run.path));
-                removed.push(run.path.to_string());
-                let file = RunFile { exists: false, ..file };
-                removed_runs.push(ReportRun { file: Some(file), error: Some(REMOVED_REASON.to_owned()), ..run });
-            }
-            if !removed_runs.is_empty() {
-                inner.writer.commit(Commit { report_runs: removed_runs, ..Commit::default() }).await?;
-            }
-        }
-        // Files whose runs were removed by retention.
-        for folder in folders.into_iter().chain(inner.files.own_folder(tenant)) {
-            removed.extend(erase_in_folder(&folder, tenant, wiper)?);
-        }
-        Ok(removed)
-    }
+    Ok(removed)
 }
 
 fn file_error(place: &str) -> String {
