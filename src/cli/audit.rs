@@ -1,30 +1,27 @@
 //! `shiftkeeper audit`: verifies the audit log, or exports it so that others can. It only reads the store, and only
 //! the public half of the key.
 
+mod chains;
+mod entry_line;
 mod folder;
 mod heads;
 mod verify;
 
-use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
-
-use serde_json::json;
 
 use super::shared::config_args::ConfigArgs;
 use super::shared::exit::Exit;
 use super::shared::messages::print_message;
 use super::shared::output::{PipeStatus, pipe_status};
 use super::shared::scope::{one_tenant, open_reader, usage_error};
-use crate::config::Config;
-use crate::domain::ids::{AgentId, TenantId};
+use crate::domain::ids::TenantId;
 use crate::domain::wording::count_with_noun;
-use crate::store::{PAGE_LIMIT, Reader, StoredEntry};
+use crate::store::{PAGE_LIMIT, StoredEntry};
 
-pub(super) use verify::local_public_keys;
-pub use verify::verify_tenant;
+pub(super) use chains::{audited_tenants, local_public_keys};
+use entry_line::{AgentIdsBySubject, entry_line};
 
 /// What to do with the audit trail.
 #[derive(clap::Subcommand, Debug)]
@@ -94,29 +91,6 @@ pub async fn run(command: AuditCommand) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Returns the named tenant, or all tenants of the configuration and those with an audit chain in the store.
-pub(super) async fn audited_tenants(
-    config: &Config,
-    reader: &Reader,
-    named: Option<TenantId>,
-) -> anyhow::Result<Vec<TenantId>> {
-    let mut tenants: Vec<TenantId> = config.tenants.iter().map(|tenant| tenant.id.clone()).collect();
-    tenants.extend(reader.audited_tenants().await?);
-    tenants.sort();
-    tenants.dedup();
-    match named {
-        None => Ok(tenants),
-        Some(named) if tenants.contains(&named) => Ok(vec![named]),
-        Some(named) => {
-            let known: Vec<_> = tenants.iter().map(TenantId::as_str).collect();
-            Err(usage_error(format!(
-                "neither the configuration nor the store has a tenant {named}; there are: {}",
-                known.join(", ")
-            )))
-        }
-    }
-}
-
 async fn export(args: ExportArgs) -> anyhow::Result<ExitCode> {
     let loaded = args.config.load_for_command()?;
     let tenant = &one_tenant(&loaded.config, args.tenant.as_ref())?.id;
@@ -160,9 +134,6 @@ async fn export(args: ExportArgs) -> anyhow::Result<ExitCode> {
     Ok(Exit::Done.into())
 }
 
-/// The agents by their subjects.
-type AgentIdsBySubject = HashMap<String, AgentId>;
-
 fn write_page<'a>(
     entries: impl Iterator<Item = &'a StoredEntry>,
     names: Option<&AgentIdsBySubject>,
@@ -173,17 +144,4 @@ fn write_page<'a>(
         text.push('\n');
     }
     pipe_status(io::stdout().lock().write_all(text.as_bytes()))
-}
-
-fn entry_line(entry: &StoredEntry, names: Option<&AgentIdsBySubject>) -> String {
-    // Print the hash as it is, even if a forged one does not have 32 bytes.
-    let hash = entry.hash.iter().fold(String::with_capacity(64), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    });
-    let mut line = json!({ "seq": entry.seq, "hash": hash, "body": entry.body });
-    if let Some(names) = names {
-        line["agent"] = json!(entry.columns.subject.as_ref().and_then(|subject| names.get(subject)));
-    }
-    line.to_string()
 }

@@ -3,6 +3,7 @@
 //!
 //! Only `check FILE` needs no daemon: it checks the text against this configuration's description of the platform.
 
+mod diagnostic;
 mod explain;
 pub mod plan;
 mod replay;
@@ -12,9 +13,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use comfy_table::{Table, presets};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
+use self::diagnostic::RuleDiagnostic;
 use super::shared::config_args::ConfigArgs;
 use super::shared::daemon::DaemonError;
 use super::shared::exit::Exit;
@@ -262,23 +264,6 @@ fn table(all: &[TenantRules]) -> String {
         ]);
     }
     table.trim_fmt()
-}
-
-/// A mistake in a rule, and its place.
-#[derive(Serialize, Debug, PartialEq, Eq)]
-struct RuleDiagnostic {
-    /// The file, or the tenant and the rule in the store.
-    place: String,
-    #[serde(flatten)]
-    diagnostic: LineDiagnostic,
-}
-
-impl RuleDiagnostic {
-    fn summary_line(&self) -> String {
-        let LineDiagnostic { line, field, message } = &self.diagnostic;
-        let field = if field.is_empty() { String::new() } else { format!("{field}: ") };
-        format!("{}:{line}: {field}{message}", self.place)
-    }
 }
 
 async fn check(args: CheckArgs) -> anyhow::Result<ExitCode> {

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::{Map, json};
 use sha2::{Digest as _, Sha256};
 
-use super::{AgentIdsBySubject, entry_line};
+use super::entry_line::{AgentIdsBySubject, entry_line};
 use crate::cli::shared::exit::Exit;
 use crate::cli::shared::messages::CommandFailure;
 use crate::clock::RealTime;

@@ -14,7 +14,7 @@ use crate::domain::ids::TenantId;
 use crate::engine::audit::heads::key;
 use crate::store::{PAGE_LIMIT, StoredHead};
 
-use super::audited_tenants;
+use super::chains::audited_tenants;
 
 /// Options of `audit heads`.
 #[derive(clap::Args, Debug)]

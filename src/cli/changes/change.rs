@@ -3,17 +3,21 @@
 
 mod change_sets;
 mod follow;
+mod options;
+mod row;
 mod table;
-mod wording;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use comfy_table::{Table, presets};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
+pub(in crate::cli) use self::options::parse_span;
+use self::options::{WhenOnContact, whole_seconds, with_even_if_in_state};
+use self::row::{Row, RowOutcome};
 use crate::cli::shared::config_args::ConfigArgs;
 use crate::cli::shared::daemon::DaemonError;
 use crate::cli::shared::exit::Exit;
@@ -21,9 +25,8 @@ use crate::cli::shared::messages::print_message;
 use crate::cli::shared::output::{Output, print, print_json};
 use crate::cli::shared::tenant_client::TenantClient;
 use crate::config::Right;
-use crate::domain::agents::state::AgentState;
 use crate::domain::changes::policy::OnContact;
-use crate::domain::ids::{AgentId, ReasonCode, TenantId, TransitionId};
+use crate::domain::ids::{AgentId, ReasonCode, TenantId};
 use crate::domain::wording::list_names;
 use crate::engine::changes::keeper_handle::RequestedChange;
 
@@ -86,48 +89,6 @@ pub struct SendArgs {
     /// How to print.
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Output,
-}
-
-/// What to do while an agent is on a contact.
-#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
-pub enum WhenOnContact {
-    /// Send the change at once.
-    Now,
-    /// Wait until the contact is over.
-    After,
-    /// Leave the agent alone.
-    Skip,
-}
-
-impl From<WhenOnContact> for OnContact {
-    fn from(when: WhenOnContact) -> Self {
-        match when {
-            WhenOnContact::Now => Self::Now,
-            WhenOnContact::After => Self::After,
-            WhenOnContact::Skip => Self::Skip,
-        }
-    }
-}
-
-/// One agent of the request. Its JSON format is part of the command's interface.
-#[derive(Clone, PartialEq, Eq, Serialize, Debug)]
-struct Row {
-    /// The transition; `None` if the agent is unknown.
-    id: Option<TransitionId>,
-    agent: AgentId,
-    status: String,
-    /// The policy that holds or refuses the change with its reason, or another error.
-    error: Option<String>,
-    #[serde(skip)]
-    outcome: RowOutcome,
-}
-
-/// The part of a row's status that matters to the exit code.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum RowOutcome {
-    Open,
-    Confirmed,
-    Unsuccessful,
 }
 
 /// Requests the changes, waits if asked to, and prints the result.
@@ -208,19 +169,6 @@ fn request_body(args: &SendArgs) -> Value {
     with_even_if_in_state(body, args.even_if_in_state)
 }
 
-/// Adds the option to the body only if it is set, since an older daemon does not know it.
-fn with_even_if_in_state(mut body: Value, even_if_in_state: bool) -> Value {
-    if let Some(fields) = body.as_object_mut().filter(|_| even_if_in_state) {
-        fields.insert("even_if_in_state".to_owned(), json!(true));
-    }
-    body
-}
-
-/// Returns a duration in seconds, rounded up.
-fn whole_seconds(span: Duration) -> u64 {
-    span.as_secs() + u64::from(span.subsec_nanos() > 0)
-}
-
 /// Returns the exit code without a wait, by the accepted changes.
 fn exit_without_wait(rows: &[Row]) -> Exit {
     exit_by_successes(rows, |row| row.outcome != RowOutcome::Unsuccessful)
@@ -255,22 +203,6 @@ fn table(rows: &[Row]) -> String {
         table.add_row([row.agent.as_str(), &row.status, &id, row.error.as_deref().unwrap_or_default()]);
     }
     table.trim_fmt()
-}
-
-/// Parses a state by its name in any case, with or without separators.
-fn parse_state(text: &str) -> Result<AgentState, String> {
-    let plain = |text: &str| text.replace(['_', '-', ' '], "").to_ascii_lowercase();
-    let found = AgentState::KNOWN.into_iter().find(|state| plain(state.name()) == plain(text));
-    found.ok_or_else(|| {
-        let known: Vec<_> = AgentState::KNOWN.iter().map(AgentState::name).collect();
-        format!("there is no such state; there are {}", known.join(", "))
-    })
-}
-
-/// Parses a duration such as `90s`, `30m` or `1h30m`.
-pub(in crate::cli) fn parse_span(text: &str) -> Result<Duration, String> {
-    let span = text.parse::<jiff::SignedDuration>().ok().and_then(|span| Duration::try_from(span).ok());
-    span.ok_or_else(|| "write a span such as 90s, 30m or 1h30m".to_owned())
 }
 
 #[cfg(test)]

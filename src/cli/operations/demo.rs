@@ -4,6 +4,7 @@
 
 mod access;
 mod reports;
+mod running;
 mod status;
 mod summary;
 
@@ -20,6 +21,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use self::access::DemoAccess;
+use self::running::Demo;
 use super::log;
 use crate::app::{App, Importer, RuntimeEnvironment};
 use crate::cli::shared::exit::Exit;
@@ -27,7 +29,6 @@ use crate::cli::shared::messages::print_message;
 use crate::cli::shared::output::{Output, print, print_json};
 use crate::clock::{Random as _, RealTime, SharedClock, Stopwatch, SystemClock, SystemRandom};
 use crate::config::{Config, ConfigText, Environment, LoadedConfig};
-use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
 use crate::domain::time::span;
 use crate::domain::wording::count_with_noun;
@@ -97,16 +98,6 @@ impl DemoArgs {
     fn speed(&self) -> u32 {
         self.speed.unwrap_or(if self.run_time.is_some() { 60 } else { 20 })
     }
-}
-
-/// A running demo.
-struct Demo {
-    clock: SharedClock,
-    tenants: Vec<TenantId>,
-    start: UtcMicros,
-    store_url: String,
-    simulator: Simulator,
-    receiver: Receiver,
 }
 
 /// Runs the demo until its time is over or somebody stops it.

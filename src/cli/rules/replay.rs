@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::diagnostic::RuleDiagnostic;
 use crate::cli::shared::config_args::ConfigArgs;
 use crate::cli::shared::daemon::DaemonError;
 use crate::cli::shared::exit::Exit;
@@ -104,9 +105,9 @@ fn request_error(error: DaemonError, file: Option<&std::path::Path>) -> anyhow::
     let complaints = problem.get("complaints").filter(|_| problem["code"] == "rule_refused");
     let complaints: Option<Vec<LineDiagnostic>> = complaints.and_then(|all| serde_json::from_value(all.clone()).ok());
     let (Some(complaints), Some(file)) = (complaints, file) else { return error.into_failure() };
-    let lines = complaints.into_iter().map(|complaint| {
-        super::RuleDiagnostic { place: file.display().to_string(), diagnostic: complaint }.summary_line()
-    });
+    let lines = complaints
+        .into_iter()
+        .map(|complaint| RuleDiagnostic { place: file.display().to_string(), diagnostic: complaint }.summary_line());
     CommandFailure::with_exit(Exit::Problems, lines.collect::<Vec<_>>().join("\n"))
 }
 

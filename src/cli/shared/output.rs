@@ -3,6 +3,7 @@
 use std::io::{self, Write as _};
 
 use anyhow::Context as _;
+use comfy_table::{Table, presets};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 
@@ -39,6 +40,13 @@ pub fn print_and_check(text: impl AsRef<str>) -> anyhow::Result<PipeStatus> {
 /// Prints one JSON document.
 pub fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
     print(serde_json::to_string(value)?)
+}
+
+/// Creates a table without borders.
+pub fn plain_table() -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    table
 }
 
 /// Returns the status of the pipe after a write to standard output.

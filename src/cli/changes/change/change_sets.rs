@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::options::{WhenOnContact, parse_span, parse_state, whole_seconds, with_even_if_in_state};
 use super::table::{agents_table, set_summary, sets_table};
-use super::{WhenOnContact, parse_span, parse_state, whole_seconds, with_even_if_in_state};
 use crate::cli::shared::config_args::ConfigArgs;
 use crate::cli::shared::daemon::DaemonError;
 use crate::cli::shared::exit::Exit;

@@ -1,21 +1,21 @@
 //! The audit chains: whether the end of each and the newest signed head are valid. `audit verify` checks all of it.
 
+use super::context::CheckContext;
 use crate::cli::audit::{audited_tenants, local_public_keys};
 use crate::cli::shared::finding::{Finding, FindingGroup};
-use crate::config::Config;
 use crate::domain::ids::TenantId;
 use crate::domain::wording::count_with_noun;
-use crate::store::{ChainVerdict, Reader};
+use crate::store::ChainVerdict;
 
 /// Checks the newest entries of every chain in the store.
-pub(super) async fn check(config: &Config, reader: Option<&Reader>) -> Vec<Finding> {
+pub(super) async fn check(context: &CheckContext) -> Vec<Finding> {
     let mut group = FindingGroup::new("audit");
-    let Some(reader) = reader else {
+    let Some(reader) = &context.reader else {
         group.skipped("chains", "no store can be read");
         return group.into_findings();
     };
     let unreadable = |error: anyhow::Error| (format!("{error:#}"), "shiftkeeper db check");
-    let tenants = match audited_tenants(config, reader, None).await {
+    let tenants = match audited_tenants(&context.config, reader, None).await {
         Ok(tenants) => tenants,
         Err(error) => {
             let (detail, advice) = unreadable(error);
@@ -23,7 +23,7 @@ pub(super) async fn check(config: &Config, reader: Option<&Reader>) -> Vec<Findi
             return group.into_findings();
         }
     };
-    let keys = local_public_keys(config);
+    let keys = local_public_keys(&context.config);
     for tenant in tenants {
         match reader.verify_tail(&tenant, &keys).await {
             Ok(verdict) => report_verdict(&mut group, &tenant, &verdict),

@@ -5,7 +5,7 @@ use std::io::Write;
 
 use jiff::tz::TimeZone;
 
-use super::plain_table;
+use crate::cli::shared::output::plain_table;
 use crate::domain::wording::count_with_noun;
 use crate::report::document::{Cell, Heading, Section, Sink, WriteError};
 use crate::report::format;

@@ -8,10 +8,11 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde_json::json;
 
-use super::files::{self, DateOrInstant, PeriodArgs, TargetArgs};
-use super::{ComplianceSpan, ReportOutput, check_order, exit_after_write, plain_table, zone};
+use super::files::{self, exit_after_write};
+use super::options::{self, DateOrInstant, PeriodArgs, ReportOutput, TargetArgs, check_order, zone};
 use crate::app::clock_for;
 use crate::cli::shared::config_args::ConfigArgs;
+use crate::cli::shared::output::plain_table;
 use crate::cli::shared::scope::{one_tenant, open_reader, usage_error};
 use crate::config::Config;
 use crate::domain::analytics::series::SeriesSource;
@@ -20,6 +21,7 @@ use crate::domain::analytics::trend::{MIN_WEEKS, SEASONAL_THRESHOLD, THRESHOLD, 
 use crate::domain::ids::{QueueId, SkillId, TenantId};
 use crate::domain::time::UtcMicros;
 use crate::domain::wording::count_with_noun;
+use crate::report::compliance::ComplianceSpan;
 use crate::report::csv_sheet::{CsvSheet, SheetCell};
 use crate::report::request::{Filters, ReportKind, Request};
 use crate::report::trend::{SeriesTrend, source};
@@ -134,7 +136,7 @@ pub(super) async fn run(args: TrendArgs) -> anyhow::Result<ExitCode> {
 /// Builds the request of the options; its span ends now if no end is given.
 fn build_request(config: &Config, args: &TrendArgs, now: UtcMicros) -> anyhow::Result<Request> {
     let period = PeriodArgs { tenant: args.tenant.clone(), from: args.from, to: args.to, zone: args.zone.clone() };
-    files::build_request(config, ReportKind::Trend, &period, filters(args), now)
+    options::build_request(config, ReportKind::Trend, &period, filters(args), now)
 }
 
 fn filters(args: &TrendArgs) -> Filters {
