@@ -22,7 +22,8 @@ use crate::config::Config;
 use crate::domain::agents::erasure::TextEraser;
 use crate::domain::audit::AuditDraft;
 use crate::domain::ids::{EventId, JobId, ReportRunId, TenantId};
-use crate::domain::reports::report_run::{ReportFormat, ReportRun, RunFile, RunStatus};
+use crate::domain::reports::report_run::{ReportRun, RunFile, RunStatus};
+use crate::domain::time::UtcMicros;
 use crate::domain::webhooks::event::{Event, ReportCompleted};
 use crate::engine::operations::tenants::Tenants;
 use crate::http::{ReportRequest, ReportRequestError, ReportService};
@@ -46,17 +47,6 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// The maximum length of a stored error, in characters.
 const MAX_ERROR_CHARS: usize = 500;
-
-/// A request for a report.
-#[derive(Clone, Debug)]
-pub(super) struct ReportOrderRequest {
-    pub(super) request: Request,
-    pub(super) format: ReportFormat,
-    pub(super) section: Option<String>,
-    pub(super) actor: String,
-    /// The job that requests the report, and the folder that it names.
-    pub(super) job: Option<(JobId, Option<PathBuf>)>,
-}
 
 /// Makes reports. Cheap to clone; clones share the queue.
 #[derive(Clone)]
@@ -90,7 +80,7 @@ struct Queue {
 /// A pending request to remove an agent's files.
 struct FileErasureRequest {
     tenant: TenantId,
-    wiper: TextEraser,
+    eraser: TextEraser,
     /// Folders other than the daemon's own.
     folders: Vec<PathBuf>,
     reply: oneshot::Sender<anyhow::Result<Vec<String>>>,
@@ -131,11 +121,16 @@ impl ReportRunner {
         self.0.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Accepts a request for a report.
-    pub(super) async fn submit(&self, order: ReportOrderRequest) -> Result<ReportRun, ReportRequestError> {
+    /// Accepts a request for a report. `job` is the job that requests it, if one does, and the folder that the job
+    /// names.
+    pub(super) async fn submit(
+        &self,
+        order: ReportRequest,
+        job: Option<(JobId, Option<PathBuf>)>,
+    ) -> Result<ReportRun, ReportRequestError> {
         let inner = &self.0;
         let now = inner.clock.now();
-        let ReportOrderRequest { request, format, section, actor, job } = order;
+        let ReportRequest { request, format, section, actor } = order;
         let request = Request { to: request.to.min(now), ..request };
         request.check().map_err(ReportRequestError::InvalidRequest)?;
         let section = section_of(request.report, format, section.as_deref())
@@ -399,11 +394,11 @@ impl ReportRunner {
     pub(super) async fn erase(
         &self,
         tenant: TenantId,
-        wiper: TextEraser,
+        eraser: TextEraser,
         folders: Vec<PathBuf>,
     ) -> anyhow::Result<Vec<String>> {
         let (reply, answer) = oneshot::channel();
-        self.queue().erasure_requests.push(FileErasureRequest { tenant, wiper, folders, reply });
+        self.queue().erasure_requests.push(FileErasureRequest { tenant, eraser, folders, reply });
         self.0.work_available.notify_one();
         answer.await.context("the reports are being started anew")?
     }
@@ -411,19 +406,19 @@ impl ReportRunner {
     /// Carries out the pending requests. Called between two reports.
     async fn run_erasures(&self) {
         let requests = std::mem::take(&mut self.queue().erasure_requests);
-        for FileErasureRequest { tenant, wiper, folders, reply } in requests {
-            self.clean_queued(&tenant, &wiper);
-            // The requester may be gone.
+        for FileErasureRequest { tenant, eraser, folders, reply } in requests {
+            self.clean_queued(&tenant, &eraser);
             let inner = &self.0;
-            let erased = erase_files((&inner.reader, &inner.writer), &inner.files, &tenant, &wiper, folders).await;
+            let erased = erase_files((&inner.reader, &inner.writer), &inner.files, &tenant, &eraser, folders).await;
+            // The requester may be gone.
             let _ = reply.send(erased);
         }
     }
 
     /// Removes the agent from the requests of waiting runs.
-    fn clean_queued(&self, tenant: &TenantId, wiper: &TextEraser) {
+    fn clean_queued(&self, tenant: &TenantId, eraser: &TextEraser) {
         for run in self.queue().waiting.iter_mut().filter(|run| run.tenant == *tenant) {
-            if let Some(request) = wiper.clean_json(&run.request) {
+            if let Some(request) = eraser.clean_json(&run.request) {
                 run.request = request.into();
             }
         }
@@ -449,8 +444,8 @@ impl ReportRunner {
     }
 }
 
-/// Contains the number of agents instead of their ids, since the audit chain refers to agents only by subject.
-fn audit_draft(run: &ReportRun, now: crate::domain::time::UtcMicros) -> AuditDraft {
+/// Returns the audit entry of a run. It has the number of agents instead of their ids, since the audit chain refers to agents only by subject.
+fn audit_draft(run: &ReportRun, now: UtcMicros) -> AuditDraft {
     let request = serde_json::from_str::<Request>(&run.request).ok();
     let filters = request.as_ref().map(|request| &request.filters);
     let mut facts = json!({
@@ -467,25 +462,15 @@ fn audit_draft(run: &ReportRun, now: crate::domain::time::UtcMicros) -> AuditDra
         facts["sha256"] = file.sha256.clone().into();
     }
     AuditDraft {
-        tenant: run.tenant.clone(),
-        at: now,
-        actor: run.requested_by.to_string(),
-        action: "report.completed",
-        subject: None,
-        transition: None,
-        before: None,
-        after: None,
         outcome: Some(run.status.name().to_owned()),
-        facts,
-        note_hash: None,
+        ..AuditDraft::new(run.tenant.clone(), now, run.requested_by.to_string(), "report.completed", facts)
     }
 }
 
 impl ReportService for ReportRunner {
     fn request_report(&self, order: ReportRequest) -> BoxFuture<Result<ReportRun, ReportRequestError>> {
         let service = self.clone();
-        let ReportRequest { request, format, section, actor } = order;
-        Box::pin(async move { service.submit(ReportOrderRequest { request, format, section, actor, job: None }).await })
+        Box::pin(async move { service.submit(order, None).await })
     }
 
     fn cancel_report(
