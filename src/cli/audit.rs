@@ -11,16 +11,15 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::shared::config_args::ConfigArgs;
 use super::shared::exit::Exit;
 use super::shared::messages::print_message;
 use super::shared::output::{PipeStatus, pipe_status};
 use super::shared::scope::{one_tenant, open_reader, usage_error};
-use crate::domain::ids::TenantId;
+use super::shared::tenant_client::TenantArgs;
 use crate::domain::wording::count_with_noun;
 use crate::store::{PAGE_LIMIT, StoredEntry};
 
-pub(super) use chains::{audited_tenants, local_public_keys};
+pub(super) use chains::{audited_tenants, fault_texts, local_public_keys};
 use entry_line::{AgentIdsBySubject, entry_line};
 
 /// What to do with the audit trail.
@@ -50,12 +49,8 @@ Examples:
   shiftkeeper audit export --folder november   # then: python3 november/verify.py --key PUBLIC"
 )]
 pub struct ExportArgs {
-    /// Where the configuration comes from.
     #[command(flatten)]
-    pub config: ConfigArgs,
-    /// The tenant; may be left out where there is only one.
-    #[arg(long, value_name = "ID")]
-    pub tenant: Option<TenantId>,
+    scope: TenantArgs,
     /// The first entry, by its number.
     #[arg(long, value_name = "SEQ", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub from: u64,
@@ -92,8 +87,8 @@ pub async fn run(command: AuditCommand) -> anyhow::Result<ExitCode> {
 }
 
 async fn export(args: ExportArgs) -> anyhow::Result<ExitCode> {
-    let loaded = args.config.load_for_command()?;
-    let tenant = &one_tenant(&loaded.config, args.tenant.as_ref())?.id;
+    let loaded = args.scope.config.load_for_command()?;
+    let tenant = &one_tenant(&loaded.config, args.scope.tenant.as_ref())?.id;
     let last = args.to.unwrap_or(u64::MAX);
     if last < args.from {
         return Err(usage_error(format!("--to {last} lies before --from {}", args.from)));

@@ -100,7 +100,7 @@ impl Cli {
     /// Parses the command line. The error is the exit code after printing help, the version or a usage error.
     pub fn from_command_line() -> Result<Self, ExitCode> {
         let matches = Self::full_command().try_get_matches();
-        matches.and_then(|matches| Self::from_arg_matches(&matches)).map_err(|told| print_clap_error(&told))
+        matches.and_then(|matches| Self::from_arg_matches(&matches)).map_err(|error| print_clap_error(&error))
     }
 
     /// Returns all commands, with the paragraphs of their help wrapped to the width of the terminal.

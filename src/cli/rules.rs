@@ -12,18 +12,17 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use comfy_table::{Table, presets};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use self::diagnostic::RuleDiagnostic;
 use super::shared::config_args::ConfigArgs;
 use super::shared::daemon::DaemonError;
-use super::shared::exit::Exit;
-use super::shared::messages::{CommandFailure, print_message};
-use super::shared::output::{Output, print, print_json};
+use super::shared::exit::{CommandFailure, Exit};
+use super::shared::messages::print_message;
+use super::shared::output::{Output, print, print_json, table_with_header};
 use super::shared::scope::selected_tenants;
-use super::shared::tenant_client::{TenantClient, path_part};
+use super::shared::tenant_client::{TenantArgs, TenantClient, path_part};
 use crate::app::tenant_settings;
 use crate::config::{Config, Right, Tenant};
 use crate::domain::ids::{RuleId, TenantId};
@@ -63,9 +62,8 @@ Examples:
   shiftkeeper rules list --output json"
 )]
 pub struct ListArgs {
-    /// Where the configuration comes from.
     #[command(flatten)]
-    pub config: ConfigArgs,
+    config: ConfigArgs,
     /// One tenant; all of them without it.
     #[arg(long, value_name = "ID")]
     pub tenant: Option<TenantId>,
@@ -92,9 +90,8 @@ pub struct CheckArgs {
     /// Files of `[[rules]]` tables.
     #[arg(id = "rule-files", value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// Where the configuration comes from.
     #[command(flatten)]
-    pub config: ConfigArgs,
+    config: ConfigArgs,
     /// For this tenant's platform; all of them without it.
     #[arg(long, value_name = "ID")]
     pub tenant: Option<TenantId>,
@@ -123,12 +120,8 @@ pub struct SetModeArgs {
     /// Why, for the audit log.
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
-    /// Where the configuration comes from.
     #[command(flatten)]
-    pub config: ConfigArgs,
-    /// The tenant; may be left out where there is only one.
-    #[arg(long, value_name = "ID")]
-    pub tenant: Option<TenantId>,
+    scope: TenantArgs,
     /// How to print.
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Output,
@@ -206,7 +199,7 @@ struct TransitionCount {
 async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
     let mut answers = Vec::new();
     for client in TenantClient::connect_each(&args.config, args.tenant.as_ref()).await? {
-        answers.push(fetch_rules(&client, args.days).await.map_err(DaemonError::into_failure)?);
+        answers.push(fetch_rules(&client, args.days).await?);
     }
     match args.output {
         Output::Json => print_json(&json!({ "tenants": answers }))?,
@@ -230,8 +223,7 @@ async fn fetch_rules(client: &TenantClient, days: u64) -> Result<Value, DaemonEr
 }
 
 fn table(all: &[TenantRules]) -> String {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header([
+    let mut table = table_with_header([
         "TENANT",
         "RULE",
         "FROM",
@@ -268,17 +260,14 @@ fn table(all: &[TenantRules]) -> String {
 
 async fn check(args: CheckArgs) -> anyhow::Result<ExitCode> {
     let (checked, wrong) = if args.files.is_empty() { check_on_daemon(&args).await? } else { check_files(&args)? };
-    match args.output {
-        Output::Json => print_json(&json!({ "ok": wrong.is_empty(), "complaints": wrong }))?,
-        Output::Table => {
-            let mut lines: Vec<String> = wrong.iter().map(RuleDiagnostic::summary_line).collect();
-            lines.push(match wrong.len() {
-                0 => format!("ok: {}", count_with_noun(checked, "rule")),
-                faults => format!("{} found", count_with_noun(faults, "mistake")),
-            });
-            print(lines.join("\n"))?;
-        }
-    }
+    args.output.print(&json!({ "ok": wrong.is_empty(), "complaints": wrong }), || {
+        let mut lines: Vec<String> = wrong.iter().map(RuleDiagnostic::summary_line).collect();
+        lines.push(match wrong.len() {
+            0 => format!("ok: {}", count_with_noun(checked, "rule")),
+            faults => format!("{} found", count_with_noun(faults, "mistake")),
+        });
+        lines.join("\n")
+    })?;
     Ok(if wrong.is_empty() { Exit::Done } else { Exit::Problems }.into())
 }
 
@@ -286,16 +275,10 @@ async fn check(args: CheckArgs) -> anyhow::Result<ExitCode> {
 async fn check_on_daemon(args: &CheckArgs) -> anyhow::Result<(usize, Vec<RuleDiagnostic>)> {
     let (mut checked, mut wrong) = (0, Vec::new());
     for client in TenantClient::connect_each(&args.config, args.tenant.as_ref()).await? {
-        let TenantRules { tenant, rules } =
-            client.get("/api/v1/rules", &[]).await.map_err(DaemonError::into_failure)?;
+        let TenantRules { tenant, rules } = client.get("/api/v1/rules", &[]).await?;
         checked += rules.len();
         for rule in rules {
-            let place = format!("{tenant}, rule {}", rule.id);
-            wrong.extend(
-                rule.complaints
-                    .into_iter()
-                    .map(|complaint| RuleDiagnostic { place: place.clone(), diagnostic: complaint }),
-            );
+            wrong.extend(RuleDiagnostic::all_at(&format!("{tenant}, rule {}", rule.id), rule.complaints));
         }
     }
     Ok((checked, wrong))
@@ -313,10 +296,7 @@ fn check_files(args: &CheckArgs) -> anyhow::Result<(usize, Vec<RuleDiagnostic>)>
         for tenant in &selected {
             let (rules, complaints) = check_text(&loaded.config, tenant, &text, &mut unknown)?;
             rule_count = rule_count.max(rules);
-            let place = file.display().to_string();
-            wrong.extend(
-                complaints.into_iter().map(|complaint| RuleDiagnostic { place: place.clone(), diagnostic: complaint }),
-            );
+            wrong.extend(RuleDiagnostic::all_at(&file.display().to_string(), complaints));
         }
         checked += rule_count;
     }
@@ -358,16 +338,12 @@ fn check_text(
 
 async fn set_mode(args: SetModeArgs) -> anyhow::Result<ExitCode> {
     let mode = Mode::from(args.mode);
-    let client = TenantClient::connect(&args.config, args.tenant.as_ref()).await?;
+    let client = args.scope.connect().await?;
     let path = format!("/api/v1/rules/{}/mode", path_part(args.rule.as_str()));
-    let response = client.post(Right::EditRules, &path, json!({ "mode": mode, "reason": args.reason })).await;
-    let answer: Value = response.map_err(DaemonError::into_failure)?;
-    match args.output {
-        Output::Json => print_json(&answer)?,
-        Output::Table => {
-            let (tenant, version) = (client.tenant(), &answer["version"]);
-            print(format!("{tenant}: {} is in mode {} now, as version {version}", args.rule, mode.name()))?;
-        }
-    }
+    let body = json!({ "mode": mode, "reason": args.reason });
+    let answer: Value = client.post(Right::EditRules, &path, body).await?;
+    let (tenant, version) = (client.tenant(), &answer["version"]);
+    args.output
+        .print(&answer, || format!("{tenant}: {} is in mode {} now, as version {version}", args.rule, mode.name()))?;
     Ok(Exit::Done.into())
 }

@@ -1,12 +1,14 @@
-//! Which tenants have an audit chain, and the keys that this host knows for their signed heads.
+//! What commands about audit chains have in common: which tenants have one, the keys that this host knows for their
+//! signed heads, and the words for faults.
 
 use crate::cli::shared::messages::print_message;
 use crate::cli::shared::scope::usage_error;
 use crate::config::Config;
+use crate::domain::audit::InvalidEntry;
 use crate::domain::audit::head::PublicKey;
 use crate::domain::ids::TenantId;
 use crate::engine::audit::heads::key;
-use crate::store::Reader;
+use crate::store::{BadHead, Reader};
 
 /// Returns the named tenant, or all tenants of the configuration and those with an audit chain in the store.
 pub(in crate::cli) async fn audited_tenants(
@@ -29,6 +31,16 @@ pub(in crate::cli) async fn audited_tenants(
             )))
         }
     }
+}
+
+/// Describes the faults of a chain: its first bad entry, and its bad heads.
+pub(in crate::cli) fn fault_texts<'a>(
+    first_bad: Option<&'a InvalidEntry>,
+    bad_heads: &'a [BadHead],
+) -> impl Iterator<Item = String> + 'a {
+    let entry = first_bad.map(|bad| format!("entry {} does not hold: {}", bad.seq, bad.reason));
+    let heads = bad_heads.iter().map(|bad| format!("the head of entry {} does not hold: {}", bad.seq, bad.reason));
+    entry.into_iter().chain(heads)
 }
 
 /// Returns the public key of this host, if it can be read, and the former keys.

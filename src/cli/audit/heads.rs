@@ -5,8 +5,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use crate::cli::shared::config_args::ConfigArgs;
-use crate::cli::shared::exit::Exit;
-use crate::cli::shared::messages::CommandFailure;
+use crate::cli::shared::exit::{CommandFailure, Exit};
 use crate::cli::shared::output::{Output, print, print_json};
 use crate::cli::shared::scope::open_reader;
 use crate::domain::audit::head::SignedHead;
@@ -24,9 +23,8 @@ Examples:
   shiftkeeper audit heads --tenant acme
   shiftkeeper audit heads --output json > heads.json")]
 pub struct HeadsArgs {
-    /// Where the configuration comes from.
     #[command(flatten)]
-    pub config: ConfigArgs,
+    config: ConfigArgs,
     /// One tenant; all of them without it.
     #[arg(long, value_name = "ID")]
     pub tenant: Option<TenantId>,
@@ -46,9 +44,8 @@ Examples:
   shiftkeeper audit key
   shiftkeeper audit key --output json | jq -r .pem")]
 pub struct KeyArgs {
-    /// Where the configuration comes from.
     #[command(flatten)]
-    pub config: ConfigArgs,
+    config: ConfigArgs,
     /// How to print.
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Output,
@@ -102,11 +99,9 @@ pub(super) fn key(args: &KeyArgs) -> anyhow::Result<ExitCode> {
         ));
     };
     let public = key.public_key();
-    match args.output {
-        Output::Json => print_json(&json!({
-            "id": public.id(), "publicKey": public.to_string(), "pem": public.pem(), "file": file.display().to_string(),
-        }))?,
-        Output::Table => print(format!("{public}  id {}  {}", public.id(), file.display()))?,
-    }
+    let value = json!({
+        "id": public.id(), "publicKey": public.to_string(), "pem": public.pem(), "file": file.display().to_string(),
+    });
+    args.output.print(&value, || format!("{public}  id {}  {}", public.id(), file.display()))?;
     Ok(Exit::Done.into())
 }

@@ -7,10 +7,10 @@ use anyhow::Context as _;
 use serde::Serialize;
 use serde_json::json;
 
-use super::chains::{audited_tenants, local_public_keys};
+use super::chains::{audited_tenants, fault_texts, local_public_keys};
 use crate::cli::shared::config_args::ConfigArgs;
 use crate::cli::shared::exit::Exit;
-use crate::cli::shared::output::{Output, print, print_json};
+use crate::cli::shared::output::Output;
 use crate::cli::shared::scope::{open_reader, usage_error};
 use crate::domain::audit::InvalidEntry;
 use crate::domain::audit::head::{PublicKey, SignedHead, read_heads};
@@ -27,9 +27,8 @@ Examples:
   shiftkeeper audit verify --head heads.jsonl          # heads that were kept elsewhere
   shiftkeeper audit verify --tenant acme --output json")]
 pub struct VerifyArgs {
-    /// Where the configuration comes from.
     #[command(flatten)]
-    pub config: ConfigArgs,
+    config: ConfigArgs,
     /// One tenant; all of them without it.
     #[arg(long, value_name = "ID")]
     pub tenant: Option<TenantId>,
@@ -87,19 +86,14 @@ pub(super) async fn run(args: VerifyArgs) -> anyhow::Result<ExitCode> {
     }
     reader.close().await;
     let key_texts: Vec<String> = keys.iter().map(ToString::to_string).collect();
-    match args.output {
-        Output::Json => print_json(&json!({ "tenants": audits, "keys": key_texts }))?,
-        Output::Table => {
-            let mut lines: Vec<String> = audits.iter().flat_map(TenantAudit::summary_lines).collect();
-            match key_texts.as_slice() {
-                [] => {
-                    lines.push("no key is known here: heads were compared, whose they are was not checked".to_owned());
-                }
-                keys => lines.push(format!("heads must be signed with {}", keys.join(" or "))),
-            }
-            print(lines.join("\n"))?;
-        }
-    }
+    args.output.print(&json!({ "tenants": audits, "keys": key_texts }), || {
+        let mut lines: Vec<String> = audits.iter().flat_map(TenantAudit::summary_lines).collect();
+        lines.push(match key_texts.as_slice() {
+            [] => "no key is known here: heads were compared, whose they are was not checked".to_owned(),
+            keys => format!("heads must be signed with {}", keys.join(" or ")),
+        });
+        lines.join("\n")
+    })?;
     let all_hold = audits.iter().all(|audit| audit.verified);
     Ok(if all_hold { Exit::Done } else { Exit::Problems }.into())
 }
@@ -127,13 +121,9 @@ impl TenantAudit {
     }
 
     fn summary_lines(&self) -> Vec<String> {
-        let mut lines: Vec<String> = Vec::new();
         let id = &self.id;
-        lines.extend(
-            self.first_bad.as_ref().map(|bad| format!("{id}: entry {} does not hold: {}", bad.seq, bad.reason)),
-        );
-        let heads = self.bad_heads.iter();
-        lines.extend(heads.map(|bad| format!("{id}: the head of entry {} does not hold: {}", bad.seq, bad.reason)));
+        let faults = fault_texts(self.first_bad.as_ref(), &self.bad_heads);
+        let mut lines: Vec<String> = faults.map(|fault| format!("{id}: {fault}")).collect();
         if self.verified {
             let from = if self.from > 1 { format!(" from {} on", self.from) } else { String::new() };
             let (entries, heads) = (count_with_noun(self.entries, "entry"), count_with_noun(self.heads, "head"));

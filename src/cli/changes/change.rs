@@ -11,22 +11,20 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use comfy_table::{Table, presets};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 pub(in crate::cli) use self::options::parse_span;
 use self::options::{WhenOnContact, whole_seconds, with_even_if_in_state};
 use self::row::{Row, RowOutcome};
-use crate::cli::shared::config_args::ConfigArgs;
 use crate::cli::shared::daemon::DaemonError;
 use crate::cli::shared::exit::Exit;
 use crate::cli::shared::messages::print_message;
-use crate::cli::shared::output::{Output, print, print_json};
-use crate::cli::shared::tenant_client::TenantClient;
+use crate::cli::shared::output::{Output, table_with_header};
+use crate::cli::shared::tenant_client::TenantArgs;
 use crate::config::Right;
 use crate::domain::changes::policy::OnContact;
-use crate::domain::ids::{AgentId, ReasonCode, TenantId};
+use crate::domain::ids::{AgentId, ReasonCode};
 use crate::domain::wording::list_names;
 use crate::engine::changes::keeper_handle::RequestedChange;
 
@@ -56,15 +54,11 @@ pub struct ChangeArgs {
 /// A change that leaves at once.
 #[derive(clap::Args, Debug)]
 pub struct SendArgs {
-    /// Where the configuration comes from.
     #[command(flatten)]
-    pub config: ConfigArgs,
+    scope: TenantArgs,
     /// The agents, by their ids on the platform.
     #[arg(value_name = "AGENT", required = true)]
     pub agents: Vec<AgentId>,
-    /// The tenant; may be left out where there is only one.
-    #[arg(long, value_name = "ID")]
-    pub tenant: Option<TenantId>,
     /// The new state; required without a subcommand.
     #[arg(long, value_name = "STATE", required = true, help = "The wanted state, such as Ready or NotReady")]
     pub to: Option<String>,
@@ -100,13 +94,10 @@ pub async fn run(args: ChangeArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn send(args: SendArgs) -> anyhow::Result<ExitCode> {
-    let client = TenantClient::connect(&args.config, args.tenant.as_ref()).await?;
-    let response: Result<TransitionsResponse, DaemonError> =
-        client.post(Right::Change, "/api/v1/transitions", request_body(&args)).await;
-    let accepted = response.map_err(DaemonError::into_failure)?.transitions;
-    for said in unchanged_agent_notes(&accepted) {
-        print_message(said);
-    }
+    let client = args.scope.connect().await?;
+    let TransitionsResponse { transitions: accepted } =
+        client.post(Right::Change, "/api/v1/transitions", request_body(&args)).await?;
+    unchanged_agent_notes(&accepted).iter().for_each(print_message);
     let mut rows: Vec<Row> = accepted.into_iter().map(Row::from_accepted).collect();
     let mut follow_error = None;
     let exit = match args.wait {
@@ -117,10 +108,7 @@ async fn send(args: SendArgs) -> anyhow::Result<ExitCode> {
         }
     };
     // Print the ids in any case: the changes were accepted, whatever became of the wait.
-    match args.output {
-        Output::Json => print_json(&rows)?,
-        Output::Table => print(table(&rows))?,
-    }
+    args.output.print(&rows, || table(&rows))?;
     match follow_error {
         Some(error) => print_message(unknown_outcome_text(&rows, &error)),
         None if exit == Exit::TryLater => print_message("still open at the end of the wait; the daemon continues"),
@@ -196,8 +184,7 @@ fn exit_by_successes(rows: &[Row], is_success: impl Fn(&Row) -> bool) -> Exit {
 }
 
 fn table(rows: &[Row]) -> String {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(["AGENT", "STATUS", "TRANSITION", "WHY"]);
+    let mut table = table_with_header(["AGENT", "STATUS", "TRANSITION", "WHY"]);
     for row in rows {
         let id = row.id.map(|id| id.to_string()).unwrap_or_default();
         table.add_row([row.agent.as_str(), &row.status, &id, row.error.as_deref().unwrap_or_default()]);

@@ -27,9 +27,8 @@ Examples:
   shiftkeeper check --show --set tenants.acme.requests_per_minute=60"
 )]
 pub struct CheckArgs {
-    /// Where the configuration comes from.
     #[command(flatten)]
-    pub config: ConfigArgs,
+    config: ConfigArgs,
     /// How to print.
     #[arg(long, short, value_enum, default_value_t = CheckOutput::Text)]
     pub output: CheckOutput,

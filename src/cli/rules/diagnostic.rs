@@ -8,12 +8,17 @@ use crate::domain::rules::rule::rule_text::LineDiagnostic;
 #[derive(Serialize, Debug, PartialEq, Eq)]
 pub(super) struct RuleDiagnostic {
     /// The file, or the tenant and the rule in the store.
-    pub(super) place: String,
+    place: String,
     #[serde(flatten)]
-    pub(super) diagnostic: LineDiagnostic,
+    diagnostic: LineDiagnostic,
 }
 
 impl RuleDiagnostic {
+    /// Returns mistakes with their place.
+    pub(super) fn all_at(place: &str, diagnostics: Vec<LineDiagnostic>) -> impl Iterator<Item = Self> {
+        diagnostics.into_iter().map(|diagnostic| Self { place: place.to_owned(), diagnostic })
+    }
+
     /// Formats the mistake as one line: place, line, field and message.
     pub(super) fn summary_line(&self) -> String {
         let LineDiagnostic { line, field, message } = &self.diagnostic;

@@ -8,15 +8,14 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::diagnostic::RuleDiagnostic;
-use crate::cli::shared::config_args::ConfigArgs;
 use crate::cli::shared::daemon::DaemonError;
-use crate::cli::shared::exit::Exit;
-use crate::cli::shared::messages::{CommandFailure, print_message};
+use crate::cli::shared::exit::{CommandFailure, Exit};
+use crate::cli::shared::messages::print_message;
 use crate::cli::shared::output::{Output, print, print_json};
-use crate::cli::shared::tenant_client::TenantClient;
+use crate::cli::shared::tenant_client::{TenantArgs, TenantClient};
 use crate::clock::RealTime;
 use crate::config::Right;
-use crate::domain::ids::{RuleId, TenantId};
+use crate::domain::ids::RuleId;
 use crate::domain::rules::rule::rule_text::LineDiagnostic;
 use crate::domain::time::UtcMicros;
 use crate::domain::wording::count_with_noun;
@@ -52,12 +51,8 @@ pub struct ReplayArgs {
     /// First instant after the time range; now by default.
     #[arg(long, value_name = "INSTANT")]
     pub to: Option<UtcMicros>,
-    /// Where the configuration comes from.
     #[command(flatten)]
-    pub config: ConfigArgs,
-    /// The tenant; may be left out where there is only one.
-    #[arg(long, value_name = "ID")]
-    pub tenant: Option<TenantId>,
+    scope: TenantArgs,
     /// How to print.
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Output,
@@ -72,7 +67,7 @@ pub(super) async fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
                 .map_err(|error| CommandFailure::with_exit(Exit::Failed, format!("{}: {error}", file.display())))?,
         ),
     };
-    let client = TenantClient::connect(&args.config, args.tenant.as_ref()).await?;
+    let client = args.scope.connect().await?;
     let body = json!({ "rule": args.rule, "text": text, "from": args.from, "to": args.to });
     let response = client.post(Right::EditRules, "/api/v1/rule-trials", body).await;
     let started: Backtest = response.map_err(|error| request_error(error, args.file.as_deref()))?;
@@ -83,7 +78,7 @@ pub(super) async fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
             cancel(&client, &started).await
         }
     };
-    let backtest = ended.map_err(DaemonError::into_failure)?;
+    let backtest = ended?;
     if args.output == Output::Json {
         print_json(&backtest)?;
     } else if let Some(result) = &backtest.result {
@@ -101,13 +96,12 @@ pub(super) async fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
 
 /// Formats an invalid rule text as `rules check` does.
 fn request_error(error: DaemonError, file: Option<&std::path::Path>) -> anyhow::Error {
-    let DaemonError::Refused { problem, .. } = &error else { return error.into_failure() };
+    let DaemonError::Refused { problem, .. } = &error else { return error.into() };
     let complaints = problem.get("complaints").filter(|_| problem["code"] == "rule_refused");
     let complaints: Option<Vec<LineDiagnostic>> = complaints.and_then(|all| serde_json::from_value(all.clone()).ok());
-    let (Some(complaints), Some(file)) = (complaints, file) else { return error.into_failure() };
-    let lines = complaints
-        .into_iter()
-        .map(|complaint| RuleDiagnostic { place: file.display().to_string(), diagnostic: complaint }.summary_line());
+    let (Some(complaints), Some(file)) = (complaints, file) else { return error.into() };
+    let place = file.display().to_string();
+    let lines = RuleDiagnostic::all_at(&place, complaints).map(|diagnostic| diagnostic.summary_line());
     CommandFailure::with_exit(Exit::Problems, lines.collect::<Vec<_>>().join("\n"))
 }
 

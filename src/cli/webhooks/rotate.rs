@@ -11,9 +11,9 @@ use serde_json::json;
 
 use super::super::shared::config_args::ConfigArgs;
 use super::super::shared::daemon::{DaemonClient, DaemonError};
-use super::super::shared::exit::Exit;
-use super::super::shared::messages::{CommandFailure, print_message};
-use super::super::shared::output::{Output, print, print_json};
+use super::super::shared::exit::{CommandFailure, Exit};
+use super::super::shared::messages::print_message;
+use super::super::shared::output::Output;
 use super::super::shared::scope::{open_reader, usage_error};
 use crate::app::identity;
 use crate::app::rotation::{RotateError, manual_instructions, new_key, rotate_file};
@@ -39,9 +39,8 @@ pub struct RotateArgs {
     /// Drops the old key at once, and with it the one before that.
     #[arg(long)]
     pub now: bool,
-    /// Where the configuration comes from.
     #[command(flatten)]
-    pub config: ConfigArgs,
+    config: ConfigArgs,
     /// How to print.
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Output,
@@ -62,20 +61,13 @@ pub async fn run(args: RotateArgs) -> anyhow::Result<ExitCode> {
     })?;
     let outcome = notify_daemon(&config).await;
     let advice = "give the receiver the key on the first line";
-    match args.output {
-        Output::Json => print_json(&json!({
-            "id": webhook.id,
-            "file": file,
-            "previous_until": until,
-            "daemon": outcome.label(),
-        }))?,
-        Output::Table => print(match until {
-            Some(until) => {
-                format!("{}: new key in {}; the old one signs too until {until}: {advice}", webhook.id, file.display())
-            }
-            None => format!("{}: new key in {}; the old one is gone: {advice} now", webhook.id, file.display()),
-        })?,
-    }
+    let value = json!({ "id": webhook.id, "file": file, "previous_until": until, "daemon": outcome.label() });
+    args.output.print(&value, || match until {
+        Some(until) => {
+            format!("{}: new key in {}; the old one signs too until {until}: {advice}", webhook.id, file.display())
+        }
+        None => format!("{}: new key in {}; the old one is gone: {advice} now", webhook.id, file.display()),
+    })?;
     print_message(outcome.to_string());
     Ok(outcome.exit().into())
 }

@@ -11,18 +11,17 @@ use serde_json::{Value, json};
 
 use super::options::{WhenOnContact, parse_span, parse_state, whole_seconds, with_even_if_in_state};
 use super::table::{agents_table, set_summary, sets_table};
-use crate::cli::shared::config_args::ConfigArgs;
 use crate::cli::shared::daemon::DaemonError;
 use crate::cli::shared::exit::Exit;
 use crate::cli::shared::messages::print_message;
 use crate::cli::shared::output::{Output, print, print_json};
 use crate::cli::shared::scope::usage_error;
-use crate::cli::shared::tenant_client::TenantClient;
+use crate::cli::shared::tenant_client::{TenantArgs, TenantClient};
 use crate::clock::{RealTime, Stopwatch};
 use crate::config::Right;
 use crate::domain::agents::state::AgentState;
 use crate::domain::changes::policy::OnContact;
-use crate::domain::ids::{AgentId, ChangeSetId, ReasonCode, TenantId};
+use crate::domain::ids::{AgentId, ChangeSetId, ReasonCode};
 use crate::engine::changes::change_sets::view::{ChangeSetStatus, ChangeSetView};
 
 /// The interval between requests about a running set, in real time.
@@ -53,12 +52,8 @@ pub enum ChangeSetCommand {
 /// Which daemon, whose agents, how to print.
 #[derive(clap::Args, Debug)]
 pub struct CommonArgs {
-    /// Where the configuration comes from.
     #[command(flatten)]
-    config: ConfigArgs,
-    /// The tenant; may be left out where there is only one.
-    #[arg(long, value_name = "ID")]
-    tenant: Option<TenantId>,
+    scope: TenantArgs,
     /// How to print.
     #[arg(long, short, value_enum, default_value_t)]
     output: Output,
@@ -257,11 +252,11 @@ struct ChangeSetClient {
 
 impl ChangeSetClient {
     async fn connect(common: &CommonArgs) -> anyhow::Result<Self> {
-        Ok(Self { client: TenantClient::connect(&common.config, common.tenant.as_ref()).await?, output: common.output })
+        Ok(Self { client: common.scope.connect().await?, output: common.output })
     }
 
     async fn post(&self, path: &str, body: Value) -> anyhow::Result<ChangeSetView> {
-        self.client.post(Right::Change, path, body).await.map_err(DaemonError::into_failure)
+        Ok(self.client.post(Right::Change, path, body).await?)
     }
 
     async fn fetch(&self, id: ChangeSetId, agents: bool) -> Result<ChangeSetView, DaemonError> {
@@ -275,10 +270,7 @@ impl ChangeSetClient {
             std::fs::write(path, serde_json::to_vec(plan)?)
                 .map_err(|error| anyhow::anyhow!("{} cannot be written: {error}", path.display()))?;
         }
-        match self.output {
-            Output::Json => print_json(plan)?,
-            Output::Table => print(format!("{}\n{}", agents_table(plan), set_summary(plan)))?,
-        }
+        self.print_set(plan)?;
         if plan.counts.will_change == 0 {
             print_message("nobody would be changed");
             return Ok(Exit::Failed);
@@ -291,10 +283,7 @@ impl ChangeSetClient {
     }
 
     fn print_set(&self, set: &ChangeSetView) -> anyhow::Result<()> {
-        match self.output {
-            Output::Json => print_json(set),
-            Output::Table => print(format!("{}\n{}", agents_table(set), set_summary(set))),
-        }
+        self.output.print(set, || format!("{}\n{}", agents_table(set), set_summary(set)))
     }
 
     /// Returns the set once it has ended, or its state at the end of the wait. A daemon that is away for a while is
@@ -314,10 +303,10 @@ impl ChangeSetClient {
                         last_progress = progress;
                     }
                     if set.status != ChangeSetStatus::Running || left.is_zero() {
-                        return self.fetch(id, true).await.map_err(DaemonError::into_failure);
+                        return Ok(self.fetch(id, true).await?);
                     }
                 }
-                Err(error) if !error.is_transient() || left.is_zero() => return Err(error.into_failure()),
+                Err(error) if !error.is_transient() || left.is_zero() => return Err(error.into()),
                 Err(_) => {}
             }
             RealTime::sleep(POLL_INTERVAL.min(left)).await;
@@ -388,7 +377,7 @@ async fn apply(args: ApplyArgs) -> anyhow::Result<ExitCode> {
                 .map_err(|error| anyhow::anyhow!("{} cannot be read: {error}", path.display()))?;
             let plan: ChangeSetView = serde_json::from_str(&text)
                 .map_err(|error| anyhow::anyhow!("{} is no plan of a change: {error}", path.display()))?;
-            common.tenant = Some(plan.tenant);
+            common.scope.tenant = Some(plan.tenant);
             (plan.id, plan.hash)
         }
         (None, Some(id), Some(hash)) => (id, hash),
@@ -428,8 +417,7 @@ async fn undo(args: UndoArgs) -> anyhow::Result<ExitCode> {
 async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
     let client = ChangeSetClient::connect(&args.common).await?;
     let limit = args.limit.to_string();
-    let response = client.client.get("/api/v1/change-sets", &[("limit", &limit)]).await;
-    let answer: Value = response.map_err(DaemonError::into_failure)?;
+    let answer: Value = client.client.get("/api/v1/change-sets", &[("limit", &limit)]).await?;
     match client.output {
         Output::Json => print_json(&answer)?,
         Output::Table => {
@@ -443,7 +431,7 @@ async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
 
 async fn show(args: ChangeSetArgs) -> anyhow::Result<ExitCode> {
     let client = ChangeSetClient::connect(&args.common).await?;
-    let set = client.fetch(args.id, true).await.map_err(DaemonError::into_failure)?;
+    let set = client.fetch(args.id, true).await?;
     client.print_set(&set)?;
     Ok(Exit::Done.into())
 }

@@ -1,7 +1,7 @@
 //! The audit chains: whether the end of each and the newest signed head are valid. `audit verify` checks all of it.
 
 use super::context::CheckContext;
-use crate::cli::audit::{audited_tenants, local_public_keys};
+use crate::cli::audit::{audited_tenants, fault_texts, local_public_keys};
 use crate::cli::shared::finding::{Finding, FindingGroup};
 use crate::domain::ids::TenantId;
 use crate::domain::wording::count_with_noun;
@@ -41,10 +41,7 @@ fn chain_check_id(tenant: &TenantId) -> String {
 }
 
 fn report_verdict(group: &mut FindingGroup, tenant: &TenantId, verdict: &ChainVerdict) {
-    let entry = verdict.first_bad.iter().map(|bad| format!("entry {} does not hold: {}", bad.seq, bad.reason));
-    let heads = verdict.bad_heads.iter();
-    let heads = heads.map(|bad| format!("the head of entry {} does not hold: {}", bad.seq, bad.reason));
-    let bad: Vec<_> = entry.chain(heads).collect();
+    let bad: Vec<_> = fault_texts(verdict.first_bad.as_ref(), &verdict.bad_heads).collect();
     if bad.is_empty() {
         let entries = count_with_noun(verdict.entries, "entry");
         let detail = format!("its end holds ({entries}); `shiftkeeper audit verify` checks the whole chain");

@@ -169,7 +169,7 @@ mod tests {
         let mut group = FindingGroup::new("daemon");
         check_parts(&mut group, &readiness);
         let findings: Vec<_> =
-            group.into_findings().into_iter().map(|told| (told.status, told.detail, told.advice)).collect();
+            group.into_findings().into_iter().map(|finding| (finding.status, finding.detail, finding.advice)).collect();
         let statuses: Vec<_> = findings.iter().map(|(status, ..)| *status).collect();
         assert_eq!(statuses, [Wrong, Wrong, Warning, Warning, Warning, Warning]);
         assert_eq!(findings[0].1, "no space is left, since 2026-11-22T10:00:00Z");

@@ -56,9 +56,8 @@ impl AdherenceRows {
 /// Options that reports without a variant have.
 #[derive(clap::Args, Debug)]
 pub struct DocumentArgs {
-    /// Where the configuration comes from.
     #[command(flatten)]
-    pub config: ConfigArgs,
+    config: ConfigArgs,
     /// Of when.
     #[command(flatten)]
     pub period: PeriodArgs,

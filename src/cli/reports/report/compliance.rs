@@ -37,9 +37,8 @@ Examples:
   shiftkeeper report compliance --format html --folder reports"
 )]
 pub struct ComplianceArgs {
-    /// Where the configuration comes from.
     #[command(flatten)]
-    pub config: ConfigArgs,
+    config: ConfigArgs,
     /// The time range.
     #[command(flatten)]
     pub period: PeriodArgs,

@@ -11,9 +11,9 @@ use serde_json::json;
 use super::files::{self, exit_after_write};
 use super::options::{self, DateOrInstant, PeriodArgs, ReportOutput, TargetArgs, check_order, zone};
 use crate::app::clock_for;
-use crate::cli::shared::config_args::ConfigArgs;
-use crate::cli::shared::output::plain_table;
+use crate::cli::shared::output::table_with_header;
 use crate::cli::shared::scope::{one_tenant, open_reader, usage_error};
+use crate::cli::shared::tenant_client::TenantArgs;
 use crate::config::Config;
 use crate::domain::analytics::series::SeriesSource;
 use crate::domain::analytics::series::aggregated::ResultSource;
@@ -47,12 +47,8 @@ Examples:
   shiftkeeper report trend --skill 1001 --figure agents_available --output csv > available.csv"
 )]
 pub struct TrendArgs {
-    /// Where the configuration comes from.
     #[command(flatten)]
-    pub config: ConfigArgs,
-    /// The tenant; may be left out where there is only one.
-    #[arg(long, value_name = "ID")]
-    pub tenant: Option<TenantId>,
+    scope: TenantArgs,
     /// The series, as in `adherence:team:Care`; an unknown one is answered with the known ones.
     #[arg(long, value_name = "SERIES", required_unless_present_any = ["skill", "queue"], conflicts_with_all = ["skill", "queue", "figure"])]
     pub series: Option<String>,
@@ -98,11 +94,11 @@ fn parse_threshold(text: &str) -> Result<f64, String> {
 
 /// Runs the command.
 pub(super) async fn run(args: TrendArgs) -> anyhow::Result<ExitCode> {
-    let loaded = args.config.load_for_command()?;
+    let loaded = args.scope.config.load_for_command()?;
     if !args.target.is_unset() {
         return files::make_report(&loaded.config, &args.target, |now| build_request(&loaded.config, &args, now)).await;
     }
-    let tenant = &one_tenant(&loaded.config, args.tenant.as_ref())?.id;
+    let tenant = &one_tenant(&loaded.config, args.scope.tenant.as_ref())?.id;
     let zone = zone(&args.zone)?;
     let source = source(&filters(&args)).map_err(|error| usage_error(error.to_string()))?;
     let instant = |when: Option<DateOrInstant>| when.map(|when| when.in_zone(&zone));
@@ -135,7 +131,8 @@ pub(super) async fn run(args: TrendArgs) -> anyhow::Result<ExitCode> {
 
 /// Builds the request of the options; its span ends now if no end is given.
 fn build_request(config: &Config, args: &TrendArgs, now: UtcMicros) -> anyhow::Result<Request> {
-    let period = PeriodArgs { tenant: args.tenant.clone(), from: args.from, to: args.to, zone: args.zone.clone() };
+    let period =
+        PeriodArgs { tenant: args.scope.tenant.clone(), from: args.from, to: args.to, zone: args.zone.clone() };
     options::build_request(config, ReportKind::Trend, &period, filters(args), now)
 }
 
@@ -214,8 +211,8 @@ fn point_cells(point: &TrendPoint) -> [SheetCell<'static>; COLUMNS.len()] {
         number(season.map(|season| season.expected)),
         number(season.map(|season| season.spread)),
         number(season.and_then(|season| season.score)),
-        text(point.anomaly.map(|odd| odd.kind.name())),
-        text(point.anomaly.map(|odd| odd.baseline.name())),
+        text(point.anomaly.map(|anomaly| anomaly.kind.name())),
+        text(point.anomaly.map(|anomaly| anomaly.baseline.name())),
     ]
 }
 
@@ -237,8 +234,7 @@ fn trend_table(trend: &SeriesTrend, tenant: &TenantId) -> String {
         last.moving_average,
         last.direction.name(),
     );
-    let mut rows = plain_table();
-    rows.set_header(["at", "value", "expected", "score", "by", ""]);
+    let mut rows = table_with_header(["at", "value", "expected", "score", "by", ""]);
     let mut anomaly_count = 0_usize;
     for (point, anomaly) in trend.anomalies().filter_map(|point| Some((point, point.anomaly?))) {
         anomaly_count += 1;
