@@ -11,7 +11,7 @@ use crate::config::{Config, Server};
 use crate::engine::access::accounts::{AccountServices, Accounts, SessionLimits};
 use crate::engine::operations::tenants::Tenants;
 use crate::http::{Certificate, ConfiguredAccess, TlsFiles};
-use crate::store::{Reader, Store};
+use crate::store::Store;
 
 /// The access settings that a reload may change.
 pub(super) struct AccessSettings {
@@ -59,12 +59,8 @@ impl AccessSettings {
             limits: self.limits.subscribe(),
             reserved_ids: self.reserved_ids.subscribe(),
         };
-        load_accounts(parts, store.reader()).await
+        Accounts::load(parts, store.reader()).await.context("the accounts in the store cannot be read")
     }
-}
-
-async fn load_accounts(parts: AccountServices, reader: &Reader) -> anyhow::Result<Accounts> {
-    Accounts::load(parts, reader).await.context("the accounts in the store cannot be read")
 }
 
 /// Opens the accounts of a store that no daemon uses, for the command line.

@@ -80,8 +80,8 @@ impl AgentFiles for AgentFilesOnDisk {
         let folder = self.locations.borrow().schedules.get(&tenant).cloned();
         Box::pin(async move {
             let Some(folder) = folder else { return Ok(Vec::new()) };
-            let wiper = TextEraser::new(agent.clone(), None, agent);
-            let found = tokio::task::spawn_blocking(move || files_naming(&folder, &wiper)).await??;
+            let eraser = TextEraser::new(agent.clone(), None, agent);
+            let found = tokio::task::spawn_blocking(move || files_naming(&folder, &eraser)).await??;
             Ok(found.iter().map(|path| path.display().to_string()).collect())
         })
     }
@@ -89,22 +89,22 @@ impl AgentFiles for AgentFilesOnDisk {
     fn erase(
         &self,
         tenant: TenantId,
-        wiper: TextEraser,
+        eraser: TextEraser,
         mut outcome: ErasureResult,
     ) -> BoxFuture<anyhow::Result<ErasureResult>> {
         let (reports, places) = (self.reports.clone(), self.locations.borrow().clone());
         Box::pin(async move {
             let folders = places.report_folders(&tenant);
-            for file in reports.erase(tenant.clone(), wiper.clone(), folders).await? {
+            for file in reports.erase(tenant.clone(), eraser.clone(), folders).await? {
                 ErasureResult::push_unique_listed(&mut outcome.report_files, file);
             }
             let schedules = places.schedules.get(&tenant).cloned();
-            let searched = wiper.clone();
+            let searched = eraser.clone();
             let work =
                 move || Ok::<_, anyhow::Error>((remove_processed(schedules.as_deref(), &searched)?, places.copies()?));
             let (imports, copies) = tokio::task::spawn_blocking(work).await??;
             for file in imports {
-                ErasureResult::push_unique_listed(&mut outcome.import_files, wiper.clean(&file).unwrap_or(file));
+                ErasureResult::push_unique_listed(&mut outcome.import_files, eraser.clean(&file).unwrap_or(file));
             }
             for copy in copies {
                 ErasureResult::push_unique_listed(&mut outcome.copies, copy);
@@ -115,10 +115,10 @@ impl AgentFiles for AgentFilesOnDisk {
 }
 
 /// Removes the processed schedule files that name the agent, and the lists of faults beside them. Returns their paths.
-fn remove_processed(folder: Option<&Path>, wiper: &TextEraser) -> anyhow::Result<Vec<String>> {
+fn remove_processed(folder: Option<&Path>, eraser: &TextEraser) -> anyhow::Result<Vec<String>> {
     let mut removed = Vec::new();
     for folder in folder.into_iter().flat_map(|folder| [folder.join(DONE), folder.join(FAILED)]) {
-        for file in files_naming(&folder, wiper)? {
+        for file in files_naming(&folder, eraser)? {
             std::fs::remove_file(&file).with_context(|| {
                 format!(
                     "{} names the agent and cannot be removed: make its folder writable for this user",
@@ -132,7 +132,7 @@ fn remove_processed(folder: Option<&Path>, wiper: &TextEraser) -> anyhow::Result
 }
 
 /// Returns the regular files of a folder whose text or file name contains the agent's id or name.
-fn files_naming(folder: &Path, wiper: &TextEraser) -> anyhow::Result<Vec<PathBuf>> {
+fn files_naming(folder: &Path, eraser: &TextEraser) -> anyhow::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for file in files_in(folder, |_| true)? {
         let bytes = match std::fs::read(&file) {
@@ -143,7 +143,7 @@ fn files_naming(folder: &Path, wiper: &TextEraser) -> anyhow::Result<Vec<PathBuf
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         // Calendar files fold long lines.
         let unfolded = text.replace("\r\n ", "").replace("\n ", "");
-        if wiper.occurs_in(&text) || wiper.occurs_in(&unfolded) || wiper.occurs_in(&name) {
+        if eraser.occurs_in(&text) || eraser.occurs_in(&unfolded) || eraser.occurs_in(&name) {
             found.push(file);
         }
     }
@@ -188,13 +188,13 @@ mod tests {
         ] {
             std::fs::write(place, text).expect("written");
         }
-        let wiper = TextEraser::new("u_1".into(), Some("Zora Quux".into()), "erased-1".into());
-        assert_eq!(files_naming(folder.path(), &wiper).expect("reads"), [folder.path().join("waits.csv")]);
-        let removed = remove_processed(Some(folder.path()), &wiper).expect("removes");
+        let eraser = TextEraser::new("u_1".into(), Some("Zora Quux".into()), "erased-1".into());
+        assert_eq!(files_naming(folder.path(), &eraser).expect("reads"), [folder.path().join("waits.csv")]);
+        let removed = remove_processed(Some(folder.path()), &eraser).expect("removes");
         assert_eq!(removed.len(), 3, "{removed:?}");
         assert!(done.join("b.csv").exists() && !done.join("a.csv").exists() && !done.join("c.ics").exists());
-        assert!(remove_processed(Some(folder.path()), &wiper).expect("looks").is_empty());
-        assert!(remove_processed(None, &wiper).expect("looks").is_empty());
+        assert!(remove_processed(Some(folder.path()), &eraser).expect("looks").is_empty());
+        assert!(remove_processed(None, &eraser).expect("looks").is_empty());
     }
 
     #[test]

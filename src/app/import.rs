@@ -88,8 +88,8 @@ impl Importer {
             ImportOutcome::Activated { version, .. } => (version, true),
             ImportOutcome::Unchanged { version } => (version, false),
         };
-        if changed && let Err(error) = self.keeper_client.notify_schedule_changed(&request.tenant).await {
-            tracing::warn!(tenant = %request.tenant, %error, "the keeper will see the schedule when it next reads plans");
+        if changed {
+            self.notify_keeper(&request.tenant).await;
         }
         Ok(ImportResult {
             tenant: request.tenant,
@@ -103,6 +103,12 @@ impl Importer {
             last_day: draft.last_day.to_string(),
             warnings: draft.warnings.iter().map(ToString::to_string).collect(),
         })
+    }
+
+    async fn notify_keeper(&self, tenant: &TenantId) {
+        if let Err(error) = self.keeper_client.notify_schedule_changed(tenant).await {
+            tracing::warn!(%tenant, %error, "the keeper will see the schedule when it next reads plans");
+        }
     }
 
     /// Returns the imported agents who have a schedule on the file's days and are not in the file, each without shifts.
@@ -142,21 +148,19 @@ impl Importer {
 
     /// Replaces the shifts of one agent's day, as an import of that day alone.
     async fn put_day(&self, request: PutShiftsRequest) -> Result<Option<StoredPlan>, PutShiftsError> {
-        let PutShiftsRequest { day, check_current: is_expected } = request;
+        let PutShiftsRequest { day, check_current } = request;
         let read = PutShiftsError::Read;
         let known = self.reader.agent(&day.tenant, &day.agent).await.map_err(read)?;
         let known = known.ok_or_else(|| PutShiftsError::NoAgent(day.agent.clone()))?;
         let import_guard = self.import_lock.lock().await;
         let current = self.reader.plan_of_agent(&day.tenant, &day.agent, day.span).await.map_err(read)?;
-        is_expected(current).map_err(PutShiftsError::ChangedMeanwhile)?;
+        check_current(current).map_err(PutShiftsError::ChangedMeanwhile)?;
         self.check_neighbours(&day).await?;
         let (tenant, agent, span) = (day.tenant.clone(), day.agent.clone(), day.span);
         let imported = self.writer.import(self.schedule_of_day(day, known)).await.map_err(PutShiftsError::Store)?;
         drop(import_guard);
-        if matches!(imported, ImportOutcome::Activated { .. })
-            && let Err(error) = self.keeper_client.notify_schedule_changed(&tenant).await
-        {
-            tracing::warn!(%tenant, %error, "the keeper will see the schedule when it next reads plans");
+        if matches!(imported, ImportOutcome::Activated { .. }) {
+            self.notify_keeper(&tenant).await;
         }
         self.reader.plan_of_agent(&tenant, &agent, span).await.map_err(read)
     }
@@ -192,20 +196,15 @@ impl Importer {
                 json!({"day": day.day.to_string(), "shifts": day.shifts}),
             )
         };
-        let event = Event {
-            id: EventId(self.random.time_ordered_id(now)),
-            tenant: day.tenant.clone(),
-            at: now,
-            data: ScheduleImported {
-                name: name.clone(),
-                actor: day.actor.clone(),
-                agents: 1,
-                shifts: day.shifts.len(),
-                first_day: day.day.to_string(),
-                last_day: day.day.to_string(),
-            }
-            .into(),
+        let imported = ScheduleImported {
+            name: name.clone(),
+            actor: day.actor.clone(),
+            agents: 1,
+            shifts: day.shifts.len(),
+            first_day: day.day.to_string(),
+            last_day: day.day.to_string(),
         };
+        let with_activation = self.commit_of(audit, imported);
         ScheduleImport {
             tenant: day.tenant,
             name,
@@ -218,7 +217,7 @@ impl Importer {
                 skills: None,
             }],
             actor: day.actor,
-            with_activation: Commit { audit: vec![audit], events: vec![event], ..Commit::default() },
+            with_activation,
         }
     }
 
@@ -234,28 +233,34 @@ impl Importer {
             facts["others_off"] = omitted.len().into();
         }
         let audit = AuditDraft::new(request.tenant.clone(), now, request.actor.clone(), "schedule.imported", facts);
-        let event = Event {
-            id: EventId(self.random.time_ordered_id(now)),
-            tenant: request.tenant.clone(),
-            at: now,
-            data: ScheduleImported {
-                name: request.name.clone(),
-                actor: request.actor.clone(),
-                agents: draft.agents.len(),
-                shifts: draft.shifts,
-                first_day,
-                last_day,
-            }
-            .into(),
+        let imported = ScheduleImported {
+            name: request.name.clone(),
+            actor: request.actor.clone(),
+            agents: draft.agents.len(),
+            shifts: draft.shifts,
+            first_day,
+            last_day,
         };
+        let with_activation = self.commit_of(audit, imported);
         ScheduleImport {
             tenant: request.tenant.clone(),
             name: request.name.clone(),
             content_hash: hash,
             agents: draft.agents.iter().map(|agent| self.agent_schedule(agent)).chain(omitted).collect(),
             actor: request.actor.clone(),
-            with_activation: Commit { audit: vec![audit], events: vec![event], ..Commit::default() },
+            with_activation,
         }
+    }
+
+    /// Returns what is committed with a schedule that takes effect: its audit entry and its event.
+    fn commit_of(&self, audit: AuditDraft, imported: ScheduleImported) -> Commit {
+        let event = Event {
+            id: EventId(self.random.time_ordered_id(audit.at)),
+            tenant: audit.tenant.clone(),
+            at: audit.at,
+            data: imported.into(),
+        };
+        Commit { audit: vec![audit], events: vec![event], ..Commit::default() }
     }
 
     fn agent_schedule(&self, draft: &DraftAgent) -> AgentSchedule {

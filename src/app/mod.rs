@@ -373,7 +373,7 @@ impl AppServices {
         reload: Arc<Notify>,
     ) -> Arc<dyn http::KeyRotator> {
         let (writer, clock, random) = (self.store.writer().clone(), self.clock.clone(), self.random.clone());
-        Arc::new(Arc::new(KeyFiles { files, writer, clock, random, reloads, reload }))
+        Arc::new(KeyFiles { files, writer, clock, random, reloads, reload })
     }
 
     fn importer(&self, options: watch::Receiver<ImportOptions>, heavy_work: HeavyWork) -> Importer {

@@ -12,15 +12,18 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde_json::json;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use self::erasure::erase_files;
 use self::files::{Files, remove_partial};
 use crate::clock::{BoxFuture, RealTime, SharedClock, SharedRandom};
 use crate::config::Config;
+use crate::domain::agents::erasure::TextEraser;
 use crate::domain::audit::AuditDraft;
 use crate::domain::ids::{EventId, JobId, ReportRunId, TenantId};
-use crate::domain::reports::report_run::{ReportFormat, ReportRun, RunFile, RunStatus};
+use crate::domain::reports::report_run::{ReportRun, RunFile, RunStatus};
+use crate::domain::time::UtcMicros;
 use crate::domain::webhooks::event::{Event, ReportCompleted};
 use crate::engine::operations::tenants::Tenants;
 use crate::http::{ReportRequest, ReportRequestError, ReportService};
@@ -44,17 +47,6 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// The maximum length of a stored error, in characters.
 const MAX_ERROR_CHARS: usize = 500;
-
-/// A request for a report.
-#[derive(Clone, Debug)]
-pub(super) struct ReportOrderRequest {
-    pub(super) request: Request,
-    pub(super) format: ReportFormat,
-    pub(super) section: Option<String>,
-    pub(super) actor: String,
-    /// The job that requests the report, and the folder that it names.
-    pub(super) job: Option<(JobId, Option<PathBuf>)>,
-}
 
 /// Makes reports. Cheap to clone; clones share the queue.
 #[derive(Clone)]
@@ -80,9 +72,18 @@ struct Queue {
     waiting: VecDeque<ReportRun>,
     running: Option<(ReportRun, Arc<Progress>)>,
     /// Agents whose files are to be removed.
-    erasure_requests: Vec<erasure::FileErasureRequest>,
+    erasure_requests: Vec<FileErasureRequest>,
     /// Tenants whose interrupted runs are back in the queue.
     restored_tenants: BTreeSet<TenantId>,
+}
+
+/// A pending request to remove an agent's files.
+struct FileErasureRequest {
+    tenant: TenantId,
+    eraser: TextEraser,
+    /// Folders other than the daemon's own.
+    folders: Vec<PathBuf>,
+    reply: oneshot::Sender<anyhow::Result<Vec<String>>>,
 }
 
 /// The result of a run.
@@ -120,11 +121,16 @@ impl ReportRunner {
         self.0.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Accepts a request for a report.
-    pub(super) async fn submit(&self, order: ReportOrderRequest) -> Result<ReportRun, ReportRequestError> {
+    /// Accepts a request for a report. `job` is the job that requests it, if one does, and the folder that the job
+    /// names.
+    pub(super) async fn submit(
+        &self,
+        order: ReportRequest,
+        job: Option<(JobId, Option<PathBuf>)>,
+    ) -> Result<ReportRun, ReportRequestError> {
         let inner = &self.0;
         let now = inner.clock.now();
-        let ReportOrderRequest { request, format, section, actor, job } = order;
+        let ReportRequest { request, format, section, actor } = order;
         let request = Request { to: request.to.min(now), ..request };
         request.check().map_err(ReportRequestError::InvalidRequest)?;
         let section = section_of(request.report, format, section.as_deref())
@@ -384,6 +390,40 @@ impl ReportRunner {
         Ok(())
     }
 
+    /// Removes the files that contain an agent, or may, and returns their paths.
+    pub(super) async fn erase(
+        &self,
+        tenant: TenantId,
+        eraser: TextEraser,
+        folders: Vec<PathBuf>,
+    ) -> anyhow::Result<Vec<String>> {
+        let (reply, answer) = oneshot::channel();
+        self.queue().erasure_requests.push(FileErasureRequest { tenant, eraser, folders, reply });
+        self.0.work_available.notify_one();
+        answer.await.context("the reports are being started anew")?
+    }
+
+    /// Carries out the pending requests. Called between two reports.
+    async fn run_erasures(&self) {
+        let requests = std::mem::take(&mut self.queue().erasure_requests);
+        for FileErasureRequest { tenant, eraser, folders, reply } in requests {
+            self.clean_queued(&tenant, &eraser);
+            let inner = &self.0;
+            let erased = erase_files((&inner.reader, &inner.writer), &inner.files, &tenant, &eraser, folders).await;
+            // The requester may be gone.
+            let _ = reply.send(erased);
+        }
+    }
+
+    /// Removes the agent from the requests of waiting runs.
+    fn clean_queued(&self, tenant: &TenantId, eraser: &TextEraser) {
+        for run in self.queue().waiting.iter_mut().filter(|run| run.tenant == *tenant) {
+            if let Some(request) = eraser.clean_json(&run.request) {
+                run.request = request.into();
+            }
+        }
+    }
+
     async fn cancel(&self, tenant: &TenantId, id: ReportRunId) -> Result<Option<ReportRun>, ReportRequestError> {
         let removed = {
             let mut queue = self.queue();
@@ -404,8 +444,8 @@ impl ReportRunner {
     }
 }
 
-/// Contains the number of agents instead of their ids, since the audit chain refers to agents only by subject.
-fn audit_draft(run: &ReportRun, now: crate::domain::time::UtcMicros) -> AuditDraft {
+/// Returns the audit entry of a run. It has the number of agents instead of their ids, since the audit chain refers to agents only by subject.
+fn audit_draft(run: &ReportRun, now: UtcMicros) -> AuditDraft {
     let request = serde_json::from_str::<Request>(&run.request).ok();
     let filters = request.as_ref().map(|request| &request.filters);
     let mut facts = json!({
@@ -422,25 +462,15 @@ fn audit_draft(run: &ReportRun, now: crate::domain::time::UtcMicros) -> AuditDra
         facts["sha256"] = file.sha256.clone().into();
     }
     AuditDraft {
-        tenant: run.tenant.clone(),
-        at: now,
-        actor: run.requested_by.to_string(),
-        action: "report.completed",
-        subject: None,
-        transition: None,
-        before: None,
-        after: None,
         outcome: Some(run.status.name().to_owned()),
-        facts,
-        note_hash: None,
+        ..AuditDraft::new(run.tenant.clone(), now, run.requested_by.to_string(), "report.completed", facts)
     }
 }
 
 impl ReportService for ReportRunner {
     fn request_report(&self, order: ReportRequest) -> BoxFuture<Result<ReportRun, ReportRequestError>> {
         let service = self.clone();
-        let ReportRequest { request, format, section, actor } = order;
-        Box::pin(async move { service.submit(ReportOrderRequest { request, format, section, actor, job: None }).await })
+        Box::pin(async move { service.submit(order, None).await })
     }
 
     fn cancel_report(

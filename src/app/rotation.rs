@@ -139,7 +139,8 @@ fn same_owner(old: &Path, new: &File) -> io::Result<()> {
     std::os::unix::fs::fchown(new, Some(old.uid()), Some(old.gid()))
 }
 
-/// Rotates keys for requests to the daemon.
+/// Rotates keys for requests to the daemon. Cheap to clone.
+#[derive(Clone)]
 pub(super) struct KeyFiles {
     pub(super) files: watch::Receiver<SecretFiles>,
     pub(super) writer: Writer,
@@ -150,7 +151,7 @@ pub(super) struct KeyFiles {
     pub(super) reload: Arc<Notify>,
 }
 
-impl KeyRotator for Arc<KeyFiles> {
+impl KeyRotator for KeyFiles {
     fn rotate(&self, request: KeyRotationRequest) -> BoxFuture<Result<KeyRotation, KeyRotationError>> {
         let files = self.clone();
         Box::pin(async move { files.run(request).await })

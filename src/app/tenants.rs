@@ -101,10 +101,10 @@ impl TenantList {
     /// Creates the list of a configuration's tenants, and a receiver of its changes for the workers.
     pub(super) fn new(
         config: &Config,
-        tools: TenantServices,
+        services: TenantServices,
     ) -> Result<(Self, watch::Receiver<RunningTenants>), SettingsError> {
         let (target, target_updates) = watch::channel(RunningTenants::from([]));
-        let mut list = Self { tenants: Vec::new(), target, services: tools };
+        let mut list = Self { tenants: Vec::new(), target, services };
         let initial = list.next(config, None)?;
         list.activate(initial);
         Ok((list, target_updates))
@@ -139,13 +139,13 @@ impl TenantList {
     /// Puts the list into effect.
     pub(super) fn activate(&mut self, next: NextTenantList) {
         self.tenants = next.tenants;
-        for (tenancy, settings) in next.settings_updates {
-            tenancy.settings.send_replace(settings);
+        for (runtime, settings) in next.settings_updates {
+            runtime.settings.send_replace(settings);
         }
-        for ConfiguredTenant { tenant, runtime: tenancy, .. } in &self.tenants {
-            tenancy.link.thresholds.send_replace(Arc::new(tenant.thresholds.clone()));
-            tenancy.link.queries.send_replace(queries(tenant));
-            tenancy.link.watched_series.send_replace(tenant.series.clone().into());
+        for ConfiguredTenant { tenant, runtime, .. } in &self.tenants {
+            runtime.link.thresholds.send_replace(Arc::new(tenant.thresholds.clone()));
+            runtime.link.queries.send_replace(queries(tenant));
+            runtime.link.watched_series.send_replace(tenant.series.clone().into());
         }
         self.services.live.retain_tenants(&self.tenants.iter().map(|made| made.tenant.id.clone()).collect());
         self.services.directory.set_links(self.tenants.iter().map(|made| made.runtime.link.clone()));
@@ -310,13 +310,13 @@ pub(super) async fn run(parts: TenantSupervisorContext, soft: CancellationToken)
     let mut workers: WorkerSet<TenantId, TenantRuntime> = WorkerSet::default();
     loop {
         let runtimes = target.borrow_and_update().clone();
-        workers.reconcile(&runtimes, &soft, TenantRuntime::id, |tenancy, stop| supervise(parts.clone(), tenancy, stop));
+        workers.reconcile(&runtimes, &soft, TenantRuntime::id, |runtime, stop| supervise(parts.clone(), runtime, stop));
         tokio::select! {
             () = soft.cancelled() => break,
             changed = target.changed() => changed?,
             Some(ended) = workers.next_ended() => {
                 let tenant = ended?.id();
-                let is_configured = target.borrow().iter().any(|tenancy| tenancy.id() == tenant);
+                let is_configured = target.borrow().iter().any(|runtime| runtime.id() == tenant);
                 if !is_configured && !soft.is_cancelled() {
                     parts.remove_tenant(&tenant).await;
                 }

@@ -8,15 +8,14 @@ pub mod token;
 use std::sync::Arc;
 use std::time::Duration;
 
-use comfy_table::{Table, presets};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
 use super::schedules::import::find_daemon;
 use super::shared::daemon::{DaemonClient, DaemonError, DaemonRequest};
-use super::shared::exit::Exit;
-use super::shared::messages::CommandFailure;
-use super::shared::scope::{open_reader, usage_error};
+use super::shared::exit::{CommandFailure, Exit};
+use super::shared::output::table_with_header;
+use super::shared::scope::{open_existing_reader, usage_error};
 use super::shared::tenant_client::path_part;
 use crate::app::{clock_for, identity, open_accounts};
 use crate::clock::SystemRandom;
@@ -26,7 +25,7 @@ use crate::domain::access::secret::Secret;
 use crate::domain::ids::{TeamName, TenantId};
 use crate::engine::access::accounts::{AccountChanges, AccountError, Accounts, Author, NewAccount, NewToken};
 use crate::http::{AccountResponse, TokenResponse};
-use crate::store::{OpenError, ProcessRole as Opens, Store};
+use crate::store::{ProcessRole, Store};
 
 /// Options for the tenants and teams of an account or token.
 #[derive(clap::Args, Clone, Debug)]
@@ -119,7 +118,7 @@ pub(super) async fn execute(config: &Config, request: AccessRequest, reason: Opt
         Err(DaemonError::NotReachable { .. }) if config.client.url.is_none() => {
             execute_locally(config, request, reason).await
         }
-        Err(error) => Err(error.into_failure()),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -239,27 +238,19 @@ async fn send_request(
 async fn execute_locally(config: &Config, request: AccessRequest, reason: Option<&str>) -> anyhow::Result<Value> {
     match request {
         AccessRequest::Accounts => {
-            let rows = match open_reader(config).await {
-                Ok(reader) => {
-                    let rows = reader.accounts().await?;
-                    reader.close().await;
-                    rows
-                }
-                Err(OpenError::NotFound { .. }) => Vec::new(),
-                Err(error) => return Err(error.into()),
-            };
+            let mut rows = Vec::new();
+            if let Some(reader) = open_existing_reader(config).await? {
+                rows = reader.accounts().await?;
+                reader.close().await;
+            }
             Ok(json!({ "accounts": rows.iter().map(AccountResponse::from).collect::<Vec<_>>() }))
         }
         AccessRequest::Tokens => {
-            let rows = match open_reader(config).await {
-                Ok(reader) => {
-                    let rows = reader.api_tokens().await?;
-                    reader.close().await;
-                    rows
-                }
-                Err(OpenError::NotFound { .. }) => Vec::new(),
-                Err(error) => return Err(error.into()),
-            };
+            let mut rows = Vec::new();
+            if let Some(reader) = open_existing_reader(config).await? {
+                rows = reader.api_tokens().await?;
+                reader.close().await;
+            }
             Ok(json!({ "tokens": rows.iter().map(TokenResponse::from).collect::<Vec<_>>() }))
         }
         AccessRequest::MakeLink(..) => Err(CommandFailure::with_exit(
@@ -274,7 +265,7 @@ async fn execute_locally(config: &Config, request: AccessRequest, reason: Option
 async fn execute_in_store(config: &Config, request: AccessRequest, reason: Option<&str>) -> anyhow::Result<Value> {
     let clock = clock_for(config).await;
     let url = config.store.connection_url();
-    let store = Store::open(url.expose(), Opens::Import, clock.clone(), &identity()).await?;
+    let store = Store::open(url.expose(), ProcessRole::Import, clock.clone(), &identity()).await?;
     let accounts = open_accounts(config, &store, clock, Arc::new(SystemRandom)).await?;
     let by = Author::command_line("account", reason.map(str::to_owned));
     let written = apply_request(&accounts, request, &by).await;
@@ -320,10 +311,7 @@ async fn apply_request(accounts: &Accounts, request: AccessRequest, by: &Author)
 
 /// Formats rows as a table.
 pub(super) fn table(columns: &[&str], rows: &Value) -> String {
-    let mut table = Table::new();
-    table
-        .load_preset(presets::NOTHING)
-        .set_header(columns.iter().map(|column| column.replace('_', " ").to_uppercase()));
+    let mut table = table_with_header(columns.iter().map(|column| column.replace('_', " ").to_uppercase()));
     for row in rows.as_array().into_iter().flatten() {
         table.add_row(columns.iter().map(|column| cell(row, column)));
     }

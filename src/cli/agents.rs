@@ -5,18 +5,15 @@ pub mod erase;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use comfy_table::{Table, presets};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::shared::config_args::ConfigArgs;
-use super::shared::daemon::DaemonError;
 use super::shared::exit::Exit;
 use super::shared::messages::print_message;
-use super::shared::output::{Output, print, print_json};
-use super::shared::tenant_client::{TenantClient, path_part};
-use crate::domain::ids::{AgentId, TenantId};
-use crate::domain::time::rough_duration_text;
+use super::shared::output::{Output, print, print_json, table_with_header};
+use super::shared::tenant_client::{TenantArgs, TenantClient, path_part};
+use crate::domain::ids::AgentId;
+use crate::domain::time::{UtcMicros, rough_duration_text};
 use crate::engine::agents::agent_list::AgentSummary;
 
 /// The most agents in one answer of the daemon.
@@ -38,12 +35,8 @@ pub struct AgentsArgs {
     /// Show one agent in full.
     #[arg(value_name = "AGENT", conflicts_with_all = ["team", "state", "skill", "verdict", "search", "sort", "limit"])]
     pub agent: Option<AgentId>,
-    /// Options for the configuration.
     #[command(flatten)]
-    pub config: ConfigArgs,
-    /// The tenant. Optional if there is only one.
-    #[arg(long, value_name = "ID")]
-    pub tenant: Option<TenantId>,
+    scope: TenantArgs,
     /// Agents of this team; may be given more than once.
     #[arg(long, value_name = "NAME")]
     pub team: Vec<String>,
@@ -73,7 +66,7 @@ pub struct AgentsArgs {
 
 /// Runs the command.
 pub async fn run(args: AgentsArgs) -> anyhow::Result<ExitCode> {
-    let client = TenantClient::connect(&args.config, args.tenant.as_ref()).await?;
+    let client = args.scope.connect().await?;
     match &args.agent {
         Some(agent) => show_agent(&client, agent, args.output).await?,
         None => list(&client, &args).await?,
@@ -105,7 +98,7 @@ async fn list(client: &TenantClient, args: &AgentsArgs) -> anyhow::Result<()> {
         query.extend(args.search.as_deref().map(|text| ("search", text)));
         query.extend(args.sort.as_deref().map(|key| ("sort", key)));
         query.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
-        let mut page: Page = client.get("/api/v1/agents", &query).await.map_err(DaemonError::into_failure)?;
+        let mut page: Page = client.get("/api/v1/agents", &query).await?;
         agents.append(&mut page.agents);
         let next = page.next.take().filter(|_| agents.len() < max_agents);
         if next.is_none() {
@@ -134,7 +127,7 @@ async fn list(client: &TenantClient, args: &AgentsArgs) -> anyhow::Result<()> {
 
 async fn show_agent(client: &TenantClient, agent: &AgentId, output: Output) -> anyhow::Result<()> {
     let path = format!("/api/v1/agents/{}", path_part(agent.as_str()));
-    let answer: Value = client.get(&path, &[]).await.map_err(DaemonError::into_failure)?;
+    let answer: Value = client.get(&path, &[]).await?;
     match output {
         Output::Json => print_json(&answer)?,
         Output::Table => print(describe(&serde_json::from_value(answer)?))?,
@@ -143,8 +136,7 @@ async fn show_agent(client: &TenantClient, agent: &AgentId, output: Output) -> a
 }
 
 fn table(agents: &[AgentSummary]) -> String {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header([
+    let mut table = table_with_header([
         "AGENT",
         "NAME",
         "TEAM",
@@ -177,9 +169,7 @@ fn table(agents: &[AgentSummary]) -> String {
 }
 
 fn describe(card: &AgentSummary) -> String {
-    let since = |instant: Option<crate::domain::time::UtcMicros>| {
-        instant.map(|instant| format!(" since {instant}")).unwrap_or_default()
-    };
+    let since = |instant: Option<UtcMicros>| instant.map(|instant| format!(" since {instant}")).unwrap_or_default();
     let mut lines = vec![
         ("agent", printable(card.id.as_str())),
         ("name", printable(card.name.as_deref().unwrap_or("not known"))),

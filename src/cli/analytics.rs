@@ -3,24 +3,22 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use comfy_table::{Table, presets};
 use serde_json::{Value, json};
 
-use super::shared::config_args::ConfigArgs;
 use super::shared::daemon::DaemonError;
 use super::shared::exit::Exit;
 use super::shared::messages::print_message;
-use super::shared::output::{Output, print, print_json};
-use super::shared::tenant_client::{TenantClient, path_part};
+use super::shared::output::{Output, print, print_json, table_with_header};
+use super::shared::tenant_client::{TenantArgs, TenantClient, path_part};
 use crate::clock::{RealTime, Stopwatch};
 use crate::config::Right;
 use crate::domain::analytics::{EqualsFilter, MetricRequest, QueryBucket};
-use crate::domain::ids::{AnalyticsQueryId, AnalyticsRunId, TenantId};
+use crate::domain::ids::{AnalyticsQueryId, AnalyticsRunId};
 use crate::domain::reports::report_run::RunStatus;
 use crate::domain::time::UtcMicros;
 use crate::domain::time::span;
 use crate::domain::wording::count_with_noun;
-use crate::http::{AnalyticsRowsResponse, AnalyticsRunResponse, AnalyticsRunsResponse};
+use crate::http::{AnalyticsRowResponse, AnalyticsRowsResponse, AnalyticsRunResponse, AnalyticsRunsResponse};
 
 /// The interval between requests to the daemon, in real time.
 const POLL_INTERVAL_REAL: Duration = Duration::from_millis(500);
@@ -38,16 +36,27 @@ pub enum AnalyticsCommand {
     /// List runs, newest first.
     List(ListArgs),
     /// Print a run with its rows.
-    Show(ShowArgs),
+    #[command(after_help = "Needs a running daemon.
+
+Examples:
+  shiftkeeper analytics show 019a20b8-9d40-7000-8000-000000000003
+  shiftkeeper analytics show 019a20b8-9d40-7000-8000-000000000003 --output json")]
+    Show(RunSelectionArgs),
     /// Cancel a run.
-    Cancel(CancelArgs),
+    #[command(
+        after_help = "Needs a running daemon. A query that the platform has started keeps its slot among the five until the run's deadline.
+
+Examples:
+  shiftkeeper analytics cancel 019a20b8-9d40-7000-8000-000000000003"
+    )]
+    Cancel(RunSelectionArgs),
 }
 
 /// Options of `analytics run`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Needs a running daemon, which queries the platform: at most five runs per tenant at the same time, the others wait.
-Exit codes: 0 if the run has a result, 1 if it failed, 75 if it is still running at the end of the wait.
+    after_help = "Needs a running daemon, which asks the platform: at most five runs of a tenant at once, the others wait. Ends with 0 once the
+result is there, with 1 when the run failed, and with 75 when it is still running at the end of the wait.
 
 Examples:
   shiftkeeper analytics run calls
@@ -58,12 +67,8 @@ pub struct RunArgs {
     /// A configured query, with all its settings.
     #[arg(value_name = "QUERY", conflicts_with_all = ["metric", "dimension", "filter", "bucket", "zone", "last", "from", "to"])]
     pub query: Option<AnalyticsQueryId>,
-    /// Options for the configuration.
     #[command(flatten)]
-    pub config: ConfigArgs,
-    /// The tenant. Optional if there is only one.
-    #[arg(long, value_name = "ID")]
-    pub tenant: Option<TenantId>,
+    scope: TenantArgs,
     /// A metric and its aggregation: sum, avg, pct, min or max.
     #[arg(long, value_name = "HOW NAME", required_unless_present = "query")]
     pub metric: Vec<MetricRequest>,
@@ -104,12 +109,8 @@ Examples:
   shiftkeeper analytics list
   shiftkeeper analytics list --query calls --limit 5 --output json")]
 pub struct ListArgs {
-    /// Options for the configuration.
     #[command(flatten)]
-    pub config: ConfigArgs,
-    /// The tenant. Optional if there is only one.
-    #[arg(long, value_name = "ID")]
-    pub tenant: Option<TenantId>,
+    scope: TenantArgs,
     /// Only runs of this configured query.
     #[arg(long, value_name = "QUERY")]
     pub query: Option<AnalyticsQueryId>,
@@ -121,45 +122,14 @@ pub struct ListArgs {
     pub output: Output,
 }
 
-/// Options of `analytics show`.
-#[derive(clap::Args, Debug)]
-#[command(after_help = "Needs a running daemon.
-
-Examples:
-  shiftkeeper analytics show 019a20b8-9d40-7000-8000-000000000003
-  shiftkeeper analytics show 019a20b8-9d40-7000-8000-000000000003 --output json")]
-pub struct ShowArgs {
-    /// The run.
-    #[command(flatten)]
-    pub selection: RunSelectionArgs,
-}
-
-/// Options of `analytics cancel`.
-#[derive(clap::Args, Debug)]
-#[command(
-    after_help = "Needs a running daemon. If the platform has already started the query, it counts as running until its deadline.
-
-Examples:
-  shiftkeeper analytics cancel 019a20b8-9d40-7000-8000-000000000003"
-)]
-pub struct CancelArgs {
-    /// The run.
-    #[command(flatten)]
-    pub selection: RunSelectionArgs,
-}
-
-/// Options for one run.
+/// Options of `analytics show` and `analytics cancel`.
 #[derive(clap::Args, Debug)]
 pub struct RunSelectionArgs {
     /// The run's id.
     #[arg(value_name = "RUN")]
     pub id: AnalyticsRunId,
-    /// Options for the configuration.
     #[command(flatten)]
-    pub config: ConfigArgs,
-    /// The tenant. Optional if there is only one.
-    #[arg(long, value_name = "ID")]
-    pub tenant: Option<TenantId>,
+    scope: TenantArgs,
     /// The output format.
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Output,
@@ -170,25 +140,24 @@ pub async fn run(command: AnalyticsCommand) -> anyhow::Result<ExitCode> {
     match command {
         AnalyticsCommand::Run(args) => run_query(*args).await,
         AnalyticsCommand::List(args) => list(args).await,
-        AnalyticsCommand::Show(ShowArgs { selection: one }) => {
-            let client = TenantClient::connect(&one.config, one.tenant.as_ref()).await?;
-            let run = fetch_run(&client, one.id).await.map_err(DaemonError::into_failure)?;
+        AnalyticsCommand::Show(one) => {
+            let client = one.scope.connect().await?;
+            let run = fetch_run(&client, one.id).await?;
             print_run_with_rows(&client, &run, one.output).await
         }
-        AnalyticsCommand::Cancel(CancelArgs { selection: one }) => {
-            let client = TenantClient::connect(&one.config, one.tenant.as_ref()).await?;
+        AnalyticsCommand::Cancel(one) => {
+            let client = one.scope.connect().await?;
             let path = format!("{RUNS_PATH}/{}/cancel", one.id);
-            let run: Result<AnalyticsRunResponse, _> = client.post(Right::Analytics, &path, json!({})).await;
-            print_run(&run.map_err(DaemonError::into_failure)?, one.output)?;
+            let run: AnalyticsRunResponse = client.post(Right::Analytics, &path, json!({})).await?;
+            print_run(&run, one.output)?;
             Ok(Exit::Done.into())
         }
     }
 }
 
 async fn run_query(args: RunArgs) -> anyhow::Result<ExitCode> {
-    let client = TenantClient::connect(&args.config, args.tenant.as_ref()).await?;
-    let response: Result<AnalyticsRunResponse, _> = client.post(Right::Analytics, RUNS_PATH, request_body(&args)).await;
-    let mut run = response.map_err(DaemonError::into_failure)?;
+    let client = args.scope.connect().await?;
+    let mut run: AnalyticsRunResponse = client.post(Right::Analytics, RUNS_PATH, request_body(&args)).await?;
     let watch = Stopwatch::start();
     while !run.status.is_final() {
         let left = args.wait.saturating_sub(watch.elapsed());
@@ -201,7 +170,7 @@ async fn run_query(args: RunArgs) -> anyhow::Result<ExitCode> {
             return Ok(Exit::TryLater.into());
         }
         RealTime::sleep(POLL_INTERVAL_REAL.min(left)).await;
-        run = fetch_run(&client, run.id).await.map_err(DaemonError::into_failure)?;
+        run = fetch_run(&client, run.id).await?;
     }
     print_run_with_rows(&client, &run, args.output).await
 }
@@ -233,14 +202,12 @@ async fn print_run_with_rows(
     run: &AnalyticsRunResponse,
     output: Output,
 ) -> anyhow::Result<ExitCode> {
-    let rows =
-        if run.has_rows { fetch_rows(client, run.id).await.map_err(DaemonError::into_failure)? } else { Vec::new() };
+    let rows = if run.has_rows { fetch_rows(client, run.id).await? } else { Vec::new() };
     match output {
         Output::Json => print_json(&json!({ "run": run, "rows": rows }))?,
         Output::Table => {
-            let mut table = plain_table();
             let metrics = run.request.metrics.iter().map(ToString::to_string);
-            table.set_header(
+            let mut table = table_with_header(
                 std::iter::once("at".to_owned()).chain(run.request.dimensions.iter().cloned()).chain(metrics),
             );
             for row in &rows {
@@ -262,10 +229,7 @@ async fn print_run_with_rows(
     .into())
 }
 
-async fn fetch_rows(
-    client: &TenantClient,
-    id: AnalyticsRunId,
-) -> Result<Vec<crate::http::AnalyticsRowResponse>, DaemonError> {
+async fn fetch_rows(client: &TenantClient, id: AnalyticsRunId) -> Result<Vec<AnalyticsRowResponse>, DaemonError> {
     let (path, mut all, mut cursor) = (format!("{RUNS_PATH}/{id}/rows"), Vec::new(), 0);
     loop {
         let cursor_text = cursor.to_string();
@@ -280,10 +244,7 @@ async fn fetch_rows(
 }
 
 fn print_run(run: &AnalyticsRunResponse, output: Output) -> anyhow::Result<()> {
-    match output {
-        Output::Json => print_json(&json!({ "run": run })),
-        Output::Table => print(run_summary(run)),
-    }
+    output.print(&json!({ "run": run }), || run_summary(run))
 }
 
 /// Describes a run in a sentence.
@@ -301,37 +262,28 @@ fn run_summary(run: &AnalyticsRunResponse) -> String {
 }
 
 async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
-    let client = TenantClient::connect(&args.config, args.tenant.as_ref()).await?;
+    let client = args.scope.connect().await?;
     let limit = args.limit.to_string();
     let mut query = vec![("limit", &*limit)];
     query.extend(args.query.as_ref().map(|query| ("query", query.as_str())));
-    let page: Result<AnalyticsRunsResponse, _> = client.get_as(Right::Analytics, RUNS_PATH, &query).await;
-    let page = page.map_err(DaemonError::into_failure)?;
-    match args.output {
-        Output::Json => print_json(&page)?,
-        Output::Table => {
-            let mut table = plain_table();
-            table.set_header(["RUN", "QUERY", "STATUS", "REQUESTED", "FROM", "TO", "ROWS", "WHY"]);
-            for run in &page.runs {
-                table.add_row([
-                    run.id.to_string(),
-                    run.request.name.clone(),
-                    run.status.name().to_owned(),
-                    run.asked_at.to_string(),
-                    run.request.from.to_string(),
-                    run.request.to.to_string(),
-                    run.received.map_or_else(|| "-".to_owned(), |rows| rows.to_string()),
-                    run.failure.clone().unwrap_or_default(),
-                ]);
-            }
-            print(table.trim_fmt())?;
-        }
-    }
+    let page: AnalyticsRunsResponse = client.get_as(Right::Analytics, RUNS_PATH, &query).await?;
+    args.output.print(&page, || runs_table(&page))?;
     Ok(Exit::Done.into())
 }
 
-fn plain_table() -> Table {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
-    table
+fn runs_table(page: &AnalyticsRunsResponse) -> String {
+    let mut table = table_with_header(["RUN", "QUERY", "STATUS", "REQUESTED", "FROM", "TO", "ROWS", "WHY"]);
+    for run in &page.runs {
+        table.add_row([
+            run.id.to_string(),
+            run.request.name.clone(),
+            run.status.name().to_owned(),
+            run.asked_at.to_string(),
+            run.request.from.to_string(),
+            run.request.to.to_string(),
+            run.received.map_or_else(|| "-".to_owned(), |rows| rows.to_string()),
+            run.failure.clone().unwrap_or_default(),
+        ]);
+    }
+    table.trim_fmt()
 }

@@ -1,30 +1,26 @@
 //! `shiftkeeper audit`: verifies the audit log, or exports it so that others can. It only reads the store, and only
 //! the public half of the key.
 
+mod chains;
+mod entry_line;
 mod folder;
 mod heads;
 mod verify;
 
-use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use serde_json::json;
-
-use super::shared::config_args::ConfigArgs;
 use super::shared::exit::Exit;
 use super::shared::messages::print_message;
 use super::shared::output::{PipeStatus, pipe_status};
 use super::shared::scope::{one_tenant, open_reader, usage_error};
-use crate::config::Config;
-use crate::domain::ids::{AgentId, TenantId};
+use super::shared::tenant_client::TenantArgs;
 use crate::domain::wording::count_with_noun;
-use crate::store::{PAGE_LIMIT, Reader, StoredEntry};
+use crate::store::{PAGE_LIMIT, StoredEntry};
 
-pub(super) use verify::local_public_keys;
-pub use verify::verify_tenant;
+pub(super) use chains::{audited_tenants, fault_texts, local_public_keys};
+use entry_line::{AgentIdsBySubject, entry_line};
 
 /// Subcommands of `audit`.
 #[derive(clap::Subcommand, Debug)]
@@ -42,8 +38,8 @@ pub enum AuditCommand {
 /// Options of `audit export`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Each line is {\"seq\": …, \"hash\": …, \"body\": …}. The body is exactly the text that was hashed, so anyone can \
-                  verify an entry: the hash is the SHA-256 of the body, and `prev` in the body is the hash of the previous entry.
+    after_help = "A line is {\"seq\": …, \"hash\": …, \"body\": …}. The body is text, byte for byte what was hashed, so \
+                  that anyone can check an entry: SHA-256 of the body is the hash, and the `prev` in it is the hash of the entry before.
 
 Examples:
   shiftkeeper audit export --tenant acme > acme.jsonl
@@ -53,12 +49,8 @@ Examples:
   shiftkeeper audit export --folder november   # then: python3 november/verify.py --key PUBLIC"
 )]
 pub struct ExportArgs {
-    /// Options for the configuration.
     #[command(flatten)]
-    pub config: ConfigArgs,
-    /// The tenant. Optional if there is only one.
-    #[arg(long, value_name = "ID")]
-    pub tenant: Option<TenantId>,
+    scope: TenantArgs,
     /// The number of the first entry.
     #[arg(long, value_name = "SEQ", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub from: u64,
@@ -95,32 +87,9 @@ pub async fn run(command: AuditCommand) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Returns the named tenant, or all tenants of the configuration and those with an audit chain in the store.
-pub(super) async fn audited_tenants(
-    config: &Config,
-    reader: &Reader,
-    named: Option<TenantId>,
-) -> anyhow::Result<Vec<TenantId>> {
-    let mut tenants: Vec<TenantId> = config.tenants.iter().map(|tenant| tenant.id.clone()).collect();
-    tenants.extend(reader.audited_tenants().await?);
-    tenants.sort();
-    tenants.dedup();
-    match named {
-        None => Ok(tenants),
-        Some(named) if tenants.contains(&named) => Ok(vec![named]),
-        Some(named) => {
-            let known: Vec<_> = tenants.iter().map(TenantId::as_str).collect();
-            Err(usage_error(format!(
-                "neither the configuration nor the store has a tenant {named}; there are: {}",
-                known.join(", ")
-            )))
-        }
-    }
-}
-
 async fn export(args: ExportArgs) -> anyhow::Result<ExitCode> {
-    let loaded = args.config.load_for_command()?;
-    let tenant = &one_tenant(&loaded.config, args.tenant.as_ref())?.id;
+    let loaded = args.scope.config.load_for_command()?;
+    let tenant = &one_tenant(&loaded.config, args.scope.tenant.as_ref())?.id;
     let last = args.to.unwrap_or(u64::MAX);
     if last < args.from {
         return Err(usage_error(format!("--to {last} lies before --from {}", args.from)));
@@ -161,9 +130,6 @@ async fn export(args: ExportArgs) -> anyhow::Result<ExitCode> {
     Ok(Exit::Done.into())
 }
 
-/// The agents by their subjects.
-type AgentIdsBySubject = HashMap<String, AgentId>;
-
 fn write_page<'a>(
     entries: impl Iterator<Item = &'a StoredEntry>,
     names: Option<&AgentIdsBySubject>,
@@ -174,17 +140,4 @@ fn write_page<'a>(
         text.push('\n');
     }
     pipe_status(io::stdout().lock().write_all(text.as_bytes()))
-}
-
-fn entry_line(entry: &StoredEntry, names: Option<&AgentIdsBySubject>) -> String {
-    // Print the hash as it is, even if a forged one does not have 32 bytes.
-    let hash = entry.hash.iter().fold(String::with_capacity(64), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    });
-    let mut line = json!({ "seq": entry.seq, "hash": hash, "body": entry.body });
-    if let Some(names) = names {
-        line["agent"] = json!(entry.columns.subject.as_ref().and_then(|subject| names.get(subject)));
-    }
-    line.to_string()
 }

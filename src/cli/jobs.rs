@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use comfy_table::{Table, presets};
 use reqwest::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -14,16 +13,15 @@ use super::shared::config_args::ConfigArgs;
 use super::shared::daemon::{DaemonError, DaemonRequest};
 use super::shared::exit::Exit;
 use super::shared::messages::print_message;
-use super::shared::output::{Output, print, print_json};
-use super::shared::scope::{open_reader, usage_error};
+use super::shared::output::{Output, table_with_header};
+use super::shared::scope::{open_existing_reader, usage_error};
 use super::shared::tenant_client::ConfiguredDaemon;
 use crate::app::{clock_for, configured_job_infos};
 use crate::clock::{RealTime, Stopwatch};
 use crate::config::{Config, Right};
 use crate::domain::ids::{JobId, TenantId};
-use crate::domain::time::span;
+use crate::domain::time::{UtcMicros, span};
 use crate::engine::jobs::{JobView, RunView, views};
-use crate::store::OpenError;
 
 /// The interval between requests to the daemon, in real time.
 const POLL_INTERVAL_REAL: Duration = Duration::from_millis(200);
@@ -104,29 +102,21 @@ async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
     // A daemon elsewhere has its own configuration and store.
     let jobs = if config.client.url.is_some() {
         let daemon = ConfiguredDaemon::connect(config).await?;
-        merge_jobs(fetch_jobs(&daemon).await.map_err(DaemonError::into_failure)?, Vec::new())
+        merge_jobs(fetch_jobs(&daemon).await?, Vec::new())
     } else {
         local_jobs(config).await?
     };
-    match args.output {
-        Output::Json => print_json(&json!({ "jobs": jobs }))?,
-        Output::Table => print(table(&jobs))?,
-    }
+    args.output.print(&json!({ "jobs": jobs }), || table(&jobs))?;
     Ok(Exit::Done.into())
 }
 
 /// Returns the jobs of this configuration's daemon, if it runs, and those of the file.
 async fn local_jobs(config: Config) -> anyhow::Result<Vec<JobRow>> {
-    let last_runs = match open_reader(&config).await {
-        Ok(reader) => {
-            let runs = reader.last_job_runs().await?;
-            reader.close().await;
-            runs
-        }
-        // A daemon that never ran has no runs.
-        Err(OpenError::NotFound { .. }) => Vec::new(),
-        Err(error) => return Err(error.into()),
-    };
+    let mut last_runs = Vec::new();
+    if let Some(reader) = open_existing_reader(&config).await? {
+        last_runs = reader.last_job_runs().await?;
+        reader.close().await;
+    }
     let configured = views(&configured_job_infos(&config), &last_runs, clock_for(&config).await.now());
     // If nobody answers, a missing token does not matter.
     let Ok(daemon) = ConfiguredDaemon::connect(config).await else { return Ok(merge_jobs(configured, Vec::new())) };
@@ -203,13 +193,9 @@ fn shorten(message: &str) -> String {
 }
 
 fn table(jobs: &[JobRow]) -> String {
-    let mut table = Table::new();
-    table
-        .load_preset(presets::NOTHING)
-        .set_header(["JOB", "TENANT", "CRON", "ZONE", "NEXT", "LAST", "RESULT", "MESSAGE"]);
+    let mut table = table_with_header(["JOB", "TENANT", "CRON", "ZONE", "NEXT", "LAST", "RESULT", "MESSAGE"]);
     for JobRow { view: job, after_reload } in jobs {
-        let instant =
-            |instant: Option<crate::domain::time::UtcMicros>| instant.map_or("-".to_owned(), |at| at.to_string());
+        let instant = |instant: Option<UtcMicros>| instant.map_or("-".to_owned(), |at| at.to_string());
         let last = job.last.as_ref();
         table.add_row([
             job.id.to_string(),
@@ -239,7 +225,7 @@ struct RunsResponse {
 
 async fn run_now(args: RunArgs) -> anyhow::Result<ExitCode> {
     let daemon = ConfiguredDaemon::connect(args.config.load_for_command()?.config).await?;
-    let tenant = resolve_tenant(fetch_jobs(&daemon).await.map_err(DaemonError::into_failure)?, &args)?;
+    let tenant = resolve_tenant(fetch_jobs(&daemon).await?, &args)?;
     let client = JobClient { daemon, tenant };
     let started: StartedRun =
         client.send_request(Method::POST, &format!("/api/v1/jobs/{}/run", args.id), Right::RunJobs).await?;
@@ -247,12 +233,8 @@ async fn run_now(args: RunArgs) -> anyhow::Result<ExitCode> {
         None => None,
         Some(wait) => client.wait_for_run(&args.id, started.run, wait).await?,
     };
-    match args.output {
-        Output::Json => {
-            print_json(&json!({ "id": args.id, "tenant": client.tenant, "run": started.run, "last": run }))?;
-        }
-        Output::Table => print(run_summary(&args.id, started.run, run.as_ref()))?,
-    }
+    let result = json!({ "id": args.id, "tenant": client.tenant, "run": started.run, "last": run });
+    args.output.print(&result, || run_summary(&args.id, started.run, run.as_ref()))?;
     Ok(exit_of(run.as_ref(), args.wait.is_some()).into())
 }
 
@@ -297,7 +279,7 @@ impl JobClient {
         let tenant = self.tenant.as_ref();
         let query: Vec<(&str, &str)> = tenant.iter().map(|tenant| ("tenant", tenant.as_str())).collect();
         let request = DaemonRequest { method, path, right, tenant, query: &query };
-        self.daemon.call(request, |request| request).await.map_err(DaemonError::into_failure)
+        Ok(self.daemon.call(request, |request| request).await?)
     }
 
     /// Returns the run once it has ended, or its state at the end of the wait.
@@ -348,7 +330,7 @@ mod tests {
             cron: cron.into(),
             zone: "UTC".into(),
             catch_up: "once".into(),
-            next_due_at: Some(crate::domain::time::UtcMicros::EPOCH),
+            next_due_at: Some(UtcMicros::EPOCH),
             last: None,
         };
         let running = vec![job("backup", "30 2 * * *"), job("gone", "0 0 * * *")];
@@ -382,10 +364,10 @@ mod tests {
     fn a_run_is_told_in_a_sentence_and_ends_the_command_in_its_own_way() {
         let run = |outcome: &str| RunView {
             run: 7,
-            due_at: crate::domain::time::UtcMicros::EPOCH,
+            due_at: UtcMicros::EPOCH,
             attempt: 1,
             asked_by: Some("ops".into()),
-            started_at: crate::domain::time::UtcMicros::EPOCH,
+            started_at: UtcMicros::EPOCH,
             finished_at: None,
             outcome: outcome.into(),
             message: Some("no space is left".into()),

@@ -100,7 +100,7 @@ impl Cli {
     /// Parses the command line. The error is the exit code after printing help, the version or a usage error.
     pub fn from_command_line() -> Result<Self, ExitCode> {
         let matches = Self::full_command().try_get_matches();
-        matches.and_then(|matches| Self::from_arg_matches(&matches)).map_err(|told| print_clap_error(&told))
+        matches.and_then(|matches| Self::from_arg_matches(&matches)).map_err(|error| print_clap_error(&error))
     }
 
     /// Returns all commands, with the paragraphs of their help wrapped to the width of the terminal.
@@ -133,8 +133,8 @@ impl Cli {
             Command::Doctor(args) => operations::doctor::run(args).await,
             Command::Db(command) => operations::db::run(command).await,
             Command::Simulate(args) => operations::simulate::run(args).await,
-            Command::Completions(args) => operations::manual::completions(&args),
-            Command::Man(args) => operations::manual::man(&args),
+            Command::Completions(args) => operations::manual::completions(&args, Self::full_command()),
+            Command::Man(args) => operations::manual::man(&args, Self::full_command()),
         };
         result.unwrap_or_else(|error| {
             shared::messages::print_error(&error);
@@ -176,4 +176,85 @@ fn join_paragraphs(text: &str) -> String {
     }
     joined.truncate(joined.trim_end().len());
     joined
+}
+
+#[cfg(test)]
+mod tests {
+    use clap_complete::Shell;
+
+    use super::*;
+
+    /// Returns every command that can be run, with its name.
+    fn commands() -> Vec<(String, clap::Command)> {
+        fn walk(command: &clap::Command, place: &str, into: &mut Vec<(String, clap::Command)>) {
+            for below in command.get_subcommands().filter(|below| below.get_name() != "help") {
+                let place = format!("{place} {}", below.get_name());
+                into.push((place.clone(), below.clone()));
+                walk(below, &place, into);
+            }
+        }
+        let mut found = Vec::new();
+        walk(&Cli::full_command(), "shiftkeeper", &mut found);
+        found
+    }
+
+    #[test]
+    fn every_command_has_a_page_and_is_completed_in_each_shell() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let args = operations::manual::ManArgs { folder: folder.path().join("man1") };
+        operations::manual::man(&args, Cli::full_command()).expect("written");
+        for (place, _) in commands() {
+            let page = folder.path().join("man1").join(format!("{}.1", place.replace(' ', "-")));
+            let text = std::fs::read_to_string(&page).unwrap_or_else(|error| panic!("{}: {error}", page.display()));
+            assert!(text.contains(".SH NAME"), "{place}");
+        }
+        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::full_command(), "shiftkeeper", &mut script);
+            let script = String::from_utf8(script).expect("text");
+            assert!(script.contains("healthcheck") && script.contains("verify"), "{shell}");
+        }
+    }
+
+    #[test]
+    fn the_prose_of_help_is_broken_where_the_terminal_ends_and_nowhere_else() {
+        for (place, command) in commands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let lines: Vec<&str> = help.lines().collect();
+            let is_prose = |line: &&str| !line.is_empty() && !line.starts_with(' ') && !line.ends_with(':');
+            let broken = lines.windows(2).find(|pair| pair.iter().all(is_prose));
+            assert_eq!(broken, None, "{place}");
+            // A wrapped example cannot be copied.
+            let long = lines.iter().find(|line| line.starts_with(' ') && line.chars().count() > 100);
+            assert_eq!(long, None, "{place}");
+        }
+        let written = "One.\nTwo:\n  a\n  b\n\nThree\nfour.\n\nExamples:\n  c\n";
+        assert_eq!(join_paragraphs(written), "One.\nTwo:\n  a\n  b\n\nThree four.\n\nExamples:\n  c");
+    }
+
+    #[test]
+    fn the_help_of_every_command_ends_with_examples_that_its_own_options_fit() {
+        for (place, command) in commands().into_iter().filter(|(_, command)| !command.has_subcommands()) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let (_, examples) = help.split_once("Examples:\n").unwrap_or_else(|| panic!("{place} has no examples"));
+            let lines: Vec<_> = examples.lines().filter(|line| line.starts_with("  ")).map(str::trim).collect();
+            assert!(!lines.is_empty(), "{place} has no examples");
+            assert!(lines.iter().any(|line| line.starts_with(&place)), "{place}: {lines:?}");
+            for line in lines.iter().filter(|line| line.starts_with("shiftkeeper ")) {
+                // Text after three spaces is a remark, and text after a pipe or redirection belongs to another
+                // program.
+                let ours = line.split("   ").next().unwrap_or_default().split_whitespace();
+                let words: Vec<&str> = ours.take_while(|word| !["|", ">", "2>", "&&", "#"].contains(word)).collect();
+                if words.iter().any(|word| word.contains(['\'', '"', '$'])) {
+                    continue;
+                }
+                let parsed = Cli::full_command().try_get_matches_from(&words);
+                assert!(
+                    parsed.is_ok(),
+                    "{place}: {line}: {}",
+                    parsed.err().map(|error| error.to_string()).unwrap_or_default()
+                );
+            }
+        }
+    }
 }

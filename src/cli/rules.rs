@@ -3,6 +3,7 @@
 //!
 //! Only `check FILE` needs no daemon: it checks the text against this configuration's description of the platform.
 
+mod diagnostic;
 mod explain;
 pub mod plan;
 mod replay;
@@ -11,17 +12,17 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use comfy_table::{Table, presets};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
+use self::diagnostic::RuleDiagnostic;
 use super::shared::config_args::ConfigArgs;
 use super::shared::daemon::DaemonError;
-use super::shared::exit::Exit;
-use super::shared::messages::{CommandFailure, print_message};
-use super::shared::output::{Output, print, print_json};
+use super::shared::exit::{CommandFailure, Exit};
+use super::shared::messages::print_message;
+use super::shared::output::{Output, print, print_json, table_with_header};
 use super::shared::scope::selected_tenants;
-use super::shared::tenant_client::{TenantClient, path_part};
+use super::shared::tenant_client::{TenantArgs, TenantClient, path_part};
 use crate::app::tenant_settings;
 use crate::config::{Config, Right, Tenant};
 use crate::domain::ids::{RuleId, TenantId};
@@ -61,9 +62,8 @@ Examples:
   shiftkeeper rules list --output json"
 )]
 pub struct ListArgs {
-    /// Options for the configuration.
     #[command(flatten)]
-    pub config: ConfigArgs,
+    config: ConfigArgs,
     /// One tenant. The default is all tenants.
     #[arg(long, value_name = "ID")]
     pub tenant: Option<TenantId>,
@@ -78,8 +78,8 @@ pub struct ListArgs {
 /// Options of `rules check`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Without a file, checks the rules of the daemon, both configured and stored. Files are checked without a daemon, for the
-platforms of this configuration. Exit codes: 0 if there is no mistake, 4 if there is one.
+    after_help = "Without a file, the rules that the daemon has, of its configuration and its store. Files are checked here, without a
+daemon, for the platforms of this configuration. Ends with 4 when something is wrong.
 
 Examples:
   shiftkeeper rules check
@@ -90,9 +90,8 @@ pub struct CheckArgs {
     /// Files of `[[rules]]` tables.
     #[arg(id = "rule-files", value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// Options for the configuration.
     #[command(flatten)]
-    pub config: ConfigArgs,
+    config: ConfigArgs,
     /// Check for this tenant's platform. The default is all tenants.
     #[arg(long, value_name = "ID")]
     pub tenant: Option<TenantId>,
@@ -121,12 +120,8 @@ pub struct SetModeArgs {
     /// The reason, for the audit trail.
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
-    /// Options for the configuration.
     #[command(flatten)]
-    pub config: ConfigArgs,
-    /// The tenant. Optional if there is only one.
-    #[arg(long, value_name = "ID")]
-    pub tenant: Option<TenantId>,
+    scope: TenantArgs,
     /// The output format.
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Output,
@@ -204,7 +199,7 @@ struct TransitionCount {
 async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
     let mut answers = Vec::new();
     for client in TenantClient::connect_each(&args.config, args.tenant.as_ref()).await? {
-        answers.push(fetch_rules(&client, args.days).await.map_err(DaemonError::into_failure)?);
+        answers.push(fetch_rules(&client, args.days).await?);
     }
     match args.output {
         Output::Json => print_json(&json!({ "tenants": answers }))?,
@@ -228,8 +223,7 @@ async fn fetch_rules(client: &TenantClient, days: u64) -> Result<Value, DaemonEr
 }
 
 fn table(all: &[TenantRules]) -> String {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header([
+    let mut table = table_with_header([
         "TENANT",
         "RULE",
         "FROM",
@@ -264,36 +258,16 @@ fn table(all: &[TenantRules]) -> String {
     table.trim_fmt()
 }
 
-/// A mistake in a rule, and its place.
-#[derive(Serialize, Debug, PartialEq, Eq)]
-struct RuleDiagnostic {
-    /// The file, or the tenant and the rule in the store.
-    place: String,
-    #[serde(flatten)]
-    diagnostic: LineDiagnostic,
-}
-
-impl RuleDiagnostic {
-    fn summary_line(&self) -> String {
-        let LineDiagnostic { line, field, message } = &self.diagnostic;
-        let field = if field.is_empty() { String::new() } else { format!("{field}: ") };
-        format!("{}:{line}: {field}{message}", self.place)
-    }
-}
-
 async fn check(args: CheckArgs) -> anyhow::Result<ExitCode> {
     let (checked, wrong) = if args.files.is_empty() { check_on_daemon(&args).await? } else { check_files(&args)? };
-    match args.output {
-        Output::Json => print_json(&json!({ "ok": wrong.is_empty(), "complaints": wrong }))?,
-        Output::Table => {
-            let mut lines: Vec<String> = wrong.iter().map(RuleDiagnostic::summary_line).collect();
-            lines.push(match wrong.len() {
-                0 => format!("ok: {}", count_with_noun(checked, "rule")),
-                faults => format!("{} found", count_with_noun(faults, "mistake")),
-            });
-            print(lines.join("\n"))?;
-        }
-    }
+    args.output.print(&json!({ "ok": wrong.is_empty(), "complaints": wrong }), || {
+        let mut lines: Vec<String> = wrong.iter().map(RuleDiagnostic::summary_line).collect();
+        lines.push(match wrong.len() {
+            0 => format!("ok: {}", count_with_noun(checked, "rule")),
+            faults => format!("{} found", count_with_noun(faults, "mistake")),
+        });
+        lines.join("\n")
+    })?;
     Ok(if wrong.is_empty() { Exit::Done } else { Exit::Problems }.into())
 }
 
@@ -301,16 +275,10 @@ async fn check(args: CheckArgs) -> anyhow::Result<ExitCode> {
 async fn check_on_daemon(args: &CheckArgs) -> anyhow::Result<(usize, Vec<RuleDiagnostic>)> {
     let (mut checked, mut wrong) = (0, Vec::new());
     for client in TenantClient::connect_each(&args.config, args.tenant.as_ref()).await? {
-        let TenantRules { tenant, rules } =
-            client.get("/api/v1/rules", &[]).await.map_err(DaemonError::into_failure)?;
+        let TenantRules { tenant, rules } = client.get("/api/v1/rules", &[]).await?;
         checked += rules.len();
         for rule in rules {
-            let place = format!("{tenant}, rule {}", rule.id);
-            wrong.extend(
-                rule.complaints
-                    .into_iter()
-                    .map(|complaint| RuleDiagnostic { place: place.clone(), diagnostic: complaint }),
-            );
+            wrong.extend(RuleDiagnostic::all_at(&format!("{tenant}, rule {}", rule.id), rule.complaints));
         }
     }
     Ok((checked, wrong))
@@ -328,10 +296,7 @@ fn check_files(args: &CheckArgs) -> anyhow::Result<(usize, Vec<RuleDiagnostic>)>
         for tenant in &selected {
             let (rules, complaints) = check_text(&loaded.config, tenant, &text, &mut unknown)?;
             rule_count = rule_count.max(rules);
-            let place = file.display().to_string();
-            wrong.extend(
-                complaints.into_iter().map(|complaint| RuleDiagnostic { place: place.clone(), diagnostic: complaint }),
-            );
+            wrong.extend(RuleDiagnostic::all_at(&file.display().to_string(), complaints));
         }
         checked += rule_count;
     }
@@ -373,16 +338,12 @@ fn check_text(
 
 async fn set_mode(args: SetModeArgs) -> anyhow::Result<ExitCode> {
     let mode = Mode::from(args.mode);
-    let client = TenantClient::connect(&args.config, args.tenant.as_ref()).await?;
+    let client = args.scope.connect().await?;
     let path = format!("/api/v1/rules/{}/mode", path_part(args.rule.as_str()));
-    let response = client.post(Right::EditRules, &path, json!({ "mode": mode, "reason": args.reason })).await;
-    let answer: Value = response.map_err(DaemonError::into_failure)?;
-    match args.output {
-        Output::Json => print_json(&answer)?,
-        Output::Table => {
-            let (tenant, version) = (client.tenant(), &answer["version"]);
-            print(format!("{tenant}: {} is in mode {} now, as version {version}", args.rule, mode.name()))?;
-        }
-    }
+    let body = json!({ "mode": mode, "reason": args.reason });
+    let answer: Value = client.post(Right::EditRules, &path, body).await?;
+    let (tenant, version) = (client.tenant(), &answer["version"]);
+    args.output
+        .print(&answer, || format!("{tenant}: {} is in mode {} now, as version {version}", args.rule, mode.name()))?;
     Ok(Exit::Done.into())
 }

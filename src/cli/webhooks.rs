@@ -23,7 +23,11 @@ pub enum WebhooksCommand {
     /// Resend failed deliveries, and enable a disabled endpoint.
     Recover(actions::RecoverArgs),
     /// Send a test event to one endpoint and show the result.
-    Test(actions::TestArgs),
+    #[command(after_help = "Ends with 0 when the receiver answered with 2xx, with 1 otherwise. Nothing is recorded.
+
+Examples:
+  shiftkeeper webhooks test wfm")]
+    Test(actions::EndpointArgs),
     /// Rotate the signing key of an endpoint; the old key also signs for 24 hours.
     Rotate(rotate::RotateArgs),
 }

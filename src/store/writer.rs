@@ -22,10 +22,9 @@ use super::failure::StoreFailure;
 use super::import;
 use super::interceptor::{EngineOperation, Interceptor};
 use super::lock::{self, FileLock};
-use super::sequence_ends::{
-    EventNumberChannels, LatestEntries, LatestEntryUpdates, SequenceEnds, tenants_with_numbered_rows,
-};
-use super::tables::agents::{erasing, history};
+use super::sequence_ends::{EventNumberChannels, SequenceEnds, tenants_with_numbered_rows};
+use super::tables::agents::erasing;
+use super::tables::agents::history::{self, LatestEntries, LatestEntryUpdates};
 use super::tables::changes::transitions;
 use super::tables::jobs::retention::{self, PruneSlice};
 use super::tables::live::figures;

@@ -102,8 +102,8 @@ impl ScheduleFolder {
         let (mut imported, mut refused) = (Vec::new(), Vec::new());
         for file in files.iter().take(MAX_FILES) {
             match self.import_file(file).await? {
-                Some(FileResult::Imported(said)) => imported.push(said),
-                Some(FileResult::Refused(said)) => refused.push(said),
+                Some(FileResult::Imported(message)) => imported.push(message),
+                Some(FileResult::Refused(message)) => refused.push(message),
                 None => {}
             }
         }

@@ -7,7 +7,7 @@ use jiff::civil::{Date, Weekday};
 use jiff::tz::TimeZone;
 use jiff::{ToSpan as _, Zoned};
 
-use crate::app::reports::{ReportOrderRequest, ReportRunner};
+use crate::app::reports::ReportRunner;
 use crate::clock::BoxFuture;
 use crate::config::{ReportSpan, ScheduledReport};
 use crate::domain::ids::{JobId, TenantId};
@@ -15,6 +15,7 @@ use crate::domain::reports::report_run::RunStatus;
 use crate::domain::time::UtcMicros;
 use crate::domain::wording::count_with_noun;
 use crate::engine::jobs::Job;
+use crate::http::ReportRequest;
 use crate::report::request::{Filters, Request};
 
 /// The job. Cheap to clone.
@@ -50,14 +51,13 @@ impl ReportJob {
         };
         let mut created = Vec::new();
         for format in &self.order.formats {
-            let order = ReportOrderRequest {
+            let order = ReportRequest {
                 request: request.clone(),
                 format: *format,
                 section: None,
                 actor: format!("job:{}", self.job),
-                job: Some((self.job.clone(), self.folder.clone())),
             };
-            let run = self.reports.submit(order).await?;
+            let run = self.reports.submit(order, Some((self.job.clone(), self.folder.clone()))).await?;
             let run = self.reports.wait_for_end(&self.tenant, run.id).await?;
             match (run.status, &run.file) {
                 (RunStatus::Done, Some(file)) => {

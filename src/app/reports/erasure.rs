@@ -4,16 +4,14 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use tokio::sync::oneshot;
 
-use super::ReportRunner;
-use super::files::remove;
+use super::files::{Files, remove};
 use crate::domain::agents::erasure::TextEraser;
 use crate::domain::ids::{ReportRunId, TenantId};
 use crate::domain::reports::report_run::{ReportKind, ReportRun, RunFile};
 use crate::report::manifest::Manifest;
 use crate::report::request::Request;
-use crate::store::{Commit, PAGE_LIMIT};
+use crate::store::{Commit, PAGE_LIMIT, Reader, Writer};
 
 /// The reason recorded for a run whose file was removed.
 const REMOVED_REASON: &str = "the file was removed when an agent was erased: ask for the report again";
@@ -21,80 +19,39 @@ const REMOVED_REASON: &str = "the file was removed when an agent was erased: ask
 /// The ending of a manifest's name.
 const MANIFEST: &str = ".manifest.json";
 
-/// A pending request to remove an agent's files.
-pub(super) struct FileErasureRequest {
-    tenant: TenantId,
-    wiper: TextEraser,
-    /// Folders other than the daemon's own.
+/// Removes the files of a tenant's runs, and of runs that retention removed, that contain an agent, or may. Returns their
+/// paths.
+pub(super) async fn erase_files(
+    (reader, writer): (&Reader, &Writer),
+    files: &Files,
+    tenant: &TenantId,
+    eraser: &TextEraser,
     folders: Vec<PathBuf>,
-    reply: oneshot::Sender<anyhow::Result<Vec<String>>>,
-}
-
-impl ReportRunner {
-    /// Removes the files that contain an agent, or may, and returns their paths.
-    pub(in crate::app) async fn erase(
-        &self,
-        tenant: TenantId,
-        wiper: TextEraser,
-        folders: Vec<PathBuf>,
-    ) -> anyhow::Result<Vec<String>> {
-        let (reply, answer) = oneshot::channel();
-        self.queue().erasure_requests.push(FileErasureRequest { tenant, wiper, folders, reply });
-        self.0.work_available.notify_one();
-        answer.await.context("the reports are being started anew")?
-    }
-
-    /// Carries out the pending requests. Called between two reports.
-    pub(super) async fn run_erasures(&self) {
-        let requests = std::mem::take(&mut self.queue().erasure_requests);
-        for FileErasureRequest { tenant, wiper, folders, reply } in requests {
-            self.clean_queued(&tenant, &wiper);
-            // The requester may be gone.
-            let _ = reply.send(self.erase_files(&tenant, &wiper, folders).await);
+) -> anyhow::Result<Vec<String>> {
+    let (mut removed, mut before): (Vec<String>, Option<ReportRunId>) = (Vec::new(), None);
+    loop {
+        let page = reader.report_runs(tenant, before, PAGE_LIMIT).await?;
+        let Some(last) = page.last() else { break };
+        before = Some(last.id);
+        let mut removed_runs = Vec::new();
+        for run in page {
+            let Some(file) = run.file.clone().filter(|file| file.exists && may_contain(&run.request, eraser)) else {
+                continue;
+            };
+            anyhow::ensure!(remove(Path::new(&*run.path)), file_error(&run.path));
+            removed.push(run.path.to_string());
+            let file = RunFile { exists: false, ..file };
+            removed_runs.push(ReportRun { file: Some(file), error: Some(REMOVED_REASON.to_owned()), ..run });
+        }
+        if !removed_runs.is_empty() {
+            writer.commit(Commit { report_runs: removed_runs, ..Commit::default() }).await?;
         }
     }
-
-    /// Removes the agent from the requests of waiting runs.
-    fn clean_queued(&self, tenant: &TenantId, wiper: &TextEraser) {
-        for run in self.queue().waiting.iter_mut().filter(|run| run.tenant == *tenant) {
-            if let Some(request) = wiper.clean_json(&run.request) {
-                run.request = request.into();
-            }
-        }
+    // Files whose runs were removed by retention.
+    for folder in folders.into_iter().chain(files.own_folder(tenant)) {
+        removed.extend(erase_in_folder(&folder, tenant, eraser)?);
     }
-
-    async fn erase_files(
-        &self,
-        tenant: &TenantId,
-        wiper: &TextEraser,
-        folders: Vec<PathBuf>,
-    ) -> anyhow::Result<Vec<String>> {
-        let inner = &self.0;
-        let (mut removed, mut before): (Vec<String>, Option<ReportRunId>) = (Vec::new(), None);
-        loop {
-            let page = inner.reader.report_runs(tenant, before, PAGE_LIMIT).await?;
-            let Some(last) = page.last() else { break };
-            before = Some(last.id);
-            let mut removed_runs = Vec::new();
-            for run in page {
-                let Some(file) = run.file.clone().filter(|file| file.exists && may_contain(&run.request, wiper)) else {
-                    continue;
-                };
-                anyhow::ensure!(remove(Path::new(&*run.path)), file_error(&run.path));
-                removed.push(run.path.to_string());
-                let file = RunFile { exists: false, ..file };
-                removed_runs.push(ReportRun { file: Some(file), error: Some(REMOVED_REASON.to_owned()), ..run });
-            }
-            if !removed_runs.is_empty() {
-                inner.writer.commit(Commit { report_runs: removed_runs, ..Commit::default() }).await?;
-            }
-        }
-        // Files whose runs were removed by retention.
-        for folder in folders.into_iter().chain(inner.files.own_folder(tenant)) {
-            removed.extend(erase_in_folder(&folder, tenant, wiper)?);
-        }
-        Ok(removed)
-    }
+    Ok(removed)
 }
 
 fn file_error(place: &str) -> String {
@@ -102,7 +59,7 @@ fn file_error(place: &str) -> String {
 }
 
 /// Removes the files with a manifest of the tenant that contain the agent, or may.
-fn erase_in_folder(folder: &Path, tenant: &TenantId, wiper: &TextEraser) -> anyhow::Result<Vec<String>> {
+fn erase_in_folder(folder: &Path, tenant: &TenantId, eraser: &TextEraser) -> anyhow::Result<Vec<String>> {
     let entries = match std::fs::read_dir(folder) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other.with_context(|| format!("the folder {} cannot be read", folder.display()))?,
@@ -115,7 +72,7 @@ fn erase_in_folder(folder: &Path, tenant: &TenantId, wiper: &TextEraser) -> anyh
         let text = std::fs::read_to_string(&path).with_context(|| format!("{} cannot be read", path.display()))?;
         // Files of other programs are left alone.
         let Ok(manifest) = Manifest::from_json(&text) else { continue };
-        if manifest.request.tenant != *tenant || !may_belong_to(&manifest.request, wiper) {
+        if manifest.request.tenant != *tenant || !may_belong_to(&manifest.request, eraser) {
             continue;
         }
         let file = path.with_file_name(report_name);
@@ -125,23 +82,23 @@ fn erase_in_folder(folder: &Path, tenant: &TenantId, wiper: &TextEraser) -> anyh
     Ok(removed)
 }
 
-fn may_contain(request: &str, wiper: &TextEraser) -> bool {
+fn may_contain(request: &str, eraser: &TextEraser) -> bool {
     // A request that this version cannot read may concern any agent.
-    serde_json::from_str(request).map_or(true, |request| may_belong_to(&request, wiper))
+    serde_json::from_str(request).map_or(true, |request| may_belong_to(&request, eraser))
 }
 
 /// Returns whether a report contains the agent, or may. That includes reports by team, since former team membership is
 /// unknown.
-fn may_belong_to(request: &Request, wiper: &TextEraser) -> bool {
+fn may_belong_to(request: &Request, eraser: &TextEraser) -> bool {
     let named = &request.filters.agents;
     match request.report {
         ReportKind::Trend => serde_json::to_string(request)
-            .is_ok_and(|text| wiper.occurs_in(&text) || text.contains(wiper.stand_in().as_str())),
+            .is_ok_and(|text| eraser.occurs_in(&text) || text.contains(eraser.stand_in().as_str())),
         ReportKind::Compliance
         | ReportKind::Adherence
         | ReportKind::Segments
         | ReportKind::NotReady
-        | ReportKind::Breaks => named.is_empty() || named.contains(wiper.agent()) || named.contains(wiper.stand_in()),
+        | ReportKind::Breaks => named.is_empty() || named.contains(eraser.agent()) || named.contains(eraser.stand_in()),
     }
 }
 
@@ -153,7 +110,7 @@ mod tests {
 
     #[test]
     fn a_report_of_named_others_stays_and_any_other_goes() {
-        let wiper = TextEraser::new("u_1".into(), None, "erased-1".into());
+        let eraser = TextEraser::new("u_1".into(), None, "erased-1".into());
         let request = |report: ReportKind, filters: Filters| Request {
             filters,
             ..Request::whole_tenant(report, "acme".into(), UtcMicros::from_micros(1))
@@ -168,10 +125,10 @@ mod tests {
             (request(ReportKind::Breaks, Filters { teams: vec!["Care".into()], ..Filters::default() }), true),
             (request(ReportKind::Trend, Filters { skill: Some("7".into()), ..Filters::default() }), false),
         ] {
-            assert_eq!(may_belong_to(&request, &wiper), goes, "{request:?}");
+            assert_eq!(may_belong_to(&request, &eraser), goes, "{request:?}");
             let text = serde_json::to_string(&request).expect("JSON");
-            assert_eq!(may_contain(&text, &wiper), goes);
+            assert_eq!(may_contain(&text, &eraser), goes);
         }
-        assert!(may_contain("of another version", &wiper));
+        assert!(may_contain("of another version", &eraser));
     }
 }

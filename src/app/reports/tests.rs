@@ -6,8 +6,7 @@ use super::*;
 use crate::app::identity;
 use crate::clock::{ManualClock, SystemRandom};
 use crate::config::{ConfigText, Environment};
-use crate::domain::reports::report_run::ReportKind;
-use crate::domain::time::UtcMicros;
+use crate::domain::reports::report_run::{ReportFormat, ReportKind};
 use crate::report::verify::{CheckOutcome, verify};
 use crate::store::{ProcessRole, Store};
 
@@ -41,13 +40,12 @@ impl ReportHarness {
         Self { folder, store, desk, tenants }
     }
 
-    fn order() -> ReportOrderRequest {
-        ReportOrderRequest {
+    fn order() -> ReportRequest {
+        ReportRequest {
             request: Request::whole_tenant(ReportKind::Compliance, "acme".into(), UtcMicros::MAX),
             format: ReportFormat::Json,
             section: None,
             actor: "person:ann".to_owned(),
-            job: None,
         }
     }
 
@@ -86,7 +84,7 @@ impl ReportHarness {
 #[tokio::test]
 async fn a_run_leaves_a_file_that_holds_an_entry_and_an_event() {
     let scene = ReportHarness::new().await;
-    let run = scene.desk.submit(ReportHarness::order()).await.expect("taken");
+    let run = scene.desk.submit(ReportHarness::order(), None).await.expect("taken");
     assert_eq!(run.status, RunStatus::Waiting);
     let ended = scene.wait_until_ended(&run).await;
     let file = ended.file.as_ref().expect("a file");
@@ -104,9 +102,12 @@ async fn what_is_called_off_leaves_no_file_and_what_is_too_much_is_refused() {
     let scene = ReportHarness::new().await;
     let mut taken = Vec::new();
     for _ in 0..MAX_OPEN {
-        taken.push(scene.desk.submit(ReportHarness::order()).await.expect("taken"));
+        taken.push(scene.desk.submit(ReportHarness::order(), None).await.expect("taken"));
     }
-    assert!(matches!(scene.desk.submit(ReportHarness::order()).await, Err(ReportRequestError::TooMany(MAX_OPEN))));
+    assert!(matches!(
+        scene.desk.submit(ReportHarness::order(), None).await,
+        Err(ReportRequestError::TooMany(MAX_OPEN))
+    ));
     for run in &taken {
         let cancelled = scene.desk.cancel(&run.tenant, run.id).await.expect("recorded").expect("it is there");
         assert_eq!((cancelled.status, &cancelled.file), (RunStatus::Cancelled, &None));
@@ -115,7 +116,7 @@ async fn what_is_called_off_leaves_no_file_and_what_is_too_much_is_refused() {
     assert_eq!(scene.file_count(), 0);
     assert_eq!(scene.actions().await.len(), MAX_OPEN);
     // There is room again, and one that has ended stays as it is.
-    let run = scene.desk.submit(ReportHarness::order()).await.expect("taken");
+    let run = scene.desk.submit(ReportHarness::order(), None).await.expect("taken");
     scene.wait_until_ended(&run).await;
     let late = scene.desk.cancel(&run.tenant, run.id).await.expect("reads").expect("it is there");
     assert_eq!((late.status, scene.file_count()), (RunStatus::Done, 2));
@@ -124,7 +125,7 @@ async fn what_is_called_off_leaves_no_file_and_what_is_too_much_is_refused() {
 #[tokio::test]
 async fn a_run_that_was_cut_off_is_made_again_and_not_for_ever() {
     let scene = ReportHarness::new().await;
-    let run = scene.desk.submit(ReportHarness::order()).await.expect("taken");
+    let run = scene.desk.submit(ReportHarness::order(), None).await.expect("taken");
     let cut_off = |attempts| ReportRun { status: RunStatus::Running, attempts, ..run.clone() };
     for (attempts, status) in [(1, RunStatus::Done), (MAX_ATTEMPTS, RunStatus::Failed)] {
         let row = ReportRun { ended_at: None, file: None, ..cut_off(attempts) };
@@ -141,7 +142,7 @@ async fn a_run_that_was_cut_off_is_made_again_and_not_for_ever() {
 #[tokio::test]
 async fn what_was_cut_off_is_taken_up_when_its_tenant_is_served_again() {
     let scene = ReportHarness::new().await;
-    let first = scene.desk.submit(ReportHarness::order()).await.expect("taken");
+    let first = scene.desk.submit(ReportHarness::order(), None).await.expect("taken");
     let cut_off = ReportRun { id: ReportRunId(uuid::Uuid::from_u128(7)), tenant: "bravo".into(), ..first.clone() };
     let request = Request { tenant: "bravo".into(), ..ReportHarness::order().request };
     let request = serde_json::to_string(&request).expect("it can be written").into();
@@ -168,10 +169,10 @@ async fn what_was_cut_off_is_taken_up_when_its_tenant_is_served_again() {
 async fn a_request_that_cannot_be_answered_is_refused_and_leaves_no_row() {
     let scene = ReportHarness::new().await;
     let wrong = Request { zone: "Mars/Base".to_owned(), ..ReportHarness::order().request };
-    let refused = scene.desk.submit(ReportOrderRequest { request: wrong, ..ReportHarness::order() }).await;
+    let refused = scene.desk.submit(ReportRequest { request: wrong, ..ReportHarness::order() }, None).await;
     assert!(matches!(refused, Err(ReportRequestError::InvalidRequest(why)) if why.contains("Europe/Berlin")));
     let refused =
-        scene.desk.submit(ReportOrderRequest { section: Some("logs".to_owned()), ..ReportHarness::order() }).await;
+        scene.desk.submit(ReportRequest { section: Some("logs".to_owned()), ..ReportHarness::order() }, None).await;
     assert!(matches!(refused, Err(ReportRequestError::InvalidRequest(_))), "JSON holds all sections");
     assert_eq!(scene.store.reader().report_runs(&"acme".into(), None, 10).await.expect("reads"), []);
 }

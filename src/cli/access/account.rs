@@ -9,7 +9,7 @@ use super::password::PasswordArgs;
 use super::{AccessRequest, AccountEdits, ReachArgs, execute, table};
 use crate::cli::shared::config_args::ConfigArgs;
 use crate::cli::shared::exit::Exit;
-use crate::cli::shared::output::{Output, print, print_json};
+use crate::cli::shared::output::Output;
 use crate::cli::shared::scope::usage_error;
 use crate::domain::access::rights::Role;
 use crate::domain::time::span;
@@ -187,13 +187,8 @@ async fn add(args: AddArgs) -> anyhow::Result<ExitCode> {
 async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
     let loaded = args.config.load_for_command()?;
     let response = execute(&loaded.config, AccessRequest::Accounts, None).await?;
-    match args.output {
-        Output::Json => print_json(&response)?,
-        Output::Table => {
-            let columns = ["id", "name", "role", "reach", "disabled", "has_password", "changed_at"];
-            print(table(&columns, &response["accounts"]))?;
-        }
-    }
+    let columns = ["id", "name", "role", "reach", "disabled", "has_password", "changed_at"];
+    args.output.print(&response, || table(&columns, &response["accounts"]))?;
     Ok(Exit::Done.into())
 }
 
@@ -217,10 +212,7 @@ async fn link(args: LinkArgs) -> anyhow::Result<ExitCode> {
     let loaded = args.common.config.load_for_command()?;
     let request = AccessRequest::MakeLink(args.common.id.clone(), args.lasts);
     let response = execute(&loaded.config, request, args.common.reason.as_deref()).await?;
-    match args.common.output {
-        Output::Json => print_json(&response)?,
-        Output::Table => print(response["url"].as_str().unwrap_or_default())?,
-    }
+    args.common.output.print(&response, || response["url"].as_str().unwrap_or_default().to_owned())?;
     Ok(Exit::Done.into())
 }
 
@@ -235,9 +227,6 @@ async fn change(
 }
 
 fn print_outcome(account: &Value, what: &str, output: Output) -> anyhow::Result<ExitCode> {
-    match output {
-        Output::Json => print_json(account)?,
-        Output::Table => print(format!("account {} {what}", account["id"].as_str().unwrap_or_default()))?,
-    }
+    output.print(account, || format!("account {} {what}", account["id"].as_str().unwrap_or_default()))?;
     Ok(Exit::Done.into())
 }

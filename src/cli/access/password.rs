@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
-use crate::cli::shared::exit::Exit;
-use crate::cli::shared::messages::CommandFailure;
+use crate::cli::shared::exit::{CommandFailure, Exit};
 use crate::domain::access::secret::Secret;
 
 /// The longest password, in bytes.

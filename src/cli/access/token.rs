@@ -135,22 +135,14 @@ async fn create(args: CreateArgs) -> anyhow::Result<ExitCode> {
 async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
     let loaded = args.config.load_for_command()?;
     let response = execute(&loaded.config, AccessRequest::Tokens, None).await?;
-    match args.output {
-        Output::Json => print_json(&response)?,
-        Output::Table => {
-            let columns = ["id", "role", "may", "account", "reach", "expires_at", "revoked_at", "last_used_at"];
-            print(table(&columns, &response["tokens"]))?;
-        }
-    }
+    let columns = ["id", "role", "may", "account", "reach", "expires_at", "revoked_at", "last_used_at"];
+    args.output.print(&response, || table(&columns, &response["tokens"]))?;
     Ok(Exit::Done.into())
 }
 
 async fn revoke(args: RevokeArgs) -> anyhow::Result<ExitCode> {
     let loaded = args.config.load_for_command()?;
     let revoked = execute(&loaded.config, AccessRequest::RevokeToken(args.id), None).await?;
-    match args.output {
-        Output::Json => print_json(&revoked)?,
-        Output::Table => print(format!("token {} is revoked", revoked["id"].as_str().unwrap_or_default()))?,
-    }
+    args.output.print(&revoked, || format!("token {} is revoked", revoked["id"].as_str().unwrap_or_default()))?;
     Ok(Exit::Done.into())
 }

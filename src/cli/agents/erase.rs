@@ -6,17 +6,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use comfy_table::{Table, presets};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::cli::shared::config_args::ConfigArgs;
-use crate::cli::shared::daemon::DaemonError;
 use crate::cli::shared::exit::Exit;
 use crate::cli::shared::messages::print_message;
-use crate::cli::shared::output::{Output, print, print_json};
+use crate::cli::shared::output::{Output, table_with_header};
 use crate::cli::shared::scope::usage_error;
-use crate::cli::shared::tenant_client::{TenantClient, path_part};
+use crate::cli::shared::tenant_client::{TenantArgs, TenantClient, path_part};
 use crate::clock::{RealTime, Stopwatch};
 use crate::config::Right;
 use crate::domain::agents::erasure::ErasureResult;
@@ -30,10 +27,10 @@ const POLL_INTERVAL_REAL: Duration = Duration::from_millis(500);
 /// Options of `erase`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Removes the agent's id, name and notes from the store, its write-ahead log and the daemon's folders. The rows stay under a
-random pseudonym, so that figures of teams do not change. The audit chain stays as it is, since it never contains ids or names.
-Erasure cannot be undone. It is refused while the configuration or a waiting schedule file still names the agent. Copies of the
-database are listed, but not changed (docs/erasing.md).
+    after_help = "Id, name and what was typed about the agent go from the store, its log and the daemon's folders; the rows go on under a
+random stand-in, so that figures of teams stay as they are. The audit chain is left as it is: it never held either. There is no way
+back. An agent whom the configuration or a schedule file that waits still names is refused. Copies of the database are listed and not
+changed (docs/erasing.md).
 
 Examples:
   shiftkeeper erase u_0001 --reason TICKET-4711
@@ -44,12 +41,8 @@ pub struct EraseArgs {
     /// The agent, by the platform's id.
     #[arg(value_name = "AGENT", required_unless_present = "list")]
     pub agent: Option<AgentId>,
-    /// Options for the configuration.
     #[command(flatten)]
-    pub config: ConfigArgs,
-    /// The tenant. Optional if there is only one.
-    #[arg(long, value_name = "ID")]
-    pub tenant: Option<TenantId>,
+    scope: TenantArgs,
     /// The reason. It is kept, so use a ticket number rather than a name.
     #[arg(long, value_name = "TEXT", required_unless_present = "list")]
     pub reason: Option<String>,
@@ -90,7 +83,7 @@ struct ErasurePage {
 
 /// Runs the command.
 pub async fn run(args: EraseArgs) -> anyhow::Result<ExitCode> {
-    let client = TenantClient::connect(&args.config, args.tenant.as_ref()).await?;
+    let client = args.scope.connect().await?;
     let (Some(agent), Some(reason)) = (&args.agent, &args.reason) else {
         return list(&client, args.output).await;
     };
@@ -98,12 +91,9 @@ pub async fn run(args: EraseArgs) -> anyhow::Result<ExitCode> {
         confirm(agent, client.tenant())?;
     }
     let path = format!("/api/v1/agents/{}/erase", path_part(agent.as_str()));
-    let response: Result<ErasureView, DaemonError> = client.post(Right::Erase, &path, json!({"reason": reason})).await;
-    let erasure = follow(&client, response.map_err(DaemonError::into_failure)?, args.wait).await?;
-    match args.output {
-        Output::Json => print_json(&erasure)?,
-        Output::Table => print(describe(&erasure))?,
-    }
+    let erasure: ErasureView = client.post(Right::Erase, &path, json!({"reason": reason})).await?;
+    let erasure = follow(&client, erasure, args.wait).await?;
+    args.output.print(&erasure, || describe(&erasure))?;
     if erasure.done_at.is_some() {
         return Ok(Exit::Done.into());
     }
@@ -132,7 +122,7 @@ async fn follow(client: &TenantClient, mut erasure: ErasureView, wait: Duration)
     let (path, stopwatch) = (format!("/api/v1/erasures/{}", erasure.id), Stopwatch::start());
     while erasure.done_at.is_none() && stopwatch.elapsed() < wait {
         RealTime::sleep(POLL_INTERVAL_REAL).await;
-        erasure = client.get_as(Right::Erase, &path, &[]).await.map_err(DaemonError::into_failure)?;
+        erasure = client.get_as(Right::Erase, &path, &[]).await?;
     }
     Ok(erasure)
 }
@@ -142,24 +132,19 @@ async fn list(client: &TenantClient, output: Output) -> anyhow::Result<ExitCode>
     loop {
         let cursor = before.map(|id| id.to_string());
         let query: Vec<(&str, &str)> = cursor.iter().map(|id| ("before", id.as_str())).collect();
-        let page: Result<ErasurePage, DaemonError> = client.get_as(Right::Erase, "/api/v1/erasures", &query).await;
-        let mut page = page.map_err(DaemonError::into_failure)?;
+        let mut page: ErasurePage = client.get_as(Right::Erase, "/api/v1/erasures", &query).await?;
         all.append(&mut page.erasures);
         before = page.next;
         if before.is_none() {
             break;
         }
     }
-    match output {
-        Output::Json => print_json(&json!({ "erasures": all }))?,
-        Output::Table => print(table(&all))?,
-    }
+    output.print(&json!({ "erasures": all }), || table(&all))?;
     Ok(Exit::Done.into())
 }
 
 fn table(all: &[ErasureView]) -> String {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(["REQUESTED", "BY", "STATUS", "STAND-IN", "ROWS", "WHY"]);
+    let mut table = table_with_header(["REQUESTED", "BY", "STATUS", "STAND-IN", "ROWS", "WHY"]);
     for erasure in all {
         let (rows, why) = (erasure.outcome.rows.to_string(), erasure.reason.as_deref().unwrap_or_default());
         let requested_at = erasure.asked_at.to_string();
@@ -176,9 +161,7 @@ fn describe(erasure: &ErasureView) -> String {
         format!("stand-in   {}", erasure.stand_in),
         format!("store      {}, {}", count_with_noun(*rows, "row"), count_with_noun(*notes, "note")),
     ];
-    for (word, files) in [("removed", report_files), ("removed", import_files)] {
-        lines.extend(files.iter().map(|file| format!("{word:<10} {file}")));
-    }
+    lines.extend(report_files.iter().chain(import_files).map(|file| format!("removed    {file}")));
     if !copies.is_empty() {
         lines.push("These copies of the database still hold the agent; delete them, or let them expire:".to_owned());
         lines.extend(copies.iter().map(|copy| format!("copy       {copy}")));

@@ -10,9 +10,8 @@ use serde::Serialize;
 use serde_json::{Map, json};
 use sha2::{Digest as _, Sha256};
 
-use super::{AgentIdsBySubject, entry_line};
-use crate::cli::shared::exit::Exit;
-use crate::cli::shared::messages::CommandFailure;
+use super::entry_line::{AgentIdsBySubject, entry_line};
+use crate::cli::shared::exit::{CommandFailure, Exit};
 use crate::clock::RealTime;
 use crate::domain::audit::Hash;
 use crate::domain::audit::head::{PublicKey, SignedHead};

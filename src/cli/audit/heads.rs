@@ -5,8 +5,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use crate::cli::shared::config_args::ConfigArgs;
-use crate::cli::shared::exit::Exit;
-use crate::cli::shared::messages::CommandFailure;
+use crate::cli::shared::exit::{CommandFailure, Exit};
 use crate::cli::shared::output::{Output, print, print_json};
 use crate::cli::shared::scope::open_reader;
 use crate::domain::audit::head::SignedHead;
@@ -14,19 +13,18 @@ use crate::domain::ids::TenantId;
 use crate::engine::audit::heads::key;
 use crate::store::{PAGE_LIMIT, StoredHead};
 
-use super::audited_tenants;
+use super::chains::audited_tenants;
 
 /// Options of `audit heads`.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "`audit verify --head` accepts the output of `--output json`.
+#[command(after_help = "What `--output json` prints is what `audit verify --head` takes.
 
 Examples:
   shiftkeeper audit heads --tenant acme
   shiftkeeper audit heads --output json > heads.json")]
 pub struct HeadsArgs {
-    /// Options for the configuration.
     #[command(flatten)]
-    pub config: ConfigArgs,
+    config: ConfigArgs,
     /// One tenant. The default is all tenants.
     #[arg(long, value_name = "ID")]
     pub tenant: Option<TenantId>,
@@ -40,15 +38,14 @@ pub struct HeadsArgs {
 
 /// Options of `audit key`.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Keep the public key on another host, and pass it to `audit verify --key`.
+#[command(after_help = "Keep the public key away from this host, and give it to `audit verify --key`.
 
 Examples:
   shiftkeeper audit key
   shiftkeeper audit key --output json | jq -r .pem")]
 pub struct KeyArgs {
-    /// Options for the configuration.
     #[command(flatten)]
-    pub config: ConfigArgs,
+    config: ConfigArgs,
     /// The output format.
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Output,
@@ -102,11 +99,9 @@ pub(super) fn key(args: &KeyArgs) -> anyhow::Result<ExitCode> {
         ));
     };
     let public = key.public_key();
-    match args.output {
-        Output::Json => print_json(&json!({
-            "id": public.id(), "publicKey": public.to_string(), "pem": public.pem(), "file": file.display().to_string(),
-        }))?,
-        Output::Table => print(format!("{public}  id {}  {}", public.id(), file.display()))?,
-    }
+    let value = json!({
+        "id": public.id(), "publicKey": public.to_string(), "pem": public.pem(), "file": file.display().to_string(),
+    });
+    args.output.print(&value, || format!("{public}  id {}  {}", public.id(), file.display()))?;
     Ok(Exit::Done.into())
 }

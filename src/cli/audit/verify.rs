@@ -7,32 +7,28 @@ use anyhow::Context as _;
 use serde::Serialize;
 use serde_json::json;
 
-use super::audited_tenants;
+use super::chains::{audited_tenants, fault_texts, local_public_keys};
 use crate::cli::shared::config_args::ConfigArgs;
 use crate::cli::shared::exit::Exit;
-use crate::cli::shared::messages::print_message;
-use crate::cli::shared::output::{Output, print, print_json};
+use crate::cli::shared::output::Output;
 use crate::cli::shared::scope::{open_reader, usage_error};
-use crate::config::Config;
 use crate::domain::audit::InvalidEntry;
 use crate::domain::audit::head::{PublicKey, SignedHead, read_heads};
 use crate::domain::ids::TenantId;
 use crate::domain::wording::count_with_noun;
-use crate::engine::audit::heads::key;
-use crate::store::{BadHead, ChainTrust, Reader};
+use crate::store::{BadHead, ChainTrust, ChainVerdict};
 
 /// Options of `audit verify`.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Exit codes: 0 if all chains are intact, 4 if one is not.
+#[command(after_help = "Ends with 0 when every chain holds, with 4 when one does not.
 
 Examples:
   shiftkeeper audit verify
   shiftkeeper audit verify --head heads.jsonl          # heads that were kept elsewhere
   shiftkeeper audit verify --tenant acme --output json")]
 pub struct VerifyArgs {
-    /// Options for the configuration.
     #[command(flatten)]
-    pub config: ConfigArgs,
+    config: ConfigArgs,
     /// One tenant. The default is all tenants.
     #[arg(long, value_name = "ID")]
     pub tenant: Option<TenantId>,
@@ -55,35 +51,21 @@ fn parse_key(text: &str) -> Result<PublicKey, String> {
 
 /// The verification of one tenant's chain. Its JSON format is part of the command's interface.
 #[derive(Serialize, Debug)]
-pub struct TenantAudit {
+struct TenantAudit {
     /// The tenant's id.
-    pub id: TenantId,
+    id: TenantId,
     /// The number of entries checked, including the bad one.
-    pub entries: u64,
+    entries: u64,
     /// Whether all entries and heads are valid.
-    pub verified: bool,
+    verified: bool,
     /// The first bad entry; entries after it were not checked.
-    pub first_bad: Option<InvalidEntry>,
+    first_bad: Option<InvalidEntry>,
     /// The number of the first entry, which is greater than 1 if retention removed entries.
-    pub from: u64,
+    from: u64,
     /// The number of signed heads compared with the entries.
-    pub heads: u64,
+    heads: u64,
     /// The heads that are not valid.
-    pub bad_heads: Vec<BadHead>,
-}
-
-/// Verifies one tenant's chain.
-pub async fn verify_tenant(reader: &Reader, tenant: &TenantId, trust: ChainTrust<'_>) -> anyhow::Result<TenantAudit> {
-    let verdict = reader.verify_chain(tenant, trust).await?;
-    Ok(TenantAudit {
-        id: tenant.clone(),
-        entries: verdict.entries,
-        verified: verdict.is_valid(),
-        first_bad: verdict.first_bad,
-        from: verdict.from,
-        heads: verdict.heads,
-        bad_heads: verdict.bad_heads,
-    })
+    bad_heads: Vec<BadHead>,
 }
 
 pub(super) async fn run(args: VerifyArgs) -> anyhow::Result<ExitCode> {
@@ -99,35 +81,21 @@ pub(super) async fn run(args: VerifyArgs) -> anyhow::Result<ExitCode> {
     let trust = ChainTrust { keys: &keys, heads: &heads };
     let mut audits = Vec::new();
     for tenant in tenants {
-        audits.push(verify_tenant(&reader, &tenant, trust).await?);
+        let verdict = reader.verify_chain(&tenant, trust).await?;
+        audits.push(TenantAudit::new(tenant, verdict));
     }
     reader.close().await;
     let key_texts: Vec<String> = keys.iter().map(ToString::to_string).collect();
-    match args.output {
-        Output::Json => print_json(&json!({ "tenants": audits, "keys": key_texts }))?,
-        Output::Table => {
-            let mut lines: Vec<String> = audits.iter().flat_map(TenantAudit::summary_lines).collect();
-            match key_texts.as_slice() {
-                [] => {
-                    lines.push("no key is known here: heads were compared, whose they are was not checked".to_owned());
-                }
-                keys => lines.push(format!("heads must be signed with {}", keys.join(" or "))),
-            }
-            print(lines.join("\n"))?;
-        }
-    }
+    args.output.print(&json!({ "tenants": audits, "keys": key_texts }), || {
+        let mut lines: Vec<String> = audits.iter().flat_map(TenantAudit::summary_lines).collect();
+        lines.push(match key_texts.as_slice() {
+            [] => "no key is known here: heads were compared, whose they are was not checked".to_owned(),
+            keys => format!("heads must be signed with {}", keys.join(" or ")),
+        });
+        lines.join("\n")
+    })?;
     let all_hold = audits.iter().all(|audit| audit.verified);
     Ok(if all_hold { Exit::Done } else { Exit::Problems }.into())
-}
-
-/// Returns the public key of this host, if it can be read, and the former keys.
-pub(in crate::cli) fn local_public_keys(config: &Config) -> Vec<PublicKey> {
-    let mut keys = config.audit.former_keys.clone();
-    match key::read(&config.audit.key_file(&config.store)) {
-        Ok(own) => keys.extend(own.map(|key| key.public_key())),
-        Err(error) => print_message(format!("warning: {error}")),
-    }
-    keys
 }
 
 fn read_head_files(files: &[PathBuf]) -> anyhow::Result<Vec<SignedHead>> {
@@ -140,14 +108,22 @@ fn read_head_files(files: &[PathBuf]) -> anyhow::Result<Vec<SignedHead>> {
 }
 
 impl TenantAudit {
+    fn new(id: TenantId, verdict: ChainVerdict) -> Self {
+        Self {
+            id,
+            entries: verdict.entries,
+            verified: verdict.is_valid(),
+            first_bad: verdict.first_bad,
+            from: verdict.from,
+            heads: verdict.heads,
+            bad_heads: verdict.bad_heads,
+        }
+    }
+
     fn summary_lines(&self) -> Vec<String> {
-        let mut lines: Vec<String> = Vec::new();
         let id = &self.id;
-        lines.extend(
-            self.first_bad.as_ref().map(|bad| format!("{id}: entry {} does not hold: {}", bad.seq, bad.reason)),
-        );
-        let heads = self.bad_heads.iter();
-        lines.extend(heads.map(|bad| format!("{id}: the head of entry {} does not hold: {}", bad.seq, bad.reason)));
+        let faults = fault_texts(self.first_bad.as_ref(), &self.bad_heads);
+        let mut lines: Vec<String> = faults.map(|fault| format!("{id}: {fault}")).collect();
         if self.verified {
             let from = if self.from > 1 { format!(" from {} on", self.from) } else { String::new() };
             let (entries, heads) = (count_with_noun(self.entries, "entry"), count_with_noun(self.heads, "head"));

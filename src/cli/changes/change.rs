@@ -3,29 +3,30 @@
 
 mod change_sets;
 mod follow;
+mod options;
+mod row;
 mod table;
-mod wording;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use comfy_table::{Table, presets};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::cli::shared::config_args::ConfigArgs;
+pub(in crate::cli) use self::options::parse_span;
+use self::options::{WhenOnContact, whole_seconds, with_even_if_in_state};
+use self::row::{Row, RowOutcome};
 use crate::cli::shared::daemon::DaemonError;
 use crate::cli::shared::exit::Exit;
 use crate::cli::shared::messages::print_message;
-use crate::cli::shared::output::{Output, print, print_json};
-use crate::cli::shared::tenant_client::TenantClient;
+use crate::cli::shared::output::{Output, table_with_header};
+use crate::cli::shared::tenant_client::TenantArgs;
 use crate::config::Right;
-use crate::domain::agents::state::AgentState;
 use crate::domain::changes::policy::OnContact;
-use crate::domain::ids::{AgentId, ReasonCode, TenantId, TransitionId};
+use crate::domain::ids::{AgentId, ReasonCode};
 use crate::domain::wording::list_names;
-use crate::engine::changes::request::RequestedChange;
+use crate::engine::changes::keeper_handle::RequestedChange;
 
 /// Options of `change`.
 #[derive(clap::Args, Debug)]
@@ -33,9 +34,9 @@ use crate::engine::changes::request::RequestedChange;
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
     subcommand_help_heading = "Commands for many agents, with a preview",
-    after_help = "Needs a running daemon. Exit codes: 0 if every change is confirmed (without --wait: accepted), 3 if some are, 1 if \
-                  none is, 75 if all are still open at the end of the wait, or if the daemon stopped answering so that the results \
-                  are not known.
+    after_help = "Ends with 0 when every change is confirmed (without --wait: accepted), with 3 when some are, with 1 when none \
+                  is, and with 75 when all of them are still open at the end of the wait, or when the daemon stopped answering and \
+                  it is not known how they ended. Needs a running daemon.
 
 Examples:
   shiftkeeper change u_0001 --to Ready --wait 60s
@@ -53,15 +54,11 @@ pub struct ChangeArgs {
 /// Options of a change that is sent at once.
 #[derive(clap::Args, Debug)]
 pub struct SendArgs {
-    /// Options for the configuration.
     #[command(flatten)]
-    pub config: ConfigArgs,
+    scope: TenantArgs,
     /// The agents' ids on the platform.
     #[arg(value_name = "AGENT", required = true)]
     pub agents: Vec<AgentId>,
-    /// The tenant. Optional if there is only one.
-    #[arg(long, value_name = "ID")]
-    pub tenant: Option<TenantId>,
     /// The new state; required without a subcommand.
     #[arg(long, value_name = "STATE", required = true, help = "The wanted state, such as Ready or NotReady")]
     pub to: Option<String>,
@@ -89,48 +86,6 @@ pub struct SendArgs {
     pub output: Output,
 }
 
-/// What to do while an agent is on a contact.
-#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
-pub enum WhenOnContact {
-    /// Send the change at once.
-    Now,
-    /// Wait until the contact is over.
-    After,
-    /// Do not change the agent.
-    Skip,
-}
-
-impl From<WhenOnContact> for OnContact {
-    fn from(when: WhenOnContact) -> Self {
-        match when {
-            WhenOnContact::Now => Self::Now,
-            WhenOnContact::After => Self::After,
-            WhenOnContact::Skip => Self::Skip,
-        }
-    }
-}
-
-/// One agent of the request. Its JSON format is part of the command's interface.
-#[derive(Clone, PartialEq, Eq, Serialize, Debug)]
-struct Row {
-    /// The transition; `None` if the agent is unknown.
-    id: Option<TransitionId>,
-    agent: AgentId,
-    status: String,
-    /// The policy that holds or refuses the change with its reason, or another error.
-    error: Option<String>,
-    #[serde(skip)]
-    outcome: RowOutcome,
-}
-
-/// The part of a row's status that matters to the exit code.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum RowOutcome {
-    Open,
-    Confirmed,
-    Unsuccessful,
-}
-
 /// Requests the changes, waits if asked to, and prints the result.
 pub async fn run(args: ChangeArgs) -> anyhow::Result<ExitCode> {
     match args.command {
@@ -140,13 +95,10 @@ pub async fn run(args: ChangeArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn send(args: SendArgs) -> anyhow::Result<ExitCode> {
-    let client = TenantClient::connect(&args.config, args.tenant.as_ref()).await?;
-    let response: Result<TransitionsResponse, DaemonError> =
-        client.post(Right::Change, "/api/v1/transitions", request_body(&args)).await;
-    let accepted = response.map_err(DaemonError::into_failure)?.transitions;
-    for said in unchanged_agent_notes(&accepted) {
-        print_message(said);
-    }
+    let client = args.scope.connect().await?;
+    let TransitionsResponse { transitions: accepted } =
+        client.post(Right::Change, "/api/v1/transitions", request_body(&args)).await?;
+    unchanged_agent_notes(&accepted).iter().for_each(print_message);
     let mut rows: Vec<Row> = accepted.into_iter().map(Row::from_accepted).collect();
     let mut follow_error = None;
     let exit = match args.wait {
@@ -157,10 +109,7 @@ async fn send(args: SendArgs) -> anyhow::Result<ExitCode> {
         }
     };
     // Print the ids in any case: the changes were accepted, whatever became of the wait.
-    match args.output {
-        Output::Json => print_json(&rows)?,
-        Output::Table => print(table(&rows))?,
-    }
+    args.output.print(&rows, || table(&rows))?;
     match follow_error {
         Some(error) => print_message(unknown_outcome_text(&rows, &error)),
         None if exit == Exit::TryLater => print_message("still open at the end of the wait; the daemon continues"),
@@ -209,19 +158,6 @@ fn request_body(args: &SendArgs) -> Value {
     with_even_if_in_state(body, args.even_if_in_state)
 }
 
-/// Adds the option to the body only if it is set, since an older daemon does not know it.
-fn with_even_if_in_state(mut body: Value, even_if_in_state: bool) -> Value {
-    if let Some(fields) = body.as_object_mut().filter(|_| even_if_in_state) {
-        fields.insert("even_if_in_state".to_owned(), json!(true));
-    }
-    body
-}
-
-/// Returns a duration in seconds, rounded up.
-fn whole_seconds(span: Duration) -> u64 {
-    span.as_secs() + u64::from(span.subsec_nanos() > 0)
-}
-
 /// Returns the exit code without a wait, by the accepted changes.
 fn exit_without_wait(rows: &[Row]) -> Exit {
     exit_by_successes(rows, |row| row.outcome != RowOutcome::Unsuccessful)
@@ -249,29 +185,12 @@ fn exit_by_successes(rows: &[Row], is_success: impl Fn(&Row) -> bool) -> Exit {
 }
 
 fn table(rows: &[Row]) -> String {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(["AGENT", "STATUS", "TRANSITION", "WHY"]);
+    let mut table = table_with_header(["AGENT", "STATUS", "TRANSITION", "WHY"]);
     for row in rows {
         let id = row.id.map(|id| id.to_string()).unwrap_or_default();
         table.add_row([row.agent.as_str(), &row.status, &id, row.error.as_deref().unwrap_or_default()]);
     }
     table.trim_fmt()
-}
-
-/// Parses a state by its name in any case, with or without separators.
-fn parse_state(text: &str) -> Result<AgentState, String> {
-    let plain = |text: &str| text.replace(['_', '-', ' '], "").to_ascii_lowercase();
-    let found = AgentState::KNOWN.into_iter().find(|state| plain(state.name()) == plain(text));
-    found.ok_or_else(|| {
-        let known: Vec<_> = AgentState::KNOWN.iter().map(AgentState::name).collect();
-        format!("there is no such state; there are {}", known.join(", "))
-    })
-}
-
-/// Parses a duration such as `90s`, `30m` or `1h30m`.
-pub(in crate::cli) fn parse_span(text: &str) -> Result<Duration, String> {
-    let span = text.parse::<jiff::SignedDuration>().ok().and_then(|span| Duration::try_from(span).ok());
-    span.ok_or_else(|| "write a span such as 90s, 30m or 1h30m".to_owned())
 }
 
 #[cfg(test)]

@@ -106,7 +106,7 @@ async fn follow_stream(args: &WatchArgs, config: &Config, display: &mut Display)
             Ok(daemon) => match open_stream(args, config, &daemon, last_id.as_deref()).await {
                 Ok(response) => Some(response),
                 Err(error) if was_connected && error.is_transient() => None,
-                Err(error) => return Err(error.into_failure()),
+                Err(error) => return Err(error.into()),
             },
             Err(_) if was_connected => None,
             Err(error) => return Err(error),

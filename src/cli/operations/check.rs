@@ -19,7 +19,7 @@ use crate::http::role_table_markdown;
 /// Options of `check`.
 #[derive(clap::Args, Clone, Debug)]
 #[command(
-    after_help = "Exit codes: 0 if there is no mistake, 4 if there are mistakes only in rules, 78 if there are mistakes in the configuration.
+    after_help = "Ends with 0 when all is well, with 4 where only rules are wrong, with 78 where the configuration is.
 
 Examples:
   shiftkeeper check
@@ -27,9 +27,8 @@ Examples:
   shiftkeeper check --show --set tenants.acme.requests_per_minute=60"
 )]
 pub struct CheckArgs {
-    /// Options for the configuration.
     #[command(flatten)]
-    pub config: ConfigArgs,
+    config: ConfigArgs,
     /// The output format.
     #[arg(long, short, value_enum, default_value_t = CheckOutput::Text)]
     pub output: CheckOutput,

@@ -4,6 +4,7 @@
 
 mod access;
 mod reports;
+mod running;
 mod status;
 mod summary;
 
@@ -20,14 +21,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use self::access::DemoAccess;
+use self::running::Demo;
 use super::log;
 use crate::app::{App, Importer, RuntimeEnvironment};
 use crate::cli::shared::exit::Exit;
 use crate::cli::shared::messages::print_message;
-use crate::cli::shared::output::{Output, print, print_json};
+use crate::cli::shared::output::Output;
 use crate::clock::{Random as _, RealTime, SharedClock, Stopwatch, SystemClock, SystemRandom};
 use crate::config::{Config, ConfigText, Environment, LoadedConfig};
-use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
 use crate::domain::time::span;
 use crate::domain::wording::count_with_noun;
@@ -99,16 +100,6 @@ impl DemoArgs {
     }
 }
 
-/// A running demo.
-struct Demo {
-    clock: SharedClock,
-    tenants: Vec<TenantId>,
-    start: UtcMicros,
-    store_url: String,
-    simulator: Simulator,
-    receiver: Receiver,
-}
-
 /// Runs the demo until its time is over or somebody stops it.
 pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let watch = Stopwatch::start();
@@ -122,8 +113,8 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let (loaded, text) = configuration(&args, &simulator, (&receiver, hook_secret), &folder)?;
     let shutdown = CancellationToken::new();
     let log = log::start(loaded.config.log).log;
-    let surroundings = RuntimeEnvironment { log: Some(log), ..RuntimeEnvironment::system(clock.clone()) };
-    let app = App::start_with_environment(surroundings, loaded.config.clone(), shutdown.clone()).await?;
+    let environment = RuntimeEnvironment { log: Some(log), ..RuntimeEnvironment::system(clock.clone()) };
+    let app = App::start_with_environment(environment, loaded.config.clone(), shutdown.clone()).await?;
     let tenants = loaded.config.tenants.iter().map(|tenant| tenant.id.clone()).collect();
     let store_url = loaded.config.store.connection_url().expose().to_owned();
     let demo = Demo { clock, tenants, start, store_url, simulator, receiver };
@@ -159,10 +150,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let files = reports::write_reports(&demo, &folder.join("reports")).await?;
     demo.simulator.stop().await;
     demo.receiver.stop().await;
-    match args.output {
-        Output::Json => print_json(&summary)?,
-        Output::Table => print(summary.to_string())?,
-    }
+    args.output.print(&summary, || summary.to_string())?;
     print_next_steps(files, &folder.join("reports"), &access);
     Ok(if summary.audit.verified { Exit::Done } else { Exit::Problems }.into())
 }

@@ -5,6 +5,7 @@
 
 mod audit;
 mod configuration;
+mod context;
 mod daemon;
 mod disk;
 mod figures;
@@ -15,12 +16,11 @@ mod zones;
 
 use std::process::ExitCode;
 
-use self::platform::CheckSources;
+use self::context::CheckContext;
 use crate::cli::shared::config_args::ConfigArgs;
 use crate::cli::shared::finding::report_findings;
 use crate::cli::shared::output::Output;
 use crate::cli::shared::scope::open_reader;
-use crate::config::Config;
 
 /// Options of `doctor`.
 #[derive(clap::Args, Debug)]
@@ -44,34 +44,26 @@ pub struct DoctorArgs {
     output: Output,
 }
 
-/// The context of the checks.
-struct CheckContext {
-    config: Config,
-    /// Whether the secrets that only the daemon uses can be read.
-    has_secrets: bool,
-    offline: bool,
-}
-
 /// Runs every check and prints the findings. Returns the exit code.
 pub async fn run(args: DoctorArgs) -> anyhow::Result<ExitCode> {
     let (loaded, mut findings) = configuration::check(&args.config);
-    let Some((config, secrets)) = loaded else { return Ok(report_findings(&findings, args.output)?.into()) };
-    let context = CheckContext { config, has_secrets: secrets, offline: args.offline };
+    let Some((config, has_secrets)) = loaded else { return Ok(report_findings(&findings, args.output)?.into()) };
     // The store's own check reports a store that cannot be read; the others run without it.
-    let reader = open_reader(&context.config).await.ok();
-    let (running, daemon_findings) = daemon::check(&context, reader.as_ref()).await;
-    findings.extend(store::check(&context, running.as_ref()).await);
-    findings.extend(audit::check(&context.config, reader.as_ref()).await);
+    let reader = open_reader(&config).await.ok();
+    let mut context = CheckContext { config, has_secrets, offline: args.offline, reader, daemon: None };
+    let (daemon, daemon_findings) = daemon::check(&context).await;
+    context.daemon = daemon;
+    findings.extend(store::check(&context).await);
+    findings.extend(audit::check(&context).await);
     findings.extend(disk::check(&context.config));
-    findings.extend(zones::check(&context.config, reader.as_ref()).await);
+    findings.extend(zones::check(&context).await);
     findings.extend(daemon_findings);
-    let sources = CheckSources { daemon: running.as_ref(), reader: reader.as_ref() };
     for tenant in &context.config.tenants {
-        findings.extend(platform::check(&context, tenant, sources).await);
-        findings.extend(figures::check(&context, tenant, sources).await);
+        findings.extend(platform::check(&context, tenant).await);
+        findings.extend(figures::check(&context, tenant).await);
     }
-    findings.extend(webhooks::check(&context, sources).await);
-    if let Some(reader) = reader {
+    findings.extend(webhooks::check(&context).await);
+    if let Some(reader) = context.reader {
         reader.close().await;
     }
     Ok(report_findings(&findings, args.output)?.into())

@@ -20,9 +20,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
   shiftkeeper healthcheck --config config/shiftkeeper.toml
   HEALTHCHECK CMD [\"/shiftkeeper\", \"healthcheck\"]   in a Dockerfile with SHIFTKEEPER_CONFIG")]
 pub struct HealthcheckArgs {
-    /// Options for the configuration.
     #[command(flatten)]
-    pub config: ConfigArgs,
+    config: ConfigArgs,
 }
 
 /// Runs the command. Every error ends with 1, since health checks know no other code.

@@ -26,9 +26,8 @@ use crate::engine::operations::supervisor::SupervisorExit;
   shiftkeeper run --config config/shiftkeeper.toml
   shiftkeeper run --set tenants.acme.mode=dry_run")]
 pub struct RunArgs {
-    /// Options for the configuration.
     #[command(flatten)]
-    pub config: ConfigArgs,
+    config: ConfigArgs,
 }
 
 /// Runs until a signal arrives or a task fails for good.
@@ -42,8 +41,8 @@ pub async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     // Register signals before anything runs, so that an early stop is not lost.
     let mut signals = Signals::new()?;
     let clock = clock_for(&loaded.config).await;
-    let surroundings = RuntimeEnvironment { log: Some(log.log.clone()), ..RuntimeEnvironment::system(clock) };
-    let mut app = App::start_with_environment(surroundings, loaded.config.clone(), shutdown.clone()).await?;
+    let environment = RuntimeEnvironment { log: Some(log.log.clone()), ..RuntimeEnvironment::system(clock) };
+    let mut app = App::start_with_environment(environment, loaded.config.clone(), shutdown.clone()).await?;
     let manager = ServiceManager::of(&Environment::of_process(), app.listen);
     manager.ready();
     app.log_start(manager);

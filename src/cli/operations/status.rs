@@ -5,13 +5,10 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use comfy_table::{Table, presets};
-
 use crate::cli::shared::config_args::ConfigArgs;
-use crate::cli::shared::daemon::DaemonError;
 use crate::cli::shared::exit::Exit;
 use crate::cli::shared::finding::bytes_text;
-use crate::cli::shared::output::{Output, print, print_json};
+use crate::cli::shared::output::{Output, table_with_header};
 use crate::cli::shared::tenant_client::ConfiguredDaemon;
 use crate::domain::ids::TenantId;
 use crate::domain::time::{UtcMicros, duration_text};
@@ -22,16 +19,16 @@ use crate::engine::operations::status::{JobStatus, Status, SubscriptionStatus, T
 /// subscriptions and webhooks with their ages, and the jobs and the store.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Exit codes: 0 if nothing needs attention, 4 if something does (rows that start with !), 69 if no daemon answers.
+    after_help = "Ends with 0 when nothing needs attention, with 4 when something does (rows that start with !), and with 69 when
+no daemon answers.
 
 Examples:
   shiftkeeper status
   shiftkeeper status --tenant acme --output json"
 )]
 pub struct StatusArgs {
-    /// Options for the configuration.
     #[command(flatten)]
-    pub config: ConfigArgs,
+    config: ConfigArgs,
     /// One tenant. The default is all tenants.
     #[arg(long, value_name = "ID")]
     pub tenant: Option<TenantId>,
@@ -45,7 +42,7 @@ pub async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
     let daemon = ConfiguredDaemon::connect(args.config.load_for_command()?.config).await?;
     let mut merged: Option<Status> = None;
     for tenant in daemon.tenant_scopes_or(args.tenant.as_ref())? {
-        let part = daemon.get("/api/v1/status", tenant.as_ref()).await.map_err(DaemonError::into_failure)?;
+        let part = daemon.get("/api/v1/status", tenant.as_ref()).await?;
         merged = Some(match merged {
             None => part,
             Some(whole) => merge_status(whole, part),
@@ -53,10 +50,7 @@ pub async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
     }
     // There is at least one part.
     let Some(status) = merged else { return Ok(Exit::Failed.into()) };
-    match args.output {
-        Output::Json => print_json(&status)?,
-        Output::Table => print(status_text(&status))?,
-    }
+    args.output.print(&status, || status_text(&status))?;
     Ok(if status.ok { Exit::Done } else { Exit::Problems }.into())
 }
 
@@ -116,8 +110,7 @@ fn status_text(status: &Status) -> String {
         )
         .detail(part.detail.clone())
     }));
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(["", "TENANT", "WHAT", "STATE", "DETAIL"]);
+    let mut table = table_with_header(["", "TENANT", "WHAT", "STATE", "DETAIL"]);
     for row in rows {
         table.add_row([if row.ok { "" } else { "!" }.to_owned(), row.tenant, row.subject, row.state, row.detail]);
     }

@@ -6,20 +6,18 @@ use std::process::ExitCode;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::cli::shared::config_args::ConfigArgs;
-use crate::cli::shared::daemon::DaemonError;
 use crate::cli::shared::exit::Exit;
 use crate::cli::shared::output::{Output, print, print_json};
-use crate::cli::shared::tenant_client::{TenantClient, path_part};
+use crate::cli::shared::tenant_client::{TenantArgs, path_part};
 use crate::domain::ids::{AgentId, RuleId, TenantId};
+use crate::domain::rules::planner::mode_verb;
 use crate::domain::rules::rule::Mode;
 use crate::domain::time::UtcMicros;
 
 /// Options of `rules explain`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Needs a running daemon, and shows the data that it decides on. `shiftkeeper plan --agent` shows the same from the store,
-without a daemon.
+    after_help = "Needs a running daemon and shows what it decides on. `shiftkeeper plan --agent` shows the same from the store alone.
 
 Examples:
   shiftkeeper rules explain u_0001
@@ -29,12 +27,8 @@ pub struct ExplainArgs {
     /// The agent's id.
     #[arg(value_name = "AGENT")]
     pub agent: AgentId,
-    /// Options for the configuration.
     #[command(flatten)]
-    pub config: ConfigArgs,
-    /// The tenant. Optional if there is only one.
-    #[arg(long, value_name = "ID")]
-    pub tenant: Option<TenantId>,
+    scope: TenantArgs,
     /// The output format.
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Output,
@@ -80,9 +74,9 @@ struct ConditionResult {
 
 /// Runs the command.
 pub(super) async fn run(args: ExplainArgs) -> anyhow::Result<ExitCode> {
-    let client = TenantClient::connect(&args.config, args.tenant.as_ref()).await?;
+    let client = args.scope.connect().await?;
     let path = format!("/api/v1/agents/{}/rules", path_part(args.agent.as_str()));
-    let answer: Value = client.get(&path, &[]).await.map_err(DaemonError::into_failure)?;
+    let answer: Value = client.get(&path, &[]).await?;
     match args.output {
         Output::Json => print_json(&answer)?,
         Output::Table => print(explanation_text(client.tenant(), &serde_json::from_value(answer)?))?,
@@ -107,7 +101,7 @@ impl RuleExplanation {
         let Self { rule, wants, because, .. } = self;
         let why = self.why.as_deref().unwrap_or_default();
         match self.outcome {
-            RuleOutcome::Decided => format!("{rule} {} {wants}: {because}", self.mode.verb()),
+            RuleOutcome::Decided => format!("{rule} {} {wants}: {because}", mode_verb(self.mode)),
             RuleOutcome::Held => format!("{rule} wants to {wants} and is held, {why}: {because}"),
             RuleOutcome::Taken => format!("{rule} wants to {wants}, but {why}: {because}"),
             RuleOutcome::NoMatch => {

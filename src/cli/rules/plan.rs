@@ -9,9 +9,9 @@ use serde::Serialize;
 
 use crate::app::{SettingsError, clock_for, tenant_settings};
 use crate::cli::shared::config_args::ConfigArgs;
-use crate::cli::shared::exit::Exit;
-use crate::cli::shared::messages::{CommandFailure, print_message};
-use crate::cli::shared::output::{Output, print, print_json};
+use crate::cli::shared::exit::{CommandFailure, Exit};
+use crate::cli::shared::messages::print_message;
+use crate::cli::shared::output::Output;
 use crate::cli::shared::scope::{is_daemon_running, open_reader, selected_tenants};
 use crate::config::{Config, Tenant};
 use crate::domain::agents::roster::{AgentIndex, Roster};
@@ -27,7 +27,7 @@ use crate::engine::live::figures::load_last_figures;
 use crate::engine::operations::settings::TenantSettings;
 use crate::store::Reader;
 
-/// Options of `plan_tenant`.
+/// Options of `plan`.
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Nothing is changed. The last stored state of each agent counts as observed now; a running daemon decides \
@@ -40,9 +40,8 @@ Examples:
   shiftkeeper plan --output json"
 )]
 pub struct PlanArgs {
-    /// Options for the configuration.
     #[command(flatten)]
-    pub config: ConfigArgs,
+    config: ConfigArgs,
     /// One tenant. The default is all tenants.
     #[arg(long, value_name = "ID")]
     pub tenant: Option<TenantId>,
@@ -107,10 +106,9 @@ pub async fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
         }
     }
     plans.iter().filter_map(TenantPlan::warning_note).for_each(print_message);
-    match args.output {
-        Output::Json => print_json(&serde_json::json!({ "tenants": plans }))?,
-        Output::Table => print(plans.iter().map(TenantPlan::text).collect::<Vec<_>>().join("\n\n"))?,
-    }
+    args.output.print(&serde_json::json!({ "tenants": plans }), || {
+        plans.iter().map(TenantPlan::text).collect::<Vec<_>>().join("\n\n")
+    })?;
     Ok(Exit::Done.into())
 }
 

@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::cli::shared::config_args::ConfigArgs;
+use super::diagnostic::RuleDiagnostic;
 use crate::cli::shared::daemon::DaemonError;
-use crate::cli::shared::exit::Exit;
-use crate::cli::shared::messages::{CommandFailure, print_message};
+use crate::cli::shared::exit::{CommandFailure, Exit};
+use crate::cli::shared::messages::print_message;
 use crate::cli::shared::output::{Output, print, print_json};
-use crate::cli::shared::tenant_client::TenantClient;
+use crate::cli::shared::tenant_client::{TenantArgs, TenantClient};
 use crate::clock::RealTime;
 use crate::config::Right;
-use crate::domain::ids::{RuleId, TenantId};
+use crate::domain::ids::RuleId;
 use crate::domain::rules::rule::rule_text::LineDiagnostic;
 use crate::domain::time::UtcMicros;
 use crate::domain::wording::count_with_noun;
@@ -31,9 +31,8 @@ const MAX_LISTED_ACTS: usize = 20;
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Needs a running daemon, which runs one backtest at a time; Ctrl-C cancels it.
 
-A rule given by its id or by a file is replayed as if it were enforced. The result is compared with the actual changes and
-with the active version of the rule, if there is one. Without a rule, all rules are replayed in their own modes. Nothing is
-changed.
+A rule that is named, or defined in a file, is replayed as if it were enforced. The result is compared with the actual changes
+and with the active version of the rule, if there is one. Without either, all rules are replayed as they are. Nothing is changed.
 
 Examples:
   shiftkeeper rules replay back-from-break
@@ -52,12 +51,8 @@ pub struct ReplayArgs {
     /// The end (exclusive). The default is now.
     #[arg(long, value_name = "INSTANT")]
     pub to: Option<UtcMicros>,
-    /// Options for the configuration.
     #[command(flatten)]
-    pub config: ConfigArgs,
-    /// The tenant. Optional if there is only one.
-    #[arg(long, value_name = "ID")]
-    pub tenant: Option<TenantId>,
+    scope: TenantArgs,
     /// The output format.
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Output,
@@ -72,7 +67,7 @@ pub(super) async fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
                 .map_err(|error| CommandFailure::with_exit(Exit::Failed, format!("{}: {error}", file.display())))?,
         ),
     };
-    let client = TenantClient::connect(&args.config, args.tenant.as_ref()).await?;
+    let client = args.scope.connect().await?;
     let body = json!({ "rule": args.rule, "text": text, "from": args.from, "to": args.to });
     let response = client.post(Right::EditRules, "/api/v1/rule-trials", body).await;
     let started: Backtest = response.map_err(|error| request_error(error, args.file.as_deref()))?;
@@ -83,7 +78,7 @@ pub(super) async fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
             cancel(&client, &started).await
         }
     };
-    let backtest = ended.map_err(DaemonError::into_failure)?;
+    let backtest = ended?;
     if args.output == Output::Json {
         print_json(&backtest)?;
     } else if let Some(result) = &backtest.result {
@@ -101,13 +96,12 @@ pub(super) async fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
 
 /// Formats an invalid rule text as `rules check` does.
 fn request_error(error: DaemonError, file: Option<&std::path::Path>) -> anyhow::Error {
-    let DaemonError::Refused { problem, .. } = &error else { return error.into_failure() };
+    let DaemonError::Refused { problem, .. } = &error else { return error.into() };
     let complaints = problem.get("complaints").filter(|_| problem["code"] == "rule_refused");
     let complaints: Option<Vec<LineDiagnostic>> = complaints.and_then(|all| serde_json::from_value(all.clone()).ok());
-    let (Some(complaints), Some(file)) = (complaints, file) else { return error.into_failure() };
-    let lines = complaints.into_iter().map(|complaint| {
-        super::RuleDiagnostic { place: file.display().to_string(), diagnostic: complaint }.summary_line()
-    });
+    let (Some(complaints), Some(file)) = (complaints, file) else { return error.into() };
+    let place = file.display().to_string();
+    let lines = RuleDiagnostic::all_at(&place, complaints).map(|diagnostic| diagnostic.summary_line());
     CommandFailure::with_exit(Exit::Problems, lines.collect::<Vec<_>>().join("\n"))
 }
 

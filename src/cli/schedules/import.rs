@@ -11,13 +11,12 @@ use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 
 use crate::app::{HeavyWork, Importer, clock_for, identity, request_of_file};
-use crate::cli::shared::config_args::ConfigArgs;
 use crate::cli::shared::daemon::{DaemonClient, DaemonError};
 use crate::cli::shared::exit::Exit;
 use crate::cli::shared::messages::print_message;
 use crate::cli::shared::output::{Output, print, print_json};
 use crate::cli::shared::scope::{is_daemon_running, one_tenant, open_reader};
-use crate::cli::shared::tenant_client::TenantClient;
+use crate::cli::shared::tenant_client::{TenantArgs, TenantClient};
 use crate::clock::SystemRandom;
 use crate::config::{Config, Right};
 use crate::domain::ids::TenantId;
@@ -37,11 +36,11 @@ const ACTOR: &str = "command:import";
 /// up.
 const ANSWER_TIMEOUT: Duration = LONG_TIMEOUT.saturating_add(Duration::from_secs(5));
 
-/// Options of `import_schedule`.
+/// Options of `import`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Exit codes: 0 if the schedule is in effect, even if it already was; 1 if the file has mistakes. In that case each \
-                  mistake is reported, and nothing is changed.
+    after_help = "Ends with 0 when the schedule is in force, also when it was already; with 1 when the file has faults: each \
+                  of them is named, and nothing is changed.
 
 Examples:
   shiftkeeper import week-44.csv --tenant acme
@@ -50,15 +49,11 @@ Examples:
   shiftkeeper import config/samples/schedule-300.csv --move-weeks 2"
 )]
 pub struct ImportArgs {
-    /// Options for the configuration.
     #[command(flatten)]
-    pub config: ConfigArgs,
+    scope: TenantArgs,
     /// A CSV or iCalendar file.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// The tenant. Optional if there is only one.
-    #[arg(long, value_name = "ID")]
-    pub tenant: Option<TenantId>,
     /// Move every local date by this number of weeks; negative values move them to earlier dates.
     #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
     pub move_weeks: i32,
@@ -87,7 +82,7 @@ impl From<ScheduleImportError> for ImportOutcome {
 
 /// Imports and prints the result.
 pub async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
-    let config = args.config.load_for_command()?.config;
+    let config = args.scope.config.load_for_command()?.config;
     let result = match check_size(size_of(&args.file)?, &config.import) {
         Err(refused) => refused.into(),
         Ok(()) => import_schedule(config, &args).await?,
@@ -118,11 +113,11 @@ async fn import_schedule(config: Config, args: &ImportArgs) -> anyhow::Result<Im
         anyhow::Ok(ImportRequest { move_weeks: args.move_weeks, is_complete: args.whole, ..request })
     };
     if config.client.url.is_some() {
-        let client = TenantClient::from_config(config, args.tenant.as_ref()).await?;
+        let client = TenantClient::from_config(config, args.scope.tenant.as_ref()).await?;
         let request = build_request(client.tenant().clone())?;
-        return import_through_daemon(&client, &request).await.map_err(DaemonError::into_failure);
+        return Ok(import_through_daemon(&client, &request).await?);
     }
-    let request = build_request(one_tenant(&config, args.tenant.as_ref())?.id.clone())?;
+    let request = build_request(one_tenant(&config, args.scope.tenant.as_ref())?.id.clone())?;
     if find_daemon(&config).await?.is_none() {
         return import_into_store(&config, request).await;
     }
@@ -131,7 +126,7 @@ async fn import_schedule(config: Config, args: &ImportArgs) -> anyhow::Result<Im
         Ok(came) => Ok(came),
         // The store still names a daemon that crashed. If one does run, the store's lock says so.
         Err(DaemonError::NotReachable { .. }) => import_into_store(&config, request).await,
-        Err(error) => Err(error.into_failure()),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -6,15 +6,13 @@ use std::time::Duration;
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde_json::Value;
 
-use super::exit::Exit;
-use super::messages::CommandFailure;
-use super::scope::open_reader;
+use super::exit::{CommandFailure, Exit};
+use super::scope::open_existing_reader;
 use crate::clock::{Random as _, SystemRandom};
 use crate::config::{Config, Right};
 use crate::domain::ids::TenantId;
 use crate::platform::client::{ClientSettings, build_client};
 use crate::platform::trust::Trust;
-use crate::store::OpenError;
 
 /// How long an idle connection is kept; the daemon closes one after ten seconds.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -126,11 +124,6 @@ impl DaemonError {
     pub fn is_transient(&self) -> bool {
         matches!(self.exit(), Exit::Unreachable | Exit::TryLater)
     }
-
-    /// Converts the error into one that ends the command with its exit code.
-    pub fn into_failure(self) -> anyhow::Error {
-        CommandFailure::with_exit(self.exit(), self.to_string())
-    }
 }
 
 /// One request.
@@ -174,16 +167,11 @@ impl DaemonClient {
         if let Some(url) = config.client_url() {
             return Ok(url);
         }
-        let row = match open_reader(config).await {
-            // A store that does not exist yet has no daemon.
-            Err(OpenError::NotFound { .. }) => None,
-            Err(error) => return Err(error.into()),
-            Ok(reader) => {
-                let row = reader.daemon().await?;
-                reader.close().await;
-                row
-            }
-        };
+        let mut row = None;
+        if let Some(reader) = open_existing_reader(config).await? {
+            row = reader.daemon().await?;
+            reader.close().await;
+        }
         match row.filter(|row| row.stopped_at.is_none()).and_then(|row| row.listen) {
             Some(listen) => Ok(format!("{}://{listen}", config.server.scheme())),
             None => Err(CommandFailure::with_exit(

@@ -1,4 +1,4 @@
-//! The exit codes of every command (design.md part 8), by which scripts can tell what to do next.
+//! The exit codes of every command, by which scripts can tell what to do next.
 
 use std::process::ExitCode;
 
@@ -36,5 +36,22 @@ impl Exit {
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit.code())
+    }
+}
+
+/// An error with an exit code of its own.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub struct CommandFailure {
+    /// The exit code.
+    pub exit: Exit,
+    /// The message.
+    pub text: String,
+}
+
+impl CommandFailure {
+    /// Creates an error that ends the process with `exit`.
+    pub fn with_exit(exit: Exit, text: impl Into<String>) -> anyhow::Error {
+        Self { exit, text: text.into() }.into()
     }
 }

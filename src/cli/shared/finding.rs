@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::exit::Exit;
-use super::output::{Output, print, print_json};
+use super::output::Output;
 use crate::domain::wording::count_with_noun;
 
 /// The status of a finding.
@@ -93,10 +93,7 @@ impl FindingGroup {
 /// Prints findings. Returns the exit code: 0, or 4 if something is wrong.
 pub fn report_findings(findings: &[Finding], output: Output) -> anyhow::Result<Exit> {
     let sound = findings.iter().all(|finding| finding.status != Status::Wrong);
-    match output {
-        Output::Json => print_json(&json!({ "ok": sound, "checks": findings }))?,
-        Output::Table => print(findings_text(findings))?,
-    }
+    output.print(&json!({ "ok": sound, "checks": findings }), || findings_text(findings))?;
     Ok(if sound { Exit::Done } else { Exit::Problems })
 }
 
@@ -161,7 +158,7 @@ mod tests {
 
     #[test]
     fn bytes_are_told_in_the_largest_unit_that_fits() {
-        let told = [0, 1023, 1024, 1536, 5 << 20, (1 << 30) + (1 << 29)].map(bytes_text);
-        assert_eq!(told, ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "5.0 MiB", "1.5 GiB"]);
+        let texts = [0, 1023, 1024, 1536, 5 << 20, (1 << 30) + (1 << 29)].map(bytes_text);
+        assert_eq!(texts, ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "5.0 MiB", "1.5 GiB"]);
     }
 }

@@ -2,7 +2,8 @@
 
 use std::io::Write as _;
 
-use super::exit::Exit;
+use super::daemon::DaemonError;
+use super::exit::{CommandFailure, Exit};
 use crate::config::ConfigError;
 use crate::store::OpenError;
 
@@ -29,6 +30,9 @@ pub fn exit_for_error(error: &anyhow::Error) -> Exit {
     if let Some(known) = error.downcast_ref::<CommandFailure>() {
         return known.exit;
     }
+    if let Some(error) = error.downcast_ref::<DaemonError>() {
+        return error.exit();
+    }
     match error.downcast_ref::<OpenError>() {
         Some(OpenError::InUse { .. }) => return Exit::TryLater,
         Some(OpenError::Unreachable { .. }) => return Exit::Unreachable,
@@ -36,21 +40,4 @@ pub fn exit_for_error(error: &anyhow::Error) -> Exit {
         Some(_) | None => {}
     }
     Exit::Failed
-}
-
-/// An error with an exit code of its own.
-#[derive(Debug, thiserror::Error)]
-#[error("{text}")]
-pub struct CommandFailure {
-    /// The exit code.
-    pub exit: Exit,
-    /// The message.
-    pub text: String,
-}
-
-impl CommandFailure {
-    /// Creates an error that ends the process with `exit`.
-    pub fn with_exit(exit: Exit, text: impl Into<String>) -> anyhow::Error {
-        Self { exit, text: text.into() }.into()
-    }
 }

@@ -3,6 +3,7 @@
 use std::io::{self, Write as _};
 
 use anyhow::Context as _;
+use comfy_table::{Row, Table, presets};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 
@@ -14,6 +15,16 @@ pub enum Output {
     Table,
     /// One JSON document.
     Json,
+}
+
+impl Output {
+    /// Prints a result: `value` for programs, or else `text`.
+    pub fn print(self, value: &impl Serialize, text: impl FnOnce() -> String) -> anyhow::Result<()> {
+        match self {
+            Self::Json => print_json(value),
+            Self::Table => print(text()),
+        }
+    }
 }
 
 /// Whether anybody still reads the output.
@@ -39,6 +50,20 @@ pub fn print_and_check(text: impl AsRef<str>) -> anyhow::Result<PipeStatus> {
 /// Prints one JSON document.
 pub fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
     print(serde_json::to_string(value)?)
+}
+
+/// Creates a table without borders and without a header.
+pub fn plain_table() -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    table
+}
+
+/// Creates a table without borders.
+pub fn table_with_header(header: impl Into<Row>) -> Table {
+    let mut table = plain_table();
+    table.set_header(header);
+    table
 }
 
 /// Returns the status of the pipe after a write to standard output.

@@ -1,7 +1,6 @@
 //! The scope of a command: the tenants of the configuration, and the store that it reads.
 
-use super::exit::Exit;
-use super::messages::CommandFailure;
+use super::exit::{CommandFailure, Exit};
 use crate::config::{Config, Tenant};
 use crate::domain::ids::TenantId;
 use crate::store::{OpenError, Reader, Store};
@@ -41,6 +40,15 @@ pub fn selected_tenants<'a>(config: &'a Config, named: Option<&TenantId>) -> any
 /// Opens the configured store read-only, with or without a running daemon.
 pub async fn open_reader(config: &Config) -> Result<Reader, OpenError> {
     Store::read(config.store.connection_url().expose()).await
+}
+
+/// Opens the configured store read-only. Returns `None` if it does not exist yet.
+pub async fn open_existing_reader(config: &Config) -> Result<Option<Reader>, OpenError> {
+    match open_reader(config).await {
+        Ok(reader) => Ok(Some(reader)),
+        Err(OpenError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Returns whether a daemon has the store, as far as the store knows. After a crash it still says so.

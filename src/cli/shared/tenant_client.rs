@@ -11,8 +11,7 @@ use serde_json::{Value, json};
 
 use super::config_args::ConfigArgs;
 use super::daemon::{DaemonClient, DaemonError, DaemonRequest};
-use super::exit::Exit;
-use super::messages::CommandFailure;
+use super::exit::{CommandFailure, Exit};
 use super::scope::{requested_tenant, usage_error};
 use crate::config::{Config, Right};
 use crate::domain::ids::TenantId;
@@ -109,15 +108,10 @@ pub(in crate::cli) struct TenantClient {
 
 impl TenantClient {
     /// Connects for the named tenant, or the only one.
-    pub(in crate::cli) async fn connect(args: &ConfigArgs, tenant: Option<&TenantId>) -> anyhow::Result<Self> {
-        Self::from_config(args.load_for_command()?.config, tenant).await
-    }
-
-    /// Connects with a loaded configuration.
     pub(in crate::cli) async fn from_config(config: Config, tenant: Option<&TenantId>) -> anyhow::Result<Self> {
         if tenant.is_none() && daemon_knows_tenants(&config) {
             let daemon = ConfiguredDaemon::connect(config).await?;
-            let tenant = single_tenant(daemon.tenants().await.map_err(DaemonError::into_failure)?)?;
+            let tenant = single_tenant(daemon.tenants().await?)?;
             return Ok(Self { daemon, tenant });
         }
         let tenant = requested_tenant(&config, tenant)?;
@@ -138,7 +132,7 @@ impl TenantClient {
         let daemon = ConfiguredDaemon::connect(config).await?;
         let tenants = match configured {
             Some(tenants) => tenants,
-            None => daemon.tenants().await.map_err(DaemonError::into_failure)?,
+            None => daemon.tenants().await?,
         };
         Ok(tenants.into_iter().map(|tenant| Self { daemon: daemon.clone(), tenant }).collect())
     }
@@ -191,6 +185,24 @@ impl TenantClient {
         let query: Vec<_> = [("tenant", self.tenant.as_str())].into_iter().chain(parameters.iter().copied()).collect();
         let request = DaemonRequest { method: Method::POST, path, right, tenant: Some(&self.tenant), query: &query };
         self.daemon.call(request, configure).await
+    }
+}
+
+/// The options of a command for one tenant.
+#[derive(clap::Args, Clone, Debug)]
+pub(in crate::cli) struct TenantArgs {
+    /// Options for the configuration.
+    #[command(flatten)]
+    pub(in crate::cli) config: ConfigArgs,
+    /// The tenant. Optional if there is only one.
+    #[arg(long, value_name = "ID")]
+    pub(in crate::cli) tenant: Option<TenantId>,
+}
+
+impl TenantArgs {
+    /// Connects to the daemon for the tenant.
+    pub(in crate::cli) async fn connect(&self) -> anyhow::Result<TenantClient> {
+        TenantClient::from_config(self.config.load_for_command()?.config, self.tenant.as_ref()).await
     }
 }
 

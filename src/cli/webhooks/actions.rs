@@ -4,27 +4,21 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::super::shared::config_args::ConfigArgs;
-use super::super::shared::daemon::DaemonError;
 use super::super::shared::exit::Exit;
-use super::super::shared::output::{Output, print, print_json};
-use super::super::shared::tenant_client::{TenantClient, path_part};
+use super::super::shared::output::Output;
+use super::super::shared::tenant_client::{TenantArgs, path_part};
 use crate::config::Right;
-use crate::domain::ids::{EndpointId, EventId, TenantId};
+use crate::domain::ids::{EndpointId, EventId};
 use crate::domain::time::UtcMicros;
 
-/// Options of every command about one endpoint.
+/// Options of `webhooks test`; `retry` and `recover` have them too.
 #[derive(clap::Args, Debug)]
 pub struct EndpointArgs {
     /// The endpoint's id.
     #[arg(value_name = "ID")]
     pub id: EndpointId,
-    /// Options for the configuration.
     #[command(flatten)]
-    pub config: ConfigArgs,
-    /// The tenant. Optional if there is only one.
-    #[arg(long, value_name = "ID")]
-    pub tenant: Option<TenantId>,
+    scope: TenantArgs,
     /// The output format.
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Output,
@@ -33,7 +27,7 @@ pub struct EndpointArgs {
 /// Options of `webhooks retry`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "The event is sent with the same id, even if it was delivered before. A disabled endpoint is enabled.
+    after_help = "The event is sent with the same id, even when it was delivered before. Enables a disabled endpoint.
 
 Examples:
   shiftkeeper webhooks retry wfm 01990000-0000-7000-8000-000000000001"
@@ -50,7 +44,7 @@ pub struct RetryArgs {
 /// Options of `webhooks recover`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Failed deliveries since then start again with the first attempt, in order for each agent. Waiting deliveries are attempted now.
+    after_help = "Parked deliveries since then start again from the first attempt, in order for each agent; waiting ones are attempted now.
 
 Examples:
   shiftkeeper webhooks recover wfm --since 2026-10-26T08:00:00Z"
@@ -64,29 +58,18 @@ pub struct RecoverArgs {
     pub since: UtcMicros,
 }
 
-/// Options of `webhooks test`.
-#[derive(clap::Args, Debug)]
-#[command(after_help = "Exit codes: 0 if the receiver answered with 2xx, otherwise 1. Nothing is recorded.
-
-Examples:
-  shiftkeeper webhooks test wfm")]
-pub struct TestArgs {
-    /// The endpoint.
-    #[command(flatten)]
-    pub common: EndpointArgs,
-}
-
 async fn post_action(common: &EndpointArgs, action: &str, body: Value) -> anyhow::Result<Value> {
-    let client = TenantClient::connect(&common.config, common.tenant.as_ref()).await?;
+    let client = common.scope.connect().await?;
     let path = format!("/api/v1/webhooks/{}/{action}", path_part(common.id.as_str()));
-    client.post(Right::Webhooks, &path, body).await.map_err(DaemonError::into_failure)
+    Ok(client.post(Right::Webhooks, &path, body).await?)
 }
 
 /// Sends one event again.
 pub async fn retry(args: RetryArgs) -> anyhow::Result<ExitCode> {
     let answer = post_action(&args.common, "retry", json!({"event": args.event})).await?;
     let enabled = if answer["enabled"] == true { "; the webhook is enabled again" } else { "" };
-    print_answer(&args.common, &answer, || format!("{}: {} is being sent again{enabled}", args.common.id, args.event))?;
+    let EndpointArgs { id, output, .. } = &args.common;
+    output.print(&answer, || format!("{id}: {} is being sent again{enabled}", args.event))?;
     Ok(Exit::Done.into())
 }
 
@@ -94,29 +77,21 @@ pub async fn retry(args: RetryArgs) -> anyhow::Result<ExitCode> {
 pub async fn recover(args: RecoverArgs) -> anyhow::Result<ExitCode> {
     let answer = post_action(&args.common, "recover", json!({"since": args.since})).await?;
     let enabled = if answer["enabled"] == true { "; it is enabled again" } else { "" };
-    print_answer(&args.common, &answer, || {
-        format!("{}: {} revived, {} wait{enabled}", args.common.id, answer["revived"], answer["waiting"])
-    })?;
+    let EndpointArgs { id, output, .. } = &args.common;
+    output.print(&answer, || format!("{id}: {} revived, {} wait{enabled}", answer["revived"], answer["waiting"]))?;
     Ok(Exit::Done.into())
 }
 
 /// Sends a test event.
-pub async fn test(args: TestArgs) -> anyhow::Result<ExitCode> {
-    let answer = post_action(&args.common, "test", json!({})).await?;
+pub async fn test(args: EndpointArgs) -> anyhow::Result<ExitCode> {
+    let answer = post_action(&args, "test", json!({})).await?;
     let delivered = answer["delivered"] == true;
-    print_answer(&args.common, &answer, || {
+    args.output.print(&answer, || {
         let status =
             answer["status_code"].as_u64().map_or_else(|| "no answer".to_owned(), |code| format!("HTTP {code}"));
         let error = answer["error"].as_str().map(|error| format!(": {error}")).unwrap_or_default();
         let verdict = if delivered { "delivered" } else { "not delivered" };
-        format!("{}: {verdict}, {status} after {} ms{error}", args.common.id, answer["latency_ms"])
+        format!("{}: {verdict}, {status} after {} ms{error}", args.id, answer["latency_ms"])
     })?;
     Ok(if delivered { Exit::Done } else { Exit::Failed }.into())
-}
-
-fn print_answer(common: &EndpointArgs, answer: &Value, text: impl FnOnce() -> String) -> anyhow::Result<()> {
-    match common.output {
-        Output::Json => print_json(answer),
-        Output::Table => print(text()),
-    }
 }

@@ -2,16 +2,17 @@
 
 use std::process::ExitCode;
 
-use comfy_table::{Table, presets};
 use serde_json::{Value, json};
 
 use super::super::shared::config_args::ConfigArgs;
 use super::super::shared::exit::Exit;
-use super::super::shared::output::{Output, print, print_json};
+use super::super::shared::output::{Output, print, print_json, table_with_header};
 use super::super::shared::scope::{one_tenant, open_reader, selected_tenants, usage_error};
+use super::super::shared::tenant_client::TenantArgs;
 use crate::config::Webhook;
 use crate::domain::ids::{EndpointId, EventId, TenantId};
 use crate::domain::time::UtcMicros;
+use crate::domain::webhooks::delivery::STATUS_NAMES;
 use crate::http::{DeliveryResponse, EndpointResponse};
 use crate::store::{DeliveryFilter, PAGE_LIMIT, Reader};
 
@@ -26,9 +27,8 @@ Examples:
   shiftkeeper webhooks list --tenant acme --output json"
 )]
 pub struct ListArgs {
-    /// Options for the configuration.
     #[command(flatten)]
-    pub config: ConfigArgs,
+    config: ConfigArgs,
     /// One tenant. The default is all tenants.
     #[arg(long, value_name = "ID")]
     pub tenant: Option<TenantId>,
@@ -47,14 +47,10 @@ pub struct ShowArgs {
     /// The endpoint's id.
     #[arg(value_name = "ID")]
     pub id: EndpointId,
-    /// Options for the configuration.
     #[command(flatten)]
-    pub config: ConfigArgs,
-    /// The tenant. Optional if there is only one.
-    #[arg(long, value_name = "ID")]
-    pub tenant: Option<TenantId>,
+    scope: TenantArgs,
     /// Only deliveries with this status: waiting, delivered or parked.
-    #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(crate::domain::webhooks::delivery::STATUS_NAMES))]
+    #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(STATUS_NAMES))]
     pub status: Option<String>,
     /// Only deliveries of events since this instant, as in 2026-10-26T08:00:00Z.
     #[arg(long, value_name = "INSTANT")]
@@ -81,20 +77,13 @@ pub async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
             let backlog = reader.backlog(&tenant.id, &stored.id).await?;
             let configured = config.webhooks.iter().any(|webhook| is_configured_for(webhook, &stored.id, &tenant.id));
             let mut row = json!(EndpointResponse::from_stored(stored, backlog, configured));
-            if let Some(fields) = row.as_object_mut() {
-                fields.insert("tenant".to_owned(), json!(tenant.id));
-            }
+            row["tenant"] = json!(tenant.id);
             rows.push(row);
         }
     }
     reader.close().await;
-    match args.output {
-        Output::Json => print_json(&json!({ "webhooks": rows }))?,
-        Output::Table => {
-            let columns = ["id", "tenant", "status", "waiting", "parked", "unread", "failing_since", "last_error"];
-            print(table(&columns, &rows))?;
-        }
-    }
+    let columns = ["id", "tenant", "status", "waiting", "parked", "unread", "failing_since", "last_error"];
+    args.output.print(&json!({ "webhooks": rows }), || table(&columns, &rows))?;
     Ok(Exit::Done.into())
 }
 
@@ -104,8 +93,8 @@ pub(in crate::cli) fn is_configured_for(webhook: &Webhook, id: &EndpointId, tena
 
 /// Prints deliveries of one endpoint.
 pub async fn show(args: ShowArgs) -> anyhow::Result<ExitCode> {
-    let loaded = args.config.load_for_command()?;
-    let tenant = one_tenant(&loaded.config, args.tenant.as_ref())?.id.clone();
+    let loaded = args.scope.config.load_for_command()?;
+    let tenant = one_tenant(&loaded.config, args.scope.tenant.as_ref())?.id.clone();
     let reader = open_reader(&loaded.config).await?;
     let known = reader.endpoints(&tenant).await?;
     if !known.iter().any(|stored| stored.id == args.id) {
@@ -123,8 +112,8 @@ pub async fn show(args: ShowArgs) -> anyhow::Result<ExitCode> {
         Output::Table => {
             let columns = ["event", "kind", "agent", "sequence", "at", "status", "attempts", "next_at", "parked_for"];
             print(table(&columns, &rows))?;
-            let attempts = rows.iter().filter_map(|row| row["attempt_log"].as_array()).flatten().cloned();
-            let attempts: Vec<Value> = attempts.collect();
+            let attempts: Vec<Value> =
+                rows.iter().filter_map(|row| row["attempt_log"].as_array()).flatten().cloned().collect();
             if !attempts.is_empty() {
                 let columns = ["attempt", "sent_at", "latency_ms", "status_code", "error", "answer"];
                 print(table(&columns, &attempts))?;
@@ -135,9 +124,7 @@ pub async fn show(args: ShowArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn fetch_deliveries(reader: &Reader, tenant: &TenantId, args: &ShowArgs) -> anyhow::Result<Vec<Value>> {
-    let status = crate::domain::webhooks::delivery::STATUS_NAMES
-        .into_iter()
-        .find(|known| Some(*known) == args.status.as_deref());
+    let status = STATUS_NAMES.into_iter().find(|known| Some(*known) == args.status.as_deref());
     let filter = DeliveryFilter { status, since: args.since, before: None };
     let rows = reader.deliveries(tenant, &args.id, &filter, args.limit).await?;
     Ok(rows.iter().map(|row| json!(DeliveryResponse::from_stored(row))).collect())
@@ -160,9 +147,7 @@ async fn fetch_delivery(
 }
 
 fn table(columns: &[&str], rows: &[Value]) -> String {
-    let mut table = Table::new();
-    let heads = columns.iter().map(|column| column.replace('_', " ").to_uppercase());
-    table.load_preset(presets::NOTHING).set_header(heads);
+    let mut table = table_with_header(columns.iter().map(|column| column.replace('_', " ").to_uppercase()));
     for row in rows {
         table.add_row(columns.iter().map(|column| match &row[*column] {
             Value::Null => String::new(),

@@ -11,9 +11,9 @@ use serde_json::json;
 
 use super::super::shared::config_args::ConfigArgs;
 use super::super::shared::daemon::{DaemonClient, DaemonError};
-use super::super::shared::exit::Exit;
-use super::super::shared::messages::{CommandFailure, print_message};
-use super::super::shared::output::{Output, print, print_json};
+use super::super::shared::exit::{CommandFailure, Exit};
+use super::super::shared::messages::print_message;
+use super::super::shared::output::Output;
 use super::super::shared::scope::{open_reader, usage_error};
 use crate::app::identity;
 use crate::app::rotation::{RotateError, manual_instructions, new_key, rotate_file};
@@ -24,9 +24,9 @@ use crate::store::{DaemonRow, ProcessRole};
 /// Options of `webhooks rotate`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Deliveries have both signatures for 24 hours. In this time, give the first line of the file to the receiver. If the daemon
-runs on this host with the configured store, it reloads by itself. Otherwise the exit code is 3, and the daemon signs with the
-old key until it reloads (SIGHUP).
+    after_help = "Deliveries carry both signatures for 24 hours; give the receiver the first line of the file within them.
+The daemon is told to reload when it runs on this host with the store that is configured here; otherwise this ends with 3, and
+the daemon signs with the old key until it is told (SIGHUP).
 
 Examples:
   shiftkeeper webhooks rotate wfm
@@ -39,9 +39,8 @@ pub struct RotateArgs {
     /// Remove the old key at once, together with the key before it.
     #[arg(long)]
     pub now: bool,
-    /// Options for the configuration.
     #[command(flatten)]
-    pub config: ConfigArgs,
+    config: ConfigArgs,
     /// The output format.
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Output,
@@ -62,20 +61,13 @@ pub async fn run(args: RotateArgs) -> anyhow::Result<ExitCode> {
     })?;
     let outcome = notify_daemon(&config).await;
     let advice = "give the receiver the key on the first line";
-    match args.output {
-        Output::Json => print_json(&json!({
-            "id": webhook.id,
-            "file": file,
-            "previous_until": until,
-            "daemon": outcome.label(),
-        }))?,
-        Output::Table => print(match until {
-            Some(until) => {
-                format!("{}: new key in {}; the old one signs too until {until}: {advice}", webhook.id, file.display())
-            }
-            None => format!("{}: new key in {}; the old one is gone: {advice} now", webhook.id, file.display()),
-        })?,
-    }
+    let value = json!({ "id": webhook.id, "file": file, "previous_until": until, "daemon": outcome.label() });
+    args.output.print(&value, || match until {
+        Some(until) => {
+            format!("{}: new key in {}; the old one signs too until {until}: {advice}", webhook.id, file.display())
+        }
+        None => format!("{}: new key in {}; the old one is gone: {advice} now", webhook.id, file.display()),
+    })?;
     print_message(outcome.to_string());
     Ok(outcome.exit().into())
 }

@@ -9,20 +9,19 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::options::{WhenOnContact, parse_span, parse_state, whole_seconds, with_even_if_in_state};
 use super::table::{agents_table, set_summary, sets_table};
-use super::{WhenOnContact, parse_span, parse_state, whole_seconds, with_even_if_in_state};
-use crate::cli::shared::config_args::ConfigArgs;
 use crate::cli::shared::daemon::DaemonError;
 use crate::cli::shared::exit::Exit;
 use crate::cli::shared::messages::print_message;
 use crate::cli::shared::output::{Output, print, print_json};
 use crate::cli::shared::scope::usage_error;
-use crate::cli::shared::tenant_client::TenantClient;
+use crate::cli::shared::tenant_client::{TenantArgs, TenantClient};
 use crate::clock::{RealTime, Stopwatch};
 use crate::config::Right;
 use crate::domain::agents::state::AgentState;
 use crate::domain::changes::policy::OnContact;
-use crate::domain::ids::{AgentId, ChangeSetId, ReasonCode, TenantId};
+use crate::domain::ids::{AgentId, ChangeSetId, ReasonCode};
 use crate::engine::changes::change_sets::view::{ChangeSetStatus, ChangeSetView};
 
 /// The interval between requests about a running set, in real time.
@@ -53,12 +52,8 @@ pub enum ChangeSetCommand {
 /// Options for the daemon, the tenant and the output.
 #[derive(clap::Args, Debug)]
 pub struct CommonArgs {
-    /// Options for the configuration.
     #[command(flatten)]
-    config: ConfigArgs,
-    /// The tenant. Optional if there is only one.
-    #[arg(long, value_name = "ID")]
-    tenant: Option<TenantId>,
+    scope: TenantArgs,
     /// The output format.
     #[arg(long, short, value_enum, default_value_t)]
     output: Output,
@@ -67,8 +62,8 @@ pub struct CommonArgs {
 /// Options of `change plan`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Prints the result for each agent with the reason, the cost, the estimated completion, and the id and hash with which
-the plan can be applied within ten minutes. Exit codes: 0 if an agent would be changed, 1 if none would.
+    after_help = "Prints the result for each agent and why, the cost, the estimated completion, and the id and hash that start
+the change within ten minutes. Ends with 0 when some agent would be changed, with 1 when none would.
 
 Examples:
   shiftkeeper change plan u_0001 u_0002 --to NotReady --reason MEETING
@@ -143,8 +138,8 @@ pub struct ExecutionArgs {
 /// Options of `change apply`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Applies exactly the plan that was shown. With another hash, or after ten minutes, nothing is applied. Exit codes: with
---wait, those of `change follow`, otherwise 0 if the bulk change has started.
+    after_help = "Only what was shown is started: with another hash, or after ten minutes, nothing starts. Ends as `change follow` does
+with --wait, else with 0 once the change has started.
 
 Examples:
   shiftkeeper change apply 0192f0c1-7d2e-7cc0-8a51-3f2e6d1b9a77 --hash 5f1c… --wait 30m
@@ -170,7 +165,8 @@ pub struct ApplyArgs {
 /// Options of `change follow`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Exit codes: 0 if every change is confirmed, 3 if some are, 1 if none is, 75 if some are still open at the end of the wait.
+    after_help = "Ends with 0 when every change is confirmed, with 3 when some are, with 1 when none is, and with 75 when some are still
+open at the end of the wait.
 
 Examples:
   shiftkeeper change follow 0192f0c1-7d2e-7cc0-8a51-3f2e6d1b9a77 --wait 30m"
@@ -186,8 +182,8 @@ pub struct FollowArgs {
 /// Options of `change undo`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Shows a plan like `change plan`: each agent who is still in the state that was set returns to the previous state.
-Apply it with `change apply`. A bulk change can be undone within an hour of its end.
+    after_help = "Shows a plan as `change plan` does: each agent goes back to the previous state if still in the one that was set.
+Start it with `change apply`. Possible within an hour after the set has ended.
 
 Examples:
   shiftkeeper change undo 0192f0c1-7d2e-7cc0-8a51-3f2e6d1b9a77 --note \"the meeting was cancelled\""
@@ -258,11 +254,11 @@ struct ChangeSetClient {
 
 impl ChangeSetClient {
     async fn connect(common: &CommonArgs) -> anyhow::Result<Self> {
-        Ok(Self { client: TenantClient::connect(&common.config, common.tenant.as_ref()).await?, output: common.output })
+        Ok(Self { client: common.scope.connect().await?, output: common.output })
     }
 
     async fn post(&self, path: &str, body: Value) -> anyhow::Result<ChangeSetView> {
-        self.client.post(Right::Change, path, body).await.map_err(DaemonError::into_failure)
+        Ok(self.client.post(Right::Change, path, body).await?)
     }
 
     async fn fetch(&self, id: ChangeSetId, agents: bool) -> Result<ChangeSetView, DaemonError> {
@@ -276,10 +272,7 @@ impl ChangeSetClient {
             std::fs::write(path, serde_json::to_vec(plan)?)
                 .map_err(|error| anyhow::anyhow!("{} cannot be written: {error}", path.display()))?;
         }
-        match self.output {
-            Output::Json => print_json(plan)?,
-            Output::Table => print(format!("{}\n{}", agents_table(plan), set_summary(plan)))?,
-        }
+        self.print_set(plan)?;
         if plan.counts.will_change == 0 {
             print_message("nobody would be changed");
             return Ok(Exit::Failed);
@@ -292,10 +285,7 @@ impl ChangeSetClient {
     }
 
     fn print_set(&self, set: &ChangeSetView) -> anyhow::Result<()> {
-        match self.output {
-            Output::Json => print_json(set),
-            Output::Table => print(format!("{}\n{}", agents_table(set), set_summary(set))),
-        }
+        self.output.print(set, || format!("{}\n{}", agents_table(set), set_summary(set)))
     }
 
     /// Returns the set once it has ended, or its state at the end of the wait. A daemon that is away for a while is
@@ -315,10 +305,10 @@ impl ChangeSetClient {
                         last_progress = progress;
                     }
                     if set.status != ChangeSetStatus::Running || left.is_zero() {
-                        return self.fetch(id, true).await.map_err(DaemonError::into_failure);
+                        return Ok(self.fetch(id, true).await?);
                     }
                 }
-                Err(error) if !error.is_transient() || left.is_zero() => return Err(error.into_failure()),
+                Err(error) if !error.is_transient() || left.is_zero() => return Err(error.into()),
                 Err(_) => {}
             }
             RealTime::sleep(POLL_INTERVAL.min(left)).await;
@@ -389,7 +379,7 @@ async fn apply(args: ApplyArgs) -> anyhow::Result<ExitCode> {
                 .map_err(|error| anyhow::anyhow!("{} cannot be read: {error}", path.display()))?;
             let plan: ChangeSetView = serde_json::from_str(&text)
                 .map_err(|error| anyhow::anyhow!("{} is no plan of a change: {error}", path.display()))?;
-            common.tenant = Some(plan.tenant);
+            common.scope.tenant = Some(plan.tenant);
             (plan.id, plan.hash)
         }
         (None, Some(id), Some(hash)) => (id, hash),
@@ -429,8 +419,7 @@ async fn undo(args: UndoArgs) -> anyhow::Result<ExitCode> {
 async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
     let client = ChangeSetClient::connect(&args.common).await?;
     let limit = args.limit.to_string();
-    let response = client.client.get("/api/v1/change-sets", &[("limit", &limit)]).await;
-    let answer: Value = response.map_err(DaemonError::into_failure)?;
+    let answer: Value = client.client.get("/api/v1/change-sets", &[("limit", &limit)]).await?;
     match client.output {
         Output::Json => print_json(&answer)?,
         Output::Table => {
@@ -444,7 +433,7 @@ async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
 
 async fn show(args: ChangeSetArgs) -> anyhow::Result<ExitCode> {
     let client = ChangeSetClient::connect(&args.common).await?;
-    let set = client.fetch(args.id, true).await.map_err(DaemonError::into_failure)?;
+    let set = client.fetch(args.id, true).await?;
     client.print_set(&set)?;
     Ok(Exit::Done.into())
 }

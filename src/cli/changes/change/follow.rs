@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use tokio::task::JoinSet;
 
-use super::{Row, RowOutcome};
+use super::row::{Row, RowOutcome};
 use crate::cli::shared::daemon::DaemonError;
 use crate::cli::shared::tenant_client::TenantClient;
 use crate::clock::{RealTime, Stopwatch};

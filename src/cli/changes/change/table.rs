@@ -1,17 +1,13 @@
 //! Tables of bulk changes for people.
 
-use comfy_table::{Table, presets};
-
+use crate::cli::shared::output::table_with_header;
 use crate::domain::adherence::Verdict;
 use crate::domain::wording::count_with_noun;
 use crate::engine::changes::change_sets::view::{ChangeSetAgentView, ChangeSetStatus, ChangeSetView};
 
 /// Formats the agents of a set: the preview before its start, the status after it.
 pub(super) fn agents_table(set: &ChangeSetView) -> String {
-    let mut table = Table::new();
-    table
-        .load_preset(presets::NOTHING)
-        .set_header(["AGENT", "TEAM", "STATE", "PLANNED", "TO", "RESULT", "STATUS", "WHY"]);
+    let mut table = table_with_header(["AGENT", "TEAM", "STATE", "PLANNED", "TO", "RESULT", "STATUS", "WHY"]);
     for agent in &set.agents {
         table.add_row([
             agent.agent.to_string(),
@@ -92,19 +88,8 @@ pub(super) fn set_summary(set: &ChangeSetView) -> String {
 
 /// Formats a table of sets, with a line each.
 pub(super) fn sets_table(sets: &[ChangeSetView]) -> String {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header([
-        "ID",
-        "STATUS",
-        "TO",
-        "AGENTS",
-        "CONFIRMED",
-        "OPEN",
-        "FAILED",
-        "BY",
-        "AT",
-        "NOTE",
-    ]);
+    let mut table =
+        table_with_header(["ID", "STATUS", "TO", "AGENTS", "CONFIRMED", "OPEN", "FAILED", "BY", "AT", "NOTE"]);
     for set in sets {
         let to = set.to.as_ref().map_or_else(|| "back".to_owned(), ToString::to_string);
         table.add_row([

@@ -3,9 +3,11 @@
 use clap::Parser;
 
 use super::*;
+use crate::domain::agents::state::AgentState;
 use crate::domain::changes::policy::Violation;
 use crate::domain::changes::priority::Priority;
 use crate::domain::changes::transition::{Actor, Transition, TransitionStatus, WaitReason};
+use crate::domain::ids::TransitionId;
 use crate::domain::time::UtcMicros;
 
 #[derive(Parser)]

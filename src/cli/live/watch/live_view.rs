@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::ContentArrangement;
 use serde_json::Value;
+
+use crate::cli::shared::output::table_with_header;
 
 /// The agents by tenant and id, and the age of the data by the last heartbeat or snapshot.
 #[derive(Default)]
@@ -80,8 +82,7 @@ impl LiveView {
             .collect();
         let out = self.agents.values().filter(|agent| agent["adherence"]["verdict"] == "out").count();
         let head = format!("{} · {} agents, {out} out · age: {}", self.at, self.agents.len(), ages.join(", "));
-        let mut table = Table::new();
-        table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header([
+        let mut table = table_with_header([
             "TENANT",
             "AGENT",
             "NAME",
@@ -93,6 +94,7 @@ impl LiveView {
             "ADHERENCE",
             "CHANGE",
         ]);
+        table.set_content_arrangement(ContentArrangement::Disabled);
         let mut rows: Vec<_> = self.agents.iter().collect();
         rows.sort_by_key(|(_, agent)| agent["adherence"]["verdict"] != "out");
         // One line is for the head, one for the table's header, and one for the number of rows that do not fit.

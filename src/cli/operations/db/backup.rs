@@ -12,7 +12,7 @@ use crate::app::clock_for;
 use crate::cli::shared::config_args::ConfigArgs;
 use crate::cli::shared::exit::Exit;
 use crate::cli::shared::finding::bytes_text;
-use crate::cli::shared::output::{Output, print, print_json};
+use crate::cli::shared::output::Output;
 use crate::cli::shared::scope::usage_error;
 use crate::config::{Config, JobKind};
 use crate::domain::time::UtcMicros;
@@ -52,19 +52,11 @@ pub(super) async fn run(args: BackupArgs) -> anyhow::Result<ExitCode> {
     inspect(config.store.connection_url().expose(), false).await?;
     let backup = back_up(config.store.connection_url().expose(), &target).await?;
     let sha256 = sha256(&backup.path).with_context(|| format!("{} cannot be read again", backup.path.display()))?;
-    match args.output {
-        Output::Json => {
-            print_json(
-                &json!({ "path": backup.path, "bytes": backup.bytes, "sha256": sha256, "entries": backup.entries }),
-            )?;
-        }
-        Output::Table => print(format!(
-            "{}\n{} with {}, checked\nsha256 {sha256}",
-            backup.path.display(),
-            bytes_text(backup.bytes),
-            count_with_noun(backup.entries, "audit entry"),
-        ))?,
-    }
+    let value = json!({ "path": backup.path, "bytes": backup.bytes, "sha256": sha256, "entries": backup.entries });
+    args.output.print(&value, || {
+        let (bytes, entries) = (bytes_text(backup.bytes), count_with_noun(backup.entries, "audit entry"));
+        format!("{}\n{bytes} with {entries}, checked\nsha256 {sha256}", backup.path.display())
+    })?;
     Ok(Exit::Done.into())
 }
 

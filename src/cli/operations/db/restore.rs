@@ -7,10 +7,10 @@ use serde_json::json;
 
 use crate::app::{clock_for, identity};
 use crate::cli::shared::config_args::ConfigArgs;
-use crate::cli::shared::exit::Exit;
+use crate::cli::shared::exit::{CommandFailure, Exit};
 use crate::cli::shared::finding::bytes_text;
-use crate::cli::shared::messages::{CommandFailure, print_message};
-use crate::cli::shared::output::{Output, print, print_json};
+use crate::cli::shared::messages::print_message;
+use crate::cli::shared::output::Output;
 use crate::clock::RealTime;
 use crate::config::Config;
 use crate::domain::audit::AuditDraft;
@@ -59,17 +59,15 @@ pub(super) async fn run(args: RestoreArgs) -> anyhow::Result<ExitCode> {
             "warning: the audit trail could not be told of the restore ({error:#}); note it elsewhere"
         ));
     }
-    match args.output {
-        Output::Json => print_json(&json!({
-            "path": restored.path,
-            "from": args.file,
-            "bytes": restored.bytes,
-            "entries": restored.entries,
-            "set_aside": restored.replaced_files,
-            "without_log": restored.without_log,
-        }))?,
-        Output::Table => print(restore_summary(&restored, &args))?,
-    }
+    let value = json!({
+        "path": restored.path,
+        "from": args.file,
+        "bytes": restored.bytes,
+        "entries": restored.entries,
+        "set_aside": restored.replaced_files,
+        "without_log": restored.without_log,
+    });
+    args.output.print(&value, || restore_summary(&restored, &args))?;
     Ok(Exit::Done.into())
 }
 
@@ -101,7 +99,7 @@ async fn record_restore(config: &Config, restored: &RestoreResult, file: &Path) 
 }
 
 /// Converts the error into one about the named file, since that is at fault rather than the store.
-fn restore_failure(error: RestoreError, file: &std::path::Path) -> anyhow::Error {
+fn restore_failure(error: RestoreError, file: &Path) -> anyhow::Error {
     match error {
         RestoreError::Open(OpenError::WithoutLog { place }) => CommandFailure::with_exit(
             Exit::Problems,

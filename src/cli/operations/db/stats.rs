@@ -2,12 +2,12 @@
 
 use std::process::ExitCode;
 
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::CellAlignment;
 
 use crate::cli::shared::config_args::ConfigArgs;
 use crate::cli::shared::exit::Exit;
 use crate::cli::shared::finding::bytes_text;
-use crate::cli::shared::output::{Output, print, print_json};
+use crate::cli::shared::output::{Output, table_with_header};
 use crate::domain::time::UtcMicros;
 use crate::store::{StatsError, StoreStats, TableStats, stats};
 
@@ -32,16 +32,12 @@ pub(super) async fn run(args: StatsArgs) -> anyhow::Result<ExitCode> {
         StatsError::Open(error) => anyhow::Error::from(error),
         StatsError::Read(error) => error.into(),
     })?;
-    match args.output {
-        Output::Json => print_json(&counted)?,
-        Output::Table => print(stats_text(&counted))?,
-    }
+    args.output.print(&counted, || stats_text(&counted))?;
     Ok(Exit::Done.into())
 }
 
 fn stats_text(stats: &StoreStats) -> String {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(["TABLE", "ROWS", "SIZE", "OLDEST", "NEWEST", "BY TENANT"]);
+    let mut table = table_with_header(["TABLE", "ROWS", "SIZE", "OLDEST", "NEWEST", "BY TENANT"]);
     for one in &stats.tables {
         table.add_row(row(one));
     }

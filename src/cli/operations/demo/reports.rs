@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use super::Demo;
+use super::running::Demo;
 use crate::domain::ids::TenantId;
 use crate::domain::reports::report_run::{ReportFormat, ReportKind};
 use crate::report::export::{ExportRequest, export};

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::Demo;
+use super::running::Demo;
 use crate::cli::shared::messages::print_message;
 use crate::cli::shared::output::Output;
 use crate::domain::adherence::{AdherenceSettings, Verdict};
@@ -100,7 +100,7 @@ impl StatusLines {
         }
         let _ = write!(line, " · transitions {} ({} confirmed)", figures.total, count("confirmed"));
         if sim.applied_changes > 0 {
-            let per_change = super::summary::ratio(sim.calls, sim.applied_changes);
+            let per_change = calls_per_change(sim.calls, sim.applied_changes);
             let _ = write!(line, " · calls/change {per_change:.2}");
         }
         for (state, agents) in states {
@@ -126,4 +126,11 @@ pub(super) fn observation_age_text(status: &TenantStatus) -> String {
     let feed =
         if status.feed.state == "live" { old(status.feed.last_message_age_ms) } else { status.feed.state.clone() };
     format!("feed {feed}, polls {}", old(polls))
+}
+
+/// Returns the calls of the platform for each applied change, rounded to four decimals.
+pub(super) fn calls_per_change(calls: u64, changes: u64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "a demo's counts are far below 2^52")]
+    let ratio = calls as f64 / changes.max(1) as f64;
+    (ratio * 10_000.0).round() / 10_000.0
 }

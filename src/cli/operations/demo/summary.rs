@@ -8,9 +8,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde::Serialize;
 
-use super::Demo;
-use super::status::observation_age_text;
-use crate::cli::audit;
+use super::running::Demo;
+use super::status::{calls_per_change, observation_age_text};
 use crate::domain::agents::state::AgentState;
 use crate::domain::ids::{RuleId, TenantId};
 use crate::domain::wording::count_with_noun;
@@ -149,7 +148,7 @@ pub(super) async fn collect(
         platform: PlatformCounts {
             calls,
             state_posts: tenants.iter().map(|tenant| tenant.platform.state_posts).sum(),
-            calls_per_transition: ratio(calls, changes),
+            calls_per_transition: calls_per_change(calls, changes),
             throttled: tenants.iter().map(|tenant| tenant.platform.throttled).sum(),
         },
         violations: tenants.iter().map(|tenant| tenant.violations).sum(),
@@ -177,7 +176,7 @@ async fn summarize_tenant(
     let now = demo.clock.now();
     let figures = reader.compliance_figures(tenant, demo.start, now).await?;
     let count = |status: &str| figures.by_status.get(status).copied().unwrap_or(0);
-    let chain = audit::verify_tenant(reader, tenant, ChainTrust::default()).await?;
+    let chain = reader.verify_chain(tenant, ChainTrust::default()).await?;
     let times = reader.time_in_state(tenant, demo.start, now).await?;
     let not_ready: u64 = AgentState::KNOWN
         .iter()
@@ -202,11 +201,11 @@ async fn summarize_tenant(
         platform: PlatformCounts {
             calls: sim.calls,
             state_posts: sim.state_posts,
-            calls_per_transition: ratio(sim.calls, sim.applied_changes),
+            calls_per_transition: calls_per_change(sim.calls, sim.applied_changes),
             throttled: sim.throttled,
         },
         violations: figures.violations.values().sum(),
-        audit: AuditSummary { entries: chain.entries, verified: chain.verified },
+        audit: AuditSummary { entries: chain.entries, verified: chain.is_valid() },
         not_ready_ms: not_ready / 1000,
         feed: seen.map(|status| status.feed.clone()),
         subscriptions: seen.map(|status| status.subscriptions.clone()).unwrap_or_default(),
@@ -214,13 +213,6 @@ async fn summarize_tenant(
         rules: figures.by_rule.iter().map(|(rule, by_status)| (rule.clone(), by_status.values().sum())).collect(),
         applied_changes: sim.applied_changes,
     })
-}
-
-/// Returns the ratio with two decimals, which is enough for people to compare.
-pub(super) fn ratio(calls: u64, changes: u64) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "a demo's counts are far below 2^52")]
-    let ratio = calls as f64 / changes.max(1) as f64;
-    (ratio * 10_000.0).round() / 10_000.0
 }
 
 async fn explain_busiest_rules(

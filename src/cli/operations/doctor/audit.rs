@@ -1,21 +1,21 @@
 //! The audit chains: whether the end of each and the newest signed head are valid. `audit verify` checks all of it.
 
-use crate::cli::audit::{audited_tenants, local_public_keys};
+use super::context::CheckContext;
+use crate::cli::audit::{audited_tenants, fault_texts, local_public_keys};
 use crate::cli::shared::finding::{Finding, FindingGroup};
-use crate::config::Config;
 use crate::domain::ids::TenantId;
 use crate::domain::wording::count_with_noun;
-use crate::store::{ChainVerdict, Reader};
+use crate::store::ChainVerdict;
 
 /// Checks the newest entries of every chain in the store.
-pub(super) async fn check(config: &Config, reader: Option<&Reader>) -> Vec<Finding> {
+pub(super) async fn check(context: &CheckContext) -> Vec<Finding> {
     let mut group = FindingGroup::new("audit");
-    let Some(reader) = reader else {
+    let Some(reader) = &context.reader else {
         group.skipped("chains", "no store can be read");
         return group.into_findings();
     };
     let unreadable = |error: anyhow::Error| (format!("{error:#}"), "shiftkeeper db check");
-    let tenants = match audited_tenants(config, reader, None).await {
+    let tenants = match audited_tenants(&context.config, reader, None).await {
         Ok(tenants) => tenants,
         Err(error) => {
             let (detail, advice) = unreadable(error);
@@ -23,7 +23,7 @@ pub(super) async fn check(config: &Config, reader: Option<&Reader>) -> Vec<Findi
             return group.into_findings();
         }
     };
-    let keys = local_public_keys(config);
+    let keys = local_public_keys(&context.config);
     for tenant in tenants {
         match reader.verify_tail(&tenant, &keys).await {
             Ok(verdict) => report_verdict(&mut group, &tenant, &verdict),
@@ -41,10 +41,7 @@ fn chain_check_id(tenant: &TenantId) -> String {
 }
 
 fn report_verdict(group: &mut FindingGroup, tenant: &TenantId, verdict: &ChainVerdict) {
-    let entry = verdict.first_bad.iter().map(|bad| format!("entry {} does not hold: {}", bad.seq, bad.reason));
-    let heads = verdict.bad_heads.iter();
-    let heads = heads.map(|bad| format!("the head of entry {} does not hold: {}", bad.seq, bad.reason));
-    let bad: Vec<_> = entry.chain(heads).collect();
+    let bad: Vec<_> = fault_texts(verdict.first_bad.as_ref(), &verdict.bad_heads).collect();
     if bad.is_empty() {
         let entries = count_with_noun(verdict.entries, "entry");
         let detail = format!("its end holds ({entries}); `shiftkeeper audit verify` checks the whole chain");

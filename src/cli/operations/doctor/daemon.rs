@@ -2,32 +2,25 @@
 
 use serde_json::Value;
 
-use super::CheckContext;
+use super::context::{CheckContext, RunningDaemon, parts_of};
 use super::store::OTHER_STORE;
 use crate::app::identity;
 use crate::cli::shared::daemon::{DaemonClient, DaemonError};
 use crate::cli::shared::exit::Exit;
 use crate::cli::shared::finding::{Finding, FindingGroup};
 use crate::cli::shared::messages::exit_for_error;
-use crate::store::{DaemonRow, ProcessRole, Reader, is_locked};
-
-/// A daemon that answers.
-pub(super) struct RunningDaemon {
-    pub(super) daemon: DaemonClient,
-    /// The answer of `/readyz`.
-    pub(super) readiness: Value,
-}
+use crate::store::{DaemonRow, ProcessRole, is_locked};
 
 /// Looks for the daemon. Its address is asked also with `--offline`, since it is usually this host.
-pub(super) async fn check(context: &CheckContext, reader: Option<&Reader>) -> (Option<RunningDaemon>, Vec<Finding>) {
+pub(super) async fn check(context: &CheckContext) -> (Option<RunningDaemon>, Vec<Finding>) {
     let mut group = FindingGroup::new("daemon");
-    let row = match reader {
+    let row = match &context.reader {
         Some(reader) => reader.daemon().await.ok().flatten(),
         None => None,
     };
     let holder = row.filter(|row| row.role == ProcessRole::Daemon && row.stopped_at.is_none());
-    let daemon = match DaemonClient::find(&context.config).await {
-        Ok(daemon) => daemon,
+    let client = match DaemonClient::find(&context.config).await {
+        Ok(client) => client,
         Err(error) => {
             match (exit_for_error(&error), &holder) {
                 (Exit::Unreachable, Some(holder)) => report_no_answer(&mut group, context, holder),
@@ -37,12 +30,12 @@ pub(super) async fn check(context: &CheckContext, reader: Option<&Reader>) -> (O
             return (None, group.into_findings());
         }
     };
-    let readiness = match daemon.readiness().await {
+    let readiness = match client.readiness().await {
         Ok(readiness) => readiness,
         Err(error) => {
             match (&error, &holder) {
                 (DaemonError::NotReachable { .. }, None) => {
-                    group.skipped("running", format!("none answers at {}, and none has the store", daemon.url()));
+                    group.skipped("running", format!("none answers at {}, and none has the store", client.url()));
                 }
                 (DaemonError::NotReachable { .. }, Some(holder)) => report_no_answer(&mut group, context, holder),
                 (
@@ -63,11 +56,11 @@ pub(super) async fn check(context: &CheckContext, reader: Option<&Reader>) -> (O
             return (None, group.into_findings());
         }
     };
-    group.ok("running", format!("answers at {}", daemon.url()));
+    group.ok("running", format!("answers at {}", client.url()));
     match &holder {
         Some(holder) => check_version(&mut group, holder),
         // The store's own check reports that it is missing.
-        None if reader.is_some() => {
+        None if context.reader.is_some() => {
             group.warning(
                 "store",
                 "no daemon has the store that is configured here: the one that answers has another",
@@ -77,7 +70,7 @@ pub(super) async fn check(context: &CheckContext, reader: Option<&Reader>) -> (O
         None => {}
     }
     check_parts(&mut group, &readiness);
-    (Some(RunningDaemon { daemon, readiness }), group.into_findings())
+    (Some(RunningDaemon { client, readiness }), group.into_findings())
 }
 
 /// Reports that the store names a running daemon and nobody answers. A process that has the store holds its lock,
@@ -117,8 +110,7 @@ fn check_version(group: &mut FindingGroup, holder: &DaemonRow) {
 /// Checks each part that the daemon reports.
 fn check_parts(group: &mut FindingGroup, readiness: &Value) {
     let text = |part: &Value, key: &str| part[key].as_str().unwrap_or_default().to_owned();
-    let parts = readiness["parts"].as_array().map_or(&[][..], Vec::as_slice);
-    let bad: Vec<&Value> = parts.iter().filter(|part| part["ready"] != true).collect();
+    let bad: Vec<&Value> = parts_of(readiness).iter().filter(|part| part["ready"] != true).collect();
     if bad.is_empty() {
         group.ok("readyz", text(readiness, "status"));
     }
@@ -177,7 +169,7 @@ mod tests {
         let mut group = FindingGroup::new("daemon");
         check_parts(&mut group, &readiness);
         let findings: Vec<_> =
-            group.into_findings().into_iter().map(|told| (told.status, told.detail, told.advice)).collect();
+            group.into_findings().into_iter().map(|finding| (finding.status, finding.detail, finding.advice)).collect();
         let statuses: Vec<_> = findings.iter().map(|(status, ..)| *status).collect();
         assert_eq!(statuses, [Wrong, Wrong, Warning, Warning, Warning, Warning]);
         assert_eq!(findings[0].1, "no space is left, since 2026-11-22T10:00:00Z");

@@ -5,9 +5,8 @@
 
 use std::time::Duration;
 
-use super::CheckContext;
-use super::daemon::RunningDaemon;
-use super::platform::{CheckSources, free_slots};
+use super::context::{CheckContext, RunningDaemon, parts_of};
+use super::platform::free_slots;
 use crate::app::{clock_for, platform_for};
 use crate::cli::shared::finding::{Finding, FindingGroup};
 use crate::config::Tenant;
@@ -28,7 +27,7 @@ const QUEUES_ADVICE: &str = "take it out of the tenant's `queues`, or give the c
 const SKILLS_ADVICE: &str = "an idle skill may be left out; where it is busy, correct the tenant's `skills`";
 
 /// Checks one tenant's skills and queues. Returns no findings if it has none.
-pub(super) async fn check(context: &CheckContext, tenant: &Tenant, sources: CheckSources<'_>) -> Vec<Finding> {
+pub(super) async fn check(context: &CheckContext, tenant: &Tenant) -> Vec<Finding> {
     let mut group = FindingGroup::new(format!("figures {}", tenant.id));
     if tenant.skills.is_empty() && tenant.queues.is_empty() {
         return group.into_findings();
@@ -37,9 +36,9 @@ pub(super) async fn check(context: &CheckContext, tenant: &Tenant, sources: Chec
         group.skipped("questions", "not asked: --offline");
         return group.into_findings();
     }
-    match sources.daemon {
-        Some(running) => check_through_daemon(tenant, running, sources.reader, &mut group).await,
-        None => check_directly(context, tenant, sources.reader, &mut group).await,
+    match &context.daemon {
+        Some(running) => check_through_daemon(tenant, running, context.reader.as_ref(), &mut group).await,
+        None => check_directly(context, tenant, &mut group).await,
     }
     group.into_findings()
 }
@@ -51,8 +50,7 @@ async fn check_through_daemon(
     group: &mut FindingGroup,
 ) {
     let name = format!("tenant {}: figures", tenant.id);
-    let parts = running.readiness["parts"].as_array().map_or(&[][..], Vec::as_slice);
-    match parts.iter().find(|part| part["name"] == name.as_str()) {
+    match parts_of(&running.readiness).iter().find(|part| part["name"] == name.as_str()) {
         None => group.skipped("reads", "the daemon has read none yet"),
         Some(part) if part["ready"] == true => {
             let (skills, queues) =
@@ -88,12 +86,12 @@ fn ids_text(ids: &[&str]) -> Option<String> {
     }
 }
 
-async fn check_directly(context: &CheckContext, tenant: &Tenant, reader: Option<&Reader>, group: &mut FindingGroup) {
+async fn check_directly(context: &CheckContext, tenant: &Tenant, group: &mut FindingGroup) {
     if !context.has_secrets {
         return group.skipped("questions", "not asked: no daemon runs, and the secrets are not at hand here");
     }
     let clock = clock_for(&context.config).await;
-    if free_slots(tenant, reader, &clock, BudgetKind::Reporting).await < MAX_CALLS {
+    if free_slots(tenant, context.reader.as_ref(), &clock, BudgetKind::Reporting).await < MAX_CALLS {
         return group.skipped("questions", "not asked: their budget of this minute is used up; try again in a minute");
     }
     // The platform's own check reports if it cannot be used.

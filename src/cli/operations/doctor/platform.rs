@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 
-use super::CheckContext;
-use super::daemon::RunningDaemon;
+use super::context::{CheckContext, RunningDaemon, parts_of};
 use crate::app::{clock_for, platform_for};
 use crate::cli::shared::daemon::DaemonRequest;
 use crate::cli::shared::finding::{Finding, FindingGroup};
@@ -32,33 +31,26 @@ const CLOCK_WARNING_MS: u64 = 5_000;
 /// The clock difference beyond which certificates and tokens fail, in milliseconds.
 const CLOCK_ERROR_MS: u64 = 300_000;
 
-/// The ways to query the platform.
-#[derive(Clone, Copy)]
-pub(super) struct CheckSources<'a> {
-    pub(super) daemon: Option<&'a RunningDaemon>,
-    pub(super) reader: Option<&'a Reader>,
-}
-
 /// Checks one tenant's platform.
-pub(super) async fn check(context: &CheckContext, tenant: &Tenant, sources: CheckSources<'_>) -> Vec<Finding> {
+pub(super) async fn check(context: &CheckContext, tenant: &Tenant) -> Vec<Finding> {
     let mut group = FindingGroup::new(format!("platform {}", tenant.id));
     if context.offline {
         group.skipped("questions", "not asked: --offline");
         return group.into_findings();
     }
-    let Some(agent) = probe_agent(tenant, sources.reader).await else {
+    let Some(agent) = probe_agent(tenant, context.reader.as_ref()).await else {
         group.skipped("questions", "there is no agent to ask about: name one in `agents`, or import shifts");
         return group.into_findings();
     };
-    let report = match sources.daemon {
+    let report = match &context.daemon {
         Some(running) => {
             check_subscriptions(&mut group, tenant, running);
             probe_through_daemon(context, tenant, running, &agent, &mut group).await
         }
-        None => probe_directly(context, tenant, sources.reader, &agent, &mut group).await,
+        None => probe_directly(context, tenant, &agent, &mut group).await,
     };
     if let Some(report) = report {
-        report_probe(&mut group, tenant, &agent, &report, sources.daemon.is_some());
+        report_probe(&mut group, tenant, &agent, &report, context.daemon.is_some());
     }
     group.into_findings()
 }
@@ -74,8 +66,9 @@ async fn probe_agent(tenant: &Tenant, reader: Option<&Reader>) -> Option<AgentId
 /// Checks that snapshots can be read by the daemon's own, which show it better than one more subscription.
 fn check_subscriptions(group: &mut FindingGroup, tenant: &Tenant, running: &RunningDaemon) {
     let begins = format!("tenant {}: subscription ", tenant.id);
-    let parts = running.readiness["parts"].as_array().map_or(&[][..], Vec::as_slice);
-    let ours = parts.iter().filter(|part| part["name"].as_str().is_some_and(|name| name.starts_with(&begins)));
+    let ours = parts_of(&running.readiness)
+        .iter()
+        .filter(|part| part["name"].as_str().is_some_and(|name| name.starts_with(&begins)));
     let (good, bad): (Vec<_>, Vec<_>) = ours.partition(|part| part["ready"] == true);
     match bad.first() {
         Some(part) => {
@@ -107,7 +100,7 @@ async fn probe_through_daemon(
         tenant: Some(&tenant.id),
         query: &query,
     };
-    let answer = running.daemon.call(&context.config, request, |request| request).await;
+    let answer = running.client.call(&context.config, request, |request| request).await;
     match answer.map(serde_json::from_value) {
         Ok(Ok(report)) => Some(report),
         Ok(Err(error)) => {
@@ -128,7 +121,6 @@ async fn probe_through_daemon(
 async fn probe_directly(
     context: &CheckContext,
     tenant: &Tenant,
-    reader: Option<&Reader>,
     agent: &AgentId,
     group: &mut FindingGroup,
 ) -> Option<ProbeReport> {
@@ -136,7 +128,7 @@ async fn probe_directly(
         group.skipped("questions", "not asked: no daemon runs, and the secrets are not at hand here");
         return None;
     }
-    let clock = clock_for(&context.config).await;
+    let (reader, clock) = (context.reader.as_ref(), clock_for(&context.config).await);
     let free = free_slots(tenant, reader, &clock, BudgetKind::Ordinary).await;
     if free < MAX_CALLS {
         group.skipped("questions", "not asked: the budget of this minute is used up; try again in a minute");

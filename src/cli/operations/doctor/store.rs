@@ -1,7 +1,6 @@
 //! The database: its engine, settings, version and write-ahead log.
 
-use super::CheckContext;
-use super::daemon::RunningDaemon;
+use super::context::CheckContext;
 use crate::cli::shared::finding::{Finding, FindingGroup, bytes_text};
 use crate::store::{Inspection, OpenError, ineffective_settings, inspect};
 
@@ -13,7 +12,7 @@ pub(super) const OTHER_STORE: &str =
     "run this in the daemon's folder and with its configuration, or make [store] url an absolute path";
 
 /// Checks the database without changing it; `db check` reads every page.
-pub(super) async fn check(context: &CheckContext, running: Option<&RunningDaemon>) -> Vec<Finding> {
+pub(super) async fn check(context: &CheckContext) -> Vec<Finding> {
     let mut group = FindingGroup::new("store");
     let url = context.config.store.connection_url();
     if context.offline && !context.config.store.url.starts_with("sqlite:") {
@@ -23,11 +22,13 @@ pub(super) async fn check(context: &CheckContext, running: Option<&RunningDaemon
     match inspect(url.expose(), false).await {
         Ok(inspection) => report_inspection(&mut group, &inspection).await,
         Err(OpenError::NotFound { place }) => {
-            match running {
+            match &context.daemon {
                 None => group.ok("database", format!("{place} is not there yet; the first start makes it")),
-                Some(RunningDaemon { daemon, .. }) => {
-                    let detail =
-                        format!("{place} is not there, so the daemon that answers at {} has another one", daemon.url());
+                Some(running) => {
+                    let detail = format!(
+                        "{place} is not there, so the daemon that answers at {} has another one",
+                        running.client.url()
+                    );
                     group.warning("database", detail, OTHER_STORE);
                 }
             }

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::CheckContext;
-use super::platform::CheckSources;
+use super::context::CheckContext;
 use crate::cli::shared::finding::{Finding, FindingGroup};
 use crate::cli::webhooks::is_configured_for;
 use crate::domain::webhooks::target::Target;
@@ -14,9 +13,9 @@ use crate::store::Reader;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Connects to each target in turn. The daemon, if it runs, or else the store tells which are disabled.
-pub(super) async fn check(context: &CheckContext, sources: CheckSources<'_>) -> Vec<Finding> {
+pub(super) async fn check(context: &CheckContext) -> Vec<Finding> {
     let mut group = FindingGroup::new("webhooks");
-    if let (None, Some(reader)) = (sources.daemon, sources.reader) {
+    if let (None, Some(reader)) = (&context.daemon, &context.reader) {
         report_disabled(&mut group, context, reader).await;
     }
     let hooks = &context.config.webhooks;

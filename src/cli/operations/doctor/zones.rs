@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::context::CheckContext;
 use crate::cli::shared::finding::{Finding, FindingGroup};
 use crate::config::Config;
 use crate::domain::wording::count_with_noun;
@@ -14,7 +15,7 @@ use crate::store::Reader;
 const KNOWN_ZONE: (&str, [(i64, i32); 2]) = ("Europe/Berlin", [(1_768_478_400, 3_600), (2_131_963_200, 7_200)]);
 
 /// Checks that the rules are available and correct for one known zone, and available for every zone in use.
-pub(super) async fn check(config: &Config, reader: Option<&Reader>) -> Vec<Finding> {
+pub(super) async fn check(context: &CheckContext) -> Vec<Finding> {
     let mut group = FindingGroup::new("time zones");
     let (zone, instants) = KNOWN_ZONE;
     let right = TimeZone::get(zone).is_ok_and(|zone| {
@@ -29,7 +30,7 @@ pub(super) async fn check(config: &Config, reader: Option<&Reader>) -> Vec<Findi
                       and the built-in data count";
         group.wrong("rules", format!("{zone} is not as it should be"), advice);
     }
-    let zones = used_zones(config, reader).await;
+    let zones = used_zones(&context.config, context.reader.as_ref()).await;
     let unknown: Vec<&str> = zones.iter().map(String::as_str).filter(|zone| TimeZone::get(zone).is_err()).collect();
     if unknown.is_empty() {
         group.ok("in use", format!("{} known", count_with_noun(zones.len(), "zone")));

@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use super::files::{self, AgentFilterArgs, OutputFormat, PeriodArgs, TargetArgs};
+use super::files;
+use super::options::{AgentFilterArgs, OutputFormat, PeriodArgs, TargetArgs, build_request};
 use crate::cli::shared::config_args::ConfigArgs;
 use crate::cli::shared::output::Output;
 use crate::cli::shared::scope::usage_error;
@@ -11,7 +12,7 @@ use crate::report::request::{ReportKind, Request};
 /// Options of `report adherence`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "A day is the agent's local day if the schedule gives the agent's time zone, otherwise a day in --zone. Figures and variants
+    after_help = "A day is the agent's own local day, where the schedule says the agent's zone, else one of --zone. Figures and variants
 are explained in docs/reports.md and in the file itself.
 
 Examples:
@@ -55,9 +56,8 @@ impl AdherenceRows {
 /// Options that reports without a variant have.
 #[derive(clap::Args, Debug)]
 pub struct DocumentArgs {
-    /// Options for the configuration.
     #[command(flatten)]
-    pub config: ConfigArgs,
+    config: ConfigArgs,
     /// The time range.
     #[command(flatten)]
     pub period: PeriodArgs,
@@ -102,12 +102,12 @@ async fn make_report(args: &DocumentArgs, report: ReportKind, variant: Option<St
         Some(Output::Table) => target.format = Some(OutputFormat::Table),
         None => {}
     }
-    let build_request = |now| {
-        let request = files::build_request(&loaded.config, report, &args.period, args.agent_filter.filters(), now)?;
+    let build = |now| {
+        let request = build_request(&loaded.config, report, &args.period, args.agent_filter.filters(), now)?;
         // The future is not unknown time, so leave it out.
         let request = Request { to: request.to.min(now), variant, ..request };
         request.check().map_err(usage_error)?;
         Ok(request)
     };
-    files::make_report(&loaded.config, &target, build_request).await
+    files::make_report(&loaded.config, &target, build).await
 }

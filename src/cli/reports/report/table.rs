@@ -5,7 +5,7 @@ use std::io::Write;
 
 use jiff::tz::TimeZone;
 
-use super::plain_table;
+use crate::cli::shared::output::{plain_table, table_with_header};
 use crate::domain::wording::count_with_noun;
 use crate::report::document::{Cell, Heading, Section, Sink, WriteError};
 use crate::report::format;
@@ -52,8 +52,7 @@ impl SectionRows {
         let widths: Vec<usize> =
             columns.iter().enumerate().map(|(place, column)| cells(place).max(column.title.chars().count())).collect();
         let build_table = |places: &[usize]| {
-            let mut table = plain_table();
-            table.set_header(places.iter().map(|place| columns[*place].title));
+            let mut table = table_with_header(places.iter().map(|place| columns[*place].title));
             table.add_rows(
                 self.rows.iter().map(|row| places.iter().map(|place| row[*place].clone()).collect::<Vec<_>>()),
             );

@@ -8,11 +8,12 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde_json::json;
 
-use super::files::{self, DateOrInstant, PeriodArgs, TargetArgs};
-use super::{ComplianceSpan, ReportOutput, check_order, exit_after_write, plain_table, zone};
+use super::files::{self, exit_after_write};
+use super::options::{self, DateOrInstant, PeriodArgs, ReportOutput, TargetArgs, check_order, zone};
 use crate::app::clock_for;
-use crate::cli::shared::config_args::ConfigArgs;
+use crate::cli::shared::output::table_with_header;
 use crate::cli::shared::scope::{one_tenant, open_reader, usage_error};
+use crate::cli::shared::tenant_client::TenantArgs;
 use crate::config::Config;
 use crate::domain::analytics::series::SeriesSource;
 use crate::domain::analytics::series::aggregated::ResultSource;
@@ -20,22 +21,21 @@ use crate::domain::analytics::trend::{MIN_WEEKS, SEASONAL_THRESHOLD, THRESHOLD, 
 use crate::domain::ids::{QueueId, SkillId, TenantId};
 use crate::domain::time::UtcMicros;
 use crate::domain::wording::count_with_noun;
+use crate::report::compliance::ComplianceSpan;
 use crate::report::csv_sheet::{CsvSheet, SheetCell};
 use crate::report::request::{Filters, ReportKind, Request};
-use crate::report::trend::SeriesTrend;
+use crate::report::trend::{SeriesTrend, source};
 use crate::store::{Reader, SeriesError};
 
 /// Options of `report trend`.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "A series is one of these:
-  skill:ID:FIGURE or queue:ID:FIGURE, per quarter hour
-  adherence or not-ready, per day, or per quarter hour with the suffix -15m;
-    for everyone, or for one team or agent with the suffix :team:NAME or :agent:ID
-  analytics:QUERY:METRIC, per interval of the query; for one group with the suffix :DIMENSION=VALUE
-  analytics-run:RUN:METRIC, from one run
+#[command(
+    after_help = "A series is skill:ID:FIGURE or queue:ID:FIGURE, by the quarter of an hour; adherence or not-ready, by the day, with -15m
+behind it by the quarter of an hour, of everyone or with :team:NAME or :agent:ID behind that; or analytics:QUERY:METRIC, by the buckets and
+the zone of the query, with :DIMENSION=VALUE behind it for one group (analytics-run:RUN:METRIC is of one run alone).
 
-A value is an anomaly if it lies more than 3.5 robust standard deviations from the values of the same quarter hour of the same \
-weekday in earlier weeks. With fewer than four such values, it is an anomaly if its z-score over the preceding values exceeds \
+A value is an anomaly when it lies more than 3.5 robust spreads from the values of the same quarter hour of the same \
+weekday in earlier weeks. With fewer than four of those, it is an anomaly when its z-score over the preceding values exceeds \
 --threshold.
 
 Examples:
@@ -44,14 +44,11 @@ Examples:
   shiftkeeper report trend --series not-ready-15m:agent:u_0001 --from 2026-10-26 --to 2026-10-30
   shiftkeeper report trend --series analytics:calls:count:channel=voice
   shiftkeeper report trend --queue q_1001 --figure service_level --from 2026-10-01 --to 2026-11-01
-  shiftkeeper report trend --skill 1001 --figure agents_available --output csv > available.csv")]
+  shiftkeeper report trend --skill 1001 --figure agents_available --output csv > available.csv"
+)]
 pub struct TrendArgs {
-    /// Options for the configuration.
     #[command(flatten)]
-    pub config: ConfigArgs,
-    /// The tenant. Optional if there is only one.
-    #[arg(long, value_name = "ID")]
-    pub tenant: Option<TenantId>,
+    scope: TenantArgs,
     /// The series, as in `adherence:team:Care`. If it is unknown, the known ones are listed.
     #[arg(long, value_name = "SERIES", required_unless_present_any = ["skill", "queue"], conflicts_with_all = ["skill", "queue", "figure"])]
     pub series: Option<String>,
@@ -97,13 +94,13 @@ fn parse_threshold(text: &str) -> Result<f64, String> {
 
 /// Runs the command.
 pub(super) async fn run(args: TrendArgs) -> anyhow::Result<ExitCode> {
-    let loaded = args.config.load_for_command()?;
+    let loaded = args.scope.config.load_for_command()?;
     if !args.target.is_unset() {
         return files::make_report(&loaded.config, &args.target, |now| build_request(&loaded.config, &args, now)).await;
     }
-    let tenant = &one_tenant(&loaded.config, args.tenant.as_ref())?.id;
+    let tenant = &one_tenant(&loaded.config, args.scope.tenant.as_ref())?.id;
     let zone = zone(&args.zone)?;
-    let source = filters(&args).series_source().map_err(usage_error)?;
+    let source = source(&filters(&args)).map_err(|error| usage_error(error.to_string()))?;
     let instant = |when: Option<DateOrInstant>| when.map(|when| when.in_zone(&zone));
     let span = ComplianceSpan { from: instant(args.from), to: instant(args.to) };
     check_order(span, clock_for(&loaded.config).await.now())?;
@@ -134,8 +131,9 @@ pub(super) async fn run(args: TrendArgs) -> anyhow::Result<ExitCode> {
 
 /// Builds the request of the options; its span ends now if no end is given.
 fn build_request(config: &Config, args: &TrendArgs, now: UtcMicros) -> anyhow::Result<Request> {
-    let period = PeriodArgs { tenant: args.tenant.clone(), from: args.from, to: args.to, zone: args.zone.clone() };
-    files::build_request(config, ReportKind::Trend, &period, filters(args), now)
+    let period =
+        PeriodArgs { tenant: args.scope.tenant.clone(), from: args.from, to: args.to, zone: args.zone.clone() };
+    options::build_request(config, ReportKind::Trend, &period, filters(args), now)
 }
 
 fn filters(args: &TrendArgs) -> Filters {
@@ -213,8 +211,8 @@ fn point_cells(point: &TrendPoint) -> [SheetCell<'static>; COLUMNS.len()] {
         number(season.map(|season| season.expected)),
         number(season.map(|season| season.spread)),
         number(season.and_then(|season| season.score)),
-        text(point.anomaly.map(|odd| odd.kind.name())),
-        text(point.anomaly.map(|odd| odd.baseline.name())),
+        text(point.anomaly.map(|anomaly| anomaly.kind.name())),
+        text(point.anomaly.map(|anomaly| anomaly.baseline.name())),
     ]
 }
 
@@ -236,8 +234,7 @@ fn trend_table(trend: &SeriesTrend, tenant: &TenantId) -> String {
         last.moving_average,
         last.direction.name(),
     );
-    let mut rows = plain_table();
-    rows.set_header(["at", "value", "expected", "score", "by", ""]);
+    let mut rows = table_with_header(["at", "value", "expected", "score", "by", ""]);
     let mut anomaly_count = 0_usize;
     for (point, anomaly) in trend.anomalies().filter_map(|point| Some((point, point.anomaly?))) {
         anomaly_count += 1;
@@ -288,7 +285,7 @@ mod tests {
         let values = [Some(10.0), Some(12.0), None, Some(11.0), Some(20.0)];
         let samples: Vec<_> = (0..).zip(values).map(|(place, value)| Sample { at: quarter(place), value }).collect();
         let points = trend(&samples, &TrendSettings::default());
-        let source = filters(&args).series_source().expect("one");
+        let source = source(&filters(&args)).expect("one");
         let trend = SeriesTrend { source, bucket: SeriesBucket::Quarter, zone: TimeZone::UTC, points, gaps: 1 };
         let mut out = Vec::new();
         write_trend(&trend, &"acme".into(), &args, &mut out).expect("written");
@@ -328,7 +325,7 @@ mod tests {
         let wrong = args(&[&SKILL[..], &["--threshold", "0"]].concat());
         assert!(wrong.is_err_and(|error| error.contains("such as 2.0")));
         assert!(args(&[&SKILL[..], &["--window", "1"]].concat()).is_err());
-        let refused = |filters: &Filters| filters.series_source().expect_err("not one");
+        let refused = |filters: &Filters| source(filters).expect_err("not one").to_string();
         let queue =
             Filters { queue: Some("q".into()), figure: Some("contacts_queued".to_owned()), ..Filters::default() };
         assert!(refused(&queue).contains("calls_waiting"), "{}", refused(&queue));

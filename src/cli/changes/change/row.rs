@@ -1,11 +1,33 @@
-//! The description of a change: its status, and the policy that holds or refuses it and why.
+//! The change of one agent as it is printed: its status, and the policy that holds or refuses it and why.
 
-use super::{Row, RowOutcome};
+use serde::Serialize;
+
 use crate::domain::changes::policy::{RefusedBy, Violation};
 use crate::domain::changes::transition::{Transition, TransitionStatus, WaitReason};
-use crate::domain::ids::AgentId;
+use crate::domain::ids::{AgentId, TransitionId};
 use crate::domain::time::UtcMicros;
 use crate::engine::changes::request::RequestedChange;
+
+/// One agent of the request. Its JSON format is part of the command's interface.
+#[derive(Clone, PartialEq, Eq, Serialize, Debug)]
+pub(super) struct Row {
+    /// The transition; `None` if the agent is unknown.
+    pub(super) id: Option<TransitionId>,
+    pub(super) agent: AgentId,
+    pub(super) status: String,
+    /// The policy that holds or refuses the change with its reason, or another error.
+    pub(super) error: Option<String>,
+    #[serde(skip)]
+    pub(super) outcome: RowOutcome,
+}
+
+/// The part of a row's status that matters to the exit code.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum RowOutcome {
+    Open,
+    Confirmed,
+    Unsuccessful,
+}
 
 impl Row {
     /// Creates a row from the daemon's answer to the request. The answer names the policy; the words are added here.
