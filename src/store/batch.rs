@@ -5,12 +5,15 @@
 //! prepared.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::Hash;
 use std::sync::Arc;
 
 use sqlx::any::{AnyArguments, AnyRow};
-use sqlx::{AnyConnection, Arguments, AssertSqlSafe};
+use sqlx::{AnyConnection, Arguments, AssertSqlSafe, Row};
 
 use super::error::CommitError;
+use crate::domain::ids::TenantId;
 
 /// The maximum number of rows in one statement. With the widest table (22 columns) this stays below SQLite's limit of
 /// 32,766 values and PostgreSQL's of 65,535.
@@ -187,6 +190,13 @@ impl std::fmt::Debug for Values {
 }
 
 impl Values {
+    /// Returns the values of a statement about one tenant, which is its first value.
+    pub(super) fn of(tenant: &TenantId) -> Self {
+        let mut values = Self::default();
+        values.text(tenant.as_str());
+        values
+    }
+
     pub(super) fn with_capacity(capacity: usize) -> Self {
         let mut result = Self::default();
         result.arguments.reserve(capacity, 0);
@@ -290,6 +300,57 @@ fn bind_rows<R>(statement: &ManyRows, rows: &[R], bind: impl Fn(&R, &mut Values)
         bind(row, &mut values);
     }
     values.into_arguments().map_err(CommitError::from_engine)
+}
+
+/// Runs a statement and returns the number of rows that it changed.
+pub(super) async fn execute(
+    connection: &mut AnyConnection,
+    statement: &'static str,
+    values: Values,
+) -> Result<u64, CommitError> {
+    let arguments = values.into_arguments().map_err(CommitError::from_engine)?;
+    let done = sqlx::query_with(statement, arguments).execute(connection).await;
+    done.map(|done| done.rows_affected()).map_err(CommitError::from_engine)
+}
+
+/// Returns the first row of a query, if it has one.
+pub(super) async fn fetch_optional(
+    connection: &mut AnyConnection,
+    statement: &'static str,
+    values: Values,
+) -> Result<Option<AnyRow>, CommitError> {
+    let arguments = values.into_arguments().map_err(CommitError::from_engine)?;
+    sqlx::query_with(statement, arguments).fetch_optional(connection).await.map_err(CommitError::from_engine)
+}
+
+/// Returns the integer in the first row of a query, or 0 if it has no row.
+pub(super) async fn fetch_integer(
+    connection: &mut AnyConnection,
+    statement: &'static str,
+    values: Values,
+) -> Result<i64, CommitError> {
+    let row = fetch_optional(connection, statement, values).await?;
+    row.map_or(Ok(0), |row| row.try_get(0)).map_err(CommitError::from_engine)
+}
+
+/// Returns the last item of each key, in the order in which the keys first occur, because a statement may change a row
+/// only once.
+pub(super) fn last_of_each<'a, T, K: Hash + Eq>(
+    items: impl Iterator<Item = &'a T>,
+    key: impl Fn(&'a T) -> K,
+) -> Vec<&'a T> {
+    let mut indexes = HashMap::new();
+    let mut last: Vec<&T> = Vec::new();
+    for item in items {
+        match indexes.entry(key(item)) {
+            Entry::Occupied(place) => last[*place.get()] = item,
+            Entry::Vacant(place) => {
+                place.insert(last.len());
+                last.push(item);
+            }
+        }
+    }
+    last
 }
 
 /// Splits rows into slices of few different lengths, so that their statements stay prepared: any length up to 8, then

@@ -2,10 +2,9 @@
 
 use sqlx::{AnyConnection, Row};
 
-use super::batch::Values;
+use super::batch::{self, Values};
 use super::cells::Cells;
 use super::error::{CommitError, ReadError, describe_holder};
-use super::{ProcessIdentity, ProcessRole};
 use crate::domain::time::UtcMicros;
 
 pub(super) const TAKE_OVER: &str = "INSERT INTO daemon (only_row, epoch, role, host, pid, started_at, version) \
@@ -20,6 +19,40 @@ pub(super) const STOP: &str = "UPDATE daemon SET listen = NULL, stopped_at = $1 
 pub(super) const PROBE: &str = "UPDATE daemon SET started_at = started_at + $1 WHERE only_row = 1";
 pub(super) const DAEMON: &str =
     "SELECT host, pid, epoch, role, started_at, version, listen, stopped_at FROM daemon WHERE only_row = 1";
+
+/// The role of a process that writes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ProcessRole {
+    /// The daemon.
+    Daemon,
+    /// A command that writes while no daemon runs.
+    Import,
+}
+
+impl ProcessRole {
+    /// Returns the name in the store.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Daemon => "daemon",
+            Self::Import => "import",
+        }
+    }
+
+    fn from_name(name: &str) -> Option<Self> {
+        [Self::Daemon, Self::Import].into_iter().find(|role| role.name() == name)
+    }
+}
+
+/// The identity of a process, shown to the next one that wants the store.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ProcessIdentity {
+    /// The host's name.
+    pub host: String,
+    /// The process id.
+    pub pid: u32,
+    /// The version of Shiftkeeper.
+    pub version: String,
+}
 
 /// The process that holds the store, or held it last.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -95,8 +128,7 @@ pub(super) async fn probe(connection: &mut AnyConnection) -> Result<(), CommitEr
     for step in [1, -1] {
         let mut values = Values::default();
         values.int(step);
-        let arguments = values.into_arguments().map_err(CommitError::from_engine)?;
-        sqlx::query_with(PROBE, arguments).execute(&mut *connection).await.map_err(CommitError::from_engine)?;
+        batch::execute(connection, PROBE, values).await?;
     }
     Ok(())
 }

@@ -45,24 +45,13 @@ pub(super) async fn unchanged_version(
 ) -> Result<Option<u64>, CommitError> {
     let mut values = Values::default();
     values.text(import.tenant.as_str()).bytes(&import.content_hash.0);
-    Ok(fetch_integer(connection, UNCHANGED_VERSION, values).await?.map(i64::unsigned_abs))
+    let version = batch::fetch_integer(connection, UNCHANGED_VERSION, values).await?;
+    Ok((version > 0).then(|| version.unsigned_abs()))
 }
 
 /// Returns the active version; 0 before the first.
 pub(super) async fn current_version(connection: &mut AnyConnection, tenant: &TenantId) -> Result<i64, CommitError> {
-    let mut values = Values::default();
-    values.text(tenant.as_str());
-    Ok(fetch_integer(connection, CURRENT_VERSION, values).await?.unwrap_or(0))
-}
-
-async fn fetch_integer(
-    connection: &mut AnyConnection,
-    statement: &'static str,
-    values: Values,
-) -> Result<Option<i64>, CommitError> {
-    let arguments = values.into_arguments().map_err(CommitError::from_engine)?;
-    let row = sqlx::query_with(statement, arguments).fetch_optional(connection).await;
-    row.and_then(|row| row.map(|row| sqlx::Row::try_get(&row, 0)).transpose()).map_err(CommitError::from_engine)
+    batch::fetch_integer(connection, CURRENT_VERSION, Values::of(tenant)).await
 }
 
 /// Deletes what is staged for a tenant beyond the active version.
@@ -72,10 +61,9 @@ pub(super) async fn clear_staged(
     current: i64,
 ) -> Result<(), CommitError> {
     for statement in CLEAR_STAGED {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).int(current);
-        let arguments = values.into_arguments().map_err(CommitError::from_engine)?;
-        sqlx::query_with(statement, arguments).execute(&mut *connection).await.map_err(CommitError::from_engine)?;
+        let mut values = Values::of(tenant);
+        values.int(current);
+        batch::execute(connection, statement, values).await?;
     }
     Ok(())
 }

@@ -24,6 +24,7 @@ mod file_state;
 mod import;
 mod inspect;
 mod interceptor;
+mod last_numbers;
 mod lock;
 mod migrations;
 mod open;
@@ -48,13 +49,13 @@ pub use change::{
     SubscriptionWrite, TenantStatus,
 };
 pub use checkpoint::CheckpointResult;
-pub use control::DaemonRow;
+pub use control::{DaemonRow, ProcessIdentity, ProcessRole};
 pub use erasure::{ErasureChange, ErasureMark, KeyPart, MovedTable, StandInMove, WipedRow, WipedRowWrite, WipedTable};
 pub use error::{Cause, CommitError, OpenError, ReadError};
 pub use failure::StoreFailure;
 pub use inspect::{Inspection, StatsError, StoreStats, TableStats, ineffective_settings, inspect, stats};
 pub use interceptor::{EngineInterceptor, EngineOperation};
-pub use open::{ProcessIdentity, ProcessRole, Store, is_locked};
+pub use open::{Store, is_locked};
 pub use outbox::{
     AttemptWrite, ClockAdjustment, DeliveryRelease, DeliveryWrite, EndpointWrite, EventPrune, OutboxChange,
     ParkedResend,

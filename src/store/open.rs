@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 
 use super::backend::{Access, Backend, close_quietly};
-use super::control;
+use super::control::{self, ProcessIdentity, ProcessRole};
 use super::error::OpenError;
 use super::file_state;
 use super::import;
@@ -15,40 +15,6 @@ use super::migrations::{self, MigrationState};
 use super::reader::Reader;
 use super::writer::{Writer, WriterTask};
 use crate::clock::SharedClock;
-
-/// The role of a process that writes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ProcessRole {
-    /// The daemon.
-    Daemon,
-    /// A command that writes while no daemon runs.
-    Import,
-}
-
-impl ProcessRole {
-    /// Returns the name in the store.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Daemon => "daemon",
-            Self::Import => "import",
-        }
-    }
-
-    pub(super) fn from_name(name: &str) -> Option<Self> {
-        [Self::Daemon, Self::Import].into_iter().find(|role| role.name() == name)
-    }
-}
-
-/// The identity of a process, shown to the next one that wants the store.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ProcessIdentity {
-    /// The host's name.
-    pub host: String,
-    /// The process id.
-    pub pid: u32,
-    /// The version of Shiftkeeper.
-    pub version: String,
-}
 
 /// A store opened for writing. Dropping it without [`Store::close`] has the effect of a crash: uncommitted changes are
 /// lost.

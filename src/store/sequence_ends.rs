@@ -1,4 +1,4 @@
-//! The last numbers of each tenant's rows and of each agent's history, cached because only the writer changes them.
+//! The ends of each tenant's sequences of rows, cached because only the writer changes them.
 //! Numbers assigned in a rolled-back transaction are assigned again.
 
 use std::collections::HashMap;
@@ -9,27 +9,13 @@ use tokio::sync::watch;
 
 use super::change::{Commit, HistoryWrite};
 use super::error::CommitError;
+use super::last_numbers::LastNumbers;
 use super::tables::adherence::SettledDays;
 use super::tables::agents::history;
 use super::tables::audit;
 use super::tables::webhooks::events;
 use crate::domain::audit::ChainHead;
-use crate::domain::ids::{AgentId, TenantId};
-use crate::domain::time::UtcMicros;
-
-/// The last assigned numbers, by tenant.
-#[derive(Clone, Debug, Default)]
-pub(super) struct LastNumbers(HashMap<TenantId, i64>);
-
-impl LastNumbers {
-    /// Returns the next number. A tenant that was not loaded starts from the beginning; an existing number is refused
-    /// by its primary key.
-    pub(super) fn next(&mut self, tenant: &TenantId) -> i64 {
-        let last = self.0.entry(tenant.clone()).or_default();
-        *last += 1;
-        *last
-    }
-}
+use crate::domain::ids::TenantId;
 
 /// The last numbers of the tenants written to so far.
 #[derive(Clone, Debug, Default)]
@@ -55,8 +41,8 @@ impl SequenceEnds {
         for tenant in tenants {
             if !self.heads.contains_key(tenant) {
                 let head = audit::stored_head(connection, tenant).await?;
-                self.history.0.insert(tenant.clone(), history::last_id(connection, tenant).await?);
-                self.events.0.insert(tenant.clone(), events::last_number(connection, tenant).await?);
+                self.history.load(tenant, history::last_id(connection, tenant).await?);
+                self.events.load(tenant, events::last_number(connection, tenant).await?);
                 self.settled_days.load(connection, tenant).await?;
                 self.heads.insert(tenant.clone(), head);
             }
@@ -78,35 +64,11 @@ impl EventNumberChannels {
     /// Publishes the numbers after a commit; wakes only the receivers of tenants whose number has grown.
     pub(super) fn notify(&self, events: &LastNumbers) {
         for (tenant, sender) in &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
-            let Some(last) = events.0.get(tenant).and_then(|last| u64::try_from(*last).ok()) else { continue };
+            let Some(last) = events.last(tenant).and_then(|last| u64::try_from(last).ok()) else { continue };
             sender.send_if_modified(|notified| std::mem::replace(notified, last) != last);
         }
     }
 }
-
-/// The time of each agent's latest history row, of those written to so far: a later row can be appended without reading
-/// its neighbours.
-#[derive(Debug, Default)]
-pub(super) struct LatestEntries(HashMap<(TenantId, AgentId), UtcMicros>);
-
-impl LatestEntries {
-    pub(super) fn of(&self, tenant: &TenantId, agent: &AgentId) -> Option<UtcMicros> {
-        self.0.get(&(tenant.clone(), agent.clone())).copied()
-    }
-
-    /// Applies the updates of a committed change.
-    pub(super) fn apply(&mut self, updates: LatestEntryUpdates) {
-        for (key, latest) in updates {
-            match latest {
-                Some(instant) => self.0.insert(key, instant),
-                None => self.0.remove(&key),
-            };
-        }
-    }
-}
-
-/// Updates of agents' latest rows; `None` if the time is not known.
-pub(super) type LatestEntryUpdates = Vec<((TenantId, AgentId), Option<UtcMicros>)>;
 
 /// Returns the tenants whose numbers a change needs.
 pub(super) fn tenants_with_numbered_rows(commit: &Commit) -> impl Iterator<Item = &TenantId> {

@@ -13,7 +13,7 @@ use sqlx::AnyConnection;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::backend::{Access, Backend, close_quietly};
-use super::batch::{Script, Values};
+use super::batch::{self, Script, Values};
 use super::change::{AgentSchedule, Commit, CommitResult, ImportOutcome, ScheduleImport};
 use super::checkpoint::{self, CheckpointResult};
 use super::control;
@@ -22,10 +22,9 @@ use super::failure::StoreFailure;
 use super::import;
 use super::interceptor::{EngineOperation, Interceptor};
 use super::lock::{self, FileLock};
-use super::sequence_ends::{
-    EventNumberChannels, LatestEntries, LatestEntryUpdates, SequenceEnds, tenants_with_numbered_rows,
-};
-use super::tables::agents::{erasing, history};
+use super::sequence_ends::{EventNumberChannels, SequenceEnds, tenants_with_numbered_rows};
+use super::tables::agents::erasing;
+use super::tables::agents::history::{self, LatestEntries, LatestEntryUpdates};
 use super::tables::changes::transitions;
 use super::tables::jobs::retention::{self, PruneSlice};
 use super::tables::live::figures;
@@ -455,9 +454,7 @@ impl WriterTask {
         let Some(connection) = self.connection.as_mut() else { return Err(CommitError::Closed) };
         let mut values = Values::default();
         values.text(address).int(self.epoch);
-        let arguments = values.into_arguments().map_err(CommitError::from_engine)?;
-        let done = sqlx::query_with(control::SET_LISTEN, arguments).execute(connection).await;
-        done.map(|_| ()).map_err(CommitError::from_engine)
+        batch::execute(connection, control::SET_LISTEN, values).await.map(|_| ())
     }
 
     async fn checkpoint(&mut self) -> Result<CheckpointResult, CommitError> {

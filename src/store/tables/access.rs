@@ -52,7 +52,7 @@ pub(in crate::store) async fn write(
     commits: &[&Commit],
 ) -> Result<(), CommitError> {
     let changes = || commits.iter().map(|commit| &commit.access);
-    let accounts = super::last_of_each(changes().flat_map(|change| &change.accounts), |row| &row.id);
+    let accounts = batch::last_of_each(changes().flat_map(|change| &change.accounts), |row| &row.id);
     batch::run(connection, script, &SET_ACCOUNTS, &accounts, |row, values| {
         values
             .text(&*row.id)
@@ -67,7 +67,7 @@ pub(in crate::store) async fn write(
             .text_or_null(row.password_hash.as_ref().map(Secret::expose));
     })
     .await?;
-    let tokens = super::last_of_each(changes().flat_map(|change| &change.tokens), |row| &row.id);
+    let tokens = batch::last_of_each(changes().flat_map(|change| &change.tokens), |row| &row.id);
     batch::run(connection, script, &SET_TOKENS, &tokens, |row, values| {
         let (role, may, account) = match &row.grant {
             TokenGrant::Role(role) => (Some(role.name()), None, None),
@@ -94,7 +94,7 @@ pub(in crate::store) async fn write(
         values.text(&***id);
     })
     .await?;
-    let sessions = super::last_of_each(changes().flat_map(|change| &change.sessions), |row| row.hash);
+    let sessions = batch::last_of_each(changes().flat_map(|change| &change.sessions), |row| row.hash);
     batch::run(connection, script, &SET_SESSIONS, &sessions, |row, values| {
         values
             .bytes(&row.hash.0)

@@ -77,7 +77,7 @@ impl SettledDays {
         connection: &mut AnyConnection,
         tenant: &TenantId,
     ) -> Result<(), CommitError> {
-        let last = super::last_integer(connection, LAST_SETTLED, tenant).await?;
+        let last = batch::fetch_integer(connection, LAST_SETTLED, Values::of(tenant)).await?;
         self.0.insert(tenant.clone(), last);
         Ok(())
     }
@@ -99,14 +99,14 @@ pub(in crate::store) async fn write(
     commits: &[&Commit],
 ) -> Result<(), CommitError> {
     let observed_spans =
-        super::last_of_each(commits.iter().flat_map(|commit| &commit.adherence.observed_spans), |row| {
+        batch::last_of_each(commits.iter().flat_map(|commit| &commit.adherence.observed_spans), |row| {
             (&row.tenant, row.starts_at)
         });
     batch::run(connection, script, &SET_OBSERVED_SPANS, &observed_spans, |row, values| {
         values.text(row.tenant.as_str()).int(row.starts_at.as_micros()).int(row.ends_at.as_micros());
     })
     .await?;
-    let basis = super::last_of_each(commits.iter().flat_map(|commit| &commit.adherence.basis), |(tenant, _)| tenant);
+    let basis = batch::last_of_each(commits.iter().flat_map(|commit| &commit.adherence.basis), |(tenant, _)| tenant);
     batch::run(connection, script, &SET_BASIS, &basis, |(tenant, settings), values| {
         values.text(tenant.as_str()).text(&**settings);
     })
@@ -121,7 +121,7 @@ async fn write_days(
     settled: &mut SettledDays,
     commits: &[&Commit],
 ) -> Result<(), CommitError> {
-    let days = super::last_of_each(commits.iter().flat_map(|commit| &commit.adherence.days), |row| {
+    let days = batch::last_of_each(commits.iter().flat_map(|commit| &commit.adherence.days), |row| {
         (&row.tenant, &row.agent, row.day)
     });
     batch::run(connection, script, &SET_DAYS, &days, |row, values| {
@@ -187,9 +187,7 @@ pub(in crate::store) async fn mark_rescheduled(
     version: i64,
     from: UtcMicros,
 ) -> Result<(), CommitError> {
-    let mut values = Values::default();
-    values.text(tenant.as_str()).int(version).int(from.as_micros());
-    let arguments = values.into_arguments().map_err(CommitError::from_engine)?;
-    let done = sqlx::query_with(MARK_RESCHEDULED, arguments).execute(connection).await;
-    done.map(|_| ()).map_err(CommitError::from_engine)
+    let mut values = Values::of(tenant);
+    values.int(version).int(from.as_micros());
+    batch::execute(connection, MARK_RESCHEDULED, values).await.map(|_| ())
 }

@@ -63,7 +63,7 @@ pub(in crate::store) async fn write(
     script: &mut Script,
     writes: impl Iterator<Item = &AgentWrite> + Clone,
 ) -> Result<(), CommitError> {
-    let rows = super::last_of_each(writes, |write| (&write.tenant, &write.agent.id));
+    let rows = batch::last_of_each(writes, |write| (&write.tenant, &write.agent.id));
     batch::run(connection, script, &UPSERT_AGENTS, &rows, |write, values| {
         values
             .text(write.tenant.as_str())

@@ -85,7 +85,7 @@ pub(in crate::store) async fn write(
     commits: &[&Commit],
 ) -> Result<(), CommitError> {
     let runs =
-        super::last_of_each(commits.iter().flat_map(|commit| &commit.analytics_runs), |run| (&run.tenant, run.id));
+        batch::last_of_each(commits.iter().flat_map(|commit| &commit.analytics_runs), |run| (&run.tenant, run.id));
     batch::run(connection, script, &SET, &runs, |run, values| bind_run(run, values)).await?;
     for AnalyticsRows { tenant, run, first_index: first, rows } in
         commits.iter().flat_map(|commit| &commit.analytics_rows)

@@ -178,11 +178,7 @@ pub(in crate::store) async fn stored_head(
     tenant: &TenantId,
 ) -> Result<ChainHead, CommitError> {
     for statement in [HEAD, PUBLISHED_HEAD] {
-        let mut values = Values::default();
-        values.text(tenant.as_str());
-        let arguments = values.into_arguments().map_err(CommitError::from_engine)?;
-        let found = sqlx::query_with(statement, arguments).fetch_optional(&mut *connection).await;
-        if let Some(row) = found.map_err(CommitError::from_engine)? {
+        if let Some(row) = batch::fetch_optional(connection, statement, Values::of(tenant)).await? {
             let cells = Cells::new("audit_entries", &row);
             return read_head(&cells).map_err(|error| CommitError::Broken(Arc::new(error)));
         }

@@ -43,7 +43,7 @@ pub(in crate::store) async fn write(
     script: &mut Script,
     commits: &[&Commit],
 ) -> Result<(), CommitError> {
-    let jobs = super::last_of_each(commits.iter().flat_map(|commit| &commit.jobs), |row| &row.key);
+    let jobs = batch::last_of_each(commits.iter().flat_map(|commit| &commit.jobs), |row| &row.key);
     batch::run(connection, script, &SET_JOBS, &jobs, |row, values| {
         bind_key(&row.key, values)
             .text(&*row.calendar)
@@ -52,7 +52,7 @@ pub(in crate::store) async fn write(
             .text_or_null(row.notified_message.as_deref());
     })
     .await?;
-    let runs = super::last_of_each(commits.iter().flat_map(|commit| &commit.job_runs), |row| (&row.key, row.run));
+    let runs = batch::last_of_each(commits.iter().flat_map(|commit| &commit.job_runs), |row| (&row.key, row.run));
     batch::run(connection, script, &SET_RUNS, &runs, |row, values| {
         bind_key(&row.key, values)
             .count(row.run)

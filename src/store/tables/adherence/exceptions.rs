@@ -10,12 +10,11 @@ use crate::domain::adherence::exception::{EarlyEnd, Exception, ExceptionScope};
 use crate::domain::agents::agent::Agent;
 use crate::domain::ids::{AgentId, ExceptionId, TeamName, TenantId};
 use crate::domain::time::UtcMicros;
-use crate::store::batch::{self, ManyRows, Script, Values};
+use crate::store::batch::{self, ManyRows, Script, Values, last_of_each};
 use crate::store::cells::Cells;
 use crate::store::change::Commit;
 use crate::store::error::{CommitError, ReadError};
 use crate::store::reader::Reader;
-use crate::store::tables::last_of_each;
 
 pub(in crate::store) const SET: ManyRows = ManyRows {
     head: "INSERT INTO exceptions (tenant, id, scope, team, starts_at, ends_at, reason, made_by, made_at, ended_at, ended_by, \

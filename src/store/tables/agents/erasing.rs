@@ -8,7 +8,7 @@ use crate::store::batch::{self, ManyRows, Script, Values};
 use crate::store::change::Commit;
 use crate::store::erasure::{KeyPart, MovedTable, WipedTable};
 use crate::store::error::CommitError;
-use crate::store::sequence_ends::LatestEntryUpdates;
+use crate::store::tables::agents::history::LatestEntryUpdates;
 
 /// Rows: tenant, agent, time of the start of its erasure, time since which it is a stand-in.
 pub(in crate::store) const MARK: ManyRows = ManyRows {

@@ -8,12 +8,11 @@ use sqlx::any::AnyRow;
 use crate::domain::agents::erasure::Erasure;
 use crate::domain::ids::{AgentId, ErasureId, TenantId};
 use crate::domain::time::UtcMicros;
-use crate::store::batch::{self, ManyRows, Script, Values};
+use crate::store::batch::{self, ManyRows, Script, Values, last_of_each};
 use crate::store::cells::Cells;
 use crate::store::change::Commit;
 use crate::store::error::{CommitError, ReadError};
 use crate::store::reader::Reader;
-use crate::store::tables::last_of_each;
 
 pub(in crate::store) const SET: ManyRows = ManyRows {
     head: "INSERT INTO erasures (tenant, id, agent, stand_in, asked_at, asked_by, reason, done_at, outcome) VALUES",

@@ -7,12 +7,11 @@ use sqlx::{AnyConnection, Row};
 use crate::domain::agents::agent::ObservationSource;
 use crate::domain::ids::{AgentId, ReasonCode, TenantId};
 use crate::domain::time::UtcMicros;
-use crate::store::batch::{self, ManyRows, Script};
+use crate::store::batch::{self, ManyRows, Script, Values};
 use crate::store::cells::Cells;
 use crate::store::change::{HistoryRow, HistoryWrite};
 use crate::store::error::CommitError;
-use crate::store::sequence_ends::{LastNumbers, LatestEntries, LatestEntryUpdates};
-use crate::store::tables::last_integer;
+use crate::store::last_numbers::LastNumbers;
 
 pub(in crate::store) const ENTER: ManyRows = ManyRows {
     head: "INSERT INTO state_history (tenant, agent, entered_at, id, state, source, reason, queue, transition, platform_at, \
@@ -63,6 +62,30 @@ pub(in crate::store) const CLOSE: ManyRows = ManyRows {
 pub(in crate::store) const LAST_ID: &str = "SELECT id FROM state_history WHERE tenant = $1 ORDER BY id DESC LIMIT 1";
 
 type RowKey<'a> = (&'a TenantId, &'a AgentId);
+
+/// The time of each agent's latest history row, of those written to so far: a later row can be appended without reading
+/// its neighbours.
+#[derive(Debug, Default)]
+pub(in crate::store) struct LatestEntries(HashMap<(TenantId, AgentId), UtcMicros>);
+
+impl LatestEntries {
+    fn of(&self, tenant: &TenantId, agent: &AgentId) -> Option<UtcMicros> {
+        self.0.get(&(tenant.clone(), agent.clone())).copied()
+    }
+
+    /// Applies the updates of a committed change.
+    pub(in crate::store) fn apply(&mut self, updates: LatestEntryUpdates) {
+        for (key, latest) in updates {
+            match latest {
+                Some(instant) => self.0.insert(key, instant),
+                None => self.0.remove(&key),
+            };
+        }
+    }
+}
+
+/// Updates of agents' latest rows; `None` if the time is not known.
+pub(in crate::store) type LatestEntryUpdates = Vec<((TenantId, AgentId), Option<UtcMicros>)>;
 
 /// The steps of one statement: all of one kind, each for a different row.
 #[derive(Default)]
@@ -294,7 +317,7 @@ async fn retime(
 }
 
 pub(in crate::store) async fn last_id(connection: &mut AnyConnection, tenant: &TenantId) -> Result<i64, CommitError> {
-    last_integer(connection, LAST_ID, tenant).await
+    batch::fetch_integer(connection, LAST_ID, Values::of(tenant)).await
 }
 
 /// Returns the source's name in the store.

@@ -7,12 +7,11 @@ use sqlx::AnyConnection;
 
 use crate::domain::agents::skill::Skill;
 use crate::domain::ids::{AgentId, SkillId, TenantId};
-use crate::store::batch::{self, ManyRows, Script, Values};
+use crate::store::batch::{self, ManyRows, Script, Values, last_of_each};
 use crate::store::cells::Cells;
 use crate::store::change::Commit;
 use crate::store::error::{CommitError, ReadError};
 use crate::store::reader::Reader;
-use crate::store::tables::last_of_each;
 
 pub(in crate::store) const SET_SKILLS: ManyRows = ManyRows {
     head: "INSERT INTO skills (tenant, id, name, floor) VALUES",

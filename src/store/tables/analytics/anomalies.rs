@@ -9,12 +9,11 @@ use crate::domain::analytics::anomaly::AnomalyRecord;
 use crate::domain::analytics::trend::{AnomalyKind, Baseline};
 use crate::domain::ids::{AnomalyId, SeriesId, TenantId};
 use crate::domain::time::UtcMicros;
-use crate::store::batch::{self, ManyRows, Script, Values};
+use crate::store::batch::{self, ManyRows, Script, Values, last_of_each};
 use crate::store::cells::Cells;
 use crate::store::change::Commit;
 use crate::store::error::{CommitError, ReadError};
 use crate::store::reader::Reader;
-use crate::store::tables::last_of_each;
 use crate::store::tables::rules::first_id_at;
 
 pub(in crate::store) const SET: ManyRows = ManyRows {

@@ -12,12 +12,11 @@ use crate::domain::changes::change_set::{PlanComparison, PreviewOutcome, Preview
 use crate::domain::changes::transition::STATUS_NAMES;
 use crate::domain::ids::{AgentId, ChangeSetId, ReasonCode, TeamName, TenantId};
 use crate::domain::time::UtcMicros;
-use crate::store::batch::{self, ManyRows, Script, Values};
+use crate::store::batch::{self, ManyRows, Script, Values, last_of_each};
 use crate::store::cells::Cells;
 use crate::store::change::{ChangeSetRow, ChangeSetWrite, Commit};
 use crate::store::error::{CommitError, ReadError};
 use crate::store::reader::Reader;
-use crate::store::tables::last_of_each;
 
 pub(in crate::store) const ADD_SETS: ManyRows = ManyRows {
     head: "INSERT INTO change_sets (tenant, id, made_at, made_by, expires_at, hash, undoes, teams, body) VALUES",

@@ -8,7 +8,7 @@ use sqlx::AnyConnection;
 use crate::domain::ids::{AgentId, AnalyticsRunId, JobId, TenantId};
 use crate::domain::jobs::job::JobKey;
 use crate::domain::time::UtcMicros;
-use crate::store::batch::Values;
+use crate::store::batch::{self, Values};
 use crate::store::error::CommitError;
 use crate::store::tables::adherence::exceptions;
 use crate::store::tables::analytics::anomalies;
@@ -178,9 +178,7 @@ pub(in crate::store) async fn prune(connection: &mut AnyConnection, slice: &Prun
     let (before, deletion) = slice.statements();
     let mut deleted = 0;
     for statement in before.into_iter().chain([deletion]) {
-        let arguments = slice.values().into_arguments().map_err(CommitError::from_engine)?;
-        let done = sqlx::query_with(statement, arguments).execute(&mut *connection).await;
-        deleted = done.map_err(CommitError::from_engine)?.rows_affected();
+        deleted = batch::execute(connection, statement, slice.values()).await?;
     }
     Ok(deleted)
 }

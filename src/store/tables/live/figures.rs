@@ -12,12 +12,11 @@ use sqlx::any::AnyRow;
 use crate::domain::ids::{QueueId, SkillId, TenantId};
 use crate::domain::live::figures::{Figures, QUEUE_MEASURES, QueueFigures, SKILL_MEASURES, SkillFigures, Stat};
 use crate::domain::time::UtcMicros;
-use crate::store::batch::{self, ManyRows, Script, Values};
+use crate::store::batch::{self, ManyRows, Script, Values, last_of_each};
 use crate::store::cells::Cells;
 use crate::store::change::{Commit, FiguresWrite};
 use crate::store::error::{CommitError, ReadError};
 use crate::store::reader::Reader;
-use crate::store::tables::last_of_each;
 
 /// Builds the text of one statement over the columns of a kind.
 macro_rules! statement {

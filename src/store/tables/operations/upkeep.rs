@@ -9,14 +9,13 @@ use sqlx::AnyConnection;
 use crate::clock::ClockReading;
 use crate::domain::ids::{AgentId, RuleId, SubscriptionId, TenantId};
 use crate::domain::time::UtcMicros;
-use crate::store::batch::{self, ManyRows, Script, Values};
+use crate::store::batch::{self, ManyRows, Script, Values, last_of_each};
 use crate::store::cells::Cells;
 use crate::store::change::{
     AgentCounters, Commit, IdempotencyRow, RuleVersion, SubscriptionRow, SubscriptionWrite, TenantStatus,
 };
 use crate::store::error::{CommitError, ReadError};
 use crate::store::reader::Reader;
-use crate::store::tables::last_of_each;
 
 pub(in crate::store) const SET_COUNTERS: ManyRows = ManyRows {
     head: "INSERT INTO agent_counters (tenant, agent, sequence, local_day, violations, not_ready_us) VALUES",

@@ -7,12 +7,11 @@ use sqlx::any::AnyRow;
 
 use crate::domain::ids::{AgentId, TenantId, TransitionId};
 use crate::domain::time::UtcMicros;
-use crate::store::batch::{self, ManyRows, Script, Values};
+use crate::store::batch::{self, ManyRows, Script, Values, last_of_each};
 use crate::store::cells::Cells;
 use crate::store::change::CallWrite;
 use crate::store::error::{CommitError, ReadError};
 use crate::store::reader::Reader;
-use crate::store::tables::last_of_each;
 
 pub(in crate::store) const UPSERT: ManyRows = ManyRows {
     head: "INSERT INTO platform_calls (tenant, id, kind, agent, transition, attempt, sent_at, answered_at, outcome, \

@@ -8,12 +8,11 @@ use sqlx::any::AnyRow;
 use crate::domain::ids::{JobId, ReportRunId, TenantId};
 use crate::domain::reports::report_run::{ReportRun, RunFile, RunStatus};
 use crate::domain::time::UtcMicros;
-use crate::store::batch::{self, ManyRows, Script, Values};
+use crate::store::batch::{self, ManyRows, Script, Values, last_of_each};
 use crate::store::cells::Cells;
 use crate::store::change::Commit;
 use crate::store::error::{CommitError, ReadError};
 use crate::store::reader::Reader;
-use crate::store::tables::last_of_each;
 
 pub(in crate::store) const SET: ManyRows = ManyRows {
     head: "INSERT INTO report_runs (tenant, id, asked_by, asked_at, job, request, format, section, place, status, attempts, started_at, \

@@ -4,12 +4,11 @@ use sqlx::AnyConnection;
 
 use crate::domain::ids::{AgentId, RuleId, TenantId};
 use crate::domain::time::UtcMicros;
-use crate::store::batch::{self, ManyRows, Script, Values};
+use crate::store::batch::{self, ManyRows, Script, Values, last_of_each};
 use crate::store::cells::Cells;
 use crate::store::change::RuleMemoryWrite;
 use crate::store::error::{CommitError, ReadError};
 use crate::store::reader::Reader;
-use crate::store::tables::last_of_each;
 
 pub(in crate::store) const SET_MEMORY: ManyRows = ManyRows {
     head: "INSERT INTO automation_memory (tenant, agent, rule, acted_at, fact_key, held_key, left_alone_until) VALUES",

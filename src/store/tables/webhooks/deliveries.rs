@@ -6,11 +6,10 @@ use sqlx::AnyConnection;
 use crate::domain::ids::AgentId;
 use crate::domain::time::UtcMicros;
 use crate::domain::webhooks::delivery::DeliveryStatus;
-use crate::store::batch::{self, ManyRows, Script};
+use crate::store::batch::{self, ManyRows, Script, last_of_each};
 use crate::store::change::Commit;
 use crate::store::error::CommitError;
 use crate::store::outbox::{AttemptWrite, DeliveryWrite, EndpointWrite};
-use crate::store::tables::last_of_each;
 
 pub(in crate::store) const ADD_ENDPOINTS: ManyRows = ManyRows {
     head: "INSERT INTO endpoints (tenant, id, created_at, sent_through) VALUES",

@@ -9,9 +9,8 @@ use crate::domain::webhooks::event::{Event, EventKind};
 use crate::store::batch::{self, ManyRows, Script, Values};
 use crate::store::cells::Cells;
 use crate::store::error::{CommitError, ReadError};
+use crate::store::last_numbers::LastNumbers;
 use crate::store::reader::Reader;
-use crate::store::sequence_ends::LastNumbers;
-use crate::store::tables::last_integer;
 
 pub(in crate::store) const ADD: ManyRows = ManyRows {
     head: "INSERT INTO events (tenant, number, id, at, kind, agent, sequence, body) VALUES",
@@ -48,7 +47,7 @@ pub(in crate::store) async fn last_number(
     connection: &mut AnyConnection,
     tenant: &TenantId,
 ) -> Result<i64, CommitError> {
-    last_integer(connection, LAST_NUMBER, tenant).await
+    batch::fetch_integer(connection, LAST_NUMBER, Values::of(tenant)).await
 }
 
 /// An event with its number and its body.
