@@ -87,8 +87,7 @@ pub(super) async fn take_over(
     identity: &ProcessIdentity,
     now: UtcMicros,
 ) -> Result<i64, sqlx::Error> {
-    let mut values = Values::default();
-    values
+    let values = Values::default()
         .text(role.name())
         .text(&*identity.host)
         .int(i64::from(identity.pid))
@@ -126,9 +125,7 @@ pub(super) async fn epoch(connection: &mut AnyConnection) -> Result<i64, sqlx::E
 /// Writes to the row and restores it within the transaction.
 pub(super) async fn probe(connection: &mut AnyConnection) -> Result<(), CommitError> {
     for step in [1, -1] {
-        let mut values = Values::default();
-        values.int(step);
-        batch::execute(connection, PROBE, values).await?;
+        batch::execute(connection, PROBE, Values::default().int(step)).await?;
     }
     Ok(())
 }

@@ -115,33 +115,14 @@ impl PruneSlice {
     }
 
     fn values(&self) -> Values {
-        let mut values = Values::default();
-        values.text(self.tenant.as_ref().map_or("", TenantId::as_str)).int(self.before.as_micros());
+        let values = Values::default().text(self.tenant.as_ref().map_or("", TenantId::as_str)).instant(self.before);
         match &self.target {
             PruneTarget::History(agent) => values.text(agent.as_str()),
             PruneTarget::JobRuns(job) => values.text(job.as_str()),
             PruneTarget::RuleFindings => values.text(rules::first_id_at(self.before)),
             PruneTarget::AnalyticsRowsOf(run) => values.text(run.to_string()),
-            PruneTarget::Transitions
-            | PruneTarget::Attempts
-            | PruneTarget::OtherCalls
-            | PruneTarget::IdempotencyKeys
-            | PruneTarget::SkillFigures
-            | PruneTarget::QueueFigures
-            | PruneTarget::SkillQuarters
-            | PruneTarget::QueueQuarters
-            | PruneTarget::ChangeSetAgents
-            | PruneTarget::ChangeSets
-            | PruneTarget::Exceptions
-            | PruneTarget::AdherenceDays
-            | PruneTarget::ObservedSpans
-            | PruneTarget::ReportRuns
-            | PruneTarget::AnalyticsResults
-            | PruneTarget::AnalyticsRows
-            | PruneTarget::AnalyticsRuns
-            | PruneTarget::Anomalies => &mut values,
-        };
-        values
+            _ => values,
+        }
     }
 
     /// Returns the statement to run first, if any, and the deletion.
