@@ -23,10 +23,10 @@ pub struct AccessChange {
 impl AccessChange {
     /// Returns whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        let Self { accounts, tokens, deleted_tokens: forgotten_tokens, sessions, ended_sessions } = self;
+        let Self { accounts, tokens, deleted_tokens, sessions, ended_sessions } = self;
         accounts.is_empty()
             && tokens.is_empty()
-            && forgotten_tokens.is_empty()
+            && deleted_tokens.is_empty()
             && sessions.is_empty()
             && ended_sessions.is_empty()
     }

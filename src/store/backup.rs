@@ -130,8 +130,7 @@ pub(super) async fn write_copy(backend: &Backend, access: Access, partial: &Path
     let mut connection = backend.connect(access).await.map_err(failed)?;
     let copied = async {
         sqlx::raw_sql(ALLOW_COPY).execute(&mut connection).await?;
-        let mut values = Values::default();
-        values.text(partial.to_string_lossy());
+        let values = Values::default().text(partial.to_string_lossy());
         sqlx::query_with(COPY, values.into_arguments()?).execute(&mut connection).await
     }
     .await;

@@ -14,6 +14,10 @@ use sqlx::{AnyConnection, Arguments, AssertSqlSafe, Row};
 
 use super::error::CommitError;
 use crate::domain::ids::TenantId;
+use crate::domain::time::UtcMicros;
+
+/// The maximum number of rows on one page of a list.
+pub const PAGE_LIMIT: u32 = 500;
 
 /// The maximum number of rows in one statement. With the widest table (22 columns) this stays below SQLite's limit of
 /// 32,766 values and PostgreSQL's of 65,535.
@@ -116,7 +120,7 @@ impl Script {
     /// may use the connection. See [`super::backend::Backend::begin_if_epoch_matches`].
     pub(super) fn defer_begin(&mut self, begin: &'static str, epoch: i64) {
         self.deferred.push_str(begin);
-        self.values.int(epoch);
+        self.values = std::mem::take(&mut self.values).int(epoch);
         self.has_deferred_begin = true;
     }
 
@@ -163,16 +167,14 @@ impl Script {
     }
 
     /// Adds a deferred statement.
-    fn append<R>(&mut self, statement: &ManyRows, rows: &[R], bind: &impl Fn(&R, &mut Values)) {
+    fn append<R>(&mut self, statement: &ManyRows, rows: &[R], bind: &impl Fn(&R, Values) -> Values) {
         let text = self.text(statement, rows.len());
         if !self.deferred.is_empty() {
             self.deferred.push_str("; ");
         }
         self.deferred.push_str(&text);
         self.deferred_tables.push(statement.table());
-        for row in rows {
-            bind(row, &mut self.values);
-        }
+        self.values = rows.iter().fold(std::mem::take(&mut self.values), |values, row| bind(row, values));
     }
 }
 
@@ -192,9 +194,7 @@ impl std::fmt::Debug for Values {
 impl Values {
     /// Returns the values of a statement about one tenant, which is its first value.
     pub(super) fn of(tenant: &TenantId) -> Self {
-        let mut values = Self::default();
-        values.text(tenant.as_str());
-        values
+        Self::default().text(tenant.as_str())
     }
 
     pub(super) fn with_capacity(capacity: usize) -> Self {
@@ -203,36 +203,58 @@ impl Values {
         result
     }
 
-    fn add<'t, T: sqlx::Encode<'t, sqlx::Any> + sqlx::Type<sqlx::Any>>(&mut self, value: T) -> &mut Self {
+    fn add<'t, T: sqlx::Encode<'t, sqlx::Any> + sqlx::Type<sqlx::Any>>(mut self, value: T) -> Self {
         if let Err(error) = self.arguments.add(value) {
             self.error.get_or_insert(error);
         }
         self
     }
 
-    pub(super) fn text(&mut self, value: impl Into<String>) -> &mut Self {
+    pub(super) fn text(self, value: impl Into<String>) -> Self {
         self.add::<String>(value.into())
     }
 
-    pub(super) fn text_or_null(&mut self, value: Option<impl Into<String>>) -> &mut Self {
+    pub(super) fn text_or_null(self, value: Option<impl Into<String>>) -> Self {
         self.add::<Option<String>>(value.map(Into::into))
     }
 
-    pub(super) fn int(&mut self, value: i64) -> &mut Self {
+    pub(super) fn int(self, value: i64) -> Self {
         self.add(value)
     }
 
-    pub(super) fn int_or_null(&mut self, value: Option<i64>) -> &mut Self {
+    pub(super) fn int_or_null(self, value: Option<i64>) -> Self {
         self.add(value)
     }
 
     /// Adds a count; one above `i64::MAX` is stored as `i64::MAX`.
-    pub(super) fn count(&mut self, value: u64) -> &mut Self {
-        self.add(i64::try_from(value).unwrap_or(i64::MAX))
+    pub(super) fn count(self, value: u64) -> Self {
+        self.count_or_null(Some(value))
     }
 
-    pub(super) fn bytes(&mut self, value: &[u8]) -> &mut Self {
+    pub(super) fn count_or_null(self, value: Option<u64>) -> Self {
+        self.add(value.map(|count| i64::try_from(count).unwrap_or(i64::MAX)))
+    }
+
+    pub(super) fn instant(self, value: UtcMicros) -> Self {
+        self.add(value.as_micros())
+    }
+
+    pub(super) fn instant_or_null(self, value: Option<UtcMicros>) -> Self {
+        self.add(value.map(UtcMicros::as_micros))
+    }
+
+    pub(super) fn bytes(self, value: &[u8]) -> Self {
         self.add(value)
+    }
+
+    /// Adds the number of rows on a page, capped at [`PAGE_LIMIT`].
+    pub(super) fn page(self, limit: u32) -> Self {
+        self.int(limit.min(PAGE_LIMIT).into())
+    }
+
+    /// Adds an id before which a page begins; without one, a text that sorts after every id.
+    pub(super) fn before(self, id: Option<impl ToString>) -> Self {
+        self.text(id.map_or_else(|| "~".to_owned(), |id| id.to_string()))
     }
 
     /// Returns the arguments, or the error of the first value that could not be encoded.
@@ -244,15 +266,21 @@ impl Values {
     }
 }
 
+/// The writer's open transaction.
+pub(super) struct Transaction<'a> {
+    pub(super) connection: &'a mut AnyConnection,
+    pub(super) script: &'a mut Script,
+}
+
 /// Runs a statement over all `rows`, in as few round trips as possible. The last ones may be deferred until
 /// [`Script::commit`]; the order of statements on a table is kept.
 pub(super) async fn run<R>(
-    connection: &mut AnyConnection,
-    script: &mut Script,
+    transaction: &mut Transaction<'_>,
     statement: &ManyRows,
     rows: &[R],
-    bind: impl Fn(&R, &mut Values),
+    bind: impl Fn(&R, Values) -> Values,
 ) -> Result<(), CommitError> {
+    let Transaction { connection, script } = transaction;
     for round in RowChunks(rows) {
         if script.can_defer(round.len()) {
             script.append(statement, round, &bind);
@@ -267,7 +295,7 @@ pub(super) async fn run<R>(
             }
             let arguments = bind_rows(statement, round, &bind)?;
             let query = sqlx::query_with(AssertSqlSafe(script.text(statement, round.len())), arguments);
-            query.execute(&mut *connection).await.map_err(CommitError::from_engine)?;
+            query.execute(&mut **connection).await.map_err(CommitError::from_engine)?;
         }
     }
     Ok(())
@@ -275,31 +303,32 @@ pub(super) async fn run<R>(
 
 /// Runs a statement like [`run`] and returns the rows of its `RETURNING` clause.
 pub(super) async fn run_returning<R>(
-    connection: &mut AnyConnection,
-    script: &mut Script,
+    transaction: &mut Transaction<'_>,
     statement: &ManyRows,
     rows: &[R],
-    bind: impl Fn(&R, &mut Values),
+    bind: impl Fn(&R, Values) -> Values,
 ) -> Result<Vec<AnyRow>, CommitError> {
     let mut returned = Vec::new();
     if rows.is_empty() {
         return Ok(returned);
     }
+    let Transaction { connection, script } = transaction;
     script.flush(connection).await.map_err(CommitError::from_engine)?;
     for round in RowChunks(rows) {
         let arguments = bind_rows(statement, round, &bind)?;
         let query = sqlx::query_with(AssertSqlSafe(script.text(statement, round.len())), arguments);
-        returned.extend(query.fetch_all(&mut *connection).await.map_err(CommitError::from_engine)?);
+        returned.extend(query.fetch_all(&mut **connection).await.map_err(CommitError::from_engine)?);
     }
     Ok(returned)
 }
 
-fn bind_rows<R>(statement: &ManyRows, rows: &[R], bind: impl Fn(&R, &mut Values)) -> Result<AnyArguments, CommitError> {
-    let mut values = Values::with_capacity(rows.len() * statement.width);
-    for row in rows {
-        bind(row, &mut values);
-    }
-    values.into_arguments().map_err(CommitError::from_engine)
+fn bind_rows<R>(
+    statement: &ManyRows,
+    rows: &[R],
+    bind: impl Fn(&R, Values) -> Values,
+) -> Result<AnyArguments, CommitError> {
+    let values = Values::with_capacity(rows.len() * statement.width);
+    rows.iter().fold(values, |values, row| bind(row, values)).into_arguments().map_err(CommitError::from_engine)
 }
 
 /// Runs a statement and returns the number of rows that it changed.

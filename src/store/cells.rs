@@ -140,6 +140,17 @@ impl<'r> Cells<'r> {
         known(text).ok_or_else(|| self.decode_error(column, Arc::new(UnknownValue(text.to_owned()))))
     }
 
+    pub(super) fn known_value_or_null<T>(
+        &self,
+        column: &'static str,
+        known: impl Fn(&str) -> Option<T>,
+    ) -> Result<Option<T>, ReadError> {
+        match self.text_or_null(column)? {
+            None => Ok(None),
+            Some(_) => self.known_value(column, known).map(Some),
+        }
+    }
+
     pub(super) fn json<T: serde::de::DeserializeOwned>(&self, column: &'static str) -> Result<T, ReadError> {
         serde_json::from_str(self.text(column)?).map_err(|error| self.decode_error(column, Arc::new(error)))
     }

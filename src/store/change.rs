@@ -227,6 +227,17 @@ pub enum HistoryWrite {
     },
 }
 
+impl HistoryWrite {
+    /// Returns the agent, and the earliest time whose state the step changes.
+    pub(super) fn agent_and_time(&self) -> ((&TenantId, &AgentId), UtcMicros) {
+        match self {
+            Self::Enter(row) => ((&row.tenant, &row.agent), row.entered_at),
+            Self::Retime { tenant, agent, from, to, .. } => ((tenant, agent), *from.min(to)),
+            Self::Remove { tenant, agent, entered_at } => ((tenant, agent), *entered_at),
+        }
+    }
+}
+
 /// A state of an agent from a given time on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryRow {

@@ -2,7 +2,7 @@
 
 use sqlx::{AnyConnection, Row};
 
-use super::batch::Values;
+use super::batch::{self, Values};
 use super::cells::Cells;
 use super::error::{CommitError, ReadError, describe_holder};
 use crate::domain::time::UtcMicros;
@@ -87,8 +87,7 @@ pub(super) async fn take_over(
     identity: &ProcessIdentity,
     now: UtcMicros,
 ) -> Result<i64, sqlx::Error> {
-    let mut values = Values::default();
-    values
+    let values = Values::default()
         .text(role.name())
         .text(&*identity.host)
         .int(i64::from(identity.pid))
@@ -126,10 +125,7 @@ pub(super) async fn epoch(connection: &mut AnyConnection) -> Result<i64, sqlx::E
 /// Writes to the row and restores it within the transaction.
 pub(super) async fn probe(connection: &mut AnyConnection) -> Result<(), CommitError> {
     for step in [1, -1] {
-        let mut values = Values::default();
-        values.int(step);
-        let arguments = values.into_arguments().map_err(CommitError::from_engine)?;
-        sqlx::query_with(PROBE, arguments).execute(&mut *connection).await.map_err(CommitError::from_engine)?;
+        batch::execute(connection, PROBE, Values::default().int(step)).await?;
     }
     Ok(())
 }

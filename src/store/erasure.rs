@@ -25,13 +25,13 @@ pub struct ErasureChange {
 impl ErasureChange {
     /// Returns whether there is nothing to write.
     pub const fn is_empty(&self) -> bool {
-        let Self { erasures, marks, moves, wiped_rows: wiped, notes, erased_agents: gone } = self;
+        let Self { erasures, marks, moves, wiped_rows, notes, erased_agents } = self;
         erasures.is_empty()
             && marks.is_empty()
             && moves.is_empty()
-            && wiped.is_empty()
+            && wiped_rows.is_empty()
             && notes.is_empty()
-            && gone.is_empty()
+            && erased_agents.is_empty()
     }
 }
 

@@ -269,15 +269,7 @@ impl CommitError {
 
     /// Returns whether a single change may be the cause, so that the others of the group are worth retrying.
     pub(super) const fn may_be_caused_by_one_change(&self) -> bool {
-        match self {
-            Self::Refused(_) => true,
-            Self::Full
-            | Self::ReadOnly
-            | Self::LostEpoch { .. }
-            | Self::Broken(_)
-            | Self::Unknown(_)
-            | Self::Closed => false,
-        }
+        matches!(self, Self::Refused(_))
     }
 }
 

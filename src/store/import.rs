@@ -5,7 +5,7 @@
 
 use sqlx::AnyConnection;
 
-use super::batch::{self, Script, Values};
+use super::batch::{self, Transaction, Values};
 use super::change::{AgentSchedule, AgentSkillsWrite, AgentWrite, Commit, ScheduleImport};
 use super::error::CommitError;
 use super::tables::adherence;
@@ -43,26 +43,14 @@ pub(super) async fn unchanged_version(
     connection: &mut AnyConnection,
     import: &ScheduleImport,
 ) -> Result<Option<u64>, CommitError> {
-    let mut values = Values::default();
-    values.text(import.tenant.as_str()).bytes(&import.content_hash.0);
-    Ok(fetch_integer(connection, UNCHANGED_VERSION, values).await?.map(i64::unsigned_abs))
+    let values = Values::of(&import.tenant).bytes(&import.content_hash.0);
+    let version = batch::fetch_integer(connection, UNCHANGED_VERSION, values).await?;
+    Ok((version > 0).then(|| version.unsigned_abs()))
 }
 
 /// Returns the active version; 0 before the first.
 pub(super) async fn current_version(connection: &mut AnyConnection, tenant: &TenantId) -> Result<i64, CommitError> {
-    let mut values = Values::default();
-    values.text(tenant.as_str());
-    Ok(fetch_integer(connection, CURRENT_VERSION, values).await?.unwrap_or(0))
-}
-
-async fn fetch_integer(
-    connection: &mut AnyConnection,
-    statement: &'static str,
-    values: Values,
-) -> Result<Option<i64>, CommitError> {
-    let arguments = values.into_arguments().map_err(CommitError::from_engine)?;
-    let row = sqlx::query_with(statement, arguments).fetch_optional(connection).await;
-    row.and_then(|row| row.map(|row| sqlx::Row::try_get(&row, 0)).transpose()).map_err(CommitError::from_engine)
+    batch::fetch_integer(connection, CURRENT_VERSION, Values::of(tenant)).await
 }
 
 /// Deletes what is staged for a tenant beyond the active version.
@@ -72,10 +60,7 @@ pub(super) async fn clear_staged(
     current: i64,
 ) -> Result<(), CommitError> {
     for statement in CLEAR_STAGED {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).int(current);
-        let arguments = values.into_arguments().map_err(CommitError::from_engine)?;
-        sqlx::query_with(statement, arguments).execute(&mut *connection).await.map_err(CommitError::from_engine)?;
+        batch::execute(connection, statement, Values::of(tenant).int(current)).await?;
     }
     Ok(())
 }
@@ -93,26 +78,20 @@ pub(super) async fn clear_all_staged(connection: &mut AnyConnection) -> Result<(
 
 /// Writes the rows of some agents for a version that is not active yet.
 pub(super) async fn stage(
-    connection: &mut AnyConnection,
-    script: &mut Script,
+    transaction: &mut Transaction<'_>,
     tenant: &TenantId,
     version: i64,
     agents: &[AgentSchedule],
 ) -> Result<(), CommitError> {
-    let span = |agent: &AgentSchedule, start: UtcMicros, end: UtcMicros, values: &mut Values| {
-        values.text(tenant.as_str()).text(agent.agent.id.as_str()).int(start.as_micros()).int(end.as_micros());
-        values.int(version);
+    let span = |agent: &AgentSchedule, start: UtcMicros, end: UtcMicros, values: Values| {
+        values.text(tenant.as_str()).text(agent.agent.id.as_str()).instant(start).instant(end).int(version)
     };
-    for statement in [&RETIRE_IN_COVERAGE, &RETIRE_COVERAGE] {
-        batch::run(connection, script, statement, agents, |agent, values| {
-            span(agent, agent.coverage.start, agent.coverage.end, values);
+    for statement in [&RETIRE_IN_COVERAGE, &RETIRE_COVERAGE, &ADD_COVERAGE] {
+        batch::run(transaction, statement, agents, |agent, values| {
+            span(agent, agent.coverage.start, agent.coverage.end, values)
         })
         .await?;
     }
-    batch::run(connection, script, &ADD_COVERAGE, agents, |agent, values| {
-        span(agent, agent.coverage.start, agent.coverage.end, values);
-    })
-    .await?;
     let mut shifts: Vec<(&AgentSchedule, &Shift, String)> = Vec::new();
     for agent in agents {
         for shift in &agent.shifts {
@@ -121,42 +100,40 @@ pub(super) async fn stage(
             shifts.push((agent, shift, activities));
         }
     }
-    batch::run(connection, script, &RETIRE_OVERLAPPED, &shifts, |(agent, shift, _), values| {
-        span(agent, shift.start, shift.end, values);
+    batch::run(transaction, &RETIRE_OVERLAPPED, &shifts, |(agent, shift, _), values| {
+        span(agent, shift.start, shift.end, values)
     })
     .await?;
-    batch::run(connection, script, &ADD_SHIFTS, &shifts, |(agent, shift, activities), values| {
-        span(agent, shift.start, shift.end, values);
-        values.text(&**activities);
+    batch::run(transaction, &ADD_SHIFTS, &shifts, |(agent, shift, activities), values| {
+        span(agent, shift.start, shift.end, values).text(&**activities)
     })
     .await
 }
 
 /// Activates a staged version.
 pub(super) async fn activate(
-    connection: &mut AnyConnection,
-    script: &mut Script,
+    transaction: &mut Transaction<'_>,
     version: i64,
     now: UtcMicros,
     import: &ScheduleImport,
 ) -> Result<(), CommitError> {
     let from = import.agents.iter().map(|agent| agent.coverage.start).min().unwrap_or(now);
     let to = import.agents.iter().map(|agent| agent.coverage.end).max().unwrap_or(now);
-    batch::run(connection, script, &ADD_VERSION, &[import], |import, values| {
+    batch::run(transaction, &ADD_VERSION, &[import], |import, values| {
         values
             .text(import.tenant.as_str())
             .int(version)
             .text(&*import.name)
             .bytes(&import.content_hash.0)
-            .int(now.as_micros())
+            .instant(now)
             .text(&*import.actor)
-            .int(from.as_micros())
-            .int(to.as_micros())
+            .instant(from)
+            .instant(to)
             .count(import.agents.len() as u64)
-            .count(import.shift_count() as u64);
+            .count(import.shift_count() as u64)
     })
     .await?;
-    adherence::mark_rescheduled(connection, &import.tenant, version, from).await
+    adherence::mark_rescheduled(transaction.connection, &import.tenant, version, from).await
 }
 
 impl ScheduleImport {

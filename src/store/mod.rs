@@ -40,6 +40,7 @@ mod writer_metrics;
 
 pub use access::AccessChange;
 pub use backup::{BackupError, BackupResult, back_up, partial_path};
+pub use batch::PAGE_LIMIT;
 pub use chain::{BadHead, ChainTrust, ChainVerdict, PRUNED_ACTION};
 pub use change::{
     AdherenceChange, AdherenceDay, AgentCounters, AgentSchedule, AgentSkillsWrite, AgentWrite, AnalyticsRows,
@@ -85,11 +86,3 @@ pub use tables::webhooks::delivery_reading::{Backlog, DeliveryFilter, DueDeliver
 pub use tables::webhooks::events::StoredEvent;
 pub use writer::Writer;
 pub use writer_metrics::WriterMetrics;
-
-/// The maximum number of rows on one page of a list.
-pub const PAGE_LIMIT: u32 = 500;
-
-/// Returns the page length to bind, capped at [`PAGE_LIMIT`].
-const fn page(limit: u32) -> i64 {
-    if limit < PAGE_LIMIT { limit as i64 } else { PAGE_LIMIT as i64 }
-}

@@ -26,22 +26,14 @@ pub struct OutboxChange {
 impl OutboxChange {
     /// Returns whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        let Self {
-            endpoints,
-            deliveries,
-            attempts,
-            releases,
-            parked_resends: recoveries,
-            clock_adjustments: clock_set,
-            event_prunes: forgotten,
-        } = self;
+        let Self { endpoints, deliveries, attempts, releases, parked_resends, clock_adjustments, event_prunes } = self;
         endpoints.is_empty()
             && deliveries.is_empty()
             && attempts.is_empty()
             && releases.is_empty()
-            && recoveries.is_empty()
-            && clock_set.is_empty()
-            && forgotten.is_empty()
+            && parked_resends.is_empty()
+            && clock_adjustments.is_empty()
+            && event_prunes.is_empty()
     }
 }
 

@@ -33,12 +33,6 @@ impl Reader {
         &self.backend
     }
 
-    pub(super) async fn fetch_all(&self, statement: &'static str, values: Values) -> Result<Vec<AnyRow>, ReadError> {
-        let query = sqlx::query_with(statement, values.into_arguments()?);
-        let read = async { Ok(query.fetch_all(&self.pool).await?) };
-        self.interceptor.run(EngineOperation::Read, ReadError::from, read).await
-    }
-
     pub(super) async fn fetch_optional(
         &self,
         statement: &'static str,
@@ -65,6 +59,32 @@ impl Reader {
             Ok(())
         };
         self.interceptor.run(EngineOperation::Read, ReadError::from, read).await
+    }
+
+    /// Returns what `read` takes from each row.
+    pub(super) async fn read_rows<T: Send>(
+        &self,
+        statement: &'static str,
+        values: Values,
+        mut read: impl FnMut(&AnyRow) -> Result<T, ReadError> + Send,
+    ) -> Result<Vec<T>, ReadError> {
+        let mut rows = Vec::new();
+        let push = |row: &AnyRow| {
+            rows.push(read(row)?);
+            Ok(())
+        };
+        self.for_each_row(statement, values, push).await?;
+        Ok(rows)
+    }
+
+    /// Returns what `read` takes from the first row, if there is one.
+    pub(super) async fn read_row<T>(
+        &self,
+        statement: &'static str,
+        values: Values,
+        read: impl Fn(&AnyRow) -> Result<T, ReadError>,
+    ) -> Result<Option<T>, ReadError> {
+        self.fetch_optional(statement, values).await?.as_ref().map(read).transpose()
     }
 
     /// Returns the process that holds the store, or held it last.

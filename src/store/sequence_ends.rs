@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use sqlx::AnyConnection;
 use tokio::sync::watch;
 
-use super::change::{Commit, HistoryWrite};
+use super::change::Commit;
 use super::error::CommitError;
 use super::last_numbers::LastNumbers;
 use super::tables::adherence::SettledDays;
@@ -72,9 +72,6 @@ impl EventNumberChannels {
 
 /// Returns the tenants whose numbers a change needs.
 pub(super) fn tenants_with_numbered_rows(commit: &Commit) -> impl Iterator<Item = &TenantId> {
-    let history = commit.history.iter().map(|step| match step {
-        HistoryWrite::Enter(row) => &row.tenant,
-        HistoryWrite::Retime { tenant, .. } | HistoryWrite::Remove { tenant, .. } => tenant,
-    });
+    let history = commit.history.iter().map(|step| step.agent_and_time().0.0);
     history.chain(commit.audit.iter().map(|draft| &draft.tenant)).chain(commit.events.iter().map(|event| &event.tenant))
 }

@@ -1,6 +1,7 @@
 //! The size of the store and the free space on its disk, read while the store is in use.
 
 use rustix::fs::statvfs;
+use sqlx::any::AnyRow;
 
 use super::backend::Backend;
 use super::batch::Values;
@@ -33,8 +34,8 @@ impl Reader {
                 disk_free_bytes: statvfs(path).ok().map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize)),
             }),
             Backend::Postgres { .. } => {
-                let row = self.fetch_optional(POSTGRES_SIZE, Values::default()).await?;
-                let bytes = row.map(|row| Cells::new("pg_database_size", &row).number("bytes")).transpose()?;
+                let read = |row: &AnyRow| Cells::new("pg_database_size", row).number("bytes");
+                let bytes = self.read_row(POSTGRES_SIZE, Values::default(), read).await?;
                 Ok(StoreSize { bytes: bytes.unwrap_or_default(), log_bytes: None, disk_free_bytes: None })
             }
         }

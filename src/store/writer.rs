@@ -13,7 +13,7 @@ use sqlx::AnyConnection;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::backend::{Access, Backend, close_quietly};
-use super::batch::{Script, Values};
+use super::batch::{self, Script, Transaction, Values};
 use super::change::{AgentSchedule, Commit, CommitResult, ImportOutcome, ScheduleImport};
 use super::checkpoint::{self, CheckpointResult};
 use super::control;
@@ -74,16 +74,14 @@ impl Writer {
     /// Stores a change, completely or not at all, and returns once it is durable. A queued change is stored even if the
     /// caller stops waiting.
     pub async fn commit(&self, commit: Commit) -> Result<CommitResult, CommitError> {
-        let (answer, answered) = oneshot::channel();
-        self.send(Job::Commit(Box::new(commit), answer), answered).await
+        self.ask(|answer| Job::Commit(Box::new(commit), answer)).await
     }
 
     /// Imports a schedule: stages it in slices, with other changes committed in between, and activates it in one
     /// commit. Content equal to the active schedule changes nothing. A queued import continues even if the caller stops
     /// waiting.
     pub async fn import(&self, import: ScheduleImport) -> Result<ImportOutcome, CommitError> {
-        let (answer, answered) = oneshot::channel();
-        self.send(Job::Import(Box::new(import), answer), answered).await
+        self.ask(|answer| Job::Import(Box::new(import), answer)).await
     }
 
     /// Returns a receiver for the number of a tenant's newest event, updated after each commit; 0 until the first
@@ -94,21 +92,18 @@ impl Writer {
 
     /// Records the address that the HTTP server listens on, for commands that look for the daemon.
     pub async fn set_listen(&self, address: &str) -> Result<(), CommitError> {
-        let (answer, answered) = oneshot::channel();
-        self.send(Job::SetListen(address.to_owned(), answer), answered).await
+        self.ask(|answer| Job::SetListen(address.to_owned(), answer)).await
     }
 
     /// Deletes one slice of at most [`super::SLICE_ROWS`] rows and returns how many were deleted. To delete more, call
     /// it again; other changes are committed in between.
     pub async fn prune(&self, slice: PruneSlice) -> Result<u64, CommitError> {
-        let (answer, answered) = oneshot::channel();
-        self.send(Job::Prune(Box::new(slice), answer), answered).await
+        self.ask(|answer| Job::Prune(Box::new(slice), answer)).await
     }
 
     /// Checkpoints the write-ahead log as far as readers allow, without waiting for them. Does nothing on PostgreSQL.
     pub async fn checkpoint(&self) -> Result<CheckpointResult, CommitError> {
-        let (answer, answered) = oneshot::channel();
-        self.send(Job::Checkpoint(answer), answered).await
+        self.ask(Job::Checkpoint).await
     }
 
     /// Returns whether no change is waiting for the writer.
@@ -124,15 +119,13 @@ impl Writer {
 
     /// Tests whether the store can be written, with a transaction that changes nothing.
     pub async fn probe(&self) -> Result<(), CommitError> {
-        let (answer, answered) = oneshot::channel();
-        self.send(Job::Probe(answer), answered).await
+        self.ask(Job::Probe).await
     }
 
     /// Checkpoints the write-ahead log as far as no reader needs it. SQLite also does so by itself, but does not report
     /// when it fails. Does nothing on PostgreSQL.
     pub async fn checkpoint_passive(&self) -> Result<(), CommitError> {
-        let (answer, answered) = oneshot::channel();
-        self.send(Job::PassiveCheckpoint(answer), answered).await
+        self.ask(Job::PassiveCheckpoint).await
     }
 
     /// Returns a receiver for the number of audit entries committed since the store was opened, over all tenants.
@@ -173,8 +166,9 @@ impl Writer {
         assert!(self.queue.send(Job::Set(pragma, answer)).await.is_ok() && answered.await.is_ok());
     }
 
-    async fn send<T>(&self, job: Job, answered: oneshot::Receiver<Result<T, CommitError>>) -> Result<T, CommitError> {
-        self.queue.send(job).await.map_err(|_| CommitError::Closed)?;
+    async fn ask<T>(&self, job: impl FnOnce(ReplySender<T>) -> Job) -> Result<T, CommitError> {
+        let (answer, answered) = oneshot::channel();
+        self.queue.send(job(answer)).await.map_err(|_| CommitError::Closed)?;
         answered.await.unwrap_or(Err(CommitError::Closed))
     }
 }
@@ -284,8 +278,7 @@ impl WriterTask {
                 }
                 #[cfg(test)]
                 Some(Job::Set(pragma, answer)) => {
-                    self.connect().await.expect("connects");
-                    let connection = self.connection.as_mut().expect("connected");
+                    let connection = self.connect().await.expect("connects");
                     sqlx::raw_sql(pragma).execute(connection).await.expect("a setting");
                     let _ = answer.send(());
                 }
@@ -377,7 +370,6 @@ impl WriterTask {
         let mut sequence_ends = self.sequence_ends.clone();
         let mut latest_updates = LatestEntryUpdates::new();
         let mut state = TransactionState {
-            script: &mut self.script,
             sequence_ends: &mut sequence_ends,
             latest_entries: &self.latest_entries,
             latest_updates: &mut latest_updates,
@@ -385,10 +377,11 @@ impl WriterTask {
         let now = self.clock.now();
         let written = async {
             match self.backend.begin_if_epoch_matches().filter(|_| transaction.is_write_only(state.sequence_ends)) {
-                Some(begin) => state.script.defer_begin(begin, self.epoch),
+                Some(begin) => self.script.defer_begin(begin, self.epoch),
                 None => control::begin(connection, self.backend.begin(), self.epoch).await?,
             }
-            transaction.apply(connection, &mut state, now).await
+            let mut open = Transaction { connection, script: &mut self.script };
+            transaction.apply(&mut open, &mut state, now).await
         }
         .await;
         let failed = match written {
@@ -437,7 +430,7 @@ impl WriterTask {
         }
     }
 
-    async fn connect(&mut self) -> Result<(), CommitError> {
+    async fn connect(&mut self) -> Result<&mut AnyConnection, CommitError> {
         if self.connection.is_none() {
             let mut connection = self.backend.connect(Access::Write).await.map_err(CommitError::from_engine)?;
             if !lock::acquire_session_lock(&self.backend, &mut connection).await.map_err(CommitError::from_engine)? {
@@ -446,35 +439,27 @@ impl WriterTask {
             }
             self.connection = Some(connection);
         }
-        Ok(())
+        self.connection.as_mut().ok_or(CommitError::Closed)
     }
 
     async fn set_listen(&mut self, address: &str) -> Result<(), CommitError> {
-        self.connect().await?;
-        let Some(connection) = self.connection.as_mut() else { return Err(CommitError::Closed) };
-        let mut values = Values::default();
-        values.text(address).int(self.epoch);
-        let arguments = values.into_arguments().map_err(CommitError::from_engine)?;
-        let done = sqlx::query_with(control::SET_LISTEN, arguments).execute(connection).await;
-        done.map(|_| ()).map_err(CommitError::from_engine)
+        let values = Values::default().text(address).int(self.epoch);
+        batch::execute(self.connect().await?, control::SET_LISTEN, values).await.map(|_| ())
     }
 
     async fn checkpoint(&mut self) -> Result<CheckpointResult, CommitError> {
-        self.connect().await?;
-        let Some(connection) = self.connection.as_mut() else { return Err(CommitError::Closed) };
-        checkpoint::checkpoint_without_waiting(&self.backend, connection).await
+        let backend = self.backend.clone();
+        checkpoint::checkpoint_without_waiting(&backend, self.connect().await?).await
     }
 
     async fn checkpoint_passive(&mut self) -> Result<(), CommitError> {
-        self.connect().await?;
-        let Some(connection) = self.connection.as_mut() else { return Err(CommitError::Closed) };
-        checkpoint::checkpoint_passive(&self.backend, connection).await
+        let backend = self.backend.clone();
+        checkpoint::checkpoint_passive(&backend, self.connect().await?).await
     }
 }
 
 /// The writer's cached state, as one transaction sees it.
 struct TransactionState<'a> {
-    script: &'a mut Script,
     /// A copy, which replaces the original when the transaction is committed.
     sequence_ends: &'a mut SequenceEnds,
     latest_entries: &'a LatestEntries,
@@ -511,25 +496,25 @@ impl TransactionWork<'_> {
 
     async fn apply(
         self,
-        connection: &mut AnyConnection,
+        transaction: &mut Transaction<'_>,
         state: &mut TransactionState<'_>,
         now: UtcMicros,
     ) -> Result<Vec<CommitResult>, CommitError> {
         match self {
-            Self::Changes(group) => apply(connection, state, now, group).await,
-            Self::Probe => control::probe(connection).await.map(|()| Vec::new()),
+            Self::Changes(group) => apply(transaction, state, now, group).await,
+            Self::Probe => control::probe(transaction.connection).await.map(|()| Vec::new()),
             Self::ClearStaged(tenant, current) => {
-                import::clear_staged(connection, tenant, current).await.map(|()| Vec::new())
+                import::clear_staged(transaction.connection, tenant, current).await.map(|()| Vec::new())
             }
             Self::Stage(tenant, version, agents) => {
-                import::stage(connection, state.script, tenant, version, agents).await.map(|()| Vec::new())
+                import::stage(transaction, tenant, version, agents).await.map(|()| Vec::new())
             }
             Self::Prune(slice, gone) => {
-                retention::prune(connection, slice).await.map(|count| *gone = count).map(|()| Vec::new())
+                retention::prune(transaction.connection, slice).await.map(|count| *gone = count).map(|()| Vec::new())
             }
             Self::Activate(version, import, with) => {
-                import::activate(connection, state.script, version, now, import).await?;
-                apply(connection, state, now, &[with]).await
+                import::activate(transaction, version, now, import).await?;
+                apply(transaction, state, now, &[with]).await
             }
         }
     }
@@ -537,18 +522,18 @@ impl TransactionWork<'_> {
 
 /// Writes the rows of all changes, table by table.
 async fn apply(
-    connection: &mut AnyConnection,
+    transaction: &mut Transaction<'_>,
     state: &mut TransactionState<'_>,
     now: UtcMicros,
     group: &[&Commit],
 ) -> Result<Vec<CommitResult>, CommitError> {
-    let TransactionState { script, sequence_ends: tails, latest_entries: latest, latest_updates: news } = state;
-    tails.load(connection, group.iter().flat_map(|commit| tenants_with_numbered_rows(commit))).await?;
+    let TransactionState { sequence_ends: tails, latest_entries: latest, latest_updates: news } = state;
+    tails.load(transaction.connection, group.iter().flat_map(|commit| tenants_with_numbered_rows(commit))).await?;
     let SequenceEnds { heads, history: history_ids, events: event_numbers, settled_days: settled } = tails;
     let states = async {
-        agents::write(connection, script, group.iter().flat_map(|commit| &commit.agents)).await?;
+        agents::write(transaction, group.iter().flat_map(|commit| &commit.agents)).await?;
         let steps = group.iter().flat_map(|commit| &commit.history);
-        history::write(connection, script, history_ids, latest, steps).await
+        history::write(transaction, history_ids, latest, steps).await
     };
     // Polled after the first statement is sent, so that the engine writes history while this thread hashes and formats.
     let prepared = async {
@@ -559,19 +544,19 @@ async fn apply(
     let (states, worded) = tokio::join!(biased; states, prepared);
     let ((ids, latest_changes), (sealed, numbered)) = (states?, worded?);
     **news = latest_changes;
-    transitions::write(connection, script, now, group.iter().flat_map(|commit| &commit.transitions)).await?;
-    calls::write(connection, script, group.iter().flat_map(|commit| &commit.calls)).await?;
-    audit::write(connection, script, &sealed).await?;
-    audit::write_notes(connection, script, group.iter().flat_map(|commit| &commit.notes)).await?;
-    events::write(connection, script, &numbered).await?;
-    automation::write(connection, script, group.iter().flat_map(|commit| &commit.memory)).await?;
-    figures::write(connection, script, group).await?;
-    deliveries::write(connection, script, group).await?;
-    upkeep::write(connection, script, group).await?;
-    tables::write_rows(connection, script, group).await?;
-    adherence::write(connection, script, settled, group).await?;
-    access::write(connection, script, group).await?;
-    news.extend(erasing::write(connection, script, group).await?);
+    transitions::write(transaction, now, group.iter().flat_map(|commit| &commit.transitions)).await?;
+    calls::write(transaction, group.iter().flat_map(|commit| &commit.calls)).await?;
+    audit::write(transaction, &sealed).await?;
+    audit::write_notes(transaction, group.iter().flat_map(|commit| &commit.notes)).await?;
+    events::write(transaction, &numbered).await?;
+    automation::write(transaction, group.iter().flat_map(|commit| &commit.memory)).await?;
+    figures::write(transaction, group).await?;
+    deliveries::write(transaction, group).await?;
+    upkeep::write(transaction, group).await?;
+    tables::write_rows(transaction, group).await?;
+    adherence::write(transaction, settled, group).await?;
+    access::write(transaction, group).await?;
+    news.extend(erasing::write(transaction, group).await?);
     let (mut ids, mut seqs) = (ids.into_iter(), sealed.iter().map(|(_, entry)| entry.seq));
     Ok(group
         .iter()

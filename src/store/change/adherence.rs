@@ -22,8 +22,8 @@ pub struct AdherenceChange {
 impl AdherenceChange {
     /// Returns whether there is nothing to write.
     pub const fn is_empty(&self) -> bool {
-        let Self { observed_spans: sights, basis, days } = self;
-        sights.is_empty() && basis.is_empty() && days.is_empty()
+        let Self { observed_spans, basis, days } = self;
+        observed_spans.is_empty() && basis.is_empty() && days.is_empty()
     }
 }
 

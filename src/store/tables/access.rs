@@ -3,15 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
 use crate::domain::access::account::{Account, Session, StoredToken, TokenGrant};
 use crate::domain::access::rights::{Right, Role, Scope};
 use crate::domain::access::secret::Secret;
 use crate::domain::audit::Hash;
-use crate::domain::time::UtcMicros;
-use crate::store::batch::{self, ManyRows, Script};
+use crate::store::batch::{self, ManyRows, Transaction, Values};
 use crate::store::cells::Cells;
 use crate::store::change::Commit;
 use crate::store::error::{CommitError, ReadError};
@@ -46,29 +44,25 @@ pub(in crate::store) const TOKENS: &str = "SELECT id, made_by, hash, role, may, 
 pub(in crate::store) const SESSIONS: &str =
     "SELECT account, made_at, hash, seen_at, source FROM sessions ORDER BY account, made_at";
 
-pub(in crate::store) async fn write(
-    connection: &mut AnyConnection,
-    script: &mut Script,
-    commits: &[&Commit],
-) -> Result<(), CommitError> {
+pub(in crate::store) async fn write(transaction: &mut Transaction<'_>, commits: &[&Commit]) -> Result<(), CommitError> {
     let changes = || commits.iter().map(|commit| &commit.access);
     let accounts = batch::last_of_each(changes().flat_map(|change| &change.accounts), |row| &row.id);
-    batch::run(connection, script, &SET_ACCOUNTS, &accounts, |row, values| {
+    batch::run(transaction, &SET_ACCOUNTS, &accounts, |row, values| {
         values
             .text(&*row.id)
             .text(row.role.name())
             .text(to_json(&row.scope))
             .int(i64::from(row.disabled))
-            .int(row.created_at.as_micros())
+            .instant(row.created_at)
             .text(&*row.created_by)
-            .int(row.changed_at.as_micros())
+            .instant(row.changed_at)
             .count(row.version)
             .text(&*row.name)
-            .text_or_null(row.password_hash.as_ref().map(Secret::expose));
+            .text_or_null(row.password_hash.as_ref().map(Secret::expose))
     })
     .await?;
     let tokens = batch::last_of_each(changes().flat_map(|change| &change.tokens), |row| &row.id);
-    batch::run(connection, script, &SET_TOKENS, &tokens, |row, values| {
+    batch::run(transaction, &SET_TOKENS, &tokens, |row, values| {
         let (role, may, account) = match &row.grant {
             TokenGrant::Role(role) => (Some(role.name()), None, None),
             TokenGrant::Rights(rights) => (None, Some(join_names(rights)), None),
@@ -81,34 +75,28 @@ pub(in crate::store) async fn write(
             .text_or_null(may)
             .text_or_null(account)
             .text(to_json(&row.scope))
-            .int(row.created_at.as_micros())
+            .instant(row.created_at)
             .text(&*row.created_by)
-            .int_or_null(row.expires_at.map(UtcMicros::as_micros))
-            .int_or_null(row.revoked_at.map(UtcMicros::as_micros))
+            .instant_or_null(row.expires_at)
+            .instant_or_null(row.revoked_at)
             .text_or_null(row.revoked_by.as_deref())
-            .int_or_null(row.last_used_at.map(UtcMicros::as_micros));
+            .instant_or_null(row.last_used_at)
     })
     .await?;
     let deleted: Vec<_> = changes().flat_map(|change| &change.deleted_tokens).collect();
-    batch::run(connection, script, &DELETE_TOKENS, &deleted, |id, values| {
-        values.text(&***id);
-    })
-    .await?;
+    batch::run(transaction, &DELETE_TOKENS, &deleted, |id, values| values.text(&***id)).await?;
     let sessions = batch::last_of_each(changes().flat_map(|change| &change.sessions), |row| row.hash);
-    batch::run(connection, script, &SET_SESSIONS, &sessions, |row, values| {
+    batch::run(transaction, &SET_SESSIONS, &sessions, |row, values| {
         values
             .bytes(&row.hash.0)
             .text(&*row.account)
-            .int(row.created_at.as_micros())
-            .int(row.last_used_at.as_micros())
-            .text_or_null(row.source_address.map(|source| source.to_string()));
+            .instant(row.created_at)
+            .instant(row.last_used_at)
+            .text_or_null(row.source_address.map(|source| source.to_string()))
     })
     .await?;
     let ended: Vec<_> = changes().flat_map(|change| &change.ended_sessions).collect();
-    batch::run(connection, script, &END_SESSIONS, &ended, |hash, values| {
-        values.bytes(&hash.0);
-    })
-    .await
+    batch::run(transaction, &END_SESSIONS, &ended, |hash, values| values.bytes(&hash.0)).await
 }
 
 /// A list of strings always has a JSON form.
@@ -127,46 +115,42 @@ fn parse_rights(names: &str) -> Option<BTreeSet<Right>> {
 impl Reader {
     /// Returns all accounts, ordered by id.
     pub async fn accounts(&self) -> Result<Vec<Account>, ReadError> {
-        let rows = self.fetch_all(ACCOUNTS, batch::Values::default()).await?;
-        rows.iter()
-            .map(|row| {
-                let cells = Cells::new("accounts", row);
-                Ok(Account {
-                    id: Arc::from(cells.text("id")?),
-                    name: cells.text("name")?.to_owned(),
-                    password_hash: cells.text_or_null("password")?.map(Secret::new),
-                    role: cells.known_value("role", Role::from_name)?,
-                    scope: cells.json("reach")?,
-                    disabled: cells.int("disabled")? != 0,
-                    created_at: cells.instant("made_at")?,
-                    created_by: cells.text("made_by")?.to_owned(),
-                    changed_at: cells.instant("changed_at")?,
-                    version: cells.number("version")?,
-                })
+        self.read_rows(ACCOUNTS, Values::default(), |row| {
+            let cells = Cells::new("accounts", row);
+            Ok(Account {
+                id: Arc::from(cells.text("id")?),
+                name: cells.text("name")?.to_owned(),
+                password_hash: cells.text_or_null("password")?.map(Secret::new),
+                role: cells.known_value("role", Role::from_name)?,
+                scope: cells.json("reach")?,
+                disabled: cells.int("disabled")? != 0,
+                created_at: cells.instant("made_at")?,
+                created_by: cells.text("made_by")?.to_owned(),
+                changed_at: cells.instant("changed_at")?,
+                version: cells.number("version")?,
             })
-            .collect()
+        })
+        .await
     }
 
     /// Returns all stored API tokens, ordered by id; ended ones included.
     pub async fn api_tokens(&self) -> Result<Vec<StoredToken>, ReadError> {
-        self.fetch_all(TOKENS, batch::Values::default()).await?.iter().map(read_token).collect()
+        self.read_rows(TOKENS, Values::default(), read_token).await
     }
 
     /// Returns all sessions, ordered by account; expired ones included.
     pub async fn sessions(&self) -> Result<Vec<Session>, ReadError> {
-        let rows = self.fetch_all(SESSIONS, batch::Values::default()).await?;
-        rows.iter()
-            .map(|row| {
-                let cells = Cells::new("sessions", row);
-                Ok(Session {
-                    hash: read_hash(&cells)?,
-                    account: Arc::from(cells.text("account")?),
-                    created_at: cells.instant("made_at")?,
-                    last_used_at: cells.instant("seen_at")?,
-                    source_address: cells.parsed_or_null("source")?,
-                })
+        self.read_rows(SESSIONS, Values::default(), |row| {
+            let cells = Cells::new("sessions", row);
+            Ok(Session {
+                hash: read_hash(&cells)?,
+                account: Arc::from(cells.text("account")?),
+                created_at: cells.instant("made_at")?,
+                last_used_at: cells.instant("seen_at")?,
+                source_address: cells.parsed_or_null("source")?,
             })
-            .collect()
+        })
+        .await
     }
 }
 

@@ -13,8 +13,8 @@ use sqlx::AnyConnection;
 
 use crate::domain::ids::{AgentId, TenantId};
 use crate::domain::time::UtcMicros;
-use crate::store::batch::{self, ManyRows, Script, Values};
-use crate::store::change::{AdherenceDay, Commit, HistoryWrite};
+use crate::store::batch::{self, ManyRows, Transaction, Values};
+use crate::store::change::{AdherenceDay, Commit};
 use crate::store::error::CommitError;
 
 pub(in crate::store) const SET_DAYS: ManyRows = ManyRows {
@@ -93,8 +93,7 @@ impl SettledDays {
 }
 
 pub(in crate::store) async fn write(
-    connection: &mut AnyConnection,
-    script: &mut Script,
+    transaction: &mut Transaction<'_>,
     settled: &mut SettledDays,
     commits: &[&Commit],
 ) -> Result<(), CommitError> {
@@ -102,80 +101,74 @@ pub(in crate::store) async fn write(
         batch::last_of_each(commits.iter().flat_map(|commit| &commit.adherence.observed_spans), |row| {
             (&row.tenant, row.starts_at)
         });
-    batch::run(connection, script, &SET_OBSERVED_SPANS, &observed_spans, |row, values| {
-        values.text(row.tenant.as_str()).int(row.starts_at.as_micros()).int(row.ends_at.as_micros());
+    batch::run(transaction, &SET_OBSERVED_SPANS, &observed_spans, |row, values| {
+        values.text(row.tenant.as_str()).instant(row.starts_at).instant(row.ends_at)
     })
     .await?;
     let basis = batch::last_of_each(commits.iter().flat_map(|commit| &commit.adherence.basis), |(tenant, _)| tenant);
-    batch::run(connection, script, &SET_BASIS, &basis, |(tenant, settings), values| {
-        values.text(tenant.as_str()).text(&**settings);
+    batch::run(transaction, &SET_BASIS, &basis, |(tenant, settings), values| {
+        values.text(tenant.as_str()).text(&**settings)
     })
     .await?;
-    write_days(connection, script, settled, commits).await?;
-    mark_stale(connection, script, settled, commits).await
+    write_days(transaction, settled, commits).await?;
+    mark_stale(transaction, settled, commits).await
 }
 
 async fn write_days(
-    connection: &mut AnyConnection,
-    script: &mut Script,
+    transaction: &mut Transaction<'_>,
     settled: &mut SettledDays,
     commits: &[&Commit],
 ) -> Result<(), CommitError> {
     let days = batch::last_of_each(commits.iter().flat_map(|commit| &commit.adherence.days), |row| {
         (&row.tenant, &row.agent, row.day)
     });
-    batch::run(connection, script, &SET_DAYS, &days, |row, values| {
+    batch::run(transaction, &SET_DAYS, &days, |row, values| {
         values
             .text(row.tenant.as_str())
             .text(row.agent.as_str())
             .text(row.day.to_string())
-            .int(row.starts_at.as_micros())
-            .int(row.ends_at.as_micros())
-            .int(row.settles_at.as_micros())
+            .instant(row.starts_at)
+            .instant(row.ends_at)
+            .instant(row.settles_at)
             .int(i64::from(row.stale))
             .text(&*row.basis)
             .count(row.schedule_version)
             .count(row.history_id)
-            .int(row.computed_at.as_micros())
-            .text(row.sums.to_stored());
+            .instant(row.computed_at)
+            .text(row.sums.to_stored())
     })
     .await?;
     for day in &days {
         settled.record_day(day);
     }
-    batch::run(connection, script, &RECHECK, &days, |row, values| {
-        values.text(row.tenant.as_str()).text(row.agent.as_str()).text(row.day.to_string());
+    batch::run(transaction, &RECHECK, &days, |row, values| {
+        values.text(row.tenant.as_str()).text(row.agent.as_str()).text(row.day.to_string())
     })
     .await
 }
 
 /// Marks the days that changes of the same group may affect.
 async fn mark_stale(
-    connection: &mut AnyConnection,
-    script: &mut Script,
+    transaction: &mut Transaction<'_>,
     settled: &SettledDays,
     commits: &[&Commit],
 ) -> Result<(), CommitError> {
     let mut late: HashMap<(&TenantId, &AgentId), UtcMicros> = HashMap::new();
     for step in commits.iter().flat_map(|commit| &commit.history) {
-        let (tenant, agent, earliest) = match step {
-            HistoryWrite::Enter(row) => (&row.tenant, &row.agent, row.entered_at),
-            HistoryWrite::Retime { tenant, agent, from, to, .. } => (tenant, agent, *from.min(to)),
-            HistoryWrite::Remove { tenant, agent, entered_at } => (tenant, agent, *entered_at),
-        };
-        if settled.may_affect(tenant, earliest) {
-            late.entry((tenant, agent)).and_modify(|known| *known = earliest.min(*known)).or_insert(earliest);
+        let (agent, earliest) = step.agent_and_time();
+        if settled.may_affect(agent.0, earliest) {
+            late.entry(agent).and_modify(|known| *known = earliest.min(*known)).or_insert(earliest);
         }
     }
     let late: Vec<_> = late.into_iter().collect();
-    batch::run(connection, script, &MARK_LATE, &late, |((tenant, agent), low), values| {
-        values.text(tenant.as_str()).text(agent.as_str()).int(low.as_micros());
+    batch::run(transaction, &MARK_LATE, &late, |((tenant, agent), low), values| {
+        values.text(tenant.as_str()).text(agent.as_str()).instant(*low)
     })
     .await?;
     let exceptions = commits.iter().flat_map(|commit| &commit.exceptions);
     let past: Vec<_> = exceptions.filter(|exception| settled.may_affect(&exception.tenant, exception.from)).collect();
-    batch::run(connection, script, &MARK_UNDER_EXCEPTION, &past, |exception, values| {
-        values.text(exception.tenant.as_str()).int(exception.from.as_micros());
+    batch::run(transaction, &MARK_UNDER_EXCEPTION, &past, |exception, values| {
+        values.text(exception.tenant.as_str()).instant(exception.from)
     })
     .await
 }
@@ -187,9 +180,5 @@ pub(in crate::store) async fn mark_rescheduled(
     version: i64,
     from: UtcMicros,
 ) -> Result<(), CommitError> {
-    let mut values = Values::default();
-    values.text(tenant.as_str()).int(version).int(from.as_micros());
-    let arguments = values.into_arguments().map_err(CommitError::from_engine)?;
-    let done = sqlx::query_with(MARK_RESCHEDULED, arguments).execute(connection).await;
-    done.map(|_| ()).map_err(CommitError::from_engine)
+    batch::execute(connection, MARK_RESCHEDULED, Values::of(tenant).int(version).instant(from)).await.map(|_| ())
 }

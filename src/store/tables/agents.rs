@@ -9,12 +9,11 @@ pub(in crate::store) mod skills;
 
 use std::sync::Arc;
 
-use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
 use crate::domain::agents::agent::Agent;
 use crate::domain::ids::{AgentId, SubjectId, TeamName, TenantId};
-use crate::store::batch::{self, ManyRows, Script, Values};
+use crate::store::batch::{self, ManyRows, Transaction, Values};
 use crate::store::cells::Cells;
 use crate::store::change::AgentWrite;
 use crate::store::error::{CommitError, ReadError};
@@ -31,17 +30,21 @@ pub(in crate::store) const ADD_SUBJECTS: ManyRows = ManyRows {
     width: 3,
     tail: "ON CONFLICT (tenant, agent) DO NOTHING",
 };
-pub(in crate::store) const AGENTS: &str = "SELECT a.tenant, a.id, a.name, a.team, a.zone, a.erasing_since, a.erased_at, s.subject, CASE WHEN a.erasing_since IS NULL \
-     AND a.erased_at IS NULL AND EXISTS (\
-     SELECT 1 FROM schedule_coverage c WHERE c.tenant = a.tenant AND c.agent = a.id AND c.version_from <= \
-     COALESCE((SELECT MAX(v.version) FROM schedule_versions v WHERE v.tenant = a.tenant), 0)) THEN 1 ELSE 0 END AS imported \
-     FROM agents a JOIN subjects s ON s.tenant = a.tenant AND s.agent = a.id WHERE a.tenant = $1 ORDER BY a.id";
+macro_rules! selecting {
+    ($rest:literal) => {
+        concat!(
+            "SELECT a.tenant, a.id, a.name, a.team, a.zone, a.erasing_since, a.erased_at, s.subject, CASE WHEN a.erasing_since IS NULL \
+             AND a.erased_at IS NULL AND EXISTS (\
+             SELECT 1 FROM schedule_coverage c WHERE c.tenant = a.tenant AND c.agent = a.id AND c.version_from <= \
+             COALESCE((SELECT MAX(v.version) FROM schedule_versions v WHERE v.tenant = a.tenant), 0)) THEN 1 ELSE 0 END AS imported \
+             FROM agents a JOIN subjects s ON s.tenant = a.tenant AND s.agent = a.id WHERE a.tenant = $1",
+            $rest
+        )
+    };
+}
 
-pub(in crate::store) const AGENT: &str = "SELECT a.tenant, a.id, a.name, a.team, a.zone, a.erasing_since, a.erased_at, s.subject, CASE WHEN a.erasing_since IS NULL \
-     AND a.erased_at IS NULL AND EXISTS (\
-     SELECT 1 FROM schedule_coverage c WHERE c.tenant = a.tenant AND c.agent = a.id AND c.version_from <= \
-     COALESCE((SELECT MAX(v.version) FROM schedule_versions v WHERE v.tenant = a.tenant), 0)) THEN 1 ELSE 0 END AS imported \
-     FROM agents a JOIN subjects s ON s.tenant = a.tenant AND s.agent = a.id WHERE a.tenant = $1 AND a.id = $2";
+pub(in crate::store) const AGENTS: &str = selecting!(" ORDER BY a.id");
+pub(in crate::store) const AGENT: &str = selecting!(" AND a.id = $2");
 
 /// An agent as stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,22 +62,21 @@ pub struct StoredAgent {
 }
 
 pub(in crate::store) async fn write(
-    connection: &mut AnyConnection,
-    script: &mut Script,
+    transaction: &mut Transaction<'_>,
     writes: impl Iterator<Item = &AgentWrite> + Clone,
 ) -> Result<(), CommitError> {
     let rows = batch::last_of_each(writes, |write| (&write.tenant, &write.agent.id));
-    batch::run(connection, script, &UPSERT_AGENTS, &rows, |write, values| {
+    batch::run(transaction, &UPSERT_AGENTS, &rows, |write, values| {
         values
             .text(write.tenant.as_str())
             .text(write.agent.id.as_str())
             .text_or_null(write.agent.name.as_deref())
             .text_or_null(write.agent.team.as_ref().map(TeamName::as_str))
-            .text_or_null(write.agent.zone.as_deref());
+            .text_or_null(write.agent.zone.as_deref())
     })
     .await?;
-    batch::run(connection, script, &ADD_SUBJECTS, &rows, |write, values| {
-        values.text(write.tenant.as_str()).text(write.agent.id.as_str()).text(write.subject.to_string());
+    batch::run(transaction, &ADD_SUBJECTS, &rows, |write, values| {
+        values.text(write.tenant.as_str()).text(write.agent.id.as_str()).text(write.subject.to_string())
     })
     .await
 }
@@ -82,16 +84,12 @@ pub(in crate::store) async fn write(
 impl Reader {
     /// Returns all agents of a tenant, ordered by id.
     pub async fn agents(&self, tenant: &TenantId) -> Result<Vec<StoredAgent>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str());
-        self.fetch_all(AGENTS, values).await?.iter().map(decode).collect()
+        self.read_rows(AGENTS, Values::of(tenant), decode).await
     }
 
     /// Returns one agent, or `None` if no schedule ever named it and it was never observed.
     pub async fn agent(&self, tenant: &TenantId, agent: &AgentId) -> Result<Option<StoredAgent>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).text(agent.as_str());
-        self.fetch_optional(AGENT, values).await?.as_ref().map(decode).transpose()
+        self.read_row(AGENT, Values::of(tenant).text(agent.as_str()), decode).await
     }
 }
 

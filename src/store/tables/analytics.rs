@@ -4,7 +4,6 @@ pub(in crate::store) mod anomalies;
 
 use std::sync::Arc;
 
-use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
 use crate::domain::analytics::ResultRow;
@@ -12,7 +11,7 @@ use crate::domain::analytics::analytics_run::{AnalyticsRun, RunFailure, RunPart,
 use crate::domain::ids::{AnalyticsQueryId, AnalyticsRunId, JobId, TenantId};
 use crate::domain::reports::report_run::RunStatus;
 use crate::domain::time::UtcMicros;
-use crate::store::batch::{self, ManyRows, Script, Values};
+use crate::store::batch::{self, ManyRows, PAGE_LIMIT, Transaction, Values};
 use crate::store::cells::Cells;
 use crate::store::change::{AnalyticsRows, Commit};
 use crate::store::error::{Cause, CommitError, ReadError};
@@ -79,30 +78,25 @@ pub(in crate::store) const DELETE_ROWS_OF_RUN: &str = "DELETE FROM analytics_row
      FROM analytics_rows WHERE tenant = $1 AND run = $3 AND $2 > 0 ORDER BY place LIMIT 500) AND NOT EXISTS (SELECT 1 FROM analytics_runs a \
      WHERE a.tenant = $1 AND a.id = $3 AND a.stored = 1)";
 
-pub(in crate::store) async fn write(
-    connection: &mut AnyConnection,
-    script: &mut Script,
-    commits: &[&Commit],
-) -> Result<(), CommitError> {
+pub(in crate::store) async fn write(transaction: &mut Transaction<'_>, commits: &[&Commit]) -> Result<(), CommitError> {
     let runs =
         batch::last_of_each(commits.iter().flat_map(|commit| &commit.analytics_runs), |run| (&run.tenant, run.id));
-    batch::run(connection, script, &SET, &runs, |run, values| bind_run(run, values)).await?;
+    batch::run(transaction, &SET, &runs, |run, values| bind_run(run, values)).await?;
     for AnalyticsRows { tenant, run, first_index: first, rows } in
         commits.iter().flat_map(|commit| &commit.analytics_rows)
     {
         let indexed_rows: Vec<(u64, &String)> = (*first..).zip(rows).collect();
         let run = run.to_string();
-        batch::run(connection, script, &ADD_ROWS, &indexed_rows, |(place, body), values| {
-            values.text(tenant.as_str()).text(run.as_str()).count(*place).text(body.as_str());
+        batch::run(transaction, &ADD_ROWS, &indexed_rows, |(place, body), values| {
+            values.text(tenant.as_str()).text(run.as_str()).count(*place).text(body.as_str())
         })
         .await?;
     }
     Ok(())
 }
 
-fn bind_run(run: &AnalyticsRun, values: &mut Values) {
+fn bind_run(run: &AnalyticsRun, values: Values) -> Values {
     let (result, failure) = (run.result.as_ref(), run.failure.as_ref());
-    let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     // Plain data can always be serialized.
     let json = |text: Result<String, serde_json::Error>| text.unwrap_or_default();
     values
@@ -110,20 +104,20 @@ fn bind_run(run: &AnalyticsRun, values: &mut Values) {
         .text(run.id.to_string())
         .text(run.query.as_ref().map_or("", AnalyticsQueryId::as_str))
         .text(&*run.requested_by)
-        .int(run.requested_at.as_micros())
+        .instant(run.requested_at)
         .text_or_null(run.job.as_ref().map(JobId::as_str))
         .text(json(serde_json::to_string(&run.request)))
         .text(run.status.name())
         .text(json(serde_json::to_string(&run.parts)))
-        .int_or_null(run.started_at.map(UtcMicros::as_micros))
-        .int_or_null(run.ended_at.map(UtcMicros::as_micros))
-        .int_or_null(run.last_hold_until().map(UtcMicros::as_micros))
+        .instant_or_null(run.started_at)
+        .instant_or_null(run.ended_at)
+        .instant_or_null(run.last_hold_until())
         .int_or_null(result.map(|result| i64::from(result.has_rows)))
-        .int_or_null(result.map(|result| count(result.received)))
-        .int_or_null(result.and_then(|result| result.promised).map(count))
+        .count_or_null(result.map(|result| result.received))
+        .count_or_null(result.and_then(|result| result.promised))
         .text_or_null(result.map(|result| result.sha256.as_str()))
         .text_or_null(failure.map(|failure| failure.class.as_str()))
-        .text_or_null(failure.map(|failure| failure.text.as_str()));
+        .text_or_null(failure.map(|failure| failure.text.as_str()))
 }
 
 impl Reader {
@@ -133,13 +127,11 @@ impl Reader {
         tenant: &TenantId,
         id: AnalyticsRunId,
     ) -> Result<Option<AnalyticsRun>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).text(id.to_string());
-        self.fetch_optional(ONE, values).await?.as_ref().map(read_run).transpose()
+        self.read_row(ONE, Values::of(tenant).text(id.to_string()), read_run).await
     }
 
     /// Returns a page of at most `limit` runs of one query or of all, newest first (capped at
-    /// [`super::super::PAGE_LIMIT`]).
+    /// [`crate::store::PAGE_LIMIT`]).
     pub async fn analytics_runs(
         &self,
         tenant: &TenantId,
@@ -147,53 +139,38 @@ impl Reader {
         before: Option<AnalyticsRunId>,
         limit: u32,
     ) -> Result<Vec<AnalyticsRun>, ReadError> {
-        let mut values = Values::default();
-        // Sorts after every id.
-        let before = before.map_or_else(|| "~".to_owned(), |id| id.to_string());
-        values.text(tenant.as_str()).text(before).int(super::super::page(limit));
-        let rows = match query {
-            None => self.fetch_all(LIST, values).await?,
-            Some(query) => {
-                values.text(query.as_str());
-                self.fetch_all(LIST_OF_QUERY, values).await?
-            }
-        };
-        rows.iter().map(read_run).collect()
+        let values = Values::of(tenant).before(before).page(limit);
+        match query {
+            None => self.read_rows(LIST, values, read_run).await,
+            Some(query) => self.read_rows(LIST_OF_QUERY, values.text(query.as_str()), read_run).await,
+        }
     }
 
-    /// Returns the unfinished runs, oldest first; at most [`super::super::PAGE_LIMIT`].
+    /// Returns the unfinished runs, oldest first; at most [`crate::store::PAGE_LIMIT`].
     pub async fn open_analytics_runs(&self, tenant: &TenantId) -> Result<Vec<AnalyticsRun>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).int(super::super::page(u32::MAX));
-        self.fetch_all(OPEN, values).await?.iter().map(read_run).collect()
+        self.read_rows(OPEN, Values::of(tenant).page(PAGE_LIMIT), read_run).await
     }
 
     /// Returns the times, in ascending order and later than `now`, until which slots are taken by abandoned queries.
     pub async fn occupied_slots_until(&self, tenant: &TenantId, now: UtcMicros) -> Result<Vec<UtcMicros>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).int(now.as_micros()).int(super::super::page(u32::MAX));
-        let rows = self.fetch_all(OCCUPIED_SLOTS, values).await?;
-        let mut occupied_until = Vec::new();
-        for row in &rows {
-            let parts: Vec<RunPart> = Cells::new("analytics_runs", row).json("parts")?;
-            occupied_until.extend(parts.into_iter().flat_map(|part| part.holds).filter(|until| *until > now));
-        }
+        let values = Values::of(tenant).instant(now).page(PAGE_LIMIT);
+        let parts = |row: &AnyRow| Cells::new("analytics_runs", row).json::<Vec<RunPart>>("parts");
+        let parts = self.read_rows(OCCUPIED_SLOTS, values, parts).await?.into_iter().flatten();
+        let mut occupied_until: Vec<_> = parts.flat_map(|part| part.holds).filter(|until| *until > now).collect();
         occupied_until.sort_unstable();
         Ok(occupied_until)
     }
 
     /// Returns the runs of a configured query (or of none) whose rows are stored, newest first, at most `limit` (capped
-    /// at [`super::super::PAGE_LIMIT`]).
+    /// at [`crate::store::PAGE_LIMIT`]).
     pub async fn stored_analytics_runs(
         &self,
         tenant: &TenantId,
         query: Option<&AnalyticsQueryId>,
         limit: u32,
     ) -> Result<Vec<AnalyticsRun>, ReadError> {
-        let mut values = Values::default();
         let query = query.map_or("", AnalyticsQueryId::as_str);
-        values.text(tenant.as_str()).text(query).int(super::super::page(limit));
-        self.fetch_all(STORED, values).await?.iter().map(read_run).collect()
+        self.read_rows(STORED, Values::of(tenant).text(query).page(limit), read_run).await
     }
 
     /// Returns the newest run of a configured query whose rows are stored.
@@ -214,14 +191,8 @@ impl Reader {
         from: u64,
         limit: u32,
     ) -> Result<Vec<String>, ReadError> {
-        let mut rows = Vec::new();
-        let values = bind_rows_query(tenant, id, from, limit.min(ROWS_PAGE_LIMIT).into());
-        let take = |row: &AnyRow| {
-            rows.push(Cells::new("analytics_rows", row).text("body")?.to_owned());
-            Ok(())
-        };
-        self.for_each_row(ROWS, values, take).await?;
-        Ok(rows)
+        let read = |row: &AnyRow| Cells::new("analytics_rows", row).text("body").map(str::to_owned);
+        self.read_rows(ROWS, bind_rows_query(tenant, id, from, limit), read).await
     }
 
     /// Returns the same rows, parsed.
@@ -232,15 +203,12 @@ impl Reader {
         from: u64,
         limit: u32,
     ) -> Result<Vec<ResultRow>, ReadError> {
-        let values = bind_rows_query(tenant, id, from, limit.min(ROWS_PAGE_LIMIT).into());
-        self.fetch_all(ROWS, values).await?.iter().map(result_row).collect()
+        self.read_rows(ROWS, bind_rows_query(tenant, id, from, limit), result_row).await
     }
 }
 
-fn bind_rows_query(tenant: &TenantId, id: AnalyticsRunId, from: u64, limit: i64) -> Values {
-    let mut values = Values::default();
-    values.text(tenant.as_str()).text(id.to_string()).count(from).int(limit);
-    values
+fn bind_rows_query(tenant: &TenantId, id: AnalyticsRunId, from: u64, limit: u32) -> Values {
+    Values::of(tenant).text(id.to_string()).count(from).int(limit.min(ROWS_PAGE_LIMIT).into())
 }
 
 /// The error of a stored text that is not a result row.

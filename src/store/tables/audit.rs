@@ -7,12 +7,13 @@ use std::collections::HashMap;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
 use crate::domain::audit::{AuditDraft, ChainHead, EntryLinks, SealedEntry};
 use crate::domain::ids::{TenantId, TransitionId};
 use crate::domain::time::UtcMicros;
-use crate::store::batch::{self, ManyRows, Script, Values};
+use crate::store::batch::{self, ManyRows, PAGE_LIMIT, Transaction, Values};
 use crate::store::cells::Cells;
 use crate::store::change::NoteWrite;
 use crate::store::error::{CommitError, ReadError};
@@ -178,19 +179,15 @@ pub(in crate::store) async fn stored_head(
     tenant: &TenantId,
 ) -> Result<ChainHead, CommitError> {
     for statement in [HEAD, PUBLISHED_HEAD] {
-        let mut values = Values::default();
-        values.text(tenant.as_str());
-        let arguments = values.into_arguments().map_err(CommitError::from_engine)?;
-        let found = sqlx::query_with(statement, arguments).fetch_optional(&mut *connection).await;
-        if let Some(row) = found.map_err(CommitError::from_engine)? {
-            let cells = Cells::new("audit_entries", &row);
-            return read_head(&cells).map_err(|error| CommitError::Broken(Arc::new(error)));
+        if let Some(row) = batch::fetch_optional(connection, statement, Values::of(tenant)).await? {
+            return read_head(&row).map_err(|error| CommitError::Broken(Arc::new(error)));
         }
     }
     Ok(ChainHead::default())
 }
 
-fn read_head(cells: &Cells<'_>) -> Result<ChainHead, ReadError> {
+fn read_head(row: &AnyRow) -> Result<ChainHead, ReadError> {
+    let cells = Cells::new("audit_entries", row);
     Ok(ChainHead { seq: cells.number("seq")?, hash: cells.hash("hash")? })
 }
 
@@ -210,33 +207,28 @@ pub(in crate::store) fn seal<'a>(
     Ok(sealed)
 }
 
-pub(in crate::store) async fn write(
-    connection: &mut AnyConnection,
-    script: &mut Script,
-    rows: &[Sealed<'_>],
-) -> Result<(), CommitError> {
-    batch::run(connection, script, &ADD_ENTRIES, rows, |(draft, sealed), values| {
+pub(in crate::store) async fn write(transaction: &mut Transaction<'_>, rows: &[Sealed<'_>]) -> Result<(), CommitError> {
+    batch::run(transaction, &ADD_ENTRIES, rows, |(draft, sealed), values| {
         values
             .text(draft.tenant.as_str())
             .count(sealed.seq)
-            .int(draft.at.as_micros())
+            .instant(draft.at)
             .text(draft.action)
             .text_or_null(draft.subject.map(|id| id.to_string()))
             .text_or_null(draft.transition.map(|id| id.to_string()))
             .text(&*sealed.body)
-            .bytes(&sealed.hash.0);
+            .bytes(&sealed.hash.0)
     })
     .await
 }
 
 pub(in crate::store) async fn write_notes(
-    connection: &mut AnyConnection,
-    script: &mut Script,
+    transaction: &mut Transaction<'_>,
     notes: impl Iterator<Item = &NoteWrite>,
 ) -> Result<(), CommitError> {
     let rows: Vec<_> = notes.collect();
-    batch::run(connection, script, &ADD_NOTES, &rows, |note, values| {
-        values.text(note.tenant.as_str()).bytes(&note.hash.0).bytes(&note.salt).text(&*note.text);
+    batch::run(transaction, &ADD_NOTES, &rows, |note, values| {
+        values.text(note.tenant.as_str()).bytes(&note.hash.0).bytes(&note.salt).text(&*note.text)
     })
     .await
 }
@@ -244,30 +236,22 @@ pub(in crate::store) async fn write_notes(
 impl Reader {
     /// Returns the tenants that have an audit chain.
     pub async fn audited_tenants(&self) -> Result<Vec<TenantId>, ReadError> {
-        let rows = self.fetch_all(TENANTS, Values::default()).await?;
-        rows.iter().map(|row| Ok(TenantId::new(row.try_get::<&str, _>(0)?))).collect()
+        self.read_rows(TENANTS, Values::default(), |row| Ok(TenantId::new(row.try_get::<&str, _>(0)?))).await
     }
 
     /// Returns the head of a tenant's chain; that of an empty chain if there is none.
     pub async fn chain_head(&self, tenant: &TenantId) -> Result<ChainHead, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str());
-        match self.fetch_optional(HEAD, values).await? {
-            None => Ok(ChainHead::default()),
-            Some(row) => read_head(&Cells::new("audit_entries", &row)),
-        }
+        Ok(self.read_row(HEAD, Values::of(tenant), read_head).await?.unwrap_or_default())
     }
 
-    /// Returns the entries after number `after`, in order, at most `limit` (capped at [`super::super::PAGE_LIMIT`]).
+    /// Returns the entries after number `after`, in order, at most `limit` (capped at [`crate::store::PAGE_LIMIT`]).
     pub async fn audit_entries(
         &self,
         tenant: &TenantId,
         after: u64,
         limit: u32,
     ) -> Result<Vec<StoredEntry>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).count(after).int(super::super::page(limit));
-        self.fetch_all(ENTRIES, values).await?.iter().map(read_entry).collect()
+        self.read_rows(ENTRIES, Values::of(tenant).count(after).page(limit), read_entry).await
     }
 
     /// Returns the packed entries after number `after`; `None` if there are none, or if one of them contains invalid
@@ -277,8 +261,7 @@ impl Reader {
         tenant: &TenantId,
         after: u64,
     ) -> Result<Option<PackedEntries>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).count(after).int(PACKED_ENTRIES);
+        let values = Values::of(tenant).count(after).int(PACKED_ENTRIES);
         let row = match self.fetch_optional(PACKED, values).await {
             Err(error) if error.is_decode_error() => return Ok(None),
             other => other?,
@@ -297,37 +280,33 @@ impl Reader {
         hashes: &[u8],
     ) -> Result<bool, ReadError> {
         let count = hashes.len() as u64 / 32;
-        let mut values = Values::default();
-        values.text(tenant.as_str()).count(after).count(after + count).bytes(hashes);
-        match self.fetch_optional(SAME_HASHES, values).await? {
-            None => Ok(false),
-            Some(row) => Ok(Cells::new("audit_entries", &row).number::<u64>("total")? == count),
-        }
+        let values = Values::of(tenant).count(after).count(after + count).bytes(hashes);
+        let read = |row: &AnyRow| Cells::new("audit_entries", row).number("total");
+        Ok(self.read_row(SAME_HASHES, values, read).await? == Some(count))
     }
 
-    /// Returns the entries about one transition, in order; at most [`super::super::PAGE_LIMIT`].
+    /// Returns the entries about one transition, in order; at most [`crate::store::PAGE_LIMIT`].
     pub async fn audit_of_transition(
         &self,
         tenant: &TenantId,
         transition: TransitionId,
     ) -> Result<Vec<StoredEntry>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).text(transition.to_string()).int(super::super::page(u32::MAX));
-        self.fetch_all(ENTRIES_OF_TRANSITION, values).await?.iter().map(read_entry).collect()
+        self.read_rows(
+            ENTRIES_OF_TRANSITION,
+            Values::of(tenant).text(transition.to_string()).page(PAGE_LIMIT),
+            read_entry,
+        )
+        .await
     }
 
     /// Returns the text of a note by its hash; `None` if it was erased.
     pub async fn note(&self, tenant: &TenantId, hash: crate::domain::audit::Hash) -> Result<Option<String>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).bytes(&hash.0);
-        match self.fetch_optional(NOTE, values).await? {
-            None => Ok(None),
-            Some(row) => Ok(Some(Cells::new("notes", &row).text("text")?.to_owned())),
-        }
+        let read = |row: &AnyRow| Cells::new("notes", row).text("text").map(str::to_owned);
+        self.read_row(NOTE, Values::of(tenant).bytes(&hash.0), read).await
     }
 }
 
-pub(super) fn read_entry(row: &sqlx::any::AnyRow) -> Result<StoredEntry, ReadError> {
+pub(super) fn read_entry(row: &AnyRow) -> Result<StoredEntry, ReadError> {
     let cells = Cells::new("audit_entries", row);
     Ok(StoredEntry {
         seq: cells.number("seq")?,

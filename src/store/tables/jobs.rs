@@ -2,13 +2,12 @@
 
 pub(in crate::store) mod retention;
 
-use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
 use crate::domain::ids::{JobId, TenantId};
 use crate::domain::jobs::job::{JobKey, JobOutcome};
 use crate::domain::time::UtcMicros;
-use crate::store::batch::{self, ManyRows, Script, Values};
+use crate::store::batch::{self, ManyRows, Transaction, Values};
 use crate::store::cells::Cells;
 use crate::store::change::{Commit, JobRun, JobState};
 use crate::store::error::{CommitError, ReadError};
@@ -38,36 +37,32 @@ pub(in crate::store) const UNFINISHED: &str = "SELECT tenant, job, run, due_at, 
 pub(in crate::store) const RUNS: &str = "SELECT tenant, job, run, due_at, attempt, asked_by, started_at, finished_at, outcome, message \
      FROM job_runs WHERE tenant = $1 AND job = $2 ORDER BY run DESC LIMIT $3";
 
-pub(in crate::store) async fn write(
-    connection: &mut AnyConnection,
-    script: &mut Script,
-    commits: &[&Commit],
-) -> Result<(), CommitError> {
+pub(in crate::store) async fn write(transaction: &mut Transaction<'_>, commits: &[&Commit]) -> Result<(), CommitError> {
     let jobs = batch::last_of_each(commits.iter().flat_map(|commit| &commit.jobs), |row| &row.key);
-    batch::run(connection, script, &SET_JOBS, &jobs, |row, values| {
+    batch::run(transaction, &SET_JOBS, &jobs, |row, values| {
         bind_key(&row.key, values)
             .text(&*row.calendar)
-            .int(row.handled_through.as_micros())
-            .int_or_null(row.notified_at.map(UtcMicros::as_micros))
-            .text_or_null(row.notified_message.as_deref());
+            .instant(row.handled_through)
+            .instant_or_null(row.notified_at)
+            .text_or_null(row.notified_message.as_deref())
     })
     .await?;
     let runs = batch::last_of_each(commits.iter().flat_map(|commit| &commit.job_runs), |row| (&row.key, row.run));
-    batch::run(connection, script, &SET_RUNS, &runs, |row, values| {
+    batch::run(transaction, &SET_RUNS, &runs, |row, values| {
         bind_key(&row.key, values)
             .count(row.run)
-            .int(row.due_at.as_micros())
+            .instant(row.due_at)
             .int(i64::from(row.attempt))
             .text_or_null(row.requested_by.as_deref())
-            .int(row.started_at.as_micros())
-            .int_or_null(row.finished_at.map(UtcMicros::as_micros))
+            .instant(row.started_at)
+            .instant_or_null(row.finished_at)
             .text_or_null(row.outcome.map(JobOutcome::name))
-            .text_or_null(row.message.as_deref());
+            .text_or_null(row.message.as_deref())
     })
     .await
 }
 
-fn bind_key<'v>(key: &JobKey, values: &'v mut Values) -> &'v mut Values {
+fn bind_key(key: &JobKey, values: Values) -> Values {
     values.text(key.tenant.as_ref().map_or("", TenantId::as_str)).text(key.job.as_str())
 }
 
@@ -79,58 +74,47 @@ fn read_key(cells: &Cells<'_>) -> Result<JobKey, ReadError> {
 impl Reader {
     /// Returns the progress of every job that was ever configured.
     pub async fn jobs(&self) -> Result<Vec<JobState>, ReadError> {
-        let rows = self.fetch_all(JOBS, Values::default()).await?;
-        rows.iter()
-            .map(|row| {
-                let cells = Cells::new("jobs", row);
-                Ok(JobState {
-                    key: read_key(&cells)?,
-                    calendar: cells.text("calendar")?.to_owned(),
-                    handled_through: cells.instant("handled_through")?,
-                    notified_at: cells.instant_or_null("told_at")?,
-                    notified_message: cells.text_or_null("told")?.map(str::to_owned),
-                })
+        self.read_rows(JOBS, Values::default(), |row| {
+            let cells = Cells::new("jobs", row);
+            Ok(JobState {
+                key: read_key(&cells)?,
+                calendar: cells.text("calendar")?.to_owned(),
+                handled_through: cells.instant("handled_through")?,
+                notified_at: cells.instant_or_null("told_at")?,
+                notified_message: cells.text_or_null("told")?.map(str::to_owned),
             })
-            .collect()
+        })
+        .await
     }
 
     /// Returns the last run of every job.
     pub async fn last_job_runs(&self) -> Result<Vec<JobRun>, ReadError> {
-        self.fetch_all(LAST_RUNS, Values::default()).await?.iter().map(read_run).collect()
+        self.read_rows(LAST_RUNS, Values::default(), read_run).await
     }
 
     /// Returns the end of each job's last successful run.
     pub async fn last_successes(&self) -> Result<Vec<(JobKey, UtcMicros)>, ReadError> {
-        let mut values = Values::default();
-        values.text(JobOutcome::Done.name());
-        let rows = self.fetch_all(LAST_SUCCESSES, values).await?;
-        rows.iter()
-            .map(|row| {
-                let cells = Cells::new("job_runs", row);
-                Ok((read_key(&cells)?, cells.instant("finished_at")?))
-            })
-            .collect()
+        self.read_rows(LAST_SUCCESSES, Values::default().text(JobOutcome::Done.name()), |row| {
+            let cells = Cells::new("job_runs", row);
+            Ok((read_key(&cells)?, cells.instant("finished_at")?))
+        })
+        .await
     }
 
     /// Returns the runs without an end: in progress, or interrupted by a crash.
     pub async fn unfinished_job_runs(&self) -> Result<Vec<JobRun>, ReadError> {
-        self.fetch_all(UNFINISHED, Values::default()).await?.iter().map(read_run).collect()
+        self.read_rows(UNFINISHED, Values::default(), read_run).await
     }
 
-    /// Returns the runs of a job, newest first, at most `limit` (capped at [`super::super::PAGE_LIMIT`]).
+    /// Returns the runs of a job, newest first, at most `limit` (capped at [`crate::store::PAGE_LIMIT`]).
     pub async fn job_runs(&self, key: &JobKey, limit: u32) -> Result<Vec<JobRun>, ReadError> {
-        let mut values = Values::default();
-        bind_key(key, &mut values).int(super::super::page(limit));
-        self.fetch_all(RUNS, values).await?.iter().map(read_run).collect()
+        self.read_rows(RUNS, bind_key(key, Values::default()).page(limit), read_run).await
     }
 }
 
 fn read_run(row: &AnyRow) -> Result<JobRun, ReadError> {
     let cells = Cells::new("job_runs", row);
-    let outcome = match cells.text_or_null("outcome")? {
-        None => None,
-        Some(_) => Some(cells.known_value("outcome", JobOutcome::from_name)?),
-    };
+    let outcome = cells.known_value_or_null("outcome", JobOutcome::from_name)?;
     Ok(JobRun {
         key: read_key(&cells)?,
         run: cells.number("run")?,

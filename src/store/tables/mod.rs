@@ -15,19 +15,19 @@ pub(super) mod rules;
 pub(super) mod schedules;
 pub(super) mod webhooks;
 
+use super::batch::Transaction;
+use super::change::Commit;
+use super::error::CommitError;
+
 /// Writes the rows that need no sequence number and no row of another table.
-pub(super) async fn write_rows(
-    connection: &mut sqlx::AnyConnection,
-    script: &mut super::batch::Script,
-    commits: &[&super::change::Commit],
-) -> Result<(), super::error::CommitError> {
-    jobs::write(connection, script, commits).await?;
-    rules::write(connection, script, commits).await?;
-    adherence::exceptions::write(connection, script, commits).await?;
-    reports::report_runs::write(connection, script, commits).await?;
-    analytics::write(connection, script, commits).await?;
-    analytics::anomalies::write(connection, script, commits).await?;
-    audit::audit_heads::write(connection, script, commits).await?;
-    changes::change_sets::write(connection, script, commits).await?;
-    agents::skills::write(connection, script, commits).await
+pub(super) async fn write_rows(transaction: &mut Transaction<'_>, commits: &[&Commit]) -> Result<(), CommitError> {
+    jobs::write(transaction, commits).await?;
+    rules::write(transaction, commits).await?;
+    adherence::exceptions::write(transaction, commits).await?;
+    reports::report_runs::write(transaction, commits).await?;
+    analytics::write(transaction, commits).await?;
+    analytics::anomalies::write(transaction, commits).await?;
+    audit::audit_heads::write(transaction, commits).await?;
+    changes::change_sets::write(transaction, commits).await?;
+    agents::skills::write(transaction, commits).await
 }

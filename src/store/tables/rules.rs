@@ -5,7 +5,6 @@ pub(in crate::store) mod memory;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 use uuid::Uuid;
 
@@ -13,7 +12,7 @@ use crate::domain::changes::transition::STATUS_NAMES;
 use crate::domain::ids::{AgentId, FindingId, RuleId, TeamName, TenantId};
 use crate::domain::rules::rule::catalog::StoredRuleVersion;
 use crate::domain::time::UtcMicros;
-use crate::store::batch::{self, ManyRows, Script, Values};
+use crate::store::batch::{self, ManyRows, Transaction, Values};
 use crate::store::cells::Cells;
 use crate::store::change::{Commit, FindingKind, RuleFinding};
 use crate::store::error::{CommitError, ReadError};
@@ -73,13 +72,9 @@ pub(in crate::store) fn first_id_at(at: UtcMicros) -> String {
     Uuid::from_u128(u128::from(millis) << 80).to_string()
 }
 
-pub(in crate::store) async fn write(
-    connection: &mut AnyConnection,
-    script: &mut Script,
-    commits: &[&Commit],
-) -> Result<(), CommitError> {
+pub(in crate::store) async fn write(transaction: &mut Transaction<'_>, commits: &[&Commit]) -> Result<(), CommitError> {
     let editions: Vec<_> = commits.iter().flat_map(|commit| &commit.editions).collect();
-    batch::run(connection, script, &ADD_EDITIONS, &editions, |(tenant, edition), values| {
+    batch::run(transaction, &ADD_EDITIONS, &editions, |(tenant, edition), values| {
         values
             .text(tenant.as_str())
             .text(edition.rule.as_str())
@@ -88,24 +83,24 @@ pub(in crate::store) async fn write(
             .int(i64::from(edition.enabled))
             .int_or_null(edition.order.map(i64::from))
             .int(i64::from(edition.removed))
-            .int(edition.changed_at.as_micros())
+            .instant(edition.changed_at)
             .text(&*edition.changed_by)
-            .text_or_null(edition.comment.as_deref());
+            .text_or_null(edition.comment.as_deref())
     })
     .await?;
     let findings: Vec<_> = commits.iter().flat_map(|commit| &commit.findings).collect();
-    batch::run(connection, script, &ADD_FINDINGS, &findings, |finding, values| {
+    batch::run(transaction, &ADD_FINDINGS, &findings, |finding, values| {
         values
             .text(finding.tenant.as_str())
             .text(finding.id.to_string())
-            .int(finding.at.as_micros())
+            .instant(finding.at)
             .text(finding.rule.as_str())
             .text(&*finding.rule_version)
             .text(finding.kind.name())
             .text(finding.agent.as_str())
             .text(finding.guard.as_deref().unwrap_or_default())
             .text(&*finding.intended_action)
-            .text(&*finding.facts);
+            .text(&*finding.facts)
     })
     .await
 }
@@ -159,24 +154,20 @@ pub type TransitionCountsByRule = BTreeMap<RuleId, BTreeMap<&'static str, u64>>;
 impl Reader {
     /// Returns the newest version of every rule that the store has or had, ordered by id.
     pub async fn rule_editions(&self, tenant: &TenantId) -> Result<Vec<StoredRuleVersion>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str());
-        self.fetch_all(EDITIONS, values).await?.iter().map(read_edition).collect()
+        self.read_rows(EDITIONS, Values::of(tenant), read_edition).await
     }
 
-    /// Returns the versions of one rule, newest first, at most `limit` (capped at [`super::super::PAGE_LIMIT`]).
+    /// Returns the versions of one rule, newest first, at most `limit` (capped at [`crate::store::PAGE_LIMIT`]).
     pub async fn rule_editions_of(
         &self,
         tenant: &TenantId,
         rule: &RuleId,
         limit: u32,
     ) -> Result<Vec<StoredRuleVersion>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).text(rule.as_str()).int(super::super::page(limit));
-        self.fetch_all(EDITIONS_OF, values).await?.iter().map(read_edition).collect()
+        self.read_rows(EDITIONS_OF, Values::of(tenant).text(rule.as_str()).page(limit), read_edition).await
     }
 
-    /// Returns the findings of rules, newest first, at most `limit` (capped at [`super::super::PAGE_LIMIT`]). Spans
+    /// Returns the findings of rules, newest first, at most `limit` (capped at [`crate::store::PAGE_LIMIT`]). Spans
     /// have millisecond precision.
     pub async fn rule_findings(
         &self,
@@ -184,27 +175,22 @@ impl Reader {
         filter: &FindingFilter,
         limit: u32,
     ) -> Result<Vec<StoredFinding>, ReadError> {
-        let mut values = Values::default();
         let before = filter.before.map(|id| id.to_string());
         let end = first_id_at(filter.to);
-        values
-            .text(tenant.as_str())
+        let values = Values::of(tenant)
             .text(first_id_at(filter.from))
             .text(before.map_or(end.clone(), |before| before.min(end)))
             .text_or_null(filter.kind.map(FindingKind::name))
-            .int(super::super::page(limit));
-        let statement = match (&filter.rule, &filter.agent) {
+            .page(limit);
+        let (statement, values) = match (&filter.rule, &filter.agent) {
             (Some(rule), agent) => {
-                values.text(rule.as_str()).text_or_null(agent.as_ref().map(AgentId::as_str));
-                FINDINGS_OF_RULE
+                let agent = agent.as_ref().map(AgentId::as_str);
+                (FINDINGS_OF_RULE, values.text(rule.as_str()).text_or_null(agent))
             }
-            (None, Some(agent)) => {
-                values.text(agent.as_str());
-                FINDINGS_OF_AGENT
-            }
-            (None, None) => FINDINGS,
+            (None, Some(agent)) => (FINDINGS_OF_AGENT, values.text(agent.as_str())),
+            (None, None) => (FINDINGS, values),
         };
-        self.fetch_all(statement, values).await?.iter().map(read_finding).collect()
+        self.read_rows(statement, values, read_finding).await
     }
 
     /// Returns the number of findings in a span, by rule.
@@ -213,21 +199,17 @@ impl Reader {
         tenant: &TenantId,
         (from, to): (UtcMicros, UtcMicros),
     ) -> Result<Vec<FindingCount>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).text(first_id_at(from)).text(first_id_at(to));
-        let rows = self.fetch_all(COUNTS, values).await?;
-        rows.iter()
-            .map(|row| {
-                let cells = Cells::new("rule_findings", row);
-                Ok(FindingCount {
-                    rule: RuleId::new(cells.text("rule")?),
-                    kind: cells.known_value("kind", FindingKind::from_name)?,
-                    guard: Some(cells.text("guard")?).filter(|guard| !guard.is_empty()).map(str::to_owned),
-                    count: cells.number("times")?,
-                    agents: cells.number("agents")?,
-                })
+        self.read_rows(COUNTS, Values::of(tenant).text(first_id_at(from)).text(first_id_at(to)), |row| {
+            let cells = Cells::new("rule_findings", row);
+            Ok(FindingCount {
+                rule: RuleId::new(cells.text("rule")?),
+                kind: cells.known_value("kind", FindingKind::from_name)?,
+                guard: Some(cells.text("guard")?).filter(|guard| !guard.is_empty()).map(str::to_owned),
+                count: cells.number("times")?,
+                agents: cells.number("agents")?,
             })
-            .collect()
+        })
+        .await
     }
 
     /// Returns the number of transitions that rules requested in a span.
@@ -236,14 +218,15 @@ impl Reader {
         tenant: &TenantId,
         (from, to): (UtcMicros, UtcMicros),
     ) -> Result<TransitionCountsByRule, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).int(from.as_micros()).int(to.as_micros());
+        let values = Values::of(tenant).instant(from).instant(to);
         let mut counts = TransitionCountsByRule::new();
-        for row in &self.fetch_all(TRANSITION_COUNTS, values).await? {
+        self.for_each_row(TRANSITION_COUNTS, values, |row| {
             let cells = Cells::new("transitions", row);
             let status = cells.known_value("status", |name| STATUS_NAMES.into_iter().find(|known| *known == name))?;
             counts.entry(RuleId::new(cells.text("rule")?)).or_default().insert(status, cells.number("total")?);
-        }
+            Ok(())
+        })
+        .await?;
         Ok(counts)
     }
 
@@ -256,17 +239,13 @@ impl Reader {
         rule: Option<&RuleId>,
         limit: u32,
     ) -> Result<Vec<(AgentId, UtcMicros)>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).int(from.as_micros()).int(to.as_micros());
-        values.text_or_null(rule.map(RuleId::as_str)).int(i64::from(limit));
-        let mut changed = Vec::new();
-        self.for_each_row(CHANGED, values, |row| {
+        let values =
+            Values::of(tenant).instant(from).instant(to).text_or_null(rule.map(RuleId::as_str)).int(i64::from(limit));
+        self.read_rows(CHANGED, values, |row| {
             let cells = Cells::new("transitions", row);
-            changed.push((AgentId::new(cells.text("agent")?), cells.instant("requested_at")?));
-            Ok(())
+            Ok((AgentId::new(cells.text("agent")?), cells.instant("requested_at")?))
         })
-        .await?;
-        Ok(changed)
+        .await
     }
 }
 

@@ -23,8 +23,7 @@ impl WriterTask {
 
     async fn release_store(&mut self) {
         if let Some(mut connection) = self.connection.take() {
-            let mut values = Values::default();
-            values.int(self.clock.now().as_micros()).int(self.epoch);
+            let values = Values::default().instant(self.clock.now()).int(self.epoch);
             if let Ok(arguments) = values.into_arguments()
                 && let Err(error) = sqlx::query_with(control::STOP, arguments).execute(&mut connection).await
             {

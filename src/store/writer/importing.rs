@@ -31,8 +31,7 @@ impl WriterTask {
 
     /// Returns the active version if the import would change nothing, and the active version.
     async fn schedule_versions(&mut self, import: &ScheduleImport) -> Result<(Option<u64>, i64), CommitError> {
-        self.connect().await?;
-        let Some(connection) = self.connection.as_mut() else { return Err(CommitError::Closed) };
+        let connection = self.connect().await?;
         let unchanged = import::unchanged_version(connection, import).await?;
         Ok((unchanged, import::current_version(connection, &import.tenant).await?))
     }

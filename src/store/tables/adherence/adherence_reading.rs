@@ -97,10 +97,9 @@ pub type PackedDay = (Date, Arc<str>, Sums);
 impl Reader {
     /// Returns the tenant's adherence settings; the default if none are stored.
     pub async fn adherence_settings(&self, tenant: &TenantId) -> Result<AdherenceSettings, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str());
-        let Some(row) = self.fetch_optional(BASIS, values).await? else { return Ok(AdherenceSettings::default()) };
-        Cells::new("adherence_basis", &row).known_value("settings", AdherenceSettings::from_stored)
+        let read =
+            |row: &AnyRow| Cells::new("adherence_basis", row).known_value("settings", AdherenceSettings::from_stored);
+        Ok(self.read_row(BASIS, Values::of(tenant), read).await?.unwrap_or_default())
     }
 
     /// Returns the shared inputs for a period.
@@ -123,16 +122,12 @@ impl Reader {
 
     /// Returns the observed periods, from the last one before `from` to the first one after `to`.
     pub async fn observed_spans(&self, tenant: &TenantId, (from, to): Span) -> Result<Vec<Span>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).int(from.as_micros()).int(to.as_micros());
-        self.fetch_all(OBSERVED_SPANS, values).await?.iter().map(observed_span).collect()
+        self.read_rows(OBSERVED_SPANS, Values::of(tenant).instant(from).instant(to), observed_span).await
     }
 
     /// Returns the last period in which the roster was observed.
     pub async fn last_observed_span(&self, tenant: &TenantId) -> Result<Option<Span>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str());
-        self.fetch_optional(LAST_OBSERVED_SPAN, values).await?.as_ref().map(observed_span).transpose()
+        self.read_row(LAST_OBSERVED_SPAN, Values::of(tenant), observed_span).await
     }
 
     /// Returns the facts about an agent over the period of the shared inputs. Keep the period short: one agent has some
@@ -150,8 +145,7 @@ impl Reader {
         let excused = excused.into_iter().map(|span| (span.start, span.end)).collect();
         let mut facts = AgentFacts { plan, intervals: Vec::new(), exceptions: excused };
         let (from, to) = extend_to_shifts(&facts.course(&inputs.settings), span);
-        let mut values = Values::default();
-        values.text(inputs.tenant.as_str()).text(agent.as_str()).int(from.as_micros()).int(to.as_micros());
+        let values = Values::of(&inputs.tenant).text(agent.as_str()).instant(from).instant(to);
         if let Some(row) = self.fetch_optional(STATE_INTERVALS, values).await? {
             let cells = Cells::new("state_history", &row);
             let intervals = parse_intervals(cells.text_or_null("stays")?.unwrap_or_default());
@@ -164,10 +158,9 @@ impl Reader {
 
     /// Returns the time of the first row of an agent's history.
     pub async fn first_entered(&self, tenant: &TenantId, agent: &AgentId) -> Result<Option<UtcMicros>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).text(agent.as_str());
-        let row = self.fetch_optional(FIRST_ENTERED, values).await?;
-        row.map_or(Ok(None), |row| Cells::new("state_history", &row).instant_or_null("entered_at"))
+        let values = Values::of(tenant).text(agent.as_str());
+        let read = |row: &AnyRow| Cells::new("state_history", row).instant_or_null("entered_at");
+        Ok(self.read_row(FIRST_ENTERED, values, read).await?.flatten())
     }
 
     /// Returns the sums of days by agent, for at most `limit` agents after `after`, without stale days.
@@ -178,11 +171,10 @@ impl Reader {
         (first, last): (Date, Date),
         limit: u32,
     ) -> Result<Vec<(AgentId, Vec<PackedDay>)>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).text(after).text(first.to_string()).text(last.to_string()).int(i64::from(limit));
-        let rows = self.fetch_all(PACKED_DAYS, values).await?;
-        rows.iter()
-            .map(|row| {
+        self.read_rows(
+            PACKED_DAYS,
+            Values::of(tenant).text(after).text(first.to_string()).text(last.to_string()).int(i64::from(limit)),
+            |row| {
                 let cells = Cells::new("adherence_days", row);
                 let days = cells
                     .text_or_null("days")?
@@ -193,8 +185,9 @@ impl Reader {
                 let days =
                     days.ok_or_else(|| cells.decode_error("sums", Arc::from(Box::from("not the sums of a day"))))?;
                 Ok((AgentId::new(cells.text("agent")?), days))
-            })
-            .collect()
+            },
+        )
+        .await
     }
 
     /// Returns the stored days of an agent, stale ones included.
@@ -204,9 +197,12 @@ impl Reader {
         agent: &AgentId,
         (first, last): (Date, Date),
     ) -> Result<Vec<AdherenceDay>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).text(agent.as_str()).text(first.to_string()).text(last.to_string());
-        self.fetch_all(DAYS_OF_AGENT, values).await?.iter().map(adherence_day).collect()
+        self.read_rows(
+            DAYS_OF_AGENT,
+            Values::of(tenant).text(agent.as_str()).text(first.to_string()).text(last.to_string()),
+            adherence_day,
+        )
+        .await
     }
 
     /// Returns at most `limit` stale days that are settled by `until`, the earliest settled first, by agent.
@@ -216,14 +212,12 @@ impl Reader {
         until: UtcMicros,
         limit: u32,
     ) -> Result<Vec<(AgentId, Date)>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).int(until.as_micros()).int(i64::from(limit));
-        let rows = self.fetch_all(STALE_DAYS, values).await?;
-        let day = |row| {
+        let values = Values::of(tenant).instant(until).int(i64::from(limit));
+        let day = |row: &AnyRow| {
             let cells = Cells::new("adherence_days", row);
             Ok((AgentId::new(cells.text("agent")?), cells.parsed("day")?))
         };
-        let mut days: Vec<(AgentId, Date)> = rows.iter().map(day).collect::<Result<_, ReadError>>()?;
+        let mut days: Vec<(AgentId, Date)> = self.read_rows(STALE_DAYS, values, day).await?;
         days.sort_unstable();
         Ok(days)
     }

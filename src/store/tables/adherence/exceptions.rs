@@ -3,14 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
 use crate::domain::adherence::exception::{EarlyEnd, Exception, ExceptionScope};
 use crate::domain::agents::agent::Agent;
 use crate::domain::ids::{AgentId, ExceptionId, TeamName, TenantId};
 use crate::domain::time::UtcMicros;
-use crate::store::batch::{self, ManyRows, Script, Values, last_of_each};
+use crate::store::batch::{self, ManyRows, Transaction, Values, last_of_each};
 use crate::store::cells::Cells;
 use crate::store::change::Commit;
 use crate::store::error::{CommitError, ReadError};
@@ -63,13 +62,9 @@ pub(in crate::store) const DELETE_AGENTS: &str = "DELETE FROM exception_agents W
 pub(in crate::store) const DELETE: &str = "DELETE FROM exceptions WHERE tenant = $1 AND id IN (SELECT id FROM exceptions \
      WHERE tenant = $1 AND ends_at < $2 ORDER BY ends_at, id LIMIT 500)";
 
-pub(in crate::store) async fn write(
-    connection: &mut AnyConnection,
-    script: &mut Script,
-    commits: &[&Commit],
-) -> Result<(), CommitError> {
+pub(in crate::store) async fn write(transaction: &mut Transaction<'_>, commits: &[&Commit]) -> Result<(), CommitError> {
     let rows = last_of_each(commits.iter().flat_map(|commit| &commit.exceptions), |row| (&row.tenant, row.id));
-    batch::run(connection, script, &SET, &rows, |row, values| {
+    batch::run(transaction, &SET, &rows, |row, values| {
         let team = match &row.scope {
             ExceptionScope::Team(team) => Some(team.as_str()),
             ExceptionScope::Agents(_) | ExceptionScope::Everyone => None,
@@ -80,14 +75,14 @@ pub(in crate::store) async fn write(
             .text(row.id.to_string())
             .text(row.scope.name())
             .text_or_null(team)
-            .int(row.from.as_micros())
-            .int(row.to.as_micros())
+            .instant(row.from)
+            .instant(row.to)
             .text(&*row.reason)
             .text(&*row.created_by)
-            .int(row.created_at.as_micros())
+            .instant(row.created_at)
             .int_or_null(ended.map(|ended| ended.at.as_micros()))
             .text_or_null(ended.map(|ended| &*ended.by))
-            .text_or_null(ended.and_then(|ended| ended.reason.as_deref()));
+            .text_or_null(ended.and_then(|ended| ended.reason.as_deref()))
     })
     .await?;
     let mut agents = Vec::new();
@@ -96,8 +91,8 @@ pub(in crate::store) async fn write(
             agents.extend(named.iter().map(|agent| (row, agent)));
         }
     }
-    batch::run(connection, script, &ADD_AGENTS, &agents, |(row, agent), values| {
-        values.text(row.tenant.as_str()).text(row.id.to_string()).text(agent.as_str());
+    batch::run(transaction, &ADD_AGENTS, &agents, |(row, agent), values| {
+        values.text(row.tenant.as_str()).text(row.id.to_string()).text(agent.as_str())
     })
     .await
 }
@@ -118,10 +113,11 @@ pub struct ExceptionFilter {
 impl Reader {
     /// Returns one exception.
     pub async fn exception(&self, tenant: &TenantId, id: ExceptionId) -> Result<Option<Exception>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).text(id.to_string());
-        let Some(row) = self.fetch_optional(ONE, values).await? else { return Ok(None) };
-        self.with_agents(tenant, &row).await.map(Some)
+        let values = Values::of(tenant).text(id.to_string());
+        match self.read_row(ONE, values, |row| exception(row, &[])).await? {
+            None => Ok(None),
+            Some(found) => self.with_agents(found).await.map(Some),
+        }
     }
 
     /// Returns the exceptions that overlap a period, ordered by their start.
@@ -130,11 +126,7 @@ impl Reader {
         tenant: &TenantId,
         (from, to): (UtcMicros, UtcMicros),
     ) -> Result<Vec<Exception>, ReadError> {
-        let values = || {
-            let mut values = Values::default();
-            values.text(tenant.as_str()).int(from.as_micros()).int(to.as_micros());
-            values
-        };
+        let values = || Values::of(tenant).instant(from).instant(to);
         let mut agents: HashMap<ExceptionId, Vec<AgentId>> = HashMap::new();
         self.for_each_row(AGENTS_TOUCHING, values(), |row| {
             let cells = Cells::new("exception_agents", row);
@@ -142,13 +134,11 @@ impl Reader {
             Ok(())
         })
         .await?;
-        let rows = self.fetch_all(TOUCHING, values()).await?;
-        rows.iter()
-            .map(|row| {
-                let id = Cells::new("exceptions", row).parsed("id")?;
-                exception(row, agents.get(&id).map(Vec::as_slice).unwrap_or_default())
-            })
-            .collect()
+        self.read_rows(TOUCHING, values(), |row| {
+            let id = Cells::new("exceptions", row).parsed("id")?;
+            exception(row, agents.get(&id).map(Vec::as_slice).unwrap_or_default())
+        })
+        .await
     }
 
     /// Returns a page of at most `limit` exceptions (capped at [`crate::store::PAGE_LIMIT`]).
@@ -158,64 +148,53 @@ impl Reader {
         filter: &ExceptionFilter,
         limit: u32,
     ) -> Result<Vec<Exception>, ReadError> {
-        let mut values = Values::default();
         let (agent, team) = match &filter.agent {
             Some((agent, team)) => (Some(agent.as_str()), team.as_ref().map(TeamName::as_str)),
             None => (None, None),
         };
-        values
-            .text(tenant.as_str())
-            .int(filter.from.as_micros())
-            .int(filter.to.as_micros())
-            // Sorts after every id.
-            .text(filter.before.map_or_else(|| "~".to_owned(), |id| id.to_string()))
-            .int(crate::store::page(limit))
+        let values = Values::of(tenant)
+            .instant(filter.from)
+            .instant(filter.to)
+            .before(filter.before)
+            .page(limit)
             .text_or_null(agent)
             .text_or_null(team);
         let mut page = Vec::new();
-        for row in &self.fetch_all(LIST, values).await? {
-            page.push(self.with_agents(tenant, row).await?);
+        for found in self.read_rows(LIST, values, |row| exception(row, &[])).await? {
+            page.push(self.with_agents(found).await?);
         }
         Ok(page)
     }
 
     /// Returns the agents that an exception names, with their current names and teams.
     pub async fn exception_agents(&self, tenant: &TenantId, id: ExceptionId) -> Result<Vec<Agent>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).text(id.to_string());
-        let rows = self.fetch_all(AGENTS_WITH_NAMES, values).await?;
-        rows.iter()
-            .map(|row| {
-                let cells = Cells::new("exception_agents", row);
-                Ok(Agent {
-                    id: AgentId::new(cells.text("agent")?),
-                    name: cells.text_or_null("name")?.map(Arc::from),
-                    team: cells.text_or_null("team")?.map(TeamName::new),
-                    zone: None,
-                })
+        self.read_rows(AGENTS_WITH_NAMES, Values::of(tenant).text(id.to_string()), |row| {
+            let cells = Cells::new("exception_agents", row);
+            Ok(Agent {
+                id: AgentId::new(cells.text("agent")?),
+                name: cells.text_or_null("name")?.map(Arc::from),
+                team: cells.text_or_null("team")?.map(TeamName::new),
+                zone: None,
             })
-            .collect()
+        })
+        .await
     }
 
     /// Returns the agent's current team.
     pub async fn team_of(&self, tenant: &TenantId, agent: &AgentId) -> Result<Option<TeamName>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).text(agent.as_str());
-        let Some(row) = self.fetch_optional(TEAM_OF, values).await? else { return Ok(None) };
-        Ok(Cells::new("agents", &row).text_or_null("team")?.map(TeamName::new))
+        let values = Values::of(tenant).text(agent.as_str());
+        let read = |row: &AnyRow| Ok(Cells::new("agents", row).text_or_null("team")?.map(TeamName::new));
+        Ok(self.read_row(TEAM_OF, values, read).await?.flatten())
     }
 
-    async fn with_agents(&self, tenant: &TenantId, row: &AnyRow) -> Result<Exception, ReadError> {
-        let found = exception(row, &[])?;
+    async fn with_agents(&self, found: Exception) -> Result<Exception, ReadError> {
         if !matches!(found.scope, ExceptionScope::Agents(_)) {
             return Ok(found);
         }
-        let mut values = Values::default();
-        values.text(tenant.as_str()).text(found.id.to_string());
-        let rows = self.fetch_all(AGENTS_OF, values).await?;
-        let agents: Result<Vec<_>, _> =
-            rows.iter().map(|row| Cells::new("exception_agents", row).text("agent").map(AgentId::new)).collect();
-        Ok(Exception { scope: ExceptionScope::Agents(agents?), ..found })
+        let values = Values::of(&found.tenant).text(found.id.to_string());
+        let read = |row: &AnyRow| Cells::new("exception_agents", row).text("agent").map(AgentId::new);
+        let agents = self.read_rows(AGENTS_OF, values, read).await?;
+        Ok(Exception { scope: ExceptionScope::Agents(agents), ..found })
     }
 }
 

@@ -3,6 +3,8 @@
 //! The engine only reads the rows and packs them into one text per agent; adding up here takes half the time of seven
 //! conditional sums in SQL.
 
+use sqlx::any::AnyRow;
+
 use crate::domain::agents::state::{AgentState, STATE_KINDS};
 use crate::domain::ids::{AgentId, TenantId};
 use crate::domain::time::UtcMicros;
@@ -96,9 +98,8 @@ impl Reader {
         from: UtcMicros,
         to: UtcMicros,
     ) -> Result<Vec<TimeInState>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str());
-        let Some(row) = self.fetch_optional(PARTS, values).await?.filter(|_| from < to) else { return Ok(Vec::new()) };
+        let parts = self.fetch_optional(PARTS, Values::of(tenant)).await?;
+        let Some(row) = parts.filter(|_| from < to) else { return Ok(Vec::new()) };
         let cells = Cells::new("state_history", &row);
         let Some(last) = cells.text_or_null("last_agent")? else { return Ok(Vec::new()) };
         let first_end = cells.text_or_null("first_end")?.unwrap_or(last).min(last);
@@ -121,21 +122,17 @@ impl Reader {
         let mut times: Vec<TimeInState> = Vec::new();
         loop {
             let after = times.last().map_or(after, |time| time.agent.as_str());
-            let mut values = Values::default();
-            values.text(tenant.as_str()).int(span.0.as_micros()).int(span.1.as_micros());
-            values.text(after).text(last).int(PAGE_AGENTS);
-            let rows = self.fetch_all(STATES, values).await?;
-            let mut page = Vec::with_capacity(rows.len());
-            for row in &rows {
+            let values = Values::of(tenant).instant(span.0).instant(span.1).text(after).text(last).int(PAGE_AGENTS);
+            let read = |row: &AnyRow| {
                 let cells = Cells::new("state_history", row);
-                let agent = AgentId::new(cells.text("agent")?);
                 let micros = match (cells.instant_or_null("began")?, cells.text_or_null("states")?) {
                     (Some(began), Some(states)) => sum_states(states, began, span),
                     (None, _) | (_, None) => Some([0; STATE_KINDS]),
                 };
-                page.push((agent, micros));
-            }
-            let done = i64::try_from(rows.len()).is_ok_and(|rows| rows < PAGE_AGENTS);
+                Ok((AgentId::new(cells.text("agent")?), micros))
+            };
+            let page = self.read_rows(STATES, values, read).await?;
+            let done = i64::try_from(page.len()).is_ok_and(|agents| agents < PAGE_AGENTS);
             let all = page.iter().map(|(agent, micros)| Some(TimeInState { agent: agent.clone(), micros: (*micros)? }));
             match (all.collect::<Option<Vec<_>>>(), page.first(), page.last()) {
                 (Some(all), ..) => times.extend(all),
@@ -158,16 +155,16 @@ impl Reader {
         first: &AgentId,
         last: &AgentId,
     ) -> Result<Vec<TimeInState>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).int(from.as_micros()).int(to.as_micros()).text(first.as_str()).text(last.as_str());
-        let rows = self.fetch_all(SUMS, values).await?;
-        rows.iter()
-            .map(|row| {
+        self.read_rows(
+            SUMS,
+            Values::of(tenant).instant(from).instant(to).text(first.as_str()).text(last.as_str()),
+            |row| {
                 let cells = Cells::new("state_history", row);
                 let micros = cells.known_value("sums", parse_sums)?;
                 Ok(TimeInState { agent: AgentId::new(cells.text("agent")?), micros })
-            })
-            .collect()
+            },
+        )
+        .await
     }
 }
 

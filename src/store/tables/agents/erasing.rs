@@ -1,10 +1,8 @@
 //! Erasing an agent: slices of tables that are found by agent, pages of tables that are searched, and the final
 //! deletions.
 
-use sqlx::AnyConnection;
-
 use crate::domain::ids::AgentId;
-use crate::store::batch::{self, ManyRows, Script, Values};
+use crate::store::batch::{self, ManyRows, Transaction, Values};
 use crate::store::change::Commit;
 use crate::store::erasure::{KeyPart, MovedTable, WipedTable};
 use crate::store::error::CommitError;
@@ -17,42 +15,43 @@ pub(in crate::store) const MARK: ManyRows = ManyRows {
     tail: ") AS v WHERE agents.tenant = v.column1 AND agents.id = v.column2",
 };
 
-/// Rows: tenant, agent, stand-in; the same for all slices below.
-pub(in crate::store) const MOVE_SHIFTS: ManyRows = ManyRows {
-    head: "UPDATE shifts SET agent = v.column3 FROM (VALUES",
-    width: 3,
-    tail: ") AS v WHERE shifts.tenant = v.column1 AND shifts.agent = v.column2 AND (shifts.starts_at, shifts.version_from) IN \
-           (SELECT s.starts_at, s.version_from FROM shifts s WHERE s.tenant = v.column1 AND s.agent = v.column2 \
-           ORDER BY s.starts_at, s.version_from LIMIT 500)",
-};
-pub(in crate::store) const MOVE_COVERAGE: ManyRows = ManyRows {
-    head: "UPDATE schedule_coverage SET agent = v.column3 FROM (VALUES",
-    width: 3,
-    tail: ") AS v WHERE schedule_coverage.tenant = v.column1 AND schedule_coverage.agent = v.column2 \
-           AND (schedule_coverage.starts_at, schedule_coverage.version_from) IN \
-           (SELECT s.starts_at, s.version_from FROM schedule_coverage s WHERE s.tenant = v.column1 AND s.agent = v.column2 \
-           ORDER BY s.starts_at, s.version_from LIMIT 500)",
-};
-pub(in crate::store) const MOVE_HISTORY: ManyRows = ManyRows {
-    head: "UPDATE state_history SET agent = v.column3 FROM (VALUES",
-    width: 3,
-    tail: ") AS v WHERE state_history.tenant = v.column1 AND state_history.agent = v.column2 AND state_history.entered_at IN \
-           (SELECT s.entered_at FROM state_history s WHERE s.tenant = v.column1 AND s.agent = v.column2 \
-           ORDER BY s.entered_at LIMIT 500)",
-};
-pub(in crate::store) const MOVE_DAYS: ManyRows = ManyRows {
-    head: "UPDATE adherence_days SET agent = v.column3 FROM (VALUES",
-    width: 3,
-    tail: ") AS v WHERE adherence_days.tenant = v.column1 AND adherence_days.agent = v.column2 AND adherence_days.day IN \
-           (SELECT s.day FROM adherence_days s WHERE s.tenant = v.column1 AND s.agent = v.column2 ORDER BY s.day LIMIT 500)",
-};
-pub(in crate::store) const MOVE_EXCEPTION_AGENTS: ManyRows = ManyRows {
-    head: "UPDATE exception_agents SET agent = v.column3 FROM (VALUES",
-    width: 3,
-    tail: ") AS v WHERE exception_agents.tenant = v.column1 AND exception_agents.agent = v.column2 \
-           AND exception_agents.exception IN (SELECT s.exception FROM exception_agents s WHERE s.tenant = v.column1 \
-           AND s.agent = v.column2 ORDER BY s.exception LIMIT 500)",
-};
+/// Moves a slice of rows, which are found by the agent and further key columns. Rows: tenant, agent, stand-in.
+macro_rules! move_rows {
+    ($table:literal, $key:literal, $selected:literal) => {
+        ManyRows {
+            head: concat!("UPDATE ", $table, " SET agent = v.column3 FROM (VALUES"),
+            width: 3,
+            tail: concat!(
+                ") AS v WHERE ",
+                $table,
+                ".tenant = v.column1 AND ",
+                $table,
+                ".agent = v.column2 AND ",
+                $key,
+                " IN (SELECT ",
+                $selected,
+                " FROM ",
+                $table,
+                " s WHERE s.tenant = v.column1 AND s.agent = v.column2 ORDER BY ",
+                $selected,
+                " LIMIT 500)"
+            ),
+        }
+    };
+}
+
+pub(in crate::store) const MOVE_SHIFTS: ManyRows =
+    move_rows!("shifts", "(shifts.starts_at, shifts.version_from)", "s.starts_at, s.version_from");
+pub(in crate::store) const MOVE_COVERAGE: ManyRows = move_rows!(
+    "schedule_coverage",
+    "(schedule_coverage.starts_at, schedule_coverage.version_from)",
+    "s.starts_at, s.version_from"
+);
+pub(in crate::store) const MOVE_HISTORY: ManyRows =
+    move_rows!("state_history", "state_history.entered_at", "s.entered_at");
+pub(in crate::store) const MOVE_DAYS: ManyRows = move_rows!("adherence_days", "adherence_days.day", "s.day");
+pub(in crate::store) const MOVE_EXCEPTION_AGENTS: ManyRows =
+    move_rows!("exception_agents", "exception_agents.exception", "s.exception");
 
 macro_rules! left_in {
     ($table:literal) => {
@@ -236,100 +235,59 @@ pub(in crate::store) const DELIVERIES: &str =
 pub(in crate::store) const DELIVERY_ATTEMPTS: &str =
     three_keys!("delivery_attempts", "endpoint", "event_number", "attempt", "error", "answer");
 
-/// Rows: tenant, the parts of the key, agent, texts in their order.
-pub(in crate::store) const WIPE_TRANSITIONS: ManyRows = ManyRows {
-    head: "UPDATE transitions SET agent = v.column3, standing = v.column4, note = v.column5, explanation = v.column6 FROM (VALUES",
-    width: 6,
-    tail: ") AS v WHERE transitions.tenant = v.column1 AND transitions.id = v.column2",
-};
-pub(in crate::store) const WIPE_CALLS: ManyRows = ManyRows {
-    head: "UPDATE platform_calls SET agent = v.column3, error = v.column4 FROM (VALUES",
-    width: 6,
-    tail: ") AS v WHERE platform_calls.tenant = v.column1 AND platform_calls.id = v.column2",
-};
-pub(in crate::store) const WIPE_FINDINGS: ManyRows = ManyRows {
-    head: "UPDATE rule_findings SET agent = v.column3, wants = v.column4, because = v.column5 FROM (VALUES",
-    width: 6,
-    tail: ") AS v WHERE rule_findings.tenant = v.column1 AND rule_findings.id = v.column2",
-};
-pub(in crate::store) const WIPE_EXCEPTIONS: ManyRows = ManyRows {
-    head: "UPDATE exceptions SET reason = v.column4, ended_why = v.column5 FROM (VALUES",
-    width: 6,
-    tail: ") AS v WHERE exceptions.tenant = v.column1 AND exceptions.id = v.column2",
-};
-pub(in crate::store) const WIPE_CHANGE_SETS: ManyRows = ManyRows {
-    head: "UPDATE change_sets SET body = v.column4 FROM (VALUES",
-    width: 6,
-    tail: ") AS v WHERE change_sets.tenant = v.column1 AND change_sets.id = v.column2",
-};
-pub(in crate::store) const WIPE_REPORT_RUNS: ManyRows = ManyRows {
-    head: "UPDATE report_runs SET request = v.column4, error = v.column5 FROM (VALUES",
-    width: 6,
-    tail: ") AS v WHERE report_runs.tenant = v.column1 AND report_runs.id = v.column2",
-};
-pub(in crate::store) const WIPE_ANALYTICS_RUNS: ManyRows = ManyRows {
-    head: "UPDATE analytics_runs SET request = v.column4, error = v.column5, parts = v.column6 FROM (VALUES",
-    width: 6,
-    tail: ") AS v WHERE analytics_runs.tenant = v.column1 AND analytics_runs.id = v.column2",
-};
-pub(in crate::store) const WIPE_ANALYTICS_ROWS: ManyRows = ManyRows {
-    head: "UPDATE analytics_rows SET body = v.column5 FROM (VALUES",
-    width: 7,
-    tail: ") AS v WHERE analytics_rows.tenant = v.column1 AND analytics_rows.run = v.column2 AND analytics_rows.place = v.column3",
-};
-pub(in crate::store) const WIPE_JOBS: ManyRows = ManyRows {
-    head: "UPDATE jobs SET told = v.column4 FROM (VALUES",
-    width: 6,
-    tail: ") AS v WHERE jobs.tenant = v.column1 AND jobs.job = v.column2",
-};
-pub(in crate::store) const WIPE_SCHEDULE_VERSIONS: ManyRows = ManyRows {
-    head: "UPDATE schedule_versions SET name = v.column4 FROM (VALUES",
-    width: 6,
-    tail: ") AS v WHERE schedule_versions.tenant = v.column1 AND schedule_versions.version = v.column2",
-};
-pub(in crate::store) const WIPE_EVENTS: ManyRows = ManyRows {
-    head: "UPDATE events SET agent = v.column3, body = v.column4 FROM (VALUES",
-    width: 6,
-    tail: ") AS v WHERE events.tenant = v.column1 AND events.number = v.column2",
-};
-pub(in crate::store) const WIPE_CHANGE_SET_AGENTS: ManyRows = ManyRows {
-    head: "UPDATE change_set_agents SET agent = v.column4, why = v.column5, left_why = v.column6 FROM (VALUES",
-    width: 7,
-    tail: ") AS v WHERE change_set_agents.tenant = v.column1 AND change_set_agents.change_set = v.column2 \
-           AND change_set_agents.place = v.column3",
-};
-pub(in crate::store) const WIPE_JOB_RUNS: ManyRows = ManyRows {
-    head: "UPDATE job_runs SET message = v.column5 FROM (VALUES",
-    width: 7,
-    tail: ") AS v WHERE job_runs.tenant = v.column1 AND job_runs.job = v.column2 AND job_runs.run = v.column3",
-};
-pub(in crate::store) const WIPE_RULE_EDITIONS: ManyRows = ManyRows {
-    head: "UPDATE rule_editions SET text = v.column5, why = v.column6 FROM (VALUES",
-    width: 7,
-    tail: ") AS v WHERE rule_editions.tenant = v.column1 AND rule_editions.rule = v.column2 AND rule_editions.version = v.column3",
-};
-pub(in crate::store) const WIPE_RULE_VERSIONS: ManyRows = ManyRows {
-    head: "UPDATE rule_versions SET body = v.column5 FROM (VALUES",
-    width: 7,
-    tail: ") AS v WHERE rule_versions.tenant = v.column1 AND rule_versions.rule = v.column2 AND rule_versions.version = v.column3",
-};
-pub(in crate::store) const WIPE_IDEMPOTENCY_KEYS: ManyRows = ManyRows {
-    head: "UPDATE idempotency_keys SET answer = v.column5 FROM (VALUES",
-    width: 7,
-    tail: ") AS v WHERE idempotency_keys.tenant = v.column1 AND idempotency_keys.token = v.column2 \
-           AND idempotency_keys.request_key = v.column3",
-};
-pub(in crate::store) const WIPE_DELIVERIES: ManyRows = ManyRows {
-    head: "UPDATE deliveries SET agent = v.column4 FROM (VALUES",
-    width: 7,
-    tail: ") AS v WHERE deliveries.tenant = v.column1 AND deliveries.endpoint = v.column2 AND deliveries.event_number = v.column3",
-};
-pub(in crate::store) const WIPE_DELIVERY_ATTEMPTS: ManyRows = ManyRows {
-    head: "UPDATE delivery_attempts SET error = v.column6, answer = v.column7 FROM (VALUES",
-    width: 8,
-    tail: ") AS v WHERE delivery_attempts.tenant = v.column1 AND delivery_attempts.endpoint = v.column2 \
-           AND delivery_attempts.event_number = v.column3 AND delivery_attempts.attempt = v.column4",
-};
+/// Sets the texts of rows that are found by one to three key columns. Rows: tenant, the parts of the key, agent, texts in
+/// their order.
+macro_rules! wipe {
+    ($table:literal, [$($key:literal),+], $set:literal) => {
+        ManyRows {
+            head: concat!("UPDATE ", $table, " SET ", $set, " FROM (VALUES"),
+            width: 5 + [$($key),+].len(),
+            tail: wipe!($table, $($key),+),
+        }
+    };
+    ($table:literal, $one:literal) => {
+        concat!(") AS v WHERE ", $table, ".tenant = v.column1 AND ", $table, ".", $one, " = v.column2")
+    };
+    ($table:literal, $one:literal, $two:literal) => {
+        concat!(wipe!($table, $one), " AND ", $table, ".", $two, " = v.column3")
+    };
+    ($table:literal, $one:literal, $two:literal, $three:literal) => {
+        concat!(wipe!($table, $one, $two), " AND ", $table, ".", $three, " = v.column4")
+    };
+}
+
+pub(in crate::store) const WIPE_TRANSITIONS: ManyRows =
+    wipe!("transitions", ["id"], "agent = v.column3, standing = v.column4, note = v.column5, explanation = v.column6");
+pub(in crate::store) const WIPE_CALLS: ManyRows =
+    wipe!("platform_calls", ["id"], "agent = v.column3, error = v.column4");
+pub(in crate::store) const WIPE_FINDINGS: ManyRows =
+    wipe!("rule_findings", ["id"], "agent = v.column3, wants = v.column4, because = v.column5");
+pub(in crate::store) const WIPE_EXCEPTIONS: ManyRows =
+    wipe!("exceptions", ["id"], "reason = v.column4, ended_why = v.column5");
+pub(in crate::store) const WIPE_CHANGE_SETS: ManyRows = wipe!("change_sets", ["id"], "body = v.column4");
+pub(in crate::store) const WIPE_REPORT_RUNS: ManyRows =
+    wipe!("report_runs", ["id"], "request = v.column4, error = v.column5");
+pub(in crate::store) const WIPE_ANALYTICS_RUNS: ManyRows =
+    wipe!("analytics_runs", ["id"], "request = v.column4, error = v.column5, parts = v.column6");
+pub(in crate::store) const WIPE_ANALYTICS_ROWS: ManyRows =
+    wipe!("analytics_rows", ["run", "place"], "body = v.column5");
+pub(in crate::store) const WIPE_JOBS: ManyRows = wipe!("jobs", ["job"], "told = v.column4");
+pub(in crate::store) const WIPE_SCHEDULE_VERSIONS: ManyRows =
+    wipe!("schedule_versions", ["version"], "name = v.column4");
+pub(in crate::store) const WIPE_EVENTS: ManyRows = wipe!("events", ["number"], "agent = v.column3, body = v.column4");
+pub(in crate::store) const WIPE_CHANGE_SET_AGENTS: ManyRows =
+    wipe!("change_set_agents", ["change_set", "place"], "agent = v.column4, why = v.column5, left_why = v.column6");
+pub(in crate::store) const WIPE_JOB_RUNS: ManyRows = wipe!("job_runs", ["job", "run"], "message = v.column5");
+pub(in crate::store) const WIPE_RULE_EDITIONS: ManyRows =
+    wipe!("rule_editions", ["rule", "version"], "text = v.column5, why = v.column6");
+pub(in crate::store) const WIPE_RULE_VERSIONS: ManyRows =
+    wipe!("rule_versions", ["rule", "version"], "body = v.column5");
+pub(in crate::store) const WIPE_IDEMPOTENCY_KEYS: ManyRows =
+    wipe!("idempotency_keys", ["token", "request_key"], "answer = v.column5");
+pub(in crate::store) const WIPE_DELIVERIES: ManyRows =
+    wipe!("deliveries", ["endpoint", "event_number"], "agent = v.column4");
+pub(in crate::store) const WIPE_DELIVERY_ATTEMPTS: ManyRows =
+    wipe!("delivery_attempts", ["endpoint", "event_number", "attempt"], "error = v.column6, answer = v.column7");
 
 pub(in crate::store) const NOTES: &str =
     "SELECT tenant, hash, text FROM notes WHERE tenant = $1 AND hash > $2 ORDER BY hash LIMIT $3";
@@ -417,70 +375,60 @@ impl WipedTable {
     }
 }
 
-pub(super) fn bind_key(values: &mut Values, key: &[KeyPart]) {
-    for part in key {
-        match part {
-            KeyPart::Text(text) => values.text(&**text),
-            KeyPart::Number(number) => values.int(*number),
-        };
-    }
+pub(super) fn bind_key(values: Values, key: &[KeyPart]) -> Values {
+    key.iter().fold(values, |values, part| match part {
+        KeyPart::Text(text) => values.text(&**text),
+        KeyPart::Number(number) => values.int(*number),
+    })
 }
 
 /// Writes the erasure steps and returns the agents whose cached state the writer must drop.
 pub(in crate::store) async fn write(
-    connection: &mut AnyConnection,
-    script: &mut Script,
+    transaction: &mut Transaction<'_>,
     commits: &[&Commit],
 ) -> Result<LatestEntryUpdates, CommitError> {
     if commits.iter().all(|commit| commit.erasure.is_empty()) {
         return Ok(LatestEntryUpdates::new());
     }
-    super::erasures::write(connection, script, commits).await?;
+    super::erasures::write(transaction, commits).await?;
     let marks: Vec<_> = commits.iter().flat_map(|commit| &commit.erasure.marks).collect();
-    batch::run(connection, script, &MARK, &marks, |mark, values| {
-        let since = |is_it: bool| is_it.then_some(mark.at.as_micros());
-        values.text(mark.tenant.as_str()).text(mark.agent.as_str());
-        values.int_or_null(since(!mark.is_stand_in)).int_or_null(since(mark.is_stand_in));
+    batch::run(transaction, &MARK, &marks, |mark, values| {
+        let since = |is_it: bool| is_it.then_some(mark.at);
+        let values = values.text(mark.tenant.as_str()).text(mark.agent.as_str());
+        values.instant_or_null(since(!mark.is_stand_in)).instant_or_null(since(mark.is_stand_in))
     })
     .await?;
     for step in commits.iter().flat_map(|commit| &commit.erasure.moves) {
-        batch::run(connection, script, step.table.statements().1, &[step], |step, values| {
-            values.text(step.tenant.as_str()).text(step.agent.as_str()).text(step.stand_in.as_str());
+        batch::run(transaction, step.table.statements().1, &[step], |step, values| {
+            values.text(step.tenant.as_str()).text(step.agent.as_str()).text(step.stand_in.as_str())
         })
         .await?;
     }
-    write_wiped_rows(connection, script, commits).await?;
+    write_wiped_rows(transaction, commits).await?;
     let notes: Vec<_> = commits.iter().flat_map(|commit| &commit.erasure.notes).collect();
-    batch::run(connection, script, &DELETE_NOTES, &notes, |(tenant, hash), values| {
-        values.text(tenant.as_str()).bytes(&hash.0);
+    batch::run(transaction, &DELETE_NOTES, &notes, |(tenant, hash), values| {
+        values.text(tenant.as_str()).bytes(&hash.0)
     })
     .await?;
     let erased_agents: Vec<_> = commits.iter().flat_map(|commit| &commit.erasure.erased_agents).collect();
     for statement in [&DELETE_COUNTERS, &DELETE_MEMORY, &DELETE_SKILLS, &DELETE_SUBJECTS, &DELETE_AGENTS] {
-        batch::run(connection, script, statement, &erased_agents, |(tenant, agent), values| {
-            values.text(tenant.as_str()).text(agent.as_str());
+        batch::run(transaction, statement, &erased_agents, |(tenant, agent), values| {
+            values.text(tenant.as_str()).text(agent.as_str())
         })
         .await?;
     }
     Ok(erased_agents.into_iter().map(|agent| (agent.clone(), None)).collect())
 }
 
-async fn write_wiped_rows(
-    connection: &mut AnyConnection,
-    script: &mut Script,
-    commits: &[&Commit],
-) -> Result<(), CommitError> {
+async fn write_wiped_rows(transaction: &mut Transaction<'_>, commits: &[&Commit]) -> Result<(), CommitError> {
     for table in WipedTable::ALL {
         let of_table =
             commits.iter().flat_map(|commit| &commit.erasure.wiped_rows).filter(|write| write.table == table);
         let rows: Vec<_> = of_table.collect();
-        batch::run(connection, script, table.statements().1, &rows, |write, values| {
-            values.text(write.tenant.as_str());
-            bind_key(values, &write.row.key);
-            values.text_or_null(write.row.agent.as_ref().map(AgentId::as_str));
-            for text in &write.row.texts {
-                values.text_or_null(text.as_deref());
-            }
+        batch::run(transaction, table.statements().1, &rows, |write, values| {
+            let values = bind_key(values.text(write.tenant.as_str()), &write.row.key);
+            let values = values.text_or_null(write.row.agent.as_ref().map(AgentId::as_str));
+            write.row.texts.iter().fold(values, |values, text| values.text_or_null(text.as_deref()))
         })
         .await?;
     }

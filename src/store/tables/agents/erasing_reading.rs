@@ -1,10 +1,12 @@
 //! Reads what is left of an agent being erased: rows to move, pages to search, and notes.
 
+use sqlx::any::AnyRow;
+
 use super::erasing::{ENTRIES, EXCEPTIONS_NAMING_AGENT, KeyKind, NOTES, bind_key};
 use crate::domain::agents::erasure::TextEraser;
 use crate::domain::audit::Hash;
 use crate::domain::ids::{AgentId, ExceptionId, SubjectId, TenantId};
-use crate::store::batch::Values;
+use crate::store::batch::{PAGE_LIMIT, Values};
 use crate::store::cells::Cells;
 use crate::store::erasure::{KeyPart, MovedTable, WipedRow, WipedTable};
 use crate::store::error::ReadError;
@@ -46,12 +48,9 @@ impl Reader {
         agent: &AgentId,
         table: MovedTable,
     ) -> Result<u64, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).text(agent.as_str());
-        match self.fetch_optional(table.statements().0, values).await? {
-            None => Ok(0),
-            Some(row) => Cells::new("agents", &row).number("total"),
-        }
+        let values = Values::of(tenant).text(agent.as_str());
+        let left = self.read_row(table.statements().0, values, |row| Cells::new("agents", row).number("total")).await?;
+        Ok(left.unwrap_or_default())
     }
 
     /// Returns the rows after a key, or from the first one, in the order of the key; empty at the end. Texts are
@@ -64,17 +63,9 @@ impl Reader {
         wiper: &TextEraser,
     ) -> Result<Vec<WipedRow>, ReadError> {
         let (statement, kinds) = (table.statements().0, table.key_kinds());
-        let mut values = Values::default();
-        values.text(tenant.as_str());
-        bind_key(&mut values, after.unwrap_or(&lowest_key(kinds)));
-        bind_wiper(&mut values, wiper.agent().as_str(), wiper);
-        let mut rows = Vec::new();
-        self.for_each_row(statement, values, |row| {
-            rows.push(wiped_row(&Cells::new("erasures", row), kinds)?);
-            Ok(())
-        })
-        .await?;
-        Ok(rows)
+        let values = bind_key(Values::of(tenant), after.unwrap_or(&lowest_key(kinds)));
+        let values = bind_wiper(values, wiper.agent().as_str(), wiper);
+        self.read_rows(statement, values, |row| wiped_row(&Cells::new("erasures", row), kinds)).await
     }
 
     /// Returns the audit entries in the same way, by number, with the bodies of those that are about a subject or
@@ -86,30 +77,18 @@ impl Reader {
         subject: SubjectId,
         wiper: &TextEraser,
     ) -> Result<Vec<WipedRow>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).count(after);
-        bind_wiper(&mut values, &subject.to_string(), wiper);
-        let mut rows = Vec::new();
-        self.for_each_row(ENTRIES, values, |row| {
-            rows.push(wiped_row(&Cells::new("audit_entries", row), &[KeyKind::Number])?);
-            Ok(())
-        })
-        .await?;
-        Ok(rows)
+        let values = bind_wiper(Values::of(tenant).count(after), &subject.to_string(), wiper);
+        self.read_rows(ENTRIES, values, |row| wiped_row(&Cells::new("audit_entries", row), &[KeyKind::Number])).await
     }
 
     /// Returns the notes after a hash, or from the first one, in the order of the hashes; empty at the end.
     pub async fn notes_after(&self, tenant: &TenantId, after: Option<Hash>) -> Result<Vec<(Hash, String)>, ReadError> {
-        let mut values = Values::default();
         let after: &[u8] = after.as_ref().map_or(&[], |hash| &hash.0);
-        values.text(tenant.as_str()).bytes(after).int(crate::store::page(u32::MAX));
-        let rows = self.fetch_all(NOTES, values).await?;
-        rows.iter()
-            .map(|row| {
-                let cells = Cells::new("notes", row);
-                Ok((cells.hash("hash")?, cells.text("text")?.to_owned()))
-            })
-            .collect()
+        self.read_rows(NOTES, Values::of(tenant).bytes(after).page(PAGE_LIMIT), |row| {
+            let cells = Cells::new("notes", row);
+            Ok((cells.hash("hash")?, cells.text("text")?.to_owned()))
+        })
+        .await
     }
 
     /// Returns the exceptions that name this agent and no other.
@@ -118,23 +97,22 @@ impl Reader {
         tenant: &TenantId,
         agent: &AgentId,
     ) -> Result<Vec<ExceptionId>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).text(agent.as_str());
-        let mut exception_ids = Vec::new();
-        for row in &self.fetch_all(EXCEPTIONS_NAMING_AGENT, values).await? {
+        let values = Values::of(tenant).text(agent.as_str());
+        let named_alone = |row: &AnyRow| {
             let cells = Cells::new("exception_agents", row);
-            if cells.int("named")? == 1 {
-                exception_ids.push(cells.parsed("exception")?);
-            }
-        }
-        Ok(exception_ids)
+            (cells.int("named")? == 1).then(|| cells.parsed("exception")).transpose()
+        };
+        Ok(self.read_rows(EXCEPTIONS_NAMING_AGENT, values, named_alone).await?.into_iter().flatten().collect())
     }
 }
 
-fn bind_wiper(values: &mut Values, agent: &str, wiper: &TextEraser) {
-    values.text(agent).text(pattern(wiper.agent().as_str()));
-    // Without a name to search for, only an empty text matches.
-    values.text(wiper.name().map(pattern).unwrap_or_default()).int(PAGE_ROWS);
+fn bind_wiper(values: Values, agent: &str, wiper: &TextEraser) -> Values {
+    values
+        .text(agent)
+        .text(pattern(wiper.agent().as_str()))
+        // Without a name to search for, only an empty text matches.
+        .text(wiper.name().map(pattern).unwrap_or_default())
+        .int(PAGE_ROWS)
 }
 
 fn wiped_row(cells: &Cells<'_>, kinds: &[KeyKind]) -> Result<WipedRow, ReadError> {

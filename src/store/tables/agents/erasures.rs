@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
 use crate::domain::agents::erasure::Erasure;
 use crate::domain::ids::{AgentId, ErasureId, TenantId};
-use crate::domain::time::UtcMicros;
-use crate::store::batch::{self, ManyRows, Script, Values, last_of_each};
+use crate::store::batch::{self, ManyRows, Transaction, Values, last_of_each};
 use crate::store::cells::Cells;
 use crate::store::change::Commit;
 use crate::store::error::{CommitError, ReadError};
@@ -35,26 +33,22 @@ pub(in crate::store) const OPEN: &str = selecting!("done_at IS NULL ORDER BY id"
 /// `$2` before this id.
 pub(in crate::store) const LIST: &str = selecting!("id < $2 ORDER BY id DESC LIMIT $3");
 
-pub(in crate::store) async fn write(
-    connection: &mut AnyConnection,
-    script: &mut Script,
-    commits: &[&Commit],
-) -> Result<(), CommitError> {
+pub(in crate::store) async fn write(transaction: &mut Transaction<'_>, commits: &[&Commit]) -> Result<(), CommitError> {
     let rows = last_of_each(commits.iter().flat_map(|commit| &commit.erasure.erasures), |row| (&row.tenant, row.id));
     let outcomes = rows.iter().map(|row| serde_json::to_string(&row.result)).collect::<Result<Vec<_>, _>>();
     let outcomes = outcomes.map_err(|error| CommitError::Refused(Arc::new(error)))?;
     let rows: Vec<(&Erasure, String)> = rows.into_iter().zip(outcomes).collect();
-    batch::run(connection, script, &SET, &rows, |(row, outcome), values| {
+    batch::run(transaction, &SET, &rows, |(row, outcome), values| {
         values
             .text(row.tenant.as_str())
             .text(row.id.to_string())
             .text_or_null(row.agent.as_ref().map(AgentId::as_str))
             .text(row.stand_in.as_str())
-            .int(row.requested_at.as_micros())
+            .instant(row.requested_at)
             .text(&*row.requested_by)
             .text(&*row.reason)
-            .int_or_null(row.completed_at.map(UtcMicros::as_micros))
-            .text(&**outcome);
+            .instant_or_null(row.completed_at)
+            .text(&**outcome)
     })
     .await
 }
@@ -62,16 +56,12 @@ pub(in crate::store) async fn write(
 impl Reader {
     /// Returns one erasure.
     pub async fn erasure(&self, tenant: &TenantId, id: ErasureId) -> Result<Option<Erasure>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).text(id.to_string());
-        self.fetch_optional(ONE, values).await?.as_ref().map(erasure).transpose()
+        self.read_row(ONE, Values::of(tenant).text(id.to_string()), erasure).await
     }
 
     /// Returns the erasures that are not finished, oldest first.
     pub async fn open_erasures(&self, tenant: &TenantId) -> Result<Vec<Erasure>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str());
-        self.fetch_all(OPEN, values).await?.iter().map(erasure).collect()
+        self.read_rows(OPEN, Values::of(tenant), erasure).await
     }
 
     /// Returns a page of at most `limit` erasures, newest first (capped at [`crate::store::PAGE_LIMIT`]).
@@ -81,11 +71,7 @@ impl Reader {
         before: Option<ErasureId>,
         limit: u32,
     ) -> Result<Vec<Erasure>, ReadError> {
-        let mut values = Values::default();
-        // Sorts after every id.
-        let before = before.map_or_else(|| "~".to_owned(), |id| id.to_string());
-        values.text(tenant.as_str()).text(before).int(crate::store::page(limit));
-        self.fetch_all(LIST, values).await?.iter().map(erasure).collect()
+        self.read_rows(LIST, Values::of(tenant).before(before).page(limit), erasure).await
     }
 }
 

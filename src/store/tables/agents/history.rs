@@ -7,7 +7,7 @@ use sqlx::{AnyConnection, Row};
 use crate::domain::agents::agent::ObservationSource;
 use crate::domain::ids::{AgentId, ReasonCode, TenantId};
 use crate::domain::time::UtcMicros;
-use crate::store::batch::{self, ManyRows, Script, Values};
+use crate::store::batch::{self, ManyRows, Transaction, Values};
 use crate::store::cells::Cells;
 use crate::store::change::{HistoryRow, HistoryWrite};
 use crate::store::error::CommitError;
@@ -121,8 +121,7 @@ struct LinkUpdates<'a> {
 
 /// Writes the steps in their order. Returns the row id of each step and the new latest rows of the agents.
 pub(in crate::store) async fn write<'a>(
-    connection: &mut AnyConnection,
-    script: &mut Script,
+    transaction: &mut Transaction<'_>,
     numbers: &mut LastNumbers,
     latest: &LatestEntries,
     steps: impl Iterator<Item = &'a HistoryWrite> + Send,
@@ -132,17 +131,18 @@ pub(in crate::store) async fn write<'a>(
     let mut pending = PendingSteps::default();
     for step in steps {
         if !pending.can_add(step) {
-            flush(connection, script, std::mem::take(&mut pending), &mut ids).await?;
+            flush(transaction, std::mem::take(&mut pending), &mut ids).await?;
         }
-        let (key, low) = pending.add(step, numbers, &mut ids);
-        links.record(step, key, low, latest);
+        pending.add(step, numbers, &mut ids);
+        links.record(step, latest);
     }
-    flush(connection, script, pending, &mut ids).await?;
-    Ok((ids, links.write_links(connection, script).await?))
+    flush(transaction, pending, &mut ids).await?;
+    Ok((ids, links.write_links(transaction).await?))
 }
 
 impl<'a> LinkUpdates<'a> {
-    fn record(&mut self, step: &HistoryWrite, key: RowKey<'a>, earliest: UtcMicros, latest: &LatestEntries) {
+    fn record(&mut self, step: &'a HistoryWrite, latest: &LatestEntries) {
+        let (key, earliest) = step.agent_and_time();
         if let Some(known) = self.touched.get_mut(&key) {
             *known = earliest.min(*known);
             return;
@@ -163,18 +163,14 @@ impl<'a> LinkUpdates<'a> {
         }
     }
 
-    async fn write_links(
-        self,
-        connection: &mut AnyConnection,
-        script: &mut Script,
-    ) -> Result<LatestEntryUpdates, CommitError> {
-        batch::run(connection, script, &CLOSE, &self.closed, |((tenant, agent), at, next), values| {
-            values.text(tenant.as_str()).text(agent.as_str()).int(at.as_micros()).int(next.as_micros());
+    async fn write_links(self, transaction: &mut Transaction<'_>) -> Result<LatestEntryUpdates, CommitError> {
+        batch::run(transaction, &CLOSE, &self.closed, |((tenant, agent), at, next), values| {
+            values.text(tenant.as_str()).text(agent.as_str()).instant(*at).instant(*next)
         })
         .await?;
         let rows: Vec<_> = self.touched.into_iter().collect();
-        let linked = batch::run_returning(connection, script, &RELINK, &rows, |((tenant, agent), low), values| {
-            values.text(tenant.as_str()).text(agent.as_str()).int(low.as_micros());
+        let linked = batch::run_returning(transaction, &RELINK, &rows, |((tenant, agent), low), values| {
+            values.text(tenant.as_str()).text(agent.as_str()).instant(*low)
         })
         .await?;
         let owned = |(tenant, agent): RowKey<'_>| (tenant.clone(), agent.clone());
@@ -197,16 +193,13 @@ impl<'a> LinkUpdates<'a> {
 
 impl<'a> PendingSteps<'a> {
     fn can_add(&self, step: &HistoryWrite) -> bool {
-        let (tenant, agent) = match step {
-            HistoryWrite::Enter(row) => (&row.tenant, &row.agent),
-            HistoryWrite::Retime { tenant, agent, .. } | HistoryWrite::Remove { tenant, agent, .. } => (tenant, agent),
-        };
-        let touched_instants = self.keys.get(&(tenant, agent));
+        let (agent, at) = step.agent_and_time();
+        let touched_instants = self.keys.get(&agent);
         match step {
-            HistoryWrite::Enter(row) => {
+            HistoryWrite::Enter(_) => {
                 self.retime.is_empty()
                     && self.remove.is_empty()
-                    && !touched_instants.is_some_and(|instants| instants.contains(&row.entered_at))
+                    && !touched_instants.is_some_and(|instants| instants.contains(&at))
             }
             HistoryWrite::Retime { .. } => {
                 self.enter.is_empty() && self.remove.is_empty() && touched_instants.is_none()
@@ -217,93 +210,76 @@ impl<'a> PendingSteps<'a> {
         }
     }
 
-    /// Adds a step and returns the row it changes and the earliest affected time.
-    fn add(
-        &mut self,
-        step: &'a HistoryWrite,
-        numbers: &mut LastNumbers,
-        ids: &mut Vec<Option<u64>>,
-    ) -> (RowKey<'a>, UtcMicros) {
-        let (key, earliest, id) = match step {
+    /// Adds a step.
+    fn add(&mut self, step: &'a HistoryWrite, numbers: &mut LastNumbers, ids: &mut Vec<Option<u64>>) {
+        let (key, earliest) = step.agent_and_time();
+        let id = match step {
             HistoryWrite::Enter(row) => {
                 let id = numbers.next(&row.tenant);
                 self.enter.push((row, id));
-                ((&row.tenant, &row.agent), row.entered_at, Some(id.unsigned_abs()))
+                Some(id)
             }
             HistoryWrite::Retime { tenant, agent, from, to, platform_at, source } => {
                 let id = numbers.next(tenant);
-                let place = ids.len();
-                let (low, platform_at) = (*from.min(to), *platform_at);
-                self.retime.push(Retiming {
-                    tenant,
-                    agent,
-                    from: *from,
-                    to: *to,
-                    platform_at,
-                    source: *source,
-                    id,
-                    index: place,
-                });
-                ((tenant, agent), low, Some(id.unsigned_abs()))
+                let (from, to, platform_at, source) = (*from, *to, *platform_at, *source);
+                self.retime.push(Retiming { tenant, agent, from, to, platform_at, source, id, index: ids.len() });
+                Some(id)
             }
             HistoryWrite::Remove { tenant, agent, entered_at } => {
                 self.remove.push((tenant, agent, *entered_at));
-                ((tenant, agent), *entered_at, None)
+                None
             }
         };
-        ids.push(id);
+        ids.push(id.map(i64::unsigned_abs));
         self.keys.entry(key).or_default().push(earliest);
-        (key, earliest)
     }
 }
 
 async fn flush(
-    connection: &mut AnyConnection,
-    script: &mut Script,
+    transaction: &mut Transaction<'_>,
     pending: PendingSteps<'_>,
     ids: &mut [Option<u64>],
 ) -> Result<(), CommitError> {
-    batch::run(connection, script, &ENTER, &pending.enter, |(row, id), values| {
+    batch::run(transaction, &ENTER, &pending.enter, |(row, id), values| {
         values
             .text(row.tenant.as_str())
             .text(row.agent.as_str())
-            .int(row.entered_at.as_micros())
+            .instant(row.entered_at)
             .int(*id)
             .text(row.state.name())
             .text(source_name(row.source))
             .text_or_null(row.reason.as_ref().map(ReasonCode::as_str))
             .text_or_null(row.queue.as_deref())
             .text_or_null(row.transition.map(|id| id.to_string()))
-            .int_or_null(row.platform_at.map(UtcMicros::as_micros))
-            .int(i64::from(row.by_person));
+            .instant_or_null(row.platform_at)
+            .int(i64::from(row.by_person))
     })
     .await?;
-    retime(connection, script, &pending.retime, ids).await?;
-    batch::run(connection, script, &REMOVE, &pending.remove, |(tenant, agent, at), values| {
-        values.text(tenant.as_str()).text(agent.as_str()).int(at.as_micros());
+    retime(transaction, &pending.retime, ids).await?;
+    batch::run(transaction, &REMOVE, &pending.remove, |(tenant, agent, at), values| {
+        values.text(tenant.as_str()).text(agent.as_str()).instant(*at)
     })
     .await
 }
 
 async fn retime(
-    connection: &mut AnyConnection,
-    script: &mut Script,
+    transaction: &mut Transaction<'_>,
     rows: &[Retiming<'_>],
     ids: &mut [Option<u64>],
 ) -> Result<(), CommitError> {
-    batch::run(connection, script, &DELETE_AT_TARGET, rows, |row, values| {
-        values.text(row.tenant.as_str()).text(row.agent.as_str()).int(row.from.as_micros()).int(row.to.as_micros());
+    batch::run(transaction, &DELETE_AT_TARGET, rows, |row, values| {
+        values.text(row.tenant.as_str()).text(row.agent.as_str()).instant(row.from).instant(row.to)
     })
     .await?;
-    let moved = batch::run_returning(connection, script, &RETIME, rows, |row, values| {
+    let moved = batch::run_returning(transaction, &RETIME, rows, |row, values| {
         values
             .text(row.tenant.as_str())
             .text(row.agent.as_str())
-            .int(row.from.as_micros())
-            .int(row.to.as_micros())
+            .instant(row.from)
+            .instant(row.to)
             .text(source_name(row.source))
             .int(row.id)
-            .int_or_null(row.platform_at.map(UtcMicros::as_micros));
+            .instant_or_null(row.platform_at)
     })
     .await?;
     let mut found = std::collections::HashSet::new();

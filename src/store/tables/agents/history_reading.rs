@@ -19,52 +19,68 @@ use crate::store::tables::agents::history::LAST_ID;
 /// The maximum number of rows on one page of history.
 pub const HISTORY_PAGE_LIMIT: u32 = 10_000;
 
-/// The agents with a row that ended before a given time. Steps from agent to agent by the key, with one seek each,
-/// whatever the number of rows.
-pub(in crate::store) const AGENTS_BEFORE: &str = "WITH RECURSIVE a(agent) AS (SELECT MIN(agent) FROM state_history WHERE tenant = $1 \
-     UNION ALL SELECT (SELECT MIN(h.agent) FROM state_history h WHERE h.tenant = $1 AND h.agent > a.agent) \
-     FROM a WHERE a.agent IS NOT NULL) SELECT a.agent AS agent FROM a WHERE a.agent IS NOT NULL AND EXISTS (SELECT 1 FROM state_history h \
-     WHERE h.tenant = $1 AND h.agent = a.agent AND h.entered_at < $2 AND h.left_at < $2)";
-/// A cross join, because SQLite keeps its order; it may reorder any other join and then reads the whole table.
-pub(in crate::store) const LATEST: &str = "WITH RECURSIVE a(agent) AS (SELECT MIN(agent) FROM state_history WHERE tenant = $1 \
-     UNION ALL SELECT (SELECT MIN(h.agent) FROM state_history h WHERE h.tenant = $1 AND h.agent > a.agent) \
-     FROM a WHERE a.agent IS NOT NULL) \
-     SELECT h.tenant, h.agent, h.entered_at, h.left_at, h.state, h.id, h.source, h.reason, h.queue, h.transition, h.platform_at, h.by_person \
-     FROM a CROSS JOIN state_history h WHERE h.tenant = $1 AND h.agent = a.agent AND h.entered_at = \
-     (SELECT MAX(l.entered_at) FROM state_history l WHERE l.tenant = $1 AND l.agent = a.agent) ORDER BY h.agent";
+/// A query over all agents, `a`. Steps from agent to agent by the key, with one seek each, whatever the number of rows.
+macro_rules! by_agent {
+    (ROWS $rest:literal) => {
+        // A cross join, because SQLite keeps its order; it may reorder any other join and then reads the whole table.
+        by_agent!(
+            "SELECT h.tenant, h.agent, h.entered_at, h.left_at, h.state, h.id, h.source, h.reason, h.queue, h.transition, \
+             h.platform_at, h.by_person FROM a CROSS JOIN state_history h WHERE h.tenant = $1 AND h.agent = a.agent AND ",
+            $rest
+        )
+    };
+    ($($rest:literal),+) => {
+        concat!(
+            "WITH RECURSIVE a(agent) AS (SELECT MIN(agent) FROM state_history WHERE tenant = $1 \
+             UNION ALL SELECT (SELECT MIN(h.agent) FROM state_history h WHERE h.tenant = $1 AND h.agent > a.agent) \
+             FROM a WHERE a.agent IS NOT NULL) ",
+            $($rest),+
+        )
+    };
+}
+
+macro_rules! selecting {
+    ($rest:literal) => {
+        concat!(
+            "SELECT tenant, agent, entered_at, left_at, state, id, source, reason, queue, transition, platform_at, by_person \
+             FROM state_history WHERE tenant = $1 AND ",
+            $rest
+        )
+    };
+}
+
+/// The agents with a row that ended before a given time.
+pub(in crate::store) const AGENTS_BEFORE: &str = by_agent!(
+    "SELECT a.agent AS agent FROM a WHERE a.agent IS NOT NULL AND EXISTS (SELECT 1 FROM state_history h \
+     WHERE h.tenant = $1 AND h.agent = a.agent AND h.entered_at < $2 AND h.left_at < $2)"
+);
+pub(in crate::store) const LATEST: &str = by_agent!(ROWS "h.entered_at = \
+     (SELECT MAX(l.entered_at) FROM state_history l WHERE l.tenant = $1 AND l.agent = a.agent) ORDER BY h.agent");
 /// The ended periods away from contacts that began since a given time and lasted long enough, packed for each agent as
 /// `began,ended;began,ended`, because a row for each takes many times as long and the start waits for them. `$1`
 /// tenant, `$2` since, `$3` minimum duration in microseconds.
-pub(in crate::store) const RESTS: &str = "WITH RECURSIVE a(agent) AS (SELECT MIN(agent) FROM state_history WHERE tenant = $1 \
-     UNION ALL SELECT (SELECT MIN(h.agent) FROM state_history h WHERE h.tenant = $1 AND h.agent > a.agent) \
-     FROM a WHERE a.agent IS NOT NULL) \
-     SELECT a.agent AS agent, (SELECT string_agg(CAST(h.entered_at AS TEXT) || ',' || CAST(h.left_at AS TEXT), ';') \
+pub(in crate::store) const RESTS: &str = by_agent!(
+    "SELECT a.agent AS agent, (SELECT string_agg(CAST(h.entered_at AS TEXT) || ',' || CAST(h.left_at AS TEXT), ';') \
      FROM state_history h WHERE h.tenant = $1 AND h.agent = a.agent AND h.entered_at >= $2 \
      AND h.left_at - h.entered_at >= $3 AND h.state IN ('NotReady', 'Paused', 'Idle', 'LoggedOut')) AS stays \
-     FROM a WHERE a.agent IS NOT NULL ORDER BY a.agent";
+     FROM a WHERE a.agent IS NOT NULL ORDER BY a.agent"
+);
 /// The state of each agent just before the time `$2`.
-pub(in crate::store) const STATES_BEFORE: &str = "WITH RECURSIVE a(agent) AS (SELECT MIN(agent) FROM state_history WHERE tenant = $1 \
-     UNION ALL SELECT (SELECT MIN(h.agent) FROM state_history h WHERE h.tenant = $1 AND h.agent > a.agent) \
-     FROM a WHERE a.agent IS NOT NULL) \
-     SELECT h.tenant, h.agent, h.entered_at, h.left_at, h.state, h.id, h.source, h.reason, h.queue, h.transition, h.platform_at, h.by_person \
-     FROM a CROSS JOIN state_history h WHERE h.tenant = $1 AND h.agent = a.agent AND h.entered_at = \
+pub(in crate::store) const STATES_BEFORE: &str = by_agent!(ROWS "h.entered_at = \
      (SELECT MAX(l.entered_at) FROM state_history l WHERE l.tenant = $1 AND l.agent = a.agent AND l.entered_at < $2) \
-     ORDER BY h.agent";
+     ORDER BY h.agent");
 /// The rows entered in a period, `$2` to `$3`, ordered by time. One seek for each agent, however long the history is.
-pub(in crate::store) const ENTERED_IN: &str = "WITH RECURSIVE a(agent) AS (SELECT MIN(agent) FROM state_history WHERE tenant = $1 \
-     UNION ALL SELECT (SELECT MIN(h.agent) FROM state_history h WHERE h.tenant = $1 AND h.agent > a.agent) \
-     FROM a WHERE a.agent IS NOT NULL) \
-     SELECT h.tenant, h.agent, h.entered_at, h.left_at, h.state, h.id, h.source, h.reason, h.queue, h.transition, h.platform_at, h.by_person \
-     FROM a CROSS JOIN state_history h WHERE h.tenant = $1 AND h.agent = a.agent AND h.entered_at >= $2 AND h.entered_at < $3 \
-     ORDER BY h.entered_at, h.agent";
-pub(in crate::store) const OF_AGENT: &str = "SELECT tenant, agent, entered_at, left_at, state, id, source, reason, queue, transition, platform_at, by_person \
-     FROM state_history WHERE tenant = $1 AND agent = $2 AND entered_at > $3 AND entered_at < $5 \
-     AND (left_at > $4 OR left_at IS NULL) ORDER BY entered_at LIMIT $6";
-pub(in crate::store) const SPAN: &str = "SELECT tenant, agent, entered_at, left_at, state, id, source, reason, queue, transition, platform_at, by_person \
-     FROM state_history WHERE tenant = $1 AND (agent, entered_at) > ($2, $3) AND entered_at < $5 \
-     AND (left_at > $4 OR left_at IS NULL) ORDER BY agent, entered_at LIMIT $6";
-pub(in crate::store) const AFTER_ID: &str = "SELECT tenant, agent, entered_at, left_at, state, id, source, reason, queue, transition, platform_at, by_person \
-     FROM state_history WHERE tenant = $1 AND id > $2 ORDER BY id LIMIT $3";
+pub(in crate::store) const ENTERED_IN: &str = by_agent!(ROWS "h.entered_at >= $2 AND h.entered_at < $3 \
+     ORDER BY h.entered_at, h.agent");
+pub(in crate::store) const OF_AGENT: &str = selecting!(
+    "agent = $2 AND entered_at > $3 AND entered_at < $5 \
+     AND (left_at > $4 OR left_at IS NULL) ORDER BY entered_at LIMIT $6"
+);
+pub(in crate::store) const SPAN: &str = selecting!(
+    "(agent, entered_at) > ($2, $3) AND entered_at < $5 \
+     AND (left_at > $4 OR left_at IS NULL) ORDER BY agent, entered_at LIMIT $6"
+);
+pub(in crate::store) const AFTER_ID: &str = selecting!("id > $2 ORDER BY id LIMIT $3");
 
 /// A row of history as stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,30 +100,20 @@ impl Reader {
         tenant: &TenantId,
         before: UtcMicros,
     ) -> Result<Vec<AgentId>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).int(before.as_micros());
-        let rows = self.fetch_all(AGENTS_BEFORE, values).await?;
-        rows.iter().map(|row| Cells::new("state_history", row).text("agent").map(AgentId::new)).collect()
+        self.read_rows(AGENTS_BEFORE, Values::of(tenant).instant(before), |row| {
+            Cells::new("state_history", row).text("agent").map(AgentId::new)
+        })
+        .await
     }
 
     /// Returns the latest state of every agent of a tenant, by agent.
     pub async fn latest_states(&self, tenant: &TenantId) -> Result<Vec<StoredHistory>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str());
-        self.fetch_all(LATEST, values).await?.iter().map(decode).collect()
+        self.read_rows(LATEST, Values::of(tenant), decode).await
     }
 
     /// Returns the state that each agent entered last before a given time, by agent.
     pub async fn states_before(&self, tenant: &TenantId, at: UtcMicros) -> Result<Vec<StoredHistory>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).int(at.as_micros());
-        let mut rows = Vec::new();
-        self.for_each_row(STATES_BEFORE, values, |row| {
-            rows.push(decode(row)?);
-            Ok(())
-        })
-        .await?;
-        Ok(rows)
+        self.read_rows(STATES_BEFORE, Values::of(tenant).instant(at), decode).await
     }
 
     /// Returns the rows entered in a period, ordered by time. Keep the period short: all of it is held in memory.
@@ -116,15 +122,7 @@ impl Reader {
         tenant: &TenantId,
         (from, to): (UtcMicros, UtcMicros),
     ) -> Result<Vec<StoredHistory>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).int(from.as_micros()).int(to.as_micros());
-        let mut rows = Vec::new();
-        self.for_each_row(ENTERED_IN, values, |row| {
-            rows.push(decode(row)?);
-            Ok(())
-        })
-        .await?;
-        Ok(rows)
+        self.read_rows(ENTERED_IN, Values::of(tenant).instant(from).instant(to), decode).await
     }
 
     /// Returns the ended periods away from contacts ([`crate::domain::schedules::rest::is_resting`]) that began at
@@ -135,17 +133,18 @@ impl Reader {
         since: UtcMicros,
         least: Duration,
     ) -> Result<Vec<(AgentId, Vec<(UtcMicros, UtcMicros)>)>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).int(since.as_micros()).count(u64::try_from(least.as_micros()).unwrap_or(u64::MAX));
+        let values = Values::of(tenant).instant(since).count(u64::try_from(least.as_micros()).unwrap_or(u64::MAX));
         let mut periods = Vec::new();
-        for row in &self.fetch_all(RESTS, values).await? {
+        self.for_each_row(RESTS, values, |row| {
             let cells = Cells::new("state_history", row);
-            let Some(text) = cells.text_or_null("stays")? else { continue };
+            let Some(text) = cells.text_or_null("stays")? else { return Ok(()) };
             let spans = text.split(';').map(parse_span).collect::<Option<_>>();
             let stays =
                 spans.ok_or_else(|| cells.decode_error("stays", Arc::from(Box::from("not two instants each"))))?;
             periods.push((AgentId::new(cells.text("agent")?), stays));
-        }
+            Ok(())
+        })
+        .await?;
         Ok(periods)
     }
 
@@ -159,10 +158,17 @@ impl Reader {
         after: Option<UtcMicros>,
         limit: u32,
     ) -> Result<Vec<StoredHistory>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).text(agent.as_str()).int(after.map_or(i64::MIN, UtcMicros::as_micros));
-        values.int(from.as_micros()).int(to.as_micros()).int(i64::from(limit.min(HISTORY_PAGE_LIMIT)));
-        self.fetch_all(OF_AGENT, values).await?.iter().map(decode).collect()
+        self.read_rows(
+            OF_AGENT,
+            Values::of(tenant)
+                .text(agent.as_str())
+                .int(after.map_or(i64::MIN, UtcMicros::as_micros))
+                .instant(from)
+                .instant(to)
+                .int(i64::from(limit.min(HISTORY_PAGE_LIMIT))),
+            decode,
+        )
+        .await
     }
 
     /// Returns all agents' states that overlap `from..to`, by agent and time, at most `limit` (capped at
@@ -175,18 +181,23 @@ impl Reader {
         limit: u32,
     ) -> Result<Vec<StoredHistory>, ReadError> {
         let (agent, at) = after.map_or(("", i64::MIN), |(agent, at)| (agent.as_str(), at.as_micros()));
-        let mut values = Values::default();
-        values.text(tenant.as_str()).text(agent).int(at);
-        values.int(from.as_micros()).int(to.as_micros()).int(i64::from(limit.min(HISTORY_PAGE_LIMIT)));
-        self.fetch_all(SPAN, values).await?.iter().map(decode).collect()
+        self.read_rows(
+            SPAN,
+            Values::of(tenant)
+                .text(agent)
+                .int(at)
+                .instant(from)
+                .instant(to)
+                .int(i64::from(limit.min(HISTORY_PAGE_LIMIT))),
+            decode,
+        )
+        .await
     }
 
     /// Returns the highest row id of a tenant; 0 if there is none.
     pub async fn last_history_id(&self, tenant: &TenantId) -> Result<u64, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str());
-        let rows = self.fetch_all(LAST_ID, values).await?;
-        rows.first().map_or(Ok(0), |row| Cells::new("state_history", row).number("id"))
+        let read = |row: &AnyRow| Cells::new("state_history", row).number("id");
+        Ok(self.read_row(LAST_ID, Values::of(tenant), read).await?.unwrap_or_default())
     }
 
     /// Returns the rows written or corrected after the id `after`, ordered by id, so that a reader can catch up.
@@ -196,9 +207,8 @@ impl Reader {
         after: u64,
         limit: u32,
     ) -> Result<Vec<StoredHistory>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).count(after).int(i64::from(limit.min(HISTORY_PAGE_LIMIT)));
-        self.fetch_all(AFTER_ID, values).await?.iter().map(decode).collect()
+        self.read_rows(AFTER_ID, Values::of(tenant).count(after).int(i64::from(limit.min(HISTORY_PAGE_LIMIT))), decode)
+            .await
     }
 }
 

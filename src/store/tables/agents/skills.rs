@@ -3,11 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sqlx::AnyConnection;
-
 use crate::domain::agents::skill::Skill;
 use crate::domain::ids::{AgentId, SkillId, TenantId};
-use crate::store::batch::{self, ManyRows, Script, Values, last_of_each};
+use crate::store::batch::{self, ManyRows, Transaction, Values, last_of_each};
 use crate::store::cells::Cells;
 use crate::store::change::Commit;
 use crate::store::error::{CommitError, ReadError};
@@ -26,25 +24,21 @@ pub(in crate::store) const SKILLS: &str = "SELECT tenant, id, name, floor FROM s
 pub(in crate::store) const AGENT_SKILLS: &str =
     "SELECT tenant, agent, skill FROM agent_skills WHERE tenant = $1 ORDER BY agent, skill";
 
-pub(in crate::store) async fn write(
-    connection: &mut AnyConnection,
-    script: &mut Script,
-    commits: &[&Commit],
-) -> Result<(), CommitError> {
+pub(in crate::store) async fn write(transaction: &mut Transaction<'_>, commits: &[&Commit]) -> Result<(), CommitError> {
     let skills =
         last_of_each(commits.iter().flat_map(|commit| &commit.skills), |write| (&write.tenant, &write.skill.id));
-    batch::run(connection, script, &SET_SKILLS, &skills, |write, values| {
+    batch::run(transaction, &SET_SKILLS, &skills, |write, values| {
         values
             .text(write.tenant.as_str())
             .text(write.skill.id.as_str())
             .text_or_null(write.skill.name.as_deref())
-            .int_or_null(write.skill.floor.map(i64::from));
+            .int_or_null(write.skill.floor.map(i64::from))
     })
     .await?;
     let agents =
         last_of_each(commits.iter().flat_map(|commit| &commit.agent_skills), |write| (&write.tenant, &write.agent));
-    batch::run(connection, script, &CLEAR_AGENT_SKILLS, &agents, |write, values| {
-        values.text(write.tenant.as_str()).text(write.agent.as_str());
+    batch::run(transaction, &CLEAR_AGENT_SKILLS, &agents, |write, values| {
+        values.text(write.tenant.as_str()).text(write.agent.as_str())
     })
     .await?;
     let rows: Vec<_> = agents
@@ -56,8 +50,8 @@ pub(in crate::store) async fn write(
             skills.into_iter().map(|skill| (&write.tenant, &write.agent, skill))
         })
         .collect();
-    batch::run(connection, script, &ADD_AGENT_SKILLS, &rows, |(tenant, agent, skill), values| {
-        values.text(tenant.as_str()).text(agent.as_str()).text(skill.as_str());
+    batch::run(transaction, &ADD_AGENT_SKILLS, &rows, |(tenant, agent, skill), values| {
+        values.text(tenant.as_str()).text(agent.as_str()).text(skill.as_str())
     })
     .await
 }
@@ -65,23 +59,21 @@ pub(in crate::store) async fn write(
 impl Reader {
     /// Returns the skills that have a name or a staffing floor, ordered by id.
     pub async fn skills(&self, tenant: &TenantId) -> Result<Vec<Skill>, ReadError> {
-        let rows = self.fetch_all(SKILLS, bind_tenant(tenant)).await?;
-        rows.iter()
-            .map(|row| {
-                let cells = Cells::new("skills", row);
-                Ok(Skill {
-                    id: SkillId::new(cells.text("id")?),
-                    name: cells.text_or_null("name")?.map(Arc::from),
-                    floor: cells.number_or_null("floor")?,
-                })
+        self.read_rows(SKILLS, Values::of(tenant), |row| {
+            let cells = Cells::new("skills", row);
+            Ok(Skill {
+                id: SkillId::new(cells.text("id")?),
+                name: cells.text_or_null("name")?.map(Arc::from),
+                floor: cells.number_or_null("floor")?,
             })
-            .collect()
+        })
+        .await
     }
 
     /// Returns the skills of each agent, ordered by id.
     pub async fn agent_skills(&self, tenant: &TenantId) -> Result<BTreeMap<AgentId, Vec<SkillId>>, ReadError> {
         let mut skills: BTreeMap<AgentId, Vec<SkillId>> = BTreeMap::new();
-        self.for_each_row(AGENT_SKILLS, bind_tenant(tenant), |row| {
+        self.for_each_row(AGENT_SKILLS, Values::of(tenant), |row| {
             let cells = Cells::new("agent_skills", row);
             let agent = cells.text("agent")?;
             let skill = SkillId::new(cells.text("skill")?);
@@ -94,10 +86,4 @@ impl Reader {
         .await?;
         Ok(skills)
     }
-}
-
-fn bind_tenant(tenant: &TenantId) -> Values {
-    let mut values = Values::default();
-    values.text(tenant.as_str());
-    values
 }

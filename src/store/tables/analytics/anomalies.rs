@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
 use crate::domain::analytics::anomaly::AnomalyRecord;
 use crate::domain::analytics::trend::{AnomalyKind, Baseline};
 use crate::domain::ids::{AnomalyId, SeriesId, TenantId};
 use crate::domain::time::UtcMicros;
-use crate::store::batch::{self, ManyRows, Script, Values, last_of_each};
+use crate::store::batch::{self, ManyRows, PAGE_LIMIT, Transaction, Values, last_of_each};
 use crate::store::cells::Cells;
 use crate::store::change::Commit;
 use crate::store::error::{CommitError, ReadError};
@@ -72,13 +71,9 @@ pub struct AnomalyFilter {
     pub before: Option<AnomalyId>,
 }
 
-pub(in crate::store) async fn write(
-    connection: &mut AnyConnection,
-    script: &mut Script,
-    commits: &[&Commit],
-) -> Result<(), CommitError> {
+pub(in crate::store) async fn write(transaction: &mut Transaction<'_>, commits: &[&Commit]) -> Result<(), CommitError> {
     let rows = last_of_each(commits.iter().flat_map(|commit| &commit.anomalies), |row| (&row.tenant, row.id));
-    batch::run(connection, script, &SET, &rows, |row, values| {
+    batch::run(transaction, &SET, &rows, |row, values| {
         values
             .text(row.tenant.as_str())
             .text(row.id.to_string())
@@ -86,20 +81,20 @@ pub(in crate::store) async fn write(
             .text(&*row.source)
             .text(row.kind.name())
             .text(row.baseline.name())
-            .int(row.first_bucket_at.as_micros())
-            .int(row.last_bucket_at.as_micros())
+            .instant(row.first_bucket_at)
+            .instant(row.last_bucket_at)
             .text(row.value.to_string())
             .text(row.expected.to_string())
             .text(row.score.to_string())
-            .int(row.detected_at.as_micros())
-            .int(row.last_observed_at.as_micros())
-            .int_or_null(row.ended_at.map(UtcMicros::as_micros));
+            .instant(row.detected_at)
+            .instant(row.last_observed_at)
+            .instant_or_null(row.ended_at)
     })
     .await?;
     let progress =
         last_of_each(commits.iter().flat_map(|commit| &commit.series_progress), |row| (&row.tenant, &row.series));
-    batch::run(connection, script, &SET_PROGRESS, &progress, |row, values| {
-        values.text(row.tenant.as_str()).text(row.series.as_str()).text(&*row.source).int(row.through.as_micros());
+    batch::run(transaction, &SET_PROGRESS, &progress, |row, values| {
+        values.text(row.tenant.as_str()).text(row.series.as_str()).text(&*row.source).instant(row.through)
     })
     .await
 }
@@ -112,40 +107,32 @@ impl Reader {
         filter: &AnomalyFilter,
         limit: u32,
     ) -> Result<Vec<AnomalyRecord>, ReadError> {
-        let mut values = Values::default();
         let end = first_id_at(filter.to);
         let before = filter.before.map_or(end.clone(), |before| before.to_string().min(end));
-        values
-            .text(tenant.as_str())
+        let values = Values::of(tenant)
             .text(first_id_at(filter.from))
             .text(before)
             .text_or_null(filter.series.as_ref().map(SeriesId::as_str))
-            .int(crate::store::page(limit));
-        self.fetch_all(LIST, values).await?.iter().map(anomaly).collect()
+            .page(limit);
+        self.read_rows(LIST, values, anomaly).await
     }
 
     /// Returns the anomalies that were observed at a given time or later, in the order in which they were found.
     pub async fn anomalies_since(&self, tenant: &TenantId, since: UtcMicros) -> Result<Vec<AnomalyRecord>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).int(since.as_micros()).int(MAX_RECENT);
-        let mut found: Vec<AnomalyRecord> =
-            self.fetch_all(OBSERVED_SINCE, values).await?.iter().map(anomaly).collect::<Result<_, _>>()?;
+        let values = Values::of(tenant).instant(since).int(MAX_RECENT);
+        let mut found = self.read_rows(OBSERVED_SINCE, values, anomaly).await?;
         found.sort_by_key(|record| record.id);
         Ok(found)
     }
 
     /// Returns the anomalies that are not over.
     pub async fn open_anomalies(&self, tenant: &TenantId) -> Result<Vec<AnomalyRecord>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).int(crate::store::page(u32::MAX));
-        self.fetch_all(OPEN, values).await?.iter().map(anomaly).collect()
+        self.read_rows(OPEN, Values::of(tenant).page(PAGE_LIMIT), anomaly).await
     }
 
     /// Returns the last anomaly of a watched series.
     pub async fn last_anomaly(&self, tenant: &TenantId, series: &SeriesId) -> Result<Option<AnomalyRecord>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).text(series.as_str());
-        self.fetch_optional(LAST_OF_SERIES, values).await?.as_ref().map(anomaly).transpose()
+        self.read_row(LAST_OF_SERIES, Values::of(tenant).text(series.as_str()), anomaly).await
     }
 
     /// Returns the start of the last judged bucket of a series, if the series had the same source then.
@@ -155,10 +142,10 @@ impl Reader {
         series: &SeriesId,
         source: &str,
     ) -> Result<Option<UtcMicros>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).text(series.as_str()).text(source);
-        let row = self.fetch_optional(JUDGED_THROUGH, values).await?;
-        row.map(|row| Cells::new("series_judged", &row).instant("through")).transpose()
+        self.read_row(JUDGED_THROUGH, Values::of(tenant).text(series.as_str()).text(source), |row| {
+            Cells::new("series_judged", row).instant("through")
+        })
+        .await
     }
 }
 

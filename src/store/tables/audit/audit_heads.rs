@@ -1,12 +1,10 @@
 //! Signed heads of audit chains, and the pruning of entries below a checkpoint.
 
-use sqlx::AnyConnection;
-
 use crate::domain::audit::Hash;
 use crate::domain::audit::head::{HeadClaim, PublicKey, SignedHead};
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
-use crate::store::batch::{self, ManyRows, Script, Values};
+use crate::store::batch::{self, ManyRows, Transaction, Values};
 use crate::store::cells::Cells;
 use crate::store::change::Commit;
 use crate::store::error::{CommitError, ReadError};
@@ -35,14 +33,21 @@ pub(in crate::store) const PRUNE_HEADS: ManyRows = ManyRows {
     width: 2,
     tail: ") AS v JOIN audit_heads AS a ON a.tenant = v.column1 AND a.seq < v.column2)",
 };
-pub(in crate::store) const AFTER: &str = "SELECT tenant, seq, after_seq, hash, at, marks, public_key, signature, prunes_below \
-     FROM audit_heads WHERE tenant = $1 AND seq > $2 ORDER BY seq LIMIT $3";
-pub(in crate::store) const LAST: &str = "SELECT tenant, seq, after_seq, hash, at, marks, public_key, signature, prunes_below \
-     FROM audit_heads WHERE tenant = $1 ORDER BY seq DESC LIMIT 1";
-pub(in crate::store) const LAST_BEFORE: &str = "SELECT tenant, seq, after_seq, hash, at, marks, public_key, signature, prunes_below \
-     FROM audit_heads WHERE tenant = $1 AND at < $2 ORDER BY seq DESC LIMIT 1";
-pub(in crate::store) const CHECKPOINT: &str = "SELECT tenant, seq, after_seq, hash, at, marks, public_key, signature, prunes_below \
-     FROM audit_heads WHERE tenant = $1 AND prunes_below = 1 ORDER BY seq DESC LIMIT 1";
+
+macro_rules! selecting {
+    ($rest:literal) => {
+        concat!(
+            "SELECT tenant, seq, after_seq, hash, at, marks, public_key, signature, prunes_below FROM audit_heads \
+             WHERE tenant = $1 ",
+            $rest
+        )
+    };
+}
+
+pub(in crate::store) const AFTER: &str = selecting!("AND seq > $2 ORDER BY seq LIMIT $3");
+pub(in crate::store) const LAST: &str = selecting!("ORDER BY seq DESC LIMIT 1");
+pub(in crate::store) const LAST_BEFORE: &str = selecting!("AND at < $2 ORDER BY seq DESC LIMIT 1");
+pub(in crate::store) const CHECKPOINT: &str = selecting!("AND prunes_below = 1 ORDER BY seq DESC LIMIT 1");
 
 /// A head as stored, which may have been tampered with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,32 +60,28 @@ pub struct StoredHead {
     pub signed: Option<SignedHead>,
 }
 
-pub(in crate::store) async fn write(
-    connection: &mut AnyConnection,
-    script: &mut Script,
-    commits: &[&Commit],
-) -> Result<(), CommitError> {
+pub(in crate::store) async fn write(transaction: &mut Transaction<'_>, commits: &[&Commit]) -> Result<(), CommitError> {
     let heads: Vec<_> = commits.iter().flat_map(|commit| &commit.audit_heads).collect();
-    batch::run(connection, script, &ADD, &heads, |SignedHead { claim, signature }, values| {
+    batch::run(transaction, &ADD, &heads, |SignedHead { claim, signature }, values| {
         values
             .text(claim.tenant.as_str())
             .count(claim.seq)
             .count(claim.previous_seq)
             .bytes(&claim.hash.0)
-            .int(claim.at.as_micros())
+            .instant(claim.at)
             .bytes(&claim.marks)
             .bytes(claim.key.as_bytes())
-            .bytes(signature);
+            .bytes(signature)
     })
     .await?;
     let pruned: Vec<_> = commits.iter().flat_map(|commit| &commit.audit_prunes).collect();
-    batch::run(connection, script, &MARK_CHECKPOINTS, &pruned, |prune, values| {
-        values.text(prune.tenant.as_str()).count(prune.checkpoint);
+    batch::run(transaction, &MARK_CHECKPOINTS, &pruned, |prune, values| {
+        values.text(prune.tenant.as_str()).count(prune.checkpoint)
     })
     .await?;
     for statement in [&PRUNE_ENTRIES, &PRUNE_HEADS] {
-        batch::run(connection, script, statement, &pruned, |prune, values| {
-            values.text(prune.tenant.as_str()).count(prune.below);
+        batch::run(transaction, statement, &pruned, |prune, values| {
+            values.text(prune.tenant.as_str()).count(prune.below)
         })
         .await?;
     }
@@ -91,16 +92,12 @@ impl Reader {
     /// Returns a tenant's heads after number `after`, in order, at most `limit` (capped at
     /// [`crate::store::PAGE_LIMIT`]).
     pub async fn audit_heads(&self, tenant: &TenantId, after: u64, limit: u32) -> Result<Vec<StoredHead>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).count(after).int(crate::store::page(limit));
-        self.fetch_all(AFTER, values).await?.iter().map(read_head).collect()
+        self.read_rows(AFTER, Values::of(tenant).count(after).page(limit), read_head).await
     }
 
     /// Returns a tenant's last head.
     pub async fn last_audit_head(&self, tenant: &TenantId) -> Result<Option<StoredHead>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str());
-        self.fetch_optional(LAST, values).await?.as_ref().map(read_head).transpose()
+        self.read_row(LAST, Values::of(tenant), read_head).await
     }
 
     /// Returns a tenant's last head that was signed before a given time.
@@ -109,16 +106,12 @@ impl Reader {
         tenant: &TenantId,
         at: UtcMicros,
     ) -> Result<Option<StoredHead>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).int(at.as_micros());
-        self.fetch_optional(LAST_BEFORE, values).await?.as_ref().map(read_head).transpose()
+        self.read_row(LAST_BEFORE, Values::of(tenant).instant(at), read_head).await
     }
 
     /// Returns the checkpoint from which the rest of a pruned chain is verified.
     pub async fn audit_checkpoint(&self, tenant: &TenantId) -> Result<Option<StoredHead>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str());
-        self.fetch_optional(CHECKPOINT, values).await?.as_ref().map(read_head).transpose()
+        self.read_row(CHECKPOINT, Values::of(tenant), read_head).await
     }
 }
 

@@ -9,7 +9,7 @@ use sqlx::any::AnyRow;
 use super::StoredEntry;
 use crate::domain::ids::{AgentId, SubjectId, TenantId};
 use crate::domain::time::UtcMicros;
-use crate::store::batch::Values;
+use crate::store::batch::{PAGE_LIMIT, Values};
 use crate::store::cells::Cells;
 use crate::store::error::ReadError;
 use crate::store::reader::Reader;
@@ -146,7 +146,7 @@ impl Reader {
         };
         let actor = filter.actor.as_deref().map(ActorText::new).unwrap_or_default();
         let mut below = filter.before.map_or(below, |before| before.min(below));
-        let page_size = usize::try_from(crate::store::page(limit)).unwrap_or(usize::MAX);
+        let page_size = limit.min(PAGE_LIMIT) as usize;
         let mut entries = Vec::new();
         for _ in 0..MAX_SCANS {
             let bottom = match &actor.person {
@@ -173,10 +173,8 @@ impl Reader {
         before: Option<u64>,
         limit: u32,
     ) -> Result<Vec<StoredEntry>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).int(before.map_or(i64::MAX, |seq| i64::try_from(seq).unwrap_or(i64::MAX)));
-        values.int(crate::store::page(limit));
-        self.fetch_all(DECISIONS, values).await?.iter().map(super::read_entry).collect()
+        let values = Values::of(tenant).count(before.unwrap_or(u64::MAX)).page(limit);
+        self.read_rows(DECISIONS, values, super::read_entry).await
     }
 
     /// Returns the matching entries in a span of numbers.
@@ -188,36 +186,30 @@ impl Reader {
         (bottom, below): (u64, u64),
         limit: usize,
     ) -> Result<Vec<StoredEntry>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).count(below).count(bottom);
-        values
+        let mut values = Values::of(tenant)
+            .count(below)
+            .count(bottom)
             .text(filter.action.as_deref().unwrap_or_default())
-            .text(filter.action_prefix.as_deref().unwrap_or_default());
-        values
+            .text(filter.action_prefix.as_deref().unwrap_or_default())
             .int(filter.from.map_or(i64::MIN, UtcMicros::as_micros))
-            .int(filter.to.map_or(i64::MAX, UtcMicros::as_micros));
-        values.text(&*actor.text).count(limit as u64);
+            .int(filter.to.map_or(i64::MAX, UtcMicros::as_micros))
+            .text(&*actor.text)
+            .count(limit as u64);
         for index in 0..MAX_SUBJECTS {
-            values.text(filter.subjects.get(index).map_or_else(String::new, ToString::to_string));
+            values = values.text(filter.subjects.get(index).map_or_else(String::new, ToString::to_string));
         }
-        let statement = match &actor.person {
-            None => PAGE,
-            Some(person) => {
-                values.text(&**person);
-                PAGE_OF_PERSON
-            }
+        let (statement, values) = match &actor.person {
+            None => (PAGE, values),
+            Some(person) => (PAGE_OF_PERSON, values.text(&**person)),
         };
-        self.fetch_all(statement, values).await?.iter().map(super::read_entry).collect()
+        self.read_rows(statement, values, super::read_entry).await
     }
 
     /// Returns the number from which one person's last entries below a number fit into one scan; 0 if all do.
     async fn person_scan_start(&self, tenant: &TenantId, person: &str, below: u64) -> Result<u64, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).text(person).count(below).count(SCAN_LENGTH);
-        match self.fetch_optional(FIRST_BEYOND_PERSON_PAGE, values).await? {
-            None => Ok(0),
-            Some(row) => Ok(Cells::new("audit_entries", &row).number::<u64>("seq")? + 1),
-        }
+        let values = Values::of(tenant).text(person).count(below).count(SCAN_LENGTH);
+        let read = |row: &AnyRow| Cells::new("audit_entries", row).number::<u64>("seq");
+        Ok(self.read_row(FIRST_BEYOND_PERSON_PAGE, values, read).await?.map_or(0, |beyond| beyond + 1))
     }
 
     /// Returns the first entry of `first..end` at or after a given time; `end` if there is none.
@@ -242,27 +234,22 @@ impl Reader {
         tenant: &TenantId,
         seq: Option<u64>,
     ) -> Result<Option<(u64, UtcMicros)>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str());
-        if let Some(seq) = seq {
-            values.count(seq);
-        }
+        let values = seq.into_iter().fold(Values::of(tenant), Values::count);
         let read = |row: &AnyRow| {
             let cells = Cells::new("audit_entries", row);
             Ok((cells.number("seq")?, cells.instant("at")?))
         };
-        self.fetch_optional(statement, values).await?.as_ref().map(read).transpose()
+        self.read_row(statement, values, read).await
     }
 
     /// Returns the agent behind a subject; `None` if it was erased.
     pub async fn agent_of_subject(&self, tenant: &TenantId, subject: &str) -> Result<Option<SubjectAgent>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).text(subject);
+        let values = Values::of(tenant).text(subject);
         let read = |row: &AnyRow| {
             let cells = Cells::new("subjects", row);
             let name = cells.text_or_null("name")?.map(str::to_owned);
             Ok(SubjectAgent { agent: AgentId::new(cells.text("agent")?), name })
         };
-        self.fetch_optional(AGENT_OF, values).await?.as_ref().map(read).transpose()
+        self.read_row(AGENT_OF, values, read).await
     }
 }

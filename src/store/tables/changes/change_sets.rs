@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
 use super::transitions::{StoredTransition, decode as transition};
@@ -12,7 +11,7 @@ use crate::domain::changes::change_set::{PlanComparison, PreviewOutcome, Preview
 use crate::domain::changes::transition::STATUS_NAMES;
 use crate::domain::ids::{AgentId, ChangeSetId, ReasonCode, TeamName, TenantId};
 use crate::domain::time::UtcMicros;
-use crate::store::batch::{self, ManyRows, Script, Values, last_of_each};
+use crate::store::batch::{self, ManyRows, Transaction, Values, last_of_each};
 use crate::store::cells::Cells;
 use crate::store::change::{ChangeSetRow, ChangeSetWrite, Commit};
 use crate::store::error::{CommitError, ReadError};
@@ -110,11 +109,7 @@ pub struct ChangeSetCounts {
     pub last_finished: Option<UtcMicros>,
 }
 
-pub(in crate::store) async fn write(
-    connection: &mut AnyConnection,
-    script: &mut Script,
-    commits: &[&Commit],
-) -> Result<(), CommitError> {
+pub(in crate::store) async fn write(transaction: &mut Transaction<'_>, commits: &[&Commit]) -> Result<(), CommitError> {
     let writes = || commits.iter().flat_map(|commit| &commit.change_sets);
     let (mut forgotten, mut started, mut cancelled, mut left_out) = (vec![], vec![], vec![], vec![]);
     for write in writes() {
@@ -129,33 +124,32 @@ pub(in crate::store) async fn write(
         }
     }
     for statement in [&DELETE_AGENTS, &DELETE_SETS] {
-        batch::run(connection, script, statement, &forgotten, |(tenant, id), values| {
-            values.text(tenant.as_str()).text(id.to_string());
+        batch::run(transaction, statement, &forgotten, |(tenant, id), values| {
+            values.text(tenant.as_str()).text(id.to_string())
         })
         .await?;
     }
-    add(connection, script, writes()).await?;
+    add(transaction, writes()).await?;
     for (statement, rows) in [(&START, &started), (&CANCEL, &cancelled)] {
         let rows = last_of_each(rows.iter(), |(tenant, id, ..)| (*tenant, *id));
-        batch::run(connection, script, statement, &rows, |(tenant, id, at, by), values| {
-            values.text(tenant.as_str()).text(id.to_string()).int(at.as_micros()).text(&***by);
+        batch::run(transaction, statement, &rows, |(tenant, id, at, by), values| {
+            values.text(tenant.as_str()).text(id.to_string()).instant(*at).text(&***by)
         })
         .await?;
     }
-    batch::run(connection, script, &EXCLUDE_AGENTS, &left_out, |(tenant, id, left), values| {
+    batch::run(transaction, &EXCLUDE_AGENTS, &left_out, |(tenant, id, left), values| {
         values
             .text(tenant.as_str())
             .text(id.to_string())
             .count(left.position as u64)
             .text(left.outcome.name())
-            .text_or_null(left.reason.as_deref());
+            .text_or_null(left.reason.as_deref())
     })
     .await
 }
 
 async fn add<'a>(
-    connection: &mut AnyConnection,
-    script: &mut Script,
+    transaction: &mut Transaction<'_>,
     writes: impl Iterator<Item = &'a ChangeSetWrite> + Send,
 ) -> Result<(), CommitError> {
     let added: Vec<(&ChangeSetRow, &Vec<PreviewedAgent>, String)> = writes
@@ -166,17 +160,17 @@ async fn add<'a>(
         .map(|(set, agents)| Ok((set, agents, serde_json::to_string(&set.teams)?)))
         .collect::<Result<_, serde_json::Error>>()
         .map_err(|error| CommitError::Refused(std::sync::Arc::new(error)))?;
-    batch::run(connection, script, &ADD_SETS, &added, |(set, _, teams), values| {
+    batch::run(transaction, &ADD_SETS, &added, |(set, _, teams), values| {
         values
             .text(set.tenant.as_str())
             .text(set.id.to_string())
-            .int(set.made_at.as_micros())
+            .instant(set.made_at)
             .text(&*set.made_by)
-            .int(set.expires_at.as_micros())
+            .instant(set.expires_at)
             .bytes(&set.hash.0)
             .text_or_null(set.undoes.map(|id| id.to_string()))
             .text(&**teams)
-            .text(&*set.body);
+            .text(&*set.body)
     })
     .await?;
     let mut rows = Vec::new();
@@ -187,7 +181,7 @@ async fn add<'a>(
             rows.push((*set, place, agent, skills));
         }
     }
-    batch::run(connection, script, &ADD_AGENTS, &rows, |(set, place, agent, skills), values| {
+    batch::run(transaction, &ADD_AGENTS, &rows, |(set, place, agent, skills), values| {
         values
             .text(set.tenant.as_str())
             .text(set.id.to_string())
@@ -203,7 +197,7 @@ async fn add<'a>(
             .text(&**skills)
             .text_or_null(agent.plan_comparison.as_ref().map(|against| &*against.planned))
             .int_or_null(agent.plan_comparison.as_ref().and_then(|against| against.until).map(UtcMicros::as_micros))
-            .text_or_null(agent.plan_comparison.as_ref().map(|against| against.resulting_verdict.name()));
+            .text_or_null(agent.plan_comparison.as_ref().map(|against| against.resulting_verdict.name()))
     })
     .await
 }
@@ -211,7 +205,7 @@ async fn add<'a>(
 impl Reader {
     /// Returns one change set, without its agents.
     pub async fn change_set(&self, tenant: &TenantId, id: ChangeSetId) -> Result<Option<ChangeSetRow>, ReadError> {
-        self.fetch_optional(ONE, bind_set(tenant, id)).await?.as_ref().map(|row| decode(tenant, row)).transpose()
+        self.read_row(ONE, bind_set(tenant, id), decode).await
     }
 
     /// Returns a page of change sets, newest first: those that were started, and those that `made_by` made and that can
@@ -224,10 +218,9 @@ impl Reader {
         before: Option<ChangeSetId>,
         limit: u32,
     ) -> Result<Vec<ChangeSetRow>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).text_or_null(before.map(|id| id.to_string())).text(made_by).int(now.as_micros());
-        values.int(crate::store::page(limit));
-        self.fetch_all(LIST, values).await?.iter().map(|row| decode(tenant, row)).collect()
+        let values =
+            Values::of(tenant).text_or_null(before.map(|id| id.to_string())).text(made_by).instant(now).page(limit);
+        self.read_rows(LIST, values, decode).await
     }
 
     /// Returns the agents of a change set, in order; at most ten thousand.
@@ -236,13 +229,7 @@ impl Reader {
         tenant: &TenantId,
         id: ChangeSetId,
     ) -> Result<Vec<StoredChangeSetAgent>, ReadError> {
-        let mut agents = Vec::new();
-        self.for_each_row(AGENTS, bind_set(tenant, id), |row| {
-            agents.push(read_agent(row)?);
-            Ok(())
-        })
-        .await?;
-        Ok(agents)
+        self.read_rows(AGENTS, bind_set(tenant, id), read_agent).await
     }
 
     /// Returns the transitions of a change set, one for each changed agent.
@@ -251,45 +238,40 @@ impl Reader {
         tenant: &TenantId,
         id: ChangeSetId,
     ) -> Result<Vec<StoredTransition>, ReadError> {
-        let mut transitions = Vec::new();
-        self.for_each_row(super::transition_reading::OF_CHANGE_SET, bind_set(tenant, id), |row| {
-            transitions.push(transition(row)?);
-            Ok(())
-        })
-        .await?;
-        Ok(transitions)
+        self.read_rows(super::transition_reading::OF_CHANGE_SET, bind_set(tenant, id), transition).await
     }
 
     /// Returns the counts of a change set.
     pub async fn change_set_counts(&self, tenant: &TenantId, id: ChangeSetId) -> Result<ChangeSetCounts, ReadError> {
         let mut counts = ChangeSetCounts::default();
-        for row in &self.fetch_all(COUNTS, bind_set(tenant, id)).await? {
+        self.for_each_row(COUNTS, bind_set(tenant, id), |row| {
             let cells = Cells::new("change_set_agents", row);
             let total: u64 = cells.number("total")?;
             *counts.outcomes.entry(cells.known_value("outcome", PreviewOutcome::from_name)?).or_default() += total;
             if cells.text_or_null("left_out")?.is_some() {
                 counts.excluded += total;
             }
-        }
-        for row in &self.fetch_all(STATUSES, bind_set(tenant, id)).await? {
+            Ok(())
+        })
+        .await?;
+        self.for_each_row(STATUSES, bind_set(tenant, id), |row| {
             let cells = Cells::new("transitions", row);
             let status = cells.known_value("status", |name| STATUS_NAMES.into_iter().find(|known| *known == name))?;
             let (total, finished): (u64, u64) = (cells.number("total")?, cells.number("finished")?);
             counts.statuses.insert(status, total);
             counts.open += total.saturating_sub(finished);
             counts.last_finished = counts.last_finished.max(cells.instant_or_null("last_finished")?);
-        }
+            Ok(())
+        })
+        .await?;
         Ok(counts)
     }
 
     /// Returns the number of a tenant's change sets that can be started.
     pub async fn startable_change_sets(&self, tenant: &TenantId, now: UtcMicros) -> Result<u64, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).int(now.as_micros());
-        match self.fetch_optional(STARTABLE_COUNT, values).await? {
-            Some(row) => Cells::new("change_sets", &row).number("total"),
-            None => Ok(0),
-        }
+        let values = Values::of(tenant).instant(now);
+        let read = |row: &AnyRow| Cells::new("change_sets", row).number("total");
+        Ok(self.read_row(STARTABLE_COUNT, values, read).await?.unwrap_or_default())
     }
 
     /// Returns a few change sets that were never started and expired before a given time.
@@ -298,10 +280,8 @@ impl Reader {
         tenant: &TenantId,
         before: UtcMicros,
     ) -> Result<Vec<ChangeSetId>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).int(before.as_micros());
-        let rows = self.fetch_all(EXPIRED, values).await?;
-        rows.iter().map(|row| Cells::new("change_sets", row).parsed("id")).collect()
+        self.read_rows(EXPIRED, Values::of(tenant).instant(before), |row| Cells::new("change_sets", row).parsed("id"))
+            .await
     }
 
     /// Returns the newest started change set that undoes this one.
@@ -310,22 +290,19 @@ impl Reader {
         tenant: &TenantId,
         id: ChangeSetId,
     ) -> Result<Option<ChangeSetId>, ReadError> {
-        let row = self.fetch_optional(UNDONE_BY, bind_set(tenant, id)).await?;
-        row.as_ref().map(|row| Cells::new("change_sets", row).parsed("id")).transpose()
+        self.read_row(UNDONE_BY, bind_set(tenant, id), |row| Cells::new("change_sets", row).parsed("id")).await
     }
 }
 
 fn bind_set(tenant: &TenantId, id: ChangeSetId) -> Values {
-    let mut values = Values::default();
-    values.text(tenant.as_str()).text(id.to_string());
-    values
+    Values::of(tenant).text(id.to_string())
 }
 
-fn decode(tenant: &TenantId, row: &AnyRow) -> Result<ChangeSetRow, ReadError> {
+fn decode(row: &AnyRow) -> Result<ChangeSetRow, ReadError> {
     let cells = Cells::new("change_sets", row);
     let teams: BTreeSet<Option<TeamName>> = cells.json("teams")?;
     Ok(ChangeSetRow {
-        tenant: tenant.clone(),
+        tenant: TenantId::new(cells.text("tenant")?),
         id: cells.parsed("id")?,
         made_at: cells.instant("made_at")?,
         made_by: cells.text("made_by")?.into(),

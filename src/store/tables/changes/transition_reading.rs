@@ -115,27 +115,22 @@ impl ComplianceFigures {
 impl Reader {
     /// Returns one transition.
     pub async fn transition(&self, tenant: &TenantId, id: TransitionId) -> Result<Option<StoredTransition>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).text(id.to_string());
-        self.fetch_optional(ONE, values).await?.as_ref().map(decode).transpose()
+        self.read_row(ONE, Values::of(tenant).text(id.to_string()), decode).await
     }
 
     /// Returns all unfinished transitions of a tenant, oldest first. Policy limits their number.
     pub async fn open_transitions(&self, tenant: &TenantId) -> Result<Vec<StoredTransition>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str());
-        self.fetch_all(OPEN, values).await?.iter().map(decode).collect()
+        self.read_rows(OPEN, Values::of(tenant), decode).await
     }
 
     /// Returns the number of rules' changes that wait for approval, by the agent's team.
     pub async fn pending_approvals(&self, tenant: &TenantId) -> Result<Vec<(Option<TeamName>, u64)>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str());
+        let values = Values::of(tenant);
         let read = |row: &AnyRow| {
             let cells = Cells::new("transitions", row);
             Ok((cells.text_or_null("team")?.map(TeamName::new), cells.number("total")?))
         };
-        self.fetch_all(PENDING_APPROVALS, values).await?.iter().map(read).collect()
+        self.read_rows(PENDING_APPROVALS, values, read).await
     }
 
     /// Returns a page of at most `limit` transitions, newest first (capped at [`crate::store::PAGE_LIMIT`]).
@@ -145,23 +140,17 @@ impl Reader {
         filter: &TransitionFilter,
         limit: u32,
     ) -> Result<Vec<StoredTransition>, ReadError> {
-        let mut values = Values::default();
-        values
-            .text(tenant.as_str())
+        let values = Values::of(tenant)
             .text_or_null(filter.before.map(|id| id.to_string()))
             .text_or_null(filter.status.as_deref())
             .text_or_null(filter.rule.as_ref().map(RuleId::as_str))
-            .int_or_null(filter.from.map(UtcMicros::as_micros))
-            .int_or_null(filter.to.map(UtcMicros::as_micros))
-            .int(crate::store::page(limit));
-        let rows = match &filter.agent {
-            None => self.fetch_all(LIST, values).await?,
-            Some(agent) => {
-                values.text(agent.as_str());
-                self.fetch_all(LIST_OF_AGENT, values).await?
-            }
-        };
-        rows.iter().map(decode).collect()
+            .instant_or_null(filter.from)
+            .instant_or_null(filter.to)
+            .page(limit);
+        match &filter.agent {
+            None => self.read_rows(LIST, values, decode).await,
+            Some(agent) => self.read_rows(LIST_OF_AGENT, values.text(agent.as_str()), decode).await,
+        }
     }
 
     /// Returns the changes by rules that took effect at or after `since`, oldest first, for the guards against
@@ -171,9 +160,7 @@ impl Reader {
         tenant: &TenantId,
         since: UtcMicros,
     ) -> Result<Vec<AutomaticChange>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).int(since.as_micros());
-        self.fetch_all(AUTOMATIC, values).await?.iter().map(read_automatic_change).collect()
+        self.read_rows(AUTOMATIC, Values::of(tenant).instant(since), read_automatic_change).await
     }
 
     /// Returns the figures of the transitions requested within `from..to`.
@@ -183,15 +170,12 @@ impl Reader {
         from: UtcMicros,
         to: UtcMicros,
     ) -> Result<ComplianceFigures, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).int(from.as_micros()).int(to.as_micros());
+        let values = Values::of(tenant).instant(from).instant(to);
         let mut figures = ComplianceFigures {
             by_status: STATUS_NAMES.into_iter().map(|name| (name, 0)).collect(),
             ..ComplianceFigures::default()
         };
-        for row in &self.fetch_all(FIGURES, values).await? {
-            add_row(&mut figures, &Cells::new("transitions", row))?;
-        }
+        self.for_each_row(FIGURES, values, |row| add_row(&mut figures, &Cells::new("transitions", row))).await?;
         Ok(figures)
     }
 }

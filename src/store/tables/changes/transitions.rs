@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
 use crate::domain::agents::state::AgentState;
@@ -11,7 +10,7 @@ use crate::domain::changes::priority::Priority;
 use crate::domain::changes::transition::{Actor, Transition, TransitionStatus};
 use crate::domain::ids::{AgentId, ReasonCode, TenantId, TransitionId};
 use crate::domain::time::UtcMicros;
-use crate::store::batch::{self, ManyRows, Script};
+use crate::store::batch::{self, ManyRows, Transaction, Values};
 use crate::store::cells::Cells;
 use crate::store::error::{CommitError, ReadError};
 
@@ -82,8 +81,7 @@ impl<'a> EncodedTransition<'a> {
 }
 
 pub(in crate::store) async fn write<'a>(
-    connection: &mut AnyConnection,
-    script: &mut Script,
+    transaction: &mut Transaction<'_>,
     now: UtcMicros,
     transitions: impl Iterator<Item = &'a Transition> + Send,
 ) -> Result<(), CommitError> {
@@ -103,10 +101,10 @@ pub(in crate::store) async fn write<'a>(
         .map(|(transition, effect)| EncodedTransition::new(transition, effect))
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| CommitError::Refused(std::sync::Arc::new(error)))?;
-    batch::run(connection, script, &UPSERT, &rows, |row, values| bind(row, now, values)).await
+    batch::run(transaction, &UPSERT, &rows, |row, values| bind(row, now, values)).await
 }
 
-fn bind(row: &EncodedTransition<'_>, now: UtcMicros, values: &mut batch::Values) {
+fn bind(row: &EncodedTransition<'_>, now: UtcMicros, values: Values) -> Values {
     let transition = row.transition;
     let rule = match &transition.actor {
         Actor::Rule { id, .. } => Some(id.as_str()),
@@ -123,26 +121,23 @@ fn bind(row: &EncodedTransition<'_>, now: UtcMicros, values: &mut batch::Values)
         .text_or_null(rule)
         .text(transition.status.name())
         .text(&*row.status_json)
-        .int(transition.requested_at.as_micros())
-        .int(transition.deadline.as_micros())
-        .int_or_null(row.accepted_at.map(UtcMicros::as_micros))
+        .instant(transition.requested_at)
+        .instant(transition.deadline)
+        .instant_or_null(row.accepted_at)
         .int_or_null(transition.status.is_final().then(|| now.as_micros()))
         .text_or_null(transition.before.as_ref().map(AgentState::name))
         .text_or_null(transition.violation.map(Violation::code))
         .int(i64::from(transition.attempts))
-        .int_or_null(transition.latency_ms.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX)))
+        .count_or_null(transition.latency_ms)
         .text(&*row.on_contact)
         .text_or_null(transition.note.as_deref())
         .text(&*row.explanation)
-        .text_or_null(transition.change_set.map(|id| id.to_string()));
+        .text_or_null(transition.change_set.map(|id| id.to_string()))
 }
 
 pub(in crate::store) fn decode(row: &AnyRow) -> Result<StoredTransition, ReadError> {
     let cells = Cells::new("transitions", row);
-    let violation = match cells.text_or_null("violation")? {
-        None => None,
-        Some(_) => Some(cells.known_value("violation", Violation::from_code)?),
-    };
+    let violation = cells.known_value_or_null("violation", Violation::from_code)?;
     Ok(StoredTransition {
         accepted_at: cells.instant_or_null("accepted_at")?,
         finished_at: cells.instant_or_null("finished_at")?,

@@ -8,7 +8,7 @@ use sqlx::AnyConnection;
 use crate::domain::ids::{AgentId, AnalyticsRunId, JobId, TenantId};
 use crate::domain::jobs::job::JobKey;
 use crate::domain::time::UtcMicros;
-use crate::store::batch::Values;
+use crate::store::batch::{self, Values};
 use crate::store::error::CommitError;
 use crate::store::tables::adherence::exceptions;
 use crate::store::tables::analytics::anomalies;
@@ -115,33 +115,14 @@ impl PruneSlice {
     }
 
     fn values(&self) -> Values {
-        let mut values = Values::default();
-        values.text(self.tenant.as_ref().map_or("", TenantId::as_str)).int(self.before.as_micros());
+        let values = Values::default().text(self.tenant.as_ref().map_or("", TenantId::as_str)).instant(self.before);
         match &self.target {
             PruneTarget::History(agent) => values.text(agent.as_str()),
             PruneTarget::JobRuns(job) => values.text(job.as_str()),
             PruneTarget::RuleFindings => values.text(rules::first_id_at(self.before)),
             PruneTarget::AnalyticsRowsOf(run) => values.text(run.to_string()),
-            PruneTarget::Transitions
-            | PruneTarget::Attempts
-            | PruneTarget::OtherCalls
-            | PruneTarget::IdempotencyKeys
-            | PruneTarget::SkillFigures
-            | PruneTarget::QueueFigures
-            | PruneTarget::SkillQuarters
-            | PruneTarget::QueueQuarters
-            | PruneTarget::ChangeSetAgents
-            | PruneTarget::ChangeSets
-            | PruneTarget::Exceptions
-            | PruneTarget::AdherenceDays
-            | PruneTarget::ObservedSpans
-            | PruneTarget::ReportRuns
-            | PruneTarget::AnalyticsResults
-            | PruneTarget::AnalyticsRows
-            | PruneTarget::AnalyticsRuns
-            | PruneTarget::Anomalies => &mut values,
-        };
-        values
+            _ => values,
+        }
     }
 
     /// Returns the statement to run first, if any, and the deletion.
@@ -178,9 +159,7 @@ pub(in crate::store) async fn prune(connection: &mut AnyConnection, slice: &Prun
     let (before, deletion) = slice.statements();
     let mut deleted = 0;
     for statement in before.into_iter().chain([deletion]) {
-        let arguments = slice.values().into_arguments().map_err(CommitError::from_engine)?;
-        let done = sqlx::query_with(statement, arguments).execute(&mut *connection).await;
-        deleted = done.map_err(CommitError::from_engine)?.rows_affected();
+        deleted = batch::execute(connection, statement, slice.values()).await?;
     }
     Ok(deleted)
 }

@@ -6,13 +6,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
 use crate::domain::ids::{QueueId, SkillId, TenantId};
 use crate::domain::live::figures::{Figures, QUEUE_MEASURES, QueueFigures, SKILL_MEASURES, SkillFigures, Stat};
 use crate::domain::time::UtcMicros;
-use crate::store::batch::{self, ManyRows, Script, Values, last_of_each};
+use crate::store::batch::{self, ManyRows, Transaction, Values, last_of_each};
 use crate::store::cells::Cells;
 use crate::store::change::{Commit, FiguresWrite};
 use crate::store::error::{CommitError, ReadError};
@@ -144,33 +143,27 @@ pub struct FigurePoint<const N: usize> {
     pub stats: [Stat; N],
 }
 
-pub(in crate::store) async fn write(
-    connection: &mut AnyConnection,
-    script: &mut Script,
-    commits: &[&Commit],
-) -> Result<(), CommitError> {
+pub(in crate::store) async fn write(transaction: &mut Transaction<'_>, commits: &[&Commit]) -> Result<(), CommitError> {
     let key = |tenant, at, id| (tenant, at, id);
     let skills = commits.iter().flat_map(|commit| &commit.skill_figures);
     let skills = last_of_each(skills, |row| key(&row.tenant, row.reading.at, row.reading.figures.id.as_str()));
-    batch::run(connection, script, &ADD_SKILLS, &skills, |row, values| {
+    batch::run(transaction, &ADD_SKILLS, &skills, |row, values| {
         let figures = &row.reading.figures;
-        bind(row, figures.id.as_str(), figures.name.as_deref(), &figures.values(), values);
+        bind(row, figures.id.as_str(), figures.name.as_deref(), &figures.values(), values)
     })
     .await?;
     let queues = commits.iter().flat_map(|commit| &commit.queue_figures);
     let queues = last_of_each(queues, |row| key(&row.tenant, row.reading.at, row.reading.figures.id.as_str()));
-    batch::run(connection, script, &ADD_QUEUES, &queues, |row, values| {
+    batch::run(transaction, &ADD_QUEUES, &queues, |row, values| {
         let figures = &row.reading.figures;
-        bind(row, figures.id.as_str(), figures.name.as_deref(), &figures.values(), values);
+        bind(row, figures.id.as_str(), figures.name.as_deref(), &figures.values(), values)
     })
     .await
 }
 
-fn bind<T>(row: &FiguresWrite<T>, id: &str, name: Option<&str>, figures: &[Option<u64>], values: &mut Values) {
-    values.text(row.tenant.as_str()).text(id).int(row.reading.at.as_micros()).text_or_null(name);
-    for figure in figures {
-        values.int_or_null(figure.map(|figure| i64::try_from(figure).unwrap_or(i64::MAX)));
-    }
+fn bind<T>(row: &FiguresWrite<T>, id: &str, name: Option<&str>, figures: &[Option<u64>], values: Values) -> Values {
+    let values = values.text(row.tenant.as_str()).text(id).instant(row.reading.at).text_or_null(name);
+    figures.iter().copied().fold(values, Values::count_or_null)
 }
 
 impl Reader {
@@ -178,11 +171,7 @@ impl Reader {
     /// kind.
     pub async fn latest_figures(&self, tenant: &TenantId, span: Duration) -> Result<Figures, ReadError> {
         let span_us = i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
-        let values = || {
-            let mut values = Values::default();
-            values.text(tenant.as_str()).int(span_us);
-            values
-        };
+        let values = || Values::of(tenant).int(span_us);
         let mut figures = Figures::default();
         self.for_each_row(LATEST_SKILLS, values(), |row| {
             let cells = Cells::new("skill_figures", row);
@@ -234,10 +223,12 @@ impl Reader {
         (from, to): (UtcMicros, UtcMicros),
         limit: u32,
     ) -> Result<Vec<FigurePoint<N>>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).text(id).int(from.as_micros()).int(to.as_micros());
-        values.int(i64::from(limit.min(FIGURES_PAGE_LIMIT)));
-        self.fetch_all(statement, values).await?.iter().map(read_point).collect()
+        self.read_rows(
+            statement,
+            Values::of(tenant).text(id).instant(from).instant(to).int(i64::from(limit.min(FIGURES_PAGE_LIMIT))),
+            read_point,
+        )
+        .await
     }
 }
 

@@ -4,12 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::AnyConnection;
-
 use crate::clock::ClockReading;
 use crate::domain::ids::{AgentId, RuleId, SubscriptionId, TenantId};
-use crate::domain::time::UtcMicros;
-use crate::store::batch::{self, ManyRows, Script, Values, last_of_each};
+use crate::store::batch::{self, ManyRows, Transaction, Values, last_of_each};
 use crate::store::cells::Cells;
 use crate::store::change::{
     AgentCounters, Commit, IdempotencyRow, RuleVersion, SubscriptionRow, SubscriptionWrite, TenantStatus,
@@ -60,25 +57,21 @@ pub(in crate::store) const RULE_VERSIONS: &str = "SELECT tenant, rule, version, 
      ORDER BY rule, first_seen_at, version";
 pub(in crate::store) const STATUS: &str = "SELECT tenant, halted_since, reason FROM tenant_status WHERE tenant = $1";
 
-pub(in crate::store) async fn write(
-    connection: &mut AnyConnection,
-    script: &mut Script,
-    commits: &[&Commit],
-) -> Result<(), CommitError> {
+pub(in crate::store) async fn write(transaction: &mut Transaction<'_>, commits: &[&Commit]) -> Result<(), CommitError> {
     let counters = last_of_each(commits.iter().flat_map(|commit| &commit.counters), |row| (&row.tenant, &row.agent));
-    batch::run(connection, script, &SET_COUNTERS, &counters, |row, values| {
+    batch::run(transaction, &SET_COUNTERS, &counters, |row, values| {
         values
             .text(row.tenant.as_str())
             .text(row.agent.as_str())
             .count(row.sequence)
             .text(&*row.local_day)
             .int(i64::from(row.violations))
-            .count(row.not_ready_us);
+            .count(row.not_ready_us)
     })
     .await?;
-    write_subscriptions(connection, script, commits).await?;
+    write_subscriptions(transaction, commits).await?;
     let answers: Vec<_> = commits.iter().flat_map(|commit| &commit.idempotency).collect();
-    batch::run(connection, script, &ADD_IDEMPOTENCY_KEYS, &answers, |row, values| {
+    batch::run(transaction, &ADD_IDEMPOTENCY_KEYS, &answers, |row, values| {
         values
             .text(row.tenant.as_ref().map_or("", TenantId::as_str))
             .text(&*row.token)
@@ -86,34 +79,27 @@ pub(in crate::store) async fn write(
             .bytes(&row.request_hash.0)
             .int(i64::from(row.status))
             .text(&*row.response_body)
-            .int(row.at.as_micros());
+            .instant(row.at)
     })
     .await?;
     let rules: Vec<_> = commits.iter().flat_map(|commit| &commit.rules).collect();
-    batch::run(connection, script, &ADD_RULE_VERSIONS, &rules, |row, values| {
+    batch::run(transaction, &ADD_RULE_VERSIONS, &rules, |row, values| {
         values
             .text(row.tenant.as_str())
             .text(row.rule.as_str())
             .text(&*row.version)
             .text(&*row.body)
-            .int(row.first_in_force_at.as_micros());
+            .instant(row.first_in_force_at)
     })
     .await?;
     let status = last_of_each(commits.iter().flat_map(|commit| &commit.tenant_status), |row| &row.tenant);
-    batch::run(connection, script, &SET_STATUS, &status, |row, values| {
-        values
-            .text(row.tenant.as_str())
-            .int_or_null(row.halted_since.map(UtcMicros::as_micros))
-            .text_or_null(row.reason.as_deref());
+    batch::run(transaction, &SET_STATUS, &status, |row, values| {
+        values.text(row.tenant.as_str()).instant_or_null(row.halted_since).text_or_null(row.reason.as_deref())
     })
     .await
 }
 
-async fn write_subscriptions(
-    connection: &mut AnyConnection,
-    script: &mut Script,
-    commits: &[&Commit],
-) -> Result<(), CommitError> {
+async fn write_subscriptions(transaction: &mut Transaction<'_>, commits: &[&Commit]) -> Result<(), CommitError> {
     let last = last_of_each(commits.iter().flat_map(|commit| &commit.subscriptions), |write| match write {
         SubscriptionWrite::Set(row) => (&row.tenant, row.slice),
         SubscriptionWrite::Drop { tenant, slice } => (tenant, *slice),
@@ -125,23 +111,23 @@ async fn write_subscriptions(
             SubscriptionWrite::Drop { tenant, slice } => dropped.push((tenant, *slice)),
         }
     }
-    batch::run(connection, script, &DROP_SUBSCRIPTIONS, &dropped, |(tenant, slice), values| {
-        values.text(tenant.as_str()).int(i64::from(*slice));
+    batch::run(transaction, &DROP_SUBSCRIPTIONS, &dropped, |(tenant, slice), values| {
+        values.text(tenant.as_str()).int(i64::from(*slice))
     })
     .await?;
-    batch::run(connection, script, &SET_SUBSCRIPTIONS, &set, |row, values| {
+    batch::run(transaction, &SET_SUBSCRIPTIONS, &set, |row, values| {
         values
             .text(row.tenant.as_str())
             .int(i64::from(row.slice))
             .text(row.id.as_str())
-            .int(row.created.wall.as_micros())
+            .instant(row.created.wall)
             .int_or_null(steady_us(Some(row.created)))
             .int_or_null(row.created.host_start)
             .int_or_null(row.polled.map(|polled| polled.wall.as_micros()))
             .int_or_null(steady_us(row.polled))
             .int_or_null(row.polled.and_then(|polled| polled.host_start))
             .count(row.interval_ms)
-            .bytes(&row.agents_hash.0);
+            .bytes(&row.agents_hash.0)
     })
     .await
 }
@@ -154,50 +140,46 @@ fn steady_us(moment: Option<ClockReading>) -> Option<i64> {
 impl Reader {
     /// Returns the counters of a tenant's agents.
     pub async fn counters(&self, tenant: &TenantId) -> Result<Vec<AgentCounters>, ReadError> {
-        let rows = self.fetch_all(COUNTERS, bind_tenant(tenant)).await?;
-        rows.iter()
-            .map(|row| {
-                let cells = Cells::new("agent_counters", row);
-                Ok(AgentCounters {
-                    tenant: tenant.clone(),
-                    agent: AgentId::new(cells.text("agent")?),
-                    sequence: cells.number("sequence")?,
-                    local_day: cells.text("local_day")?.to_owned(),
-                    violations: cells.number("violations")?,
-                    not_ready_us: cells.number("not_ready_us")?,
-                })
+        self.read_rows(COUNTERS, Values::of(tenant), |row| {
+            let cells = Cells::new("agent_counters", row);
+            Ok(AgentCounters {
+                tenant: tenant.clone(),
+                agent: AgentId::new(cells.text("agent")?),
+                sequence: cells.number("sequence")?,
+                local_day: cells.text("local_day")?.to_owned(),
+                violations: cells.number("violations")?,
+                not_ready_us: cells.number("not_ready_us")?,
             })
-            .collect()
+        })
+        .await
     }
 
     /// Returns a tenant's subscriptions, by slice.
     pub async fn subscriptions(&self, tenant: &TenantId) -> Result<Vec<SubscriptionRow>, ReadError> {
-        let rows = self.fetch_all(SUBSCRIPTIONS, bind_tenant(tenant)).await?;
-        rows.iter()
-            .map(|row| {
-                let cells = Cells::new("subscriptions", row);
-                Ok(SubscriptionRow {
-                    tenant: tenant.clone(),
-                    slice: cells.number("slice")?,
-                    id: SubscriptionId::new(cells.text("id")?),
-                    created: ClockReading {
-                        wall: cells.instant("created_at")?,
-                        steady: cells.number_or_null("created_steady_us")?.map(Duration::from_micros),
-                        host_start: cells.int_or_null("created_host_start")?,
-                    },
-                    polled: match cells.instant_or_null("polled_at")? {
-                        None => None,
-                        Some(wall) => Some(ClockReading {
-                            wall,
-                            steady: cells.number_or_null("polled_steady_us")?.map(Duration::from_micros),
-                            host_start: cells.int_or_null("polled_host_start")?,
-                        }),
-                    },
-                    interval_ms: cells.number("interval_ms")?,
-                    agents_hash: cells.hash("agents_hash")?,
-                })
+        self.read_rows(SUBSCRIPTIONS, Values::of(tenant), |row| {
+            let cells = Cells::new("subscriptions", row);
+            Ok(SubscriptionRow {
+                tenant: tenant.clone(),
+                slice: cells.number("slice")?,
+                id: SubscriptionId::new(cells.text("id")?),
+                created: ClockReading {
+                    wall: cells.instant("created_at")?,
+                    steady: cells.number_or_null("created_steady_us")?.map(Duration::from_micros),
+                    host_start: cells.int_or_null("created_host_start")?,
+                },
+                polled: match cells.instant_or_null("polled_at")? {
+                    None => None,
+                    Some(wall) => Some(ClockReading {
+                        wall,
+                        steady: cells.number_or_null("polled_steady_us")?.map(Duration::from_micros),
+                        host_start: cells.int_or_null("polled_host_start")?,
+                    }),
+                },
+                interval_ms: cells.number("interval_ms")?,
+                agents_hash: cells.hash("agents_hash")?,
             })
-            .collect()
+        })
+        .await
     }
 
     /// Returns the stored response to a request with this key.
@@ -207,8 +189,7 @@ impl Reader {
         token: &str,
         key: &str,
     ) -> Result<Option<IdempotencyRow>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.map_or("", TenantId::as_str)).text(token).text(key);
+        let values = Values::default().text(tenant.map_or("", TenantId::as_str)).text(token).text(key);
         let Some(row) = self.fetch_optional(IDEMPOTENCY_KEY, values).await? else { return Ok(None) };
         let cells = Cells::new("idempotency_keys", &row);
         Ok(Some(IdempotencyRow {
@@ -224,24 +205,22 @@ impl Reader {
 
     /// Returns all versions of all rules that a tenant has had.
     pub async fn rule_versions(&self, tenant: &TenantId) -> Result<Vec<RuleVersion>, ReadError> {
-        let rows = self.fetch_all(RULE_VERSIONS, bind_tenant(tenant)).await?;
-        rows.iter()
-            .map(|row| {
-                let cells = Cells::new("rule_versions", row);
-                Ok(RuleVersion {
-                    tenant: tenant.clone(),
-                    rule: RuleId::new(cells.text("rule")?),
-                    version: Arc::from(cells.text("version")?),
-                    body: cells.text("body")?.to_owned(),
-                    first_in_force_at: cells.instant("first_seen_at")?,
-                })
+        self.read_rows(RULE_VERSIONS, Values::of(tenant), |row| {
+            let cells = Cells::new("rule_versions", row);
+            Ok(RuleVersion {
+                tenant: tenant.clone(),
+                rule: RuleId::new(cells.text("rule")?),
+                version: Arc::from(cells.text("version")?),
+                body: cells.text("body")?.to_owned(),
+                first_in_force_at: cells.instant("first_seen_at")?,
             })
-            .collect()
+        })
+        .await
     }
 
     /// Returns whether a tenant's automation is halted; it runs if nothing is stored.
     pub async fn tenant_status(&self, tenant: &TenantId) -> Result<TenantStatus, ReadError> {
-        let Some(row) = self.fetch_optional(STATUS, bind_tenant(tenant)).await? else {
+        let Some(row) = self.fetch_optional(STATUS, Values::of(tenant)).await? else {
             return Ok(TenantStatus { tenant: tenant.clone(), halted_since: None, reason: None });
         };
         let cells = Cells::new("tenant_status", &row);
@@ -251,10 +230,4 @@ impl Reader {
             reason: cells.text_or_null("reason")?.map(str::to_owned),
         })
     }
-}
-
-fn bind_tenant(tenant: &TenantId) -> Values {
-    let mut values = Values::default();
-    values.text(tenant.as_str());
-    values
 }

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
 use crate::domain::ids::{AgentId, TenantId, TransitionId};
 use crate::domain::time::UtcMicros;
-use crate::store::batch::{self, ManyRows, Script, Values, last_of_each};
+use crate::store::batch::{self, ManyRows, Transaction, Values, last_of_each};
 use crate::store::cells::Cells;
 use crate::store::change::CallWrite;
 use crate::store::error::{CommitError, ReadError};
@@ -37,12 +36,11 @@ pub(in crate::store) const STEADY: &str = "SELECT tenant, id, kind, agent, trans
      WHERE tenant = $1 AND steady_us >= $2 AND steady_us <= $3 ORDER BY steady_us DESC LIMIT $4";
 
 pub(in crate::store) async fn write(
-    connection: &mut AnyConnection,
-    script: &mut Script,
+    transaction: &mut Transaction<'_>,
     calls: impl Iterator<Item = &CallWrite>,
 ) -> Result<(), CommitError> {
     let rows = last_of_each(calls, |call| (&call.tenant, call.id));
-    batch::run(connection, script, &UPSERT, &rows, |call, values| {
+    batch::run(transaction, &UPSERT, &rows, |call, values| {
         values
             .text(call.tenant.as_str())
             .text(call.id.to_string())
@@ -50,14 +48,14 @@ pub(in crate::store) async fn write(
             .text_or_null(call.agent.as_ref().map(AgentId::as_str))
             .text_or_null(call.transition.map(|id| id.to_string()))
             .int_or_null(call.attempt.map(i64::from))
-            .int(call.sent_at.as_micros())
-            .int_or_null(call.answered_at.map(UtcMicros::as_micros))
+            .instant(call.sent_at)
+            .instant_or_null(call.answered_at)
             .text_or_null(call.outcome.as_deref())
             .int_or_null(call.status_code.map(i64::from))
-            .int_or_null(call.latency_ms.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX)))
+            .count_or_null(call.latency_ms)
             .text_or_null(call.error.as_deref())
-            .int_or_null(call.steady_us.map(|us| i64::try_from(us).unwrap_or(i64::MAX)))
-            .int_or_null(call.host_start);
+            .count_or_null(call.steady_us)
+            .int_or_null(call.host_start)
     })
     .await
 }
@@ -87,9 +85,7 @@ impl Reader {
     /// arrives at most one request timeout after sending, so a caller that counts slots by response should start that
     /// much earlier.
     pub async fn recent_calls(&self, tenant: &TenantId, since: UtcMicros) -> Result<Vec<CallWrite>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).int(since.as_micros());
-        self.fetch_all(RECENT, values).await?.iter().map(decode).collect()
+        self.read_rows(RECENT, Values::of(tenant).instant(since), decode).await
     }
 
     /// Returns at most `limit` of a tenant's newest calls whose steady time, in microseconds, lies in a span. They may
@@ -101,15 +97,16 @@ impl Reader {
         limit: usize,
     ) -> Result<Vec<CallWrite>, ReadError> {
         let int = |us| i64::try_from(us).unwrap_or(i64::MAX);
-        let mut values = Values::default();
-        values.text(tenant.as_str()).int(int(from_us)).int(int(to_us)).int(i64::try_from(limit).unwrap_or(i64::MAX));
-        self.fetch_all(STEADY, values).await?.iter().map(decode).collect()
+        self.read_rows(
+            STEADY,
+            Values::of(tenant).int(int(from_us)).int(int(to_us)).int(i64::try_from(limit).unwrap_or(i64::MAX)),
+            decode,
+        )
+        .await
     }
 
     /// Returns the attempts of a transition, in order.
     pub async fn attempts(&self, tenant: &TenantId, transition: TransitionId) -> Result<Vec<CallWrite>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).text(transition.to_string());
-        self.fetch_all(OF_TRANSITION, values).await?.iter().map(decode).collect()
+        self.read_rows(OF_TRANSITION, Values::of(tenant).text(transition.to_string()), decode).await
     }
 }

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
 use crate::domain::ids::{JobId, ReportRunId, TenantId};
 use crate::domain::reports::report_run::{ReportRun, RunFile, RunStatus};
 use crate::domain::time::UtcMicros;
-use crate::store::batch::{self, ManyRows, Script, Values, last_of_each};
+use crate::store::batch::{self, ManyRows, PAGE_LIMIT, Transaction, Values, last_of_each};
 use crate::store::cells::Cells;
 use crate::store::change::Commit;
 use crate::store::error::{CommitError, ReadError};
@@ -46,19 +45,15 @@ pub(in crate::store) const WITH_FILE: &str =
 pub(in crate::store) const DELETE: &str = "DELETE FROM report_runs WHERE tenant = $1 AND id IN (SELECT id FROM report_runs \
      WHERE tenant = $1 AND ended_at < $2 AND COALESCE(file, 0) = 0 ORDER BY ended_at, id LIMIT 500)";
 
-pub(in crate::store) async fn write(
-    connection: &mut AnyConnection,
-    script: &mut Script,
-    commits: &[&Commit],
-) -> Result<(), CommitError> {
+pub(in crate::store) async fn write(transaction: &mut Transaction<'_>, commits: &[&Commit]) -> Result<(), CommitError> {
     let rows = last_of_each(commits.iter().flat_map(|commit| &commit.report_runs), |row| (&row.tenant, row.id));
-    batch::run(connection, script, &SET, &rows, |row, values| {
+    batch::run(transaction, &SET, &rows, |row, values| {
         let file = row.file.as_ref();
         values
             .text(row.tenant.as_str())
             .text(row.id.to_string())
             .text(&*row.requested_by)
-            .int(row.requested_at.as_micros())
+            .instant(row.requested_at)
             .text_or_null(row.job.as_ref().map(JobId::as_str))
             .text(&*row.request)
             .text(row.format.name())
@@ -66,13 +61,13 @@ pub(in crate::store) async fn write(
             .text(&*row.path)
             .text(row.status.name())
             .int(i64::from(row.attempts))
-            .int_or_null(row.started_at.map(UtcMicros::as_micros))
-            .int_or_null(row.ended_at.map(UtcMicros::as_micros))
+            .instant_or_null(row.started_at)
+            .instant_or_null(row.ended_at)
             .int_or_null(file.map(|file| i64::from(file.exists)))
             .int_or_null(file.map(|file| i64::try_from(file.rows).unwrap_or(i64::MAX)))
             .int_or_null(file.map(|file| i64::try_from(file.bytes).unwrap_or(i64::MAX)))
             .text_or_null(file.map(|file| file.sha256.as_str()))
-            .text_or_null(row.error.as_deref());
+            .text_or_null(row.error.as_deref())
     })
     .await
 }
@@ -80,9 +75,7 @@ pub(in crate::store) async fn write(
 impl Reader {
     /// Returns one run.
     pub async fn report_run(&self, tenant: &TenantId, id: ReportRunId) -> Result<Option<ReportRun>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).text(id.to_string());
-        self.fetch_optional(ONE, values).await?.as_ref().map(read_run).transpose()
+        self.read_row(ONE, Values::of(tenant).text(id.to_string()), read_run).await
     }
 
     /// Returns a page of at most `limit` runs, newest first (capped at [`crate::store::PAGE_LIMIT`]).
@@ -92,18 +85,12 @@ impl Reader {
         before: Option<ReportRunId>,
         limit: u32,
     ) -> Result<Vec<ReportRun>, ReadError> {
-        let mut values = Values::default();
-        // Sorts after every id.
-        let before = before.map_or_else(|| "~".to_owned(), |id| id.to_string());
-        values.text(tenant.as_str()).text(before).int(crate::store::page(limit));
-        self.fetch_all(LIST, values).await?.iter().map(read_run).collect()
+        self.read_rows(LIST, Values::of(tenant).before(before).page(limit), read_run).await
     }
 
     /// Returns the unfinished runs, oldest first; at most [`crate::store::PAGE_LIMIT`].
     pub async fn open_report_runs(&self, tenant: &TenantId) -> Result<Vec<ReportRun>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).int(crate::store::page(u32::MAX));
-        self.fetch_all(OPEN, values).await?.iter().map(read_run).collect()
+        self.read_rows(OPEN, Values::of(tenant).page(PAGE_LIMIT), read_run).await
     }
 
     /// Returns the runs that ended before a given time and whose files exist, newest first, at most `limit` (capped at
@@ -114,9 +101,7 @@ impl Reader {
         before: UtcMicros,
         limit: u32,
     ) -> Result<Vec<ReportRun>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).int(before.as_micros()).int(crate::store::page(limit));
-        self.fetch_all(WITH_FILE, values).await?.iter().map(read_run).collect()
+        self.read_rows(WITH_FILE, Values::of(tenant).instant(before).page(limit), read_run).await
     }
 }
 

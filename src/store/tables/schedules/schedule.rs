@@ -138,11 +138,7 @@ impl Reader {
         }) else {
             return Ok(Vec::new());
         };
-        let values = || {
-            let mut values = Values::default();
-            values.text(tenant.as_str()).count(version).int(from.as_micros()).int(to.as_micros());
-            values
-        };
+        let values = || Values::of(tenant).count(version).instant(from).instant(to);
         let mut plans: BTreeMap<AgentId, (Vec<Shift>, Vec<Coverage>)> = BTreeMap::new();
         self.for_each_row(COVERAGE, values(), |row| {
             let cells = Cells::new("schedule_coverage", row);
@@ -188,8 +184,7 @@ impl Reader {
         (from, to): (UtcMicros, UtcMicros),
         version: u64,
     ) -> Result<Option<StoredPlan>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).count(version).int(from.as_micros()).int(to.as_micros()).text(agent.as_str());
+        let values = Values::of(tenant).count(version).instant(from).instant(to).text(agent.as_str());
         let Some(row) = self.fetch_optional(PLAN_OF_AGENT, values).await? else { return Ok(None) };
         let cells = Cells::new("shifts", &row);
         let at = UtcMicros::from_micros;
@@ -209,12 +204,8 @@ impl Reader {
 
     /// Returns the version that was active at a given time; `None` before the first.
     pub async fn schedule_version_at(&self, tenant: &TenantId, at: UtcMicros) -> Result<Option<u64>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).int(at.as_micros());
-        match self.fetch_optional(VERSION_AT, values).await? {
-            None => Ok(None),
-            Some(row) => Ok(Some(Cells::new("schedule_versions", &row).number("version")?)),
-        }
+        let values = Values::of(tenant).instant(at);
+        self.read_row(VERSION_AT, values, |row| Cells::new("schedule_versions", row).number("version")).await
     }
 
     /// Returns a page of at most `limit` versions older than `before`, newest first (capped at
@@ -225,10 +216,7 @@ impl Reader {
         before: Option<u64>,
         limit: u32,
     ) -> Result<Vec<ScheduleVersion>, ReadError> {
-        let mut values = Values::default();
-        let before = before.map(|version| i64::try_from(version).unwrap_or(i64::MAX));
-        values.text(tenant.as_str()).int_or_null(before).int(crate::store::page(limit));
-        self.fetch_all(VERSIONS, values).await?.iter().map(read_version).collect()
+        self.read_rows(VERSIONS, Values::of(tenant).count_or_null(before).page(limit), read_version).await
     }
 }
 

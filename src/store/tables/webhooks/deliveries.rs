@@ -1,12 +1,9 @@
 //! Writes webhook endpoints, deliveries and attempts. A delivery that succeeds at its first attempt is two rows, in one
 //! statement each; nothing is read per delivery.
 
-use sqlx::AnyConnection;
-
 use crate::domain::ids::AgentId;
-use crate::domain::time::UtcMicros;
 use crate::domain::webhooks::delivery::DeliveryStatus;
-use crate::store::batch::{self, ManyRows, Script, last_of_each};
+use crate::store::batch::{self, ManyRows, Transaction, Values, last_of_each};
 use crate::store::change::Commit;
 use crate::store::error::CommitError;
 use crate::store::outbox::{AttemptWrite, DeliveryWrite, EndpointWrite};
@@ -100,38 +97,34 @@ pub(in crate::store) const DELETE_EVENTS: ManyRows = ManyRows {
            AND d.number < (SELECT MAX(l.number) FROM events l WHERE l.tenant = v.column1))",
 };
 
-pub(in crate::store) async fn write(
-    connection: &mut AnyConnection,
-    script: &mut Script,
-    commits: &[&Commit],
-) -> Result<(), CommitError> {
+pub(in crate::store) async fn write(transaction: &mut Transaction<'_>, commits: &[&Commit]) -> Result<(), CommitError> {
     if commits.iter().all(|commit| commit.outbox.is_empty()) {
         return Ok(());
     }
-    write_endpoints(connection, script, commits).await?;
+    write_endpoints(transaction, commits).await?;
     let deliveries = last_of_each(commits.iter().flat_map(|commit| &commit.outbox.deliveries), |row| {
         (&row.tenant, &row.endpoint, row.event_number)
     });
-    batch::run(connection, script, &UPSERT_DELIVERIES, &deliveries, |row, values| bind_delivery(row, values)).await?;
+    batch::run(transaction, &UPSERT_DELIVERIES, &deliveries, |row, values| bind_delivery(row, values)).await?;
     let attempts: Vec<_> = commits.iter().flat_map(|commit| &commit.outbox.attempts).collect();
-    batch::run(connection, script, &ADD_ATTEMPTS, &attempts, |row, values| bind_attempt(row, values)).await?;
-    write_parked_resends(connection, script, commits).await?;
+    batch::run(transaction, &ADD_ATTEMPTS, &attempts, |row, values| bind_attempt(row, values)).await?;
+    write_parked_resends(transaction, commits).await?;
     let releases = last_of_each(commits.iter().flat_map(|commit| &commit.outbox.releases), |row| {
         (&row.tenant, &row.endpoint, &row.agent)
     });
-    batch::run(connection, script, &RELEASE, &releases, |row, values| {
-        values.text(row.tenant.as_str()).text(row.endpoint.as_str()).text(row.agent.as_str()).int(row.at.as_micros());
+    batch::run(transaction, &RELEASE, &releases, |row, values| {
+        values.text(row.tenant.as_str()).text(row.endpoint.as_str()).text(row.agent.as_str()).instant(row.at)
     })
     .await?;
     let clock_set: Vec<_> = commits.iter().flat_map(|commit| &commit.outbox.clock_adjustments).collect();
-    batch::run(connection, script, &SHIFT_DUE_TIMES, &clock_set, |row, values| {
-        values.text(row.tenant.as_str()).text(row.endpoint.as_str()).int(row.by_us);
+    batch::run(transaction, &SHIFT_DUE_TIMES, &clock_set, |row, values| {
+        values.text(row.tenant.as_str()).text(row.endpoint.as_str()).int(row.by_us)
     })
     .await?;
-    delete_events(connection, script, commits).await
+    delete_events(transaction, commits).await
 }
 
-fn bind_delivery(row: &DeliveryWrite, values: &mut batch::Values) {
+fn bind_delivery(row: &DeliveryWrite, values: Values) -> Values {
     let (next_at, parked_for) = match row.status {
         DeliveryStatus::New | DeliveryStatus::Blocked | DeliveryStatus::Delivered { .. } => (None, None),
         DeliveryStatus::Waiting { next_at, .. } => (Some(next_at), None),
@@ -145,29 +138,25 @@ fn bind_delivery(row: &DeliveryWrite, values: &mut batch::Values) {
         .text(row.status.name())
         .int(i64::from(row.status.attempts()))
         .int(i64::from(row.earlier_attempts))
-        .int_or_null(next_at.map(UtcMicros::as_micros))
-        .int_or_null(row.settled_at.map(UtcMicros::as_micros))
-        .text_or_null(parked_for);
+        .instant_or_null(next_at)
+        .instant_or_null(row.settled_at)
+        .text_or_null(parked_for)
 }
 
-fn bind_attempt(row: &AttemptWrite, values: &mut batch::Values) {
+fn bind_attempt(row: &AttemptWrite, values: Values) -> Values {
     values
         .text(row.tenant.as_str())
         .text(row.endpoint.as_str())
         .count(row.event_number)
         .int(i64::from(row.attempt))
-        .int(row.sent_at.as_micros())
+        .instant(row.sent_at)
         .count(row.latency_ms)
         .int_or_null(row.status_code.map(i64::from))
         .text_or_null(row.error.as_deref())
-        .text(&*row.response);
+        .text(&*row.response)
 }
 
-async fn write_endpoints(
-    connection: &mut AnyConnection,
-    script: &mut Script,
-    commits: &[&Commit],
-) -> Result<(), CommitError> {
+async fn write_endpoints(transaction: &mut Transaction<'_>, commits: &[&Commit]) -> Result<(), CommitError> {
     let (mut added, mut progressed, mut disabled) = (Vec::new(), Vec::new(), Vec::new());
     let last = last_of_each(commits.iter().flat_map(|commit| &commit.outbox.endpoints), |write| match write {
         EndpointWrite::Add { tenant, endpoint, .. } => (0, tenant, endpoint),
@@ -185,60 +174,46 @@ async fn write_endpoints(
             EndpointWrite::Disable { tenant, endpoint, disabled: since } => disabled.push((tenant, endpoint, since)),
         }
     }
-    batch::run(connection, script, &ADD_ENDPOINTS, &added, |(tenant, endpoint, at, through), values| {
-        values.text(tenant.as_str()).text(endpoint.as_str()).int(at.as_micros()).count(**through);
+    batch::run(transaction, &ADD_ENDPOINTS, &added, |(tenant, endpoint, at, through), values| {
+        values.text(tenant.as_str()).text(endpoint.as_str()).instant(**at).count(**through)
     })
     .await?;
-    batch::run(
-        connection,
-        script,
-        &UPDATE_ENDPOINTS,
-        &progressed,
-        |(tenant, endpoint, through, since, error), values| {
-            values
-                .text(tenant.as_str())
-                .text(endpoint.as_str())
-                .count(**through)
-                .int_or_null(since.map(UtcMicros::as_micros))
-                .text_or_null(error.as_deref());
-        },
-    )
+    batch::run(transaction, &UPDATE_ENDPOINTS, &progressed, |(tenant, endpoint, through, since, error), values| {
+        values
+            .text(tenant.as_str())
+            .text(endpoint.as_str())
+            .count(**through)
+            .instant_or_null(**since)
+            .text_or_null(error.as_deref())
+    })
     .await?;
-    batch::run(connection, script, &DISABLE_ENDPOINTS, &disabled, |(tenant, endpoint, since), values| {
+    batch::run(transaction, &DISABLE_ENDPOINTS, &disabled, |(tenant, endpoint, since), values| {
         values
             .text(tenant.as_str())
             .text(endpoint.as_str())
             .int_or_null(since.map(|(at, _)| at.as_micros()))
-            .text_or_null(since.map(|(_, why)| why.name()));
+            .text_or_null(since.map(|(_, why)| why.name()))
     })
     .await
 }
 
-async fn write_parked_resends(
-    connection: &mut AnyConnection,
-    script: &mut Script,
-    commits: &[&Commit],
-) -> Result<(), CommitError> {
+async fn write_parked_resends(transaction: &mut Transaction<'_>, commits: &[&Commit]) -> Result<(), CommitError> {
     let resends: Vec<_> = commits.iter().flat_map(|commit| &commit.outbox.parked_resends).collect();
-    batch::run(connection, script, &RESEND_PARKED, &resends, |row, values| {
-        values.text(row.tenant.as_str()).text(row.endpoint.as_str()).count(row.from_number);
+    batch::run(transaction, &RESEND_PARKED, &resends, |row, values| {
+        values.text(row.tenant.as_str()).text(row.endpoint.as_str()).count(row.from_number)
     })
     .await?;
-    batch::run(connection, script, &MAKE_DUE_NOW, &resends, |row, values| {
-        values.text(row.tenant.as_str()).text(row.endpoint.as_str()).int(row.at.as_micros());
+    batch::run(transaction, &MAKE_DUE_NOW, &resends, |row, values| {
+        values.text(row.tenant.as_str()).text(row.endpoint.as_str()).instant(row.at)
     })
     .await
 }
 
-async fn delete_events(
-    connection: &mut AnyConnection,
-    script: &mut Script,
-    commits: &[&Commit],
-) -> Result<(), CommitError> {
+async fn delete_events(transaction: &mut Transaction<'_>, commits: &[&Commit]) -> Result<(), CommitError> {
     let forgotten = last_of_each(commits.iter().flat_map(|commit| &commit.outbox.event_prunes), |row| &row.tenant);
     for statement in [&DELETE_ATTEMPTS, &DELETE_DELIVERIES, &DELETE_EVENTS] {
-        batch::run(connection, script, statement, &forgotten, |row, values| {
-            values.text(row.tenant.as_str()).count(row.through);
+        batch::run(transaction, statement, &forgotten, |row, values| {
+            values.text(row.tenant.as_str()).count(row.through)
         })
         .await?;
     }

@@ -162,25 +162,19 @@ pub struct DeliveryFilter {
 }
 
 fn bind_endpoint(tenant: &TenantId, endpoint: &EndpointId) -> Values {
-    let mut values = Values::default();
-    values.text(tenant.as_str()).text(endpoint.as_str());
-    values
+    Values::of(tenant).text(endpoint.as_str())
 }
 
 impl Reader {
     /// Returns a tenant's endpoints, including those that are no longer configured.
     pub async fn endpoints(&self, tenant: &TenantId) -> Result<Vec<StoredEndpoint>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str());
-        self.fetch_all(ENDPOINTS, values).await?.iter().map(decode_endpoint).collect()
+        self.read_rows(ENDPOINTS, Values::of(tenant), decode_endpoint).await
     }
 
     /// Returns the number of a tenant's newest event; 0 if there is none.
     pub async fn last_event_number(&self, tenant: &TenantId) -> Result<u64, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str());
-        let row = self.fetch_optional(events::LAST_NUMBER, values).await?;
-        row.map_or(Ok(0), |row| Cells::new("events", &row).number("number"))
+        let read = |row: &AnyRow| Cells::new("events", row).number("number");
+        Ok(self.read_row(events::LAST_NUMBER, Values::of(tenant), read).await?.unwrap_or_default())
     }
 
     /// Returns the numbers after an endpoint's cursor that already have a delivery.
@@ -190,10 +184,10 @@ impl Reader {
         endpoint: &EndpointId,
         cursor: u64,
     ) -> Result<Vec<u64>, ReadError> {
-        let mut values = bind_endpoint(tenant, endpoint);
-        values.count(cursor);
-        let rows = self.fetch_all(NUMBERS_AFTER, values).await?;
-        rows.iter().map(|row| Cells::new("deliveries", row).number("event_number")).collect()
+        self.read_rows(NUMBERS_AFTER, bind_endpoint(tenant, endpoint).count(cursor), |row| {
+            Cells::new("deliveries", row).number("event_number")
+        })
+        .await
     }
 
     /// Returns the number of waiting deliveries of each agent, without those of no agent.
@@ -202,14 +196,15 @@ impl Reader {
         tenant: &TenantId,
         endpoint: &EndpointId,
     ) -> Result<Vec<(AgentId, u64)>, ReadError> {
-        let rows = self.fetch_all(WAITING_BY_AGENT, bind_endpoint(tenant, endpoint)).await?;
-        let mut waiting = Vec::with_capacity(rows.len());
-        for row in &rows {
+        let mut waiting = Vec::new();
+        self.for_each_row(WAITING_BY_AGENT, bind_endpoint(tenant, endpoint), |row| {
             let cells = Cells::new("deliveries", row);
             if let Some(agent) = cells.text_or_null("agent")? {
                 waiting.push((AgentId::new(agent), cells.number("total")?));
             }
-        }
+            Ok(())
+        })
+        .await?;
         Ok(waiting)
     }
 
@@ -221,19 +216,15 @@ impl Reader {
         now: UtcMicros,
         limit: u32,
     ) -> Result<Vec<DueDelivery>, ReadError> {
-        let mut values = bind_endpoint(tenant, endpoint);
-        values.int(now.as_micros()).int(i64::from(limit));
-        let rows = self.fetch_all(DUE, values).await?;
-        rows.iter()
-            .map(|row| {
-                let cells = Cells::new("deliveries", row);
-                Ok(DueDelivery {
-                    event: events::decode(row)?,
-                    attempts: cells.number("attempts")?,
-                    earlier_attempts: cells.number("earlier")?,
-                })
+        self.read_rows(DUE, bind_endpoint(tenant, endpoint).instant(now).int(i64::from(limit)), |row| {
+            let cells = Cells::new("deliveries", row);
+            Ok(DueDelivery {
+                event: events::decode(row)?,
+                attempts: cells.number("attempts")?,
+                earlier_attempts: cells.number("earlier")?,
             })
-            .collect()
+        })
+        .await
     }
 
     /// Returns the time of the next attempt that is due after a given time.
@@ -243,10 +234,10 @@ impl Reader {
         endpoint: &EndpointId,
         after: UtcMicros,
     ) -> Result<Option<UtcMicros>, ReadError> {
-        let mut values = bind_endpoint(tenant, endpoint);
-        values.int(after.as_micros());
-        let row = self.fetch_optional(NEXT_DUE, values).await?;
-        row.map(|row| Cells::new("deliveries", &row).instant("next_at")).transpose()
+        self.read_row(NEXT_DUE, bind_endpoint(tenant, endpoint).instant(after), |row| {
+            Cells::new("deliveries", row).instant("next_at")
+        })
+        .await
     }
 
     /// Returns the time of the latest attempt among an endpoint's waiting deliveries.
@@ -255,27 +246,25 @@ impl Reader {
         tenant: &TenantId,
         endpoint: &EndpointId,
     ) -> Result<Option<UtcMicros>, ReadError> {
-        let row = self.fetch_optional(LATEST_ATTEMPT_OF_WAITING, bind_endpoint(tenant, endpoint)).await?;
-        row.map(|row| Cells::new("delivery_attempts", &row).instant("sent_at")).transpose()
+        self.read_row(LATEST_ATTEMPT_OF_WAITING, bind_endpoint(tenant, endpoint), |row| {
+            Cells::new("delivery_attempts", row).instant("sent_at")
+        })
+        .await
     }
 
     /// Returns the open work of an endpoint; empty if the endpoint is unknown.
     pub async fn backlog(&self, tenant: &TenantId, endpoint: &EndpointId) -> Result<Backlog, ReadError> {
-        let Some(row) = self.fetch_optional(BACKLOG, bind_endpoint(tenant, endpoint)).await? else {
-            return Ok(Backlog::default());
+        let read = |row: &AnyRow| {
+            let cells = Cells::new("deliveries", row);
+            let (waiting, parked) = (cells.number("waiting")?, cells.number("parked")?);
+            Ok(Backlog { waiting, parked, unprocessed: cells.number("unread")? })
         };
-        let cells = Cells::new("deliveries", &row);
-        Ok(Backlog {
-            waiting: cells.number("waiting")?,
-            parked: cells.number("parked")?,
-            unprocessed: cells.number("unread")?,
-        })
+        Ok(self.read_row(BACKLOG, bind_endpoint(tenant, endpoint), read).await?.unwrap_or_default())
     }
 
     /// Returns the time of the oldest event that waits or is parked at an endpoint.
     pub async fn oldest_open(&self, tenant: &TenantId, endpoint: &EndpointId) -> Result<Option<UtcMicros>, ReadError> {
-        let row = self.fetch_optional(OLDEST_OPEN, bind_endpoint(tenant, endpoint)).await?;
-        row.map(|row| Cells::new("events", &row).instant("at")).transpose()
+        self.read_row(OLDEST_OPEN, bind_endpoint(tenant, endpoint), |row| Cells::new("events", row).instant("at")).await
     }
 
     /// Returns the time of the oldest event still to be sent to an endpoint, without parked ones.
@@ -284,8 +273,8 @@ impl Reader {
         tenant: &TenantId,
         endpoint: &EndpointId,
     ) -> Result<Option<UtcMicros>, ReadError> {
-        let row = self.fetch_optional(OLDEST_UNSENT, bind_endpoint(tenant, endpoint)).await?;
-        row.map(|row| Cells::new("events", &row).instant("at")).transpose()
+        self.read_row(OLDEST_UNSENT, bind_endpoint(tenant, endpoint), |row| Cells::new("events", row).instant("at"))
+            .await
     }
 
     /// Returns the deliveries of an endpoint, newest event first, at most `limit` (capped at
@@ -304,17 +293,13 @@ impl Reader {
                 None => return Ok(Vec::new()),
             },
         };
-        let mut values = bind_endpoint(tenant, endpoint);
-        values.count(from).count(filter.before.unwrap_or(u64::MAX)).int(crate::store::page(limit));
-        let statement = match filter.status {
-            None => LIST,
-            Some("delivered") => LIST_DELIVERED,
-            Some(open) => {
-                values.text(open);
-                LIST_OPEN
-            }
+        let values = bind_endpoint(tenant, endpoint).count(from).count(filter.before.unwrap_or(u64::MAX)).page(limit);
+        let (statement, values) = match filter.status {
+            None => (LIST, values),
+            Some("delivered") => (LIST_DELIVERED, values),
+            Some(open) => (LIST_OPEN, values.text(open)),
         };
-        self.fetch_all(statement, values).await?.iter().map(decode_delivery).collect()
+        self.read_rows(statement, values, decode_delivery).await
     }
 
     /// Returns the attempts of one delivery, in order.
@@ -324,24 +309,18 @@ impl Reader {
         endpoint: &EndpointId,
         event_number: u64,
     ) -> Result<Vec<AttemptWrite>, ReadError> {
-        let mut values = bind_endpoint(tenant, endpoint);
-        values.count(event_number);
-        self.fetch_all(ATTEMPTS, values).await?.iter().map(decode_attempt).collect()
+        self.read_rows(ATTEMPTS, bind_endpoint(tenant, endpoint).count(event_number), decode_attempt).await
     }
 
     /// Returns one event by its id.
     pub async fn event(&self, tenant: &TenantId, id: EventId) -> Result<Option<StoredEvent>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).text(id.to_string());
-        self.fetch_optional(EVENT, values).await?.as_ref().map(events::decode).transpose()
+        self.read_row(EVENT, Values::of(tenant).text(id.to_string()), events::decode).await
     }
 
     /// Returns the number of the first event at or after a given time.
     pub async fn first_event_since(&self, tenant: &TenantId, since: UtcMicros) -> Result<Option<u64>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).int(since.as_micros());
-        let row = self.fetch_optional(FIRST_SINCE, values).await?;
-        row.map(|row| Cells::new("events", &row).number("number")).transpose()
+        self.read_row(FIRST_SINCE, Values::of(tenant).instant(since), |row| Cells::new("events", row).number("number"))
+            .await
     }
 
     /// Returns the numbers of at most `limit` of the oldest events before a given time: one slice to delete. `None` if
@@ -352,20 +331,16 @@ impl Reader {
         before: UtcMicros,
         limit: u64,
     ) -> Result<Option<RangeInclusive<u64>>, ReadError> {
-        let mut values = Values::default();
         // One more, because the tenant's last event is kept.
-        values.text(tenant.as_str()).count(limit + 1);
-        let rows = self.fetch_all(OLDEST_EVENTS, values).await?;
-        let mut numbers: Option<RangeInclusive<u64>> = None;
-        for row in rows.iter().take(rows.len().saturating_sub(1)) {
+        let values = Values::of(tenant).count(limit + 1);
+        let read = |row: &AnyRow| {
             let cells = Cells::new("events", row);
-            if cells.instant("at")? >= before {
-                break;
-            }
-            let number = cells.number("number")?;
-            numbers = Some(numbers.map_or(number, |numbers| *numbers.start())..=number);
-        }
-        Ok(numbers)
+            Ok((cells.number("number")?, cells.instant("at")?))
+        };
+        let mut events: Vec<(u64, UtcMicros)> = self.read_rows(OLDEST_EVENTS, values, read).await?;
+        events.pop();
+        let count = events.iter().take_while(|(_, at)| *at < before).count();
+        Ok(events[..count].first().zip(events[..count].last()).map(|((first, _), (last, _))| *first..=*last))
     }
 }
 
@@ -387,10 +362,7 @@ fn decode_endpoint(row: &AnyRow) -> Result<StoredEndpoint, ReadError> {
 
 fn decode_delivery(row: &AnyRow) -> Result<StoredDelivery, ReadError> {
     let cells = Cells::new("deliveries", row);
-    let parked_for = match cells.text_or_null("parked_for")? {
-        None => None,
-        Some(_) => Some(cells.known_value("parked_for", ParkReason::from_name)?),
-    };
+    let parked_for = cells.known_value_or_null("parked_for", ParkReason::from_name)?;
     Ok(StoredDelivery {
         event_number: cells.number("event_number")?,
         event: cells.parsed("id")?,

@@ -6,7 +6,7 @@ use sqlx::any::AnyRow;
 use crate::domain::ids::{AgentId, EventId, TenantId};
 use crate::domain::time::UtcMicros;
 use crate::domain::webhooks::event::{Event, EventKind};
-use crate::store::batch::{self, ManyRows, Script, Values};
+use crate::store::batch::{self, ManyRows, Transaction, Values};
 use crate::store::cells::Cells;
 use crate::store::error::{CommitError, ReadError};
 use crate::store::last_numbers::LastNumbers;
@@ -68,21 +68,20 @@ pub(in crate::store) fn assign_numbers<'a>(
 }
 
 pub(in crate::store) async fn write(
-    connection: &mut AnyConnection,
-    script: &mut Script,
+    transaction: &mut Transaction<'_>,
     rows: &[NumberedEvent<'_>],
 ) -> Result<(), CommitError> {
-    batch::run(connection, script, &ADD, rows, |(event, number, body), values| {
+    batch::run(transaction, &ADD, rows, |(event, number, body), values| {
         let (agent, sequence) = event.data.about().unzip();
         values
             .text(event.tenant.as_str())
             .int(*number)
             .text(event.id.to_string())
-            .int(event.at.as_micros())
+            .instant(event.at)
             .text(event.data.kind().selector())
             .text_or_null(agent.map(AgentId::as_str))
-            .int_or_null(sequence.map(|number| i64::try_from(number).unwrap_or(i64::MAX)))
-            .text(&**body);
+            .count_or_null(sequence)
+            .text(&**body)
     })
     .await
 }
@@ -103,21 +102,15 @@ pub(in crate::store) fn decode(row: &AnyRow) -> Result<StoredEvent, ReadError> {
 impl Reader {
     /// Returns the events after number `after`, in order, at most `limit` (capped at [`crate::store::PAGE_LIMIT`]).
     pub async fn events(&self, tenant: &TenantId, after: u64, limit: u32) -> Result<Vec<StoredEvent>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).count(after).int(crate::store::page(limit));
-        self.fetch_all(AFTER, values).await?.iter().map(decode).collect()
+        self.read_rows(AFTER, Values::of(tenant).count(after).page(limit), decode).await
     }
 
     /// Returns the number of a tenant's stored events, by kind.
     pub async fn event_counts(&self, tenant: &TenantId) -> Result<Vec<(EventKind, u64)>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str());
-        let rows = self.fetch_all(COUNTS, values).await?;
-        rows.iter()
-            .map(|row| {
-                let cells = Cells::new("events", row);
-                Ok((cells.known_value("kind", EventKind::from_selector)?, cells.number("total")?))
-            })
-            .collect()
+        self.read_rows(COUNTS, Values::of(tenant), |row| {
+            let cells = Cells::new("events", row);
+            Ok((cells.known_value("kind", EventKind::from_selector)?, cells.number("total")?))
+        })
+        .await
     }
 }
