@@ -9,8 +9,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::agent::Agent;
+use super::call::Call;
 use super::platform_state::Tenant;
-use super::rules::Call;
 use super::state::SimState;
 use super::wire::Problem;
 use super::world::Refusal;

@@ -23,6 +23,7 @@ mod accept;
 mod agent;
 mod analytics;
 mod calendar;
+mod call;
 mod contacts;
 mod faults;
 mod feed;

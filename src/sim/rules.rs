@@ -11,6 +11,7 @@ use base64::Engine;
 use serde_json::value::RawValue;
 
 use super::analytics::{self, PageRequest};
+use super::call::Call;
 use super::faults::{ClockError, Endpoint, FaultContext, FaultKind, FaultSpec};
 use super::feed::FeedCredentials;
 use super::figures::SkillFigures;
@@ -128,34 +129,6 @@ impl Operation {
     /// Returns whether the operation uses the budget of figures and aggregation queries.
     fn is_reporting(self) -> bool {
         self.is_figures() || matches!(self, Self::SubmitQuery | Self::QueryResult)
-    }
-}
-
-/// A parsed call. It does not implement `Debug`, since it holds secrets.
-#[derive(Default)]
-pub(super) struct Call {
-    pub(super) path: String,
-    /// The business unit under whose base the call came.
-    pub(super) unit: Option<String>,
-    /// The agent, subscription or query in the path.
-    pub(super) subject: String,
-    /// The text after `Bearer`; for a feed, the token in the query.
-    pub(super) bearer: Option<String>,
-    /// The text after `Basic`.
-    pub(super) basic: Option<String>,
-    /// The form of a token request.
-    pub(super) form: Option<TokenForm>,
-    pub(super) body: Bytes,
-    /// The query parameters.
-    pub(super) query: HashMap<String, String>,
-    /// Whether the call asks for a WebSocket.
-    pub(super) upgrade: bool,
-}
-
-impl Call {
-    /// Returns the base under which the call came.
-    fn base(&self) -> TokenBase {
-        if self.unit.is_some() { TokenBase::BusinessUnit } else { TokenBase::Root }
     }
 }
 

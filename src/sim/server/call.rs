@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::connection::ConnectionSignals;
 use super::context::ServerContext;
-use crate::sim::rules::Call;
+use crate::sim::call::Call;
 use crate::sim::wire::TokenForm;
 
 /// The most characters of a path in the journal; longer paths are cut.

@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 
 use super::context::ServerContext;
 use crate::domain::time::UtcMicros;
+use crate::sim::call::Call;
 use crate::sim::faults::FaultKind;
 use crate::sim::incontact;
-use crate::sim::rules::{Call, CallResult, Operation, Reply, TokenStyle};
+use crate::sim::rules::{CallResult, Operation, Reply, TokenStyle};
 use crate::sim::wire;
 
 /// Returns the complete answer of a call, or `None` if there is none.
