@@ -1,12 +1,10 @@
 //! The platform's answers to requests: who may ask for what, and how often. Independent of HTTP: it is given a parsed
 //! call and returns a reply that is still to be written.
 
-use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Bytes;
 use base64::Engine;
 use serde_json::value::RawValue;
 

@@ -26,7 +26,7 @@ use crate::config::Right;
 use crate::domain::changes::policy::OnContact;
 use crate::domain::ids::{AgentId, ReasonCode};
 use crate::domain::wording::list_names;
-use crate::engine::changes::keeper_handle::RequestedChange;
+use crate::engine::changes::request::RequestedChange;
 
 /// Options of `change`.
 #[derive(clap::Args, Debug)]

@@ -10,7 +10,6 @@ use crate::cli::shared::exit::Exit;
 use crate::cli::shared::output::{Output, print, print_json};
 use crate::cli::shared::tenant_client::{TenantArgs, path_part};
 use crate::domain::ids::{AgentId, RuleId, TenantId};
-use crate::domain::rules::planner::mode_verb;
 use crate::domain::rules::rule::Mode;
 use crate::domain::time::UtcMicros;
 
@@ -101,7 +100,7 @@ impl RuleExplanation {
         let Self { rule, wants, because, .. } = self;
         let why = self.why.as_deref().unwrap_or_default();
         match self.outcome {
-            RuleOutcome::Decided => format!("{rule} {} {wants}: {because}", mode_verb(self.mode)),
+            RuleOutcome::Decided => format!("{rule} {} {wants}: {because}", self.mode.verb()),
             RuleOutcome::Held => format!("{rule} wants to {wants} and is held, {why}: {because}"),
             RuleOutcome::Taken => format!("{rule} wants to {wants}, but {why}: {because}"),
             RuleOutcome::NoMatch => {

@@ -71,7 +71,7 @@ pub struct Envelope<'a> {
     subject: Option<&'a str>,
     /// `application/json`.
     datacontenttype: &'static str,
-    /// The CloudEvents extension of that name: the number among the agent's events, with leading zeros so that it sorts as
+    /// The `CloudEvents` extension of that name: the number among the agent's events, with leading zeros so that it sorts as
     /// text; absent in other events.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]

@@ -276,7 +276,7 @@ fn shift_change(
                 under_way.insert((now + answer_in, change.arrived.len()), slot);
                 match urgency {
                     Urgency::Poll | Urgency::Urgent => {
-                        change.urgent_waited = urgent_at.take().map(|at| now.saturating_sub(at))
+                        change.urgent_waited = urgent_at.take().map(|at| now.saturating_sub(at));
                     }
                     Urgency::Ordinary => change.left.push(now),
                 }

@@ -123,12 +123,13 @@ async fn a_full_read_takes_all_pages_and_a_delta_without_a_row_means_unchanged()
 
 #[tokio::test]
 async fn all_agents_are_read_again_after_a_while_and_after_a_refusal() {
-    let server = start_server(|seen| match seen.query.contains("updatedSince=2026-10-26T11") {
-        true => test_servers::json(400, &json!({ "error_description": "updatedSince" })),
-        false => test_servers::json(
-            200,
-            &json!({ "totalRecords": 1, "lastPollTime": "2026-10-26T12:00:00Z", "agentStates": [row(1, 1, 10)] }),
-        ),
+    let server = start_server(|seen| {
+        if seen.query.contains("updatedSince=2026-10-26T11") {
+            return test_servers::json(400, &json!({ "error_description": "updatedSince" }));
+        }
+        let states =
+            json!({ "totalRecords": 1, "lastPollTime": "2026-10-26T12:00:00Z", "agentStates": [row(1, 1, 10)] });
+        test_servers::json(200, &states)
     })
     .await;
     let (platform, clock) = platform_at(&server.url, |_| {});

@@ -24,7 +24,7 @@ use crate::domain::wording::count_with_noun;
 use crate::report::compliance::ComplianceSpan;
 use crate::report::csv_sheet::{CsvSheet, SheetCell};
 use crate::report::request::{Filters, ReportKind, Request};
-use crate::report::trend::{SeriesTrend, source};
+use crate::report::trend::SeriesTrend;
 use crate::store::{Reader, SeriesError};
 
 /// Options of `report trend`.
@@ -100,7 +100,7 @@ pub(super) async fn run(args: TrendArgs) -> anyhow::Result<ExitCode> {
     }
     let tenant = &one_tenant(&loaded.config, args.scope.tenant.as_ref())?.id;
     let zone = zone(&args.zone)?;
-    let source = source(&filters(&args)).map_err(|error| usage_error(error.to_string()))?;
+    let source = filters(&args).series_source().map_err(usage_error)?;
     let instant = |when: Option<DateOrInstant>| when.map(|when| when.in_zone(&zone));
     let span = ComplianceSpan { from: instant(args.from), to: instant(args.to) };
     check_order(span, clock_for(&loaded.config).await.now())?;
@@ -285,7 +285,7 @@ mod tests {
         let values = [Some(10.0), Some(12.0), None, Some(11.0), Some(20.0)];
         let samples: Vec<_> = (0..).zip(values).map(|(place, value)| Sample { at: quarter(place), value }).collect();
         let points = trend(&samples, &TrendSettings::default());
-        let source = source(&filters(&args)).expect("one");
+        let source = filters(&args).series_source().expect("one");
         let trend = SeriesTrend { source, bucket: SeriesBucket::Quarter, zone: TimeZone::UTC, points, gaps: 1 };
         let mut out = Vec::new();
         write_trend(&trend, &"acme".into(), &args, &mut out).expect("written");
@@ -325,7 +325,7 @@ mod tests {
         let wrong = args(&[&SKILL[..], &["--threshold", "0"]].concat());
         assert!(wrong.is_err_and(|error| error.contains("such as 2.0")));
         assert!(args(&[&SKILL[..], &["--window", "1"]].concat()).is_err());
-        let refused = |filters: &Filters| source(filters).expect_err("not one").to_string();
+        let refused = |filters: &Filters| filters.series_source().expect_err("not one");
         let queue =
             Filters { queue: Some("q".into()), figure: Some("contacts_queued".to_owned()), ..Filters::default() };
         assert!(refused(&queue).contains("calls_waiting"), "{}", refused(&queue));
