@@ -3,6 +3,7 @@
 //! This module contains no SQL.
 
 mod adherence;
+mod schedule_import;
 mod sets;
 
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 pub use self::adherence::{AdherenceChange, AdherenceDay, ObservedSpanRow};
+pub use self::schedule_import::{AgentSchedule, ImportOutcome, ScheduleImport};
 pub use self::sets::{AgentSkillsWrite, ChangeSetRow, ChangeSetWrite, ExcludedAgent, SkillWrite};
 use super::access::AccessChange;
 use super::erasure::ErasureChange;
@@ -24,14 +26,13 @@ use crate::domain::audit::head::SignedHead;
 use crate::domain::audit::{AuditDraft, Hash};
 use crate::domain::changes::transition::Transition;
 use crate::domain::ids::{
-    AgentId, AnalyticsRunId, FindingId, ReasonCode, RuleId, SeriesId, SkillId, SubjectId, SubscriptionId, TenantId,
+    AgentId, AnalyticsRunId, FindingId, ReasonCode, RuleId, SeriesId, SubjectId, SubscriptionId, TenantId,
     TransitionId,
 };
 use crate::domain::jobs::job::{JobKey, JobOutcome};
 use crate::domain::live::figures::{QueueFigures, SkillFigures, TimedFigures};
 use crate::domain::reports::report_run::ReportRun;
 use crate::domain::rules::rule::catalog::StoredRuleVersion;
-use crate::domain::schedules::schedule::{Coverage, Shift};
 use crate::domain::time::UtcMicros;
 use crate::domain::webhooks::event::Event;
 
@@ -547,55 +548,4 @@ pub struct CommitResult {
     pub history: Vec<Option<u64>>,
     /// For each [`AuditDraft`] its number in the tenant's chain.
     pub audit: Vec<u64>,
-}
-
-/// A schedule file for one tenant.
-#[derive(Clone, Debug)]
-pub struct ScheduleImport {
-    /// The tenant.
-    pub tenant: TenantId,
-    /// The name of the import: the file's name.
-    pub name: String,
-    /// A hash of the content; importing equal content again changes nothing.
-    pub content_hash: Hash,
-    /// The agents in the file, each once.
-    pub agents: Vec<AgentSchedule>,
-    /// The actor who imported it, as written by [`crate::domain::changes::transition::Actor::label`].
-    pub actor: String,
-    /// The audit entries and events that are committed with the activation.
-    pub with_activation: Commit,
-}
-
-/// The shifts of one agent in an import. They replace the stored shifts inside `coverage`; those outside are kept.
-#[derive(Clone, Debug)]
-pub struct AgentSchedule {
-    /// The agent.
-    pub agent: Agent,
-    /// The agent's name in the audit chain, used if the agent has none yet.
-    pub subject: SubjectId,
-    /// The shifts.
-    pub shifts: Vec<Shift>,
-    /// The period that the file covers.
-    pub coverage: Coverage,
-    /// The agent's skills; `None` leaves the stored ones unchanged.
-    pub skills: Option<Vec<SkillId>>,
-}
-
-/// The result of an import.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ImportOutcome {
-    /// The schedule is active as a new version.
-    Activated {
-        /// The version, counted per tenant from 1.
-        version: u64,
-        /// The number of agents.
-        agents: usize,
-        /// The number of shifts.
-        shifts: usize,
-    },
-    /// The same content is already active; nothing was written.
-    Unchanged {
-        /// The active version.
-        version: u64,
-    },
 }

@@ -223,6 +223,16 @@ max_changes_per_agent_hour = 2
 leave_alone = "1h"
 stale_intervals = 5
 trial_days = 14
+[tenants.incontact]
+token_kind = "app"
+app_id = "app"
+version = "32.0"
+codes = { Paused = 12 }
+team_codes = { Care = { Paused = 112 } }
+dialer_state = "NotReady"
+overlap = "3s"
+full_read_every = "10m"
+page_rows = 500
 [tenants.thresholds]
 in_state = { Paused = { watch = "1m" }, Idle = {} }
 service_level_good = 90
@@ -275,7 +285,7 @@ fn a_reload_takes_over_exactly_the_keys_that_say_so() {
     };
     let reloadable =
         described_keys().into_iter().filter(|key| key.change == ChangeEffect::Reload && key.default.is_some());
-    // There is no second dialect yet that it could be changed to.
+    // The other dialect needs other keys.
     let only_one = |path: &str| path == "tenants[].dialect";
     let paths = reloadable.map(|key| key.path);
     let expected: BTreeSet<_> = paths.filter(|path| !elsewhere(path) && !only_one(path)).collect();

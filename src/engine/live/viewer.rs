@@ -14,11 +14,11 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::filter::{TenantViewerFilter, ViewerFilter};
 use super::frame::Frame;
+use super::hub::{Live, ViewerRejection, WakeSignal};
 use super::message::{EndReason, ResetReason, end_frame, heartbeat, reset_frame};
 use super::ring::RingReadError;
 use super::snapshot::Snapshot;
 use super::topic::{MissedRows, Topic};
-use super::{Live, WakeSignal};
 use crate::clock::RealTime;
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
@@ -93,6 +93,32 @@ pub struct Viewer {
     current: usize,
     retry: Duration,
     _permit: OwnedSemaphorePermit,
+}
+
+impl Live {
+    /// Adds a viewer.
+    pub fn add_viewer(&self, request: ViewerRequest) -> Result<Viewer, ViewerRejection> {
+        if self.0.stopping.is_cancelled() {
+            return Err(ViewerRejection::Stopping);
+        }
+        let permit =
+            self.0.viewer_permits.clone().try_acquire_owned().map_err(|_| ViewerRejection::Full(self.0.max_viewers))?;
+        let topics = self.topics();
+        let subscriptions = request.tenants.into_iter().map(|(tenant, after)| {
+            let topic = topics.get(&tenant).cloned();
+            topic.map(|topic| (topic, after))
+        });
+        let subscriptions: Option<Vec<_>> = subscriptions.collect();
+        drop(topics);
+        let number = self.0.total_viewers.fetch_add(1, Ordering::Relaxed);
+        Ok(Viewer::new(
+            self.clone(),
+            permit,
+            number,
+            &request.filter,
+            subscriptions.ok_or(ViewerRejection::TenantGone)?,
+        ))
+    }
 }
 
 impl Viewer {

@@ -1,0 +1,58 @@
+//! Schedule files to import, and the result.
+
+use super::Commit;
+use crate::domain::agents::agent::Agent;
+use crate::domain::audit::Hash;
+use crate::domain::ids::{SkillId, SubjectId, TenantId};
+use crate::domain::schedules::schedule::{Coverage, Shift};
+
+/// A schedule file for one tenant.
+#[derive(Clone, Debug)]
+pub struct ScheduleImport {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The name of the import: the file's name.
+    pub name: String,
+    /// A hash of the content; importing equal content again changes nothing.
+    pub content_hash: Hash,
+    /// The agents in the file, each once.
+    pub agents: Vec<AgentSchedule>,
+    /// The actor who imported it, as written by [`crate::domain::changes::transition::Actor::label`].
+    pub actor: String,
+    /// The audit entries and events that are committed with the activation.
+    pub with_activation: Commit,
+}
+
+/// The shifts of one agent in an import. They replace the stored shifts inside `coverage`; those outside are kept.
+#[derive(Clone, Debug)]
+pub struct AgentSchedule {
+    /// The agent.
+    pub agent: Agent,
+    /// The agent's name in the audit chain, used if the agent has none yet.
+    pub subject: SubjectId,
+    /// The shifts.
+    pub shifts: Vec<Shift>,
+    /// The period that the file covers.
+    pub coverage: Coverage,
+    /// The agent's skills; `None` leaves the stored ones unchanged.
+    pub skills: Option<Vec<SkillId>>,
+}
+
+/// The result of an import.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ImportOutcome {
+    /// The schedule is active as a new version.
+    Activated {
+        /// The version, counted per tenant from 1.
+        version: u64,
+        /// The number of agents.
+        agents: usize,
+        /// The number of shifts.
+        shifts: usize,
+    },
+    /// The same content is already active; nothing was written.
+    Unchanged {
+        /// The active version.
+        version: u64,
+    },
+}
