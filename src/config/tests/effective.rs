@@ -225,7 +225,6 @@ stale_intervals = 5
 trial_days = 14
 [tenants.incontact]
 token_kind = "app"
-app_id = "app"
 version = "32.0"
 codes = { Paused = 12 }
 team_codes = { Care = { Paused = 112 } }
