@@ -26,8 +26,7 @@ use crate::domain::audit::head::SignedHead;
 use crate::domain::audit::{AuditDraft, Hash};
 use crate::domain::changes::transition::Transition;
 use crate::domain::ids::{
-    AgentId, AnalyticsRunId, FindingId, ReasonCode, RuleId, SeriesId, SubjectId, SubscriptionId, TenantId,
-    TransitionId,
+    AgentId, AnalyticsRunId, FindingId, ReasonCode, RuleId, SeriesId, SubjectId, SubscriptionId, TenantId, TransitionId,
 };
 use crate::domain::jobs::job::{JobKey, JobOutcome};
 use crate::domain::live::figures::{QueueFigures, SkillFigures, TimedFigures};
