@@ -1,4 +1,4 @@
-//! Numbers and names in messages for people, and [`named_enum!`] for the names that machines read.
+//! Numbers and names in messages for people, and `named_enum!` for the names that machines read.
 
 use std::fmt::Display;
 

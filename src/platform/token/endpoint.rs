@@ -12,7 +12,7 @@ use crate::platform::error::Failure;
 
 /// Where tokens come from: one request for a token, in the way of a dialect.
 pub trait TokenEndpoint: Send + Sync + fmt::Debug {
-    /// Requests a token once. [`TokenSource`] never runs two requests at the same time.
+    /// Requests a token once. [`super::TokenSource`] never runs two requests at the same time.
     fn request(&self) -> BoxFuture<Result<Grant, Failure>>;
 
     /// Returns the secret of the credentials, for removal from anything that is shown.
