@@ -250,7 +250,7 @@ fn report_probe(group: &mut FindingGroup, tenant: &Tenant, agent: &AgentId, repo
 /// Reports on the token. A daemon uses its own credentials, which says nothing about those of this command.
 fn report_token(group: &mut FindingGroup, questions: &[ProbeResult], of_daemon: bool) {
     let refused = questions.iter().find(|probed| has_no_token(&probed.outcome));
-    let tried = questions.iter().any(|probed| !matches!(&*probed.outcome, "no_slot" | "not_sent"));
+    let tried = questions.iter().any(|probed| !matches!(&*probed.outcome, "no_slot" | "not_sent" | "unsupported"));
     match refused {
         Some(refused) => group.wrong(
             "token",
@@ -269,7 +269,8 @@ fn report_question(group: &mut FindingGroup, agent: &AgentId, probed: &ProbeResu
     let (id, detail) = (probed.question.as_str(), probed.detail.as_str());
     match &*probed.outcome {
         "ok" => group.ok(id, detail),
-        "no_slot" => group.skipped(id, detail),
+        // A dialect without the call needs nothing to be mended.
+        "no_slot" | "unsupported" => group.skipped(id, detail),
         "not_found" => {
             let advice =
                 format!("is {agent} an agent of this tenant? Take it out of `agents` or of the schedule if not");
@@ -333,6 +334,7 @@ mod tests {
             ("throttled", Status::Ok, Some(Status::Warning)),
             ("server", Status::Ok, Some(Status::Wrong)),
             ("no_slot", Status::Skipped, Some(Status::Skipped)),
+            ("unsupported", Status::Skipped, Some(Status::Skipped)),
             ("not_sent", Status::Skipped, Some(Status::Wrong)),
             ("token_refused", Status::Wrong, None),
             ("unauthorized", Status::Wrong, None),
