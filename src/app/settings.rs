@@ -8,7 +8,6 @@ use crate::config::{
     Config, Dialect, Mode, Server, ServiceLevelUnit, Tenant, TenantScope, TokenKind, TokenStyle as ConfiguredStyle,
 };
 use crate::domain::agents::kind_sets::StateSet;
-use crate::domain::agents::state::AgentState;
 use crate::domain::rules::planner::DecideSettings;
 use crate::domain::rules::rule::RuleDiagnostic;
 use crate::domain::rules::rule::check::Capabilities;
@@ -24,7 +23,7 @@ use crate::platform::dry_run::DryRun;
 use crate::platform::guide::{
     ANALYTICS_SCOPES, DEFAULT_SCOPE, GuidePlatform, GuideSettings, REPORTING_SCOPE, TokenStyle,
 };
-use crate::platform::incontact::{self, CodeMap, CodeRule, IncontactPlatform, IncontactSettings};
+use crate::platform::incontact::{self, IncontactPlatform, IncontactSettings};
 use crate::platform::retry::RetryBackoff;
 use crate::platform::{Platform, ShareUnit};
 
@@ -121,18 +120,7 @@ pub fn tenant_settings(config: &Config, tenant: &Tenant) -> Result<TenantSetting
 
 /// Returns the capabilities of the tenant's platform, as far as the configuration tells.
 fn capabilities(tenant: &Tenant) -> Capabilities {
-    match tenant.dialect {
-        Dialect::Guide => {
-            let settable: Vec<AgentState> =
-                AgentState::KNOWN.into_iter().filter(|state| tenant.states.platform_name(state).is_some()).collect();
-            Capabilities { settable: StateSet::from_states(&settable), can_log_out: false }
-        }
-        Dialect::Incontact => {
-            let settable: Vec<AgentState> =
-                std::iter::once(AgentState::Ready).chain(code_map(tenant).states()).collect();
-            Capabilities { settable: StateSet::from_states(&settable), can_log_out: false }
-        }
-    }
+    Capabilities { settable: StateSet::from_states(&tenant.settable_states()), can_log_out: false }
 }
 
 /// Creates the adapter of a tenant's platform.
@@ -210,7 +198,7 @@ fn incontact_platform(
             key_secret: tenant.client_secret.clone(),
         },
         version: configured.version.clone(),
-        codes: code_map(tenant),
+        codes: configured.codes.clone(),
         dialer: configured.dialer_state.clone(),
         overlap: configured.overlap,
         full_read_every: configured.full_read_every,
@@ -220,16 +208,6 @@ fn incontact_platform(
     };
     IncontactPlatform::new(transport, settings, clock)
         .map_err(|source| SettingsError::Client { tenant: tenant.id.to_string(), source })
-}
-
-fn code_map(tenant: &Tenant) -> CodeMap {
-    let lines = tenant.incontact.codes.iter().map(|line| CodeRule {
-        state: line.state.clone(),
-        team: line.team.clone(),
-        reason: line.reason.clone(),
-        code: line.code,
-    });
-    CodeMap(lines.collect())
 }
 
 /// Returns the scopes that the tenant's settings need. A client without the right to queue figures or analytics would

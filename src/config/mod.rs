@@ -37,7 +37,7 @@ pub use operations::store::Store;
 pub use operations::tenant::{Dialect, Mode, Tenant, TokenSettings, TokenStyle};
 pub use operations::time::ClockSettings;
 pub use platform::feed::Feed;
-pub use platform::incontact::{Code, Incontact, TokenKind};
+pub use platform::incontact::{Incontact, TokenKind};
 pub use platform::retry::Retry;
 pub use platform::subscription::Subscription;
 pub use reports::Reports;

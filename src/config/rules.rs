@@ -175,7 +175,8 @@ fn location(rule: &Node, field: &str) -> Origin {
 
 /// Returns what every tenant's platform can do, since rules are shared by all tenants.
 fn capabilities(tenants: &[Tenant]) -> Capabilities {
-    let settable = |state: &&AgentState| tenants.iter().all(|tenant| tenant.states.platform_name(state).is_some());
+    let states: Vec<_> = tenants.iter().map(Tenant::settable_states).collect();
+    let settable = |state: &&AgentState| states.iter().all(|states| states.contains(state));
     match tenants {
         [] => Capabilities::guide(),
         _ => Capabilities {

@@ -69,16 +69,22 @@ pub trait Platform: Send + Sync + fmt::Debug {
     fn set_state<'a>(&'a self, agent: &'a AgentId, state: &'a AgentState, reason: &'a ReasonCode) -> Call<'a, ()>;
 
     /// Returns whether the agent is at work now according to the platform's own schedule.
-    fn is_scheduled<'a>(&'a self, agent: &'a AgentId) -> Call<'a, bool>;
+    fn is_scheduled<'a>(&'a self, _agent: &'a AgentId) -> Call<'a, bool> {
+        unsupported("say who is scheduled")
+    }
 
     /// Returns whether the agent has to be in a mandatory break now.
-    fn break_required<'a>(&'a self, agent: &'a AgentId) -> Call<'a, bool>;
+    fn break_required<'a>(&'a self, _agent: &'a AgentId) -> Call<'a, bool> {
+        unsupported("say who has to take a break")
+    }
 
     /// Creates a real-time subscription for `request.agents`.
     ///
     /// An empty list of agents never means all agents: it is refused without a call. Unlike [`Platform::snapshot`],
     /// this call counts against the request budget.
-    fn subscribe<'a>(&'a self, request: SubscriptionRequest<'a>) -> Call<'a, Subscription>;
+    fn subscribe<'a>(&'a self, _request: SubscriptionRequest<'a>) -> Call<'a, Subscription> {
+        unsupported("subscribe to agents")
+    }
 
     /// Fetches the current snapshot of a subscription, or its next page, unparsed. Must not be called more often than the
     /// subscription's interval, except for further pages. Counts against the request budget only if
@@ -125,7 +131,9 @@ pub trait Platform: Send + Sync + fmt::Debug {
 
     /// Opens the live feed, which stays silent until it is subscribed to skills. Outside the request budget. A tenant
     /// should have at most one open feed.
-    fn feed(&self) -> Call<'_, Box<dyn Feed>>;
+    fn feed(&self) -> Call<'_, Box<dyn Feed>> {
+        unsupported("open a live feed")
+    }
 
     /// Returns a reader of this dialect's snapshots for the given agents. The reader remembers the previous snapshot.
     fn reader(&self, agents: &[AgentId]) -> Box<dyn SnapshotReader>;

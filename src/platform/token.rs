@@ -23,7 +23,7 @@ use crate::domain::access::secret::Secret;
 use super::error::Failure;
 use super::status::TokenHealth;
 
-pub use endpoint::{Grant, TokenEndpoint, bearer_header};
+pub use endpoint::{DEFAULT_LIFETIME, ExpiresIn, Grant, TokenEndpoint, allowed_origin, bearer_header, exchange};
 pub use request::{ClientCredentials, TokenSettings, TokenStyle};
 
 /// How long before its expiry a token is renewed, but not before half its lifetime (source: guide 004).

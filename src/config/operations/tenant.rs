@@ -351,6 +351,17 @@ impl Tenant {
         })
     }
 
+    /// Returns the states that the platform can be asked to set.
+    pub fn settable_states(&self) -> Vec<AgentState> {
+        match self.dialect {
+            Dialect::Guide => {
+                let is_named = |state: &AgentState| self.states.platform_name(state).is_some();
+                AgentState::KNOWN.into_iter().filter(is_named).collect()
+            }
+            Dialect::Incontact => std::iter::once(AgentState::Ready).chain(self.incontact.codes.states()).collect(),
+        }
+    }
+
     /// Returns whether the running workers can continue with `newer`. Keys that workers take over while they run may
     /// differ; a change of any other key needs new workers.
     pub fn is_same_tenant(&self, newer: &Self) -> bool {

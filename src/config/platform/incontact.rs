@@ -10,6 +10,7 @@ use crate::config::shared::kind::{self, Kind};
 use crate::config::shared::reader::{Section, reloadable};
 use crate::domain::access::secret::Secret;
 use crate::domain::agents::state::AgentState;
+use crate::domain::agents::unavailable_codes::{CodeMap, CodeRule};
 use crate::domain::ids::{ReasonCode, TeamName};
 
 /// How tokens are requested.
@@ -19,19 +20,6 @@ pub enum TokenKind {
     AccessKey,
     /// With an access key and a registered application.
     App,
-}
-
-/// The code of a state, for one reason or all, and for one team or all.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Code {
-    /// The team whose code it is; `None` for all teams.
-    pub team: Option<TeamName>,
-    /// The state.
-    pub state: AgentState,
-    /// The reason code; `None` for all of them.
-    pub reason: Option<ReasonCode>,
-    /// The platform's number of the code.
-    pub code: i64,
 }
 
 /// The settings of the dialect.
@@ -52,7 +40,7 @@ pub struct Incontact {
     /// The version in the API's paths.
     pub version: String,
     /// The codes that stand for states.
-    pub codes: Vec<Code>,
+    pub codes: CodeMap,
     /// The state of an agent in a dialer campaign.
     pub dialer_state: AgentState,
     /// How much earlier than the last poll's instant the next poll begins.
@@ -159,7 +147,7 @@ impl Incontact {
     }
 }
 
-fn read_codes(section: &mut Section<'_, '_>) -> Vec<Code> {
+fn read_codes(section: &mut Section<'_, '_>) -> CodeMap {
     let for_all: BTreeMap<CodeKey, i64> = section.value(
         reloadable(
             "codes",
@@ -176,9 +164,9 @@ fn read_codes(section: &mut Section<'_, '_>) -> Vec<Code> {
     );
     let teams = for_teams.into_iter().map(|(team, codes)| (Some(TeamName::new(team)), codes));
     let lines = teams.chain([(None, for_all)]).flat_map(|(team, codes)| {
-        codes.into_iter().map(move |((state, reason), code)| Code { team: team.clone(), state, reason, code })
+        codes.into_iter().map(move |((state, reason), code)| CodeRule { team: team.clone(), state, reason, code })
     });
-    lines.collect()
+    CodeMap(lines.collect())
 }
 
 fn codes() -> Kind<BTreeMap<CodeKey, i64>> {

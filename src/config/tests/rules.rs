@@ -148,3 +148,15 @@ fn adherence_is_read_and_checked_key_by_key() {
     c.toml:7:46: tenants[acme].adherence.activities: must be between 0s and 1h
     "#);
 }
+
+#[test]
+fn a_rule_sets_no_state_that_a_tenant_s_dialect_has_no_code_for() {
+    let rule = RULE.replace("Ready", "Idle");
+    let tenant = |codes: &str| {
+        let keys = format!("dialect = \"incontact\"\nincontact = {{ area = \"na1\", codes = {codes} }}\n");
+        load(&format!("{}{rule}", with_tenant(&keys)))
+    };
+    assert!(tenant("{ Idle = 13 }").is_ok());
+    let refused = tenant("{ Paused = 12 }").expect_err("no code").to_string();
+    assert!(refused.contains("Idle"), "{refused}");
+}

@@ -8,3 +8,4 @@ pub mod roster;
 pub mod skill;
 pub mod staffing;
 pub mod state;
+pub mod unavailable_codes;

@@ -3,7 +3,6 @@
 //! It has no subscriptions: one poll shows all agents, mostly only those who changed. The facts it rests on, with what is
 //! not proven yet, are in `docs/platforms.md`.
 
-mod codes;
 mod poll;
 mod reader;
 mod states;
@@ -19,22 +18,19 @@ use reqwest::Method;
 
 use crate::clock::SharedClock;
 use crate::domain::agents::state::AgentState;
+use crate::domain::agents::unavailable_codes::CodeMap;
 use crate::domain::ids::{AgentId, ReasonCode, SubscriptionId};
 
 use super::api_client::{ApiClient, ApiRequest};
 use super::client::{ApiReply, ClientError, ClientSettings, HttpCaller, Transport};
 use super::error::{CallError, Failure, excerpt};
 use super::token::TokenSource;
-use super::{
-    Answer, Call, CallKind, Capabilities, Feed, Platform, PlatformHealth, SnapshotBody, SnapshotReader, Subscription,
-    SubscriptionRequest, unsupported,
-};
+use super::{Answer, Call, CallKind, Capabilities, Platform, PlatformHealth, SnapshotBody, SnapshotReader};
 
 use poll::{PageOf, Polls};
 use reader::{StatesReader, Teams};
 use tokens::AccessKeyTokens;
 
-pub use codes::{CodeMap, CodeRule};
 pub use states::StateReading;
 pub use tokens::{TokenKind, TokenSettings};
 
@@ -68,7 +64,6 @@ pub struct IncontactSettings {
 #[derive(Debug)]
 pub struct IncontactPlatform {
     api: ApiClient,
-    codes: CodeMap,
     states: Arc<StateReading>,
     polls: Arc<Polls>,
     teams: Arc<Teams>,
@@ -87,10 +82,7 @@ impl IncontactPlatform {
     ) -> Result<Self, ClientError> {
         let caller = HttpCaller::new(settings.client, transport)?;
         let tokens = AccessKeyTokens::new(caller.clone(), Arc::clone(&clock), settings.token);
-        let states = StateReading {
-            dialer: settings.dialer,
-            codes: settings.codes.0.iter().map(|line| (line.code, line.state.clone())).collect(),
-        };
+        let states = StateReading { dialer: settings.dialer, codes: settings.codes };
         Ok(Self {
             api: ApiClient {
                 tokens: TokenSource::new(tokens, Arc::clone(&clock)),
@@ -101,7 +93,6 @@ impl IncontactPlatform {
                 read_conflict: |reply, secrets| Failure::Rejected { status: 409, excerpt: error_text(reply, secrets) },
                 calls: Arc::default(),
             },
-            codes: settings.codes,
             states: Arc::new(states),
             polls: Arc::default(),
             teams: Arc::default(),
@@ -118,7 +109,7 @@ impl IncontactPlatform {
             return Ok("state=Available".to_owned());
         }
         let team = self.teams.lock().unwrap_or_else(PoisonError::into_inner).get(agent).cloned();
-        let code = self.codes.code(team.as_ref(), state, reason).ok_or_else(|| Failure::Unsupported {
+        let code = self.states.codes.code(team.as_ref(), state, reason).ok_or_else(|| Failure::Unsupported {
             what: match &team {
                 Some(team) => format!("set the state {state}: the tenant's codes have none for it and the team {team}"),
                 None => format!("set the state {state}: the tenant's codes have none for it"),
@@ -194,7 +185,7 @@ fn error_text(reply: &ApiReply, secrets: &[&str]) -> String {
 impl Platform for IncontactPlatform {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
-            settable: std::iter::once(AgentState::Ready).chain(self.codes.states()).collect(),
+            settable: std::iter::once(AgentState::Ready).chain(self.states.codes.states()).collect(),
             can_log_out: false,
             reports_schedule: false,
             reports_breaks: false,
@@ -209,28 +200,12 @@ impl Platform for IncontactPlatform {
         Box::pin(self.send_state(agent, state, reason))
     }
 
-    fn is_scheduled<'a>(&'a self, _: &'a AgentId) -> Call<'a, bool> {
-        unsupported("say who is scheduled")
-    }
-
-    fn break_required<'a>(&'a self, _: &'a AgentId) -> Call<'a, bool> {
-        unsupported("say who has to take a break")
-    }
-
-    fn subscribe<'a>(&'a self, _: SubscriptionRequest<'a>) -> Call<'a, Subscription> {
-        unsupported("subscribe to agents")
-    }
-
     fn snapshot<'a>(&'a self, _: &'a SubscriptionId) -> Call<'a, SnapshotBody> {
         Box::pin(self.read_states())
     }
 
     fn status(&self) -> PlatformHealth {
         PlatformHealth { calls: self.api.calls.clone(), token: self.api.tokens.status() }
-    }
-
-    fn feed(&self) -> Call<'_, Box<dyn Feed>> {
-        unsupported("open a live feed")
     }
 
     fn reader(&self, agents: &[AgentId]) -> Box<dyn SnapshotReader> {

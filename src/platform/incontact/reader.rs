@@ -1,6 +1,6 @@
 //! Reads the agents' states, page by page. A row that is missing is unchanged, unless the read was one of all agents.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::BuildHasher as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -51,7 +51,14 @@ struct Partial {
     /// The last row of each agent.
     rows: HashMap<usize, (u64, AgentObservation)>,
     row_count: usize,
-    unreadable: UnreadableRows,
+    /// The agents with a row that cannot be read.
+    unreadable: BTreeSet<usize>,
+    /// Rows that cannot be read and name nobody.
+    unreadable_without_id: usize,
+    /// The number of rows that the first page announced.
+    total: Option<usize>,
+    /// The fingerprint of the last page.
+    last_page: Option<u64>,
     diagnostics: Vec<SnapshotDiagnostic>,
     more_diagnostics: usize,
 }
@@ -94,7 +101,7 @@ impl StatesReader {
         self.partial.row_count += 1;
         let id = row.and_then(|row| row.agent_id.id()).filter(|id| text::is_id(id));
         let (Some(row), Some(id)) = (row, id) else {
-            self.partial.unreadable.without_id += 1;
+            self.partial.unreadable_without_id += 1;
             return self.partial.add_diagnostic(number, None, SnapshotFault::Unreadable);
         };
         for instant in [&row.updated_at, &row.polled_at] {
@@ -103,14 +110,15 @@ impl StatesReader {
         // The call lists everybody whom the key may see, so an unknown agent is normal.
         let Some(&place) = self.index.get(id.as_str()) else { return };
         let agent = self.agents[place].clone();
-        let Some(state) = self.states.state_of(row) else {
+        let team = row.team_name.text().map(|name| TeamName::new(text::truncated(name)));
+        let Some(state) = self.states.state_of(row, team.as_ref()) else {
+            self.partial.unreadable.insert(place);
             return self.partial.add_diagnostic(number, Some(agent), SnapshotFault::Unreadable);
         };
         let changed_at = row.start_date.text().and_then(parse_instant);
         if changed_at.is_none() && row.start_date.text().is_some() {
             self.partial.add_diagnostic(number, Some(agent.clone()), SnapshotFault::BadInstant);
         }
-        let team = row.team_name.text().map(|name| TeamName::new(text::truncated(name)));
         if let Some(team) = &team {
             self.teams.lock().unwrap_or_else(PoisonError::into_inner).insert(agent.clone(), team.clone());
         }
@@ -142,19 +150,31 @@ impl StatesReader {
     /// Reads a page and returns whether the read is complete, or what is wrong with the page.
     fn read_page(&mut self, body: &[u8]) -> Result<bool, String> {
         let not_states = || format!("expected agents' states, got {} bytes that are something else", body.len());
-        let page: Item<StatesPage<'_>> = serde_json::from_slice(body).map_err(|_| not_states())?;
+        // Half a surrogate pair in a name must not cost the page.
+        let repaired;
+        let page: Item<StatesPage<'_>> = if let Ok(page) = serde_json::from_slice(body) {
+            page
+        } else {
+            repaired = text::repair(body).ok_or_else(not_states)?;
+            serde_json::from_str(&repaired).map_err(|_| not_states())?
+        };
         let page = page.0.ok_or_else(not_states)?;
         let rows = page.rows.ok_or_else(not_states)?;
-        if self.partial.polled_at.is_none() {
+        // A platform that ignores `skip` would be asked for pages without end.
+        let fingerprint = self.hasher.hash_one(body);
+        if self.partial.last_page.replace(fingerprint) == Some(fingerprint) && !rows.is_empty() {
+            return Err("expected the next page of agents' states, got the same one again".to_owned());
+        }
+        if self.partial.row_count == 0 {
             self.partial.polled_at = page.last_poll_time.text().map(str::to_owned);
+            self.partial.total = page.total.integer().and_then(|total| usize::try_from(total).ok());
         }
         for row in &rows {
             self.read_row(row.0.as_ref());
         }
         let received = self.partial.row_count;
-        let total = page.total.integer().and_then(|total| usize::try_from(total).ok());
         self.polls.lock().received = received;
-        Ok(rows.is_empty() || total.is_some_and(|total| received >= total))
+        Ok(rows.is_empty() || self.partial.total.is_some_and(|total| received >= total))
     }
 
     /// Ends the present read and returns what is new.
@@ -166,13 +186,30 @@ impl StatesReader {
             "expected agents' states with their lastPollTime".to_owned()
         })?;
         let is_full = self.polls.finish((generated_at - self.overlap).to_string());
+        // Rows move between pages. A read that is short says nothing of those who are not in it, and is made again.
+        let is_short = partial.total.is_some_and(|total| partial.row_count < total);
+        if is_short {
+            self.polls.restart();
+        }
+        let is_whole = is_full && !is_short;
+        let unreadable = |place: &usize| partial.unreadable.contains(place) && !partial.rows.contains_key(place);
         let is_absent = |place: &usize| !partial.rows.contains_key(place);
-        let before: Vec<usize> = if is_full {
+        let before: BTreeSet<usize> = if is_whole {
             (0..self.agents.len()).collect()
         } else {
-            self.absent.iter().filter_map(|agent| self.index.get(agent).copied()).collect()
+            let absent = self.absent.iter().filter_map(|agent| self.index.get(agent).copied());
+            absent.chain(partial.unreadable.iter().copied()).collect()
         };
         self.absent = before.into_iter().filter(is_absent).map(|place| self.agents[place].clone()).collect();
+        let agent_at = |place: usize| self.agents[place].clone();
+        let unreadable_agents: Arc<[AgentId]> =
+            partial.unreadable.iter().copied().filter(|place| unreadable(place)).map(agent_at).collect();
+        // A row that cannot be read may be anybody's.
+        let missing: Arc<[AgentId]> = if is_whole && partial.unreadable_without_id == 0 {
+            self.absent.iter().filter(|agent| !unreadable_agents.contains(agent)).cloned().collect()
+        } else {
+            Arc::default()
+        };
         let mut changed: Vec<(usize, AgentObservation)> = Vec::new();
         for (place, (fingerprint, observation)) in partial.rows {
             if self.fingerprints[place].replace(fingerprint) != Some(fingerprint) {
@@ -180,16 +217,14 @@ impl StatesReader {
             }
         }
         changed.sort_unstable_by_key(|(place, _)| *place);
-        // A row that cannot be read may be anybody's.
-        let is_certain = is_full && partial.unreadable.without_id == 0;
         Ok(SnapshotDelta {
             generated_at,
             repeated: false,
             changed: changed.into_iter().map(|(_, observation)| observation).collect(),
             rows: partial.row_count,
-            missing: if is_certain { Arc::clone(&self.absent) } else { Arc::default() },
+            missing,
             absent: Arc::clone(&self.absent),
-            unreadable: partial.unreadable,
+            unreadable: UnreadableRows { agents: unreadable_agents, without_id: partial.unreadable_without_id },
             diagnostics: partial.diagnostics,
             more_diagnostics: partial.more_diagnostics,
         })

@@ -1,6 +1,9 @@
-//! Agent states on the wire (sheet part 4): which of our states a row stands for.
+//! Agent states on the wire: which of our states a row stands for.
 
 use crate::domain::agents::state::AgentState;
+use crate::domain::agents::unavailable_codes::CodeMap;
+use crate::domain::ids::TeamName;
+use crate::platform::text;
 
 use super::wire::StateRow;
 
@@ -9,14 +12,8 @@ use super::wire::StateRow;
 pub struct StateReading {
     /// The state of an agent in a dialer campaign.
     pub dialer: AgentState,
-    /// Our state for each unavailable code.
-    pub codes: Vec<(i64, AgentState)>,
-}
-
-impl Default for StateReading {
-    fn default() -> Self {
-        Self { dialer: AgentState::OnContact, codes: Vec::new() }
-    }
+    /// The unavailable codes that stand for states.
+    pub codes: CodeMap,
 }
 
 /// The states by their number (source: v23 of the published documents, and the vendor's agent SDK).
@@ -33,9 +30,9 @@ const NAMES: [&str; 9] = [
 ];
 
 impl StateReading {
-    /// Returns the state that a row stands for, or `None` if it names none. A state that is not known is kept by its
-    /// name.
-    pub(super) fn state_of(&self, row: &StateRow<'_>) -> Option<AgentState> {
+    /// Returns the state that a row of an agent of `team` stands for, or `None` if it names none. A state that is not
+    /// known is kept by its name.
+    pub(super) fn state_of(&self, row: &StateRow<'_>, team: Option<&TeamName>) -> Option<AgentState> {
         let named =
             row.state_name.text().and_then(|name| NAMES.iter().position(|known| known.eq_ignore_ascii_case(name)));
         let number = row.state_id.integer().and_then(|number| usize::try_from(number).ok());
@@ -43,22 +40,20 @@ impl StateReading {
             Some(0) => AgentState::LoggedOut,
             Some(1) => AgentState::Ready,
             Some(2) if row.is_acw.flag() == Some(true) => AgentState::AfterContactWork,
-            Some(2) => self.unavailable(row.out_state_id.integer().unwrap_or(0)),
+            // Without a code there is no number, or 0; the platform's own codes are below zero.
+            Some(2) => {
+                let mapped = row.out_state_id.integer().and_then(|code| self.codes.state(team, code));
+                mapped.cloned().unwrap_or(AgentState::NotReady)
+            }
             Some(3..=6) => AgentState::OnContact,
             Some(7) => self.dialer.clone(),
             // A session begins as unavailable without a code.
             Some(8) => AgentState::NotReady,
             Some(_) | None => match row.state_name.text() {
-                Some(name) => AgentState::Unknown(crate::platform::text::truncated(name).as_ref().into()),
+                Some(name) => AgentState::Unknown(text::truncated(name).as_ref().into()),
                 None => AgentState::Unknown(row.state_id.id()?.into()),
             },
         })
-    }
-
-    /// Returns the state of an unavailable agent with a code; 0 is no code. Codes below zero are the platform's own.
-    fn unavailable(&self, code: i64) -> AgentState {
-        let mapped = self.codes.iter().find(|(known, _)| *known == code).map(|(_, state)| state.clone());
-        mapped.unwrap_or(AgentState::NotReady)
     }
 }
 
@@ -68,10 +63,13 @@ mod tests {
 
     use super::super::wire::Scalar;
     use super::*;
+    use crate::domain::agents::unavailable_codes::CodeRule;
 
     #[test]
     fn every_state_has_a_reading() {
-        let reading = StateReading { codes: vec![(12, AgentState::Paused)], ..StateReading::default() };
+        let of_team = |team, state| CodeRule { state, team: Some(TeamName::new(team)), reason: None, code: 12 };
+        let codes = CodeMap(vec![of_team("Care", AgentState::Paused), of_team("Sales", AgentState::Idle)]);
+        let reading = StateReading { dialer: AgentState::OnContact, codes };
         let text = |text: &'static str| Scalar::Text(Cow::Borrowed(text));
         for (id, name, is_acw, code, expected) in [
             (Scalar::Integer(0), Scalar::Null, false, 0, AgentState::LoggedOut),
@@ -92,8 +90,11 @@ mod tests {
                 out_state_id: Scalar::Integer(code),
                 ..StateRow::default()
             };
-            assert_eq!(reading.state_of(&row), Some(expected), "{row:?}");
+            assert_eq!(reading.state_of(&row, Some(&TeamName::new("Care"))), Some(expected), "{row:?}");
         }
-        assert_eq!(reading.state_of(&StateRow::default()), None);
+        assert_eq!(reading.state_of(&StateRow::default(), None), None);
+        let row = StateRow { state_id: Scalar::Integer(2), out_state_id: Scalar::Integer(12), ..StateRow::default() };
+        assert_eq!(reading.state_of(&row, Some(&TeamName::new("Sales"))), Some(AgentState::Idle), "the same number");
+        assert_eq!(reading.state_of(&row, None), Some(AgentState::NotReady));
     }
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::clock::{ManualClock, SharedClock};
 use crate::domain::access::secret::Secret;
+use crate::domain::agents::unavailable_codes::CodeRule;
 use crate::domain::ids::TeamName;
 use crate::domain::time::UtcMicros;
 use crate::platform::snapshot::SnapshotDelta;
@@ -161,6 +162,64 @@ async fn what_is_no_list_of_states_is_named_and_the_next_read_begins_anew() {
         assert!(error.to_string().contains(expected), "{body}: {error}");
         assert_eq!(platform.polls.next_page(Duration::ZERO, Duration::ZERO).skip, 0);
     }
+}
+
+#[tokio::test]
+async fn a_platform_that_ignores_skip_is_not_asked_without_end() {
+    let states =
+        json!({ "totalRecords": 1_000_000, "lastPollTime": "2026-10-26T12:00:00Z", "agentStates": [row(1, 1, 10)] });
+    let server = start_server(move |_| test_servers::json(200, &states)).await;
+    let (platform, _) = platform_at(&server.url, |_| {});
+    let mut reader = platform.reader(&agents(1));
+    let error = poll(&platform, &mut *reader).await.expect_err("the same page twice");
+    assert!(error.to_string().contains("the same one again"), "{error}");
+    assert_eq!(server.paths().len(), 3, "a token and two pages");
+}
+
+#[tokio::test]
+async fn a_short_read_of_all_agents_makes_nobody_missing_and_is_made_again() {
+    let server = start_server(|seen| {
+        let rows = if seen.query.ends_with("skip=0") { vec![row(1, 1, 10)] } else { Vec::new() };
+        let states = json!({ "totalRecords": 2, "lastPollTime": "2026-10-26T12:00:00Z", "agentStates": rows });
+        test_servers::json(200, &states)
+    })
+    .await;
+    let (platform, _) = platform_at(&server.url, |_| {});
+    let mut reader = platform.reader(&agents(2));
+    let short = poll(&platform, &mut *reader).await.expect("what there is");
+    assert_eq!((changed(&short), &*short.absent, short.missing.len()), (vec!["1"], &agents(2)[1..], 0));
+    poll(&platform, &mut *reader).await.expect("what there is");
+    assert!(server.received_requests().iter().all(|seen| !seen.query.contains("updatedSince")));
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_leaves_its_agent_neither_observed_nor_missing() {
+    let server = start_server(|seen| {
+        let mut second = row(2, 1, 10);
+        if seen.query.contains("updatedSince") {
+            second["agentStateId"] = json!([]);
+        }
+        let rows = vec![row(1, 1, 10), second];
+        let states = json!({ "totalRecords": 2, "lastPollTime": "2026-10-26T12:00:00Z", "agentStates": rows });
+        test_servers::json(200, &states)
+    })
+    .await;
+    let (platform, _) = platform_at(&server.url, |_| {});
+    let mut reader = platform.reader(&agents(2));
+    assert!(poll(&platform, &mut *reader).await.expect("a full read").absent.is_empty());
+    let delta = poll(&platform, &mut *reader).await.expect("a delta");
+    assert_eq!((&*delta.unreadable.agents, &*delta.absent), (&agents(2)[1..], &agents(2)[1..]));
+    assert!(delta.missing.is_empty() && delta.diagnostics.len() == 1);
+}
+
+#[tokio::test]
+async fn half_a_surrogate_pair_in_a_name_costs_no_page() {
+    let body = r#"{"totalRecords": 1, "lastPollTime": "2026-10-26T12:00:00Z",
+        "agentStates": [{"agentId": 1, "agentStateId": 1, "firstName": "A\ud800"}]}"#;
+    let server = start_server(move |_| Response::new(body.to_owned().into())).await;
+    let (platform, _) = platform_at(&server.url, |_| {});
+    let mut reader = platform.reader(&agents(1));
+    assert_eq!(changed(&poll(&platform, &mut *reader).await.expect("read")), ["1"]);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Access keys, refresh tokens and discovery (sheet parts 1 and 2).
+//! Access keys, refresh tokens and discovery.
 //!
 //! A token is renewed with its refresh token. If that is refused, the key is used, once. The token is sent only to the
 //! origin of the configuration or, without one, to the origin that discovery names.
@@ -8,23 +8,17 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use reqwest::{Method, RequestBuilder, StatusCode, Url};
+use reqwest::{Method, RequestBuilder, Url};
 use serde_json::{Value, json};
 
 use crate::clock::{BoxFuture, SharedClock};
 use crate::domain::access::secret::Secret;
 use crate::platform::client::{ApiReply, HttpCaller};
-use crate::platform::error::{Failure, excerpt};
-use crate::platform::token::{Grant, TokenEndpoint, bearer_header};
+use crate::platform::error::Failure;
+use crate::platform::token::{
+    DEFAULT_LIFETIME, ExpiresIn, Grant, TokenEndpoint, allowed_origin, bearer_header, exchange,
+};
 use crate::platform::url_path::join_path;
-
-use super::wire::Scalar;
-
-/// The maximum size of an answer, in bytes.
-const MAX_ANSWER_BYTES: usize = 256 * 1024;
-
-/// The lifetime of a token if its answer does not say (source: the sheet).
-const DEFAULT_LIFETIME: Duration = Duration::from_secs(3600);
 
 /// How a token is requested.
 #[derive(Clone, Debug)]
@@ -171,16 +165,15 @@ impl AccessKeyTokens {
         // A refusal of the answer must not show it: it may contain a token.
         let access = text(["access_token", "token"])
             .ok_or_else(|| unavailable("the token endpoint's answer has no access_token and no token"))?;
-        let seconds = field(["expires_in", "tokenExpirationTimeSec"])
-            .and_then(|value| serde_json::from_value::<ScalarSeconds>(value.clone()).ok())
-            .and_then(|seconds| seconds.0);
+        let lifetime = field(["expires_in", "tokenExpirationTimeSec"])
+            .and_then(|value| serde_json::from_value::<ExpiresIn>(value.clone()).ok())
+            .and_then(|seconds| seconds.duration());
         let mut memory = self.memory();
         memory.refresh_token = text(["refresh_token", "refreshToken"]).map(Secret::new);
         if let Some(tenant) = text(["id_token", "idToken"]).and_then(tenant_of) {
             memory.tenant = Some(tenant);
         }
-        let lifetime = seconds.filter(|seconds| *seconds > 0).map_or(DEFAULT_LIFETIME, Duration::from_secs);
-        Ok(Tokens { access: Secret::new(access), lifetime })
+        Ok(Tokens { access: Secret::new(access), lifetime: lifetime.unwrap_or(DEFAULT_LIFETIME) })
     }
 
     /// Returns the origin of the API: the configured one, or the one that discovery names.
@@ -205,47 +198,16 @@ impl AccessKeyTokens {
             reply.parse_object().ok_or_else(|| unavailable("discovery did not answer with a JSON object"))?;
         let named = answer.get("api_endpoint").and_then(Value::as_str);
         let named = named.ok_or_else(|| unavailable("discovery names no api_endpoint: set api_url"))?;
-        let url = self.allowed(named).map_err(|why| unavailable(&format!("discovery names an api_endpoint {why}")))?;
+        let url = allowed_origin(named, &self.settings.auth_url, &self.clock)
+            .map_err(|why| unavailable(&format!("discovery names an api_endpoint {why}")))?;
         self.memory().api_url = Some(url.clone());
         Ok(url)
     }
 
-    /// Returns an origin from an answer if the token may be sent there.
-    fn allowed(&self, text: &str) -> Result<Url, &'static str> {
-        let url = Url::parse(text.trim()).map_err(|_| "that is no URL")?;
-        if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-            return Err("that is no http URL");
-        }
-        if self.settings.auth_url.scheme() == "https" && url.scheme() != "https" {
-            return Err("without TLS");
-        }
-        let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-        let is_loopback = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
-        if self.clock.speed() != 1 && !is_loopback {
-            return Err("beyond this host, while the clock does not run at real speed");
-        }
-        Ok(url)
-    }
-
     async fn send(&self, request: RequestBuilder, secrets: &[&str]) -> Result<ApiReply, Failure> {
-        let reply = self.caller.exchange(request, &self.clock, MAX_ANSWER_BYTES).await;
-        let reply = reply.map_err(|failure| unavailable(&format!("the token endpoint: {failure}")))?;
         let mut hidden = vec![self.settings.key_secret.expose()];
         hidden.extend(secrets);
-        match reply.status {
-            StatusCode::TOO_MANY_REQUESTS => Err(Failure::TokenUnavailable {
-                reason: "the token endpoint throttles us (429)".to_owned(),
-                retry_after: reply.retry_after(),
-            }),
-            status if status.is_client_error() => {
-                Err(Failure::TokenRefused { status: status.as_u16(), excerpt: excerpt(&reply.body, &hidden) })
-            }
-            status if status.is_success() => Ok(reply),
-            status => Err(Failure::TokenUnavailable {
-                reason: format!("the token endpoint failed ({})", status.as_u16()),
-                retry_after: reply.retry_after(),
-            }),
-        }
+        exchange(&self.caller, &self.clock, request, &hidden).await
     }
 }
 
@@ -257,16 +219,6 @@ impl TokenEndpoint for AccessKeyTokens {
 
     fn secret(&self) -> &Secret {
         &self.settings.key_secret
-    }
-}
-
-/// A number of seconds as a number or as text.
-struct ScalarSeconds(Option<u64>);
-
-impl<'de> serde::Deserialize<'de> for ScalarSeconds {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let seconds = Scalar::deserialize(deserializer)?.integer();
-        Ok(Self(seconds.and_then(|seconds| u64::try_from(seconds).ok())))
     }
 }
 

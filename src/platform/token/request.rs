@@ -2,21 +2,15 @@
 
 use std::time::Duration;
 
-use reqwest::{Method, StatusCode, Url};
+use reqwest::{Method, Url};
 use serde::Deserialize;
 
-use super::endpoint::{Grant, TokenEndpoint, bearer_header};
+use super::endpoint::{DEFAULT_LIFETIME, ExpiresIn, Grant, TokenEndpoint, allowed_origin, bearer_header, exchange};
 use crate::clock::{BoxFuture, SharedClock};
 use crate::domain::access::secret::Secret;
 use crate::platform::client::{ApiReply, HttpCaller};
-use crate::platform::error::{Failure, excerpt};
+use crate::platform::error::Failure;
 use crate::platform::url_path::join_path;
-
-/// The maximum size of a token answer, in bytes. A larger one is something else.
-const MAX_ANSWER_BYTES: usize = 256 * 1024;
-
-/// The lifetime of a token if its answer does not say (source: the guides).
-const DEFAULT_LIFETIME: Duration = Duration::from_secs(3600);
 
 /// How the credentials are sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -90,24 +84,6 @@ struct TokenResponse {
     resource_server_base_uri: Option<String>,
 }
 
-/// A number of seconds as a number or a string; servers send both.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum ExpiresIn {
-    Number(f64),
-    Text(String),
-}
-
-impl ExpiresIn {
-    fn duration(&self) -> Option<Duration> {
-        let seconds = match self {
-            Self::Number(number) => *number,
-            Self::Text(text) => text.trim().parse().ok()?,
-        };
-        Duration::try_from_secs_f64(seconds).ok().filter(|life| *life >= Duration::from_secs(1))
-    }
-}
-
 /// Sends one token request.
 async fn request_token(caller: &HttpCaller, clock: &SharedClock, settings: &TokenSettings) -> Result<Grant, Failure> {
     let asked_at = clock.monotonic();
@@ -127,27 +103,9 @@ async fn request_token(caller: &HttpCaller, clock: &SharedClock, settings: &Toke
     if !settings.scope.is_empty() {
         form.push(("scope", &settings.scope));
     }
-    let reply = caller.exchange(request.form(&form), clock, MAX_ANSWER_BYTES).await;
-    let reply = reply.map_err(|failure| token_unavailable(&failure))?;
     let client_secret = settings.client_secret.expose();
-    match reply.status {
-        StatusCode::TOO_MANY_REQUESTS => Err(Failure::TokenUnavailable {
-            reason: "the token endpoint throttles us (429)".to_owned(),
-            retry_after: reply.retry_after(),
-        }),
-        status if status.is_client_error() => {
-            Err(Failure::TokenRefused { status: status.as_u16(), excerpt: excerpt(&reply.body, &[client_secret]) })
-        }
-        status if status.is_success() => parse_grant(&reply, clock, settings, asked_at),
-        status => Err(Failure::TokenUnavailable {
-            reason: format!("the token endpoint failed ({})", status.as_u16()),
-            retry_after: reply.retry_after(),
-        }),
-    }
-}
-
-fn token_unavailable(failure: &Failure) -> Failure {
-    Failure::TokenUnavailable { reason: format!("the token endpoint: {failure}"), retry_after: None }
+    let reply = exchange(caller, clock, request.form(&form), &[client_secret]).await?;
+    parse_grant(&reply, clock, settings, asked_at)
 }
 
 fn parse_grant(
@@ -173,30 +131,10 @@ fn parse_grant(
         Some(seconds) => seconds.duration().ok_or_else(|| unusable("has an expires_in that is no time"))?,
     };
     let base = match (&response.resource_server_base_uri, settings.style) {
-        (Some(text), _) => allowed_base(text, clock, settings).map_err(unusable)?,
+        (Some(text), _) => allowed_origin(text, &settings.base_url, clock)
+            .map_err(|why| unusable(&format!("has a resource_server_base_uri {why}")))?,
         (None, TokenStyle::Legacy) => return Err(unusable("lacks resource_server_base_uri")),
         (None, TokenStyle::Body | TokenStyle::Basic) => settings.base_url.clone(),
     };
     Ok(Grant { text: Secret::new(response.access_token), header, base, requested_at: asked_at, lifetime: life })
-}
-
-/// Returns the base that the answer gives, if requests may be sent there: never a change from https to http, and with a
-/// clock faster than real time only this host.
-fn allowed_base(text: &str, clock: &SharedClock, settings: &TokenSettings) -> Result<Url, &'static str> {
-    let base = Url::parse(text.trim()).map_err(|_| "has a resource_server_base_uri that is no URL")?;
-    if !matches!(base.scheme(), "http" | "https") || !base.has_host() {
-        return Err("has a resource_server_base_uri that is no http URL");
-    }
-    if settings.base_url.scheme() == "https" && base.scheme() != "https" {
-        return Err("has a resource_server_base_uri without TLS");
-    }
-    if clock.speed() != 1 && !is_loopback(&base) {
-        return Err("has a resource_server_base_uri beyond this host, while the clock does not run at real speed");
-    }
-    Ok(base)
-}
-
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }

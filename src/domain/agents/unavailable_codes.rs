@@ -1,7 +1,7 @@
-//! The unavailable codes that stand for states. A code belongs to a team and is made by the customer, so the mapping is
-//! part of the configuration (sheet part 5).
+//! The unavailable codes of a platform that stand for states. A code belongs to a team and is made by the customer, so
+//! the mapping is part of the configuration, and the same number may mean different things in two teams.
 
-use crate::domain::agents::state::AgentState;
+use super::state::AgentState;
 use crate::domain::ids::{ReasonCode, TeamName};
 
 /// One line of the mapping.
@@ -32,6 +32,14 @@ impl CodeMap {
         });
         // Of equals, the first line counts.
         matching.rev().max_by_key(|line| (line.team.is_some(), line.reason.is_some())).map(|line| line.code)
+    }
+
+    /// Returns the state that a code of `team` stands for, or `None` if it is not in the mapping. A line for the team
+    /// comes before one for all teams.
+    pub fn state(&self, team: Option<&TeamName>, code: i64) -> Option<&AgentState> {
+        let matching =
+            self.0.iter().filter(|line| line.code == code && line.team.as_ref().is_none_or(|only| Some(only) == team));
+        matching.rev().max_by_key(|line| line.team.is_some()).map(|line| &line.state)
     }
 
     /// Returns the states that have a code for some team.
@@ -70,6 +78,8 @@ mod tests {
             assert_eq!(map.code(team, &AgentState::NotReady, &ReasonCode::new(reason)), Some(code));
         }
         assert_eq!(map.code(None, &AgentState::Paused, &ReasonCode::new("BREAK")), None);
+        assert_eq!(map.state(Some(&sales), 3), None, "a code of another team");
+        assert_eq!(map.state(Some(&care), 3), Some(&AgentState::NotReady));
         assert_eq!(map.states().collect::<Vec<_>>(), [AgentState::NotReady]);
     }
 }
