@@ -143,7 +143,8 @@ impl From<&StoredTransition> for TransitionLogLine {
                 TransitionStatus::Requested
                 | TransitionStatus::Waiting { .. }
                 | TransitionStatus::Sending { .. }
-                | TransitionStatus::InDoubt { .. } => None,
+                | TransitionStatus::InDoubt { .. }
+                | TransitionStatus::Pending { .. } => None,
                 TransitionStatus::Unconfirmed { .. }
                 | TransitionStatus::Refused { .. }
                 | TransitionStatus::Failed { .. }
@@ -167,7 +168,8 @@ fn error_message(transition: &Transition) -> Option<String> {
         TransitionStatus::Waiting { why, .. } => Some(format!("waits for {}", why.description())),
         TransitionStatus::InDoubt { .. } => Some("sent, and not known whether it took effect".to_owned()),
         TransitionStatus::Unconfirmed { .. } => Some("accepted, and no snapshot showed it".to_owned()),
-        TransitionStatus::Refused { .. }
+        TransitionStatus::Pending { .. }
+        | TransitionStatus::Refused { .. }
         | TransitionStatus::Failed { .. }
         | TransitionStatus::Cancelled { .. }
         | TransitionStatus::Superseded { .. }

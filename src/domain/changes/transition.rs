@@ -132,6 +132,11 @@ pub enum TransitionStatus {
         /// When.
         at: UtcMicros,
     },
+    /// The platform accepted it as the agent's next state: it takes effect when the contact ends.
+    Pending {
+        /// When the platform accepted it.
+        accepted_at: UtcMicros,
+    },
     /// A snapshot showed it.
     Confirmed {
         /// When the snapshot was generated.
@@ -171,12 +176,13 @@ pub enum TransitionStatus {
 }
 
 /// The names that [`TransitionStatus::name`] returns.
-pub const STATUS_NAMES: [&str; 12] = [
+pub const STATUS_NAMES: [&str; 13] = [
     "requested",
     "waiting",
     "sending",
     "in_doubt",
     "accepted",
+    "pending",
     "confirmed",
     "unconfirmed",
     "refused",
@@ -218,6 +224,8 @@ pub enum TransitionStep {
         /// When it was accepted.
         at: UtcMicros,
     },
+    /// The agent is on a contact, so it takes effect when the contact ends.
+    Defer,
     /// A snapshot showed that it was applied, or that the agent was already in the state.
     Confirm {
         /// When that snapshot was generated.
@@ -253,6 +261,7 @@ impl TransitionStep {
             Self::NotApplied { .. } => "not applied",
             Self::Doubt { .. } => "doubt",
             Self::Accept { .. } => "accept",
+            Self::Defer => "defer",
             Self::Confirm { .. } => "confirm",
             Self::GiveUp { .. } => "give up",
             Self::ReadBack { .. } => "read back",
@@ -282,6 +291,7 @@ impl TransitionStatus {
             Self::Sending { .. } => "sending",
             Self::InDoubt { .. } => "in_doubt",
             Self::Accepted { .. } => "accepted",
+            Self::Pending { .. } => "pending",
             Self::Confirmed { .. } => "confirmed",
             Self::Unconfirmed { .. } => "unconfirmed",
             Self::Refused { .. } => "refused",
@@ -299,7 +309,8 @@ impl TransitionStatus {
             | Self::Waiting { .. }
             | Self::Sending { .. }
             | Self::InDoubt { .. }
-            | Self::Accepted { .. } => false,
+            | Self::Accepted { .. }
+            | Self::Pending { .. } => false,
             Self::Confirmed { .. }
             | Self::Unconfirmed { .. }
             | Self::Refused { .. }
@@ -331,10 +342,18 @@ impl TransitionStatus {
             (Self::Requested | Self::Waiting { .. }, step) => Self::step_before_sending(&self, step),
             (Self::Sending { since }, step) => Self::step_after_sending(*since, step),
             (Self::InDoubt { .. }, step) => Self::step_after_doubt(&step),
-            (Self::Accepted { .. }, TransitionStep::Confirm { at }) => Some(Self::Confirmed { at }),
-            (Self::Accepted { .. }, TransitionStep::GiveUp { at }) => Some(Self::Unconfirmed { at }),
+            (Self::Accepted { at }, TransitionStep::Defer) => Some(Self::Pending { accepted_at: *at }),
+            (Self::Accepted { .. } | Self::Pending { .. }, TransitionStep::Confirm { at }) => {
+                Some(Self::Confirmed { at })
+            }
+            (Self::Accepted { .. } | Self::Pending { .. }, TransitionStep::GiveUp { at }) => {
+                Some(Self::Unconfirmed { at })
+            }
+            // A newer request replaces the agent's next state.
+            (Self::Pending { .. }, TransitionStep::Supersede(by)) => Some(Self::Superseded { by }),
             (
                 Self::Accepted { .. }
+                | Self::Pending { .. }
                 | Self::Confirmed { .. }
                 | Self::Unconfirmed { .. }
                 | Self::Refused { .. }
@@ -362,6 +381,7 @@ impl TransitionStatus {
             TransitionStep::NotApplied { .. }
             | TransitionStep::Doubt { .. }
             | TransitionStep::Accept { .. }
+            | TransitionStep::Defer
             | TransitionStep::GiveUp { .. }
             | TransitionStep::ReadBack { .. } => None,
         }
@@ -377,6 +397,7 @@ impl TransitionStatus {
             TransitionStep::Cancel(by) => Some(Self::Cancelled { by }),
             TransitionStep::Hold { .. }
             | TransitionStep::Send { .. }
+            | TransitionStep::Defer
             | TransitionStep::Confirm { .. }
             | TransitionStep::GiveUp { .. }
             | TransitionStep::ReadBack { .. }
@@ -395,6 +416,7 @@ impl TransitionStatus {
             | TransitionStep::NotApplied { .. }
             | TransitionStep::Doubt { .. }
             | TransitionStep::Accept { .. }
+            | TransitionStep::Defer
             | TransitionStep::Refuse(_)
             | TransitionStep::Fail(_)
             | TransitionStep::Cancel(_)
@@ -416,6 +438,7 @@ impl TransitionStatus {
                 Self::InDoubt { sent_at: sent_at.offset(offset_us), readable_after: readable_after.offset(offset_us) }
             }
             Self::Accepted { at } => Self::Accepted { at: at.offset(offset_us) },
+            Self::Pending { accepted_at } => Self::Pending { accepted_at: accepted_at.offset(offset_us) },
             Self::Requested
             | Self::Waiting {
                 why:
@@ -512,6 +535,7 @@ impl Transition {
             | TransitionStatus::Sending { .. }
             | TransitionStatus::InDoubt { .. }
             | TransitionStatus::Accepted { .. } => None,
+            TransitionStatus::Pending { .. } => Some("takes effect when the contact ends".to_owned()),
             TransitionStatus::Waiting { why, until } => Some(match until {
                 Some(until) => format!("waits for {}, until {until}", why.description()),
                 None => format!("waits for {}", why.description()),
@@ -539,6 +563,12 @@ impl Transition {
 
     /// The field of the explanation that says to set the reason even if the agent is already in the state.
     pub const EVEN_IF_IN_STATE: &'static str = "even_if_in_state";
+
+    /// The field of a pending change's explanation with the id of the change that withdraws it.
+    pub const WITHDRAWN_BY: &'static str = "withdrawn_by";
+
+    /// The field of the explanation with the id of the pending change that this one withdraws.
+    pub const WITHDRAWS: &'static str = "withdraws";
 
     /// Returns whether the reason is set even if the agent is already in the state. Otherwise the state suffices,
     /// whatever its reason.

@@ -423,6 +423,7 @@ fn audit_action(before: &TransitionStatus, after: &TransitionStatus, step: &Tran
         TransitionStep::Send { .. } => None,
         TransitionStep::Doubt { .. } => Some("transition.in_doubt"),
         TransitionStep::Accept { .. } => Some("transition.accepted"),
+        TransitionStep::Defer => Some("transition.pending"),
         TransitionStep::Confirm { .. } => Some("transition.confirmed"),
         TransitionStep::GiveUp { .. } => Some("transition.unconfirmed"),
         TransitionStep::ReadBack { .. } => Some("transition.read_back"),

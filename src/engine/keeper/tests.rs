@@ -4,6 +4,7 @@ mod feed;
 mod harness;
 mod interleavings;
 mod observed_span;
+mod pending;
 mod publish;
 mod reasons;
 mod unobserved;
@@ -102,44 +103,6 @@ async fn what_a_person_set_is_known_as_such_until_the_agent_leaves_it_also_after
         assert!(!harness.is_by_person("u_1"), "the agent went on");
         let by_person: Vec<_> = harness.history("u_1").await.into_iter().map(|row| row.by_person).collect();
         assert_eq!(by_person, [false, true, false]);
-    }
-}
-
-#[tokio::test]
-async fn a_contact_that_an_accepted_change_waited_for_is_in_history_though_nobody_had_seen_it_then() {
-    for (before, expected_s) in [(Ready, 22), (NotReady, 104 + 22)] {
-        let mut harness = KeeperHarness::with_agents(&["u_1"]).await;
-        harness.observe(99, &[("u_1", before.clone(), 0)]).await;
-        harness.advance_to_second(107);
-        let id = harness.request_accepted_change("u_1", Paused).await;
-        for second in [110, 120] {
-            harness.observe(second, &[("u_1", OnContact, 104)]).await;
-            assert_eq!(history_states(&harness.history("u_1").await).len(), 2, "the change may have ended it");
-        }
-        harness.observe(130, &[("u_1", Paused, 126)]).await;
-        assert_eq!(harness.status(id).await.name(), "confirmed");
-        let rows = harness.history("u_1").await;
-        assert_eq!(history_states(&rows), [(before.clone(), 0), (OnContact, 104_000_000), (Paused, 126_000_000)]);
-        assert_eq!(states_set_by(&rows, id), [Paused]);
-        harness.observe(148, &[("u_1", Ready, 148)]).await;
-        assert_eq!(not_ready_s(&harness).await, expected_s, "after {before}");
-    }
-}
-
-#[tokio::test]
-async fn a_row_that_was_doubted_beside_an_accepted_change_is_no_stay_where_it_had_no_time() {
-    // It began within the jitter around the change; or it is the stay before.
-    for (doubted, took_effect) in [((OnContact, 104), 106), ((Ready, 50), 120)] {
-        let mut harness = KeeperHarness::with_agents(&["u_1"]).await;
-        harness.observe(99, &[("u_1", Ready, 50)]).await;
-        harness.advance_to_second(107);
-        harness.request_accepted_change("u_1", Paused).await;
-        harness.observe(110, &[("u_1", doubted.0.clone(), doubted.1)]).await;
-        harness.observe(130, &[("u_1", Paused, took_effect)]).await;
-        assert_eq!(
-            history_states(&harness.history("u_1").await),
-            [(Ready, 50_000_000), (Paused, took_effect * 1_000_000)]
-        );
     }
 }
 

@@ -238,6 +238,7 @@ fn transition_label(name: &str) -> (&'static str, String) {
     let (class, text) = match name {
         "confirmed" => ("outcome-good", "confirmed by the platform"),
         "accepted" => ("outcome-good", "accepted, not yet confirmed"),
+        "pending" => ("outcome-wait", "accepted, takes effect after the contact"),
         "requested" | "waiting" => ("outcome-wait", "queued"),
         "sending" => ("outcome-wait", "being sent"),
         "in_doubt" => ("outcome-wait", "in doubt, being checked"),

@@ -72,7 +72,8 @@ impl Row {
                 | TransitionStatus::Waiting { .. }
                 | TransitionStatus::Sending { .. }
                 | TransitionStatus::InDoubt { .. }
-                | TransitionStatus::Accepted { .. } => RowOutcome::Open,
+                | TransitionStatus::Accepted { .. }
+                | TransitionStatus::Pending { .. } => RowOutcome::Open,
                 TransitionStatus::Unconfirmed { .. }
                 | TransitionStatus::Refused { .. }
                 | TransitionStatus::Failed { .. }
@@ -96,6 +97,7 @@ fn obstacle_text(transition: &Transition) -> Option<String> {
         TransitionStatus::InDoubt { .. } => {
             "sent, and not known yet whether it took effect; the next snapshot will show".to_owned()
         }
+        TransitionStatus::Pending { .. } => "the agent is on a contact; it takes effect when the contact ends".to_owned(),
         TransitionStatus::Unconfirmed { .. } => "the platform accepted it, and no snapshot showed it".to_owned(),
         TransitionStatus::Refused { violation } => {
             return Some(format!(

@@ -196,7 +196,7 @@ async fn summarize_tenant(
             superseded: count("superseded"),
             expired: count("expired"),
             cancelled: count("cancelled"),
-            open: ["requested", "waiting", "sending", "in_doubt", "accepted"].map(count).iter().sum(),
+            open: ["requested", "waiting", "sending", "in_doubt", "accepted", "pending"].map(count).iter().sum(),
         },
         platform: PlatformCounts {
             calls: sim.calls,

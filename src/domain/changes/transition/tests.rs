@@ -13,6 +13,7 @@ fn statuses() -> Vec<TransitionStatus> {
         TransitionStatus::Sending { since: at(1) },
         TransitionStatus::InDoubt { sent_at: at(1), readable_after: at(2) },
         TransitionStatus::Accepted { at: at(3) },
+        TransitionStatus::Pending { accepted_at: at(3) },
         TransitionStatus::Confirmed { at: at(4) },
         TransitionStatus::Unconfirmed { at: at(4) },
         TransitionStatus::Refused { violation: Violation::AgentNotScheduled },
@@ -31,6 +32,7 @@ fn steps() -> Vec<TransitionStep> {
         TransitionStep::NotApplied { why, until: None },
         TransitionStep::Doubt { readable_after: at(9) },
         TransitionStep::Accept { at: at(9) },
+        TransitionStep::Defer,
         TransitionStep::Confirm { at: at(9) },
         TransitionStep::GiveUp { at: at(9) },
         TransitionStep::ReadBack { until: None },
@@ -47,19 +49,20 @@ fn steps() -> Vec<TransitionStep> {
 fn every_pair_of_status_and_step_is_as_the_table_says() {
     #[rustfmt::skip]
     let table = [
-        //                hold send  notap doubt accep confi givup readb refus fail  cance super expir
-        ("requested",   ["wai","sen","-",  "-",  "-",  "con",  "-",  "-",  "ref","fai","can","sup","exp"]),
-        ("waiting",     ["wai","sen","-",  "-",  "-",  "con",  "-",  "-",  "ref","fai","can","sup","exp"]),
-        ("sending",     ["-",  "-",  "wai","in_","acc","-",  "-",  "-",  "ref","fai","can","-",  "-"]),
-        ("in_doubt",    ["-",  "-",  "-",  "-",  "-",  "con","unc","wai","-",  "-",  "-",  "-",  "-"]),
-        ("accepted",    ["-",  "-",  "-",  "-",  "-",  "con","unc","-",  "-",  "-",  "-",  "-",  "-"]),
-        ("confirmed",   ["-";13]),
-        ("unconfirmed", ["-";13]),
-        ("refused",     ["-";13]),
-        ("failed",      ["-";13]),
-        ("cancelled",   ["-";13]),
-        ("superseded",  ["-";13]),
-        ("expired",     ["-";13]),
+        //                hold send  notap doubt accep defer confi givup readb refus fail  cance super expir
+        ("requested",   ["wai","sen","-",  "-",  "-",  "-",  "con",  "-",  "-",  "ref","fai","can","sup","exp"]),
+        ("waiting",     ["wai","sen","-",  "-",  "-",  "-",  "con",  "-",  "-",  "ref","fai","can","sup","exp"]),
+        ("sending",     ["-",  "-",  "wai","in_","acc","-",  "-",  "-",  "-",  "ref","fai","can","-",  "-"]),
+        ("in_doubt",    ["-",  "-",  "-",  "-",  "-",  "-",  "con","unc","wai","-",  "-",  "-",  "-",  "-"]),
+        ("accepted",    ["-",  "-",  "-",  "-",  "-",  "pen","con","unc","-",  "-",  "-",  "-",  "-",  "-"]),
+        ("pending",     ["-",  "-",  "-",  "-",  "-",  "-",  "con","unc","-",  "-",  "-",  "-",  "sup","-"]),
+        ("confirmed",   ["-";14]),
+        ("unconfirmed", ["-";14]),
+        ("refused",     ["-";14]),
+        ("failed",      ["-";14]),
+        ("cancelled",   ["-";14]),
+        ("superseded",  ["-";14]),
+        ("expired",     ["-";14]),
     ];
     assert_eq!(table.map(|(name, _)| name), STATUS_NAMES);
     for (status, (name, row)) in statuses().into_iter().zip(table) {
@@ -185,6 +188,7 @@ fn what_has_not_left_is_not_in_flight_and_what_is_over_is_neither() {
             TransitionStatus::Requested | TransitionStatus::Waiting { .. } => (true, false),
             TransitionStatus::Sending { .. } | TransitionStatus::InDoubt { .. } => (false, true),
             TransitionStatus::Accepted { .. }
+            | TransitionStatus::Pending { .. }
             | TransitionStatus::Confirmed { .. }
             | TransitionStatus::Unconfirmed { .. }
             | TransitionStatus::Refused { .. }

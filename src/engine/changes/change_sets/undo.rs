@@ -119,7 +119,8 @@ fn undo_change(agent: &StoredChangeSetAgent, changed: Option<&Transition>) -> Ag
         agent: previewed.agent.clone(),
         target: before,
         reason,
-        undoes_transition: Some(transition.id),
+        // A pending change has not changed the state yet, so the state cannot tell whether the agent has moved on since.
+        undoes_transition: (!matches!(transition.status, TransitionStatus::Pending { .. })).then_some(transition.id),
         excluded: None,
     }
 }
@@ -127,7 +128,9 @@ fn undo_change(agent: &StoredChangeSetAgent, changed: Option<&Transition>) -> Ag
 /// Returns whether the platform may have made the change; the live view decides in the end.
 const fn took_effect(transition: &Transition) -> bool {
     match transition.status {
-        TransitionStatus::Accepted { .. } | TransitionStatus::Unconfirmed { .. } => true,
+        TransitionStatus::Accepted { .. }
+        | TransitionStatus::Pending { .. }
+        | TransitionStatus::Unconfirmed { .. } => true,
         TransitionStatus::Confirmed { .. } => transition.attempts > 0,
         TransitionStatus::Requested
         | TransitionStatus::Waiting { .. }

@@ -33,6 +33,9 @@ use crate::store::{AgentWrite, FindingKind, HistoryWrite};
 /// How long a change in doubt waits for any snapshot after it could first have been read back.
 const MAX_UNOBSERVED: Duration = Duration::from_secs(15 * 60);
 
+/// How long an accepted change waits for the contact to end.
+const MAX_PENDING: Duration = Duration::from_secs(4 * 60 * 60);
+
 /// The longest delay of a feed message, in real time; [`SAME_CHANGE_WINDOW`] on our clock applies if it is longer.
 const MAX_FEED_DELAY_REAL: Duration = Duration::from_millis(500);
 
@@ -292,6 +295,10 @@ impl Keeper {
         };
         match (merge_snapshot(known_before, row), before) {
             (MergeResult::Changed(now), before) => {
+                // The state before is the one that ends.
+                if let Some(before) = &before {
+                    self.roster.record_observation(index, before.clone(), row.generated_at);
+                }
                 self.enter_state(pass, index, before.as_ref(), now, row.generated_at);
             }
             (_, Some(before)) => {
@@ -389,6 +396,7 @@ impl Keeper {
             };
             match status {
                 TransitionStatus::Accepted { at } => self.settle_accepted(pass, id, at, &row),
+                TransitionStatus::Pending { accepted_at } => self.settle_pending(pass, id, accepted_at, &row),
                 TransitionStatus::InDoubt { sent_at, readable_after } => {
                     self.settle_doubt(pass, id, sent_at, readable_after, &row);
                 }
@@ -417,8 +425,46 @@ impl Keeper {
             self.apply_step(pass, id, TransitionStep::Confirm { at: row.generated_at });
             return;
         }
+        // A request during a contact sets the agent's next state.
+        if row.state.is_on_contact() {
+            self.defer(pass, id, row);
+            return;
+        }
         open.unconfirmed_snapshots += 1;
         if has_moved_since || open.unconfirmed_snapshots >= u32::from(MAX_CONTRADICTIONS) {
+            self.apply_step(pass, id, TransitionStep::GiveUp { at: pass.now });
+        }
+    }
+
+    /// Marks an accepted change as pending. If the live view has the change as an estimate, the contact that the row
+    /// shows takes its place.
+    fn defer(&mut self, pass: &mut Pass, id: TransitionId, row: &SnapshotRow) {
+        self.apply_step(pass, id, TransitionStep::Defer);
+        let Some(open) = self.open_transitions.get_mut(id) else { return };
+        (open.unconfirmed_snapshots, open.is_in_history) = (0, false);
+        let Some(index) = self.roster.find(open.transition.agent.as_str()) else { return };
+        let estimate = self.roster.get(index).and_then(AgentRecord::observed).cloned();
+        let estimate = estimate.filter(|now| now.source == ObservationSource::Post && now.transition == Some(id));
+        if let Some(estimate) = estimate {
+            let tracking = &mut self.agent_tracking[index.position()];
+            (tracking.contradictions, tracking.doubted_row) = (0, None);
+            self.revert_estimate(pass, index, &estimate, row);
+        }
+    }
+
+    /// Settles a pending change by the newest row: it waits while the agent is on a contact. The platform may show
+    /// another state for a moment between the contact and the change.
+    fn settle_pending(&mut self, pass: &mut Pass, id: TransitionId, accepted_at: UtcMicros, row: &SnapshotRow) {
+        let Some(open) = self.open_transitions.get_mut(id) else { return };
+        if row.generated_at <= accepted_at || (row.state.is_on_contact() && open.transition.target != row.state) {
+            return;
+        }
+        if row.state == open.transition.target {
+            self.apply_step(pass, id, TransitionStep::Confirm { at: row.generated_at });
+            return;
+        }
+        open.unconfirmed_snapshots += 1;
+        if open.unconfirmed_snapshots >= u32::from(MAX_CONTRADICTIONS) {
             self.apply_step(pass, id, TransitionStep::GiveUp { at: pass.now });
         }
     }
@@ -526,14 +572,18 @@ impl Keeper {
 /// Returns whether no snapshot has come for too long. The time counts from `started_at` at the earliest, since none
 /// could arrive before.
 fn is_overdue(status: &TransitionStatus, started_at: UtcMicros, max_accepted: Duration, now: UtcMicros) -> bool {
-    let max_duration = if status.is_in_flight() { MAX_UNOBSERVED } else { max_accepted };
+    let max_duration = match status {
+        TransitionStatus::Pending { .. } => MAX_PENDING,
+        _ if status.is_in_flight() => MAX_UNOBSERVED,
+        _ => max_accepted,
+    };
     observable_from(status).is_some_and(|from| now.since(from.max(started_at)) > max_duration)
 }
 
 /// Returns the instant after which a snapshot should show the change; `None` if none is awaited.
 fn observable_from(status: &TransitionStatus) -> Option<UtcMicros> {
     match status {
-        TransitionStatus::Accepted { at } => Some(*at),
+        TransitionStatus::Accepted { at } | TransitionStatus::Pending { accepted_at: at } => Some(*at),
         TransitionStatus::InDoubt { readable_after, .. } => Some(*readable_after),
         TransitionStatus::Requested
         | TransitionStatus::Waiting { .. }
@@ -557,6 +607,7 @@ fn began_with_change(open: &OpenTransition, entered_at: UtcMicros) -> bool {
             !was_in_target && entered_at + SAME_CHANGE_WINDOW >= sent_at
         }
         TransitionStatus::Accepted { at } => at.since(entered_at).max(entered_at.since(at)) <= SAME_CHANGE_WINDOW,
+        TransitionStatus::Pending { accepted_at } => entered_at + SAME_CHANGE_WINDOW >= accepted_at,
         TransitionStatus::Requested
         | TransitionStatus::Waiting { .. }
         | TransitionStatus::Confirmed { .. }

@@ -110,6 +110,8 @@ impl Keeper {
                 self.record_violation(pass, id, Violation::MandatoryBreakViolation);
                 self.hold_if_new(id, WaitReason::MandatoryBreak, until)
             }
+            // The platform has only the agent's next state to replace; the contact goes on.
+            PolicyDecision::HoldForContact if self.replaces_pending(id) => self.claim_slot(id, capacity),
             PolicyDecision::HoldForContact => self.hold_if_new(id, WaitReason::Contact, None),
             PolicyDecision::Refuse(violation) => {
                 self.record_violation(pass, id, violation);
@@ -149,6 +151,15 @@ impl Keeper {
         let contact_ended = before.is_on_contact() && transition.on_contact == OnContact::After;
         (before != observed && !contact_ended)
             .then(|| TransitionStep::Cancel(format!("the agent went from {before} to {observed} meanwhile")))
+    }
+
+    /// Returns whether the agent has a pending change to another state, which this one would replace.
+    fn replaces_pending(&self, id: TransitionId) -> bool {
+        self.open_transitions.get(id).is_some_and(|newer| {
+            self.open_transitions
+                .pending(&newer.transition.agent)
+                .is_some_and(|pending| pending.transition.target != newer.transition.target)
+        })
     }
 
     /// Returns whether policy, with the platform's answers, forbids the change. What would forbid another change does

@@ -1,15 +1,20 @@
-//! Ends unsent transitions that are obsolete before the next dispatch: those of rules that no longer request them,
-//! changes to a state that the agent is already in, and all transitions of agents that leave the roster.
+//! Ends transitions that are obsolete before the next dispatch: those of rules that no longer request them, changes to a
+//! state that the agent is already in, and all transitions of agents that leave the roster.
 //!
-//! Only unsent transitions are considered. Those in flight are settled by answers and snapshots.
+//! Unsent transitions are cancelled. A pending one is withdrawn by a change to its opposite. Those in flight are settled
+//! by answers and snapshots.
+
+use serde_json::json;
 
 use super::open_transitions::OpenTransition;
+use super::requests::TransitionRequest;
 use crate::domain::agents::state::AgentState;
-use crate::domain::changes::policy::PolicyDecision;
+use crate::domain::changes::policy::{OnContact, PolicyDecision};
 use crate::domain::changes::transition::{Actor, Transition, TransitionStatus, TransitionStep, WaitReason};
 use crate::domain::ids::{AgentId, TransitionId};
 use crate::domain::rules::rule::Mode;
 use crate::domain::rules::rule::compile::{CompiledRule, RuleSet};
+use crate::domain::schedules::schedule::PlanAt;
 use crate::domain::time::UtcMicros;
 use crate::engine::keeper::agents::tracking::PlanQueryState;
 use crate::engine::keeper::pass::Pass;
@@ -27,6 +32,74 @@ impl Keeper {
                 self.apply_step(pass, id, step);
             }
         }
+        let pending = self.open_transitions.iter().filter_map(|open| {
+            let TransitionStatus::Pending { .. } = open.transition.status else { return None };
+            Some((open.transition.id, self.pending_obsolete_reason(open, &rules, pass.now)?))
+        });
+        for (id, reason) in pending.collect::<Vec<_>>() {
+            self.withdraw_pending(pass, id, Actor::Daemon, &reason);
+        }
+    }
+
+    /// Returns why a rule's pending change has become wrong; `None` if it has not.
+    fn pending_obsolete_reason(&self, open: &OpenTransition, rules: &RuleSet, now: UtcMicros) -> Option<String> {
+        let transition = &open.transition;
+        if self.finishing.contains(&transition.agent) {
+            return None;
+        }
+        if let Some(TransitionStep::Cancel(reason)) = self.obsolete_step(open, rules, now) {
+            return Some(reason);
+        }
+        let Actor::Rule { id, .. } = &transition.actor else { return None };
+        let rule = rules.rules().iter().find(|rule| rule.id == *id)?;
+        let slot = self.roster.agent(transition.agent.as_str()).filter(|_| rule.depends_on_plan)?;
+        let activity_at = |at| match slot.plan_position(at).planned(slot.plan()) {
+            PlanAt::In(segment) => Some(segment.activity.clone()),
+            PlanAt::Off | PlanAt::NotCovered => None,
+        };
+        let (before, after) = (activity_at(transition.requested_at), activity_at(now));
+        (before != after).then(|| "the plan has moved on to another activity".to_owned())
+    }
+
+    /// Withdraws a pending change by requesting the state that follows a contact by itself. Returns whether there is
+    /// something to withdraw.
+    pub(in crate::engine::keeper) fn withdraw_pending(
+        &mut self,
+        pass: &mut Pass,
+        id: TransitionId,
+        actor: Actor,
+        why: &str,
+    ) -> bool {
+        let Some(open) = self.open_transitions.get(id) else { return false };
+        let (pending, opposite) = (&open.transition, AgentState::Ready);
+        let is_withdrawn = pending.explanation.get(Transition::WITHDRAWN_BY).is_some();
+        let Some(index) = self.roster.find(pending.agent.as_str()) else { return false };
+        if pending.target == opposite || is_withdrawn || self.check_settable(&opposite).is_err() {
+            return false;
+        }
+        let request = TransitionRequest {
+            reason: opposite.default_reason(),
+            target: opposite,
+            priority: pending.priority,
+            actor,
+            note: None,
+            on_contact: OnContact::Now,
+            deadline: pass.now + self.settings.policy.deadline,
+            explanation: json!({ Transition::WITHDRAWS: id, "because": why }),
+            change_set: None,
+        };
+        let withdrawal = self.open_transition(pass, index, request);
+        let note = |mut pending: Transition| {
+            if !pending.explanation.is_object() {
+                pending.explanation = json!({});
+            }
+            pending.explanation[Transition::WITHDRAWN_BY] = json!(withdrawal);
+            pending
+        };
+        if let Some(row) = self.open_transitions.replace(id, note) {
+            pass.save_row(row);
+        }
+        true
     }
 
     fn obsolete_step(&self, open: &OpenTransition, rules: &RuleSet, now: UtcMicros) -> Option<TransitionStep> {
@@ -93,7 +166,9 @@ impl Keeper {
                 .filter(|open| {
                     matches!(
                         open.transition.status,
-                        TransitionStatus::Accepted { .. } | TransitionStatus::InDoubt { .. }
+                        TransitionStatus::Accepted { .. }
+                            | TransitionStatus::Pending { .. }
+                            | TransitionStatus::InDoubt { .. }
                     )
                 })
                 .map(|open| open.transition.id)

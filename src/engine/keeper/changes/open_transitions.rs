@@ -145,6 +145,11 @@ impl OpenTransitions {
         self.of_agent(agent).find(|open| open.transition.status.is_in_flight())
     }
 
+    /// Returns the agent's transition that takes effect when the contact ends.
+    pub(in crate::engine::keeper) fn pending(&self, agent: &AgentId) -> Option<&OpenTransition> {
+        self.of_agent(agent).find(|open| matches!(open.transition.status, TransitionStatus::Pending { .. }))
+    }
+
     /// Returns the agent's transition that has not been sent.
     pub(in crate::engine::keeper) fn waiting(&self, agent: &AgentId) -> Option<&OpenTransition> {
         self.of_agent(agent).find(|open| open.transition.status.is_unsent())

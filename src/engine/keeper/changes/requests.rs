@@ -172,7 +172,7 @@ impl Keeper {
         }
     }
 
-    /// Cancels a transition that has not been sent.
+    /// Cancels a transition that has not been sent, or withdraws a pending one.
     pub(in crate::engine::keeper) fn cancel_transition(
         &mut self,
         pass: &mut Pass,
@@ -180,10 +180,16 @@ impl Keeper {
         actor: Arc<str>,
         reply: oneshot::Sender<Option<Transition>>,
     ) {
-        let is_cancellable = self.open_transitions.get(id).is_some_and(|open| open.transition.status.is_unsent());
-        if is_cancellable {
-            self.apply_step(pass, id, TransitionStep::Cancel(Actor::Person { id: actor }.label()));
-        }
+        let status = self.open_transitions.get(id).map(|open| open.transition.status.clone());
+        let actor = Actor::Person { id: actor };
+        let is_cancellable = match status {
+            Some(status) if status.is_unsent() => {
+                self.apply_step(pass, id, TransitionStep::Cancel(actor.label()));
+                true
+            }
+            Some(TransitionStatus::Pending { .. }) => self.withdraw_pending(pass, id, actor, "a person cancelled it"),
+            _ => false,
+        };
         let row = pass.transition_row(id).filter(|_| is_cancellable).cloned();
         pass.reply_after_commit(reply, row);
     }

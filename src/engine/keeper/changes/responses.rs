@@ -13,6 +13,7 @@ use crate::domain::time::UtcMicros;
 use crate::domain::webhooks::event::{AutomationHalted, AutomationResumed};
 use crate::engine::keeper::agents::tracking::PlanQueryState;
 use crate::engine::keeper::arrival::{PlanQueryResult, StateChangeResult};
+use crate::engine::keeper::changes::open_transitions::OpenTransition;
 use crate::engine::keeper::pass::Pass;
 use crate::engine::keeper::state::{AutomaticChange, Keeper};
 use crate::engine::platform::calls::real_millis;
@@ -90,13 +91,17 @@ impl Keeper {
         }) else {
             return;
         };
-        self.give_up_overtaken(pass, &transition);
+        self.end_overtaken(pass, &transition);
         let Some(index) = self.roster.find(transition.agent.as_str()) else { return };
         self.record_automatic_change(&transition, at);
         let Some(slot) = self.roster.get(index) else { return };
         let (known, observed_at) = (slot.observed().cloned(), slot.last_observed_at());
         // A snapshot may have arrived before the answer, and the agent may have moved since.
         if in_history {
+            return;
+        }
+        if known.as_ref().is_some_and(|known| known.state.is_on_contact()) {
+            self.apply_step(pass, id, TransitionStep::Defer);
             return;
         }
         if let Some(known) = known.as_ref().filter(|known| known.state == transition.target) {
@@ -185,16 +190,20 @@ impl Keeper {
         }
     }
 
-    /// Gives up an earlier accepted change that no snapshot has shown, since none will show it any more.
-    fn give_up_overtaken(&mut self, pass: &mut Pass, newer: &Transition) {
-        let overtaken: Vec<TransitionId> = self
-            .open_transitions
-            .of_agent(&newer.agent)
-            .filter(|open| open.transition.id != newer.id && open.transition.status.name() == "accepted")
-            .map(|open| open.transition.id)
-            .collect();
-        for id in overtaken {
-            self.apply_step(pass, id, TransitionStep::GiveUp { at: pass.now });
+    /// Ends an earlier change that the platform accepted: no snapshot will show one that was not pending, and a pending
+    /// one is replaced.
+    fn end_overtaken(&mut self, pass: &mut Pass, newer: &Transition) {
+        let end = |open: &OpenTransition| match open.transition.status {
+            _ if open.transition.id == newer.id => None,
+            TransitionStatus::Accepted { .. } => Some(TransitionStep::GiveUp { at: pass.now }),
+            TransitionStatus::Pending { .. } => Some(TransitionStep::Supersede(newer.id)),
+            _ => None,
+        };
+        let of_agent = self.open_transitions.of_agent(&newer.agent);
+        let overtaken: Vec<(TransitionId, TransitionStep)> =
+            of_agent.filter_map(|open| Some((open.transition.id, end(open)?))).collect();
+        for (id, step) in overtaken {
+            self.apply_step(pass, id, step);
         }
     }
 

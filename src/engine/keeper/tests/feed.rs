@@ -207,7 +207,7 @@ async fn the_feed_brings_what_the_platform_does_late_to_its_instant_and_confirms
         rows(&harness).await,
         [(OnContact, 50, ObservationSource::Snapshot), (Ready, 112, ObservationSource::Feed)]
     );
-    assert_eq!(harness.status(id).await.name(), "accepted", "a message is no confirmation");
+    assert_eq!(harness.status(id).await.name(), "pending", "a message is no confirmation");
     harness.observe(120, &[("u_1", Ready, 111)]).await;
     assert_eq!(harness.status(id).await.name(), "confirmed");
     let history = harness.history("u_1").await;

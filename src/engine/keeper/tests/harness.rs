@@ -11,8 +11,8 @@ use crate::clock::{Clock, ManualClock, SharedClock};
 use crate::domain::agents::merge::FeedObservation;
 use crate::domain::agents::roster::CachedPlatformPlan;
 use crate::domain::agents::state::AgentState;
-use crate::domain::changes::policy::PlatformPlan;
-use crate::domain::changes::transition::TransitionStatus;
+use crate::domain::changes::policy::{OnContact, PlatformPlan};
+use crate::domain::changes::transition::{Transition, TransitionStatus};
 use crate::domain::ids::{AgentId, ReasonCode, SubscriptionId, TenantId, TransitionId};
 use crate::domain::time::UtcMicros;
 use crate::engine::changes::request::{ChangeRequest, RequestedChange};
@@ -275,6 +275,18 @@ impl KeeperHarness {
         let arrival = Arrival::Message(KeeperMessage::RequestChanges { request, reply });
         self.keeper.run_pass(vec![arrival]).await.expect("a pass");
         response.await.expect("answered").expect("taken in").remove(0)
+    }
+
+    /// Sets what happens with requests for agents on a contact.
+    pub(super) fn set_on_contact(&mut self, on_contact: OnContact) {
+        Arc::make_mut(&mut self.keeper.settings).policy.on_contact = on_contact;
+    }
+
+    /// A person cancels a transition; returns it if that was possible.
+    pub(super) async fn cancel(&mut self, id: TransitionId) -> Option<Transition> {
+        let (reply, response) = oneshot::channel();
+        self.send_message(KeeperMessage::CancelTransition { id, actor: "anna".into(), reply }).await;
+        response.await.expect("answered")
     }
 
     /// Takes in the next answer of a state POST.

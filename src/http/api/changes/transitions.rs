@@ -308,14 +308,17 @@ pub(in crate::http) async fn list(
     Ok(axum::Json(TransitionsResponse { transitions: rows.into_iter().map(TransitionResponse::from).collect(), next }))
 }
 
-/// Call a transition off that has not left
+/// Cancel a transition
+///
+/// A transition that has not been sent is cancelled at once. A pending one is withdrawn: a change to Ready is requested,
+/// whose id is in `explanation.withdrawn_by`, and the transition is superseded once the platform accepts it.
 #[utoipa::path(
     post,
     path = "/api/v1/transitions/{id}/cancel",
     tag = "transitions",
     operation_id = "cancel_transition",
     params(("id" = TransitionId, Path, description = "The transition."), TenantQuery, IdempotencyKeyHeader),
-    responses((status = 200, description = "cancelled", body = Transition))
+    responses((status = 200, description = "The transition, cancelled or to be withdrawn.", body = Transition))
 )]
 pub(in crate::http) async fn cancel(
     State(state): State<ApiState>,

@@ -102,7 +102,7 @@ pub(in crate::http) struct StatusCount {
 }
 
 /// The names of the statuses of transitions that have not ended.
-const OPEN_STATUSES: [&str; 5] = ["requested", "waiting", "sending", "in_doubt", "accepted"];
+const OPEN_STATUSES: [&str; 6] = ["requested", "waiting", "sending", "in_doubt", "accepted", "pending"];
 
 /// Returns the counts of each rule.
 pub(super) fn counts_by_rule(

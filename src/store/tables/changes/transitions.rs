@@ -48,6 +48,7 @@ const fn took_effect_at(transition: &Transition) -> Option<UtcMicros> {
         | TransitionStatus::Waiting { .. }
         | TransitionStatus::Sending { .. }
         | TransitionStatus::InDoubt { .. }
+        | TransitionStatus::Pending { .. }
         | TransitionStatus::Unconfirmed { .. }
         | TransitionStatus::Refused { .. }
         | TransitionStatus::Failed { .. }
