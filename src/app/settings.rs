@@ -14,8 +14,8 @@ use crate::domain::rules::rule::check::Capabilities;
 use crate::domain::rules::rule::compile::RuleSet;
 use crate::engine::access::accounts::SessionLimits;
 use crate::engine::operations::settings::{
-    BudgetSettings, FeedSettings, FigureSettings, ObservationSettings, PolicySettings, RetrySettings, RuleText,
-    TenantSettings,
+    BudgetSettings, DirectorySettings, FeedSettings, FigureSettings, ObservationSettings, PolicySettings,
+    RetrySettings, RuleText, TenantSettings,
 };
 use crate::http::{ConfiguredAccess, ConfiguredToken, GroupRole, TrustedProxy};
 use crate::platform::client::{ClientError, ClientSettings, Transport};
@@ -82,6 +82,7 @@ pub fn tenant_settings(config: &Config, tenant: &Tenant) -> Result<TenantSetting
             near_expiry_after: NEAR_EXPIRY_MARGIN,
             oversize_bytes: tenant.subscription.oversize_bytes,
         },
+        directory: DirectorySettings { joins_roster: tenant.incontact.roster },
         feed: FeedSettings { enabled: tenant.feed.enabled, silent_after: tenant.feed.silent_after },
         figures: FigureSettings {
             skills: tenant.skills.clone(),
@@ -120,7 +121,8 @@ pub fn tenant_settings(config: &Config, tenant: &Tenant) -> Result<TenantSetting
 
 /// Returns the capabilities of the tenant's platform, as far as the configuration tells.
 fn capabilities(tenant: &Tenant) -> Capabilities {
-    Capabilities { settable: StateSet::from_states(&tenant.settable_states()), can_log_out: false }
+    let can_log_out = matches!(tenant.dialect, Dialect::Incontact) && tenant.incontact.log_out;
+    Capabilities { settable: StateSet::from_states(&tenant.settable_states()), can_log_out }
 }
 
 /// Creates the adapter of a tenant's platform.
@@ -200,6 +202,7 @@ fn incontact_platform(
         version: configured.version.clone(),
         codes: configured.codes.clone(),
         dialer: configured.dialer_state.clone(),
+        can_log_out: configured.log_out,
         overlap: configured.overlap,
         full_read_every: configured.full_read_every,
         page_rows: configured.page_rows,

@@ -39,7 +39,7 @@ use crate::engine::operations::workers::WorkerSet;
 use crate::engine::platform::feed;
 use crate::engine::platform::link::BudgetKind;
 use crate::engine::platform::link::Link;
-use crate::engine::platform::observation;
+use crate::engine::platform::{directory, observation};
 use crate::engine::webhooks::deliver::{self, DeliverParts};
 use crate::platform::budget::Budget;
 use crate::platform::client::Transport;
@@ -181,6 +181,7 @@ impl TenantList {
             offset: std::sync::Mutex::default(),
             meter: Meter::default(),
             feed: std::sync::Mutex::default(),
+            directory: std::sync::Mutex::default(),
             erasures: tokio::sync::Notify::new(),
             subscriptions: std::sync::Mutex::default(),
         };
@@ -212,6 +213,7 @@ impl TenantRuntime {
             roster: roster_in,
         };
         let (feed_link, feed_settings) = (link.clone(), settings.clone());
+        let (directory_link, directory_settings) = (link.clone(), settings.clone());
         let (figures_link, figures_settings) = (link.clone(), settings.clone());
         let (analytics_link, analytics_service) = (link.clone(), self.analytics.clone());
         let (watch_link, watch_settings) = (link.clone(), settings.clone());
@@ -233,6 +235,9 @@ impl TenantRuntime {
         let mut spawn = WorkerSpawner { supervisor, runtime: self };
         spawn.spawn_worker("keeper", move |soft| keeper::run(parts.clone(), soft));
         spawn.spawn_worker("feed", move |soft| feed::run(feed_link.clone(), feed_settings.clone(), soft));
+        spawn.spawn_worker("directory", move |soft| {
+            directory::run(directory_link.clone(), directory_settings.clone(), soft)
+        });
         spawn.spawn_worker("figures", move |soft| figures::run(figures_link.clone(), figures_settings.clone(), soft));
         let anomaly_analytics = analytics_service.clone();
         spawn.spawn_worker("analytics", move |soft| {

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::clock::SharedClock;
 use crate::domain::agents::state::AgentState;
+use crate::domain::agents::unavailable_codes::UnavailableCode;
 use crate::domain::analytics::{AggregationQuery, QuerySpan};
 use crate::domain::ids::{AgentId, PlatformQueryId, QueueId, ReasonCode, SkillId, SubscriptionId};
 use crate::domain::live::figures::{QueueFigures, SkillFigures};
@@ -16,8 +17,8 @@ use crate::domain::time::UtcMicros;
 
 use super::error::{CallError, Failure};
 use super::{
-    Call, Capabilities, Feed, FiguresRead, ListedQueue, PageRequest, Platform, PlatformHealth, QueryState,
-    SnapshotBody, SnapshotReader, Subscription, SubscriptionRequest,
+    Call, Capabilities, Feed, FiguresRead, ListPage, ListedAgent, ListedQueue, ListedTeam, PageRequest, Platform,
+    PlatformHealth, QueryState, SnapshotBody, SnapshotReader, Subscription, SubscriptionRequest,
 };
 
 /// How many changes are remembered; the oldest are dropped first.
@@ -96,8 +97,8 @@ impl Platform for DryRun {
     fn set_state<'a>(&'a self, agent: &'a AgentId, state: &'a AgentState, reason: &'a ReasonCode) -> Call<'a, ()> {
         Box::pin(async move {
             let refused = |failure| Err(CallError::without_request("set the state", failure));
-            if !self.inner.capabilities().settable.contains(state) {
-                return refused(Failure::cannot_set(state));
+            if let Err(failure) = self.inner.check_settable(agent, state, reason) {
+                return refused(failure);
             }
             self.record_change(WithheldChange {
                 at: self.clock.now(),
@@ -123,6 +124,26 @@ impl Platform for DryRun {
 
     fn snapshot<'a>(&'a self, subscription: &'a SubscriptionId) -> Call<'a, SnapshotBody> {
         self.inner.snapshot(subscription)
+    }
+
+    fn teams(&self, skip: usize) -> Call<'_, ListPage<ListedTeam>> {
+        self.inner.teams(skip)
+    }
+
+    fn unavailable_codes<'a>(&'a self, team: &'a ListedTeam) -> Call<'a, Vec<UnavailableCode>> {
+        self.inner.unavailable_codes(team)
+    }
+
+    fn listed_agents<'a>(&'a self, since: Option<&'a str>, skip: usize) -> Call<'a, ListPage<ListedAgent>> {
+        self.inner.listed_agents(since, skip)
+    }
+
+    fn check_settable(&self, agent: &AgentId, state: &AgentState, reason: &ReasonCode) -> Result<(), Failure> {
+        self.inner.check_settable(agent, state, reason)
+    }
+
+    fn is_directory_outdated(&self) -> bool {
+        self.inner.is_directory_outdated()
     }
 
     fn skill_figures<'a>(&'a self, skills: &'a [SkillId]) -> Call<'a, FiguresRead<SkillFigures>> {

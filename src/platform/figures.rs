@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::domain::ids::QueueId;
+use crate::domain::live::figures::Unit;
 
 use super::snapshot::{MAX_DIAGNOSTICS, SnapshotFault};
 
@@ -46,6 +47,28 @@ impl<T> FiguresRead<T> {
             self.more_diagnostics += 1;
         }
     }
+}
+
+/// Returns a figure in its own unit; `None` if it is impossible.
+pub(super) fn figure_value(number: f64, unit: Unit, share: ShareUnit) -> Option<u64> {
+    let scaled = match (unit, share) {
+        (Unit::Count, _) if number.fract() == 0.0 => number,
+        (Unit::Count, _) => return None,
+        (Unit::Seconds | Unit::Millis, _) => number.round(),
+        (Unit::Ppm, ShareUnit::Fraction) => (number * 1e6).round(),
+        (Unit::Ppm, ShareUnit::Percent) => (number * 1e4).round(),
+    };
+    whole_within(scaled, unit.max_value())
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "a whole number from 0 to a limit far below 2⁵³"
+)]
+fn whole_within(number: f64, max: u64) -> Option<u64> {
+    (0.0..=max as f64).contains(&number).then_some(number as u64)
 }
 
 /// A queue in the platform's list.

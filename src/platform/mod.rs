@@ -12,6 +12,7 @@ pub mod breaker;
 pub mod budget;
 pub mod call_share;
 pub mod client;
+pub mod directory;
 pub mod dry_run;
 pub mod error;
 pub mod feed;
@@ -36,12 +37,14 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use crate::domain::agents::state::AgentState;
+use crate::domain::agents::unavailable_codes::UnavailableCode;
 use crate::domain::analytics::{AggregationQuery, QuerySpan};
 use crate::domain::ids::{AgentId, PlatformQueryId, QueueId, ReasonCode, SkillId, SubscriptionId};
 use crate::domain::live::figures::{QueueFigures, SkillFigures};
 use crate::domain::time::UtcMicros;
 
 pub use analytics::{PageRequest, QueryState};
+pub use directory::{ListPage, ListedAgent, ListedTeam};
 pub use error::{CallError, Effect, Failure, PlatformTrouble};
 pub use feed::{Feed, FeedCall, FeedCommand, FeedMessage};
 pub use figures::{FigureDiagnostic, FiguresRead, ListedQueue, MAX_PER_READ, ShareUnit};
@@ -126,6 +129,34 @@ pub trait Platform: Send + Sync + fmt::Debug {
         unsupported("read a query's result")
     }
 
+    /// Lists the teams, from the row after `skip` on. Counts against the request budget, as do
+    /// [`Platform::unavailable_codes`] and [`Platform::listed_agents`].
+    fn teams(&self, _skip: usize) -> Call<'_, ListPage<ListedTeam>> {
+        unsupported("list the teams")
+    }
+
+    /// Lists the unavailable codes of a team. From then on, [`Platform::check_settable`] refuses those that cannot be
+    /// set.
+    fn unavailable_codes<'a>(&'a self, _team: &'a ListedTeam) -> Call<'a, Vec<UnavailableCode>> {
+        unsupported("list a team's unavailable codes")
+    }
+
+    /// Lists the agents, from the row after `skip` on; only those who changed since `since`, if it is a
+    /// [`ListPage::polled_at`].
+    fn listed_agents<'a>(&'a self, _since: Option<&'a str>, _skip: usize) -> Call<'a, ListPage<ListedAgent>> {
+        unsupported("list the agents")
+    }
+
+    /// Returns why a state cannot be set for an agent, as far as is known without a call.
+    fn check_settable(&self, _agent: &AgentId, state: &AgentState, _reason: &ReasonCode) -> Result<(), Failure> {
+        if self.capabilities().settable.contains(state) { Ok(()) } else { Err(Failure::cannot_set(state)) }
+    }
+
+    /// Returns whether an answer of the platform showed that the directory has changed.
+    fn is_directory_outdated(&self) -> bool {
+        false
+    }
+
     /// Returns the health of the connection: counts of calls and the state of the token. Sends nothing.
     fn status(&self) -> PlatformHealth;
 
@@ -157,6 +188,8 @@ pub struct Capabilities {
     pub reports_schedule: bool,
     /// Whether [`Platform::break_required`] has an answer.
     pub reports_breaks: bool,
+    /// Whether there are lists of teams and agents, see [`Platform::listed_agents`].
+    pub has_directory: bool,
     /// Whether there is a [`Platform::feed`].
     pub has_feed: bool,
     /// The shortest interval of a subscription that the platform accepts.

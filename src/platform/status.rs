@@ -31,6 +31,8 @@ pub enum CallKind {
     Queues,
     /// A read of queue figures.
     QueueFigures,
+    /// A read of the directory of teams, codes and agents.
+    Directory,
     /// The submission of an aggregation query. Counts against the reporting budget, as does the next kind.
     AnalyticsSubmit,
     /// A read of an aggregation query's status or of a page of its result.
@@ -55,6 +57,7 @@ impl CallKind {
             Self::SkillFigures => "skill_figures",
             Self::Queues => "queues",
             Self::QueueFigures => "queue_figures",
+            Self::Directory => "directory",
             Self::AnalyticsSubmit => "analytics_submit",
             Self::AnalyticsPage => "analytics_page",
         }

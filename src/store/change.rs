@@ -41,6 +41,8 @@ use crate::domain::webhooks::event::Event;
 pub struct Commit {
     /// Agents that were observed or imported; fields that are not known here keep their stored value.
     pub agents: Vec<AgentWrite>,
+    /// What platforms' directories say of agents.
+    pub directory: Vec<DirectoryWrite>,
     /// Steps of the state history, in the order in which they happened.
     pub history: Vec<HistoryWrite>,
     /// Transitions to insert or replace, as whole rows.
@@ -122,6 +124,7 @@ impl Commit {
         }
         all_empty!(
             agents,
+            directory,
             history,
             transitions,
             calls,
@@ -168,6 +171,32 @@ pub struct AgentWrite {
     pub agent: Agent,
     /// The agent's name in the audit chain, used if the agent has none yet.
     pub subject: SubjectId,
+}
+
+/// What a platform's directory says of agents.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirectoryWrite {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// Whether agents who are not named here are no longer listed.
+    pub is_complete: bool,
+    /// The agents.
+    pub agents: Vec<ListedAgentWrite>,
+}
+
+/// An agent of a platform's directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedAgentWrite {
+    /// The agent.
+    pub agent: Agent,
+    /// The agent's name in the audit chain, used if the agent has none yet.
+    pub subject: SubjectId,
+    /// Whether the account is in use.
+    pub is_active: bool,
+    /// The id of the user account.
+    pub user_id: Option<Arc<str>>,
+    /// The name with which the agent signs in.
+    pub user_name: Option<Arc<str>>,
 }
 
 /// How far a watched series has been judged.

@@ -151,6 +151,12 @@ const MIGRATIONS: &[BuiltInMigration] = &[
         sqlite: include_str!("../../migrations/sqlite/0023_ages_of_subscriptions.sql"),
         postgres: include_str!("../../migrations/postgres/0023_ages_of_subscriptions.sql"),
     },
+    BuiltInMigration {
+        version: 24,
+        name: "platform directory",
+        sqlite: include_str!("../../migrations/sqlite/0024_platform_directory.sql"),
+        postgres: include_str!("../../migrations/postgres/0024_platform_directory.sql"),
+    },
 ];
 
 const SQLITE_TABLE: &str = "SELECT name FROM sqlite_schema WHERE name = '_sqlx_migrations'";

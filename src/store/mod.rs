@@ -44,10 +44,10 @@ pub use batch::PAGE_LIMIT;
 pub use chain::{BadHead, ChainTrust, ChainVerdict, PRUNED_ACTION};
 pub use change::{
     AdherenceChange, AdherenceDay, AgentCounters, AgentSchedule, AgentSkillsWrite, AgentWrite, AnalyticsRows,
-    AuditPrune, CallWrite, ChangeSetRow, ChangeSetWrite, Commit, CommitResult, ExcludedAgent, FiguresWrite,
-    FindingKind, HistoryRow, HistoryWrite, IdempotencyRow, ImportOutcome, JobRun, JobState, NoteWrite, ObservedSpanRow,
-    RuleFinding, RuleMemoryWrite, RuleVersion, ScheduleImport, SeriesProgress, SkillWrite, SubscriptionRow,
-    SubscriptionWrite, TenantStatus,
+    AuditPrune, CallWrite, ChangeSetRow, ChangeSetWrite, Commit, CommitResult, DirectoryWrite, ExcludedAgent,
+    FiguresWrite, FindingKind, HistoryRow, HistoryWrite, IdempotencyRow, ImportOutcome, JobRun, JobState,
+    ListedAgentWrite, NoteWrite, ObservedSpanRow, RuleFinding, RuleMemoryWrite, RuleVersion, ScheduleImport,
+    SeriesProgress, SkillWrite, SubscriptionRow, SubscriptionWrite, TenantStatus,
 };
 pub use checkpoint::CheckpointResult;
 pub use control::{DaemonRow, ProcessIdentity, ProcessRole};

@@ -358,7 +358,10 @@ impl Tenant {
                 let is_named = |state: &AgentState| self.states.platform_name(state).is_some();
                 AgentState::KNOWN.into_iter().filter(is_named).collect()
             }
-            Dialect::Incontact => std::iter::once(AgentState::Ready).chain(self.incontact.codes.states()).collect(),
+            Dialect::Incontact => std::iter::once(AgentState::Ready)
+                .chain(self.incontact.codes.states())
+                .chain(self.incontact.log_out.then_some(AgentState::LoggedOut))
+                .collect(),
         }
     }
 

@@ -41,6 +41,10 @@ pub struct Incontact {
     pub version: String,
     /// The codes that stand for states.
     pub codes: CodeMap,
+    /// Whether agents of the platform's directory join the roster.
+    pub roster: bool,
+    /// Whether agents may be logged out.
+    pub log_out: bool,
     /// The state of an agent in a dialer campaign.
     pub dialer_state: AgentState,
     /// How much earlier than the last poll's instant the next poll begins.
@@ -107,6 +111,23 @@ impl Incontact {
         );
         Self {
             codes: read_codes(section),
+            roster: section.value(
+                reloadable(
+                    "roster",
+                    "Whether all active agents whom the platform lists are observed. Otherwise only those of schedules \
+                     and `agents` are.",
+                ),
+                &kind::boolean(),
+                true,
+            ),
+            log_out: section.value(
+                reloadable(
+                    "log_out",
+                    "Whether people with the right log_out, and rules with then = { log_out = true }, may log agents out.",
+                ),
+                &kind::boolean(),
+                false,
+            ),
             dialer_state: section.value(
                 reloadable("dialer_state", "The state of an agent in a dialer campaign."),
                 &kind::state(),

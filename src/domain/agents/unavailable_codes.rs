@@ -1,8 +1,58 @@
 //! The unavailable codes of a platform that stand for states. A code belongs to a team and is made by the customer, so
 //! the mapping is part of the configuration, and the same number may mean different things in two teams.
 
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
 use super::state::AgentState;
 use crate::domain::ids::{ReasonCode, TeamName};
+
+/// An unavailable code in the platform's list of a team.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UnavailableCode {
+    /// Its number.
+    pub code: i64,
+    /// The name that agents see.
+    pub name: Arc<str>,
+    /// Whether it is in use.
+    pub is_active: bool,
+    /// Whether it stands for wrap-up, so that an agent without a contact cannot be put into it.
+    pub is_after_contact_work: bool,
+    /// The time after which the platform logs out an agent in this state, if it has one.
+    pub timeout: Option<Duration>,
+}
+
+/// Why a code cannot be set.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum CodeFault {
+    /// The team does not have it.
+    Missing,
+    /// It is switched off; its name.
+    Inactive(Arc<str>),
+    /// It stands for wrap-up; its name.
+    AfterContactWork(Arc<str>),
+}
+
+impl fmt::Display for CodeFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("the team does not have it"),
+            Self::Inactive(name) => write!(f, "\"{name}\" is not active"),
+            Self::AfterContactWork(name) => write!(f, "\"{name}\" is for after-contact work"),
+        }
+    }
+}
+
+/// Checks a code against the codes of a team.
+pub fn check_code(code: i64, of_team: &[UnavailableCode]) -> Result<&UnavailableCode, CodeFault> {
+    match of_team.iter().find(|known| known.code == code) {
+        None => Err(CodeFault::Missing),
+        Some(known) if !known.is_active => Err(CodeFault::Inactive(known.name.clone())),
+        Some(known) if known.is_after_contact_work => Err(CodeFault::AfterContactWork(known.name.clone())),
+        Some(known) => Ok(known),
+    }
+}
 
 /// One line of the mapping.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -22,6 +72,19 @@ pub struct CodeRule {
 pub struct CodeMap(pub Vec<CodeRule>);
 
 impl CodeMap {
+    /// Returns the lines that apply to `team` with a code that cannot be set there, and why.
+    pub fn faults(&self, team: &TeamName, of_team: &[UnavailableCode]) -> Vec<(&CodeRule, CodeFault)> {
+        let of_this = |line: &&CodeRule| match &line.team {
+            Some(only) => only == team,
+            // A line for the team comes before one for all.
+            None => !self.0.iter().any(|other| {
+                other.team.as_ref() == Some(team) && (&other.state, &other.reason) == (&line.state, &line.reason)
+            }),
+        };
+        let lines = self.0.iter().filter(of_this);
+        lines.filter_map(|line| Some((line, check_code(line.code, of_team).err()?))).collect()
+    }
+
     /// Returns the code for a state of an agent of `team`. A line for the team comes before one for all teams, and then
     /// one for the reason before one for all reasons.
     pub fn code(&self, team: Option<&TeamName>, state: &AgentState, reason: &ReasonCode) -> Option<i64> {
@@ -51,6 +114,41 @@ impl CodeMap {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_code_that_is_missing_inactive_or_for_wrap_up_is_a_fault_of_its_team() {
+        let code = |code, name: &str, is_active, is_after_contact_work| UnavailableCode {
+            code,
+            name: name.into(),
+            is_active,
+            is_after_contact_work,
+            timeout: None,
+        };
+        let of_team =
+            [code(12, "Break", true, false), code(14, "Old break", false, false), code(19, "Wrap", true, true)];
+        let line =
+            |team: Option<&str>, state, code| CodeRule { state, team: team.map(TeamName::new), reason: None, code };
+        let map = CodeMap(vec![
+            line(None, AgentState::Paused, 12),
+            line(None, AgentState::NotReady, 11),
+            line(None, AgentState::Idle, 99),
+            line(Some("Care"), AgentState::NotReady, 14),
+            line(Some("Care"), AgentState::Idle, 19),
+            line(Some("Sales"), AgentState::Idle, 98),
+        ]);
+        let faults = |team: &str| -> Vec<String> {
+            let faults = map.faults(&TeamName::new(team), &of_team);
+            faults.into_iter().map(|(line, fault)| format!("{} = {}: {fault}", line.state, line.code)).collect()
+        };
+        assert_eq!(
+            faults("Care"),
+            ["NotReady = 14: \"Old break\" is not active", "Idle = 19: \"Wrap\" is for after-contact work"]
+        );
+        assert_eq!(
+            faults("Sales"),
+            ["NotReady = 11: the team does not have it", "Idle = 98: the team does not have it"]
+        );
+    }
 
     #[test]
     fn the_most_specific_line_decides() {

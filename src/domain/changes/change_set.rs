@@ -55,6 +55,8 @@ named_enum! {
         BelowFloor = "below_floor",
         /// Logged out: the platform changes nobody who is.
         LoggedOut = "logged_out",
+        /// The platform has no unavailable code for the state in the agent's team.
+        NotSettable = "not_settable",
         /// No sight has ever shown the agent, or shows him no more.
         Unseen = "unseen",
         /// The last sight is too old to tell what the agent is doing.

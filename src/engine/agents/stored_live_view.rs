@@ -66,7 +66,7 @@ pub async fn read_live_view(
     let configured: HashSet<&AgentId> = configured_agents.iter().collect();
     for stored in reader.agents(tenant).await? {
         let id = &stored.agent.id;
-        if !stored.imported && !configured.contains(id) {
+        if !stored.is_on_roster() && !configured.contains(id) {
             if stored.is_stand_in || !unfinished.contains(id) {
                 continue;
             }

@@ -138,7 +138,7 @@ impl Keeper {
         let (mut remaining, mut newcomers) = (configured_ids.clone(), HashSet::new());
         for stored in self.link.reader.agents(&self.link.tenant).await? {
             let id = stored.agent.id.clone();
-            if !stored.imported && !configured_ids.contains(&id) {
+            if !stored.is_on_roster() && !configured_ids.contains(&id) {
                 continue;
             }
             if self.roster.find(id.as_str()).is_none() {

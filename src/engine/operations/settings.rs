@@ -27,6 +27,8 @@ pub struct TenantSettings {
     pub budget: BudgetSettings,
     /// Subscriptions and polling.
     pub observation: ObservationSettings,
+    /// The platform's directory of agents.
+    pub directory: DirectorySettings,
     /// The live feed.
     pub feed: FeedSettings,
     /// Figures of skills and queues.
@@ -129,6 +131,13 @@ pub struct ObservationSettings {
     pub oversize_bytes: usize,
 }
 
+/// The platform's directory of agents.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DirectorySettings {
+    /// Whether the agents whom it lists join the roster.
+    pub joins_roster: bool,
+}
+
 /// The live feed of one tenant.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FeedSettings {
@@ -211,6 +220,7 @@ pub(crate) mod tests {
                 near_expiry_after: Duration::from_secs(80_000),
                 oversize_bytes: 1_000_000,
             },
+            directory: DirectorySettings { joins_roster: true },
             feed: FeedSettings { enabled: false, silent_after: Duration::from_secs(120) },
             figures: FigureSettings {
                 skills: Vec::new(),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, watch};
 
+use super::directory_state::DirectoryState;
 use super::feed::FeedState;
 use crate::clock::{AgeTracker, SharedClock, SharedRandom};
 use crate::domain::analytics::analytics_run::ConfiguredQuery;
@@ -80,6 +81,8 @@ pub struct Link {
     pub meter: Meter,
     /// The state of the live feed; [`Self::feed`] returns it.
     pub feed: Mutex<FeedState>,
+    /// What is known of the platform's directory; [`Self::directory`] returns it.
+    pub directory: Mutex<DirectoryState>,
     /// Notified when an erasure of an agent is requested.
     pub erasures: Notify,
     /// The subscriptions by number; [`Self::subscriptions`] lists them.
@@ -135,6 +138,16 @@ impl Link {
     /// Updates the state of the live feed.
     pub(in crate::engine) fn update_feed(&self, note: impl FnOnce(&mut FeedState)) {
         note(&mut self.feed.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Returns what is known of the platform's directory.
+    pub fn directory(&self) -> DirectoryState {
+        self.directory.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Updates what is known of the platform's directory.
+    pub(in crate::engine) fn update_directory(&self, update: impl FnOnce(&mut DirectoryState)) {
+        update(&mut self.directory.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Returns the subscriptions that have delivered a snapshot, by number.

@@ -9,7 +9,7 @@ use crate::domain::ids::{QueueId, SkillId};
 use crate::domain::live::figures::{Measure, QUEUE_MEASURES, QueueFigures, SKILL_MEASURES, SkillFigures, Unit};
 use crate::platform::client::ApiReply;
 use crate::platform::error::Failure;
-use crate::platform::figures::{FiguresRead, ListedQueue, ShareUnit};
+use crate::platform::figures::{FiguresRead, ListedQueue, ShareUnit, figure_value};
 use crate::platform::snapshot::SnapshotFault;
 use crate::platform::text::{id_of, truncated};
 
@@ -148,24 +148,7 @@ fn parse_figure(value: Option<&Value>, unit: Unit, share: ShareUnit) -> Result<O
         None | Some(Value::Null) => return Ok(None),
         Some(value) => value.as_f64().ok_or(ImpossibleValue)?,
     };
-    let scaled = match (unit, share) {
-        (Unit::Count, _) if number.fract() == 0.0 => number,
-        (Unit::Count, _) => return Err(ImpossibleValue),
-        (Unit::Seconds | Unit::Millis, _) => number.round(),
-        (Unit::Ppm, ShareUnit::Fraction) => (number * 1e6).round(),
-        (Unit::Ppm, ShareUnit::Percent) => (number * 1e4).round(),
-    };
-    whole_within(scaled, unit.max_value()).map(Some).ok_or(ImpossibleValue)
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    clippy::cast_precision_loss,
-    reason = "a whole number from 0 to a limit far below 2⁵³"
-)]
-fn whole_within(number: f64, max: u64) -> Option<u64> {
-    (0.0..=max as f64).contains(&number).then_some(number as u64)
+    figure_value(number, unit, share).map(Some).ok_or(ImpossibleValue)
 }
 
 #[cfg(test)]

@@ -232,6 +232,7 @@ impl Platform for GuidePlatform {
             settable,
             reports_schedule: true,
             reports_breaks: true,
+            has_directory: false,
             has_feed: true,
             min_interval: MIN_INTERVAL,
             subscription_lifetime: Some(SUBSCRIPTION_LIFETIME),

@@ -3,32 +3,40 @@
 //! It has no subscriptions: one poll shows all agents, mostly only those who changed. The facts it rests on, with what is
 //! not proven yet, are in `docs/platforms.md`.
 
+mod known_directory;
+mod lists;
 mod poll;
 mod reader;
+mod skills;
 mod states;
 #[cfg(test)]
 mod tests;
 mod tokens;
 mod wire;
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Method;
 
 use crate::clock::SharedClock;
 use crate::domain::agents::state::AgentState;
-use crate::domain::agents::unavailable_codes::CodeMap;
-use crate::domain::ids::{AgentId, ReasonCode, SubscriptionId};
+use crate::domain::agents::unavailable_codes::{CodeMap, UnavailableCode};
+use crate::domain::ids::{AgentId, QueueId, ReasonCode, SkillId, SubscriptionId};
+use crate::domain::live::figures::{QueueFigures, SkillFigures};
 
 use super::api_client::{ApiClient, ApiRequest};
 use super::client::{ApiReply, ClientError, ClientSettings, HttpCaller, Transport};
 use super::error::{CallError, Failure, excerpt};
 use super::token::TokenSource;
-use super::{Answer, Call, CallKind, Capabilities, Platform, PlatformHealth, SnapshotBody, SnapshotReader};
+use super::{
+    Answer, Call, CallKind, Capabilities, FiguresRead, ListPage, ListedAgent, ListedQueue, ListedTeam, Platform,
+    PlatformHealth, SnapshotBody, SnapshotReader,
+};
 
+use known_directory::KnownDirectory;
 use poll::{PageOf, Polls};
-use reader::{StatesReader, Teams};
+use reader::StatesReader;
 use tokens::AccessKeyTokens;
 
 pub use states::StateReading;
@@ -48,6 +56,8 @@ pub struct IncontactSettings {
     pub codes: CodeMap,
     /// The state of an agent in a dialer campaign.
     pub dialer: AgentState,
+    /// Whether agents may be logged out.
+    pub can_log_out: bool,
     /// How much earlier than the last poll's instant the next one begins.
     pub overlap: Duration,
     /// The time between two reads of all agents.
@@ -66,7 +76,8 @@ pub struct IncontactPlatform {
     api: ApiClient,
     states: Arc<StateReading>,
     polls: Arc<Polls>,
-    teams: Arc<Teams>,
+    directory: Arc<KnownDirectory>,
+    can_log_out: bool,
     overlap: Duration,
     full_read_every: Duration,
     page_rows: usize,
@@ -95,27 +106,13 @@ impl IncontactPlatform {
             },
             states: Arc::new(states),
             polls: Arc::default(),
-            teams: Arc::default(),
+            directory: Arc::default(),
+            can_log_out: settings.can_log_out,
             overlap: settings.overlap,
             full_read_every: settings.full_read_every,
             page_rows: settings.page_rows,
             page_limit: settings.page_limit,
         })
-    }
-
-    /// Returns the query of a state request.
-    fn state_query(&self, agent: &AgentId, state: &AgentState, reason: &ReasonCode) -> Result<String, Failure> {
-        if *state == AgentState::Ready {
-            return Ok("state=Available".to_owned());
-        }
-        let team = self.teams.lock().unwrap_or_else(PoisonError::into_inner).get(agent).cloned();
-        let code = self.states.codes.code(team.as_ref(), state, reason).ok_or_else(|| Failure::Unsupported {
-            what: match &team {
-                Some(team) => format!("set the state {state}: the tenant's codes have none for it and the team {team}"),
-                None => format!("set the state {state}: the tenant's codes have none for it"),
-            },
-        })?;
-        Ok(format!("state=Unavailable&outStateId={code}"))
     }
 
     async fn send_state(
@@ -124,15 +121,82 @@ impl IncontactPlatform {
         state: &AgentState,
         reason: &ReasonCode,
     ) -> Result<Answer<()>, CallError> {
+        if *state == AgentState::LoggedOut {
+            return self.send_logout(agent).await;
+        }
         let (segments, purpose) = (["agents", agent.as_str(), "state"], "set the state");
-        let query =
-            self.state_query(agent, state, reason).map_err(|failure| CallError::without_request(purpose, failure))?;
+        let refused = |failure| CallError::without_request(purpose, failure);
+        let query = if *state == AgentState::Ready {
+            "state=Available".to_owned()
+        } else {
+            let code = self.directory.code_for(&self.states.codes, agent, state, reason).map_err(refused)?;
+            format!("state=Unavailable&outStateId={code}")
+        };
         let request = ApiRequest {
             query: Some(query),
             scope: None,
             ..ApiRequest::post(CallKind::State, purpose, &segments, "", None)
         };
+        let answer = self.api.send(request, |_, _| Ok(())).await;
+        if matches!(&answer, Err(CallError { failure: Failure::Rejected { status: 400 | 409, .. }, .. })) {
+            self.directory.mark_outdated();
+        }
+        answer
+    }
+
+    async fn send_logout(&self, agent: &AgentId) -> Result<Answer<()>, CallError> {
+        let (segments, purpose) = (["agents", agent.as_str(), "logout"], "log out");
+        if !self.can_log_out {
+            let failure = Failure::cannot_set(&AgentState::LoggedOut);
+            return Err(CallError::without_request(purpose, failure));
+        }
+        let request = ApiRequest { scope: None, ..ApiRequest::post(CallKind::State, purpose, &segments, "", None) };
         self.api.send(request, |_, _| Ok(())).await
+    }
+
+    /// Reads a list once.
+    async fn read_list<T>(
+        &self,
+        kind: CallKind,
+        purpose: &'static str,
+        segments: &[&str],
+        query: &[(&str, &str)],
+        read: impl FnOnce(&ApiReply, &[&str]) -> Result<T, Failure>,
+    ) -> Result<Answer<T>, CallError> {
+        let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
+        let request = ApiRequest {
+            query: Some(query),
+            scope: None,
+            limit: self.page_limit,
+            ..ApiRequest::get(kind, purpose, segments, "")
+        };
+        self.api.send(request, |reply, secrets| read(reply, secrets)).await
+    }
+
+    /// Reads a page of the directory.
+    async fn read_directory<T>(
+        &self,
+        list: &'static str,
+        purpose: &'static str,
+        since: Option<&str>,
+        skip: usize,
+        read: impl FnOnce(&ApiReply, &[&str]) -> Result<T, Failure>,
+    ) -> Result<Answer<T>, CallError> {
+        let (top, skip) = (self.page_rows.to_string(), skip.to_string());
+        let mut query = vec![("top", &*top), ("skip", &*skip)];
+        // Spelled otherwise than for states.
+        query.extend(since.map(|since| ("updateSince", since)));
+        self.read_list(CallKind::Directory, purpose, &[list], &query, read).await
+    }
+
+    async fn read_skills<T>(
+        &self,
+        kind: CallKind,
+        purpose: &'static str,
+        read: impl FnOnce(&ApiReply, &[&str]) -> Result<T, Failure>,
+    ) -> Result<Answer<T>, CallError> {
+        let top = self.page_rows.to_string();
+        self.read_list(kind, purpose, &["skills", "activity"], &[("top", &*top)], read).await
     }
 
     fn states_query(&self, page: &PageOf) -> String {
@@ -185,10 +249,14 @@ fn error_text(reply: &ApiReply, secrets: &[&str]) -> String {
 impl Platform for IncontactPlatform {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
-            settable: std::iter::once(AgentState::Ready).chain(self.states.codes.states()).collect(),
-            can_log_out: false,
+            settable: std::iter::once(AgentState::Ready)
+                .chain(self.states.codes.states())
+                .chain(self.can_log_out.then_some(AgentState::LoggedOut))
+                .collect(),
+            can_log_out: self.can_log_out,
             reports_schedule: false,
             reports_breaks: false,
+            has_directory: true,
             has_feed: false,
             min_interval: MIN_INTERVAL,
             subscription_lifetime: None,
@@ -204,6 +272,54 @@ impl Platform for IncontactPlatform {
         Box::pin(self.read_states())
     }
 
+    fn skill_figures<'a>(&'a self, skills: &'a [SkillId]) -> Call<'a, FiguresRead<SkillFigures>> {
+        Box::pin(self.read_skills(CallKind::SkillFigures, "read skill figures", |reply, secrets| {
+            skills::read_skills(reply, skills, secrets)
+        }))
+    }
+
+    fn queues(&self) -> Call<'_, Vec<ListedQueue>> {
+        Box::pin(self.read_skills(CallKind::Queues, "list the queues", skills::read_queue_list))
+    }
+
+    fn queue_figures<'a>(&'a self, queues: &'a [QueueId]) -> Call<'a, FiguresRead<QueueFigures>> {
+        Box::pin(self.read_skills(CallKind::QueueFigures, "read queue figures", |reply, secrets| {
+            skills::read_queues(reply, queues, secrets)
+        }))
+    }
+
+    fn teams(&self, skip: usize) -> Call<'_, ListPage<ListedTeam>> {
+        Box::pin(self.read_directory("teams", "list the teams", None, skip, lists::read_teams))
+    }
+
+    fn unavailable_codes<'a>(&'a self, team: &'a ListedTeam) -> Call<'a, Vec<UnavailableCode>> {
+        let read = async move {
+            let segments = ["teams", &*team.id, "unavailable-codes"];
+            let purpose = "list a team's unavailable codes";
+            let codes = self.read_list(CallKind::Directory, purpose, &segments, &[], lists::read_codes).await?;
+            self.directory.record_codes(&team.name, &codes.value);
+            Ok(codes)
+        };
+        Box::pin(read)
+    }
+
+    fn listed_agents<'a>(&'a self, since: Option<&'a str>, skip: usize) -> Call<'a, ListPage<ListedAgent>> {
+        Box::pin(self.read_directory("agents", "list the agents", since, skip, lists::read_agents))
+    }
+
+    fn check_settable(&self, agent: &AgentId, state: &AgentState, reason: &ReasonCode) -> Result<(), Failure> {
+        match state {
+            AgentState::Ready => Ok(()),
+            AgentState::LoggedOut if self.can_log_out => Ok(()),
+            AgentState::LoggedOut => Err(Failure::cannot_set(state)),
+            _ => self.directory.code_for(&self.states.codes, agent, state, reason).map(drop),
+        }
+    }
+
+    fn is_directory_outdated(&self) -> bool {
+        self.directory.is_outdated()
+    }
+
     fn status(&self) -> PlatformHealth {
         PlatformHealth { calls: self.api.calls.clone(), token: self.api.tokens.status() }
     }
@@ -214,7 +330,7 @@ impl Platform for IncontactPlatform {
             agents,
             Arc::clone(&self.states),
             Arc::clone(&self.polls),
-            Arc::clone(&self.teams),
+            Arc::clone(&self.directory),
             self.overlap,
         ))
     }

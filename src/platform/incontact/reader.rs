@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::BuildHasher as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use foldhash::quality::RandomState;
@@ -16,12 +16,11 @@ use crate::platform::snapshot::{
 };
 use crate::platform::text;
 
+use super::known_directory::KnownDirectory;
+use super::lists::full_name;
 use super::poll::Polls;
 use super::states::StateReading;
-use super::wire::{Item, StateRow, StatesPage};
-
-/// The teams of the agents who were read, by the platform's name.
-pub(super) type Teams = Mutex<HashMap<AgentId, TeamName>>;
+use super::wire::{Page, StateRow, parse_instant, parse_page};
 
 /// Reads the states of the agents of one tenant.
 #[derive(Debug)]
@@ -30,7 +29,7 @@ pub(super) struct StatesReader {
     index: HashMap<AgentId, usize, RandomState>,
     states: Arc<StateReading>,
     polls: Arc<Polls>,
-    teams: Arc<Teams>,
+    directory: Arc<KnownDirectory>,
     overlap: Duration,
     hasher: RandomState,
     /// For each agent, the fingerprint of what was last returned.
@@ -78,7 +77,7 @@ impl StatesReader {
         agents: &[AgentId],
         states: Arc<StateReading>,
         polls: Arc<Polls>,
-        teams: Arc<Teams>,
+        directory: Arc<KnownDirectory>,
         overlap: Duration,
     ) -> Self {
         Self {
@@ -86,7 +85,7 @@ impl StatesReader {
             index: agents.iter().enumerate().map(|(place, agent)| (agent.clone(), place)).collect(),
             states,
             polls,
-            teams,
+            directory,
             overlap,
             hasher: RandomState::default(),
             fingerprints: vec![None; agents.len()],
@@ -120,13 +119,9 @@ impl StatesReader {
             self.partial.add_diagnostic(number, Some(agent.clone()), SnapshotFault::BadInstant);
         }
         if let Some(team) = &team {
-            self.teams.lock().unwrap_or_else(PoisonError::into_inner).insert(agent.clone(), team.clone());
+            self.directory.record_team(&agent, team);
         }
-        let name = match (row.first_name.text(), row.last_name.text()) {
-            (Some(first), Some(last)) => Some(format!("{first} {last}")),
-            (Some(name), None) | (None, Some(name)) => Some(name.to_owned()),
-            (None, None) => None,
-        };
+        let name = full_name(&row.first_name, &row.last_name);
         let queue = row.skill_name.text().map(text::truncated).filter(|_| state.is_on_contact());
         let observation = AgentObservation {
             agent,
@@ -150,15 +145,8 @@ impl StatesReader {
     /// Reads a page and returns whether the read is complete, or what is wrong with the page.
     fn read_page(&mut self, body: &[u8]) -> Result<bool, String> {
         let not_states = || format!("expected agents' states, got {} bytes that are something else", body.len());
-        // Half a surrogate pair in a name must not cost the page.
-        let repaired;
-        let page: Item<StatesPage<'_>> = if let Ok(page) = serde_json::from_slice(body) {
-            page
-        } else {
-            repaired = text::repair(body).ok_or_else(not_states)?;
-            serde_json::from_str(&repaired).map_err(|_| not_states())?
-        };
-        let page = page.0.ok_or_else(not_states)?;
+        let mut repaired = String::new();
+        let page: Page<'_, StateRow<'_>> = parse_page(body, &mut repaired).ok_or_else(not_states)?;
         let rows = page.rows.ok_or_else(not_states)?;
         // A platform that ignores `skip` would be asked for pages without end.
         let fingerprint = self.hasher.hash_one(body);
@@ -246,10 +234,4 @@ impl SnapshotReader for StatesReader {
         self.partial = Partial::default();
         self.fingerprints.fill(None);
     }
-}
-
-/// Parses an instant: RFC 3339, or without an offset, which then is UTC.
-fn parse_instant(text: &str) -> Option<UtcMicros> {
-    let text = text.trim();
-    text.parse().ok().or_else(|| format!("{text}Z").parse().ok())
 }

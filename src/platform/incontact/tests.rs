@@ -1,5 +1,7 @@
 //! The adapter against raw servers: tokens, pages of states, deltas, and refusals.
 
+mod lists;
+
 use std::sync::Arc;
 
 use axum::response::Response;
@@ -36,6 +38,7 @@ fn settings(url: &reqwest::Url) -> IncontactSettings {
             code: 12,
         }]),
         dialer: AgentState::OnContact,
+        can_log_out: false,
         overlap: Duration::from_secs(2),
         full_read_every: Duration::from_secs(300),
         page_rows: 2,

@@ -6,6 +6,15 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use crate::domain::time::UtcMicros;
+use crate::platform::text;
+
+/// Parses an instant: RFC 3339, or without an offset, which then is UTC.
+pub(super) fn parse_instant(text: &str) -> Option<UtcMicros> {
+    let text = text.trim();
+    text.parse().ok().or_else(|| format!("{text}Z").parse().ok())
+}
+
 /// A value that is no list and no object.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub(super) enum Scalar<'a> {
@@ -13,12 +22,14 @@ pub(super) enum Scalar<'a> {
     Text(Cow<'a, str>),
     /// A number without a fraction.
     Integer(i64),
+    /// A number with a fraction.
+    Fraction(f64),
     /// True or false.
     Flag(bool),
     /// `null`, or no value at all.
     #[default]
     Null,
-    /// Another number, a list or an object.
+    /// A number that is too large, a list or an object.
     Other,
 }
 
@@ -27,6 +38,17 @@ impl Scalar<'_> {
     pub(super) fn integer(&self) -> Option<i64> {
         match self {
             Self::Integer(number) => Some(*number),
+            Self::Text(text) => text.trim().parse().ok(),
+            Self::Fraction(_) | Self::Flag(_) | Self::Null | Self::Other => None,
+        }
+    }
+
+    /// Returns a number, also if it is written as text.
+    #[expect(clippy::cast_precision_loss, reason = "figures are far below 2⁵³")]
+    pub(super) fn number(&self) -> Option<f64> {
+        match self {
+            Self::Integer(number) => Some(*number as f64),
+            Self::Fraction(number) => Some(*number),
             Self::Text(text) => text.trim().parse().ok(),
             Self::Flag(_) | Self::Null | Self::Other => None,
         }
@@ -39,7 +61,7 @@ impl Scalar<'_> {
             Self::Text(text) if text.eq_ignore_ascii_case("true") => Some(true),
             Self::Text(text) if text.eq_ignore_ascii_case("false") => Some(false),
             Self::Integer(number @ (0 | 1)) => Some(*number == 1),
-            Self::Integer(_) | Self::Text(_) | Self::Null | Self::Other => None,
+            Self::Integer(_) | Self::Fraction(_) | Self::Text(_) | Self::Null | Self::Other => None,
         }
     }
 
@@ -47,7 +69,7 @@ impl Scalar<'_> {
     pub(super) fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text.trim()).filter(|text| !text.is_empty()),
-            Self::Integer(_) | Self::Flag(_) | Self::Null | Self::Other => None,
+            Self::Integer(_) | Self::Fraction(_) | Self::Flag(_) | Self::Null | Self::Other => None,
         }
     }
 
@@ -56,7 +78,7 @@ impl Scalar<'_> {
         match self {
             Self::Integer(number) => Some(number.to_string()),
             Self::Text(_) => self.text().map(str::to_owned),
-            Self::Flag(_) | Self::Null | Self::Other => None,
+            Self::Fraction(_) | Self::Flag(_) | Self::Null | Self::Other => None,
         }
     }
 }
@@ -83,8 +105,8 @@ impl<'de> Deserialize<'de> for Scalar<'de> {
                 Ok(i64::try_from(number).map_or(Scalar::Other, Scalar::Integer))
             }
 
-            fn visit_f64<E>(self, _number: f64) -> Result<Self::Value, E> {
-                Ok(Scalar::Other)
+            fn visit_f64<E>(self, number: f64) -> Result<Self::Value, E> {
+                Ok(Scalar::Fraction(number))
             }
 
             fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
@@ -158,6 +180,58 @@ scalars! {
     }
 }
 
+scalars! {
+    /// A row of `agents`.
+    AgentRow {
+        agent_id: "agentId",
+        user_id: "userId",
+        user_name: "userName",
+        first_name: "firstName",
+        last_name: "lastName",
+        team_name: "teamName",
+        time_zone: "timeZone",
+        is_active: "isActive",
+    }
+}
+
+scalars! {
+    /// A row of `teams`.
+    TeamRow {
+        team_id: "teamId",
+        name: "teamName",
+        is_active: "isActive",
+    }
+}
+
+scalars! {
+    /// A row of `unavailableCodes`.
+    CodeRow {
+        code: "outStateId" | "id",
+        name: "outStateName" | "name",
+        is_active: "isActive",
+        is_acw: "isAcw",
+        timeout: "agentTimeoutMins" | "agentTimeout",
+    }
+}
+
+scalars! {
+    /// A row of `skillActivity`.
+    SkillRow {
+        skill_id: "skillId",
+        name: "skillName",
+        is_active: "isActive",
+        queued: "queueCount",
+        active: "contactsActive",
+        earliest: "earliestQueueTime",
+        server_time: "serverTime",
+        service_level: "serviceLevel",
+        available: "agentsAvailable" | "agentsAvaliable",
+        logged_in: "agentsLoggedIn",
+        working: "agentsWorking",
+        in_acw: "agentsACW",
+    }
+}
+
 /// A struct that is filled field by field.
 pub(super) trait Record<'de>: Default {
     /// Reads the value of a field, or skips it.
@@ -218,32 +292,72 @@ impl<'de, T: Record<'de>> Deserialize<'de> for Item<T> {
     }
 }
 
-/// A page of the agents' states.
-#[derive(Default)]
-pub(super) struct StatesPage<'a> {
+/// A row of a list, and the names that the list has in an answer.
+pub(super) trait Row<'de>: Record<'de> {
+    /// The names of the list.
+    const LISTS: &'static [&'static str];
+}
+
+impl<'de> Row<'de> for StateRow<'de> {
+    const LISTS: &'static [&'static str] = &["agentStates"];
+}
+
+impl<'de> Row<'de> for AgentRow<'de> {
+    const LISTS: &'static [&'static str] = &["agents"];
+}
+
+impl<'de> Row<'de> for TeamRow<'de> {
+    const LISTS: &'static [&'static str] = &["teams"];
+}
+
+impl<'de> Row<'de> for CodeRow<'de> {
+    const LISTS: &'static [&'static str] = &["unavailableCodes"];
+}
+
+impl<'de> Row<'de> for SkillRow<'de> {
+    const LISTS: &'static [&'static str] = &["skillActivity"];
+}
+
+/// A page of a list.
+pub(super) struct Page<'a, R> {
     /// The rows; `None` for one that is no object.
-    pub(super) rows: Option<Vec<Item<StateRow<'a>>>>,
+    pub(super) rows: Option<Vec<Item<R>>>,
     /// The number of rows on all pages.
     pub(super) total: Scalar<'a>,
+    /// The number of agents whom the platform does not show.
+    pub(super) hidden: Scalar<'a>,
     /// The instant to ask from next time.
     pub(super) last_poll_time: Scalar<'a>,
 }
 
-impl<'de> Record<'de> for StatesPage<'de> {
+impl<R> Default for Page<'_, R> {
+    fn default() -> Self {
+        Self { rows: None, total: Scalar::Null, hidden: Scalar::Null, last_poll_time: Scalar::Null }
+    }
+}
+
+impl<'de, R: Row<'de>> Record<'de> for Page<'de, R> {
     fn set<A: MapAccess<'de>>(&mut self, name: &str, fields: &mut A) -> Result<(), A::Error> {
-        if name.eq_ignore_ascii_case("agentStates") {
+        if R::LISTS.iter().any(|known| name.eq_ignore_ascii_case(known)) {
             self.rows = fields.next_value()?;
         } else if name.eq_ignore_ascii_case("totalRecords") {
             self.total = fields.next_value()?;
+        } else if name.eq_ignore_ascii_case("hiddenAgents") {
+            self.hidden = fields.next_value()?;
         } else if name.eq_ignore_ascii_case("lastPollTime") {
             self.last_poll_time = fields.next_value()?;
         } else if name.eq_ignore_ascii_case("resultSet") {
             // Older versions put everything into it.
             if let Item(Some(inner)) = fields.next_value::<Item<Self>>()? {
                 self.rows = self.rows.take().or(inner.rows);
-                self.total = if self.total == Scalar::Null { inner.total } else { std::mem::take(&mut self.total) };
-                if self.last_poll_time == Scalar::Null {
-                    self.last_poll_time = inner.last_poll_time;
+                for (outer, inner) in [
+                    (&mut self.total, inner.total),
+                    (&mut self.hidden, inner.hidden),
+                    (&mut self.last_poll_time, inner.last_poll_time),
+                ] {
+                    if *outer == Scalar::Null {
+                        *outer = inner;
+                    }
                 }
             }
         } else {
@@ -253,12 +367,24 @@ impl<'de> Record<'de> for StatesPage<'de> {
     }
 }
 
+/// Parses a page. Texts with half a surrogate pair are repaired into `repaired`, so that one name does not cost the page.
+/// Returns `None` if the body is something else.
+pub(super) fn parse_page<'a, R: Row<'a>>(body: &'a [u8], repaired: &'a mut String) -> Option<Page<'a, R>> {
+    let page: Item<Page<'a, R>> = if let Ok(page) = serde_json::from_slice(body) {
+        page
+    } else {
+        *repaired = text::repair(body)?;
+        serde_json::from_str(repaired).ok()?
+    };
+    page.0.filter(|page| page.rows.is_some())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn page(json: &str) -> StatesPage<'_> {
-        serde_json::from_str::<Item<StatesPage<'_>>>(json).expect("JSON").0.expect("an object")
+    fn page(json: &str) -> Page<'_, StateRow<'_>> {
+        serde_json::from_str::<Item<Page<'_, StateRow<'_>>>>(json).expect("JSON").0.expect("an object")
     }
 
     #[test]
@@ -282,6 +408,6 @@ mod tests {
         let page = page(r#"{"agentStates": [1, "x", null, [{}], true, 1.5, -3, {"agentId": 2.5}, {"agentId": [2]}]}"#);
         let rows = page.rows.expect("rows");
         assert_eq!(rows.iter().filter(|row| row.0.is_none()).count(), 7);
-        assert!(rows.iter().flat_map(|row| &row.0).all(|row| row.agent_id == Scalar::Other));
+        assert!(rows.iter().flat_map(|row| &row.0).all(|row| row.agent_id.id().is_none()));
     }
 }

@@ -10,18 +10,21 @@ use super::{
     transition, uuid, verified_length,
 };
 use crate::clock::ClockReading;
+use crate::domain::agents::agent::Agent;
 use crate::domain::agents::state::AgentState;
 use crate::domain::audit::{Hash, note_hash};
 use crate::domain::changes::transition::TransitionStatus;
-use crate::domain::ids::{TenantId, TransitionId};
+use crate::domain::ids::{SubjectId, TenantId, TransitionId};
 use crate::domain::jobs::job::{JobKey, JobOutcome};
 use crate::store::{
-    AgentCounters, CallWrite, IdempotencyRow, JobRun, JobState, NoteWrite, OutboxChange, ReadError, RuleMemoryWrite,
-    RuleVersion, SubscriptionRow, SubscriptionWrite, TenantStatus,
+    AgentCounters, CallWrite, DirectoryWrite, IdempotencyRow, JobRun, JobState, ListedAgentWrite, NoteWrite,
+    OutboxChange, ReadError, RuleMemoryWrite, RuleVersion, StoredAgent, SubscriptionRow, SubscriptionWrite,
+    TenantStatus,
 };
 
 on_each_engine!(
     a_change_is_read_back_as_it_was_written,
+    the_platforms_directory_comes_before_schedules_and_puts_agents_on_the_roster,
     a_refused_change_leaves_nothing_and_the_chain_goes_on,
     a_bad_change_does_not_fail_its_neighbours,
     entries_cannot_be_changed_and_deleted_only_below_a_checkpoint,
@@ -176,6 +179,54 @@ async fn a_change_is_read_back_as_it_was_written(place: TestDatabase) {
     assert_eq!(reader.rule_versions(&acme()).await.expect("reads"), written.rules);
     assert_eq!(reader.tenant_status(&acme()).await.expect("reads"), written.tenant_status[0]);
     assert_eq!(verified_length(reader).await, 2);
+    store.close().await;
+}
+
+async fn the_platforms_directory_comes_before_schedules_and_puts_agents_on_the_roster(place: TestDatabase) {
+    let store = place.open().await;
+    let listed = |id: &str, name: Option<&str>, is_active| ListedAgentWrite {
+        agent: Agent { id: id.into(), name: name.map(Into::into), team: Some("green".into()), zone: None },
+        subject: SubjectId(uuid(u128::from(id.as_bytes()[id.len() - 1]))),
+        is_active,
+        user_id: Some(format!("uuid-{id}").into()),
+        user_name: None,
+    };
+    let write = async |is_complete, agents: Vec<ListedAgentWrite>| {
+        let directory = vec![DirectoryWrite { tenant: acme(), is_complete, agents }];
+        store.writer().commit(Commit { directory, ..Commit::default() }).await.expect("commits");
+    };
+    let imported = async |id: &str| {
+        store
+            .writer()
+            .commit(Commit { agents: vec![agent_write(id, 900)], ..Commit::default() })
+            .await
+            .expect("commits");
+    };
+    let agents = async || {
+        let agents = store.reader().agents(&acme()).await.expect("reads");
+        let of = |known: &StoredAgent| {
+            let name = known.agent.name.as_deref().unwrap_or_default().to_owned();
+            (known.agent.id.to_string(), name, known.agent.team.clone().expect("a team").to_string(), known.listed)
+        };
+        agents.iter().map(of).collect::<Vec<_>>()
+    };
+    let row = |id: &str, name: &str, team: &str, listed| (id.to_owned(), name.to_owned(), team.to_owned(), listed);
+    imported("u_1").await;
+    write(true, vec![listed("u_1", None, true), listed("u_2", Some("Bob"), true), listed("u_3", None, false)]).await;
+    let known = [row("u_1", "Ida", "green", true), row("u_2", "Bob", "green", true), row("u_3", "", "green", false)];
+    assert_eq!(agents().await, known);
+    // A schedule fills in what the directory does not say.
+    imported("u_2").await;
+    imported("u_3").await;
+    let known = [row("u_1", "Ida", "green", true), row("u_2", "Bob", "green", true), row("u_3", "Ida", "blue", false)];
+    assert_eq!(agents().await, known);
+    // Changes leave the others listed; a complete directory does not.
+    write(false, vec![listed("u_3", Some("Cy"), true)]).await;
+    assert!(agents().await.iter().all(|known| known.3));
+    write(true, vec![listed("u_3", Some("Cy"), true)]).await;
+    assert_eq!(agents().await.iter().map(|known| known.3).collect::<Vec<_>>(), [false, false, true]);
+    let stored = store.reader().agent(&acme(), &"u_3".into()).await.expect("reads").expect("stored");
+    assert_eq!((stored.user_id.as_deref(), stored.is_on_roster(), stored.imported), (Some("uuid-u_3"), true, false));
     store.close().await;
 }
 

@@ -242,6 +242,8 @@ const MANY: &[ManyRows] = &[
     adherence::SET_BASIS,
     agents::UPSERT_AGENTS,
     agents::ADD_SUBJECTS,
+    agents::UNLIST,
+    agents::UPSERT_LISTED,
     analytics::SET,
     analytics::ADD_ROWS,
     audit::ADD_ENTRIES,

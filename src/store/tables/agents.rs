@@ -15,15 +15,28 @@ use crate::domain::agents::agent::Agent;
 use crate::domain::ids::{AgentId, SubjectId, TeamName, TenantId};
 use crate::store::batch::{self, ManyRows, Transaction, Values};
 use crate::store::cells::Cells;
-use crate::store::change::AgentWrite;
+use crate::store::change::{AgentWrite, DirectoryWrite};
 use crate::store::error::{CommitError, ReadError};
 use crate::store::reader::Reader;
 
 pub(in crate::store) const UPSERT_AGENTS: ManyRows = ManyRows {
     head: "INSERT INTO agents (tenant, id, name, team, zone) VALUES",
     width: 5,
+    // What the platform's directory says of an agent comes before what a schedule says.
+    tail: "ON CONFLICT (tenant, id) DO UPDATE SET \
+           name = CASE agents.listed WHEN 1 THEN COALESCE(agents.name, excluded.name) ELSE COALESCE(excluded.name, agents.name) END, \
+           team = CASE agents.listed WHEN 1 THEN COALESCE(agents.team, excluded.team) ELSE COALESCE(excluded.team, agents.team) END, \
+           zone = CASE agents.listed WHEN 1 THEN COALESCE(agents.zone, excluded.zone) ELSE COALESCE(excluded.zone, agents.zone) END",
+};
+/// Marks all agents of a tenant as not listed, before a complete directory is written.
+pub(in crate::store) const UNLIST: ManyRows =
+    ManyRows { head: "UPDATE agents SET listed = 0 WHERE listed = 1 AND tenant IN (VALUES", width: 1, tail: ")" };
+pub(in crate::store) const UPSERT_LISTED: ManyRows = ManyRows {
+    head: "INSERT INTO agents (tenant, id, name, team, zone, listed, user_id, user_name) VALUES",
+    width: 8,
     tail: "ON CONFLICT (tenant, id) DO UPDATE SET name = COALESCE(excluded.name, agents.name), \
-           team = COALESCE(excluded.team, agents.team), zone = COALESCE(excluded.zone, agents.zone)",
+           team = COALESCE(excluded.team, agents.team), zone = COALESCE(excluded.zone, agents.zone), \
+           listed = excluded.listed, user_id = excluded.user_id, user_name = excluded.user_name",
 };
 pub(in crate::store) const ADD_SUBJECTS: ManyRows = ManyRows {
     head: "INSERT INTO subjects (tenant, agent, subject) VALUES",
@@ -33,7 +46,7 @@ pub(in crate::store) const ADD_SUBJECTS: ManyRows = ManyRows {
 macro_rules! selecting {
     ($rest:literal) => {
         concat!(
-            "SELECT a.tenant, a.id, a.name, a.team, a.zone, a.erasing_since, a.erased_at, s.subject, CASE WHEN a.erasing_since IS NULL \
+            "SELECT a.tenant, a.id, a.name, a.team, a.zone, a.listed, a.user_id, a.user_name, a.erasing_since, a.erased_at, s.subject, CASE WHEN a.erasing_since IS NULL \
              AND a.erased_at IS NULL AND EXISTS (\
              SELECT 1 FROM schedule_coverage c WHERE c.tenant = a.tenant AND c.agent = a.id AND c.version_from <= \
              COALESCE((SELECT MAX(v.version) FROM schedule_versions v WHERE v.tenant = a.tenant), 0)) THEN 1 ELSE 0 END AS imported \
@@ -55,6 +68,12 @@ pub struct StoredAgent {
     pub subject: SubjectId,
     /// Whether an imported schedule names or named the agent, and the agent is not being erased.
     pub imported: bool,
+    /// Whether the platform's directory lists the agent as active, and the agent is not being erased.
+    pub listed: bool,
+    /// The id of the agent's user account on the platform, if the directory has one.
+    pub user_id: Option<Arc<str>>,
+    /// The name with which the agent signs in on the platform, if the directory has one.
+    pub user_name: Option<Arc<str>>,
     /// Whether the agent is being erased.
     pub is_being_erased: bool,
     /// Whether this is the stand-in of an erased agent.
@@ -81,6 +100,40 @@ pub(in crate::store) async fn write(
     .await
 }
 
+/// Writes what a platform's directory says.
+pub(in crate::store) async fn write_directory(
+    transaction: &mut Transaction<'_>,
+    writes: impl Iterator<Item = &DirectoryWrite> + Clone,
+) -> Result<(), CommitError> {
+    let complete: Vec<_> = writes.clone().filter(|write| write.is_complete).collect();
+    batch::run(transaction, &UNLIST, &complete, |write, values| values.text(write.tenant.as_str())).await?;
+    let agents: Vec<_> = writes.flat_map(|write| write.agents.iter().map(|agent| (&write.tenant, agent))).collect();
+    let rows = batch::last_of_each(agents.iter(), |(tenant, agent)| (*tenant, &agent.agent.id));
+    batch::run(transaction, &UPSERT_LISTED, &rows, |(tenant, listed), values| {
+        values
+            .text(tenant.as_str())
+            .text(listed.agent.id.as_str())
+            .text_or_null(listed.agent.name.as_deref())
+            .text_or_null(listed.agent.team.as_ref().map(TeamName::as_str))
+            .text_or_null(listed.agent.zone.as_deref())
+            .int(i64::from(listed.is_active))
+            .text_or_null(listed.user_id.as_deref())
+            .text_or_null(listed.user_name.as_deref())
+    })
+    .await?;
+    batch::run(transaction, &ADD_SUBJECTS, &rows, |(tenant, listed), values| {
+        values.text(tenant.as_str()).text(listed.agent.id.as_str()).text(listed.subject.to_string())
+    })
+    .await
+}
+
+impl StoredAgent {
+    /// Returns whether a schedule or the platform's directory puts the agent on the roster.
+    pub const fn is_on_roster(&self) -> bool {
+        self.imported || self.listed
+    }
+}
+
 impl Reader {
     /// Returns all agents of a tenant, ordered by id.
     pub async fn agents(&self, tenant: &TenantId) -> Result<Vec<StoredAgent>, ReadError> {
@@ -95,6 +148,8 @@ impl Reader {
 
 fn decode(row: &AnyRow) -> Result<StoredAgent, ReadError> {
     let cells = Cells::new("agents", row);
+    let is_being_erased = cells.instant_or_null("erasing_since")?.is_some();
+    let is_stand_in = cells.instant_or_null("erased_at")?.is_some();
     Ok(StoredAgent {
         agent: Agent {
             id: AgentId::new(cells.text("id")?),
@@ -104,7 +159,10 @@ fn decode(row: &AnyRow) -> Result<StoredAgent, ReadError> {
         },
         subject: cells.parsed("subject")?,
         imported: cells.int("imported")? != 0,
-        is_being_erased: cells.instant_or_null("erasing_since")?.is_some(),
-        is_stand_in: cells.instant_or_null("erased_at")?.is_some(),
+        listed: cells.int("listed")? != 0 && !is_being_erased && !is_stand_in,
+        user_id: cells.text_or_null("user_id")?.map(Arc::from),
+        user_name: cells.text_or_null("user_name")?.map(Arc::from),
+        is_being_erased,
+        is_stand_in,
     })
 }

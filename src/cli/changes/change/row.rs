@@ -97,7 +97,9 @@ fn obstacle_text(transition: &Transition) -> Option<String> {
         TransitionStatus::InDoubt { .. } => {
             "sent, and not known yet whether it took effect; the next snapshot will show".to_owned()
         }
-        TransitionStatus::Pending { .. } => "the agent is on a contact; it takes effect when the contact ends".to_owned(),
+        TransitionStatus::Pending { .. } => {
+            "the agent is on a contact; it takes effect when the contact ends".to_owned()
+        }
         TransitionStatus::Unconfirmed { .. } => "the platform accepted it, and no snapshot showed it".to_owned(),
         TransitionStatus::Refused { violation } => {
             return Some(format!(

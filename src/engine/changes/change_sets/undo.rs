@@ -128,9 +128,9 @@ fn undo_change(agent: &StoredChangeSetAgent, changed: Option<&Transition>) -> Ag
 /// Returns whether the platform may have made the change; the live view decides in the end.
 const fn took_effect(transition: &Transition) -> bool {
     match transition.status {
-        TransitionStatus::Accepted { .. }
-        | TransitionStatus::Pending { .. }
-        | TransitionStatus::Unconfirmed { .. } => true,
+        TransitionStatus::Accepted { .. } | TransitionStatus::Pending { .. } | TransitionStatus::Unconfirmed { .. } => {
+            true
+        }
         TransitionStatus::Confirmed { .. } => transition.attempts > 0,
         TransitionStatus::Requested
         | TransitionStatus::Waiting { .. }

@@ -128,9 +128,10 @@ impl Keeper {
 
     /// Returns which agents to change and how.
     fn change_set_plan(&self, request: &NewChangeSet, now: UtcMicros) -> ChangeSetRequest {
-        let settable = self.link.platform.capabilities().settable;
+        let platform = &self.link.platform;
+        let settable = platform.capabilities().settable;
         let agent_change = |agent| request.to.clone().map(|to| AgentChange::new(agent, to, request.reason.clone()));
-        let agents = match &request.selection {
+        let mut agents: Vec<AgentChange> = match &request.selection {
             ChangeSetSelection::Agents(agents) => agents.iter().cloned().filter_map(agent_change).collect(),
             ChangeSetSelection::Filter(selection) => {
                 let verdict_of = |slot: &AgentRecord| live_verdict(slot, &self.settings.decide, now).verdict;
@@ -150,6 +151,12 @@ impl Keeper {
                 agents
             }
         };
+        for change in agents.iter_mut().filter(|change| change.excluded.is_none()) {
+            let reason = change.reason.clone().unwrap_or_else(|| change.target.default_reason());
+            if let Err(failure) = platform.check_settable(&change.agent, &change.target, &reason) {
+                change.excluded = Some((PreviewOutcome::NotSettable, Some(failure.to_string())));
+            }
+        }
         ChangeSetRequest {
             agents,
             on_contact: request.on_contact.unwrap_or(self.settings.policy.on_contact),

@@ -96,6 +96,11 @@ impl Keeper {
         if let Some(decision) = self.decide_by_observation(index, id, pass.now) {
             return decision;
         }
+        let transition = &open.transition;
+        let settable = self.link.platform.check_settable(&transition.agent, &transition.target, &transition.reason);
+        if let Err(failure) = settable {
+            return DispatchDecision::Step(TransitionStep::Fail(failure.to_string()));
+        }
         match self.policy_decision(index, id, pass.now) {
             PolicyDecision::Allow => self.claim_slot(id, capacity),
             // Nothing says that the agent has no shift, and this platform cannot tell.

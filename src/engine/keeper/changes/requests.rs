@@ -73,12 +73,19 @@ impl Keeper {
         }
         for agent in &request.agents {
             let Some(index) = self.roster.find(agent.as_str()) else {
-                changes.push(unknown_agent(agent, self.link.tenant.as_str()));
+                let tenant = &self.link.tenant;
+                let remedy = "import a schedule that names the agent, or list it in the tenant's `agents`";
+                changes.push(refused_change(agent, format!("{tenant} has no agent {agent}: {remedy}")));
                 continue;
             };
+            let reason = request.reason.clone().unwrap_or_else(|| request.target.default_reason());
+            if let Err(failure) = self.link.platform.check_settable(agent, &request.target, &reason) {
+                changes.push(refused_change(agent, failure.to_string()));
+                continue;
+            }
             let transition_request = TransitionRequest {
                 target: request.target.clone(),
-                reason: request.reason.clone().unwrap_or_else(|| request.target.default_reason()),
+                reason,
                 priority: Priority::Person,
                 actor: Actor::Person { id: request.actor.clone() },
                 note: request.note.clone(),
@@ -195,14 +202,13 @@ impl Keeper {
     }
 }
 
-fn unknown_agent(agent: &AgentId, tenant: &str) -> RequestedChange {
+/// Returns the result for an agent for whom no transition is opened.
+fn refused_change(agent: &AgentId, error: String) -> RequestedChange {
     RequestedChange {
         id: None,
         agent: agent.clone(),
         status: "refused".to_owned(),
-        error: Some(format!(
-            "{tenant} has no agent {agent}: import a schedule that names the agent, or list it in the tenant's `agents`"
-        )),
+        error: Some(error),
         refused_by: None,
         note: None,
     }

@@ -62,6 +62,7 @@ impl Platform for ScriptedPlatform {
             can_log_out: true,
             reports_schedule: true,
             reports_breaks: true,
+            has_directory: false,
             has_feed: true,
             min_interval: INTERVAL,
             subscription_lifetime: Some(Duration::from_secs(86_400)),

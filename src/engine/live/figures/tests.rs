@@ -64,6 +64,7 @@ impl Platform for ScriptedPlatform {
             min_interval: INTERVAL,
             subscription_lifetime: Some(INTERVAL),
             polls_count: false,
+            has_directory: false,
             has_feed: false,
         }
     }

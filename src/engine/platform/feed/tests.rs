@@ -84,6 +84,7 @@ impl Platform for ScriptedPlatform {
             can_log_out: false,
             reports_schedule: false,
             reports_breaks: false,
+            has_directory: false,
             has_feed: true,
             min_interval: Duration::ZERO,
             subscription_lifetime: Some(Duration::ZERO),

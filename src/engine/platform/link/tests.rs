@@ -66,6 +66,7 @@ impl TenantFixture {
             offset: Mutex::default(),
             meter: Meter::default(),
             feed: Mutex::default(),
+            directory: std::sync::Mutex::default(),
             erasures: tokio::sync::Notify::new(),
             subscriptions: Mutex::default(),
         }

@@ -70,6 +70,7 @@ impl Platform for ScriptedPlatform {
             can_log_out: false,
             reports_schedule: false,
             reports_breaks: false,
+            has_directory: false,
             has_feed: false,
             min_interval: Duration::from_secs(1),
             subscription_lifetime: Some(Duration::from_secs(86_400)),

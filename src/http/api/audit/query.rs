@@ -179,6 +179,9 @@ mod tests {
             agent: Agent { id: id.into(), name, team: None, zone: None },
             subject: SubjectId(uuid::Uuid::from_u128(number)),
             imported: true,
+            listed: false,
+            user_id: None,
+            user_name: None,
             is_being_erased: false,
             is_stand_in: false,
         }

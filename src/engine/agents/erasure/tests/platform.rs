@@ -21,6 +21,7 @@ impl Platform for UnusedPlatform {
             min_interval: Duration::from_secs(1),
             subscription_lifetime: Some(Duration::from_secs(1)),
             polls_count: false,
+            has_directory: false,
             has_feed: false,
         }
     }
