@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use jiff::civil::Date;
 use serde_json::json;
 use tokio::sync::watch;
 
@@ -16,13 +17,17 @@ use crate::domain::audit::{AuditDraft, Hash};
 use crate::domain::ids::{AgentId, EventId, SubjectId, TenantId};
 use crate::domain::schedules::import::{DraftAgent, ImportOptions, ScheduleDraft, ScheduleImportError, read_schedule};
 use crate::domain::schedules::schedule::Coverage;
+use crate::domain::time::UtcMicros;
 use crate::domain::webhooks::event::{Event, ScheduleImported};
 use crate::engine::changes::keeper_handle::KeeperHandle;
 use crate::http::{
     DayOfShifts, ImportError, ImportRequest, ImportResult, PutShiftsError, PutShiftsRequest, ScheduleImporter,
     file_name,
 };
-use crate::store::{AgentSchedule, Commit, ImportOutcome, Reader, ScheduleImport, StoredAgent, StoredPlan, Writer};
+use crate::store::{
+    AgentSchedule, Commit, CommitError, ImportOutcome, Reader, ScheduleImport, ScheduleRead, StoredAgent, StoredPlan,
+    Writer,
+};
 
 /// Imports schedule files, for the daemon and for the command that runs without one.
 #[derive(Clone)]
@@ -219,6 +224,47 @@ impl Importer {
             actor: day.actor,
             with_activation,
         }
+    }
+
+    /// Imports schedules that were read from the platform, each with the instant of its answer.
+    pub async fn import_from_platform(
+        &self,
+        tenant: &TenantId,
+        actor: &str,
+        read: Vec<(AgentSchedule, UtcMicros)>,
+        (first_day, last_day): (Date, Date),
+    ) -> Result<(), CommitError> {
+        let name = "platform".to_owned();
+        let shifts: usize = read.iter().map(|(schedule, _)| schedule.shifts.len()).sum();
+        let content: Vec<_> = read.iter().map(|(one, _)| (one.agent.id.as_str(), &one.shifts, one.coverage)).collect();
+        let hash = Hash::of(serde_json::to_string(&content).unwrap_or_default().as_bytes());
+        let (first_day, last_day) = (first_day.to_string(), last_day.to_string());
+        let facts = json!({
+            "file": name, "content": hash.to_string(), "agents": read.len(), "shifts": shifts,
+            "first_day": first_day, "last_day": last_day,
+        });
+        let audit = AuditDraft::new(tenant.clone(), self.clock.now(), actor.to_owned(), "schedule.imported", facts);
+        let (agents, actor) = (read.len(), actor.to_owned());
+        let imported =
+            ScheduleImported { name: name.clone(), actor: actor.clone(), agents, shifts, first_day, last_day };
+        let with_activation = self.commit_of(audit, imported);
+        let schedule_reads = read
+            .iter()
+            .map(|(one, at)| ScheduleRead { tenant: tenant.clone(), agent: one.agent.id.clone(), at: *at })
+            .collect();
+        let agents = read.into_iter().map(|(schedule, _)| schedule).collect();
+        let tenant = tenant.clone();
+        let import_guard = self.import_lock.lock().await;
+        let import =
+            ScheduleImport { tenant: tenant.clone(), name, content_hash: hash, agents, actor, with_activation };
+        let outcome = self.writer.import(import).await?;
+        drop(import_guard);
+        // A schedule that has not changed is not imported again, but was read.
+        self.writer.commit(Commit { schedule_reads, ..Commit::default() }).await?;
+        if matches!(outcome, ImportOutcome::Activated { .. }) {
+            self.notify_keeper(&tenant).await;
+        }
+        Ok(())
     }
 
     fn schedule(&self, request: &ImportRequest, draft: &ScheduleDraft, omitted: Vec<AgentSchedule>) -> ScheduleImport {

@@ -217,9 +217,13 @@ fn read_folder_and_keep(
                 ValueFault::new(ValueFault::MISSING).with_suggestion("name the folder that copies go to"),
             );
         }
-        Some(JobKind::AuditHead | JobKind::Retention | JobKind::Checkpoint | JobKind::ScheduleFolder)
-            if folder.is_some() =>
-        {
+        Some(
+            JobKind::AuditHead
+            | JobKind::Retention
+            | JobKind::Checkpoint
+            | JobKind::ScheduleFolder
+            | JobKind::PlatformSchedules,
+        ) if folder.is_some() => {
             let fault = ValueFault::new("is for jobs of kind backup and report");
             section.add_diagnostic(
                 "folder",

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use reqwest::{Method, StatusCode};
+use reqwest::{Method, StatusCode, Url};
 
 use super::Answer;
 use super::client::{ApiReply, HttpCaller};
@@ -22,6 +22,8 @@ pub(super) struct ApiRequest<'a> {
     pub(super) kind: CallKind,
     pub(super) purpose: &'static str,
     pub(super) method: Method,
+    /// An origin that replaces the API's, to which the token may be sent.
+    pub(super) origin: Option<&'a Url>,
     /// A path that replaces the API's path.
     pub(super) path: Option<&'a str>,
     /// Path segments below it, including ids.
@@ -39,8 +41,20 @@ impl<'a> ApiRequest<'a> {
     /// Returns a `GET` request of the API.
     pub(super) fn get(kind: CallKind, purpose: &'static str, segments: &'a [&'a str], scope: &'static str) -> Self {
         let scope = Some(scope);
-        let (path, query, body, range) = (None, None, None, None);
-        Self { kind, purpose, method: Method::GET, path, segments, query, scope, body, range, limit: MAX_ANSWER_BYTES }
+        let (origin, path, query, body, range) = (None, None, None, None, None);
+        Self {
+            kind,
+            purpose,
+            method: Method::GET,
+            origin,
+            path,
+            segments,
+            query,
+            scope,
+            body,
+            range,
+            limit: MAX_ANSWER_BYTES,
+        }
     }
 
     /// Returns a `POST` request of the API.
@@ -94,7 +108,11 @@ impl ApiClient {
         asked_at: &mut Option<UtcMicros>,
     ) -> Result<Answer<T>, Failure> {
         let token = self.tokens.current().await?;
-        let mut url = join_path(token.base(), api_request.path.unwrap_or(&self.api_path), api_request.segments)?;
+        let mut url = join_path(
+            api_request.origin.unwrap_or_else(|| token.base()),
+            api_request.path.unwrap_or(&self.api_path),
+            api_request.segments,
+        )?;
         url.set_query(api_request.query.as_deref());
         let mut request = self.caller.request(api_request.method, url);
         request = request.header(reqwest::header::AUTHORIZATION, token.header());

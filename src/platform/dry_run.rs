@@ -7,12 +7,15 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use jiff::civil::Date;
+
 use crate::clock::SharedClock;
 use crate::domain::agents::state::AgentState;
 use crate::domain::agents::unavailable_codes::UnavailableCode;
 use crate::domain::analytics::{AggregationQuery, QuerySpan};
 use crate::domain::ids::{AgentId, PlatformQueryId, QueueId, ReasonCode, SkillId, SubscriptionId};
 use crate::domain::live::figures::{QueueFigures, SkillFigures};
+use crate::domain::schedules::platform_schedule::PlatformShift;
 use crate::domain::time::UtcMicros;
 
 use super::error::{CallError, Failure};
@@ -136,6 +139,10 @@ impl Platform for DryRun {
 
     fn listed_agents<'a>(&'a self, since: Option<&'a str>, skip: usize) -> Call<'a, ListPage<ListedAgent>> {
         self.inner.listed_agents(since, skip)
+    }
+
+    fn exported_schedule<'a>(&'a self, user_id: &'a str, days: (Date, Date)) -> Call<'a, Vec<PlatformShift>> {
+        self.inner.exported_schedule(user_id, days)
     }
 
     fn check_settable(&self, agent: &AgentId, state: &AgentState, reason: &ReasonCode) -> Result<(), Failure> {

@@ -36,11 +36,14 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
+use jiff::civil::Date;
+
 use crate::domain::agents::state::AgentState;
 use crate::domain::agents::unavailable_codes::UnavailableCode;
 use crate::domain::analytics::{AggregationQuery, QuerySpan};
 use crate::domain::ids::{AgentId, PlatformQueryId, QueueId, ReasonCode, SkillId, SubscriptionId};
 use crate::domain::live::figures::{QueueFigures, SkillFigures};
+use crate::domain::schedules::platform_schedule::PlatformShift;
 use crate::domain::time::UtcMicros;
 
 pub use analytics::{PageRequest, QueryState};
@@ -147,6 +150,12 @@ pub trait Platform: Send + Sync + fmt::Debug {
         unsupported("list the agents")
     }
 
+    /// Reads the exported schedule of an agent from one day through another, at most seven days, by the id of the user
+    /// account. Counts against the request budget.
+    fn exported_schedule<'a>(&'a self, _user_id: &'a str, _days: (Date, Date)) -> Call<'a, Vec<PlatformShift>> {
+        unsupported("export schedules")
+    }
+
     /// Returns why a state cannot be set for an agent, as far as is known without a call.
     fn check_settable(&self, _agent: &AgentId, state: &AgentState, _reason: &ReasonCode) -> Result<(), Failure> {
         if self.capabilities().settable.contains(state) { Ok(()) } else { Err(Failure::cannot_set(state)) }
@@ -190,6 +199,8 @@ pub struct Capabilities {
     pub reports_breaks: bool,
     /// Whether there are lists of teams and agents, see [`Platform::listed_agents`].
     pub has_directory: bool,
+    /// Whether there is a [`Platform::exported_schedule`].
+    pub exports_schedules: bool,
     /// Whether there is a [`Platform::feed`].
     pub has_feed: bool,
     /// The shortest interval of a subscription that the platform accepts.

@@ -33,6 +33,8 @@ pub enum CallKind {
     QueueFigures,
     /// A read of the directory of teams, codes and agents.
     Directory,
+    /// A read of an agent's exported schedule.
+    ScheduleExport,
     /// The submission of an aggregation query. Counts against the reporting budget, as does the next kind.
     AnalyticsSubmit,
     /// A read of an aggregation query's status or of a page of its result.
@@ -58,6 +60,7 @@ impl CallKind {
             Self::Queues => "queues",
             Self::QueueFigures => "queue_figures",
             Self::Directory => "directory",
+            Self::ScheduleExport => "schedule_export",
             Self::AnalyticsSubmit => "analytics_submit",
             Self::AnalyticsPage => "analytics_page",
         }

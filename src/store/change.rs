@@ -43,6 +43,8 @@ pub struct Commit {
     pub agents: Vec<AgentWrite>,
     /// What platforms' directories say of agents.
     pub directory: Vec<DirectoryWrite>,
+    /// When agents' schedules were read from the platform.
+    pub schedule_reads: Vec<ScheduleRead>,
     /// Steps of the state history, in the order in which they happened.
     pub history: Vec<HistoryWrite>,
     /// Transitions to insert or replace, as whole rows.
@@ -125,6 +127,7 @@ impl Commit {
         all_empty!(
             agents,
             directory,
+            schedule_reads,
             history,
             transitions,
             calls,
@@ -197,6 +200,17 @@ pub struct ListedAgentWrite {
     pub user_id: Option<Arc<str>>,
     /// The name with which the agent signs in.
     pub user_name: Option<Arc<str>>,
+}
+
+/// When an agent's schedule was read from the platform.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScheduleRead {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The agent, who is stored already.
+    pub agent: AgentId,
+    /// When the platform's answer arrived.
+    pub at: UtcMicros,
 }
 
 /// How far a watched series has been judged.

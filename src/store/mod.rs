@@ -47,7 +47,7 @@ pub use change::{
     AuditPrune, CallWrite, ChangeSetRow, ChangeSetWrite, Commit, CommitResult, DirectoryWrite, ExcludedAgent,
     FiguresWrite, FindingKind, HistoryRow, HistoryWrite, IdempotencyRow, ImportOutcome, JobRun, JobState,
     ListedAgentWrite, NoteWrite, ObservedSpanRow, RuleFinding, RuleMemoryWrite, RuleVersion, ScheduleImport,
-    SeriesProgress, SkillWrite, SubscriptionRow, SubscriptionWrite, TenantStatus,
+    ScheduleRead, SeriesProgress, SkillWrite, SubscriptionRow, SubscriptionWrite, TenantStatus,
 };
 pub use checkpoint::CheckpointResult;
 pub use control::{DaemonRow, ProcessIdentity, ProcessRole};

@@ -532,6 +532,7 @@ async fn apply(
     let SequenceEnds { heads, history: history_ids, events: event_numbers, settled_days: settled } = tails;
     let states = async {
         agents::write(transaction, group.iter().flat_map(|commit| &commit.agents)).await?;
+        agents::write_schedule_reads(transaction, group.iter().flat_map(|commit| &commit.schedule_reads)).await?;
         agents::write_directory(transaction, group.iter().flat_map(|commit| &commit.directory)).await?;
         let steps = group.iter().flat_map(|commit| &commit.history);
         history::write(transaction, history_ids, latest, steps).await

@@ -2,6 +2,7 @@
 
 mod analytics;
 mod folder;
+mod platform_schedules;
 mod report;
 
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use self::analytics::AnalyticsJob;
 use self::folder::ScheduleFolder;
 pub(super) use self::folder::{DONE, FAILED};
+use self::platform_schedules::PlatformSchedules;
 use self::report::ReportJob;
 use super::Importer;
 use super::reports::ReportRunner;
@@ -117,6 +119,10 @@ fn configured_jobs(config: &Config) -> Vec<ConfiguredJob<'_>> {
             JobKind::Retention | JobKind::Checkpoint | JobKind::Backup => {
                 all.push(configured_job(None, settings.folder.clone()));
             }
+            JobKind::PlatformSchedules => {
+                let tenants = tenants.filter(|tenant| tenant.exports_schedules());
+                all.extend(tenants.map(|tenant| configured_job(Some(tenant.id.clone()), None)));
+            }
             JobKind::ScheduleFolder => all.extend(tenants.filter_map(|tenant| {
                 let folder = tenant.schedule_folder.clone()?;
                 Some(configured_job(Some(tenant.id.clone()), Some(folder)))
@@ -155,6 +161,19 @@ fn create_job(config: &Config, configured: &ConfiguredJob<'_>, services: &JobSer
             zone: TimeZoneDatabase::bundled().get(configured.info.calendar.zone_name()).ok()?,
             folder: configured.folder.clone(),
         }),
+        JobKind::PlatformSchedules => {
+            let id = configured.info.key.tenant.clone()?;
+            let tenant = config.tenants.iter().find(|tenant| tenant.id == id)?;
+            Arc::new(PlatformSchedules {
+                titles: tenant.incontact.activities.clone(),
+                requests_per_minute: tenant.requests_per_minute,
+                tenant: id,
+                tenants: services.tenants.clone(),
+                reader: services.reader.clone(),
+                importer: services.importer.clone(),
+                job: format!("job:{}", configured.info.key.job),
+            })
+        }
         JobKind::ScheduleFolder => Arc::new(ScheduleFolder::new(
             configured.info.key.tenant.clone()?,
             configured.folder.clone()?,

@@ -13,13 +13,22 @@ pub enum JobKind {
     Backup,
     /// Imports the schedule files dropped into a tenant's folder.
     ScheduleFolder,
+    /// Reads the schedules of a tenant's agents from its platform.
+    PlatformSchedules,
     /// Makes the files of a report.
     Report,
 }
 
 impl JobKind {
-    pub(super) const ALL: [Self; 6] =
-        [Self::AuditHead, Self::Retention, Self::Checkpoint, Self::Backup, Self::ScheduleFolder, Self::Report];
+    pub(super) const ALL: [Self; 7] = [
+        Self::AuditHead,
+        Self::Retention,
+        Self::Checkpoint,
+        Self::Backup,
+        Self::ScheduleFolder,
+        Self::PlatformSchedules,
+        Self::Report,
+    ];
 
     /// Returns the name in the configuration, which is also the id of the default job of this kind.
     pub const fn name(self) -> &'static str {
@@ -29,6 +38,7 @@ impl JobKind {
             Self::Checkpoint => "checkpoint",
             Self::Backup => "backup",
             Self::ScheduleFolder => "schedule-folder",
+            Self::PlatformSchedules => "platform-schedules",
             Self::Report => "report",
         }
     }
@@ -40,6 +50,7 @@ impl JobKind {
             Self::Retention => "17 * * * *",
             Self::Backup => "30 2 * * *",
             Self::ScheduleFolder => "* * * * *",
+            Self::PlatformSchedules => "45 0 * * *",
             Self::Report => "15 1 * * *",
         }
     }
@@ -47,7 +58,7 @@ impl JobKind {
     /// Returns whether there is one job for each tenant.
     pub const fn is_per_tenant(self) -> bool {
         match self {
-            Self::AuditHead | Self::ScheduleFolder | Self::Report => true,
+            Self::AuditHead | Self::ScheduleFolder | Self::PlatformSchedules | Self::Report => true,
             Self::Retention | Self::Checkpoint | Self::Backup => false,
         }
     }

@@ -365,6 +365,11 @@ impl Tenant {
         }
     }
 
+    /// Returns whether the platform exports schedules.
+    pub const fn exports_schedules(&self) -> bool {
+        matches!(self.dialect, Dialect::Incontact)
+    }
+
     /// Returns whether the running workers can continue with `newer`. Keys that workers take over while they run may
     /// differ; a change of any other key needs new workers.
     pub fn is_same_tenant(&self, newer: &Self) -> bool {

@@ -12,6 +12,8 @@ use crate::domain::access::secret::Secret;
 use crate::domain::agents::state::AgentState;
 use crate::domain::agents::unavailable_codes::{CodeMap, CodeRule};
 use crate::domain::ids::{ReasonCode, TeamName};
+use crate::domain::schedules::platform_schedule::{ActivityTitles, TitledActivity};
+use crate::domain::schedules::schedule::Activity;
 
 /// How tokens are requested.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,6 +45,8 @@ pub struct Incontact {
     pub codes: CodeMap,
     /// Whether agents of the platform's directory join the roster.
     pub roster: bool,
+    /// What the titles of activities in exported schedules stand for.
+    pub activities: ActivityTitles,
     /// Whether agents may be logged out.
     pub log_out: bool,
     /// The state of an agent in a dialer campaign.
@@ -120,6 +124,7 @@ impl Incontact {
                 &kind::boolean(),
                 true,
             ),
+            activities: read_activities(section),
             log_out: section.value(
                 reloadable(
                     "log_out",
@@ -166,6 +171,34 @@ impl Incontact {
         let by_area = || Url::parse(&format!("https://{}.nice-incontact.com", self.area.as_ref()?)).ok();
         self.user_hub_url.clone().or_else(by_area)
     }
+}
+
+fn read_activities(section: &mut Section<'_, '_>) -> ActivityTitles {
+    let titles: BTreeMap<String, String> = section.value(
+        reloadable(
+            "activities",
+            "What the titles of activities in exported schedules stand for, as in { \"Lunch Break\" = \"lunch\" }. Titles \
+             that are neither here nor names of activities are listed, and rules for known activities ignore them.",
+        ),
+        &kind::map(kind::text(), kind::text()),
+        BTreeMap::new(),
+    );
+    let mandatory: Vec<String> = section.value(
+        reloadable("mandatory_activities", "The titles of mandatory breaks, in which an agent is not set Ready."),
+        &kind::list(kind::text()),
+        Vec::new(),
+    );
+    let is_mandatory = |title: &str| mandatory.iter().any(|other| other.trim().eq_ignore_ascii_case(title.trim()));
+    let named = titles.into_iter().map(|(title, name)| {
+        let mandatory = is_mandatory(&title);
+        (title, TitledActivity { activity: Activity::from_name(&name), mandatory })
+    });
+    let named: Vec<_> = named.collect();
+    let unnamed = mandatory.iter().filter(|title| !named.iter().any(|(known, _)| known.eq_ignore_ascii_case(title)));
+    let unnamed: Vec<_> = unnamed
+        .map(|title| (title.clone(), TitledActivity { activity: Activity::from_name(title), mandatory: true }))
+        .collect();
+    ActivityTitles::new(named.into_iter().chain(unnamed))
 }
 
 fn read_codes(section: &mut Section<'_, '_>) -> CodeMap {

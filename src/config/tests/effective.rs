@@ -228,6 +228,8 @@ token_kind = "app"
 version = "32.0"
 codes = { Paused = 12 }
 team_codes = { Care = { Paused = 112 } }
+activities = { Mittag = "lunch" }
+mandatory_activities = ["Mittag"]
 roster = false
 log_out = true
 dialer_state = "NotReady"

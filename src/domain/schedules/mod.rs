@@ -2,5 +2,6 @@
 
 pub mod breaks;
 pub mod import;
+pub mod platform_schedule;
 pub mod rest;
 pub mod schedule;

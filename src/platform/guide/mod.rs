@@ -233,6 +233,7 @@ impl Platform for GuidePlatform {
             reports_schedule: true,
             reports_breaks: true,
             has_directory: false,
+            exports_schedules: false,
             has_feed: true,
             min_interval: MIN_INTERVAL,
             subscription_lifetime: Some(SUBSCRIPTION_LIFETIME),

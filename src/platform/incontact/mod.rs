@@ -7,6 +7,7 @@ mod known_directory;
 mod lists;
 mod poll;
 mod reader;
+mod schedules;
 mod skills;
 mod states;
 #[cfg(test)]
@@ -17,13 +18,15 @@ mod wire;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::Method;
+use jiff::civil::Date;
+use reqwest::{Method, Url};
 
 use crate::clock::SharedClock;
 use crate::domain::agents::state::AgentState;
 use crate::domain::agents::unavailable_codes::{CodeMap, UnavailableCode};
 use crate::domain::ids::{AgentId, QueueId, ReasonCode, SkillId, SubscriptionId};
 use crate::domain::live::figures::{QueueFigures, SkillFigures};
+use crate::domain::schedules::platform_schedule::PlatformShift;
 
 use super::api_client::{ApiClient, ApiRequest};
 use super::client::{ApiReply, ClientError, ClientSettings, HttpCaller, Transport};
@@ -78,6 +81,7 @@ pub struct IncontactPlatform {
     polls: Arc<Polls>,
     directory: Arc<KnownDirectory>,
     can_log_out: bool,
+    user_hub_url: Url,
     overlap: Duration,
     full_read_every: Duration,
     page_rows: usize,
@@ -92,6 +96,7 @@ impl IncontactPlatform {
         clock: SharedClock,
     ) -> Result<Self, ClientError> {
         let caller = HttpCaller::new(settings.client, transport)?;
+        let user_hub_url = settings.token.user_hub_url.clone();
         let tokens = AccessKeyTokens::new(caller.clone(), Arc::clone(&clock), settings.token);
         let states = StateReading { dialer: settings.dialer, codes: settings.codes };
         Ok(Self {
@@ -108,6 +113,7 @@ impl IncontactPlatform {
             polls: Arc::default(),
             directory: Arc::default(),
             can_log_out: settings.can_log_out,
+            user_hub_url,
             overlap: settings.overlap,
             full_read_every: settings.full_read_every,
             page_rows: settings.page_rows,
@@ -257,6 +263,7 @@ impl Platform for IncontactPlatform {
             reports_schedule: false,
             reports_breaks: false,
             has_directory: true,
+            exports_schedules: true,
             has_feed: false,
             min_interval: MIN_INTERVAL,
             subscription_lifetime: None,
@@ -305,6 +312,28 @@ impl Platform for IncontactPlatform {
 
     fn listed_agents<'a>(&'a self, since: Option<&'a str>, skip: usize) -> Call<'a, ListPage<ListedAgent>> {
         Box::pin(self.read_directory("agents", "list the agents", since, skip, lists::read_agents))
+    }
+
+    fn exported_schedule<'a>(&'a self, user_id: &'a str, days: (Date, Date)) -> Call<'a, Vec<PlatformShift>> {
+        Box::pin(async move {
+            let body = serde_json::json!({
+                "startDate": days.0.to_string(), "endDate": days.1.to_string(), "userID": user_id,
+            });
+            let segments = ["schedules", "export"];
+            let request = ApiRequest {
+                origin: Some(&self.user_hub_url),
+                path: Some(""),
+                scope: None,
+                ..ApiRequest::post(
+                    CallKind::ScheduleExport,
+                    "export a schedule",
+                    &segments,
+                    "",
+                    Some(body.to_string().into_bytes()),
+                )
+            };
+            self.api.send(request, |reply, secrets| schedules::read_schedule(reply, secrets)).await
+        })
     }
 
     fn check_settable(&self, agent: &AgentId, state: &AgentState, reason: &ReasonCode) -> Result<(), Failure> {

@@ -242,6 +242,7 @@ const MANY: &[ManyRows] = &[
     adherence::SET_BASIS,
     agents::UPSERT_AGENTS,
     agents::ADD_SUBJECTS,
+    agents::SET_SCHEDULE_READ,
     agents::UNLIST,
     agents::UPSERT_LISTED,
     analytics::SET,

@@ -13,9 +13,10 @@ use sqlx::any::AnyRow;
 
 use crate::domain::agents::agent::Agent;
 use crate::domain::ids::{AgentId, SubjectId, TeamName, TenantId};
+use crate::domain::time::UtcMicros;
 use crate::store::batch::{self, ManyRows, Transaction, Values};
 use crate::store::cells::Cells;
-use crate::store::change::{AgentWrite, DirectoryWrite};
+use crate::store::change::{AgentWrite, DirectoryWrite, ScheduleRead};
 use crate::store::error::{CommitError, ReadError};
 use crate::store::reader::Reader;
 
@@ -31,6 +32,11 @@ pub(in crate::store) const UPSERT_AGENTS: ManyRows = ManyRows {
 /// Marks all agents of a tenant as not listed, before a complete directory is written.
 pub(in crate::store) const UNLIST: ManyRows =
     ManyRows { head: "UPDATE agents SET listed = 0 WHERE listed = 1 AND tenant IN (VALUES", width: 1, tail: ")" };
+pub(in crate::store) const SET_SCHEDULE_READ: ManyRows = ManyRows {
+    head: "INSERT INTO agents (tenant, id, schedule_read_at) VALUES",
+    width: 3,
+    tail: "ON CONFLICT (tenant, id) DO UPDATE SET schedule_read_at = excluded.schedule_read_at",
+};
 pub(in crate::store) const UPSERT_LISTED: ManyRows = ManyRows {
     head: "INSERT INTO agents (tenant, id, name, team, zone, listed, user_id, user_name) VALUES",
     width: 8,
@@ -46,7 +52,7 @@ pub(in crate::store) const ADD_SUBJECTS: ManyRows = ManyRows {
 macro_rules! selecting {
     ($rest:literal) => {
         concat!(
-            "SELECT a.tenant, a.id, a.name, a.team, a.zone, a.listed, a.user_id, a.user_name, a.erasing_since, a.erased_at, s.subject, CASE WHEN a.erasing_since IS NULL \
+            "SELECT a.tenant, a.id, a.name, a.team, a.zone, a.listed, a.user_id, a.user_name, a.schedule_read_at, a.erasing_since, a.erased_at, s.subject, CASE WHEN a.erasing_since IS NULL \
              AND a.erased_at IS NULL AND EXISTS (\
              SELECT 1 FROM schedule_coverage c WHERE c.tenant = a.tenant AND c.agent = a.id AND c.version_from <= \
              COALESCE((SELECT MAX(v.version) FROM schedule_versions v WHERE v.tenant = a.tenant), 0)) THEN 1 ELSE 0 END AS imported \
@@ -74,6 +80,8 @@ pub struct StoredAgent {
     pub user_id: Option<Arc<str>>,
     /// The name with which the agent signs in on the platform, if the directory has one.
     pub user_name: Option<Arc<str>>,
+    /// When the agent's schedule was last read from the platform, if ever.
+    pub schedule_read_at: Option<UtcMicros>,
     /// Whether the agent is being erased.
     pub is_being_erased: bool,
     /// Whether this is the stand-in of an erased agent.
@@ -127,6 +135,18 @@ pub(in crate::store) async fn write_directory(
     .await
 }
 
+/// Records when agents' schedules were read from the platform.
+pub(in crate::store) async fn write_schedule_reads(
+    transaction: &mut Transaction<'_>,
+    reads: impl Iterator<Item = &ScheduleRead> + Clone,
+) -> Result<(), CommitError> {
+    let rows = batch::last_of_each(reads, |read| (&read.tenant, &read.agent));
+    batch::run(transaction, &SET_SCHEDULE_READ, &rows, |read, values| {
+        values.text(read.tenant.as_str()).text(read.agent.as_str()).instant(read.at)
+    })
+    .await
+}
+
 impl StoredAgent {
     /// Returns whether a schedule or the platform's directory puts the agent on the roster.
     pub const fn is_on_roster(&self) -> bool {
@@ -162,6 +182,7 @@ fn decode(row: &AnyRow) -> Result<StoredAgent, ReadError> {
         listed: cells.int("listed")? != 0 && !is_being_erased && !is_stand_in,
         user_id: cells.text_or_null("user_id")?.map(Arc::from),
         user_name: cells.text_or_null("user_name")?.map(Arc::from),
+        schedule_read_at: cells.instant_or_null("schedule_read_at")?,
         is_being_erased,
         is_stand_in,
     })

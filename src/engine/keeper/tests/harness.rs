@@ -63,6 +63,7 @@ impl Platform for ScriptedPlatform {
             reports_schedule: true,
             reports_breaks: true,
             has_directory: false,
+            exports_schedules: false,
             has_feed: true,
             min_interval: INTERVAL,
             subscription_lifetime: Some(Duration::from_secs(86_400)),

@@ -65,6 +65,7 @@ impl Platform for ScriptedPlatform {
             subscription_lifetime: Some(INTERVAL),
             polls_count: false,
             has_directory: false,
+            exports_schedules: false,
             has_feed: false,
         }
     }

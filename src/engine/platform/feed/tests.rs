@@ -85,6 +85,7 @@ impl Platform for ScriptedPlatform {
             reports_schedule: false,
             reports_breaks: false,
             has_directory: false,
+            exports_schedules: false,
             has_feed: true,
             min_interval: Duration::ZERO,
             subscription_lifetime: Some(Duration::ZERO),

@@ -182,6 +182,7 @@ mod tests {
             listed: false,
             user_id: None,
             user_name: None,
+            schedule_read_at: None,
             is_being_erased: false,
             is_stand_in: false,
         }

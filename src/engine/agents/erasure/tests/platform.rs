@@ -22,6 +22,7 @@ impl Platform for UnusedPlatform {
             subscription_lifetime: Some(Duration::from_secs(1)),
             polls_count: false,
             has_directory: false,
+            exports_schedules: false,
             has_feed: false,
         }
     }
