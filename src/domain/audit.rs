@@ -264,12 +264,12 @@ impl ChainHead {
     }
 }
 
-/// What is wrong with a chain, and where.
+/// The first invalid entry of a chain.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, utoipa::ToSchema)]
 pub struct InvalidEntry {
-    /// The number of the first entry that does not hold.
+    /// The number of the entry.
     pub seq: u64,
-    /// What does not hold.
+    /// What is wrong with the entry.
     pub reason: String,
 }
 

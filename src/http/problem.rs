@@ -22,7 +22,7 @@ use crate::store::ReadError;
 /// Defines all codes with their status and meaning; the OpenAPI document and `docs/api.md` are built from this list.
 macro_rules! codes {
     ($($variant:ident = $name:literal in $status:ident: $means:literal,)+) => {
-        /// What went wrong, under a stable name.
+        /// The kind of error, with a stable name.
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
         pub enum Code {
             $(#[doc = $means] $variant,)+
@@ -146,20 +146,21 @@ codes! {
     StoreUnavailable = "store_unavailable" in SERVICE_UNAVAILABLE: "try again soon (`Retry-After`); nothing was changed",
 }
 
-/// What every error answers with (RFC 9457). Some have more members, named where their code is.
+/// The body of an error response (RFC 9457). Some errors have further members, which the descriptions of their codes
+/// name.
 #[derive(ToSchema)]
 #[schema(as = Problem)]
 #[expect(dead_code, reason = "it describes what `Problem` writes")]
 pub(super) struct ProblemDocument {
-    /// `about:blank`: the code says more.
+    /// Always `about:blank`, because `code` is more specific.
     r#type: String,
-    /// The status in words.
+    /// The HTTP status in words.
     title: String,
-    /// The status of the answer.
+    /// The HTTP status.
     status: u16,
-    /// What went wrong, by a name that stays.
+    /// The stable name of the error.
     code: String,
-    /// The same for people, and what to do.
+    /// An explanation for people of what went wrong and what to do.
     detail: String,
 }
 

@@ -35,12 +35,12 @@ pub struct ChainTrust<'a> {
     pub heads: &'a [SignedHead],
 }
 
-/// An invalid head.
+/// An invalid signed head.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct BadHead {
-    /// The number of the entry that it ends at.
+    /// The number of the last entry that the head covers.
     pub seq: u64,
-    /// The reason.
+    /// Why the head is invalid.
     pub reason: String,
 }
 

@@ -13,51 +13,51 @@ use crate::domain::ids::{TeamName, TenantId};
 use crate::domain::wording::named_enum;
 
 named_enum! {
-    /// One thing that somebody may be allowed to do.
+    /// A right that a role, an account or a token can have.
     #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, ToSchema)]
     #[serde(rename_all = "snake_case")]
     pub enum Right {
-        /// Look at agents, plans, figures and what happened.
+        /// Read agents, plans, figures and history.
         Read = "read",
-        /// Ask for state changes, decide approvals.
+        /// Request state changes, and approve or deny changes of rules.
         Change = "change",
-        /// Import and edit schedules, skills of agents.
+        /// Import and edit schedules, and set skills of agents.
         Import = "import",
-        /// Excuse agents for a span.
+        /// Create and end exceptions.
         Excuse = "excuse",
-        /// Write rules, switch them and try them.
+        /// Create, edit, enable, disable and backtest rules.
         EditRules = "edit_rules",
-        /// Run and download reports.
+        /// Request and download reports.
         Report = "report",
-        /// Ask analytics queries of the platform, and read what came of them.
+        /// Run analytics queries on the platform, and read their results.
         Analytics = "analytics",
         /// Read, verify and export the audit chain.
         Audit = "audit",
-        /// Look after webhook endpoints and their deliveries.
+        /// Manage webhook endpoints and their deliveries.
         Webhooks = "webhooks",
-        /// Start jobs of the calendar.
+        /// Run scheduled jobs.
         RunJobs = "run_jobs",
-        /// Make and change accounts and tokens.
+        /// Create and change accounts and tokens.
         Accounts = "accounts",
-        /// Erase agents, for good.
+        /// Erase agents permanently.
         Erase = "erase",
     }
 }
 
 named_enum! {
-    /// What somebody is: a set of rights with a name.
+    /// A role, which is a named set of rights.
     #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, ToSchema)]
     #[serde(rename_all = "snake_case")]
     pub enum Role {
-        /// Looks, a wallboard for instance.
+        /// Reads only, for instance for a wallboard.
         Viewer = "viewer",
-        /// Runs a floor: changes and excuses the agents of the named teams.
+        /// Leads teams: changes the states of their agents and approves exceptions.
         Supervisor = "supervisor",
-        /// Loads shifts and writes rules.
+        /// Imports schedules, approves exceptions, writes rules, and runs reports and analytics.
         Analyst = "analyst",
-        /// Checks what was done, and changes nothing.
+        /// Reads agents, reports and the audit log, and changes nothing.
         Auditor = "auditor",
-        /// May do everything.
+        /// Has every right.
         Admin = "admin",
     }
 }
@@ -184,25 +184,26 @@ impl Scope {
     }
 }
 
-/// How far somebody is to reach, as people write it.
+/// The tenants and teams that an account or token is to access.
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ScopeRequest {
-    /// Every tenant, also those to come; `for_tenants` is empty then.
+    /// Whether all tenants are accessible, including future ones; `tenants` is empty then.
     #[serde(default)]
     pub everywhere: bool,
-    /// The tenants.
+    /// The accessible tenants.
     #[serde(default)]
     pub tenants: Vec<TenantScopeRequest>,
 }
 
-/// A tenant within reach.
+/// An accessible tenant of a new account or token.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TenantScopeRequest {
-    /// Its id.
+    /// The id of the tenant.
     pub id: TenantId,
-    /// Its teams; `["*"]` is all of them, and so is nothing for a role that is not bound to teams.
+    /// The accessible teams. `["*"]` means all teams, as does leaving it out for a role that is not restricted to
+    /// teams.
     #[serde(default)]
     pub teams: Option<Vec<TeamName>>,
 }

@@ -57,21 +57,22 @@ pub fn stand_in(random: Uuid) -> AgentId {
     AgentId::from(format!("erased-{}", random.simple()))
 }
 
-/// What an erasure did, and what it could not do.
+/// What an erasure removed, and what it could not remove.
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ErasureResult {
-    /// Rows of the store that were changed or that went.
+    /// The number of rows that were changed or deleted in the store.
     pub rows: u64,
-    /// Typed notes that went.
+    /// The number of notes that were deleted.
     pub notes: u64,
-    /// Files of reports that had or may have had rows of the agent, and are removed; at most 200 are listed.
+    /// The report files that were deleted because they had, or may have had, rows about the agent; at most 200 are
+    /// listed.
     pub report_files: Vec<String>,
-    /// Imported schedule files that named the agent, and are removed; at most 200 are listed.
+    /// The imported schedule files that were deleted because they named the agent; at most 200 are listed.
     pub import_files: Vec<String>,
-    /// Copies of the database, made before, that still hold the agent: nothing changes them. At most 200 are listed.
+    /// Older copies of the database that still contain the agent and cannot be changed; at most 200 are listed.
     pub copies: Vec<String>,
-    /// Numbers of audit entries that have id or name in words which people chose (the name of a file): the chain cannot be changed.
-    /// At most 200 are listed.
+    /// The numbers of audit entries whose texts, such as a file name, contain the agent's id or name. The chain cannot
+    /// be changed. At most 200 are listed.
     pub audit_entries: Vec<u64>,
 }
 

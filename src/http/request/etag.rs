@@ -31,12 +31,12 @@ impl Version {
     }
 }
 
-/// The header, as the document describes it; [`IfMatch`] reads it.
+/// The header as documented; [`IfMatch`] reads it.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "it describes what `IfMatch` reads")]
 pub(in crate::http) struct IfMatchHeader {
-    /// The `ETag` that came with what you read; without it nothing is written.
+    /// The `ETag` of the version that you read. Without it, the request is rejected.
     #[param(rename = "If-Match", required = false)]
     version: String,
 }

@@ -84,12 +84,13 @@ pub(in crate::http) fn json_answer(status: StatusCode, body: &impl Serialize) ->
     StoredResponse { status: status.as_u16(), body, is_stored: false }
 }
 
-/// The header, as the document describes it; [`RequestKey`] reads it.
+/// The header as documented; [`RequestKey`] reads it.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "it describes what `RequestKey` reads")]
 pub(in crate::http) struct IdempotencyKeyHeader {
-    /// What comes again under the same key within a day is done once, and the first answer comes again.
+    /// A key that makes it safe to repeat the request: for one day, requests with the same key are carried out once,
+    /// and repetitions get the first response.
     #[param(rename = "Idempotency-Key", min_length = 1, max_length = 1000, pattern = "^[!-~]+$")]
     key: Option<String>,
 }

@@ -13,14 +13,14 @@ use super::{Mode, Rule, RuleDiagnostic};
 /// The largest size of the text of one rule, in bytes.
 pub const MAX_RULE_TEXT_BYTES: usize = 16 * 1024;
 
-/// One thing that is wrong with a rule's text, by line.
+/// An error or warning about a line of a rule's text.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct LineDiagnostic {
-    /// The line of the text, from 1.
+    /// The number of the line, from 1.
     pub line: usize,
-    /// The key in the rule, as `when.state`; empty for the rule or the text as a whole.
+    /// The key in the rule, such as `when.state`; empty for the whole rule or text.
     pub field: String,
-    /// What is wrong, and the way out.
+    /// What is wrong and how to correct it.
     pub message: String,
 }
 

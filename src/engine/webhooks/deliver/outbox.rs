@@ -54,23 +54,23 @@ pub enum OutboxError {
     Unavailable,
 }
 
-/// What a recovery did.
+/// The result of a recovery.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct RecoveryResult {
-    /// Deliveries that were parked and are tried again.
+    /// The number of parked deliveries that will be retried.
     pub revived: u64,
-    /// Deliveries that wait now, those included.
+    /// The number of deliveries that wait now, including those.
     pub waiting: u64,
-    /// Whether the endpoint had been disabled and is enabled again.
+    /// Whether the endpoint had been disabled and was enabled.
     pub enabled: bool,
 }
 
-/// What a retry did.
+/// The result of a resend.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct RetryResult {
-    /// The event.
+    /// The id of the event.
     pub event: EventId,
-    /// Whether the endpoint had been disabled and is enabled again.
+    /// Whether the endpoint had been disabled and was enabled.
     pub enabled: bool,
 }
 
