@@ -506,7 +506,7 @@ async fn bind(config: &Config, store: &Store) -> anyhow::Result<(TcpListener, So
         format!("cannot listen on {}: free the address or change [server] listen", config.server.listen)
     })?;
     open_files::raise_limit(config.server.max_viewers);
-    let listen = listener.local_addr().context("the bound address")?;
+    let listen = listener.local_addr().context("the address of the listening socket is unknown")?;
     store.writer().set_listen(&listen.to_string()).await?;
     Ok((listener, listen))
 }

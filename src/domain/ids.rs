@@ -62,7 +62,7 @@ macro_rules! text_ids {
 
 /// The error for a text that is not a valid UUID.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("an id is 32 hexadecimal digits, as in 0192f0c1-7d2e-7cc0-8a51-3f2e6d1b9a77")]
+#[error("an id has 32 hexadecimal digits, as in 0192f0c1-7d2e-7cc0-8a51-3f2e6d1b9a77")]
 pub struct InvalidId;
 
 macro_rules! uuid_ids {

@@ -41,7 +41,7 @@ pub enum ExportError {
     #[error(transparent)]
     Report(#[from] ReportError),
     /// The file could not be written.
-    #[error("{} cannot be written, and nothing of it is left: {advice}", path.display())]
+    #[error("{} cannot be written, and no part of it was kept: {advice}", path.display())]
     File {
         /// The file.
         path: PathBuf,

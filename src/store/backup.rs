@@ -37,7 +37,7 @@ pub struct BackupResult {
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
     /// The store is a PostgreSQL database.
-    #[error("{place} is not copied from here: use pg_dump, and switch the job \"backup\" off")]
+    #[error("{place} cannot be copied by Shiftkeeper: use pg_dump, and disable the job \"backup\"")]
     Unsupported {
         /// The server.
         place: String,
@@ -55,7 +55,7 @@ pub enum BackupError {
         cause: io::Error,
     },
     /// The target's disk is full.
-    #[error("no space is left for the copy {}: free some, or keep fewer copies", path.display())]
+    #[error("no space is left for the copy {}: free some space, or keep fewer copies", path.display())]
     Full {
         /// The copy.
         path: PathBuf,
@@ -67,7 +67,7 @@ pub enum BackupError {
     #[error("the copy could not be checked")]
     Check(#[from] ReadError),
     /// The copy was invalid and was deleted.
-    #[error("the copy does not hold and was thrown away: {what}; run `shiftkeeper audit verify` on the store")]
+    #[error("the copy is not intact and was discarded: {what}; run `shiftkeeper audit verify` on the store")]
     Damaged {
         /// The fault found.
         what: String,

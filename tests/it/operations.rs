@@ -278,7 +278,7 @@ async fn a_copy_holds_what_was_there_and_a_main_file_without_its_log_is_refused_
     change(&desk, "Paused").await;
     std::fs::copy(desk.folder.path().join("shiftkeeper.db"), desk.folder.path().join("torn.db")).expect("copied");
     let held = run_command(&desk, &["db", "restore", &copy]).await;
-    assert!(held.code == Some(75) && held.stderr.contains("is held by"), "{held:?}");
+    assert!(held.code == Some(75) && held.stderr.contains("is in use by"), "{held:?}");
     let stats = run_command(&desk, &["db", "stats", "--output", "json"]).await.json();
     let events = stats["tables"].as_array().and_then(|all| all.iter().find(|table| table["name"] == "events")).cloned();
     let events = events.unwrap_or_else(|| panic!("{stats:#}"));
@@ -340,7 +340,7 @@ async fn damage_is_found_by_the_check_and_refused_by_the_restore() {
     assert!(refused.code == Some(4) && refused.stderr.contains("bad.db"), "{refused:?}");
     assert!(contents(desk.folder.path()) == before, "nothing is touched");
     let text = run_command(&desk, &["db", "restore", "shiftkeeper.toml"]).await;
-    assert!(text.code == Some(4) && text.stderr.contains("is no database"), "{text:?}");
+    assert!(text.code == Some(4) && text.stderr.contains("is not a database"), "{text:?}");
     let folder = run_command(&desk, &["db", "restore", "."]).await;
     assert!(folder.code == Some(1) && folder.stderr.contains("is a folder"), "{folder:?}");
     let gone = run_command(&desk, &["db", "restore", "gone.db"]).await;

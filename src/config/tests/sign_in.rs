@@ -58,7 +58,7 @@ fn what_a_proxy_cannot_be_is_said_at_its_place() {
             "must be the name of a header",
         ),
         ("[server.proxy]\ngroups_separator = \"ab\"\n".to_owned(), "must be one character"),
-        (roles("group = \"g\"\nrole = \"supervisor\""), "a supervisor is bound to teams"),
+        (roles("group = \"g\"\nrole = \"supervisor\""), "a supervisor needs teams"),
         (
             roles("group = \"g\"\nrole = \"viewer\"\ntenants = [\"acme\"]\nteams = [\"beta/Care\"]"),
             "names a team of none of the tenants",

@@ -212,10 +212,10 @@ pub struct TenantScopeRequest {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ScopeError {
     /// No tenant is named.
-    #[error("no tenant is named: name some, or say that it is every one")]
+    #[error("no tenant is named: name some, or choose every tenant")]
     Empty,
     /// Both every tenant and some tenants are named.
-    #[error("every tenant and some tenants exclude each other")]
+    #[error("name either every tenant or some tenants, not both")]
     EverywhereAndTenants,
     /// A tenant is named twice.
     #[error("the tenant {0} is named twice")]
@@ -224,10 +224,10 @@ pub enum ScopeError {
     #[error("1 to {MAX_TEAMS} teams can be named for the tenant {0}, or \"*\" for all of them")]
     InvalidTeamCount(TenantId),
     /// A role that requires teams has none for a tenant.
-    #[error("a supervisor is bound to teams: name them for the tenant {0}, or \"*\" for all of them")]
+    #[error("a supervisor needs teams: name them for the tenant {0}, or \"*\" for all of them")]
     TeamsRequired(TenantId),
     /// A role that requires teams was given every tenant.
-    #[error("a supervisor is bound to teams: name the tenants, each with its teams or \"*\"")]
+    #[error("a supervisor needs teams: name the tenants, each with its teams or \"*\"")]
     TeamsRequiredEverywhere,
 }
 

@@ -87,16 +87,18 @@ pub enum KeeperError {
         settable: String,
     },
     /// The request names too many agents.
-    #[error("{asked} agents in one request; at most {MAX_AGENTS_PER_REQUEST} are taken")]
+    #[error("{asked} agents in one request; the limit is {MAX_AGENTS_PER_REQUEST}")]
     TooMany {
         /// How many agents were named.
         asked: usize,
     },
     /// The store cannot be written; nothing was recorded.
-    #[error("nothing was taken in, since it could not be recorded: {0}. Try again once /readyz is well")]
+    #[error(
+        "the request could not be recorded, and nothing was changed: {0}. Try again when /readyz shows that the store is ready"
+    )]
     StoreUnavailable(String),
     /// The keeper is busy, restarting or stopping; nothing was recorded. The request can be repeated.
-    #[error("the daemon cannot take the request in just now; try again in a few seconds")]
+    #[error("the daemon cannot accept the request at the moment; try again in a few seconds")]
     Unavailable,
 }
 

@@ -34,7 +34,7 @@ impl Job for Backup {
             let target = free_path(&backup.folder, backup.clock.now());
             let made = back_up(backup.url.expose(), &target).await?;
             // Old copies are removed only after the new one was verified.
-            let removed = remove_old_copies(&backup.folder, backup.keep).context("removing old copies")?;
+            let removed = remove_old_copies(&backup.folder, backup.keep).context("old copies could not be removed")?;
             let gone = if removed > 0 { format!(", {removed} old one(s) removed") } else { String::new() };
             Ok(format!(
                 "{} bytes with {} audit entries copied to {} and checked{gone}",

@@ -82,7 +82,7 @@ pub(super) struct JobRunner {
 impl JobRunner {
     /// Loads the jobs' state from the store, and schedules interrupted runs again.
     pub(super) async fn load(parts: JobParts, specs: &[JobSpec]) -> anyhow::Result<Self> {
-        let cut_off = parts.reader.unfinished_job_runs().await.context("runs that were cut off")?;
+        let cut_off = parts.reader.unfinished_job_runs().await.context("interrupted runs could not be read")?;
         let now = parts.clock.now();
         let mut runner = Self {
             entries: BTreeMap::new(),
@@ -101,9 +101,9 @@ impl JobRunner {
 
     /// Replaces the configured jobs. Running work of a removed job may finish.
     pub(super) async fn set_specs(&mut self, specs: &[JobSpec]) -> anyhow::Result<()> {
-        let states = self.parts.reader.jobs().await.context("the jobs' state")?;
+        let states = self.parts.reader.jobs().await.context("the jobs' state could not be read")?;
         let mut states: HashMap<_, _> = states.into_iter().map(|state| (state.key.clone(), state)).collect();
-        let last_runs = self.parts.reader.last_job_runs().await.context("the jobs' last runs")?;
+        let last_runs = self.parts.reader.last_job_runs().await.context("the jobs' last runs could not be read")?;
         let mut before = std::mem::take(&mut self.entries);
         for spec in specs {
             let key = spec.info.key.clone();
@@ -274,7 +274,7 @@ impl JobRunner {
     async fn commit(&mut self) -> anyhow::Result<()> {
         if !self.pending.is_empty() {
             let pending = std::mem::take(&mut self.pending);
-            self.parts.writer.commit(pending).await.context("recording the jobs' runs")?;
+            self.parts.writer.commit(pending).await.context("the jobs' runs could not be recorded")?;
         }
         for start in std::mem::take(&mut self.starts) {
             self.start_run(start);

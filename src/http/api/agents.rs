@@ -199,7 +199,7 @@ impl AgentListQuery {
                 "cursor" => cursor = Some(value),
                 _ => {
                     let known = "tenant, team, state, skill, verdict, search, sort, limit and cursor";
-                    return Err(Problem::bad_request(format!("{key}: there is {known}")));
+                    return Err(Problem::bad_request(format!("{key}: unknown parameter; known are {known}")));
                 }
             }
         }

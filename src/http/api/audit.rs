@@ -281,7 +281,7 @@ pub(in crate::http) async fn export(
     caller.check_all_teams(&state, Right::Audit, &query.tenant)?;
     let (first, last) = (query.from.unwrap_or(1).max(1), query.to.unwrap_or(u64::MAX));
     if last < first {
-        return Err(Problem::bad_request("to: not before from"));
+        return Err(Problem::bad_request("to: must not be before from"));
     }
     let name = format!("attachment; filename=\"audit-{}.jsonl\"", file_name_part(query.tenant.as_str()));
     let mut export = AuditExport {

@@ -201,7 +201,7 @@ fn into_report_request(body: NewReportBody, caller: &Caller) -> Result<ReportReq
 }
 
 fn no_such_team(tenant: &TenantId, team: &TeamName) -> Problem {
-    Problem::from_code(Code::NoSuchTeam, format!("there is no team {team} within reach at tenant {tenant}"))
+    Problem::from_code(Code::NoSuchTeam, format!("tenant {tenant} has no team {team}, or you cannot access it"))
 }
 
 impl From<ReportRequestError> for Problem {
@@ -301,7 +301,7 @@ async fn find_report(
 }
 
 fn no_such_report(tenant: &TenantId, id: ReportRunId) -> Problem {
-    Problem::from_code(Code::NoSuchReport, format!("there is no report {id} at tenant {tenant}, or none within reach"))
+    Problem::from_code(Code::NoSuchReport, format!("tenant {tenant} has no report {id}, or you cannot access it"))
 }
 
 /// The tenant of the report to cancel.

@@ -76,7 +76,7 @@ fn counted_span(
     let to = to.unwrap_or_else(|| state.readiness.now());
     let from = from.unwrap_or(to - DEFAULT_SPAN);
     if from >= to || to.since(from) > MAX_SPAN {
-        return Err(Problem::bad_request("from and to: a span of at most 31 days, `from` before `to`"));
+        return Err(Problem::bad_request("from and to: expects at most 31 days, with `from` before `to`"));
     }
     Ok((from, to))
 }

@@ -71,7 +71,8 @@ impl<S: Sync> FromRequestParts<S> for IfMatch {
         let mut versions = Vec::new();
         for value in parts.headers.get_all(IF_MATCH) {
             let text = value.to_str().ok().filter(|text| text.len() <= MAX_HEADER_BYTES);
-            let text = text.ok_or_else(|| Problem::bad_request("If-Match holds `*`, or tags as `ETag` gave them"))?;
+            let text =
+                text.ok_or_else(|| Problem::bad_request("If-Match: expects `*`, or tags in the form of `ETag`"))?;
             if text.trim() == "*" {
                 return Ok(Self::Any);
             }

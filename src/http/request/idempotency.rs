@@ -37,7 +37,7 @@ impl FromRequestParts<ApiState> for RequestKey {
     async fn from_request_parts(parts: &mut Parts, _: &ApiState) -> Result<Self, Problem> {
         let key = parts.headers.get("idempotency-key").map(|key| {
             let key = key.to_str().ok().filter(|key| !key.is_empty() && key.len() <= MAX_KEY_CHARS);
-            let wrong = || Problem::bad_request("Idempotency-Key holds 1 to 1000 visible ASCII characters");
+            let wrong = || Problem::bad_request("Idempotency-Key: expects 1 to 1000 visible ASCII characters");
             key.map(str::to_owned).ok_or_else(wrong)
         });
         let path = parts.uri.path_and_query().map_or("", |place| place.as_str());

@@ -59,10 +59,10 @@ pub struct PutShiftsRequest {
 #[derive(Debug, thiserror::Error)]
 pub enum PutShiftsError {
     /// The plan was changed since the caller read it.
-    #[error("it was changed meanwhile")]
+    #[error("the shifts were changed in the meantime: read them again")]
     ChangedMeanwhile(Problem),
     /// A shift would overlap a shift of another day.
-    #[error("the shift from {start} overlaps the one of another day from {other} to {until}; change that day first")]
+    #[error("the shift from {start} overlaps a shift of another day, from {other} to {until}; change that day first")]
     Overlaps {
         /// When the new shift starts.
         start: UtcMicros,
@@ -72,7 +72,7 @@ pub enum PutShiftsError {
         until: UtcMicros,
     },
     /// The agent is unknown: no schedule named the agent, and no snapshot showed the agent.
-    #[error("nothing is known of agent {0} yet; import a schedule that names the agent")]
+    #[error("agent {0} is not known yet; import a schedule that names the agent")]
     NoAgent(AgentId),
     /// The schedule in force could not be read.
     #[error("the schedule in force could not be read; nothing was changed")]
@@ -130,7 +130,7 @@ pub struct ImportResult {
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// The file has faults.
-    #[error("{name} is not imported, and nothing was changed: {}", count_with_noun(*.faults, "fault"))]
+    #[error("{name} was not imported, and nothing was changed: {}", count_with_noun(*.faults, "fault"))]
     Refused {
         /// The file's name.
         name: String,

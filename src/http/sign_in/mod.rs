@@ -198,7 +198,7 @@ fn parse_credentials(headers: &HeaderMap, is_form: bool, body: &Bytes) -> Result
     }
     // The response must not repeat an invalid body: it may contain the password.
     match serde_json::from_slice::<serde_json::Value>(body) {
-        Err(_) => Err(Problem::from_code(Code::BadBody, "the body is no JSON")),
+        Err(_) => Err(Problem::from_code(Code::BadBody, "the body is not JSON")),
         Ok(value) => serde_json::from_value(value).map_err(|_| {
             let detail = "the body is to be {\"name\": TEXT, \"password\": TEXT}";
             body_problem(StatusCode::UNPROCESSABLE_ENTITY, detail.to_owned())

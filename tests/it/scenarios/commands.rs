@@ -143,7 +143,7 @@ async fn a_desk_with_an_address_and_a_token_alone_looks_imports_follows_and_chan
     let applied = run_remote(folder, &["change", "apply", "--plan", "plan.json", "--wait", "10s"]).await;
     assert!(applied.code == Some(1) && applied.stderr.contains("u_0001 (already there)"), "{applied:?}");
     let nobody = run_remote(folder, &["change", "plan", "--search", "nobody", "--to", "Ready"]).await;
-    assert!(nobody.code == Some(1) && nobody.stderr.contains("the choice takes no agent"), "{nobody:?}");
+    assert!(nobody.code == Some(1) && nobody.stderr.contains("the selection contains no agent"), "{nobody:?}");
     let changed = run_remote(folder, &["change", "u_0001", "--to", "ready", "--wait", "60s"]).await;
     assert_eq!(changed.code, Some(0), "{changed:?}");
     scenario.assert_nothing_left_over().await;

@@ -62,6 +62,8 @@ pub enum SkillError {
     #[error("there is no agent {0}")]
     NoAgent(AgentId),
     /// The tenant already has as many named skills as it may.
-    #[error("the tenant has {MAX_SKILLS} skills with a name or floor, and more are not kept")]
+    #[error(
+        "the tenant has {MAX_SKILLS} skills with a name or a floor, which is the limit; remove the name and the floor of one first"
+    )]
     TooMany,
 }

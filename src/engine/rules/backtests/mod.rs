@@ -78,7 +78,7 @@ pub struct Backtest {
 pub enum BacktestError {
     /// The span is empty, in the future or too long.
     #[error(
-        "the span is from {from:.0} to {to:.0}, and now it is {now:.0}: it has to lie in the past and may have {days} days at most \
+        "the time range is from {from:.0} to {to:.0}, and it is now {now:.0}: the range must be in the past and at most {days} days long \
          (`automation.trial_days`)"
     )]
     Span {
@@ -92,7 +92,7 @@ pub enum BacktestError {
         now: UtcMicros,
     },
     /// The tenant has the maximum number of open backtests.
-    #[error("{MAX_OPEN} trials of this tenant wait or run, which is the most: cancel one, or wait for one to end")]
+    #[error("{MAX_OPEN} backtests of this tenant wait or run, which is the limit: cancel one, or wait for one to end")]
     TooMany,
 }
 

@@ -39,18 +39,16 @@ pub enum OutboxError {
         endpoint: EndpointId,
     },
     /// There is no such event.
-    #[error("there is no event {0}; it may have been let go by retention")]
+    #[error("there is no event {0}; retention may have deleted it")]
     NoEvent(EventId),
     /// The event has to wait for an earlier one of the same agent.
-    #[error(
-        "event {event} waits behind an earlier one of the same agent; retry that one, or recover the whole webhook"
-    )]
+    #[error("event {event} waits for an earlier event of the same agent; retry that one, or recover the whole webhook")]
     Blocked {
         /// The event.
         event: EventId,
     },
     /// The worker is busy, restarting or stopping. Nothing was done; try again.
-    #[error("the daemon cannot take the request in just now; try again in a few seconds")]
+    #[error("the daemon cannot accept the request at the moment; try again in a few seconds")]
     Unavailable,
 }
 

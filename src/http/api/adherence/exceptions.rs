@@ -186,7 +186,7 @@ async fn parse_new_exception(
 ) -> Result<NewException, Problem> {
     let NewExceptionBody { tenant, agents, team, everyone, from, to, reason } = body;
     if from >= to || to.since(from) > MAX_EXCEPTION_DURATION {
-        return Err(Problem::bad_request("from and to: a span of at most 400 days, `from` before `to`"));
+        return Err(Problem::bad_request("from and to: expects at most 400 days, with `from` before `to`"));
     }
     if reason.trim().is_empty() || reason.chars().count() > MAX_REASON_LENGTH {
         return Err(Problem::bad_request(format!("reason: 1 to {MAX_REASON_LENGTH} characters")));

@@ -37,10 +37,12 @@ const DAY_US: i64 = 86_400_000_000;
 /// Returns the span of a query if it is valid and not too long.
 pub(in crate::http::api) fn check_span(from: UtcMicros, to: UtcMicros, most_days: i64) -> Result<Span, Problem> {
     if from >= to {
-        return Err(Problem::bad_request("to: later than from"));
+        return Err(Problem::bad_request("to: must be later than from"));
     }
     if from.offset(most_days.saturating_mul(DAY_US)) < to {
-        return Err(Problem::bad_request(format!("from, to: at most {most_days} days apart; ask for parts of it")));
+        return Err(Problem::bad_request(format!(
+            "from, to: must be at most {most_days} days apart; ask for parts of it"
+        )));
     }
     Ok((from, to))
 }

@@ -72,7 +72,7 @@ impl AuditQuery {
             }
         }
         if self.from.zip(self.to).is_some_and(|(from, to)| to <= from) {
-            return Err(Problem::bad_request("to: not before from and not at it"));
+            return Err(Problem::bad_request("to: must be later than from"));
         }
         let matched = match &agent {
             None => Vec::new(),

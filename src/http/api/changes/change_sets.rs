@@ -120,7 +120,7 @@ fn into_new_set(state: &ApiState, body: NewChangeSetBody, requester: ScopedReque
         AgentSelection::Filter(filter) => {
             let lists = [filter.teams.len(), filter.states.len(), filter.skills.len(), filter.verdicts.len()];
             if lists.iter().any(|names| *names > MAX_FILTER_NAMES) {
-                return Err(Problem::bad_request(format!("filter: a list holds at most {MAX_FILTER_NAMES} names")));
+                return Err(Problem::bad_request(format!("filter: at most {MAX_FILTER_NAMES} names in a list")));
             }
             check_texts(&[("filter.search", filter.search.as_deref())])?;
             ChangeSetSelection::Filter(filter)
@@ -148,7 +148,7 @@ fn check_texts(texts: &[(&str, Option<&str>)]) -> Result<(), Problem> {
 
 has_tenant!(NewChangeSetBody, StartChangeSetBody, CancelChangeSetBody, UndoChangeSetBody);
 
-/// Filters and page of a list of change sets. `cursor` is the `next` of the previous page.
+/// Filters and page of a list of change sets.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
@@ -157,7 +157,7 @@ pub(in crate::http) struct ChangeSetListQuery {
     tenant: TenantId,
     /// The `next` of the previous page; omit it for the first page.
     cursor: Option<String>,
-    /// The maximum number of items to return; 100 by default.
+    /// The maximum number of items to return; 50 by default.
     #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
 }

@@ -137,7 +137,7 @@ fn change_request(
     let agents = deduplicate_agents(body.agents.clone(), MAX_AGENTS_PER_REQUEST)?;
     let too_long = |text: Option<&str>| text.is_some_and(|text| text.chars().count() > MAX_TEXT_CHARS);
     if too_long(body.note.as_deref()) || too_long(body.reason.as_ref().map(ReasonCode::as_str)) {
-        return Err(Problem::bad_request(format!("note and reason hold at most {MAX_TEXT_CHARS} characters")));
+        return Err(Problem::bad_request(format!("note and reason: at most {MAX_TEXT_CHARS} characters")));
     }
     check_reason(body.even_if_in_state, body.reason.as_ref())?;
     Ok(ChangeRequest {

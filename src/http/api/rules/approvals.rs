@@ -25,7 +25,7 @@ use crate::http::state::ApiState;
 /// The longest accepted note, in characters.
 const MAX_NOTE_CHARS: usize = 1000;
 
-/// Filters and page of a list of approvals. `cursor` is the `next` of the previous page.
+/// Filters and page of a list of approvals.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
@@ -202,7 +202,7 @@ pub(in crate::http) async fn deny(
 ) -> Result<Response, Problem> {
     check_length("note", Some(&body.note), MAX_NOTE_CHARS)?;
     if body.note.trim().is_empty() {
-        return Err(Problem::bad_request("note: say why"));
+        return Err(Problem::bad_request("note: give the reason"));
     }
     decide(&state, &caller, tenant, parse_id(&id)?, Decision::Deny { note: body.note }, key).await
 }

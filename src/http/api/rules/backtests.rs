@@ -33,7 +33,7 @@ pub(in crate::http) struct NewBacktestBody {
     /// The start of the time range (inclusive); by default as long before `to` as is allowed.
     #[serde(default)]
     from: Option<UtcMicros>,
-    /// The end of the time range (exclusive), not in the future and at most `automation.backtest_days` after `from`;
+    /// The end of the time range (exclusive), not in the future and at most `automation.trial_days` after `from`;
     /// now by default.
     #[serde(default)]
     to: Option<UtcMicros>,
@@ -60,7 +60,7 @@ pub(in crate::http) async fn create(
 ) -> Result<Response, Problem> {
     caller.check_all_teams(&state, Right::EditRules, &tenant)?;
     let subject = match (body.text, body.rule) {
-        (Some(_), Some(_)) => return Err(Problem::bad_request("name `text` or `rule`, not both")),
+        (Some(_), Some(_)) => return Err(Problem::bad_request("name either `text` or `rule`, not both")),
         (Some(text), None) => BacktestRequest::Text(text),
         (None, Some(rule)) => BacktestRequest::Rule(rule),
         (None, None) => BacktestRequest::AllRules,
@@ -161,5 +161,5 @@ pub(in crate::http) async fn cancel(
 }
 
 fn no_such_backtest(id: BacktestId) -> Problem {
-    Problem::from_code(Code::NoSuchBacktest, format!("there is no trial {id}; trials are lost at a restart"))
+    Problem::from_code(Code::NoSuchBacktest, format!("there is no backtest {id}; trials are lost at a restart"))
 }

@@ -170,7 +170,7 @@ async fn nobody_there_and_a_name_without_an_address_are_told_apart() {
     let post =
         HttpPost::new(endpoint_at(&format!("http://127.0.0.1:{port}/secret-path")), &network()).expect("a sender");
     let error = post.post(outgoing(b"x")).await.error.expect("refused");
-    assert_eq!(error, format!("127.0.0.1:{port} does not take connections: connection refused"));
+    assert_eq!(error, format!("127.0.0.1:{port} does not accept connections: connection refused"));
     let network = Network::new(names(&[]), Arc::new(SystemDial), harness::no_tls());
     let post = HttpPost::new(endpoint_at("http://nowhere.example/secret-path"), &network).expect("a sender");
     let error = post.post(outgoing(b"x")).await.error.expect("unknown");
