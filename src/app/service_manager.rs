@@ -94,7 +94,7 @@ impl ServiceManager {
         if self.is_present
             && let Err(error) = sd_notify::notify(states)
         {
-            tracing::warn!(%error, "the service manager cannot be told anything");
+            tracing::warn!(%error, "the service manager cannot be notified");
         }
     }
 

@@ -356,7 +356,7 @@ impl TenantSupervisorContext {
         };
         match result.await {
             Ok(open) => tracing::info!(%tenant, open_transitions = open,
-                "the tenant is stopped; its open transitions stay in the store, and go on or expire when it is configured again"),
+                "the tenant is stopped; its open transitions stay in the store, and continue or expire when it is configured again"),
             Err(error) => tracing::error!(%tenant, error = format!("{error:#}"),
                 "the tenant is stopped; that could not be recorded"),
         }

@@ -232,7 +232,7 @@ impl Reader {
         }
         let bad = (!walk.is_pruning_recorded).then(|| InvalidEntry {
             seq: walk.from - 1,
-            reason: format!("it is missing, and no entry `{PRUNED_ACTION}` says that it was let go"),
+            reason: format!("it is missing, and no entry `{PRUNED_ACTION}` says that it was deleted"),
         });
         Ok((walk, bad))
     }

@@ -138,7 +138,7 @@ impl std::fmt::Display for NotifyOutcome {
                 "a daemon answers at {url} and has another store than the one configured here, so that its process is not known: \
                  it signs with the old key until it is reloaded (SIGHUP)"
             ),
-            Self::Unknown => write!(f, "whether a daemon runs cannot be told from here; reload it (SIGHUP)"),
+            Self::Unknown => write!(f, "it is unknown whether a daemon runs; reload it (SIGHUP)"),
         }
     }
 }

@@ -151,7 +151,7 @@ impl ServerProxy {
         if user_header.is_some() && peers.is_empty() {
             section.add_diagnostic(
                 "user_header",
-                ValueFault::new("is believed from nobody").with_suggestion("name the proxy in peers"),
+                ValueFault::new("has no effect without a trusted proxy").with_suggestion("name the proxy in peers"),
             );
         }
         if !roles.is_empty() && groups_header.is_none() {

@@ -41,7 +41,7 @@ fn describe_result(done: CheckpointResult) -> anyhow::Result<String> {
     let CheckpointResult { held_by_reader, before_bytes, after_bytes } = done;
     anyhow::ensure!(
         after_bytes < TOO_LARGE_BYTES,
-        "the write-ahead log has grown to {} MiB since a reader does not let go of it: look for a report or a database tool \
+        "the write-ahead log has grown to {} MiB because a reader keeps it open: look for a report or a database tool \
          that has the file open",
         after_bytes >> 20
     );

@@ -137,7 +137,7 @@ impl Retention {
         Ok(if pruned.is_empty() {
             "nothing had served its time".to_owned()
         } else {
-            format!("let go of {}", pruned.join(", "))
+            format!("deleted {}", pruned.join(", "))
         })
     }
 

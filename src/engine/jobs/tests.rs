@@ -500,7 +500,7 @@ async fn retention_lets_go_of_everything_that_has_served_its_time() {
             job_runs: 30 * 24 * HOUR,
         },
     };
-    assert_eq!(retention.run(now, None).await.expect("lets go"), "let go of 2 answers, 700 events");
+    assert_eq!(retention.run(now, None).await.expect("lets go"), "deleted 2 answers, 700 events");
     assert_eq!(retention.run(now, None).await.expect("lets go"), "nothing had served its time");
     assert_eq!(bench.told("acme").await.len(), 1);
 }

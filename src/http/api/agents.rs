@@ -238,7 +238,8 @@ impl AgentListQuery {
         for name in self.states.iter().filter(|name| !known.contains(&name.as_str()) && !is_in_use(name)) {
             if let Some(near) = closest_name(name, known) {
                 let known = known.join(", ");
-                let detail = format!("state: {name:?} is none of {known}, and nobody is in it; did you mean {near}?");
+                let detail =
+                    format!("state: {name:?} is not one of {known}, and no agent is in it; did you mean {near}?");
                 return Err(Problem::bad_request(detail));
             }
         }

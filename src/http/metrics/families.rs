@@ -432,7 +432,7 @@ impl MetricFamilies {
         )?;
         page.gauge(
             "shiftkeeper_anomalies_open",
-            "Anomalies of watched series that go on, by kind",
+            "Current anomalies of monitored series, by kind",
             self.meters().flat_map(|meters| counts_by(meters, "kind", &meters.open_anomalies)),
         )
     }

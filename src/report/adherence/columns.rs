@@ -29,9 +29,9 @@ pub(super) const COLUMNS: [Column; FIGURE_COUNT] = [
     column("outSeconds", "Out", CellKind::Seconds, "in shifts, in another state for longer than the tolerance, from its beginning on"),
     column("neutralSeconds", "Neutral", CellKind::Seconds, "in shifts, on a contact while something else was planned, or excused"),
     column("excusedSeconds", "Excused", CellKind::Seconds, "of neutralSeconds: excused by an exception"),
-    column("unknownSeconds", "Unknown", CellKind::Seconds, "in shifts, and nobody knows what the agent did; in no other figure"),
+    column("unknownSeconds", "Unknown", CellKind::Seconds, "time in shifts for which the agent's state is unknown; not in any other figure"),
     column("unscheduledSeconds", "Unscheduled", CellKind::Seconds, "outside of shifts, and seen"),
-    column("unknownOutsideSeconds", "Unknown outside", CellKind::Seconds, "outside of shifts or without a schedule, and nobody knows"),
+    column("unknownOutsideSeconds", "Unknown outside", CellKind::Seconds, "time outside of shifts or without a schedule for which the state is unknown"),
     column("outsideSeconds", "Work outside", CellKind::Seconds, "of unscheduledSeconds: Ready, OnContact or AfterContactWork"),
     column("plannedWorkSeconds", "Planned work", CellKind::Seconds, "of scheduledSeconds: plain work was planned"),
     column("workedSeconds", "Worked", CellKind::Seconds, "Ready, OnContact or AfterContactWork, in shifts and outside of them"),
@@ -61,7 +61,7 @@ pub(super) const COLUMNS: [Column; FIGURE_COUNT] = [
     column("allowedSeconds", "In as allowed", CellKind::Seconds, "of inSeconds: in a state that the activity allows"),
     column("toleratedSeconds", "In within tolerance", CellKind::Seconds, "of inSeconds: in another state for no longer than the tolerance"),
     column("contactSeconds", "On a contact", CellKind::Seconds, "of neutralSeconds: on a contact while something else was planned"),
-    column("notSeenSeconds", "Not seen", CellKind::Seconds, "of all unknown time: nobody looked, or nothing was known of the agent yet"),
+    column("notSeenSeconds", "Not seen", CellKind::Seconds, "of all unknown time: there was no observation, or nothing was known about the agent yet"),
     column("outOfSightSeconds", "Out of sight", CellKind::Seconds, "of all unknown time: the platform did not show the agent, or who left the roster"),
 ];
 

@@ -89,7 +89,10 @@ fn row(agent: &Agent, segment: &TimelineSegment) -> [Cell; SEGMENTS.columns.len(
         Cell::micros(segment.micros()),
         Cell::text(segment.activity_name().to_owned()),
         boolean_cell(segment.mandatory),
-        segment.state.as_ref().map_or(Cell::Empty("nobody saw the agent"), |state| Cell::text(state.name().to_owned())),
+        segment
+            .state
+            .as_ref()
+            .map_or(Cell::Empty("the agent was not observed"), |state| Cell::text(state.name().to_owned())),
         reason_cell(segment.reason.as_ref()),
         Cell::text(segment.verdict.name()),
         Cell::text(segment.verdict_reason.name()),

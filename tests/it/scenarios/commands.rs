@@ -139,7 +139,7 @@ async fn a_desk_with_an_address_and_a_token_alone_looks_imports_follows_and_chan
     // A plan for nobody ends as its start does.
     let arguments = ["change", "plan", "u_0001", "--to", "NotReady", "--save", "plan.json"];
     let planned = run_remote(folder, &arguments).await;
-    assert!(planned.code == Some(1) && planned.stderr.contains("nobody would be changed"), "{planned:?}");
+    assert!(planned.code == Some(1) && planned.stderr.contains("no agent would be changed"), "{planned:?}");
     let applied = run_remote(folder, &["change", "apply", "--plan", "plan.json", "--wait", "10s"]).await;
     assert!(applied.code == Some(1) && applied.stderr.contains("u_0001 (already there)"), "{applied:?}");
     let nobody = run_remote(folder, &["change", "plan", "--search", "nobody", "--to", "Ready"]).await;

@@ -274,7 +274,7 @@ impl ChangeSetClient {
         }
         self.print_set(plan)?;
         if plan.counts.will_change == 0 {
-            print_message("nobody would be changed");
+            print_message("no agent would be changed");
             return Ok(Exit::Failed);
         }
         match save {

@@ -23,7 +23,7 @@ pub(super) fn check(args: &ConfigArgs) -> (Option<(Config, bool)>, Vec<Finding>)
             report_sound(&mut group, &files, &loaded.warnings);
             for complaint in diagnostics(&refused) {
                 let advice = "run doctor with the environment and as the user of the daemon to have them tried";
-                group.warning("secrets", format!("not at hand here: {complaint}"), advice);
+                group.warning("secrets", format!("not available here: {complaint}"), advice);
             }
             (Some((loaded.config, false)), group.into_findings())
         }

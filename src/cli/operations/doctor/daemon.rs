@@ -46,11 +46,7 @@ pub(super) async fn check(context: &CheckContext) -> (Option<RunningDaemon>, Vec
                     | DaemonError::NotShiftkeeper { .. },
                     _,
                 ) => {
-                    group.wrong(
-                        "running",
-                        error.to_string(),
-                        "look at its log; check [client] url and [server] listen",
-                    );
+                    group.wrong("running", error.to_string(), "read its log; check [client] url and [server] listen");
                 }
             }
             return (None, group.into_findings());
@@ -82,16 +78,16 @@ fn report_no_answer(group: &mut FindingGroup, context: &CheckContext, holder: &D
         Some(false) => {
             let detail = format!("none: {process} and is gone without letting go of it: it was killed, or crashed");
             let advice =
-                "start the daemon: it goes on where it was cut off; its log, or the system's, may say why it ended";
+                "start the daemon: it continues where it stopped; its log, or the system's, may say why it ended";
             group.wrong("running", detail, advice);
         }
         Some(true) => {
-            let detail = format!("no answer, though {process} and has it");
-            group.warning("running", detail, "look at its log: it may be just starting or stopping");
+            let detail = format!("no answer, although {process} and has it");
+            group.warning("running", detail, "read its log: it may be just starting or stopping");
         }
         None => {
-            let detail = format!("no answer, though {process} and did not let go of it in order");
-            let advice = "if that process is gone, start the daemon: it goes on where it was cut off";
+            let detail = format!("no answer, although {process} and did not release it in order");
+            let advice = "if that process has ended, start the daemon: it continues where it stopped";
             group.warning("running", detail, advice);
         }
     }

@@ -88,7 +88,7 @@ fn ids_text(ids: &[&str]) -> Option<String> {
 
 async fn check_directly(context: &CheckContext, tenant: &Tenant, group: &mut FindingGroup) {
     if !context.has_secrets {
-        return group.skipped("questions", "not asked: no daemon runs, and the secrets are not at hand here");
+        return group.skipped("questions", "not asked: no daemon runs, and the secrets are not available here");
     }
     let clock = clock_for(&context.config).await;
     if free_slots(tenant, context.reader.as_ref(), &clock, BudgetKind::Reporting).await < MAX_CALLS {

@@ -125,7 +125,7 @@ async fn probe_directly(
     group: &mut FindingGroup,
 ) -> Option<ProbeReport> {
     if !context.has_secrets {
-        group.skipped("questions", "not asked: no daemon runs, and the secrets are not at hand here");
+        group.skipped("questions", "not asked: no daemon runs, and the secrets are not available here");
         return None;
     }
     let (reader, clock) = (context.reader.as_ref(), clock_for(&context.config).await);

@@ -220,25 +220,26 @@ fn hourly_counts(counted: &BTreeMap<UtcMicros, u64>, (from, to): Span) -> Vec<Ho
 /// Returns the limitations stated in every result, because figures that look exact are easily believed.
 fn limitations(input: &BacktestInput, step: Duration) -> Vec<String> {
     let mut all = vec![
-        "a change of the replay takes effect at once and lasts until the agent's next recorded change; what the agent would have \
-         done after it nobody knows"
+        "A change in a backtest takes effect at once and lasts until the agent's next recorded change. What the agent would have \
+         done next is unknown."
             .to_owned(),
-        "where a change was really made at that time, history shows what came of it: what it was made for is found in its last instant, \
-         but how long it would have lasted nobody knows, so a rule that waits longer finds less than it would have"
+        "If a change was really made, the backtest finds its reason in the last instant before it. How long the agent would have \
+         stayed in that state is unknown, so a rule that waits longer finds fewer agents than it would have found."
             .to_owned(),
         format!(
-            "everybody is looked at every {} and at the end of each recorded state, live every second: what lasts shorter and ends \
-             otherwise may be missed",
+            "Agents are checked every {} and at the end of each recorded state. The running daemon checks them every second, so \
+             shorter conditions may be missed here.",
             duration_text(step)
         ),
-        "how fresh each sight was, what people had asked for, what the platform said of schedules and breaks, and agents who would \
-         have taken a change back are not replayed"
+        "These are not replayed: the age of each observation, what people had requested, the platform's answers about schedules \
+         and breaks, and which changes agents would have reverted."
             .to_owned(),
-        "teams, zones, guards and adherence are those of now; schedules and exceptions are those of then".to_owned(),
-        format!("an act and a real change count as the same within {}", duration_text(SAME_CHANGE_WINDOW)),
+        "Teams, time zones, guards and adherence settings are the current ones. Schedules and exceptions are those of the time."
+            .to_owned(),
+        format!("An action and a real change match if they are at most {} apart.", duration_text(SAME_CHANGE_WINDOW)),
     ];
     if input.uses_figures() {
-        all.push("figures of skills and queues are not replayed: conditions on them hold for nobody".to_owned());
+        all.push("Figures of skills and queues are not replayed. Conditions on them are false.".to_owned());
     }
     all
 }
