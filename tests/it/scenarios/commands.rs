@@ -80,7 +80,7 @@ async fn rules_are_listed_checked_explained_tried_and_switched_with_a_token() {
         &["rules", "replay", "--file", "sooner.toml", "--from", &from, "--tenant", "acme"],
     ))
     .await;
-    assert!(said.code == Some(0) && said.stdout.contains("replayed: 4 acts on 4 agents"), "{said:?}");
+    assert!(said.code == Some(0) && said.stdout.contains("replayed: 4 actions on 4 agents"), "{said:?}");
     assert!(said.stdout.contains("active version: 4 acts"), "{said:?}");
     std::fs::write(folder.join("wrong.toml"), BACK.replace("NotReady", "NotRedy")).expect("written");
     let wrong = run(command(folder, OPERATOR, &["rules", "replay", "--file", "wrong.toml", "--tenant", "acme"])).await;
