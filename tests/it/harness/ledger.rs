@@ -1,4 +1,4 @@
-//! The reckoning at the end of a scenario: what the daemon's store says must be what the simulator's own log says.
+//! The final check of a scenario: compares what the daemon stored with the simulator's own log.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
