@@ -549,7 +549,7 @@ mod tests {
     use crate::config::{ConfigText, Environment};
 
     #[tokio::test]
-    async fn a_clock_that_runs_faster_goes_on_where_the_store_stands() {
+    async fn an_accelerated_clock_continues_from_the_time_of_the_store() {
         let folder = tempfile::tempdir().expect("a folder");
         let url = format!("sqlite://{}", folder.path().join("s.db").display());
         let text = format!(

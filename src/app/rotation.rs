@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn the_new_key_stands_first_and_the_old_one_signs_for_a_day() {
+    fn the_new_key_comes_first_and_the_old_one_signs_for_a_day() {
         let (folder, file) = folder_with(&format!("{OLD}\n"));
         let key = new_key(&SeededRandom::new(1));
         let until = rotate_file(&file, &key, now(), false).expect("rotates").expect("an end");
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_stays_and_what_it_points_to_is_replaced() {
+    fn a_symbolic_link_is_kept_and_its_target_is_replaced() {
         let (folder, file) = folder_with(&format!("{OLD}\n"));
         let link = folder.path().join("link");
         symlink(&file, &link).expect("links");

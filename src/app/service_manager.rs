@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_writer_that_hangs_is_not_said_to_live_and_one_that_goes_on_is() {
+    async fn the_watchdog_is_notified_only_while_the_writer_makes_progress() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("s.db");
         let clock = Arc::new(ManualClock::at(UtcMicros::EPOCH));

@@ -423,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn the_query_names_tenants_teams_skills_and_an_id_and_the_header_goes_before_it() {
+    fn the_query_names_tenants_teams_skills_and_an_id_and_the_header_takes_precedence() {
         let mut headers = HeaderMap::new();
         let query = "tenant=acme&tenant=beta&team=Care%20%26%20Co&skill=Voice&after=12";
         let request = LiveRequest::parse(query, &headers).expect("sound");

@@ -415,7 +415,7 @@ impl AdherenceStore {
 }
 
 #[tokio::test]
-async fn files_are_checked_and_what_was_not_over_is_told_from_what_somebody_changed() {
+async fn verification_distinguishes_open_rows_from_changed_files() {
     let kinds = [ReportKind::Adherence, ReportKind::Segments, ReportKind::NotReady, ReportKind::Breaks];
     let scene = AdherenceStore::new(3).await;
     let made = async |kind: ReportKind, format: ReportFormat, to: i64| {

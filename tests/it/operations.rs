@@ -71,7 +71,7 @@ async fn change(desk: &CommandFolder, to: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn doctor_tells_of_everything_without_a_daemon_writes_nothing_and_prints_no_secret() {
+async fn doctor_checks_everything_without_a_daemon_writes_nothing_and_prints_no_secret() {
     let (_folder, simulator, desk) = start_simulator("").await;
     let found = run_command(&desk, &["doctor", "--output", "json"]).await;
     assert_eq!(found.code, Some(0), "{found:?}");
@@ -134,7 +134,7 @@ async fn doctor_tells_of_everything_without_a_daemon_writes_nothing_and_prints_n
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn beside_a_daemon_doctor_has_the_daemon_ask_so_that_its_budget_counts_the_calls() {
+async fn doctor_lets_a_running_daemon_make_the_calls_so_that_its_budget_counts_them() {
     let (_folder, _simulator, desk) = start_simulator("").await;
     let daemon = daemon(&desk).await;
     wait_until("the daemon reads snapshots", WAIT_TIMEOUT, || async {
@@ -177,7 +177,7 @@ async fn beside_a_daemon_doctor_has_the_daemon_ask_so_that_its_budget_counts_the
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn doctor_ends_with_4_and_the_way_out_where_nothing_goes_on_without_a_person() {
+async fn doctor_exits_with_4_and_advice_if_a_person_has_to_act() {
     let gone = Receiver::start(ReceiverOptions { keys: vec![WEBHOOK_SECRET.into()], ..ReceiverOptions::default() });
     let gone = gone.await.expect("a receiver");
     gone.set_mode(ReceiverMode::Gone);

@@ -36,7 +36,7 @@ async fn change(desk: &CommandFolder, agents: &[&str], to: &str, wait: &str) -> 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_from_the_command_line_goes_through_the_daemon_and_says_what_became_of_it() {
+async fn a_change_from_the_command_line_uses_the_daemon_and_reports_the_result() {
     let folder = tempfile::tempdir().expect("a folder");
     let simulator = simulator(folder.path()).await;
     let desk = CommandFolder::new(&simulator.ready, "");

@@ -305,7 +305,7 @@ async fn filters_leave_others_out_of_rows_and_totals() {
 }
 
 #[tokio::test]
-async fn who_is_asked_for_and_is_not_there_is_named() {
+async fn unknown_agents_of_a_report_are_named() {
     let scene = ReportStore::with(40).await;
     let mut wanted = scene.export_request(ReportFormat::Json);
     wanted.request.filters = Filters {
@@ -329,7 +329,7 @@ async fn a_file_that_is_not_there_is_named_and_one_without_a_manifest_names_that
 }
 
 #[tokio::test]
-async fn a_report_that_is_called_off_or_too_large_leaves_nothing() {
+async fn a_cancelled_or_too_large_report_leaves_no_file() {
     let scene = ReportStore::with(600).await;
     for format in ReportFormat::ALL {
         let progress = Progress::default();

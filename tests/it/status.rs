@@ -94,7 +94,7 @@ async fn status_is_0_when_all_is_well_4_when_something_is_wrong_and_69_without_a
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_look_takes_a_token_that_may_and_shows_its_tenants_alone() {
+async fn the_status_needs_a_token_and_shows_only_its_tenants() {
     let folder = tempfile::tempdir().expect("a folder");
     let platform = simulator(folder.path(), "127.0.0.1:0").await;
     let desk = CommandFolder::new(&platform.ready, MORE_CONFIGURATION);

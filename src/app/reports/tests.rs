@@ -98,7 +98,7 @@ async fn a_run_leaves_a_file_that_holds_an_entry_and_an_event() {
 }
 
 #[tokio::test]
-async fn what_is_called_off_leaves_no_file_and_what_is_too_much_is_refused() {
+async fn a_cancelled_report_leaves_no_file_and_too_many_reports_are_refused() {
     let scene = ReportHarness::new().await;
     let mut taken = Vec::new();
     for _ in 0..MAX_OPEN {

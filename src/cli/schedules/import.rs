@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_are_told_one_a_line_also_those_that_the_daemon_found() {
+    fn faults_are_reported_one_per_line_also_those_found_by_the_daemon() {
         let problem = json!({
             "code": "schedule_refused", "faults": 3,
             "complaints": [

@@ -402,7 +402,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn refusals_are_told_in_the_daemons_words_and_end_each_in_its_own_way() {
+    async fn refusals_have_the_daemons_text_and_an_exit_code_of_their_own() {
         let problem = "{\"code\":\"x\",\"detail\":\"the token ops may not change\"}";
         for (status, exit) in [
             (401, Exit::NotPermitted),

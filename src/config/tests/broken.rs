@@ -119,7 +119,7 @@ fn a_secret_in_a_wrong_place_is_never_repeated() {
 }
 
 #[test]
-fn secrets_stand_in_the_environment_or_in_files() {
+fn secrets_are_in_the_environment_or_in_files() {
     let cases = [
         (
             "client_secret = \"x\"",

@@ -9,7 +9,7 @@ fn server(more: &str) -> Result<Config, String> {
 }
 
 #[test]
-fn a_certificate_goes_with_its_key_and_lies_beside_the_file() {
+fn a_certificate_needs_its_key_and_paths_are_relative_to_the_file() {
     let config = server("[server.tls]\ncertificate = \"tls.crt\"\nkey = \"tls.key\"\n").expect("sound");
     let tls = config.server.tls.clone().expect("a certificate");
     assert_eq!((tls.certificate.to_str(), tls.key.to_str()), (Some("tls.crt"), Some("tls.key")));
@@ -73,7 +73,7 @@ fn what_a_proxy_cannot_be_is_said_at_its_place() {
 }
 
 #[test]
-fn change_stands_for_what_it_always_stood_for_in_a_configuration() {
+fn the_right_change_of_older_configurations_keeps_its_meaning() {
     let token = |may: &str| {
         let toml = format!("[[server.tokens]]\nid = \"ops\"\ntoken = {{ env = \"API_TOKEN\" }}\nmay = {may}\n");
         server(&toml).expect("sound").server.tokens[0].rights.clone()

@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reach_goes_through_json() {
+    fn a_scope_survives_json() {
         for (scope, json) in [
             (Scope::Everywhere, "null"),
             (Scope::Only(BTreeMap::new()), "{}"),

@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ended_while_nobody_looked_is_known_up_to_the_last_look() {
+    fn a_state_that_ended_unobserved_is_known_up_to_the_last_observation() {
         let observed_spans = [(0, 100), (200, 300)];
         for (intervals, known) in [
             // Ended in the gap: nobody knows when. What began in it is dated by the platform.
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_without_a_look_is_a_gap_and_none_is_none() {
+    fn a_second_without_observation_is_a_gap() {
         assert_eq!(
             observation_gaps(&[(at(0), at(1)), (at(1), at(2)), (at(3), at(4))]).collect::<Vec<_>>(),
             [(at(2), at(3))]

@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn words_of_their_own_go_and_longer_words_stay() {
+    fn whole_words_are_replaced_and_longer_words_are_not() {
         let eraser = eraser("u_1", "Zoë Quux");
         for (text, cleaned) in [
             ("u_1", Some("erased-1")),
@@ -280,7 +280,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_is_left_whatever_stands_around(before in "[ -~é]{0,12}", after in "[ -~é]{0,12}", agent in "[a-z_0-9\"\\\\]{3,8}") {
+        fn nothing_is_left_whatever_surrounds_it(before in "[ -~é]{0,12}", after in "[ -~é]{0,12}", agent in "[a-z_0-9\"\\\\]{3,8}") {
             let eraser = TextEraser::new(agent.as_str().into(), None, "ERASED".into());
             let text = format!("{before} {agent} {after}");
             let cleaned = eraser.clean(&text).expect("it stands there");

@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn a_span_goes_with_the_clock_in_whole_local_days() {
+    fn a_span_follows_the_clock_in_whole_local_days() {
         let now = at("2026-10-26T13:30:00Z");
         for (range, from, to) in [
             (QueryRange::Last(2), "2026-10-23T22:00:00Z", "2026-10-25T23:00:00Z"),
@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_gives_back_what_it_was_made_of_and_says_what_stands_against_it() {
+    fn a_request_survives_a_round_trip_and_lists_its_errors() {
         let span = QueryRange::Last(30).span(&query(), at("2026-10-26T13:30:00Z"));
         let request = RunRequest::new(&query(), span, 500, DEFAULT_DEADLINE);
         assert_eq!(request.query(), Some(query()));

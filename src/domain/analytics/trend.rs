@@ -442,7 +442,7 @@ mod tests {
     }
 
     #[test]
-    fn one_odd_week_does_not_hide_the_next() {
+    fn one_unusual_week_does_not_hide_the_next() {
         let judge = |earlier: &[f64], value: f64| {
             let mut history = SeasonalHistory::default();
             for value in earlier {
@@ -475,7 +475,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_odd_lies_outside_of_what_is_usual(values in prop::collection::vec(0.0..1e3, 1..300), week in 1_usize..8) {
+        fn anomalies_are_outside_of_the_expected_range(values in prop::collection::vec(0.0..1e3, 1..300), week in 1_usize..8) {
             // Short weeks, so that the season comes to speak.
             let every = WEEK / week;
             let spaced = (0..values.len() * every).map(|place| (place % every == 0).then(|| values[place / every]));

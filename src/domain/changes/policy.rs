@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_agent_who_is_seen_with_a_contact_is_held_for_it() {
+    fn only_an_agent_observed_on_a_contact_is_held_for_it() {
         let work = segment(false);
         for (state, expected) in [
             (None, PolicyDecision::Allow),

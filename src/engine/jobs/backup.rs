@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_copies_stay_and_other_files_are_left_alone() {
+    fn the_last_copies_are_kept_and_other_files_are_not_touched() {
         let folder = tempfile::tempdir().expect("a folder");
         let names = [
             "shiftkeeper-20261120T023000Z.db",

@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_log_that_does_not_shrink_is_told_when_it_is_large() {
+    fn a_large_log_that_does_not_shrink_is_reported() {
         let held = |bytes| CheckpointResult { held_by_reader: true, before_bytes: bytes, after_bytes: bytes };
         assert!(describe_result(held(1 << 20)).is_ok_and(|said| said.contains("next time")));
         assert!(describe_result(held(300 << 20)).is_err_and(|error| error.to_string().contains("300 MiB")));

@@ -215,7 +215,7 @@ async fn a_job_that_leaves_out_what_has_passed_says_so() {
 }
 
 #[tokio::test]
-async fn a_job_never_runs_beside_itself_and_what_came_due_meanwhile_is_caught_up() {
+async fn a_job_never_runs_twice_at_once_and_missed_due_times_are_caught_up() {
     let release = Arc::new(Notify::new());
     let (waits, at_once, most) = (release.clone(), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let seen = most.clone();
@@ -255,7 +255,7 @@ async fn request_run(keeper: &mut JobRunner, key: JobKey) -> Result<u64, RunJobE
 }
 
 #[tokio::test]
-async fn a_person_may_run_a_job_at_any_time_and_its_calendar_stays() {
+async fn a_person_may_run_a_job_at_any_time_without_changing_its_schedule() {
     let job = RecordingJob::fine();
     let bench = Bench::with(spec("0 * * * *", CatchUp::Once, Some("acme"), &job)).await;
     let mut keeper = bench.keeper().await;
@@ -275,7 +275,7 @@ async fn a_person_may_run_a_job_at_any_time_and_its_calendar_stays() {
 }
 
 #[tokio::test]
-async fn a_failure_and_a_panic_are_recorded_told_and_shown_until_it_goes_well() {
+async fn failures_and_panics_are_recorded_and_reported_until_a_success() {
     let job = RecordingJob::new(|run| {
         Box::pin(async move {
             match run {
@@ -317,7 +317,7 @@ async fn a_failure_and_a_panic_are_recorded_told_and_shown_until_it_goes_well() 
 }
 
 #[tokio::test]
-async fn a_failure_that_stays_is_told_again_each_night() {
+async fn a_lasting_failure_is_reported_each_night() {
     let job = RecordingJob::new(|_| Box::pin(async { anyhow::bail!("no folder") }));
     let bench = Bench::with(spec("30 2 * * *", CatchUp::Once, Some("acme"), &job)).await;
     let mut keeper = bench.keeper().await;
@@ -422,7 +422,7 @@ async fn a_changed_calendar_starts_afresh() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_task_wakes_by_itself_runs_what_is_asked_for_and_stops_when_told() {
+async fn the_task_wakes_by_itself_runs_requested_jobs_and_stops_on_request() {
     let ran = Arc::new(Notify::new());
     let told = ran.clone();
     let job = RecordingJob::new(move |_| {

@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_viewer_gets_the_agents_it_asked_for_and_an_empty_picture_is_one_part() {
+    fn a_viewer_gets_the_requested_agents_and_an_empty_snapshot_is_one_part() {
         let at = |narrow: ViewerFilter| narrow.for_tenant(&"acme".into());
         let care = at(ViewerFilter { teams: vec!["Care".into()], ..ViewerFilter::default() });
         let parts = read_parts(&snapshot(1000), &care);

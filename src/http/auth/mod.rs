@@ -385,7 +385,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cookie_that_somebody_put_beside_ours_makes_both_void() {
+    fn a_second_session_cookie_invalidates_both() {
         for (cookies, found) in [
             (&["a=1; shiftkeeper-80=x; b=2"][..], Some("x")),
             (&["a=1", "shiftkeeper-80=x"], Some("x")),

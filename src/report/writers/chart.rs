@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn of_nothing_there_is_no_picture_and_of_very_much_a_part() {
+    fn a_chart_of_nothing_is_absent_and_a_large_one_is_cut() {
         assert_eq!(drawn(ChartKind::Bars, &[]), None);
         assert_eq!(drawn(ChartKind::Line, &[None, Some(0.0)]), None);
         let much = drawn(ChartKind::Line, &[Some(0.5); MAX_POINTS + 3]).expect("a picture");

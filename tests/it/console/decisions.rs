@@ -159,7 +159,7 @@ async fn several_are_decided_at_once_each_with_its_answer_and_the_menu_counts_wh
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_may_only_look_is_offered_no_decision() {
+async fn readers_are_offered_no_decision() {
     let Some((scenario, browser)) = sign_in_browser(approval_setup(4), "viewer").await else { return };
     wait_for_approvals(&scenario, &["u_0001", "u_0002", "u_0003", "u_0004"]).await;
     for page in ["/approvals", "/agents/u_0001"] {

@@ -66,7 +66,7 @@ async fn start_with_staffing_drop(setup: Setup) -> Scenario {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_drop_is_told_once_and_a_rule_acts_on_it() {
+async fn a_drop_is_reported_once_and_a_rule_acts_on_it() {
     let told = receiver(ReceiverOptions::default()).await;
     let setup = Setup {
         speed: 300,
@@ -125,7 +125,7 @@ async fn a_drop_is_told_once_and_a_rule_acts_on_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_asks_for_what_cannot_be_is_told_why() {
+async fn impossible_requests_are_refused_with_the_reason() {
     let scenario = Scenario::start_team(Setup { tenant_keys: "skills = [\"1001\"]", ..Setup::team(4) }).await;
     let tenant = scenario.tenant.to_string();
     for (query, status, words) in [

@@ -196,7 +196,7 @@ async fn rules_wait_as_long_as_they_say_whatever_the_clock_is_set_to() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_host_that_slept_for_eight_hours_goes_on_where_the_world_is() {
+async fn a_host_that_slept_for_eight_hours_catches_up() {
     let scenario = Scenario::start_team(team(6)).await;
     scenario.add_fault("reset_before:on=state,count=3");
     let taken = scenario.request_change(&agent_ids(6), "Ready").await;

@@ -99,7 +99,7 @@ async fn run_remote(folder: &Path, arguments: &[&str]) -> CommandOutput {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_desk_with_an_address_and_a_token_alone_looks_imports_follows_and_changes() {
+async fn a_client_with_only_an_address_and_a_token_reads_imports_follows_and_changes() {
     let setup = Setup::team(4);
     let schedule = setup.schedule.clone().expect("a schedule");
     let scenario = Scenario::start_team(setup).await;

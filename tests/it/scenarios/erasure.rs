@@ -140,7 +140,7 @@ async fn create_agent_data(scenario: &Scenario) {
 
 #[tokio::test(flavor = "multi_thread")]
 #[expect(clippy::too_many_lines, reason = "one life, from its changes to what an auditor sees of it")]
-async fn who_is_erased_stands_nowhere_any_more_and_teams_keep_their_figures() {
+async fn an_erased_agent_is_nowhere_any_more_and_teams_keep_their_figures() {
     let (good, bad) = (receiver(ReceiverOptions::default()).await, receiver(ReceiverOptions::default()).await);
     bad.set_mode(ReceiverMode::Refuse(500));
     let webhooks = endpoint_config("good", good.address(), "")

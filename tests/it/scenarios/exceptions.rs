@@ -52,7 +52,7 @@ fn hour_around(now: UtcMicros) -> (UtcMicros, UtcMicros) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_is_excused_is_left_alone_until_the_exception_ends_and_a_restart_keeps_it() {
+async fn an_agent_with_an_exception_is_left_alone_until_it_ends_also_after_a_restart() {
     let mut setup = Setup::team(4);
     setup.rules = "";
     let mut scenario = Scenario::start_team(setup).await;

@@ -194,7 +194,7 @@ const BACK: &str = "[[rules]]\nid = \"back\"\nwhen = { state = \"Paused\", for =
                     then = { set_state = \"Ready\" }\nmode = \"enforce\"\n";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_feed_and_polls_the_picture_says_how_old_it_is_and_rules_wait() {
+async fn without_feed_and_polls_the_live_view_says_how_old_it_is_and_rules_wait() {
     let setup = Setup {
         rules: BACK,
         tenant_tables: "[tenants.policy]\nwait_at_most = \"12h\"\nanswers_kept = \"1m\"\n\

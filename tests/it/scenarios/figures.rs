@@ -249,7 +249,7 @@ async fn a_rule_acts_on_figures_while_they_are_fresh_and_not_on_old_ones() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn viewers_are_told_each_read_as_it_is_stored_and_those_of_one_skill_of_no_other() {
+async fn viewers_get_each_read_as_stored_and_only_of_their_skill() {
     let mut setup = setup(ALL);
     setup.sim = SimOptions { agents: 20, autonomous_agents: true, ..setup.sim };
     let scenario = Scenario::start(setup).await;

@@ -23,7 +23,7 @@ async fn planned_agents(scenario: &Scenario, reader: &Reader) -> Vec<(String, &'
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_whole_schedule_takes_the_shifts_of_whom_it_leaves_out() {
+async fn a_complete_schedule_removes_the_shifts_of_agents_that_it_omits() {
     let scenario = Scenario::start_team(Setup::team(4)).await;
     let reader = scenario.reader().await;
     let three_and = |last| {

@@ -164,7 +164,7 @@ async fn what_the_platform_refuses_for_a_reason_of_its_own_is_not_repeated_befor
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_is_there_already_costs_no_call_unless_the_reason_is_asked_for_by_itself() {
+async fn an_agent_already_in_the_state_needs_no_call_unless_the_reason_is_requested() {
     let scenario = Scenario::start_team(Setup::team(4)).await;
     let reader = scenario.reader().await;
     let rows = scenario.history(&reader, &"u_0001".into()).await;

@@ -123,7 +123,7 @@ fn expected() -> Vec<(String, String, String)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_platform_planted_is_found_and_told_once_and_nothing_else_is() {
+async fn planted_anomalies_are_found_and_reported_once_and_no_others() {
     let told = receiver(ReceiverOptions::default()).await;
     let webhooks = endpoint_config("wfm", told.address(), "events = [\"anomaly.detected\"]");
     let mut scenario = Scenario::start(Setup { webhooks, ..setup("2026-09-13", Setup::default()) }).await;

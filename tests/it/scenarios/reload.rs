@@ -97,7 +97,7 @@ async fn subscription_filters(scenario: &Scenario) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_agent_whom_the_list_names_no_more_leaves_the_roster_and_can_come_back() {
+async fn an_agent_removed_from_the_list_leaves_the_roster_and_can_return() {
     let mut scenario = Scenario::start(Setup::default()).await;
     scenario.wait_until_observed().await;
     scenario.set_agent_state("u_0003", SimState::OnContact);

@@ -62,7 +62,7 @@ async fn save_files(scenario: &Scenario, token: &str, run: &Value, folder: &Path
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_supervisor_gets_the_report_of_his_teams_and_nobody_that_of_others() {
+async fn supervisors_get_reports_only_about_their_teams() {
     let scenario = Scenario::start_team(Setup::team(8)).await;
     let taken = scenario.request_change(&["u_0001", "u_0002", "u_0003"], "Ready").await;
     scenario.wait_for_all(&taken, "confirmed").await;
@@ -130,7 +130,7 @@ async fn offered_formats(scenario: &Scenario, token: &str) -> BTreeSet<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_made_is_refused_and_the_daily_export_goes_by_the_calendar() {
+async fn impossible_reports_are_refused_and_the_daily_export_runs_on_schedule() {
     let scenario = Scenario::start_team(Setup::team(4)).await;
     let analyst = token(&scenario, "analyst", Role::Analyst, &["*"]).await;
     let viewer = token(&scenario, "looker", Role::Viewer, &["*"]).await;

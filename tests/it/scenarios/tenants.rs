@@ -137,7 +137,7 @@ async fn start_waiting_change(scenario: &Scenario, agent: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tenant_that_goes_by_a_reload_leaves_what_waits_in_the_store_until_it_is_back() {
+async fn a_tenant_removed_by_a_reload_keeps_its_open_changes_until_it_returns() {
     let mut scenario = Scenario::start(two_tenants()).await;
     select_tenant(&mut scenario, BRAVO);
     scenario.wait_until_observed().await;

@@ -149,7 +149,7 @@ mod tests {
     use crate::cli::shared::finding::Status::{Warning, Wrong};
 
     #[test]
-    fn each_part_that_is_not_ready_is_told_with_what_becomes_of_it() {
+    fn each_part_that_is_not_ready_is_reported_with_its_consequence() {
         let part = |name: &str, needs_person: bool, detail: &str| {
             json!({"name": name, "ready": false, "own": name == "store", "needs_person": needs_person,
                    "since": "2026-11-22T10:00:00Z", "detail": detail})

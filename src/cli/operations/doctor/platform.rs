@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn each_outcome_is_told_as_what_it_means() {
+    fn each_outcome_is_reported_with_its_meaning() {
         for (outcome, token, question) in [
             ("ok", Status::Ok, Some(Status::Ok)),
             ("forbidden", Status::Ok, Some(Status::Wrong)),

@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_names_what_is_odd_and_says_how_much_is_missing() {
+    fn the_table_names_anomalies_and_the_number_of_missing_values() {
         let table = print_trend(&SKILL);
         for part in ["skill 1001", "4 quarters, 1 without a value", "1 anomaly", "20.00", "+11.0", "window", "SPIKE"] {
             assert!(table.contains(part), "{part}:\n{table}");

@@ -45,7 +45,7 @@ fn the_signed_text_is_the_heads_own_canonical_json() {
 }
 
 #[test]
-fn a_key_goes_through_its_file_and_a_claim_is_signed_by_no_other() {
+fn a_key_survives_its_file_and_only_the_named_key_signs_a_claim() {
     let pem = key().to_pem().expect("PEM");
     let text = String::from_utf8(pem.as_ref().to_vec()).expect("text");
     assert_eq!(HeadSigningKey::from_pem(&text).expect("a key").public_key(), key().public_key());

@@ -286,7 +286,7 @@ fn a_change_to_the_state_that_the_agent_was_in_is_one_of_the_reason_alone() {
 }
 
 #[test]
-fn whose_word_a_refusal_rests_on_is_told_of_refusals_alone() {
+fn only_refusals_have_a_source() {
     let explanation = serde_json::json!({ RefusedBy::FIELD: "platform_against_plan" });
     let refused_by = |status, explanation| Transition { explanation, ..transition(status) }.refused_by();
     let refused = || TransitionStatus::Refused { violation: Violation::AgentNotScheduled };

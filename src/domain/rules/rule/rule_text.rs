@@ -170,7 +170,7 @@ limit = { per_minute = 20, share_of_team = 0.3 }
     }
 
     #[test]
-    fn a_complaint_about_a_field_that_is_not_there_stands_at_what_is_around_it() {
+    fn an_error_about_a_missing_field_is_reported_at_the_enclosing_element() {
         let complaint =
             |field: &str| RuleDiagnostic { index: 0, rule: None, field: field.to_owned(), reason: "wrong".to_owned() };
         let all = ["", "when.state", "when.shift.ended_for", "limit.share_of_team", "unless"].map(complaint);

@@ -420,7 +420,7 @@ fn assert_bytes_are_clean(bytes: &[u8], json_name: &str, path: &std::path::Path)
 }
 
 #[tokio::test]
-async fn an_erasure_that_was_cut_off_anywhere_goes_on() {
+async fn an_erasure_interrupted_anywhere_continues() {
     let fixture = ErasureFixture::new().await;
     fixture.insert_agents_and_erasure().await;
     fixture.fill_tables();

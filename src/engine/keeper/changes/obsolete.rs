@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_older_version_asked_for_stands_only_while_the_rule_would_ask_for_it_the_same_way() {
+    fn a_change_by_an_older_rule_version_is_kept_only_if_the_rule_would_still_request_it() {
         let waits = |why| TransitionStatus::Waiting { why, until: None };
         let (budget, approval) = (waits(WaitReason::Budget), waits(WaitReason::Approval));
         for (mode, state, status, expected) in [

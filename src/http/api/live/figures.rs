@@ -472,7 +472,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_page_goes_on_where_its_last_point_begins() {
+    fn a_full_page_continues_at_the_start_of_its_last_point() {
         let points = [point(1, Stat::default()), point(2, Stat::default()), point(2, Stat::default())];
         let page = FigureHistoryResponse::from_points(&points, &QUEUE_MEASURES, 3);
         assert_eq!((page.points.len(), page.next), (1, Some(UtcMicros::from_micros(2_000_000))));

@@ -149,7 +149,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_is_decided_on_old_sight_and_no_state_without_a_name_is_acted_on(
+    fn stale_observations_and_unknown_states_lead_to_no_action(
         agents in prop::collection::vec(random_agent(), 1..12),
         minute in 0..1500i64,
     ) {

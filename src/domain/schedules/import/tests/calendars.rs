@@ -209,7 +209,7 @@ fn times_need_a_zone_and_ends() {
 }
 
 #[test]
-fn a_default_zone_stands_in_where_the_file_names_none() {
+fn a_default_zone_applies_if_the_file_names_none() {
     let options = ImportOptions { default_zone: Some("europe/berlin".to_owned()), ..ImportOptions::default() };
     let floating = "DTSTART:20261019T090000\nDURATION:PT8H\nRRULE:FREQ=DAILY;UNTIL=20261020T090000";
     let draft = import_calendar_with(&[floating], &options).expect("sound");
