@@ -435,7 +435,7 @@ mod tests {
             swapped.swap(victim, victim + 1);
             prop_assert_eq!(first_invalid(&swapped), Some(victim as u64 + 1));
 
-            // An edit that is hashed anew breaks the link of the entry after it.
+            // An edited entry that is hashed again breaks the link of the next entry.
             let mut rehashed = chain(20);
             rehashed[victim].body = rehashed[victim].body.replace("Paused", "Idle");
             rehashed[victim].hash = Hash::of(rehashed[victim].body.as_bytes());

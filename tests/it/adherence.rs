@@ -176,7 +176,7 @@ impl AdherenceStore {
         rows
     }
 
-    /// How often figures were computed anew, by the audit chain.
+    /// How often figures were computed again, by the audit chain.
     async fn recomputations(&self) -> Vec<serde_json::Value> {
         let entries = self.store.reader().audit_entries(&tenant(), 0, 500).await.expect("reads");
         let bodies = entries.iter().map(|entry| serde_json::from_str(&entry.body).expect("JSON"));
@@ -436,7 +436,7 @@ async fn verification_distinguishes_open_rows_from_changed_files() {
         let verdict = verify(scene.store.reader(), path).await.expect("checked");
         assert!(verdict.holds, "{}: {:#?}", path.display(), verdict.checks);
     }
-    // The stay that the agents are in is another one from an hour before the report on.
+    // The agents' state interval is another one from an hour before the report on.
     let mut dice = TestRandom(9);
     let history = AGENTS.map(|(id, ..)| history_entry(id, minute(DAYS * 1440 + 540), &mut dice)).to_vec();
     scene.commit(Commit { history, ..Commit::default() }).await;

@@ -122,7 +122,7 @@ async fn every_metric_that_is_named_exists_and_promtool_finds_nothing_wrong_with
             assert!(known.contains(name), "{}: there is no metric {name}", path.display());
         }
     }
-    // Each is told of to whoever reads the operations manual.
+    // The operations manual has a section about each of them.
     let manual = text("docs/operations.md");
     for declared in page.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
         let name = declared.split_once(' ').expect("a name").0;

@@ -121,7 +121,7 @@ async fn doctor_checks_everything_without_a_daemon_writes_nothing_and_prints_no_
     assert_eq!((offline.code, requests(&simulator).await), (Some(0), asked), "{offline:?}");
     assert!(offline.stdout.contains("nothing is wrong"), "{offline:?}");
 
-    // Without the daemon's secrets, what needs them is left out and the rest is told.
+    // Without the daemon's secrets, the checks that need them are skipped and the rest are reported.
     let mut poor = desk.command(&["doctor", "--output", "json"]);
     poor.env_remove("ACME_CLIENT_SECRET");
     let poor = run(poor).await.json();
@@ -254,7 +254,7 @@ async fn the_restore_drill_works_as_it_is_written() {
             other => panic!("{other:?} is no step that can be run"),
         }
     }
-    // The daemon goes on from the copy.
+    // The daemon continues from the copy.
     change(&desk, "Paused").await;
     let verified = run_command(&desk, &["audit", "verify", "--output", "json"]).await;
     assert_eq!((verified.code, &verified.json()["tenants"][0]["verified"]), (Some(0), &true.into()), "{verified:?}");

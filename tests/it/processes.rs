@@ -127,7 +127,7 @@ async fn assert_a_report_as_a_file_is_checked(desk: &CommandFolder, folder: &Pat
     }
 }
 
-/// Writes one entry of an exported folder anew and everything after it to match, as somebody with time on his hands would.
+/// Writes one entry of an exported folder again and adapts everything after it, as a patient forger would.
 fn rewrite(export: &Path, seq: u64) {
     let text = std::fs::read_to_string(export.join("entries.jsonl")).expect("entries");
     let (mut rewritten, mut before) = (String::new(), None::<String>);

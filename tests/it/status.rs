@@ -121,7 +121,7 @@ async fn the_status_needs_a_token_and_shows_only_its_tenants() {
     daemon.signal("TERM");
     assert!(daemon.wait_for_exit().await.0.success());
 
-    // Where the configuration says so, whoever reaches the port may read the metrics, and nothing else.
+    // If the configuration says so, anybody who can reach the port may read the metrics, and nothing else.
     let text = std::fs::read_to_string(desk.config()).expect("readable");
     std::fs::write(desk.config(), text.replace("[server]\n", "[server]\nmetrics = \"open\"\n")).expect("written");
     let daemon = self::daemon(&desk).await;

@@ -1,4 +1,4 @@
-//! The world itself: who is in it, and how its time goes on.
+//! The world itself: its parts, and how its time advances.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -66,7 +66,7 @@ pub struct ReceiverState {
     pub deliveries: Vec<ReceivedDelivery>,
 }
 
-/// A wish of a person, as the API answered it.
+/// A person's request, as the API answered it.
 #[derive(Clone, Debug)]
 pub struct StateRequest {
     pub agent: String,
@@ -88,7 +88,7 @@ pub struct World {
     pub receiver: Arc<Mutex<ReceiverState>>,
     pub requests: Vec<StateRequest>,
     pub people: PersonActions,
-    /// Agents whom something other than a single wish may have changed, and when.
+    /// Agents that something other than a single request may have changed, and when.
     pub changed_otherwise: Vec<(String, Duration)>,
     /// The plans that may be in force, with when each was given.
     pub plans: Vec<(Duration, Vec<Break>)>,
@@ -286,7 +286,7 @@ impl World {
         Ok(())
     }
 
-    /// Goes on to whatever comes next, at most to `at`.
+    /// Advances to whatever comes next, at most to `at`.
     fn step(&mut self, at: Duration) -> Result<(), BrokenLaw> {
         self.steps += 1;
         if self.steps > MAX_STEPS {
@@ -451,7 +451,7 @@ impl World {
             PlannedEvent::Reload => {
                 self.reloads += 1;
                 let main = self.host.texts.first_mut().expect("the main text");
-                // Another time limit makes another client: the tenant's workers stop in order and start anew.
+                // Another time limit needs another client: the tenant's workers stop in order and start again.
                 let (now, then) = if self.reloads % 2 == 1 { (5000, 4000) } else { (4000, 5000) };
                 main.text = main.text.replace(&format!("\"{now}ms\""), &format!("\"{then}ms\""));
                 daemon.reload(&self.host);

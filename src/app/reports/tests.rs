@@ -115,7 +115,7 @@ async fn a_cancelled_report_leaves_no_file_and_too_many_reports_are_refused() {
     assert!(scene.desk.cancel(&"acme".into(), ReportRunId(uuid::Uuid::nil())).await.expect("reads").is_none());
     assert_eq!(scene.file_count(), 0);
     assert_eq!(scene.actions().await.len(), MAX_OPEN);
-    // There is room again, and one that has ended stays as it is.
+    // There is room again, and a report that has ended does not change.
     let run = scene.desk.submit(ReportHarness::order(), None).await.expect("taken");
     scene.wait_until_ended(&run).await;
     let late = scene.desk.cancel(&run.tenant, run.id).await.expect("reads").expect("it is there");

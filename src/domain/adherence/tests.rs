@@ -12,7 +12,7 @@ fn observed_state(state: AgentState, entered_at: UtcMicros) -> ObservedState {
     ObservedState::new(state, entered_at, ObservationSource::Snapshot)
 }
 
-/// The verdict on an agent for whom `activity` is planned since minute 60, just seen.
+/// The verdict on an agent who was just observed and for whom `activity` is planned since minute 60.
 fn judge(
     settings: &AdherenceSettings,
     activity: &Activity,

@@ -1,4 +1,4 @@
-//! Which results are kept, and that what ended stays as it is.
+//! Which results are kept, and that a run that has ended does not change.
 
 use std::sync::Arc;
 

@@ -27,7 +27,7 @@ type Work = Arc<dyn Fn(usize) -> BoxFuture<anyhow::Result<String>> + Send + Sync
 #[derive(Clone)]
 struct RecordingJob {
     due: Arc<StdMutex<Vec<UtcMicros>>>,
-    /// What each run was told that the last one failed with.
+    /// The last failure that each run was given.
     failures: Arc<StdMutex<Vec<Option<String>>>>,
     work: Work,
 }
@@ -246,7 +246,7 @@ async fn a_job_never_runs_twice_at_once_and_missed_due_times_are_caught_up() {
     assert_eq!(seen.load(Ordering::SeqCst), 1);
 }
 
-/// What a person's wish to run a job now is answered.
+/// The answer to a person's request to run a job now.
 async fn request_run(keeper: &mut JobRunner, key: JobKey) -> Result<u64, RunJobError> {
     let (reply, answer) = oneshot::channel();
     keeper.request_run(RunJobRequest { key, actor: "ops".into(), reply });

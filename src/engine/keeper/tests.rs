@@ -128,7 +128,7 @@ async fn a_contact_that_an_accepted_change_waited_for_is_in_history_though_nobod
 
 #[tokio::test]
 async fn a_doubted_row_next_to_an_accepted_change_is_no_interval_if_it_had_no_time() {
-    // It began within the jitter around the change; or it is the stay before.
+    // It began within the jitter around the change, or it is the previous state interval.
     for (doubted, took_effect) in [((OnContact, 104), 106), ((Ready, 50), 120)] {
         let mut harness = KeeperHarness::with_agents(&["u_1"]).await;
         harness.observe(99, &[("u_1", Ready, 50)]).await;
@@ -431,7 +431,7 @@ async fn setting_the_platforms_clock_before_a_start_moves_no_interval() {
     for by_us in CLOCK_CHANGES_US.into_iter().filter(|by_us| by_us.abs() <= HOUR_US) {
         let mut harness = KeeperHarness::with_agents(&["u_1", "u_2", "u_3"]).await;
         harness.observe(50, &[("u_1", Paused, 0), ("u_2", Paused, 0), ("u_3", NotReady, 0)]).await;
-        // A call by which our own clock can be told.
+        // A call that shows whether our own clock was set.
         harness.request_accepted_change("u_3", Paused).await;
         harness.observe(5095, &[("u_1", NotReady, 5090), ("u_2", NotReady, 5091), ("u_3", Paused, 50)]).await;
         harness.receive_feed(5100, &[("u_2", Ready, 0)]).await;

@@ -1,4 +1,4 @@
-//! Runs of analytics queries: how each stands, which are open or hold a place, whose rows count, and which are let go of.
+//! Runs of analytics queries: their status, which are open or hold a place, whose rows count, and which are deleted.
 
 use super::{TestDatabase, acme, at, on_each_engine};
 use crate::domain::analytics::analytics_run::{

@@ -1,4 +1,4 @@
-//! What has served its time goes slice by slice; what numbers follow from and what others rest on stays.
+//! Old rows are deleted in batches; rows that numbers continue from or that others depend on are kept.
 
 use sqlx::{AssertSqlSafe, Row};
 

@@ -263,7 +263,7 @@ async fn an_auditor_finds_entries_by_person_agent_and_time_with_scripts_and_with
     let (_, all) = scenario.get(&format!("/api/v1/audit?tenant={}&action=transition.requested", scenario.tenant)).await;
     let person = all["entries"][0]["actor"].as_str().expect("an actor").to_owned();
     browser.go(&scenario.page_url("/audit")).await;
-    // By the person, whom the entries of the page name.
+    // By the person that the entries of the page name.
     browser.write("#actor", person.trim_start_matches("person:")).await;
     browser.click("form[role=search] button").await;
     browser.wait_for_url(|url| url.contains("actor=")).await;

@@ -30,7 +30,7 @@ async fn the_live_page_follows_the_floor_and_keeps_its_filter_in_the_address() {
     browser.end().await;
 }
 
-/// Counts of chips that are not nought, what is out of adherence, and whom the table has.
+/// The counts of chips that are not zero, the number of agents out of adherence, and the agents in the table.
 async fn page_counts(browser: &Browser) -> Value {
     let script = "const number = (css) => document.querySelector(css).textContent;
         const chips = [...document.querySelectorAll('#chips .count-chip')];
@@ -257,7 +257,7 @@ async fn the_table_and_the_pages_are_worked_by_keys_alone() {
     browser.press("gx").await;
     browser.wait_for_text("#matching", |text| text == "0").await;
     browser.run("document.activeElement.blur()", &[]).await;
-    // Nobody is sent where he may not look.
+    // Users are not sent to pages that they may not see.
     browser.press("?").await;
     let keys = browser.wait_for_text("dialog[open] dl", |text| text.contains("Changes")).await;
     assert!(!keys.contains("Audit"), "{keys}");

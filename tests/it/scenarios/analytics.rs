@@ -111,7 +111,7 @@ async fn a_run_comes_out_whole_is_read_and_is_on_the_record() {
     }
     assert_eq!(rows.len(), 42);
     assert_eq!(rows[0]["dimensions"], json!(["chat"]));
-    // Whoever has the rows can say whether they are what was hashed.
+    // Anybody who has the rows can compute their hash.
     let request: RunRequest = serde_json::from_value(done["request"].clone()).expect("a request");
     let texts = rows.iter().map(|row| {
         let row: Vec<_> = [&row["dimensions"], &row["metrics"]].map(Value::clone).into();

@@ -1,4 +1,4 @@
-//! A watched figure that jumps: told once, also over a restart, and seen by rules.
+//! A monitored figure that jumps: reported once, also across a restart, and visible to rules.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +35,7 @@ pub async fn put_reads(scenario: &Scenario, reads: &[(UtcMicros, u64)]) {
     store.close().await;
 }
 
-/// One rule for each way that a floor can be odd.
+/// One rule for each kind of anomaly.
 const RULES: &str = r#"
 [[rules]]
 id = "nobody-there"
@@ -103,7 +103,7 @@ async fn a_drop_is_reported_once_and_a_rule_acts_on_it() {
     assert_eq!(trend["points"][4]["anomaly"]["kind"], "DROP", "{trend}");
     assert!(trend["points"][4]["usual"]["low"].as_f64() > trend["points"][4]["value"].as_f64(), "{trend}");
 
-    // Whoever starts anew judges the same quarter again, and tells nobody.
+    // A worker that starts again judges the same quarter hour again, and reports nothing.
     scenario.stop_daemon().await;
     scenario.start_daemon().await;
     scenario

@@ -99,7 +99,7 @@ async fn a_set_runs_as_previewed_and_is_undone_where_possible() {
     }
     assert!(scenario.posts_for("u_0004").is_empty());
 
-    // One goes to lunch by himself: that is not taken back.
+    // One agent goes to lunch: that change is not undone.
     scenario.set_agent_state("u_0002", SimState::Paused);
     let back = scenario
         .wait_until("the way back leaves him out", || async {
@@ -194,13 +194,13 @@ async fn a_reason_change_is_shown_and_undone_if_it_is_the_latest_also_after_a_re
     // The reason before is known where it was set from here.
     let back = undo(other.clone(), "u_0002", "change_reason").await;
     assert_eq!(agent_entry(&back, "u_0002")["reason"], "MEETING", "{back}");
-    // Whoever moves by himself is left there.
+    // Agents who changed state themselves are left there.
     scenario.set_agent_state("u_0002", SimState::Paused);
     undo(other, "u_0002", "moved_on").await;
     scenario.assert_nothing_left_over().await;
 }
 
-/// Twelve agents of whom the second half is ready and seen to be.
+/// Twelve agents, of whom the second half is ready and observed to be.
 async fn half_of_twelve_ready() -> Scenario {
     let scenario = Scenario::start_team(Setup::team(12)).await;
     for agent in &agent_ids(12)[6..] {
@@ -279,7 +279,7 @@ async fn a_set_that_would_change_nobody_is_not_started_and_says_why() {
     assert_eq!(set["counts"]["will_change"], 0, "{set}");
     let why = refused(set).await;
     assert!(why.contains("u_0001 (already there) and u_9999 (unknown agent)"), "{why}");
-    // Shown as changed, and there by himself before the start.
+    // Shown as changed, and already in the state before the start.
     let one = json!({"select": {"agents": ["u_0002"]}, "to": "Ready"});
     let set = preview(&scenario, one.clone()).await;
     scenario.set_agent_state("u_0002", SimState::Available);
@@ -581,7 +581,7 @@ mode = "enforce"
     start(&scenario, &set).await;
     wait_for_status(&scenario, &set, "done").await;
     scenario.set_agent_state("u_0002", SimState::Unavailable);
-    // The rule acts on who is not ready for less long, and by himself.
+    // The rule acts on agents who are not ready for a shorter time, and of their own accord.
     is_ready("u_0002").await;
     scenario.let_time_pass(Duration::from_secs(10 * 60)).await;
     assert_eq!((scenario.state_of("u_0001"), scenario.posts_for("u_0001").len()), (SimState::Unavailable, 1));

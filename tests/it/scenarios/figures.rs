@@ -59,7 +59,7 @@ async fn stored_reads(reader: &Reader, scenario: &Scenario, skill: &str) -> Vec<
     points.into_iter().map(|point| (point.starts_at, point.stats[5].max)).collect()
 }
 
-/// Waits until a skill was read so many times.
+/// Waits until a skill was read this number of times.
 async fn wait_for_reads(scenario: &Scenario, reader: &Reader, skill: &str, times: usize) {
     scenario
         .wait_until(&format!("skill {skill} is read {times} times"), || async {

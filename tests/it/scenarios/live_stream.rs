@@ -1,4 +1,4 @@
-//! The live picture: what viewers are told is what history holds, over either way, over restarts, for their tenants alone.
+//! The live view: viewers get what history has, over both transports, across restarts, and only for their tenants.
 
 use std::collections::BTreeMap;
 
@@ -30,7 +30,7 @@ fn rows_of_messages(messages: &[Value]) -> StateRows {
     agents.filter_map(|message| Some((message["id"].as_u64()?, said(&message["agent"])))).collect()
 }
 
-/// Checks that every row after `after` was told as it stands. (More may have been told: a row that a later one corrected.)
+/// Checks that every row after `after` was sent as it is. (More may have been sent: a row that a later one corrected.)
 async fn wait_until_rows_are_sent(scenario: &Scenario, after: u64, watchers: &[&[&Viewer]]) {
     let reader = scenario.reader().await;
     for of_one in watchers {
@@ -51,7 +51,7 @@ fn shows_state(agent: &str, state: &str) -> impl Fn(&Value) -> bool {
     move |message| message["type"] == "agent" && message["agent"]["id"] == agent && message["agent"]["state"] == state
 }
 
-/// The picture that a viewer has after all it was told.
+/// The live view that a viewer has after all its messages.
 fn assemble_view(messages: &[Value]) -> BTreeMap<String, Value> {
     let mut agents = BTreeMap::new();
     for message in messages {

@@ -45,7 +45,7 @@ async fn a_daemon_starts_and_serves_while_the_platform_is_down() {
     scenario.assert_nothing_left_over().await;
 }
 
-/// Of a tenant's calls of a minute so many percent may be retries, and always so many.
+/// The share of a tenant's calls of a minute that may be retries, in per cent, and the number that is always allowed.
 const RETRY_PERCENT: usize = 20;
 const RETRIES_ALWAYS: usize = 10;
 

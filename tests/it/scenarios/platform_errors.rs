@@ -6,7 +6,7 @@ use shiftkeeper::sim::SimState;
 
 use crate::harness::{Scenario, Setup, agent_ids};
 
-/// Asks for one change, lets it be made, and reckons: whatever was wrong is over.
+/// Requests one change, waits until it is made, and makes the final check: every fault is over.
 async fn assert_recovers(scenario: Scenario, agent: &str) {
     scenario.wait_for_readiness("ready").await;
     let taken = scenario.request_change(&[agent], "Paused").await.remove(0);

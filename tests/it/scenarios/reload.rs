@@ -1,4 +1,5 @@
-//! A reload: what the new configuration no longer wants is called off, and who is no longer named leaves the roster.
+//! A reload: changes that the new configuration does not want are cancelled, and agents that are no longer named leave
+//! the roster.
 
 use reqwest::Method;
 use serde_json::{Value, json};

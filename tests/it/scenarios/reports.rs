@@ -94,7 +94,7 @@ async fn supervisors_get_reports_only_about_their_teams() {
     let (_, list) = send(scenario.request_as(&other, Method::GET, "/api/v1/reports?tenant=acme")).await;
     assert_eq!(list["reports"], json!([]));
 
-    // Whoever reaches all teams gets everybody, in every format, and sees what others asked for.
+    // A caller with access to all teams gets every agent, in every format, and sees what others requested.
     for format in ReportFormat::ALL {
         let (status, run) =
             request_report(&scenario, &analyst, &json!({"format": format, "zone": "Europe/Berlin"})).await;
@@ -107,7 +107,7 @@ async fn supervisors_get_reports_only_about_their_teams() {
     let (_, list) = send(scenario.request_as(&analyst, Method::GET, "/api/v1/reports?tenant=acme")).await;
     assert_eq!(list["reports"].as_array().map(Vec::len), Some(1 + ReportFormat::ALL.len()), "{list}");
 
-    // Each run is told and on the record, with the file's hash and without an agent's id.
+    // Each report has an event and an audit entry, with the file's hash and without an agent's id.
     let entries = scenario.audit(&reader).await;
     let made: Vec<_> = entries.iter().filter(|entry| entry.action == "report.completed").collect();
     assert_eq!(made.len(), 1 + ReportFormat::ALL.len());

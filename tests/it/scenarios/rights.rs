@@ -224,7 +224,7 @@ async fn store_expired_credentials(scenario: &Scenario) -> (Vec<RequestCredentia
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn public_routes_need_no_token_or_session() {
+async fn without_valid_credentials_only_public_routes_are_allowed() {
     let mut setup = Setup::team(8);
     setup.sim.tenants = 2;
     let mut scenario = Scenario::without_daemon(setup).await;

@@ -178,7 +178,7 @@ async fn a_tenant_removed_by_a_reload_keeps_its_open_changes_until_it_returns() 
     check_consistency_of_both(&mut scenario).await;
 }
 
-/// Each tenant's store is held against what the platform says of that tenant alone.
+/// Compares each tenant's store with what the platform says about that tenant only.
 async fn check_consistency_of_both(scenario: &mut Scenario) {
     for tenant in [ACME, BRAVO] {
         select_tenant(scenario, tenant);

@@ -225,7 +225,7 @@ async fn a_stored_rule_replaces_the_configurations_until_it_is_removed() {
     let (status, nobody) = fetch_rule(&scenario, "nobody").await;
     assert_eq!((status, &nobody["code"]), (StatusCode::NOT_FOUND, &json!("no_such_rule")));
 
-    // Written anew, it goes on from the version that was removed.
+    // Written again, it continues from the version that was removed.
     let (status, tag, _) = write_rule(&scenario, "back", "\"0\"", &back("watch", "1h")).await;
     assert_eq!((status, tag.as_deref()), (StatusCode::OK, Some("\"4\"")));
     scenario.assert_nothing_left_over().await;

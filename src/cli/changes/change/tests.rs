@@ -27,7 +27,7 @@ fn a_subcommand_takes_the_place_of_agents_and_state() {
     let planned = parse(&["plan", "--team", "Billing", "--to", "NotReady"]).expect("a plan").args;
     assert!(planned.send.to.is_none() && matches!(planned.command, Some(change_sets::ChangeSetCommand::Plan(_))));
     for wrong in [&["u_1"][..], &["--to", "Ready"], &[], &["u_1", "--to", "Ready", "plan"]] {
-        // An agent may be called as he likes: behind others `plan` is one.
+        // An agent's id may be `plan`: after other ids, it is an agent.
         let is_agent = wrong.contains(&"plan");
         assert_eq!(parse(wrong).is_ok(), is_agent, "{wrong:?}");
     }

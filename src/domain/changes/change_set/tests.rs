@@ -105,7 +105,7 @@ fn every_agent_gets_what_would_happen_or_why_nothing_would() {
     fixture.add("hurried", "Blue", &Ready);
     fixture.waiting.push(("hurried".into(), Priority::Urgent));
     fixture.add("other", "Red", &Ready);
-    // A sight never makes an earlier one later: this agent comes anew.
+    // An older observation does not replace a newer one, so this agent is added again.
     let agent = fixture.roster.remove("old").expect("there").agent().clone();
     let _ = old;
     let old = fixture.roster.upsert(agent);

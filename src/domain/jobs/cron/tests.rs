@@ -1,4 +1,4 @@
-//! Due instants held against a walk over every minute of the wall clock.
+//! Due times compared with a walk over every minute of the wall clock.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -383,5 +383,5 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How long last uses may stay in memory before they are stored.
+/// How long last uses may be kept in memory before they are stored.
 const MAX_UNSAVED_USE: Duration = Duration::from_secs(300);

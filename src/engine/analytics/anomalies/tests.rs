@@ -112,7 +112,7 @@ impl AnomalyFixture {
         self.link.writer.commit(commit).await.expect("commits");
     }
 
-    /// Whoever looked is gone; the store stays.
+    /// Drops the worker and keeps the store.
     async fn watch(&self) -> AnomalyDetector {
         AnomalyDetector::load(self.link.clone()).await.expect("loads")
     }
@@ -173,7 +173,7 @@ async fn an_anomaly_is_stored_reported_and_shown_to_rules_once_also_across_resta
     assert!(shown.find(&"voice".into(), Some(AnomalyKind::Spike), within, place.clock().now()).is_some());
     assert!(shown.is_monitored(&"voice".into()) && !shown.is_monitored(&"chat".into()));
 
-    // Again, and after a crash: the same is seen and not told.
+    // Again, and after a crash: the same anomaly is found and not reported again.
     watch.check(&voice()).await.expect("looks");
     for _ in 0..2 {
         watch = place.watch().await;

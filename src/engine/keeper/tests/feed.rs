@@ -180,7 +180,7 @@ async fn a_repeated_message_about_an_ended_interval_is_not_entered_again() {
     let mut harness = KeeperHarness::with_agents(&["u_1"]).await;
     harness.observe(50, &[("u_1", NotReady, 0)]).await;
     harness.receive_feed(102, &[("u_1", Ready, 0)]).await;
-    // Idle at 103 and Paused at 104; the feed has told of neither.
+    // Idle at 103 and Paused at 104; the feed has reported neither.
     harness.observe_late(106, 105, &[("u_1", Paused, 104)]).await;
     harness.receive_feed(107, &[("u_1", Ready, 5), ("u_1", Idle, 3), ("u_1", Paused, 2)]).await;
     let states: Vec<_> = rows(&harness).await.into_iter().map(|(state, ..)| state).collect();
@@ -287,7 +287,7 @@ async fn what_waits_to_be_believed_is_left_to_the_snapshots_when_the_connection_
     }
 }
 
-/// Rows that follow one another only by a microsecond, since the clock was set back, stay in that order when an estimate is taken back.
+/// Rows that are a microsecond apart because the clock was set back keep their order when an estimate is removed.
 #[tokio::test]
 async fn history_stays_in_order_when_an_estimate_is_disproved_after_the_clock_was_set_back() {
     for by_us in CLOCK_CHANGES_US {

@@ -1,4 +1,4 @@
-//! When the roster was in sight is kept, and where it was not shows, over crashes too.
+//! The spans in which the roster was observed are stored, also across crashes.
 
 use super::*;
 use crate::domain::time::UtcMicros;
@@ -47,6 +47,6 @@ async fn the_roster_is_observed_once_every_agent_was_observed() {
     for second in [20, 30, 40] {
         harness.observe(second, &[]).await;
     }
-    // Whom the platform does not show is out of sight by history; the look was made.
+    // An agent that the platform does not show is unobserved in history; the roster was observed nevertheless.
     assert_eq!(spans(&harness).await, [(10, 40)]);
 }

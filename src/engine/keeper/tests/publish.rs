@@ -1,4 +1,4 @@
-//! What viewers are told of a keeper's commits.
+//! What a keeper publishes to viewers about its commits.
 
 use serde_json::Value;
 
@@ -20,7 +20,7 @@ fn messages(next: ViewerOutput) -> Vec<Value> {
     frames.iter().map(|frame| serde_json::from_slice(&frame.json()).expect("JSON")).collect()
 }
 
-/// What the viewer is told while the keeper answers its question for the picture.
+/// The messages of a viewer while the keeper answers its request for the live view.
 async fn read_messages(harness: &mut KeeperHarness, viewer: &mut Viewer) -> Vec<Value> {
     let inbox = harness.inbox();
     let mut inbox = inbox.lock().await;

@@ -1,4 +1,4 @@
-//! Agents whom no source shows, and those whom nobody looks at any more: history says that nothing is known, and no more than that.
+//! Agents that no source shows, and those that are no longer observed: history says that their state is unknown.
 
 use super::*;
 

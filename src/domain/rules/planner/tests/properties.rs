@@ -1,4 +1,5 @@
-//! What holds of every roster: explaining is deciding, old sight decides nothing, open changes are not repeated.
+//! Properties that hold for every roster: explaining is deciding, stale observations decide nothing, open changes are
+//! not repeated.
 
 use proptest::prelude::*;
 
