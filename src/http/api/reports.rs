@@ -346,7 +346,7 @@ pub(in crate::http) async fn cancel(
     tag = "reports",
     operation_id = "fetch_report",
     params(("id" = ReportRunId, Path, description = "The id of the report."), TenantQuery),
-    responses((status = 200, description = "the file, of the type that its format has", content(
+    responses((status = 200, description = "The file, with the media type of its format.", content(
         (String = "text/csv"),
         (Object = "application/json"),
         (String = "text/html"),

@@ -127,7 +127,7 @@ async fn load_counts(
     tag = "rules",
     operation_id = "show_rule",
     params(("id" = RuleId, Path, description = "The id of the rule."), RulesQuery),
-    responses((status = 200, description = "The rule.", body = RuleResponse, headers(("ETag" = String, description = "Its version."))))
+    responses((status = 200, description = "The rule.", body = RuleResponse, headers(("ETag" = String, description = "The version of the rule."))))
 )]
 pub(in crate::http) async fn show(
     State(state): State<ApiState>,

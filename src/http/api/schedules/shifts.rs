@@ -165,7 +165,7 @@ pub(in crate::http) struct ShiftDayResponse {
         ("day" = String, Path, description = "The local day, such as `2026-10-25`.", format = Date),
         TenantQuery
     ),
-    responses((status = 200, description = "The day.", body = ShiftDayResponse, headers(("ETag" = String, description = "its version"))))
+    responses((status = 200, description = "The day.", body = ShiftDayResponse, headers(("ETag" = String, description = "The version of the day."))))
 )]
 pub(in crate::http) async fn day(
     State(state): State<ApiState>,
@@ -211,7 +211,7 @@ has_tenant!(ShiftDayBody);
         IdempotencyKeyHeader
     ),
     request_body = ShiftDayBody,
-    responses((status = 200, description = "The day with its new shifts, which are in force.", body = ShiftDayResponse, headers(("ETag" = String, description = "its version"))))
+    responses((status = 200, description = "The day with its new shifts, which are in force.", body = ShiftDayResponse, headers(("ETag" = String, description = "The version of the day."))))
 )]
 pub(in crate::http) async fn put(
     State(state): State<ApiState>,
