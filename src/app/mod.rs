@@ -537,7 +537,7 @@ async fn close_store(store: Store) {
     tokio::select! {
         () = store.close() => {}
         () = RealTime::sleep(CLOSE_TIMEOUT) => {
-            tracing::warn!(limit_ms = CLOSE_TIMEOUT.as_millis(), "the store did not close in time and is left as it is");
+            tracing::warn!(limit_ms = CLOSE_TIMEOUT.as_millis(), "the store did not close in time");
         }
     }
 }

@@ -80,7 +80,7 @@ impl ReachArgs {
                     }
                 }
                 (None, _) => {
-                    return Err(usage_error(format!("of which tenant is the team {team}? write TENANT/{team}")));
+                    return Err(usage_error(format!("the tenant of team {team} is missing: write TENANT/{team}")));
                 }
             }
         }

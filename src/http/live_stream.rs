@@ -373,7 +373,7 @@ impl LiveRequest {
 fn parse_resume_points(text: &str, tenants: &BTreeSet<TenantId>) -> Result<BTreeMap<TenantId, u64>, Problem> {
     let wrong = || {
         Problem::bad_request(format!(
-            "after: {text:?} is no id of these messages; for one tenant it is a number, for several TENANT:NUMBER,…"
+            "after: {text:?} is not an id of these messages; for one tenant it is a number, for several TENANT:NUMBER,…"
         ))
     };
     if let Ok(id) = text.parse() {

@@ -397,8 +397,8 @@ pub(super) async fn replace_timeout(response: Response) -> Response {
     if response.status() != StatusCode::REQUEST_TIMEOUT {
         return response;
     }
-    let detail = "it was not answered in time and may have been carried out all the same: look before repeating it; what \
-                  has an Idempotency-Key, and an import, may be repeated as it is";
+    let detail = "it was not answered in time and may have been carried out all the same: check before you repeat \
+                  it; imports and requests with an Idempotency-Key can be repeated safely";
     Problem::from_code(Code::RequestTimeout, detail).into_response()
 }
 

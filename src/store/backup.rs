@@ -177,7 +177,7 @@ pub(super) async fn check_chains(reader: &Reader) -> Result<u64, BackupError> {
     for tenant in reader.audited_tenants().await? {
         let verdict = reader.verify_chain(&tenant, ChainTrust::default()).await?;
         if let Some(bad) = verdict.first_bad {
-            let what = format!("audit entry {} of tenant {tenant} does not hold: {}", bad.seq, bad.reason);
+            let what = format!("audit entry {} of tenant {tenant} is invalid: {}", bad.seq, bad.reason);
             return Err(BackupError::Damaged { what });
         }
         entries += verdict.entries;

@@ -467,7 +467,7 @@ async fn a_report_over_a_stop_of_the_daemon_says_so() {
     let told = notes(0, DAYS * 1440).await;
     assert_eq!(told.len(), 2, "{told:?}");
     assert!(
-        told[0].contains("From 2026-10-25T10:00:00Z to 2026-10-25T13:00:00Z the roster was not in sight"),
+        told[0].contains("From 2026-10-25T10:00:00Z to 2026-10-25T13:00:00Z the roster was not observed"),
         "{told:?}"
     );
     assert_eq!(notes(0, 1440).await, Vec::<String>::new());
@@ -477,7 +477,7 @@ async fn a_report_over_a_stop_of_the_daemon_says_so() {
         "{before:?}"
     );
     let ahead = notes(0, (DAYS + 2) * 1440).await;
-    assert!(ahead[2].contains("Nothing is known from 2026-10-29T00:00:00Z on"), "{ahead:?}");
+    assert!(ahead[2].contains("From 2026-10-29T00:00:00Z on"), "{ahead:?}");
     // What is out lies where somebody looked: in the three hours nothing began that was not seen again after them.
     let segments = scene.report(ReportKind::Segments, None).await;
     let (gap_start, gap_end) = (minute(1440 + 600), minute(1440 + 780));

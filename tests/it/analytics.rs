@@ -169,9 +169,9 @@ async fn a_long_span_over_clock_changes_is_split_read_and_joined_without_gap_or_
 #[tokio::test]
 async fn what_pages_leave_out_repeat_or_do_not_bring_is_an_error_that_names_the_query() {
     for (fault, kind, words) in [
-        ("skip_rows:on=analytics_result", ResultErrorKind::CountMismatch, "89 rows came of 90 that were promised"),
+        ("skip_rows:on=analytics_result", ResultErrorKind::CountMismatch, "89 rows of 90 announced rows arrived"),
         ("repeat:on=analytics_result", ResultErrorKind::Duplicate, "the row came before"),
-        ("stop_short:on=analytics_result", ResultErrorKind::CountMismatch, "45 rows came of 90 that were promised"),
+        ("stop_short:on=analytics_result", ResultErrorKind::CountMismatch, "45 rows of 90 announced rows arrived"),
     ] {
         let Err(QueryError::Rows(found)) = run_with_fault(fault).await else { panic!("{fault}: no fault in the rows") };
         assert_eq!(found.kind, kind, "{fault}");

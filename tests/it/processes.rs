@@ -119,7 +119,7 @@ async fn assert_a_report_as_a_file_is_checked(desk: &CommandFolder, folder: &Pat
         (&["report", "compliance", "--out", "report.parquet"], "cargo build --release --features parquet"),
         #[cfg(feature = "parquet")]
         (&["report", "compliance", "--format", "parquet"], "--out FILE"),
-        (&["report", "compliance", "--format", "json", "--section", "logs"], "holds all of them"),
+        (&["report", "compliance", "--format", "json", "--section", "logs"], "has all of them"),
         (&["report", "compliance", "--format", "csv", "--zone", "Mars"], "Europe/Berlin"),
     ] {
         let ended = run(desk.command(wrong)).await;

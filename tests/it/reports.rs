@@ -341,7 +341,7 @@ async fn a_cancelled_or_too_large_report_leaves_no_file() {
         assert!(error.contains("larger than 2000 bytes"), "{format}: {error}");
         let nowhere = ExportRequest { target: scene.path("no/such/folder/x"), ..scene.export_request(format) };
         let error = scene.export(&nowhere).await.expect_err("no folder").to_string();
-        assert!(error.contains("make it or name another"), "{format}: {error}");
+        assert!(error.contains("create it or name another"), "{format}: {error}");
     }
     assert_eq!(scene.partial_files(), Vec::<String>::new());
 }

@@ -107,7 +107,7 @@ fn prepare(folder: &Path) -> anyhow::Result<()> {
     let mut inside = fs::read_dir(folder).with_context(|| format!("{} cannot be read", folder.display()))?;
     if inside.next().is_some() {
         let message = format!(
-            "{} is not empty: name a new folder, so that nothing of another export is taken for this one",
+            "{} is not empty: name a new folder, so that files of another export are not mixed with this one",
             folder.display()
         );
         return Err(CommandFailure::with_exit(Exit::Usage, message));

@@ -221,7 +221,7 @@ fn single_tenant(mut tenants: Vec<TenantId>) -> anyhow::Result<TenantId> {
         (Some(last), _) => {
             tenants.push(last);
             let ids: Vec<_> = tenants.iter().map(TenantId::as_str).collect();
-            Err(usage_error(format!("name a tenant with --tenant: the token reaches {}", ids.join(", "))))
+            Err(usage_error(format!("name a tenant with --tenant: the token can access {}", ids.join(", "))))
         }
     }
 }

@@ -162,7 +162,7 @@ impl RunRequest {
             vec![QueryError { field: field.to_owned(), problem, hint: hint.to_owned() }]
         };
         let Some(query) = self.query() else {
-            let problem = format!("is {:?}, which is no known time zone", self.zone);
+            let problem = format!("is {:?}, which is not a known time zone", self.zone);
             return Err(error("zone", problem, "name an IANA zone, as in Europe/Berlin, or leave it out"));
         };
         let errors = query.validation_errors();

@@ -108,7 +108,7 @@ impl PartReader {
     fn set_promised(&mut self, promised: Option<u64>, location: &str) -> Result<(), ResultError> {
         if self.has_first_page && promised != self.promised {
             let problem = format!(
-                "{} are promised, where it were {} before",
+                "{} rows are announced, but {} were announced before",
                 PromisedCount(promised),
                 PromisedCount(self.promised)
             );
@@ -174,7 +174,7 @@ impl PartReader {
     fn update_progress(&mut self, row_count: usize, location: &str) -> Result<ReadProgress, ResultError> {
         let received = self.received();
         let count_mismatch = |reader: &Self, promised: u64| {
-            let problem = format!("{} came of {promised} that were promised", count_with_noun(received, "row"));
+            let problem = format!("{} of {promised} announced rows arrived", count_with_noun(received, "row"));
             Err(reader.error(ResultErrorKind::CountMismatch, location, problem))
         };
         self.is_complete = match self.promised {

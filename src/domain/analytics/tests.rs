@@ -232,7 +232,7 @@ fn a_fault_names_the_query_the_place_what_is_wrong_and_a_way_out() {
         "{text}"
     );
     assert!(
-        text.contains("39 rows came of 40 that were promised; nothing of it is kept; run the query again"),
+        text.contains("39 rows of 40 announced rows arrived; nothing of it is kept; run the query again"),
         "{text}"
     );
 }

@@ -88,7 +88,7 @@ impl WaitReason {
     pub const fn description(self) -> &'static str {
         match self {
             Self::Budget => "a free slot of the request budget",
-            Self::InFlight => "another change of the agent that is under way",
+            Self::InFlight => "another change of the agent in progress",
             Self::MandatoryBreak => "the mandatory break to end",
             Self::Contact => "the contact to end",
             Self::Retry => "the next try after a failed one",
@@ -96,7 +96,7 @@ impl WaitReason {
             Self::Conflict => "the platform to allow what it refused (409)",
             Self::Halted => "automation, which is halted, to resume",
             Self::Approval => "a person to approve it",
-            Self::Sight => "fresh sight of the agent",
+            Self::Sight => "a fresh observation of the agent",
         }
     }
 }

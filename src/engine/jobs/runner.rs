@@ -190,8 +190,8 @@ impl JobRunner {
             DueAction::Skip { through, missed } => {
                 entry.state.handled_through = through;
                 entry.last_run += 1;
-                let message = format!("{} due instant(s) had passed and were left out", missed_text(missed));
-                tracing::warn!(job = %key, missed, "due instants of a job had passed and are left out");
+                let message = format!("{} due time(s) had passed and were skipped", missed_text(missed));
+                tracing::warn!(job = %key, missed, "due times of a job had passed and are skipped");
                 self.pending.job_runs.push(JobRun {
                     key: key.clone(),
                     run: entry.last_run,
@@ -337,7 +337,7 @@ impl JobRunner {
             }
         }
         if missed > 0 {
-            message = format!("{message} (stands for {} missed before it)", missed_text(missed));
+            message = format!("{message} (also for {} missed before it)", missed_text(missed));
         }
         self.pending.job_runs.push(JobRun {
             finished_at: Some(now),

@@ -208,7 +208,7 @@ async fn a_job_that_leaves_out_what_has_passed_says_so() {
     assert_eq!(outcomes.len(), 1);
     assert_eq!(
         (outcomes[0].0, &*outcomes[0].2),
-        (Some(JobOutcome::Skipped), "8 due instant(s) had passed and were left out")
+        (Some(JobOutcome::Skipped), "8 due time(s) had passed and were skipped")
     );
     bench.advance(&mut keeper, HOUR / 2).await;
     assert_eq!(job.due(), ["2026-11-22T17:00:00Z"], "in time it runs");

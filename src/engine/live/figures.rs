@@ -344,7 +344,7 @@ impl FigureReader {
     fn log_diagnostics(&mut self, diagnostics: Vec<FigureDiagnostic>) {
         if diagnostics != self.diagnostics {
             for diagnostic in &diagnostics {
-                tracing::warn!(tenant = %self.link.tenant, ?diagnostic, "a row of figures is odd");
+                tracing::warn!(tenant = %self.link.tenant, ?diagnostic, "a row of figures is not valid");
             }
             self.diagnostics = diagnostics;
         }

@@ -81,7 +81,7 @@ impl Snapshot {
         let before = self.text.len();
         if let Err(error) = serde_json::to_writer(&mut self.text, piece) {
             // These are our own types and all their map keys are strings.
-            tracing::error!(%error, "defect: a piece of the picture cannot be encoded");
+            tracing::error!(%error, "defect: a part of the live view cannot be encoded");
             self.text.truncate(before);
             return;
         }

@@ -276,7 +276,7 @@ fn parse_run_request(state: &ApiState, body: NewRunBody, caller: &Caller) -> Res
         }
         Some(_) => {
             let detail =
-                "`query` names a query of the configuration, with all its settings: leave the other members out";
+                "`query` names a query of the configuration, with all its settings: leave the other fields out";
             return Err(Problem::from_code(Code::QueryRefused, detail));
         }
         None => (None, body.into_run_request(now)?),
@@ -342,7 +342,7 @@ impl NewRunBody {
             dimensions: self.dimensions,
             filter: self.filter,
             bucket: self.bucket.unwrap_or(QueryBucket::Day),
-            zone: zone.map_err(|_| query_refused(format!("zone is {name:?}, which is no known IANA time zone")))?,
+            zone: zone.map_err(|_| query_refused(format!("zone is {name:?}, which is not a known IANA time zone")))?,
         };
         // Check the query before computing with its span, which may be of any size.
         let faults = query.validation_errors();

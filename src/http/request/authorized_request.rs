@@ -38,7 +38,7 @@ where
     async fn from_request(request: Request, state: &ApiState) -> Result<Self, Problem> {
         let (mut parts, body) = request.into_parts();
         let Some(AccessRequirement::Right(right)) = parts.extensions.get::<AccessRequirement>().copied() else {
-            tracing::error!(path = parts.uri.path(), "defect: a wish on a route that needs no right");
+            tracing::error!(path = parts.uri.path(), "defect: a request on a route that needs no right");
             return Err(Problem::from_code(Code::Internal, "nobody has the right for this request; see the log"));
         };
         let caller = <Caller as FromRequestParts<ApiState>>::from_request_parts(&mut parts, state).await?;

@@ -81,8 +81,7 @@ impl<S: Sync> FromRequestParts<S> for IfMatch {
             versions.extend(tags.map(|tag| Version(tag.to_owned())));
         }
         if versions.is_empty() {
-            let detail =
-                "read it first, and send the `ETag` that came with it as `If-Match`, so that nobody's change is lost";
+            let detail = "read it first, and send its `ETag` as `If-Match`, so that no change is lost";
             return Err(Problem::from_code(Code::IfMatchMissing, detail));
         }
         Ok(Self::OneOf(versions))

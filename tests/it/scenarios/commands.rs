@@ -157,7 +157,7 @@ async fn a_token_that_reaches_several_tenants_names_them_where_one_has_to_be_nam
     let files = tempfile::tempdir().expect("a folder");
     write_client_config(files.path(), scenario.base(), "");
     let ended = run_remote(files.path(), &["agents"]).await;
-    let said = "name a tenant with --tenant: the token reaches acme, bravo";
+    let said = "name a tenant with --tenant: the token can access acme, bravo";
     assert!(ended.code == Some(2) && ended.stderr.contains(said), "{ended:?}");
     let status = run_remote(files.path(), &["status", "--output", "json"]).await;
     assert_eq!(status.json()["tenants"].as_array().map(Vec::len), Some(2), "{status:?}");

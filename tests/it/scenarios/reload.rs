@@ -68,7 +68,7 @@ async fn a_rule_that_is_removed_while_the_daemon_is_down_calls_off_what_it_still
     scenario.stop_daemon().await;
     scenario.setup.rules = "";
     scenario.start_daemon().await;
-    wait_until_cancelled(&scenario, "u_0001", "no longer there").await;
+    wait_until_cancelled(&scenario, "u_0001", "no longer exists").await;
     scenario.assert_nothing_left_over().await;
 }
 

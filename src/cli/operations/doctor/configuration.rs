@@ -29,7 +29,7 @@ pub(super) fn check(args: &ConfigArgs) -> (Option<(Config, bool)>, Vec<Finding>)
         }
         Err(refused) => {
             for complaint in diagnostics(&refused) {
-                group.wrong("file", complaint, "mend it; `shiftkeeper check` looks at it alone");
+                group.wrong("file", complaint, "correct it; `shiftkeeper check` checks only the configuration");
             }
             group.skipped("everything else", "needs a configuration");
             (None, group.into_findings())

@@ -118,7 +118,7 @@ fn check_parts(group: &mut FindingGroup, readiness: &Value) {
         if part["own"] == true {
             group.wrong(name, detail, "see the daemon's log");
         } else if part["needs_person"] == true {
-            group.wrong(name, detail, "nothing goes on here by itself: mend what it says, then give that command");
+            group.wrong(name, detail, "this does not recover by itself: correct the fault, then run that command");
         } else {
             let advice = advice_for_part(&name);
             group.warning(name, detail, advice);
@@ -137,7 +137,7 @@ fn advice_for_part(part: &str) -> String {
             };
             format!("mend what it says: it is done again when it is next due, or now with `shiftkeeper jobs run {run}`")
         }
-        Some(_) | None => "the daemon goes on and heals by itself once that is mended".to_owned(),
+        Some(_) | None => "the daemon keeps running and recovers by itself once that is corrected".to_owned(),
     }
 }
 

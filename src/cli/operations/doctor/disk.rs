@@ -63,7 +63,7 @@ fn check_folder(group: &mut FindingGroup, id: &str, folder: &Path, needed: u64) 
                 group.warning(id, detail, "free some soon, or shorten [retention]");
             } else if missing > 1 {
                 let advice = "is the name right, and is its disk mounted? Make the folder if it is meant";
-                group.warning(id, format!("{detail}; the folder above it is not there either"), advice);
+                group.warning(id, format!("{detail}; its parent folder does not exist either"), advice);
             } else {
                 group.ok(id, detail);
             }

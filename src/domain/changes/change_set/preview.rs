@@ -296,7 +296,7 @@ fn decide_by_policy(
         PolicyDecision::AskPlatform => {
             // One query for the schedule and, for `Ready`, one for the break.
             let questions = if agent_request.target == AgentState::Ready { 2 } else { 1 };
-            let detail = Some("no imported schedule speaks for now: the platform is asked first".to_owned());
+            let detail = Some("no imported schedule covers this time: the platform is asked first".to_owned());
             let outcome = match on_contact {
                 OnContact::After if busy_with_contact => PreviewOutcome::AfterContact,
                 OnContact::Skip if busy_with_contact => return AgentDecision::from_outcome(PreviewOutcome::OnContact),

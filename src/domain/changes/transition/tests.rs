@@ -242,7 +242,7 @@ fn people_read_how_a_transition_ended_or_what_it_waits_for() {
     }
     for (why, wait_text) in WAIT_REASONS.into_iter().zip([
         "a free slot of the request budget",
-        "another change of the agent that is under way",
+        "another change of the agent in progress",
         "the mandatory break to end",
         "the contact to end",
         "the next try after a failed one",
@@ -250,7 +250,7 @@ fn people_read_how_a_transition_ended_or_what_it_waits_for() {
         "the platform to allow what it refused (409)",
         "automation, which is halted, to resume",
         "a person to approve it",
-        "fresh sight of the agent",
+        "a fresh observation of the agent",
     ]) {
         let until = Some(at(1_000_000));
         assert_eq!(outcome(TransitionStatus::Waiting { why, until: None }), Some(format!("waits for {wait_text}")));

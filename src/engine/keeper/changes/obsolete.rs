@@ -136,7 +136,7 @@ impl Keeper {
 /// Returns why the current version of a rule no longer supports a change requested by an older version; `None` if it
 /// does.
 fn withdrawal_reason(rule: Option<&CompiledRule>, version: &str, transition: &Transition) -> Option<&'static str> {
-    let Some(rule) = rule else { return Some("is no longer there") };
+    let Some(rule) = rule else { return Some("no longer exists") };
     if *rule.version == *version {
         return None;
     }
@@ -204,7 +204,7 @@ mod tests {
             let (rule, transition) = (set.rules().first().expect("one"), transition(status.clone()));
             assert_eq!(withdrawal_reason(Some(rule), "older", &transition), expected, "{mode} {state} {status:?}");
             assert_eq!(withdrawal_reason(Some(rule), &rule.version, &transition), None, "the version is the same");
-            assert_eq!(withdrawal_reason(None, "older", &transition), Some("is no longer there"));
+            assert_eq!(withdrawal_reason(None, "older", &transition), Some("no longer exists"));
         }
     }
 }

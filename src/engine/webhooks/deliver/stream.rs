@@ -346,7 +346,7 @@ impl Stream {
         self.parts.counts.record(standing);
         if let DeliveryStatus::Parked { reason: why, .. } = standing {
             tracing::warn!(webhook = %self.parts.endpoint.id, tenant = %self.parts.tenant, %event, why = why.name(),
-                "a delivery is parked and the next one goes on");
+                "a delivery is parked and the next one continues");
         }
         if standing.is_settled() {
             if self.queue.mark_settled(number, agent.as_ref(), recorded)

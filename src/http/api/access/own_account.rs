@@ -147,8 +147,8 @@ pub(in crate::http) async fn change_password(
 
 /// Returns the caller's session and address.
 fn own_session(caller: &Caller) -> Result<(Hash, Option<IpAddr>), Problem> {
-    let detail = "sign in with the account's name and password, or with a link: a token, and somebody for whom a proxy vouches, have no \
-                  password and no sessions here";
+    let detail = "sign in with the account's name and password, or with a link: tokens and users authenticated by a proxy have \
+                  no password and no sessions here";
     let session = caller.session().copied().ok_or_else(|| Problem::from_code(Code::SessionNeeded, detail))?;
     Ok((session, caller.requester().source))
 }

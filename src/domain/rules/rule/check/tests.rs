@@ -93,7 +93,7 @@ fn conditions_that_cannot_be_read_are_named_with_the_way_out() {
             "when.local_time",
             "same",
         ),
-        (format!("when = {{ shift = {{}} }}\n{then}"), "when.shift", "nothing is asked"),
+        (format!("when = {{ shift = {{}} }}\n{then}"), "when.shift", "no time of the shift is given"),
         (
             format!("when = {{ shift = {{ ended = \"2m\", started_for = \"2m\" }} }}\n{then}"),
             "when.shift.ended",
@@ -131,7 +131,7 @@ const WRONG_FIGURES: &[(&str, &str, &str)] = &[
     (
         "queue_figures = { id = 'q', calls_waiting = { at_least = 0 } }",
         "when.queue_figures.calls_waiting.at_least",
-        "zero says nothing",
+        "zero has no effect",
     ),
     (
         "queue_figures = { id = 'q', calls_waiting = { at_least = 5, below = 5 } }",

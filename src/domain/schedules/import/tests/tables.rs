@@ -202,7 +202,7 @@ fn a_header_with_missing_and_repeated_columns_says_which_may_be_meant() {
         [
             "line 1, column agent_name: is missing from the header; did you mean \"agent_nam\"? Rename it, or map it as \
              columns.agent_name",
-            "line 1, column start: stands in the header twice, as column 6 and 9; keep one",
+            "line 1, column start: is in the header twice, as column 6 and 9; keep one",
         ]
     );
     assert_eq!(
