@@ -108,14 +108,14 @@ impl PartReader {
     fn set_promised(&mut self, promised: Option<u64>, location: &str) -> Result<(), ResultError> {
         if self.has_first_page && promised != self.promised {
             let problem = format!(
-                "{} rows are announced, but {} were announced before",
+                "announced rows: {} here, {} on the page before",
                 PromisedCount(promised),
                 PromisedCount(self.promised)
             );
             return Err(self.error(ResultErrorKind::CountMismatch, location, problem));
         }
         if promised.is_some_and(|promised| promised > to_u64(MAX_RESULT_ROWS)) {
-            let problem = format!("{} rows are promised, and {MAX_RESULT_ROWS} fit", PromisedCount(promised));
+            let problem = format!("{} rows are announced, and at most {MAX_RESULT_ROWS} are accepted", PromisedCount(promised));
             return Err(self.error(ResultErrorKind::TooMany, location, problem));
         }
         self.promised = promised;

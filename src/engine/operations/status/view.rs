@@ -129,7 +129,7 @@ pub struct LiveViewStatus {
 /// The status of a live feed.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct FeedStatus {
-    /// Whether the feed is connected, connecting for a short time, or turned off.
+    /// Whether the feed is connected, off, or in its first attempt to connect.
     pub ok: bool,
     /// The state: `live`, `connecting` or `off`.
     pub state: String,
@@ -174,7 +174,7 @@ pub struct FigureAge {
 /// The status of a subscription to the platform's snapshots.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct SubscriptionStatus {
-    /// Whether the subscription is not about to expire and its snapshots are within the size limit.
+    /// Whether the latest snapshot is within the size limit.
     pub ok: bool,
     /// The number of the subscription among those of the tenant.
     pub slice: u32,
