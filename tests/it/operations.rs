@@ -344,5 +344,5 @@ async fn damage_is_found_by_the_check_and_refused_by_the_restore() {
     let folder = run_command(&desk, &["db", "restore", "."]).await;
     assert!(folder.code == Some(1) && folder.stderr.contains("is a folder"), "{folder:?}");
     let gone = run_command(&desk, &["db", "restore", "gone.db"]).await;
-    assert!(gone.code == Some(1) && gone.stderr.contains("gone.db is not there"), "{gone:?}");
+    assert!(gone.code == Some(1) && gone.stderr.contains("gone.db does not exist"), "{gone:?}");
 }

@@ -52,7 +52,10 @@ fn what_a_proxy_cannot_be_is_said_at_its_place() {
             "[server.proxy]\npeers = [\"10.0.0.7/8\"]\n".to_owned(),
             "server.proxy.peers: must be an address or a network",
         ),
-        ("[server.proxy]\nuser_header = \"X-User\"\n".to_owned(), "server.proxy.user_header: is believed from nobody"),
+        (
+            "[server.proxy]\nuser_header = \"X-User\"\n".to_owned(),
+            "server.proxy.user_header: has no effect without a trusted proxy",
+        ),
         (
             "[server.proxy]\npeers = [\"::1\"]\nuser_header = \"Authorization\"\n".to_owned(),
             "must be the name of a header",

@@ -115,7 +115,8 @@ impl PartReader {
             return Err(self.error(ResultErrorKind::CountMismatch, location, problem));
         }
         if promised.is_some_and(|promised| promised > to_u64(MAX_RESULT_ROWS)) {
-            let problem = format!("{} rows are announced, and at most {MAX_RESULT_ROWS} are accepted", PromisedCount(promised));
+            let problem =
+                format!("{} rows are announced, and at most {MAX_RESULT_ROWS} are accepted", PromisedCount(promised));
             return Err(self.error(ResultErrorKind::TooMany, location, problem));
         }
         self.promised = promised;

@@ -189,7 +189,7 @@ async fn eight_hours_of_a_suspended_host_are_one_catch_up() {
     bench.clock.step_to(bench.clock.now() + 8 * HOUR);
     bench.settle(&mut keeper).await;
     assert_eq!(job.due(), ["2026-11-22T16:00:00Z"]);
-    assert_eq!(bench.outcomes().await[0].2, "fine (stands for 7 missed before it)");
+    assert_eq!(bench.outcomes().await[0].2, "fine (also for 7 missed before it)");
     bench.advance(&mut keeper, HOUR).await;
     assert_eq!(job.due().len(), 2, "and on as usual");
 }

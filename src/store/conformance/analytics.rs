@@ -196,7 +196,7 @@ async fn of_runs_that_overlap_each_bucket_is_of_the_newest(place: TestDatabase) 
     for (series, part) in [
         ("analytics:calls:colour", "there are duration, count"),
         ("analytics:calls:duration", "name one"),
-        (&*unknown, "no rows of an analytics run"),
+        (&*unknown, "has no rows"),
     ] {
         let (source, utc) = (series.parse().expect(series), jiff::tz::TimeZone::UTC);
         let refused =
