@@ -447,7 +447,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_scaled_clock_starts_where_it_is_told_and_runs_faster() {
+    async fn a_scaled_clock_starts_at_the_given_time_and_runs_faster() {
         let start = UtcMicros::from_micros(1_000_000_000_000_000);
         let clock = SystemClock::scaled(Some(start), 1000);
         let watch = Stopwatch::start();
@@ -473,7 +473,7 @@ mod tests {
     }
 
     #[test]
-    fn an_age_is_exact_within_a_start_of_the_host_and_goes_by_the_wall_clock_otherwise() {
+    fn an_age_is_exact_within_one_boot_and_uses_the_wall_clock_otherwise() {
         let moment = |wall_s: i64, steady_s: Option<u64>, host_start| ClockReading {
             wall: UtcMicros::from_micros(wall_s * 1_000_000),
             steady: steady_s.map(Duration::from_secs),
@@ -496,7 +496,7 @@ mod tests {
     }
 
     #[test]
-    fn an_age_goes_on_growing_while_the_wall_clock_is_set_and_the_host_sleeps() {
+    fn an_age_keeps_growing_while_the_wall_clock_is_set_and_the_host_sleeps() {
         let clock = ManualClock::at(UtcMicros::from_micros(7));
         let age = AgeTracker::of(Duration::from_secs(60), &clock);
         clock.advance(Duration::from_secs(1));

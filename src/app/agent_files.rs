@@ -173,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_that_were_dealt_with_go_where_they_name_the_agent_and_others_stay() {
+    fn processed_files_that_name_the_agent_are_removed_and_others_are_kept() {
         let folder = tempfile::tempdir().expect("a folder");
         let (done, failed) = (folder.path().join(DONE), folder.path().join(FAILED));
         for below in [&done, &failed] {

@@ -506,7 +506,7 @@ async fn bind(config: &Config, store: &Store) -> anyhow::Result<(TcpListener, So
         format!("cannot listen on {}: free the address or change [server] listen", config.server.listen)
     })?;
     open_files::raise_limit(config.server.max_viewers);
-    let listen = listener.local_addr().context("the bound address")?;
+    let listen = listener.local_addr().context("the address of the listening socket is unknown")?;
     store.writer().set_listen(&listen.to_string()).await?;
     Ok((listener, listen))
 }
@@ -537,7 +537,7 @@ async fn close_store(store: Store) {
     tokio::select! {
         () = store.close() => {}
         () = RealTime::sleep(CLOSE_TIMEOUT) => {
-            tracing::warn!(limit_ms = CLOSE_TIMEOUT.as_millis(), "the store did not close in time and is left as it is");
+            tracing::warn!(limit_ms = CLOSE_TIMEOUT.as_millis(), "the store did not close in time");
         }
     }
 }
@@ -549,7 +549,7 @@ mod tests {
     use crate::config::{ConfigText, Environment};
 
     #[tokio::test]
-    async fn a_clock_that_runs_faster_goes_on_where_the_store_stands() {
+    async fn an_accelerated_clock_continues_from_the_time_of_the_store() {
         let folder = tempfile::tempdir().expect("a folder");
         let url = format!("sqlite://{}", folder.path().join("s.db").display());
         let text = format!(

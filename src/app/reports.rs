@@ -180,11 +180,11 @@ impl ReportRunner {
         let mut ended = self.0.ended_runs.subscribe();
         loop {
             ended.borrow_and_update();
-            let run = self.0.reader.report_run(tenant, id).await?.context("the run was let go of")?;
+            let run = self.0.reader.report_run(tenant, id).await?.context("the run was dropped")?;
             if run.status.is_final() {
                 return Ok(run);
             }
-            ended.changed().await.context("the desk is gone")?;
+            ended.changed().await.context("the report worker has stopped")?;
         }
     }
 
@@ -193,8 +193,8 @@ impl ReportRunner {
         let mut tenants_changed = self.0.tenants.subscribe();
         *self.queue() = Queue::default();
         loop {
-            self.restore_runs().await.context("reports that were cut off")?;
-            self.delete_old_files().await.context("files of reports that have served their time")?;
+            self.restore_runs().await.context("interrupted reports could not be read")?;
+            self.delete_old_files().await.context("old report files could not be read")?;
             self.run_erasures().await;
             while let Some(run) = self.next_work() {
                 self.run_report(run, &soft).await?;
@@ -261,7 +261,7 @@ impl ReportRunner {
         // At a stop the store may already be closing: the row still says `running`, and the next start begins the run
         // again.
         if !soft.is_cancelled() {
-            committed.context("the end of a report")?;
+            committed.context("the end of a report could not be recorded")?;
         }
         Ok(())
     }
@@ -400,7 +400,7 @@ impl ReportRunner {
         let (reply, answer) = oneshot::channel();
         self.queue().erasure_requests.push(FileErasureRequest { tenant, eraser, folders, reply });
         self.0.work_available.notify_one();
-        answer.await.context("the reports are being started anew")?
+        answer.await.context("the report worker is restarting")?
     }
 
     /// Carries out the pending requests. Called between two reports.

@@ -34,12 +34,12 @@ pub(super) type SecretFiles = Vec<(EndpointId, Option<PathBuf>)>;
 #[derive(Debug, thiserror::Error)]
 pub enum RotateError {
     /// Another rotation is in progress, or was interrupted.
-    #[error("{} is there: another rotation is under way, or one broke off; remove it then", .0.display())]
+    #[error("{} exists: another rotation is in progress, or one was interrupted; in that case remove the file", .0.display())]
     UnderWay(PathBuf),
     /// The key was rotated less than a day ago, and receivers may know only the previous one.
     #[error(
-        "the key of {} was changed less than a day ago, and receivers may know only the one before, which signs until {until}: \
-         wait until then, or drop it", file.display()
+        "the key of {} was changed less than a day ago, and receivers may still use the previous one, which signs until {until}: \
+         wait until then, or drop the previous key", file.display()
     )]
     TooSoon {
         /// The key's file.
@@ -110,7 +110,7 @@ pub fn rotate_file(file: &Path, key: &str, now: UtcMicros, drop_old: bool) -> Re
     };
     let mut guard = NewFile { path, finished: false };
     let text = fs::read_to_string(&real_path).with_context(|| format!("{path_text} cannot be read"))?;
-    let old = Keyring::parse(&text).with_context(|| format!("{path_text} does not hold a key"))?;
+    let old = Keyring::parse(&text).with_context(|| format!("{path_text} has no key"))?;
     if let Some(until) = old.overlap_until(now).filter(|_| !drop_old) {
         return Err(RotateError::TooSoon { file: file.to_owned(), until });
     }
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn the_new_key_stands_first_and_the_old_one_signs_for_a_day() {
+    fn the_new_key_comes_first_and_the_old_one_signs_for_a_day() {
         let (folder, file) = folder_with(&format!("{OLD}\n"));
         let key = new_key(&SeededRandom::new(1));
         let until = rotate_file(&file, &key, now(), false).expect("rotates").expect("an end");
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_stays_and_what_it_points_to_is_replaced() {
+    fn a_symbolic_link_is_kept_and_its_target_is_replaced() {
         let (folder, file) = folder_with(&format!("{OLD}\n"));
         let link = folder.path().join("link");
         symlink(&file, &link).expect("links");

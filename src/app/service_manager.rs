@@ -61,13 +61,13 @@ impl ServiceManager {
     pub fn reloading(self) {
         match NotifyState::monotonic_usec_now() {
             Ok(now) => self.notify(&[NotifyState::Reloading, now]),
-            Err(error) => tracing::warn!(%error, "the service manager is not told of the reload"),
+            Err(error) => tracing::warn!(%error, "the service manager cannot be notified of the reload"),
         }
     }
 
     /// Reports that the daemon is stopping.
     pub fn stopping(self) {
-        self.notify(&[NotifyState::Stopping, NotifyState::Status("stopping: what is under way ends first")]);
+        self.notify(&[NotifyState::Stopping, NotifyState::Status("stopping: waiting for work in progress")]);
     }
 
     /// Reports liveness and status until `soft` is cancelled.
@@ -94,7 +94,7 @@ impl ServiceManager {
         if self.is_present
             && let Err(error) = sd_notify::notify(states)
         {
-            tracing::warn!(%error, "the service manager cannot be told anything");
+            tracing::warn!(%error, "the service manager cannot be notified");
         }
     }
 
@@ -122,9 +122,9 @@ impl Liveness {
         let links = self.tenants.links();
         let hanging = links.iter().find(|link| link.meter.time_since_pass() > Some(KEEPER_STALLED_AFTER));
         if !answers {
-            tracing::error!("the writer does not get on; the service manager is not told that the daemon lives");
+            tracing::error!("the writer makes no progress; the watchdog is not notified");
         } else if let Some(link) = hanging {
-            tracing::error!(tenant = %link.tenant, "a keeper hangs; the service manager is not told that the daemon lives");
+            tracing::error!(tenant = %link.tenant, "a keeper makes no passes; the watchdog is not notified");
         }
         answers && hanging.is_none()
     }
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_writer_that_hangs_is_not_said_to_live_and_one_that_goes_on_is() {
+    async fn the_watchdog_is_notified_only_while_the_writer_makes_progress() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("s.db");
         let clock = Arc::new(ManualClock::at(UtcMicros::EPOCH));

@@ -41,10 +41,10 @@ const INCONTACT_POLL_RESERVE: usize = 2;
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     /// The rules have errors.
-    #[error("the rules have mistakes: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    #[error("the rules have errors: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Rules(Vec<RuleDiagnostic>),
     /// An HTTP client cannot be created.
-    #[error("no client for the platform of tenant {tenant} can be made")]
+    #[error("the platform client of tenant {tenant} cannot be created")]
     Client {
         /// The tenant.
         tenant: String,

@@ -271,9 +271,11 @@ impl TenantRuntime {
         let (link, settings) = (&self.link, self.settings.borrow().clone());
         // An endpoint that receives the tenant's events must receive the first of them too.
         let endpoints = shared.deliveries.endpoints.borrow().clone();
-        deliver::register(&shared.deliveries, &endpoints).await.context("the webhooks' cursors")?;
+        deliver::register(&shared.deliveries, &endpoints)
+            .await
+            .context("the positions of the webhooks could not be read")?;
         let budgets = budget::restore_budgets(&link.reader, &link.tenant, &settings, &link.clock).await;
-        let budgets = budgets.context("the calls of the last minute")?;
+        let budgets = budgets.context("the calls of the last minute could not be read")?;
         if let Some(action) = self.created_by {
             shared.log_change(&link.tenant, action, serde_json::Value::Null).await?;
         }
@@ -346,14 +348,20 @@ impl TenantSupervisorContext {
     /// in the store.
     async fn remove_tenant(&self, tenant: &TenantId) {
         let result = async {
-            let open = self.deliveries.reader.open_transitions(tenant).await.context("its open transitions")?.len();
+            let open = self
+                .deliveries
+                .reader
+                .open_transitions(tenant)
+                .await
+                .context("the open transitions could not be read")?
+                .len();
             self.log_change(tenant, "tenant.removed", json!({ "open_transitions": open })).await?;
             heads::make_heads(&self.heads, tenant).await?;
             Ok::<_, anyhow::Error>(open)
         };
         match result.await {
             Ok(open) => tracing::info!(%tenant, open_transitions = open,
-                "the tenant is stopped; its open transitions stay in the store, and go on or expire when it is configured again"),
+                "the tenant is stopped; its open transitions stay in the store, and continue or expire when it is configured again"),
             Err(error) => tracing::error!(%tenant, error = format!("{error:#}"),
                 "the tenant is stopped; that could not be recorded"),
         }
@@ -368,7 +376,7 @@ impl TenantSupervisorContext {
         let at: UtcMicros = self.deliveries.clock.now();
         let draft = AuditDraft::new(tenant.clone(), at, Actor::Daemon.label(), action, details);
         let commit = Commit { audit: vec![draft], ..Commit::default() };
-        self.deliveries.writer.commit(commit).await.context("recording what became of the tenant")?;
+        self.deliveries.writer.commit(commit).await.context("the change of the tenant could not be recorded")?;
         Ok(())
     }
 }

@@ -54,7 +54,7 @@ impl Webhooks {
                 if self.network.is_none() {
                     self.network = Some(Network::system()?);
                 }
-                let network = self.network.as_ref().context("the network")?;
+                let network = self.network.as_ref().context("the network of the webhook sender could not be set up")?;
                 Arc::new(endpoint_of(webhook, tenants, network)?)
             };
             configured.push((webhook.clone(), endpoint));
@@ -91,7 +91,7 @@ fn endpoint_of(webhook: &Webhook, tenants: Vec<TenantId>, network: &Network) -> 
             WebhookFormat::Guide => stored_body,
             WebhookFormat::CloudEvents => cloud_event_body,
         },
-        sender: sender_of(webhook, network).with_context(|| format!("webhook {} cannot be sent to", webhook.id))?,
+        sender: sender_of(webhook, network).with_context(|| format!("webhook {} cannot be used", webhook.id))?,
     })
 }
 
@@ -99,7 +99,7 @@ fn endpoint_of(webhook: &Webhook, tenants: Vec<TenantId>, network: &Network) -> 
 fn sender_of(webhook: &Webhook, network: &Network) -> anyhow::Result<Arc<dyn Post>> {
     let target = send::EndpointTarget {
         url: webhook.url.clone(),
-        keys: webhook.keys().context("its secret is no signing key")?,
+        keys: webhook.keys().context("its secret is not a signing key")?,
         allow: webhook.allowed_targets.clone(),
         format: webhook.format,
     };

@@ -80,7 +80,7 @@ impl ReachArgs {
                     }
                 }
                 (None, _) => {
-                    return Err(usage_error(format!("of which tenant is the team {team}? write TENANT/{team}")));
+                    return Err(usage_error(format!("the tenant of team {team} is missing: write TENANT/{team}")));
                 }
             }
         }
@@ -273,7 +273,9 @@ async fn execute_in_store(config: &Config, request: AccessRequest, reason: Optio
     drop(accounts);
     store.close().await;
     written.map_err(|error| match error {
-        AccountError::Store(error) => anyhow::Error::from(error).context("it could not be stored; nothing was changed"),
+        AccountError::Store(error) => {
+            anyhow::Error::from(error).context("the change could not be stored; nothing was changed")
+        }
         error => CommandFailure::with_exit(Exit::Failed, error.to_string()),
     })
 }

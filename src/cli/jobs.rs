@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_is_told_in_a_sentence_and_ends_the_command_in_its_own_way() {
+    fn each_result_of_a_run_has_its_own_sentence_and_exit_code() {
         let run = |outcome: &str| RunView {
             run: 7,
             due_at: UtcMicros::EPOCH,

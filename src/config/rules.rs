@@ -17,7 +17,7 @@ use crate::domain::agents::state::AgentState;
 use crate::domain::rules::rule::check::{Capabilities, check};
 use crate::domain::rules::rule::parse::read_rules;
 use crate::domain::rules::rule::subjects::{ReferencedSubject, unknown_references};
-use crate::domain::rules::rule::{Mode, Rule, RuleDiagnostic};
+use crate::domain::rules::rule::{Rule, RuleDiagnostic};
 
 /// The maximum number of rules files.
 const MAX_FILES: usize = 100;
@@ -122,10 +122,6 @@ pub(super) fn read(section: &mut Section<'_, '_>, tenants: &[Tenant]) -> Vec<Rul
             let value = SettingValue::Plain(node.to_toml().to_string());
             let setting = Setting { value, origin: node.origin.clone(), change: ChangeEffect::Reload };
             section.results.settings.insert(format!("rules[{}]", rule.id), setting);
-            if rule.mode == Mode::Approve {
-                let what = "nobody can approve yet, so what the rule asks for expires; use \"watch\"";
-                section.results.warnings.push(format!("{}: rules[{}].mode: {what}", location(node, "mode"), rule.id));
-            }
             for (field, what) in unknown_references(rule, |subject| is_known(subject, tenants)) {
                 section.results.warnings.push(format!(
                     "{}: rules[{}].{field}: {what}",

@@ -158,7 +158,7 @@ fn read_previous(section: &mut Section<'_, '_>, secret: Option<&Secret>) -> Opti
                 section.add_diagnostic("previous_secret", key_fault(error));
             }
             if secret.is_some_and(|secret| secret.expose().trim_end().contains('\n')) {
-                let fault = ValueFault::new("stands beside a secret that has its own key before");
+                let fault = ValueFault::new("cannot be combined with a secret that has its own previous key");
                 section.add_diagnostic("previous_secret", fault.with_suggestion("keep one of the two"));
             }
             Some((previous, until))
@@ -223,7 +223,7 @@ fn event() -> Kind<String> {
         if EventKind::from_selector(text).is_some() {
             return Ok(text.to_owned());
         }
-        let fault = ValueFault::new("is no event that there is");
+        let fault = ValueFault::new("is not a known event");
         Err(match closest_name(text, EventKind::ALL.into_iter().map(EventKind::selector)) {
             Some(near) => fault.with_suggestion(format!("did you mean \"{near}\"? {}", known_events())),
             None => fault.with_suggestion(known_events()),

@@ -27,47 +27,48 @@ use super::time::span;
 use crate::domain::wording::named_enum;
 
 named_enum! {
-    /// What adherence says.
+    /// The adherence verdict.
     #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, ToSchema)]
     #[serde(rename_all = "snake_case")]
     pub enum Verdict {
-        /// In a state that the planned activity allows, or out of it for no longer than the tolerance.
+        /// In adherence: in a state that the planned activity allows, or out of it for no longer than the tolerance.
         In = "in",
-        /// In another state for longer than the tolerance.
+        /// Out of adherence: in another state for longer than the tolerance.
         Out = "out",
-        /// With a contact, or wrapping one up, while something else is planned: a contact cannot be left.
+        /// Neither in nor out of adherence: on a contact or in wrap-up while something else is planned, or with an
+        /// exception.
         Neutral = "neutral",
-        /// The schedule speaks for the instant and has no shift there.
+        /// Without a shift, although the schedule covers the time.
         Unscheduled = "unscheduled",
-        /// Nothing speaks for it: no schedule, no sight, an old sight, or a state that no table knows.
+        /// Unknown: no schedule covers the time, the agent was not observed recently, or the state is not known.
         Unknown = "unknown",
     }
 }
 
 named_enum! {
-    /// Why a verdict is what it is: each reason belongs to one verdict.
+    /// The reason for a verdict. Each reason belongs to one verdict.
     #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, ToSchema)]
     #[serde(rename_all = "snake_case")]
     pub enum VerdictReason {
         /// In: the activity allows the state.
         Allowed = "allowed",
-        /// In: the activity does not allow the state, which lasted no longer than the tolerance.
+        /// In: the activity does not allow the state, which has lasted no longer than the tolerance.
         Tolerated = "tolerated",
-        /// Out: the activity does not allow the state, which lasted longer than the tolerance.
+        /// Out: the activity does not allow the state, which has lasted longer than the tolerance.
         Deviation = "deviation",
-        /// Neutral: with a contact, which cannot be left.
+        /// Neutral: the agent is on a contact or in wrap-up, which cannot be interrupted.
         Contact = "contact",
-        /// Neutral: somebody excused it.
+        /// Neutral: an exception applies.
         Excused = "excused",
-        /// Unscheduled: the schedule speaks for the time and has no shift there.
+        /// Unscheduled: the schedule covers the time and has no shift then.
         NoShift = "no_shift",
-        /// Unknown: no schedule speaks for the time.
+        /// Unknown: no schedule covers the time.
         NoPlan = "no_plan",
-        /// Unknown: nobody looked, or nothing was known of the agent yet.
+        /// Unknown: there was no observation, or nothing was known about the agent yet.
         NotSeen = "not_seen",
         /// Unknown: the platform did not show the agent, or the agent was not in the roster.
         OutOfSight = "out_of_sight",
-        /// Unknown: a state of the platform that no table knows.
+        /// Unknown: the platform showed a state that is not known.
         UnknownState = "unknown_state",
     }
 }

@@ -264,12 +264,12 @@ impl ChainHead {
     }
 }
 
-/// What is wrong with a chain, and where.
+/// The first invalid entry of a chain.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, utoipa::ToSchema)]
 pub struct InvalidEntry {
-    /// The number of the first entry that does not hold.
+    /// The number of the entry.
     pub seq: u64,
-    /// What does not hold.
+    /// What is wrong with the entry.
     pub reason: String,
 }
 
@@ -435,7 +435,7 @@ mod tests {
             swapped.swap(victim, victim + 1);
             prop_assert_eq!(first_invalid(&swapped), Some(victim as u64 + 1));
 
-            // An edit that is hashed anew breaks the link of the entry after it.
+            // An edited entry that is hashed again breaks the link of the next entry.
             let mut rehashed = chain(20);
             rehashed[victim].body = rehashed[victim].body.replace("Paused", "Idle");
             rehashed[victim].hash = Hash::of(rehashed[victim].body.as_bytes());

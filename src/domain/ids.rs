@@ -62,7 +62,7 @@ macro_rules! text_ids {
 
 /// The error for a text that is not a valid UUID.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("an id is 32 hexadecimal digits, as in 0192f0c1-7d2e-7cc0-8a51-3f2e6d1b9a77")]
+#[error("an id has 32 hexadecimal digits, as in 0192f0c1-7d2e-7cc0-8a51-3f2e6d1b9a77")]
 pub struct InvalidId;
 
 macro_rules! uuid_ids {
@@ -96,55 +96,56 @@ macro_rules! uuid_ids {
 }
 
 text_ids! {
-    /// One CXone business unit, as the configuration names it.
+    /// The id of a tenant in the configuration. A tenant is one CXone business unit.
     TenantId,
-    /// An agent's id on the platform (`userId`). May be logged; the agent's name may not.
+    /// The platform's id of an agent (`userId`). It may be logged, unlike the agent's name.
     AgentId,
-    /// An agent's team, by its name on the platform or in the schedule.
+    /// The name of a team on the platform or in the schedule.
     TeamName,
-    /// A rule's id, as its file or the API names it.
+    /// The id of a rule, as its file or the API names it.
     RuleId,
-    /// A reason code that goes with a state, as the platform spells it (`WORKING`, `BREAK`, …).
+    /// A reason code of a state, as the platform spells it, such as `WORKING` or `BREAK`.
     ReasonCode,
-    /// A job's id, as the configuration names it.
+    /// The id of a scheduled job in the configuration.
     JobId,
-    /// The id the platform gave a real-time subscription.
+    /// The platform's id of a real-time subscription.
     SubscriptionId,
-    /// The id the platform gave an aggregation query.
+    /// The platform's id of an aggregation query.
     PlatformQueryId,
-    /// A skill, by the platform's id (a number there).
+    /// The platform's id of a skill, which is a number on the platform.
     SkillId,
-    /// A queue, by the platform's id.
+    /// The platform's id of a queue.
     QueueId,
-    /// An analytics query, as the configuration names it.
+    /// The id of an analytics query in the configuration.
     AnalyticsQueryId,
-    /// A watched series, as the configuration names it.
+    /// The id of a monitored series in the configuration.
     SeriesId,
-    /// An endpoint of webhooks, as the configuration names it.
+    /// The id of a webhook endpoint in the configuration.
     EndpointId,
 }
 
 uuid_ids! {
-    /// One wanted state change of one agent. Version 7, so that ids sort by the time of the request.
+    /// The id of a transition. UUIDs of version 7 sort by the time of the request.
     TransitionId,
-    /// One bulk change by a person. Version 7, so that ids sort by the time of the preview.
+    /// The id of a change set. UUIDs of version 7 sort by the time of the preview.
     ChangeSetId,
-    /// The random name that stands for an agent in the audit chain; erasing the agent leaves the chain whole.
+    /// The random id that stands for an agent in the audit chain, so that an agent can be erased without changing the
+    /// chain.
     SubjectId,
-    /// One event of the outbox.
+    /// The id of an event.
     EventId,
-    /// One exception. Version 7, so that ids sort by when it was made.
+    /// The id of an exception. UUIDs of version 7 sort by the time of creation.
     ExceptionId,
-    /// One finding of a rule about an agent. Version 7, so that ids sort by time.
+    /// The id of a finding of a rule. UUIDs of version 7 sort by time.
     FindingId,
-    /// One anomaly of a watched series. Version 7, so that ids sort by when it was found.
+    /// The id of an anomaly. UUIDs of version 7 sort by the time at which it was found.
     AnomalyId,
-    /// One erasure of an agent. Version 7, so that ids sort by when it was asked for.
+    /// The id of an erasure. UUIDs of version 7 sort by the time of the request.
     ErasureId,
-    /// One trial of rules over history.
+    /// The id of a backtest.
     BacktestId,
-    /// One report that the daemon was asked for. Version 7, so that ids sort by time.
+    /// The id of a requested report. UUIDs of version 7 sort by the time of the request.
     ReportRunId,
-    /// One run of an analytics query. Version 7, so that ids sort by time.
+    /// The id of a run of an analytics query. UUIDs of version 7 sort by the time of the request.
     AnalyticsRunId,
 }

@@ -12,8 +12,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::ToSchema;
 
-/// An instant, in microseconds since 1970-01-01T00:00:00Z. Finer parts of what a platform or a file says are cut off, so that
-/// an instant that went through the store equals the one that went in. Written and read as RFC 3339 text.
+/// An instant with microsecond precision, written as RFC 3339 in UTC. Finer parts are cut off, so that an instant read
+/// from the store equals the one that was written.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, ToSchema)]
 #[schema(value_type = String, format = DateTime)]
 pub struct UtcMicros(i64);

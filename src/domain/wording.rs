@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_names_the_first_are_told_and_the_rest_counted() {
+    fn of_many_names_the_first_are_listed_and_the_rest_counted() {
         let many = ["a", "b", "c", "d", "e", "f", "g"];
         for (number, expected) in [
             (0, ""),

@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxys_sign_in_is_added_by_itself_too_also_beside_a_token_of_the_proxy() {
+    fn a_proxys_sign_in_is_sent_by_browsers_also_with_a_token_of_the_proxy() {
         let somebody = ProxyIdentity::User { user: "ann".into(), groups: vec![] };
         let proxied = connection_info(TransportSecurity::Tls, "keeper.example", somebody);
         let token = ("authorization", "Bearer of-the-proxy");

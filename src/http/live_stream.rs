@@ -44,16 +44,17 @@ const WRITE_BUFFER: usize = 32 * 1024;
 /// The largest message that a viewer may send, in bytes; such messages are ignored.
 const MAX_INCOMING_BYTES: usize = 4096;
 
-/// The live view as an event stream
+/// Follow the live view as an event stream
 ///
-/// Messages as on `/live`, each the data of an event with the message's `type` for its name; see the reference of the API.
+/// Sends the same messages as `/live` as server-sent events; the name of each event is the message's `type`. See the
+/// reference of the API.
 #[utoipa::path(
     get,
     path = "/live/events",
     tag = "live",
     operation_id = "follow_events",
     params(LiveQueryParams),
-    responses((status = 200, description = "it lasts", body = String, content_type = "text/event-stream"))
+    responses((status = 200, description = "The stream, which stays open.", body = String, content_type = "text/event-stream"))
 )]
 pub(super) async fn events(
     State(state): State<ApiState>,
@@ -107,16 +108,16 @@ fn join_frames(frames: &[Frame]) -> Bytes {
     bytes.freeze()
 }
 
-/// The live view over a WebSocket
+/// Follow the live view over a WebSocket
 ///
-/// First comes the picture, then what changes; see the reference of the API.
+/// Sends the live view first and then its changes. See the reference of the API.
 #[utoipa::path(
     get,
     path = "/live",
     tag = "live",
     operation_id = "follow_socket",
     params(LiveQueryParams),
-    responses((status = 101, description = "it lasts"))
+    responses((status = 101, description = "The connection is upgraded to a WebSocket."))
 )]
 pub(super) async fn socket(
     State(state): State<ApiState>,
@@ -315,18 +316,18 @@ fn accessible_tenants(state: &ApiState, caller: &Caller) -> Result<BTreeSet<Tena
     if tenants.is_empty() { Err(refused.unwrap_or_else(nothing)) } else { Ok(tenants) }
 }
 
-/// The query, as the document describes it; [`LiveRequest`] reads it.
+/// The query as documented; [`LiveRequest`] reads it.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "it describes what `LiveRequest` reads")]
 struct LiveQueryParams {
-    /// A tenant, more than once for several; without it every tenant that the caller may read.
+    /// Only this tenant; repeat it for several tenants. By default all tenants that the caller may read.
     tenant: Option<Vec<String>>,
-    /// Agents of this team alone, more than once for several.
+    /// Only agents of this team; repeat it for several teams.
     team: Option<Vec<String>>,
-    /// This skill or queue alone, by id or name, and its agents; more than once for several.
+    /// Only this skill or queue, by id or name, and its agents; repeat it for several.
     skill: Option<Vec<String>>,
-    /// The id of the last message that you have.
+    /// The id of the last message received. The stream continues after it if possible.
     after: Option<String>,
 }
 
@@ -372,7 +373,7 @@ impl LiveRequest {
 fn parse_resume_points(text: &str, tenants: &BTreeSet<TenantId>) -> Result<BTreeMap<TenantId, u64>, Problem> {
     let wrong = || {
         Problem::bad_request(format!(
-            "after: {text:?} is no id of these messages; for one tenant it is a number, for several TENANT:NUMBER,…"
+            "after: {text:?} is not an id of these messages; for one tenant it is a number, for several TENANT:NUMBER,…"
         ))
     };
     if let Ok(id) = text.parse() {
@@ -422,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn the_query_names_tenants_teams_skills_and_an_id_and_the_header_goes_before_it() {
+    fn the_query_names_tenants_teams_skills_and_an_id_and_the_header_takes_precedence() {
         let mut headers = HeaderMap::new();
         let query = "tenant=acme&tenant=beta&team=Care%20%26%20Co&skill=Voice&after=12";
         let request = LiveRequest::parse(query, &headers).expect("sound");

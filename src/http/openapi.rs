@@ -74,10 +74,10 @@ pub(super) fn base_document() -> OpenApi {
         .title("Shiftkeeper")
         .version(env!("CARGO_PKG_VERSION"))
         .description(Some(
-            "Keeps a contact centre's agents in the state that their shifts, breaks and rules call for, and proves what it did. \
-             Instants are RFC 3339 in UTC. Lists have `limit` and `cursor`, and answer with `next`, the cursor of the next page. \
-             What changes something takes an `Idempotency-Key`, under which it is done once within a day. Errors are problem \
-             documents (RFC 9457) whose `code` stays.",
+            "Shiftkeeper keeps a contact centre's agents in the states that their shifts, breaks and rules require, and \
+             records what it did. Instants are RFC 3339 in UTC. Lists accept `limit` and `cursor`; their response has \
+             `next`, the cursor of the next page. Requests that change something accept an `Idempotency-Key`, which makes \
+             them safe to repeat for one day. Errors are problem documents (RFC 9457) with a stable `code`.",
         ))
         .build();
     let tags = TAGS.map(|(name, description)| TagBuilder::new().name(name).description(Some(description)).build());
@@ -85,8 +85,9 @@ pub(super) fn base_document() -> OpenApi {
     components.schemas = named_schemas();
     let token = Http::new(HttpAuthScheme::Bearer);
     components.security_schemes.insert(TOKEN_SCHEME.to_owned(), RefOr::T(SecurityScheme::Http(token)));
-    let session_description = "Of whoever has signed in. On this machine without TLS it is `shiftkeeper-PORT`. What changes something takes \
-                 `Sec-Fetch-Site` or `Origin` beside it, which browsers send by themselves.";
+    let session_description = "The session cookie of a signed-in user. For connections from the same machine without TLS it is named \
+                 `shiftkeeper-PORT`. Requests that change something also need the header `Sec-Fetch-Site` or `Origin`, \
+                 which browsers send by themselves.";
     let session = SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::with_description(
         SECURE_SESSION_COOKIE,
         session_description,
@@ -161,8 +162,8 @@ fn describe_access(operation: &mut Operation, access: AccessRequirement) {
             operation.security = Some(Vec::new());
             return;
         }
-        AccessRequirement::Right(right) => format!("Takes the right `{}`.", right.name()),
-        AccessRequirement::SignedIn => "Takes no right but to be known.".to_owned(),
+        AccessRequirement::Right(right) => format!("Requires the right `{}`.", right.name()),
+        AccessRequirement::SignedIn => "Requires authentication, but no right.".to_owned(),
     };
     let either = [TOKEN_SCHEME, SESSION_SCHEME].map(|scheme| SecurityRequirement::new(scheme, [] as [&str; 0]));
     operation.security = Some(either.into());
@@ -229,13 +230,13 @@ fn error_response(codes: &[Code]) -> Answer {
 #[derive(Clone, Copy)]
 pub(super) struct OpenApiSource(pub(super) &'static LazyLock<Bytes>);
 
-/// This document.
+/// Retrieve this document
 #[utoipa::path(
     get,
     path = "/api/v1/openapi.json",
     tag = "daemon",
     operation_id = "show_document",
-    responses((status = 200, description = "OpenAPI 3.1", body = Object, content_type = "application/json"))
+    responses((status = 200, description = "The OpenAPI 3.1 document.", body = Object, content_type = "application/json"))
 )]
 pub(super) async fn show(Extension(OpenApiSource(document)): Extension<OpenApiSource>) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], Bytes::clone(document)).into_response()

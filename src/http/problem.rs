@@ -22,7 +22,7 @@ use crate::store::ReadError;
 /// Defines all codes with their status and meaning; the OpenAPI document and `docs/api.md` are built from this list.
 macro_rules! codes {
     ($($variant:ident = $name:literal in $status:ident: $means:literal,)+) => {
-        /// What went wrong, under a stable name.
+        /// The kind of error, with a stable name.
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
         pub enum Code {
             $(#[doc = $means] $variant,)+
@@ -81,7 +81,7 @@ codes! {
     NoSuchQueue = "no_such_queue" in NOT_FOUND: "the tenant has no queue of that id",
     NoSuchChangeSet = "no_such_change_set" in NOT_FOUND: "the tenant has no change set of that id, or none within the caller's teams",
     NoSuchApproval = "no_such_approval" in NOT_FOUND: "no rule's change of that id waits or waited for approval",
-    NoSuchTeam = "no_such_team" in NOT_FOUND: "nobody is in a team of that name, or the caller cannot access it",
+    NoSuchTeam = "no_such_team" in NOT_FOUND: "no agent is in a team of that name, or the caller cannot access it",
     NoSuchRule = "no_such_rule" in NOT_FOUND: "the tenant has no rule of that id",
     NoSuchBacktest = "no_such_trial" in NOT_FOUND: "there is no backtest of that id; backtests are discarded at a restart",
     NoSuchReport = "no_such_report" in NOT_FOUND: "the tenant has no report of that id, or none within the caller's teams",
@@ -99,7 +99,7 @@ codes! {
     PreviewExpired = "preview_expired" in CONFLICT: "the preview is older than ten minutes; make a new one",
     AlreadyStarted = "started_already" in CONFLICT: "somebody else started the change set",
     AlreadyCancelled = "cancelled_already" in CONFLICT: "the change set was cancelled",
-    NothingToChange = "nothing_to_change" in CONFLICT: "nobody would be changed; `detail` says why, and nothing was started",
+    NothingToChange = "nothing_to_change" in CONFLICT: "no agent would be changed; `detail` says why, and nothing was started",
     NotStarted = "not_started" in CONFLICT: "the change set was never started, so there is nothing to undo",
     ChangesInFlight = "still_leaving" in CONFLICT: "changes of the set have not been answered yet; cancel it or wait",
     TooLateToUndo = "too_late_to_undo" in CONFLICT: "the change set ended more than an hour ago",
@@ -146,20 +146,21 @@ codes! {
     StoreUnavailable = "store_unavailable" in SERVICE_UNAVAILABLE: "try again soon (`Retry-After`); nothing was changed",
 }
 
-/// What every error answers with (RFC 9457). Some have more members, named where their code is.
+/// The body of an error response (RFC 9457). Some errors have further members, which the descriptions of their codes
+/// name.
 #[derive(ToSchema)]
 #[schema(as = Problem)]
 #[expect(dead_code, reason = "it describes what `Problem` writes")]
 pub(super) struct ProblemDocument {
-    /// `about:blank`: the code says more.
+    /// Always `about:blank`, because `code` is more specific.
     r#type: String,
-    /// The status in words.
+    /// The HTTP status in words.
     title: String,
-    /// The status of the answer.
+    /// The HTTP status.
     status: u16,
-    /// What went wrong, by a name that stays.
+    /// The stable name of the error.
     code: String,
-    /// The same for people, and what to do.
+    /// An explanation for people of what went wrong and what to do.
     detail: String,
 }
 
@@ -396,8 +397,8 @@ pub(super) async fn replace_timeout(response: Response) -> Response {
     if response.status() != StatusCode::REQUEST_TIMEOUT {
         return response;
     }
-    let detail = "it was not answered in time and may have been carried out all the same: look before repeating it; what \
-                  has an Idempotency-Key, and an import, may be repeated as it is";
+    let detail = "it was not answered in time and may have been carried out all the same: check before you repeat \
+                  it; imports and requests with an Idempotency-Key can be repeated safely";
     Problem::from_code(Code::RequestTimeout, detail).into_response()
 }
 

@@ -48,12 +48,15 @@ pub struct ComplianceSummary {
 
 /// The meaning of each figure, in the order of the table.
 pub const DEFINITIONS: [(&str, &str); 6] = [
-    ("totalTransitions", "state changes requested within the span, by rules and people, open ones included"),
+    ("totalTransitions", "state changes requested within the time range, by rules and people, including open ones"),
     ("violationFrequency", "those that policy refused or held, divided by totalTransitions"),
-    ("averageLatencyMs", "mean time from send to answer of their last attempts, in ms; those never answered left out"),
+    (
+        "averageLatencyMs",
+        "mean time from send to answer of their last attempts, in ms; without those that were never answered",
+    ),
     ("violations", "those that policy refused or held, by policy; each counts once"),
-    ("outcomes", "where they stand; adds up to totalTransitions"),
-    ("rules", "those that a rule wanted, by rule and where they stand"),
+    ("outcomes", "by status; adds up to totalTransitions"),
+    ("rules", "those requested by a rule, by rule and status"),
 ];
 
 impl ComplianceSummary {

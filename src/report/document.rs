@@ -266,7 +266,7 @@ pub enum WriteError {
     Cancelled,
     /// The file would become larger than allowed.
     #[error(
-        "the file would be larger than {most} bytes: ask for a shorter span or fewer teams, or raise reports.largest_file"
+        "the file would be larger than {most} bytes: request a shorter time range or fewer teams, or raise reports.largest_file"
     )]
     TooLarge {
         /// The limit in bytes.

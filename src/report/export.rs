@@ -41,7 +41,7 @@ pub enum ExportError {
     #[error(transparent)]
     Report(#[from] ReportError),
     /// The file could not be written.
-    #[error("{} cannot be written, and nothing of it is left: {advice}", path.display())]
+    #[error("{} cannot be written, and no part of it was kept: {advice}", path.display())]
     File {
         /// The file.
         path: PathBuf,
@@ -122,7 +122,7 @@ pub fn section_of(
     let sections = report.sections();
     match (named, format.has_one_section()) {
         (None, false) => Ok(None),
-        (Some(_), false) => Err(ReportError::Refused(format!("section: {format} holds all of them; leave it out"))),
+        (Some(_), false) => Err(ReportError::Refused(format!("section: {format} has all of them; leave it out"))),
         (None, true) => Ok(Some(report.main_section().to_owned())),
         (Some(named), true) if sections.iter().any(|section| section.name == named) => Ok(Some(named.to_owned())),
         (Some(named), true) => {
@@ -218,7 +218,7 @@ fn file_error(path: &Path, cause: io::Error) -> ExportError {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             "the disk is full; free some space or name another folder"
         }
-        io::ErrorKind::NotFound => "its folder is not there; make it or name another",
+        io::ErrorKind::NotFound => "its folder does not exist; create it or name another",
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             "make its folder writable for this user or name another"
         }

@@ -102,7 +102,7 @@ impl Manifest {
     /// # Errors
     /// Returns an error if the text is not a manifest or has an unknown version.
     pub fn from_json(text: &str) -> Result<Self, String> {
-        let manifest: Self = serde_json::from_str(text).map_err(|error| format!("it is no manifest: {error}"))?;
+        let manifest: Self = serde_json::from_str(text).map_err(|error| format!("it is not a manifest: {error}"))?;
         if manifest.manifest_version != VERSION {
             return Err(format!("it has version {} and this program knows {VERSION}", manifest.manifest_version));
         }

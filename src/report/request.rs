@@ -22,28 +22,28 @@ impl ReportKind {
     }
 }
 
-/// What somebody asks for.
+/// The request for a report.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(as = ReportRequest)]
 pub struct Request {
-    /// Which report.
+    /// The kind of report.
     pub report: ReportKind,
-    /// Whose.
+    /// The id of the tenant.
     #[schema(value_type = String)]
     pub tenant: TenantId,
-    /// From this instant on; from the beginning without it.
+    /// The start of the time range (inclusive); null for the beginning of the data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<UtcMicros>,
-    /// Before this instant.
+    /// The end of the time range (exclusive).
     pub to: UtcMicros,
-    /// The zone whose days and hours count, and in which people see instants.
+    /// The IANA time zone that determines days and hours, and in which times are shown.
     #[serde(default = "utc")]
     pub zone: String,
-    /// Of whom and what; everything where nothing is named.
+    /// The filters; without filters the report covers the whole tenant.
     #[serde(default)]
     pub filters: Filters,
-    /// Which variant of the formula, where there are several.
+    /// The variant of the formula, for reports that have several; null for the default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,
 }
@@ -52,37 +52,37 @@ fn utc() -> String {
     "UTC".to_owned()
 }
 
-/// Of whom and what. A report refuses what it does not know ([`ReportKind::filters`]).
+/// Filters of a report. Filters that the kind of report does not support are rejected ([`ReportKind::filters`]).
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[schema(as = ReportFilters)]
 pub struct Filters {
-    /// Agents of these teams alone. An agent without a team is in none of them.
+    /// Only agents of these teams. Agents without a team are not included.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<String>)]
     pub teams: Vec<TeamName>,
-    /// These agents alone.
+    /// Only these agents.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<String>)]
     pub agents: Vec<AgentId>,
-    /// The series that a trend is of, as in `adherence:team:Care`; or a skill or queue with its figure.
+    /// For a trend: the series, such as `adherence:team:Care`, instead of a skill or queue with a figure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub series: Option<String>,
-    /// The skill that a trend is of.
+    /// For a trend: the id of the skill.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub skill: Option<SkillId>,
-    /// The queue that a trend is of.
+    /// For a trend: the id of the queue.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub queue: Option<QueueId>,
-    /// The figure that a trend is of.
+    /// For a trend: the name of the figure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub figure: Option<String>,
-    /// How many values a trend's moving average is of.
+    /// For a trend: the number of values used for the moving average.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window: Option<usize>,
-    /// From which z-score on a value is odd.
+    /// For a trend: the z-score above which a value is an anomaly.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threshold: Option<f64>,
 }

@@ -164,7 +164,7 @@ async fn check_rows(
         return Ok(vec![Check::new(
             "rows",
             CheckOutcome::Differs,
-            format!("what the manifest asks for is no report: {why}"),
+            format!("the manifest does not describe a report: {why}"),
         )]);
     }
     let by_rows = match manifest.file.format {

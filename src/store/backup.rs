@@ -37,7 +37,7 @@ pub struct BackupResult {
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
     /// The store is a PostgreSQL database.
-    #[error("{place} is not copied from here: use pg_dump, and switch the job \"backup\" off")]
+    #[error("{place} cannot be copied by Shiftkeeper: use pg_dump, and disable the job \"backup\"")]
     Unsupported {
         /// The server.
         place: String,
@@ -55,7 +55,7 @@ pub enum BackupError {
         cause: io::Error,
     },
     /// The target's disk is full.
-    #[error("no space is left for the copy {}: free some, or keep fewer copies", path.display())]
+    #[error("no space is left for the copy {}: free some space, or keep fewer copies", path.display())]
     Full {
         /// The copy.
         path: PathBuf,
@@ -67,7 +67,7 @@ pub enum BackupError {
     #[error("the copy could not be checked")]
     Check(#[from] ReadError),
     /// The copy was invalid and was deleted.
-    #[error("the copy does not hold and was thrown away: {what}; run `shiftkeeper audit verify` on the store")]
+    #[error("the copy is not intact and was discarded: {what}; run `shiftkeeper audit verify` on the store")]
     Damaged {
         /// The fault found.
         what: String,
@@ -177,7 +177,7 @@ pub(super) async fn check_chains(reader: &Reader) -> Result<u64, BackupError> {
     for tenant in reader.audited_tenants().await? {
         let verdict = reader.verify_chain(&tenant, ChainTrust::default()).await?;
         if let Some(bad) = verdict.first_bad {
-            let what = format!("audit entry {} of tenant {tenant} does not hold: {}", bad.seq, bad.reason);
+            let what = format!("audit entry {} of tenant {tenant} is invalid: {}", bad.seq, bad.reason);
             return Err(BackupError::Damaged { what });
         }
         entries += verdict.entries;

@@ -35,12 +35,12 @@ pub struct ChainTrust<'a> {
     pub heads: &'a [SignedHead],
 }
 
-/// An invalid head.
+/// An invalid signed head.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct BadHead {
-    /// The number of the entry that it ends at.
+    /// The number of the last entry that the head covers.
     pub seq: u64,
-    /// The reason.
+    /// Why the head is invalid.
     pub reason: String,
 }
 
@@ -232,7 +232,7 @@ impl Reader {
         }
         let bad = (!walk.is_pruning_recorded).then(|| InvalidEntry {
             seq: walk.from - 1,
-            reason: format!("it is missing, and no entry `{PRUNED_ACTION}` says that it was let go"),
+            reason: format!("it is missing, and no entry `{PRUNED_ACTION}` says that it was deleted"),
         });
         Ok((walk, bad))
     }

@@ -11,13 +11,13 @@ pub type Cause = Arc<dyn std::error::Error + Send + Sync>;
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The URL names no known engine or no location.
-    #[error("`{url}` is no store: write sqlite://PATH or postgres://…")]
+    #[error("`{url}` is not the address of a store: use sqlite://PATH or postgres://…")]
     Url {
         /// The URL without user and password.
         url: String,
     },
     /// The database does not exist.
-    #[error("{place} does not exist: `shiftkeeper run` or `shiftkeeper import` makes it")]
+    #[error("{place} does not exist: `shiftkeeper run` or `shiftkeeper import` creates it")]
     NotFound {
         /// The file or server.
         place: String,
@@ -56,7 +56,7 @@ pub enum OpenError {
         known: i64,
     },
     /// A stored migration differs from the one of this build.
-    #[error("{place} was made by a different build: its migration {migration} is not this one's")]
+    #[error("{place} was made by a different build: its migration {migration} differs from this build's")]
     DifferentBuild {
         /// The file or server.
         place: String,
@@ -64,7 +64,7 @@ pub enum OpenError {
         migration: i64,
     },
     /// Another process holds the store.
-    #[error("{place} is held by {holder}: stop that one first, or send the request to it")]
+    #[error("{place} is in use by {holder}: stop that process first, or send the request to it")]
     InUse {
         /// The file or server.
         place: String,
@@ -91,7 +91,7 @@ pub enum OpenError {
         place: String,
     },
     /// The disk is full.
-    #[error("no space is left for {place}: free some, nothing was lost")]
+    #[error("no space is left for {place}: free some space; nothing was lost")]
     Full {
         /// The file.
         place: String,
@@ -119,7 +119,7 @@ pub enum OpenError {
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum CommitError {
     /// The disk is full. Every change is refused until there is space; the writer then continues by itself.
-    #[error("no space is left for the store: free some")]
+    #[error("no space is left for the store: free some space")]
     Full,
     /// The store has become read-only.
     #[error("the store has become read-only")]
@@ -139,7 +139,7 @@ pub enum CommitError {
     #[error("the store failed")]
     Broken(#[source] Cause),
     /// The connection broke during the commit, so the change may or may not be stored. Read before retrying.
-    #[error("the connection to the store broke during a commit; whether it was written is not known")]
+    #[error("the connection to the store broke during a commit; it is unknown whether the commit was written")]
     Unknown(#[source] Cause),
     /// The writer has been closed.
     #[error("the store is closed")]
@@ -153,7 +153,7 @@ pub enum ReadError {
     #[error("the store cannot be read")]
     Broken(#[source] Cause),
     /// A stored value has a form that this version does not write.
-    #[error("{table}.{column} of row {row} holds something that this version does not write")]
+    #[error("{table}.{column} of row {row} has a value that this version does not write")]
     Decode {
         /// The table.
         table: &'static str,

@@ -214,7 +214,7 @@ async fn count_store(backend: &Backend, connection: &mut AnyConnection) -> Resul
             .map(|row| Ok((row.try_get("name")?, number(row, "bytes")?)))
             .collect::<Result<_, sqlx::Error>>()?,
         Err(error) => {
-            tracing::debug!(%error, "the sizes of tables cannot be told");
+            tracing::debug!(%error, "the sizes of tables cannot be read");
             BTreeMap::new()
         }
     };

@@ -40,7 +40,7 @@ pub struct RestoreResult {
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
     /// The store is a PostgreSQL database.
-    #[error("{place} is not restored from here: use pg_restore, or your provider's backups")]
+    #[error("{place} cannot be restored by Shiftkeeper: use pg_restore, or your provider's backups")]
     Unsupported {
         /// The server.
         place: String,
@@ -49,25 +49,25 @@ pub enum RestoreError {
     #[error(transparent)]
     Open(#[from] OpenError),
     /// The file does not exist.
-    #[error("{} is not there: name a backup, as `shiftkeeper db backup` writes it", path.display())]
+    #[error("{} does not exist: name a backup that `shiftkeeper db backup` wrote", path.display())]
     NoSuchFile {
         /// The path.
         path: PathBuf,
     },
     /// The path is a folder.
-    #[error("{} is a folder: name the backup in it", path.display())]
+    #[error("{} is a folder: name a backup in it", path.display())]
     IsFolder {
         /// The path.
         path: PathBuf,
     },
     /// The file has no tables of Shiftkeeper.
-    #[error("{} holds no store: name a backup, as `shiftkeeper db backup` writes it", path.display())]
+    #[error("{} has no store: name a backup that `shiftkeeper db backup` wrote", path.display())]
     Empty {
         /// The path.
         path: PathBuf,
     },
     /// The file is damaged or not a SQLite database.
-    #[error("{} is no database, or damaged, and was not taken: {what}; name another backup", path.display())]
+    #[error("{} is not a database or is damaged, and was not restored: {what}; name another backup", path.display())]
     Damaged {
         /// The path.
         path: PathBuf,
@@ -75,7 +75,7 @@ pub enum RestoreError {
         what: String,
     },
     /// The file could not be copied into the store's folder, or the copy is not valid.
-    #[error("the backup could not be put in place; the store is as it was")]
+    #[error("the backup could not be put in place; the store was not changed")]
     Copy(#[source] BackupError),
     /// A file could not be written or renamed.
     #[error("{} cannot be written", path.display())]

@@ -45,7 +45,7 @@ pub enum SeriesError {
     #[error(transparent)]
     Read(#[from] ReadError),
     /// The period is too long.
-    #[error("{of} is of {most} days at most: ask for a shorter span")]
+    #[error("{of} covers at most {most} days: request a shorter time range")]
     TooLong {
         /// The series.
         of: String,
@@ -57,8 +57,8 @@ pub enum SeriesError {
     Unavailable(String),
     /// Quarters were requested for too many agents over too many days.
     #[error(
-        "quarters of an hour of {agents} agents over {days} days are more than {MOST_AGENT_DAYS} agents times days: ask for fewer days, a \
-         smaller team, or days instead of quarters (without -15m)"
+        "quarter hours of {agents} agents over {days} days exceed the limit of {MOST_AGENT_DAYS} agents times days: request fewer days, a \
+         smaller team, or days instead of quarter hours (without -15m)"
     )]
     TooManyQuarters {
         /// The number of agents.

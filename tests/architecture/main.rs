@@ -53,8 +53,8 @@ const REPLACED: [(&str, &str); 34] = [
     ("reversed by", "reverted by agent"),
     ("took back", "reverted by agent"),
     ("odd", "anomaly"),
-    ("where it stands", "status"),
-    ("where they stand", "status"),
+    ("the status of the change", "status"),
+    ("the status of the changes", "status"),
     ("how it stands", "status"),
     ("of which days", "date range"),
     ("that day included", "date range"),
@@ -195,7 +195,7 @@ fn the_domain_is_pure() {
 }
 
 #[test]
-fn every_module_opens_with_what_it_is_for_and_stays_readable() {
+fn every_module_begins_with_its_purpose_and_stays_readable() {
     for (path, text) in sources() {
         let shown = path.display();
         assert!(text.starts_with("//!"), "{shown} does not open with its purpose");

@@ -176,7 +176,7 @@ impl AdherenceStore {
         rows
     }
 
-    /// How often figures were computed anew, by the audit chain.
+    /// How often figures were computed again, by the audit chain.
     async fn recomputations(&self) -> Vec<serde_json::Value> {
         let entries = self.store.reader().audit_entries(&tenant(), 0, 500).await.expect("reads");
         let bodies = entries.iter().map(|entry| serde_json::from_str(&entry.body).expect("JSON"));
@@ -415,7 +415,7 @@ impl AdherenceStore {
 }
 
 #[tokio::test]
-async fn files_are_checked_and_what_was_not_over_is_told_from_what_somebody_changed() {
+async fn verification_distinguishes_open_rows_from_changed_files() {
     let kinds = [ReportKind::Adherence, ReportKind::Segments, ReportKind::NotReady, ReportKind::Breaks];
     let scene = AdherenceStore::new(3).await;
     let made = async |kind: ReportKind, format: ReportFormat, to: i64| {
@@ -436,7 +436,7 @@ async fn files_are_checked_and_what_was_not_over_is_told_from_what_somebody_chan
         let verdict = verify(scene.store.reader(), path).await.expect("checked");
         assert!(verdict.holds, "{}: {:#?}", path.display(), verdict.checks);
     }
-    // The stay that the agents are in is another one from an hour before the report on.
+    // The agents' state interval is another one from an hour before the report on.
     let mut dice = TestRandom(9);
     let history = AGENTS.map(|(id, ..)| history_entry(id, minute(DAYS * 1440 + 540), &mut dice)).to_vec();
     scene.commit(Commit { history, ..Commit::default() }).await;
@@ -467,7 +467,7 @@ async fn a_report_over_a_stop_of_the_daemon_says_so() {
     let told = notes(0, DAYS * 1440).await;
     assert_eq!(told.len(), 2, "{told:?}");
     assert!(
-        told[0].contains("From 2026-10-25T10:00:00Z to 2026-10-25T13:00:00Z the roster was not in sight"),
+        told[0].contains("From 2026-10-25T10:00:00Z to 2026-10-25T13:00:00Z the roster was not observed"),
         "{told:?}"
     );
     assert_eq!(notes(0, 1440).await, Vec::<String>::new());
@@ -477,7 +477,7 @@ async fn a_report_over_a_stop_of_the_daemon_says_so() {
         "{before:?}"
     );
     let ahead = notes(0, (DAYS + 2) * 1440).await;
-    assert!(ahead[2].contains("Nothing is known from 2026-10-29T00:00:00Z on"), "{ahead:?}");
+    assert!(ahead[2].contains("From 2026-10-29T00:00:00Z on"), "{ahead:?}");
     // What is out lies where somebody looked: in the three hours nothing began that was not seen again after them.
     let segments = scene.report(ReportKind::Segments, None).await;
     let (gap_start, gap_end) = (minute(1440 + 600), minute(1440 + 780));

@@ -169,9 +169,9 @@ async fn a_long_span_over_clock_changes_is_split_read_and_joined_without_gap_or_
 #[tokio::test]
 async fn what_pages_leave_out_repeat_or_do_not_bring_is_an_error_that_names_the_query() {
     for (fault, kind, words) in [
-        ("skip_rows:on=analytics_result", ResultErrorKind::CountMismatch, "89 rows came of 90 that were promised"),
+        ("skip_rows:on=analytics_result", ResultErrorKind::CountMismatch, "89 rows of 90 announced rows arrived"),
         ("repeat:on=analytics_result", ResultErrorKind::Duplicate, "the row came before"),
-        ("stop_short:on=analytics_result", ResultErrorKind::CountMismatch, "45 rows came of 90 that were promised"),
+        ("stop_short:on=analytics_result", ResultErrorKind::CountMismatch, "45 rows of 90 announced rows arrived"),
     ] {
         let Err(QueryError::Rows(found)) = run_with_fault(fault).await else { panic!("{fault}: no fault in the rows") };
         assert_eq!(found.kind, kind, "{fault}");
@@ -194,7 +194,7 @@ async fn rows_of_wrong_types_or_of_nonsense_are_an_error_that_names_query_and_fi
 }
 
 #[tokio::test]
-async fn a_query_that_fails_one_that_never_ends_and_one_that_is_forgotten_are_told_apart() {
+async fn failed_endless_and_forgotten_queries_are_distinguished() {
     let failed = run_with_fault("fail_query:on=analytics_query,count=1").await;
     assert!(
         matches!(&failed, Err(QueryError::Failed(why)) if why == "the aggregation ran out of memory"),
@@ -237,7 +237,7 @@ async fn a_slow_query_and_a_slow_answer_are_waited_for() {
 }
 
 #[tokio::test]
-async fn what_goes_wrong_on_the_way_says_whether_to_ask_again() {
+async fn each_transport_error_says_whether_to_retry() {
     for (fault, submits, again) in [
         ("status:on=analytics_query,code=503,retry_after=7", true, RetryDecision::Retry),
         ("status:on=analytics_query,code=400", true, RetryDecision::Never),
@@ -259,7 +259,7 @@ async fn what_goes_wrong_on_the_way_says_whether_to_ask_again() {
 }
 
 #[tokio::test]
-async fn a_sixth_query_at_once_is_told_when_there_is_room() {
+async fn a_sixth_query_is_told_when_to_retry() {
     let desk = TestPlatform::new("").await;
     let query = query(QueryBucket::Day, "UTC");
     for _ in 0..5 {

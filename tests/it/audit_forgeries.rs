@@ -104,7 +104,7 @@ impl Row {
     }
 }
 
-/// Links everything from place `from` on anew.
+/// Links all entries again, from position `from` on.
 fn relink(rows: &mut [Row], from: usize) {
     for place in from..rows.len() {
         let prev = place.checked_sub(1).map_or_else(|| "0".repeat(64), |before| rows[before].hash_text());
@@ -112,7 +112,7 @@ fn relink(rows: &mut [Row], from: usize) {
     }
 }
 
-/// Another text that still is an entry: what was done is told differently.
+/// Another text that is still an entry: the action is described differently.
 fn alter_row(row: &mut Row, dice: &mut TestRandom) {
     let mut body: Value = serde_json::from_str(&row.body).expect("JSON");
     match dice.below(4) {

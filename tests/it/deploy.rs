@@ -15,7 +15,7 @@ use crate::harness::{OPERATOR, WAIT_TIMEOUT, wait_until};
 
 const HOOK: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3";
 
-/// The largest exposure that the unit may have by systemd's reckoning.
+/// The largest exposure that the unit may have by systemd's assessment.
 const MAX_EXPOSURE: f64 = 1.5;
 
 fn root() -> &'static Path {
@@ -122,7 +122,7 @@ async fn every_metric_that_is_named_exists_and_promtool_finds_nothing_wrong_with
             assert!(known.contains(name), "{}: there is no metric {name}", path.display());
         }
     }
-    // Each is told of to whoever reads the operations manual.
+    // The operations manual has a section about each of them.
     let manual = text("docs/operations.md");
     for declared in page.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
         let name = declared.split_once(' ').expect("a name").0;
@@ -215,7 +215,7 @@ fn the_dashboard_is_one_that_grafana_takes_and_promtool_understands() {
 }
 
 #[test]
-fn the_unit_is_hardened_by_systemds_own_reckoning() {
+fn systemd_rates_the_unit_as_hardened() {
     let Some(analyze) = tool("SHIFTKEEPER_TEST_SYSTEMD_ANALYZE", "systemd-analyze") else { return };
     let mut command = Command::new(analyze);
     command.args(["security", "--offline=true", "--no-pager"]).arg(root().join("deploy/shiftkeeper.service"));

@@ -1,4 +1,4 @@
-//! The seeds of the fuzzer before the same functions that it feeds: what was ever found stays found.
+//! Runs the fuzzer's seeds through the same functions, so that faults that were found do not come back.
 
 use std::path::Path;
 

@@ -94,7 +94,7 @@ async fn a_file_that_is_dropped_is_imported_once_it_has_settled_and_one_with_fau
     std::fs::write(desk.folder.path().join("elsewhere.csv"), week("u_0003", "Europe/Berlin")).expect("written");
     std::os::unix::fs::symlink(desk.folder.path().join("elsewhere.csv"), drop.join("link.csv")).expect("a link");
     let said = wait_for_file(&desk, &drop.join("failed/bad.csv")).await;
-    assert_eq!(said[0], "1 file seen for the first time; taken at the next look", "{said:?}");
+    assert_eq!(said[0], "1 file found for the first time; imported in the next run", "{said:?}");
     assert!(said.last().is_some_and(|said| said.contains("1 of 1 schedule file(s) refused: bad.csv")), "{said:?}");
     let list = std::fs::read_to_string(drop.join("failed/bad.csv.errors.txt")).expect("a list");
     assert!(list.starts_with("line 2, column time_zone: ") && list.contains("Mars"), "{list}");

@@ -71,7 +71,7 @@ async fn change(desk: &CommandFolder, to: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn doctor_tells_of_everything_without_a_daemon_writes_nothing_and_prints_no_secret() {
+async fn doctor_checks_everything_without_a_daemon_writes_nothing_and_prints_no_secret() {
     let (_folder, simulator, desk) = start_simulator("").await;
     let found = run_command(&desk, &["doctor", "--output", "json"]).await;
     assert_eq!(found.code, Some(0), "{found:?}");
@@ -121,7 +121,7 @@ async fn doctor_tells_of_everything_without_a_daemon_writes_nothing_and_prints_n
     assert_eq!((offline.code, requests(&simulator).await), (Some(0), asked), "{offline:?}");
     assert!(offline.stdout.contains("nothing is wrong"), "{offline:?}");
 
-    // Without the daemon's secrets, what needs them is left out and the rest is told.
+    // Without the daemon's secrets, the checks that need them are skipped and the rest are reported.
     let mut poor = desk.command(&["doctor", "--output", "json"]);
     poor.env_remove("ACME_CLIENT_SECRET");
     let poor = run(poor).await.json();
@@ -134,7 +134,7 @@ async fn doctor_tells_of_everything_without_a_daemon_writes_nothing_and_prints_n
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn beside_a_daemon_doctor_has_the_daemon_ask_so_that_its_budget_counts_the_calls() {
+async fn doctor_lets_a_running_daemon_make_the_calls_so_that_its_budget_counts_them() {
     let (_folder, _simulator, desk) = start_simulator("").await;
     let daemon = daemon(&desk).await;
     wait_until("the daemon reads snapshots", WAIT_TIMEOUT, || async {
@@ -177,7 +177,7 @@ async fn beside_a_daemon_doctor_has_the_daemon_ask_so_that_its_budget_counts_the
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn doctor_ends_with_4_and_the_way_out_where_nothing_goes_on_without_a_person() {
+async fn doctor_exits_with_4_and_advice_if_a_person_has_to_act() {
     let gone = Receiver::start(ReceiverOptions { keys: vec![WEBHOOK_SECRET.into()], ..ReceiverOptions::default() });
     let gone = gone.await.expect("a receiver");
     gone.set_mode(ReceiverMode::Gone);
@@ -254,7 +254,7 @@ async fn the_restore_drill_works_as_it_is_written() {
             other => panic!("{other:?} is no step that can be run"),
         }
     }
-    // The daemon goes on from the copy.
+    // The daemon continues from the copy.
     change(&desk, "Paused").await;
     let verified = run_command(&desk, &["audit", "verify", "--output", "json"]).await;
     assert_eq!((verified.code, &verified.json()["tenants"][0]["verified"]), (Some(0), &true.into()), "{verified:?}");
@@ -278,7 +278,7 @@ async fn a_copy_holds_what_was_there_and_a_main_file_without_its_log_is_refused_
     change(&desk, "Paused").await;
     std::fs::copy(desk.folder.path().join("shiftkeeper.db"), desk.folder.path().join("torn.db")).expect("copied");
     let held = run_command(&desk, &["db", "restore", &copy]).await;
-    assert!(held.code == Some(75) && held.stderr.contains("is held by"), "{held:?}");
+    assert!(held.code == Some(75) && held.stderr.contains("is in use by"), "{held:?}");
     let stats = run_command(&desk, &["db", "stats", "--output", "json"]).await.json();
     let events = stats["tables"].as_array().and_then(|all| all.iter().find(|table| table["name"] == "events")).cloned();
     let events = events.unwrap_or_else(|| panic!("{stats:#}"));
@@ -340,9 +340,9 @@ async fn damage_is_found_by_the_check_and_refused_by_the_restore() {
     assert!(refused.code == Some(4) && refused.stderr.contains("bad.db"), "{refused:?}");
     assert!(contents(desk.folder.path()) == before, "nothing is touched");
     let text = run_command(&desk, &["db", "restore", "shiftkeeper.toml"]).await;
-    assert!(text.code == Some(4) && text.stderr.contains("is no database"), "{text:?}");
+    assert!(text.code == Some(4) && text.stderr.contains("is not a database"), "{text:?}");
     let folder = run_command(&desk, &["db", "restore", "."]).await;
     assert!(folder.code == Some(1) && folder.stderr.contains("is a folder"), "{folder:?}");
     let gone = run_command(&desk, &["db", "restore", "gone.db"]).await;
-    assert!(gone.code == Some(1) && gone.stderr.contains("gone.db is not there"), "{gone:?}");
+    assert!(gone.code == Some(1) && gone.stderr.contains("gone.db does not exist"), "{gone:?}");
 }

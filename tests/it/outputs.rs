@@ -87,7 +87,7 @@ async fn a_log_that_cannot_be_written_is_counted_and_shown_and_the_daemon_serves
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reader_of_the_log_who_pauses_holds_up_nothing_and_is_told_what_was_lost() {
+async fn a_paused_reader_of_the_log_delays_nothing_and_learns_what_was_lost() {
     let folder = tempfile::tempdir().expect("a folder");
     let simulator = simulator(folder.path()).await;
     let (mut reader, mut writer) = std::io::pipe().expect("a pipe");
@@ -198,7 +198,7 @@ async fn a_command_whose_reader_has_gone_ends_as_usual_and_one_on_a_full_disk_sa
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_serves_goes_on_where_its_first_line_cannot_be_read() {
+async fn the_daemon_serves_even_if_its_first_line_cannot_be_printed() {
     let folder = tempfile::tempdir().expect("a folder");
     let demo = |out: Stdio, log: Stdio| {
         let mut command = shiftkeeper(folder.path(), &["demo", "--for", "1s"]);

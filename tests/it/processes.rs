@@ -36,7 +36,7 @@ async fn change(desk: &CommandFolder, agents: &[&str], to: &str, wait: &str) -> 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_from_the_command_line_goes_through_the_daemon_and_says_what_became_of_it() {
+async fn a_change_from_the_command_line_uses_the_daemon_and_reports_the_result() {
     let folder = tempfile::tempdir().expect("a folder");
     let simulator = simulator(folder.path()).await;
     let desk = CommandFolder::new(&simulator.ready, "");
@@ -119,7 +119,7 @@ async fn assert_a_report_as_a_file_is_checked(desk: &CommandFolder, folder: &Pat
         (&["report", "compliance", "--out", "report.parquet"], "cargo build --release --features parquet"),
         #[cfg(feature = "parquet")]
         (&["report", "compliance", "--format", "parquet"], "--out FILE"),
-        (&["report", "compliance", "--format", "json", "--section", "logs"], "holds all of them"),
+        (&["report", "compliance", "--format", "json", "--section", "logs"], "has all of them"),
         (&["report", "compliance", "--format", "csv", "--zone", "Mars"], "Europe/Berlin"),
     ] {
         let ended = run(desk.command(wrong)).await;
@@ -127,7 +127,7 @@ async fn assert_a_report_as_a_file_is_checked(desk: &CommandFolder, folder: &Pat
     }
 }
 
-/// Writes one entry of an exported folder anew and everything after it to match, as somebody with time on his hands would.
+/// Writes one entry of an exported folder again and adapts everything after it, as a patient forger would.
 fn rewrite(export: &Path, seq: u64) {
     let text = std::fs::read_to_string(export.join("entries.jsonl")).expect("entries");
     let (mut rewritten, mut before) = (String::new(), None::<String>);
@@ -388,7 +388,7 @@ async fn a_webhook_key_is_changed_under_a_daemon_that_reloads_it() {
     assert!(elsewhere.stderr.contains(address) && elsewhere.stderr.contains("SIGHUP"), "{elsewhere:?}");
     let unknown = from_away(&[]).await;
     assert_eq!((unknown.code, &unknown.json()["daemon"]), (Some(3), &"not known".into()), "{unknown:?}");
-    assert!(unknown.stderr.contains("cannot be told from here; reload it (SIGHUP)"), "{unknown:?}");
+    assert!(unknown.stderr.contains("it is unknown whether a daemon runs; reload it (SIGHUP)"), "{unknown:?}");
 
     daemon.signal("TERM");
     let (status, _, said) = daemon.wait_for_exit().await;

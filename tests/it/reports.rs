@@ -305,7 +305,7 @@ async fn filters_leave_others_out_of_rows_and_totals() {
 }
 
 #[tokio::test]
-async fn who_is_asked_for_and_is_not_there_is_named() {
+async fn unknown_agents_of_a_report_are_named() {
     let scene = ReportStore::with(40).await;
     let mut wanted = scene.export_request(ReportFormat::Json);
     wanted.request.filters = Filters {
@@ -329,7 +329,7 @@ async fn a_file_that_is_not_there_is_named_and_one_without_a_manifest_names_that
 }
 
 #[tokio::test]
-async fn a_report_that_is_called_off_or_too_large_leaves_nothing() {
+async fn a_cancelled_or_too_large_report_leaves_no_file() {
     let scene = ReportStore::with(600).await;
     for format in ReportFormat::ALL {
         let progress = Progress::default();
@@ -341,7 +341,7 @@ async fn a_report_that_is_called_off_or_too_large_leaves_nothing() {
         assert!(error.contains("larger than 2000 bytes"), "{format}: {error}");
         let nowhere = ExportRequest { target: scene.path("no/such/folder/x"), ..scene.export_request(format) };
         let error = scene.export(&nowhere).await.expect_err("no folder").to_string();
-        assert!(error.contains("make it or name another"), "{format}: {error}");
+        assert!(error.contains("create it or name another"), "{format}: {error}");
     }
     assert_eq!(scene.partial_files(), Vec::<String>::new());
 }

@@ -94,7 +94,7 @@ async fn status_is_0_when_all_is_well_4_when_something_is_wrong_and_69_without_a
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_look_takes_a_token_that_may_and_shows_its_tenants_alone() {
+async fn the_status_needs_a_token_and_shows_only_its_tenants() {
     let folder = tempfile::tempdir().expect("a folder");
     let platform = simulator(folder.path(), "127.0.0.1:0").await;
     let desk = CommandFolder::new(&platform.ready, MORE_CONFIGURATION);
@@ -121,7 +121,7 @@ async fn a_look_takes_a_token_that_may_and_shows_its_tenants_alone() {
     daemon.signal("TERM");
     assert!(daemon.wait_for_exit().await.0.success());
 
-    // Where the configuration says so, whoever reaches the port may read the metrics, and nothing else.
+    // If the configuration says so, anybody who can reach the port may read the metrics, and nothing else.
     let text = std::fs::read_to_string(desk.config()).expect("readable");
     std::fs::write(desk.config(), text.replace("[server]\n", "[server]\nmetrics = \"open\"\n")).expect("written");
     let daemon = self::daemon(&desk).await;

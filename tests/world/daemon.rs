@@ -31,7 +31,7 @@ pub const OPERATOR: &str = "operator-token-of-the-world";
 /// Signs deliveries.
 pub const HOOK_KEY: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3";
 
-/// What stays when a daemon ends.
+/// What is kept when a daemon ends.
 #[derive(Clone)]
 pub struct DaemonHost {
     pub clock: Host,
@@ -161,7 +161,7 @@ impl Daemon {
         self.api.lock().expect("a lock").is_some() && self.ended().is_none()
     }
 
-    /// Sends a request to the API; the answer comes into the slot as the world goes on.
+    /// Sends a request to the API; the answer arrives in the slot as the world continues.
     pub fn send_request(
         &self,
         method: Method,

@@ -23,7 +23,7 @@ pub enum DiskHealth {
     Healthy,
     /// Writing fails with this error.
     Failing(io::ErrorKind),
-    /// Everything takes up to so many milliseconds more.
+    /// Every operation takes up to this number of milliseconds more.
     Slow(u64),
 }
 

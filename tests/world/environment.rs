@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use serde_json::json;
 use shiftkeeper::clock::Clock as _;
 use shiftkeeper::sim::{ScheduleFile, SimOptions, Simulator};
@@ -17,7 +19,7 @@ use crate::network::{Network, Route};
 use crate::people::schedule;
 use crate::plan::{Plan, ReceiverMode};
 use crate::runtime::SteppedRuntime;
-use crate::simulation::{REQUEST_TIMEOUT, ReceivedDelivery, ReceiverState};
+use crate::simulation::REQUEST_TIMEOUT;
 
 /// Rules that act on minutes, so that a short world sees them act.
 const RULES: &str = r#"
@@ -82,7 +84,44 @@ pub fn serve_platform(others: &SteppedRuntime, network: &Network, sim: &Simulato
     });
 }
 
-pub async fn serve_receiver(
+/// A delivery as the receiver saw it.
+#[derive(Clone, Debug)]
+#[expect(dead_code, reason = "part of the trace, by its `Debug`")]
+pub struct ReceivedDelivery {
+    pub at: Duration,
+    pub id: String,
+    pub agent: Option<String>,
+    pub sequence: Option<u64>,
+    pub accepted: bool,
+    pub answered: bool,
+}
+
+/// What the receiver does, and what it saw.
+#[derive(Debug)]
+pub struct ReceiverState {
+    pub mode: ReceiverMode,
+    pub deliveries: Vec<ReceivedDelivery>,
+}
+
+/// Starts the receiver of webhooks, which accepts everything until its mode is changed.
+pub fn serve_receiver(runtime: &SteppedRuntime, network: &Network, clock: &Host) -> Arc<Mutex<ReceiverState>> {
+    let inbox = Arc::new(Mutex::new(ReceiverState { mode: ReceiverMode::Accept, deliveries: Vec::new() }));
+    let (mut arrivals, state, clock) = (network.arrivals(Route::Receiver), Arc::clone(&inbox), clock.clone());
+    runtime.spawn(async move {
+        while let Some(end) = arrivals.recv().await {
+            let (state, clock) = (Arc::clone(&state), clock.clone());
+            let service = service_fn(move |request| answer_delivery(request, Arc::clone(&state), clock.clone()));
+            #[expect(clippy::disallowed_methods, reason = "a server of the world's own")]
+            tokio::spawn(async move {
+                // The recorded deliveries show how it ended.
+                let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(end), service).await;
+            });
+        }
+    });
+    inbox
+}
+
+async fn answer_delivery(
     request: hyper::Request<hyper::body::Incoming>,
     inbox: Arc<Mutex<ReceiverState>>,
     clock: Host,

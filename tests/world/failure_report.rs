@@ -1,4 +1,4 @@
-//! A failing world as a short story: the fewest happenings that still break a law, with their instants.
+//! A failing world as a short list: the fewest events that still break a law, with their instants.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -53,7 +53,7 @@ pub fn shrink(
     }
 }
 
-/// The story for people.
+/// The list for people.
 pub fn failure_text(plan: &Plan, kept: &[usize], outcome: &WorldOutcome) -> String {
     let WorldOutcome::Broken { law, at_ms, told } = outcome else { return "every law was kept".to_owned() };
     let mut story = format!(

@@ -16,7 +16,7 @@ use shiftkeeper::domain::time::UtcMicros;
 pub enum Stillness {
     /// The host sleeps: monotonic time stands still too.
     Asleep,
-    /// The process is stopped: time goes on.
+    /// The process is stopped while time continues.
     Stopped,
 }
 

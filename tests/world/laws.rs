@@ -62,7 +62,8 @@ pub struct Laws {
     /// Since when the daemon says that it is not ready, and what it complained of last.
     not_ready_since: Option<(Duration, String)>,
     read_log: LogPage,
-    /// Up to where the platform's account was held against the store's attempts, and how many state POSTs there were for each agent.
+    /// The position up to which the platform's record was compared with the store's attempts, and the number of state
+    /// POSTs per agent.
     compared: u64,
     posts: BTreeMap<String, i64>,
     /// What was shown of each agent at the last look, and since when.
@@ -129,7 +130,7 @@ impl Laws {
         Ok(())
     }
 
-    /// Ten minutes after the last fault nothing is under way, everything is delivered, and the picture is right.
+    /// Ten minutes after the last fault nothing is in progress, everything is delivered, and the live view is correct.
     pub fn check_settled(&self, world: &World) -> LawResult {
         if !world.serving() {
             return Err("ten minutes after the last fault the daemon does not serve".to_owned());
@@ -161,7 +162,7 @@ impl Laws {
         webhooks::check_delivery_delays(world, &database)
     }
 
-    /// Judges what is left when the daemon has stopped in order; gives the hash of the whole story.
+    /// Checks the state after the daemon has stopped in order; returns the hash of the whole run.
     pub fn check_at_end(world: &World) -> Result<(String, Vec<String>), String> {
         let log = world.log();
         let database = open(world);
@@ -223,7 +224,7 @@ impl Laws {
         self.read_log.requests.retain(|request| request.at > minutes_ago);
     }
 
-    /// A picture that is called fresh shows each state that the platform has had for a while.
+    /// A live view that is called fresh shows each state that the platform has had for a while.
     fn check_fresh_view(&mut self, look: &Observation, body: &Value) -> LawResult {
         let faulty = self.read_log.requests.iter().any(|request| {
             is_poll(request) && request.fault.is_some() && look.platform_now.since(request.at) < MINUTE * 2
@@ -389,7 +390,7 @@ fn check_outcomes_are_audited(database: &Connection) -> LawResult {
     if wrong.is_empty() { Ok(()) } else { Err(format!("not audited as they stand: {wrong:?}")) }
 }
 
-/// Of two wishes of a person for one agent, nothing is asked of the platform for the earlier once the later was asked for.
+/// Of two requests of a person for one agent, the earlier is not sent to the platform once the later was made.
 fn check_later_requests_win(world: &World, database: &Connection) -> LawResult {
     if world.clock_was_set {
         return Ok(());
@@ -422,7 +423,7 @@ fn check_later_requests_win(world: &World, database: &Connection) -> LawResult {
     Ok(())
 }
 
-/// One row of an agent's history goes on, and has the state that the agent is in.
+/// One row of an agent's history has not ended, and has the agent's current state.
 fn check_open_interval(agent: &str, open: &[&String], now: &str, held: Duration) -> LawResult {
     let [last] = open else { return Err(format!("history has {agent} in {open:?} now")) };
     if *last != now && held > MAX_VIEW_DELAY + INTERVAL {
@@ -438,7 +439,7 @@ fn check_history(world: &World, database: &Connection, log: &LogPage) -> LawResu
         .events
         .iter()
         .any(|(_, what)| matches!(what, PlannedEvent::Platform(text) if text.contains("clock_skew")));
-    // A link that holds back for less than a heartbeat cannot be told from one on which nothing is said.
+    // A connection that is delayed by less than a heartbeat cannot be distinguished from one without messages.
     let held_back = may_arrive_together(world);
     let usual = match (skewed, held_back) {
         (true, _) => Duration::from_secs(120),
@@ -460,7 +461,7 @@ fn check_history(world: &World, database: &Connection, log: &LogPage) -> LawResu
         let now = world.state_of(agent);
         let since = changes.last().map_or(UtcMicros::EPOCH, |change| change.at);
         let held = world.platform_clock_now().since(since);
-        // Where the clock was set back, the row that goes on need not be the one that began last.
+        // If the clock was set back, the row that has not ended need not be the one that began last.
         let open: Vec<_> = rows.iter().filter(|(_, _, left, _)| left.is_none()).map(|(state, ..)| state).collect();
         check_open_interval(agent.as_str(), &open, name_of(now), held)?;
         if world.clock_was_set {
@@ -500,7 +501,7 @@ fn check_history(world: &World, database: &Connection, log: &LogPage) -> LawResu
 
 const KNOWN: [&str; 7] = ["Ready", "NotReady", "Paused", "Idle", "OnContact", "AfterContactWork", "LoggedOut"];
 
-/// The whole story, line by line: what the platform and the receiver saw, and what the store holds.
+/// The whole run, line by line: what the platform and the receiver got, and what the store has.
 fn trace(world: &World, database: &Connection, log: &LogPage) -> Vec<String> {
     let mut lines: Vec<(u64, String)> = Vec::new();
     for request in &log.requests {
@@ -526,7 +527,7 @@ fn trace(world: &World, database: &Connection, log: &LogPage) -> Vec<String> {
     lines
 }
 
-/// The whole story in one number.
+/// The whole run as one number.
 fn hash(lines: &[String]) -> String {
     let mut sha = Sha256::new();
     for line in lines {

@@ -87,7 +87,7 @@ impl PersonActions {
         });
     }
 
-    /// Takes back the change set that was started last.
+    /// Undoes the change set that was started last.
     pub fn undo_change_set(&self, daemon: &Daemon) {
         let Some(id) = self.history.0.lock().expect("a lock").started_set.clone() else { return };
         let people = self.clone();

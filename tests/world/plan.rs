@@ -1,4 +1,4 @@
-//! What goes wrong in a world, and when: drawn from the seed, told as a story, taken apart by the shrinker.
+//! What goes wrong in a world, and when: drawn from the seed, printed as a list, and shortened by the shrinker.
 
 use std::fmt;
 use std::io::ErrorKind;
@@ -75,7 +75,7 @@ pub enum PlannedEvent {
     Platform(String),
     /// The platform's faults end.
     ClearPlatformFaults,
-    /// The daemon's wall clock is set by so many seconds.
+    /// The daemon's wall clock is set by this number of seconds.
     SetClock(i64),
     /// Clocks drift, in millionths: the daemon's, the platform's.
     Drift(i64, i64),
@@ -272,7 +272,7 @@ impl Plan {
     pub fn draw(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed ^ 0x5eed);
         let some = rng.usize(4..=7);
-        // In some worlds everybody goes on the same break, so that rules want the whole budget at once.
+        // In some worlds everybody takes the same break, so that rules need the whole budget at once.
         let crowded = rng.u8(0..4) == 0;
         let agents = if crowded { 7 } else { some };
         let breaks = if crowded { common_breaks(&mut rng, agents) } else { random_breaks(&mut rng, agents) };

@@ -16,7 +16,7 @@ use crate::search::{Search, SearchResult, search};
 const FAULT: &str = "SHIFTKEEPER_WORLD_FAULT";
 const SEEDS: &str = "SHIFTKEEPER_WORLD_SEEDS";
 
-/// A fault that is not found within so many seeds fails the judges.
+/// A fault that is not found within this number of seeds fails the test.
 const MAX_SEEDS: u64 = 2000;
 
 /// What the copy is asked by.

@@ -89,7 +89,7 @@ fn preload_library() -> &'static Path {
             .output()
             .expect("a C compiler (`cc`) is needed");
         assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-        // Several tests may build it at once; whoever loads it sees a whole file.
+        // Several tests may build it at once; each must load a complete file.
         let into = folder.join("still.so");
         std::fs::rename(fresh, &into).expect("renamed");
         into
@@ -117,7 +117,7 @@ pub struct Search {
     pub fault: Option<String>,
     pub first: u64,
     pub seeds: u64,
-    /// Ends after so many were found.
+    /// Ends after this number was found.
     pub max_failures: usize,
 }
 
@@ -224,7 +224,8 @@ fn many_seeds() {
     assert!(found.stories.is_empty(), "{}", found.stories.join("\n\n"));
 }
 
-/// The same seed is the same story, whichever else runs: three times each, or as often as `SHIFTKEEPER_WORLD_TIMES` says.
+/// The same seed gives the same run, whatever else runs: three times each, or as often as `SHIFTKEEPER_WORLD_TIMES`
+/// says.
 #[test]
 fn a_seed_is_one_story() {
     let times = number(TIMES).unwrap_or(3);

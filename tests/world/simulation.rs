@@ -1,4 +1,4 @@
-//! The world itself: who is in it, and how its time goes on.
+//! The world itself: its parts, and how its time advances.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -7,8 +7,6 @@ use std::time::Duration;
 
 use axum::http::Method;
 use fastrand::Rng;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use serde_json::json;
 use shiftkeeper::clock::Clock as _;
 use shiftkeeper::domain::ids::{AgentId, TenantId};
@@ -18,7 +16,7 @@ use tempfile::TempDir;
 
 use crate::daemon::{Daemon, DaemonHost, Response, Slot};
 use crate::disk::{Disk, DiskHealth};
-use crate::environment::{configuration, folder, serve_platform, serve_receiver, simulator};
+use crate::environment::{ReceiverState, configuration, folder, serve_platform, serve_receiver, simulator};
 use crate::host::{Host, Stillness};
 use crate::laws::{Laws, Observation};
 use crate::network::{Network, Route};
@@ -47,26 +45,7 @@ const MAX_STEPS: u64 = 1_000_000;
 /// From one look at the daemon to the next.
 const OBSERVATION_INTERVAL: Duration = Duration::from_secs(5);
 
-/// A delivery as the receiver saw it.
-#[derive(Clone, Debug)]
-#[expect(dead_code, reason = "part of the trace, by its `Debug`")]
-pub struct ReceivedDelivery {
-    pub at: Duration,
-    pub id: String,
-    pub agent: Option<String>,
-    pub sequence: Option<u64>,
-    pub accepted: bool,
-    pub answered: bool,
-}
-
-/// What the receiver does, and what it saw.
-#[derive(Debug)]
-pub struct ReceiverState {
-    pub mode: ReceiverMode,
-    pub deliveries: Vec<ReceivedDelivery>,
-}
-
-/// A wish of a person, as the API answered it.
+/// A person's request, as the API answered it.
 #[derive(Clone, Debug)]
 pub struct StateRequest {
     pub agent: String,
@@ -88,7 +67,7 @@ pub struct World {
     pub receiver: Arc<Mutex<ReceiverState>>,
     pub requests: Vec<StateRequest>,
     pub people: PersonActions,
-    /// Agents whom something other than a single wish may have changed, and when.
+    /// Agents that something other than a single request may have changed, and when.
     pub changed_otherwise: Vec<(String, Duration)>,
     /// The plans that may be in force, with when each was given.
     pub plans: Vec<(Duration, Vec<Break>)>,
@@ -136,7 +115,7 @@ impl World {
         let sim = simulator(&others, &plan, &platform_clock);
         let tenant = sim.description().tenants.remove(0);
         serve_platform(&others, &network, &sim);
-        let inbox = Arc::new(Mutex::new(ReceiverState { mode: ReceiverMode::Accept, deliveries: Vec::new() }));
+        let receiver = serve_receiver(&others, &network, &platform_clock);
         let folder = folder();
         let (texts, environment) = configuration(&plan, &sim, &folder);
         let ground = DaemonHost { clock, network: network.clone(), disk: disk.clone(), texts, environment };
@@ -149,7 +128,7 @@ impl World {
             platform_clock,
             network,
             disk,
-            receiver: inbox,
+            receiver,
             requests: Vec::new(),
             people: PersonActions { tenant: tenant.id.clone(), history: SharedHistory::default() },
             changed_otherwise: Vec::new(),
@@ -172,7 +151,6 @@ impl World {
             reloads: 0,
             stopped_for: Duration::ZERO,
         };
-        world.serve_receiver();
         world.start_daemon();
         world
     }
@@ -286,7 +264,7 @@ impl World {
         Ok(())
     }
 
-    /// Goes on to whatever comes next, at most to `at`.
+    /// Advances to whatever comes next, at most to `at`.
     fn step(&mut self, at: Duration) -> Result<(), BrokenLaw> {
         self.steps += 1;
         if self.steps > MAX_STEPS {
@@ -451,7 +429,7 @@ impl World {
             PlannedEvent::Reload => {
                 self.reloads += 1;
                 let main = self.host.texts.first_mut().expect("the main text");
-                // Another time limit makes another client: the tenant's workers stop in order and start anew.
+                // Another time limit needs another client: the tenant's workers stop in order and start again.
                 let (now, then) = if self.reloads % 2 == 1 { (5000, 4000) } else { (4000, 5000) };
                 main.text = main.text.replace(&format!("\"{now}ms\""), &format!("\"{then}ms\""));
                 daemon.reload(&self.host);
@@ -563,23 +541,6 @@ impl World {
 
     pub fn serving(&self) -> bool {
         self.daemon.as_ref().is_some_and(Daemon::serves)
-    }
-
-    fn serve_receiver(&self) {
-        let (mut arrivals, inbox) = (self.network.arrivals(Route::Receiver), Arc::clone(&self.receiver));
-        let clock = self.platform_clock.clone();
-        self.others.spawn(async move {
-            while let Some(end) = arrivals.recv().await {
-                let (inbox, clock) = (Arc::clone(&inbox), clock.clone());
-                let service = service_fn(move |request| serve_receiver(request, Arc::clone(&inbox), clock.clone()));
-                #[expect(clippy::disallowed_methods, reason = "a server of the world's own")]
-                tokio::spawn(async move {
-                    // Its end shows in the receipts.
-                    let _ =
-                        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(end), service).await;
-                });
-            }
-        });
     }
 }
 

@@ -120,11 +120,11 @@ impl ScheduleFolder {
         let mut messages = imported;
         if first > 0 {
             messages
-                .push(format!("{} seen for the first time; taken at the next look", count_with_noun(first, "file")));
+                .push(format!("{} found for the first time; imported in the next run", count_with_noun(first, "file")));
         }
         if growing > 0 {
             messages.push(format!(
-                "{} changed since the last look; taken when a look finds no change",
+                "{} changed since the last run; imported in the first run without a change",
                 count_with_noun(growing, "file")
             ));
         }

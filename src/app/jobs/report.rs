@@ -40,7 +40,8 @@ impl Job for ReportJob {
 
 impl ReportJob {
     async fn create_reports(&self, due: UtcMicros) -> anyhow::Result<String> {
-        let (from, to) = previous_span(due, self.order.span, &self.zone).context("the span before the due time")?;
+        let (from, to) = previous_span(due, self.order.span, &self.zone)
+            .context("the time range of the report could not be computed")?;
         let filters = Filters { teams: self.order.teams.clone(), ..Filters::default() };
         let request = Request {
             from: Some(from),

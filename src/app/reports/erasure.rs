@@ -109,7 +109,7 @@ mod tests {
     use crate::report::request::Filters;
 
     #[test]
-    fn a_report_of_named_others_stays_and_any_other_goes() {
+    fn a_report_about_other_named_agents_is_kept_and_any_other_is_removed() {
         let eraser = TextEraser::new("u_1".into(), None, "erased-1".into());
         let request = |report: ReportKind, filters: Filters| Request {
             filters,

@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn files_go_when_they_are_old_or_too_many_and_those_of_other_folders_stay() {
+    fn old_and_surplus_files_are_removed_and_those_of_other_folders_are_kept() {
         let (folder, other) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
         let files = files(folder.path(), 30, 2);
         let runs = vec![

@@ -98,7 +98,7 @@ async fn a_run_leaves_a_file_that_holds_an_entry_and_an_event() {
 }
 
 #[tokio::test]
-async fn what_is_called_off_leaves_no_file_and_what_is_too_much_is_refused() {
+async fn a_cancelled_report_leaves_no_file_and_too_many_reports_are_refused() {
     let scene = ReportHarness::new().await;
     let mut taken = Vec::new();
     for _ in 0..MAX_OPEN {
@@ -115,7 +115,7 @@ async fn what_is_called_off_leaves_no_file_and_what_is_too_much_is_refused() {
     assert!(scene.desk.cancel(&"acme".into(), ReportRunId(uuid::Uuid::nil())).await.expect("reads").is_none());
     assert_eq!(scene.file_count(), 0);
     assert_eq!(scene.actions().await.len(), MAX_OPEN);
-    // There is room again, and one that has ended stays as it is.
+    // There is room again, and a report that has ended does not change.
     let run = scene.desk.submit(ReportHarness::order(), None).await.expect("taken");
     scene.wait_until_ended(&run).await;
     let late = scene.desk.cancel(&run.tenant, run.id).await.expect("reads").expect("it is there");

@@ -29,14 +29,14 @@ impl PasswordArgs {
         match &self.password_file {
             Some(path) => read_from_file(path),
             None if io::stdin().is_terminal() => read_from_terminal(),
-            None => first_line(io::stdin().lock()).context("no password came on standard input"),
+            None => first_line(io::stdin().lock()).context("standard input has no password"),
         }
     }
 }
 
 fn read_from_file(path: &Path) -> anyhow::Result<Secret> {
     let file = File::open(path).with_context(|| format!("{} cannot be read", path.display()))?;
-    first_line(io::BufReader::new(file)).with_context(|| format!("{} holds no password", path.display()))
+    first_line(io::BufReader::new(file)).with_context(|| format!("{} has no password", path.display()))
 }
 
 fn first_line(from: impl io::BufRead) -> anyhow::Result<Secret> {
@@ -52,7 +52,7 @@ fn read_from_terminal() -> anyhow::Result<Secret> {
     let first = prompt_hidden("Password: ")?;
     let again = prompt_hidden("The same again: ")?;
     if first != again {
-        return Err(CommandFailure::with_exit(Exit::Failed, "the two are not the same; nothing was changed"));
+        return Err(CommandFailure::with_exit(Exit::Failed, "the two passwords differ; nothing was changed"));
     }
     Ok(first)
 }
@@ -73,11 +73,10 @@ struct EchoGuard(Termios);
 
 impl EchoGuard {
     fn disable_echo() -> anyhow::Result<Self> {
-        let before = tcgetattr(io::stdin()).context("the terminal cannot be told to hide the password")?;
+        let before = tcgetattr(io::stdin()).context("the terminal cannot hide the password")?;
         let mut hidden = before.clone();
         hidden.local_modes.remove(LocalModes::ECHO);
-        tcsetattr(io::stdin(), OptionalActions::Flush, &hidden)
-            .context("the terminal cannot be told to hide the password")?;
+        tcsetattr(io::stdin(), OptionalActions::Flush, &hidden).context("the terminal cannot hide the password")?;
         Ok(Self(before))
     }
 }

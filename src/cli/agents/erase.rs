@@ -107,7 +107,7 @@ fn confirm(agent: &AgentId, tenant: &TenantId) -> anyhow::Result<()> {
         return Err(usage_error("cannot ask for confirmation: use --yes".to_owned()));
     }
     print_message(format!(
-        "Everything that says who agent {agent} of tenant {tenant} is will be gone for good. Type the id to go on:"
+        "All data that identifies agent {agent} of tenant {tenant} will be erased permanently. Type the id to continue:"
     ));
     let mut line = String::new();
     std::io::stdin().lock().read_line(&mut line).context("standard input cannot be read")?;

@@ -38,8 +38,8 @@ pub(in crate::cli) fn fault_texts<'a>(
     first_bad: Option<&'a InvalidEntry>,
     bad_heads: &'a [BadHead],
 ) -> impl Iterator<Item = String> + 'a {
-    let entry = first_bad.map(|bad| format!("entry {} does not hold: {}", bad.seq, bad.reason));
-    let heads = bad_heads.iter().map(|bad| format!("the head of entry {} does not hold: {}", bad.seq, bad.reason));
+    let entry = first_bad.map(|bad| format!("entry {} is invalid: {}", bad.seq, bad.reason));
+    let heads = bad_heads.iter().map(|bad| format!("the head of entry {} is invalid: {}", bad.seq, bad.reason));
     entry.into_iter().chain(heads)
 }
 

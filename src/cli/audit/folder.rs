@@ -103,11 +103,11 @@ pub(super) async fn write(reader: &Reader, export: &FolderExport<'_>, folder: &P
 }
 
 fn prepare(folder: &Path) -> anyhow::Result<()> {
-    fs::create_dir_all(folder).with_context(|| format!("the folder {} cannot be made", folder.display()))?;
+    fs::create_dir_all(folder).with_context(|| format!("the folder {} cannot be created", folder.display()))?;
     let mut inside = fs::read_dir(folder).with_context(|| format!("{} cannot be read", folder.display()))?;
     if inside.next().is_some() {
         let message = format!(
-            "{} is not empty: name a new folder, so that nothing of another export is taken for this one",
+            "{} is not empty: name a new folder, so that files of another export are not mixed with this one",
             folder.display()
         );
         return Err(CommandFailure::with_exit(Exit::Usage, message));
@@ -171,12 +171,12 @@ impl HashedFile {
     fn write(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
         self.digest.update(bytes);
         self.bytes += bytes.len() as u64;
-        self.file.write_all(bytes).with_context(|| format!("writing {}", self.path.display()))
+        self.file.write_all(bytes).with_context(|| format!("{} cannot be written", self.path.display()))
     }
 
     /// Syncs the file to the disk and adds it to `files`.
     fn finish(self, files: &mut Map<String, serde_json::Value>) -> anyhow::Result<()> {
-        let of = || format!("writing {}", self.path.display());
+        let of = || format!("{} cannot be written", self.path.display());
         let file = self.file.into_inner().map_err(std::io::IntoInnerError::into_error).with_context(of)?;
         file.sync_all().with_context(of)?;
         let sha256 = Hash(self.digest.finalize().into()).to_string();

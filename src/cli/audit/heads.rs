@@ -95,7 +95,7 @@ pub(super) fn key(args: &KeyArgs) -> anyhow::Result<ExitCode> {
     let Some(key) = key::read(&file)? else {
         return Err(CommandFailure::with_exit(
             Exit::Failed,
-            format!("there is no audit key at {}: the daemon makes it at its first start", file.display()),
+            format!("there is no audit key at {}: the daemon creates it at its first start", file.display()),
         ));
     };
     let public = key.public_key();

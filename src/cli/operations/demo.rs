@@ -103,9 +103,9 @@ impl DemoArgs {
 /// Runs the demo until its time is over or somebody stops it.
 pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let watch = Stopwatch::start();
-    let mut interrupt = signal(SignalKind::interrupt()).context("signals cannot be listened to")?;
-    let mut terminate = signal(SignalKind::terminate()).context("signals cannot be listened to")?;
-    let start: UtcMicros = START.parse().context("the demo's start")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("the process cannot listen for signals")?;
+    let mut terminate = signal(SignalKind::terminate()).context("the process cannot listen for signals")?;
+    let start: UtcMicros = START.parse().context("the demo could not be started")?;
     let clock: SharedClock = Arc::new(SystemClock::scaled(Some(start), args.speed()));
     let folder = prepare_folder(&args)?;
     let simulator = start_simulator(&args, clock.clone()).await?;
@@ -160,7 +160,7 @@ fn prepare_folder(args: &DemoArgs) -> anyhow::Result<PathBuf> {
         let name = format!("shiftkeeper-demo-{}", SystemRandom.random_id().simple());
         std::env::temp_dir().join(name)
     });
-    std::fs::create_dir_all(&folder).with_context(|| format!("the folder {} cannot be made", folder.display()))?;
+    std::fs::create_dir_all(&folder).with_context(|| format!("the folder {} cannot be created", folder.display()))?;
     let database = folder.join("shiftkeeper.db");
     anyhow::ensure!(!database.exists(), "{} is there already: name a fresh folder with --data", database.display());
     Ok(folder)
@@ -185,7 +185,7 @@ async fn start_simulator(args: &DemoArgs, clock: SharedClock) -> anyhow::Result<
         tenants: CENTRES,
         ..SimOptions::default()
     };
-    Simulator::start(options, clock).await.context("the simulator")
+    Simulator::start(options, clock).await.context("the simulator failed")
 }
 
 /// Starts a webhook receiver and returns it with the key that it accepts.
@@ -199,7 +199,7 @@ async fn start_receiver(args: &DemoArgs) -> anyhow::Result<(Receiver, String)> {
         seed: args.seed,
         ..ReceiverOptions::default()
     };
-    Ok((Receiver::start(options).await.context("the webhook receiver")?, secret))
+    Ok((Receiver::start(options).await.context("the webhook receiver could not be started")?, secret))
 }
 
 /// Returns the demo's configuration and its TOML: what an operator would write, with the rules enforcing.
@@ -258,7 +258,7 @@ async fn import_schedules(demo: &Demo, app: &App) -> anyhow::Result<()> {
             is_complete: false,
             actor: "person:demo".to_owned(),
         };
-        importer.run(request).await.context("the sample schedule")?;
+        importer.run(request).await.context("the sample schedule could not be imported")?;
     }
     Ok(())
 }

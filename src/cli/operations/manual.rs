@@ -33,7 +33,7 @@ pub fn completions(args: &CompletionsArgs, mut command: clap::Command) -> anyhow
     };
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command, "shiftkeeper", &mut script);
-    print(String::from_utf8(script).context("the script is no text")?)?;
+    print(String::from_utf8(script).context("the script is not text")?)?;
     Ok(Exit::Done.into())
 }
 
@@ -55,7 +55,7 @@ pub struct ManArgs {
 /// Writes the manual pages of `command` and its subcommands.
 pub fn man(args: &ManArgs, command: clap::Command) -> anyhow::Result<ExitCode> {
     let folder = args.folder.display();
-    fs::create_dir_all(&args.folder).with_context(|| format!("the folder {folder} cannot be made"))?;
+    fs::create_dir_all(&args.folder).with_context(|| format!("the folder {folder} cannot be created"))?;
     clap_mangen::generate_to(command, &args.folder).with_context(|| format!("{folder} cannot be written to"))?;
     print_message(format!("a manual page for each command is in {folder}; begin with shiftkeeper.1"));
     Ok(Exit::Done.into())

@@ -206,7 +206,7 @@ impl TenantPlan {
         };
         if self.planned_agents == 0 {
             return Some(format!(
-                "note: no agent of {tenant} has a shift in this period, so rules about the plan match nobody: import a schedule"
+                "note: no agent of {tenant} has a shift in this period, so rules about the plan match no agent: import a schedule"
             ));
         }
         let age = rough_duration_text(self.at.since(newest));

@@ -136,7 +136,7 @@ async fn cancel(client: &TenantClient, started: &Backtest) -> Result<Backtest, D
 fn result_text(backtest: &Backtest, result: &BacktestResult) -> String {
     let subject = backtest.rule.as_ref().map_or_else(|| "all rules".to_owned(), ToString::to_string);
     let mut text = format!(
-        "{}, {subject}, {:.0} to {:.0}: {}, looked at every {} s\n",
+        "{}, {subject}, {:.0} to {:.0}: {}, checked every {} s\n",
         backtest.tenant,
         backtest.from,
         backtest.to,
@@ -149,7 +149,7 @@ fn result_text(backtest: &Backtest, result: &BacktestResult) -> String {
         let _ = writeln!(
             text,
             "{name}: {} on {}{held}",
-            count_with_noun(side.acts, "act"),
+            count_with_noun(side.acts, "action"),
             count_with_noun(side.agents, "agent")
         );
     };
@@ -175,7 +175,7 @@ fn result_text(backtest: &Backtest, result: &BacktestResult) -> String {
     if result.replayed.acts > MAX_LISTED_ACTS as u64 {
         let _ = writeln!(text, "  … ({} more; --output json lists 500)", result.replayed.acts - MAX_LISTED_ACTS as u64);
     }
-    text.push_str("what a replay cannot show:\n");
+    text.push_str("limits of this backtest:\n");
     for what in &result.cannot_know {
         let _ = writeln!(text, "  - {what}");
     }

@@ -227,7 +227,7 @@ fn summary(answer: &ImportResult, file: &str) -> String {
     let (agents, shifts) = (count_with_noun(*agents, "agent"), count_with_noun(*shifts, "shift"));
     let mut what = format!("{agents}, {shifts}, {first_day} to {last_day}");
     if *others_off > 0 {
-        what = format!("{what}; {others_off} whom it does not name are off on these days");
+        what = format!("{what}; {others_off} agents who are not in it are off on these days");
     }
     if answer.changed {
         format!("{file}: imported for {tenant} as version {version}: {what}")
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_are_told_one_a_line_also_those_that_the_daemon_found() {
+    fn faults_are_reported_one_per_line_also_those_found_by_the_daemon() {
         let problem = json!({
             "code": "schedule_refused", "faults": 3,
             "complaints": [

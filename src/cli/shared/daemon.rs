@@ -46,7 +46,7 @@ pub enum DaemonError {
     },
     /// The connection broke or timed out after the request may have been sent; whether it was carried out is unknown.
     #[error(
-        "the daemon at {url} did not answer ({reason}); the request may have been carried out: look before repeating it"
+        "the daemon at {url} did not answer ({reason}); the request may have been carried out: check before you repeat it"
     )]
     NoAnswer {
         /// The URL.
@@ -68,7 +68,7 @@ pub enum DaemonError {
     },
     /// This command cannot read the configuration's token.
     #[error(
-        "the token that may {right}{} is not at hand: set the environment variable that [client] token or [[server.tokens]] \
+        "the token with the right {right}{} is not available: set the environment variable that [client] token or [[server.tokens]] \
          names for it, or make its file readable",
         at(.tenant.as_ref())
     )]
@@ -90,7 +90,7 @@ pub enum DaemonError {
     },
     /// Something other than this version of the daemon answers.
     #[error(
-        "what answers at {url} is not a Shiftkeeper of this version (HTTP {status}): check [client] url and [server] listen"
+        "the server at {url} is not a Shiftkeeper of this version (HTTP {status}): check [client] url and [server] listen"
     )]
     NotShiftkeeper {
         /// The URL.
@@ -402,7 +402,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn refusals_are_told_in_the_daemons_words_and_end_each_in_its_own_way() {
+    async fn refusals_have_the_daemons_text_and_an_exit_code_of_their_own() {
         let problem = "{\"code\":\"x\",\"detail\":\"the token ops may not change\"}";
         for (status, exit) in [
             (401, Exit::NotPermitted),

@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn findings_are_told_by_group_with_what_to_do() {
+    fn findings_are_reported_by_group_with_advice() {
         let mut group = FindingGroup::new("disk");
         group.ok("store", "3.0 GiB free");
         group.wrong("backups", "1.0 MiB free", "free some");
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_told_in_the_largest_unit_that_fits() {
+    fn bytes_are_shown_in_the_largest_suitable_unit() {
         let texts = [0, 1023, 1024, 1536, 5 << 20, (1 << 30) + (1 << 29)].map(bytes_text);
         assert_eq!(texts, ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "5.0 MiB", "1.5 GiB"]);
     }

@@ -216,12 +216,12 @@ fn single_tenant(mut tenants: Vec<TenantId>) -> anyhow::Result<TenantId> {
     match (tenants.pop(), tenants.as_slice()) {
         (Some(only), []) => Ok(only),
         (None, _) => {
-            Err(CommandFailure::with_exit(Exit::NotPermitted, "the token reaches no tenant that the daemon serves"))
+            Err(CommandFailure::with_exit(Exit::NotPermitted, "the token cannot access any tenant of the daemon"))
         }
         (Some(last), _) => {
             tenants.push(last);
             let ids: Vec<_> = tenants.iter().map(TenantId::as_str).collect();
-            Err(usage_error(format!("name a tenant with --tenant: the token reaches {}", ids.join(", "))))
+            Err(usage_error(format!("name a tenant with --tenant: the token can access {}", ids.join(", "))))
         }
     }
 }

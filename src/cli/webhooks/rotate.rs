@@ -121,7 +121,7 @@ impl std::fmt::Display for NotifyOutcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Signalled { pid } => {
-                write!(f, "the daemon (process {pid}) was told to reload; its log says what changed")
+                write!(f, "the daemon (process {pid}) was asked to reload; its log says what changed")
             }
             Self::NotRunning => write!(f, "no daemon runs; the next one signs with the new key"),
             Self::OnOtherHost { host, pid } => {
@@ -130,7 +130,7 @@ impl std::fmt::Display for NotifyOutcome {
             Self::Failed { pid, reason } => {
                 write!(
                     f,
-                    "the daemon could not be told ({reason}): send SIGHUP to it (process {pid}, if that is still it)"
+                    "the daemon could not be notified ({reason}): send SIGHUP to it (process {pid}, if that is still the daemon)"
                 )
             }
             Self::OtherStore { url } => write!(
@@ -138,7 +138,7 @@ impl std::fmt::Display for NotifyOutcome {
                 "a daemon answers at {url} and has another store than the one configured here, so that its process is not known: \
                  it signs with the old key until it is reloaded (SIGHUP)"
             ),
-            Self::Unknown => write!(f, "whether a daemon runs cannot be told from here; reload it (SIGHUP)"),
+            Self::Unknown => write!(f, "it is unknown whether a daemon runs; reload it (SIGHUP)"),
         }
     }
 }
@@ -213,7 +213,7 @@ fn send_sighup(pid: i64) -> NotifyOutcome {
     match process.map(|process| kill_process(process, Signal::HUP)) {
         Some(Ok(())) => NotifyOutcome::Signalled { pid },
         Some(Err(error)) => NotifyOutcome::Failed { pid, reason: io::Error::from(error).to_string() },
-        None => NotifyOutcome::Failed { pid, reason: "that is no process".to_owned() },
+        None => NotifyOutcome::Failed { pid, reason: "that is not a process".to_owned() },
     }
 }
 

@@ -43,14 +43,14 @@ impl ServerTls {
             (Some(_), None) => {
                 section.add_diagnostic(
                     "key",
-                    ValueFault::new("is missing beside certificate").with_suggestion("set both or none"),
+                    ValueFault::new("is missing: a certificate needs its key").with_suggestion("set both or none"),
                 );
                 None
             }
             (None, Some(_)) => {
                 section.add_diagnostic(
                     "certificate",
-                    ValueFault::new("is missing beside key").with_suggestion("set both or none"),
+                    ValueFault::new("is missing: a key needs its certificate").with_suggestion("set both or none"),
                 );
                 None
             }
@@ -151,7 +151,7 @@ impl ServerProxy {
         if user_header.is_some() && peers.is_empty() {
             section.add_diagnostic(
                 "user_header",
-                ValueFault::new("is believed from nobody").with_suggestion("name the proxy in peers"),
+                ValueFault::new("has no effect without a trusted proxy").with_suggestion("name the proxy in peers"),
             );
         }
         if !roles.is_empty() && groups_header.is_none() {
@@ -230,7 +230,7 @@ fn network() -> Kind<Network> {
     let convert = |text: &str| {
         text.parse().map_err(|_| {
             ValueFault::new("must be an address or a network")
-                .with_suggestion("as in \"10.0.0.7\" or \"10.0.0.0/8\", with zeros behind the prefix")
+                .with_suggestion("as in \"10.0.0.7\" or \"10.0.0.0/8\", with zeros after the prefix")
         })
     };
     Kind::from_text("address or network", convert, |network| format!("\"{network}\""))

@@ -112,8 +112,8 @@ fn check(section: &mut Section<'_, '_>, source: &SeriesSource, configured: &Conf
         section.warn("of", &format!("the tenant's `{list}` do not list {id}, so nothing is known of its figures"));
     }
     if let Some(AgentFilter::Agent(_)) = source.agent_filter() {
-        let fault = ValueFault::new("watches one agent")
-            .with_suggestion("watch a team; `report trend` looks at an agent's time when it is asked to");
+        let fault =
+            ValueFault::new("watches one agent").with_suggestion("monitor a team; for one agent, use `report trend`");
         section.add_diagnostic("of", fault);
     }
     if source.bucket() == Some(SeriesBucket::Quarter) && source.agent_filter() == Some(&AgentFilter::Everyone) {
@@ -145,7 +145,7 @@ fn zone_of_query(
         .find(|(name, _)| ["agent", "user"].iter().any(|word| name.to_lowercase().contains(word)));
     if let Some((name, _)) = of_agents {
         let fault = ValueFault::new(format!("watches one {name}"))
-            .with_suggestion("watch a group; `report trend` looks at one when it is asked to");
+            .with_suggestion("monitor a group; for a single result, use `report trend`");
         section.add_diagnostic("of", fault);
     }
     if named.is_some_and(|named| named != query.zone_name()) {

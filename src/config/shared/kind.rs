@@ -145,7 +145,7 @@ pub(in crate::config) fn hundredths(range: RangeInclusive<u32>) -> Kind<u32> {
         format!("{whole}.{}", if rest % 10 == 0 { &digits[..1] } else { &digits })
     }
     let limits = format!("{} to {}", show(*range.start()), show(*range.end()));
-    let expected = format!("a number from {limits}, with two digits behind the point at most");
+    let expected = format!("a number from {limits}, with at most two decimal places");
     let parse = move |node: &Node| {
         let number = match &node.value {
             Value::Float(number) => Some(*number),

@@ -42,7 +42,9 @@ pub(in crate::config) fn resolve(
             return checked(text).map(|secret| (secret, format!("env {name}"))).map_err(|fault| vec![fault]);
         }
         (Value::Text(_), _) => {
-            return Err(vec![ValueFault::new("a secret must not stand here in clear").with_suggestion(ADVICE)]);
+            return Err(vec![
+                ValueFault::new("a secret must not be written here in plain text").with_suggestion(ADVICE),
+            ]);
         }
         (Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::List(_), _) => {
             return Err(vec![
@@ -148,7 +150,7 @@ fn from_credential(name: &str, environment: &Environment) -> Result<(Secret, Str
         return Err(ValueFault::new("credential must be a name: letters, digits, '-', '_' and '.'"));
     }
     let Some(folder) = environment.get(CREDENTIALS_VARIABLE) else {
-        let fault = ValueFault::new(format!("{CREDENTIALS_VARIABLE} is not set, so no credential is at hand"));
+        let fault = ValueFault::new(format!("{CREDENTIALS_VARIABLE} is not set, so there are no credentials"));
         return Err(
             fault.with_suggestion("give it by LoadCredential= in the unit, or name an environment variable or a file")
         );

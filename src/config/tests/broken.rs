@@ -119,11 +119,11 @@ fn a_secret_in_a_wrong_place_is_never_repeated() {
 }
 
 #[test]
-fn secrets_stand_in_the_environment_or_in_files() {
+fn secrets_are_in_the_environment_or_in_files() {
     let cases = [
         (
             "client_secret = \"x\"",
-            "a secret must not stand here in clear; write { env = \"NAME\" }, { file = \"PATH\" } or { credential = \"NAME\" }",
+            "a secret must not be written here in plain text; write { env = \"NAME\" }, { file = \"PATH\" } or { credential = \"NAME\" }",
         ),
         ("client_secret = { env = \"A_B\", file = \"x\" }", "has both env and file; keep one of them"),
         (
@@ -133,7 +133,7 @@ fn secrets_stand_in_the_environment_or_in_files() {
         ("client_secret = { file = \"x\", credential = \"x\" }", "has both file and credential; keep one of them"),
         (
             "client_secret = { credential = \"x\" }",
-            "CREDENTIALS_DIRECTORY is not set, so no credential is at hand; give it by LoadCredential= in the unit, or name an \
+            "CREDENTIALS_DIRECTORY is not set, so there are no credentials; give it by LoadCredential= in the unit, or name an \
              environment variable or a file",
         ),
         ("client_secret = { credential = \"../x\" }", "credential must be a name: letters, digits, '-', '_' and '.'"),
@@ -173,7 +173,7 @@ fn a_mistake_in_the_environment_or_an_option_names_it() {
     environment variable SHIFTKEEPER__TENANTS__ACME__REQUESTS_PER_MINUTE: tenants[acme].requests_per_minute: expects an integer from 1 to 6000, not text
     environment variable SHIFTKEEPER____: .: names no key; as in SHIFTKEEPER__SERVER__LISTEN
     option --set server.listen: server.listen: must be an IP address and a port; as in "127.0.0.1:8080" or "[::1]:8080"
-    option --set tenants.acme.client_secret: tenants[acme].client_secret: a secret must not stand here in clear; write { env = "NAME" }, { file = "PATH" } or { credential = "NAME" }
+    option --set tenants.acme.client_secret: tenants[acme].client_secret: a secret must not be written here in plain text; write { env = "NAME" }, { file = "PATH" } or { credential = "NAME" }
     "#);
 }
 

@@ -122,7 +122,7 @@ fn a_secret_may_be_a_credential_of_the_service_manager() {
 }
 
 #[test]
-fn what_a_reload_changes_is_told_from_what_waits() {
+fn reloaded_changes_are_distinguished_from_those_that_need_a_restart() {
     let old = load(&with_tenant("requests_per_minute = 50")).expect("sound");
     let keys = "requests_per_minute = 60\nagents = [\"u_1\"]\nrequest_timeout = \"20s\"\n[audit]\nhead_entries = 500";
     let changed = with_tenant(keys);
@@ -306,7 +306,7 @@ fn a_reload_takes_over_exactly_the_keys_that_say_so() {
 }
 
 #[test]
-fn a_tenant_that_comes_or_goes_is_one_change() {
+fn an_added_or_removed_tenant_is_one_change() {
     let old = load(&with_tenant("")).expect("sound");
     let two = format!("{}{}", with_tenant(""), with_tenant("").replace("\"acme\"", "\"bravo\""));
     let new = load(&two).expect("sound");
@@ -387,7 +387,7 @@ fn the_command_line_finds_the_daemon_and_a_token_that_fits() {
 }
 
 #[test]
-fn a_command_beside_the_daemon_needs_no_secret_before_it_uses_one() {
+fn a_command_needs_a_secret_only_when_it_uses_it() {
     let webhook =
         "[[webhooks]]\nid = \"wfm\"\nurl = \"https://wfm.example/hooks\"\nsecret = { file = \"no-such-file\" }\n";
     let tokens = "[[server.tokens]]\nid = \"a\"\ntoken = { env = \"NOT_HERE\" }\n\

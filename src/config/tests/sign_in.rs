@@ -9,7 +9,7 @@ fn server(more: &str) -> Result<Config, String> {
 }
 
 #[test]
-fn a_certificate_goes_with_its_key_and_lies_beside_the_file() {
+fn a_certificate_needs_its_key_and_paths_are_relative_to_the_file() {
     let config = server("[server.tls]\ncertificate = \"tls.crt\"\nkey = \"tls.key\"\n").expect("sound");
     let tls = config.server.tls.clone().expect("a certificate");
     assert_eq!((tls.certificate.to_str(), tls.key.to_str()), (Some("tls.crt"), Some("tls.key")));
@@ -52,13 +52,16 @@ fn what_a_proxy_cannot_be_is_said_at_its_place() {
             "[server.proxy]\npeers = [\"10.0.0.7/8\"]\n".to_owned(),
             "server.proxy.peers: must be an address or a network",
         ),
-        ("[server.proxy]\nuser_header = \"X-User\"\n".to_owned(), "server.proxy.user_header: is believed from nobody"),
+        (
+            "[server.proxy]\nuser_header = \"X-User\"\n".to_owned(),
+            "server.proxy.user_header: has no effect without a trusted proxy",
+        ),
         (
             "[server.proxy]\npeers = [\"::1\"]\nuser_header = \"Authorization\"\n".to_owned(),
             "must be the name of a header",
         ),
         ("[server.proxy]\ngroups_separator = \"ab\"\n".to_owned(), "must be one character"),
-        (roles("group = \"g\"\nrole = \"supervisor\""), "a supervisor is bound to teams"),
+        (roles("group = \"g\"\nrole = \"supervisor\""), "a supervisor needs teams"),
         (
             roles("group = \"g\"\nrole = \"viewer\"\ntenants = [\"acme\"]\nteams = [\"beta/Care\"]"),
             "names a team of none of the tenants",
@@ -73,7 +76,7 @@ fn what_a_proxy_cannot_be_is_said_at_its_place() {
 }
 
 #[test]
-fn change_stands_for_what_it_always_stood_for_in_a_configuration() {
+fn the_right_change_of_older_configurations_keeps_its_meaning() {
     let token = |may: &str| {
         let toml = format!("[[server.tokens]]\nid = \"ops\"\ntoken = {{ env = \"API_TOKEN\" }}\nmay = {may}\n");
         server(&toml).expect("sound").server.tokens[0].rights.clone()

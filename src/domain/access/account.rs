@@ -113,20 +113,20 @@ pub struct Session {
 pub enum FieldError {
     /// The id is invalid.
     #[error(
-        "an id has 1 to {MAX_ID_CHARS} lower-case letters, digits, '-', '_', '.', '+' or '@', and begins with a letter or digit"
+        "an id must have 1 to {MAX_ID_CHARS} lower-case letters, digits, '-', '_', '.', '+' or '@', and begin with a letter or digit"
     )]
     InvalidId,
     /// The name is invalid.
-    #[error("a name has at most {MAX_NAME_CHARS} characters on one line")]
+    #[error("a name must have at most {MAX_NAME_CHARS} characters on one line")]
     InvalidName,
     /// The password is too short.
-    #[error("a password has at least {MIN_PASSWORD_CHARS} characters")]
+    #[error("a password must have at least {MIN_PASSWORD_CHARS} characters")]
     PasswordTooShort,
     /// The password is too long.
-    #[error("a password has at most {MAX_PASSWORD_BYTES} bytes")]
+    #[error("a password must have at most {MAX_PASSWORD_BYTES} bytes")]
     PasswordTooLong,
     /// The password is easy to guess.
-    #[error("a password is not the id or the name, and not one character over and over")]
+    #[error("a password must not be the id, the name, or one repeated character")]
     PasswordGuessable,
 }
 

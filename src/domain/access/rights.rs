@@ -13,51 +13,51 @@ use crate::domain::ids::{TeamName, TenantId};
 use crate::domain::wording::named_enum;
 
 named_enum! {
-    /// One thing that somebody may be allowed to do.
+    /// A right that a role, an account or a token can have.
     #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, ToSchema)]
     #[serde(rename_all = "snake_case")]
     pub enum Right {
-        /// Look at agents, plans, figures and what happened.
+        /// Read agents, plans, figures and history.
         Read = "read",
-        /// Ask for state changes, decide approvals.
+        /// Request state changes, and approve or deny changes of rules.
         Change = "change",
-        /// Import and edit schedules, skills of agents.
+        /// Import and edit schedules, and set skills of agents.
         Import = "import",
-        /// Excuse agents for a span.
+        /// Create and end exceptions.
         Excuse = "excuse",
-        /// Write rules, switch them and try them.
+        /// Create, edit, enable, disable and backtest rules.
         EditRules = "edit_rules",
-        /// Run and download reports.
+        /// Request and download reports.
         Report = "report",
-        /// Ask analytics queries of the platform, and read what came of them.
+        /// Run analytics queries on the platform, and read their results.
         Analytics = "analytics",
         /// Read, verify and export the audit chain.
         Audit = "audit",
-        /// Look after webhook endpoints and their deliveries.
+        /// Manage webhook endpoints and their deliveries.
         Webhooks = "webhooks",
-        /// Start jobs of the calendar.
+        /// Run scheduled jobs.
         RunJobs = "run_jobs",
-        /// Make and change accounts and tokens.
+        /// Create and change accounts and tokens.
         Accounts = "accounts",
-        /// Erase agents, for good.
+        /// Erase agents permanently.
         Erase = "erase",
     }
 }
 
 named_enum! {
-    /// What somebody is: a set of rights with a name.
+    /// A role, which is a named set of rights.
     #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, ToSchema)]
     #[serde(rename_all = "snake_case")]
     pub enum Role {
-        /// Looks, a wallboard for instance.
+        /// Reads only, for instance for a wallboard.
         Viewer = "viewer",
-        /// Runs a floor: changes and excuses the agents of the named teams.
+        /// Leads teams: changes the states of their agents and approves exceptions.
         Supervisor = "supervisor",
-        /// Loads shifts and writes rules.
+        /// Imports schedules, approves exceptions, writes rules, and runs reports and analytics.
         Analyst = "analyst",
-        /// Checks what was done, and changes nothing.
+        /// Reads agents, reports and the audit log, and changes nothing.
         Auditor = "auditor",
-        /// May do everything.
+        /// Has every right.
         Admin = "admin",
     }
 }
@@ -184,25 +184,26 @@ impl Scope {
     }
 }
 
-/// How far somebody is to reach, as people write it.
+/// The tenants and teams that an account or token is to access.
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ScopeRequest {
-    /// Every tenant, also those to come; `for_tenants` is empty then.
+    /// Whether all tenants are accessible, including future ones; `tenants` is empty then.
     #[serde(default)]
     pub everywhere: bool,
-    /// The tenants.
+    /// The accessible tenants.
     #[serde(default)]
     pub tenants: Vec<TenantScopeRequest>,
 }
 
-/// A tenant within reach.
+/// An accessible tenant of a new account or token.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TenantScopeRequest {
-    /// Its id.
+    /// The id of the tenant.
     pub id: TenantId,
-    /// Its teams; `["*"]` is all of them, and so is nothing for a role that is not bound to teams.
+    /// The accessible teams. `["*"]` means all teams, as does leaving it out for a role that is not restricted to
+    /// teams.
     #[serde(default)]
     pub teams: Option<Vec<TeamName>>,
 }
@@ -211,10 +212,10 @@ pub struct TenantScopeRequest {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ScopeError {
     /// No tenant is named.
-    #[error("no tenant is named: name some, or say that it is every one")]
+    #[error("no tenant is named: name some, or choose every tenant")]
     Empty,
     /// Both every tenant and some tenants are named.
-    #[error("every tenant and some tenants exclude each other")]
+    #[error("name either every tenant or some tenants, not both")]
     EverywhereAndTenants,
     /// A tenant is named twice.
     #[error("the tenant {0} is named twice")]
@@ -223,10 +224,10 @@ pub enum ScopeError {
     #[error("1 to {MAX_TEAMS} teams can be named for the tenant {0}, or \"*\" for all of them")]
     InvalidTeamCount(TenantId),
     /// A role that requires teams has none for a tenant.
-    #[error("a supervisor is bound to teams: name them for the tenant {0}, or \"*\" for all of them")]
+    #[error("a supervisor needs teams: name them for the tenant {0}, or \"*\" for all of them")]
     TeamsRequired(TenantId),
     /// A role that requires teams was given every tenant.
-    #[error("a supervisor is bound to teams: name the tenants, each with its teams or \"*\"")]
+    #[error("a supervisor needs teams: name the tenants, each with its teams or \"*\"")]
     TeamsRequiredEverywhere,
 }
 
@@ -395,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reach_goes_through_json() {
+    fn a_scope_survives_json() {
         for (scope, json) in [
             (Scope::Everywhere, "null"),
             (Scope::Only(BTreeMap::new()), "{}"),

@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_try_that_is_taken_back_does_not_count() {
+    fn a_cancelled_attempt_does_not_count() {
         let mut throttle = throttle(10);
         for second in 0..20 {
             assert_eq!(throttle.wait_time(&"a", at(second)), Duration::ZERO);
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_tried_least_gives_way_when_there_are_too_many() {
+    fn the_entry_with_the_fewest_attempts_is_dropped_when_there_are_too_many() {
         let mut throttle = throttle(2);
         throttle.record(&"once", at(0));
         for _ in 0..3 {

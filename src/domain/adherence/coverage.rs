@@ -41,7 +41,7 @@ mod tests {
         UtcMicros::from_micros(minute * 60_000_000)
     }
 
-    /// What of some stays is known; one that ends at minute 999 goes on.
+    /// The known parts of some state intervals; one that ends at minute 999 has not ended.
     fn trim(intervals: &[(i64, i64)], observed_spans: &[(i64, i64)]) -> Vec<(i64, i64)> {
         let end = |minute| if minute == 999 { UtcMicros::MAX } else { at(minute) };
         let mut intervals: Vec<StateInterval> = intervals
@@ -62,14 +62,14 @@ mod tests {
     }
 
     #[test]
-    fn what_ended_while_nobody_looked_is_known_up_to_the_last_look() {
+    fn a_state_that_ended_unobserved_is_known_up_to_the_last_observation() {
         let observed_spans = [(0, 100), (200, 300)];
         for (intervals, known) in [
             // Ended in the gap: nobody knows when. What began in it is dated by the platform.
             (vec![(50, 150), (150, 250)], vec![(50, 100), (150, 250)]),
             // Goes on after it: in force all along.
             (vec![(50, 250)], vec![(50, 250)]),
-            // Ended at the very sight that ends the gap.
+            // Ended exactly at the observation that ends the gap.
             (vec![(50, 200), (200, 250)], vec![(50, 100), (200, 250)]),
             // Ended at the last look before it.
             (vec![(50, 100), (100, 250)], vec![(50, 100), (100, 250)]),
@@ -77,7 +77,7 @@ mod tests {
             (vec![(50, 100), (100, 150), (150, 250)], vec![(50, 100), (150, 250)]),
             // What the feed told of one agent in between stands.
             (vec![(50, 120), (120, 140), (140, 250)], vec![(50, 100), (120, 140), (140, 250)]),
-            // The one that goes on is known up to the last look.
+            // The interval that has not ended is known up to the last observation.
             (vec![(250, 999)], vec![(250, 300)]),
             (vec![(250, 260), (310, 999)], vec![(250, 260)]),
             // What was followed by another state ended when that began.
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_without_a_look_is_a_gap_and_none_is_none() {
+    fn a_second_without_observation_is_a_gap() {
         assert_eq!(
             observation_gaps(&[(at(0), at(1)), (at(1), at(2)), (at(3), at(4))]).collect::<Vec<_>>(),
             [(at(2), at(3))]

@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_starts_and_ends_half_an_hour_late_conforms_and_does_not_adhere() {
+    fn a_shift_worked_half_an_hour_late_conforms_and_does_not_adhere() {
         use AgentState::{LoggedOut, Ready};
         let intervals = [(LoggedOut, 0, 570), (Ready, 570, 1050), (LoggedOut, 1050, 1440)];
         let times = times((540, 1020), &intervals, &[]);

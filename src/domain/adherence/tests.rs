@@ -12,7 +12,7 @@ fn observed_state(state: AgentState, entered_at: UtcMicros) -> ObservedState {
     ObservedState::new(state, entered_at, ObservationSource::Snapshot)
 }
 
-/// The verdict on an agent for whom `activity` is planned since minute 60, just seen.
+/// The verdict on an agent who was just observed and for whom `activity` is planned since minute 60.
 fn judge(
     settings: &AdherenceSettings,
     activity: &Activity,
@@ -67,7 +67,7 @@ fn every_activity_allows_its_states_and_no_others() {
 }
 
 #[test]
-fn without_shift_schedule_sight_or_a_known_state_there_is_no_in_or_out() {
+fn without_shift_schedule_observation_or_known_state_there_is_no_in_or_out() {
     let settings = AdherenceSettings::default();
     let paused = observed_state(AgentState::Paused, at(10));
     let stale_after = Duration::from_secs(30);

@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_of_a_stretch_is_judged_by_the_whole_of_it() {
+    fn a_part_of_a_deviation_is_judged_by_its_whole_length() {
         let intervals = [interval(AgentState::Paused, 150, 160)];
         assert_eq!(
             segments_and_durations(&intervals, &[], (150, 151)).0,
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_excused_is_neutral_within_its_span_and_off_time_stays_off() {
+    fn an_exception_is_neutral_within_its_span_and_off_time_stays_off() {
         let intervals = [
             interval(AgentState::Paused, 200, 280),
             interval(AgentState::unobserved(), 280, 300),

@@ -22,15 +22,15 @@ pub struct Agent {
     pub zone: Option<Arc<str>>,
 }
 
-/// Where the knowledge of a state comes from.
+/// How a state became known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ObservationSource {
-    /// A snapshot of a subscription, with the platform's own instant.
+    /// A snapshot of the platform, with the platform's own time.
     Snapshot,
-    /// A message of the live feed: the instant is receipt minus the duration it names.
+    /// A message of the live feed. The time is an estimate: the time of receipt minus the duration in the message.
     Feed,
-    /// An accepted state POST of ours: the instant is the acceptance.
+    /// A state change sent by Shiftkeeper and accepted by the platform. The time is that of the acceptance.
     Post,
 }
 

@@ -57,21 +57,22 @@ pub fn stand_in(random: Uuid) -> AgentId {
     AgentId::from(format!("erased-{}", random.simple()))
 }
 
-/// What an erasure did, and what it could not do.
+/// What an erasure removed, and what it could not remove.
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ErasureResult {
-    /// Rows of the store that were changed or that went.
+    /// The number of rows that were changed or deleted in the store.
     pub rows: u64,
-    /// Typed notes that went.
+    /// The number of notes that were deleted.
     pub notes: u64,
-    /// Files of reports that had or may have had rows of the agent, and are removed; at most 200 are listed.
+    /// The report files that were deleted because they had, or may have had, rows about the agent; at most 200 are
+    /// listed.
     pub report_files: Vec<String>,
-    /// Imported schedule files that named the agent, and are removed; at most 200 are listed.
+    /// The imported schedule files that were deleted because they named the agent; at most 200 are listed.
     pub import_files: Vec<String>,
-    /// Copies of the database, made before, that still hold the agent: nothing changes them. At most 200 are listed.
+    /// Older copies of the database that still contain the agent and cannot be changed; at most 200 are listed.
     pub copies: Vec<String>,
-    /// Numbers of audit entries that have id or name in words which people chose (the name of a file): the chain cannot be changed.
-    /// At most 200 are listed.
+    /// The numbers of audit entries whose texts, such as a file name, contain the agent's id or name. The chain cannot
+    /// be changed. At most 200 are listed.
     pub audit_entries: Vec<u64>,
 }
 
@@ -236,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn words_of_their_own_go_and_longer_words_stay() {
+    fn whole_words_are_replaced_and_longer_words_are_not() {
         let eraser = eraser("u_1", "Zoë Quux");
         for (text, cleaned) in [
             ("u_1", Some("erased-1")),
@@ -279,7 +280,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_is_left_whatever_stands_around(before in "[ -~é]{0,12}", after in "[ -~é]{0,12}", agent in "[a-z_0-9\"\\\\]{3,8}") {
+        fn nothing_is_left_whatever_surrounds_it(before in "[ -~é]{0,12}", after in "[ -~é]{0,12}", agent in "[a-z_0-9\"\\\\]{3,8}") {
             let eraser = TextEraser::new(agent.as_str().into(), None, "ERASED".into());
             let text = format!("{before} {agent} {after}");
             let cleaned = eraser.clean(&text).expect("it stands there");

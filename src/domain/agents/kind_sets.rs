@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn activities_with_their_own_names_are_told_apart() {
+    fn activities_with_their_own_names_are_distinguished() {
         let mut set = PlanSet::default();
         set.insert("Project");
         set.insert("off");

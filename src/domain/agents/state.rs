@@ -145,11 +145,15 @@ impl Serialize for AgentState {
     }
 }
 
-/// Any text, since the platform may have other states; the known names are given as examples.
+/// Any text, because the platform may have other states; the known names are given as examples.
 impl PartialSchema for AgentState {
     fn schema() -> RefOr<Schema> {
         let known = Self::KNOWN.iter().map(Self::name);
-        ObjectBuilder::new().schema_type(Type::String).examples(known).into()
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some("The name of an agent state. The platform may have states other than the examples."))
+            .examples(known)
+            .into()
     }
 }
 

@@ -88,29 +88,29 @@ impl QueryRange {
     }
 }
 
-/// What a run asks for, whole: it does not change when the configuration does.
+/// The complete request of a run, which later changes of the configuration do not affect.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = AnalyticsRequest)]
 pub struct RunRequest {
-    /// What people call the query.
+    /// The display name of the query.
     pub name: String,
-    /// The metrics, with how their values are put together.
+    /// The metrics and how their values are aggregated.
     pub metrics: Vec<MetricRequest>,
-    /// The dimensions by which values are told apart.
+    /// The dimensions by which values are grouped.
     pub dimensions: Vec<String>,
-    /// What is looked at alone; everything where it is null.
+    /// The condition on the data; null for all data.
     pub filter: Option<EqualsFilter>,
-    /// How long the span of each value is.
+    /// The bucket size of the values.
     pub bucket: QueryBucket,
-    /// By whose calendar: an IANA time zone.
+    /// The IANA time zone that determines hours and days.
     pub zone: String,
-    /// The first instant of the span.
+    /// The start of the time range (inclusive).
     pub from: UtcMicros,
-    /// The first instant after it.
+    /// The end of the time range (exclusive).
     pub to: UtcMicros,
-    /// Rows of a page.
+    /// The number of rows per page.
     pub page_rows: u32,
-    /// How long the run may take from its beginning, in seconds.
+    /// The longest time that the run may take from its start, in seconds.
     pub deadline_s: u64,
 }
 
@@ -162,7 +162,7 @@ impl RunRequest {
             vec![QueryError { field: field.to_owned(), problem, hint: hint.to_owned() }]
         };
         let Some(query) = self.query() else {
-            let problem = format!("is {:?}, which is no known time zone", self.zone);
+            let problem = format!("is {:?}, which is not a known time zone", self.zone);
             return Err(error("zone", problem, "name an IANA zone, as in Europe/Berlin, or leave it out"));
         };
         let errors = query.validation_errors();
@@ -173,44 +173,45 @@ impl RunRequest {
     }
 }
 
-/// How a part stands on the platform.
+/// The progress of a part of a run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = AnalyticsPartState)]
 pub enum PartState {
-    /// It is to be submitted.
+    /// The part has not been sent to the platform.
     Waiting,
-    /// It is being submitted: the platform may have taken it.
+    /// The part is being sent; the platform may have accepted it.
     Leaving,
-    /// The platform took it and is not known to be done with it.
+    /// The platform has accepted the part and may still be working on it.
     Submitted,
-    /// The platform is done with it, well or not, or has forgotten it.
+    /// The platform has finished the part, successfully or not, or no longer knows it.
     Ended,
 }
 
-/// A part of a run's span: one query on the platform.
+/// A part of a run, which is one query on the platform.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = AnalyticsPart)]
 pub struct RunPart {
-    /// The first instant of its span.
+    /// The start of the part's time range (inclusive).
     pub from: UtcMicros,
-    /// The first instant after it.
+    /// The end of the part's time range (exclusive).
     pub to: UtcMicros,
-    /// How it stands.
+    /// The progress of the part.
     pub state: PartState,
-    /// The platform's id of the query; null where it is to be submitted.
+    /// The platform's id of the query; null if it has not been accepted.
     pub query_id: Option<PlatformQueryId>,
-    /// How often the platform took it.
+    /// How many times the platform accepted the part.
     pub submissions: u32,
-    /// How often it left and was not answered, so that the platform may have taken it.
+    /// How many times the part was sent without an answer, so that the platform may have accepted it.
     #[serde(default)]
     pub unanswered: u32,
-    /// Until when the platform may be at queries of this part that nobody follows any more; each takes one of the few places so long.
+    /// The times until which abandoned queries of this part may still run on the platform. Until then, each of them
+    /// counts against the limit of active queries.
     #[serde(default)]
     pub holds: Vec<UtcMicros>,
-    /// Rows that came, once it is whole.
+    /// The number of rows received; null until the part is complete.
     pub received: Option<u64>,
-    /// Rows that were promised; null where the platform promised no count.
+    /// The number of rows that the platform announced; null if it announced none.
     pub promised: Option<u64>,
 }
 
@@ -349,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn a_span_goes_with_the_clock_in_whole_local_days() {
+    fn a_span_follows_the_clock_in_whole_local_days() {
         let now = at("2026-10-26T13:30:00Z");
         for (range, from, to) in [
             (QueryRange::Last(2), "2026-10-23T22:00:00Z", "2026-10-25T23:00:00Z"),
@@ -369,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_gives_back_what_it_was_made_of_and_says_what_stands_against_it() {
+    fn a_request_survives_a_round_trip_and_lists_its_errors() {
         let span = QueryRange::Last(30).span(&query(), at("2026-10-26T13:30:00Z"));
         let request = RunRequest::new(&query(), span, 500, DEFAULT_DEADLINE);
         assert_eq!(request.query(), Some(query()));

@@ -314,7 +314,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn an_anomaly_is_told_when_it_begins_and_when_it_is_over() {
+    fn an_anomaly_is_reported_when_it_begins_and_when_it_ends() {
         use AnomalyKind::{Drop, Spike};
         let calm = [10.0, 12.0, 11.0, 12.0, 11.0].map(Some);
         assert_eq!(updates_of(&calm, None, -1), []);
@@ -338,7 +338,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_was_expected_is_what_it_was_judged_by() {
+    fn the_expected_value_is_that_of_the_baseline() {
         let samples: Vec<Sample> = (0..)
             .zip([10.0, 12.0, 11.0, 40.0])
             .map(|(index, value)| Sample { at: at(index), value: Some(value) })
@@ -353,7 +353,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_condition_finds_what_goes_on_or_was_odd_lately_and_nothing_of_the_future() {
+    fn a_condition_finds_current_and_recent_anomalies_and_none_of_the_future() {
         use AnomalyKind::{Drop, Spike};
         let mut anomalies = Anomalies { monitored: vec!["voice".into()], recent: Vec::new() };
         anomalies.apply(&[AnomalyUpdate::Started(record("voice", Spike, 10, 10, None))], at(10));
@@ -379,7 +379,7 @@ pub(crate) mod tests {
     proptest! {
         /// However the values are cut into looks, the same anomalies begin and end, each once, and never two at a time.
         #[test]
-        fn anomalies_do_not_depend_on_when_somebody_looks(
+        fn anomalies_do_not_depend_on_when_they_are_judged(
             values in prop::collection::vec(prop::option::weighted(0.9, 0.0..100.0), 1..120),
             cuts in prop::collection::btree_set(0_usize..120, 0..10),
         ) {

@@ -21,17 +21,18 @@ pub const QUARTER: Duration = Duration::from_mins(15);
 pub const QUARTER_US: i64 = 900_000_000;
 
 named_enum! {
-    /// How long the buckets of a time series are. Guide 002 shows `DAY`; the others are named after the same pattern.
+    /// The bucket size of a time series. The vendor's guide shows `DAY`; the others are named by the same pattern.
     #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, ToSchema)]
     #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
     pub enum QueryBucket {
-        /// An hour that passed since the local midnight; the last of a day is cut where a clock change moves by less than an hour.
+        /// An hour, counted from local midnight. The last hour of a day is shorter if the clocks change by less than an
+        /// hour.
         Hour = "HOUR",
-        /// A local day, however long.
+        /// A local day, whatever its length.
         Day = "DAY",
-        /// From a local Monday to the next.
+        /// A week that begins on Monday, in local time.
         Week = "WEEK",
-        /// A local month.
+        /// A local calendar month.
         Month = "MONTH",
     }
 }

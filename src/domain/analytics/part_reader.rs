@@ -108,14 +108,15 @@ impl PartReader {
     fn set_promised(&mut self, promised: Option<u64>, location: &str) -> Result<(), ResultError> {
         if self.has_first_page && promised != self.promised {
             let problem = format!(
-                "{} are promised, where it were {} before",
+                "announced rows: {} here, {} on the page before",
                 PromisedCount(promised),
                 PromisedCount(self.promised)
             );
             return Err(self.error(ResultErrorKind::CountMismatch, location, problem));
         }
         if promised.is_some_and(|promised| promised > to_u64(MAX_RESULT_ROWS)) {
-            let problem = format!("{} rows are promised, and {MAX_RESULT_ROWS} fit", PromisedCount(promised));
+            let problem =
+                format!("{} rows are announced, and at most {MAX_RESULT_ROWS} are accepted", PromisedCount(promised));
             return Err(self.error(ResultErrorKind::TooMany, location, problem));
         }
         self.promised = promised;
@@ -174,7 +175,7 @@ impl PartReader {
     fn update_progress(&mut self, row_count: usize, location: &str) -> Result<ReadProgress, ResultError> {
         let received = self.received();
         let count_mismatch = |reader: &Self, promised: u64| {
-            let problem = format!("{} came of {promised} that were promised", count_with_noun(received, "row"));
+            let problem = format!("{} of {promised} announced rows arrived", count_with_noun(received, "row"));
             Err(reader.error(ResultErrorKind::CountMismatch, location, problem))
         };
         self.is_complete = match self.promised {

@@ -29,19 +29,19 @@ const EARLIEST: UtcMicros = UtcMicros::from_micros(946_684_800_000_000);
 const LATEST: UtcMicros = UtcMicros::from_micros(7_258_118_400_000_000);
 
 named_enum! {
-    /// How the values of a metric are put together. Guide 002 shows `sum`, `avg` and `pct`.
+    /// How the values of a metric are aggregated. The vendor's guide shows `sum`, `avg` and `pct`.
     #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, ToSchema)]
     #[serde(rename_all = "snake_case")]
     pub enum Aggregation {
-        /// Their sum.
+        /// The sum.
         Sum = "sum",
-        /// Their mean.
+        /// The mean.
         Avg = "avg",
-        /// The share of those that are true, in percent.
+        /// The share of true values, in per cent.
         Pct = "pct",
-        /// The least of them.
+        /// The minimum.
         Min = "min",
-        /// The greatest of them.
+        /// The maximum.
         Max = "max",
     }
 }
@@ -56,23 +56,23 @@ impl FromStr for Aggregation {
     }
 }
 
-/// A metric that is asked for.
+/// A metric of a query.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MetricRequest {
-    /// The platform's name of it.
+    /// The platform's name of the metric.
     pub name: String,
-    /// How its values are put together.
+    /// How the values of the metric are aggregated.
     pub aggregation: Aggregation,
 }
 
-/// Only what has this value in this field is looked at: the one filter that guide 002 shows.
+/// A condition on the data: a field has a value. It is the only kind of filter that the vendor's guide shows.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EqualsFilter {
     /// The platform's name of the field.
     pub field: String,
-    /// The value.
+    /// The value that the field must have.
     pub value: String,
 }
 

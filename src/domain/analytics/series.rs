@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn a_share_is_of_sums_and_of_what_is_mostly_unknown_there_is_none() {
+    fn a_share_is_computed_from_sums_and_absent_if_most_time_is_unknown() {
         let adherence: SeriesSource = "adherence".parse().expect("one");
         let not_ready: SeriesSource = "not-ready".parse().expect("one");
         let times = AdherenceTimes {

@@ -171,7 +171,7 @@ fn words_are_read_in_any_case_and_others_are_refused_with_those_that_there_are()
 }
 
 #[test]
-fn pages_that_do_not_hold_together_are_told_apart() {
+fn inconsistent_pages_are_distinguished() {
     let all = rows(40);
     assert!(read(&all, 10, Some(40)).is_ok());
     assert!(read(&all, 10, None).is_ok());
@@ -232,7 +232,7 @@ fn a_fault_names_the_query_the_place_what_is_wrong_and_a_way_out() {
         "{text}"
     );
     assert!(
-        text.contains("39 rows came of 40 that were promised; nothing of it is kept; run the query again"),
+        text.contains("39 rows of 40 announced rows arrived; nothing of it is kept; run the query again"),
         "{text}"
     );
 }

@@ -75,28 +75,28 @@ pub struct Sample {
 }
 
 named_enum! {
-    /// Where a value lies beside the moving average up to it.
+    /// Where a value lies relative to the moving average.
     #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
     #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
     #[schema(as = TrendDirection)]
     pub enum Direction {
-        /// Above it.
+        /// Above the moving average.
         Up = "UP",
-        /// Below it.
+        /// Below the moving average.
         Down = "DOWN",
-        /// On it. (Guide 002 calls this `DOWN` too.)
+        /// Equal to the moving average. (The vendor's guide calls this `DOWN` too.)
         Level = "LEVEL",
     }
 }
 
 named_enum! {
-    /// Which way an anomaly goes.
+    /// The direction of an anomaly.
     #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
     #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
     pub enum AnomalyKind {
-        /// Far above what was to be expected.
+        /// Far above the expected value.
         Spike = "SPIKE",
-        /// Far below it.
+        /// Far below the expected value.
         Drop = "DROP",
     }
 }
@@ -112,62 +112,62 @@ impl AnomalyKind {
 }
 
 named_enum! {
-    /// What a value is an anomaly of.
+    /// What a value is compared with.
     #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
     #[serde(rename_all = "snake_case")]
     #[schema(as = TrendBaseline)]
     pub enum Baseline {
-        /// The values just before it: its z-score goes beyond the threshold.
+        /// The values just before it: its z-score exceeds the threshold.
         Window = "window",
-        /// The same quarter hour of earlier weeks.
+        /// The values of the same quarter hour and weekday in earlier weeks.
         Season = "season",
     }
 }
 
-/// What the same quarter hour of the same weekday has brought so far.
+/// A comparison of a value with the same quarter hour and weekday of earlier weeks.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, ToSchema)]
 #[schema(as = TrendSeason)]
 pub struct SeasonalScore {
     /// The median of the earlier weeks.
     pub expected: f64,
-    /// The robust spread of them and of the four quarter hours on each side, each around its own median, as the standard deviation of a
-    /// value beside that median; zero where all were equal.
+    /// The robust spread of these values and of the four quarter hours on each side, each around its own median, as a
+    /// standard deviation; 0 if all of them are equal.
     pub spread: f64,
-    /// The value's distance from the median in spreads; none where all earlier ones were equal.
+    /// The distance of the value from the median, in spreads; null if all earlier values are equal.
     pub score: Option<f64>,
-    /// How many earlier weeks there are.
+    /// The number of earlier weeks.
     pub weeks: usize,
 }
 
-/// A value and what is to be said of it.
+/// A value of a series and its evaluation.
 #[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
 pub struct TrendPoint {
-    /// Where its span begins.
+    /// The start of the value's interval.
     pub at: UtcMicros,
     /// The value.
     pub value: f64,
-    /// The mean of it and the values before it, `window` in all where there are so many.
+    /// The mean of the value and those before it, `window` values in all, or fewer at the start of the series.
     pub moving_average: f64,
-    /// Where it lies beside that.
+    /// Where the value lies relative to the moving average.
     pub direction: Direction,
-    /// Its distance from the mean of the `window` values before it, in their standard deviations (of the population, as guide 002);
-    /// none before there are so many, or where they are all equal.
+    /// The distance from the mean of the `window` values before, in their population standard deviations; null if there
+    /// are fewer values or all of them are equal.
     pub z_score: Option<f64>,
-    /// None where there are too few earlier weeks, or no zone was named.
+    /// The comparison with earlier weeks; null if there are too few of them or the series is not compared with them.
     pub season: Option<SeasonalScore>,
-    /// Outside of this a value is odd; none where nothing can be said.
+    /// The expected range; null if it cannot be computed.
     pub usual: Option<ExpectedRange>,
-    /// None where nothing is odd about it.
+    /// The anomaly; null if the value is in its expected range.
     pub anomaly: Option<Anomaly>,
 }
 
-/// What a value may be without being odd, by the season where that decides and by the window else.
+/// The expected range of a value: from earlier weeks if enough are known, otherwise from the values just before.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, ToSchema)]
 #[schema(as = TrendUsual)]
 pub struct ExpectedRange {
-    /// A value below this is a drop.
+    /// The lower bound. A value below it is a drop.
     pub low: f64,
-    /// A value above this is a spike.
+    /// The upper bound. A value above it is a spike.
     pub high: f64,
 }
 
@@ -177,16 +177,16 @@ impl ExpectedRange {
     }
 }
 
-/// A value that is not what was to be expected.
+/// A value outside its expected range.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, ToSchema)]
 #[schema(as = TrendAnomaly)]
 pub struct Anomaly {
-    /// Which way.
+    /// The direction.
     pub kind: AnomalyKind,
-    /// By what. Where the season speaks it alone decides: what every Monday morning brings is no anomaly, however much it is
-    /// more than the quarter hour before; and what no Monday has brought is one, however slowly it came about.
+    /// What the value was compared with. If earlier weeks are known, only they count: what happens every Monday morning
+    /// is no anomaly, however sudden it is, and what never happened on a Monday is one, however slowly it came about.
     pub baseline: Baseline,
-    /// The score by that baseline.
+    /// The distance from the expected value, in spreads (`season`) or standard deviations (`window`).
     pub score: f64,
 }
 
@@ -442,7 +442,7 @@ mod tests {
     }
 
     #[test]
-    fn one_odd_week_does_not_hide_the_next() {
+    fn one_unusual_week_does_not_hide_the_next() {
         let judge = |earlier: &[f64], value: f64| {
             let mut history = SeasonalHistory::default();
             for value in earlier {
@@ -475,7 +475,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_odd_lies_outside_of_what_is_usual(values in prop::collection::vec(0.0..1e3, 1..300), week in 1_usize..8) {
+        fn anomalies_are_outside_of_the_expected_range(values in prop::collection::vec(0.0..1e3, 1..300), week in 1_usize..8) {
             // Short weeks, so that the season comes to speak.
             let every = WEEK / week;
             let spaced = (0..values.len() * every).map(|place| (place % every == 0).then(|| values[place / every]));

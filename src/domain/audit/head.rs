@@ -292,8 +292,8 @@ impl SignedHead {
 pub enum ReadHeadsError {
     /// The text holds no head.
     #[error(
-        "it holds no head: expected are heads as `audit heads --output json`, a webhook or the log gave them, one JSON document \
-         or one a line"
+        "it has no head: expected are heads from `audit heads --output json`, a webhook or the log, as one JSON document \
+         or one per line"
     )]
     Empty,
     /// A head cannot be read.

@@ -61,10 +61,10 @@ impl HeadVerifier {
     }
 
     fn mismatch_text(&self, head: &HeadClaim, seq: u64) -> String {
-        let mut reason = format!("a head of {} (entry {}) speaks of another entry here", head.at, head.seq);
+        let mut reason = format!("a head of {} (entry {}) has a different hash for this entry", head.at, head.seq);
         if self.verified_through + 1 < seq {
             let first = self.verified_through + 1;
-            let _ = write!(reason, "; entries {first} to {} are vouched for by no head at hand", seq - 1);
+            let _ = write!(reason, "; entries {first} to {} are not covered by an available head", seq - 1);
         }
         reason
     }

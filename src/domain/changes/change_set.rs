@@ -33,41 +33,41 @@ named_enum! {
     #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, ToSchema)]
     #[serde(rename_all = "snake_case")]
     pub enum PreviewOutcome {
-        /// Changed as soon as the budget allows.
+        /// The state is changed as soon as the budget allows.
         Change = "change",
-        /// Changed when the contact is over.
+        /// The state is changed when the contact has ended.
         AfterContact = "after_contact",
-        /// In the state already, and changed all the same, since the reason is to be set too.
+        /// The agent is already in the state, and only the reason code is set.
         ChangeReason = "change_reason",
-        /// The last sight shows the agent there.
+        /// The agent is already in the state, according to the latest observation.
         AlreadyThere = "already_there",
-        /// No shift now, and policy forbids the state without one.
+        /// The agent has no shift now, and policy forbids the state without one.
         NotScheduled = "not_scheduled",
-        /// In a break that must be taken.
+        /// The agent is in a mandatory break.
         MandatoryBreak = "mandatory_break",
-        /// A change into such a break is under way.
+        /// A change into a mandatory break is in progress for the agent.
         BreakUnderWay = "break_under_way",
-        /// An urgent change of the agent waits to leave, and this one is not urgent.
+        /// An urgent change of the agent waits to be sent, and this change is not urgent.
         UrgentUnderWay = "urgent_under_way",
-        /// On a contact, and such agents are to be left alone.
+        /// The agent is on a contact, and the request leaves such agents alone.
         OnContact = "on_contact",
-        /// A skill of the agent would fall below its floor.
+        /// A skill of the agent would fall below its staffing floor.
         BelowFloor = "below_floor",
-        /// Logged out: the platform changes nobody who is.
+        /// The agent is logged out, and the platform cannot change the state of agents who are.
         LoggedOut = "logged_out",
         /// The platform has no unavailable code for the state in the agent's team.
         NotSettable = "not_settable",
-        /// No sight has ever shown the agent, or shows him no more.
+        /// The agent has never been observed or is no longer observed.
         Unseen = "unseen",
-        /// The last sight is too old to tell what the agent is doing.
+        /// The latest observation is stale.
         Stale = "stale",
-        /// No such agent, or none of the caller's teams.
+        /// The agent does not exist or is outside the caller's teams.
         UnknownAgent = "unknown_agent",
-        /// Of a set that takes another back: that one did not change the agent.
+        /// For an undo: the change set did not change the agent.
         NotChanged = "not_changed",
-        /// Of such a set: the agent is no longer in the state that was set.
+        /// For an undo: the agent is no longer in the state that the change set gave.
         MovedOn = "moved_on",
-        /// Of such a set: the platform cannot set the state before.
+        /// For an undo: the platform cannot set the previous state.
         CannotGoBack = "cannot_go_back",
     }
 }
@@ -154,19 +154,19 @@ pub struct PlanComparison {
     pub resulting_verdict: Verdict,
 }
 
-/// How a set would leave a skill that has a floor.
+/// The effect of a change set on a skill with a staffing floor.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct FloorImpact {
-    /// The skill.
+    /// The id of the skill.
     pub skill: SkillId,
-    /// What people call it.
+    /// The display name of the skill; null if it has none.
     #[schema(value_type = Option<String>)]
     pub name: Option<Arc<str>>,
-    /// Its agents who are at work now and stay there as far as is known.
+    /// The number of agents with the skill who are working now and are not known to stop.
     pub available: u32,
-    /// Of these, how many the set leaves at work.
+    /// How many of them would still be working after the change set.
     pub after: u32,
-    /// How many are to stay.
+    /// The staffing floor.
     pub floor: u32,
 }
 

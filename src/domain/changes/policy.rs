@@ -12,15 +12,15 @@ use crate::domain::agents::state::AgentState;
 use crate::domain::schedules::schedule::PlanAt;
 use crate::domain::time::UtcMicros;
 
-/// A request that policy refuses or holds; the first two codes are guide 003's.
+/// The policy that refused or held a change. The first two codes are defined by the vendor's guide.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Violation {
-    /// No shift now.
+    /// The agent has no shift now.
     AgentNotScheduled,
-    /// Ready in a mandatory break.
+    /// The change would set the agent ready in a mandatory break.
     MandatoryBreakViolation,
-    /// The platform refused with 409 and names neither of the two.
+    /// The platform refused the change with 409 for another reason.
     PlatformConflict,
 }
 
@@ -59,13 +59,13 @@ pub enum UnscheduledPolicy {
     All,
 }
 
-/// What to do with a change for an agent who is with a contact or wrapping one up.
+/// How to treat a change for an agent who is on a contact or in wrap-up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnContact {
-    /// Send it all the same.
+    /// Send it at once.
     Now,
-    /// Wait until the contact is over.
+    /// Wait until the contact has ended.
     #[default]
     After,
     /// Refuse it.
@@ -81,15 +81,15 @@ pub struct PlatformPlan {
     pub break_required: Option<bool>,
 }
 
-/// Whose word a refusal rests on. The name is in a refused transition's explanation, as [`RefusedBy::FIELD`].
+/// The source of a refusal. The name is in the explanation of a refused transition, as [`RefusedBy::FIELD`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RefusedBy {
-    /// The imported plan's.
+    /// The imported plan.
     Plan,
-    /// The platform's, where no plan speaks.
+    /// The platform, since no imported plan covers the time.
     Platform,
-    /// The platform's, although the imported plan has a shift.
+    /// The platform, although the imported plan has a shift.
     PlatformAgainstPlan,
 }
 
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_agent_who_is_seen_with_a_contact_is_held_for_it() {
+    fn only_an_agent_observed_on_a_contact_is_held_for_it() {
         let work = segment(false);
         for (state, expected) in [
             (None, PolicyDecision::Allow),

@@ -6,19 +6,19 @@ use utoipa::ToSchema;
 use crate::domain::wording::named_enum;
 
 named_enum! {
-    /// The classes in which changes are served; the more urgent is the greater.
+    /// The priority of a change, from the least to the most urgent.
     #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, ToSchema)]
     #[serde(rename_all = "snake_case")]
     pub enum Priority {
-        /// A rule that tidies up.
+        /// A rule of the class `housekeeping`.
         Housekeeping = "housekeeping",
-        /// A rule that follows the schedule.
+        /// A rule of the class `schedule`.
         Schedule = "schedule",
-        /// A person asked for it.
+        /// A person's request.
         Person = "person",
-        /// A person asked for it and it cannot wait for what other people asked for.
+        /// A person's urgent request, which takes precedence over other people's requests.
         Urgent = "urgent",
-        /// A break that must be taken.
+        /// A rule of the class `mandatory_break`.
         MandatoryBreak = "mandatory_break",
     }
 }

@@ -17,21 +17,21 @@ use crate::domain::ids::{AgentId, ChangeSetId, ReasonCode, RuleId, TenantId, Tra
 use crate::domain::time::UtcMicros;
 use crate::domain::wording::named_enum;
 
-/// Who or what wanted something.
+/// Who requested a change.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Actor {
-    /// A rule, in the version that was in force.
+    /// A rule.
     Rule {
-        /// The rule.
+        /// The id of the rule.
         id: RuleId,
-        /// Its version.
+        /// The version of the rule that was in force.
         #[schema(value_type = String)]
         version: Arc<str>,
     },
-    /// A person or a system with a token of its own, by the token's id.
+    /// A person, or a system with its own token.
     Person {
-        /// The token's or account's id.
+        /// The id of the account or token.
         #[schema(value_type = String)]
         id: Arc<str>,
     },
@@ -60,25 +60,25 @@ named_enum! {
     #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, ToSchema)]
     #[serde(rename_all = "snake_case")]
     pub enum WaitReason {
-        /// For a free slot of the request budget.
+        /// There is no free slot in the request budget.
         Budget = "budget",
-        /// For another change of the same agent that is under way.
+        /// Another change of the same agent is in flight.
         InFlight = "in_flight",
-        /// For a mandatory break to end.
+        /// The agent is in a mandatory break.
         MandatoryBreak = "mandatory_break",
-        /// For the contact to end.
+        /// The agent is on a contact or in wrap-up.
         Contact = "contact",
-        /// For the next try after a failed one.
+        /// An attempt failed, and the next one is not due yet.
         Retry = "retry",
-        /// For the platform to answer whether the agent is scheduled.
+        /// The platform has not answered yet whether the agent is scheduled.
         PlatformAnswer = "platform_answer",
-        /// For the platform to allow what it refused with 409.
+        /// The platform refused the change with 409 and may allow it later.
         Conflict = "conflict",
-        /// For automation, which is halted, to resume.
+        /// The circuit breaker has halted all state changes.
         Halted = "halted",
-        /// For a person to approve.
+        /// A person has to approve the change.
         Approval = "approval",
-        /// For fresh sight of the agent.
+        /// The latest observation of the agent is stale.
         Sight = "sight",
     }
 }
@@ -88,7 +88,7 @@ impl WaitReason {
     pub const fn description(self) -> &'static str {
         match self {
             Self::Budget => "a free slot of the request budget",
-            Self::InFlight => "another change of the agent that is under way",
+            Self::InFlight => "another change of the agent in progress",
             Self::MandatoryBreak => "the mandatory break to end",
             Self::Contact => "the contact to end",
             Self::Retry => "the next try after a failed one",
@@ -96,40 +96,40 @@ impl WaitReason {
             Self::Conflict => "the platform to allow what it refused (409)",
             Self::Halted => "automation, which is halted, to resume",
             Self::Approval => "a person to approve it",
-            Self::Sight => "fresh sight of the agent",
+            Self::Sight => "a fresh observation of the agent",
         }
     }
 }
 
-/// Where a transition stands. The shape in the store and in the API: `{"status": "waiting", "why": "budget", …}`.
+/// The status of a transition. In the store and the API it has the form `{"status": "waiting", "why": "budget", …}`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "status", rename_all = "snake_case")]
 #[schema(as = TransitionStatus)]
 pub enum TransitionStatus {
-    /// Taken in; nothing ruled yet.
+    /// The transition was recorded and not processed yet.
     Requested,
-    /// Not sent yet, or to be sent again.
+    /// The transition waits to be sent, or to be sent again.
     Waiting {
-        /// For what.
+        /// Why it waits.
         why: WaitReason,
-        /// Not before this instant, where one is known.
+        /// The earliest time at which it may continue; null if unknown.
         until: Option<UtcMicros>,
     },
-    /// The attempt is durable; the POST may be under way.
+    /// The attempt is recorded, and the request may be in progress.
     Sending {
-        /// When the attempt was made durable.
+        /// When the attempt was recorded.
         since: UtcMicros,
     },
-    /// Sent, and nobody knows whether it took effect.
+    /// The change was sent, and it is unknown whether it took effect.
     InDoubt {
         /// When it was sent.
         sent_at: UtcMicros,
-        /// A snapshot generated after this instant tells.
+        /// A snapshot generated after this instant shows whether it took effect.
         readable_after: UtcMicros,
     },
-    /// The platform answered 2xx.
+    /// The platform accepted the change with a 2xx response.
     Accepted {
-        /// When.
+        /// When the platform accepted it.
         at: UtcMicros,
     },
     /// The platform accepted it as the agent's next state: it takes effect when the contact ends.
@@ -137,40 +137,40 @@ pub enum TransitionStatus {
         /// When the platform accepted it.
         accepted_at: UtcMicros,
     },
-    /// A snapshot showed it.
+    /// A snapshot showed the change.
     Confirmed {
-        /// When the snapshot was generated.
+        /// When the platform generated the snapshot.
         at: UtcMicros,
     },
-    /// No snapshot showed it in time, or it was overtaken before one could.
+    /// No snapshot showed the change in time, or another change replaced it before one could.
     Unconfirmed {
-        /// When that was given up.
+        /// When the daemon stopped waiting for confirmation.
         at: UtcMicros,
     },
-    /// Policy forbade it.
+    /// Policy refused the change.
     Refused {
-        /// Which policy.
+        /// The policy.
         #[serde(rename = "policy")]
         violation: Violation,
     },
-    /// It cannot be done, or was tried as often as allowed.
+    /// The change cannot be carried out, or all allowed attempts failed.
     Failed {
-        /// What went wrong, for a person to read.
+        /// What went wrong, for people.
         error: String,
     },
-    /// Called off before it left, or kept back by a dry run.
+    /// The change was cancelled before it was sent, or a dry run kept it from being sent.
     Cancelled {
-        /// By whom or for what.
+        /// Who cancelled it, or why it was not sent.
         by: String,
     },
-    /// A newer request of equal or higher priority took its place.
+    /// A newer change of equal or higher priority replaced it.
     Superseded {
-        /// The newer one.
+        /// The id of the newer transition.
         by: TransitionId,
     },
-    /// Its deadline passed before it could be sent.
+    /// The deadline passed before the change could be sent.
     Expired {
-        /// What it was waiting for.
+        /// What it was waiting for; null if it was not waiting.
         waiting_for: Option<WaitReason>,
     },
 }
@@ -477,46 +477,46 @@ impl fmt::Display for TransitionStatus {
     }
 }
 
-/// One wanted state change of one agent.
+/// A requested change of one agent's state.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Transition {
-    /// Its id.
+    /// The id of the transition.
     pub id: TransitionId,
-    /// Whose.
+    /// The id of the tenant.
     pub tenant: TenantId,
-    /// For whom.
+    /// The id of the agent.
     pub agent: AgentId,
-    /// The wanted state.
+    /// The requested state.
     pub target: AgentState,
-    /// With this reason code.
+    /// The requested reason code.
     pub reason: ReasonCode,
-    /// How urgent.
+    /// The priority.
     pub priority: Priority,
-    /// Who or what wanted it.
+    /// Who requested the change.
     pub actor: Actor,
-    /// A person's words; kept apart from the audit chain.
+    /// A note by a person, which is stored apart from the audit chain; null if there is none.
     pub note: Option<String>,
-    /// What to do when the agent is on a contact.
+    /// How to treat the agent if the agent is on a contact.
     pub on_contact: OnContact,
-    /// When it was requested.
+    /// When the change was requested.
     pub requested_at: UtcMicros,
-    /// No attempt starts after this instant.
+    /// The deadline, after which no attempt starts.
     pub deadline: UtcMicros,
-    /// The state the agent was last seen in when it was requested.
+    /// The agent's last observed state at the time of the request; null if there was none.
     pub before: Option<AgentState>,
-    /// The facts that led to it, or the request's own words.
+    /// The facts behind the change, or details of the request.
     #[schema(value_type = Value)]
     pub explanation: Value,
-    /// Attempts made durable so far.
+    /// The number of recorded attempts.
     pub attempts: u32,
-    /// The policy that refused or held it, if one did; counted once.
+    /// The policy that refused or held the change; null if none did.
     pub violation: Option<Violation>,
-    /// Real milliseconds from the attempt's send to the platform's answer, of the last attempt.
+    /// Milliseconds of real time from sending the last attempt until the platform's response; null without a response.
     pub latency_ms: Option<u64>,
-    /// The bulk change that it is a part of.
+    /// The id of the change set that the transition belongs to; null if there is none.
     #[serde(default)]
     pub change_set: Option<ChangeSetId>,
-    /// Where it stands.
+    /// The status of the transition.
     #[serde(flatten)]
     pub status: TransitionStatus,
 }

@@ -51,21 +51,21 @@ pub enum CatchUp {
 }
 
 named_enum! {
-    /// How a run ended.
+    /// How a run of a job ended.
     #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
     #[serde(rename_all = "snake_case")]
     pub enum JobOutcome {
-        /// Well.
+        /// The run succeeded.
         Done = "done",
-        /// With an error.
+        /// The run failed with an error.
         Failed = "failed",
-        /// By a defect.
+        /// The run failed because of a defect in the daemon.
         Panicked = "panicked",
-        /// It took longer than it may.
+        /// The run took longer than allowed and was stopped.
         TimedOut = "timed_out",
-        /// The daemon ended while it ran.
+        /// The daemon stopped during the run.
         CutOff = "cut_off",
-        /// It did not run: its time had passed.
+        /// The run was skipped because its time had passed.
         Skipped = "skipped",
     }
 }

@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_goes_on_no_share_is_believed() {
+    fn without_activity_no_share_is_reported() {
         let skill = |staffed| SkillFigures {
             service_level_ppm: Some(PPM),
             agents_staffed: staffed,
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn newer_figures_take_the_place_of_older_ones_and_a_known_name_stays() {
+    fn newer_figures_replace_older_ones_and_a_known_name_is_kept() {
         let mut figures = Figures { fresh_for: Duration::from_secs(90), ..Figures::default() };
         for id in ["20", "3", "100"] {
             figures.put_skill(at(10), SkillFigures { name: Some(id.into()), ..SkillFigures::idle(id.into()) });

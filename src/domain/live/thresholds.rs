@@ -22,7 +22,7 @@ pub struct DurationThresholds {
 }
 
 named_enum! {
-    /// How a time in a state stands against its bounds.
+    /// How long the time in a state is, compared with the thresholds.
     #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize, ToSchema)]
     #[serde(rename_all = "snake_case")]
     pub enum Level {
@@ -46,15 +46,15 @@ impl DurationThresholds {
 }
 
 named_enum! {
-    /// How a service level stands.
+    /// The rating of a service level.
     #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
     #[serde(rename_all = "snake_case")]
     pub enum ServiceLevelRating {
-        /// As it should be.
+        /// As good as it should be.
         Good = "good",
         /// Worth a look.
         Warning = "warning",
-        /// Somebody should act.
+        /// So low that somebody should act.
         Poor = "poor",
     }
 }

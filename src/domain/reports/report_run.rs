@@ -15,22 +15,22 @@ use crate::domain::time::UtcMicros;
 use crate::domain::wording::named_enum;
 
 named_enum! {
-    /// The reports.
+    /// The kind of report.
     #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, ToSchema)]
     #[serde(rename_all = "kebab-case")]
     #[schema(as = ReportKind)]
     pub enum ReportKind {
-        /// State changes, violations, latencies and the log of them.
+        /// State changes, policy violations and latencies, with a log of all changes.
         Compliance = "compliance",
-        /// How a figure of a skill or queue moves, and where it is odd.
+        /// The trend of a figure of a skill or queue, and its anomalies.
         Trend = "trend",
-        /// Adherence and the figures beside it, by agent and day.
+        /// Adherence and related figures by agent and day.
         Adherence = "adherence",
-        /// Planned against seen, cut to the microsecond.
+        /// Planned activities and actual states, cut into segments.
         Segments = "segments",
         /// Not-ready time by state and reason code.
         NotReady = "not-ready",
-        /// Mandatory breaks, planned against taken.
+        /// Mandatory breaks, planned and taken.
         Breaks = "breaks",
     }
 }
@@ -140,7 +140,7 @@ impl PartialSchema for ReportFormat {
         let names = Self::ALL.map(Self::name);
         ObjectBuilder::new()
             .schema_type(Type::String)
-            .description(Some("Formats of files."))
+            .description(Some("The format of a report file."))
             .enum_values(Some(names))
             .into()
     }
@@ -170,20 +170,20 @@ impl FromStr for ReportFormat {
 }
 
 named_enum! {
-    /// How a run stands, of a report or of an analytics query.
+    /// The status of a run, of a report or an analytics query.
     #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
     #[serde(rename_all = "snake_case")]
     #[schema(as = RunStatus)]
     pub enum RunStatus {
-        /// Others run before it.
+        /// The run waits for other runs.
         Waiting = "waiting",
-        /// It runs.
+        /// The run is in progress.
         Running = "running",
-        /// What it made is there, or was.
+        /// The run succeeded. Its result may have been deleted since.
         Done = "done",
-        /// It came to nothing; `error` says why.
+        /// The run failed; `error` says why.
         Failed = "failed",
-        /// Somebody called it off.
+        /// Somebody cancelled the run.
         Cancelled = "cancelled",
     }
 }

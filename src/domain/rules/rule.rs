@@ -255,17 +255,18 @@ optional_keys! {
 }
 
 named_enum! {
-    /// Whether a rule acts.
+    /// The mode of a rule.
     #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize, ToSchema)]
     #[serde(rename_all = "snake_case")]
     #[schema(as = RuleMode)]
     pub enum Mode {
-        /// It records what it would have done, and keeps no agent from the rules after it.
+        /// Monitoring: the rule records what it would have changed, and does not keep later rules from acting on the
+        /// agent.
         #[default]
         Watch = "watch",
-        /// It acts.
+        /// Enforcing: the rule makes its changes by itself.
         Enforce = "enforce",
-        /// It waits for a person.
+        /// Requires approval: the rule's changes wait for a person.
         Approve = "approve",
     }
 }
@@ -281,17 +282,17 @@ impl Mode {
     }
 }
 
-/// The class of a rule. People's requests are a class of their own, between the first two.
+/// The priority class of a rule. People's requests come between `mandatory_break` and `schedule`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = RuleClass)]
 pub enum Class {
-    /// A break that must be taken.
+    /// Mandatory breaks.
     MandatoryBreak,
-    /// Keeping agents in plan.
+    /// Keeping agents in line with their schedule.
     #[default]
     Schedule,
-    /// Tidying up.
+    /// Everything else, such as logging out agents after their shift.
     Housekeeping,
 }
 

@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn continuous_work_counts_from_the_last_rest_and_stands_still_without_a_shift() {
+    fn continuous_work_counts_from_the_last_rest_and_pauses_without_a_shift() {
         use AgentState::{NotReady, Ready};
         let (mut roster, index) = roster();
         let worked_at = |roster: &Roster, minute| roster.get(index).map(|slot| worked(slot, at(minute)).as_secs() / 60);
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stay_that_begins_as_the_break_ends_is_not_left_over_from_it() {
+    fn an_interval_that_begins_as_the_break_ends_is_not_part_of_it() {
         for (since, over) in [(130, None), (129, Some(at(130)))] {
             let (mut roster, index) = roster();
             enter(&mut roster, index, AgentState::NotReady, since);
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_overdue_in_a_state_of_which_nobody_knows_what_it_is() {
+    fn no_agent_is_overdue_in_an_unknown_state() {
         use AgentState::{AfterContactWork, Idle, LoggedOut, OnContact, Paused, Ready, Unknown};
         for (state, overdue) in [
             (Ready, true),

@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn off_and_not_covered_are_told_apart() {
+    fn off_and_not_covered_are_distinguished() {
         let plan = AgentPlan::new(vec![shift()], vec![Coverage { start: at(0), end: at(150) }]);
         assert_eq!(plan.at(at(99)), PlanAt::Off);
         assert!(matches!(plan.at(at(100)), PlanAt::In(segment) if segment.activity == Activity::Work));

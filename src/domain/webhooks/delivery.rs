@@ -228,13 +228,13 @@ fn pause(attempts: u32, jitter: f64) -> Option<Duration> {
 }
 
 named_enum! {
-    /// Why an endpoint gets nothing any more, until a person says otherwise.
+    /// Why an endpoint is disabled until a person enables it.
     #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
     #[serde(rename_all = "snake_case")]
     pub enum DisableReason {
         /// It answered 410.
         Gone = "gone",
-        /// It did nothing but fail for five days.
+        /// Every attempt failed for five days.
         Failing = "failing",
     }
 }

@@ -41,19 +41,19 @@ const UNTIL_SEPARATOR: &str = " until ";
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 pub enum KeyError {
     /// The prefix `whsec_` is missing.
-    #[error("a signing key begins with whsec_")]
+    #[error("a signing key must begin with whsec_")]
     Prefix,
     /// The rest is not base64; write the key again.
-    #[error("what follows whsec_ is not base64")]
+    #[error("the part after whsec_ is not base64")]
     Encoding,
     /// The key has a wrong length in bytes; make a new one.
-    #[error("a signing key has 24 to 64 bytes, not {0}")]
+    #[error("a signing key must have 24 to 64 bytes, not {0}")]
     Length(usize),
     /// The second line is not `whsec_OLD until INSTANT`; correct or remove it.
-    #[error("the line after the key must be the key before and its end, as in whsec_… until 2026-11-23T10:00:00Z")]
+    #[error("the line after the key must have the previous key and its end, as in whsec_… until 2026-11-23T10:00:00Z")]
     Previous,
     /// There are more than two lines; remove the others.
-    #[error("more than a key and the key before stands there")]
+    #[error("the file has more than a key and the previous key")]
     TooMany,
 }
 
@@ -172,10 +172,10 @@ pub struct SignedHeaders<'a> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 pub enum VerificationError {
     /// The id is empty or contains a `.`, which would allow another body to match the signature.
-    #[error("webhook-id is empty or holds a full stop")]
+    #[error("webhook-id is empty or has a full stop")]
     Id,
     /// The timestamp is not a plain number of seconds.
-    #[error("webhook-timestamp is not a count of seconds")]
+    #[error("webhook-timestamp is not a number of seconds")]
     Timestamp,
     /// It was signed more than [`TIMESTAMP_TOLERANCE`] ago.
     #[error("the delivery is too old")]
@@ -184,7 +184,7 @@ pub enum VerificationError {
     #[error("the delivery is from the future")]
     SignedInFuture,
     /// No signature is of version 1 and made with one of the keys.
-    #[error("no signature fits")]
+    #[error("no signature matches")]
     NoMatchingSignature,
 }
 

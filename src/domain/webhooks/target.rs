@@ -40,13 +40,13 @@ pub enum ForbiddenReason {
     #[error("a reserved address")]
     Reserved,
     /// An IPv4 address written or tunnelled in IPv6 in a way that no service needs.
-    #[error("an IPv4 address in disguise")]
+    #[error("an IPv6 address with an IPv4 address in it")]
     EmbeddedIpv4,
     /// A name known only on this host or its network.
     #[error("a name of this host or its network")]
     LocalName,
     /// A text that is not a valid name, though some resolvers may accept it.
-    #[error("nothing that a name can be")]
+    #[error("not a valid host name")]
     InvalidName,
 }
 

@@ -104,11 +104,11 @@ impl AdherenceDaysWorker {
 
     /// Updates the stored days, using these settings from now on.
     pub async fn update(&mut self, settings: &AdherenceSettings) -> anyhow::Result<()> {
-        self.store_basis(settings).await.context("what adherence is judged by")?;
-        self.recompute_stale().await.context("days of adherence whose past has changed")?;
+        self.store_basis(settings).await.context("the settings of adherence could not be stored")?;
+        self.recompute_stale().await.context("the stale days of adherence could not be read")?;
         let now = self.parts.clock.now();
         if self.ended_checked_at.is_none_or(|at| now.since(at) >= ENDED_DAYS_INTERVAL || now < at) {
-            self.compute_ended().await.context("days of adherence that have ended")?;
+            self.compute_ended().await.context("the ended days of adherence could not be read")?;
             self.ended_checked_at = Some(now);
         }
         Ok(())

@@ -23,126 +23,126 @@ use crate::domain::rules::planner::DecideSettings;
 use crate::domain::schedules::schedule::Segment;
 use crate::domain::time::UtcMicros;
 
-/// An agent as the picture has him.
+/// An agent with current state, plan and adherence.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = Agent)]
 pub struct AgentSummary {
-    /// The id on the platform.
+    /// The agent's id on the platform.
     pub id: AgentId,
-    /// The name, where one is known.
+    /// The name of the agent; null if unknown.
     #[schema(value_type = Option<String>)]
     pub name: Option<Arc<str>>,
-    /// The team, where it is known.
+    /// The team of the agent; null if unknown.
     pub team: Option<TeamName>,
-    /// The IANA zone, where it is known.
+    /// The IANA time zone of the agent; null if unknown.
     #[schema(value_type = Option<String>)]
     pub zone: Option<Arc<str>>,
-    /// The state last seen; null where nobody ever saw the agent.
+    /// The last observed state; null if the agent was never observed.
     pub state: Option<AgentState>,
-    /// Its reason code; known only after a change of ours.
+    /// The reason code; null if unknown. It is known only for states that Shiftkeeper set.
     pub reason: Option<ReasonCode>,
-    /// The queue that the platform names.
+    /// The queue that the platform named; null if it named none.
     #[schema(value_type = Option<String>)]
     pub queue: Option<Arc<str>>,
-    /// Since when the state holds.
+    /// When the agent entered the state; null if the agent was never observed.
     pub entered_at: Option<UtcMicros>,
-    /// How long that is, in milliseconds.
+    /// How long the agent has been in the state, in milliseconds; null if the agent was never observed.
     pub in_state_ms: Option<u64>,
-    /// How that stands against the tenant's thresholds: `watch` is long, `act` too long, null neither.
+    /// How that time compares with the tenant's thresholds; null if it is below all of them.
     pub in_state_level: Option<Level>,
-    /// Where the knowledge of the state comes from.
+    /// Where the state was learned from; null if the agent was never observed.
     pub source: Option<ObservationSource>,
-    /// The change of ours that brought the state about.
+    /// The id of the transition that caused the state; null if Shiftkeeper did not cause it.
     pub transition: Option<TransitionId>,
-    /// When the newest sight that included the agent was generated.
+    /// When the platform generated the latest observation of the agent; null if there was none.
     pub seen_at: Option<UtcMicros>,
-    /// How old that sight is, in milliseconds.
+    /// The age of that observation in milliseconds; null if there was none.
     pub age_ms: Option<u64>,
-    /// Whether the state is one that the plan allows.
+    /// The adherence of the agent.
     pub adherence: AdherenceSummary,
-    /// What is planned now.
+    /// The activity that is planned now.
     pub planned: PlannedActivity,
-    /// A break that must be taken is planned now.
+    /// Whether a mandatory break is planned now.
     pub mandatory: bool,
-    /// What is planned next in the shift, or the start of the next one.
+    /// The next planned activity of the shift, or the start of the next shift; null if none is known.
     pub next: Option<NextActivity>,
-    /// The change that is under way for the agent.
+    /// The open state change of the agent; null if there is none.
     pub open: Option<OpenTransition>,
-    /// The agent's skills, by id, as a schedule file or a person said them.
+    /// The ids of the agent's skills, ordered, as assigned by a schedule file or a person.
     pub skills: Vec<SkillId>,
-    /// The same with what is known of them.
+    /// The agent's skills with all that is known about them.
     #[serde(skip)]
     pub skills_by_level: Skills,
 }
 
-/// A verdict.
+/// The adherence of an agent now.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = AgentAdherence)]
 pub struct AdherenceSummary {
-    /// What.
+    /// The verdict.
     pub verdict: Verdict,
-    /// Since when the facts behind it are as they are.
+    /// Since when the verdict's state and activity have lasted; null if unknown.
     pub since: Option<UtcMicros>,
 }
 
-/// What is planned.
+/// The activity that is planned now.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = AgentPlanned)]
 pub struct PlannedActivity {
-    /// The activity, `off` outside of shifts, or `uncovered` where no schedule speaks.
+    /// The planned activity, `off` outside shifts, or `uncovered` if no schedule covers the time.
     pub activity: String,
-    /// Since when, where the schedule says.
+    /// Since when it has been planned; null if unknown.
     pub since: Option<UtcMicros>,
-    /// The next edge of the plan, where there is one.
+    /// Until when it is planned; null if unknown.
     pub until: Option<UtcMicros>,
 }
 
-/// What is planned next.
+/// The next planned activity.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = AgentNext)]
 pub struct NextActivity {
-    /// The activity.
+    /// The name of the activity.
     pub activity: String,
-    /// Its first instant.
+    /// The start of the activity (inclusive).
     pub start: UtcMicros,
-    /// The first instant after it.
+    /// The end of the activity (exclusive).
     pub end: UtcMicros,
-    /// A break that must be taken.
+    /// Whether it is a mandatory break.
     pub mandatory: bool,
 }
 
-/// A change under way.
+/// An open state change.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = OpenTransition)]
 pub struct OpenTransition {
-    /// Its id.
+    /// The id of the transition.
     pub id: TransitionId,
-    /// For whom.
+    /// The id of the agent.
     pub agent: AgentId,
-    /// The agent's team.
+    /// The team of the agent; null if unknown.
     pub team: Option<TeamName>,
-    /// The wanted state.
+    /// The requested state.
     pub target: AgentState,
-    /// With this reason code.
+    /// The requested reason code.
     pub reason: ReasonCode,
-    /// How urgent.
+    /// The priority.
     pub priority: Priority,
-    /// Who wanted it: `person:` and an id, `rule:` and an id, or `daemon`.
+    /// Who requested the change: `person:` or `rule:` followed by an id, or `daemon`.
     pub actor: String,
-    /// Where it stands.
+    /// The status of the transition.
     #[serde(flatten)]
     pub status: TransitionStatus,
-    /// It has not ended.
+    /// Whether the transition has not ended.
     pub open: bool,
-    /// When it was requested.
+    /// When the change was requested.
     pub requested_at: UtcMicros,
-    /// No attempt starts after this instant.
+    /// The deadline, after which no attempt starts.
     pub deadline: UtcMicros,
-    /// Attempts so far.
+    /// The number of attempts so far.
     pub attempts: u32,
-    /// The policy that held it, if one did.
+    /// The policy that held the change; null if none did.
     pub violation: Option<Violation>,
-    /// The change set that it is a part of.
+    /// The id of the change set that the transition belongs to; null if there is none.
     pub change_set: Option<ChangeSetId>,
 }
 

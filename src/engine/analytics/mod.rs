@@ -62,7 +62,7 @@ pub enum AnalyticsError {
     Query(Vec<QueryError>),
     /// The tenant has the maximum number of open runs.
     #[error(
-        "{MAX_OPEN_RUNS} analytics runs of this tenant wait or run, which is the most: cancel one, or wait for one to end"
+        "{MAX_OPEN_RUNS} analytics runs of this tenant wait or run, which is the limit: cancel one, or wait for one to end"
     )]
     TooMany,
     /// The store could not be read.
@@ -154,11 +154,11 @@ impl Analytics {
         let mut updates = self.subscribe();
         loop {
             updates.borrow_and_update();
-            let run = self.0.reader.analytics_run(tenant, id).await?.context("the run was let go of")?;
+            let run = self.0.reader.analytics_run(tenant, id).await?.context("the run was dropped")?;
             if run.status.is_final() {
                 return Ok(run);
             }
-            updates.changed().await.context("the runs are gone")?;
+            updates.changed().await.context("the analytics worker has stopped")?;
         }
     }
 

@@ -1,4 +1,4 @@
-//! Which results are kept, and that what ended stays as it is.
+//! Which results are kept, and that a run that has ended does not change.
 
 use std::sync::Arc;
 
@@ -59,7 +59,7 @@ async fn no_more_runs_than_may_be_are_taken_in() {
 }
 
 #[tokio::test]
-async fn whoever_comes_second_finds_a_run_ended() {
+async fn the_second_change_finds_the_run_ended() {
     let Bench { analytics: desk, store, _folder, .. } = bench().await;
     let run = desk.request_run(run_request(&desk)).await.expect("taken");
     let cancelled = desk.cancel(&run.tenant, run.id, "person:bea").await.expect("called off").expect("known");

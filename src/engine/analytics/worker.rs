@@ -30,7 +30,7 @@ pub async fn run(link: Arc<Link>, analytics: Analytics, soft: CancellationToken)
         let wait = slot_free_at.map(|at| at.since(work.link.clock.now()));
         tokio::select! {
             () = soft.cancelled() => return Ok(()),
-            changed = updates.changed() => changed.context("the runs are gone")?,
+            changed = updates.changed() => changed.context("the analytics worker has stopped")?,
             Some(ended) = work.tasks.join_next() => {
                 work.running.remove(&ended.context("an analytics run panicked")??);
             }
@@ -51,14 +51,18 @@ impl AnalyticsWorker {
     /// while slots are free. If runs still wait, returns when the next slot held by a finished run is freed.
     async fn reconcile(&mut self) -> anyhow::Result<Option<UtcMicros>> {
         let (link, desk) = (self.link.clone(), self.analytics.clone());
-        let open = link.reader.open_analytics_runs(&link.tenant).await.context("the open analytics runs")?;
+        let open =
+            link.reader.open_analytics_runs(&link.tenant).await.context("the open analytics runs could not be read")?;
         for (id, stop) in &self.running {
             if !open.iter().any(|run| run.id == *id) {
                 stop.cancel();
             }
         }
-        let holds =
-            link.reader.occupied_slots_until(&link.tenant, link.clock.now()).await.context("places that are held")?;
+        let holds = link
+            .reader
+            .occupied_slots_until(&link.tenant, link.clock.now())
+            .await
+            .context("the reserved places of analytics runs could not be read")?;
         let (running, waiting): (Vec<_>, Vec<_>) = open.into_iter().partition(|run| run.status == RunStatus::Running);
         let free = MAX_RUNNING_QUERIES.saturating_sub(running.len() + holds.len());
         for run in running {

@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_under_way_is_joined_and_goes_on_when_nobody_waits() {
+    async fn a_request_in_progress_is_joined_and_continues_without_waiters() {
         let fixture = Fixture::new();
         let (_store, requests) = fixture.open().await;
         let (gate, count) = (Arc::new(Notify::new()), Arc::new(AtomicU32::new(0)));
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn more_than_can_be_under_way_are_told_to_come_again() {
+    async fn requests_above_the_limit_are_asked_to_retry() {
         let fixture = Fixture::new();
         let (_store, requests) = fixture.open().await;
         let start = |n: usize| {

@@ -47,21 +47,22 @@ pub struct IdempotencyKey {
     pub request_hash: [u8; 32],
 }
 
-/// What became of one agent of a request.
+/// The result of a request for one agent.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct RequestedChange {
-    /// The transition; none where the agent is unknown.
+    /// The id of the transition; null if the agent is unknown.
     pub id: Option<TransitionId>,
-    /// The agent.
+    /// The id of the agent.
     pub agent: AgentId,
-    /// Where the transition stands; `refused` for an unknown agent.
+    /// The status of the transition; `refused` if the agent is unknown.
     pub status: String,
-    /// Why it is refused or held.
+    /// Why the transition was refused or is held; null if it is neither.
     pub error: Option<String>,
-    /// Whose word a refusal by policy rests on.
+    /// The source of a refusal by policy; null if policy did not refuse it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused_by: Option<RefusedBy>,
-    /// That nothing is sent where the agent is in the state already, and how to ask for the reason alone.
+    /// A hint that nothing is sent because the agent is already in the state, and how to set only the reason code; null
+    /// otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }
@@ -86,16 +87,18 @@ pub enum KeeperError {
         settable: String,
     },
     /// The request names too many agents.
-    #[error("{asked} agents in one request; at most {MAX_AGENTS_PER_REQUEST} are taken")]
+    #[error("{asked} agents in one request; the limit is {MAX_AGENTS_PER_REQUEST}")]
     TooMany {
         /// How many agents were named.
         asked: usize,
     },
     /// The store cannot be written; nothing was recorded.
-    #[error("nothing was taken in, since it could not be recorded: {0}. Try again once /readyz is well")]
+    #[error(
+        "the request could not be recorded, and nothing was changed: {0}. Try again when /readyz shows that the store is ready"
+    )]
     StoreUnavailable(String),
     /// The keeper is busy, restarting or stopping; nothing was recorded. The request can be repeated.
-    #[error("the daemon cannot take the request in just now; try again in a few seconds")]
+    #[error("the daemon cannot accept the request at the moment; try again in a few seconds")]
     Unavailable,
 }
 

@@ -34,7 +34,7 @@ impl Job for Backup {
             let target = free_path(&backup.folder, backup.clock.now());
             let made = back_up(backup.url.expose(), &target).await?;
             // Old copies are removed only after the new one was verified.
-            let removed = remove_old_copies(&backup.folder, backup.keep).context("removing old copies")?;
+            let removed = remove_old_copies(&backup.folder, backup.keep).context("old copies could not be removed")?;
             let gone = if removed > 0 { format!(", {removed} old one(s) removed") } else { String::new() };
             Ok(format!(
                 "{} bytes with {} audit entries copied to {} and checked{gone}",
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_copies_stay_and_other_files_are_left_alone() {
+    fn the_last_copies_are_kept_and_other_files_are_not_touched() {
         let folder = tempfile::tempdir().expect("a folder");
         let names = [
             "shiftkeeper-20261120T023000Z.db",

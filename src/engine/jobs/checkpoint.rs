@@ -41,7 +41,7 @@ fn describe_result(done: CheckpointResult) -> anyhow::Result<String> {
     let CheckpointResult { held_by_reader, before_bytes, after_bytes } = done;
     anyhow::ensure!(
         after_bytes < TOO_LARGE_BYTES,
-        "the write-ahead log has grown to {} MiB since a reader does not let go of it: look for a report or a database tool \
+        "the write-ahead log has grown to {} MiB because a reader keeps it open: look for a report or a database tool \
          that has the file open",
         after_bytes >> 20
     );
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_log_that_does_not_shrink_is_told_when_it_is_large() {
+    fn a_large_log_that_does_not_shrink_is_reported() {
         let held = |bytes| CheckpointResult { held_by_reader: true, before_bytes: bytes, after_bytes: bytes };
         assert!(describe_result(held(1 << 20)).is_ok_and(|said| said.contains("next time")));
         assert!(describe_result(held(300 << 20)).is_err_and(|error| error.to_string().contains("300 MiB")));

@@ -77,7 +77,7 @@ pub type JobSpecs = watch::Receiver<Arc<[JobSpec]>>;
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum RunJobError {
     /// There is no such job.
-    #[error("there is no job {key}; there are: {known}")]
+    #[error("there is no job {key}; the jobs are: {known}")]
     Unknown {
         /// The requested job.
         key: JobKey,
@@ -85,7 +85,7 @@ pub enum RunJobError {
         known: String,
     },
     /// The job is already running.
-    #[error("{key} is running already, as run {run}; look at it with `shiftkeeper jobs`")]
+    #[error("{key} is already running, as run {run}; `shiftkeeper jobs` shows it")]
     Running {
         /// The requested job.
         key: JobKey,
@@ -93,7 +93,7 @@ pub enum RunJobError {
         run: u64,
     },
     /// The daemon is starting or stopping.
-    #[error("the daemon cannot start the job just now; try again in a few seconds")]
+    #[error("the daemon cannot start the job at the moment; try again in a few seconds")]
     Unavailable,
 }
 

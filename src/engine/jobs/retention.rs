@@ -84,7 +84,12 @@ impl Retention {
                 "days of adherence",
                 self.prune(Some(tenant), PruneTarget::AdherenceDays, history + MAX_SHIFT_LENGTH).await?,
             );
-            for agent in self.reader.agents_with_history_before(tenant, history).await.context("agents' old history")? {
+            for agent in self
+                .reader
+                .agents_with_history_before(tenant, history)
+                .await
+                .context("old history could not be deleted")?
+            {
                 add("history", self.prune(Some(tenant), PruneTarget::History(agent), history).await?);
             }
             for (name, what, before) in [
@@ -118,12 +123,12 @@ impl Retention {
                 add(name, self.prune(Some(tenant), what, before).await?);
             }
             let audited = heads::prune_entries(&self.heads, tenant, now - self.periods.audit).await;
-            add("audit entries", audited.context("letting go of audit entries")?);
+            add("audit entries", audited.context("old audit entries could not be deleted")?);
             add("events", self.prune_events(tenant, now - self.periods.deliveries).await?);
         }
         // For requests to the daemon itself.
         add("answers", self.prune(None, PruneTarget::IdempotencyKeys, now - ANSWER_RETENTION).await?);
-        for job in self.reader.jobs().await.context("the jobs")? {
+        for job in self.reader.jobs().await.context("the jobs could not be read")? {
             let what = PruneTarget::JobRuns(job.key.job);
             add("runs of jobs", self.prune(job.key.tenant.as_ref(), what, now - self.periods.job_runs).await?);
         }
@@ -132,23 +137,23 @@ impl Retention {
         Ok(if pruned.is_empty() {
             "nothing had served its time".to_owned()
         } else {
-            format!("let go of {}", pruned.join(", "))
+            format!("deleted {}", pruned.join(", "))
         })
     }
 
     /// Deletes events with their deliveries, oldest first.
     async fn prune_events(&self, tenant: &TenantId, before: UtcMicros) -> anyhow::Result<u64> {
         let mut sum = 0;
-        while let Some(slice) = self
-            .reader
-            .events_to_delete(tenant, before, SLICE_ROWS)
-            .await
-            .context("events that have served their time")?
+        while let Some(slice) =
+            self.reader.events_to_delete(tenant, before, SLICE_ROWS).await.context("old events could not be read")?
         {
             let took = Stopwatch::start();
             let pruned = vec![EventPrune { tenant: tenant.clone(), through: *slice.end() }];
             let outbox = OutboxChange { event_prunes: pruned, ..OutboxChange::default() };
-            self.writer.commit(Commit { outbox, ..Commit::default() }).await.context("letting go of events")?;
+            self.writer
+                .commit(Commit { outbox, ..Commit::default() })
+                .await
+                .context("old events could not be deleted")?;
             sum += slice.end() - slice.start() + 1;
             RealTime::sleep(took.elapsed().min(MAX_PAUSE_REAL)).await;
         }
@@ -160,8 +165,11 @@ impl Retention {
         let mut sum = 0;
         loop {
             let took = Stopwatch::start();
-            let pruned =
-                self.writer.prune(slice.clone()).await.with_context(|| format!("letting go of {:?}", slice.target))?;
+            let pruned = self
+                .writer
+                .prune(slice.clone())
+                .await
+                .with_context(|| format!("{:?} could not be deleted", slice.target))?;
             sum += pruned;
             if pruned == 0 {
                 return Ok(sum);

@@ -82,7 +82,7 @@ pub(super) struct JobRunner {
 impl JobRunner {
     /// Loads the jobs' state from the store, and schedules interrupted runs again.
     pub(super) async fn load(parts: JobParts, specs: &[JobSpec]) -> anyhow::Result<Self> {
-        let cut_off = parts.reader.unfinished_job_runs().await.context("runs that were cut off")?;
+        let cut_off = parts.reader.unfinished_job_runs().await.context("interrupted runs could not be read")?;
         let now = parts.clock.now();
         let mut runner = Self {
             entries: BTreeMap::new(),
@@ -101,9 +101,9 @@ impl JobRunner {
 
     /// Replaces the configured jobs. Running work of a removed job may finish.
     pub(super) async fn set_specs(&mut self, specs: &[JobSpec]) -> anyhow::Result<()> {
-        let states = self.parts.reader.jobs().await.context("the jobs' state")?;
+        let states = self.parts.reader.jobs().await.context("the jobs' state could not be read")?;
         let mut states: HashMap<_, _> = states.into_iter().map(|state| (state.key.clone(), state)).collect();
-        let last_runs = self.parts.reader.last_job_runs().await.context("the jobs' last runs")?;
+        let last_runs = self.parts.reader.last_job_runs().await.context("the jobs' last runs could not be read")?;
         let mut before = std::mem::take(&mut self.entries);
         for spec in specs {
             let key = spec.info.key.clone();
@@ -190,8 +190,8 @@ impl JobRunner {
             DueAction::Skip { through, missed } => {
                 entry.state.handled_through = through;
                 entry.last_run += 1;
-                let message = format!("{} due instant(s) had passed and were left out", missed_text(missed));
-                tracing::warn!(job = %key, missed, "due instants of a job had passed and are left out");
+                let message = format!("{} due time(s) had passed and were skipped", missed_text(missed));
+                tracing::warn!(job = %key, missed, "due times of a job had passed and are skipped");
                 self.pending.job_runs.push(JobRun {
                     key: key.clone(),
                     run: entry.last_run,
@@ -274,7 +274,7 @@ impl JobRunner {
     async fn commit(&mut self) -> anyhow::Result<()> {
         if !self.pending.is_empty() {
             let pending = std::mem::take(&mut self.pending);
-            self.parts.writer.commit(pending).await.context("recording the jobs' runs")?;
+            self.parts.writer.commit(pending).await.context("the jobs' runs could not be recorded")?;
         }
         for start in std::mem::take(&mut self.starts) {
             self.start_run(start);
@@ -337,7 +337,7 @@ impl JobRunner {
             }
         }
         if missed > 0 {
-            message = format!("{message} (stands for {} missed before it)", missed_text(missed));
+            message = format!("{message} (also for {} missed before it)", missed_text(missed));
         }
         self.pending.job_runs.push(JobRun {
             finished_at: Some(now),

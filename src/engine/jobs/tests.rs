@@ -27,7 +27,7 @@ type Work = Arc<dyn Fn(usize) -> BoxFuture<anyhow::Result<String>> + Send + Sync
 #[derive(Clone)]
 struct RecordingJob {
     due: Arc<StdMutex<Vec<UtcMicros>>>,
-    /// What each run was told that the last one failed with.
+    /// The last failure that each run was given.
     failures: Arc<StdMutex<Vec<Option<String>>>>,
     work: Work,
 }
@@ -189,7 +189,7 @@ async fn eight_hours_of_a_suspended_host_are_one_catch_up() {
     bench.clock.step_to(bench.clock.now() + 8 * HOUR);
     bench.settle(&mut keeper).await;
     assert_eq!(job.due(), ["2026-11-22T16:00:00Z"]);
-    assert_eq!(bench.outcomes().await[0].2, "fine (stands for 7 missed before it)");
+    assert_eq!(bench.outcomes().await[0].2, "fine (also for 7 missed before it)");
     bench.advance(&mut keeper, HOUR).await;
     assert_eq!(job.due().len(), 2, "and on as usual");
 }
@@ -208,14 +208,14 @@ async fn a_job_that_leaves_out_what_has_passed_says_so() {
     assert_eq!(outcomes.len(), 1);
     assert_eq!(
         (outcomes[0].0, &*outcomes[0].2),
-        (Some(JobOutcome::Skipped), "8 due instant(s) had passed and were left out")
+        (Some(JobOutcome::Skipped), "8 due time(s) had passed and were skipped")
     );
     bench.advance(&mut keeper, HOUR / 2).await;
     assert_eq!(job.due(), ["2026-11-22T17:00:00Z"], "in time it runs");
 }
 
 #[tokio::test]
-async fn a_job_never_runs_beside_itself_and_what_came_due_meanwhile_is_caught_up() {
+async fn a_job_never_runs_twice_at_once_and_missed_due_times_are_caught_up() {
     let release = Arc::new(Notify::new());
     let (waits, at_once, most) = (release.clone(), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let seen = most.clone();
@@ -246,7 +246,7 @@ async fn a_job_never_runs_beside_itself_and_what_came_due_meanwhile_is_caught_up
     assert_eq!(seen.load(Ordering::SeqCst), 1);
 }
 
-/// What a person's wish to run a job now is answered.
+/// The answer to a person's request to run a job now.
 async fn request_run(keeper: &mut JobRunner, key: JobKey) -> Result<u64, RunJobError> {
     let (reply, answer) = oneshot::channel();
     keeper.request_run(RunJobRequest { key, actor: "ops".into(), reply });
@@ -255,7 +255,7 @@ async fn request_run(keeper: &mut JobRunner, key: JobKey) -> Result<u64, RunJobE
 }
 
 #[tokio::test]
-async fn a_person_may_run_a_job_at_any_time_and_its_calendar_stays() {
+async fn a_person_may_run_a_job_at_any_time_without_changing_its_schedule() {
     let job = RecordingJob::fine();
     let bench = Bench::with(spec("0 * * * *", CatchUp::Once, Some("acme"), &job)).await;
     let mut keeper = bench.keeper().await;
@@ -275,7 +275,7 @@ async fn a_person_may_run_a_job_at_any_time_and_its_calendar_stays() {
 }
 
 #[tokio::test]
-async fn a_failure_and_a_panic_are_recorded_told_and_shown_until_it_goes_well() {
+async fn failures_and_panics_are_recorded_and_reported_until_a_success() {
     let job = RecordingJob::new(|run| {
         Box::pin(async move {
             match run {
@@ -317,7 +317,7 @@ async fn a_failure_and_a_panic_are_recorded_told_and_shown_until_it_goes_well() 
 }
 
 #[tokio::test]
-async fn a_failure_that_stays_is_told_again_each_night() {
+async fn a_lasting_failure_is_reported_each_night() {
     let job = RecordingJob::new(|_| Box::pin(async { anyhow::bail!("no folder") }));
     let bench = Bench::with(spec("30 2 * * *", CatchUp::Once, Some("acme"), &job)).await;
     let mut keeper = bench.keeper().await;
@@ -422,7 +422,7 @@ async fn a_changed_calendar_starts_afresh() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_task_wakes_by_itself_runs_what_is_asked_for_and_stops_when_told() {
+async fn the_task_wakes_by_itself_runs_requested_jobs_and_stops_on_request() {
     let ran = Arc::new(Notify::new());
     let told = ran.clone();
     let job = RecordingJob::new(move |_| {
@@ -500,7 +500,7 @@ async fn retention_lets_go_of_everything_that_has_served_its_time() {
             job_runs: 30 * 24 * HOUR,
         },
     };
-    assert_eq!(retention.run(now, None).await.expect("lets go"), "let go of 2 answers, 700 events");
+    assert_eq!(retention.run(now, None).await.expect("lets go"), "deleted 2 answers, 700 events");
     assert_eq!(retention.run(now, None).await.expect("lets go"), "nothing had served its time");
     assert_eq!(bench.told("acme").await.len(), 1);
 }

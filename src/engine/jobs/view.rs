@@ -9,47 +9,47 @@ use crate::domain::jobs::job::{CatchUp, JobOutcome};
 use crate::domain::time::UtcMicros;
 use crate::store::JobRun;
 
-/// A job with its last and next run.
+/// A scheduled job with its last and next run.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = Job)]
 pub struct JobView {
-    /// Its id.
+    /// The id of the job.
     pub id: JobId,
-    /// Whose; null for the daemon's own.
+    /// The id of the tenant; null for a job of the daemon.
     pub tenant: Option<TenantId>,
-    /// What kind it is.
+    /// The kind of job.
     pub kind: String,
-    /// Its cron text.
+    /// The cron expression.
     pub cron: String,
-    /// The IANA zone that the cron text is in.
+    /// The IANA time zone of the cron expression.
     pub zone: String,
-    /// `once` or `skip`.
+    /// What happens to missed runs: `once` (run once for all of them) or `skip`.
     pub catch_up: String,
-    /// When it is next due.
+    /// When the next run is due; null if none is.
     pub next_due_at: Option<UtcMicros>,
-    /// Its last run, or the one under way.
+    /// The last run, or the one in progress; null if the job has never run.
     pub last: Option<RunView>,
 }
 
-/// One run.
+/// A run of a job.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = JobRun)]
 pub struct RunView {
-    /// Its number.
+    /// The number of the run.
     pub run: u64,
-    /// The instant that it was due at.
+    /// When the run was due.
     pub due_at: UtcMicros,
-    /// The how-manieth try.
+    /// The number of the attempt, from 1.
     pub attempt: u32,
-    /// Who asked for it; null for the calendar.
+    /// Who requested the run; null if it was scheduled.
     pub asked_by: Option<String>,
-    /// When it began.
+    /// When the run started.
     pub started_at: UtcMicros,
-    /// When it ended; null while it runs.
+    /// When the run ended; null while it is in progress.
     pub finished_at: Option<UtcMicros>,
-    /// `running`, `done`, `failed`, `panicked`, `timed_out`, `cut_off` or `skipped`.
+    /// The status: `running`, `done`, `failed`, `panicked`, `timed_out`, `cut_off` or `skipped`.
     pub outcome: String,
-    /// What came of it.
+    /// The result or the error in words; null if there is none.
     pub message: Option<String>,
 }
 

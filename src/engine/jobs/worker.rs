@@ -52,15 +52,15 @@ pub async fn run(parts: JobParts, soft: CancellationToken) -> anyhow::Result<()>
             break Err(error);
         }
     };
-    scheduler.shutdown().await.context("the scheduler's stop")?;
+    scheduler.shutdown().await.context("the scheduler could not be stopped")?;
     ended
 }
 
 async fn scheduler(wake: &Arc<Notify>) -> anyhow::Result<JobScheduler> {
-    let scheduler = JobScheduler::new().await.context("the scheduler")?;
+    let scheduler = JobScheduler::new().await.context("the scheduler failed")?;
     let bell = wake.clone();
-    let tick = Tick::new(EVERY_SECOND, move |_, _| bell.notify_one()).context("the scheduler's tick")?;
-    scheduler.add(tick).await.context("the scheduler's tick")?;
-    scheduler.start().await.context("the scheduler")?;
+    let tick = Tick::new(EVERY_SECOND, move |_, _| bell.notify_one()).context("the scheduler's timer failed")?;
+    scheduler.add(tick).await.context("the scheduler's timer failed")?;
+    scheduler.start().await.context("the scheduler failed")?;
     Ok(scheduler)
 }

@@ -97,7 +97,7 @@ impl Keeper {
         else {
             return Ok(());
         };
-        self.report_clock_change(pass, offset_us, "after changes left that are still open");
+        self.report_clock_change(pass, offset_us, "after changes were sent that are still open");
         for (id, by_us) in offsets {
             self.shift_transition(pass, id, |transition| Transition {
                 status: transition.status.clone().adjusted_for_clock_change(by_us),
@@ -140,7 +140,7 @@ impl Keeper {
     fn report_clock_change(&self, pass: &mut Pass, offset_us: i64, since: &'static str) {
         let by_ms = offset_us / 1000;
         tracing::warn!(tenant = %self.link.tenant, by_ms, now = %pass.now,
-            "the wall clock was set {} {since}; what waits goes on waiting as long as it would have",
+            "the wall clock was set {} {since}; waiting times do not change",
             if offset_us < 0 { "back" } else { "forward" });
         self.audit_tenant(pass, "clock.set", json!({"by_ms": by_ms, "since": since}));
     }
@@ -169,7 +169,7 @@ impl Keeper {
         }
         let now = self.link.clock.now();
         tracing::warn!(tenant = %self.link.tenant, slept_ms = sleep.as_millis(), %now,
-            "the host slept; automation waits for fresh sight, and what was under way is read back");
+            "the host slept; automation waits for fresh observations, and changes in progress are read back");
         (self.observing_since, self.started_at, self.plans_read_at) = (now, now, UtcMicros::EPOCH);
     }
 

@@ -61,7 +61,7 @@ async fn an_estimate_is_settled_after_a_crash_as_without_one() {
 }
 
 #[tokio::test]
-async fn a_disproved_estimate_is_taken_back_after_a_crash_as_without_one() {
+async fn a_disproved_estimate_is_removed_after_a_crash_as_without_one() {
     let mut outcomes = Vec::new();
     for crashes in [false, true] {
         let mut harness = KeeperHarness::with_agents(&["u_1"]).await;
@@ -107,7 +107,18 @@ async fn what_a_person_set_is_known_as_such_until_the_agent_leaves_it_also_after
 }
 
 #[tokio::test]
-async fn a_doubt_after_a_crash_is_judged_by_what_the_agent_was_in_before_the_send() {
+async fn a_doubted_row_next_to_an_accepted_change_is_no_interval_if_it_is_the_previous_one() {
+    let mut harness = KeeperHarness::with_agents(&["u_1"]).await;
+    harness.observe(99, &[("u_1", Ready, 50)]).await;
+    harness.advance_to_second(107);
+    harness.request_accepted_change("u_1", Paused).await;
+    harness.observe(110, &[("u_1", Ready, 50)]).await;
+    harness.observe(130, &[("u_1", Paused, 120)]).await;
+    assert_eq!(history_states(&harness.history("u_1").await), [(Ready, 50_000_000), (Paused, 120_000_000)]);
+}
+
+#[tokio::test]
+async fn a_doubt_after_a_crash_is_judged_by_the_state_before_the_send() {
     let mut harness = KeeperHarness::with_agents(&["u_1"]).await;
     harness.observe(50, &[("u_1", NotReady, 0)]).await;
     harness.advance_to_second(100);
@@ -309,7 +320,7 @@ const CLOCK_CHANGES_US: [i64; 8] =
     [5_170_000, -5_170_000, 60_000_000, -60_000_000, HOUR_US, -HOUR_US, 24 * HOUR_US, -24 * HOUR_US];
 
 #[tokio::test]
-async fn a_stay_is_one_row_and_as_long_as_before_when_the_clock_is_set() {
+async fn an_interval_keeps_one_row_and_its_length_when_the_clock_is_set() {
     for (by_us, seen) in CLOCK_CHANGES_US.into_iter().flat_map(|by_us| [(by_us, true), (by_us, false)]) {
         let mut harness = KeeperHarness::with_agents(&["u_1"]).await;
         harness.observe(50, &[("u_1", Paused, 0)]).await;
@@ -340,7 +351,7 @@ async fn a_stay_is_one_row_and_as_long_as_before_when_the_clock_is_set() {
 
 /// What is seen wins within three snapshots, whatever the clock was set to.
 #[tokio::test]
-async fn an_accepted_change_that_waits_when_the_clock_is_set_holds_no_later_sight_back() {
+async fn an_accepted_change_does_not_block_later_observations_when_the_clock_is_set() {
     use AgentState::{NotReady, OnContact, Paused, Ready};
     for by_us in CLOCK_CHANGES_US {
         for crashes in [false, true] {
@@ -389,12 +400,12 @@ async fn an_accepted_change_that_never_comes_is_disproved_whatever_the_clock_is_
 }
 
 #[tokio::test]
-async fn the_platform_s_clock_that_was_set_before_a_start_moves_no_stay() {
+async fn setting_the_platforms_clock_before_a_start_moves_no_interval() {
     // Calls of this start of the host reach back no further.
     for by_us in CLOCK_CHANGES_US.into_iter().filter(|by_us| by_us.abs() <= HOUR_US) {
         let mut harness = KeeperHarness::with_agents(&["u_1", "u_2", "u_3"]).await;
         harness.observe(50, &[("u_1", Paused, 0), ("u_2", Paused, 0), ("u_3", NotReady, 0)]).await;
-        // A call by which our own clock can be told.
+        // A call that shows whether our own clock was set.
         harness.request_accepted_change("u_3", Paused).await;
         harness.observe(5095, &[("u_1", NotReady, 5090), ("u_2", NotReady, 5091), ("u_3", Paused, 50)]).await;
         harness.receive_feed(5100, &[("u_2", Ready, 0)]).await;
@@ -488,7 +499,7 @@ async fn what_automation_remembers_moves_with_the_clock_that_was_set_while_no_da
 }
 
 #[tokio::test]
-async fn a_change_that_is_accepted_before_the_first_sight_after_a_setting_is_no_riddle() {
+async fn a_change_accepted_before_the_first_observation_after_a_clock_change_is_understood() {
     for (by_us, crashes) in CLOCK_CHANGES_US.into_iter().flat_map(|by_us| [(by_us, false), (by_us, true)]) {
         let mut harness = KeeperHarness::with_agents(&["u_1"]).await;
         harness.observe(50, &[("u_1", Paused, 0)]).await;

@@ -108,12 +108,17 @@ struct PollResult {
 impl FigureReader {
     /// Loads the stored figures. The first read keeps an interval from the last one of the previous process.
     async fn load(link: Arc<Link>, settings: FigureSettings) -> anyhow::Result<Self> {
-        let stored = load_last_figures(&link.reader, &link.tenant, &settings).await.context("the last figures")?;
+        let stored = load_last_figures(&link.reader, &link.tenant, &settings)
+            .await
+            .context("the last figures could not be read")?;
         // A restarted worker loses nothing: all published figures were stored before.
         link.figures.send_replace(Arc::new(stored));
         let (now, monotonic) = (link.clock.now(), link.clock.monotonic());
-        let calls =
-            link.reader.recent_calls(&link.tenant, now - settings.interval * 2).await.context("the last reads")?;
+        let calls = link
+            .reader
+            .recent_calls(&link.tenant, now - settings.interval * 2)
+            .await
+            .context("the last reads of figures could not be read")?;
         // A recent call without an answer may have reached the platform at any time until now.
         let lately = now - settings.interval * 2;
         let of_figures = |kind: &str| CallKind::FIGURES.iter().any(|known| known.name() == kind);
@@ -339,7 +344,7 @@ impl FigureReader {
     fn log_diagnostics(&mut self, diagnostics: Vec<FigureDiagnostic>) {
         if diagnostics != self.diagnostics {
             for diagnostic in &diagnostics {
-                tracing::warn!(tenant = %self.link.tenant, ?diagnostic, "a row of figures is odd");
+                tracing::warn!(tenant = %self.link.tenant, ?diagnostic, "a row of figures is not valid");
             }
             self.diagnostics = diagnostics;
         }

@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_viewer_of_a_skill_sees_the_agents_who_have_it_by_its_id_or_name() {
+    fn a_viewer_of_a_skill_sees_its_agents_by_id_or_name() {
         let voice = Skill { id: "4711".into(), name: Some("Voice".into()), floor: None };
         let ann = AgentMembership {
             skills: Arc::from([Arc::new(voice), Arc::new(Skill::unnamed("12".into()))]),
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_viewer_sees_the_teams_and_queues_it_asked_for_and_who_leaves_them() {
+    fn a_viewer_sees_the_requested_teams_and_queues_and_agents_that_leave_them() {
         let all = ViewerFilter::default();
         let billing = ViewerFilter { teams: vec!["Billing".into(), "Sales".into()], ..ViewerFilter::default() };
         let voice = ViewerFilter { skills: vec!["Voice".into()], ..ViewerFilter::default() };
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_viewer_who_is_bound_to_teams_sees_no_other_whatever_it_asks_for() {
+    fn a_viewer_restricted_to_teams_sees_no_others() {
         let bound = BTreeMap::from([(TenantId::from("acme"), BTreeSet::from([TeamName::from("Billing")]))]);
         let wide = ViewerFilter { permitted_teams: bound.clone(), ..ViewerFilter::default() };
         let asks = ViewerFilter { teams: vec!["Care".into()], permitted_teams: bound, ..ViewerFilter::default() };
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn who_stays_in_place_was_nowhere_before() {
+    fn an_agent_without_a_change_of_team_has_no_previous_team() {
         let here = membership("Billing", Some("Voice"));
         assert_eq!(MessageSubject::moved(here.clone(), here.clone()), MessageSubject::agent(here));
     }

@@ -64,13 +64,13 @@ pub struct Live(pub(super) Arc<Shared>);
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ViewerRejection {
     /// The maximum number of viewers is connected.
-    #[error("{0} viewers are there, and no more are allowed ([server] viewers); try again in a few seconds")]
+    #[error("{0} viewers are connected, which is the limit ([server] viewers); try again in a few seconds")]
     Full(usize),
     /// The daemon is stopping.
-    #[error("the daemon stops; try again in a few seconds")]
+    #[error("the daemon is stopping; try again in a few seconds")]
     Stopping,
     /// One of the tenants no longer exists.
-    #[error("the tenant is not there any more")]
+    #[error("the tenant is no longer in the configuration")]
     TenantGone,
 }
 

@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_goes_on_from_any_place_in_pieces_of_a_size() {
+    fn a_reader_continues_from_any_position_in_chunks() {
         let mut ring = Ring::with_limits(100, 10_000);
         for id in [Some(7), None, Some(9), None, None] {
             ring.push(message(id), MessageSubject::All);
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_knows_an_id_goes_on_behind_it() {
+    fn a_reader_with_an_id_continues_after_it() {
         let mut ring = Ring::with_limits(100, 10_000);
         for id in [Some(7), None, Some(9), None] {
             ring.push(message(id), MessageSubject::All);
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_are_forgotten_and_who_stood_there_has_fallen_off() {
+    fn the_oldest_entries_are_dropped_and_their_readers_fall_behind() {
         let mut ring = Ring::with_limits(3, 10_000);
         for id in 1..=5 {
             ring.push(message(Some(id)), MessageSubject::All);
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_while_something_goes_untold_is_sent_to_the_store_and_not_away() {
+    fn a_reader_after_unpublished_changes_is_sent_to_the_store() {
         let mut ring = Ring::default();
         ring.push(message(Some(1)), MessageSubject::All);
         let place = ring.position_after_id(1).expect("here");

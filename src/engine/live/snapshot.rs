@@ -81,7 +81,7 @@ impl Snapshot {
         let before = self.text.len();
         if let Err(error) = serde_json::to_writer(&mut self.text, piece) {
             // These are our own types and all their map keys are strings.
-            tracing::error!(%error, "defect: a piece of the picture cannot be encoded");
+            tracing::error!(%error, "defect: a part of the live view cannot be encoded");
             self.text.truncate(before);
             return;
         }
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_viewer_gets_the_agents_it_asked_for_and_an_empty_picture_is_one_part() {
+    fn a_viewer_gets_the_requested_agents_and_an_empty_snapshot_is_one_part() {
         let at = |narrow: ViewerFilter| narrow.for_tenant(&"acme".into());
         let care = at(ViewerFilter { teams: vec!["Care".into()], ..ViewerFilter::default() });
         let parts = read_parts(&snapshot(1000), &care);

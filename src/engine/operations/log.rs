@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn lost_lines_are_counted_and_told_once_when_the_log_can_be_written_again() {
+    fn lost_lines_are_counted_and_reported_once_when_the_log_recovers() {
         let (disk, clock, mut log) = bench();
         disk.make_room(8);
         log.write_all(b"one\n").expect("never fails");
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_fails_again_tells_of_the_new_outage_alone() {
+    fn a_log_that_fails_again_reports_only_the_new_outage() {
         let (disk, clock, mut log) = bench();
         log.write_all(b"one\n").expect("never fails");
         disk.make_room(1000);

@@ -16,20 +16,20 @@ use crate::domain::time::UtcMicros;
 /// The most parts kept. More can only be a defect, and are ignored.
 const MAX_PARTS: usize = 10_000;
 
-/// One part of the daemon, or of what it depends on.
+/// A part of the daemon, or something that it depends on.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Part {
-    /// `store`, `tenant acme: picture`, `task tenant acme: keeper`, …
+    /// The name of the part, such as `store`, `tenant acme: picture` or `task tenant acme: keeper`.
     pub name: String,
-    /// Whether it is ready.
+    /// Whether the part is ready.
     pub ready: bool,
-    /// Whether the daemon as a whole is not ready without it.
+    /// Whether the daemon as a whole is not ready without the part.
     pub own: bool,
-    /// Whether it stays as it is until a person does something about it.
+    /// Whether the part stays as it is until a person acts.
     pub needs_person: bool,
-    /// Since when it is so.
+    /// Since when the part has been ready or not ready.
     pub since: UtcMicros,
-    /// Why it is not ready, and what to do; empty when it is.
+    /// Why the part is not ready and what to do; empty if it is ready.
     pub detail: String,
 }
 
@@ -52,15 +52,15 @@ struct PartState {
     detail: String,
 }
 
-/// All parts at one instant.
+/// The readiness of the daemon.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 #[schema(as = Readiness)]
 pub struct Report {
-    /// Every own part is ready.
+    /// Whether all parts that the daemon needs are ready.
     pub ready: bool,
-    /// `ready`, `degraded` or `not_ready`.
+    /// The status: `ready`, `degraded` or `not_ready`.
     pub status: &'static str,
-    /// The parts by name, those that are not ready first.
+    /// The parts by name. Parts that are not ready come first.
     pub parts: Vec<Part>,
 }
 

@@ -54,11 +54,11 @@ async fn wait_to_fold(clock: &SharedClock) {
 fn describe_failure(failure: &StoreFailure, store_name: &str) -> Option<String> {
     let (error, meanwhile) = match (&failure.commit, &failure.checkpoint) {
         (Some(error), _) => (error, "nothing is changed until then, and what is stored can be read"),
-        (None, Some(error)) => (error, "changes are kept in the log beside it, which grows until then"),
+        (None, Some(error)) => (error, "changes are kept in the log next to it, which grows until then"),
         (None, None) => return None,
     };
     let problem = match error {
-        CommitError::Full => format!("no space is left for {store_name}: free some"),
+        CommitError::Full => format!("no space is left for {store_name}: free some space"),
         CommitError::ReadOnly => format!("{store_name} has become read-only: make it writable"),
         CommitError::Broken(cause) | CommitError::Unknown(cause) | CommitError::Refused(cause) => {
             format!("{store_name} cannot be written ({cause}): see to the disk or the server that it lies on")

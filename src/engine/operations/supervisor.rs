@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn pauses_grow_while_a_task_keeps_failing_and_start_anew_once_it_has_run_well() {
+    fn pauses_grow_while_a_task_fails_and_are_reset_after_it_has_run_well() {
         let soon = Duration::from_secs(1);
         let pauses = |failures| next_start(failures, soon).1;
         assert_eq!([0, 1, 2, 10].map(pauses), [250, 500, 1000, 15_000].map(Duration::from_millis));
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_task_that_lasts_is_told_when_the_others_have_ended() {
+    async fn a_lasting_task_is_stopped_after_the_others() {
         let (soft, readiness) = parts();
         let mut supervisor = Supervisor::new(soft.clone(), readiness);
         let order = Arc::new(std::sync::Mutex::new(Vec::new()));

@@ -27,52 +27,52 @@ use crate::store::{PAGE_LIMIT, ReadError, Reader, StoredEntry, StoredTransition}
 /// The most audit entries that one request reads when the caller sees only some teams.
 const MAX_ENTRIES_SCANNED: u32 = PAGE_LIMIT;
 
-/// A change that waits for a person.
+/// A change of a rule that waits for approval.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ApprovalView {
-    /// The transition.
+    /// The id of the transition.
     pub transition: TransitionId,
-    /// For whom.
+    /// The id of the agent.
     pub agent: AgentId,
-    /// The name; personal.
+    /// The name of the agent, which is personal data; null if unknown.
     #[schema(value_type = Option<String>)]
     pub name: Option<Arc<str>>,
-    /// The team.
+    /// The team of the agent; null if unknown.
     pub team: Option<TeamName>,
-    /// The state now, by the newest row of history.
+    /// The current state, according to the latest row of history; null if unknown.
     pub state: Option<AgentState>,
-    /// The state when the rule asked.
+    /// The state when the rule requested the change; null if unknown.
     pub before: Option<AgentState>,
-    /// The wanted state.
+    /// The requested state.
     pub to: AgentState,
-    /// With this reason.
+    /// The requested reason code.
     pub reason: ReasonCode,
-    /// The rule that wants it.
+    /// The id of the rule.
     pub rule: RuleId,
-    /// In this version.
+    /// The version of the rule.
     #[schema(value_type = String)]
     pub rule_version: Arc<str>,
-    /// What the rule found, in a line.
+    /// The facts behind the change, in words.
     pub because: String,
-    /// The rule's class: `mandatory_break`, `schedule` or `housekeeping`.
+    /// The priority class of the rule: `mandatory_break`, `schedule` or `housekeeping`.
     #[schema(value_type = String)]
     pub priority: Priority,
-    /// When the rule asked.
+    /// When the rule requested the change.
     pub asked_at: UtcMicros,
-    /// It ends then by itself.
+    /// When the change expires if nobody decides.
     pub expires_at: UtcMicros,
 }
 
-/// What became of a decision.
+/// The result of a decision.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct DecisionResult {
-    /// The transition.
+    /// The id of the transition.
     pub transition: TransitionId,
-    /// For whom.
+    /// The id of the agent.
     pub agent: AgentId,
-    /// Where it stands, after policy was asked again.
+    /// The status of the transition, after policy was checked again.
     pub status: String,
-    /// What holds it or ended it, in words.
+    /// What holds or ended the transition, in words; null if nothing does.
     pub error: Option<String>,
 }
 
@@ -87,35 +87,35 @@ impl From<&Transition> for DecisionResult {
     }
 }
 
-/// What a person has decided, as the audit chain has it.
+/// A person's decision about a change of a rule, as recorded in the audit chain.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct DecisionView {
-    /// The number of its entry in the chain.
+    /// The number of the entry in the audit chain.
     pub seq: u64,
-    /// When.
+    /// When the decision was made.
     pub at: UtcMicros,
     /// Who decided.
     pub by: String,
-    /// Whether it was let go; else it was denied.
+    /// Whether the change was approved; otherwise it was denied.
     pub approved: bool,
-    /// The person's words; null where there are none, or they were erased.
+    /// The person's note; null if there is none or it was erased.
     pub note: Option<String>,
-    /// The transition.
+    /// The id of the transition; null if unknown.
     pub transition: Option<TransitionId>,
-    /// For whom; null where the agent was erased.
+    /// The id of the agent; null if the agent was erased.
     pub agent: Option<AgentId>,
-    /// The name; personal.
+    /// The name of the agent, which is personal data; null if unknown.
     #[schema(value_type = Option<String>)]
     pub name: Option<Arc<str>>,
-    /// The team.
+    /// The team of the agent; null if unknown.
     pub team: Option<TeamName>,
-    /// The rule that asked.
+    /// The id of the rule; null if unknown.
     pub rule: Option<RuleId>,
-    /// What the rule found, in a line; null where the transition is not kept any more.
+    /// The facts behind the change, in words; null if retention has deleted the transition.
     pub because: Option<String>,
-    /// The state that the rule wanted.
+    /// The requested state; null if unknown.
     pub to: Option<String>,
-    /// Where the change stands now; null where the transition is not kept any more.
+    /// The current status of the transition; null if retention has deleted it.
     pub status: Option<String>,
 }
 

@@ -71,16 +71,14 @@ pub struct EditResult {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum RuleEditError {
     /// There is no such rule.
-    #[error(
-        "there is no rule {0}; `shiftkeeper rules list`, the page Rules and GET /api/v1/rules have those that there are"
-    )]
+    #[error("there is no rule {0}; `shiftkeeper rules list`, the page Rules and GET /api/v1/rules list the rules")]
     NoRule(RuleId),
     /// The rule is only in the configuration.
-    #[error("{0} is a rule of the configuration and not in the store: disable it, or take it out of the configuration")]
+    #[error("{0} is a rule of the configuration and not in the store: disable it, or remove it from the configuration")]
     NotStored(RuleId),
     /// Somebody else has changed the rule meanwhile.
     #[error(
-        "the rule {rule} has changed meanwhile: it is at version {version}; read it again and put the change on top of that"
+        "the rule {rule} was changed in the meantime and is now at version {version}: read it again and repeat the change"
     )]
     Changed {
         /// The rule.
@@ -89,10 +87,10 @@ pub enum RuleEditError {
         version: u64,
     },
     /// The text is invalid.
-    #[error("the rule is not taken; {}", diagnostics_text(.0))]
+    #[error("the rule is not valid; {}", diagnostics_text(.0))]
     Invalid(Vec<LineDiagnostic>),
     /// The tenant has the maximum number of rules.
-    #[error("a tenant has {MAX_STORED_RULES} rules in the store at most: remove one first")]
+    #[error("the store already has {MAX_STORED_RULES} rules of the tenant, which is the limit: remove one first")]
     TooMany,
 }
 

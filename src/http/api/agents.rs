@@ -31,61 +31,62 @@ const DEFAULT_PAGE_SIZE: usize = 100;
 /// The maximum number of values per filter.
 const MAX_FILTER_VALUES: usize = 100;
 
-/// The query, as the document describes it; [`AgentListQuery`] reads it, since some may come more than once.
+/// The query as documented; [`AgentListQuery`] reads it, because some parameters may be repeated.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "it describes what `AgentListQuery` reads")]
 pub(in crate::http) struct AgentListParams {
-    /// Whose agents.
+    /// The id of the tenant.
     tenant: String,
-    /// Of this team; more than once for several, empty for agents without one.
+    /// Only agents of this team; repeat it for several teams. An empty value selects agents without a team.
     team: Option<Vec<String>>,
-    /// In this state; more than once for several.
+    /// Only agents in this state; repeat it for several states.
     state: Option<Vec<String>>,
-    /// Whom the platform shows with this queue, or who has this skill; more than once for several.
+    /// Only agents with this skill (by id or name), or with whom the platform shows this queue; repeat it for several.
     skill: Option<Vec<String>>,
-    /// `in`, `out`, `neutral`, `unscheduled` or `unknown`; more than once for several.
+    /// Only agents with this verdict: `in`, `out`, `neutral`, `unscheduled` or `unknown`; repeat it for several.
     verdict: Option<Vec<String>>,
-    /// A part of the id, the name or the team, in any case.
+    /// Only agents whose id, name or team contains this text, ignoring case.
     search: Option<String>,
-    /// `name`, `id`, `team`, `state`, `in_state` (longest first) or `worst` (out of adherence longest first); `-` before it turns it
-    /// round.
+    /// The order: `name`, `id`, `team`, `state`, `in_state` (longest time in the state first) or `worst` (longest time
+    /// out of adherence first). A leading `-` reverses it.
     sort: Option<String>,
-    /// How many; 100 without it, at most 2000.
+    /// The maximum number of agents to return, 1 to 2000; 100 by default.
     limit: Option<u32>,
-    /// The `next` of the page before.
+    /// The `next` of the previous page; omit it for the first page.
     cursor: Option<String>,
 }
 
-/// Agents.
+/// A page of agents.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct AgentPage {
-    /// A page of them, sorted.
+    /// The agents, in the requested order.
     agents: Vec<AgentSummary>,
-    /// The `to_cursor` of the next page; null on the last.
+    /// The `cursor` of the next page; null on the last page.
     next: Option<String>,
-    /// How many the filters leave.
+    /// The number of agents that match the filters.
     matching: usize,
-    /// How many there are within reach.
+    /// The number of agents that the caller can access.
     total: usize,
-    /// When it was so.
+    /// The time of the list.
     at: UtcMicros,
-    /// How fresh the oldest part of what the platform showed is; null until all was shown.
+    /// When the oldest part of the live view was observed; null until every part has been observed.
     seen_at: Option<UtcMicros>,
-    /// How old that is, in milliseconds.
+    /// How long ago that was, in milliseconds; null until every part has been observed.
     age_ms: Option<u64>,
 }
 
-/// Agents as they stand
+/// List agents
 ///
-/// Narrowed and sorted; the picture is a second old at most, and `observed_at` says how fresh what it rests on is.
+/// Returns agents with their current state, filtered and sorted. The list is at most one second old, and `seen_at` says
+/// how old the observations in it are.
 #[utoipa::path(
     get,
     path = "/api/v1/agents",
     tag = "agents",
     operation_id = "list_agents",
     params(AgentListParams),
-    responses((status = 200, description = "a page", body = AgentPage))
+    responses((status = 200, description = "A page of agents.", body = AgentPage))
 )]
 pub(in crate::http) async fn list(
     State(state): State<ApiState>,
@@ -198,7 +199,7 @@ impl AgentListQuery {
                 "cursor" => cursor = Some(value),
                 _ => {
                     let known = "tenant, team, state, skill, verdict, search, sort, limit and cursor";
-                    return Err(Problem::bad_request(format!("{key}: there is {known}")));
+                    return Err(Problem::bad_request(format!("{key}: unknown parameter; known are {known}")));
                 }
             }
         }
@@ -237,7 +238,8 @@ impl AgentListQuery {
         for name in self.states.iter().filter(|name| !known.contains(&name.as_str()) && !is_in_use(name)) {
             if let Some(near) = closest_name(name, known) {
                 let known = known.join(", ");
-                let detail = format!("state: {name:?} is none of {known}, and nobody is in it; did you mean {near}?");
+                let detail =
+                    format!("state: {name:?} is not one of {known}, and no agent is in it; did you mean {near}?");
                 return Err(Problem::bad_request(detail));
             }
         }
@@ -325,33 +327,33 @@ fn parse_limit(value: &str) -> Result<usize, Problem> {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct TenantQuery {
-    /// Whose agent.
+    /// The id of the tenant.
     pub(super) tenant: TenantId,
 }
 
-/// One agent.
+/// An agent.
 #[derive(Serialize, ToSchema)]
 #[schema(as = AgentOfTenant)]
 pub(in crate::http) struct AgentResponse {
-    /// Whose.
+    /// The id of the tenant.
     tenant: TenantId,
-    /// When it was so.
+    /// The time of the response.
     at: UtcMicros,
     #[serde(flatten)]
     agent: AgentSummary,
 }
 
-/// Who an agent is.
+/// Identifies an agent.
 #[derive(Serialize, ToSchema)]
 #[schema(as = AgentName)]
 pub(in crate::http) struct AgentName {
-    /// The id on the platform.
+    /// The agent's id on the platform.
     id: AgentId,
-    /// The name, where one is known.
+    /// The name of the agent; null if unknown.
     name: Option<String>,
-    /// The team, where it is known.
+    /// The team of the agent; null if unknown.
     team: Option<TeamName>,
-    /// The IANA zone, where it is known.
+    /// The IANA time zone of the agent; null if unknown.
     zone: Option<String>,
 }
 
@@ -362,17 +364,17 @@ impl From<AgentSummary> for AgentName {
     }
 }
 
-/// Show one agent
+/// Retrieve an agent
 ///
-/// State, reason and time in it, what is planned and what comes next, the verdict and since when, the age of what is known, and
-/// the change that is under way.
+/// Returns the agent's state with its reason code and duration, the current and the next planned activity, the
+/// adherence verdict, the age of the observation, and the open state change.
 #[utoipa::path(
     get,
     path = "/api/v1/agents/{id}",
     tag = "agents",
     operation_id = "show_agent",
-    params(("id" = AgentId, Path, description = "The agent."), TenantQuery),
-    responses((status = 200, description = "the agent", body = AgentResponse))
+    params(("id" = AgentId, Path, description = "The id of the agent."), TenantQuery),
+    responses((status = 200, description = "The agent.", body = AgentResponse))
 )]
 pub(in crate::http) async fn show(
     State(state): State<ApiState>,

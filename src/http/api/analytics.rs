@@ -42,36 +42,36 @@ const MAX_PAGE_SIZE: u32 = 100;
 /// The name of a query that was given none.
 const DEFAULT_NAME: &str = "ad hoc";
 
-/// A query that the configuration names.
+/// A query defined in the configuration.
 #[derive(Serialize, Deserialize, ToSchema)]
 pub(in crate::http) struct AnalyticsQueryResponse {
-    /// Its id.
+    /// The id of the query.
     pub(in crate::http) id: AnalyticsQueryId,
-    /// What a run of now would ask for.
+    /// What a run started now would request.
     pub(in crate::http) request: RunRequest,
-    /// The job of the calendar that asks it; null where only people do.
+    /// The scheduled job that runs the query; null if the query has no schedule.
     pub(in crate::http) job: Option<JobView>,
-    /// Its newest run, by whomever; null before the first.
+    /// The latest run of the query, whoever requested it; null before the first run.
     pub(in crate::http) last: Option<AnalyticsRunResponse>,
 }
 
-/// The queries that the configuration names.
+/// The queries defined in the configuration.
 #[derive(Serialize, Deserialize, ToSchema)]
 pub(in crate::http) struct AnalyticsQueriesResponse {
-    /// In the order of the configuration.
+    /// The queries, in the order of the configuration.
     pub(in crate::http) queries: Vec<AnalyticsQueryResponse>,
 }
 
-/// A run that is wanted: of a query of the configuration, by its id alone; or of what is said here.
+/// A new analytics run: either `query` names a query of the configuration, or the other fields define an ad-hoc query.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct NewRunBody {
-    /// Whose.
+    /// The id of the tenant.
     tenant: TenantId,
-    /// A query of the configuration; then nothing of what follows may be said.
+    /// The id of a query in the configuration. No other field except `tenant` may be given with it.
     #[serde(default)]
     query: Option<AnalyticsQueryId>,
-    /// What people call it; `ad hoc` without it.
+    /// A display name for the query; `ad hoc` by default.
     #[serde(default)]
     name: Option<String>,
     /// The metrics, 1 to 10.
@@ -80,75 +80,78 @@ pub(in crate::http) struct NewRunBody {
     /// The dimensions, at most 5.
     #[serde(default)]
     dimensions: Vec<String>,
-    /// What is looked at alone.
+    /// A condition on the data; omit it to query all data.
     #[serde(default)]
     filter: Option<EqualsFilter>,
-    /// How long the span of each value is; a day without it.
+    /// The bucket size of the values; `DAY` by default.
     #[serde(default)]
     bucket: Option<QueryBucket>,
-    /// The IANA time zone whose hours and days count; UTC without it.
+    /// The IANA time zone that determines hours and days; `UTC` by default.
     #[serde(default)]
     zone: Option<String>,
-    /// So many whole buckets, the last that have ended; 30 without it and without `from`.
+    /// The number of completed buckets up to now; 30 by default if `from` is not given.
     #[serde(default)]
     last: Option<u32>,
-    /// Instead of `last`: from the bucket of this instant on.
+    /// The start of the time range, instead of `last`. The range begins with the bucket that contains this instant.
     #[serde(default)]
     from: Option<UtcMicros>,
-    /// To the end of the bucket before this instant; up to the last that has ended without it.
+    /// The end of the time range, together with `from`. The range ends with the last bucket completed by this instant,
+    /// or by now if it is not given.
     #[serde(default)]
     to: Option<UtcMicros>,
-    /// Rows of a page, 1 to 1000; 500 without it.
+    /// The number of rows that the platform returns per page, 1 to 1000; 500 by default.
     #[serde(default)]
     page_rows: Option<u32>,
-    /// How long it may take from its beginning, in seconds: 10 to 86400; 1800 without it.
+    /// The longest time that the run may take from its start, in seconds, 10 to 86400; 1800 by default.
     #[serde(default)]
     deadline_s: Option<u64>,
 }
 
 has_tenant!(NewRunBody, CancelRunBody);
 
-/// A run.
+/// A run of an analytics query.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct AnalyticsRunResponse {
-    /// Its id.
+    /// The id of the run.
     pub id: AnalyticsRunId,
-    /// Whose.
+    /// The id of the tenant.
     pub tenant: TenantId,
-    /// The query of the configuration; null where somebody asked something of his own.
+    /// The id of the query in the configuration; null for an ad-hoc query.
     pub query: Option<AnalyticsQueryId>,
-    /// What was asked for.
+    /// What was requested.
     pub request: RunRequest,
-    /// Who asked: `person:anna`, `job_id:analytics:calls`.
+    /// Who requested the run, such as `person:anna` or `job:analytics:calls`.
     pub asked_by: String,
-    /// When.
+    /// When the run was requested.
     pub asked_at: UtcMicros,
-    /// The job of the calendar that asked.
+    /// The id of the scheduled job that requested the run; null if a person did.
     pub job: Option<JobId>,
-    /// How it stands.
+    /// The status of the run.
     pub status: RunStatus,
-    /// The queries on the platform that it is made of.
+    /// The parts of the run, each of which is one query on the platform.
     pub parts: Vec<RunPart>,
-    /// When it was begun.
+    /// When the run was started; null while it waits.
     pub started_at: Option<UtcMicros>,
-    /// When it ended.
+    /// When the run ended; null while it is open.
     pub ended_at: Option<UtcMicros>,
-    /// From its beginning to its end, by the daemon's clock.
+    /// The time from start to end by the daemon's clock, in milliseconds; null while the run is open or if it never
+    /// started.
     pub latency_ms: Option<u64>,
-    /// Rows that came; null before it is done.
+    /// The number of rows received; null until the run is done.
     pub received: Option<u64>,
-    /// Rows that the platform had promised; null where it promised no count.
+    /// The number of rows that the platform announced; null if it announced none.
     pub promised: Option<u64>,
-    /// Rows that came, in parts per million of those that were promised.
+    /// The rows received as a share of the rows announced, in parts per million; null if either number is null.
     pub completeness_ppm: Option<u64>,
-    /// The canonical SHA-256 of the result, in hexadecimal digits.
+    /// The SHA-256 of the canonical result, in hexadecimal; null without a result.
     pub sha256: Option<String>,
-    /// Its rows can be read; else there are none yet, or they were let go.
+    /// Whether the rows can be read. They cannot before the run is done and after retention has deleted them.
     pub has_rows: bool,
-    /// Of which kind the failure is: `deadline`, `platform_failed`, `forgotten`, `unanswered`, `call_failed`, `into_run_request`, or the way in which the
-    /// answer did not hold together (`gap`, `repeat`, `count`, `foreign`, `too_many`, `unreadable`, `torn`).
+    /// The kind of failure: `deadline`, `platform_failed`, `forgotten`, `unanswered`, `call_failed` or `request`, or a
+    /// kind of inconsistency in the result (`gap`, `repeat`, `count`, `foreign`, `too_many`, `unreadable`, `torn`).
+    /// Null if the run did not fail.
     pub failure: Option<String>,
-    /// The same for people.
+    /// A description of the failure for people; null if the run did not fail.
     pub error: Option<String>,
 }
 
@@ -194,17 +197,17 @@ impl From<AnalyticsError> for Problem {
     }
 }
 
-/// The queries that the configuration names
+/// List configured queries
 ///
-/// Each with what a run of now would ask for, when the calendar asks it, and its newest run. The results of all tenant's teams are in
-/// them: who is bound to teams has no look at any of this.
+/// Returns each query of the configuration with what a run would request now, its schedule and its latest run. Results
+/// cover all teams of a tenant, so callers restricted to teams cannot read them.
 #[utoipa::path(
     get,
     path = "/api/v1/analytics/queries",
     tag = "analytics",
     operation_id = "list_analytics_queries",
     params(TenantQuery),
-    responses((status = 200, description = "the queries", body = AnalyticsQueriesResponse))
+    responses((status = 200, description = "The queries.", body = AnalyticsQueriesResponse))
 )]
 pub(in crate::http) async fn queries(
     State(state): State<ApiState>,
@@ -234,10 +237,11 @@ fn configured_queries(state: &ApiState, tenant: &TenantId) -> Vec<ConfiguredQuer
     link.map_or_else(Vec::new, |link| link.queries.borrow().to_vec())
 }
 
-/// Run a query
+/// Start an analytics run
 ///
-/// 202 with the run, which goes on by itself: follow it by its id, or by the event `analytics.completed`. What the platform would refuse
-/// by its limits is refused here. Five of a tenant run at once; a span of more than 365 days is asked for in parts and put together.
+/// The response is 202 with the run, which continues in the background; follow it by its id or by the event
+/// `analytics.completed`. Requests that exceed the platform's limits are rejected at once. At most five runs of a
+/// tenant are active at a time. A time range of more than 365 days is queried in parts, whose results are combined.
 #[utoipa::path(
     post,
     path = "/api/v1/analytics/runs",
@@ -245,7 +249,7 @@ fn configured_queries(state: &ApiState, tenant: &TenantId) -> Vec<ConfiguredQuer
     operation_id = "run_analytics_query",
     params(IdempotencyKeyHeader),
     request_body = NewRunBody,
-    responses((status = 202, description = "it waits or runs", body = AnalyticsRunResponse))
+    responses((status = 202, description = "The run, which waits or has started.", body = AnalyticsRunResponse))
 )]
 pub(in crate::http) async fn create(
     State(state): State<ApiState>,
@@ -272,7 +276,7 @@ fn parse_run_request(state: &ApiState, body: NewRunBody, caller: &Caller) -> Res
         }
         Some(_) => {
             let detail =
-                "`query` names a query of the configuration, with all its settings: leave the other members out";
+                "`query` names a query of the configuration, with all its settings: leave the other fields out";
             return Err(Problem::from_code(Code::QueryRefused, detail));
         }
         None => (None, body.into_run_request(now)?),
@@ -338,7 +342,7 @@ impl NewRunBody {
             dimensions: self.dimensions,
             filter: self.filter,
             bucket: self.bucket.unwrap_or(QueryBucket::Day),
-            zone: zone.map_err(|_| query_refused(format!("zone is {name:?}, which is no known IANA time zone")))?,
+            zone: zone.map_err(|_| query_refused(format!("zone is {name:?}, which is not a known IANA time zone")))?,
         };
         // Check the query before computing with its span, which may be of any size.
         let faults = query.validation_errors();
@@ -353,20 +357,20 @@ fn query_refused(detail: String) -> Problem {
     Problem::from_code(Code::QueryRefused, detail)
 }
 
-/// Which runs are wanted.
+/// Filters and page of a list of runs.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct RunsQuery {
-    /// Whose.
+    /// The id of the tenant.
     pub(in crate::http) tenant: TenantId,
-    /// Of this query of the configuration alone.
+    /// Only runs of this query of the configuration.
     #[serde(default)]
     pub(in crate::http) query: Option<AnalyticsQueryId>,
-    /// The `next` of the page before.
+    /// The `next` of the previous page; omit it for the first page.
     #[serde(default)]
     pub(in crate::http) cursor: Option<AnalyticsRunId>,
-    /// At most so many.
+    /// The maximum number of runs to return.
     #[serde(default = "usual_page")]
     #[param(required = false, minimum = 1, maximum = 100, default = 50)]
     pub(in crate::http) limit: u32,
@@ -379,20 +383,20 @@ const fn usual_page() -> u32 {
 /// A page of runs.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct AnalyticsRunsResponse {
-    /// Newest first.
+    /// The runs, newest first.
     pub runs: Vec<AnalyticsRunResponse>,
-    /// The cursor of the next page; null on the last.
+    /// The `cursor` of the next page; null on the last page.
     pub next: Option<AnalyticsRunId>,
 }
 
-/// The runs
+/// List analytics runs
 #[utoipa::path(
     get,
     path = "/api/v1/analytics/runs",
     tag = "analytics",
     operation_id = "list_analytics_runs",
     params(RunsQuery),
-    responses((status = 200, description = "a page of them", body = AnalyticsRunsResponse))
+    responses((status = 200, description = "A page of runs.", body = AnalyticsRunsResponse))
 )]
 pub(in crate::http) async fn list(
     State(state): State<ApiState>,
@@ -406,14 +410,14 @@ pub(in crate::http) async fn list(
     Ok(Json(AnalyticsRunsResponse { runs: runs.into_iter().map(AnalyticsRunResponse::from).collect(), next }))
 }
 
-/// One run
+/// Retrieve an analytics run
 #[utoipa::path(
     get,
     path = "/api/v1/analytics/runs/{id}",
     tag = "analytics",
     operation_id = "show_analytics_run",
-    params(("id" = AnalyticsRunId, Path, description = "The run."), TenantQuery),
-    responses((status = 200, description = "the run", body = AnalyticsRunResponse))
+    params(("id" = AnalyticsRunId, Path, description = "The id of the run."), TenantQuery),
+    responses((status = 200, description = "The run.", body = AnalyticsRunResponse))
 )]
 pub(in crate::http) async fn show(
     State(state): State<ApiState>,
@@ -438,27 +442,27 @@ fn no_such_run(tenant: &TenantId, id: AnalyticsRunId) -> Problem {
     Problem::from_code(Code::NoSuchRun, format!("there is no analytics run {id} at tenant {tenant}"))
 }
 
-/// Which tenant's run is called off.
+/// The tenant of the run to cancel.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = CancelAnalyticsRun)]
 pub(in crate::http) struct CancelRunBody {
-    /// Whose.
+    /// The id of the tenant.
     tenant: TenantId,
 }
 
-/// Call a run off
+/// Cancel an analytics run
 ///
-/// Nothing of its result is kept; one that has ended stays as it is. The platform goes on with a query that it is at, so that the run
-/// keeps its place among the five until its deadline.
+/// The result is discarded. A run that has ended does not change. A query that is already running on the platform
+/// cannot be stopped, so the run counts against the limit of five active runs until its deadline.
 #[utoipa::path(
     post,
     path = "/api/v1/analytics/runs/{id}/cancel",
     tag = "analytics",
     operation_id = "cancel_analytics_run",
-    params(("id" = AnalyticsRunId, Path, description = "The run."), IdempotencyKeyHeader),
+    params(("id" = AnalyticsRunId, Path, description = "The id of the run."), IdempotencyKeyHeader),
     request_body = CancelRunBody,
-    responses((status = 200, description = "the run", body = AnalyticsRunResponse))
+    responses((status = 200, description = "The run.", body = AnalyticsRunResponse))
 )]
 pub(in crate::http) async fn cancel(
     State(state): State<ApiState>,

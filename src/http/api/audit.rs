@@ -34,74 +34,74 @@ use query::ResolvedQuery;
 /// The maximum number of subjects that are cached during an export.
 const MAX_CACHED_SUBJECTS: usize = 20_000;
 
-/// A page of the chain.
+/// A page of the audit chain.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct AuditEntriesResponse {
-    /// The newest first. One request looks through 100,000 entries at most, of all or of the person who is named: there may be few
-    /// here and more behind `next`.
+    /// The entries, newest first. One request reads at most 100,000 entries (of the named actor, if there is one), so a
+    /// page may have few entries although `next` is set.
     entries: Vec<AuditEntryResponse>,
-    /// The `cursor` of the next page, down to which all was looked through; null when all was looked through.
+    /// The `cursor` of the next page; null once all entries have been read.
     next: Option<u64>,
-    /// The agents that `agent` stands for; empty where it is not given, and where nobody is called so.
+    /// The agents that the query's `agent` matches; empty if it is not given or matches no agent.
     about: Vec<MatchedAgent>,
     /// The end of the chain.
     last: ChainEnd,
 }
 
-/// The end of a chain.
+/// The end of an audit chain.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct ChainEnd {
     /// The number of the last entry; 0 for an empty chain.
     seq: u64,
-    /// Its hash, in hexadecimal.
+    /// The SHA-256 of the last entry, in hexadecimal.
     hash: String,
 }
 
-/// An entry, as it is stored; whether it holds is for a check to say.
+/// An audit entry as stored. Only a verification shows whether it is intact.
 #[derive(Serialize, ToSchema)]
 #[schema(as = AuditEntry)]
 pub(in crate::http) struct AuditEntryResponse {
-    /// The number in the chain.
+    /// The number of the entry in the chain.
     seq: u64,
     /// When it happened.
     at: UtcMicros,
-    /// Who or what: `person:` and an id, `rule:` and an id, or `daemon`.
+    /// Who acted: `person:` or `rule:` followed by an id, or `daemon`.
     actor: Option<String>,
-    /// What was done.
+    /// The action, such as `transition.accepted`.
     action: String,
-    /// The random name of the agent concerned.
+    /// The random id that stands for the agent in the chain; null if the entry is not about an agent.
     subject: Option<String>,
-    /// The agent; null where it was erased or the entry is about none.
+    /// The id of the agent; null if the agent was erased or the entry is not about an agent.
     agent: Option<AgentId>,
-    /// The agent's name.
+    /// The name of the agent; null if unknown.
     agent_name: Option<String>,
-    /// The transition concerned.
+    /// The id of the transition; null if the entry is not about one.
     transition: Option<String>,
-    /// The state before.
+    /// The agent's state before the change; null if it does not apply.
     before: Option<String>,
-    /// The state wanted or reached.
+    /// The agent's requested or new state; null if it does not apply.
     after: Option<String>,
-    /// How it ended, where it ended.
+    /// The result of the action; null if there is none yet.
     outcome: Option<String>,
-    /// The facts.
+    /// Further facts, which depend on the action.
     #[schema(value_type = Value)]
     why: Value,
-    /// What a person typed; null where nothing was, or where it was erased.
+    /// The note that a person wrote; null if there is none or it was erased.
     note: Option<String>,
-    /// The entry's hash, in hexadecimal.
+    /// The SHA-256 of the entry, in hexadecimal.
     hash: String,
 }
 
-/// Audit entries, newest first
+/// List audit entries
 ///
-/// As they are stored, with agents' names where the subject is still known.
+/// Returns entries as stored, newest first, with the agents' ids and names where they are still known.
 #[utoipa::path(
     get,
     path = "/api/v1/audit",
     tag = "audit",
     operation_id = "list_audit",
     params(AuditQuery),
-    responses((status = 200, description = "a page", body = AuditEntriesResponse))
+    responses((status = 200, description = "A page of entries.", body = AuditEntriesResponse))
 )]
 pub(in crate::http) async fn list(
     State(state): State<ApiState>,
@@ -173,50 +173,51 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// The body of a check.
+/// Which audit chain to verify.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = AuditVerify)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct VerifyBody {
-    /// Whose chain.
+    /// The id of the tenant.
     tenant: TenantId,
 }
 
-/// How a chain holds.
+/// The result of a verification.
 #[derive(Serialize, ToSchema)]
 #[schema(as = AuditVerified)]
 pub(in crate::http) struct VerificationResponse {
-    /// The tenant.
+    /// The id of the tenant.
     id: TenantId,
-    /// Entries looked at, the bad one included.
+    /// The number of entries checked, including the invalid one.
     entries: u64,
-    /// All of them hold, and so do the heads.
+    /// Whether all entries and all signed heads are valid.
     verified: bool,
-    /// The first that does not; what comes after it was not looked at.
+    /// The first invalid entry; null if there is none. Later entries are not checked.
     first_bad: Option<InvalidEntry>,
-    /// The first entry there is: 1, or what retention has left.
+    /// The number of the first entry that is kept: 1, or a later one if retention has deleted older entries.
     from: u64,
-    /// Signed heads that the entries were held against.
+    /// The number of signed heads that the entries were compared with.
     heads: u64,
-    /// Heads that do not hold.
+    /// The invalid heads.
     bad_heads: Vec<BadHead>,
-    /// The public keys that heads must be signed with.
+    /// The public keys with which heads must be signed, in base64.
     keys: Vec<String>,
-    /// How long it took, in real milliseconds.
+    /// How long the verification took, in milliseconds of real time.
     took_ms: u64,
 }
 
-/// Check a chain
+/// Verify an audit chain
 ///
-/// Every entry: number, link, hash, the columns beside it, and what signed heads say of it, as `shiftkeeper audit verify` does on this
-/// host. One check goes at a time. It changes nothing, so it takes no key.
+/// Checks each entry's number, link, hash and stored columns, and compares the chain with its signed heads, like
+/// `shiftkeeper audit verify` on the daemon's host. Only one verification runs at a time. It changes nothing and needs
+/// no idempotency key.
 #[utoipa::path(
     post,
     path = "/api/v1/audit/verify",
     tag = "audit",
     operation_id = "verify_audit",
     request_body = VerifyBody,
-    responses((status = 200, description = "how it holds", body = VerificationResponse))
+    responses((status = 200, description = "The result of the verification.", body = VerificationResponse))
 )]
 pub(in crate::http) async fn verify(
     State(state): State<ApiState>,
@@ -247,29 +248,30 @@ pub(in crate::http) async fn verify(
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct ExportQuery {
-    /// Whose chain.
+    /// The id of the tenant.
     tenant: TenantId,
-    /// The first entry, by its number; 1 without it.
+    /// The number of the first entry; 1 by default.
     from: Option<u64>,
-    /// The last entry, by its number; the last there is without it.
+    /// The number of the last entry; by default the last of the chain.
     to: Option<u64>,
-    /// Add the agent's id to each line whose subject is still known.
+    /// Whether to add the agent's id to each line whose agent is still known.
     #[serde(default)]
     #[param(required = false)]
     agents: bool,
 }
 
-/// Write a chain out
+/// Export an audit chain
 ///
-/// A line is `{"seq": …, "hash": …, "body": …}`, as `shiftkeeper audit export` writes it: SHA-256 of the body is the hash, and the `prev`
-/// in it is the hash of the entry before, so that anyone can check it. It comes as it is read, however long it is.
+/// Each line is `{"seq": …, "hash": …, "body": …}`, as `shiftkeeper audit export` writes it. The hash is the SHA-256 of
+/// the body, and the body's `prev` is the hash of the previous entry, so anyone can verify the export. The response is
+/// streamed, whatever its length.
 #[utoipa::path(
     get,
     path = "/api/v1/audit/export",
     tag = "audit",
     operation_id = "export_audit",
     params(ExportQuery),
-    responses((status = 200, description = "a JSON object a line", body = String, content_type = "application/x-ndjson"))
+    responses((status = 200, description = "One JSON object per line.", body = String, content_type = "application/x-ndjson"))
 )]
 pub(in crate::http) async fn export(
     State(state): State<ApiState>,
@@ -279,7 +281,7 @@ pub(in crate::http) async fn export(
     caller.check_all_teams(&state, Right::Audit, &query.tenant)?;
     let (first, last) = (query.from.unwrap_or(1).max(1), query.to.unwrap_or(u64::MAX));
     if last < first {
-        return Err(Problem::bad_request("to: not before from"));
+        return Err(Problem::bad_request("to: must not be before from"));
     }
     let name = format!("attachment; filename=\"audit-{}.jsonl\"", file_name_part(query.tenant.as_str()));
     let mut export = AuditExport {

@@ -23,27 +23,27 @@ const MAX_RUNS: u32 = 100;
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct JobsQuery {
-    /// Which tenant's jobs are meant; without it, all within reach and the daemon's own.
+    /// The id of a tenant whose jobs to return. By default the jobs of all accessible tenants and of the daemon itself.
     tenant: Option<TenantId>,
 }
 
-/// Jobs.
+/// The scheduled jobs.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct JobsResponse {
-    /// Each with its last and next run.
+    /// The jobs, each with its last and next run.
     jobs: Vec<JobView>,
 }
 
-/// Every job, with its last and next run
+/// List jobs
 ///
-/// Of the tenants within reach; the daemon's own show to every caller.
+/// Returns the scheduled jobs of the accessible tenants and of the daemon itself, each with its last and next run.
 #[utoipa::path(
     get,
     path = "/api/v1/jobs",
     tag = "daemon",
     operation_id = "list_jobs",
     params(JobsQuery),
-    responses((status = 200, description = "the jobs", body = JobsResponse))
+    responses((status = 200, description = "The jobs.", body = JobsResponse))
 )]
 pub(in crate::http) async fn list(
     State(state): State<ApiState>,
@@ -60,21 +60,21 @@ pub(in crate::http) async fn list(
     Ok(Json(JobsResponse { jobs: views }))
 }
 
-/// Runs of a job.
+/// The runs of a job.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct JobRunsResponse {
-    /// The newest hundred, the last one first.
+    /// The latest 100 runs, newest first.
     runs: Vec<RunView>,
 }
 
-/// The newest runs of a job
+/// List the runs of a job
 #[utoipa::path(
     get,
     path = "/api/v1/jobs/{id}/runs",
     tag = "daemon",
     operation_id = "job_runs",
-    params(("id" = JobId, Path, description = "The job."), JobsQuery),
-    responses((status = 200, description = "its runs; none of a job that never ran", body = JobRunsResponse))
+    params(("id" = JobId, Path, description = "The id of the job."), JobsQuery),
+    responses((status = 200, description = "The runs; empty if the job has never run.", body = JobRunsResponse))
 )]
 pub(in crate::http) async fn runs(
     State(state): State<ApiState>,
@@ -102,12 +102,12 @@ fn check_read(state: &ApiState, caller: &Caller, tenant: Option<&TenantId>) -> R
     }
 }
 
-/// A run that has begun.
+/// A run that was started.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct StartedRunResponse {
-    /// The job.
+    /// The id of the job.
     job: JobId,
-    /// Whose; null for the daemon's own.
+    /// The id of the tenant; null for a job of the daemon.
     tenant: Option<TenantId>,
     /// The number of the run.
     run: u64,
@@ -115,14 +115,15 @@ pub(in crate::http) struct StartedRunResponse {
 
 /// Run a job now
 ///
-/// 202 with the number of the run, 409 while it runs already. For the daemon's own, the caller must have the right at every tenant.
+/// The response is 202 with the number of the run, or 409 if the job is already running. For a job of the daemon, the
+/// caller needs the right for every tenant.
 #[utoipa::path(
     post,
     path = "/api/v1/jobs/{id}/run",
     tag = "daemon",
     operation_id = "run_job",
-    params(("id" = JobId, Path, description = "The job."), JobsQuery, IdempotencyKeyHeader),
-    responses((status = 202, description = "it has begun", body = StartedRunResponse))
+    params(("id" = JobId, Path, description = "The id of the job."), JobsQuery, IdempotencyKeyHeader),
+    responses((status = 202, description = "The run that was started.", body = StartedRunResponse))
 )]
 pub(in crate::http) async fn run(
     State(state): State<ApiState>,

@@ -33,74 +33,75 @@ const MAX_PAGE_SIZE: u32 = 100;
 /// How much of a file is read at once, in bytes.
 const CHUNK_BYTES: usize = 64 * 1024;
 
-/// A report that is wanted as a file.
+/// A report to make as a file.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct NewReportBody {
-    /// Whose.
+    /// The id of the tenant.
     tenant: TenantId,
-    /// Which report.
+    /// The kind of report.
     report: ReportKind,
-    /// From this instant on; from the beginning without it.
+    /// The start of the time range (inclusive); by default the beginning of the data.
     #[serde(default)]
     from: Option<UtcMicros>,
-    /// Before this instant; up to now without it.
+    /// The end of the time range (exclusive); now by default.
     #[serde(default)]
     to: Option<UtcMicros>,
-    /// The time zone whose days and hours count, and that instants are shown in; UTC without it.
+    /// The IANA time zone that determines days and hours, and in which times are shown; `UTC` by default.
     #[serde(default)]
     zone: Option<String>,
-    /// Of whom and what. Who is bound to teams gets those where none is named.
+    /// Filters of the report's content. If a caller restricted to teams names no teams, the report covers those teams.
     #[serde(default)]
     filters: Filters,
-    /// Which variant of the formula, where there are several.
+    /// The variant of the formula, for reports that have several.
     #[serde(default)]
     variant: Option<String>,
     /// The format of the file.
     format: ReportFormat,
-    /// For CSV, which holds one: the section; the rows that all the others can be counted from without it.
+    /// For formats that hold one section (`csv`, `parquet`): the section. By default the section with the detailed rows
+    /// from which the others can be computed.
     #[serde(default)]
     section: Option<String>,
 }
 
 has_tenant!(NewReportBody, CancelReportBody);
 
-/// A report that was asked for.
+/// A requested report.
 #[derive(Serialize, Deserialize, ToSchema)]
 pub(in crate::http) struct ReportRunResponse {
-    /// Its id.
+    /// The id of the report.
     id: ReportRunId,
-    /// Whose.
+    /// The id of the tenant.
     tenant: TenantId,
-    /// What was asked for.
+    /// What was requested.
     request: Request,
     /// The format of the file.
     format: ReportFormat,
-    /// The section, where the format holds one.
+    /// The section in the file; null if the format holds the whole report.
     section: Option<String>,
-    /// Who asked: `person:anna`, `job:report`.
+    /// Who requested the report, such as `person:anna` or `job:report`.
     asked_by: String,
-    /// When.
+    /// When the report was requested.
     asked_at: UtcMicros,
-    /// The job of the calendar that asked.
+    /// The id of the scheduled job that requested the report; null if a person did.
     job: Option<JobId>,
-    /// How it stands.
+    /// The status of the report.
     status: RunStatus,
-    /// When it was begun last.
+    /// When the report was last started; null while it waits.
     started_at: Option<UtcMicros>,
-    /// When it ended.
+    /// When the report ended; null while it is open.
     ended_at: Option<UtcMicros>,
-    /// Rows of all sections so far while it runs, rows in the file once it is done.
+    /// The number of rows: so far in all sections while the report runs, and in the file once it is done.
     rows: Option<u64>,
-    /// The size of the file.
+    /// The size of the file in bytes; null if there is none.
     bytes: Option<u64>,
-    /// The SHA-256 of the file, in hexadecimal digits.
+    /// The SHA-256 of the file, in hexadecimal; null if there is none.
     sha256: Option<String>,
     /// The name of the file.
     file_name: String,
-    /// The file can be fetched; else it is not made yet, or was let go.
+    /// Whether the file can be downloaded. It cannot before the report is done and after retention has deleted it.
     has_file: bool,
-    /// Why it came to nothing.
+    /// Why the report failed; null if it did not.
     error: Option<String>,
 }
 
@@ -150,9 +151,10 @@ fn has_team_filter(report: ReportKind) -> bool {
     report.filters().contains(&"teams")
 }
 
-/// Ask for a report
+/// Request a report
 ///
-/// 202 with the run, which goes on by itself: follow it by its id, or by the event `report.completed`. Five of a tenant may wait or run.
+/// The response is 202 with the report, which is made in the background; follow it by its id or by the event
+/// `report.completed`. At most five reports of a tenant may wait or run at once.
 #[utoipa::path(
     post,
     path = "/api/v1/reports",
@@ -160,7 +162,7 @@ fn has_team_filter(report: ReportKind) -> bool {
     operation_id = "ask_for_report",
     params(IdempotencyKeyHeader),
     request_body = NewReportBody,
-    responses((status = 202, description = "it waits or runs", body = ReportRunResponse))
+    responses((status = 202, description = "The report, which waits or has started.", body = ReportRunResponse))
 )]
 pub(in crate::http) async fn create(
     State(state): State<ApiState>,
@@ -199,7 +201,7 @@ fn into_report_request(body: NewReportBody, caller: &Caller) -> Result<ReportReq
 }
 
 fn no_such_team(tenant: &TenantId, team: &TeamName) -> Problem {
-    Problem::from_code(Code::NoSuchTeam, format!("there is no team {team} within reach at tenant {tenant}"))
+    Problem::from_code(Code::NoSuchTeam, format!("tenant {tenant} has no team {team}, or you cannot access it"))
 }
 
 impl From<ReportRequestError> for Problem {
@@ -215,17 +217,17 @@ impl From<ReportRequestError> for Problem {
     }
 }
 
-/// Which runs are wanted.
+/// The page of a list of reports.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct RunsQuery {
-    /// Whose.
+    /// The id of the tenant.
     tenant: TenantId,
-    /// The `next` of the page before.
+    /// The `next` of the previous page; omit it for the first page.
     #[serde(default)]
     cursor: Option<ReportRunId>,
-    /// At most so many.
+    /// The maximum number of reports to return.
     #[serde(default = "usual_page")]
     #[param(required = false, minimum = 1, maximum = 100, default = 50)]
     limit: u32,
@@ -235,25 +237,25 @@ const fn usual_page() -> u32 {
     50
 }
 
-/// A page of runs.
+/// A page of reports.
 #[derive(Serialize, Deserialize, ToSchema)]
 pub(in crate::http) struct ReportRunsResponse {
-    /// Newest first.
+    /// The reports, newest first.
     reports: Vec<ReportRunResponse>,
-    /// The cursor of the next page; null on the last.
+    /// The `cursor` of the next page; null on the last page.
     next: Option<ReportRunId>,
 }
 
-/// The reports that were asked for
+/// List requested reports
 ///
-/// Who is bound to teams sees those of his teams.
+/// A caller restricted to teams gets the reports about those teams.
 #[utoipa::path(
     get,
     path = "/api/v1/reports",
     tag = "reports",
     operation_id = "list_reports",
     params(RunsQuery),
-    responses((status = 200, description = "a page of them", body = ReportRunsResponse))
+    responses((status = 200, description = "A page of reports.", body = ReportRunsResponse))
 )]
 pub(in crate::http) async fn list(
     State(state): State<ApiState>,
@@ -268,14 +270,14 @@ pub(in crate::http) async fn list(
     Ok(Json(ReportRunsResponse { reports, next }))
 }
 
-/// One report
+/// Retrieve a report
 #[utoipa::path(
     get,
     path = "/api/v1/reports/{id}",
     tag = "reports",
     operation_id = "show_report",
-    params(("id" = ReportRunId, Path, description = "The run."), TenantQuery),
-    responses((status = 200, description = "the run", body = ReportRunResponse))
+    params(("id" = ReportRunId, Path, description = "The id of the report."), TenantQuery),
+    responses((status = 200, description = "The report.", body = ReportRunResponse))
 )]
 pub(in crate::http) async fn show(
     State(state): State<ApiState>,
@@ -299,28 +301,28 @@ async fn find_report(
 }
 
 fn no_such_report(tenant: &TenantId, id: ReportRunId) -> Problem {
-    Problem::from_code(Code::NoSuchReport, format!("there is no report {id} at tenant {tenant}, or none within reach"))
+    Problem::from_code(Code::NoSuchReport, format!("tenant {tenant} has no report {id}, or you cannot access it"))
 }
 
-/// Which tenant's report is called off.
+/// The tenant of the report to cancel.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct CancelReportBody {
-    /// Whose.
+    /// The id of the tenant.
     tenant: TenantId,
 }
 
-/// Call a report off
+/// Cancel a report
 ///
-/// Nothing of its file is left. One that runs ends at its next row; one that has ended stays as it is.
+/// No file is kept. A report that is running stops at its next row; a report that has ended does not change.
 #[utoipa::path(
     post,
     path = "/api/v1/reports/{id}/cancel",
     tag = "reports",
     operation_id = "cancel_report",
-    params(("id" = ReportRunId, Path, description = "The run."), IdempotencyKeyHeader),
+    params(("id" = ReportRunId, Path, description = "The id of the report."), IdempotencyKeyHeader),
     request_body = CancelReportBody,
-    responses((status = 200, description = "the run", body = ReportRunResponse))
+    responses((status = 200, description = "The report.", body = ReportRunResponse))
 )]
 pub(in crate::http) async fn cancel(
     State(state): State<ApiState>,
@@ -337,14 +339,14 @@ pub(in crate::http) async fn cancel(
     run_once(&state, &caller, Some(&tenant), key, StatusCode::OK, work).await
 }
 
-/// The file of a report
+/// Download the file of a report
 #[utoipa::path(
     get,
     path = "/api/v1/reports/{id}/file",
     tag = "reports",
     operation_id = "fetch_report",
-    params(("id" = ReportRunId, Path, description = "The run."), TenantQuery),
-    responses((status = 200, description = "the file, of the type that its format has", content(
+    params(("id" = ReportRunId, Path, description = "The id of the report."), TenantQuery),
+    responses((status = 200, description = "The file, with the media type of its format.", content(
         (String = "text/csv"),
         (Object = "application/json"),
         (String = "text/html"),
@@ -363,16 +365,16 @@ pub(in crate::http) async fn file(
     send_file(&path, run.file_name(), run.format.media_type()).await
 }
 
-/// The manifest of a report's file
+/// Retrieve the manifest of a report's file
 ///
-/// Keep it beside the file: `shiftkeeper report verify` goes by it.
+/// Keep the manifest with the file: `shiftkeeper report verify` needs it.
 #[utoipa::path(
     get,
     path = "/api/v1/reports/{id}/manifest",
     tag = "reports",
     operation_id = "fetch_report_manifest",
-    params(("id" = ReportRunId, Path, description = "The run."), TenantQuery),
-    responses((status = 200, description = "the manifest", content_type = "application/json", body = Object))
+    params(("id" = ReportRunId, Path, description = "The id of the report."), TenantQuery),
+    responses((status = 200, description = "The manifest.", content_type = "application/json", body = Object))
 )]
 pub(in crate::http) async fn manifest(
     State(state): State<ApiState>,

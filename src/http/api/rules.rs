@@ -41,29 +41,29 @@ const MAX_SPAN: Duration = Duration::from_hours(31 * 24);
 /// The longest reason, in characters.
 const MAX_REASON_CHARS: usize = 500;
 
-/// Which tenant, and which span is counted.
+/// The tenant, and the time range over which the rules' actions are counted.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct RulesQuery {
-    /// Whose rules.
+    /// The id of the tenant.
     tenant: TenantId,
-    /// What they did is counted from here; 24 hours before `to` without it.
+    /// The start of the time range of the counts (inclusive); by default 24 hours before `to`.
     from: Option<UtcMicros>,
-    /// To here; now without it.
+    /// The end of the time range of the counts (exclusive); now by default.
     to: Option<UtcMicros>,
 }
 
 /// The rules of a tenant.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct RulesResponse {
-    /// Whose.
+    /// The id of the tenant.
     tenant: TenantId,
-    /// What they did is counted from here.
+    /// The start of the time range of the counts (inclusive).
     from: UtcMicros,
-    /// To here.
+    /// The end of the time range of the counts (exclusive).
     to: UtcMicros,
-    /// In the order in which they are tried; those out of force at the end.
+    /// The rules in the order in which they are evaluated. Rules that are not in force come last.
     rules: Vec<RuleResponse>,
 }
 
@@ -76,19 +76,21 @@ fn counted_span(
     let to = to.unwrap_or_else(|| state.readiness.now());
     let from = from.unwrap_or(to - DEFAULT_SPAN);
     if from >= to || to.since(from) > MAX_SPAN {
-        return Err(Problem::bad_request("from and to: a span of at most 31 days, `from` before `to`"));
+        return Err(Problem::bad_request("from and to: expects at most 31 days, with `from` before `to`"));
     }
     Ok((from, to))
 }
 
-/// Every rule, with what it did and would have done
+/// List rules
+///
+/// Returns every rule with the number of changes that it made or would have made.
 #[utoipa::path(
     get,
     path = "/api/v1/rules",
     tag = "rules",
     operation_id = "list_rules",
     params(RulesQuery),
-    responses((status = 200, description = "the rules", body = RulesResponse))
+    responses((status = 200, description = "The rules.", body = RulesResponse))
 )]
 pub(in crate::http) async fn list(
     State(state): State<ApiState>,
@@ -116,16 +118,16 @@ async fn load_counts(
     Ok(counts_by_rule(requested, findings))
 }
 
-/// One rule
+/// Retrieve a rule
 ///
-/// Its `ETag` is the version that a change names as `If-Match`.
+/// The `ETag` is the version of the rule. Send it as `If-Match` to change the rule.
 #[utoipa::path(
     get,
     path = "/api/v1/rules/{id}",
     tag = "rules",
     operation_id = "show_rule",
-    params(("id" = RuleId, Path, description = "The rule."), RulesQuery),
-    responses((status = 200, description = "the rule", body = RuleResponse, headers(("ETag" = String, description = "Its version."))))
+    params(("id" = RuleId, Path, description = "The id of the rule."), RulesQuery),
+    responses((status = 200, description = "The rule.", body = RuleResponse, headers(("ETag" = String, description = "The version of the rule."))))
 )]
 pub(in crate::http) async fn show(
     State(state): State<ApiState>,
@@ -143,22 +145,23 @@ pub(in crate::http) async fn show(
     Ok(([etag], Json(RuleResponse::from_listed(rule, counts))).into_response())
 }
 
-/// A rule as it is to be.
+/// The new version of a rule.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct RuleBody {
-    /// Whose.
+    /// The id of the tenant.
     tenant: TenantId,
-    /// TOML of one `[[rules]]` table, with the id of the address.
+    /// The TOML of one `[[rules]]` table. Its id must be that of the path.
     text: String,
-    /// Why it is changed, for the record.
+    /// The reason for the change, recorded with the version.
     #[serde(default)]
     reason: Option<String>,
-    /// Below 0 it is tried before the configuration's, from 0 on behind them; null: in the place of the configuration's rule that it
-    /// stands in for, or as 0.
+    /// The position of the rule. A rule with a negative number is evaluated before the rules of the configuration, any
+    /// other after them. Null means the position of the configuration's rule that it replaces, or 0 if it replaces
+    /// none.
     #[serde(default)]
     order: Option<i32>,
-    /// Whether it is in force.
+    /// Whether the rule is enabled.
     #[serde(default = "yes")]
     enabled: bool,
 }
@@ -169,24 +172,24 @@ const fn yes() -> bool {
     true
 }
 
-/// Write a rule
+/// Create or update a rule
 ///
-/// It takes effect at once, where it passes the check. `If-Match` is the version that was read, `"0"` for a new rule or one of the
-/// configuration, which it then stands in for.
+/// The rule is checked and takes effect at once. Send the version that you read as `If-Match`, or `"0"` for a new rule
+/// or for a rule of the configuration, which the new version then replaces.
 #[utoipa::path(
     put,
     path = "/api/v1/rules/{id}",
     tag = "rules",
     operation_id = "write_rule",
     params(
-        ("id" = RuleId, Path, description = "The rule."),
-        ("If-Match" = String, Header, description = "The version that was read."),
+        ("id" = RuleId, Path, description = "The id of the rule."),
+        ("If-Match" = String, Header, description = "The version that you read, or `\"0\"` for a new rule."),
         IdempotencyKeyHeader,
     ),
     request_body = RuleBody,
     responses(
-        (status = 200, description = "it is in force, or switched off as asked", body = RuleResponse),
-        (status = 201, description = "the same of a rule that is new", body = RuleResponse),
+        (status = 200, description = "The updated rule.", body = RuleResponse),
+        (status = 201, description = "The new rule.", body = RuleResponse),
     )
 )]
 pub(in crate::http) async fn write(
@@ -200,34 +203,35 @@ pub(in crate::http) async fn write(
     edit_rule(&state, &caller, tenant, key, request).await
 }
 
-/// Another mode.
+/// The new mode of a rule.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct RuleModeBody {
-    /// Whose.
+    /// The id of the tenant.
     tenant: TenantId,
-    /// Which.
+    /// The mode.
     mode: Mode,
-    /// Why, for the record.
+    /// The reason for the change, recorded with the version.
     #[serde(default)]
     reason: Option<String>,
 }
 
 /// Set a rule's mode
 ///
-/// A rule of the configuration gets a copy in the store that stands in for it. `If-Match` is looked at where it is sent.
+/// Changing a rule of the configuration creates a copy in the store, which replaces it. `If-Match` is optional and is
+/// checked if it is sent.
 #[utoipa::path(
     post,
     path = "/api/v1/rules/{id}/mode",
     tag = "rules",
     operation_id = "set_rule_mode",
     params(
-        ("id" = RuleId, Path, description = "The rule."),
-        ("If-Match" = Option<String>, Header, description = "The version that was read; looked at where it is sent."),
+        ("id" = RuleId, Path, description = "The id of the rule."),
+        ("If-Match" = Option<String>, Header, description = "The version that you read. It is checked if it is sent."),
         IdempotencyKeyHeader,
     ),
     request_body = RuleModeBody,
-    responses((status = 200, description = "the rule as it is now", body = RuleResponse))
+    responses((status = 200, description = "The updated rule.", body = RuleResponse))
 )]
 pub(in crate::http) async fn set_mode(
     State(state): State<ApiState>,
@@ -239,30 +243,30 @@ pub(in crate::http) async fn set_mode(
     edit_rule(&state, &caller, tenant, key, request).await
 }
 
-/// A switch.
+/// A request to enable or disable a rule.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct RuleSwitchBody {
-    /// Whose.
+    /// The id of the tenant.
     tenant: TenantId,
-    /// Why, for the record.
+    /// The reason for the change, recorded with the version.
     #[serde(default)]
     reason: Option<String>,
 }
 
-/// Put a rule in force
+/// Enable a rule
 #[utoipa::path(
     post,
     path = "/api/v1/rules/{id}/enable",
     tag = "rules",
     operation_id = "enable_rule",
     params(
-        ("id" = RuleId, Path, description = "The rule."),
-        ("If-Match" = Option<String>, Header, description = "The version that was read; looked at where it is sent."),
+        ("id" = RuleId, Path, description = "The id of the rule."),
+        ("If-Match" = Option<String>, Header, description = "The version that you read. It is checked if it is sent."),
         IdempotencyKeyHeader,
     ),
     request_body = RuleSwitchBody,
-    responses((status = 200, description = "the rule as it is now", body = RuleResponse))
+    responses((status = 200, description = "The updated rule.", body = RuleResponse))
 )]
 pub(in crate::http) async fn enable(
     State(state): State<ApiState>,
@@ -274,21 +278,21 @@ pub(in crate::http) async fn enable(
     edit_rule(&state, &caller, tenant, key, request).await
 }
 
-/// Take a rule out of force
+/// Disable a rule
 ///
-/// It stays in the store, and can be put in force again.
+/// The rule stays in the store and can be enabled again.
 #[utoipa::path(
     post,
     path = "/api/v1/rules/{id}/disable",
     tag = "rules",
     operation_id = "disable_rule",
     params(
-        ("id" = RuleId, Path, description = "The rule."),
-        ("If-Match" = Option<String>, Header, description = "The version that was read; looked at where it is sent."),
+        ("id" = RuleId, Path, description = "The id of the rule."),
+        ("If-Match" = Option<String>, Header, description = "The version that you read. It is checked if it is sent."),
         IdempotencyKeyHeader,
     ),
     request_body = RuleSwitchBody,
-    responses((status = 200, description = "the rule as it is now", body = RuleResponse))
+    responses((status = 200, description = "The updated rule.", body = RuleResponse))
 )]
 pub(in crate::http) async fn disable(
     State(state): State<ApiState>,
@@ -300,43 +304,44 @@ pub(in crate::http) async fn disable(
     edit_rule(&state, &caller, tenant, key, request).await
 }
 
-/// Which tenant's rule goes, and why.
+/// The tenant of the rule to remove, and the reason.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct RemoveRuleQuery {
-    /// Whose.
+    /// The id of the tenant.
     tenant: TenantId,
-    /// Why, for the record.
+    /// The reason for the change, recorded with the version.
     reason: Option<String>,
 }
 
-/// A rule that was taken out of the store.
+/// A rule that was removed from the store.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct RemovedRuleResponse {
-    /// Whose.
+    /// The id of the tenant.
     tenant: TenantId,
-    /// Which.
+    /// The id of the rule.
     id: RuleId,
-    /// `configuration` where the configuration's rule of that id is back.
+    /// `configuration` if the configuration has a rule with this id, which is in force again; null otherwise.
     back_to: Option<&'static str>,
 }
 
-/// Take a rule out of the store
+/// Remove a rule from the store
 ///
-/// The configuration's rule of its id, where there is one, is in force again. Its versions stay to be read.
+/// If the configuration has a rule with the same id, it is in force again. The versions of the removed rule can still
+/// be read.
 #[utoipa::path(
     delete,
     path = "/api/v1/rules/{id}",
     tag = "rules",
     operation_id = "remove_rule",
     params(
-        ("id" = RuleId, Path, description = "The rule."),
+        ("id" = RuleId, Path, description = "The id of the rule."),
         RemoveRuleQuery,
-        ("If-Match" = String, Header, description = "The version that was read."),
+        ("If-Match" = String, Header, description = "The version that you read."),
         IdempotencyKeyHeader,
     ),
-    responses((status = 200, description = "it is out of the store", body = RemovedRuleResponse))
+    responses((status = 200, description = "The rule was removed.", body = RemovedRuleResponse))
 )]
 pub(in crate::http) async fn remove(
     State(state): State<ApiState>,
@@ -413,26 +418,26 @@ impl From<RuleEditError> for Problem {
     }
 }
 
-/// A text to be checked.
+/// The text of a rule to check.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct CheckRuleBody {
-    /// Beside whose rules.
+    /// The id of the tenant, with whose other rules the text is checked.
     tenant: TenantId,
-    /// TOML of one `[[rules]]` table.
+    /// The TOML of one `[[rules]]` table.
     text: String,
 }
 
 /// Check a rule
 ///
-/// Nothing is changed; it takes the right to look, and no key.
+/// Changes nothing, and needs neither an idempotency key nor the right to edit rules.
 #[utoipa::path(
     post,
     path = "/api/v1/rules/check",
     tag = "rules",
     operation_id = "check_rule",
     request_body = CheckRuleBody,
-    responses((status = 200, description = "what is wrong with it, by line", body = RuleCheckResponse))
+    responses((status = 200, description = "The errors and warnings, by line.", body = RuleCheckResponse))
 )]
 pub(in crate::http) async fn check(
     State(state): State<ApiState>,
@@ -447,18 +452,20 @@ pub(in crate::http) async fn check(
 /// The versions of a rule.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct RuleVersionsResponse {
-    /// Newest first, at most 500.
+    /// The versions, newest first, at most 500.
     versions: Vec<RuleVersionResponse>,
 }
 
-/// Every version of a rule that the store has
+/// List the versions of a rule
+///
+/// Returns the versions in the store.
 #[utoipa::path(
     get,
     path = "/api/v1/rules/{id}/versions",
     tag = "rules",
     operation_id = "rule_versions",
-    params(("id" = RuleId, Path, description = "The rule."), TenantQuery),
-    responses((status = 200, description = "none of a rule that is the configuration's alone", body = RuleVersionsResponse))
+    params(("id" = RuleId, Path, description = "The id of the rule."), TenantQuery),
+    responses((status = 200, description = "The versions; empty for a rule that exists only in the configuration.", body = RuleVersionsResponse))
 )]
 pub(in crate::http) async fn versions(
     State(state): State<ApiState>,

@@ -24,40 +24,40 @@ use crate::store::{AttemptWrite, Backlog, DeliveryFilter, StoredDelivery, Stored
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct TenantQuery {
-    /// Whose events.
+    /// The id of the tenant.
     tenant: TenantId,
 }
 
-/// Endpoints.
+/// The webhook endpoints of a tenant.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct WebhooksResponse {
-    /// Every one that serves the tenant, or did.
+    /// All endpoints that receive or have received events of the tenant.
     webhooks: Vec<EndpointResponse>,
 }
 
-/// How an endpoint is; the command line prints the same.
+/// The status of a webhook endpoint. The command line prints the same fields.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Webhook)]
 pub struct EndpointResponse {
-    /// Its name in the configuration.
+    /// The id of the endpoint in the configuration.
     id: EndpointId,
-    /// `healthy`, `failing`, `disabled`, or `removed` where the configuration has it no more.
+    /// The status: `healthy`, `failing`, `disabled`, or `removed` if it is no longer in the configuration.
     status: &'static str,
-    /// Since when it is known.
+    /// When the endpoint was first configured.
     created_at: UtcMicros,
-    /// The first failure after the last success.
+    /// The first failure after the last success; null if the last attempt succeeded.
     failing_since: Option<UtcMicros>,
-    /// What went wrong last, while it fails.
+    /// The last error; null unless the endpoint is failing.
     last_error: Option<String>,
-    /// Since when it gets nothing.
+    /// When the endpoint was disabled; null if it is not.
     disabled_at: Option<UtcMicros>,
-    /// Why it gets nothing.
+    /// Why the endpoint is disabled; null if it is not.
     disabled_for: Option<&'static str>,
-    /// Deliveries that wait.
+    /// The number of deliveries that wait for an attempt.
     waiting: u64,
-    /// Deliveries that are not tried any more.
+    /// The number of deliveries whose attempts have ended without success.
     parked: u64,
-    /// Events that have not been looked at.
+    /// The number of events that the daemon has not read for this endpoint yet.
     unread: u64,
 }
 
@@ -90,16 +90,16 @@ impl EndpointResponse {
     }
 }
 
-/// Every endpoint that serves the tenant
+/// List webhook endpoints
 ///
-/// With how it is and what it has before it.
+/// Returns the endpoints of a tenant with their status and the number of waiting deliveries.
 #[utoipa::path(
     get,
     path = "/api/v1/webhooks",
     tag = "webhooks",
     operation_id = "list_webhooks",
     params(TenantQuery),
-    responses((status = 200, description = "the endpoints", body = WebhooksResponse))
+    responses((status = 200, description = "The endpoints.", body = WebhooksResponse))
 )]
 pub(in crate::http) async fn list(
     State(state): State<ApiState>,
@@ -121,54 +121,54 @@ pub(in crate::http) async fn list(
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct DeliveryListQuery {
-    /// Whose events.
+    /// The id of the tenant.
     tenant: TenantId,
-    /// `waiting`, `delivered` or `parked`.
+    /// Only deliveries with this status: `waiting`, `delivered` or `parked`.
     status: Option<String>,
-    /// Of events that happened at this instant or later.
+    /// Only deliveries of events that happened at this instant or later.
     since: Option<UtcMicros>,
-    /// This event alone, with its attempts.
+    /// Only the delivery of this event, with its attempts.
     event: Option<EventId>,
-    /// The `next` of the page before.
+    /// The `next` of the previous page; omit it for the first page.
     cursor: Option<u64>,
-    /// How many; 100 without it, at most 500.
+    /// The maximum number of deliveries to return, 1 to 500; 100 by default.
     limit: Option<u32>,
 }
 
-/// Deliveries.
+/// A page of deliveries.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct DeliveriesResponse {
-    /// Of the newest event first.
+    /// The deliveries; those of the newest events come first.
     deliveries: Vec<DeliveryResponse>,
-    /// The `cursor` of the next page; null on the last.
+    /// The `cursor` of the next page; null on the last page.
     next: Option<u64>,
 }
 
-/// A delivery in a list; the command line prints the same.
+/// A delivery of an event to an endpoint. The command line prints the same fields.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Delivery)]
 pub struct DeliveryResponse {
-    /// The event's id.
+    /// The id of the event.
     event: EventId,
-    /// When it happened.
+    /// When the event happened.
     at: UtcMicros,
-    /// What kind, as subscriptions select it.
+    /// The kind of event, as endpoints select it.
     kind: &'static str,
-    /// The agent concerned.
+    /// The id of the agent; null if the event is not about an agent.
     agent: Option<AgentId>,
-    /// The number among the agent's events.
+    /// The number of the event among the agent's events; null if the event is not about an agent.
     sequence: Option<u64>,
-    /// `waiting`, `delivered` or `parked`.
+    /// The status: `waiting`, `delivered` or `parked`.
     status: &'static str,
-    /// Attempts of all.
+    /// The total number of attempts.
     attempts: u32,
-    /// When the next attempt is due; none for one that waits behind another.
+    /// When the next attempt is due; null if the delivery waits for an earlier event of the same agent, or has ended.
     next_at: Option<UtcMicros>,
-    /// When it was settled.
+    /// When the delivery ended; null while it waits.
     settled_at: Option<UtcMicros>,
-    /// Why it is parked.
+    /// Why the delivery is parked; null if it is not.
     parked_for: Option<&'static str>,
-    /// Every attempt, where one event was asked for.
+    /// The attempts, if a single event was requested; otherwise left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     attempt_log: Option<Vec<DeliveryAttemptResponse>>,
 }
@@ -198,21 +198,21 @@ impl DeliveryResponse {
     }
 }
 
-/// An attempt; the command line prints the same.
+/// An attempt to deliver an event. The command line prints the same fields.
 #[derive(Serialize, ToSchema)]
 #[schema(as = DeliveryAttempt)]
 pub struct DeliveryAttemptResponse {
-    /// The how-manieth of all, from 1.
+    /// The number of the attempt, from 1.
     attempt: u32,
-    /// When it left.
+    /// When the attempt was sent.
     sent_at: UtcMicros,
-    /// Real milliseconds to its end.
+    /// Milliseconds of real time until the attempt ended.
     latency_ms: u64,
-    /// The HTTP status, where there was one.
+    /// The HTTP status of the response; null if there was no response.
     status_code: Option<u16>,
-    /// What went wrong.
+    /// What went wrong; null if the attempt succeeded.
     error: Option<String>,
-    /// The first kilobyte of the answer.
+    /// The first kilobyte of the response.
     answer: String,
 }
 
@@ -229,16 +229,17 @@ impl DeliveryAttemptResponse {
     }
 }
 
-/// Deliveries of an endpoint, the newest event first
+/// List the deliveries of an endpoint
 ///
-/// With `event`, that one alone and its attempts.
+/// The deliveries of the newest events come first. With `event`, only the delivery of that event is returned, with its
+/// attempts.
 #[utoipa::path(
     get,
     path = "/api/v1/webhooks/{id}/deliveries",
     tag = "webhooks",
     operation_id = "list_deliveries",
-    params(("id" = EndpointId, Path, description = "The endpoint."), DeliveryListQuery),
-    responses((status = 200, description = "a page", body = DeliveriesResponse))
+    params(("id" = EndpointId, Path, description = "The id of the endpoint."), DeliveryListQuery),
+    responses((status = 200, description = "A page of deliveries.", body = DeliveriesResponse))
 )]
 pub(in crate::http) async fn deliveries(
     State(state): State<ApiState>,
@@ -305,28 +306,30 @@ async fn check_endpoint(state: &ApiState, tenant: &TenantId, id: &EndpointId) ->
     Err(OutboxError::NoEndpoint { tenant: tenant.clone(), endpoint: id.clone() }.into())
 }
 
-/// The body of `POST …/retry`.
+/// A request to resend an event.
 #[derive(Deserialize, Serialize, ToSchema)]
 #[schema(as = WebhookRetry)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct RetryBody {
+    /// The id of the tenant.
     tenant: TenantId,
+    /// The id of the event.
     event: EventId,
 }
 
 has_tenant!(RetryBody, RecoverBody, TestBody, RotateBody);
 
-/// Send one event again
+/// Resend an event
 ///
-/// 409 when it waits behind an earlier one of its agent.
+/// The response is 409 if the event has to wait for an earlier event of the same agent.
 #[utoipa::path(
     post,
     path = "/api/v1/webhooks/{id}/retry",
     tag = "webhooks",
     operation_id = "retry_webhook",
-    params(("id" = EndpointId, Path, description = "The endpoint."), IdempotencyKeyHeader),
+    params(("id" = EndpointId, Path, description = "The id of the endpoint."), IdempotencyKeyHeader),
     request_body = RetryBody,
-    responses((status = 200, description = "what was done", body = RetryResult))
+    responses((status = 200, description = "What was done.", body = RetryResult))
 )]
 pub(in crate::http) async fn retry(
     State(state): State<ApiState>,
@@ -338,26 +341,29 @@ pub(in crate::http) async fn retry(
     run_once(&state, &caller, Some(&tenant), key, StatusCode::OK, work).await
 }
 
-/// The body of `POST …/recover`.
+/// A request to retry parked deliveries.
 #[derive(Deserialize, Serialize, ToSchema)]
 #[schema(as = WebhookRecover)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct RecoverBody {
+    /// The id of the tenant.
     tenant: TenantId,
+    /// Parked deliveries of events that happened at this instant or later are retried.
     since: UtcMicros,
 }
 
-/// Try again what was given up since an instant
+/// Recover an endpoint
 ///
-/// And enable the endpoint. Repeating it finds nothing left to do.
+/// Enables the endpoint and retries the parked deliveries of events since an instant. Repeating the request has no
+/// further effect.
 #[utoipa::path(
     post,
     path = "/api/v1/webhooks/{id}/recover",
     tag = "webhooks",
     operation_id = "recover_webhook",
-    params(("id" = EndpointId, Path, description = "The endpoint."), IdempotencyKeyHeader),
+    params(("id" = EndpointId, Path, description = "The id of the endpoint."), IdempotencyKeyHeader),
     request_body = RecoverBody,
-    responses((status = 200, description = "what was done", body = RecoveryResult))
+    responses((status = 200, description = "What was done.", body = RecoveryResult))
 )]
 pub(in crate::http) async fn recover(
     State(state): State<ApiState>,
@@ -369,41 +375,42 @@ pub(in crate::http) async fn recover(
     run_once(&state, &caller, Some(&tenant), key, StatusCode::OK, work).await
 }
 
-/// How a test ended.
+/// The result of a test delivery.
 #[derive(Serialize, ToSchema)]
 #[schema(as = WebhookTested)]
 pub(in crate::http) struct TestDeliveryResponse {
-    /// The endpoint took it.
+    /// Whether the endpoint accepted the event.
     delivered: bool,
-    /// The HTTP status, where there was one.
+    /// The HTTP status of the response; null if there was no response.
     status_code: Option<u16>,
-    /// Real milliseconds to its end.
+    /// Milliseconds of real time until the attempt ended.
     latency_ms: u64,
-    /// What went wrong.
+    /// What went wrong; null if the delivery succeeded.
     error: Option<String>,
-    /// The first kilobyte of the answer.
+    /// The first kilobyte of the response.
     answer: String,
 }
 
-/// The body of `POST …/test`.
+/// A request to test an endpoint.
 #[derive(Deserialize, Serialize, ToSchema)]
 #[schema(as = WebhookTest)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct TestBody {
+    /// The id of the tenant.
     tenant: TenantId,
 }
 
-/// Send a test event once
+/// Send a test event
 ///
-/// The answer says how that ended.
+/// Sends a test event once. The response has the result.
 #[utoipa::path(
     post,
     path = "/api/v1/webhooks/{id}/test",
     tag = "webhooks",
     operation_id = "test_webhook",
-    params(("id" = EndpointId, Path, description = "The endpoint."), IdempotencyKeyHeader),
+    params(("id" = EndpointId, Path, description = "The id of the endpoint."), IdempotencyKeyHeader),
     request_body = TestBody,
-    responses((status = 200, description = "how it ended", body = TestDeliveryResponse))
+    responses((status = 200, description = "The result of the test.", body = TestDeliveryResponse))
 )]
 pub(in crate::http) async fn test(
     State(state): State<ApiState>,
@@ -424,43 +431,44 @@ pub(in crate::http) async fn test(
     run_once(&state, &caller, Some(&tenant), key, StatusCode::OK, work).await
 }
 
-/// The body of `POST …/rotate`.
+/// A request to rotate an endpoint's signing key.
 #[derive(Deserialize, Serialize, ToSchema)]
 #[schema(as = WebhookRotate)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct RotateBody {
-    /// In whose audit chain it stands.
+    /// The id of the tenant whose audit chain records the rotation.
     tenant: TenantId,
-    /// The old key is known to others: it stops at once.
+    /// Whether the old key stops signing at once, for a key that has been disclosed.
     #[serde(default)]
     drop_old: bool,
 }
 
-/// A key that was changed.
+/// The result of a key rotation.
 #[derive(Serialize, ToSchema)]
 #[schema(as = WebhookRotated)]
 pub(in crate::http) struct RotatedKeyResponse {
-    /// The endpoint.
+    /// The id of the endpoint.
     id: EndpointId,
-    /// Until when the old key signs beside the new one; null where it was dropped.
+    /// The time until which deliveries are also signed with the old key; null if it was dropped.
     previous_until: Option<UtcMicros>,
-    /// The daemon signs with the new key; where not, it will once it has read its configuration again.
+    /// Whether the daemon already signs with the new key. If not, it does so after it has reloaded its configuration.
     in_force: bool,
 }
 
-/// Put a new signing key in the place of the old one
+/// Rotate an endpoint's signing key
 ///
-/// In the file of the secret, whose first line then is what the receiver has to be given: no key is ever answered. The old key signs
-/// too for a day, unless it is dropped. It takes the right at every tenant that the endpoint serves, and a secret in a file that the daemon
-/// may write; 409 says what to do where it is not.
+/// Writes a new key to the first line of the secret's file, from where the receiver has to get it: the API never
+/// returns keys. For a day, deliveries are signed with the old key too, unless `drop_old` is set. The caller needs the
+/// right for every tenant that the endpoint serves, and the secret must be in a file that the daemon may write;
+/// otherwise the response is 409 and says what to do.
 #[utoipa::path(
     post,
     path = "/api/v1/webhooks/{id}/rotate",
     tag = "webhooks",
     operation_id = "rotate_webhook",
-    params(("id" = EndpointId, Path, description = "The endpoint."), IdempotencyKeyHeader),
+    params(("id" = EndpointId, Path, description = "The id of the endpoint."), IdempotencyKeyHeader),
     request_body = RotateBody,
-    responses((status = 200, description = "the new key is there", body = RotatedKeyResponse))
+    responses((status = 200, description = "The key was rotated.", body = RotatedKeyResponse))
 )]
 pub(in crate::http) async fn rotate(
     State(state): State<ApiState>,

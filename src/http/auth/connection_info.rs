@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn only_proxies_are_believed_who_somebody_is() {
+    fn only_trusted_proxies_may_name_the_user() {
         let near = peer("10.0.0.7:5000", "10.0.0.2:8080", false);
         let far = peer("203.0.113.9:5000", "10.0.0.2:8080", false);
         let somebody = |user: &str, groups: &[&str]| ProxyIdentity::User {

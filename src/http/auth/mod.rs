@@ -129,7 +129,7 @@ impl Caller {
     /// existing.
     pub(super) fn check(&self, state: &ApiState, right: Right, tenant: &TenantId) -> Result<(), Problem> {
         if !self.can_access_tenant(tenant) || !state.keepers.tenants().contains(tenant) {
-            let detail = format!("there is no tenant {tenant} within reach of {}", self.described_id());
+            let detail = format!("there is no tenant {tenant} that {} can access", self.described_id());
             return Err(Problem::from_code(Code::NoSuchTenant, detail));
         }
         self.require(right)
@@ -153,8 +153,7 @@ impl Caller {
         match agents.iter().find(|agent| !is_visible(agent)) {
             None => Ok(()),
             Some(agent) => {
-                let detail =
-                    format!("there is no agent {agent} within reach of {} at tenant {tenant}", self.described_id());
+                let detail = format!("tenant {tenant} has no agent {agent} that {} can access", self.described_id());
                 Err(Problem::from_code(Code::NoSuchAgent, detail))
             }
         }
@@ -386,7 +385,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cookie_that_somebody_put_beside_ours_makes_both_void() {
+    fn a_second_session_cookie_invalidates_both() {
         for (cookies, found) in [
             (&["a=1; shiftkeeper-80=x; b=2"][..], Some("x")),
             (&["a=1", "shiftkeeper-80=x"], Some("x")),

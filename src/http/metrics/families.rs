@@ -82,7 +82,7 @@ impl MetricFamilies {
         page.gauge("shiftkeeper_ready", "Whether the daemon itself is ready, as /readyz says", [(NO_LABELS, ready)])?;
         page.gauge(
             "shiftkeeper_part_ready",
-            "Whether a part of /readyz is ready; own parts are the daemon's, the others lie outside of it",
+            "Whether a part of /readyz is ready; own parts belong to the daemon, the others are external",
             status
                 .parts
                 .iter()
@@ -90,17 +90,17 @@ impl MetricFamilies {
         )?;
         page.gauge(
             "shiftkeeper_parts_needing_person",
-            "Parts of /readyz that stay as they are until a person does something",
+            "Parts of /readyz that stay as they are until a person acts",
             [(NO_LABELS, status.parts.iter().filter(|part| part.needs_person).count() as u64)],
         )?;
         page.counter(
             "shiftkeeper_log_lines_lost",
-            "Lines of the log that could not be written",
+            "Log lines that could not be written",
             [(NO_LABELS, self.0.log_lines_lost)],
         )?;
         page.gauge(
             "shiftkeeper_config_last_reload_successful",
-            "Whether the last reload of the configuration went well",
+            "Whether the last reload of the configuration succeeded",
             [(NO_LABELS, u64::from(status.configuration.ok))],
         )?;
         page.gauge(
@@ -116,7 +116,7 @@ impl MetricFamilies {
         page.counter("shiftkeeper_viewers_seen", "Viewers that were let in", [(NO_LABELS, viewers.total)])?;
         page.counter(
             "shiftkeeper_viewers_too_slow",
-            "Viewers that were dropped, as they took messages more slowly than they came",
+            "Viewers that were disconnected because they read too slowly",
             [(NO_LABELS, viewers.too_slow)],
         )
     }
@@ -131,12 +131,12 @@ impl MetricFamilies {
         page.gauge("shiftkeeper_store_size_bytes", "The database, with its free pages", [(NO_LABELS, store.bytes)])?;
         page.gauge(
             "shiftkeeper_store_log_size_bytes",
-            "The write-ahead log beside the database's file",
+            "The size of the write-ahead log of the database",
             store.log_bytes.map(|bytes| (NO_LABELS, bytes)),
         )?;
         page.gauge(
             "shiftkeeper_store_disk_free_bytes",
-            "What is left on the disk of the database's file",
+            "The free space on the disk of the database",
             store.disk_free_bytes.map(|bytes| (NO_LABELS, bytes)),
         )?;
         page.gauge(
@@ -151,7 +151,7 @@ impl MetricFamilies {
         )?;
         page.histogram(
             "shiftkeeper_store_transaction_duration_seconds",
-            "How long the writer's transactions took, from their beginning until they were durable",
+            "How long the writer's transactions took until they were durable",
             [(NO_LABELS, &writer.durations)],
         )?;
         page.counter(
@@ -169,12 +169,12 @@ impl MetricFamilies {
         };
         page.gauge(
             "shiftkeeper_job_ok",
-            "Whether a job's last run went well; the daemon's own jobs have no tenant",
+            "Whether a job's last run succeeded; jobs of the daemon itself have no tenant",
             jobs.iter().map(|status| (labels(&status.job), u64::from(status.ok))),
         )?;
         page.gauge(
             "shiftkeeper_job_last_success_timestamp_seconds",
-            "When a job's last run ended that went well",
+            "When a job's last successful run ended",
             jobs.iter().filter_map(|status| Some((labels(&status.job), unix_seconds(status.last_success_at?)))),
         )
     }
@@ -182,17 +182,17 @@ impl MetricFamilies {
     fn platform(&self, page: &mut MetricsWriter<'_>) -> fmt::Result {
         page.gauge(
             "shiftkeeper_token_age_seconds",
-            "How long ago the access token was given; no sample without one",
+            "The age of the access token; no sample without one",
             self.tenants().filter_map(|tenant| Some((tenant_labels(&tenant.id), seconds(tenant.token.age_ms?)))),
         )?;
         page.gauge(
             "shiftkeeper_token_expires_in_seconds",
-            "For how long the access token is good; no sample without one",
+            "How long the access token is still valid; no sample without one",
             self.tenants().filter_map(|tenant| Some((tenant_labels(&tenant.id), seconds(tenant.token.expires_in_ms?)))),
         )?;
         page.gauge(
             "shiftkeeper_token_circuit_open",
-            "Whether no token is asked for just now, since the platform refused several in a row",
+            "Whether requests for a token are suspended because the platform refused several in a row",
             self.tenants().map(|tenant| (tenant_labels(&tenant.id), u64::from(tenant.token.circuit_open))),
         )?;
         page.counter(
@@ -216,7 +216,7 @@ impl MetricFamilies {
         )?;
         page.histogram(
             "shiftkeeper_platform_call_duration_seconds",
-            "How long calls to the platform took, the wait for a token included",
+            "How long calls to the platform took, including the wait for a token",
             self.meters().flat_map(|meters| {
                 let labels = |kind: CallKind| labels_with(&meters.tenant, "kind", kind.name());
                 meters.call_durations.iter().map(move |(kind, histogram)| (labels(*kind), histogram))
@@ -239,17 +239,17 @@ impl MetricFamilies {
         )?;
         page.gauge(
             "shiftkeeper_budget_used_calls",
-            "Calls of the request budget that are under way or in the window",
+            "Calls of the request budget that are in progress or in the last minute",
             per_budget_kind(|budget| budget.used),
         )?;
         page.gauge(
             "shiftkeeper_budget_free_calls",
-            "Calls that the request budget allows now, the reserve for people included",
+            "Calls that the request budget allows now, including the reserve",
             per_budget_kind(|budget| budget.free),
         )?;
         page.gauge(
             "shiftkeeper_breaker_open",
-            "Whether automation of a tenant is halted, since state changes keep failing",
+            "Whether automation of a tenant is halted because state changes keep failing",
             self.tenants().map(|tenant| (tenant_labels(&tenant.id), u64::from(!tenant.breaker.ok))),
         )?;
         page.counter(
@@ -262,39 +262,39 @@ impl MetricFamilies {
     fn keepers(&self, page: &mut MetricsWriter<'_>) -> fmt::Result {
         page.histogram(
             "shiftkeeper_keeper_pass_duration_seconds",
-            "How long the passes of a tenant's keeper took, their commits included",
+            "How long the passes of a tenant's keeper took, including their commits",
             self.meters().map(|meters| (tenant_labels(&meters.tenant), &meters.passes)),
         )?;
         page.gauge(
             "shiftkeeper_keeper_quiet_seconds",
-            "For how long a tenant's keeper has made no pass; it makes one each second at least. No sample while none runs",
+            "How long ago a tenant's keeper made its last pass, which it does at least each second; no sample while none runs",
             self.meters().filter_map(|meters| Some((tenant_labels(&meters.tenant), meters.since_last_pass?.as_secs_f64()))),
         )?;
         page.gauge(
             "shiftkeeper_picture_age_seconds",
-            "How old the oldest sight is that the picture rests on; no sample without agents",
+            "The age of the oldest observation in the live view; no sample without agents",
             self.tenants().filter_map(|tenant| Some((tenant_labels(&tenant.id), seconds(tenant.picture.age_ms?)))),
         )?;
         page.gauge(
             "shiftkeeper_picture_stale_after_seconds",
-            "The age of a sight beyond which automation waits",
+            "The age of an observation beyond which automation waits",
             self.tenants().map(|tenant| (tenant_labels(&tenant.id), seconds(tenant.picture.stale_after_ms))),
         )?;
         page.gauge(
             "shiftkeeper_agents",
-            "Agents in the roster, by state; unseen before the first sight, other for names that the platform brought",
+            "Agents in the roster, by state; unseen if they are not observed, other for states that are not known",
             self.tenants().flat_map(|tenant| {
                 tenant.picture.agents.iter().map(|(state, count)| (labels_with(&tenant.id, "state", state), *count))
             }),
         )?;
         page.counter(
             "shiftkeeper_transitions_requested",
-            "State changes that were asked for, by who asked",
+            "Requested state changes, by requester",
             self.meters().flat_map(|meters| counts_by(meters, "actor", &meters.totals.requested)),
         )?;
         page.counter(
             "shiftkeeper_transitions_finished",
-            "State changes that ended, by how",
+            "State changes that ended, by result",
             self.meters().flat_map(|meters| counts_by(meters, "outcome", &meters.totals.finished)),
         )?;
         page.gauge(
@@ -313,14 +313,14 @@ impl MetricFamilies {
         let each = || self.tenants().map(|tenant| (tenant_labels(&tenant.id), &tenant.feed));
         page.gauge(
             "shiftkeeper_feed_up",
-            "Whether the live feed is there; no sample where none is meant to be",
+            "Whether the live feed is connected; no sample if it is off",
             each()
                 .filter(|(_, feed)| feed.state != "off")
                 .map(|(labels, feed)| (labels, u64::from(feed.state == "live"))),
         )?;
         page.gauge(
             "shiftkeeper_feed_last_message_age_seconds",
-            "How long ago the live feed last said anything, heartbeats included",
+            "How long ago the live feed sent its last message, including heartbeats",
             each().filter_map(|(labels, feed)| Some((labels, seconds(feed.last_message_age_ms?)))),
         )?;
         page.counter(
@@ -330,12 +330,12 @@ impl MetricFamilies {
         )?;
         page.counter(
             "shiftkeeper_feed_messages",
-            "What the live feed has said",
+            "Messages of the live feed",
             each().map(|(labels, feed)| (labels, feed.messages)),
         )?;
         page.counter(
             "shiftkeeper_feed_odd_messages",
-            "What the live feed has said that made no sense",
+            "Messages of the live feed that could not be understood",
             each().map(|(labels, feed)| (labels, feed.odd_messages)),
         )
     }
@@ -343,7 +343,7 @@ impl MetricFamilies {
     fn figures(&self, page: &mut MetricsWriter<'_>) -> fmt::Result {
         page.gauge(
             "shiftkeeper_figures_age_seconds",
-            "How old the figures of a skill or a queue are",
+            "The age of the figures of a skill or a queue",
             self.tenants().flat_map(|tenant| {
                 let sample = |kind: &str, one: &FigureAge| {
                     let mut labels = labels_with(&tenant.id, "of", kind);
@@ -356,7 +356,7 @@ impl MetricFamilies {
         )?;
         page.gauge(
             "shiftkeeper_figures_good_for_seconds",
-            "The age of figures beyond which they tell nothing of now; no sample where none are read",
+            "The age beyond which figures are stale; no sample if none are read",
             self.tenants()
                 .filter(|tenant| tenant.figures.good_for_ms > 0)
                 .map(|tenant| (tenant_labels(&tenant.id), seconds(tenant.figures.good_for_ms))),
@@ -371,7 +371,7 @@ impl MetricFamilies {
         };
         page.gauge(
             "shiftkeeper_subscription_age_seconds",
-            "How old a real-time subscription is; the platform ends it after a day",
+            "The age of a real-time subscription; the platform ends it after a day",
             each().map(|(labels, one)| (labels, seconds(one.age_ms))),
         )?;
         page.gauge(
@@ -381,12 +381,12 @@ impl MetricFamilies {
         )?;
         page.gauge(
             "shiftkeeper_subscription_agents",
-            "Agents that a real-time subscription is for: the rows that its snapshots should have",
+            "Agents of a real-time subscription: the rows that its snapshots should have",
             each().map(|(labels, one)| (labels, one.agents as u64)),
         )?;
         page.gauge(
             "shiftkeeper_snapshot_age_seconds",
-            "How old the newest snapshot of a subscription is",
+            "The age of the newest snapshot of a subscription",
             each().map(|(labels, one)| (labels, seconds(one.snapshot_age_ms))),
         )?;
         page.gauge(
@@ -409,17 +409,17 @@ impl MetricFamilies {
         )?;
         page.counter(
             "shiftkeeper_analytics_rows_received",
-            "Rows that came of analytics queries, part by part as these were whole",
+            "Rows received from analytics queries, counted when a part is complete",
             self.meters().map(|meters| (tenant_labels(&meters.tenant), meters.runs.received)),
         )?;
         page.counter(
             "shiftkeeper_analytics_rows_promised",
-            "Rows of these parts that the platform had promised, where it promised a count",
+            "Rows of these parts that the platform had announced, if it announced a number",
             self.meters().map(|meters| (tenant_labels(&meters.tenant), meters.runs.promised)),
         )?;
         page.histogram(
             "shiftkeeper_analytics_run_duration_seconds",
-            "How long runs of analytics queries took from their beginning to their end, by the daemon's clock",
+            "How long runs of analytics queries took from start to end, by the daemon's clock",
             self.meters().map(|meters| (tenant_labels(&meters.tenant), &meters.runs.durations)),
         )
     }
@@ -427,12 +427,12 @@ impl MetricFamilies {
     fn anomalies(&self, page: &mut MetricsWriter<'_>) -> fmt::Result {
         page.counter(
             "shiftkeeper_anomalies_detected",
-            "Anomalies of watched series that were found, by kind",
+            "Anomalies of monitored series that were found, by kind",
             self.meters().flat_map(|meters| counts_by(meters, "kind", &meters.anomalies)),
         )?;
         page.gauge(
             "shiftkeeper_anomalies_open",
-            "Anomalies of watched series that go on, by kind",
+            "Current anomalies of monitored series, by kind",
             self.meters().flat_map(|meters| counts_by(meters, "kind", &meters.open_anomalies)),
         )
     }
@@ -445,37 +445,37 @@ impl MetricFamilies {
         };
         page.gauge(
             "shiftkeeper_webhook_up",
-            "Whether an endpoint takes deliveries: neither failing for a minute nor disabled",
+            "Whether an endpoint accepts deliveries: neither failing for a minute nor disabled",
             each().map(|(labels, hook)| (labels, u64::from(hook.ok))),
         )?;
         page.gauge(
             "shiftkeeper_webhook_disabled",
-            "Whether an endpoint gets nothing until a person enables it",
+            "Whether an endpoint is disabled until a person enables it",
             each().map(|(labels, hook)| (labels, u64::from(hook.status == "disabled"))),
         )?;
         page.gauge(
             "shiftkeeper_outbox_waiting_deliveries",
-            "Deliveries that wait for their next try",
+            "Deliveries that wait for their next attempt",
             each().map(|(labels, hook)| (labels, hook.waiting)),
         )?;
         page.gauge(
             "shiftkeeper_outbox_parked_deliveries",
-            "Deliveries that are not tried any more",
+            "Deliveries whose attempts have ended without success",
             each().map(|(labels, hook)| (labels, hook.parked)),
         )?;
         page.gauge(
             "shiftkeeper_outbox_unread_events",
-            "Events that an endpoint's worker has not come to",
+            "Events that an endpoint's worker has not read yet",
             each().map(|(labels, hook)| (labels, hook.unread)),
         )?;
         page.gauge(
             "shiftkeeper_outbox_oldest_unsent_age_seconds",
-            "How long ago the oldest event happened that has still to be sent; 0 when there is none",
+            "The age of the oldest event that has not been delivered; 0 if there is none",
             each().map(|(labels, hook)| (labels, seconds(hook.oldest_unsent_age_ms.unwrap_or_default()))),
         )?;
         page.counter(
             "shiftkeeper_delivery_attempts",
-            "Attempts to deliver an event: delivered, failed (to be tried again) or parked (not tried any more)",
+            "Attempts to deliver an event: delivered, failed (to be retried) or parked (not retried)",
             self.meters().flat_map(|meters| {
                 meters.deliveries.iter().flat_map(|(endpoint, outcomes)| {
                     outcomes.map(|(outcome, count)| {
@@ -492,17 +492,17 @@ impl MetricFamilies {
         let each = || self.tenants().filter_map(|tenant| Some((tenant_labels(&tenant.id), tenant.audit.as_ref()?)));
         page.counter(
             "shiftkeeper_audit_entries",
-            "Entries of a tenant's audit chain since it began",
+            "Entries of a tenant's audit chain since its start",
             each().map(|(labels, audit)| (labels, audit.entries)),
         )?;
         page.gauge(
             "shiftkeeper_audit_unsigned_entries",
-            "Entries of the audit chain that no signed head speaks of yet",
+            "Entries of the audit chain that no signed head covers yet",
             each().map(|(labels, audit)| (labels, audit.entries.saturating_sub(audit.signed_through))),
         )?;
         page.gauge(
             "shiftkeeper_audit_head_age_seconds",
-            "How old the newest signed head of the audit chain is; no sample before the first",
+            "The age of the newest signed head of the audit chain; no sample before the first",
             each().filter_map(|(labels, audit)| Some((labels, seconds(audit.head_age_ms?)))),
         )
     }

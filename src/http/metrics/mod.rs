@@ -25,17 +25,17 @@ use crate::engine::operations::status::StatusSnapshot;
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Figures for Prometheus
+/// Retrieve metrics
 ///
-/// In its text format, or in that of `OpenMetrics` where `Accept` asks for it. Takes the right `read`, unless `server.metrics` is
-/// `"open"`; a token sees the tenants that it reaches.
-// Who may read is a setting: whoever reaches the port, or whoever has a token that may read, who then sees its tenants.
+/// The format is Prometheus' text format, or `OpenMetrics` if `Accept` asks for it. Requires the right `read`, unless
+/// `server.metrics` is `"open"`. With a token, only the tenants that it can access are included.
+// With `server.metrics = "open"` anybody who can reach the port may read all metrics.
 #[utoipa::path(
     get,
     path = "/metrics",
     tag = "daemon",
     operation_id = "show_metrics",
-    responses((status = 200, description = "the figures", body = String, content_type = "text/plain"))
+    responses((status = 200, description = "The metrics.", body = String, content_type = "text/plain"))
 )]
 pub(super) async fn show(State(state): State<ApiState>, mut parts: Parts) -> Result<Response, Problem> {
     let caller = if state.metrics_open {

@@ -16,9 +16,9 @@ pub(super) fn write(page: &mut MetricsWriter<'_>) -> fmt::Result {
         [(NO_LABELS, cpu.as_secs_f64())],
     )?;
     let resident = resident_bytes().map(|bytes| (NO_LABELS, bytes));
-    page.gauge("process_resident_memory_bytes", "Memory of the process that is in the machine's own", resident)?;
+    page.gauge("process_resident_memory_bytes", "Resident memory of the process", resident)?;
     let open = std::fs::read_dir("/proc/self/fd").ok().map(|fds| (NO_LABELS, fds.count() as u64));
-    page.gauge("process_open_fds", "Files and sockets that the process has open", open)
+    page.gauge("process_open_fds", "Open files and sockets of the process", open)
 }
 
 fn resident_bytes() -> Option<u64> {

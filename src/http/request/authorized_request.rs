@@ -38,8 +38,8 @@ where
     async fn from_request(request: Request, state: &ApiState) -> Result<Self, Problem> {
         let (mut parts, body) = request.into_parts();
         let Some(AccessRequirement::Right(right)) = parts.extensions.get::<AccessRequirement>().copied() else {
-            tracing::error!(path = parts.uri.path(), "defect: a wish on a route that needs no right");
-            return Err(Problem::from_code(Code::Internal, "nobody may ask for this; see the log"));
+            tracing::error!(path = parts.uri.path(), "defect: a request on a route that needs no right");
+            return Err(Problem::from_code(Code::Internal, "nobody has the right for this request; see the log"));
         };
         let caller = <Caller as FromRequestParts<ApiState>>::from_request_parts(&mut parts, state).await?;
         let KeyedJson::<T> { body, key } = KeyedJson::from_request(Request::from_parts(parts, body), state).await?;

@@ -31,12 +31,12 @@ impl Version {
     }
 }
 
-/// The header, as the document describes it; [`IfMatch`] reads it.
+/// The header as documented; [`IfMatch`] reads it.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "it describes what `IfMatch` reads")]
 pub(in crate::http) struct IfMatchHeader {
-    /// The `ETag` that came with what you read; without it nothing is written.
+    /// The `ETag` of the version that you read. Without it, the request is rejected.
     #[param(rename = "If-Match", required = false)]
     version: String,
 }
@@ -71,7 +71,8 @@ impl<S: Sync> FromRequestParts<S> for IfMatch {
         let mut versions = Vec::new();
         for value in parts.headers.get_all(IF_MATCH) {
             let text = value.to_str().ok().filter(|text| text.len() <= MAX_HEADER_BYTES);
-            let text = text.ok_or_else(|| Problem::bad_request("If-Match holds `*`, or tags as `ETag` gave them"))?;
+            let text =
+                text.ok_or_else(|| Problem::bad_request("If-Match: expects `*`, or tags in the form of `ETag`"))?;
             if text.trim() == "*" {
                 return Ok(Self::Any);
             }
@@ -80,8 +81,7 @@ impl<S: Sync> FromRequestParts<S> for IfMatch {
             versions.extend(tags.map(|tag| Version(tag.to_owned())));
         }
         if versions.is_empty() {
-            let detail =
-                "read it first, and send the `ETag` that came with it as `If-Match`, so that nobody's change is lost";
+            let detail = "read it first, and send its `ETag` as `If-Match`, so that no change is lost";
             return Err(Problem::from_code(Code::IfMatchMissing, detail));
         }
         Ok(Self::OneOf(versions))

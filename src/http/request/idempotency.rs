@@ -37,7 +37,7 @@ impl FromRequestParts<ApiState> for RequestKey {
     async fn from_request_parts(parts: &mut Parts, _: &ApiState) -> Result<Self, Problem> {
         let key = parts.headers.get("idempotency-key").map(|key| {
             let key = key.to_str().ok().filter(|key| !key.is_empty() && key.len() <= MAX_KEY_CHARS);
-            let wrong = || Problem::bad_request("Idempotency-Key holds 1 to 1000 visible ASCII characters");
+            let wrong = || Problem::bad_request("Idempotency-Key: expects 1 to 1000 visible ASCII characters");
             key.map(str::to_owned).ok_or_else(wrong)
         });
         let path = parts.uri.path_and_query().map_or("", |place| place.as_str());
@@ -84,12 +84,13 @@ pub(in crate::http) fn json_answer(status: StatusCode, body: &impl Serialize) ->
     StoredResponse { status: status.as_u16(), body, is_stored: false }
 }
 
-/// The header, as the document describes it; [`RequestKey`] reads it.
+/// The header as documented; [`RequestKey`] reads it.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "it describes what `RequestKey` reads")]
 pub(in crate::http) struct IdempotencyKeyHeader {
-    /// What comes again under the same key within a day is done once, and the first answer comes again.
+    /// A key that makes it safe to repeat the request: for one day, requests with the same key are carried out once,
+    /// and repetitions get the first response.
     #[param(rename = "Idempotency-Key", min_length = 1, max_length = 1000, pattern = "^[!-~]+$")]
     key: Option<String>,
 }

@@ -6,12 +6,12 @@ use utoipa::IntoParams;
 use crate::domain::ids::TenantId;
 use crate::store::PAGE_LIMIT;
 
-/// Which tenant is meant.
+/// The tenant of the request.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct TenantQuery {
-    /// Whose.
+    /// The id of the tenant.
     pub(in crate::http) tenant: TenantId,
 }
 

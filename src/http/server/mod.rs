@@ -65,7 +65,7 @@ pub async fn serve(
         while connections.try_join_next().is_some() {}
         let permit = tokio::select! {
             () = soft.cancelled() => break,
-            permit = connection_slots.clone().acquire_owned() => permit.context("the connection cap")?,
+            permit = connection_slots.clone().acquire_owned() => permit.context("the limit of connections failed")?,
         };
         let stream: TcpStream = tokio::select! {
             () = soft.cancelled() => break,
@@ -118,8 +118,8 @@ async fn handle_connection(
     let stall_guarded = StallGuard::new(stream, clock);
     let Some(certificate) = certificate else { return serve_http(stall_guarded, app, peer, soft).await };
     let secured = tokio::select! {
-        secured = certificate.acceptor().accept(stall_guarded) => secured.context("TLS could not be agreed on")?,
-        () = RealTime::sleep(HANDSHAKE_TIMEOUT) => anyhow::bail!("TLS was not agreed on in time"),
+        secured = certificate.acceptor().accept(stall_guarded) => secured.context("the TLS handshake failed")?,
+        () = RealTime::sleep(HANDSHAKE_TIMEOUT) => anyhow::bail!("the TLS handshake took too long"),
         () = soft.cancelled() => return Ok(()),
     };
     serve_http(secured, app, peer, soft).await

@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_reader_who_has_taken_all_may_take_a_pause() {
+    async fn a_reader_that_has_read_everything_may_pause() {
         let (mut guarded, mut far, clock) = stall_guarded();
         for _ in 0..3 {
             let (written, read) = tokio::join!(guarded.write_all(&[0; 2 * BUFFER_BYTES]), async {
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_reader_who_stops_ends_the_writer() {
+    async fn a_reader_that_stops_ends_the_writer() {
         let (mut guarded, far, clock) = stall_guarded();
         let (written, ()) = tokio::join!(guarded.write_all(&[0; 2 * BUFFER_BYTES]), async {
             tokio::task::yield_now().await;

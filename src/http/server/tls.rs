@@ -41,10 +41,10 @@ pub enum CertificateError {
         cause: std::io::Error,
     },
     /// The file has no certificate.
-    #[error("{} holds no certificate in PEM: it begins with -----BEGIN CERTIFICATE-----", .0.display())]
+    #[error("{} has no certificate in PEM, which begins with -----BEGIN CERTIFICATE-----", .0.display())]
     NoCertificate(PathBuf),
     /// The file has no key.
-    #[error("{} holds no private key in PEM that can be used", .0.display())]
+    #[error("{} has no usable private key in PEM", .0.display())]
     NoKey(PathBuf),
     /// The certificate and the key cannot be used together.
     #[error("the certificate {} and its key cannot be used: {cause}", path.display())]

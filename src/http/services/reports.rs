@@ -45,12 +45,10 @@ pub enum ReportRequestError {
     #[error("{0}")]
     InvalidRequest(String),
     /// The maximum number of reports of the tenant is already queued or running.
-    #[error("{0} reports of this tenant wait or run, which is the most: cancel one, or wait for one to end")]
+    #[error("{0} reports of this tenant wait or run, which is the limit: cancel one, or wait for one to end")]
     TooMany(usize),
     /// The daemon has no folder for report files.
-    #[error(
-        "the daemon has no folder for reports: name one as [reports] folder, or write the file with `shiftkeeper report`"
-    )]
+    #[error("the daemon has no folder for reports: set [reports] folder, or write the file with `shiftkeeper report`")]
     NoFolder,
     /// The existing reports could not be read.
     #[error("the reports could not be read")]

@@ -59,10 +59,10 @@ pub struct PutShiftsRequest {
 #[derive(Debug, thiserror::Error)]
 pub enum PutShiftsError {
     /// The plan was changed since the caller read it.
-    #[error("it was changed meanwhile")]
+    #[error("the shifts were changed in the meantime: read them again")]
     ChangedMeanwhile(Problem),
     /// A shift would overlap a shift of another day.
-    #[error("the shift from {start} overlaps the one of another day from {other} to {until}; change that day first")]
+    #[error("the shift from {start} overlaps a shift of another day, from {other} to {until}; change that day first")]
     Overlaps {
         /// When the new shift starts.
         start: UtcMicros,
@@ -72,7 +72,7 @@ pub enum PutShiftsError {
         until: UtcMicros,
     },
     /// The agent is unknown: no schedule named the agent, and no snapshot showed the agent.
-    #[error("nothing is known of agent {0} yet; import a schedule that names the agent")]
+    #[error("agent {0} is not known yet; import a schedule that names the agent")]
     NoAgent(AgentId),
     /// The schedule in force could not be read.
     #[error("the schedule in force could not be read; nothing was changed")]
@@ -99,29 +99,30 @@ pub struct ImportRequest {
     pub actor: String,
 }
 
-/// What an import did.
+/// The result of an import.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ImportResult {
-    /// For whom.
+    /// The id of the tenant.
     pub tenant: TenantId,
-    /// In force as this version.
+    /// The version of the schedule that is now in force.
     pub version: u64,
-    /// False when the very same schedule was in force already.
+    /// Whether the import changed anything; false if the same schedule was already in force.
     pub changed: bool,
-    /// Agents that the file names.
+    /// The number of agents in the file.
     pub agents: usize,
-    /// Agents whom it does not name and who are off on its days now, since it is the whole schedule of them.
+    /// The number of agents who are not in the file and are now off on its days, because it is the complete schedule of
+    /// these days.
     #[serde(default)]
     pub others_off: usize,
-    /// Shifts in it.
+    /// The number of shifts in the file.
     pub shifts: usize,
-    /// Its rows.
+    /// The number of rows in the file.
     pub rows: usize,
-    /// The first day that it speaks for.
+    /// The first local day that the file covers.
     pub first_day: String,
-    /// The last.
+    /// The last local day that the file covers.
     pub last_day: String,
-    /// What is odd about it and was taken all the same.
+    /// Warnings about the file that did not prevent the import.
     pub warnings: Vec<String>,
 }
 
@@ -129,7 +130,7 @@ pub struct ImportResult {
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// The file has faults.
-    #[error("{name} is not imported, and nothing was changed: {}", count_with_noun(*.faults, "fault"))]
+    #[error("{name} was not imported, and nothing was changed: {}", count_with_noun(*.faults, "fault"))]
     Refused {
         /// The file's name.
         name: String,

@@ -46,11 +46,11 @@ pub enum KeyRotationError {
     NotRotatable(String),
     /// The key was replaced less than a day ago.
     #[error(
-        "the key was changed less than a day ago, and receivers may know only the one before, which signs until {0}: wait \
-         until then, or drop it (`drop_old`)"
+        "the key was changed less than a day ago, and receivers may still use the previous one, which signs until {0}: wait \
+         until then, or drop the previous key (`drop_old`)"
     )]
     TooSoon(UtcMicros),
     /// The store did not accept the audit entry.
-    #[error("it could not be recorded, and the key was not changed or its change is not told of")]
+    #[error("the rotation could not be recorded: the key was not changed, or the audit chain lacks its change")]
     Store(#[source] CommitError),
 }

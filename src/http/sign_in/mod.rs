@@ -34,13 +34,13 @@ pub(super) fn one_time_link_page() -> MethodRouter<ApiState> {
     get(pages::show_one_time_link).post(sign_in_once)
 }
 
-/// A name and a password.
+/// The credentials of a user.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = SignIn)]
 struct SignInBody {
-    /// The account.
+    /// The id of the account.
     name: String,
-    /// Its password.
+    /// The password of the account.
     password: String,
     /// Where to go afterwards, for forms: a path of the daemon.
     #[serde(default)]
@@ -48,24 +48,24 @@ struct SignInBody {
     next: Option<String>,
 }
 
-/// Somebody who has signed in.
+/// The user who has signed in.
 #[derive(Serialize, ToSchema)]
 struct SignedInResponse {
-    /// The account.
+    /// The id of the account.
     id: String,
-    /// What it may do.
+    /// The role of the account.
     role: Option<Role>,
 }
 
 /// Sign in
 ///
-/// The answer has the cookie of a session. A form gets a redirect.
+/// The response sets the session cookie. A form is redirected.
 #[utoipa::path(
     post,
     path = "/sign-in",
     tag = "accounts",
     request_body = SignInBody,
-    responses((status = 200, description = "signed in", body = SignedInResponse))
+    responses((status = 200, description = "The user has signed in.", body = SignedInResponse))
 )]
 pub(super) async fn sign_in(
     State(state): State<ApiState>,
@@ -126,14 +126,14 @@ async fn sign_in_once(
 
 /// Sign out
 ///
-/// Ends the session of the cookie that comes with the request; whoever has none is out as well.
+/// Ends the session of the request's cookie. Without a session, nothing changes.
 #[utoipa::path(
     post,
     path = "/sign-out",
     tag = "accounts",
     responses(
-        (status = 204, description = "signed out"),
-        (status = 303, description = "signed out, for a browser that wants a page")
+        (status = 204, description = "The user has signed out."),
+        (status = 303, description = "The user has signed out; a redirect for browsers that expect a page.")
     )
 )]
 pub(super) async fn sign_out(
@@ -198,7 +198,7 @@ fn parse_credentials(headers: &HeaderMap, is_form: bool, body: &Bytes) -> Result
     }
     // The response must not repeat an invalid body: it may contain the password.
     match serde_json::from_slice::<serde_json::Value>(body) {
-        Err(_) => Err(Problem::from_code(Code::BadBody, "the body is no JSON")),
+        Err(_) => Err(Problem::from_code(Code::BadBody, "the body is not JSON")),
         Ok(value) => serde_json::from_value(value).map_err(|_| {
             let detail = "the body is to be {\"name\": TEXT, \"password\": TEXT}";
             body_problem(StatusCode::UNPROCESSABLE_ENTITY, detail.to_owned())

@@ -210,30 +210,28 @@ pub async fn notes(request: &Request, reader: &Reader) -> Result<Vec<String>, Re
     let mut notes = Vec::new();
     let first = observed_spans.first().map(|(start, _)| *start).filter(|start| from < *start && *start < request.to);
     notes.extend(first.map(|start| {
-        format!("Before {start:.0} the roster was never in sight: of that time is known what history says, and the rest counts as unknown")
+        format!("Before {start:.0} the roster was never observed: only what history has is known of that time, and the rest counts as unknown")
     }));
     let gaps: Vec<Span> =
         coverage::observation_gaps(&observed_spans).filter(|(start, end)| *start < request.to && from < *end).collect();
     for (start, end) in gaps.iter().take(MAX_GAPS) {
         notes.push(format!(
-            "From {start:.0} to {end:.0} the roster was not in sight (the daemon was down or the platform did not answer): a state that \
-             ended meanwhile is known up to the beginning of that time alone, and what came between counts as unknown"
+            "From {start:.0} to {end:.0} the roster was not observed (the daemon was down or the platform did not answer): a state that \
+             ended meanwhile is known only up to the start of that time, and the time after it counts as unknown"
         ));
     }
     if let Some(more) = gaps.len().checked_sub(MAX_GAPS).filter(|more| *more > 0) {
         notes.push(format!(
-            "{} in which the roster was not in sight are not named here",
+            "{} in which the roster was not observed are not listed",
             count_with_noun(more, "more span")
         ));
     }
     match reader.last_observed_span(&request.tenant).await? {
         Some((_, until)) if until < request.to => {
-            notes.push(format!(
-                "Nothing is known from {until:.0} on, when the roster was in sight last: that time counts as unknown"
-            ));
+            notes.push(format!("From {until:.0} on, when the roster was last observed, all time counts as unknown"));
         }
         Some(_) => {}
-        None => notes.push("The roster was never in sight: whatever history does not say counts as unknown".to_owned()),
+        None => notes.push("The roster was never observed: time that is not in history counts as unknown".to_owned()),
     }
     Ok(notes)
 }

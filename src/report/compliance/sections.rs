@@ -27,7 +27,7 @@ const FIGURES: Section = Section {
             "totalTransitions",
             "State changes",
             CellKind::Count,
-            "state changes requested within the span, by rules and people, open ones included: the count of the log's rows",
+            "state changes requested within the time range, by rules and people, including open ones: the count of the log's rows",
         ),
         column(
             "violations",
@@ -84,7 +84,7 @@ const VIOLATIONS: Section = Section {
 
 const OUTCOMES: Section = Section {
     name: "outcomes",
-    title: "Where they stand, by cause",
+    title: "Status by cause",
     columns: &[
         column(
             "cause",
@@ -92,12 +92,12 @@ const OUTCOMES: Section = Section {
             CellKind::Text,
             "the class of the request: mandatory_break, urgent, person, schedule, housekeeping",
         ),
-        column("status", "Status", CellKind::Text, "where the changes stand"),
+        column("status", "Status", CellKind::Text, "the status of the changes"),
         column(
             "transitions",
             "State changes",
             CellKind::Count,
-            "how many of the cause stand there; they add up to totalTransitions",
+            "the number of changes of the cause with this status; they add up to totalTransitions",
         ),
         column("p50LatencyMs", "Answer, median (ms)", CellKind::Count, LATENCIES),
         column("p95LatencyMs", "Answer, 95 % (ms)", CellKind::Count, LATENCIES),
@@ -111,13 +111,13 @@ const RULES: Section = Section {
     name: "rules",
     title: "What each rule did",
     columns: &[
-        column("rule", "Rule", CellKind::Text, "the rule that wanted the changes"),
-        column("status", "Status", CellKind::Text, "where they stand"),
+        column("rule", "Rule", CellKind::Text, "the rule that requested the changes"),
+        column("status", "Status", CellKind::Text, "the status of the changes"),
         column(
             "transitions",
             "State changes",
             CellKind::Count,
-            "how many of the rule stand there; people's changes are in none",
+            "the number of changes of the rule with this status; people's changes are not included",
         ),
     ],
     written: None,
@@ -139,7 +139,7 @@ const LOGS: Section = Section {
             "success",
             "Success",
             CellKind::Text,
-            "true where the platform accepted it and nothing spoke against it since; empty until it is known whether it did",
+            "true if the platform accepted it and nothing has contradicted it since; empty until that is known",
         ),
         column(
             "latencyMs",
@@ -148,11 +148,11 @@ const LOGS: Section = Section {
             "real milliseconds from the send of its last attempt to the answer",
         ),
         column("policyViolation", "Policy", CellKind::Text, "the policy that refused or held it"),
-        column("errorMessage", "What went wrong", CellKind::Text, "how it went wrong, or what it waits for"),
-        column("status", "Status", CellKind::Text, "where it stands"),
+        column("errorMessage", "What went wrong", CellKind::Text, "what went wrong, or what it waits for"),
+        column("status", "Status", CellKind::Text, "the status of the change"),
         column("cause", "Cause", CellKind::Text, "the class of the request"),
-        column("endedAt", "Ended", CellKind::Instant, "when it came to its end; it stays as it is from then on"),
-        column("rule", "Rule", CellKind::Text, "the rule that wanted it"),
+        column("endedAt", "Ended", CellKind::Instant, "when it ended; it does not change afterwards"),
+        column("rule", "Rule", CellKind::Text, "the rule that requested it"),
     ],
     written: Some(FINAL_STATUSES),
     chart: None,

@@ -22,7 +22,7 @@ const SUMMARY: Section = Section {
             "quarters of an hour, hours, days, weeks or months that have a value",
         ),
         column("gaps", "Without a value", CellKind::Count, "those from the first value to the last that have none"),
-        column("anomalies", "Odd", CellKind::Count, "values in which something is odd"),
+        column("anomalies", "Anomalies", CellKind::Count, "values that are anomalies"),
     ],
     written: None,
     chart: None,
@@ -65,7 +65,7 @@ const POINTS: Section = Section {
             "the robust spread of those weeks, from the median of their distances",
         ),
         column("seasonScore", "Season score", CellKind::Number, "(value - expected) / spread"),
-        column("anomaly", "Odd", CellKind::Text, "SPIKE or DROP"),
+        column("anomaly", "Anomaly", CellKind::Text, "SPIKE or DROP"),
         column("baseline", "By", CellKind::Text, "season or window: what the anomaly was judged by"),
     ],
     written: None,
@@ -152,7 +152,7 @@ fn cells(point: &TrendPoint) -> [Cell; POINTS.columns.len()] {
     };
     let season = |part: Option<f64>| number(part, "fewer than four earlier weeks are known");
     let scored = point.season.and_then(|season| season.score);
-    let anomaly_cell = |word: Option<&'static str>| word.map_or(Cell::Empty("nothing is odd about it"), Cell::text);
+    let anomaly_cell = |word: Option<&'static str>| word.map_or(Cell::Empty("not an anomaly"), Cell::text);
     [
         Cell::Instant(point.at),
         number(Some(point.value), ""),

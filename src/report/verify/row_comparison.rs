@@ -130,7 +130,7 @@ impl RowCheck {
             wrong if !wrong.is_empty() && partly && has_changed => Check::new(
                 "totals",
                 CheckOutcome::Unknown,
-                "the totals are not in this file, and some of its rows went on since",
+                "the totals are not in this file, and some of its rows have changed since",
             ),
             wrong => Check::from_mismatches("totals", wrong, "the totals follow from the rows"),
         }));
@@ -139,8 +139,8 @@ impl RowCheck {
 }
 
 /// The reason why rows may have changed by themselves, which cannot be told from an altered file.
-const MAY_STILL_CHANGE: &str = "the span ended less than 36 hours before the report was made: shifts and stays that went on may be why; make one of \
-                         days that have ended";
+const MAY_STILL_CHANGE: &str = "the span ended less than 36 hours before the report was made: shifts and state intervals that continued \
+                         may be the reason; make a report of days that have ended";
 
 fn next_row(file: &mut FileRows) -> Result<Option<FileRow>, WriteError> {
     Ok(file.next()?)

@@ -252,7 +252,7 @@ mod tests {
     const COLUMNS: &[Column] = &[
         Column { name: "day", title: "Day", kind: CellKind::Text, definition: "" },
         Column { name: "share", title: "Share", kind: CellKind::Share, definition: "" },
-        Column { name: "odd", title: "Odd", kind: CellKind::Text, definition: "" },
+        Column { name: "odd", title: "Anomaly", kind: CellKind::Text, definition: "" },
     ];
 
     const fn section(kind: ChartKind) -> Section {
@@ -270,7 +270,7 @@ mod tests {
         let mut points = ChartPoints::of(&section).expect("it has a picture");
         for share in shares {
             let cell = share.map_or(Cell::Empty("nobody"), Cell::Share);
-            let odd = if *share == Some(0.0) { Cell::text("DROP") } else { Cell::Empty("nothing is odd") };
+            let odd = if *share == Some(0.0) { Cell::text("DROP") } else { Cell::Empty("not an anomaly") };
             points.add_row(&[Cell::text("a day"), cell, odd], &TimeZone::UTC);
         }
         points.to_drawing(&section)
@@ -285,7 +285,7 @@ mod tests {
         let lines = drawn(ChartKind::Line, &[Some(1.0), Some(0.0), None, Some(0.5)]).expect("a picture");
         assert_eq!(lines.lines[0].stretches, ["60.0,10.0 276.7,210.0", "710.0,110.0"]);
         let marks: Vec<_> = lines.marks.iter().map(|mark| (mark.x.round(), mark.y, mark.text.as_str())).collect();
-        assert_eq!((marks.as_slice(), lines.marked), (&[(277.0, 210.0, "DROP: 0.0 %, a day, DROP")][..], "Odd"));
+        assert_eq!((marks.as_slice(), lines.marked), (&[(277.0, 210.0, "DROP: 0.0 %, a day, DROP")][..], "Anomaly"));
         let labels: Vec<_> = lines.level.iter().map(|tick| tick.text.as_str()).collect();
         assert_eq!(labels, ["a day", "a day, DROP", "a day"], "what is empty is no part of a name");
     }
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn of_nothing_there_is_no_picture_and_of_very_much_a_part() {
+    fn a_chart_of_nothing_is_absent_and_a_large_one_is_cut() {
         assert_eq!(drawn(ChartKind::Bars, &[]), None);
         assert_eq!(drawn(ChartKind::Line, &[None, Some(0.0)]), None);
         let much = drawn(ChartKind::Line, &[Some(0.5); MAX_POINTS + 3]).expect("a picture");

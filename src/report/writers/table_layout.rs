@@ -64,7 +64,7 @@ mod tests {
     use crate::domain::reports::report_run::ReportKind;
 
     #[test]
-    fn what_fits_stays_whole_and_few_rows_are_turned() {
+    fn tables_that_fit_are_not_split_and_few_rows_are_transposed() {
         let section = &ReportKind::Adherence.sections()[0];
         let widths = vec![8; section.columns.len()];
         assert_eq!(choose_layout(section, &widths, 100, (10_000, 2)), TableLayout::OneTable);
@@ -73,7 +73,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_column_stands_somewhere_and_no_table_is_too_wide(
+        fn every_column_is_placed_and_no_table_is_too_wide(
             kind in 0..ReportKind::ALL.len(), width in 1_usize..30, most in 20_usize..200, rows in 5_usize..50
         ) {
             for section in ReportKind::ALL[kind].sections() {

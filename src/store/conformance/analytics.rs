@@ -1,4 +1,4 @@
-//! Runs of analytics queries: how each stands, which are open or hold a place, whose rows count, and which are let go of.
+//! Runs of analytics queries: their status, which are open or hold a place, whose rows count, and which are deleted.
 
 use super::{TestDatabase, acme, at, on_each_engine};
 use crate::domain::analytics::analytics_run::{
@@ -196,7 +196,7 @@ async fn of_runs_that_overlap_each_bucket_is_of_the_newest(place: TestDatabase) 
     for (series, part) in [
         ("analytics:calls:colour", "there are duration, count"),
         ("analytics:calls:duration", "name one"),
-        (&*unknown, "no rows of an analytics run"),
+        (&*unknown, "has no rows"),
     ] {
         let (source, utc) = (series.parse().expect(series), jiff::tz::TimeZone::UTC);
         let refused =

@@ -1,4 +1,5 @@
-//! Anomalies: as they stood last, each once, found by when and of what, and let go of after their time.
+//! Anomalies: their last status, that each is stored once, how they are found by time and series, and when they are
+//! deleted.
 
 use super::{TestDatabase, acme, at, on_each_engine};
 use crate::domain::analytics::anomaly::AnomalyRecord;

@@ -370,7 +370,7 @@ async fn a_value_of_another_hand_is_named_by_table_column_and_row(place: TestDat
 }
 
 #[tokio::test]
-async fn a_full_store_refuses_changes_and_goes_on_when_there_is_space() {
+async fn a_full_store_refuses_changes_and_recovers_when_there_is_space() {
     let place = TestDatabase::sqlite();
     let store = place.open().await;
     store.writer().commit(change(1)).await.expect("commits");

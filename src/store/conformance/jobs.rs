@@ -112,7 +112,7 @@ async fn a_copy_of_a_running_store_holds_what_was_committed_and_nothing_half_is_
 }
 
 #[tokio::test]
-async fn a_copy_of_a_chain_that_does_not_hold_is_thrown_away() {
+async fn a_copy_with_an_invalid_chain_is_discarded() {
     let place = TestDatabase::sqlite();
     let store = place.open().await;
     store.writer().commit(change(1)).await.expect("commits");

@@ -1,4 +1,4 @@
-//! Reports that the daemon was asked for: how each stands, which are open, whose files are there, and which are let go of.
+//! Requested reports: their status, which are open, which have a file, and which are deleted.
 
 use super::{TestDatabase, acme, at, on_each_engine};
 use crate::domain::ids::ReportRunId;

@@ -1,4 +1,4 @@
-//! What has served its time goes slice by slice; what numbers follow from and what others rest on stays.
+//! Old rows are deleted in batches; rows that numbers continue from or that others depend on are kept.
 
 use sqlx::{AssertSqlSafe, Row};
 
@@ -92,7 +92,7 @@ async fn runs_of_a_job_go_and_its_last_stays(place: TestDatabase) {
 
 /// A slice keeps the writer as long as it looks: it must find its rows by a key or an index, however many others there are.
 #[tokio::test]
-async fn no_slice_looks_through_a_whole_table() {
+async fn no_slice_scans_a_whole_table() {
     let place = TestDatabase::sqlite();
     place.open().await.close().await;
     let backend = Backend::from_url(&place.url).expect("a URL");

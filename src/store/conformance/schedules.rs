@@ -129,7 +129,7 @@ async fn a_failed_import_changes_nothing(place: TestDatabase) {
     store.close().await;
 }
 
-/// Opens again once the dropped store's task has let go.
+/// Opens again once the dropped store's task has released the lock.
 async fn reopen(place: &TestDatabase) -> Store {
     for _ in 0..10_000 {
         match place.try_open(ProcessRole::Daemon).await {

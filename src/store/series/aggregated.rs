@@ -48,7 +48,7 @@ impl Reader {
                     Ok(SeriesValues { bucket: SeriesBucket::Day, zone: zone.clone(), samples: Vec::new() })
                 }
                 ResultSource::Run(id) => Err(SeriesError::Unavailable(format!(
-                    "there are no rows of an analytics run {id}: it came to nothing, goes on, or they were let go"
+                    "analytics run {id} has no rows: it failed, has not ended, or retention has deleted them"
                 ))),
             };
         };

@@ -213,7 +213,7 @@ fn bind_rows_query(tenant: &TenantId, id: AnalyticsRunId, from: u64, limit: u32)
 
 /// The error of a stored text that is not a result row.
 #[derive(Debug, thiserror::Error)]
-#[error("it is no row of a result")]
+#[error("the text is not a row of a result")]
 struct InvalidRow;
 
 fn result_row(row: &AnyRow) -> Result<ResultRow, ReadError> {

@@ -106,7 +106,7 @@ async fn series_of_agents_equal_a_recount_of_the_segments() {
         let read = samples(&scene, "adherence").await;
         // The last day is over and not yet settled for all.
         assert!(read.len() >= 3, "{seed}: {read:?}");
-        // The first day of whoever lives east of the zone begins before the span of the report.
+        // The first day of agents who live east of the zone begins before the report's time range.
         for day in (1..3).map(|day| minute(day * 1440)) {
             let date = day.timestamp().to_zoned(TimeZone::UTC).date();
             let (read, counted) = (read.get(&day.as_micros()).copied(), by_day[&date].adherence());

@@ -31,7 +31,7 @@ async fn people_see_where_they_are_signed_in_end_that_and_change_their_own_passw
     other.wait_for_url(|url| url.contains("/sign-in?next=")).await;
     sign_in(&scenario, &other, NAME).await;
 
-    // Another password ends it too; who gives a wrong one is told, and nothing is changed.
+    // Another password ends it too; a wrong one is reported, and nothing is changed.
     change_password(&browser, "not the present password", NEW_PASSWORD).await;
     browser.wait_for_text("#password-problem:not([hidden])", |text| !text.is_empty()).await;
     browser.write("#again", "not the same at all").await;

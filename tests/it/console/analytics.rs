@@ -30,7 +30,7 @@ async fn a_query_is_run_by_hand_followed_and_drawn_readably_everywhere() {
     let Some((scenario, browser)) = sign_in_browser(setup, "admin").await else { return };
     browser.go(&scenario.page_url("/analytics")).await;
     browser.click("button[data-ask=\"calls\"]").await;
-    // The page is drawn anew by itself, the list of queries as well.
+    // The page updates by itself, and so does the list of queries.
     browser.wait_for_text("#fresh .card tbody td[data-label=\"Last run\"]", |text| text.contains("180 rows")).await;
     browser.wait_for_text("#fresh > .scroll tbody tr", |text| text.contains("180 rows")).await;
     browser.click("#fresh > .scroll tbody th a").await;

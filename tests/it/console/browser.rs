@@ -292,7 +292,7 @@ impl Browser {
         severe.map(|entry| entry["message"].to_string()).collect()
     }
 
-    /// The page as a picture, all of it.
+    /// A screenshot of the whole page.
     pub async fn screenshot(&self) -> Vec<u8> {
         let shot = json!({"cmd": "Page.captureScreenshot", "params": {"captureBeyondViewport": true}});
         let shot = self.post("/goog/cdp/execute", shot).await.expect("a picture");

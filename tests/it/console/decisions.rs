@@ -159,7 +159,7 @@ async fn several_are_decided_at_once_each_with_its_answer_and_the_menu_counts_wh
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_may_only_look_is_offered_no_decision() {
+async fn readers_are_offered_no_decision() {
     let Some((scenario, browser)) = sign_in_browser(approval_setup(4), "viewer").await else { return };
     wait_for_approvals(&scenario, &["u_0001", "u_0002", "u_0003", "u_0004"]).await;
     for page in ["/approvals", "/agents/u_0001"] {
@@ -263,7 +263,7 @@ async fn an_auditor_finds_entries_by_person_agent_and_time_with_scripts_and_with
     let (_, all) = scenario.get(&format!("/api/v1/audit?tenant={}&action=transition.requested", scenario.tenant)).await;
     let person = all["entries"][0]["actor"].as_str().expect("an actor").to_owned();
     browser.go(&scenario.page_url("/audit")).await;
-    // By the person, whom the entries of the page name.
+    // By the person that the entries of the page name.
     browser.write("#actor", person.trim_start_matches("person:")).await;
     browser.click("form[role=search] button").await;
     browser.wait_for_url(|url| url.contains("actor=")).await;

@@ -143,7 +143,7 @@ async fn a_hundred_hostile_names_of_agents_and_teams_run_nothing() {
     browser.go(&scenario.page_url("/")).await;
     browser.wait_for_text("#line-word", |text| text == "Following live").await;
     for agent in ["u_0001", "u_0035", "u_0100"] {
-        // The module draws the row anew out of the stream.
+        // The module draws the row again from the stream.
         let name = browser.text(&format!("{} [data-f=name]", row_selector(agent))).await;
         let number: usize = agent[2..].parse().expect("a number");
         assert_eq!(as_displayed(&name), as_displayed(&texts[number - 1]), "{agent} is shown as written");
@@ -184,7 +184,7 @@ async fn a_hundred_hostile_names_of_skills_run_nothing() {
         let path = format!("/api/v1/agents/{}/skills", agent(number + 1));
         send_json(&scenario, Method::PUT, &path, &json!({"tenant": tenant, "skills": [skill]})).await;
     }
-    // Everyone is made ready first, so that every skill has somebody whom a change would take away.
+    // Everyone is made ready first, so that every skill has somebody whom a change would remove.
     let all: Vec<String> = (1..=texts.len()).map(agent).collect();
     let taken = scenario.request_change(&all, "Ready").await;
     scenario.wait_for_all(&taken, "confirmed").await;

@@ -30,7 +30,7 @@ async fn the_live_page_follows_the_floor_and_keeps_its_filter_in_the_address() {
     browser.end().await;
 }
 
-/// Counts of chips that are not nought, what is out of adherence, and whom the table has.
+/// The counts of chips that are not zero, the number of agents out of adherence, and the agents in the table.
 async fn page_counts(browser: &Browser) -> Value {
     let script = "const number = (css) => document.querySelector(css).textContent;
         const chips = [...document.querySelectorAll('#chips .count-chip')];
@@ -59,7 +59,7 @@ async fn wait_for_counts(browser: &Browser, wanted: &Value) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_count_is_of_whom_the_filter_leaves_and_the_heading_says_whom() {
+async fn every_count_is_of_the_filtered_agents_and_the_heading_names_the_filter() {
     let Some((scenario, browser)) = sign_in_browser(team_setup(40), "supervisor").await else { return };
     // Every fourth of them is in team 3.
     for agent in ["u_0001", "u_0004", "u_0011"] {
@@ -96,7 +96,7 @@ async fn pixels_below_screen(browser: &Browser) -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn on_a_phone_the_first_agent_is_in_sight_and_what_is_folded_stays_open_in_the_address() {
+async fn on_a_phone_the_first_agent_is_visible_and_open_sections_are_in_the_address() {
     let Some((scenario, browser)) = sign_in_browser(team_setup(40), "admin").await else { return };
     browser.resize(390, 844).await;
     for scripts in [true, false] {
@@ -131,7 +131,7 @@ async fn on_a_phone_the_first_agent_is_in_sight_and_what_is_folded_stays_open_in
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn on_a_phone_an_agents_day_is_looked_at_where_it_is_now() {
+async fn on_a_phone_an_agents_day_opens_at_the_current_time() {
     let Some((scenario, browser)) = sign_in_browser(team_setup(5), "viewer").await else { return };
     browser.resize(390, 844).await;
     browser.go(&scenario.page_url("/agents/u_0002")).await;
@@ -257,7 +257,7 @@ async fn the_table_and_the_pages_are_worked_by_keys_alone() {
     browser.press("gx").await;
     browser.wait_for_text("#matching", |text| text == "0").await;
     browser.run("document.activeElement.blur()", &[]).await;
-    // Nobody is sent where he may not look.
+    // Users are not sent to pages that they may not see.
     browser.press("?").await;
     let keys = browser.wait_for_text("dialog[open] dl", |text| text.contains("Changes")).await;
     assert!(!keys.contains("Audit"), "{keys}");
@@ -288,7 +288,7 @@ async fn times_are_in_the_viewers_zone_or_in_the_agents_by_choice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fifty_are_selected_previewed_changed_followed_and_taken_back() {
+async fn fifty_agents_are_selected_previewed_changed_followed_and_undone() {
     // A preview can be started for ten minutes: of these, one of the browser's is left at this speed.
     let Some((scenario, browser)) = sign_in_browser(Setup { speed: 10, ..team_setup(60) }, "supervisor").await else {
         return;
@@ -358,7 +358,7 @@ async fn a_preview_that_is_too_old_is_made_again_with_one_button() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_is_in_the_state_already_gets_the_reason_by_a_button_that_names_the_price() {
+async fn agents_already_in_the_state_get_the_reason_by_a_button_that_names_the_cost() {
     let Some((scenario, browser)) = sign_in_browser(Setup { speed: 10, ..team_setup(5) }, "supervisor").await else {
         return;
     };

@@ -46,7 +46,7 @@ fn distribution_text(numbers: &Value) -> String {
     format!("{} (median {} ms, p99 {} ms, longest {} ms)", sorted.len(), text(50), text(99), text(100))
 }
 
-/// Changes fifty agents after another until the page has drawn so many frames.
+/// Changes fifty agents at a time until the page has drawn this number of frames.
 async fn stream_changes(scenario: &Scenario, browser: &Browser, frames: u64) {
     let mut turn = 0;
     wait_until("the page has drawn its frames", WAIT_TIMEOUT * 3, || {
@@ -115,7 +115,7 @@ async fn two_thousand_agents_are_sorted_narrowed_and_selected_while_they_change(
     browser.wait_for_text("#selected", |text| text == "2000").await;
     figures.push(measure(&browser, "selected none", "document.querySelector('#select-none').click()").await);
 
-    // All the while it went on following.
+    // It followed the stream all the time.
     scenario.set_agent_state("u_1234", SimState::Available);
     browser.wait_for_text(&format!("{} [data-f=state]", row_selector("u_1234")), |text| text == "Ready").await;
     assert_eq!(browser.console_errors().await, Vec::<String>::new());

@@ -37,7 +37,7 @@ async fn sign_in_browser(setup: Setup, role: &str) -> Option<(Scenario, Browser)
 async fn make_account(scenario: &Scenario, id: &str, role: &str) {
     let mut body = json!({"id": id, "name": "Sam Floor", "role": role, "password": PASSWORD});
     match role {
-        // Whoever runs a floor is bound to its teams.
+        // A supervisor is restricted to teams.
         "supervisor" => body["tenants"] = json!([{"id": scenario.tenant, "teams": ["*"]}]),
         _ => body["everywhere"] = json!(true),
     }
@@ -71,7 +71,7 @@ fn pictures() -> Option<PathBuf> {
     std::env::var_os("SHIFTKEEPER_TEST_PICTURES").map(PathBuf::from)
 }
 
-/// Keeps a picture of the page.
+/// Saves a screenshot of the page.
 async fn save_screenshot(browser: &Browser, name: &str) {
     if let Some(folder) = pictures() {
         std::fs::create_dir_all(&folder).expect("a folder");

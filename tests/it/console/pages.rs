@@ -42,7 +42,7 @@ pub(super) async fn violations(browser: &Browser, axe: &str) -> Vec<String> {
     found.as_array().into_iter().flatten().map(Value::to_string).collect()
 }
 
-/// Whether all tabs are in sight in one row where there is room, and else a menu that names the page that one is on.
+/// Whether all tabs are visible in one row if there is room, and otherwise a menu that names the current page.
 async fn are_tabs_visible(browser: &Browser) -> bool {
     let script = "const nav = document.querySelector('.top nav');
         const shown = (element) => element.checkVisibility() && element.getBoundingClientRect().right <= innerWidth;
@@ -91,7 +91,7 @@ pub(super) async fn page_problems(
     wrong
 }
 
-/// The routes of the page of the API that are in sight.
+/// The routes of the page of the API that are visible.
 async fn visible_routes(browser: &Browser) -> usize {
     let script = "return [...document.querySelectorAll('.opblock')].filter((one) => one.checkVisibility()).length";
     browser.run(script, &[]).await.as_u64().and_then(|count| usize::try_from(count).ok()).expect("a count")

@@ -116,7 +116,7 @@ async fn write_rule(scenario: &Scenario, browser: &Browser) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_who_edit_one_rule_the_second_is_told_and_loses_nothing() {
+async fn of_two_people_who_edit_a_rule_the_second_is_warned_and_loses_nothing() {
     let Some((scenario, browser)) = sign_in_browser(team_setup(8), "admin").await else { return };
     write_rule(&scenario, &browser).await;
     let Some(other) = Browser::start().await else { return };

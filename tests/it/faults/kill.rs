@@ -1,4 +1,5 @@
-//! SIGKILL at random moments of a shift change: what was acknowledged stays, and the platform is asked once for each change.
+//! SIGKILL at random moments of a shift change: acknowledged data is kept, and each change is sent to the platform
+//! once.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

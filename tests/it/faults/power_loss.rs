@@ -59,7 +59,7 @@ impl RecordedDaemon {
         log.write_all(&encode_marker(self.witness.extent())).expect("written");
     }
 
-    /// Asks everyone for a change, and watches until so many of the changes are left open.
+    /// Requests a change of every agent, and waits until this number of changes is open.
     async fn request_changes(&mut self, to: &str, left: usize) {
         let taken = self.scenario.request_change(&agent_ids(team_size()), to).await;
         self.witness

@@ -1,4 +1,4 @@
-//! What the world was told: everything that was answered by the API or could be read by others. It must be there for ever.
+//! Records everything that the API answered or that others could read. It must be there for ever.
 
 use shiftkeeper::domain::ids::{EventId, TenantId, TransitionId};
 use shiftkeeper::store::{ChainTrust, PAGE_LIMIT, Reader};

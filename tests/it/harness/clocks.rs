@@ -35,7 +35,7 @@ impl TestClocks {
         Arc::new(TestClock { clocks: self.clone(), is_daemon_clock: true })
     }
 
-    /// Sets the daemon's wall clock by so many seconds, whether or not a daemon runs to see it.
+    /// Sets the daemon's wall clock by this number of seconds, whether or not a daemon runs.
     pub fn set_by(&self, seconds: i64) {
         self.settings.fetch_add(1, Ordering::SeqCst);
         self.off_us.fetch_add(seconds * 1_000_000, Ordering::SeqCst);

@@ -1,4 +1,4 @@
-//! The reckoning at the end of a scenario: what the daemon's store says must be what the simulator's own log says.
+//! The final check of a scenario: compares what the daemon stored with the simulator's own log.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -22,7 +22,7 @@ const TOLERANCE: Duration = Duration::from_secs(30);
 /// The budget that the simulator grants where a test does not change it.
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// A request with so many entries of the simulator's log behind it has been answered, or will not be.
+/// A request with this number of later entries in the simulator's log has been answered, or never will be.
 const MAX_UNANSWERED: u64 = 5_000;
 
 /// The statuses that an ended scenario must not hold: nothing is under way, nothing is unknown.
@@ -32,7 +32,7 @@ const UNSETTLED: [&str; 3] = ["requested", "sending", "in_doubt"];
 const UNKNOWN_EFFECT: [&str; 5] = ["server", "timeout", "broken", "nonsense", "too_large"];
 
 impl Scenario {
-    /// Ends the scenario: waits until nothing is under way, stops the daemon in order, and reckons.
+    /// Ends the scenario: waits until nothing is in progress, stops the daemon in order, and makes the final check.
     pub async fn assert_nothing_left_over(mut self) {
         self.wait_until_settled().await;
         self.stop_daemon().await;
@@ -429,7 +429,7 @@ fn assert_same_history(
     }
 }
 
-/// Without the time that nobody saw: the stay that goes on after it is the one from before.
+/// Without the unobserved time: the state interval that continues after it is the previous one.
 fn without_unobserved_time(rows: &[StoredHistory]) -> Vec<&StoredHistory> {
     let (mut seen, mut gap): (Vec<&StoredHistory>, bool) = (Vec::new(), false);
     for row in rows {
@@ -443,7 +443,7 @@ fn without_unobserved_time(rows: &[StoredHistory]) -> Vec<&StoredHistory> {
     seen
 }
 
-/// Without rows that gave a stay another reason: of reasons the simulator keeps no account.
+/// Without rows that gave a state interval another reason, because the simulator does not record reasons.
 fn without_reasons(rows: Vec<&StoredHistory>) -> Vec<&StoredHistory> {
     let mut stays: Vec<&StoredHistory> = Vec::new();
     for row in rows {

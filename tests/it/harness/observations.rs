@@ -32,7 +32,7 @@ const TOKEN_REFRESH_MARGIN: Duration = Duration::from_secs(5 * 60 + 30);
 /// Why a change need not be in history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum MissingReason {
-    /// No message told of it, and no snapshot was made while it lasted.
+    /// No message reported it, and no snapshot was made while it lasted.
     NotShown,
     /// It was on its way when the connection or the daemon ended.
     PossiblyLost,
@@ -92,7 +92,7 @@ enum Certainty {
 struct ActualState {
     at: UtcMicros,
     state: AgentState,
-    /// When a message told of it.
+    /// When a message reported it.
     reported: Option<(UtcMicros, Certainty)>,
     /// When the first snapshot was answered that was made while it lasted.
     observed: Option<(UtcMicros, Certainty)>,
@@ -105,7 +105,7 @@ struct ObservedSnapshot {
     certainty: Certainty,
 }
 
-/// What the log says of sights.
+/// What the log says about observations.
 struct LoggedObservations {
     /// By agent and the instant at which the state was entered.
     reported: BTreeMap<(AgentId, UtcMicros), (UtcMicros, Certainty)>,
@@ -378,7 +378,7 @@ fn has_certain_order(done: &[ActualState], at: usize, late_by: Duration) -> bool
         && matches!(told[..], [later] if later.at > one.at + 3 * late_by && later.reported.is_some_and(|(told, _)| told + late_by < answered))
 }
 
-/// Costs of the comparison; the cheapest way to tell one story by the other is the one that counts.
+/// Costs of the comparison; the alignment with the lowest cost counts.
 const JUSTIFIED_COST: u64 = 1_000;
 const WRONG_COST: u64 = 1_000_000;
 

@@ -66,7 +66,7 @@ impl Default for Setup {
 }
 
 impl Setup {
-    /// So many agents who are all on shift the whole day, by a schedule that the platform has.
+    /// This number of agents, all on shift the whole day, by a schedule that the platform has.
     pub fn team(count: usize) -> Self {
         let usual = Self::default();
         Self {

@@ -1,4 +1,4 @@
-//! A viewer of the live picture, over either way, that keeps what it was told.
+//! A viewer of the live view, over an event stream or a WebSocket, that records its messages.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,7 +23,7 @@ pub enum Transport {
 
 pub const TRANSPORTS: [Transport; 2] = [Transport::Events, Transport::Socket];
 
-/// What was told so far.
+/// The messages so far.
 #[derive(Default)]
 struct Received {
     messages: Vec<Value>,
@@ -108,7 +108,7 @@ impl Viewer {
         .await
     }
 
-    /// Waits for the whole first picture; gives its agents.
+    /// Waits for the first whole snapshot of the live view; returns its agents.
     pub async fn wait_for_snapshot(&self) -> Vec<Value> {
         self.wait_for_message("the picture is whole", |message| {
             message["type"] == "snapshot" && message["part"] == message["parts"]

@@ -111,7 +111,7 @@ async fn a_run_comes_out_whole_is_read_and_is_on_the_record() {
     }
     assert_eq!(rows.len(), 42);
     assert_eq!(rows[0]["dimensions"], json!(["chat"]));
-    // Whoever has the rows can say whether they are what was hashed.
+    // Anybody who has the rows can compute their hash.
     let request: RunRequest = serde_json::from_value(done["request"].clone()).expect("a request");
     let texts = rows.iter().map(|row| {
         let row: Vec<_> = [&row["dimensions"], &row["metrics"]].map(Value::clone).into();
@@ -366,7 +366,7 @@ async fn a_submission_that_a_kill_cut_off_counts_as_taken() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_that_is_called_off_keeps_its_place_until_its_deadline_and_leaves_nothing() {
+async fn a_cancelled_run_keeps_its_place_until_its_deadline_and_has_no_rows() {
     let scenario = Scenario::start(setup(Duration::from_secs(100))).await;
     let mut runs = Vec::new();
     for _ in 0..6 {
@@ -424,7 +424,7 @@ async fn the_calendar_asks_for_years_in_parts_that_are_put_together() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_is_forbidden_to_ask_for_want_of_a_scope_is_told_which_setting_asks_for_it() {
+async fn a_missing_scope_is_reported_with_its_setting() {
     let scenario = Scenario::start(Setup { tenant_tables: "", ..setup(Duration::from_secs(1)) }).await;
     let run = start_run(&scenario, own_query(900)).await;
     let failed = wait_for_status(&scenario, &run, "failed").await;

@@ -1,4 +1,4 @@
-//! A watched figure that jumps: told once, also over a restart, and seen by rules.
+//! A monitored figure that jumps: reported once, also across a restart, and visible to rules.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +35,7 @@ pub async fn put_reads(scenario: &Scenario, reads: &[(UtcMicros, u64)]) {
     store.close().await;
 }
 
-/// One rule for each way that a floor can be odd.
+/// One rule for each kind of anomaly.
 const RULES: &str = r#"
 [[rules]]
 id = "nobody-there"
@@ -66,7 +66,7 @@ async fn start_with_staffing_drop(setup: Setup) -> Scenario {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_drop_is_told_once_and_a_rule_acts_on_it() {
+async fn a_drop_is_reported_once_and_a_rule_acts_on_it() {
     let told = receiver(ReceiverOptions::default()).await;
     let setup = Setup {
         speed: 300,
@@ -103,7 +103,7 @@ async fn a_drop_is_told_once_and_a_rule_acts_on_it() {
     assert_eq!(trend["points"][4]["anomaly"]["kind"], "DROP", "{trend}");
     assert!(trend["points"][4]["usual"]["low"].as_f64() > trend["points"][4]["value"].as_f64(), "{trend}");
 
-    // Whoever starts anew judges the same quarter again, and tells nobody.
+    // A worker that starts again judges the same quarter hour again, and reports nothing.
     scenario.stop_daemon().await;
     scenario.start_daemon().await;
     scenario
@@ -125,7 +125,7 @@ async fn a_drop_is_told_once_and_a_rule_acts_on_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_asks_for_what_cannot_be_is_told_why() {
+async fn impossible_requests_are_refused_with_the_reason() {
     let scenario = Scenario::start_team(Setup { tenant_keys: "skills = [\"1001\"]", ..Setup::team(4) }).await;
     let tenant = scenario.tenant.to_string();
     for (query, status, words) in [

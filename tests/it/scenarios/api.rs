@@ -133,7 +133,7 @@ async fn an_agent_that_the_platform_does_not_know_fails_by_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_snapshot_over_the_limit_is_told_taken_and_answered_by_asking_for_less() {
+async fn an_oversize_snapshot_is_reported_used_and_followed_by_fewer_columns() {
     let mut setup = Setup::team(120);
     setup.tenant_tables = "[tenants.subscription]\noversize_bytes = 10000\n";
     let scenario = Scenario::start_team(setup).await;
@@ -162,7 +162,7 @@ async fn a_snapshot_over_the_limit_is_told_taken_and_answered_by_asking_for_less
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_has_not_left_can_be_called_off_and_what_has_cannot() {
+async fn unsent_changes_can_be_cancelled_and_sent_ones_cannot() {
     let scenario = Scenario::start(Setup::default()).await;
     scenario.wait_until_observed().await;
     let resting = scenario.sim.description().tenants.remove(0).break_user.expect("one").to_string();

@@ -90,7 +90,7 @@ async fn assert_exception_makes_neutral(scenario: &Scenario, day: &Value) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_day_tells_plan_states_verdicts_and_changes() {
+async fn a_timeline_has_plan_states_verdicts_and_changes() {
     let scenario = Scenario::start_team(Setup::team(4)).await;
     let taken = scenario.request_change(&["u_0001"], "Ready").await;
     let settled = scenario.wait_for_status(&taken[0], "confirmed").await;
@@ -155,7 +155,7 @@ async fn a_day_tells_plan_states_verdicts_and_changes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_days_shifts_are_put_by_who_read_them_last() {
+async fn shifts_of_a_day_are_replaced_only_with_the_latest_version() {
     let scenario = Scenario::start_team(Setup::team(4)).await;
     let place = "/api/v1/agents/u_0002/shifts/2026-10-26";
     let read = scenario.request(Method::GET, &format!("{place}?tenant=acme")).send().await.expect("answered");
@@ -285,7 +285,7 @@ async fn the_audit_chain_is_read_checked_and_written_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_document_and_its_page_need_no_token_and_every_other_route_knows_who_asks() {
+async fn the_document_and_its_page_need_no_token_and_every_other_route_does() {
     let scenario = Scenario::start(Setup::default()).await;
     let bare = reqwest_without_token(&scenario);
     let (status, document) = send(bare("GET", "/api/v1/openapi.json")).await;

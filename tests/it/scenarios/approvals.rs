@@ -39,7 +39,7 @@ async fn decide(scenario: &Scenario, asked: &Value, what: &str, note: Option<&st
     send(scenario.request(Method::POST, &path).json(&body)).await
 }
 
-/// Whoever is told by webhook has heard of each that waits, once.
+/// The webhook receiver has got one event for each change that waits.
 async fn assert_each_was_notified(scenario: &Scenario, first: &Value) {
     let told = scenario.events(&scenario.reader().await).await;
     let told: Vec<Value> = told
@@ -122,7 +122,7 @@ async fn a_person_lets_a_rules_change_go_or_refuses_it() {
     let (_, late) = decide(&scenario, &second, "accept", None).await;
     assert!(late["detail"].as_str().is_some_and(|detail| detail.contains("denied by person:operator")), "{late}");
 
-    // The third goes elsewhere by himself: there is nothing left to decide.
+    // The third agent changes state alone: there is nothing left to decide.
     let third = of("u_0003");
     scenario.set_agent_state("u_0003", SimState::Paused);
     let moved = scenario.wait_for_status(&json!({"id": third["transition"], "agent": "u_0003"}), "cancelled").await;

@@ -65,7 +65,7 @@ fn instant(value: &Value) -> UtcMicros {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_set_runs_as_it_was_shown_and_is_taken_back_where_that_makes_sense() {
+async fn a_set_runs_as_previewed_and_is_undone_where_possible() {
     let scenario = Scenario::start_team(Setup::team(6)).await;
     let chosen = json!({"agents": ["u_0001", "u_0002", "u_0003", "u_0004", "u_9999"]});
     scenario.set_agent_state("u_0004", SimState::Available);
@@ -99,7 +99,7 @@ async fn a_set_runs_as_it_was_shown_and_is_taken_back_where_that_makes_sense() {
     }
     assert!(scenario.posts_for("u_0004").is_empty());
 
-    // One goes to lunch by himself: that is not taken back.
+    // One agent goes to lunch: that change is not undone.
     scenario.set_agent_state("u_0002", SimState::Paused);
     let back = scenario
         .wait_until("the way back leaves him out", || async {
@@ -148,7 +148,7 @@ async fn wait_for_reason(scenario: &Scenario, id: &str, reason: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reason_alone_is_shown_and_taken_back_where_the_agent_has_no_newer_one_also_after_a_restart() {
+async fn a_reason_change_is_shown_and_undone_if_it_is_the_latest_also_after_a_restart() {
     let mut scenario = Scenario::start_team(Setup::team(4)).await;
     let with = |agents: &[&str], reason: &str| json!({"select": {"agents": agents}, "to": "NotReady", "reason": reason, "even_if_in_state": true});
     let before = fetch_agent(&scenario, "u_0001").await;
@@ -194,13 +194,13 @@ async fn a_reason_alone_is_shown_and_taken_back_where_the_agent_has_no_newer_one
     // The reason before is known where it was set from here.
     let back = undo(other.clone(), "u_0002", "change_reason").await;
     assert_eq!(agent_entry(&back, "u_0002")["reason"], "MEETING", "{back}");
-    // Whoever moves by himself is left there.
+    // Agents who changed state themselves are left there.
     scenario.set_agent_state("u_0002", SimState::Paused);
     undo(other, "u_0002", "moved_on").await;
     scenario.assert_nothing_left_over().await;
 }
 
-/// Twelve agents of whom the second half is ready and seen to be.
+/// Twelve agents, of whom the second half is ready and observed to be.
 async fn half_of_twelve_ready() -> Scenario {
     let scenario = Scenario::start_team(Setup::team(12)).await;
     for agent in &agent_ids(12)[6..] {
@@ -216,7 +216,7 @@ async fn half_of_twelve_ready() -> Scenario {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_is_in_the_state_already_costs_no_call_also_where_the_default_reason_is_named() {
+async fn agents_already_in_the_state_need_no_call_even_with_the_default_reason() {
     let scenario = half_of_twelve_ready().await;
     let body = json!({"select": {"agents": agent_ids(12)}, "to": "Ready", "reason": "WORKING"});
     let set = preview(&scenario, body).await;
@@ -241,7 +241,7 @@ async fn whoever_is_in_the_state_already_costs_no_call_also_where_the_default_re
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_reason_of_whoever_is_in_the_state_already_is_sent_by_choice_at_the_price_that_was_shown() {
+async fn reasons_for_agents_already_in_the_state_are_sent_on_request_at_the_predicted_cost() {
     let scenario = half_of_twelve_ready().await;
     let body = json!({"select": {"agents": agent_ids(12)}, "to": "Ready", "even_if_in_state": true});
     let (status, refused) = request_preview(&scenario, body.clone()).await;
@@ -279,7 +279,7 @@ async fn a_set_that_would_change_nobody_is_not_started_and_says_why() {
     assert_eq!(set["counts"]["will_change"], 0, "{set}");
     let why = refused(set).await;
     assert!(why.contains("u_0001 (already there) and u_9999 (unknown agent)"), "{why}");
-    // Shown as changed, and there by himself before the start.
+    // Shown as changed, and already in the state before the start.
     let one = json!({"select": {"agents": ["u_0002"]}, "to": "Ready"});
     let set = preview(&scenario, one.clone()).await;
     scenario.set_agent_state("u_0002", SimState::Available);
@@ -331,7 +331,7 @@ async fn what_has_changed_since_the_preview_is_left_out_and_nothing_is_changed_t
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_set_goes_on_over_a_crash_and_what_has_not_left_is_called_off() {
+async fn a_set_continues_after_a_crash_and_unsent_changes_are_cancelled() {
     let mut setup = Setup::team(60);
     setup.tenant_keys = "requests_per_minute = 20\n";
     let mut scenario = Scenario::start_team(setup).await;
@@ -429,7 +429,7 @@ async fn a_floor_holds_agents_back_and_skills_come_from_a_file_or_a_person() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_is_on_a_contact_waits_for_its_end_or_is_left_alone() {
+async fn agents_on_a_contact_wait_for_its_end_or_are_left_alone() {
     let scenario = Scenario::start_team(Setup::team(4)).await;
     scenario.set_agent_state("u_0001", SimState::OnContact);
     let wanted = |on_contact: &str| json!({"select": {"agents": ["u_0001", "u_0002"]}, "to": "Paused", "on_contact": on_contact});
@@ -546,7 +546,7 @@ async fn many_agents_finish_when_the_preview_says_with_a_call_each_and_no_429() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rule_leaves_what_a_person_set_until_the_agent_goes_on() {
+async fn a_rule_leaves_a_persons_change_until_the_agent_changes_state() {
     let mut setup = Setup::team(4);
     setup.speed = 60;
     setup.schedule = Some(schedule(agent_ids(4), &[]));
@@ -581,7 +581,7 @@ mode = "enforce"
     start(&scenario, &set).await;
     wait_for_status(&scenario, &set, "done").await;
     scenario.set_agent_state("u_0002", SimState::Unavailable);
-    // The rule acts on who is not ready for less long, and by himself.
+    // The rule acts on agents who are not ready for a shorter time, and of their own accord.
     is_ready("u_0002").await;
     scenario.let_time_pass(Duration::from_secs(10 * 60)).await;
     assert_eq!((scenario.state_of("u_0001"), scenario.posts_for("u_0001").len()), (SimState::Unavailable, 1));

@@ -153,7 +153,7 @@ cooldown = "5m"
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rules_wait_as_long_as_they_say_whatever_the_clock_is_set_to() {
-    // Set by so many seconds while the daemon runs, and while none does.
+    // Set by this number of seconds while the daemon runs, and while it does not.
     let settings = [(DAY, true), (-DAY, true), (-3600, true), (3600, false), (-DAY, false), (DAY, false)];
     let team_of = agent_ids(settings.len());
     let mut setup = team(team_of.len());
@@ -196,7 +196,7 @@ async fn rules_wait_as_long_as_they_say_whatever_the_clock_is_set_to() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_host_that_slept_for_eight_hours_goes_on_where_the_world_is() {
+async fn a_host_that_slept_for_eight_hours_catches_up() {
     let scenario = Scenario::start_team(team(6)).await;
     scenario.add_fault("reset_before:on=state,count=3");
     let taken = scenario.request_change(&agent_ids(6), "Ready").await;
@@ -211,7 +211,7 @@ async fn a_host_that_slept_for_eight_hours_goes_on_where_the_world_is() {
         .await;
     scenario.clocks.sleep_host(Duration::from_secs(8 * 3600));
     let woke_at = scenario.clock.now();
-    // The token has long expired, which only the platform can say; the subscription goes on.
+    // The token expired long ago, which only the platform can say; the subscription continues.
     for one in &taken {
         scenario.wait_for_status(one, "confirmed").await;
     }

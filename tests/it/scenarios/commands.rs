@@ -80,7 +80,7 @@ async fn rules_are_listed_checked_explained_tried_and_switched_with_a_token() {
         &["rules", "replay", "--file", "sooner.toml", "--from", &from, "--tenant", "acme"],
     ))
     .await;
-    assert!(said.code == Some(0) && said.stdout.contains("replayed: 4 acts on 4 agents"), "{said:?}");
+    assert!(said.code == Some(0) && said.stdout.contains("replayed: 4 actions on 4 agents"), "{said:?}");
     assert!(said.stdout.contains("active version: 4 acts"), "{said:?}");
     std::fs::write(folder.join("wrong.toml"), BACK.replace("NotReady", "NotRedy")).expect("written");
     let wrong = run(command(folder, OPERATOR, &["rules", "replay", "--file", "wrong.toml", "--tenant", "acme"])).await;
@@ -99,7 +99,7 @@ async fn run_remote(folder: &Path, arguments: &[&str]) -> CommandOutput {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_desk_with_an_address_and_a_token_alone_looks_imports_follows_and_changes() {
+async fn a_client_with_only_an_address_and_a_token_reads_imports_follows_and_changes() {
     let setup = Setup::team(4);
     let schedule = setup.schedule.clone().expect("a schedule");
     let scenario = Scenario::start_team(setup).await;
@@ -139,11 +139,11 @@ async fn a_desk_with_an_address_and_a_token_alone_looks_imports_follows_and_chan
     // A plan for nobody ends as its start does.
     let arguments = ["change", "plan", "u_0001", "--to", "NotReady", "--save", "plan.json"];
     let planned = run_remote(folder, &arguments).await;
-    assert!(planned.code == Some(1) && planned.stderr.contains("nobody would be changed"), "{planned:?}");
+    assert!(planned.code == Some(1) && planned.stderr.contains("no agent would be changed"), "{planned:?}");
     let applied = run_remote(folder, &["change", "apply", "--plan", "plan.json", "--wait", "10s"]).await;
     assert!(applied.code == Some(1) && applied.stderr.contains("u_0001 (already there)"), "{applied:?}");
     let nobody = run_remote(folder, &["change", "plan", "--search", "nobody", "--to", "Ready"]).await;
-    assert!(nobody.code == Some(1) && nobody.stderr.contains("the choice takes no agent"), "{nobody:?}");
+    assert!(nobody.code == Some(1) && nobody.stderr.contains("the selection contains no agent"), "{nobody:?}");
     let changed = run_remote(folder, &["change", "u_0001", "--to", "ready", "--wait", "60s"]).await;
     assert_eq!(changed.code, Some(0), "{changed:?}");
     scenario.assert_nothing_left_over().await;
@@ -157,7 +157,7 @@ async fn a_token_that_reaches_several_tenants_names_them_where_one_has_to_be_nam
     let files = tempfile::tempdir().expect("a folder");
     write_client_config(files.path(), scenario.base(), "");
     let ended = run_remote(files.path(), &["agents"]).await;
-    let said = "name a tenant with --tenant: the token reaches acme, bravo";
+    let said = "name a tenant with --tenant: the token can access acme, bravo";
     assert!(ended.code == Some(2) && ended.stderr.contains(said), "{ended:?}");
     let status = run_remote(files.path(), &["status", "--output", "json"]).await;
     assert_eq!(status.json()["tenants"].as_array().map(Vec::len), Some(2), "{status:?}");

@@ -36,9 +36,9 @@ async fn a_database_held_by_another_daemon_is_refused_by_name() {
     let scenario = Scenario::start(Setup::default()).await;
     scenario.wait_until_observed().await;
     let told = refusal(&scenario).await;
-    assert!(told.contains("shiftkeeper.db") && told.contains("is held by"), "{told}");
+    assert!(told.contains("shiftkeeper.db") && told.contains("is in use by"), "{told}");
     assert!(told.contains(&format!("process {}", std::process::id())), "it names the holder: {told}");
-    // The one that holds it goes on.
+    // The process that holds it continues.
     let taken = scenario.request_change(&["u_0001"], "Paused").await.remove(0);
     scenario.wait_for_status(&taken, "confirmed").await;
     scenario.assert_nothing_left_over().await;

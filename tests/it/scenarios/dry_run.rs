@@ -1,4 +1,5 @@
-//! A tenant whose mode is `dry_run`: everything is read and decided, nothing is sent, and nothing is told that did not happen.
+//! A tenant in the mode `dry_run`: everything is read and decided, nothing is sent, and nothing is reported that did
+//! not happen.
 
 use shiftkeeper::domain::webhooks::event::EventKind;
 

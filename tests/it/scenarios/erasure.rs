@@ -140,7 +140,7 @@ async fn create_agent_data(scenario: &Scenario) {
 
 #[tokio::test(flavor = "multi_thread")]
 #[expect(clippy::too_many_lines, reason = "one life, from its changes to what an auditor sees of it")]
-async fn who_is_erased_stands_nowhere_any_more_and_teams_keep_their_figures() {
+async fn an_erased_agent_is_nowhere_any_more_and_teams_keep_their_figures() {
     let (good, bad) = (receiver(ReceiverOptions::default()).await, receiver(ReceiverOptions::default()).await);
     bad.set_mode(ReceiverMode::Refuse(500));
     let webhooks = endpoint_config("good", good.address(), "")
@@ -161,7 +161,8 @@ async fn who_is_erased_stands_nowhere_any_more_and_teams_keep_their_figures() {
     let (from, to) = (scenario.clock.now() - Duration::from_secs(2 * 3600), scenario.clock.now());
     let (from, to) = (from.to_string(), to.to_string());
     let span = (from.as_str(), to.as_str());
-    // Until the roster was in sight so long after the span that no deviation in it is tolerated any more.
+    // Until the roster was observed so long after the time range that no deviation in it can still be within its
+    // tolerance.
     let settled = scenario.clock.now() + Duration::from_secs(600);
     let reader = scenario.reader().await;
     scenario
@@ -233,7 +234,7 @@ async fn who_is_erased_stands_nowhere_any_more_and_teams_keep_their_figures() {
     let some = |place: usize| compliance[place].as_array().is_some_and(|rows| !rows.is_empty());
     assert!(some(0) && some(2), "figures and outcomes: {compliance:?}");
 
-    // The platform goes on showing the agent.
+    // The platform still shows the agent.
     scenario.set_agent_state(ERASED_AGENT, SimState::Available);
     scenario.let_time_pass(Duration::from_secs(180)).await;
     let reader = scenario.reader().await;

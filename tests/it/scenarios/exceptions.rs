@@ -52,7 +52,7 @@ fn hour_around(now: UtcMicros) -> (UtcMicros, UtcMicros) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_is_excused_is_left_alone_until_the_exception_ends_and_a_restart_keeps_it() {
+async fn an_agent_with_an_exception_is_left_alone_until_it_ends_also_after_a_restart() {
     let mut setup = Setup::team(4);
     setup.rules = "";
     let mut scenario = Scenario::start_team(setup).await;
@@ -71,7 +71,7 @@ async fn who_is_excused_is_left_alone_until_the_exception_ends_and_a_restart_kee
     assert_eq!((&told["outcome"], &told["guard"]), (&json!("held"), &json!("excused")), "{told}");
     assert!(scenario.posts_for("u_0001").is_empty());
 
-    // What does not look at the plan goes on.
+    // Rules that do not depend on the plan continue.
     scenario.set_agent_state("u_0001", SimState::Paused);
     wait_for_state(&scenario, "u_0001", SimState::Unavailable).await;
     assert_eq!(scenario.posts_for("u_0001").len(), 1);
@@ -102,7 +102,7 @@ async fn who_is_excused_is_left_alone_until_the_exception_ends_and_a_restart_kee
     assert_eq!(verdicts, ["neutral", "unknown"].into(), "{day}");
     assert_eq!(excused.last().expect("some")["end"], ended["to"], "up to its end: {day}");
 
-    // It was for the wrong agent: what it excused counts after all, and it can be taken back once.
+    // It was for the wrong agent: its time counts after all, and it can be revoked once.
     let whole = json!({"tenant": scenario.tenant, "reason": "it was another's course", "whole": true});
     let (status, back) = send(scenario.request(Method::POST, &end).json(&whole)).await;
     assert_eq!((status, &back["to"]), (StatusCode::OK, &back["from"]), "{back}");

@@ -187,14 +187,14 @@ async fn a_feed_that_says_nothing_is_lost_after_two_minutes() {
     scenario.assert_nothing_left_over().await;
 }
 
-/// Brings back who is paused soon, and who is idle later than any sight is fresh.
+/// Sets paused agents ready soon, and idle agents later than any observation is fresh.
 const BACK: &str = "[[rules]]\nid = \"back\"\nwhen = { state = \"Paused\", for = \"20s\" }\n\
                     then = { set_state = \"Ready\" }\nmode = \"enforce\"\n\
                     [[rules]]\nid = \"wake\"\nwhen = { state = \"Idle\", for = \"90s\" }\n\
                     then = { set_state = \"Ready\" }\nmode = \"enforce\"\n";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_feed_and_polls_the_picture_says_how_old_it_is_and_rules_wait() {
+async fn without_feed_and_polls_the_live_view_says_how_old_it_is_and_rules_wait() {
     let setup = Setup {
         rules: BACK,
         tenant_tables: "[tenants.policy]\nwait_at_most = \"12h\"\nanswers_kept = \"1m\"\n\
@@ -208,7 +208,7 @@ async fn without_feed_and_polls_the_picture_says_how_old_it_is_and_rules_wait() 
     scenario.wait_for_readiness_detail("what subscription 0 shows is").await;
     scenario.set_agent_state("u_0001", SimState::Paused);
     scenario.wait_until("the rule acts", || async { check_rule_acted(&scenario, "u_0001") }).await;
-    // Both are gone, soon after the feed told of another.
+    // Both are gone, soon after the feed reported another change.
     let reader = scenario.reader().await;
     scenario.set_agent_state("u_0002", SimState::Idle);
     scenario

@@ -59,7 +59,7 @@ async fn stored_reads(reader: &Reader, scenario: &Scenario, skill: &str) -> Vec<
     points.into_iter().map(|point| (point.starts_at, point.stats[5].max)).collect()
 }
 
-/// Waits until a skill was read so many times.
+/// Waits until a skill was read this number of times.
 async fn wait_for_reads(scenario: &Scenario, reader: &Reader, skill: &str, times: usize) {
     scenario
         .wait_until(&format!("skill {skill} is read {times} times"), || async {
@@ -249,7 +249,7 @@ async fn a_rule_acts_on_figures_while_they_are_fresh_and_not_on_old_ones() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn viewers_are_told_each_read_as_it_is_stored_and_those_of_one_skill_of_no_other() {
+async fn viewers_get_each_read_as_stored_and_only_of_their_skill() {
     let mut setup = setup(ALL);
     setup.sim = SimOptions { agents: 20, autonomous_agents: true, ..setup.sim };
     let scenario = Scenario::start(setup).await;

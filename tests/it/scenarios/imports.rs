@@ -1,4 +1,4 @@
-//! What an import takes away: nothing of agents whom it does not name, unless it is the whole schedule of its days.
+//! What an import removes: nothing of agents that it does not name, unless it is the complete schedule of its days.
 
 use shiftkeeper::domain::schedules::schedule::{AgentPlan, PlanAt};
 use shiftkeeper::domain::time::UtcMicros;
@@ -6,7 +6,7 @@ use shiftkeeper::store::Reader;
 
 use crate::harness::{Scenario, Setup, agent_ids, schedule};
 
-/// Who has a shift on the afternoon of the start, who is off, for whom no schedule speaks.
+/// Who has a shift on the afternoon of the start, who is off, and whom no schedule covers.
 async fn planned_agents(scenario: &Scenario, reader: &Reader) -> Vec<(String, &'static str)> {
     let at: UtcMicros = "2026-10-26T15:00:00Z".parse().expect("an instant");
     let plans = reader.plans(&scenario.tenant, (at, at.offset(1)), None).await.expect("readable");
@@ -23,7 +23,7 @@ async fn planned_agents(scenario: &Scenario, reader: &Reader) -> Vec<(String, &'
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_whole_schedule_takes_the_shifts_of_whom_it_leaves_out() {
+async fn a_complete_schedule_removes_the_shifts_of_agents_that_it_omits() {
     let scenario = Scenario::start_team(Setup::team(4)).await;
     let reader = scenario.reader().await;
     let three_and = |last| {
@@ -43,7 +43,7 @@ async fn a_whole_schedule_takes_the_shifts_of_whom_it_leaves_out() {
     let again = scenario.import_as(&three, true).await;
     assert_eq!((again.changed, again.version), (false, whole.version), "{again:?}");
 
-    // Whom no schedule speaks for on these days is nobody that it leaves out.
+    // Agents that no schedule covers on these days do not count as left out.
     let moved = four.replace("2026-10-26", "2026-11-26");
     let later = scenario.import_as(&moved, true).await;
     assert_eq!(later.others_off, 0);

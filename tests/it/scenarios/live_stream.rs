@@ -1,4 +1,4 @@
-//! The live picture: what viewers are told is what history holds, over either way, over restarts, for their tenants alone.
+//! The live view: viewers get what history has, over both transports, across restarts, and only for their tenants.
 
 use std::collections::BTreeMap;
 
@@ -30,7 +30,7 @@ fn rows_of_messages(messages: &[Value]) -> StateRows {
     agents.filter_map(|message| Some((message["id"].as_u64()?, said(&message["agent"])))).collect()
 }
 
-/// Checks that every row after `after` was told as it stands. (More may have been told: a row that a later one corrected.)
+/// Checks that every row after `after` was sent as it is. (More may have been sent: a row that a later one corrected.)
 async fn wait_until_rows_are_sent(scenario: &Scenario, after: u64, watchers: &[&[&Viewer]]) {
     let reader = scenario.reader().await;
     for of_one in watchers {
@@ -51,7 +51,7 @@ fn shows_state(agent: &str, state: &str) -> impl Fn(&Value) -> bool {
     move |message| message["type"] == "agent" && message["agent"]["id"] == agent && message["agent"]["state"] == state
 }
 
-/// The picture that a viewer has after all it was told.
+/// The live view that a viewer has after all its messages.
 fn assemble_view(messages: &[Value]) -> BTreeMap<String, Value> {
     let mut agents = BTreeMap::new();
     for message in messages {
@@ -95,7 +95,7 @@ fn assemble_view(messages: &[Value]) -> BTreeMap<String, Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn viewers_over_both_ways_are_told_every_row_and_piece_the_same_picture_together() {
+async fn viewers_over_both_transports_get_every_row_and_build_the_same_live_view() {
     let scenario = Scenario::start_team(Setup::team(8)).await;
     let watchers = [
         Viewer::open(&scenario, Transport::Events, VIEWER, "").await,
@@ -216,7 +216,7 @@ async fn a_restart_brings_every_viewer_back_without_a_gap() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_comes_back_at_once_reads_on_without_a_new_picture_and_a_foreign_id_is_reset() {
+async fn a_viewer_that_returns_at_once_continues_and_an_unknown_id_is_reset() {
     let scenario = Scenario::start_team(Setup::team(8)).await;
     let stays = Viewer::open(&scenario, Transport::Events, VIEWER, "").await;
     stays.wait_for_snapshot().await;
@@ -288,7 +288,7 @@ async fn a_viewer_sees_its_tenants_alone_and_of_them_what_it_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_may_not_look_or_asks_for_what_is_not_there_is_refused() {
+async fn unauthorised_and_invalid_viewers_are_refused() {
     let mut setup = Setup::default();
     setup.sim.tenants = 2;
     let scenario = Scenario::start(setup).await;
@@ -307,7 +307,7 @@ async fn who_may_not_look_or_asks_for_what_is_not_there_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_heartbeat_says_how_old_the_picture_is() {
+async fn a_heartbeat_says_how_old_the_live_view_is() {
     let scenario = Scenario::start_team(Setup::team(4)).await;
     let watcher = Viewer::open(&scenario, Transport::Events, VIEWER, "").await;
     let beat = watcher.wait_for_message("a heartbeat", |message| message["type"] == "heartbeat").await;

@@ -142,7 +142,7 @@ async fn history_is_what_each_agent_did_through_a_day_of_trouble() {
         scenario.let_time_pass(until.since(scenario.clock.now())).await;
         let _ = scenario.log();
     }
-    // Whoever does nothing more is seen by whoever looks.
+    // Agents who do nothing more are observed.
     for agent in agent_ids(AGENTS) {
         scenario.apply_script(&AgentScript { hold: Some(true), ..Scenario::agent_script(&agent) });
     }

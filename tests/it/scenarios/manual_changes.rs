@@ -164,7 +164,7 @@ async fn what_the_platform_refuses_for_a_reason_of_its_own_is_not_repeated_befor
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_is_there_already_costs_no_call_unless_the_reason_is_asked_for_by_itself() {
+async fn an_agent_already_in_the_state_needs_no_call_unless_the_reason_is_requested() {
     let scenario = Scenario::start_team(Setup::team(4)).await;
     let reader = scenario.reader().await;
     let rows = scenario.history(&reader, &"u_0001".into()).await;
@@ -190,7 +190,7 @@ async fn who_is_there_already_costs_no_call_unless_the_reason_is_asked_for_by_it
     assert!(taken["transitions"][0].get("note").is_none(), "{taken}");
     let sent = scenario.wait_for_status(&taken["transitions"][0], "confirmed").await;
     assert_eq!((&sent["attempts"], scenario.posts_for("u_0001").len()), (&json!(1), 1), "{sent}");
-    // Without fresh sight nobody knows: it is sent.
+    // Without a fresh observation the state is uncertain, so the change is sent.
     scenario.add_fault("status:on=snapshot,code=500");
     scenario.let_time_pass(std::time::Duration::from_secs(400)).await;
     let unknown = scenario.request_change(&["u_0002"], "NotReady").await.remove(0);

@@ -1,5 +1,5 @@
-//! The whole daemon against the simulator, over real HTTP, on a fast clock. Each ends by reckoning the daemon's store against
-//! the simulator's log; `docs/testing.md` says how they are run and what the full-size ones took.
+//! The whole daemon against the simulator, over real HTTP, on a fast clock. Each scenario ends with the final check of
+//! `harness::ledger`. `docs/testing.md` says how to run them and how long the full-size ones take.
 
 mod analytics;
 pub mod anomalies;

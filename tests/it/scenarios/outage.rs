@@ -11,7 +11,7 @@ use crate::harness::{Scenario, Setup, agent_ids, full_size};
 const MINUTE: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_platform_that_goes_and_comes_back_is_met_again_without_a_restart() {
+async fn the_daemon_recovers_from_a_platform_outage_without_a_restart() {
     let mut scenario = Scenario::start_team(Setup::team(6)).await;
     scenario.sim.stop_listening().await;
     let report = scenario.wait_for_readiness_detail("no connection to the platform").await;
@@ -45,7 +45,7 @@ async fn a_daemon_starts_and_serves_while_the_platform_is_down() {
     scenario.assert_nothing_left_over().await;
 }
 
-/// Of a tenant's calls of a minute so many percent may be retries, and always so many.
+/// The share of a tenant's calls of a minute that may be retries, in per cent, and the number that is always allowed.
 const RETRY_PERCENT: usize = 20;
 const RETRIES_ALWAYS: usize = 10;
 

@@ -42,7 +42,7 @@ pub fn centre_setup(agents: usize, speed: u32, interval: &'static str, webhooks:
     }
 }
 
-/// The world of such a setup, with everyone in sight.
+/// The world of such a setup, with every agent observed.
 pub async fn start_observed(setup: Setup) -> Scenario {
     let mut scenario = Scenario::without_daemon(setup).await;
     for agent in agent_ids(scenario.setup.sim.agents) {

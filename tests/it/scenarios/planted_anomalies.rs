@@ -1,4 +1,5 @@
-//! Watched series of analytics: what the simulator says is odd in its aggregates is found, that and nothing else, told once, and drawn.
+//! Monitored series of analytics: exactly the anomalies in the simulator's aggregates are found, reported once, and
+//! drawn.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -123,7 +124,7 @@ fn expected() -> Vec<(String, String, String)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_platform_planted_is_found_and_told_once_and_nothing_else_is() {
+async fn planted_anomalies_are_found_and_reported_once_and_no_others() {
     let told = receiver(ReceiverOptions::default()).await;
     let webhooks = endpoint_config("wfm", told.address(), "events = [\"anomaly.detected\"]");
     let mut scenario = Scenario::start(Setup { webhooks, ..setup("2026-09-13", Setup::default()) }).await;
@@ -141,7 +142,7 @@ async fn what_the_platform_planted_is_found_and_told_once_and_nothing_else_is() 
 
     assert_metrics_count(&scenario).await;
 
-    // The same days again, rewritten by another run, and whoever starts anew: nothing of it is told twice.
+    // The same days again, rewritten by another run, and after a restart: nothing is reported twice.
     run_query(&scenario).await;
     scenario.kill_daemon().await;
     scenario.start_daemon().await;
@@ -199,7 +200,7 @@ async fn assert_metrics_count(scenario: &Scenario) {
         .await;
 }
 
-/// Every day from September on: judged odd where it was made odd, by as much as it was, and as usual everywhere else.
+/// Every day from September on: an anomaly where one was planted, with its size, and in the expected range otherwise.
 async fn assert_days_match_planted(scenario: &Scenario) {
     for (id, of, more) in SERIES {
         let metric = of.split(':').nth(2).expect("a metric");
@@ -230,7 +231,7 @@ async fn assert_days_match_planted(scenario: &Scenario) {
     }
 }
 
-/// The page of the series and that of the newest run draw as many marks as there are days that were made odd.
+/// The page of the series and that of the newest run draw as many marks as there are days with planted anomalies.
 async fn assert_chart_marks(scenario: &Scenario) {
     let page = async |path: &str| {
         let answer = scenario.request(Method::GET, path).send().await.expect("answered");

@@ -6,7 +6,7 @@ use shiftkeeper::sim::SimState;
 
 use crate::harness::{Scenario, Setup, agent_ids};
 
-/// Asks for one change, lets it be made, and reckons: whatever was wrong is over.
+/// Requests one change, waits until it is made, and makes the final check: every fault is over.
 async fn assert_recovers(scenario: Scenario, agent: &str) {
     scenario.wait_for_readiness("ready").await;
     let taken = scenario.request_change(&[agent], "Paused").await.remove(0);
@@ -91,7 +91,7 @@ async fn rows_that_cannot_be_read_or_true_change_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_clock_that_is_wrong_by_minutes_is_reckoned_with() {
+async fn a_platform_clock_that_is_wrong_by_minutes_is_corrected() {
     let scenario = Scenario::start_team(Setup::team(4)).await;
     let before = scenario.request_change(&["u_0001"], "Ready").await.remove(0);
     scenario.wait_for_status(&before, "confirmed").await;
@@ -153,7 +153,7 @@ async fn names_that_are_no_unicode_or_too_long_are_mended_and_cut_and_everybody_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_expired_subscription_is_made_anew_at_once() {
+async fn an_expired_subscription_is_replaced_at_once() {
     let scenario = Scenario::start_team(Setup::team(4)).await;
     let subscribed = || scenario.log().requests.iter().filter(|call| call.path.ends_with("/subscription")).count();
     let before = subscribed();

@@ -1,4 +1,5 @@
-//! A reload: what the new configuration no longer wants is called off, and who is no longer named leaves the roster.
+//! A reload: changes that the new configuration does not want are cancelled, and agents that are no longer named leave
+//! the roster.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -67,7 +68,7 @@ async fn a_rule_that_is_removed_while_the_daemon_is_down_calls_off_what_it_still
     scenario.stop_daemon().await;
     scenario.setup.rules = "";
     scenario.start_daemon().await;
-    wait_until_cancelled(&scenario, "u_0001", "no longer there").await;
+    wait_until_cancelled(&scenario, "u_0001", "no longer exists").await;
     scenario.assert_nothing_left_over().await;
 }
 
@@ -97,7 +98,7 @@ async fn subscription_filters(scenario: &Scenario) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_agent_whom_the_list_names_no_more_leaves_the_roster_and_can_come_back() {
+async fn an_agent_removed_from_the_list_leaves_the_roster_and_can_return() {
     let mut scenario = Scenario::start(Setup::default()).await;
     scenario.wait_until_observed().await;
     scenario.set_agent_state("u_0003", SimState::OnContact);

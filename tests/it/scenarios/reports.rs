@@ -62,7 +62,7 @@ async fn save_files(scenario: &Scenario, token: &str, run: &Value, folder: &Path
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_supervisor_gets_the_report_of_his_teams_and_nobody_that_of_others() {
+async fn supervisors_get_reports_only_about_their_teams() {
     let scenario = Scenario::start_team(Setup::team(8)).await;
     let taken = scenario.request_change(&["u_0001", "u_0002", "u_0003"], "Ready").await;
     scenario.wait_for_all(&taken, "confirmed").await;
@@ -94,7 +94,7 @@ async fn a_supervisor_gets_the_report_of_his_teams_and_nobody_that_of_others() {
     let (_, list) = send(scenario.request_as(&other, Method::GET, "/api/v1/reports?tenant=acme")).await;
     assert_eq!(list["reports"], json!([]));
 
-    // Whoever reaches all teams gets everybody, in every format, and sees what others asked for.
+    // A caller with access to all teams gets every agent, in every format, and sees what others requested.
     for format in ReportFormat::ALL {
         let (status, run) =
             request_report(&scenario, &analyst, &json!({"format": format, "zone": "Europe/Berlin"})).await;
@@ -107,7 +107,7 @@ async fn a_supervisor_gets_the_report_of_his_teams_and_nobody_that_of_others() {
     let (_, list) = send(scenario.request_as(&analyst, Method::GET, "/api/v1/reports?tenant=acme")).await;
     assert_eq!(list["reports"].as_array().map(Vec::len), Some(1 + ReportFormat::ALL.len()), "{list}");
 
-    // Each run is told and on the record, with the file's hash and without an agent's id.
+    // Each report has an event and an audit entry, with the file's hash and without an agent's id.
     let entries = scenario.audit(&reader).await;
     let made: Vec<_> = entries.iter().filter(|entry| entry.action == "report.completed").collect();
     assert_eq!(made.len(), 1 + ReportFormat::ALL.len());
@@ -130,7 +130,7 @@ async fn offered_formats(scenario: &Scenario, token: &str) -> BTreeSet<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_made_is_refused_and_the_daily_export_goes_by_the_calendar() {
+async fn impossible_reports_are_refused_and_the_daily_export_runs_on_schedule() {
     let scenario = Scenario::start_team(Setup::team(4)).await;
     let analyst = token(&scenario, "analyst", Role::Analyst, &["*"]).await;
     let viewer = token(&scenario, "looker", Role::Viewer, &["*"]).await;

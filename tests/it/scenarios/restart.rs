@@ -9,7 +9,7 @@ use super::rules::start_with_overrun_break;
 use crate::harness::{Scenario, Setup};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_took_a_change_back_is_left_alone_after_a_restart_too() {
+async fn an_agent_that_reverted_a_change_is_left_alone_after_a_restart_too() {
     let mut setup = Setup::team(4);
     setup.speed = 60;
     setup.rules = r#"
@@ -78,7 +78,7 @@ async fn what_a_watching_rule_found_is_recorded_once_over_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cooldown_goes_on_over_a_restart() {
+async fn a_cooldown_continues_across_a_restart() {
     let mut setup = Setup::team(4);
     setup.speed = 60;
     setup.rules = r#"

@@ -224,7 +224,7 @@ async fn store_expired_credentials(scenario: &Scenario) -> (Vec<RequestCredentia
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_and_who_has_lost_the_token_or_the_session_may_use_what_takes_nothing() {
+async fn without_valid_credentials_only_public_routes_are_allowed() {
     let mut setup = Setup::team(8);
     setup.sim.tenants = 2;
     let mut scenario = Scenario::without_daemon(setup).await;
@@ -270,7 +270,7 @@ async fn nobody_and_who_has_lost_the_token_or_the_session_may_use_what_takes_not
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_reaches_another_tenant_or_team_sees_nobody() {
+async fn callers_of_another_tenant_or_team_see_no_agent() {
     let scenario = two_tenants().await;
     let accounts = scenario.accounts();
     // A transition of everybody, so that there is something to see.
@@ -313,7 +313,7 @@ async fn who_reaches_another_tenant_or_team_sees_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_supervisor_excuses_nobody_of_another_team() {
+async fn a_supervisor_approves_no_exception_for_another_team() {
     let scenario = Scenario::start_team(Setup::team(8)).await;
     let mine = stored_token(&scenario.accounts(), "floor", Role::Supervisor, reach("acme", &["Team 0"])).await;
     let post = |token: &str, path: &str, body: Value| send(scenario.request_as(token, Method::POST, path).json(&body));
@@ -394,7 +394,7 @@ async fn a_supervisor_takes_up_no_change_set_with_agents_of_another_team() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_supervisor_sees_and_changes_the_agents_of_his_teams() {
+async fn a_supervisor_sees_and_changes_only_agents_of_their_teams() {
     let scenario = Scenario::start_team(Setup::team(8)).await;
     let token = stored_token(&scenario.accounts(), "floor", Role::Supervisor, reach("acme", &["Team 0"])).await;
     let change = |agents: &[&str]| {

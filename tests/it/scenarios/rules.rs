@@ -48,7 +48,7 @@ pub(super) async fn start_with_overrun_break(mode: &str) -> Scenario {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_overrun_break_is_ended_once_and_who_takes_it_back_is_left_alone() {
+async fn an_overrun_break_is_ended_once_and_an_agent_that_reverts_it_is_left_alone() {
     let scenario = start_with_overrun_break("enforce").await;
     scenario
         .wait_until("the agent is made ready", || async {

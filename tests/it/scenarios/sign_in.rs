@@ -88,7 +88,7 @@ async fn somebody_signs_in_with_a_form_and_out_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn somebody_changes_his_password_and_ends_his_other_sessions() {
+async fn changing_the_password_ends_the_other_sessions() {
     let scenario = Scenario::start(Setup::default()).await;
     add_account(&scenario.accounts(), "ann").await;
     let (here, there, third) = (
@@ -262,7 +262,7 @@ const PROXY: &str = "[server.proxy]\npeers = [\"127.0.0.1\"]\nuser_header = \"X-
     [[server.proxy.roles]]\nid = \"all\"\ngroup = \"everybody\"\nrole = \"viewer\"\n";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_proxy_vouches_for_people_and_its_groups_give_roles() {
+async fn a_proxy_names_users_and_its_groups_give_roles() {
     let scenario = Scenario::start(Setup { webhooks: PROXY.to_owned(), ..Setup::default() }).await;
     let me = |user: &str, groups: &str| {
         send(scenario.anonymous(Method::GET, "/api/v1/me").header("x-user", user).header("x-groups", groups))
@@ -292,7 +292,7 @@ async fn a_proxy_vouches_for_people_and_its_groups_give_roles() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stranger_vouches_for_nobody_and_a_reload_makes_one_of_a_proxy() {
+async fn an_untrusted_peer_cannot_name_users_and_a_reload_can_remove_trust() {
     let strange = PROXY.replace("127.0.0.1", "10.0.0.0/8");
     let mut scenario = Scenario::start(Setup { webhooks: PROXY.to_owned(), ..Setup::default() }).await;
     let ask = |scenario: &Scenario| {

@@ -73,7 +73,7 @@ fn world_us(real: Duration) -> i64 {
     i64::try_from(real.as_micros()).expect("short") * i64::from(SPEED)
 }
 
-/// Asks for the live picture. `room` is what the system may hold for who does not read.
+/// Requests the live view. `room` is what the system may buffer for a viewer that does not read.
 async fn open_stream(address: SocketAddr, way: Transport, room: Option<u32>) -> TcpStream {
     let socket = TcpSocket::new_v4().expect("a socket");
     if let Some(room) = room {
@@ -104,7 +104,7 @@ struct ReceivedChanges {
 async fn read_stream(stream: TcpStream, clock: SharedClock, behind_us: i64, received: Arc<Mutex<ReceivedChanges>>) {
     let mut lines = BufReader::new(stream).lines();
     while let Ok(Some(line)) = lines.next_line().await {
-        // Whoever [`behind_us`] changed may be told to those alone who came early.
+        // The changes of [`behind_us`] may have been sent only to viewers who came early.
         if !line.starts_with("data: {\"type\":\"agent\"") || line.contains("\"id\":\"u_0001\"") {
             continue;
         }

@@ -62,7 +62,7 @@ async fn subscriptions_are_renewed_and_replaced_one_at_a_time_and_none_dies() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_daemon_that_is_killed_every_other_second_looks_about_once_an_interval_and_never_faster() {
+async fn a_daemon_killed_every_other_second_polls_once_per_interval_and_never_faster() {
     let mut setup = Setup::team(4);
     setup.speed = 4;
     let mut scenario = Scenario::start(setup).await;

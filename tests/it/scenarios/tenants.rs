@@ -137,7 +137,7 @@ async fn start_waiting_change(scenario: &Scenario, agent: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tenant_that_goes_by_a_reload_leaves_what_waits_in_the_store_until_it_is_back() {
+async fn a_tenant_removed_by_a_reload_keeps_its_open_changes_until_it_returns() {
     let mut scenario = Scenario::start(two_tenants()).await;
     select_tenant(&mut scenario, BRAVO);
     scenario.wait_until_observed().await;
@@ -178,7 +178,7 @@ async fn a_tenant_that_goes_by_a_reload_leaves_what_waits_in_the_store_until_it_
     check_consistency_of_both(&mut scenario).await;
 }
 
-/// Each tenant's store is held against what the platform says of that tenant alone.
+/// Compares each tenant's store with what the platform says about that tenant only.
 async fn check_consistency_of_both(scenario: &mut Scenario) {
     for tenant in [ACME, BRAVO] {
         select_tenant(scenario, tenant);

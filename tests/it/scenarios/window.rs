@@ -20,13 +20,13 @@ const BUDGET: usize = 100;
 /// Agents of one order.
 const GROUP: usize = 100;
 
-/// Each group stays as it was made until the others have had their turn: longer than a confirmation takes.
+/// Each group keeps its state until the others have had their turn: longer than a confirmation takes.
 const GROUPS: usize = 5;
 
-/// How often it is looked whether there are wishes enough, in real time.
+/// How often the test checks whether there are enough requests, in real time.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Keeps more wishes waiting than a minute can grant: slots come free in bursts, and each is to find one.
+/// Keeps more requests waiting than a minute can grant: slots become free in bursts, and each should find a request.
 #[derive(Default)]
 struct Demand {
     rounds: usize,

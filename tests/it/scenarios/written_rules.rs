@@ -39,7 +39,7 @@ async fn post(scenario: &Scenario, path: &str, body: Value) -> (StatusCode, Valu
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_who_edit_the_same_rule_the_slower_one_is_told() {
+async fn of_two_people_who_edit_a_rule_the_slower_one_is_refused() {
     let scenario = Scenario::start_team(Setup::team(4)).await;
     let (status, tag, made) = write_rule(&scenario, "back", "\"0\"", &back("watch", "3m")).await;
     assert_eq!((status, tag.as_deref()), (StatusCode::CREATED, Some("\"1\"")), "{made}");
@@ -179,7 +179,7 @@ async fn a_rule_is_written_watched_tried_and_enforced_without_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rule_of_the_store_stands_in_for_the_configuration_s_until_it_is_removed() {
+async fn a_stored_rule_replaces_the_configurations_until_it_is_removed() {
     let mut setup = Setup::team(4);
     setup.rules = Box::leak(back("watch", "2h").into_boxed_str());
     let mut scenario = Scenario::start_team(setup).await;
@@ -225,7 +225,7 @@ async fn a_rule_of_the_store_stands_in_for_the_configuration_s_until_it_is_remov
     let (status, nobody) = fetch_rule(&scenario, "nobody").await;
     assert_eq!((status, &nobody["code"]), (StatusCode::NOT_FOUND, &json!("no_such_rule")));
 
-    // Written anew, it goes on from the version that was removed.
+    // Written again, it continues from the version that was removed.
     let (status, tag, _) = write_rule(&scenario, "back", "\"0\"", &back("watch", "1h")).await;
     assert_eq!((status, tag.as_deref()), (StatusCode::OK, Some("\"4\"")));
     scenario.assert_nothing_left_over().await;

@@ -76,7 +76,7 @@ pub(super) fn check_breaks(world: &World, log: &LogPage) -> LawResult {
     Ok(())
 }
 
-/// A subscription is made anew only where there is no good one.
+/// A subscription is made again only if there is no usable one.
 pub(super) fn check_subscriptions_needed(world: &World, log: &LogPage) -> LawResult {
     // What a lost answer brought is not known to the daemon, and a disk that fails does not keep what it brought.
     let uncertain = world.plan.events.iter().any(|(_, what)| {
@@ -156,7 +156,7 @@ fn urgent_calls(world: &World, log: &LogPage, from: UtcMicros, to: UtcMicros) ->
             });
         request.at >= from && request.at < to && (subscribes || by_person)
     };
-    // The wish's own call does not count.
+    // The call of the request itself does not count.
     log.requests.iter().filter(urgent).count().saturating_sub(1)
 }
 

@@ -1,4 +1,4 @@
-//! Laws about what the daemon writes down: that history, events and answers tell one story.
+//! Laws about what the daemon records: history, events and answers agree.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,16 +13,16 @@ use super::{LawResult, is_poll, name_of};
 use crate::plan::PlannedEvent;
 use crate::simulation::World;
 
-/// A platform whose clock was set long ago is reckoned with to this.
+/// The tolerance for a platform whose clock was set long ago.
 const MAX_INSTANT_ERROR: Duration = Duration::from_secs(12);
 
 /// The offset of the platform's clock is known so long after it was set.
 const OFFSET_KNOWN_AFTER: Duration = Duration::from_secs(60);
 
-/// So many snapshots in a row leave an agent out before the agent counts as out of sight.
+/// After this number of snapshots without an agent in a row, the agent counts as unobserved.
 const MISSED: usize = 3;
 
-/// Each row of history was told as an event.
+/// Each row of history was reported as an event.
 pub(super) fn check_history_events(database: &Connection) -> LawResult {
     let mut told: BTreeMap<(String, String), u64> = BTreeMap::new();
     for body in super::texts(database, "SELECT body FROM events WHERE kind = 'agent.state_changed'") {
@@ -56,7 +56,7 @@ pub(super) fn check_idempotency(world: &World) -> LawResult {
     Ok(())
 }
 
-/// An agent is out of sight only after several snapshots without the agent.
+/// An agent is unobserved only after several snapshots without the agent.
 pub(super) fn check_unknown_after_misses(database: &Connection, log: &LogPage) -> LawResult {
     let polls: Vec<_> = log.requests.iter().filter(|request| is_poll(request) && request.status == Some(200)).collect();
     let most = polls

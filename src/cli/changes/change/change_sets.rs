@@ -274,7 +274,7 @@ impl ChangeSetClient {
         }
         self.print_set(plan)?;
         if plan.counts.will_change == 0 {
-            print_message("nobody would be changed");
+            print_message("no agent would be changed");
             return Ok(Exit::Failed);
         }
         match save {
@@ -378,7 +378,7 @@ async fn apply(args: ApplyArgs) -> anyhow::Result<ExitCode> {
             let text = std::fs::read_to_string(path)
                 .map_err(|error| anyhow::anyhow!("{} cannot be read: {error}", path.display()))?;
             let plan: ChangeSetView = serde_json::from_str(&text)
-                .map_err(|error| anyhow::anyhow!("{} is no plan of a change: {error}", path.display()))?;
+                .map_err(|error| anyhow::anyhow!("{} is not a plan of a change: {error}", path.display()))?;
             common.scope.tenant = Some(plan.tenant);
             (plan.id, plan.hash)
         }

@@ -27,7 +27,7 @@ fn a_subcommand_takes_the_place_of_agents_and_state() {
     let planned = parse(&["plan", "--team", "Billing", "--to", "NotReady"]).expect("a plan").args;
     assert!(planned.send.to.is_none() && matches!(planned.command, Some(change_sets::ChangeSetCommand::Plan(_))));
     for wrong in [&["u_1"][..], &["--to", "Ready"], &[], &["u_1", "--to", "Ready", "plan"]] {
-        // An agent may be called as he likes: behind others `plan` is one.
+        // An agent's id may be `plan`: after other ids, it is an agent.
         let is_agent = wrong.contains(&"plan");
         assert_eq!(parse(wrong).is_ok(), is_agent, "{wrong:?}");
     }
@@ -133,7 +133,7 @@ fn what_was_refused_at_once_is_said_in_the_same_words() {
 }
 
 #[test]
-fn a_refusal_for_want_of_a_shift_names_the_platform_where_that_is_who_says_so() {
+fn a_refusal_without_a_shift_names_the_platform_if_the_platform_refused() {
     for (by, expected) in [
         ("plan", "AGENT_NOT_SCHEDULED: u_0300 has no shift now"),
         ("platform", "AGENT_NOT_SCHEDULED: the platform says that u_0300 has no shift now"),
@@ -198,7 +198,7 @@ fn options_become_the_body_that_the_daemon_takes() {
 }
 
 #[test]
-fn the_reason_of_whoever_is_in_the_state_already_is_changed_where_that_is_asked_for_with_a_reason() {
+fn reasons_of_agents_already_in_the_state_change_only_if_requested_with_a_reason() {
     let args = parse(&["u_1", "--to", "Ready", "--reason", "WORKING", "--even-if-in-state"]).expect("known options");
     assert_eq!(
         (&request_body(&args)["even_if_in_state"], &request_body(&args)["reason"]),
@@ -209,7 +209,7 @@ fn the_reason_of_whoever_is_in_the_state_already_is_changed_where_that_is_asked_
 }
 
 #[test]
-fn it_is_said_who_is_in_the_state_already_and_which_option_changes_the_reason() {
+fn agents_already_in_the_state_are_listed_with_the_option_that_changes_their_reason() {
     let taken = |agent: &str, note: Option<&str>| RequestedChange {
         id: None,
         agent: agent.into(),

@@ -33,7 +33,7 @@ impl EventParser {
         }
         self.text.drain(..start);
         if self.text.len() > MAX_EVENT_BYTES {
-            bail!("what the daemon sends is no event stream: an event has over {MAX_EVENT_BYTES} bytes");
+            bail!("the daemon's response is not an event stream: an event has over {MAX_EVENT_BYTES} bytes");
         }
         Ok(events)
     }

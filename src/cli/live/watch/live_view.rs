@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_are_pieced_together_to_a_table_with_who_is_out_of_adherence_first() {
+    fn messages_form_a_table_with_agents_out_of_adherence_first() {
         let mut live_view = LiveView::default();
         let agents = json!([agent("u_1", "Ready", "in"), agent("u_2", "Ready", "in"), agent("u_3", "Idle", "in")]);
         live_view.apply(&message("snapshot", &json!({"part": 1, "parts": 1, "age_ms": 2300, "agents": agents})));

@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_copy_goes_into_a_folder_under_its_own_name_and_never_over_a_file() {
+    fn a_copy_in_a_folder_gets_its_own_name_and_never_overwrites_a_file() {
         let folder = tempfile::tempdir().expect("a folder");
         let of = |named: &Path| target_file(named, UtcMicros::EPOCH).ok();
         let name = "shiftkeeper-19700101T000000Z.db";

@@ -78,7 +78,7 @@ async fn check_store(url: &str, inspection: &Inspection) -> anyhow::Result<Vec<F
             format!("migration {found} of {known}"),
             "start the daemon once, which brings it up to date",
         );
-        group.skipped("audit", "not looked at before it is up to date");
+        group.skipped("audit", "not checked before it is up to date");
     }
     Ok(group.into_findings())
 }
@@ -93,7 +93,7 @@ fn check_damage(group: &mut FindingGroup, inspection: &Inspection) {
         }
     }
     if inspection.dangling_tables.is_empty() {
-        group.ok("foreign keys", "every row points to one that is there");
+        group.ok("foreign keys", "every row refers to an existing row");
     } else {
         let tables = inspection.dangling_tables.join(", ");
         group.wrong("foreign keys", format!("rows of {tables} point nowhere"), "restore a backup, and report it");
@@ -122,7 +122,7 @@ async fn check_chains(group: &mut FindingGroup, url: &str) -> anyhow::Result<()>
             if let Some(head) = verdict.bad_heads.first() {
                 group.wrong(
                     format!("audit heads {tenant}"),
-                    format!("the head of entry {} does not hold: {}", head.seq, head.reason),
+                    format!("the head of entry {} is invalid: {}", head.seq, head.reason),
                     "see `shiftkeeper audit verify`",
                 );
             }
@@ -130,9 +130,9 @@ async fn check_chains(group: &mut FindingGroup, url: &str) -> anyhow::Result<()>
                 None => group.ok(format!("audit {tenant}"), format!("{}, verified", count_with_noun(verdict.entries, "entry"))),
                 Some(bad) => group.wrong(
                     format!("audit {tenant}"),
-                    format!("entry {} does not hold: {}", bad.seq, bad.reason),
-                    "keep the file as it is for whoever looks into it, and compare it with a backup and with the heads that left \
-                     the host",
+                    format!("entry {} is invalid: {}", bad.seq, bad.reason),
+                    "keep the file unchanged for an investigation, and compare it with a backup and with heads kept on other \
+                     hosts",
                 ),
             }
         }

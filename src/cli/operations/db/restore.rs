@@ -49,14 +49,14 @@ pub(super) async fn run(args: RestoreArgs) -> anyhow::Result<ExitCode> {
     let restored = restored.map_err(|error| restore_failure(error, &args.file))?;
     if restored.without_log {
         print_message(format!(
-            "WARNING: {} lacked its write-ahead log. What was committed last before it was copied is lost: changes, audit entries \
-             and events that people and receivers may have seen. Tell whoever relies on the audit trail.",
+            "WARNING: {} lacked its write-ahead log. The last commits before the copy was made are lost: changes, audit entries \
+             and events that people and receivers may have seen. Inform everybody who relies on the audit log.",
             args.file.display()
         ));
     }
     if let Err(error) = record_restore(&config, &restored, &args.file).await {
         print_message(format!(
-            "warning: the audit trail could not be told of the restore ({error:#}); note it elsewhere"
+            "warning: the restore could not be recorded in the audit log ({error:#}); note it elsewhere"
         ));
     }
     let value = json!({

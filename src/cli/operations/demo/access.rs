@@ -65,8 +65,9 @@ pub(super) async fn grant_access(
         scope: everywhere(),
         password: Some(Secret::new(password.as_str())),
     };
-    accounts.add_account(account, &by).await.context("the demo's account")?;
-    let code = accounts.create_link(ACCOUNT_ID, LINK_LIFETIME, &by).await.context("the demo's link")?;
+    accounts.add_account(account, &by).await.context("the demo's account could not be created")?;
+    let code =
+        accounts.create_link(ACCOUNT_ID, LINK_LIFETIME, &by).await.context("the demo's link could not be created")?;
     let token = NewToken {
         id: TOKEN_ID.into(),
         role: Some(Role::Admin),
@@ -75,7 +76,7 @@ pub(super) async fn grant_access(
         scope: everywhere(),
         expires_in_days: None,
     };
-    let (_, token) = accounts.add_token(token, &by).await.context("the demo's token")?;
+    let (_, token) = accounts.add_token(token, &by).await.context("the demo's token could not be created")?;
     let token_path = write_secret(folder, "commands.token", token.expose())?;
     let client_section =
         format!("[client]\nurl = \"http://{listen}\"\ntoken = {{ file = {:?} }}\n", token_path.display().to_string());

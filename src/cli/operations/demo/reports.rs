@@ -20,8 +20,8 @@ const TREND_FIGURE: &str = "contacts_queued";
 
 /// Writes the reports into a folder and returns their number. The daemon has stopped, so the store no longer changes.
 pub(super) async fn write_reports(demo: &Demo, folder: &Path) -> anyhow::Result<usize> {
-    std::fs::create_dir_all(folder).with_context(|| format!("the folder {} cannot be made", folder.display()))?;
-    let reader = Store::read(&demo.store_url).await.context("the demo's store")?;
+    std::fs::create_dir_all(folder).with_context(|| format!("the folder {} cannot be created", folder.display()))?;
+    let reader = Store::read(&demo.store_url).await.context("the demo's store could not be read")?;
     let mut files = 0;
     // The second centre has the same agents and rules.
     for tenant in demo.tenants.iter().take(1) {
@@ -55,7 +55,10 @@ async fn build_request(
     let mut request =
         Request { from: Some(demo.start), ..Request::whole_tenant(kind, tenant.clone(), demo.clock.now()) };
     if kind == ReportKind::Trend {
-        let figures = reader.latest_figures(tenant, std::time::Duration::ZERO).await.context("the demo's figures")?;
+        let figures = reader
+            .latest_figures(tenant, std::time::Duration::ZERO)
+            .await
+            .context("the demo's figures could not be read")?;
         let Some(skill) = figures.skills.first().map(|taken| taken.figures.id.clone()) else { return Ok(None) };
         request.filters = Filters { skill: Some(skill), figure: Some(TREND_FIGURE.to_owned()), ..Filters::default() };
     }

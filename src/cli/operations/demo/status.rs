@@ -34,7 +34,7 @@ const DRAWS_PER_PRINT: u32 = 10;
 
 impl StatusLines {
     pub(super) async fn open(demo: &Demo, status_source: StatusService, output: Output) -> anyhow::Result<Self> {
-        let reader = Store::read(&demo.store_url).await.context("the demo's store")?;
+        let reader = Store::read(&demo.store_url).await.context("the demo's store could not be read")?;
         let terminal = std::io::stderr().is_terminal();
         let silent = output == Output::Json && !terminal;
         Ok(Self { reader, status_source, terminal, silent, drawn: 0, last: Vec::new() })

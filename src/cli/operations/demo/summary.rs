@@ -129,7 +129,7 @@ pub(super) async fn collect(
     last_statuses: Vec<TenantStatus>,
     run_time: Duration,
 ) -> anyhow::Result<Summary> {
-    let reader = Store::read(&demo.store_url).await.context("the demo's store")?;
+    let reader = Store::read(&demo.store_url).await.context("the demo's store could not be read")?;
     let (mut tenants, mut events) = (Vec::new(), 0);
     for tenant in &demo.tenants {
         let last_status = last_statuses.iter().find(|status| status.id == *tenant);

@@ -48,7 +48,7 @@ fn report_verdict(group: &mut FindingGroup, tenant: &TenantId, verdict: &ChainVe
         group.ok(chain_check_id(tenant), detail);
     } else {
         let advice = format!(
-            "somebody or something has changed it: keep a copy of the store as it is, and see how far it holds with \
+            "it was changed: keep a copy of the store, and see how far it holds with \
              `shiftkeeper audit verify --tenant {tenant}`, with heads that were kept elsewhere (docs/audit.md)"
         );
         group.wrong(chain_check_id(tenant), bad.join("; "), advice);

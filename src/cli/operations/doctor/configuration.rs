@@ -23,13 +23,13 @@ pub(super) fn check(args: &ConfigArgs) -> (Option<(Config, bool)>, Vec<Finding>)
             report_sound(&mut group, &files, &loaded.warnings);
             for complaint in diagnostics(&refused) {
                 let advice = "run doctor with the environment and as the user of the daemon to have them tried";
-                group.warning("secrets", format!("not at hand here: {complaint}"), advice);
+                group.warning("secrets", format!("not available here: {complaint}"), advice);
             }
             (Some((loaded.config, false)), group.into_findings())
         }
         Err(refused) => {
             for complaint in diagnostics(&refused) {
-                group.wrong("file", complaint, "mend it; `shiftkeeper check` looks at it alone");
+                group.wrong("file", complaint, "correct it; `shiftkeeper check` checks only the configuration");
             }
             group.skipped("everything else", "needs a configuration");
             (None, group.into_findings())

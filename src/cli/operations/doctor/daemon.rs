@@ -46,11 +46,7 @@ pub(super) async fn check(context: &CheckContext) -> (Option<RunningDaemon>, Vec
                     | DaemonError::NotShiftkeeper { .. },
                     _,
                 ) => {
-                    group.wrong(
-                        "running",
-                        error.to_string(),
-                        "look at its log; check [client] url and [server] listen",
-                    );
+                    group.wrong("running", error.to_string(), "read its log; check [client] url and [server] listen");
                 }
             }
             return (None, group.into_findings());
@@ -82,16 +78,16 @@ fn report_no_answer(group: &mut FindingGroup, context: &CheckContext, holder: &D
         Some(false) => {
             let detail = format!("none: {process} and is gone without letting go of it: it was killed, or crashed");
             let advice =
-                "start the daemon: it goes on where it was cut off; its log, or the system's, may say why it ended";
+                "start the daemon: it continues where it stopped; its log, or the system's, may say why it ended";
             group.wrong("running", detail, advice);
         }
         Some(true) => {
-            let detail = format!("no answer, though {process} and has it");
-            group.warning("running", detail, "look at its log: it may be just starting or stopping");
+            let detail = format!("no answer, although {process} and has it");
+            group.warning("running", detail, "read its log: it may be just starting or stopping");
         }
         None => {
-            let detail = format!("no answer, though {process} and did not let go of it in order");
-            let advice = "if that process is gone, start the daemon: it goes on where it was cut off";
+            let detail = format!("no answer, although {process} and did not release it in order");
+            let advice = "if that process has ended, start the daemon: it continues where it stopped";
             group.warning("running", detail, advice);
         }
     }
@@ -122,7 +118,7 @@ fn check_parts(group: &mut FindingGroup, readiness: &Value) {
         if part["own"] == true {
             group.wrong(name, detail, "see the daemon's log");
         } else if part["needs_person"] == true {
-            group.wrong(name, detail, "nothing goes on here by itself: mend what it says, then give that command");
+            group.wrong(name, detail, "this does not recover by itself: correct the fault, then run that command");
         } else {
             let advice = advice_for_part(&name);
             group.warning(name, detail, advice);
@@ -141,7 +137,7 @@ fn advice_for_part(part: &str) -> String {
             };
             format!("mend what it says: it is done again when it is next due, or now with `shiftkeeper jobs run {run}`")
         }
-        Some(_) | None => "the daemon goes on and heals by itself once that is mended".to_owned(),
+        Some(_) | None => "the daemon keeps running and recovers by itself once that is corrected".to_owned(),
     }
 }
 
@@ -153,7 +149,7 @@ mod tests {
     use crate::cli::shared::finding::Status::{Warning, Wrong};
 
     #[test]
-    fn each_part_that_is_not_ready_is_told_with_what_becomes_of_it() {
+    fn each_part_that_is_not_ready_is_reported_with_its_consequence() {
         let part = |name: &str, needs_person: bool, detail: &str| {
             json!({"name": name, "ready": false, "own": name == "store", "needs_person": needs_person,
                    "since": "2026-11-22T10:00:00Z", "detail": detail})

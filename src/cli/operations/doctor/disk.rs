@@ -63,7 +63,7 @@ fn check_folder(group: &mut FindingGroup, id: &str, folder: &Path, needed: u64) 
                 group.warning(id, detail, "free some soon, or shorten [retention]");
             } else if missing > 1 {
                 let advice = "is the name right, and is its disk mounted? Make the folder if it is meant";
-                group.warning(id, format!("{detail}; the folder above it is not there either"), advice);
+                group.warning(id, format!("{detail}; its parent folder does not exist either"), advice);
             } else {
                 group.ok(id, detail);
             }
@@ -115,7 +115,7 @@ mod tests {
         let missing = ["", "a", "a/b"].map(|name| free_space(&folder.path().join(name)).expect("above it").1);
         assert_eq!(missing, [0, 1, 2]);
         assert_eq!(status(folder.path(), u64::MAX), Status::Wrong);
-        // Where the machine of the test has little space, that is told first.
+        // If the machine of the test has little space, that is reported first.
         assert_eq!(status(&folder.path().join("a/b"), 0), Status::Warning);
         let link = folder.path().join("link");
         std::os::unix::fs::symlink(folder.path().join("gone"), &link).expect("a link");

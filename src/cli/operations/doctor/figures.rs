@@ -24,7 +24,7 @@ const MAX_NAMED_IDS: usize = 10;
 const LOOKBACK: Duration = Duration::from_secs(24 * 3600);
 
 const QUEUES_ADVICE: &str = "take it out of the tenant's `queues`, or give the client the right to see it";
-const SKILLS_ADVICE: &str = "an idle skill may be left out; where it is busy, correct the tenant's `skills`";
+const SKILLS_ADVICE: &str = "an idle skill may be missing; if it is not idle, correct the tenant's `skills`";
 
 /// Checks one tenant's skills and queues. Returns no findings if it has none.
 pub(super) async fn check(context: &CheckContext, tenant: &Tenant) -> Vec<Finding> {
@@ -59,7 +59,7 @@ async fn check_through_daemon(
         }
         Some(part) => {
             let detail = part["detail"].as_str().unwrap_or_default();
-            group.wrong("reads", detail, "see what the platform says; the daemon goes on trying");
+            group.wrong("reads", detail, "read the platform's message; the daemon keeps trying");
         }
     }
     let Some(reader) = reader else { return };
@@ -88,7 +88,7 @@ fn ids_text(ids: &[&str]) -> Option<String> {
 
 async fn check_directly(context: &CheckContext, tenant: &Tenant, group: &mut FindingGroup) {
     if !context.has_secrets {
-        return group.skipped("questions", "not asked: no daemon runs, and the secrets are not at hand here");
+        return group.skipped("questions", "not asked: no daemon runs, and the secrets are not available here");
     }
     let clock = clock_for(&context.config).await;
     if free_slots(tenant, context.reader.as_ref(), &clock, BudgetKind::Reporting).await < MAX_CALLS {
@@ -150,7 +150,7 @@ fn check_service_levels(group: &mut FindingGroup, levels: impl Iterator<Item = u
         group.warning(
             "service level",
             detail,
-            "is it told as a share of 1? Then set figures.queue_service_level = \"share\"",
+            "if it is a fraction from 0 to 1, set figures.queue_service_level = \"share\"",
         );
     }
 }

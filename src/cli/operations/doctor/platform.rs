@@ -73,7 +73,7 @@ fn check_subscriptions(group: &mut FindingGroup, tenant: &Tenant, running: &Runn
     match bad.first() {
         Some(part) => {
             let detail = part["detail"].as_str().unwrap_or_default();
-            group.wrong("subscription", detail, "see what the platform says; the daemon goes on trying");
+            group.wrong("subscription", detail, "read the platform's message; the daemon keeps trying");
         }
         None if good.is_empty() => group.skipped("subscription", "the daemon has read no snapshot yet"),
         None => {
@@ -125,7 +125,7 @@ async fn probe_directly(
     group: &mut FindingGroup,
 ) -> Option<ProbeReport> {
     if !context.has_secrets {
-        group.skipped("questions", "not asked: no daemon runs, and the secrets are not at hand here");
+        group.skipped("questions", "not asked: no daemon runs, and the secrets are not available here");
         return None;
     }
     let (reader, clock) = (context.reader.as_ref(), clock_for(&context.config).await);
@@ -258,7 +258,7 @@ fn report_token(group: &mut FindingGroup, questions: &[ProbeResult], of_daemon: 
             "check base_url, token, client_id and client_secret of the tenant with the platform's administrator",
         ),
         None if tried && of_daemon => {
-            group.ok("token", "the platform takes the running daemon's; a secret that is at hand here is not tried");
+            group.ok("token", "the platform accepts the running daemon's secret; a secret available here is not tried");
         }
         None if tried => group.ok("token", "the platform takes it"),
         None => group.skipped("token", "not tried: nothing was asked, or nothing answers"),
@@ -280,13 +280,13 @@ fn report_question(group: &mut FindingGroup, agent: &AgentId, probed: &ProbeResu
         "forbidden" => {
             group.wrong(id, detail, "give the client that scope, and ask for it in token.scope if it is set");
         }
-        _ => group.wrong(id, detail, "see what stands between this host and base_url; the platform may be down"),
+        _ => group.wrong(id, detail, "check the network between this host and base_url; the platform may be down"),
     }
 }
 
 fn report_clock_offset(group: &mut FindingGroup, report: &ProbeReport) {
     let Some(offset) = report.clock_offset_ms else {
-        group.skipped("clock", "the platform told no time that could be compared");
+        group.skipped("clock", "the platform sent no time that could be compared");
         return;
     };
     let way = if offset < 0 { "behind" } else { "ahead of" };
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn each_outcome_is_told_as_what_it_means() {
+    fn each_outcome_is_reported_with_its_meaning() {
         for (outcome, token, question) in [
             ("ok", Status::Ok, Some(Status::Ok)),
             ("forbidden", Status::Ok, Some(Status::Wrong)),

@@ -23,12 +23,10 @@ pub(super) async fn check(context: &CheckContext) -> Vec<Finding> {
         Ok(inspection) => report_inspection(&mut group, &inspection).await,
         Err(OpenError::NotFound { place }) => {
             match &context.daemon {
-                None => group.ok("database", format!("{place} is not there yet; the first start makes it")),
+                None => group.ok("database", format!("{place} does not exist yet; the first start creates it")),
                 Some(running) => {
-                    let detail = format!(
-                        "{place} is not there, so the daemon that answers at {} has another one",
-                        running.client.url()
-                    );
+                    let detail =
+                        format!("{place} does not exist, so the daemon at {} has another store", running.client.url());
                     group.warning("database", detail, OTHER_STORE);
                 }
             }
@@ -89,7 +87,7 @@ async fn report_inspection(group: &mut FindingGroup, inspection: &Inspection) {
 async fn check_settings(group: &mut FindingGroup) {
     match ineffective_settings().await {
         Ok(wrong) if wrong.is_empty() => {
-            group.ok("settings", "synchronous=FULL, foreign_keys=ON and the others of the writer are taken");
+            group.ok("settings", "synchronous=FULL, foreign_keys=ON and the writer's other settings are active");
         }
         Ok(wrong) => {
             group.wrong("settings", format!("not taken: {}", wrong.join(", ")), "use a build with the bundled SQLite");

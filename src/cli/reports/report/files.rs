@@ -43,7 +43,7 @@ pub async fn make_report(
     };
     if let Some(folder) = &target.folder {
         std::fs::create_dir_all(folder).map_err(|error| {
-            anyhow::Error::from(error).context(format!("the folder {} cannot be made", folder.display()))
+            anyhow::Error::from(error).context(format!("the folder {} cannot be created", folder.display()))
         })?;
     }
     let reader = open_reader(config).await?;

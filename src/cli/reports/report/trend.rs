@@ -153,21 +153,24 @@ fn filters(args: &TrendArgs) -> Filters {
 async fn newest_instant(reader: &Reader, tenant: &TenantId, source: &SeriesSource) -> anyhow::Result<UtcMicros> {
     let newest = match source {
         SeriesSource::Skill(..) | SeriesSource::Queue(..) => {
-            let figures = reader.latest_figures(tenant, Duration::ZERO).await.context("the newest figures")?;
+            let figures =
+                reader.latest_figures(tenant, Duration::ZERO).await.context("the newest figures could not be read")?;
             match source {
                 SeriesSource::Skill(..) => figures.skills.iter().map(|taken| taken.at).max(),
                 _ => figures.queues.iter().map(|taken| taken.at).max(),
             }
         }
-        SeriesSource::Adherence(..) | SeriesSource::NotReady(..) => {
-            reader.last_observed_span(tenant).await.context("the last sight")?.map(|(_, until)| until)
-        }
+        SeriesSource::Adherence(..) | SeriesSource::NotReady(..) => reader
+            .last_observed_span(tenant)
+            .await
+            .context("the time of the last observation could not be read")?
+            .map(|(_, until)| until),
         SeriesSource::Analytics(of) => {
             let run = match &of.source {
                 ResultSource::Query(query) => reader.last_analytics_run(tenant, query).await,
                 ResultSource::Run(id) => reader.analytics_run(tenant, *id).await,
             };
-            run.context("the newest result")?.map(|run| run.request.to)
+            run.context("the newest result could not be read")?.map(|run| run.request.to)
         }
     };
     Ok(newest.unwrap_or(UtcMicros::EPOCH + source.default_span()))
@@ -293,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_names_what_is_odd_and_says_how_much_is_missing() {
+    fn the_table_names_anomalies_and_the_number_of_missing_values() {
         let table = print_trend(&SKILL);
         for part in ["skill 1001", "4 quarters, 1 without a value", "1 anomaly", "20.00", "+11.0", "window", "SPIKE"] {
             assert!(table.contains(part), "{part}:\n{table}");

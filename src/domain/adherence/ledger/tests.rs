@@ -140,7 +140,7 @@ fn the_minutes_of_a_break_are_counted_in_one_go_and_never_rounded() {
 }
 
 #[test]
-fn a_break_that_nobody_saw_is_unknown_and_one_that_is_excused_is_not_due() {
+fn an_unobserved_break_is_unknown_and_one_with_an_exception_is_not_due() {
     use AgentState::{Paused, Ready};
     let noon = 12 * HOUR;
     let unobserved = [(0, Ready), (noon + 60, AgentState::unobserved()), (noon + 1700, Ready)];

@@ -62,7 +62,7 @@ fn a_change_is_a_new_state_or_the_same_entered_again() {
 }
 
 #[test]
-fn a_stay_whose_instant_the_platform_repeats_is_not_entered_again_however_badly_its_clock_is_known() {
+fn an_interval_with_a_repeated_instant_is_not_entered_again_however_uncertain_the_clock() {
     use AgentState::Paused;
     let interval =
         ObservedState { platform_entered_at: Some(at(95)), ..observed_state(Paused, 100, ObservationSource::Snapshot) };
@@ -77,7 +77,7 @@ fn a_stay_whose_instant_the_platform_repeats_is_not_entered_again_however_badly_
 }
 
 #[test]
-fn the_first_sight_is_a_change_and_an_instant_that_is_missing_is_the_snapshot_s() {
+fn the_first_observation_is_a_change_and_a_missing_instant_is_the_snapshots() {
     let snapshot_row = SnapshotRow { changed_at: None, platform_changed_at: None, ..row(AgentState::Idle, 0, 50) };
     assert_eq!(entered_at_of(&merge_row(None, &snapshot_row, 0)), Some(at(50)));
 }
@@ -126,7 +126,7 @@ fn a_snapshot_from_before_an_accepted_post_does_not_disprove_it() {
 }
 
 #[test]
-fn a_reason_alone_is_known_from_its_acceptance_on_however_long_the_stay_has_gone_on() {
+fn a_reason_change_is_known_from_its_acceptance_however_old_the_interval_is() {
     let interval = observed_state(AgentState::Paused, 0, ObservationSource::Snapshot);
     let reason = ObservedState {
         entered_at: at(0),
@@ -200,7 +200,7 @@ fn a_late_snapshot_shows_what_the_feed_left_out_where_its_place_is_sure() {
 }
 
 #[test]
-fn whoever_comes_back_into_sight_begins_a_stay_that_leaves_the_time_out_of_sight_unknown() {
+fn an_agent_observed_again_begins_an_interval_and_the_gap_stays_unknown() {
     for state in [AgentState::unobserved(), AgentState::off_roster()] {
         let gone = observed_state(state, 200, ObservationSource::Snapshot);
         let MergeResult::Changed(same) = merge_row(Some(&gone), &row(AgentState::Ready, 100, 320), 0) else {
@@ -297,7 +297,7 @@ fn an_instant_up_to_five_seconds_after_the_snapshot_is_kept_as_the_platforms() {
 }
 
 #[test]
-fn a_stay_that_began_as_the_agent_went_out_of_sight_is_from_before() {
+fn an_interval_that_began_when_the_agent_was_last_observed_is_an_old_one() {
     let gone = observed_state(AgentState::unobserved(), 200, ObservationSource::Snapshot);
     assert_eq!(entered_at_of(&merge_row(Some(&gone), &row(AgentState::Ready, 200, 320), 0)), Some(at(320)));
     let later = row_at(AgentState::Ready, just_after(at(200)), at(320));
@@ -346,7 +346,7 @@ fn a_contradiction_is_believed_only_of_a_snapshot_from_after_what_is_known() {
 }
 
 #[test]
-fn a_row_beside_a_message_is_newer_where_the_message_may_be_that_late() {
+fn a_row_is_newer_than_a_message_if_the_message_may_be_that_late() {
     use AgentState::{OnContact, Paused, Ready};
     let feed_state = observed_state(OnContact, 100, ObservationSource::Feed);
     let (interval, recent) = (
@@ -373,7 +373,7 @@ fn a_row_beside_a_message_is_newer_where_the_message_may_be_that_late() {
 }
 
 #[test]
-fn a_stay_between_lies_surely_after_the_one_and_before_the_other() {
+fn an_interval_in_between_lies_clearly_after_one_and_before_the_other() {
     use AgentState::{OnContact, Paused, Ready};
     let feed_state = observed_state(OnContact, 100, ObservationSource::Feed);
     let (reported, gone) = (
@@ -441,7 +441,7 @@ fn a_doubted_row_comes_between_once_a_better_instant_leaves_it_the_room() {
 }
 
 #[test]
-fn a_row_settles_an_estimate_of_its_state_unless_it_shows_an_earlier_stay() {
+fn a_row_settles_an_estimate_of_its_state_unless_it_shows_an_earlier_interval() {
     use AgentState::{Paused, Ready};
     let feed_state = observed_state(Ready, 100, ObservationSource::Feed);
     let (other, same) =
@@ -519,7 +519,7 @@ fn the_first_message_is_a_change_from_when_it_says_on() {
 }
 
 #[test]
-fn a_message_of_who_was_out_of_sight_does_not_fill_the_time_out_of_sight() {
+fn a_message_about_an_unobserved_agent_does_not_fill_the_gap() {
     let gone = observed_state(AgentState::unobserved(), 200, ObservationSource::Snapshot);
     for (began_at, expected) in [(at(150), at(210)), (at(200), at(210)), (just_after(at(200)), just_after(at(200)))] {
         let merged = merge_message(Some(&gone), false, &feed_observation(AgentState::Ready, began_at, at(210)));

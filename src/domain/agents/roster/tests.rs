@@ -75,7 +75,7 @@ fn the_place_in_the_plan_is_right_whether_or_not_the_roster_was_advanced() {
 }
 
 #[test]
-fn a_long_stay_away_is_a_rest_and_a_meeting_is_not() {
+fn a_long_absence_is_a_rest_and_a_meeting_is_not() {
     for (state, from, until, expected, case) in [
         (AgentState::NotReady, 110, 125, Some(at(125)), "a break"),
         (AgentState::Paused, 110, 115, Some(at(115)), "just long enough"),
@@ -93,7 +93,7 @@ fn a_long_stay_away_is_a_rest_and_a_meeting_is_not() {
 }
 
 #[test]
-fn an_older_sight_does_not_make_the_newest_one_older() {
+fn an_older_observation_does_not_replace_the_newest() {
     let mut roster = roster();
     let a = roster.upsert(agent("a", None, None));
     roster.record_observation(a, observed_state(AgentState::Ready, 5), at(9));
@@ -131,7 +131,7 @@ fn local_offsets_follow_the_clock_changes_and_unknown_zones_have_none() {
 }
 
 #[test]
-fn who_is_in_a_shift_or_logged_in_is_at_work() {
+fn agents_in_a_shift_or_logged_in_are_at_work() {
     let mut roster = roster();
     let a = roster.upsert(agent("a", None, None));
     assert!(!roster.get(a).expect("there").is_at_work(PlanKind::Off));

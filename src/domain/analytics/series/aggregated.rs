@@ -155,7 +155,7 @@ impl AggregatedMetric {
             return Err(expected());
         }
         let source = if kind == RUN_PREFIX {
-            let id = source.parse().map_err(|_| format!("{source:?} is no id of an analytics run"))?;
+            let id = source.parse().map_err(|_| format!("{source:?} is not the id of an analytics run"))?;
             ResultSource::Run(id)
         } else {
             ResultSource::Query(AnalyticsQueryId::new(decode(source)))
@@ -254,7 +254,7 @@ impl FromStr for AggregatedMetric {
     fn from_str(text: &str) -> Result<Self, String> {
         match text.split_once(':') {
             Some((kind @ (QUERY_PREFIX | RUN_PREFIX), rest)) => Self::parse(kind, rest),
-            Some(_) | None => Err(format!("{text:?} is no series of analytics results")),
+            Some(_) | None => Err(format!("{text:?} is not a series of analytics results")),
         }
     }
 }

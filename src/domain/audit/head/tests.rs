@@ -45,7 +45,7 @@ fn the_signed_text_is_the_heads_own_canonical_json() {
 }
 
 #[test]
-fn a_key_goes_through_its_file_and_a_claim_is_signed_by_no_other() {
+fn a_key_survives_its_file_and_only_the_named_key_signs_a_claim() {
     let pem = key().to_pem().expect("PEM");
     let text = String::from_utf8(pem.as_ref().to_vec()).expect("text");
     assert_eq!(HeadSigningKey::from_pem(&text).expect("a key").public_key(), key().public_key());
@@ -121,10 +121,10 @@ fn witnesses_name_the_first_entry_that_is_another() {
     for forged in 1..=8 {
         assert_eq!(first_mismatch(&all, forged).map(|invalid| invalid.seq), Some(forged));
     }
-    assert_eq!(first_mismatch(&all, 9), None, "no head speaks of it");
+    assert_eq!(first_mismatch(&all, 9), None, "no head covers it");
     let last_alone = first_mismatch(&all[2..], 2).expect("found");
     assert_eq!(last_alone.seq, 7);
-    assert!(last_alone.reason.contains("entries 1 to 6 are vouched for by no head"), "{}", last_alone.reason);
+    assert!(last_alone.reason.contains("entries 1 to 6 are not covered by an available head"), "{}", last_alone.reason);
     let mut verifier = HeadVerifier::default();
     all.iter().chain(&all).for_each(|head| verifier.add(head.claim.clone()));
     assert_eq!(verifier.verify_end(8), Ok(()));

@@ -63,19 +63,19 @@ pub struct Preview {
     pub includes_teamless: bool,
 }
 
-/// Which agents are meant: all that are given must hold, and of each list one.
+/// A filter for agents. An agent must match every list that is not empty; one value of a list is enough.
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SelectionCriteria {
-    /// Teams by name.
+    /// Names of teams.
     pub teams: Vec<TeamName>,
-    /// States that the last sight showed.
+    /// States in the latest observation.
     pub states: Vec<AgentState>,
-    /// Skills by id or name, and queues by the platform's name.
+    /// Ids or names of skills, and the platform's names of queues.
     pub skills: Vec<String>,
-    /// Verdicts of now.
+    /// Current adherence verdicts.
     pub verdicts: Vec<Verdict>,
-    /// A part of the id or the name, in any case of letters.
+    /// A part of the id or the name, ignoring case.
     pub search: Option<String>,
 }
 
@@ -296,7 +296,7 @@ fn decide_by_policy(
         PolicyDecision::AskPlatform => {
             // One query for the schedule and, for `Ready`, one for the break.
             let questions = if agent_request.target == AgentState::Ready { 2 } else { 1 };
-            let detail = Some("no imported schedule speaks for now: the platform is asked first".to_owned());
+            let detail = Some("no imported schedule covers this time: the platform is asked first".to_owned());
             let outcome = match on_contact {
                 OnContact::After if busy_with_contact => PreviewOutcome::AfterContact,
                 OnContact::Skip if busy_with_contact => return AgentDecision::from_outcome(PreviewOutcome::OnContact),

@@ -105,7 +105,7 @@ fn every_agent_gets_what_would_happen_or_why_nothing_would() {
     fixture.add("hurried", "Blue", &Ready);
     fixture.waiting.push(("hurried".into(), Priority::Urgent));
     fixture.add("other", "Red", &Ready);
-    // A sight never makes an earlier one later: this agent comes anew.
+    // An older observation does not replace a newer one, so this agent is added again.
     let agent = fixture.roster.remove("old").expect("there").agent().clone();
     let _ = old;
     let old = fixture.roster.upsert(agent);
@@ -173,7 +173,7 @@ fn what_is_planned_is_shown_with_how_the_wanted_state_agrees() {
 }
 
 #[test]
-fn policy_and_the_choice_for_contacts_decide_who_goes() {
+fn policy_and_the_treatment_of_contacts_decide_who_is_changed() {
     use AgentState::{AfterContactWork, NotReady, Paused, Ready};
     for (time, state, to, on_contact, urgent, expected) in [
         ("12:00", Paused, Ready, OnContact::After, false, PreviewOutcome::Change),
@@ -196,7 +196,7 @@ fn policy_and_the_choice_for_contacts_decide_who_goes() {
 }
 
 #[test]
-fn whoever_is_in_the_state_already_is_left_alone_unless_the_reason_is_asked_for() {
+fn agents_already_in_the_state_are_left_alone_unless_the_reason_is_requested() {
     use AgentState::{NotReady, Ready};
     let mut fixture = PreviewFixture::at("12:00");
     let index = fixture.add("there", "Blue", &Ready);
@@ -241,7 +241,7 @@ fn questions_about_agents_in_the_state_already_are_calls_for_the_reason() {
 }
 
 #[test]
-fn a_reason_alone_is_taken_back_without_being_asked_for_again() {
+fn a_reason_change_is_undone_without_being_requested_again() {
     let mut fixture = PreviewFixture::at("12:00");
     let ours = TransitionId(Uuid::from_u128(7));
     let index = fixture.add("a", "Blue", &AgentState::NotReady);
@@ -261,7 +261,7 @@ fn a_reason_alone_is_taken_back_without_being_asked_for_again() {
 }
 
 #[test]
-fn who_was_moved_on_is_not_taken_back_and_what_was_settled_before_stays_so() {
+fn an_agent_in_a_newer_state_is_not_undone_and_earlier_exclusions_stay() {
     let mut fixture = PreviewFixture::at("12:00");
     let ours = TransitionId(Uuid::from_u128(7));
     let index = fixture.add("a", "Blue", &AgentState::NotReady);
@@ -319,7 +319,7 @@ fn a_skill_does_not_fall_below_its_floor_unless_somebody_says_why() {
 }
 
 #[test]
-fn the_hash_is_of_what_was_shown_and_of_nothing_else() {
+fn the_hash_covers_exactly_what_was_shown() {
     let mut fixture = PreviewFixture::at("12:00");
     fixture.add("a", "Blue", &AgentState::Ready);
     let hash = |fixture: &PreviewFixture, to: &AgentState, urgent: bool| {
@@ -352,7 +352,7 @@ fn the_hash_is_of_what_was_shown_and_of_nothing_else() {
 }
 
 #[test]
-fn a_filter_takes_those_who_meet_every_part_of_it() {
+fn a_filter_selects_agents_that_match_all_its_parts() {
     let mut fixture = PreviewFixture::at("12:00");
     for (id, team, state) in
         [("u_1", "Blue", AgentState::Ready), ("u_2", "Blue", AgentState::Paused), ("u_3", "Red", AgentState::Ready)]
@@ -461,7 +461,7 @@ proptest! {
 }
 
 #[test]
-fn a_set_of_two_thousand_takes_twenty_windows_and_what_waits_goes_first() {
+fn a_set_of_two_thousand_takes_twenty_windows_after_earlier_changes() {
     let slots = BudgetSlots {
         free_after: vec![Duration::ZERO; 100],
         window: Duration::from_secs(60),

@@ -246,7 +246,7 @@ fn people_read_how_a_transition_ended_or_what_it_waits_for() {
     }
     for (why, wait_text) in WAIT_REASONS.into_iter().zip([
         "a free slot of the request budget",
-        "another change of the agent that is under way",
+        "another change of the agent in progress",
         "the mandatory break to end",
         "the contact to end",
         "the next try after a failed one",
@@ -254,7 +254,7 @@ fn people_read_how_a_transition_ended_or_what_it_waits_for() {
         "the platform to allow what it refused (409)",
         "automation, which is halted, to resume",
         "a person to approve it",
-        "fresh sight of the agent",
+        "a fresh observation of the agent",
     ]) {
         let until = Some(at(1_000_000));
         assert_eq!(outcome(TransitionStatus::Waiting { why, until: None }), Some(format!("waits for {wait_text}")));
@@ -290,7 +290,7 @@ fn a_change_to_the_state_that_the_agent_was_in_is_one_of_the_reason_alone() {
 }
 
 #[test]
-fn whose_word_a_refusal_rests_on_is_told_of_refusals_alone() {
+fn only_refusals_have_a_source() {
     let explanation = serde_json::json!({ RefusedBy::FIELD: "platform_against_plan" });
     let refused_by = |status, explanation| Transition { explanation, ..transition(status) }.refused_by();
     let refused = || TransitionStatus::Refused { violation: Violation::AgentNotScheduled };

@@ -1,4 +1,4 @@
-//! Due instants held against a walk over every minute of the wall clock.
+//! Due times compared with a walk over every minute of the wall clock.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -80,7 +80,7 @@ fn a_time_that_comes_twice_is_due_the_first_time() {
 }
 
 #[test]
-fn an_interval_goes_by_elapsed_time_through_a_repeated_hour() {
+fn an_interval_uses_elapsed_time_in_a_repeated_hour() {
     let (after, until) = (at("2027-10-30T22:30:00Z"), at("2027-10-31T03:30:00Z"));
     let hourly = due_instants(&calendar("0 * * * *", "Europe/Berlin"), after, until);
     assert_eq!(hourly.len(), 5, "each hour that passes: {hourly:?}");
@@ -105,7 +105,7 @@ fn rare_days_are_found_and_impossible_ones_refused() {
 }
 
 #[test]
-fn bad_text_is_told_with_its_place_and_the_way_out() {
+fn invalid_text_is_reported_with_its_position_and_advice() {
     let messages = [
         "",
         "@daily",

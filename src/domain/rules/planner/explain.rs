@@ -170,7 +170,8 @@ fn guard_text(guard: Guard, rule: &CompiledRule, view: &AgentInstant<'_>) -> Str
             format!("a transition of priority {open} is open")
         }
         Guard::SetByPerson => {
-            "a person set this state: it stays until the agent leaves it or the next planned activity begins".to_owned()
+            "a person set this state: it is kept until the agent leaves it or the next planned activity begins"
+                .to_owned()
         }
         Guard::LeftAlone => match slot.memory().and_then(AutomationMemory::paused_until) {
             Some(until) => format!("the agent reverted a change and is left alone until {until}"),

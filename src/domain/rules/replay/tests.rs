@@ -86,7 +86,7 @@ fn a_rule_acts_where_it_would_have_and_its_change_lasts_until_the_next_recorded_
 }
 
 #[test]
-fn what_ended_between_two_looks_is_looked_at_in_its_last_instant() {
+fn a_state_that_ended_between_two_checks_is_checked_in_its_last_instant() {
     use AgentState::{AfterContactWork, Ready};
     let text = r#"[[rules]]
 id = "long"
@@ -115,7 +115,7 @@ then = { set_state = "Ready" }
 }
 
 #[test]
-fn an_agent_who_is_looked_at_alone_leaves_the_limits_to_all() {
+fn limits_count_all_agents_when_only_one_is_checked() {
     use AgentState::{Paused, Ready};
     let text =
         format!("{}limit = {{ per_minute = 1 }}\n", BACK.replace("MODE", "enforce").replace("break = \"over\", ", ""));
@@ -186,7 +186,7 @@ fn what_was_done_and_what_would_have_been_are_paired_each_once() {
 }
 
 #[test]
-fn a_large_roster_is_looked_at_more_rarely_and_a_small_one_every_half_minute() {
+fn a_large_roster_is_checked_less_often_and_a_small_one_every_half_minute() {
     let week = Duration::from_hours(7 * 24);
     for (agents, seconds) in [(300, 30), (9_000, 30), (10_000, 60), (100_000, 600), (1_000_000, 600)] {
         assert_eq!(step_for_roster(agents, week), Duration::from_secs(seconds), "{agents}");

@@ -48,7 +48,7 @@ impl AnomalyTest {
             return match record.ended_at.filter(|ended| *ended <= now) {
                 None => record.to_string(),
                 Some(_) => {
-                    format!("{record}, odd last {} ago", rough_duration_text(now.since(record.last_observed_at)))
+                    format!("{record}, last seen {} ago", rough_duration_text(now.since(record.last_observed_at)))
                 }
             };
         }
@@ -124,7 +124,7 @@ mod tests {
             (&open, 9, false, "none"),
             (&open, 10, true, "spike since 1970-01-01T02:15:00Z (57 where 12.2 was expected)"),
             (&open, 99, true, "spike since 1970-01-01T02:15:00Z (57 where 12.2 was expected)"),
-            (&over, 12, true, "spike since 1970-01-01T02:15:00Z (57 where 12.2 was expected), odd last 30m ago"),
+            (&over, 12, true, "spike since 1970-01-01T02:15:00Z (57 where 12.2 was expected), last seen 30m ago"),
             (&over, 13, false, "none; spike 45m ago"),
             (&drop, 10, false, "none; drop 0s ago"),
         ] {

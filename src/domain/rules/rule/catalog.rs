@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_is_never_too_large_and_the_configuration_s_rules_stay() {
+    fn a_set_is_never_too_large_and_the_configurations_rules_are_kept() {
         let many: Vec<Rule> =
             (0..MAX_RULES).map(|n| parse_rule_text(&text(&format!("r{n:02}"), "watch")).expect("sound")).collect();
         let one_more = stored("more", Some(-1), text("more", "watch"));

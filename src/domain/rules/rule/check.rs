@@ -148,7 +148,7 @@ fn compile_action(
     }
     if let Some(log_out) = action.log_out {
         if !log_out {
-            diagnostics.add("then.log_out", "false asks for nothing; leave it out");
+            diagnostics.add("then.log_out", "false has no effect; leave it out");
         } else if !capabilities.can_log_out {
             diagnostics.add("then.log_out", "this platform cannot log an agent out; use set_state = \"NotReady\"");
         }

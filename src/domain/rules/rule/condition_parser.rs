@@ -122,7 +122,7 @@ impl ConditionParser<'_> {
 
     fn parse_span(&mut self, field: &str, text: Option<&str>) -> Option<Duration> {
         match span::parse(text?) {
-            Ok(span) if span.is_zero() => self.report_error(field, "a time of zero says nothing; leave it out"),
+            Ok(span) if span.is_zero() => self.report_error(field, "a time of zero has no effect; leave it out"),
             Ok(span) if plan_horizon(field).is_some_and(|(most, _)| span > most) => {
                 let (most, way) = plan_horizon(field).unwrap_or_default();
                 let most = duration_text(most);
@@ -162,7 +162,7 @@ impl ConditionParser<'_> {
         self.parse_least("shift.ended_for", shift.ended_for.as_deref(), ConditionTime::SinceShiftEnd);
         self.parse_most("shift.ended_within", shift.ended_within.as_deref(), ConditionTime::SinceShiftEnd);
         if self.conditions.len() == before && *shift == ShiftConditions::default() {
-            self.report_error("shift", "nothing is asked of the shift; name one of its times, or leave it out");
+            self.report_error("shift", "no time of the shift is given; name one, or leave it out");
         }
     }
 

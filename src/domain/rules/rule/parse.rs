@@ -37,7 +37,7 @@ pub enum RulesFileError {
     #[error("the rules are not valid TOML")]
     Syntax(#[source] toml::de::Error),
     /// The file is TOML but does not hold `[[rules]]` tables.
-    #[error("a file of rules holds [[rules]] tables and nothing else; found `{0}`")]
+    #[error("a file of rules must have [[rules]] tables and nothing else; found `{0}`")]
     NotRules(String),
 }
 

@@ -13,14 +13,14 @@ use super::{Mode, Rule, RuleDiagnostic};
 /// The largest size of the text of one rule, in bytes.
 pub const MAX_RULE_TEXT_BYTES: usize = 16 * 1024;
 
-/// One thing that is wrong with a rule's text, by line.
+/// An error or warning about a line of a rule's text.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct LineDiagnostic {
-    /// The line of the text, from 1.
+    /// The number of the line, from 1.
     pub line: usize,
-    /// The key in the rule, as `when.state`; empty for the rule or the text as a whole.
+    /// The key in the rule, such as `when.state`; empty for the whole rule or text.
     pub field: String,
-    /// What is wrong, and the way out.
+    /// What is wrong and how to correct it.
     pub message: String,
 }
 
@@ -170,7 +170,7 @@ limit = { per_minute = 20, share_of_team = 0.3 }
     }
 
     #[test]
-    fn a_complaint_about_a_field_that_is_not_there_stands_at_what_is_around_it() {
+    fn an_error_about_a_missing_field_is_reported_at_the_enclosing_element() {
         let complaint =
             |field: &str| RuleDiagnostic { index: 0, rule: None, field: field.to_owned(), reason: "wrong".to_owned() };
         let all = ["", "when.state", "when.shift.ended_for", "limit.share_of_team", "unless"].map(complaint);

@@ -19,11 +19,11 @@ pub enum ReferencedSubject<'r> {
 impl fmt::Display for ReferencedSubject<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Skill(id) => write!(f, "nobody reads the figures of skill {id} (`tenants.skills`)"),
-            Self::Queue(id) => write!(f, "nobody reads the figures of queue {id} (`tenants.queues`)"),
-            Self::Series(id) => write!(f, "nobody watches a series {id} (`[[tenants.series]]`)"),
+            Self::Skill(id) => write!(f, "the figures of skill {id} are not read (`tenants.skills`)"),
+            Self::Queue(id) => write!(f, "the figures of queue {id} are not read (`tenants.queues`)"),
+            Self::Series(id) => write!(f, "no series {id} is monitored (`[[tenants.series]]`)"),
         }?;
-        f.write_str(", so nothing is known of it and the condition never holds")
+        f.write_str(", so the condition never holds")
     }
 }
 

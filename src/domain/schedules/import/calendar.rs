@@ -70,7 +70,7 @@ impl CalendarReader<'_> {
             "BEGIN" => self.begin_component(line, value()),
             "END" => self.end_component(line, &value()),
             _ if self.open_components.is_empty() => {
-                Err(self.abort(line, "this stands outside every component; a calendar begins with BEGIN:VCALENDAR"))
+                Err(self.abort(line, "this is outside of every component; a calendar begins with BEGIN:VCALENDAR"))
             }
             _ => {
                 self.read_property(line, &name, content);

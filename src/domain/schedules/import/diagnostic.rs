@@ -15,16 +15,16 @@ const MAX_EXCERPT_CHARS: usize = 60;
 /// The largest number of errors that are listed; further ones are only counted.
 pub(super) const MAX_LISTED: usize = 1_000;
 
-/// One fault of a file, or one warning about it.
+/// An error or warning about an imported file.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ImportDiagnostic {
-    /// The physical line it stands on, from 1; `None` for the file as a whole.
+    /// The number of the line, from 1; null for the whole file.
     pub line: Option<u64>,
-    /// The column of a CSV file or the property of a calendar event.
+    /// The column of a CSV file or the property of a calendar event; null for the whole line.
     pub column: Option<String>,
-    /// The beginning of the faulty value, without control characters.
+    /// The beginning of the faulty value, without control characters; null if there is none.
     pub value: Option<String>,
-    /// What is wrong and what to do about it.
+    /// What is wrong and how to correct it.
     pub reason: String,
 }
 

@@ -212,7 +212,7 @@ impl<'e> EventReader<'e, '_, '_> {
         }
         for name in SINGLE_VALUED {
             if let Some(second) = self.all(name).nth(1) {
-                self.report_property_error(second, "stands in the event twice; keep one");
+                self.report_property_error(second, "is in the event twice; keep one");
             }
         }
     }
@@ -308,7 +308,7 @@ impl<'e> EventReader<'e, '_, '_> {
             (None, Some(property)) => self.parse_property(property, EventDuration::parse),
             (Some(property), None) => self.duration_until(start, property),
             (Some(property), Some(_)) => {
-                self.report_property_error(property, "stands beside a DURATION; keep one");
+                self.report_property_error(property, "cannot be combined with a DURATION; keep one");
                 None
             }
             (None, None) => {

@@ -132,7 +132,7 @@ impl Header {
         let first = found.next();
         if let Some(second) = found.next() {
             let (first, second) = (first.unwrap_or_default() + 1, second + 1);
-            let reason = format!("stands in the header twice, as column {first} and {second}; keep one");
+            let reason = format!("is in the header twice, as column {first} and {second}; keep one");
             errors.push(ImportDiagnostic::for_column(line, column, reason));
         }
         let is_optional = match field {

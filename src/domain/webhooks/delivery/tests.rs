@@ -59,7 +59,7 @@ fn every_pair_of_standing_and_step_is_as_the_table_says() {
 }
 
 #[test]
-fn tries_follow_the_schedule_and_a_receivers_wish_is_a_floor() {
+fn attempts_follow_the_schedule_and_retry_after_is_a_minimum() {
     let mut standing = DeliveryStatus::New;
     let mut pauses = Vec::new();
     while !standing.is_settled() {

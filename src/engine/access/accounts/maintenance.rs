@@ -80,7 +80,7 @@ impl Accounts {
         }
         if let Err(error) = self.0.services.writer.commit(Commit { access: access.clone(), ..Commit::default() }).await
         {
-            tracing::warn!(%error, "the store could not be told which sessions and tokens were used");
+            tracing::warn!(%error, "the last uses of sessions and tokens could not be stored");
             locked(&self.0.ended_sessions).extend(access.ended_sessions);
             return;
         }

@@ -104,33 +104,33 @@ pub enum AccountError {
     #[error("{0}")]
     Scope(#[from] ScopeError),
     /// The tenant is not served.
-    #[error("there is no tenant {0} within reach")]
+    #[error("there is no tenant {0}, or you cannot access it")]
     NoTenant(TenantId),
     /// The id is already in use.
     #[error("the id {0} is taken, by an account or a token: choose another")]
     IdInUse(Arc<str>),
     /// No account has the id.
-    #[error("there is no account {0} within reach")]
+    #[error("there is no account {0}, or you cannot access it")]
     NoAccount(String),
     /// No token has the id.
-    #[error("there is no token {0} within reach")]
+    #[error("there is no token {0}, or you cannot access it")]
     NoToken(String),
     /// There are already as many as there may be.
-    #[error("there are {0} already, which is the most: disable or revoke some first")]
+    #[error("there are already {0}, which is the limit: disable or revoke some first")]
     TooMany(usize),
     /// The change would grant more than the requester has.
-    #[error("nobody can give rights, tenants or teams that he does not have himself")]
+    #[error("you cannot grant rights, tenants or teams that you do not have yourself")]
     BeyondOwnRights,
     /// The requester would lose their own access.
     #[error(
-        "nobody can disable or demote his own account: ask somebody else who may, or stop the daemon and use the command line"
+        "you cannot disable or demote your own account: ask another administrator, or stop the daemon and use the command line"
     )]
     OwnAccount,
     /// The token is given more than one of role, rights and account.
-    #[error("a token has a role, rights by name or an account: give it one of them")]
+    #[error("a token needs exactly one of a role, individual rights and an account")]
     AmbiguousGrant,
     /// The account has been changed since it was read.
-    #[error("the account was changed meanwhile: it is at version {now}")]
+    #[error("the account was changed in the meantime and is now at version {now}: read it again and repeat the change")]
     Changed {
         /// The current version.
         now: u64,
@@ -139,21 +139,21 @@ pub enum AccountError {
     #[error("a token expires in 1 to 3650 days")]
     InvalidExpiry,
     /// The account has no such session, or it has ended.
-    #[error("there is no session {0} of this account; it may be over")]
+    #[error("this account has no session {0}; it may have ended")]
     NoSession(String),
     /// The current password is wrong.
     #[error(
-        "the present password is another one, or there is none: who forgot it asks for a link to sign in, and for a new one"
+        "the current password is wrong, or there is none: if you have forgotten it, ask an administrator for a sign-in link"
     )]
     WrongPassword,
     /// Too many wrong passwords; how long to wait.
     #[error("too many wrong passwords; try again in {} s", .0.as_secs())]
     Throttled(Duration),
     /// Too many passwords are being checked.
-    #[error("too many passwords are being looked at just now; try again in a few seconds")]
+    #[error("too many passwords are being checked at the moment; try again in a few seconds")]
     Busy,
     /// The change could not be stored.
-    #[error("it could not be stored; nothing was changed")]
+    #[error("the change could not be stored; nothing was changed")]
     Store(#[source] CommitError),
 }
 
@@ -383,5 +383,5 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How long last uses may stay in memory before they are stored.
+/// How long last uses may be kept in memory before they are stored.
 const MAX_UNSAVED_USE: Duration = Duration::from_secs(300);

@@ -39,13 +39,13 @@ pub enum SignInError {
     #[error("the name or the password is wrong")]
     WrongPassword,
     /// The link was used, has expired or never existed.
-    #[error("this link was used already, or its time is over")]
+    #[error("this link has been used or has expired; ask for a new one")]
     InvalidLink,
     /// Too many wrong passwords; how long to wait.
-    #[error("too many tries for this account or from this address; try again in {} s", .0.as_secs())]
+    #[error("too many attempts for this account or from this address; try again in {} s", .0.as_secs())]
     Throttled(Duration),
     /// Too many passwords are being checked.
-    #[error("too many people sign in just now; try again in a few seconds")]
+    #[error("too many people are signing in at the moment; try again in a few seconds")]
     Busy,
     /// The session could not be stored.
     #[error("the sign-in could not be recorded")]

@@ -121,7 +121,7 @@ async fn somebody_signs_in_is_known_over_a_restart_and_signs_out() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_an_unknown_name_and_a_disabled_account_look_the_same_and_are_held_up() {
+async fn failed_sign_ins_look_the_same_and_are_throttled() {
     let (store, accounts) = AccountsFixture::new().open().await;
     accounts.add_account(new_account("ann", Role::Viewer, everywhere_scope()), &ops_author()).await.expect("made");
     accounts.add_account(new_account("bob", Role::Viewer, everywhere_scope()), &ops_author()).await.expect("made");
@@ -169,7 +169,7 @@ async fn a_disabled_account_and_another_password_end_sessions_at_once() {
 }
 
 #[tokio::test]
-async fn a_session_ends_by_itself_and_who_watches_is_told() {
+async fn a_session_expires_and_its_watchers_are_notified() {
     let fixture = AccountsFixture::new();
     let (store, accounts) = fixture.open().await;
     accounts.add_account(new_account("ann", Role::Viewer, everywhere_scope()), &ops_author()).await.expect("made");
@@ -231,7 +231,7 @@ async fn a_token_counts_until_it_is_revoked_and_its_text_is_nowhere() {
 }
 
 #[tokio::test]
-async fn nobody_gives_more_than_he_has_or_sees_beyond_his_reach() {
+async fn nobody_grants_or_sees_more_than_their_own_access() {
     let (store, accounts) = AccountsFixture::new().open().await;
     let admin = new_account("acme-admin", Role::Admin, acme_scope(&[]));
     accounts.add_account(admin, &ops_author()).await.expect("made");
@@ -287,7 +287,7 @@ async fn nobody_gives_more_than_he_has_or_sees_beyond_his_reach() {
 }
 
 #[tokio::test]
-async fn somebody_sees_his_sessions_ends_one_and_changes_his_password() {
+async fn a_user_lists_and_ends_sessions_and_changes_the_password() {
     let fixture = AccountsFixture::new();
     let (store, accounts) = fixture.open().await;
     for id in ["ann", "bob"] {

@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stranger_holds_up_nobody_but_himself() {
+    fn a_stranger_is_throttled_and_nobody_else() {
         let throttle = SignInThrottle::new();
         assert_eq!(fail_times(&throttle, "ann", at("203.0.113.9"), 1000), 5);
         assert_eq!(
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn many_addresses_hold_up_strangers_and_not_where_the_account_is_known() {
+    fn guesses_from_many_addresses_throttle_only_unknown_addresses() {
         let throttle = SignInThrottle::new();
         let home = at("198.51.100.1");
         throttle.remember_address(&"ann".into(), home);
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn many_accounts_from_one_address_hold_up_who_is_not_known_there() {
+    fn guesses_for_many_accounts_throttle_only_accounts_unknown_there() {
         let throttle = SignInThrottle::new();
         let office = at("198.51.100.1");
         throttle.remember_address(&"ann".into(), office);
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn strangers_cannot_take_the_turn_of_those_who_are_known() {
+    async fn strangers_cannot_block_known_addresses() {
         let throttle = SignInThrottle::new();
         throttle.remember_address(&"ann".into(), at("198.51.100.1"));
         let stranger = throttle.admit("x", at("203.0.113.9"), NOW).expect("first");

@@ -159,7 +159,7 @@ impl ErasureContext {
         self.save(erasure.clone()).await?;
 
         let _imports = self.services.imports.lock().await;
-        let _resting = self.services.outbox.pause(&link.tenant).await.context("deliveries cannot rest")?;
+        let _resting = self.services.outbox.pause(&link.tenant).await.context("deliveries cannot be paused")?;
         let _days = self.adherence_days.lock().await;
         self.wait_for_removal_by_keeper(eraser.agent()).await?;
         sweep.sweep(&mut erasure.result).await?;
@@ -191,7 +191,7 @@ impl ErasureContext {
     /// Waits until the keeper has removed the agent and knows the exceptions as stored.
     async fn wait_for_removal_by_keeper(&self, agent: &AgentId) -> anyhow::Result<()> {
         let link = &self.link;
-        let keeper_unavailable = || anyhow::anyhow!("the keeper is not there");
+        let keeper_unavailable = || anyhow::anyhow!("the keeper is not running");
         link.inbox.send(KeeperMessage::ScheduleChanged).await.map_err(|_| keeper_unavailable())?;
         loop {
             let (reply, response) = oneshot::channel();

@@ -24,13 +24,13 @@ pub struct ErasureRequest {
 pub enum ErasureError {
     /// There is no such agent.
     #[error(
-        "there is no agent {0}: who was erased is not known any more; `shiftkeeper erase --list` has the erasures that there were"
+        "there is no agent {0}; an erased agent is no longer known, but `shiftkeeper erase --list` shows past erasures"
     )]
     NoAgent(AgentId),
     /// The configuration names the agent, which would bring it back.
     #[error(
-        "agent {agent} stands in `agents` of tenant {tenant} in the configuration, which would bring the agent back: take it out \
-         there, reload (`systemctl reload shiftkeeper`), and ask again"
+        "agent {agent} is in `agents` of tenant {tenant} in the configuration, which would bring the agent back: remove it \
+         there, reload (`systemctl reload shiftkeeper`), and try again"
     )]
     InConfiguration {
         /// The agent.
@@ -40,8 +40,8 @@ pub enum ErasureError {
     },
     /// Waiting schedule files name the agent, which would bring it back.
     #[error(
-        "schedule files that wait to be imported name agent {agent}, which would bring the agent back: take the agent out of {}, \
-         and ask again", .files.join(", ")
+        "schedule files that wait to be imported name agent {agent}, which would bring the agent back: remove the agent from {}, \
+         and try again", .files.join(", ")
     )]
     NamedInFiles {
         /// The agent.

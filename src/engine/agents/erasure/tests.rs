@@ -214,7 +214,7 @@ impl AgentFiles for NoAgentFiles {
 }
 
 impl ErasureFixture {
-    /// With a keeper that has let go of everybody.
+    /// With a keeper that has dropped all agents.
     async fn new() -> Self {
         let tenant_fixture = TenantFixture::at(START).await;
         let (inbox, mut arrivals) = mpsc::channel(16);
@@ -247,7 +247,7 @@ impl ErasureFixture {
         self.tenant_fixture.folder.path().join("s.db")
     }
 
-    /// Two agents, entries about the first with a typed note, and the wish.
+    /// Two agents, entries about the first with a note, and the request.
     async fn insert_agents_and_erasure(&self) -> SubjectId {
         let (link, tenant) = (&self.context.link, &self.context.link.tenant);
         let subject = SubjectId(uuid::Uuid::from_u128(7));
@@ -420,7 +420,7 @@ fn assert_bytes_are_clean(bytes: &[u8], json_name: &str, path: &std::path::Path)
 }
 
 #[tokio::test]
-async fn an_erasure_that_was_cut_off_anywhere_goes_on() {
+async fn an_erasure_interrupted_anywhere_continues() {
     let fixture = ErasureFixture::new().await;
     fixture.insert_agents_and_erasure().await;
     fixture.fill_tables();

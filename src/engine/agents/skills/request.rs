@@ -43,12 +43,12 @@ pub enum SkillRequest {
     },
 }
 
-/// How a skill is staffed.
+/// The staffing of a skill.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize, ToSchema)]
 pub struct SkillStaffing {
-    /// How many agents have it.
+    /// The number of agents with the skill.
     pub agents: u32,
-    /// How many of them are at work by fresh sight and stay there as far as is known.
+    /// The number of these agents who work according to an observation that is not stale, and are not known to stop.
     pub available: u32,
 }
 
@@ -62,6 +62,8 @@ pub enum SkillError {
     #[error("there is no agent {0}")]
     NoAgent(AgentId),
     /// The tenant already has as many named skills as it may.
-    #[error("the tenant has {MAX_SKILLS} skills with a name or floor, and more are not kept")]
+    #[error(
+        "the tenant has {MAX_SKILLS} skills with a name or a floor, which is the limit; remove the name and the floor of one first"
+    )]
     TooMany,
 }

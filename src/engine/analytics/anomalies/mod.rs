@@ -146,10 +146,10 @@ impl AnomalyDetector {
     /// Creates a detector from the stored anomalies.
     pub async fn load(link: Arc<Link>) -> anyhow::Result<Self> {
         let (reader, tenant) = (&link.reader, &link.tenant);
-        let left = reader.open_anomalies(tenant).await.context("the anomalies that are not over")?;
+        let left = reader.open_anomalies(tenant).await.context("the current anomalies could not be read")?;
         let watched = link.watched_series.borrow().clone();
         let known = load_recent_anomalies(reader, tenant, &watched, link.clock.now()).await;
-        link.anomalies.send_replace(Arc::new(known.context("the anomalies of the last week")?));
+        link.anomalies.send_replace(Arc::new(known.context("the anomalies of the last week could not be read")?));
         Ok(Self { link, monitors: Vec::new(), unclaimed: left })
     }
 
@@ -228,7 +228,9 @@ impl AnomalyDetector {
             self.link.reader.series_values(&self.link.tenant, &watched.source, span, &watched.time_zone()).await;
         let SeriesValues { bucket, zone, samples } = match values {
             Ok(values) => values,
-            Err(SeriesError::Read(error)) => return Err(error).context("the values of a watched series"),
+            Err(SeriesError::Read(error)) => {
+                return Err(error).context("the values of a monitored series could not be read");
+            }
             Err(
                 error @ (SeriesError::TooLong { .. }
                 | SeriesError::TooManyQuarters { .. }
@@ -284,7 +286,7 @@ impl AnomalyDetector {
             SeriesSource::Analytics(AggregatedMetric { source: ResultSource::Query(query), .. }) => query,
         };
         let runs = self.link.reader.stored_analytics_runs(&self.link.tenant, Some(query), 2).await;
-        let runs = runs.context("the newest runs of an analytics query")?;
+        let runs = runs.context("the latest runs of an analytics query could not be read")?;
         let before = runs.get(1).map(|run| run.request.to);
         Ok(runs.first().map(|newest| Extent::Run(newest.id, before)))
     }
@@ -305,13 +307,13 @@ impl AnomalyDetector {
             (Extent::To(to), _) => to - Duration::from_hours(50),
             (Extent::Run(_, before), _) => {
                 let judged = reader.judged_through(tenant, &watched.id, &watched.source.to_string()).await;
-                if let Some(through) = judged.context("how far a series was judged")? {
+                if let Some(through) = judged.context("the progress of a series could not be read")? {
                     return Ok(through);
                 }
                 before.unwrap_or_else(|| points.last().map_or(UtcMicros::EPOCH, |point| point.at))
             }
         };
-        let last = reader.last_anomaly(tenant, &watched.id).await.context("the last anomaly")?;
+        let last = reader.last_anomaly(tenant, &watched.id).await.context("the last anomaly could not be read")?;
         Ok(newest.offset(-1).max(last.map_or(UtcMicros::EPOCH, |last| last.last_bucket_at)))
     }
 
@@ -339,7 +341,7 @@ impl AnomalyDetector {
                 commit.events.push(Event { id, tenant, at: now, data });
             }
         }
-        self.link.writer.commit(commit).await.context("keeping anomalies")?;
+        self.link.writer.commit(commit).await.context("the anomalies could not be stored")?;
         for step in &steps {
             let AnomalyRecord { series, value, .. } = step.record();
             match step {

@@ -112,7 +112,7 @@ impl AnomalyFixture {
         self.link.writer.commit(commit).await.expect("commits");
     }
 
-    /// Whoever looked is gone; the store stays.
+    /// Drops the worker and keeps the store.
     async fn watch(&self) -> AnomalyDetector {
         AnomalyDetector::load(self.link.clone()).await.expect("loads")
     }
@@ -154,7 +154,7 @@ fn voice() -> TenantSettings {
 }
 
 #[tokio::test]
-async fn what_is_odd_is_kept_told_and_shown_to_rules_once_also_over_restarts() {
+async fn an_anomaly_is_stored_reported_and_shown_to_rules_once_also_across_restarts() {
     let place = AnomalyFixture::at(quarter(0)).await;
     place.reads(&[(0, 10), (1, 12), (2, 11), (3, 60)]).await;
     let mut watch = place.watch().await;
@@ -173,7 +173,7 @@ async fn what_is_odd_is_kept_told_and_shown_to_rules_once_also_over_restarts() {
     assert!(shown.find(&"voice".into(), Some(AnomalyKind::Spike), within, place.clock().now()).is_some());
     assert!(shown.is_monitored(&"voice".into()) && !shown.is_monitored(&"chat".into()));
 
-    // Again, and after a crash: the same is seen and not told.
+    // Again, and after a crash: the same anomaly is found and not reported again.
     watch.check(&voice()).await.expect("looks");
     for _ in 0..2 {
         watch = place.watch().await;
@@ -304,7 +304,7 @@ async fn a_day_of_a_team_is_judged_when_its_shifts_are_over_and_by_sums() {
 }
 
 #[tokio::test]
-async fn what_several_runs_brought_before_a_kill_is_judged_by_whoever_starts_next() {
+async fn results_of_several_runs_before_a_kill_are_judged_after_the_restart() {
     let place = AnomalyFixture::at(day(30)).await;
     let settings = watching(&[watched("calls", "analytics:daily:count", false)]);
     let found = async || -> Vec<(AnomalyKind, UtcMicros)> {
@@ -334,7 +334,7 @@ async fn what_several_runs_brought_before_a_kill_is_judged_by_whoever_starts_nex
 }
 
 #[test]
-fn the_next_look_is_a_minute_after_the_next_quarter() {
+fn the_next_judgement_is_a_minute_after_the_next_quarter_hour() {
     let at = |second: i64| quarter(4).offset(second * 1_000_000);
     for (now, seconds) in [(0, 60), (59, 1), (60, 900), (61, 899), (900, 60)] {
         assert_eq!(time_until_next_quarter(at(now), SETTLING_TIME), Duration::from_secs(seconds), "{now}");

@@ -10,7 +10,7 @@ use crate::domain::audit::head::HeadSigningKey;
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
     /// The file cannot be read.
-    #[error("the audit key {} cannot be read ({cause}): give its owner the right, or name another in [audit] key", path.display())]
+    #[error("the audit key {} cannot be read ({cause}): make it readable for the daemon's user, or name another in [audit] key", path.display())]
     Read {
         /// The path of the file.
         path: PathBuf,
@@ -18,7 +18,7 @@ pub enum KeyFileError {
         cause: std::io::Error,
     },
     /// The file cannot be written.
-    #[error("no audit key can be made at {} ({cause}): make its folder writable, or name another in [audit] key", path.display())]
+    #[error("the audit key cannot be created at {} ({cause}): make its folder writable, or name another in [audit] key", path.display())]
     Write {
         /// The path of the file.
         path: PathBuf,
@@ -28,7 +28,7 @@ pub enum KeyFileError {
     /// The file does not contain an ed25519 key.
     #[error(
         "{} is not an ed25519 key in PKCS#8 PEM: take it from a backup, make one with `openssl genpkey -algorithm ed25519`, or \
-         move it away and a new one is made", .0.display()
+         move it away, and the daemon creates a new one", .0.display()
     )]
     NotAKey(PathBuf),
 }

@@ -91,7 +91,7 @@ pub async fn run(parts: HeadParts, soft: CancellationToken) -> anyhow::Result<()
         tokio::select! {
             () = soft.cancelled() => least = 1,
             reached = appended.wait_for(|count| *count >= due) => {
-                reached.context("the writer is gone")?;
+                reached.context("the writer has stopped")?;
                 least = parts.settings.entries;
             }
         }
@@ -203,7 +203,7 @@ async fn publish(
     let id = EventId(parts.random.time_ordered_id(at));
     let event = Event { id, tenant: tenant.clone(), at, data: signed.to_event().into() };
     let commit = Commit { audit_heads: vec![signed], events: vec![event], ..Commit::default() };
-    parts.writer.commit(commit).await.context("storing an audit head")?;
+    parts.writer.commit(commit).await.context("the audit head could not be stored")?;
     tracing::info!(%tenant, seq = head.seq, head = %data, "audit head");
     if let Some(folder) = &parts.settings.folder
         && let Err(error) = append_to_folder(folder, tenant, at, &data.to_string())
@@ -243,12 +243,12 @@ pub async fn prune_entries(parts: &HeadParts, tenant: &TenantId, before: UtcMicr
     );
     let prune = |below| AuditPrune { tenant: tenant.clone(), checkpoint, below };
     let marked = Commit { audit: vec![entry], audit_prunes: vec![prune(0)], ..Commit::default() };
-    writer.commit(marked).await.context("marking an audit checkpoint")?;
+    writer.commit(marked).await.context("the audit checkpoint could not be stored")?;
     let mut below = first;
     while below < checkpoint {
         below = checkpoint.min(below + PRUNE_BATCH_ENTRIES);
         let slice = Commit { audit_prunes: vec![prune(below)], ..Commit::default() };
-        writer.commit(slice).await.context("letting go of audit entries")?;
+        writer.commit(slice).await.context("old audit entries could not be deleted")?;
     }
     Ok(checkpoint - first)
 }

@@ -61,7 +61,7 @@ async fn received(store: &Store) -> Vec<SignedHead> {
 }
 
 #[tokio::test]
-async fn a_head_is_made_of_what_was_appended_and_of_nothing_else() {
+async fn a_head_covers_exactly_the_appended_entries() {
     let (folder, clock) = (tempfile::tempdir().expect("a folder"), ManualClock::at(now()));
     let store = open(folder.path(), &clock).await;
     let dropped = folder.path().join("heads");
@@ -140,7 +140,7 @@ async fn heads_are_made_on_request_by_count_and_at_the_stop() {
 }
 
 #[tokio::test]
-async fn entries_are_let_go_under_an_old_head_and_the_rest_verifies() {
+async fn entries_below_an_old_head_are_deleted_and_the_rest_verifies() {
     let (folder, clock) = (tempfile::tempdir().expect("a folder"), ManualClock::at(now()));
     let store = open(folder.path(), &clock).await;
     let parts = parts_of(&store, &clock, None);

@@ -42,11 +42,11 @@ pub struct ChangeSetBody {
     pub floors: Vec<FloorImpact>,
 }
 
-/// A budget at an instant.
+/// The request budget at the time of a preview.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct PreviewSlots {
-    /// Calls in any minute.
+    /// The number of calls allowed in any minute.
     pub per_minute: usize,
-    /// Of these, how many can leave at once.
+    /// How many of them are available at once.
     pub free: usize,
 }

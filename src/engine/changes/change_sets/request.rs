@@ -144,17 +144,17 @@ pub enum ChangeSetError {
     #[error("there is no change set {0}")]
     NotFound(ChangeSetId),
     /// The selection contains no agent.
-    #[error("the choice takes no agent; look at the filter, or name agents")]
+    #[error("the selection contains no agent; check the filter, or name agents")]
     NoAgents,
     /// The selection contains too many agents.
-    #[error("{count} agents in one set; at most {MAX_AGENTS_PER_SET} are taken")]
+    #[error("{count} agents in one change set; the limit is {MAX_AGENTS_PER_SET}")]
     TooMany {
         /// How many agents the set would have.
         count: usize,
     },
     /// Too many previews are waiting to be started.
     #[error(
-        "{waiting} previews wait for their start, and more are not kept; start or cancel one, or wait ten minutes until the \
+        "{waiting} previews wait to be started, which is the limit; start or cancel one, or wait ten minutes until the \
          oldest have expired"
     )]
     TooManyPreviews {
@@ -162,16 +162,16 @@ pub enum ChangeSetError {
         waiting: u64,
     },
     /// The hash is not that of the set's preview.
-    #[error("the hash is not that of this set's preview: start what you were shown, or make a new preview")]
+    #[error("the hash is not that of this change set's preview: start what you were shown, or create a new preview")]
     HashMismatch,
     /// The preview has expired.
-    #[error("the preview expired at {at}: make a new one, since the floor may look different by now")]
+    #[error("the preview expired at {at}: create a new one, since agents may have changed state in the meantime")]
     Expired {
         /// When it expired.
         at: UtcMicros,
     },
     /// Somebody else has already started the set.
-    #[error("{by} started it at {at}")]
+    #[error("{by} started the change set at {at}")]
     AlreadyStarted {
         /// Who started it.
         by: Arc<str>,
@@ -179,7 +179,7 @@ pub enum ChangeSetError {
         at: UtcMicros,
     },
     /// The set has already been discarded or cancelled.
-    #[error("{by} called it off at {at}")]
+    #[error("{by} cancelled the change set at {at}")]
     AlreadyCancelled {
         /// Who cancelled it.
         by: Arc<str>,
@@ -187,14 +187,14 @@ pub enum ChangeSetError {
         at: UtcMicros,
     },
     /// Nothing is left to cancel.
-    #[error("nothing of it waits any more: every change has left or ended")]
+    #[error("nothing can be cancelled: every change of the set has been sent or has ended")]
     NothingToCancel,
     /// The set was never started, so there is nothing to undo.
-    #[error("it was never started, so there is nothing to undo")]
+    #[error("the change set was never started, so there is nothing to undo")]
     NotStarted,
     /// Some changes have not been sent yet, or are in flight.
     #[error(
-        "not answered yet: {} of it, for {}; cancel the set, or wait",
+        "not answered yet: {} of the set, for {}; cancel the set, or wait",
         count_with_noun(.agents.len(), "change"),
         list_names(.agents)
     )]
@@ -203,19 +203,21 @@ pub enum ChangeSetError {
         agents: Vec<AgentId>,
     },
     /// No agent would be changed.
-    #[error("nobody would be changed, so nothing was started: {}; choose others, or plan anew when that has changed", list_names(.why))]
+    #[error("no agent would be changed, so nothing was started: {}; select other agents, or create a new preview later", list_names(.why))]
     NothingToChange {
         /// The agents, each with the reason why it would not be changed.
         why: Vec<UnchangedAgent>,
     },
     /// The set ended too long ago to be undone.
-    #[error("it ended at {ended}, more than an hour ago: choose the agents anew, the floor has moved on")]
+    #[error(
+        "the change set ended at {ended}, more than an hour ago, and can no longer be undone: make a new change instead"
+    )]
     TooLateToUndo {
         /// When the set ended.
         ended: UtcMicros,
     },
     /// The set's body could not be converted to or from JSON.
-    #[error("what was shown cannot be written down: {0}")]
+    #[error("the preview cannot be stored: {0}")]
     InvalidBody(String),
 }
 

@@ -112,7 +112,10 @@ fn undo_change(agent: &StoredChangeSetAgent, changed: Option<&Transition>) -> Ag
     if transition.is_reason_only() {
         reason = reason.or_else(|| Some(before.default_reason()));
         if reason.as_ref() == Some(&transition.reason) {
-            return exclude(PreviewOutcome::CannotGoBack, Some("nobody knows which reason he had before".to_owned()));
+            return exclude(
+                PreviewOutcome::CannotGoBack,
+                Some("the agent's previous reason code is unknown".to_owned()),
+            );
         }
     }
     AgentChange {

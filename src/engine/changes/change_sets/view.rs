@@ -17,166 +17,170 @@ use crate::domain::time::UtcMicros;
 use crate::engine::changes::request::describe_obstacle;
 use crate::store::{ChangeSetCounts, ChangeSetRow, ReadError, Reader};
 
-/// Where a set stands.
+/// The status of a change set.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ChangeSetStatus {
-    /// Shown, and can be started.
+    /// Previewed and not started; it can be started.
     Previewed,
-    /// Never started, and too old to be.
+    /// Never started, and now too old to be started.
     Expired,
-    /// Some of it is open.
+    /// Started, with open transitions.
     Running,
-    /// All of it has ended.
+    /// Started, and all transitions have ended.
     Done,
-    /// Called off, and nothing of it is open.
+    /// Cancelled, without open transitions.
     Cancelled,
 }
 
-/// A set.
+/// A change set: a bulk change with its preview and progress.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a field of the API by itself")]
 pub struct ChangeSetView {
-    /// Its id.
+    /// The id of the change set.
     pub id: ChangeSetId,
-    /// Whose agents.
+    /// The id of the tenant.
     pub tenant: TenantId,
-    /// Where it stands.
+    /// The status of the change set.
     pub status: ChangeSetStatus,
-    /// The hash of what was shown, 64 hexadecimal digits.
+    /// The hash of the preview, 64 hexadecimal digits.
     pub hash: String,
-    /// To whom it was shown.
+    /// Who requested the preview.
     #[schema(value_type = String)]
     pub made_by: Arc<str>,
-    /// When.
+    /// When the preview was made.
     pub made_at: UtcMicros,
-    /// It can be started before this instant.
+    /// The time until which the preview can be started.
     pub expires_at: UtcMicros,
-    /// Who started it.
+    /// Who started the change set; null if nobody did.
     #[schema(value_type = Option<String>)]
     pub started_by: Option<Arc<str>>,
-    /// When.
+    /// When the change set was started; null if it was not.
     pub started_at: Option<UtcMicros>,
-    /// Who called it off.
+    /// Who cancelled the change set; null if nobody did.
     #[schema(value_type = Option<String>)]
     pub cancelled_by: Option<Arc<str>>,
-    /// When.
+    /// When the change set was cancelled; null if it was not.
     pub cancelled_at: Option<UtcMicros>,
-    /// When its last change ended.
+    /// When the last transition ended; null while one is open.
     pub ended_at: Option<UtcMicros>,
-    /// The set that it takes back.
+    /// The id of the change set that this one undoes; null if it is no undo.
     pub undoes: Option<ChangeSetId>,
-    /// The newest set that was started to take this one back.
+    /// The id of the latest change set that was started to undo this one; null if there is none.
     pub undone_by: Option<ChangeSetId>,
-    /// Whether a way back would be previewed now.
+    /// Whether an undo can be previewed now.
     pub can_undo: bool,
-    /// Until when, once it has ended.
+    /// The time until which an undo can be previewed; null until the change set has ended.
     pub can_undo_until: Option<UtcMicros>,
-    /// The wanted state; null where each agent has one of his own.
+    /// The requested state; null if each agent has its own.
     pub to: Option<AgentState>,
-    /// The reason that was named.
+    /// The requested reason code; null if none was named.
     pub reason: Option<ReasonCode>,
-    /// What is done with those on a contact.
+    /// How agents on a contact are treated.
     pub on_contact: OnContact,
-    /// Ahead of what other people asked for.
+    /// Whether the changes take precedence over other people's requests.
     pub urgent: bool,
-    /// Whoever is in the state already gets the reason too.
+    /// Whether agents who are already in the state get the reason code too.
     #[serde(default)]
     pub even_if_in_state: bool,
-    /// Why skills may fall below their floors, where they may.
+    /// Why skills may fall below their staffing floors; null if they may not.
     pub below_floor: Option<String>,
-    /// A person's words.
+    /// A note by a person; null if there is none.
     pub note: Option<String>,
-    /// How long a change may wait before it leaves, in seconds from the start on.
+    /// How long a change may wait before it is sent, in seconds from the start.
     pub deadline_s: u64,
-    /// Calls to the platform, questions included.
+    /// The number of calls to the platform, including queries.
     pub calls: usize,
-    /// Questions alone.
+    /// How many of these calls are queries.
     pub questions: usize,
-    /// Of the calls those for agents who are in the state already and get only the reason, questions included.
+    /// How many of these calls, including queries, are for agents who are already in the state and get only the reason
+    /// code.
     #[serde(default)]
     pub reason_calls: usize,
-    /// Calls that go first.
+    /// The number of calls of other changes that are sent first.
     pub ahead: usize,
-    /// The budget when it was shown.
+    /// The request budget at the time of the preview.
     pub slots: PreviewSlots,
-    /// Automation was halted when it was shown: nobody knows when it is done.
+    /// Whether automation was halted at the time of the preview. The finish is then unknown.
     pub halted: bool,
-    /// When the last call is answered if nothing fails, contacts to wait for left aside; null where nothing is sent or nobody knows.
+    /// When the last call will be answered if nothing fails, not counting contacts to wait for; null if nothing is sent
+    /// or the time is unknown.
     pub finish_at: Option<UtcMicros>,
     /// The same with as many retries as are allowed.
     pub finish_at_latest: Option<UtcMicros>,
-    /// In numbers.
+    /// The number of agents and transitions by result.
     pub counts: ChangeSetCountsView,
-    /// Skills with floors.
+    /// The effect on skills with staffing floors.
     pub floors: Vec<FloorImpact>,
     /// The agents, in order; empty in lists.
     pub agents: Vec<ChangeSetAgentView>,
 }
 
-/// A set in numbers.
+/// Counts of the agents and transitions of a change set.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct ChangeSetCountsView {
-    /// Agents.
+    /// The number of agents.
     pub agents: u64,
-    /// Shown as changed.
+    /// The number of agents that the preview changes.
     pub will_change: u64,
-    /// Of these, agents who are in the state already and get only the reason.
+    /// How many of these are already in the state and get only the reason code.
     #[serde(default)]
     pub reason_only: u64,
-    /// Shown as left out.
+    /// The number of agents that the preview leaves out.
     pub left_out: u64,
-    /// Shown as changed, and left out at the start.
+    /// The number of agents that the preview changes and that were left out at the start.
     pub left_out_at_start: u64,
-    /// Agents by outcome; those that occur.
+    /// The number of agents by outcome. Outcomes that do not occur are left out.
     pub outcomes: BTreeMap<String, u64>,
-    /// Its transitions by status; those that occur.
+    /// The number of transitions by status. Statuses that do not occur are left out.
     pub statuses: BTreeMap<String, u64>,
-    /// Transitions that have not ended.
+    /// The number of transitions that have not ended.
     pub open: u64,
-    /// Transitions that a snapshot confirmed.
+    /// The number of transitions that a snapshot confirmed.
     pub confirmed: u64,
-    /// Transitions that ended in any other way.
+    /// The number of transitions that ended in any other way.
     pub failed: u64,
 }
 
-/// An agent of a set.
+/// An agent of a change set.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ChangeSetAgentView {
-    /// Who.
+    /// The id of the agent.
     pub agent: AgentId,
-    /// The name; personal.
+    /// The name of the agent, which is personal data; null if unknown.
     #[schema(value_type = Option<String>)]
     pub name: Option<Arc<str>>,
-    /// The team.
+    /// The team of the agent; null if unknown.
     pub team: Option<TeamName>,
-    /// The state when it was shown.
+    /// The state at the time of the preview; null if unknown.
     pub state: Option<AgentState>,
-    /// The wanted state.
+    /// The requested state.
     pub to: AgentState,
-    /// With this reason.
+    /// The requested reason code; null if none was named.
     pub reason: Option<ReasonCode>,
-    /// What would happen, or why nothing would.
+    /// What the preview says would happen, or why nothing would.
     pub outcome: PreviewOutcome,
-    /// In words, where the outcome does not say all.
+    /// An explanation, if the outcome does not say enough; otherwise null.
     pub why: Option<String>,
-    /// In `below_floor`: the skills that would fall below.
+    /// For `below_floor`: the ids of the skills that would fall below their floors.
     pub skills: Vec<SkillId>,
-    /// What was planned when it was shown: an activity, `off` or `uncovered`; null of an agent who is not known.
+    /// What was planned at the time of the preview: an activity, `off` or `uncovered`; null if the agent is unknown.
     #[schema(value_type = Option<String>)]
     #[serde(default)]
     pub planned: Option<Arc<str>>,
-    /// When something else is planned, where that was known.
+    /// Until when it was planned; null if unknown.
     #[serde(default)]
     pub planned_until: Option<UtcMicros>,
-    /// The verdict on the agent in the wanted state, once that has lasted for longer than the tolerance.
+    /// The verdict on the agent in the requested state, once it has lasted longer than the tolerance; null if unknown.
     #[serde(default)]
     pub would_be: Option<Verdict>,
-    /// The transition, once it was started.
+    /// The id of the transition; null until the change set is started.
     pub transition: Option<TransitionId>,
-    /// The transition's status; `excluded` where the agent was left out at the start.
+    /// The status of the transition; `left_out` if the agent was left out at the start; null until the change set is
+    /// started.
     pub status: Option<String>,
-    /// What holds it, how it failed, or why the agent was left out at the start.
+    /// What holds the transition, why it failed, or why the agent was left out at the start; null if none of these
+    /// applies.
     pub error: Option<String>,
 }
 

@@ -554,7 +554,7 @@ impl Keeper {
         if let Some((slice, _, age)) = stale.iter().max_by_key(|(_, _, age)| *age) {
             let age_s = age.as_secs();
             let detail = format!(
-                "what subscription {slice} shows is {age_s} s old; automation of its agents waits for fresh sight"
+                "what subscription {slice} shows is {age_s} s old; automation of its agents waits for a fresh observation"
             );
             self.link.readiness.degraded(&part, detail);
         } else if !self.reported_stale.is_empty() {
@@ -562,7 +562,7 @@ impl Keeper {
         }
         let reported = std::mem::replace(&mut self.reported_stale, stale.iter().map(|(slice, _, _)| *slice).collect());
         for (slice, newest, age) in stale.into_iter().filter(|(slice, _, _)| !reported.contains(slice)) {
-            tracing::warn!(tenant = %self.link.tenant, slice, age_ms = age.as_millis(), "the picture is stale");
+            tracing::warn!(tenant = %self.link.tenant, slice, age_ms = age.as_millis(), "the live view is stale");
             let age_ms = real_millis(age);
             self.record_event(pass, PictureStale { subscription: slice, newest_sight_at: newest, age_ms });
         }

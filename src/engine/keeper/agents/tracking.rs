@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn not_ready_time_counts_from_local_midnight_and_starts_anew_each_day() {
+    fn not_ready_time_counts_from_local_midnight_each_day() {
         let zone = TimeZone::get("Europe/Berlin").expect("bundled");
         let mut tracking = AgentTracking::new(SubjectId(uuid::Uuid::nil()), zone);
         let at = |text: &str| text.parse::<UtcMicros>().expect("an instant");
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stay_whose_end_is_disproved_is_counted_once() {
+    fn an_interval_whose_end_is_disproved_is_counted_once() {
         let mut tracking = AgentTracking::new(SubjectId(uuid::Uuid::nil()), TimeZone::UTC);
         let at = |text: &str| text.parse::<UtcMicros>().expect("an instant");
         let entered = at("2026-10-26T10:00:00Z");

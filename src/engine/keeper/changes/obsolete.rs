@@ -211,7 +211,7 @@ impl Keeper {
 /// Returns why the current version of a rule no longer supports a change requested by an older version; `None` if it
 /// does.
 fn withdrawal_reason(rule: Option<&CompiledRule>, version: &str, transition: &Transition) -> Option<&'static str> {
-    let Some(rule) = rule else { return Some("is no longer there") };
+    let Some(rule) = rule else { return Some("no longer exists") };
     if *rule.version == *version {
         return None;
     }
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_older_version_asked_for_stands_only_while_the_rule_would_ask_for_it_the_same_way() {
+    fn a_change_by_an_older_rule_version_is_kept_only_if_the_rule_would_still_request_it() {
         let waits = |why| TransitionStatus::Waiting { why, until: None };
         let (budget, approval) = (waits(WaitReason::Budget), waits(WaitReason::Approval));
         for (mode, state, status, expected) in [
@@ -279,7 +279,7 @@ mod tests {
             let (rule, transition) = (set.rules().first().expect("one"), transition(status.clone()));
             assert_eq!(withdrawal_reason(Some(rule), "older", &transition), expected, "{mode} {state} {status:?}");
             assert_eq!(withdrawal_reason(Some(rule), &rule.version, &transition), None, "the version is the same");
-            assert_eq!(withdrawal_reason(None, "older", &transition), Some("is no longer there"));
+            assert_eq!(withdrawal_reason(None, "older", &transition), Some("no longer exists"));
         }
     }
 }

@@ -329,7 +329,7 @@ impl Keeper {
                     .waiting(&agent)
                     .filter(|open| open.transition.status.wait_reason() == Some(WaitReason::PlatformAnswer));
                 if let Some(id) = waiting.map(|open| open.transition.id) {
-                    self.apply_step(pass, id, TransitionStep::Fail(format!("no plan speaks for now, and {error}")));
+                    self.apply_step(pass, id, TransitionStep::Fail(format!("no plan covers this time, and {error}")));
                 }
             }
         }

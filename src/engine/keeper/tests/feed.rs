@@ -50,7 +50,7 @@ async fn a_change_that_both_show_is_one_row_with_the_platform_s_own_instant() {
 }
 
 #[tokio::test]
-async fn a_snapshot_from_before_what_the_feed_told_takes_nothing_back() {
+async fn a_snapshot_older_than_a_feed_message_undoes_nothing() {
     let mut harness = KeeperHarness::with_agents(&["u_1"]).await;
     harness.observe(50, &[("u_1", NotReady, 0)]).await;
     harness.receive_feed(98, &[("u_1", Paused, 0)]).await;
@@ -176,11 +176,11 @@ async fn a_message_that_a_snapshot_has_overtaken_is_old_and_one_that_may_be_wait
 }
 
 #[tokio::test]
-async fn a_stay_that_is_told_again_after_a_snapshot_showed_it_to_be_over_is_not_entered_again() {
+async fn a_repeated_message_about_an_ended_interval_is_not_entered_again() {
     let mut harness = KeeperHarness::with_agents(&["u_1"]).await;
     harness.observe(50, &[("u_1", NotReady, 0)]).await;
     harness.receive_feed(102, &[("u_1", Ready, 0)]).await;
-    // Idle at 103 and Paused at 104; the feed has told of neither.
+    // Idle at 103 and Paused at 104; the feed has reported neither.
     harness.observe_late(106, 105, &[("u_1", Paused, 104)]).await;
     harness.receive_feed(107, &[("u_1", Ready, 5), ("u_1", Idle, 3), ("u_1", Paused, 2)]).await;
     let states: Vec<_> = rows(&harness).await.into_iter().map(|(state, ..)| state).collect();
@@ -230,7 +230,7 @@ async fn a_change_that_the_feed_shows_before_the_answer_is_the_change_s_own() {
 }
 
 #[tokio::test]
-async fn the_feed_makes_fresh_whom_it_tells_of_and_nobody_else() {
+async fn the_feed_updates_only_the_agents_it_reports() {
     let mut harness = KeeperHarness::with_agents(&["u_1", "u_2"]).await;
     harness.observe(10, &[("u_1", NotReady, 0), ("u_2", NotReady, 0)]).await;
     for second in [20, 40, 60] {
@@ -287,7 +287,7 @@ async fn what_waits_to_be_believed_is_left_to_the_snapshots_when_the_connection_
     }
 }
 
-/// Rows that follow one another only by a microsecond, since the clock was set back, stay in that order when an estimate is taken back.
+/// Rows that are a microsecond apart because the clock was set back keep their order when an estimate is removed.
 #[tokio::test]
 async fn history_stays_in_order_when_an_estimate_is_disproved_after_the_clock_was_set_back() {
     for by_us in CLOCK_CHANGES_US {

@@ -33,10 +33,10 @@ use crate::store::{HistoryRow, Store, StoredEvent};
 
 pub(super) use crate::engine::operations::settings::tests::{INTERVAL, TIMEOUT};
 
-/// Instants of a story are seconds after this.
+/// Instants of a test are seconds after this.
 const START: UtcMicros = UtcMicros::from_micros(1_793_000_000_000_000);
 
-/// So many seconds into the story.
+/// An instant, in seconds since the start of the test.
 pub(super) fn at(second: i64) -> UtcMicros {
     START.offset(second * 1_000_000)
 }
@@ -48,7 +48,7 @@ pub(super) enum ScriptedResponse {
     Fail(Failure),
 }
 
-/// A platform that answers as it is told, and not at all where it is told nothing.
+/// A platform that gives prepared answers, and no answer without one.
 #[derive(Debug)]
 struct ScriptedPlatform {
     clock: SharedClock,
@@ -204,7 +204,7 @@ impl KeeperHarness {
         self.keeper.run_pass(vec![Arrival::PlanQueryResult(result)]).await.expect("a pass");
     }
 
-    /// Moves the clock to a second of the story, without a pass.
+    /// Moves the clock to a second of the test, without a pass.
     pub(super) fn advance_to_second(&self, second: i64) {
         let (now, then) = (self.clock.now(), at(second).offset(self.clock_offset_us));
         assert!(then >= now, "time does not go back");
@@ -216,7 +216,7 @@ impl KeeperHarness {
         self.clock.advance(then.since(self.clock.now()));
     }
 
-    /// Sets our clock; seconds of the story are those of a clock that nobody sets.
+    /// Sets our clock; seconds of the test are those of a clock that is never set.
     pub(super) fn set_clock(&mut self, by_us: i64) {
         self.clock_offset_us += by_us;
         self.clock.step_to(self.clock.now().offset(by_us));
@@ -227,14 +227,14 @@ impl KeeperHarness {
         self.platform_offset_us += by_us;
     }
 
-    /// Since which second of the story an agent is in the present state, by the picture.
+    /// The second of the test since which an agent has been in the current state, by the live view.
     pub(super) fn state_since(&self, agent: &str) -> i64 {
         let slot = self.keeper.roster.agent(agent).expect("known");
         let entered_at = slot.observed().expect("seen").entered_at;
         (entered_at.as_micros() - at(0).offset(self.clock_offset_us).as_micros()) / 1_000_000
     }
 
-    /// Whether a person set the state that an agent is in, by the picture.
+    /// Whether a person set the agent's current state, by the live view.
     pub(super) fn is_by_person(&self, agent: &str) -> bool {
         self.keeper.roster.agent(agent).and_then(|slot| slot.observed()).expect("seen").requested_by_person
     }
@@ -244,7 +244,7 @@ impl KeeperHarness {
         self.keeper.run_pass(Vec::new()).await.expect("a pass");
     }
 
-    /// What becomes of the next state POST that is told nothing yet.
+    /// The prepared answer to the next state POST without one.
     pub(super) fn script_response(&self, response: ScriptedResponse) {
         self.platform.responses.lock().expect("a lock").push_back(response);
     }
@@ -431,7 +431,7 @@ impl KeeperHarness {
         rows.expect("readable").into_iter().map(|stored| stored.row).collect()
     }
 
-    /// What the picture complains of.
+    /// The faults of the live view that readiness reports.
     pub(super) fn readiness_detail(&self) -> Option<String> {
         let report = self.context.link.readiness.report();
         report.parts.into_iter().find(|part| part.name.ends_with(": picture") && !part.ready).map(|part| part.detail)

@@ -13,7 +13,7 @@ use crate::engine::keeper_message::{KeeperMessage, SnapshotObservation};
 use crate::platform::AgentObservation;
 use crate::store::HistoryRow;
 
-/// Instants of a story are milliseconds.
+/// Instants of a test are milliseconds.
 const SCENARIO_MS: i64 = 300_000;
 const INTERVAL_MS: i64 = 10_000;
 /// A message of the feed and a snapshot take so long to arrive at most.
@@ -33,7 +33,7 @@ struct Change {
 
 #[derive(Clone, Copy, Debug)]
 enum Arrival {
-    /// The change of this number, told by this connection as so many milliseconds old when the message left.
+    /// The change of this number, sent on this connection with this age in milliseconds.
     FeedMessage {
         agent: usize,
         change: usize,
@@ -108,7 +108,7 @@ impl Scenario {
         u64::try_from(lost).expect("few")
     }
 
-    /// In order and late; some are told twice, some have been on their way here and there.
+    /// In order and late; some messages are sent twice, and some are delayed.
     fn add_feed_messages(&mut self, agent: usize, history: &[Change]) {
         let mut last = 0;
         for (change, Change { at_ms, .. }) in history.iter().enumerate().skip(1) {
@@ -222,7 +222,7 @@ fn agent_id(agent: usize) -> AgentId {
     format!("u_{agent}").into()
 }
 
-/// Lets the story arrive, in one pass each.
+/// Lets the messages arrive, each in its own pass.
 async fn replay(scenario: &Scenario, harness: &mut KeeperHarness) {
     let names: Vec<AgentId> = (0..scenario.histories.len()).map(agent_id).collect();
     let mut last_shown = vec![usize::MAX; names.len()];

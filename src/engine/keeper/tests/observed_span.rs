@@ -1,4 +1,4 @@
-//! When the roster was in sight is kept, and where it was not shows, over crashes too.
+//! The spans in which the roster was observed are stored, also across crashes.
 
 use super::*;
 use crate::domain::time::UtcMicros;
@@ -10,7 +10,7 @@ async fn spans(harness: &KeeperHarness) -> Vec<(i64, i64)> {
 }
 
 #[tokio::test]
-async fn sight_goes_on_within_three_intervals_and_is_kept_with_each_change_and_each_half_minute() {
+async fn observation_continues_within_three_intervals_and_is_stored_with_each_change_and_each_half_minute() {
     let mut harness = KeeperHarness::with_agents(&["u_1"]).await;
     harness.pass().await;
     assert_eq!(spans(&harness).await, [], "nobody was seen yet");
@@ -29,7 +29,7 @@ async fn sight_goes_on_within_three_intervals_and_is_kept_with_each_change_and_e
 }
 
 #[tokio::test]
-async fn a_quiet_roster_that_is_looked_at_all_the_time_is_never_out_of_sight() {
+async fn a_roster_without_changes_is_observed_all_the_time() {
     let mut harness = KeeperHarness::with_agents(&["u_1"]).await;
     // Not in step with what is kept each half minute.
     for second in (10..=390).step_by(13) {
@@ -41,12 +41,12 @@ async fn a_quiet_roster_that_is_looked_at_all_the_time_is_never_out_of_sight() {
 }
 
 #[tokio::test]
-async fn the_roster_is_in_sight_once_everybody_was_looked_at() {
+async fn the_roster_is_observed_once_every_agent_was_observed() {
     let mut harness = KeeperHarness::with_agents(&["u_1"]).await;
     harness.observe(10, &[("u_1", Ready, 0)]).await;
     for second in [20, 30, 40] {
         harness.observe(second, &[]).await;
     }
-    // Whom the platform does not show is out of sight by history; the look was made.
+    // An agent that the platform does not show is unobserved in history; the roster was observed nevertheless.
     assert_eq!(spans(&harness).await, [(10, 40)]);
 }

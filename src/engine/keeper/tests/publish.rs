@@ -1,4 +1,4 @@
-//! What viewers are told of a keeper's commits.
+//! What a keeper publishes to viewers about its commits.
 
 use serde_json::Value;
 
@@ -20,7 +20,7 @@ fn messages(next: ViewerOutput) -> Vec<Value> {
     frames.iter().map(|frame| serde_json::from_slice(&frame.json()).expect("JSON")).collect()
 }
 
-/// What the viewer is told while the keeper answers its question for the picture.
+/// The messages of a viewer while the keeper answers its request for the live view.
 async fn read_messages(harness: &mut KeeperHarness, viewer: &mut Viewer) -> Vec<Value> {
     let inbox = harness.inbox();
     let mut inbox = inbox.lock().await;
@@ -36,7 +36,7 @@ async fn read_messages(harness: &mut KeeperHarness, viewer: &mut Viewer) -> Vec<
 }
 
 #[tokio::test]
-async fn a_viewer_gets_the_picture_and_then_each_commit_with_the_ids_of_its_rows() {
+async fn a_viewer_gets_the_live_view_and_then_each_commit_with_its_row_ids() {
     let mut harness = KeeperHarness::with_agents(&["u_1", "u_2"]).await;
     harness.observe(50, &[("u_1", NotReady, 0), ("u_2", Paused, 0)]).await;
     let mut viewer = viewer(&harness, None);
@@ -59,7 +59,7 @@ async fn a_viewer_gets_the_picture_and_then_each_commit_with_the_ids_of_its_rows
 }
 
 #[tokio::test]
-async fn a_row_that_is_the_latest_again_has_a_new_id_and_is_told() {
+async fn a_row_that_is_the_latest_again_has_a_new_id_and_is_published() {
     let mut harness = KeeperHarness::with_agents(&["u_1"]).await;
     harness.observe(50, &[("u_1", NotReady, 0)]).await;
     harness.advance_to_second(100);
@@ -80,7 +80,7 @@ async fn a_row_that_is_the_latest_again_has_a_new_id_and_is_told() {
 }
 
 #[tokio::test]
-async fn who_comes_back_after_nobody_watched_gets_the_missed_rows_and_the_picture() {
+async fn a_returning_viewer_gets_the_missed_rows_and_the_live_view() {
     let mut harness = KeeperHarness::with_agents(&["u_1"]).await;
     harness.observe(50, &[("u_1", NotReady, 0)]).await;
     let mut first = viewer(&harness, None);
@@ -99,7 +99,7 @@ async fn who_comes_back_after_nobody_watched_gets_the_missed_rows_and_the_pictur
 }
 
 #[tokio::test]
-async fn a_viewer_who_falls_behind_is_told_so_and_nobody_waits_for_it() {
+async fn a_viewer_that_falls_behind_is_ended_without_delaying_others() {
     let mut harness = KeeperHarness::with_agents(&["u_1"]).await;
     harness.observe(50, &[("u_1", NotReady, 0)]).await;
     let (mut slow, mut fast) = (viewer(&harness, None), viewer(&harness, None));

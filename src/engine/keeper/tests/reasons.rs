@@ -6,7 +6,7 @@ use crate::domain::changes::policy::{PlatformPlan, RefusedBy};
 use crate::domain::changes::transition::TransitionStatus;
 
 #[tokio::test]
-async fn a_named_reason_is_sent_to_whoever_is_in_the_state_by_choice_alone_also_after_a_crash() {
+async fn a_reason_for_agents_already_in_the_state_is_sent_only_on_request_also_after_a_crash() {
     for (crashes, even_if_in_state) in [(false, false), (false, true), (true, false), (true, true)] {
         let mut harness = KeeperHarness::with_agents(&["u_1"]).await;
         harness.observe(99, &[("u_1", Ready, 98)]).await;

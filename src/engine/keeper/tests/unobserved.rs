@@ -1,4 +1,4 @@
-//! Agents whom no source shows, and those whom nobody looks at any more: history says that nothing is known, and no more than that.
+//! Agents that no source shows, and those that are no longer observed: history says that their state is unknown.
 
 use super::*;
 
@@ -47,7 +47,7 @@ async fn three_snapshots_without_an_agent_make_the_state_unknown_from_the_first_
 }
 
 #[tokio::test]
-async fn whoever_is_seen_between_two_gaps_was_not_out_of_sight() {
+async fn an_agent_observed_between_two_gaps_was_not_unobserved() {
     let mut harness = KeeperHarness::with_agents(&["u_1"]).await;
     for second in [10, 20, 30, 40, 50, 60, 70] {
         let rows: &[_] = if second % 30 == 10 { &[("u_1", Ready, 0)] } else { &[] };
@@ -94,7 +94,7 @@ async fn an_agent_who_comes_back_begins_a_row_and_the_time_between_stays_unknown
 }
 
 #[tokio::test]
-async fn an_agent_whom_the_platform_never_shows_is_unknown_and_not_nothing() {
+async fn an_agent_that_the_platform_never_shows_has_an_unknown_state() {
     let mut harness = KeeperHarness::with_agents(&["u_1", "nobody"]).await;
     for second in [10, 20, 30, 40] {
         harness.observe(second, &[("u_1", Ready, 0)]).await;
@@ -122,7 +122,7 @@ async fn what_another_source_shows_ends_the_absence_and_older_snapshots_say_noth
 }
 
 #[tokio::test]
-async fn who_leaves_the_roster_is_closed_in_history_and_reopened_by_the_first_sight_after_the_return() {
+async fn leaving_the_roster_ends_the_history_until_the_first_observation_after_the_return() {
     // By a reload, and while no daemon runs.
     for reloads in [true, false] {
         let mut harness = KeeperHarness::with_agents(&["u_1", "u_2"]).await;
@@ -155,7 +155,7 @@ async fn who_leaves_the_roster_is_closed_in_history_and_reopened_by_the_first_si
 }
 
 #[tokio::test]
-async fn the_first_snapshot_after_a_start_is_held_against_the_store_and_replays_nothing() {
+async fn the_first_snapshot_after_a_start_is_compared_with_the_store_and_repeats_nothing() {
     let mut harness = KeeperHarness::with_agents(&["u_1", "u_2"]).await;
     let rows = [("u_1", Ready, 0), ("u_2", Paused, 5)];
     harness.observe(10, &rows).await;

@@ -1,4 +1,4 @@
-//! The worker on a clock that stands still, beside a platform that answers as it is told.
+//! The worker with a clock that does not run and a platform with prepared answers.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;

@@ -143,7 +143,7 @@ impl StatusService {
         let stored = match self.stored().await {
             Ok(stored) => Some(stored),
             Err(error) => {
-                tracing::warn!(%error, "the store could not be read for a look at the daemon");
+                tracing::warn!(%error, "the store could not be read for the status of the daemon");
                 None
             }
         };

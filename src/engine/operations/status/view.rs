@@ -14,249 +14,250 @@ use crate::engine::operations::readiness::Part;
 /// The version of [`Status`]'s schema. It is raised when a field is removed or changes its meaning.
 pub const SCHEMA_VERSION: u32 = 1;
 
-/// Everything.
+/// The status of the daemon.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = DaemonStatus)]
 pub struct Status {
-    /// The version of this shape; it grows when something is taken away or changes its meaning.
+    /// The version of this schema. It increases when a field is removed or changes its meaning.
     pub schema_version: u32,
-    /// The daemon's version.
+    /// The version of the daemon.
     pub version: String,
-    /// When it was started.
+    /// When the daemon was started.
     pub started_at: UtcMicros,
-    /// When this look was taken.
+    /// The time of the response.
     pub at: UtcMicros,
-    /// `ready`, `degraded` or `not_ready`, as `/readyz` says.
+    /// The status: `ready`, `degraded` or `not_ready`, as in `/readyz`.
     pub status: String,
-    /// Nothing here asks for a person's look.
+    /// Whether everything is in order. If not, a person should have a look.
     pub ok: bool,
-    /// What is ready and what is not, and since when.
+    /// The parts of the daemon, whether each is ready, and since when.
     pub parts: Vec<Part>,
-    /// The tenants within reach.
+    /// The tenants that the caller can access.
     pub tenants: Vec<TenantStatus>,
-    /// The jobs of the tenants within reach, and the daemon's own.
+    /// The jobs of these tenants and of the daemon itself.
     pub jobs: Vec<JobStatus>,
-    /// The database.
+    /// The status of the database.
     pub store: StoreStatus,
-    /// The configuration.
+    /// The status of the configuration.
     pub configuration: ConfigurationStatus,
 }
 
-/// One tenant.
+/// The status of a tenant.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct TenantStatus {
-    /// Which.
+    /// The id of the tenant.
     pub id: TenantId,
-    /// Its access token.
+    /// The access token for the platform.
     pub token: TokenStatus,
-    /// Its request budget.
+    /// The request budget for state changes and ordinary reads.
     pub budget: BudgetStatus,
-    /// The same of reads of figures, which the platform counts by themselves.
+    /// The request budget for reads of figures and analytics, which the platform counts separately.
     pub reporting_budget: BudgetStatus,
-    /// Its breaker.
+    /// The circuit breaker.
     pub breaker: BreakerStatus,
-    /// Its picture.
+    /// The live view.
     pub picture: LiveViewStatus,
-    /// Its live feed.
+    /// The live feed.
     pub feed: FeedStatus,
-    /// Open transitions, by status.
+    /// The number of open transitions by status.
     pub open_transitions: BTreeMap<String, u64>,
-    /// The figures of its skills and queues.
+    /// The figures of skills and queues.
     pub figures: FiguresStatus,
-    /// Its subscriptions.
+    /// The subscriptions to the platform's snapshots.
     pub subscriptions: Vec<SubscriptionStatus>,
-    /// The endpoints that are told of it.
+    /// The webhook endpoints that receive the tenant's events.
     pub webhooks: Vec<WebhookStatus>,
-    /// Its audit chain; none where the store could not be read.
+    /// The audit chain; null if the store could not be read.
     pub audit: Option<AuditStatus>,
 }
 
-/// An access token.
+/// The status of an access token for the platform.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct TokenStatus {
-    /// The last request for one was granted, and nothing keeps the next one back.
+    /// Whether the last request for a token succeeded and the next one may be made.
     pub ok: bool,
-    /// How long ago it was given; null when there is none.
+    /// The age of the token in milliseconds; null if there is none.
     pub age_ms: Option<u64>,
-    /// For how long it is good; 0 once it has expired.
+    /// How long the token is still valid, in milliseconds; 0 if it has expired and null if there is none.
     pub expires_in_ms: Option<u64>,
-    /// Requests for a token that were granted, since the start.
+    /// The number of successful requests for a token since the daemon started.
     pub requests_granted: u64,
-    /// Requests for a token that were not.
+    /// The number of failed requests for a token since the daemon started.
     pub requests_failed: u64,
-    /// Refusals one after the other: none is asked for just now.
+    /// Whether requests for a token are suspended after repeated refusals.
     pub circuit_open: bool,
-    /// The class of the last failure, until a token is granted.
+    /// The kind of the last failure; null after a success.
     pub last_failure: Option<String>,
 }
 
-/// A request budget.
+/// The status of a request budget.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct BudgetStatus {
-    /// Calls in any window of a minute.
+    /// The number of calls allowed in any minute.
     pub limit: usize,
-    /// Calls under way or in the window.
+    /// The number of calls in the last minute or in progress.
     pub used: usize,
-    /// Calls that may leave now, the reserve for people included.
+    /// The number of calls that may be sent now, including those reserved for urgent changes.
     pub free: usize,
 }
 
-/// A breaker.
+/// The status of a circuit breaker.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct BreakerStatus {
-    /// Automation runs.
+    /// Whether state changes are sent.
     pub ok: bool,
-    /// `closed`, `open`, or `probing` while a probe is under way.
+    /// The state: `closed`, `open`, or `probing` while a probe is in progress.
     pub state: String,
-    /// Since when automation is halted.
+    /// Since when state changes have been halted; null if they are not.
     pub since: Option<UtcMicros>,
 }
 
-/// A picture: what is known of the agents.
+/// The status of the live view.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct LiveViewStatus {
-    /// It is as fresh as decisions need it.
+    /// Whether the live view is recent enough for decisions.
     pub ok: bool,
-    /// Agents by state; `unseen` and `other` (a name that the platform brought) among them.
+    /// The number of agents by state. `unseen` counts agents that the platform does not show, `other` those in states
+    /// that are not known.
     pub agents: BTreeMap<String, u64>,
-    /// How old the oldest sight is that it rests on; null without agents.
+    /// The age of the oldest observation in milliseconds; null without agents.
     pub age_ms: Option<u64>,
-    /// Decisions that need fresh sight wait beyond this age.
+    /// The age in milliseconds above which an observation is stale and decisions wait for a newer one.
     pub stale_after_ms: u64,
 }
 
-/// A live feed.
+/// The status of a live feed.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct FeedStatus {
-    /// It is there, just being made, or not meant to be.
+    /// Whether the feed is connected, off, or in its first attempt to connect.
     pub ok: bool,
-    /// `live`, `connecting` or `off`.
+    /// The state: `live`, `connecting` or `off`.
     pub state: String,
-    /// Why there is none, where none is meant to be.
+    /// Why the feed is off; null if it is not.
     pub reason: Option<String>,
-    /// Since when it is live, or since when there is none.
+    /// Since when the feed has been connected or disconnected; null if it is off.
     pub since: Option<UtcMicros>,
-    /// The attempt that is under way, from 1.
+    /// The number of the current connection attempt, from 1; null without one.
     pub attempt: Option<u32>,
-    /// How long ago it last said anything.
+    /// How long ago the last message arrived, in milliseconds; null if none has.
     pub last_message_age_ms: Option<u64>,
-    /// Connections that were lost or could not be made, since the start.
+    /// The number of lost or failed connections since the daemon started.
     pub losses: u64,
-    /// What it has said since the start.
+    /// The number of messages since the daemon started.
     pub messages: u64,
-    /// What of that made no sense.
+    /// The number of these messages that could not be understood.
     pub odd_messages: u64,
 }
 
-/// Figures of skills and queues.
+/// The status of the figures of skills and queues.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct FiguresStatus {
-    /// All of them tell of now.
+    /// Whether no figures are stale.
     pub ok: bool,
-    /// Older than this they tell nothing of now.
+    /// The age in milliseconds above which figures are stale.
     pub good_for_ms: u64,
-    /// Of skills that were ever read.
+    /// The skills whose figures have been read.
     pub skills: Vec<FigureAge>,
-    /// Of queues that were ever read.
+    /// The queues whose figures have been read.
     pub queues: Vec<FigureAge>,
 }
 
-/// How old the figures of one skill or queue are.
+/// The age of the figures of a skill or queue.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct FigureAge {
-    /// Which.
+    /// The id of the skill or queue.
     pub id: String,
-    /// How old.
+    /// The age in milliseconds.
     pub age_ms: u64,
 }
 
-/// A real-time subscription.
+/// The status of a subscription to the platform's snapshots.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct SubscriptionStatus {
-    /// It is young enough, and its snapshots are small enough.
+    /// Whether the latest snapshot is within the size limit.
     pub ok: bool,
-    /// Its number among the tenant's.
+    /// The number of the subscription among those of the tenant.
     pub slice: u32,
-    /// When it was made.
+    /// When the subscription was created.
     pub created_at: UtcMicros,
-    /// How old it is.
+    /// The age of the subscription in milliseconds.
     pub age_ms: u64,
-    /// How often it is polled.
+    /// The polling interval in milliseconds.
     pub interval_ms: u64,
-    /// How many agents it is for.
+    /// The number of agents in the subscription.
     pub agents: usize,
-    /// How old its newest snapshot is.
+    /// The age of the latest snapshot in milliseconds.
     pub snapshot_age_ms: u64,
-    /// The size of that snapshot.
+    /// The size of the latest snapshot in bytes.
     pub snapshot_bytes: usize,
 }
 
-/// An endpoint, for one tenant.
+/// The status of a webhook endpoint for one tenant.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct WebhookStatus {
-    /// Its name.
+    /// The id of the endpoint.
     pub id: EndpointId,
-    /// It takes what it is sent, as far as is known: neither failing for a minute nor disabled.
+    /// Whether the endpoint accepts deliveries: it is neither disabled nor has it been failing for a minute.
     pub ok: bool,
-    /// `healthy`, `failing` (for a minute at least) or `disabled`.
+    /// The status: `healthy`, `failing` (for at least a minute) or `disabled`.
     pub status: String,
-    /// Deliveries that wait.
+    /// The number of deliveries that wait for an attempt.
     pub waiting: u64,
-    /// Deliveries that are not tried any more.
+    /// The number of deliveries whose attempts have ended without success.
     pub parked: u64,
-    /// Events that have not been looked at.
+    /// The number of events that the daemon has not read for this endpoint yet.
     pub unread: u64,
-    /// How long ago the oldest event happened that has still to be sent.
+    /// The age of the oldest event that has not been delivered, in milliseconds; null if there is none.
     pub oldest_unsent_age_ms: Option<u64>,
-    /// Since when it is failing or disabled.
+    /// Since when the endpoint has been failing or disabled; null if it is neither.
     pub since: Option<UtcMicros>,
-    /// What went wrong last.
+    /// The last error; null if there is none.
     pub last_error: Option<String>,
 }
 
-/// An audit chain.
+/// The status of an audit chain.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct AuditStatus {
-    /// The number of its last entry.
+    /// The number of the last entry.
     pub entries: u64,
-    /// The number of the last entry that a signed head speaks of.
+    /// The number of the last entry that a signed head covers.
     pub signed_through: u64,
-    /// How old the newest signed head is; null while there is none.
+    /// The age of the latest signed head in milliseconds; null if there is none.
     pub head_age_ms: Option<u64>,
 }
 
-/// A job of the calendar.
+/// The status of a scheduled job.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct JobStatus {
-    /// Its last run did not fail.
+    /// Whether the last run did not fail.
     pub ok: bool,
-    /// The job, with its last and next run.
+    /// The job with its last and next run.
     #[serde(flatten)]
     pub job: JobView,
-    /// When a run went well last.
+    /// When a run last succeeded; null if none has.
     pub last_success_at: Option<UtcMicros>,
 }
 
-/// The database.
+/// The status of the database.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct StoreStatus {
-    /// It can be read and written.
+    /// Whether the database can be read and written.
     pub ok: bool,
-    /// Its size in bytes.
+    /// The size of the database in bytes.
     pub bytes: u64,
-    /// The write-ahead log in bytes; null where it is the server's business.
+    /// The size of the write-ahead log in bytes; null for a database server.
     pub log_bytes: Option<u64>,
-    /// Free bytes of its disk; null where that is the server's business.
+    /// The free space of the disk in bytes; null for a database server.
     pub disk_free_bytes: Option<u64>,
-    /// Changes that wait to be written.
+    /// The number of changes that wait to be written.
     pub queued: usize,
 }
 
-/// The configuration.
+/// The status of the configuration.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ConfigurationStatus {
-    /// The last reload went well.
+    /// Whether the last reload succeeded.
     pub ok: bool,
-    /// When one did, the start included.
+    /// When the configuration was last loaded successfully, at the start or by a reload.
     pub loaded_at: UtcMicros,
 }

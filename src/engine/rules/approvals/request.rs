@@ -51,10 +51,10 @@ pub enum ApprovalError {
     #[error(transparent)]
     Read(#[from] ReadError),
     /// There is no such transition, or its agent is outside of the caller's teams.
-    #[error("no change {0} waits or waited for an approval")]
+    #[error("there is no change {0} that waits or waited for approval")]
     NotFound(TransitionId),
     /// The change was already decided, or its time is over.
-    #[error("it is no longer waiting for approval: it is {stands}")]
+    #[error("the change no longer waits for approval: it is {stands}")]
     TooLate {
         /// Its present status, and who or what caused it.
         stands: String,

@@ -30,46 +30,46 @@ pub const MAX_OPEN: usize = 3;
 /// The most backtests of one tenant that are kept, including finished ones.
 const MAX_KEPT: usize = 20;
 
-/// How a trial stands.
+/// The status of a backtest.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BacktestStatus {
-    /// Another one runs.
+    /// The backtest waits for another one.
     Waiting,
-    /// It runs.
+    /// The backtest is running.
     Running,
-    /// It has a result.
+    /// The backtest has a result.
     Done,
-    /// Somebody stopped it.
+    /// Somebody cancelled the backtest.
     Cancelled,
-    /// It came to nothing; `error` says why.
+    /// The backtest failed; `error` says why.
     Failed,
 }
 
-/// A trial as people see it.
+/// A backtest.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Backtest {
-    /// Its id.
+    /// The id of the backtest.
     pub id: BacktestId,
-    /// Whose rules and history.
+    /// The id of the tenant whose rules and history are used.
     pub tenant: TenantId,
-    /// Who asked for it.
+    /// Who requested the backtest.
     pub asked_by: String,
-    /// When.
+    /// When the backtest was requested.
     pub asked_at: UtcMicros,
-    /// The rule that is tried; null where all are.
+    /// The id of the tested rule; null if all rules are tested.
     pub rule: Option<RuleId>,
-    /// First instant of the span.
+    /// The start of the time range (inclusive).
     pub from: UtcMicros,
-    /// First instant after it.
+    /// The end of the time range (exclusive).
     pub to: UtcMicros,
-    /// How it stands.
+    /// The status of the backtest.
     pub status: BacktestStatus,
-    /// How much of it is done, 0 to 1.
+    /// The progress, as a fraction from 0 to 1.
     pub progress: f64,
-    /// Why it came to nothing.
+    /// Why the backtest failed; null if it did not.
     pub error: Option<String>,
-    /// What came of it; left out in lists.
+    /// The result; null until the backtest is done, and left out in lists.
     pub result: Option<BacktestResult>,
 }
 
@@ -78,7 +78,7 @@ pub struct Backtest {
 pub enum BacktestError {
     /// The span is empty, in the future or too long.
     #[error(
-        "the span is from {from:.0} to {to:.0}, and now it is {now:.0}: it has to lie in the past and may have {days} days at most \
+        "the time range is from {from:.0} to {to:.0}, and it is now {now:.0}: the range must be in the past and at most {days} days long \
          (`automation.trial_days`)"
     )]
     Span {
@@ -92,7 +92,7 @@ pub enum BacktestError {
         now: UtcMicros,
     },
     /// The tenant has the maximum number of open backtests.
-    #[error("{MAX_OPEN} trials of this tenant wait or run, which is the most: cancel one, or wait for one to end")]
+    #[error("{MAX_OPEN} backtests of this tenant wait or run, which is the limit: cancel one, or wait for one to end")]
     TooMany,
 }
 

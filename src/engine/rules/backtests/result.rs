@@ -17,124 +17,125 @@ use crate::domain::time::{UtcMicros, duration_text};
 /// The most agents listed with their counts.
 const MAX_AGENTS_LISTED: usize = 200;
 
-/// What came of a trial.
+/// The result of a backtest.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct BacktestResult {
-    /// Agents that were looked at.
+    /// The number of agents in the backtest.
     pub agents: usize,
-    /// From one look to the next, in seconds.
+    /// The time between two evaluations, in seconds.
     pub step_s: u64,
-    /// With the rule as it is tried.
+    /// The actions with the tested rule.
     pub replayed: BacktestSide,
-    /// With the rule as it is now; null where there is none, or it is the same.
+    /// The actions with the rule as it is now; null if there is none or it is the same.
     pub present: Option<BacktestSide>,
-    /// What was really asked for then, by the rule that is tried (or by all rules).
+    /// The changes that the tested rule (or all rules) requested at the time.
     pub really: ActualChanges,
-    /// How `replayed` and `actual` go together.
+    /// The comparison of `replayed` with `really`.
     pub compared: ComparisonView,
-    /// What a replay cannot know.
+    /// What a backtest cannot take into account, in words.
     pub cannot_know: Vec<String>,
 }
 
-/// One set of rules on its way through history.
+/// The actions that a set of rules would have taken.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct BacktestSide {
-    /// How often it would have acted.
+    /// The number of actions.
     pub acts: u64,
-    /// On how many agents.
+    /// The number of agents with an action.
     pub agents: usize,
-    /// By rule, with its mode in the replay.
+    /// The number of actions by rule, with its mode in the backtest.
     pub by_rule: Vec<RuleActs>,
-    /// By full hour (UTC), every one of the span.
+    /// The number of actions for each full hour (UTC) of the time range.
     pub by_hour: Vec<HourActs>,
-    /// By agent, most first, at most 200.
+    /// The number of actions by agent, in descending order; at most 200 agents.
     pub by_agent: Vec<AgentActs>,
-    /// How often each guard held it back.
+    /// How often each guard held an action.
     pub held: Vec<GuardCount>,
-    /// The first 500 acts.
+    /// The first 500 actions.
     pub listed: Vec<ListedAct>,
-    /// There are more acts than could be kept for the comparison (100,000).
+    /// Whether there were more actions than the comparison keeps (100,000).
     pub truncated: bool,
 }
 
-/// Acts of one rule.
+/// The number of actions of a rule.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct RuleActs {
-    /// Which.
+    /// The id of the rule.
     pub rule: RuleId,
-    /// `enforce` for the one that is tried.
+    /// The mode; `enforce` for the tested rule.
     pub mode: Mode,
-    /// How many.
+    /// The number of actions.
     pub acts: u64,
 }
 
-/// Acts of one hour.
+/// The number of actions in an hour.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct HourActs {
-    /// Its beginning.
+    /// The start of the hour.
     pub from: UtcMicros,
-    /// How many.
+    /// The number of actions.
     pub acts: u64,
 }
 
-/// Acts on one agent.
+/// The number of actions on an agent.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct AgentActs {
-    /// Who.
+    /// The id of the agent.
     pub agent: AgentId,
-    /// The name, where one is known.
+    /// The name of the agent; null if unknown.
     pub name: Option<String>,
-    /// The team, where it is known.
+    /// The team of the agent; null if unknown.
     pub team: Option<TeamName>,
-    /// How many.
+    /// The number of actions.
     pub acts: u64,
 }
 
-/// How often a guard held a rule back, once for each change of the facts.
+/// How often a guard held an action, counted once for each change of the facts.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct GuardCount {
-    /// Which guard.
+    /// The name of the guard.
     pub guard: String,
-    /// How often.
+    /// The number of times.
     pub times: u64,
 }
 
-/// One act.
+/// An action of a backtest.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ListedAct {
-    /// When.
+    /// When the rule would have acted.
     pub at: UtcMicros,
-    /// Of which rule.
+    /// The id of the rule.
     pub rule: RuleId,
-    /// On whom.
+    /// The id of the agent.
     pub agent: AgentId,
-    /// The name, where one is known.
+    /// The name of the agent; null if unknown.
     pub name: Option<String>,
-    /// What it wanted.
+    /// The action, in words.
     pub wants: String,
-    /// The facts.
+    /// The facts behind the action, in words.
     pub because: String,
 }
 
-/// What was really asked for.
+/// The changes that were requested at the time.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ActualChanges {
-    /// How many transitions.
+    /// The number of transitions.
     pub acts: u64,
-    /// Of how many agents.
+    /// The number of agents with a transition.
     pub agents: usize,
-    /// By full hour (UTC), every one of the span.
+    /// The number of transitions for each full hour (UTC) of the time range.
     pub by_hour: Vec<HourActs>,
 }
 
-/// Acts of the replay and transitions of then, paired where they are of one agent and at most five minutes apart.
+/// A comparison of the actions with the transitions of the time. An action and a transition match if they are about the
+/// same agent and at most five minutes apart.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ComparisonView {
-    /// In both.
+    /// The number of matching pairs.
     pub both: u64,
-    /// In the replay alone.
+    /// The number of actions without a matching transition.
     pub only_replayed: u64,
-    /// In what was done alone.
+    /// The number of transitions without a matching action.
     pub only_really: u64,
 }
 
@@ -219,25 +220,26 @@ fn hourly_counts(counted: &BTreeMap<UtcMicros, u64>, (from, to): Span) -> Vec<Ho
 /// Returns the limitations stated in every result, because figures that look exact are easily believed.
 fn limitations(input: &BacktestInput, step: Duration) -> Vec<String> {
     let mut all = vec![
-        "a change of the replay takes effect at once and lasts until the agent's next recorded change; what the agent would have \
-         done after it nobody knows"
+        "A change in a backtest takes effect at once and lasts until the agent's next recorded change. What the agent would have \
+         done next is unknown."
             .to_owned(),
-        "where a change was really made at that time, history shows what came of it: what it was made for is found in its last instant, \
-         but how long it would have lasted nobody knows, so a rule that waits longer finds less than it would have"
+        "If a change was really made, the backtest finds its reason in the last instant before it. How long the agent would have \
+         stayed in that state is unknown, so a rule that waits longer finds fewer agents than it would have found."
             .to_owned(),
         format!(
-            "everybody is looked at every {} and at the end of each recorded state, live every second: what lasts shorter and ends \
-             otherwise may be missed",
+            "Agents are checked every {} and at the end of each recorded state. The running daemon checks them every second, so \
+             shorter conditions may be missed here.",
             duration_text(step)
         ),
-        "how fresh each sight was, what people had asked for, what the platform said of schedules and breaks, and agents who would \
-         have taken a change back are not replayed"
+        "These are not replayed: the age of each observation, what people had requested, the platform's answers about schedules \
+         and breaks, and which changes agents would have reverted."
             .to_owned(),
-        "teams, zones, guards and adherence are those of now; schedules and exceptions are those of then".to_owned(),
-        format!("an act and a real change count as the same within {}", duration_text(SAME_CHANGE_WINDOW)),
+        "Teams, time zones, guards and adherence settings are the current ones. Schedules and exceptions are those of the time."
+            .to_owned(),
+        format!("An action and a real change match if they are at most {} apart.", duration_text(SAME_CHANGE_WINDOW)),
     ];
     if input.uses_figures() {
-        all.push("figures of skills and queues are not replayed: conditions on them hold for nobody".to_owned());
+        all.push("Figures of skills and queues are not replayed. Conditions on them are false.".to_owned());
     }
     all
 }

@@ -131,7 +131,7 @@ async fn the_schedule_counts_that_was_in_force_then() {
 }
 
 #[tokio::test]
-async fn what_ended_between_two_looks_or_two_slices_is_found() {
+async fn states_that_ended_between_two_checks_or_slices_are_found() {
     let place = Fixture::new().await;
     place.import("07:00", "10:15").await;
     place.enter("09:00", AgentState::Ready).await;
@@ -246,7 +246,7 @@ async fn trials_wait_for_each_other_are_few_and_can_be_stopped() {
 }
 
 #[tokio::test]
-async fn a_replay_that_is_stopped_ends_and_tells_how_far_it_came() {
+async fn a_cancelled_replay_ends_with_its_progress() {
     let place = Fixture::new().await;
     place.import("07:00", "10:15").await;
     let stop = CancellationToken::new();

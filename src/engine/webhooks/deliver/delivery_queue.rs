@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_person_wants_again_goes_before_what_waits_in_memory() {
+    fn a_persons_resend_goes_before_deliveries_in_memory() {
         let mut line = DeliveryQueue::new(9, vec![], vec![]);
         let a = AgentId::new("a");
         line.accept(event(10, Some("a")), true);

@@ -37,7 +37,7 @@ pub fn cloud_event_body(tenant: &TenantId, event: &StoredEvent) -> Bytes {
     match cloud_event(&facts, &event.body) {
         Ok(envelope) => envelope.into(),
         Err(error) => {
-            tracing::error!(%tenant, event = %event.id, %error, "defect: an event has no envelope and goes as it is");
+            tracing::error!(%tenant, event = %event.id, %error, "defect: an event has no envelope and is sent without one");
             stored_body(tenant, event)
         }
     }

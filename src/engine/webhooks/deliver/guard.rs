@@ -72,7 +72,7 @@ impl Dial for SystemDial {
 #[derive(Debug, Error)]
 pub enum ConnectError {
     /// The target is not allowed; nothing was opened.
-    #[error("{target} leads to {where_to}: {why}; if it is meant, add it to allow")]
+    #[error("{target} leads to {where_to}: {why}; to permit it, add it to allow")]
     Forbidden {
         /// The target.
         target: Target,
@@ -90,7 +90,7 @@ pub enum ConnectError {
         reason: String,
     },
     /// None of the addresses accepts connections.
-    #[error("{address} does not take connections: {reason}")]
+    #[error("{address} does not accept connections: {reason}")]
     Refused {
         /// The last address tried.
         address: SocketAddr,

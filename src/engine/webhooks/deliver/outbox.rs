@@ -39,38 +39,36 @@ pub enum OutboxError {
         endpoint: EndpointId,
     },
     /// There is no such event.
-    #[error("there is no event {0}; it may have been let go by retention")]
+    #[error("there is no event {0}; retention may have deleted it")]
     NoEvent(EventId),
     /// The event has to wait for an earlier one of the same agent.
-    #[error(
-        "event {event} waits behind an earlier one of the same agent; retry that one, or recover the whole webhook"
-    )]
+    #[error("event {event} waits for an earlier event of the same agent; retry that one, or recover the whole webhook")]
     Blocked {
         /// The event.
         event: EventId,
     },
     /// The worker is busy, restarting or stopping. Nothing was done; try again.
-    #[error("the daemon cannot take the request in just now; try again in a few seconds")]
+    #[error("the daemon cannot accept the request at the moment; try again in a few seconds")]
     Unavailable,
 }
 
-/// What a recovery did.
+/// The result of a recovery.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct RecoveryResult {
-    /// Deliveries that were parked and are tried again.
+    /// The number of parked deliveries that will be retried.
     pub revived: u64,
-    /// Deliveries that wait now, those included.
+    /// The number of deliveries that wait now, including those.
     pub waiting: u64,
-    /// Whether the endpoint had been disabled and is enabled again.
+    /// Whether the endpoint had been disabled and was enabled.
     pub enabled: bool,
 }
 
-/// What a retry did.
+/// The result of a resend.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct RetryResult {
-    /// The event.
+    /// The id of the event.
     pub event: EventId,
-    /// Whether the endpoint had been disabled and is enabled again.
+    /// Whether the endpoint had been disabled and was enabled.
     pub enabled: bool,
 }
 

@@ -205,7 +205,7 @@ impl Stream {
         let mut numbers = shared.writer.event_numbers(tenant);
         let announced = *numbers.borrow_and_update();
         let stored = reader.endpoints(tenant).await?.into_iter().find(|endpoint| endpoint.id == *id);
-        let stored = stored.ok_or_else(|| anyhow::anyhow!("webhook {id} of {tenant} is not known to the store"))?;
+        let stored = stored.ok_or_else(|| anyhow::anyhow!("webhook {id} of tenant {tenant} is not in the store"))?;
         let known = reader.delivered_after(tenant, id, stored.sent_through).await?;
         let waiting = reader.waiting_by_agent(tenant, id).await?;
         let newest = reader.last_event_number(tenant).await?.max(announced);
@@ -346,7 +346,7 @@ impl Stream {
         self.parts.counts.record(standing);
         if let DeliveryStatus::Parked { reason: why, .. } = standing {
             tracing::warn!(webhook = %self.parts.endpoint.id, tenant = %self.parts.tenant, %event, why = why.name(),
-                "a delivery is parked and the next one goes on");
+                "a delivery is parked and the next one continues");
         }
         if standing.is_settled() {
             if self.queue.mark_settled(number, agent.as_ref(), recorded)

@@ -244,7 +244,7 @@ async fn a_clock_that_was_set_back_between_two_runs_holds_nothing_up_for_long() 
 }
 
 #[tokio::test]
-async fn a_wrong_request_is_parked_after_three_tries_and_the_next_goes_on() {
+async fn a_refused_delivery_is_parked_after_three_attempts_and_the_next_continues() {
     let (folder, clock) = (tempfile::tempdir().expect("a folder"), manual());
     let receiver = Receiver::answering(|number, _| if number == 1 { refused(404) } else { Receiver::ok() });
     let world = World::start(&folder, Arc::new(clock.clone()), vec![endpoint("wfm", &receiver)]).await;
@@ -268,7 +268,7 @@ async fn a_wrong_request_is_parked_after_three_tries_and_the_next_goes_on() {
 }
 
 #[tokio::test]
-async fn gone_disables_at_once_the_others_are_told_and_a_person_enables_it_again() {
+async fn gone_disables_at_once_and_is_reported_until_a_person_enables_it() {
     let (folder, clock) = (tempfile::tempdir().expect("a folder"), manual());
     let (other, receiver) = (Receiver::good(), Receiver::answering(|_, _| refused(410)));
     let endpoints = vec![endpoint("wfm", &receiver), endpoint("other", &other)];
@@ -448,7 +448,7 @@ async fn only_selected_kinds_are_sent_and_the_cursor_passes_the_others() {
 }
 
 #[tokio::test]
-async fn a_reload_adds_changes_and_removes_endpoints_and_what_waits_goes_on() {
+async fn a_reload_changes_endpoints_and_waiting_deliveries_continue() {
     let (folder, clock) = (tempfile::tempdir().expect("a folder"), manual());
     let (old, new) = (Receiver::answering(|_, _| refused(503)), Receiver::good());
     let world = World::start(&folder, Arc::new(clock.clone()), vec![endpoint("wfm", &old)]).await;

@@ -35,12 +35,12 @@ const MAX_REASON_CHARS: usize = 1000;
 /// The longest validity of a sign-in link.
 const MAX_LINK_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
-/// A tenant within reach of an account or a token.
+/// A tenant that an account or a token can access.
 #[derive(Serialize, ToSchema)]
 pub struct AccessibleTenant {
-    /// Its id.
+    /// The id of the tenant.
     id: TenantId,
-    /// Its teams; null for all of them.
+    /// The names of the accessible teams; null for all teams.
     teams: Option<Vec<TeamName>>,
 }
 
@@ -58,31 +58,31 @@ pub(in crate::http) fn reach_response(reach: &Scope) -> (bool, Vec<AccessibleTen
     }
 }
 
-/// An account.
+/// A user account.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Account)]
 pub struct AccountResponse {
-    /// What its owner signs in as.
+    /// The id of the account, used to sign in.
     id: String,
-    /// Its owner's name.
+    /// The name of the account's user.
     name: String,
-    /// What it may do.
+    /// The role, which determines the account's rights.
     role: Role,
-    /// It reaches every tenant.
+    /// Whether the account can access every tenant, including future ones.
     everywhere: bool,
-    /// The tenants that it reaches.
+    /// The tenants that the account can access; empty if `everywhere` is true.
     tenants: Vec<AccessibleTenant>,
-    /// Nobody can use it.
+    /// Whether the account is disabled. Nobody can sign in with a disabled account.
     disabled: bool,
-    /// It has a password.
+    /// Whether the account has a password.
     has_password: bool,
-    /// When it was made, in real time.
+    /// When the account was created, in real time.
     made_at: UtcMicros,
-    /// By whom.
+    /// Who created the account.
     made_by: String,
-    /// When it was last changed, in real time.
+    /// When the account was last changed, in real time.
     changed_at: UtcMicros,
-    /// How often it was written, from 1; its `ETag`.
+    /// The version of the account, which starts at 1 and increases with each change. It is also the `ETag`.
     version: u64,
 }
 
@@ -105,34 +105,36 @@ impl From<&Account> for AccountResponse {
     }
 }
 
-/// A page of a list by id.
+/// One page of a list that is ordered by id.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct PageQuery {
-    /// At most so many, 1 to 500.
+    /// The maximum number of items to return, 1 to 500; 100 by default.
     pub(super) limit: Option<u32>,
-    /// The `next` of the page before.
+    /// The `next` of the previous page; omit it for the first page.
     pub(super) cursor: Option<String>,
 }
 
-/// Accounts.
+/// A page of accounts.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct AccountsResponse {
-    /// Those within reach, by id.
+    /// The accounts that the caller can access, ordered by id.
     accounts: Vec<AccountResponse>,
-    /// For the next page.
+    /// The `cursor` of the next page; null on the last page.
     next: Option<String>,
 }
 
-/// The accounts within reach
+/// List accounts
+///
+/// Returns the accounts that the caller can access, ordered by id.
 #[utoipa::path(
     get,
     path = "/api/v1/accounts",
     tag = "accounts",
     operation_id = "accounts",
     params(PageQuery),
-    responses((status = 200, description = "the accounts, by id", body = AccountsResponse))
+    responses((status = 200, description = "The accounts, ordered by id.", body = AccountsResponse))
 )]
 pub(in crate::http) async fn list(
     State(state): State<ApiState>,
@@ -145,34 +147,34 @@ pub(in crate::http) async fn list(
     Answered(AccountsResponse { accounts: found.iter().map(|account| (&**account).into()).collect(), next })
 }
 
-/// An account to make.
+/// A new account.
 #[derive(Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = NewAccount)]
 pub(in crate::http) struct NewAccountBody {
-    /// Lower-case letters, digits, `-`, `_`, `.`, `+` and `@`.
+    /// The id of the account: lower-case letters, digits, `-`, `_`, `.`, `+` and `@`.
     id: String,
-    /// Its owner's name.
+    /// The name of the account's user.
     #[serde(default)]
     name: String,
-    /// What it may do.
+    /// The role, which determines the account's rights.
     role: Role,
-    /// It reaches every tenant.
+    /// Whether the account can access every tenant, including future ones.
     #[serde(default)]
     everywhere: bool,
-    /// The tenants that it reaches; a supervisor's with their teams, or `["*"]`.
+    /// The tenants that the account can access. A supervisor needs teams for each tenant, or `["*"]` for all teams.
     #[serde(default)]
     tenants: Vec<TenantScopeRequest>,
-    /// At least 12 characters; without one its owner signs in with links.
+    /// The password, at least 12 characters. Without a password, the user signs in with links.
     // Kept out of the hash that a repeated request is known by.
     #[serde(default, skip_serializing)]
     password: Option<String>,
-    /// Why, for the audit trail.
+    /// The reason for the change, recorded in the audit log.
     #[serde(default)]
     reason: Option<String>,
 }
 
-/// Make an account
+/// Create an account
 #[utoipa::path(
     post,
     path = "/api/v1/accounts",
@@ -180,7 +182,7 @@ pub(in crate::http) struct NewAccountBody {
     operation_id = "create_account",
     params(IdempotencyKeyHeader),
     request_body = NewAccountBody,
-    responses((status = 201, description = "made, its version as `ETag`", body = AccountResponse))
+    responses((status = 201, description = "The new account. Its version is the `ETag`.", body = AccountResponse))
 )]
 pub(in crate::http) async fn create(
     State(state): State<ApiState>,
@@ -200,14 +202,14 @@ pub(in crate::http) async fn create(
     write_account(&state, &caller, key, StatusCode::CREATED, work).await
 }
 
-/// An account
+/// Retrieve an account
 #[utoipa::path(
     get,
     path = "/api/v1/accounts/{id}",
     tag = "accounts",
     operation_id = "account",
-    params(("id" = String, Path, description = "The account.")),
-    responses((status = 200, description = "the account, its version as `ETag`", body = AccountResponse))
+    params(("id" = String, Path, description = "The id of the account.")),
+    responses((status = 200, description = "The account. Its version is the `ETag`.", body = AccountResponse))
 )]
 pub(in crate::http) async fn show(
     State(state): State<ApiState>,
@@ -218,39 +220,39 @@ pub(in crate::http) async fn show(
     Ok(([Version::new(account.version).header()], Answered(AccountResponse::from(&*account))).into_response())
 }
 
-/// What an account is to be.
+/// The new values of an account.
 #[derive(Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = AccountChange)]
 pub(in crate::http) struct AccountBody {
-    /// Its owner's name.
+    /// The name of the account's user.
     name: String,
-    /// What it may do.
+    /// The role, which determines the account's rights.
     role: Role,
-    /// It reaches every tenant.
+    /// Whether the account can access every tenant, including future ones.
     #[serde(default)]
     everywhere: bool,
-    /// The tenants that it reaches.
+    /// The tenants that the account can access. A supervisor needs teams for each tenant, or `["*"]` for all teams.
     #[serde(default)]
     tenants: Vec<TenantScopeRequest>,
-    /// Nobody can use it; who has is out.
+    /// Whether the account is disabled. Disabling an account ends its sessions.
     disabled: bool,
-    /// Why, for the audit trail.
+    /// The reason for the change, recorded in the audit log.
     #[serde(default)]
     reason: Option<String>,
 }
 
-/// Change an account
+/// Update an account
 ///
-/// What its owner may do changes at once, also in a browser that is signed in.
+/// Changed rights take effect at once, also in open sessions.
 #[utoipa::path(
     put,
     path = "/api/v1/accounts/{id}",
     tag = "accounts",
     operation_id = "put_account",
-    params(("id" = String, Path, description = "The account."), IfMatchHeader, IdempotencyKeyHeader),
+    params(("id" = String, Path, description = "The id of the account."), IfMatchHeader, IdempotencyKeyHeader),
     request_body = AccountBody,
-    responses((status = 200, description = "changed, its version as `ETag`", body = AccountResponse))
+    responses((status = 200, description = "The updated account. Its version is the `ETag`.", body = AccountResponse))
 )]
 pub(in crate::http) async fn put(
     State(state): State<ApiState>,
@@ -278,31 +280,31 @@ pub(in crate::http) async fn put(
     write_account(&state, &caller, key, StatusCode::OK, work).await
 }
 
-/// A password.
+/// A new password for an account.
 #[derive(Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = NewPassword)]
 pub(in crate::http) struct PasswordBody {
-    /// At least 12 characters.
+    /// The new password, at least 12 characters.
     // Kept out of the hash that a repeated request is known by.
     #[serde(skip_serializing)]
     password: String,
-    /// Why, for the audit trail.
+    /// The reason for the change, recorded in the audit log.
     #[serde(default)]
     reason: Option<String>,
 }
 
 /// Set an account's password
 ///
-/// Whoever is signed in with the account is out.
+/// Ends all sessions of the account.
 #[utoipa::path(
     post,
     path = "/api/v1/accounts/{id}/password",
     tag = "accounts",
     operation_id = "set_password",
-    params(("id" = String, Path, description = "The account."), IdempotencyKeyHeader),
+    params(("id" = String, Path, description = "The id of the account."), IdempotencyKeyHeader),
     request_body = PasswordBody,
-    responses((status = 200, description = "set, its version as `ETag`", body = AccountResponse))
+    responses((status = 200, description = "The account with its new version, which is the `ETag`.", body = AccountResponse))
 )]
 pub(in crate::http) async fn set_password(
     State(state): State<ApiState>,
@@ -328,41 +330,42 @@ async fn write_account(
     Box::pin(run_once_versioned(state, caller, None, key, work)).await
 }
 
-/// A wish for a link.
+/// A request for a sign-in link.
 #[derive(Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = NewLink)]
 pub(in crate::http) struct LinkBody {
-    /// How long it is good, in seconds, at most a day; a quarter of an hour without it.
+    /// How long the link is valid, in seconds: at most 86400 (one day); 900 (15 minutes) by default.
     #[serde(default)]
     lasts_s: Option<u64>,
-    /// Why, for the audit trail.
+    /// The reason for the link, recorded in the audit log.
     #[serde(default)]
     reason: Option<String>,
 }
 
-/// A link to sign in once.
+/// A link with which a user can sign in once.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct LinkResponse {
-    /// The account.
+    /// The id of the account.
     id: String,
-    /// The path of the page that it leads to, at the daemon's address. Whoever has it can sign in once.
+    /// The path of the sign-in page on the daemon's address. Anybody who has the link can sign in with it, once.
     path: String,
-    /// How long it is good, in seconds.
+    /// How long the link is valid, in seconds.
     lasts_s: u64,
 }
 
-/// Make a link to sign in once
+/// Create a sign-in link
 ///
-/// For somebody who has no password yet, or has forgotten it. It is kept in memory: a restart of the daemon ends it.
+/// Creates a link for a user who has no password yet or has forgotten it. The link works once. Links are kept in
+/// memory, so restarting the daemon invalidates them.
 #[utoipa::path(
     post,
     path = "/api/v1/accounts/{id}/link",
     tag = "accounts",
     operation_id = "make_link",
-    params(("id" = String, Path, description = "The account."), IdempotencyKeyHeader),
+    params(("id" = String, Path, description = "The id of the account."), IdempotencyKeyHeader),
     request_body = LinkBody,
-    responses((status = 201, description = "made", body = LinkResponse))
+    responses((status = 201, description = "The link.", body = LinkResponse))
 )]
 pub(in crate::http) async fn make_link(
     State(state): State<ApiState>,

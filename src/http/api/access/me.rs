@@ -12,54 +12,56 @@ use crate::engine::access::accounts::CredentialKind;
 use crate::http::auth::Caller;
 use crate::http::state::ApiState;
 
-/// The caller.
+/// The caller and the caller's rights.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct CallerResponse {
-    /// What audit entries call the caller.
+    /// The id that audit entries record for the caller.
     id: String,
-    /// The caller's name for people.
+    /// The caller's display name.
     name: String,
-    /// `token`, `account`, or `proxy` for somebody for whom an identity proxy vouches.
+    /// How the caller is authenticated: `token`, `account`, or `proxy` for a user authenticated by an identity proxy.
     kind: &'static str,
-    /// The role; null where the rights are given by name.
+    /// The caller's role; null if the rights were granted individually.
     role: Option<Role>,
-    /// What the caller may do.
+    /// The caller's rights.
     rights: Vec<Right>,
-    /// The caller reaches every tenant, also those to come.
+    /// Whether the caller can access every tenant, including future ones.
     everywhere: bool,
-    /// The tenants within reach that are served.
+    /// The configured tenants that the caller can access.
     tenants: Vec<CallerTenant>,
-    /// When the session ends; null for a caller who has none.
+    /// The caller's session; null without one.
     session: Option<SessionResponse>,
-    /// The caller has signed in with an account that has a password, which can be changed.
+    /// Whether the caller has signed in with an account that has a password, which can be changed.
     has_password: bool,
 }
 
-/// A tenant within reach.
+/// A tenant that the caller can access.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct CallerTenant {
-    /// Its id.
+    /// The id of the tenant.
     id: TenantId,
-    /// The teams that the caller is bound to; null for all of them.
+    /// The names of the teams that the caller can access; null for all teams.
     teams: Option<Vec<TeamName>>,
 }
 
 /// A session.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct SessionResponse {
-    /// It ends then at the latest, in real time.
+    /// The latest time at which the session ends, in real time.
     expires_at: UtcMicros,
-    /// And then unless it is used before.
+    /// When the session ends unless it is used before, in real time.
     idle_until: UtcMicros,
 }
 
-/// Who am I
+/// Retrieve the caller
+///
+/// Returns who the caller is and what the caller may do.
 #[utoipa::path(
     get,
     path = "/api/v1/me",
     tag = "accounts",
     operation_id = "me",
-    responses((status = 200, description = "the caller", body = CallerResponse))
+    responses((status = 200, description = "The caller.", body = CallerResponse))
 )]
 pub(in crate::http) async fn show(State(state): State<ApiState>, caller: Caller) -> Json<CallerResponse> {
     let permissions = caller.permissions();

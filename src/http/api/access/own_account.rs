@@ -23,20 +23,20 @@ use crate::http::state::ApiState;
 #[derive(Serialize, ToSchema)]
 #[schema(as = OwnSession)]
 pub(in crate::http) struct OwnSessionResponse {
-    /// Names it among the account's sessions.
+    /// The id of the session, unique within the account.
     id: String,
-    /// When somebody signed in, in real time.
+    /// When the session was created by signing in, in real time.
     made_at: UtcMicros,
-    /// When it was last used, in real time.
+    /// When the session was last used, in real time.
     seen_at: UtcMicros,
-    /// The address that it was made from.
+    /// The IP address from which the session was created; null if unknown.
     #[schema(value_type = Option<String>)]
     source: Option<IpAddr>,
-    /// It ends then at the latest, in real time.
+    /// The latest time at which the session ends, in real time.
     expires_at: UtcMicros,
-    /// And then unless it is used before.
+    /// When the session ends unless it is used before, in real time.
     idle_until: UtcMicros,
-    /// It is the one that asks.
+    /// Whether this is the session of the current request.
     this: bool,
 }
 
@@ -53,7 +53,7 @@ impl OwnSessionResponse {
 #[derive(Serialize, ToSchema)]
 #[schema(as = OwnSessions)]
 pub(in crate::http) struct OwnSessionsResponse {
-    /// The last used first, twenty at most.
+    /// The most recently used sessions, at most 20, the most recent first.
     sessions: Vec<OwnSessionResponse>,
 }
 
@@ -63,31 +63,31 @@ impl OwnSessionsResponse {
     }
 }
 
-/// My sessions
+/// List your sessions
 ///
-/// Where somebody has signed in with the caller's account. A token and somebody for whom a proxy vouches have none.
+/// Returns the sessions of the caller's account. Tokens and users authenticated by a proxy have no sessions.
 #[utoipa::path(
     get,
     path = "/api/v1/me/sessions",
     tag = "accounts",
     operation_id = "my_sessions",
-    responses((status = 200, description = "the sessions, the last used first", body = OwnSessionsResponse))
+    responses((status = 200, description = "The sessions, the most recently used first.", body = OwnSessionsResponse))
 )]
 pub(in crate::http) async fn sessions(State(state): State<ApiState>, caller: Caller) -> Answered<OwnSessionsResponse> {
     let found = caller.session().map(|session| state.accounts.own_sessions(session));
     Answered(OwnSessionsResponse::from_sessions(found.unwrap_or_default()))
 }
 
-/// End one of my sessions
+/// End one of your sessions
 ///
-/// What it holds open ends within 5 s. Also the one that asks can be ended.
+/// Open connections of the session end within 5 seconds. The session of the current request can be ended too.
 #[utoipa::path(
     post,
     path = "/api/v1/me/sessions/{id}/end",
     tag = "accounts",
     operation_id = "end_my_session",
-    params(("id" = String, Path, description = "The session."), IdempotencyKeyHeader),
-    responses((status = 200, description = "the sessions that are left", body = OwnSessionsResponse))
+    params(("id" = String, Path, description = "The id of the session."), IdempotencyKeyHeader),
+    responses((status = 200, description = "The remaining sessions.", body = OwnSessionsResponse))
 )]
 pub(in crate::http) async fn end_session(
     State(state): State<ApiState>,
@@ -104,23 +104,24 @@ pub(in crate::http) async fn end_session(
     run_once(&state, &caller, None, key.into_key(&[]), StatusCode::OK, work).await
 }
 
-/// A new password, and the one that it replaces.
+/// The current and the new password.
 #[derive(Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = OwnPassword)]
 pub(in crate::http) struct PasswordBody {
-    /// The present one.
+    /// The current password.
     // Both are kept out of the hash that a repeated request is known by.
     #[serde(skip_serializing)]
     old: String,
-    /// At least 12 characters.
+    /// The new password, at least 12 characters.
     #[serde(skip_serializing)]
     new: String,
 }
 
-/// Change my password
+/// Change your password
 ///
-/// Whoever else is signed in with the account is out; the session that asks stays. Wrong tries are held up as they are when signing in.
+/// Ends all other sessions of the account; the session of the current request stays. Wrong passwords are throttled as
+/// when signing in.
 #[utoipa::path(
     post,
     path = "/api/v1/me/password",
@@ -128,7 +129,7 @@ pub(in crate::http) struct PasswordBody {
     operation_id = "change_my_password",
     params(IdempotencyKeyHeader),
     request_body = PasswordBody,
-    responses((status = 200, description = "changed; the sessions that are left", body = OwnSessionsResponse))
+    responses((status = 200, description = "The password was changed; the remaining sessions.", body = OwnSessionsResponse))
 )]
 pub(in crate::http) async fn change_password(
     State(state): State<ApiState>,
@@ -146,8 +147,8 @@ pub(in crate::http) async fn change_password(
 
 /// Returns the caller's session and address.
 fn own_session(caller: &Caller) -> Result<(Hash, Option<IpAddr>), Problem> {
-    let detail = "sign in with the account's name and password, or with a link: a token, and somebody for whom a proxy vouches, have no \
-                  password and no sessions here";
+    let detail = "sign in with the account's name and password, or with a link: tokens and users authenticated by a proxy have \
+                  no password and no sessions here";
     let session = caller.session().copied().ok_or_else(|| Problem::from_code(Code::SessionNeeded, detail))?;
     Ok((session, caller.requester().source))
 }

@@ -23,33 +23,33 @@ use crate::http::request::idempotency::{
 use crate::http::request::query::{next_cursor, page_size};
 use crate::http::state::ApiState;
 
-/// A stored token.
+/// A stored API token, without its text.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Token)]
 pub struct TokenResponse {
-    /// What audit entries call it.
+    /// The id of the token, which audit entries record.
     id: String,
-    /// The role whose rights it has; null where it has others.
+    /// The role whose rights the token has; null if its rights come from `may` or `account`.
     role: Option<Role>,
-    /// The rights that it has by name; null where it has others.
+    /// The rights granted to the token individually; null if its rights come from `role` or `account`.
     may: Option<Vec<Right>>,
-    /// The account whose rights it has; null where it has others.
+    /// The id of the account whose rights the token has; null if its rights come from `role` or `may`.
     account: Option<String>,
-    /// It reaches every tenant.
+    /// Whether the token can access every tenant, including future ones.
     everywhere: bool,
-    /// The tenants that it reaches.
+    /// The tenants that the token can access; empty if `everywhere` is true.
     tenants: Vec<AccessibleTenant>,
-    /// When it was made, in real time.
+    /// When the token was created, in real time.
     made_at: UtcMicros,
-    /// By whom.
+    /// Who created the token.
     made_by: String,
-    /// From when on it counts no more.
+    /// When the token expires; null if it does not expire.
     expires_at: Option<UtcMicros>,
-    /// Since when it is revoked.
+    /// When the token was revoked; null if it was not.
     revoked_at: Option<UtcMicros>,
-    /// By whom.
+    /// Who revoked the token; null if nobody did.
     revoked_by: Option<String>,
-    /// When it was last used; a few minutes late.
+    /// When the token was last used, accurate to a few minutes; null if it was never used.
     last_used_at: Option<UtcMicros>,
 }
 
@@ -78,25 +78,25 @@ impl From<&StoredToken> for TokenResponse {
     }
 }
 
-/// Stored tokens.
+/// A page of stored tokens.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct TokensResponse {
-    /// Those within reach, by id; who ended is listed for 90 days more.
+    /// The tokens that the caller can access, ordered by id. Expired and revoked tokens are listed for another 90 days.
     tokens: Vec<TokenResponse>,
-    /// For the next page.
+    /// The `cursor` of the next page; null on the last page.
     next: Option<String>,
 }
 
-/// The stored tokens within reach
+/// List stored tokens
 ///
-/// Those of the configuration are not among them.
+/// Returns the tokens that the caller can access, ordered by id. Tokens of the configuration are not included.
 #[utoipa::path(
     get,
     path = "/api/v1/tokens",
     tag = "accounts",
     operation_id = "tokens",
     params(PageQuery),
-    responses((status = 200, description = "the tokens, by id", body = TokensResponse))
+    responses((status = 200, description = "The tokens, ordered by id.", body = TokensResponse))
 )]
 pub(in crate::http) async fn list(
     State(state): State<ApiState>,
@@ -109,48 +109,49 @@ pub(in crate::http) async fn list(
     Answered(TokensResponse { tokens: found.iter().map(|token| (&**token).into()).collect(), next })
 }
 
-/// A token to make: with a role, with rights by name, or with those of an account.
+/// A new token. Its rights come from exactly one of `role`, `may` and `account`.
 #[derive(Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = NewToken)]
 pub(in crate::http) struct NewTokenBody {
-    /// Lower-case letters, digits, `-`, `_`, `.`, `+` and `@`.
+    /// The id of the token: lower-case letters, digits, `-`, `_`, `.`, `+` and `@`.
     id: String,
-    /// The rights of a role.
+    /// The role whose rights the token gets.
     #[serde(default)]
     role: Option<Role>,
-    /// Rights by name.
+    /// The rights that the token gets individually.
     #[serde(default)]
     may: BTreeSet<Right>,
-    /// The rights of an account, as they are at the time.
+    /// The id of an account. The token has the rights that the account has at the time of each request.
     #[serde(default)]
     account: Option<String>,
-    /// It reaches every tenant.
+    /// Whether the token can access every tenant, including future ones.
     #[serde(default)]
     everywhere: bool,
-    /// The tenants that it reaches.
+    /// The tenants that the token can access.
     #[serde(default)]
     tenants: Vec<TenantScopeRequest>,
-    /// For how many days, 1 to 3650; without it, until it is revoked.
+    /// The number of days after which the token expires, 1 to 3650; omit it for a token that does not expire.
     #[serde(default)]
     expires_in_days: Option<u32>,
-    /// Why, for the audit trail.
+    /// The reason for the change, recorded in the audit log.
     #[serde(default)]
     reason: Option<String>,
 }
 
-/// A token that was made.
+/// The new token.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct NewTokenResponse {
     #[serde(flatten)]
     made: TokenResponse,
-    /// The token itself. It is shown this once.
+    /// The text of the token. It is shown only in this response.
     token: String,
 }
 
-/// Make a token
+/// Create a token
 ///
-/// The answer is not kept for a repetition, since the token is in it: the same request once more ends with `id_taken`.
+/// The response is not stored for the idempotency key, because it contains the token: repeating the request fails with
+/// `id_taken`.
 #[utoipa::path(
     post,
     path = "/api/v1/tokens",
@@ -158,7 +159,7 @@ pub(in crate::http) struct NewTokenResponse {
     operation_id = "create_token",
     params(IdempotencyKeyHeader),
     request_body = NewTokenBody,
-    responses((status = 201, description = "made", body = NewTokenResponse))
+    responses((status = 201, description = "The new token and its text.", body = NewTokenResponse))
 )]
 pub(in crate::http) async fn create(
     State(state): State<ApiState>,
@@ -185,14 +186,14 @@ pub(in crate::http) async fn create(
 
 /// Revoke a token
 ///
-/// It counts no more at once; streams that it holds open end within seconds.
+/// The token is invalid at once. Streams opened with it end within seconds.
 #[utoipa::path(
     post,
     path = "/api/v1/tokens/{id}/revoke",
     tag = "accounts",
     operation_id = "revoke_token",
-    params(("id" = String, Path, description = "The token."), IdempotencyKeyHeader),
-    responses((status = 200, description = "revoked, also when it was already", body = TokenResponse))
+    params(("id" = String, Path, description = "The id of the token."), IdempotencyKeyHeader),
+    responses((status = 200, description = "The revoked token, also if it had been revoked before.", body = TokenResponse))
 )]
 pub(in crate::http) async fn revoke(
     State(state): State<ApiState>,

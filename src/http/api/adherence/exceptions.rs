@@ -26,47 +26,47 @@ use crate::http::request::text::check_length;
 use crate::http::state::ApiState;
 use crate::store::{ExceptionFilter, Reader};
 
-/// An exception as people see it.
+/// An exception: a period that is neutral in adherence because somebody approved it.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct ExceptionResponse {
-    /// Its id.
+    /// The id of the exception.
     id: ExceptionId,
-    /// Whose agents.
+    /// The id of the tenant.
     tenant: TenantId,
-    /// `agents`, `team` or `everyone`.
+    /// Who the exception applies to: `agents`, `team` or `everyone`.
     scope: &'static str,
-    /// Those it names; to who is bound to teams, theirs alone.
+    /// The agents that the exception names. A caller restricted to teams sees only the agents of those teams.
     agents: Vec<ExceptionAgent>,
-    /// The team, where it is one.
+    /// The team that the exception applies to; null if `scope` is not `team`.
     team: Option<TeamName>,
-    /// First instant.
+    /// The start of the exception (inclusive).
     from: UtcMicros,
-    /// First instant after it; where it was ended early, that instant.
+    /// The end of the exception (exclusive). If it was ended early, this is when it was ended.
     to: UtcMicros,
-    /// Why.
+    /// The reason for the exception.
     reason: String,
-    /// `to_come`, `running` or `over`.
+    /// The status of the exception: `to_come`, `running` or `over`.
     standing: &'static str,
-    /// Who made it.
+    /// Who created the exception.
     made_by: String,
-    /// When.
+    /// When the exception was created.
     made_at: UtcMicros,
-    /// Who ended it early.
+    /// Who ended the exception early; null if nobody did.
     ended_by: Option<String>,
-    /// When.
+    /// When the exception was ended early; null if it was not.
     ended_at: Option<UtcMicros>,
-    /// Why.
+    /// Why the exception was ended early; null if no reason was given.
     ended_why: Option<String>,
 }
 
-/// An agent whom an exception names.
+/// An agent that an exception names.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct ExceptionAgent {
-    /// Who.
+    /// The id of the agent.
     agent: AgentId,
-    /// The name, where one is known.
+    /// The name of the agent; null if unknown.
     name: Option<String>,
-    /// The team, where it is known.
+    /// The team of the agent; null if unknown.
     team: Option<TeamName>,
 }
 
@@ -127,35 +127,36 @@ async fn visible_exception(
     response.ok_or_else(|| no_such_exception(id))
 }
 
-/// Somebody to be excused: exactly one of `agents`, `team` and `everyone`.
+/// A new exception, for exactly one of `agents`, `team` and `everyone`.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct NewExceptionBody {
-    /// Of whom.
+    /// The id of the tenant.
     tenant: TenantId,
-    /// These agents, at most 1,000.
+    /// The ids of the agents that the exception applies to, at most 1,000.
     #[serde(default)]
     agents: Option<Vec<AgentId>>,
-    /// Whoever is in this team.
+    /// The team whose agents the exception applies to.
     #[serde(default)]
     team: Option<TeamName>,
-    /// All of them.
+    /// Whether the exception applies to all agents.
     #[serde(default)]
     everyone: bool,
-    /// First instant; may be past.
+    /// The start of the exception (inclusive), which may be in the past.
     from: UtcMicros,
-    /// First instant after it, at most 400 days later.
+    /// The end of the exception (exclusive), at most 400 days after its start.
     to: UtcMicros,
-    /// Why, in 1 to 500 characters.
+    /// The reason for the exception, 1 to 500 characters.
     reason: String,
 }
 
 has_tenant!(NewExceptionBody, EndExceptionBody);
 
-/// Excuse agents, a team or everyone
+/// Create an exception
 ///
-/// Before or after the fact. Excused time is neutral in adherence, and rules that look at the plan leave the excused alone. Whoever is
-/// bound to teams excuses their agents alone.
+/// Approves a period for agents, a team or everyone, in advance or afterwards. The time is neutral in adherence, and
+/// rules whose conditions depend on the plan do not act on these agents. A caller restricted to teams can create
+/// exceptions only for agents of those teams.
 #[utoipa::path(
     post,
     path = "/api/v1/exceptions",
@@ -163,7 +164,7 @@ has_tenant!(NewExceptionBody, EndExceptionBody);
     operation_id = "excuse",
     params(IdempotencyKeyHeader),
     request_body = NewExceptionBody,
-    responses((status = 201, description = "it counts from now on", body = ExceptionResponse))
+    responses((status = 201, description = "The new exception, which is in force at once.", body = ExceptionResponse))
 )]
 pub(in crate::http) async fn create(
     State(state): State<ApiState>,
@@ -185,7 +186,7 @@ async fn parse_new_exception(
 ) -> Result<NewException, Problem> {
     let NewExceptionBody { tenant, agents, team, everyone, from, to, reason } = body;
     if from >= to || to.since(from) > MAX_EXCEPTION_DURATION {
-        return Err(Problem::bad_request("from and to: a span of at most 400 days, `from` before `to`"));
+        return Err(Problem::bad_request("from and to: expects at most 400 days, with `from` before `to`"));
     }
     if reason.trim().is_empty() || reason.chars().count() > MAX_REASON_LENGTH {
         return Err(Problem::bad_request(format!("reason: 1 to {MAX_REASON_LENGTH} characters")));
@@ -236,44 +237,45 @@ impl From<ExceptionError> for Problem {
     }
 }
 
-/// Which exceptions.
+/// Filters and page of a list of exceptions.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct ExceptionListQuery {
-    /// Of whose agents.
+    /// The id of the tenant.
     tenant: TenantId,
-    /// About this agent, by name, by team or with everyone.
+    /// Only exceptions that apply to this agent, whether by id, by team or to everyone.
     agent: Option<AgentId>,
-    /// Those that reach beyond this instant.
+    /// Only exceptions that end after this instant.
     from: Option<UtcMicros>,
-    /// Those that begin before this one.
+    /// Only exceptions that begin before this instant.
     to: Option<UtcMicros>,
-    /// The `next` of the page before.
+    /// The `next` of the previous page; omit it for the first page.
     cursor: Option<ExceptionId>,
-    /// At most so many, 100 without it, at most 500.
+    /// The maximum number of exceptions to return, 1 to 500; 100 by default.
     limit: Option<u32>,
 }
 
-/// Exceptions.
+/// A page of exceptions.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct ExceptionsResponse {
-    /// Newest first.
+    /// The exceptions, newest first.
     exceptions: Vec<ExceptionResponse>,
-    /// The cursor of the next page; null on the last.
+    /// The `cursor` of the next page; null on the last page.
     next: Option<ExceptionId>,
 }
 
-/// Exceptions, the newest first
+/// List exceptions
 ///
-/// Whoever is bound to teams sees those about their agents; a page may then be short of the limit and have a next one.
+/// Returns exceptions, newest first. A caller restricted to teams gets only exceptions about agents of those teams, so
+/// a page may have fewer items than `limit` although more follow.
 #[utoipa::path(
     get,
     path = "/api/v1/exceptions",
     tag = "exceptions",
     operation_id = "list_exceptions",
     params(ExceptionListQuery),
-    responses((status = 200, description = "the exceptions", body = ExceptionsResponse))
+    responses((status = 200, description = "A page of exceptions.", body = ExceptionsResponse))
 )]
 pub(in crate::http) async fn list(
     State(state): State<ApiState>,
@@ -306,14 +308,14 @@ pub(in crate::http) async fn list(
     Ok(Json(ExceptionsResponse { exceptions, next }))
 }
 
-/// One exception
+/// Retrieve an exception
 #[utoipa::path(
     get,
     path = "/api/v1/exceptions/{id}",
     tag = "exceptions",
     operation_id = "show_exception",
-    params(("id" = ExceptionId, Path, description = "The exception."), TenantQuery),
-    responses((status = 200, description = "the exception", body = ExceptionResponse))
+    params(("id" = ExceptionId, Path, description = "The id of the exception."), TenantQuery),
+    responses((status = 200, description = "The exception.", body = ExceptionResponse))
 )]
 pub(in crate::http) async fn show(
     State(state): State<ApiState>,
@@ -326,32 +328,33 @@ pub(in crate::http) async fn show(
     Ok(Json(visible_exception(&state, stored, caller.teams(&tenant)).await?))
 }
 
-/// An exception that is to end.
+/// How an exception is to end.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct EndExceptionBody {
-    /// Whose.
+    /// The id of the tenant.
     tenant: TenantId,
-    /// Why, for the record.
+    /// The reason for ending the exception, recorded with it.
     #[serde(default)]
     reason: Option<String>,
-    /// It is taken back, also where it is over: what it excused before now counts again too.
+    /// Whether to revoke the exception: it then has no effect on any time, past time included. This is also possible
+    /// after it is over.
     #[serde(default)]
     whole: bool,
 }
 
-/// End an exception now, or take it back
+/// End or revoke an exception
 ///
-/// What it excused until now stays excused, unless it is taken back whole; one that has not begun never does. Whoever is bound to
-/// teams ends what is about their agents alone.
+/// Ends an exception now; the time until now stays neutral unless the exception is revoked. An exception that has not
+/// begun never takes effect. A caller restricted to teams can end only exceptions that apply to no other agents.
 #[utoipa::path(
     post,
     path = "/api/v1/exceptions/{id}/end",
     tag = "exceptions",
     operation_id = "end_exception",
-    params(("id" = ExceptionId, Path, description = "The exception."), IdempotencyKeyHeader),
+    params(("id" = ExceptionId, Path, description = "The id of the exception."), IdempotencyKeyHeader),
     request_body = EndExceptionBody,
-    responses((status = 200, description = "the exception as it is now", body = ExceptionResponse))
+    responses((status = 200, description = "The exception after the change.", body = ExceptionResponse))
 )]
 pub(in crate::http) async fn end(
     State(state): State<ApiState>,

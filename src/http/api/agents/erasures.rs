@@ -22,26 +22,26 @@ use crate::http::state::ApiState;
 /// The maximum number of erasures per page.
 const MAX_PAGE_SIZE: u32 = 100;
 
-/// An erasure as people see it. It does not say who it was, not even while it is under way.
+/// An erasure of an agent. It never contains the agent's id or name.
 #[derive(Serialize, Deserialize, ToSchema)]
 pub(in crate::http) struct ErasureResponse {
-    /// Its id.
+    /// The id of the erasure.
     id: ErasureId,
-    /// Whose agent.
+    /// The id of the tenant.
     tenant: TenantId,
-    /// `in_flight` or `done`.
+    /// The status: `under_way` or `done`.
     standing: String,
-    /// Whom the rows are of from now on: no agent of that id is or will be.
+    /// The id that replaces the agent's id in all rows. No real agent has or gets this id.
     stand_in: AgentId,
-    /// When it was asked for.
+    /// When the erasure was requested.
     asked_at: UtcMicros,
-    /// By whom.
+    /// Who requested the erasure.
     asked_by: String,
-    /// Why; null until it is done, when id and name of the agent have been taken out of it.
+    /// The reason for the erasure, with the agent's id and name removed; null until the erasure is complete.
     reason: Option<String>,
-    /// When it was done.
+    /// When the erasure was completed; null while it is in progress.
     done_at: Option<UtcMicros>,
-    /// What was done, as far as it is, and what cannot be.
+    /// What has been erased so far, and what cannot be erased.
     #[serde(flatten)]
     outcome: ErasureResult,
 }
@@ -62,31 +62,32 @@ impl From<Erasure> for ErasureResponse {
     }
 }
 
-/// An agent to be erased.
+/// A request to erase an agent.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct EraseAgentBody {
-    /// Whose.
+    /// The id of the tenant.
     tenant: TenantId,
-    /// Why, in 1 to 500 characters.
+    /// The reason for the erasure, 1 to 500 characters.
     reason: String,
 }
 
 has_tenant!(EraseAgentBody);
 
-/// Erase an agent, for good
+/// Erase an agent permanently
 ///
-/// Id, name and whatever was typed about the agent go from the store and from the daemon's folders; the rows go on as a stand-in's, so
-/// that figures of teams stay. It goes on by itself, also over a restart: follow it with `GET /api/v1/erasures/{id}`. Who is being
-/// erased already gets that erasure.
+/// Removes the agent's id, name and all notes about the agent from the store and from the daemon's folders. The rows
+/// are kept under a random id, so that figures of teams do not change. The erasure runs in the background and continues
+/// after a restart; follow it with `GET /api/v1/erasures/{id}`. If an erasure of the agent is in progress, it is
+/// returned.
 #[utoipa::path(
     post,
     path = "/api/v1/agents/{id}/erase",
     tag = "agents",
     operation_id = "erase_agent",
-    params(("id" = AgentId, Path, description = "The agent."), IdempotencyKeyHeader),
+    params(("id" = AgentId, Path, description = "The id of the agent."), IdempotencyKeyHeader),
     request_body = EraseAgentBody,
-    responses((status = 202, description = "accepted", body = ErasureResponse))
+    responses((status = 202, description = "The erasure was accepted.", body = ErasureResponse))
 )]
 pub(in crate::http) async fn create(
     State(state): State<ApiState>,
@@ -117,14 +118,14 @@ pub(in crate::http) async fn create(
     run_once(&state, &caller, Some(&tenant), key, StatusCode::ACCEPTED, work).await
 }
 
-/// Which.
+/// Filters and page of a list of erasures.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct ErasureListQuery {
-    /// Whose.
+    /// The id of the tenant.
     tenant: TenantId,
-    /// Older than this one: `next` of the page before.
+    /// The `next` of the previous page; omit it for the first page.
     #[serde(default)]
     #[param(required = false, value_type = Option<String>, format = "uuid")]
     before: Option<ErasureId>,
@@ -133,20 +134,22 @@ pub(in crate::http) struct ErasureListQuery {
 /// A page of erasures.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct ErasuresResponse {
-    /// The newest first.
+    /// The erasures, newest first.
     erasures: Vec<ErasureResponse>,
-    /// Where the next page begins; null at the end.
+    /// The `before` of the next page; null on the last page.
     next: Option<ErasureId>,
 }
 
-/// Erasures, the newest first
+/// List erasures
+///
+/// Returns erasures, newest first.
 #[utoipa::path(
     get,
     path = "/api/v1/erasures",
     tag = "agents",
     operation_id = "erasures",
     params(ErasureListQuery),
-    responses((status = 200, description = "the erasures", body = ErasuresResponse))
+    responses((status = 200, description = "A page of erasures.", body = ErasuresResponse))
 )]
 pub(in crate::http) async fn list(
     State(state): State<ApiState>,
@@ -159,14 +162,14 @@ pub(in crate::http) async fn list(
     Ok(Json(ErasuresResponse { erasures: found.into_iter().map(ErasureResponse::from).collect(), next }))
 }
 
-/// One erasure
+/// Retrieve an erasure
 #[utoipa::path(
     get,
     path = "/api/v1/erasures/{id}",
     tag = "agents",
     operation_id = "erasure",
-    params(("id" = ErasureId, Path, description = "The erasure."), TenantQuery),
-    responses((status = 200, description = "how it stands", body = ErasureResponse))
+    params(("id" = ErasureId, Path, description = "The id of the erasure."), TenantQuery),
+    responses((status = 200, description = "The erasure.", body = ErasureResponse))
 )]
 pub(in crate::http) async fn show(
     State(state): State<ApiState>,

@@ -37,10 +37,12 @@ const DAY_US: i64 = 86_400_000_000;
 /// Returns the span of a query if it is valid and not too long.
 pub(in crate::http::api) fn check_span(from: UtcMicros, to: UtcMicros, most_days: i64) -> Result<Span, Problem> {
     if from >= to {
-        return Err(Problem::bad_request("to: later than from"));
+        return Err(Problem::bad_request("to: must be later than from"));
     }
     if from.offset(most_days.saturating_mul(DAY_US)) < to {
-        return Err(Problem::bad_request(format!("from, to: at most {most_days} days apart; ask for parts of it")));
+        return Err(Problem::bad_request(format!(
+            "from, to: must be at most {most_days} days apart; ask for parts of it"
+        )));
     }
     Ok((from, to))
 }
@@ -49,61 +51,61 @@ pub(in crate::http::api) fn check_span(from: UtcMicros, to: UtcMicros, most_days
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct HistoryQuery {
-    /// Whose agent.
+    /// The id of the tenant.
     tenant: TenantId,
-    /// States that lasted beyond this instant.
+    /// Only states that lasted beyond this instant.
     from: UtcMicros,
-    /// States that began before this instant, at most 400 days later.
+    /// Only states that began before this instant, at most 400 days after `from`.
     to: UtcMicros,
-    /// How many; 100 without it, at most 500.
+    /// The maximum number of states to return, 1 to 500; 100 by default.
     limit: Option<u32>,
-    /// The `next` of the page before.
+    /// The `next` of the previous page; omit it for the first page.
     cursor: Option<UtcMicros>,
 }
 
-/// A page of history.
+/// A page of an agent's history.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct HistoryResponse {
-    /// The oldest first.
+    /// The states, oldest first.
     history: Vec<Row>,
-    /// The `cursor` of the next page; null on the last.
+    /// The `cursor` of the next page; null on the last page.
     next: Option<UtcMicros>,
 }
 
-/// A state that an agent was in.
+/// A state in an agent's history.
 #[derive(Serialize, ToSchema)]
 #[schema(as = HistoryRow)]
 pub(in crate::http) struct Row {
-    /// The row's id; a correction gives it a new one.
+    /// The id of the row. A correction replaces a row by one with a new id.
     id: u64,
-    /// Which.
+    /// The state.
     state: AgentState,
-    /// Its reason code; known only after a change of ours.
+    /// The reason code; null if unknown. It is known only for states that Shiftkeeper set.
     reason: Option<ReasonCode>,
-    /// The queue that the platform named.
+    /// The queue that the platform named; null if it named none.
     queue: Option<String>,
-    /// Since when.
+    /// When the agent entered the state.
     entered_at: UtcMicros,
-    /// When the next state began; null for the latest.
+    /// When the agent left the state; null for the current state.
     left_at: Option<UtcMicros>,
-    /// Where the knowledge comes from.
+    /// Where the state was learned from.
     source: ObservationSource,
-    /// The change of ours that brought it about.
+    /// The id of the transition that caused the state; null if Shiftkeeper did not cause it.
     transition: Option<TransitionId>,
-    /// Who wanted that change: `person:` and an id, `rule:` and an id, or `daemon`.
+    /// Who requested that transition: `person:` or `rule:` followed by an id, or `daemon`; null without a transition.
     actor: Option<String>,
 }
 
-/// What an agent was in
+/// List an agent's past states
 ///
-/// Every state that overlaps the span, the oldest first.
+/// Returns every state that overlaps the time range, oldest first.
 #[utoipa::path(
     get,
     path = "/api/v1/agents/{id}/history",
     tag = "agents",
     operation_id = "agent_history",
-    params(("id" = AgentId, Path, description = "The agent."), HistoryQuery),
-    responses((status = 200, description = "a page", body = HistoryResponse))
+    params(("id" = AgentId, Path, description = "The id of the agent."), HistoryQuery),
+    responses((status = 200, description = "A page of states.", body = HistoryResponse))
 )]
 pub(in crate::http) async fn history(
     State(state): State<ApiState>,
@@ -141,166 +143,167 @@ pub(in crate::http) async fn history(
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct TimelineQuery {
-    /// Whose agent.
+    /// The id of the tenant.
     tenant: TenantId,
-    /// A local day, as 2026-10-25; today without it and without `from` and `to`.
+    /// The local day, such as `2026-10-25`. Defaults to today if neither `day` nor `from` and `to` are given.
     #[param(value_type = Option<String>, format = Date)]
     day: Option<Date>,
-    /// Whose day is meant; the agent's zone without it, UTC where the agent has none.
+    /// The IANA time zone of the day. Defaults to the agent's time zone, or to UTC if the agent has none.
     zone: Option<String>,
-    /// In place of a day: from this instant.
+    /// The start of the time range (inclusive), instead of `day`.
     from: Option<UtcMicros>,
-    /// Up to this one, at most 8 days later.
+    /// The end of the time range (exclusive), at most 8 days after `from`.
     to: Option<UtcMicros>,
 }
 
-/// A day of an agent.
+/// An agent's plan, states and adherence over a day or another time range.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct TimelineResponse {
-    /// Who.
+    /// The agent.
     agent: AgentName,
-    /// The zone of the day.
+    /// The IANA time zone of the day.
     zone: String,
-    /// First instant.
+    /// The start of the time range (inclusive).
     from: UtcMicros,
-    /// First instant after it.
+    /// The end of the time range (exclusive).
     to: UtcMicros,
-    /// How long that is: a day on which the clocks change has 23 or 25 hours.
+    /// The length of the time range in seconds. A day on which the clocks change has 23 or 25 hours.
     length_s: u64,
-    /// When it was looked at.
+    /// The time of the response.
     now: UtcMicros,
-    /// When the newest sight that included the agent was generated.
+    /// When the platform generated the latest observation of the agent; null if the agent was never observed.
     seen_at: Option<UtcMicros>,
-    /// What is planned, from the first instant to the last without a gap.
+    /// The planned activities, which cover the whole time range without gaps.
     planned: Vec<PlannedSpan>,
-    /// What the agent was in, cut to the span; a gap is what nobody knows.
+    /// The agent's states, cut to the time range. Gaps are times without usable observations.
     actual: Vec<ActualSpan>,
-    /// Cut where plan or state changes, from the first instant to now without a gap.
+    /// Segments in which neither the planned activity nor the state changes, from the start until now without gaps.
     pieces: Vec<AdherenceSegment>,
-    /// How long each verdict held.
+    /// The time in each verdict.
     adherence: AdherenceTotals,
-    /// The exceptions that excuse the agent in the span, by their beginning.
+    /// The exceptions that apply to the agent in the time range, ordered by start.
     exceptions: Vec<AgentException>,
-    /// The changes that were asked for in the span, the oldest first; 500 at most.
+    /// The changes requested in the time range, oldest first; at most 500.
     changes: Vec<AgentChange>,
 }
 
-/// An exception that excuses the agent.
+/// An exception that applies to the agent.
 #[derive(Serialize, ToSchema)]
 #[schema(as = AgentExcused)]
 pub(in crate::http) struct AgentException {
-    /// The exception.
+    /// The id of the exception.
     id: ExceptionId,
-    /// Its first instant, which may lie before the span.
+    /// The start of the exception (inclusive), which may be before the time range.
     from: UtcMicros,
-    /// The first instant after it, which may lie behind the span.
+    /// The end of the exception (exclusive), which may be after the time range.
     to: UtcMicros,
-    /// Why, in the words of who made it.
+    /// The reason for the exception.
     reason: String,
-    /// Who made it.
+    /// Who created the exception.
     made_by: String,
 }
 
-/// A stretch of the plan.
+/// A period with one planned activity.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct PlannedSpan {
-    /// The activity, `off` outside of shifts, or `uncovered` where no schedule speaks.
+    /// The planned activity, `off` outside shifts, or `uncovered` if no schedule covers the time.
     activity: String,
-    /// First instant.
+    /// The start of the period (inclusive).
     start: UtcMicros,
-    /// First instant after it.
+    /// The end of the period (exclusive).
     end: UtcMicros,
-    /// A break that must be taken.
+    /// Whether this is a mandatory break.
     mandatory: bool,
 }
 
-/// A stretch of a state.
+/// A period in one state.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct ActualSpan {
-    /// Which.
+    /// The state.
     state: AgentState,
-    /// Its reason code.
+    /// The reason code; null if unknown.
     reason: Option<ReasonCode>,
-    /// The queue that the platform named.
+    /// The queue that the platform named; null if it named none.
     queue: Option<String>,
-    /// First instant within the span.
+    /// The start of the period within the time range (inclusive).
     start: UtcMicros,
-    /// First instant after it.
+    /// The end of the period (exclusive).
     end: UtcMicros,
-    /// It goes on.
+    /// Whether the agent is still in the state.
     ongoing: bool,
-    /// Where the knowledge comes from.
+    /// Where the state was learned from.
     source: ObservationSource,
-    /// The change of ours that brought it about.
+    /// The id of the transition that caused the state; null if Shiftkeeper did not cause it.
     transition: Option<TransitionId>,
 }
 
-/// A stretch in which neither plan nor state changes.
+/// A period in which neither the planned activity nor the state changes.
 #[derive(Serialize, ToSchema)]
 #[schema(as = AdherencePiece)]
 pub(in crate::http) struct AdherenceSegment {
-    /// First instant.
+    /// The start of the period (inclusive).
     start: UtcMicros,
-    /// First instant after it.
+    /// The end of the period (exclusive).
     end: UtcMicros,
-    /// What was planned.
+    /// The planned activity, `off` outside shifts, or `uncovered` if no schedule covers the time.
     activity: String,
-    /// The state; null where nobody knows.
+    /// The state; null if unknown.
     state: Option<AgentState>,
-    /// The verdict; a deviation that outlasts its tolerance is `out` from its beginning.
+    /// The verdict. A deviation that lasts longer than its tolerance is `out` from its start.
     verdict: Verdict,
-    /// Somebody excused it.
+    /// Whether an exception applies.
     excused: bool,
 }
 
-/// How long each verdict held, in seconds.
+/// The time in each verdict, in seconds.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct AdherenceTotals {
-    /// In adherence.
+    /// Seconds in adherence.
     in_s: f64,
-    /// Out of it.
+    /// Seconds out of adherence.
     out_s: f64,
-    /// On a contact while something else was planned, or excused.
+    /// Seconds that are neutral: on a contact while something else was planned, or with an exception.
     neutral_s: f64,
-    /// Without a shift.
+    /// Seconds without a shift.
     unscheduled_s: f64,
-    /// Nothing speaks for it.
+    /// Seconds for which the schedule or a usable observation is missing.
     unknown_s: f64,
-    /// `in_s` ÷ (`in_s` + `out_s`); null where there is neither.
+    /// The adherence, `in_s` / (`in_s` + `out_s`), as a fraction from 0 to 1; null if both are 0.
     share: Option<f64>,
 }
 
-/// A change that was asked for.
+/// A requested state change.
 #[derive(Serialize, ToSchema)]
 #[schema(as = AgentChange)]
 pub(in crate::http) struct AgentChange {
-    /// The transition.
+    /// The id of the transition.
     id: TransitionId,
-    /// The wanted state.
+    /// The requested state.
     target: AgentState,
-    /// With this reason code.
+    /// The requested reason code.
     reason: ReasonCode,
-    /// Who wanted it.
+    /// Who requested the change: `person:` or `rule:` followed by an id, or `daemon`.
     actor: String,
-    /// Where it stands or how it ended.
+    /// The status of the transition.
     status: String,
-    /// When it was asked for.
+    /// When the change was requested.
     requested_at: UtcMicros,
-    /// When it ended.
+    /// When the transition ended; null while it is open.
     finished_at: Option<UtcMicros>,
 }
 
-/// A day of an agent, planned against actual
+/// Retrieve an agent's timeline
 ///
-/// Cut exactly where plan or state changes, with the verdict on each piece. A deviation that outlasts its tolerance is `out` from its
-/// beginning, a shorter one is `in`; a piece is judged by the whole stretch that it is part of, also beyond the span.
+/// Compares plan and states over a day or another time range. The segments change exactly where the plan or the state
+/// changes, and each has a verdict. A deviation that lasts longer than its tolerance is `out` from its start; a shorter
+/// one is `in`. The whole length of a deviation counts, including the part outside the time range.
 #[utoipa::path(
     get,
     path = "/api/v1/agents/{id}/timeline",
     tag = "agents",
     operation_id = "agent_timeline",
-    params(("id" = AgentId, Path, description = "The agent."), TimelineQuery),
-    responses((status = 200, description = "the span", body = TimelineResponse))
+    params(("id" = AgentId, Path, description = "The id of the agent."), TimelineQuery),
+    responses((status = 200, description = "The timeline.", body = TimelineResponse))
 )]
 pub(in crate::http) async fn timeline(
     State(state): State<ApiState>,

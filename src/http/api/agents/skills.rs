@@ -21,22 +21,22 @@ use crate::http::state::ApiState;
 /// The skills of an agent.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct AgentSkillsResponse {
-    /// Who.
+    /// The id of the agent.
     agent: AgentId,
-    /// Which, by id.
+    /// The ids of the skills, ordered.
     skills: Vec<SkillId>,
 }
 
-/// The skills of an agent
+/// Retrieve an agent's skills
 ///
-/// Said by a schedule file or a person; the platform says none.
+/// Skills are assigned by a schedule file or a person; the platform does not report them.
 #[utoipa::path(
     get,
     path = "/api/v1/agents/{id}/skills",
     tag = "skills",
     operation_id = "agent_skills",
-    params(("id" = AgentId, Path, description = "The agent."), TenantQuery),
-    responses((status = 200, description = "the skills", body = AgentSkillsResponse))
+    params(("id" = AgentId, Path, description = "The id of the agent."), TenantQuery),
+    responses((status = 200, description = "The agent's skills.", body = AgentSkillsResponse))
 )]
 pub(in crate::http) async fn agent_skills(
     State(state): State<ApiState>,
@@ -49,25 +49,28 @@ pub(in crate::http) async fn agent_skills(
     Ok(Json(AgentSkillsResponse { agent, skills }))
 }
 
-/// The body of an agent's skills.
+/// The new skills of an agent.
 #[derive(Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct AgentSkillsBody {
+    /// The id of the tenant.
     tenant: TenantId,
-    /// All of them: those that are not named the agent has no more.
+    /// The ids of all skills that the agent is to have. Skills that are not listed are removed.
     #[schema(max_items = 100)]
     skills: Vec<SkillId>,
 }
 
-/// Give an agent skills
+/// Set an agent's skills
+///
+/// Replaces all skills of the agent.
 #[utoipa::path(
     put,
     path = "/api/v1/agents/{id}/skills",
     tag = "skills",
     operation_id = "set_agent_skills",
-    params(("id" = AgentId, Path, description = "The agent."), IdempotencyKeyHeader),
+    params(("id" = AgentId, Path, description = "The id of the agent."), IdempotencyKeyHeader),
     request_body = AgentSkillsBody,
-    responses((status = 200, description = "the skills", body = AgentSkillsResponse))
+    responses((status = 200, description = "The agent's skills.", body = AgentSkillsResponse))
 )]
 pub(in crate::http) async fn set_agent_skills(
     State(state): State<ApiState>,
@@ -93,16 +96,17 @@ pub(in crate::http) async fn set_agent_skills(
     run_once(&state, &caller, Some(&tenant), key, StatusCode::OK, work).await
 }
 
-/// The body of a skill.
+/// The new name and staffing floor of a skill.
 #[derive(Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct SkillBody {
+    /// The id of the tenant.
     tenant: TenantId,
-    /// What people call it.
+    /// The display name of the skill; null for none.
     #[serde(default)]
     #[schema(min_length = 1, max_length = 128)]
     name: Option<String>,
-    /// So many of its agents are to stay available; null for no floor.
+    /// The staffing floor: how many agents with the skill must stay available; null for no floor.
     #[serde(default)]
     #[schema(maximum = 100_000)]
     floor: Option<u32>,
@@ -110,30 +114,31 @@ pub(in crate::http) struct SkillBody {
 
 has_tenant!(AgentSkillsBody, SkillBody);
 
-/// A skill as it was set.
+/// A skill after a change.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct SetSkillResponse {
-    /// The platform's id.
+    /// The platform's id of the skill.
     id: SkillId,
-    /// What people call it.
+    /// The display name of the skill; null if it has none.
     name: Option<String>,
-    /// So many of its agents are to stay available.
+    /// The staffing floor: how many agents with the skill must stay available; null if there is no floor.
     floor: Option<u32>,
-    /// How many agents have it.
+    /// The number of agents with the skill.
     agents: u32,
-    /// How many of them are at work by fresh sight.
+    /// The number of these agents who are ready, on a contact or in wrap-up, according to an observation that is not
+    /// stale.
     available: u32,
 }
 
-/// Name a skill and set its floor
+/// Set a skill's name and staffing floor
 #[utoipa::path(
     put,
     path = "/api/v1/skills/{id}",
     tag = "skills",
     operation_id = "set_skill",
-    params(("id" = SkillId, Path, description = "The skill, by the platform's id."), IdempotencyKeyHeader),
+    params(("id" = SkillId, Path, description = "The platform's id of the skill."), IdempotencyKeyHeader),
     request_body = SkillBody,
-    responses((status = 200, description = "the skill", body = SetSkillResponse))
+    responses((status = 200, description = "The skill.", body = SetSkillResponse))
 )]
 pub(in crate::http) async fn set_skill(
     State(state): State<ApiState>,

@@ -24,17 +24,17 @@ use crate::http::state::ApiState;
 use crate::report::csv_sheet::{CsvSheet, SheetCell};
 use crate::store::{ROWS_PAGE_LIMIT, Reader};
 
-/// Which rows are wanted.
+/// The page of a list of rows.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct RowsQuery {
-    /// Whose.
+    /// The id of the tenant.
     pub(in crate::http) tenant: TenantId,
-    /// The `next` of the page before.
+    /// The `next` of the previous page; omit it for the first page.
     #[serde(default)]
     pub(in crate::http) cursor: u64,
-    /// At most so many.
+    /// The maximum number of rows to return.
     #[serde(default = "usual_rows")]
     #[param(required = false, minimum = 1, maximum = 2000, default = 500)]
     pub(in crate::http) limit: u32,
@@ -44,34 +44,34 @@ const fn usual_rows() -> u32 {
     500
 }
 
-/// One row: what a bucket brought for one combination of dimensions.
+/// A row of a result: the values of one bucket and one combination of dimensions.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct AnalyticsRowResponse {
-    /// Where its bucket begins.
+    /// The start of the row's bucket.
     pub at: UtcMicros,
-    /// The value of each dimension, in the order of the request; null where the platform has none.
+    /// The value of each dimension, in the order of the request; null if the platform gave none.
     pub dimensions: Vec<Option<String>>,
-    /// The value of each metric, in the order of the request; null where the platform has none.
+    /// The value of each metric, in the order of the request; null if the platform gave none.
     pub metrics: Vec<Option<f64>>,
 }
 
 /// A page of rows.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct AnalyticsRowsResponse {
-    /// By time, then by dimensions.
+    /// The rows, ordered by time and then by dimensions.
     pub rows: Vec<AnalyticsRowResponse>,
-    /// The cursor of the next page; null on the last.
+    /// The `cursor` of the next page; null on the last page.
     pub next: Option<u64>,
 }
 
-/// The rows of a run
+/// List the rows of a run
 #[utoipa::path(
     get,
     path = "/api/v1/analytics/runs/{id}/rows",
     tag = "analytics",
     operation_id = "read_analytics_rows",
-    params(("id" = AnalyticsRunId, Path, description = "The run."), RowsQuery),
-    responses((status = 200, description = "a page of them", body = AnalyticsRowsResponse))
+    params(("id" = AnalyticsRunId, Path, description = "The id of the run."), RowsQuery),
+    responses((status = 200, description = "A page of rows.", body = AnalyticsRowsResponse))
 )]
 pub(in crate::http) async fn rows(
     State(state): State<ApiState>,
@@ -105,16 +105,16 @@ pub(super) fn check_has_rows(run: &AnalyticsRun) -> Result<(), Problem> {
     Err(Problem::from_code(Code::NoRows, detail))
 }
 
-/// The rows of a run as CSV
+/// Download the rows of a run as CSV
 ///
-/// By RFC 4180, with a line of names; what a spreadsheet would take for a formula is neutralised.
+/// The file follows RFC 4180 and has a header. Values that a spreadsheet would read as formulas are escaped.
 #[utoipa::path(
     get,
     path = "/api/v1/analytics/runs/{id}/csv",
     tag = "analytics",
     operation_id = "fetch_analytics_csv",
-    params(("id" = AnalyticsRunId, Path, description = "The run."), TenantQuery),
-    responses((status = 200, description = "the file", content_type = "text/csv", body = String))
+    params(("id" = AnalyticsRunId, Path, description = "The id of the run."), TenantQuery),
+    responses((status = 200, description = "The CSV file.", content_type = "text/csv", body = String))
 )]
 pub(in crate::http) async fn csv(
     State(state): State<ApiState>,

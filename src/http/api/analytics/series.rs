@@ -18,17 +18,17 @@ use crate::http::state::ApiState;
 /// The maximum number of groups listed; those of other values can still be named.
 const MAX_GROUPS: usize = 100;
 
-/// Whose series: those of a query of the configuration, or of one run.
+/// The result whose series are listed: the latest of a configured query, or that of one run.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct SeriesQuery {
-    /// Whose.
+    /// The id of the tenant.
     tenant: TenantId,
-    /// A query of the configuration; of its newest result.
+    /// The id of a query in the configuration, whose latest result is used.
     #[serde(default)]
     query: Option<AnalyticsQueryId>,
-    /// Instead: one run.
+    /// The id of a run, instead of `query`.
     #[serde(default)]
     run: Option<AnalyticsRunId>,
 }
@@ -37,7 +37,7 @@ pub(in crate::http) struct SeriesQuery {
 #[derive(Serialize, Deserialize, ToSchema)]
 #[schema(as = AnalyticsSeriesList)]
 pub(in crate::http) struct SeriesListResponse {
-    /// By metric, the whole before the groups.
+    /// The series, ordered by metric; the total comes before the groups.
     pub(in crate::http) series: Vec<SeriesResponse>,
 }
 
@@ -45,13 +45,13 @@ pub(in crate::http) struct SeriesListResponse {
 #[derive(Clone, Serialize, Deserialize, ToSchema)]
 #[schema(as = AnalyticsSeries)]
 pub(in crate::http) struct SeriesResponse {
-    /// Its name, as in `analytics:calls:count:channel=voice`.
+    /// The name of the series, such as `analytics:calls:count:channel=voice`.
     pub(in crate::http) series: String,
-    /// The metric.
+    /// The name of the metric.
     pub(in crate::http) metric: String,
-    /// How its values are put together.
+    /// How the values of the metric are aggregated.
     pub(in crate::http) aggregation: Aggregation,
-    /// Which group, for people; empty where it is everything.
+    /// The dimension values of the group, for display; empty for the total.
     pub(in crate::http) group: String,
 }
 
@@ -63,17 +63,17 @@ impl SeriesResponse {
     }
 }
 
-/// The series of a query or of a run
+/// List the series of a query or run
 ///
-/// Of each metric the whole, where groups can be put together, and each group of the last rows, 100 at most. Sums, least and greatest
-/// values can be put together, means and shares cannot.
+/// Returns one series for the total of each metric, if its groups can be combined, and one for each group in the latest
+/// rows, at most 100. Groups can be combined for the aggregations `sum`, `min` and `max`, but not for `avg` and `pct`.
 #[utoipa::path(
     get,
     path = "/api/v1/analytics/series",
     tag = "analytics",
     operation_id = "list_analytics_series",
     params(SeriesQuery),
-    responses((status = 200, description = "the series", body = SeriesListResponse))
+    responses((status = 200, description = "The series.", body = SeriesListResponse))
 )]
 pub(in crate::http) async fn series(
     State(state): State<ApiState>,

@@ -69,65 +69,70 @@ fn check_query_exists(state: &ApiState, tenant: &TenantId, trend: &SeriesTrend) 
     Err(Problem::bad_request(format!("series: the configuration of tenant {tenant} has no analytics query {id}")))
 }
 
-/// Which series, and how it is judged.
+/// The series, the time range, and how the values are judged.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct TrendQuery {
-    /// Whose.
+    /// The id of the tenant.
     tenant: TenantId,
-    /// What it is of: `skill:ID:TREND_FIGURE`, `queue:ID:TREND_FIGURE`, `adherence` or `not-ready`, the last two with `-15m` behind them for quarters of
-    /// an hour and with `:team:NAME` or `:agent:ID` for a part of the agents; `analytics:QUERY:METRIC` with `:DIMENSION=VALUE` for one group,
-    /// or `analytics-run:RUN:METRIC` of one run alone.
+    /// The series: `skill:ID:TREND_FIGURE`, `queue:ID:TREND_FIGURE`, `adherence` or `not-ready`. The last two accept
+    /// `-15m` for quarter hours instead of days, and `:team:NAME` or `:agent:ID` for some of the agents. For analytics:
+    /// `analytics:QUERY:METRIC`, or `analytics-run:RUN:METRIC` for a single run, each with `:DIMENSION=VALUE` for one
+    /// group.
     series: String,
-    /// From this instant on; 60 days before `to` without it, at most 366. Of analytics 366 days, and at most twenty years.
+    /// The start of the time range (inclusive). By default 60 days before `to` and at most 366 days before it; for
+    /// analytics by default 366 days and at most 20 years.
     from: Option<UtcMicros>,
-    /// To here; to now without it.
+    /// The end of the time range (exclusive); now by default.
     to: Option<UtcMicros>,
-    /// The zone of its days, weekdays and hours; UTC without it. A series of analytics goes by the zone of its query.
+    /// The IANA time zone of days, weekdays and hours; `UTC` by default. A series of analytics uses the time zone of
+    /// its query.
     zone: Option<String>,
-    /// Whether what earlier weeks brought in that quarter hour of that weekday decides, once four of them are known; it does without it.
+    /// Whether values are compared with the same quarter hour and weekday of earlier weeks, once at least four weeks
+    /// are known; true by default.
     seasonal: Option<bool>,
-    /// Values that the moving average and the z-score look at; 3 without it, 2 to 1000.
+    /// The number of values used for the moving average and the z-score, 2 to 1000; 3 by default.
     window: Option<usize>,
-    /// A z-score beyond this is an anomaly; 2 without it.
+    /// The z-score above which a value is an anomaly; 2 by default.
     threshold: Option<f64>,
 }
 
-/// How a series moves.
+/// The trend of a series.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Trend)]
 pub(in crate::http) struct TrendResponse {
-    /// As it is named.
+    /// The name of the series.
     series: String,
-    /// The figure, with its unit; a share is one of 1.
+    /// The figure and its unit, for display. Shares are fractions from 0 to 1.
     figure: String,
-    /// Whose: a skill, queue, team, agent or analytics query, or everyone.
+    /// What the series describes, for display: a skill, a queue, a team, an agent, an analytics query, or everyone.
     of: String,
-    /// What a value is of: `quarter`, `hour`, `day`, `week` or `month`.
+    /// The length of the interval of each value: `quarter` (of an hour), `hour`, `day`, `week` or `month`.
     by: &'static str,
-    /// Its values are shares of 1.
+    /// Whether the values are fractions from 0 to 1.
     share: bool,
-    /// The span that was looked at.
+    /// The start of the time range (inclusive).
     from: UtcMicros,
-    /// Its end.
+    /// The end of the time range (exclusive).
     to: UtcMicros,
-    /// Those that have a value, in order.
+    /// The values in order of time; intervals without a value are left out.
     points: Vec<TrendPoint>,
-    /// Quarters, hours, days, weeks or months from the first value to the last that have none.
+    /// The number of intervals without a value between the first and the last value.
     gaps: u64,
 }
 
-/// How a series moves, and which values are odd
+/// Retrieve a trend
 ///
-/// The values, their moving average, what was to be expected, and what is odd, as `docs/reports.md` explains it.
+/// Returns the values of a series with their moving average, their expected range and their anomalies;
+/// `docs/reports.md` explains the calculation.
 #[utoipa::path(
     get,
     path = "/api/v1/trend",
     tag = "figures",
     operation_id = "trend",
     params(TrendQuery),
-    responses((status = 200, description = "the trend", body = TrendResponse))
+    responses((status = 200, description = "The trend.", body = TrendResponse))
 )]
 pub(in crate::http) async fn show(
     State(state): State<ApiState>,
@@ -186,62 +191,63 @@ impl TrendQuery {
     }
 }
 
-/// Which anomalies.
+/// Filters and page of a list of anomalies.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct AnomaliesQuery {
-    /// Whose.
+    /// The id of the tenant.
     tenant: TenantId,
-    /// Of this watched series, by its id.
+    /// Only anomalies of the monitored series with this id.
     series: Option<SeriesId>,
-    /// Found at this instant or later, to the millisecond.
+    /// Only anomalies found at this instant or later, with millisecond precision.
     from: Option<UtcMicros>,
-    /// Found before; now without it.
+    /// Only anomalies found before this instant; now by default.
     to: Option<UtcMicros>,
-    /// The `next` of the page before.
+    /// The `next` of the previous page; omit it for the first page.
     cursor: Option<AnomalyId>,
-    /// At most so many, 100 without it, at most 500.
+    /// The maximum number of anomalies to return, 1 to 500; 100 by default.
     limit: Option<u32>,
 }
 
-/// Anomalies of watched series.
+/// A page of anomalies.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Anomalies)]
 pub(in crate::http) struct AnomaliesResponse {
-    /// Newest first.
+    /// The anomalies, newest first.
     anomalies: Vec<AnomalyResponse>,
-    /// The cursor of the next page; null on the last.
+    /// The `cursor` of the next page; null on the last page.
     next: Option<AnomalyId>,
 }
 
-/// An anomaly of a watched series.
+/// An anomaly of a monitored series.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Anomaly)]
 pub(in crate::http) struct AnomalyResponse {
-    /// Its id.
+    /// The id of the anomaly.
     id: AnomalyId,
-    /// The watched series, by its id.
+    /// The id of the monitored series.
     series: SeriesId,
-    /// What that was of.
+    /// The name of the values that the series had when the anomaly was found, such as `skill:1001:contacts_queued`.
     of: String,
-    /// `SPIKE` or `DROP`.
+    /// The direction: `SPIKE` or `DROP`.
     kind: &'static str,
-    /// `season` or `window`: what it was judged by.
+    /// What the value was compared with: `season` (earlier weeks) or `window` (the values just before).
     baseline: &'static str,
-    /// Where its first value begins.
+    /// The start of the interval of its first value.
     at: UtcMicros,
-    /// Where its last value so far begins.
+    /// The start of the interval of its last value so far.
     last_at: UtcMicros,
-    /// Its first value; a share is one of 1.
+    /// Its first value. Shares are fractions from 0 to 1.
     value: f64,
-    /// What was expected instead.
+    /// The expected value.
     expected: f64,
-    /// How far it lay off, in spreads or standard deviations.
+    /// The distance from the expected value, in spreads (`season`) or standard deviations (`window`); negative for a
+    /// drop.
     score: f64,
-    /// When it was found.
+    /// When the anomaly was found.
     found_at: UtcMicros,
-    /// When it was found to be over; null while it goes on.
+    /// When the anomaly was found to be over; null while it lasts.
     ended_at: Option<UtcMicros>,
 }
 
@@ -264,16 +270,17 @@ impl AnomalyResponse {
     }
 }
 
-/// The anomalies of watched series
+/// List anomalies
 ///
-/// Whoever is bound to teams sees those of skills, queues and these teams, and those of analytics who has that right; a page may then be short of the limit and have a next one.
+/// A caller restricted to teams gets the anomalies of skills, queues and these teams. Anomalies of analytics need the
+/// right `analytics`. A page may have fewer items than `limit` although more follow.
 #[utoipa::path(
     get,
     path = "/api/v1/anomalies",
     tag = "figures",
     operation_id = "list_anomalies",
     params(AnomaliesQuery),
-    responses((status = 200, description = "the anomalies", body = AnomaliesResponse))
+    responses((status = 200, description = "A page of anomalies.", body = AnomaliesResponse))
 )]
 pub(in crate::http) async fn anomalies(
     State(state): State<ApiState>,
@@ -299,29 +306,29 @@ pub(in crate::http) async fn anomalies(
     Ok(Json(AnomaliesResponse { anomalies, next }))
 }
 
-/// What is watched.
+/// The monitored series.
 #[derive(Serialize, ToSchema)]
 #[schema(as = WatchedSeriesList)]
 pub(in crate::http) struct MonitoredSeriesListResponse {
-    /// In the order of the configuration.
+    /// The series, in the order of the configuration.
     series: Vec<MonitoredSeriesResponse>,
 }
 
-/// A watched series.
+/// A monitored series.
 #[derive(Serialize, ToSchema)]
 #[schema(as = WatchedSeries)]
 pub(in crate::http) struct MonitoredSeriesResponse {
-    /// Its id in rules and events.
+    /// The id of the series, used in rules and events.
     id: SeriesId,
-    /// What it is of, as a series is named.
+    /// The name of the values of the series, such as `skill:1001:contacts_queued`.
     of: String,
-    /// Values that the moving average and the z-score look at.
+    /// The number of values used for the moving average and the z-score.
     window: u16,
-    /// A z-score beyond this is an anomaly, where the season does not decide.
+    /// The z-score above which a value is an anomaly if there is no comparison with earlier weeks.
     threshold: f64,
-    /// Whether the season decides once it is known.
+    /// Whether values are compared with earlier weeks once enough of them are known.
     seasonal: bool,
-    /// The zone of its days and hours.
+    /// The IANA time zone of days and hours.
     zone: String,
 }
 
@@ -338,14 +345,16 @@ impl MonitoredSeriesResponse {
     }
 }
 
-/// The series that are watched for anomalies
+/// List monitored series
+///
+/// Returns the series that are monitored for anomalies.
 #[utoipa::path(
     get,
     path = "/api/v1/series",
     tag = "figures",
     operation_id = "list_series",
     params(TenantQuery),
-    responses((status = 200, description = "the series", body = MonitoredSeriesListResponse))
+    responses((status = 200, description = "The series.", body = MonitoredSeriesListResponse))
 )]
 pub(in crate::http) async fn series(
     State(state): State<ApiState>,

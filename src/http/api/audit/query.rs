@@ -18,31 +18,34 @@ const MAX_NAME_CHARS: usize = 250;
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct AuditQuery {
-    /// Whose chain.
+    /// The id of the tenant.
     pub(super) tenant: TenantId,
-    /// Who did it: `person:anna`, `rule:back-from-break` or `daemon`; a name alone is a person's.
+    /// Only entries by this actor: `person:anna`, `rule:back-from-break` or `daemon`. A name without a prefix means a
+    /// person.
     actor: Option<String>,
-    /// What was done: exactly, or what it begins with where that ends in a dot (`transition.`).
+    /// Only entries with this action. A value that ends with a dot (`transition.`) matches all actions that start with
+    /// it.
     action: Option<String>,
-    /// About this agent: an id, or a part of an id or name in any case that at most ten agents have.
+    /// Only entries about this agent: an id, or a part of an id or name, ignoring case, that matches at most ten
+    /// agents.
     agent: Option<String>,
-    /// At this instant or later.
+    /// Only entries at this instant or later.
     from: Option<UtcMicros>,
-    /// Before this instant.
+    /// Only entries before this instant.
     to: Option<UtcMicros>,
-    /// How many; 100 without it, at most 500.
+    /// The maximum number of entries to return, 1 to 500; 100 by default.
     pub(super) limit: Option<u32>,
-    /// The `next` of the page before.
+    /// The `next` of the previous page; omit it for the first page.
     cursor: Option<u64>,
 }
 
-/// An agent that the words of a query stand for.
+/// An agent that matches the query's `agent`.
 #[derive(Serialize, ToSchema)]
 #[schema(as = AuditAbout)]
 pub(in crate::http) struct MatchedAgent {
-    /// Who.
+    /// The id of the agent.
     agent: AgentId,
-    /// The name, where one is known.
+    /// The name of the agent; null if unknown.
     name: Option<String>,
 }
 
@@ -69,7 +72,7 @@ impl AuditQuery {
             }
         }
         if self.from.zip(self.to).is_some_and(|(from, to)| to <= from) {
-            return Err(Problem::bad_request("to: not before from and not at it"));
+            return Err(Problem::bad_request("to: must be later than from"));
         }
         let matched = match &agent {
             None => Vec::new(),

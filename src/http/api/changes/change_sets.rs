@@ -34,54 +34,57 @@ const MAX_FILTER_NAMES: usize = 100;
 /// The maximum number of change sets per page.
 const MAX_PAGE_SIZE: u32 = 100;
 
-/// The body of a preview.
+/// A request for the preview of a bulk change.
 #[derive(Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct NewChangeSetBody {
+    /// The id of the tenant.
     tenant: TenantId,
+    /// The agents to change.
     select: AgentSelection,
-    /// The wanted state.
+    /// The requested state.
     to: String,
-    /// The reason that goes with it; the state's default without one.
+    /// The reason code to set; by default that of the state.
     #[serde(default)]
     reason: Option<ReasonCode>,
-    /// What to do with those on a contact; the tenant's `policy.on_contact` without it.
+    /// How to treat agents who are on a contact; by default as the tenant's `policy.on_contact` says.
     #[serde(default)]
     on_contact: Option<OnContact>,
-    /// Ahead of everything but mandatory breaks.
+    /// Whether the changes take precedence over everything except mandatory breaks.
     #[serde(default)]
     urgent: bool,
-    /// Whoever is in the state already gets the `reason` too, with a call each. Without it they are left alone.
+    /// Whether to set `reason` also for agents who are already in the state, with one call each. By default nothing is
+    /// sent for them.
     #[serde(default)]
     even_if_in_state: bool,
-    /// Why skills may fall below their floors. Without it they may not.
+    /// Why skills may fall below their staffing floors. By default they may not.
     #[serde(default)]
     #[schema(max_length = 1000)]
     below_floor: Option<String>,
-    /// How long one change may wait before it leaves. Without it long enough for the finish that is shown, and the tenant's
-    /// `policy.max_wait` at least.
+    /// How long each change may wait before it is sent, in seconds. By default long enough for the estimated finish,
+    /// and at least the tenant's `policy.max_wait`.
     #[serde(default)]
     deadline_s: Option<u64>,
-    /// Kept apart from the audit chain.
+    /// A note, which is stored apart from the audit chain.
     #[serde(default)]
     #[schema(max_length = 1000)]
     note: Option<String>,
 }
 
-/// Which agents: by list, or by filter.
+/// The agents to change, as a list or a filter.
 #[derive(Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(in crate::http) enum AgentSelection {
-    /// These; floors are counted in this order.
+    /// The ids of the agents. Staffing floors are checked in this order.
     Agents(Vec<AgentId>),
-    /// Those who fit now, by id. An empty filter takes everybody.
+    /// A filter for agents, ordered by id. An empty filter selects all agents.
     Filter(SelectionCriteria),
 }
 
 /// Preview a bulk change
 ///
-/// Nothing is changed. The answer says of each agent what would happen and why not, what it costs and when it is done; its hash
-/// starts it, within ten minutes.
+/// Changes nothing. The response says for each agent whether the state would change, and if not why, and estimates the
+/// number of calls and the finish. Start the change within ten minutes with the `hash` of the preview.
 #[utoipa::path(
     post,
     path = "/api/v1/change-sets",
@@ -89,7 +92,7 @@ pub(in crate::http) enum AgentSelection {
     operation_id = "preview_change_set",
     params(IdempotencyKeyHeader),
     request_body = NewChangeSetBody,
-    responses((status = 201, description = "the preview", body = ChangeSetView))
+    responses((status = 201, description = "The preview.", body = ChangeSetView))
 )]
 pub(in crate::http) async fn create(
     State(state): State<ApiState>,
@@ -117,7 +120,7 @@ fn into_new_set(state: &ApiState, body: NewChangeSetBody, requester: ScopedReque
         AgentSelection::Filter(filter) => {
             let lists = [filter.teams.len(), filter.states.len(), filter.skills.len(), filter.verdicts.len()];
             if lists.iter().any(|names| *names > MAX_FILTER_NAMES) {
-                return Err(Problem::bad_request(format!("filter: a list holds at most {MAX_FILTER_NAMES} names")));
+                return Err(Problem::bad_request(format!("filter: at most {MAX_FILTER_NAMES} names in a list")));
             }
             check_texts(&[("filter.search", filter.search.as_deref())])?;
             ChangeSetSelection::Filter(filter)
@@ -145,36 +148,39 @@ fn check_texts(texts: &[(&str, Option<&str>)]) -> Result<(), Problem> {
 
 has_tenant!(NewChangeSetBody, StartChangeSetBody, CancelChangeSetBody, UndoChangeSetBody);
 
-/// Filters of the list; `cursor` is the `next` of the page before.
+/// Filters and page of a list of change sets.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct ChangeSetListQuery {
+    /// The id of the tenant.
     tenant: TenantId,
+    /// The `next` of the previous page; omit it for the first page.
     cursor: Option<String>,
+    /// The maximum number of items to return; 50 by default.
     #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
 }
 
-/// A page of sets.
+/// A page of change sets.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct ChangeSetsResponse {
-    /// Newest first, without their agents.
+    /// The change sets, newest first, without their agents.
     change_sets: Vec<ChangeSetView>,
-    /// The `cursor` of the next page; null on the last.
+    /// The `cursor` of the next page; null on the last page.
     next: Option<ChangeSetId>,
 }
 
-/// Bulk changes, newest first
+/// List change sets
 ///
-/// Those that were started, and the caller's own previews that still can be.
+/// Returns change sets that were started, and the caller's own previews that can still be started, newest first.
 #[utoipa::path(
     get,
     path = "/api/v1/change-sets",
     tag = "change sets",
     operation_id = "change_sets",
     params(ChangeSetListQuery),
-    responses((status = 200, description = "a page of them", body = ChangeSetsResponse))
+    responses((status = 200, description = "A page of change sets.", body = ChangeSetsResponse))
 )]
 pub(in crate::http) async fn list(
     State(state): State<ApiState>,
@@ -189,24 +195,25 @@ pub(in crate::http) async fn list(
     Ok(Json(ChangeSetsResponse { change_sets, next }))
 }
 
-/// Which tenant, and whether its agents are wanted.
+/// The tenant, and whether to return the agents.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct ChangeSetQuery {
+    /// The id of the tenant.
     tenant: TenantId,
-    /// `false` leaves the agents out.
+    /// Whether to return the agents; true by default.
     agents: Option<bool>,
 }
 
-/// One bulk change as it stands
+/// Retrieve a change set
 #[utoipa::path(
     get,
     path = "/api/v1/change-sets/{id}",
     tag = "change sets",
     operation_id = "change_set",
-    params(("id" = ChangeSetId, Path, description = "The set."), ChangeSetQuery),
-    responses((status = 200, description = "the set", body = ChangeSetView))
+    params(("id" = ChangeSetId, Path, description = "The id of the change set."), ChangeSetQuery),
+    responses((status = 200, description = "The change set.", body = ChangeSetView))
 )]
 pub(in crate::http) async fn show(
     State(state): State<ApiState>,
@@ -220,28 +227,30 @@ pub(in crate::http) async fn show(
     Ok(Json(change_sets(&state).get(&query.tenant, id, &requester_of(&caller, &query.tenant), agents).await?))
 }
 
-/// The body of a start.
+/// The confirmation of a preview.
 #[derive(Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct StartChangeSetBody {
+    /// The id of the tenant.
     tenant: TenantId,
-    /// The preview's.
+    /// The `hash` of the preview.
     #[schema(pattern = "^[0-9a-f]{64}$")]
     hash: String,
 }
 
-/// Start what was shown
+/// Start a change set
 ///
-/// Each agent is looked at again: who was shown as left out is not changed, and of whom something else is true by now is left out
-/// with the reason. Who started a set and asks again gets it as it is.
+/// Starts the change that was previewed. Each agent is checked again: agents that the preview left out are not changed,
+/// and agents who can no longer be changed are left out with the reason. If the caller has started the change set
+/// before, it is returned as it is.
 #[utoipa::path(
     post,
     path = "/api/v1/change-sets/{id}/start",
     tag = "change sets",
     operation_id = "start_change_set",
-    params(("id" = ChangeSetId, Path, description = "The set."), IdempotencyKeyHeader),
+    params(("id" = ChangeSetId, Path, description = "The id of the change set."), IdempotencyKeyHeader),
     request_body = StartChangeSetBody,
-    responses((status = 202, description = "it has begun", body = ChangeSetView))
+    responses((status = 202, description = "The change set, which has started.", body = ChangeSetView))
 )]
 pub(in crate::http) async fn start(
     State(state): State<ApiState>,
@@ -256,28 +265,29 @@ pub(in crate::http) async fn start(
     run_once(&state, &caller, Some(&tenant), key, StatusCode::ACCEPTED, work).await
 }
 
-/// The body of a cancellation.
+/// A request to cancel a change set.
 #[derive(Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct CancelChangeSetBody {
+    /// The id of the tenant.
     tenant: TenantId,
-    /// Kept apart from the audit chain.
+    /// A note, which is stored apart from the audit chain.
     #[serde(default)]
     #[schema(max_length = 1000)]
     note: Option<String>,
 }
 
-/// Call off what has not left
+/// Cancel a change set
 ///
-/// A preview is thrown away.
+/// Cancels the changes that have not been sent. A preview is discarded.
 #[utoipa::path(
     post,
     path = "/api/v1/change-sets/{id}/cancel",
     tag = "change sets",
     operation_id = "cancel_change_set",
-    params(("id" = ChangeSetId, Path, description = "The set."), IdempotencyKeyHeader),
+    params(("id" = ChangeSetId, Path, description = "The id of the change set."), IdempotencyKeyHeader),
     request_body = CancelChangeSetBody,
-    responses((status = 200, description = "the set with its current status", body = ChangeSetView))
+    responses((status = 200, description = "The change set with its current status.", body = ChangeSetView))
 )]
 pub(in crate::http) async fn cancel(
     State(state): State<ApiState>,
@@ -291,39 +301,41 @@ pub(in crate::http) async fn cancel(
     run_once(&state, &caller, Some(&tenant), key, StatusCode::OK, work).await
 }
 
-/// The body of a way back.
+/// A request for the preview of an undo.
 #[derive(Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct UndoChangeSetBody {
+    /// The id of the tenant.
     tenant: TenantId,
-    /// What to do with those on a contact; as the set that is taken back without it.
+    /// How to treat agents who are on a contact; by default as the change set to undo does.
     #[serde(default)]
     on_contact: Option<OnContact>,
-    /// Ahead of everything but mandatory breaks.
+    /// Whether the changes take precedence over everything except mandatory breaks.
     #[serde(default)]
     urgent: bool,
-    /// Why skills may fall below their floors. Without it they may not.
+    /// Why skills may fall below their staffing floors. By default they may not.
     #[serde(default)]
     #[schema(max_length = 1000)]
     below_floor: Option<String>,
-    /// Kept apart from the audit chain.
+    /// A note, which is stored apart from the audit chain.
     #[serde(default)]
     #[schema(max_length = 1000)]
     note: Option<String>,
 }
 
-/// Preview the way back
+/// Preview an undo
 ///
-/// A new set that takes each agent to the state before, where the agent is still in the one that was set; the others are listed
-/// with the reason. Within an hour after the set has ended.
+/// Returns the preview of a new change set that sets agents back to their previous state, if they are still in the
+/// state that the change set gave them. The other agents are listed with the reason. This is possible within an hour
+/// after the change set has ended.
 #[utoipa::path(
     post,
     path = "/api/v1/change-sets/{id}/undo",
     tag = "change sets",
     operation_id = "undo_change_set",
-    params(("id" = ChangeSetId, Path, description = "The set to undo."), IdempotencyKeyHeader),
+    params(("id" = ChangeSetId, Path, description = "The id of the change set to undo."), IdempotencyKeyHeader),
     request_body = UndoChangeSetBody,
-    responses((status = 201, description = "the preview of the undo", body = ChangeSetView))
+    responses((status = 201, description = "The preview of the undo.", body = ChangeSetView))
 )]
 pub(in crate::http) async fn undo(
     State(state): State<ApiState>,

@@ -29,30 +29,31 @@ use crate::store::{CallWrite, StoredTransition, TransitionFilter};
 /// The longest accepted note and reason, in characters.
 const MAX_TEXT_CHARS: usize = 1000;
 
-/// The body of `POST /api/v1/transitions`.
+/// A request to change the state of one or more agents.
 #[derive(Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct NewTransitionsBody {
-    /// Whose agents.
+    /// The id of the tenant.
     tenant: TenantId,
-    /// The agents; one who is named twice counts once.
+    /// The ids of the agents; repetitions are ignored.
     #[schema(min_items = 1, max_items = 10_000)]
     agents: Vec<AgentId>,
-    /// The wanted state, by its name.
+    /// The name of the requested state.
     to: String,
-    /// The reason code; the state's default without it.
+    /// The reason code to set; by default that of the state.
     #[serde(default)]
     reason: Option<ReasonCode>,
-    /// Whoever is in the state already gets the `reason` too, with a call each. Without it they are left alone.
+    /// Whether to set `reason` also for agents who are already in the state, with one call each. By default nothing is
+    /// sent for them.
     #[serde(default)]
     even_if_in_state: bool,
-    /// What to do with an agent who is on a contact; the tenant's setting without it.
+    /// How to treat an agent who is on a contact; by default as the tenant is configured.
     #[serde(default)]
     on_contact: Option<OnContact>,
-    /// How long the change may wait before it leaves, in seconds; the tenant's setting without it.
+    /// How long the change may wait before it is sent, in seconds; by default as the tenant is configured.
     #[serde(default)]
     deadline_s: Option<u64>,
-    /// A note, kept apart from the audit chain.
+    /// A note, which is stored apart from the audit chain.
     #[serde(default)]
     #[schema(max_length = 1000)]
     note: Option<String>,
@@ -60,16 +61,17 @@ pub(in crate::http) struct NewTransitionsBody {
 
 has_tenant!(NewTransitionsBody);
 
-/// What became of a request.
+/// The transitions that were created.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct NewTransitionsResponse {
-    /// One per agent, in the order asked.
+    /// One entry per agent, in the order of the request.
     transitions: Vec<RequestedChange>,
 }
 
-/// Ask for a change of one agent or many
+/// Request state changes
 ///
-/// 202 with one entry per agent, in the order asked; where a change stands is followed at its own place.
+/// Requests the same state for one or more agents. The response is 202 with one entry per agent, in the order of the
+/// request. Follow each transition with `GET /api/v1/transitions/{id}`.
 #[utoipa::path(
     post,
     path = "/api/v1/transitions",
@@ -77,7 +79,7 @@ pub(in crate::http) struct NewTransitionsResponse {
     operation_id = "create_transitions",
     params(IdempotencyKeyHeader),
     request_body = NewTransitionsBody,
-    responses((status = 202, description = "taken in", body = NewTransitionsResponse))
+    responses((status = 202, description = "The requests were recorded.", body = NewTransitionsResponse))
 )]
 pub(in crate::http) async fn create(
     State(state): State<ApiState>,
@@ -135,7 +137,7 @@ fn change_request(
     let agents = deduplicate_agents(body.agents.clone(), MAX_AGENTS_PER_REQUEST)?;
     let too_long = |text: Option<&str>| text.is_some_and(|text| text.chars().count() > MAX_TEXT_CHARS);
     if too_long(body.note.as_deref()) || too_long(body.reason.as_ref().map(ReasonCode::as_str)) {
-        return Err(Problem::bad_request(format!("note and reason hold at most {MAX_TEXT_CHARS} characters")));
+        return Err(Problem::bad_request(format!("note and reason: at most {MAX_TEXT_CHARS} characters")));
     }
     check_reason(body.even_if_in_state, body.reason.as_ref())?;
     Ok(ChangeRequest {
@@ -155,7 +157,7 @@ fn change_request(
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct TenantQuery {
-    /// Which tenant the transition is of.
+    /// The id of the tenant.
     tenant: TenantId,
 }
 
@@ -183,48 +185,51 @@ impl FromRequestParts<ApiState> for TransitionTarget {
 pub(in crate::http) struct TransitionResponse {
     #[serde(flatten)]
     transition: Transition,
-    /// When the platform accepted it.
+    /// When the platform accepted the change; null if it has not.
     accepted_at: Option<UtcMicros>,
-    /// When it ended.
+    /// When the transition ended; null while it is open.
     finished_at: Option<UtcMicros>,
 }
 
-/// A transition with every attempt.
+/// A transition with its attempts.
 #[derive(Serialize, ToSchema)]
 #[schema(as = TransitionWithAttempts)]
 pub(in crate::http) struct TransitionWithAttempts {
     #[serde(flatten)]
     transition: TransitionResponse,
-    /// In order.
+    /// The attempts, in order.
     attempt_log: Vec<AttemptResponse>,
 }
 
-/// One attempt.
+/// An attempt to send a change to the platform.
 #[derive(Serialize, ToSchema)]
 #[schema(as = TransitionAttempt)]
 pub(in crate::http) struct AttemptResponse {
-    /// The how-manieth, from 1.
+    /// The number of the attempt, from 1.
     attempt: Option<u32>,
-    /// When it was made durable, at the latest when it left.
+    /// When the attempt was recorded, which is before it is sent.
     sent_at: UtcMicros,
-    /// When the answer or the failure came; null while it is under way or after a crash.
+    /// When the response or the failure arrived; null while the attempt is in progress or if the daemon crashed during
+    /// it.
     answered_at: Option<UtcMicros>,
-    /// How it ended.
+    /// How the attempt ended.
     outcome: Option<String>,
-    /// Real milliseconds to the answer.
+    /// Milliseconds of real time until the response.
     latency_ms: Option<u64>,
-    /// What went wrong.
+    /// What went wrong; null if nothing did.
     error: Option<String>,
 }
 
-/// One transition with its attempts and the explanation
+/// Retrieve a transition
+///
+/// Returns a transition with its attempts and the explanation of why it was requested.
 #[utoipa::path(
     get,
     path = "/api/v1/transitions/{id}",
     tag = "transitions",
     operation_id = "show_transition",
-    params(("id" = TransitionId, Path, description = "The transition."), TenantQuery),
-    responses((status = 200, description = "the transition", body = TransitionWithAttempts))
+    params(("id" = TransitionId, Path, description = "The id of the transition."), TenantQuery),
+    responses((status = 200, description = "The transition.", body = TransitionWithAttempts))
 )]
 pub(in crate::http) async fn show(
     State(state): State<ApiState>,
@@ -243,41 +248,43 @@ pub(in crate::http) async fn show(
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct TransitionListQuery {
-    /// Of which tenant.
+    /// The id of the tenant.
     tenant: TenantId,
-    /// Of this agent.
+    /// Only transitions of this agent.
     agent: Option<AgentId>,
-    /// With this status.
+    /// Only transitions with this status.
     status: Option<String>,
-    /// Wanted by this rule.
+    /// Only transitions requested by this rule.
     rule: Option<crate::domain::ids::RuleId>,
-    /// Requested at or after.
+    /// Only transitions requested at this instant or later.
     from: Option<UtcMicros>,
-    /// Requested before.
+    /// Only transitions requested before this instant.
     to: Option<UtcMicros>,
-    /// The `next` of the page before.
+    /// The `next` of the previous page; omit it for the first page.
     cursor: Option<String>,
-    /// How many; 100 without it, at most 500.
+    /// The maximum number of transitions to return, 1 to 500; 100 by default.
     limit: Option<u32>,
 }
 
-/// Transitions.
+/// A page of transitions.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct TransitionsResponse {
-    /// The newest first.
+    /// The transitions, newest first.
     transitions: Vec<TransitionResponse>,
-    /// The `cursor` of the next page; null on the last.
+    /// The `cursor` of the next page; null on the last page.
     next: Option<TransitionId>,
 }
 
-/// Transitions, newest first
+/// List transitions
+///
+/// Returns transitions, newest first.
 #[utoipa::path(
     get,
     path = "/api/v1/transitions",
     tag = "transitions",
     operation_id = "list_transitions",
     params(TransitionListQuery),
-    responses((status = 200, description = "a page", body = TransitionsResponse))
+    responses((status = 200, description = "A page of transitions.", body = TransitionsResponse))
 )]
 pub(in crate::http) async fn list(
     State(state): State<ApiState>,
@@ -317,7 +324,7 @@ pub(in crate::http) async fn list(
     path = "/api/v1/transitions/{id}/cancel",
     tag = "transitions",
     operation_id = "cancel_transition",
-    params(("id" = TransitionId, Path, description = "The transition."), TenantQuery, IdempotencyKeyHeader),
+    params(("id" = TransitionId, Path, description = "The id of the transition."), TenantQuery, IdempotencyKeyHeader),
     responses((status = 200, description = "The transition, cancelled or to be withdrawn.", body = Transition))
 )]
 pub(in crate::http) async fn cancel(

@@ -26,57 +26,59 @@ use crate::store::{FIGURES_PAGE_LIMIT, FigurePoint};
 /// The longest span of a history, in days.
 const MAX_DAYS: i64 = 400;
 
-/// Queues.
+/// The queues of a tenant.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct QueuesResponse {
-    /// Those that were ever read, by id.
+    /// The queues whose figures have been read, ordered by id.
     queues: Vec<QueueResponse>,
-    /// When it was so.
+    /// The time of the response.
     at: UtcMicros,
-    /// Older than this, figures tell nothing of now.
+    /// The age in milliseconds above which figures are stale.
     good_for_ms: u64,
 }
 
-/// A queue with its newest figures; what the platform did not give is null, never zero.
+/// A queue with its latest figures. Figures that the platform did not report are null, never 0.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Queue)]
 pub(in crate::http) struct QueueResponse {
-    /// The id on the platform.
+    /// The platform's id of the queue.
     id: QueueId,
-    /// The name, where the platform said one.
+    /// The name of the queue; null if the platform gave none.
     name: Option<String>,
     /// When the figures were read.
     taken_at: UtcMicros,
-    /// How old they are, in milliseconds.
+    /// The age of the figures in milliseconds.
     age_ms: u64,
-    /// They are too old to tell anything of now.
+    /// Whether the figures are too old to describe the current situation.
     stale: bool,
-    /// Agents who are logged in.
+    /// The number of agents who are logged in.
     agents_logged_on: Option<u64>,
-    /// Agents who could take a call.
+    /// The number of agents who are available for calls.
     agents_available: Option<u64>,
-    /// Agents on a call or in after-call work.
+    /// The number of agents on a call or in wrap-up.
     agents_busy: Option<u64>,
-    /// Calls that wait.
+    /// The number of calls waiting.
     calls_waiting: Option<u64>,
-    /// How long those that wait have waited on average, in milliseconds.
+    /// The average time that the waiting calls have waited so far, in milliseconds.
     average_wait_time_ms: Option<u64>,
-    /// The share of calls that were answered in time, of 1.
+    /// The service level: calls answered in time, as a fraction from 0 to 1.
     service_level: Option<f64>,
-    /// How that stands against the tenant's thresholds.
+    /// How the service level compares with the tenant's thresholds.
     standing: Option<ServiceLevelRating>,
-    /// Within which wait the platform counts as in time, in seconds, where somebody said so in the configuration.
+    /// The wait within which the platform counts a call as answered in time, in seconds; null if it is not configured.
     answered_within_s: Option<u64>,
 }
 
-/// Queues with their newest figures
+/// List queues
+///
+/// Returns the queues of a tenant with their latest figures.
 #[utoipa::path(
     get,
     path = "/api/v1/queues",
     tag = "figures",
     operation_id = "list_queues",
     params(TenantQuery),
-    responses((status = 200, description = "the queues", body = QueuesResponse))
+    responses((status = 200, description = "The queues.", body = QueuesResponse))
 )]
 pub(in crate::http) async fn queues(
     State(state): State<ApiState>,
@@ -89,69 +91,73 @@ pub(in crate::http) async fn queues(
     Ok(Json(QueuesResponse { queues, at: newest.at, good_for_ms: millis(newest.figures.fresh_for) }))
 }
 
-/// Skills.
+/// The skills of a tenant.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct SkillsResponse {
-    /// By id.
+    /// The skills, ordered by id.
     skills: Vec<SkillResponse>,
-    /// When it was so.
+    /// The time of the response.
     at: UtcMicros,
-    /// Older than this, figures tell nothing of now.
+    /// The age in milliseconds above which figures are stale.
     good_for_ms: u64,
 }
 
-/// A skill with its newest figures; what the platform did not give is null, never zero.
+/// A skill with its latest figures. Figures that the platform did not report are null, never 0.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Skill)]
 pub(in crate::http) struct SkillResponse {
-    /// The id on the platform.
+    /// The platform's id of the skill.
     id: SkillId,
-    /// The name, where one is known; the one that people gave goes before the platform's.
+    /// The name of the skill; null if unknown. A name set by a person takes precedence over the platform's.
     name: Option<String>,
-    /// So many of its agents are to stay available, where a floor is set.
+    /// The staffing floor: how many agents with the skill must stay available; null if there is no floor.
     floor: Option<u32>,
-    /// How many agents have it, by the schedule file or a person; null while nobody can tell.
+    /// The number of agents with the skill, as assigned by the schedule file or a person; null if currently unknown.
     agents: Option<u32>,
-    /// How many of these are at work by fresh sight: ready, with a contact, or wrapping one up.
+    /// The number of these agents who are ready, on a contact or in wrap-up, according to an observation that is not
+    /// stale.
     available: Option<u32>,
-    /// When the figures were read.
+    /// When the figures were read; null if they never were.
     taken_at: Option<UtcMicros>,
-    /// How old they are, in milliseconds.
+    /// The age of the figures in milliseconds; null if they were never read.
     age_ms: Option<u64>,
-    /// They are too old to tell anything of now, or there are none.
+    /// Whether the figures are missing or too old to describe the current situation.
     stale: bool,
-    /// Contacts that wait.
+    /// The number of contacts waiting.
     contacts_queued: Option<u64>,
-    /// Contacts that are being handled.
+    /// The number of contacts being handled.
     contacts_active: Option<u64>,
-    /// How long the longest of those that wait has waited, in seconds.
+    /// The longest time that a waiting contact has waited so far, in seconds.
     longest_queue_duration_s: Option<u64>,
-    /// The share of contacts that were answered in time, of 1.
+    /// The service level: contacts answered in time, as a fraction from 0 to 1.
     service_level: Option<f64>,
-    /// How that stands against the tenant's thresholds.
+    /// How the service level compares with the tenant's thresholds.
     standing: Option<ServiceLevelRating>,
-    /// Within which wait the platform counts as in time, in seconds, where somebody said so in the configuration.
+    /// The wait within which the platform counts a contact as answered in time, in seconds; null if it is not
+    /// configured.
     answered_within_s: Option<u64>,
-    /// Agents who could take a contact.
+    /// The number of agents who are available for contacts.
     agents_available: Option<u64>,
-    /// Agents who are logged in with the skill.
+    /// The number of agents who are logged in and have the skill.
     agents_staffed: Option<u64>,
-    /// Agents on a contact.
+    /// The number of agents on a contact.
     agents_on_contact: Option<u64>,
-    /// Agents in after-contact work.
+    /// The number of agents in wrap-up.
     agents_in_acw: Option<u64>,
-    /// How long a contact that comes now will wait, as the platform estimates, in seconds.
+    /// The platform's estimate of how long a contact that arrives now will wait, in seconds.
     estimated_wait_time_s: Option<u64>,
 }
 
-/// Skills with their newest figures
+/// List skills
+///
+/// Returns the skills of a tenant with their latest figures.
 #[utoipa::path(
     get,
     path = "/api/v1/skills",
     tag = "figures",
     operation_id = "list_skills",
     params(TenantQuery),
-    responses((status = 200, description = "the skills", body = SkillsResponse))
+    responses((status = 200, description = "The skills.", body = SkillsResponse))
 )]
 pub(in crate::http) async fn skills(
     State(state): State<ApiState>,
@@ -285,61 +291,61 @@ fn millis(span: std::time::Duration) -> u64 {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct FigureHistoryQuery {
-    /// Whose.
+    /// The id of the tenant.
     tenant: TenantId,
-    /// Points that begin at this instant or later.
+    /// Only points that begin at this instant or later.
     from: UtcMicros,
-    /// Points that begin before this instant, at most 400 days later.
+    /// Only points that begin before this instant, at most 400 days after `from`.
     to: UtcMicros,
-    /// How many; 500 without it, at most 4000.
+    /// The maximum number of points to return, 1 to 4000; 500 by default.
     limit: Option<u32>,
-    /// The `next` of the page before.
+    /// The `next` of the previous page; omit it for the first page.
     cursor: Option<UtcMicros>,
 }
 
-/// How figures went.
+/// A page of past figures.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct FigureHistoryResponse {
-    /// In order: quarters of an hour, and the single reads of the last day.
+    /// The points in order of time: quarter hours, and single reads for the last day.
     points: Vec<FigurePointResponse>,
-    /// The `cursor` of the next page; null on the last.
+    /// The `cursor` of the next page; null on the last page.
     next: Option<UtcMicros>,
 }
 
-/// What was counted over a quarter of an hour, or at one read.
+/// The figures of a quarter hour or of a single read.
 #[derive(Serialize, ToSchema)]
 #[schema(as = FiguresPoint)]
 pub(in crate::http) struct FigurePointResponse {
-    /// Where it begins.
+    /// The start of the point.
     starts_at: UtcMicros,
-    /// How long it is; 0 for one read.
+    /// The length of the point in seconds; 0 for a single read.
     span_s: u64,
-    /// How many reads are in it.
+    /// The number of reads that the point summarises.
     polls: u64,
-    /// By the name of the figure; one that no read gave has neither mean nor maximum.
+    /// The figures by name. A figure that no read returned has neither a mean nor a maximum.
     figures: BTreeMap<String, FigureStatResponse>,
 }
 
-/// One figure over a span.
+/// The summary of one figure.
 #[derive(Serialize, ToSchema)]
 #[schema(as = FigureStat)]
 pub(in crate::http) struct FigureStatResponse {
-    /// The mean of the reads.
+    /// The mean of the reads; null if no read returned the figure.
     mean: Option<f64>,
-    /// The greatest.
+    /// The maximum of the reads; null if no read returned the figure.
     max: Option<f64>,
 }
 
-/// How the figures of a queue went
+/// List past figures of a queue
 ///
-/// The single reads of the last day, and quarters of an hour before that.
+/// Returns single reads for the last day and quarter hours for the time before.
 #[utoipa::path(
     get,
     path = "/api/v1/queues/{id}/history",
     tag = "figures",
     operation_id = "queue_history",
-    params(("id" = QueueId, Path, description = "The queue."), FigureHistoryQuery),
-    responses((status = 200, description = "a page", body = FigureHistoryResponse))
+    params(("id" = QueueId, Path, description = "The platform's id of the queue."), FigureHistoryQuery),
+    responses((status = 200, description = "A page of points.", body = FigureHistoryResponse))
 )]
 pub(in crate::http) async fn queue_history(
     State(state): State<ApiState>,
@@ -356,16 +362,16 @@ pub(in crate::http) async fn queue_history(
     Ok(Json(FigureHistoryResponse::from_points(&points, &QUEUE_MEASURES, limit)))
 }
 
-/// How the figures of a skill went
+/// List past figures of a skill
 ///
-/// The single reads of the last day, and quarters of an hour before that.
+/// Returns single reads for the last day and quarter hours for the time before.
 #[utoipa::path(
     get,
     path = "/api/v1/skills/{id}/history",
     tag = "figures",
     operation_id = "skill_history",
-    params(("id" = SkillId, Path, description = "The skill."), FigureHistoryQuery),
-    responses((status = 200, description = "a page", body = FigureHistoryResponse))
+    params(("id" = SkillId, Path, description = "The platform's id of the skill."), FigureHistoryQuery),
+    responses((status = 200, description = "A page of points.", body = FigureHistoryResponse))
 )]
 pub(in crate::http) async fn skill_history(
     State(state): State<ApiState>,
@@ -466,7 +472,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_page_goes_on_where_its_last_point_begins() {
+    fn a_full_page_continues_at_the_start_of_its_last_point() {
         let points = [point(1, Stat::default()), point(2, Stat::default()), point(2, Stat::default())];
         let page = FigureHistoryResponse::from_points(&points, &QUEUE_MEASURES, 3);
         assert_eq!((page.points.len(), page.next), (1, Some(UtcMicros::from_micros(2_000_000))));

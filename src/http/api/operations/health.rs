@@ -9,32 +9,34 @@ use utoipa::ToSchema;
 use crate::engine::operations::readiness::Report;
 use crate::http::state::ApiState;
 
-/// A process that answers.
+/// The response of a running process.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct LivenessResponse {
-    /// `ok`.
+    /// Always `ok`.
     status: &'static str,
 }
 
-/// Whether the process runs
+/// Check whether the process runs
 ///
-/// It says nothing of the platform: an outage of that is no reason to restart this.
-#[utoipa::path(get, path = "/healthz", tag = "daemon", responses((status = 200, description = "it runs", body = LivenessResponse)))]
+/// Does not check the platform: an outage of the platform is no reason to restart the daemon.
+#[utoipa::path(get, path = "/healthz", tag = "daemon", responses((status = 200, description = "The process runs.", body = LivenessResponse)))]
 pub(in crate::http) async fn alive() -> Json<LivenessResponse> {
     Json(LivenessResponse { status: "ok" })
 }
 
-/// What is ready and what is not, and since when
+/// Check whether the daemon is ready
 ///
-/// 503 when the daemon itself is not; a platform that does not answer makes it `degraded`, with 200, since it goes on serving.
+/// Returns each part of the daemon, whether it is ready, and since when. The response is 503 if the daemon itself is
+/// not ready. If only a platform does not answer, the daemon keeps serving: the response is 200 with the status
+/// `degraded`.
 #[utoipa::path(
     get,
     path = "/readyz",
     tag = "daemon",
     operation_id = "show_readiness",
     responses(
-        (status = 200, description = "ready, or degraded by what is outside", body = Report),
-        (status = 503, description = "the daemon itself is not ready", body = Report)
+        (status = 200, description = "The daemon is ready, or degraded by an external fault.", body = Report),
+        (status = 503, description = "The daemon itself is not ready.", body = Report)
     )
 )]
 pub(in crate::http) async fn ready(State(state): State<ApiState>) -> (StatusCode, Json<Report>) {

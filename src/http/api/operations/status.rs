@@ -16,20 +16,21 @@ use crate::http::state::ApiState;
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct StatusQuery {
-    /// Which tenant is meant; without it, all within reach.
+    /// The id of a tenant. By default all accessible tenants are included.
     tenant: Option<TenantId>,
 }
 
-/// How the daemon is, with ages
+/// Retrieve the status of the daemon
 ///
-/// A look at the tenants within reach of the token, and at what all tenants share.
+/// Returns the status of the tenants that the caller can access, and of what all tenants share. Ages are in
+/// milliseconds.
 #[utoipa::path(
     get,
     path = "/api/v1/status",
     tag = "daemon",
     operation_id = "show_status",
     params(StatusQuery),
-    responses((status = 200, description = "a look", body = Status))
+    responses((status = 200, description = "The status.", body = Status))
 )]
 pub(in crate::http) async fn show(
     State(state): State<ApiState>,

@@ -15,10 +15,10 @@ use crate::http::auth::{Caller, Right};
 use crate::http::problem::Problem;
 use crate::http::state::ApiState;
 
-/// Tenants.
+/// The tenants that the caller can access.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct TenantsResponse {
-    /// Those that the caller may read, by id.
+    /// The tenants that the caller may read, ordered by id.
     tenants: Vec<TenantResponse>,
 }
 
@@ -26,47 +26,49 @@ pub(in crate::http) struct TenantsResponse {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Tenant)]
 pub(in crate::http) struct TenantResponse {
-    /// Its name in the configuration.
+    /// The id of the tenant in the configuration.
     id: TenantId,
-    /// Agents in its roster; null while its keeper is away.
+    /// The number of agents in the roster; null while the tenant's keeper is restarting.
     agents: Option<usize>,
-    /// Their teams, in order.
+    /// The teams of these agents, in order.
     teams: Vec<TeamName>,
-    /// Their zones, in order.
+    /// The IANA time zones of these agents, in order.
     zones: Vec<String>,
-    /// How fresh the oldest part of what the platform showed is; null until all was shown.
+    /// When the oldest part of the live view was observed; null until every part has been observed.
     seen_at: Option<UtcMicros>,
-    /// How old that is, in milliseconds.
+    /// How long ago that was, in milliseconds; null until every part has been observed.
     age_ms: Option<u64>,
-    /// Automation is halted, since the platform fails for everyone.
+    /// Whether the circuit breaker has halted all state changes, because the platform keeps failing.
     halted: bool,
-    /// From when on something is marked.
+    /// The thresholds above or below which values are marked.
     thresholds: ThresholdsResponse,
 }
 
-/// From when on a time in a state or a service level is marked.
+/// The thresholds for times in a state and for service levels.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Thresholds)]
 pub(in crate::http) struct ThresholdsResponse {
-    /// Of a time in a state, by state; one that is not here may last as long as it does.
+    /// The thresholds for the time in a state, by state. A state without an entry has no thresholds.
     in_state: BTreeMap<String, BoundsResponse>,
-    /// From this service level on a skill or queue is good, as a share of 1.
+    /// The service level from which a skill or queue is good, as a fraction from 0 to 1.
     service_level_good: f64,
-    /// And from this one on to be watched, below it to be acted on.
+    /// The service level from which a skill or queue is a warning rather than poor, as a fraction from 0 to 1.
     service_level_warning: f64,
-    /// Within which wait the platform counts a skill's contact as answered in time, in seconds; null where nobody said.
+    /// The wait within which the platform counts a skill's contact as answered in time, in seconds; null if it is not
+    /// configured.
     skills_answered_within_s: Option<u64>,
-    /// The same of queues.
+    /// The wait within which the platform counts a queue's call as answered in time, in seconds; null if it is not
+    /// configured.
     queues_answered_within_s: Option<u64>,
 }
 
-/// Bounds of a time in a state; one that is null is never reached.
+/// The thresholds for the time in a state. A threshold that is null is never reached.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Bounds)]
 pub(in crate::http) struct BoundsResponse {
-    /// Long from so many seconds on.
+    /// The time in seconds from which the state is marked as long.
     watch_s: Option<u64>,
-    /// Too long from so many on.
+    /// The time in seconds from which the state is marked as too long.
     act_s: Option<u64>,
 }
 
@@ -88,15 +90,16 @@ impl From<&Thresholds> for ThresholdsResponse {
     }
 }
 
-/// Tenants within reach
+/// List tenants
 ///
-/// With what it takes to choose among them; `/api/v1/status` has how they are.
+/// Returns the tenants that the caller can access, with their teams, time zones and thresholds; `/api/v1/status`
+/// returns their status.
 #[utoipa::path(
     get,
     path = "/api/v1/tenants",
     tag = "daemon",
     operation_id = "list_tenants",
-    responses((status = 200, description = "the tenants", body = TenantsResponse))
+    responses((status = 200, description = "The tenants.", body = TenantsResponse))
 )]
 pub(in crate::http) async fn list(
     State(state): State<ApiState>,

@@ -17,22 +17,23 @@ use crate::http::state::ApiState;
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct PlatformCheckQuery {
-    /// Whose platform.
+    /// The id of the tenant whose platform to check.
     tenant: TenantId,
-    /// About whom it is asked.
+    /// The id of the agent whom the calls ask about.
     agent: AgentId,
 }
 
-/// Ask a platform whether it answers
+/// Check whether a platform answers
 ///
-/// Each question once. It changes nothing and spends slots of the budget, so it takes the right to change, and no key.
+/// Makes each kind of read-only call once. The check changes nothing, but uses slots of the request budget, so it needs
+/// the right `change`. It needs no idempotency key.
 #[utoipa::path(
     post,
     path = "/api/v1/platform-checks",
     tag = "daemon",
     operation_id = "check_platform",
     params(PlatformCheckQuery),
-    responses((status = 200, description = "the results of the checks", body = ProbeReport))
+    responses((status = 200, description = "The results of the checks.", body = ProbeReport))
 )]
 pub(in crate::http) async fn create(
     State(state): State<ApiState>,

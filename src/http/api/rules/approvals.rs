@@ -25,36 +25,41 @@ use crate::http::state::ApiState;
 /// The longest accepted note, in characters.
 const MAX_NOTE_CHARS: usize = 1000;
 
-/// Which page; `cursor` is the `next` of the page before.
+/// Filters and page of a list of approvals.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct ApprovalListQuery {
+    /// The id of the tenant.
     tenant: TenantId,
-    /// Of this agent alone.
+    /// Only changes of this agent.
     agent: Option<AgentId>,
+    /// The `next` of the previous page; omit it for the first page.
     cursor: Option<String>,
+    /// The maximum number of items to return; 100 by default.
     #[param(minimum = 1, maximum = 500)]
     limit: Option<u32>,
 }
 
-/// A page of what waits.
+/// A page of changes that wait for approval.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct ApprovalsResponse {
-    /// The oldest first.
+    /// The changes, oldest first.
     approvals: Vec<ApprovalView>,
-    /// The `cursor` of the next page; null on the last.
+    /// The `cursor` of the next page; null on the last page.
     next: Option<TransitionId>,
 }
 
-/// Changes of rules that wait for a person, the oldest first
+/// List pending approvals
+///
+/// Returns changes of rules that wait for approval, oldest first.
 #[utoipa::path(
     get,
     path = "/api/v1/approvals",
     tag = "approvals",
     operation_id = "approvals",
     params(ApprovalListQuery),
-    responses((status = 200, description = "a page of them", body = ApprovalsResponse))
+    responses((status = 200, description = "A page of changes.", body = ApprovalsResponse))
 )]
 pub(in crate::http) async fn list(
     State(state): State<ApiState>,
@@ -70,38 +75,41 @@ pub(in crate::http) async fn list(
     Ok(Json(ApprovalsResponse { approvals, next }))
 }
 
-/// Which page of what was decided.
+/// The page of a list of decisions.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct DecisionListQuery {
+    /// The id of the tenant.
     tenant: TenantId,
-    /// The `next` of the page before.
+    /// The `next` of the previous page; omit it for the first page.
     cursor: Option<u64>,
-    /// How many; 100 without it.
+    /// The maximum number of decisions to return; 100 by default.
     #[param(minimum = 1, maximum = 500)]
     limit: Option<u32>,
 }
 
-/// A page of what was decided.
+/// A page of decisions.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct DecisionsResponse {
-    /// The newest first. There may be few here and more behind `next` where the caller sees some teams alone.
+    /// The decisions, newest first. If the caller can access only some teams, a page may have few items although `next`
+    /// is set.
     decisions: Vec<DecisionView>,
-    /// The `cursor` of the next page; null on the last.
+    /// The `cursor` of the next page; null on the last page.
     next: Option<u64>,
 }
 
-/// What people approved and denied, the newest first
+/// List decisions
 ///
-/// As the audit chain has it, of the agents whom the caller sees now.
+/// Returns the changes that people approved or denied, newest first, as recorded in the audit chain, for the agents
+/// that the caller can access now.
 #[utoipa::path(
     get,
     path = "/api/v1/approvals/decided",
     tag = "approvals",
     operation_id = "decided_approvals",
     params(DecisionListQuery),
-    responses((status = 200, description = "a page of them", body = DecisionsResponse))
+    responses((status = 200, description = "A page of decisions.", body = DecisionsResponse))
 )]
 pub(in crate::http) async fn decisions(
     State(state): State<ApiState>,
@@ -129,12 +137,13 @@ pub(in crate::http) async fn count_pending(state: &ApiState, caller: &Caller, te
         .ok()
 }
 
-/// The body of a yes.
+/// An approval of a change.
 #[derive(Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct AcceptApprovalBody {
+    /// The id of the tenant.
     tenant: TenantId,
-    /// Kept apart from the audit chain.
+    /// A note, which is stored apart from the audit chain.
     #[serde(default)]
     #[schema(max_length = 1000)]
     note: Option<String>,
@@ -142,17 +151,17 @@ pub(in crate::http) struct AcceptApprovalBody {
 
 has_tenant!(AcceptApprovalBody, DenyApprovalBody);
 
-/// Let a change of a rule go
+/// Approve a change
 ///
-/// Policy is asked again at once; the answer says where the change stands then.
+/// Policy is checked again at once; the response has the status of the change after that.
 #[utoipa::path(
     post,
     path = "/api/v1/approvals/{transition}/accept",
     tag = "approvals",
     operation_id = "accept_approval",
-    params(("transition" = TransitionId, Path, description = "The transition that waits."), IdempotencyKeyHeader),
+    params(("transition" = TransitionId, Path, description = "The id of the transition that waits for approval."), IdempotencyKeyHeader),
     request_body = AcceptApprovalBody,
-    responses((status = 200, description = "where it stands", body = DecisionResult))
+    responses((status = 200, description = "The status of the change.", body = DecisionResult))
 )]
 pub(in crate::http) async fn accept(
     State(state): State<ApiState>,
@@ -163,27 +172,28 @@ pub(in crate::http) async fn accept(
     decide(&state, &caller, tenant, parse_id(&id)?, Decision::Accept { note: body.note }, key).await
 }
 
-/// The body of a no.
+/// A denial of a change.
 #[derive(Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct DenyApprovalBody {
+    /// The id of the tenant.
     tenant: TenantId,
-    /// Why; kept apart from the audit chain.
+    /// The reason for the denial, which is stored apart from the audit chain.
     #[schema(min_length = 1, max_length = 1000)]
     note: String,
 }
 
-/// Refuse a change of a rule
+/// Deny a change
 ///
-/// The rule leaves the agent alone for a while, as after a change that the agent took back.
+/// No rule changes the agent's state for a while, as after a change that the agent reverted.
 #[utoipa::path(
     post,
     path = "/api/v1/approvals/{transition}/deny",
     tag = "approvals",
     operation_id = "deny_approval",
-    params(("transition" = TransitionId, Path, description = "The transition that waits."), IdempotencyKeyHeader),
+    params(("transition" = TransitionId, Path, description = "The id of the transition that waits for approval."), IdempotencyKeyHeader),
     request_body = DenyApprovalBody,
-    responses((status = 200, description = "how it ended", body = DecisionResult))
+    responses((status = 200, description = "The status of the change.", body = DecisionResult))
 )]
 pub(in crate::http) async fn deny(
     State(state): State<ApiState>,
@@ -192,7 +202,7 @@ pub(in crate::http) async fn deny(
 ) -> Result<Response, Problem> {
     check_length("note", Some(&body.note), MAX_NOTE_CHARS)?;
     if body.note.trim().is_empty() {
-        return Err(Problem::bad_request("note: say why"));
+        return Err(Problem::bad_request("note: give the reason"));
     }
     decide(&state, &caller, tenant, parse_id(&id)?, Decision::Deny { note: body.note }, key).await
 }

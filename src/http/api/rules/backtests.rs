@@ -18,31 +18,33 @@ use crate::http::request::idempotency::{IdempotencyKeyHeader, run_once};
 use crate::http::request::query::TenantQuery;
 use crate::http::state::ApiState;
 
-/// What is to be tried.
+/// A backtest to run.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct NewBacktestBody {
-    /// Over whose history.
+    /// The id of the tenant whose history is used.
     tenant: TenantId,
-    /// TOML of one `[[rules]]` table: a new rule, or another version of one that there is.
+    /// The TOML of one `[[rules]]` table: a new rule, or a new version of an existing rule.
     #[serde(default)]
     text: Option<String>,
-    /// A rule as it is. Without this and `text`, all rules as they are.
+    /// The id of an existing rule to test as it is. Without `rule` and `text`, all rules are tested as they are.
     #[serde(default)]
     rule: Option<RuleId>,
-    /// First instant of the span; as long before `to` as may be without it.
+    /// The start of the time range (inclusive); by default as long before `to` as is allowed.
     #[serde(default)]
     from: Option<UtcMicros>,
-    /// First instant after it; not ahead of now, and at most `automation.backtest_days` later. Now without it.
+    /// The end of the time range (exclusive), not in the future and at most `automation.trial_days` after `from`;
+    /// now by default.
     #[serde(default)]
     to: Option<UtcMicros>,
 }
 
 has_tenant!(NewBacktestBody, CancelBacktestBody);
 
-/// Try a rule on history
+/// Start a backtest
 ///
-/// 202 with the trial, which goes on by itself; it is followed by its id. Trials are kept in memory: a restart forgets them.
+/// The response is 202 with the backtest, which runs in the background; follow it by its id. Backtests are kept in
+/// memory and are lost when the daemon restarts.
 #[utoipa::path(
     post,
     path = "/api/v1/rule-trials",
@@ -50,7 +52,7 @@ has_tenant!(NewBacktestBody, CancelBacktestBody);
     operation_id = "try_rules",
     params(IdempotencyKeyHeader),
     request_body = NewBacktestBody,
-    responses((status = 202, description = "it waits or runs", body = Backtest))
+    responses((status = 202, description = "The backtest, which waits or has started.", body = Backtest))
 )]
 pub(in crate::http) async fn create(
     State(state): State<ApiState>,
@@ -58,7 +60,7 @@ pub(in crate::http) async fn create(
 ) -> Result<Response, Problem> {
     caller.check_all_teams(&state, Right::EditRules, &tenant)?;
     let subject = match (body.text, body.rule) {
-        (Some(_), Some(_)) => return Err(Problem::bad_request("name `text` or `rule`, not both")),
+        (Some(_), Some(_)) => return Err(Problem::bad_request("name either `text` or `rule`, not both")),
         (Some(text), None) => BacktestRequest::Text(text),
         (None, Some(rule)) => BacktestRequest::Rule(rule),
         (None, None) => BacktestRequest::AllRules,
@@ -81,21 +83,21 @@ impl From<BacktestError> for Problem {
     }
 }
 
-/// Trials.
+/// The backtests of a tenant.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct BacktestsResponse {
-    /// Newest first, without their results.
+    /// The backtests, newest first, without their results.
     trials: Vec<Backtest>,
 }
 
-/// The trials of a tenant
+/// List backtests
 #[utoipa::path(
     get,
     path = "/api/v1/rule-trials",
     tag = "rules",
     operation_id = "list_trials",
     params(TenantQuery),
-    responses((status = 200, description = "those since the daemon's start, the last twenty", body = BacktestsResponse))
+    responses((status = 200, description = "The latest backtests since the daemon started, at most 20.", body = BacktestsResponse))
 )]
 pub(in crate::http) async fn list(
     State(state): State<ApiState>,
@@ -106,14 +108,16 @@ pub(in crate::http) async fn list(
     Ok(Json(BacktestsResponse { trials: state.backtests.list(&tenant) }))
 }
 
-/// One trial, with its result once it has one
+/// Retrieve a backtest
+///
+/// Includes the result once the backtest is done.
 #[utoipa::path(
     get,
     path = "/api/v1/rule-trials/{id}",
     tag = "rules",
     operation_id = "show_trial",
-    params(("id" = BacktestId, Path, description = "The trial."), TenantQuery),
-    responses((status = 200, description = "the trial", body = Backtest))
+    params(("id" = BacktestId, Path, description = "The id of the backtest."), TenantQuery),
+    responses((status = 200, description = "The backtest.", body = Backtest))
 )]
 pub(in crate::http) async fn show(
     State(state): State<ApiState>,
@@ -125,25 +129,25 @@ pub(in crate::http) async fn show(
     state.backtests.get(&tenant, id).map(Json).ok_or_else(|| no_such_backtest(id))
 }
 
-/// Which tenant's trial stops.
+/// The tenant of the backtest to cancel.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct CancelBacktestBody {
-    /// Whose.
+    /// The id of the tenant.
     tenant: TenantId,
 }
 
-/// Stop a trial
+/// Cancel a backtest
 ///
-/// One that has ended stays as it is.
+/// A backtest that has ended does not change.
 #[utoipa::path(
     post,
     path = "/api/v1/rule-trials/{id}/cancel",
     tag = "rules",
     operation_id = "cancel_trial",
-    params(("id" = BacktestId, Path, description = "The trial."), IdempotencyKeyHeader),
+    params(("id" = BacktestId, Path, description = "The id of the backtest."), IdempotencyKeyHeader),
     request_body = CancelBacktestBody,
-    responses((status = 200, description = "the trial", body = Backtest))
+    responses((status = 200, description = "The backtest.", body = Backtest))
 )]
 pub(in crate::http) async fn cancel(
     State(state): State<ApiState>,
@@ -157,5 +161,5 @@ pub(in crate::http) async fn cancel(
 }
 
 fn no_such_backtest(id: BacktestId) -> Problem {
-    Problem::from_code(Code::NoSuchBacktest, format!("there is no trial {id}; trials are lost at a restart"))
+    Problem::from_code(Code::NoSuchBacktest, format!("there is no backtest {id}; trials are lost at a restart"))
 }

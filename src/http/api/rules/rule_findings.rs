@@ -15,49 +15,50 @@ use crate::http::request::query::{TenantQuery, next_cursor, page_size};
 use crate::http::state::ApiState;
 use crate::store::{FindingFilter, FindingKind};
 
-/// Which findings.
+/// Filters and page of a list of findings.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct FindingsQuery {
-    /// Whose.
+    /// The id of the tenant.
     tenant: TenantId,
-    /// Of this rule.
+    /// Only findings of this rule.
     rule: Option<RuleId>,
-    /// Of this agent.
+    /// Only findings about this agent.
     agent: Option<AgentId>,
-    /// `would`, `told`, `held` or `reversed`.
+    /// Only findings of this kind: `would`, `told`, `held` or `reversed`.
     kind: Option<String>,
-    /// From here, to the millisecond; from the beginning without it.
+    /// Only findings at this instant or later, with millisecond precision; by default from the first one on.
     from: Option<UtcMicros>,
-    /// To here; to now without it.
+    /// Only findings before this instant; now by default.
     to: Option<UtcMicros>,
-    /// The `next` of the page before.
+    /// The `next` of the previous page; omit it for the first page.
     cursor: Option<FindingId>,
-    /// At most so many, 100 without it, at most 500.
+    /// The maximum number of findings to return, 1 to 500; 100 by default.
     limit: Option<u32>,
 }
 
-/// What rules found of agents.
+/// A page of findings.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct FindingsResponse {
-    /// Newest first.
+    /// The findings, newest first.
     findings: Vec<FindingResponse>,
-    /// The cursor of the next page; null on the last.
+    /// The `cursor` of the next page; null on the last page.
     next: Option<FindingId>,
 }
 
-/// What rules found of agents beside what they changed
+/// List findings of rules
 ///
-/// What watching rules would have done, what was told, what a guard held back, and changes that agents took back. Whoever is bound to
-/// teams sees those of their agents; a page may then be short of the limit and have a next one.
+/// Returns what rules recorded besides their changes: what monitoring rules would have done, notifications, changes
+/// held by guards, and changes that agents reverted. A caller restricted to teams gets findings about agents of those
+/// teams, so a page may have fewer items than `limit` although more follow.
 #[utoipa::path(
     get,
     path = "/api/v1/rule-findings",
     tag = "rules",
     operation_id = "rule_findings",
     params(FindingsQuery),
-    responses((status = 200, description = "the findings", body = FindingsResponse))
+    responses((status = 200, description = "A page of findings.", body = FindingsResponse))
 )]
 pub(in crate::http) async fn list(
     State(state): State<ApiState>,
@@ -88,14 +89,16 @@ pub(in crate::http) async fn list(
     Ok(Json(FindingsResponse { findings, next }))
 }
 
-/// What every rule makes of an agent now, and why
+/// Evaluate all rules for an agent
+///
+/// Returns what each rule decides about the agent now, and why.
 #[utoipa::path(
     get,
     path = "/api/v1/agents/{id}/rules",
     tag = "rules",
     operation_id = "explain_agent",
-    params(("id" = AgentId, Path, description = "The agent."), TenantQuery),
-    responses((status = 200, description = "the rules, in the order in which they are evaluated", body = AgentRulesResponse))
+    params(("id" = AgentId, Path, description = "The id of the agent."), TenantQuery),
+    responses((status = 200, description = "The rules, in the order in which they are evaluated.", body = AgentRulesResponse))
 )]
 pub(in crate::http) async fn explain(
     State(state): State<ApiState>,

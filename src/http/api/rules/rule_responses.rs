@@ -14,90 +14,93 @@ use crate::domain::time::UtcMicros;
 use crate::engine::rules::{AgentRules, RuleCheck};
 use crate::store::{FindingCount, FindingKind, StoredFinding, TransitionCountsByRule};
 
-/// A rule, in force or not.
+/// A rule.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct RuleResponse {
-    /// Its id.
+    /// The id of the rule.
     id: RuleId,
-    /// `configuration`, `store`, or `replaced`: the store's stands in for the configuration's.
+    /// Where the rule comes from: `configuration`, `store`, or `replaced` if a rule of the store replaces the
+    /// configuration's.
     origin: &'static str,
-    /// Goes up with every change; 0 for what the store knows nothing of.
+    /// The version of the rule, which increases with each change; 0 for a rule that exists only in the configuration.
     version: u64,
-    /// Names the rule as it is in force: transitions, findings and audit entries have it.
+    /// The hash of the rule in force, which transitions, findings and audit entries record; null if the rule is not in
+    /// force.
     hash: Option<String>,
-    /// TOML of one `[[rules]]` table.
+    /// The TOML of one `[[rules]]` table.
     text: String,
-    /// The same of the configuration's rule that it stands in for.
+    /// The TOML of the configuration's rule that this rule replaces; null if it replaces none.
     configuration: Option<String>,
-    /// Whether it acts.
+    /// The mode, which says whether the rule changes states.
     mode: Mode,
-    /// Whether it is switched on.
+    /// Whether the rule is enabled.
     enabled: bool,
-    /// Where it is tried; null: in its place.
+    /// The position of the rule. A negative number is before the rules of the configuration, any other after them; null
+    /// means the position of the configuration's rule.
     order: Option<i32>,
-    /// Its class of priority.
+    /// The priority class of the rule.
     class: Class,
-    /// What it wants, for people.
+    /// The action of the rule, for display.
     wants: String,
-    /// Whether it is one of the rules that are tried.
+    /// Whether the rule is in force.
     in_force: bool,
-    /// Why it is not.
+    /// Why the rule is not in force; null if it is.
     why_not: Option<String>,
-    /// What is wrong with it, where the check does not let it in force.
+    /// The errors that keep the rule from being in force.
     complaints: Vec<LineDiagnostic>,
-    /// When the store's was changed last.
+    /// When the rule was last changed in the store; null if it never was.
     changed_at: Option<UtcMicros>,
-    /// By whom.
+    /// Who last changed the rule in the store; null if nobody did.
     changed_by: Option<String>,
-    /// Why, in that person's words.
+    /// The reason given for the last change; null if none was given.
     why: Option<String>,
-    /// What it did and would have done in the span.
+    /// What the rule did in the time range.
     counts: RuleCounts,
 }
 
-/// What a rule did and would have done.
+/// How often a rule acted or would have acted.
 #[derive(Clone, Default, Serialize, ToSchema)]
 pub(in crate::http) struct RuleCounts {
-    /// How often it would have acted while it watched.
+    /// How often the rule would have acted while it was in monitoring mode.
     would: u64,
-    /// On how many agents.
+    /// The number of agents on whom it would have acted.
     would_agents: u64,
-    /// How often it told or asked people something.
+    /// How often the rule notified people or asked them a question.
     told: u64,
-    /// How often an agent took back a change of it.
+    /// How often an agent reverted a change of the rule.
     reversed: u64,
-    /// How often which guard held it back, of those that people should know of.
+    /// How often each guard held a change of the rule. Only guards that are of interest to people are listed.
     held: Vec<FindingGuardCount>,
-    /// What it asked for.
+    /// The transitions that the rule requested.
     transitions: TransitionCounts,
 }
 
-/// How often a guard held a rule back.
+/// How often a guard held a change of a rule.
 #[derive(Clone, Serialize, ToSchema)]
 pub(in crate::http) struct FindingGuardCount {
-    /// Which.
+    /// The name of the guard.
     guard: String,
-    /// How often.
+    /// The number of times.
     times: u64,
 }
 
-/// Transitions by status.
+/// The number of transitions by status.
 #[derive(Clone, Default, Serialize, ToSchema)]
 pub(in crate::http) struct TransitionCounts {
-    /// All.
+    /// The number of all transitions.
     total: u64,
-    /// Those that have not ended.
+    /// The number of transitions that have not ended.
     open: u64,
-    /// By status.
+    /// The number of transitions for each status.
     by_status: Vec<StatusCount>,
 }
 
-/// Transitions of one status.
+/// The number of transitions with one status.
 #[derive(Clone, Serialize, ToSchema)]
 pub(in crate::http) struct StatusCount {
-    /// Which.
+    /// The status.
     status: &'static str,
-    /// How many.
+    /// The number of transitions.
     count: u64,
 }
 
@@ -179,26 +182,26 @@ fn describe_action(rule: &Rule) -> String {
     }
 }
 
-/// One version of a rule of the store.
+/// A version of a rule in the store.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct RuleVersionResponse {
-    /// Its number.
+    /// The number of the version.
     version: u64,
-    /// Its text.
+    /// The TOML of one `[[rules]]` table.
     text: String,
     /// The mode in the text.
     mode: Mode,
-    /// Whether it was switched on.
+    /// Whether the rule was enabled.
     enabled: bool,
-    /// Where it was tried.
+    /// The position of the rule.
     order: Option<i32>,
-    /// It was taken out of the store with this version.
+    /// Whether this version removed the rule from the store.
     removed: bool,
-    /// When.
+    /// When the version was created.
     at: UtcMicros,
-    /// By whom.
+    /// Who created the version.
     by: String,
-    /// Why.
+    /// The reason given for the change; null if none was given.
     why: Option<String>,
 }
 
@@ -218,29 +221,29 @@ impl RuleVersionResponse {
     }
 }
 
-/// What a check found.
+/// The result of a check of a rule's text.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct RuleCheckResponse {
-    /// It can be in force.
+    /// Whether the rule is valid.
     ok: bool,
-    /// What is wrong, by line.
+    /// The errors, by line.
     complaints: Vec<LineDiagnostic>,
-    /// What is right and may surprise.
+    /// Warnings about a valid rule that may not do what is expected.
     warnings: Vec<String>,
-    /// The rule, where it can be read.
+    /// The rule; null if the text cannot be parsed.
     rule: Option<ParsedRule>,
 }
 
-/// A rule that could be read.
+/// A rule that was parsed.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct ParsedRule {
-    /// Its id.
+    /// The id of the rule.
     id: RuleId,
-    /// Whether it acts.
+    /// The mode, which says whether the rule changes states.
     mode: Mode,
-    /// Its class of priority.
+    /// The priority class of the rule.
     class: Class,
-    /// What it wants, for people.
+    /// The action of the rule, for display.
     wants: String,
 }
 
@@ -256,30 +259,31 @@ impl RuleCheckResponse {
     }
 }
 
-/// What a rule found of an agent.
+/// A finding of a rule about an agent.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct FindingResponse {
-    /// Its id.
+    /// The id of the finding.
     id: FindingId,
-    /// When.
+    /// When the finding was made.
     at: UtcMicros,
-    /// Which rule.
+    /// The id of the rule.
     rule: RuleId,
-    /// The rule as it was in force.
+    /// The hash of the rule that was in force.
     hash: String,
-    /// `would`, `told`, `held` or `reversed`.
+    /// The kind: `would` (would have acted), `told` (notified people), `held` (held by a guard) or `reversed` (the
+    /// agent reverted the change).
     kind: &'static str,
-    /// Of whom.
+    /// The id of the agent.
     agent: AgentId,
-    /// The name, where one is known.
+    /// The name of the agent; null if unknown.
     name: Option<String>,
-    /// The team, where it is known.
+    /// The team of the agent; null if unknown.
     team: Option<TeamName>,
-    /// What the rule wanted.
+    /// The action that the rule wanted to take.
     wants: String,
-    /// The facts.
+    /// The facts behind the finding, in words.
     because: String,
-    /// What held it back.
+    /// The guard that held the change; null if none did.
     guard: Option<String>,
 }
 
@@ -302,58 +306,60 @@ impl FindingResponse {
     }
 }
 
-/// What the rules make of an agent.
+/// What the rules decide about an agent now.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct AgentRulesResponse {
-    /// Whose.
+    /// The id of the tenant.
     tenant: TenantId,
-    /// Who.
+    /// The id of the agent.
     agent: AgentId,
-    /// When.
+    /// When the rules were evaluated.
     at: UtcMicros,
-    /// Every rule leaves the agent alone until then, since a change was taken back.
+    /// The time until which no rule changes the agent's state, because a change was reverted or denied; null if there
+    /// is none.
     left_alone_until: Option<UtcMicros>,
-    /// The agent is excused until then.
+    /// The end of the exception that applies to the agent; null if none applies.
     excused_until: Option<UtcMicros>,
-    /// In the order in which they are tried.
+    /// The rules, in the order in which they are evaluated.
     rules: Vec<AgentRuleResponse>,
 }
 
-/// What one rule makes of an agent.
+/// What one rule decides about an agent.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct AgentRuleResponse {
-    /// Which.
+    /// The id of the rule.
     rule: RuleId,
-    /// As it is in force.
+    /// The hash of the rule in force.
     hash: String,
-    /// Whether it acts.
+    /// The mode, which says whether the rule changes states.
     mode: Mode,
-    /// What it wants.
+    /// The action of the rule, for display.
     wants: String,
-    /// `no_match`, `held`, `taken` (an earlier rule has the agent) or `decided`.
+    /// The decision: `no_match`, `held` (by a guard), `taken` (an earlier rule acts on the agent) or `decided` (the
+    /// rule acts).
     outcome: &'static str,
-    /// What holds it back.
+    /// The guard that holds the change; null if none does.
     guard: Option<&'static str>,
-    /// The same in words, or the rule that has the agent.
+    /// The explanation of the guard, or the earlier rule that acts on the agent; null if neither applies.
     why: Option<String>,
-    /// The facts in a line.
+    /// The facts behind the decision, in words.
     because: String,
-    /// What each condition of `when` found.
+    /// The result of each condition in `when`.
     conditions: Vec<ConditionResponse>,
-    /// The same of `unless`; empty where it was not looked at.
+    /// The result of each condition in `unless`; empty if they were not evaluated.
     unless: Vec<ConditionResponse>,
 }
 
-/// One condition.
+/// The result of one condition.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct ConditionResponse {
-    /// The key in the rule.
+    /// The key of the condition in the rule.
     condition: String,
-    /// What it asks for.
+    /// The value that the condition requires.
     wanted: String,
-    /// What was found.
+    /// The actual value.
     actual: String,
-    /// Whether it holds.
+    /// Whether the condition holds.
     held: bool,
 }
 

@@ -23,15 +23,15 @@ pub(super) const NOT_STORED: &str = "an import could not be stored";
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct ImportQuery {
-    /// For whom.
+    /// The id of the tenant.
     tenant: TenantId,
-    /// The file's name; its ending tells the format where the content does not.
+    /// The name of the file. Its extension determines the format if the content does not.
     name: String,
-    /// Whole weeks to move every local date by.
+    /// The number of whole weeks by which to move every local date; may be negative.
     #[serde(default)]
     #[param(required = false)]
     move_weeks: i32,
-    /// The file is the whole schedule of its days: agents whom it does not name have no shift on them.
+    /// Whether the file is the complete schedule of its days: agents that it does not name then have no shift on them.
     #[serde(default)]
     #[param(required = false)]
     whole: bool,
@@ -39,15 +39,15 @@ pub(in crate::http) struct ImportQuery {
 
 /// Import a schedule file
 ///
-/// Whole or not at all. Repeating it changes nothing.
+/// The file is imported completely or not at all. Importing the same file again changes nothing.
 #[utoipa::path(
     post,
     path = "/api/v1/schedule-imports",
     tag = "shifts",
     operation_id = "import_schedule",
     params(ImportQuery, IdempotencyKeyHeader),
-    request_body(content_type = "application/octet-stream", content = Vec<u8>, description = "the file: CSV or iCalendar"),
-    responses((status = 200, description = "in force", body = ImportResult))
+    request_body(content_type = "application/octet-stream", content = Vec<u8>, description = "The file, as CSV or iCalendar."),
+    responses((status = 200, description = "The schedule is in force.", body = ImportResult))
 )]
 pub(in crate::http) async fn create(
     State(state): State<ApiState>,

@@ -39,11 +39,11 @@ const MAX_ACTIVITY_CHARS: usize = 100;
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct ShiftsQuery {
-    /// Whose agent.
+    /// The id of the tenant.
     tenant: TenantId,
-    /// Shifts that end after this instant.
+    /// Only shifts that end after this instant.
     from: UtcMicros,
-    /// Shifts that begin before this instant, at most 100 days later.
+    /// Only shifts that begin before this instant, at most 100 days after `from`.
     to: UtcMicros,
 }
 
@@ -52,65 +52,65 @@ pub(in crate::http) struct ShiftsQuery {
 #[schema(as = Shift)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct ShiftBody {
-    /// First instant.
+    /// The start of the shift (inclusive).
     start: UtcMicros,
-    /// First instant after it.
+    /// The end of the shift (exclusive).
     end: UtcMicros,
-    /// What lies in it beside plain work, in order.
+    /// The activities of the shift in order of time. The rest of the shift is work.
     #[serde(default)]
     activities: Vec<ShiftActivityBody>,
 }
 
-/// An activity of a shift.
+/// An activity in a shift.
 #[derive(Clone, Serialize, Deserialize, ToSchema)]
 #[schema(as = ShiftActivity)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct ShiftActivityBody {
-    /// `break`, `lunch`, `meeting`, `training`, or any other name, in lower case.
+    /// The name of the activity in lower case: `break`, `lunch`, `meeting`, `training`, or any other name.
     #[schema(min_length = 1, max_length = 100)]
     activity: String,
-    /// First instant.
+    /// The start of the activity (inclusive).
     start: UtcMicros,
-    /// First instant after it.
+    /// The end of the activity (exclusive).
     end: UtcMicros,
-    /// A break that must be taken.
+    /// Whether this is a mandatory break.
     #[serde(default)]
     mandatory: bool,
 }
 
-/// A span that the schedule speaks for.
+/// A period that the schedule covers.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ScheduleCoverage)]
 pub(in crate::http) struct CoverageResponse {
-    /// First instant.
+    /// The start of the period (inclusive).
     start: UtcMicros,
-    /// First instant after it.
+    /// The end of the period (exclusive).
     end: UtcMicros,
 }
 
-/// Shifts of an agent.
+/// The shifts of an agent.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct ShiftsResponse {
-    /// Whose.
+    /// The id of the agent.
     agent: AgentId,
-    /// The agent's zone, where it is known.
+    /// The IANA time zone of the agent; null if unknown.
     zone: Option<String>,
-    /// In order.
+    /// The shifts in order of time.
     shifts: Vec<ShiftBody>,
-    /// What the schedule speaks for; where it does and has no shift, the agent is off.
+    /// The periods that the schedule covers. The agent is off where such a period has no shift.
     covered: Vec<CoverageResponse>,
 }
 
-/// Shifts of an agent
+/// List an agent's shifts
 ///
-/// Those in force that overlap the span, and what of it the schedule speaks for.
+/// Returns the shifts in force that overlap the time range, and the periods that the schedule covers.
 #[utoipa::path(
     get,
     path = "/api/v1/agents/{id}/shifts",
     tag = "shifts",
     operation_id = "list_shifts",
-    params(("id" = AgentId, Path, description = "The agent."), ShiftsQuery),
-    responses((status = 200, description = "the shifts", body = ShiftsResponse))
+    params(("id" = AgentId, Path, description = "The id of the agent."), ShiftsQuery),
+    responses((status = 200, description = "The shifts.", body = ShiftsResponse))
 )]
 pub(in crate::http) async fn list(
     State(state): State<ApiState>,
@@ -133,39 +133,39 @@ pub(in crate::http) async fn list(
 /// A day of an agent's schedule.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct ShiftDayResponse {
-    /// Whose.
+    /// The id of the agent.
     agent: AgentId,
     /// The local day.
     #[schema(value_type = String, format = Date)]
     day: Date,
-    /// The zone of the day: the agent's, UTC where the agent has none.
+    /// The IANA time zone of the day: the agent's, or `UTC` if the agent has none.
     zone: String,
-    /// First instant of the day.
+    /// The start of the day (inclusive).
     from: UtcMicros,
-    /// First instant after it.
+    /// The end of the day (exclusive).
     to: UtcMicros,
-    /// The schedule speaks for the whole day; without a shift the agent is off.
+    /// Whether the schedule covers the whole day. The agent is off if a covered day has no shift.
     covered: bool,
-    /// The shifts that begin on the day, in order.
+    /// The shifts that begin on the day, in order of time.
     shifts: Vec<ShiftBody>,
-    /// The version of the day, as the `ETag` has it.
+    /// The version of the day, which is also the `ETag`.
     version: String,
 }
 
-/// The shifts of an agent that begin on a local day
+/// Retrieve the shifts of a day
 ///
-/// Its `ETag` goes into the `If-Match` of a change.
+/// Returns the shifts of an agent that begin on a local day. Send the `ETag` as `If-Match` to replace them.
 #[utoipa::path(
     get,
     path = "/api/v1/agents/{id}/shifts/{day}",
     tag = "shifts",
     operation_id = "show_shift_day",
     params(
-        ("id" = AgentId, Path, description = "The agent."),
-        ("day" = String, Path, description = "The local day, as 2026-10-25.", format = Date),
+        ("id" = AgentId, Path, description = "The id of the agent."),
+        ("day" = String, Path, description = "The local day, such as `2026-10-25`.", format = Date),
         TenantQuery
     ),
-    responses((status = 200, description = "the day", body = ShiftDayResponse, headers(("ETag" = String, description = "its version"))))
+    responses((status = 200, description = "The day.", body = ShiftDayResponse, headers(("ETag" = String, description = "The version of the day."))))
 )]
 pub(in crate::http) async fn day(
     State(state): State<ApiState>,
@@ -182,36 +182,36 @@ pub(in crate::http) async fn day(
     Ok(([version.header()], Json(response)).into_response())
 }
 
-/// The body of a change of a day.
+/// The new shifts of a day.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct ShiftDayBody {
-    /// Whose agent.
+    /// The id of the tenant.
     tenant: TenantId,
-    /// The shifts that begin on the day, in place of those there are; none for a day off.
+    /// The shifts that begin on the day, which replace the existing ones; empty for a day off.
     #[schema(max_items = 10)]
     shifts: Vec<ShiftBody>,
 }
 
 has_tenant!(ShiftDayBody);
 
-/// Put the shifts of an agent that begin on a local day
+/// Replace the shifts of a day
 ///
-/// In place of those there are, as an import of this day for this agent alone: a version of the schedule, with an entry in the audit
-/// chain. Other days and other agents stay as they are.
+/// Replaces the shifts of an agent that begin on a local day. This creates a new version of the schedule and an audit
+/// entry, like an import of that day for that agent. Other days and agents do not change.
 #[utoipa::path(
     put,
     path = "/api/v1/agents/{id}/shifts/{day}",
     tag = "shifts",
     operation_id = "put_shift_day",
     params(
-        ("id" = AgentId, Path, description = "The agent."),
-        ("day" = String, Path, description = "The local day, as 2026-10-25.", format = Date),
+        ("id" = AgentId, Path, description = "The id of the agent."),
+        ("day" = String, Path, description = "The local day, such as `2026-10-25`.", format = Date),
         IfMatchHeader,
         IdempotencyKeyHeader
     ),
     request_body = ShiftDayBody,
-    responses((status = 200, description = "in force", body = ShiftDayResponse, headers(("ETag" = String, description = "its version"))))
+    responses((status = 200, description = "The day with its new shifts, which are in force.", body = ShiftDayResponse, headers(("ETag" = String, description = "The version of the day."))))
 )]
 pub(in crate::http) async fn put(
     State(state): State<ApiState>,

@@ -178,6 +178,6 @@ fn an_anomaly_counts_for_everyone_from_when_it_was_found_and_is_explained() {
         assert_eq!(acts(&roster, at(now)), held, "{now}");
     }
     let line = explained(&roster, at("10:50"));
-    let expected = "anomaly spike since 2026-11-23T10:15:00Z (57 where 12.2 was expected), odd last 19m ago (a spike of voice within 30m)";
+    let expected = "anomaly spike since 2026-11-23T10:15:00Z (57 where 12.2 was expected), last seen 19m ago (a spike of voice within 30m)";
     assert!(line.contains(expected), "{line}");
 }

@@ -43,7 +43,7 @@ fn record_changes<const N: usize>(roster: &mut Roster, times: [&str; N]) {
 }
 
 #[test]
-fn sight_must_be_there_fresh_and_of_a_known_state() {
+fn an_observation_must_exist_be_fresh_and_have_a_known_state() {
     let rules = rule("when = { planned = 'work' }\nthen = { tell = 'x' }");
     let now = at("09:30");
     let limit = DecideSettings::default().stale_after;
@@ -299,7 +299,7 @@ fn a_rule_that_is_held_or_satisfied_still_keeps_the_agent_from_later_rules() {
 }
 
 #[test]
-fn the_key_of_a_held_wish_changes_with_its_facts_alone() {
+fn the_key_of_a_held_intent_changes_only_with_its_facts() {
     let rules = rule(BACK);
     let mut now = at("09:30");
     let mut roster = roster(&Paused, "09:00", now);
@@ -320,7 +320,7 @@ fn the_key_of_a_held_wish_changes_with_its_facts_alone() {
 }
 
 #[test]
-fn who_is_excused_is_neutral_and_left_alone_by_what_looks_at_the_plan() {
+fn an_agent_with_an_exception_is_neutral_and_left_alone_by_rules_about_the_plan() {
     use crate::domain::adherence::Verdict;
     let by_plan = rule(BACK);
     let by_state = rule("when = { state = 'Paused', for = '5m' }\nthen = { set_state = 'Ready' }");
@@ -344,7 +344,7 @@ fn who_is_excused_is_neutral_and_left_alone_by_what_looks_at_the_plan() {
 }
 
 #[test]
-fn a_rule_that_leaves_the_excused_alone_does_not_have_them() {
+fn a_rule_held_by_an_exception_does_not_claim_the_agent() {
     let both = "[[rules]]\nid = 'plan'\nmode = 'enforce'\nwhen = { planned = 'work', state = 'Paused' }\n\
                 then = { set_state = 'Ready' }\n[[rules]]\nid = 'state'\nmode = 'enforce'\n\
                 when = { state = 'Paused' }\nthen = { set_state = 'NotReady' }\n";

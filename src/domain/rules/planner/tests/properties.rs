@@ -1,4 +1,5 @@
-//! What holds of every roster: explaining is deciding, old sight decides nothing, open changes are not repeated.
+//! Properties that hold for every roster: explaining is deciding, stale observations decide nothing, open changes are
+//! not repeated.
 
 use proptest::prelude::*;
 
@@ -149,7 +150,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_is_decided_on_old_sight_and_no_state_without_a_name_is_acted_on(
+    fn stale_observations_and_unknown_states_lead_to_no_action(
         agents in prop::collection::vec(random_agent(), 1..12),
         minute in 0..1500i64,
     ) {

@@ -68,7 +68,7 @@ fn agents_are_left_in_peace_where_a_planner_would_leave_them() {
 }
 
 #[test]
-fn who_comes_back_early_from_a_break_stays_back_unless_it_is_mandatory() {
+fn an_early_return_from_a_break_is_kept_unless_it_is_mandatory() {
     let early = |left: &str, back: &str, now: &str| {
         let mut roster = roster(&NotReady, left, at(back));
         let a = roster.find("a").expect("there");

@@ -93,7 +93,7 @@ fn conditions_that_cannot_be_read_are_named_with_the_way_out() {
             "when.local_time",
             "same",
         ),
-        (format!("when = {{ shift = {{}} }}\n{then}"), "when.shift", "nothing is asked"),
+        (format!("when = {{ shift = {{}} }}\n{then}"), "when.shift", "no time of the shift is given"),
         (
             format!("when = {{ shift = {{ ended = \"2m\", started_for = \"2m\" }} }}\n{then}"),
             "when.shift.ended",
@@ -131,7 +131,7 @@ const WRONG_FIGURES: &[(&str, &str, &str)] = &[
     (
         "queue_figures = { id = 'q', calls_waiting = { at_least = 0 } }",
         "when.queue_figures.calls_waiting.at_least",
-        "zero says nothing",
+        "zero has no effect",
     ),
     (
         "queue_figures = { id = 'q', calls_waiting = { at_least = 5, below = 5 } }",
@@ -182,7 +182,7 @@ fn figures_that_cannot_be_asked_for_are_named_with_the_way_out() {
 }
 
 #[test]
-fn a_rule_may_look_at_a_skill_and_at_a_queue() {
+fn a_rule_may_depend_on_a_skill_and_a_queue() {
     let when = "when = { skill_figures = { id = 12, contacts_queued = { at_least = 5 } }, \
                 queue_figures = { id = 'q', calls_waiting = { at_least = 5 } } }";
     let unless = "unless = { skill_figures = { id = '12', contacts_queued = { at_least = 5 } }, state = 'Idle' }";
@@ -220,7 +220,7 @@ fn conditions_that_never_hold_are_named() {
 }
 
 #[test]
-fn wishes_and_limits_that_cannot_be_met_are_named() {
+fn actions_and_limits_that_are_impossible_are_reported() {
     let (when, then) = (WHEN, THEN);
     assert_one_mistake_each([
         (format!("{when}\nthen = {{ set_state = \"Redy\" }}"), "then.set_state", "did you mean `Ready`"),
@@ -267,7 +267,7 @@ fn what_is_no_list_of_rules_is_refused() {
 }
 
 #[test]
-fn a_rule_survives_json_and_its_version_tells_changes_apart() {
+fn a_rule_survives_json_and_its_version_changes_with_it() {
     let (rules, _) = parse::parse_rules(GOOD).expect("TOML");
     let json = serde_json::to_string(&rules[0]).expect("JSON");
     let mut back: Rule = serde_json::from_str(&json).expect("read back");

@@ -195,7 +195,10 @@ fn times_need_a_zone_and_ends() {
         ("DTSTART;TZID=UTC:20261019T090000\nDURATION:8 hours", "is not a duration"),
         ("DTSTART;TZID=UTC:20261019T090000\nDURATION:P2D", "the shift lasts 48h, more than the 24h allowed"),
         ("DTSTART;TZID=UTC:20261019T090000\nDTEND;TZID=UTC:20261019T090000", "is not after DTSTART"),
-        ("DTSTART;TZID=UTC:20261019T090000\nDTEND;TZID=UTC:20261019T100000\nDURATION:PT8H", "stands beside a DURATION"),
+        (
+            "DTSTART;TZID=UTC:20261019T090000\nDTEND;TZID=UTC:20261019T100000\nDURATION:PT8H",
+            "cannot be combined with a DURATION",
+        ),
         ("DTSTART;TZID=UTC:20261019T090000\nDTSTART;TZID=UTC:20261019T080000\nDURATION:PT8H", "line 5, column DTSTART"),
         ("DTSTART:20261019T090000Z\nDURATION:PT8H", "line 3: nothing says the time zone of agent u_1"),
         (
@@ -209,7 +212,7 @@ fn times_need_a_zone_and_ends() {
 }
 
 #[test]
-fn a_default_zone_stands_in_where_the_file_names_none() {
+fn a_default_zone_applies_if_the_file_names_none() {
     let options = ImportOptions { default_zone: Some("europe/berlin".to_owned()), ..ImportOptions::default() };
     let floating = "DTSTART:20261019T090000\nDURATION:PT8H\nRRULE:FREQ=DAILY;UNTIL=20261020T090000";
     let draft = import_calendar_with(&[floating], &options).expect("sound");
@@ -291,7 +294,7 @@ fn one_broken_event_does_not_hide_the_faults_of_the_next() {
 fn files_that_are_no_whole_calendar_are_refused() {
     let read = |text: &str| error_texts(read_schedule("a.ics", text.as_bytes(), &ImportOptions::default())).join("\n");
     assert_eq!(read(""), "the file holds no calendar; it begins with BEGIN:VCALENDAR");
-    assert_eq!(read("x"), "line 1: this stands outside every component; a calendar begins with BEGIN:VCALENDAR");
+    assert_eq!(read("x"), "line 1: this is outside of every component; a calendar begins with BEGIN:VCALENDAR");
     assert_eq!(read("BEGIN:VEVENT"), "line 1: this is not a calendar; the file begins with BEGIN:VCALENDAR");
     assert_eq!(
         read("BEGIN:VCALENDAR\nBEGIN:VEVENT\n"),

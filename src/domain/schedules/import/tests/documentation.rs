@@ -33,7 +33,7 @@ fn every_example_is_imported_without_a_warning() {
 }
 
 #[test]
-fn the_figures_beside_the_examples_are_right() {
+fn the_figures_next_to_the_examples_are_right() {
     let night = &drafts("csv")[2].agents[0].shifts;
     let length = |start: UtcMicros, end: UtcMicros| end.since(start);
     let pause = &night[0].activities[0];

@@ -50,7 +50,7 @@ fn each_bad_sample_is_refused_with_its_fault_by_name() {
 }
 
 #[test]
-fn a_row_that_stands_there_twice_is_imported_once_with_a_warning() {
+fn a_duplicate_row_is_imported_once_with_a_warning() {
     let draft = import_bad_sample("same-row-twice.csv").expect("sound");
     assert_eq!((draft.rows, draft.shifts, draft.agents[0].shifts.len()), (2, 1, 1));
     assert_eq!(warning_texts(&draft), ["line 3: says the same as line 2; it is imported once"]);
@@ -202,7 +202,7 @@ fn a_header_with_missing_and_repeated_columns_says_which_may_be_meant() {
         [
             "line 1, column agent_name: is missing from the header; did you mean \"agent_nam\"? Rename it, or map it as \
              columns.agent_name",
-            "line 1, column start: stands in the header twice, as column 6 and 9; keep one",
+            "line 1, column start: is in the header twice, as column 6 and 9; keep one",
         ]
     );
     assert_eq!(
@@ -261,7 +261,7 @@ fn one_agent_has_one_zone_and_the_last_name_and_team_count() {
 }
 
 #[test]
-fn activities_lie_inside_one_shift_and_beside_each_other() {
+fn activities_lie_inside_one_shift_without_overlap() {
     let row =
         |activity: &str, from: &str, to: &str| format!("u_1,A,T,UTC,{activity},2026-10-19T{from},2026-10-19T{to},no");
     let shift = row("shift", "09:00", "12:00");
@@ -418,7 +418,7 @@ fn mandatory_is_read_in_any_usual_form() {
 }
 
 #[test]
-fn skills_may_stand_in_a_column_of_their_own() {
+fn skills_may_have_their_own_column() {
     let read = |skills: [&str; 2]| {
         let rows = skills.map(|skills| format!("u_1,A,T,UTC,break,2026-10-19T10:00,2026-10-19T10:15,no,{skills}"));
         let shift = "u_1,A,T,UTC,shift,2026-10-19T09:00,2026-10-19T17:00,no,";

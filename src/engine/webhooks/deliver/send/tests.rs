@@ -20,7 +20,7 @@ fn answer(text: &str) -> impl Fn(Request) -> Option<Vec<u8>> + Send + Sync + Clo
 }
 
 #[tokio::test]
-async fn a_delivery_is_one_signed_post_and_its_answer_is_told() {
+async fn a_delivery_is_one_signed_post_and_its_response_is_reported() {
     let server =
         RawServer::start(answer("HTTP/1.1 201 Created\r\ncontent-length: 5\r\nretry-after: 120\r\n\r\ntaken")).await;
     let sent = outgoing(b"{\"event\":\"X\"}");
@@ -165,12 +165,12 @@ async fn an_attempt_that_is_given_up_leaves_no_connection_behind() {
 }
 
 #[tokio::test]
-async fn nobody_there_and_a_name_without_an_address_are_told_apart() {
+async fn a_refused_connection_and_an_unresolved_name_are_distinguished() {
     let port = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("bound").port();
     let post =
         HttpPost::new(endpoint_at(&format!("http://127.0.0.1:{port}/secret-path")), &network()).expect("a sender");
     let error = post.post(outgoing(b"x")).await.error.expect("refused");
-    assert_eq!(error, format!("127.0.0.1:{port} does not take connections: connection refused"));
+    assert_eq!(error, format!("127.0.0.1:{port} does not accept connections: connection refused"));
     let network = Network::new(names(&[]), Arc::new(SystemDial), harness::no_tls());
     let post = HttpPost::new(endpoint_at("http://nowhere.example/secret-path"), &network).expect("a sender");
     let error = post.post(outgoing(b"x")).await.error.expect("unknown");

@@ -1,4 +1,4 @@
-//! A receiver in the test's process: remembers what arrived and answers as it is told.
+//! A receiver in the test's process: it records what arrived and gives prepared answers.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};

@@ -201,7 +201,7 @@ impl DialTo {
         Self { server, dead: Vec::new(), dialled: Arc::default() }
     }
 
-    /// With an address that does not take connections.
+    /// With an address that does not accept connections.
     pub fn without(mut self, dead: SocketAddr) -> Self {
         self.dead.push(dead);
         self

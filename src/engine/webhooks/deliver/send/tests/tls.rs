@@ -73,7 +73,7 @@ async fn a_secured_connection_is_kept_too() {
 }
 
 #[tokio::test]
-async fn a_server_that_does_not_speak_tls_is_told_so() {
+async fn a_server_without_tls_is_reported() {
     let server = RawServer::scripted(|mut stream| async move {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
         let _ = stream.read(&mut [0; 64]).await;
