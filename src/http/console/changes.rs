@@ -13,7 +13,7 @@ use super::live::live_view::LiveView;
 use super::shared::page_error::PageError;
 use super::shared::page_request::PageRequest;
 use super::shared::shell::{ConsolePage, Shell, render_page};
-use super::shared::times::ClockDuration;
+use super::shared::times::DurationText;
 use super::shared::wording::{self, Chip};
 use crate::domain::adherence::Verdict;
 use crate::domain::agents::kind_sets::PlanKind;
@@ -388,7 +388,7 @@ impl ChangePage {
 
     /// Returns how long it is until an instant, or `now` if it has passed.
     fn time_until(&self, at: &UtcMicros) -> String {
-        if *at > self.now { format!("in {}", ClockDuration(at.since(self.now))) } else { "now".to_owned() }
+        if *at > self.now { format!("in {}", DurationText(at.since(self.now))) } else { "now".to_owned() }
     }
 }
 

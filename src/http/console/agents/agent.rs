@@ -22,7 +22,7 @@ use crate::http::console::rules::approvals::{self, Approval};
 use crate::http::console::shared::page_error::PageError;
 use crate::http::console::shared::page_request::PageRequest;
 use crate::http::console::shared::shell::{ConsolePage, Shell, render_page};
-use crate::http::console::shared::times::{self, ClockDuration, Stamp};
+use crate::http::console::shared::times::{self, DurationText, Stamp};
 use crate::http::console::shared::wording;
 use crate::http::request::extract::Path;
 use crate::http::state::ApiState;
@@ -120,7 +120,7 @@ impl AgentPage {
 /// Returns a number of seconds as a duration.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds of a week, never negative")]
 fn seconds(seconds: &f64) -> String {
-    ClockDuration(std::time::Duration::from_secs(seconds.max(0.0) as u64)).to_string()
+    DurationText(std::time::Duration::from_secs(seconds.max(0.0) as u64)).to_string()
 }
 
 /// Returns a share as a percentage, or a dash if there is none.

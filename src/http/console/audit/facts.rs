@@ -125,7 +125,7 @@ mod tests {
                 "asked › 2|id|2, 3",
                 "|held back|yes",
                 "limit|per minute|5",
-                "limit|until|2026-10-26 13:30:02 UTC",
+                "limit|until|26 Oct 2026 13:30:02 UTC",
                 "|none|none",
                 "|note|none",
                 "|nothing|none",
