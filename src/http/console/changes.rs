@@ -234,7 +234,7 @@ fn outcome(name: &str) -> (&'static str, String) {
 }
 
 /// Returns the class and the text of a transition's status.
-fn transition_label(name: &str) -> (&'static str, String) {
+pub(super) fn transition_label(name: &str) -> (&'static str, String) {
     let (class, text) = match name {
         "confirmed" => ("outcome-good", "confirmed by the platform"),
         "accepted" => ("outcome-good", "accepted, not yet confirmed"),
