@@ -159,7 +159,7 @@ fn verdict_chips(rows: &[AgentRow], filter: &LiveFilter, tenant: &str) -> Vec<Co
             chip,
         }
     };
-    [Verdict::Out, Verdict::In, Verdict::Neutral, Verdict::Unscheduled, Verdict::Unknown].map(chip).into()
+    wording::VERDICTS.map(chip).into()
 }
 
 fn sortable_columns(filter: &LiveFilter, tenant: &str) -> Vec<Column> {

@@ -377,7 +377,7 @@ async fn whoever_is_in_the_state_already_gets_the_reason_by_a_button_that_names_
         .await;
     browser.wait_for_text("#start", |text| text == "Start: change 4").await;
     browser.click("#reasons").await;
-    browser.wait_for_text("#reason-only", |text| text == "4 their state, 1 only their reason").await;
+    browser.wait_for_text("#summary", |text| text.contains("For 1 of them only the reason changes")).await;
     browser.wait_for_text("#start", |text| text == "Start: change 5").await;
     browser.run("for (let id = setTimeout(() => {}); id > 0; id -= 1) clearTimeout(id)", &[]).await;
     browser.click("#start").await;

@@ -82,7 +82,7 @@ function svg(name, attributes, text = '') {
 
 /** Acts by hour: of the text above the line, real ones below it. @param {Hour[]} replayed @param {Hour[]} really @param {number} most */
 function drawing(replayed, really, most) {
-  const label = `Actions per hour, at most ${most}. This definition is above the line, actual actions are below. The table below shows the same data.`;
+  const label = `Actions per hour, at most ${most}. This definition is above the line, the rule as it was then below. The table below shows the same data.`;
   const picture = svg('svg', { viewBox: '0 0 960 256', role: 'img', 'aria-label': label });
   const step = (RIGHT - LEFT) / Math.max(1, replayed.length);
   const x = (/** @type {number} */ index) => LEFT + index * step;

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::domain::audit::Hash;
 use crate::domain::time::UtcMicros;
 use crate::http::console::shared::times::TimeFormat;
 
@@ -68,9 +69,10 @@ impl Facts {
         self.listed.push(Fact { within: within.join(" › "), term: term.to_owned(), value });
     }
 
-    /// Returns the first facts in one line.
+    /// Returns the first facts in one line, without hashes, which nobody reads.
     pub(in crate::http::console) fn summary(&self) -> String {
-        let first = self.listed.iter().take(FACTS_IN_LINE).map(|fact| format!("{}: {}", fact.term, fact.value));
+        let readable = self.listed.iter().filter(|fact| Hash::from_hex(&fact.value).is_none());
+        let first = readable.take(FACTS_IN_LINE).map(|fact| format!("{}: {}", fact.term, fact.value));
         let rest = if self.listed.len() > FACTS_IN_LINE { " …" } else { "" };
         first.collect::<Vec<_>>().join(" · ") + rest
     }

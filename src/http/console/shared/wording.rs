@@ -54,6 +54,10 @@ pub(in crate::http::console) fn no_state() -> Chip {
     Chip { key: String::new(), class: "unknown", label: "Not observed yet".to_owned() }
 }
 
+/// The verdicts, in the order in which pages offer them.
+pub(in crate::http::console) const VERDICTS: [Verdict; 5] =
+    [Verdict::Out, Verdict::In, Verdict::Neutral, Verdict::Unscheduled, Verdict::Unknown];
+
 /// Returns the chip of a verdict.
 pub(in crate::http::console) fn verdict(verdict: Verdict) -> Chip {
     let (class, label) = match verdict {
