@@ -12,7 +12,7 @@ use self::facts::Facts;
 use super::shared::page_error::PageError;
 use super::shared::page_request::PageRequest;
 use super::shared::shell::{ConsolePage, Shell, render_page};
-use super::shared::wording::state_label;
+use super::shared::wording::{capitalized, state_label};
 use crate::domain::agents::state::AgentState;
 use crate::domain::time::UtcMicros;
 use crate::http::api::audit;
@@ -112,8 +112,7 @@ fn action_text(action: &str) -> String {
         Some((subject, done)) => format!("{subject} {done}"),
         None => text.to_owned(),
     };
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+    capitalized(&text)
 }
 
 #[derive(Deserialize)]

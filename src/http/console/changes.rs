@@ -546,7 +546,10 @@ mod tests {
         assert!(plain.contains("1 agent will change to Ready. 1 agent left out."), "{plain}");
         assert!(plain.contains("id=\"reasons\"") && !plain.contains("only the reason changes"), "{plain}");
         let with_reasons = render_preview(true);
-        assert!(with_reasons.contains("2 agents will change to Ready. For 1 of them only the reason"), "{with_reasons}");
+        assert!(
+            with_reasons.contains("2 agents will change to Ready. For 1 of them only the reason"),
+            "{with_reasons}"
+        );
         assert!(with_reasons.contains("1 of them only for the reason"), "{with_reasons}");
         assert!(
             with_reasons.contains("only the reason will change") && !with_reasons.contains("id=\"reasons\""),

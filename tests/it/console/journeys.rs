@@ -88,6 +88,20 @@ async fn every_count_is_of_whom_the_filter_leaves_and_the_heading_says_whom() {
     browser.end().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn fifteen_agents_are_in_sight_on_a_small_screen_of_a_desk() {
+    let Some((_scenario, browser)) = sign_in_browser(team_setup(30), "supervisor").await else { return };
+    browser.resize(1280, 800).await;
+    browser.wait_for_text("#line-word", |text| text == "Connected").await;
+    let script = "return [...document.querySelectorAll('#rows tr')].filter((row) => row.getBoundingClientRect().bottom <= innerHeight).length";
+    let visible = browser.run(script, &[]).await.as_u64().expect("a count");
+    assert!(visible >= 15, "{visible} agents");
+    let cut = "return [...document.querySelectorAll('#rows td')].slice(0, 40).filter((cell) => cell.scrollWidth > cell.clientWidth).map((cell) => cell.className)";
+    assert_eq!(browser.run(cut, &[]).await, json!([]), "no cell is cut off");
+    super::save_screenshot(&browser, "live-1280x800").await;
+    browser.end().await;
+}
+
 /// What cannot be seen of the first agent on the first screen, in pixels.
 async fn pixels_below_screen(browser: &Browser) -> i64 {
     let script = "return Math.round(document.querySelector('#rows tr').getBoundingClientRect().bottom - innerHeight)";

@@ -11,6 +11,7 @@ use crate::http::api::analytics::trends::show as trend;
 use crate::http::console::shared::page_error::PageError;
 use crate::http::console::shared::page_request::PageRequest;
 use crate::http::console::shared::times::zone_name;
+use crate::http::console::shared::wording::capitalized;
 use crate::http::state::ApiState;
 
 /// The number of values in the moving average of a series that is not monitored.
@@ -121,27 +122,28 @@ impl Drawing {
         Ok(Self { trend: read, window, chart, data_since })
     }
 
-    /// Returns the title with the unit, such as `contacts queued of skill 1001 (number), by the day`.
+    /// Returns the title with the unit, such as `Estimated wait time of skill 1001 (seconds), per day`.
     pub(in crate::http::console) fn title(&self) -> String {
         let Trend { figure, of, by, .. } = &self.trend;
         let noun = SeriesBucket::from_name(by).map(SeriesBucket::label);
         let unit = self.unit().map_or_else(String::new, |unit| format!(" ({unit})"));
-        format!("{} of {of}{unit}, by the {}", figure.replace('_', " "), noun.unwrap_or(by))
+        let text = format!("{} of {of}{unit}, per {}", figure.replace('_', " "), noun.unwrap_or(by));
+        capitalized(&text)
     }
 
-    /// Returns the unit of the values, if it is known.
+    /// Returns the unit of the values; `None` for numbers and where it is unknown.
     fn unit(&self) -> Option<&'static str> {
         if self.trend.share {
             return Some("%");
         }
         let measures = SKILL_MEASURES.iter().chain(&QUEUE_MEASURES);
         let measure = measures.into_iter().find(|measure| measure.name == self.trend.figure)?;
-        Some(match measure.unit {
-            Unit::Count => "number",
-            Unit::Seconds => "seconds",
-            Unit::Millis => "milliseconds",
-            Unit::Ppm => "%",
-        })
+        match measure.unit {
+            Unit::Count => None,
+            Unit::Seconds => Some("seconds"),
+            Unit::Millis => Some("milliseconds"),
+            Unit::Ppm => Some("%"),
+        }
     }
 
     /// Returns the name of the series.

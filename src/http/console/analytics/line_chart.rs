@@ -347,11 +347,7 @@ mod tests {
         for mark in &chart.marks {
             let numbers = mark.path.split(['M', 'L', 'Z', ' ']).filter_map(|number| number.parse::<f64>().ok());
             let numbers: Vec<f64> = numbers.collect();
-            assert!(
-                numbers.len() == 6 && numbers.iter().all(|number| (0.0..=WIDTH).contains(number)),
-                "{}",
-                mark.path
-            );
+            assert!(numbers.len() == 6 && numbers.iter().all(|number| (0.0..=WIDTH).contains(number)), "{}", mark.path);
             let (tip, base) = (numbers[1], numbers[3]);
             assert_eq!(tip < base, mark.class == "spike", "{}: the tip is above the base", mark.class);
         }

@@ -63,7 +63,8 @@ pub(in crate::http::console) fn build_cards(live_view: &LiveView, times: &TimeFo
 /// Returns how many cards have each rating, for people; those that need action come first.
 pub(in crate::http::console) fn summarize_standings(cards: &[Card]) -> String {
     let count = |standing| cards.iter().filter(|card| card.standing == standing).count();
-    let parts = STANDING_LABELS.map(|(standing, word)| (count(standing), word)).into_iter().filter(|(count, _)| *count > 0);
+    let parts =
+        STANDING_LABELS.map(|(standing, word)| (count(standing), word)).into_iter().filter(|(count, _)| *count > 0);
     parts.map(|(count, word)| format!("{count} {word}")).collect::<Vec<_>>().join(", ")
 }
 

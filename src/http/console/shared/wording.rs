@@ -17,6 +17,12 @@ pub(in crate::http::console) struct Chip {
     pub(in crate::http::console) label: String,
 }
 
+/// Returns a text with a capital first letter.
+pub(in crate::http::console) fn capitalized(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
 /// Returns the class of a state.
 const fn state_class(state: &AgentState) -> &'static str {
     match state {
