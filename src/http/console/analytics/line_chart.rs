@@ -24,7 +24,7 @@ const BOTTOM: f64 = 30.0;
 const MARK_HALF_WIDTH: f64 = 6.0;
 
 /// The smallest distance between two marks of the same direction.
-const MARK_DISTANCE: f64 = 44.0;
+const MARK_DISTANCE: f64 = 70.0;
 
 /// The maximum number of labels on the time axis.
 const MAX_TICKS: i64 = 9;
@@ -90,9 +90,10 @@ pub(in crate::http::console) struct Mark {
     pub(in crate::http::console) path: String,
     /// How many anomalies the mark stands for.
     pub(in crate::http::console) count: usize,
-    /// Where the number goes.
+    /// Where the number goes, and `beside` if it ends there instead of starting there.
     pub(in crate::http::console) x: String,
     pub(in crate::http::console) y: String,
+    pub(in crate::http::console) class_of_number: &'static str,
 }
 
 /// A drawing, with all parts in SVG syntax.
@@ -180,7 +181,7 @@ fn marks(places: impl Iterator<Item = Position>, direction: AnomalyDirection) ->
     let mut groups: Vec<(f64, Position, usize)> = Vec::new();
     for (x, y) in places {
         match groups.last_mut() {
-            Some((start, extreme, count)) if x - *start < MARK_DISTANCE => {
+            Some((start, extreme, count)) if x - start.max(extreme.0) < MARK_DISTANCE => {
                 if is_beyond(y, extreme.1) {
                     *extreme = (x, y);
                 }
@@ -211,8 +212,11 @@ fn mark((x, y): Position, count: usize, direction: AnomalyDirection) -> Mark {
         tenths(x + MARK_HALF_WIDTH),
         tenths(base)
     );
-    let middle = tip.midpoint(base);
-    Mark { class, path, count, x: tenths(x + MARK_HALF_WIDTH + 2.0), y: tenths(middle) }
+    // The number is beside the mark, on the side that has room for it.
+    let (class_of_number, offset) =
+        if x < WIDTH - 2.0 * RIGHT - MARK_HALF_WIDTH { ("", 1.0) } else { ("beside", -1.0) };
+    let x = tenths(x + offset * (MARK_HALF_WIDTH + 2.0));
+    Mark { class, path, count, x, y: tenths(tip.midpoint(base)), class_of_number }
 }
 
 type Position = (f64, f64);
@@ -358,7 +362,7 @@ mod tests {
         let odd = |hour, value| point(hour, value, Some(AnomalyDirection::Spike));
         let all: Vec<Point> = (0..1000).map(|hour| odd(hour, if hour == 500 { 90.0 } else { 50.0 })).collect();
         let chart = LineChart::from_points(&all, &scale(1000)).expect("a picture");
-        assert!(chart.marks.len() <= 20, "{} marks", chart.marks.len());
+        assert!(chart.marks.len() <= 13, "{} marks", chart.marks.len());
         assert_eq!(chart.marks.iter().map(|mark| mark.count).sum::<usize>(), 1000, "none is left out");
         let apart = [odd(0, 5.0), odd(500, 9.0)];
         let chart = LineChart::from_points(&apart, &scale(1000)).expect("a picture");
