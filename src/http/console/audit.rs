@@ -12,7 +12,7 @@ use self::facts::Facts;
 use super::shared::page_error::PageError;
 use super::shared::page_request::PageRequest;
 use super::shared::shell::{ConsolePage, Shell, render_page};
-use super::shared::wording::state_label;
+use super::shared::wording::{capitalized, state_label};
 use crate::domain::agents::state::AgentState;
 use crate::domain::time::UtcMicros;
 use crate::http::api::audit;
@@ -80,10 +80,39 @@ impl Entry {
         }
     }
 
+    fn action_text(&self) -> String {
+        action_text(&self.action)
+    }
+
     /// Returns the facts as they are stored.
     fn raw(&self) -> String {
         serde_json::to_string_pretty(&self.why).unwrap_or_default()
     }
+}
+
+/// Returns what an action did, in words: `Schedule imported` for `schedule.imported`.
+fn action_text(action: &str) -> String {
+    let text = match action {
+        "transition.read_back" => "State read back from the platform",
+        "rule.told" => "People notified by a rule",
+        "rule.would_have" => "Rule would have changed the state",
+        "rule.in_force" => "Rule became active",
+        "exception.made" => "Exception approved",
+        "account.link_made" => "Sign-in link created",
+        "agent.reversed_change" => "Change reverted by the agent",
+        "agent.erasure_asked" => "Erasure of the agent requested",
+        "webhook.test" => "Test event sent to the webhook",
+        "webhook.retried" => "Webhook deliveries resent",
+        "audit.head" => "Audit chain signed",
+        other => &other.replace('_', " "),
+    };
+    let text = match text.split_once('.') {
+        Some(("transition", done)) => format!("State change {done}"),
+        Some(("change set", done)) => format!("Bulk change {done}"),
+        Some((subject, done)) => format!("{subject} {done}"),
+        None => text.to_owned(),
+    };
+    capitalized(&text)
 }
 
 #[derive(Deserialize)]
@@ -262,6 +291,19 @@ pub(in crate::http) async fn show(State(state): State<ApiState>, request: PageRe
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn actions_are_named_in_words() {
+        for (action, text) in [
+            ("schedule.imported", "Schedule imported"),
+            ("transition.in_doubt", "State change in doubt"),
+            ("change_set.started", "Bulk change started"),
+            ("rule.told", "People notified by a rule"),
+            ("", ""),
+        ] {
+            assert_eq!(action_text(action), text);
+        }
+    }
 
     #[test]
     fn a_filter_stands_in_the_address_and_a_page_goes_on_with_it() {

@@ -13,7 +13,7 @@ use super::live::live_view::LiveView;
 use super::shared::page_error::PageError;
 use super::shared::page_request::PageRequest;
 use super::shared::shell::{ConsolePage, Shell, render_page};
-use super::shared::times::ClockDuration;
+use super::shared::times::DurationText;
 use super::shared::wording::{self, Chip};
 use crate::domain::adherence::Verdict;
 use crate::domain::agents::kind_sets::PlanKind;
@@ -104,7 +104,6 @@ struct ChangeSetCounts {
     reason_only: u64,
     left_out: u64,
     left_out_at_start: u64,
-    outcomes: BTreeMap<String, u64>,
     open: u64,
     confirmed: u64,
     failed: u64,
@@ -175,11 +174,12 @@ impl ChangeSetAgent {
         }
     }
 
-    /// Returns the class and the text of what becomes of the agent.
-    fn outcome(&self) -> (&'static str, String) {
+    /// Returns the class and the text of what becomes of the agent in a change set of this status.
+    fn outcome(&self, set_status: &str) -> (&'static str, String) {
         match &self.status {
-            None => outcome(&self.outcome),
             Some(status) => transition_label(status),
+            None if will_change(&self.outcome) && !is_preview(set_status) => ("outcome-no", "not changed".to_owned()),
+            None => outcome(&self.outcome),
         }
     }
 
@@ -203,6 +203,11 @@ impl ChangeSetAgent {
     fn because(&self) -> &str {
         self.error.as_deref().or(self.why.as_deref()).unwrap_or_default()
     }
+}
+
+/// Whether nothing of a change set was started.
+fn is_preview(status: &str) -> bool {
+    ["previewed", "expired"].contains(&status)
 }
 
 /// Whether an outcome of a preview is a change.
@@ -235,7 +240,7 @@ fn outcome(name: &str) -> (&'static str, String) {
 }
 
 /// Returns the class and the text of a transition's status.
-fn transition_label(name: &str) -> (&'static str, String) {
+pub(super) fn transition_label(name: &str) -> (&'static str, String) {
     let (class, text) = match name {
         "confirmed" => ("outcome-good", "confirmed by the platform"),
         "accepted" => ("outcome-good", "accepted, not yet confirmed"),
@@ -325,6 +330,7 @@ struct NewChangePage {
     all: Option<usize>,
     teams: Vec<String>,
     states: Vec<Chip>,
+    verdicts: Vec<Chip>,
     settable: Vec<Chip>,
 }
 
@@ -347,6 +353,7 @@ pub(in crate::http) async fn new(State(state): State<ApiState>, request: PageReq
         all: live_view.as_ref().map(|picture| picture.agents().count()),
         teams: live_view.map(|picture| picture.teams()).unwrap_or_default(),
         states: AgentState::KNOWN.iter().map(wording::state).collect(),
+        verdicts: wording::VERDICTS.map(wording::verdict).into(),
         settable: settable.iter().map(wording::state).collect(),
     }))
 }
@@ -367,9 +374,32 @@ struct ChangePage {
     out_after: usize,
     /// How many agents are left out because they are in the state already, with another reason or an unknown one.
     other_reason: usize,
+    /// How many agents have each outcome, as a class and a text.
+    outcomes: BTreeMap<(&'static str, String), usize>,
 }
 
 impl ChangePage {
+    /// Returns what the change does or did, in one sentence or two.
+    fn summary(&self) -> String {
+        let ChangeSet { counts, status, to, .. } = &self.set;
+        let (changes, left_out) = (counts.will_change - counts.left_out_at_start, counts.all_left_out());
+        let target = to.as_ref().map(wording::state_label);
+        let target = target.map_or_else(|| "back to their previous states".to_owned(), |state| format!("to {state}"));
+        let (agents, others) = (count_with_noun(changes, "agent"), count_with_noun(left_out, "agent"));
+        let main = match status.as_str() {
+            "previewed" => format!("{agents} will change {target}."),
+            "expired" => format!("{agents} would have changed {target}."),
+            "running" => format!("{agents} are being changed {target}: {} confirmed so far.", counts.confirmed),
+            _ => format!("{} of {agents} changed {target}.", counts.confirmed),
+        };
+        let reasons = match counts.reason_only {
+            0 => String::new(),
+            only => format!(" For {only} of them only the reason changes."),
+        };
+        let rest = if left_out > 0 { format!(" {others} left out.") } else { String::new() };
+        format!("{main}{reasons}{rest}")
+    }
+
     /// Returns the planned activity of an agent and its end.
     fn planned(&self, member: &ChangeSetAgent) -> String {
         let Some(planned) = &member.planned else { return String::new() };
@@ -390,7 +420,7 @@ impl ChangePage {
 
     /// Returns how long it is until an instant, or `now` if it has passed.
     fn time_until(&self, at: &UtcMicros) -> String {
-        if *at > self.now { format!("in {}", ClockDuration(at.since(self.now))) } else { "now".to_owned() }
+        if *at > self.now { format!("in {}", DurationText(at.since(self.now))) } else { "now".to_owned() }
     }
 }
 
@@ -408,7 +438,7 @@ pub(in crate::http) async fn show(
     };
     let failed = set.agents.iter().filter(has_failed).map(|member| member.agent.clone()).collect();
     // First list agents whose change fails or waits, then those whose plan conflicts with it: people must check them.
-    set.agents.sort_by_key(|member| match member.outcome().0 {
+    set.agents.sort_by_key(|member| match member.outcome(&set.status).0 {
         "outcome-bad" => 0,
         "outcome-wait" => 1,
         "outcome-good" if member.is_on_break() => 2,
@@ -419,6 +449,7 @@ pub(in crate::http) async fn show(
     let resting = set.agents.iter().filter(|member| member.is_on_break()).count();
     let out_after = set.agents.iter().filter(|member| member.would_be_out()).count();
     let other_reason = set.agents.iter().filter(|member| member.has_other_reason()).count();
+    let outcomes = count_outcomes(&set);
     set.agents.truncate(MAX_AGENTS_SHOWN);
     Ok(render_page(&ChangePage {
         shell: request.shell(ConsolePage::Changes, heading(&set)),
@@ -430,8 +461,18 @@ pub(in crate::http) async fn show(
         resting,
         out_after,
         other_reason,
+        outcomes,
         set,
     }))
+}
+
+/// Counts the agents by what becomes of them.
+fn count_outcomes(set: &ChangeSet) -> BTreeMap<(&'static str, String), usize> {
+    let mut outcomes = BTreeMap::new();
+    for member in &set.agents {
+        *outcomes.entry(member.outcome(&set.status)).or_default() += 1;
+    }
+    outcomes
 }
 
 #[cfg(test)]
@@ -494,6 +535,7 @@ mod tests {
             resting: 0,
             out_after: 0,
             other_reason,
+            outcomes: count_outcomes(&set),
             set,
         };
         page.render().expect("drawn")
@@ -503,9 +545,13 @@ mod tests {
     fn a_preview_offers_to_set_the_reason_of_those_who_are_in_the_state_already_and_names_the_price() {
         let plain = render_preview(false);
         assert!(plain.contains("1 already in this state") && plain.contains("costs 1 call more"), "{plain}");
-        assert!(plain.contains("id=\"reasons\"") && !plain.contains("id=\"reason-only\""), "{plain}");
+        assert!(plain.contains("1 agent will change to Ready. 1 agent left out."), "{plain}");
+        assert!(plain.contains("id=\"reasons\"") && !plain.contains("only the reason changes"), "{plain}");
         let with_reasons = render_preview(true);
-        assert!(with_reasons.contains("1 their state, 1 only their reason"), "{with_reasons}");
+        assert!(
+            with_reasons.contains("2 agents will change to Ready. For 1 of them only the reason"),
+            "{with_reasons}"
+        );
         assert!(with_reasons.contains("1 of them only for the reason"), "{with_reasons}");
         assert!(
             with_reasons.contains("only the reason will change") && !with_reasons.contains("id=\"reasons\""),

@@ -1,4 +1,4 @@
-//! The live page: all agents now, the queues, and who is out of adherence.
+//! The live page: the queues in a strip, and all agents now, those out of adherence first.
 
 pub(super) mod cards;
 pub(super) mod filter;
@@ -21,7 +21,7 @@ use self::thresholds::ClientThresholds;
 use super::shared::page_error::PageError;
 use super::shared::page_request::PageRequest;
 use super::shared::shell::{ConsolePage, Shell, render_page};
-use super::shared::times::{ClockDuration, Stamp};
+use super::shared::times::{DurationText, Stamp};
 use super::shared::wording::{self, Chip};
 use crate::domain::adherence::Verdict;
 use crate::domain::agents::state::AgentState;
@@ -31,9 +31,6 @@ use crate::http::state::ApiState;
 
 /// The maximum number of rows rendered here; the page says how many more there are, and the filter finds them.
 const MAX_ROWS: usize = 3000;
-
-/// The number of agents in the short list of those out of adherence.
-const MAX_WORST_ROWS: usize = 6;
 
 /// A chip above the table that shows a count and filters by it.
 struct CountChip {
@@ -68,9 +65,6 @@ struct LivePage {
     most: usize,
     rows: Vec<AgentRow>,
     blank: AgentRow,
-    worst: Vec<AgentRow>,
-    out: usize,
-    out_address: String,
     states: Vec<CountChip>,
     verdicts: Vec<CountChip>,
     teams: Vec<String>,
@@ -91,12 +85,6 @@ pub(in crate::http) async fn show(State(state): State<ApiState>, request: PageRe
     let agents = live_view.iter().flat_map(LiveView::agents);
     let all: Vec<AgentRow> = agents.map(|agent| AgentRow::from_card(agent, &request.times, at)).collect();
     let tenant = request.tenant.as_str();
-    let without_verdicts = filter.without_verdicts();
-    let is_out = |row: &&AgentRow| row.verdict.class == "out" && without_verdicts.matches(row);
-    let mut worst: Vec<AgentRow> = all.iter().filter(is_out).cloned().collect();
-    let out = worst.len();
-    RowSort::Worst.sort(&mut worst, false);
-    worst.truncate(MAX_WORST_ROWS);
     let narrowed = filter.description();
     let title = if narrowed.is_empty() { "Live".to_owned() } else { format!("Live: {narrowed}") };
     let mut rows: Vec<AgentRow> = all.iter().filter(|row| filter.matches(row)).cloned().collect();
@@ -105,7 +93,8 @@ pub(in crate::http) async fn show(State(state): State<ApiState>, request: PageRe
     rows.truncate(MAX_ROWS);
     let observed_at = live_view.as_ref().and_then(LiveView::observed_at);
     let empty_filter = LiveFilter { open: filter.open.clone(), ..LiveFilter::from_query(&[]) };
-    let cards = live_view.as_ref().map(|picture| build_cards(picture, &request.times)).unwrap_or_default();
+    let mut cards = live_view.as_ref().map(|picture| build_cards(picture, &request.times)).unwrap_or_default();
+    cards.sort_by_key(Card::urgency);
     Ok(render_page(&LivePage {
         here: live_view.is_some(),
         seen: observed_at.map(|seen| request.times.second(seen)),
@@ -113,9 +102,6 @@ pub(in crate::http) async fn show(State(state): State<ApiState>, request: PageRe
         total: all.len(),
         matching,
         most: MAX_ROWS,
-        worst,
-        out,
-        out_address: LiveFilter { verdicts: vec!["out".to_owned()], ..filter.clone() }.address(tenant),
         states: state_chips(&all, &filter, tenant),
         verdicts: verdict_chips(&all, &filter, tenant),
         teams: distinct(&all, |row| &row.team),
@@ -173,7 +159,7 @@ fn verdict_chips(rows: &[AgentRow], filter: &LiveFilter, tenant: &str) -> Vec<Co
             chip,
         }
     };
-    [Verdict::Out, Verdict::In, Verdict::Neutral, Verdict::Unscheduled, Verdict::Unknown].map(chip).into()
+    wording::VERDICTS.map(chip).into()
 }
 
 fn sortable_columns(filter: &LiveFilter, tenant: &str) -> Vec<Column> {
@@ -199,5 +185,5 @@ fn sortable_columns(filter: &LiveFilter, tenant: &str) -> Vec<Column> {
 
 /// Returns the age of the live view, for people; empty if nothing was observed yet.
 pub(super) fn age_text(observed_at: Option<UtcMicros>, now: UtcMicros) -> String {
-    observed_at.map(|seen| ClockDuration(now.since(seen)).to_string()).unwrap_or_default()
+    observed_at.map(|seen| DurationText(now.since(seen)).to_string()).unwrap_or_default()
 }

@@ -114,6 +114,9 @@ struct ReportsPage {
     zone: String,
     from: String,
     to: String,
+    /// The first and the last day, for people.
+    first_day: String,
+    last_day: String,
     /// The span as instants, for requests of report files.
     span: (String, String),
     /// The compliance figures; `None` for viewers restricted to teams, because the figures cover all teams.
@@ -139,7 +142,7 @@ impl ReportsPage {
     /// Returns the date range of a report, in its own time zone.
     fn days(run: &ReportRunView) -> String {
         let zone = run.request.time_zone();
-        let day = |at: UtcMicros| at.timestamp().to_zoned(zone.clone()).date().to_string();
+        let day = |at: UtcMicros| day_text(at.timestamp().to_zoned(zone.clone()).date());
         let from = run.request.from.map_or_else(|| "the beginning".to_owned(), day);
         format!("{from} to {}", day(run.request.to.offset(-1)))
     }
@@ -147,6 +150,11 @@ impl ReportsPage {
     fn has_open_runs(&self) -> bool {
         self.runs.iter().any(ReportRunView::is_open)
     }
+}
+
+/// Formats a day for people.
+fn day_text(day: Date) -> String {
+    day.strftime("%-d %b %Y").to_string()
 }
 
 /// `GET /reports?from=&to=`.
@@ -174,6 +182,8 @@ pub(in crate::http) async fn show(State(state): State<ApiState>, request: PageRe
         kinds: ReportKind::ALL.into_iter().filter(|kind| kind.filters().contains(&"teams")).collect(),
         teams: LiveView::load(&state, &request).await.map_or_else(Vec::new, |picture| picture.teams()),
         shell,
+        first_day: day_text(days.from),
+        last_day: day_text(days.to),
         from,
         to,
         figures,

@@ -85,13 +85,13 @@ struct RuleList {
     rules: Vec<Rule>,
 }
 
-/// Returns the class and the text of a rule's mode.
-fn mode(name: &str) -> (&'static str, &str) {
+/// Returns the text of a rule's mode.
+fn mode(name: &str) -> &str {
     match name {
-        "enforce" => ("outcome-good", "enforcing"),
-        "approve" => ("outcome-wait", "requires approval"),
-        "watch" => ("outcome-no", "monitoring"),
-        other => ("outcome-no", other),
+        "enforce" => "enforcing",
+        "approve" => "requires approval",
+        "watch" => "monitoring",
+        other => other,
     }
 }
 

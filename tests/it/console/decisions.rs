@@ -123,7 +123,7 @@ async fn several_are_decided_at_once_each_with_its_answer_and_the_menu_counts_wh
     assert_eq!(told, json!([200, "2 selected"]));
     browser.wait_for_text("#outcome-heading", |text| text == "1 of 2 approved").await;
     let answers = browser.text("#outcome ul").await;
-    assert!(answers.contains("Agent 0 approved"), "{answers}");
+    assert!(answers.contains("Agent 0: approved."), "{answers}");
     assert!(answers.contains("not decided by you") && answers.contains("denied by person:supervisor"), "{answers}");
     wait_for_state(&scenario, "u_0001", SimState::Available).await;
     browser.wait_for_text("#waiting .waits", |text| text.starts_with('2')).await;
@@ -179,6 +179,8 @@ async fn a_team_is_excused_is_neutral_from_then_on_and_counts_again_when_the_exc
     browser.go(&scenario.page_url("/exceptions/new")).await;
     browser.click("#by-team").await;
     browser.choose("#exception-team", "Team 1").await;
+    browser.wait_for_text("#affected", |text| text == "This exception affects 2 agents: Team 1.").await;
+    browser.wait_for_text("#excuse-save", |text| text == "Approve exception for 2 agents").await;
     browser.choose("#to", "2026-10-26T23:00").await;
     browser.write("#exception-reason", "fire drill").await;
     browser.click("#excuse-save").await;
@@ -203,6 +205,25 @@ async fn a_team_is_excused_is_neutral_from_then_on_and_counts_again_when_the_exc
     browser.wait_for_text("#fresh tbody", |text| text.contains("false alarm")).await;
     browser.go(&scenario.page_url("/")).await;
     browser.wait_for_text(&verdict("u_0002"), |text| text == "Out of adherence").await;
+    browser.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_agent_is_chosen_by_name_and_the_page_says_whom_the_exception_affects() {
+    let Some((scenario, browser)) = sign_in_browser(team_setup(8), "supervisor").await else { return };
+    browser.go(&scenario.page_url("/exceptions/new")).await;
+    browser.wait_for_text("#affected", |text| text == "Type the name or the id of an agent.").await;
+    browser.write("#exception-reason", "the doctor's").await;
+    browser.choose("#to", "2026-10-26T23:00").await;
+    browser.write("#exception-agent", "nobody").await;
+    browser.click("#excuse-save").await;
+    browser.wait_for_text("#said", |text| text.contains("Type the name or the id")).await;
+    browser.write("#exception-agent", "agent 2").await;
+    browser.wait_for_text("#affected", |text| text == "This exception affects 1 agent: Agent 2 (u_0003).").await;
+    super::save_screenshot(&browser, "journey-exception-agent").await;
+    browser.click("#excuse-save").await;
+    browser.wait_for_url(|url| url.contains("/exceptions?")).await;
+    browser.wait_for_text("#fresh tbody", |text| text.contains("Agent 2") && !text.contains("Team")).await;
     browser.end().await;
 }
 

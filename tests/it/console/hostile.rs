@@ -141,7 +141,7 @@ async fn a_hundred_hostile_names_of_agents_and_teams_run_nothing() {
         assert_nothing_ran(&browser, name).await;
     }
     browser.go(&scenario.page_url("/")).await;
-    browser.wait_for_text("#line-word", |text| text == "Following live").await;
+    browser.wait_for_text("#line-word", |text| text == "Connected").await;
     for agent in ["u_0001", "u_0035", "u_0100"] {
         // The module draws the row again from the stream.
         let name = browser.text(&format!("{} [data-f=name]", row_selector(agent))).await;
@@ -218,8 +218,8 @@ async fn a_hundred_hostile_names_of_skills_and_queues_in_the_platforms_figures_r
     let mut setup = Setup { tenant_keys: keys.leak(), ..Setup::team(8) };
     (setup.sim.skills, setup.sim.skill_names) = (texts.len(), texts.clone());
     let Some((scenario, browser)) = sign_in_browser(setup, "admin").await else { return };
-    browser.wait_for_text("#line-word", |text| text == "Following live").await;
-    let names = "return [...document.querySelectorAll('#cards h3')].map((one) => one.firstChild.textContent)";
+    browser.wait_for_text("#line-word", |text| text == "Connected").await;
+    let names = "return [...document.querySelectorAll('#cards .card-name')].map((one) => one.textContent)";
     scenario
         .wait_until("the figures of all are shown, drawn out of the stream", || async {
             let drawn = browser.run(names, &[]).await;
@@ -290,7 +290,7 @@ async fn a_hundred_hostile_reasons_run_nothing() {
     }
     // Live shows what was accepted, out of the stream.
     browser.go(&scenario.page_url("/")).await;
-    browser.wait_for_text("#line-word", |text| text == "Following live").await;
+    browser.wait_for_text("#line-word", |text| text == "Connected").await;
     assert_nothing_ran(&browser, "live").await;
     browser.end().await;
 }

@@ -72,7 +72,7 @@ async fn ids(browser: &Browser) -> Vec<String> {
 async fn two_thousand_agents_are_sorted_narrowed_and_selected_while_they_change() {
     let setup = Setup { speed: 20, request_timeout: Duration::from_secs(10), ..team_setup(AGENTS) };
     let Some((scenario, browser)) = sign_in_browser(setup, "supervisor").await else { return };
-    browser.wait_for_text("#line-word", |text| text == "Following live").await;
+    browser.wait_for_text("#line-word", |text| text == "Connected").await;
     browser.wait_for_text("#total", |text| text == "2000").await;
     let mut figures = Vec::new();
     let load = browser.run("const [page] = performance.getEntriesByType('navigation'); return [page.responseEnd - page.requestStart, page.domInteractive - page.responseEnd, page.loadEventEnd - page.responseEnd, page.decodedBodySize / 1024]", &[]).await;
@@ -128,7 +128,7 @@ async fn two_thousand_agents_are_sorted_narrowed_and_selected_while_they_change(
 #[tokio::test(flavor = "multi_thread")]
 async fn a_row_that_moves_is_counted_once_and_moved_alone() {
     let Some((scenario, browser)) = sign_in_browser(team_setup(30), "supervisor").await else { return };
-    browser.wait_for_text("#line-word", |text| text == "Following live").await;
+    browser.wait_for_text("#line-word", |text| text == "Connected").await;
     browser.choose("#sort", "state").await;
     // The focus in a row keeps rows from moving by themselves.
     browser

@@ -70,11 +70,11 @@ async fn a_rule_is_edited_checked_tried_on_the_last_days_compared_and_saved() {
     browser.wait_for_text("#checked", |text| text.contains("passes the check")).await;
     browser.click("#try").await;
     browser.wait_for_text("#trial-standing", |text| text == "Done.").await;
-    let compared = browser.wait_for_text("#trial-result dl", |text| text.contains("This definition")).await;
-    for figure in ["Active rule", "Actual", "Only this definition"] {
+    let compared = browser.wait_for_text("#trial-result .figures-table", |text| text.contains("This definition")).await;
+    for figure in ["The active rule would have acted", "The rule acted", "Only this definition"] {
         assert!(compared.contains(figure), "{compared}");
     }
-    let acts = browser.text("#trial-result dl dd").await;
+    let acts = browser.text("#trial-result .figures-table td").await;
     assert!(acts.parse::<u64>().is_ok_and(|acts| acts >= 8), "everyone was not ready while work was planned: {acts}");
     assert!(browser.count("#trial-result table.list tbody tr").await >= 8);
     // The drawing has words on its axes, and the same is a table; who would be acted on is one click away.
@@ -85,7 +85,7 @@ async fn a_rule_is_edited_checked_tried_on_the_last_days_compared_and_saved() {
     assert!(days.clone().count() >= 7 && days.clone().all(|day| day.split(' ').count() == 2), "{axes}");
     assert!(browser.count("#trial-result details table tbody tr").await >= 1);
     let legend = browser.text("#trial-result .chart-legend").await;
-    assert!(legend.contains("Up: this definition") && legend.contains("Down: actual"), "{legend}");
+    assert!(legend.contains("Up: this definition") && legend.contains("Down: the rule as it was then"), "{legend}");
     let agent =
         browser.run("return document.querySelector('#trial-result table.list a').getAttribute('href')", &[]).await;
     assert!(agent.as_str().is_some_and(|to| to.starts_with("/agents/u_")), "{agent}");
@@ -191,7 +191,7 @@ async fn what_a_rule_did_is_listed_page_by_page_with_its_agents() {
     browser.go(&scenario.page_url("/rules/back")).await;
     browser.wait_for_text("[aria-labelledby=now] a[href='#did']", |text| text == "60").await;
     assert_eq!(browser.count("#did tbody tr").await, 50);
-    let because = browser.text("#did td[data-label=Because]").await;
+    let because = browser.text("#did td[data-label=Cause]").await;
     assert!(
         because.starts_with("planned work since ") && because.contains(" UTC"),
         "its time says its zone: {because}"

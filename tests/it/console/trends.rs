@@ -61,6 +61,7 @@ async fn a_series_is_drawn_with_its_band_and_marks_and_is_a_table_as_well() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(browser.count(".chart .mark.spike").await > 0 && browser.count(".chart .mark.drop").await > 0);
+    assert!(browser.count(".chart .mark").await < 26, "marks do not hide the line");
     assert!(browser.count(".chart polyline.value").await >= 2, "the gap breaks the line");
     assert!(browser.count(".chart polygon.usual").await > 0);
     let rows = browser.count("#course ~ details tbody tr").await;
@@ -71,7 +72,7 @@ async fn a_series_is_drawn_with_its_band_and_marks_and_is_a_table_as_well() {
         .await;
     browser.wait_for_url(|url| url.contains("days=1")).await;
     browser.go(&scenario.page_url("/trends?series=adherence:team:Team+1")).await;
-    browser.wait_for_text("#course", |text| text.contains("adherence of team Team 1")).await;
+    browser.wait_for_text("#course", |text| text.contains("Adherence of team Team 1")).await;
     browser.scripts(false).await;
     browser.go(&scenario.page_url("/trends?series=skill:1001:agents_staffed")).await;
     browser

@@ -1,5 +1,7 @@
 //! The exceptions pages: who is excused, for how long and why, and the form for a new exception.
 
+use std::collections::BTreeMap;
+
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
@@ -110,7 +112,10 @@ pub(in crate::http) async fn list(State(state): State<ApiState>, request: PageRe
 struct NewExceptionPage {
     shell: Shell,
     agents: Vec<String>,
-    teams: Vec<String>,
+    /// All agents whom the caller can access: the id and the name.
+    roster: Vec<(String, String)>,
+    /// The teams with their numbers of agents.
+    teams: BTreeMap<String, usize>,
     everyone: bool,
 }
 
@@ -123,10 +128,19 @@ pub(in crate::http) async fn new(State(state): State<ApiState>, request: PageReq
     if let Some(set) = request.value("set") {
         agents.extend(changes::agents_out_of_plan(&state, &request, set).await?);
     }
+    let mut teams = BTreeMap::new();
+    let mut roster = Vec::new();
+    for card in live_view.iter().flat_map(LiveView::agents) {
+        roster.push((card.id.to_string(), card.name.as_deref().unwrap_or_default().to_owned()));
+        if let Some(team) = &card.team {
+            *teams.entry(team.to_string()).or_default() += 1;
+        }
+    }
     Ok(render_page(&NewExceptionPage {
         shell: request.shell(ConsolePage::Exceptions, "Approve an exception"),
         agents,
-        teams: live_view.map(|picture| picture.teams()).unwrap_or_default(),
+        roster,
+        teams,
         // A caller restricted to teams cannot excuse everyone.
         everyone: request.has_all_teams(),
     }))

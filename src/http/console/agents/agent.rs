@@ -22,7 +22,7 @@ use crate::http::console::rules::approvals::{self, Approval};
 use crate::http::console::shared::page_error::PageError;
 use crate::http::console::shared::page_request::PageRequest;
 use crate::http::console::shared::shell::{ConsolePage, Shell, render_page};
-use crate::http::console::shared::times::{self, ClockDuration, Stamp};
+use crate::http::console::shared::times::{self, DurationText, Stamp};
 use crate::http::console::shared::wording;
 use crate::http::request::extract::Path;
 use crate::http::state::ApiState;
@@ -80,6 +80,40 @@ struct AgentTimeline {
     exceptions: Vec<AgentException>,
 }
 
+/// The shortest measured time of which a share is shown, in seconds.
+const MIN_MEASURED_S: f64 = 1800.0;
+
+impl Adherence {
+    /// Returns the time that counts for or against adherence, in seconds.
+    fn measured_s(&self) -> f64 {
+        self.in_s + self.out_s
+    }
+
+    /// Whether enough of the day was measured for a share that describes it: half an hour, and more than was missed.
+    fn is_enough(&self) -> bool {
+        self.measured_s() >= MIN_MEASURED_S && self.measured_s() >= self.unknown_s
+    }
+}
+
+/// A day that the page links to.
+struct LinkedDay {
+    /// The date in the address.
+    iso: String,
+    date: Option<Date>,
+}
+
+impl LinkedDay {
+    fn new(date: Result<Date, jiff::Error>) -> Self {
+        let date = date.ok();
+        Self { iso: date.map(|date| date.to_string()).unwrap_or_default(), date }
+    }
+
+    /// Returns the day and the month.
+    fn text(&self) -> String {
+        self.date.map(|date| date.strftime("%-d %b").to_string()).unwrap_or_default()
+    }
+}
+
 /// An exception of the agent.
 #[derive(Deserialize)]
 struct AgentException {
@@ -98,8 +132,10 @@ struct AgentPage {
     agent_zone: String,
     zone_shown: String,
     day: String,
-    before: String,
-    after: String,
+    before: LinkedDay,
+    after: LinkedDay,
+    /// When the platform last showed the agent.
+    observed_at: Option<Stamp>,
     today: bool,
     timeline: Timeline,
     week: Vec<Timeline>,
@@ -119,8 +155,8 @@ impl AgentPage {
 
 /// Returns a number of seconds as a duration.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds of a week, never negative")]
-fn seconds(seconds: &f64) -> String {
-    ClockDuration(std::time::Duration::from_secs(seconds.max(0.0) as u64)).to_string()
+fn seconds(seconds: impl std::borrow::Borrow<f64>) -> String {
+    DurationText(std::time::Duration::from_secs(seconds.borrow().max(0.0) as u64)).to_string()
 }
 
 /// Returns a share as a percentage, or a dash if there is none.
@@ -182,13 +218,13 @@ pub(in crate::http) async fn show(
     let today = request.now.timestamp().to_zoned(zone.clone());
     let day: Date = request.value("day").and_then(|day| day.parse().ok()).unwrap_or_else(|| today.date());
     let day_data = load_timeline(&state, &request, &id, day, &zone).await?;
-    let timeline = draw_timeline(format!("{}", day.strftime("%A, %-d %B %Y")), &day_data);
+    let timeline = draw_timeline(format!("{}", day.strftime("%a %-d %b %Y")), &day_data);
     let mut week = Vec::new();
     // The day itself is drawn above.
     for back in 1..DAYS_IN_WEEK {
         let Ok(earlier) = day.checked_sub(back.days()) else { break };
         let day_data = load_timeline(&state, &request, &id, earlier, &zone).await?;
-        week.push(draw_timeline(format!("{}", earlier.strftime("%A, %-d %B")), &day_data));
+        week.push(draw_timeline(format!("{}", earlier.strftime("%a %-d %b")), &day_data));
     }
     let query = [("agent", id.as_str()), ("cursor", request.value("cursor").unwrap_or_default())];
     let AgentChangeList { changes, next } = AgentChangeList::read(&state, &request, &query).await?;
@@ -199,10 +235,12 @@ pub(in crate::http) async fn show(
     );
     let approvals = approvals::load_for_agent(&state, &request, &id).await?;
     let shell = request.shell(ConsolePage::Live, row.name.clone());
-    let day_text = |date: Result<Date, jiff::Error>| date.map(|date| date.to_string()).unwrap_or_default();
     Ok(render_page(&AgentPage {
-        before: day_text(day.checked_sub(1.day())),
-        after: day_text(day.checked_add(1.day())),
+        before: LinkedDay::new(day.checked_sub(1.day())),
+        after: LinkedDay::new(day.checked_add(1.day())),
+        observed_at: card
+            .and_then(|seen| seen.seen_at)
+            .map(|seen| request.times.second_of(seen, Some(agent_zone.as_str()))),
         today: day == today.date(),
         day: day.to_string(),
         older: next,
@@ -235,4 +273,24 @@ async fn load_timeline(
     let to = to.map(|at| UtcMicros::from(at.timestamp()).to_string()).unwrap_or_default();
     let query = [("from", from.as_str()), ("to", to.as_str()), ("zone", times::zone_name(zone))];
     request.api("/api/v1/agents/{id}/timeline").id(id).query(&query).call(state, history::timeline).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_shown_of_enough_measured_time_only() {
+        let adherence = |in_s, out_s, unknown_s| Adherence {
+            in_s,
+            out_s,
+            neutral_s: 0.0,
+            unscheduled_s: 0.0,
+            unknown_s,
+            share: Some(0.0),
+        };
+        assert!(!adherence(0.0, 120.0, 0.0).is_enough(), "two minutes are no day");
+        assert!(!adherence(600.0, 1800.0, 50_000.0).is_enough(), "most of the day is unknown");
+        assert!(adherence(600.0, 1800.0, 2000.0).is_enough());
+    }
 }

@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use jiff::{ToSpan as _, Unit, Zoned};
 
 use crate::domain::time::UtcMicros;
-use crate::http::console::shared::times::{ClockDuration, TimeFormat};
+use crate::http::console::shared::times::{DurationText, TimeFormat};
 
 /// The full width, in thousandths of a per cent.
 const FULL_WIDTH: i64 = 100_000;
@@ -103,7 +103,7 @@ impl TimeAxis<'_> {
             width: percent((right - left).max(MIN_WIDTH).min(FULL_WIDTH - left)),
             from: clock_text(from),
             to: clock_text(to),
-            length: ClockDuration(to.since(from)).to_string(),
+            length: DurationText(to.since(from)).to_string(),
             ongoing,
         }
     }

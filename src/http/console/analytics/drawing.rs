@@ -5,11 +5,13 @@ use serde::Deserialize;
 use super::line_chart::{AnomalyDirection, LineChart, Point, Scale};
 use crate::domain::analytics::anomaly::format_short;
 use crate::domain::analytics::series::SeriesBucket;
+use crate::domain::live::figures::{QUEUE_MEASURES, SKILL_MEASURES, Unit};
 use crate::domain::time::UtcMicros;
 use crate::http::api::analytics::trends::show as trend;
 use crate::http::console::shared::page_error::PageError;
 use crate::http::console::shared::page_request::PageRequest;
 use crate::http::console::shared::times::zone_name;
+use crate::http::console::shared::wording::capitalized;
 use crate::http::state::ApiState;
 
 /// The number of values in the moving average of a series that is not monitored.
@@ -79,6 +81,8 @@ pub(in crate::http::console) struct Drawing {
     pub(in crate::http::console) window: u16,
     /// The chart, or `None` if there are no values.
     pub(in crate::http::console) chart: Option<LineChart>,
+    /// When the data starts, if that is later than the drawn span.
+    pub(in crate::http::console) data_since: Option<String>,
 }
 
 impl Drawing {
@@ -109,19 +113,37 @@ impl Drawing {
         // A day may have 25 hours.
         let step = bucket.typical_duration() + bucket.typical_duration() / 10;
         let longest_step_us = i64::try_from(step.as_micros()).unwrap_or(i64::MAX);
-        // Do not draw the time before the first value.
-        let from = read.points.first().map_or(span.shown_from, |first| first.at);
-        let scale = Scale { from, to: span.to, zone: &zone, share: read.share, longest_step_us };
+        let scale = Scale { from: span.shown_from, to: span.to, zone: &zone, share: read.share, longest_step_us };
         let chart = LineChart::from_points(&chart_points(&read), &scale);
         let window = monitored.map_or(DEFAULT_WINDOW, |one| one.window);
-        Ok(Self { trend: read, window, chart })
+        let first = read.points.first().map(|first| first.at);
+        let starts_late = first.filter(|first| first.since(span.shown_from) > step);
+        let data_since = starts_late.map(|first| request.times.second(first).text);
+        Ok(Self { trend: read, window, chart, data_since })
     }
 
-    /// Returns the title, such as `count of analytics calls, by the day`.
+    /// Returns the title with the unit, such as `Estimated wait time of skill 1001 (seconds), per day`.
     pub(in crate::http::console) fn title(&self) -> String {
         let Trend { figure, of, by, .. } = &self.trend;
         let noun = SeriesBucket::from_name(by).map(SeriesBucket::label);
-        format!("{figure} of {of}, by the {}", noun.unwrap_or(by))
+        let unit = self.unit().map_or_else(String::new, |unit| format!(" ({unit})"));
+        let text = format!("{} of {of}{unit}, per {}", figure.replace('_', " "), noun.unwrap_or(by));
+        capitalized(&text)
+    }
+
+    /// Returns the unit of the values; `None` for numbers and where it is unknown.
+    fn unit(&self) -> Option<&'static str> {
+        if self.trend.share {
+            return Some("%");
+        }
+        let measures = SKILL_MEASURES.iter().chain(&QUEUE_MEASURES);
+        let measure = measures.into_iter().find(|measure| measure.name == self.trend.figure)?;
+        match measure.unit {
+            Unit::Count => None,
+            Unit::Seconds => Some("seconds"),
+            Unit::Millis => Some("milliseconds"),
+            Unit::Ppm => Some("%"),
+        }
     }
 
     /// Returns the name of the series.
@@ -161,10 +183,7 @@ impl Drawing {
     /// Returns a description for people who cannot see the drawing.
     pub(in crate::http::console) fn summary(&self) -> String {
         let (values, anomalies) = (self.trend.points.len(), self.odd());
-        format!(
-            "{} of {}: {values} values, {anomalies} anomalies. The table below shows the same data.",
-            self.trend.figure, self.trend.of
-        )
+        format!("{}: {values} values, {anomalies} anomalies. The table below shows the same data.", self.title())
     }
 }
 

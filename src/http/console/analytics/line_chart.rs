@@ -1,7 +1,8 @@
 //! A series drawn as lines: its values, the moving average, the expected range, and marks at anomalies.
 //!
 //! This module only computes the drawing; the template writes it. Shapes distinguish what colours may not: a solid
-//! line, a dashed one, an area, and triangles that point up or down.
+//! line, a dashed one, an area, and triangles that point up or down. Anomalies close together share one triangle with
+//! their number, so that marks never hide the line.
 
 use jiff::ToSpan as _;
 use jiff::civil::Time;
@@ -20,7 +21,10 @@ const TOP: f64 = 16.0;
 const BOTTOM: f64 = 30.0;
 
 /// Half of the width of a mark.
-const MARK_HALF_WIDTH: f64 = 7.0;
+const MARK_HALF_WIDTH: f64 = 6.0;
+
+/// The smallest distance between two marks of the same direction.
+const MARK_DISTANCE: f64 = 70.0;
 
 /// The maximum number of labels on the time axis.
 const MAX_TICKS: i64 = 9;
@@ -80,10 +84,16 @@ pub(in crate::http::console) struct Tick {
     pub(in crate::http::console) text: String,
 }
 
-/// A triangle that marks an anomaly.
+/// A triangle that marks an anomaly, or several close together at the most extreme of them.
 pub(in crate::http::console) struct Mark {
     pub(in crate::http::console) class: &'static str,
     pub(in crate::http::console) path: String,
+    /// How many anomalies the mark stands for.
+    pub(in crate::http::console) count: usize,
+    /// Where the number goes, and `beside` if it ends there instead of starting there.
+    pub(in crate::http::console) x: String,
+    pub(in crate::http::console) y: String,
+    pub(in crate::http::console) class_of_number: &'static str,
 }
 
 /// A drawing, with all parts in SVG syntax.
@@ -145,7 +155,10 @@ impl LineChart {
         });
         let dots = values.iter().filter(|stretch| stretch.len() == 1).flatten();
         let dots = dots.map(|(x, y)| (tenths(*x), tenths(*y))).collect();
-        let marks = points.iter().filter_map(|point| Some(mark(x(point.at), y(point.value), point.anomaly?)));
+        let marks = [AnomalyDirection::Spike, AnomalyDirection::Drop].into_iter().flat_map(|direction| {
+            let odd = points.iter().filter(move |point| point.anomaly == Some(direction));
+            marks(odd.map(|point| (x(point.at), y(point.value))), direction)
+        });
         Some(Self {
             bands: bands.collect(),
             averages: polylines(&segments(&|point| Some(point.average))),
@@ -158,15 +171,38 @@ impl LineChart {
     }
 }
 
-/// Draws a triangle with its tip at the value: pointing down on a spike from above, and up at a drop from below.
-fn mark(x: f64, y: f64, direction: AnomalyDirection) -> Mark {
+/// Draws the marks of anomalies of one direction, from left to right. Those closer together than [`MARK_DISTANCE`] share
+/// a mark at the most extreme of them.
+fn marks(places: impl Iterator<Item = Position>, direction: AnomalyDirection) -> Vec<Mark> {
+    let is_beyond = |y: f64, other: f64| match direction {
+        AnomalyDirection::Spike => y < other,
+        AnomalyDirection::Drop => y > other,
+    };
+    let mut groups: Vec<(f64, Position, usize)> = Vec::new();
+    for (x, y) in places {
+        match groups.last_mut() {
+            Some((start, extreme, count)) if x - start.max(extreme.0) < MARK_DISTANCE => {
+                if is_beyond(y, extreme.1) {
+                    *extreme = (x, y);
+                }
+                *count += 1;
+            }
+            _ => groups.push((x, (x, y), 1)),
+        }
+    }
+    groups.into_iter().map(|(_, place, count)| mark(place, count, direction)).collect()
+}
+
+/// Draws a triangle beyond the value: above a spike and pointing up, or below a drop and pointing down.
+fn mark((x, y): Position, count: usize, direction: AnomalyDirection) -> Mark {
     let (class, sign) = match direction {
         AnomalyDirection::Spike => ("spike", -1.0),
         AnomalyDirection::Drop => ("drop", 1.0),
     };
+    let height = 1.6 * MARK_HALF_WIDTH;
     // Keep the triangle within the drawing.
-    let tip = (y + sign * 4.0).clamp(2.0 * MARK_HALF_WIDTH, HEIGHT - BOTTOM - 2.0 * MARK_HALF_WIDTH + MARK_HALF_WIDTH);
-    let base = tip + sign * 1.6 * MARK_HALF_WIDTH;
+    let tip = (y + sign * (4.0 + height)).clamp(1.0, HEIGHT - BOTTOM + height);
+    let base = tip - sign * height;
     let path = format!(
         "M{} {}L{} {}L{} {}Z",
         tenths(x),
@@ -176,7 +212,11 @@ fn mark(x: f64, y: f64, direction: AnomalyDirection) -> Mark {
         tenths(x + MARK_HALF_WIDTH),
         tenths(base)
     );
-    Mark { class, path }
+    // The number is beside the mark, on the side that has room for it.
+    let (class_of_number, offset) =
+        if x < WIDTH - 2.0 * RIGHT - MARK_HALF_WIDTH { ("", 1.0) } else { ("beside", -1.0) };
+    let x = tenths(x + offset * (MARK_HALF_WIDTH + 2.0));
+    Mark { class, path, count, x, y: tenths(tip.midpoint(base)), class_of_number }
 }
 
 type Position = (f64, f64);
@@ -300,22 +340,33 @@ mod tests {
     }
 
     #[test]
-    fn marks_point_at_what_is_odd_and_stay_in_the_picture() {
+    fn marks_point_up_at_spikes_and_down_at_drops_and_stay_in_the_picture() {
         let points = [
             point(0, 5.0, None),
             point(1, 0.0, Some(AnomalyDirection::Drop)),
             point(2, 10.0, Some(AnomalyDirection::Spike)),
         ];
         let chart = LineChart::from_points(&points, &scale(3)).expect("a picture");
-        assert_eq!(chart.marks.iter().map(|mark| mark.class).collect::<Vec<_>>(), ["drop", "spike"]);
+        assert_eq!(chart.marks.iter().map(|mark| mark.class).collect::<Vec<_>>(), ["spike", "drop"]);
         for mark in &chart.marks {
             let numbers = mark.path.split(['M', 'L', 'Z', ' ']).filter_map(|number| number.parse::<f64>().ok());
-            assert!(
-                numbers.clone().count() == 6 && numbers.clone().all(|number| (0.0..=WIDTH).contains(&number)),
-                "{}",
-                mark.path
-            );
+            let numbers: Vec<f64> = numbers.collect();
+            assert!(numbers.len() == 6 && numbers.iter().all(|number| (0.0..=WIDTH).contains(number)), "{}", mark.path);
+            let (tip, base) = (numbers[1], numbers[3]);
+            assert_eq!(tip < base, mark.class == "spike", "{}: the tip is above the base", mark.class);
         }
+    }
+
+    #[test]
+    fn anomalies_close_together_share_a_mark_at_the_most_extreme_of_them() {
+        let odd = |hour, value| point(hour, value, Some(AnomalyDirection::Spike));
+        let all: Vec<Point> = (0..1000).map(|hour| odd(hour, if hour == 500 { 90.0 } else { 50.0 })).collect();
+        let chart = LineChart::from_points(&all, &scale(1000)).expect("a picture");
+        assert!(chart.marks.len() <= 13, "{} marks", chart.marks.len());
+        assert_eq!(chart.marks.iter().map(|mark| mark.count).sum::<usize>(), 1000, "none is left out");
+        let apart = [odd(0, 5.0), odd(500, 9.0)];
+        let chart = LineChart::from_points(&apart, &scale(1000)).expect("a picture");
+        assert_eq!(chart.marks.iter().map(|mark| mark.count).collect::<Vec<_>>(), [1, 1]);
     }
 
     #[test]

@@ -39,11 +39,11 @@ byId('chosen-none')?.addEventListener('click', () => choose(false));
 async function decide(id, note) {
   try {
     const { body } = await api('POST', `/api/v1/approvals/${id}/${note === null ? 'accept' : 'deny'}`, note === null ? { tenant } : { tenant, note });
-    if (note !== null) return { text: 'denied', went: true };
-    return { text: body.error ? `approved, then held: ${body.error}` : 'approved', went: true };
+    if (note !== null) return { text: 'denied.', went: true };
+    return { text: body.error ? `approved, but the change has not been made: ${body.error}.` : 'approved.', went: true };
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
-    return { text: `not decided by you: ${error.message}`, went: false };
+    return { text: `not decided by you. ${error.message}`, went: false };
   }
 }
 
@@ -62,7 +62,7 @@ async function decideChosen(note) {
       put(heading, `${done} of ${chosen.length} decided`);
       const answer = await decide(id, note);
       if (answer.went) went += 1;
-      list.append(make('li', answer.went ? {} : { class: 'wrong' }, make('strong', {}, who), ` ${answer.text}`));
+      list.append(make('li', answer.went ? {} : { class: 'wrong' }, make('strong', {}, who), `: ${answer.text}`));
     }
     put(heading, `${went} of ${chosen.length} ${note === null ? 'approved' : 'denied'}`);
     tell(heading?.textContent || '');
@@ -79,7 +79,7 @@ byId('chosen-accept')?.addEventListener('click', ({ currentTarget }) => {
 byId('chosen-deny')?.addEventListener('click', ({ currentTarget }) => {
   carryOut(/** @type {HTMLButtonElement} */ (currentTarget), async () => {
     const chosen = boxes().filter((box) => box.checked).length;
-    const note = await sure(`Deny ${chosen === 1 ? 'this change' : `these ${chosen} changes`}?`, 'The rules leave these agents alone for a while. The reason is stored with each decision.', 'Deny', { reason: 'Why' });
+    const note = await sure(`Deny ${chosen === 1 ? 'this change' : `these ${chosen} changes`}?`, 'The rules leave these agents alone for a while. The reason is stored with each decision.', 'Deny', { reason: 'Reason' });
     if (note) await decideChosen(note);
   });
 });

@@ -6,7 +6,7 @@ import { address, api, byId, carryOut, put, tenant } from './page.js';
 const form = /** @type {HTMLFormElement} */ (byId('new'));
 const input = (/** @type {string} */ id) => /** @type {HTMLInputElement} */ (byId(id));
 const chosen = (/** @type {string} */ name) => /** @type {HTMLInputElement | null} */ (form.querySelector(`input[name="${name}"]:checked`))?.value || '';
-const values = (/** @type {string} */ id) => [.../** @type {HTMLSelectElement} */ (byId(id)).selectedOptions].map((option) => option.value);
+const values = (/** @type {string} */ id) => [...document.querySelectorAll(`#${id} input:checked`)].map((box) => /** @type {HTMLInputElement} */ (box).value);
 
 /** @type {string[]} */
 let selection = [...document.querySelectorAll('.preselected')].map((one) => /** @type {HTMLInputElement} */ (one).value);

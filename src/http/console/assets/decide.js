@@ -12,9 +12,9 @@ document.addEventListener('click', (event) => {
     try {
       if (accept) {
         const { body } = await api('POST', `/api/v1/approvals/${accept}/accept`, { tenant });
-        say(body.error ? `Approved for ${who}; it now is ${body.status}: ${body.error}` : `Approved for ${who}; it now is ${body.status}.`);
+        say(body.error ? `You approved the change for ${who}, but it has not been made: ${body.error}.` : `You approved the change for ${who}. It is sent to the platform as soon as possible.`);
       } else {
-        const note = await sure(`Deny this change for ${who}?`, 'The rule leaves the agent alone for a while.', 'Deny', { reason: 'Why' });
+        const note = await sure(`Deny this change for ${who}?`, 'The rule leaves the agent alone for a while.', 'Deny', { reason: 'Reason' });
         if (!note) return;
         await api('POST', `/api/v1/approvals/${deny}/deny`, { tenant, note });
         say(`Denied for ${who}.`);

@@ -13,8 +13,8 @@ document.addEventListener('click', (event) => {
   carryOut(button, async () => {
     const whole = 'whole' in button.dataset;
     const reason = whole
-      ? await sure('Revoke this exception?', 'It counts as if it had never been approved. Reports of its time are recalculated.', 'Revoke', { reason: 'Why' })
-      : await sure('End this exception?', 'From now on the plan counts again. The time until now stays neutral.', 'End it', { reason: 'Why' });
+      ? await sure('Revoke this exception?', 'It counts as if it had never been approved. Reports of its time are recalculated.', 'Revoke', { reason: 'Reason' })
+      : await sure('End this exception?', 'From now on the plan counts again. The time until now stays neutral.', 'End it', { reason: 'Reason' });
     if (!reason) return;
     await api('POST', `/api/v1/exceptions/${button.dataset.end}/end`, { tenant, reason, whole });
     say(whole ? 'Revoked.' : 'Ended.');
@@ -43,6 +43,36 @@ if (form) {
     put(byId('agents-count'), String(agents.length));
     put(byId('agents-names'), agents.slice(0, 10).join(', ') + (agents.length > 10 ? ', …' : ''));
   }
+  const roster = [...document.querySelectorAll('#roster option')].map((option) => ({ id: /** @type {HTMLOptionElement} */ (option).value, name: option.textContent || '' }));
+  /** The agents that a typed name or id means: more than one where they share the name. */
+  const typed = () => {
+    const text = input('exception-agent').value.trim().toLowerCase();
+    const own = roster.filter(({ id }) => id.toLowerCase() === text);
+    return text ? (own.length ? own : roster.filter(({ name }) => name.toLowerCase() === text)) : [];
+  };
+  const chosen = () => /** @type {HTMLInputElement} */ (form.querySelector('input[name="who"]:checked')).value;
+  /** Says whom the exception is for before it is approved. */
+  const sayAffected = () => {
+    const team = /** @type {HTMLSelectElement} */ (byId('exception-team'));
+    const found = typed();
+    const [who, count] = /** @type {[string, number]} */ ({
+      agents: ['the selection', agents.length],
+      agent: [found.length === 1 ? `${found[0].name || found[0].id} (${found[0].id})` : 'this name', found.length],
+      team: [team.value, Number(team.selectedOptions[0]?.dataset.count) || 0],
+      everyone: [`everyone at ${tenant}`, roster.length],
+    }[chosen()] || ['', 0]);
+    const missing = chosen() === 'agent' ? 'Type the name or the id of an agent.' : 'This exception affects nobody.';
+    put(byId('affected'), count ? `This exception affects ${count === 1 ? '1 agent' : `${count} agents`}: ${who}.` : missing);
+    put(byId('excuse-save'), count ? `Approve exception for ${count === 1 ? '1 agent' : `${count} agents`}` : 'Approve exception');
+  };
+  input('exception-agent').addEventListener('input', () => {
+    input('by-agent').checked = true;
+  });
+  byId('exception-team')?.addEventListener('input', () => {
+    input('by-team').checked = true;
+  });
+  form.addEventListener('input', sayAffected);
+  sayAffected();
   // An input field of local time has no time zone: it is read and written in the viewer's.
   const zone = document.documentElement.dataset.zone || 'UTC';
   const parts = new Intl.DateTimeFormat('sv-SE', { timeZone: zone, year: 'numeric', month: '2-digit', day: '2-digit', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
@@ -62,8 +92,11 @@ if (form) {
       const year = (/** @type {string} */ id) => Number(input(id).value.slice(0, input(id).value.indexOf('-')));
       for (const id of ['from', 'to']) if (!input(id).value || year(id) > 2199 || year(id) < 2000) throw new Error('Enter a start and an end between the years 2000 and 2199.');
       if (input('to').value <= input('from').value) throw new Error('The end must be after the start.');
-      const who = /** @type {HTMLInputElement} */ (form.querySelector('input[name="who"]:checked')).value;
-      const whom = who === 'agents' ? { agents } : who === 'team' ? { team: /** @type {HTMLSelectElement} */ (byId('exception-team')).value } : { everyone: true };
+      const who = chosen();
+      const found = typed();
+      if (who === 'agent' && found.length === 0) throw new Error('Type the name or the id of an agent.');
+      if (who === 'agent' && found.length > 1) throw new Error(`${found.length} agents have this name. Type the id of one of them.`);
+      const whom = who === 'agent' ? { agents: [found[0].id] } : who === 'agents' ? { agents } : who === 'team' ? { team: /** @type {HTMLSelectElement} */ (byId('exception-team')).value } : { everyone: true };
       await api('POST', '/api/v1/exceptions', { tenant, ...whom, from: instant(input('from').value), to: instant(input('to').value), reason: input('exception-reason').value.trim() });
       // Return to the change that led here, if there is one.
       const set = query.get('set');

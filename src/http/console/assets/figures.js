@@ -23,13 +23,15 @@ export function putCard(one) {
   const skill = one.kind === 'skill';
   const figure = (/** @type {number | null | undefined} */ value) => (value === null || value === undefined ? '–' : String(value));
   const share = one.service_level;
-  const stands = standing(share);
+  // Nothing is good where there is nothing to answer, or nobody to answer it.
+  const idle = (skill ? [one.contacts_queued, one.contacts_active] : [one.calls_waiting, one.agents_busy]).every((value) => value === 0);
+  let stands = standing(share);
+  let word = stands === 'none' ? (idle ? 'no contacts' : 'no figure') : WORDS[stands];
+  if (stands === 'good' && idle) [stands, word] = ['none', 'no contacts'];
+  else if (stands === 'good' && one.agents_available === 0) [stands, word] = ['warning', 'nobody available'];
   for (const known of Object.keys(WORDS)) card.classList.toggle(`standing-${known}`, known === stands);
   put(part(card, 'level'), stands === 'none' ? '–' : `${Math.floor(Math.round(share * 1e6) / 1e4)} %`);
-  // Without contacts there is no share of them.
-  const goingOn = skill ? [one.contacts_queued, one.contacts_active, one.agents_staffed] : [one.calls_waiting, one.agents_busy, one.agents_logged_on];
-  const none = goingOn.every((value) => value === 0) ? 'no contacts offered' : 'no figure';
-  put(part(card, 'word')?.querySelector('span'), stands === 'none' ? none : WORDS[stands]);
+  put(part(card, 'word')?.querySelector('span'), word);
   put(part(card, 'waiting'), figure(skill ? one.contacts_queued : one.calls_waiting));
   const wait = skill ? one.longest_queue_duration_s : one.average_wait_time_ms;
   put(part(card, 'wait'), wait === null || wait === undefined ? '–' : span(skill ? wait * 1000 : wait));

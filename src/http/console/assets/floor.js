@@ -98,13 +98,12 @@ export class Floor {
     }
   }
 
-  /** How many there are of each state and verdict, each counted of those whom the rest of the filter leaves; and who of them is
-   * out of plan, in no order. @param {Wanted} wanted */
+  /** How many there are of each state and verdict, each counted of those whom the rest of the filter leaves; and how many of them
+   * are out of adherence. @param {Wanted} wanted */
   counts(wanted) {
     /** @type {Map<string, number>} */
     const sums = new Map();
-    /** @type {Known[]} */
-    const out = [];
+    let out = 0;
     const add = (/** @type {string} */ key) => sums.set(key, (sums.get(key) || 0) + 1);
     const passes = passing({ ...wanted, state: [], verdict: [] });
     for (const known of this.agents.values()) {
@@ -113,15 +112,9 @@ export class Floor {
       if (!(byState || byVerdict) || !passes(known)) continue;
       if (byVerdict) add(`state ${state}`);
       if (byState) add(`verdict ${verdict}`);
-      if (byState && verdict === 'out') out.push(known);
+      if (byState && verdict === 'out') out += 1;
     }
     return { sums, out };
-  }
-
-  /** The longest of those who are out of plan, the longest first. @param {Known[]} out @param {number} most */
-  worst(out, most) {
-    this.putNames();
-    return out.sort((one, other) => one.judged - other.judged || one.place - other.place).slice(0, most);
   }
 }
 

@@ -4,10 +4,9 @@
 import { putCard, standings } from './figures.js';
 import { Floor, staying } from './floor.js';
 import { follow } from './follow.js';
-import { address, api, byId, carryOut, goOn, keysAreOn, make, put, tell, tenant } from './page.js';
-import { Row, activityWord, stateWord, verdictLabel } from './row.js';
+import { address, api, byId, carryOut, goOn, keysAreOn, put, tell, tenant } from './page.js';
+import { Row, stateWord, verdictLabel } from './row.js';
 import { stands } from './standing.js';
-import { now, span } from './time.js';
 
 /** @typedef {import('./line.js').News} News */
 /** @typedef {import('./floor.js').Known} Known */
@@ -176,7 +175,7 @@ function compareOrder() {
 
 byId('resort')?.addEventListener('click', arrange);
 
-// ---- counts, and agents out of adherence
+// ---- counts
 
 function counts() {
   const { sums, out } = floor.counts(wanted);
@@ -185,32 +184,7 @@ function counts() {
     put(chip.querySelector('.count'), String(sums.get(`${key} ${value}`) || 0));
   }
   put(byId('total'), String(floor.agents.size));
-  drawWorst(out);
-  announce(out.length);
-}
-
-const MOST_WORST = 6;
-/** @param {Known[]} out */
-function drawWorst(out) {
-  const list = byId('worst');
-  if (!list || list.contains(document.activeElement)) return;
-  for (const id of ['worst-count', 'worst-sum']) put(byId(id), String(out.length));
-  const worst = floor.worst(out, MOST_WORST);
-  const key = JSON.stringify(worst.map((known) => [known.id, known.name, known.state, known.judged, known.activity]));
-  if (list.dataset.key !== key) {
-    list.dataset.key = key;
-    list.replaceChildren(...worst.map((known) => {
-      const word = stateWord(known.state);
-      return make('li', {},
-        make('a', { href: address(`/agents/${encodeURIComponent(known.id)}`) }, known.name), ' ',
-        make('strong', {}, 'out for ', make('time', { 'data-since': String(known.judged) }, span(now() - known.judged))), ' ',
-        make('span', { class: word.className }, make('i', { class: 'shape' }), make('span', {}, word.label)), ' ',
-        make('span', { class: 'sub' }, `planned: ${activityWord(known.activity)}`));
-    }));
-    goOn(list);
-  }
-  hide('no-worst', out.length > 0);
-  hide('all-worst', out.length <= worst.length);
+  announce(out);
 }
 
 let announced = { out: -1, at: 0 };
@@ -283,7 +257,6 @@ function sayFilter() {
   document.title = `${said ? `Live: ${said}` : 'Live'} · ${tenant} · Shiftkeeper`;
   hide('queues-whole', !said);
   hide('clear', !said);
-  byId('to-out')?.setAttribute('href', toAddress({ ...wanted, verdict: ['out'] }));
 }
 
 /** The filter with a chip's word, or without where it is there. @param {Element} chip @returns {Partial<Wanted>} */

@@ -23,7 +23,7 @@ export const stateWord = (state) => words.get(`state ${state || ''}`) || { label
 /** @param {string} verdict */
 export const verdictLabel = (verdict) => words.get(`verdict ${verdict}`)?.label || verdict;
 /** @param {string} activity */
-export const activityWord = (activity) => ACTIVITIES[activity] || activity;
+const activityWord = (activity) => ACTIVITIES[activity] || activity;
 
 const template = /** @type {HTMLTemplateElement} */ (document.getElementById('row')).content.querySelector('tr');
 

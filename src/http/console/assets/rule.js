@@ -43,7 +43,7 @@ form.addEventListener('submit', (event) => {
     if (!(await check())) return;
     let reason = /** @type {HTMLInputElement} */ (byId('why')).value.trim() || null;
     if (!reason && /^\s*mode\s*=\s*["']enforce["']/m.test(text.value)) {
-      reason = await sure('Save an enforcing rule?', 'This definition is enforced from now on.', 'Save', { reason: 'Why' });
+      reason = await sure('Save an enforcing rule?', 'This definition is enforced from now on.', 'Save', { reason: 'Reason' });
       if (!reason) return;
     }
     try {
@@ -102,8 +102,9 @@ async function lost() {
 for (const one of document.querySelectorAll('#modes button[data-to]')) {
   const to = /** @type {HTMLElement} */ (one).dataset.to || '';
   one.addEventListener('click', () => carryOut(/** @type {HTMLButtonElement} */ (one), async () => {
+    if (one.getAttribute('aria-pressed') === 'true') return;
     const words = { watch: ['Monitor only?', 'The rule records what it would have changed and changes nothing.'], approve: ['Require approval?', 'Each change waits until somebody approves it.'], enforce: ['Enforce this rule?', 'From now on the rule changes agents by itself.'] }[to] || ['', ''];
-    const reason = await sure(words[0], words[1], 'Yes', { reason: 'Why' });
+    const reason = await sure(words[0], words[1], 'Yes', { reason: 'Reason' });
     if (!reason) return;
     await api('POST', `${path()}/mode`, { tenant, mode: to, reason }, { ifMatch: `"${form.dataset.version}"` });
     location.reload();
@@ -111,7 +112,7 @@ for (const one of document.querySelectorAll('#modes button[data-to]')) {
 }
 for (const what of ['enable', 'disable']) {
   button(what)?.addEventListener('click', () => carryOut(button(what), async () => {
-    const reason = await sure(what === 'enable' ? 'Turn the rule on?' : 'Turn the rule off?', '', 'Yes', { reason: 'Why' });
+    const reason = await sure(what === 'enable' ? 'Turn the rule on?' : 'Turn the rule off?', '', 'Yes', { reason: 'Reason' });
     if (!reason) return;
     await api('POST', `${path()}/${what}`, { tenant, reason });
     location.reload();

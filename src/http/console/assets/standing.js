@@ -29,7 +29,7 @@ function draw() {
   }
   const { standing } = known;
   if (!standing) return;
-  const words = { connecting: 'Connecting', following: 'Following live', broken: 'Disconnected', refused: 'Not permitted' };
+  const words = { connecting: 'Connecting', following: 'Connected', broken: 'Disconnected', refused: 'Not permitted' };
   put(byId('line-word'), words[standing.state]);
   const place = byId('line-state');
   const state = standing.state === 'following' ? 'following' : standing.state === 'connecting' ? '' : 'broken';

@@ -19,13 +19,13 @@ export function heard(at) {
   if (said > known || known - said > 5000 * speed) anchor = { at: said, ours: performance.now() };
 }
 
-/** A span as a clock shows it; the server writes the same. @param {number} ms */
+/** A span in its two largest units, such as `12 min 5 s`; the server writes the same. @param {number} ms */
 export function span(ms) {
   const total = Math.max(0, Math.floor(ms / 1000));
-  const two = (/** @type {number} */ n) => String(n).padStart(2, '0');
-  const [days, hours, minutes, seconds] = [Math.floor(total / 86400), Math.floor(total / 3600) % 24, Math.floor(total / 60) % 60, total % 60];
-  if (days) return `${days} d ${hours} h`;
-  return hours ? `${hours}:${two(minutes)}:${two(seconds)}` : `${minutes}:${two(seconds)}`;
+  const units = /** @type {[number, string][]} */ ([[Math.floor(total / 86400), 'd'], [Math.floor(total / 3600) % 24, 'h'], [Math.floor(total / 60) % 60, 'min'], [total % 60, 's']]);
+  const found = units.findIndex(([amount]) => amount > 0);
+  const first = found < 0 ? units.length - 1 : found;
+  return units.slice(first, first + 2).filter(([amount], place) => place === 0 || amount > 0).map(([amount, unit]) => `${amount} ${unit}`).join(' ');
 }
 
 /** @type {Map<string, Intl.DateTimeFormat>} */
@@ -52,9 +52,9 @@ export function clock(at, zone) {
   return format(zone, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' }).format(new Date(at));
 }
 
-/** The day of the week and of the month. @param {string | number} at @param {string | null} [zone] */
+/** The day and the month. @param {string | number} at @param {string | null} [zone] */
 export function day(at, zone) {
-  return format(zone, { weekday: 'short', day: 'numeric' }).format(new Date(at)).replace(',', '');
+  return format(zone, { day: 'numeric', month: 'short' }).format(new Date(at));
 }
 
 /** The second of the day. @param {string | number} at */
@@ -71,5 +71,5 @@ export function second(at, zone) {
 /** Everything, with the zone's name. @param {string | number} at @param {string | null} [zone] */
 export function full(at, zone) {
   const made = format(zone, { dateStyle: 'medium', timeStyle: 'medium', hourCycle: 'h23' });
-  return `${made.format(new Date(at))} ${made.resolvedOptions().timeZone}`;
+  return `${made.format(new Date(at)).replace(',', '')} ${made.resolvedOptions().timeZone}`;
 }

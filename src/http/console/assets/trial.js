@@ -16,15 +16,19 @@ const MOST_LISTED = 100;
 /** @param {any} result @returns {(Node | string)[]} */
 export function shown(result) {
   const { replayed, present, really, compared, cannot_know: unknown } = result;
-  const figure = (/** @type {string} */ name, /** @type {number} */ value, /** @type {string} */ more) => make('div', {}, make('dt', {}, name), make('dd', {}, String(value)), make('dd', { class: 'sub' }, more));
-  const figures = make('dl', { class: 'figure-row' },
-    figure('This definition', replayed.acts, `actions on ${replayed.agents} agents`),
-    ...(present ? [figure('Active rule', present.acts, `actions on ${present.agents} agents`)] : []),
-    figure('Actual', really.acts, `actions on ${really.agents} agents, by the rule as it was then`),
-    figure('Both', compared.both, 'this definition and the actual action'),
-    figure('Only this definition', compared.only_replayed, 'no actual action'),
-    figure('Only actual', compared.only_really, 'no action by this definition'));
-  return [figures, ...byHour(replayed.by_hour, really.by_hour), ...limits(unknown), ...acts(replayed)];
+  const row = (/** @type {string} */ name, /** @type {number} */ actions, /** @type {number | string} */ agents) => make('tr', {}, make('th', { scope: 'row' }, name), make('td', { class: 'num' }, String(actions)), make('td', { class: 'num' }, String(agents)));
+  const counted = (/** @type {number} */ count, /** @type {string} */ noun) => `${count} ${noun}${count === 1 ? '' : 's'}`;
+  const figures = [
+    make('p', {}, `With this definition, the rule would have acted ${counted(replayed.acts, 'time')} on ${counted(replayed.agents, 'agent')}. ${really.acts ? `As it was then, it acted ${counted(really.acts, 'time')} on ${counted(really.agents, 'agent')}.` : 'As it was then, it did not act.'}`),
+    make('table', { class: 'figures-table' }, head('In these days', 'Actions', 'Agents'), make('tbody', {},
+      row('This definition would have acted', replayed.acts, replayed.agents),
+      ...(present ? [row('The active rule would have acted', present.acts, present.agents)] : []),
+      row('The rule acted, as it was then', really.acts, really.agents),
+      row('Both: this definition, and the rule as it was then', compared.both, ''),
+      row('Only this definition', compared.only_replayed, ''),
+      row('Only the rule as it was then', compared.only_really, ''))),
+  ];
+  return [...figures, ...byHour(replayed.by_hour, really.by_hour), ...limits(unknown), ...acts(replayed)];
 }
 
 /** @param {string[]} unknown */
@@ -41,9 +45,9 @@ function acts({ acts: all, listed }) {
     make('th', { scope: 'row' }, second(one.at)),
     make('td', { 'data-label': 'Agent' }, make('a', { href: address(`/agents/${encodeURIComponent(one.agent)}`) }, one.name || one.agent)),
     make('td', { 'data-label': 'Action' }, one.wants),
-    make('td', { 'data-label': 'Because' }, one.because)));
+    make('td', { 'data-label': 'Cause' }, one.because)));
   const more = all > drawn.length ? [make('p', { class: 'sub' }, `The first ${drawn.length} of ${all}.`)] : [];
-  return [make('h3', {}, 'Actions of this definition'), ...more, make('table', { class: 'list' }, head('When', 'Agent', 'Action', 'Because'), make('tbody', {}, ...rows))];
+  return [make('h3', {}, 'Actions of this definition'), ...more, make('table', { class: 'list' }, head('When', 'Agent', 'Action', 'Cause'), make('tbody', {}, ...rows))];
 }
 
 /** @param {string[]} names */
@@ -53,7 +57,7 @@ const head = (...names) => make('thead', {}, make('tr', {}, ...names.map((name) 
 function byHour(replayed, really) {
   const most = Math.max(1, ...replayed.map((hour) => hour.acts), ...really.map((hour) => hour.acts));
   const rows = replayed.map((hour, index) => ({ hour, fact: really[index]?.acts || 0 })).filter(({ hour, fact }) => hour.acts || fact);
-  const table = make('table', {}, head('Hour from', 'This definition', 'Actual'), make('tbody', {},
+  const table = make('table', {}, head('Hour from', 'This definition', 'As it was then'), make('tbody', {},
     ...rows.map(({ hour, fact }) => make('tr', {}, make('td', {}, second(hour.from)), make('td', { class: 'num' }, String(hour.acts)), make('td', { class: 'num' }, String(fact))))));
   const key = (/** @type {string} */ name, /** @type {string} */ text) => {
     const sample = svg('svg', { width: 14, height: 14, 'aria-hidden': 'true' });
@@ -63,7 +67,7 @@ function byHour(replayed, really) {
   return [
     make('h3', { id: 'by-hour' }, 'Actions per hour'),
     make('div', { class: 'chart', tabindex: '0', role: 'group', 'aria-labelledby': 'by-hour' }, drawing(replayed, really, most)),
-    make('ul', { class: 'legend chart-legend', 'aria-label': 'Legend' }, key('t-oncontact', 'Up: this definition'), key('t-notready', 'Down: actual')),
+    make('ul', { class: 'legend chart-legend', 'aria-label': 'Legend' }, key('t-oncontact', 'Up: this definition'), key('t-notready', 'Down: the rule as it was then')),
     make('details', {}, make('summary', {}, 'Hours as a table'), make('div', { class: 'scroll', tabindex: '0', role: 'group', 'aria-label': 'Hours as a table' }, table)),
   ];
 }
@@ -78,7 +82,7 @@ function svg(name, attributes, text = '') {
 
 /** Acts by hour: of the text above the line, real ones below it. @param {Hour[]} replayed @param {Hour[]} really @param {number} most */
 function drawing(replayed, really, most) {
-  const label = `Actions per hour, at most ${most}. This definition is above the line, actual actions are below. The table below shows the same data.`;
+  const label = `Actions per hour, at most ${most}. This definition is above the line, the rule as it was then below. The table below shows the same data.`;
   const picture = svg('svg', { viewBox: '0 0 960 256', role: 'img', 'aria-label': label });
   const step = (RIGHT - LEFT) / Math.max(1, replayed.length);
   const x = (/** @type {number} */ index) => LEFT + index * step;

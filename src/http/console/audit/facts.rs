@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::domain::audit::Hash;
 use crate::domain::time::UtcMicros;
 use crate::http::console::shared::times::TimeFormat;
 
@@ -68,9 +69,14 @@ impl Facts {
         self.listed.push(Fact { within: within.join(" › "), term: term.to_owned(), value });
     }
 
-    /// Returns the first facts in one line.
+    /// Returns the cause, or else the first facts in one line, without hashes, which nobody reads.
     pub(in crate::http::console) fn summary(&self) -> String {
-        let first = self.listed.iter().take(FACTS_IN_LINE).map(|fact| format!("{}: {}", fact.term, fact.value));
+        let cause = self.listed.iter().find(|fact| fact.within.is_empty() && fact.term == "because");
+        if let Some(cause) = cause {
+            return cause.value.clone();
+        }
+        let readable = self.listed.iter().filter(|fact| Hash::from_hex(&fact.value).is_none());
+        let first = readable.take(FACTS_IN_LINE).map(|fact| format!("{}: {}", fact.term, fact.value));
         let rest = if self.listed.len() > FACTS_IN_LINE { " …" } else { "" };
         first.collect::<Vec<_>>().join(" · ") + rest
     }
@@ -125,7 +131,7 @@ mod tests {
                 "asked › 2|id|2, 3",
                 "|held back|yes",
                 "limit|per minute|5",
-                "limit|until|2026-10-26 13:30:02 UTC",
+                "limit|until|26 Oct 2026 13:30:02 UTC",
                 "|none|none",
                 "|note|none",
                 "|nothing|none",
@@ -134,6 +140,13 @@ mod tests {
             ]
         );
         assert_eq!(facts(&sample).summary(), "id: 1 · id: 2, 3 · held back: yes · per minute: 5 …");
+    }
+
+    #[test]
+    fn a_summary_is_the_cause_or_the_facts_without_hashes() {
+        let hash = Hash::of(b"text").to_string();
+        assert_eq!(facts(&json!({"at": 1, "because": "planned work"})).summary(), "planned work");
+        assert_eq!(facts(&json!({"content": hash, "file": "a.csv"})).summary(), "file: a.csv");
     }
 
     #[test]

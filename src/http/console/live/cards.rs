@@ -7,7 +7,7 @@ use super::live_view::LiveView;
 use crate::domain::live::figures::{Figures, PPM, QueueFigures, SkillFigures, TimedFigures};
 use crate::domain::live::thresholds::{ServiceLevelRating, Thresholds};
 use crate::domain::time::UtcMicros;
-use crate::http::console::shared::times::{ClockDuration, Stamp, TimeFormat};
+use crate::http::console::shared::times::{DurationText, Stamp, TimeFormat};
 
 /// The card of a skill or a queue.
 pub(in crate::http::console) struct Card {
@@ -32,6 +32,17 @@ pub(in crate::http::console) struct Card {
     pub(in crate::http::console) old: bool,
 }
 
+impl Card {
+    /// Returns a number by which cards are sorted, so that those that need action come first.
+    pub(in crate::http::console) fn urgency(&self) -> usize {
+        STANDING_LABELS.iter().position(|(standing, _)| *standing == self.standing).unwrap_or(STANDING_LABELS.len())
+    }
+}
+
+/// The ratings with their labels; those that need action come first.
+const STANDING_LABELS: [(&str, &str); 4] =
+    [("poor", "act"), ("warning", "watch"), ("good", "good"), ("none", "without a figure")];
+
 /// The settings and figures that the cards of a tenant are built from.
 struct CardBuilder<'a> {
     figures: &'a Figures,
@@ -51,9 +62,9 @@ pub(in crate::http::console) fn build_cards(live_view: &LiveView, times: &TimeFo
 
 /// Returns how many cards have each rating, for people; those that need action come first.
 pub(in crate::http::console) fn summarize_standings(cards: &[Card]) -> String {
-    let labels = [("poor", "act"), ("warning", "watch"), ("good", "good"), ("none", "without a figure")];
     let count = |standing| cards.iter().filter(|card| card.standing == standing).count();
-    let parts = labels.map(|(standing, word)| (count(standing), word)).into_iter().filter(|(count, _)| *count > 0);
+    let parts =
+        STANDING_LABELS.map(|(standing, word)| (count(standing), word)).into_iter().filter(|(count, _)| *count > 0);
     parts.map(|(count, word)| format!("{count} {word}")).collect::<Vec<_>>().join(", ")
 }
 
@@ -70,7 +81,11 @@ impl CardBuilder<'_> {
             variant: service_level_definition(self.thresholds.skills_answered_within),
             ..self.empty_card("skill", *at)
         };
-        let level = ServiceLevel { ppm: figures.service_level_ppm, idle: figures.is_idle() };
+        let level = ServiceLevel {
+            ppm: figures.service_level_ppm,
+            has_contacts: [figures.contacts_queued, figures.contacts_active] != [Some(0); 2],
+            has_available: figures.agents_available != Some(0),
+        };
         self.with_service_level(card, (figures.id.as_str(), figures.name.as_deref()), level)
     }
 
@@ -86,7 +101,11 @@ impl CardBuilder<'_> {
             variant: service_level_definition(self.thresholds.queues_answered_within),
             ..self.empty_card("queue", *at)
         };
-        let level = ServiceLevel { ppm: figures.service_level_ppm, idle: figures.is_idle() };
+        let level = ServiceLevel {
+            ppm: figures.service_level_ppm,
+            has_contacts: [figures.calls_waiting, figures.agents_busy] != [Some(0); 2],
+            has_available: figures.agents_available != Some(0),
+        };
         self.with_service_level(card, (figures.id.as_str(), figures.name.as_deref()), level)
     }
 
@@ -120,13 +139,13 @@ fn figure_text(value: Option<u64>) -> String {
 }
 
 fn wait_text(wait: Option<Duration>) -> String {
-    wait.map_or_else(|| "–".to_owned(), |wait| ClockDuration(wait).to_string())
+    wait.map_or_else(|| "–".to_owned(), |wait| DurationText(wait).to_string())
 }
 
 /// Describes which contacts count as answered in time. The platform does not say it, but the configuration may.
 fn service_level_definition(within: Option<Duration>) -> String {
     match within {
-        Some(within) => format!("Service level: answered within {}", ClockDuration::in_largest_unit(within)),
+        Some(within) => format!("Service level: answered within {}", DurationText::in_largest_unit(within)),
         None => "Service level: answered in time, as the platform counts".to_owned(),
     }
 }
@@ -135,22 +154,30 @@ fn service_level_definition(within: Option<Duration>) -> String {
 #[derive(Clone, Copy)]
 struct ServiceLevel {
     ppm: Option<u64>,
-    /// Whether no contacts were offered, so that there is no share of them.
-    idle: bool,
+    /// Whether contacts wait or are active, or this is unknown.
+    has_contacts: bool,
+    /// Whether an agent could take a contact now, or this is unknown.
+    has_available: bool,
 }
 
+/// Returns the service level, its rating and the word for it. The module `figures.js` writes the same.
+///
+/// Nothing is good where there is nothing to answer, or nobody to answer it.
 fn service_level_text(level: ServiceLevel, thresholds: &Thresholds) -> (String, &'static str, &'static str) {
-    let Some(level) = level.ppm else {
-        return ("–".to_owned(), "none", if level.idle { "no contacts offered" } else { "no figure" });
-    };
-    let standing = thresholds.service_level_rating(level);
-    let word = match standing {
-        ServiceLevelRating::Good => "good",
-        ServiceLevelRating::Warning => "watch",
-        ServiceLevelRating::Poor => "act",
+    let ServiceLevel { ppm, has_contacts, has_available } = level;
+    let none = |word| ("–".to_owned(), "none", word);
+    let Some(ppm) = ppm else {
+        return none(if has_contacts { "no figure" } else { "no contacts" });
     };
     // Truncate, do not round: 79.9 % has not reached 80.
-    (format!("{} %", level * 100 / PPM), standing.name(), word)
+    let text = format!("{} %", ppm * 100 / PPM);
+    match thresholds.service_level_rating(ppm) {
+        ServiceLevelRating::Good if !has_contacts => none("no contacts"),
+        ServiceLevelRating::Good if !has_available => (text, "warning", "nobody available"),
+        ServiceLevelRating::Good => (text, "good", "good"),
+        ServiceLevelRating::Warning => (text, "warning", "watch"),
+        ServiceLevelRating::Poor => (text, "poor", "act"),
+    }
 }
 
 #[cfg(test)]
@@ -160,18 +187,34 @@ mod tests {
     #[test]
     fn a_service_level_is_cut_and_says_what_it_counts() {
         let thresholds = Thresholds { good_percent: 90, ..Thresholds::default() };
-        for (level, text, standing) in [
+        for (ppm, text, standing) in [
             (Some(900_000), "90 %", "good"),
             (Some(899_999), "89 %", "warning"),
             (Some(290_000), "29 %", "poor"),
             (None, "–", "none"),
         ] {
-            let (shown, class, _) = service_level_text(ServiceLevel { ppm: level, idle: false }, &thresholds);
+            let level = ServiceLevel { ppm, has_contacts: true, has_available: true };
+            let (shown, class, _) = service_level_text(level, &thresholds);
             assert_eq!((shown.as_str(), class), (text, standing));
         }
-        let why = |idle| service_level_text(ServiceLevel { ppm: None, idle }, &thresholds).2;
-        assert_eq!((why(true), why(false)), ("no contacts offered", "no figure"));
         assert_eq!(service_level_definition(Some(Duration::from_secs(20))), "Service level: answered within 20 s");
         assert!(service_level_definition(None).ends_with("as the platform counts"));
+    }
+
+    #[test]
+    fn a_service_level_is_not_good_without_contacts_or_without_anybody_available() {
+        let text = |ppm, has_contacts, has_available| {
+            let level = ServiceLevel { ppm, has_contacts, has_available };
+            let (shown, standing, word) = service_level_text(level, &Thresholds::default());
+            format!("{shown} {standing} {word}")
+        };
+        let all = Some(PPM);
+        assert_eq!(text(all, true, true), "100 % good good");
+        assert_eq!(text(all, false, true), "– none no contacts");
+        assert_eq!(text(all, false, false), "– none no contacts");
+        assert_eq!(text(all, true, false), "100 % warning nobody available");
+        assert_eq!(text(Some(0), false, false), "0 % poor act", "a bad level of earlier contacts is not hidden");
+        assert_eq!(text(None, false, true), "– none no contacts");
+        assert_eq!(text(None, true, true), "– none no figure");
     }
 }

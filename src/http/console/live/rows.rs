@@ -7,7 +7,7 @@ use crate::domain::adherence::Verdict;
 use crate::domain::live::thresholds::Level;
 use crate::domain::time::UtcMicros;
 use crate::engine::agents::agent_list::{AgentSummary, OpenTransition};
-use crate::http::console::shared::times::{ClockDuration, Stamp, TimeFormat};
+use crate::http::console::shared::times::{DurationText, Stamp, TimeFormat};
 use crate::http::console::shared::wording::{self, Chip};
 
 /// A duration that continues: its start, and its length by now.
@@ -23,7 +23,7 @@ pub(in crate::http::console) struct Elapsed {
 impl Elapsed {
     fn from_start(since: UtcMicros, now: UtcMicros) -> Self {
         let span = now.since(since);
-        Self { since_ms: since.as_micros().div_euclid(1000), text: ClockDuration(span).to_string(), span }
+        Self { since_ms: since.as_micros().div_euclid(1000), text: DurationText(span).to_string(), span }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::http::auth::Right;
 use crate::http::console::shared::page_error::PageError;
 use crate::http::console::shared::page_request::PageRequest;
 use crate::http::console::shared::shell::{ConsolePage, Shell, render_page};
-use crate::http::console::shared::times::ClockDuration;
+use crate::http::console::shared::times::DurationText;
 use crate::http::state::ApiState;
 
 #[derive(Template)]
@@ -32,9 +32,9 @@ impl SystemPage {
     fn ago(&self, at: &UtcMicros) -> String {
         let now = self.status.at;
         if *at > now {
-            format!("in {}", ClockDuration(at.since(now)))
+            format!("in {}", DurationText(at.since(now)))
         } else {
-            format!("{} ago", ClockDuration(now.since(*at)))
+            format!("{} ago", DurationText(now.since(*at)))
         }
     }
 
@@ -55,7 +55,7 @@ fn age(ms: &Option<u64>) -> String {
 }
 
 fn span(ms: &u64) -> String {
-    ClockDuration(Duration::from_millis(*ms)).to_string()
+    DurationText(Duration::from_millis(*ms)).to_string()
 }
 
 /// Formats a size in bytes with a suitable unit.

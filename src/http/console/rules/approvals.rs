@@ -9,6 +9,7 @@ use crate::domain::agents::state::AgentState;
 use crate::domain::time::UtcMicros;
 use crate::http::api::rules::approvals;
 use crate::http::auth::Right;
+use crate::http::console::changes;
 use crate::http::console::shared::page_error::PageError;
 use crate::http::console::shared::page_request::PageRequest;
 use crate::http::console::shared::shell::{ConsolePage, Shell, render_page};
@@ -74,6 +75,16 @@ impl Decision {
     fn label(&self) -> &str {
         self.name.as_deref().or(self.agent.as_deref()).unwrap_or_default()
     }
+}
+
+/// Returns the label of a state, by its name in messages.
+fn state_text(name: &str) -> String {
+    AgentState::from_name(name).map_or_else(|| name.to_owned(), |state| wording::state_label(&state))
+}
+
+/// Returns the class and the text of a change's status.
+fn status_text(name: &str) -> (&'static str, String) {
+    changes::transition_label(name)
 }
 
 #[derive(Deserialize)]

@@ -46,12 +46,12 @@ impl ConsolePage {
         Self::Live,
         Self::Wallboard,
         Self::Changes,
-        Self::Rules,
         Self::Approvals,
+        Self::Rules,
         Self::Exceptions,
-        Self::Reports,
-        Self::Analytics,
         Self::Trends,
+        Self::Analytics,
+        Self::Reports,
         Self::Audit,
         Self::Webhooks,
         Self::System,
@@ -73,6 +73,16 @@ impl ConsolePage {
             Self::Webhooks => ("Webhooks", "/webhooks", Right::Read),
             Self::System => ("System", "/system", Right::Read),
             Self::Account => ("Your account", "/account", Right::Read),
+        }
+    }
+
+    /// Returns the number of the page's group in the navigation: the floor, changes, figures, and operation.
+    const fn group(self) -> u8 {
+        match self {
+            Self::Live | Self::Wallboard => 0,
+            Self::Changes | Self::Approvals | Self::Rules => 1,
+            Self::Exceptions | Self::Trends | Self::Analytics | Self::Reports => 2,
+            Self::Audit | Self::Webhooks | Self::System | Self::Account => 3,
         }
     }
 
@@ -118,6 +128,12 @@ impl Shell {
     /// Returns the address of a page for the current tenant.
     pub(in crate::http::console) fn link(&self, place: &ConsolePage) -> String {
         self.to(place.path())
+    }
+
+    /// Whether a page is the first of its group among those that the navigation offers.
+    pub(in crate::http::console) fn starts_group(&self, place: &ConsolePage) -> bool {
+        let before = self.places.iter().take_while(|other| *other != place).last();
+        before.is_some_and(|before| before.group() != place.group())
     }
 
     /// Returns an address for the current tenant.

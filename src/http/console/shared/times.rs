@@ -63,6 +63,14 @@ impl TimeFormat {
         zone_name(&self.viewer)
     }
 
+    /// Describes the time zone of a page's times, in one sentence.
+    pub(in crate::http::console) fn zone_note(&self) -> String {
+        match self.by {
+            ZoneChoice::Viewer => format!("Times in {}", self.viewer_zone()),
+            ZoneChoice::Agent => format!("Agents' times in their own time zones, all others in {}", self.viewer_zone()),
+        }
+    }
+
     /// Returns the time zone that the browser has sent; empty before.
     pub(in crate::http::console) fn browser_zone(&self) -> &str {
         if self.is_zone_known { self.viewer_zone() } else { "" }
@@ -140,16 +148,16 @@ fn stamp(at: UtcMicros, zone: &TimeZone, format: &str) -> Stamp {
     Stamp {
         iso: at.to_string(),
         text: local.strftime(format).to_string(),
-        full: format!("{} {}", local.strftime("%Y-%m-%d %H:%M:%S"), zone_name(zone)),
+        full: format!("{} {}", local.strftime("%-d %b %Y %H:%M:%S"), zone_name(zone)),
         ms: at.as_micros().div_euclid(1000),
     }
 }
 
-/// A duration as a clock shows it: `0:42`, `12:05`, `1:02:05`, and `3 d 4 h` from one day on. The module `time.js`
-/// writes the same.
-pub(in crate::http::console) struct ClockDuration(pub(in crate::http::console) Duration);
+/// A duration in its two largest units: `42 s`, `12 min 5 s`, `1 h 2 min`, `3 d 4 h`. The module `time.js` writes the
+/// same.
+pub(in crate::http::console) struct DurationText(pub(in crate::http::console) Duration);
 
-impl ClockDuration {
+impl DurationText {
     /// Formats a duration that somebody has set in the largest unit that divides it: `20 s`, `90 s`, `2 min`.
     pub(in crate::http::console) fn in_largest_unit(span: Duration) -> String {
         match span.as_secs() {
@@ -159,15 +167,16 @@ impl ClockDuration {
     }
 }
 
-impl fmt::Display for ClockDuration {
+impl fmt::Display for DurationText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let total = self.0.as_secs();
         let (days, hours, minutes, seconds) = (total / 86_400, total / 3600 % 24, total / 60 % 60, total % 60);
-        match (days, hours) {
-            (0, 0) => write!(f, "{minutes}:{seconds:02}"),
-            (0, hours) => write!(f, "{hours}:{minutes:02}:{seconds:02}"),
-            (days, hours) => write!(f, "{days} d {hours} h"),
-        }
+        let units = [(days, "d"), (hours, "h"), (minutes, "min"), (seconds, "s")];
+        let first = units.iter().position(|(amount, _)| *amount > 0).unwrap_or(units.len() - 1);
+        let shown = units.iter().skip(first).take(2).enumerate();
+        let parts = shown.filter(|(place, (amount, _))| *place == 0 || *amount > 0);
+        let parts: Vec<String> = parts.map(|(_, (amount, unit))| format!("{amount} {unit}")).collect();
+        f.write_str(&parts.join(" "))
     }
 }
 
@@ -176,11 +185,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_read_like_a_clock() {
-        for (seconds, text) in
-            [(0, "0:00"), (42, "0:42"), (725, "12:05"), (3725, "1:02:05"), (86_399, "23:59:59"), (100_000, "1 d 3 h")]
-        {
-            assert_eq!(ClockDuration(Duration::from_secs(seconds)).to_string(), text);
+    fn durations_name_their_two_largest_units() {
+        for (seconds, text) in [
+            (0, "0 s"),
+            (42, "42 s"),
+            (300, "5 min"),
+            (725, "12 min 5 s"),
+            (3605, "1 h"),
+            (3725, "1 h 2 min"),
+            (86_399, "23 h 59 min"),
+            (100_000, "1 d 3 h"),
+        ] {
+            assert_eq!(DurationText(Duration::from_secs(seconds)).to_string(), text);
         }
     }
 
@@ -217,7 +233,7 @@ mod tests {
         let by_agent = times("shiftkeeper_tz=Europe%2FMadrid; shiftkeeper_zone=agent");
         assert_eq!(by_agent.clock(at, tokyo).text, "22:30");
         assert_eq!(by_agent.clock(at, None).text, "14:30");
-        assert_eq!(by_agent.clock(at, Some("No/Where")).full, "2026-10-26 14:30:02 Europe/Madrid");
+        assert_eq!(by_agent.clock(at, Some("No/Where")).full, "26 Oct 2026 14:30:02 Europe/Madrid");
         assert_eq!(times("shiftkeeper_tz=%3Cb%3E").viewer_zone(), "UTC");
     }
 }

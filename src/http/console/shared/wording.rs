@@ -17,6 +17,12 @@ pub(in crate::http::console) struct Chip {
     pub(in crate::http::console) label: String,
 }
 
+/// Returns a text with a capital first letter.
+pub(in crate::http::console) fn capitalized(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
 /// Returns the class of a state.
 const fn state_class(state: &AgentState) -> &'static str {
     match state {
@@ -53,6 +59,10 @@ pub(in crate::http::console) fn state(state: &AgentState) -> Chip {
 pub(in crate::http::console) fn no_state() -> Chip {
     Chip { key: String::new(), class: "unknown", label: "Not observed yet".to_owned() }
 }
+
+/// The verdicts, in the order in which pages offer them.
+pub(in crate::http::console) const VERDICTS: [Verdict; 5] =
+    [Verdict::Out, Verdict::In, Verdict::Neutral, Verdict::Unscheduled, Verdict::Unknown];
 
 /// Returns the chip of a verdict.
 pub(in crate::http::console) fn verdict(verdict: Verdict) -> Chip {
