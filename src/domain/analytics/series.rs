@@ -296,7 +296,7 @@ mod tests {
             ("adherence:team:", "adherence:team:Care"),
             ("adherence:crew:x", "is of everyone"),
             ("analytics:calls", "as in analytics:calls:count"),
-            ("analytics-run:calls:count", "no id of an analytics run"),
+            ("analytics-run:calls:count", "not the id of an analytics run"),
             ("analytics:calls:count:channel=a\nb", "control characters"),
         ] {
             let message = text.parse::<SeriesSource>().expect_err(text);

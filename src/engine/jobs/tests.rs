@@ -267,7 +267,7 @@ async fn a_person_may_run_a_job_at_any_time_without_changing_its_schedule() {
     bench.settle(&mut keeper).await;
     assert_eq!(bench.runs().await.len(), 1, "a wish whose answer nobody waits for is not carried out");
     let unknown = request_run(&mut keeper, key(None)).await.expect_err("another's").to_string();
-    assert_eq!(unknown, "there is no job tidy; there are: tidy of acme");
+    assert_eq!(unknown, "there is no job tidy; the jobs are: tidy of acme");
     bench.advance(&mut keeper, HOUR / 2).await;
     assert_eq!(job.due(), ["2026-11-22T08:30:00Z", "2026-11-22T09:00:00Z"]);
     let asked: Vec<_> = bench.runs().await.into_iter().map(|run| run.requested_by).collect();

@@ -173,7 +173,7 @@ mod tests {
         let advice = |index: usize| findings[index].2.as_deref().unwrap_or_default();
         assert!(advice(3).contains("jobs run schedule-folder --tenant acme`"), "{findings:?}");
         assert!(advice(4).contains("jobs run backup`"), "{findings:?}");
-        let heal = "heals by itself";
+        let heal = "recovers by itself";
         assert_eq!([1, 2, 3, 4, 5].map(|index| advice(index).contains(heal)), [false, false, false, false, true]);
     }
 }

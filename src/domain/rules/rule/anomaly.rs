@@ -79,7 +79,7 @@ pub(super) fn parse(conditions: &AnomalyConditions) -> Result<AnomalyTest, Vec<(
         found
     });
     let within = match span::parse(&conditions.within) {
-        Ok(within) if within.is_zero() => Err("a time of zero says nothing".to_owned()),
+        Ok(within) if within.is_zero() => Err("a time of zero has no effect".to_owned()),
         Ok(within) if within > Anomalies::RETENTION => Err("a time may be 168h (a week) at most".to_owned()),
         other => other,
     };

@@ -207,7 +207,7 @@ fn bound_in_unit(bound: &Bound, unit: Unit) -> Result<u64, String> {
         (Unit::Millis, Bound::Time(text)) => u64::try_from(span::parse(text)?.as_millis()).ok(),
     };
     match value {
-        Some(0) => Err("zero says nothing: no figure is below it, and each is at least it".to_owned()),
+        Some(0) => Err("zero has no effect: no figure is below it, and every figure is at least it".to_owned()),
         Some(value) if value <= unit.max_value() => Ok(value),
         Some(_) => Err(format!("may be {} at most", value_text(unit, unit.max_value()))),
         None => Err("must not be negative".to_owned()),
