@@ -13,7 +13,7 @@ fn job<'a>(config: &'a Config, id: &str) -> Option<&'a JobSettings> {
 fn every_kind_of_job_is_there_by_itself_and_copies_once_they_have_a_folder() {
     let config = load(&with_tenant("")).expect("sound").config;
     let on: Vec<_> = config.jobs.iter().filter(|job| job.is_enabled).map(|job| job.id.as_str()).collect();
-    assert_eq!(on, ["audit-head", "retention", "checkpoint", "schedule-folder", "report"]);
+    assert_eq!(on, ["audit-head", "retention", "checkpoint", "schedule-folder", "platform-schedules", "report"]);
     let kept = config.retention;
     assert_eq!((kept.history_days, kept.audit_days, kept.deliveries_days), (400, 1461, 30));
 }
@@ -84,7 +84,7 @@ history_days = 0
     .expect_err("refused")
     .to_string();
     insta::assert_snapshot!(refused, @r#"
-    c.toml:7:1: jobs[nightly].kind: is missing; one of "audit-head", "retention", "checkpoint", "backup", "schedule-folder", "report"
+    c.toml:7:1: jobs[nightly].kind: is missing; one of "audit-head", "retention", "checkpoint", "backup", "schedule-folder", "platform-schedules", "report"
     c.toml:9:8: jobs[nightly].cron: is no hour (at character 3 of it); it takes 0-23, *, lists and steps
     c.toml:10:1: jobs[backup].folder: is missing; name the folder that copies go to
     c.toml:12:8: jobs[backup].cron: no such day ever comes (at character 5 of it); check day of month against month: April has 30 days, February 28 or 29
