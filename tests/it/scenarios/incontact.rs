@@ -61,3 +61,41 @@ async fn an_agent_who_logged_out_costs_one_change_and_no_breaker() {
         })
         .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn agents_of_the_platforms_directory_are_observed_without_being_named_anywhere() {
+    let scenario = Scenario::start(Setup { lists_all_agents: false, ..setup() }).await;
+    scenario.wait_until_observed().await;
+    let (_, agents) = scenario.get(&format!("/api/v1/agents?tenant={}", scenario.tenant)).await;
+    let teams: Vec<_> =
+        agents["agents"].as_array().expect("a list").iter().map(|agent| agent["team"].clone()).collect();
+    assert_eq!(teams.len(), 8, "{agents}");
+    assert!(teams.iter().all(|team| team.as_str().is_some_and(|team| team.starts_with("Team "))), "{agents}");
+    let requested = scenario.request_change(&["10001"], "Paused").await;
+    scenario.wait_for_status(&requested[0], "confirmed").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_during_a_contact_is_pending_and_confirmed_when_the_contact_ends() {
+    let scenario = Scenario::start(setup()).await;
+    scenario.wait_until_observed().await;
+    scenario.set_agent_state("10001", SimState::OnContact);
+    scenario
+        .wait_until("the contact is observed", || async {
+            let (_, agent) = scenario.get(&format!("/api/v1/agents/10001?tenant={}", scenario.tenant)).await;
+            if agent["state"] == "OnContact" { Ok(()) } else { Err(agent.to_string()) }
+        })
+        .await;
+    let body = json!({"tenant": scenario.tenant, "agents": ["10001"], "to": "Paused", "on_contact": "now"});
+    let (_, taken) = send(scenario.request(Method::POST, "/api/v1/transitions").json(&body)).await;
+    let taken = &taken["transitions"][0];
+    let pending = scenario.wait_for_status(taken, "pending").await;
+    assert_eq!(pending["attempts"], json!(1), "{pending}");
+    // Another agent's change is not held up.
+    let other = scenario.request_change(&["10002"], "Paused").await;
+    scenario.wait_for_status(&other[0], "confirmed").await;
+    assert_eq!(scenario.transition(taken).await["status"], "pending");
+    scenario.set_agent_state("10001", SimState::Available);
+    let done = scenario.wait_for_status(taken, "confirmed").await;
+    assert_eq!((&done["attempts"], scenario.state_of("10001")), (&json!(1), SimState::Paused), "{done}");
+}
