@@ -149,6 +149,10 @@ impl Platform for DryRun {
         self.inner.check_settable(agent, state, reason)
     }
 
+    fn code_faults(&self) -> Vec<String> {
+        self.inner.code_faults()
+    }
+
     fn is_directory_outdated(&self) -> bool {
         self.inner.is_directory_outdated()
     }

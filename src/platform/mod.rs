@@ -161,6 +161,11 @@ pub trait Platform: Send + Sync + fmt::Debug {
         if self.capabilities().settable.contains(state) { Ok(()) } else { Err(Failure::cannot_set(state)) }
     }
 
+    /// Returns the configured codes that cannot be set in some team, one sentence each.
+    fn code_faults(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Returns whether an answer of the platform showed that the directory has changed.
     fn is_directory_outdated(&self) -> bool {
         false

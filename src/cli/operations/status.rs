@@ -13,7 +13,9 @@ use crate::cli::shared::tenant_client::ConfiguredDaemon;
 use crate::domain::ids::TenantId;
 use crate::domain::time::{UtcMicros, duration_text};
 use crate::domain::wording::count_with_noun;
-use crate::engine::operations::status::{JobStatus, Status, SubscriptionStatus, TenantStatus, WebhookStatus};
+use crate::engine::operations::status::{
+    DirectoryStatus, JobStatus, Status, SubscriptionStatus, TenantStatus, WebhookStatus,
+};
 
 /// Shows the status of the running daemon: each tenant's tokens, budgets, circuit breakers, live views, feeds,
 /// subscriptions and webhooks with their ages, and the jobs and the store.
@@ -144,6 +146,7 @@ fn tenant_rows(tenant: &TenantStatus) -> Vec<StatusRow> {
     let since = breaker.since.map_or_else(String::new, |since| format!("state changes are halted since {since}"));
     rows.push(StatusRow::new(breaker.ok, &id, "circuit breaker", breaker.state.clone()).detail(since));
     rows.push(live_view_row(tenant));
+    rows.extend(tenant.directory.as_ref().map(|directory| directory_row(&id, directory)));
     rows.push(feed_row(tenant));
     let open = counts_text(tenant.open_transitions.iter());
     let all: u64 = tenant.open_transitions.values().sum();
@@ -178,6 +181,20 @@ fn live_view_row(tenant: &TenantStatus) -> StatusRow {
     let live_view = &tenant.picture;
     let state = live_view.age_ms.map_or("no data".to_owned(), |age| format!("{} old", millis_text(age)));
     StatusRow::new(live_view.ok, tenant.id.to_string(), "live view", state).detail(counts_text(live_view.agents.iter()))
+}
+
+fn directory_row(tenant: &str, directory: &DirectoryStatus) -> StatusRow {
+    let state = directory.age_ms.map_or("not read yet".to_owned(), |age| format!("{} old", millis_text(age)));
+    let mut parts = vec![format!("{} in {}", directory.agents, count_with_noun(directory.teams, "team"))];
+    if directory.hidden_agents > 0 {
+        parts.push(format!("{} hidden from this user", directory.hidden_agents));
+    }
+    parts.extend(directory.code_faults.first().map(|fault| format!("code cannot be set: {fault}")));
+    let schedules = directory.oldest_schedule_age_ms.map_or("no schedule read yet".to_owned(), |age| {
+        format!("{} schedules, the oldest {} old", directory.scheduled_agents, millis_text(age))
+    });
+    parts.push(schedules);
+    StatusRow::new(directory.ok, tenant, "directory", state).detail(parts.join("; "))
 }
 
 fn feed_row(tenant: &TenantStatus) -> StatusRow {

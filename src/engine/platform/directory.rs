@@ -73,7 +73,7 @@ impl DirectoryReader {
         let pause = match self.read().await? {
             Ok(()) => {
                 self.failures = 0;
-                self.link.readiness.restored(&part);
+                self.report_codes(&part);
                 READ_EVERY
             }
             // The user may not read it. Observation and changes go on without it.
@@ -97,6 +97,23 @@ impl DirectoryReader {
             self.read_all_at = None;
         }
         Ok(())
+    }
+
+    /// Reports codes of the configuration that cannot be set.
+    fn report_codes(&self, part: &str) {
+        let faults = self.link.platform.code_faults();
+        match faults.first() {
+            None => self.link.readiness.restored(part),
+            Some(first) => {
+                let others = if faults.len() > 1 { format!(" (and {} more)", faults.len() - 1) } else { String::new() };
+                self.link.readiness.degraded(
+                    part,
+                    format!(
+                        "configured unavailable codes that cannot be set: {first}{others}; correct codes and team_codes"
+                    ),
+                );
+            }
+        }
     }
 
     async fn read(&mut self) -> Read<()> {

@@ -49,6 +49,21 @@ impl KnownDirectory {
         self.lock().is_outdated
     }
 
+    /// Returns the codes of the configuration that cannot be set in some team.
+    pub(super) fn code_faults(&self, map: &CodeMap) -> Vec<String> {
+        let known = self.lock();
+        let mut faults: Vec<String> = known
+            .codes
+            .iter()
+            .flat_map(|(team, codes)| {
+                let faults = map.faults(team, codes).into_iter();
+                faults.map(move |(line, fault)| format!("{team}: {} = {}, but {fault}", line.state, line.code))
+            })
+            .collect();
+        faults.sort();
+        faults
+    }
+
     /// Returns the code for a state of an agent, or why there is none that can be set.
     pub(super) fn code_for(
         &self,

@@ -345,6 +345,10 @@ impl Platform for IncontactPlatform {
         }
     }
 
+    fn code_faults(&self) -> Vec<String> {
+        self.directory.code_faults(&self.states.codes)
+    }
+
     fn is_directory_outdated(&self) -> bool {
         self.directory.is_outdated()
     }

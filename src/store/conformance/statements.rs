@@ -37,6 +37,7 @@ const SINGLE: &[&str] = &[
     adherence_reading::STALE_DAYS,
     agents::AGENTS,
     agents::AGENT,
+    agents::SCHEDULE_READS,
     analytics::ONE,
     analytics::LIST,
     analytics::LIST_OF_QUERY,

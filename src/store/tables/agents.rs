@@ -65,6 +65,20 @@ macro_rules! selecting {
 pub(in crate::store) const AGENTS: &str = selecting!(" ORDER BY a.id");
 pub(in crate::store) const AGENT: &str = selecting!(" AND a.id = $2");
 
+pub(in crate::store) const SCHEDULE_READS: &str = "SELECT COUNT(*) AS agents, COUNT(schedule_read_at) AS read_agents, \
+     MIN(schedule_read_at) AS oldest FROM agents WHERE tenant = $1 AND listed = 1";
+
+/// When the schedules of a tenant's listed agents were read from the platform.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct ScheduleReads {
+    /// The number of agents whom the platform's directory lists as active.
+    pub agents: u64,
+    /// The number of those whose schedule was ever read.
+    pub read_agents: u64,
+    /// When the schedule that was read the longest time ago was read.
+    pub oldest: Option<UtcMicros>,
+}
+
 /// An agent as stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredAgent {
@@ -158,6 +172,19 @@ impl Reader {
     /// Returns all agents of a tenant, ordered by id.
     pub async fn agents(&self, tenant: &TenantId) -> Result<Vec<StoredAgent>, ReadError> {
         self.read_rows(AGENTS, Values::of(tenant), decode).await
+    }
+
+    /// Returns when the schedules of a tenant's listed agents were read from the platform.
+    pub async fn schedule_reads(&self, tenant: &TenantId) -> Result<ScheduleReads, ReadError> {
+        let decode = |row: &AnyRow| {
+            let cells = Cells::new("agents", row);
+            Ok(ScheduleReads {
+                agents: cells.number("agents")?,
+                read_agents: cells.number("read_agents")?,
+                oldest: cells.instant_or_null("oldest")?,
+            })
+        };
+        Ok(self.read_row(SCHEDULE_READS, Values::of(tenant), decode).await?.unwrap_or_default())
     }
 
     /// Returns one agent, or `None` if no schedule ever named it and it was never observed.

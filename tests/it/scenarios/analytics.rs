@@ -196,7 +196,7 @@ async fn what_the_platform_would_refuse_never_leaves_and_rights_are_kept() {
         "sum count, avg duration<br><span class=\"sub\">by channel, of everything</span>",
         "2026-10-12 to 2026-10-25<br><span class=\"sub\">by day in UTC</span>",
         "2023-01-01 to 2026-01-31<br><span class=\"sub\">by month in Europe/Berlin</span>",
-        "none: it has no cron",
+        "<td data-label=\"Schedule\"><span class=\"sub\">none</span></td>",
         "<code>0 3 * * *</code>",
         "data-ask=\"calls\"",
         "data-ask=\"years\"",

@@ -258,7 +258,7 @@ async fn assert_chart_marks(scenario: &Scenario) {
     assert_eq!(of_run.len(), 10, "{named}");
     let drawn = page(&format!("/analytics/{run}?tenant=acme")).await;
     assert_eq!(drawn.matches("<svg viewBox").count(), 3, "each metric of the first channel");
-    assert!(drawn.contains("All runs of this query") && drawn.contains("count of analytics run"), "{drawn}");
+    assert!(drawn.contains("All runs of this query") && drawn.contains("Count of analytics run"), "{drawn}");
     let everything = page(&format!("/analytics/{run}?tenant=acme&group=0")).await;
     assert_eq!(everything.matches("<svg viewBox").count(), 1, "the sum alone is put together");
 }

@@ -7,3 +7,4 @@ pub(super) mod obsolete;
 pub(super) mod open_transitions;
 pub(super) mod requests;
 pub(super) mod responses;
+pub(super) mod settle;

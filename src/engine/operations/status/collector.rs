@@ -9,8 +9,9 @@ use tokio::sync::Mutex;
 
 use super::reloads::Reloads;
 use super::view::{
-    AuditStatus, BreakerStatus, BudgetStatus, ConfigurationStatus, FeedStatus, FigureAge, FiguresStatus, JobStatus,
-    LiveViewStatus, SCHEMA_VERSION, Status, StoreStatus, SubscriptionStatus, TenantStatus, TokenStatus, WebhookStatus,
+    AuditStatus, BreakerStatus, BudgetStatus, ConfigurationStatus, DirectoryStatus, FeedStatus, FigureAge,
+    FiguresStatus, JobStatus, LiveViewStatus, SCHEMA_VERSION, Status, StoreStatus, SubscriptionStatus, TenantStatus,
+    TokenStatus, WebhookStatus,
 };
 use crate::clock::{SharedClock, Stopwatch};
 use crate::domain::analytics::anomaly::Anomalies;
@@ -32,7 +33,7 @@ use crate::engine::platform::link::{BudgetKind, Link, SubscriptionState};
 use crate::engine::webhooks::deliver::{FAILING_AFTER, Outbox};
 use crate::platform::CallKind;
 use crate::platform::status::TokenHealth;
-use crate::store::{Backlog, ReadError, Reader, StoreSize, StoredEndpoint, Writer, WriterMetrics};
+use crate::store::{Backlog, ReadError, Reader, ScheduleReads, StoreSize, StoredEndpoint, Writer, WriterMetrics};
 
 /// The shortest time between two reads of the store, in real time.
 pub const STORE_READ_INTERVAL_REAL: Duration = Duration::from_secs(5);
@@ -119,6 +120,7 @@ struct StoredTenantStatus {
     endpoints: Vec<(StoredEndpoint, Backlog, Option<UtcMicros>)>,
     entries: u64,
     head: Option<(u64, UtcMicros)>,
+    schedule_reads: ScheduleReads,
 }
 
 /// What was last read from the store, and how long ago.
@@ -253,6 +255,7 @@ impl StatusService {
         Ok(StoredTenantStatus {
             endpoints,
             entries: reader.chain_head(tenant).await?.seq,
+            schedule_reads: reader.schedule_reads(tenant).await?,
             head: head.and_then(|head| head.signed).map(|signed| (signed.claim.seq, signed.claim.at)),
         })
     }
@@ -281,6 +284,7 @@ fn tenant_status(link: &Link, stored: Option<&StoredTenantStatus>, now: UtcMicro
         reporting_budget: budget_status(link, BudgetKind::Reporting),
         breaker: breaker_status(facts.as_ref()),
         picture: live_view_status(facts.as_ref(), now),
+        directory: directory_status(link, stored.map(|stored| stored.schedule_reads).unwrap_or_default(), now),
         feed: feed_status(link.feed(), now),
         figures: figures_status(&link.figures.borrow(), now),
         open_transitions: owned_counts(facts.as_ref().map(|facts| &facts.open)),
@@ -292,6 +296,24 @@ fn tenant_status(link: &Link, stored: Option<&StoredTenantStatus>, now: UtcMicro
             head_age_ms: stored.head.map(|(_, at)| real_millis(now.since(at))),
         }),
     }
+}
+
+fn directory_status(link: &Link, schedules: ScheduleReads, now: UtcMicros) -> Option<DirectoryStatus> {
+    if !link.platform.capabilities().has_directory {
+        return None;
+    }
+    let (state, code_faults) = (link.directory(), link.platform.code_faults());
+    let age_ms = |at: Option<UtcMicros>| at.map(|at| real_millis(now.since(at)));
+    Some(DirectoryStatus {
+        ok: state.read_at.is_some() && code_faults.is_empty(),
+        age_ms: age_ms(state.read_at),
+        teams: state.teams.len(),
+        agents: schedules.agents,
+        hidden_agents: state.hidden_agents,
+        code_faults,
+        scheduled_agents: schedules.read_agents,
+        oldest_schedule_age_ms: age_ms(schedules.oldest),
+    })
 }
 
 /// Returns the number of anomalies that have not ended, by kind.

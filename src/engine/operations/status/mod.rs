@@ -11,6 +11,7 @@ mod view;
 pub use collector::{STORE_READ_INTERVAL_REAL, StatusParts, StatusService, StatusSnapshot, TenantMetrics};
 pub use reloads::Reloads;
 pub use view::{
-    AuditStatus, BreakerStatus, BudgetStatus, ConfigurationStatus, FeedStatus, FigureAge, FiguresStatus, JobStatus,
-    LiveViewStatus, Status, StoreStatus, SubscriptionStatus, TenantStatus, TokenStatus, WebhookStatus,
+    AuditStatus, BreakerStatus, BudgetStatus, ConfigurationStatus, DirectoryStatus, FeedStatus, FigureAge,
+    FiguresStatus, JobStatus, LiveViewStatus, Status, StoreStatus, SubscriptionStatus, TenantStatus, TokenStatus,
+    WebhookStatus,
 };

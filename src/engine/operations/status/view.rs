@@ -57,6 +57,8 @@ pub struct TenantStatus {
     pub breaker: BreakerStatus,
     /// The live view.
     pub picture: LiveViewStatus,
+    /// The platform's directory of teams and agents; null if the platform has none.
+    pub directory: Option<DirectoryStatus>,
     /// The live feed.
     pub feed: FeedStatus,
     /// The number of open transitions by status.
@@ -190,6 +192,27 @@ pub struct SubscriptionStatus {
     pub snapshot_age_ms: u64,
     /// The size of the latest snapshot in bytes.
     pub snapshot_bytes: usize,
+}
+
+/// The status of the platform's directory of teams and agents.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct DirectoryStatus {
+    /// Whether the directory was read, and all configured unavailable codes can be set.
+    pub ok: bool,
+    /// The age of the last complete read in milliseconds; null if there was none since the start.
+    pub age_ms: Option<u64>,
+    /// The number of teams whose unavailable codes are known.
+    pub teams: usize,
+    /// The number of active agents whom it lists.
+    pub agents: u64,
+    /// The number of agents whom the platform does not show to the daemon's user.
+    pub hidden_agents: u64,
+    /// The configured unavailable codes that cannot be set in some team, one sentence each.
+    pub code_faults: Vec<String>,
+    /// The number of listed agents whose schedule was ever read from the platform.
+    pub scheduled_agents: u64,
+    /// The age of the oldest of these schedules in milliseconds; null if none was read.
+    pub oldest_schedule_age_ms: Option<u64>,
 }
 
 /// The status of a webhook endpoint for one tenant.

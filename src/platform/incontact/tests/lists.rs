@@ -99,11 +99,13 @@ async fn a_code_that_the_team_does_not_have_or_has_switched_off_is_refused_witho
         let text = checked.as_ref().err().map(ToString::to_string);
         assert_eq!(text.is_none(), expected.is_none(), "{text:?}");
         if let (Some(text), Some(expected)) = (text, expected) {
+            assert_eq!(platform.code_faults(), [format!("Care: Paused = 12, but {expected}")]);
             assert!(text.contains(expected) && text.contains("12") && text.contains("Care"), "{text}");
             let refused = platform.set_state(&agent, &AgentState::Paused, &reason).await.expect_err("refused");
             assert!(matches!(refused.failure, Failure::Unsupported { .. }), "{refused}");
         }
     }
+    assert_eq!(platform.code_faults(), Vec::<String>::new());
     assert!(!platform.is_directory_outdated());
     let refused = platform.set_state(&agent, &AgentState::Paused, &reason).await.expect_err("refused");
     assert!(matches!(refused.failure, Failure::Rejected { status: 400, .. }), "{refused}");
