@@ -58,28 +58,29 @@ fn published_router() -> Router<ServerContext> {
         .route("/authentication/v1/token/access-key", post(|call| published(PublishedCall::KeyToken, call)))
         .route("/public/user/refresh", post(|call| published(PublishedCall::KeyRefresh, call)))
         .route("/schedules/export", post(|call| published(PublishedCall::ScheduleExport, call)))
-        .nest("/incontactapi/services/{version}", services_router())
-        .nest("/inContactAPI/services/{version}", services_router())
-        .nest("/InContactAPI/services/{version}", services_router())
+        .merge(services_router("/incontactapi/services/{version}"))
+        .merge(services_router("/inContactAPI/services/{version}"))
+        .merge(services_router("/InContactAPI/services/{version}"))
 }
 
-/// Returns the routes of the published services below the version in their paths.
-fn services_router() -> Router<ServerContext> {
+/// Returns the routes of the published services below `prefix`. A nested router would hide it from links and the journal.
+fn services_router(prefix: &str) -> Router<ServerContext> {
+    let below = |path: &str| format!("{prefix}{path}");
     Router::new()
-        .route("/agents", get(|call| published(PublishedCall::Agents, call)))
-        .route("/agents/states", get(|call| published(PublishedCall::States, call)))
-        .route("/agents/state-history", get(|call| published(PublishedCall::StateHistory, call)))
-        .route("/agents/{subject}/state", post(|call| published(PublishedCall::SetState, call)))
-        .route("/agents/{subject}/states", get(|call| published(PublishedCall::AgentStates, call)))
-        .route("/agents/{subject}/state-history", get(|call| published(PublishedCall::AgentStateHistory, call)))
-        .route("/agents/{subject}/logout", post(|call| published(PublishedCall::LogOut, call)))
-        .route("/teams", get(|call| published(PublishedCall::Teams, call)))
-        .route("/teams/{subject}/agents", get(|call| published(PublishedCall::TeamAgents, call)))
-        .route("/teams/{subject}/unavailable-codes", get(|call| published(PublishedCall::TeamCodes, call)))
-        .route("/unavailable-codes", get(|call| published(PublishedCall::Codes, call)))
-        .route("/skills/activity", get(|call| published(PublishedCall::SkillActivity, call)))
-        .route("/skills/activity/search", post(|call| published(PublishedCall::SkillSearch, call)))
-        .route("/server-time", get(|call| published(PublishedCall::ServerTime, call)))
+        .route(&below("/agents"), get(|call| published(PublishedCall::Agents, call)))
+        .route(&below("/agents/states"), get(|call| published(PublishedCall::States, call)))
+        .route(&below("/agents/state-history"), get(|call| published(PublishedCall::StateHistory, call)))
+        .route(&below("/agents/{subject}/state"), post(|call| published(PublishedCall::SetState, call)))
+        .route(&below("/agents/{subject}/states"), get(|call| published(PublishedCall::AgentStates, call)))
+        .route(&below("/agents/{subject}/state-history"), get(|call| published(PublishedCall::AgentStateHistory, call)))
+        .route(&below("/agents/{subject}/logout"), post(|call| published(PublishedCall::LogOut, call)))
+        .route(&below("/teams"), get(|call| published(PublishedCall::Teams, call)))
+        .route(&below("/teams/{subject}/agents"), get(|call| published(PublishedCall::TeamAgents, call)))
+        .route(&below("/teams/{subject}/unavailable-codes"), get(|call| published(PublishedCall::TeamCodes, call)))
+        .route(&below("/unavailable-codes"), get(|call| published(PublishedCall::Codes, call)))
+        .route(&below("/skills/activity"), get(|call| published(PublishedCall::SkillActivity, call)))
+        .route(&below("/skills/activity/search"), post(|call| published(PublishedCall::SkillSearch, call)))
+        .route(&below("/server-time"), get(|call| published(PublishedCall::ServerTime, call)))
 }
 
 async fn published(call: PublishedCall, incoming: IncomingCall) -> Response {
