@@ -1,5 +1,6 @@
 //! The schedule of a simulated agent. Pure; `shifts` reads schedule files.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::time::UtcMicros;
@@ -22,6 +23,8 @@ pub(super) struct Segment {
     pub(super) start: UtcMicros,
     pub(super) end: UtcMicros,
     pub(super) activity: Activity,
+    /// The name of the activity, such as `Lunch`.
+    pub(super) title: Arc<str>,
 }
 
 /// One shift: its bounds and its activities in order. Time without an activity is work.
@@ -52,6 +55,16 @@ pub(super) struct Span {
 }
 
 impl Shift {
+    /// Returns the same shift, later by a number of microseconds.
+    fn moved(&self, by: i64) -> Self {
+        let segment = |one: &Segment| Segment { start: one.start.offset(by), end: one.end.offset(by), ..one.clone() };
+        Self {
+            start: self.start.offset(by),
+            end: self.end.offset(by),
+            segments: self.segments.iter().map(segment).collect(),
+        }
+    }
+
     fn span_at(&self, now: UtcMicros) -> Span {
         for segment in &self.segments {
             if now < segment.start {
@@ -84,6 +97,32 @@ pub(super) enum Calendar {
 }
 
 impl Calendar {
+    /// Returns the shifts that overlap the time from `from` until `to`, in order. Whoever is always scheduled has one
+    /// shift for all of it.
+    pub(super) fn shifts_between(&self, from: UtcMicros, to: UtcMicros) -> Vec<Shift> {
+        let overlaps = |shift: &Shift| shift.start < to && shift.end > from;
+        match self {
+            Self::Never => Vec::new(),
+            Self::Always { break_until } => {
+                let rest = (*break_until > from).then(|| Segment {
+                    start: from,
+                    end: (*break_until).min(to),
+                    activity: Activity::Rest { mandatory: true },
+                    title: "Break".into(),
+                });
+                vec![Shift { start: from, end: to, segments: rest.into_iter().collect() }]
+            }
+            Self::Listed(shifts) => shifts.iter().filter(|shift| overlaps(shift)).cloned().collect(),
+            Self::Rolling { anchor, period, shift } => {
+                let period = i64::try_from(period.as_micros()).unwrap_or(i64::MAX).max(1);
+                let first = (from.as_micros() - anchor.as_micros()).div_euclid(period) - 1;
+                let last = (to.as_micros() - anchor.as_micros()).div_euclid(period);
+                let cycle = |number: i64| shift.moved(anchor.as_micros() + number * period);
+                (first..=last).map(cycle).filter(overlaps).collect()
+            }
+        }
+    }
+
     /// Returns what the agent is scheduled for at `now`, and until when.
     pub(super) fn span_at(&self, now: UtcMicros) -> Span {
         match self {
@@ -129,8 +168,13 @@ mod tests {
             start: at(from),
             end: at(from + 100),
             segments: vec![
-                Segment { start: at(from + 20), end: at(from + 30), activity: rest },
-                Segment { start: at(from + 30), end: at(from + 40), activity: Activity::Away },
+                Segment { start: at(from + 20), end: at(from + 30), activity: rest, title: "Lunch".into() },
+                Segment {
+                    start: at(from + 30),
+                    end: at(from + 40),
+                    activity: Activity::Away,
+                    title: "Training".into(),
+                },
             ],
         }
     }
@@ -157,6 +201,24 @@ mod tests {
             assert_eq!(rolling.span_at(at(now_rolling)), span, "rolling at {now}");
         }
         assert_eq!(listed.span_at(at(300)), Span { phase: Phase::Off, until: UtcMicros::MAX });
+    }
+
+    #[test]
+    fn shifts_of_a_time_are_those_that_overlap_it() {
+        let bounds = |calendar: &Calendar, from: i64, to: i64| {
+            let shifts = calendar.shifts_between(at(from), at(to));
+            shifts.into_iter().map(|shift| (shift.start, shift.end, shift.segments.len())).collect::<Vec<_>>()
+        };
+        let listed = Calendar::Listed(vec![shift(10), shift(200)]);
+        let rolling =
+            Calendar::Rolling { anchor: at(10 + 190 * 7), period: Duration::from_secs(190 * 60), shift: shift(0) };
+        for calendar in [&listed, &rolling] {
+            assert_eq!(bounds(calendar, 110, 200), []);
+            assert_eq!(bounds(calendar, 109, 201), [(at(10), at(110), 2), (at(200), at(300), 2)]);
+        }
+        assert_eq!(bounds(&Calendar::Never, 0, 900), []);
+        assert_eq!(bounds(&Calendar::Always { break_until: at(30) }, 20, 50), [(at(20), at(50), 1)]);
+        assert_eq!(bounds(&Calendar::Always { break_until: at(30) }, 30, 50), [(at(30), at(50), 0)]);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::domain::time::UtcMicros;
 /// The load of each hour of the day in UTC, in tenths of the usual.
 const BUSYNESS: [u32; 24] = [2, 1, 1, 1, 2, 4, 7, 10, 13, 14, 13, 11, 10, 12, 14, 13, 12, 10, 8, 7, 6, 5, 4, 3];
 /// The longest wait that is still within the service level (a usual threshold).
-const SERVICE_THRESHOLD: Duration = Duration::from_secs(20);
+pub(super) const SERVICE_THRESHOLD: Duration = Duration::from_secs(20);
 /// The window of the service level, in minutes.
 const SERVICE_WINDOW_MIN: usize = 30;
 /// The mean time between contacts that nobody answers, for one agent of the skill, in seconds.
@@ -49,6 +49,9 @@ pub(super) struct WaitFigures {
     pub(super) average: Duration,
     /// The share of contacts answered in time, from 0 to 1; 1 without contacts.
     pub(super) service_level: f64,
+    /// The contacts of the last half hour that were answered in time, and the others.
+    pub(super) in_time: u32,
+    pub(super) late: u32,
 }
 
 #[derive(Debug)]
@@ -181,7 +184,8 @@ impl Contacts {
         let lately = queue.departures.iter().filter(|(minute, ..)| minute_of(now) - minute < looks_back);
         let (all, in_time) = lately.fold((0, 0), |(all, good), (_, more, better)| (all + more, good + better));
         let service_level = if all == 0 { 1.0 } else { f64::from(in_time) / f64::from(all) };
-        WaitFigures { waiting, longest: waits().max().unwrap_or_default(), average, service_level }
+        let longest = waits().max().unwrap_or_default();
+        WaitFigures { waiting, longest, average, service_level, in_time, late: all - in_time }
     }
 
     fn new_contact(&mut self, skill: SkillIndex) -> u64 {

@@ -150,7 +150,7 @@ impl FaultKind {
 pub enum Endpoint {
     /// A token request in any of the three styles.
     Token,
-    /// An agent's shift.
+    /// An agent's shift, or the export of its schedule.
     Schedule,
     /// An agent's break.
     Break,
@@ -158,12 +158,20 @@ pub enum Endpoint {
     State,
     /// A new subscription.
     Subscribe,
-    /// A poll of a subscription.
+    /// A poll of a subscription, or of the agents' states.
     Snapshot,
     /// The figures of skills.
     SkillData,
     /// The list of queues.
     Queues,
+    /// The lists of agents and teams of the published services.
+    Roster,
+    /// The unavailable codes of the published services.
+    Codes,
+    /// The history of states of the published services.
+    History,
+    /// The clock of the published services.
+    ServerTime,
     /// The figures of queues.
     QueueFigures,
     /// A new aggregation query.

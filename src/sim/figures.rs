@@ -21,6 +21,8 @@ pub(super) struct SkillFigures {
     /// The agents logged in with the skill.
     pub(super) staffed: usize,
     pub(super) available: usize,
+    /// The agents with the skill who are logged in and take no contacts.
+    pub(super) unavailable: usize,
     /// The agents on a contact of this skill.
     pub(super) on_contact: usize,
     /// The agents in wrap-up after a contact of this skill.
@@ -35,10 +37,11 @@ impl SkillFigures {
                 if let Some(figures) = all.get_mut(usize::from(skill)) {
                     figures.staffed += 1;
                     figures.available += usize::from(agent.state == SimState::Available);
+                    figures.unavailable += usize::from(!agent.state.takes_contacts());
                 }
             }
         }
-        if let Some(figures) = agent.queue.and_then(|skill| all.get_mut(usize::from(skill))) {
+        if let Some(figures) = agent.labels.queue.and_then(|skill| all.get_mut(usize::from(skill))) {
             figures.on_contact += usize::from(agent.state == SimState::OnContact);
             figures.wrapping_up += usize::from(agent.state == SimState::Acw);
         }

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use super::agent::ChangeCause;
 use super::faults::FaultKind;
 use super::feed_message::FeedEvent;
+use super::incontact::operations::Acceptance;
 use super::state::SimState;
 use super::world::AgentChange;
 use crate::domain::ids::{AgentId, SubscriptionId, TenantId};
@@ -30,6 +31,8 @@ pub struct RequestEntry {
     pub method: &'static str,
     /// The path, without a query.
     pub path: String,
+    /// The query of a call of the published services.
+    pub query: Option<String>,
     /// The agent in the path.
     pub agent: Option<AgentId>,
     /// The status that was or would have been answered; `None` if there was no answer.
@@ -42,6 +45,8 @@ pub struct RequestEntry {
     pub subscription: Option<SubscriptionId>,
     /// The instant at which the answered snapshot was made.
     pub generated: Option<UtcMicros>,
+    /// What became of a request for a state at the published services, if it was accepted.
+    pub acceptance: Option<Acceptance>,
 }
 
 /// How a request was answered.
@@ -51,6 +56,7 @@ pub(super) struct RequestOutcome {
     pub(super) fault: Option<FaultKind>,
     pub(super) subscription: Option<SubscriptionId>,
     pub(super) generated: Option<UtcMicros>,
+    pub(super) acceptance: Option<Acceptance>,
 }
 
 /// A change of an agent's state.
@@ -131,8 +137,8 @@ impl Journal {
     pub(super) fn record_outcome(&mut self, seq: u64, answered: RequestOutcome) {
         let at = seq.checked_sub(self.dropped + 1).and_then(|at| usize::try_from(at).ok());
         if let Some(Entry::Request(entry)) = at.and_then(|at| self.entries.get_mut(at)) {
-            let RequestOutcome { status, fault, subscription, generated } = answered;
-            (entry.status, entry.fault) = (status, fault);
+            let RequestOutcome { status, fault, subscription, generated, acceptance } = answered;
+            (entry.status, entry.fault, entry.acceptance) = (status, fault, acceptance);
             (entry.subscription, entry.generated) = (subscription, generated);
         }
     }
@@ -198,12 +204,14 @@ mod tests {
             tenant: None,
             method: "GET",
             path: "/".to_owned(),
+            query: None,
             agent: None,
             status: None,
             fault: None,
             body: None,
             subscription: None,
             generated: None,
+            acceptance: None,
         }
     }
 

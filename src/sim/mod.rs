@@ -14,6 +14,7 @@
 //! | `platform_state`, `rules` | tenants, and the platform's answers |
 //! | `tokens`, `window`, `subscriptions` | the state behind the rules |
 //! | `feed`, `feed_message` | open live feeds, their messages and events |
+//! | `incontact` | the published services, which share agents and figures with the guides' |
 //! | `faults`, `journal` | what goes wrong, and the log of everything |
 //! | `wire`, `server` | bodies, paths, and faults on the wire |
 //! | `receiver` | a webhook receiver that checks what it gets |
@@ -52,6 +53,9 @@ mod world;
 pub use agent::ChangeCause;
 pub use faults::{Endpoint, FaultError, FaultKind, FaultScope, FaultSpec};
 pub use feed_message::{FeedEndReason, FeedEvent, FeedMessage};
+pub use incontact::codes::CodeScript;
+pub use incontact::operations::Acceptance;
+pub use incontact::trap::{Trap, UnknownTrap};
 pub use journal::{ChangeEntry, FeedEntry, LogPage, RequestEntry};
 pub use options::{AgentIds, ScheduleFile, SimOptions};
 pub use platform_state::{AgentScript, AgentView, ScriptError, TenantCounts, WorldView};
@@ -59,5 +63,7 @@ pub use receiver::{ReceivedDelivery, Receiver, ReceiverCounts, ReceiverMode, Rec
 pub use roster::{FEWEST_AGENTS, FEWEST_SKILLS, MOST_AGENTS, MOST_SKILLS, MOST_TENANTS};
 pub use server::connection::ConnectionStream;
 pub use shifts::ScheduleError;
-pub use simulator::{Description, Restart, SimError, Simulator, SkillDescription, TenantDescription, VirtualPort};
+pub use simulator::{
+    CodeDescription, Description, Restart, SimError, Simulator, SkillDescription, TenantDescription, VirtualPort,
+};
 pub use state::SimState;

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::faults::FaultSpec;
+use super::incontact::trap::Trap;
 
 /// The content of a schedule file.
 #[derive(Clone, Debug)]
@@ -59,6 +60,8 @@ pub struct SimOptions {
     pub analytics_duration: Duration,
     /// The faults that are active from the start.
     pub faults: Vec<FaultSpec>,
+    /// What the published services do differently from their documents.
+    pub traps: Vec<Trap>,
     /// Whether agents act of their own accord.
     pub autonomous_agents: bool,
     /// The share of changes by the API that an agent reverts after a while, from 0 to 1.
@@ -88,6 +91,7 @@ impl Default for SimOptions {
             min_interval: Duration::from_secs(10),
             analytics_duration: Duration::from_secs(4),
             faults: Vec::new(),
+            traps: Vec::new(),
             autonomous_agents: true,
             reversal_share: 0.02,
             special_users: true,

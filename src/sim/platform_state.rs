@@ -15,6 +15,9 @@ use super::faults::{FaultError, FaultKind, FaultSpec, Faults};
 use super::feed::{ConnectionCommand, FeedContext, FeedCredentials, Feeds};
 use super::feed_message::{FeedEndReason, FeedMessage};
 use super::figures::CachedFigures;
+use super::incontact::codes::{CodeScript, team_number};
+use super::incontact::facts::PublishedFacts;
+use super::incontact::trap::{Trap, Traps};
 use super::journal::Journal;
 use super::options::SimOptions;
 use super::random::RandomStream;
@@ -92,6 +95,12 @@ pub struct AgentScript {
     pub scheduled: Option<bool>,
     /// Whether the agent is in a mandatory break, overriding the calendar.
     pub mandatory_break: Option<bool>,
+    /// Whether the agent is active in the published services' list of agents.
+    #[serde(default)]
+    pub active: Option<bool>,
+    /// Whether the published services hide the agent from the account.
+    #[serde(default)]
+    pub hidden: Option<bool>,
 }
 
 /// The reason why a script is refused.
@@ -103,6 +112,9 @@ pub enum ScriptError {
     /// The tenant has no such agent.
     #[error("no agent {0}")]
     UnknownAgent(AgentId),
+    /// The tenant has no such team.
+    #[error("no team {0}")]
+    UnknownTeam(String),
 }
 
 /// One tenant of the platform. It does not implement `Debug`, since it holds its secret.
@@ -110,9 +122,15 @@ pub(super) struct Tenant {
     pub(super) id: TenantId,
     pub(super) client_id: String,
     pub(super) client_secret: String,
+    /// The registered application of the published services.
+    pub(super) app_id: String,
+    pub(super) app_secret: String,
     pub(super) break_user: Option<AgentId>,
     pub(super) off_user: Option<AgentId>,
     pub(super) world: World,
+    pub(super) started_at: UtcMicros,
+    /// What only the published services know.
+    pub(super) published: PublishedFacts,
     pub(super) request_budget: SlidingWindow,
     /// The budget of figures and aggregation queries.
     pub(super) reporting_budget: SlidingWindow,
@@ -121,6 +139,7 @@ pub(super) struct Tenant {
     pub(super) analytics: Analytics,
     pub(super) feeds: Feeds,
     pub(super) counts: TenantCounts,
+    reversal_share: f64,
 }
 
 /// The whole platform.
@@ -129,6 +148,8 @@ pub(super) struct PlatformState {
     pub(super) tokens: Tokens,
     pub(super) faults: Faults,
     pub(super) journal: Journal,
+    /// What the published services do differently from their documents.
+    pub(super) traps: Traps,
     pub(super) token_lifetime: Duration,
     pub(super) min_interval: Duration,
     /// The skills, the same in every tenant.
@@ -165,6 +186,7 @@ impl PlatformState {
             tokens: Tokens::default(),
             faults: Faults::new(options.seed),
             journal: Journal::default(),
+            traps: options.traps.iter().copied().collect(),
             token_lifetime: options.token_lifetime,
             min_interval: options.min_interval,
             skills,
@@ -180,6 +202,10 @@ impl PlatformState {
     pub(super) fn advance(&mut self, now: UtcMicros) {
         for tenant in &mut self.tenants {
             tenant.subscriptions.advance(&mut tenant.world, now);
+            if self.traps.has(Trap::CodeTimeouts) {
+                let Tenant { world, published, .. } = tenant;
+                world.log_out_by_timeout(|agent, now| published.is_timed_out(agent, now));
+            }
             tenant.record_world_events(&mut self.journal, &mut self.faults);
             let Tenant { id, feeds, .. } = tenant;
             let mut context = FeedContext { tenant: id, journal: &mut self.journal, faults: &mut self.faults, now };
@@ -227,7 +253,7 @@ impl PlatformState {
 
     /// Forgets tokens, subscriptions and queries, as a restart of the service does. Agents stay as they are.
     pub(super) fn clear_sessions(&mut self) {
-        self.tokens.revoke(None);
+        self.tokens.clear();
         for tenant in &mut self.tenants {
             tenant.subscriptions.expire_all();
             tenant.analytics.clear();
@@ -266,16 +292,15 @@ impl PlatformState {
 
     /// Applies a script at an instant already reached.
     pub(super) fn apply_script(&mut self, script: &AgentScript) -> Result<(), ScriptError> {
-        let tenant = match &script.tenant {
-            Some(id) => self.tenants.iter_mut().find(|tenant| tenant.id == *id),
-            None => self.tenants.first_mut(),
-        };
-        let unknown_tenant = || ScriptError::UnknownTenant(script.tenant.clone().unwrap_or_else(|| "".into()));
-        let tenant = tenant.ok_or_else(unknown_tenant)?;
+        let tenant = scripted_tenant(&mut self.tenants, script.tenant.as_ref())?;
         let overrides = Overrides { scheduled: script.scheduled, mandatory_break: script.mandatory_break };
         let scripted_change = ScriptedChange { state: script.state, hold: script.hold, overrides };
         match tenant.world.apply_script(script.agent.as_str(), scripted_change) {
             Ok(()) => {
+                let now = tenant.world.current_time();
+                if let Some(place) = tenant.world.position(script.agent.as_str()) {
+                    tenant.published.set_roster_entry(place, (script.active, script.hidden), now);
+                }
                 tenant.record_world_events(&mut self.journal, &mut self.faults);
                 Ok(())
             }
@@ -283,6 +308,27 @@ impl PlatformState {
                 Err(ScriptError::UnknownAgent(script.agent.clone()))
             }
         }
+    }
+
+    /// Changes an unavailable code of the published services.
+    pub(super) fn apply_code_script(&mut self, script: &CodeScript) -> Result<(), ScriptError> {
+        let tenant = scripted_tenant(&mut self.tenants, script.tenant.as_ref())?;
+        let teams: Vec<u32> = tenant.teams().into_keys().collect();
+        let only = script.team.as_deref().map(team_number);
+        if let Some(name) = script.team.as_ref().filter(|_| only.is_some_and(|team| !teams.contains(&team))) {
+            return Err(ScriptError::UnknownTeam(name.clone()));
+        }
+        tenant.published.codes.apply(script, only, &teams);
+        Ok(())
+    }
+
+    /// Switches these traps on, and all others off.
+    pub(super) fn set_traps(&mut self, traps: Traps) {
+        for tenant in &mut self.tenants {
+            tenant.published.set_traps(&traps);
+            tenant.world.set_behaviour(behaviour(tenant.reversal_share, &traps));
+        }
+        self.traps = traps;
     }
 
     /// Returns the counts of a tenant; zeros if it is unknown.
@@ -296,6 +342,20 @@ impl PlatformState {
     }
 }
 
+/// Returns the tenant that a script names: the first one by default.
+fn scripted_tenant<'a>(tenants: &'a mut [Tenant], id: Option<&TenantId>) -> Result<&'a mut Tenant, ScriptError> {
+    let tenant = match id {
+        Some(id) => tenants.iter_mut().find(|tenant| tenant.id == *id),
+        None => tenants.first_mut(),
+    };
+    tenant.ok_or_else(|| ScriptError::UnknownTenant(id.cloned().unwrap_or_else(|| "".into())))
+}
+
+/// Returns how agents behave under these traps.
+fn behaviour(reversal_share: f64, traps: &Traps) -> BehaviourSettings {
+    BehaviourSettings { reversal_share, own_choice_wins: traps.has(Trap::AgentChooses) }
+}
+
 impl Tenant {
     fn new(
         id: TenantId,
@@ -305,13 +365,20 @@ impl Tenant {
         tolerance: Duration,
     ) -> Self {
         let population = roster::build_population(&id, population_options);
-        let behaviour = BehaviourSettings { reversal_share: options.reversal_share };
+        let traps: Traps = options.traps.iter().copied().collect();
+        let behaviour = behaviour(options.reversal_share, &traps);
+        let world = World::new(population.profiles, skills, &id, options.seed, behaviour, population_options.start);
+        let secret = |kind: &str| RandomStream::for_path(options.seed, &[kind, id.as_str()]).hex_id();
         Self {
             client_id: format!("sim-{id}"),
-            client_secret: RandomStream::for_path(options.seed, &["secret", id.as_str()]).hex_id(),
+            client_secret: secret("secret"),
+            app_id: format!("app-{id}"),
+            app_secret: secret("app"),
             break_user: population.break_user,
             off_user: population.off_user,
-            world: World::new(population.profiles, skills, &id, options.seed, behaviour, population_options.start),
+            published: PublishedFacts::new(&world, &id, options.seed, traps),
+            world,
+            started_at: population_options.start,
             request_budget: SlidingWindow::new(options.requests_per_minute, BUDGET_SPAN),
             reporting_budget: SlidingWindow::new(options.reporting_per_minute, BUDGET_SPAN),
             cached_figures: CachedFigures::default(),
@@ -319,6 +386,7 @@ impl Tenant {
             analytics: Analytics::new(options.seed, options.analytics_duration),
             feeds: Feeds::new(tolerance),
             counts: TenantCounts::default(),
+            reversal_share: options.reversal_share,
             id,
         }
     }
@@ -334,6 +402,11 @@ impl Tenant {
                         self.counts.applied_changes += 1;
                     }
                     context.journal.record_change(&self.id, &change);
+                    if let Some(place) = self.world.position(change.agent.as_str()) {
+                        let team = self.world.roster().get(place).map_or("", |who| &*who.team);
+                        let step = &change.state_change;
+                        self.published.record_state(place, team, step.at, step.to, step.labels);
+                    }
                     let (state, entered) = (change.state_change.to, change.state_change.at);
                     FeedMessage::AgentStateChange { agent: change.agent, state, entered }
                 }

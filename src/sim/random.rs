@@ -67,6 +67,11 @@ impl RandomStream {
         swing
     }
 
+    /// Returns a random UUID.
+    pub(super) fn uuid(&self) -> String {
+        self.0.random_id().to_string()
+    }
+
     /// Returns 32 hexadecimal digits.
     pub(super) fn hex_id(&self) -> String {
         self.0.random_id().simple().to_string()

@@ -184,6 +184,7 @@ fn rolling_shifts(tenant: &TenantId, id: &AgentId, options: &PopulationOptions<'
         start,
         end: start + Duration::from_secs(minutes * 60),
         activity: Activity::Rest { mandatory },
+        title: if mandatory { "Lunch" } else { "Break" }.into(),
     };
     let shift = Shift {
         start: UtcMicros::EPOCH,

@@ -13,7 +13,8 @@ use super::call::Call;
 use super::faults::{ClockError, Endpoint, FaultContext, FaultKind, FaultSpec};
 use super::feed::FeedCredentials;
 use super::figures::SkillFigures;
-use super::incontact;
+use super::incontact::CallSettings;
+use super::incontact::operations::{PublishedCall, PublishedReply};
 use super::journal::{RequestEntry, RequestOutcome};
 use super::platform_state::{PlatformState, Tenant};
 use super::subscriptions::{PollError, Snapshot, SubscriptionView};
@@ -35,18 +36,6 @@ pub(super) enum TokenStyle {
     Basic,
     /// Credentials in the form, and an answer that names the base of every later call (guide 000).
     Legacy,
-}
-
-/// A call of the published services (the dialect `incontact`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum PublishedCall {
-    Token,
-    Discovery,
-    States,
-    SetState,
-    Agents,
-    Teams,
-    TeamCodes,
 }
 
 /// The operation that a call requests.
@@ -84,39 +73,42 @@ impl Operation {
             Self::SubmitQuery => (Endpoint::AnalyticsQuery, "POST", Some(Scope::AnalyticsQuery)),
             Self::QueryResult => (Endpoint::AnalyticsResult, "GET", Some(Scope::AnalyticsView)),
             Self::Feed => (Endpoint::Feed, "GET", None),
-            Self::Published(call) => match call {
-                PublishedCall::Token => (Endpoint::Token, "POST", None),
-                PublishedCall::Discovery => (Endpoint::Token, "GET", None),
-                PublishedCall::States => (Endpoint::Snapshot, "GET", None),
-                PublishedCall::SetState => (Endpoint::State, "POST", None),
-                PublishedCall::Agents | PublishedCall::Teams | PublishedCall::TeamCodes => {
-                    (Endpoint::Queues, "GET", None)
-                }
-            },
+            Self::Published(call) => {
+                let (endpoint, method) = call.definition();
+                (endpoint, method, None)
+            }
         }
     }
 
     /// Returns whether the operation counts in `TenantCounts::calls`. Its path names an agent.
     fn is_call(self) -> bool {
-        matches!(self, Self::Shift | Self::Break | Self::SetState | Self::Published(PublishedCall::SetState))
+        matches!(self, Self::Shift | Self::Break) || self.sets_state()
     }
 
-    /// Returns whether the operation uses the request budget; tokens and snapshots do not.
+    /// Returns whether the operation uses the request budget; tokens and snapshots of the guides do not.
     fn is_budgeted(self) -> bool {
         match self {
-            Self::Published(call) => !matches!(call, PublishedCall::Token | PublishedCall::Discovery),
+            Self::Published(call) => call.needs_token(),
             _ => self.is_call() || self == Self::Subscribe,
         }
     }
 
     /// Returns whether the operation needs a token.
     fn needs_token(self) -> bool {
-        !matches!(self, Self::Token(_) | Self::Published(PublishedCall::Token | PublishedCall::Discovery))
+        match self {
+            Self::Token(_) => false,
+            Self::Published(call) => call.needs_token(),
+            _ => true,
+        }
     }
 
     /// Returns whether the operation requests a state.
     fn sets_state(self) -> bool {
-        matches!(self, Self::SetState | Self::Published(PublishedCall::SetState))
+        match self {
+            Self::SetState => true,
+            Self::Published(call) => call.sets_state(),
+            _ => false,
+        }
     }
 
     /// Returns whether the operation reads figures of skills and queues.
@@ -171,12 +163,8 @@ pub(super) enum Reply {
     QueryResult(serde_json::Value),
     /// The connection becomes a feed of this tenant.
     Feed(FeedCredentials),
-    /// A complete body.
-    Json(serde_json::Value),
-    /// No body.
-    Empty,
-    /// The origins of the services.
-    Discovery,
+    /// The answer of a published service.
+    Published(PublishedReply),
     Problem(Problem),
     Page,
 }
@@ -186,6 +174,7 @@ impl Reply {
     pub(super) fn status(&self) -> u16 {
         match self {
             Self::Problem(problem) => problem.status,
+            Self::Published(reply) => reply.status,
             Self::Subscribed { .. } => 201,
             Self::Submitted(_) => 202,
             Self::Feed(_) => 101,
@@ -198,9 +187,6 @@ impl Reply {
             | Self::Queues
             | Self::QueueFigures { .. }
             | Self::QueryResult(_)
-            | Self::Json(_)
-            | Self::Empty
-            | Self::Discovery
             | Self::Page => 200,
         }
     }
@@ -241,8 +227,12 @@ impl PlatformState {
             Some(Reply::Snapshot(snapshot)) => (Some(snapshot.id.clone()), Some(snapshot.generated)),
             Some(_) | None => (None, None),
         };
+        let acceptance = match &reply {
+            Some(Reply::Published(reply)) => reply.acceptance,
+            Some(_) | None => None,
+        };
         let kind = fault.as_ref().map(|fault| fault.kind);
-        self.journal.record_outcome(seq, RequestOutcome { status, fault: kind, subscription, generated });
+        self.journal.record_outcome(seq, RequestOutcome { status, fault: kind, subscription, generated, acceptance });
         if let Some(tenant) = tenant.and_then(|at| self.tenants.get_mut(at)) {
             tenant.counts.throttled += u64::from(status == Some(429));
             tenant.record_world_events(&mut self.journal, &mut self.faults);
@@ -253,14 +243,15 @@ impl PlatformState {
     /// Returns the tenant that a call claims, whether or not its credentials are valid.
     fn calling_tenant(&self, operation: Operation, call: &Call) -> Option<usize> {
         let of_client = |id: &str| self.tenants.iter().position(|tenant| tenant.client_id == id);
-        let of_id = |id: &str| self.tenants.iter().position(|tenant| tenant.id.as_str() == id);
         match operation {
             Operation::Token(style) => return of_client(&credentials(style, call)?.0),
-            Operation::Published(PublishedCall::Token) => return of_client(&incontact::credentials(call)?.0),
-            Operation::Published(PublishedCall::Discovery) => return of_id(call.query.get("tenantId")?),
+            Operation::Published(published) if !published.needs_token() => {
+                return self.published_tenant(published, call);
+            }
             _ => {}
         }
-        of_id(Tokens::claimed_tenant(call.bearer.as_deref()?))
+        let claimed = Tokens::claimed_tenant(call.bearer.as_deref()?);
+        self.tenants.iter().position(|tenant| tenant.id.as_str() == claimed)
     }
 
     /// Checks the token, its scope and the budget.
@@ -325,17 +316,9 @@ impl PlatformState {
         let done = if let Operation::Token(style) = operation {
             self.issue_token(style, call, now)
         } else if let Operation::Published(published) = operation {
-            let (lifetime, skew_ms) = (self.token_lifetime, clock_error.skew_ms);
-            match tenant.and_then(|at| self.tenants.get_mut(at)) {
-                None if published == PublishedCall::Token => {
-                    Err(Problem::new(400, "invalid_grant", "unknown access key or wrong secret"))
-                }
-                None => Err(Problem::new(404, "NotFound", "no such tenant")),
-                Some(tenant) if published == PublishedCall::Token => {
-                    grant_by_key(&mut self.tokens, tenant, call, now, lifetime)
-                }
-                Some(tenant) => tenant.process_published_call(published, call, seq, delay, skew_ms),
-            }
+            let settings =
+                CallSettings { seq, delay, skew_ms: clock_error.skew_ms, fault: fault.map(|fault| fault.kind) };
+            self.answer_published(published, call, tenant, settings, now).map(Reply::Published)
         } else {
             let with_idle = operation.is_figures() && self.random.chance(0.5);
             let min_interval = self.min_interval;
@@ -485,48 +468,6 @@ impl Tenant {
     }
 }
 
-impl Tenant {
-    /// Answers a call of the published services other than for a token.
-    fn process_published_call(
-        &mut self,
-        published: PublishedCall,
-        call: &Call,
-        seq: u64,
-        delay: Duration,
-        skew_ms: i64,
-    ) -> Result<Reply, Problem> {
-        Ok(match published {
-            // The caller has handled this.
-            PublishedCall::Token => Reply::Empty,
-            PublishedCall::Discovery => Reply::Discovery,
-            PublishedCall::States => Reply::Json(self.agent_states(call, skew_ms)?),
-            PublishedCall::SetState => {
-                self.set_agent_state(call, seq, delay)?;
-                Reply::Empty
-            }
-            PublishedCall::Agents => Reply::Json(self.agent_list()),
-            PublishedCall::Teams => Reply::Json(self.team_list()),
-            PublishedCall::TeamCodes => Reply::Json(incontact::team_codes(&call.subject)),
-        })
-    }
-}
-
-/// Grants a token for an access key. A wrong secret is the client's fault, as the published services answer it.
-fn grant_by_key(
-    tokens: &mut Tokens,
-    tenant: &Tenant,
-    call: &Call,
-    now: UtcMicros,
-    lifetime: Duration,
-) -> Result<Reply, Problem> {
-    let is_right = incontact::credentials(call).is_some_and(|(_, secret)| secret == tenant.client_secret);
-    if !is_right {
-        return Err(Problem::new(400, "invalid_grant", "unknown access key or wrong secret"));
-    }
-    let token = tokens.issue(&tenant.id, Scope::ALL.to_vec(), TokenBase::Root, now, lifetime);
-    Ok(Reply::Json(incontact::token_body(tenant, &token, lifetime)))
-}
-
 fn refusal_problem(refusal: Refusal) -> Problem {
     match refusal {
         Refusal::UnknownAgent => Problem::new(404, "NOT_FOUND", "no such user"),
@@ -567,7 +508,7 @@ fn credentials(style: TokenStyle, call: &Call) -> Option<(String, String, &Token
 }
 
 fn request_entry(operation: Operation, call: &Call, tenant: Option<TenantId>, at: UtcMicros) -> RequestEntry {
-    let body = (matches!(operation, Operation::SetState | Operation::Subscribe)
+    let body = ((operation.sets_state() || operation == Operation::Subscribe)
         && call.body.len() <= MAX_LOGGED_BODY_BYTES)
         .then(|| serde_json::from_slice::<Box<RawValue>>(&call.body).ok())
         .flatten();
@@ -578,11 +519,13 @@ fn request_entry(operation: Operation, call: &Call, tenant: Option<TenantId>, at
         tenant,
         method,
         path: call.path.clone(),
+        query: call.raw_query.clone().filter(|_| matches!(operation, Operation::Published(_))),
         agent: operation.is_call().then(|| AgentId::new(&call.subject)),
         status: None,
         fault: None,
         body,
         subscription: None,
         generated: None,
+        acceptance: None,
     }
 }

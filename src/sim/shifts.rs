@@ -169,7 +169,11 @@ fn add_segment(agents: &mut BTreeMap<AgentId, FileAgent>, parsed: &ParsedRow, we
             parsed.row_error(format!("the {} lies in no shift of {}", parsed.row.activity, parsed.row.agent_id))
         })?;
     let at = shift.segments.partition_point(|segment| segment.start < start);
-    shift.segments.insert(at, Segment { start, end, activity });
+    let mut title = parsed.row.activity.clone();
+    if let Some(first) = title.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    shift.segments.insert(at, Segment { start, end, activity, title: title.into() });
     Ok(())
 }
 

@@ -15,6 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::accept::accept_connections;
 use super::faults::{FaultError, FaultSpec};
+use super::incontact::codes::{Code, CodeScript};
+use super::incontact::trap::Trap;
 use super::journal::LogPage;
 use super::options::SimOptions;
 use super::platform_state::{AgentScript, PlatformState, ScriptError, TenantCounts, WorldView};
@@ -23,6 +25,7 @@ use super::server;
 use super::server::connection::{ConnectionSignals, ConnectionStream, SHUTDOWN_GRACE, Socket};
 use super::server::context::ServerContext;
 use super::shifts::{self, FileSchedule, ScheduleError};
+use super::state::SimState;
 use crate::clock::{RealTime, SharedClock};
 use crate::domain::ids::{AgentId, TenantId};
 
@@ -94,6 +97,11 @@ pub struct TenantDescription {
     pub client_id: String,
     /// The client secret of its credentials.
     pub client_secret: String,
+    /// The client id of the application that is registered at the published services. Their access key is
+    /// `client_id` with `client_secret`.
+    pub app_id: String,
+    /// The client secret of the application.
+    pub app_secret: String,
     /// All agents.
     pub agents: Vec<AgentId>,
     /// The agent in a mandatory break, if there is one.
@@ -102,6 +110,19 @@ pub struct TenantDescription {
     pub off_user: Option<AgentId>,
     /// All skills.
     pub skills: Vec<SkillDescription>,
+    /// The unavailable codes that every team has, for the same state.
+    pub codes: Vec<CodeDescription>,
+}
+
+/// An unavailable code of the published services.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CodeDescription {
+    /// The code's number.
+    pub id: i64,
+    /// The code's name.
+    pub name: String,
+    /// The state that it stands for.
+    pub state: SimState,
 }
 
 /// A skill and the queue of its contacts.
@@ -170,14 +191,18 @@ impl Simulator {
             queue: skill.queue.clone(),
             name: skill.name.to_string(),
         };
+        let code = |code: &Code| CodeDescription { id: code.id, name: code.name.to_string(), state: code.state };
         let tenant = |tenant: &super::platform_state::Tenant| TenantDescription {
             id: tenant.id.clone(),
             client_id: tenant.client_id.clone(),
             client_secret: tenant.client_secret.clone(),
+            app_id: tenant.app_id.clone(),
+            app_secret: tenant.app_secret.clone(),
             agents: tenant.world.roster().iter().map(|who| who.id.clone()).collect(),
             break_user: tenant.break_user.clone(),
             off_user: tenant.off_user.clone(),
             skills: tenant.world.skills().iter().map(skill).collect(),
+            codes: tenant.common_codes().map(code).collect(),
         };
         Description { base_url: self.context.base_url.to_string(), tenants: state.tenants.iter().map(tenant).collect() }
     }
@@ -215,6 +240,16 @@ impl Simulator {
     /// Puts an agent into a state, or overrides facts about it.
     pub fn apply_script(&self, script: &AgentScript) -> Result<(), ScriptError> {
         self.context.lock_current_state().apply_script(script)
+    }
+
+    /// Changes an unavailable code of the published services.
+    pub fn apply_code_script(&self, script: &CodeScript) -> Result<(), ScriptError> {
+        self.context.lock_current_state().apply_code_script(script)
+    }
+
+    /// Switches these traps of the published services on, and all others off.
+    pub fn set_traps(&self, traps: &[Trap]) {
+        self.context.lock_current_state().set_traps(traps.iter().copied().collect());
     }
 
     /// Closes the socket and all connections; answers under way get half a second. The world goes on.

@@ -193,7 +193,7 @@ mod tests {
             Arc::from([]),
             &"acme".into(),
             1,
-            BehaviourSettings { reversal_share: 0.0 },
+            BehaviourSettings { reversal_share: 0.0, own_choice_wins: false },
             UtcMicros::EPOCH,
         );
         let mut subscriptions = Subscriptions::new(day, Duration::ZERO);

@@ -91,9 +91,18 @@ pub(super) enum Rejection {
     Scope(Scope),
 }
 
+/// A refresh token. It can be used once.
+struct RefreshToken {
+    expires: UtcMicros,
+    tenant: TenantId,
+}
+
 /// The issued tokens.
 #[derive(Default)]
-pub(super) struct Tokens(HashMap<String, Token>);
+pub(super) struct Tokens {
+    access: HashMap<String, Token>,
+    refresh: HashMap<String, RefreshToken>,
+}
 
 impl Tokens {
     /// Issues a token. Its text begins with the tenant, so that a request is counted for the tenant even with an
@@ -106,15 +115,39 @@ impl Tokens {
         now: UtcMicros,
         lifetime: Duration,
     ) -> String {
-        self.0.retain(|_, token| token.expires > now);
-        if self.0.len() >= MAX_TOKENS
-            && let Some(first) = self.0.iter().min_by_key(|(_, token)| token.expires).map(|(text, _)| text.clone())
+        self.access.retain(|_, token| token.expires > now);
+        if self.access.len() >= MAX_TOKENS
+            && let Some(first) = self.access.iter().min_by_key(|(_, token)| token.expires).map(|(text, _)| text.clone())
         {
-            self.0.remove(&first);
+            self.access.remove(&first);
         }
         let text = format!("{tenant}.{}", SystemRandom.random_id().simple());
-        self.0.insert(text.clone(), Token { scopes, base, expires: now + lifetime, tenant: tenant.clone() });
+        self.access.insert(text.clone(), Token { scopes, base, expires: now + lifetime, tenant: tenant.clone() });
         text
+    }
+
+    /// Issues a refresh token.
+    pub(super) fn issue_refresh(&mut self, tenant: &TenantId, now: UtcMicros, lifetime: Duration) -> String {
+        self.refresh.retain(|_, token| token.expires > now);
+        if self.refresh.len() >= MAX_TOKENS
+            && let Some(first) =
+                self.refresh.iter().min_by_key(|(_, token)| token.expires).map(|(text, _)| text.clone())
+        {
+            self.refresh.remove(&first);
+        }
+        let text = format!("{tenant}.{}", SystemRandom.random_id().simple());
+        self.refresh.insert(text.clone(), RefreshToken { expires: now + lifetime, tenant: tenant.clone() });
+        text
+    }
+
+    /// Uses up a refresh token and returns its tenant, if it is valid.
+    pub(super) fn take_refresh(&mut self, text: &str, now: UtcMicros) -> Option<TenantId> {
+        self.refresh.remove(text).filter(|token| token.expires > now).map(|token| token.tenant)
+    }
+
+    /// Forgets every token of either kind.
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
     }
 
     /// Returns the tenant that a token's text names, whether or not the token is valid.
@@ -130,17 +163,20 @@ impl Tokens {
         base: TokenBase,
         now: UtcMicros,
     ) -> Result<&TenantId, Rejection> {
-        let token =
-            self.0.get(text).filter(|token| token.expires > now && token.base == base).ok_or(Rejection::Invalid)?;
+        let token = self
+            .access
+            .get(text)
+            .filter(|token| token.expires > now && token.base == base)
+            .ok_or(Rejection::Invalid)?;
         match scope.filter(|scope| !token.scopes.contains(scope)) {
             None => Ok(&token.tenant),
             Some(missing) => Err(Rejection::Scope(missing)),
         }
     }
 
-    /// Revokes every token of a tenant, or of all.
+    /// Revokes every access token of a tenant, or of all. Refresh tokens stay valid.
     pub(super) fn revoke(&mut self, tenant: Option<&TenantId>) {
-        self.0.retain(|_, token| tenant.is_some_and(|tenant| token.tenant != *tenant));
+        self.access.retain(|_, token| tenant.is_some_and(|tenant| token.tenant != *tenant));
     }
 }
 
@@ -166,12 +202,27 @@ mod tests {
     }
 
     #[test]
+    fn a_refresh_token_is_good_once_and_for_its_time() {
+        let (now, hour) = (UtcMicros::EPOCH, Duration::from_secs(3600));
+        let mut tokens = Tokens::default();
+        let [first, second, third] = [(); 3].map(|()| tokens.issue_refresh(&"acme".into(), now, hour));
+        assert_eq!(tokens.take_refresh(&first, now), Some("acme".into()));
+        assert_eq!(tokens.take_refresh(&first, now), None);
+        assert_eq!(tokens.take_refresh(&second, now + hour), None);
+        tokens.revoke(None);
+        assert_eq!(tokens.take_refresh(&third, now), Some("acme".into()));
+        let fourth = tokens.issue_refresh(&"acme".into(), now, hour);
+        tokens.clear();
+        assert_eq!(tokens.take_refresh(&fourth, now), None);
+    }
+
+    #[test]
     fn the_number_of_tokens_is_limited() {
         let mut tokens = Tokens::default();
         for at in 0..MAX_TOKENS + 5 {
             let now = UtcMicros::from_micros(i64::try_from(at).expect("small"));
             tokens.issue(&"acme".into(), Scope::ALL.to_vec(), TokenBase::Root, now, Duration::from_secs(3600));
         }
-        assert_eq!(tokens.0.len(), MAX_TOKENS);
+        assert_eq!(tokens.access.len(), MAX_TOKENS);
     }
 }

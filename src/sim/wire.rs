@@ -94,6 +94,9 @@ pub(super) struct TokenForm {
     pub(super) tenant_id: Option<String>,
     #[serde(default)]
     pub(super) scope: String,
+    /// The refresh token, in a token request of the published services.
+    #[serde(default)]
+    pub(super) refresh_token: String,
     /// The access key's id, in a token request of the published services.
     #[serde(default)]
     pub(super) username: String,
@@ -287,7 +290,7 @@ pub(super) fn queue_figures(
 }
 
 /// Garbles the values of rows of figures if a fault requires it.
-fn with_garbled_values(mut rows: Vec<Value>, fault: Option<FaultKind>, id: &str, count: &str) -> Vec<Value> {
+pub(super) fn with_garbled_values(mut rows: Vec<Value>, fault: Option<FaultKind>, id: &str, count: &str) -> Vec<Value> {
     for (at, row) in rows.iter_mut().enumerate() {
         let (key, value) = match (fault, at % 4) {
             (Some(FaultKind::WrongTypes), 0) => (count, json!("several")),

@@ -6,7 +6,7 @@ use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::agent::{Agent, AgentProfile, BehaviourSettings, ChangeCause, Overrides, StateChange};
+use super::agent::{Agent, AgentProfile, BehaviourSettings, ChangeCause, Overrides, StateChange, StateRequest};
 use super::contacts::{Contacts, QueueMove, Skill, SkillIndex};
 use super::figures::SkillFigures;
 use super::random::RandomStream;
@@ -75,8 +75,8 @@ pub(super) struct World {
     index: HashMap<AgentId, usize>,
     /// The instants at which agents act next. An entry that no longer agrees with its agent is skipped.
     wakes: BinaryHeap<Reverse<(UtcMicros, usize)>>,
-    /// Requests that were answered at once and take effect later: instant, request, agent and state.
-    delayed_requests: BinaryHeap<Reverse<(UtcMicros, u64, usize, SimState)>>,
+    /// Requests that were answered at once and take effect later: instant, request and agent.
+    delayed_requests: BinaryHeap<Reverse<(UtcMicros, StateRequest, usize)>>,
     behaviour: BehaviourSettings,
     current_time: UtcMicros,
     events: Vec<WorldEvent>,
@@ -158,10 +158,10 @@ impl World {
     }
 
     fn process_delayed_request(&mut self) {
-        let Some(Reverse((at, request_seq, index, state))) = self.delayed_requests.pop() else { return };
+        let Some(Reverse((at, request, index))) = self.delayed_requests.pop() else { return };
         let behaviour = self.behaviour;
         let Some(agent) = self.agents.get_mut(index) else { return };
-        let step = agent.apply_request(state, request_seq, at, behaviour);
+        let step = agent.apply_request(request, at, behaviour);
         self.record(index, step, at);
     }
 
@@ -223,15 +223,19 @@ impl World {
                 return Err(Refusal::MandatoryBreak);
             }
         }
-        self.request_unchecked(id, state, request_seq, after)
+        let at = self.current_time;
+        self.request_unchecked(
+            id,
+            StateRequest { seq: request_seq, state, code: None, through_wrap_up: false, at },
+            after,
+        )
     }
 
     /// As [`World::request`], whatever the agent's shift and break.
     pub(super) fn request_unchecked(
         &mut self,
         id: &str,
-        state: SimState,
-        request_seq: u64,
+        request: StateRequest,
         after: Duration,
     ) -> Result<(), Refusal> {
         let (now, behaviour) = (self.current_time, self.behaviour);
@@ -241,12 +245,27 @@ impl World {
             return Err(Refusal::LoggedOut);
         }
         if after.is_zero() {
-            let step = agent.apply_request(state, request_seq, now, behaviour);
+            let step = agent.apply_request(request, now, behaviour);
             self.record(index, step, now);
         } else {
-            self.delayed_requests.push(Reverse((now + after, request_seq, index, state)));
+            self.delayed_requests.push(Reverse((now + after, request, index)));
         }
         Ok(())
+    }
+
+    /// Logs out the agents for whom `is_over` says so, because the timeouts of their unavailable codes are over.
+    pub(super) fn log_out_by_timeout(&mut self, is_over: impl Fn(&Agent, UtcMicros) -> bool) {
+        let now = self.current_time;
+        for index in 0..self.agents.len() {
+            let Some(agent) = self.agents.get_mut(index).filter(|agent| is_over(agent, now)) else { continue };
+            let step = agent.log_out_by_timeout(now);
+            self.record(index, [step], now);
+        }
+    }
+
+    /// Sets how often agents act unprompted.
+    pub(super) fn set_behaviour(&mut self, behaviour: BehaviourSettings) {
+        self.behaviour = behaviour;
     }
 
     /// Applies a scripted change to one agent at the current instant.
@@ -274,6 +293,11 @@ impl World {
         self.index.get(id).and_then(|at| self.agents.get(*at))
     }
 
+    /// Returns the position of the agent with this id in the roster.
+    pub(super) fn position(&self, id: &str) -> Option<usize> {
+        self.index.get(id).copied()
+    }
+
     /// Returns all agents, in the order of the roster.
     pub(super) fn agents(&self) -> &[Agent] {
         &self.agents
@@ -298,7 +322,7 @@ impl World {
     pub(super) fn agent_snapshots(&self, positions: &[usize]) -> Vec<AgentSnapshot> {
         let agent_snapshot = |index: &usize| {
             let agent = self.agents.get(*index)?;
-            let (state, since, queue, wrap_up) = (agent.state, agent.since, agent.queue, agent.wrap_up);
+            let (state, since, queue, wrap_up) = (agent.state, agent.since, agent.labels.queue, agent.wrap_up);
             Some(AgentSnapshot { index: *index, state, since, queue, wrap_up })
         };
         positions.iter().filter_map(agent_snapshot).collect()

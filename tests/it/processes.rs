@@ -486,3 +486,28 @@ async fn the_demo_keeps_the_plan_and_reports_it() {
         |day: &str| points.iter().any(|point| point["at"] == format!("{day}T00:00:00Z") && !point["anomaly"].is_null());
     assert!(odd("2026-10-13") && !odd("2026-10-12"), "{trend:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_keeps_the_plan_by_the_published_services() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    let arguments =
+        ["demo", "--dialect", "incontact", "--for", "20s", "--output", "json", "--data", data.to_str().expect("plain")];
+    let demo = run(shiftkeeper(folder.path(), &arguments)).await;
+    assert_eq!(demo.code, Some(0), "{demo:?}");
+    let summary = demo.json();
+    let tenants = summary["tenants"].as_array().expect("a list");
+    assert_eq!((tenants.len(), &summary["agents"]), (2, &json!(300)), "{summary}");
+    for tenant in tenants {
+        assert!(tenant["transitions"]["confirmed"].as_u64() > Some(0), "{tenant}");
+        assert_ne!(tenant["feed"]["state"], "live", "{tenant}");
+    }
+    assert!(summary["rules"].as_object().is_some_and(|rules| rules.len() > 1), "{summary}");
+    assert_eq!(
+        (&summary["platform"]["throttled"], &summary["audit"]["verified"]),
+        (&json!(0), &json!(true)),
+        "{summary}"
+    );
+    let configuration = std::fs::read_to_string(data.join("shiftkeeper.toml")).expect("the configuration");
+    assert!(configuration.contains("codes = { NotReady = 11, Paused = 12, Idle = 13 }"), "{configuration}");
+}

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use self::access::DemoAccess;
 use self::running::Demo;
 use super::log;
+use super::simulate::Dialect;
 use crate::app::{App, Importer, RuntimeEnvironment};
 use crate::cli::shared::exit::Exit;
 use crate::cli::shared::messages::print_message;
@@ -34,7 +35,7 @@ use crate::domain::time::span;
 use crate::domain::wording::count_with_noun;
 use crate::engine::operations::supervisor::SupervisorExit;
 use crate::http::ImportRequest;
-use crate::sim::{Receiver, ReceiverOptions, ScheduleFile, SimOptions, Simulator};
+use crate::sim::{Receiver, ReceiverOptions, ScheduleFile, SimOptions, SimState, Simulator, TenantDescription};
 
 /// The start of simulated time: a Monday on which breaks, lunches and shift changes of five time zones coincide.
 const START: &str = "2026-10-26T13:30:00Z";
@@ -75,6 +76,7 @@ const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 #[command(after_help = "Examples:
   shiftkeeper demo
   shiftkeeper demo --speed 60
+  shiftkeeper demo --dialect incontact
   shiftkeeper demo --for 60s --output json")]
 pub struct DemoArgs {
     /// Stop after this long, such as 60s or 5m.
@@ -83,6 +85,9 @@ pub struct DemoArgs {
     /// The output format of the summary.
     #[arg(long, short, value_enum, default_value_t)]
     output: Output,
+    /// The platform services that the centres have. `incontact` has no live feed, no figures of skills and no analytics.
+    #[arg(long, value_name = "DIALECT", value_enum, default_value_t)]
+    dialect: Dialect,
     /// How many times faster than real time. The default is 20, or 60 with --for.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=600))]
     speed: Option<u32>,
@@ -118,9 +123,9 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let tenants = loaded.config.tenants.iter().map(|tenant| tenant.id.clone()).collect();
     let store_url = loaded.config.store.connection_url().expose().to_owned();
     let demo = Demo { clock, tenants, start, store_url, simulator, receiver };
-    import_schedules(&demo, &app).await?;
+    import_schedules(&demo, &app, args.dialect).await?;
     let access = access::grant_access(&app, &folder, &text, app.listen).await?;
-    print_introduction(&demo, &folder, app.listen, args.speed(), &access);
+    print_introduction(&demo, &folder, app.listen, &args, &access);
     let mut lines = status::StatusLines::open(&demo, app.status(), args.output).await?;
     let daemon = app.run();
     tokio::pin!(daemon);
@@ -166,18 +171,27 @@ fn prepare_folder(args: &DemoArgs) -> anyhow::Result<PathBuf> {
     Ok(folder)
 }
 
-/// Returns the rows of the sample schedule for a centre's agents.
-fn sample_schedule() -> Vec<u8> {
+/// Returns the rows of the sample schedule for a centre's agents, who have numbers at the published services.
+fn sample_schedule(dialect: Dialect) -> Vec<u8> {
     let last = format!("u_{AGENTS:04}");
     let rows = SCHEDULE.split_inclusive(|byte| *byte == b'\n');
     let centre_rows =
         rows.filter(|row| !row.starts_with(b"u_") || row[..row.len().min(last.len())] <= *last.as_bytes());
-    centre_rows.flatten().copied().collect()
+    match dialect {
+        Dialect::Guide => centre_rows.flatten().copied().collect(),
+        Dialect::Incontact => {
+            let renamed = |row: &[u8]| match row.strip_prefix(b"u_") {
+                Some(rest) => [b"1", rest].concat(),
+                None => row.to_vec(),
+            };
+            centre_rows.flat_map(renamed).collect()
+        }
+    }
 }
 
 async fn start_simulator(args: &DemoArgs, clock: SharedClock) -> anyhow::Result<Simulator> {
     let options = SimOptions {
-        schedule: Some(ScheduleFile { name: SCHEDULE_NAME.to_owned(), bytes: sample_schedule() }),
+        schedule: Some(ScheduleFile { name: SCHEDULE_NAME.to_owned(), bytes: sample_schedule(args.dialect) }),
         seed: args.seed,
         // The special users are for `simulate`; their break and absence are not in the sample schedule.
         special_users: false,
@@ -225,19 +239,18 @@ fn configuration(
         key = write_secret("webhook.key", &hook_secret)?,
     );
     for tenant in &description.tenants {
-        let skills: Vec<String> = tenant.skills.iter().map(|skill| skill.id.to_string()).collect();
-        let watched = skills.first().map_or_else(String::new, |id| {
-            format!("[[tenants.series]]\nid = \"first-line\"\nof = \"skill:{id}:contacts_queued\"\n")
-        });
+        let secret = write_secret(&format!("{}.secret", tenant.id), &tenant.client_secret)?;
         let _ = write!(
             text,
             "[[tenants]]\nid = {id:?}\nbase_url = {base:?}\nclient_id = {client:?}\nclient_secret = {{ file = {secret:?} }}\n\
-             skills = {skills:?}\n\
-             [tenants.automation]\nenforce = [\"all\"]\n{watched}{ANALYTICS_QUERY}",
+             {keys}[tenants.automation]\nenforce = [\"all\"]\n",
             id = tenant.id.as_str(),
             base = description.base_url,
             client = tenant.client_id,
-            secret = write_secret(&format!("{}.secret", tenant.id), &tenant.client_secret)?,
+            keys = match args.dialect {
+                Dialect::Guide => guide_keys(tenant),
+                Dialect::Incontact => incontact_keys(tenant),
+            },
         );
     }
     text.push_str(RULES);
@@ -246,14 +259,34 @@ fn configuration(
     Ok((loaded, text))
 }
 
+/// Returns the keys of a tenant that only the guides' services have: skills to watch, and a query of the platform.
+fn guide_keys(tenant: &TenantDescription) -> String {
+    let skills: Vec<String> = tenant.skills.iter().map(|skill| skill.id.to_string()).collect();
+    let watched = skills.first().map_or_else(String::new, |id| {
+        format!("[[tenants.series]]\nid = \"first-line\"\nof = \"skill:{id}:contacts_queued\"\n")
+    });
+    format!("skills = {skills:?}\n{watched}{ANALYTICS_QUERY}")
+}
+
+/// Returns the keys of a tenant of the published services: its dialect and the codes that stand for states.
+fn incontact_keys(tenant: &TenantDescription) -> String {
+    let code = |(name, state): (&str, SimState)| {
+        let code = tenant.codes.iter().find(|code| code.state == state)?;
+        Some(format!("{name} = {}", code.id))
+    };
+    let states = [("NotReady", SimState::Unavailable), ("Paused", SimState::Paused), ("Idle", SimState::Idle)];
+    let codes: Vec<String> = states.into_iter().filter_map(code).collect();
+    format!("dialect = \"incontact\"\n[tenants.incontact]\ncodes = {{ {} }}\n", codes.join(", "))
+}
+
 /// Imports the sample schedule for each tenant.
-async fn import_schedules(demo: &Demo, app: &App) -> anyhow::Result<()> {
+async fn import_schedules(demo: &Demo, app: &App, dialect: Dialect) -> anyhow::Result<()> {
     let importer: Importer = app.importer();
     for tenant in &demo.tenants {
         let request = ImportRequest {
             tenant: tenant.clone(),
             name: SCHEDULE_NAME.to_owned(),
-            bytes: sample_schedule().into(),
+            bytes: sample_schedule(dialect).into(),
             move_weeks: 0,
             is_complete: false,
             actor: "person:demo".to_owned(),
@@ -277,9 +310,10 @@ fn print_introduction(
     demo: &Demo,
     folder: &std::path::Path,
     listen: std::net::SocketAddr,
-    speed: u32,
+    args: &DemoArgs,
     access: &DemoAccess,
 ) {
+    let speed = args.speed();
     print_message(format!(
         "Shiftkeeper demo: {centres} of {AGENTS} simulated agents each from {start}, {speed} times real speed.\n\
          Open http://{listen}{link} to sign in, once, within the hour; later as {name} with the password {password}.\n\
@@ -293,4 +327,9 @@ fn print_introduction(
         configuration = access.configuration.display(),
         folder = folder.display(),
     ));
+    if args.dialect == Dialect::Incontact {
+        print_message(
+            "This dialect has no live feed, no figures of skills and no analytics: the console's pages of them are empty.",
+        );
+    }
 }

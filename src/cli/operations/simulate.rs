@@ -15,7 +15,7 @@ use crate::cli::shared::output::print_json;
 use crate::clock::{SharedClock, SystemClock};
 use crate::domain::time::UtcMicros;
 use crate::domain::wording::count_with_noun;
-use crate::sim::{AgentIds, FaultSpec, ScheduleFile, SimOptions, Simulator};
+use crate::sim::{AgentIds, FaultSpec, ScheduleFile, SimOptions, Simulator, Trap};
 
 /// Runs a simulator of the platform: a small contact centre over real HTTP, with simulated agents, and faults on
 /// demand.
@@ -26,7 +26,8 @@ use crate::sim::{AgentIds, FaultSpec, ScheduleFile, SimOptions, Simulator};
 #[command(after_help = "Examples:
   shiftkeeper simulate --agents 50 --speed 60
   shiftkeeper simulate --schedule config/samples/schedule-300.csv
-  shiftkeeper simulate --agents 50 --fault status:on=state,code=503,probability=0.1")]
+  shiftkeeper simulate --agents 50 --fault status:on=state,code=503,probability=0.1
+  shiftkeeper simulate --dialect incontact --trap small_pages --trap team_codes")]
 pub struct SimulateArgs {
     /// The address to listen on. It must be a loopback address; port 0 chooses a free port.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7070")]
@@ -55,6 +56,10 @@ pub struct SimulateArgs {
     /// A fault to simulate, as `kind:key=value,…` or JSON. May be given more than once.
     #[arg(long, value_name = "FAULT")]
     fault: Vec<FaultSpec>,
+    /// Let the published services differ from their documents in this way. May be given more than once; the simulator's
+    /// page in the documentation has the names.
+    #[arg(long, value_name = "NAME")]
+    trap: Vec<Trap>,
     /// The number of requests per minute that each tenant may make.
     #[arg(long, value_name = "N", default_value_t = 100)]
     requests_per_minute: u32,
@@ -80,7 +85,7 @@ pub struct SimulateArgs {
 
 /// A dialect of the platform.
 #[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default)]
-enum Dialect {
+pub(super) enum Dialect {
     /// The services of the vendor's guides.
     #[default]
     Guide,
@@ -130,6 +135,7 @@ async fn sim_options(args: SimulateArgs) -> anyhow::Result<SimOptions> {
         token_lifetime: args.token_lifetime,
         subscription_lifetime: args.subscription_lifetime,
         faults: args.fault,
+        traps: args.trap,
         autonomous_agents: !args.quiet,
         break_duration: args.break_minutes.map(|minutes| Duration::from_secs(u64::from(minutes) * 60)),
         ..SimOptions::default()

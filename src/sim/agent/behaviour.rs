@@ -104,7 +104,10 @@ impl Agent {
     }
 
     pub(super) fn perform(&mut self, intention: Intention, now: UtcMicros) -> Option<StateChange> {
-        if self.state == SimState::OnContact {
+        // An agent acts after the contact, and after wrap-up if another state was requested for then.
+        if self.pending.is_some_and(|pending| self.would_wait(pending.through_wrap_up))
+            || self.state == SimState::OnContact
+        {
             let contact_ends = self.next_contact_step.map_or(now, |(at, _)| at);
             self.set_intention(contact_ends + Duration::from_secs(1), intention);
             return None;
@@ -172,15 +175,30 @@ impl Agent {
         now: UtcMicros,
         behaviour: BehaviourSettings,
     ) -> StateChange {
+        if step != ContactStep::ContactArrives && behaviour.own_choice_wins {
+            self.pending = None;
+        }
         let next = match step {
-            ContactStep::WrapUpEnds => return self.finish_wrap_up(now),
+            ContactStep::WrapUpEnds => {
+                return match self.pending {
+                    Some(pending) => self.apply_pending_change(pending, now, behaviour),
+                    None => self.finish_wrap_up(now),
+                };
+            }
             ContactStep::ContactArrives => SimState::OnContact,
-            ContactStep::ContactEnds => {
-                if let Some(pending) = self.pending.take() {
+            ContactStep::ContactEnds => match self.pending {
+                Some(pending) if !pending.through_wrap_up => {
                     return self.apply_pending_change(pending, now, behaviour);
                 }
-                if self.random.chance(0.9) { SimState::Acw } else { SimState::Available }
-            }
+                pending => {
+                    let wraps_up = self.random.chance(0.9);
+                    match pending {
+                        Some(pending) if !wraps_up => return self.apply_pending_change(pending, now, behaviour),
+                        Some(_) | None if wraps_up => SimState::Acw,
+                        Some(_) | None => SimState::Available,
+                    }
+                }
+            },
         };
         let step = self.change_state(next, now, ChangeCause::Contact, None);
         self.plan_contact_step(now);

@@ -30,6 +30,8 @@ pub enum ChangeCause {
     Contact,
     /// A test or an operator through the simulator's control API.
     Script,
+    /// The platform itself, which logs an agent out when the timeout of an unavailable code is over.
+    Platform,
 }
 
 /// What an agent intends to do at an instant.
@@ -50,11 +52,18 @@ enum ContactStep {
     WrapUpEnds,
 }
 
-/// A state change that was accepted during a contact and takes effect when it ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::sim) struct PendingChange {
+/// A requested change of state. During a contact it is kept and takes effect later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::sim) struct StateRequest {
+    /// The number of the request in the journal.
+    pub(in crate::sim) seq: u64,
     pub(in crate::sim) state: SimState,
-    pub(in crate::sim) request_seq: u64,
+    /// The unavailable code, if the request names one.
+    pub(in crate::sim) code: Option<i64>,
+    /// Whether it waits for the end of wrap-up as well, and not only of the contact.
+    pub(in crate::sim) through_wrap_up: bool,
+    /// The instant of the request.
+    pub(in crate::sim) at: UtcMicros,
 }
 
 /// A change of state as the agent reports it.
@@ -65,6 +74,19 @@ pub(in crate::sim) struct StateChange {
     pub(in crate::sim) to: SimState,
     pub(in crate::sim) cause: ChangeCause,
     pub(in crate::sim) request_seq: Option<u64>,
+    /// The agent's labels in the new state.
+    pub(in crate::sim) labels: StateLabels,
+}
+
+/// What belongs to a state of an agent besides its name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::sim) struct StateLabels {
+    /// The skill of the contact.
+    pub(in crate::sim) queue: Option<SkillIndex>,
+    /// The unavailable code that a request named.
+    pub(in crate::sim) code: Option<i64>,
+    /// The number of the contact, counted from 1 for each agent.
+    pub(in crate::sim) contact: Option<u32>,
 }
 
 /// Scripted facts that override the calendar.
@@ -94,6 +116,8 @@ pub(in crate::sim) struct AgentProfile {
 pub(in crate::sim) struct BehaviourSettings {
     /// The share of changes by the API that an agent reverts after a while, from 0 to 1.
     pub(in crate::sim) reversal_share: f64,
+    /// Whether a change that was requested during a contact is dropped when the agent or the contact moves on.
+    pub(in crate::sim) own_choice_wins: bool,
 }
 
 /// One agent.
@@ -102,9 +126,9 @@ pub(in crate::sim) struct Agent {
     pub(in crate::sim) profile: AgentProfile,
     pub(in crate::sim) state: SimState,
     pub(in crate::sim) since: UtcMicros,
-    pub(in crate::sim) queue: Option<SkillIndex>,
+    pub(in crate::sim) labels: StateLabels,
     pub(in crate::sim) wrap_up: Option<&'static str>,
-    pub(in crate::sim) pending: Option<PendingChange>,
+    pub(in crate::sim) pending: Option<StateRequest>,
     pub(in crate::sim) overrides: Overrides,
     random: RandomStream,
     next_schedule_edge: UtcMicros,
@@ -112,6 +136,8 @@ pub(in crate::sim) struct Agent {
     next_contact_step: Option<(UtcMicros, ContactStep)>,
     /// The skill of the next contact.
     next_skill: Option<SkillIndex>,
+    /// The number of contacts so far.
+    contacts: u32,
 }
 
 impl Agent {
@@ -138,7 +164,7 @@ impl Agent {
             profile,
             state,
             since,
-            queue: None,
+            labels: StateLabels::default(),
             wrap_up: None,
             pending: None,
             overrides: Overrides::default(),
@@ -147,8 +173,9 @@ impl Agent {
             intention: None,
             next_contact_step: None,
             next_skill: None,
+            contacts: 0,
         };
-        agent.update_contact_labels();
+        agent.update_labels(None);
         agent.reset_timers(start);
         agent
     }
@@ -201,64 +228,83 @@ impl Agent {
         self.overrides.mandatory_break.unwrap_or_else(by_calendar)
     }
 
-    /// Applies an accepted state change at once, or when the contact ends. Returns `None` if nothing changes now.
+    /// Returns whether a request now would wait for the end of a contact or of wrap-up.
+    pub(in crate::sim) fn would_wait(&self, through_wrap_up: bool) -> bool {
+        self.state == SimState::OnContact || (self.state == SimState::Acw && through_wrap_up)
+    }
+
+    /// Applies an accepted state change at once, or keeps it until the contact ends; a newer one replaces it. Returns
+    /// `None` if nothing changes now.
     pub(in crate::sim) fn apply_request(
         &mut self,
-        state: SimState,
-        request_seq: u64,
+        request: StateRequest,
         now: UtcMicros,
         behaviour: BehaviourSettings,
     ) -> Option<StateChange> {
-        match self.state {
-            SimState::OnContact => {
-                self.pending = Some(PendingChange { state, request_seq });
-                None
-            }
-            // The agent may have logged out before a delayed change takes effect.
-            SimState::LoggedOut => None,
-            current if current == state => None,
-            SimState::Available | SimState::Unavailable | SimState::Paused | SimState::Idle | SimState::Acw => {
-                Some(self.apply_pending_change(PendingChange { state, request_seq }, now, behaviour))
-            }
+        // The agent may have logged out before a delayed change takes effect.
+        if self.state == SimState::LoggedOut {
+            return None;
         }
+        if self.would_wait(request.through_wrap_up) {
+            self.pending = Some(request);
+            return None;
+        }
+        let is_new = self.state != request.state || self.labels.code != request.code;
+        is_new.then(|| self.apply_pending_change(request, now, behaviour))
     }
 
-    /// Puts the agent into a state by a script. If this ends a contact, a pending change takes effect after it.
+    /// Puts the agent into a state by a script. If this ends what a pending change waits for, the change takes effect
+    /// after it.
     pub(in crate::sim) fn apply_script(
         &mut self,
         state: SimState,
         now: UtcMicros,
         behaviour: BehaviourSettings,
     ) -> Vec<StateChange> {
-        let ended_contact = self.state == SimState::OnContact && state != SimState::OnContact;
+        let waits = |pending: &StateRequest| match state {
+            SimState::OnContact => true,
+            SimState::Acw => pending.through_wrap_up,
+            SimState::Available | SimState::Unavailable | SimState::Paused | SimState::Idle | SimState::LoggedOut => {
+                false
+            }
+        };
+        let released = self.pending.take_if(|pending| !waits(pending));
         let mut steps = Vec::new();
         if state != self.state {
             steps.push(self.change_state(state, now, ChangeCause::Script, None));
         }
         self.reset_timers(now);
-        if ended_contact && let Some(pending) = self.pending.take() {
-            if state == SimState::LoggedOut || state == pending.state {
-                return steps;
-            }
+        if let Some(pending) = released
+            && !behaviour.own_choice_wins
+            && state != SimState::LoggedOut
+            && (state, None) != (pending.state, pending.code)
+        {
             steps.push(self.apply_pending_change(pending, now, behaviour));
         }
         steps
     }
 
+    /// Logs the agent out because the timeout of its unavailable code is over.
+    pub(in crate::sim) fn log_out_by_timeout(&mut self, now: UtcMicros) -> StateChange {
+        let step = self.change_state(SimState::LoggedOut, now, ChangeCause::Platform, None);
+        self.reset_timers(now);
+        step
+    }
+
     /// Applies a change by the API. Now and then the agent reverts it later.
     fn apply_pending_change(
         &mut self,
-        pending: PendingChange,
+        request: StateRequest,
         now: UtcMicros,
         behaviour: BehaviourSettings,
     ) -> StateChange {
         let before = self.state;
         self.pending = None;
-        let step = self.change_state(pending.state, now, ChangeCause::Api, Some(pending.request_seq));
+        let step = self.change_state(request.state, now, ChangeCause::Api, Some(&request));
         self.reset_timers(now);
-        if self.random.chance(behaviour.reversal_share) {
+        if request.state != SimState::LoggedOut && self.random.chance(behaviour.reversal_share) {
             let back = if before.takes_contacts() { SimState::Available } else { before };
-            if back != pending.state {
+            if back != request.state {
                 self.set_intention(now + self.random.seconds(20, 120), Intention::RevertChange(back));
             }
         }
@@ -270,7 +316,7 @@ impl Agent {
         to: SimState,
         now: UtcMicros,
         cause: ChangeCause,
-        request_seq: Option<u64>,
+        request: Option<&StateRequest>,
     ) -> StateChange {
         let from = std::mem::replace(&mut self.state, to);
         self.since = now;
@@ -280,19 +326,21 @@ impl Agent {
         if to == SimState::LoggedOut {
             self.pending = None;
         }
-        self.update_contact_labels();
-        StateChange { at: now, from, to, cause, request_seq }
+        self.update_labels(request.and_then(|request| request.code));
+        StateChange { at: now, from, to, cause, request_seq: request.map(|request| request.seq), labels: self.labels }
     }
 
-    /// Updates the queue and the wrap-up code for the state.
-    fn update_contact_labels(&mut self) {
-        self.queue = match self.state {
+    /// Updates the labels and the wrap-up code for the state; `code` is the one that a request named.
+    fn update_labels(&mut self, code: Option<i64>) {
+        let queue = match self.state {
             SimState::OnContact => self.next_skill.take().or_else(|| self.random.pick(&self.profile.skills).copied()),
-            SimState::Acw => self.queue.or_else(|| self.random.pick(&self.profile.skills).copied()),
+            SimState::Acw => self.labels.queue.or_else(|| self.random.pick(&self.profile.skills).copied()),
             SimState::Available | SimState::Unavailable | SimState::Paused | SimState::Idle | SimState::LoggedOut => {
                 None
             }
         };
+        self.contacts += u32::from(self.state == SimState::OnContact);
+        self.labels = StateLabels { queue, code, contact: queue.map(|_| self.contacts.max(1)) };
         self.wrap_up = if self.state == SimState::Acw { self.random.pick(&WRAP_UPS).copied() } else { None };
     }
 }

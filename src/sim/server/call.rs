@@ -32,6 +32,7 @@ impl FromRequest<ServerContext> for IncomingCall {
             RawPathParams::from_request_parts(&mut parts, context).await.map_err(IntoResponse::into_response)?;
         let signals = parts.extensions.get::<ConnectionSignals>().cloned().unwrap_or_default();
         let mut call = Call {
+            base_url: context.base_url.clone(),
             path: parts.uri.path().chars().take(MAX_LOGGED_PATH_CHARS).collect(),
             unit: param(&params, "unit"),
             subject: param(&params, "subject").unwrap_or_default(),
@@ -39,6 +40,7 @@ impl FromRequest<ServerContext> for IncomingCall {
             basic: credential(&parts.headers, "basic"),
             form: None,
             body: Bytes::new(),
+            raw_query: parts.uri.query().map(|query| query.chars().take(MAX_LOGGED_PATH_CHARS).collect()),
             query: Query::try_from_uri(&parts.uri).map(|Query(query)| query).unwrap_or_default(),
             upgrade: false,
         };

@@ -12,6 +12,8 @@ use serde_json::json;
 use super::context::ServerContext;
 use crate::domain::ids::TenantId;
 use crate::sim::faults::FaultSpec;
+use crate::sim::incontact::codes::CodeScript;
+use crate::sim::incontact::trap::Trap;
 use crate::sim::journal::LogPage;
 use crate::sim::platform_state::AgentScript;
 
@@ -38,6 +40,8 @@ pub(super) fn router() -> Router<ServerContext> {
         .route("/log", get(log))
         .route("/world", get(world))
         .route("/agents", post(script_agents))
+        .route("/codes", get(codes).post(script_codes))
+        .route("/traps", get(list_traps).put(set_traps))
 }
 
 async fn list_faults(State(context): State<ServerContext>) -> Response {
@@ -97,6 +101,44 @@ async fn script_agents(State(context): State<ServerContext>, Json(scripts): Json
         }
     }
     Json(json!({ "done": scripts.len() })).into_response()
+}
+
+async fn codes(State(context): State<ServerContext>, Query(query): Query<WorldQuery>) -> Response {
+    let state = context.lock_state();
+    let listed = state.tenants.iter().filter(|tenant| query.tenant.as_ref().is_none_or(|id| *id == tenant.id));
+    let teams = listed.flat_map(|tenant| {
+        tenant.teams().into_iter().map(|(number, name)| {
+            json!({ "tenant": tenant.id, "team": name, "codes": tenant.published.codes.of_team(number) })
+        })
+    });
+    Json(json!({ "teams": teams.collect::<Vec<_>>() })).into_response()
+}
+
+async fn script_codes(State(context): State<ServerContext>, Json(scripts): Json<serde_json::Value>) -> Response {
+    let scripts: Vec<CodeScript> = match one_or_many(scripts) {
+        Ok(scripts) => scripts,
+        Err(error) => return bad_request(&error),
+    };
+    let mut state = context.lock_current_state();
+    for script in &scripts {
+        if let Err(error) = state.apply_code_script(script) {
+            return bad_request(&error);
+        }
+    }
+    Json(json!({ "done": scripts.len() })).into_response()
+}
+
+async fn list_traps(State(context): State<ServerContext>) -> Response {
+    active_traps(&context)
+}
+
+async fn set_traps(State(context): State<ServerContext>, Json(traps): Json<Vec<Trap>>) -> Response {
+    context.lock_current_state().set_traps(traps.into_iter().collect());
+    active_traps(&context)
+}
+
+fn active_traps(context: &ServerContext) -> Response {
+    Json(json!({ "active": context.lock_state().traps.iter().collect::<Vec<_>>() })).into_response()
 }
 
 /// Parses one value or an array of them. An untagged enum would hide serde's message about a bad value.

@@ -19,7 +19,8 @@ use axum::routing::{get, post};
 
 use self::call::IncomingCall;
 use self::context::ServerContext;
-use super::rules::{Operation, PublishedCall, TokenStyle};
+use super::incontact::operations::PublishedCall;
+use super::rules::{Operation, TokenStyle};
 
 /// The largest body that is read, in bytes.
 const MAX_BODY_BYTES: usize = 1024 * 1024;
@@ -51,17 +52,39 @@ async fn add_date_header(State(context): State<ServerContext>, mut response: Res
 
 /// Returns the routes of the published services. Clients name any version, and the simulator answers all of them alike.
 fn published_router() -> Router<ServerContext> {
-    use PublishedCall::{Agents, Discovery, SetState, States, TeamCodes, Teams, Token};
-    let published = |call| move |incoming| serve(Operation::Published(call), incoming);
     Router::new()
-        .route("/.well-known/cxone-configuration", get(published(Discovery)))
-        .route("/auth/token", post(published(Token)))
-        .route("/authentication/v1/token/access-key", post(published(Token)))
-        .route("/incontactapi/services/{version}/agents/states", get(published(States)))
-        .route("/incontactapi/services/{version}/agents/{subject}/state", post(published(SetState)))
-        .route("/incontactapi/services/{version}/agents", get(published(Agents)))
-        .route("/incontactapi/services/{version}/teams", get(published(Teams)))
-        .route("/incontactapi/services/{version}/teams/{subject}/unavailable-codes", get(published(TeamCodes)))
+        .route("/.well-known/cxone-configuration", get(|call| published(PublishedCall::Discovery, call)))
+        .route("/auth/token", post(|call| published(PublishedCall::AppToken, call)))
+        .route("/authentication/v1/token/access-key", post(|call| published(PublishedCall::KeyToken, call)))
+        .route("/public/user/refresh", post(|call| published(PublishedCall::KeyRefresh, call)))
+        .route("/schedules/export", post(|call| published(PublishedCall::ScheduleExport, call)))
+        .merge(services_router("/incontactapi/services/{version}"))
+        .merge(services_router("/inContactAPI/services/{version}"))
+        .merge(services_router("/InContactAPI/services/{version}"))
+}
+
+/// Returns the routes of the published services below `prefix`. A nested router would hide it from links and the journal.
+fn services_router(prefix: &str) -> Router<ServerContext> {
+    let below = |path: &str| format!("{prefix}{path}");
+    Router::new()
+        .route(&below("/agents"), get(|call| published(PublishedCall::Agents, call)))
+        .route(&below("/agents/states"), get(|call| published(PublishedCall::States, call)))
+        .route(&below("/agents/state-history"), get(|call| published(PublishedCall::StateHistory, call)))
+        .route(&below("/agents/{subject}/state"), post(|call| published(PublishedCall::SetState, call)))
+        .route(&below("/agents/{subject}/states"), get(|call| published(PublishedCall::AgentStates, call)))
+        .route(&below("/agents/{subject}/state-history"), get(|call| published(PublishedCall::AgentStateHistory, call)))
+        .route(&below("/agents/{subject}/logout"), post(|call| published(PublishedCall::LogOut, call)))
+        .route(&below("/teams"), get(|call| published(PublishedCall::Teams, call)))
+        .route(&below("/teams/{subject}/agents"), get(|call| published(PublishedCall::TeamAgents, call)))
+        .route(&below("/teams/{subject}/unavailable-codes"), get(|call| published(PublishedCall::TeamCodes, call)))
+        .route(&below("/unavailable-codes"), get(|call| published(PublishedCall::Codes, call)))
+        .route(&below("/skills/activity"), get(|call| published(PublishedCall::SkillActivity, call)))
+        .route(&below("/skills/activity/search"), post(|call| published(PublishedCall::SkillSearch, call)))
+        .route(&below("/server-time"), get(|call| published(PublishedCall::ServerTime, call)))
+}
+
+async fn published(call: PublishedCall, incoming: IncomingCall) -> Response {
+    serve(Operation::Published(call), incoming).await
 }
 
 fn api_router() -> Router<ServerContext> {

@@ -2,7 +2,7 @@
 
 use axum::body::Bytes;
 use axum::http::header::{CONTENT_TYPE, DATE, RETRY_AFTER};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use jiff::fmt::rfc2822::DateTimePrinter;
 use serde_json::{Value, json};
@@ -11,9 +11,13 @@ use super::context::ServerContext;
 use crate::domain::time::UtcMicros;
 use crate::sim::call::Call;
 use crate::sim::faults::FaultKind;
-use crate::sim::incontact;
+use crate::sim::incontact::operations::PublishedReply;
+use crate::sim::incontact::trap::Trap;
 use crate::sim::rules::{CallResult, Operation, Reply, TokenStyle};
 use crate::sim::wire;
+
+/// The header in which older published services say what an error is.
+const STATUS_DESCRIPTION: HeaderName = HeaderName::from_static("icstatusdescription");
 
 /// Returns the complete answer of a call, or `None` if there is none.
 pub(super) fn write_response(
@@ -25,7 +29,12 @@ pub(super) fn write_response(
 ) -> Option<(Response, Bytes)> {
     let reply = served.reply.as_ref()?;
     let fault = served.fault.as_ref().map(|fault| fault.kind);
-    let mut bytes = response_body(context, operation, call, served, reply);
+    let traps = context.lock_state().traps.clone();
+    let is_header_only = traps.has(Trap::StatusHeader) && matches!(operation, Operation::Published(_));
+    let mut bytes = match reply {
+        Reply::Problem(_) if is_header_only => Bytes::new(),
+        _ => response_body(context, operation, call, served, reply),
+    };
     if fault == Some(FaultKind::Truncated) {
         bytes.truncate(bytes.len() / 2);
     }
@@ -34,10 +43,14 @@ pub(super) fn write_response(
     let headers = response.headers_mut();
     let kind = if matches!(reply, Reply::Page) { "text/html; charset=utf-8" } else { "application/json" };
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    if let Reply::Problem(problem) = reply
-        && let Some(seconds) = problem.retry_after
-    {
-        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    if let Reply::Problem(problem) = reply {
+        let is_told = problem.status != 429 || !traps.has(Trap::NoRetryAfter);
+        if let Some(seconds) = problem.retry_after.filter(|_| is_told) {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if is_header_only && let Ok(text) = HeaderValue::try_from(problem.message.as_str()) {
+            headers.insert(STATUS_DESCRIPTION, text);
+        }
     }
     if let Some(date) = date_header(now.offset(served.clock_error.skew_ms.saturating_mul(1000))) {
         headers.insert(DATE, date);
@@ -71,15 +84,17 @@ fn response_body(
             wire::queue_figures(requested, &context.lock_state().skills, figures, fault)
         }
         Reply::Submitted(id) => json!({ "id": id, "status": "PENDING" }),
-        Reply::QueryResult(value) | Reply::Json(value) => value.clone(),
-        Reply::Discovery => incontact::discovery_body(&context.base_url),
+        Reply::QueryResult(value) | Reply::Published(PublishedReply { body: Some(value), .. }) => value.clone(),
         // The connection becomes a feed, which has no body.
-        Reply::Feed(_) | Reply::Empty => return Bytes::new(),
+        Reply::Feed(_) | Reply::Published(PublishedReply { body: None, .. }) => return Bytes::new(),
         Reply::Snapshot(snapshot) => {
             let random = context.lock_state().random.clone();
             return wire::snapshot_body(snapshot, clock_error, fault, &random);
         }
-        Reply::Problem(problem) => problem.body(matches!(operation, Operation::Token(_))),
+        Reply::Problem(problem) => match operation {
+            Operation::Published(published) => published.problem_body(problem),
+            _ => problem.body(matches!(operation, Operation::Token(_))),
+        },
         Reply::Token { token, expires_in, scopes, style, tenant } => {
             // Guides 000 and 002 spell the type differently, and a client must accept either.
             let token_type = match style {

@@ -30,7 +30,7 @@ fn world(seed: u64, agents: usize, sample: bool, start: UtcMicros) -> World {
         build_skills(5, &[]),
         &tenant,
         seed,
-        BehaviourSettings { reversal_share: 0.02 },
+        BehaviourSettings { reversal_share: 0.02, own_choice_wins: false },
         start,
     )
 }
@@ -171,7 +171,7 @@ fn an_agent_that_takes_a_change_back_does_so_by_itself() {
         build_skills(5, &[]),
         &tenant,
         1,
-        BehaviourSettings { reversal_share: 1.0 },
+        BehaviourSettings { reversal_share: 1.0, own_choice_wins: false },
         start(),
     );
     let ready = |agent: &&crate::sim::agent::Agent| agent.state == SimState::Available && agent.profile.acts;

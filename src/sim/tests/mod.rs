@@ -6,6 +6,7 @@ mod feeds;
 mod figures;
 mod lifecycle;
 mod platform_rules;
+mod published;
 mod wire_faults;
 
 use std::sync::Arc;

@@ -191,6 +191,8 @@ impl Scenario {
             hold: None,
             scheduled: None,
             mandatory_break: None,
+            active: None,
+            hidden: None,
         }
     }
 
