@@ -82,12 +82,12 @@ fn read_in_turn(bencher: Bencher<'_, '_>, agents: usize, bodies: &[Vec<u8>]) {
     let subscription = SubscriptionId::new("sub_1");
     let mut reader = reader(agents);
     for bytes in bodies {
-        reader.read(&subscription, SnapshotBody { bytes: bytes.clone() }).unwrap();
+        reader.read(&subscription, SnapshotBody::new(bytes.clone())).unwrap();
     }
     let mut turns = bodies.iter().cycle();
     bencher
         .counter(BytesCount::of_slice(&bodies[0]))
-        .with_inputs(|| SnapshotBody { bytes: turns.next().unwrap().clone() })
+        .with_inputs(|| SnapshotBody::new(turns.next().unwrap().clone()))
         .bench_local_values(|body| reader.read(&subscription, body).unwrap());
 }
 
@@ -113,6 +113,6 @@ fn the_first_one(bencher: Bencher<'_, '_>, agents: usize) {
     let (subscription, bytes) = (SubscriptionId::new("sub_1"), snapshot(agents, 0, false));
     bencher
         .counter(BytesCount::of_slice(&bytes))
-        .with_inputs(|| (reader(agents), SnapshotBody { bytes: bytes.clone() }))
+        .with_inputs(|| (reader(agents), SnapshotBody::new(bytes.clone())))
         .bench_local_values(|(mut reader, body)| (reader.read(&subscription, body).unwrap(), reader));
 }

@@ -202,6 +202,7 @@ fn incontact_platform(
         version: configured.version.clone(),
         codes: configured.codes.clone(),
         dialer: configured.dialer_state.clone(),
+        state_in_body: configured.state_in_body,
         can_log_out: configured.log_out,
         overlap: configured.overlap,
         full_read_every: configured.full_read_every,

@@ -19,9 +19,16 @@ pub const OVERSIZE_BYTES: usize = 500 * 1000;
 pub struct SnapshotBody {
     /// The decompressed bytes.
     pub bytes: Vec<u8>,
+    /// The platform's clock at the answer, for dialects whose snapshots may not say when they were made.
+    pub answered_at: Option<UtcMicros>,
 }
 
 impl SnapshotBody {
+    /// Creates a snapshot that says itself when it was made.
+    pub const fn new(bytes: Vec<u8>) -> Self {
+        Self { bytes, answered_at: None }
+    }
+
     /// Returns whether the snapshot is larger than [`OVERSIZE_BYTES`].
     pub const fn is_oversize(&self) -> bool {
         self.bytes.len() > OVERSIZE_BYTES

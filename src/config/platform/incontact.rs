@@ -47,6 +47,8 @@ pub struct Incontact {
     pub roster: bool,
     /// What the titles of activities in exported schedules stand for.
     pub activities: ActivityTitles,
+    /// Whether the arguments of a state request are in a JSON body.
+    pub state_in_body: bool,
     /// Whether agents may be logged out.
     pub log_out: bool,
     /// The state of an agent in a dialer campaign.
@@ -125,6 +127,14 @@ impl Incontact {
                 true,
             ),
             activities: read_activities(section),
+            state_in_body: section.value(
+                reloadable(
+                    "state_in_body",
+                    "Whether the arguments of a state request are sent as a JSON body instead of in the query.",
+                ),
+                &kind::boolean(),
+                false,
+            ),
             log_out: section.value(
                 reloadable(
                     "log_out",

@@ -231,6 +231,7 @@ team_codes = { Care = { Paused = 112 } }
 activities = { Mittag = "lunch" }
 mandatory_activities = ["Mittag"]
 roster = false
+state_in_body = true
 log_out = true
 dialer_state = "NotReady"
 overlap = "3s"

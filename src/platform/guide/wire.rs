@@ -114,7 +114,7 @@ pub(super) fn parse_snapshot(reply: &mut ApiReply, secrets: &[&str]) -> Result<S
     if reply.is_html() {
         return Err(reply.malformed("a snapshot", secrets));
     }
-    Ok(SnapshotBody { bytes: std::mem::take(&mut reply.body) })
+    Ok(SnapshotBody::new(std::mem::take(&mut reply.body)))
 }
 
 /// Returns the platform's name of the policy that forbids a change, shortened to what an audit entry can hold.

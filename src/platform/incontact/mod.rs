@@ -59,6 +59,8 @@ pub struct IncontactSettings {
     pub codes: CodeMap,
     /// The state of an agent in a dialer campaign.
     pub dialer: AgentState,
+    /// Whether the arguments of a state request are in a JSON body instead of the query.
+    pub state_in_body: bool,
     /// Whether agents may be logged out.
     pub can_log_out: bool,
     /// How much earlier than the last poll's instant the next one begins.
@@ -81,6 +83,7 @@ pub struct IncontactPlatform {
     polls: Arc<Polls>,
     directory: Arc<KnownDirectory>,
     can_log_out: bool,
+    state_in_body: bool,
     user_hub_url: Url,
     overlap: Duration,
     full_read_every: Duration,
@@ -113,6 +116,7 @@ impl IncontactPlatform {
             polls: Arc::default(),
             directory: Arc::default(),
             can_log_out: settings.can_log_out,
+            state_in_body: settings.state_in_body,
             user_hub_url,
             overlap: settings.overlap,
             full_read_every: settings.full_read_every,
@@ -132,17 +136,19 @@ impl IncontactPlatform {
         }
         let (segments, purpose) = (["agents", agent.as_str(), "state"], "set the state");
         let refused = |failure| CallError::without_request(purpose, failure);
-        let query = if *state == AgentState::Ready {
-            "state=Available".to_owned()
-        } else {
-            let code = self.directory.code_for(&self.states.codes, agent, state, reason).map_err(refused)?;
-            format!("state=Unavailable&outStateId={code}")
+        let code = match state {
+            AgentState::Ready => None,
+            _ => Some(self.directory.code_for(&self.states.codes, agent, state, reason).map_err(refused)?),
         };
-        let request = ApiRequest {
-            query: Some(query),
-            scope: None,
-            ..ApiRequest::post(CallKind::State, purpose, &segments, "", None)
+        let (query, body) = match (self.state_in_body, code) {
+            (false, None) => (Some("state=Available".to_owned()), None),
+            (false, Some(code)) => (Some(format!("state=Unavailable&outStateId={code}")), None),
+            (true, None) => (None, Some(r#"{"state":"Available"}"#.to_owned())),
+            (true, Some(code)) => (None, Some(format!(r#"{{"state":"Unavailable","outStateId":{code}}}"#))),
         };
+        let body = body.map(String::into_bytes);
+        let request =
+            ApiRequest { query, scope: None, ..ApiRequest::post(CallKind::State, purpose, &segments, "", body) };
         let answer = self.api.send(request, |_, _| Ok(())).await;
         if matches!(&answer, Err(CallError { failure: Failure::Rejected { status: 400 | 409, .. }, .. })) {
             self.directory.mark_outdated();
@@ -225,8 +231,12 @@ impl IncontactPlatform {
             limit: self.page_limit,
             ..ApiRequest::get(CallKind::Snapshot, "read the agents' states", &segments, "")
         };
-        let answer =
-            self.api.send(request, |reply, _| Ok(SnapshotBody { bytes: std::mem::take(&mut reply.body) })).await;
+        let answer = self
+            .api
+            .send(request, |reply, _| {
+                Ok(SnapshotBody { answered_at: reply.date(), bytes: std::mem::take(&mut reply.body) })
+            })
+            .await;
         match answer {
             // The answer to an instant that the platform does not take, or to a wrong version. Neither is a
             // subscription that has expired, which is what "not found" would mean.

@@ -49,10 +49,13 @@ impl Polls {
     }
 
     /// Ends the present read, and returns whether it was one of all agents. The next read asks for changes since
-    /// `since`.
-    pub(super) fn finish(&self, since: String) -> bool {
+    /// `since`, or since the same instant as this one.
+    pub(super) fn finish(&self, since: Option<String>) -> bool {
         let mut progress = self.lock();
-        (progress.received, progress.since) = (0, Some(since));
+        progress.received = 0;
+        if since.is_some() {
+            progress.since = since;
+        }
         if progress.is_full {
             progress.last_full = Some(progress.began);
         }

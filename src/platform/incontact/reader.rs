@@ -50,6 +50,10 @@ struct Partial {
     /// The last row of each agent.
     rows: HashMap<usize, (u64, AgentObservation)>,
     row_count: usize,
+    /// How many rows were of an agent who had one already.
+    repeats: usize,
+    /// The platform's clock at the first answer.
+    answered_at: Option<UtcMicros>,
     /// The agents with a row that cannot be read.
     unreadable: BTreeSet<usize>,
     /// Rows that cannot be read and name nobody.
@@ -139,11 +143,19 @@ impl StatesReader {
             observation.team.as_ref().map(TeamName::as_str),
             observation.name.as_deref(),
         ));
-        self.partial.rows.insert(place, (fingerprint, observation));
+        if self.partial.rows.insert(place, (fingerprint, observation)).is_some() {
+            self.partial.repeats += 1;
+        }
     }
 
     /// Reads a page and returns whether the read is complete, or what is wrong with the page.
-    fn read_page(&mut self, body: &[u8]) -> Result<bool, String> {
+    fn read_page(&mut self, answer: &SnapshotBody) -> Result<bool, String> {
+        let body = &*answer.bytes;
+        self.partial.answered_at = self.partial.answered_at.or(answer.answered_at);
+        // As with status 204: nothing has changed, or there are no more rows.
+        if body.trim_ascii().is_empty() {
+            return Ok(true);
+        }
         let not_states = || format!("expected agents' states, got {} bytes that are something else", body.len());
         let mut repaired = String::new();
         let page: Page<'_, StateRow<'_>> = parse_page(body, &mut repaired).ok_or_else(not_states)?;
@@ -169,13 +181,15 @@ impl StatesReader {
     fn finish(&mut self) -> Result<SnapshotDelta, String> {
         let partial = std::mem::take(&mut self.partial);
         let polled_at = partial.polled_at.as_deref().and_then(parse_instant);
-        let generated_at = polled_at.or(partial.latest).ok_or_else(|| {
+        let generated_at = polled_at.or(partial.answered_at).or(partial.latest).ok_or_else(|| {
             self.polls.restart();
             "expected agents' states with their lastPollTime".to_owned()
         })?;
-        let is_full = self.polls.finish((generated_at - self.overlap).to_string());
+        // The next read begins where this one ended by the platform's own words, never by a clock's.
+        let ended_at = polled_at.or(partial.latest).map(|at| (at - self.overlap).to_string());
+        let is_full = self.polls.finish(ended_at);
         // Rows move between pages. A read that is short says nothing of those who are not in it, and is made again.
-        let is_short = partial.total.is_some_and(|total| partial.row_count < total);
+        let is_short = partial.total.is_some_and(|total| partial.row_count - partial.repeats < total);
         if is_short {
             self.polls.restart();
         }
@@ -221,7 +235,7 @@ impl StatesReader {
 
 impl SnapshotReader for StatesReader {
     fn read(&mut self, _: &SubscriptionId, body: SnapshotBody) -> Result<Option<SnapshotDelta>, CallError> {
-        let read = self.read_page(&body.bytes).and_then(|is_complete| is_complete.then(|| self.finish()).transpose());
+        let read = self.read_page(&body).and_then(|is_complete| is_complete.then(|| self.finish()).transpose());
         read.map_err(|excerpt| {
             self.partial = Partial::default();
             self.polls.lock().received = 0;

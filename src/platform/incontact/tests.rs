@@ -38,6 +38,7 @@ fn settings(url: &reqwest::Url) -> IncontactSettings {
             code: 12,
         }]),
         dialer: AgentState::OnContact,
+        state_in_body: false,
         can_log_out: false,
         overlap: Duration::from_secs(2),
         full_read_every: Duration::from_secs(300),

@@ -2,10 +2,12 @@
 
 use reqwest::Method;
 use serde_json::json;
-use shiftkeeper::sim::{AgentIds, SimOptions, SimState};
+use shiftkeeper::sim::{AgentIds, SimOptions, SimState, Trap};
 
 use crate::harness::{Scenario, Setup, send};
 
+const CODES_WITH_IDLE: &str = "[tenants.incontact]\ncodes = { NotReady = 11, Paused = 12, Idle = 13 }\n\
+                               [tenants.policy]\nwait_at_most = \"12h\"\n[tenants.automation]\nstale_intervals = 30\n";
 const CODES: &str = "[tenants.incontact]\ncodes = { NotReady = 11, Paused = 12 }\n\
                      [tenants.policy]\nwait_at_most = \"12h\"\n[tenants.automation]\nstale_intervals = 30\n";
 
@@ -80,12 +82,7 @@ async fn a_change_during_a_contact_is_pending_and_confirmed_when_the_contact_end
     let scenario = Scenario::start(setup()).await;
     scenario.wait_until_observed().await;
     scenario.set_agent_state("10001", SimState::OnContact);
-    scenario
-        .wait_until("the contact is observed", || async {
-            let (_, agent) = scenario.get(&format!("/api/v1/agents/10001?tenant={}", scenario.tenant)).await;
-            if agent["state"] == "OnContact" { Ok(()) } else { Err(agent.to_string()) }
-        })
-        .await;
+    wait_for_contact(&scenario, "10001").await;
     let body = json!({"tenant": scenario.tenant, "agents": ["10001"], "to": "Paused", "on_contact": "now"});
     let (_, taken) = send(scenario.request(Method::POST, "/api/v1/transitions").json(&body)).await;
     let taken = &taken["transitions"][0];
@@ -98,4 +95,89 @@ async fn a_change_during_a_contact_is_pending_and_confirmed_when_the_contact_end
     scenario.set_agent_state("10001", SimState::Available);
     let done = scenario.wait_for_status(taken, "confirmed").await;
     assert_eq!((&done["attempts"], scenario.state_of("10001")), (&json!(1), SimState::Paused), "{done}");
+}
+
+/// Whatever the platform does otherwise than its documents say, agents are observed, and a change costs one call.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_traps_of_the_published_services_cost_no_sight_and_no_further_call() {
+    for trap in [
+        Trap::SmallPages,
+        Trap::MovingRows,
+        Trap::ResultSet,
+        Trap::OtherCases,
+        Trap::NumbersAsText,
+        Trap::StatusHeader,
+        Trap::NoContent,
+        Trap::NoRetryAfter,
+        Trap::PollTimeInRows,
+        Trap::NoPollTime,
+        Trap::ForeignLinks,
+        Trap::WrapUpEndsAtOnce,
+        Trap::NoRefresh,
+    ] {
+        let mut setup = setup();
+        (setup.sim.agents, setup.sim.traps) = (25, vec![trap]);
+        let scenario = Scenario::start(setup).await;
+        scenario.wait_until_observed().await;
+        let requested = scenario.request_change(&["10001", "10025"], "Paused").await;
+        for taken in &requested {
+            let done = scenario.wait_for_status(taken, "confirmed").await;
+            assert_eq!(done["attempts"], json!(1), "{trap}: {done}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_who_chooses_another_state_after_the_contact_ends_a_pending_change() {
+    let mut setup = setup();
+    setup.sim.traps = vec![Trap::AgentChooses];
+    let scenario = Scenario::start(setup).await;
+    scenario.wait_until_observed().await;
+    scenario.set_agent_state("10001", SimState::OnContact);
+    wait_for_contact(&scenario, "10001").await;
+    let body = json!({"tenant": scenario.tenant, "agents": ["10001"], "to": "Paused", "on_contact": "now"});
+    let (_, taken) = send(scenario.request(Method::POST, "/api/v1/transitions").json(&body)).await;
+    let taken = &taken["transitions"][0];
+    scenario.wait_for_status(taken, "pending").await;
+    scenario.set_agent_state("10001", SimState::Available);
+    let done = scenario.wait_for_status(taken, "unconfirmed").await;
+    assert_eq!(done["attempts"], json!(1), "{done}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_that_is_another_in_the_agents_team_is_refused_by_name_before_a_call() {
+    let mut setup = setup();
+    setup.sim.traps = vec![Trap::TeamCodes];
+    let scenario = Scenario::start(Setup { tenant_tables: CODES_WITH_IDLE, ..setup }).await;
+    scenario.wait_until_observed().await;
+    let refused = scenario
+        .wait_until("the codes are known", || async {
+            let (_, taken) = scenario.get(&format!("/api/v1/status?tenant={}", scenario.tenant)).await;
+            let faults = taken["tenants"][0]["directory"]["code_faults"].as_array().cloned().unwrap_or_default();
+            if faults.is_empty() { Err(taken.to_string()) } else { Ok(faults) }
+        })
+        .await;
+    assert!(refused.iter().all(|fault| fault.as_str().is_some_and(|fault| fault.contains("13"))), "{refused:?}");
+    let ids: Vec<String> = (1..=8).map(|number| (10_000 + number).to_string()).collect();
+    let body = json!({"tenant": scenario.tenant, "agents": ids, "to": "Idle"});
+    let (_, taken) = send(scenario.request(Method::POST, "/api/v1/transitions").json(&body)).await;
+    let taken = taken["transitions"].as_array().expect("one each").clone();
+    let is_refused = |one: &&serde_json::Value| one["status"] == "refused";
+    let (refused, others): (Vec<_>, Vec<_>) = taken.iter().partition(is_refused);
+    assert!(!refused.is_empty() && !others.is_empty(), "{taken:?}");
+    for one in refused {
+        let error = one["error"].as_str().expect("a reason");
+        assert!(error.contains("13") && error.contains("Team "), "{error}");
+    }
+    let first = others.first().expect("some");
+    scenario.wait_for_status(first, "confirmed").await;
+}
+
+async fn wait_for_contact(scenario: &Scenario, agent: &str) {
+    scenario
+        .wait_until("the contact is observed", || async {
+            let (_, shown) = scenario.get(&format!("/api/v1/agents/{agent}?tenant={}", scenario.tenant)).await;
+            if shown["state"] == "OnContact" { Ok(()) } else { Err(shown.to_string()) }
+        })
+        .await;
 }

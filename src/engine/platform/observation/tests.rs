@@ -114,7 +114,7 @@ impl Platform for ScriptedPlatform {
         Box::pin(async move {
             match fails {
                 Some(failure) => Err(self.failed(failure)),
-                None => Ok(self.answer(SnapshotBody { bytes })),
+                None => Ok(self.answer(SnapshotBody::new(bytes))),
             }
         })
     }

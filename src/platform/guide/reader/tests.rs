@@ -29,7 +29,7 @@ fn document(second: u32, rows: &[Value]) -> Value {
 }
 
 fn read(reader: &mut GuideReader, text: impl AsRef<[u8]>) -> Result<SnapshotDelta, CallError> {
-    let read = reader.read(&SubscriptionId::new("sub_1"), SnapshotBody { bytes: text.as_ref().to_vec() });
+    let read = reader.read(&SubscriptionId::new("sub_1"), SnapshotBody::new(text.as_ref().to_vec()));
     read.map(|delta| delta.expect("a snapshot of this dialect has one page"))
 }
 

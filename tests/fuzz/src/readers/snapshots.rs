@@ -27,7 +27,7 @@ pub fn read(bytes: &[u8]) {
             // To the reader nothing is "as before"; there may be no before.
             continue;
         }
-        let body = || SnapshotBody { bytes: bytes.to_vec() };
+        let body = || SnapshotBody::new(bytes.to_vec());
         let read = |reader: &mut dyn SnapshotReader| {
             let delta = reader.read(&subscription, body());
             delta.map(|delta| delta.expect("a snapshot of this dialect has one page"))
