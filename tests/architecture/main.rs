@@ -208,6 +208,24 @@ fn every_module_begins_with_its_purpose_and_stays_readable() {
     }
 }
 
+/// Where the dialects of the platform may be named: their adapters, the simulator, the configuration, what builds the
+/// adapters from it, and the commands that take a dialect as an option.
+const KNOW_DIALECTS: [&str; 5] = ["platform/", "sim/", "config/", "app/settings.rs", "cli/operations/"];
+
+#[test]
+fn only_adapters_simulator_and_configuration_know_the_dialects_of_the_platform() {
+    for (path, text) in sources() {
+        let shown = path.to_string_lossy();
+        if KNOW_DIALECTS.iter().any(|place| shown.starts_with(place)) || path == Path::new("lib.rs") {
+            continue;
+        }
+        for (number, line) in code(&text) {
+            let names = line.to_lowercase().contains("incontact") || line.contains("Dialect::");
+            assert!(!names, "{shown}:{number}: the dialect of the platform is named here");
+        }
+    }
+}
+
 #[test]
 fn only_the_store_speaks_sql_and_only_retry_names_backoff() {
     for (path, text) in sources() {

@@ -185,7 +185,7 @@ impl Progress {
         if !self.unknown_titles.is_empty() {
             let named: Vec<&str> = self.unknown_titles.iter().take(NAMED_TITLES).map(String::as_str).collect();
             text.push_str(&format!(
-                "; {} without an entry in incontact.activities: {}",
+                "; {} without an entry in the table of activities: {}",
                 count_with_noun(self.unknown_titles.len(), "activity title"),
                 named.join(", ")
             ));

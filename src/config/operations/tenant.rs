@@ -27,6 +27,7 @@ use crate::domain::agents::state::{AgentState, StateNames};
 use crate::domain::analytics::anomaly::MonitoredSeries;
 use crate::domain::ids::{AgentId, QueueId, SkillId, TenantId};
 use crate::domain::live::thresholds::Thresholds;
+use crate::domain::schedules::platform_schedule::ActivityTitles;
 
 /// The settings of one tenant.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -363,6 +364,11 @@ impl Tenant {
                 .chain(self.incontact.log_out.then_some(AgentState::LoggedOut))
                 .collect(),
         }
+    }
+
+    /// Returns what the titles of activities in exported schedules stand for.
+    pub const fn activity_titles(&self) -> &ActivityTitles {
+        &self.incontact.activities
     }
 
     /// Returns whether the platform exports schedules.

@@ -21,6 +21,8 @@ named_enum! {
         Read = "read",
         /// Request state changes, and approve or deny changes of rules.
         Change = "change",
+        /// Log agents out, with `change`.
+        LogOut = "log_out",
         /// Import and edit schedules, and set skills of agents.
         Import = "import",
         /// Create and end exceptions.

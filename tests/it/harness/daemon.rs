@@ -104,10 +104,10 @@ impl Scenario {
             client = tenant.client_id,
             timeout = self.setup.request_timeout.as_millis(),
             agents = json!(agents),
-            keys = self.setup.tenant_keys,
+            keys = format!("{}\n{}", self.setup.tenant_keys, Dialect::of_this_run().keys()),
             own = own.join("\n"),
             tables = self.setup.tenant_tables,
-        )
+        ) + Dialect::of_this_run().tables()
     }
 
     /// Starts the daemon on the database; the one before may still be letting go of it.
@@ -216,6 +216,40 @@ impl Scenario {
         match &self.daemon().mode {
             RunMode::SeparateProcess(server) => server.peak_memory(),
             RunMode::InProcess(_) => panic!("the daemon runs in the test's process"),
+        }
+    }
+}
+
+/// The dialect of the platform that scenarios use. The scenarios of the engine run on both, from one text.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Dialect {
+    Guide,
+    Incontact,
+}
+
+impl Dialect {
+    /// The guide's, unless `SHIFTKEEPER_TEST_DIALECT=incontact`.
+    #[expect(clippy::disallowed_methods, reason = "the run is chosen by the environment, before any configuration")]
+    fn of_this_run() -> Self {
+        match std::env::var("SHIFTKEEPER_TEST_DIALECT") {
+            Ok(name) if name == "incontact" => Self::Incontact,
+            _ => Self::Guide,
+        }
+    }
+
+    const fn keys(self) -> &'static str {
+        match self {
+            Self::Guide => "",
+            Self::Incontact => "dialect = \"incontact\"",
+        }
+    }
+
+    const fn tables(self) -> &'static str {
+        match self {
+            Self::Guide => "",
+            Self::Incontact => {
+                "[tenants.incontact]\nroster = false\ncodes = { NotReady = 11, Paused = 12, Idle = 13 }\n"
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use utoipa::{IntoParams, ToSchema};
 
-use super::transitions::{check_reason, deduplicate_agents, parse_state};
+use super::transitions::{check_log_out, check_reason, deduplicate_agents, parse_state};
 use crate::domain::audit::Hash;
 use crate::domain::changes::change_set::{MAX_AGENTS_PER_SET, SelectionCriteria};
 use crate::domain::changes::policy::OnContact;
@@ -99,6 +99,7 @@ pub(in crate::http) async fn create(
     AuthorizedRequest { caller, tenant, body, key }: AuthorizedRequest<NewChangeSetBody>,
 ) -> Result<Response, Problem> {
     let new_set = into_new_set(&state, body, requester_of(&caller, &tenant))?;
+    check_log_out(&state, &caller, &tenant, new_set.to.as_ref())?;
     let (sets, owner) = (change_sets(&state), tenant.clone());
     let work = async move { Ok(sets.preview(&owner, new_set).await?) };
     run_once(&state, &caller, Some(&tenant), key, StatusCode::CREATED, work).await

@@ -87,9 +87,23 @@ pub(in crate::http) async fn create(
 ) -> Result<Response, Problem> {
     caller.check_agents(&state, Right::Change, &tenant, &body.agents).await?;
     let request = change_request(&state, &body, &caller, key.clone())?;
+    check_log_out(&state, &caller, &tenant, Some(&request.target))?;
     let (keepers, owner) = (state.keepers.clone(), tenant.clone());
     let work = async move { Ok(StoredResponse::from_changes(&keepers.request_changes(&owner, request).await?)) };
     run_once_for_answer(&state, &caller, Some(&tenant), key, work).await
+}
+
+/// Checks that a caller who requests that agents are logged out may do so.
+pub(super) fn check_log_out(
+    state: &ApiState,
+    caller: &Caller,
+    tenant: &TenantId,
+    target: Option<&AgentState>,
+) -> Result<(), Problem> {
+    match target {
+        Some(AgentState::LoggedOut) => caller.check(state, Right::LogOut, tenant),
+        _ => Ok(()),
+    }
 }
 
 /// Checks that a request that also applies to agents already in the state names a reason.
