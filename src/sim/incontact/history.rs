@@ -12,7 +12,7 @@ use super::codes::team_number;
 use super::facts::HistoryRow;
 use super::operations::PublishedReply;
 use super::page::instant_in_query;
-use super::states::state_on_wire;
+use super::states::{contact_id, state_on_wire};
 
 impl Tenant {
     /// Answers `GET /agents/state-history`.
@@ -60,7 +60,7 @@ impl Tenant {
             "agentStateId": id,
             "agentStateName": state,
             "agentSessionId": row.session,
-            "contactId": self.contact_id(row.agent, row.labels.contact),
+            "contactId": contact_id(row.agent, row.labels.contact),
             "skillId": skill.map(|skill| skill.id),
             "outStateId": row.code.as_ref().map_or(0, |code| code.id),
             "outStateDescription": row.code.as_ref().and_then(|code| code.name.as_deref()),

@@ -110,7 +110,9 @@ impl Tenant {
         let most = if self.has(Trap::SmallPages) { SMALL_PAGE_ROWS } else { MAX_PAGE_ROWS };
         let mut page: Vec<Value> = rows.into_iter().skip(query.skip).take(query.top.min(most)).collect();
         if let Some(fields) = &query.fields {
-            page.iter_mut().for_each(|row| keep_fields(row, fields));
+            for row in &mut page {
+                keep_fields(row, fields);
+            }
         }
         let mut body = Map::from_iter([
             ("totalRecords".to_owned(), json!(total)),

@@ -48,6 +48,12 @@ fn not_found(text: &'static str) -> Problem {
     Problem::new(404, "NotFound", text)
 }
 
+/// Returns the number of a contact at the published services, from the place of its agent in the roster.
+pub(super) fn contact_id(place: usize, contact: Option<u32>) -> Option<u64> {
+    let place = u64::try_from(place).unwrap_or(u64::MAX);
+    contact.map(|contact| place.saturating_add(1).saturating_mul(1_000_000).saturating_add(u64::from(contact)))
+}
+
 impl Tenant {
     /// Answers `GET /agents/states`: a page of all agents, or of those who changed since an instant.
     pub(super) fn agent_states(
@@ -63,7 +69,9 @@ impl Tenant {
         });
         let mut rows: Vec<Value> = seen.map(|(place, agent)| self.state_row(place, agent, skew_ms)).collect();
         if self.has(Trap::PollTimeInRows) {
-            rows.iter_mut().for_each(|row| row["lastPollTime"] = wire::instant_text(now, skew_ms).into());
+            for row in &mut rows {
+                row["lastPollTime"] = wire::instant_text(now, skew_ms).into();
+            }
         }
         match fault {
             Some(FaultKind::Repeat) => rows.extend(rows.clone()),
@@ -119,7 +127,7 @@ impl Tenant {
             "isACW": agent.state == SimState::Acw,
             "isActive": self.published.roster.get(place).is_some_and(|entry| entry.is_active),
             "isOutbound": false,
-            "contactId": self.contact_id(place, agent.labels.contact),
+            "contactId": contact_id(place, agent.labels.contact),
             "contactStartHandleTime": (agent.state == SimState::OnContact)
                 .then(|| wire::instant_text(agent.since, skew_ms)),
             "openContacts": i64::from(agent.state == SimState::OnContact),
@@ -138,12 +146,6 @@ impl Tenant {
             "userName": format!("{}@simulator.example", agent.profile.id),
             "businessUnitId": self.published.business_unit,
         })
-    }
-
-    /// Returns the number of a contact at the published services.
-    pub(super) fn contact_id(&self, place: usize, contact: Option<u32>) -> Option<u64> {
-        let place = u64::try_from(place).unwrap_or(u64::MAX);
-        contact.map(|contact| place.saturating_add(1).saturating_mul(1_000_000).saturating_add(u64::from(contact)))
     }
 
     /// Carries out `POST /agents/{id}/state`. Whether an agent is scheduled or on a break is not the platform's concern
