@@ -85,7 +85,7 @@ pub struct DemoArgs {
     /// The output format of the summary.
     #[arg(long, short, value_enum, default_value_t)]
     output: Output,
-    /// The platform services that the centres have. `incontact` has no live feed, no figures of skills and no analytics.
+    /// The platform services that the centres have. `incontact` has no live feed and no analytics queries.
     #[arg(long, value_name = "DIALECT", value_enum, default_value_t)]
     dialect: Dialect,
     /// How many times faster than real time. The default is 20, or 60 with --for.
@@ -262,13 +262,18 @@ fn configuration(
     Ok((loaded, text))
 }
 
-/// Returns the keys of a tenant that only the guides' services have: skills to watch, and a query of the platform.
+/// Returns the keys of a tenant of the guides' services: skills to watch, and a query of the platform.
 fn guide_keys(tenant: &TenantDescription) -> String {
+    format!("{}{ANALYTICS_QUERY}", skill_keys(tenant))
+}
+
+/// Returns the skills to watch, and the series of one of them.
+fn skill_keys(tenant: &TenantDescription) -> String {
     let skills: Vec<String> = tenant.skills.iter().map(|skill| skill.id.to_string()).collect();
     let watched = skills.first().map_or_else(String::new, |id| {
         format!("[[tenants.series]]\nid = \"first-line\"\nof = \"skill:{id}:contacts_queued\"\n")
     });
-    format!("skills = {skills:?}\n{watched}{ANALYTICS_QUERY}")
+    format!("skills = {skills:?}\n{watched}")
 }
 
 /// Returns the keys of a tenant of the published services: its dialect and the codes that stand for states.
@@ -279,7 +284,8 @@ fn incontact_keys(tenant: &TenantDescription) -> String {
     };
     let states = [("NotReady", SimState::Unavailable), ("Paused", SimState::Paused), ("Idle", SimState::Idle)];
     let codes: Vec<String> = states.into_iter().filter_map(code).collect();
-    format!("dialect = \"incontact\"\n[tenants.incontact]\ncodes = {{ {} }}\n", codes.join(", "))
+    let (skills, codes) = (skill_keys(tenant), codes.join(", "));
+    format!("dialect = \"incontact\"\n{skills}[tenants.incontact]\ncodes = {{ {codes} }}\n")
 }
 
 /// Imports the sample schedule for each tenant.
@@ -332,7 +338,7 @@ fn print_introduction(
     ));
     if args.dialect == Dialect::Incontact {
         print_message(
-            "This dialect has no live feed, no figures of skills and no analytics: the console's pages of them are empty.",
+            "This dialect has no live feed and no analytics queries: the console's pages of them are empty.",
         );
     }
 }
