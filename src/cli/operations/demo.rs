@@ -337,8 +337,6 @@ fn print_introduction(
         folder = folder.display(),
     ));
     if args.dialect == Dialect::Incontact {
-        print_message(
-            "This dialect has no live feed and no analytics queries: the console's pages of them are empty.",
-        );
+        print_message("This dialect has no live feed and no analytics queries: the console's pages of them are empty.");
     }
 }
