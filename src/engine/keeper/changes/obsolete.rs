@@ -14,7 +14,7 @@ use crate::domain::changes::transition::{Actor, Transition, TransitionStatus, Tr
 use crate::domain::ids::{AgentId, TransitionId};
 use crate::domain::rules::rule::Mode;
 use crate::domain::rules::rule::compile::{CompiledRule, RuleSet};
-use crate::domain::schedules::schedule::PlanAt;
+use crate::domain::schedules::schedule::{Activity, PlanAt};
 use crate::domain::time::UtcMicros;
 use crate::engine::keeper::agents::tracking::PlanQueryState;
 use crate::engine::keeper::pass::Pass;
@@ -58,7 +58,8 @@ impl Keeper {
             PlanAt::Off | PlanAt::NotCovered => None,
         };
         let (before, after) = (activity_at(transition.requested_at), activity_at(now));
-        (before != after).then(|| "the plan has moved on to another activity".to_owned())
+        has_plan_moved_on(before.as_ref(), after.as_ref())
+            .then(|| "the plan has moved on to another activity".to_owned())
     }
 
     /// Withdraws a pending change by requesting the state that follows a contact by itself. Returns whether there is
@@ -208,6 +209,12 @@ impl Keeper {
     }
 }
 
+/// Returns whether what was planned at the request of a change is over. A change that was requested during work may have
+/// been requested ahead of the activity that it is for.
+fn has_plan_moved_on(before: Option<&Activity>, after: Option<&Activity>) -> bool {
+    before.is_some_and(|activity| *activity != Activity::Work) && before != after
+}
+
 /// Returns why the current version of a rule no longer supports a change requested by an older version; `None` if it
 /// does.
 fn withdrawal_reason(rule: Option<&CompiledRule>, version: &str, transition: &Transition) -> Option<&'static str> {
@@ -255,6 +262,22 @@ mod tests {
             latency_ms: None,
             change_set: None,
             status,
+        }
+    }
+
+    #[test]
+    fn a_pending_change_for_a_break_is_wrong_after_the_break_and_right_before_it() {
+        let (work, rest, meeting) = (Activity::Work, Activity::Break, Activity::Meeting);
+        for (before, after, expected) in [
+            (Some(&rest), Some(&rest), false),
+            (Some(&rest), Some(&work), true),
+            (Some(&rest), Some(&meeting), true),
+            (Some(&rest), None, true),
+            (Some(&work), Some(&rest), false),
+            (Some(&work), Some(&work), false),
+            (None, Some(&work), false),
+        ] {
+            assert_eq!(has_plan_moved_on(before, after), expected, "{before:?} to {after:?}");
         }
     }
 
