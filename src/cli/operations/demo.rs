@@ -35,7 +35,7 @@ use crate::domain::time::span;
 use crate::domain::wording::count_with_noun;
 use crate::engine::operations::supervisor::SupervisorExit;
 use crate::http::ImportRequest;
-use crate::sim::{Receiver, ReceiverOptions, ScheduleFile, SimOptions, SimState, Simulator, TenantDescription, Trap};
+use crate::sim::{Receiver, ReceiverOptions, ScheduleFile, SimOptions, SimState, Simulator, TenantDescription};
 
 /// The start of simulated time: a Monday on which breaks, lunches and shift changes of five time zones coincide.
 const START: &str = "2026-10-26T13:30:00Z";
@@ -197,9 +197,6 @@ async fn start_simulator(args: &DemoArgs, clock: SharedClock) -> anyhow::Result<
         special_users: false,
         agents: AGENTS,
         tenants: CENTRES,
-        // No document says whether a requested state ends wrap-up. Where it does not, a rule about long wrap-up has
-        // nothing to do.
-        traps: vec![Trap::WrapUpEndsAtOnce],
         ..SimOptions::default()
     };
     Simulator::start(options, clock).await.context("the simulator failed")
