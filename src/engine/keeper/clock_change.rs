@@ -40,7 +40,7 @@ impl Keeper {
         let Some(ahead_us) = self.link.clock.wall_minus_steady() else { return Ok(()) };
         let Some(before_us) = self.ahead_of_steady_us.replace(ahead_us) else { return Ok(()) };
         let offset_us = ahead_us.saturating_sub(before_us);
-        if offset_us.unsigned_abs() < MIN_CLOCK_CHANGE_US {
+        if !is_clock_change(offset_us) {
             return Ok(());
         }
         let mut pass = Pass::new(self.link.clock.now());
@@ -86,13 +86,16 @@ impl Keeper {
         (self.ahead_of_steady_us, self.total_host_sleep) =
             (self.link.clock.wall_minus_steady(), self.measure_host_sleep());
         let sent = self.open_transitions.iter().filter(|open| open.transition.attempts > 0);
+        let sent = sent.map(|open| (open.transition.id, open.transition.status.clone()));
         let mut offsets: Vec<(TransitionId, i64)> = Vec::new();
-        for id in sent.map(|open| open.transition.id).collect::<Vec<_>>() {
+        for (id, status) in sent.collect::<Vec<_>>() {
             let attempts = self.link.reader.attempts(&self.link.tenant, id).await?;
             let last_attempt = attempts.iter().filter(|call| call.steady_us.is_some()).max_by_key(|call| call.attempt);
-            offsets.extend(last_attempt.and_then(|call| self.clock_change_since(call)).map(|by_us| (id, by_us)));
+            let remaining_us = last_attempt
+                .and_then(|call| Some(remaining_offset(&status, call, self.clock_change_since(call)?, pass.now)));
+            offsets.extend(remaining_us.map(|by_us| (id, by_us)));
         }
-        offsets.retain(|(_, by_us)| by_us.unsigned_abs() >= MIN_CLOCK_CHANGE_US);
+        offsets.retain(|(_, by_us)| is_clock_change(*by_us));
         let Some(offset_us) = offsets.iter().map(|(_, offset_us)| *offset_us).max_by_key(|by_us| by_us.unsigned_abs())
         else {
             return Ok(());
@@ -125,7 +128,7 @@ impl Keeper {
         let Ok(before) = u64::try_from(steady_us) else { return Ok(false) };
         let calls = self.link.reader.steady_calls(&self.link.tenant, (0, before), MAX_CALLS_CHECKED).await?;
         let of_this_start = calls.iter().find_map(|call| Some((call.steady_us?, self.clock_change_since(call)?)));
-        let is_unchanged = |by_us: i64| by_us.unsigned_abs() < MIN_CLOCK_CHANGE_US;
+        let is_unchanged = |by_us: i64| !is_clock_change(by_us);
         let Some((since_us, _)) = of_this_start.filter(|(_, by_us)| is_unchanged(*by_us)) else { return Ok(false) };
         // The clock may have been set and set back in the meantime.
         let later = self.link.reader.steady_calls(&self.link.tenant, (since_us, u64::MAX), MAX_CALLS_BETWEEN).await?;
@@ -228,10 +231,9 @@ impl Keeper {
             platform_at.offset(-offset_us).as_micros().saturating_sub(interval.entered_at.as_micros())
         };
         // A platform that shifts its instants with its clock shows the same interval with a shifted instant.
-        let is_as_stored = observed.changed_at.is_some_and(|at| off_us(at).unsigned_abs() < MIN_CLOCK_CHANGE_US);
+        let is_as_stored = observed.changed_at.is_some_and(|at| !is_clock_change(off_us(at)));
         let change_us = off_us(platform_at);
-        let is_set =
-            change_us.unsigned_abs() >= MIN_CLOCK_CHANGE_US && !(is_as_stored && observed.state == interval.state);
+        let is_set = is_clock_change(change_us) && !(is_as_stored && observed.state == interval.state);
         is_set.then_some((interval.entered_at, change_us))
     }
 
@@ -281,5 +283,39 @@ impl Keeper {
         pass.commit.history.push(self.history_retiming(&agent, known.history_at, &shifted));
         self.roster.record_observation(index, shifted, observed_at.unwrap_or(UtcMicros::EPOCH));
         Ok(())
+    }
+}
+
+/// Returns whether a difference is more than clock discipline or a busy host.
+const fn is_clock_change(by_us: i64) -> bool {
+    by_us.unsigned_abs() >= MIN_CLOCK_CHANGE_US
+}
+
+/// Returns by how much the instants of a change still have to be moved if the clock was set by `offset_us` since its
+/// last attempt. The previous keeper may have moved them already, and the attempt keeps its recorded instants.
+fn remaining_offset(status: &TransitionStatus, last_attempt: &CallWrite, offset_us: i64, now: UtcMicros) -> i64 {
+    let remaining_us = |recorded_at: UtcMicros, current_at: UtcMicros| {
+        recorded_at.offset(offset_us).as_micros().saturating_sub(current_at.as_micros())
+    };
+    match status {
+        TransitionStatus::Sending { since: at } | TransitionStatus::InDoubt { sent_at: at, .. } => {
+            remaining_us(last_attempt.sent_at, *at)
+        }
+        TransitionStatus::Accepted { at } | TransitionStatus::Pending { accepted_at: at } => {
+            let by_us = remaining_us(last_attempt.answered_at.unwrap_or(last_attempt.sent_at), *at);
+            // An instant after the answer, but not in the future, may only mean that the answer was handled late.
+            let was_handled_late = !is_clock_change(offset_us) && by_us < 0 && *at <= now;
+            if was_handled_late { 0 } else { by_us }
+        }
+        // What waits has no instant of its attempt.
+        TransitionStatus::Requested
+        | TransitionStatus::Waiting { .. }
+        | TransitionStatus::Confirmed { .. }
+        | TransitionStatus::Unconfirmed { .. }
+        | TransitionStatus::Refused { .. }
+        | TransitionStatus::Failed { .. }
+        | TransitionStatus::Cancelled { .. }
+        | TransitionStatus::Superseded { .. }
+        | TransitionStatus::Expired { .. } => offset_us,
     }
 }

@@ -1,5 +1,6 @@
 //! The life of an accepted and of a doubtful change, pass by pass.
 
+mod clock_set;
 mod feed;
 mod harness;
 mod interleavings;

@@ -90,7 +90,7 @@ const SINGLE: &[&str] = &[
     delivery_reading::WAITING_BY_AGENT,
     delivery_reading::DUE,
     delivery_reading::NEXT_DUE,
-    delivery_reading::LATEST_ATTEMPT_OF_WAITING,
+    delivery_reading::LATEST_INSTANT_OF_WAITING,
     delivery_reading::BACKLOG,
     delivery_reading::OLDEST_OPEN,
     delivery_reading::OLDEST_UNSENT,

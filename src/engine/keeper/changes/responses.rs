@@ -37,19 +37,21 @@ impl Keeper {
         pass: &mut Pass,
         completed: StateChangeResult,
     ) {
-        let StateChangeResult { id, call, result } = completed;
+        let StateChangeResult { id, mut call, result } = completed;
         let answered_at = self.link.clock.now();
-        let call_sent_at = call.sent_at;
+        // The call's own instant is by the clock of that time, which may have been set since. Its answer is by the
+        // present clock, and a row has one clock.
+        if let Some(TransitionStatus::Sending { since }) =
+            self.open_transitions.get(id).map(|open| &open.transition.status)
+        {
+            call.sent_at = *since;
+        }
+        let sent_at = call.sent_at;
         pass.commit.calls.push(call);
         let Some(open) = self.open_transitions.get_mut(id) else { return };
         if let Ok(answer) = &result {
             open.transition.latency_ms = Some(real_millis(answer.latency));
         }
-        // The call's own instant is by the clock of that time, which may have been set since.
-        let sent_at = match open.transition.status {
-            TransitionStatus::Sending { since } => since,
-            _ => call_sent_at,
-        };
         let response_time = answered_at.since(sent_at);
         self.mean_response_time =
             Some(self.mean_response_time.map_or(response_time, |known| (known * 7 + response_time) / 8));

@@ -32,10 +32,11 @@ impl Stream {
         self.shift_waits(by_us).await
     }
 
-    /// Corrects waits after loading: an attempt in the future was made before the clock was set back.
-    pub(super) async fn correct_future_attempts(&mut self) -> anyhow::Result<()> {
+    /// Corrects waits after loading: an attempt in the future, or one that became due in the future without any attempt
+    /// before it, was recorded before the clock was set back.
+    pub(super) async fn correct_future_instants(&mut self) -> anyhow::Result<()> {
         let (tenant, endpoint, reader) = (&self.parts.tenant, &self.parts.endpoint.id, &self.parts.shared.reader);
-        let latest = reader.latest_attempt_of_waiting(tenant, endpoint).await?;
+        let latest = reader.latest_instant_of_waiting(tenant, endpoint).await?;
         let ahead_us = latest.map_or(0, |latest| latest.as_micros().saturating_sub(self.now().as_micros()));
         if ahead_us.unsigned_abs() < MIN_SETTING_US || ahead_us < 0 {
             return Ok(());

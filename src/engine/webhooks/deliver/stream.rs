@@ -230,7 +230,7 @@ impl Stream {
             ahead_of_steady_us: shared.clock.wall_minus_steady(),
             parts,
         };
-        stream.correct_future_attempts().await?;
+        stream.correct_future_instants().await?;
         stream.update_readiness();
         stream.update_oldest_open().await?;
         Ok(stream)

@@ -244,6 +244,21 @@ async fn a_clock_that_was_set_back_between_two_runs_holds_nothing_up_for_long() 
 }
 
 #[tokio::test]
+async fn a_clock_that_was_set_back_between_two_runs_holds_up_no_delivery_whose_attempt_had_not_ended() {
+    let (folder, clock, receiver) = (tempfile::tempdir().expect("a folder"), manual(), Receiver::good());
+    receiver.hold();
+    let world = World::start(&folder, Arc::new(clock.clone()), vec![endpoint("wfm", &receiver)]).await;
+    world.tell(1, 1, 1).await;
+    until("the slow attempt has a row", async || world.with_status("waiting").await == [1]).await;
+    world.kill().await;
+    receiver.release();
+    clock.step_to(clock.now().offset(-86_400_000_000));
+    let world = World::start(&folder, Arc::new(clock.clone()), vec![endpoint("wfm", &receiver)]).await;
+    world.until_delivered(&[1]).await;
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn a_refused_delivery_is_parked_after_three_attempts_and_the_next_continues() {
     let (folder, clock) = (tempfile::tempdir().expect("a folder"), manual());
     let receiver = Receiver::answering(|number, _| if number == 1 { refused(404) } else { Receiver::ok() });

@@ -28,10 +28,15 @@ pub(in crate::store) const DUE: &str = "SELECT e.tenant, e.number, e.id, e.at, e
      ORDER BY d.next_at, d.event_number LIMIT $4";
 pub(in crate::store) const NEXT_DUE: &str = "SELECT next_at FROM deliveries WHERE tenant = $1 AND endpoint = $2 AND next_at IS NOT NULL \
      AND next_at > $3 ORDER BY next_at LIMIT 1";
-/// Only deliveries that wait for a time, which are few and have an index.
-pub(in crate::store) const LATEST_ATTEMPT_OF_WAITING: &str = "SELECT a.sent_at FROM deliveries d JOIN delivery_attempts a \
-     ON a.tenant = d.tenant AND a.endpoint = d.endpoint AND a.event_number = d.event_number \
-     WHERE d.tenant = $1 AND d.endpoint = $2 AND d.next_at IS NOT NULL ORDER BY a.sent_at DESC LIMIT 1";
+/// The attempts of deliveries that wait for a time, which are few and have an index, and the instants at which
+/// deliveries without attempts in the present round became due.
+pub(in crate::store) const LATEST_INSTANT_OF_WAITING: &str = "SELECT o.at FROM \
+     (SELECT a.sent_at AS at FROM deliveries d JOIN delivery_attempts a \
+      ON a.tenant = d.tenant AND a.endpoint = d.endpoint AND a.event_number = d.event_number \
+      WHERE d.tenant = $1 AND d.endpoint = $2 AND d.next_at IS NOT NULL \
+      UNION ALL \
+      SELECT next_at AS at FROM deliveries \
+      WHERE tenant = $1 AND endpoint = $2 AND next_at IS NOT NULL AND attempts = 0) o ORDER BY o.at DESC LIMIT 1";
 /// The waiting and parked deliveries, and the number of events after the cursor.
 pub(in crate::store) const BACKLOG: &str = "SELECT \
      (SELECT COUNT(*) FROM deliveries d WHERE d.tenant = n.tenant AND d.endpoint = n.id AND d.status = 'waiting' \
@@ -240,14 +245,15 @@ impl Reader {
         .await
     }
 
-    /// Returns the time of the latest attempt among an endpoint's waiting deliveries.
-    pub async fn latest_attempt_of_waiting(
+    /// Returns the latest instant that is recorded of an endpoint's waiting deliveries: that of an attempt, or the one
+    /// at which a delivery without attempts became due.
+    pub async fn latest_instant_of_waiting(
         &self,
         tenant: &TenantId,
         endpoint: &EndpointId,
     ) -> Result<Option<UtcMicros>, ReadError> {
-        self.read_row(LATEST_ATTEMPT_OF_WAITING, bind_endpoint(tenant, endpoint), |row| {
-            Cells::new("delivery_attempts", row).instant("sent_at")
+        self.read_row(LATEST_INSTANT_OF_WAITING, bind_endpoint(tenant, endpoint), |row| {
+            Cells::new("deliveries", row).instant("at")
         })
         .await
     }
