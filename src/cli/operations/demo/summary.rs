@@ -176,6 +176,8 @@ async fn summarize_tenant(
     let now = demo.clock.now();
     let figures = reader.compliance_figures(tenant, demo.start, now).await?;
     let count = |status: &str| figures.by_status.get(status).copied().unwrap_or(0);
+    // A pending change costs no further call.
+    let applied_changes = sim.applied_changes + count("pending");
     let chain = reader.verify_chain(tenant, ChainTrust::default()).await?;
     let times = reader.time_in_state(tenant, demo.start, now).await?;
     let not_ready: u64 = AgentState::KNOWN
@@ -201,7 +203,7 @@ async fn summarize_tenant(
         platform: PlatformCounts {
             calls: sim.calls,
             state_posts: sim.state_posts,
-            calls_per_transition: calls_per_change(sim.calls, sim.applied_changes),
+            calls_per_transition: calls_per_change(sim.calls, applied_changes),
             throttled: sim.throttled,
         },
         violations: figures.violations.values().sum(),
@@ -211,7 +213,7 @@ async fn summarize_tenant(
         subscriptions: seen.map(|status| status.subscriptions.clone()).unwrap_or_default(),
         observation_age: seen.map(observation_age_text),
         rules: figures.by_rule.iter().map(|(rule, by_status)| (rule.clone(), by_status.values().sum())).collect(),
-        applied_changes: sim.applied_changes,
+        applied_changes,
     })
 }
 
