@@ -176,8 +176,6 @@ async fn summarize_tenant(
     let now = demo.clock.now();
     let figures = reader.compliance_figures(tenant, demo.start, now).await?;
     let count = |status: &str| figures.by_status.get(status).copied().unwrap_or(0);
-    // A pending change costs no further call.
-    let applied_changes = sim.applied_changes + count("pending");
     let chain = reader.verify_chain(tenant, ChainTrust::default()).await?;
     let times = reader.time_in_state(tenant, demo.start, now).await?;
     let not_ready: u64 = AgentState::KNOWN
@@ -186,6 +184,8 @@ async fn summarize_tenant(
         .map(|state| times.iter().map(|time| time.micros_in(state)).sum::<u64>())
         .sum();
     let sim = demo.simulator.counts(tenant);
+    // A pending change costs no further call.
+    let applied_changes = sim.applied_changes + count("pending");
     Ok(TenantSummary {
         id: tenant.clone(),
         agents: reader.agents(tenant).await?.len(),
