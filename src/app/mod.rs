@@ -66,7 +66,7 @@ pub use jobs::configured_job_infos;
 pub use reload::Reload;
 pub use runtime_environment::{HeavyWork, RuntimeEnvironment};
 pub use service_manager::ServiceManager;
-pub use settings::{SettingsError, platform_for, tenant_settings};
+pub use settings::{SettingsError, guide_platform_for, incontact_platform_for, platform_for, tenant_settings};
 
 /// How long tasks may take to finish their work at a stop, in real time.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(7);

@@ -146,6 +146,16 @@ pub(super) fn platform_with_transport(
     })
 }
 
+/// Creates the adapter of a tenant of the guide dialect, without a dry run, to check its credentials.
+pub fn guide_platform_for(tenant: &Tenant, clock: SharedClock) -> Result<GuidePlatform, SettingsError> {
+    guide_platform(None, tenant, clock)
+}
+
+/// Creates the adapter of a tenant of the published services, without a dry run, for checks that only this dialect has.
+pub fn incontact_platform_for(tenant: &Tenant, clock: SharedClock) -> Result<IncontactPlatform, SettingsError> {
+    incontact_platform(None, tenant, clock)
+}
+
 fn guide_platform(
     transport: Option<Arc<dyn Transport>>,
     tenant: &Tenant,

@@ -25,6 +25,7 @@ use self::shared::exit::Exit;
 #[command(name = "shiftkeeper", version, propagate_version = true, arg_required_else_help = true)]
 #[command(after_help = "Examples:
   shiftkeeper demo --for 60s
+  shiftkeeper init
   shiftkeeper check --config config/shiftkeeper.toml
   shiftkeeper run --config config/shiftkeeper.toml
 
@@ -40,6 +41,8 @@ pub struct Cli {
 enum Command {
     /// Run a demo: two simulated contact centres and the daemon.
     Demo(operations::demo::DemoArgs),
+    /// Write a first configuration for a tenant.
+    Init(Box<operations::init::InitArgs>),
     /// Run the daemon.
     Run(operations::run::RunArgs),
     /// Check the configuration and the rules without starting anything.
@@ -112,8 +115,9 @@ impl Cli {
     pub async fn run(self) -> ExitCode {
         let result = match self.command {
             Command::Demo(args) => operations::demo::run(args).await,
+            Command::Init(args) => operations::init::run(*args).await,
             Command::Run(args) => operations::run::run(args).await,
-            Command::Check(args) => operations::check::run(&args),
+            Command::Check(args) => operations::check::run(&args).await,
             Command::Plan(args) => rules::plan::run(args).await,
             Command::Rules(command) => rules::run(command).await,
             Command::Import(args) => schedules::import::run(args).await,

@@ -17,6 +17,7 @@ mod outputs;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod processes;
+mod published_services;
 mod reports;
 mod scenarios;
 mod service_manager;

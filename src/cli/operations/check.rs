@@ -1,5 +1,7 @@
-//! `shiftkeeper check`: checks the configuration and its rules, and shows what is in force. It starts nothing and
-//! connects to nothing.
+//! `shiftkeeper check`: checks the configuration and its rules, and shows what is in force. It starts nothing, connects to
+//! nothing, and only looks into a database file for the notes about a tenant's dialect.
+
+mod dialect_notes;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -53,7 +55,7 @@ pub enum CheckOutput {
 }
 
 /// Runs the check and prints the result. Returns 0, 4 if only rules are wrong, or 78 if the configuration is.
-pub fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
+pub async fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     if args.reference {
         print(reference())?;
         return Ok(Exit::Done.into());
@@ -63,17 +65,21 @@ pub fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         return Ok(Exit::Done.into());
     }
     let mut output = Vec::new();
-    let exit = check(args, &Environment::of_process(), &mut output)?;
+    let exit = check(args, &Environment::of_process(), &mut output).await?;
     print(String::from_utf8_lossy(&output))?;
     Ok(exit.into())
 }
 
-fn check(args: &CheckArgs, environment: &Environment, out: &mut impl Write) -> io::Result<Exit> {
+async fn check(args: &CheckArgs, environment: &Environment, out: &mut impl Write) -> io::Result<Exit> {
     let result = args.config.load_in(environment);
+    let notes = match &result {
+        Ok(loaded) => dialect_notes::notes(&loaded.config).await,
+        Err(_) => Vec::new(),
+    };
     match (&result, args.output) {
-        (Ok(loaded), CheckOutput::Text) => print_summary(loaded, args.show, out)?,
+        (Ok(loaded), CheckOutput::Text) => print_summary(loaded, &notes, args.show, out)?,
         (Err(refused), CheckOutput::Text) => print_mistakes(refused, out)?,
-        (Ok(loaded), CheckOutput::Json) => writeln!(out, "{}", summary_json(loaded, args.show))?,
+        (Ok(loaded), CheckOutput::Json) => writeln!(out, "{}", summary_json(loaded, &notes, args.show))?,
         (Err(refused), CheckOutput::Json) => writeln!(out, "{}", mistakes_json(refused))?,
     }
     Ok(match result {
@@ -88,7 +94,7 @@ fn print_mistakes(refused: &ConfigError, out: &mut impl Write) -> io::Result<()>
     writeln!(out, "{} found", count_with_noun(refused.diagnostics.len(), "mistake"))
 }
 
-fn print_summary(loaded: &LoadedConfig, show: bool, out: &mut impl Write) -> io::Result<()> {
+fn print_summary(loaded: &LoadedConfig, notes: &[String], show: bool, out: &mut impl Write) -> io::Result<()> {
     if show {
         for (key, setting) in loaded.settings.iter() {
             writeln!(out, "{key} = {}  # {}", setting.value, setting.origin)?;
@@ -106,6 +112,9 @@ fn print_summary(loaded: &LoadedConfig, show: bool, out: &mut impl Write) -> io:
         let counts = rule_mode_counts(config, tenant).map(|(mode, count)| format!("{count} {}", mode.name()));
         writeln!(out, "rules for {}: {}", tenant.id, counts.join(", "))?;
     }
+    for note in notes {
+        writeln!(out, "note: {note}")?;
+    }
     Ok(())
 }
 
@@ -120,7 +129,7 @@ fn list_text(words: &[&str]) -> String {
     if words.is_empty() { "none".to_owned() } else { words.join(", ") }
 }
 
-fn summary_json(loaded: &LoadedConfig, show: bool) -> Value {
+fn summary_json(loaded: &LoadedConfig, notes: &[String], show: bool) -> Value {
     let config = &loaded.config;
     let tenants = config.tenants.iter().map(|tenant| {
         let rules: serde_json::Map<String, Value> = rule_mode_counts(config, tenant)
@@ -133,6 +142,7 @@ fn summary_json(loaded: &LoadedConfig, show: bool) -> Value {
         "ok": true,
         "complaints": [],
         "warnings": loaded.warnings,
+        "notes": notes,
         "tenants": tenants.collect::<Vec<_>>(),
         "webhooks": config.webhooks.len(),
     });
@@ -183,7 +193,7 @@ mod tests {
         args: CheckArgs,
     }
 
-    fn run_on(toml: &str, options: &[&str]) -> (Exit, String) {
+    async fn run_on(toml: &str, options: &[&str]) -> (Exit, String) {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("c.toml");
         std::fs::write(&file, toml).expect("written");
@@ -192,16 +202,16 @@ mod tests {
         let args = Command::try_parse_from(words).expect("known options").args;
         let environment = [("SECRET_TEXT".to_owned(), "hunter2".to_owned())].into_iter().collect();
         let mut out = Vec::new();
-        let exit = check(&args, &environment, &mut out).expect("printed");
+        let exit = check(&args, &environment, &mut out).await.expect("printed");
         (exit, String::from_utf8(out).expect("text").replace(&file, "c.toml"))
     }
 
     const SOUND: &str = "[[tenants]]\nid = \"acme\"\nbase_url = \"https://na1.example\"\nclient_id = \"x\"\n\
                          client_secret = { env = \"SECRET_TEXT\" }\nagents = [\"u_1\", \"u_2\"]\n";
 
-    #[test]
-    fn a_sound_configuration_is_summed_up() {
-        let (exit, out) = run_on(SOUND, &[]);
+    #[tokio::test]
+    async fn a_sound_configuration_is_summed_up() {
+        let (exit, out) = run_on(SOUND, &[]).await;
         assert_eq!(exit, Exit::Done);
         insta::assert_snapshot!(out, @r"
     warning: server.tokens: no token is configured, so the API answers accounts and stored tokens alone
@@ -210,19 +220,37 @@ mod tests {
     ");
     }
 
-    #[test]
-    fn mistakes_in_rules_alone_end_in_4() {
+    #[tokio::test]
+    async fn what_a_dialect_lacks_is_noted() {
+        let dialect = "dialect = \"incontact\"\n[tenants.incontact]\narea = \"na1\"\ncodes = { Paused = 12 }\n\
+                       [store]\nurl = \"sqlite://no/such/file.db\"\n";
+        let (exit, out) = run_on(&format!("{SOUND}{dialect}"), &[]).await;
+        assert_eq!(exit, Exit::Done);
+        let notes: Vec<&str> = out.lines().filter(|line| line.starts_with("note: ")).collect();
+        insta::assert_snapshot!(notes.join("\n"), @r"
+        note: tenant acme: dialect incontact: there is no live feed, so states are up to 10s old
+        note: tenant acme: polls count: at least 6 of 100 requests per minute, more if the list of states has several pages
+        note: tenant acme: shifts and breaks are known only from schedules that were imported or exported by the platform; an agent without one may be changed at any time
+        note: tenant acme: NotReady, Idle cannot be set: no unavailable code in incontact.codes
+        ");
+        let (_, json) = run_on(&format!("{SOUND}{dialect}"), &["--output", "json"]).await;
+        let json: Value = serde_json::from_str(&json).expect("JSON");
+        assert_eq!(json["notes"].as_array().map(Vec::len), Some(notes.len()));
+    }
+
+    #[tokio::test]
+    async fn mistakes_in_rules_alone_end_in_4() {
         let rule = "[[rules]]\nid = \"r\"\nwhen = { state = \"Redy\" }\nthen = { set_state = \"NotReady\" }\n";
-        let (exit, out) = run_on(&format!("{SOUND}{rule}"), &[]);
+        let (exit, out) = run_on(&format!("{SOUND}{rule}"), &[]).await;
         assert_eq!(exit, Exit::Problems);
         assert!(out.starts_with("c.toml:9:10: rules[r].when.state: "), "{out}");
-        let (exit, _) = run_on(&format!("{SOUND}mod = 1\n{rule}"), &[]);
+        let (exit, _) = run_on(&format!("{SOUND}mod = 1\n{rule}"), &[]).await;
         assert_eq!(exit, Exit::BadConfiguration);
     }
 
-    #[test]
-    fn what_is_in_force_is_shown_with_its_origin_and_without_secrets() {
-        let (exit, out) = run_on(SOUND, &["--show", "--set", "log.level=debug"]);
+    #[tokio::test]
+    async fn what_is_in_force_is_shown_with_its_origin_and_without_secrets() {
+        let (exit, out) = run_on(SOUND, &["--show", "--set", "log.level=debug"]).await;
         assert_eq!(exit, Exit::Done);
         for line in [
             "tenants[acme].client_secret = *** (env SECRET_TEXT)  # c.toml:5:1\n",
@@ -231,23 +259,23 @@ mod tests {
         ] {
             assert!(out.contains(line), "{line}{out}");
         }
-        let (_, json) = run_on(SOUND, &["--show", "--output", "json"]);
+        let (_, json) = run_on(SOUND, &["--show", "--output", "json"]).await;
         let json: Value = serde_json::from_str(&json).expect("JSON");
         assert_eq!(json["settings"]["tenants[acme].urgent_reserve"], json!({ "value": "2", "origin": "default" }));
         assert!(!out.contains("hunter2") && !json.to_string().contains("hunter2"));
     }
 
-    #[test]
-    fn mistakes_are_printed_as_compilers_do_and_end_in_78() {
+    #[tokio::test]
+    async fn mistakes_are_printed_as_compilers_do_and_end_in_78() {
         let broken = "[server]\nlistn = 1\n[log]\nlevel = 3\n";
-        let (exit, out) = run_on(broken, &[]);
+        let (exit, out) = run_on(broken, &[]).await;
         assert_eq!(exit.code(), 78);
         insta::assert_snapshot!(out, @r#"
     c.toml:2:1: server.listn: is not a known key; did you mean "listen"?
     c.toml:4:9: log.level: expects text (one of "error", "warn", "info", "debug", "trace"), not an integer
     2 mistakes found
     "#);
-        let (exit, out) = run_on(broken, &["--output", "json"]);
+        let (exit, out) = run_on(broken, &["--output", "json"]).await;
         assert_eq!(exit, Exit::BadConfiguration);
         let json: Value = serde_json::from_str(&out).expect("JSON");
         assert_eq!(json["complaints"][0]["line"], 2);

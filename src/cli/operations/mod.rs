@@ -5,6 +5,7 @@ pub mod db;
 pub mod demo;
 pub mod doctor;
 pub mod healthcheck;
+pub mod init;
 pub(super) mod log;
 pub mod manual;
 pub mod run;

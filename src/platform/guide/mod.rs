@@ -183,6 +183,11 @@ impl GuidePlatform {
         })
     }
 
+    /// Requests a token, unless there is a valid one, to check the credentials.
+    pub async fn check_token(&self) -> Result<(), Failure> {
+        self.api.tokens.current().await.map(drop)
+    }
+
     async fn send_state(
         &self,
         agent: &AgentId,

@@ -6,6 +6,7 @@
 mod known_directory;
 mod lists;
 mod poll;
+mod probe;
 mod reader;
 mod schedules;
 mod skills;
@@ -42,6 +43,7 @@ use poll::{PageOf, Polls};
 use reader::StatesReader;
 use tokens::AccessKeyTokens;
 
+pub use probe::{PollTimePlace, ProbedAgent, PublishedList, StatesPage, TokenFacts};
 pub use states::StateReading;
 pub use tokens::{TokenKind, TokenSettings};
 
@@ -79,6 +81,7 @@ pub struct IncontactSettings {
 #[derive(Debug)]
 pub struct IncontactPlatform {
     api: ApiClient,
+    tokens: AccessKeyTokens,
     states: Arc<StateReading>,
     polls: Arc<Polls>,
     directory: Arc<KnownDirectory>,
@@ -104,14 +107,15 @@ impl IncontactPlatform {
         let states = StateReading { dialer: settings.dialer, codes: settings.codes };
         Ok(Self {
             api: ApiClient {
-                tokens: TokenSource::new(tokens, Arc::clone(&clock)),
+                tokens: TokenSource::new(tokens.clone(), Arc::clone(&clock)),
                 caller,
                 clock,
-                api_path: format!("/incontactapi/services/v{}", settings.version),
+                api_path: probe::api_path(&settings.version),
                 // No break policy stands behind a conflict here, and waiting does not help.
                 read_conflict: |reply, secrets| Failure::Rejected { status: 409, excerpt: error_text(reply, secrets) },
                 calls: Arc::default(),
             },
+            tokens,
             states: Arc::new(states),
             polls: Arc::default(),
             directory: Arc::default(),

@@ -1,6 +1,7 @@
 //! The adapter against raw servers: tokens, pages of states, deltas, and refusals.
 
 mod lists;
+mod probe;
 
 use std::sync::Arc;
 

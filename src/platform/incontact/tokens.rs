@@ -98,6 +98,18 @@ impl AccessKeyTokens {
         Ok(Grant { text: tokens.access, header, base, requested_at, lifetime: tokens.lifetime })
     }
 
+    /// Returns the tenant that the id token named, and whether there is a refresh token.
+    pub(super) fn known(&self) -> (Option<String>, bool) {
+        let memory = self.memory();
+        (memory.tenant.clone(), memory.refresh_token.is_some())
+    }
+
+    /// Tries the refresh token and returns the lifetime of the new token, which is not used. Returns `None` if there is
+    /// no refresh token.
+    pub(super) async fn try_refresh(&self) -> Option<Result<Duration, Failure>> {
+        Some(self.refresh().await?.map(|tokens| tokens.lifetime))
+    }
+
     /// Uses the refresh token, which is then used up. Returns `None` if there is none.
     async fn refresh(&self) -> Option<Result<Tokens, Failure>> {
         let refresh_token = self.memory().refresh_token.take()?;

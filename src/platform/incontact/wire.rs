@@ -328,11 +328,13 @@ pub(super) struct Page<'a, R> {
     pub(super) hidden: Scalar<'a>,
     /// The instant to ask from next time.
     pub(super) last_poll_time: Scalar<'a>,
+    /// Whether the answer is wrapped in `resultSet`.
+    pub(super) is_wrapped: bool,
 }
 
 impl<R> Default for Page<'_, R> {
     fn default() -> Self {
-        Self { rows: None, total: Scalar::Null, hidden: Scalar::Null, last_poll_time: Scalar::Null }
+        Self { rows: None, total: Scalar::Null, hidden: Scalar::Null, last_poll_time: Scalar::Null, is_wrapped: false }
     }
 }
 
@@ -348,6 +350,7 @@ impl<'de, R: Row<'de>> Record<'de> for Page<'de, R> {
             self.last_poll_time = fields.next_value()?;
         } else if name.eq_ignore_ascii_case("resultSet") {
             // Older versions put everything into it.
+            self.is_wrapped = true;
             if let Item(Some(inner)) = fields.next_value::<Item<Self>>()? {
                 self.rows = self.rows.take().or(inner.rows);
                 for (outer, inner) in [

@@ -64,7 +64,7 @@ async fn probe_agent(tenant: &Tenant, reader: Option<&Reader>) -> Option<AgentId
 }
 
 /// Checks that snapshots can be read by the daemon's own, which show it better than one more subscription.
-fn check_subscriptions(group: &mut FindingGroup, tenant: &Tenant, running: &RunningDaemon) {
+pub(super) fn check_subscriptions(group: &mut FindingGroup, tenant: &Tenant, running: &RunningDaemon) {
     let begins = format!("tenant {}: subscription ", tenant.id);
     let ours = parts_of(&running.readiness)
         .iter()
@@ -244,7 +244,7 @@ fn report_probe(group: &mut FindingGroup, tenant: &Tenant, agent: &AgentId, repo
     } else {
         group.ok("budget", free);
     }
-    report_clock_offset(group, report);
+    report_clock_offset(group, report.clock_offset_ms, report.clock_uncertainty_ms);
 }
 
 /// Reports on the token. A daemon uses its own credentials, which says nothing about those of this command.
@@ -284,15 +284,16 @@ fn report_question(group: &mut FindingGroup, agent: &AgentId, probed: &ProbeResu
     }
 }
 
-fn report_clock_offset(group: &mut FindingGroup, report: &ProbeReport) {
-    let Some(offset) = report.clock_offset_ms else {
-        group.skipped("clock", "the platform sent no time that could be compared");
+/// Reports the platform's clock − ours, in milliseconds, `None` if unknown, and its uncertainty in milliseconds.
+pub(super) fn report_clock_offset(group: &mut FindingGroup, offset_ms: Option<i64>, uncertainty_ms: u64) {
+    let Some(offset) = offset_ms else {
+        group.skipped("clock", "the platform told no time that could be compared");
         return;
     };
     let way = if offset < 0 { "behind" } else { "ahead of" };
     let apart = offset.unsigned_abs();
-    let detail = format!("the platform's is {apart} ms {way} ours, give or take {} ms", report.clock_uncertainty_ms);
-    let least = offset.unsigned_abs().saturating_sub(report.clock_uncertainty_ms);
+    let detail = format!("the platform's is {apart} ms {way} ours, give or take {uncertainty_ms} ms");
+    let least = offset.unsigned_abs().saturating_sub(uncertainty_ms);
     let advice = "keep this host's clock in time (NTP)";
     if least > CLOCK_ERROR_MS {
         group.wrong("clock", detail, advice);
@@ -321,7 +322,7 @@ mod tests {
         for probed in report.questions.iter().filter(|probed| !has_no_token(&probed.outcome)) {
             report_question(&mut group, &"u_1".into(), probed);
         }
-        report_clock_offset(&mut group, &report);
+        report_clock_offset(&mut group, report.clock_offset_ms, report.clock_uncertainty_ms);
         group.into_findings().into_iter().map(|finding| (finding.id, finding.status)).collect()
     }
 
