@@ -43,7 +43,7 @@ use poll::{PageOf, Polls};
 use reader::StatesReader;
 use tokens::AccessKeyTokens;
 
-pub use probe::{PollTimePlace, ProbedAgent, PublishedList, StatesPage, TokenFacts};
+pub use probe::{PollTimePlace, Probe, ProbedAgent, PublishedList, StatesPage, TokenFacts};
 pub use states::StateReading;
 pub use tokens::{TokenKind, TokenSettings};
 
@@ -127,6 +127,18 @@ impl IncontactPlatform {
             page_rows: settings.page_rows,
             page_limit: settings.page_limit,
         })
+    }
+
+    /// Returns the reads for people who set up a tenant.
+    pub fn probe(&self) -> Probe<'_> {
+        Probe {
+            api: &self.api,
+            tokens: &self.tokens,
+            states: &self.states,
+            directory: &self.directory,
+            page_rows: self.page_rows,
+            page_limit: self.page_limit,
+        }
     }
 
     async fn send_state(

@@ -9,14 +9,16 @@ use crate::domain::agents::state::AgentState;
 use crate::domain::ids::{AgentId, ReasonCode, TeamName};
 use crate::domain::time::UtcMicros;
 use crate::platform::Answer;
-use crate::platform::api_client::ApiRequest;
+use crate::platform::api_client::{ApiClient, ApiRequest};
 use crate::platform::client::ApiReply;
 use crate::platform::error::{CallError, Failure};
 use crate::platform::status::CallKind;
 use crate::platform::text;
 
-use super::IncontactPlatform;
+use super::known_directory::KnownDirectory;
 use super::lists::parse;
+use super::states::StateReading;
+use super::tokens::AccessKeyTokens;
 use super::wire::{Page, Scalar, StateRow, parse_instant};
 
 /// The versions that clients in use name, the latest first.
@@ -100,9 +102,20 @@ pub struct ProbedAgent {
     pub since: Option<UtcMicros>,
 }
 
-impl IncontactPlatform {
+/// Reads from one tenant's platform.
+#[derive(Clone, Copy, Debug)]
+pub struct Probe<'p> {
+    pub(super) api: &'p ApiClient,
+    pub(super) tokens: &'p AccessKeyTokens,
+    pub(super) states: &'p StateReading,
+    pub(super) directory: &'p KnownDirectory,
+    pub(super) page_rows: usize,
+    pub(super) page_limit: usize,
+}
+
+impl Probe<'_> {
     /// Requests a token, unless there is a valid one, and returns what is known of it. Outside the request budget.
-    pub async fn token_facts(&self) -> Result<TokenFacts, Failure> {
+    pub async fn token_facts(self) -> Result<TokenFacts, Failure> {
         let token = self.api.tokens.current().await?;
         let health = self.api.tokens.status();
         let (tenant, has_refresh_token) = self.tokens.known();
@@ -116,22 +129,28 @@ impl IncontactPlatform {
 
     /// Tries the refresh token once, and returns the lifetime of the token that it gave. Returns `None` if there is no
     /// refresh token. The platform may end the present token with it, so this is the last thing to do.
-    pub async fn try_refresh(&self) -> Option<Result<Duration, Failure>> {
+    pub async fn try_refresh(self) -> Option<Result<Duration, Failure>> {
         self.tokens.try_refresh().await
     }
 
     /// Reads a page of the agents' states, from the row after `skip` on; only those who changed since `since`, if it is
     /// a [`StatesPage::polled_at`].
-    pub async fn states_page(&self, since: Option<&str>, skip: usize) -> Result<Answer<StatesPage>, CallError> {
-        let (top, skip) = (self.page_rows.to_string(), skip.to_string());
-        let mut query = vec![("top", &*top), ("skip", &*skip)];
-        query.extend(since.map(|since| ("updatedSince", since)));
-        let segments = PublishedList::States.segments();
-        let read = |reply: &ApiReply, secrets: &[&str]| self.read_states_page(reply, secrets);
-        self.read_list(CallKind::Snapshot, "read the agents' states", &segments, &query, read).await
+    pub async fn states_page(self, since: Option<&str>, skip: usize) -> Result<Answer<StatesPage>, CallError> {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        query.append_pair("top", &self.page_rows.to_string()).append_pair("skip", &skip.to_string());
+        query.extend_pairs(since.map(|since| ("updatedSince", since)));
+        let (query, segments) = (Some(query.finish()), PublishedList::States.segments());
+        let purpose = "read the agents' states";
+        let request = ApiRequest {
+            query,
+            scope: None,
+            limit: self.page_limit,
+            ..ApiRequest::get(CallKind::Snapshot, purpose, &segments, "")
+        };
+        self.api.send(request, |reply, secrets| self.read_states_page(reply, secrets)).await
     }
 
-    fn read_states_page(&self, reply: &ApiReply, secrets: &[&str]) -> Result<StatesPage, Failure> {
+    fn read_states_page(self, reply: &ApiReply, secrets: &[&str]) -> Result<StatesPage, Failure> {
         let mut repaired = String::new();
         let page: Page<'_, StateRow<'_>> = parse(reply, &mut repaired, "agents' states", secrets)?;
         let rows = page.rows.unwrap_or_default();
@@ -153,7 +172,7 @@ impl IncontactPlatform {
         })
     }
 
-    fn probed_agent(&self, row: &StateRow<'_>) -> Option<ProbedAgent> {
+    fn probed_agent(self, row: &StateRow<'_>) -> Option<ProbedAgent> {
         let id = AgentId::new(row.agent_id.id().filter(|id| text::is_id(id))?);
         let team = row.team_name.text().map(|name| TeamName::new(text::truncated(name)));
         if let Some(team) = &team {
@@ -172,7 +191,7 @@ impl IncontactPlatform {
     }
 
     /// Returns the code that a change of an agent to a state sends, as far as the agent's team is known.
-    pub fn code_for(&self, agent: &AgentId, state: &AgentState) -> Option<i64> {
+    pub fn code_for(self, agent: &AgentId, state: &AgentState) -> Option<i64> {
         self.directory.code_for(&self.states.codes, agent, state, &ReasonCode::new("")).ok()
     }
 
@@ -180,7 +199,7 @@ impl IncontactPlatform {
     /// clients in use name, other than `except`, with one row each and at most `limit` calls. Any answer but "not found"
     /// counts.
     pub async fn find_version(
-        &self,
+        self,
         list: PublishedList<'_>,
         except: &str,
         limit: usize,

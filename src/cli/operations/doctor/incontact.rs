@@ -88,7 +88,7 @@ async fn check_token(session: &mut Session<'_>) -> bool {
         TokenKind::AccessKey => "access key alone",
         TokenKind::App => "access key and registered application",
     };
-    let facts = match session.platform.token_facts().await {
+    let facts = match session.platform.probe().token_facts().await {
         Ok(facts) => facts,
         Err(failure) => {
             let advice = match failure {
@@ -129,7 +129,7 @@ async fn check_token(session: &mut Session<'_>) -> bool {
 
 /// Tries the refresh token, last of all, since the platform may end the present token with it.
 async fn check_refresh(session: &mut Session<'_>) {
-    match session.platform.try_refresh().await {
+    match session.platform.probe().try_refresh().await {
         Some(Ok(lifetime)) => {
             let lifetime = duration_text(std::time::Duration::from_secs(lifetime.as_secs()));
             session.group.ok("refresh", format!("the refresh token gives a token that is valid for {lifetime}"));

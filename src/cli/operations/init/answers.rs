@@ -25,8 +25,7 @@ command line is created in the file operator-token beside the configuration.
 Examples:
   shiftkeeper init
   shiftkeeper init --tenant acme --area na1 --client-id KEY_ID --secret env:ACME_CLIENT_SECRET --yes
-  shiftkeeper init --dialect guide --tenant acme --base-url https://api.example --client-id ID \\
-    --secret file:acme-secret --yes"
+  shiftkeeper init --dialect guide --tenant acme --secret file:acme-secret"
 )]
 pub struct InitArgs {
     /// The file to write. The default is the file that the variable `SHIFTKEEPER_CONFIG` names, otherwise shiftkeeper.toml.

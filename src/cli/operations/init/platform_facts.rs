@@ -48,17 +48,17 @@ pub(super) async fn check_guide(tenant: &Tenant, clock: SharedClock) -> anyhow::
 pub(super) async fn read(tenant: &Tenant, clock: SharedClock) -> anyhow::Result<PlatformFacts> {
     let mut platform = incontact_platform_for(tenant, clock.clone())?;
     let options = "--base-url, --area, --client-id and --secret";
-    let token = platform.token_facts().await.map_err(|failure| token_error(&failure, options))?;
+    let token = platform.probe().token_facts().await.map_err(|failure| token_error(&failure, options))?;
     let (mut version, mut notes) = (None, Vec::new());
-    let mut states = patiently(async || platform.states_page(None, 0).await).await;
+    let mut states = patiently(async || platform.probe().states_page(None, 0).await).await;
     if matches!(&states, Err(CallError { failure: Failure::NotFound, .. })) {
         let configured = &tenant.incontact.version;
-        (version, _) = platform.find_version(PublishedList::States, configured, MAX_VERSIONS).await;
+        (version, _) = platform.probe().find_version(PublishedList::States, configured, MAX_VERSIONS).await;
         if let Some(version) = version {
             let mut tenant = tenant.clone();
             tenant.incontact.version = version.to_owned();
             platform = incontact_platform_for(&tenant, clock)?;
-            states = patiently(async || platform.states_page(None, 0).await).await;
+            states = patiently(async || platform.probe().states_page(None, 0).await).await;
         }
     }
     let agents = match states {

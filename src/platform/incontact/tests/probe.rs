@@ -18,11 +18,11 @@ async fn the_token_is_described_and_refreshed_once() {
     })
     .await;
     let (platform, _) = platform_at(&server.url, |_| {});
-    let facts = platform.token_facts().await.expect("a token");
+    let facts = platform.probe().token_facts().await.expect("a token");
     assert_eq!((facts.lifetime, facts.tenant.as_deref()), (Duration::from_secs(3600), Some("11eb-1")));
     assert!(facts.has_refresh_token && facts.api_url == server.url, "{facts:?}");
-    assert_eq!(platform.try_refresh().await, Some(Ok(Duration::from_secs(1800))));
-    assert_eq!(platform.try_refresh().await, None, "the refresh token is used up");
+    assert_eq!(platform.probe().try_refresh().await, Some(Ok(Duration::from_secs(1800))));
+    assert_eq!(platform.probe().try_refresh().await, None, "the refresh token is used up");
     assert_eq!(server.paths().len(), 2);
 }
 
@@ -46,14 +46,14 @@ async fn the_shape_of_states_is_told_with_each_agents_code() {
     })
     .await;
     let (platform, _) = platform_at(&server.url, |_| {});
-    let page = platform.states_page(None, 0).await.expect("a page").value;
+    let page = platform.probe().states_page(None, 0).await.expect("a page").value;
     assert_eq!((page.is_wrapped, page.poll_time, page.rows, page.total), (true, PollTimePlace::Rows, 3, Some(3)));
     let agent = &page.agents[1];
     assert_eq!((agent.id.as_str(), agent.state.as_ref()), ("2", Some(&AgentState::Paused)));
     assert_eq!((agent.code, agent.code_name.as_deref(), page.agents.len()), (Some(12), Some("Break"), 2));
-    assert_eq!(platform.code_for(&agent.id, &AgentState::Paused), Some(12), "the team is known from the row");
+    assert_eq!(platform.probe().code_for(&agent.id, &AgentState::Paused), Some(12), "the team is known from the row");
     let since = page.polled_at.as_deref();
-    let page = platform.states_page(since, 3).await.expect("a page").value;
+    let page = platform.probe().states_page(since, 3).await.expect("a page").value;
     assert_eq!((page.is_wrapped, page.poll_time, page.total), (false, PollTimePlace::Top, None));
 }
 
@@ -66,9 +66,13 @@ async fn the_latest_version_that_answers_is_found_within_the_limit() {
     })
     .await;
     let (platform, _) = platform_at(&server.url, |_| {});
-    assert_eq!(platform.find_version(PublishedList::Skills, "31.0", 9).await, (Some("30.0"), 3));
-    assert_eq!(platform.find_version(PublishedList::Skills, "31.0", 2).await, (None, 2));
+    assert_eq!(platform.probe().find_version(PublishedList::Skills, "31.0", 9).await, (Some("30.0"), 3));
+    assert_eq!(platform.probe().find_version(PublishedList::Skills, "31.0", 2).await, (None, 2));
     let codes = PublishedList::Codes("7");
-    assert_eq!(platform.find_version(codes, "31.0", 9).await, (Some("33.0"), 2), "a right is missing, not the version");
-    assert_eq!(platform.find_version(PublishedList::Teams, "31.0", 9).await, (None, 6));
+    assert_eq!(
+        platform.probe().find_version(codes, "31.0", 9).await,
+        (Some("33.0"), 2),
+        "a right is missing, not the version"
+    );
+    assert_eq!(platform.probe().find_version(PublishedList::Teams, "31.0", 9).await, (None, 6));
 }

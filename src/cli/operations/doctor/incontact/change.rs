@@ -80,7 +80,7 @@ fn targets(session: &Session<'_>, row: &ProbedAgent) -> Result<(Target, Target),
     let agent = &row.id;
     let state = row.state.clone().ok_or("the agent's state cannot be read")?;
     let describe = || format!("agent {agent} is {state}");
-    let code_of = |state: &AgentState| session.platform.code_for(agent, state);
+    let code_of = |state: &AgentState| session.platform.probe().code_for(agent, state);
     let former = match &state {
         AgentState::Ready => Target { state: AgentState::Ready, code: None },
         AgentState::NotReady | AgentState::Paused | AgentState::Idle => {
@@ -123,7 +123,7 @@ async fn set(session: &mut Session<'_>, id: &str, target: &Target, row: &mut Pro
         }
     };
     loop {
-        let page = session.call(platform.states_page(since, 0)).await;
+        let page = session.call(platform.probe().states_page(since, 0)).await;
         let elapsed = session.clock.monotonic().saturating_sub(begun);
         // An agent who is not in the answer has not changed.
         let changed = page.as_ref().and_then(|page| page.as_ref().ok());

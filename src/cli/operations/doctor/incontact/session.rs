@@ -82,7 +82,7 @@ impl<'t> Session<'t> {
         };
         let detail = format!("{error}; without it: {without}");
         let advice = match &error.failure {
-            Failure::NotFound | Failure::Rejected { status: 404, .. } => self.version_advice(list).await,
+            Failure::NotFound => self.version_advice(list).await,
             Failure::Forbidden { .. } => "give the role of the key's owner the right to read it".to_owned(),
             Failure::Unauthorized => {
                 "the API does not accept the token: check incontact.token_kind and incontact.api_url".to_owned()
@@ -99,7 +99,7 @@ impl<'t> Session<'t> {
 
     async fn version_advice(&mut self, list: PublishedList<'_>) -> String {
         let configured = &self.tenant.incontact.version;
-        let (found, calls) = self.platform.find_version(list, configured, self.free).await;
+        let (found, calls) = self.platform.probe().find_version(list, configured, self.free).await;
         self.spend(calls);
         match found {
             Some(version) => {

@@ -38,7 +38,7 @@ pub(super) async fn check(session: &mut Session<'_>, roster: Option<&Roster>) {
 /// Reads all pages of states. Reports if that is not possible.
 pub(super) async fn read_all(session: &mut Session<'_>) -> Option<AllStates> {
     let platform = Arc::clone(&session.platform);
-    let first_page = match session.call(platform.states_page(None, 0)).await {
+    let first_page = match session.call(platform.probe().states_page(None, 0)).await {
         Some(Ok(answer)) => answer.value,
         unread => {
             session.report_unread(CHECK, unread.and_then(Result::err)).await;
@@ -47,7 +47,7 @@ pub(super) async fn read_all(session: &mut Session<'_>) -> Option<AllStates> {
     };
     let mut all = AllStates { agents: first_page.agents.clone(), rows: first_page.rows, is_complete: true, first_page };
     while all.rows < all.first_page.total.unwrap_or(0) {
-        match session.call(platform.states_page(None, all.rows)).await {
+        match session.call(platform.probe().states_page(None, all.rows)).await {
             Some(Ok(answer)) if answer.value.rows > 0 => {
                 all.rows += answer.value.rows;
                 all.agents.extend(answer.value.agents);
@@ -99,7 +99,7 @@ async fn check_changes(session: &mut Session<'_>, all: &AllStates) {
         return session.group.skipped("changes", "not read: the full read has no lastPollTime");
     };
     let platform = Arc::clone(&session.platform);
-    match session.call(platform.states_page(Some(since), 0)).await {
+    match session.call(platform.probe().states_page(Some(since), 0)).await {
         Some(Ok(answer)) => {
             let changed = answer.value.total.unwrap_or(answer.value.rows);
             let detail = format!("{} of {} right after the full read", count_with_noun(changed, "row"), all.rows);
