@@ -31,6 +31,25 @@ pub(super) fn was_delayed(world: &World, from: UtcMicros, to: UtcMicros) -> bool
     })
 }
 
+/// Whether something may have kept an answer of the platform from the daemon or its store at some time between two
+/// instants.
+pub(super) fn may_have_lost_answer(world: &World, from: UtcMicros, to: UtcMicros) -> bool {
+    world.plan.events.iter().any(|(at, what)| {
+        let span = match what {
+            PlannedEvent::Stall(Route::Platform, span)
+            | PlannedEvent::Slow(Route::Platform, _, span)
+            | PlannedEvent::Refuse(Route::Platform, span)
+            | PlannedEvent::PauseHost(_, span)
+            | PlannedEvent::Disk(_, span)
+            | PlannedEvent::Kill(span)
+            | PlannedEvent::Restart(span) => *span,
+            PlannedEvent::BreakConnections(None | Some(Route::Platform)) => Duration::ZERO,
+            _ => return false,
+        };
+        World::true_time(*at) <= to && from <= World::true_time(*at + span) + REQUEST_TIMEOUT
+    })
+}
+
 /// When the daemon heard a request made at an instant: while its host stood still it heard none.
 pub(super) fn received_at(world: &World, asked_at: Duration) -> Duration {
     let stood_still = world.plan.events.iter().filter_map(|(at, what)| match what {
