@@ -135,7 +135,7 @@ pub enum TransitionStatus {
     /// The platform accepted it as the agent's next state: it takes effect when the contact ends.
     Pending {
         /// When the platform accepted it.
-        accepted_at: UtcMicros,
+        since: UtcMicros,
     },
     /// A snapshot showed the change.
     Confirmed {
@@ -342,7 +342,7 @@ impl TransitionStatus {
             (Self::Requested | Self::Waiting { .. }, step) => Self::step_before_sending(&self, step),
             (Self::Sending { since }, step) => Self::step_after_sending(*since, step),
             (Self::InDoubt { .. }, step) => Self::step_after_doubt(&step),
-            (Self::Accepted { at }, TransitionStep::Defer) => Some(Self::Pending { accepted_at: *at }),
+            (Self::Accepted { at }, TransitionStep::Defer) => Some(Self::Pending { since: *at }),
             (Self::Accepted { .. } | Self::Pending { .. }, TransitionStep::Confirm { at }) => {
                 Some(Self::Confirmed { at })
             }
@@ -438,7 +438,7 @@ impl TransitionStatus {
                 Self::InDoubt { sent_at: sent_at.offset(offset_us), readable_after: readable_after.offset(offset_us) }
             }
             Self::Accepted { at } => Self::Accepted { at: at.offset(offset_us) },
-            Self::Pending { accepted_at } => Self::Pending { accepted_at: accepted_at.offset(offset_us) },
+            Self::Pending { since } => Self::Pending { since: since.offset(offset_us) },
             Self::Requested
             | Self::Waiting {
                 why:

@@ -301,7 +301,7 @@ fn remaining_offset(status: &TransitionStatus, last_attempt: &CallWrite, offset_
         TransitionStatus::Sending { since: at } | TransitionStatus::InDoubt { sent_at: at, .. } => {
             remaining_us(last_attempt.sent_at, *at)
         }
-        TransitionStatus::Accepted { at } | TransitionStatus::Pending { accepted_at: at } => {
+        TransitionStatus::Accepted { at } | TransitionStatus::Pending { since: at } => {
             let by_us = remaining_us(last_attempt.answered_at.unwrap_or(last_attempt.sent_at), *at);
             // An instant after the answer, but not in the future, may only mean that the answer was handled late.
             let was_handled_late = !is_clock_change(offset_us) && by_us < 0 && *at <= now;

@@ -250,7 +250,7 @@ impl Keeper {
         let sent_at = match transition.status {
             TransitionStatus::Sending { since } => since,
             TransitionStatus::InDoubt { sent_at, .. } => sent_at,
-            TransitionStatus::Accepted { at } | TransitionStatus::Pending { accepted_at: at } => at,
+            TransitionStatus::Accepted { at } | TransitionStatus::Pending { since: at } => at,
             TransitionStatus::Requested
             | TransitionStatus::Waiting { .. }
             | TransitionStatus::Confirmed { .. }

@@ -13,7 +13,7 @@ fn statuses() -> Vec<TransitionStatus> {
         TransitionStatus::Sending { since: at(1) },
         TransitionStatus::InDoubt { sent_at: at(1), readable_after: at(2) },
         TransitionStatus::Accepted { at: at(3) },
-        TransitionStatus::Pending { accepted_at: at(3) },
+        TransitionStatus::Pending { since: at(3) },
         TransitionStatus::Confirmed { at: at(4) },
         TransitionStatus::Unconfirmed { at: at(4) },
         TransitionStatus::Refused { violation: Violation::AgentNotScheduled },
@@ -116,6 +116,10 @@ fn a_transition_survives_json_in_every_status() {
         let transition = transition(status);
         let text = serde_json::to_string(&transition).expect("plain data");
         assert_eq!(serde_json::from_str::<Transition>(&text).expect("own shape"), transition, "{text}");
+        // The API puts these beside them.
+        for name in ["accepted_at", "finished_at"] {
+            assert!(!text.contains(&format!("{name:?}")), "{text}");
+        }
     }
 }
 

@@ -32,7 +32,7 @@ impl Keeper {
             };
             match status {
                 TransitionStatus::Accepted { at } => self.settle_accepted(pass, id, at, &row),
-                TransitionStatus::Pending { accepted_at } => self.settle_pending(pass, id, accepted_at, &row),
+                TransitionStatus::Pending { since } => self.settle_pending(pass, id, since, &row),
                 TransitionStatus::InDoubt { sent_at, readable_after } => {
                     self.settle_doubt(pass, id, sent_at, readable_after, &row);
                 }
@@ -170,7 +170,7 @@ fn is_overdue(status: &TransitionStatus, started_at: UtcMicros, max_accepted: Du
 /// Returns the instant after which a snapshot should show the change; `None` if none is awaited.
 pub(in crate::engine::keeper) fn observable_from(status: &TransitionStatus) -> Option<UtcMicros> {
     match status {
-        TransitionStatus::Accepted { at } | TransitionStatus::Pending { accepted_at: at } => Some(*at),
+        TransitionStatus::Accepted { at } | TransitionStatus::Pending { since: at } => Some(*at),
         TransitionStatus::InDoubt { readable_after, .. } => Some(*readable_after),
         TransitionStatus::Requested
         | TransitionStatus::Waiting { .. }
@@ -194,7 +194,7 @@ pub(in crate::engine::keeper) fn began_with_change(open: &OpenTransition, entere
             !was_in_target && entered_at + SAME_CHANGE_WINDOW >= sent_at
         }
         TransitionStatus::Accepted { at } => at.since(entered_at).max(entered_at.since(at)) <= SAME_CHANGE_WINDOW,
-        TransitionStatus::Pending { accepted_at } => entered_at + SAME_CHANGE_WINDOW >= accepted_at,
+        TransitionStatus::Pending { since } => entered_at + SAME_CHANGE_WINDOW >= since,
         TransitionStatus::Requested
         | TransitionStatus::Waiting { .. }
         | TransitionStatus::Confirmed { .. }
