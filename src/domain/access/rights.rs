@@ -293,11 +293,11 @@ mod tests {
     fn every_role_has_the_rights_of_the_table() {
         // In the order of `Right::ALL`.
         let table = [
-            (Role::Viewer, "x..........."),
-            (Role::Supervisor, "xx.x.x......"),
-            (Role::Analyst, "x.xxxxx....."),
-            (Role::Auditor, "x....x.x...."),
-            (Role::Admin, "xxxxxxxxxxxx"),
+            (Role::Viewer, "x............"),
+            (Role::Supervisor, "xx..x.x......"),
+            (Role::Analyst, "x..xxxxx....."),
+            (Role::Auditor, "x.....x.x...."),
+            (Role::Admin, "xxxxxxxxxxxxx"),
         ];
         assert_eq!(table.map(|(role, _)| role), Role::ALL);
         for (role, row) in table {

@@ -181,6 +181,11 @@ impl StatesReader {
     fn finish(&mut self) -> Result<SnapshotDelta, String> {
         let partial = std::mem::take(&mut self.partial);
         let polled_at = partial.polled_at.as_deref().and_then(parse_instant);
+        // Nothing at all is no list of everybody.
+        if self.polls.lock().is_full && partial.row_count == 0 && partial.total.is_none() {
+            self.polls.restart();
+            return Err("expected all agents' states with their lastPollTime, got none".to_owned());
+        }
         let generated_at = polled_at.or(partial.answered_at).or(partial.latest).ok_or_else(|| {
             self.polls.restart();
             "expected agents' states with their lastPollTime".to_owned()

@@ -101,7 +101,7 @@ async fn a_full_read_takes_all_pages_and_a_delta_without_a_row_means_unchanged()
         let page = |rows: Vec<Value>| {
             test_servers::json(
                 200,
-                &json!({ "totalRecords": 3, "lastPollTime": "2026-10-26T12:00:00.500Z", "agentStates": rows }),
+                &json!({ "totalRecords": 2, "lastPollTime": "2026-10-26T12:00:00.500Z", "agentStates": rows }),
             )
         };
         match seen.query.as_str() {
