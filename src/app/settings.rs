@@ -67,10 +67,7 @@ pub fn tenant_settings(config: &Config, tenant: &Tenant) -> Result<TenantSetting
         budget: BudgetSettings {
             requests_per_minute: tenant.requests_per_minute as usize,
             urgent_reserve: tenant.urgent_reserve as usize,
-            poll_reserve: match tenant.dialect {
-                Dialect::Guide => 0,
-                Dialect::Incontact => INCONTACT_POLL_RESERVE,
-            },
+            poll_reserve: poll_reserve(tenant.dialect),
             read_share_percent: tenant.policy.read_share_percent as usize,
             parallel_calls: PARALLEL_CALLS,
             request_timeout_real: tenant.request_timeout,
@@ -117,6 +114,14 @@ pub fn tenant_settings(config: &Config, tenant: &Tenant) -> Result<TenantSetting
         },
         series: tenant.series.clone().into(),
     })
+}
+
+/// Returns how many slots of the budget are reserved for polls.
+const fn poll_reserve(dialect: Dialect) -> usize {
+    match dialect {
+        Dialect::Guide => 0,
+        Dialect::Incontact => INCONTACT_POLL_RESERVE,
+    }
 }
 
 /// Returns the capabilities of the tenant's platform, as far as the configuration tells.

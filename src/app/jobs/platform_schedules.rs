@@ -174,22 +174,19 @@ fn coverage(agent: &StoredAgent, today: Date) -> anyhow::Result<Coverage> {
 
 impl Progress {
     fn describe(&self) -> String {
-        let mut text = format!(
-            "read the schedules of {} with {}",
-            count_with_noun(self.agents, "agent"),
-            count_with_noun(self.shifts, "shift")
-        );
+        let (agents, shifts) = (count_with_noun(self.agents, "agent"), count_with_noun(self.shifts, "shift"));
+        let mut parts = vec![format!("read the schedules of {agents} with {shifts}")];
         if let Some(reason) = &self.last_refusal {
-            text.push_str(&format!("; {} refused, the last because {reason}", count_with_noun(self.refused, "agent")));
+            parts.push(format!("{} refused, the last because {reason}", count_with_noun(self.refused, "agent")));
         }
         if !self.unknown_titles.is_empty() {
             let named: Vec<&str> = self.unknown_titles.iter().take(NAMED_TITLES).map(String::as_str).collect();
-            text.push_str(&format!(
-                "; {} without an entry in the table of activities: {}",
+            parts.push(format!(
+                "{} without an entry in the table of activities: {}",
                 count_with_noun(self.unknown_titles.len(), "activity title"),
                 named.join(", ")
             ));
         }
-        text
+        parts.join("; ")
     }
 }

@@ -104,19 +104,16 @@ impl Tokens {
     }
 }
 
-/// A state, or a state and a reason as in `NotReady:TRAINING`.
-type CodeKey = (AgentState, Option<ReasonCode>);
+/// The keys that are on or off.
+struct Switches {
+    roster: bool,
+    state_in_body: bool,
+    log_out: bool,
+}
 
-impl Incontact {
-    pub(in crate::config) fn read(section: &mut Section<'_, '_>) -> Self {
-        let tokens = Tokens::read(section);
-        let version = section.value(
-            reloadable("version", "The version in the API's paths, as in /incontactapi/services/v31.0."),
-            &version(),
-            "31.0".to_owned(),
-        );
+impl Switches {
+    fn read(section: &mut Section<'_, '_>) -> Self {
         Self {
-            codes: read_codes(section),
             roster: section.value(
                 reloadable(
                     "roster",
@@ -126,7 +123,6 @@ impl Incontact {
                 &kind::boolean(),
                 true,
             ),
-            activities: read_activities(section),
             state_in_body: section.value(
                 reloadable(
                     "state_in_body",
@@ -143,6 +139,27 @@ impl Incontact {
                 &kind::boolean(),
                 false,
             ),
+        }
+    }
+}
+
+/// A state, or a state and a reason as in `NotReady:TRAINING`.
+type CodeKey = (AgentState, Option<ReasonCode>);
+
+impl Incontact {
+    pub(in crate::config) fn read(section: &mut Section<'_, '_>) -> Self {
+        let (tokens, switches) = (Tokens::read(section), Switches::read(section));
+        let version = section.value(
+            reloadable("version", "The version in the API's paths, as in /incontactapi/services/v31.0."),
+            &version(),
+            "31.0".to_owned(),
+        );
+        Self {
+            codes: read_codes(section),
+            roster: switches.roster,
+            activities: read_activities(section),
+            state_in_body: switches.state_in_body,
+            log_out: switches.log_out,
             dialer_state: section.value(
                 reloadable("dialer_state", "The state of an agent in a dialer campaign."),
                 &kind::state(),

@@ -80,16 +80,10 @@ impl Retention {
         for tenant in &self.tenants.ids() {
             let history = now - self.periods.history;
             // Days first: recomputing a day after its history was deleted would give a wrong result.
-            add(
-                "days of adherence",
-                self.prune(Some(tenant), PruneTarget::AdherenceDays, history + MAX_SHIFT_LENGTH).await?,
-            );
-            for agent in self
-                .reader
-                .agents_with_history_before(tenant, history)
-                .await
-                .context("old history could not be deleted")?
-            {
+            let days = self.prune(Some(tenant), PruneTarget::AdherenceDays, history + MAX_SHIFT_LENGTH).await?;
+            add("days of adherence", days);
+            let agents = self.reader.agents_with_history_before(tenant, history).await;
+            for agent in agents.context("old history could not be deleted")? {
                 add("history", self.prune(Some(tenant), PruneTarget::History(agent), history).await?);
             }
             for (name, what, before) in [
@@ -132,13 +126,7 @@ impl Retention {
             let what = PruneTarget::JobRuns(job.key.job);
             add("runs of jobs", self.prune(job.key.tenant.as_ref(), what, now - self.periods.job_runs).await?);
         }
-        let pruned: Vec<_> =
-            counts.iter().filter(|(_, count)| *count > 0).map(|(name, count)| format!("{count} {name}")).collect();
-        Ok(if pruned.is_empty() {
-            "nothing had served its time".to_owned()
-        } else {
-            format!("deleted {}", pruned.join(", "))
-        })
+        Ok(describe(&counts))
     }
 
     /// Deletes events with their deliveries, oldest first.
@@ -177,4 +165,10 @@ impl Retention {
             RealTime::sleep(took.elapsed().min(MAX_PAUSE_REAL)).await;
         }
     }
+}
+/// Returns the result for people.
+fn describe(counts: &[(&str, u64)]) -> String {
+    let pruned: Vec<_> =
+        counts.iter().filter(|(_, count)| *count > 0).map(|(name, count)| format!("{count} {name}")).collect();
+    if pruned.is_empty() { "nothing had served its time".to_owned() } else { format!("deleted {}", pruned.join(", ")) }
 }

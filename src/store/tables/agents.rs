@@ -81,6 +81,7 @@ pub struct ScheduleReads {
 
 /// An agent as stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each says where the agent is known from, or what becomes of it")]
 pub struct StoredAgent {
     /// The agent.
     pub agent: Agent,
