@@ -112,7 +112,7 @@ async fn init_writes_a_configuration_that_check_accepts_and_only_reads() {
     let forced = desk.init(&["--force"]).await;
     assert!(forced.code == Some(0) && forced.stdout.contains("doctor --tenant acme"), "{forced:?}");
     assert_eq!(desk.config(), text);
-    desk.fault(json!({"kind": "status", "on": "queues", "code": 429, "retry_after": 1, "count": 2})).await;
+    desk.fault(json!({"kind": "status", "on": "roster", "code": 429, "retry_after": 1, "count": 2})).await;
     let throttled = desk.init(&["--force"]).await;
     assert!(throttled.code == Some(0) && throttled.stderr.contains("waiting 1s"), "{throttled:?}");
     assert_eq!(desk.config(), text, "a throttled read is repeated");
@@ -184,7 +184,7 @@ async fn doctor_shows_what_only_the_tenants_own_platform_can_tell() {
         ("hidden agents", "none"),
         ("teams", "active team"),
         ("codes", "NotReady, Paused, Idle can be set in"),
-        ("refresh", "the access key is used each time"),
+        ("refresh", "the refresh token gives a token that is valid for"),
         ("clock", "ms"),
         ("budget", "left in this minute"),
     ] {
@@ -218,7 +218,7 @@ async fn doctor_shows_what_only_the_tenants_own_platform_can_tell() {
 async fn doctor_says_which_version_answers_and_what_is_off_without_a_right() {
     let desk = Desk::start(&[]).await;
     assert_eq!(desk.init(&[]).await.code, Some(0));
-    desk.fault(json!({"kind": "status", "on": "queues", "code": 403})).await;
+    desk.fault(json!({"kind": "status", "on": "roster", "code": 403})).await;
     desk.fault(json!({"kind": "status", "on": "snapshot", "code": 404, "count": 1})).await;
     let found = desk.run(&["doctor", "--tenant", "acme", "--output", "json"]).await;
     assert_eq!(found.code, Some(4), "{found:?}");
