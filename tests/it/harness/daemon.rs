@@ -99,12 +99,13 @@ impl Scenario {
         let own: Vec<_> = own.map(|(_, keys)| *keys).collect();
         format!(
             "[[tenants]]\nid = {id:?}\nbase_url = {base:?}\nclient_id = {client:?}\nclient_secret = {{ env = {secret:?} }}\n\
-             request_timeout = \"{timeout}ms\"\nagents = {agents}\n{keys}\n{own}\n{tables}\n",
+             request_timeout = \"{timeout}ms\"\nagents = {agents}\n{keys}\n{dialect}\n{own}\n{tables}\n",
             id = tenant.id.as_str(),
             client = tenant.client_id,
             timeout = self.setup.request_timeout.as_millis(),
             agents = json!(agents),
-            keys = format!("{}\n{}", self.setup.tenant_keys, Dialect::of_this_run().keys()),
+            keys = self.setup.tenant_keys,
+            dialect = Dialect::of_this_run().keys(),
             own = own.join("\n"),
             tables = self.setup.tenant_tables,
         ) + Dialect::of_this_run().tables()
