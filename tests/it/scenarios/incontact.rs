@@ -149,7 +149,15 @@ async fn a_code_that_is_another_in_the_agents_team_is_refused_by_name_before_a_c
     let mut setup = setup();
     setup.sim.traps = vec![Trap::TeamCodes];
     let scenario = Scenario::start(Setup { tenant_tables: CODES_WITH_IDLE, ..setup }).await;
-    scenario.wait_until_observed().await;
+    // A configured code that a team does not have is reported.
+    scenario.wait_for_readiness("degraded").await;
+    let reader = scenario.reader().await;
+    scenario
+        .wait_until("every agent is seen", || async {
+            let seen = reader.latest_states(&scenario.tenant).await.expect("readable").len();
+            if seen == 8 { Ok(()) } else { Err(seen.to_string()) }
+        })
+        .await;
     let refused = scenario
         .wait_until("the codes are known", || async {
             let (_, taken) = scenario.get(&format!("/api/v1/status?tenant={}", scenario.tenant)).await;
