@@ -23,7 +23,7 @@ use crate::platform::dry_run::DryRun;
 use crate::platform::guide::{
     ANALYTICS_SCOPES, DEFAULT_SCOPE, GuidePlatform, GuideSettings, REPORTING_SCOPE, TokenStyle,
 };
-use crate::platform::incontact::{self, IncontactPlatform, IncontactSettings};
+use crate::platform::incontact::{self, Endpoint, IncontactPlatform, IncontactSettings, Versions};
 use crate::platform::retry::RetryBackoff;
 use crate::platform::{Platform, ShareUnit};
 
@@ -214,7 +214,13 @@ fn incontact_platform(
             key_id: tenant.client_id.clone(),
             key_secret: tenant.client_secret.clone(),
         },
-        version: configured.version.clone(),
+        versions: Versions::new(
+            configured.version.clone(),
+            Endpoint::ALL
+                .into_iter()
+                .filter_map(|endpoint| Some((endpoint, configured.versions.get(endpoint.name())?.clone())))
+                .collect(),
+        ),
         codes: configured.codes.clone(),
         dialer: configured.dialer_state.clone(),
         state_in_body: configured.state_in_body,

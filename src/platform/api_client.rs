@@ -39,9 +39,8 @@ pub(super) struct ApiRequest<'a> {
 
 impl<'a> ApiRequest<'a> {
     /// Returns a `GET` request of the API.
-    pub(super) fn get(kind: CallKind, purpose: &'static str, segments: &'a [&'a str], scope: &'static str) -> Self {
-        let scope = Some(scope);
-        let (origin, path, query, body, range) = (None, None, None, None, None);
+    pub(super) fn get(kind: CallKind, purpose: &'static str, segments: &'a [&'a str]) -> Self {
+        let (origin, path, query, scope, body, range) = (None, None, None, None, None, None);
         Self {
             kind,
             purpose,
@@ -58,14 +57,13 @@ impl<'a> ApiRequest<'a> {
     }
 
     /// Returns a `POST` request of the API.
-    pub(super) fn post(
-        kind: CallKind,
-        purpose: &'static str,
-        segments: &'a [&'a str],
-        scope: &'static str,
-        body: Option<Vec<u8>>,
-    ) -> Self {
-        Self { method: Method::POST, body, ..Self::get(kind, purpose, segments, scope) }
+    pub(super) fn post(kind: CallKind, purpose: &'static str, segments: &'a [&'a str], body: Option<Vec<u8>>) -> Self {
+        Self { method: Method::POST, body, ..Self::get(kind, purpose, segments) }
+    }
+
+    /// Names the scope that the request needs, for the error of a token without it.
+    pub(super) fn with_scope(self, scope: &'static str) -> Self {
+        Self { scope: Some(scope), ..self }
     }
 }
 

@@ -47,7 +47,7 @@ use crate::domain::schedules::platform_schedule::PlatformShift;
 use crate::domain::time::UtcMicros;
 
 pub use analytics::{PageRequest, QueryState};
-pub use directory::{ListPage, ListedAgent, ListedTeam};
+pub use directory::{ListPage, ListedAgent, ListedTeam, read_pages};
 pub use error::{CallError, Effect, Failure, PlatformTrouble};
 pub use feed::{Feed, FeedCall, FeedCommand, FeedMessage};
 pub use figures::{FigureDiagnostic, FiguresRead, ListedQueue, MAX_PER_READ, ShareUnit};

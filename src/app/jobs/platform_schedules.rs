@@ -87,11 +87,15 @@ impl PlatformSchedules {
         let mut progress = Progress::default();
         for group in agents.chunks(GROUP) {
             self.read_group(&link, group, &mut progress).await?;
+            if progress.agents == 0 {
+                // A missing right refuses everybody, and each refusal spends a call.
+                break;
+            }
         }
         let total = progress.agents + progress.refused;
         if progress.agents == 0 && progress.refused > 0 {
             anyhow::bail!(
-                "the platform refused the schedules of all {}: {}",
+                "the platform refused the schedules of {}, and of nobody else was one read: {}",
                 count_with_noun(total, "agent"),
                 progress.last_refusal.unwrap_or_default()
             );

@@ -1,18 +1,16 @@
 //! `shiftkeeper erase`: erases an agent's personal data for good through the running daemon, and follows the erasure
 //! to its end.
 
-use std::io::{BufRead as _, IsTerminal as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::cli::shared::confirmation::require_typed;
 use crate::cli::shared::exit::Exit;
 use crate::cli::shared::messages::print_message;
 use crate::cli::shared::output::{Output, table_with_header};
-use crate::cli::shared::scope::usage_error;
 use crate::cli::shared::tenant_client::{TenantArgs, TenantClient, path_part};
 use crate::clock::{RealTime, Stopwatch};
 use crate::config::Right;
@@ -103,19 +101,10 @@ pub async fn run(args: EraseArgs) -> anyhow::Result<ExitCode> {
 
 /// Asks the user to repeat the id, since the erasure cannot be undone.
 fn confirm(agent: &AgentId, tenant: &TenantId) -> anyhow::Result<()> {
-    if !std::io::stdin().is_terminal() {
-        return Err(usage_error("cannot ask for confirmation: use --yes".to_owned()));
-    }
-    print_message(format!(
+    let announcement = format!(
         "All data that identifies agent {agent} of tenant {tenant} will be erased permanently. Type the id to continue:"
-    ));
-    let mut line = String::new();
-    std::io::stdin().lock().read_line(&mut line).context("standard input cannot be read")?;
-    if line.trim() == agent.as_str() {
-        Ok(())
-    } else {
-        Err(usage_error("that is another id; nothing was done".to_owned()))
-    }
+    );
+    require_typed(announcement, agent.as_str(), "that is another id; nothing was done")
 }
 
 async fn follow(client: &TenantClient, mut erasure: ErasureView, wait: Duration) -> anyhow::Result<ErasureView> {

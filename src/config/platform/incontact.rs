@@ -41,6 +41,8 @@ pub struct Incontact {
     pub api_url: Option<Url>,
     /// The version in the API's paths.
     pub version: String,
+    /// Versions of single endpoints, by one of [`ENDPOINTS`].
+    pub versions: BTreeMap<&'static str, String>,
     /// The codes that stand for states.
     pub codes: CodeMap,
     /// Whether agents of the platform's directory join the roster.
@@ -60,6 +62,9 @@ pub struct Incontact {
     /// The number of rows of a page.
     pub page_rows: usize,
 }
+
+/// The names of endpoints that can have a version of their own.
+pub const ENDPOINTS: [&str; 7] = ["agents", "teams", "codes", "states", "state_history", "changes", "skills"];
 
 /// The keys of tokens and origins.
 struct Tokens {
@@ -149,11 +154,7 @@ type CodeKey = (AgentState, Option<ReasonCode>);
 impl Incontact {
     pub(in crate::config) fn read(section: &mut Section<'_, '_>) -> Self {
         let (tokens, switches) = (Tokens::read(section), Switches::read(section));
-        let version = section.value(
-            reloadable("version", "The version in the API's paths, as in /incontactapi/services/v31.0."),
-            &version(),
-            "31.0".to_owned(),
-        );
+        let (version, versions) = read_versions(section);
         Self {
             codes: read_codes(section),
             roster: switches.roster,
@@ -190,6 +191,7 @@ impl Incontact {
             user_hub_url: tokens.user_hub_url,
             api_url: tokens.api_url,
             version,
+            versions,
         }
     }
 
@@ -198,6 +200,25 @@ impl Incontact {
         let by_area = || Url::parse(&format!("https://{}.nice-incontact.com", self.area.as_ref()?)).ok();
         self.user_hub_url.clone().or_else(by_area)
     }
+}
+
+/// Reads the version, and those of single endpoints.
+fn read_versions(section: &mut Section<'_, '_>) -> (String, BTreeMap<&'static str, String>) {
+    let default = section.value(
+        reloadable("version", "The version in the API's paths, as in /incontactapi/services/v31.0."),
+        &version(),
+        "31.0".to_owned(),
+    );
+    let versions = section.value(
+        reloadable(
+            "versions",
+            "Versions of single endpoints, as in { codes = \"23.0\" }. The endpoints are agents, teams, codes, states, \
+             state_history, changes and skills.",
+        ),
+        &kind::map(kind::choice(&ENDPOINTS.map(|name| (name, name))), version()),
+        BTreeMap::new(),
+    );
+    (default, versions)
 }
 
 fn read_activities(section: &mut Section<'_, '_>) -> ActivityTitles {

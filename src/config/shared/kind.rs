@@ -107,7 +107,7 @@ pub(in crate::config) fn id<T: From<String> + fmt::Display + 'static>() -> Kind<
 }
 
 /// Returns whether a text is a valid id of a tenant, token, webhook or rule.
-pub(in crate::config) fn is_id(text: &str) -> bool {
+pub fn is_id(text: &str) -> bool {
     (1..=64).contains(&text.len())
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
@@ -278,7 +278,7 @@ pub(in crate::config) fn url() -> Kind<Url> {
 }
 
 /// Returns whether a URL points to this machine, judged by its text alone without a DNS lookup.
-pub(in crate::config) fn is_loopback(url: &Url) -> bool {
+pub fn is_loopback(url: &Url) -> bool {
     Target::from_url(url).is_some_and(|target| target.is_loopback())
 }
 

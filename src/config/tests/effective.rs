@@ -226,6 +226,7 @@ trial_days = 14
 [tenants.incontact]
 token_kind = "app"
 version = "32.0"
+versions = { codes = "23.0" }
 codes = { Paused = 12 }
 team_codes = { Care = { Paused = 112 } }
 activities = { Mittag = "lunch" }

@@ -67,6 +67,14 @@ pub struct CodeRule {
     pub code: i64,
 }
 
+/// As in the configuration: `NotReady:TRAINING = 14`.
+impl fmt::Display for CodeRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let reason = self.reason.as_ref().map(|reason| format!(":{reason}")).unwrap_or_default();
+        write!(f, "{}{reason} = {}", self.state, self.code)
+    }
+}
+
 /// The mapping of a tenant.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct CodeMap(pub Vec<CodeRule>);
@@ -138,7 +146,7 @@ mod tests {
         ]);
         let faults = |team: &str| -> Vec<String> {
             let faults = map.faults(&TeamName::new(team), &of_team);
-            faults.into_iter().map(|(line, fault)| format!("{} = {}: {fault}", line.state, line.code)).collect()
+            faults.into_iter().map(|(line, fault)| format!("{line}: {fault}")).collect()
         };
         assert_eq!(
             faults("Care"),

@@ -4,3 +4,4 @@ pub mod change_set;
 pub mod policy;
 pub mod priority;
 pub mod transition;
+mod transition_status;

@@ -294,28 +294,15 @@ const fn is_clock_change(by_us: i64) -> bool {
 /// Returns by how much the instants of a change still have to be moved if the clock was set by `offset_us` since its
 /// last attempt. The previous keeper may have moved them already, and the attempt keeps its recorded instants.
 fn remaining_offset(status: &TransitionStatus, last_attempt: &CallWrite, offset_us: i64, now: UtcMicros) -> i64 {
-    let remaining_us = |recorded_at: UtcMicros, current_at: UtcMicros| {
-        recorded_at.offset(offset_us).as_micros().saturating_sub(current_at.as_micros())
+    // What waits has no instant of its attempt.
+    let Some(current_at) = status.sent_at() else { return offset_us };
+    let recorded_at = match last_attempt.answered_at {
+        Some(answered_at) if !status.is_in_flight() => answered_at,
+        _ => last_attempt.sent_at,
     };
-    match status {
-        TransitionStatus::Sending { since: at } | TransitionStatus::InDoubt { sent_at: at, .. } => {
-            remaining_us(last_attempt.sent_at, *at)
-        }
-        TransitionStatus::Accepted { at } | TransitionStatus::Pending { since: at } => {
-            let by_us = remaining_us(last_attempt.answered_at.unwrap_or(last_attempt.sent_at), *at);
-            // An instant after the answer, but not in the future, may only mean that the answer was handled late.
-            let was_handled_late = !is_clock_change(offset_us) && by_us < 0 && *at <= now;
-            if was_handled_late { 0 } else { by_us }
-        }
-        // What waits has no instant of its attempt.
-        TransitionStatus::Requested
-        | TransitionStatus::Waiting { .. }
-        | TransitionStatus::Confirmed { .. }
-        | TransitionStatus::Unconfirmed { .. }
-        | TransitionStatus::Refused { .. }
-        | TransitionStatus::Failed { .. }
-        | TransitionStatus::Cancelled { .. }
-        | TransitionStatus::Superseded { .. }
-        | TransitionStatus::Expired { .. } => offset_us,
-    }
+    let remaining_us = recorded_at.offset(offset_us).as_micros().saturating_sub(current_at.as_micros());
+    // An instant after the answer, but not in the future, may only mean that the answer was handled late.
+    let was_handled_late =
+        !status.is_in_flight() && !is_clock_change(offset_us) && remaining_us < 0 && current_at <= now;
+    if was_handled_late { 0 } else { remaining_us }
 }

@@ -17,7 +17,7 @@ use super::state::{AutomaticChange, Keeper, KeeperContext};
 use crate::domain::agents::agent::{Agent, ObservationSource, ObservedState};
 use crate::domain::agents::merge::SAME_CHANGE_WINDOW;
 use crate::domain::agents::roster::{AgentIndex, AgentRecord, Roster};
-use crate::domain::changes::transition::{Transition, TransitionStatus};
+use crate::domain::changes::transition::Transition;
 use crate::domain::ids::{AgentId, SubjectId};
 use crate::domain::time::UtcMicros;
 use crate::engine::agents::stored_live_view::{apply_memory, observation_of, read_live_view, read_plans};
@@ -247,19 +247,8 @@ impl Keeper {
     /// Restores an open transition. The history tells the agent's state at the time of the last attempt, and whether a
     /// row shows the change.
     async fn restore_open_transition(&self, transition: Transition) -> anyhow::Result<OpenTransition> {
-        let sent_at = match transition.status {
-            TransitionStatus::Sending { since } => since,
-            TransitionStatus::InDoubt { sent_at, .. } => sent_at,
-            TransitionStatus::Accepted { at } | TransitionStatus::Pending { since: at } => at,
-            TransitionStatus::Requested
-            | TransitionStatus::Waiting { .. }
-            | TransitionStatus::Confirmed { .. }
-            | TransitionStatus::Unconfirmed { .. }
-            | TransitionStatus::Refused { .. }
-            | TransitionStatus::Failed { .. }
-            | TransitionStatus::Cancelled { .. }
-            | TransitionStatus::Superseded { .. }
-            | TransitionStatus::Expired { .. } => return Ok(OpenTransition::restored(transition, None, false)),
+        let Some(sent_at) = transition.status.sent_at() else {
+            return Ok(OpenTransition::restored(transition, None, false));
         };
         let (tenant, agent, id) = (&self.link.tenant, &transition.agent, transition.id);
         let since = (sent_at - SAME_CHANGE_WINDOW, UtcMicros::MAX);

@@ -1,7 +1,7 @@
 //! Reads the platform's directory: teams, their unavailable codes, and agents. The agents join the roster, so that a tenant
 //! needs no import to begin.
 
-use std::collections::BTreeMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use tokio_util::sync::CancellationToken;
 use super::calls::{CallKind, call_within_budget};
 use super::link::Link;
 use crate::domain::agents::agent::Agent;
-use crate::domain::ids::SubjectId;
+use crate::domain::ids::{AgentId, SubjectId};
 use crate::engine::keeper_message::KeeperMessage;
 use crate::engine::operations::settings::TenantSettings;
 use crate::platform::budget::Urgency;
 use crate::platform::retry::RetryBackoff;
-use crate::platform::{CallError, Failure, ListPage, ListedAgent, ListedTeam};
-use crate::store::{Commit, CommitError, DirectoryWrite, ListedAgentWrite};
+use crate::platform::{Call, CallError, Failure, ListPage, ListedAgent, ListedTeam, read_pages};
+use crate::store::{Commit, DirectoryWrite, ListedAgentWrite};
 
 /// The time between two reads of teams and agents.
 const READ_EVERY: Duration = Duration::from_secs(3600);
@@ -31,11 +31,12 @@ const CHECK_EVERY: Duration = Duration::from_secs(30);
 /// The pauses after a failed read.
 const RETRY_CURVE: RetryBackoff = RetryBackoff { first: Duration::from_secs(10), cap: Duration::from_secs(600) };
 
-/// The most pages of one list.
-const MAX_PAGES: usize = 1_000;
+/// The shortest time from a read to another one that an answer of the platform makes due, so that a change that is
+/// refused again and again does not use up the budget.
+const MIN_REREAD: Duration = Duration::from_secs(600);
 
-/// The outcome of a call; the outer error means that the store did not record it.
-type Read<T> = Result<Result<T, CallError>, CommitError>;
+/// The outcome of a read; the outer error is the store's, and ends the worker.
+type Read<T> = anyhow::Result<Result<T, CallError>>;
 
 struct DirectoryReader {
     link: Arc<Link>,
@@ -88,15 +89,22 @@ impl DirectoryReader {
                 RETRY_CURVE.delay(self.failures, error.failure.retry_after(), &*self.link.random)
             }
         };
-        let clock = &self.link.clock;
-        let due_at = clock.monotonic() + pause;
-        while clock.monotonic() < due_at && !self.link.platform.is_directory_outdated() {
-            clock.sleep(CHECK_EVERY.min(due_at.saturating_sub(clock.monotonic()))).await;
+        self.wait(pause).await;
+        Ok(())
+    }
+
+    /// Waits until the next read is due: after `pause`, or sooner if the directory has become outdated.
+    async fn wait(&mut self, pause: Duration) {
+        let (clock, platform) = (&self.link.clock, &self.link.platform);
+        let read_at = clock.monotonic();
+        let mut waited = Duration::ZERO;
+        while waited < pause && !(waited >= MIN_REREAD && platform.is_directory_outdated()) {
+            clock.sleep(CHECK_EVERY.min(pause - waited)).await;
+            waited = clock.monotonic().saturating_sub(read_at);
         }
-        if self.link.platform.is_directory_outdated() {
+        if platform.is_directory_outdated() {
             self.read_all_at = None;
         }
-        Ok(())
     }
 
     /// Reports codes of the configuration that cannot be set.
@@ -119,15 +127,15 @@ impl DirectoryReader {
     async fn read(&mut self) -> Read<()> {
         let now = self.link.clock.monotonic();
         let reads_all = self.read_all_at.is_none_or(|last| now.saturating_sub(last) >= READ_ALL_EVERY);
-        let teams = match self.read_teams().await? {
-            Ok(teams) => teams,
+        let teams = match self.read_list(|skip| self.link.platform.teams(skip)).await? {
+            Ok(list) => list.rows.into_iter().filter(|team| team.is_active).collect::<Vec<_>>(),
             Err(error) => return Ok(Err(error)),
         };
         if reads_all && let Err(error) = self.read_codes(&teams).await? {
             return Ok(Err(error));
         }
         let since = self.since.clone().filter(|_| !reads_all);
-        match self.read_agents(since.as_deref()).await? {
+        match self.read_list(|skip| self.link.platform.listed_agents(since.as_deref(), skip)).await? {
             Ok(list) => self.store(list, since.is_none()).await?,
             Err(error) => return Ok(Err(error)),
         }
@@ -137,87 +145,66 @@ impl DirectoryReader {
         Ok(Ok(()))
     }
 
-    async fn read_teams(&self) -> Read<Vec<ListedTeam>> {
-        let (mut teams, mut skip) = (Vec::new(), 0);
-        for _ in 0..MAX_PAGES {
-            let call = self.link.platform.teams(skip);
-            let page = match call_within_budget(&self.link, CallKind::Directory, Urgency::Ordinary, None, call).await? {
-                Ok(answer) => answer.value,
-                Err(error) => return Ok(Err(error)),
-            };
-            let next = page.next(skip);
-            teams.extend(page.rows.into_iter().filter(|team| team.is_active));
-            match next {
-                Some(next) => skip = next,
-                None => break,
-            }
-        }
-        Ok(Ok(teams))
-    }
-
     /// Reads the codes of each team. A team whose codes the user may not read is left out.
     async fn read_codes(&self, teams: &[ListedTeam]) -> Read<()> {
-        let mut known = BTreeMap::new();
+        let mut known_teams = 0;
         for team in teams {
             let call = self.link.platform.unavailable_codes(team);
             match call_within_budget(&self.link, CallKind::Directory, Urgency::Ordinary, None, call).await? {
-                Ok(answer) => {
-                    known.insert(team.name.clone(), answer.value.into());
-                }
+                Ok(_) => known_teams += 1,
                 Err(error) if matches!(error.failure, Failure::Forbidden { .. } | Failure::NotFound) => {
                     tracing::warn!(tenant = %self.link.tenant, team = %team.name, %error, "the team's codes are unknown");
                 }
                 Err(error) => return Ok(Err(error)),
             }
         }
-        self.link.update_directory(|state| state.teams = known);
+        self.link.update_directory(|state| state.teams = known_teams);
         Ok(Ok(()))
     }
 
-    /// Reads all agents, or those who changed since an instant. The instant of the result is that of the first page,
-    /// since rows of later pages may be newer.
-    async fn read_agents(&self, since: Option<&str>) -> Read<ListPage<ListedAgent>> {
-        let mut all = ListPage { rows: Vec::new(), received: 0, total: None, polled_at: None, hidden: 0 };
-        for number in 0..MAX_PAGES {
-            let call = self.link.platform.listed_agents(since, all.received);
-            let page = match call_within_budget(&self.link, CallKind::Directory, Urgency::Ordinary, None, call).await? {
-                Ok(answer) => answer.value,
-                Err(error) => return Ok(Err(error)),
-            };
-            let is_last = page.next(all.received).is_none();
-            if number == 0 {
-                (all.polled_at, all.hidden) = (page.polled_at, page.hidden);
+    /// Reads all pages of a list, each within the budget. A store that does not record a call ends the worker.
+    async fn read_list<'a, T: PartialEq + Send>(
+        &'a self,
+        page_from: impl Fn(usize) -> Call<'a, ListPage<T>>,
+    ) -> Read<ListPage<T>> {
+        let read = read_pages(|skip| {
+            let call = page_from(skip);
+            async {
+                let read = call_within_budget(&self.link, CallKind::Directory, Urgency::Ordinary, None, call).await;
+                match read {
+                    Ok(Ok(answer)) => Ok(answer.value),
+                    Ok(Err(error)) => Err(Ok(error)),
+                    Err(error) => Err(Err(error)),
+                }
             }
-            all.received += page.received;
-            all.rows.extend(page.rows);
-            if is_last {
-                break;
-            }
+        });
+        match read.await {
+            Ok(list) => Ok(Ok(list)),
+            Err(Ok(error)) => Ok(Err(error)),
+            Err(Err(error)) => Err(error.into()),
         }
-        Ok(Ok(all))
     }
 
     /// Stores the agents and tells the keeper.
-    async fn store(&mut self, list: ListPage<ListedAgent>, is_complete: bool) -> Result<(), CommitError> {
+    async fn store(&mut self, list: ListPage<ListedAgent>, is_complete: bool) -> anyhow::Result<()> {
         let (link, joins_roster) = (&self.link, self.settings.borrow().directory.joins_roster);
-        let read_at = link.clock.now();
-        let changed = list.rows.len();
-        let active = list.rows.iter().filter(|agent| agent.is_active).count();
-        let agents = list.rows.into_iter().map(|listed| ListedAgentWrite {
+        let (read_at, changed) = (link.clock.now(), list.rows.len());
+        // Nothing is stored of people who are not observed.
+        let stored = link.reader.agents(&link.tenant).await?;
+        let known: HashSet<&AgentId> =
+            stored.iter().filter(|agent| !agent.is_being_erased).map(|agent| &agent.agent.id).collect();
+        let is_on_roster = |listed: &ListedAgent| listed.is_active && joins_roster;
+        let agents = list.rows.into_iter().filter(|listed| is_on_roster(listed) || known.contains(&listed.id));
+        let agents = agents.map(|listed| ListedAgentWrite {
+            is_active: is_on_roster(&listed),
             agent: Agent { id: listed.id, name: listed.name, team: listed.team, zone: listed.zone },
             subject: SubjectId(link.random.random_id()),
-            is_active: listed.is_active && joins_roster,
             user_id: listed.user_id,
             user_name: listed.user_name,
         });
         let directory = vec![DirectoryWrite { tenant: link.tenant.clone(), is_complete, agents: agents.collect() }];
         link.writer.commit(Commit { directory, ..Commit::default() }).await?;
-        link.update_directory(|state| {
-            (state.read_at, state.hidden_agents) = (Some(read_at), list.hidden);
-            if is_complete {
-                state.agents = active;
-            }
-        });
+        link.update_directory(|state| (state.read_at, state.hidden_agents) = (Some(read_at), list.hidden));
         self.since = list.polled_at;
         if changed > 0 || is_complete {
             // The keeper reads the store when it starts, so a message that does not reach it is no loss.

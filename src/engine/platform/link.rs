@@ -142,7 +142,7 @@ impl Link {
 
     /// Returns what is known of the platform's directory.
     pub fn directory(&self) -> DirectoryState {
-        self.directory.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        *self.directory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Updates what is known of the platform's directory.

@@ -195,7 +195,8 @@ impl GuidePlatform {
         reason: &ReasonCode,
     ) -> Result<Answer<()>, CallError> {
         let segments = ["users", agent.as_str(), "state"];
-        let mut question = ApiRequest::post(CallKind::State, "set the state", &segments, "users:state:write", None);
+        let mut question =
+            ApiRequest::post(CallKind::State, "set the state", &segments, None).with_scope("users:state:write");
         let Some(name) = self.state_names.platform_name(state) else {
             return Err(CallError::without_request(question.purpose, Failure::cannot_set(state)));
         };
@@ -206,7 +207,8 @@ impl GuidePlatform {
     async fn send_subscription(&self, request: SubscriptionRequest<'_>) -> Result<Answer<Subscription>, CallError> {
         let segments = ["analytics", "realtime", "subscription"];
         let scope = "analytics:realtime:subscription:write";
-        let mut question = ApiRequest::post(CallKind::Subscribe, "make a subscription", &segments, scope, None);
+        let mut question =
+            ApiRequest::post(CallKind::Subscribe, "make a subscription", &segments, None).with_scope(scope);
         if request.agents.is_empty() {
             let what = "subscribe to no agents: without a filter it would send all of them".to_owned();
             return Err(CallError::without_request(question.purpose, Failure::Unsupported { what }));
@@ -257,7 +259,8 @@ impl Platform for GuidePlatform {
     fn is_scheduled<'a>(&'a self, agent: &'a AgentId) -> Call<'a, bool> {
         Box::pin(async move {
             let segments = ["schedules", "users", agent.as_str()];
-            let question = ApiRequest::get(CallKind::Schedule, "read the schedule", &segments, "schedules:view");
+            let question =
+                ApiRequest::get(CallKind::Schedule, "read the schedule", &segments).with_scope("schedules:view");
             self.api.send(question, wire::parse_schedule).await
         })
     }
@@ -265,7 +268,8 @@ impl Platform for GuidePlatform {
     fn break_required<'a>(&'a self, agent: &'a AgentId) -> Call<'a, bool> {
         Box::pin(async move {
             let segments = ["breaks", "users", agent.as_str(), "status"];
-            let question = ApiRequest::get(CallKind::Break, "read the break status", &segments, "breaks:view");
+            let question =
+                ApiRequest::get(CallKind::Break, "read the break status", &segments).with_scope("breaks:view");
             self.api.send(question, wire::parse_break_required).await
         })
     }
@@ -277,7 +281,8 @@ impl Platform for GuidePlatform {
     fn snapshot<'a>(&'a self, subscription: &'a SubscriptionId) -> Call<'a, SnapshotBody> {
         Box::pin(async move {
             let segments = ["analytics", "realtime", "subscription", subscription.as_str()];
-            let question = ApiRequest::get(CallKind::Snapshot, "read a snapshot", &segments, "analytics:realtime:read");
+            let question =
+                ApiRequest::get(CallKind::Snapshot, "read a snapshot", &segments).with_scope("analytics:realtime:read");
             let question = ApiRequest { limit: self.snapshot_limit, ..question };
             self.api.send(question, wire::parse_snapshot).await
         })
@@ -289,8 +294,7 @@ impl Platform for GuidePlatform {
             let question = ApiRequest {
                 path: Some(&self.skill_figures_path),
                 query: Some(wire::skills_query(skills)),
-                scope: None,
-                ..ApiRequest::get(CallKind::SkillFigures, "read skill figures", &[], "")
+                ..ApiRequest::get(CallKind::SkillFigures, "read skill figures", &[])
             };
             self.api.send(question, |reply, secrets| figures::parse_skill_figures(reply, skills, secrets)).await
         })
@@ -298,7 +302,8 @@ impl Platform for GuidePlatform {
 
     fn queues(&self) -> Call<'_, Vec<ListedQueue>> {
         Box::pin(async move {
-            let question = ApiRequest::get(CallKind::Queues, "list the queues", &["queues"], REPORTING_SCOPE);
+            let question =
+                ApiRequest::get(CallKind::Queues, "list the queues", &["queues"]).with_scope(REPORTING_SCOPE);
             let question = ApiRequest { limit: self.snapshot_limit, ..question };
             self.api.send(question, |reply, secrets| figures::parse_queue_list(reply, secrets)).await
         })
@@ -307,8 +312,8 @@ impl Platform for GuidePlatform {
     fn queue_figures<'a>(&'a self, queues: &'a [QueueId]) -> Call<'a, FiguresRead<QueueFigures>> {
         Box::pin(async move {
             let (segments, body) = (["reporting", "queues", "realtime"], wire::queues_body(queues));
-            let question =
-                ApiRequest::post(CallKind::QueueFigures, "read queue figures", &segments, REPORTING_SCOPE, Some(body));
+            let question = ApiRequest::post(CallKind::QueueFigures, "read queue figures", &segments, Some(body))
+                .with_scope(REPORTING_SCOPE);
             let share = self.queue_service_level;
             self.api.send(question, |reply, secrets| figures::parse_queue_figures(reply, queues, share, secrets)).await
         })
@@ -323,7 +328,7 @@ impl Platform for GuidePlatform {
         Box::pin(async move {
             let (segments, body) = (["analytics", "query"], analytics::query_body(query, part, page_rows));
             let kind = CallKind::AnalyticsSubmit;
-            let question = ApiRequest::post(kind, "submit a query", &segments, QUERY_SCOPE, Some(body));
+            let question = ApiRequest::post(kind, "submit a query", &segments, Some(body)).with_scope(QUERY_SCOPE);
             self.api.send(question, |reply, secrets| analytics::parse_submitted(reply, query, secrets)).await
         })
     }
@@ -335,7 +340,7 @@ impl Platform for GuidePlatform {
                 query: Some(analytics::page_query_string(&request)),
                 range: Some(analytics::range_header(&request)),
                 limit: MAX_PAGE_BYTES,
-                ..ApiRequest::get(CallKind::AnalyticsPage, "read a query's result", &segments, RESULT_SCOPE)
+                ..ApiRequest::get(CallKind::AnalyticsPage, "read a query's result", &segments).with_scope(RESULT_SCOPE)
             };
             self.api.send(question, |reply, secrets| analytics::parse_query_state(reply, &request, secrets)).await
         })

@@ -57,7 +57,7 @@ impl KnownDirectory {
             .iter()
             .flat_map(|(team, codes)| {
                 let faults = map.faults(team, codes).into_iter();
-                faults.map(move |(line, fault)| format!("{team}: {} = {}, but {fault}", line.state, line.code))
+                faults.map(move |(line, fault)| format!("{team}: {line}, but {fault}"))
             })
             .collect();
         faults.sort();

@@ -3,6 +3,7 @@
 //! It has no subscriptions: one poll shows all agents, mostly only those who changed. The facts it rests on, with what is
 //! not proven yet, are in `docs/platforms.md`.
 
+mod endpoint;
 mod known_directory;
 mod lists;
 mod poll;
@@ -20,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::civil::Date;
-use reqwest::{Method, Url};
+use reqwest::Url;
 
 use crate::clock::SharedClock;
 use crate::domain::agents::state::AgentState;
@@ -39,11 +40,13 @@ use super::{
 };
 
 use known_directory::KnownDirectory;
-use poll::{PageOf, Polls};
+use poll::Polls;
 use reader::StatesReader;
 use tokens::AccessKeyTokens;
 
-pub use probe::{PollTimePlace, Probe, ProbedAgent, PublishedList, StatesPage, TokenFacts};
+use endpoint::page_query;
+pub use endpoint::{Endpoint, PublishedList, Versions};
+pub use probe::{PollTimePlace, Probe, ProbedAgent, StatesPage, TokenFacts};
 pub use states::StateReading;
 pub use tokens::{TokenKind, TokenSettings};
 
@@ -55,8 +58,8 @@ const MIN_INTERVAL: Duration = Duration::from_secs(5);
 pub struct IncontactSettings {
     /// How tokens are requested.
     pub token: TokenSettings,
-    /// The version in the paths, such as `33.0`.
-    pub version: String,
+    /// The versions in the paths.
+    pub versions: Versions,
     /// The codes that stand for states.
     pub codes: CodeMap,
     /// The state of an agent in a dialer campaign.
@@ -85,6 +88,7 @@ pub struct IncontactPlatform {
     states: Arc<StateReading>,
     polls: Arc<Polls>,
     directory: Arc<KnownDirectory>,
+    versions: Versions,
     can_log_out: bool,
     state_in_body: bool,
     user_hub_url: Url,
@@ -110,7 +114,7 @@ impl IncontactPlatform {
                 tokens: TokenSource::new(tokens.clone(), Arc::clone(&clock)),
                 caller,
                 clock,
-                api_path: probe::api_path(&settings.version),
+                api_path: settings.versions.default_path(),
                 // No break policy stands behind a conflict here, and waiting does not help.
                 read_conflict: |reply, secrets| Failure::Rejected { status: 409, excerpt: error_text(reply, secrets) },
                 calls: Arc::default(),
@@ -119,6 +123,7 @@ impl IncontactPlatform {
             states: Arc::new(states),
             polls: Arc::default(),
             directory: Arc::default(),
+            versions: settings.versions,
             can_log_out: settings.can_log_out,
             state_in_body: settings.state_in_body,
             user_hub_url,
@@ -136,6 +141,7 @@ impl IncontactPlatform {
             tokens: &self.tokens,
             states: &self.states,
             directory: &self.directory,
+            versions: &self.versions,
             page_rows: self.page_rows,
             page_limit: self.page_limit,
         }
@@ -163,9 +169,7 @@ impl IncontactPlatform {
             (true, Some(code)) => (None, Some(format!(r#"{{"state":"Unavailable","outStateId":{code}}}"#))),
         };
         let body = body.map(String::into_bytes);
-        let request =
-            ApiRequest { query, scope: None, ..ApiRequest::post(CallKind::State, purpose, &segments, "", body) };
-        let answer = self.api.send(request, |_, _| Ok(())).await;
+        let answer = self.send_change(purpose, &segments, query, body).await;
         if matches!(&answer, Err(CallError { failure: Failure::Rejected { status: 400 | 409, .. }, .. })) {
             self.directory.mark_outdated();
         }
@@ -178,43 +182,51 @@ impl IncontactPlatform {
             let failure = Failure::cannot_set(&AgentState::LoggedOut);
             return Err(CallError::without_request(purpose, failure));
         }
-        let request = ApiRequest { scope: None, ..ApiRequest::post(CallKind::State, purpose, &segments, "", None) };
+        self.send_change(purpose, &segments, None, None).await
+    }
+
+    async fn send_change(
+        &self,
+        purpose: &'static str,
+        segments: &[&str],
+        query: Option<String>,
+        body: Option<Vec<u8>>,
+    ) -> Result<Answer<()>, CallError> {
+        let path = self.versions.path(Endpoint::Changes);
+        let request = ApiRequest { path, query, ..ApiRequest::post(CallKind::State, purpose, segments, body) };
         self.api.send(request, |_, _| Ok(())).await
     }
 
     /// Reads a list once.
     async fn read_list<T>(
         &self,
-        kind: CallKind,
-        purpose: &'static str,
-        segments: &[&str],
-        query: &[(&str, &str)],
-        read: impl FnOnce(&ApiReply, &[&str]) -> Result<T, Failure>,
+        (kind, purpose): (CallKind, &'static str),
+        list: PublishedList<'_>,
+        query: String,
+        read: impl FnOnce(&mut ApiReply, &[&str]) -> Result<T, Failure>,
     ) -> Result<Answer<T>, CallError> {
-        let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
+        let segments = list.segments();
         let request = ApiRequest {
-            query: Some(query),
-            scope: None,
+            path: self.versions.path(list.endpoint()),
+            query: Some(query).filter(|query| !query.is_empty()),
             limit: self.page_limit,
-            ..ApiRequest::get(kind, purpose, segments, "")
+            ..ApiRequest::get(kind, purpose, &segments)
         };
-        self.api.send(request, |reply, secrets| read(reply, secrets)).await
+        self.api.send(request, read).await
     }
 
     /// Reads a page of the directory.
     async fn read_directory<T>(
         &self,
-        list: &'static str,
         purpose: &'static str,
+        list: PublishedList<'_>,
         since: Option<&str>,
         skip: usize,
         read: impl FnOnce(&ApiReply, &[&str]) -> Result<T, Failure>,
     ) -> Result<Answer<T>, CallError> {
-        let (top, skip) = (self.page_rows.to_string(), skip.to_string());
-        let mut query = vec![("top", &*top), ("skip", &*skip)];
         // Spelled otherwise than for states.
-        query.extend(since.map(|since| ("updateSince", since)));
-        self.read_list(CallKind::Directory, purpose, &[list], &query, read).await
+        let query = page_query(since.map(|since| ("updateSince", since)), self.page_rows, skip);
+        self.read_list((CallKind::Directory, purpose), list, query, |reply, secrets| read(reply, secrets)).await
     }
 
     async fn read_skills<T>(
@@ -223,33 +235,16 @@ impl IncontactPlatform {
         purpose: &'static str,
         read: impl FnOnce(&ApiReply, &[&str]) -> Result<T, Failure>,
     ) -> Result<Answer<T>, CallError> {
-        let top = self.page_rows.to_string();
-        self.read_list(kind, purpose, &["skills", "activity"], &[("top", &*top)], read).await
-    }
-
-    fn states_query(&self, page: &PageOf) -> String {
-        let mut query = url::form_urlencoded::Serializer::new(String::new());
-        if let Some(since) = &page.since {
-            query.append_pair("updatedSince", since);
-        }
-        query.append_pair("top", &self.page_rows.to_string()).append_pair("skip", &page.skip.to_string());
-        query.finish()
+        let query = page_query(None, self.page_rows, 0);
+        self.read_list((kind, purpose), PublishedList::Skills, query, |reply, secrets| read(reply, secrets)).await
     }
 
     async fn read_states(&self) -> Result<Answer<SnapshotBody>, CallError> {
         let page = self.polls.next_page(self.api.clock.monotonic(), self.full_read_every);
-        let query = self.states_query(&page);
-        let segments = ["agents", "states"];
-        let request = ApiRequest {
-            query: Some(query),
-            scope: None,
-            method: Method::GET,
-            limit: self.page_limit,
-            ..ApiRequest::get(CallKind::Snapshot, "read the agents' states", &segments, "")
-        };
+        let query = page_query(page.since.as_deref().map(|since| ("updatedSince", since)), self.page_rows, page.skip);
+        let call = (CallKind::Snapshot, "read the agents' states");
         let answer = self
-            .api
-            .send(request, |reply, _| {
+            .read_list(call, PublishedList::States, query, |reply, _| {
                 Ok(SnapshotBody { answered_at: reply.date(), bytes: std::mem::take(&mut reply.body) })
             })
             .await;
@@ -322,14 +317,15 @@ impl Platform for IncontactPlatform {
     }
 
     fn teams(&self, skip: usize) -> Call<'_, ListPage<ListedTeam>> {
-        Box::pin(self.read_directory("teams", "list the teams", None, skip, lists::read_teams))
+        Box::pin(self.read_directory("list the teams", PublishedList::Teams, None, skip, lists::read_teams))
     }
 
     fn unavailable_codes<'a>(&'a self, team: &'a ListedTeam) -> Call<'a, Vec<UnavailableCode>> {
         let read = async move {
-            let segments = ["teams", &*team.id, "unavailable-codes"];
-            let purpose = "list a team's unavailable codes";
-            let codes = self.read_list(CallKind::Directory, purpose, &segments, &[], lists::read_codes).await?;
+            let call = (CallKind::Directory, "list a team's unavailable codes");
+            let list = PublishedList::Codes(&team.id);
+            let codes =
+                self.read_list(call, list, String::new(), |reply, secrets| lists::read_codes(reply, secrets)).await?;
             self.directory.record_codes(&team.name, &codes.value);
             Ok(codes)
         };
@@ -337,7 +333,7 @@ impl Platform for IncontactPlatform {
     }
 
     fn listed_agents<'a>(&'a self, since: Option<&'a str>, skip: usize) -> Call<'a, ListPage<ListedAgent>> {
-        Box::pin(self.read_directory("agents", "list the agents", since, skip, lists::read_agents))
+        Box::pin(self.read_directory("list the agents", PublishedList::Agents, since, skip, lists::read_agents))
     }
 
     fn exported_schedule<'a>(&'a self, user_id: &'a str, days: (Date, Date)) -> Call<'a, Vec<PlatformShift>> {
@@ -345,18 +341,12 @@ impl Platform for IncontactPlatform {
             let body = serde_json::json!({
                 "startDate": days.0.to_string(), "endDate": days.1.to_string(), "userID": user_id,
             });
-            let segments = ["schedules", "export"];
+            let (segments, purpose) = (["schedules", "export"], "export a schedule");
+            let body = Some(body.to_string().into_bytes());
             let request = ApiRequest {
                 origin: Some(&self.user_hub_url),
                 path: Some(""),
-                scope: None,
-                ..ApiRequest::post(
-                    CallKind::ScheduleExport,
-                    "export a schedule",
-                    &segments,
-                    "",
-                    Some(body.to_string().into_bytes()),
-                )
+                ..ApiRequest::post(CallKind::ScheduleExport, purpose, &segments, body)
             };
             self.api.send(request, |reply, secrets| schedules::read_schedule(reply, secrets)).await
         })

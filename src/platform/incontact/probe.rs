@@ -15,6 +15,7 @@ use crate::platform::error::{CallError, Failure};
 use crate::platform::status::CallKind;
 use crate::platform::text;
 
+use super::endpoint::{PublishedList, Versions, api_path, page_query};
 use super::known_directory::KnownDirectory;
 use super::lists::parse;
 use super::states::StateReading;
@@ -23,11 +24,6 @@ use super::wire::{Page, Scalar, StateRow, parse_instant};
 
 /// The versions that clients in use name, the latest first.
 const VERSIONS: [&str; 7] = ["34.0", "33.0", "31.0", "30.0", "28.0", "23.0", "21.0"];
-
-/// Returns the path of the API in a version such as `33.0`.
-pub(super) fn api_path(version: &str) -> String {
-    format!("/incontactapi/services/v{version}")
-}
 
 /// What a token request told.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -40,21 +36,6 @@ pub struct TokenFacts {
     pub has_refresh_token: bool,
     /// The origin of the API: the configured one, or the one that discovery names.
     pub api_url: Url,
-}
-
-/// A list of the published services.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum PublishedList<'a> {
-    /// The agents' states.
-    States,
-    /// The agents.
-    Agents,
-    /// The teams.
-    Teams,
-    /// The unavailable codes of the team with this number.
-    Codes(&'a str),
-    /// The activity of skills.
-    Skills,
 }
 
 /// Where an answer has the instant from which the next poll asks.
@@ -109,11 +90,12 @@ pub struct Probe<'p> {
     pub(super) tokens: &'p AccessKeyTokens,
     pub(super) states: &'p StateReading,
     pub(super) directory: &'p KnownDirectory,
+    pub(super) versions: &'p Versions,
     pub(super) page_rows: usize,
     pub(super) page_limit: usize,
 }
 
-impl Probe<'_> {
+impl<'p> Probe<'p> {
     /// Requests a token, unless there is a valid one, and returns what is known of it. Outside the request budget.
     pub async fn token_facts(self) -> Result<TokenFacts, Failure> {
         let token = self.api.tokens.current().await?;
@@ -136,16 +118,13 @@ impl Probe<'_> {
     /// Reads a page of the agents' states, from the row after `skip` on; only those who changed since `since`, if it is
     /// a [`StatesPage::polled_at`].
     pub async fn states_page(self, since: Option<&str>, skip: usize) -> Result<Answer<StatesPage>, CallError> {
-        let mut query = url::form_urlencoded::Serializer::new(String::new());
-        query.append_pair("top", &self.page_rows.to_string()).append_pair("skip", &skip.to_string());
-        query.extend_pairs(since.map(|since| ("updatedSince", since)));
-        let (query, segments) = (Some(query.finish()), PublishedList::States.segments());
-        let purpose = "read the agents' states";
+        let (list, purpose) = (PublishedList::States, "read the agents' states");
+        let segments = list.segments();
         let request = ApiRequest {
-            query,
-            scope: None,
+            path: self.versions.path(list.endpoint()),
+            query: Some(page_query(since.map(|since| ("updatedSince", since)), self.page_rows, skip)),
             limit: self.page_limit,
-            ..ApiRequest::get(CallKind::Snapshot, purpose, &segments, "")
+            ..ApiRequest::get(CallKind::Snapshot, purpose, &segments)
         };
         self.api.send(request, |reply, secrets| self.read_states_page(reply, secrets)).await
     }
@@ -195,25 +174,23 @@ impl Probe<'_> {
         self.directory.code_for(&self.states.codes, agent, state, &ReasonCode::new("")).ok()
     }
 
-    /// Returns the latest version that answers a list, and the number of calls that it took. Tries the versions that
-    /// clients in use name, other than `except`, with one row each and at most `limit` calls. Any answer but "not found"
-    /// counts.
-    pub async fn find_version(
-        self,
-        list: PublishedList<'_>,
-        except: &str,
-        limit: usize,
-    ) -> (Option<&'static str>, usize) {
-        let mut calls = 0;
+    /// Returns the version in which a list is read.
+    pub fn version(self, list: PublishedList<'_>) -> &'p str {
+        self.versions.of(list.endpoint())
+    }
+
+    /// Returns the latest other version that answers a list, and the number of calls that it took. Tries the versions
+    /// that clients in use name, with one row each and at most `limit` calls. Any answer but "not found" counts.
+    pub async fn find_version(self, list: PublishedList<'_>, limit: usize) -> (Option<&'static str>, usize) {
+        let (mut calls, except) = (0, self.version(list));
         for version in VERSIONS.into_iter().filter(|version| *version != except).take(limit) {
             calls += 1;
             let (path, segments) = (api_path(version), list.segments());
             let request = ApiRequest {
                 path: Some(&path),
                 query: Some("top=1".to_owned()),
-                scope: None,
                 limit: self.page_limit,
-                ..ApiRequest::get(CallKind::Directory, "look for the version", &segments, "")
+                ..ApiRequest::get(CallKind::Directory, "look for the version", &segments)
             };
             match self.api.send(request, |_, _| Ok(())).await {
                 Err(CallError { failure: Failure::NotFound, .. }) => {}
@@ -222,17 +199,5 @@ impl Probe<'_> {
             }
         }
         (None, calls)
-    }
-}
-
-impl<'a> PublishedList<'a> {
-    fn segments(self) -> Vec<&'a str> {
-        match self {
-            Self::States => vec!["agents", "states"],
-            Self::Agents => vec!["agents"],
-            Self::Teams => vec!["teams"],
-            Self::Codes(team) => vec!["teams", team, "unavailable-codes"],
-            Self::Skills => vec!["skills", "activity"],
-        }
     }
 }

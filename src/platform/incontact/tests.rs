@@ -3,6 +3,7 @@
 mod lists;
 mod probe;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::response::Response;
@@ -31,7 +32,7 @@ fn settings(url: &reqwest::Url) -> IncontactSettings {
             key_id: "key-1".to_owned(),
             key_secret: Secret::new("s3cr3t=="),
         },
-        version: "31.0".to_owned(),
+        versions: Versions::new("31.0".to_owned(), BTreeMap::new()),
         codes: CodeMap(vec![CodeRule {
             state: AgentState::Paused,
             team: Some(TeamName::new("Care")),

@@ -225,7 +225,7 @@ scalars! {
         earliest: "earliestQueueTime",
         server_time: "serverTime",
         service_level: "serviceLevel",
-        available: "agentsAvailable" | "agentsAvaliable",
+        available: "agentsAvailable",
         logged_in: "agentsLoggedIn",
         working: "agentsWorking",
         in_acw: "agentsACW",

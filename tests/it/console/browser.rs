@@ -1,8 +1,9 @@
 //! A browser for tests: a real Chromium, driven over the W3C `WebDriver` protocol. Where none is at hand, tests say so loudly and
 //! do nothing; `tests/run` sees to one.
 
+use std::cell::RefCell;
 use std::io::{Read as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -75,6 +76,39 @@ pub fn axe() -> Option<String> {
     found
 }
 
+/// Starts `driver` on a free port and returns it with the port. `log` receives what it prints.
+///
+/// ChromeDriver chooses a port for IPv6 and then wants the same one for IPv4; where another process has taken that
+/// one, it exits, so it is started again.
+async fn start_driver(driver: &Path, log: &Path) -> (Child, u16) {
+    let mut attempts = Vec::new();
+    while attempts.len() < MAX_STARTS {
+        let child = Command::new(driver)
+            .arg("--port=0")
+            .stdout(std::fs::File::create(log).expect("a log"))
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the driver starts");
+        let child = RefCell::new(child);
+        let started = wait_until("the driver serves or exits", WAIT_TIMEOUT, || async {
+            let exited = child.borrow_mut().try_wait().expect("the driver's exit status is known").is_some();
+            let text = std::fs::read_to_string(log).unwrap_or_default();
+            let port = text.split("started successfully on port ").nth(1).and_then(|rest| rest.split('.').next());
+            match port.and_then(|port| port.trim().parse::<u16>().ok()) {
+                Some(port) => Ok(Ok(port)),
+                None if exited => Ok(Err(text)),
+                None => Err(text),
+            }
+        })
+        .await;
+        match started {
+            Ok(port) => return (child.into_inner(), port),
+            Err(printed) => attempts.push(printed),
+        }
+    }
+    panic!("the driver exited {MAX_STARTS} times: {}", attempts.join("; "))
+}
+
 impl Browser {
     /// A browser of its own; `None` where there is none on this machine.
     pub async fn start() -> Option<Self> {
@@ -89,19 +123,7 @@ impl Browser {
             return None;
         };
         let profile = tempfile::tempdir().expect("a folder");
-        let log = profile.path().join("driver.log");
-        let mut driver = Command::new(driver)
-            .arg("--port=0")
-            .stdout(std::fs::File::create(&log).expect("a log"))
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the driver starts");
-        let port = wait_until("the driver serves", WAIT_TIMEOUT, || async {
-            let text = std::fs::read_to_string(&log).unwrap_or_default();
-            let port = text.split("started successfully on port ").nth(1).and_then(|rest| rest.split('.').next());
-            port.and_then(|port| port.trim().parse::<u16>().ok()).ok_or(text)
-        })
-        .await;
+        let (mut driver, port) = start_driver(&driver, &profile.path().join("driver.log")).await;
         let settings = ClientSettings { request_timeout: Duration::from_mins(2), ..ClientSettings::default() };
         let http = build_client(&settings).expect("a client");
         let mut flags: Vec<String> = FLAGS.iter().map(ToString::to_string).collect();

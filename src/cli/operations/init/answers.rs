@@ -8,7 +8,7 @@ use reqwest::Url;
 
 use super::prompts::{Prompts, Question};
 use crate::cli::shared::output::Output;
-use crate::config::Environment;
+use crate::config::{Environment, is_id, is_loopback};
 use crate::domain::ids::TenantId;
 
 /// The origin at which tenants outside of government clouds are looked up.
@@ -227,8 +227,11 @@ fn parse_style(text: &str) -> Result<String, String> {
 }
 
 fn parse_id(text: &str) -> Result<String, String> {
-    let is_sound = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
-    if is_sound { Ok(text.to_owned()) } else { Err("must be letters, digits, '-', '_' and '.'".to_owned()) }
+    if is_id(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("must be 1 to 64 letters, digits, '-', '_' or '.', beginning with a letter or digit".to_owned())
+    }
 }
 
 fn parse_area(text: &str) -> Result<String, String> {
@@ -251,10 +254,6 @@ fn parse_url(text: &str) -> Result<String, String> {
 fn parsed_url(text: &str) -> anyhow::Result<Url> {
     let url = Url::parse(text).ok().filter(|url| ["http", "https"].contains(&url.scheme()) && url.has_host());
     url.ok_or_else(|| crate::cli::shared::scope::usage_error("must be a URL such as https://api.example".to_owned()))
-}
-
-fn is_loopback(url: &Url) -> bool {
-    matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What the platform tells about a tenant: where its API is, which version answers, its teams and their codes. Everything
 //! here is a read.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use super::code_proposal::TeamCodes;
@@ -10,10 +11,11 @@ use crate::cli::shared::messages::print_message;
 use crate::clock::{RealTime, SharedClock, Stopwatch};
 use crate::config::Tenant;
 use crate::domain::time::duration_text;
+use crate::platform::budget::{Budget, Urgency};
 use crate::platform::incontact::{IncontactPlatform, PublishedList, TokenFacts};
-use crate::platform::{Answer, CallError, Failure, Platform as _};
+use crate::platform::{Answer, CallError, Failure, Platform as _, read_pages};
 
-/// The number of calls after which a minute has to pass.
+/// The number of calls in any minute.
 const CALLS_PER_MINUTE: usize = 90;
 /// The waits after throttled reads, if the platform names none.
 const THROTTLE_WAITS: [Duration; 3] = [Duration::from_secs(2), Duration::from_secs(6), Duration::from_secs(18)];
@@ -52,8 +54,7 @@ pub(super) async fn read(tenant: &Tenant, clock: SharedClock) -> anyhow::Result<
     let (mut version, mut notes) = (None, Vec::new());
     let mut states = patiently(async || platform.probe().states_page(None, 0).await).await;
     if matches!(&states, Err(CallError { failure: Failure::NotFound, .. })) {
-        let configured = &tenant.incontact.version;
-        (version, _) = platform.probe().find_version(PublishedList::States, configured, MAX_VERSIONS).await;
+        (version, _) = platform.probe().find_version(PublishedList::States, MAX_VERSIONS).await;
         if let Some(version) = version {
             let mut tenant = tenant.clone();
             tenant.incontact.version = version.to_owned();
@@ -79,14 +80,12 @@ pub(super) async fn read(tenant: &Tenant, clock: SharedClock) -> anyhow::Result<
 }
 
 async fn read_teams(platform: &IncontactPlatform, notes: &mut Vec<String>) -> Result<Vec<TeamCodes>, CallError> {
-    let mut pace = Pace { watch: Stopwatch::start(), calls: 0 };
-    let (mut teams, mut skipped) = (Vec::new(), Some(0));
-    while let Some(skip) = skipped {
+    let pace = &Pace::start();
+    let teams = read_pages(|skip| async move {
         pace.wait().await;
-        let page = patiently(async || platform.teams(skip).await).await?.value;
-        skipped = page.next(skip);
-        teams.extend(page.rows.into_iter().filter(|team| team.is_active));
-    }
+        patiently(async || platform.teams(skip).await).await.map(|answer| answer.value)
+    });
+    let teams = teams.await?.rows.into_iter().filter(|team| team.is_active);
     let mut read = Vec::new();
     for team in teams {
         pace.wait().await;
@@ -113,16 +112,25 @@ async fn patiently<T>(read: impl AsyncFn() -> Result<Answer<T>, CallError>) -> R
 /// Keeps the calls within a cautious rate, since other clients share the tenant.
 struct Pace {
     watch: Stopwatch,
-    calls: usize,
+    budget: RefCell<Budget>,
 }
 
 impl Pace {
-    async fn wait(&mut self) {
-        if self.calls == CALLS_PER_MINUTE {
-            RealTime::sleep(Duration::from_secs(60).saturating_sub(self.watch.elapsed())).await;
-            *self = Self { watch: Stopwatch::start(), calls: 0 };
+    fn start() -> Self {
+        let budget = Budget::new(CALLS_PER_MINUTE, Duration::from_secs(60), 0);
+        Self { watch: Stopwatch::start(), budget: RefCell::new(budget) }
+    }
+
+    /// Waits until a call may be made.
+    async fn wait(&self) {
+        loop {
+            let now = self.watch.elapsed();
+            let taken = self.budget.borrow_mut().try_take(now, Urgency::Ordinary);
+            match taken {
+                Ok(slot) => return self.budget.borrow_mut().record_answer(slot, now),
+                Err(next) => RealTime::sleep(next.at.map_or(Duration::from_secs(1), |at| at.saturating_sub(now))).await,
+            }
         }
-        self.calls += 1;
     }
 }
 

@@ -4,7 +4,8 @@
 //! Unsent transitions are cancelled. A pending one is withdrawn by a change to its opposite. Those in flight are settled
 //! by answers and snapshots.
 
-use serde_json::json;
+use serde::Deserialize as _;
+use serde_json::{Value, json};
 
 use super::open_transitions::OpenTransition;
 use super::requests::TransitionRequest;
@@ -44,13 +45,13 @@ impl Keeper {
     /// Returns why a rule's pending change has become wrong; `None` if it has not.
     fn pending_obsolete_reason(&self, open: &OpenTransition, rules: &RuleSet, now: UtcMicros) -> Option<String> {
         let transition = &open.transition;
+        let Actor::Rule { id, .. } = &transition.actor else { return None };
         if self.finishing.contains(&transition.agent) {
             return None;
         }
         if let Some(TransitionStep::Cancel(reason)) = self.obsolete_step(open, rules, now) {
             return Some(reason);
         }
-        let Actor::Rule { id, .. } = &transition.actor else { return None };
         let rule = rules.rules().iter().find(|rule| rule.id == *id)?;
         let slot = self.roster.agent(transition.agent.as_str()).filter(|_| rule.depends_on_plan)?;
         let activity_at = |at| match slot.plan_position(at).planned(slot.plan()) {
@@ -73,7 +74,11 @@ impl Keeper {
     ) -> bool {
         let Some(open) = self.open_transitions.get(id) else { return false };
         let (pending, opposite) = (&open.transition, AgentState::Ready);
-        let is_withdrawn = pending.explanation.get(Transition::WITHDRAWN_BY).is_some();
+        // The daemon tries once; a person may try again after a withdrawal that failed.
+        let withdrawal = pending.explanation.get(Transition::WITHDRAWN_BY);
+        let is_open =
+            |id: &Value| TransitionId::deserialize(id).is_ok_and(|id| self.open_transitions.get(id).is_some());
+        let is_withdrawn = withdrawal.is_some_and(|id| !actor.is_person() || is_open(id));
         let Some(index) = self.roster.find(pending.agent.as_str()) else { return false };
         if pending.target == opposite || is_withdrawn || self.check_settable(&opposite).is_err() {
             return false;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::domain::agents::agent::ObservationSource;
 use crate::domain::agents::merge::{MAX_CONTRADICTIONS, SAME_CHANGE_WINDOW, SnapshotRow};
 use crate::domain::agents::roster::{AgentIndex, AgentRecord};
+use crate::domain::agents::state::AgentState;
 use crate::domain::changes::transition::{TransitionStatus, TransitionStep};
 use crate::domain::ids::TransitionId;
 use crate::domain::time::UtcMicros;
@@ -92,11 +93,17 @@ impl Keeper {
     /// another state for a moment between the contact and the change.
     fn settle_pending(&mut self, pass: &mut Pass, id: TransitionId, accepted_at: UtcMicros, row: &SnapshotRow) {
         let Some(open) = self.open_transitions.get_mut(id) else { return };
-        if row.generated_at <= accepted_at || (row.state.is_on_contact() && open.transition.target != row.state) {
+        if row.generated_at <= accepted_at {
             return;
         }
-        if row.state == open.transition.target {
+        let is_another_contact =
+            row.state == AgentState::OnContact && row.changed_at.is_some_and(|began_at| began_at > accepted_at);
+        let target = &open.transition.target;
+        if row.state == *target || (is_another_contact && shows_target(target, &row.state)) {
             self.apply_step(pass, id, TransitionStep::Confirm { at: row.generated_at });
+            return;
+        }
+        if row.state.is_on_contact() {
             return;
         }
         open.unconfirmed_snapshots += 1;

@@ -6,6 +6,7 @@ use crate::domain::agents::state::AgentState::{AfterContactWork, Idle, NotReady,
 use crate::domain::changes::policy::OnContact as WhenOnContact;
 use crate::domain::changes::transition::Transition;
 use crate::domain::ids::TransitionId;
+use crate::platform::Failure;
 
 /// A keeper whose agent is on a contact since second 60, with a change to Paused that was accepted at second 100.
 async fn with_pending_change() -> (KeeperHarness, TransitionId) {
@@ -104,6 +105,34 @@ async fn cancelling_a_pending_change_requests_the_opposite() {
     assert_eq!((harness.status(id).await.name(), harness.status(withdrawal).await.name()), ("superseded", "pending"));
     harness.observe(120, &[("u_1", Ready, 118)]).await;
     assert_eq!(harness.status(withdrawal).await.name(), "confirmed");
+}
+
+#[tokio::test]
+async fn another_contact_shows_that_the_agent_was_made_ready_in_between() {
+    let mut harness = KeeperHarness::with_agents(&["u_1"]).await;
+    harness.set_on_contact(WhenOnContact::Now);
+    harness.observe(99, &[("u_1", OnContact, 60)]).await;
+    harness.advance_to_second(100);
+    let id = harness.request_accepted_change("u_1", Ready).await;
+    for (second, state, since, expected) in
+        [(110, OnContact, 60, "pending"), (120, AfterContactWork, 115, "pending"), (130, OnContact, 126, "confirmed")]
+    {
+        harness.observe(second, &[("u_1", state, since)]).await;
+        assert_eq!(harness.status(id).await.name(), expected, "at second {second}");
+    }
+}
+
+#[tokio::test]
+async fn a_withdrawal_that_failed_can_be_requested_again() {
+    let (mut harness, id) = with_pending_change().await;
+    harness.script_response(ScriptedResponse::Fail(Failure::NotFound));
+    harness.cancel(id).await.expect("it can be withdrawn");
+    harness.complete_next_change().await;
+    assert_eq!(harness.status(id).await.name(), "pending");
+    harness.script_response(ScriptedResponse::Accept);
+    harness.cancel(id).await.expect("the first withdrawal has ended");
+    harness.complete_next_change().await;
+    assert_eq!(harness.status(id).await.name(), "superseded");
 }
 
 #[tokio::test]

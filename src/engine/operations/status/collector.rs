@@ -307,7 +307,7 @@ fn directory_status(link: &Link, schedules: ScheduleReads, now: UtcMicros) -> Op
     Some(DirectoryStatus {
         ok: state.read_at.is_some() && code_faults.is_empty(),
         age_ms: age_ms(state.read_at),
-        teams: state.teams.len(),
+        teams: state.teams,
         agents: schedules.agents,
         hidden_agents: state.hidden_agents,
         code_faults,

@@ -26,7 +26,7 @@ async fn teams_codes_and_agents_are_listed_in_the_spellings_of_every_version() {
                 { "OutStateId": "14", "OutStateName": "Old break", "IsActive": "false", "IsAcw": false },
                 { "outstateName": "without a number" }, "no object"] }),
         ),
-        (Some("/agents"), "top=2&skip=0&updateSince=t0") => empty_response(),
+        (Some("/agents"), "updateSince=t0&top=2&skip=0") => empty_response(),
         (Some("/agents"), _) => test_servers::json(
             200,
             &json!({ "totalRecords": 1, "hiddenAgents": 4, "lastPollTime": "t0", "agents": [
@@ -62,6 +62,25 @@ async fn teams_codes_and_agents_are_listed_in_the_spellings_of_every_version() {
     assert_eq!((&listed.rows[1].zone, listed.rows[1].is_active), (&None, false), "a zone of another kind");
     let unchanged = platform.listed_agents(Some("t0"), 0).await.expect("agents").value;
     assert_eq!((unchanged.rows.len(), unchanged.next(0)), (0, None));
+}
+
+#[tokio::test]
+async fn an_endpoint_can_have_a_version_of_its_own() {
+    let server = start_server(|seen| match seen.path.as_str() {
+        "/incontactapi/services/v23.0/teams/5/unavailable-codes" => {
+            test_servers::json(200, &json!({ "unavailableCodes": [] }))
+        }
+        "/incontactapi/services/v31.0/teams" => {
+            test_servers::json(200, &json!({ "teams": [{ "teamId": 5, "teamName": "Care" }] }))
+        }
+        other => panic!("{other}"),
+    })
+    .await;
+    let versions = BTreeMap::from([(Endpoint::Codes, "23.0".to_owned())]);
+    let (platform, _) =
+        platform_at(&server.url, |settings| settings.versions = Versions::new("31.0".to_owned(), versions));
+    let teams = platform.teams(0).await.expect("teams").value;
+    assert_eq!(platform.unavailable_codes(&teams.rows[0]).await.expect("codes").value, []);
 }
 
 #[tokio::test]

@@ -39,7 +39,7 @@ async fn the_shape_of_states_is_told_with_each_agents_code() {
                 test_servers::json(200, &json!({ "resultSet": { "totalRecords": 3, "agentStates": rows } }))
             }
             query => {
-                assert_eq!(query, "top=2&skip=3&updatedSince=2026-10-26T12%3A00%3A02Z");
+                assert_eq!(query, "updatedSince=2026-10-26T12%3A00%3A02Z&top=2&skip=3");
                 test_servers::json(200, &json!({ "lastPollTime": "2026-10-26T12:00:03Z", "agentStates": [] }))
             }
         }
@@ -66,13 +66,9 @@ async fn the_latest_version_that_answers_is_found_within_the_limit() {
     })
     .await;
     let (platform, _) = platform_at(&server.url, |_| {});
-    assert_eq!(platform.probe().find_version(PublishedList::Skills, "31.0", 9).await, (Some("30.0"), 3));
-    assert_eq!(platform.probe().find_version(PublishedList::Skills, "31.0", 2).await, (None, 2));
+    assert_eq!(platform.probe().find_version(PublishedList::Skills, 9).await, (Some("30.0"), 3));
+    assert_eq!(platform.probe().find_version(PublishedList::Skills, 2).await, (None, 2));
     let codes = PublishedList::Codes("7");
-    assert_eq!(
-        platform.probe().find_version(codes, "31.0", 9).await,
-        (Some("33.0"), 2),
-        "a right is missing, not the version"
-    );
-    assert_eq!(platform.probe().find_version(PublishedList::Teams, "31.0", 9).await, (None, 6));
+    assert_eq!(platform.probe().find_version(codes, 9).await, (Some("33.0"), 2), "a right is missing, not the version");
+    assert_eq!(platform.probe().find_version(PublishedList::Teams, 9).await, (None, 6));
 }

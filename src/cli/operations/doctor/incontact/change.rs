@@ -1,16 +1,12 @@
 //! Proves a state change with one test agent: sets a mapped state, waits until the platform shows it, and puts the agent
 //! back. This is the only check that changes anything, and it is made only on request.
 
-use std::io::{BufRead as _, IsTerminal as _};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
-
 use super::session::Session;
 use super::states::read_all;
-use crate::cli::shared::messages::print_message;
-use crate::cli::shared::scope::usage_error;
+use crate::cli::shared::confirmation::require_typed;
 use crate::config::Mode;
 use crate::domain::agents::state::AgentState;
 use crate::domain::ids::{AgentId, ReasonCode};
@@ -28,16 +24,11 @@ pub(in crate::cli::operations::doctor) fn confirm(agent: &AgentId, is_agreed: bo
     if is_agreed {
         return Ok(());
     }
-    if !std::io::stdin().is_terminal() {
-        return Err(usage_error("cannot ask for confirmation: use --yes".to_owned()));
-    }
-    print_message(format!(
+    let announcement = format!(
         "This sets the state of agent {agent} on the platform, waits up to a minute until it shows, and sets the former state \
-         again. Type yes to go on:"
-    ));
-    let mut line = String::new();
-    std::io::stdin().lock().read_line(&mut line).context("standard input cannot be read")?;
-    if line.trim().eq_ignore_ascii_case("yes") { Ok(()) } else { Err(usage_error("nothing was changed".to_owned())) }
+         again. Type yes to continue:"
+    );
+    require_typed(announcement, "yes", "nothing was changed")
 }
 
 /// What a state is set to.

@@ -83,16 +83,13 @@ async fn read_teams(session: &mut Session<'_>) -> Option<Vec<ListedTeam>> {
         }
     }
     let active = count_with_noun(teams.len(), "active team");
-    session.group.ok("teams", format!("v{} answers: {active}", session.tenant.incontact.version));
+    session.group.ok("teams", format!("v{} answers: {active}", session.version(PublishedList::Teams)));
     Some(teams)
 }
 
 /// Returns the lines of the map with a code that cannot be set in a team.
 fn faults_text(map: &CodeMap, team: &TeamName, codes: &[UnavailableCode]) -> Option<String> {
-    let faults = map.faults(team, codes).into_iter().map(|(line, fault)| {
-        let reason = line.reason.as_ref().map(|reason| format!(":{reason}")).unwrap_or_default();
-        format!("{}{reason} = {}: {fault}", line.state, line.code)
-    });
+    let faults = map.faults(team, codes).into_iter().map(|(line, fault)| format!("{line}: {fault}"));
     Some(faults.collect::<Vec<_>>().join("; ")).filter(|text| !text.is_empty())
 }
 

@@ -53,7 +53,9 @@ pub(super) async fn check_agents(session: &mut Session<'_>) -> Option<Roster> {
         }
     }
     let active = count_with_noun(roster.agents.len(), "active agent");
-    session.group.ok("agents", format!("v{} answers: {active} of {received} listed", session.tenant.incontact.version));
+    session
+        .group
+        .ok("agents", format!("v{} answers: {active} of {received} listed", session.version(PublishedList::Agents)));
     if hidden > 0 {
         let detail = format!("the platform hides {} from the key's owner", count_with_noun(hidden, "agent"));
         session.group.warning("hidden agents", detail, "widen the view of the key's owner in CXone if they are needed");
@@ -75,7 +77,7 @@ pub(super) async fn check_skills(session: &mut Session<'_>) {
     match session.call(platform.queues()).await {
         Some(Ok(answer)) => {
             let skills = count_with_noun(answer.value.len(), "active skill");
-            session.group.ok("skills", format!("v{} answers: {skills}", session.tenant.incontact.version));
+            session.group.ok("skills", format!("v{} answers: {skills}", session.version(PublishedList::Skills)));
         }
         unread => session.report_unread(check, unread.and_then(Result::err)).await,
     }

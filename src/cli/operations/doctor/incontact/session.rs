@@ -69,6 +69,11 @@ impl<'t> Session<'t> {
         Some(result)
     }
 
+    /// Returns the version in which a list is read.
+    pub(super) fn version(&self, list: PublishedList<'_>) -> &str {
+        self.platform.probe().version(list)
+    }
+
     fn spend(&mut self, calls: usize) {
         self.free = self.free.saturating_sub(calls);
         self.calls += calls;
@@ -98,13 +103,15 @@ impl<'t> Session<'t> {
     }
 
     async fn version_advice(&mut self, list: PublishedList<'_>) -> String {
-        let configured = &self.tenant.incontact.version;
-        let (found, calls) = self.platform.probe().find_version(list, configured, self.free).await;
+        let (found, calls) = self.platform.probe().find_version(list, self.free).await;
         self.spend(calls);
         match found {
-            Some(version) => {
-                format!("v{configured} does not answer, v{version} does: set incontact.version = \"{version}\"")
-            }
+            Some(version) => format!(
+                "v{} does not answer, v{version} does: set incontact.version = \"{version}\", or incontact.versions.{} = \
+                 \"{version}\" if the other lists answer",
+                self.version(list),
+                list.endpoint().name()
+            ),
             None => "no known version answers: the platform may not offer it; if other lists fail too, check incontact.api_url".to_owned(),
         }
     }

@@ -62,7 +62,7 @@ pub(super) async fn read_all(session: &mut Session<'_>) -> Option<AllStates> {
 }
 
 fn report_shape(session: &mut Session<'_>, page: &StatesPage) {
-    let version = &session.tenant.incontact.version;
+    let version = session.version(PublishedList::States).to_owned();
     let wrapped = if page.is_wrapped { "in resultSet" } else { "not wrapped" };
     let shape = |time: &str| format!("v{version} answers; rows {wrapped}; lastPollTime {time}");
     match page.poll_time {
