@@ -99,7 +99,7 @@ impl DirectoryReader {
         let read_at = clock.monotonic();
         let mut waited = Duration::ZERO;
         while waited < pause && !(waited >= MIN_REREAD && platform.is_directory_outdated()) {
-            clock.sleep(CHECK_EVERY.min(pause - waited)).await;
+            clock.sleep(CHECK_EVERY.min(pause.saturating_sub(waited))).await;
             waited = clock.monotonic().saturating_sub(read_at);
         }
         if platform.is_directory_outdated() {
