@@ -12,7 +12,9 @@ use shiftkeeper::store::{Reader, Store};
 use super::witness::Witness;
 use super::{TestRandom, integrity, print_progress};
 use crate::harness::ledger::{requested_state, state_posts};
-use crate::harness::{Binary, Scenario, Setup, agent_ids, full_size};
+use crate::harness::{Binary, Dialect, Scenario, Setup, agent_ids, full_size, on_both_dialects};
+
+on_both_dialects!(a_kill_at_any_moment_of_a_shift_change_loses_nothing_and_doubles_nothing,);
 
 /// Agents of the shift change.
 const AGENTS: usize = 500;
@@ -103,12 +105,15 @@ async fn inspect_killed_store(scenario: &Scenario, witness: &Witness) {
     assert_eq!(integrity(&copy), "ok");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_kill_at_any_moment_of_a_shift_change_loses_nothing_and_doubles_nothing() {
+async fn a_kill_at_any_moment_of_a_shift_change_loses_nothing_and_doubles_nothing(dialect: Dialect) {
     let kills = if full_size() { 200 } else { 10 };
     let draws = TestRandom::of_this_run();
     let path = env!("CARGO_BIN_EXE_shiftkeeper").into();
-    let setup = Setup { speed: SPEED, binary: Some(Binary { path, environment: Vec::new() }), ..Setup::team(AGENTS) };
+    let setup = Setup {
+        speed: SPEED,
+        binary: Some(Binary { path, environment: Vec::new() }),
+        ..Setup::team(AGENTS).on(dialect)
+    };
     let mut scenario = Scenario::start_team(setup).await;
     let (mut witness, mut wave) = (Witness::default(), Wave { number: 0, accepted: None });
     let mut starts = Vec::new();

@@ -105,10 +105,10 @@ impl Scenario {
             timeout = self.setup.request_timeout.as_millis(),
             agents = json!(agents),
             keys = self.setup.tenant_keys,
-            dialect = Dialect::of_this_run().keys(),
+            dialect = self.setup.dialect.keys(),
             own = own.join("\n"),
             tables = self.setup.tenant_tables,
-        ) + Dialect::of_this_run().tables()
+        ) + self.setup.dialect.tables()
     }
 
     /// Starts the daemon on the database; the one before may still be letting go of it.
@@ -217,40 +217,6 @@ impl Scenario {
         match &self.daemon().mode {
             RunMode::SeparateProcess(server) => server.peak_memory(),
             RunMode::InProcess(_) => panic!("the daemon runs in the test's process"),
-        }
-    }
-}
-
-/// The dialect of the platform that scenarios use. The scenarios of the engine run on both, from one text.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Dialect {
-    Guide,
-    Incontact,
-}
-
-impl Dialect {
-    /// The guide's, unless `SHIFTKEEPER_TEST_DIALECT=incontact`.
-    #[expect(clippy::disallowed_methods, reason = "the run is chosen by the environment, before any configuration")]
-    fn of_this_run() -> Self {
-        match std::env::var("SHIFTKEEPER_TEST_DIALECT") {
-            Ok(name) if name == "incontact" => Self::Incontact,
-            _ => Self::Guide,
-        }
-    }
-
-    const fn keys(self) -> &'static str {
-        match self {
-            Self::Guide => "",
-            Self::Incontact => "dialect = \"incontact\"",
-        }
-    }
-
-    const fn tables(self) -> &'static str {
-        match self {
-            Self::Guide => "",
-            Self::Incontact => {
-                "[tenants.incontact]\nroster = false\ncodes = { NotReady = 11, Paused = 12, Idle = 13 }\n"
-            }
         }
     }
 }

@@ -275,10 +275,14 @@ pub fn is_budgeted(call: &RequestEntry) -> bool {
     call.agent.is_some() || subscribes || call.path.starts_with("/incontactapi/")
 }
 
+/// A read of all agents' states, or of those who changed.
+pub fn is_poll(call: &RequestEntry) -> bool {
+    call.method == "GET" && (call.path.contains("/realtime/subscription/") || call.path.ends_with("/agents/states"))
+}
+
 /// A snapshot that was served whole.
 fn is_good_snapshot(call: &RequestEntry) -> bool {
-    call.method == "GET"
-        && call.path.contains("/realtime/subscription/")
+    is_poll(call)
         && call.status == Some(200)
         && matches!(call.fault, None | Some(FaultKind::ClockSkew | FaultKind::TimestampJitter))
 }
@@ -383,7 +387,11 @@ fn assert_read_back_before_repeating(scenario: &Scenario, log: &LogPage, calls: 
     }
 }
 
+/// The state that a POST asks for, in the words of its dialect.
 pub fn requested_state(post: &RequestEntry) -> Option<String> {
+    if let Some(query) = &post.query {
+        return Some(query.clone());
+    }
     let body: Value = serde_json::from_str(post.body.as_ref()?.get()).ok()?;
     body["state"].as_str().map(str::to_owned)
 }

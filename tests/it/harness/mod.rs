@@ -30,7 +30,8 @@ use tempfile::TempDir;
 use self::clocks::TestClocks;
 pub use self::daemon::Binary;
 use self::daemon::Daemon;
-pub use self::setup::Setup;
+pub(crate) use self::setup::on_both_dialects;
+pub use self::setup::{Dialect, Setup};
 
 /// Where simulated time starts: a Monday afternoon.
 pub const START: &str = "2026-10-26T13:30:00Z";

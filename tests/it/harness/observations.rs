@@ -14,7 +14,7 @@ use shiftkeeper::domain::time::UtcMicros;
 use shiftkeeper::sim::{FaultKind, FeedEvent, FeedMessage, LogPage, RequestEntry};
 use shiftkeeper::store::StoredHistory;
 
-use super::ledger::daemon_state;
+use super::ledger::{daemon_state, is_poll};
 use super::{INTERVAL, Scenario};
 
 /// Bytes that left the platform so shortly before the connection or the daemon ended may never have been read, in real time.
@@ -162,20 +162,24 @@ impl Scenario {
             told.entry((agent.clone(), *entered)).or_insert((entry.at, read));
         }
         let slices = subscription_agents(log, self);
+        let worlds = self.sim.world_views().into_iter().filter(|world| world.id == self.tenant);
+        let everybody: BTreeSet<AgentId> = worlds.flat_map(|world| world.agents).map(|agent| agent.id).collect();
         let mut seen: BTreeMap<AgentId, Vec<ObservedSnapshot>> = BTreeMap::new();
         for call in
             log.requests.iter().filter(|call| call.method == "GET" && call.tenant.as_ref() == Some(&self.tenant))
         {
-            let (Some(subscription), Some(generated), Some(200)) = (&call.subscription, call.generated, call.status)
-            else {
+            if !is_poll(call) || call.status != Some(200) {
                 continue;
-            };
+            }
+            // A poll without a subscription shows everybody, as they are when it arrives.
+            let agents = call.subscription.as_ref().map_or(Some(&everybody), |id| slices.get(id.as_str()));
+            let generated = call.generated.unwrap_or(call.at);
             let read = match call.fault {
                 None => ended(None, call.at),
                 Some(FaultKind::Delay) => Certainty::Possible,
                 Some(_) => continue,
             };
-            for agent in slices.get(subscription.as_str()).into_iter().flatten() {
+            for agent in agents.into_iter().flatten() {
                 seen.entry(agent.clone()).or_default().push(ObservedSnapshot {
                     generated,
                     answered: call.at,
@@ -204,7 +208,9 @@ impl Scenario {
         let swap = INTERVAL * 2 + self.clock.scale_real(IN_FLIGHT_REAL);
         let slices = subscription_agents(log, self);
         let mut polled: BTreeMap<&str, (UtcMicros, UtcMicros)> = BTreeMap::new();
-        for call in log.requests.iter().filter(|call| is_poll(call) && call.tenant.as_ref() == Some(&self.tenant)) {
+        let of_subscriptions = |call: &&RequestEntry| is_poll(call) && call.path.contains("/subscription/");
+        let polls = log.requests.iter().filter(of_subscriptions);
+        for call in polls.filter(|call| call.tenant.as_ref() == Some(&self.tenant)) {
             let id = call.path.rsplit('/').next().expect("a path");
             polled.entry(id).and_modify(|span| span.1 = call.at).or_insert((call.at, call.at));
         }
@@ -274,10 +280,6 @@ impl Scenario {
         }
         count
     }
-}
-
-fn is_poll(call: &RequestEntry) -> bool {
-    call.method == "GET" && call.path.contains("/realtime/subscription/")
 }
 
 /// The agents of every subscription that was made.

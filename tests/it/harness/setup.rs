@@ -6,9 +6,56 @@ use shiftkeeper::sim::SimOptions;
 
 use super::{Binary, agent_ids, schedule};
 
+/// The dialect that the daemon and the platform speak.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Dialect {
+    Guide,
+    Incontact,
+}
+
+impl Dialect {
+    /// The keys of a tenant of this dialect.
+    pub(super) const fn keys(self) -> &'static str {
+        match self {
+            Self::Guide => "",
+            Self::Incontact => "dialect = \"incontact\"",
+        }
+    }
+
+    /// The tables of a tenant of this dialect. Agents are those of the scenario, as with the guides.
+    pub(super) const fn tables(self) -> &'static str {
+        match self {
+            Self::Guide => "",
+            Self::Incontact => {
+                "[tenants.incontact]\nroster = false\ncodes = { NotReady = 11, Paused = 12, Idle = 13 }\n"
+            }
+        }
+    }
+}
+
+/// Makes a test for each dialect of functions that run a scenario on one.
+macro_rules! on_both_dialects {
+    ($($scenario:ident),+ $(,)?) => {
+        $(mod $scenario {
+            #[tokio::test(flavor = "multi_thread")]
+            async fn guide() {
+                super::$scenario(crate::harness::Dialect::Guide).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn incontact() {
+                super::$scenario(crate::harness::Dialect::Incontact).await;
+            }
+        })+
+    };
+}
+pub(crate) use on_both_dialects;
+
 /// What a world is made of.
 #[derive(Clone)]
 pub struct Setup {
+    /// The dialect of all tenants.
+    pub dialect: Dialect,
     /// How many times faster than real time.
     pub speed: u32,
     /// The platform.
@@ -45,6 +92,7 @@ impl Default for Setup {
     /// Eight agents who do nothing by themselves, a hundred times as fast, no rules.
     fn default() -> Self {
         Self {
+            dialect: Dialect::Guide,
             speed: 100,
             sim: SimOptions { agents: 8, autonomous_agents: false, reversal_share: 0.0, ..SimOptions::default() },
             lists_all_agents: true,
@@ -74,5 +122,10 @@ impl Setup {
             schedule: Some(schedule(agent_ids(count), &[])),
             ..usual
         }
+    }
+
+    /// The same world on a dialect.
+    pub fn on(self, dialect: Dialect) -> Self {
+        Self { dialect, ..self }
     }
 }

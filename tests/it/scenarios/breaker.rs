@@ -5,11 +5,12 @@ use std::time::Duration;
 use shiftkeeper::domain::webhooks::event::EventKind;
 
 use crate::harness::ledger::state_posts;
-use crate::harness::{Scenario, Setup, agent_ids};
+use crate::harness::{Dialect, Scenario, Setup, agent_ids, on_both_dialects};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn failures_of_three_agents_three_times_halt_automation_and_a_probe_resumes_it() {
-    let mut setup = Setup::team(10);
+on_both_dialects!(failures_of_three_agents_three_times_halt_automation_and_a_probe_resumes_it,);
+
+async fn failures_of_three_agents_three_times_halt_automation_and_a_probe_resumes_it(dialect: Dialect) {
+    let mut setup = Setup::team(10).on(dialect);
     setup.request_timeout = Duration::from_millis(300);
     setup.tenant_tables = "[tenants.policy]\nwait_at_most = \"12h\"\n[tenants.retry]\nattempts = 20\nmax = \"5s\"\n";
     let scenario = Scenario::start_team(setup).await;

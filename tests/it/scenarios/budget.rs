@@ -5,12 +5,16 @@ use std::time::Duration;
 use shiftkeeper::sim::{AgentScript, SimState};
 
 use crate::harness::ledger::state_posts;
-use crate::harness::{Scenario, Setup, agent_ids, full_size};
+use crate::harness::{Dialect, Scenario, Setup, agent_ids, full_size, on_both_dialects};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_shift_change_stays_within_the_budget_over_a_crash_too() {
+on_both_dialects!(
+    a_shift_change_stays_within_the_budget_over_a_crash_too,
+    an_urgent_change_leaves_within_two_seconds_of_a_burst_of_automatic_ones,
+);
+
+async fn a_shift_change_stays_within_the_budget_over_a_crash_too(dialect: Dialect) {
     let count = if full_size() { 500 } else { 300 };
-    let mut scenario = Scenario::start_team(Setup::team(count)).await;
+    let mut scenario = Scenario::start_team(Setup::team(count).on(dialect)).await;
     let taken = scenario.request_change(&agent_ids(count), "Ready").await;
     scenario
         .wait_until("the second minute's changes leave", || async {
@@ -35,9 +39,8 @@ then = { set_state = "Ready", reason = "WORKING" }
 mode = "enforce"
 "#;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_urgent_change_leaves_within_two_seconds_of_a_burst_of_automatic_ones() {
-    let mut setup = Setup::team(160);
+async fn an_urgent_change_leaves_within_two_seconds_of_a_burst_of_automatic_ones(dialect: Dialect) {
+    let mut setup = Setup::team(160).on(dialect);
     // Two seconds must be long beside what the machine itself needs.
     setup.speed = 10;
     setup.rules = EVERYONE;

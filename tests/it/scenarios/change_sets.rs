@@ -9,7 +9,14 @@ use shiftkeeper::sim::SimState;
 
 use crate::faults::print_progress;
 use crate::harness::ledger::state_posts;
-use crate::harness::{Scenario, Setup, agent_ids, full_size, schedule, send};
+use crate::harness::{Dialect, Scenario, Setup, agent_ids, full_size, on_both_dialects, schedule, send};
+
+on_both_dialects!(
+    a_set_runs_as_previewed_and_is_undone_where_possible,
+    a_set_continues_after_a_crash_and_unsent_changes_are_cancelled,
+    an_urgent_set_goes_ahead_of_a_large_one_within_seconds,
+    many_agents_finish_when_the_preview_says_with_a_call_each_and_no_429,
+);
 
 /// Asks for a preview.
 async fn request_preview(scenario: &Scenario, mut body: Value) -> (StatusCode, Value) {
@@ -64,9 +71,8 @@ fn instant(value: &Value) -> UtcMicros {
     value.as_str().expect("an instant").parse().expect("an instant")
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_set_runs_as_previewed_and_is_undone_where_possible() {
-    let scenario = Scenario::start_team(Setup::team(6)).await;
+async fn a_set_runs_as_previewed_and_is_undone_where_possible(dialect: Dialect) {
+    let scenario = Scenario::start_team(Setup::team(6).on(dialect)).await;
     let chosen = json!({"agents": ["u_0001", "u_0002", "u_0003", "u_0004", "u_9999"]});
     scenario.set_agent_state("u_0004", SimState::Available);
     scenario
@@ -330,9 +336,8 @@ async fn what_has_changed_since_the_preview_is_left_out_and_nothing_is_changed_t
     scenario.assert_nothing_left_over().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_set_continues_after_a_crash_and_unsent_changes_are_cancelled() {
-    let mut setup = Setup::team(60);
+async fn a_set_continues_after_a_crash_and_unsent_changes_are_cancelled(dialect: Dialect) {
+    let mut setup = Setup::team(60).on(dialect);
     setup.tenant_keys = "requests_per_minute = 20\n";
     let mut scenario = Scenario::start_team(setup).await;
     let set = preview(&scenario, json!({"select": {"filter": {}}, "to": "Ready"})).await;
@@ -477,9 +482,8 @@ async fn a_preview_that_is_too_old_starts_nothing() {
     scenario.assert_nothing_left_over().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_urgent_set_goes_ahead_of_a_large_one_within_seconds() {
-    let mut setup = Setup::team(160);
+async fn an_urgent_set_goes_ahead_of_a_large_one_within_seconds(dialect: Dialect) {
+    let mut setup = Setup::team(160).on(dialect);
     // Two seconds must be long beside what the machine itself needs.
     setup.speed = 10;
     let scenario = Scenario::start_team(setup).await;
@@ -508,10 +512,9 @@ async fn an_urgent_set_goes_ahead_of_a_large_one_within_seconds() {
     scenario.assert_nothing_left_over().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn many_agents_finish_when_the_preview_says_with_a_call_each_and_no_429() {
+async fn many_agents_finish_when_the_preview_says_with_a_call_each_and_no_429(dialect: Dialect) {
     let count = if full_size() { 2000 } else { 250 };
-    let mut setup = Setup::team(count + 40);
+    let mut setup = Setup::team(count + 40).on(dialect);
     // What the machine itself needs must be little beside a minute, in each of the minutes.
     setup.speed = if full_size() { 5 } else { 10 };
     let scenario = Scenario::start_team(setup).await;

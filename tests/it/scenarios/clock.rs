@@ -6,7 +6,14 @@ use std::time::Duration;
 use shiftkeeper::domain::webhooks::event::EventKind;
 use shiftkeeper::sim::SimState;
 
-use crate::harness::{INTERVAL, Scenario, Setup, agent_ids};
+use crate::harness::{Dialect, INTERVAL, Scenario, Setup, agent_ids, on_both_dialects};
+
+on_both_dialects!(
+    what_is_in_doubt_is_not_sent_twice_when_the_clock_is_set_forward,
+    what_is_in_doubt_does_not_wait_for_a_clock_that_was_set_back,
+    what_is_in_doubt_survives_a_restart_on_another_clock,
+    a_host_that_slept_for_eight_hours_catches_up,
+);
 
 /// Shifts all around the clock, for days on both sides.
 pub fn around_the_clock(count: usize) -> String {
@@ -55,9 +62,9 @@ async fn a_clock_that_is_set_by_seconds_and_by_days_stops_nothing() {
 }
 
 /// A lost answer is the case in which a clock that is set could send a change twice or keep it for ever.
-async fn lost_answers_while_the_clock_is_set(by: i64, applied: bool) {
+async fn lost_answers_while_the_clock_is_set(by: i64, applied: bool, dialect: Dialect) {
     // Slow enough that all six are in doubt when the test looks: the next snapshot settles those that were applied.
-    let scenario = Scenario::start_team(Setup { speed: 15, ..team(6) }).await;
+    let scenario = Scenario::start_team(Setup { speed: 15, ..team(6).on(dialect) }).await;
     let fault = if applied { "lost_answer:on=state,count=6" } else { "reset_before:on=state,count=6" };
     scenario.add_fault(fault);
     let taken = scenario.request_change(&agent_ids(6), "Ready").await;
@@ -77,22 +84,19 @@ async fn lost_answers_while_the_clock_is_set(by: i64, applied: bool) {
     scenario.assert_nothing_left_over().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_in_doubt_is_not_sent_twice_when_the_clock_is_set_forward() {
-    lost_answers_while_the_clock_is_set(DAY, true).await;
-    lost_answers_while_the_clock_is_set(3600, false).await;
+async fn what_is_in_doubt_is_not_sent_twice_when_the_clock_is_set_forward(dialect: Dialect) {
+    lost_answers_while_the_clock_is_set(DAY, true, dialect).await;
+    lost_answers_while_the_clock_is_set(3600, false, dialect).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_in_doubt_does_not_wait_for_a_clock_that_was_set_back() {
-    lost_answers_while_the_clock_is_set(-DAY, true).await;
-    lost_answers_while_the_clock_is_set(-3600, false).await;
+async fn what_is_in_doubt_does_not_wait_for_a_clock_that_was_set_back(dialect: Dialect) {
+    lost_answers_while_the_clock_is_set(-DAY, true, dialect).await;
+    lost_answers_while_the_clock_is_set(-3600, false, dialect).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_in_doubt_survives_a_restart_on_another_clock() {
+async fn what_is_in_doubt_survives_a_restart_on_another_clock(dialect: Dialect) {
     for by in [3600, -3600] {
-        let mut scenario = Scenario::start_team(team(6)).await;
+        let mut scenario = Scenario::start_team(team(6).on(dialect)).await;
         scenario.add_fault("reset_before:on=state,count=6");
         let taken = scenario.request_change(&agent_ids(6), "Ready").await;
         for one in &taken {
@@ -195,9 +199,8 @@ async fn rules_wait_as_long_as_they_say_whatever_the_clock_is_set_to() {
     scenario.assert_nothing_left_over().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_host_that_slept_for_eight_hours_catches_up() {
-    let scenario = Scenario::start_team(team(6)).await;
+async fn a_host_that_slept_for_eight_hours_catches_up(dialect: Dialect) {
+    let scenario = Scenario::start_team(team(6).on(dialect)).await;
     scenario.add_fault("reset_before:on=state,count=3");
     let taken = scenario.request_change(&agent_ids(6), "Ready").await;
     scenario

@@ -7,7 +7,9 @@ use shiftkeeper::domain::ids::AgentId;
 use shiftkeeper::sim::SimOptions;
 
 use crate::harness::ledger::state_posts;
-use crate::harness::{Scenario, Setup, full_size};
+use crate::harness::{Dialect, Scenario, Setup, full_size, on_both_dialects};
+
+on_both_dialects!(the_books_are_true_after_a_storm_with_crashes,);
 
 const SCHEDULE: &str = include_str!("../../../config/samples/schedule-300.csv");
 const RULES: &str = include_str!("../../../config/rules.toml");
@@ -25,10 +27,10 @@ const FAULTS: [&str; 9] = [
     "truncated:on=snapshot,probability=0.05",
 ];
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_books_are_true_after_a_storm_with_crashes() {
+async fn the_books_are_true_after_a_storm_with_crashes(dialect: Dialect) {
     let (rounds, minutes) = if full_size() { (7, 12) } else { (2, 5) };
     let setup = Setup {
+        dialect,
         speed: 60,
         sim: SimOptions { agents: 300, autonomous_agents: true, special_users: false, ..SimOptions::default() },
         lists_all_agents: false,

@@ -2,7 +2,13 @@
 
 use shiftkeeper::sim::SimState;
 
-use crate::harness::{Scenario, Setup, agent_ids, full_size};
+use crate::harness::{Dialect, Scenario, Setup, agent_ids, full_size, on_both_dialects};
+
+on_both_dialects!(
+    every_change_is_made_once_whatever_became_of_its_answer,
+    a_daemon_killed_among_its_posts_settles_them_at_its_next_start,
+    a_change_in_doubt_at_an_orderly_stop_is_settled_by_the_next_start,
+);
 
 /// How many answers are lost after the change was made, how many requests before it, and how many changes come late.
 struct Size {
@@ -20,11 +26,10 @@ fn size() -> Size {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_change_is_made_once_whatever_became_of_its_answer() {
+async fn every_change_is_made_once_whatever_became_of_its_answer(dialect: Dialect) {
     let Size { lost, reset, late, requests_per_minute } = size();
     let count = lost + reset + late;
-    let mut setup = Setup::team(count);
+    let mut setup = Setup::team(count).on(dialect);
     setup.tenant_keys = requests_per_minute;
     setup.sim.requests_per_minute = if full_size() { 100 } else { 1000 };
     let scenario = Scenario::start_team(setup).await;
@@ -44,9 +49,8 @@ async fn every_change_is_made_once_whatever_became_of_its_answer() {
     scenario.assert_nothing_left_over().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_daemon_killed_among_its_posts_settles_them_at_its_next_start() {
-    let mut scenario = Scenario::start_team(Setup::team(40)).await;
+async fn a_daemon_killed_among_its_posts_settles_them_at_its_next_start(dialect: Dialect) {
+    let mut scenario = Scenario::start_team(Setup::team(40).on(dialect)).await;
     // The first answers wait, so that the kill finds POSTs on their way: made, and not known to be made.
     scenario.add_fault("delay:on=state,ms=500,count=20");
     let taken = scenario.request_change(&agent_ids(40), "Ready").await;
@@ -64,9 +68,8 @@ async fn a_daemon_killed_among_its_posts_settles_them_at_its_next_start() {
     scenario.assert_nothing_left_over().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_change_in_doubt_at_an_orderly_stop_is_settled_by_the_next_start() {
-    let mut scenario = Scenario::start_team(Setup::team(4)).await;
+async fn a_change_in_doubt_at_an_orderly_stop_is_settled_by_the_next_start(dialect: Dialect) {
+    let mut scenario = Scenario::start_team(Setup::team(4).on(dialect)).await;
     scenario.add_fault("stop_answering:on=state,agent=u_0001,count=1");
     scenario.add_fault("lost_answer:on=state,agent=u_0002,count=1");
     let taken = scenario.request_change(&["u_0001", "u_0002"], "Ready").await;

@@ -6,13 +6,19 @@ use shiftkeeper::domain::time::UtcMicros;
 use shiftkeeper::sim::{RequestEntry, Restart, SimState};
 
 use crate::harness::ledger::state_posts;
-use crate::harness::{Scenario, Setup, agent_ids, full_size};
+use crate::harness::{Dialect, Scenario, Setup, agent_ids, full_size, on_both_dialects};
+
+on_both_dialects!(
+    the_daemon_recovers_from_a_platform_outage_without_a_restart,
+    a_daemon_starts_and_serves_while_the_platform_is_down,
+    ten_minutes_without_state_changes_are_made_up_for_at_full_speed,
+    ten_minutes_without_any_service_are_made_up_for_at_full_speed,
+);
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_daemon_recovers_from_a_platform_outage_without_a_restart() {
-    let mut scenario = Scenario::start_team(Setup::team(6)).await;
+async fn the_daemon_recovers_from_a_platform_outage_without_a_restart(dialect: Dialect) {
+    let mut scenario = Scenario::start_team(Setup::team(6).on(dialect)).await;
     scenario.sim.stop_listening().await;
     let report = scenario.wait_for_readiness_detail("no connection to the platform").await;
     assert_eq!((&report["status"], &report["ready"]), (&"degraded".into(), &true.into()), "{report}");
@@ -26,9 +32,8 @@ async fn the_daemon_recovers_from_a_platform_outage_without_a_restart() {
     scenario.assert_nothing_left_over().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_daemon_starts_and_serves_while_the_platform_is_down() {
-    let mut scenario = Scenario::without_daemon(Setup::team(4)).await;
+async fn a_daemon_starts_and_serves_while_the_platform_is_down(dialect: Dialect) {
+    let mut scenario = Scenario::without_daemon(Setup::team(4).on(dialect)).await;
     for agent in agent_ids(4) {
         scenario.set_agent_state(&agent, SimState::Unavailable);
     }
@@ -73,9 +78,9 @@ fn assert_retries_within_allowance(posts: &[RequestEntry]) {
 }
 
 /// The platform answers 503 for ten minutes while many changes wait.
-async fn ten_minutes_out_of_service(on: &str) {
+async fn ten_minutes_out_of_service(on: &str, dialect: Dialect) {
     let count = if full_size() { 2_000 } else { 500 };
-    let mut setup = Setup::team(count);
+    let mut setup = Setup::team(count).on(dialect);
     setup.speed = if full_size() { 30 } else { 60 };
     let scenario = Scenario::start_team(setup).await;
     scenario.add_fault(&format!("status:on={on},code=503"));
@@ -105,12 +110,10 @@ async fn ten_minutes_out_of_service(on: &str) {
     scenario.assert_nothing_left_over().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn ten_minutes_without_state_changes_are_made_up_for_at_full_speed() {
-    ten_minutes_out_of_service("state").await;
+async fn ten_minutes_without_state_changes_are_made_up_for_at_full_speed(dialect: Dialect) {
+    ten_minutes_out_of_service("state", dialect).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn ten_minutes_without_any_service_are_made_up_for_at_full_speed() {
-    ten_minutes_out_of_service("any").await;
+async fn ten_minutes_without_any_service_are_made_up_for_at_full_speed(dialect: Dialect) {
+    ten_minutes_out_of_service("any", dialect).await;
 }

@@ -6,11 +6,15 @@ use shiftkeeper::domain::webhooks::event::EventKind;
 use shiftkeeper::sim::{AgentScript, SimState};
 
 use super::rules::start_with_overrun_break;
-use crate::harness::{Scenario, Setup};
+use crate::harness::{Dialect, Scenario, Setup, on_both_dialects};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_agent_that_reverted_a_change_is_left_alone_after_a_restart_too() {
-    let mut setup = Setup::team(4);
+on_both_dialects!(
+    an_agent_that_reverted_a_change_is_left_alone_after_a_restart_too,
+    a_cooldown_continues_across_a_restart,
+);
+
+async fn an_agent_that_reverted_a_change_is_left_alone_after_a_restart_too(dialect: Dialect) {
+    let mut setup = Setup::team(4).on(dialect);
     setup.speed = 60;
     setup.rules = r#"
 [[rules]]
@@ -77,9 +81,8 @@ async fn what_a_watching_rule_found_is_recorded_once_over_a_restart() {
     scenario.assert_nothing_left_over().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_cooldown_continues_across_a_restart() {
-    let mut setup = Setup::team(4);
+async fn a_cooldown_continues_across_a_restart(dialect: Dialect) {
+    let mut setup = Setup::team(4).on(dialect);
     setup.speed = 60;
     setup.rules = r#"
 [[rules]]

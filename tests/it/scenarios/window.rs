@@ -12,7 +12,9 @@ use shiftkeeper::store::Reader;
 use super::clock::around_the_clock;
 use crate::faults::print_progress;
 use crate::harness::ledger::is_budgeted;
-use crate::harness::{Scenario, Setup, WAIT_TIMEOUT, agent_ids, full_size};
+use crate::harness::{Dialect, Scenario, Setup, WAIT_TIMEOUT, agent_ids, full_size, on_both_dialects};
+
+on_both_dialects!(no_minute_holds_more_than_the_budget_over_restarts_and_settings_of_the_clock,);
 
 /// Calls that the platform takes in a minute.
 const BUDGET: usize = 100;
@@ -96,15 +98,14 @@ fn used_percent(scenario: &Scenario, from: UtcMicros, to: UtcMicros) -> f64 {
     taken / to.since(from).as_secs_f64()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn no_minute_holds_more_than_the_budget_over_restarts_and_settings_of_the_clock() {
+async fn no_minute_holds_more_than_the_budget_over_restarts_and_settings_of_the_clock(dialect: Dialect) {
     // Each round: a restart in order with the clock set while nothing runs, a crash, the clock set under way, and set right. A
     // slot is free again a minute after the answer: a real millisecond between its end and the next answer idles it for as many
     // as the speed says.
     let (speed, rounds, quarter) =
         if full_size() { (40, 10, Duration::from_mins(36)) } else { (20, 1, Duration::from_secs(90)) };
     let count = GROUP * GROUPS;
-    let setup = Setup { speed, schedule: Some(around_the_clock(count)), ..Setup::team(count) };
+    let setup = Setup { speed, schedule: Some(around_the_clock(count)), ..Setup::team(count).on(dialect) };
     let mut scenario = Scenario::start_team(setup).await;
     let mut demand = Demand::default();
     demand.start(&scenario).await;
