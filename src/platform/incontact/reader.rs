@@ -36,6 +36,8 @@ pub(super) struct StatesReader {
     fingerprints: Vec<Option<u64>>,
     /// The agents without a row in the last read of all agents, and since.
     absent: Arc<[AgentId]>,
+    /// The `lastPollTime` of the last read that had one.
+    last_polled_at: Option<UtcMicros>,
     /// What was read of the present read.
     partial: Partial,
 }
@@ -94,6 +96,7 @@ impl StatesReader {
             hasher: RandomState::default(),
             fingerprints: vec![None; agents.len()],
             absent: agents.into(),
+            last_polled_at: None,
             partial: Partial::default(),
         }
     }
@@ -192,10 +195,13 @@ impl StatesReader {
         })?;
         // The next read begins where this one ended by the platform's own words, never by a clock's.
         let ended_at = polled_at.or(partial.latest).map(|at| (at - self.overlap).to_string());
+        let is_set_back = polled_at.is_some_and(|at| self.last_polled_at.is_some_and(|last| at < last));
+        self.last_polled_at = polled_at.or(self.last_polled_at);
         let is_full = self.polls.finish(ended_at);
         // Rows move between pages. A read that is short says nothing of those who are not in it, and is made again.
         let is_short = partial.total.is_some_and(|total| partial.row_count - partial.repeats < total);
-        if is_short {
+        // What changed before a clock was set back has instants before it, which a later read would not ask for.
+        if is_short || is_set_back {
             self.polls.restart();
         }
         let is_whole = is_full && !is_short;

@@ -129,6 +129,26 @@ async fn a_full_read_takes_all_pages_and_a_delta_without_a_row_means_unchanged()
 }
 
 #[tokio::test]
+async fn all_agents_are_read_again_after_the_platforms_clock_was_set_back() {
+    let server = start_server(|seen| {
+        let (rows, time) = match seen.query.as_str() {
+            query if query.starts_with("updatedSince=2026-10-26T11%3A59") => (vec![], "2026-10-26T11:57:00Z"),
+            query if query.starts_with("updatedSince") => (vec![], "2026-10-26T11:57:20Z"),
+            _ => (vec![row(1, 1, 10)], "2026-10-26T12:00:00Z"),
+        };
+        test_servers::json(200, &json!({ "totalRecords": rows.len(), "lastPollTime": time, "agentStates": rows }))
+    })
+    .await;
+    let (platform, _) = platform_at(&server.url, |_| {});
+    let mut reader = platform.reader(&agents(1));
+    let mut rows = Vec::new();
+    for _ in 0..3 {
+        rows.push(poll(&platform, &mut *reader).await.expect("a read").rows);
+    }
+    assert_eq!(rows, [1, 0, 1], "the third read is one of all agents");
+}
+
+#[tokio::test]
 async fn all_agents_are_read_again_after_a_while_and_after_a_refusal() {
     let server = start_server(|seen| {
         if seen.query.contains("updatedSince=2026-10-26T11") {

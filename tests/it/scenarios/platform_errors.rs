@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use shiftkeeper::sim::SimState;
 
-use crate::harness::{Scenario, Setup, agent_ids};
+use crate::harness::{Dialect, Scenario, Setup, agent_ids, on_both_dialects};
+
+on_both_dialects!(a_platform_clock_that_is_wrong_by_minutes_is_corrected,);
 
 /// Requests one change, waits until it is made, and makes the final check: every fault is over.
 async fn assert_recovers(scenario: Scenario, agent: &str) {
@@ -90,9 +92,8 @@ async fn rows_that_cannot_be_read_or_true_change_nothing() {
     scenario.wait_until_settled().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_platform_clock_that_is_wrong_by_minutes_is_corrected() {
-    let scenario = Scenario::start_team(Setup::team(4)).await;
+async fn a_platform_clock_that_is_wrong_by_minutes_is_corrected(dialect: Dialect) {
+    let scenario = Scenario::start_team(Setup::team(4).on(dialect)).await;
     let before = scenario.request_change(&["u_0001"], "Ready").await.remove(0);
     scenario.wait_for_status(&before, "confirmed").await;
     scenario.add_fault("clock_skew:ms=-180000");
