@@ -165,6 +165,7 @@ fn create_job(config: &Config, configured: &ConfiguredJob<'_>, services: &JobSer
             let id = configured.info.key.tenant.clone()?;
             let tenant = config.tenants.iter().find(|tenant| tenant.id == id)?;
             Arc::new(PlatformSchedules {
+                agents: tenant.agents.clone(),
                 titles: tenant.activity_titles().clone(),
                 requests_per_minute: tenant.requests_per_minute,
                 tenant: id,

@@ -14,7 +14,7 @@ use jiff::tz::TimeZone;
 
 use crate::app::Importer;
 use crate::clock::BoxFuture;
-use crate::domain::ids::TenantId;
+use crate::domain::ids::{AgentId, TenantId};
 use crate::domain::schedules::platform_schedule::{ActivityTitles, PlatformShift};
 use crate::domain::schedules::schedule::Coverage;
 use crate::domain::time::UtcMicros;
@@ -46,6 +46,8 @@ pub(super) struct PlatformSchedules {
     pub(super) tenants: Tenants,
     pub(super) reader: Reader,
     pub(super) importer: Importer,
+    /// The agents whom the configuration names.
+    pub(super) agents: Vec<AgentId>,
     pub(super) titles: ActivityTitles,
     pub(super) requests_per_minute: u32,
     pub(super) job: String,
@@ -76,13 +78,17 @@ impl PlatformSchedules {
             return Ok("the platform exports no schedules".to_owned());
         }
         let mut agents: Vec<StoredAgent> = self.reader.agents(&self.tenant).await?;
-        agents.retain(|agent| agent.is_on_roster() && agent.user_id.is_some());
+        let is_observed = |agent: &StoredAgent| agent.is_on_roster() || self.agents.contains(&agent.agent.id);
+        agents.retain(|agent| agent.user_id.is_some() && is_observed(agent));
         if agents.is_empty() {
             anyhow::bail!("the platform's directory names no agent with a user id yet; it is read at the start");
         }
         let now = link.clock.now();
         let is_recent = |agent: &StoredAgent| agent.schedule_read_at.is_some_and(|at| now.since(at) < RECENT);
         agents.retain(|agent| !is_recent(agent));
+        if agents.is_empty() {
+            return Ok("nothing to do: every schedule was read less than 6 hours ago".to_owned());
+        }
         agents.sort_by_key(|agent| agent.schedule_read_at);
         let mut progress = Progress::default();
         for group in agents.chunks(GROUP) {

@@ -1,7 +1,7 @@
 //! Reads the platform's directory: teams, their unavailable codes, and agents. The agents join the roster, so that a tenant
 //! needs no import to begin.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,6 +45,12 @@ struct DirectoryReader {
     since: Option<String>,
     /// When all codes and all agents were last read, in monotonic time.
     read_all_at: Option<Duration>,
+    /// The agents of the platform's list, also those who are not observed.
+    listed: HashMap<AgentId, ListedAgent>,
+    /// The agents who were known when agents were last stored.
+    known: HashSet<AgentId>,
+    /// How many agents were observed then.
+    observed: usize,
     failures: u32,
 }
 
@@ -58,7 +64,7 @@ pub async fn run(
         soft.cancelled().await;
         return Ok(());
     }
-    let mut reader = DirectoryReader { link, settings, since: None, read_all_at: None, failures: 0 };
+    let mut reader = DirectoryReader::new(link, settings);
     loop {
         tokio::select! {
             () = soft.cancelled() => return Ok(()),
@@ -68,6 +74,19 @@ pub async fn run(
 }
 
 impl DirectoryReader {
+    fn new(link: Arc<Link>, settings: watch::Receiver<Arc<TenantSettings>>) -> Self {
+        Self {
+            link,
+            settings,
+            since: None,
+            read_all_at: None,
+            listed: HashMap::new(),
+            known: HashSet::new(),
+            observed: 0,
+            failures: 0,
+        }
+    }
+
     /// Reads the directory once, and waits until the next read is due.
     async fn read_and_wait(&mut self) -> anyhow::Result<()> {
         let part = self.link.part("directory");
@@ -89,22 +108,27 @@ impl DirectoryReader {
                 RETRY_CURVE.delay(self.failures, error.failure.retry_after(), &*self.link.random)
             }
         };
-        self.wait(pause).await;
-        Ok(())
+        self.wait(pause).await
     }
 
-    /// Waits until the next read is due: after `pause`, or sooner if the directory has become outdated.
-    async fn wait(&mut self, pause: Duration) {
-        let (clock, platform) = (&self.link.clock, &self.link.platform);
+    /// Waits until the next read is due: after `pause`, or sooner if the directory has become outdated. Meanwhile, stores
+    /// what the list says of agents who join the roster.
+    async fn wait(&mut self, pause: Duration) -> anyhow::Result<()> {
+        let link = Arc::clone(&self.link);
+        let (clock, platform) = (&link.clock, &link.platform);
         let read_at = clock.monotonic();
         let mut waited = Duration::ZERO;
         while waited < pause && !(waited >= MIN_REREAD && platform.is_directory_outdated()) {
             clock.sleep(CHECK_EVERY.min(pause.saturating_sub(waited))).await;
             waited = clock.monotonic().saturating_sub(read_at);
+            if observed_agents(&link) != self.observed {
+                self.store_listed(&[], false).await?;
+            }
         }
         if platform.is_directory_outdated() {
             self.read_all_at = None;
         }
+        Ok(())
     }
 
     /// Reports codes of the configuration that cannot be set.
@@ -185,31 +209,59 @@ impl DirectoryReader {
         }
     }
 
-    /// Stores the agents and tells the keeper.
+    /// Takes over the agents of a read, stores them and tells the keeper.
     async fn store(&mut self, list: ListPage<ListedAgent>, is_complete: bool) -> anyhow::Result<()> {
-        let (link, joins_roster) = (&self.link, self.settings.borrow().directory.joins_roster);
-        let (read_at, changed) = (link.clock.now(), list.rows.len());
-        // Nothing is stored of people who are not observed.
-        let stored = link.reader.agents(&link.tenant).await?;
-        let known: HashSet<&AgentId> =
-            stored.iter().filter(|agent| !agent.is_being_erased).map(|agent| &agent.agent.id).collect();
-        let is_on_roster = |listed: &ListedAgent| listed.is_active && joins_roster;
-        let agents = list.rows.into_iter().filter(|listed| is_on_roster(listed) || known.contains(&listed.id));
-        let agents = agents.map(|listed| ListedAgentWrite {
-            is_active: is_on_roster(&listed),
-            agent: Agent { id: listed.id, name: listed.name, team: listed.team, zone: listed.zone },
-            subject: SubjectId(link.random.random_id()),
-            user_id: listed.user_id,
-            user_name: listed.user_name,
-        });
-        let directory = vec![DirectoryWrite { tenant: link.tenant.clone(), is_complete, agents: agents.collect() }];
-        link.writer.commit(Commit { directory, ..Commit::default() }).await?;
-        link.update_directory(|state| (state.read_at, state.hidden_agents) = (Some(read_at), list.hidden));
-        self.since = list.polled_at;
-        if changed > 0 || is_complete {
-            // The keeper reads the store when it starts, so a message that does not reach it is no loss.
-            let _ = link.inbox.send(KeeperMessage::ScheduleChanged).await;
+        if is_complete {
+            self.listed.clear();
         }
+        let read: Vec<AgentId> = list.rows.iter().map(|listed| listed.id.clone()).collect();
+        self.listed.extend(list.rows.into_iter().map(|listed| (listed.id.clone(), listed)));
+        let read_at = self.link.clock.now();
+        self.store_listed(&read, is_complete).await?;
+        self.link.update_directory(|state| (state.read_at, state.hidden_agents) = (Some(read_at), list.hidden));
+        self.since = list.polled_at;
+        Ok(())
+    }
+
+    /// Stores these agents, and those who have become known since the last time. Nothing is stored of people who are not
+    /// observed.
+    async fn store_listed(&mut self, read: &[AgentId], is_complete: bool) -> anyhow::Result<()> {
+        let (link, joins_roster) = (&self.link, self.settings.borrow().directory.joins_roster);
+        self.observed = observed_agents(link);
+        let stored = link.reader.agents(&link.tenant).await?;
+        let stored = stored.into_iter().filter(|agent| !agent.is_being_erased).map(|agent| agent.agent.id);
+        let configured = self.settings.borrow().agents.clone();
+        let known: HashSet<AgentId> = stored.chain(configured).collect();
+        let is_on_roster = |listed: &ListedAgent| listed.is_active && joins_roster;
+        let newly_known = known.iter().filter(|id| !self.known.contains(*id) && self.listed.contains_key(*id));
+        let written: HashSet<&AgentId> = read.iter().chain(newly_known).collect();
+        let agents = written.into_iter().filter_map(|id| self.listed.get(id));
+        let agents = agents.filter(|listed| is_on_roster(listed) || known.contains(&listed.id)).cloned();
+        let agents: Vec<_> = agents
+            .map(|listed| ListedAgentWrite {
+                is_active: is_on_roster(&listed),
+                agent: Agent { id: listed.id, name: listed.name, team: listed.team, zone: listed.zone },
+                subject: SubjectId(link.random.random_id()),
+                user_id: listed.user_id,
+                user_name: listed.user_name,
+            })
+            .collect();
+        self.known = known;
+        if agents.is_empty() && !is_complete {
+            return Ok(());
+        }
+        let directory = vec![DirectoryWrite { tenant: link.tenant.clone(), is_complete, agents }];
+        link.writer.commit(Commit { directory, ..Commit::default() }).await?;
+        // The keeper reads the store when it starts, so a message that does not reach it is no loss.
+        let _ = link.inbox.send(KeeperMessage::ScheduleChanged).await;
         Ok(())
     }
 }
+
+/// Returns how many agents are observed.
+fn observed_agents(link: &Link) -> usize {
+    link.subscriptions().iter().map(|subscription| subscription.agents).sum()
+}
+
+#[cfg(test)]
+mod tests;

@@ -149,6 +149,37 @@ async fn all_agents_are_read_again_after_the_platforms_clock_was_set_back() {
 }
 
 #[tokio::test]
+async fn a_token_that_is_replaced_between_two_pages_does_not_begin_the_read_anew() {
+    let given = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let server = Server::start(Duration::ZERO, move |seen: &ReceivedRequest| {
+        let page = |agent| {
+            let rows = [row(agent, 1, 10)];
+            test_servers::json(
+                200,
+                &json!({ "totalRecords": 2, "lastPollTime": "2026-10-26T12:00:00Z", "agentStates": rows }),
+            )
+        };
+        match (seen.path.as_str(), seen.header("authorization"), seen.query.as_str()) {
+            ("/authentication/v1/token/access-key", ..) => {
+                let number = given.fetch_add(1, std::sync::atomic::Ordering::SeqCst) + 1;
+                test_servers::json(200, &json!({ "access_token": format!("t{number}"), "expires_in": 3600 }))
+            }
+            (_, "Bearer t1", "top=2&skip=0") => page(1),
+            (_, "Bearer t1", "top=2&skip=1") => test_servers::json(401, &json!({})),
+            (_, "Bearer t2", "top=2&skip=1") => page(2),
+            other => panic!("{other:?}"),
+        }
+    })
+    .await;
+    let (platform, _) = platform_at(&server.url, |_| {});
+    let mut reader = platform.reader(&agents(2));
+    let refused = poll(&platform, &mut *reader).await.expect_err("the token has been revoked");
+    assert!(matches!(refused.failure, Failure::Unauthorized), "{refused}");
+    let full = poll(&platform, &mut *reader).await.expect("the rest of the read");
+    assert_eq!((changed(&full), full.generated_at), (vec!["1", "2"], start()));
+}
+
+#[tokio::test]
 async fn all_agents_are_read_again_after_a_while_and_after_a_refusal() {
     let server = start_server(|seen| {
         if seen.query.contains("updatedSince=2026-10-26T11") {

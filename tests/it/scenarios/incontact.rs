@@ -1,10 +1,12 @@
 //! A tenant on the published services: the same daemon observes and changes its agents by another dialect.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use serde_json::json;
-use shiftkeeper::sim::{AgentIds, SimOptions, SimState, Trap};
+use shiftkeeper::sim::{AgentIds, ChangeCause, CodeScript, SimOptions, SimState, Trap};
 
-use crate::harness::{Scenario, Setup, send};
+use crate::harness::{Dialect, Scenario, Setup, agent_ids, schedule, send};
 
 const CODES_WITH_IDLE: &str = "[tenants.incontact]\ncodes = { NotReady = 11, Paused = 12, Idle = 13 }\n\
                                [tenants.policy]\nwait_at_most = \"12h\"\n[tenants.automation]\nstale_intervals = 30\n";
@@ -179,6 +181,117 @@ async fn a_code_that_is_another_in_the_agents_team_is_refused_by_name_before_a_c
     }
     let first = others.first().expect("some");
     scenario.wait_for_status(first, "confirmed").await;
+}
+
+/// Agents in a break are paused, and afterwards made ready.
+const BREAK_RULES: &str = r#"
+[[rules]]
+id = "into-break"
+when = { planned = "break", state = ["Ready", "NotReady"], for = "10s" }
+then = { set_state = "Paused" }
+mode = "enforce"
+
+[[rules]]
+id = "back-from-break"
+when = { planned = "work", break = "over", state = ["NotReady", "Paused"], for = "30s" }
+then = { set_state = "Ready" }
+mode = "enforce"
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_whom_the_timeout_of_a_code_logs_out_is_left_alone() {
+    let csv = schedule(agent_ids(4), &[("break", "13:31", "13:45", false)]);
+    let mut setup = Setup { rules: BREAK_RULES, ..Setup::team(4) }.on(Dialect::Incontact);
+    (setup.sim.traps, setup.schedule) = (vec![Trap::CodeTimeouts], Some(csv.clone()));
+    let scenario = Scenario::without_daemon(setup).await;
+    let timeout = CodeScript { id: 12, timeout_minutes: Some(5), ..CodeScript::default() };
+    scenario.sim.apply_code_script(&timeout).expect("a code");
+    for agent in agent_ids(4) {
+        scenario.set_agent_state(&agent, SimState::Available);
+    }
+    let mut scenario = scenario;
+    scenario.start_daemon().await;
+    scenario.import(&csv).await;
+    scenario
+        .wait_until("all are logged out by the timeout", || async {
+            let out = scenario.log().changes.into_iter().filter(|change| change.to == SimState::LoggedOut);
+            let causes: Vec<_> = out.map(|change| change.cause).collect();
+            if causes == [ChangeCause::Platform; 4] { Ok(()) } else { Err(format!("{causes:?}")) }
+        })
+        .await;
+    // Until well after the break.
+    scenario.let_time_pass(Duration::from_secs(12 * 60)).await;
+    for agent in agent_ids(4) {
+        let posts = scenario.posts_for(&agent);
+        assert_eq!(posts.len(), 1, "one into the break and none after the log-out: {posts:?}");
+        let (_, shown) = scenario.get(&format!("/api/v1/agents/{agent}?tenant={}", scenario.tenant)).await;
+        assert_eq!(shown["state"], "LoggedOut", "{shown}");
+        let path = format!("/api/v1/transitions?tenant={}&agent={agent}", scenario.tenant);
+        let (_, changes) = scenario.get(&path).await;
+        let changes = changes["transitions"].as_array().expect("a list");
+        assert!(changes.iter().all(|change| change["status"] == "confirmed"), "{changes:?}");
+    }
+    scenario.assert_nothing_left_over().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn schedules_are_exported_by_user_account_and_for_a_week_at_most() {
+    let mut setup = Setup::team(4).on(Dialect::Incontact);
+    setup.schedule = Some(schedule(agent_ids(4), &[("lunch", "14:00", "14:30", true)]));
+    let mut scenario = Scenario::without_daemon(setup).await;
+    scenario.start_daemon().await;
+    scenario.wait_until_observed().await;
+    let path = "/api/v1/jobs/platform-schedules/run?tenant=acme";
+    let result = scenario
+        .wait_until("the schedules are read", || async {
+            let (_, runs) = scenario.get("/api/v1/jobs/platform-schedules/runs?tenant=acme").await;
+            let last = runs["runs"].as_array().and_then(|runs| runs.first().cloned()).unwrap_or_default();
+            match last["outcome"].as_str() {
+                Some("done") => return Ok(last["message"].to_string()),
+                // The directory may not have been read yet.
+                None | Some("failed") => drop(send(scenario.request(Method::POST, path)).await),
+                Some(_) => {}
+            }
+            Err(last.to_string())
+        })
+        .await;
+    assert!(result.contains("of 4 agents with 4 shifts"), "{result}");
+    let log = scenario.log();
+    let exports: Vec<_> = log.requests.iter().filter(|call| call.path.ends_with("/schedules/export")).collect();
+    assert!(exports.len() >= 4 && exports.iter().all(|call| call.status == Some(200)), "{exports:?}");
+    let (_, shown) = scenario.get("/api/v1/agents/u_0001?tenant=acme").await;
+    assert_eq!(shown["planned"]["activity"], "work", "{shown}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_that_moves_to_the_published_services_keeps_what_it_has() {
+    let mut scenario = Scenario::start_team(Setup::team(4)).await;
+    let before = scenario.request_change(&agent_ids(4), "Ready").await;
+    scenario.wait_for_all(&before, "confirmed").await;
+    scenario.stop_daemon().await;
+    let reader = scenario.reader().await;
+    let (old_audit, old_history) = (scenario.audit(&reader).await, scenario.history(&reader, &"u_0001".into()).await);
+    reader.close().await;
+    scenario.setup = scenario.setup.clone().on(Dialect::Incontact);
+    scenario.start_daemon().await;
+    scenario.wait_until_observed().await;
+    let after = scenario.request_change(&agent_ids(4), "Paused").await;
+    scenario.wait_for_all(&after, "confirmed").await;
+    for id in &before {
+        assert_eq!(scenario.transition(id).await["status"], "confirmed");
+    }
+    let (_, shown) = scenario.get("/api/v1/agents/u_0001?tenant=acme").await;
+    assert_eq!((&shown["state"], &shown["planned"]["activity"]), (&json!("Paused"), &json!("work")), "{shown}");
+    let reader = scenario.reader().await;
+    let (audit, history) = (scenario.audit(&reader).await, scenario.history(&reader, &"u_0001".into()).await);
+    reader.close().await;
+    assert_eq!(audit[..old_audit.len()], old_audit);
+    assert!(history.len() > old_history.len(), "{history:?}");
+    let kept = history.iter().zip(&old_history).take(old_history.len() - 1);
+    for (now, then) in kept {
+        assert_eq!((&now.row.state, now.row.entered_at), (&then.row.state, then.row.entered_at));
+    }
+    scenario.assert_nothing_left_over().await;
 }
 
 async fn wait_for_contact(scenario: &Scenario, agent: &str) {
