@@ -33,6 +33,7 @@ class Fault(Exception):
 
 
 ROSTER = list(csv.DictReader((HERE / "roster.csv").read_text(encoding="utf-8").splitlines()))
+ZONES = available_timezones()
 
 
 def heading(head):
@@ -334,6 +335,7 @@ def instant(p, local, zone, row, column):
 class Plan:
     def __init__(self, p):
         self.p, self.agents = p, {}
+        self.roster = {a[p["agent_key"]]: a for a in ROSTER}
 
     def agent(self, row):
         p, c = self.p, self.p["columns"]
@@ -347,8 +349,8 @@ class Plan:
             raise row.fault(column, "the agent is empty")
         if key == "<Unknown>" or name == "<Unknown>":
             raise row.fault(column if key == "<Unknown>" else c["name"], "<Unknown> is an agent whom the WFM suite has deleted")
-        known = [a for a in ROSTER if a[p["agent_key"]] == key]
-        if not known:
+        known = self.roster.get(key)
+        if known is None:
             raise row.fault(column, f'nobody in the roster has the {p["agent_key"]} "{key}"')
         zone = p["time_zone"]
         if zone == "column":
@@ -357,14 +359,14 @@ class Plan:
                 if text not in p["time_zones"]:
                     raise row.fault(c["time_zone"], f'the time zone "{text}" is not in the profile')
                 text = p["time_zones"][text]
-            if text not in available_timezones():
+            if text not in ZONES:
                 raise row.fault(c["time_zone"], f'"{text}" is not a known time zone')
             zone = text
-        times = known[0]["time_zone"] if zone in ("roster", "value") else zone
+        times = known["time_zone"] if zone in ("roster", "value") else zone
         own = p.get("agent_zone", times)
-        own = known[0]["time_zone"] if own == "roster" else own
+        own = known["time_zone"] if own == "roster" else own
         team = row.sheet if p.get("team_from") == "sheet" else row.at(c["team"]) if "team" in c else None
-        agent = self.agents.setdefault(known[0]["id"], {"id": known[0]["id"], "name": name, "team": team, "zone": own, "items": []})
+        agent = self.agents.setdefault(known["id"], {"id": known["id"], "name": name, "team": team, "zone": own, "items": []})
         if agent["zone"] != own:
             raise row.fault(c.get("time_zone"), f'{key} has two time zones, {agent["zone"]} and {own}')
         return agent, times
