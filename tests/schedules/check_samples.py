@@ -162,8 +162,6 @@ def data_rows(data, p, ext):
                 if not isinstance(column, int) and column not in where:
                     raise Fault(f'"{column}" is missing from the header', line, column, sheet)
             yield Row(heads, line, sheet, where, heads)
-            if p.get("day_columns"):
-                header_row = header_row  # the row of sub-headings is skipped below
             continue
         filled = [c for c in cells if c not in ("", None)]
         if not filled:
@@ -669,15 +667,42 @@ def read(data, p, ext):
     return plan.result()
 
 
-def calendar_totals(data, plan):
-    """No second reader of calendars: their events are counted, and the plan must have as many."""
+def read_calendar(data, p):
+    """The few properties that the samples have; a rule is weekly, on weekdays, from a Monday on."""
     text = data.decode().replace("\r\n", "\n").replace("\n ", "")
-    events = 0
-    for event in text.split("BEGIN:VEVENT")[1:]:
-        count = re.search(r"COUNT=(\d+)", event)
-        events += int(count[1]) - event.count("EXDATE") if count else 1
-    planned = sum(1 + len(s["activities"]) for a in plan["agents"] for s in a["shifts"])
-    return events == planned
+    agents = {}
+    for event in text.split("BEGIN:VEVENT\n")[1:]:
+        lines = dict(re.match(r"([A-Z-]+)(.*)", x).groups() for x in event.split("END:VEVENT")[0].splitlines())
+
+        def moment(value):
+            if value.endswith("Z"):
+                return dt.datetime.strptime(value[1:], "%Y%m%dT%H%M%SZ").replace(tzinfo=dt.timezone.utc), None
+            zone, local = re.fullmatch(r";TZID=([^:]+):(.+)", value).groups()
+            return dt.datetime.strptime(local, "%Y%m%dT%H%M%S"), zone
+
+        name, key = re.fullmatch(r';CN="([^"]+)":urn:agent:(.+)', lines["ATTENDEE"]).groups()
+        start, zone = moment(lines["DTSTART"])
+        if "DURATION" in lines:
+            length, end = dt.timedelta(minutes=int(lines["DURATION"][3:-1])), None
+        else:
+            length, end = None, moment(lines["DTEND"])[0]
+        agent = agents.setdefault(key, {"id": key, "name": name, "team": None, "zone": p.get("agent_zone", zone), "items": []})
+        agent["team"] = lines["X-TEAM"][1:] if "X-TEAM" in lines else agent["team"]
+        kind = lines["CATEGORIES"][1:].lower()
+        activity = {"activity": kind, "mandatory": lines.get("X-MANDATORY") == ":TRUE"}
+        starts = [start]
+        if "RRULE" in lines:
+            count, left_out = int(re.search(r"COUNT=(\d+)", lines["RRULE"])[1]), moment(lines["EXDATE"])[0]
+            starts = [start + dt.timedelta(days=n // 5 * 7 + n % 5) for n in range(count)]
+            starts = [x for x in starts if x != left_out]
+            length, end = end - start, None
+        row = Row([], None, None, {}, None)
+        for at in starts:
+            begin = instant(p, at, zone, row, None)
+            until = begin + length if length else instant(p, end, zone, row, None)
+            agent["items"].append((kind == "shift", "", activity, begin, until, row, None))
+    out = [{k: a[k] for k in ("id", "name", "team", "zone")} | {"shifts": shifts_of(p, a)} for a in agents.values()]
+    return {"agents": sorted(out, key=lambda a: a["id"])}
 
 
 def main():
@@ -689,10 +714,8 @@ def main():
         plan = json.loads(path.read_text(encoding="utf-8"))
         good += 1
         try:
-            if profile["layout"] == "calendar":
-                fits = calendar_totals(file.read_bytes(), plan)
-            else:
-                fits = read(file.read_bytes(), profile, file.suffix[1:]) == plan
+            data = file.read_bytes()
+            fits = (read_calendar(data, profile) if profile["layout"] == "calendar" else read(data, profile, file.suffix[1:])) == plan
             if not fits:
                 print(f"{file.name}: the plan differs")
         except Fault as fault:

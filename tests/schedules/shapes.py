@@ -100,8 +100,8 @@ def iex_line(s):
     if s.opt("total"):
         page.note("TOTAL", str(len(page.data)))
     p = s.base_profile("days", agent_key=s.key)
-    if s.opt("title") or s.opt("total"):
-        p["skip"] = [text for text, used in ((s.opt("title"), s.opt("title")), ("TOTAL", s.opt("total"))) if used]
+    if s.opt("title"):
+        p["skip"] = [s.opt("title"), "TOTAL"]
     s.dates()
     p |= {"time_zone": "column", "shifts": "touching"}
     p["time_zones"] = {name: zone for name, zone in IEX_ZONES.items() if zone in {a.zone for a in s.agents}}
@@ -290,7 +290,7 @@ def verint(s):
     for line in s.opt("footer", []):
         page.note(*line)
     p = s.base_profile("activities", agent_key=s.key)
-    if s.opt("subtotals") or s.opt("footer"):
+    if s.opt("subtotals"):
         p["skip"] = ["Subtotal", "Grand total", "Printed"]
     s.dates()
     if s.zone:
@@ -347,7 +347,7 @@ def calabrio_days(s):
             if shift is None:
                 page.add(*lead, "", "", "", "00:00", "00:00", "00:00", *(("VAC", "") if day.weekday() == 2 else ("", "DO")))
             else:
-                page.add(*lead, s.stamp(s.local(agent, shift.start)), s.stamp(s.local(agent, shift.end)), "Day", "08:00", "08:30", "08:00",
+                page.add(*lead, s.stamp(s.local(agent, shift.start)), s.stamp(s.local(agent, shift.end)), "Day", "08:00", "08:00", "08:00",
                          "", "")
     p = s.base_profile("shifts", agent_key=s.key)
     s.dates()
@@ -612,8 +612,9 @@ def wide(s):
     p = s.base_profile("wide", agent_key=s.key)
     if s.ext == "xlsx":
         p["sheets"] = ["Roster"]
-    if s.opt("repeat_header") or s.opt("footer"):
-        p["skip"] = ["Subtotal", "Total", "Status"]
+    skip = (["Subtotal"] if s.opt("repeat_header") else []) + [line[0].split(" ")[0].rstrip(":") for line in s.opt("footer", []) if line]
+    if skip:
+        p["skip"] = skip
     p["date_format"] = s.opt("heading", "YYYY-MM-DD")
     if "Y" not in p["date_format"] and p["date_format"] != "cell":
         p["year"] = s.first.year

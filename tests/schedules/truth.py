@@ -72,10 +72,10 @@ class Shift:
 PEOPLE = {
     "Europe/Berlin": "Jörg Müller, Anna Schröder, Zoë Groß, Mehmet Yıldız, Lena Weiß, Ole Jürgens",
     "America/New_York": "Pia Reyes, Conor O'Brien, Dana Brooks, Luis Núñez, Ada Abara",
-    "Europe/London": "Sami Khan, Siân Hughes, Ravi Shah",
-    "Asia/Kolkata": "Priya Nair, Arjun Rao, Meera Iyer",
-    "Asia/Manila": "Jun Santos, Bea Dizon, Carlo Reyes",
-    "Australia/Sydney": "Kofi Grant, Mia Nguyen",
+    "Europe/London": "Sami Khan, Siân Hughes, Ravi Shah, Nia Evans, Owen Clark",
+    "Asia/Kolkata": "Priya Nair, Arjun Rao, Meera Iyer, Kabir Das, Anaya Pillai",
+    "Asia/Manila": "Jun Santos, Bea Dizon, Carlo Reyes, Luz Ramos, Paolo Cruz",
+    "Australia/Sydney": "Kofi Grant, Mia Nguyen, Ruby Wilson, Jack O'Neill, Ines Costa",
     "America/Phoenix": "Nour Haddad, Eli Begay",
 }
 
