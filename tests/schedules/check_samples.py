@@ -95,7 +95,7 @@ def book_rows(data, p):
         book = openpyxl.load_workbook(io.BytesIO(data), data_only=True)
         formulas = openpyxl.load_workbook(io.BytesIO(data))
     except (zipfile.BadZipFile, InvalidFileException, KeyError, EOFError, ParseError) as error:
-        raise Fault(f"the workbook is truncated or damaged: {error}") from None
+        raise Fault(f"the workbook is damaged: {error}") from None
     wanted = p.get("sheets") or book.sheetnames
     for name in wanted:
         pattern = re.compile(re.escape(name).replace(r"\*", ".*"))
@@ -482,8 +482,9 @@ def read_activities(p, rows, plan):
             start = instant(p, stamp_of(p, row.at(c["start"]), row, c["start"]), zone, row, c["start"])
             if "duration" in p:
                 length = decimal(p, row.at(c["duration"]), row, c["duration"]) * (60 if p["duration"] == "hours" else 1)
+                if length <= 0:
+                    raise row.fault(c["duration"], f'"{row.at(c["duration"])}" is no length')
                 end = start + dt.timedelta(minutes=round(length))
-                check_span(start, end, row, c["duration"])
             else:
                 end = instant(p, stamp_of(p, row.at(c["end"]), row, c["end"]), zone, row, c["end"])
                 check_span(start, end, row, c["end"])

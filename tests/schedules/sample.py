@@ -180,16 +180,16 @@ class Sample:
         self.profile["midnight"] = self.midnight
 
 
-def fixed_zip(data, core=True):
+def fixed_zip(data, method=zipfile.ZIP_DEFLATED):
     """A workbook without the date of its making: the same plan gives the same file."""
     out = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as new:
+    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(out, "w", method) as new:
         for item in old.infolist():
             body = old.read(item.filename)
             if item.filename == "docProps/core.xml":
                 body = re.sub(rb"(<dcterms:\w+[^>]*>)[^<]*", rb"\g<1>2026-10-01T00:00:00Z", body)
             entry = zipfile.ZipInfo(item.filename, (2026, 10, 1, 0, 0, 0))
-            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.compress_type = method
             new.writestr(entry, body)
     return out.getvalue()
 

@@ -5,7 +5,7 @@ A function writes the rows of a sample and the profile that a person would state
 import datetime as dt
 
 import truth
-from sample import DAYS, Sample
+from sample import Sample
 from truth import KINDS, localtime
 
 AUTUMN, SPRING, WINTER = dt.date(2026, 10, 19), dt.date(2027, 3, 15), dt.date(2026, 11, 30)
@@ -39,11 +39,13 @@ def own_shifts(s, agent):
     return sorted((x for x in s.shifts if x.agent == agent), key=lambda x: x.start)
 
 
-def hours(shift, paid=False):
-    total = (shift.end - shift.start).total_seconds() / 3600
-    if paid:
-        total -= sum((a.end - a.start).total_seconds() / 3600 for a in shift.activities if not KINDS[a.kind][1])
-    return round(total, 2)
+def hours(span):
+    return (span.end - span.start).total_seconds() / 3600
+
+
+def letters(number):
+    """The name of a column in a workbook: A to Z, then AA."""
+    return (chr(64 + (number - 1) // 26) if number > 26 else "") + chr(65 + (number - 1) % 26)
 
 
 # 1. The table of docs/schedules.md.
@@ -281,7 +283,7 @@ def verint(s):
                 continue
             for a in shift.cover():
                 start, end = s.local(agent, a.start), s.local(agent, a.end)
-                length = round((a.end - a.start).total_seconds() / 3600, 2)
+                length = round(hours(a), 2)
                 total += length
                 page.add(*lead, s.date(start), VERINT[a.kind], s.time(start), s.time(end, start.date()), s.number(length))
         if s.opt("subtotals"):
@@ -321,7 +323,7 @@ def calabrio(s):
         for shift in own_shifts(s, agent):
             day = localtime(shift.start, agent.zone).date()
             for a in shift.cover():
-                length = (a.end - a.start).total_seconds() / 3600 if a.kind == "work" or KINDS[a.kind][1] else 0.0
+                length = hours(a) if a.kind == "work" or KINDS[a.kind][1] else 0.0
                 paid = s.number(round(length, 2)) if s.decimal == "," else f"{int(length):02}:{round(length % 1 * 60):02}"
                 page.add(s.agent(agent), agent.first, agent.last, "Care", "Main site", agent.team, s.date(day), words[a.kind],
                          s.stamp(s.local(agent, a.start)), s.stamp(s.local(agent, a.end)), paid)
@@ -552,7 +554,6 @@ def wide(s):
     pair = s.opt("pair")
     days = days_of(s, s.agents[0])
     heads = [s.date(day, s.opt("heading", "YYYY-MM-DD")) for day in days]
-    letters = lambda n: (chr(64 + (n - 1) // 26) if n > 26 else "") + chr(65 + (n - 1) % 26)
     for line in s.opt("title", []):
         page.note(*line)
         if s.ext == "xlsx":
@@ -562,7 +563,8 @@ def wide(s):
         for n, day in enumerate(days):
             row.append(f"Week {day.isocalendar().week}" if n % 7 == 0 else "")
             if n % 7 == 0:
-                page.merged.append(f"{letters(len(lead) + n + 1)}{len(page.rows) + 1}:{letters(len(lead) + min(n + 7, len(days)))}{len(page.rows) + 1}")
+                first, last = letters(len(lead) + n + 1), letters(len(lead) + min(n + 7, len(days)))
+                page.merged.append(f"{first}{len(page.rows) + 1}:{last}{len(page.rows) + 1}")
         page.note(*row)
     if pair:
         row = list(lead)
@@ -636,7 +638,8 @@ def wide(s):
     elif not codes:
         p["cell"] = {"dash": s.opt("dash", "-").strip() or "-"}
         if not s.opt("no_activities"):
-            p["cell"] |= {"activities": "lines" if s.opt("lines") else "brackets", "separator": "\n" if s.opt("lines") else s.opt("separator", "; ").strip()}
+            lines = s.opt("lines")
+            p["cell"] |= {"activities": "lines" if lines else "brackets", "separator": "\n" if lines else s.opt("separator", "; ").strip()}
     p["off"] = [off] if pair else [off, vacation]
     if s.opt("after"):
         p["ignore_columns"] = s.opt("after")
@@ -669,8 +672,8 @@ def daily(s):
                 continue
             slots = {"break1": None, "lunch": None, "break2": None}
             for a in shift.activities:
-                slots["lunch" if a.kind == "lunch" else "break1" if not slots["lunch"] and not slots["break1"] and a.start < shift.start + dt.timedelta(hours=4)
-                      else "break2"] = a
+                early = a.start < shift.start + dt.timedelta(hours=4)
+                slots["lunch" if a.kind == "lunch" else "break1" if early else "break2"] = a
             cells = [s.time(s.local(agent, shift.start), day), s.time(s.local(agent, shift.end), day)]
             for a in slots.values():
                 cells += [s.time(s.local(agent, a.start), day), s.time(s.local(agent, a.end), day)] if a else ["", ""]
