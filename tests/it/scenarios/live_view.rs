@@ -152,8 +152,7 @@ async fn history_is_what_each_agent_did_through_a_day_of_trouble(dialect: Dialec
     scenario.stop_daemon().await;
     let calls = scenario.assert_calls_are_justified(TOKEN_LIFETIME);
     let reckoned = scenario.reconcile_observations(|_| ()).await;
-    println!("{reckoned}\n{calls}");
-    assert!(reckoned.wrong.is_empty(), "{} are wrong:\n{}", reckoned.wrong.len(), reckoned.wrong.join("\n"));
+    assert!(reckoned.wrong.is_empty(), "{reckoned}\n{calls}\nwrong:\n{}", reckoned.wrong.join("\n"));
     assert!(reckoned.matched > reckoned.changes * 3 / 4, "{reckoned}");
     match dialect {
         Dialect::Guide => assert!(reckoned.by_feed_alone > 0, "{reckoned}"),
