@@ -105,7 +105,7 @@ pub(in crate::http) async fn list(
 }
 
 /// Whether the caller can access the agent.
-fn is_accessible(caller: &Caller, tenant: &TenantId, card: &AgentSummary) -> bool {
+pub(super) fn is_accessible(caller: &Caller, tenant: &TenantId, card: &AgentSummary) -> bool {
     caller.has_team(tenant, card.team.as_ref())
 }
 

@@ -21,6 +21,7 @@ mod live;
 mod operations;
 mod reports;
 mod rules;
+mod schedules;
 mod shared;
 mod webhooks;
 
@@ -42,6 +43,7 @@ pub(super) fn page_routes() -> Vec<Route> {
         page("/", get(live::show)),
         page("/wallboard", get(live::wallboard::show)),
         page("/agents/{id}", get(agents::agent::show)),
+        page("/schedule", get(schedules::board::show)),
         page("/changes", get(changes::list)),
         page("/changes/new", get(changes::new)),
         page("/changes/{id}", get(changes::show)),

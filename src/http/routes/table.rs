@@ -79,6 +79,7 @@ fn agents() -> Vec<Route> {
         Route::new(READ, || routes!(api::agents::show)).with_errors(ONE),
         Route::new(READ, || routes!(api::agents::history::history)).with_errors(ONE),
         Route::new(READ, || routes!(api::agents::history::timeline)).with_errors(ONE),
+        Route::new(READ, || routes!(api::schedules::board::show)).with_errors(&[Code::NoSuchTenant, Code::Unavailable]),
         Route::new(READ, || routes!(api::schedules::shifts::list)).with_errors(ONE),
         Route::new(READ, || routes!(api::schedules::shifts::day)).with_errors(ONE),
         Route::new(IMPORT, || routes!(api::schedules::shifts::put)).with_errors(PUT).that_changes(),

@@ -19,12 +19,13 @@ use crate::domain::agents::state::AgentState;
 use crate::domain::ids::{AgentId, ExceptionId, ReasonCode, TenantId, TransitionId};
 use crate::domain::schedules::schedule::AgentPlan;
 use crate::domain::time::UtcMicros;
+use crate::engine::agents::agent_list::{AgentList, AgentSummary};
 use crate::http::auth::{Caller, Right};
 use crate::http::problem::Problem;
 use crate::http::request::extract::{Path, Query};
 use crate::http::request::query::{next_cursor, page_size};
 use crate::http::state::ApiState;
-use crate::store::{HISTORY_PAGE_LIMIT, PAGE_LIMIT, StoredHistory, TransitionFilter};
+use crate::store::{HISTORY_PAGE_LIMIT, PAGE_LIMIT, StoredHistory, StoredPlan, TransitionFilter};
 
 /// The longest span of a history, in days.
 const MAX_HISTORY_DAYS: i64 = 400;
@@ -316,26 +317,9 @@ pub(in crate::http) async fn timeline(
     let (zone, (from, to)) = query.resolve_span(card.zone.as_deref(), board.at)?;
     let rows = history_rows(&state, tenant, &id, (from, to)).await?;
     let plan = state.reader.plan_of_agent(tenant, &id, (from, to)).await?;
-    let plan = plan.map_or_else(AgentPlan::default, |plan| AgentPlan::new(plan.shifts, plan.coverage));
-    // The last observation holds for as long as an observation is considered current.
-    let known_until = card.seen_at.map_or(from, |seen_at| (seen_at + board.stale_after).min(board.at));
-    let mut intervals: Vec<StateInterval> = rows.iter().map(state_interval).collect();
-    coverage::trim_unobserved(
-        &mut intervals,
-        &state.reader.observed_spans(tenant, (from, to)).await?,
-        Some(known_until),
-    );
-    let exceptions = state.reader.exceptions_touching(tenant, (from, to)).await?;
-    let exception_spans = exception_spans(&exceptions, &id, card.team.as_ref());
-    let exception_spans: Vec<Span> = exception_spans.into_iter().map(|span| (span.start, span.end)).collect();
-    let day = AdherenceTimeline {
-        settings: &board.adherence,
-        plan: &plan,
-        intervals: &intervals,
-        exceptions: &exception_spans,
-    };
-    let segments = day.segments((from, to.min(board.at)));
-    let tally = VerdictDurations::from_segments(&segments);
+    let facts = SpanFacts::load(&state, tenant, &board, (from, to)).await?;
+    let Comparison { planned, actual, pieces, adherence } = facts.compare(&card, plan, &rows);
+    let exceptions = facts.exceptions;
     Ok(Json(TimelineResponse {
         zone,
         from,
@@ -343,10 +327,10 @@ pub(in crate::http) async fn timeline(
         length_s: to.since(from).as_secs(),
         now: board.at,
         seen_at: card.seen_at,
-        planned: planned_spans(&plan, (from, to)),
-        actual: actual_spans(&rows, &intervals, (from, to)),
-        pieces: segments.into_iter().map(AdherenceSegment::from).collect(),
-        adherence: tally.into(),
+        planned,
+        actual,
+        pieces,
+        adherence,
         exceptions: exceptions
             .iter()
             .filter(|one| one.applies_to(&id, card.team.as_ref()))
@@ -355,6 +339,66 @@ pub(in crate::http) async fn timeline(
         changes: changes_in(&state, tenant, &id, (from, to)).await?,
         agent: AgentName::from(card),
     }))
+}
+
+/// What the comparison of plan and states needs of a span, apart from the agent's own.
+pub(in crate::http::api) struct SpanFacts<'a> {
+    board: &'a AgentList,
+    span: Span,
+    observed_spans: Vec<Span>,
+    exceptions: Vec<Exception>,
+}
+
+/// An agent's plan and states in a span, and how they compare.
+pub(in crate::http::api) struct Comparison {
+    pub(in crate::http::api) planned: Vec<PlannedSpan>,
+    pub(in crate::http::api) actual: Vec<ActualSpan>,
+    pub(in crate::http::api) pieces: Vec<AdherenceSegment>,
+    pub(in crate::http::api) adherence: AdherenceTotals,
+}
+
+impl<'a> SpanFacts<'a> {
+    pub(in crate::http::api) async fn load(
+        state: &ApiState,
+        tenant: &TenantId,
+        board: &'a AgentList,
+        span: Span,
+    ) -> Result<Self, Problem> {
+        let observed_spans = state.reader.observed_spans(tenant, span).await?;
+        let exceptions = state.reader.exceptions_touching(tenant, span).await?;
+        Ok(Self { board, span, observed_spans, exceptions })
+    }
+
+    /// Compares the plan of an agent with the rows of its history that overlap the span.
+    pub(in crate::http::api) fn compare(
+        &self,
+        card: &AgentSummary,
+        plan: Option<StoredPlan>,
+        rows: &[StoredHistory],
+    ) -> Comparison {
+        let (board, (from, to)) = (self.board, self.span);
+        let plan = plan.map_or_else(AgentPlan::default, |plan| AgentPlan::new(plan.shifts, plan.coverage));
+        // The last observation holds for as long as an observation is considered current.
+        let known_until = card.seen_at.map_or(from, |seen_at| (seen_at + board.stale_after).min(board.at));
+        let mut intervals: Vec<StateInterval> = rows.iter().map(state_interval).collect();
+        coverage::trim_unobserved(&mut intervals, &self.observed_spans, Some(known_until));
+        let exceptions = exception_spans(&self.exceptions, &card.id, card.team.as_ref());
+        let exceptions: Vec<Span> = exceptions.into_iter().map(|span| (span.start, span.end)).collect();
+        let timeline = AdherenceTimeline {
+            settings: &board.adherence,
+            plan: &plan,
+            intervals: &intervals,
+            exceptions: &exceptions,
+        };
+        let segments = timeline.segments((from, to.min(board.at)));
+        let totals = VerdictDurations::from_segments(&segments);
+        Comparison {
+            planned: planned_spans(&plan, (from, to)),
+            actual: actual_spans(rows, &intervals, (from, to)),
+            pieces: segments.into_iter().map(AdherenceSegment::from).collect(),
+            adherence: totals.into(),
+        }
+    }
 }
 
 impl TimelineQuery {
@@ -390,7 +434,7 @@ pub(in crate::http::api) fn day_span(day: Date, zone: &TimeZone) -> Result<Span,
 }
 
 /// Returns the rows of history that overlap a span, at most one page; no agent has more in a day.
-async fn history_rows(
+pub(in crate::http::api) async fn history_rows(
     state: &ApiState,
     tenant: &TenantId,
     id: &AgentId,

@@ -9,8 +9,7 @@ use jiff::tz::TimeZone;
 use jiff::{ToSpan as _, Zoned};
 use serde::Deserialize;
 
-use super::timeline::{TimeAxis, Timeline, TimelineSpan, draw};
-use crate::domain::agents::state::AgentState;
+use super::timeline::{DaySpans, LaneLayout, TimeAxis, Timeline, draw};
 use crate::domain::ids::AgentId;
 use crate::domain::time::UtcMicros;
 use crate::http::api::agents::history;
@@ -23,39 +22,11 @@ use crate::http::console::shared::page_error::PageError;
 use crate::http::console::shared::page_request::PageRequest;
 use crate::http::console::shared::shell::{ConsolePage, Shell, render_page};
 use crate::http::console::shared::times::{self, DurationText, Stamp};
-use crate::http::console::shared::wording;
 use crate::http::request::extract::Path;
 use crate::http::state::ApiState;
 
 /// The number of days drawn for the week.
 const DAYS_IN_WEEK: i64 = 7;
-
-#[derive(Deserialize)]
-struct PlannedSpan {
-    activity: String,
-    start: UtcMicros,
-    end: UtcMicros,
-}
-
-#[derive(Deserialize)]
-struct ActualSpan {
-    state: AgentState,
-    reason: Option<String>,
-    start: UtcMicros,
-    end: UtcMicros,
-    ongoing: bool,
-}
-
-#[derive(Deserialize)]
-struct AdherenceSegment {
-    start: UtcMicros,
-    end: UtcMicros,
-    activity: String,
-    state: Option<AgentState>,
-    verdict: String,
-    #[serde(default)]
-    excused: bool,
-}
 
 #[derive(Deserialize)]
 struct Adherence {
@@ -73,9 +44,8 @@ struct AgentTimeline {
     to: UtcMicros,
     now: UtcMicros,
     zone: String,
-    planned: Vec<PlannedSpan>,
-    actual: Vec<ActualSpan>,
-    pieces: Vec<AdherenceSegment>,
+    #[serde(flatten)]
+    spans: DaySpans,
     adherence: Adherence,
     exceptions: Vec<AgentException>,
 }
@@ -168,38 +138,7 @@ fn per_cent(share: &Option<f64>) -> String {
 fn draw_timeline(title: String, data: &AgentTimeline) -> Timeline {
     let zone = TimeZone::get(&data.zone).unwrap_or(TimeZone::UTC);
     let axis = TimeAxis { from: data.from, to: data.to, now: data.now, zone: &zone };
-    let is_scheduled = |activity: &str| !["off", "uncovered"].contains(&activity);
-    let planned = data.planned.iter().filter(|piece| is_scheduled(&piece.activity)).map(|piece| TimelineSpan {
-        class: wording::activity_class(&piece.activity),
-        label: wording::activity_label(&piece.activity).into_owned(),
-        from: piece.start,
-        to: piece.end,
-        ongoing: false,
-    });
-    let actual = data.actual.iter().map(|piece| TimelineSpan {
-        class: wording::state(&piece.state).class,
-        label: match &piece.reason {
-            Some(reason) => format!("{} ({reason})", wording::state_label(&piece.state)),
-            None => wording::state_label(&piece.state),
-        },
-        from: piece.start,
-        to: piece.end,
-        ongoing: piece.ongoing,
-    });
-    let deviations =
-        data.pieces.iter().filter(|piece| piece.verdict == "out" || piece.excused).map(|piece| TimelineSpan {
-            class: if piece.excused { "excused" } else { "out" },
-            label: format!(
-                "{}: {} while {} is planned",
-                if piece.excused { "approved exception" } else { "out of adherence" },
-                piece.state.as_ref().map_or_else(|| "not observed".to_owned(), wording::state_label),
-                wording::activity_label(&piece.activity).to_lowercase(),
-            ),
-            from: piece.start,
-            to: piece.end,
-            ongoing: false,
-        });
-    draw(title, &axis, (planned.collect(), actual.collect(), deviations.collect()))
+    draw(title, &axis, &LaneLayout::FULL, data.spans.lanes())
 }
 
 /// `GET /agents/{id}?day=`.

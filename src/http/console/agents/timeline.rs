@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use jiff::{ToSpan as _, Unit, Zoned};
+use serde::Deserialize;
 
+use crate::domain::agents::state::AgentState;
 use crate::domain::time::UtcMicros;
 use crate::http::console::shared::times::{DurationText, TimeFormat};
+use crate::http::console::shared::wording;
 
 /// The full width, in thousandths of a per cent.
 const FULL_WIDTH: i64 = 100_000;
@@ -15,6 +18,96 @@ const FULL_WIDTH: i64 = 100_000;
 /// The smallest width of a bar or gap, in thousandths of a per cent. Narrower ones would not be visible, so only the
 /// table has them.
 const MIN_WIDTH: i64 = 60;
+
+#[derive(Deserialize)]
+struct PlannedSpan {
+    activity: String,
+    start: UtcMicros,
+    end: UtcMicros,
+}
+
+#[derive(Deserialize)]
+struct ActualSpan {
+    state: AgentState,
+    reason: Option<String>,
+    start: UtcMicros,
+    end: UtcMicros,
+    ongoing: bool,
+}
+
+#[derive(Deserialize)]
+struct AdherenceSegment {
+    start: UtcMicros,
+    end: UtcMicros,
+    activity: String,
+    state: Option<AgentState>,
+    verdict: String,
+    #[serde(default)]
+    excused: bool,
+}
+
+/// An agent's plan and states in a span, and how they compare, as the API returns them.
+#[derive(Deserialize)]
+pub(in crate::http::console) struct DaySpans {
+    planned: Vec<PlannedSpan>,
+    actual: Vec<ActualSpan>,
+    pieces: Vec<AdherenceSegment>,
+}
+
+/// The spans of the lanes: planned, actual, and out of adherence.
+pub(in crate::http::console) type LaneSpans = (Vec<TimelineSpan>, Vec<TimelineSpan>, Vec<TimelineSpan>);
+
+impl DaySpans {
+    /// Returns whether the agent is out of adherence at an instant.
+    pub(in crate::http::console) fn is_out_at(&self, now: UtcMicros) -> bool {
+        self.pieces.last().is_some_and(|last| last.end >= now && last.verdict == "out" && !last.excused)
+    }
+
+    /// Returns when the first shift or activity begins.
+    pub(in crate::http::console) fn first_planned(&self) -> Option<UtcMicros> {
+        self.planned.iter().find(|piece| is_scheduled(&piece.activity)).map(|piece| piece.start)
+    }
+
+    /// Returns the spans to draw.
+    pub(in crate::http::console) fn lanes(&self) -> LaneSpans {
+        let planned = self.planned.iter().filter(|piece| is_scheduled(&piece.activity)).map(|piece| TimelineSpan {
+            class: wording::activity_class(&piece.activity),
+            label: wording::activity_label(&piece.activity).into_owned(),
+            from: piece.start,
+            to: piece.end,
+            ongoing: false,
+        });
+        let actual = self.actual.iter().map(|piece| TimelineSpan {
+            class: wording::state(&piece.state).class,
+            label: match &piece.reason {
+                Some(reason) => format!("{} ({reason})", wording::state_label(&piece.state)),
+                None => wording::state_label(&piece.state),
+            },
+            from: piece.start,
+            to: piece.end,
+            ongoing: piece.ongoing,
+        });
+        let deviations = self.pieces.iter().filter(|piece| piece.verdict == "out" || piece.excused);
+        let deviations = deviations.map(|piece| TimelineSpan {
+            class: if piece.excused { "excused" } else { "out" },
+            label: format!(
+                "{}: {} while {} is planned",
+                if piece.excused { "approved exception" } else { "out of adherence" },
+                piece.state.as_ref().map_or_else(|| "not observed".to_owned(), wording::state_label),
+                wording::activity_label(&piece.activity).to_lowercase(),
+            ),
+            from: piece.start,
+            to: piece.end,
+            ongoing: false,
+        });
+        (planned.collect(), actual.collect(), deviations.collect())
+    }
+}
+
+/// Returns whether an activity of a plan is part of a shift.
+fn is_scheduled(activity: &str) -> bool {
+    !["off", "uncovered"].contains(&activity)
+}
 
 /// A span to draw.
 pub(in crate::http::console) struct TimelineSpan {
@@ -108,8 +201,13 @@ impl TimeAxis<'_> {
         }
     }
 
+    /// Returns where now is, if it is on the axis.
+    pub(in crate::http::console) fn now_position(&self) -> Option<String> {
+        (self.from <= self.now && self.now < self.to).then(|| percent(self.position(self.now)))
+    }
+
     /// Returns the hours of the axis, only every second or third if they would be too close together.
-    fn ticks(&self) -> Vec<Tick> {
+    pub(in crate::http::console) fn ticks(&self) -> Vec<Tick> {
         let hours = self.to.since(self.from).as_secs() / 3600;
         let every = match hours {
             0..=8 => 1,
@@ -141,39 +239,49 @@ fn percent(thousandths: i64) -> String {
     format!("{}.{:03}%", thousandths / 1000, thousandths % 1000)
 }
 
-/// The positions of lanes in a drawing.
-const LANE_HEIGHT: u32 = 26;
-const TOP_MARGIN: u32 = 4;
-const AXIS_HEIGHT: u32 = 22;
+/// Where the lanes of a drawing are.
+pub(in crate::http::console) struct LaneLayout {
+    /// The top and the height of each lane: planned, actual, and the strip of deviations.
+    lanes: [(u32, u32); 3],
+    height: u32,
+}
+
+impl LaneLayout {
+    /// The layout of a drawing on its own, with an axis below.
+    pub(in crate::http::console) const FULL: Self = Self { lanes: [(4, 26), (34, 26), (52, 8)], height: 82 };
+
+    /// The layout of a row among many, whose axis is elsewhere.
+    pub(in crate::http::console) const ROW: Self = Self { lanes: [(3, 14), (19, 10), (25, 4)], height: 32 };
+}
 
 /// Draws the plan over the actual states, with time out of adherence or covered by an exception as a strip across the
 /// actual states.
 pub(in crate::http::console) fn draw(
     title: String,
     axis: &TimeAxis<'_>,
-    (planned, actual, deviations): (Vec<TimelineSpan>, Vec<TimelineSpan>, Vec<TimelineSpan>),
+    layout: &LaneLayout,
+    (planned, actual, deviations): LaneSpans,
 ) -> Timeline {
-    let lane = |name, y, height, hatched, pieces: Vec<TimelineSpan>| Lane {
+    let lane = |name, (y, height), hatched, pieces: Vec<TimelineSpan>| Lane {
         name,
         y,
         height,
         hatched,
         bars: pieces.into_iter().filter(|piece| piece.to > piece.from).map(|piece| axis.bar(piece)).collect(),
     };
-    let second = TOP_MARGIN + LANE_HEIGHT + 4;
     let begins = planned.iter().map(|piece| piece.from).min().map(|first| percent(axis.position(first)));
-    let now = (axis.from <= axis.now && axis.now < axis.to).then(|| percent(axis.position(axis.now)));
+    let [first, second, strip] = layout.lanes;
     Timeline {
         title,
         lanes: vec![
-            lane("Planned", TOP_MARGIN, LANE_HEIGHT, false, planned),
-            lane("Actual", second, LANE_HEIGHT, false, actual),
-            lane("Adherence", second + LANE_HEIGHT - 8, 8, true, deviations),
+            lane("Planned", first, false, planned),
+            lane("Actual", second, false, actual),
+            lane("Adherence", strip, true, deviations),
         ],
         ticks: axis.ticks(),
-        now,
+        now: axis.now_position(),
         begins,
-        height: second + LANE_HEIGHT + AXIS_HEIGHT,
+        height: layout.height,
         length: whole_hours(axis.to.since(axis.from)),
     }
 }
@@ -199,7 +307,7 @@ mod tests {
         let piece = |from, to| TimelineSpan { class: "work", label: "Work".to_owned(), from, to, ongoing: false };
         let planned = vec![piece(at("2026-10-25T20:00:00Z"), at("2026-10-26T06:00:00Z"))];
         let actual = vec![piece(at("2026-10-26T23:59:59Z"), to), piece(from, from)];
-        let drawn = draw("x".to_owned(), &stretch, (planned, actual, Vec::new()));
+        let drawn = draw("x".to_owned(), &stretch, &LaneLayout::FULL, (planned, actual, Vec::new()));
         let first = &drawn.lanes[0].bars[0];
         assert_eq!((first.x.as_str(), first.width.as_str()), ("0.000%", "25.000%"));
         let last = &drawn.lanes[1].bars;
@@ -215,7 +323,7 @@ mod tests {
         let zone = TimeZone::get("Europe/Madrid").expect("a zone");
         let (from, to) = (at("2026-10-24T22:00:00Z"), at("2026-10-25T23:00:00Z"));
         let stretch = TimeAxis { from, to, now: to, zone: &zone };
-        let drawn = draw("x".to_owned(), &stretch, (Vec::new(), Vec::new(), Vec::new()));
+        let drawn = draw("x".to_owned(), &stretch, &LaneLayout::FULL, (Vec::new(), Vec::new(), Vec::new()));
         assert_eq!(drawn.length, "25 h");
         let twos = drawn.ticks.iter().filter(|tick| tick.label == "02:00").count();
         assert_eq!(twos, 2, "two o'clock came twice");

@@ -6,12 +6,12 @@ const barsOf = (drawing) => [...drawing.querySelectorAll('.piece')].map((bar) =>
 
 /** The bar that an event is about, and its drawing. @param {Event} event */
 function of(event) {
-  const bar = event.target instanceof Element ? event.target.closest('figure.drawing .piece') : null;
-  return { bar, drawing: bar?.closest('figure.drawing') };
+  const bar = event.target instanceof Element ? event.target.closest('.drawing .piece') : null;
+  return { bar, drawing: bar?.closest('.drawing') };
 }
 
 function firstStops() {
-  for (const drawing of document.querySelectorAll('figure.drawing')) {
+  for (const drawing of document.querySelectorAll('.drawing')) {
     const bars = barsOf(drawing);
     if (bars.length && !bars.some((bar) => bar.getAttribute('tabindex') === '0')) bars[0].setAttribute('tabindex', '0');
   }
@@ -20,7 +20,7 @@ function firstStops() {
 for (const kind of ['pointerover', 'focusin']) {
   document.addEventListener(kind, (event) => {
     const { bar, drawing } = of(event);
-    const detail = drawing?.querySelector('.detail');
+    const detail = drawing?.querySelector('.detail') || document.querySelector('.board-detail');
     if (bar && detail) detail.textContent = bar.getAttribute('aria-label');
   });
 }
@@ -30,14 +30,39 @@ document.addEventListener('keydown', (event) => {
   if (!bar || !drawing) return;
   const bars = barsOf(drawing);
   const index = bars.indexOf(/** @type {SVGElement} */ (bar));
+  const row = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  if (row && drawing.matches('.board-row')) {
+    event.preventDefault();
+    move(bar, barBeside(bar, drawing, row));
+    return;
+  }
   const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
   const next = event.key === 'Home' ? bars[0] : event.key === 'End' ? bars[bars.length - 1] : step ? bars[index + step] : undefined;
   if (!next) return;
   event.preventDefault();
+  move(bar, next);
+});
+
+/** @param {Element} bar @param {SVGElement | undefined} next */
+function move(bar, next) {
+  if (!next) return;
   bar.setAttribute('tabindex', '-1');
   next.setAttribute('tabindex', '0');
   next.focus();
-});
+}
+
+/** The bar of the next drawing, or of the one before, that begins nearest to where this one does.
+ * @param {Element} bar @param {Element} drawing @param {number} step */
+function barBeside(bar, drawing, step) {
+  const drawings = [...document.querySelectorAll('.board-row.drawing')];
+  const left = bar.getBoundingClientRect().left;
+  for (let index = drawings.indexOf(drawing) + step; drawings[index]; index += step) {
+    const bars = barsOf(drawings[index]);
+    const distance = (/** @type {Element} */ other) => Math.abs(other.getBoundingClientRect().left - left);
+    if (bars.length) return bars.reduce((best, other) => (distance(other) < distance(best) ? other : best));
+  }
+  return undefined;
+}
 
 /** Drawings that were looked at: whoever has moved one since keeps it there. @type {WeakSet<Element>} */
 const looked = new WeakSet();

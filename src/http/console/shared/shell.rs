@@ -16,6 +16,8 @@ pub(in crate::http::console) enum ConsolePage {
     Live,
     /// The figures for a screen on the wall.
     Wallboard,
+    /// A team's day, planned against actual.
+    Schedule,
     /// Bulk changes.
     Changes,
     /// The rules.
@@ -42,8 +44,9 @@ pub(in crate::http::console) enum ConsolePage {
 
 impl ConsolePage {
     /// The pages of the navigation, in its order.
-    pub(in crate::http::console) const ALL: [Self; 12] = [
+    pub(in crate::http::console) const ALL: [Self; 13] = [
         Self::Live,
+        Self::Schedule,
         Self::Wallboard,
         Self::Changes,
         Self::Approvals,
@@ -61,6 +64,7 @@ impl ConsolePage {
     const fn facts(self) -> (&'static str, &'static str, Right) {
         match self {
             Self::Live => ("Live", "/", Right::Read),
+            Self::Schedule => ("Schedule", "/schedule", Right::Read),
             Self::Wallboard => ("Wallboard", "/wallboard", Right::Read),
             Self::Changes => ("Changes", "/changes", Right::Read),
             Self::Rules => ("Rules", "/rules", Right::Read),
@@ -79,7 +83,7 @@ impl ConsolePage {
     /// Returns the number of the page's group in the navigation: the floor, changes, figures, and operation.
     const fn group(self) -> u8 {
         match self {
-            Self::Live | Self::Wallboard => 0,
+            Self::Live | Self::Schedule | Self::Wallboard => 0,
             Self::Changes | Self::Approvals | Self::Rules => 1,
             Self::Exceptions | Self::Trends | Self::Analytics | Self::Reports => 2,
             Self::Audit | Self::Webhooks | Self::System | Self::Account => 3,

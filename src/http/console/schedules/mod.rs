@@ -1,0 +1,3 @@
+//! Pages about schedules: the board of a team's day.
+
+pub(in crate::http::console) mod board;
