@@ -214,3 +214,6 @@ fn groups(agents: impl Iterator<Item = (AgentId, Vec<PastState>)>) -> Vec<Vec<(A
     }
     groups
 }
+
+#[cfg(test)]
+mod tests;
