@@ -81,6 +81,11 @@ pub async fn run(parts: PastStateParts, soft: CancellationToken) -> anyhow::Resu
         return Ok(());
     }
     let mut reader = PastStateReader { parts, failures: 0 };
+    // The keeper tells who is on the roster once it has read the store.
+    tokio::select! {
+        () = soft.cancelled() => return Ok(()),
+        known = reader.parts.roster.changed() => known?,
+    }
     loop {
         tokio::select! {
             () = soft.cancelled() => return Ok(()),

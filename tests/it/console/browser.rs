@@ -78,7 +78,7 @@ pub fn axe() -> Option<String> {
 
 /// Starts `driver` on a free port and returns it with the port. `log` receives what it prints.
 ///
-/// ChromeDriver chooses a port for IPv6 and then wants the same one for IPv4; where another process has taken that
+/// `ChromeDriver` chooses a port for IPv6 and then wants the same one for IPv4; where another process has taken that
 /// one, it exits, so it is started again.
 async fn start_driver(driver: &Path, log: &Path) -> (Child, u16) {
     let mut attempts = Vec::new();

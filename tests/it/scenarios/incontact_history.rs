@@ -13,6 +13,7 @@ use crate::harness::ledger::daemon_state;
 use crate::harness::{Scenario, Setup, start};
 
 const TABLES: &str = "[tenants.incontact]\ncodes = { NotReady = 11, Paused = 12, Idle = 13 }\n\
+                      [tenants.subscription]\nagents_per_subscription = 10\n\
                       [tenants.policy]\nwait_at_most = \"12h\"\n[tenants.automation]\nstale_intervals = 30\n";
 
 /// How long an agent is in each state.

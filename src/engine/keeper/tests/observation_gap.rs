@@ -1,10 +1,15 @@
 //! Gaps in observation are filled with what the platform's state history says of them.
 
+use std::sync::Arc;
+
+use jiff::civil::Date;
 use tokio::sync::oneshot;
 
 use super::*;
+use crate::domain::adherence::AdherenceSettings;
 use crate::domain::agents::agent::ObservationSource::{self, History, Snapshot};
 use crate::domain::agents::past_states::{ObservationGap, PastState};
+use crate::engine::adherence::adherence_days::{AdherenceDaysParts, AdherenceDaysWorker};
 use crate::engine::keeper_message::KeeperMessage;
 use crate::engine::platform::observation_gap::{GapProgress, GapRequest};
 
@@ -121,4 +126,36 @@ async fn a_rest_in_a_gap_counts_as_one() {
     assert_eq!(rest(&harness), None);
     fill(&mut harness, &[(60, Paused), (390, OnContact), (400, Ready)], false).await;
     assert_eq!(rest(&harness), Some(390));
+}
+
+#[tokio::test]
+async fn a_day_of_adherence_that_was_computed_before_is_computed_again_with_the_states_of_the_gap() {
+    let mut harness = harness_after_a_gap(NotReady, Ready).await;
+    harness.observe(2 * 86_400, &[("u_1", Ready, 400)]).await;
+    let mut worker = AdherenceDaysWorker::new(AdherenceDaysParts {
+        tenant: "acme".into(),
+        clock: Arc::new(harness.clock.clone()),
+        writer: harness.store.writer().clone(),
+        reader: harness.store.reader().clone(),
+        compute_lock: Arc::default(),
+    });
+    let reader = harness.store.reader().clone();
+    let seconds = async |state: AgentState| {
+        let days = (Date::constant(2026, 10, 20), Date::constant(2026, 10, 31));
+        let days = reader.days_of_agent(&"acme".into(), &"u_1".into(), days).await.expect("readable");
+        assert!(!days.is_empty() && days.iter().all(|day| !day.stale), "{days:?}");
+        let micros = days.iter().map(|day| day.sums.total_micros_where(|class| class.state() == Some(&state)));
+        micros.sum::<u64>() / 1_000_000
+    };
+    let settings = AdherenceSettings::default();
+    worker.update(&settings).await.expect("computed");
+    assert_eq!((seconds(NotReady).await, seconds(OnContact).await), (50, 0), "known until the gap");
+    let read = [(100, Ready), (200, Paused), (300, OnContact), (400, Ready)];
+    let progress = fill(&mut harness, &read, false).await;
+    close(&mut harness, progress).await;
+    worker.update(&settings).await.expect("computed");
+    let found = (seconds(NotReady).await, seconds(Paused).await, seconds(OnContact).await);
+    assert_eq!(found, (100, 100, 100));
+    let audit = harness.store.reader().audit_entries(&"acme".into(), 0, 100).await.expect("readable");
+    assert!(audit.iter().any(|entry| entry.body.contains("rollup.recomputed")), "the sums before are kept");
 }

@@ -4,6 +4,7 @@
 use std::sync::Mutex as SyncMutex;
 
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use super::*;
 use crate::clock::{Clock as _, ManualClock};
@@ -88,8 +89,8 @@ struct WorkerFixture {
     reader: PastStateReader,
     requests: Arc<SyncMutex<Vec<Request>>>,
     store: Store,
-    _roster: watch::Sender<Arc<[AgentId]>>,
-    _settings: watch::Sender<Arc<TenantSettings>>,
+    _keeper: JoinSet<()>,
+    _senders: (watch::Sender<Arc<[AgentId]>>, watch::Sender<Arc<TenantSettings>>),
     _folder: tempfile::TempDir,
 }
 
@@ -105,12 +106,13 @@ impl WorkerFixture {
         let agents: Vec<AgentId> = (0..3).map(|number| AgentId::new(format!("a_{number}"))).collect();
         let mut usual = settings(&agents);
         usual.budget.requests_per_minute = 100;
-        let (_settings, settings) = watch::channel(Arc::new(usual));
-        let (_roster, roster) = watch::channel::<Arc<[AgentId]>>(agents.into());
+        let (settings_sender, settings) = watch::channel(Arc::new(usual));
+        let (roster_sender, roster) = watch::channel::<Arc<[AgentId]>>(agents.into());
         let parts = PastStateParts { link, settings, roster, adherence_days: Arc::default() };
         let requests: Arc<SyncMutex<Vec<Request>>> = Arc::default();
         let received = requests.clone();
-        tokio::spawn(async move {
+        let mut keeper = JoinSet::new();
+        keeper.spawn(async move {
             while let Some(KeeperMessage::ObservationGap(request)) = messages.recv().await {
                 match request {
                     GapRequest::Fill { agents, is_last_attempt, reply, .. } => {
@@ -128,7 +130,16 @@ impl WorkerFixture {
         });
         let TenantFixture { clock, store, folder, .. } = fixture;
         let reader = PastStateReader { parts, failures: 0 };
-        Self { clock, platform, reader, requests, store, _roster, _settings, _folder: folder }
+        Self {
+            clock,
+            platform,
+            reader,
+            requests,
+            store,
+            _keeper: keeper,
+            _senders: (roster_sender, settings_sender),
+            _folder: folder,
+        }
     }
 
     async fn observe(&self, spans: &[(u64, u64)]) {

@@ -73,13 +73,13 @@ async fn all_pages_of_the_history_are_read_in_the_spellings_of_every_version() {
 #[tokio::test]
 async fn only_the_codes_of_the_team_say_what_an_unavailable_agent_did() {
     let rows = [(2, 12), (2, 11), (2, 0), (2, -3), (2, 77), (0, 0)];
-    let server = start_server(move |seen| match seen.path.as_str() {
-        "/incontactapi/services/v31.0/teams/5/unavailable-codes" => codes(),
-        _ => {
-            let rows: Vec<Value> =
-                (1..).zip(rows).map(|(index, (state, code))| history_row(1, index, index, state, code)).collect();
-            test_servers::json(200, &json!({ "totalRecords": 6, "agentStateHistory": rows }))
+    let server = start_server(move |seen| {
+        if seen.path.ends_with("/unavailable-codes") {
+            return codes();
         }
+        let rows: Vec<Value> =
+            (1..).zip(rows).map(|(index, (state, code))| history_row(1, index, index, state, code)).collect();
+        test_servers::json(200, &json!({ "totalRecords": 6, "agentStateHistory": rows }))
     })
     .await;
     let states = async |platform: &IncontactPlatform| {
