@@ -20,8 +20,10 @@ pub struct PastState {
     pub agent: AgentId,
     /// The agent's session, and the number of the row. A row with the same two corrects an earlier one.
     pub index: Option<(i64, i64)>,
-    /// When the agent entered the state, on the platform's clock, and the state; `None` if the row does not say both.
-    pub entered: Option<(UtcMicros, AgentState)>,
+    /// When the agent entered the state, on the platform's clock; `None` if the row does not say it.
+    pub entered_at: Option<UtcMicros>,
+    /// The state; `None` if the row does not say it, or if nobody knows what its code stands for.
+    pub state: Option<AgentState>,
 }
 
 /// A gap in observation.
@@ -45,13 +47,20 @@ pub struct GapFill {
 
 /// Returns what fills a gap in an agent's history. `known` are the rows that are stored, from the one that was current
 /// when the gap began, in order; `read` are the agent's rows in the platform's history, in the order in which they were
-/// read; `offset_us` is what to subtract from the platform's instants to get ours.
-pub fn fill_gap(known: &[ObservedState], read: &[PastState], gap: ObservationGap, offset_us: i64) -> GapFill {
+/// read; `offset_us` is what to subtract from the platform's instants to get ours. In the last attempt, what the
+/// platform does not say is filled with an unknown state.
+pub fn fill_gap(
+    known: &[ObservedState],
+    read: &[PastState],
+    gap: ObservationGap,
+    offset_us: i64,
+    is_last_attempt: bool,
+) -> GapFill {
     let Some((before, after)) = around(known, gap) else {
         // The state lasted through the gap, or the agent was not on the roster.
         return GapFill { inserted: Vec::new(), is_complete: true };
     };
-    let (rows, is_readable) = newest_rows(read);
+    let (rows, is_readable) = newest_rows(read, is_last_attempt);
     let local = |platform: UtcMicros| platform.offset(-offset_us);
     let is_same = |row: &ObservedState, (at, state): (UtcMicros, &AgentState)| {
         let apart = row.entered_at.since(local(at)).max(local(at).since(row.entered_at));
@@ -62,8 +71,10 @@ pub fn fill_gap(known: &[ObservedState], read: &[PastState], gap: ObservationGap
         // Nothing says since when the platform shows the state, or it does not show the agent.
         None => !rows.is_empty(),
     };
+    let unknown = || before.and_then(|before| unknown_from(before, after, gap));
     if !(is_readable && leads_up) {
-        return GapFill::default();
+        let inserted = is_last_attempt.then(unknown).flatten().into_iter().collect();
+        return GapFill { inserted, is_complete: false };
     }
     let earliest = gap.span.0 - SAME_CHANGE_WINDOW;
     let follows = |at: UtcMicros| match before.and_then(|before| before.platform_entered_at) {
@@ -74,8 +85,7 @@ pub fn fill_gap(known: &[ObservedState], read: &[PastState], gap: ObservationGap
         Some(known_at) => at < known_at,
         None => local(at) < after.history_at,
     };
-    let unknown = before.filter(|_| gap.is_cut).and_then(|before| unknown_from(before, after, gap));
-    let mut inserted: Vec<ObservedState> = unknown.into_iter().collect();
+    let mut inserted: Vec<ObservedState> = gap.is_cut.then(unknown).flatten().into_iter().collect();
     for (at, state) in &rows {
         if !follows(*at) || !precedes(*at) || known.iter().any(|row| is_same(row, (*at, state))) {
             continue;
@@ -90,13 +100,7 @@ pub fn fill_gap(known: &[ObservedState], read: &[PastState], gap: ObservationGap
     GapFill { inserted, is_complete: true }
 }
 
-/// Returns the row that makes the state unknown in a gap that the platform's history does not fill; `None` if no row is
-/// needed.
-pub fn unknown_in_gap(known: &[ObservedState], gap: ObservationGap) -> Option<ObservedState> {
-    let (before, after) = around(known, gap)?;
-    unknown_from(before?, after, gap)
-}
-
+/// Returns the row that makes the state unknown from the beginning of a gap on; `None` if no row is needed.
 fn unknown_from(before: &ObservedState, after: &ObservedState, gap: ObservationGap) -> Option<ObservedState> {
     let row = ObservedState::new(AgentState::unobserved(), gap.span.0, ObservationSource::History);
     let row = row.ordered_after(Some(before));
@@ -113,8 +117,8 @@ fn around(known: &[ObservedState], gap: ObservationGap) -> Option<(Option<&Obser
 }
 
 /// Returns the starts and states of an agent's rows in order, the newest of each number, and whether all of them can be
-/// read.
-fn newest_rows(read: &[PastState]) -> (Vec<(UtcMicros, AgentState)>, bool) {
+/// read. In the last attempt, a row without a state stands for an unknown one.
+fn newest_rows(read: &[PastState], is_last_attempt: bool) -> (Vec<(UtcMicros, AgentState)>, bool) {
     let mut by_index: BTreeMap<(i64, i64), &PastState> = BTreeMap::new();
     let mut others = Vec::new();
     for row in read {
@@ -123,9 +127,13 @@ fn newest_rows(read: &[PastState]) -> (Vec<(UtcMicros, AgentState)>, bool) {
             None => others.push(row),
         }
     }
-    let rows: Vec<&PastState> = by_index.into_values().chain(others).collect();
-    let is_readable = rows.iter().all(|row| row.entered.is_some());
-    let mut rows: Vec<(UtcMicros, AgentState)> = rows.into_iter().filter_map(|row| row.entered.clone()).collect();
+    let entered = |row: &PastState| {
+        let state = row.state.clone().or_else(|| is_last_attempt.then(AgentState::unobserved));
+        row.entered_at.zip(state)
+    };
+    let rows: Vec<_> = by_index.into_values().chain(others).map(entered).collect();
+    let is_readable = rows.iter().all(Option::is_some);
+    let mut rows: Vec<(UtcMicros, AgentState)> = rows.into_iter().flatten().collect();
     // Of several rows that begin together, the last one is the state that lasted. The sort keeps their order.
     rows.sort_by_key(|(at, _)| *at);
     rows.dedup_by(|later, earlier| {
@@ -158,8 +166,8 @@ mod tests {
 
     /// A row of the platform's history, by our clock.
     fn row(index: i64, second: i64, state: AgentState) -> PastState {
-        let entered = Some((at(second).offset(OFFSET_US), state));
-        PastState { agent: AgentId::new("a"), index: Some((1, index)), entered }
+        let entered_at = Some(at(second).offset(OFFSET_US));
+        PastState { agent: AgentId::new("a"), index: Some((1, index)), entered_at, state: Some(state) }
     }
 
     const GAP: ObservationGap = ObservationGap {
@@ -168,7 +176,7 @@ mod tests {
     };
 
     fn fill_with(known: &[ObservedState], read: &[PastState], gap: ObservationGap) -> Option<Vec<(i64, AgentState)>> {
-        let fill = fill_gap(known, read, gap, OFFSET_US);
+        let fill = fill_gap(known, read, gap, OFFSET_US, false);
         let seconds = |row: ObservedState| {
             assert_eq!(row.source, ObservationSource::History);
             (row.history_at.as_micros() / 1_000_000, row.state)
@@ -189,7 +197,7 @@ mod tests {
         // In any order, and again with what was filled in before.
         let reversed: Vec<_> = read.iter().rev().cloned().collect();
         assert_eq!(fill(&known, &reversed), Some(vec![(120, OnContact), (180, NotReady)]));
-        let filled = [&known[..1], &fill_gap(&known, &read, GAP, OFFSET_US).inserted, &known[1..]].concat();
+        let filled = [&known[..1], &fill_gap(&known, &read, GAP, OFFSET_US, false).inserted, &known[1..]].concat();
         assert_eq!(fill(&filled, &read), Some(Vec::new()), "nothing is inserted twice");
     }
 
@@ -206,14 +214,32 @@ mod tests {
         let known = [seen(Ready, 50), seen(Paused, 450)];
         assert_eq!(fill(&known, &[]), None);
         assert_eq!(fill(&known, &[row(1, 120, OnContact)]), None, "it lags");
-        let unreadable = PastState { entered: None, ..row(2, 0, Ready) };
+        let unreadable = PastState { state: None, ..row(2, 200, Ready) };
         let read = [row(1, 120, OnContact), unreadable, row(3, 450, Paused)];
         assert_eq!(fill(&known, &read), None, "what the unreadable row stands for is unknown");
         let corrected = [&read[..], &[row(2, 200, NotReady)]].concat();
         assert_eq!(fill(&known, &corrected), Some(vec![(120, OnContact), (200, NotReady)]));
-        let unknown = unknown_in_gap(&known, GAP).expect("a row");
-        assert_eq!((unknown.history_at, unknown.state), (at(100), AgentState::unobserved()));
-        assert_eq!(unknown_in_gap(&known[..1], GAP), None, "the state lasted");
+    }
+
+    #[test]
+    fn after_the_last_attempt_what_the_history_does_not_say_is_unknown() {
+        let known = [seen(Ready, 50), seen(Paused, 450)];
+        let last_attempt = |known: &[ObservedState], read: &[PastState]| {
+            let fill = fill_gap(known, read, GAP, OFFSET_US, true);
+            let rows = fill.inserted.iter().map(|row| (row.history_at, row.state.clone()));
+            (rows.collect::<Vec<_>>(), fill.is_complete)
+        };
+        let unknown = AgentState::unobserved();
+        assert_eq!(last_attempt(&known, &[row(1, 120, OnContact)]), (vec![(at(100), unknown.clone())], false));
+        assert_eq!(last_attempt(&known[..1], &[]), (vec![], true), "the state lasted");
+        // Of a row without a state, only its own time is unknown; one without an instant may have begun at any time.
+        let no_state = PastState { state: None, ..row(2, 200, Ready) };
+        let read = [row(1, 120, OnContact), no_state, row(3, 300, Ready), row(4, 450, Paused)];
+        let expected = vec![(at(120), OnContact), (at(200), unknown.clone()), (at(300), Ready)];
+        assert_eq!(last_attempt(&known, &read), (expected, true));
+        let no_instant = PastState { entered_at: None, ..row(2, 200, Ready) };
+        let read = [row(1, 120, OnContact), no_instant, row(4, 450, Paused)];
+        assert_eq!(last_attempt(&known, &read), (vec![(at(100), unknown)], false));
     }
 
     #[test]
@@ -249,7 +275,7 @@ mod tests {
         let read = [row(2, 120, OnContact), row(3, 450, Paused)];
         let expected = vec![(100, AgentState::unobserved()), (120, OnContact)];
         assert_eq!(fill_with(&known, &read, gap), Some(expected));
-        let filled = [&known[..1], &fill_gap(&known, &read, gap, OFFSET_US).inserted, &known[1..]].concat();
+        let filled = [&known[..1], &fill_gap(&known, &read, gap, OFFSET_US, false).inserted, &known[1..]].concat();
         assert_eq!(fill_with(&filled, &read, gap), Some(Vec::new()));
     }
 }

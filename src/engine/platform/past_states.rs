@@ -30,8 +30,10 @@ const LOOKBACK: Duration = Duration::from_hours(24);
 /// How long after the end of a gap its history is first read, since the platform writes it with a delay.
 const FIRST_READ_AFTER: Duration = Duration::from_secs(60);
 
-/// How long after the end of a gap its history is read for the last time, complete or not.
+/// How long after the end of a gap its history is read for the last time, complete or not, but not before so many
+/// retries, since the unavailable codes may not be known at the start.
 const LAST_READ_AFTER: Duration = Duration::from_mins(15);
+const LEAST_RETRIES: u32 = 3;
 
 /// How often gaps are looked for.
 const CHECK_EVERY: Duration = Duration::from_secs(30);
@@ -111,7 +113,7 @@ impl PastStateReader {
                         "the history was filled in for a time without observation");
                     self.failures = 0;
                     link.readiness.restored(&part);
-                    Duration::ZERO
+                    CHECK_EVERY
                 }
                 Ok(Filling::Incomplete) => self.next_pause(None),
                 Err(error) => {
@@ -127,6 +129,7 @@ impl PastStateReader {
         };
         if due.is_none() {
             // The last gap may have become too old to be filled.
+            self.failures = 0;
             link.readiness.restored(&part);
         }
         link.clock.sleep(pause).await;
@@ -152,12 +155,13 @@ impl PastStateReader {
 
     async fn fill(&self, gap: ObservationGap) -> anyhow::Result<Result<Filling, CallError>> {
         let link = &self.parts.link;
-        let is_last_attempt = gap.span.1 + LAST_READ_AFTER <= link.clock.now();
+        let is_last_attempt = gap.span.1 + LAST_READ_AFTER <= link.clock.now() && self.failures >= LEAST_RETRIES;
         let list = match self.read(gap).await? {
             Ok(list) => list,
             Err(error) => return Ok(Err(error)),
         };
-        let unreadable = list.received - list.rows.iter().filter(|row| row.entered.is_some()).count();
+        let unreadable =
+            list.received - list.rows.iter().filter(|row| row.entered_at.is_some() && row.state.is_some()).count();
         if unreadable > 0 {
             tracing::warn!(tenant = %link.tenant, rows = unreadable, "rows of the platform's state history cannot be read");
         }

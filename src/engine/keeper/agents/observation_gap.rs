@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use crate::domain::agents::agent::ObservedState;
-use crate::domain::agents::past_states::{GapFill, ObservationGap, PastState, fill_gap, unknown_in_gap};
+use crate::domain::agents::past_states::{GapFill, ObservationGap, PastState, fill_gap};
 use crate::domain::agents::roster::AgentIndex;
 use crate::domain::ids::AgentId;
 use crate::domain::schedules::rest::{MIN_REST, is_resting};
@@ -55,10 +55,8 @@ impl Keeper {
         let around = (from, to.offset(1));
         let stored = self.link.reader.agent_history(&self.link.tenant, agent, around, None, HISTORY_PAGE_LIMIT).await?;
         let known: Vec<ObservedState> = stored.into_iter().map(|stored| observation_of(stored.row)).collect();
-        let GapFill { mut inserted, is_complete } = fill_gap(&known, read, gap, self.link.offset().offset_micros());
-        if !is_complete && is_last_attempt {
-            inserted.extend(unknown_in_gap(&known, gap));
-        }
+        let offset_us = self.link.offset().offset_micros();
+        let GapFill { inserted, is_complete } = fill_gap(&known, read, gap, offset_us, is_last_attempt);
         let rows = inserted.iter().map(|row| HistoryWrite::Enter(self.history_row(agent, row)));
         pass.commit.history.extend(rows);
         self.correct_sums(pass, index, &known, &inserted);

@@ -19,7 +19,8 @@ async fn fill(harness: &mut KeeperHarness, rows: &[(i64, AgentState)], is_last_a
     let row = |(index, (second, state)): (i64, &(i64, AgentState))| PastState {
         agent: "u_1".into(),
         index: Some((1, index)),
-        entered: Some((at(*second), state.clone())),
+        entered_at: Some(at(*second)),
+        state: Some(state.clone()),
     };
     let agents = vec![("u_1".into(), (0..).zip(rows).map(row).collect())];
     let (reply, answer) = oneshot::channel();

@@ -12,7 +12,7 @@ fn at(minute: u32) -> UtcMicros {
 }
 
 fn past(agent: &str, index: i64, minute: u32, state: AgentState) -> PastState {
-    PastState { agent: AgentId::new(agent), index: Some((7, index)), entered: Some((at(minute), state)) }
+    PastState { agent: AgentId::new(agent), index: Some((7, index)), entered_at: Some(at(minute)), state: Some(state) }
 }
 
 fn history_row(agent: u32, index: u32, minute: u32, state: u32, code: i64) -> Value {
@@ -84,7 +84,7 @@ async fn only_the_codes_of_the_team_say_what_an_unavailable_agent_did() {
     .await;
     let states = async |platform: &IncontactPlatform| {
         let page = platform.past_states(span(), 0).await.expect("a page").value;
-        page.rows.into_iter().map(|row| row.entered.map(|(_, state)| state)).collect::<Vec<_>>()
+        page.rows.into_iter().map(|row| row.state).collect::<Vec<_>>()
     };
     let (not_ready, gone) = (Some(AgentState::NotReady), Some(AgentState::LoggedOut));
     let platform = platform_with_codes(&server).await;
@@ -129,8 +129,11 @@ async fn a_row_that_cannot_be_read_costs_only_itself_and_nothing_is_an_empty_his
     .await;
     let (platform, _) = platform_at(&server.url, |_| {});
     let page = platform.past_states(span(), 0).await.expect("a page").value;
-    let found: Vec<_> = page.rows.iter().map(|row| (row.index, row.entered.is_some())).collect();
-    assert_eq!(found, [(Some((7, 1)), false), (Some((7, 1)), false), (Some((7, 1)), false), (None, true)]);
+    let found: Vec<_> =
+        page.rows.iter().map(|row| (row.index, row.entered_at.is_some(), row.state.is_some())).collect();
+    let number = Some((7, 1));
+    let expected = [(number, false, true), (number, true, false), (number, false, true), (None, true, true)];
+    assert_eq!(found, expected);
     let server = start_server(|_| test_servers::json(503, &json!({ "error": "busy" }))).await;
     let (platform, _) = platform_at(&server.url, |_| {});
     let error = platform.past_states(span(), 0).await.expect_err("busy");
