@@ -74,7 +74,7 @@ pub fn tenant_settings(config: &Config, tenant: &Tenant) -> Result<TenantSetting
         },
         observation: ObservationSettings {
             interval,
-            agents_per_subscription: tenant.subscription.agents_per_subscription,
+            agents_per_subscription: agents_per_subscription(tenant),
             renew_after: tenant.subscription.renew_after,
             near_expiry_after: NEAR_EXPIRY_MARGIN,
             oversize_bytes: tenant.subscription.oversize_bytes,
@@ -114,6 +114,14 @@ pub fn tenant_settings(config: &Config, tenant: &Tenant) -> Result<TenantSetting
         },
         series: tenant.series.clone().into(),
     })
+}
+
+/// Returns the most agents that one read of states shows. A dialect without subscriptions shows all of them.
+fn agents_per_subscription(tenant: &Tenant) -> usize {
+    match tenant.dialect {
+        Dialect::Guide => tenant.subscription.agents_per_subscription,
+        Dialect::Incontact => usize::MAX,
+    }
 }
 
 /// Returns how many slots of the budget are reserved for polls.

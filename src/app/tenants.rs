@@ -39,6 +39,7 @@ use crate::engine::operations::workers::WorkerSet;
 use crate::engine::platform::feed;
 use crate::engine::platform::link::BudgetKind;
 use crate::engine::platform::link::Link;
+use crate::engine::platform::past_states::{self, PastStateParts};
 use crate::engine::platform::{directory, observation};
 use crate::engine::webhooks::deliver::{self, DeliverParts};
 use crate::platform::budget::Budget;
@@ -232,6 +233,12 @@ impl TenantRuntime {
             services: erasure_services.clone(),
             adherence_days: days.compute_lock.clone(),
         };
+        let past = PastStateParts {
+            link: link.clone(),
+            settings: settings.clone(),
+            roster: roster.clone(),
+            adherence_days: days.compute_lock.clone(),
+        };
         let mut spawn = WorkerSpawner { supervisor, runtime: self };
         spawn.spawn_worker("keeper", move |soft| keeper::run(parts.clone(), soft));
         spawn.spawn_worker("feed", move |soft| feed::run(feed_link.clone(), feed_settings.clone(), soft));
@@ -248,6 +255,7 @@ impl TenantRuntime {
         });
         spawn
             .spawn_worker("adherence days", move |soft| adherence_days::run(days.clone(), days_settings.clone(), soft));
+        spawn.spawn_worker("state history", move |soft| past_states::run(past.clone(), soft));
         spawn.spawn_worker("erasures", move |soft| erasure::run(erasures.clone(), soft));
         spawn.spawn_worker("sight", move |soft| observation::run(link.clone(), settings.clone(), roster.clone(), soft));
     }

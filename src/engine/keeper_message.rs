@@ -10,6 +10,7 @@ use super::agents::skills::SkillRequest;
 use super::changes::change_sets::ChangeSetCommand;
 use super::changes::request::{ChangeRequest, KeeperError, RequestedChange};
 use super::live::snapshot::Snapshot;
+use super::platform::observation_gap::GapRequest;
 use super::rules::RuleRequest;
 use super::rules::approvals::DecisionMessage;
 use crate::domain::agents::merge::FeedObservation;
@@ -28,6 +29,8 @@ pub enum KeeperMessage {
     Observation(SnapshotObservation),
     /// Observations of agents from the live feed, in the order in which they arrived.
     FeedObservations(Vec<(AgentId, FeedObservation)>),
+    /// The platform's state history was read for a time without observation.
+    ObservationGap(GapRequest),
     /// A problem with a subscription that people should know of.
     SubscriptionNotice(SubscriptionNotice),
     /// A person or a system requests state changes.

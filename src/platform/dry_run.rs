@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jiff::civil::Date;
 
 use crate::clock::SharedClock;
+use crate::domain::agents::past_states::PastState;
 use crate::domain::agents::state::AgentState;
 use crate::domain::agents::unavailable_codes::UnavailableCode;
 use crate::domain::analytics::{AggregationQuery, QuerySpan};
@@ -143,6 +144,10 @@ impl Platform for DryRun {
 
     fn exported_schedule<'a>(&'a self, user_id: &'a str, days: (Date, Date)) -> Call<'a, Vec<PlatformShift>> {
         self.inner.exported_schedule(user_id, days)
+    }
+
+    fn past_states(&self, span: (UtcMicros, UtcMicros), skip: usize) -> Call<'_, ListPage<PastState>> {
+        self.inner.past_states(span, skip)
     }
 
     fn check_settable(&self, agent: &AgentId, state: &AgentState, reason: &ReasonCode) -> Result<(), Failure> {

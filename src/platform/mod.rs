@@ -38,6 +38,7 @@ use std::time::Duration;
 
 use jiff::civil::Date;
 
+use crate::domain::agents::past_states::PastState;
 use crate::domain::agents::state::AgentState;
 use crate::domain::agents::unavailable_codes::UnavailableCode;
 use crate::domain::analytics::{AggregationQuery, QuerySpan};
@@ -156,6 +157,12 @@ pub trait Platform: Send + Sync + fmt::Debug {
         unsupported("export schedules")
     }
 
+    /// Reads the states that agents entered from one instant until another, on the platform's clock, from the row after
+    /// `skip` on. Rows may come late and be corrected. Counts against the request budget.
+    fn past_states(&self, _span: (UtcMicros, UtcMicros), _skip: usize) -> Call<'_, ListPage<PastState>> {
+        unsupported("read the state history")
+    }
+
     /// Returns why a state cannot be set for an agent, as far as is known without a call.
     fn check_settable(&self, _agent: &AgentId, state: &AgentState, _reason: &ReasonCode) -> Result<(), Failure> {
         if self.capabilities().settable.contains(state) { Ok(()) } else { Err(Failure::cannot_set(state)) }
@@ -206,6 +213,8 @@ pub struct Capabilities {
     pub has_directory: bool,
     /// Whether there is a [`Platform::exported_schedule`].
     pub exports_schedules: bool,
+    /// Whether there are [`Platform::past_states`].
+    pub has_state_history: bool,
     /// Whether there is a [`Platform::feed`].
     pub has_feed: bool,
     /// The shortest interval of a subscription that the platform accepts.

@@ -35,6 +35,8 @@ pub enum CallKind {
     Directory,
     /// A read of an agent's exported schedule.
     ScheduleExport,
+    /// A read of the states that agents were in.
+    StateHistory,
     /// The submission of an aggregation query. Counts against the reporting budget, as does the next kind.
     AnalyticsSubmit,
     /// A read of an aggregation query's status or of a page of its result.
@@ -61,6 +63,7 @@ impl CallKind {
             Self::QueueFigures => "queue_figures",
             Self::Directory => "directory",
             Self::ScheduleExport => "schedule_export",
+            Self::StateHistory => "state_history",
             Self::AnalyticsSubmit => "analytics_submit",
             Self::AnalyticsPage => "analytics_page",
         }

@@ -32,6 +32,9 @@ pub enum ObservationSource {
     Feed,
     /// A state change sent by Shiftkeeper and accepted by the platform. The time is that of the acceptance.
     Post,
+    /// Read later from the platform's state history, because nobody observed the agent at the time. The time is the
+    /// platform's own.
+    History,
 }
 
 /// The last observed state of an agent.
@@ -50,7 +53,7 @@ pub struct ObservedState {
     /// The instant of the row in history: `entered_at`, but never before the row that it follows. The two differ only
     /// if our clock was set back, since rows keep the order of events.
     pub history_at: UtcMicros,
-    /// The source of `entered_at`; only snapshots give the platform's own time.
+    /// The source of `entered_at`; snapshots and the platform's history give its own time.
     pub source: ObservationSource,
     /// Our transition that caused the state, if any.
     pub transition: Option<TransitionId>,
@@ -78,7 +81,7 @@ impl ObservedState {
     pub const fn is_estimate(&self) -> bool {
         match self.source {
             ObservationSource::Post | ObservationSource::Feed => true,
-            ObservationSource::Snapshot => false,
+            ObservationSource::Snapshot | ObservationSource::History => false,
         }
     }
 
@@ -88,7 +91,10 @@ impl ObservedState {
     pub fn reliable_from(&self, now: UtcMicros) -> UtcMicros {
         match self.source {
             ObservationSource::Post if self.history_at <= now => self.entered_at.max(self.history_at),
-            ObservationSource::Post | ObservationSource::Feed | ObservationSource::Snapshot => self.entered_at,
+            ObservationSource::Post
+            | ObservationSource::Feed
+            | ObservationSource::Snapshot
+            | ObservationSource::History => self.entered_at,
         }
     }
 

@@ -150,7 +150,9 @@ pub fn merge_snapshot(known: KnownState<'_>, observation: &SnapshotRow) -> Merge
 /// of an unobserved contact.
 fn is_newer(known: KnownState<'_>, current: &ObservedState, observation: &SnapshotRow, changed_at: UtcMicros) -> bool {
     match current.source {
-        ObservationSource::Snapshot => changed_at + SAME_CHANGE_WINDOW >= current.entered_at,
+        ObservationSource::Snapshot | ObservationSource::History => {
+            changed_at + SAME_CHANGE_WINDOW >= current.entered_at
+        }
         ObservationSource::Post => changed_at > current.reliable_from(known.clock_now),
         ObservationSource::Feed => {
             let close =
@@ -230,10 +232,12 @@ fn merge_same_state(
         // A change that waited for the end of a contact took effect long after it was accepted.
         ObservationSource::Post => time_corrected(current, observed),
         ObservationSource::Feed if is_close => time_corrected(current, observed),
-        ObservationSource::Feed | ObservationSource::Snapshot if !is_close => {
+        ObservationSource::Feed | ObservationSource::Snapshot | ObservationSource::History if !is_close => {
             MergeResult::Changed(observed.ordered_after(Some(current)))
         }
-        ObservationSource::Feed | ObservationSource::Snapshot => merge_queue(current, observation),
+        ObservationSource::Feed | ObservationSource::Snapshot | ObservationSource::History => {
+            merge_queue(current, observation)
+        }
     }
 }
 
@@ -272,7 +276,7 @@ pub fn merge_feed(known: KnownState<'_>, observation: &FeedObservation) -> Merge
         return match current.source {
             _ if observation.estimated_start <= current.entered_at + max_delay => MergeResult::Unchanged,
             ObservationSource::Post => time_corrected(current, observed),
-            ObservationSource::Feed | ObservationSource::Snapshot => {
+            ObservationSource::Feed | ObservationSource::Snapshot | ObservationSource::History => {
                 MergeResult::Changed(observed.ordered_after(Some(current)))
             }
         };

@@ -4,6 +4,7 @@ pub mod agent;
 pub mod erasure;
 pub mod kind_sets;
 pub mod merge;
+pub mod past_states;
 pub mod roster;
 pub mod skill;
 pub mod staffing;

@@ -3,6 +3,7 @@
 use crate::domain::changes::policy::PlatformPlan;
 use crate::domain::ids::{AgentId, TransitionId};
 use crate::engine::keeper_message::KeeperMessage;
+use crate::engine::platform::observation_gap::GapRequest;
 use crate::platform::{Answer, CallError};
 use crate::store::CallWrite;
 
@@ -21,8 +22,12 @@ impl Arrival {
             Self::Message(KeeperMessage::Observation(observation)) => observation.changed.len(),
             Self::Message(KeeperMessage::FeedObservations(observations)) => observations.len(),
             Self::Message(KeeperMessage::ChangeSet(request)) => request.agent_count(),
+            Self::Message(KeeperMessage::ObservationGap(GapRequest::Fill { agents, .. })) => {
+                agents.iter().map(|(_, states)| states.len()).sum()
+            }
             Self::Message(
-                KeeperMessage::SubscriptionNotice(_)
+                KeeperMessage::ObservationGap(GapRequest::Close { .. })
+                | KeeperMessage::SubscriptionNotice(_)
                 | KeeperMessage::CancelTransition { .. }
                 | KeeperMessage::Approval(_)
                 | KeeperMessage::Skills(_)

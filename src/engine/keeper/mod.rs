@@ -181,6 +181,7 @@ impl Keeper {
             Arrival::Message(KeeperMessage::FeedObservations(observations)) => {
                 self.handle_feed_observations(pass, observations);
             }
+            Arrival::Message(KeeperMessage::ObservationGap(request)) => self.handle_gap_request(pass, request).await?,
             Arrival::Message(KeeperMessage::SubscriptionNotice(notice)) => {
                 self.handle_subscription_notice(pass, &notice);
             }

@@ -4,6 +4,7 @@ mod clock_set;
 mod feed;
 mod harness;
 mod interleavings;
+mod observation_gap;
 mod observed_span;
 mod pending;
 mod publish;

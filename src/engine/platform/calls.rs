@@ -8,7 +8,7 @@ use super::link::{BudgetKind, Link};
 use crate::domain::ids::AgentId;
 use crate::domain::time::UtcMicros;
 use crate::platform::budget::{NextSlot, Slot, Urgency};
-use crate::platform::{Answer, CallError, Failure};
+use crate::platform::{Answer, Call, CallError, Failure, ListPage, read_pages};
 use crate::store::{CallWrite, Commit, CommitError};
 
 pub use crate::platform::CallKind;
@@ -118,6 +118,33 @@ where
     record_answer(link, &mut row, link.clock.now(), &result);
     link.writer.commit(Commit { calls: vec![row], ..Commit::default() }).await?;
     Ok(result)
+}
+
+/// Reads all pages of a list, each within the budget and with a pause after it. A store that does not record a call is
+/// the outer error.
+pub async fn read_list_within_budget<'a, T: PartialEq + Send>(
+    link: &'a Arc<Link>,
+    kind: CallKind,
+    pause: Duration,
+    page_from: impl Fn(usize) -> Call<'a, ListPage<T>>,
+) -> anyhow::Result<Result<ListPage<T>, CallError>> {
+    let read = read_pages(|skip| {
+        let call = page_from(skip);
+        async {
+            let read = call_within_budget(link, kind, Urgency::Ordinary, None, call).await;
+            link.clock.sleep(pause).await;
+            match read {
+                Ok(Ok(answer)) => Ok(answer.value),
+                Ok(Err(error)) => Err(Ok(error)),
+                Err(error) => Err(Err(error)),
+            }
+        }
+    });
+    match read.await {
+        Ok(list) => Ok(Ok(list)),
+        Err(Ok(error)) => Ok(Err(error)),
+        Err(Err(error)) => Err(error.into()),
+    }
 }
 
 /// Returns the call log's row for a call that is about to be made.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::calls::{CallKind, call_within_budget};
+use super::calls::{CallKind, call_within_budget, read_list_within_budget};
 use super::link::Link;
 use crate::domain::agents::agent::Agent;
 use crate::domain::ids::{AgentId, SubjectId};
@@ -16,7 +16,7 @@ use crate::engine::keeper_message::KeeperMessage;
 use crate::engine::operations::settings::TenantSettings;
 use crate::platform::budget::Urgency;
 use crate::platform::retry::RetryBackoff;
-use crate::platform::{Call, CallError, Failure, ListPage, ListedAgent, ListedTeam, read_pages};
+use crate::platform::{Call, CallError, Failure, ListPage, ListedAgent, ListedTeam};
 use crate::store::{Commit, DirectoryWrite, ListedAgentWrite};
 
 /// The time between two reads of teams and agents.
@@ -186,27 +186,12 @@ impl DirectoryReader {
         Ok(Ok(()))
     }
 
-    /// Reads all pages of a list, each within the budget. A store that does not record a call ends the worker.
+    /// Reads all pages of a list.
     async fn read_list<'a, T: PartialEq + Send>(
         &'a self,
         page_from: impl Fn(usize) -> Call<'a, ListPage<T>>,
     ) -> Read<ListPage<T>> {
-        let read = read_pages(|skip| {
-            let call = page_from(skip);
-            async {
-                let read = call_within_budget(&self.link, CallKind::Directory, Urgency::Ordinary, None, call).await;
-                match read {
-                    Ok(Ok(answer)) => Ok(answer.value),
-                    Ok(Err(error)) => Err(Ok(error)),
-                    Err(error) => Err(Err(error)),
-                }
-            }
-        });
-        match read.await {
-            Ok(list) => Ok(Ok(list)),
-            Err(Ok(error)) => Ok(Err(error)),
-            Err(Err(error)) => Err(error.into()),
-        }
+        read_list_within_budget(&self.link, CallKind::Directory, Duration::ZERO, page_from).await
     }
 
     /// Takes over the agents of a read, stores them and tells the keeper.

@@ -1,4 +1,4 @@
-//! The platform: calls under the budget, subscriptions and the live feed.
+//! The platform: calls under the budget, subscriptions, the live feed and past states.
 
 pub mod calls;
 pub mod directory;
@@ -6,4 +6,6 @@ pub mod directory_state;
 pub mod feed;
 pub mod link;
 pub mod observation;
+pub mod observation_gap;
+pub mod past_states;
 pub mod probe;

@@ -241,6 +241,7 @@ impl Platform for GuidePlatform {
             reports_breaks: true,
             has_directory: false,
             exports_schedules: false,
+            has_state_history: false,
             has_feed: true,
             min_interval: MIN_INTERVAL,
             subscription_lifetime: Some(SUBSCRIPTION_LIFETIME),

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::domain::time::UtcMicros;
+
 /// An endpoint that has a version of its own.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Endpoint {
@@ -77,6 +79,8 @@ impl Versions {
 pub enum PublishedList<'a> {
     /// The agents' states.
     States,
+    /// The states of the past.
+    StateHistory,
     /// The agents.
     Agents,
     /// The teams.
@@ -92,6 +96,7 @@ impl<'a> PublishedList<'a> {
     pub const fn endpoint(self) -> Endpoint {
         match self {
             Self::States => Endpoint::States,
+            Self::StateHistory => Endpoint::StateHistory,
             Self::Agents => Endpoint::Agents,
             Self::Teams => Endpoint::Teams,
             Self::Codes(_) => Endpoint::Codes,
@@ -103,6 +108,7 @@ impl<'a> PublishedList<'a> {
     pub(super) fn segments(self) -> Vec<&'a str> {
         match self {
             Self::States => vec!["agents", "states"],
+            Self::StateHistory => vec!["agents", "state-history"],
             Self::Agents => vec!["agents"],
             Self::Teams => vec!["teams"],
             Self::Codes(team) => vec!["teams", team, "unavailable-codes"],
@@ -114,6 +120,15 @@ impl<'a> PublishedList<'a> {
 /// Returns the path of the API in a version.
 pub(super) fn api_path(version: &str) -> String {
     format!("/incontactapi/services/v{version}")
+}
+
+/// Returns the query of a page of past states, from one instant until another and in that order.
+pub(super) fn history_query((from, to): (UtcMicros, UtcMicros), rows: usize, skip: usize) -> String {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.append_pair("startDate", &from.to_string()).append_pair("endDate", &to.to_string());
+    query.append_pair("top", &rows.to_string()).append_pair("skip", &skip.to_string());
+    query.append_pair("orderBy", "startDate");
+    query.finish()
 }
 
 /// Returns the query of a page: an instant under the name that the list has for it, if only changes are wanted, and the

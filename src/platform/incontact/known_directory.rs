@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::domain::agents::state::AgentState;
 use crate::domain::agents::unavailable_codes::{CodeMap, UnavailableCode, check_code};
 use crate::domain::ids::{AgentId, ReasonCode, TeamName};
+use crate::platform::directory::ListedTeam;
 use crate::platform::error::Failure;
 
 /// The directory as far as it is known.
@@ -16,6 +17,8 @@ pub(super) struct KnownDirectory(Mutex<Known>);
 #[derive(Debug, Default)]
 struct Known {
     teams: HashMap<AgentId, TeamName>,
+    /// The names of the teams by number.
+    team_names: HashMap<String, TeamName>,
     codes: HashMap<TeamName, Arc<[UnavailableCode]>>,
     is_outdated: bool,
 }
@@ -34,10 +37,23 @@ impl KnownDirectory {
     }
 
     /// Records the codes of a team.
-    pub(super) fn record_codes(&self, team: &TeamName, codes: &[UnavailableCode]) {
+    pub(super) fn record_codes(&self, team: &ListedTeam, codes: &[UnavailableCode]) {
         let mut known = self.lock();
-        known.codes.insert(team.clone(), codes.into());
+        known.team_names.insert(team.id.clone(), team.name.clone());
+        known.codes.insert(team.name.clone(), codes.into());
         known.is_outdated = false;
+    }
+
+    /// Returns a team with its codes, if they are known: the one with this number, or without a number the one in which
+    /// the agent was seen.
+    pub(super) fn team(
+        &self,
+        number: Option<&str>,
+        agent: &AgentId,
+    ) -> (Option<TeamName>, Option<Arc<[UnavailableCode]>>) {
+        let known = self.lock();
+        let team = number.map_or_else(|| known.teams.get(agent), |number| known.team_names.get(number));
+        (team.cloned(), team.and_then(|team| known.codes.get(team)).cloned())
     }
 
     /// Notes that the platform refused a code, so the lists may have changed.

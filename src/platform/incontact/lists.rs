@@ -88,7 +88,7 @@ pub(super) fn parse<'a, R: Row<'a>>(
 }
 
 /// Converts the rows of a page.
-fn convert<R, T>(page: Page<'_, R>, convert: impl Fn(&R) -> Option<T>) -> ListPage<T> {
+pub(super) fn convert<R, T>(page: Page<'_, R>, convert: impl Fn(&R) -> Option<T>) -> ListPage<T> {
     let rows = page.rows.unwrap_or_default();
     ListPage {
         received: rows.len(),

@@ -4,6 +4,7 @@
 //! not proven yet, are in `docs/platforms.md`.
 
 mod endpoint;
+mod history;
 mod known_directory;
 mod lists;
 mod poll;
@@ -24,11 +25,13 @@ use jiff::civil::Date;
 use reqwest::Url;
 
 use crate::clock::SharedClock;
+use crate::domain::agents::past_states::PastState;
 use crate::domain::agents::state::AgentState;
 use crate::domain::agents::unavailable_codes::{CodeMap, UnavailableCode};
 use crate::domain::ids::{AgentId, QueueId, ReasonCode, SkillId, SubscriptionId};
 use crate::domain::live::figures::{QueueFigures, SkillFigures};
 use crate::domain::schedules::platform_schedule::PlatformShift;
+use crate::domain::time::UtcMicros;
 
 use super::api_client::{ApiClient, ApiRequest};
 use super::client::{ApiReply, ClientError, ClientSettings, HttpCaller, Transport};
@@ -44,8 +47,8 @@ use poll::Polls;
 use reader::StatesReader;
 use tokens::AccessKeyTokens;
 
-use endpoint::page_query;
 pub use endpoint::{Endpoint, PublishedList, Versions};
+use endpoint::{history_query, page_query};
 pub use probe::{PollTimePlace, Probe, ProbedAgent, StatesPage, TokenFacts};
 pub use states::StateReading;
 pub use tokens::{TokenKind, TokenSettings};
@@ -285,6 +288,7 @@ impl Platform for IncontactPlatform {
             reports_breaks: false,
             has_directory: true,
             exports_schedules: true,
+            has_state_history: true,
             has_feed: false,
             min_interval: MIN_INTERVAL,
             subscription_lifetime: None,
@@ -326,7 +330,7 @@ impl Platform for IncontactPlatform {
             let list = PublishedList::Codes(&team.id);
             let codes =
                 self.read_list(call, list, String::new(), |reply, secrets| lists::read_codes(reply, secrets)).await?;
-            self.directory.record_codes(&team.name, &codes.value);
+            self.directory.record_codes(team, &codes.value);
             Ok(codes)
         };
         Box::pin(read)
@@ -350,6 +354,14 @@ impl Platform for IncontactPlatform {
             };
             self.api.send(request, |reply, secrets| schedules::read_schedule(reply, secrets)).await
         })
+    }
+
+    fn past_states(&self, span: (UtcMicros, UtcMicros), skip: usize) -> Call<'_, ListPage<PastState>> {
+        let call = (CallKind::StateHistory, "read the state history");
+        let query = history_query(span, self.page_rows, skip);
+        Box::pin(self.read_list(call, PublishedList::StateHistory, query, |reply, secrets| {
+            history::read_history(reply, &self.states, &self.directory, secrets)
+        }))
     }
 
     fn check_settable(&self, agent: &AgentId, state: &AgentState, reason: &ReasonCode) -> Result<(), Failure> {

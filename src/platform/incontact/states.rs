@@ -1,11 +1,11 @@
 //! Agent states on the wire: which of our states a row stands for.
 
 use crate::domain::agents::state::AgentState;
-use crate::domain::agents::unavailable_codes::CodeMap;
+use crate::domain::agents::unavailable_codes::{CodeMap, UnavailableCode};
 use crate::domain::ids::TeamName;
 use crate::platform::text;
 
-use super::wire::StateRow;
+use super::wire::{HistoryRow, Scalar, StateRow};
 
 /// What the platform's codes and settings make of a row's state.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -33,25 +33,58 @@ impl StateReading {
     /// Returns the state that a row of an agent of `team` stands for, or `None` if it names none. A state that is not
     /// known is kept by its name.
     pub(super) fn state_of(&self, row: &StateRow<'_>, team: Option<&TeamName>) -> Option<AgentState> {
-        let named =
-            row.state_name.text().and_then(|name| NAMES.iter().position(|known| known.eq_ignore_ascii_case(name)));
-        let number = row.state_id.integer().and_then(|number| usize::try_from(number).ok());
+        self.read(&row.state_id, &row.state_name, || {
+            if row.is_acw.flag() == Some(true) {
+                return Some(AgentState::AfterContactWork);
+            }
+            // Without a code there is no number, or 0; the platform's own codes are below zero.
+            let mapped = row.out_state_id.integer().and_then(|code| self.codes.state(team, code));
+            Some(mapped.cloned().unwrap_or(AgentState::NotReady))
+        })
+    }
+
+    /// Returns the state that a row of the history stands for, or `None` if it names none or if nobody can say what its
+    /// code stands for. Only the team's list of codes says what is after-contact work.
+    pub(super) fn past_state_of(
+        &self,
+        row: &HistoryRow<'_>,
+        team: Option<&TeamName>,
+        codes: Option<&[UnavailableCode]>,
+    ) -> Option<AgentState> {
+        self.read(&row.state_id, &row.state_name, || {
+            let Some(code) = row.out_state_id.integer().filter(|code| *code > 0) else {
+                return Some(AgentState::NotReady);
+            };
+            let listed = codes.and_then(|codes| codes.iter().find(|listed| listed.code == code));
+            match (listed, self.codes.state(team, code)) {
+                (Some(listed), _) if listed.is_after_contact_work => Some(AgentState::AfterContactWork),
+                (_, Some(mapped)) => Some(mapped.clone()),
+                (Some(_), None) => Some(AgentState::NotReady),
+                (None, None) => None,
+            }
+        })
+    }
+
+    /// Returns the state with a number or a name; `unavailable` says what an unavailable agent is in.
+    fn read(
+        &self,
+        id: &Scalar<'_>,
+        name: &Scalar<'_>,
+        unavailable: impl FnOnce() -> Option<AgentState>,
+    ) -> Option<AgentState> {
+        let named = name.text().and_then(|name| NAMES.iter().position(|known| known.eq_ignore_ascii_case(name)));
+        let number = id.integer().and_then(|number| usize::try_from(number).ok());
         Some(match number.filter(|number| *number < NAMES.len()).or(named) {
             Some(0) => AgentState::LoggedOut,
             Some(1) => AgentState::Ready,
-            Some(2) if row.is_acw.flag() == Some(true) => AgentState::AfterContactWork,
-            // Without a code there is no number, or 0; the platform's own codes are below zero.
-            Some(2) => {
-                let mapped = row.out_state_id.integer().and_then(|code| self.codes.state(team, code));
-                mapped.cloned().unwrap_or(AgentState::NotReady)
-            }
+            Some(2) => unavailable()?,
             Some(3..=6) => AgentState::OnContact,
             Some(7) => self.dialer.clone(),
             // A session begins as unavailable without a code.
             Some(8) => AgentState::NotReady,
-            Some(_) | None => match row.state_name.text() {
+            Some(_) | None => match name.text() {
                 Some(name) => AgentState::Unknown(text::truncated(name).as_ref().into()),
-                None => AgentState::Unknown(row.state_id.id()?.into()),
+                None => AgentState::Unknown(id.id()?.into()),
             },
         })
     }
@@ -61,7 +94,6 @@ impl StateReading {
 mod tests {
     use std::borrow::Cow;
 
-    use super::super::wire::Scalar;
     use super::*;
     use crate::domain::agents::unavailable_codes::CodeRule;
 

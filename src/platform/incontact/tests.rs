@@ -1,5 +1,6 @@
 //! The adapter against raw servers: tokens, pages of states, deltas, and refusals.
 
+mod history;
 mod lists;
 mod probe;
 

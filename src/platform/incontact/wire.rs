@@ -181,6 +181,20 @@ scalars! {
 }
 
 scalars! {
+    /// A row of `agentStateHistory`, which does not say what is after-contact work.
+    HistoryRow {
+        index: "stateIndex",
+        session: "agentSessionId",
+        agent_id: "agentId",
+        state_id: "agentStateId",
+        state_name: "agentStateName",
+        out_state_id: "outStateId",
+        start_date: "startDate",
+        team_id: "teamId",
+    }
+}
+
+scalars! {
     /// A row of `agents`.
     AgentRow {
         agent_id: "agentId",
@@ -300,6 +314,10 @@ pub(super) trait Row<'de>: Record<'de> {
 
 impl<'de> Row<'de> for StateRow<'de> {
     const LISTS: &'static [&'static str] = &["agentStates"];
+}
+
+impl<'de> Row<'de> for HistoryRow<'de> {
+    const LISTS: &'static [&'static str] = &["agentStateHistory"];
 }
 
 impl<'de> Row<'de> for AgentRow<'de> {

@@ -13,6 +13,9 @@ use crate::domain::time::UtcMicros;
 pub struct AdherenceChange {
     /// Periods in which the roster was observed; whole rows, inserted or extended at their end.
     pub observed_spans: Vec<ObservedSpanRow>,
+    /// Gaps between these periods that were filled in later. Each counts as a period from then on, and marks the days that
+    /// it may affect.
+    pub filled_gaps: Vec<ObservedSpanRow>,
     /// The tenants' adherence settings, as written by [`crate::domain::adherence::AdherenceSettings::to_stored`].
     pub basis: Vec<(TenantId, Arc<str>)>,
     /// The sums of agents' days; whole rows, inserted or replaced.
@@ -22,8 +25,8 @@ pub struct AdherenceChange {
 impl AdherenceChange {
     /// Returns whether there is nothing to write.
     pub const fn is_empty(&self) -> bool {
-        let Self { observed_spans, basis, days } = self;
-        observed_spans.is_empty() && basis.is_empty() && days.is_empty()
+        let Self { observed_spans, filled_gaps, basis, days } = self;
+        observed_spans.is_empty() && filled_gaps.is_empty() && basis.is_empty() && days.is_empty()
     }
 }
 

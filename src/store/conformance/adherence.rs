@@ -19,6 +19,7 @@ on_each_engine!(
     what_came_between_reading_and_storing_marks_as_well,
     days_are_read_by_agent_and_day,
     sights_are_read_with_those_around_a_span,
+    a_gap_that_is_filled_marks_the_days_that_it_may_have_changed,
     what_an_agent_was_in_is_read_whatever_its_names_are,
 );
 
@@ -195,6 +196,25 @@ async fn sights_are_read_with_those_around_a_span(place: TestDatabase) {
     assert_eq!(read(65, 99).await, [(at(60), at(80))]);
     assert_eq!(store.reader().last_observed_span(&acme()).await.expect("reads"), Some((at(60), at(80))));
     assert_eq!(store.reader().last_observed_span(&"other".into()).await.expect("reads"), None);
+}
+
+async fn a_gap_that_is_filled_marks_the_days_that_it_may_have_changed(place: TestDatabase) {
+    let store = open_with_agents(&place).await;
+    let span = |from, to| ObservedSpanRow { tenant: acme(), starts_at: at(from), ends_at: at(to) };
+    let write = async |adherence| {
+        store.writer().commit(Commit { adherence, ..Commit::default() }).await.expect("commits");
+    };
+    let observed_spans = vec![span(0, 400), span(700, 2000)];
+    write(AdherenceChange { observed_spans, ..AdherenceChange::default() }).await;
+    assert_eq!(agents_with_stale_days(&store).await, [""; 0]);
+    write(AdherenceChange { filled_gaps: vec![span(1100, 1200)], ..AdherenceChange::default() }).await;
+    assert_eq!(agents_with_stale_days(&store).await, [""; 0], "the days were settled by then");
+    write(AdherenceChange { filled_gaps: vec![span(400, 700)], ..AdherenceChange::default() }).await;
+    assert_eq!(agents_with_stale_days(&store).await, ["a", "b"]);
+    let spans = store.reader().observed_spans(&acme(), (at(0), at(800))).await.expect("reads");
+    assert_eq!(spans[..2], [(at(0), at(400)), (at(400), at(700))]);
+    assert_eq!(spans[2], (at(700), at(2000)), "the last one stays as it is");
+    store.close().await;
 }
 
 async fn what_an_agent_was_in_is_read_whatever_its_names_are(place: TestDatabase) {

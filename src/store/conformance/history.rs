@@ -15,6 +15,7 @@ use crate::store::{AgentWrite, HistoryRow, Store};
 
 on_each_engine!(
     rows_are_entered_replaced_retimed_and_removed,
+    every_source_is_read_as_it_was_written,
     history_is_read_in_pages,
     rests_are_ended_long_and_away_from_contacts,
     time_in_state_is_cut_to_the_span,
@@ -93,6 +94,20 @@ async fn rows_are_entered_replaced_retimed_and_removed(place: TestDatabase) {
     assert_eq!(rows_of(reader, "a").await, [(10, Some(30), Ready), (30, None, Paused)]);
     assert_eq!(rows_of(reader, "b").await, []);
     assert_eq!(reader.latest_states(&acme()).await.expect("reads").len(), 1);
+    store.close().await;
+}
+
+async fn every_source_is_read_as_it_was_written(place: TestDatabase) {
+    use ObservationSource::{Feed, History, Post, Snapshot};
+    let store = place.open().await;
+    let sources = [Snapshot, Feed, Post, History];
+    let rows = (0..)
+        .zip(sources)
+        .map(|(second, source)| HistoryWrite::Enter(HistoryRow { source, ..row("a", second, AgentState::Ready) }));
+    write(&store, rows.collect()).await;
+    let all = (at(0), at(100));
+    let rows = store.reader().agent_history(&acme(), &agent_id("a"), all, None, 10).await.expect("reads");
+    assert_eq!(rows.into_iter().map(|row| row.row.source).collect::<Vec<_>>(), sources);
     store.close().await;
 }
 

@@ -238,7 +238,7 @@ const MANY: &[ManyRows] = &[
     adherence::SET_DAYS,
     adherence::RECHECK,
     adherence::MARK_LATE,
-    adherence::MARK_UNDER_EXCEPTION,
+    adherence::MARK_SINCE,
     adherence::SET_OBSERVED_SPANS,
     adherence::SET_BASIS,
     agents::UPSERT_AGENTS,

@@ -45,8 +45,9 @@ pub(in crate::store) const MARK_LATE: ManyRows = ManyRows {
     tail: ") AS v WHERE adherence_days.tenant = v.column1 AND adherence_days.agent = v.column2 \
            AND adherence_days.settles_at > v.column3 AND adherence_days.stale = 0",
 };
-/// Rows: tenant, start of an exception. The original end of an exception that was ended early is no longer stored.
-pub(in crate::store) const MARK_UNDER_EXCEPTION: ManyRows = ManyRows {
+/// Rows: tenant, start of an exception or of a gap that was filled in. The original end of an exception that was ended
+/// early is no longer stored.
+pub(in crate::store) const MARK_SINCE: ManyRows = ManyRows {
     head: "UPDATE adherence_days SET stale = 1 FROM (VALUES",
     width: 2,
     tail: ") AS v WHERE adherence_days.tenant = v.column1 AND adherence_days.settles_at > v.column2 AND adherence_days.stale = 0",
@@ -97,10 +98,9 @@ pub(in crate::store) async fn write(
     settled: &mut SettledDays,
     commits: &[&Commit],
 ) -> Result<(), CommitError> {
-    let observed_spans =
-        batch::last_of_each(commits.iter().flat_map(|commit| &commit.adherence.observed_spans), |row| {
-            (&row.tenant, row.starts_at)
-        });
+    let spans = commits.iter().map(|commit| &commit.adherence);
+    let spans = spans.flat_map(|adherence| adherence.observed_spans.iter().chain(&adherence.filled_gaps));
+    let observed_spans = batch::last_of_each(spans, |row| (&row.tenant, row.starts_at));
     batch::run(transaction, &SET_OBSERVED_SPANS, &observed_spans, |row, values| {
         values.text(row.tenant.as_str()).instant(row.starts_at).instant(row.ends_at)
     })
@@ -166,11 +166,12 @@ async fn mark_stale(
     })
     .await?;
     let exceptions = commits.iter().flat_map(|commit| &commit.exceptions);
-    let past: Vec<_> = exceptions.filter(|exception| settled.may_affect(&exception.tenant, exception.from)).collect();
-    batch::run(transaction, &MARK_UNDER_EXCEPTION, &past, |exception, values| {
-        values.text(exception.tenant.as_str()).instant(exception.from)
-    })
-    .await
+    let exceptions = exceptions.map(|exception| (&exception.tenant, exception.from));
+    let gaps = commits.iter().flat_map(|commit| &commit.adherence.filled_gaps);
+    let past = exceptions.chain(gaps.map(|gap| (&gap.tenant, gap.starts_at)));
+    let past: Vec<_> = past.filter(|(tenant, from)| settled.may_affect(tenant, *from)).collect();
+    batch::run(transaction, &MARK_SINCE, &past, |(tenant, from), values| values.text(tenant.as_str()).instant(*from))
+        .await
 }
 
 /// Marks the days that the activation of a schedule may affect.

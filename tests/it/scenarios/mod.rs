@@ -22,6 +22,7 @@ mod hostile;
 mod idempotency;
 mod imports;
 mod incontact;
+mod incontact_history;
 mod live_stream;
 mod live_view;
 mod lost_responses;

@@ -1,7 +1,8 @@
-//! Agents: what snapshots and the feed show of them, their skills, and their erasure.
+//! Agents: what snapshots and the feed show of them, gaps in between, their skills, and their erasure.
 
 pub(super) mod erasure;
 pub(super) mod feed;
+pub(super) mod observation_gap;
 pub(super) mod observe;
 pub(super) mod observed_span;
 pub(super) mod skills;

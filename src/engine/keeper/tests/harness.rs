@@ -64,6 +64,7 @@ impl Platform for ScriptedPlatform {
             reports_breaks: true,
             has_directory: false,
             exports_schedules: false,
+            has_state_history: false,
             has_feed: true,
             min_interval: INTERVAL,
             subscription_lifetime: Some(Duration::from_secs(86_400)),

@@ -66,6 +66,7 @@ impl Platform for ScriptedPlatform {
             polls_count: false,
             has_directory: false,
             exports_schedules: false,
+            has_state_history: false,
             has_feed: false,
         }
     }

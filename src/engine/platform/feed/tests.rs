@@ -86,6 +86,7 @@ impl Platform for ScriptedPlatform {
             reports_breaks: false,
             has_directory: false,
             exports_schedules: false,
+            has_state_history: false,
             has_feed: true,
             min_interval: Duration::ZERO,
             subscription_lifetime: Some(Duration::ZERO),

@@ -72,6 +72,7 @@ impl Platform for ScriptedPlatform {
             reports_breaks: false,
             has_directory: false,
             exports_schedules: false,
+            has_state_history: false,
             has_feed: false,
             min_interval: Duration::from_secs(1),
             subscription_lifetime: Some(Duration::from_secs(86_400)),

@@ -7,6 +7,7 @@ use jiff::tz::TimeZone;
 use jiff::{ToSpan as _, Unit, Zoned};
 use serde::Deserialize;
 
+use crate::domain::agents::agent::ObservationSource;
 use crate::domain::agents::state::AgentState;
 use crate::domain::time::UtcMicros;
 use crate::http::console::shared::times::{DurationText, TimeFormat};
@@ -33,6 +34,22 @@ struct ActualSpan {
     start: UtcMicros,
     end: UtcMicros,
     ongoing: bool,
+    source: ObservationSource,
+}
+
+impl ActualSpan {
+    /// Returns the state in words, with its reason, and whether nobody observed it at the time.
+    fn label(&self) -> String {
+        let state = wording::state_label(&self.state);
+        let state = match &self.reason {
+            Some(reason) => format!("{state} ({reason})"),
+            None => state,
+        };
+        match self.source {
+            ObservationSource::History => format!("{state}, read later from the platform"),
+            ObservationSource::Snapshot | ObservationSource::Feed | ObservationSource::Post => state,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -79,10 +96,7 @@ impl DaySpans {
         });
         let actual = self.actual.iter().map(|piece| TimelineSpan {
             class: wording::state(&piece.state).class,
-            label: match &piece.reason {
-                Some(reason) => format!("{} ({reason})", wording::state_label(&piece.state)),
-                None => wording::state_label(&piece.state),
-            },
+            label: piece.label(),
             from: piece.start,
             to: piece.end,
             ongoing: piece.ongoing,

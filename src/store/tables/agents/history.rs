@@ -302,5 +302,6 @@ pub(in crate::store) const fn source_name(source: ObservationSource) -> &'static
         ObservationSource::Snapshot => "snapshot",
         ObservationSource::Feed => "feed",
         ObservationSource::Post => "post",
+        ObservationSource::History => "history",
     }
 }

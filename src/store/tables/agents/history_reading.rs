@@ -238,7 +238,7 @@ fn parse_span(text: &str) -> Option<(UtcMicros, UtcMicros)> {
 }
 
 fn parse_source(name: &str) -> Option<ObservationSource> {
-    [ObservationSource::Snapshot, ObservationSource::Feed, ObservationSource::Post]
+    [ObservationSource::Snapshot, ObservationSource::Feed, ObservationSource::Post, ObservationSource::History]
         .into_iter()
         .find(|source| super::history::source_name(*source) == name)
 }

@@ -23,6 +23,7 @@ impl Platform for UnusedPlatform {
             polls_count: false,
             has_directory: false,
             exports_schedules: false,
+            has_state_history: false,
             has_feed: false,
         }
     }
