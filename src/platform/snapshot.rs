@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::domain::agents::state::AgentState;
-use crate::domain::ids::{AgentId, SubscriptionId, TeamName};
+use crate::domain::ids::{AgentId, ReasonCode, SubscriptionId, TeamName};
 use crate::domain::time::UtcMicros;
 
 use super::error::CallError;
@@ -99,6 +99,8 @@ pub struct AgentObservation {
     pub agent: AgentId,
     /// The state. A name without a mapping is kept.
     pub state: AgentState,
+    /// The reason of the state, if the row says it.
+    pub reason: Option<ReasonCode>,
     /// The queue, if the row names one.
     pub queue: Option<Arc<str>>,
     /// When the state began, by the platform's clock. `None` if the row does not say or cannot be understood.
@@ -115,6 +117,7 @@ impl fmt::Debug for AgentObservation {
         f.debug_struct("AgentObservation")
             .field("agent", &self.agent)
             .field("state", &self.state)
+            .field("reason", &self.reason)
             .field("queue", &self.queue)
             .field("changed_at", &self.changed_at)
             .field("team", &self.team)

@@ -21,7 +21,7 @@ pub type Span = (UtcMicros, UtcMicros);
 pub struct StateInterval {
     /// The state.
     pub state: AgentState,
-    /// The reason code; known only after one of our own changes.
+    /// The reason, if it is known.
     pub reason: Option<ReasonCode>,
     /// When the state was entered.
     pub start: UtcMicros,

@@ -42,7 +42,7 @@ pub enum ObservationSource {
 pub struct ObservedState {
     /// The state.
     pub state: AgentState,
-    /// The reason code; known only after one of our own changes, since snapshots carry no reason.
+    /// The reason, if the platform shows it or one of our own changes set the state.
     pub reason: Option<ReasonCode>,
     /// The queue named by the platform.
     pub queue: Option<Arc<str>>,

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use super::agent::{ObservationSource, ObservedState};
 use super::state::AgentState;
+use crate::domain::ids::ReasonCode;
 use crate::domain::time::UtcMicros;
 
 /// The same state entered again within this time is the same change.
@@ -43,6 +44,8 @@ pub struct KnownState<'a> {
 pub struct SnapshotRow {
     /// The state shown.
     pub state: AgentState,
+    /// The reason shown; the guide dialect shows none.
+    pub reason: Option<ReasonCode>,
     /// The queue shown.
     pub queue: Option<Arc<str>>,
     /// When the state was entered, if the platform says so.
@@ -73,8 +76,8 @@ pub struct FeedObservation {
 pub enum MergeResult {
     /// Nothing new.
     Unchanged,
-    /// Only the queue changed; the history row keeps its instant.
-    QueueChanged(ObservedState),
+    /// Only the queue changed, or the reason became known; the history row keeps its instant.
+    DetailsChanged(ObservedState),
     /// The instant of the current row was an estimate and is replaced by the platform's own or a better estimate.
     TimeCorrected(ObservedState),
     /// The state changed.
@@ -94,7 +97,7 @@ pub fn merge_snapshot(known: KnownState<'_>, observation: &SnapshotRow) -> Merge
         observation.changed_at.is_some_and(|at| at <= observation.generated_at + SAME_CHANGE_WINDOW);
     let new_state_since = |entered_at| ObservedState {
         state: observation.state.clone(),
-        reason: None,
+        reason: observation.reason.clone(),
         queue: observation.queue.clone(),
         entered_at,
         platform_entered_at: observation.platform_changed_at.filter(|_| has_valid_instant),
@@ -123,7 +126,7 @@ pub fn merge_snapshot(known: KnownState<'_>, observation: &SnapshotRow) -> Merge
         return if has_valid_instant {
             merge_same_state(known, current, observation, new_state_since(changed_at))
         } else {
-            merge_queue(current, observation)
+            merge_details(current, observation)
         };
     }
     if is_newer(known, current, observation, changed_at) {
@@ -197,7 +200,7 @@ pub fn recover_intermediate_state(
     match merge_snapshot(KnownState { current: Some(&current), max_delay, ..known }, contradicting_row) {
         MergeResult::Inserted(inserted) => Some(inserted),
         MergeResult::Unchanged
-        | MergeResult::QueueChanged(_)
+        | MergeResult::DetailsChanged(_)
         | MergeResult::TimeCorrected(_)
         | MergeResult::Changed(_)
         | MergeResult::Contradiction => None,
@@ -236,7 +239,7 @@ fn merge_same_state(
             MergeResult::Changed(observed.ordered_after(Some(current)))
         }
         ObservationSource::Feed | ObservationSource::Snapshot | ObservationSource::History => {
-            merge_queue(current, observation)
+            merge_details(current, observation)
         }
     }
 }
@@ -244,19 +247,24 @@ fn merge_same_state(
 /// Corrects the time of the current state, of which the cause stays known.
 fn time_corrected(current: &ObservedState, observed: ObservedState) -> MergeResult {
     MergeResult::TimeCorrected(ObservedState {
-        reason: current.reason.clone(),
+        reason: current.reason.clone().or(observed.reason),
         transition: current.transition,
         requested_by_person: current.requested_by_person,
         ..observed
     })
 }
 
-/// Merges the queue, which may have changed.
-fn merge_queue(current: &ObservedState, observation: &SnapshotRow) -> MergeResult {
-    if current.queue == observation.queue {
+/// Merges the queue, which may have changed, and a reason that was unknown. The reason of our own change stays.
+fn merge_details(current: &ObservedState, observation: &SnapshotRow) -> MergeResult {
+    let reason = current.reason.as_ref().or(observation.reason.as_ref());
+    if current.queue == observation.queue && current.reason.as_ref() == reason {
         return MergeResult::Unchanged;
     }
-    MergeResult::QueueChanged(ObservedState { queue: observation.queue.clone(), ..current.clone() })
+    MergeResult::DetailsChanged(ObservedState {
+        reason: reason.cloned(),
+        queue: observation.queue.clone(),
+        ..current.clone()
+    })
 }
 
 /// Merges a feed message.

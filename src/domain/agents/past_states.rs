@@ -10,7 +10,7 @@ use super::agent::{ObservationSource, ObservedState};
 use super::merge::SAME_CHANGE_WINDOW;
 use super::state::AgentState;
 use crate::domain::adherence::timeline::Span;
-use crate::domain::ids::AgentId;
+use crate::domain::ids::{AgentId, ReasonCode};
 use crate::domain::time::UtcMicros;
 
 /// A row of the platform's state history.
@@ -24,6 +24,8 @@ pub struct PastState {
     pub entered_at: Option<UtcMicros>,
     /// The state; `None` if the row does not say it, or if nobody knows what its code stands for.
     pub state: Option<AgentState>,
+    /// The reason of the state, if the row says it.
+    pub reason: Option<ReasonCode>,
 }
 
 /// A gap in observation.
@@ -62,12 +64,13 @@ pub fn fill_gap(
     };
     let (rows, is_readable) = newest_rows(read, is_last_attempt);
     let local = |platform: UtcMicros| platform.offset(-offset_us);
-    let is_same = |row: &ObservedState, (at, state): (UtcMicros, &AgentState)| {
-        let apart = row.entered_at.since(local(at)).max(local(at).since(row.entered_at));
-        row.platform_entered_at == Some(at) || (row.state == *state && apart <= SAME_CHANGE_WINDOW)
+    let is_same = |known: &ObservedState, row: &ReadableRow<'_>| {
+        let at = local(row.entered_at);
+        let apart = known.entered_at.since(at).max(at.since(known.entered_at));
+        known.platform_entered_at == Some(row.entered_at) || (known.state == row.state && apart <= SAME_CHANGE_WINDOW)
     };
     let leads_up = match after.platform_entered_at {
-        Some(_) => rows.iter().any(|(at, state)| is_same(after, (*at, state))),
+        Some(_) => rows.iter().any(|row| is_same(after, row)),
         // Nothing says since when the platform shows the state, or it does not show the agent.
         None => !rows.is_empty(),
     };
@@ -86,12 +89,14 @@ pub fn fill_gap(
         None => local(at) < after.history_at,
     };
     let mut inserted: Vec<ObservedState> = gap.is_cut.then(unknown).flatten().into_iter().collect();
-    for (at, state) in &rows {
-        if !follows(*at) || !precedes(*at) || known.iter().any(|row| is_same(row, (*at, state))) {
+    for row in &rows {
+        let at = row.entered_at;
+        if !follows(at) || !precedes(at) || known.iter().any(|known| is_same(known, row)) {
             continue;
         }
-        let row = ObservedState::new(state.clone(), local(*at), ObservationSource::History);
-        let row = ObservedState { platform_entered_at: Some(*at), ..row }.ordered_after(inserted.last().or(before));
+        let state = ObservedState::new(row.state.clone(), local(at), ObservationSource::History);
+        let row = ObservedState { reason: row.reason.cloned(), platform_entered_at: Some(at), ..state }
+            .ordered_after(inserted.last().or(before));
         // What was observed is not replaced, and nothing is put behind it.
         if row.history_at < after.history_at && known.iter().all(|other| other.history_at != row.history_at) {
             inserted.push(row);
@@ -116,9 +121,23 @@ fn around(known: &[ObservedState], gap: ObservationGap) -> Option<(Option<&Obser
     (before != Some(after)).then_some((before, after))
 }
 
-/// Returns the starts and states of an agent's rows in order, the newest of each number, and whether all of them can be
+/// A row with a state and an instant.
+struct ReadableRow<'a> {
+    entered_at: UtcMicros,
+    state: AgentState,
+    reason: Option<&'a ReasonCode>,
+}
+
+impl<'a> ReadableRow<'a> {
+    fn from_row(row: &'a PastState, is_last_attempt: bool) -> Option<Self> {
+        let state = row.state.clone().or_else(|| is_last_attempt.then(AgentState::unobserved))?;
+        Some(Self { entered_at: row.entered_at?, state, reason: row.reason.as_ref() })
+    }
+}
+
+/// Returns an agent's rows in order, the newest of each number, and whether all of them can be
 /// read. In the last attempt, a row without a state stands for an unknown one.
-fn newest_rows(read: &[PastState], is_last_attempt: bool) -> (Vec<(UtcMicros, AgentState)>, bool) {
+fn newest_rows(read: &[PastState], is_last_attempt: bool) -> (Vec<ReadableRow<'_>>, bool) {
     let mut by_index: BTreeMap<(i64, i64), &PastState> = BTreeMap::new();
     let mut others = Vec::new();
     for row in read {
@@ -127,17 +146,14 @@ fn newest_rows(read: &[PastState], is_last_attempt: bool) -> (Vec<(UtcMicros, Ag
             None => others.push(row),
         }
     }
-    let entered = |row: &PastState| {
-        let state = row.state.clone().or_else(|| is_last_attempt.then(AgentState::unobserved));
-        row.entered_at.zip(state)
-    };
-    let rows: Vec<_> = by_index.into_values().chain(others).map(entered).collect();
+    let rows: Vec<_> =
+        by_index.into_values().chain(others).map(|row| ReadableRow::from_row(row, is_last_attempt)).collect();
     let is_readable = rows.iter().all(Option::is_some);
-    let mut rows: Vec<(UtcMicros, AgentState)> = rows.into_iter().flatten().collect();
+    let mut rows: Vec<ReadableRow<'_>> = rows.into_iter().flatten().collect();
     // Of several rows that begin together, the last one is the state that lasted. The sort keeps their order.
-    rows.sort_by_key(|(at, _)| *at);
+    rows.sort_by_key(|row| row.entered_at);
     rows.dedup_by(|later, earlier| {
-        let is_same_instant = later.0 == earlier.0;
+        let is_same_instant = later.entered_at == earlier.entered_at;
         if is_same_instant {
             std::mem::swap(later, earlier);
         }
@@ -167,7 +183,7 @@ mod tests {
     /// A row of the platform's history, by our clock.
     fn row(index: i64, second: i64, state: AgentState) -> PastState {
         let entered_at = Some(at(second).offset(OFFSET_US));
-        PastState { agent: AgentId::new("a"), index: Some((1, index)), entered_at, state: Some(state) }
+        PastState { agent: AgentId::new("a"), index: Some((1, index)), entered_at, state: Some(state), reason: None }
     }
 
     const GAP: ObservationGap = ObservationGap {
@@ -199,6 +215,15 @@ mod tests {
         assert_eq!(fill(&known, &reversed), Some(vec![(120, OnContact), (180, NotReady)]));
         let filled = [&known[..1], &fill_gap(&known, &read, GAP, OFFSET_US, false).inserted, &known[1..]].concat();
         assert_eq!(fill(&filled, &read), Some(Vec::new()), "nothing is inserted twice");
+    }
+
+    #[test]
+    fn a_row_that_is_filled_in_keeps_its_reason() {
+        let known = [seen(Ready, 50), seen(Ready, 450)];
+        let lunch = PastState { reason: Some("Lunch".into()), ..row(2, 120, NotReady) };
+        let filled = fill_gap(&known, &[row(1, 50, Ready), lunch, row(3, 450, Ready)], GAP, OFFSET_US, false);
+        let reasons: Vec<_> = filled.inserted.into_iter().map(|row| (row.state, row.reason)).collect();
+        assert_eq!(reasons, [(NotReady, Some("Lunch".into()))]);
     }
 
     #[test]

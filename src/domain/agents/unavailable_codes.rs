@@ -105,12 +105,21 @@ impl CodeMap {
         matching.rev().max_by_key(|line| (line.team.is_some(), line.reason.is_some())).map(|line| line.code)
     }
 
-    /// Returns the state that a code of `team` stands for, or `None` if it is not in the mapping. A line for the team
-    /// comes before one for all teams.
+    /// Returns the state that a code of `team` stands for, or `None` if it is not in the mapping.
     pub fn state(&self, team: Option<&TeamName>, code: i64) -> Option<&AgentState> {
+        self.line(team, code).map(|line| &line.state)
+    }
+
+    /// Returns the reason that the mapping gives a code of `team`.
+    pub fn reason(&self, team: Option<&TeamName>, code: i64) -> Option<&ReasonCode> {
+        self.line(team, code)?.reason.as_ref()
+    }
+
+    /// Returns the line with a code. One for the team comes before one for all teams.
+    fn line(&self, team: Option<&TeamName>, code: i64) -> Option<&CodeRule> {
         let matching =
             self.0.iter().filter(|line| line.code == code && line.team.as_ref().is_none_or(|only| Some(only) == team));
-        matching.rev().max_by_key(|line| line.team.is_some()).map(|line| &line.state)
+        matching.rev().max_by_key(|line| line.team.is_some())
     }
 
     /// Returns the states that have a code for some team.

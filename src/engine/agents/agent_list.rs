@@ -39,7 +39,8 @@ pub struct AgentSummary {
     pub zone: Option<Arc<str>>,
     /// The last observed state; null if the agent was never observed.
     pub state: Option<AgentState>,
-    /// The reason code; null if unknown. It is known only for states that Shiftkeeper set.
+    /// The reason; null if unknown. The guide dialect shows none, so there it is known only for states that
+    /// Shiftkeeper set.
     pub reason: Option<ReasonCode>,
     /// The queue that the platform named; null if it named none.
     #[schema(value_type = Option<String>)]

@@ -384,6 +384,7 @@ impl<'r> SnapshotPass<'r> {
         AgentObservation {
             agent: agents[agent].clone(),
             state: states.lookup(row.agent_state.text().unwrap_or_default(), |word| names.state(&truncated(word))),
+            reason: None,
             queue: row.queue_name.text().map(|word| queues.lookup(word, |word| Arc::from(truncated(word)))),
             changed_at,
             team: row.team_name.text().map(|word| teams.lookup(word, |word| TeamName::new(truncated(word)))),

@@ -25,8 +25,10 @@ pub(super) fn read_history(
         let agent = AgentId::new(row.agent_id.id().filter(|id| text::is_id(id))?);
         let (team, codes) = directory.team(row.team_id.id().as_deref(), &agent);
         let state = states.past_state_of(row, team.as_ref(), codes.as_deref());
+        let shown = (&row.out_state_id, &row.out_state);
+        let reason = state.as_ref().and_then(|state| states.reason_of(state, shown, team.as_ref()));
         let entered_at = row.start_date.text().and_then(parse_instant);
         let session = row.session.integer().unwrap_or_default();
-        Some(PastState { agent, index: row.index.integer().map(|index| (session, index)), entered_at, state })
+        Some(PastState { agent, index: row.index.integer().map(|index| (session, index)), entered_at, state, reason })
     }))
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use foldhash::quality::RandomState;
 
-use crate::domain::ids::{AgentId, SubscriptionId, TeamName};
+use crate::domain::ids::{AgentId, ReasonCode, SubscriptionId, TeamName};
 use crate::domain::time::UtcMicros;
 use crate::platform::error::{CallError, Failure};
 use crate::platform::snapshot::{
@@ -129,9 +129,11 @@ impl StatesReader {
             self.directory.record_team(&agent, team);
         }
         let name = full_name(&row.first_name, &row.last_name);
+        let reason = self.states.reason_of(&state, (&row.out_state_id, &row.out_state), team.as_ref());
         let queue = row.skill_name.text().map(text::truncated).filter(|_| state.is_on_contact());
         let observation = AgentObservation {
             agent,
+            reason,
             queue: queue.map(|queue| queue.as_ref().into()),
             changed_at,
             team,
@@ -141,6 +143,7 @@ impl StatesReader {
         let fingerprint = self.hasher.hash_one((
             observation.state.name(),
             row.out_state_id.integer(),
+            observation.reason.as_ref().map(ReasonCode::as_str),
             observation.changed_at.map(UtcMicros::as_micros),
             observation.queue.as_deref(),
             observation.team.as_ref().map(TeamName::as_str),

@@ -2,7 +2,7 @@
 
 use crate::domain::agents::state::AgentState;
 use crate::domain::agents::unavailable_codes::{CodeMap, UnavailableCode};
-use crate::domain::ids::TeamName;
+use crate::domain::ids::{ReasonCode, TeamName};
 use crate::platform::text;
 
 use super::wire::{HistoryRow, Scalar, StateRow};
@@ -63,6 +63,19 @@ impl StateReading {
                 (None, None) => None,
             }
         })
+    }
+
+    /// Returns the reason of a state that a code of `team` stands for: the one that the mapping names, otherwise the
+    /// name of the code.
+    pub(super) fn reason_of(
+        &self,
+        state: &AgentState,
+        (code, name): (&Scalar<'_>, &Scalar<'_>),
+        team: Option<&TeamName>,
+    ) -> Option<ReasonCode> {
+        let code = code.integer().filter(|code| *code != 0 && state.is_not_ready())?;
+        let named = || name.text().filter(|name| !name.is_empty()).map(|name| ReasonCode::new(text::truncated(name)));
+        self.codes.reason(team, code).cloned().or_else(named)
     }
 
     /// Returns the state with a number or a name; `unavailable` says what an unavailable agent is in.
@@ -128,5 +141,31 @@ mod tests {
         let row = StateRow { state_id: Scalar::Integer(2), out_state_id: Scalar::Integer(12), ..StateRow::default() };
         assert_eq!(reading.state_of(&row, Some(&TeamName::new("Sales"))), Some(AgentState::Idle), "the same number");
         assert_eq!(reading.state_of(&row, None), Some(AgentState::NotReady));
+    }
+
+    #[test]
+    fn the_reason_is_the_mappings_or_the_name_of_the_code() {
+        let line = |team: &str, reason: Option<&str>| CodeRule {
+            state: AgentState::Paused,
+            team: Some(TeamName::new(team)),
+            reason: reason.map(ReasonCode::new),
+            code: 12,
+        };
+        let codes = CodeMap(vec![line("Care", Some("BREAK")), line("Sales", None)]);
+        let reading = StateReading { dialer: AgentState::OnContact, codes };
+        for (team, state, code, name, expected) in [
+            ("Care", AgentState::Paused, 12, "Short break", Some("BREAK")),
+            ("Sales", AgentState::Paused, 12, "Short break", Some("Short break")),
+            ("Sales", AgentState::NotReady, -3, "Refused", Some("Refused")),
+            ("Sales", AgentState::NotReady, 13, "", None),
+            ("Sales", AgentState::NotReady, 0, "Left over", None),
+            ("Care", AgentState::AfterContactWork, 12, "Wrap-up", None),
+            ("Care", AgentState::OnContact, 12, "Short break", None),
+            ("Care", AgentState::LoggedOut, 12, "Short break", None),
+        ] {
+            let shown = (&Scalar::Integer(code), &Scalar::Text(Cow::Borrowed(name)));
+            let reason = reading.reason_of(&state, shown, Some(&TeamName::new(team)));
+            assert_eq!(reason, expected.map(ReasonCode::new), "{team} {state} {code}");
+        }
     }
 }

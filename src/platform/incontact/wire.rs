@@ -189,6 +189,7 @@ scalars! {
         state_id: "agentStateId",
         state_name: "agentStateName",
         out_state_id: "outStateId",
+        out_state: "outStateDescription",
         start_date: "startDate",
         team_id: "teamId",
     }

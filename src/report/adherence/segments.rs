@@ -38,7 +38,7 @@ const SEGMENTS: Section = Section {
         column("planned", "Planned", CellKind::Text, "the activity; off without a shift, uncovered if no schedule covers the time"),
         column("mandatory", "Mandatory", CellKind::Text, "true in a mandatory break"),
         column("state", "State", CellKind::Text, "the agent's state"),
-        column("reason", "Reason", CellKind::Text, "its reason code; known only for states that Shiftkeeper set"),
+        column("reason", "Reason", CellKind::Text, "its reason, if the platform shows it or Shiftkeeper set the state"),
         column("verdict", "Verdict", CellKind::Text, "in, out, neutral, unscheduled or unknown"),
         column("why", "Why", CellKind::Text, "allowed, tolerated: in; deviation: out; contact, excused: neutral; no_shift: unscheduled; no_plan, not_seen, out_of_sight, unknown_state: unknown"),
         column("excused", "Excused", CellKind::Text, "true if an exception applies"),

@@ -8,8 +8,9 @@ use super::{save_screenshot, sign_in_browser, team_setup};
 use crate::harness::Scenario;
 
 /// The pages that need nothing but a tenant.
-pub(super) const PAGES: [(&str, &str); 17] = [
+pub(super) const PAGES: [(&str, &str); 18] = [
     ("live", "/"),
+    ("schedule", "/schedule"),
     ("wallboard", "/wallboard"),
     ("agent", "/agents/u_0001"),
     ("changes", "/changes"),

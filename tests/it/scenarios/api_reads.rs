@@ -328,3 +328,46 @@ fn reqwest_without_token(scenario: &Scenario) -> impl Fn(&str, &str) -> reqwest:
         reqwest::RequestBuilder::from_parts(scenario.client(), request)
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_schedule_board_shows_each_agents_day_as_the_timeline_does() {
+    let scenario = Scenario::start_team(Setup::team(8)).await;
+    let taken = scenario.request_change(&["u_0001"], "Ready").await;
+    scenario.wait_for_status(&taken[0], "confirmed").await;
+    let board = get_ok(&scenario, "/api/v1/schedule-board?tenant=acme&day=2026-10-26&zone=America/New_York").await;
+    let agents = board["agents"].as_array().expect("agents");
+    let names: Vec<_> = agents.iter().map(|row| (row["agent"]["team"].clone(), row["agent"]["name"].clone())).collect();
+    assert!(names.is_sorted_by_key(|(team, name)| (team.to_string(), name.to_string())), "{names:?}");
+    assert_eq!((agents.len(), &board["total"], &board["zone"]), (8, &json!(8), &json!("America/New_York")));
+    for row in agents {
+        let id = row["agent"]["id"].as_str().expect("an id");
+        let path = format!("/api/v1/agents/{id}/timeline?tenant=acme&day=2026-10-26&zone=America/New_York");
+        let day = get_ok(&scenario, &path).await;
+        assert_eq!(
+            [&row["planned"], &board["from"], &board["to"]],
+            [&day["planned"], &day["from"], &day["to"]],
+            "{id}"
+        );
+        let starts = |of: &Value| -> Vec<(Value, Value)> {
+            let spans = of["actual"].as_array().expect("spans");
+            spans.iter().map(|span| (span["state"].clone(), span["start"].clone())).collect()
+        };
+        assert_eq!(starts(row), starts(&day), "{id}");
+        assert_eq!(row["pieces"].as_array().and_then(|all| all.last()).map(|last| &last["end"]), Some(&board["now"]));
+    }
+    let ready = agents.iter().find(|row| row["agent"]["id"] == "u_0001").expect("the agent");
+    let last = ready["actual"].as_array().and_then(|all| all.last()).expect("a state");
+    assert_eq!((&last["state"], &last["ongoing"]), (&json!("Ready"), &json!(true)));
+
+    let team = get_ok(&scenario, "/api/v1/schedule-board?tenant=acme&day=2026-10-26&team=Team%200").await;
+    let of_team: Vec<_> = team["agents"].as_array().expect("agents").iter().map(|row| &row["agent"]["team"]).collect();
+    assert!((1..8).contains(&of_team.len()) && of_team.iter().all(|name| **name == "Team 0"), "{of_team:?}");
+    assert_eq!(team["total"], of_team.len());
+    let none = get_ok(&scenario, "/api/v1/schedule-board?tenant=acme&team=nobody").await;
+    assert_eq!((&none["agents"], &none["total"]), (&json!([]), &json!(0)));
+    for wrong in ["day=yesterday", "zone=Mars", "days=3"] {
+        let path = format!("/api/v1/schedule-board?tenant=acme&{wrong}");
+        assert_eq!(get_refused(&scenario, &path).await, (400, "bad_request".to_owned()), "{wrong}");
+    }
+    scenario.assert_nothing_left_over().await;
+}

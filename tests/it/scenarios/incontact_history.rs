@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 use shiftkeeper::domain::agents::agent::ObservationSource;
 use shiftkeeper::domain::agents::state::AgentState;
+use shiftkeeper::domain::ids::ReasonCode;
 use shiftkeeper::domain::time::UtcMicros;
 use shiftkeeper::sim::{AgentIds, ChangeEntry, SimOptions, SimState, Trap};
 use shiftkeeper::store::{Reader, StoredHistory};
@@ -130,6 +131,9 @@ async fn assert_filled(scenario: &Scenario, reader: &Reader) {
         (AgentState::Ready, Snapshot),
     ];
     assert_eq!(shape(&history[paused..]), expected);
+    // The names of the team's codes.
+    let reasons: Vec<_> = history[paused..].iter().map(|row| row.row.reason.as_ref().map(ReasonCode::as_str)).collect();
+    assert_eq!(reasons, [Some("Break"), None, None, Some("Away"), Some("Meeting"), None]);
     // Each begins at the platform's own instant.
     let changes = changes_of(scenario, "10001");
     let last = &changes[changes.len() - STATES.len()..];

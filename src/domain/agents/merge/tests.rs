@@ -28,14 +28,21 @@ fn observed_state(state: AgentState, entered_at: i64, source: ObservationSource)
 
 fn row(state: AgentState, changed_at: i64, generated_at: i64) -> SnapshotRow {
     let changed_at = Some(at(changed_at));
-    SnapshotRow { state, queue: None, changed_at, platform_changed_at: changed_at, generated_at: at(generated_at) }
+    SnapshotRow {
+        state,
+        reason: None,
+        queue: None,
+        changed_at,
+        platform_changed_at: changed_at,
+        generated_at: at(generated_at),
+    }
 }
 
 fn entered_at_of(merged: &MergeResult) -> Option<UtcMicros> {
     match merged {
-        MergeResult::Changed(observed) | MergeResult::TimeCorrected(observed) | MergeResult::QueueChanged(observed) => {
-            Some(observed.entered_at)
-        }
+        MergeResult::Changed(observed)
+        | MergeResult::TimeCorrected(observed)
+        | MergeResult::DetailsChanged(observed) => Some(observed.entered_at),
         MergeResult::Unchanged | MergeResult::Contradiction | MergeResult::Inserted(_) => None,
     }
 }
@@ -228,10 +235,36 @@ fn an_agent_observed_again_begins_an_interval_and_the_gap_stays_unknown() {
 fn another_queue_alone_keeps_the_instant() {
     let snapshot = observed_state(AgentState::Ready, 100, ObservationSource::Snapshot);
     let snapshot_row = SnapshotRow { queue: Some("Support".into()), ..row(AgentState::Ready, 100, 120) };
-    let MergeResult::QueueChanged(observed) = merge_row(Some(&snapshot), &snapshot_row, 0) else {
+    let MergeResult::DetailsChanged(observed) = merge_row(Some(&snapshot), &snapshot_row, 0) else {
         panic!("the queue changed")
     };
     assert_eq!((observed.entered_at, observed.queue.as_deref()), (at(100), Some("Support")));
+}
+
+#[test]
+fn the_reason_is_the_rows_except_where_our_change_set_it() {
+    let with_reason = |reason: &str, changed_at, generated_at| SnapshotRow {
+        reason: Some(reason.into()),
+        ..row(AgentState::Paused, changed_at, generated_at)
+    };
+    let first = merge_row(None, &with_reason("Break", 100, 110), 0);
+    let MergeResult::Changed(seen) = first else { panic!("{first:?}") };
+    assert_eq!(seen.reason, Some("Break".into()));
+    assert_eq!(merge_row(Some(&seen), &with_reason("Break", 100, 120), 0), MergeResult::Unchanged);
+    let later = merge_row(Some(&seen), &with_reason("Lunch", 200, 210), 0);
+    assert!(matches!(&later, MergeResult::Changed(now) if now.reason == Some("Lunch".into())), "{later:?}");
+
+    // A state of which the reason was unknown, such as one that the feed reported.
+    let unknown = ObservedState { reason: None, ..seen.clone() };
+    let named = merge_row(Some(&unknown), &with_reason("Break", 100, 120), 0);
+    assert_eq!(named, MergeResult::DetailsChanged(seen));
+
+    let mut posted = observed_state(AgentState::Paused, 300, ObservationSource::Post);
+    posted.reason = Some("BREAK".into());
+    let settled = merge_row(Some(&posted), &with_reason("Short break", 302, 310), 0);
+    let MergeResult::TimeCorrected(ours) = settled else { panic!("{settled:?}") };
+    assert_eq!(ours.reason, posted.reason);
+    assert_eq!(merge_row(Some(&ours), &with_reason("Short break", 302, 320), 0), MergeResult::Unchanged);
 }
 
 #[test]
@@ -280,6 +313,7 @@ fn merge_after(previous: &ObservedState, current: &ObservedState, observation: &
 fn row_at(state: AgentState, changed_at: UtcMicros, generated_at: UtcMicros) -> SnapshotRow {
     SnapshotRow {
         state,
+        reason: None,
         queue: None,
         changed_at: Some(changed_at),
         platform_changed_at: Some(changed_at),

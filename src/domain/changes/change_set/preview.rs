@@ -255,7 +255,7 @@ fn decide_by_observation(
         ));
     }
     if observed.state == agent_request.target {
-        // No snapshot shows the reason of a state. An undo asks for the reason too.
+        // The platform may show another spelling of the reason, or none. An undo asks for the reason too.
         let other_reason = agent_request.reason.as_ref().is_some_and(|named| observed.reason.as_ref() != Some(named));
         return match (other_reason, request.even_if_in_state || agent_request.undoes_transition.is_some()) {
             (false, _) => Some(AgentDecision::from_outcome(PreviewOutcome::AlreadyThere)),

@@ -120,7 +120,7 @@ impl Keeper {
             }
             (
                 MergeResult::Unchanged
-                | MergeResult::QueueChanged(_)
+                | MergeResult::DetailsChanged(_)
                 | MergeResult::TimeCorrected(_)
                 | MergeResult::Inserted(_),
                 _,

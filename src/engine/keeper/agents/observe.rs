@@ -46,6 +46,7 @@ impl Keeper {
             self.update_identity(pass, index, &observed);
             let row = SnapshotRow {
                 state: observed.state,
+                reason: observed.reason,
                 queue: observed.queue,
                 changed_at: observed.changed_at.map(|at| at.offset(-observation.offset_us)),
                 platform_changed_at: observed.changed_at,
@@ -170,7 +171,7 @@ impl Keeper {
         match (merged, known) {
             (MergeResult::Unchanged | MergeResult::Contradiction | MergeResult::Inserted(_), _)
             | (MergeResult::TimeCorrected(_), None) => {}
-            (MergeResult::QueueChanged(now), _) => {
+            (MergeResult::DetailsChanged(now), _) => {
                 let agent = slot.id().clone();
                 pass.commit.history.push(HistoryWrite::Enter(self.history_row(&agent, &now)));
                 self.roster.record_observation(index, now, row.generated_at);

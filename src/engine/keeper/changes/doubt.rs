@@ -90,6 +90,7 @@ mod tests {
         let (changed_at, generated_at) = (changed_at.map(at), at(generated));
         let row = SnapshotRow {
             state: state.clone(),
+            reason: None,
             queue: None,
             changed_at,
             platform_changed_at: changed_at,

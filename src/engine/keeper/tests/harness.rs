@@ -361,6 +361,7 @@ impl KeeperHarness {
             .map(|(agent, state, since)| AgentObservation {
                 agent: (*agent).into(),
                 state: state.clone(),
+                reason: None,
                 queue: None,
                 changed_at: Some(at(*since).offset(self.platform_offset_us)),
                 team: None,

@@ -255,6 +255,7 @@ async fn replay(scenario: &Scenario, harness: &mut KeeperHarness) {
                     changed.push(AgentObservation {
                         agent: agent_id(agent),
                         state,
+                        reason: None,
                         queue: None,
                         changed_at,
                         team: None,

@@ -21,6 +21,7 @@ async fn fill(harness: &mut KeeperHarness, rows: &[(i64, AgentState)], is_last_a
         index: Some((1, index)),
         entered_at: Some(at(*second)),
         state: Some(state.clone()),
+        reason: None,
     };
     let agents = vec![("u_1".into(), (0..).zip(rows).map(row).collect())];
     let (reply, answer) = oneshot::channel();

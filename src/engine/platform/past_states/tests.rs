@@ -46,6 +46,7 @@ impl Platform for HistoryPlatform {
             index: Some((1, i64::try_from(index).expect("small"))),
             entered_at: Some(now),
             state: Some(AgentState::Ready),
+            reason: None,
         };
         let rows: Vec<PastState> = (skip..self.rows.min(skip + 2)).map(row).collect();
         let page = ListPage { received: rows.len(), rows, total: Some(self.total), polled_at: None, hidden: 0 };
@@ -266,7 +267,7 @@ async fn only_the_last_day_is_filled_in() {
 #[test]
 fn agents_are_divided_by_their_number_and_their_rows() {
     let agent = |rows: usize| {
-        let row = PastState { agent: AgentId::new("a"), index: None, entered_at: None, state: None };
+        let row = PastState { agent: AgentId::new("a"), index: None, entered_at: None, state: None, reason: None };
         (AgentId::new("a"), vec![row; rows])
     };
     let sizes = |rows: &[usize]| groups(rows.iter().map(|rows| agent(*rows))).iter().map(Vec::len).collect::<Vec<_>>();

@@ -81,7 +81,8 @@ pub(in crate::http) struct Row {
     id: u64,
     /// The state.
     state: AgentState,
-    /// The reason code; null if unknown. It is known only for states that Shiftkeeper set.
+    /// The reason; null if unknown. The guide dialect shows none, so there it is known only for states that
+    /// Shiftkeeper set.
     reason: Option<ReasonCode>,
     /// The queue that the platform named; null if it named none.
     queue: Option<String>,

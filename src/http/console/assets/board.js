@@ -1,7 +1,7 @@
 // @ts-check
 // The schedule board: zoom by buttons, keys and the wheel; a form that submits itself; now in sight at first.
 
-import './fresh.js';
+import { goOnRefreshing } from './refresh.js';
 
 const KEY = 'board-zoom';
 const LEVELS = [1, 1.5, 2, 3, 4, 6, 8];
@@ -69,3 +69,4 @@ document.querySelector('form[data-submits]')?.addEventListener('change', (event)
 });
 document.addEventListener('refreshed', arrange);
 arrange();
+goOnRefreshing();

@@ -12,7 +12,13 @@ fn at(minute: u32) -> UtcMicros {
 }
 
 fn past(agent: &str, index: i64, minute: u32, state: AgentState) -> PastState {
-    PastState { agent: AgentId::new(agent), index: Some((7, index)), entered_at: Some(at(minute)), state: Some(state) }
+    PastState {
+        agent: AgentId::new(agent),
+        index: Some((7, index)),
+        entered_at: Some(at(minute)),
+        state: Some(state),
+        reason: None,
+    }
 }
 
 fn history_row(agent: u32, index: u32, minute: u32, state: u32, code: i64) -> Value {
