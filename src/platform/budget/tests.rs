@@ -411,6 +411,7 @@ proptest! {
             reserve_free_within: URGENT_MAX_WAIT,
             response_time: answer_in,
             max_parallel: parallel,
+            poll_every: None,
         };
         prop_assert_eq!(slots.free_after.len(), limit);
         let shown = slots.last_answer_after(calls).expect("some calls");

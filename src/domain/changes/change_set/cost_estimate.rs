@@ -31,6 +31,8 @@ pub struct BudgetSlots {
     pub response_time: Duration,
     /// The largest number of calls in parallel, at least one.
     pub max_parallel: usize,
+    /// How often a poll takes a slot beside these calls; `None` if polls do not count.
+    pub poll_every: Option<Duration>,
 }
 
 impl BudgetSlots {
@@ -44,9 +46,17 @@ impl BudgetSlots {
         let mut under_way: VecDeque<Duration> = VecDeque::new();
         let reserve = self.reserve.min(free_slots.len() - 1);
         let (mut sent, mut answered) = (Duration::ZERO, Duration::ZERO);
+        let mut next_poll = self.poll_every;
         for _ in 0..calls {
-            let reserve_free_at = free_slots[reserve].saturating_sub(self.reserve_free_within);
-            sent = sent.max(free_slots[0]).max(if reserve == 0 { Duration::ZERO } else { reserve_free_at });
+            sent = sent.max(self.next_call_at(&free_slots, reserve));
+            // At most all slots, in case polls alone would use up the budget.
+            for _ in 0..free_slots.len() {
+                let Some((poll, interval)) = next_poll.filter(|poll| *poll <= sent).zip(self.poll_every) else { break };
+                let polled = poll.max(free_slots[0]);
+                self.take_slot(&mut free_slots, polled + self.response_time);
+                next_poll = Some(poll + interval);
+                sent = sent.max(self.next_call_at(&free_slots, reserve));
+            }
             if under_way.len() >= self.max_parallel.max(1)
                 && let Some(ended) = under_way.pop_front()
             {
@@ -54,12 +64,23 @@ impl BudgetSlots {
             }
             answered = sent + self.response_time;
             under_way.push_back(answered);
-            free_slots.pop_front();
-            let free_again_at = answered + self.window;
-            let insert_at = free_slots.partition_point(|at| *at <= free_again_at);
-            free_slots.insert(insert_at, free_again_at);
+            self.take_slot(&mut free_slots, answered);
         }
         Some(answered)
+    }
+
+    /// Returns when the next call can be sent, given when each slot becomes free.
+    fn next_call_at(&self, free_slots: &VecDeque<Duration>, reserve: usize) -> Duration {
+        let reserve_free_at = free_slots[reserve].saturating_sub(self.reserve_free_within);
+        free_slots[0].max(if reserve == 0 { Duration::ZERO } else { reserve_free_at })
+    }
+
+    /// Takes the first free slot until a window after the answer.
+    fn take_slot(&self, free_slots: &mut VecDeque<Duration>, answered: Duration) {
+        free_slots.pop_front();
+        let free_again_at = answered + self.window;
+        let insert_at = free_slots.partition_point(|at| *at <= free_again_at);
+        free_slots.insert(insert_at, free_again_at);
     }
 }
 

@@ -435,6 +435,7 @@ proptest! {
         calls in 1_usize..300,
         reserve in 0_usize..4,
         parallel in 1_usize..40,
+        polls in prop::option::of(1_u64..60),
     ) {
         let mut free_after: Vec<Duration> = free.into_iter().map(Duration::from_secs).collect();
         free_after.sort_unstable();
@@ -446,6 +447,7 @@ proptest! {
             reserve_free_within: Duration::from_secs(2),
             response_time: Duration::from_millis(200),
             max_parallel: parallel,
+            poll_every: polls.map(Duration::from_secs),
         };
         let finish_after = slots.last_answer_after(calls).expect("some calls");
         prop_assert!(slots.last_answer_after(calls + 1).expect("some calls") >= finish_after);
@@ -469,6 +471,7 @@ fn a_set_of_two_thousand_takes_twenty_windows_after_earlier_changes() {
         reserve_free_within: Duration::from_secs(2),
         response_time: Duration::from_millis(100),
         max_parallel: 24,
+        poll_every: None,
     };
     let load = CallLoad {
         state_changes: 2000,
@@ -491,6 +494,9 @@ fn a_set_of_two_thousand_takes_twenty_windows_after_earlier_changes() {
     let estimate = estimate_cost(&slots, &load, now);
     let latest = estimate.finish_at_latest.expect("something is sent");
     assert!(latest.since(now).as_secs() >= seconds_to_finish(&load) + 240, "a fifth may be retried");
+    let polled = BudgetSlots { poll_every: Some(Duration::from_secs(6)), ..slots.clone() };
+    let beside_polls = estimate_cost(&polled, &load, now).finish_at.expect("something is sent").since(now).as_secs();
+    assert!((1320..1340).contains(&beside_polls), "ninety of a hundred calls a minute are left: {beside_polls}");
     let nothing = estimate_cost(&slots, &CallLoad { state_changes: 0, ..load.clone() }, now);
     assert_eq!((nothing.calls, nothing.finish_at), (0, None));
     let with_questions = estimate_cost(&slots, &CallLoad { state_changes: 50, questions: 100, ..load }, now);

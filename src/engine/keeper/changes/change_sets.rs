@@ -239,10 +239,11 @@ impl Keeper {
     }
 
     fn estimate_preview_cost(&self, plan: &ChangeSetRequest, preview: &Preview, now: UtcMicros) -> CostEstimate {
+        let polls = self.settings.budget.poll_reserve;
         let (urgency, reserve, min_priority) = if plan.urgent {
-            (Urgency::Urgent, 0, Priority::Urgent)
+            (Urgency::Urgent, polls, Priority::Urgent)
         } else {
-            (Urgency::Ordinary, self.settings.budget.urgent_reserve, Priority::Person)
+            (Urgency::Ordinary, self.settings.budget.urgent_reserve + polls, Priority::Person)
         };
         let slots = {
             let budget = self.link.budget();
@@ -255,6 +256,7 @@ impl Keeper {
                     .mean_response_time
                     .unwrap_or_else(|| self.link.clock.scale_real(DEFAULT_RESPONSE_TIME_REAL)),
                 max_parallel: max_in_flight(self.settings.budget.parallel_calls, urgency),
+                poll_every: (polls > 0).then_some(self.settings.observation.interval),
             }
         };
         let budget = &self.settings.budget;
