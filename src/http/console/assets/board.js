@@ -3,13 +3,13 @@
 
 import { goOnRefreshing } from './refresh.js';
 
-const KEY = 'board-zoom';
+const KEY = 'gantt-zoom';
 const LEVELS = [1, 1.5, 2, 3, 4, 6, 8];
 
 /** The names stay in view while the chart is scrolled. */
-const nameWidth = (/** @type {HTMLElement} */ board) => /** @type {HTMLElement | null} */ (board.querySelector('.board-name'))?.offsetWidth ?? 0;
+const nameWidth = (/** @type {HTMLElement} */ board) => /** @type {HTMLElement | null} */ (board.querySelector('.gantt-name'))?.offsetWidth ?? 0;
 
-const boardNow = () => /** @type {HTMLElement | null} */ (document.querySelector('.board'));
+const boardNow = () => /** @type {HTMLElement | null} */ (document.querySelector('.gantt'));
 
 let level = Math.max(0, LEVELS.indexOf(Number(sessionStorage.getItem(KEY) || '1')));
 
@@ -17,7 +17,7 @@ let level = Math.max(0, LEVELS.indexOf(Number(sessionStorage.getItem(KEY) || '1'
 function apply(x) {
   const board = boardNow();
   if (!board) return;
-  const inner = /** @type {HTMLElement} */ (board.querySelector('.board-inner'));
+  const inner = /** @type {HTMLElement} */ (board.querySelector('.gantt-inner'));
   const names = nameWidth(board);
   const at = (x ?? board.clientWidth / 2) - names;
   const share = (board.scrollLeft + at) / Math.max(1, inner.clientWidth - names);
@@ -38,7 +38,7 @@ const looked = new WeakSet();
 function arrange() {
   const board = boardNow();
   if (!board) return;
-  const inner = /** @type {HTMLElement} */ (board.querySelector('.board-inner'));
+  const inner = /** @type {HTMLElement} */ (board.querySelector('.gantt-inner'));
   inner.style.setProperty('--zoom', String(LEVELS[level]));
   if (looked.has(board)) return;
   looked.add(board);
@@ -46,20 +46,20 @@ function arrange() {
   if (now) board.scrollLeft = (now / 100) * (inner.clientWidth - nameWidth(board)) - board.clientWidth / 2;
 }
 
-for (const place of document.querySelectorAll('.board-zoom')) /** @type {HTMLElement} */ (place).hidden = false;
+for (const place of document.querySelectorAll('.gantt-zoom')) /** @type {HTMLElement} */ (place).hidden = false;
 document.addEventListener('click', (event) => {
   const button = event.target instanceof Element ? event.target.closest('[data-zoom]') : null;
   if (button) zoom(Number(/** @type {HTMLElement} */ (button).dataset.zoom));
 });
 document.addEventListener('keydown', (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || !(event.target instanceof Element) || !event.target.closest('.board')) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || !(event.target instanceof Element) || !event.target.closest('.gantt')) return;
   const step = { '+': 1, '=': 1, '-': -1, 0: 0 }[event.key];
   if (step === undefined) return;
   event.preventDefault();
   zoom(step);
 });
 document.addEventListener('wheel', (event) => {
-  const board = event.target instanceof Element ? event.target.closest('.board') : null;
+  const board = event.target instanceof Element ? event.target.closest('.gantt') : null;
   if (!board || !event.ctrlKey) return;
   event.preventDefault();
   zoom(event.deltaY < 0 ? 1 : -1, event.clientX - board.getBoundingClientRect().left);

@@ -20,7 +20,7 @@ function firstStops() {
 for (const kind of ['pointerover', 'focusin']) {
   document.addEventListener(kind, (event) => {
     const { bar, drawing } = of(event);
-    const detail = drawing?.querySelector('.detail') || document.querySelector('.board-detail');
+    const detail = drawing?.querySelector('.detail') || document.querySelector('.gantt-detail');
     if (bar && detail) detail.textContent = bar.getAttribute('aria-label');
   });
 }
@@ -31,7 +31,7 @@ document.addEventListener('keydown', (event) => {
   const bars = barsOf(drawing);
   const index = bars.indexOf(/** @type {SVGElement} */ (bar));
   const row = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-  if (row && drawing.matches('.board-row')) {
+  if (row && drawing.matches('.gantt-row')) {
     event.preventDefault();
     move(bar, barBeside(bar, drawing, row));
     return;
@@ -54,7 +54,7 @@ function move(bar, next) {
 /** The bar of the next drawing, or of the one before, that begins nearest to where this one does.
  * @param {Element} bar @param {Element} drawing @param {number} step */
 function barBeside(bar, drawing, step) {
-  const drawings = [...document.querySelectorAll('.board-row.drawing')];
+  const drawings = [...document.querySelectorAll('.gantt-row.drawing')];
   const left = bar.getBoundingClientRect().left;
   for (let index = drawings.indexOf(drawing) + step; drawings[index]; index += step) {
     const bars = barsOf(drawings[index]);
