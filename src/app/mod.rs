@@ -5,13 +5,13 @@
 mod access;
 mod agent_files;
 mod budget;
-mod import;
 mod jobs;
 mod open_files;
 mod reload;
 mod reports;
 pub mod rotation;
 mod runtime_environment;
+mod schedules;
 mod service_manager;
 mod settings;
 mod tenants;
@@ -61,10 +61,10 @@ use self::tenants::{TenantList, TenantServices, TenantSupervisorContext};
 use self::webhooks::Webhooks;
 
 pub use access::open_accounts;
-pub use import::{Importer, request_of_file};
 pub use jobs::configured_job_infos;
 pub use reload::Reload;
 pub use runtime_environment::{HeavyWork, RuntimeEnvironment};
+pub use schedules::{Importer, request_of_file};
 pub use service_manager::ServiceManager;
 pub use settings::{SettingsError, guide_platform_for, incontact_platform_for, platform_for, tenant_settings};
 
@@ -198,6 +198,7 @@ impl App {
             reader: reader.clone(),
             readiness: services.readiness.clone(),
             importer: Arc::new(importer.clone()),
+            schedule_editor: Arc::new(importer.clone()),
             jobs: jobs_handle,
             probes: Probes::new(services.tenants.clone()),
             outbox: services.outbox.clone(),

@@ -41,6 +41,10 @@ pub use routes::{RouteInfo, list_routes, router};
 pub use server::serve;
 pub use server::tls::{Certificate, CertificateError, TlsFiles, watch_files};
 pub use services::reports::{ReportRequest, ReportRequestError, ReportService};
+pub use services::schedule_changes::{
+    AgentChanges, AppliedScheduleChange, ChangedShift, LeftOutAgent, ScheduleChange, ScheduleChangeError,
+    ScheduleChangeRequest, ScheduleCheck, ScheduleEditor, ScheduleVersionSummary, TeamChanges,
+};
 pub use services::schedules::{
     DayOfShifts, ImportError, ImportRequest, ImportResult, PlanCheck, PutShiftsError, PutShiftsRequest,
     ScheduleImporter, file_name,

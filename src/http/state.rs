@@ -8,6 +8,7 @@ use tokio::sync::{Semaphore, watch};
 use super::auth::ConfiguredAccess;
 use super::problem::Problem;
 use super::services::reports::ReportService;
+use super::services::schedule_changes::ScheduleEditor;
 use super::services::schedules::ScheduleImporter;
 use super::services::webhooks::KeyRotator;
 use crate::domain::audit::head::PublicKey;
@@ -40,6 +41,8 @@ pub struct ApiServices {
     pub readiness: Readiness,
     /// Imports schedule files.
     pub importer: Arc<dyn ScheduleImporter>,
+    /// Checks and applies changes of schedules.
+    pub schedule_editor: Arc<dyn ScheduleEditor>,
     /// The scheduled jobs.
     pub jobs: Jobs,
     /// Webhook deliveries, for people's requests about them.

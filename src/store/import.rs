@@ -86,12 +86,13 @@ pub(super) async fn stage(
     let span = |agent: &AgentSchedule, start: UtcMicros, end: UtcMicros, values: Values| {
         values.text(tenant.as_str()).text(agent.agent.id.as_str()).instant(start).instant(end).int(version)
     };
-    for statement in [&RETIRE_IN_COVERAGE, &RETIRE_COVERAGE, &ADD_COVERAGE] {
-        batch::run(transaction, statement, agents, |agent, values| {
-            span(agent, agent.coverage.start, agent.coverage.end, values)
-        })
-        .await?;
+    let covered: Vec<_> = agents.iter().filter(|agent| agent.is_covered).collect();
+    let of_coverage =
+        |agent: &AgentSchedule, values: Values| span(agent, agent.coverage.start, agent.coverage.end, values);
+    for statement in [&RETIRE_IN_COVERAGE, &RETIRE_COVERAGE] {
+        batch::run(transaction, statement, agents, of_coverage).await?;
     }
+    batch::run(transaction, &ADD_COVERAGE, &covered, |agent, values| of_coverage(agent, values)).await?;
     let mut shifts: Vec<(&AgentSchedule, &Shift, String)> = Vec::new();
     for agent in agents {
         for shift in &agent.shifts {

@@ -127,6 +127,7 @@ impl AdherenceStore {
                 subject: SubjectId(Uuid::from_u128(number)),
                 shifts,
                 coverage,
+                is_covered: true,
                 skills: None,
             }
         });

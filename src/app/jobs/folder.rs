@@ -187,6 +187,7 @@ impl ScheduleFolder {
             bytes: bytes.into(),
             move_weeks: 0,
             is_complete: false,
+            hash: None,
             actor: ACTOR.to_owned(),
         };
         let moving = || format!("{} cannot be moved; make its folder writable for this user", path.display());
@@ -205,7 +206,7 @@ impl ScheduleFolder {
                 ))))
             }
             // The file is not at fault: it stays and is tried again.
-            Err(error @ (ImportError::Store(_) | ImportError::Read(_))) => {
+            Err(error @ (ImportError::Store(_) | ImportError::Read(_) | ImportError::HashDiffers)) => {
                 Err(anyhow::Error::from(error).context(name))
             }
         }

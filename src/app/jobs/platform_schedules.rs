@@ -125,6 +125,7 @@ impl PlatformSchedules {
                         subject: agent.subject,
                         shifts,
                         coverage,
+                        is_covered: true,
                         skills: None,
                     };
                     read.push((schedule, link.clock.now()));

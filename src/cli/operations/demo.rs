@@ -295,6 +295,7 @@ async fn import_schedules(demo: &Demo, app: &App, dialect: Dialect) -> anyhow::R
             bytes: sample_schedule(dialect).into(),
             move_weeks: 0,
             is_complete: false,
+            hash: None,
             actor: "person:demo".to_owned(),
         };
         importer.run(request).await.context("the sample schedule could not be imported")?;

@@ -197,7 +197,7 @@ pub(in crate::cli) async fn import_into_store(
         Err(ImportError::Refused { diagnostics: complaints, faults, .. }) => {
             Ok(ImportOutcome::Refused { complaints, faults })
         }
-        Err(error @ (ImportError::Store(_) | ImportError::Read(_))) => Err(error.into()),
+        Err(error @ (ImportError::Store(_) | ImportError::Read(_) | ImportError::HashDiffers)) => Err(error.into()),
     }
 }
 

@@ -207,11 +207,40 @@ fn webhooks() -> Vec<Route> {
 }
 
 fn schedules() -> Vec<Route> {
-    const CREATE: &[Code] = &[Code::NoSuchTenant, Code::ScheduleRefused, Code::KeyReused, Code::StoreUnavailable];
+    const CHECK: &[Code] = &[Code::NoSuchTenant, Code::ScheduleRefused, Code::StoreUnavailable];
+    const CREATE: &[Code] =
+        &[Code::NoSuchTenant, Code::ScheduleRefused, Code::HashMismatch, Code::KeyReused, Code::StoreUnavailable];
+    const CHECK_EDIT: &[Code] = &[Code::NoSuchTenant, Code::NoSuchAgent, Code::BadBody, Code::StoreUnavailable];
+    const EDIT: &[Code] = &[
+        Code::NoSuchTenant,
+        Code::NoSuchAgent,
+        Code::BadBody,
+        Code::HashMismatch,
+        Code::NothingChanges,
+        Code::KeyReused,
+        Code::StoreUnavailable,
+    ];
+    const CHECK_UNDO: &[Code] =
+        &[Code::NoSuchTenant, Code::NoSuchScheduleVersion, Code::BadBody, Code::StoreUnavailable];
+    const UNDO: &[Code] = &[
+        Code::NoSuchTenant,
+        Code::NoSuchScheduleVersion,
+        Code::BadBody,
+        Code::HashMismatch,
+        Code::NothingChanges,
+        Code::KeyReused,
+        Code::StoreUnavailable,
+    ];
     vec![
         Route::new(IMPORT, || routes!(api::schedules::imports::create))
             .with_kind(RouteKind::Import)
             .with_errors(CREATE),
+        Route::new(IMPORT, || routes!(api::schedules::imports::check)).with_kind(RouteKind::Import).with_errors(CHECK),
+        Route::new(IMPORT, || routes!(api::schedules::edits::check)).with_errors(CHECK_EDIT),
+        Route::new(IMPORT, || routes!(api::schedules::edits::create)).with_errors(EDIT),
+        Route::new(READ, || routes!(api::schedules::versions::list)).with_errors(TENANT_ERRORS),
+        Route::new(IMPORT, || routes!(api::schedules::versions::check_undo)).with_errors(CHECK_UNDO),
+        Route::new(IMPORT, || routes!(api::schedules::versions::undo)).with_errors(UNDO),
     ]
 }
 

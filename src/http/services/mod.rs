@@ -1,5 +1,6 @@
 //! Services that handlers use and `app` implements, because they deal with files and the configuration.
 
 pub mod reports;
+pub mod schedule_changes;
 pub mod schedules;
 pub mod webhooks;

@@ -95,6 +95,8 @@ pub struct ImportRequest {
     pub move_weeks: i32,
     /// Whether the file is the complete schedule of its days: agents whom it does not name then have no shift on them.
     pub is_complete: bool,
+    /// The hash of the check of the import. The import is refused if a check would have another hash now.
+    pub hash: Option<String>,
     /// Who makes the request.
     pub actor: String,
 }
@@ -139,6 +141,9 @@ pub enum ImportError {
         /// The first faults, in the order of their lines.
         diagnostics: Vec<ImportDiagnostic>,
     },
+    /// The import would change something else than what its check showed.
+    #[error("the schedule in force or the file was changed since the check; check again")]
+    HashDiffers,
     /// The schedule in force could not be read.
     #[error("the schedule in force could not be read; nothing was changed")]
     Read(#[source] ReadError),

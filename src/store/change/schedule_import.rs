@@ -34,6 +34,8 @@ pub struct AgentSchedule {
     pub shifts: Vec<Shift>,
     /// The period that the file covers.
     pub coverage: Coverage,
+    /// Whether the schedule covers the period from now on; `false` to take back a schedule where there was none before.
+    pub is_covered: bool,
     /// The agent's skills; `None` leaves the stored ones unchanged.
     pub skills: Option<Vec<SkillId>>,
 }

@@ -31,6 +31,7 @@ pub(super) fn import(name: &str, agents: &[(&str, &[(i64, i64)])], coverage: (i6
                 subject: write.subject,
                 shifts: shifts.iter().map(|(start, end)| shift(*start, *end)).collect(),
                 coverage: Coverage { start: at(coverage.0), end: at(coverage.1) },
+                is_covered: true,
                 skills: None,
             }
         })

@@ -208,6 +208,7 @@ const SINGLE: &[&str] = &[
     schedule::COVERAGE,
     schedule::PLAN_OF_AGENT,
     schedule::VERSIONS,
+    schedule::COVERAGE_OF_VERSION,
     schedule::VERSION_AT,
     skills::SKILLS,
     skills::AGENT_SKILLS,

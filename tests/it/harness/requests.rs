@@ -28,6 +28,7 @@ impl Scenario {
             bytes: csv.as_bytes().into(),
             move_weeks: 0,
             is_complete: whole,
+            hash: None,
             actor: "person:scenario".to_owned(),
         };
         importer.run(wanted).await.expect("the schedule is sound")

@@ -72,6 +72,7 @@ async fn plan_after(history: Vec<HistoryWrite>, options: &[&str]) -> TenantPlan 
         bytes: SHIFTS.as_bytes().into(),
         move_weeks: 0,
         is_complete: false,
+        hash: None,
         actor: "test".into(),
     };
     import_into_store(&config, import_request).await.expect("imported");

@@ -11,7 +11,6 @@ mod assembler;
 mod calendar;
 mod calendar_value;
 mod diagnostic;
-pub mod difference;
 mod draft;
 mod event;
 mod field;

@@ -58,6 +58,7 @@ impl Fixture {
             subject: SubjectId(uuid::Uuid::from_u128(9)),
             shifts: vec![Shift { start: at("09:00"), end: at("17:00"), activities: vec![pause] }],
             coverage: Coverage { start: at("00:00"), end: at("23:00") },
+            is_covered: true,
             skills: None,
         }];
         let import = ScheduleImport {

@@ -1,5 +1,6 @@
 //! Schedule imports: the body is the file.
 
+use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
@@ -13,6 +14,7 @@ use crate::http::auth::{Caller, Right};
 use crate::http::problem::{Code, Problem, store_unavailable};
 use crate::http::request::extract::Query;
 use crate::http::request::idempotency::{IdempotencyKeyHeader, RequestKey, run_once};
+use crate::http::services::schedule_changes::ScheduleCheck;
 use crate::http::services::schedules::{ImportError, ImportRequest, ImportResult};
 use crate::http::state::ApiState;
 
@@ -35,6 +37,22 @@ pub(in crate::http) struct ImportQuery {
     #[serde(default)]
     #[param(required = false)]
     whole: bool,
+    /// The hash of the check of the import, to import exactly what it showed.
+    hash: Option<String>,
+}
+
+impl ImportQuery {
+    fn into_request(self, caller: &Caller, body: &Bytes) -> ImportRequest {
+        ImportRequest {
+            tenant: self.tenant,
+            name: self.name,
+            bytes: body.as_ref().into(),
+            move_weeks: self.move_weeks,
+            is_complete: self.whole,
+            hash: self.hash,
+            actor: format!("person:{}", caller.id()),
+        }
+    }
 }
 
 /// Import a schedule file
@@ -59,17 +77,34 @@ pub(in crate::http) async fn create(
     caller.check_all_teams(&state, Right::Import, &query.tenant)?;
     let (body, tenant) = (body?, query.tenant.clone());
     let key = key.into_key(&body);
-    let request = ImportRequest {
-        tenant: query.tenant,
-        name: query.name,
-        bytes: body.as_ref().into(),
-        move_weeks: query.move_weeks,
-        is_complete: query.whole,
-        actor: format!("person:{}", caller.id()),
-    };
+    let request = query.into_request(&caller, &body);
     let importer = state.importer.clone();
     let work = async move { importer.import(request).await.map_err(import_problem) };
     run_once(&state, &caller, Some(&tenant), key, StatusCode::OK, work).await
+}
+
+/// Check a schedule file
+///
+/// Returns what the import of a file would change, and what to look at first. Nothing changes. Send the `hash` with the
+/// import to import exactly this.
+#[utoipa::path(
+    post,
+    path = "/api/v1/schedule-imports/check",
+    tag = "shifts",
+    operation_id = "check_schedule_import",
+    params(ImportQuery),
+    request_body(content_type = "application/octet-stream", content = Vec<u8>, description = "The file, as CSV or iCalendar."),
+    responses((status = 200, description = "The changes.", body = ScheduleCheck))
+)]
+pub(in crate::http) async fn check(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Query(query): Query<ImportQuery>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<ScheduleCheck>, Problem> {
+    caller.check_all_teams(&state, Right::Import, &query.tenant)?;
+    let request = query.into_request(&caller, &body?);
+    Ok(Json(state.schedule_editor.check_import(request).await.map_err(import_problem)?))
 }
 
 fn import_problem(error: ImportError) -> Problem {
@@ -81,6 +116,7 @@ fn import_problem(error: ImportError) -> Problem {
                 .with_member("complaints", lines)
                 .with_member("faults", faults.into())
         }
+        ImportError::HashDiffers => Problem::from_code(Code::HashMismatch, detail),
         ImportError::Store(cause) => store_unavailable(cause, NOT_STORED, detail),
         ImportError::Read(cause) => store_unavailable(cause, NOT_STORED, detail),
     }

@@ -48,34 +48,34 @@ pub(in crate::http) struct ShiftsQuery {
 }
 
 /// A shift.
-#[derive(Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = Shift)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct ShiftBody {
+pub struct ShiftBody {
     /// The start of the shift (inclusive).
-    start: UtcMicros,
+    pub start: UtcMicros,
     /// The end of the shift (exclusive).
-    end: UtcMicros,
+    pub end: UtcMicros,
     /// The activities of the shift in order of time. The rest of the shift is work.
     #[serde(default)]
-    activities: Vec<ShiftActivityBody>,
+    pub activities: Vec<ShiftActivityBody>,
 }
 
 /// An activity in a shift.
-#[derive(Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = ShiftActivity)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct ShiftActivityBody {
+pub struct ShiftActivityBody {
     /// The name of the activity in lower case: `break`, `lunch`, `meeting`, `training`, or any other name.
     #[schema(min_length = 1, max_length = 100)]
-    activity: String,
+    pub activity: String,
     /// The start of the activity (inclusive).
-    start: UtcMicros,
+    pub start: UtcMicros,
     /// The end of the activity (exclusive).
-    end: UtcMicros,
+    pub end: UtcMicros,
     /// Whether this is a mandatory break.
     #[serde(default)]
-    mandatory: bool,
+    pub mandatory: bool,
 }
 
 /// A period that the schedule covers.

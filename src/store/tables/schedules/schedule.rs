@@ -91,6 +91,10 @@ pub(in crate::store) const VERSIONS: &str = "SELECT tenant, version, name, conte
 pub(in crate::store) const VERSION_AT: &str =
     "SELECT version FROM schedule_versions WHERE tenant = $1 AND imported_at <= $2 ORDER BY version DESC LIMIT 1";
 
+/// The agents and the periods that a version set.
+pub(in crate::store) const COVERAGE_OF_VERSION: &str = "SELECT agent, starts_at, ends_at FROM schedule_coverage WHERE tenant = $1 \
+     AND version_from = $2 ORDER BY agent, starts_at";
+
 /// An import that was activated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScheduleVersion {
@@ -200,6 +204,20 @@ impl Reader {
         shifts.sort_by_key(|shift| shift.start);
         let named = !(coverage.is_empty() && shifts.is_empty());
         Ok(named.then(|| StoredPlan { agent: agent.clone(), shifts, coverage }))
+    }
+
+    /// Returns the agents and the periods whose schedule a version set.
+    pub async fn coverage_of_version(
+        &self,
+        tenant: &TenantId,
+        version: u64,
+    ) -> Result<Vec<(AgentId, Coverage)>, ReadError> {
+        self.read_rows(COVERAGE_OF_VERSION, Values::of(tenant).count(version), |row| {
+            let cells = Cells::new("schedule_coverage", row);
+            let coverage = Coverage { start: cells.instant("starts_at")?, end: cells.instant("ends_at")? };
+            Ok((AgentId::new(cells.text("agent")?), coverage))
+        })
+        .await
     }
 
     /// Returns the version that was active at a given time; `None` before the first.

@@ -10,7 +10,7 @@ use jiff::civil::Date;
 use serde_json::json;
 use tokio::sync::watch;
 
-use super::runtime_environment::HeavyWork;
+use crate::app::runtime_environment::HeavyWork;
 use crate::clock::{BoxFuture, SharedClock, SharedRandom};
 use crate::domain::agents::agent::Agent;
 use crate::domain::audit::{AuditDraft, Hash};
@@ -65,29 +65,17 @@ impl ScheduleImporter for Importer {
 impl Importer {
     /// Imports a file as a whole or not at all.
     pub async fn run(&self, request: ImportRequest) -> Result<ImportResult, ImportError> {
-        let options = ImportOptions { move_weeks: request.move_weeks, ..self.options.borrow().clone() };
-        let (name, bytes) = (request.name.clone(), request.bytes.clone());
-        // Parsing a large file takes long enough to be kept off the threads that serve requests.
-        let read = self.heavy_work.run(move || read_schedule(&name, &bytes, &options)).await;
-        let draft = match read {
-            Ok(Ok(draft)) => draft,
-            Ok(Err(refused)) => return Err(refusal(&request, refused)),
-            Err(panicked) => {
-                tracing::error!(error = %panicked, "reading a schedule file panicked");
-                let message = "it could not be read; please report this file";
-                return Err(ImportError::Refused {
-                    name: format!("{} ({message})", request.name),
-                    faults: 1,
-                    diagnostics: vec![],
-                });
-            }
-        };
+        let draft = self.read(&request).await?;
         let import_guard = self.import_lock.lock().await;
-        let omitted =
-            if request.is_complete { self.omitted_agents(&request.tenant, &draft).await? } else { Vec::new() };
-        let omitted_count = omitted.len();
-        let imported =
-            self.writer.import(self.schedule(&request, &draft, omitted)).await.map_err(ImportError::Store)?;
+        let schedule = self.schedule_of(&request, &draft).await?;
+        let omitted_count = schedule.agents.len() - draft.agents.len();
+        if let Some(hash) = &request.hash {
+            let comparison = self.compare(&request.tenant, &schedule.agents).await.map_err(ImportError::Read)?;
+            if comparison.hash(&schedule.agents) != *hash {
+                return Err(ImportError::HashDiffers);
+            }
+        }
+        let imported = self.writer.import(schedule).await.map_err(ImportError::Store)?;
         drop(import_guard);
         let (version, changed) = match imported {
             ImportOutcome::Activated { version, .. } => (version, true),
@@ -110,7 +98,38 @@ impl Importer {
         })
     }
 
-    async fn notify_keeper(&self, tenant: &TenantId) {
+    /// Reads a file.
+    pub(super) async fn read(&self, request: &ImportRequest) -> Result<ScheduleDraft, ImportError> {
+        let options = ImportOptions { move_weeks: request.move_weeks, ..self.options.borrow().clone() };
+        let (name, bytes) = (request.name.clone(), request.bytes.clone());
+        // Parsing a large file takes long enough to be kept off the threads that serve requests.
+        let read = self.heavy_work.run(move || read_schedule(&name, &bytes, &options)).await;
+        match read {
+            Ok(Ok(draft)) => Ok(draft),
+            Ok(Err(refused)) => Err(refusal(request, refused)),
+            Err(panicked) => {
+                tracing::error!(error = %panicked, "reading a schedule file panicked");
+                let message = "it could not be read; please report this file";
+                Err(ImportError::Refused {
+                    name: format!("{} ({message})", request.name),
+                    faults: 1,
+                    diagnostics: vec![],
+                })
+            }
+        }
+    }
+
+    /// Returns the schedule that the content of a file makes now.
+    pub(super) async fn schedule_of(
+        &self,
+        request: &ImportRequest,
+        draft: &ScheduleDraft,
+    ) -> Result<ScheduleImport, ImportError> {
+        let omitted = if request.is_complete { self.omitted_agents(&request.tenant, draft).await? } else { Vec::new() };
+        Ok(self.schedule(request, draft, omitted))
+    }
+
+    pub(super) async fn notify_keeper(&self, tenant: &TenantId) {
         if let Err(error) = self.keeper_client.notify_schedule_changed(tenant).await {
             tracing::warn!(%tenant, %error, "the keeper will see the schedule when it next reads plans");
         }
@@ -145,6 +164,7 @@ impl Importer {
                 subject: stored.subject,
                 shifts: Vec::new(),
                 coverage,
+                is_covered: true,
                 skills: None,
             })
         });
@@ -219,6 +239,7 @@ impl Importer {
                 subject: known.subject,
                 shifts: day.shifts,
                 coverage: Coverage { start: day.span.0, end: day.span.1 },
+                is_covered: true,
                 skills: None,
             }],
             actor: day.actor,
@@ -299,7 +320,7 @@ impl Importer {
     }
 
     /// Returns what is committed with a schedule that takes effect: its audit entry and its event.
-    fn commit_of(&self, audit: AuditDraft, imported: ScheduleImported) -> Commit {
+    pub(super) fn commit_of(&self, audit: AuditDraft, imported: ScheduleImported) -> Commit {
         let event = Event {
             id: EventId(self.random.time_ordered_id(audit.at)),
             tenant: audit.tenant.clone(),
@@ -321,6 +342,7 @@ impl Importer {
             subject: SubjectId(self.random.random_id()),
             shifts: draft.shifts.clone(),
             coverage: draft.coverage,
+            is_covered: true,
             skills: draft.skills.clone(),
         }
     }
@@ -339,6 +361,7 @@ pub fn request_of_file(path: &Path, tenant: TenantId, actor: &str) -> anyhow::Re
         bytes: bytes.into(),
         move_weeks: 0,
         is_complete: false,
+        hash: None,
         actor: actor.to_owned(),
     })
 }
