@@ -38,6 +38,7 @@ mod restart;
 mod review;
 mod rights;
 mod rules;
+mod schedule_changes;
 mod sign_in;
 mod stalled;
 mod subscriptions;
