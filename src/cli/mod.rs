@@ -54,6 +54,9 @@ enum Command {
     Rules(rules::RulesCommand),
     /// Import shifts from a CSV or iCalendar file.
     Import(schedules::import::ImportArgs),
+    /// List the versions of the schedule, and take one back.
+    #[command(subcommand)]
+    Schedules(schedules::versions::SchedulesCommand),
     /// Show scheduled jobs, or run one now.
     Jobs(jobs::JobsArgs),
     /// Show agents: state, planned activity and adherence.
@@ -121,6 +124,7 @@ impl Cli {
             Command::Plan(args) => rules::plan::run(args).await,
             Command::Rules(command) => rules::run(command).await,
             Command::Import(args) => schedules::import::run(args).await,
+            Command::Schedules(command) => schedules::versions::run(command).await,
             Command::Jobs(args) => jobs::run(args).await,
             Command::Agents(args) => agents::run(args).await,
             Command::Change(args) => changes::change::run(*args).await,

@@ -31,6 +31,7 @@ mod state;
 pub use api::access::accounts::AccountResponse;
 pub use api::access::tokens::TokenResponse;
 pub use api::analytics::{AnalyticsRowResponse, AnalyticsRowsResponse, AnalyticsRunResponse, AnalyticsRunsResponse};
+pub use api::schedules::shifts::ShiftBody;
 pub use api::webhooks::{DeliveryAttemptResponse, DeliveryResponse, EndpointResponse};
 pub use auth::{ConfiguredAccess, ConfiguredToken, GroupRole, Right, TrustedProxy};
 pub use problem::Code;

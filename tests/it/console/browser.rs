@@ -211,6 +211,20 @@ impl Browser {
         self.post("/actions", keyboard).await.expect("pressed");
     }
 
+    /// Drags the first element of a selector to the right by a number of pixels; negative numbers drag it to the left.
+    pub async fn drag(&self, css: &str, pixels: i64) {
+        let element = self.find(css).await;
+        let origin = json!({ELEMENT: element.id});
+        let mut actions = vec![
+            json!({"type": "pointerMove", "origin": origin, "x": 0, "y": 0}),
+            json!({"type": "pointerDown", "button": 0}),
+        ];
+        actions.push(json!({"type": "pointerMove", "origin": "pointer", "x": pixels, "y": 0, "duration": 100}));
+        actions.push(json!({"type": "pointerUp", "button": 0}));
+        let pointer = json!({"actions": [{"type": "pointer", "id": "mouse", "actions": actions}]});
+        self.post("/actions", pointer).await.expect("dragged");
+    }
+
     /// Whether pages may run scripts.
     pub async fn scripts(&self, on: bool) {
         let params = json!({"cmd": "Emulation.setScriptExecutionDisabled", "params": {"value": !on}});

@@ -10,6 +10,7 @@ mod journeys;
 mod large_roster;
 mod pages;
 mod rules;
+mod schedule;
 mod trends;
 
 use std::path::PathBuf;

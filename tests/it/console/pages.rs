@@ -8,9 +8,10 @@ use super::{save_screenshot, sign_in_browser, team_setup};
 use crate::harness::Scenario;
 
 /// The pages that need nothing but a tenant.
-pub(super) const PAGES: [(&str, &str); 18] = [
+pub(super) const PAGES: [(&str, &str); 19] = [
     ("live", "/"),
     ("schedule", "/schedule"),
+    ("schedule-change", "/schedule/change"),
     ("wallboard", "/wallboard"),
     ("agent", "/agents/u_0001"),
     ("changes", "/changes"),

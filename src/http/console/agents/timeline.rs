@@ -93,6 +93,7 @@ impl DaySpans {
             from: piece.start,
             to: piece.end,
             ongoing: false,
+            activity: (piece.activity != "work").then(|| piece.activity.clone()),
         });
         let actual = self.actual.iter().map(|piece| TimelineSpan {
             class: wording::state(&piece.state).class,
@@ -100,6 +101,7 @@ impl DaySpans {
             from: piece.start,
             to: piece.end,
             ongoing: piece.ongoing,
+            activity: None,
         });
         let deviations = self.pieces.iter().filter(|piece| piece.verdict == "out" || piece.excused);
         let deviations = deviations.map(|piece| TimelineSpan {
@@ -113,6 +115,7 @@ impl DaySpans {
             from: piece.start,
             to: piece.end,
             ongoing: false,
+            activity: None,
         });
         (planned.collect(), actual.collect(), deviations.collect())
     }
@@ -131,6 +134,8 @@ pub(in crate::http::console) struct TimelineSpan {
     pub(in crate::http::console) to: UtcMicros,
     /// Whether the span has not ended.
     pub(in crate::http::console) ongoing: bool,
+    /// The planned activity, if the span is one within a shift.
+    pub(in crate::http::console) activity: Option<String>,
 }
 
 /// A bar of the drawing.
@@ -144,6 +149,8 @@ pub(in crate::http::console) struct Bar {
     pub(in crate::http::console) to: String,
     pub(in crate::http::console) length: String,
     pub(in crate::http::console) ongoing: bool,
+    /// The planned activity that can be moved, and when it starts.
+    pub(in crate::http::console) activity: Option<(String, UtcMicros)>,
 }
 
 /// A lane of bars of one kind.
@@ -200,7 +207,8 @@ impl TimeAxis<'_> {
     }
 
     fn bar(&self, piece: TimelineSpan) -> Bar {
-        let TimelineSpan { class, label, from, to, ongoing } = piece;
+        let TimelineSpan { class, label, from, to, ongoing, activity } = piece;
+        let activity = activity.map(|activity| (activity, from));
         let (left, right) = (self.position(from), self.position(to));
         let clock_text = |at| TimeFormat::in_zone(at, self.zone).text;
         Bar {
@@ -212,6 +220,7 @@ impl TimeAxis<'_> {
             to: clock_text(to),
             length: DurationText(to.since(from)).to_string(),
             ongoing,
+            activity,
         }
     }
 
@@ -318,7 +327,14 @@ mod tests {
         let zone = TimeZone::UTC;
         let (from, to) = (at("2026-10-26T00:00:00Z"), at("2026-10-27T00:00:00Z"));
         let stretch = TimeAxis { from, to, now: at("2026-10-26T12:00:00Z"), zone: &zone };
-        let piece = |from, to| TimelineSpan { class: "work", label: "Work".to_owned(), from, to, ongoing: false };
+        let piece = |from, to| TimelineSpan {
+            class: "work",
+            label: "Work".to_owned(),
+            from,
+            to,
+            ongoing: false,
+            activity: None,
+        };
         let planned = vec![piece(at("2026-10-25T20:00:00Z"), at("2026-10-26T06:00:00Z"))];
         let actual = vec![piece(at("2026-10-26T23:59:59Z"), to), piece(from, from)];
         let drawn = draw("x".to_owned(), &stretch, &LaneLayout::FULL, (planned, actual, Vec::new()));

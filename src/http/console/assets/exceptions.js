@@ -3,7 +3,7 @@
 
 import { address, api, byId, carryOut, put, say, sure, tenant } from './page.js';
 import { goOnRefreshing, refresh } from './refresh.js';
-import { now } from './time.js';
+import { inputTime, instantOf, now } from './time.js';
 
 goOnRefreshing();
 
@@ -75,17 +75,8 @@ if (form) {
   sayAffected();
   // An input field of local time has no time zone: it is read and written in the viewer's.
   const zone = document.documentElement.dataset.zone || 'UTC';
-  const parts = new Intl.DateTimeFormat('sv-SE', { timeZone: zone, year: 'numeric', month: '2-digit', day: '2-digit', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
-  const local = (/** @type {number} */ ms) => parts.format(new Date(ms)).replace(' ', 'T');
-  /** The instant at which a zone's clocks show a local time. @param {string} text */
-  const instant = (text) => {
-    const wanted = Date.parse(`${text}Z`);
-    let at = wanted;
-    for (let turn = 0; turn < 3; turn += 1) at += wanted - Date.parse(`${local(at)}Z`);
-    return new Date(at).toISOString();
-  };
-  input('from').value = local(now());
-  input('to').value = local(now() + 3600000);
+  input('from').value = inputTime(now(), zone);
+  input('to').value = inputTime(now() + 3600000, zone);
   form.addEventListener('submit', (event) => {
     event.preventDefault();
     carryOut(/** @type {HTMLButtonElement} */ (byId('excuse-save')), async () => {
@@ -97,7 +88,7 @@ if (form) {
       if (who === 'agent' && found.length === 0) throw new Error('Type the name or the id of an agent.');
       if (who === 'agent' && found.length > 1) throw new Error(`${found.length} agents have this name. Type the id of one of them.`);
       const whom = who === 'agent' ? { agents: [found[0].id] } : who === 'agents' ? { agents } : who === 'team' ? { team: /** @type {HTMLSelectElement} */ (byId('exception-team')).value } : { everyone: true };
-      await api('POST', '/api/v1/exceptions', { tenant, ...whom, from: instant(input('from').value), to: instant(input('to').value), reason: input('exception-reason').value.trim() });
+      await api('POST', '/api/v1/exceptions', { tenant, ...whom, from: instantOf(input('from').value, zone), to: instantOf(input('to').value, zone), reason: input('exception-reason').value.trim() });
       // Return to the change that led here, if there is one.
       const set = query.get('set');
       location.assign(address(set ? `/changes/${encodeURIComponent(set)}` : '/exceptions'));

@@ -57,6 +57,20 @@ export function day(at, zone) {
   return format(zone, { day: 'numeric', month: 'short' }).format(new Date(at));
 }
 
+/** A local time as an input field of local times takes it. @param {number} ms @param {string} zone */
+export function inputTime(ms, zone) {
+  const parts = new Intl.DateTimeFormat('sv-SE', { timeZone: zone, year: 'numeric', month: '2-digit', day: '2-digit', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
+  return parts.format(new Date(ms)).replace(' ', 'T');
+}
+
+/** The instant at which a zone's clocks show the local time of an input field. @param {string} text @param {string} zone */
+export function instantOf(text, zone) {
+  const wanted = Date.parse(`${text}Z`);
+  let at = wanted;
+  for (let turn = 0; turn < 3; turn += 1) at += wanted - Date.parse(`${inputTime(at, zone)}Z`);
+  return new Date(at).toISOString();
+}
+
 /** The second of the day. @param {string | number} at */
 export function time(at) {
   return format(null, { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' }).format(new Date(at));

@@ -124,6 +124,9 @@ struct BoardPage {
     view: BoardView,
     all_teams: Vec<String>,
     is_today: bool,
+    may_change: bool,
+    /// The length of the day in minutes.
+    minutes: u64,
     title: String,
     zone_shown: String,
     ticks: Vec<Tick>,
@@ -178,6 +181,8 @@ pub(in crate::http) async fn show(State(state): State<ApiState>, request: PageRe
         shell: request.shell(ConsolePage::Schedule, "Schedule"),
         all_teams,
         is_today: day == today,
+        may_change: request.has_right(Right::Import),
+        minutes: data.to.since(data.from).as_secs() / 60,
         title: day.strftime("%A %-d %B %Y").to_string(),
         zone_shown: times::zone_name(&zone).to_owned(),
         ticks: axis.ticks(),

@@ -1,0 +1,90 @@
+//! The check of a schedule as text.
+
+use std::fmt::Write as _;
+
+use jiff::tz::TimeZone;
+
+use crate::domain::schedules::comparison::ShiftChangeKind;
+use crate::domain::time::UtcMicros;
+use crate::domain::wording::count_with_noun;
+use crate::http::{AgentChanges, ScheduleCheck, ShiftBody};
+
+/// The number of agents and of findings that are printed.
+const MAX_LINES: usize = 20;
+
+/// Returns what a check shows; `apply` is the command that applies it, without the hash.
+pub(super) fn check_text(check: &ScheduleCheck, apply: &str) -> String {
+    let mut text = String::new();
+    let mut line = |content: String| {
+        let _ = writeln!(text, "{content}");
+    };
+    line(format!(
+        "{} of {}: {} new, {} changed, {} removed, {} unchanged",
+        count_with_noun(check.agents, "agent"),
+        check.tenant,
+        count_with_noun(check.added, "shift"),
+        check.changed,
+        check.removed,
+        check.unchanged
+    ));
+    if check.in_past > 0 {
+        line(format!(
+            "{} began in the past: adherence and reports of these days are computed again",
+            count_with_noun(check.in_past, "changed shift")
+        ));
+    }
+    for team in &check.teams {
+        let name = team.team.as_ref().map_or("no team", |team| team.as_str());
+        let agents = count_with_noun(team.agents, "agent");
+        line(format!("  {name}: {agents}; {} new, {} changed, {} removed", team.added, team.changed, team.removed));
+    }
+    for agent in check.changes.iter().take(MAX_LINES) {
+        agent_lines(agent).into_iter().for_each(&mut line);
+    }
+    let more = check.changes.len().saturating_sub(MAX_LINES) + check.more_agents;
+    if more > 0 {
+        line(format!("{} not listed; --output json lists up to 1,000", count_with_noun(more, "more agent")));
+    }
+    for left_out in &check.left_out {
+        line(format!("left out: {}: {}", left_out.agent, left_out.why));
+    }
+    for finding in check.findings.iter().take(MAX_LINES) {
+        let who = finding.agent.as_ref().map(|agent| format!("{agent}: ")).unwrap_or_default();
+        line(format!("look at: {who}{}", finding.message));
+    }
+    let more = check.findings.len().saturating_sub(MAX_LINES) + check.more_findings;
+    if more > 0 {
+        line(format!("{} not listed", count_with_noun(more, "more finding")));
+    }
+    if check.agents == 0 {
+        line("nothing would change".to_owned());
+    } else {
+        line(format!("nothing is changed yet; apply exactly this with\n  {apply} --apply {}", check.hash));
+    }
+    text.trim_end().to_owned()
+}
+
+fn agent_lines(agent: &AgentChanges) -> Vec<String> {
+    let zone = agent.zone.as_deref().and_then(|zone| TimeZone::get(zone).ok()).unwrap_or(TimeZone::UTC);
+    let name = agent.name.as_deref().map(|name| format!(" ({name})")).unwrap_or_default();
+    let shift = |shift: &Option<ShiftBody>| shift.as_ref().map(|shift| shift_text(shift, &zone)).unwrap_or_default();
+    let lines = agent.shifts.iter().map(|change| {
+        let what = match change.kind {
+            ShiftChangeKind::Added => format!("new: {}", shift(&change.after)),
+            ShiftChangeKind::Removed => format!("removed: {}", shift(&change.before)),
+            ShiftChangeKind::Changed => format!("{} -> {}", shift(&change.before), shift(&change.after)),
+        };
+        format!("  {}{name}: {what}", agent.agent)
+    });
+    lines.collect()
+}
+
+/// Returns a shift in local time, such as `2026-10-26 09:00-17:30 (lunch 13:00-13:30)`.
+fn shift_text(shift: &ShiftBody, zone: &TimeZone) -> String {
+    let local = |at: UtcMicros, format: &str| at.timestamp().to_zoned(zone.clone()).strftime(format).to_string();
+    let span = |start, end| format!("{}-{}", local(start, "%H:%M"), local(end, "%H:%M"));
+    let activities: Vec<String> =
+        shift.activities.iter().map(|one| format!("{} {}", one.activity, span(one.start, one.end))).collect();
+    let activities = if activities.is_empty() { String::new() } else { format!(" ({})", activities.join(", ")) };
+    format!("{} {}{activities}", local(shift.start, "%Y-%m-%d"), span(shift.start, shift.end))
+}

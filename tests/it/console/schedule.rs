@@ -1,0 +1,123 @@
+//! The schedule board: a break is moved by hand, which changes what is planned, and is taken back.
+
+use serde_json::{Value, json};
+
+use super::browser::{Browser, axe};
+use super::pages::{horizontal_overflow, violations};
+use super::{save_screenshot, sign_in_browser, team_setup};
+use crate::harness::{Scenario, agent_ids, schedule};
+
+/// A browser at the board of a team of eight with lunch at 16:00.
+async fn board(role: &str) -> Option<(Scenario, Browser)> {
+    let (scenario, browser) = sign_in_browser(team_setup(8), role).await?;
+    scenario.import(&schedule(agent_ids(8), &[("lunch", "16:00", "16:30", true)])).await;
+    browser.go(&scenario.page_url("/schedule?tenant=acme&day=2026-10-26")).await;
+    browser.wait_for_text("h1", |text| text == "Schedule").await;
+    Some((scenario, browser))
+}
+
+/// When lunch of an agent starts by the plan that rules go by.
+async fn lunch_starts(scenario: &Scenario, agent: &str) -> Value {
+    let (_, day) = scenario.get(&format!("/api/v1/agents/{agent}/timeline?tenant=acme&day=2026-10-26")).await;
+    let planned = day["planned"].as_array().cloned().unwrap_or_default();
+    planned.iter().find(|span| span["activity"] == "lunch").map_or(Value::Null, |span| span["start"].clone())
+}
+
+async fn wait_for_lunch(scenario: &Scenario, agent: &str, start: &str) {
+    scenario
+        .wait_until("lunch is planned then", || async {
+            let starts = lunch_starts(scenario, agent).await;
+            if starts == start { Ok(()) } else { Err(starts.to_string()) }
+        })
+        .await;
+}
+
+const LUNCH: &str = ".gantt-row[data-key='u_0001'] .piece[data-activity='lunch']";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_break_that_is_dragged_is_checked_applied_and_taken_back() {
+    let Some((scenario, browser)) = board("admin").await else { return };
+    let label = browser.run("return document.querySelector(arguments[0])?.ariaLabel", &[json!(LUNCH)]).await;
+    assert!(label.as_str().is_some_and(|label| label.contains("16:00 to 16:30")), "{label}");
+    // An hour to the right.
+    let script = "return document.querySelector(arguments[0]).ownerSVGElement.clientWidth";
+    let width = browser.run(script, &[json!(LUNCH)]).await.as_f64().expect("pixels");
+    #[expect(clippy::cast_possible_truncation, reason = "the width of a window")]
+    browser.drag(LUNCH, (width / 24.0).round() as i64).await;
+    browser.wait_for_url(|url| url.contains("/schedule/change") && url.contains("minutes=60")).await;
+    assert_eq!(lunch_starts(&scenario, "u_0001").await, "2026-10-26T16:00:00Z", "nothing has changed yet");
+    browser.click("#check").await;
+    browser.wait_for_text("#summary", |text| text == "1 agent: 1 shift changed.").await;
+    let row = browser.text("#result tbody tr").await;
+    assert!(row.contains("lunch 16:00–16:30") && row.contains("lunch 17:00–17:30"), "{row}");
+    assert_page_is_readable(&browser, "schedule-checked").await;
+    browser.click("#apply").await;
+    browser.wait_for_text("#said", |text| text.contains("is in force: 1 agent changed")).await;
+    wait_for_lunch(&scenario, "u_0001", "2026-10-26T17:00:00Z").await;
+    assert_eq!(lunch_starts(&scenario, "u_0002").await, "2026-10-26T16:00:00Z");
+    browser.wait_for_text("main > .scroll tbody tr", |text| text.contains("lunch moved by 60 min on 2026-10-26")).await;
+
+    browser.click("button[data-undo]").await;
+    browser.wait_for_text("#summary", |text| text == "1 agent: 1 shift changed.").await;
+    browser.click("#apply").await;
+    browser.wait_for_text("main > .scroll tbody tr", |text| text.contains("undo of version")).await;
+    wait_for_lunch(&scenario, "u_0001", "2026-10-26T16:00:00Z").await;
+    assert_eq!(browser.console_errors().await, Vec::<String>::new());
+    browser.end().await;
+    scenario.assert_nothing_left_over().await;
+}
+
+async fn assert_page_is_readable(browser: &Browser, name: &str) {
+    for scheme in ["light", "dark"] {
+        browser.scheme(scheme).await;
+        for width in [1280, 390] {
+            browser.resize(width, 900).await;
+            save_screenshot(browser, &format!("{name}-{scheme}-{width}")).await;
+            assert_eq!(horizontal_overflow(browser).await, 0, "{name}-{scheme}-{width}");
+            if let Some(axe) = axe() {
+                assert_eq!(violations(browser, &axe).await, Vec::<String>::new(), "{name}-{scheme}-{width}");
+            }
+        }
+    }
+    browser.resize(1280, 900).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_team_is_changed_by_keys_and_who_is_left_out_is_named() {
+    let Some((scenario, browser)) = board("admin").await else { return };
+    browser.run("document.querySelector(arguments[0]).focus()", &[json!(LUNCH)]).await;
+    browser.press("\u{e007}").await;
+    browser.wait_for_url(|url| url.contains("/schedule/change") && url.contains("activity=lunch")).await;
+    browser.click("#by-team").await;
+    browser.choose("#team", "Team 0").await;
+    browser.choose("#kind", "set_shift").await;
+    browser.run("document.querySelector('#end').value = '2026-10-26T15:00'", &[]).await;
+    browser.click("#check").await;
+    browser.wait_for_text("#summary", |text| text == "2 agents: 2 shifts changed.").await;
+    assert!(browser.text("#result").await.contains("no break between"), "{}", browser.text("#result").await);
+
+    browser.choose("#kind", "add").await;
+    browser.run("document.querySelector('#start').value = '2026-10-26T16:15'", &[]).await;
+    browser.run("document.querySelector('#end').value = '2026-10-26T17:00'", &[]).await;
+    browser.run("document.querySelector('#activity').value = 'meeting'", &[]).await;
+    browser.click("#check").await;
+    browser.wait_for_text("#summary", |text| text == "Nothing would change.").await;
+    let left_out = browser.text("#result").await;
+    assert!(left_out.contains("Left out: 2 agents") && left_out.contains("would overlap the lunch"), "{left_out}");
+    assert_eq!(browser.count("#apply").await, 0);
+    assert_eq!(lunch_starts(&scenario, "u_0001").await, "2026-10-26T16:00:00Z");
+    browser.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_looks_at_the_board_and_cannot_change_it() {
+    let Some((_scenario, browser)) = board("viewer").await else { return };
+    assert_eq!(browser.count(".piece[data-activity]").await, 0);
+    assert_eq!(browser.count(".gantt-days a[href*='/schedule/change']").await, 0);
+    for (button, zoom) in [("1", "1.5"), ("0", "1")] {
+        browser.click(&format!("button[data-zoom='{button}']")).await;
+        let script = "return document.querySelector('.gantt-inner').style.getPropertyValue('--zoom')";
+        assert_eq!(browser.run(script, &[]).await, json!(zoom));
+    }
+    browser.end().await;
+}
