@@ -9,19 +9,18 @@
 
 mod assembler;
 mod calendar;
-mod calendar_value;
 mod diagnostic;
 pub mod difference;
 mod draft;
-mod event;
 mod field;
 mod header;
 mod options;
-mod recurrence;
+mod place;
 mod shift_builder;
 mod table;
 #[cfg(test)]
 mod tests;
+mod text_rows;
 mod zones;
 
 pub use diagnostic::{ImportDiagnostic, ScheduleImportError};
