@@ -269,6 +269,11 @@ impl<'o> Assembler<'o> {
         index
     }
 
+    /// Returns the errors so far as the error of the import, for a file whose rest cannot be read.
+    pub(super) fn into_error(self) -> ScheduleImportError {
+        self.errors.into_error()
+    }
+
     /// Checks everything that concerns several rows and returns the draft.
     pub(super) fn finish(mut self) -> Result<ScheduleDraft, ScheduleImportError> {
         let mut rows = std::mem::take(&mut self.rows);

@@ -16,6 +16,7 @@ mod field;
 mod header;
 mod options;
 mod place;
+pub mod profile;
 mod shift_builder;
 mod table;
 #[cfg(test)]

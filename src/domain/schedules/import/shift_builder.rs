@@ -99,7 +99,7 @@ impl ShiftBuilder<'_> {
                     let until = local_text(self.zones.local(self.agent.zone, shift.end));
                     shift.end = row.end;
                     let reason = format!("there is a gap in the shift before this, from {until}; fill it with work");
-                    self.report_error(row, reason);
+                    self.report_incomplete(row, reason);
                 }
                 Some(_) | None => shifts.push(Row { activity: None, mandatory: false, ..row.clone() }),
             }
@@ -180,9 +180,12 @@ impl ShiftBuilder<'_> {
     }
 
     fn report_unassigned(&mut self, row: &Row, problem: &str) {
-        // The shift may be in a row that could not be parsed.
+        self.report_incomplete(row, format!("the {} of agent {} {problem}", self.row_text(row), self.agent.id));
+    }
+
+    /// Reports that something is missing, unless it may be in a row that could not be parsed.
+    fn report_incomplete(&mut self, row: &Row, reason: String) {
         if !self.agent.has_unreadable_shift {
-            let reason = format!("the {} of agent {} {problem}", self.row_text(row), self.agent.id);
             self.report_error(row, reason);
         }
     }
