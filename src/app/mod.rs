@@ -61,7 +61,7 @@ use self::tenants::{TenantList, TenantServices, TenantSupervisorContext};
 use self::webhooks::Webhooks;
 
 pub use access::open_accounts;
-pub use import::{Importer, request_of_file};
+pub use import::{Importer, check_file, request_of_file};
 pub use jobs::configured_job_infos;
 pub use reload::Reload;
 pub use runtime_environment::{HeavyWork, RuntimeEnvironment};

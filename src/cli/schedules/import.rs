@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 
-use crate::app::{HeavyWork, Importer, clock_for, identity, request_of_file};
+use crate::app::{HeavyWork, Importer, check_file, clock_for, identity, request_of_file};
 use crate::cli::shared::daemon::{DaemonClient, DaemonError};
 use crate::cli::shared::exit::Exit;
 use crate::cli::shared::messages::print_message;
@@ -20,9 +20,7 @@ use crate::cli::shared::tenant_client::{TenantArgs, TenantClient};
 use crate::clock::SystemRandom;
 use crate::config::{Config, Right};
 use crate::domain::ids::TenantId;
-use crate::domain::schedules::import::{
-    ImportDiagnostic, ImportOptions, ScheduleImportError, check_size, read_schedule,
-};
+use crate::domain::schedules::import::{ImportDiagnostic, ImportOptions, ScheduleImportError, check_size};
 use crate::domain::wording::count_with_noun;
 use crate::engine::changes::keeper_handle::KeeperHandle;
 use crate::engine::operations::tenants::Tenants;
@@ -45,15 +43,19 @@ const ANSWER_TIMEOUT: Duration = LONG_TIMEOUT.saturating_add(Duration::from_secs
 Examples:
   shiftkeeper import week-44.csv --tenant acme
   shiftkeeper import week-44.ics --output json
+  shiftkeeper import week-44.xlsx --profile excel
   shiftkeeper import everybody-44.csv --whole
   shiftkeeper import config/samples/schedule-300.csv --move-weeks 2"
 )]
 pub struct ImportArgs {
     #[command(flatten)]
     scope: TenantArgs,
-    /// A CSV or iCalendar file.
+    /// A CSV or iCalendar file, or one that the profile describes.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
+    /// Read the file by this import profile of the configuration.
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
     /// Move every local date by this number of weeks; negative values move them to earlier dates.
     #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
     pub move_weeks: i32,
@@ -110,7 +112,8 @@ fn size_of(file: &Path) -> anyhow::Result<usize> {
 async fn import_schedule(config: Config, args: &ImportArgs) -> anyhow::Result<ImportOutcome> {
     let build_request = |tenant: TenantId| {
         let request = request_of_file(&args.file, tenant, ACTOR)?;
-        anyhow::Ok(ImportRequest { move_weeks: args.move_weeks, is_complete: args.whole, ..request })
+        let profile = args.profile.clone();
+        anyhow::Ok(ImportRequest { profile, move_weeks: args.move_weeks, is_complete: args.whole, ..request })
     };
     if config.client.url.is_some() {
         let client = TenantClient::from_config(config, args.scope.tenant.as_ref()).await?;
@@ -144,7 +147,8 @@ pub(in crate::cli) async fn find_daemon(config: &Config) -> anyhow::Result<Optio
 
 async fn import_through_daemon(client: &TenantClient, request: &ImportRequest) -> Result<ImportOutcome, DaemonError> {
     let (weeks, whole) = (request.move_weeks.to_string(), request.is_complete.to_string());
-    let parameters = [("name", &*request.name), ("move_weeks", &*weeks), ("whole", &*whole)];
+    let mut parameters = vec![("name", &*request.name), ("move_weeks", &*weeks), ("whole", &*whole)];
+    parameters.extend(request.profile.as_deref().map(|profile| ("profile", profile)));
     let body = request.bytes.to_vec();
     let configure = |request: RequestBuilder| request.timeout(ANSWER_TIMEOUT).body(body);
     match client.upload(Right::Import, "/api/v1/schedule-imports", &parameters, configure).await {
@@ -172,7 +176,7 @@ pub(in crate::cli) async fn import_into_store(
 ) -> anyhow::Result<ImportOutcome> {
     // Refuse a file with faults before creating or locking a store for it.
     let options = ImportOptions { move_weeks: request.move_weeks, ..config.import.clone() };
-    if let Err(refused) = read_schedule(&request.name, &request.bytes, &options) {
+    if let Err(refused) = check_file(&request, &options)? {
         return Ok(refused.into());
     }
     let clock = clock_for(config).await;
@@ -197,7 +201,7 @@ pub(in crate::cli) async fn import_into_store(
         Err(ImportError::Refused { diagnostics: complaints, faults, .. }) => {
             Ok(ImportOutcome::Refused { complaints, faults })
         }
-        Err(error @ (ImportError::Store(_) | ImportError::Read(_))) => Err(error.into()),
+        Err(error @ (ImportError::Profile(_) | ImportError::Store(_) | ImportError::Read(_))) => Err(error.into()),
     }
 }
 

@@ -30,6 +30,10 @@ pub(in crate::config) fn read(section: &mut Section<'_, '_>) -> Option<Profile> 
         report(section, "team_from", "and columns.team both say the team", "keep one");
     }
     let agent_key = require(section, "agent_key", keys.agent_key);
+    if matches!(keys.agent_key, Some(AgentKey::EmployeeNumber | AgentKey::Login)) && keys.roster.is_none() {
+        let advice = "name a CSV file with the columns id and the agent key";
+        report(section, "roster", "is missing: the platform does not know this agent key", advice);
+    }
     let zone = zone_source(section, &keys, &mut columns);
     let layout = layout::build(section, &keys, layout, &mut columns);
     columns.report_unused(section);

@@ -32,9 +32,11 @@ fn json_of(path: &Path) -> Value {
 
 /// Returns the profile in a file of its own, as the configuration reads it.
 fn profile(path: &Path) -> Profile {
-    let keys: toml::Table = std::fs::read_to_string(path).expect("readable").parse().expect("TOML");
-    let import = toml::toml! { [import.profiles] };
-    let mut import = import;
+    let mut keys: toml::Table = std::fs::read_to_string(path).expect("readable").parse().expect("TOML");
+    if keys["layout"].as_str() != Some("calendar") {
+        keys.insert("roster".to_owned(), folder("roster.csv").display().to_string().into());
+    }
+    let mut import = toml::toml! { [import.profiles] };
     import["import"]["profiles"].as_table_mut().expect("a table").insert("sample".to_owned(), keys.into());
     let text = with_tenant(&toml::to_string(&import).expect("TOML"));
     let loaded = load(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -134,4 +136,50 @@ fn every_bad_sample_is_refused_at_its_fault() {
     let names = names("bad", ".fault.json");
     assert_eq!(names.len(), 129);
     check(&names, failure_of_bad);
+}
+
+#[test]
+fn a_profile_that_contradicts_itself_is_refused_key_by_key() {
+    let table = "agent_key = \"id\"\ntime_zone = \"UTC\"\ndelimiter = \",\"";
+    for (keys, problems) in [
+        ("layout = \"activities\"", &["columns: lacks agent", "agent_key: is missing", "time_zone: is missing"][..]),
+        (
+            "layout = \"shifts\"\ndate_format = \"DD/YYYY\"\nsheets = [\"A\"]\nrepeat = { from = 1, columns = [] }",
+            &[
+                "date_format: does not say the month",
+                "delimiter: is for text",
+                "repeat: changes nothing",
+                "lacks shift_start",
+            ],
+        ),
+        (
+            "layout = \"wide\"\nheader_row = 0\ntime_format = \"hh:mm\"\nday_columns = [\"end\", \"start\"]",
+            &["header_row: is 0", "day_columns: is not", "time_format: has to have both hh and AM"],
+        ),
+        (
+            "layout = \"days\"\nagent_key2 = \"login\"",
+            &["agent_key2: is not a known key", "did you mean \"agent_key\"?"],
+        ),
+        ("layout = \"days\"\ncolumns = { agent = 0 }", &["columns: must be the number of a column, from 1 to 16384"]),
+    ] {
+        let text = with_tenant(&format!(
+            "[import.profiles.week]\n{keys}\n{}",
+            if keys.contains("days\"\n") || keys.contains("shifts") { table } else { "" }
+        ));
+        let refused = load(&text).expect_err("a mistake").to_string();
+        for problem in problems {
+            assert!(refused.contains(problem), "{problem} in: {refused}");
+        }
+    }
+}
+
+#[test]
+fn employee_numbers_and_logins_need_a_list_of_agents() {
+    let keys = "layout = \"wide\"\nagent_key = \"login\"\ntime_zone = \"UTC\"\ntime_format = \"cell\"\nday_columns = [\"start\", \"end\"]\n\
+                columns = { agent = \"Login\" }";
+    let refused = load(&with_tenant(&format!("[import.profiles.week]\n{keys}"))).expect_err("a mistake").to_string();
+    assert!(refused.contains("import.profiles.week.roster: is missing"), "{refused}");
+    let tenant = with_tenant("schedule_profile = \"weak\"\n[import.profiles.week]\nlayout = \"calendar\"");
+    let refused = load(&tenant).expect_err("a mistake").to_string();
+    assert!(refused.contains("names an import profile that does not exist; did you mean \"week\"?"), "{refused}");
 }

@@ -207,7 +207,8 @@ fn webhooks() -> Vec<Route> {
 }
 
 fn schedules() -> Vec<Route> {
-    const CREATE: &[Code] = &[Code::NoSuchTenant, Code::ScheduleRefused, Code::KeyReused, Code::StoreUnavailable];
+    const CREATE: &[Code] =
+        &[Code::NoSuchTenant, Code::ScheduleRefused, Code::ImportProfile, Code::KeyReused, Code::StoreUnavailable];
     vec![
         Route::new(IMPORT, || routes!(api::schedules::imports::create))
             .with_kind(RouteKind::Import)

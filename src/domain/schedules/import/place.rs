@@ -20,6 +20,11 @@ impl Place {
     pub(super) const fn without_column(self) -> Self {
         Self { column: 0, ..self }
     }
+
+    /// Whether another place is on the same sheet. A row that a second sheet repeats is more likely a mistake.
+    pub(super) const fn is_on_sheet_of(self, other: Self) -> bool {
+        self.sheet == other.sheet
+    }
 }
 
 /// The names of the sheets and columns of places.

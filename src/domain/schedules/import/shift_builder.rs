@@ -113,7 +113,11 @@ impl ShiftBuilder<'_> {
         let mut kept: Vec<&Row> = Vec::with_capacity(rows.len());
         for row in rows {
             match kept.last() {
-                Some(last) if last.activity == row.activity && content(last) == content(row) => {
+                Some(last)
+                    if last.activity == row.activity
+                        && content(last) == content(row)
+                        && last.place.is_on_sheet_of(row.place) =>
+                {
                     let first = self.places.line_text(last.place);
                     let reason = format!("says the same as {first}; it is imported once");
                     self.warnings.push(self.places.diagnostic(row.place.without_column(), reason));
@@ -165,7 +169,7 @@ impl ShiftBuilder<'_> {
                 }
                 Some(_) => self.report_unassigned(
                     row,
-                    "runs over the end of the shift that it begins in; shorten it or lengthen the shift",
+                    "runs over the end of the shift that it begins in, and so lies partly outside; shorten it or lengthen the shift",
                 ),
                 None => self.report_unassigned(
                     row,

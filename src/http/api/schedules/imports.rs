@@ -27,6 +27,10 @@ pub(in crate::http) struct ImportQuery {
     tenant: TenantId,
     /// The name of the file. Its extension determines the format if the content does not.
     name: String,
+    /// The name of the import profile by which to read the file. Without one, the file is a table or a calendar as
+    /// Shiftkeeper describes them.
+    #[param(required = false)]
+    profile: Option<String>,
     /// The number of whole weeks by which to move every local date; may be negative.
     #[serde(default)]
     #[param(required = false)]
@@ -46,7 +50,7 @@ pub(in crate::http) struct ImportQuery {
     tag = "shifts",
     operation_id = "import_schedule",
     params(ImportQuery, IdempotencyKeyHeader),
-    request_body(content_type = "application/octet-stream", content = Vec<u8>, description = "The file, as CSV or iCalendar."),
+    request_body(content_type = "application/octet-stream", content = Vec<u8>, description = "The file: CSV, iCalendar, or what the profile describes."),
     responses((status = 200, description = "The schedule is in force.", body = ImportResult))
 )]
 pub(in crate::http) async fn create(
@@ -63,6 +67,7 @@ pub(in crate::http) async fn create(
         tenant: query.tenant,
         name: query.name,
         bytes: body.as_ref().into(),
+        profile: query.profile,
         move_weeks: query.move_weeks,
         is_complete: query.whole,
         actor: format!("person:{}", caller.id()),
@@ -81,6 +86,7 @@ fn import_problem(error: ImportError) -> Problem {
                 .with_member("complaints", lines)
                 .with_member("faults", faults.into())
         }
+        ImportError::Profile(_) => Problem::from_code(Code::ImportProfile, detail),
         ImportError::Store(cause) => store_unavailable(cause, NOT_STORED, detail),
         ImportError::Read(cause) => store_unavailable(cause, NOT_STORED, detail),
     }
