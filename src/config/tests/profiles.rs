@@ -183,3 +183,22 @@ fn employee_numbers_and_logins_need_a_list_of_agents() {
     let refused = load(&tenant).expect_err("a mistake").to_string();
     assert!(refused.contains("names an import profile that does not exist; did you mean \"week\"?"), "{refused}");
 }
+
+#[test]
+fn the_profiles_of_the_documentation_are_sound_and_read_their_example() {
+    let page = include_str!("../../../docs/schedules.md");
+    let blocks = |fence: &'static str| page.split(fence).skip(1).filter_map(|rest| rest.split("```").next());
+    let profiles: Vec<Profile> = blocks("```toml\n")
+        .map(|text| {
+            let loaded = load(&with_tenant(text)).unwrap_or_else(|error| panic!("{error}\n{text}"));
+            loaded.config.import.profiles.into_values().next().expect("a profile")
+        })
+        .collect();
+    assert_eq!(profiles.len(), 2);
+    let files: Vec<&str> = blocks("```text\n").collect();
+    let agents = parse_roster(files[1].as_bytes(), profiles[0].agent_key()).expect("sound");
+    let draft = read(files[0].as_bytes(), &profiles[0], &agents, &ImportOptions::default()).expect("sound");
+    let shift = &draft.agents[0].shifts[0];
+    let found = (draft.shifts, shift.start.to_string(), shift.end.to_string(), shift.activities.len());
+    assert_eq!(found, (1, "2026-10-26T21:00:00Z".to_owned(), "2026-10-27T05:00:00Z".to_owned(), 1));
+}

@@ -58,7 +58,10 @@ impl ImportFormat {
 pub fn read_schedule(name: &str, bytes: &[u8], options: &ImportOptions) -> Result<ScheduleDraft, ScheduleImportError> {
     check_size(bytes.len(), options)?;
     if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(&[0xd0, 0xcf, 0x11, 0xe0]) {
-        return Err(rejected("the file is a spreadsheet's own format; save the sheet as CSV in UTF-8".to_owned()));
+        return Err(rejected(
+            "the file is a spreadsheet's own format; save the sheet as CSV in UTF-8, or import it by a profile"
+                .to_owned(),
+        ));
     }
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
         return Err(rejected("the file is written in UTF-16; save it as UTF-8".to_owned()));
