@@ -277,6 +277,11 @@ mod tests {
 
     /// Imports `text` without a daemon into a fresh folder; the exit code, and whether there is a store afterwards.
     async fn import_file(text: &str, more: &str, times: u32) -> (Vec<ExitCode>, bool) {
+        let (exits, stored) = import_by(text, more, times, &[]).await;
+        (exits.expect("a file that can be read"), stored)
+    }
+
+    async fn import_by(text: &str, more: &str, times: u32, options: &[&str]) -> (anyhow::Result<Vec<ExitCode>>, bool) {
         let folder = tempfile::tempdir().expect("a folder");
         let place = |name: &str| folder.path().join(name);
         let config = format!(
@@ -290,10 +295,11 @@ mod tests {
         let (config, file) = (place("c.toml").display().to_string(), place("week.csv").display().to_string());
         let mut exits = Vec::new();
         for _ in 0..times {
-            let args = Command::try_parse_from(["import", &file, "--config", &config]).expect("known options").args;
-            exits.push(run(args).await.expect("a file that can be read"));
+            let words = [&["import", &file, "--config", &config], options].concat();
+            let args = Command::try_parse_from(words).expect("known options").args;
+            exits.push(run(args).await);
         }
-        (exits, place("keeper.db").exists())
+        (exits.into_iter().collect(), place("keeper.db").exists())
     }
 
     #[tokio::test]
@@ -308,6 +314,36 @@ mod tests {
         let (exits, stored) = import_file(&format!("{HEAD}{}", ROW.replace("Europe/Berlin", "Mars")), "", 1).await;
         assert_eq!(exits, [ExitCode::from(Exit::Failed)]);
         assert!(!stored);
+    }
+
+    #[tokio::test]
+    async fn a_file_is_imported_by_a_profile_and_never_by_one_that_does_not_exist() {
+        let profile = "[import.profiles.grid]\nlayout = \"wide\"\ndelimiter = \";\"\nagent_key = \"id\"\ndate_format = \"DD.MM.YYYY\"\n\
+                       time_format = \"HH:mm\"\ntime_zone = \"Europe/Berlin\"\noff = [\"-\"]\ncolumns = { agent = \"Id\" }\n\
+                       cell = { dash = \"–\" }\n";
+        let table = "Id;26.10.2026;27.10.2026\nu_1;09:00–17:30;-\n";
+        let (exits, stored) = import_by(table, profile, 2, &["--profile", "grid"]).await;
+        assert_eq!((exits.expect("read"), stored), (vec![ExitCode::from(Exit::Done); 2], true));
+        let (exits, _) = import_by("Id;26.10.2026\nu_1;9–17\n", profile, 1, &["--profile", "grid"]).await;
+        assert_eq!(exits.expect("read"), [ExitCode::from(Exit::Failed)]);
+        let (exits, stored) = import_by(table, profile, 1, &["--profile", "gird"]).await;
+        let message = exits.expect_err("no such profile").to_string();
+        assert!(message.contains("no import profile \"gird\" (known: grid)"), "{message}");
+        assert!(!stored);
+    }
+
+    #[tokio::test]
+    async fn the_list_of_agents_is_read_at_every_import() {
+        let profile = "[import.profiles.rows]\nlayout = \"shifts\"\ndelimiter = \",\"\nagent_key = \"login\"\nroster = \"week.csv\"\n\
+                       date_format = \"YYYY-MM-DD\"\ntime_format = \"HH:mm\"\ntime_zone = \"roster\"\n\
+                       columns = { agent = \"login\", shift_start = \"from\", shift_end = \"to\" }\n";
+        // The file is its own list of agents.
+        let table = "id,login,time_zone,from,to\nu_1,007,Europe/Berlin,2026-10-26 09:00,2026-10-26 17:30\n";
+        let (exits, stored) = import_by(table, profile, 1, &["--profile", "rows"]).await;
+        assert_eq!((exits.expect("read"), stored), (vec![ExitCode::from(Exit::Done)], true));
+        let (exits, _) = import_by(&table.replace("id,", "key,"), profile, 1, &["--profile", "rows"]).await;
+        let message = exits.expect_err("no id").to_string();
+        assert!(message.contains("cannot be used: line 1: the column id is missing"), "{message}");
     }
 
     #[tokio::test]

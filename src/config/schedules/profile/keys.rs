@@ -432,7 +432,7 @@ fn zone_or(words: &'static [&'static str]) -> Kind<String> {
         Value::Text(text) if words.contains(&text.as_str()) => Ok(text.clone()),
         _ => (zone.parse)(node),
     };
-    Kind::from_node(&format!("IANA zone, {}", names.join(", ")), parse, |text| quoted(text))
+    Kind::from_node(&format!("IANA zone, {}", names.join(", ")), parse, quoted)
 }
 
 fn role() -> Kind<String> {
@@ -489,11 +489,11 @@ fn structured<T: DeserializeOwned + Serialize + 'static>(name: &str) -> Kind<T> 
 
 fn activity() -> Kind<MappedActivity> {
     let keys = structured::<ActivityKeys>("");
-    let parse = move |node: &Node| (keys.parse)(node).and_then(to_activity);
+    let parse = move |node: &Node| (keys.parse)(node).and_then(|keys| to_activity(&keys));
     Kind::from_node("{ activity = name, mandatory = true or false, paid = true or false }", parse, show_activity)
 }
 
-fn to_activity(keys: ActivityKeys) -> Result<MappedActivity, Vec<ValueFault>> {
+fn to_activity(keys: &ActivityKeys) -> Result<MappedActivity, Vec<ValueFault>> {
     if keys.activity.trim().is_empty() || keys.activity.chars().count() > 128 {
         return Err(vec![ValueFault::new("has an activity that is empty or longer than 128 characters")]);
     }
@@ -514,8 +514,8 @@ fn break_columns() -> Kind<BreakKeys> {
             None => Err(vec![ValueFault::new(format!("lacks {name}, the heading or number of a column"))]),
         };
         let (start, end) = (take("start")?, take("end")?);
-        let activity =
-            (keys.parse)(&Node { origin: node.origin.clone(), value: Value::Table(rest) }).and_then(to_activity)?;
+        let activity = (keys.parse)(&Node { origin: node.origin.clone(), value: Value::Table(rest) })
+            .and_then(|keys| to_activity(&keys))?;
         Ok(BreakKeys { start, end, activity })
     };
     let show = |keys: &BreakKeys| {
@@ -546,7 +546,7 @@ fn list() -> Kind<ListKeys> {
         Ok(ListKeys { column, items, parts, fields })
     };
     let show = |keys: &ListKeys| {
-        let fields: Vec<_> = keys.fields.iter().map(|field| quoted(field)).collect();
+        let fields: Vec<_> = keys.fields.iter().map(quoted).collect();
         let (column, items, parts) = (show_column(&keys.column), quoted(&keys.items), quoted(&keys.parts));
         format!("{{ column = {column}, items = {items}, parts = {parts}, fields = [{}] }}", fields.join(", "))
     };

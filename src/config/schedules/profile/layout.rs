@@ -1,7 +1,7 @@
 //! Builds the layout of a profile from its keys, and reports what is missing.
 
 use super::columns::ColumnSet;
-use super::keys::{CellKeys, Keys, LayoutName, ListKeys, ShiftCodeKeys, ShiftsName, report};
+use super::keys::{CellKeys, Keys, LayoutName, ListKeys, RepeatKeys, ShiftCodeKeys, ShiftsName, report};
 use crate::config::shared::reader::Section;
 use crate::domain::schedules::import::profile::{
     ActivitiesLayout, ActivityList, BreakColumns, CellActivities, DateFormat, DayCell, DayContent, DaysLayout, End,
@@ -52,18 +52,13 @@ fn activities(section: &mut Section<'_, '_>, keys: &Keys, columns: &mut ColumnSe
     let column = columns.take("mandatory");
     let mandatory = column.map(|column| MandatoryColumn { column, yes: keys.yes.clone(), no: keys.no.clone() });
     let shifts = match keys.shifts {
-        Some(ShiftsName::Row) => match &keys.shift_activity {
-            Some(name) => Some(Grouping::OwnRows(name.clone())),
-            None => {
-                report(
-                    section,
-                    "shift_activity",
-                    "is missing",
-                    "shifts = \"row\" needs what the rows of shifts are called",
-                );
-                None
+        Some(ShiftsName::Row) => {
+            if keys.shift_activity.is_none() {
+                let advice = "shifts = \"row\" needs what the rows of shifts are called";
+                report(section, "shift_activity", "is missing", advice);
             }
-        },
+            keys.shift_activity.clone().map(Grouping::OwnRows)
+        }
         Some(ShiftsName::Touching) => Some(Grouping::Touching),
         Some(ShiftsName::Key) => columns.need(section, "shift").map(Grouping::Key),
         None => {
@@ -94,39 +89,41 @@ fn days(section: &mut Section<'_, '_>, keys: &Keys, columns: &mut ColumnSet) -> 
     let (date, activity) = (columns.take("date"), columns.take("activity"));
     check_times(section, keys, date.is_some());
     let content = match &keys.repeat {
-        Some(repeat) => {
-            if repeat.columns != ["activity", "start", "end"] {
-                report(section, "repeat", "has other columns than activity, start and end", "write them in this order");
-            }
-            if date.is_none() {
-                report(
-                    section,
-                    "columns",
-                    "lacks date, which repeat needs",
-                    "name the heading or number of the column",
-                );
-            }
-            if keys.shifts != Some(ShiftsName::Touching) {
-                report(section, "shifts", "must be \"touching\" with repeat", "the cells of a row are one shift");
-            }
-            DayContent::Groups { from: repeat.from.max(1), joins_at_midnight: keys.joins_at_midnight }
-        }
-        None => {
-            let (start, end) = (columns.need(section, "shift_start"), columns.need(section, "shift_end"));
-            let breaks = keys.breaks.values().map(|one| BreakColumns {
-                start: columns.add(one.start.clone()),
-                end: columns.add(one.end.clone()),
-                activity: one.activity.clone(),
-            });
-            let breaks = breaks.collect();
-            let list = match &keys.list {
-                Some(list) => Some(activity_list(section, list, keys.duration, columns)?),
-                None => None,
-            };
-            DayContent::Shift { start: start?, end: end?, breaks, list }
-        }
+        Some(repeat) => groups(section, keys, repeat, date.is_some()),
+        None => day_shift(section, keys, columns)?,
     };
     Some(DaysLayout { date, activity, content })
+}
+
+/// Returns the layout in which activity, start and end repeat to the end of the row.
+fn groups(section: &mut Section<'_, '_>, keys: &Keys, repeat: &RepeatKeys, has_date: bool) -> DayContent {
+    if repeat.columns != ["activity", "start", "end"] {
+        report(section, "repeat", "has other columns than activity, start and end", "write them in this order");
+    }
+    if !has_date {
+        let advice = "name the heading or number of the column";
+        report(section, "columns", "lacks date, which repeat needs", advice);
+    }
+    if keys.shifts != Some(ShiftsName::Touching) {
+        report(section, "shifts", "must be \"touching\" with repeat", "the cells of a row are one shift");
+    }
+    DayContent::Groups { from: repeat.from.max(1), joins_at_midnight: keys.joins_at_midnight }
+}
+
+/// Returns the layout in which each row has a shift and activities within it.
+fn day_shift(section: &mut Section<'_, '_>, keys: &Keys, columns: &mut ColumnSet) -> Option<DayContent> {
+    let (start, end) = (columns.need(section, "shift_start"), columns.need(section, "shift_end"));
+    let breaks = keys.breaks.values().map(|one| BreakColumns {
+        start: columns.add(one.start.clone()),
+        end: columns.add(one.end.clone()),
+        activity: one.activity.clone(),
+    });
+    let breaks = breaks.collect();
+    let list = match &keys.list {
+        Some(list) => Some(activity_list(section, list, keys.duration, columns)?),
+        None => None,
+    };
+    Some(DayContent::Shift { start: start?, end: end?, breaks, list })
 }
 
 fn activity_list(

@@ -126,3 +126,49 @@ impl Scanner {
         Err(format!("claims to have {digits} texts, more than {MAX_TEXTS}; save the workbook again, or split it"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use zip::ZipWriter;
+    use zip::write::SimpleFileOptions;
+
+    use super::*;
+
+    /// A workbook of one part.
+    fn archive_of(name: &str, content: &[u8]) -> Vec<u8> {
+        let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+        writer.start_file(name, SimpleFileOptions::default()).expect("begun");
+        writer.write_all(content).expect("written");
+        writer.finish().expect("finished").into_inner()
+    }
+
+    #[test]
+    fn what_could_exhaust_a_reader_is_refused_by_name() {
+        let (strings, sheet) = ("xl/sharedStrings.xml", "xl/worksheets/sheet1.xml");
+        let long = format!("<t>{}</t>", "x".repeat(MAX_TOKEN_BYTES + 1));
+        for (name, content, reason) in [
+            (strings, "<sst uniqueCount=\"99999999999\">", "claims to have 99999999999 texts"),
+            (strings, "<sst uniqueCount = '99999999999999999999999'>", "claims to have 9999"),
+            (sheet, "<!DOCTYPE worksheet [<!ENTITY a \"b\">]>", "declares entities"),
+            (sheet, "<\0a\0", "is not UTF-8"),
+            (sheet, &long, "has a text of more than 64 KiB"),
+            (strings, &"<si/>".repeat(MAX_TEXTS_BYTES / 5 + 1), "is larger than 32 MiB when unpacked"),
+            ("xl/media/image1.png", &"\0".repeat(MAX_OTHER_BYTES + 1), "is larger than 8 MiB when unpacked"),
+        ] {
+            let refused = check(&archive_of(name, content.as_bytes())).expect_err(reason);
+            assert!(refused.contains(reason) && refused.contains(&name.to_ascii_lowercase()), "{refused}");
+        }
+        assert_eq!(check(&archive_of(strings, b"<sst uniqueCount=\"3\"><si/></sst>")), Ok(()));
+        assert!(check(b"PK\x03\x04rest").expect_err("no archive").contains("the workbook is damaged"));
+    }
+
+    #[test]
+    fn a_size_that_the_archive_claims_is_not_believed() {
+        let mut bytes = archive_of("xl/sharedStrings.xml", "<si/>".repeat(MAX_TEXTS_BYTES / 5 + 1).as_bytes());
+        let entry = bytes.windows(4).position(|window| window == b"PK\x01\x02").expect("a directory");
+        bytes[entry + 24..entry + 28].copy_from_slice(&1_000_u32.to_le_bytes());
+        assert!(check(&bytes).is_err());
+    }
+}

@@ -48,15 +48,12 @@ fn read_shift(
     date: Option<Date>,
     columns: [ColumnId; 2],
 ) -> Result<Option<i32>, Fault> {
-    let (start, end, first) = match date {
-        Some(date) => {
-            let (start, end, first) = context.clock_span(agent, date, &clock_cells(context, row, columns), None)?;
-            (start, end, Some(first))
-        }
-        None => {
-            let (start, end) = read_stamps(context, row, agent, columns)?;
-            (start, end, None)
-        }
+    let (start, end, first) = if let Some(date) = date {
+        let (start, end, first) = context.clock_span(agent, date, &clock_cells(context, row, columns), None)?;
+        (start, end, Some(first))
+    } else {
+        let (start, end) = read_stamps(context, row, agent, columns)?;
+        (start, end, None)
     };
     let column = context.spot(columns[0]).column;
     context.add(agent, row.line, NewSpan { activity: None, mandatory: false, start, end, shift: 0, column });

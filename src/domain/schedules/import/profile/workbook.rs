@@ -157,9 +157,9 @@ fn cell_name((row, column): (u32, u32)) -> String {
 fn to_cell(value: &DataRef<'_>) -> Cell {
     match value {
         DataRef::Empty => Cell::Empty,
-        DataRef::String(text) => Cell::from_text(text),
+        // A shared text is borrowed, the others are not.
         DataRef::SharedString(text) => Cell::from_text(text),
-        DataRef::DateTimeIso(text) | DataRef::DurationIso(text) => Cell::from_text(text),
+        DataRef::String(text) | DataRef::DateTimeIso(text) | DataRef::DurationIso(text) => Cell::from_text(text),
         DataRef::Float(number) => Cell::Number(*number),
         #[expect(clippy::cast_precision_loss, reason = "a spreadsheet has no other numbers than floats")]
         DataRef::Int(number) => Cell::Number(*number as f64),
