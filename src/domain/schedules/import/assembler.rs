@@ -298,6 +298,12 @@ impl<'o> Assembler<'o> {
         };
         let (first_day, last_day) =
             self.named_days.map_or((first_day, last_day), |[first, last]| (first_day.min(first), last_day.max(last)));
+        if last_day.duration_since(first_day).as_hours() / 24 >= i64::from(self.options.max_days) {
+            return Err(ScheduleImportError::single(ImportDiagnostic::for_file(format!(
+                "the file names days from {first_day} to {last_day}, more than {}; check the years of its dates",
+                count_with_noun(self.options.max_days, "day")
+            ))));
+        }
         let mut agents = Vec::with_capacity(built.len());
         for (agent, zone, shifts) in built {
             match self.draft_agent(agent, zone, shifts, first_day, last_day) {

@@ -39,7 +39,7 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
         let mut part = archive.by_index(index).map_err(|error| format!("the workbook is damaged: {error}"))?;
         let name = part.name().map_err(|error| format!("the workbook is damaged: {error}"))?.to_ascii_lowercase();
         let is_xml = matches!(name.rsplit_once('.'), Some((_, "xml" | "rels")));
-        let limit = left.min(largest_size(&name, is_xml));
+        let limit = largest_size(&name, is_xml);
         let mut scanner = is_xml.then(Scanner::default);
         let mut buffer = vec![0; 64 << 10];
         let mut size = 0;
@@ -51,10 +51,16 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
                 break;
             }
             size += count;
-            if size > limit {
+            if size > left {
+                let limit = MAX_UNPACKED_BYTES >> 20;
                 return Err(format!(
-                    "the workbook's part {name} is larger than {} MiB when unpacked; split the workbook",
-                    limit >> 20
+                    "the workbook is larger than {limit} MiB when unpacked, at its part {name}; split it"
+                ));
+            }
+            if size > limit {
+                let limit = limit >> 20;
+                return Err(format!(
+                    "the workbook's part {name} is larger than {limit} MiB when unpacked; split the workbook"
                 ));
             }
             if let Some(scanner) = &mut scanner {
