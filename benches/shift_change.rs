@@ -191,6 +191,7 @@ async fn start(speed: u32, tenant_keys: &str, rules: &str) -> anyhow::Result<Ben
         tenant: tenant.clone(),
         name: "bench.csv".to_owned(),
         bytes: shifts.into_bytes().into(),
+        profile: None,
         move_weeks: 0,
         is_complete: false,
         actor: "person:bench".to_owned(),

@@ -244,7 +244,22 @@ impl Config {
         config.check_enforced_rules(section);
         config.check_clock(section);
         config.check_tenants(section);
+        config.check_profiles(section);
         config
+    }
+
+    /// Reports tenants whose import profile does not exist.
+    fn check_profiles(&self, section: &mut Section<'_, '_>) {
+        for tenant in &self.tenants {
+            let profiles = &self.import.profiles;
+            let Some(name) = tenant.schedule_profile.as_ref().filter(|name| !profiles.contains_key(*name)) else {
+                continue;
+            };
+            let fault = ValueFault::new("names an import profile that does not exist")
+                .with_suggestion("add it as [import.profiles.NAME]")
+                .with_closest(name, profiles.keys().map(String::as_str));
+            section.add_diagnostic_at_value(&format!("tenants[{}].schedule_profile", tenant.id), fault);
+        }
     }
 
     /// Returns whether simulated time is configured together with a URL that is not loopback. A real platform would

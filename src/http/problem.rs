@@ -128,6 +128,7 @@ codes! {
     AccountRefused = "account_refused" in UNPROCESSABLE_ENTITY: "the account or the token cannot be created or changed like this; `detail` says why",
     ScheduleRefused = "schedule_refused" in UNPROCESSABLE_ENTITY:
         "the file has faults: `complaints` has line, column, value and reason of each, `faults` their number",
+    ImportProfile = "import_profile" in UNPROCESSABLE_ENTITY: "there is no import profile of this name, or its list of agents cannot be read",
     ShiftsRefused = "shifts_refused" in UNPROCESSABLE_ENTITY: "the shifts are not valid: `complaints` says why",
     RuleRefused = "rule_refused" in UNPROCESSABLE_ENTITY: "the rule does not pass the check: `complaints` has line, field and message of each",
     TooManyRules = "too_many_rules" in UNPROCESSABLE_ENTITY: "the store already has the maximum number of rules of the tenant",

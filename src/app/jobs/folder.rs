@@ -73,6 +73,7 @@ struct FolderScan {
 pub(super) struct ScheduleFolder {
     tenant: TenantId,
     folder: PathBuf,
+    profile: Option<String>,
     importer: Importer,
     observed: Arc<Mutex<HashMap<PathBuf, ObservedFile>>>,
 }
@@ -91,8 +92,8 @@ enum FileResult {
 }
 
 impl ScheduleFolder {
-    pub(super) fn new(tenant: TenantId, folder: PathBuf, importer: Importer) -> Self {
-        Self { tenant, folder, importer, observed: Arc::default() }
+    pub(super) fn new(tenant: TenantId, folder: PathBuf, profile: Option<String>, importer: Importer) -> Self {
+        Self { tenant, folder, profile, importer, observed: Arc::default() }
     }
 
     async fn scan(&self, failure: Option<String>) -> anyhow::Result<String> {
@@ -185,6 +186,7 @@ impl ScheduleFolder {
             tenant: self.tenant.clone(),
             name: name.clone(),
             bytes: bytes.into(),
+            profile: self.profile.clone(),
             move_weeks: 0,
             is_complete: false,
             hash: None,
@@ -206,9 +208,12 @@ impl ScheduleFolder {
                 ))))
             }
             // The file is not at fault: it stays and is tried again.
-            Err(error @ (ImportError::Store(_) | ImportError::Read(_) | ImportError::HashDiffers)) => {
-                Err(anyhow::Error::from(error).context(name))
-            }
+            Err(
+                error @ (ImportError::Profile(_)
+                | ImportError::HashDiffers
+                | ImportError::Store(_)
+                | ImportError::Read(_)),
+            ) => Err(anyhow::Error::from(error).context(name)),
         }
     }
 }

@@ -178,6 +178,7 @@ fn create_job(config: &Config, configured: &ConfiguredJob<'_>, services: &JobSer
         JobKind::ScheduleFolder => Arc::new(ScheduleFolder::new(
             configured.info.key.tenant.clone()?,
             configured.folder.clone()?,
+            config.tenant(configured.info.key.tenant.as_ref()?)?.schedule_profile.clone(),
             services.importer.clone(),
         )),
     })

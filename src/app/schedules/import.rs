@@ -1,6 +1,10 @@
 //! The import of schedule files: a file is parsed, checked as a whole, stored as a new version in one step, and the
 //! keeper is notified.
 
+mod profile;
+
+pub use profile::check_file;
+
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -15,6 +19,7 @@ use crate::clock::{BoxFuture, SharedClock, SharedRandom};
 use crate::domain::agents::agent::Agent;
 use crate::domain::audit::{AuditDraft, Hash};
 use crate::domain::ids::{AgentId, EventId, SubjectId, TenantId};
+use crate::domain::schedules::import::profile::read as read_by_profile;
 use crate::domain::schedules::import::{DraftAgent, ImportOptions, ScheduleDraft, ScheduleImportError, read_schedule};
 use crate::domain::schedules::schedule::Coverage;
 use crate::domain::time::UtcMicros;
@@ -101,9 +106,14 @@ impl Importer {
     /// Reads a file.
     pub(super) async fn read(&self, request: &ImportRequest) -> Result<ScheduleDraft, ImportError> {
         let options = ImportOptions { move_weeks: request.move_weeks, ..self.options.borrow().clone() };
+        let profile = self.profile(request, &options).await?;
         let (name, bytes) = (request.name.clone(), request.bytes.clone());
         // Parsing a large file takes long enough to be kept off the threads that serve requests.
-        let read = self.heavy_work.run(move || read_schedule(&name, &bytes, &options)).await;
+        let parse = move || match profile {
+            Some((profile, agents)) => read_by_profile(&bytes, &profile, &agents, &options),
+            None => read_schedule(&name, &bytes, &options),
+        };
+        let read = self.heavy_work.run(parse).await;
         match read {
             Ok(Ok(draft)) => Ok(draft),
             Ok(Err(refused)) => Err(refusal(request, refused)),
@@ -296,6 +306,9 @@ impl Importer {
             "file": request.name, "content": hash.to_string(), "agents": draft.agents.len(), "shifts": draft.shifts,
             "first_day": first_day, "last_day": last_day,
         });
+        if let Some(profile) = &request.profile {
+            facts["profile"] = profile.as_str().into();
+        }
         if request.is_complete {
             facts["others_off"] = omitted.len().into();
         }
@@ -359,6 +372,7 @@ pub fn request_of_file(path: &Path, tenant: TenantId, actor: &str) -> anyhow::Re
         tenant,
         name: file_name(path),
         bytes: bytes.into(),
+        profile: None,
         move_weeks: 0,
         is_complete: false,
         hash: None,

@@ -4,4 +4,4 @@ mod changes;
 mod check;
 mod import;
 
-pub use import::{Importer, request_of_file};
+pub use import::{Importer, check_file, request_of_file};

@@ -293,6 +293,7 @@ async fn import_schedules(demo: &Demo, app: &App, dialect: Dialect) -> anyhow::R
             tenant: tenant.clone(),
             name: SCHEDULE_NAME.to_owned(),
             bytes: sample_schedule(dialect).into(),
+            profile: None,
             move_weeks: 0,
             is_complete: false,
             hash: None,

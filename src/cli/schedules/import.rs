@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 
-use crate::app::{HeavyWork, Importer, clock_for, identity, request_of_file};
+use crate::app::{HeavyWork, Importer, check_file, clock_for, identity, request_of_file};
 use crate::cli::shared::daemon::{DaemonClient, DaemonError};
 use crate::cli::shared::exit::Exit;
 use crate::cli::shared::messages::print_message;
@@ -20,9 +20,7 @@ use crate::cli::shared::tenant_client::{TenantArgs, TenantClient};
 use crate::clock::SystemRandom;
 use crate::config::{Config, Right};
 use crate::domain::ids::TenantId;
-use crate::domain::schedules::import::{
-    ImportDiagnostic, ImportOptions, ScheduleImportError, check_size, read_schedule,
-};
+use crate::domain::schedules::import::{ImportDiagnostic, ImportOptions, ScheduleImportError, check_size};
 use crate::domain::wording::count_with_noun;
 use crate::engine::changes::keeper_handle::KeeperHandle;
 use crate::engine::operations::tenants::Tenants;
@@ -45,15 +43,19 @@ const ANSWER_TIMEOUT: Duration = LONG_TIMEOUT.saturating_add(Duration::from_secs
 Examples:
   shiftkeeper import week-44.csv --tenant acme
   shiftkeeper import week-44.ics --output json
+  shiftkeeper import week-44.xlsx --profile excel
   shiftkeeper import everybody-44.csv --whole
   shiftkeeper import config/samples/schedule-300.csv --move-weeks 2"
 )]
 pub struct ImportArgs {
     #[command(flatten)]
     scope: TenantArgs,
-    /// A CSV or iCalendar file.
+    /// A CSV or iCalendar file, or one that the profile describes.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
+    /// Read the file by this import profile of the configuration.
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
     /// Move every local date by this number of weeks; negative values move them to earlier dates.
     #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
     pub move_weeks: i32,
@@ -110,7 +112,8 @@ fn size_of(file: &Path) -> anyhow::Result<usize> {
 async fn import_schedule(config: Config, args: &ImportArgs) -> anyhow::Result<ImportOutcome> {
     let build_request = |tenant: TenantId| {
         let request = request_of_file(&args.file, tenant, ACTOR)?;
-        anyhow::Ok(ImportRequest { move_weeks: args.move_weeks, is_complete: args.whole, ..request })
+        let profile = args.profile.clone();
+        anyhow::Ok(ImportRequest { profile, move_weeks: args.move_weeks, is_complete: args.whole, ..request })
     };
     if config.client.url.is_some() {
         let client = TenantClient::from_config(config, args.scope.tenant.as_ref()).await?;
@@ -144,7 +147,8 @@ pub(in crate::cli) async fn find_daemon(config: &Config) -> anyhow::Result<Optio
 
 async fn import_through_daemon(client: &TenantClient, request: &ImportRequest) -> Result<ImportOutcome, DaemonError> {
     let (weeks, whole) = (request.move_weeks.to_string(), request.is_complete.to_string());
-    let parameters = [("name", &*request.name), ("move_weeks", &*weeks), ("whole", &*whole)];
+    let mut parameters = vec![("name", &*request.name), ("move_weeks", &*weeks), ("whole", &*whole)];
+    parameters.extend(request.profile.as_deref().map(|profile| ("profile", profile)));
     let body = request.bytes.to_vec();
     let configure = |request: RequestBuilder| request.timeout(ANSWER_TIMEOUT).body(body);
     match client.upload(Right::Import, "/api/v1/schedule-imports", &parameters, configure).await {
@@ -172,7 +176,7 @@ pub(in crate::cli) async fn import_into_store(
 ) -> anyhow::Result<ImportOutcome> {
     // Refuse a file with faults before creating or locking a store for it.
     let options = ImportOptions { move_weeks: request.move_weeks, ..config.import.clone() };
-    if let Err(refused) = read_schedule(&request.name, &request.bytes, &options) {
+    if let Err(refused) = check_file(&request, &options)? {
         return Ok(refused.into());
     }
     let clock = clock_for(config).await;
@@ -197,7 +201,9 @@ pub(in crate::cli) async fn import_into_store(
         Err(ImportError::Refused { diagnostics: complaints, faults, .. }) => {
             Ok(ImportOutcome::Refused { complaints, faults })
         }
-        Err(error @ (ImportError::Store(_) | ImportError::Read(_) | ImportError::HashDiffers)) => Err(error.into()),
+        Err(
+            error @ (ImportError::Profile(_) | ImportError::HashDiffers | ImportError::Store(_) | ImportError::Read(_)),
+        ) => Err(error.into()),
     }
 }
 
@@ -273,6 +279,11 @@ mod tests {
 
     /// Imports `text` without a daemon into a fresh folder; the exit code, and whether there is a store afterwards.
     async fn import_file(text: &str, more: &str, times: u32) -> (Vec<ExitCode>, bool) {
+        let (exits, stored) = import_by(text, more, times, &[]).await;
+        (exits.expect("a file that can be read"), stored)
+    }
+
+    async fn import_by(text: &str, more: &str, times: u32, options: &[&str]) -> (anyhow::Result<Vec<ExitCode>>, bool) {
         let folder = tempfile::tempdir().expect("a folder");
         let place = |name: &str| folder.path().join(name);
         let config = format!(
@@ -286,10 +297,11 @@ mod tests {
         let (config, file) = (place("c.toml").display().to_string(), place("week.csv").display().to_string());
         let mut exits = Vec::new();
         for _ in 0..times {
-            let args = Command::try_parse_from(["import", &file, "--config", &config]).expect("known options").args;
-            exits.push(run(args).await.expect("a file that can be read"));
+            let words = [&["import", &file, "--config", &config], options].concat();
+            let args = Command::try_parse_from(words).expect("known options").args;
+            exits.push(run(args).await);
         }
-        (exits, place("keeper.db").exists())
+        (exits.into_iter().collect(), place("keeper.db").exists())
     }
 
     #[tokio::test]
@@ -304,6 +316,36 @@ mod tests {
         let (exits, stored) = import_file(&format!("{HEAD}{}", ROW.replace("Europe/Berlin", "Mars")), "", 1).await;
         assert_eq!(exits, [ExitCode::from(Exit::Failed)]);
         assert!(!stored);
+    }
+
+    #[tokio::test]
+    async fn a_file_is_imported_by_a_profile_and_never_by_one_that_does_not_exist() {
+        let profile = "[import.profiles.grid]\nlayout = \"wide\"\ndelimiter = \";\"\nagent_key = \"id\"\ndate_format = \"DD.MM.YYYY\"\n\
+                       time_format = \"HH:mm\"\ntime_zone = \"Europe/Berlin\"\noff = [\"-\"]\ncolumns = { agent = \"Id\" }\n\
+                       cell = { dash = \"–\" }\n";
+        let table = "Id;26.10.2026;27.10.2026\nu_1;09:00–17:30;-\n";
+        let (exits, stored) = import_by(table, profile, 2, &["--profile", "grid"]).await;
+        assert_eq!((exits.expect("read"), stored), (vec![ExitCode::from(Exit::Done); 2], true));
+        let (exits, _) = import_by("Id;26.10.2026\nu_1;9–17\n", profile, 1, &["--profile", "grid"]).await;
+        assert_eq!(exits.expect("read"), [ExitCode::from(Exit::Failed)]);
+        let (exits, stored) = import_by(table, profile, 1, &["--profile", "gird"]).await;
+        let message = exits.expect_err("no such profile").to_string();
+        assert!(message.contains("no import profile \"gird\" (known: grid)"), "{message}");
+        assert!(!stored);
+    }
+
+    #[tokio::test]
+    async fn the_list_of_agents_is_read_at_every_import() {
+        let profile = "[import.profiles.rows]\nlayout = \"shifts\"\ndelimiter = \",\"\nagent_key = \"login\"\nroster = \"week.csv\"\n\
+                       date_format = \"YYYY-MM-DD\"\ntime_format = \"HH:mm\"\ntime_zone = \"roster\"\n\
+                       columns = { agent = \"login\", shift_start = \"from\", shift_end = \"to\" }\n";
+        // The file is its own list of agents.
+        let table = "id,login,time_zone,from,to\nu_1,007,Europe/Berlin,2026-10-26 09:00,2026-10-26 17:30\n";
+        let (exits, stored) = import_by(table, profile, 1, &["--profile", "rows"]).await;
+        assert_eq!((exits.expect("read"), stored), (vec![ExitCode::from(Exit::Done)], true));
+        let (exits, _) = import_by(&table.replace("id,", "key,"), profile, 1, &["--profile", "rows"]).await;
+        let message = exits.expect_err("no id").to_string();
+        assert!(message.contains("cannot be used: line 1: the column id is missing"), "{message}");
     }
 
     #[tokio::test]

@@ -64,6 +64,8 @@ pub struct Tenant {
     pub queues: Vec<QueueId>,
     /// The folder whose schedule files are imported, relative to the working directory.
     pub schedule_folder: Option<PathBuf>,
+    /// The import profile of the files in that folder.
+    pub schedule_profile: Option<String>,
     /// The mapping between the platform's state names and the daemon's.
     pub states: StateNames,
     /// How agent states are read.
@@ -260,6 +262,7 @@ struct TenantSubjects {
     skills: Vec<SkillId>,
     queues: Vec<QueueId>,
     schedule_folder: Option<PathBuf>,
+    schedule_profile: Option<String>,
 }
 
 impl TenantSubjects {
@@ -292,7 +295,11 @@ impl TenantSubjects {
             ),
             &kind::text(),
         );
-        Self { agents, skills, queues, schedule_folder: schedule_folder.map(PathBuf::from) }
+        let schedule_profile = section.optional(
+            reloadable("schedule_profile", "The import profile by which the files in `schedule_folder` are read."),
+            &kind::text(),
+        );
+        Self { agents, skills, queues, schedule_folder: schedule_folder.map(PathBuf::from), schedule_profile }
     }
 }
 
@@ -338,6 +345,7 @@ impl Tenant {
             skills: subjects.skills,
             queues: subjects.queues,
             schedule_folder: subjects.schedule_folder,
+            schedule_profile: subjects.schedule_profile,
             states,
             subscription,
             feed,
@@ -385,6 +393,7 @@ impl Tenant {
             feed: self.feed.with_reloadable_from(&newer.feed),
             figures: self.figures.with_reloadable_from(&newer.figures),
             schedule_folder: newer.schedule_folder.clone(),
+            schedule_profile: newer.schedule_profile.clone(),
             policy: newer.policy,
             retry: newer.retry,
             adherence: newer.adherence.clone(),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::profile;
 use crate::config::shared::diagnostic::ValueFault;
 use crate::config::shared::kind::{self, Kind};
 use crate::config::shared::reader::{Section, reloadable};
@@ -45,6 +46,7 @@ pub(in crate::config) fn read(section: &mut Section<'_, '_>) -> ImportOptions {
         ),
         default_zone: section
             .optional(reloadable("default_zone", "The IANA time zone for rows and agents without one."), &kind::zone()),
+        profiles: section.named_tables("profiles", profile::read),
         move_weeks: defaults.move_weeks,
     }
 }

@@ -1,3 +1,4 @@
-//! Schedules: how schedule files are read.
+//! Schedules: how shift files are read.
 
 pub(super) mod import;
+mod profile;

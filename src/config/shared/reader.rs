@@ -3,6 +3,7 @@
 //! The keys that the sections read define the configuration: the same calls provide the values, the diagnostics, the
 //! origins and the contents of `docs/configuration.md`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::diagnostic::{Diagnostic, DiagnosticSubject, Origin, ValueFault};
@@ -365,6 +366,39 @@ impl<'f, 'e> Section<'f, 'e> {
             let value = read(&mut section);
             section.finish();
             values.extend(value);
+        }
+        values
+    }
+
+    /// Reads a table of tables that have names of their own.
+    pub(in crate::config) fn named_tables<T>(
+        &mut self,
+        name: &'static str,
+        mut read: impl FnMut(&mut Section<'_, '_>) -> Option<T>,
+    ) -> BTreeMap<String, T> {
+        let (path, described_path) = (self.path_of(name), format!("{}.NAME", self.described_path_of(name)));
+        if self.results.described_keys.is_some() {
+            let node = Node::empty_table(Origin::Default);
+            let _ = read(&mut Section::from_node(node, described_path.clone(), described_path, self.results));
+            return BTreeMap::new();
+        }
+        let Some(entry) = self.take_entry(name) else { return BTreeMap::new() };
+        let Value::Table(table) = entry.node.value else {
+            let fault = ValueFault::new(format!("expects tables with names, not {}", entry.node.kind()));
+            self.add_diagnostic(name, fault.with_suggestion(format!("begin each with [{path}.NAME]")));
+            return BTreeMap::new();
+        };
+        let mut values = BTreeMap::new();
+        for (key, entry) in table {
+            let path = format!("{path}.{key}");
+            if !is_id(&key) {
+                let fault = ValueFault::new("has a name that is not 1 to 64 letters, digits, '-', '_' or '.'");
+                self.results.add_diagnostic(&entry.origin, &path, fault);
+            }
+            let mut section = Section::from_node(entry.node, path, described_path.clone(), self.results);
+            let value = read(&mut section);
+            section.finish();
+            values.extend(value.map(|value| (key, value)));
         }
         values
     }

@@ -261,6 +261,27 @@ max_shift = "12h"
 max_bytes = 1000
 max_rows = 10
 max_days = 7
+[import.profiles.NAME]
+layout = "activities"
+sheets = ["A"]
+skip_sheets = ["B"]
+header_row = 2
+skip = ["Total"]
+agent_key = "id"
+date_format = "cell"
+time_format = "cell"
+decimal = "comma"
+midnight = "next_day"
+time_zone = "column"
+time_zones = { CET = "Europe/Berlin" }
+shifts = "touching"
+join_at_midnight = true
+work = ["Open"]
+off = ["Off"]
+ignore = ["Skill"]
+yes = ["ja"]
+no = ["nein"]
+columns = { agent = 1, time_zone = 2, date = 3, activity = 4, start = "Start", end = "End" }
 [retention]
 history_days = 40
 audit_days = 40
@@ -282,6 +303,7 @@ fn a_reload_takes_over_exactly_the_keys_that_say_so() {
             "client",
             "webhooks",
             "jobs",
+            "import.profiles.NAME.",
             "tenants[].series[",
             "tenants[].analytics[",
         ]
@@ -333,6 +355,7 @@ fn a_tenant_s_workers_go_on_with_keys_that_they_take_over_as_they_run_and_with_n
         "",
         "agents = [\"u_1\"]",
         "schedule_folder = \"in\"",
+        "schedule_profile = \"calendar\"\n[import.profiles.calendar]\nlayout = \"calendar\"",
         "retry = { attempts = 2 }",
         "policy = { on_contact = \"now\" }",
         "thresholds = { skills_answered_within = \"20s\" }",

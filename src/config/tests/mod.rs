@@ -4,6 +4,7 @@ mod analytics;
 mod broken;
 mod effective;
 mod jobs;
+mod profiles;
 mod rules;
 mod sample;
 mod sign_in;

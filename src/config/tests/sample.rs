@@ -44,7 +44,9 @@ fn secrets() -> Environment {
 fn keys_of(node: &Node, path: &str, known: &BTreeSet<String>, found: &mut BTreeSet<String>) {
     let Value::Table(table) = &node.value else { return };
     for (key, entry) in table {
-        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        // Profiles have names of their own.
+        let key = if path == "import.profiles" { "NAME" } else { key };
+        let path = if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
         match &entry.node.value {
             _ if known.contains(&path) => {
                 found.insert(path);

@@ -207,9 +207,15 @@ fn webhooks() -> Vec<Route> {
 }
 
 fn schedules() -> Vec<Route> {
-    const CHECK: &[Code] = &[Code::NoSuchTenant, Code::ScheduleRefused, Code::StoreUnavailable];
-    const CREATE: &[Code] =
-        &[Code::NoSuchTenant, Code::ScheduleRefused, Code::HashMismatch, Code::KeyReused, Code::StoreUnavailable];
+    const CHECK: &[Code] = &[Code::NoSuchTenant, Code::ScheduleRefused, Code::ImportProfile, Code::StoreUnavailable];
+    const CREATE: &[Code] = &[
+        Code::NoSuchTenant,
+        Code::ScheduleRefused,
+        Code::ImportProfile,
+        Code::HashMismatch,
+        Code::KeyReused,
+        Code::StoreUnavailable,
+    ];
     const CHECK_EDIT: &[Code] = &[Code::NoSuchTenant, Code::NoSuchAgent, Code::BadBody, Code::StoreUnavailable];
     const EDIT: &[Code] = &[
         Code::NoSuchTenant,

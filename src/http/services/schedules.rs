@@ -91,6 +91,8 @@ pub struct ImportRequest {
     pub name: String,
     /// The file's content.
     pub bytes: Arc<[u8]>,
+    /// The import profile by which it is read; without one, it is a table or calendar of the daemon's own form.
+    pub profile: Option<String>,
     /// The number of whole weeks by which every local date is moved.
     pub move_weeks: i32,
     /// Whether the file is the complete schedule of its days: agents whom it does not name then have no shift on them.
@@ -144,6 +146,9 @@ pub enum ImportError {
     /// The import would change something else than what its check showed.
     #[error("the schedule in force or the file was changed since the check; check again")]
     HashDiffers,
+    /// The import profile cannot be used, whatever the file.
+    #[error("{0}; nothing was changed")]
+    Profile(String),
     /// The schedule in force could not be read.
     #[error("the schedule in force could not be read; nothing was changed")]
     Read(#[source] ReadError),

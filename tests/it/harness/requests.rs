@@ -26,6 +26,7 @@ impl Scenario {
             tenant: self.tenant.clone(),
             name: "schedule.csv".to_owned(),
             bytes: csv.as_bytes().into(),
+            profile: None,
             move_weeks: 0,
             is_complete: whole,
             hash: None,

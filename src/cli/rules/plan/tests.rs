@@ -70,6 +70,7 @@ async fn plan_after(history: Vec<HistoryWrite>, options: &[&str]) -> TenantPlan 
         tenant: "acme".into(),
         name: "week.csv".into(),
         bytes: SHIFTS.as_bytes().into(),
+        profile: None,
         move_weeks: 0,
         is_complete: false,
         hash: None,

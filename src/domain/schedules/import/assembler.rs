@@ -13,7 +13,8 @@ use super::diagnostic::{DiagnosticCollector, ImportDiagnostic, ScheduleImportErr
 use super::draft::{DraftAgent, ScheduleDraft};
 use super::field::SKILL_SEPARATOR;
 use super::options::ImportOptions;
-use super::shift_builder::{Row, RowAgent, ShiftBuilder};
+use super::place::{Place, Places};
+use super::shift_builder::{Row, RowAgent, ShiftBuilder, ShiftRule};
 use super::zones::{OUT_OF_RANGE, ZoneIndex, Zones};
 use crate::domain::ids::{AgentId, SkillId, TeamName};
 use crate::domain::schedules::schedule::{Activity, Coverage, Shift};
@@ -22,6 +23,11 @@ use crate::domain::wording::count_with_noun;
 
 /// The activity name of a row that is a shift, which contains the other activities.
 const SHIFT_ACTIVITY: &str = "shift";
+
+/// Returns the activity with this name; `None` for a shift.
+pub(super) fn activity_named(name: &str) -> Option<Activity> {
+    (!name.eq_ignore_ascii_case(SHIFT_ACTIVITY)).then(|| Activity::from_name(name))
+}
 
 /// The fields of a row about its agent; an empty text means that the row does not give it.
 pub(super) struct AgentFields<'a> {
@@ -32,13 +38,29 @@ pub(super) struct AgentFields<'a> {
     pub(super) skills: &'a str,
     /// The agent's zone; `None` if the row does not give it.
     pub(super) zone: Option<ZoneIndex>,
+    /// The place of the zone, or else of the row.
+    pub(super) place: Place,
+}
+
+/// A valid row.
+pub(super) struct RowFields {
+    /// The activity; `None` for a shift.
+    pub(super) activity: Option<Activity>,
+    pub(super) start: UtcMicros,
+    /// Must be after the start.
+    pub(super) end: UtcMicros,
+    pub(super) mandatory: bool,
+    /// What the file calls the shift that the row belongs to, as a number; 0 if it does not say.
+    pub(super) shift: u32,
+    /// The place of the row, with the column of its start.
+    pub(super) place: Place,
 }
 
 /// A text about an agent with the line that gave it first.
 #[derive(Default)]
 struct ReportedText {
     text: String,
-    line: u64,
+    place: Place,
     contradicted: bool,
 }
 
@@ -47,19 +69,24 @@ struct AgentData {
     name: ReportedText,
     team: ReportedText,
     skills: ReportedText,
-    zone: Option<(ZoneIndex, u64)>,
+    zone: Option<(ZoneIndex, Place)>,
     has_conflicting_zones: bool,
     /// Whether a shift of the agent could not be parsed; activities outside of shifts are not reported then.
     has_unreadable_shift: bool,
-    first_line: u64,
+    first_place: Place,
 }
 
 /// Assembles rows into a draft.
 pub(super) struct Assembler<'o> {
     pub(super) zones: Zones,
     pub(super) options: &'o ImportOptions,
-    /// The column or property named in errors that concern several rows.
-    column: &'o str,
+    pub(super) places: Places,
+    /// The index of the column or property that holds the starts of rows.
+    start_column: u16,
+    shift_rule: ShiftRule,
+    joins_at_midnight: bool,
+    /// The first and the last day that the file names although no shift need be on them.
+    named_days: Option<[Date; 2]>,
     default_zone: Option<ZoneIndex>,
     week_offset: Option<Span>,
     errors: DiagnosticCollector,
@@ -72,7 +99,7 @@ pub(super) struct Assembler<'o> {
 
 impl<'o> Assembler<'o> {
     /// Creates an assembler. `column` holds the starts of rows in this format.
-    pub(super) fn new(options: &'o ImportOptions, column: &'o str) -> Self {
+    pub(super) fn new(options: &'o ImportOptions, column: &str) -> Self {
         let (mut zones, mut faults) = (Zones::new(), DiagnosticCollector::default());
         let mut default_zone = None;
         if let Some(name) = &options.default_zone {
@@ -90,10 +117,15 @@ impl<'o> Assembler<'o> {
                 options.move_weeks
             )));
         }
+        let mut places = Places::default();
         Self {
             zones,
             options,
-            column,
+            start_column: places.column(column),
+            places,
+            shift_rule: ShiftRule::OwnRows,
+            joins_at_midnight: false,
+            named_days: None,
             default_zone,
             week_offset,
             errors: faults,
@@ -103,6 +135,16 @@ impl<'o> Assembler<'o> {
             rows: Vec::new(),
             is_row_limit_reported: false,
         }
+    }
+
+    /// Returns an assembler in which rows make shifts by `rule`.
+    pub(super) fn with_rule(self, shift_rule: ShiftRule, joins_at_midnight: bool) -> Self {
+        Self { shift_rule, joins_at_midnight, ..self }
+    }
+
+    /// Returns the place of a row, with the column of its start.
+    pub(super) fn row_place(&self, line: u64) -> Place {
+        self.places.place(line, self.start_column)
     }
 
     pub(super) fn report_error(&mut self, complaint: ImportDiagnostic) {
@@ -130,7 +172,7 @@ impl<'o> Assembler<'o> {
             self.is_row_limit_reported = true;
             let reason =
                 format!("the file has more than {}; import it in parts", count_with_noun(self.options.max_rows, "row"));
-            self.errors.push(ImportDiagnostic::for_line(line, reason));
+            self.errors.push(self.places.diagnostic(self.places.place(line, 0), reason));
         }
         self.is_row_limit_reported
     }
@@ -140,32 +182,37 @@ impl<'o> Assembler<'o> {
         if let Some(id) = id
             && activity.is_none_or(|activity| activity.eq_ignore_ascii_case(SHIFT_ACTIVITY))
         {
-            let agent = self.find_or_add_agent(id, 0);
+            let agent = self.find_or_add_agent(id, Place::default());
             self.agents[agent].has_unreadable_shift = true;
         }
     }
 
-    /// Adds a valid row; `end` must be after `start`.
-    pub(super) fn add_row(
-        &mut self,
-        line: u64,
-        agent_fields: &AgentFields<'_>,
-        activity: &str,
-        start: UtcMicros,
-        end: UtcMicros,
-        mandatory: bool,
-    ) {
-        let agent = self.update_agent(line, agent_fields);
-        let activity = (!activity.eq_ignore_ascii_case(SHIFT_ACTIVITY)).then(|| Activity::from_name(activity));
-        if mandatory && activity.as_ref().is_none_or(|activity| *activity == Activity::Work) {
-            let name = activity.as_ref().map_or(SHIFT_ACTIVITY, Activity::name);
-            self.warnings
-                .push(ImportDiagnostic::for_line(line, format!("mandatory says nothing of {name}; it is ignored")));
-        }
-        self.rows.push(Row { agent, activity, start, end, mandatory, line });
+    /// Records an agent of whom the file says nothing else yet.
+    pub(super) fn add_agent(&mut self, agent_fields: &AgentFields<'_>) {
+        self.update_agent(agent_fields);
     }
 
-    fn find_or_add_agent(&mut self, id: &str, first_line: u64) -> usize {
+    /// Records a day that the file is about, whether or not anybody works on it.
+    pub(super) fn add_day(&mut self, day: Date) {
+        let Some(day) = self.week_offset.and_then(|weeks| day.checked_add(weeks).ok()) else { return };
+        self.named_days = Some(self.named_days.map_or([day; 2], |[first, last]| [first.min(day), last.max(day)]));
+    }
+
+    /// Adds a valid row.
+    pub(super) fn add_row(&mut self, agent_fields: &AgentFields<'_>, row: RowFields) {
+        let agent = self.update_agent(agent_fields);
+        let RowFields { activity, start, end, mandatory, shift, place } = row;
+        if mandatory && activity.as_ref().is_none_or(|activity| *activity == Activity::Work) {
+            let name = activity.as_ref().map_or(SHIFT_ACTIVITY, Activity::name);
+            self.warnings.push(
+                self.places
+                    .diagnostic(place.without_column(), format!("mandatory says nothing of {name}; it is ignored")),
+            );
+        }
+        self.rows.push(Row { agent, activity, start, end, mandatory, shift, place });
+    }
+
+    fn find_or_add_agent(&mut self, id: &str, first_place: Place) -> usize {
         if let Some(&agent) = self.by_id.get(id) {
             return agent;
         }
@@ -178,7 +225,7 @@ impl<'o> Assembler<'o> {
             zone: None,
             has_conflicting_zones: false,
             has_unreadable_shift: false,
-            first_line,
+            first_place,
         });
         self.by_id.insert(id, self.agents.len() - 1);
         self.agents.len() - 1
@@ -186,8 +233,9 @@ impl<'o> Assembler<'o> {
 
     /// Records the fields of a row about its agent. Another zone is an error; another name or team is a warning, and
     /// the last one counts.
-    fn update_agent(&mut self, line: u64, agent_fields: &AgentFields<'_>) -> usize {
-        let index = self.find_or_add_agent(agent_fields.id, line);
+    fn update_agent(&mut self, agent_fields: &AgentFields<'_>) -> usize {
+        let place = agent_fields.place;
+        let index = self.find_or_add_agent(agent_fields.id, place);
         let agent = &mut self.agents[index];
         for (said, text, what) in [
             (&mut agent.name, agent_fields.name, "name"),
@@ -198,27 +246,32 @@ impl<'o> Assembler<'o> {
                 continue;
             }
             if said.text.is_empty() {
-                said.line = line;
+                said.place = place;
             } else if !said.contradicted {
                 said.contradicted = true;
-                let reason =
-                    format!("agent {} has another {what} on line {}; the last one counts", agent_fields.id, said.line);
-                self.warnings.push(ImportDiagnostic::for_line(line, reason));
+                let first = self.places.line_text(said.place);
+                let reason = format!("agent {} has another {what} on {first}; the last one counts", agent_fields.id);
+                self.warnings.push(self.places.diagnostic(place.without_column(), reason));
             }
             text.clone_into(&mut said.text);
         }
         match (agent.zone, agent_fields.zone) {
-            (None, Some(zone)) => agent.zone = Some((zone, line)),
+            (None, Some(zone)) => agent.zone = Some((zone, place)),
             (Some((known, first)), Some(zone)) if known != zone && !agent.has_conflicting_zones => {
                 agent.has_conflicting_zones = true;
                 let (known, zone) = (self.zones.name(known), self.zones.name(zone));
-                let reason =
-                    format!("agent {} is in {zone} here and in {known} on line {first}; keep one", agent_fields.id);
-                self.errors.push(ImportDiagnostic::for_line(line, reason));
+                let first = self.places.line_text(first);
+                let reason = format!("agent {} is in {zone} here and in {known} on {first}; keep one", agent_fields.id);
+                self.errors.push(self.places.diagnostic(place, reason));
             }
             (_, None) | (Some(_), Some(_)) => {}
         }
         index
+    }
+
+    /// Returns the errors so far as the error of the import, for a file whose rest cannot be read.
+    pub(super) fn into_error(self) -> ScheduleImportError {
+        self.errors.into_error()
     }
 
     /// Checks everything that concerns several rows and returns the draft.
@@ -226,19 +279,31 @@ impl<'o> Assembler<'o> {
         let mut rows = std::mem::take(&mut self.rows);
         rows.sort_unstable();
         let mut built = Vec::with_capacity(self.agents.len());
-        let mut days: Option<[(Date, u64); 2]> = None;
-        for group in rows.chunk_by(|left, right| left.agent == right.agent) {
-            let Some(zone) = self.agent_zone(group[0].agent) else { continue };
-            for row in group.iter().filter(|row| row.activity.is_none()) {
-                let day = (self.zones.local(zone, row.start).date(), row.line);
+        let mut days: Option<[(Date, Place); 2]> = None;
+        let mut rest = rows.as_slice();
+        for agent in 0..self.agents.len() {
+            let (group, others) = rest.split_at(rest.partition_point(|row| row.agent == agent));
+            rest = others;
+            let Some(zone) = self.agent_zone(agent) else { continue };
+            let shifts = self.build_shifts(group, agent, zone);
+            for (shift, place) in &shifts {
+                let day = (self.zones.local(zone, shift.start).date(), *place);
                 days = Some(days.map_or([day; 2], |[first, last]| [first.min(day), last.max(day)]));
             }
-            built.push((group[0].agent, zone, self.build_shifts(group, zone)));
+            built.push((agent, zone, shifts.into_iter().map(|(shift, _)| shift).collect()));
         }
         self.check_day_range(days, rows.len());
         let Some([(first_day, _), (last_day, _)]) = days.filter(|_| self.errors.is_empty()) else {
             return Err(self.errors.into_error());
         };
+        let (first_day, last_day) =
+            self.named_days.map_or((first_day, last_day), |[first, last]| (first_day.min(first), last_day.max(last)));
+        if last_day.duration_since(first_day).as_hours() / 24 >= i64::from(self.options.max_days) {
+            return Err(ScheduleImportError::single(ImportDiagnostic::for_file(format!(
+                "the file names days from {first_day} to {last_day}, more than {}; check the years of its dates",
+                count_with_noun(self.options.max_days, "day")
+            ))));
+        }
         let mut agents = Vec::with_capacity(built.len());
         for (agent, zone, shifts) in built {
             match self.draft_agent(agent, zone, shifts, first_day, last_day) {
@@ -268,21 +333,29 @@ impl<'o> Assembler<'o> {
         if zone.is_none() && !entry.has_unreadable_shift {
             let reason =
                 format!("nothing says the time zone of agent {}; set a default time zone for the import", entry.id);
-            self.errors.push(ImportDiagnostic::for_line(entry.first_line, reason));
+            self.errors.push(self.places.diagnostic(entry.first_place.without_column(), reason));
         }
         zone
     }
 
-    fn build_shifts(&mut self, rows: &[Row], zone: ZoneIndex) -> Vec<Shift> {
-        let entry = &self.agents[rows[0].agent];
+    fn build_shifts(&mut self, rows: &[Row], agent: usize, zone: ZoneIndex) -> Vec<(Shift, Place)> {
+        let entry = &self.agents[agent];
         let agent = RowAgent { id: &entry.id, zone, has_unreadable_shift: entry.has_unreadable_shift };
-        let (column, max_shift) = (self.column, self.options.max_shift);
-        let (faults, warnings) = (&mut self.errors, &mut self.warnings);
-        ShiftBuilder { agent, zones: &self.zones, column, max_shift, errors: faults, warnings }.build(rows)
+        ShiftBuilder {
+            agent,
+            zones: &self.zones,
+            places: &self.places,
+            rule: self.shift_rule,
+            joins_at_midnight: self.joins_at_midnight,
+            max_shift: self.options.max_shift,
+            errors: &mut self.errors,
+            warnings: &mut self.warnings,
+        }
+        .build(rows)
     }
 
-    fn check_day_range(&mut self, days: Option<[(Date, u64); 2]>, rows: usize) {
-        let Some([(first, first_line), (last, line)]) = days else {
+    fn check_day_range(&mut self, days: Option<[(Date, Place); 2]>, rows: usize) {
+        let Some([(first, first_place), (last, place)]) = days else {
             if self.errors.is_empty() {
                 let reason = if rows == 0 { "the file has no rows" } else { "the file has no shifts" };
                 self.errors.push(ImportDiagnostic::for_file(format!("{reason}; it needs at least one shift")));
@@ -293,10 +366,11 @@ impl<'o> Assembler<'o> {
         if last.duration_since(first).as_hours() / 24 >= i64::from(limit) {
             let limit = count_with_noun(limit, "day");
             let reason = format!(
-                "this shift is on {last}, more than {limit} from {first} on line {first_line}; \
-                 check the years, or import the file in parts"
+                "this shift is on {last}, more than {limit} from {first} on {}; \
+                 check the years, or import the file in parts",
+                self.places.line_text(first_place)
             );
-            self.errors.push(ImportDiagnostic::for_column(line, self.column, reason));
+            self.errors.push(self.places.diagnostic(place, reason));
         }
     }
 

@@ -2,15 +2,19 @@
 //!
 //! Lines are unfolded and components tracked here, so that every error names a line of the file and one broken event
 //! does not hide the errors of the next. The `icalendar` crate parses single properties. A `VTIMEZONE` is not read: a
-//! `TZID` means the IANA zone of that name. [`super::event`] interprets events.
+//! `TZID` means the IANA zone of that name. [`event`] interprets events.
+
+pub(super) mod event;
+mod recurrence;
+mod value;
 
 use std::borrow::Cow;
 
 use super::assembler::Assembler;
 use super::diagnostic::{ImportDiagnostic, ScheduleImportError};
 use super::draft::ScheduleDraft;
-use super::event::{self, Event, Property};
 use super::options::ImportOptions;
+use event::{Event, Property};
 
 /// The largest nesting depth of components; a `VALARM` in a `VEVENT` in a `VCALENDAR` is three.
 const MAX_DEPTH: usize = 8;

@@ -18,9 +18,12 @@ pub(super) const MAX_LISTED: usize = 1_000;
 /// An error or warning about an imported file.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ImportDiagnostic {
-    /// The number of the line, from 1; null for the whole file.
+    /// The sheet of a workbook; null for other files and for the whole workbook.
+    #[serde(default)]
+    pub sheet: Option<String>,
+    /// The number of the line, or of the row of a sheet, from 1; null for the whole file.
     pub line: Option<u64>,
-    /// The column of a CSV file or the property of a calendar event; null for the whole line.
+    /// The column of a table or the property of a calendar event; null for the whole line.
     pub column: Option<String>,
     /// The beginning of the faulty value, without control characters; null if there is none.
     pub value: Option<String>,
@@ -31,12 +34,22 @@ pub struct ImportDiagnostic {
 impl ImportDiagnostic {
     /// Creates a message about the whole file.
     pub(super) fn for_file(reason: impl Into<String>) -> Self {
-        Self { line: None, column: None, value: None, reason: reason.into() }
+        Self { sheet: None, line: None, column: None, value: None, reason: reason.into() }
     }
 
     /// Creates a message about a line.
     pub(super) fn for_line(line: u64, reason: impl Into<String>) -> Self {
         Self { line: Some(line), ..Self::for_file(reason) }
+    }
+
+    /// Returns this message about a sheet of a workbook.
+    pub(super) fn on_sheet(self, sheet: Option<&str>) -> Self {
+        Self { sheet: sheet.map(excerpt), ..self }
+    }
+
+    /// Returns this message with the value that was found.
+    pub(super) fn with_value(self, value: &str) -> Self {
+        Self { value: Some(excerpt(value)), ..self }
     }
 
     /// Creates a message about one column or property of a line.
@@ -46,15 +59,21 @@ impl ImportDiagnostic {
 
     /// Creates a message about a value, which it repeats.
     pub(super) fn for_value(line: u64, column: &str, value: &str, reason: impl Into<String>) -> Self {
-        Self { value: Some(excerpt(value)), ..Self::for_column(line, column, reason) }
+        Self::for_column(line, column, reason).with_value(value)
     }
 }
 
 impl fmt::Display for ImportDiagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let line = if let Some(sheet) = &self.sheet {
+            write!(f, "sheet \"{sheet}\"{}", if self.line.is_some() { ", " } else { ": " })?;
+            "row"
+        } else {
+            "line"
+        };
         match (self.line, &self.column) {
-            (Some(line), Some(column)) => write!(f, "line {line}, column {column}: ")?,
-            (Some(line), None) => write!(f, "line {line}: ")?,
+            (Some(number), Some(column)) => write!(f, "{line} {number}, column {column}: ")?,
+            (Some(number), None) => write!(f, "{line} {number}: ")?,
             (None, Some(column)) => write!(f, "column {column}: ")?,
             (None, None) => {}
         }
@@ -114,7 +133,7 @@ impl DiagnosticCollector {
     }
 
     fn sort_and_truncate(&mut self) {
-        self.diagnostics.sort_by_key(|complaint| complaint.line);
+        self.diagnostics.sort_by(|left, right| (&left.sheet, left.line).cmp(&(&right.sheet, right.line)));
         self.diagnostics.truncate(MAX_LISTED);
     }
 

@@ -9,18 +9,18 @@
 
 mod assembler;
 mod calendar;
-mod calendar_value;
 mod diagnostic;
 mod draft;
-mod event;
 mod field;
 mod header;
 mod options;
-mod recurrence;
+mod place;
+pub mod profile;
 mod shift_builder;
 mod table;
 #[cfg(test)]
 mod tests;
+mod text_rows;
 mod zones;
 
 pub use diagnostic::{ImportDiagnostic, ScheduleImportError};
@@ -57,7 +57,10 @@ impl ImportFormat {
 pub fn read_schedule(name: &str, bytes: &[u8], options: &ImportOptions) -> Result<ScheduleDraft, ScheduleImportError> {
     check_size(bytes.len(), options)?;
     if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(&[0xd0, 0xcf, 0x11, 0xe0]) {
-        return Err(rejected("the file is a spreadsheet's own format; save the sheet as CSV in UTF-8".to_owned()));
+        return Err(rejected(
+            "the file is a spreadsheet's own format; save the sheet as CSV in UTF-8, or import it by a profile"
+                .to_owned(),
+        ));
     }
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
         return Err(rejected("the file is written in UTF-16; save it as UTF-8".to_owned()));

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::profile::Profile;
+
 /// The largest file size that can be configured, in bytes. The daemon accepts no larger request body, and holds the
 /// file in memory while it parses it.
 pub const MAX_FILE_BYTES: usize = 64 << 20;
@@ -25,6 +27,8 @@ pub struct ImportOptions {
     pub max_days: u16,
     /// The time zone of rows and agents that have none.
     pub default_zone: Option<String>,
+    /// The import profiles by name.
+    pub profiles: BTreeMap<String, Profile>,
     /// The number of weeks by which every local date is moved before time zones are applied.
     pub move_weeks: i32,
 }
@@ -39,6 +43,7 @@ impl Default for ImportOptions {
             max_rows: 2_000_000,
             max_days: 400,
             default_zone: None,
+            profiles: BTreeMap::new(),
             move_weeks: 0,
         }
     }

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use super::diagnostic::{DiagnosticCollector, ImportDiagnostic};
+use super::diagnostic::DiagnosticCollector;
+use super::place::{Place, Places};
 use super::zones::{ZoneIndex, Zones, local_text};
 use crate::domain::ids::AgentId;
 use crate::domain::schedules::schedule::{Activity, Shift, ShiftActivity};
@@ -20,7 +21,21 @@ pub(super) struct Row {
     pub(super) start: UtcMicros,
     pub(super) end: UtcMicros,
     pub(super) mandatory: bool,
-    pub(super) line: u64,
+    /// What the file calls the shift that the row belongs to, as a number; 0 if it does not say.
+    pub(super) shift: u32,
+    /// Where the row is, with the column of its start.
+    pub(super) place: Place,
+}
+
+/// How rows make shifts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum ShiftRule {
+    /// The shifts have rows of their own.
+    OwnRows,
+    /// Activities that follow each other without a gap are a shift.
+    Touching,
+    /// The activities with the same [`Row::shift`] are a shift.
+    SameShift,
 }
 
 /// The agent that the rows belong to.
@@ -34,20 +49,26 @@ pub(super) struct RowAgent<'a> {
 pub(super) struct ShiftBuilder<'a> {
     pub(super) agent: RowAgent<'a>,
     pub(super) zones: &'a Zones,
-    pub(super) column: &'a str,
+    pub(super) places: &'a Places,
+    pub(super) rule: ShiftRule,
+    /// Whether two pieces of the same activity that meet at midnight are one.
+    pub(super) joins_at_midnight: bool,
     pub(super) max_shift: Duration,
     pub(super) errors: &'a mut DiagnosticCollector,
     pub(super) warnings: &'a mut DiagnosticCollector,
 }
 
 impl ShiftBuilder<'_> {
-    /// Builds the shifts, by start, from ordered rows. The shifts are complete only if no error was reported.
-    pub(super) fn build(mut self, rows: &[Row]) -> Vec<Shift> {
+    /// Builds the shifts, by start, from ordered rows, each with its place. The shifts are complete only if no error was
+    /// reported.
+    pub(super) fn build(mut self, rows: &[Row]) -> Vec<(Shift, Place)> {
         let rows = self.remove_duplicates(rows);
-        let (shift_rows, activity_rows): (Vec<&Row>, Vec<&Row>) =
+        let (mut shift_rows, activity_rows): (Vec<&Row>, Vec<&Row>) =
             rows.into_iter().partition(|row| row.activity.is_none());
+        let joined = self.join_activities(&activity_rows);
+        shift_rows.extend(&joined);
         self.report_overlaps(&shift_rows);
-        let mut shifts: Vec<Shift> = Vec::with_capacity(shift_rows.len());
+        let mut shifts: Vec<(Shift, Place)> = Vec::with_capacity(shift_rows.len());
         for row in shift_rows {
             let length = row.end.since(row.start);
             if length > self.max_shift {
@@ -56,9 +77,34 @@ impl ShiftBuilder<'_> {
                     format!("the shift lasts {length}, more than the {limit} allowed; check the day of its end");
                 self.report_error(row, reason);
             }
-            shifts.push(Shift { start: row.start, end: row.end, activities: Vec::new() });
+            shifts.push((Shift { start: row.start, end: row.end, activities: Vec::new() }, row.place));
         }
         self.assign_activities(activity_rows, &mut shifts);
+        shifts
+    }
+
+    /// Returns the shifts that activities make, by start; none if the shifts have rows of their own.
+    fn join_activities(&mut self, rows: &[&Row]) -> Vec<Row> {
+        let mut ordered = rows.to_vec();
+        match self.rule {
+            ShiftRule::OwnRows => return Vec::new(),
+            ShiftRule::Touching => ordered.sort_unstable_by_key(|row| (row.start, row.end)),
+            ShiftRule::SameShift => ordered.sort_unstable_by_key(|row| (row.shift, row.start, row.end)),
+        }
+        let mut shifts: Vec<Row> = Vec::new();
+        for row in ordered {
+            match shifts.last_mut() {
+                Some(shift) if row.start <= shift.end && row.shift == shift.shift => shift.end = shift.end.max(row.end),
+                Some(shift) if self.rule == ShiftRule::SameShift && row.shift == shift.shift => {
+                    let until = local_text(self.zones.local(self.agent.zone, shift.end));
+                    shift.end = row.end;
+                    let reason = format!("there is a gap in the shift before this, from {until}; fill it with work");
+                    self.report_incomplete(row, reason);
+                }
+                Some(_) | None => shifts.push(Row { activity: None, mandatory: false, ..row.clone() }),
+            }
+        }
+        shifts.sort_unstable_by_key(|shift| (shift.start, shift.end));
         shifts
     }
 
@@ -67,9 +113,14 @@ impl ShiftBuilder<'_> {
         let mut kept: Vec<&Row> = Vec::with_capacity(rows.len());
         for row in rows {
             match kept.last() {
-                Some(last) if last.activity == row.activity && content(last) == content(row) => {
-                    let reason = format!("says the same as line {}; it is imported once", last.line);
-                    self.warnings.push(ImportDiagnostic::for_line(row.line, reason));
+                Some(last)
+                    if last.activity == row.activity
+                        && content(last) == content(row)
+                        && last.place.is_on_sheet_of(row.place) =>
+                {
+                    let first = self.places.line_text(last.place);
+                    let reason = format!("says the same as {first}; it is imported once");
+                    self.warnings.push(self.places.diagnostic(row.place.without_column(), reason));
                 }
                 Some(_) | None => kept.push(row),
             }
@@ -82,12 +133,12 @@ impl ShiftBuilder<'_> {
         let mut latest_ending: Option<&Row> = None;
         for row in rows.iter().copied() {
             if let Some(before) = latest_ending.filter(|before| row.start < before.end) {
-                let (here, there) = if before.line > row.line { (before, row) } else { (row, before) };
+                let (here, there) = if before.place > row.place { (before, row) } else { (row, before) };
                 let reason = format!(
-                    "the {} overlaps the {} of line {}, {}; an agent can do one thing at a time",
+                    "the {} overlaps the {} of {}, {}; an agent can do one thing at a time",
                     self.row_text(here),
                     row_name(there),
-                    there.line,
+                    self.places.line_text(there.place),
                     self.time_range_text(there),
                 );
                 self.report_error(here, reason);
@@ -97,23 +148,28 @@ impl ShiftBuilder<'_> {
     }
 
     /// Puts every activity into the shift that contains it. Plain work is implied by the gaps, so it is only checked.
-    fn assign_activities(&mut self, mut rows: Vec<&Row>, shifts: &mut [Shift]) {
-        rows.sort_unstable_by_key(|row| (row.start, row.end, row.line));
+    fn assign_activities(&mut self, mut rows: Vec<&Row>, shifts: &mut [(Shift, Place)]) {
+        rows.sort_unstable_by_key(|row| (row.start, row.end, row.place));
         self.report_overlaps(&rows);
         for row in rows {
             let Some(activity) = row.activity.clone() else { continue };
-            let next = shifts.partition_point(|shift| shift.start <= row.start);
-            let shift = next.checked_sub(1).map(|index| &mut shifts[index]).filter(|shift| row.start < shift.end);
+            let next = shifts.partition_point(|(shift, _)| shift.start <= row.start);
+            let shift = next.checked_sub(1).map(|index| &mut shifts[index].0).filter(|shift| row.start < shift.end);
             match shift {
                 Some(shift) if row.end <= shift.end => {
                     if activity != Activity::Work {
                         let (start, end, mandatory) = (row.start, row.end, row.mandatory);
-                        shift.activities.push(ShiftActivity { activity, start, end, mandatory });
+                        match shift.activities.last_mut() {
+                            Some(last) if last.activity == activity && last.end == start && self.joins_at(start) => {
+                                last.end = end;
+                            }
+                            _ => shift.activities.push(ShiftActivity { activity, start, end, mandatory }),
+                        }
                     }
                 }
                 Some(_) => self.report_unassigned(
                     row,
-                    "runs over the end of the shift that it begins in; shorten it or lengthen the shift",
+                    "runs over the end of the shift that it begins in, and so lies partly outside; shorten it or lengthen the shift",
                 ),
                 None => self.report_unassigned(
                     row,
@@ -123,16 +179,23 @@ impl ShiftBuilder<'_> {
         }
     }
 
+    fn joins_at(&self, instant: UtcMicros) -> bool {
+        self.joins_at_midnight && self.zones.local(self.agent.zone, instant).time() == jiff::civil::Time::midnight()
+    }
+
     fn report_unassigned(&mut self, row: &Row, problem: &str) {
-        // The shift may be in a row that could not be parsed.
+        self.report_incomplete(row, format!("the {} of agent {} {problem}", self.row_text(row), self.agent.id));
+    }
+
+    /// Reports that something is missing, unless it may be in a row that could not be parsed.
+    fn report_incomplete(&mut self, row: &Row, reason: String) {
         if !self.agent.has_unreadable_shift {
-            let reason = format!("the {} of agent {} {problem}", self.row_text(row), self.agent.id);
             self.report_error(row, reason);
         }
     }
 
     fn report_error(&mut self, row: &Row, reason: String) {
-        self.errors.push(ImportDiagnostic::for_column(row.line, self.column, reason));
+        self.errors.push(self.places.diagnostic(row.place, reason));
     }
 
     fn row_text(&self, row: &Row) -> String {

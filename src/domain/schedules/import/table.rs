@@ -2,21 +2,18 @@
 //!
 //! This turns lines into rows for [`Assembler`], which interprets them together.
 
-use csv::{ByteRecord, Reader, ReaderBuilder};
 use jiff::civil::DateTime;
 
-use super::assembler::{AgentFields, Assembler};
+use super::assembler::{AgentFields, Assembler, RowFields, activity_named};
 use super::diagnostic::{DiagnosticCollector, ImportDiagnostic, ScheduleImportError};
 use super::draft::ScheduleDraft;
 use super::field::{self, LONG_TEXT, SHORT_TEXT};
 use super::header::{Field, Header};
 use super::options::ImportOptions;
+use super::text_rows::{RawRow, Rows};
 use super::zones::ZoneIndex;
 use crate::domain::time::UtcMicros;
 use crate::domain::wording;
-
-/// The largest number of lines of one row with line breaks in quotes; more means that a quote was never closed.
-const MAX_LINES_PER_ROW: u64 = 100;
 
 /// The delimiters that are tried if none is given, the most likely first.
 const DELIMITERS: [u8; 3] = [b',', b';', b'\t'];
@@ -51,79 +48,9 @@ fn detect_delimiter(bytes: &[u8], options: &ImportOptions) -> u8 {
     DELIMITERS.into_iter().rev().max_by_key(|&delimiter| known_columns(delimiter)).unwrap_or(b',')
 }
 
-/// One row with its line in the file.
-struct RawRow {
-    line: u64,
-    fields: ByteRecord,
-    /// Whether a quote seems to be open.
-    has_open_quote: bool,
-}
-
-/// The rows of a table with true line numbers. They are counted here because the CSV reader's own count is wrong after
-/// blank lines.
-struct Rows<'a> {
-    bytes: &'a [u8],
-    reader: Reader<&'a [u8]>,
-    counted_offset: usize,
-    line: u64,
-}
-
-impl<'a> Rows<'a> {
-    fn new(bytes: &'a [u8], delimiter: u8) -> Self {
-        let reader = ReaderBuilder::new().has_headers(false).flexible(true).delimiter(delimiter).from_reader(bytes);
-        Self { bytes, reader, counted_offset: 0, line: 1 }
-    }
-
-    /// Returns the next row that is not blank.
-    fn next_row(&mut self) -> Option<RawRow> {
-        loop {
-            let mut fields = ByteRecord::new();
-            // Reading from memory without checking lengths cannot fail; if it did, the rows would end here.
-            if !self.reader.read_byte_record(&mut fields).ok()? {
-                return None;
-            }
-            let start = usize::try_from(fields.position()?.byte()).ok()?;
-            let end = usize::try_from(self.reader.position().byte()).ok()?;
-            let breaks = self.bytes.get(start..)?.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-            self.count_lines_to(start + breaks);
-            let line = self.line;
-            if fields.iter().all(|field| field.trim_ascii().is_empty()) {
-                continue;
-            }
-            let raw = self.bytes.get(start + breaks..end)?;
-            let inner = raw.trim_ascii_end();
-            let inner_breaks = count_line_breaks(inner, false);
-            // A quote within a quoted field is written twice, so a closed field holds an even number.
-            let has_odd_quotes = inner_breaks > 0 && inner.split(|&byte| byte == b'"').count().is_multiple_of(2);
-            return Some(RawRow { line, fields, has_open_quote: has_odd_quotes || inner_breaks > MAX_LINES_PER_ROW });
-        }
-    }
-
-    fn count_lines_to(&mut self, offset: usize) {
-        let within = self.bytes.get(self.counted_offset..offset).unwrap_or_default();
-        let follows_return = self.counted_offset > 0 && self.bytes[self.counted_offset - 1] == b'\r';
-        self.line += count_line_breaks(within, follows_return);
-        self.counted_offset = offset;
-    }
-}
-
-/// Counts line breaks; `\n`, `\r\n` and a lone `\r` are one each.
-fn count_line_breaks(bytes: &[u8], mut follows_return: bool) -> u64 {
-    let mut count = 0;
-    for &byte in bytes {
-        count += u64::from(byte == b'\r' || (byte == b'\n' && !follows_return));
-        follows_return = byte == b'\r';
-    }
-    count
-}
-
 fn read_row(row: &RawRow, header: &Header, assembler: &mut Assembler) {
-    if row.has_open_quote {
-        assembler.report_error(ImportDiagnostic::for_line(
-            row.line,
-            "a quoted field runs over the end of the line; is its closing quote missing?",
-        ));
-        return;
+    if let Some(problem) = row.problem {
+        return assembler.report_error(ImportDiagnostic::for_line(row.line, problem));
     }
     let (fields, columns) = (row.fields.len(), header.columns());
     let has_surplus_fields = row.fields.iter().skip(columns).any(|field| !field.trim_ascii().is_empty());
@@ -187,8 +114,12 @@ impl<'r> RowReader<'r, '_, '_> {
         let Some(skills) = skills.filter(|_| self.is_valid) else {
             return self.assembler.record_unreadable(Some(id), Some(activity));
         };
-        let agent_fields = AgentFields { id, name, team, skills, zone: Some(zone) };
-        self.assembler.add_row(self.row.line, &agent_fields, activity, start, end, mandatory);
+        let place = self.assembler.row_place(self.row.line);
+        let agent_fields = AgentFields { id, name, team, skills, zone: Some(zone), place: place.without_column() };
+        self.assembler.add_row(
+            &agent_fields,
+            RowFields { activity: activity_named(activity), start, end, mandatory, shift: 0, place },
+        );
     }
 
     /// Returns the text of a field without surrounding spaces; `None` if it is not UTF-8.

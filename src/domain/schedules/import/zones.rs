@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 
+use jiff::SignedDuration;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::{AmbiguousOffset, TimeZone, TimeZoneDatabase};
 
@@ -127,6 +128,12 @@ impl Zones {
     pub(super) fn start_of_day(&self, zone: ZoneIndex, day: Date) -> Option<UtcMicros> {
         let start = day.to_zoned(self.entries[zone.0].tz.clone()).ok()?.start_of_day().ok()?;
         Some(start.timestamp().into())
+    }
+
+    /// Returns the offset of a zone from UTC at an instant.
+    pub(super) fn offset(&self, zone: ZoneIndex, instant: UtcMicros) -> SignedDuration {
+        let offset = self.entries[zone.0].tz.to_offset(instant.timestamp());
+        SignedDuration::from_secs(i64::from(offset.seconds()))
     }
 
     /// Returns the local time in a zone at an instant.

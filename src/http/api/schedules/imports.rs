@@ -29,6 +29,10 @@ pub(in crate::http) struct ImportQuery {
     tenant: TenantId,
     /// The name of the file. Its extension determines the format if the content does not.
     name: String,
+    /// The name of the import profile by which to read the file. Without one, the file is a table or a calendar as
+    /// Shiftkeeper describes them.
+    #[param(required = false)]
+    profile: Option<String>,
     /// The number of whole weeks by which to move every local date; may be negative.
     #[serde(default)]
     #[param(required = false)]
@@ -47,6 +51,7 @@ impl ImportQuery {
             tenant: self.tenant,
             name: self.name,
             bytes: body.as_ref().into(),
+            profile: self.profile,
             move_weeks: self.move_weeks,
             is_complete: self.whole,
             hash: self.hash,
@@ -64,7 +69,7 @@ impl ImportQuery {
     tag = "shifts",
     operation_id = "import_schedule",
     params(ImportQuery, IdempotencyKeyHeader),
-    request_body(content_type = "application/octet-stream", content = Vec<u8>, description = "The file, as CSV or iCalendar."),
+    request_body(content_type = "application/octet-stream", content = Vec<u8>, description = "The file: CSV, iCalendar, or what the profile describes."),
     responses((status = 200, description = "The schedule is in force.", body = ImportResult))
 )]
 pub(in crate::http) async fn create(
@@ -117,6 +122,7 @@ fn import_problem(error: ImportError) -> Problem {
                 .with_member("faults", faults.into())
         }
         ImportError::HashDiffers => Problem::from_code(Code::HashMismatch, detail),
+        ImportError::Profile(_) => Problem::from_code(Code::ImportProfile, detail),
         ImportError::Store(cause) => store_unavailable(cause, NOT_STORED, detail),
         ImportError::Read(cause) => store_unavailable(cause, NOT_STORED, detail),
     }

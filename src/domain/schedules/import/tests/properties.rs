@@ -98,7 +98,7 @@ proptest! {
     #[test]
     fn no_text_under_a_header_or_in_an_event_makes_it_panic(text in "\\PC{0,80}", property in 0_usize..15) {
         drop(read_schedule("a.csv", format!("{HEADER}\n{text}\n,,,,{text},,\n").as_bytes(), &ImportOptions::default()));
-        let property = event::PROPERTIES[property];
+        let property = calendar::event::PROPERTIES[property];
         let calendar = format!(
             "BEGIN:VCALENDAR\nBEGIN:VEVENT\nDTSTART;TZID=UTC:20261019T090000\n{property}:{text}\n{property};TZID={text}:{text}\n\
              END:VEVENT\nEND:VCALENDAR\n"

@@ -1,7 +1,7 @@
 //! Recurring calendar events: the local times that an `RRULE` gives.
 //!
 //! The `rrule` crate works in wall-clock time here: it gets local times as if they were UTC, so that it sees no clock
-//! changes, and [`super::zones`] converts its results to instants like the times of a table. Rules are built part by
+//! changes, and [`super::super::zones`] converts its results to instants like the times of a table. Rules are built part by
 //! part because the crate's own parser ignores what it cannot read in `BYDAY` and takes an `UNTIL` without `Z` to be in
 //! this machine's zone.
 
@@ -9,7 +9,7 @@ use chrono::{DateTime as ChronoTime, Datelike, Month, TimeZone, Timelike, Weekda
 use jiff::civil::DateTime;
 use rrule::{Frequency, NWeekday, RRule, RRuleSet, Tz, Unvalidated};
 
-use super::calendar_value::{CalendarTime, parse_calendar_time};
+use super::value::{CalendarTime, parse_calendar_time};
 use crate::domain::wording::count_with_noun;
 
 /// A parsed recurrence rule that has an end.

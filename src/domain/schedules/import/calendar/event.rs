@@ -19,20 +19,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Span;
 use jiff::civil::DateTime;
 
-use super::assembler::{AgentFields, Assembler};
-use super::calendar_value::{EventDuration, parse_calendar_time};
-use super::diagnostic::ImportDiagnostic;
-use super::field::{self, LONG_TEXT, SHORT_TEXT};
-use super::options::ImportOptions;
+use super::super::assembler::{AgentFields, Assembler, RowFields, activity_named};
+use super::super::diagnostic::ImportDiagnostic;
+use super::super::field::{self, LONG_TEXT, SHORT_TEXT};
+use super::super::options::ImportOptions;
+use super::super::zones::{OUT_OF_RANGE, ZoneIndex, local_text};
 use super::recurrence::Recurrence;
-use super::zones::{OUT_OF_RANGE, ZoneIndex, local_text};
+use super::value::{EventDuration, parse_calendar_time};
 use crate::domain::time::UtcMicros;
 
 /// The property that holds the start of an event.
 pub(super) const START: &str = "DTSTART";
 
 /// The properties of an event that are read.
-pub(super) const PROPERTIES: [&str; 16] = [
+pub(in super::super) const PROPERTIES: [&str; 16] = [
     START,
     "DTEND",
     "DURATION",
@@ -145,8 +145,12 @@ impl<'e> EventReader<'e, '_, '_> {
                 if self.assembler.is_row_limit_reached(self.event.line) {
                     return;
                 }
-                let agent_fields = AgentFields { id, name, team, skills, zone: has_agent_zone.then_some(start.zone) };
-                self.assembler.add_row(self.event.line, &agent_fields, activity, from, to, mandatory);
+                let place = self.assembler.row_place(self.event.line);
+                let zone = has_agent_zone.then_some(start.zone);
+                let agent_fields = AgentFields { id, name, team, skills, zone, place: place.without_column() };
+                let row =
+                    RowFields { activity: activity_named(activity), start: from, end: to, mandatory, shift: 0, place };
+                self.assembler.add_row(&agent_fields, row);
             }
         }
         if !self.is_valid {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Span;
 use jiff::civil::DateTime;
 
-use super::field;
+use super::super::field;
 
 /// A calendar date and time, with or without the `Z` of UTC.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
