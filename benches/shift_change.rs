@@ -194,6 +194,7 @@ async fn start(speed: u32, tenant_keys: &str, rules: &str) -> anyhow::Result<Ben
         profile: None,
         move_weeks: 0,
         is_complete: false,
+        hash: None,
         actor: "person:bench".to_owned(),
     };
     app.importer().run(wanted).await?;

@@ -182,6 +182,7 @@ impl App {
         let tenants = services.start_tenants(&mut supervisor, &config, deliveries, heads.clone(), erasure.clone())?;
         let access = AccessSettings::new(&config.server);
         let accounts = services.start_accounts(&mut supervisor, &access).await?;
+        let reader = services.store.reader().clone();
         let audit_keys = config.audit.former_keys.iter().copied().chain([heads.key.public_key()]).collect();
         let job_services = services.job_services(importer.clone(), heads, reports.clone());
         let jobs = watch::Sender::new(job_specs(&config, &job_services));
@@ -190,7 +191,6 @@ impl App {
         let status = services.status_service(jobs_handle.clone(), reloads.clone(), log);
         let reload_requested = Arc::new(Notify::new());
         let rotations = services.key_files(webhooks.files(), reloads.clone(), reload_requested.clone());
-        let (reader, writer) = (services.store.reader().clone(), services.store.writer().clone());
         let api_services = http::ApiServices {
             tokens: access.tokens(),
             accounts: accounts.clone(),
@@ -198,12 +198,11 @@ impl App {
             reader: reader.clone(),
             readiness: services.readiness.clone(),
             importer: Arc::new(importer.clone()),
-            schedule_editor: Arc::new(importer.clone()),
             jobs: jobs_handle,
             probes: Probes::new(services.tenants.clone()),
             outbox: services.outbox.clone(),
             live: live.clone(),
-            idempotency: IdempotentRequests::new(reader, writer, services.clock.clone()),
+            idempotency: IdempotentRequests::new(reader, services.store.writer().clone(), services.clock.clone()),
             status: status.clone(),
             backtests,
             metrics_open: config.server.metrics == MetricsAccess::Open,

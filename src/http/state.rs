@@ -9,7 +9,6 @@ use super::auth::ConfiguredAccess;
 use super::problem::Problem;
 use super::services::reports::ReportService;
 use super::services::schedule_changes::ScheduleEditor;
-use super::services::schedules::ScheduleImporter;
 use super::services::webhooks::KeyRotator;
 use crate::domain::audit::head::PublicKey;
 use crate::engine::access::accounts::Accounts;
@@ -40,9 +39,7 @@ pub struct ApiServices {
     /// Which parts of the daemon are ready.
     pub readiness: Readiness,
     /// Imports schedule files.
-    pub importer: Arc<dyn ScheduleImporter>,
-    /// Checks and applies changes of schedules.
-    pub schedule_editor: Arc<dyn ScheduleEditor>,
+    pub importer: Arc<dyn ScheduleEditor>,
     /// The scheduled jobs.
     pub jobs: Jobs,
     /// Webhook deliveries, for people's requests about them.

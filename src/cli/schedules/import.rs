@@ -1,6 +1,7 @@
 //! `shiftkeeper import`: sends a schedule file to the running daemon, or stores it directly if none runs. A file is
 //! imported completely or not at all.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use anyhow::Context as _;
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 
+use super::check::check_text;
 use crate::app::{HeavyWork, Importer, check_file, clock_for, identity, request_of_file};
 use crate::cli::shared::daemon::{DaemonClient, DaemonError};
 use crate::cli::shared::exit::Exit;
@@ -24,7 +26,7 @@ use crate::domain::schedules::import::{ImportDiagnostic, ImportOptions, Schedule
 use crate::domain::wording::count_with_noun;
 use crate::engine::changes::keeper_handle::KeeperHandle;
 use crate::engine::operations::tenants::Tenants;
-use crate::http::{ImportError, ImportRequest, ImportResult, LONG_TIMEOUT};
+use crate::http::{ImportError, ImportRequest, ImportResult, LONG_TIMEOUT, ScheduleCheck, ScheduleEditor as _};
 use crate::store::{ProcessRole, Store};
 
 /// The actor in the audit log if no daemon, and so no token, is involved.
@@ -45,6 +47,8 @@ Examples:
   shiftkeeper import week-44.ics --output json
   shiftkeeper import week-44.xlsx --profile excel
   shiftkeeper import everybody-44.csv --whole
+  shiftkeeper import week-44.csv --check
+  shiftkeeper import week-44.csv --apply 3f2a…
   shiftkeeper import config/samples/schedule-300.csv --move-weeks 2"
 )]
 pub struct ImportArgs {
@@ -62,6 +66,12 @@ pub struct ImportArgs {
     /// The file is the complete schedule of its days: agents who are not in it have no shift on these days.
     #[arg(long)]
     pub whole: bool,
+    /// Show what the import would change and what to look at first, and change nothing.
+    #[arg(long, conflicts_with = "apply")]
+    pub check: bool,
+    /// Import only what the check with this hash showed.
+    #[arg(long, value_name = "HASH")]
+    pub apply: Option<String>,
     /// The output format.
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Output,
@@ -72,6 +82,8 @@ pub struct ImportArgs {
 pub(in crate::cli) enum ImportOutcome {
     /// The schedule is in force.
     Imported(ImportResult),
+    /// What the import would change.
+    Checked(Box<ScheduleCheck>),
     /// The file has faults: the first of them, and their number.
     Refused { complaints: Vec<ImportDiagnostic>, faults: usize },
 }
@@ -93,13 +105,28 @@ pub async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
     print_diagnostics(&result, &file);
     match args.output {
         Output::Json => print_json(&result_json(&result))?,
-        Output::Table => {
-            if let ImportOutcome::Imported(answer) = &result {
-                print(summary(answer, &file))?;
-            }
-        }
+        Output::Table => match &result {
+            ImportOutcome::Imported(answer) => print(summary(answer, &file))?,
+            ImportOutcome::Checked(check) => print(check_text(check, &apply_command(&args)))?,
+            ImportOutcome::Refused { .. } => {}
+        },
     }
     Ok(exit_for(&result).into())
+}
+
+/// Returns the command that applies a check, without its hash.
+fn apply_command(args: &ImportArgs) -> String {
+    let mut command = format!("shiftkeeper import {}", args.file.display());
+    if let Some(profile) = &args.profile {
+        let _ = write!(command, " --profile {profile}");
+    }
+    if args.move_weeks != 0 {
+        let _ = write!(command, " --move-weeks {}", args.move_weeks);
+    }
+    if args.whole {
+        command.push_str(" --whole");
+    }
+    command
 }
 
 /// Returns the size of a file, before its content is read into memory or sent.
@@ -112,23 +139,23 @@ fn size_of(file: &Path) -> anyhow::Result<usize> {
 async fn import_schedule(config: Config, args: &ImportArgs) -> anyhow::Result<ImportOutcome> {
     let build_request = |tenant: TenantId| {
         let request = request_of_file(&args.file, tenant, ACTOR)?;
-        let profile = args.profile.clone();
-        anyhow::Ok(ImportRequest { profile, move_weeks: args.move_weeks, is_complete: args.whole, ..request })
+        let (profile, hash) = (args.profile.clone(), args.apply.clone());
+        anyhow::Ok(ImportRequest { profile, hash, move_weeks: args.move_weeks, is_complete: args.whole, ..request })
     };
     if config.client.url.is_some() {
         let client = TenantClient::from_config(config, args.scope.tenant.as_ref()).await?;
         let request = build_request(client.tenant().clone())?;
-        return Ok(import_through_daemon(&client, &request).await?);
+        return Ok(import_through_daemon(&client, &request, args.check).await?);
     }
     let request = build_request(one_tenant(&config, args.scope.tenant.as_ref())?.id.clone())?;
     if find_daemon(&config).await?.is_none() {
-        return import_into_store(&config, request).await;
+        return import_into_store(&config, request, args.check).await;
     }
     let client = TenantClient::from_config(config.clone(), Some(&request.tenant)).await?;
-    match import_through_daemon(&client, &request).await {
+    match import_through_daemon(&client, &request, args.check).await {
         Ok(came) => Ok(came),
         // The store still names a daemon that crashed. If one does run, the store's lock says so.
-        Err(DaemonError::NotReachable { .. }) => import_into_store(&config, request).await,
+        Err(DaemonError::NotReachable { .. }) => import_into_store(&config, request, args.check).await,
         Err(error) => Err(error.into()),
     }
 }
@@ -145,14 +172,26 @@ pub(in crate::cli) async fn find_daemon(config: &Config) -> anyhow::Result<Optio
     if runs { Ok(Some(DaemonClient::find(config).await?)) } else { Ok(None) }
 }
 
-async fn import_through_daemon(client: &TenantClient, request: &ImportRequest) -> Result<ImportOutcome, DaemonError> {
+async fn import_through_daemon(
+    client: &TenantClient,
+    request: &ImportRequest,
+    is_check: bool,
+) -> Result<ImportOutcome, DaemonError> {
     let (weeks, whole) = (request.move_weeks.to_string(), request.is_complete.to_string());
     let mut parameters = vec![("name", &*request.name), ("move_weeks", &*weeks), ("whole", &*whole)];
     parameters.extend(request.profile.as_deref().map(|profile| ("profile", profile)));
+    parameters.extend(request.hash.as_deref().map(|hash| ("hash", hash)));
     let body = request.bytes.to_vec();
     let configure = |request: RequestBuilder| request.timeout(ANSWER_TIMEOUT).body(body);
-    match client.upload(Right::Import, "/api/v1/schedule-imports", &parameters, configure).await {
-        Ok(answer) => Ok(ImportOutcome::Imported(answer)),
+    let answer = if is_check {
+        let check = client.upload(Right::Import, "/api/v1/schedule-imports/check", &parameters, configure).await;
+        check.map(|check| ImportOutcome::Checked(Box::new(check)))
+    } else {
+        let imported = client.upload(Right::Import, "/api/v1/schedule-imports", &parameters, configure).await;
+        imported.map(ImportOutcome::Imported)
+    };
+    match answer {
+        Ok(outcome) => Ok(outcome),
         Err(DaemonError::Refused { status, detail, problem }) => {
             refused_import(&problem).ok_or(DaemonError::Refused { status, detail, problem })
         }
@@ -173,6 +212,7 @@ fn refused_import(problem: &Value) -> Option<ImportOutcome> {
 pub(in crate::cli) async fn import_into_store(
     config: &Config,
     request: ImportRequest,
+    is_check: bool,
 ) -> anyhow::Result<ImportOutcome> {
     // Refuse a file with faults before creating or locking a store for it.
     let options = ImportOptions { move_weeks: request.move_weeks, ..config.import.clone() };
@@ -192,12 +232,16 @@ pub(in crate::cli) async fn import_into_store(
         import_lock: Arc::default(),
         heavy_work: HeavyWork::OwnThread,
     };
-    let imported = importer.run(request).await;
+    let imported = if is_check {
+        importer.check_import(request).await.map(|check| ImportOutcome::Checked(Box::new(check)))
+    } else {
+        importer.run(request).await.map(ImportOutcome::Imported)
+    };
     // The importer holds a writer, and the store closes when the last one is dropped.
     drop(importer);
     store.close().await;
     match imported {
-        Ok(answer) => Ok(ImportOutcome::Imported(answer)),
+        Ok(outcome) => Ok(outcome),
         Err(ImportError::Refused { diagnostics: complaints, faults, .. }) => {
             Ok(ImportOutcome::Refused { complaints, faults })
         }
@@ -210,12 +254,17 @@ pub(in crate::cli) async fn import_into_store(
 /// Prints warnings and faults, one per line as compilers do.
 fn print_diagnostics(result: &ImportOutcome, file: &str) {
     match result {
-        ImportOutcome::Imported(answer) => {
-            answer.warnings.iter().for_each(|warning| print_message(format!("{file}: warning: {warning}")));
-        }
+        ImportOutcome::Imported(ImportResult { warnings, .. }) => print_warnings(warnings, file),
+        ImportOutcome::Checked(check) => print_warnings(&check.warnings, file),
         ImportOutcome::Refused { complaints, faults } => {
             diagnostic_lines(complaints, *faults, file).iter().for_each(print_message);
         }
+    }
+}
+
+fn print_warnings(warnings: &[String], file: &str) {
+    for warning in warnings {
+        print_message(format!("{file}: warning: {warning}"));
     }
 }
 
@@ -249,6 +298,7 @@ fn result_json(result: &ImportOutcome) -> Value {
             object["imported"] = true.into();
             object
         }
+        ImportOutcome::Checked(check) => json!(check),
         ImportOutcome::Refused { complaints, faults } => {
             json!({ "imported": false, "changed": false, "faults": faults, "complaints": complaints })
         }
@@ -257,7 +307,7 @@ fn result_json(result: &ImportOutcome) -> Value {
 
 const fn exit_for(result: &ImportOutcome) -> Exit {
     match result {
-        ImportOutcome::Imported(_) => Exit::Done,
+        ImportOutcome::Imported(_) | ImportOutcome::Checked(_) => Exit::Done,
         ImportOutcome::Refused { .. } => Exit::Failed,
     }
 }

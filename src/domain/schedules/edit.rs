@@ -96,11 +96,11 @@ impl ShiftEdit {
         match self {
             Self::Move { activity, start, by_minutes } => {
                 let offset = by_minutes.saturating_mul(60_000_000);
-                self.change_activities(&mut shifts, activity, *start, |moved| {
+                change_activities(&mut shifts, activity, *start, |moved| {
                     Some(ShiftActivity { start: moved.start.offset(offset), end: moved.end.offset(offset), ..moved })
                 })?;
             }
-            Self::Remove { activity, start } => self.change_activities(&mut shifts, activity, *start, |_| None)?,
+            Self::Remove { activity, start } => change_activities(&mut shifts, activity, *start, |_| None)?,
             Self::Add { activity, start, end, mandatory } => {
                 let within = |shift: &&mut Shift| shift.start <= *start && *end <= shift.end && start < end;
                 let shift = shifts.iter_mut().find(within).ok_or(EditRefusal::OutsideShift)?;
@@ -120,28 +120,27 @@ impl ShiftEdit {
         }
         Ok(shifts)
     }
+}
 
-    /// Replaces activities of a name by what `change` makes of them.
-    fn change_activities(
-        &self,
-        shifts: &mut [Shift],
-        activity: &Activity,
-        start: Option<UtcMicros>,
-        change: impl Fn(ShiftActivity) -> Option<ShiftActivity>,
-    ) -> Result<(), EditRefusal> {
-        let is_meant = |one: &ShiftActivity| one.activity == *activity && start.is_none_or(|start| one.start == start);
-        let mut found = false;
-        for shift in shifts {
-            if !shift.activities.iter().any(is_meant) {
-                continue;
-            }
-            found = true;
-            let changed = |one: ShiftActivity| if is_meant(&one) { change(one) } else { Some(one) };
-            shift.activities = std::mem::take(&mut shift.activities).into_iter().filter_map(changed).collect();
-            check(shift, activity)?;
+/// Replaces activities of a name by what `change` makes of them.
+fn change_activities(
+    shifts: &mut [Shift],
+    activity: &Activity,
+    start: Option<UtcMicros>,
+    change: impl Fn(ShiftActivity) -> Option<ShiftActivity>,
+) -> Result<(), EditRefusal> {
+    let is_meant = |one: &ShiftActivity| one.activity == *activity && start.is_none_or(|start| one.start == start);
+    let mut found = false;
+    for shift in shifts {
+        if !shift.activities.iter().any(is_meant) {
+            continue;
         }
-        if found { Ok(()) } else { Err(EditRefusal::NoActivity(activity.clone())) }
+        found = true;
+        let changed = |one: ShiftActivity| if is_meant(&one) { change(one) } else { Some(one) };
+        shift.activities = std::mem::take(&mut shift.activities).into_iter().filter_map(changed).collect();
+        check(shift, activity)?;
     }
+    if found { Ok(()) } else { Err(EditRefusal::NoActivity(activity.clone())) }
 }
 
 /// Sorts the activities of a shift and checks that they lie in it and do not overlap; `edited` is the one that changed.

@@ -4,7 +4,7 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::schedules::{ImportError, ImportRequest};
+use super::schedules::{ImportError, ImportRequest, ScheduleImporter};
 use crate::clock::BoxFuture;
 use crate::domain::ids::{AgentId, TeamName, TenantId};
 use crate::domain::schedules::comparison::{ShiftChange, ShiftChangeKind};
@@ -18,7 +18,7 @@ use crate::store::{CommitError, ReadError};
 /// Checks and applies changes of schedules.
 ///
 /// Defined here and implemented by `app`, because a request handler should not write schedules.
-pub trait ScheduleEditor: Send + Sync {
+pub trait ScheduleEditor: ScheduleImporter {
     /// Returns what an import would change.
     fn check_import(&self, request: ImportRequest) -> BoxFuture<Result<ScheduleCheck, ImportError>>;
 

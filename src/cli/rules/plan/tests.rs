@@ -76,7 +76,7 @@ async fn plan_after(history: Vec<HistoryWrite>, options: &[&str]) -> TenantPlan 
         hash: None,
         actor: "test".into(),
     };
-    import_into_store(&config, import_request).await.expect("imported");
+    import_into_store(&config, import_request, false).await.expect("imported");
     let now = at("2026-10-26T10:05:00Z");
     let clock: SharedClock = std::sync::Arc::new(ManualClock::at(now));
     let store = Store::open(&url, ProcessRole::Daemon, clock, &identity()).await.expect("opens");

@@ -68,7 +68,7 @@ pub(in crate::http) async fn check(
     AuthorizedRequest { caller, body, .. }: AuthorizedRequest<ScheduleEditBody>,
 ) -> Result<Json<ScheduleCheck>, Problem> {
     let (request, _) = change_request(&state, &caller, body).await?;
-    Ok(Json(state.schedule_editor.check_change(request).await.map_err(change_problem)?))
+    Ok(Json(state.importer.check_change(request).await.map_err(change_problem)?))
 }
 
 /// Edit schedules
@@ -90,8 +90,8 @@ pub(in crate::http) async fn create(
 ) -> Result<Response, Problem> {
     let (request, hash) = change_request(&state, &caller, body).await?;
     let hash = checked_hash(hash)?;
-    let editor = state.schedule_editor.clone();
-    let work = async move { editor.apply_change(request, hash).await.map_err(change_problem) };
+    let importer = state.importer.clone();
+    let work = async move { importer.apply_change(request, hash).await.map_err(change_problem) };
     run_once(&state, &caller, Some(&tenant), key, StatusCode::OK, work).await
 }
 

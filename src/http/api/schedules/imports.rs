@@ -109,7 +109,7 @@ pub(in crate::http) async fn check(
 ) -> Result<Json<ScheduleCheck>, Problem> {
     caller.check_all_teams(&state, Right::Import, &query.tenant)?;
     let request = query.into_request(&caller, &body?);
-    Ok(Json(state.schedule_editor.check_import(request).await.map_err(import_problem)?))
+    Ok(Json(state.importer.check_import(request).await.map_err(import_problem)?))
 }
 
 fn import_problem(error: ImportError) -> Problem {

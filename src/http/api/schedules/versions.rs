@@ -113,7 +113,7 @@ pub(in crate::http) async fn check_undo(
     AuthorizedRequest { caller, tenant, .. }: AuthorizedRequest<UndoVersionBody>,
 ) -> Result<Json<ScheduleCheck>, Problem> {
     let request = undo_request(&state, &caller, tenant, version)?;
-    Ok(Json(state.schedule_editor.check_change(request).await.map_err(change_problem)?))
+    Ok(Json(state.importer.check_change(request).await.map_err(change_problem)?))
 }
 
 /// Take back a version
@@ -136,8 +136,8 @@ pub(in crate::http) async fn undo(
 ) -> Result<Response, Problem> {
     let request = undo_request(&state, &caller, tenant.clone(), version)?;
     let hash = checked_hash(body.hash)?;
-    let editor = state.schedule_editor.clone();
-    let work = async move { editor.apply_change(request, hash).await.map_err(change_problem) };
+    let importer = state.importer.clone();
+    let work = async move { importer.apply_change(request, hash).await.map_err(change_problem) };
     run_once(&state, &caller, Some(&tenant), key, StatusCode::OK, work).await
 }
 
