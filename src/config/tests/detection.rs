@@ -1,0 +1,136 @@
+//! The sample schedule files of `tests/schedules`: what is proposed for each, and whether it reads the right plan.
+
+use toml::{Table, Value};
+
+use super::profiles::{agents, difference, folder, names, profile_of, sample_file};
+use crate::domain::schedules::import::ImportOptions;
+use crate::domain::schedules::import::profile::detect::{Answers, KnownAgents, Proposal, detect};
+use crate::domain::schedules::import::profile::read;
+
+/// The keys that a profile has for its lists of activities.
+const LISTS: [&str; 3] = ["work", "off", "ignore"];
+
+/// How well a profile was proposed.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Outcome {
+    /// The proposal reads the expected plan once these keys are decided.
+    Right { decided: Vec<String> },
+    /// It does so once these keys, which are marked as doubtful, are corrected too.
+    Doubted { decided: Vec<String>, corrected: Vec<String> },
+    /// It is refused, or nothing is proposed.
+    Refused(String),
+    /// It reads another plan.
+    Wrong(String),
+}
+
+/// Returns the profile that a person wrote for a sample, by path.
+fn truth(name: &str) -> Answers {
+    let path = folder("good").join(format!("{name}.profile.toml"));
+    let table: Table = std::fs::read_to_string(path).expect("readable").parse().expect("TOML");
+    let mut truth = Answers::new();
+    for (key, value) in table {
+        match value {
+            Value::Table(inner) if !["cell", "list", "repeat"].contains(&key.as_str()) => {
+                truth.extend(inner.into_iter().map(|(inner, value)| (vec![key.clone(), inner], value)));
+            }
+            value => {
+                truth.insert(vec![key], value);
+            }
+        }
+    }
+    truth
+}
+
+/// Returns the keys and values of a proposal, as a configuration has them.
+fn keys(proposal: &Proposal) -> Table {
+    let mut keys = Table::new();
+    for entry in &proposal.entries {
+        let Some(value) = entry.value() else { continue };
+        match entry.path.as_slice() {
+            [key] => keys.insert(key.clone(), value.clone()),
+            [table, key] => {
+                let inner = keys.entry(table.clone()).or_insert_with(|| Table::new().into());
+                inner.as_table_mut().expect("a table").insert(key.clone(), value.clone())
+            }
+            other => panic!("{other:?}"),
+        };
+    }
+    keys
+}
+
+/// Answers keys as the person who wrote the sample's profile would.
+fn answer(answers: &mut Answers, truth: &Answers, paths: &[Vec<String>]) {
+    for path in paths {
+        if let Some(value) = truth.get(path) {
+            answers.insert(path.clone(), value.clone());
+        }
+        let Some(name) = path.get(1).filter(|_| path[0] == "activities") else { continue };
+        for list in LISTS {
+            let words = truth.get(&vec![list.to_owned()]).and_then(Value::as_array);
+            if words.is_some_and(|words| words.iter().any(|word| word.as_str() == Some(name))) {
+                answers.insert(vec![list.to_owned()], Value::from(words.expect("a list").clone()));
+            }
+        }
+    }
+}
+
+/// Returns what is wrong with what a proposal reads, and whether it is refused.
+fn failure(name: &str, bytes: &[u8], proposal: &Proposal) -> Option<(String, bool)> {
+    if proposal.entries.iter().all(|entry| entry.path != ["layout"] || entry.value().is_none()) {
+        return Some(("no layout".to_owned(), true));
+    }
+    let profile = match profile_of(keys(proposal)) {
+        Ok(profile) => profile,
+        Err(refused) => return Some((refused, true)),
+    };
+    match read(bytes, &profile, &agents(&profile), &ImportOptions::default()) {
+        Ok(draft) => difference(name, &draft).map(|difference| (difference, false)),
+        Err(refused) => Some((refused.diagnostics[0].to_string(), true)),
+    }
+}
+
+fn outcome(name: &str, known: &KnownAgents) -> Outcome {
+    let file = sample_file("good", name);
+    let bytes = std::fs::read(&file).expect("readable");
+    let (truth, mut answers) = (truth(name), Answers::new());
+    let propose = |answers: &Answers| detect(&file.display().to_string(), &bytes, known, answers);
+    let mut decided = Vec::new();
+    let proposal = loop {
+        let proposal = match propose(&answers) {
+            Ok(proposal) => proposal,
+            Err(refused) => return Outcome::Refused(refused.diagnostics[0].to_string()),
+        };
+        let open: Vec<Vec<String>> = proposal.undecided().map(|entry| entry.path.clone()).collect();
+        let before = answers.len();
+        answer(&mut answers, &truth, &open);
+        decided.extend(
+            proposal
+                .undecided()
+                .map(super::super::super::domain::schedules::import::profile::detect::Entry::key)
+                .filter(|key| !decided.contains(key))
+                .collect::<Vec<_>>(),
+        );
+        if answers.len() == before {
+            break proposal;
+        }
+    };
+    let Some((first, is_refused)) = failure(name, &bytes, &proposal) else { return Outcome::Right { decided } };
+    let doubtful: Vec<Vec<String>> = proposal.doubtful().map(|entry| entry.path.clone()).collect();
+    let corrected =
+        proposal.doubtful().map(super::super::super::domain::schedules::import::profile::detect::Entry::key).collect();
+    answer(&mut answers, &truth, &doubtful);
+    match failure(name, &bytes, &propose(&answers).expect("it was proposed before")) {
+        None => Outcome::Doubted { decided, corrected },
+        Some(_) if is_refused => Outcome::Refused(first),
+        Some(_) => Outcome::Wrong(first),
+    }
+}
+
+#[test]
+fn no_proposal_without_doubts_reads_a_wrong_plan() {
+    let roster = KnownAgents::of_roster(&std::fs::read(folder("roster.csv")).expect("readable")).expect("sound");
+    for name in names("good", ".expected.json") {
+        let outcome = outcome(&name, &roster);
+        eprintln!("{name}: {}", format!("{outcome:?}").chars().take(400).collect::<String>());
+    }
+}
