@@ -4,7 +4,7 @@ use toml::{Table, Value};
 
 use super::profiles::{agents, difference, folder, names, profile_of, sample_file};
 use crate::domain::schedules::import::ImportOptions;
-use crate::domain::schedules::import::profile::detect::{Answers, KnownAgents, Proposal, detect};
+use crate::domain::schedules::import::profile::detect::{Answers, Entry, KnownAgents, Proposal, detect};
 use crate::domain::schedules::import::profile::read;
 
 /// The keys that a profile has for its lists of activities.
@@ -58,6 +58,12 @@ fn keys(proposal: &Proposal) -> Table {
     keys
 }
 
+/// Returns a proposal without the doubtful keys that the person did without.
+fn without_needless(mut proposal: Proposal, truth: &Answers, doubtful: &[Vec<String>]) -> Proposal {
+    proposal.entries.retain(|entry| !doubtful.contains(&entry.path) || truth.contains_key(&entry.path));
+    proposal
+}
+
 /// Answers keys as the person who wrote the sample's profile would.
 fn answer(answers: &mut Answers, truth: &Answers, paths: &[Vec<String>]) {
     for path in paths {
@@ -103,23 +109,17 @@ fn outcome(name: &str, known: &KnownAgents) -> Outcome {
         let open: Vec<Vec<String>> = proposal.undecided().map(|entry| entry.path.clone()).collect();
         let before = answers.len();
         answer(&mut answers, &truth, &open);
-        decided.extend(
-            proposal
-                .undecided()
-                .map(super::super::super::domain::schedules::import::profile::detect::Entry::key)
-                .filter(|key| !decided.contains(key))
-                .collect::<Vec<_>>(),
-        );
+        decided.extend(proposal.undecided().map(Entry::key).filter(|key| !decided.contains(key)).collect::<Vec<_>>());
         if answers.len() == before {
             break proposal;
         }
     };
     let Some((first, is_refused)) = failure(name, &bytes, &proposal) else { return Outcome::Right { decided } };
     let doubtful: Vec<Vec<String>> = proposal.doubtful().map(|entry| entry.path.clone()).collect();
-    let corrected =
-        proposal.doubtful().map(super::super::super::domain::schedules::import::profile::detect::Entry::key).collect();
+    let corrected = proposal.doubtful().map(Entry::key).collect();
     answer(&mut answers, &truth, &doubtful);
-    match failure(name, &bytes, &propose(&answers).expect("it was proposed before")) {
+    let proposal = without_needless(propose(&answers).expect("it was proposed before"), &truth, &doubtful);
+    match failure(name, &bytes, &proposal) {
         None => Outcome::Doubted { decided, corrected },
         Some(_) if is_refused => Outcome::Refused(first),
         Some(_) => Outcome::Wrong(first),

@@ -12,6 +12,7 @@ mod proposal;
 mod rows;
 mod shifts;
 mod table;
+mod wide;
 mod words;
 mod zones;
 
@@ -44,7 +45,9 @@ pub fn detect(
     }
     let sheets = file::read(bytes, &mut draft).map_err(ScheduleImportError::single)?;
     let mut table = table::find(&sheets, &mut draft);
-    let is_known = shifts::propose(&mut table, known, &mut draft) || rows::propose(&mut table, known, &mut draft);
+    let is_known = wide::propose(&mut table, &sheets, known, &mut draft)
+        || shifts::propose(&mut table, known, &mut draft)
+        || rows::propose(&mut table, known, &mut draft);
     if !is_known {
         let reason = "the headings do not show what a row is. See docs/schedules.md, and write the profile by hand.";
         draft.undecided(&["layout"], ["activities", "shifts", "days", "wide"].map(Into::into).to_vec(), reason);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use toml::Value;
 
-use super::super::{AgentKey, RosterAgent};
+use super::super::{AgentKey, AgentLookup, RosterAgent};
 use super::proposal::Draft;
 use super::table::Table;
 use super::words::Role;
@@ -43,6 +43,13 @@ impl KnownAgents {
             }
         }
         Ok(known)
+    }
+
+    /// Returns the lookup by a key. `accepts_ids` is whether an id that is not known is an agent all the same.
+    pub fn lookup(&self, key: AgentKey, accepts_ids: bool) -> AgentLookup {
+        let known = self.keys.get(&key).into_iter().flatten();
+        let lookup = AgentLookup::new(known.map(|(text, agent)| (text.clone(), agent.clone())));
+        if accepts_ids && key == AgentKey::Id { lookup.accepting_unknown_ids() } else { lookup }
     }
 
     fn count(&self, key: AgentKey, texts: &BTreeSet<&str>) -> usize {

@@ -8,6 +8,42 @@ use toml::Value;
 /// The length of a comment line in characters.
 const COMMENT_WIDTH: usize = 110;
 
+/// The order in which keys are written.
+const ORDER: [&str; 32] = [
+    "layout",
+    "encoding",
+    "delimiter",
+    "sheets",
+    "skip_sheets",
+    "team_from",
+    "header_row",
+    "header_prefix",
+    "skip",
+    "columns",
+    "agent_key",
+    "roster",
+    "date_format",
+    "year",
+    "time_format",
+    "decimal",
+    "midnight",
+    "time_zone",
+    "time_zones",
+    "agent_zone",
+    "offset",
+    "shifts",
+    "shift_activity",
+    "join_at_midnight",
+    "duration",
+    "repeat",
+    "list",
+    "cell",
+    "work",
+    "off",
+    "ignore",
+    "activities",
+];
+
 /// What a person has stated about a file: values by the path of their key below the profile, such as
 /// `["columns", "agent"]`.
 pub type Answers = BTreeMap<Vec<String>, Value>;
@@ -189,6 +225,8 @@ impl<'a> Draft<'a> {
             })
             .collect();
         self.proposal.entries.extend(rest);
+        let rank = |entry: &Entry| ORDER.iter().position(|key| entry.path.first().is_some_and(|first| first == key));
+        self.proposal.entries.sort_by_key(|entry| rank(entry).unwrap_or(ORDER.len()));
         self.proposal
     }
 }

@@ -13,15 +13,20 @@ use super::words::Role;
 
 /// Adds the keys about time zones.
 pub(super) fn propose(table: &Table<'_>, agents: &Agents, known: &KnownAgents, clock: &Clock, draft: &mut Draft<'_>) {
-    if let Some(column) = table.column_of(Role::TimeZone) {
-        return of_column(table, column, agents, known, draft);
-    }
-    if clock.has_offsets {
+    if clock.has_offsets && table.column_of(Role::TimeZone).is_none() {
         let reason = "Every time is in UTC or states its offset. The agents' own zones come from the roster, or from the \
                       agents whom Shiftkeeper knows.";
         return draft.certain(&["time_zone"], "value", reason);
     }
-    unstated(table, agents, known, draft);
+    propose_stated(table, agents, known, draft);
+}
+
+/// Adds the keys about the zone of a table whose times state no offset.
+pub(super) fn propose_stated(table: &Table<'_>, agents: &Agents, known: &KnownAgents, draft: &mut Draft<'_>) {
+    match table.column_of(Role::TimeZone) {
+        Some(column) => of_column(table, column, agents, known, draft),
+        None => unstated(table, agents, known, draft),
+    }
 }
 
 /// Returns the known zones of the agents in the file.
@@ -61,7 +66,7 @@ fn unstated(table: &Table<'_>, agents: &Agents, known: &KnownAgents, draft: &mut
 }
 
 /// Proposes the zones of a column.
-pub(super) fn of_column(table: &Table<'_>, column: usize, agents: &Agents, known: &KnownAgents, draft: &mut Draft<'_>) {
+fn of_column(table: &Table<'_>, column: usize, agents: &Agents, known: &KnownAgents, draft: &mut Draft<'_>) {
     let names = table.texts(&[column]);
     if names.keys().all(|name| name.starts_with("UTC+") || name.starts_with("UTC-")) {
         draft.certain(&["columns", "offset"], table.name(column), "All values are offsets from UTC.");
