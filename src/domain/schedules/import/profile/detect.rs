@@ -5,6 +5,7 @@
 
 mod activities;
 mod agents;
+mod bare;
 mod clock;
 mod file;
 mod forms;
@@ -45,9 +46,13 @@ pub fn detect(
     }
     let sheets = file::read(bytes, &mut draft).map_err(ScheduleImportError::single)?;
     let mut table = table::find(&sheets, &mut draft);
-    let is_known = wide::propose(&mut table, &sheets, known, &mut draft)
-        || shifts::propose(&mut table, known, &mut draft)
-        || rows::propose(&mut table, known, &mut draft);
+    let is_known = if table.header.is_empty() {
+        bare::propose(&mut table, known, &mut draft)
+    } else {
+        wide::propose(&mut table, &sheets, known, &mut draft)
+            || shifts::propose(&mut table, known, &mut draft)
+            || rows::propose(&mut table, known, &mut draft)
+    };
     if !is_known {
         let reason = "the headings do not show what a row is. See docs/schedules.md, and write the profile by hand.";
         draft.undecided(&["layout"], ["activities", "shifts", "days", "wide"].map(Into::into).to_vec(), reason);

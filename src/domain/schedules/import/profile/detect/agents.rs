@@ -45,6 +45,11 @@ impl KnownAgents {
         Ok(known)
     }
 
+    /// Whether all texts are the same key of known agents.
+    pub(super) fn has_all(&self, texts: &BTreeSet<&str>) -> bool {
+        !texts.is_empty() && AgentKey::ALL.into_iter().any(|key| self.count(key, texts) == texts.len())
+    }
+
     /// Returns the lookup by a key. `accepts_ids` is whether an id that is not known is an agent all the same.
     pub fn lookup(&self, key: AgentKey, accepts_ids: bool) -> AgentLookup {
         let known = self.keys.get(&key).into_iter().flatten();

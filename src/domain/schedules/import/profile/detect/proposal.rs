@@ -187,6 +187,11 @@ impl<'a> Draft<'a> {
         self.answers.keys().any(|path| path.first().is_some_and(|first| first == key))
     }
 
+    /// Returns what a person has stated for the parts of a key.
+    pub(super) fn answers_below(&self, key: &str) -> impl Iterator<Item = &'a Value> {
+        self.answers.iter().filter(move |(path, _)| path.len() > 1 && path[0] == key).map(|(_, value)| value)
+    }
+
     pub(super) fn answer_text(&self, key: &str) -> Option<&'a str> {
         self.answer(&[key]).and_then(Value::as_str)
     }

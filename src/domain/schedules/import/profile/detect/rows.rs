@@ -30,6 +30,7 @@ pub(super) struct Columns {
     pub(super) end: usize,
     pub(super) has_length: bool,
     pub(super) date: Option<usize>,
+    pub(super) zone: Option<usize>,
     pub(super) shift: Option<usize>,
     pub(super) mandatory: Option<usize>,
 }
@@ -43,6 +44,7 @@ impl Columns {
             end: end.or_else(|| table.column_of(Role::Duration))?,
             has_length: end.is_none(),
             date: table.column_of(Role::Date),
+            zone: table.column_of(Role::TimeZone),
             shift: table.column_of(Role::Shift),
             mandatory: table.column_of(Role::Mandatory),
         })
@@ -73,16 +75,16 @@ pub(super) fn of_columns(
     draft: &mut Draft<'_>,
 ) {
     for (role, column) in [("activity", columns.activity), ("start", columns.start)] {
-        draft.certain(&["columns", role], table.name(column), "This heading is known.");
+        draft.certain(&["columns", role], table.name(column), table.why());
     }
     let end = if columns.has_length { "duration" } else { "end" };
-    draft.certain(&["columns", end], table.name(columns.end), "This heading is known.");
+    draft.certain(&["columns", end], table.name(columns.end), table.why());
     let times = if columns.has_length { vec![columns.start] } else { vec![columns.start, columns.end] };
     let Some(clock) = clock::read(table, columns.date, &times, draft) else { return };
     let unit = if columns.has_length { propose_length(table, columns.end, draft) } else { 1.0 };
-    zones::propose(table, agents, known, &clock, draft);
+    zones::propose(table, columns.zone, agents, known, &clock, draft);
     if let (Some(date), false) = (columns.date, clock.is_dated) {
-        draft.certain(&["columns", "date"], table.name(date), "This heading is known, and the times have no date.");
+        draft.certain(&["columns", "date"], table.name(date), "The times have no date of their own.");
         let times = table.rows.iter().filter_map(|row| clock_times(&clock, row, columns));
         clock::propose_midnight(&times.collect::<Vec<_>>(), draft);
     }
@@ -177,7 +179,7 @@ fn propose_shifts(
     let overlying = overlying(own);
     let rest: Vec<&Span> = own.iter().filter(|span| !overlying.contains(&span.activity)).collect();
     if let Some(shift) = columns.shift {
-        draft.certain(&["columns", "shift"], table.name(shift), "This heading is known.");
+        draft.certain(&["columns", "shift"], table.name(shift), table.why());
         draft.certain(&["shifts"], "key", "A column names the shift of each row.");
         return overlying;
     }
@@ -273,7 +275,7 @@ fn propose_mandatory(table: &Table<'_>, column: Option<usize>, draft: &mut Draft
     const YES: [&str; 6] = ["true", "yes", "1", "ja", "oui", "sí"];
     const NO: [&str; 5] = ["false", "no", "0", "nein", "non"];
     let Some(column) = column else { return };
-    draft.certain(&["columns", "mandatory"], table.name(column), "This heading is known.");
+    draft.certain(&["columns", "mandatory"], table.name(column), table.why());
     let words = table.texts(&[column]);
     let of = |known: &[&str]| -> Vec<&str> {
         words.keys().filter(|word| known.contains(&word.to_lowercase().as_str())).copied().collect()

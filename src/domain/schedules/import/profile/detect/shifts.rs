@@ -46,7 +46,7 @@ pub(super) fn propose(table: &mut Table<'_>, known: &KnownAgents, draft: &mut Dr
     }
     let date = table.column_of(Role::Date);
     let Some(clock) = clock::read(table, date, &times, draft) else { return true };
-    zones::propose(table, &agents, known, &clock, draft);
+    zones::propose(table, table.column_of(Role::TimeZone), &agents, known, &clock, draft);
     if is_days {
         days(table, date, [start, end], &breaks, &clock, draft);
         list_column.into_iter().for_each(|column| propose_list(table, column, &clock, draft));
@@ -90,7 +90,7 @@ fn days(
     draft: &mut Draft<'_>,
 ) {
     if let (Some(date), false) = (date, clock.is_dated) {
-        draft.certain(&["columns", "date"], table.name(date), "This heading is known, and the times have no date.");
+        draft.certain(&["columns", "date"], table.name(date), "The times have no date of their own.");
         let pairs = breaks.iter().map(|one| one.columns).chain([[start, end]]);
         let times = pairs.flat_map(|[start, end]| {
             table.rows.iter().filter_map(move |row| Some((clock.time(row.cell(start))?, clock.time(row.cell(end))?)))

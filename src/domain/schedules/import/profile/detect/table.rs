@@ -34,6 +34,11 @@ impl<'f> Table<'f> {
         }
     }
 
+    /// Returns why a column has its role.
+    pub(super) fn why(&self) -> &'static str {
+        if self.header.is_empty() { "The values of this column are of this kind." } else { "This heading is known." }
+    }
+
     /// Returns the columns with a role, the most telling heading first.
     pub(super) fn columns_of(&self, role: Role) -> Vec<usize> {
         let mut found: Vec<(usize, usize)> = Vec::new();

@@ -65,7 +65,7 @@ pub(super) fn propose(table: &mut Table<'_>, sheets: &[Sheet], known: &KnownAgen
     };
     propose_days(table, &days, draft);
     ignore_columns(table, &days, &agents, has_pairs, draft);
-    zones::propose_stated(table, &agents, known, draft);
+    zones::propose_at(table, table.column_of(Role::TimeZone), &agents, known, draft);
     if has_pairs {
         pairs(table, &days, draft);
     } else {
@@ -297,6 +297,7 @@ fn codes(contents: &Contents<'_>, has_empty: bool, sheets: &[Sheet], draft: &mut
             draft.undecided(&path, vec![value], format!("the file does not say when a shift {code} is."));
         }
     }
+    activities_of_codes(draft);
     let texts: BTreeSet<&str> = times.iter().flat_map(|(start, end)| [*start, *end]).collect();
     if texts.is_empty() {
         draft.undecided(&["time_format"], vec!["HH:mm".into()], "this is how you write the times of shift_codes.");
@@ -309,6 +310,16 @@ fn codes(contents: &Contents<'_>, has_empty: bool, sheets: &[Sheet], draft: &mut
         let minutes = |text: &str| form.seconds.get(text).map(|seconds| i64::from(*seconds) / 60);
         let spans = times.iter().filter_map(|(start, end)| Some((minutes(start)?, minutes(end)?)));
         clock::propose_midnight(&spans.collect::<Vec<_>>(), draft);
+    }
+}
+
+/// Adds the activities that a person has stated within codes.
+fn activities_of_codes(draft: &mut Draft<'_>) {
+    let stated = draft.answers_below("shift_codes").filter_map(|value| value.get("activities")?.as_array());
+    let names = stated.flatten().filter_map(|activity| activity.get("activity")?.as_str());
+    let names: BTreeMap<&str, usize> = names.map(|name| (name, 1)).collect();
+    if !names.is_empty() {
+        activities::propose(&names, &BTreeSet::new(), false, draft);
     }
 }
 

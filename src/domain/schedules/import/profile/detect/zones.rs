@@ -9,21 +9,33 @@ use super::agents::{Agents, KnownAgents};
 use super::clock::Clock;
 use super::proposal::Draft;
 use super::table::Table;
-use super::words::Role;
 
-/// Adds the keys about time zones.
-pub(super) fn propose(table: &Table<'_>, agents: &Agents, known: &KnownAgents, clock: &Clock, draft: &mut Draft<'_>) {
-    if clock.has_offsets && table.column_of(Role::TimeZone).is_none() {
+/// Adds the keys about time zones. `column` is the one that names them, if there is one.
+pub(super) fn propose(
+    table: &Table<'_>,
+    column: Option<usize>,
+    agents: &Agents,
+    known: &KnownAgents,
+    clock: &Clock,
+    draft: &mut Draft<'_>,
+) {
+    if clock.has_offsets && column.is_none() {
         let reason = "Every time is in UTC or states its offset. The agents' own zones come from the roster, or from the \
                       agents whom Shiftkeeper knows.";
         return draft.certain(&["time_zone"], "value", reason);
     }
-    propose_stated(table, agents, known, draft);
+    propose_at(table, column, agents, known, draft);
 }
 
 /// Adds the keys about the zone of a table whose times state no offset.
-pub(super) fn propose_stated(table: &Table<'_>, agents: &Agents, known: &KnownAgents, draft: &mut Draft<'_>) {
-    match table.column_of(Role::TimeZone) {
+pub(super) fn propose_at(
+    table: &Table<'_>,
+    column: Option<usize>,
+    agents: &Agents,
+    known: &KnownAgents,
+    draft: &mut Draft<'_>,
+) {
+    match column {
         Some(column) => of_column(table, column, agents, known, draft),
         None => unstated(table, agents, known, draft),
     }
