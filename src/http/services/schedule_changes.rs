@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::schedules::{ImportError, ImportRequest, ScheduleImporter};
+use super::shifts::ShiftBody;
 use crate::clock::BoxFuture;
 use crate::domain::ids::{AgentId, TeamName, TenantId};
 use crate::domain::schedules::comparison::{ShiftChange, ShiftChangeKind};
@@ -12,7 +13,6 @@ use crate::domain::schedules::edit::ShiftEdit;
 use crate::domain::schedules::findings::Finding;
 use crate::domain::schedules::schedule::Shift;
 use crate::domain::time::UtcMicros;
-use crate::http::api::schedules::shifts::ShiftBody;
 use crate::store::{CommitError, ReadError};
 
 /// Checks and applies changes of schedules.
@@ -56,7 +56,7 @@ pub enum ScheduleChange {
         /// The edit.
         edit: ShiftEdit,
     },
-    /// Takes back what a version of the schedule changed.
+    /// Undoes what a version of the schedule changed.
     Undo {
         /// The version.
         version: u64,

@@ -1,4 +1,4 @@
-//! The schedule board: a break is moved by hand, which changes what is planned, and is taken back.
+//! The schedule board: a break is moved by hand, which changes what is planned, and is undone.
 
 use serde_json::{Value, json};
 

@@ -1,5 +1,5 @@
 // @ts-check
-// Changing schedules: an edit, or taking back a version, is checked, shown and applied as it was shown.
+// Changing schedules: an edit, or the undo of a version, is checked, shown and applied as it was shown.
 
 import { address, api, byId, carryOut, make, put, say, tenant } from './page.js';
 import { clock, day, instantOf } from './time.js';
