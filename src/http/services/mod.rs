@@ -3,4 +3,5 @@
 pub mod reports;
 pub mod schedule_changes;
 pub mod schedules;
+pub mod staffing;
 pub mod webhooks;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::schedules::{ImportError, ImportRequest, ScheduleImporter};
+use super::staffing::StaffingImporter;
 use crate::clock::BoxFuture;
 use crate::domain::ids::{AgentId, TeamName, TenantId};
 use crate::domain::schedules::comparison::{ShiftChange, ShiftChangeKind};
@@ -18,7 +19,7 @@ use crate::store::{CommitError, ReadError};
 /// Checks and applies changes of schedules.
 ///
 /// Defined here and implemented by `app`, because a request handler should not write schedules.
-pub trait ScheduleEditor: ScheduleImporter {
+pub trait ScheduleEditor: ScheduleImporter + StaffingImporter {
     /// Returns what an import would change.
     fn check_import(&self, request: ImportRequest) -> BoxFuture<Result<ScheduleCheck, ImportError>>;
 
