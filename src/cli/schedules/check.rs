@@ -56,12 +56,33 @@ pub(super) fn check_text(check: &ScheduleCheck, apply: &str) -> String {
     if more > 0 {
         line(format!("{} not listed", count_with_noun(more, "more finding")));
     }
+    shortfall_lines(check).into_iter().for_each(&mut line);
     if check.agents == 0 {
         line("nothing would change".to_owned());
     } else {
         line(format!("nothing is changed yet; apply exactly this with\n  {apply} --apply {}", check.hash));
     }
     text.trim_end().to_owned()
+}
+
+/// Returns the quarter hours that the change leaves short of the required agents, in the zone of the first agent.
+fn shortfall_lines(check: &ScheduleCheck) -> Vec<String> {
+    let all = check.shortfalls.len() + check.more_shortfalls;
+    if all == 0 {
+        return Vec::new();
+    }
+    let zone = check.changes.iter().find_map(|agent| agent.zone.as_deref()).unwrap_or("UTC");
+    let tz = TimeZone::get(zone).unwrap_or(TimeZone::UTC);
+    let mut lines = vec![format!("fewer agents than required in {} ({zone}):", count_with_noun(all, "quarter hour"))];
+    lines.extend(check.shortfalls.iter().take(MAX_LINES).map(|one| {
+        let at = one.start.timestamp().to_zoned(tz.clone()).strftime("%Y-%m-%d %H:%M");
+        let team = one.team.as_ref().map(|team| format!("{team}: ")).unwrap_or_default();
+        format!("  {at}: {team}{:.1} required, net {:.1} -> {:.1}", one.required, one.before, one.after)
+    }));
+    if all > MAX_LINES {
+        lines.push(format!("  {} not listed", count_with_noun(all - MAX_LINES, "more quarter hour")));
+    }
+    lines
 }
 
 fn agent_lines(agent: &AgentChanges) -> Vec<String> {

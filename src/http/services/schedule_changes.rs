@@ -12,6 +12,7 @@ use crate::domain::schedules::comparison::{ShiftChange, ShiftChangeKind};
 use crate::domain::schedules::edit::ShiftEdit;
 use crate::domain::schedules::findings::Finding;
 use crate::domain::schedules::schedule::Shift;
+use crate::domain::schedules::staffing::StaffingShortfall;
 use crate::domain::time::UtcMicros;
 use crate::http::api::schedules::shifts::ShiftBody;
 use crate::store::{CommitError, ReadError};
@@ -97,6 +98,11 @@ pub struct ScheduleCheck {
     pub findings: Vec<Finding>,
     /// The number of findings that are not listed.
     pub more_findings: usize,
+    /// The quarter hours, from the present one on, in which fewer agents are planned than before and than required; at
+    /// most 1,000.
+    pub shortfalls: Vec<StaffingShortfall>,
+    /// The number of such quarter hours that are not listed.
+    pub more_shortfalls: usize,
     /// Warnings about the file.
     pub warnings: Vec<String>,
 }

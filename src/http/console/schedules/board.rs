@@ -10,9 +10,11 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
 
+use super::staffing::StaffingStrip;
 use crate::domain::time::UtcMicros;
 use crate::domain::wording::count_with_noun;
 use crate::engine::agents::agent_list::AgentSummary;
+use crate::http::api::schedules::staffing::{self, StaffingResponse};
 use crate::http::api::schedules::board;
 use crate::http::auth::Right;
 use crate::http::console::agents::timeline::{DaySpans, LaneLayout, Tick, TimeAxis, Timeline, draw};
@@ -132,6 +134,8 @@ struct BoardPage {
     ticks: Vec<Tick>,
     now: Option<String>,
     teams: Vec<BoardTeam>,
+    /// The staffing of the agents; not if some of them are not shown.
+    staffing: Option<StaffingStrip>,
     /// How many agents match but are not shown.
     hidden: usize,
 }
@@ -176,6 +180,14 @@ pub(in crate::http) async fn show(State(state): State<ApiState>, request: PageRe
         query.push(("team", &view.team));
     }
     let data: BoardData = request.api("/api/v1/schedule-board").query(&query).call(&state, board::show).await?;
+    let hidden = data.total - data.agents.len();
+    let staffing: Option<StaffingResponse> = match hidden {
+        0 => {
+            query[0].0 = "date";
+            Some(request.api("/api/v1/staffing").query(&query).call(&state, staffing::show).await?)
+        }
+        _ => None,
+    };
     let axis = TimeAxis { from: data.from, to: data.to, now: data.now, zone: &zone };
     Ok(render_page(&BoardPage {
         shell: request.shell(ConsolePage::Schedule, "Schedule"),
@@ -187,7 +199,8 @@ pub(in crate::http) async fn show(State(state): State<ApiState>, request: PageRe
         zone_shown: times::zone_name(&zone).to_owned(),
         ticks: axis.ticks(),
         now: axis.now_position(),
-        hidden: data.total - data.agents.len(),
+        hidden,
+        staffing: staffing.map(|staffing| StaffingStrip::new(&staffing, &axis)),
         teams: teams_of(data.agents, &axis, &view),
         view,
     }))
