@@ -20,10 +20,7 @@ use crate::http::{ImportError, StaffingImportRequest, StaffingImportResult, Staf
 use crate::store::{AgentSchedule, Commit, ReadError, RequiredStaffingChange, StoredAgent};
 
 impl StaffingImporter for Importer {
-    fn import_staffing(
-        &self,
-        request: StaffingImportRequest,
-    ) -> BoxFuture<Result<StaffingImportResult, ImportError>> {
+    fn import_staffing(&self, request: StaffingImportRequest) -> BoxFuture<Result<StaffingImportResult, ImportError>> {
         let importer = self.clone();
         Box::pin(async move { importer.run_staffing(request).await })
     }
@@ -157,6 +154,7 @@ fn affected_span(comparison: &Comparison) -> Option<Span> {
     let from = shifts().map(|shift| shift.start).min()?.max(comparison.now);
     let to = shifts().map(|shift| shift.end).max()?;
     let length = i64::try_from(STAFFING_INTERVAL.as_micros()).ok()?;
-    let quarter = |at: UtcMicros, round_up: i64| UtcMicros::from_micros((at.as_micros() + round_up).div_euclid(length) * length);
+    let quarter =
+        |at: UtcMicros, round_up: i64| UtcMicros::from_micros((at.as_micros() + round_up).div_euclid(length) * length);
     (from < to).then(|| (quarter(from, 0), quarter(to, length - 1)))
 }

@@ -160,10 +160,7 @@ async fn import_file(config: Config, args: &StaffingImportArgs) -> anyhow::Resul
     }
 }
 
-async fn import_through_daemon(
-    client: &TenantClient,
-    request: &StaffingImportRequest,
-) -> Result<Outcome, DaemonError> {
+async fn import_through_daemon(client: &TenantClient, request: &StaffingImportRequest) -> Result<Outcome, DaemonError> {
     let mut parameters = vec![("name", &*request.name)];
     parameters.extend(request.zone.as_deref().map(|zone| ("zone", zone)));
     let body = request.bytes.to_vec();

@@ -26,7 +26,8 @@ pub(in crate::config) fn read(section: &mut Section<'_, '_>) -> TeamQueues {
         let queues: BTreeSet<Arc<str>> = queues.into_iter().map(Arc::from).collect();
         for queue in &queues {
             if let Some(other) = known.insert(queue.clone(), team.clone()) {
-                let fault = format!("the queue \"{queue}\" belongs to both {other} and {team}; name it for one of them");
+                let fault =
+                    format!("the queue \"{queue}\" belongs to both {other} and {team}; name it for one of them");
                 section.add_diagnostic("team_queues", ValueFault::new(fault));
             }
         }

@@ -14,10 +14,7 @@ use crate::domain::ids::TenantId;
 /// Defined here and implemented by `app`, because a request handler never writes to the store.
 pub trait StaffingImporter: Send + Sync {
     /// Imports a file for a tenant, as a whole or not at all.
-    fn import_staffing(
-        &self,
-        request: StaffingImportRequest,
-    ) -> BoxFuture<Result<StaffingImportResult, ImportError>>;
+    fn import_staffing(&self, request: StaffingImportRequest) -> BoxFuture<Result<StaffingImportResult, ImportError>>;
 }
 
 /// A file of required staff to import.

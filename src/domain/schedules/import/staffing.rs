@@ -207,11 +207,16 @@ impl StaffingReader {
             (Some(length), None) | (None, Some(length)) => length,
             (Some(length), Some(minutes)) if length == minutes => length,
             (Some(length), Some(_)) => {
-                return self.report(row, Column::Minutes, format!("does not fit the interval, which has {length} minutes"));
+                return self.report(
+                    row,
+                    Column::Minutes,
+                    format!("does not fit the interval, which has {length} minutes"),
+                );
             }
             (None, None) => {
                 let column = self.time_column();
-                let advice = "does not say how long the interval is; write it as 09:00-09:15, or add the column minutes";
+                let advice =
+                    "does not say how long the interval is; write it as 09:00-09:15, or add the column minutes";
                 return self.report(row, column, advice.to_owned());
             }
         };
@@ -293,7 +298,10 @@ impl StaffingReader {
         };
         let length = first_day.until(last_day).map_or(i32::MAX, |span| span.get_days());
         if length >= i32::from(options.max_days) {
-            let reason = format!("the file has days from {first_day} to {last_day}, more than the {} of import.max_days", options.max_days);
+            let reason = format!(
+                "the file has days from {first_day} to {last_day}, more than the {} of import.max_days",
+                options.max_days
+            );
             self.errors.push(ImportDiagnostic::for_file(reason));
         }
         if !self.errors.is_empty() {
@@ -389,7 +397,8 @@ fn time_of_day(text: &str) -> Option<u16> {
     if !(1..=2).contains(&hour.len()) || minute.len() != 2 {
         return None;
     }
-    let part = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse::<u16>().ok()).flatten();
+    let part =
+        |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse::<u16>().ok()).flatten();
     let (hour, minute) = (part(hour)?, part(minute)?);
     let minutes = hour * 60 + minute;
     (minute < 60 && minutes <= 24 * 60).then_some(minutes)
@@ -409,7 +418,9 @@ fn parse_agents(text: &str) -> Result<AgentCount, String> {
         return Err("is missing; write the number of agents, 0 if none are required".to_owned());
     }
     if text.contains(',') {
-        return Err("holds a comma; write decimals with a point, as in 12.5, and thousands without separators".to_owned());
+        return Err(
+            "holds a comma; write decimals with a point, as in 12.5, and thousands without separators".to_owned()
+        );
     }
     let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
     let are_digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());

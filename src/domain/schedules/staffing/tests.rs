@@ -80,7 +80,9 @@ fn a_shortfall_is_a_quarter_hour_that_gets_worse_and_lacks_agents() {
     let of = |plans: &[AgentPlan]| {
         let mut sums = StaffingSums::new((at(0), at(60)));
         plans.iter().for_each(|plan| sums.add_plan(plan));
-        [(0, 1000), (15, 2000), (30, 2000)].into_iter().for_each(|(start, n)| sums.add_required(&required(start, 15, n)));
+        [(0, 1000), (15, 2000), (30, 2000)]
+            .into_iter()
+            .for_each(|(start, n)| sums.add_required(&required(start, 15, n)));
         sums.intervals(at(-60))
     };
     let before = of(&[plan(0, 60, &[(30, 45)]), plan(0, 60, &[])]);

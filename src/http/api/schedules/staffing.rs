@@ -68,8 +68,7 @@ pub(in crate::http) async fn import(
     let key = key.into_key(&body);
     let StaffingImportQuery { tenant, name, zone } = query;
     let actor = format!("person:{}", caller.id());
-    let request =
-        StaffingImportRequest { tenant: tenant.clone(), name, bytes: body.as_ref().into(), zone, actor };
+    let request = StaffingImportRequest { tenant: tenant.clone(), name, bytes: body.as_ref().into(), zone, actor };
     let importer = state.importer.clone();
     let work = async move { importer.import_staffing(request).await.map_err(import_problem) };
     run_once(&state, &caller, Some(&tenant), key, StatusCode::OK, work).await

@@ -14,8 +14,8 @@ use super::staffing::StaffingStrip;
 use crate::domain::time::UtcMicros;
 use crate::domain::wording::count_with_noun;
 use crate::engine::agents::agent_list::AgentSummary;
-use crate::http::api::schedules::staffing::{self, StaffingResponse};
 use crate::http::api::schedules::board;
+use crate::http::api::schedules::staffing::{self, StaffingResponse};
 use crate::http::auth::Right;
 use crate::http::console::agents::timeline::{DaySpans, LaneLayout, Tick, TimeAxis, Timeline, draw};
 use crate::http::console::live::live_view::LiveView;
@@ -175,18 +175,16 @@ pub(in crate::http) async fn show(State(state): State<ApiState>, request: PageRe
         only_out: request.value("show") == Some("out"),
     };
     let day_text = day.to_string();
-    let mut query = vec![("day", day_text.as_str()), ("zone", times::zone_name(&zone))];
-    if !view.team.is_empty() {
-        query.push(("team", &view.team));
-    }
-    let data: BoardData = request.api("/api/v1/schedule-board").query(&query).call(&state, board::show).await?;
+    let query = |day: &'static str| {
+        let team = Some(("team", view.team.as_str())).filter(|(_, team)| !team.is_empty());
+        [(day, day_text.as_str()), ("zone", times::zone_name(&zone))].into_iter().chain(team).collect::<Vec<_>>()
+    };
+    let data: BoardData = request.api("/api/v1/schedule-board").query(&query("day")).call(&state, board::show).await?;
     let hidden = data.total - data.agents.len();
-    let staffing: Option<StaffingResponse> = match hidden {
-        0 => {
-            query[0].0 = "date";
-            Some(request.api("/api/v1/staffing").query(&query).call(&state, staffing::show).await?)
-        }
-        _ => None,
+    let staffing: Option<StaffingResponse> = if hidden == 0 {
+        Some(request.api("/api/v1/staffing").query(&query("date")).call(&state, staffing::show).await?)
+    } else {
+        None
     };
     let axis = TimeAxis { from: data.from, to: data.to, now: data.now, zone: &zone };
     Ok(render_page(&BoardPage {

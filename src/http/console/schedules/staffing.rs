@@ -47,7 +47,8 @@ impl StaffingStrip {
         let counts = all.flat_map(|one| [one.planned, one.present, one.required]).flatten();
         let most = counts.max().filter(|most| *most > AgentCount::ZERO).unwrap_or(AgentCount::from_thousandths(1000));
         let is_shown = |one: &&StaffingInterval| {
-            one.required.is_some() || [one.planned, one.present].into_iter().flatten().any(|count| count > AgentCount::ZERO)
+            one.required.is_some()
+                || [one.planned, one.present].into_iter().flatten().any(|count| count > AgentCount::ZERO)
         };
         let note = match (&staffing.not_compared, staffing.queues.as_slice()) {
             (Some(why), _) => format!("Not compared with required agents: {why}."),
@@ -73,9 +74,11 @@ fn quarter(one: &StaffingInterval, axis: &TimeAxis<'_>, most: AgentCount) -> Sta
     let time = format!("{} to {}", clock_text(one.start), clock_text(one.end));
     let figures = [one.planned, one.present, one.on_contact, one.unknown, one.required];
     let words = figures.into_iter().zip(StaffingStrip::HEADINGS);
-    let words = words.filter_map(|(count, name)| count.map(|count| format!("{} {}", name.to_lowercase(), number(count))));
+    let words =
+        words.filter_map(|(count, name)| count.map(|count| format!("{} {}", name.to_lowercase(), number(count))));
     let net = one.net.map(signed).unwrap_or_default();
-    let last = one.status.map(|status| format!("net {}{}", if net.is_empty() { "unknown" } else { &net }, remark(status)));
+    let last =
+        one.status.map(|status| format!("net {}{}", if net.is_empty() { "unknown" } else { &net }, remark(status)));
     let all: Vec<String> = words.chain(last).collect();
     StaffingQuarter {
         x,

@@ -11,11 +11,8 @@ use crate::store::change::Commit;
 use crate::store::error::{CommitError, ReadError};
 use crate::store::reader::Reader;
 
-pub(in crate::store) const REMOVE: ManyRows = ManyRows {
-    head: "DELETE FROM required_staffing WHERE (tenant, starts_at, queue) IN (VALUES",
-    width: 3,
-    tail: ")",
-};
+pub(in crate::store) const REMOVE: ManyRows =
+    ManyRows { head: "DELETE FROM required_staffing WHERE (tenant, starts_at, queue) IN (VALUES", width: 3, tail: ")" };
 pub(in crate::store) const ADD: ManyRows = ManyRows {
     head: "INSERT INTO required_staffing (tenant, starts_at, queue, minutes, agents_thousandths) VALUES",
     width: 5,

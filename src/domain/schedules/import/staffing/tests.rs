@@ -13,15 +13,16 @@ fn instant(text: &str) -> UtcMicros {
 
 /// Starts, lengths in minutes, queues and thousandths of agents.
 fn rows(draft: &StaffingDraft) -> Vec<(String, u16, String, i64)> {
-    let row = |row: &RequiredStaffing| {
-        (row.start.to_string(), row.minutes, row.queue.to_string(), row.agents.thousandths())
-    };
+    let row =
+        |row: &RequiredStaffing| (row.start.to_string(), row.minutes, row.queue.to_string(), row.agents.thousandths());
     draft.rows.iter().map(row).collect()
 }
 
 #[test]
 fn local_intervals_and_instants_are_read() {
-    let text = format!("\u{feff}{HEAD}2026-10-26,09:00-09:15,Support,12.5\r\n\r\n2026-10-26,9:15–9:45,Support,13\r\n2026-10-25,23:30-24:00,\"Sales, EU\",0\r\n");
+    let text = format!(
+        "\u{feff}{HEAD}2026-10-26,09:00-09:15,Support,12.5\r\n\r\n2026-10-26,9:15–9:45,Support,13\r\n2026-10-25,23:30-24:00,\"Sales, EU\",0\r\n"
+    );
     let draft = read(&text, Some("europe/berlin")).expect("sound");
     let row = |start: &str, minutes, queue: &str, agents| (start.to_owned(), minutes, queue.to_owned(), agents);
     assert_eq!(
@@ -47,8 +48,21 @@ fn local_intervals_and_instants_are_read() {
     assert_eq!(draft.zone, "UTC");
     let warnings: Vec<_> = draft.warnings.iter().map(ToString::to_string).collect();
     assert_eq!(warnings, ["line 1, column Forecast: is not a column of required staff; it is ignored"]);
-    let draft = read("date\tinterval\tminutes\tqueue\trequired\n2026-10-26\t09:30\t15\tA\t3\n", Some("UTC")).expect("sound");
+    let draft =
+        read("date\tinterval\tminutes\tqueue\trequired\n2026-10-26\t09:30\t15\tA\t3\n", Some("UTC")).expect("sound");
     assert_eq!(rows(&draft), [row("2026-10-26T09:30:00Z", 15, "A", 3_000)]);
+}
+
+#[test]
+fn the_examples_of_the_documentation_are_read() {
+    let page = include_str!("../../../../../docs/schedules.md");
+    let blocks = page.split("```text\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let files: Vec<&str> = blocks.filter(|block| block.contains(",queue,required")).collect();
+    let drafts: Vec<_> = files.iter().map(|text| read(text, Some("Europe/Berlin")).expect(text)).collect();
+    assert_eq!(drafts.iter().map(|draft| draft.rows.len()).collect::<Vec<_>>(), [3, 2]);
+    assert!(drafts.iter().all(|draft| draft.warnings.is_empty()));
+    let missing: Vec<_> = Column::ALL.iter().filter(|(_, name)| !page.contains(&format!("| `{name}` |"))).collect();
+    assert!(missing.is_empty());
 }
 
 #[test]
@@ -139,7 +153,8 @@ fn a_file_without_a_header_a_zone_or_rows_is_refused() {
     ] {
         assert_eq!(read(text, zone).expect_err("a fault"), expected, "{text}");
     }
-    let read = |bytes: &[u8]| read_staffing(bytes, Some("UTC"), &ImportOptions::default()).map(|draft| draft.rows.len());
+    let read =
+        |bytes: &[u8]| read_staffing(bytes, Some("UTC"), &ImportOptions::default()).map(|draft| draft.rows.len());
     assert!(read(b"PK\x03\x04").is_err() && read(&[0xff, 0xfe]).is_err());
     let options = ImportOptions { max_days: 7, ..ImportOptions::default() };
     let week = format!("{HEAD}2026-10-26,09:00-09:15,A,1\n2026-11-02,09:00-09:15,A,1\n");
@@ -157,6 +172,9 @@ fn a_time_is_in_a_file_once_for_each_queue() {
     let lines: Vec<_> = found.iter().map(|fault| fault.split(';').next().unwrap_or_default()).collect();
     assert_eq!(
         lines,
-        ["line 4, column interval: overlaps line 2 of the same queue", "line 5, column interval: overlaps line 2 of the same queue"]
+        [
+            "line 4, column interval: overlaps line 2 of the same queue",
+            "line 5, column interval: overlaps line 2 of the same queue"
+        ]
     );
 }
