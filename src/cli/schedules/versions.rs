@@ -24,6 +24,11 @@ pub enum SchedulesCommand {
 
 /// Options of `schedules list`.
 #[derive(clap::Args, Debug)]
+#[command(
+    after_help = "Examples:
+  shiftkeeper schedules list
+  shiftkeeper schedules list --limit 5 --output json"
+)]
 pub struct ListArgs {
     #[command(flatten)]
     scope: TenantArgs,
@@ -47,7 +52,7 @@ Examples:
 )]
 pub struct UndoArgs {
     /// The version.
-    #[arg(value_name = "VERSION")]
+    #[arg(id = "schedule_version", value_name = "VERSION")]
     version: u64,
     #[command(flatten)]
     scope: TenantArgs,
