@@ -311,7 +311,7 @@ async fn import_schedules(demo: &Demo, app: &App, dialect: Dialect) -> anyhow::R
             zone: None,
             actor: "person:demo".to_owned(),
         };
-        importer.import_staffing(request).await.context("the required agents could not be imported")?;
+        importer.import_staffing(request).await.context("the required staff could not be imported")?;
     }
     Ok(())
 }

@@ -65,7 +65,7 @@ pub(super) fn check_text(check: &ScheduleCheck, apply: &str) -> String {
     text.trim_end().to_owned()
 }
 
-/// Returns the quarter hours that the change leaves short of the required agents, in the zone of the first agent.
+/// Returns the quarter hours that the change leaves short of the required staff, in the zone of the first agent.
 fn shortfall_lines(check: &ScheduleCheck) -> Vec<String> {
     let all = check.shortfalls.len() + check.more_shortfalls;
     if all == 0 {

@@ -64,7 +64,7 @@ pub struct StaffingImportArgs {
 /// Options of `staffing list`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Quarter hours without agents and without required agents are left out of the table; --output json has them all.
+    after_help = "Quarter hours without agents and without required staff are left out of the table; --output json has them all.
 
 Examples:
   shiftkeeper staffing list

@@ -24,11 +24,9 @@ pub enum SchedulesCommand {
 
 /// Options of `schedules list`.
 #[derive(clap::Args, Debug)]
-#[command(
-    after_help = "Examples:
+#[command(after_help = "Examples:
   shiftkeeper schedules list
-  shiftkeeper schedules list --limit 5 --output json"
-)]
+  shiftkeeper schedules list --limit 5 --output json")]
 pub struct ListArgs {
     #[command(flatten)]
     scope: TenantArgs,

@@ -310,7 +310,7 @@ pub struct StaffingShortfall {
     pub after: AgentCount,
 }
 
-/// Returns the quarter hours of two schedules, over the same span and with the same required agents, in which the
+/// Returns the quarter hours of two schedules, over the same span and with the same required staff, in which the
 /// second one plans fewer agents than the first and fewer than required.
 pub fn shortfalls<'a>(
     before: &'a [StaffingInterval],

@@ -1,3 +1,5 @@
+//! The arithmetic of staffing, by examples and by properties.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -15,7 +15,7 @@ pub(super) struct StaffingStrip {
     pub(super) note: String,
     /// The largest number of agents.
     pub(super) most: String,
-    /// The quarter hours with agents or required agents.
+    /// The quarter hours with agents or required staff.
     pub(super) quarters: Vec<StaffingQuarter>,
 }
 
@@ -27,7 +27,7 @@ pub(super) struct StaffingQuarter {
     pub(super) class: &'static str,
     /// The agents: the upper edge and the height of the bar, in pixels.
     pub(super) bar: (i64, i64),
-    /// Where the line of the required agents is.
+    /// Where the line of the required staff is.
     pub(super) required_y: Option<i64>,
     /// The agents who are missing: upper edge and height; only if they are certainly missing.
     pub(super) gap: Option<(i64, i64)>,
@@ -51,8 +51,8 @@ impl StaffingStrip {
                 || [one.planned, one.present].into_iter().flatten().any(|count| count > AgentCount::ZERO)
         };
         let note = match (&staffing.not_compared, staffing.queues.as_slice()) {
-            (Some(why), _) => format!("Not compared with required agents: {why}."),
-            (None, []) => "No required agents were imported for this day.".to_owned(),
+            (Some(why), _) => format!("Not compared with required staff: {why}."),
+            (None, []) => "No required staff was imported for this day.".to_owned(),
             (None, queues) => format!("Required for {}.", queues.join(", ")),
         };
         let quarters = staffing.intervals.iter().filter(is_shown).map(|one| quarter(one, axis, most)).collect();

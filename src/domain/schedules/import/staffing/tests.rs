@@ -1,3 +1,5 @@
+//! Files of required staff, whole and broken.
+
 use super::*;
 
 const HEAD: &str = "date,interval,queue,required\n";
