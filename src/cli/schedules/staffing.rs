@@ -239,7 +239,7 @@ fn table(staffing: &StaffingResponse) -> String {
     let mut table = table_with_header(["time", "planned", "present", "on contact", "unknown", "required", "net", ""]);
     let number = |count: Option<AgentCount>| count.map(|count| format!("{count:.1}")).unwrap_or_default();
     let some = |count: Option<AgentCount>| count.is_some_and(|count| count != AgentCount::ZERO);
-    let is_listed = |one: &&StaffingInterval| one.required.is_some() || some(one.planned) || some(one.present);
+    let is_listed = |one: &&StaffingInterval| [one.required, one.planned, one.present].into_iter().any(some);
     for one in staffing.intervals.iter().filter(is_listed) {
         let time = one.start.timestamp().to_zoned(zone.clone()).strftime("%H:%M").to_string();
         let figures = [one.planned, one.present, one.on_contact, one.unknown, one.required, one.net].map(number);

@@ -158,7 +158,8 @@ pub struct StaffingInterval {
     /// The number of agents required, over all queues that are compared; null if nothing was imported.
     #[schema(value_type = Option<f64>)]
     pub required: Option<AgentCount>,
-    /// `present` − `required`, for the future `planned` − `required`; null if one of them is null.
+    /// `present` − `required`, for the future `planned` − `required`; null without `required`, and if the status is
+    /// `unknown`.
     #[schema(value_type = Option<f64>)]
     pub net: Option<AgentCount>,
     /// Whether the agents are as many as required; null without `required`.
@@ -253,6 +254,7 @@ impl StaffingSums {
             time.required.map(|sum| AgentCount::from_thousandths((sum + length / 2).div_euclid(length.max(1))));
         let staffed = if elapsed > 0 { present } else { planned };
         let net = staffed.zip(required).map(|(staffed, required)| staffed.minus(required));
+        let status = required.map(|_| status(net, unknown.unwrap_or_default()));
         StaffingInterval {
             start,
             end,
@@ -261,8 +263,8 @@ impl StaffingSums {
             on_contact: observed(time.on_contact),
             unknown,
             required,
-            net,
-            status: required.map(|_| status(net, unknown.unwrap_or_default())),
+            net: net.filter(|_| status != Some(StaffingStatus::Unknown)),
+            status,
         }
     }
 

@@ -160,7 +160,9 @@ pub(in crate::http) async fn show(
         Ok(queues) => required_of(&state, tenant, (from, to), queues.as_ref()).await?,
         Err(_) => Vec::new(),
     };
-    required.iter().for_each(|row| sums.add_required(row));
+    for row in &required {
+        sums.add_required(row);
+    }
     let mut queues: Vec<Arc<str>> = required.into_iter().map(|row| row.queue).collect();
     queues.dedup();
     let intervals = sums.intervals(list.at);

@@ -47,8 +47,7 @@ impl StaffingStrip {
         let counts = all.flat_map(|one| [one.planned, one.present, one.required]).flatten();
         let most = counts.max().filter(|most| *most > AgentCount::ZERO).unwrap_or(AgentCount::from_thousandths(1000));
         let is_shown = |one: &&StaffingInterval| {
-            one.required.is_some()
-                || [one.planned, one.present].into_iter().flatten().any(|count| count > AgentCount::ZERO)
+            [one.required, one.planned, one.present].into_iter().flatten().any(|count| count > AgentCount::ZERO)
         };
         let note = match (&staffing.not_compared, staffing.queues.as_slice()) {
             (Some(why), _) => format!("Not compared with required staff: {why}."),
@@ -77,8 +76,11 @@ fn quarter(one: &StaffingInterval, axis: &TimeAxis<'_>, most: AgentCount) -> Sta
     let words =
         words.filter_map(|(count, name)| count.map(|count| format!("{} {}", name.to_lowercase(), number(count))));
     let net = one.net.map(signed).unwrap_or_default();
-    let last =
-        one.status.map(|status| format!("net {}{}", if net.is_empty() { "unknown" } else { &net }, remark(status)));
+    let last = one.status.map(|status| match status {
+        StaffingStatus::Met => format!("net {net}"),
+        StaffingStatus::Short => format!("net {net}, fewer than required"),
+        StaffingStatus::Unknown => "net unknown".to_owned(),
+    });
     let all: Vec<String> = words.chain(last).collect();
     StaffingQuarter {
         x,
@@ -92,14 +94,6 @@ fn quarter(one: &StaffingInterval, axis: &TimeAxis<'_>, most: AgentCount) -> Sta
         time,
         figures: figures.map(|count| count.map(number).unwrap_or_default()),
         net,
-    }
-}
-
-const fn remark(status: StaffingStatus) -> &'static str {
-    match status {
-        StaffingStatus::Met => "",
-        StaffingStatus::Short => ", fewer than required",
-        StaffingStatus::Unknown => ", not certain",
     }
 }
 
