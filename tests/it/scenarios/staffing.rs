@@ -2,7 +2,9 @@
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use shiftkeeper::domain::access::rights::Role;
 
+use super::reports::token;
 use crate::harness::{Scenario, Setup, VIEWER, agent_ids, schedule, send};
 
 const LUNCH: (&str, &str, &str, bool) = ("lunch", "16:00", "16:30", true);
@@ -96,6 +98,34 @@ async fn required_agents_are_imported_and_compared() {
     assert_eq!(status, StatusCode::FORBIDDEN);
     let (status, _) = send(scenario.request_as(VIEWER, Method::GET, "/api/v1/staffing?tenant=acme")).await;
     assert_eq!(status, StatusCode::OK);
+    scenario.assert_nothing_left_over().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_is_limited_to_teams_gets_the_staffing_of_these_and_imports_none() {
+    let scenario = team_with_lunch().await;
+    import(&scenario, REQUIRED).await;
+    let (one, two) = (
+        token(&scenario, "one", Role::Analyst, &["Team 0"]).await,
+        token(&scenario, "two", Role::Analyst, &["Team 0", "Team 1"]).await,
+    );
+    let get = async |token: &str, more: &str| {
+        let path = format!("/api/v1/staffing?tenant=acme&date=2026-10-26{more}");
+        send(scenario.request_as(token, Method::GET, &path)).await.1
+    };
+    let own = get(&one, "").await;
+    assert_eq!(
+        (&own["agents"], &own["queues"], &at(&own, "16:30")["net"]),
+        (&json!(1), &json!(["Support"]), &json!(-1.0))
+    );
+    let both = get(&two, "").await;
+    assert_eq!((&both["agents"], &both["queues"]), (&json!(2), &json!([])), "{both}");
+    assert!(both["not_compared"].as_str().is_some_and(|why| why.contains("Team 1")), "{both}");
+    let other = get(&one, "&team=Team%202").await;
+    assert_eq!((&other["agents"], &other["queues"]), (&json!(0), &json!([])), "{other}");
+    let path = "/api/v1/staffing-imports?tenant=acme&name=required.csv&zone=UTC";
+    let (status, _) = send(scenario.request_as(&one, Method::POST, path).body(REQUIRED)).await;
+    assert!(status == StatusCode::FORBIDDEN || status == StatusCode::NOT_FOUND, "{status}");
     scenario.assert_nothing_left_over().await;
 }
 
