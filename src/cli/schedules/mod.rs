@@ -1,5 +1,6 @@
-//! Schedules: the import of schedule files, and the versions of the schedule.
+//! Schedules: the import of schedule files, the versions of the schedule, and staffing.
 
 mod check;
 pub mod import;
+pub mod staffing;
 pub mod versions;

@@ -40,6 +40,7 @@ mod rights;
 mod rules;
 mod schedule_changes;
 mod sign_in;
+mod staffing;
 mod stalled;
 mod subscriptions;
 mod tenants;
