@@ -23,6 +23,7 @@ mod idempotency;
 mod imports;
 mod incontact;
 mod incontact_history;
+mod incontact_traps;
 mod live_stream;
 mod live_view;
 mod lost_responses;
