@@ -64,7 +64,7 @@ pub use access::open_accounts;
 pub use jobs::configured_job_infos;
 pub use reload::Reload;
 pub use runtime_environment::{HeavyWork, RuntimeEnvironment};
-pub use schedules::{Importer, check_file, request_of_file};
+pub use schedules::{Importer, check_file, file_request_parts, request_of_file};
 pub use service_manager::ServiceManager;
 pub use settings::{SettingsError, guide_platform_for, incontact_platform_for, platform_for, tenant_settings};
 

@@ -145,6 +145,7 @@ impl TenantList {
         }
         for ConfiguredTenant { tenant, runtime, .. } in &self.tenants {
             runtime.link.thresholds.send_replace(Arc::new(tenant.thresholds.clone()));
+            runtime.link.team_queues.send_replace(Arc::new(tenant.team_queues.clone()));
             runtime.link.queries.send_replace(queries(tenant));
             runtime.link.watched_series.send_replace(tenant.series.clone().into());
         }
@@ -178,6 +179,7 @@ impl TenantList {
             watched_series: watch::Sender::new(tenant.series.clone().into()),
             anomalies: watch::Sender::default(),
             thresholds: watch::Sender::new(Arc::new(tenant.thresholds.clone())),
+            team_queues: watch::Sender::new(Arc::new(tenant.team_queues.clone())),
             queries: watch::Sender::new(queries(tenant)),
             offset: std::sync::Mutex::default(),
             meter: Meter::default(),

@@ -57,6 +57,9 @@ enum Command {
     /// List the versions of the schedule, and take one back.
     #[command(subcommand)]
     Schedules(schedules::versions::SchedulesCommand),
+    /// Import the agents required per quarter hour, and compare them with the agents planned and present.
+    #[command(subcommand)]
+    Staffing(schedules::staffing::StaffingCommand),
     /// Show scheduled jobs, or run one now.
     Jobs(jobs::JobsArgs),
     /// Show agents: state, planned activity and adherence.
@@ -125,6 +128,7 @@ impl Cli {
             Command::Rules(command) => rules::run(command).await,
             Command::Import(args) => schedules::import::run(args).await,
             Command::Schedules(command) => schedules::versions::run(command).await,
+            Command::Staffing(command) => schedules::staffing::run(command).await,
             Command::Jobs(args) => jobs::run(args).await,
             Command::Agents(args) => agents::run(args).await,
             Command::Change(args) => changes::change::run(*args).await,

@@ -31,7 +31,7 @@ mod state;
 pub use api::access::accounts::AccountResponse;
 pub use api::access::tokens::TokenResponse;
 pub use api::analytics::{AnalyticsRowResponse, AnalyticsRowsResponse, AnalyticsRunResponse, AnalyticsRunsResponse};
-pub use api::schedules::shifts::ShiftBody;
+pub use api::schedules::staffing::StaffingResponse;
 pub use api::webhooks::{DeliveryAttemptResponse, DeliveryResponse, EndpointResponse};
 pub use auth::{ConfiguredAccess, ConfiguredToken, GroupRole, Right, TrustedProxy};
 pub use problem::Code;
@@ -50,5 +50,7 @@ pub use services::schedules::{
     DayOfShifts, ImportError, ImportRequest, ImportResult, PlanCheck, PutShiftsError, PutShiftsRequest,
     ScheduleImporter, file_name,
 };
+pub use services::shifts::ShiftBody;
+pub use services::staffing::{StaffingImportRequest, StaffingImportResult, StaffingImporter};
 pub use services::webhooks::{KeyRotation, KeyRotationError, KeyRotationRequest, KeyRotator};
 pub use state::{ApiServices, ApiState};

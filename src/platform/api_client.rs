@@ -4,10 +4,11 @@
 use std::sync::Arc;
 
 use reqwest::{Method, StatusCode, Url};
+use serde::de::IgnoredAny;
 
 use super::Answer;
 use super::client::{ApiReply, HttpCaller};
-use super::error::{CallError, CallSite, Failure, excerpt};
+use super::error::{CallError, CallSite, Failure};
 use super::status::{CallCounts, CallKind};
 use super::token::{Token, TokenSource};
 use super::url_path::join_path;
@@ -75,6 +76,8 @@ pub(super) struct ApiClient {
     pub(super) tokens: TokenSource,
     /// The API's path below the token's base, including the version.
     pub(super) api_path: String,
+    /// The text of a refusal.
+    pub(super) refusal_text: fn(&ApiReply, &[&str]) -> String,
     /// The failure that an answer with status 409 stands for.
     pub(super) read_conflict: fn(&ApiReply, &[&str]) -> Failure,
     pub(super) calls: Arc<CallCounts>,
@@ -151,11 +154,24 @@ impl ApiClient {
             StatusCode::REQUEST_TIMEOUT => Failure::Timeout,
             StatusCode::CONFLICT => (self.read_conflict)(reply, secrets),
             StatusCode::TOO_MANY_REQUESTS => Failure::Throttled { retry_after: reply.retry_after() },
-            other if other.is_client_error() => Failure::Rejected { status, excerpt: excerpt(&reply.body, secrets) },
+            other if other.is_client_error() => {
+                Failure::Rejected { status, excerpt: (self.refusal_text)(reply, secrets) }
+            }
             other if other.is_server_error() => Failure::Server { status, retry_after: reply.retry_after() },
             _ => reply.malformed("a success or an error", secrets),
         })
     }
+}
+
+/// Checks the successful answer to a change. No dialect documents a body, so an empty one, a short text or any JSON is
+/// accepted. An HTML page or incomplete JSON may come from an intermediary, so the effect is unknown.
+pub(super) fn check_acceptance(reply: &mut ApiReply, secrets: &[&str]) -> Result<(), Failure> {
+    let looks_like_json = matches!(reply.body.trim_ascii_start().first(), Some(b'{' | b'['));
+    let broken = looks_like_json && serde_json::from_slice::<IgnoredAny>(&reply.body).is_err();
+    if reply.status.is_redirection() || reply.is_html() || broken {
+        return Err(reply.malformed("an acceptance", secrets));
+    }
+    Ok(())
 }
 
 /// Returns a path as errors show it.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 pub use self::adherence::{AdherenceChange, AdherenceDay, ObservedSpanRow};
-pub use self::schedule_import::{AgentSchedule, ImportOutcome, ScheduleImport};
+pub use self::schedule_import::{AgentSchedule, ImportOutcome, RequiredStaffingChange, ScheduleImport};
 pub use self::sets::{AgentSkillsWrite, ChangeSetRow, ChangeSetWrite, ExcludedAgent, SkillWrite};
 use super::access::AccessChange;
 use super::erasure::ErasureChange;
@@ -106,6 +106,8 @@ pub struct Commit {
     pub skills: Vec<SkillWrite>,
     /// The complete skill lists of agents.
     pub agent_skills: Vec<AgentSkillsWrite>,
+    /// Imports of required staff.
+    pub required_staffing: Vec<RequiredStaffingChange>,
     /// Adherence data.
     pub adherence: AdherenceChange,
     /// Changes of accounts, tokens and sessions.
@@ -158,6 +160,7 @@ impl Commit {
             change_sets,
             skills,
             agent_skills,
+            required_staffing,
             adherence,
             access,
             erasure

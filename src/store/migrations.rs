@@ -157,6 +157,12 @@ const MIGRATIONS: &[BuiltInMigration] = &[
         sqlite: include_str!("../../migrations/sqlite/0024_platform_directory.sql"),
         postgres: include_str!("../../migrations/postgres/0024_platform_directory.sql"),
     },
+    BuiltInMigration {
+        version: 25,
+        name: "required staffing",
+        sqlite: include_str!("../../migrations/sqlite/0025_required_staffing.sql"),
+        postgres: include_str!("../../migrations/postgres/0025_required_staffing.sql"),
+    },
 ];
 
 const SQLITE_TABLE: &str = "SELECT name FROM sqlite_schema WHERE name = '_sqlx_migrations'";

@@ -46,8 +46,8 @@ pub use change::{
     AdherenceChange, AdherenceDay, AgentCounters, AgentSchedule, AgentSkillsWrite, AgentWrite, AnalyticsRows,
     AuditPrune, CallWrite, ChangeSetRow, ChangeSetWrite, Commit, CommitResult, DirectoryWrite, ExcludedAgent,
     FiguresWrite, FindingKind, HistoryRow, HistoryWrite, IdempotencyRow, ImportOutcome, JobRun, JobState,
-    ListedAgentWrite, NoteWrite, ObservedSpanRow, RuleFinding, RuleMemoryWrite, RuleVersion, ScheduleImport,
-    ScheduleRead, SeriesProgress, SkillWrite, SubscriptionRow, SubscriptionWrite, TenantStatus,
+    ListedAgentWrite, NoteWrite, ObservedSpanRow, RequiredStaffingChange, RuleFinding, RuleMemoryWrite, RuleVersion,
+    ScheduleImport, ScheduleRead, SeriesProgress, SkillWrite, SubscriptionRow, SubscriptionWrite, TenantStatus,
 };
 pub use checkpoint::CheckpointResult;
 pub use control::{DaemonRow, ProcessIdentity, ProcessRole};

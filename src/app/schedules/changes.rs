@@ -97,7 +97,7 @@ impl Importer {
         let Proposal { schedules, name, action, facts, .. } = proposal;
         let content: Vec<_> = schedules.iter().map(|one| (&one.agent.id, one.coverage, &one.shifts)).collect();
         let now = self.clock.now();
-        // The same edit may be made again after it was taken back.
+        // The same edit may be made again after it was undone.
         let content_hash = Hash::of(json!([action, facts, now, content]).to_string().as_bytes());
         let shifts: usize = schedules.iter().map(|one| one.shifts.len()).sum();
         let day = |at: Option<UtcMicros>| at.map(|at| at.timestamp().to_string()).unwrap_or_default();

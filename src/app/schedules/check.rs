@@ -15,7 +15,7 @@ use crate::domain::time::UtcMicros;
 use crate::http::{AgentChanges, ChangedShift, LeftOutAgent, ScheduleCheck, TeamChanges};
 use crate::store::{AgentSchedule, ReadError, StoredAgent, StoredPlan};
 
-/// The maximum number of agents and of findings in a check.
+/// The maximum number of agents, of findings and of quarter hours in a check.
 const MAX_LISTED: usize = 1000;
 
 /// How far around the new schedules the schedule in force is read, for the rest between shifts.
@@ -23,11 +23,11 @@ const AROUND: Duration = Duration::from_hours(48);
 
 /// New schedules, compared with the schedule in force.
 pub(super) struct Comparison {
-    agents: Vec<AgentComparison>,
+    pub(super) agents: Vec<AgentComparison>,
     /// The schedule in force, by agent.
-    current: HashMap<AgentId, StoredPlan>,
+    pub(super) current: HashMap<AgentId, StoredPlan>,
     version: Option<u64>,
-    now: UtcMicros,
+    pub(super) now: UtcMicros,
 }
 
 /// What a check says beside the comparison.
@@ -98,6 +98,9 @@ impl Importer {
         findings.sort_by(|one, other| (one.kind, &one.agent, one.at).cmp(&(other.kind, &other.agent, other.at)));
         let more_findings = findings.len().saturating_sub(MAX_LISTED);
         findings.truncate(MAX_LISTED);
+        let mut shortfalls = self.shortfalls(tenant, &comparison, schedules, &stored).await?;
+        let more_shortfalls = shortfalls.len().saturating_sub(MAX_LISTED);
+        shortfalls.truncate(MAX_LISTED);
         let changed_agents = comparison.changed_agents();
         let is_past = |change: &&ShiftChange| change.start().is_some_and(|start| start < comparison.now);
         let in_past = comparison.agents.iter().flat_map(|agent| &agent.changes).filter(is_past).count();
@@ -117,6 +120,8 @@ impl Importer {
             left_out: notes.left_out,
             findings,
             more_findings,
+            shortfalls,
+            more_shortfalls,
             warnings: notes.warnings,
         })
     }
@@ -129,6 +134,18 @@ fn replaced_shifts(plan: &StoredPlan, new: &AgentSchedule) -> Vec<Shift> {
     let overlaps = |shift: &Shift| new.shifts.iter().any(|one| one.start < shift.end && shift.start < one.end);
     let is_replaced = |shift: &&Shift| (start <= shift.start && shift.start < end) || overlaps(shift);
     plan.shifts.iter().filter(is_replaced).cloned().collect()
+}
+
+/// Returns the shifts in force that a new schedule replaces, and all shifts afterwards, by start.
+pub(super) fn replaced_and_resulting_shifts(
+    plan: Option<&StoredPlan>,
+    new: &AgentSchedule,
+) -> (Vec<Shift>, Vec<Shift>) {
+    let replaced = plan.map(|plan| replaced_shifts(plan, new)).unwrap_or_default();
+    let kept = plan.iter().flat_map(|plan| &plan.shifts).filter(|shift| !replaced.contains(shift));
+    let mut shifts: Vec<Shift> = kept.chain(&new.shifts).cloned().collect();
+    shifts.sort_by_key(|shift| shift.start);
+    (replaced, shifts)
 }
 
 fn by_team(comparison: &Comparison, schedules: &[AgentSchedule]) -> Vec<TeamChanges> {
@@ -171,10 +188,7 @@ fn findings(
     for new in schedules {
         let zone = new.agent.zone.as_deref().and_then(|zone| TimeZone::get(zone).ok()).unwrap_or(TimeZone::UTC);
         let plan = comparison.current.get(&new.agent.id);
-        let replaced = plan.map(|plan| replaced_shifts(plan, new)).unwrap_or_default();
-        let kept = plan.iter().flat_map(|plan| &plan.shifts).filter(|shift| !replaced.contains(shift));
-        let mut shifts: Vec<Shift> = kept.chain(&new.shifts).cloned().collect();
-        shifts.sort_by_key(|shift| shift.start);
+        let (replaced, shifts) = replaced_and_resulting_shifts(plan, new);
         let is_new = |shift: &Shift| new.shifts.contains(shift) && !replaced.contains(shift);
         findings.extend(shift_findings(&new.agent.id, &zone, &shifts, is_new));
         if is_file {

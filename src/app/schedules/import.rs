@@ -116,7 +116,7 @@ impl Importer {
         let read = self.heavy_work.run(parse).await;
         match read {
             Ok(Ok(draft)) => Ok(draft),
-            Ok(Err(refused)) => Err(refusal(request, refused)),
+            Ok(Err(refused)) => Err(refusal(&request.name, refused)),
             Err(panicked) => {
                 tracing::error!(error = %panicked, "reading a schedule file panicked");
                 let message = "it could not be read; please report this file";
@@ -361,17 +361,23 @@ impl Importer {
     }
 }
 
-fn refusal(request: &ImportRequest, rejection: ScheduleImportError) -> ImportError {
-    ImportError::Refused { name: request.name.clone(), faults: rejection.faults, diagnostics: rejection.diagnostics }
+pub(super) fn refusal(name: &str, rejection: ScheduleImportError) -> ImportError {
+    ImportError::Refused { name: name.to_owned(), faults: rejection.faults, diagnostics: rejection.diagnostics }
+}
+
+/// Reads a file from disk for an import; returns its name without folders and its content.
+pub fn file_request_parts(path: &Path) -> anyhow::Result<(String, Arc<[u8]>)> {
+    let bytes = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    Ok((file_name(path), bytes.into()))
 }
 
 /// Reads a file from disk for an import.
 pub fn request_of_file(path: &Path, tenant: TenantId, actor: &str) -> anyhow::Result<ImportRequest> {
-    let bytes = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let (name, bytes) = file_request_parts(path)?;
     Ok(ImportRequest {
         tenant,
-        name: file_name(path),
-        bytes: bytes.into(),
+        name,
+        bytes,
         profile: None,
         move_weeks: 0,
         is_complete: false,

@@ -3,5 +3,6 @@
 mod changes;
 mod check;
 mod import;
+mod staffing;
 
-pub use import::{Importer, check_file, request_of_file};
+pub use import::{Importer, check_file, file_request_parts, request_of_file};

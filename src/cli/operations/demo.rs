@@ -5,6 +5,7 @@
 mod access;
 mod reports;
 mod running;
+mod staffing;
 mod status;
 mod summary;
 
@@ -34,7 +35,7 @@ use crate::domain::time::UtcMicros;
 use crate::domain::time::span;
 use crate::domain::wording::count_with_noun;
 use crate::engine::operations::supervisor::SupervisorExit;
-use crate::http::ImportRequest;
+use crate::http::{ImportRequest, StaffingImportRequest, StaffingImporter as _};
 use crate::sim::{Receiver, ReceiverOptions, ScheduleFile, SimOptions, SimState, Simulator, TenantDescription};
 
 /// The start of simulated time: a Monday on which breaks, lunches and shift changes of five time zones coincide.
@@ -243,10 +244,11 @@ fn configuration(
         let _ = write!(
             text,
             "[[tenants]]\nid = {id:?}\nbase_url = {base:?}\nclient_id = {client:?}\nclient_secret = {{ file = {secret:?} }}\n\
-             {keys}[tenants.automation]\nenforce = [\"all\"]\n",
+             {keys}[tenants.automation]\nenforce = [\"all\"]\n{queues}",
             id = tenant.id.as_str(),
             base = description.base_url,
             client = tenant.client_id,
+            queues = staffing::team_queues(&sample_schedule(args.dialect))?,
             keys = match args.dialect {
                 Dialect::Guide => guide_keys(tenant),
                 Dialect::Incontact => incontact_keys(tenant),
@@ -285,7 +287,7 @@ fn incontact_keys(tenant: &TenantDescription) -> String {
     format!("dialect = \"incontact\"\n{skills}[tenants.incontact]\ncodes = {{ {codes} }}\n")
 }
 
-/// Imports the sample schedule for each tenant.
+/// Imports the sample schedule, and the agents required on three days, for each tenant.
 async fn import_schedules(demo: &Demo, app: &App, dialect: Dialect) -> anyhow::Result<()> {
     let importer: Importer = app.importer();
     for tenant in &demo.tenants {
@@ -300,6 +302,16 @@ async fn import_schedules(demo: &Demo, app: &App, dialect: Dialect) -> anyhow::R
             actor: "person:demo".to_owned(),
         };
         importer.run(request).await.context("the sample schedule could not be imported")?;
+        let midnight = demo.start - Duration::from_secs(demo.start.since(UtcMicros::EPOCH).as_secs() % (24 * 3600));
+        let span = (midnight, midnight + Duration::from_hours(3 * 24));
+        let request = StaffingImportRequest {
+            tenant: tenant.clone(),
+            name: staffing::NAME.to_owned(),
+            bytes: staffing::required_agents(&sample_schedule(dialect), span)?.into_bytes().into(),
+            zone: None,
+            actor: "person:demo".to_owned(),
+        };
+        importer.import_staffing(request).await.context("the required staff could not be imported")?;
     }
     Ok(())
 }

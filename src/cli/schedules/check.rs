@@ -56,12 +56,34 @@ pub(super) fn check_text(check: &ScheduleCheck, apply: &str) -> String {
     if more > 0 {
         line(format!("{} not listed", count_with_noun(more, "more finding")));
     }
+    shortfall_lines(check).into_iter().for_each(&mut line);
     if check.agents == 0 {
         line("nothing would change".to_owned());
     } else {
         line(format!("nothing is changed yet; apply exactly this with\n  {apply} --apply {}", check.hash));
     }
     text.trim_end().to_owned()
+}
+
+/// Returns the quarter hours that the change leaves short of the required staff, in the zone of the first agent.
+fn shortfall_lines(check: &ScheduleCheck) -> Vec<String> {
+    let all = check.shortfalls.len() + check.more_shortfalls;
+    if all == 0 {
+        return Vec::new();
+    }
+    let zone = check.changes.iter().find_map(|agent| agent.zone.as_deref()).unwrap_or("UTC");
+    let tz = TimeZone::get(zone).unwrap_or(TimeZone::UTC);
+    let mut lines = vec![format!("fewer agents than required in {} ({zone}):", count_with_noun(all, "quarter hour"))];
+    lines.extend(check.shortfalls.iter().take(MAX_LINES).map(|one| {
+        let at = one.start.timestamp().to_zoned(tz.clone()).strftime("%Y-%m-%d %H:%M");
+        let team = one.team.as_ref().map(|team| format!("{team}: ")).unwrap_or_default();
+        format!("  {at}: {team}{:.1} required, net {:.1} -> {:.1}", one.required, one.before, one.after)
+    }));
+    let more = all - (lines.len() - 1);
+    if more > 0 {
+        lines.push(format!("  {} not listed", count_with_noun(more, "more quarter hour")));
+    }
+    lines
 }
 
 fn agent_lines(agent: &AgentChanges) -> Vec<String> {
@@ -87,4 +109,34 @@ fn shift_text(shift: &ShiftBody, zone: &TimeZone) -> String {
         shift.activities.iter().map(|one| format!("{} {}", one.activity, span(one.start, one.end))).collect();
     let activities = if activities.is_empty() { String::new() } else { format!(" ({})", activities.join(", ")) };
     format!("{} {}{activities}", local(shift.start, "%Y-%m-%d"), span(shift.start, shift.end))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn quarter_hours_with_too_few_agents_are_listed_in_the_zone_of_the_agents() {
+        let shortfall = |minute: &str| {
+            json!({"start": format!("2026-10-26T15:{minute}:00Z"), "end": "2026-10-26T16:00:00Z", "team": "Care",
+                   "required": 2.5, "before": 0.5, "after": -0.5})
+        };
+        let agent = json!({"agent": "u_1", "name": null, "team": "Care", "zone": "Europe/Berlin", "shifts": []});
+        let check: ScheduleCheck = serde_json::from_value(json!({
+            "tenant": "acme", "hash": "3f2a", "version": 1, "agents": 1, "added": 0, "changed": 1, "removed": 0,
+            "unchanged": 0, "in_past": 0, "teams": [], "changes": [agent], "more_agents": 0, "left_out": [],
+            "findings": [], "more_findings": 0, "warnings": [],
+            "shortfalls": [shortfall("30"), shortfall("45")], "more_shortfalls": 40,
+        }))
+        .expect("a check");
+        let lines = [
+            "fewer agents than required in 42 quarter hours (Europe/Berlin):",
+            "  2026-10-26 16:30: Care: 2.5 required, net 0.5 -> -0.5",
+            "  2026-10-26 16:45: Care: 2.5 required, net 0.5 -> -0.5",
+            "  40 more quarter hours not listed",
+        ];
+        assert_eq!(shortfall_lines(&check), lines);
+    }
 }

@@ -34,7 +34,7 @@ const ACTOR: &str = "command:import";
 
 /// The time limit of the daemon's answer, a little longer than the daemon's own, so that it is the daemon that gives
 /// up.
-const ANSWER_TIMEOUT: Duration = LONG_TIMEOUT.saturating_add(Duration::from_secs(5));
+pub(super) const ANSWER_TIMEOUT: Duration = LONG_TIMEOUT.saturating_add(Duration::from_secs(5));
 
 /// Options of `import`.
 #[derive(clap::Args, Debug)]
@@ -142,7 +142,7 @@ fn apply_command(args: &ImportArgs) -> String {
 }
 
 /// Returns the size of a file, before its content is read into memory or sent.
-fn size_of(file: &Path) -> anyhow::Result<usize> {
+pub(super) fn size_of(file: &Path) -> anyhow::Result<usize> {
     let about = std::fs::metadata(file).with_context(|| format!("{} cannot be read", file.display()))?;
     Ok(usize::try_from(about.len()).unwrap_or(usize::MAX))
 }
@@ -205,32 +205,27 @@ async fn import_through_daemon(
     match answer {
         Ok(outcome) => Ok(outcome),
         Err(DaemonError::Refused { status, detail, problem }) => {
-            refused_import(&problem).ok_or(DaemonError::Refused { status, detail, problem })
+            let refused = refused_import(&problem);
+            let refused = refused.map(|(complaints, faults)| ImportOutcome::Refused { complaints, faults });
+            refused.ok_or(DaemonError::Refused { status, detail, problem })
         }
         Err(error) => Err(error),
     }
 }
 
-/// Returns the faults of the file if the daemon refused it for them.
-fn refused_import(problem: &Value) -> Option<ImportOutcome> {
+/// Returns the faults of the file and their number if the daemon refused it for them.
+pub(super) fn refused_import(problem: &Value) -> Option<(Vec<ImportDiagnostic>, usize)> {
     if problem.get("code")? != "schedule_refused" {
         return None;
     }
     let complaints: Vec<ImportDiagnostic> = serde_json::from_value(problem.get("complaints")?.clone()).ok()?;
     let faults = problem.get("faults").and_then(Value::as_u64).and_then(|faults| usize::try_from(faults).ok());
-    Some(ImportOutcome::Refused { faults: faults.unwrap_or(complaints.len()), complaints })
+    let faults = faults.unwrap_or(complaints.len());
+    Some((complaints, faults))
 }
 
-pub(in crate::cli) async fn import_into_store(
-    config: &Config,
-    request: ImportRequest,
-    is_check: bool,
-) -> anyhow::Result<ImportOutcome> {
-    // Refuse a file with faults before creating or locking a store for it.
-    let options = ImportOptions { move_weeks: request.move_weeks, ..config.import.clone() };
-    if let Err(refused) = check_file(&request, &options)? {
-        return Ok(refused.into());
-    }
+/// Opens the store of a configuration for imports, when no daemon runs. Close the store after dropping the importer.
+pub(super) async fn open_importer(config: &Config) -> anyhow::Result<(Store, Importer)> {
     let clock = clock_for(config).await;
     let url = config.store.connection_url();
     let store = Store::open(url.expose(), ProcessRole::Import, clock.clone(), &identity()).await?;
@@ -244,6 +239,20 @@ pub(in crate::cli) async fn import_into_store(
         import_lock: Arc::default(),
         heavy_work: HeavyWork::OwnThread,
     };
+    Ok((store, importer))
+}
+
+pub(in crate::cli) async fn import_into_store(
+    config: &Config,
+    request: ImportRequest,
+    is_check: bool,
+) -> anyhow::Result<ImportOutcome> {
+    // Refuse a file with faults before creating or locking a store for it.
+    let options = ImportOptions { move_weeks: request.move_weeks, ..config.import.clone() };
+    if let Err(refused) = check_file(&request, &options)? {
+        return Ok(refused.into());
+    }
+    let (store, importer) = open_importer(config).await?;
     let imported = if is_check {
         importer.check_import(request).await.map(|check| ImportOutcome::Checked(Box::new(check)))
     } else {
@@ -274,13 +283,13 @@ fn print_diagnostics(result: &ImportOutcome, file: &str) {
     }
 }
 
-fn print_warnings(warnings: &[String], file: &str) {
+pub(super) fn print_warnings(warnings: &[String], file: &str) {
     for warning in warnings {
         print_message(format!("{file}: warning: {warning}"));
     }
 }
 
-fn diagnostic_lines(complaints: &[ImportDiagnostic], faults: usize, file: &str) -> Vec<String> {
+pub(super) fn diagnostic_lines(complaints: &[ImportDiagnostic], faults: usize, file: &str) -> Vec<String> {
     let mut lines: Vec<_> = complaints.iter().map(|complaint| format!("{file}: {complaint}")).collect();
     if faults > complaints.len() {
         lines.push(format!("{file}: {}, not listed", count_with_noun(faults - complaints.len(), "more fault")));
@@ -427,7 +436,7 @@ mod tests {
                 {"line": null, "column": null, "value": null, "reason": "the file is empty"},
             ],
         });
-        let Some(ImportOutcome::Refused { complaints, faults }) = refused_import(&problem) else { panic!("faults") };
+        let (complaints, faults) = refused_import(&problem).expect("faults");
         assert_eq!(
             diagnostic_lines(&complaints, faults, "week.csv"),
             [

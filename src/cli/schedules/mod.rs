@@ -1,6 +1,7 @@
-//! Schedules: the import of schedule files, and the versions of the schedule.
+//! Schedules: the import of schedule files, the versions of the schedule, and staffing.
 
 mod check;
 mod detect;
 pub mod import;
+pub mod staffing;
 pub mod versions;

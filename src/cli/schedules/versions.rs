@@ -1,4 +1,4 @@
-//! `schedules list` and `schedules undo`: the versions of the schedule, and taking one back.
+//! `schedules list` and `schedules undo`: the versions of the schedule, and undoing one.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -18,12 +18,15 @@ use crate::http::{AppliedScheduleChange, ScheduleCheck, ScheduleVersionSummary};
 pub enum SchedulesCommand {
     /// List the versions of the schedule, newest first.
     List(ListArgs),
-    /// Take back what a version changed: show it, or apply what was shown.
+    /// Undo what a version changed: show what would change, or apply what was shown.
     Undo(UndoArgs),
 }
 
 /// Options of `schedules list`.
 #[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:
+  shiftkeeper schedules list
+  shiftkeeper schedules list --limit 100 --output json")]
 pub struct ListArgs {
     #[command(flatten)]
     scope: TenantArgs,
@@ -46,9 +49,9 @@ Examples:
   shiftkeeper schedules undo 12 --apply 3f2a…"
 )]
 pub struct UndoArgs {
-    /// The version.
+    /// The version, as `schedules list` shows it.
     #[arg(value_name = "VERSION")]
-    version: u64,
+    number: u64,
     #[command(flatten)]
     scope: TenantArgs,
     /// Apply the changes that have this hash.
@@ -90,17 +93,17 @@ async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
 
 async fn undo(args: UndoArgs) -> anyhow::Result<ExitCode> {
     let client = args.scope.connect().await?;
-    let path = format!("/api/v1/schedule-versions/{}/undo", args.version);
+    let path = format!("/api/v1/schedule-versions/{}/undo", args.number);
     let Some(hash) = &args.apply else {
         let check: ScheduleCheck = client.post(Right::Import, &format!("{path}/check"), json!({})).await?;
-        let apply = format!("shiftkeeper schedules undo {}", args.version);
+        let apply = format!("shiftkeeper schedules undo {}", args.number);
         args.output.print(&check, || check_text(&check, &apply))?;
         return Ok(Exit::Done.into());
     };
     let applied: AppliedScheduleChange = client.post(Right::Import, &path, json!({"hash": hash})).await?;
     args.output.print(&applied, || {
         let agents = count_with_noun(applied.agents, "agent");
-        format!("version {} is taken back for {agents}; version {} is in force", args.version, applied.version)
+        format!("version {} is undone for {agents}; version {} is in force", args.number, applied.version)
     })?;
     Ok(Exit::Done.into())
 }

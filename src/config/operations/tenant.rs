@@ -18,6 +18,7 @@ use crate::config::platform::incontact::{Incontact, TokenKind};
 use crate::config::platform::retry::Retry;
 use crate::config::platform::subscription::Subscription;
 use crate::config::rules::automation::Automation;
+use crate::config::schedules::staffing;
 use crate::config::shared::diagnostic::ValueFault;
 use crate::config::shared::kind::{self, Kind};
 use crate::config::shared::reader::{Section, reloadable};
@@ -28,6 +29,7 @@ use crate::domain::analytics::anomaly::MonitoredSeries;
 use crate::domain::ids::{AgentId, QueueId, SkillId, TenantId};
 use crate::domain::live::thresholds::Thresholds;
 use crate::domain::schedules::platform_schedule::ActivityTitles;
+use crate::domain::schedules::staffing::TeamQueues;
 
 /// The settings of one tenant.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -84,6 +86,8 @@ pub struct Tenant {
     pub automation: Automation,
     /// The thresholds above which values are marked.
     pub thresholds: Thresholds,
+    /// The queues of each team, whose required staff is compared with the team's agents.
+    pub team_queues: TeamQueues,
     /// Queries of the platform's analytics.
     pub analytics: Vec<AnalyticsQuery>,
     /// The series that are monitored for anomalies.
@@ -324,6 +328,7 @@ impl Tenant {
         let adherence = section.table("adherence", adherence::read);
         let automation = section.table("automation", Automation::read);
         let thresholds = section.table("thresholds", thresholds::read);
+        let team_queues = section.table("staffing", staffing::read);
         let analytics = query::read(section);
         let configured =
             series::ConfiguredSources { skills: &subjects.skills, queues: &subjects.queues, queries: &analytics };
@@ -355,6 +360,7 @@ impl Tenant {
             adherence,
             automation,
             thresholds,
+            team_queues,
             analytics,
             series,
         })
@@ -399,6 +405,7 @@ impl Tenant {
             adherence: newer.adherence.clone(),
             automation: newer.automation.clone(),
             thresholds: newer.thresholds.clone(),
+            team_queues: newer.team_queues.clone(),
             // The first query changes the scope of the token.
             analytics: if self.analytics.is_empty() { Vec::new() } else { newer.analytics.clone() },
             series: newer.series.clone(),

@@ -41,7 +41,7 @@ pub struct Incontact {
     pub api_url: Option<Url>,
     /// The version in the API's paths.
     pub version: String,
-    /// Versions of single endpoints, by one of [`ENDPOINTS`].
+    /// Versions of single endpoints, by the names listed in the configuration reference.
     pub versions: BTreeMap<&'static str, String>,
     /// The codes that stand for states.
     pub codes: CodeMap,

@@ -238,6 +238,8 @@ dialer_state = "NotReady"
 overlap = "3s"
 full_read_every = "10m"
 page_rows = 500
+[tenants.staffing]
+team_queues = { Care = ["Support"] }
 [tenants.thresholds]
 in_state = { Paused = { watch = "1m" }, Idle = {} }
 service_level_good = 90

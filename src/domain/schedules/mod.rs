@@ -1,4 +1,4 @@
-//! Schedules: shifts and their activities, breaks, and the files that shifts are imported from.
+//! Schedules: shifts and their activities, breaks, required staff, and the files that they are imported from.
 
 pub mod breaks;
 pub mod comparison;
@@ -8,3 +8,4 @@ pub mod import;
 pub mod platform_schedule;
 pub mod rest;
 pub mod schedule;
+pub mod staffing;

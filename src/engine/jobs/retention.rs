@@ -113,6 +113,7 @@ impl Retention {
                 ("reads of queue figures", PruneTarget::QueueFigures, UtcMicros::from_micros(rolled_up)),
                 ("quarters of skill figures", PruneTarget::SkillQuarters, history),
                 ("quarters of queue figures", PruneTarget::QueueQuarters, history),
+                ("intervals of required staff", PruneTarget::RequiredStaffing, history),
             ] {
                 add(name, self.prune(Some(tenant), what, before).await?);
             }

@@ -14,6 +14,7 @@ use crate::domain::analytics::anomaly::{Anomalies, MonitoredSeries};
 use crate::domain::ids::TenantId;
 use crate::domain::live::figures::Figures;
 use crate::domain::live::thresholds::Thresholds;
+use crate::domain::schedules::staffing::TeamQueues;
 use crate::domain::time::UtcMicros;
 use crate::engine::keeper_message::KeeperMessage;
 use crate::engine::live::Topic;
@@ -73,6 +74,8 @@ pub struct Link {
     pub anomalies: watch::Sender<Arc<Anomalies>>,
     /// The thresholds for highlighting in lists and pages; a reload sends new ones.
     pub thresholds: watch::Sender<Arc<Thresholds>>,
+    /// The queues of each team; a reload sends new ones.
+    pub team_queues: watch::Sender<Arc<TeamQueues>>,
     /// The configured analytics queries; a reload sends new ones.
     pub queries: watch::Sender<Arc<[ConfiguredQuery]>>,
     /// What is known of the platform's clock, which is nothing at first; [`Self::offset`] returns it.

@@ -216,6 +216,8 @@ fn schedules() -> Vec<Route> {
         Code::KeyReused,
         Code::StoreUnavailable,
     ];
+    const IMPORT_STAFFING: &[Code] =
+        &[Code::NoSuchTenant, Code::ScheduleRefused, Code::KeyReused, Code::StoreUnavailable];
     const CHECK_EDIT: &[Code] = &[Code::NoSuchTenant, Code::NoSuchAgent, Code::BadBody, Code::StoreUnavailable];
     const EDIT: &[Code] = &[
         Code::NoSuchTenant,
@@ -242,6 +244,11 @@ fn schedules() -> Vec<Route> {
             .with_kind(RouteKind::Import)
             .with_errors(CREATE),
         Route::new(IMPORT, || routes!(api::schedules::imports::check)).with_kind(RouteKind::Import).with_errors(CHECK),
+        Route::new(IMPORT, || routes!(api::schedules::staffing::import))
+            .with_kind(RouteKind::Import)
+            .with_errors(IMPORT_STAFFING),
+        Route::new(READ, || routes!(api::schedules::staffing::show))
+            .with_errors(&[Code::NoSuchTenant, Code::Unavailable]),
         Route::new(IMPORT, || routes!(api::schedules::edits::check)).with_errors(CHECK_EDIT),
         Route::new(IMPORT, || routes!(api::schedules::edits::create)).with_errors(EDIT),
         Route::new(READ, || routes!(api::schedules::versions::list)).with_errors(TENANT_ERRORS),

@@ -3,4 +3,6 @@
 pub mod reports;
 pub mod schedule_changes;
 pub mod schedules;
+pub mod shifts;
+pub mod staffing;
 pub mod webhooks;

@@ -5,20 +5,22 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::schedules::{ImportError, ImportRequest, ScheduleImporter};
+use super::shifts::ShiftBody;
+use super::staffing::StaffingImporter;
 use crate::clock::BoxFuture;
 use crate::domain::ids::{AgentId, TeamName, TenantId};
 use crate::domain::schedules::comparison::{ShiftChange, ShiftChangeKind};
 use crate::domain::schedules::edit::ShiftEdit;
 use crate::domain::schedules::findings::Finding;
 use crate::domain::schedules::schedule::Shift;
+use crate::domain::schedules::staffing::StaffingShortfall;
 use crate::domain::time::UtcMicros;
-use crate::http::api::schedules::shifts::ShiftBody;
 use crate::store::{CommitError, ReadError};
 
 /// Checks and applies changes of schedules.
 ///
 /// Defined here and implemented by `app`, because a request handler should not write schedules.
-pub trait ScheduleEditor: ScheduleImporter {
+pub trait ScheduleEditor: ScheduleImporter + StaffingImporter {
     /// Returns what an import would change.
     fn check_import(&self, request: ImportRequest) -> BoxFuture<Result<ScheduleCheck, ImportError>>;
 
@@ -56,7 +58,7 @@ pub enum ScheduleChange {
         /// The edit.
         edit: ShiftEdit,
     },
-    /// Takes back what a version of the schedule changed.
+    /// Undoes what a version of the schedule changed.
     Undo {
         /// The version.
         version: u64,
@@ -96,6 +98,11 @@ pub struct ScheduleCheck {
     pub findings: Vec<Finding>,
     /// The number of findings that are not listed.
     pub more_findings: usize,
+    /// The quarter hours, from the present one on, in which fewer agents are planned than before and than required; at
+    /// most 1,000.
+    pub shortfalls: Vec<StaffingShortfall>,
+    /// The number of such quarter hours that are not listed.
+    pub more_shortfalls: usize,
     /// Warnings about the file.
     pub warnings: Vec<String>,
 }

@@ -149,11 +149,11 @@ pub enum ImportError {
     /// The import profile cannot be used, whatever the file.
     #[error("{0}; nothing was changed")]
     Profile(String),
-    /// The schedule in force could not be read.
-    #[error("the schedule in force could not be read; nothing was changed")]
+    /// What is in force could not be read.
+    #[error("what is in force could not be read; nothing was changed")]
     Read(#[source] ReadError),
-    /// The store did not accept the schedule.
-    #[error("the schedule could not be stored; nothing was changed")]
+    /// The store did not accept the import.
+    #[error("the import could not be stored; nothing was changed")]
     Store(#[source] CommitError),
 }
 

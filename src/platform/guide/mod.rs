@@ -22,9 +22,9 @@ use crate::domain::analytics::{AggregationQuery, QuerySpan};
 use crate::domain::ids::{AgentId, PlatformQueryId, QueueId, ReasonCode, SkillId, SubscriptionId};
 use crate::domain::live::figures::{QueueFigures, SkillFigures};
 
-use super::api_client::{ApiClient, ApiRequest};
+use super::api_client::{ApiClient, ApiRequest, check_acceptance};
 use super::client::{ClientError, ClientSettings, HttpCaller, Transport};
-use super::error::{CallError, Failure};
+use super::error::{CallError, Failure, excerpt};
 use super::token::{ClientCredentials, TokenSettings, TokenSource};
 use super::{
     Answer, Call, CallKind, Capabilities, Detail, Feed, FiguresRead, ListedQueue, PageRequest, Platform,
@@ -170,6 +170,7 @@ impl GuidePlatform {
                 caller,
                 clock,
                 api_path: settings.api_path,
+                refusal_text: |reply, secrets| excerpt(&reply.body, secrets),
                 read_conflict: |reply, secrets| Failure::Conflict { code: wire::conflict_code(&reply.body, secrets) },
                 calls: Arc::default(),
             },
@@ -201,7 +202,7 @@ impl GuidePlatform {
             return Err(CallError::without_request(question.purpose, Failure::cannot_set(state)));
         };
         question.body = Some(wire::state_body(name, reason));
-        self.api.send(question, wire::parse_acceptance).await
+        self.api.send(question, check_acceptance).await
     }
 
     async fn send_subscription(&self, request: SubscriptionRequest<'_>) -> Result<Answer<Subscription>, CallError> {

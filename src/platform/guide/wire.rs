@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::domain::ids::{AgentId, QueueId, ReasonCode, SkillId, SubscriptionId};
@@ -57,17 +57,6 @@ pub(super) fn skills_query(skills: &[SkillId]) -> String {
 /// Returns the body of a read of queue figures.
 pub(super) fn queues_body(queues: &[QueueId]) -> Vec<u8> {
     json!({ "queueIds": queues }).to_string().into_bytes()
-}
-
-/// Checks the successful answer to a state change. The guides show no body, so an empty one, a short text or any JSON
-/// is accepted. An HTML page or incomplete JSON may come from an intermediary, so the effect is unknown.
-pub(super) fn parse_acceptance(reply: &mut ApiReply, secrets: &[&str]) -> Result<(), Failure> {
-    let looks_like_json = matches!(reply.body.trim_ascii_start().first(), Some(b'{' | b'['));
-    let broken = looks_like_json && serde_json::from_slice::<IgnoredAny>(&reply.body).is_err();
-    if reply.status.is_redirection() || reply.is_html() || broken {
-        return Err(reply.malformed("an acceptance", secrets));
-    }
-    Ok(())
 }
 
 /// Returns whether the agent is scheduled to work now.

@@ -33,7 +33,7 @@ use crate::domain::live::figures::{QueueFigures, SkillFigures};
 use crate::domain::schedules::platform_schedule::PlatformShift;
 use crate::domain::time::UtcMicros;
 
-use super::api_client::{ApiClient, ApiRequest};
+use super::api_client::{ApiClient, ApiRequest, check_acceptance};
 use super::client::{ApiReply, ClientError, ClientSettings, HttpCaller, Transport};
 use super::error::{CallError, Failure, excerpt};
 use super::token::TokenSource;
@@ -118,6 +118,7 @@ impl IncontactPlatform {
                 caller,
                 clock,
                 api_path: settings.versions.default_path(),
+                refusal_text: error_text,
                 // No break policy stands behind a conflict here, and waiting does not help.
                 read_conflict: |reply, secrets| Failure::Rejected { status: 409, excerpt: error_text(reply, secrets) },
                 calls: Arc::default(),
@@ -197,7 +198,7 @@ impl IncontactPlatform {
     ) -> Result<Answer<()>, CallError> {
         let path = self.versions.path(Endpoint::Changes);
         let request = ApiRequest { path, query, ..ApiRequest::post(CallKind::State, purpose, segments, body) };
-        self.api.send(request, |_, _| Ok(())).await
+        self.api.send(request, check_acceptance).await
     }
 
     /// Reads a list once.

@@ -3,6 +3,7 @@
 mod history;
 mod lists;
 mod probe;
+mod traps;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -100,16 +101,13 @@ fn changed(delta: &SnapshotDelta) -> Vec<&str> {
 async fn a_full_read_takes_all_pages_and_a_delta_without_a_row_means_unchanged() {
     let server = start_server(|seen| {
         assert_eq!(seen.header("authorization"), "Bearer t1");
-        let page = |rows: Vec<Value>| {
-            test_servers::json(
-                200,
-                &json!({ "totalRecords": 2, "lastPollTime": "2026-10-26T12:00:00.500Z", "agentStates": rows }),
-            )
+        let page = |time: &str, rows: Vec<Value>| {
+            test_servers::json(200, &json!({ "totalRecords": 2, "lastPollTime": time, "agentStates": rows }))
         };
         match seen.query.as_str() {
-            // The platform gives fewer rows than asked for, and one of them again on the next page.
-            "top=2&skip=0" => page(vec![row(1, 1, 10)]),
-            "top=2&skip=1" => page(vec![row(2, 2, 20), row(1, 1, 10)]),
+            // The platform gives fewer rows than asked for, and one of them again on the next page, which is newer.
+            "top=2&skip=0" => page("2026-10-26T12:00:00.500Z", vec![row(1, 1, 10)]),
+            "top=2&skip=1" => page("2026-10-26T12:00:03Z", vec![row(2, 2, 20), row(1, 1, 10)]),
             query => {
                 assert_eq!(query, "updatedSince=2026-10-26T11%3A59%3A58.5Z&top=2&skip=0");
                 test_servers::json(200, &json!({ "totalRecords": 1, "lastPollTime": "2026-10-26T12:00:10Z", "agentStates": [row(2, 3, 59)] }))
@@ -153,21 +151,18 @@ async fn all_agents_are_read_again_after_the_platforms_clock_was_set_back() {
 async fn a_token_that_is_replaced_between_two_pages_does_not_begin_the_read_anew() {
     let given = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let server = Server::start(Duration::ZERO, move |seen: &ReceivedRequest| {
-        let page = |agent| {
+        let page = |agent, time: &str| {
             let rows = [row(agent, 1, 10)];
-            test_servers::json(
-                200,
-                &json!({ "totalRecords": 2, "lastPollTime": "2026-10-26T12:00:00Z", "agentStates": rows }),
-            )
+            test_servers::json(200, &json!({ "totalRecords": 2, "lastPollTime": time, "agentStates": rows }))
         };
         match (seen.path.as_str(), seen.header("authorization"), seen.query.as_str()) {
             ("/authentication/v1/token/access-key", ..) => {
                 let number = given.fetch_add(1, std::sync::atomic::Ordering::SeqCst) + 1;
                 test_servers::json(200, &json!({ "access_token": format!("t{number}"), "expires_in": 3600 }))
             }
-            (_, "Bearer t1", "top=2&skip=0") => page(1),
+            (_, "Bearer t1", "top=2&skip=0") => page(1, "2026-10-26T12:00:00Z"),
             (_, "Bearer t1", "top=2&skip=1") => test_servers::json(401, &json!({})),
-            (_, "Bearer t2", "top=2&skip=1") => page(2),
+            (_, "Bearer t2", "top=2&skip=1") => page(2, "2026-10-26T12:00:09Z"),
             other => panic!("{other:?}"),
         }
     })
@@ -327,6 +322,7 @@ async fn a_refusal_says_why_and_a_conflict_is_not_tried_again() {
         (409, None, r#"{"error_description": "Invalid state"}"#, "Invalid state"),
         (409, Some("Invalid state for agent"), "", "Invalid state for agent"),
         (400, None, r#"{"error_description": "bad code"}"#, "bad code"),
+        (400, Some("Invalid outStateId"), "", "Invalid outStateId"),
     ] {
         let server = start_server(move |_| {
             let response = Response::builder().status(status);

@@ -5,6 +5,7 @@ use crate::domain::agents::agent::Agent;
 use crate::domain::audit::Hash;
 use crate::domain::ids::{SkillId, SubjectId, TenantId};
 use crate::domain::schedules::schedule::{Coverage, Shift};
+use crate::domain::schedules::staffing::RequiredStaffing;
 
 /// A schedule file for one tenant.
 #[derive(Clone, Debug)]
@@ -38,6 +39,17 @@ pub struct AgentSchedule {
     pub is_covered: bool,
     /// The agent's skills; `None` leaves the stored ones unchanged.
     pub skills: Option<Vec<SkillId>>,
+}
+
+/// Required staff to replace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequiredStaffingChange {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// Stored rows to delete.
+    pub removed: Vec<RequiredStaffing>,
+    /// Rows to insert afterwards.
+    pub added: Vec<RequiredStaffing>,
 }
 
 /// The result of an import.

@@ -1,18 +1,21 @@
 //! Schedules: staged unseen, switched at once, kept by version.
 
 use super::{
-    AgentSchedule, Commit, CommitError, ImportOutcome, OpenError, ProcessRole, Reader, ScheduleImport, Store,
-    TestDatabase, acme, agent_write, at, change, draft, event, on_each_engine, verified_length,
+    AgentSchedule, Commit, CommitError, ImportOutcome, OpenError, ProcessRole, Reader, RequiredStaffingChange,
+    ScheduleImport, Store, TestDatabase, acme, agent_write, at, change, draft, event, on_each_engine, verified_length,
 };
 use crate::domain::audit::Hash;
 use crate::domain::schedules::schedule::{Activity, Coverage, Shift, ShiftActivity};
+use crate::domain::schedules::staffing::{AgentCount, RequiredStaffing};
 use crate::domain::time::UtcMicros;
+use crate::store::{PruneSlice, PruneTarget};
 
 on_each_engine!(
     an_import_replaces_what_it_covers_and_leaves_the_rest,
     the_same_content_again_changes_nothing,
     a_failed_import_changes_nothing,
     an_import_that_is_cut_off_is_not_seen_and_is_cleared,
+    required_staff_is_replaced_by_row_read_by_span_and_pruned,
 );
 
 fn shift(start: i64, end: i64) -> Shift {
@@ -166,5 +169,39 @@ async fn an_import_that_is_cut_off_is_not_seen_and_is_cleared(place: TestDatabas
     assert_eq!(shifts(store.reader(), None).await, before);
     assert_eq!(shifts(store.reader(), Some(2)).await, before, "nothing of version 2 is left");
     assert!(matches!(task.join_next().await, Some(Ok(Err(CommitError::Closed)))));
+    store.close().await;
+}
+
+async fn required_staff_is_replaced_by_row_read_by_span_and_pruned(place: TestDatabase) {
+    let row = |queue: &str, minute: i64, minutes, agents| RequiredStaffing {
+        start: at(minute * 60),
+        minutes,
+        queue: queue.into(),
+        agents: AgentCount::from_thousandths(agents),
+    };
+    let change = |removed: &[RequiredStaffing], added: &[RequiredStaffing]| Commit {
+        required_staffing: vec![RequiredStaffingChange {
+            tenant: acme(),
+            removed: removed.to_vec(),
+            added: added.to_vec(),
+        }],
+        ..Commit::default()
+    };
+    let store = place.open().await;
+    let (hour, quarter, other) = (row("Sales", 0, 60, 500), row("Sales", 60, 15, 1500), row("Support", 0, 15, 0));
+    let all = [hour.clone(), quarter.clone(), other.clone()];
+    store.writer().commit(change(&[], &all)).await.expect("commits");
+    let read = async |from: i64, to: i64| {
+        store.reader().required_staffing(&acme(), (at(from * 60), at(to * 60))).await.expect("reads")
+    };
+    assert_eq!(read(0, 75).await, all);
+    assert_eq!(read(15, 60).await, std::slice::from_ref(&hour), "an hour that began before");
+    assert_eq!(read(60, 75).await, std::slice::from_ref(&quarter));
+    let more = row("Sales", 0, 15, 2000);
+    store.writer().commit(change(&[hour], std::slice::from_ref(&more))).await.expect("commits");
+    assert_eq!(read(0, 75).await, [more, quarter.clone(), other]);
+    let slice = PruneSlice { tenant: Some(acme()), target: PruneTarget::RequiredStaffing, before: at(60 * 60) };
+    assert_eq!(store.writer().prune(slice).await.expect("prunes"), 2);
+    assert_eq!(read(0, 75).await, [quarter]);
     store.close().await;
 }

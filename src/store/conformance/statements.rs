@@ -17,7 +17,7 @@ use crate::store::tables::operations::upkeep;
 use crate::store::tables::platform::calls;
 use crate::store::tables::reports::report_runs;
 use crate::store::tables::rules::memory;
-use crate::store::tables::schedules::schedule;
+use crate::store::tables::schedules::{required_staffing, schedule};
 use crate::store::tables::webhooks::{deliveries, delivery_reading, events};
 use crate::store::tables::{access, adherence, agents, analytics, audit, jobs, rules};
 
@@ -177,6 +177,8 @@ const SINGLE: &[&str] = &[
     report_runs::OPEN,
     report_runs::WITH_FILE,
     report_runs::DELETE,
+    required_staffing::IN_SPAN,
+    required_staffing::DELETE,
     retention::HISTORY,
     retention::TRANSITIONS,
     retention::ATTEMPTS,
@@ -323,6 +325,8 @@ const MANY: &[ManyRows] = &[
     anomalies::SET,
     anomalies::SET_PROGRESS,
     report_runs::SET,
+    required_staffing::REMOVE,
+    required_staffing::ADD,
     rules::ADD_EDITIONS,
     rules::ADD_FINDINGS,
     schedule::RETIRE_IN_COVERAGE,
@@ -361,7 +365,7 @@ async fn every_statement_is_understood(place: TestDatabase) {
 }
 
 /// Tables that grow with every change, and so must never be walked whole where one tenant's few rows are wanted.
-const GROWING: [&str; 16] = [
+const GROWING: [&str; 17] = [
     "analytics_runs",
     "analytics_rows",
     "adherence_days",
@@ -378,6 +382,7 @@ const GROWING: [&str; 16] = [
     "rule_findings",
     "report_runs",
     "anomalies",
+    "required_staffing",
 ];
 
 /// What begins to walk a tenant's growing table all the same: it stops after the first or last row, goes from agent to agent by
@@ -477,6 +482,7 @@ fn no_statement_is_left_out() {
         include_str!("../tables/reports/report_runs.rs"),
         include_str!("../tables/jobs/retention.rs"),
         include_str!("../tables/rules.rs"),
+        include_str!("../tables/schedules/required_staffing.rs"),
         include_str!("../tables/schedules/schedule.rs"),
         include_str!("../tables/agents/skills.rs"),
         include_str!("../tables/adherence/time_in_state.rs"),

@@ -119,7 +119,7 @@ async fn the_page_of_the_api_lists_every_route_finds_them_and_fits_a_telephone()
     let smallest = "return Math.min(...[...document.querySelectorAll('.opblock-summary-path')].map((one) => parseFloat(getComputedStyle(one).fontSize) * visualViewport.width / innerWidth))";
     assert!(browser.run(smallest, &[]).await.as_f64().expect("pixels") >= 12.0);
     browser.press("/").await;
-    browser.press("post UNDO").await;
+    browser.press("change-sets post UNDO").await;
     browser.wait_for_text("#found", |text| text.starts_with("1 of ")).await;
     assert_eq!(visible_routes(&browser).await, 1);
     assert_eq!(browser.console_errors().await, Vec::<String>::new());

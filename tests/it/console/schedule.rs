@@ -1,11 +1,12 @@
-//! The schedule board: a break is moved by hand, which changes what is planned, and is taken back.
+//! The schedule board: a break is moved by hand, which changes what is planned, and is undone; the staffing below it.
 
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::browser::{Browser, axe};
 use super::pages::{horizontal_overflow, violations};
 use super::{save_screenshot, sign_in_browser, team_setup};
-use crate::harness::{Scenario, agent_ids, schedule};
+use crate::harness::{Scenario, agent_ids, schedule, send};
 
 /// A browser at the board of a team of eight with lunch at 16:00.
 async fn board(role: &str) -> Option<(Scenario, Browser)> {
@@ -119,5 +120,43 @@ async fn a_viewer_looks_at_the_board_and_cannot_change_it() {
         let script = "return document.querySelector('.gantt-inner').style.getPropertyValue('--zoom')";
         assert_eq!(browser.run(script, &[]).await, json!(zoom));
     }
+    browser.end().await;
+}
+
+const REQUIRED: &str = "date,interval,queue,required\n\
+    2026-10-26,13:00-14:00,Support,9\n\
+    2026-10-26,16:30-17:30,Support,7.5\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_staffing_is_below_the_board_and_a_change_that_leaves_too_few_agents_says_so() {
+    let Some((scenario, browser)) = board("admin").await else { return };
+    let path = "/api/v1/staffing-imports?tenant=acme&name=required.csv&zone=UTC";
+    let (status, imported) = send(scenario.request(Method::POST, path).body(REQUIRED)).await;
+    assert_eq!(status, StatusCode::OK, "{imported}");
+    browser.go(&scenario.page_url("/schedule?tenant=acme&day=2026-10-26")).await;
+    browser.wait_for_text(".gantt-staffing .gantt-name", |text| text.contains("Staffing")).await;
+    let labels = browser
+        .run("return [...document.querySelectorAll('.gantt-staffing .piece')].map((bar) => bar.ariaLabel)", &[])
+        .await;
+    let of = |time: &str| {
+        let labels = labels.as_array().expect("labels").iter().filter_map(Value::as_str);
+        labels.into_iter().find(|label| label.contains(time)).map(str::to_owned).expect("the quarter hour")
+    };
+    let planned = "Staffing, 16:30 to 16:45: planned 8.0, required 7.5, net +0.5";
+    assert_eq!(of("16:30 to 16:45"), planned);
+    assert!(of("13:30 to 13:45").ends_with(", fewer than required"), "{}", of("13:30 to 13:45"));
+    assert!(browser.count(".gantt-staffing rect[fill='url(#hatch)']").await > 0);
+    browser.click(".gantt-table summary").await;
+    browser.wait_for_text(".gantt-table tbody", |text| text.contains("16:30 to 16:45")).await;
+    assert_page_is_readable(&browser, "schedule-staffing").await;
+
+    let query = "tenant=acme&agent=u_0001&day=2026-10-26&activity=lunch&minutes=30";
+    browser.go(&scenario.page_url(&format!("/schedule/change?{query}"))).await;
+    browser.click("#check").await;
+    browser.wait_for_text("#shortfalls tbody", |text| text.contains("16:45–17:00")).await;
+    let row = browser.text("#shortfalls tbody tr").await;
+    assert!(["16:30–16:45", "All agents", "7.5", "0.5", "−0.5"].iter().all(|word| row.contains(word)), "{row}");
+    assert_page_is_readable(&browser, "schedule-shortfalls").await;
+    assert_eq!(browser.console_errors().await, Vec::<String>::new());
     browser.end().await;
 }

@@ -13,7 +13,7 @@ const CODES_WITH_IDLE: &str = "[tenants.incontact]\ncodes = { NotReady = 11, Pau
 const CODES: &str = "[tenants.incontact]\ncodes = { NotReady = 11, Paused = 12 }\n\
                      [tenants.policy]\nwait_at_most = \"12h\"\n[tenants.automation]\nstale_intervals = 30\n";
 
-fn setup() -> Setup {
+pub(super) fn setup() -> Setup {
     Setup {
         sim: SimOptions { agent_ids: AgentIds::Numbers, special_users: false, ..Setup::default().sim },
         tenant_keys: "dialect = \"incontact\"",
@@ -183,17 +183,18 @@ async fn a_code_that_is_another_in_the_agents_team_is_refused_by_name_before_a_c
     scenario.wait_for_status(first, "confirmed").await;
 }
 
-/// Agents in a break are paused, and afterwards made ready.
+/// Agents in a break are paused, and afterwards made ready. The rules name no state, so only the planner keeps them off
+/// agents who are logged out.
 const BREAK_RULES: &str = r#"
 [[rules]]
 id = "into-break"
-when = { planned = "break", state = ["Ready", "NotReady"], for = "10s" }
+when = { planned = "break", for = "10s" }
 then = { set_state = "Paused" }
 mode = "enforce"
 
 [[rules]]
 id = "back-from-break"
-when = { planned = "work", break = "over", state = ["NotReady", "Paused"], for = "30s" }
+when = { planned = "work", after = "break", for = "30s" }
 then = { set_state = "Ready" }
 mode = "enforce"
 "#;

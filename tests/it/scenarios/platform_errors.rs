@@ -6,7 +6,10 @@ use shiftkeeper::sim::SimState;
 
 use crate::harness::{Dialect, Scenario, Setup, agent_ids, on_both_dialects};
 
-on_both_dialects!(a_platform_clock_that_is_wrong_by_minutes_is_corrected,);
+on_both_dialects!(
+    a_platform_clock_that_is_wrong_by_minutes_is_corrected,
+    a_token_endpoint_that_refuses_is_named_and_asked_again,
+);
 
 /// Requests one change, waits until it is made, and makes the final check: every fault is over.
 async fn assert_recovers(scenario: Scenario, agent: &str) {
@@ -114,9 +117,8 @@ async fn a_revoked_token_is_replaced_and_nothing_is_lost() {
     assert_recovers(scenario, "u_0006").await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_token_endpoint_that_refuses_is_named_and_asked_again() {
-    let scenario = Scenario::start_team(Setup::team(4)).await;
+async fn a_token_endpoint_that_refuses_is_named_and_asked_again(dialect: Dialect) {
+    let scenario = Scenario::start_team(Setup::team(4).on(dialect)).await;
     scenario.add_fault("status:on=token,code=401,count=3");
     scenario.add_fault("revoke_tokens");
     scenario.wait_for_readiness_detail("credentials").await;

@@ -13,7 +13,8 @@ use shiftkeeper::report::verify::verify;
 
 use crate::harness::{Scenario, Setup, send};
 
-async fn token(scenario: &Scenario, id: &str, role: Role, teams: &[&str]) -> String {
+/// A token limited to teams.
+pub(super) async fn token(scenario: &Scenario, id: &str, role: Role, teams: &[&str]) -> String {
     let teams = Some(teams.iter().map(|team| (*team).into()).collect());
     let reach = ScopeRequest { everywhere: false, tenants: vec![TenantScopeRequest { id: "acme".into(), teams }] };
     let new = NewToken {

@@ -1,4 +1,4 @@
-//! Schedules are checked before they take effect, applied as they were shown, and taken back.
+//! Schedules are checked before they take effect, applied as they were shown, and undone.
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -105,7 +105,7 @@ async fn nothing_is_overwritten_that_was_not_shown() {
     assert_eq!(status, StatusCode::OK, "{second}");
     assert_eq!(lunch_of(&scenario, "u_0002").await, "2026-10-26T17:00:00Z");
 
-    // Of the first edit, only what nobody changed since is taken back.
+    // Of the first edit, only what nobody changed since is undone.
     let undo = format!("/api/v1/schedule-versions/{}/undo", first["version"]);
     let body = json!({"tenant": "acme"});
     let back = check(&scenario, &undo, &body).await;
@@ -191,7 +191,7 @@ async fn an_import_is_compared_with_the_schedule_in_force_and_applied_as_shown()
     let (_, same) = send(upload("/check", None)).await;
     assert_eq!((&same["agents"], &same["unchanged"]), (&json!(0), &json!(3)), "{same}");
 
-    // An agent who had no schedule before has none after the import is taken back: no day off either.
+    // An agent who had no schedule before has none after the import is undone: no day off either.
     let undo = format!("/api/v1/schedule-versions/{}/undo", imported["version"]);
     let body = json!({"tenant": "acme"});
     let back = check(&scenario, &undo, &body).await;

@@ -94,6 +94,8 @@ pub enum Guard {
     UnknownState,
     /// The agent is in the target state already.
     AsWanted,
+    /// The agent is logged out, and no platform changes such agents.
+    LoggedOut,
     /// Policy forbids the change.
     Policy(Violation),
     /// The agent is with a contact, and the rule skips such agents.
@@ -126,6 +128,7 @@ impl Guard {
             Self::StaleSight => "stale_sight",
             Self::UnknownState => "unknown_state",
             Self::AsWanted => "as_wanted",
+            Self::LoggedOut => "logged_out",
             Self::Policy(_) => "policy",
             Self::OnContact => "on_contact",
             Self::OpenTransition => "open_transition",
@@ -142,7 +145,7 @@ impl Guard {
     /// Whether an action held by this guard is listed in [`Decisions::held`].
     pub const fn is_listed(self) -> bool {
         match self {
-            Self::AsWanted | Self::OpenTransition | Self::SaidAlready => false,
+            Self::AsWanted | Self::LoggedOut | Self::OpenTransition | Self::SaidAlready => false,
             Self::Unless
             | Self::Excused
             | Self::NeverSeen

@@ -163,6 +163,7 @@ fn guard_text(guard: Guard, rule: &CompiledRule, view: &AgentInstant<'_>) -> Str
         }
         Guard::UnknownState => "no table knows the agent's state".to_owned(),
         Guard::AsWanted => "the agent is in that state already".to_owned(),
+        Guard::LoggedOut => "the agent is logged out".to_owned(),
         Guard::Policy(violation) => format!("policy forbids it: {violation}"),
         Guard::OnContact => "the agent is with a contact".to_owned(),
         Guard::OpenTransition => {

@@ -303,6 +303,10 @@ fn check_change_guards(rule: &CompiledRule, state: &AgentState, view: &AgentInst
     if state == target {
         return Some(Guard::AsWanted);
     }
+    // Nobody can be logged in, and whoever left or was logged out by the platform is not to be corrected.
+    if *state == AgentState::LoggedOut {
+        return Some(Guard::LoggedOut);
+    }
     if slot.blocking_transition().is_some_and(|open| open.blocks(rule.class.priority())) {
         return Some(Guard::OpenTransition);
     }

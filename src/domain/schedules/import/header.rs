@@ -197,7 +197,7 @@ fn check_renames(options: &ImportOptions, errors: &mut DiagnosticCollector) {
     }
 }
 
-fn normalized_titles(row: &ByteRecord) -> Vec<String> {
+pub(super) fn normalized_titles(row: &ByteRecord) -> Vec<String> {
     row.iter().map(|title| normalize_title(&String::from_utf8_lossy(title))).collect()
 }
 
@@ -207,7 +207,7 @@ fn normalize_title(title: &str) -> String {
 }
 
 /// Returns a column title for a message, shortened and without control characters.
-fn column_title(row: &ByteRecord, at: usize) -> String {
+pub(super) fn column_title(row: &ByteRecord, at: usize) -> String {
     let title = String::from_utf8_lossy(row.get(at).unwrap_or_default()).into_owned();
     title.trim().chars().filter(|c| !c.is_control()).take(60).collect()
 }

@@ -17,6 +17,7 @@ mod options;
 mod place;
 pub mod profile;
 mod shift_builder;
+mod staffing;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ pub use diagnostic::{ImportDiagnostic, ScheduleImportError};
 pub use draft::{DraftAgent, ScheduleDraft};
 pub use header::COLUMN_NAMES;
 pub use options::{ImportOptions, MAX_FILE_BYTES};
+pub use staffing::{StaffingDraft, read_staffing};
 
 /// The format of a shift file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -55,6 +57,15 @@ impl ImportFormat {
 
 /// Parses a shift file. `name` is the name of the file, of which only the extension is used.
 pub fn read_schedule(name: &str, bytes: &[u8], options: &ImportOptions) -> Result<ScheduleDraft, ScheduleImportError> {
+    check_text_file(bytes, options)?;
+    match ImportFormat::guess(name, bytes) {
+        ImportFormat::Csv => table::read(strip_byte_order_mark(bytes), options),
+        ImportFormat::ICalendar => calendar::read(strip_byte_order_mark(bytes), options),
+    }
+}
+
+/// Checks that a file is not too large and not obviously something else than text in UTF-8.
+fn check_text_file(bytes: &[u8], options: &ImportOptions) -> Result<(), ScheduleImportError> {
     check_size(bytes.len(), options)?;
     if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(&[0xd0, 0xcf, 0x11, 0xe0]) {
         return Err(rejected(
@@ -65,10 +76,7 @@ pub fn read_schedule(name: &str, bytes: &[u8], options: &ImportOptions) -> Resul
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
         return Err(rejected("the file is written in UTF-16; save it as UTF-8".to_owned()));
     }
-    match ImportFormat::guess(name, bytes) {
-        ImportFormat::Csv => table::read(strip_byte_order_mark(bytes), options),
-        ImportFormat::ICalendar => calendar::read(strip_byte_order_mark(bytes), options),
-    }
+    Ok(())
 }
 
 /// Checks the size of a file in bytes against the limit, for callers that know it before they read the content.

@@ -16,7 +16,7 @@ use crate::domain::time::UtcMicros;
 use crate::domain::wording;
 
 /// The delimiters that are tried if none is given, the most likely first.
-const DELIMITERS: [u8; 3] = [b',', b';', b'\t'];
+pub(super) const DELIMITERS: [u8; 3] = [b',', b';', b'\t'];
 
 /// Parses a whole table.
 pub(super) fn read(bytes: &[u8], options: &ImportOptions) -> Result<ScheduleDraft, ScheduleImportError> {
@@ -52,22 +52,25 @@ fn read_row(row: &RawRow, header: &Header, assembler: &mut Assembler) {
     if let Some(problem) = row.problem {
         return assembler.report_error(ImportDiagnostic::for_line(row.line, problem));
     }
-    let (fields, columns) = (row.fields.len(), header.columns());
-    let has_surplus_fields = row.fields.iter().skip(columns).any(|field| !field.trim_ascii().is_empty());
-    if fields < columns || has_surplus_fields {
-        let advice = if has_surplus_fields {
-            "put quotes around a text that holds the delimiter"
-        } else {
-            "write the delimiter for an empty field too"
-        };
-        let count = format!(
-            "the row has {} where the header has {columns}; {advice}",
-            wording::count_with_noun(fields, "field")
-        );
-        assembler.report_error(ImportDiagnostic::for_line(row.line, count));
+    if let Some(reason) = field_count_problem(row, header.columns()) {
+        assembler.report_error(ImportDiagnostic::for_line(row.line, reason));
         return;
     }
     RowReader { row, header, assembler, is_valid: true }.read();
+}
+
+/// Returns what is wrong with the number of fields of a row, if anything is.
+pub(super) fn field_count_problem(row: &RawRow, columns: usize) -> Option<String> {
+    let fields = row.fields.len();
+    let has_surplus_fields = row.fields.iter().skip(columns).any(|field| !field.trim_ascii().is_empty());
+    let advice = if has_surplus_fields {
+        "put quotes around a text that holds the delimiter"
+    } else {
+        "write the delimiter for an empty field too"
+    };
+    (fields < columns || has_surplus_fields).then(|| {
+        format!("the row has {} where the header has {columns}; {advice}", wording::count_with_noun(fields, "field"))
+    })
 }
 
 /// Parses the fields of one row and reports every invalid one.

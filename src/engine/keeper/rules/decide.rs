@@ -135,6 +135,7 @@ impl Keeper {
             | Guard::StaleSight
             | Guard::UnknownState
             | Guard::AsWanted
+            | Guard::LoggedOut
             | Guard::OnContact
             | Guard::OpenTransition
             | Guard::SaidAlready

@@ -57,6 +57,7 @@ impl TenantFixture {
             tenant,
             inbox,
             thresholds: watch::Sender::default(),
+            team_queues: watch::Sender::default(),
             queries: watch::Sender::new(Arc::from([])),
             budget: Mutex::new(Budget::new(1000, Duration::from_secs(60), 0)),
             reporting_budget: Mutex::new(Budget::closed()),

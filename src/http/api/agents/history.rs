@@ -370,6 +370,16 @@ impl<'a> SpanFacts<'a> {
         Ok(Self { board, span, observed_spans, exceptions })
     }
 
+    /// Returns the states of an agent from the rows of its history that overlap the span, each as far as it is known.
+    pub(in crate::http::api) fn known_states(&self, card: &AgentSummary, rows: &[StoredHistory]) -> Vec<StateInterval> {
+        let (board, (from, _)) = (self.board, self.span);
+        // The last observation holds for as long as an observation is considered current.
+        let known_until = card.seen_at.map_or(from, |seen_at| (seen_at + board.stale_after).min(board.at));
+        let mut intervals: Vec<StateInterval> = rows.iter().map(state_interval).collect();
+        coverage::trim_unobserved(&mut intervals, &self.observed_spans, Some(known_until));
+        intervals
+    }
+
     /// Compares the plan of an agent with the rows of its history that overlap the span.
     pub(in crate::http::api) fn compare(
         &self,
@@ -379,10 +389,7 @@ impl<'a> SpanFacts<'a> {
     ) -> Comparison {
         let (board, (from, to)) = (self.board, self.span);
         let plan = plan.map_or_else(AgentPlan::default, |plan| AgentPlan::new(plan.shifts, plan.coverage));
-        // The last observation holds for as long as an observation is considered current.
-        let known_until = card.seen_at.map_or(from, |seen_at| (seen_at + board.stale_after).min(board.at));
-        let mut intervals: Vec<StateInterval> = rows.iter().map(state_interval).collect();
-        coverage::trim_unobserved(&mut intervals, &self.observed_spans, Some(known_until));
+        let intervals = self.known_states(card, rows);
         let exceptions = exception_spans(&self.exceptions, &card.id, card.team.as_ref());
         let exceptions: Vec<Span> = exceptions.into_iter().map(|span| (span.start, span.end)).collect();
         let timeline = AdherenceTimeline {

@@ -116,8 +116,8 @@ pub(in crate::http) async fn show(
     Ok(Json(ScheduleBoardResponse { zone, from, to, now: list.at, agents, total }))
 }
 
-/// Returns the rows of history of these agents that overlap a span.
-async fn history_of(
+/// Returns the rows of history of these agents that overlap a span; `all` is the number of agents of the tenant.
+pub(super) async fn history_of(
     state: &ApiState,
     tenant: &TenantId,
     cards: &[&AgentSummary],

@@ -112,7 +112,7 @@ pub(in crate::http) async fn check(
     Ok(Json(state.importer.check_import(request).await.map_err(import_problem)?))
 }
 
-fn import_problem(error: ImportError) -> Problem {
+pub(super) fn import_problem(error: ImportError) -> Problem {
     let detail = error.to_string();
     match error {
         ImportError::Refused { diagnostics: complaints, faults, .. } => {

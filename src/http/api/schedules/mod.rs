@@ -1,7 +1,8 @@
-//! Schedules: the shifts of an agent, the board of a team's day, imports of schedule files, edits, and versions.
+//! Schedules: the shifts of an agent, the board of a team's day, staffing, imports of files, edits, and versions.
 
 pub(in crate::http) mod board;
 pub(in crate::http) mod edits;
 pub(in crate::http) mod imports;
 pub(in crate::http) mod shifts;
+pub(in crate::http) mod staffing;
 pub(in crate::http) mod versions;

@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::imports::NOT_STORED;
 use crate::domain::adherence::timeline::Span;
 use crate::domain::ids::{AgentId, TenantId};
-use crate::domain::schedules::schedule::{Activity, Coverage, Shift, ShiftActivity};
+use crate::domain::schedules::schedule::{Coverage, Shift};
 use crate::domain::time::UtcMicros;
 use crate::http::api::agents::history::{check_span, day_span, parse_zone};
 use crate::http::api::agents::{TenantQuery, find_agent};
@@ -22,6 +22,7 @@ use crate::http::request::etag::{IfMatch, IfMatchHeader, Version};
 use crate::http::request::extract::{Path, Query};
 use crate::http::request::idempotency::{IdempotencyKeyHeader, json_answer, run_once_versioned};
 use crate::http::services::schedules::{DayOfShifts, PutShiftsError, PutShiftsRequest};
+use crate::http::services::shifts::ShiftBody;
 use crate::http::state::ApiState;
 use crate::store::StoredPlan;
 
@@ -45,37 +46,6 @@ pub(in crate::http) struct ShiftsQuery {
     from: UtcMicros,
     /// Only shifts that begin before this instant, at most 100 days after `from`.
     to: UtcMicros,
-}
-
-/// A shift.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
-#[schema(as = Shift)]
-#[serde(deny_unknown_fields)]
-pub struct ShiftBody {
-    /// The start of the shift (inclusive).
-    pub start: UtcMicros,
-    /// The end of the shift (exclusive).
-    pub end: UtcMicros,
-    /// The activities of the shift in order of time. The rest of the shift is work.
-    #[serde(default)]
-    pub activities: Vec<ShiftActivityBody>,
-}
-
-/// An activity in a shift.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
-#[schema(as = ShiftActivity)]
-#[serde(deny_unknown_fields)]
-pub struct ShiftActivityBody {
-    /// The name of the activity in lower case: `break`, `lunch`, `meeting`, `training`, or any other name.
-    #[schema(min_length = 1, max_length = 100)]
-    pub activity: String,
-    /// The start of the activity (inclusive).
-    pub start: UtcMicros,
-    /// The end of the activity (exclusive).
-    pub end: UtcMicros,
-    /// Whether this is a mandatory break.
-    #[serde(default)]
-    pub mandatory: bool,
 }
 
 /// A period that the schedule covers.
@@ -339,35 +309,6 @@ fn day_version(covered: bool, shifts: &[Shift]) -> String {
     hash.get(..32).unwrap_or_default().to_owned()
 }
 
-impl From<Shift> for ShiftBody {
-    fn from(shift: Shift) -> Self {
-        let activities = shift.activities.into_iter().map(|activity| ShiftActivityBody {
-            activity: activity.activity.name().to_owned(),
-            start: activity.start,
-            end: activity.end,
-            mandatory: activity.mandatory,
-        });
-        Self { start: shift.start, end: shift.end, activities: activities.collect() }
-    }
-}
-
-impl From<ShiftBody> for Shift {
-    fn from(body: ShiftBody) -> Self {
-        let mut activities: Vec<ShiftActivity> = body
-            .activities
-            .into_iter()
-            .map(|activity| ShiftActivity {
-                activity: Activity::from_name(&activity.activity),
-                start: activity.start,
-                end: activity.end,
-                mandatory: activity.mandatory,
-            })
-            .collect();
-        activities.sort_by_key(|activity| activity.start);
-        Self { start: body.start, end: body.end, activities }
-    }
-}
-
 impl From<Coverage> for CoverageResponse {
     fn from(coverage: Coverage) -> Self {
         Self { start: coverage.start, end: coverage.end }
@@ -377,6 +318,8 @@ impl From<Coverage> for CoverageResponse {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::schedules::schedule::Activity;
+    use crate::http::services::shifts::ShiftActivityBody;
 
     fn at(hour: i64) -> UtcMicros {
         UtcMicros::from_micros(hour * 3_600_000_000)

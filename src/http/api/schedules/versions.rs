@@ -1,4 +1,4 @@
-//! The versions of the schedule: list them, and take back what one changed.
+//! The versions of the schedule: list them, and undo one.
 
 use axum::Json;
 use axum::extract::State;
@@ -81,7 +81,7 @@ impl From<ScheduleVersion> for ScheduleVersionSummary {
     }
 }
 
-/// A request to take back a version.
+/// A request to undo a version.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct UndoVersionBody {
@@ -116,10 +116,10 @@ pub(in crate::http) async fn check_undo(
     Ok(Json(state.importer.check_change(request).await.map_err(change_problem)?))
 }
 
-/// Take back a version
+/// Undo a version
 ///
 /// Restores the schedule from before a version, as the check showed it: `hash` is the check's. This makes a new version,
-/// which can be taken back too.
+/// which can be undone too.
 #[utoipa::path(
     post,
     path = "/api/v1/schedule-versions/{version}/undo",

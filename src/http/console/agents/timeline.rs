@@ -224,6 +224,12 @@ impl TimeAxis<'_> {
         }
     }
 
+    /// Returns where a period starts and how wide it is.
+    pub(in crate::http::console) fn extent(&self, from: UtcMicros, to: UtcMicros) -> (String, String) {
+        let (left, right) = (self.position(from), self.position(to));
+        (percent(left), percent(right - left))
+    }
+
     /// Returns where now is, if it is on the axis.
     pub(in crate::http::console) fn now_position(&self) -> Option<String> {
         (self.from <= self.now && self.now < self.to).then(|| percent(self.position(self.now)))

@@ -1,5 +1,5 @@
 // @ts-check
-// Changing schedules: an edit, or taking back a version, is checked, shown and applied as it was shown.
+// Changing schedules: an edit, or the undo of a version, is checked, shown and applied as it was shown.
 
 import { address, api, byId, carryOut, make, put, say, tenant } from './page.js';
 import { clock, day, instantOf } from './time.js';
@@ -46,6 +46,15 @@ function show(check, apply) {
     parts.push(make('h3', {}, `To look at: ${count(check.findings.length + check.more_findings, 'finding')}`));
     const names = new Map(check.changes.map((/** @type {any} */ agent) => [agent.agent, agent.name]));
     parts.push(make('ul', { class: 'plain' }, ...check.findings.slice(0, 50).map((/** @type {any} */ one) => make('li', {}, `${one.agent ? `${names.get(one.agent) || one.agent}: ` : ''}${one.message}`))));
+  }
+  if (check.shortfalls.length) {
+    const zone = document.documentElement.dataset.zone || 'UTC';
+    const net = (/** @type {number} */ agents) => agents.toFixed(1).replace('-', '−');
+    const rows = check.shortfalls.slice(0, 96).map((/** @type {any} */ one) => [`${day(one.start, zone)}, ${clock(one.start, zone)}–${clock(one.end, zone)}`, one.team || 'All agents', net(one.required), net(one.before), net(one.after)]);
+    const all = check.shortfalls.length + check.more_shortfalls;
+    parts.push(make('h3', {}, `Fewer agents than required: ${count(all, 'quarter hour')}`));
+    parts.push(make('div', { class: 'scroll', tabindex: '0', role: 'group', id: 'shortfalls', 'aria-label': 'Fewer agents than required' }, table(['Time', 'Team', 'Required', 'Net now', 'Net new'], rows)));
+    if (all > rows.length) parts.push(make('p', { class: 'sub' }, `${count(all - rows.length, 'more quarter hour')} not listed.`));
   }
   if (check.agents) {
     const button = /** @type {HTMLButtonElement} */ (make('button', { class: 'primary', id: 'apply' }, `Apply to ${count(check.agents, 'agent')}`));

@@ -10,10 +10,12 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
 
+use super::staffing::StaffingStrip;
 use crate::domain::time::UtcMicros;
 use crate::domain::wording::count_with_noun;
 use crate::engine::agents::agent_list::AgentSummary;
 use crate::http::api::schedules::board;
+use crate::http::api::schedules::staffing::{self, StaffingResponse};
 use crate::http::auth::Right;
 use crate::http::console::agents::timeline::{DaySpans, LaneLayout, Tick, TimeAxis, Timeline, draw};
 use crate::http::console::live::live_view::LiveView;
@@ -132,6 +134,8 @@ struct BoardPage {
     ticks: Vec<Tick>,
     now: Option<String>,
     teams: Vec<BoardTeam>,
+    /// The staffing of the agents; not if some of them are not shown.
+    staffing: Option<StaffingStrip>,
     /// How many agents match but are not shown.
     hidden: usize,
 }
@@ -171,11 +175,17 @@ pub(in crate::http) async fn show(State(state): State<ApiState>, request: PageRe
         only_out: request.value("show") == Some("out"),
     };
     let day_text = day.to_string();
-    let mut query = vec![("day", day_text.as_str()), ("zone", times::zone_name(&zone))];
-    if !view.team.is_empty() {
-        query.push(("team", &view.team));
-    }
-    let data: BoardData = request.api("/api/v1/schedule-board").query(&query).call(&state, board::show).await?;
+    let query = |day: &'static str| {
+        let team = Some(("team", view.team.as_str())).filter(|(_, team)| !team.is_empty());
+        [(day, day_text.as_str()), ("zone", times::zone_name(&zone))].into_iter().chain(team).collect::<Vec<_>>()
+    };
+    let data: BoardData = request.api("/api/v1/schedule-board").query(&query("day")).call(&state, board::show).await?;
+    let hidden = data.total - data.agents.len();
+    let staffing: Option<StaffingResponse> = if hidden == 0 {
+        Some(request.api("/api/v1/staffing").query(&query("date")).call(&state, staffing::show).await?)
+    } else {
+        None
+    };
     let axis = TimeAxis { from: data.from, to: data.to, now: data.now, zone: &zone };
     Ok(render_page(&BoardPage {
         shell: request.shell(ConsolePage::Schedule, "Schedule"),
@@ -187,7 +197,8 @@ pub(in crate::http) async fn show(State(state): State<ApiState>, request: PageRe
         zone_shown: times::zone_name(&zone).to_owned(),
         ticks: axis.ticks(),
         now: axis.now_position(),
-        hidden: data.total - data.agents.len(),
+        hidden,
+        staffing: staffing.map(|staffing| StaffingStrip::new(&staffing, &axis)),
         teams: teams_of(data.agents, &axis, &view),
         view,
     }))

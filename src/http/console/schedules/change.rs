@@ -1,4 +1,4 @@
-//! The page that changes schedules: an edit is checked, shown and applied, and a version is taken back.
+//! The page that changes schedules: an edit is checked, shown and applied, and a version is undone.
 
 use askama::Template;
 use axum::extract::State;
@@ -19,7 +19,7 @@ use crate::http::state::ApiState;
 struct ScheduleChangePage {
     shell: Shell,
     may_change: bool,
-    /// A caller who is limited to teams cannot take back a version, which may be about all of them.
+    /// A caller who is limited to teams cannot undo a version, which may be about all of them.
     may_undo: bool,
     agent: String,
     team: String,

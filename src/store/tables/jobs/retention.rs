@@ -14,6 +14,7 @@ use crate::store::tables::adherence::exceptions;
 use crate::store::tables::analytics::anomalies;
 use crate::store::tables::live::figures;
 use crate::store::tables::reports::report_runs;
+use crate::store::tables::schedules::required_staffing;
 use crate::store::tables::{analytics, rules};
 
 /// The maximum number of rows in one slice; a slice of the widest rows takes a few milliseconds.
@@ -53,6 +54,8 @@ pub enum PruneTarget {
     SkillQuarters,
     /// Quarters of an hour of queue figures, by their start.
     QueueQuarters,
+    /// Agents required, by the start of the interval.
+    RequiredStaffing,
     /// Agents of bulk changes, by the time of the preview.
     ChangeSetAgents,
     /// Bulk changes without agents left, by the time of the preview.
@@ -138,6 +141,7 @@ impl PruneSlice {
             PruneTarget::QueueFigures => (Some(figures::ROLL_UP_QUEUES), figures::DELETE_ROLLED_UP_QUEUES),
             PruneTarget::SkillQuarters => (None, figures::DELETE_SKILL_QUARTERS),
             PruneTarget::QueueQuarters => (None, figures::DELETE_QUEUE_QUARTERS),
+            PruneTarget::RequiredStaffing => (None, required_staffing::DELETE),
             PruneTarget::ChangeSetAgents => (None, CHANGE_SET_AGENTS),
             PruneTarget::ChangeSets => (None, CHANGE_SETS),
             PruneTarget::RuleFindings => (None, rules::DELETE_FINDINGS),

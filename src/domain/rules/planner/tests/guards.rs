@@ -6,7 +6,7 @@ use super::*;
 use crate::domain::agents::roster::{BlockingTransition, CachedPlatformPlan};
 use crate::domain::changes::policy::{PlatformPlan, Violation};
 use crate::domain::changes::priority::Priority;
-use AgentState::{NotReady, OnContact, Paused, Ready};
+use AgentState::{LoggedOut, NotReady, OnContact, Paused, Ready};
 
 const BACK: &str = "when = { planned = 'work', state = 'Paused' }\nthen = { set_state = 'Ready' }\n";
 
@@ -64,6 +64,18 @@ fn what_is_as_wanted_needs_nothing() {
     let now = at("09:30");
     assert_eq!(held_guard(&roster(&Ready, "09:00", now), &rules, now), Some(Guard::AsWanted));
     assert_eq!(held_guard(&roster(&Paused, "09:00", now), &rules, now), None);
+}
+
+#[test]
+fn nobody_who_is_logged_out_is_changed_even_by_a_rule_that_names_no_state() {
+    let now = at("09:30");
+    for (body, expected) in [
+        ("when = { planned = 'work' }\nthen = { set_state = 'Ready' }", Some(Guard::LoggedOut)),
+        ("when = { planned = 'work', state = 'LoggedOut' }\nthen = { set_state = 'Paused' }", Some(Guard::LoggedOut)),
+        ("when = { planned = 'work', state = 'LoggedOut' }\nthen = { tell = 'x' }", None),
+    ] {
+        assert_eq!(held_guard(&roster(&LoggedOut, "09:00", now), &rule(body), now), expected, "{body}");
+    }
 }
 
 #[test]
