@@ -35,7 +35,7 @@ async fn import(scenario: &Scenario, csv: &str) -> (StatusCode, Value) {
 }
 
 async fn staffing(scenario: &Scenario, more: &str) -> Value {
-    let (status, day) = scenario.get(&format!("/api/v1/staffing?tenant=acme&date=2026-10-26{more}")).await;
+    let (status, day) = scenario.get(&format!("/api/v1/staffing?tenant=acme&day=2026-10-26{more}")).await;
     assert_eq!(status, StatusCode::OK, "{day}");
     day
 }
@@ -110,7 +110,7 @@ async fn a_caller_who_is_limited_to_teams_gets_the_staffing_of_these_and_imports
         token(&scenario, "two", Role::Analyst, &["Team 0", "Team 1"]).await,
     );
     let get = async |token: &str, more: &str| {
-        let path = format!("/api/v1/staffing?tenant=acme&date=2026-10-26{more}");
+        let path = format!("/api/v1/staffing?tenant=acme&day=2026-10-26{more}");
         send(scenario.request_as(token, Method::GET, &path)).await.1
     };
     let own = get(&one, "").await;
