@@ -123,7 +123,7 @@ async fn a_viewer_looks_at_the_board_and_cannot_change_it() {
     browser.end().await;
 }
 
-const PROFILE: &str = "[import.profiles.wfm]\nlayout = \"days\"\nagent_key = \"id\"\ndate_format = \"DD/MM/YYYY\"\n\
+const PROFILE: &str = "[import.profiles.wfm]\nlayout = \"days\"\ndelimiter = \",\"\nagent_key = \"id\"\ndate_format = \"DD/MM/YYYY\"\n\
     time_format = \"HH:mm\"\nmidnight = \"next_day\"\ntime_zone = \"UTC\"\n\
     columns = { agent = \"Agent\", date = \"Date\", shift_start = \"From\", shift_end = \"To\" }\n";
 
