@@ -159,7 +159,7 @@ async fn a_file_is_checked_and_imported_by_its_profile_and_a_faulty_one_is_expla
     browser.click("#check").await;
     browser.wait_for_text("#summary", |text| text == "2 agents: 2 shifts changed.").await;
     let night = browser.text("#result").await;
-    assert!(night.contains("22:00–06:00"), "{night}");
+    assert!(night.contains("22:00–06:00") && night.contains("Agent 1"), "{night}");
     assert_page_is_readable(&browser, "schedule-import-checked").await;
     assert_eq!(lunch_starts(&scenario, "u_0001").await, "2026-10-26T16:00:00Z", "nothing has changed yet");
     browser.click("#apply").await;
