@@ -61,6 +61,10 @@ impl ScheduleImporter for Importer {
         Box::pin(async move { importer.run(request).await })
     }
 
+    fn profiles(&self) -> Vec<String> {
+        self.options.borrow().profiles.keys().cloned().collect()
+    }
+
     fn put_shifts(&self, request: PutShiftsRequest) -> BoxFuture<Result<Option<StoredPlan>, PutShiftsError>> {
         let importer = self.clone();
         Box::pin(async move { importer.put_day(request).await })

@@ -68,7 +68,7 @@ pub struct StaffingImportArgs {
 
 Examples:
   shiftkeeper staffing list
-  shiftkeeper staffing list --date 2026-10-26 --zone Europe/Berlin
+  shiftkeeper staffing list --day 2026-10-26 --zone Europe/Berlin
   shiftkeeper staffing list --team 'Team A' --output json"
 )]
 pub struct StaffingListArgs {
@@ -76,7 +76,7 @@ pub struct StaffingListArgs {
     scope: TenantArgs,
     /// The local day; today by default.
     #[arg(long, value_name = "DATE")]
-    date: Option<Date>,
+    day: Option<Date>,
     /// Only agents of this team, compared with the queues of the team.
     #[arg(long, value_name = "NAME")]
     team: Option<TeamName>,
@@ -210,9 +210,9 @@ async fn list(args: StaffingListArgs) -> anyhow::Result<ExitCode> {
     let config = args.scope.config.load_for_command()?.config;
     let zone = args.zone.or_else(|| config.import.default_zone.clone());
     let client = TenantClient::from_config(config, args.scope.tenant.as_ref()).await?;
-    let date = args.date.map(|date| date.to_string());
+    let day = args.day.map(|day| day.to_string());
     let mut query = Vec::new();
-    query.extend(date.as_deref().map(|date| ("date", date)));
+    query.extend(day.as_deref().map(|day| ("day", day)));
     query.extend(args.team.as_ref().map(|team| ("team", team.as_str())));
     query.extend(zone.as_deref().map(|zone| ("zone", zone)));
     let staffing: StaffingResponse = client.get("/api/v1/staffing", &query).await?;
@@ -231,7 +231,7 @@ fn about(staffing: &StaffingResponse) -> String {
         (None, []) => "no required staff was imported for this day".to_owned(),
         (None, queues) => format!("required for {}", queues.join(", ")),
     };
-    format!("{} in {}: {agents}; {compared}", staffing.date, staffing.zone)
+    format!("{} in {}: {agents}; {compared}", staffing.day, staffing.zone)
 }
 
 fn table(staffing: &StaffingResponse) -> String {

@@ -146,7 +146,7 @@ pub struct StaffingInterval {
     /// the quarter hour.
     #[schema(value_type = Option<f64>)]
     pub planned: Option<AgentCount>,
-    /// The number of agents who were logged in; null for the future.
+    /// The number of agents who were ready, on a contact or in wrap-up; null for the future.
     #[schema(value_type = Option<f64>)]
     pub present: Option<AgentCount>,
     /// The number of agents who were on a contact; null for the future.
@@ -214,8 +214,8 @@ impl StaffingSums {
         for interval in states {
             let (is_known, is_present) = match interval.state {
                 AgentState::Unknown(_) => (false, false),
-                AgentState::LoggedOut => (true, false),
-                _ => (true, true),
+                AgentState::Ready | AgentState::OnContact | AgentState::AfterContactWork => (true, true),
+                AgentState::NotReady | AgentState::Paused | AgentState::Idle | AgentState::LoggedOut => (true, false),
             };
             let is_on_contact = interval.state == AgentState::OnContact;
             self.spread((interval.start, interval.end), |time, micros| {

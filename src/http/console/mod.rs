@@ -45,6 +45,7 @@ pub(super) fn page_routes() -> Vec<Route> {
         page("/agents/{id}", get(agents::agent::show)),
         page("/schedule", get(schedules::board::show)),
         page("/schedule/change", get(schedules::change::show)),
+        page("/schedule/import", get(schedules::import::show)),
         page("/changes", get(changes::list)),
         page("/changes/new", get(changes::new)),
         page("/changes/{id}", get(changes::show)),

@@ -23,6 +23,9 @@ pub trait ScheduleImporter: Send + Sync {
     /// Imports a schedule file for a tenant.
     fn import(&self, request: ImportRequest) -> BoxFuture<Result<ImportResult, ImportError>>;
 
+    /// Returns the names of the import profiles, in order.
+    fn profiles(&self) -> Vec<String>;
+
     /// Replaces the shifts of one agent that begin on one day, and returns the plan of that day afterwards.
     fn put_shifts(&self, request: PutShiftsRequest) -> BoxFuture<Result<Option<StoredPlan>, PutShiftsError>>;
 }

@@ -8,10 +8,11 @@ use super::{save_screenshot, sign_in_browser, team_setup};
 use crate::harness::Scenario;
 
 /// The pages that need nothing but a tenant.
-pub(super) const PAGES: [(&str, &str); 19] = [
+pub(super) const PAGES: [(&str, &str); 20] = [
     ("live", "/"),
     ("schedule", "/schedule"),
     ("schedule-change", "/schedule/change"),
+    ("schedule-import", "/schedule/import"),
     ("wallboard", "/wallboard"),
     ("agent", "/agents/u_0001"),
     ("changes", "/changes"),

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::browser::{Browser, axe};
 use super::pages::{horizontal_overflow, violations};
 use super::{save_screenshot, sign_in_browser, team_setup};
-use crate::harness::{Scenario, agent_ids, schedule, send};
+use crate::harness::{Scenario, Setup, agent_ids, schedule, send};
 
 /// A browser at the board of a team of eight with lunch at 16:00.
 async fn board(role: &str) -> Option<(Scenario, Browser)> {
@@ -36,7 +36,7 @@ async fn wait_for_lunch(scenario: &Scenario, agent: &str, start: &str) {
 const LUNCH: &str = ".gantt-row[data-key='u_0001'] .piece[data-activity='lunch']";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_break_that_is_dragged_is_checked_applied_and_taken_back() {
+async fn a_break_that_is_dragged_is_checked_applied_and_undone() {
     let Some((scenario, browser)) = board("admin").await else { return };
     let label = browser.run("return document.querySelector(arguments[0])?.ariaLabel", &[json!(LUNCH)]).await;
     assert!(label.as_str().is_some_and(|label| label.contains("16:00 to 16:30")), "{label}");
@@ -120,6 +120,56 @@ async fn a_viewer_looks_at_the_board_and_cannot_change_it() {
         let script = "return document.querySelector('.gantt-inner').style.getPropertyValue('--zoom')";
         assert_eq!(browser.run(script, &[]).await, json!(zoom));
     }
+    browser.end().await;
+}
+
+const PROFILE: &str = "[import.profiles.wfm]\nlayout = \"days\"\ndelimiter = \",\"\nagent_key = \"id\"\ndate_format = \"DD/MM/YYYY\"\n\
+    time_format = \"HH:mm\"\nmidnight = \"next_day\"\ntime_zone = \"UTC\"\n\
+    columns = { agent = \"Agent\", date = \"Date\", shift_start = \"From\", shift_end = \"To\" }\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_checked_and_imported_by_its_profile_and_a_faulty_one_is_explained() {
+    let setup = Setup { tenant_tables: PROFILE, ..team_setup(8) };
+    let Some((scenario, browser)) = sign_in_browser(setup, "admin").await else { return };
+    scenario.import(&schedule(agent_ids(8), &[("lunch", "16:00", "16:30", true)])).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str, content: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).expect("written");
+        path.display().to_string()
+    };
+    let faulty =
+        file("faulty.csv", "Agent,Date,From,To\nu_0001,26/10/2026,08:00,16:30\nu_0002,2026-10-26,08:00,16:30\n");
+    let sound = file("sound.csv", "Agent,Date,From,To\nu_0001,26/10/2026,08:00,16:30\nu_0002,26/10/2026,22:00,06:00\n");
+
+    browser.go(&scenario.page_url("/schedule?tenant=acme&day=2026-10-26")).await;
+    browser.click(".gantt-days a[href*='/schedule/import']").await;
+    browser.wait_for_text("h1", |text| text == "Import a schedule").await;
+    assert_page_is_readable(&browser, "schedule-import").await;
+    browser.write("#file", &faulty).await;
+    browser.choose("#profile", "wfm").await;
+    browser.click("#check").await;
+    browser.wait_for_text("#result h2", |text| text == "The file was refused").await;
+    let fault = browser.text("#result tbody tr").await;
+    assert!(fault.contains("line 3") && fault.contains("Date") && fault.contains("2026-10-26"), "{fault}");
+    assert_page_is_readable(&browser, "schedule-import-refused").await;
+    assert_eq!(browser.count("#apply").await, 0);
+
+    browser.write("#file", &sound).await;
+    browser.click("#check").await;
+    browser.wait_for_text("#summary", |text| text == "2 agents: 2 shifts changed.").await;
+    let night = browser.text("#result").await;
+    assert!(night.contains("22:00–06:00") && night.contains("Agent 1"), "{night}");
+    assert_page_is_readable(&browser, "schedule-import-checked").await;
+    assert_eq!(lunch_starts(&scenario, "u_0001").await, "2026-10-26T16:00:00Z", "nothing has changed yet");
+    browser.click("#apply").await;
+    browser.wait_for_text("#said", |text| text.contains("is in force: 2 agents changed")).await;
+    browser.wait_for_text("main > .scroll tbody tr", |text| text.contains("sound.csv")).await;
+    assert_eq!(lunch_starts(&scenario, "u_0001").await, Value::Null);
+    assert_eq!(lunch_starts(&scenario, "u_0003").await, "2026-10-26T16:00:00Z");
+    // The refused check is an answer of the server, which the browser reports.
+    let errors = browser.console_errors().await;
+    assert!(errors.iter().all(|error| error.contains("422")), "{errors:?}");
     browser.end().await;
 }
 

@@ -350,7 +350,14 @@ fn assert_read_back_before_repeating(scenario: &Scenario, log: &LogPage, calls: 
         let made = attempts.get(agent).and_then(|made| made.iter().rfind(|attempt| attempt.sent_at <= post.at));
         let attempt = *made.unwrap_or_else(|| panic!("{agent}: the POST at {} has no durable attempt", post.at));
         let Some((before, its_attempt)) = last.insert(agent, (post, attempt)) else { continue };
-        assert_ne!(its_attempt.id, attempt.id, "{agent}: the POST at {} has no durable attempt of its own", post.at);
+        assert_ne!(
+            its_attempt.id,
+            attempt.id,
+            "{agent}: the POST at {} has no durable attempt of its own; the one before was at {}, and the attempts: {:?}",
+            post.at,
+            before.at,
+            attempts.get(agent).into_iter().flatten().map(|one| (one.sent_at, one.answered_at)).collect::<Vec<_>>(),
+        );
         if !is_unanswered(before, its_attempt, scenario.kills()) {
             continue;
         }

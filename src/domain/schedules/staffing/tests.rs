@@ -33,6 +33,23 @@ fn required(start: i64, minutes: u16, thousandths: i64) -> RequiredStaffing {
 }
 
 #[test]
+fn whoever_takes_no_contacts_is_not_present() {
+    let intervals = |of: AgentState| {
+        let mut sums = StaffingSums::new((at(0), at(15)));
+        sums.add_states(&[state(of, 0, 15)]);
+        sums.intervals(at(15)).pop().map(|one| (one.present, one.unknown))
+    };
+    let counts = |present, unknown| Some((Some(agents(present)), Some(agents(unknown))));
+    for at_work in [AgentState::Ready, AgentState::OnContact, AgentState::AfterContactWork] {
+        assert_eq!(intervals(at_work.clone()), counts(1000, 0), "{at_work:?}");
+    }
+    for away in [AgentState::NotReady, AgentState::Paused, AgentState::Idle, AgentState::LoggedOut] {
+        assert_eq!(intervals(away.clone()), counts(0, 0), "{away:?}");
+    }
+    assert_eq!(intervals(AgentState::unobserved()), counts(0, 1000));
+}
+
+#[test]
 fn an_agent_counts_by_the_share_of_the_quarter_hour() {
     let mut sums = StaffingSums::new((at(0), at(60)));
     // On a break from 20 to 26, logged in at 5, on a contact from 10 to 18, and not observed from 33 on.

@@ -6,8 +6,8 @@ use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde::Deserialize;
-use utoipa::IntoParams;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use crate::domain::ids::TenantId;
 use crate::http::auth::{Caller, Right};
@@ -110,6 +110,27 @@ pub(in crate::http) async fn check(
     caller.check_all_teams(&state, Right::Import, &query.tenant)?;
     let request = query.into_request(&caller, &body?);
     Ok(Json(state.importer.check_import(request).await.map_err(import_problem)?))
+}
+
+/// The import profiles of the configuration.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct ImportProfilesResponse {
+    /// The names of the profiles, in order.
+    pub(in crate::http) profiles: Vec<String>,
+}
+
+/// List import profiles
+///
+/// Returns the names of the profiles that an import can use.
+#[utoipa::path(
+    get,
+    path = "/api/v1/import-profiles",
+    tag = "shifts",
+    operation_id = "list_import_profiles",
+    responses((status = 200, description = "The profiles.", body = ImportProfilesResponse))
+)]
+pub(in crate::http) async fn profiles(State(state): State<ApiState>) -> Json<ImportProfilesResponse> {
+    Json(ImportProfilesResponse { profiles: state.importer.profiles() })
 }
 
 pub(super) fn import_problem(error: ImportError) -> Problem {

@@ -84,7 +84,7 @@ pub(in crate::http) struct StaffingQuery {
     team: Option<TeamName>,
     /// The local day, such as `2026-10-25`; today by default.
     #[param(value_type = Option<String>, format = Date)]
-    date: Option<Date>,
+    day: Option<Date>,
     /// The IANA time zone of the day; UTC by default.
     zone: Option<String>,
 }
@@ -94,7 +94,7 @@ pub(in crate::http) struct StaffingQuery {
 pub struct StaffingResponse {
     /// The local day.
     #[schema(value_type = String, format = Date)]
-    pub date: Date,
+    pub day: Date,
     /// The IANA time zone of the day.
     pub zone: String,
     /// The start of the day (inclusive).
@@ -136,8 +136,8 @@ pub(in crate::http) async fn show(
     let list = state.boards.get(tenant).await?;
     let zone = query.zone.unwrap_or_else(|| "UTC".to_owned());
     let time_zone = parse_zone(&zone)?;
-    let date = query.date.unwrap_or_else(|| list.at.timestamp().to_zoned(time_zone.clone()).date());
-    let (from, to) = day_span(date, &time_zone)?;
+    let day = query.day.unwrap_or_else(|| list.at.timestamp().to_zoned(time_zone.clone()).date());
+    let (from, to) = day_span(day, &time_zone)?;
     let is_counted = |card: &&AgentSummary| {
         is_accessible(&caller, tenant, card) && query.team.as_ref().is_none_or(|team| card.team.as_ref() == Some(team))
     };
@@ -167,7 +167,7 @@ pub(in crate::http) async fn show(
     queues.dedup();
     let intervals = sums.intervals(list.at);
     let (agents, not_compared) = (cards.len(), compared.err());
-    Ok(Json(StaffingResponse { date, zone, from, to, now: list.at, agents, queues, not_compared, intervals }))
+    Ok(Json(StaffingResponse { day, zone, from, to, now: list.at, agents, queues, not_compared, intervals }))
 }
 
 /// Returns the queues that the agents of an answer are compared with, `None` for all; the error says why there are

@@ -87,16 +87,16 @@ impl From<ScheduleVersion> for ScheduleVersionSummary {
 pub(in crate::http) struct UndoVersionBody {
     /// The id of the tenant.
     tenant: TenantId,
-    /// The hash of the check; needed to take the version back.
+    /// The hash of the check; needed to undo the version.
     #[serde(default)]
     hash: Option<String>,
 }
 
 has_tenant!(UndoVersionBody);
 
-/// Check taking back a version
+/// Check the undo of a version
 ///
-/// Returns what taking back a version of the schedule would change. Agents whose days a later version changed again are
+/// Returns what the undo of a version of the schedule would change. Agents whose days a later version changed again are
 /// left out. Nothing changes.
 #[utoipa::path(
     post,

@@ -74,18 +74,19 @@ export function wish() {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
-/** Asks the API. Gives the body and the headers; throws Refused.
+/** Asks the API; a file is sent as it is. Gives the body and the headers; throws Refused.
  * @param {string} method @param {string} path @param {any} [body] @param {{ key?: string, ifMatch?: string, signal?: AbortSignal }} [how] */
 export async function api(method, path, body, how = {}) {
   /** @type {Record<string, string>} */
   const headers = { Accept: 'application/json' };
-  if (body !== undefined) headers['Content-Type'] = 'application/json';
+  const isFile = body instanceof Blob;
+  if (body !== undefined) headers['Content-Type'] = isFile ? 'application/octet-stream' : 'application/json';
   if (method === 'POST') headers['Idempotency-Key'] = how.key || wish();
   if (how.ifMatch) headers['If-Match'] = how.ifMatch;
   /** @type {Response} */
   let response;
   try {
-    response = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body), credentials: 'same-origin', signal: how.signal });
+    response = await fetch(path, { method, headers, body: body === undefined || isFile ? body : JSON.stringify(body), credentials: 'same-origin', signal: how.signal });
   } catch (error) {
     if (how.signal?.aborted) throw error;
     throw new Refused(0, { detail: 'The daemon cannot be reached just now. Nothing is known to have changed; try again.', code: 'unreachable' });

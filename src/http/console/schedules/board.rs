@@ -175,14 +175,14 @@ pub(in crate::http) async fn show(State(state): State<ApiState>, request: PageRe
         only_out: request.value("show") == Some("out"),
     };
     let day_text = day.to_string();
-    let query = |day: &'static str| {
-        let team = Some(("team", view.team.as_str())).filter(|(_, team)| !team.is_empty());
-        [(day, day_text.as_str()), ("zone", times::zone_name(&zone))].into_iter().chain(team).collect::<Vec<_>>()
-    };
-    let data: BoardData = request.api("/api/v1/schedule-board").query(&query("day")).call(&state, board::show).await?;
+    let mut query = vec![("day", day_text.as_str()), ("zone", times::zone_name(&zone))];
+    if !view.team.is_empty() {
+        query.push(("team", &view.team));
+    }
+    let data: BoardData = request.api("/api/v1/schedule-board").query(&query).call(&state, board::show).await?;
     let hidden = data.total - data.agents.len();
     let staffing: Option<StaffingResponse> = if hidden == 0 {
-        Some(request.api("/api/v1/staffing").query(&query("date")).call(&state, staffing::show).await?)
+        Some(request.api("/api/v1/staffing").query(&query).call(&state, staffing::show).await?)
     } else {
         None
     };
