@@ -68,7 +68,7 @@ pub(super) async fn run(args: &ImportArgs, config: &Config) -> anyhow::Result<Ex
     let target = target_of(args, config)?;
     let known = known_agents(args, config, &answers, &target).await?;
     let size = usize::try_from(about.len()).unwrap_or(usize::MAX);
-    let detected = check_size(size, &config.import).and_then(|()| Ok(fs::read(&args.file)));
+    let detected = check_size(size, &config.import).map(|()| fs::read(&args.file));
     let detected = match detected {
         Ok(bytes) => {
             let bytes = bytes.with_context(|| format!("{file} cannot be read"))?;

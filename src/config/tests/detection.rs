@@ -1,5 +1,6 @@
 //! The sample schedule files of `tests/schedules`: what is proposed for each, and whether it reads the right plan.
 
+use proptest::prelude::*;
 use toml::{Table, Value};
 
 use super::profiles::{agents, difference, folder, names, profile_of, sample_file};
@@ -126,11 +127,68 @@ fn outcome(name: &str, known: &KnownAgents) -> Outcome {
     }
 }
 
+fn roster() -> KnownAgents {
+    KnownAgents::of_roster(&std::fs::read(folder("roster.csv")).expect("readable")).expect("sound")
+}
+
+/// The samples of which a proposal marks a wrong value as doubtful: whether an activity is mandatory, what a code means.
+const DOUBTED: [&str; 2] = ["excel-teams", "excel-wide-codes"];
+
 #[test]
-fn no_proposal_without_doubts_reads_a_wrong_plan() {
-    let roster = KnownAgents::of_roster(&std::fs::read(folder("roster.csv")).expect("readable")).expect("sound");
-    for name in names("good", ".expected.json") {
+fn a_profile_is_proposed_for_every_good_sample_and_only_what_is_doubtful_is_wrong() {
+    let (roster, names) = (roster(), names("good", ".expected.json"));
+    assert!(names.len() >= 68, "{} samples", names.len());
+    for name in names {
         let outcome = outcome(&name, &roster);
-        eprintln!("{name}: {}", format!("{outcome:?}").chars().take(400).collect::<String>());
+        let is_as_expected = match outcome {
+            Outcome::Right { .. } => !DOUBTED.contains(&name.as_str()),
+            Outcome::Doubted { .. } => DOUBTED.contains(&name.as_str()),
+            Outcome::Refused(_) | Outcome::Wrong(_) => false,
+        };
+        assert!(is_as_expected, "{name}: {outcome:?}");
+    }
+}
+
+/// What a proposal shows of itself: sound TOML below the profile's name, and a reason for each key.
+fn assert_is_readable(name: &str, proposal: &Proposal) {
+    let section: Table = proposal.to_toml("wfm").parse().unwrap_or_else(|error| panic!("{name}: {error}"));
+    assert!(section["import"]["profiles"].get("wfm").is_some(), "{name}");
+    assert!(proposal.entries.iter().all(|entry| !entry.reason.is_empty()), "{name}");
+}
+
+#[test]
+fn a_faulty_file_is_refused_with_a_reason_or_gets_a_proposal_that_can_be_read() {
+    let roster = roster();
+    let mut proposed = 0;
+    for name in names("bad", ".fault.json") {
+        let file = sample_file("bad", &name);
+        let bytes = std::fs::read(&file).expect("readable");
+        match detect(&file.display().to_string(), &bytes, &roster, &Answers::new()) {
+            Ok(proposal) => {
+                assert_is_readable(&name, &proposal);
+                proposed += 1;
+            }
+            Err(refused) => assert!(refused.faults > 0 && !refused.diagnostics[0].reason.is_empty(), "{name}"),
+        }
+    }
+    assert!(proposed > 0, "a fault in one cell leaves the rest to be described");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_damaged_file_never_panics(which in any::<prop::sample::Index>(), cut in any::<prop::sample::Index>(),
+                                   at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        let names: Vec<_> = names("good", ".expected.json").into_iter().collect();
+        let name = &names[which.index(names.len())];
+        let file = sample_file("good", name);
+        let mut bytes = std::fs::read(&file).expect("readable");
+        bytes.truncate(cut.index(bytes.len()) + 1);
+        let place = at.index(bytes.len());
+        bytes[place] = byte;
+        if let Ok(proposal) = detect(&file.display().to_string(), &bytes, &KnownAgents::default(), &Answers::new()) {
+            assert_is_readable(name, &proposal);
+        }
     }
 }

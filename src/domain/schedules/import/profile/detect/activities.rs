@@ -69,7 +69,7 @@ fn one(name: &str, count: &str, overlies: bool, says_mandatory: bool, draft: &mu
             draft.doubtful(&path, value(&activity, true), reason);
         }
         (Some(Known::Activity(activity)), _) => {
-            draft.certain(&path, value(&activity, false), format!("{count}; a known name."))
+            draft.certain(&path, value(&activity, false), format!("{count}; a known name."));
         }
         (_, Some(activity)) => {
             let is_mandatory = activity == Activity::Lunch && !says_mandatory;

@@ -189,7 +189,11 @@ fn propose_date(forms: &[DateForm], texts: &BTreeSet<&str>, draft: &mut Draft<'_
     likely.sort_by_key(|form| form.days());
     match likely.as_slice() {
         [] => {
-            draft.undecided(&["date_format"], Vec::new(), "no known form reads all dates. See the key's documentation.")
+            draft.undecided(
+                &["date_format"],
+                Vec::new(),
+                "no known form reads all dates. See the key's documentation.",
+            );
         }
         [only] => draft.certain(&["date_format"], only.text, reason_of(only, forms, texts)),
         several => {
@@ -253,7 +257,11 @@ pub(super) fn propose_time(forms: &[TimeForm], draft: &mut Draft<'_>) -> Option<
     let example = |form: &TimeForm| form.seconds.keys().next_back().cloned().unwrap_or_default();
     match forms {
         [] => {
-            draft.undecided(&["time_format"], Vec::new(), "no known form reads all times. See the key's documentation.")
+            draft.undecided(
+                &["time_format"],
+                Vec::new(),
+                "no known form reads all times. See the key's documentation.",
+            );
         }
         [only] => {
             let count = only.seconds.len();

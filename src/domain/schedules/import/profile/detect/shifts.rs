@@ -49,7 +49,9 @@ pub(super) fn propose(table: &mut Table<'_>, known: &KnownAgents, draft: &mut Dr
     zones::propose(table, table.column_of(Role::TimeZone), &agents, known, &clock, draft);
     if is_days {
         days(table, date, [start, end], &breaks, &clock, draft);
-        list_column.into_iter().for_each(|column| propose_list(table, column, &clock, draft));
+        if let Some(column) = list_column {
+            propose_list(table, column, &clock, draft);
+        }
     } else {
         inner_activities(table, inner, draft);
     }
