@@ -79,7 +79,7 @@ pub struct ImportArgs {
     #[arg(long, conflicts_with_all = ["check", "apply", "whole", "move_weeks"])]
     pub detect: bool,
     /// State a key of the proposed profile, as in `--answer time_zone=Europe/Berlin`. May be given more than once.
-    #[arg(long = "answer", value_name = "KEY=VALUE", requires = "detect", value_parser = super::detect::parse_answer)]
+    #[arg(long = "answer", value_name = "KEY=VALUE", requires = "detect", value_parser = super::answer::parse_answer)]
     pub answers: Vec<(Vec<String>, toml::Value)>,
     /// The output format.
     #[arg(long, short, value_enum, default_value_t)]
