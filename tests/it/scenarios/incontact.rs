@@ -99,6 +99,34 @@ async fn a_change_during_a_contact_is_pending_and_confirmed_when_the_contact_end
     assert_eq!((&done["attempts"], scenario.state_of("10001")), (&json!(1), SimState::Paused), "{done}");
 }
 
+/// Logs out whoever is not ready for long.
+const LOG_OUT_RULE: &str = r#"
+[[rules]]
+id = "end-of-day"
+when = { state = "NotReady", for = "10s" }
+then = { log_out = true }
+mode = "enforce"
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_logs_agents_out_where_the_tenant_allows_it() {
+    let tables = "[tenants.incontact]\ncodes = { NotReady = 11, Paused = 12 }\nlog_out = true\n\
+                  [tenants.policy]\nwait_at_most = \"12h\"\n";
+    let mut scenario = Scenario::without_daemon(Setup { rules: LOG_OUT_RULE, tenant_tables: tables, ..setup() }).await;
+    scenario.set_agent_state("10001", SimState::Unavailable);
+    scenario.set_agent_state("10002", SimState::Available);
+    scenario.start_daemon().await;
+    scenario
+        .wait_until("the agent is logged out", || async {
+            let state = scenario.state_of("10001");
+            if state == SimState::LoggedOut { Ok(()) } else { Err(format!("{state:?}")) }
+        })
+        .await;
+    scenario.wait_until_settled().await;
+    assert_eq!(scenario.posts_for("10001").len(), 1);
+    assert_eq!((scenario.posts_for("10002").len(), scenario.state_of("10002")), (0, SimState::Available));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_contact_that_is_seen_only_after_the_change_was_accepted_makes_it_pending() {
     let mut scenario = Scenario::without_daemon(setup()).await;
