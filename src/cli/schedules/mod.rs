@@ -1,6 +1,7 @@
-//! Schedules: the import of schedule files, the versions of the schedule, and staffing.
+//! Schedules: the import of schedule files, the versions of the schedule and its sources, and staffing.
 
 mod check;
 pub mod import;
+pub mod sources;
 pub mod staffing;
 pub mod versions;

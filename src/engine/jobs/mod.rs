@@ -9,6 +9,7 @@ pub mod backup;
 pub mod checkpoint;
 pub mod retention;
 mod runner;
+pub mod sources;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -19,13 +20,15 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
+use self::sources::{ScheduleSourceView, SourceInfo, tenant_sources};
 use super::operations::readiness::Readiness;
 use super::operations::tenants::Tenants;
 use crate::clock::{BoxFuture, RealTime, SharedClock, SharedRandom};
+use crate::domain::ids::TenantId;
 use crate::domain::jobs::cron::Calendar;
 use crate::domain::jobs::job::{CatchUp, JobKey};
 use crate::domain::time::UtcMicros;
-use crate::store::{Reader, Writer};
+use crate::store::{JobRun, Reader, StoredScheduleSource, Writer};
 
 pub use view::{JobView, RunView, views};
 pub use worker::run;
@@ -59,6 +62,8 @@ pub struct JobInfo {
     pub catch_up: CatchUp,
     /// The longest that a run may take, in real time.
     pub time_limit_real: Duration,
+    /// The source of schedules that the job reads, if it reads one.
+    pub source: Option<SourceInfo>,
 }
 
 /// A configured job with its work.
@@ -142,8 +147,31 @@ impl Jobs {
 
     /// Returns every job with its last and next run.
     pub async fn views(&self, reader: &Reader) -> Result<Vec<JobView>, crate::store::ReadError> {
-        let infos: Vec<JobInfo> = self.specs.borrow().iter().map(|spec| spec.info.clone()).collect();
-        Ok(views(&infos, &reader.last_job_runs().await?, self.clock.now()))
+        Ok(views(&self.infos(), &reader.last_job_runs().await?, self.clock.now()))
+    }
+
+    /// Returns the sources of schedules of a tenant.
+    pub async fn sources(
+        &self,
+        reader: &Reader,
+        tenant: &TenantId,
+    ) -> Result<Vec<ScheduleSourceView>, crate::store::ReadError> {
+        let (stored, last_runs) = (reader.schedule_sources(tenant).await?, reader.last_job_runs().await?);
+        Ok(self.sources_from(tenant, &stored, &last_runs))
+    }
+
+    /// As [`Jobs::sources`], from what was read before.
+    pub fn sources_from(
+        &self,
+        tenant: &TenantId,
+        stored: &[StoredScheduleSource],
+        last_runs: &[JobRun],
+    ) -> Vec<ScheduleSourceView> {
+        tenant_sources(&self.infos(), tenant, stored, last_runs, self.clock.now())
+    }
+
+    fn infos(&self) -> Vec<JobInfo> {
+        self.specs.borrow().iter().map(|spec| spec.info.clone()).collect()
     }
 
     /// Runs a job now, whatever its calendar says. Returns the number of the run once it has started.

@@ -80,6 +80,7 @@ fn spec(cron: &str, catch_up: CatchUp, tenant: Option<&str>, job: &RecordingJob)
         calendar: Calendar::new(Pattern::parse(cron).expect("a pattern"), TimeZone::UTC),
         catch_up,
         time_limit_real: Duration::from_secs(60),
+        source: None,
     };
     JobSpec { info, job: Arc::new(job.clone()) }
 }
