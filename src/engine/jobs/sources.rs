@@ -3,7 +3,7 @@
 //! A source is read by a job, whose last run says when it was tried and what went wrong. A source is late when its last
 //! good version is older than allowed. That does not depend on a run, so a worker looks regularly.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -131,39 +131,50 @@ pub struct SourceWatchParts {
 /// Reports sources that become late and that recover, until `soft` is cancelled.
 pub async fn run(parts: SourceWatchParts, soft: CancellationToken) -> anyhow::Result<()> {
     let mut specs = parts.specs.clone();
-    let mut late = BTreeSet::new();
+    let mut reported = BTreeMap::new();
     loop {
         let infos: Vec<JobInfo> = specs.borrow_and_update().iter().map(|spec| spec.info.clone()).collect();
-        let has_limit = infos.iter().any(|info| info.source.as_ref().is_some_and(|source| source.max_age.is_some()));
-        if let Err(error) = check(&parts, &infos, &mut late).await {
+        let has_limit = infos.iter().any(is_limited);
+        if let Err(error) = check(&parts, &infos, &mut reported).await {
             // A store that does not work is reported by its own part.
             tracing::debug!(%error, "the sources of schedules could not be checked");
         }
         tokio::select! {
             () = soft.cancelled() => return Ok(()),
-            changed = specs.changed() => changed?,
+            Ok(()) = specs.changed() => {}
             () = RealTime::sleep(CHECK_INTERVAL_REAL), if has_limit => {}
         }
     }
 }
 
-async fn check(parts: &SourceWatchParts, infos: &[JobInfo], late: &mut BTreeSet<String>) -> anyhow::Result<()> {
-    let limited = |info: &&JobInfo| info.source.as_ref().is_some_and(|source| source.max_age.is_some());
+fn is_limited(info: &JobInfo) -> bool {
+    info.source.as_ref().is_some_and(|source| source.max_age.is_some())
+}
+
+/// Checks every source that has a limit. `reported` has the part of each and whether it is late.
+async fn check(
+    parts: &SourceWatchParts,
+    infos: &[JobInfo],
+    reported: &mut BTreeMap<String, bool>,
+) -> anyhow::Result<()> {
     let tenants: BTreeSet<&TenantId> =
-        infos.iter().filter(limited).filter_map(|info| info.key.tenant.as_ref()).collect();
+        infos.iter().filter(|info| is_limited(info)).filter_map(|info| info.key.tenant.as_ref()).collect();
     let last_runs = if tenants.is_empty() { Vec::new() } else { parts.reader.last_job_runs().await? };
-    let mut known = BTreeSet::new();
+    let mut known = BTreeMap::new();
     for tenant in tenants {
         let stored = stored_sources(parts, infos, tenant).await?;
         for view in tenant_sources(infos, tenant, &stored, &last_runs, parts.clock.now()) {
             if view.max_age_ms.is_some() {
-                known.insert(report(&parts.readiness, tenant, &view, late));
+                let part = format!("schedule source {} of {tenant}", view.id);
+                let was_late = reported.get(&part).is_some_and(|late| *late);
+                report(&parts.readiness, (&part, tenant), &view, was_late);
+                known.insert(part, view.late);
             }
         }
     }
-    let removed: Vec<String> = late.difference(&known).cloned().collect();
+    let removed: Vec<String> = reported.keys().filter(|part| !known.contains_key(*part)).cloned().collect();
     parts.readiness.remove(&removed);
-    late.retain(|part| known.contains(part));
+    *reported = known;
     Ok(())
 }
 
@@ -177,7 +188,7 @@ async fn stored_sources(
     let is_new = |id: &ScheduleSourceId| stored.iter().all(|stored| stored.source != *id);
     let at = parts.clock.now();
     let new: Vec<_> = sources_of(infos, tenant)
-        .filter(|(_, source)| is_new(&source.id))
+        .filter(|(info, source)| is_limited(info) && is_new(&source.id))
         .map(|(_, source)| ScheduleSourceWrite { tenant: tenant.clone(), source: source.id.clone(), at, good: None })
         .collect();
     if new.is_empty() {
@@ -187,23 +198,21 @@ async fn stored_sources(
     Ok(parts.reader.schedule_sources(tenant).await?)
 }
 
-/// Reports a source in readiness, and in the log when it becomes late or recovers. Returns the name of its part.
-fn report(readiness: &Readiness, tenant: &TenantId, view: &ScheduleSourceView, late: &mut BTreeSet<String>) -> String {
-    let part = format!("schedule source {} of {tenant}", view.id);
+/// Reports a source in readiness, and in the log when it becomes late or recovers.
+fn report(readiness: &Readiness, (part, tenant): (&str, &TenantId), view: &ScheduleSourceView, was_late: bool) {
     let source = &view.id;
     if view.late {
         let problem = lateness(view);
-        readiness.degraded(&part, format!("{problem}; `shiftkeeper schedules sources` shows the last error"));
-        if late.insert(part.clone()) {
+        if !was_late {
             tracing::warn!(%tenant, %source, "a source of schedules is late: {problem}");
         }
+        readiness.degraded(part, format!("{problem}; `shiftkeeper schedules sources` shows the last error"));
     } else {
-        readiness.restored(&part);
-        if late.remove(&part) {
+        if was_late {
             tracing::info!(%tenant, %source, version = view.version, "a source of schedules has recovered");
         }
+        readiness.restored(part);
     }
-    part
 }
 
 /// Says since when a late source has given no good version.
@@ -213,5 +222,76 @@ pub fn lateness(view: &ScheduleSourceView) -> String {
     match view.age_ms {
         Some(age) => format!("its last good version is {} old{limit}", text(age)),
         None => format!("it has never given a good version{limit}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::tz::TimeZone;
+
+    use super::*;
+    use crate::domain::jobs::cron::{Calendar, Pattern};
+    use crate::domain::jobs::job::{CatchUp, JobKey};
+    use crate::store::GoodVersion;
+
+    fn at(minutes: i64) -> UtcMicros {
+        UtcMicros::from_micros(minutes * 60_000_000)
+    }
+
+    fn info(job: &str, source: &str, max_age: Option<Duration>) -> JobInfo {
+        JobInfo {
+            key: JobKey { tenant: Some("acme".into()), job: job.into() },
+            kind: "schedule-source",
+            calendar: Calendar::new(Pattern::parse("* * * * *").expect("a pattern"), TimeZone::UTC),
+            catch_up: CatchUp::Once,
+            time_limit_real: Duration::from_secs(60),
+            source: Some(SourceInfo { id: source.into(), kind: "https", max_age }),
+        }
+    }
+
+    fn stored(since: i64, good_at: Option<i64>) -> StoredScheduleSource {
+        let good = |minutes| (at(minutes), GoodVersion { version: 7, ..GoodVersion::default() });
+        StoredScheduleSource { source: "wfm".into(), since: at(since), good: good_at.map(good) }
+    }
+
+    #[test]
+    fn a_source_is_late_when_its_last_good_version_is_older_than_its_limit() {
+        let hour = Some(Duration::from_secs(3600));
+        for (limit, state, now, late) in [
+            (hour, None, 1000, false),
+            (hour, Some(stored(0, None)), 60, false),
+            (hour, Some(stored(0, None)), 61, true),
+            (hour, Some(stored(0, Some(30))), 90, false),
+            (hour, Some(stored(0, Some(30))), 91, true),
+            (None, Some(stored(0, Some(30))), 1000, false),
+        ] {
+            let states: Vec<_> = state.clone().into_iter().collect();
+            let views = tenant_sources(&[info("a", "wfm", limit)], &"acme".into(), &states, &[], at(now));
+            assert_eq!(views.len(), 1);
+            let age = state.and_then(|state| state.good).map(|(good, _)| real_millis(at(now).since(good)));
+            assert_eq!((views[0].late, views[0].age_ms), (late, age), "{limit:?} {states:?} {now}");
+        }
+    }
+
+    #[test]
+    fn a_source_shows_the_last_run_of_its_first_job() {
+        let run = |job: &str, outcome, message: &str| JobRun {
+            key: JobKey { tenant: Some("acme".into()), job: job.into() },
+            run: 1,
+            due_at: at(1),
+            attempt: 1,
+            requested_by: None,
+            started_at: at(2),
+            finished_at: Some(at(3)),
+            outcome: Some(outcome),
+            message: Some(message.to_owned()),
+        };
+        let infos = [info("a", "wfm", None), info("b", "wfm", None), info("c", "other", None)];
+        let runs = [run("a", JobOutcome::Failed, "refused"), run("c", JobOutcome::Done, "imported")];
+        let views = tenant_sources(&infos, &"acme".into(), &[], &runs, at(10));
+        let shown: Vec<_> = views.iter().map(|view| (view.id.as_str(), view.job.as_str(), view.tried_at)).collect();
+        assert_eq!(shown, [("wfm", "a", Some(at(2))), ("other", "c", Some(at(2)))]);
+        assert_eq!((views[0].last_error.as_deref(), views[1].last_error.as_deref()), (Some("refused"), None));
+        assert_eq!(tenant_sources(&infos, &"bravo".into(), &[], &runs, at(10)), []);
     }
 }
