@@ -11,6 +11,7 @@ mod deploy;
 mod faults;
 mod fuzz_seeds;
 mod harness;
+mod import_profiles;
 mod jobs;
 mod operations;
 mod outputs;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 
 use super::import::Importer;
+use crate::domain::agents::agent::Agent;
 use crate::domain::audit::Hash;
 use crate::domain::ids::{AgentId, TeamName, TenantId};
 use crate::domain::schedules::comparison::{AgentComparison, ShiftChange, ShiftChangeKind};
@@ -94,6 +95,7 @@ impl Importer {
     ) -> Result<ScheduleCheck, ReadError> {
         let comparison = self.compare(tenant, schedules).await?;
         let stored = self.reader.agents(tenant).await?;
+        let agents = known_agents(schedules, &stored);
         let mut findings = findings(&comparison, schedules, &stored, notes.is_file);
         findings.sort_by(|one, other| (one.kind, &one.agent, one.at).cmp(&(other.kind, &other.agent, other.at)));
         let more_findings = findings.len().saturating_sub(MAX_LISTED);
@@ -114,9 +116,9 @@ impl Importer {
             removed: comparison.count(ShiftChangeKind::Removed),
             unchanged: comparison.agents.iter().map(|agent| agent.unchanged).sum(),
             in_past,
-            teams: by_team(&comparison, schedules),
+            teams: by_team(&comparison, &agents),
             more_agents: changed_agents.saturating_sub(MAX_LISTED),
-            changes: by_agent(comparison, schedules),
+            changes: by_agent(comparison, agents),
             left_out: notes.left_out,
             findings,
             more_findings,
@@ -148,10 +150,23 @@ pub(super) fn replaced_and_resulting_shifts(
     (replaced, shifts)
 }
 
-fn by_team(comparison: &Comparison, schedules: &[AgentSchedule]) -> Vec<TeamChanges> {
+/// Returns the agents of new schedules. What a file does not say of an agent is what is known already.
+fn known_agents(schedules: &[AgentSchedule], stored: &[StoredAgent]) -> Vec<Agent> {
+    let stored: HashMap<&AgentId, &Agent> = stored.iter().map(|stored| (&stored.agent.id, &stored.agent)).collect();
+    let completed = |Agent { id, name, team, zone }: Agent| {
+        let known = stored.get(&id);
+        let name = name.or_else(|| known?.name.clone());
+        let team = team.or_else(|| known?.team.clone());
+        let zone = zone.or_else(|| known?.zone.clone());
+        Agent { id, name, team, zone }
+    };
+    schedules.iter().map(|new| completed(new.agent.clone())).collect()
+}
+
+fn by_team(comparison: &Comparison, agents: &[Agent]) -> Vec<TeamChanges> {
     let mut teams: BTreeMap<Option<TeamName>, TeamChanges> = BTreeMap::new();
-    for (agent, schedule) in comparison.agents.iter().zip(schedules).filter(|(agent, _)| !agent.changes.is_empty()) {
-        let team = schedule.agent.team.clone();
+    for (agent, known) in comparison.agents.iter().zip(agents).filter(|(agent, _)| !agent.changes.is_empty()) {
+        let team = known.team.clone();
         let counts = teams.entry(team.clone()).or_insert_with(|| TeamChanges { team, ..TeamChanges::default() });
         counts.agents += 1;
         counts.added += agent.count(ShiftChangeKind::Added);
@@ -161,14 +176,14 @@ fn by_team(comparison: &Comparison, schedules: &[AgentSchedule]) -> Vec<TeamChan
     teams.into_values().collect()
 }
 
-fn by_agent(comparison: Comparison, schedules: &[AgentSchedule]) -> Vec<AgentChanges> {
-    let changed = comparison.agents.into_iter().zip(schedules).filter(|(agent, _)| !agent.changes.is_empty());
+fn by_agent(comparison: Comparison, agents: Vec<Agent>) -> Vec<AgentChanges> {
+    let changed = comparison.agents.into_iter().zip(agents).filter(|(agent, _)| !agent.changes.is_empty());
     let mut changes: Vec<AgentChanges> = changed
-        .map(|(comparison, schedule)| AgentChanges {
+        .map(|(comparison, known)| AgentChanges {
             agent: comparison.agent,
-            name: schedule.agent.name.as_deref().map(str::to_owned),
-            team: schedule.agent.team.clone(),
-            zone: schedule.agent.zone.as_deref().map(str::to_owned),
+            name: known.name.as_deref().map(str::to_owned),
+            team: known.team,
+            zone: known.zone.as_deref().map(str::to_owned),
             shifts: comparison.changes.into_iter().map(ChangedShift::from).collect(),
         })
         .collect();

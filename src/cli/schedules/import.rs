@@ -46,6 +46,8 @@ Examples:
   shiftkeeper import week-44.csv --tenant acme
   shiftkeeper import week-44.ics --output json
   shiftkeeper import week-44.xlsx --profile excel
+  shiftkeeper import --detect week-44.xlsx
+  shiftkeeper import --detect week-44.xlsx --profile excel --answer time_zone=Europe/Berlin
   shiftkeeper import everybody-44.csv --whole
   shiftkeeper import week-44.csv --check
   shiftkeeper import week-44.csv --apply 3f2a…
@@ -53,7 +55,7 @@ Examples:
 )]
 pub struct ImportArgs {
     #[command(flatten)]
-    scope: TenantArgs,
+    pub(super) scope: TenantArgs,
     /// A CSV or iCalendar file, or one that the profile describes.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
@@ -72,6 +74,13 @@ pub struct ImportArgs {
     /// Import only what the check with this hash showed.
     #[arg(long, value_name = "HASH")]
     pub apply: Option<String>,
+    /// Propose an import profile for the file, with the reason for each key and what is doubtful. With --profile, write it
+    /// into the configuration file under this name; otherwise print it.
+    #[arg(long, conflicts_with_all = ["check", "apply", "whole", "move_weeks"])]
+    pub detect: bool,
+    /// State a key of the proposed profile, as in `--answer time_zone=Europe/Berlin`. May be given more than once.
+    #[arg(long = "answer", value_name = "KEY=VALUE", requires = "detect", value_parser = super::answer::parse_answer)]
+    pub answers: Vec<(Vec<String>, toml::Value)>,
     /// The output format.
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Output,
@@ -97,6 +106,9 @@ impl From<ScheduleImportError> for ImportOutcome {
 /// Imports and prints the result.
 pub async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
     let config = args.scope.config.load_for_command()?.config;
+    if args.detect {
+        return super::detect::run(&args, &config).await;
+    }
     let result = match check_size(size_of(&args.file)?, &config.import) {
         Err(refused) => refused.into(),
         Ok(()) => import_schedule(config, &args).await?,

@@ -2,6 +2,7 @@
 
 mod analytics;
 mod broken;
+mod detection;
 mod effective;
 mod jobs;
 mod profiles;

@@ -15,48 +15,62 @@ use crate::domain::time::UtcMicros;
 /// Samples that are not read as promised yet. A test asserts that each still fails, so that the list only shrinks.
 const NOT_YET: [&str; 0] = [];
 
-fn folder(name: &str) -> PathBuf {
+pub(super) fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/schedules").join(name)
 }
 
 /// Returns the names of the files with an ending, without it.
-fn names(folder_name: &str, ending: &str) -> BTreeSet<String> {
+pub(super) fn names(folder_name: &str, ending: &str) -> BTreeSet<String> {
     let entries = std::fs::read_dir(folder(folder_name)).expect("the samples are there");
     let names = entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());
     names.filter_map(|name| name.strip_suffix(ending).map(str::to_owned)).collect()
 }
 
-fn json_of(path: &Path) -> Value {
+pub(super) fn json_of(path: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(path).expect("readable")).expect("JSON")
 }
 
 /// Returns the profile in a file of its own, as the configuration reads it.
 fn profile(path: &Path) -> Profile {
-    let mut keys: toml::Table = std::fs::read_to_string(path).expect("readable").parse().expect("TOML");
+    profile_of(std::fs::read_to_string(path).expect("readable").parse().expect("TOML"))
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Returns the profile with these keys and the roster of the samples.
+pub(super) fn profile_of(mut keys: toml::Table) -> Result<Profile, String> {
     if keys["layout"].as_str() != Some("calendar") {
         keys.insert("roster".to_owned(), folder("roster.csv").display().to_string().into());
     }
     let mut import = toml::toml! { [import.profiles] };
     import["import"]["profiles"].as_table_mut().expect("a table").insert("sample".to_owned(), keys.into());
     let text = with_tenant(&toml::to_string(&import).expect("TOML"));
-    let loaded = load(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    loaded.config.import.profiles["sample"].clone()
+    let loaded = load(&text).map_err(|error| error.to_string())?;
+    Ok(loaded.config.import.profiles["sample"].clone())
 }
 
 /// Reads a sample, whatever its ending.
 fn read_sample(folder_name: &str, name: &str, profile_path: &Path) -> Result<ScheduleDraft, ScheduleImportError> {
-    let file = ["csv", "txt", "xlsx", "ics", "xls"].map(|ending| folder(folder_name).join(format!("{name}.{ending}")));
-    let file = file.iter().find(|file| file.exists()).unwrap_or_else(|| panic!("{name} has no file"));
     let profile = profile(profile_path);
-    read(&std::fs::read(file).expect("readable"), &profile, &agents(&profile), &ImportOptions::default())
+    read(
+        &std::fs::read(sample_file(folder_name, name)).expect("readable"),
+        &profile,
+        &agents(&profile),
+        &ImportOptions::default(),
+    )
 }
 
-fn agents(profile: &Profile) -> AgentLookup {
+/// Returns the schedule file of a sample.
+pub(super) fn sample_file(folder_name: &str, name: &str) -> PathBuf {
+    let files = ["csv", "txt", "xlsx", "ics", "xls"].map(|ending| folder(folder_name).join(format!("{name}.{ending}")));
+    files.into_iter().find(|file| file.exists()).unwrap_or_else(|| panic!("{name} has no file"))
+}
+
+pub(super) fn agents(profile: &Profile) -> AgentLookup {
     let roster = std::fs::read(folder("roster.csv")).expect("readable");
     parse_roster(&roster, profile.agent_key()).expect("a sound roster")
 }
 
-fn to_json(agent: &DraftAgent) -> Value {
+pub(super) fn to_json(agent: &DraftAgent) -> Value {
     let text = |text: &str| if text.is_empty() { Value::Null } else { text.into() };
     let time = |instant: UtcMicros| instant.timestamp().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let shifts = agent.shifts.iter().map(|shift| {
@@ -78,6 +92,11 @@ fn failure_of_good(name: &str) -> Option<String> {
         Ok(draft) => draft,
         Err(refused) => return Some(format!("{refused}: {}", refused.diagnostics[0])),
     };
+    difference(name, &draft)
+}
+
+/// Returns where the plan of a good sample differs from the expected one.
+pub(super) fn difference(name: &str, draft: &ScheduleDraft) -> Option<String> {
     let expected = json_of(&folder("good").join(format!("{name}.expected.json")));
     let expected = expected["agents"].as_array().expect("a list");
     let found: Vec<Value> = draft.agents.iter().map(to_json).collect();

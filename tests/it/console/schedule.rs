@@ -123,7 +123,7 @@ async fn a_viewer_looks_at_the_board_and_cannot_change_it() {
     browser.end().await;
 }
 
-const PROFILE: &str = "[import.profiles.wfm]\nlayout = \"days\"\nagent_key = \"id\"\ndate_format = \"DD/MM/YYYY\"\n\
+const PROFILE: &str = "[import.profiles.wfm]\nlayout = \"days\"\ndelimiter = \",\"\nagent_key = \"id\"\ndate_format = \"DD/MM/YYYY\"\n\
     time_format = \"HH:mm\"\nmidnight = \"next_day\"\ntime_zone = \"UTC\"\n\
     columns = { agent = \"Agent\", date = \"Date\", shift_start = \"From\", shift_end = \"To\" }\n";
 
@@ -159,7 +159,7 @@ async fn a_file_is_checked_and_imported_by_its_profile_and_a_faulty_one_is_expla
     browser.click("#check").await;
     browser.wait_for_text("#summary", |text| text == "2 agents: 2 shifts changed.").await;
     let night = browser.text("#result").await;
-    assert!(night.contains("22:00–06:00"), "{night}");
+    assert!(night.contains("22:00–06:00") && night.contains("Agent 1"), "{night}");
     assert_page_is_readable(&browser, "schedule-import-checked").await;
     assert_eq!(lunch_starts(&scenario, "u_0001").await, "2026-10-26T16:00:00Z", "nothing has changed yet");
     browser.click("#apply").await;

@@ -99,6 +99,25 @@ async fn a_change_during_a_contact_is_pending_and_confirmed_when_the_contact_end
     assert_eq!((&done["attempts"], scenario.state_of("10001")), (&json!(1), SimState::Paused), "{done}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_contact_that_is_seen_only_after_the_change_was_accepted_makes_it_pending() {
+    let mut scenario = Scenario::without_daemon(setup()).await;
+    scenario.set_agent_state("10001", SimState::Available);
+    scenario.start_daemon().await;
+    scenario.wait_until_observed().await;
+    // No poll shows the contact before the change leaves.
+    scenario.add_fault("status:on=snapshot,code=503,count=2");
+    scenario.set_agent_state("10001", SimState::OnContact);
+    let change = scenario.request_change(&["10001"], "Paused").await.remove(0);
+    scenario.wait_for_status(&change, "pending").await;
+    // More polls than would disprove a change that did not take effect.
+    scenario.let_time_pass(Duration::from_secs(90)).await;
+    assert_eq!(scenario.transition(&change).await["status"], "pending");
+    scenario.set_agent_state("10001", SimState::Available);
+    let done = scenario.wait_for_status(&change, "confirmed").await;
+    assert_eq!((&done["attempts"], scenario.state_of("10001")), (&json!(1), SimState::Paused), "{done}");
+}
+
 /// Whatever the platform does otherwise than its documents say, agents are observed, and a change costs one call.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_traps_of_the_published_services_cost_no_sight_and_no_further_call() {

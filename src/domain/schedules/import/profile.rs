@@ -9,6 +9,7 @@ mod archive;
 mod cell;
 mod context;
 mod days;
+pub mod detect;
 mod format;
 mod header;
 mod reader;

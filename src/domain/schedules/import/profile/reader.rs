@@ -17,7 +17,7 @@ use super::{days, header, text, workbook};
 use crate::domain::wording::count_with_noun;
 
 /// The largest length of a cell in characters.
-const MAX_CELL_CHARS: usize = 4_096;
+pub(super) const MAX_CELL_CHARS: usize = 4_096;
 
 /// Parses a shift file by a profile. `agents` are those whom the file can name.
 pub fn read(

@@ -242,7 +242,7 @@ fn unix_seconds(text: &str) -> Result<DateTime, String> {
 }
 
 /// Splits `Z` or an offset such as `+01:00` from the end of a text.
-fn split_offset(text: &str) -> (&str, Option<&str>) {
+pub(super) fn split_offset(text: &str) -> (&str, Option<&str>) {
     let at = if text.ends_with('Z') { text.len() - 1 } else { text.len().saturating_sub(6) };
     let Some((local, offset)) = text.split_at_checked(at) else { return (text, None) };
     let is_offset = offset == "Z" || (offset.starts_with(['+', '-']) && offset.as_bytes().get(3) == Some(&b':'));
