@@ -7,6 +7,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::Value;
+use shiftkeeper::platform::client::{ClientSettings, build_client};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -255,7 +256,6 @@ async fn what_cannot_be_imported_changes_nothing_and_is_named() {
         (Answer::Redirect(format!("{}/week.csv?{QUERY}", other.url)), "redirects to another origin"),
         (Answer::Status(404), "no such file (404)"),
         (Answer::Status(503), "answered with status 503"),
-        (Answer::Status(304), "answered with status 304"),
         (Answer::Page, "a web page instead of a file"),
         (
             file(week("u_0001", "25:00")),
@@ -285,7 +285,7 @@ async fn what_cannot_be_imported_changes_nothing_and_is_named() {
 /// The value of a metric of a source.
 async fn late_metric(desk: &Desk, source: &str) -> Option<String> {
     let url = format!("http://{}/metrics", desk.daemon().ready["listen"].as_str().expect("an address"));
-    let client = shiftkeeper::platform::client::build_client(&Default::default()).expect("a client");
+    let client = build_client(&ClientSettings::default()).expect("a client");
     let page = client.get(url).bearer_auth(crate::harness::OPERATOR).send().await.expect("an answer");
     let page = page.text().await.expect("text");
     let name = format!("shiftkeeper_schedule_source_late{{tenant=\"acme\",source=\"{source}\"}} ");

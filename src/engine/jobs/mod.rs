@@ -10,6 +10,7 @@ pub mod checkpoint;
 pub mod retention;
 mod runner;
 pub mod sources;
+mod spec;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -18,18 +19,17 @@ mod worker;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::sync::{Mutex, mpsc, oneshot};
 
-use self::sources::{ScheduleSourceView, SourceInfo, tenant_sources};
+use self::sources::{ScheduleSourceView, tenant_sources};
 use super::operations::readiness::Readiness;
 use super::operations::tenants::Tenants;
-use crate::clock::{BoxFuture, RealTime, SharedClock, SharedRandom};
+use crate::clock::{RealTime, SharedClock, SharedRandom};
 use crate::domain::ids::TenantId;
-use crate::domain::jobs::cron::Calendar;
-use crate::domain::jobs::job::{CatchUp, JobKey};
-use crate::domain::time::UtcMicros;
+use crate::domain::jobs::job::JobKey;
 use crate::store::{JobRun, Reader, StoredScheduleSource, Writer};
 
+pub use spec::{Job, JobInfo, JobSpec, JobSpecs, SourceInfo};
 pub use view::{JobView, RunView, views};
 pub use worker::run;
 
@@ -39,44 +39,6 @@ const ANSWER_TIMEOUT_REAL: Duration = Duration::from_secs(10);
 
 /// How many requests may wait for the next pass.
 const INBOX_CAPACITY: usize = 16;
-
-/// The work of a job. Running it twice for the same due instant must be harmless: after a crash it is run again.
-pub trait Job: Send + Sync {
-    /// Runs the job for a due instant, and returns a sentence for people that describes the result.
-    ///
-    /// `failure` is the last reported failure if no run has succeeded since; a run without work to do may have to say
-    /// that the failure persists.
-    fn run(&self, due: UtcMicros, failure: Option<String>) -> BoxFuture<anyhow::Result<String>>;
-}
-
-/// A configured job, without its work.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct JobInfo {
-    /// The job's name.
-    pub key: JobKey,
-    /// The kind of job: `backup`, `retention`, …
-    pub kind: &'static str,
-    /// When it is due.
-    pub calendar: Calendar,
-    /// What happens to due instants that were missed.
-    pub catch_up: CatchUp,
-    /// The longest that a run may take, in real time.
-    pub time_limit_real: Duration,
-    /// The source of schedules that the job reads, if it reads one.
-    pub source: Option<SourceInfo>,
-}
-
-/// A configured job with its work.
-#[derive(Clone)]
-pub struct JobSpec {
-    /// The name and the calendar.
-    pub info: JobInfo,
-    /// The work of the job.
-    pub job: Arc<dyn Job>,
-}
-
-/// The configured jobs; a reload replaces them.
-pub type JobSpecs = watch::Receiver<Arc<[JobSpec]>>;
 
 /// Why a job was not started.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
-use super::{JobInfo, JobSpecs};
+use super::spec::{JobInfo, JobSpecs, SourceInfo};
 use crate::clock::{RealTime, SharedClock};
 use crate::domain::ids::{JobId, ScheduleSourceId, TenantId};
 use crate::domain::jobs::job::JobOutcome;
@@ -21,17 +21,6 @@ use crate::store::{Commit, JobRun, Reader, ScheduleSourceWrite, StoredScheduleSo
 
 /// How often the worker looks, in real time.
 const CHECK_INTERVAL_REAL: Duration = Duration::from_secs(5);
-
-/// A source of schedules that a job reads.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct SourceInfo {
-    /// The source.
-    pub id: ScheduleSourceId,
-    /// `https` or `folder`.
-    pub kind: &'static str,
-    /// The age of the last good version above which the source is late; `None` if it is never late.
-    pub max_age: Option<Duration>,
-}
 
 /// A source of schedules with its age.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
