@@ -36,6 +36,7 @@ use crate::engine::analytics::Analytics;
 use crate::engine::audit::heads::{self, HeadParts, HeadSettings};
 use crate::engine::changes::idempotency::IdempotentRequests;
 use crate::engine::changes::keeper_handle::KeeperHandle;
+use crate::engine::jobs::sources::{self, SourceWatchParts};
 use crate::engine::jobs::{self as calendar, JobParts, JobSpecs, Jobs};
 use crate::engine::live::Live;
 use crate::engine::operations::log::{self, Log};
@@ -399,12 +400,21 @@ impl AppServices {
             heads,
             reports,
             analytics: self.analytics.clone(),
+            transport: self.transport.clone(),
         }
     }
 
     /// Starts the scheduled jobs and returns the handle for requests about them.
     fn start_jobs(&self, supervisor: &mut Supervisor, specs: JobSpecs) -> Jobs {
         let (handle, requests) = Jobs::new(specs.clone(), self.clock.clone());
+        let watch = SourceWatchParts {
+            specs: specs.clone(),
+            writer: self.store.writer().clone(),
+            reader: self.store.reader().clone(),
+            clock: self.clock.clone(),
+            readiness: self.readiness.clone(),
+        };
+        supervisor.spawn("schedule sources", OnFailure::Restart, move |soft| sources::run(watch.clone(), soft));
         let parts = JobParts {
             specs,
             tenants: self.tenants.clone(),

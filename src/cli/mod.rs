@@ -54,7 +54,7 @@ enum Command {
     Rules(rules::RulesCommand),
     /// Import shifts from a CSV or iCalendar file.
     Import(schedules::import::ImportArgs),
-    /// List the versions of the schedule, or undo one.
+    /// List the versions of the schedule and undo one; list the sources that it comes from.
     #[command(subcommand)]
     Schedules(schedules::versions::SchedulesCommand),
     /// Import the agents required per quarter hour, and compare them with the agents planned and present.

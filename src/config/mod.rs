@@ -42,6 +42,7 @@ pub use platform::retry::Retry;
 pub use platform::subscription::Subscription;
 pub use reports::Reports;
 pub use rules::automation::{Automation, Enforce};
+pub use schedules::source::{FOLDER_SOURCE, ScheduleUrl};
 pub use shared::diagnostic::{ConfigError, Diagnostic, DiagnosticSubject, Origin};
 pub use shared::environment::{Environment, Flag};
 pub use shared::kind::{is_id, is_loopback};
@@ -248,17 +249,21 @@ impl Config {
         config
     }
 
-    /// Reports tenants whose import profile does not exist.
+    /// Reports import profiles that tenants name and that do not exist.
     fn check_profiles(&self, section: &mut Section<'_, '_>) {
-        for tenant in &self.tenants {
-            let profiles = &self.import.profiles;
-            let Some(name) = tenant.schedule_profile.as_ref().filter(|name| !profiles.contains_key(*name)) else {
-                continue;
-            };
+        let profiles = &self.import.profiles;
+        let named = self.tenants.iter().flat_map(|tenant| {
+            let folder = (format!("tenants[{}].schedule_profile", tenant.id), &tenant.schedule_profile);
+            let path = |id| format!("tenants[{}].schedule_sources[{id}].profile", tenant.id);
+            let sources = tenant.schedule_sources.iter().map(move |source| (path(&source.id), &source.profile));
+            std::iter::once(folder).chain(sources)
+        });
+        for (path, name) in named {
+            let Some(name) = name.as_ref().filter(|name| !profiles.contains_key(*name)) else { continue };
             let fault = ValueFault::new("names an import profile that does not exist")
                 .with_suggestion("add it as [import.profiles.NAME]")
                 .with_closest(name, profiles.keys().map(String::as_str));
-            section.add_diagnostic_at_value(&format!("tenants[{}].schedule_profile", tenant.id), fault);
+            section.add_diagnostic_at_value(&path, fault);
         }
     }
 
@@ -267,7 +272,9 @@ impl Config {
     pub fn mixes_real_and_simulated_time(&self) -> bool {
         let urls = self.tenants.iter().map(|tenant| &tenant.base_url).chain(self.webhooks.iter().map(|hook| &hook.url));
         let feeds = self.tenants.iter().filter_map(|tenant| tenant.feed.base_url.as_ref());
-        self.clock.is_simulated() && urls.chain(&self.client.url).chain(feeds).any(|url| !is_loopback(url))
+        let schedules = self.tenants.iter().flat_map(|tenant| tenant.schedule_sources.iter().map(|source| &source.url));
+        let mut urls = urls.chain(&self.client.url).chain(feeds).chain(schedules);
+        self.clock.is_simulated() && urls.any(|url| !is_loopback(url))
     }
 
     fn check_clock(&self, section: &mut Section<'_, '_>) {

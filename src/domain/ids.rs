@@ -108,6 +108,8 @@ text_ids! {
     ReasonCode,
     /// The id of a scheduled job in the configuration.
     JobId,
+    /// The id of a source of schedules in the configuration.
+    ScheduleSourceId,
     /// The platform's id of a real-time subscription.
     SubscriptionId,
     /// The platform's id of an aggregation query.

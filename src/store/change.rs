@@ -11,7 +11,9 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 pub use self::adherence::{AdherenceChange, AdherenceDay, ObservedSpanRow};
-pub use self::schedule_import::{AgentSchedule, ImportOutcome, RequiredStaffingChange, ScheduleImport};
+pub use self::schedule_import::{
+    AgentSchedule, GoodVersion, ImportOutcome, RequiredStaffingChange, ScheduleImport, ScheduleSourceWrite,
+};
 pub use self::sets::{AgentSkillsWrite, ChangeSetRow, ChangeSetWrite, ExcludedAgent, SkillWrite};
 use super::access::AccessChange;
 use super::erasure::ErasureChange;
@@ -89,8 +91,7 @@ pub struct Commit {
     pub analytics_runs: Vec<AnalyticsRun>,
     /// Result rows of analytics runs, one slice each; they count once the run's status says that they are complete.
     pub analytics_rows: Vec<AnalyticsRows>,
-    /// Anomalies of watched series; whole rows, inserted or updated. A second id for the same series and time refuses
-    /// the change.
+    /// Anomalies of watched series, inserted or updated. A second id for the same series and time refuses the change.
     pub anomalies: Vec<AnomalyRecord>,
     /// The progress of judging watched series.
     pub series_progress: Vec<SeriesProgress>,
@@ -108,6 +109,8 @@ pub struct Commit {
     pub agent_skills: Vec<AgentSkillsWrite>,
     /// Imports of required staff.
     pub required_staffing: Vec<RequiredStaffingChange>,
+    /// The state of sources of schedules.
+    pub schedule_sources: Vec<ScheduleSourceWrite>,
     /// Adherence data.
     pub adherence: AdherenceChange,
     /// Changes of accounts, tokens and sessions.
@@ -161,6 +164,7 @@ impl Commit {
             skills,
             agent_skills,
             required_staffing,
+            schedule_sources,
             adherence,
             access,
             erasure

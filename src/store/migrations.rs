@@ -163,6 +163,12 @@ const MIGRATIONS: &[BuiltInMigration] = &[
         sqlite: include_str!("../../migrations/sqlite/0025_required_staffing.sql"),
         postgres: include_str!("../../migrations/postgres/0025_required_staffing.sql"),
     },
+    BuiltInMigration {
+        version: 26,
+        name: "schedule sources",
+        sqlite: include_str!("../../migrations/sqlite/0026_schedule_sources.sql"),
+        postgres: include_str!("../../migrations/postgres/0026_schedule_sources.sql"),
+    },
 ];
 
 const SQLITE_TABLE: &str = "SELECT name FROM sqlite_schema WHERE name = '_sqlx_migrations'";

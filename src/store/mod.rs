@@ -45,9 +45,10 @@ pub use chain::{BadHead, ChainTrust, ChainVerdict, PRUNED_ACTION};
 pub use change::{
     AdherenceChange, AdherenceDay, AgentCounters, AgentSchedule, AgentSkillsWrite, AgentWrite, AnalyticsRows,
     AuditPrune, CallWrite, ChangeSetRow, ChangeSetWrite, Commit, CommitResult, DirectoryWrite, ExcludedAgent,
-    FiguresWrite, FindingKind, HistoryRow, HistoryWrite, IdempotencyRow, ImportOutcome, JobRun, JobState,
+    FiguresWrite, FindingKind, GoodVersion, HistoryRow, HistoryWrite, IdempotencyRow, ImportOutcome, JobRun, JobState,
     ListedAgentWrite, NoteWrite, ObservedSpanRow, RequiredStaffingChange, RuleFinding, RuleMemoryWrite, RuleVersion,
-    ScheduleImport, ScheduleRead, SeriesProgress, SkillWrite, SubscriptionRow, SubscriptionWrite, TenantStatus,
+    ScheduleImport, ScheduleRead, ScheduleSourceWrite, SeriesProgress, SkillWrite, SubscriptionRow, SubscriptionWrite,
+    TenantStatus,
 };
 pub use checkpoint::CheckpointResult;
 pub use control::{DaemonRow, ProcessIdentity, ProcessRole};
@@ -82,6 +83,7 @@ pub use tables::jobs::retention::{PruneSlice, PruneTarget, SLICE_ROWS};
 pub use tables::live::figures::{FIGURES_PAGE_LIMIT, FigurePoint};
 pub use tables::rules::{FindingCount, FindingFilter, StoredFinding, TransitionCountsByRule};
 pub use tables::schedules::schedule::{ScheduleVersion, StoredPlan};
+pub use tables::schedules::sources::StoredScheduleSource;
 pub use tables::webhooks::delivery_reading::{Backlog, DeliveryFilter, DueDelivery, StoredDelivery, StoredEndpoint};
 pub use tables::webhooks::events::StoredEvent;
 pub use writer::Writer;

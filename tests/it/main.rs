@@ -21,6 +21,7 @@ mod processes;
 mod published_services;
 mod reports;
 mod scenarios;
+mod schedule_sources;
 mod service_manager;
 mod signature_verifiers;
 mod status;

@@ -16,12 +16,15 @@ use anyhow::Context as _;
 
 use super::super::Importer;
 use crate::clock::{BoxFuture, Stopwatch};
-use crate::domain::ids::TenantId;
+use crate::config::FOLDER_SOURCE;
+use crate::domain::audit::Hash;
+use crate::domain::ids::{ScheduleSourceId, TenantId};
 use crate::domain::schedules::import::ImportDiagnostic;
 use crate::domain::time::UtcMicros;
 use crate::domain::wording::count_with_noun;
 use crate::engine::jobs::Job;
 use crate::http::{ImportError, ImportRequest};
+use crate::store::GoodVersion;
 
 /// The actor of the imports in the audit log.
 const ACTOR: &str = "job:schedule-folder";
@@ -182,6 +185,7 @@ impl ScheduleFolder {
         let Some(bytes) = read(path, limit).with_context(|| format!("{} cannot be read", path.display()))? else {
             return Ok(None);
         };
+        let content = Hash::of(&bytes);
         let import_request = ImportRequest {
             tenant: self.tenant.clone(),
             name: name.clone(),
@@ -195,6 +199,8 @@ impl ScheduleFolder {
         let moving = || format!("{} cannot be moved; make its folder writable for this user", path.display());
         match self.importer.run(import_request).await {
             Ok(answer) => {
+                let good = GoodVersion { version: answer.version, content, ..GoodVersion::default() };
+                self.importer.record_good_version(&self.tenant, ScheduleSourceId::new(FOLDER_SOURCE), good).await?;
                 move_into(path, &self.folder.join(DONE)).with_context(moving)?;
                 let what = if answer.changed { "imported" } else { "unchanged, in force already" };
                 Ok(Some(FileResult::Imported(format!("{name}: {what} as version {}", answer.version))))

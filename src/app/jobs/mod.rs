@@ -4,6 +4,7 @@ mod analytics;
 mod folder;
 mod platform_schedules;
 mod report;
+mod schedule_url;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,22 +15,27 @@ use self::folder::ScheduleFolder;
 pub(super) use self::folder::{DONE, FAILED};
 use self::platform_schedules::PlatformSchedules;
 use self::report::ReportJob;
+use self::schedule_url::ScheduleUrlJob;
 use super::Importer;
 use super::reports::ReportRunner;
 use jiff::tz::TimeZoneDatabase;
 
 use crate::clock::SharedClock;
-use crate::config::{AnalyticsQuery, Config, JobKind, JobSettings, RetentionSettings};
-use crate::domain::ids::TenantId;
+use crate::config::{
+    AnalyticsQuery, Config, FOLDER_SOURCE, JobKind, JobSettings, RetentionSettings, ScheduleUrl, Tenant,
+};
+use crate::domain::ids::{ScheduleSourceId, TenantId};
 use crate::domain::jobs::job::{CatchUp, JobKey};
 use crate::engine::analytics::Analytics;
 use crate::engine::audit::heads::HeadParts;
+use crate::engine::jobs::SourceInfo;
 use crate::engine::jobs::audit_head::AuditHead;
 use crate::engine::jobs::backup::Backup;
 use crate::engine::jobs::checkpoint::Checkpoint;
 use crate::engine::jobs::retention::{Retention, RetentionPeriods};
 use crate::engine::jobs::{Job, JobInfo, JobSpec};
 use crate::engine::operations::tenants::Tenants;
+use crate::platform::client::Transport;
 use crate::store::{Reader, Writer};
 
 /// What jobs need to run.
@@ -42,10 +48,15 @@ pub(super) struct JobServices {
     pub(super) heads: HeadParts,
     pub(super) reports: ReportRunner,
     pub(super) analytics: Analytics,
+    /// Used for requests instead of sockets.
+    pub(super) transport: Option<Arc<dyn Transport>>,
 }
 
 /// A query has its own deadline, which may be a day and starts when the query does.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(48 * 3600);
+
+/// A source is fetched and imported within this time: a whole file takes five minutes at most to arrive.
+const SOURCE_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// A job to run and its folder.
 struct ConfiguredJob<'a> {
@@ -57,7 +68,8 @@ struct ConfiguredJob<'a> {
 /// Returns the jobs that a daemon with this configuration runs.
 pub fn configured_job_infos(config: &Config) -> Vec<JobInfo> {
     let queries = queries(config).map(|(info, _)| info);
-    configured_jobs(config).into_iter().map(|planned| planned.info).chain(queries).collect()
+    let addresses = schedule_urls(config).map(|(info, _)| info);
+    configured_jobs(config).into_iter().map(|planned| planned.info).chain(addresses).chain(queries).collect()
 }
 
 pub(super) fn job_specs(config: &Config, services: &JobServices) -> Arc<[JobSpec]> {
@@ -72,7 +84,16 @@ pub(super) fn job_specs(config: &Config, services: &JobServices) -> Arc<[JobSpec
         };
         Some(JobSpec { job: Arc::new(job), info })
     });
-    configured_jobs(config).into_iter().filter_map(spec).chain(queries).collect()
+    let addresses = schedule_urls(config).filter_map(|(info, source)| {
+        let job = ScheduleUrlJob {
+            tenant: info.key.tenant.clone()?,
+            source: source.clone(),
+            importer: services.importer.clone(),
+            transport: services.transport.clone(),
+        };
+        Some(JobSpec { job: Arc::new(job), info })
+    });
+    configured_jobs(config).into_iter().filter_map(spec).chain(addresses).chain(queries).collect()
 }
 
 /// Returns the analytics queries with a calendar, as jobs. Names of other jobs contain no colon.
@@ -85,10 +106,33 @@ fn queries(config: &Config) -> impl Iterator<Item = (JobInfo, &AnalyticsQuery)> 
                 calendar: query.calendar.clone()?,
                 catch_up: CatchUp::Once,
                 time_limit_real: QUERY_TIMEOUT,
+                source: None,
             };
             Some((info, query))
         })
     })
+}
+
+/// Returns the addresses of schedule files, as jobs.
+fn schedule_urls(config: &Config) -> impl Iterator<Item = (JobInfo, &ScheduleUrl)> {
+    config.tenants.iter().flat_map(|tenant| {
+        tenant.schedule_sources.iter().map(|source| {
+            let info = JobInfo {
+                key: JobKey { tenant: Some(tenant.id.clone()), job: source.job_id() },
+                kind: "schedule-source",
+                calendar: source.calendar.clone(),
+                catch_up: CatchUp::Once,
+                time_limit_real: SOURCE_TIMEOUT,
+                source: Some(SourceInfo { id: source.id.clone(), kind: "https", max_age: source.max_age }),
+            };
+            (info, source)
+        })
+    })
+}
+
+/// Returns the folder of a tenant as a source of schedules.
+fn folder_source(tenant: &Tenant) -> SourceInfo {
+    SourceInfo { id: ScheduleSourceId::new(FOLDER_SOURCE), kind: "folder", max_age: tenant.schedule_max_age }
 }
 
 fn configured_jobs(config: &Config) -> Vec<ConfiguredJob<'_>> {
@@ -101,6 +145,7 @@ fn configured_jobs(config: &Config) -> Vec<ConfiguredJob<'_>> {
                 calendar: settings.calendar.clone(),
                 catch_up: settings.catch_up,
                 time_limit_real: settings.time_limit_real,
+                source: None,
             },
             settings,
             folder,
@@ -125,7 +170,9 @@ fn configured_jobs(config: &Config) -> Vec<ConfiguredJob<'_>> {
             }
             JobKind::ScheduleFolder => all.extend(tenants.filter_map(|tenant| {
                 let folder = tenant.schedule_folder.clone()?;
-                Some(configured_job(Some(tenant.id.clone()), Some(folder)))
+                let mut job = configured_job(Some(tenant.id.clone()), Some(folder));
+                job.info.source = Some(folder_source(tenant));
+                Some(job)
             })),
         }
     }

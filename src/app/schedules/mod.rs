@@ -3,6 +3,7 @@
 mod changes;
 mod check;
 mod import;
+mod sources;
 mod staffing;
 
 pub use import::{Importer, check_file, file_request_parts, request_of_file};

@@ -11,6 +11,7 @@ mod disk;
 mod figures;
 mod incontact;
 mod platform;
+mod schedules;
 mod store;
 mod webhooks;
 mod zones;
@@ -96,6 +97,7 @@ async fn check_all(context: &CheckContext, daemon_findings: Vec<Finding>) -> Vec
             Dialect::Incontact => incontact::refer(context, tenant),
         });
         findings.extend(figures::check(context, tenant).await);
+        findings.extend(schedules::check(context, tenant).await);
     }
     findings.extend(webhooks::check(context).await);
     findings

@@ -13,6 +13,7 @@ use crate::cli::shared::tenant_client::ConfiguredDaemon;
 use crate::domain::ids::TenantId;
 use crate::domain::time::{UtcMicros, duration_text};
 use crate::domain::wording::count_with_noun;
+use crate::engine::jobs::sources::ScheduleSourceView;
 use crate::engine::operations::status::{
     DirectoryStatus, JobStatus, Status, SubscriptionStatus, TenantStatus, WebhookStatus,
 };
@@ -153,6 +154,7 @@ fn tenant_rows(tenant: &TenantStatus) -> Vec<StatusRow> {
     rows.push(StatusRow::new(true, &id, "transitions", format!("{all} open")).detail(open));
     rows.extend(tenant.subscriptions.iter().map(|one| subscription_row(&id, one)));
     rows.extend(tenant.webhooks.iter().map(|hook| webhook_row(&id, hook)));
+    rows.extend(tenant.schedule_sources.iter().map(|source| source_row(&id, source)));
     if let Some(audit) = &tenant.audit {
         let head =
             audit.head_age_ms.map_or("no signed head yet".to_owned(), |age| format!("head {} old", millis_text(age)));
@@ -235,6 +237,18 @@ fn webhook_row(tenant: &str, hook: &WebhookStatus) -> StatusRow {
         let _ = write!(detail, "; last: {error}");
     }
     StatusRow::new(hook.ok, tenant, format!("webhook {}", hook.id), state).detail(detail)
+}
+
+fn source_row(tenant: &str, source: &ScheduleSourceView) -> StatusRow {
+    let state = match (source.late, source.age_ms) {
+        (true, _) => "late".to_owned(),
+        (false, Some(age)) => format!("{} old", millis_text(age)),
+        (false, None) => "no version yet".to_owned(),
+    };
+    let version = source.version.map(|version| format!("version {version}"));
+    let error = source.last_error.as_ref().map(|error| format!("last: {error}"));
+    let detail = version.into_iter().chain(error).collect::<Vec<_>>().join("; ");
+    StatusRow::new(!source.late, tenant, format!("schedule source {}", source.id), state).detail(detail)
 }
 
 fn job_row(status: &JobStatus, now: UtcMicros) -> StatusRow {

@@ -1,8 +1,9 @@
-//! Schedules: the import of schedule files, the versions of the schedule, and staffing.
+//! Schedules: the import of schedule files, the versions of the schedule and its sources, and staffing.
 
 mod answer;
 mod check;
 mod detect;
 pub mod import;
+pub mod sources;
 pub mod staffing;
 pub mod versions;

@@ -1,4 +1,4 @@
-//! `schedules list` and `schedules undo`: the versions of the schedule, and undoing one.
+//! `schedules`: `list` and `undo` show the versions of the schedule and undo one; `sources` has a file of its own.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::check::check_text;
+use super::sources::{self, SourcesArgs};
 use crate::cli::shared::exit::Exit;
 use crate::cli::shared::output::Output;
 use crate::cli::shared::tenant_client::TenantArgs;
@@ -20,6 +21,8 @@ pub enum SchedulesCommand {
     List(ListArgs),
     /// Undo what a version changed: show what would change, or apply what was shown.
     Undo(UndoArgs),
+    /// List the sources of the schedule with the ages of their last good versions.
+    Sources(SourcesArgs),
 }
 
 /// Options of `schedules list`.
@@ -72,6 +75,7 @@ pub async fn run(command: SchedulesCommand) -> anyhow::Result<ExitCode> {
     match command {
         SchedulesCommand::List(args) => list(args).await,
         SchedulesCommand::Undo(args) => undo(args).await,
+        SchedulesCommand::Sources(args) => sources::run(args).await,
     }
 }
 

@@ -18,6 +18,7 @@ use crate::config::platform::incontact::{Incontact, TokenKind};
 use crate::config::platform::retry::Retry;
 use crate::config::platform::subscription::Subscription;
 use crate::config::rules::automation::Automation;
+use crate::config::schedules::source::{self, ScheduleUrl};
 use crate::config::schedules::staffing;
 use crate::config::shared::diagnostic::ValueFault;
 use crate::config::shared::kind::{self, Kind};
@@ -68,6 +69,10 @@ pub struct Tenant {
     pub schedule_folder: Option<PathBuf>,
     /// The import profile of the files in that folder.
     pub schedule_profile: Option<String>,
+    /// The age of the last good version from that folder above which it is late.
+    pub schedule_max_age: Option<Duration>,
+    /// The addresses from which schedule files are fetched.
+    pub schedule_sources: Vec<ScheduleUrl>,
     /// The mapping between the platform's state names and the daemon's.
     pub states: StateNames,
     /// How agent states are read.
@@ -267,6 +272,8 @@ struct TenantSubjects {
     queues: Vec<QueueId>,
     schedule_folder: Option<PathBuf>,
     schedule_profile: Option<String>,
+    schedule_max_age: Option<Duration>,
+    schedule_sources: Vec<ScheduleUrl>,
 }
 
 impl TenantSubjects {
@@ -303,7 +310,14 @@ impl TenantSubjects {
             reloadable("schedule_profile", "The import profile by which the files in `schedule_folder` are read."),
             &kind::text(),
         );
-        Self { agents, skills, queues, schedule_folder: schedule_folder.map(PathBuf::from), schedule_profile }
+        let schedule_max_age = source::read_folder_age(section);
+        if schedule_max_age.is_some() && schedule_folder.is_none() {
+            let fault = ValueFault::new("goes with schedule_folder");
+            section.add_diagnostic("schedule_max_age", fault.with_suggestion("set schedule_folder, or remove it"));
+        }
+        let schedule_sources = source::read(section);
+        let schedule_folder = schedule_folder.map(PathBuf::from);
+        Self { agents, skills, queues, schedule_folder, schedule_profile, schedule_max_age, schedule_sources }
     }
 }
 
@@ -351,6 +365,8 @@ impl Tenant {
             queues: subjects.queues,
             schedule_folder: subjects.schedule_folder,
             schedule_profile: subjects.schedule_profile,
+            schedule_max_age: subjects.schedule_max_age,
+            schedule_sources: subjects.schedule_sources,
             states,
             subscription,
             feed,
@@ -400,6 +416,8 @@ impl Tenant {
             figures: self.figures.with_reloadable_from(&newer.figures),
             schedule_folder: newer.schedule_folder.clone(),
             schedule_profile: newer.schedule_profile.clone(),
+            schedule_max_age: newer.schedule_max_age,
+            schedule_sources: newer.schedule_sources.clone(),
             policy: newer.policy,
             retry: newer.retry,
             adherence: newer.adherence.clone(),

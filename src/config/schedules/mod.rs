@@ -1,5 +1,6 @@
-//! Schedules: how shift files are read, and the queues of each team.
+//! Schedules: how shift files are read, where they are fetched, and the queues of each team.
 
 pub(super) mod import;
 mod profile;
+pub(super) mod source;
 pub(super) mod staffing;

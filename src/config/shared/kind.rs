@@ -259,22 +259,42 @@ pub(in crate::config) fn address() -> Kind<SocketAddr> {
 /// An `http` or `https` URL without user, password, query and fragment.
 pub(in crate::config) fn url() -> Kind<Url> {
     let convert = |text: &str| {
-        let url = Url::parse(text).map_err(|error| {
-            ValueFault::new(format!("is not a URL: {error}")).with_suggestion("as in \"https://na1.example\"")
-        })?;
-        if !matches!(url.scheme(), "http" | "https") || Target::from_url(&url).is_none() {
-            return Err(ValueFault::new("must begin with https:// or http:// and a host"));
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(ValueFault::new("must not hold a user or password")
-                .with_suggestion("give credentials by their own keys"));
-        }
+        let url = parse_url(text)?;
         if url.query().is_some() || url.fragment().is_some() {
             return Err(ValueFault::new("must not have a query or fragment"));
         }
         Ok(url)
     };
     Kind::from_text("URL", convert, |url| quoted(&url.as_str().trim_end_matches('/')))
+}
+
+/// As [`url`], with a query, which may hold a key and is not shown.
+pub(in crate::config) fn url_with_query() -> Kind<Url> {
+    let convert = |text: &str| {
+        let url = parse_url(text)?;
+        if url.fragment().is_some() { Err(ValueFault::new("must not have a fragment")) } else { Ok(url) }
+    };
+    let show = |url: &Url| {
+        let mut shown = url.clone();
+        shown.set_query(url.query().map(|_| "***"));
+        quoted(&shown)
+    };
+    Kind::from_text("URL", convert, show)
+}
+
+/// Parses an `http` or `https` URL without user and password.
+fn parse_url(text: &str) -> Result<Url, ValueFault> {
+    let url = Url::parse(text).map_err(|error| {
+        ValueFault::new(format!("is not a URL: {error}")).with_suggestion("as in \"https://na1.example\"")
+    })?;
+    if !matches!(url.scheme(), "http" | "https") || Target::from_url(&url).is_none() {
+        return Err(ValueFault::new("must begin with https:// or http:// and a host"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        let fault = ValueFault::new("must not hold a user or password");
+        return Err(fault.with_suggestion("give credentials by their own keys"));
+    }
+    Ok(url)
 }
 
 /// Returns whether a URL points to this machine, judged by its text alone without a DNS lookup.

@@ -307,6 +307,7 @@ fn a_reload_takes_over_exactly_the_keys_that_say_so() {
             "jobs",
             "import.profiles.NAME.",
             "tenants[].series[",
+            "tenants[].schedule_sources[",
             "tenants[].analytics[",
         ]
         .iter()
@@ -357,6 +358,8 @@ fn a_tenant_s_workers_go_on_with_keys_that_they_take_over_as_they_run_and_with_n
         "",
         "agents = [\"u_1\"]",
         "schedule_folder = \"in\"",
+        "schedule_folder = \"in\"\nschedule_max_age = \"1h\"",
+        "[[tenants.schedule_sources]]\nid = \"wfm\"\nurl = \"https://wfm.example/x.csv\"\ncron = \"* * * * *\"",
         "schedule_profile = \"calendar\"\n[import.profiles.calendar]\nlayout = \"calendar\"",
         "retry = { attempts = 2 }",
         "policy = { on_contact = \"now\" }",

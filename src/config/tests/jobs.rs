@@ -1,7 +1,10 @@
 //! Jobs and retention: what is there by itself, what a file changes, and what is refused.
 
+use std::time::Duration;
+
 use super::super::{Config, JobKind, JobSettings};
 use super::{load, with_tenant};
+use crate::domain::access::secret::Secret;
 use crate::domain::jobs::job::CatchUp;
 use crate::domain::reports::report_run::ReportFormat;
 
@@ -134,4 +137,73 @@ fn a_format_that_this_build_is_without_is_refused_with_the_way_to_get_it() {
             assert!(why.contains("cargo build --release --features parquet") && refused.contains(&why), "{refused}");
         }
     }
+}
+
+/// A tenant with a source of schedules, in place of whose keys these are.
+fn with_source(keys: &[(&str, &str)]) -> String {
+    let mut source = vec![("id", "\"wfm\""), ("url", "\"https://wfm.example/week.csv\""), ("cron", "\"*/15 * * * *\"")];
+    for (key, value) in keys {
+        source.retain(|(known, _)| known != key);
+        source.push((key, value));
+    }
+    let lines: Vec<_> = source.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+    with_tenant(&format!("[[tenants.schedule_sources]]\n{}\n", lines.join("\n")))
+}
+
+#[test]
+fn a_source_of_schedules_has_an_address_a_calendar_and_a_limit() {
+    let keys = [
+        ("url", "\"https://wfm.example/week.csv?key=sesame\""),
+        ("zone", "\"Europe/Berlin\""),
+        ("whole", "true"),
+        ("authorization", "{ env = \"ACME_SECRET\" }"),
+        ("max_age", "\"2h\""),
+    ];
+    let loaded = load(&with_source(&keys)).expect("sound");
+    let source = &loaded.config.tenants[0].schedule_sources[0];
+    assert_eq!((source.id.as_str(), source.job_id().as_str()), ("wfm", "schedule-source:wfm"));
+    assert_eq!(source.calendar.text(), "*/15 * * * * Europe/Berlin");
+    assert_eq!((source.is_whole, source.max_age), (true, Some(Duration::from_secs(7200))));
+    assert_eq!(source.authorization.as_ref().map(Secret::expose), Some("hunter2"));
+    assert_eq!(source.url.query(), Some("key=sesame"));
+    let shown: Vec<_> = loaded.settings.iter().map(|(key, setting)| format!("{key} = {}", setting.value)).collect();
+    let shown = shown.join("\n");
+    assert!(shown.contains("wfm.example/week.csv?***") && !shown.contains("sesame"), "{shown}");
+    assert!(!shown.contains("hunter2"), "{shown}");
+
+    let plain = load(&with_source(&[("url", "\"http://127.0.0.1:7/week.csv\"")])).expect("this machine").config;
+    let source = &plain.tenants[0].schedule_sources[0];
+    assert_eq!((source.is_whole, source.max_age, &source.profile), (false, None, &None));
+}
+
+#[test]
+fn a_source_of_schedules_that_cannot_be_meant_is_refused() {
+    for (keys, says) in [
+        (("id", "\"folder\""), "schedule_sources[folder].id: is the name of the tenant's folder; choose another"),
+        (("url", "\"http://wfm.example/x\""), "[wfm].url: would fetch the schedule unencrypted; use https://"),
+        (("url", "\"ftp://wfm.example/x\""), "[wfm].url: must begin with https:// or http:// and a host"),
+        (("url", "\"https://me:it@wfm.example/x\""), "[wfm].url: must not hold a user or password"),
+        (("url", "\"https://wfm.example/x#y\""), "[wfm].url: must not have a fragment"),
+        (("cron", "\"sometimes\""), "[wfm].cron: "),
+        (("profile", "\"iex\""), "[wfm].profile: names an import profile that does not exist"),
+        (
+            ("authorization", "\"Bearer hunter2\""),
+            "[wfm].authorization: a secret must not be written here in plain text",
+        ),
+        (("authorization", "{ env = \"TWO_LINES\" }"), "[wfm].authorization: must be one line of printable characters"),
+        (("max_age", "\"0s\""), "[wfm].max_age: must be between 1s and "),
+    ] {
+        let variables = [("ACME_SECRET", "x"), ("TWO_LINES", "a\nb")];
+        let texts = [super::text("c.toml", &with_source(&[keys]))];
+        let refused = Config::load_texts(&texts, &super::environment(&variables), &[]).expect_err(says).to_string();
+        assert!(refused.contains(says) && !refused.contains("hunter2"), "{keys:?}: {refused}");
+    }
+    let twice = with_source(&[])
+        + &with_source(&[]).split_once("[[tenants.").map_or(String::new(), |(_, rest)| format!("[[tenants.{rest}"));
+    let refused = load(&twice).expect_err("the same id twice").to_string();
+    assert!(refused.contains("schedule_sources[wfm]: has an id that is already taken"), "{refused}");
+    let refused = load(&with_tenant("schedule_max_age = \"1h\"")).expect_err("no folder").to_string();
+    assert!(refused.contains("schedule_max_age: goes with schedule_folder"), "{refused}");
+    let missing = load(&with_tenant("[[tenants.schedule_sources]]\nid = \"wfm\"")).expect_err("neither").to_string();
+    assert!(missing.contains("[wfm].url: is missing") && missing.contains("[wfm].cron: is missing"), "{missing}");
 }

@@ -26,7 +26,7 @@ fn whole_sample() -> String {
     lines
         .join("\n")
         .replace("sqlite://data/shiftkeeper.db", "postgres://shiftkeeper@127.0.0.1/shiftkeeper")
-        .replace("https://wfm.example/hooks", "https://127.0.0.1/hooks")
+        .replace("https://wfm.example/", "https://127.0.0.1/")
         .replace("allow = []", "allow = [\"127.0.0.1:443\"]")
 }
 
@@ -35,6 +35,7 @@ fn secrets() -> Environment {
         ("SHIFTKEEPER_TOKEN", "0123456789abcdef"),
         ("ACME_CLIENT_SECRET", "x"),
         ("SHIFTKEEPER_DATABASE_PASSWORD", "x"),
+        ("WFM_AUTHORIZATION", "Bearer x"),
         ("WFM_WEBHOOK_SECRET", "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"),
         ("WFM_WEBHOOK_SECRET_BEFORE", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"),
     ])

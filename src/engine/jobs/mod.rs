@@ -9,6 +9,8 @@ pub mod backup;
 pub mod checkpoint;
 pub mod retention;
 mod runner;
+pub mod sources;
+mod spec;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -17,16 +19,17 @@ mod worker;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::sync::{Mutex, mpsc, oneshot};
 
+use self::sources::{ScheduleSourceView, tenant_sources};
 use super::operations::readiness::Readiness;
 use super::operations::tenants::Tenants;
-use crate::clock::{BoxFuture, RealTime, SharedClock, SharedRandom};
-use crate::domain::jobs::cron::Calendar;
-use crate::domain::jobs::job::{CatchUp, JobKey};
-use crate::domain::time::UtcMicros;
-use crate::store::{Reader, Writer};
+use crate::clock::{RealTime, SharedClock, SharedRandom};
+use crate::domain::ids::TenantId;
+use crate::domain::jobs::job::JobKey;
+use crate::store::{JobRun, Reader, StoredScheduleSource, Writer};
 
+pub use spec::{Job, JobInfo, JobSpec, JobSpecs, SourceInfo};
 pub use view::{JobView, RunView, views};
 pub use worker::run;
 
@@ -36,42 +39,6 @@ const ANSWER_TIMEOUT_REAL: Duration = Duration::from_secs(10);
 
 /// How many requests may wait for the next pass.
 const INBOX_CAPACITY: usize = 16;
-
-/// The work of a job. Running it twice for the same due instant must be harmless: after a crash it is run again.
-pub trait Job: Send + Sync {
-    /// Runs the job for a due instant, and returns a sentence for people that describes the result.
-    ///
-    /// `failure` is the last reported failure if no run has succeeded since; a run without work to do may have to say
-    /// that the failure persists.
-    fn run(&self, due: UtcMicros, failure: Option<String>) -> BoxFuture<anyhow::Result<String>>;
-}
-
-/// A configured job, without its work.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct JobInfo {
-    /// The job's name.
-    pub key: JobKey,
-    /// The kind of job: `backup`, `retention`, …
-    pub kind: &'static str,
-    /// When it is due.
-    pub calendar: Calendar,
-    /// What happens to due instants that were missed.
-    pub catch_up: CatchUp,
-    /// The longest that a run may take, in real time.
-    pub time_limit_real: Duration,
-}
-
-/// A configured job with its work.
-#[derive(Clone)]
-pub struct JobSpec {
-    /// The name and the calendar.
-    pub info: JobInfo,
-    /// The work of the job.
-    pub job: Arc<dyn Job>,
-}
-
-/// The configured jobs; a reload replaces them.
-pub type JobSpecs = watch::Receiver<Arc<[JobSpec]>>;
 
 /// Why a job was not started.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -142,8 +109,31 @@ impl Jobs {
 
     /// Returns every job with its last and next run.
     pub async fn views(&self, reader: &Reader) -> Result<Vec<JobView>, crate::store::ReadError> {
-        let infos: Vec<JobInfo> = self.specs.borrow().iter().map(|spec| spec.info.clone()).collect();
-        Ok(views(&infos, &reader.last_job_runs().await?, self.clock.now()))
+        Ok(views(&self.infos(), &reader.last_job_runs().await?, self.clock.now()))
+    }
+
+    /// Returns the sources of schedules of a tenant.
+    pub async fn sources(
+        &self,
+        reader: &Reader,
+        tenant: &TenantId,
+    ) -> Result<Vec<ScheduleSourceView>, crate::store::ReadError> {
+        let (stored, last_runs) = (reader.schedule_sources(tenant).await?, reader.last_job_runs().await?);
+        Ok(self.sources_from(tenant, &stored, &last_runs))
+    }
+
+    /// As [`Jobs::sources`], from what was read before.
+    pub fn sources_from(
+        &self,
+        tenant: &TenantId,
+        stored: &[StoredScheduleSource],
+        last_runs: &[JobRun],
+    ) -> Vec<ScheduleSourceView> {
+        tenant_sources(&self.infos(), tenant, stored, last_runs, self.clock.now())
+    }
+
+    fn infos(&self) -> Vec<JobInfo> {
+        self.specs.borrow().iter().map(|spec| spec.info.clone()).collect()
     }
 
     /// Runs a job now, whatever its calendar says. Returns the number of the run once it has started.

@@ -6,16 +6,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use jiff::tz::TimeZone;
 use serde_json::Value;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::retention::{Retention, RetentionPeriods};
 use super::runner::JobRunner;
 use super::*;
-use crate::clock::{Clock as _, ManualClock, SeededRandom};
+use crate::clock::{BoxFuture, Clock as _, ManualClock, SeededRandom};
 use crate::domain::ids::TenantId;
-use crate::domain::jobs::cron::Pattern;
-use crate::domain::jobs::job::JobOutcome;
+use crate::domain::jobs::cron::{Calendar, Pattern};
+use crate::domain::jobs::job::{CatchUp, JobOutcome};
+use crate::domain::time::UtcMicros;
 use crate::store::{JobRun, ProcessIdentity, ProcessRole, Store};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -80,6 +81,7 @@ fn spec(cron: &str, catch_up: CatchUp, tenant: Option<&str>, job: &RecordingJob)
         calendar: Calendar::new(Pattern::parse(cron).expect("a pattern"), TimeZone::UTC),
         catch_up,
         time_limit_real: Duration::from_secs(60),
+        source: None,
     };
     JobSpec { info, job: Arc::new(job.clone()) }
 }

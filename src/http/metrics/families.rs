@@ -26,6 +26,7 @@ impl Collector for MetricFamilies {
         process::write(&mut page)?;
         self.store(&mut page)?;
         self.jobs(&mut page)?;
+        self.schedule_sources(&mut page)?;
         self.platform(&mut page)?;
         self.keepers(&mut page)?;
         self.feeds(&mut page)?;
@@ -176,6 +177,24 @@ impl MetricFamilies {
             "shiftkeeper_job_last_success_timestamp_seconds",
             "When a job's last successful run ended",
             jobs.iter().filter_map(|status| Some((labels(&status.job), unix_seconds(status.last_success_at?)))),
+        )
+    }
+
+    fn schedule_sources(&self, page: &mut MetricsWriter<'_>) -> fmt::Result {
+        let each = || {
+            self.tenants().flat_map(|tenant| {
+                tenant.schedule_sources.iter().map(|source| (labels_with(&tenant.id, "source", &source.id), source))
+            })
+        };
+        page.gauge(
+            "shiftkeeper_schedule_source_age_seconds",
+            "How long ago a source of schedules last gave or confirmed a good version; no sample before the first",
+            each().filter_map(|(labels, source)| Some((labels, seconds(source.age_ms?)))),
+        )?;
+        page.gauge(
+            "shiftkeeper_schedule_source_late",
+            "Whether the last good version of a source of schedules is older than its max_age",
+            each().map(|(labels, source)| (labels, u64::from(source.late))),
         )
     }
 

@@ -253,6 +253,7 @@ fn schedules() -> Vec<Route> {
         Route::new(IMPORT, || routes!(api::schedules::edits::check)).with_errors(CHECK_EDIT),
         Route::new(IMPORT, || routes!(api::schedules::edits::create)).with_errors(EDIT),
         Route::new(READ, || routes!(api::schedules::versions::list)).with_errors(TENANT_ERRORS),
+        Route::new(READ, || routes!(api::schedules::sources::list)).with_errors(TENANT_ERRORS),
         Route::new(IMPORT, || routes!(api::schedules::versions::check_undo)).with_errors(CHECK_UNDO),
         Route::new(IMPORT, || routes!(api::schedules::versions::undo)).with_errors(UNDO),
     ]

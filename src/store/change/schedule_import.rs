@@ -3,9 +3,10 @@
 use super::Commit;
 use crate::domain::agents::agent::Agent;
 use crate::domain::audit::Hash;
-use crate::domain::ids::{SkillId, SubjectId, TenantId};
+use crate::domain::ids::{ScheduleSourceId, SkillId, SubjectId, TenantId};
 use crate::domain::schedules::schedule::{Coverage, Shift};
 use crate::domain::schedules::staffing::RequiredStaffing;
+use crate::domain::time::UtcMicros;
 
 /// A schedule file for one tenant.
 #[derive(Clone, Debug)]
@@ -50,6 +51,34 @@ pub struct RequiredStaffingChange {
     pub removed: Vec<RequiredStaffing>,
     /// Rows to insert afterwards.
     pub added: Vec<RequiredStaffing>,
+}
+
+/// The state of a source of schedules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScheduleSourceWrite {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The source.
+    pub source: ScheduleSourceId,
+    /// The time of the write, kept as the time since which the source is known if it is new.
+    pub at: UtcMicros,
+    /// The good version that the source gave at that time; `None` only makes the source known.
+    pub good: Option<GoodVersion>,
+}
+
+/// A version of the schedule that a source gave or confirmed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GoodVersion {
+    /// The version of the tenant's schedule that the file made, or that was in force with its content.
+    pub version: u64,
+    /// The `ETag` of the file, as the server wrote it.
+    pub etag: Option<String>,
+    /// The `Last-Modified` of the file, as the server wrote it.
+    pub last_modified: Option<String>,
+    /// The hash of the file.
+    pub content: Hash,
+    /// The hash of the settings by which the file was read.
+    pub settings: Hash,
 }
 
 /// The result of an import.

@@ -8,7 +8,7 @@ use crate::domain::audit::Hash;
 use crate::domain::schedules::schedule::{Activity, Coverage, Shift, ShiftActivity};
 use crate::domain::schedules::staffing::{AgentCount, RequiredStaffing};
 use crate::domain::time::UtcMicros;
-use crate::store::{PruneSlice, PruneTarget};
+use crate::store::{GoodVersion, PruneSlice, PruneTarget, ScheduleSourceWrite};
 
 on_each_engine!(
     an_import_replaces_what_it_covers_and_leaves_the_rest,
@@ -16,6 +16,7 @@ on_each_engine!(
     a_failed_import_changes_nothing,
     an_import_that_is_cut_off_is_not_seen_and_is_cleared,
     required_staff_is_replaced_by_row_read_by_span_and_pruned,
+    a_source_keeps_its_last_good_version_and_since_when_it_is_known,
 );
 
 fn shift(start: i64, end: i64) -> Shift {
@@ -203,5 +204,36 @@ async fn required_staff_is_replaced_by_row_read_by_span_and_pruned(place: TestDa
     let slice = PruneSlice { tenant: Some(acme()), target: PruneTarget::RequiredStaffing, before: at(60 * 60) };
     assert_eq!(store.writer().prune(slice).await.expect("prunes"), 2);
     assert_eq!(read(0, 75).await, [quarter]);
+    store.close().await;
+}
+
+async fn a_source_keeps_its_last_good_version_and_since_when_it_is_known(place: TestDatabase) {
+    let store = place.open().await;
+    let write = async |seconds: i64, good: Option<&GoodVersion>| {
+        let write = ScheduleSourceWrite { tenant: acme(), source: "wfm".into(), at: at(seconds), good: good.cloned() };
+        let commit = Commit { schedule_sources: vec![write], ..Commit::default() };
+        store.writer().commit(commit).await.expect("commits");
+    };
+    let read = async || {
+        let mut all = store.reader().schedule_sources(&acme()).await.expect("reads");
+        assert_eq!(all.len(), 1, "{all:?}");
+        let only = all.remove(0);
+        (only.since, only.good)
+    };
+    write(1, None).await;
+    assert_eq!(read().await, (at(1), None));
+    let tagged = GoodVersion {
+        version: 3,
+        etag: Some("\"a\"".to_owned()),
+        last_modified: None,
+        content: Hash::of(b"content"),
+        settings: Hash::of(b"settings"),
+    };
+    write(5, Some(&tagged)).await;
+    write(6, None).await;
+    assert_eq!(read().await, (at(1), Some((at(5), tagged.clone()))), "nothing is forgotten");
+    let dated = GoodVersion { version: 4, etag: None, last_modified: Some("yesterday".to_owned()), ..tagged };
+    write(9, Some(&dated)).await;
+    assert_eq!(read().await, (at(1), Some((at(9), dated))), "the whole version is replaced");
     store.close().await;
 }

@@ -17,7 +17,7 @@ use crate::store::tables::operations::upkeep;
 use crate::store::tables::platform::calls;
 use crate::store::tables::reports::report_runs;
 use crate::store::tables::rules::memory;
-use crate::store::tables::schedules::{required_staffing, schedule};
+use crate::store::tables::schedules::{required_staffing, schedule, sources};
 use crate::store::tables::webhooks::{deliveries, delivery_reading, events};
 use crate::store::tables::{access, adherence, agents, analytics, audit, jobs, rules};
 
@@ -179,6 +179,7 @@ const SINGLE: &[&str] = &[
     report_runs::DELETE,
     required_staffing::IN_SPAN,
     required_staffing::DELETE,
+    sources::ALL,
     retention::HISTORY,
     retention::TRANSITIONS,
     retention::ATTEMPTS,
@@ -327,6 +328,8 @@ const MANY: &[ManyRows] = &[
     report_runs::SET,
     required_staffing::REMOVE,
     required_staffing::ADD,
+    sources::ADD,
+    sources::SET,
     rules::ADD_EDITIONS,
     rules::ADD_FINDINGS,
     schedule::RETIRE_IN_COVERAGE,
@@ -484,6 +487,7 @@ fn no_statement_is_left_out() {
         include_str!("../tables/rules.rs"),
         include_str!("../tables/schedules/required_staffing.rs"),
         include_str!("../tables/schedules/schedule.rs"),
+        include_str!("../tables/schedules/sources.rs"),
         include_str!("../tables/agents/skills.rs"),
         include_str!("../tables/adherence/time_in_state.rs"),
         include_str!("../tables/changes/transition_reading.rs"),

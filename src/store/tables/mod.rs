@@ -30,5 +30,6 @@ pub(super) async fn write_rows(transaction: &mut Transaction<'_>, commits: &[&Co
     audit::audit_heads::write(transaction, commits).await?;
     changes::change_sets::write(transaction, commits).await?;
     agents::skills::write(transaction, commits).await?;
-    schedules::required_staffing::write(transaction, commits).await
+    schedules::required_staffing::write(transaction, commits).await?;
+    schedules::sources::write(transaction, commits).await
 }

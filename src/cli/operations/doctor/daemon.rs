@@ -137,6 +137,10 @@ fn advice_for_part(part: &str) -> String {
             };
             format!("mend what it says: it is done again when it is next due, or now with `shiftkeeper jobs run {run}`")
         }
+        Some(("schedule", _)) => {
+            "`shiftkeeper schedules sources` shows the last error; the source recovers with its next good version"
+                .to_owned()
+        }
         Some(_) | None => "the daemon keeps running and recovers by itself once that is corrected".to_owned(),
     }
 }

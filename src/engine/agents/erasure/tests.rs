@@ -31,7 +31,7 @@ const NOTE: &str = "xylophones at night";
 const OTHER: &str = "u_773101";
 
 /// Tables that name no agent: none of their columns is filled with one.
-const TABLES_WITHOUT_AGENTS: [&str; 21] = [
+const TABLES_WITHOUT_AGENTS: [&str; 22] = [
     "daemon",
     "endpoints",
     "subscriptions",
@@ -42,6 +42,7 @@ const TABLES_WITHOUT_AGENTS: [&str; 21] = [
     "queue_figures_15m",
     "skills",
     "required_staffing",
+    "schedule_sources",
     "sight_spans",
     "adherence_basis",
     // Of people who use the daemon.

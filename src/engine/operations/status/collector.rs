@@ -21,6 +21,7 @@ use crate::domain::jobs::job::JobKey;
 use crate::domain::live::figures::Figures;
 use crate::domain::time::UtcMicros;
 use crate::engine::analytics::{Analytics, RunTotals};
+use crate::engine::jobs::sources::ScheduleSourceView;
 use crate::engine::jobs::{JobView, Jobs};
 use crate::engine::live::{Live, ViewerCounts};
 use crate::engine::operations::log::Log;
@@ -33,7 +34,10 @@ use crate::engine::platform::link::{BudgetKind, Link, SubscriptionState};
 use crate::engine::webhooks::deliver::{FAILING_AFTER, Outbox};
 use crate::platform::CallKind;
 use crate::platform::status::TokenHealth;
-use crate::store::{Backlog, ReadError, Reader, ScheduleReads, StoreSize, StoredEndpoint, Writer, WriterMetrics};
+use crate::store::{
+    Backlog, JobRun, ReadError, Reader, ScheduleReads, StoreSize, StoredEndpoint, StoredScheduleSource, Writer,
+    WriterMetrics,
+};
 
 /// The shortest time between two reads of the store, in real time.
 pub const STORE_READ_INTERVAL_REAL: Duration = Duration::from_secs(5);
@@ -111,6 +115,7 @@ pub struct TenantMetrics {
 struct StoredStatus {
     tenants: HashMap<TenantId, StoredTenantStatus>,
     jobs: Vec<JobView>,
+    last_runs: Vec<JobRun>,
     successes: HashMap<JobKey, UtcMicros>,
     footprint: StoreSize,
 }
@@ -121,6 +126,7 @@ struct StoredTenantStatus {
     entries: u64,
     head: Option<(u64, UtcMicros)>,
     schedule_reads: ScheduleReads,
+    sources: Vec<StoredScheduleSource>,
 }
 
 /// What was last read from the store, and how long ago.
@@ -157,7 +163,7 @@ impl StatusService {
             .iter()
             .map(|link| {
                 let of = stored.as_ref().map(|stored| stored.tenants.get(&link.tenant).unwrap_or(&empty));
-                tenant_status(link, of, now)
+                TenantStatus { schedule_sources: self.sources(link, stored.as_deref()), ..tenant_status(link, of, now) }
             })
             .collect();
         let report = self.parts.readiness.report();
@@ -186,6 +192,13 @@ impl StatusService {
         let tenants = visible.iter().map(|link| self.tenant_metrics(link)).collect();
         let log_lines_lost = self.parts.log.as_ref().map_or(0, |log| log.state().borrow().lines_lost);
         StatusSnapshot { status, tenants, writer, viewers: self.parts.live.viewer_counts(), log_lines_lost }
+    }
+
+    fn sources(&self, link: &Link, stored: Option<&StoredStatus>) -> Vec<ScheduleSourceView> {
+        let of_tenant = stored.and_then(|stored| Some((stored.tenants.get(&link.tenant)?, &stored.last_runs)));
+        of_tenant.map_or_else(Vec::new, |(tenant, last_runs)| {
+            self.parts.jobs.sources_from(&link.tenant, &tenant.sources, last_runs)
+        })
     }
 
     fn store_status(&self, stored: Option<&StoredStatus>, queued: usize) -> StoreStatus {
@@ -237,6 +250,7 @@ impl StatusService {
         Ok(StoredStatus {
             tenants,
             jobs: self.parts.jobs.views(reader).await?,
+            last_runs: reader.last_job_runs().await?,
             successes: reader.last_successes().await?.into_iter().collect(),
             footprint: reader.store_size().await?,
         })
@@ -256,6 +270,7 @@ impl StatusService {
             endpoints,
             entries: reader.chain_head(tenant).await?.seq,
             schedule_reads: reader.schedule_reads(tenant).await?,
+            sources: reader.schedule_sources(tenant).await?,
             head: head.and_then(|head| head.signed).map(|signed| (signed.claim.seq, signed.claim.at)),
         })
     }
@@ -290,6 +305,8 @@ fn tenant_status(link: &Link, stored: Option<&StoredTenantStatus>, now: UtcMicro
         open_transitions: owned_counts(facts.as_ref().map(|facts| &facts.open)),
         subscriptions: subscription_statuses(link, facts.as_ref(), now),
         webhooks: stored.map_or_else(Vec::new, |stored| webhook_statuses(&stored.endpoints, now)),
+        // The jobs know them.
+        schedule_sources: Vec::new(),
         audit: stored.map(|stored| AuditStatus {
             entries: stored.entries,
             signed_through: stored.head.map_or(0, |(seq, _)| seq),

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use crate::domain::ids::{EndpointId, TenantId};
 use crate::domain::time::UtcMicros;
 use crate::engine::jobs::JobView;
+use crate::engine::jobs::sources::ScheduleSourceView;
 use crate::engine::operations::readiness::Part;
 
 /// The version of [`Status`]'s schema. It is raised when a field is removed or changes its meaning.
@@ -69,6 +70,8 @@ pub struct TenantStatus {
     pub subscriptions: Vec<SubscriptionStatus>,
     /// The webhook endpoints that receive the tenant's events.
     pub webhooks: Vec<WebhookStatus>,
+    /// The sources of the tenant's schedule, with the ages of their last good versions.
+    pub schedule_sources: Vec<ScheduleSourceView>,
     /// The audit chain; null if the store could not be read.
     pub audit: Option<AuditStatus>,
 }
