@@ -134,8 +134,7 @@ const fn poll_reserve(dialect: Dialect) -> usize {
 
 /// Returns the capabilities of the tenant's platform, as far as the configuration tells.
 fn capabilities(tenant: &Tenant) -> Capabilities {
-    let can_log_out = matches!(tenant.dialect, Dialect::Incontact) && tenant.incontact.log_out;
-    Capabilities { settable: StateSet::from_states(&tenant.settable_states()), can_log_out }
+    Capabilities { settable: StateSet::from_states(&tenant.settable_states()), can_log_out: tenant.can_log_out() }
 }
 
 /// Creates the adapter of a tenant's platform.

@@ -126,6 +126,7 @@ impl Cli {
             Command::Check(args) => operations::check::run(&args).await,
             Command::Plan(args) => rules::plan::run(args).await,
             Command::Rules(command) => rules::run(command).await,
+            Command::Import(args) if args.detect => schedules::detect::run(&args).await,
             Command::Import(args) => schedules::import::run(args).await,
             Command::Schedules(command) => schedules::versions::run(command).await,
             Command::Staffing(command) => schedules::staffing::run(command).await,

@@ -177,7 +177,7 @@ fn capabilities(tenants: &[Tenant]) -> Capabilities {
         [] => Capabilities::guide(),
         _ => Capabilities {
             settable: StateSet::from_states(AgentState::KNOWN.iter().filter(settable)),
-            ..Capabilities::guide()
+            can_log_out: tenants.iter().all(Tenant::can_log_out),
         },
     }
 }

@@ -295,7 +295,7 @@ async fn late_metric(desk: &Desk, source: &str) -> Option<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_without_a_good_version_becomes_late_and_recovers_with_the_next() {
     let keys = format!("{WITH_SECRET}\nmax_age = \"1s\"");
-    let mut desk = Desk::start(&keys, "schedule_folder = \"drop\"\nschedule_max_age = \"300d\"").await;
+    let mut desk = Desk::start(&keys, "schedule_folder = \"drop\"\nschedule_max_age = \"7200h\"").await;
     let is_late = async |expected: bool| {
         wait_until(&format!("late is {expected}"), WAIT_TIMEOUT, || async {
             let source = desk.source("wfm").await;

@@ -40,7 +40,8 @@ enum Trial {
 }
 
 /// Proposes a profile, and prints or writes it.
-pub(super) async fn run(args: &ImportArgs, config: &Config) -> anyhow::Result<ExitCode> {
+pub async fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
+    let config = &args.scope.config.load_for_command()?.config;
     let about = fs::metadata(&args.file).with_context(|| format!("{} cannot be read", args.file.display()))?;
     let file = args.file.display().to_string();
     let name = args.profile.clone().unwrap_or_else(|| name_of(&args.file));

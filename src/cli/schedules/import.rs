@@ -106,9 +106,6 @@ impl From<ScheduleImportError> for ImportOutcome {
 /// Imports and prints the result.
 pub async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
     let config = args.scope.config.load_for_command()?.config;
-    if args.detect {
-        return super::detect::run(&args, &config).await;
-    }
     let result = match check_size(size_of(&args.file)?, &config.import) {
         Err(refused) => refused.into(),
         Ok(()) => import_schedule(config, &args).await?,

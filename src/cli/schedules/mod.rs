@@ -2,7 +2,7 @@
 
 mod answer;
 mod check;
-mod detect;
+pub mod detect;
 pub mod import;
 pub mod sources;
 pub mod staffing;

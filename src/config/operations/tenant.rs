@@ -396,6 +396,11 @@ impl Tenant {
         }
     }
 
+    /// Returns whether rules, and people with the right, may log agents out.
+    pub const fn can_log_out(&self) -> bool {
+        matches!(self.dialect, Dialect::Incontact) && self.incontact.log_out
+    }
+
     /// Returns what the titles of activities in exported schedules stand for.
     pub const fn activity_titles(&self) -> &ActivityTitles {
         &self.incontact.activities

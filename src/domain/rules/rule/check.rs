@@ -150,7 +150,7 @@ fn compile_action(
         if !log_out {
             diagnostics.add("then.log_out", "false has no effect; leave it out");
         } else if !capabilities.can_log_out {
-            diagnostics.add("then.log_out", "this platform cannot log an agent out; use set_state = \"NotReady\"");
+            diagnostics.add("then.log_out", "this platform cannot log an agent out, or the tenant's configuration does not allow it; use set_state = \"NotReady\"");
         }
         return Some(RuleAction::LogOut { on_contact });
     }

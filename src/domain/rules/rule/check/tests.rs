@@ -225,7 +225,11 @@ fn actions_and_limits_that_are_impossible_are_reported() {
     assert_one_mistake_each([
         (format!("{when}\nthen = {{ set_state = \"Redy\" }}"), "then.set_state", "did you mean `Ready`"),
         (format!("{when}\nthen = {{ set_state = \"OnContact\" }}"), "then.set_state", "it can set Ready, NotReady"),
-        (format!("{when}\nthen = {{ log_out = true }}"), "then.log_out", "cannot log an agent out"),
+        (
+            format!("{when}\nthen = {{ log_out = true }}"),
+            "then.log_out",
+            "cannot log an agent out, or the tenant's configuration does not allow it",
+        ),
         (format!("{when}\nthen = {{ tell = \" \" }}"), "then.tell", "1 to 500"),
         (format!("{when}\nthen = {{ tell = \"x\", reason = \"Y\" }}"), "then.reason", "set_state alone"),
         (format!("{when}\nthen = {{ ask = \"x\", on_contact = \"now\" }}"), "then.on_contact", "set_state or log_out"),
