@@ -331,7 +331,9 @@ async fn a_source_without_a_good_version_becomes_late_and_recovers_with_the_next
     desk.daemon().wait_for_stderr("a source of schedules has recovered").await;
     is_late(false).await;
 
-    std::fs::write(desk.folder.folder.path().join("drop/week.csv"), week("u_0002", "09:00")).expect("written");
+    let drop = desk.folder.folder.path().join("drop");
+    std::fs::create_dir_all(&drop).expect("a folder");
+    std::fs::write(drop.join("week.csv"), week("u_0002", "09:00")).expect("written");
     wait_until("the folder's file is imported", WAIT_TIMEOUT, || async {
         desk.run(&["jobs", "run", "schedule-folder", "--wait", "60s"]).await;
         let folder = desk.source("folder").await;

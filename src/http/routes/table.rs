@@ -243,7 +243,7 @@ fn schedules() -> Vec<Route> {
         Route::new(IMPORT, || routes!(api::schedules::imports::create))
             .with_kind(RouteKind::Import)
             .with_errors(CREATE),
-        Route::new(IMPORT, || routes!(api::schedules::imports::profiles)),
+        Route::new(IMPORT, || routes!(api::schedules::imports::profiles)).with_errors(TENANT_ERRORS),
         Route::new(IMPORT, || routes!(api::schedules::imports::check)).with_kind(RouteKind::Import).with_errors(CHECK),
         Route::new(IMPORT, || routes!(api::schedules::staffing::import))
             .with_kind(RouteKind::Import)

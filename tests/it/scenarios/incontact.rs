@@ -123,8 +123,10 @@ async fn a_rule_logs_agents_out_where_the_tenant_allows_it() {
         })
         .await;
     scenario.wait_until_settled().await;
-    assert_eq!(scenario.posts_for("10001").len(), 1);
-    assert_eq!((scenario.posts_for("10002").len(), scenario.state_of("10002")), (0, SimState::Available));
+    let requests = scenario.log().requests;
+    let logged_out: Vec<_> = requests.iter().filter(|call| call.path.ends_with("/logout")).collect();
+    assert!(logged_out.len() == 1 && logged_out[0].path.ends_with("/agents/10001/logout"), "{logged_out:?}");
+    assert_eq!(scenario.state_of("10002"), SimState::Available);
 }
 
 #[tokio::test(flavor = "multi_thread")]

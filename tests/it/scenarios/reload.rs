@@ -138,13 +138,14 @@ async fn an_agent_removed_from_the_list_leaves_the_roster_and_can_return() {
 
     scenario.setup.unlisted = &[];
     scenario.reload();
-    scenario
+    let taken = scenario
         .wait_until("the agent is back", || async {
             let taken = request_change(&scenario, "u_0003", "Paused").await;
-            if taken["id"].is_string() { Ok(()) } else { Err(taken.to_string()) }
+            if taken["id"].is_string() { Ok(taken) } else { Err(taken.to_string()) }
         })
         .await;
     scenario.set_agent_state("u_0003", SimState::Unavailable);
-    scenario.wait_until_settled().await;
+    // It may have left before the contact was seen, and is pending then.
+    scenario.wait_for_status(&taken, "confirmed").await;
     scenario.assert_nothing_left_over().await;
 }

@@ -112,8 +112,16 @@ pub(in crate::http) async fn check(
     Ok(Json(state.importer.check_import(request).await.map_err(import_problem)?))
 }
 
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct ImportProfilesQuery {
+    /// The id of the tenant.
+    tenant: TenantId,
+}
+
 /// The import profiles of the configuration.
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize, Deserialize, ToSchema)]
 pub(in crate::http) struct ImportProfilesResponse {
     /// The names of the profiles, in order.
     pub(in crate::http) profiles: Vec<String>,
@@ -127,10 +135,16 @@ pub(in crate::http) struct ImportProfilesResponse {
     path = "/api/v1/import-profiles",
     tag = "shifts",
     operation_id = "list_import_profiles",
+    params(ImportProfilesQuery),
     responses((status = 200, description = "The profiles.", body = ImportProfilesResponse))
 )]
-pub(in crate::http) async fn profiles(State(state): State<ApiState>) -> Json<ImportProfilesResponse> {
-    Json(ImportProfilesResponse { profiles: state.importer.profiles() })
+pub(in crate::http) async fn profiles(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Query(query): Query<ImportProfilesQuery>,
+) -> Result<Json<ImportProfilesResponse>, Problem> {
+    caller.check_all_teams(&state, Right::Import, &query.tenant)?;
+    Ok(Json(ImportProfilesResponse { profiles: state.importer.profiles() }))
 }
 
 pub(super) fn import_problem(error: ImportError) -> Problem {

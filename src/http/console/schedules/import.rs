@@ -1,11 +1,10 @@
 //! The page that imports a schedule file: the file is checked, what it would change is shown, and it is applied.
 
 use askama::Template;
-use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 
-use crate::http::api::schedules::imports;
+use crate::http::api::schedules::imports::{self, ImportProfilesResponse};
 use crate::http::auth::Right;
 use crate::http::console::shared::page_error::PageError;
 use crate::http::console::shared::page_request::PageRequest;
@@ -26,6 +25,12 @@ pub(in crate::http) async fn show(State(state): State<ApiState>, request: PageRe
     request.check(&state, Right::Read)?;
     let may_import = request.has_right(Right::Import) && request.has_all_teams();
     let shell = request.shell(ConsolePage::Schedule, "Import a schedule");
-    let Json(listed) = imports::profiles(State(state)).await;
-    Ok(render_page(&ScheduleImportPage { shell, may_import, profiles: listed.profiles }))
+    let profiles = if may_import {
+        let listed: ImportProfilesResponse =
+            request.api("/api/v1/import-profiles").call(&state, imports::profiles).await?;
+        listed.profiles
+    } else {
+        Vec::new()
+    };
+    Ok(render_page(&ScheduleImportPage { shell, may_import, profiles }))
 }
