@@ -268,7 +268,7 @@ pub(in crate::config) fn url() -> Kind<Url> {
     Kind::from_text("URL", convert, |url| quoted(&url.as_str().trim_end_matches('/')))
 }
 
-/// As [`url`], with a query, which may hold a key and is not shown.
+/// As [`url()`], with a query, which may hold a key and is not shown.
 pub(in crate::config) fn url_with_query() -> Kind<Url> {
     let convert = |text: &str| {
         let url = parse_url(text)?;
