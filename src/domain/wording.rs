@@ -1,5 +1,6 @@
 //! Numbers and names in messages for people, and `named_enum!` for the names that machines read.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 
 /// Declares an enum with a name for each variant, as in files, answers and the store, and with `ALL`, `name`, `from_name`
@@ -54,6 +55,21 @@ pub fn count_with_noun<N: Display + PartialEq + From<u8> + Copy>(number: N, noun
     }
 }
 
+/// Escapes text that a spreadsheet would take for a formula: text that begins with `=`, `+`, `-`, `@`, a tab or a
+/// carriage return gets a leading apostrophe (OWASP, "CSV Injection").
+pub fn escape_formula(text: &str) -> Cow<'_, str> {
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        Cow::Owned(format!("'{text}"))
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+/// Reverses [`escape_formula`]. Text that originally began with such an apostrophe loses it.
+pub fn unescape_formula(field: &str) -> &str {
+    field.strip_prefix('\'').filter(|text| escape_formula(text) != *text).unwrap_or(field)
+}
+
 /// How many names [`list_names`] shows.
 const MAX_NAMES_SHOWN: usize = 5;
 
@@ -83,7 +99,14 @@ const MIN_SIMILARITY: f64 = 0.8;
 
 #[cfg(test)]
 mod tests {
-    use super::{closest_name, count_with_noun, list_names};
+    use super::{closest_name, count_with_noun, escape_formula, list_names, unescape_formula};
+
+    #[test]
+    fn text_that_was_escaped_for_a_spreadsheet_reads_as_it_was() {
+        for text in ["=1+1", "-1", "\tx", "plain", "", "it's", "'quoted'"] {
+            assert_eq!(unescape_formula(&escape_formula(text)), text);
+        }
+    }
 
     #[test]
     fn the_nearest_name_is_offered_and_a_far_one_is_not() {

@@ -43,8 +43,8 @@ pub use server::serve;
 pub use server::tls::{Certificate, CertificateError, TlsFiles, watch_files};
 pub use services::reports::{ReportRequest, ReportRequestError, ReportService};
 pub use services::schedule_changes::{
-    AgentChanges, AppliedScheduleChange, ChangedShift, LeftOutAgent, ScheduleChange, ScheduleChangeError,
-    ScheduleChangeRequest, ScheduleCheck, ScheduleEditor, ScheduleVersionSummary, TeamChanges,
+    AgentChanges, AppliedScheduleChange, ChangedShift, LeftOutAgent, RuleActionChange, RulePreview, ScheduleChange,
+    ScheduleChangeError, ScheduleChangeRequest, ScheduleCheck, ScheduleEditor, ScheduleVersionSummary, TeamChanges,
 };
 pub use services::schedules::{
     DayOfShifts, ImportError, ImportRequest, ImportResult, PlanCheck, PutShiftsError, PutShiftsRequest,

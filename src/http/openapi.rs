@@ -21,6 +21,7 @@ use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{Content, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr};
 use utoipa_swagger_ui::Config;
 
+use super::api::schedules::export::ScheduleExportFormat;
 use super::auth::SECURE_SESSION_COOKIE;
 use super::console;
 use super::problem::{Code, Problem, ProblemDocument};
@@ -123,6 +124,7 @@ fn named_schemas() -> BTreeMap<String, RefOr<Schema>> {
     put::<AnalyticsQueryId>(&mut all);
     put::<AnalyticsRunId>(&mut all);
     put::<AgentState>(&mut all);
+    put::<ScheduleExportFormat>(&mut all);
     put::<UtcMicros>(&mut all);
     all
 }

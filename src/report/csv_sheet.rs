@@ -3,20 +3,7 @@
 use std::borrow::Cow;
 use std::io;
 
-/// Escapes text that a spreadsheet would take for a formula: text that begins with `=`, `+`, `-`, `@`, a tab or a
-/// carriage return gets a leading apostrophe (OWASP, "CSV Injection").
-pub fn escape_formula(text: &str) -> Cow<'_, str> {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
-        Cow::Owned(format!("'{text}"))
-    } else {
-        Cow::Borrowed(text)
-    }
-}
-
-/// Reverses [`escape_formula`]. Text that originally began with such an apostrophe loses it.
-pub fn unescape_formula(field: &str) -> &str {
-    field.strip_prefix('\'').filter(|text| escape_formula(text) != *text).unwrap_or(field)
-}
+use crate::domain::wording::escape_formula;
 
 /// One cell of a row.
 #[derive(Clone, PartialEq, Debug)]
@@ -98,13 +85,6 @@ mod tests {
         numbers.write_cells(cells).expect("memory takes it");
         assert_eq!(numbers.finish().expect("whole"), b"-1.25,,'-1.25\r\n");
         assert_eq!(sheet(&[&["=HYPERLINK(\"x\")", "ok"]]), "\"'=HYPERLINK(\"\"x\"\")\",ok\r\n");
-    }
-
-    #[test]
-    fn what_was_made_neutral_reads_as_it_was() {
-        for text in ["=1+1", "-1", "\tx", "plain", "", "it's", "'quoted'"] {
-            assert_eq!(unescape_formula(&escape_formula(text)), text);
-        }
     }
 
     proptest! {

@@ -15,7 +15,7 @@ use shiftkeeper::domain::changes::priority::Priority;
 use shiftkeeper::domain::changes::transition::{Actor, Transition, TransitionStatus};
 use shiftkeeper::domain::ids::{SubjectId, TransitionId};
 use shiftkeeper::domain::time::UtcMicros;
-use shiftkeeper::report::csv_sheet::unescape_formula;
+use shiftkeeper::domain::wording::unescape_formula;
 use shiftkeeper::report::document::{Cell, CellKind, Column, Heading, Section, Sink as _};
 use shiftkeeper::report::export::{ExportError, ExportRequest, digest_file, export, file_name};
 use shiftkeeper::report::manifest::{Manifest, path_for};

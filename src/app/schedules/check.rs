@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 
 use super::import::Importer;
+use crate::domain::adherence::timeline::Span;
 use crate::domain::agents::agent::Agent;
 use crate::domain::audit::Hash;
 use crate::domain::ids::{AgentId, TeamName, TenantId};
@@ -17,7 +18,7 @@ use crate::http::{AgentChanges, ChangedShift, LeftOutAgent, ScheduleCheck, TeamC
 use crate::store::{AgentSchedule, ReadError, StoredAgent, StoredPlan};
 
 /// The maximum number of agents, of findings and of quarter hours in a check.
-const MAX_LISTED: usize = 1000;
+pub(super) const MAX_LISTED: usize = 1000;
 
 /// How far around the new schedules the schedule in force is read, for the rest between shifts.
 const AROUND: Duration = Duration::from_hours(48);
@@ -57,6 +58,13 @@ impl Comparison {
     /// Returns the number of agents whose schedule changes.
     pub(super) fn changed_agents(&self) -> usize {
         self.agents.iter().filter(|agent| !agent.changes.is_empty()).count()
+    }
+
+    /// Returns the time from the start of the first shift that changes to the end of the last; `None` if none changes.
+    pub(super) fn changed_span(&self) -> Option<Span> {
+        let changes = || self.agents.iter().flat_map(|agent| &agent.changes);
+        let shifts = || changes().flat_map(|change| change.before.iter().chain(&change.after));
+        Some((shifts().map(|shift| shift.start).min()?, shifts().map(|shift| shift.end).max()?))
     }
 
     /// Returns the number of changes of a kind.
@@ -103,6 +111,7 @@ impl Importer {
         let mut shortfalls = self.shortfalls(tenant, &comparison, schedules, &stored).await?;
         let more_shortfalls = shortfalls.len().saturating_sub(MAX_LISTED);
         shortfalls.truncate(MAX_LISTED);
+        let rules = self.rule_preview(tenant, &comparison, schedules, &stored).await?;
         let changed_agents = comparison.changed_agents();
         let is_past = |change: &&ShiftChange| change.start().is_some_and(|start| start < comparison.now);
         let in_past = comparison.agents.iter().flat_map(|agent| &agent.changes).filter(is_past).count();
@@ -124,6 +133,7 @@ impl Importer {
             more_findings,
             shortfalls,
             more_shortfalls,
+            rules,
             warnings: notes.warnings,
         })
     }

@@ -61,8 +61,8 @@ impl ScheduleImporter for Importer {
         Box::pin(async move { importer.run(request).await })
     }
 
-    fn profiles(&self) -> Vec<String> {
-        self.options.borrow().profiles.keys().cloned().collect()
+    fn options(&self) -> ImportOptions {
+        self.options.borrow().clone()
     }
 
     fn put_shifts(&self, request: PutShiftsRequest) -> BoxFuture<Result<Option<StoredPlan>, PutShiftsError>> {

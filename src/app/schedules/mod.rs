@@ -3,6 +3,7 @@
 mod changes;
 mod check;
 mod import;
+mod rule_preview;
 mod sources;
 mod staffing;
 

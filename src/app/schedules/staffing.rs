@@ -1,6 +1,7 @@
 //! The import of required staff, and the quarter hours that a new schedule leaves short of it.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use serde_json::json;
 
@@ -8,12 +9,14 @@ use super::check::{Comparison, replaced_and_resulting_shifts};
 use super::import::{Importer, refusal};
 use crate::clock::BoxFuture;
 use crate::domain::adherence::timeline::Span;
+use crate::domain::agents::skill::Skill;
 use crate::domain::audit::{AuditDraft, Hash};
 use crate::domain::ids::{AgentId, TeamName, TenantId};
 use crate::domain::schedules::import::{ImportDiagnostic, StaffingDraft, read_staffing};
 use crate::domain::schedules::schedule::{AgentPlan, Shift};
 use crate::domain::schedules::staffing::{
-    RequiredStaffing, STAFFING_INTERVAL, StaffingShortfall, StaffingSums, TeamQueues, shortfalls,
+    AgentCount, RequiredStaffing, STAFFING_INTERVAL, StaffingInterval, StaffingShortfall, StaffingSums, TeamQueues,
+    shortfalls,
 };
 use crate::domain::time::UtcMicros;
 use crate::http::{ImportError, StaffingImportRequest, StaffingImportResult, StaffingImporter};
@@ -91,8 +94,8 @@ impl Importer {
     }
 
     /// Returns the quarter hours, from the present one on, that new schedules leave short of the required staff, by
-    /// team and start. Agents are compared with the queues of their team, and all agents with all queues if the
-    /// configuration names no queues of an affected team.
+    /// team and start, or of the staffing floors of skills, by skill and start. Agents are compared with the queues of
+    /// their team, and all agents with all queues if the configuration names no queues of an affected team.
     pub(super) async fn shortfalls(
         &self,
         tenant: &TenantId,
@@ -101,39 +104,116 @@ impl Importer {
         stored: &[StoredAgent],
     ) -> Result<Vec<StaffingShortfall>, ReadError> {
         let Some(span) = affected_span(comparison) else { return Ok(Vec::new()) };
-        let required = self.reader.required_staffing(tenant, span).await?;
+        let new = schedules.iter().map(|new| (&new.agent.id, new)).collect();
+        let plans = BothPlans { comparison, new, span };
+        let mut found = self.queue_shortfalls(tenant, &plans, stored).await?;
+        found.extend(self.floor_shortfalls(tenant, &plans).await?);
+        Ok(found)
+    }
+
+    async fn queue_shortfalls(
+        &self,
+        tenant: &TenantId,
+        plans: &BothPlans<'_>,
+        stored: &[StoredAgent],
+    ) -> Result<Vec<StaffingShortfall>, ReadError> {
+        let required = self.reader.required_staffing(tenant, plans.span).await?;
         if required.is_empty() {
             return Ok(Vec::new());
         }
         let link = self.keeper_client.tenants().link(tenant);
         let team_queues = link.map(|link| link.team_queues.borrow().clone()).unwrap_or_default();
-        let new: HashMap<&AgentId, &AgentSchedule> = schedules.iter().map(|new| (&new.agent.id, new)).collect();
         let mut teams: HashMap<&AgentId, Option<&TeamName>> =
             stored.iter().map(|stored| (&stored.agent.id, stored.agent.team.as_ref())).collect();
-        teams.extend(schedules.iter().map(|new| (&new.agent.id, new.agent.team.as_ref())));
-        let changed = comparison.agents.iter().filter(|agent| !agent.changes.is_empty());
-        let affected: BTreeSet<Option<&TeamName>> =
-            changed.map(|agent| compared_team(teams.get(&agent.agent).copied().flatten(), &team_queues)).collect();
+        teams.extend(plans.new.values().map(|new| (&new.agent.id, new.agent.team.as_ref())));
+        let affected: BTreeSet<Option<&TeamName>> = plans
+            .changed_agents()
+            .map(|agent| compared_team(teams.get(agent).copied().flatten(), &team_queues))
+            .collect();
         let mut found = Vec::new();
         for team in affected {
-            let mut before = StaffingSums::new(span);
             let queues = team.and_then(|team| team_queues.0.get(team));
             let is_compared = |row: &&RequiredStaffing| queues.is_none_or(|queues| queues.contains(&row.queue));
-            required.iter().filter(is_compared).for_each(|row| before.add_required(row));
-            let mut after = before.clone();
-            let agents: HashSet<&AgentId> = comparison.current.keys().chain(new.keys().copied()).collect();
-            let is_counted = |agent: &&AgentId| team.is_none() || teams.get(*agent).copied().flatten() == team;
-            for agent in agents.into_iter().filter(is_counted) {
-                let plan = comparison.current.get(agent);
-                let shifts = plan.map(|plan| plan.shifts.clone()).unwrap_or_default();
-                let resulting = new.get(agent).map(|new| replaced_and_resulting_shifts(plan, new).1);
-                after.add_plan(&plan_of(resulting.unwrap_or_else(|| shifts.clone())));
-                before.add_plan(&plan_of(shifts));
-            }
-            found.extend(shortfalls(&before.intervals(span.0), &after.intervals(span.0), team));
+            let is_counted = |agent: &AgentId| team.is_none() || teams.get(agent).copied().flatten() == team;
+            let (before, after) = plans.staffing(required.iter().filter(is_compared), is_counted);
+            found.extend(shortfalls(&before, &after, team, None));
         }
         Ok(found)
     }
+
+    async fn floor_shortfalls(
+        &self,
+        tenant: &TenantId,
+        plans: &BothPlans<'_>,
+    ) -> Result<Vec<StaffingShortfall>, ReadError> {
+        let floors: Vec<Skill> = self
+            .reader
+            .skills(tenant)
+            .await?
+            .into_iter()
+            .filter(|skill| skill.floor.is_some_and(|floor| floor > 0))
+            .collect();
+        if floors.is_empty() {
+            return Ok(Vec::new());
+        }
+        let skills_of = self.reader.agent_skills(tenant).await?;
+        let changed: HashSet<&AgentId> = plans.changed_agents().collect();
+        let mut found = Vec::new();
+        for Skill { id, name, floor } in floors {
+            let has_skill = |agent: &AgentId| skills_of.get(agent).is_some_and(|skills| skills.contains(&id));
+            if !changed.iter().any(|agent| has_skill(agent)) {
+                continue;
+            }
+            let name = name.unwrap_or_else(|| Arc::from(id.as_str()));
+            let floor = AgentCount::from_thousandths(i64::from(floor.unwrap_or_default()) * 1000);
+            let required: Vec<RequiredStaffing> = quarters(plans.span)
+                .map(|start| RequiredStaffing { start, minutes: 15, queue: Arc::clone(&name), agents: floor })
+                .collect();
+            let (before, after) = plans.staffing(required.iter(), has_skill);
+            found.extend(shortfalls(&before, &after, None, Some(&name)));
+        }
+        Ok(found)
+    }
+}
+
+/// The schedule in force and the new one.
+struct BothPlans<'a> {
+    comparison: &'a Comparison,
+    new: HashMap<&'a AgentId, &'a AgentSchedule>,
+    /// Whole quarter hours.
+    span: Span,
+}
+
+impl BothPlans<'_> {
+    /// Returns the agents whose schedule changes.
+    fn changed_agents(&self) -> impl Iterator<Item = &AgentId> {
+        self.comparison.agents.iter().filter(|agent| !agent.changes.is_empty()).map(|agent| &agent.agent)
+    }
+
+    /// Returns the staffing of each quarter hour by the schedule in force and by the new one.
+    fn staffing<'r>(
+        &self,
+        required: impl Iterator<Item = &'r RequiredStaffing>,
+        is_counted: impl Fn(&AgentId) -> bool,
+    ) -> (Vec<StaffingInterval>, Vec<StaffingInterval>) {
+        let mut before = StaffingSums::new(self.span);
+        required.for_each(|row| before.add_required(row));
+        let mut after = before.clone();
+        let agents: HashSet<&AgentId> = self.comparison.current.keys().chain(self.new.keys().copied()).collect();
+        for agent in agents.into_iter().filter(|agent| is_counted(agent)) {
+            let plan = self.comparison.current.get(agent);
+            let shifts = plan.map(|plan| plan.shifts.clone()).unwrap_or_default();
+            let resulting = self.new.get(agent).map(|new| replaced_and_resulting_shifts(plan, new).1);
+            after.add_plan(&plan_of(resulting.unwrap_or_else(|| shifts.clone())));
+            before.add_plan(&plan_of(shifts));
+        }
+        (before.intervals(self.span.0), after.intervals(self.span.0))
+    }
+}
+
+/// Returns the starts of the quarter hours of a time range.
+fn quarters((from, to): Span) -> impl Iterator<Item = UtcMicros> {
+    std::iter::successors(Some(from), |start| Some(*start + STAFFING_INTERVAL)).take_while(move |start| *start < to)
 }
 
 fn plan_of(shifts: Vec<Shift>) -> AgentPlan {
@@ -147,12 +227,8 @@ fn compared_team<'a>(team: Option<&'a TeamName>, team_queues: &TeamQueues) -> Op
 
 /// Returns the whole quarter hours, from the present one on, in which shifts change.
 fn affected_span(comparison: &Comparison) -> Option<Span> {
-    let shifts = || {
-        let changes = comparison.agents.iter().flat_map(|agent| &agent.changes);
-        changes.flat_map(|change| change.before.iter().chain(&change.after))
-    };
-    let from = shifts().map(|shift| shift.start).min()?.max(comparison.now);
-    let to = shifts().map(|shift| shift.end).max()?;
+    let (from, to) = comparison.changed_span()?;
+    let from = from.max(comparison.now);
     let length = i64::try_from(STAFFING_INTERVAL.as_micros()).ok()?;
     let quarter =
         |at: UtcMicros, round_up: i64| UtcMicros::from_micros((at.as_micros() + round_up).div_euclid(length) * length);

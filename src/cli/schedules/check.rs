@@ -1,13 +1,16 @@
 //! The check of a schedule as text.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use jiff::tz::TimeZone;
 
+use crate::domain::ids::AgentId;
+use crate::domain::rules::rule::Mode;
 use crate::domain::schedules::comparison::ShiftChangeKind;
 use crate::domain::time::UtcMicros;
 use crate::domain::wording::count_with_noun;
-use crate::http::{AgentChanges, ScheduleCheck, ShiftBody};
+use crate::http::{AgentChanges, RuleActionChange, ScheduleCheck, ShiftBody};
 
 /// The number of agents and of findings that are printed.
 const MAX_LINES: usize = 20;
@@ -57,6 +60,7 @@ pub(super) fn check_text(check: &ScheduleCheck, apply: &str) -> String {
         line(format!("{} not listed", count_with_noun(more, "more finding")));
     }
     shortfall_lines(check).into_iter().for_each(&mut line);
+    rule_lines(check).into_iter().for_each(&mut line);
     if check.agents == 0 {
         line("nothing would change".to_owned());
     } else {
@@ -76,7 +80,8 @@ fn shortfall_lines(check: &ScheduleCheck) -> Vec<String> {
     let mut lines = vec![format!("fewer agents than required in {} ({zone}):", count_with_noun(all, "quarter hour"))];
     lines.extend(check.shortfalls.iter().take(MAX_LINES).map(|one| {
         let at = one.start.timestamp().to_zoned(tz.clone()).strftime("%Y-%m-%d %H:%M");
-        let team = one.team.as_ref().map(|team| format!("{team}: ")).unwrap_or_default();
+        let skill = one.skill.as_ref().map(|skill| format!("floor of skill {skill}: "));
+        let team = skill.or_else(|| Some(format!("{}: ", one.team.as_ref()?))).unwrap_or_default();
         format!("  {at}: {team}{:.1} required, net {:.1} -> {:.1}", one.required, one.before, one.after)
     }));
     let more = all - (lines.len() - 1);
@@ -86,8 +91,49 @@ fn shortfall_lines(check: &ScheduleCheck) -> Vec<String> {
     lines
 }
 
+/// Returns what the rules would do differently, in the zone of each agent.
+fn rule_lines(check: &ScheduleCheck) -> Vec<String> {
+    let Some(preview) = &check.rules else { return Vec::new() };
+    let all = preview.changes.len() + preview.more_changes;
+    let span = format!("from {:.0} to {:.0}", preview.from, preview.to);
+    if all == 0 {
+        return vec![format!("the rules would do the same {span}")];
+    }
+    let actions = count_with_noun(all, "action");
+    let mut lines =
+        vec![format!("the rules would act differently {span}, if agents change nothing themselves: {actions}")];
+    let zones: HashMap<&AgentId, TimeZone> =
+        check.changes.iter().map(|agent| (&agent.agent, zone_of(agent.zone.as_deref()))).collect();
+    for change in preview.changes.iter().take(MAX_LINES) {
+        let RuleActionChange { rule, mode, agent, name, action, before, after } = change;
+        let zone = zones.get(agent).cloned().unwrap_or(TimeZone::UTC);
+        let local = |at: &UtcMicros| at.timestamp().to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M").to_string();
+        let when = match (before, after) {
+            (Some(before), Some(after)) => format!("{} -> {}", local(before), local(after)),
+            (Some(before), None) => format!("{} -> no longer", local(before)),
+            (None, Some(after)) => format!("new -> {}", local(after)),
+            (None, None) => continue,
+        };
+        let name = name.as_deref().map(|name| format!(" ({name})")).unwrap_or_default();
+        let mode = if *mode == Mode::Enforce { String::new() } else { format!(", {}", mode.name()) };
+        lines.push(format!("  {agent}{name}: {action} by {rule}{mode}: {when}"));
+    }
+    let more = all.saturating_sub(MAX_LINES);
+    if more > 0 {
+        lines.push(format!("  {} not listed", count_with_noun(more, "more action")));
+    }
+    if preview.uses_figures {
+        lines.push("  rules that need figures of skills or queues do nothing here".to_owned());
+    }
+    lines
+}
+
+fn zone_of(name: Option<&str>) -> TimeZone {
+    name.and_then(|zone| TimeZone::get(zone).ok()).unwrap_or(TimeZone::UTC)
+}
+
 fn agent_lines(agent: &AgentChanges) -> Vec<String> {
-    let zone = agent.zone.as_deref().and_then(|zone| TimeZone::get(zone).ok()).unwrap_or(TimeZone::UTC);
+    let zone = zone_of(agent.zone.as_deref());
     let name = agent.name.as_deref().map(|name| format!(" ({name})")).unwrap_or_default();
     let shift = |shift: &Option<ShiftBody>| shift.as_ref().map(|shift| shift_text(shift, &zone)).unwrap_or_default();
     let lines = agent.shifts.iter().map(|change| {
@@ -118,17 +164,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quarter_hours_with_too_few_agents_are_listed_in_the_zone_of_the_agents() {
+    fn missing_agents_and_actions_of_rules_are_listed_in_the_zone_of_the_agents() {
         let shortfall = |minute: &str| {
             json!({"start": format!("2026-10-26T15:{minute}:00Z"), "end": "2026-10-26T16:00:00Z", "team": "Care",
                    "required": 2.5, "before": 0.5, "after": -0.5})
         };
+        let action = |before: Option<&str>, after: Option<&str>, mode: &str| {
+            let at = |minute: &str| format!("2026-10-26T15:{minute}:00Z");
+            json!({"rule": "back", "mode": mode, "agent": "u_1", "name": "Ada", "action": "set Ready",
+                   "before": before.map(at), "after": after.map(at)})
+        };
+        let actions = [
+            action(Some("10"), Some("40"), "enforce"),
+            action(Some("10"), None, "watch"),
+            action(None, Some("40"), "enforce"),
+        ];
+        let rules = json!({"from": "2026-10-26T15:00:00Z", "to": "2026-10-26T20:00:00Z", "changes": actions,
+                           "more_changes": 0, "uses_figures": false});
         let agent = json!({"agent": "u_1", "name": null, "team": "Care", "zone": "Europe/Berlin", "shifts": []});
         let check: ScheduleCheck = serde_json::from_value(json!({
             "tenant": "acme", "hash": "3f2a", "version": 1, "agents": 1, "added": 0, "changed": 1, "removed": 0,
             "unchanged": 0, "in_past": 0, "teams": [], "changes": [agent], "more_agents": 0, "left_out": [],
             "findings": [], "more_findings": 0, "warnings": [],
-            "shortfalls": [shortfall("30"), shortfall("45")], "more_shortfalls": 40,
+            "shortfalls": [shortfall("30"), shortfall("45")], "more_shortfalls": 40, "rules": rules,
         }))
         .expect("a check");
         let lines = [
@@ -138,5 +196,13 @@ mod tests {
             "  40 more quarter hours not listed",
         ];
         assert_eq!(shortfall_lines(&check), lines);
+        let lines = [
+            "the rules would act differently from 2026-10-26T15:00:00Z to 2026-10-26T20:00:00Z, if agents change nothing \
+             themselves: 3 actions",
+            "  u_1 (Ada): set Ready by back: 2026-10-26 16:10 -> 2026-10-26 16:40",
+            "  u_1 (Ada): set Ready by back, watch: 2026-10-26 16:10 -> no longer",
+            "  u_1 (Ada): set Ready by back: new -> 2026-10-26 16:40",
+        ];
+        assert_eq!(rule_lines(&check), lines);
     }
 }

@@ -3,6 +3,7 @@
 mod answer;
 mod check;
 pub mod detect;
+mod export;
 pub mod import;
 pub mod sources;
 pub mod staffing;

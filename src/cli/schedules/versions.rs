@@ -1,4 +1,5 @@
-//! `schedules`: `list` and `undo` show the versions of the schedule and undo one; `sources` has a file of its own.
+//! `schedules`: `list` and `undo` show the versions of the schedule and undo one; `export` and `sources` have files of
+//! their own.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -6,6 +7,7 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::check::check_text;
+use super::export::{self, ScheduleExportArgs};
 use super::sources::{self, SourcesArgs};
 use crate::cli::shared::exit::Exit;
 use crate::cli::shared::output::Output;
@@ -21,6 +23,8 @@ pub enum SchedulesCommand {
     List(ListArgs),
     /// Undo what a version changed: show what would change, or apply what was shown.
     Undo(UndoArgs),
+    /// Write the schedule in force to a file that `import` reads.
+    Export(ScheduleExportArgs),
     /// List the sources of the schedule with the ages of their last good versions.
     Sources(SourcesArgs),
 }
@@ -75,6 +79,7 @@ pub async fn run(command: SchedulesCommand) -> anyhow::Result<ExitCode> {
     match command {
         SchedulesCommand::List(args) => list(args).await,
         SchedulesCommand::Undo(args) => undo(args).await,
+        SchedulesCommand::Export(args) => export::run(args).await,
         SchedulesCommand::Sources(args) => sources::run(args).await,
     }
 }

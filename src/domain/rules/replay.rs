@@ -11,6 +11,8 @@
 //! the platform's own schedules and breaks, open transitions of people, and whether an agent would have reverted a
 //! change.
 
+mod projection;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +28,8 @@ use crate::domain::changes::policy::OnContact;
 use crate::domain::ids::{AgentId, RuleId, TenantId};
 use crate::domain::schedules::schedule::{AgentPlan, Coverage};
 use crate::domain::time::UtcMicros;
+
+pub use projection::{ChangedAction, ProjectedAgent, Projection};
 
 /// The largest number of actions that are listed one by one.
 pub const MAX_LISTED: usize = 500;
@@ -89,12 +93,12 @@ pub struct ReplayResult {
 
 impl ReplayResult {
     /// Counts one action.
-    fn count_action(&mut self, intent: &Intent, now: UtcMicros) {
+    fn count_action(&mut self, intent: &Intent, now: UtcMicros, max_listed: usize) {
         self.action_count += 1;
         self.by_rule.entry(intent.rule.clone()).or_insert((intent.mode, 0)).1 += 1;
         *self.by_hour.entry(hour_of(now)).or_default() += 1;
         *self.by_agent.entry(intent.agent.clone()).or_default() += 1;
-        if self.listed_actions.len() < MAX_LISTED {
+        if self.listed_actions.len() < max_listed {
             self.listed_actions.push(ReplayedAction {
                 at: now,
                 rule: intent.rule.clone(),
@@ -131,6 +135,8 @@ pub struct Replay {
     deferred: HashMap<AgentIndex, DeferredChange>,
     /// When all agents were last evaluated.
     last_evaluated_at: Option<UtcMicros>,
+    /// The largest number of actions that are listed one by one.
+    max_listed: usize,
     result: ReplayResult,
 }
 
@@ -156,6 +162,7 @@ impl Replay {
             counted_rule: subject,
             deferred: HashMap::new(),
             last_evaluated_at: None,
+            max_listed: MAX_LISTED,
             result: ReplayResult::default(),
         }
     }
@@ -222,7 +229,7 @@ impl Replay {
         for intent in decisions.intents {
             record_intent(&mut self.roster, &intent, now);
             if self.counted_rule.as_ref().is_none_or(|subject| *subject == intent.rule) {
-                self.result.count_action(&intent, now);
+                self.result.count_action(&intent, now, self.max_listed);
             }
             if intent.mode == Mode::Enforce {
                 self.apply_intent(&intent, now);

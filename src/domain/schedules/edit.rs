@@ -81,6 +81,9 @@ pub enum EditRefusal {
     /// The activity would overlap another one.
     #[error("the {0} would overlap the {1}")]
     Overlaps(Activity, Activity),
+    /// The name stands for something else.
+    #[error("{0} is not the name of an activity: it stands for a whole shift or for a day off")]
+    ReservedName(Activity),
     /// The shift would not end after it starts, or would be longer than 24 hours.
     #[error("the shift would not end within 24 hours after its start")]
     BadLength,
@@ -101,6 +104,9 @@ impl ShiftEdit {
                 })?;
             }
             Self::Remove { activity, start } => change_activities(&mut shifts, activity, *start, |_| None)?,
+            Self::Add { activity, .. } if activity.is_reserved() => {
+                return Err(EditRefusal::ReservedName(activity.clone()));
+            }
             Self::Add { activity, start, end, mandatory } => {
                 let within = |shift: &&mut Shift| shift.start <= *start && *end <= shift.end && start < end;
                 let shift = shifts.iter_mut().find(within).ok_or(EditRefusal::OutsideShift)?;
@@ -223,6 +229,9 @@ mod tests {
         assert_eq!(spans(add(300, 330).apply(&day())).map(|all| all.len()), Ok(4));
         assert_eq!(spans(add(250, 300).apply(&day())), Err("the meeting would overlap the lunch".to_owned()));
         assert_eq!(spans(add(470, 490).apply(&day())), Err("no shift contains this time".to_owned()));
+        let day_off =
+            ShiftEdit::Add { activity: Activity::from_name("Off"), start: at(300), end: at(330), mandatory: false };
+        assert_eq!(day_off.apply(&day()), Err(EditRefusal::ReservedName(Activity::from_name("off"))));
         assert_eq!(spans(add(330, 300).apply(&day())), Err("no shift contains this time".to_owned()));
         let remove = ShiftEdit::Remove { activity: Activity::Break, start: None };
         assert_eq!(spans(remove.apply(&day())), Ok(vec![lunch]));

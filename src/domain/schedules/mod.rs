@@ -3,6 +3,7 @@
 pub mod breaks;
 pub mod comparison;
 pub mod edit;
+pub mod export;
 pub mod findings;
 pub mod import;
 pub mod platform_schedule;

@@ -18,6 +18,12 @@ pub const PLAN_LOOKBACK: Duration = Duration::from_hours(3 * 24);
 /// How far ahead a rule can look for a shift that starts.
 pub const PLAN_LOOKAHEAD: Duration = Duration::from_hours(4 * 24);
 
+/// What schedule files call a shift, which contains the activities.
+pub const SHIFT_ACTIVITY: &str = "shift";
+
+/// What schedule files call days on which an agent has no shift.
+pub const OFF_ACTIVITY: &str = "off";
+
 /// The purpose of a planned period.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Activity {
@@ -70,6 +76,12 @@ impl Activity {
     pub fn from_name(name: &str) -> Self {
         let folded = name.trim().to_lowercase();
         Self::KNOWN.into_iter().find(|activity| activity.name() == folded).unwrap_or_else(|| Self::Other(folded.into()))
+    }
+
+    /// Whether the name stands for a whole shift or for days without one in schedule files, so that no activity of a
+    /// shift can have it.
+    pub fn is_reserved(&self) -> bool {
+        matches!(self.name(), SHIFT_ACTIVITY | OFF_ACTIVITY)
     }
 
     /// Whether the activity is a break or lunch, which count as rest.

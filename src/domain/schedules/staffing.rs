@@ -292,7 +292,8 @@ fn status(net: Option<AgentCount>, unknown: AgentCount) -> StaffingStatus {
     }
 }
 
-/// A quarter hour in which a new schedule leaves fewer agents than required, and fewer than the schedule in force.
+/// A quarter hour in which a new schedule leaves fewer agents than required or than the staffing floor of a skill, and
+/// fewer than the schedule in force.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct StaffingShortfall {
     /// The start of the quarter hour (inclusive).
@@ -301,7 +302,12 @@ pub struct StaffingShortfall {
     pub end: UtcMicros,
     /// The team whose agents and queues are compared; null for all agents and all queues.
     pub team: Option<TeamName>,
-    /// The number of agents required.
+    /// The name of the skill whose agents are compared with its staffing floor; null if agents are compared with
+    /// required staff.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub skill: Option<Arc<str>>,
+    /// The number of agents required, or the staffing floor of the skill.
     #[schema(value_type = f64)]
     pub required: AgentCount,
     /// The number of agents planned minus the number required, by the schedule in force.
@@ -318,6 +324,7 @@ pub fn shortfalls<'a>(
     before: &'a [StaffingInterval],
     after: &'a [StaffingInterval],
     team: Option<&'a TeamName>,
+    skill: Option<&'a Arc<str>>,
 ) -> impl Iterator<Item = StaffingShortfall> + 'a {
     before.iter().zip(after).filter_map(move |(old, new)| {
         let required = new.required?;
@@ -327,6 +334,7 @@ pub fn shortfalls<'a>(
             start: new.start,
             end: new.end,
             team: team.cloned(),
+            skill: skill.cloned(),
             required,
             before,
             after,

@@ -252,6 +252,7 @@ fn schedules() -> Vec<Route> {
             .with_errors(&[Code::NoSuchTenant, Code::Unavailable]),
         Route::new(IMPORT, || routes!(api::schedules::edits::check)).with_errors(CHECK_EDIT),
         Route::new(IMPORT, || routes!(api::schedules::edits::create)).with_errors(EDIT),
+        Route::new(READ, || routes!(api::schedules::export::show)).with_errors(TENANT_ERRORS),
         Route::new(READ, || routes!(api::schedules::versions::list)).with_errors(TENANT_ERRORS),
         Route::new(READ, || routes!(api::schedules::sources::list)).with_errors(TENANT_ERRORS),
         Route::new(IMPORT, || routes!(api::schedules::versions::check_undo)).with_errors(CHECK_UNDO),

@@ -8,7 +8,8 @@ use super::schedules::{ImportError, ImportRequest, ScheduleImporter};
 use super::shifts::ShiftBody;
 use super::staffing::StaffingImporter;
 use crate::clock::BoxFuture;
-use crate::domain::ids::{AgentId, TeamName, TenantId};
+use crate::domain::ids::{AgentId, RuleId, TeamName, TenantId};
+use crate::domain::rules::rule::Mode;
 use crate::domain::schedules::comparison::{ShiftChange, ShiftChangeKind};
 use crate::domain::schedules::edit::ShiftEdit;
 use crate::domain::schedules::findings::Finding;
@@ -103,8 +104,49 @@ pub struct ScheduleCheck {
     pub shortfalls: Vec<StaffingShortfall>,
     /// The number of such quarter hours that are not listed.
     pub more_shortfalls: usize,
+    /// What the rules would do differently in the next hours; null if nothing changes from now on, or if no daemon runs
+    /// the rules.
+    pub rules: Option<RulePreview>,
     /// Warnings about the file.
     pub warnings: Vec<String>,
+}
+
+/// What the rules would do differently under a new schedule.
+///
+/// The preview assumes that agents change nothing by themselves: each keeps the present state until a rule changes it,
+/// becomes ready when a shift starts, and logs out when it ends.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = ScheduleRulePreview)]
+pub struct RulePreview {
+    /// The start of the time range (inclusive).
+    pub from: UtcMicros,
+    /// The end of the time range (exclusive), at most 24 hours later.
+    pub to: UtcMicros,
+    /// The actions that differ, by rule and agent; at most 1,000.
+    pub changes: Vec<RuleActionChange>,
+    /// The number of actions that differ and are not listed.
+    pub more_changes: usize,
+    /// Whether a rule needs figures of skills or queues. They are unknown, so such rules do nothing in the preview.
+    pub uses_figures: bool,
+}
+
+/// An action of a rule that differs between the schedule in force and the new one.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct RuleActionChange {
+    /// The id of the rule.
+    pub rule: RuleId,
+    /// The mode of the rule.
+    pub mode: Mode,
+    /// The id of the agent.
+    pub agent: AgentId,
+    /// The name of the agent; null if unknown.
+    pub name: Option<String>,
+    /// The action, such as `set Ready (WORKING)`.
+    pub action: String,
+    /// When the rule acts under the schedule in force; null if it does not.
+    pub before: Option<UtcMicros>,
+    /// When the rule acts under the new schedule; null if it does not.
+    pub after: Option<UtcMicros>,
 }
 
 /// The number of changes of a team.

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use crate::clock::BoxFuture;
 use crate::domain::ids::{AgentId, TenantId};
-use crate::domain::schedules::import::ImportDiagnostic;
+use crate::domain::schedules::import::{ImportDiagnostic, ImportOptions};
 use crate::domain::schedules::schedule::Shift;
 use crate::domain::time::UtcMicros;
 use crate::domain::wording::count_with_noun;
@@ -23,8 +23,8 @@ pub trait ScheduleImporter: Send + Sync {
     /// Imports a schedule file for a tenant.
     fn import(&self, request: ImportRequest) -> BoxFuture<Result<ImportResult, ImportError>>;
 
-    /// Returns the names of the import profiles, in order.
-    fn profiles(&self) -> Vec<String>;
+    /// Returns the options of imports, with the import profiles.
+    fn options(&self) -> ImportOptions;
 
     /// Replaces the shifts of one agent that begin on one day, and returns the plan of that day afterwards.
     fn put_shifts(&self, request: PutShiftsRequest) -> BoxFuture<Result<Option<StoredPlan>, PutShiftsError>>;

@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use serde_json::value::RawValue;
 
 use crate::domain::time::UtcMicros;
-use crate::report::csv_sheet::unescape_formula;
+use crate::domain::wording::unescape_formula;
 use crate::report::document::{Cell, CellKind, Column, Section};
 #[cfg(feature = "parquet")]
 use crate::report::format;

@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 
 use super::writer::Writer;
 use crate::domain::time::UtcMicros;
-use crate::report::csv_sheet::escape_formula;
+use crate::domain::wording::escape_formula;
 use crate::report::document::{Cell, Heading, Section, Sink, WriteError};
 use crate::report::format;
 use crate::report::tally::SectionTally;

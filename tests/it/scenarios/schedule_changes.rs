@@ -204,3 +204,80 @@ async fn an_import_is_compared_with_the_schedule_in_force_and_applied_as_shown()
     assert_eq!(lunch_of(&scenario, "u_0001").await, "2026-10-26T16:30:00Z");
     scenario.assert_nothing_left_over().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exported_schedule_is_the_one_in_force() {
+    let scenario = team_with_lunch().await;
+    let days = "tenant=acme&from=2026-10-25&through=2026-10-27";
+    for format in ["csv", "ics"] {
+        let path = format!("/api/v1/schedule-export?{days}&format={format}");
+        let answer = scenario.request(Method::GET, &path).send().await.expect("an answer");
+        assert_eq!(answer.status(), StatusCode::OK);
+        let header = |name: &str| answer.headers()[name].to_str().expect("text").to_owned();
+        let disposition = format!("attachment; filename=\"schedule-acme-2026-10-25-2026-10-27.{format}\"");
+        assert_eq!(header("content-disposition"), disposition);
+        assert_eq!(header("shiftkeeper-partly-covered-agents"), "0");
+        let file = answer.text().await.expect("a file");
+        assert!(file.contains("u_0003") && file.to_lowercase().contains("lunch"), "{file}");
+        let path = format!("/api/v1/schedule-imports/check?tenant=acme&name=back.{format}");
+        let (status, check) = send(scenario.request(Method::POST, &path).body(file)).await;
+        assert_eq!((status, &check["agents"], &check["unchanged"]), (StatusCode::OK, &json!(0), &json!(4)), "{check}");
+    }
+    let (status, refused) =
+        scenario.get("/api/v1/schedule-export?tenant=acme&from=2026-10-27&through=2026-10-25").await;
+    assert_eq!((status, &refused["code"]), (StatusCode::BAD_REQUEST, &json!("bad_request")), "{refused}");
+}
+
+const LUNCH_RULE: &str = r#"[[rules]]
+id = "lunch-starts"
+mode = "enforce"
+when = { planned = "lunch" }
+unless = { state = "Paused" }
+then = { set_state = "Paused", on_contact = "after" }
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_shows_what_the_rules_would_do_differently() {
+    let scenario = Scenario::start_team(Setup { rules: LUNCH_RULE, ..Setup::team(4) }).await;
+    scenario.import(&schedule(agent_ids(4), &[("lunch", "20:00", "20:30", true)])).await;
+    let edit = lunch_later(&["u_0001"]);
+    let shown = check(&scenario, "/api/v1/schedule-edits", &edit).await;
+    let preview = &shown["rules"];
+    let action = json!({
+        "rule": "lunch-starts", "mode": "enforce", "agent": "u_0001", "name": "Agent 0",
+        "action": preview["changes"][0]["action"], "before": preview["changes"][0]["before"],
+        "after": preview["changes"][0]["after"],
+    });
+    assert_eq!(preview["changes"], json!([action]), "{shown}");
+    assert!(action["action"].as_str().is_some_and(|text| text.starts_with("set Paused")), "{action}");
+    let minute = |at: &Value| at.as_str().unwrap_or_default().get(..16).unwrap_or_default().to_owned();
+    let minutes = [minute(&action["before"]), minute(&action["after"])];
+    assert_eq!(minutes, ["2026-10-26T20:00", "2026-10-26T20:30"], "{preview}");
+    assert_eq!((&preview["more_changes"], &preview["uses_figures"]), (&json!(0), &json!(false)));
+    let past = json!({"tenant": "acme", "agents": ["u_0001"], "day": "2026-10-20", "edit": edit["edit"]});
+    let (_, nothing) = post(&scenario, "/api/v1/schedule-edits/check", &past).await;
+    assert_eq!(nothing["rules"], Value::Null, "{nothing}");
+    scenario.assert_nothing_left_over().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_names_the_quarter_hours_below_the_floor_of_a_skill() {
+    let scenario = team_with_lunch().await;
+    let put = async |path: &str, body: Value| {
+        let (status, answer) = send(scenario.request(Method::PUT, path).json(&body)).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+    };
+    put("/api/v1/skills/4711", json!({"tenant": "acme", "name": "Voice", "floor": 2})).await;
+    for agent in ["u_0001", "u_0002"] {
+        put(&format!("/api/v1/agents/{agent}/skills"), json!({"tenant": "acme", "skills": ["4711"]})).await;
+    }
+    let below = |start: &str, end: &str| {
+        json!({"start": format!("2026-10-26T{start}:00Z"), "end": format!("2026-10-26T{end}:00Z"), "team": null,
+               "skill": "Voice", "required": 2.0, "before": 0.0, "after": -1.0})
+    };
+    let shown = check(&scenario, "/api/v1/schedule-edits", &lunch_later(&["u_0001", "u_0003"])).await;
+    assert_eq!(shown["shortfalls"], json!([below("16:30", "16:45"), below("16:45", "17:00")]), "{shown}");
+    let other = check(&scenario, "/api/v1/schedule-edits", &lunch_later(&["u_0003"])).await;
+    assert_eq!(other["shortfalls"], json!([]), "u_0003 does not have the skill");
+    scenario.assert_nothing_left_over().await;
+}

@@ -156,7 +156,7 @@ async fn a_change_that_leaves_too_few_agents_names_the_quarter_hours() {
     };
     let shortfall = |start: &str, end: &str, team: Value, required: f64, before: f64, after: f64| {
         json!({"start": format!("2026-10-26T{start}:00Z"), "end": format!("2026-10-26T{end}:00Z"), "team": team,
-               "required": required, "before": before, "after": after})
+               "skill": null, "required": required, "before": before, "after": after})
     };
     // An agent of a team without queues is missing among all.
     let all = |start, end| shortfall(start, end, Value::Null, 3.5, 0.5, -0.5);

@@ -497,7 +497,12 @@ fn to_activity(keys: &ActivityKeys) -> Result<MappedActivity, Vec<ValueFault>> {
     if keys.activity.trim().is_empty() || keys.activity.chars().count() > 128 {
         return Err(vec![ValueFault::new("has an activity that is empty or longer than 128 characters")]);
     }
-    Ok(MappedActivity { activity: Activity::from_name(&keys.activity), mandatory: keys.mandatory })
+    let activity = Activity::from_name(&keys.activity);
+    if activity.is_reserved() {
+        let reason = format!("has the activity {activity}, which stands for a whole shift or for a day off");
+        return Err(vec![ValueFault::new(reason)]);
+    }
+    Ok(MappedActivity { activity, mandatory: keys.mandatory })
 }
 
 fn show_activity(mapped: &MappedActivity) -> String {

@@ -115,6 +115,61 @@ then = { set_state = "Ready" }
 }
 
 #[test]
+fn another_plan_moves_what_rules_do() {
+    let text = [REST.to_owned(), BACK.replace("MODE", "watch")].concat();
+    let day = |shift: (&str, &str), rest: (&str, &str)| {
+        let rest = ShiftActivity { activity: Activity::Break, start: at(rest.0), end: at(rest.1), mandatory: false };
+        let shift = Shift { start: at(shift.0), end: at(shift.1), activities: vec![rest] };
+        Arc::new(AgentPlan::new(vec![shift], vec![Coverage { start: at("00:00"), end: at("23:00") }]))
+    };
+    let start = |id: &str, state: Option<AgentState>| ProjectedAgent {
+        agent: agent(id),
+        observed: state.map(|state| observed(state, at("09:50"))),
+        exceptions: Vec::new(),
+    };
+    let agents = vec![
+        start("a", Some(AgentState::OnContact)),
+        start("b", Some(AgentState::LoggedOut)),
+        start("c", None),
+        start("d", Some(AgentState::Ready)),
+    ];
+    let projection = Projection {
+        tenant: "acme".into(),
+        agents,
+        rules: rules(&text),
+        settings: DecideSettings::default(),
+        span: (at("09:55"), at("13:00")),
+    };
+    let usual = day(("09:00", "17:00"), ("10:00", "10:15"));
+    let later = day(("09:00", "17:00"), ("10:30", "10:45"));
+    let evening = day(("12:00", "17:00"), ("12:30", "12:45"));
+    let changed = HashMap::from([
+        ("a".into(), [Arc::clone(&usual), later]),
+        ("b".into(), [Arc::new(AgentPlan::default()), evening]),
+        ("c".into(), [Arc::clone(&usual), day(("09:00", "09:59"), ("09:30", "09:45"))]),
+    ]);
+    let found = projection.compare(&HashMap::from([("d".into(), usual)]), &changed);
+    let text_of = |change: &ChangedAction| {
+        let time = |at: Option<UtcMicros>| at.map_or("-".to_owned(), |at| at.to_string()[11..16].to_owned());
+        format!("{} {} {} > {}", change.rule, change.agent, time(change.before), time(change.after))
+    };
+    assert_eq!(
+        found.iter().map(text_of).collect::<Vec<_>>(),
+        [
+            "back a 10:15 > 10:45",
+            "back b - > 12:45",
+            "back c 10:15 > -",
+            "rest a 10:00 > 10:30",
+            "rest b - > 12:30",
+            "rest c 10:00 > -",
+        ],
+        "d has the same plan, and is not listed"
+    );
+    assert_eq!(projection.mode_of(&"back".into()), Some(Mode::Watch));
+    assert!(projection.compare(&HashMap::new(), &HashMap::new()).is_empty());
+}
+
+#[test]
 fn limits_count_all_agents_when_only_one_is_checked() {
     use AgentState::{Paused, Ready};
     let text =

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use jiff::Span;
 use jiff::civil::{Date, DateTime};
+use jiff::tz::Offset;
 use sha2::{Digest, Sha256};
 
 use super::diagnostic::{DiagnosticCollector, ImportDiagnostic, ScheduleImportError};
@@ -17,12 +18,9 @@ use super::place::{Place, Places};
 use super::shift_builder::{Row, RowAgent, ShiftBuilder, ShiftRule};
 use super::zones::{OUT_OF_RANGE, ZoneIndex, Zones};
 use crate::domain::ids::{AgentId, SkillId, TeamName};
-use crate::domain::schedules::schedule::{Activity, Coverage, Shift};
+use crate::domain::schedules::schedule::{Activity, Coverage, SHIFT_ACTIVITY, Shift};
 use crate::domain::time::UtcMicros;
 use crate::domain::wording::count_with_noun;
-
-/// The activity name of a row that is a shift, which contains the other activities.
-const SHIFT_ACTIVITY: &str = "shift";
 
 /// Returns the activity with this name; `None` for a shift.
 pub(super) fn activity_named(name: &str) -> Option<Activity> {
@@ -76,6 +74,14 @@ struct AgentData {
     first_place: Place,
 }
 
+/// A row that says that an agent is off.
+struct DaysOff {
+    agent: usize,
+    first: Date,
+    last: Date,
+    place: Place,
+}
+
 /// Assembles rows into a draft.
 pub(super) struct Assembler<'o> {
     pub(super) zones: Zones,
@@ -87,6 +93,7 @@ pub(super) struct Assembler<'o> {
     joins_at_midnight: bool,
     /// The first and the last day that the file names although no shift need be on them.
     named_days: Option<[Date; 2]>,
+    days_off: Vec<DaysOff>,
     default_zone: Option<ZoneIndex>,
     week_offset: Option<Span>,
     errors: DiagnosticCollector,
@@ -126,6 +133,7 @@ impl<'o> Assembler<'o> {
             shift_rule: ShiftRule::OwnRows,
             joins_at_midnight: false,
             named_days: None,
+            days_off: Vec::new(),
             default_zone,
             week_offset,
             errors: faults,
@@ -166,9 +174,20 @@ impl<'o> Assembler<'o> {
         self.zones.instant(zone, shifted.ok_or_else(|| OUT_OF_RANGE.to_owned())?)
     }
 
+    /// Returns the instant of a local time that clocks show twice, with the offset that says which one is meant.
+    pub(super) fn instant_with_offset(
+        &self,
+        zone: ZoneIndex,
+        local: DateTime,
+        offset: Offset,
+    ) -> Result<UtcMicros, String> {
+        let shifted = self.week_offset.and_then(|weeks| local.checked_add(weeks).ok());
+        self.zones.instant_with_offset(zone, shifted.ok_or_else(|| OUT_OF_RANGE.to_owned())?, offset)
+    }
+
     /// Whether the row limit is reached; reports it once.
     pub(super) fn is_row_limit_reached(&mut self, line: u64) -> bool {
-        if self.rows.len() >= self.options.max_rows && !self.is_row_limit_reported {
+        if self.rows.len() + self.days_off.len() >= self.options.max_rows && !self.is_row_limit_reported {
             self.is_row_limit_reported = true;
             let reason =
                 format!("the file has more than {}; import it in parts", count_with_noun(self.options.max_rows, "row"));
@@ -196,6 +215,27 @@ impl<'o> Assembler<'o> {
     pub(super) fn add_day(&mut self, day: Date) {
         let Some(day) = self.week_offset.and_then(|weeks| day.checked_add(weeks).ok()) else { return };
         self.named_days = Some(self.named_days.map_or([day; 2], |[first, last]| [first.min(day), last.max(day)]));
+    }
+
+    /// Adds a row that says that an agent has no shift on the days from the start to before the end; both have to be
+    /// midnights.
+    pub(super) fn add_days_off(
+        &mut self,
+        agent_fields: &AgentFields<'_>,
+        [start, end]: [DateTime; 2],
+        place: Place,
+    ) -> Result<(), String> {
+        let is_midnight = |at: DateTime| at.time() == jiff::civil::Time::midnight();
+        let last = end.date().yesterday().map_err(|_| OUT_OF_RANGE.to_owned())?;
+        if !is_midnight(start) || !is_midnight(end) || last < start.date() {
+            return Err("is not about whole days; days off start at 00:00 and end at 00:00 of a later day".to_owned());
+        }
+        let agent = self.update_agent(agent_fields);
+        self.add_day(start.date());
+        self.add_day(last);
+        let moved = |day: Date| self.week_offset.and_then(|weeks| day.checked_add(weeks).ok()).unwrap_or(day);
+        self.days_off.push(DaysOff { agent, first: moved(start.date()), last: moved(last), place });
+        Ok(())
     }
 
     /// Adds a valid row.
@@ -280,24 +320,35 @@ impl<'o> Assembler<'o> {
         rows.sort_unstable();
         let mut built = Vec::with_capacity(self.agents.len());
         let mut days: Option<[(Date, Place); 2]> = None;
+        let mut days_off = std::mem::take(&mut self.days_off);
+        days_off.sort_by_key(|day_off| day_off.agent);
         let mut rest = rows.as_slice();
+        let mut rest_off = days_off.as_slice();
         for agent in 0..self.agents.len() {
             let (group, others) = rest.split_at(rest.partition_point(|row| row.agent == agent));
             rest = others;
+            let (own_off, others) = rest_off.split_at(rest_off.partition_point(|day_off| day_off.agent == agent));
+            rest_off = others;
             let Some(zone) = self.agent_zone(agent) else { continue };
             let shifts = self.build_shifts(group, agent, zone);
+            self.check_days_off(own_off, zone, &shifts);
             for (shift, place) in &shifts {
                 let day = (self.zones.local(zone, shift.start).date(), *place);
                 days = Some(days.map_or([day; 2], |[first, last]| [first.min(day), last.max(day)]));
             }
             built.push((agent, zone, shifts.into_iter().map(|(shift, _)| shift).collect()));
         }
-        self.check_day_range(days, rows.len());
-        let Some([(first_day, _), (last_day, _)]) = days.filter(|_| self.errors.is_empty()) else {
+        // Rows that say who is off are enough for a file.
+        if days.is_some() || days_off.is_empty() {
+            self.check_day_range(days, rows.len());
+        }
+        let named_days = self.named_days.filter(|_| days.is_some() || !days_off.is_empty());
+        let shift_days = days.map(|[(first, _), (last, _)]| [first, last]);
+        let of_file = [named_days, shift_days].into_iter().flatten();
+        let of_file = of_file.reduce(|[first, last], [start, end]| [first.min(start), last.max(end)]);
+        let Some([first_day, last_day]) = of_file.filter(|_| self.errors.is_empty()) else {
             return Err(self.errors.into_error());
         };
-        let (first_day, last_day) =
-            self.named_days.map_or((first_day, last_day), |[first, last]| (first_day.min(first), last_day.max(last)));
         if last_day.duration_since(first_day).as_hours() / 24 >= i64::from(self.options.max_days) {
             return Err(ScheduleImportError::single(ImportDiagnostic::for_file(format!(
                 "the file names days from {first_day} to {last_day}, more than {}; check the years of its dates",
@@ -322,7 +373,7 @@ impl<'o> Assembler<'o> {
             agents,
             first_day,
             last_day,
-            rows: rows.len(),
+            rows: rows.len() + days_off.len(),
             warnings: self.warnings.into_warnings(),
         })
     }
@@ -352,6 +403,21 @@ impl<'o> Assembler<'o> {
             warnings: &mut self.warnings,
         }
         .build(rows)
+    }
+
+    /// Reports shifts that begin on days on which rows say that the agent is off.
+    fn check_days_off(&mut self, days_off: &[DaysOff], zone: ZoneIndex, shifts: &[(Shift, Place)]) {
+        if days_off.is_empty() {
+            return;
+        }
+        for (shift, place) in shifts {
+            let day = self.zones.local(zone, shift.start).date();
+            if let Some(off) = days_off.iter().find(|off| (off.first..=off.last).contains(&day)) {
+                let off = self.places.line_text(off.place);
+                let reason = format!("the shift begins on {day}, on which the agent is off by {off}; keep one");
+                self.errors.push(self.places.diagnostic(*place, reason));
+            }
+        }
     }
 
     fn check_day_range(&mut self, days: Option<[(Date, Place); 2]>, rows: usize) {

@@ -152,7 +152,9 @@ impl CalendarReader<'_> {
                 .report_error(ImportDiagnostic::for_line(line, format!("{name} cannot be read as a property")));
             return;
         };
-        let value = parsed.val.as_str().trim();
+        // The parser leaves the escapes of properties that it does not know.
+        let value = if name.starts_with("X-") { parsed.val.clone().unescape_text() } else { parsed.val.clone() };
+        let value = value.as_str().trim();
         if of_calendar {
             let expected: &[&str] = if name == "METHOD" { &["PUBLISH", "REQUEST"] } else { &["GREGORIAN"] };
             if !expected.iter().any(|expected| value.eq_ignore_ascii_case(expected)) {

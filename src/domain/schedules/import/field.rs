@@ -3,14 +3,15 @@
 //! Each has only one reading. Ambiguous values are refused with the form to write instead.
 
 use jiff::civil::DateTime;
+use jiff::tz::Offset;
 
-use super::zones::OUT_OF_RANGE;
+use super::zones::{CARRIES_OFFSET, OUT_OF_RANGE};
 use crate::domain::agents::skill::{MAX_SKILL_CHARS, MAX_SKILLS_PER_AGENT};
 
 /// The largest length of an agent id, team or activity, in characters.
-pub(super) const SHORT_TEXT: usize = 128;
+pub const SHORT_TEXT: usize = 128;
 /// The largest length of an agent's name, in characters.
-pub(super) const LONG_TEXT: usize = 256;
+pub const LONG_TEXT: usize = 256;
 
 /// The form recommended by every message about an invalid time.
 const FORMAT_HINT: &str = "write it as 2026-10-19T09:00";
@@ -65,6 +66,16 @@ pub(super) fn parse_local_time(text: &str) -> Result<DateTime, String> {
     Err(time_format_error(text))
 }
 
+/// Splits an offset such as `+01:00` from a local time; `None` without one.
+pub(super) fn split_offset(text: &str) -> Option<(&str, Offset)> {
+    let (local, offset) = text.split_at_checked(text.len().checked_sub("+00:00".len())?)?;
+    let digits = offset.strip_prefix(['+', '-'])?.split_once(':')?;
+    let part = |digits: &str| (digits.len() == 2).then(|| parse_digits(digits.as_bytes())).flatten();
+    let minutes = i32::from(part(digits.0)?) * 60 + i32::from(part(digits.1)?);
+    let seconds = if offset.starts_with('-') { -60 * minutes } else { 60 * minutes };
+    Some((local, Offset::from_seconds(seconds).ok()?))
+}
+
 /// Splits a date and time of exactly this form into six numbers, whether or not the date exists.
 fn split_local_time(text: &[u8]) -> Option<[i16; 6]> {
     if text.len() != 16 && text.len() != 19 {
@@ -115,7 +126,7 @@ fn time_format_error(text: &str) -> String {
         ""
     };
     if rest.trim_start().starts_with(['Z', 'z', '+', '-']) {
-        return format!("carries an offset; times are local to the time zone of the row, {FORMAT_HINT}");
+        return CARRIES_OFFSET.to_owned();
     }
     if text.len() == 10 && text.parse::<jiff::civil::Date>().is_ok() {
         return format!("has no time of day; {FORMAT_HINT}");

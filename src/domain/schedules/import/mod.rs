@@ -26,6 +26,7 @@ mod zones;
 
 pub use diagnostic::{ImportDiagnostic, ScheduleImportError};
 pub use draft::{DraftAgent, ScheduleDraft};
+pub use field::{LONG_TEXT, SHORT_TEXT};
 pub use header::COLUMN_NAMES;
 pub use options::{ImportOptions, MAX_FILE_BYTES};
 pub use staffing::{StaffingDraft, read_staffing};

@@ -3,6 +3,7 @@
 //! This turns lines into rows for [`Assembler`], which interprets them together.
 
 use jiff::civil::DateTime;
+use jiff::tz::Offset;
 
 use super::assembler::{AgentFields, Assembler, RowFields, activity_named};
 use super::diagnostic::{DiagnosticCollector, ImportDiagnostic, ScheduleImportError};
@@ -10,10 +11,12 @@ use super::draft::ScheduleDraft;
 use super::field::{self, LONG_TEXT, SHORT_TEXT};
 use super::header::{Field, Header};
 use super::options::ImportOptions;
+use super::place::Place;
 use super::text_rows::{RawRow, Rows};
 use super::zones::ZoneIndex;
+use crate::domain::schedules::schedule::OFF_ACTIVITY;
 use crate::domain::time::UtcMicros;
-use crate::domain::wording;
+use crate::domain::wording::{self, unescape_formula};
 
 /// The delimiters that are tried if none is given, the most likely first.
 pub(super) const DELIMITERS: [u8; 3] = [b',', b';', b'\t'];
@@ -73,6 +76,22 @@ pub(super) fn field_count_problem(row: &RawRow, columns: usize) -> Option<String
     })
 }
 
+/// A time of a row: local to the row's zone, with the offset from UTC if the row says which of two equal times it means.
+#[derive(Clone, Copy)]
+struct RowTime {
+    local: DateTime,
+    offset: Option<Offset>,
+}
+
+impl RowTime {
+    fn parse(text: &str) -> Result<Self, String> {
+        let (local, offset) = field::split_offset(text).map_or((text, None), |(local, offset)| (local, Some(offset)));
+        // An offset does not make anything else a time, so the message is about the whole text.
+        let local = field::parse_local_time(local).or_else(|_| field::parse_local_time(text))?;
+        Ok(Self { local, offset })
+    }
+}
+
 /// Parses the fields of one row and reports every invalid one.
 struct RowReader<'r, 'a, 'o> {
     row: &'r RawRow,
@@ -93,42 +112,79 @@ impl<'r> RowReader<'r, '_, '_> {
             "" => Err("is missing; write shift, break, lunch, meeting, training or another activity".to_owned()),
             text => field::check_plain_text(text, SHORT_TEXT),
         });
-        let start = self.parse_field(Field::Start, field::parse_local_time);
-        let end = self.parse_field(Field::End, field::parse_local_time);
+        let start = self.parse_field(Field::Start, RowTime::parse);
+        let end = self.parse_field(Field::End, RowTime::parse);
         let mandatory = self.parse_field(Field::Mandatory, field::parse_flag);
         let skills = match self.header.position(Field::Skills) {
             Some(_) => self.parse_field(Field::Skills, field::check_skills),
             None => Some(""),
         };
         let zone = self.read_zone();
-        let (start, end) = (self.read_instant(Field::Start, zone, start), self.read_instant(Field::End, zone, end));
-        if let (Some(start), Some(end)) = (start, end)
-            && end <= start
-        {
+        let place = self.assembler.row_place(self.row.line);
+        let agent = || {
+            let (id, name, team, skills) = (id?, name?, team?, skills?);
+            Some(AgentFields { id, name, team, skills, zone: Some(zone?), place: place.without_column() })
+        };
+        let agent = agent();
+        let added = match activity {
+            Some(activity) if activity.eq_ignore_ascii_case(OFF_ACTIVITY) => {
+                self.add_days_off(agent, start, end, place)
+            }
+            Some(_) | None => self.add_row(agent, activity, start.zip(end), mandatory, place),
+        };
+        if added.is_none() {
+            self.assembler.record_unreadable(id, activity);
+        }
+    }
+
+    /// Adds a row about days without a shift; `None` if it is not valid.
+    fn add_days_off(
+        &mut self,
+        agent: Option<AgentFields<'_>>,
+        start: Option<RowTime>,
+        end: Option<RowTime>,
+        place: Place,
+    ) -> Option<()> {
+        let (agent, days) = (agent?, [start?.local, end?.local]);
+        if !self.is_valid {
+            return None;
+        }
+        self.assembler.add_days_off(&agent, days, place).map_err(|reason| self.report_error(Field::Start, reason)).ok()
+    }
+
+    /// Adds a row about a shift or an activity; `None` if it is not valid.
+    fn add_row(
+        &mut self,
+        agent: Option<AgentFields<'_>>,
+        activity: Option<&str>,
+        times: Option<(RowTime, RowTime)>,
+        mandatory: Option<bool>,
+        place: Place,
+    ) -> Option<()> {
+        let zone = agent.as_ref().and_then(|agent| agent.zone);
+        let (start, end) = match (zone, times) {
+            (Some(zone), Some((start, end))) => {
+                (self.read_instant(Field::Start, zone, start), self.read_instant(Field::End, zone, end))
+            }
+            _ => (None, None),
+        };
+        let (start, end) = (start?, end?);
+        if end <= start {
             let reason = "is not after the start; a shift over midnight ends on the next day's date";
             self.report_error(Field::End, reason.to_owned());
         }
-        let parts = (id, name, team, activity, mandatory, zone, start, end);
-        let (Some(id), Some(name), Some(team), Some(activity), Some(mandatory), Some(zone), Some(start), Some(end)) =
-            parts
-        else {
-            return self.assembler.record_unreadable(id, activity);
-        };
-        let Some(skills) = skills.filter(|_| self.is_valid) else {
-            return self.assembler.record_unreadable(Some(id), Some(activity));
-        };
-        let place = self.assembler.row_place(self.row.line);
-        let agent_fields = AgentFields { id, name, team, skills, zone: Some(zone), place: place.without_column() };
-        self.assembler.add_row(
-            &agent_fields,
-            RowFields { activity: activity_named(activity), start, end, mandatory, shift: 0, place },
-        );
+        let (agent, activity, mandatory) = (agent?, activity_named(activity?), mandatory?);
+        if !self.is_valid {
+            return None;
+        }
+        self.assembler.add_row(&agent, RowFields { activity, start, end, mandatory, shift: 0, place });
+        Some(())
     }
 
     /// Returns the text of a field without surrounding spaces; `None` if it is not UTF-8.
     fn field_text(&self, field: Field) -> Option<&'r str> {
         let bytes = self.row.fields.get(self.header.position(field)?)?;
-        std::str::from_utf8(bytes).ok().map(str::trim)
+        std::str::from_utf8(bytes).ok().map(str::trim).map(unescape_formula)
     }
 
     fn parse_field<T>(&mut self, field: Field, parse: impl FnOnce(&'r str) -> Result<T, String>) -> Option<T> {
@@ -152,8 +208,12 @@ impl<'r> RowReader<'r, '_, '_> {
         found.map_err(|reason| self.report_error(Field::TimeZone, reason)).ok()
     }
 
-    fn read_instant(&mut self, field: Field, zone: Option<ZoneIndex>, local: Option<DateTime>) -> Option<UtcMicros> {
-        self.assembler.instant(zone?, local?).map_err(|reason| self.report_error(field, reason)).ok()
+    fn read_instant(&mut self, field: Field, zone: ZoneIndex, time: RowTime) -> Option<UtcMicros> {
+        let instant = match time.offset {
+            None => self.assembler.instant(zone, time.local),
+            Some(offset) => self.assembler.instant_with_offset(zone, time.local, offset),
+        };
+        instant.map_err(|reason| self.report_error(field, reason)).ok()
     }
 
     fn report_error(&mut self, field: Field, reason: String) {

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use jiff::SignedDuration;
 use jiff::civil::{Date, DateTime};
-use jiff::tz::{AmbiguousOffset, TimeZone, TimeZoneDatabase};
+use jiff::tz::{AmbiguousOffset, Offset, TimeZone, TimeZoneDatabase};
 
 use crate::domain::time::UtcMicros;
 
@@ -119,6 +119,24 @@ impl Zones {
         }
     }
 
+    /// Returns the instant of a local time that a clock change repeats, with the offset that says which one is meant.
+    /// Any other local time needs no offset, and one that carries it is an error.
+    pub(super) fn instant_with_offset(
+        &self,
+        zone: ZoneIndex,
+        local: DateTime,
+        offset: Offset,
+    ) -> Result<UtcMicros, String> {
+        match self.entries[zone.0].tz.to_ambiguous_timestamp(local).offset() {
+            AmbiguousOffset::Fold { before, after } if [before, after].contains(&offset) => {
+                offset.to_timestamp(local).map(UtcMicros::from).map_err(|_| OUT_OF_RANGE.to_owned())
+            }
+            AmbiguousOffset::Fold { .. } | AmbiguousOffset::Unambiguous { .. } | AmbiguousOffset::Gap { .. } => {
+                Err(CARRIES_OFFSET.to_owned())
+            }
+        }
+    }
+
     /// Like [`Zones::instant`], but shifts a skipped local time by the length of the gap; used only for comparison.
     pub(super) fn instant_or_later(&self, zone: ZoneIndex, local: DateTime) -> Option<UtcMicros> {
         self.entries[zone.0].tz.to_ambiguous_timestamp(local).compatible().ok().map(UtcMicros::from)
@@ -141,6 +159,10 @@ impl Zones {
         self.entries[zone.0].tz.to_datetime(instant.timestamp())
     }
 }
+
+/// The error text for times with an offset, which only a local time that occurs twice may have.
+pub(super) const CARRIES_OFFSET: &str =
+    "carries an offset; times are local to the time zone of the row, write it as 2026-10-19T09:00";
 
 /// The error text for times outside the supported years.
 pub(super) const OUT_OF_RANGE: &str = "is outside the years that can be planned, 1970 to 2199";

@@ -108,11 +108,12 @@ fn a_shortfall_is_a_quarter_hour_that_gets_worse_and_lacks_agents() {
     };
     let before = of(&[plan(0, 60, &[(30, 45)]), plan(0, 60, &[])]);
     let after = of(&[plan(0, 60, &[(0, 30)]), plan(0, 60, &[])]);
-    let found: Vec<_> = shortfalls(&before, &after, None).collect();
+    let found: Vec<_> = shortfalls(&before, &after, None, None).collect();
     let expected = StaffingShortfall {
         start: at(15),
         end: at(30),
         team: None,
+        skill: None,
         required: agents(2000),
         before: agents(0),
         after: agents(-1000),

@@ -144,7 +144,7 @@ pub(in crate::http) async fn profiles(
     Query(query): Query<ImportProfilesQuery>,
 ) -> Result<Json<ImportProfilesResponse>, Problem> {
     caller.check_all_teams(&state, Right::Import, &query.tenant)?;
-    Ok(Json(ImportProfilesResponse { profiles: state.importer.profiles() }))
+    Ok(Json(ImportProfilesResponse { profiles: state.importer.options().profiles.into_keys().collect() }))
 }
 
 pub(super) fn import_problem(error: ImportError) -> Problem {

@@ -3,6 +3,7 @@
 
 pub(in crate::http) mod board;
 pub(in crate::http) mod edits;
+pub(in crate::http) mod export;
 pub(in crate::http) mod imports;
 pub(in crate::http) mod shifts;
 pub(in crate::http) mod sources;

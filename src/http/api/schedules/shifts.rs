@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::imports::NOT_STORED;
 use crate::domain::adherence::timeline::Span;
 use crate::domain::ids::{AgentId, TenantId};
-use crate::domain::schedules::schedule::{Coverage, Shift};
+use crate::domain::schedules::schedule::{Activity, Coverage, Shift};
 use crate::domain::time::UtcMicros;
 use crate::http::api::agents::history::{check_span, day_span, parse_zone};
 use crate::http::api::agents::{TenantQuery, find_agent};
@@ -268,6 +268,9 @@ fn check_activities(shift: &ShiftBody, label: &str) -> Vec<String> {
             diagnostics
                 .push(format!("{label}: the name of an activity has 1 to {MAX_ACTIVITY_CHARS} printable characters"));
         }
+        if Activity::from_name(name).is_reserved() {
+            diagnostics.push(format!("{label}: {name} stands for a whole shift or for a day off, not for an activity"));
+        }
         if activity.start >= activity.end || activity.start < shift.start || activity.end > shift.end {
             diagnostics.push(format!(
                 "{label}: the activity from {} has to lie in it and end after it begins",
@@ -318,7 +321,6 @@ impl From<Coverage> for CoverageResponse {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::schedules::schedule::Activity;
     use crate::http::services::shifts::ShiftActivityBody;
 
     fn at(hour: i64) -> UtcMicros {

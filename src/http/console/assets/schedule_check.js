@@ -77,11 +77,30 @@ function shortfalls(check) {
   if (!check.shortfalls.length) return [];
   const zone = document.documentElement.dataset.zone || 'UTC';
   const net = (/** @type {number} */ agents) => agents.toFixed(1).replace('-', '−');
-  const rows = check.shortfalls.slice(0, 96).map((/** @type {any} */ one) => [`${day(one.start, zone)}, ${clock(one.start, zone)}–${clock(one.end, zone)}`, one.team || 'All agents', net(one.required), net(one.before), net(one.after)]);
+  const rows = check.shortfalls.slice(0, 96).map((/** @type {any} */ one) => [`${day(one.start, zone)}, ${clock(one.start, zone)}–${clock(one.end, zone)}`, one.skill ? `Skill ${one.skill}` : one.team || 'All agents', net(one.required), net(one.before), net(one.after)]);
   const all = check.shortfalls.length + check.more_shortfalls;
   const parts = [make('h3', {}, `Fewer agents than required: ${count(all, 'quarter hour')}`)];
-  parts.push(scroll('Fewer agents than required', table(['Time', 'Team', 'Required', 'Net now', 'Net new'], rows), 'shortfalls'));
+  parts.push(scroll('Fewer agents than required', table(['Time', 'Team or skill', 'Required', 'Net now', 'Net new'], rows), 'shortfalls'));
   if (all > rows.length) parts.push(make('p', { class: 'sub' }, `${count(all - rows.length, 'more quarter hour')} not listed.`));
+  return parts;
+}
+
+/** What the rules would do differently. @param {any} check */
+function rules(check) {
+  const preview = check.rules;
+  if (!preview) return [];
+  const zones = new Map(check.changes.map((/** @type {any} */ agent) => [agent.agent, agent.zone]));
+  const own = document.documentElement.dataset.zone || 'UTC';
+  const when = (/** @type {any} */ one, /** @type {string | null} */ at) => (at ? clock(at, zones.get(one.agent) || own) : '–');
+  const all = preview.changes.length + preview.more_changes;
+  const span = `${day(preview.from, own)}, ${clock(preview.from, own)} to ${day(preview.to, own)}, ${clock(preview.to, own)}`;
+  const parts = [make('h3', {}, all ? `What rules would do differently: ${count(all, 'action')}` : 'Rules would do the same')];
+  const figures = preview.uses_figures ? ' Rules that need figures of skills or queues are not shown.' : '';
+  parts.push(make('p', { class: 'sub' }, `From ${span}, if agents change nothing themselves.${figures}`));
+  const mode = (/** @type {any} */ one) => ({ watch: 'monitoring', approve: 'requires approval' })[one.mode] || '';
+  const rows = preview.changes.slice(0, 100).map((/** @type {any} */ one) => [one.name || one.agent, mode(one) ? `${one.rule} (${mode(one)})` : one.rule, one.action, when(one, one.before), when(one, one.after)]);
+  if (rows.length) parts.push(scroll('What rules would do differently', table(['Agent', 'Rule', 'Action', 'Now', 'New'], rows), 'rules'));
+  if (all > rows.length) parts.push(make('p', { class: 'sub' }, `${count(all - rows.length, 'more action')} not listed.`));
   return parts;
 }
 
@@ -104,7 +123,7 @@ export function show(check, apply) {
   const summary = check.agents ? `${count(check.agents, 'agent')}: ${shifts.map(([number, what]) => `${count(number, 'shift')} ${what}`).join(', ')}.` : 'Nothing would change.';
   parts.push(make('p', { id: 'summary' }, summary));
   if (check.in_past) parts.push(make('p', { class: 'banner' }, `${count(check.in_past, 'changed shift')} began in the past: adherence and reports of these days are computed again.`));
-  parts.push(...changes(check), ...notes(check), ...shortfalls(check));
+  parts.push(...changes(check), ...notes(check), ...shortfalls(check), ...rules(check));
   if (check.agents) {
     const button = /** @type {HTMLButtonElement} */ (make('button', { class: 'primary', id: 'apply' }, `Apply to ${count(check.agents, 'agent')}`));
     button.addEventListener('click', () => carryOut(button, async () => {

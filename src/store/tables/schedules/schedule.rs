@@ -5,10 +5,12 @@
 
 use std::collections::BTreeMap;
 
+use jiff::tz::TimeZone;
 use sqlx::any::AnyRow;
 
 use crate::domain::audit::Hash;
 use crate::domain::ids::{AgentId, TenantId};
+use crate::domain::schedules::export::ExportedAgent;
 use crate::domain::schedules::schedule::{Coverage, Shift, ShiftActivity};
 use crate::domain::time::UtcMicros;
 use crate::store::batch::{ManyRows, Values};
@@ -166,6 +168,28 @@ impl Reader {
         .await?;
         let plan = |(agent, (shifts, coverage))| StoredPlan { agent, shifts, coverage };
         Ok(plans.into_iter().map(plan).collect())
+    }
+
+    /// Returns the agents of a tenant with their active shifts and covered periods that overlap `from..to`, by id. Agents
+    /// without a known time zone are in UTC.
+    pub async fn exported_agents(
+        &self,
+        tenant: &TenantId,
+        span: (UtcMicros, UtcMicros),
+    ) -> Result<Vec<ExportedAgent>, ReadError> {
+        let plans = self.plans(tenant, span, None).await?;
+        let mut plans: BTreeMap<AgentId, StoredPlan> =
+            plans.into_iter().map(|plan| (plan.agent.clone(), plan)).collect();
+        let mut skills = self.agent_skills(tenant).await?;
+        let exported = self.agents(tenant).await?.into_iter().filter_map(|stored| {
+            let agent = stored.agent;
+            let StoredPlan { shifts, coverage, .. } = plans.remove(&agent.id)?;
+            let zone = agent.zone.as_deref().and_then(|zone| TimeZone::get(zone).ok()).unwrap_or(TimeZone::UTC);
+            let skills = skills.remove(&agent.id).unwrap_or_default();
+            let name = agent.name.as_deref().map(str::to_owned);
+            Some(ExportedAgent { name, team: agent.team.clone(), zone, skills, shifts, coverage, id: agent.id })
+        });
+        Ok(exported.collect())
     }
 
     /// Returns the active shifts and covered periods of one agent that overlap `from..to`; empty if the schedule does

@@ -9,6 +9,7 @@
 //! | `RRULE`, `RDATE`, `EXDATE` | bounded rules, see [`super::recurrence`] |
 //! | `X-TEAM`, or `LOCATION` | the team |
 //! | `X-SKILLS` | the ids of the agents' skills, such as `4711\|12` |
+//! | `X-TIME-ZONE` | the agent's zone, if the times do not give it |
 //! | `X-MANDATORY:TRUE` | a mandatory break; calendars have no standard property for it |
 //!
 //! Single occurrences that were moved or cancelled (`RECURRENCE-ID`) are refused, because the event that they belong to
@@ -23,16 +24,18 @@ use super::super::assembler::{AgentFields, Assembler, RowFields, activity_named}
 use super::super::diagnostic::ImportDiagnostic;
 use super::super::field::{self, LONG_TEXT, SHORT_TEXT};
 use super::super::options::ImportOptions;
+use super::super::place::Place;
 use super::super::zones::{OUT_OF_RANGE, ZoneIndex, local_text};
 use super::recurrence::Recurrence;
 use super::value::{EventDuration, parse_calendar_time};
+use crate::domain::schedules::schedule::{OFF_ACTIVITY, SHIFT_ACTIVITY};
 use crate::domain::time::UtcMicros;
 
 /// The property that holds the start of an event.
 pub(super) const START: &str = "DTSTART";
 
 /// The properties of an event that are read.
-pub(in super::super) const PROPERTIES: [&str; 16] = [
+pub(in super::super) const PROPERTIES: [&str; 17] = [
     START,
     "DTEND",
     "DURATION",
@@ -47,6 +50,7 @@ pub(in super::super) const PROPERTIES: [&str; 16] = [
     "X-TEAM",
     "LOCATION",
     "X-SKILLS",
+    "X-TIME-ZONE",
     "X-MANDATORY",
     "STATUS",
 ];
@@ -138,16 +142,22 @@ impl<'e> EventReader<'e, '_, '_> {
             ));
         }
         // Only a shift tells the agent's zone; a break or a meeting may be given in another one.
-        let has_agent_zone = activity.eq_ignore_ascii_case("shift") && start.zone_source != ZoneSource::Utc;
+        let is_off = activity.eq_ignore_ascii_case(OFF_ACTIVITY);
+        let is_of_day = is_off || activity.eq_ignore_ascii_case(SHIFT_ACTIVITY);
+        let own_zone = (is_of_day && start.zone_source != ZoneSource::Utc).then_some(start.zone);
+        let zone = own_zone.or_else(|| self.read_time_zone());
         for when in occurrences {
-            let Some((from, to)) = self.occurrence_span(when, &length) else { continue };
             for &(id, name) in &agents {
                 if self.assembler.is_row_limit_reached(self.event.line) {
                     return;
                 }
                 let place = self.assembler.row_place(self.event.line);
-                let zone = has_agent_zone.then_some(start.zone);
                 let agent_fields = AgentFields { id, name, team, skills, zone, place: place.without_column() };
+                if is_off {
+                    self.add_days_off(&agent_fields, when, &length, place);
+                    continue;
+                }
+                let Some((from, to)) = self.occurrence_span(when, &length) else { break };
                 let row =
                     RowFields { activity: activity_named(activity), start: from, end: to, mandatory, shift: 0, place };
                 self.assembler.add_row(&agent_fields, row);
@@ -158,6 +168,37 @@ impl<'e> EventReader<'e, '_, '_> {
                 self.assembler.record_unreadable(Some(id), Some(activity));
             }
         }
+    }
+
+    /// Adds a row that says that an agent has no shift for some days.
+    fn add_days_off(&mut self, agent: &AgentFields<'_>, when: ZonedTime, length: &EventDuration, place: Place) {
+        const DAY_SECONDS: u64 = 24 * 3600;
+        const LARGEST_CLOCK_CHANGE: u64 = 3 * 3600;
+        let seconds = length.exact.as_secs();
+        let days = (seconds + DAY_SECONDS / 2) / DAY_SECONDS;
+        // Elapsed time, so a day with a clock change is shorter or longer.
+        let is_whole =
+            seconds.abs_diff(days * DAY_SECONDS) <= LARGEST_CLOCK_CHANGE && when.zone_source != ZoneSource::Utc;
+        let days = length.days.saturating_add(i64::try_from(days).unwrap_or(i64::MAX));
+        let end = Span::new().try_days(days).ok().and_then(|days| when.local.checked_add(days).ok());
+        let added = match end.filter(|_| is_whole) {
+            Some(end) => self.assembler.add_days_off(agent, [when.local, end], place),
+            None => {
+                Err("is not about whole days; days off start at 00:00 and end at 00:00 of a later day, both with a \
+                         TZID"
+                    .to_owned())
+            }
+        };
+        if let Err(reason) = added {
+            self.report_error(ImportDiagnostic::for_value(self.event.line, START, &local_text(when.local), reason));
+        }
+    }
+
+    /// Returns the zone that the event gives for its agents.
+    fn read_time_zone(&mut self) -> Option<ZoneIndex> {
+        let property = self.get("X-TIME-ZONE")?;
+        let found = self.assembler.zones.find(&property.value);
+        found.map_err(|reason| self.report_property_error(property, reason)).ok()
     }
 
     fn get(&self, name: &str) -> Option<&'e Property> {

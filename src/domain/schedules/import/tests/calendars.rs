@@ -33,6 +33,23 @@ fn single_error(events: &[&str]) -> String {
 }
 
 #[test]
+fn an_event_may_say_whose_zone_it_is_and_which_days_are_off() {
+    let draft = import_calendar(&[
+        "DTSTART:20261025T013000Z\nDTEND:20261025T093000Z\nX-TIME-ZONE:Europe/Berlin\nX-TEAM:Sales\\, north",
+        "CATEGORIES:OFF\nDTSTART;TZID=Europe/Berlin:20261026T000000\nDURATION:P2D",
+    ]);
+    let draft = draft.expect("sound");
+    assert_eq!((draft.agents[0].zone.as_str(), draft.agents[0].team.as_str()), ("Europe/Berlin", "Sales, north"));
+    assert_eq!((draft.first_day.to_string(), draft.last_day.to_string()), ("2026-10-25".into(), "2026-10-27".into()));
+    for when in ["DTSTART:20261026T000000Z\nDURATION:P1D", "DTSTART;TZID=Europe/Berlin:20261026T000000\nDURATION:PT12H"]
+    {
+        let refused = single_error(&[&format!("CATEGORIES:OFF\n{when}")]);
+        assert!(refused.contains("is not about whole days"), "{refused}");
+    }
+    assert!(single_error(&["DTSTART:20261025T013000Z\nDURATION:PT8H\nX-TIME-ZONE:Berlin"]).contains("did you mean"));
+}
+
+#[test]
 fn the_sample_says_the_same_shifts_as_the_table_but_for_what_their_forms_differ_in() {
     let table = read_schedule("schedule-300.csv", SAMPLE_CSV, &ImportOptions::default()).expect("sound");
     let calendar = read_schedule("schedule-12.ics", SAMPLE_ICS, &ImportOptions::default()).expect("sound");

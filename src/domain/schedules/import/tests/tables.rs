@@ -311,6 +311,57 @@ fn a_shift_that_could_not_be_read_does_not_make_strays_of_its_activities() {
 }
 
 #[test]
+fn days_off_are_whole_days_without_a_shift() {
+    let row = |agent: &str, activity: &str, start: &str, end: &str| {
+        format!("{agent},,,Europe/Berlin,{activity},{start},{end},false")
+    };
+    let off = row("u_2", "OFF", "2026-10-24T00:00", "2026-10-27T00:00");
+    let shift = row("u_1", "shift", "2026-10-26T09:00", "2026-10-26T17:00");
+    let draft = import_table(&[&shift, &off]).expect("sound");
+    assert_eq!((draft.agents.len(), draft.shifts, draft.rows), (2, 1, 2));
+    assert_eq!((draft.first_day.to_string(), draft.last_day.to_string()), ("2026-10-24".into(), "2026-10-26".into()));
+    let only = import_table(&[&off]).expect("a file may say only who is off");
+    assert_eq!((only.agents.len(), only.shifts), (1, 0));
+    let night = row("u_2", "shift", "2026-10-25T22:00", "2026-10-26T06:00");
+    let bad = [
+        off.as_str(),
+        &night,
+        &row("u_3", "off", "2026-10-24T00:00", "2026-10-24T12:00"),
+        &row("u_3", "off", "2026-10-24T00:00", "2026-10-24T00:00"),
+    ];
+    let whole = "is not about whole days; days off start at 00:00 and end at 00:00 of a later day";
+    assert_eq!(
+        error_texts(import_table(&bad)),
+        [
+            "line 3, column start: the shift begins on 2026-10-25, on which the agent is off by line 2; keep one"
+                .to_owned(),
+            format!("line 4, column start: \"2026-10-24T00:00\" {whole}"),
+            format!("line 5, column start: \"2026-10-24T00:00\" {whole}"),
+        ]
+    );
+    let options = ImportOptions { move_weeks: 1, ..ImportOptions::default() };
+    let text = [HEADER, &off].join("\n");
+    let moved = read_schedule("a.csv", text.as_bytes(), &options).expect("sound");
+    assert_eq!(moved.first_day.to_string(), "2026-10-31");
+}
+
+#[test]
+fn only_a_time_that_occurs_twice_may_carry_its_offset() {
+    let lunch = |start: &str| {
+        let shift = "u_1,,,Europe/Berlin,shift,2026-10-24T22:00,2026-10-25T06:00,false";
+        import_table(&[shift, &format!("u_1,,,Europe/Berlin,lunch,{start},2026-10-25T03:30,false")])
+    };
+    let start = |text: &str| lunch(text).expect("sound").agents[0].shifts[0].activities[0].start.to_string();
+    assert_eq!(start("2026-10-25T02:30"), "2026-10-25T00:30:00Z");
+    assert_eq!(start("2026-10-25T02:30+02:00"), "2026-10-25T00:30:00Z");
+    assert_eq!(start("2026-10-25 02:30:00+01:00"), "2026-10-25T01:30:00Z");
+    for refused in ["2026-10-25T02:30+03:00", "2026-10-25T03:00+01:00", "2026-10-25T02:30Z", "2026-10-25T02:30+01"] {
+        let reason = error_texts(lunch(refused));
+        assert!(reason[0].contains("carries an offset"), "{reason:?}");
+    }
+}
+
+#[test]
 fn repeated_local_times_mean_their_first_occurrence_and_skipped_ones_are_faults() {
     for (zone, local, instant) in [
         ("America/New_York", "2026-11-01T01:30", "2026-11-01T05:30:00Z"),
