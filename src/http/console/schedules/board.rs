@@ -127,6 +127,7 @@ struct BoardPage {
     all_teams: Vec<String>,
     is_today: bool,
     may_change: bool,
+    may_import: bool,
     /// The length of the day in minutes.
     minutes: u64,
     title: String,
@@ -191,7 +192,8 @@ pub(in crate::http) async fn show(State(state): State<ApiState>, request: PageRe
         shell: request.shell(ConsolePage::Schedule, "Schedule"),
         all_teams,
         is_today: day == today,
-        may_change: request.has_right(Right::Import),
+        may_change: request.has_right(Right::EditSchedules),
+        may_import: request.has_right(Right::Import) && request.has_all_teams(),
         minutes: data.to.since(data.from).as_secs() / 60,
         title: day.strftime("%A %-d %B %Y").to_string(),
         zone_shown: times::zone_name(&zone).to_owned(),
