@@ -11,6 +11,7 @@ mod large_roster;
 mod pages;
 mod rules;
 mod schedule;
+mod schedule_actions;
 mod trends;
 
 use std::path::PathBuf;

@@ -5,11 +5,13 @@ use std::collections::HashMap;
 use axum::Json;
 use axum::extract::State;
 use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::domain::adherence::timeline::Span;
 use crate::domain::ids::{AgentId, TeamName, TenantId};
+use crate::domain::schedules::schedule::Shift;
 use crate::domain::time::UtcMicros;
 use crate::engine::agents::agent_list::AgentSummary;
 use crate::http::api::agents::history::{
@@ -21,7 +23,7 @@ use crate::http::auth::{Caller, Right};
 use crate::http::problem::Problem;
 use crate::http::request::extract::Query;
 use crate::http::state::ApiState;
-use crate::store::{HISTORY_PAGE_LIMIT, StoredHistory};
+use crate::store::{HISTORY_PAGE_LIMIT, StoredHistory, StoredPlan};
 
 /// The maximum number of agents of one answer.
 const MAX_AGENTS: usize = 500;
@@ -63,6 +65,8 @@ pub(in crate::http) struct ScheduleBoardResponse {
 pub(in crate::http) struct ScheduleBoardAgent {
     /// The agent.
     agent: AgentName,
+    /// The shifts that overlap the day, in full.
+    shifts: Vec<ScheduleBoardShift>,
     /// The planned activities, which cover the whole day without gaps.
     planned: Vec<PlannedSpan>,
     /// The agent's states, cut to the day. Gaps are times without usable observations.
@@ -71,6 +75,25 @@ pub(in crate::http) struct ScheduleBoardAgent {
     pieces: Vec<AdherenceSegment>,
     /// The time in each verdict.
     adherence: AdherenceTotals,
+}
+
+/// A shift on the board, which may begin before the day or end after it.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct ScheduleBoardShift {
+    /// The local day in the agent's time zone on which the shift begins. An edit of the shift names this day.
+    #[schema(value_type = String, format = Date)]
+    day: Date,
+    /// The start of the shift (inclusive).
+    start: UtcMicros,
+    /// The end of the shift (exclusive).
+    end: UtcMicros,
+}
+
+impl ScheduleBoardShift {
+    fn new(shift: &Shift, zone: &TimeZone) -> Self {
+        let day = shift.start.timestamp().to_zoned(zone.clone()).date();
+        Self { day, start: shift.start, end: shift.end }
+    }
 }
 
 /// Retrieve the schedule board
@@ -109,8 +132,12 @@ pub(in crate::http) async fn show(
     let facts = SpanFacts::load(&state, tenant, &list, (from, to)).await?;
     let agents = cards.into_iter().map(|card| {
         let rows = rows.remove(&card.id).unwrap_or_default();
-        let Comparison { planned, actual, pieces, adherence } = facts.compare(card, plans.remove(&card.id), &rows);
-        ScheduleBoardAgent { agent: AgentName::from(card.clone()), planned, actual, pieces, adherence }
+        let plan: Option<StoredPlan> = plans.remove(&card.id);
+        let zone = card.zone.as_deref().and_then(|zone| TimeZone::get(zone).ok()).unwrap_or(TimeZone::UTC);
+        let shifts = plan.iter().flat_map(|plan| &plan.shifts).map(|shift| ScheduleBoardShift::new(shift, &zone));
+        let shifts = shifts.collect();
+        let Comparison { planned, actual, pieces, adherence } = facts.compare(card, plan, &rows);
+        ScheduleBoardAgent { agent: AgentName::from(card.clone()), shifts, planned, actual, pieces, adherence }
     });
     let agents = agents.collect();
     Ok(Json(ScheduleBoardResponse { zone, from, to, now: list.at, agents, total }))

@@ -8,16 +8,14 @@ use axum::response::Response;
 use jiff::ToSpan as _;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use serde::Deserialize;
 
+use super::rows::{BoardData, BoardTeam, Sort, board_teams};
 use super::staffing::StaffingStrip;
-use crate::domain::time::UtcMicros;
-use crate::domain::wording::count_with_noun;
 use crate::engine::agents::agent_list::AgentSummary;
 use crate::http::api::schedules::board;
 use crate::http::api::schedules::staffing::{self, StaffingResponse};
 use crate::http::auth::Right;
-use crate::http::console::agents::timeline::{DaySpans, LaneLayout, Tick, TimeAxis, Timeline, draw};
+use crate::http::console::agents::timeline::{Tick, TimeAxis};
 use crate::http::console::live::live_view::LiveView;
 use crate::http::console::shared::page_error::PageError;
 use crate::http::console::shared::page_request::PageRequest;
@@ -27,55 +25,6 @@ use crate::http::state::ApiState;
 
 /// The number of agents up to which all teams are shown if none is chosen.
 const ALL_TEAMS_UP_TO: usize = 100;
-
-#[derive(Deserialize)]
-struct BoardData {
-    from: UtcMicros,
-    to: UtcMicros,
-    now: UtcMicros,
-    agents: Vec<AgentDay>,
-    total: usize,
-}
-
-#[derive(Deserialize)]
-struct AgentDay {
-    agent: AgentName,
-    #[serde(flatten)]
-    spans: DaySpans,
-    adherence: Adherence,
-}
-
-#[derive(Deserialize)]
-struct AgentName {
-    id: String,
-    name: Option<String>,
-    team: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Adherence {
-    share: Option<f64>,
-}
-
-/// The order of agents within a team.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Sort {
-    Name,
-    Start,
-    Adherence,
-}
-
-impl Sort {
-    const ALL: [(Self, &'static str, &'static str); 3] = [
-        (Self::Name, "name", "Name"),
-        (Self::Start, "start", "Start of shift"),
-        (Self::Adherence, "adherence", "Lowest adherence"),
-    ];
-
-    fn from_value(value: Option<&str>) -> Self {
-        Self::ALL.into_iter().find(|(_, key, _)| Some(*key) == value).map_or(Self::Name, |(sort, _, _)| sort)
-    }
-}
 
 /// The choices of the viewer.
 struct BoardView {
@@ -103,20 +52,21 @@ impl BoardView {
     }
 }
 
-/// A team of the board.
-struct BoardTeam {
-    name: String,
-    count: String,
-    rows: Vec<BoardRow>,
+/// What the caller may do on the board.
+struct BoardRights {
+    edit: bool,
+    import: bool,
+    excuse: bool,
 }
 
-/// An agent of the board.
-struct BoardRow {
-    id: String,
-    name: String,
-    is_out: bool,
-    adherence: String,
-    line: Timeline,
+impl BoardRights {
+    fn of(request: &PageRequest) -> Self {
+        Self {
+            edit: request.has_right(Right::EditSchedules),
+            import: request.has_right(Right::Import) && request.has_all_teams(),
+            excuse: request.has_right(Right::Excuse),
+        }
+    }
 }
 
 #[derive(Template)]
@@ -126,8 +76,9 @@ struct BoardPage {
     view: BoardView,
     all_teams: Vec<String>,
     is_today: bool,
-    may_change: bool,
-    may_import: bool,
+    may: BoardRights,
+    /// The start of the day in milliseconds since the Unix epoch.
+    from_ms: i64,
     /// The length of the day in minutes.
     minutes: u64,
     title: String,
@@ -192,8 +143,8 @@ pub(in crate::http) async fn show(State(state): State<ApiState>, request: PageRe
         shell: request.shell(ConsolePage::Schedule, "Schedule"),
         all_teams,
         is_today: day == today,
-        may_change: request.has_right(Right::EditSchedules),
-        may_import: request.has_right(Right::Import) && request.has_all_teams(),
+        may: BoardRights::of(&request),
+        from_ms: data.from.as_micros() / 1000,
         minutes: data.to.since(data.from).as_secs() / 60,
         title: day.strftime("%A %-d %B %Y").to_string(),
         zone_shown: times::zone_name(&zone).to_owned(),
@@ -201,7 +152,7 @@ pub(in crate::http) async fn show(State(state): State<ApiState>, request: PageRe
         now: axis.now_position(),
         hidden,
         staffing: staffing.map(|staffing| StaffingStrip::new(&staffing, &axis)),
-        teams: teams_of(data.agents, &axis, &view),
+        teams: board_teams(data.agents, &axis, view.sort, view.only_out),
         view,
     }))
 }
@@ -214,40 +165,4 @@ fn zone_of<'a>(agents: impl Iterator<Item = &'a AgentSummary>, request: &PageReq
     }
     let most = zones.into_iter().max_by_key(|(_, agents)| *agents).map(|(zone, _)| zone);
     request.times.zone_for(most)
-}
-
-/// Returns the rows by team.
-fn teams_of(agents: Vec<AgentDay>, axis: &TimeAxis<'_>, view: &BoardView) -> Vec<BoardTeam> {
-    let mut teams: BTreeMap<String, Vec<AgentDay>> = BTreeMap::new();
-    for agent in agents.into_iter().filter(|agent| !view.only_out || agent.spans.is_out_at(axis.now)) {
-        teams.entry(agent.agent.team.clone().unwrap_or_default()).or_default().push(agent);
-    }
-    let board_team = |(name, mut agents): (String, Vec<AgentDay>)| {
-        match view.sort {
-            Sort::Name => {}
-            // Agents without a shift come last.
-            Sort::Start => agents.sort_by_key(|agent| agent.spans.first_planned().unwrap_or(UtcMicros::MAX)),
-            Sort::Adherence => agents.sort_by(|one, other| {
-                let share = |agent: &AgentDay| agent.adherence.share.unwrap_or(f64::INFINITY);
-                share(one).total_cmp(&share(other))
-            }),
-        }
-        BoardTeam {
-            name: if name.is_empty() { "No team".to_owned() } else { name },
-            count: count_with_noun(agents.len(), "agent"),
-            rows: agents.into_iter().map(|agent| board_row(&agent, axis)).collect(),
-        }
-    };
-    teams.into_iter().map(board_team).collect()
-}
-
-fn board_row(agent: &AgentDay, axis: &TimeAxis<'_>) -> BoardRow {
-    let name = agent.agent.name.clone().unwrap_or_else(|| agent.agent.id.clone());
-    BoardRow {
-        is_out: agent.spans.is_out_at(axis.now),
-        adherence: agent.adherence.share.map(|share| format!("{:.0} %", share * 100.0)).unwrap_or_default(),
-        line: draw(name.clone(), axis, &LaneLayout::ROW, agent.spans.lanes()),
-        id: agent.agent.id.clone(),
-        name,
-    }
 }
