@@ -12,6 +12,7 @@ mod pages;
 mod rules;
 mod schedule;
 mod schedule_actions;
+mod schedule_week;
 mod trends;
 
 use std::path::PathBuf;

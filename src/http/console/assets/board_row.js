@@ -2,7 +2,7 @@
 // A row of the schedule board: its agent, its shifts and its times, and the pages that change its plan.
 
 import { address } from './page.js';
-import { clock } from './time.js';
+import { clock, day } from './time.js';
 
 const MINUTE = 60000;
 
@@ -49,8 +49,11 @@ export function shiftOf(bar) {
   return rowOf(bar).shifts.find((shift) => shift.start <= start + MINUTE && start < shift.end);
 }
 
-/** The hours and minutes of an instant on the board. @param {number} at */
-export const hours = (at) => clock(at, board()?.dataset.zone);
+/** The hours and minutes of an instant on the board, with the day in a week. @param {number} at */
+export function hours(at) {
+  const { zone, week } = board()?.dataset || {};
+  return week === undefined ? clock(at, zone) : `${day(at, zone)} ${clock(at, zone)}`;
+}
 
 const iso = (/** @type {number} */ at) => new Date(at).toISOString();
 

@@ -9,8 +9,10 @@ use jiff::ToSpan as _;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use super::rows::{BoardData, BoardTeam, Sort, board_teams};
+use super::rows::{BoardData, BoardTeam, board_teams};
 use super::staffing::StaffingStrip;
+use super::view::{BoardView, Period, Sort};
+use crate::domain::time::UtcMicros;
 use crate::engine::agents::agent_list::AgentSummary;
 use crate::http::api::schedules::board;
 use crate::http::api::schedules::staffing::{self, StaffingResponse};
@@ -25,32 +27,6 @@ use crate::http::state::ApiState;
 
 /// The number of agents up to which all teams are shown if none is chosen.
 const ALL_TEAMS_UP_TO: usize = 100;
-
-/// The choices of the viewer.
-struct BoardView {
-    team: String,
-    day: Date,
-    sort: Sort,
-    only_out: bool,
-}
-
-impl BoardView {
-    /// Returns the query of the page with another day.
-    fn query(&self, tenant: &str, day: Option<Date>) -> String {
-        let mut query = url::form_urlencoded::Serializer::new(String::new());
-        query.append_pair("tenant", tenant).append_pair("team", &self.team);
-        if let Some(day) = day {
-            query.append_pair("day", &day.to_string());
-        }
-        if let Some((_, key, _)) = Sort::ALL.into_iter().find(|(sort, _, _)| *sort == self.sort) {
-            query.append_pair("sort", key);
-        }
-        if self.only_out {
-            query.append_pair("show", "out");
-        }
-        query.finish()
-    }
-}
 
 /// What the caller may do on the board.
 struct BoardRights {
@@ -75,27 +51,36 @@ struct BoardPage {
     shell: Shell,
     view: BoardView,
     all_teams: Vec<String>,
-    is_today: bool,
+    has_today: bool,
     may: BoardRights,
-    /// The start of the day in milliseconds since the Unix epoch.
+    /// The start of the board in milliseconds since the Unix epoch.
     from_ms: i64,
-    /// The length of the day in minutes.
+    /// The length of the board in minutes.
     minutes: u64,
     title: String,
     zone_shown: String,
     ticks: Vec<Tick>,
+    /// The headings of the days of a week: where each begins, its name and its address.
+    days: Vec<(String, String, String)>,
     now: Option<String>,
     teams: Vec<BoardTeam>,
-    /// The staffing of the agents; not if some of them are not shown.
+    /// The staffing of the agents; not for a week, nor if some of them are not shown.
     staffing: Option<StaffingStrip>,
     /// How many agents match but are not shown.
     hidden: usize,
 }
 
 impl BoardPage {
-    /// Returns the address of another day.
-    fn day_link(&self, days: &i64) -> String {
+    /// Returns the address of the day or the week that is this number of steps away.
+    fn step_link(&self, steps: &i64) -> String {
+        let days = steps * self.view.period.days();
         format!("?{}", self.view.query(&self.shell.tenant, self.view.day.checked_add(days.days()).ok()))
+    }
+
+    /// Returns the address of the same choices for a day, or for a week.
+    fn period_link(&self, period: &Period) -> String {
+        let view = BoardView { period: *period, ..self.view.clone() };
+        format!("?{}", view.query(&self.shell.tenant, Some(self.view.day)))
     }
 
     /// Returns the address of today.
@@ -108,32 +93,29 @@ impl BoardPage {
     }
 }
 
-/// `GET /schedule?team=&day=&sort=&show=`.
+/// `GET /schedule?team=&day=&view=&sort=&show=`.
 pub(in crate::http) async fn show(State(state): State<ApiState>, request: PageRequest) -> Result<Response, PageError> {
     request.check(&state, Right::Read)?;
     let live_view = LiveView::load(&state, &request).await;
     let all_teams = live_view.as_ref().map(LiveView::teams).unwrap_or_default();
     let count = live_view.as_ref().map_or(0, |view| view.agents().count());
     let first_team = all_teams.first().filter(|_| count > ALL_TEAMS_UP_TO).cloned().unwrap_or_default();
-    let team = request.value("team").map_or(first_team, str::to_owned);
+    // An empty team means all of them, if somebody chose it.
+    let chosen_team = request.query.iter().find(|(key, _)| key == "team").map(|(_, team)| team.clone());
+    let team = chosen_team.unwrap_or(first_team);
     let in_team = |card: &&AgentSummary| team.is_empty() || card.team.as_ref().is_some_and(|own| own.as_str() == team);
     let zone = zone_of(live_view.iter().flat_map(LiveView::agents).filter(in_team), &request);
     let today = request.now.timestamp().to_zoned(zone.clone()).date();
-    let day = request.value("day").and_then(|day| day.parse().ok()).unwrap_or(today);
-    let view = BoardView {
-        team,
-        day,
-        sort: Sort::from_value(request.value("sort")),
-        only_out: request.value("show") == Some("out"),
-    };
-    let day_text = day.to_string();
-    let mut query = vec![("day", day_text.as_str()), ("zone", times::zone_name(&zone))];
+    let view = BoardView::new(&request, team, today);
+    let (first_day, days) = (view.first_day().to_string(), view.period.days().to_string());
+    let mut query = vec![("day", first_day.as_str()), ("zone", times::zone_name(&zone))];
     if !view.team.is_empty() {
         query.push(("team", &view.team));
     }
-    let data: BoardData = request.api("/api/v1/schedule-board").query(&query).call(&state, board::show).await?;
+    let board_query = [&query[..], &[("days", days.as_str())]].concat();
+    let data: BoardData = request.api("/api/v1/schedule-board").query(&board_query).call(&state, board::show).await?;
     let hidden = data.total - data.agents.len();
-    let staffing: Option<StaffingResponse> = if hidden == 0 {
+    let staffing: Option<StaffingResponse> = if hidden == 0 && !view.is_week() {
         Some(request.api("/api/v1/staffing").query(&query).call(&state, staffing::show).await?)
     } else {
         None
@@ -142,19 +124,32 @@ pub(in crate::http) async fn show(State(state): State<ApiState>, request: PageRe
     Ok(render_page(&BoardPage {
         shell: request.shell(ConsolePage::Schedule, "Schedule"),
         all_teams,
-        is_today: day == today,
+        has_today: view.shows(today),
         may: BoardRights::of(&request),
         from_ms: data.from.as_micros() / 1000,
         minutes: data.to.since(data.from).as_secs() / 60,
-        title: day.strftime("%A %-d %B %Y").to_string(),
+        title: view.title(),
         zone_shown: times::zone_name(&zone).to_owned(),
-        ticks: axis.ticks(),
+        ticks: if view.is_week() { Vec::new() } else { axis.ticks() },
+        days: if view.is_week() { day_headings(&view, &request, &axis) } else { Vec::new() },
         now: axis.now_position(),
         hidden,
         staffing: staffing.map(|staffing| StaffingStrip::new(&staffing, &axis)),
-        teams: board_teams(data.agents, &axis, view.sort, view.only_out),
+        teams: board_teams(data.agents, &axis, &view),
         view,
     }))
+}
+
+/// Returns where each day of a week begins, its name, and the address of its board.
+fn day_headings(view: &BoardView, request: &PageRequest, axis: &TimeAxis<'_>) -> Vec<(String, String, String)> {
+    let days = (0..view.period.days()).map(|number| view.first_day().saturating_add(number.days()));
+    let heading = |day: Date| {
+        let start = UtcMicros::from(day.to_zoned(axis.zone.clone()).ok()?.timestamp());
+        let board = BoardView { period: Period::Day, ..view.clone() };
+        let link = format!("?{}", board.query(request.tenant.as_str(), Some(day)));
+        Some((axis.extent(start, start).0, day.strftime("%a %-d %b").to_string(), link))
+    };
+    days.filter_map(heading).collect()
 }
 
 /// Returns the zone of the board: the viewer's, or that of most agents if the viewer reads times as the agents do.

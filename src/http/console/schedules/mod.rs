@@ -5,3 +5,4 @@ pub(in crate::http::console) mod change;
 pub(in crate::http::console) mod import;
 mod rows;
 mod staffing;
+mod view;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::civil::Date;
 use serde::Deserialize;
 
+use super::view::{BoardView, Period, Sort};
 use crate::domain::time::UtcMicros;
 use crate::domain::wording::count_with_noun;
 use crate::http::console::agents::timeline::{DaySpans, LaneLayout, TimeAxis, Timeline, draw};
@@ -48,26 +49,6 @@ struct Adherence {
     share: Option<f64>,
 }
 
-/// The order of agents within a team.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sort {
-    Name,
-    Start,
-    Adherence,
-}
-
-impl Sort {
-    pub(super) const ALL: [(Self, &'static str, &'static str); 3] = [
-        (Self::Name, "name", "Name"),
-        (Self::Start, "start", "Start of shift"),
-        (Self::Adherence, "adherence", "Lowest adherence"),
-    ];
-
-    pub(super) fn from_value(value: Option<&str>) -> Self {
-        Self::ALL.into_iter().find(|(_, key, _)| Some(*key) == value).map_or(Self::Name, |(sort, _, _)| sort)
-    }
-}
-
 /// A team of the board.
 pub(super) struct BoardTeam {
     pub(super) name: String,
@@ -99,13 +80,13 @@ pub(super) struct ShiftEdge {
 }
 
 /// Returns the rows by team.
-pub(super) fn board_teams(agents: Vec<AgentDay>, axis: &TimeAxis<'_>, sort: Sort, only_out: bool) -> Vec<BoardTeam> {
+pub(super) fn board_teams(agents: Vec<AgentDay>, axis: &TimeAxis<'_>, view: &BoardView) -> Vec<BoardTeam> {
     let mut teams: BTreeMap<String, Vec<AgentDay>> = BTreeMap::new();
-    for agent in agents.into_iter().filter(|agent| !only_out || agent.spans.is_out_at(axis.now)) {
+    for agent in agents.into_iter().filter(|agent| !view.only_out || agent.spans.is_out_at(axis.now)) {
         teams.entry(agent.agent.team.clone().unwrap_or_default()).or_default().push(agent);
     }
     let board_team = |(name, mut agents): (String, Vec<AgentDay>)| {
-        match sort {
+        match view.sort {
             Sort::Name => {}
             // Agents without a shift come last.
             Sort::Start => agents.sort_by_key(|agent| agent.spans.first_planned().unwrap_or(UtcMicros::MAX)),
@@ -118,20 +99,24 @@ pub(super) fn board_teams(agents: Vec<AgentDay>, axis: &TimeAxis<'_>, sort: Sort
             is_named: !name.is_empty(),
             name: if name.is_empty() { "No team".to_owned() } else { name },
             count: count_with_noun(agents.len(), "agent"),
-            rows: agents.into_iter().map(|agent| board_row(&agent, axis)).collect(),
+            rows: agents.into_iter().map(|agent| board_row(&agent, axis, view.period)).collect(),
         }
     };
     teams.into_iter().map(board_team).collect()
 }
 
-fn board_row(agent: &AgentDay, axis: &TimeAxis<'_>) -> BoardRow {
+fn board_row(agent: &AgentDay, axis: &TimeAxis<'_>, period: Period) -> BoardRow {
     let name = agent.agent.name.clone().unwrap_or_else(|| agent.agent.id.clone());
     let shifts: Vec<String> =
         agent.shifts.iter().map(|shift| format!("{} {} {}", shift.day, shift.start, shift.end)).collect();
+    let lanes = match period {
+        Period::Day => agent.spans.lanes(),
+        Period::Week => agent.spans.coarse_lanes(),
+    };
     BoardRow {
         is_out: agent.spans.is_out_at(axis.now),
         adherence: agent.adherence.share.map(|share| format!("{:.0} %", share * 100.0)).unwrap_or_default(),
-        line: draw(name.clone(), axis, &LaneLayout::ROW, agent.spans.lanes()),
+        line: draw(name.clone(), axis, &LaneLayout::ROW, lanes),
         id: agent.agent.id.clone(),
         name,
         shifts: shifts.join(","),
