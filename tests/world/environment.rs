@@ -174,7 +174,7 @@ listen = "127.0.0.1:0"
 [[server.tokens]]
 id = "operator"
 token = {{ env = "OPERATOR" }}
-may = ["read", "change", "import", "excuse", "edit_rules", "audit"]
+may = ["read", "change", "import", "edit_schedules", "excuse", "edit_rules", "audit"]
 [store]
 url = "sqlite://{database}"
 [log]

@@ -23,8 +23,10 @@ named_enum! {
         Change = "change",
         /// Log agents out, with `change`.
         LogOut = "log_out",
-        /// Import and edit schedules, and set skills of agents.
+        /// Import schedules, undo versions of the schedule, and set skills of agents.
         Import = "import",
+        /// Edit the schedules of agents.
+        EditSchedules = "edit_schedules",
         /// Create and end exceptions.
         Excuse = "excuse",
         /// Create, edit, enable, disable and backtest rules.
@@ -53,7 +55,7 @@ named_enum! {
     pub enum Role {
         /// Reads only, for instance for a wallboard.
         Viewer = "viewer",
-        /// Leads teams: changes the states of their agents and approves exceptions.
+        /// Leads teams: changes the states of their agents, edits their schedules and approves exceptions.
         Supervisor = "supervisor",
         /// Imports schedules, approves exceptions, writes rules, and runs reports and analytics.
         Analyst = "analyst",
@@ -69,11 +71,19 @@ impl Role {
     pub const fn has_right(self, right: Right) -> bool {
         match self {
             Self::Viewer => matches!(right, Right::Read),
-            Self::Supervisor => matches!(right, Right::Read | Right::Change | Right::Excuse | Right::Report),
+            Self::Supervisor => {
+                matches!(right, Right::Read | Right::Change | Right::EditSchedules | Right::Excuse | Right::Report)
+            }
             Self::Analyst => {
                 matches!(
                     right,
-                    Right::Read | Right::Import | Right::EditRules | Right::Excuse | Right::Report | Right::Analytics
+                    Right::Read
+                        | Right::Import
+                        | Right::EditSchedules
+                        | Right::EditRules
+                        | Right::Excuse
+                        | Right::Report
+                        | Right::Analytics
                 )
             }
             Self::Auditor => matches!(right, Right::Read | Right::Audit | Right::Report),
@@ -293,11 +303,11 @@ mod tests {
     fn every_role_has_the_rights_of_the_table() {
         // In the order of `Right::ALL`.
         let table = [
-            (Role::Viewer, "x............"),
-            (Role::Supervisor, "xx..x.x......"),
-            (Role::Analyst, "x..xxxxx....."),
-            (Role::Auditor, "x.....x.x...."),
-            (Role::Admin, "xxxxxxxxxxxxx"),
+            (Role::Viewer, "x............."),
+            (Role::Supervisor, "xx..xx.x......"),
+            (Role::Analyst, "x..xxxxxx....."),
+            (Role::Auditor, "x......x.x...."),
+            (Role::Admin, "xxxxxxxxxxxxxx"),
         ];
         assert_eq!(table.map(|(role, _)| role), Role::ALL);
         for (role, row) in table {

@@ -41,6 +41,7 @@ pub(super) fn table() -> Vec<Route> {
 const READ: AccessRequirement = AccessRequirement::Right(Right::Read);
 const CHANGE: AccessRequirement = AccessRequirement::Right(Right::Change);
 const IMPORT: AccessRequirement = AccessRequirement::Right(Right::Import);
+const EDIT_SCHEDULES: AccessRequirement = AccessRequirement::Right(Right::EditSchedules);
 
 const TENANT_ERRORS: &[Code] = &[Code::NoSuchTenant];
 
@@ -218,10 +219,12 @@ fn schedules() -> Vec<Route> {
     ];
     const IMPORT_STAFFING: &[Code] =
         &[Code::NoSuchTenant, Code::ScheduleRefused, Code::KeyReused, Code::StoreUnavailable];
-    const CHECK_EDIT: &[Code] = &[Code::NoSuchTenant, Code::NoSuchAgent, Code::BadBody, Code::StoreUnavailable];
+    const CHECK_EDIT: &[Code] =
+        &[Code::NoSuchTenant, Code::NoSuchAgent, Code::NoSuchTeam, Code::BadBody, Code::StoreUnavailable];
     const EDIT: &[Code] = &[
         Code::NoSuchTenant,
         Code::NoSuchAgent,
+        Code::NoSuchTeam,
         Code::BadBody,
         Code::HashMismatch,
         Code::NothingChanges,
@@ -250,8 +253,8 @@ fn schedules() -> Vec<Route> {
             .with_errors(IMPORT_STAFFING),
         Route::new(READ, || routes!(api::schedules::staffing::show))
             .with_errors(&[Code::NoSuchTenant, Code::Unavailable]),
-        Route::new(IMPORT, || routes!(api::schedules::edits::check)).with_errors(CHECK_EDIT),
-        Route::new(IMPORT, || routes!(api::schedules::edits::create)).with_errors(EDIT),
+        Route::new(EDIT_SCHEDULES, || routes!(api::schedules::edits::check)).with_errors(CHECK_EDIT),
+        Route::new(EDIT_SCHEDULES, || routes!(api::schedules::edits::create)).with_errors(EDIT),
         Route::new(READ, || routes!(api::schedules::export::show)).with_errors(TENANT_ERRORS),
         Route::new(READ, || routes!(api::schedules::versions::list)).with_errors(TENANT_ERRORS),
         Route::new(READ, || routes!(api::schedules::sources::list)).with_errors(TENANT_ERRORS),

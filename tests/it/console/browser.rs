@@ -213,10 +213,15 @@ impl Browser {
 
     /// Drags the first element of a selector to the right by a number of pixels; negative numbers drag it to the left.
     pub async fn drag(&self, css: &str, pixels: i64) {
+        self.drag_below(css, 0, pixels).await;
+    }
+
+    /// Drags as [`drag`](Self::drag) does, from a number of pixels below the centre of the element.
+    pub async fn drag_below(&self, css: &str, down: i64, pixels: i64) {
         let element = self.find(css).await;
         let origin = json!({ELEMENT: element.id});
         let mut actions = vec![
-            json!({"type": "pointerMove", "origin": origin, "x": 0, "y": 0}),
+            json!({"type": "pointerMove", "origin": origin, "x": 0, "y": down}),
             json!({"type": "pointerDown", "button": 0}),
         ];
         actions.push(json!({"type": "pointerMove", "origin": "pointer", "x": pixels, "y": 0, "duration": 100}));

@@ -11,6 +11,8 @@ mod large_roster;
 mod pages;
 mod rules;
 mod schedule;
+mod schedule_actions;
+mod schedule_week;
 mod trends;
 
 use std::path::PathBuf;

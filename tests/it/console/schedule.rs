@@ -9,7 +9,7 @@ use super::{save_screenshot, sign_in_browser, team_setup};
 use crate::harness::{Scenario, Setup, agent_ids, schedule, send};
 
 /// A browser at the board of a team of eight with lunch at 16:00.
-async fn board(role: &str) -> Option<(Scenario, Browser)> {
+pub(super) async fn board(role: &str) -> Option<(Scenario, Browser)> {
     let (scenario, browser) = sign_in_browser(team_setup(8), role).await?;
     scenario.import(&schedule(agent_ids(8), &[("lunch", "16:00", "16:30", true)])).await;
     browser.go(&scenario.page_url("/schedule?tenant=acme&day=2026-10-26")).await;
@@ -68,7 +68,7 @@ async fn a_break_that_is_dragged_is_checked_applied_and_undone() {
     scenario.assert_nothing_left_over().await;
 }
 
-async fn assert_page_is_readable(browser: &Browser, name: &str) {
+pub(super) async fn assert_page_is_readable(browser: &Browser, name: &str) {
     for scheme in ["light", "dark"] {
         browser.scheme(scheme).await;
         for width in [1280, 390] {
@@ -87,6 +87,8 @@ async fn assert_page_is_readable(browser: &Browser, name: &str) {
 async fn a_team_is_changed_by_keys_and_who_is_left_out_is_named() {
     let Some((scenario, browser)) = board("admin").await else { return };
     browser.run("document.querySelector(arguments[0]).focus()", &[json!(LUNCH)]).await;
+    browser.press("\u{e007}").await;
+    browser.wait_for_text(".bar-menu li", |text| text == "Move the lunch…").await;
     browser.press("\u{e007}").await;
     browser.wait_for_url(|url| url.contains("/schedule/change") && url.contains("activity=lunch")).await;
     browser.click("#by-team").await;
@@ -114,7 +116,10 @@ async fn a_team_is_changed_by_keys_and_who_is_left_out_is_named() {
 async fn a_viewer_looks_at_the_board_and_cannot_change_it() {
     let Some((_scenario, browser)) = board("viewer").await else { return };
     assert_eq!(browser.count(".piece[data-activity]").await, 0);
-    assert_eq!(browser.count(".gantt-days a[href*='/schedule/change']").await, 0);
+    assert_eq!(browser.count(".gantt a[href*='/schedule/change'], .gantt-days a[href*='/schedule/change']").await, 0);
+    browser.run("document.querySelector('.gantt-row .piece').focus()", &[]).await;
+    browser.press("\u{e007}").await;
+    assert_eq!(browser.count(".edge, .bar-menu").await, 0);
     for (button, zoom) in [("1", "1.5"), ("0", "1")] {
         browser.click(&format!("button[data-zoom='{button}']")).await;
         let script = "return document.querySelector('.gantt-inner').style.getPropertyValue('--zoom')";

@@ -157,6 +157,42 @@ async fn an_edit_leaves_out_whom_it_does_not_fit_and_says_why() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_supervisor_edits_the_schedules_of_their_teams_and_imports_or_undoes_nothing() {
+    let scenario = team_with_lunch().await;
+    let wanted = json!({"id": "floor", "role": "supervisor", "tenants": [{"id": "acme", "teams": ["Team 0"]}]});
+    let (status, made) = post(&scenario, "/api/v1/tokens", &wanted).await;
+    assert_eq!(status, StatusCode::CREATED, "{made}");
+    let token = made["token"].as_str().expect("a token").to_owned();
+    let ask = |path: &'static str, body: Value| send(scenario.request_as(&token, Method::POST, path).json(&body));
+    let edits = "/api/v1/schedule-edits";
+    let own = lunch_later(&["u_0001"]);
+    let (status, shown) = ask("/api/v1/schedule-edits/check", own.clone()).await;
+    assert_eq!((status, &shown["agents"]), (StatusCode::OK, &json!(1)), "{shown}");
+    let (status, applied) = ask(edits, with_hash(&own, &shown)).await;
+    assert_eq!((status, &applied["agents"]), (StatusCode::OK, &json!(1)), "{applied}");
+    assert_eq!(lunch_of(&scenario, "u_0001").await, "2026-10-26T16:30:00Z");
+
+    let other_team = json!({"tenant": "acme", "team": "Team 1", "day": "2026-10-26",
+                            "edit": {"remove": {"activity": "lunch"}}});
+    for (body, code) in [
+        (lunch_later(&["u_0002"]), "no_such_agent"),
+        (lunch_later(&["u_0001", "u_0002"]), "no_such_agent"),
+        (other_team, "no_such_team"),
+    ] {
+        for path in [edits, "/api/v1/schedule-edits/check"] {
+            let (status, refused) = ask(path, body.clone()).await;
+            assert_eq!((status, &refused["code"]), (StatusCode::NOT_FOUND, &json!(code)), "{body}: {refused}");
+        }
+    }
+    assert_eq!(lunch_of(&scenario, "u_0002").await, "2026-10-26T16:00:00Z");
+    for path in ["/api/v1/schedule-imports?tenant=acme&name=week.csv", "/api/v1/schedule-versions/2/undo"] {
+        let (status, refused) = ask(path, json!({"tenant": "acme"})).await;
+        assert_eq!((status, &refused["code"]), (StatusCode::FORBIDDEN, &json!("not_permitted")), "{path}: {refused}");
+    }
+    scenario.assert_nothing_left_over().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_import_is_compared_with_the_schedule_in_force_and_applied_as_shown() {
     let scenario = team_with_lunch().await;
     let later = ("lunch", "17:00", "17:30", true);

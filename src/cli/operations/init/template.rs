@@ -38,7 +38,7 @@ fn write_all(
         writeln!(text, "token = {{ file = {} }}", toml_text(file))?;
         writeln!(
             text,
-            "may = [\"read\", \"change\", \"import\", \"excuse\", \"edit_rules\", \"report\", \"analytics\", \"audit\", \"accounts\"]\n"
+            "may = [\"read\", \"change\", \"import\", \"edit_schedules\", \"excuse\", \"edit_rules\", \"report\", \"analytics\", \"audit\", \"accounts\"]\n"
         )?;
     }
     writeln!(

@@ -73,8 +73,8 @@ pub(in crate::http) async fn check(
 
 /// Edit schedules
 ///
-/// Applies an edit as its check showed it: `hash` is the check's. Creates a version of the schedule, which can be taken
-/// back, and an audit entry.
+/// Applies an edit as its check showed it: `hash` is the check's. Creates a version of the schedule, which can be
+/// undone, and an audit entry.
 #[utoipa::path(
     post,
     path = "/api/v1/schedule-edits",
@@ -102,14 +102,20 @@ async fn change_request(
     body: ScheduleEditBody,
 ) -> Result<(ScheduleChangeRequest, Option<String>), Problem> {
     let ScheduleEditBody { tenant, agents, team, day, edit, hash } = body;
-    caller.check(state, Right::Import, &tenant)?;
+    caller.check(state, Right::EditSchedules, &tenant)?;
     let list = state.boards.get(&tenant).await?;
     let accessible = list.agents.iter().filter(|card| is_accessible(caller, &tenant, card));
     let agents: Vec<AgentId> = if agents.is_empty() {
         let Some(team) = team else {
             return Err(Problem::from_code(Code::BadRequest, "name `agents` or a `team`"));
         };
-        accessible.filter(|card| card.team.as_ref() == Some(&team)).map(|card| card.id.clone()).collect()
+        let members: Vec<_> =
+            accessible.filter(|card| card.team.as_ref() == Some(&team)).map(|card| card.id.clone()).collect();
+        if members.is_empty() {
+            let detail = format!("tenant {tenant} has no team {team}, or you cannot access it");
+            return Err(Problem::from_code(Code::NoSuchTeam, detail));
+        }
+        members
     } else {
         let accessible: HashSet<&AgentId> = accessible.map(|card| &card.id).collect();
         if let Some(unknown) = agents.iter().find(|id| !accessible.contains(id)) {

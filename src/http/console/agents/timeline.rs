@@ -20,6 +20,9 @@ const FULL_WIDTH: i64 = 100_000;
 /// table has them.
 const MIN_WIDTH: i64 = 60;
 
+/// The longest a day can be: clocks are set by an hour, and by more nowhere in practice.
+const LONGEST_DAY: Duration = Duration::from_hours(30);
+
 #[derive(Deserialize)]
 struct PlannedSpan {
     activity: String,
@@ -85,6 +88,21 @@ impl DaySpans {
         self.planned.iter().find(|piece| is_scheduled(&piece.activity)).map(|piece| piece.start)
     }
 
+    /// Returns the spans to draw where there is little room, such as a week: work on the phone is one span, and so is time
+    /// out of adherence, whatever the states meanwhile.
+    pub(in crate::http::console) fn coarse_lanes(&self) -> LaneSpans {
+        let (planned, mut actual, mut deviations) = self.lanes();
+        for span in &mut actual {
+            if ["ready", "oncontact", "wrapup"].contains(&span.class) {
+                (span.class, span.label) = ("ready", "Ready, on contact or wrap-up".to_owned());
+            }
+        }
+        for span in &mut deviations {
+            span.label = if span.class == "out" { "out of adherence" } else { "approved exception" }.to_owned();
+        }
+        (planned, joined(actual), joined(deviations))
+    }
+
     /// Returns the spans to draw.
     pub(in crate::http::console) fn lanes(&self) -> LaneSpans {
         let planned = self.planned.iter().filter(|piece| is_scheduled(&piece.activity)).map(|piece| TimelineSpan {
@@ -119,6 +137,20 @@ impl DaySpans {
         });
         (planned.collect(), actual.collect(), deviations.collect())
     }
+}
+
+/// Joins spans that look the same and follow each other without a gap.
+fn joined(spans: Vec<TimelineSpan>) -> Vec<TimelineSpan> {
+    let mut all: Vec<TimelineSpan> = Vec::new();
+    for span in spans {
+        match all.last_mut() {
+            Some(last) if last.to == span.from && (last.class, &last.label) == (span.class, &span.label) => {
+                (last.to, last.ongoing) = (span.to, span.ongoing);
+            }
+            _ => all.push(span),
+        }
+    }
+    all
 }
 
 /// Returns whether an activity of a plan is part of a shift.
@@ -210,7 +242,14 @@ impl TimeAxis<'_> {
         let TimelineSpan { class, label, from, to, ongoing, activity } = piece;
         let activity = activity.map(|activity| (activity, from));
         let (left, right) = (self.position(from), self.position(to));
-        let clock_text = |at| TimeFormat::in_zone(at, self.zone).text;
+        let clock_text = |at: UtcMicros| {
+            let time = TimeFormat::in_zone(at, self.zone).text;
+            if self.has_several_days() {
+                format!("{} {time}", at.timestamp().to_zoned(self.zone.clone()).strftime("%a"))
+            } else {
+                time
+            }
+        };
         Bar {
             class,
             label,
@@ -222,6 +261,11 @@ impl TimeAxis<'_> {
             ongoing,
             activity,
         }
+    }
+
+    /// Returns whether the axis is longer than any day, so that an hour alone does not say when.
+    fn has_several_days(&self) -> bool {
+        self.to.since(self.from) > LONGEST_DAY
     }
 
     /// Returns where a period starts and how wide it is.

@@ -1,7 +1,8 @@
 // @ts-check
 // The schedule board: zoom by buttons, keys and the wheel; a form that submits itself; now in sight at first.
 
-import { put, tenant } from './page.js';
+import './board_drag.js';
+import './board_menu.js';
 import { goOnRefreshing } from './refresh.js';
 
 const KEY = 'gantt-zoom';
@@ -65,52 +66,6 @@ document.addEventListener('wheel', (event) => {
   event.preventDefault();
   zoom(event.deltaY < 0 ? 1 : -1, event.clientX - board.getBoundingClientRect().left);
 }, { passive: false });
-/** Opens the page that changes a planned activity. @param {Element} bar @param {number} [minutes] */
-function change(bar, minutes) {
-  const { activity, start } = /** @type {SVGElement} */ (bar).dataset;
-  const agent = /** @type {HTMLElement | null} */ (bar.closest('.gantt-row'))?.dataset.key || '';
-  const query = new URLSearchParams({ tenant, agent, day: boardNow()?.dataset.day || '', activity: activity || '', start: start || '' });
-  if (minutes) query.set('minutes', String(minutes));
-  location.assign(`/schedule/change?${query}`);
-}
-
-// A planned activity is dragged along its row, in steps of five minutes.
-/** @type {{ bar: SVGElement, from: number, minutes: number } | null} */
-let drag = null;
-const movable = (/** @type {Event} */ event) => /** @type {SVGElement | null} */ (event.target instanceof Element ? event.target.closest('.gantt .piece[data-activity]') : null);
-document.addEventListener('pointerdown', (event) => {
-  const bar = movable(event);
-  if (!bar || event.button !== 0) return;
-  drag = { bar, from: event.clientX, minutes: 0 };
-  bar.setPointerCapture(event.pointerId);
-});
-document.addEventListener('pointermove', (event) => {
-  if (!drag) return;
-  const width = drag.bar.ownerSVGElement?.clientWidth || 1;
-  const day = Number(boardNow()?.dataset.minutes) || 1440;
-  drag.minutes = Math.round((((event.clientX - drag.from) / width) * day) / 5) * 5;
-  drag.bar.style.transform = `translateX(${(drag.minutes / day) * width}px)`;
-  put(document.querySelector('.gantt-detail'), `${drag.bar.dataset.activity}: ${Math.abs(drag.minutes)} minutes ${drag.minutes < 0 ? 'earlier' : 'later'}`);
-});
-document.addEventListener('pointerup', () => {
-  if (!drag) return;
-  const { bar, minutes } = drag;
-  drag = null;
-  bar.style.transform = '';
-  if (minutes) change(bar, minutes);
-});
-document.addEventListener('pointercancel', () => {
-  if (drag) drag.bar.style.transform = '';
-  drag = null;
-});
-document.addEventListener('keydown', (event) => {
-  const bar = movable(event);
-  if (bar && event.key === 'Enter') change(bar);
-});
-document.addEventListener('dblclick', (event) => {
-  const bar = movable(event);
-  if (bar) change(bar);
-});
 document.querySelector('form[data-submits]')?.addEventListener('change', (event) => {
   /** @type {HTMLFormElement} */ (event.currentTarget).requestSubmit();
 });

@@ -75,8 +75,9 @@ if (form) {
   sayAffected();
   // An input field of local time has no time zone: it is read and written in the viewer's.
   const zone = document.documentElement.dataset.zone || 'UTC';
-  input('from').value = inputTime(now(), zone);
-  input('to').value = inputTime(now() + 3600000, zone);
+  const asked = (/** @type {string} */ key, /** @type {number} */ otherwise) => inputTime(Date.parse(query.get(key) || '') || otherwise, zone);
+  input('from').value = asked('from', now());
+  input('to').value = asked('to', now() + 3600000);
   form.addEventListener('submit', (event) => {
     event.preventDefault();
     carryOut(/** @type {HTMLButtonElement} */ (byId('excuse-save')), async () => {

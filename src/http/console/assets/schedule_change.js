@@ -3,7 +3,7 @@
 
 import { api, byId, carryOut, put, tenant } from './page.js';
 import { hideResult, sayApplied, show } from './schedule_check.js';
-import { clock, instantOf } from './time.js';
+import { clock, inputTime, instantOf, now } from './time.js';
 
 const input = (/** @type {string} */ id) => /** @type {HTMLInputElement} */ (byId(id));
 const kind = () => /** @type {HTMLSelectElement} */ (byId('kind')).value;
@@ -31,8 +31,29 @@ function edit() {
   return { move: { activity, start, by_minutes: minutes } };
 }
 
+/** Fills in what the address says: the kind of change, and from when to when. */
+function fillIn() {
+  const query = new URLSearchParams(location.search);
+  const zone = document.documentElement.dataset.zone || 'UTC';
+  const chosen = query.get('kind') || '';
+  const choice = /** @type {HTMLSelectElement} */ (byId('kind'));
+  if ([...choice.options].some(({ value }) => value === chosen)) choice.value = chosen;
+  for (const [key, id] of [['from', 'start'], ['to', 'end']]) {
+    const at = Date.parse(query.get(key) || '');
+    if (!Number.isNaN(at)) input(id).value = inputTime(at, zone);
+  }
+  if (kind() === 'add' && !input('start').value && input('day').value) {
+    // The next half hour, on the day of the change.
+    const next = Math.ceil(now() / 1800000) * 1800000;
+    const time = (/** @type {number} */ at) => inputTime(at, zone).slice(inputTime(at, zone).indexOf('T'));
+    input('start').value = input('day').value + time(next);
+    input('end').value = input('day').value + time(next + 1800000);
+  }
+}
+
 const form = /** @type {HTMLFormElement | null} */ (byId('edit'));
 if (form) {
+  fillIn();
   const arrange = () => {
     for (const place of form.querySelectorAll('[data-for]')) {
       const part = /** @type {HTMLElement} */ (place);

@@ -8,16 +8,16 @@ use axum::response::Response;
 use jiff::ToSpan as _;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use serde::Deserialize;
 
+use super::rows::{BoardData, BoardTeam, board_teams};
 use super::staffing::StaffingStrip;
+use super::view::{BoardView, Period, Sort};
 use crate::domain::time::UtcMicros;
-use crate::domain::wording::count_with_noun;
 use crate::engine::agents::agent_list::AgentSummary;
 use crate::http::api::schedules::board;
 use crate::http::api::schedules::staffing::{self, StaffingResponse};
 use crate::http::auth::Right;
-use crate::http::console::agents::timeline::{DaySpans, LaneLayout, Tick, TimeAxis, Timeline, draw};
+use crate::http::console::agents::timeline::{Tick, TimeAxis};
 use crate::http::console::live::live_view::LiveView;
 use crate::http::console::shared::page_error::PageError;
 use crate::http::console::shared::page_request::PageRequest;
@@ -28,95 +28,21 @@ use crate::http::state::ApiState;
 /// The number of agents up to which all teams are shown if none is chosen.
 const ALL_TEAMS_UP_TO: usize = 100;
 
-#[derive(Deserialize)]
-struct BoardData {
-    from: UtcMicros,
-    to: UtcMicros,
-    now: UtcMicros,
-    agents: Vec<AgentDay>,
-    total: usize,
+/// What the caller may do on the board.
+struct BoardRights {
+    edit: bool,
+    import: bool,
+    excuse: bool,
 }
 
-#[derive(Deserialize)]
-struct AgentDay {
-    agent: AgentName,
-    #[serde(flatten)]
-    spans: DaySpans,
-    adherence: Adherence,
-}
-
-#[derive(Deserialize)]
-struct AgentName {
-    id: String,
-    name: Option<String>,
-    team: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Adherence {
-    share: Option<f64>,
-}
-
-/// The order of agents within a team.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Sort {
-    Name,
-    Start,
-    Adherence,
-}
-
-impl Sort {
-    const ALL: [(Self, &'static str, &'static str); 3] = [
-        (Self::Name, "name", "Name"),
-        (Self::Start, "start", "Start of shift"),
-        (Self::Adherence, "adherence", "Lowest adherence"),
-    ];
-
-    fn from_value(value: Option<&str>) -> Self {
-        Self::ALL.into_iter().find(|(_, key, _)| Some(*key) == value).map_or(Self::Name, |(sort, _, _)| sort)
+impl BoardRights {
+    fn of(request: &PageRequest) -> Self {
+        Self {
+            edit: request.has_right(Right::EditSchedules),
+            import: request.has_right(Right::Import) && request.has_all_teams(),
+            excuse: request.has_right(Right::Excuse),
+        }
     }
-}
-
-/// The choices of the viewer.
-struct BoardView {
-    team: String,
-    day: Date,
-    sort: Sort,
-    only_out: bool,
-}
-
-impl BoardView {
-    /// Returns the query of the page with another day.
-    fn query(&self, tenant: &str, day: Option<Date>) -> String {
-        let mut query = url::form_urlencoded::Serializer::new(String::new());
-        query.append_pair("tenant", tenant).append_pair("team", &self.team);
-        if let Some(day) = day {
-            query.append_pair("day", &day.to_string());
-        }
-        if let Some((_, key, _)) = Sort::ALL.into_iter().find(|(sort, _, _)| *sort == self.sort) {
-            query.append_pair("sort", key);
-        }
-        if self.only_out {
-            query.append_pair("show", "out");
-        }
-        query.finish()
-    }
-}
-
-/// A team of the board.
-struct BoardTeam {
-    name: String,
-    count: String,
-    rows: Vec<BoardRow>,
-}
-
-/// An agent of the board.
-struct BoardRow {
-    id: String,
-    name: String,
-    is_out: bool,
-    adherence: String,
-    line: Timeline,
 }
 
 #[derive(Template)]
@@ -125,25 +51,36 @@ struct BoardPage {
     shell: Shell,
     view: BoardView,
     all_teams: Vec<String>,
-    is_today: bool,
-    may_change: bool,
-    /// The length of the day in minutes.
+    has_today: bool,
+    may: BoardRights,
+    /// The start of the board in milliseconds since the Unix epoch.
+    from_ms: i64,
+    /// The length of the board in minutes.
     minutes: u64,
     title: String,
     zone_shown: String,
     ticks: Vec<Tick>,
+    /// The headings of the days of a week: where each begins, its name and its address.
+    days: Vec<(String, String, String)>,
     now: Option<String>,
     teams: Vec<BoardTeam>,
-    /// The staffing of the agents; not if some of them are not shown.
+    /// The staffing of the agents; not for a week, nor if some of them are not shown.
     staffing: Option<StaffingStrip>,
     /// How many agents match but are not shown.
     hidden: usize,
 }
 
 impl BoardPage {
-    /// Returns the address of another day.
-    fn day_link(&self, days: &i64) -> String {
+    /// Returns the address of the day or the week that is this number of steps away.
+    fn step_link(&self, steps: &i64) -> String {
+        let days = steps * self.view.period.days();
         format!("?{}", self.view.query(&self.shell.tenant, self.view.day.checked_add(days.days()).ok()))
+    }
+
+    /// Returns the address of the same choices for a day, or for a week.
+    fn period_link(&self, period: &Period) -> String {
+        let view = BoardView { period: *period, ..self.view.clone() };
+        format!("?{}", view.query(&self.shell.tenant, Some(self.view.day)))
     }
 
     /// Returns the address of today.
@@ -156,32 +93,29 @@ impl BoardPage {
     }
 }
 
-/// `GET /schedule?team=&day=&sort=&show=`.
+/// `GET /schedule?team=&day=&view=&sort=&show=`.
 pub(in crate::http) async fn show(State(state): State<ApiState>, request: PageRequest) -> Result<Response, PageError> {
     request.check(&state, Right::Read)?;
     let live_view = LiveView::load(&state, &request).await;
     let all_teams = live_view.as_ref().map(LiveView::teams).unwrap_or_default();
     let count = live_view.as_ref().map_or(0, |view| view.agents().count());
     let first_team = all_teams.first().filter(|_| count > ALL_TEAMS_UP_TO).cloned().unwrap_or_default();
-    let team = request.value("team").map_or(first_team, str::to_owned);
+    // An empty team means all of them, if somebody chose it.
+    let chosen_team = request.query.iter().find(|(key, _)| key == "team").map(|(_, team)| team.clone());
+    let team = chosen_team.unwrap_or(first_team);
     let in_team = |card: &&AgentSummary| team.is_empty() || card.team.as_ref().is_some_and(|own| own.as_str() == team);
     let zone = zone_of(live_view.iter().flat_map(LiveView::agents).filter(in_team), &request);
     let today = request.now.timestamp().to_zoned(zone.clone()).date();
-    let day = request.value("day").and_then(|day| day.parse().ok()).unwrap_or(today);
-    let view = BoardView {
-        team,
-        day,
-        sort: Sort::from_value(request.value("sort")),
-        only_out: request.value("show") == Some("out"),
-    };
-    let day_text = day.to_string();
-    let mut query = vec![("day", day_text.as_str()), ("zone", times::zone_name(&zone))];
+    let view = BoardView::new(&request, team, today);
+    let (first_day, days) = (view.first_day().to_string(), view.period.days().to_string());
+    let mut query = vec![("day", first_day.as_str()), ("zone", times::zone_name(&zone))];
     if !view.team.is_empty() {
         query.push(("team", &view.team));
     }
-    let data: BoardData = request.api("/api/v1/schedule-board").query(&query).call(&state, board::show).await?;
+    let board_query = [&query[..], &[("days", days.as_str())]].concat();
+    let data: BoardData = request.api("/api/v1/schedule-board").query(&board_query).call(&state, board::show).await?;
     let hidden = data.total - data.agents.len();
-    let staffing: Option<StaffingResponse> = if hidden == 0 {
+    let staffing: Option<StaffingResponse> = if hidden == 0 && !view.is_week() {
         Some(request.api("/api/v1/staffing").query(&query).call(&state, staffing::show).await?)
     } else {
         None
@@ -190,18 +124,32 @@ pub(in crate::http) async fn show(State(state): State<ApiState>, request: PageRe
     Ok(render_page(&BoardPage {
         shell: request.shell(ConsolePage::Schedule, "Schedule"),
         all_teams,
-        is_today: day == today,
-        may_change: request.has_right(Right::Import),
+        has_today: view.shows(today),
+        may: BoardRights::of(&request),
+        from_ms: data.from.as_micros() / 1000,
         minutes: data.to.since(data.from).as_secs() / 60,
-        title: day.strftime("%A %-d %B %Y").to_string(),
+        title: view.title(),
         zone_shown: times::zone_name(&zone).to_owned(),
-        ticks: axis.ticks(),
+        ticks: if view.is_week() { Vec::new() } else { axis.ticks() },
+        days: if view.is_week() { day_headings(&view, &request, &axis) } else { Vec::new() },
         now: axis.now_position(),
         hidden,
         staffing: staffing.map(|staffing| StaffingStrip::new(&staffing, &axis)),
-        teams: teams_of(data.agents, &axis, &view),
+        teams: board_teams(data.agents, &axis, &view),
         view,
     }))
+}
+
+/// Returns where each day of a week begins, its name, and the address of its board.
+fn day_headings(view: &BoardView, request: &PageRequest, axis: &TimeAxis<'_>) -> Vec<(String, String, String)> {
+    let days = (0..view.period.days()).map(|number| view.first_day().saturating_add(number.days()));
+    let heading = |day: Date| {
+        let start = UtcMicros::from(day.to_zoned(axis.zone.clone()).ok()?.timestamp());
+        let board = BoardView { period: Period::Day, ..view.clone() };
+        let link = format!("?{}", board.query(request.tenant.as_str(), Some(day)));
+        Some((axis.extent(start, start).0, day.strftime("%a %-d %b").to_string(), link))
+    };
+    days.filter_map(heading).collect()
 }
 
 /// Returns the zone of the board: the viewer's, or that of most agents if the viewer reads times as the agents do.
@@ -212,40 +160,4 @@ fn zone_of<'a>(agents: impl Iterator<Item = &'a AgentSummary>, request: &PageReq
     }
     let most = zones.into_iter().max_by_key(|(_, agents)| *agents).map(|(zone, _)| zone);
     request.times.zone_for(most)
-}
-
-/// Returns the rows by team.
-fn teams_of(agents: Vec<AgentDay>, axis: &TimeAxis<'_>, view: &BoardView) -> Vec<BoardTeam> {
-    let mut teams: BTreeMap<String, Vec<AgentDay>> = BTreeMap::new();
-    for agent in agents.into_iter().filter(|agent| !view.only_out || agent.spans.is_out_at(axis.now)) {
-        teams.entry(agent.agent.team.clone().unwrap_or_default()).or_default().push(agent);
-    }
-    let board_team = |(name, mut agents): (String, Vec<AgentDay>)| {
-        match view.sort {
-            Sort::Name => {}
-            // Agents without a shift come last.
-            Sort::Start => agents.sort_by_key(|agent| agent.spans.first_planned().unwrap_or(UtcMicros::MAX)),
-            Sort::Adherence => agents.sort_by(|one, other| {
-                let share = |agent: &AgentDay| agent.adherence.share.unwrap_or(f64::INFINITY);
-                share(one).total_cmp(&share(other))
-            }),
-        }
-        BoardTeam {
-            name: if name.is_empty() { "No team".to_owned() } else { name },
-            count: count_with_noun(agents.len(), "agent"),
-            rows: agents.into_iter().map(|agent| board_row(&agent, axis)).collect(),
-        }
-    };
-    teams.into_iter().map(board_team).collect()
-}
-
-fn board_row(agent: &AgentDay, axis: &TimeAxis<'_>) -> BoardRow {
-    let name = agent.agent.name.clone().unwrap_or_else(|| agent.agent.id.clone());
-    BoardRow {
-        is_out: agent.spans.is_out_at(axis.now),
-        adherence: agent.adherence.share.map(|share| format!("{:.0} %", share * 100.0)).unwrap_or_default(),
-        line: draw(name.clone(), axis, &LaneLayout::ROW, agent.spans.lanes()),
-        id: agent.agent.id.clone(),
-        name,
-    }
 }

@@ -19,7 +19,7 @@ use crate::http::state::ApiState;
 struct ScheduleChangePage {
     shell: Shell,
     may_change: bool,
-    /// A caller who is limited to teams cannot undo a version, which may be about all of them.
+    /// A version may be about all teams, so a caller who is limited to teams cannot undo it.
     may_undo: bool,
     agent: String,
     team: String,
@@ -49,11 +49,10 @@ pub(in crate::http) async fn show(State(state): State<ApiState>, request: PageRe
         request.api("/api/v1/schedule-versions").query(&[("limit", "10")]).call(&state, versions::list).await?;
     let text = |key: &str| request.value(key).unwrap_or_default().to_owned();
     let agents = live_view.iter().flat_map(LiveView::agents);
-    let may_change = request.has_right(Right::Import);
     Ok(render_page(&ScheduleChangePage {
         shell: request.shell(ConsolePage::Schedule, "Change the schedule"),
-        may_change,
-        may_undo: may_change && request.has_all_teams(),
+        may_change: request.has_right(Right::EditSchedules),
+        may_undo: request.has_right(Right::Import) && request.has_all_teams(),
         agent: text("agent"),
         team: text("team"),
         day: text("day").parse().unwrap_or_else(|_| request.now.timestamp().to_zoned(jiff::tz::TimeZone::UTC).date()),

@@ -3,4 +3,6 @@
 pub(in crate::http::console) mod board;
 pub(in crate::http::console) mod change;
 pub(in crate::http::console) mod import;
+mod rows;
 mod staffing;
+mod view;
