@@ -98,7 +98,8 @@ impl DaySpans {
             }
         }
         for span in &mut deviations {
-            span.label = if span.class == "out" { "out of adherence" } else { "approved exception" }.to_owned();
+            let label = if span.class == "out" { "out of adherence" } else { "approved exception" };
+            label.clone_into(&mut span.label);
         }
         (planned, joined(actual), joined(deviations))
     }
