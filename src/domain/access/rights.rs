@@ -19,6 +19,8 @@ named_enum! {
     pub enum Right {
         /// Read agents, plans, figures and history.
         Read = "read",
+        /// Open the schedule board by a link, and nothing else. This is the right of a link for a wall.
+        ViewBoard = "view_board",
         /// Request state changes, and approve or deny changes of rules.
         Change = "change",
         /// Log agents out, with `change`.
@@ -303,11 +305,11 @@ mod tests {
     fn every_role_has_the_rights_of_the_table() {
         // In the order of `Right::ALL`.
         let table = [
-            (Role::Viewer, "x............."),
-            (Role::Supervisor, "xx..xx.x......"),
-            (Role::Analyst, "x..xxxxxx....."),
-            (Role::Auditor, "x......x.x...."),
-            (Role::Admin, "xxxxxxxxxxxxxx"),
+            (Role::Viewer, "x.............."),
+            (Role::Supervisor, "x.x..xx.x......"),
+            (Role::Analyst, "x...xxxxxx....."),
+            (Role::Auditor, "x.......x.x...."),
+            (Role::Admin, "xxxxxxxxxxxxxxx"),
         ];
         assert_eq!(table.map(|(role, _)| role), Role::ALL);
         for (role, row) in table {

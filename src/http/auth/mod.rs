@@ -51,6 +51,17 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// Returns the caller who opens a link to a schedule board, who may read what the board shows; `None` if the link was
+    /// revoked, has expired or is of another kind.
+    pub(super) fn of_board_link(state: &ApiState, token: &str) -> Option<Self> {
+        let (hash, permissions) = state.accounts.authenticate_token(token)?;
+        if !permissions.rights.contains(&Right::ViewBoard) {
+            return None;
+        }
+        let permissions = Permissions { rights: BTreeSet::from([Right::Read]), ..(*permissions).clone() };
+        Some(Self { permissions: Arc::new(permissions), credential: Credential::Stored(hash), source: None })
+    }
+
     /// Returns the id of the token or account, as the audit log names it.
     pub(super) fn id(&self) -> Arc<str> {
         self.permissions.id.clone()

@@ -12,7 +12,7 @@ mod pages;
 mod rules;
 mod schedule;
 mod schedule_actions;
-mod schedule_week;
+mod schedule_views;
 mod trends;
 
 use std::path::PathBuf;

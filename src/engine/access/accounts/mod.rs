@@ -295,6 +295,14 @@ impl Accounts {
         page.take(limit).cloned().collect()
     }
 
+    /// Returns the tokens that are valid now and that the author can access, ordered by id.
+    pub fn valid_tokens(&self, by: &Author) -> Vec<Arc<StoredToken>> {
+        let now = self.0.services.real_clock.now();
+        let mut tokens = self.tokens(by, None, usize::MAX);
+        tokens.retain(|token| token.is_valid_at(now));
+        tokens
+    }
+
     fn directory(&self) -> RwLockReadGuard<'_, Directory> {
         self.0.directory.read().unwrap_or_else(PoisonError::into_inner)
     }

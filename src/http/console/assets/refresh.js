@@ -91,6 +91,11 @@ async function again() {
     location.assign(response.url);
     return;
   }
+  if (response.status === 404) {
+    // What the page shows is no more, or may not be seen any longer.
+    location.reload();
+    return;
+  }
   if (!response.ok) return;
   const page = new DOMParser().parseFromString(await response.text(), 'text/html');
   const fresh = page.getElementById('fresh');

@@ -9,6 +9,7 @@ use jiff::ToSpan as _;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
+use super::links;
 use super::rows::{BoardData, BoardTeam, board_teams};
 use super::staffing::StaffingStrip;
 use super::view::{BoardView, Period, Sort};
@@ -53,6 +54,7 @@ struct BoardPage {
     all_teams: Vec<String>,
     has_today: bool,
     may: BoardRights,
+    may_share: bool,
     /// The start of the board in milliseconds since the Unix epoch.
     from_ms: i64,
     /// The length of the board in minutes.
@@ -86,6 +88,19 @@ impl BoardPage {
     /// Returns the address of today.
     fn today_link(&self) -> String {
         format!("?{}", self.view.query(&self.shell.tenant, None))
+    }
+
+    /// Returns the address of the schedule of these days as a file.
+    fn export_link(&self) -> String {
+        let first = self.view.first_day();
+        let last = first.saturating_add((self.view.period.days() - 1).days());
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        query.append_pair("tenant", &self.shell.tenant);
+        query.append_pair("from", &first.to_string()).append_pair("through", &last.to_string());
+        if !self.view.team.is_empty() {
+            query.append_pair("team", &self.view.team);
+        }
+        format!("/api/v1/schedule-export?{}", query.finish())
     }
 
     const fn sorts() -> [(Sort, &'static str, &'static str); 3] {
@@ -126,6 +141,7 @@ pub(in crate::http) async fn show(State(state): State<ApiState>, request: PageRe
         all_teams,
         has_today: view.shows(today),
         may: BoardRights::of(&request),
+        may_share: links::may_create(&request),
         from_ms: data.from.as_micros() / 1000,
         minutes: data.to.since(data.from).as_secs() / 60,
         title: view.title(),
@@ -154,10 +170,18 @@ fn day_headings(view: &BoardView, request: &PageRequest, axis: &TimeAxis<'_>) ->
 
 /// Returns the zone of the board: the viewer's, or that of most agents if the viewer reads times as the agents do.
 fn zone_of<'a>(agents: impl Iterator<Item = &'a AgentSummary>, request: &PageRequest) -> TimeZone {
+    request.times.zone_for(most_common_zone_name(agents))
+}
+
+/// Returns the zone of most agents; UTC if none is known.
+pub(super) fn most_common_zone<'a>(agents: impl Iterator<Item = &'a AgentSummary>) -> TimeZone {
+    most_common_zone_name(agents).and_then(|zone| TimeZone::get(zone).ok()).unwrap_or(TimeZone::UTC)
+}
+
+fn most_common_zone_name<'a>(agents: impl Iterator<Item = &'a AgentSummary>) -> Option<&'a str> {
     let mut zones: BTreeMap<&str, usize> = BTreeMap::new();
     for zone in agents.filter_map(|card| card.zone.as_deref()) {
         *zones.entry(zone).or_default() += 1;
     }
-    let most = zones.into_iter().max_by_key(|(_, agents)| *agents).map(|(zone, _)| zone);
-    request.times.zone_for(most)
+    zones.into_iter().max_by_key(|(_, agents)| *agents).map(|(zone, _)| zone)
 }

@@ -20,6 +20,14 @@ pub(super) struct BoardData {
     pub(super) total: usize,
 }
 
+impl BoardData {
+    /// Returns when the first shift starts and the last one ends; `None` if there are no shifts.
+    pub(super) fn worked_hours(&self) -> Option<(UtcMicros, UtcMicros)> {
+        let shifts = || self.agents.iter().flat_map(|agent| &agent.shifts);
+        Some((shifts().map(|shift| shift.start).min()?, shifts().map(|shift| shift.end).max()?))
+    }
+}
+
 /// An agent's plan and states.
 #[derive(Deserialize)]
 pub(super) struct AgentDay {

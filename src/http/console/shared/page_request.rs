@@ -82,6 +82,11 @@ impl PageRequest {
         self.caller.has_right(right)
     }
 
+    /// Returns how many times faster than real time the daemon's clock runs.
+    pub(in crate::http::console) const fn speed(&self) -> u32 {
+        self.speed
+    }
+
     /// Checks that the caller can access an agent. An agent of another team is reported as not existing.
     pub(in crate::http::console) async fn check_agent(
         &self,

@@ -1,12 +1,13 @@
-//! The week on the schedule board: the same agents and choices, seven days across.
+//! Other views of the schedule board: the week, and the wall, by a link that needs no account.
 
 use std::fmt::Write as _;
 
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::json;
 
+use super::browser::Browser;
 use super::schedule::{assert_page_is_readable, board};
-use super::{sign_in_browser, team_setup};
+use super::{save_screenshot, sign_in_browser, team_setup};
 use crate::faults::print_progress;
 use crate::harness::{Setup, agent_ids, full_size, send};
 
@@ -50,6 +51,70 @@ async fn a_week_shows_seven_days_and_leads_to_each_of_them() {
     }
     assert_eq!(browser.console_errors().await, Vec::<String>::new());
     browser.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_shows_the_board_of_its_teams_on_a_wall_until_it_is_revoked() {
+    let Some((scenario, browser)) = board("admin").await else { return };
+    browser.go(&scenario.page_url("/schedule?tenant=acme&team=Team+0")).await;
+    browser.click(".gantt-days a[href*='/schedule/links']").await;
+    browser.wait_for_text("h1", |text| text == "Links to the schedule board").await;
+    browser.wait_for_source(|page| page.contains("There are no links.")).await;
+    let name = browser.run("return document.querySelector('#name').value", &[]).await;
+    assert_eq!(name, "wall-team-0", "a name is proposed");
+    browser.click("#create").await;
+    browser.wait_for_text("#fresh tbody tr", |text| text.contains("wall-team-0") && text.contains("Team 0")).await;
+    let link = browser.run("return document.querySelector('#address').value", &[]).await;
+    let link = link.as_str().expect("an address").to_owned();
+    let token = link.rsplit_once("/wall/").expect("a link").1.to_owned();
+    assert_page_is_readable(&browser, "schedule-links").await;
+
+    // Nobody has signed in there.
+    let wall = Browser::start().await.expect("a second browser");
+    wall.go(&link).await;
+    wall.wait_for_text("h1", |text| text.starts_with("Team 0")).await;
+    assert_eq!(wall.count(".gantt-row[data-key='u_0001'], .gantt-row[data-key^='u_']").await, 2, "of eight agents");
+    assert_eq!(wall.count("a, button, input").await, 0, "there is nothing to press");
+    assert_page_is_readable(&wall, "wall").await;
+    wall.resize(1920, 1080).await;
+    wall.wait_for_source(|page| page.contains("zoom:")).await;
+    save_screenshot(&wall, "wall-tv").await;
+    assert_eq!(wall.console_errors().await, Vec::<String>::new());
+
+    // The link opens the board and nothing else.
+    for path in ["/api/v1/agents?tenant=acme", "/api/v1/schedule-board?tenant=acme", "/api/v1/accounts"] {
+        let request = scenario.anonymous(Method::GET, path).bearer_auth(&token);
+        assert_eq!(send(request).await.0, StatusCode::FORBIDDEN, "{path}");
+    }
+    let other = scenario.anonymous(Method::GET, &format!("/wall/{token}?tenant=other")).send().await;
+    assert_eq!(other.expect("answered").status(), StatusCode::NOT_FOUND, "another tenant");
+
+    browser.click("button[data-revoke]").await;
+    browser.click("#sure-yes").await;
+    browser.wait_for_text("#fresh", |text| text == "There are no links.").await;
+    wall.wait_for_text("h1", |text| text == "This link does not work").await;
+    assert_page_is_readable(&wall, "wall-ended").await;
+    wall.end().await;
+    assert_eq!(browser.console_errors().await, Vec::<String>::new());
+    browser.end().await;
+    scenario.assert_nothing_left_over().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_who_may_give_access_creates_links_and_other_tokens_are_none() {
+    let Some((scenario, browser)) = board("analyst").await else { return };
+    assert_eq!(browser.count(".gantt-days a[href*='/schedule/links']").await, 0);
+    browser.go(&scenario.page_url("/schedule/links?tenant=acme")).await;
+    browser.wait_for_text("h1", |text| text == "You do not have access to this").await;
+    browser.end().await;
+    let body = json!({"id": "reader", "role": "viewer", "tenants": [{"id": "acme"}]});
+    let (status, made) = send(scenario.request(Method::POST, "/api/v1/tokens").json(&body)).await;
+    assert_eq!(status, StatusCode::CREATED, "{made}");
+    for token in [made["token"].as_str().expect("a token"), "skt_none"] {
+        let page = scenario.anonymous(Method::GET, &format!("/wall/{token}")).send().await.expect("answered");
+        assert_eq!(page.status(), StatusCode::NOT_FOUND);
+        assert!(page.text().await.expect("a page").contains("This link does not work"));
+    }
 }
 
 /// A week of shifts with two breaks and lunch for each agent.
