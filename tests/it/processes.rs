@@ -426,7 +426,8 @@ async fn the_demo_keeps_the_plan_and_reports_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().join("data");
     let data = data.to_str().expect("a plain path");
-    let demo = run(shiftkeeper(folder.path(), &["demo", "--for", "20s", "--output", "json", "--data", data])).await;
+    // The folder is named as a person at this place would.
+    let demo = run(shiftkeeper(folder.path(), &["demo", "--for", "20s", "--output", "json", "--data", "data"])).await;
     assert_eq!(demo.code, Some(0), "{demo:?}");
     let summary = demo.json();
     for key in ["agents", "violations", "not_ready_ms", "seconds"] {

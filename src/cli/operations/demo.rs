@@ -166,6 +166,8 @@ fn prepare_folder(args: &DemoArgs) -> anyhow::Result<PathBuf> {
         let name = format!("shiftkeeper-demo-{}", SystemRandom.random_id().simple());
         std::env::temp_dir().join(name)
     });
+    // Paths in the configuration are relative to its own folder.
+    let folder = std::path::absolute(folder).context("the current folder cannot be found")?;
     std::fs::create_dir_all(&folder).with_context(|| format!("the folder {} cannot be created", folder.display()))?;
     let database = folder.join("shiftkeeper.db");
     anyhow::ensure!(!database.exists(), "{} is there already: name a fresh folder with --data", database.display());
