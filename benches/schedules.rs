@@ -172,9 +172,10 @@ impl Desk {
 
     /// Writes the configuration, with the import profile `bench` if there is one.
     fn configure(&self, profile: &str) {
-        let mut text = "[store]\nurl = \"sqlite://bench.db\"\n[[tenants]]\nid = \"acme\"\nbase_url = \"http://127.0.0.1:9\"\n\
+        let mut text =
+            "[store]\nurl = \"sqlite://bench.db\"\n[[tenants]]\nid = \"acme\"\nbase_url = \"http://127.0.0.1:9\"\n\
                         client_id = \"x\"\nclient_secret = { file = \"secret\" }\nagents = [\"u_1001\"]\n"
-            .to_owned();
+                .to_owned();
         if !profile.is_empty() {
             // The tables of the profile become tables below it.
             let profile = profile.replace("\n[", "\n[import.profiles.bench.");

@@ -42,11 +42,11 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-async fn start_all() -> (tempfile::TempDir, Server, CommandFolder, Server) {
+async fn start_all(jobs: &str) -> (tempfile::TempDir, Server, CommandFolder, Server) {
     let folder = tempfile::tempdir().expect("a folder");
     let arguments = ["simulate", "--listen", "127.0.0.1:0", "--agents", "8", "--quiet"];
     let simulator = Server::start(shiftkeeper(folder.path(), &arguments)).await;
-    let desk = CommandFolder::new(&simulator.ready, JOBS);
+    let desk = CommandFolder::new(&simulator.ready, jobs);
     let daemon = Server::start(desk.command(&["run"])).await;
     (folder, simulator, desk, daemon)
 }
@@ -75,7 +75,7 @@ async fn assert_reload_adds_job(desk: &CommandFolder, daemon: &Server) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_is_dropped_is_imported_once_it_has_settled_and_one_with_faults_is_set_aside_with_their_list() {
-    let (_folder, _simulator, desk, daemon) = start_all().await;
+    let (_folder, _simulator, desk, daemon) = start_all(JOBS).await;
     let drop = desk.folder.path().join("drop");
     assert_eq!(run_job(&desk, "schedule-folder").await.code, Some(0), "an empty folder is no failure");
 
@@ -133,7 +133,7 @@ async fn a_file_that_is_dropped_is_imported_once_it_has_settled_and_one_with_fau
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_running_database_is_copied_checked_and_only_the_last_copies_are_kept() {
-    let (_folder, _simulator, desk, daemon) = start_all().await;
+    let (_folder, _simulator, desk, daemon) = start_all(JOBS).await;
     let drop = desk.folder.path().join("drop");
     run_job(&desk, "schedule-folder").await;
     std::fs::write(drop.join("week.csv"), week("u_0001", "Europe/Berlin")).expect("written");
@@ -153,4 +153,25 @@ async fn the_running_database_is_copied_checked_and_only_the_last_copies_are_kep
     assert!(chain["entries"].as_u64().is_some_and(|entries| entries > 0), "{chain}");
     daemon.signal("TERM");
     assert!(daemon.wait_for_exit().await.0.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_file_is_read_by_the_profile_of_the_folder() {
+    let jobs = format!(
+        "schedule_profile = \"wfm\"\n{JOBS}[import.profiles.wfm]\nlayout = \"days\"\ndelimiter = \",\"\nagent_key = \"id\"\n\
+         date_format = \"DD/MM/YYYY\"\ntime_format = \"HH:mm\"\nmidnight = \"next_day\"\ntime_zone = \"UTC\"\n\
+         columns = {{ agent = \"Agent\", date = \"Date\", shift_start = \"From\", shift_end = \"To\" }}\n"
+    );
+    let (_folder, _simulator, desk, _daemon) = start_all(&jobs).await;
+    let drop = desk.folder.path().join("drop");
+    std::fs::write(drop.join("week.csv"), "Agent,Date,From,To\nu_0001,26/10/2026,22:00,06:00\n").expect("written");
+    wait_for_file(&desk, &drop.join("done/week.csv")).await;
+    let listed = run(desk.command(&["schedules", "export", "--from", "2026-10-26", "--through", "2026-10-26"])).await;
+    assert_eq!(listed.code, Some(0), "{listed:?}");
+    assert!(listed.stdout.contains("shift,2026-10-26T22:00,2026-10-27T06:00"), "{listed:?}");
+    // A file of another shape is not guessed.
+    std::fs::write(drop.join("own.csv"), week("u_0002", "UTC")).expect("written");
+    wait_for_file(&desk, &drop.join("failed/own.csv")).await;
+    let list = std::fs::read_to_string(drop.join("failed/own.csv.errors.txt")).expect("a list");
+    assert!(list.contains("Agent"), "{list}");
 }
