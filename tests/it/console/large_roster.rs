@@ -14,7 +14,7 @@ use crate::harness::{Scenario, Setup, WAIT_TIMEOUT, agent_ids, full_size, wait_u
 const AGENTS: usize = 2000;
 
 /// Counts what keeps the page from answering: tasks of over 50 ms, and the time from frame to frame.
-const MEASURE_SCRIPT: &str = "
+pub(super) const MEASURE_SCRIPT: &str = "
     window.__tasks = [];
     window.__gaps = [];
     new PerformanceObserver((list) => __tasks.push(...list.getEntries().map((entry) => entry.duration))).observe({ type: 'longtask' });
@@ -38,7 +38,7 @@ async fn measure(browser: &Browser, what: &str, work: &str) -> String {
 }
 
 /// Numbers in words: how many, the median, the 99th in a hundred and the greatest.
-fn distribution_text(numbers: &Value) -> String {
+pub(super) fn distribution_text(numbers: &Value) -> String {
     let mut sorted: Vec<f64> = numbers.as_array().into_iter().flatten().filter_map(Value::as_f64).collect();
     sorted.sort_by(f64::total_cmp);
     let at = |percent: usize| sorted.get((sorted.len() * percent / 100).min(sorted.len().saturating_sub(1)));
@@ -46,13 +46,13 @@ fn distribution_text(numbers: &Value) -> String {
     format!("{} (median {} ms, p99 {} ms, longest {} ms)", sorted.len(), text(50), text(99), text(100))
 }
 
-/// Changes fifty agents at a time until the page has drawn this number of frames.
-async fn stream_changes(scenario: &Scenario, browser: &Browser, frames: u64) {
+/// Changes fifty agents of a number at a time until the page has drawn this number of frames.
+pub(super) async fn stream_changes(scenario: &Scenario, browser: &Browser, agents: usize, frames: u64) {
     let mut turn = 0;
     wait_until("the page has drawn its frames", WAIT_TIMEOUT * 3, || {
         turn += 1;
         let state = if turn % 2 == 0 { SimState::Available } else { SimState::Unavailable };
-        for agent in agent_ids(AGENTS).iter().skip(turn * 50 % AGENTS).take(50) {
+        for agent in agent_ids(agents).iter().skip(turn * 50 % agents).take(50) {
             scenario.set_agent_state(agent, state);
         }
         async {
@@ -84,7 +84,7 @@ async fn two_thousand_agents_are_sorted_narrowed_and_selected_while_they_change(
         load[3].as_f64().unwrap_or_default()
     ));
     browser.run(MEASURE_SCRIPT, &[]).await;
-    stream_changes(&scenario, &browser, if full_size() { 900 } else { 120 }).await;
+    stream_changes(&scenario, &browser, AGENTS, if full_size() { 900 } else { 120 }).await;
     figures.push(format!(
         "frames while fifty change at a time: {}",
         distribution_text(&browser.run("return __gaps", &[]).await)

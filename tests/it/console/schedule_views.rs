@@ -6,6 +6,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 use super::browser::Browser;
+use super::large_roster::{MEASURE_SCRIPT, distribution_text, stream_changes};
 use super::schedule::{assert_page_is_readable, board};
 use super::{save_screenshot, sign_in_browser, team_setup};
 use crate::faults::print_progress;
@@ -137,6 +138,21 @@ fn week(agents: usize) -> String {
     lines
 }
 
+/// Scrolls the board up and down while fifty agents change at a time, over two refreshes.
+async fn frames_while_scrolling(scenario: &Scenario, browser: &Browser) -> String {
+    browser.run(MEASURE_SCRIPT, &[]).await;
+    let script = "const board = document.querySelector('.gantt'); let step = 24;
+        setInterval(() => {
+          board.scrollTop += step;
+          if (board.scrollTop <= 0 || board.scrollTop + board.clientHeight >= board.scrollHeight - 1) step = -step;
+        }, 16);";
+    browser.run(script, &[]).await;
+    stream_changes(scenario, browser, 500, 1900).await;
+    let frames = browser.run("return __gaps", &[]).await;
+    let tasks = browser.run("return __tasks", &[]).await;
+    format!("frames while it scrolls: {}; tasks over 50 ms: {}", distribution_text(&frames), distribution_text(&tasks))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_week_of_five_hundred_agents_has_a_hundred_of_them_on_a_page() {
     let setup = Setup { request_timeout: std::time::Duration::from_secs(10), ..team_setup(500) };
@@ -146,15 +162,19 @@ async fn a_week_of_five_hundred_agents_has_a_hundred_of_them_on_a_page() {
     for (what, query) in [("a day", "team="), ("a week", "team=&view=week")] {
         browser.go(&scenario.page_url(&format!("/schedule?tenant=acme&day=2026-10-26&{query}"))).await;
         browser.wait_for_text("h1", |text| text == "Schedule").await;
-        let script = "const [page] = performance.getEntriesByType('navigation'); return [page.responseEnd - page.requestStart, page.loadEventEnd - page.responseEnd, page.decodedBodySize / 1024]";
+        let script = "const [page] = performance.getEntriesByType('navigation'); const [paint] = performance.getEntriesByName('first-contentful-paint'); return [page.responseEnd - page.requestStart, paint ? paint.startTime : -1, page.loadEventEnd - page.responseEnd, page.decodedBodySize / 1024]";
         let took = browser.run(script, &[]).await;
         let figure = |index: usize| took[index].as_f64().unwrap_or_default();
         figures.push(format!(
-            "{what}: answered in {:.0} ms, loaded in {:.0} ms, {:.0} KiB",
+            "{what}: answered in {:.0} ms, first paint after {:.0} ms, loaded in {:.0} ms, {:.0} KiB",
             figure(0),
             figure(1),
-            figure(2)
+            figure(2),
+            figure(3)
         ));
+        if full_size() {
+            figures.push(frames_while_scrolling(&scenario, &browser).await);
+        }
     }
     assert_eq!(browser.count(".gantt-row.drawing").await, 100);
     let script = "return document.querySelector('#fresh').textContent";
