@@ -14,6 +14,8 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct TestClocks {
     base: SystemClock,
+    /// The host's steady time at the start, as a daemon in a process of its own reads it too.
+    steady_start: Duration,
     /// How long the host has slept: all but monotonic time has gone on.
     slept_us: AtomicI64,
     /// How far the daemon's wall clock is off.
@@ -24,7 +26,8 @@ pub struct TestClocks {
 impl TestClocks {
     pub fn new(start: UtcMicros, speed: u32) -> Arc<Self> {
         let base = SystemClock::scaled(Some(start), speed);
-        Arc::new(Self { base, slept_us: 0.into(), off_us: 0.into(), settings: 0.into() })
+        let steady_start = base.steady().expect("a steady time").saturating_sub(base.monotonic());
+        Arc::new(Self { base, steady_start, slept_us: 0.into(), off_us: 0.into(), settings: 0.into() })
     }
 
     pub fn world_clock(self: &Arc<Self>) -> SharedClock {
@@ -51,9 +54,9 @@ impl TestClocks {
         self.slept_us.fetch_add(i64::try_from(span.as_micros()).expect("a span"), Ordering::SeqCst);
     }
 
-    /// The world's instant of a steady time of the daemon's.
-    pub fn world_at(steady_us: u64) -> UtcMicros {
-        super::start() + Duration::from_micros(steady_us)
+    /// The world's instant of a steady time of the daemon's, whether it runs here or in a process of its own.
+    pub fn world_at(&self, steady_us: u64) -> UtcMicros {
+        super::start() + Duration::from_micros(steady_us).saturating_sub(self.steady_start)
     }
 
     fn slept(&self) -> Duration {
@@ -92,7 +95,7 @@ impl Clock for TestClock {
     }
 
     fn steady(&self) -> Option<Duration> {
-        Some(self.clocks.base.monotonic() + self.clocks.slept())
+        Some(self.clocks.steady_start + self.clocks.base.monotonic() + self.clocks.slept())
     }
 
     fn host_start(&self) -> Option<i64> {

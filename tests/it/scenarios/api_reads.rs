@@ -365,7 +365,7 @@ async fn the_schedule_board_shows_each_agents_day_as_the_timeline_does() {
     assert_eq!(team["total"], of_team.len());
     let none = get_ok(&scenario, "/api/v1/schedule-board?tenant=acme&team=nobody").await;
     assert_eq!((&none["agents"], &none["total"]), (&json!([]), &json!(0)));
-    for wrong in ["day=yesterday", "zone=Mars", "days=3"] {
+    for wrong in ["day=yesterday", "zone=Mars", "days=8"] {
         let path = format!("/api/v1/schedule-board?tenant=acme&{wrong}");
         assert_eq!(get_refused(&scenario, &path).await, (400, "bad_request".to_owned()), "{wrong}");
     }

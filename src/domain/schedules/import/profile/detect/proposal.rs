@@ -76,7 +76,7 @@ impl Entry {
         let part = |part: &String| {
             let is_bare =
                 !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
-            if is_bare { part.clone() } else { serde_json::Value::from(part.as_str()).to_string() }
+            if is_bare { part.clone() } else { quoted(part) }
         };
         self.path.iter().map(part).collect::<Vec<_>>().join(".")
     }
@@ -139,7 +139,7 @@ impl Proposal {
 /// Returns a value as TOML on one line.
 pub fn inline(value: &Value) -> String {
     match value {
-        Value::String(text) => serde_json::Value::from(text.as_str()).to_string(),
+        Value::String(text) => quoted(text),
         Value::Array(values) => format!("[{}]", values.iter().map(inline).collect::<Vec<_>>().join(", ")),
         Value::Table(table) => {
             let pairs = table.iter().map(|(key, value)| format!("{key} = {}", inline(value)));
@@ -147,6 +147,11 @@ pub fn inline(value: &Value) -> String {
         }
         Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) => value.to_string(),
     }
+}
+
+/// Returns a text as a basic string of TOML, which is a string of JSON, but for one character that JSON does not escape.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string().replace('\u{7f}', "\\u007F")
 }
 
 /// Adds a comment, on several lines if it is long.
