@@ -2,7 +2,7 @@
 //! million rows and files that are meant to exhaust a reader take.
 //!
 //! `cargo bench --bench schedules`, with ` -- samples`, ` -- rows` or ` -- hostile` for one of the three. The files are written by
-//! `tests/schedules/make_samples.py`, for which `PYTHON` names a Python with openpyxl. `DUCKDB` names one with DuckDB, which then
+//! `tests/schedules/make_samples.py`, for which `PYTHON` names a Python with openpyxl. `DUCKDB` names one with `DuckDB`, which then
 //! reads the same tables as the peer. It needs Linux's `/proc`.
 
 #![expect(
@@ -80,7 +80,7 @@ fn sample(name: &str) {
     println!("{name}, {size} kB: {}; again over itself a week later: {}{}", took[0], took[1], duckdb(&folder));
 }
 
-/// Reads the file of a sample with DuckDB, if it is a table and there is a DuckDB.
+/// Reads the file of a sample with `DuckDB`, if it is a table and there is one.
 fn duckdb(folder: &Desk) -> String {
     let Some(python) = std::env::var_os("DUCKDB") else { return String::new() };
     let profile = fs::read_to_string(folder.path("file.profile.toml")).expect("a profile");

@@ -10,7 +10,7 @@ use super::large_roster::{MEASURE_SCRIPT, distribution_text, stream_changes};
 use super::schedule::{assert_page_is_readable, board};
 use super::{save_screenshot, sign_in_browser, team_setup};
 use crate::faults::print_progress;
-use crate::harness::{Setup, agent_ids, full_size, send};
+use crate::harness::{Scenario, Setup, agent_ids, full_size, send};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_week_shows_seven_days_and_leads_to_each_of_them() {
