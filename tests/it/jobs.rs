@@ -164,6 +164,7 @@ async fn a_dropped_file_is_read_by_the_profile_of_the_folder() {
     );
     let (_folder, _simulator, desk, _daemon) = start_all(&jobs).await;
     let drop = desk.folder.path().join("drop");
+    assert_eq!(run_job(&desk, "schedule-folder").await.code, Some(0), "the folder is made");
     std::fs::write(drop.join("week.csv"), "Agent,Date,From,To\nu_0001,26/10/2026,22:00,06:00\n").expect("written");
     wait_for_file(&desk, &drop.join("done/week.csv")).await;
     let listed = run(desk.command(&["schedules", "export", "--from", "2026-10-26", "--through", "2026-10-26"])).await;
