@@ -77,6 +77,10 @@ async fn a_link_shows_the_board_of_its_teams_on_a_wall_until_it_is_revoked() {
     assert_eq!(wall.count(".gantt-row[data-key='u_0001'], .gantt-row[data-key^='u_']").await, 2, "of eight agents");
     assert_eq!(wall.count("a, button, input").await, 0, "there is nothing to press");
     assert_page_is_readable(&wall, "wall").await;
+    wall.resize(390, 900).await;
+    let script = "return document.querySelector('.gantt-axis').clientWidth";
+    let width = wall.run(script, &[]).await.as_f64().expect("pixels");
+    assert!(width > 600.0, "a day can be read on a narrow screen: {width}");
     wall.resize(1920, 1080).await;
     wall.wait_for_source(|page| page.contains("zoom:")).await;
     save_screenshot(&wall, "wall-tv").await;

@@ -9,20 +9,26 @@ import { clock, now } from './time.js';
 const DWELL = 20;
 /** How old a board may be before the page says so, in seconds: several attempts have failed by then. */
 const OLD = 60;
-/** How much larger than on a desk the rows are at most, and at least. */
-const [LARGEST, SMALLEST] = [2.5, 1];
+/** How much larger than on a desk the rows are at most. */
+const LARGEST = 2.5;
+/** The width that the names and a day need at the size of a desk, in pixels. */
+const DESK_WIDTH = 760;
 
 const zone = document.documentElement.dataset.zone || 'UTC';
 const board = () => /** @type {HTMLElement | null} */ (document.querySelector('.gantt'));
 
-/** Makes the rows as large as fits. */
+/** Makes the rows as large as fits; where a day is wider than the screen, now is in sight. */
 function fit() {
   const place = board();
   const inner = place?.querySelector('.gantt-inner');
   if (!place || !(inner instanceof HTMLElement)) return;
   inner.style.setProperty('zoom', '1');
-  const scale = Math.min(LARGEST, Math.max(SMALLEST, place.clientHeight / Math.max(1, inner.offsetHeight)));
+  const fitting = Math.min(place.clientHeight / Math.max(1, inner.offsetHeight), place.clientWidth / DESK_WIDTH);
+  const scale = Math.min(LARGEST, Math.max(1, fitting));
   inner.style.setProperty('zoom', String(Math.floor(scale * 100) / 100));
+  const names = /** @type {HTMLElement | null} */ (place.querySelector('.gantt-name'))?.offsetWidth || 0;
+  const at = parseFloat(place.dataset.now || '');
+  if (at && place.scrollWidth > place.clientWidth) place.scrollLeft = (at / 100) * (place.scrollWidth - names) - (place.clientWidth - names) / 2;
 }
 
 /** Shows the next part of a board that does not fit, and after the last part the first. */

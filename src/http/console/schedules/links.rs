@@ -77,8 +77,8 @@ fn board_link(token: &StoredToken, request: &PageRequest) -> BoardLink {
             |teams| teams.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
         ),
         created_by: token.created_by.strip_prefix("person:").unwrap_or(&token.created_by).to_owned(),
-        created_at: request.times.second(token.created_at),
-        expires_at: token.expires_at.map(|at| request.times.second(at)),
+        created_at: request.times.day(token.created_at),
+        expires_at: token.expires_at.map(|at| request.times.day(at)),
         last_used_at: token.last_used_at.map(|at| request.times.second(at)),
     }
 }

@@ -92,6 +92,11 @@ impl TimeFormat {
         stamp(at, &self.viewer, "%-d %b %H:%M:%S")
     }
 
+    /// Formats the day with its year.
+    pub(in crate::http::console) fn day(&self, at: UtcMicros) -> Stamp {
+        stamp(at, &self.viewer, "%-d %b %Y")
+    }
+
     /// Formats the time to the second.
     pub(in crate::http::console) fn time(&self, at: UtcMicros) -> Stamp {
         stamp(at, &self.viewer, "%H:%M:%S")
