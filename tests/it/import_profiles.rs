@@ -80,6 +80,22 @@ async fn a_proposed_profile_is_written_once_it_is_decided_and_reads_the_file() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_empty_answer_leaves_out_a_key_that_a_file_without_headings_asks_for() {
+    let file = "iex-line-plain.txt";
+    let desk = Desk::new(file);
+    let answers = ["--answer", "roster=roster.csv", "--answer", "columns.name=6", "--output", "json"];
+    let arguments = [&["--detect", file, "--profile", "iex"][..], &answers].concat();
+    let undecided = desk.import(&arguments).await;
+    assert_eq!(undecided.code, Some(1), "{undecided:?}");
+    assert!(undecided.stderr.contains("If none has it, leave the answer empty"), "{undecided:?}");
+    let written = desk.import(&[&arguments[..], &["--answer", "columns.team="]].concat()).await;
+    assert_eq!(written.code, Some(0), "{written:?}");
+    let told = json_of(&written);
+    assert_eq!((&told["written"], &told["faults"]), (&json!(true), &json!(0)), "{told}");
+    assert!(!desk.configuration().contains("team ="), "{}", desk.configuration());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_shows_nothing_is_refused_or_left_to_the_person() {
     let desk = Desk::new("verint-uk-24.csv");
     std::fs::write(desk.0.folder.path().join("note.txt"), "a line of words\nand another\n").expect("written");

@@ -67,7 +67,8 @@ pub async fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
         Ok(loaded) => try_profile(&bytes, &loaded.import, &name, &known),
         Err(refused) => Trial::NotReadable(refused.to_string()),
     };
-    let can_write = args.profile.is_some() && loaded.is_ok();
+    let is_decided = proposal.undecided().next().is_none();
+    let can_write = args.profile.is_some() && is_decided && loaded.is_ok();
     if can_write {
         replace_file(&target, &text).with_context(|| format!("{} cannot be written", target.display()))?;
     }
@@ -220,7 +221,7 @@ fn report(
         let command = format!("shiftkeeper import {file} --profile {name} --check");
         format!("written to {}; reload the daemon if one runs, then\n  {command}", target.display())
     } else if args.profile.is_some() {
-        "nothing is written yet; decide with --answer KEY=VALUE, once for each key".to_owned()
+        "nothing is written yet; decide with --answer KEY=VALUE, once for each key (KEY= leaves a key out)".to_owned()
     } else {
         "nothing is written; --profile NAME writes it into the configuration".to_owned()
     };

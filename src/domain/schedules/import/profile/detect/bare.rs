@@ -115,7 +115,7 @@ fn agents(table: &Table<'_>, candidates: &[usize], known: &KnownAgents, draft: &
         draft.undecided(
             &["columns", role],
             numbers(&texts),
-            format!("without a header, nothing shows which column has {what}, if any."),
+            format!("without a header, nothing shows which column has {what}. If none has it, leave the answer empty."),
         );
     }
     agents.unwrap_or_else(|| {

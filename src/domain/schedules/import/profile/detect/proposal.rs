@@ -213,9 +213,10 @@ impl<'a> Draft<'a> {
         self.push(path, Choice::Undecided(values), reason.into());
     }
 
-    /// Adds a key with one value that is certain or doubtful.
+    /// Adds a key, unless a person has stated with an empty answer that the profile goes without it.
     pub(super) fn push(&mut self, path: &[&str], choice: Choice, reason: String) {
         let (choice, reason) = match self.answer(path) {
+            Some(answer) if is_empty(answer) => return,
             Some(answer) => (Choice::Certain(answer.clone()), "You stated this.".to_owned()),
             None => (choice, reason),
         };
@@ -226,7 +227,8 @@ impl<'a> Draft<'a> {
     /// Adds the answers to keys that the file itself does not ask for.
     pub(super) fn finish(mut self) -> Proposal {
         let entries = &self.proposal.entries;
-        let rest = self.answers.iter().filter(|(path, _)| !entries.iter().any(|entry| entry.path == **path));
+        let rest = self.answers.iter().filter(|(_, value)| !is_empty(value));
+        let rest = rest.filter(|(path, _)| !entries.iter().any(|entry| entry.path == **path));
         let rest: Vec<Entry> = rest
             .map(|(path, value)| Entry {
                 path: path.clone(),
@@ -239,6 +241,11 @@ impl<'a> Draft<'a> {
         self.proposal.entries.sort_by_key(|entry| rank(entry).unwrap_or(ORDER.len()));
         self.proposal
     }
+}
+
+/// Whether an answer is empty, which leaves its key out of the profile.
+fn is_empty(answer: &Value) -> bool {
+    answer.as_str().is_some_and(str::is_empty)
 }
 
 /// Returns a list as a value.
