@@ -13,6 +13,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use tokio::sync::watch;
 use tokio::time::Instant as RuntimeInstant;
 use uuid::Uuid;
@@ -372,6 +374,11 @@ pub trait Random: fmt::Debug + Send + Sync {
         let millis = u64::try_from(now.as_micros() / 1000).unwrap_or(0);
         let [a, b, c, d, e, f, g, h, i, j, ..] = self.bytes();
         uuid::Builder::from_unix_timestamp_millis(millis, &[a, b, c, d, e, f, g, h, i, j]).into_uuid()
+    }
+
+    /// Returns thirty-two random bytes as base64 text, for links and tokens.
+    fn secret(&self) -> String {
+        BASE64_URL_SAFE_NO_PAD.encode([self.bytes(), self.bytes()].concat())
     }
 
     /// Returns a random version 4 UUID.

@@ -199,6 +199,7 @@ impl App {
             reader: reader.clone(),
             readiness: services.readiness.clone(),
             importer: Arc::new(importer.clone()),
+            offers: Arc::new(importer.clone()),
             jobs: jobs_handle,
             probes: Probes::new(services.tenants.clone()),
             outbox: services.outbox.clone(),

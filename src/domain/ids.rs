@@ -138,6 +138,8 @@ uuid_ids! {
     EventId,
     /// The id of an exception. UUIDs of version 7 sort by the time of creation.
     ExceptionId,
+    /// The id of an offer. UUIDs of version 7 sort by the time of the offer.
+    OfferId,
     /// The id of a finding of a rule. UUIDs of version 7 sort by time.
     FindingId,
     /// The id of an anomaly. UUIDs of version 7 sort by the time at which it was found.

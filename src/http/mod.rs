@@ -46,6 +46,7 @@ pub use services::schedule_changes::{
     AgentChanges, AppliedScheduleChange, ChangedShift, LeftOutAgent, RuleActionChange, RulePreview, ScheduleChange,
     ScheduleChangeError, ScheduleChangeRequest, ScheduleCheck, ScheduleEditor, ScheduleVersionSummary, TeamChanges,
 };
+pub use services::schedule_offers::{MadeOffer, NewOffer, OfferError, OfferToAgent, ScheduleOffers};
 pub use services::schedules::{
     DayOfShifts, ImportError, ImportRequest, ImportResult, PlanCheck, PutShiftsError, PutShiftsRequest,
     ScheduleImporter, file_name,

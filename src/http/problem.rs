@@ -91,6 +91,7 @@ codes! {
     NoRows = "no_rows" in NOT_FOUND: "the analytics run has no rows yet, or no longer has them; `detail` says which",
     NoSuchErasure = "no_such_erasure" in NOT_FOUND: "the tenant has no erasure of that id",
     NoSuchException = "no_such_exception" in NOT_FOUND: "the tenant has no exception of that id",
+    NoSuchOffer = "no_such_offer" in NOT_FOUND: "the tenant has no offer of that id, or none within the caller's teams",
     NoSuchScheduleVersion = "no_such_version" in NOT_FOUND: "the schedule of the tenant has no such version",
     NoSuchPath = "no_such_place" in NOT_FOUND: "nothing is served at this path",
     MethodNotAllowed = "method_not_allowed" in METHOD_NOT_ALLOWED: "the path does not accept this method; `Allow` names those that it does",

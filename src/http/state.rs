@@ -9,6 +9,7 @@ use super::auth::ConfiguredAccess;
 use super::problem::Problem;
 use super::services::reports::ReportService;
 use super::services::schedule_changes::ScheduleEditor;
+use super::services::schedule_offers::ScheduleOffers;
 use super::services::webhooks::KeyRotator;
 use crate::domain::audit::head::PublicKey;
 use crate::engine::access::accounts::Accounts;
@@ -40,6 +41,8 @@ pub struct ApiServices {
     pub readiness: Readiness,
     /// Imports schedule files.
     pub importer: Arc<dyn ScheduleEditor>,
+    /// Offers of changes of shifts.
+    pub offers: Arc<dyn ScheduleOffers>,
     /// The scheduled jobs.
     pub jobs: Jobs,
     /// Webhook deliveries, for people's requests about them.

@@ -12,7 +12,8 @@ use uuid::Uuid;
 
 pub use self::adherence::{AdherenceChange, AdherenceDay, ObservedSpanRow};
 pub use self::schedule_import::{
-    AgentSchedule, GoodVersion, ImportOutcome, RequiredStaffingChange, ScheduleImport, ScheduleSourceWrite,
+    AgentSchedule, GoodVersion, ImportOutcome, OfferWrite, RequiredStaffingChange, ScheduleImport, ScheduleRead,
+    ScheduleSourceWrite,
 };
 pub use self::sets::{AgentSkillsWrite, ChangeSetRow, ChangeSetWrite, ExcludedAgent, SkillWrite};
 use super::access::AccessChange;
@@ -111,6 +112,8 @@ pub struct Commit {
     pub required_staffing: Vec<RequiredStaffingChange>,
     /// The state of sources of schedules.
     pub schedule_sources: Vec<ScheduleSourceWrite>,
+    /// Offers of changes of shifts, and answers to them.
+    pub offers: Vec<OfferWrite>,
     /// Adherence data.
     pub adherence: AdherenceChange,
     /// Changes of accounts, tokens and sessions.
@@ -165,6 +168,7 @@ impl Commit {
             agent_skills,
             required_staffing,
             schedule_sources,
+            offers,
             adherence,
             access,
             erasure
@@ -207,17 +211,6 @@ pub struct ListedAgentWrite {
     pub user_id: Option<Arc<str>>,
     /// The name with which the agent signs in.
     pub user_name: Option<Arc<str>>,
-}
-
-/// When an agent's schedule was read from the platform.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ScheduleRead {
-    /// The tenant.
-    pub tenant: TenantId,
-    /// The agent, who is stored already.
-    pub agent: AgentId,
-    /// When the platform's answer arrived.
-    pub at: UtcMicros,
 }
 
 /// How far a watched series has been judged.

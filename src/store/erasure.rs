@@ -74,11 +74,14 @@ pub enum MovedTable {
     Days,
     /// Agents named by exceptions.
     ExceptionAgents,
+    /// Agents to whom offers were made.
+    OfferAgents,
 }
 
 impl MovedTable {
     /// All tables.
-    pub const ALL: [Self; 5] = [Self::Shifts, Self::Coverage, Self::History, Self::Days, Self::ExceptionAgents];
+    pub const ALL: [Self; 6] =
+        [Self::Shifts, Self::Coverage, Self::History, Self::Days, Self::ExceptionAgents, Self::OfferAgents];
 }
 
 /// A table that is searched completely, because it names agents in texts or has no index by agent.

@@ -169,6 +169,12 @@ const MIGRATIONS: &[BuiltInMigration] = &[
         sqlite: include_str!("../../migrations/sqlite/0026_schedule_sources.sql"),
         postgres: include_str!("../../migrations/postgres/0026_schedule_sources.sql"),
     },
+    BuiltInMigration {
+        version: 27,
+        name: "schedule offers",
+        sqlite: include_str!("../../migrations/sqlite/0027_schedule_offers.sql"),
+        postgres: include_str!("../../migrations/postgres/0027_schedule_offers.sql"),
+    },
 ];
 
 const SQLITE_TABLE: &str = "SELECT name FROM sqlite_schema WHERE name = '_sqlx_migrations'";

@@ -46,9 +46,9 @@ pub use change::{
     AdherenceChange, AdherenceDay, AgentCounters, AgentSchedule, AgentSkillsWrite, AgentWrite, AnalyticsRows,
     AuditPrune, CallWrite, ChangeSetRow, ChangeSetWrite, Commit, CommitResult, DirectoryWrite, ExcludedAgent,
     FiguresWrite, FindingKind, GoodVersion, HistoryRow, HistoryWrite, IdempotencyRow, ImportOutcome, JobRun, JobState,
-    ListedAgentWrite, NoteWrite, ObservedSpanRow, RequiredStaffingChange, RuleFinding, RuleMemoryWrite, RuleVersion,
-    ScheduleImport, ScheduleRead, ScheduleSourceWrite, SeriesProgress, SkillWrite, SubscriptionRow, SubscriptionWrite,
-    TenantStatus,
+    ListedAgentWrite, NoteWrite, ObservedSpanRow, OfferWrite, RequiredStaffingChange, RuleFinding, RuleMemoryWrite,
+    RuleVersion, ScheduleImport, ScheduleRead, ScheduleSourceWrite, SeriesProgress, SkillWrite, SubscriptionRow,
+    SubscriptionWrite, TenantStatus,
 };
 pub use checkpoint::CheckpointResult;
 pub use control::{DaemonRow, ProcessIdentity, ProcessRole};

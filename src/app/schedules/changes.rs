@@ -23,13 +23,13 @@ use crate::http::{
 use crate::store::{AgentSchedule, ImportOutcome, ScheduleImport, StoredAgent, StoredPlan};
 
 /// The schedules that a change makes, and what the audit trail says of it.
-struct Proposal {
-    schedules: Vec<AgentSchedule>,
-    left_out: Vec<LeftOutAgent>,
+pub(super) struct Proposal {
+    pub(super) schedules: Vec<AgentSchedule>,
+    pub(super) left_out: Vec<LeftOutAgent>,
     /// What was changed, for people.
-    name: String,
-    action: &'static str,
-    facts: Value,
+    pub(super) name: String,
+    pub(super) action: &'static str,
+    pub(super) facts: Value,
 }
 
 impl ScheduleEditor for Importer {
@@ -93,7 +93,7 @@ impl Importer {
         Ok(AppliedScheduleChange { tenant, version, agents })
     }
 
-    fn import_of(&self, request: ScheduleChangeRequest, proposal: Proposal) -> ScheduleImport {
+    pub(super) fn import_of(&self, request: ScheduleChangeRequest, proposal: Proposal) -> ScheduleImport {
         let Proposal { schedules, name, action, facts, .. } = proposal;
         let content: Vec<_> = schedules.iter().map(|one| (&one.agent.id, one.coverage, &one.shifts)).collect();
         let now = self.clock.now();
@@ -125,7 +125,7 @@ impl Importer {
         }
     }
 
-    async fn propose(&self, request: &ScheduleChangeRequest) -> Result<Proposal, ScheduleChangeError> {
+    pub(super) async fn propose(&self, request: &ScheduleChangeRequest) -> Result<Proposal, ScheduleChangeError> {
         let tenant = &request.tenant;
         let stored = self.reader.agents(tenant).await?;
         let stored: HashMap<AgentId, StoredAgent> =
@@ -168,7 +168,7 @@ impl Importer {
             facts: json!({"day": day.to_string(), "edit": edit, "agents": schedules.len()}),
             schedules,
             left_out,
-            name: format!("{} on {day}", edit_name(edit)),
+            name: format!("{edit} on {day}"),
             action: "schedule.edited",
         })
     }
@@ -251,14 +251,4 @@ fn day_in_zone(day: Date, zone: Option<&str>) -> Result<Coverage, ScheduleChange
     let next = day.checked_add(1.day());
     let bounds = next.and_then(|next| Ok(Coverage { start: start_of(day)?, end: start_of(next)? }));
     bounds.map_err(|_| ScheduleChangeError::BadDay(day))
-}
-
-/// Returns an edit in words.
-fn edit_name(edit: &ShiftEdit) -> String {
-    match edit {
-        ShiftEdit::Move { activity, by_minutes, .. } => format!("{activity} moved by {by_minutes} min"),
-        ShiftEdit::Add { activity, .. } => format!("{activity} added"),
-        ShiftEdit::Remove { activity, .. } => format!("{activity} removed"),
-        ShiftEdit::SetShift { .. } => "shift times changed".to_owned(),
-    }
 }

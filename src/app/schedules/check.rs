@@ -28,7 +28,8 @@ pub(super) struct Comparison {
     pub(super) agents: Vec<AgentComparison>,
     /// The schedule in force, by agent.
     pub(super) current: HashMap<AgentId, StoredPlan>,
-    version: Option<u64>,
+    /// The version in force.
+    pub(super) version: Option<u64>,
     pub(super) now: UtcMicros,
 }
 

@@ -1,8 +1,9 @@
-//! Schedules: importing files, and checking and applying changes.
+//! Schedules: importing files, checking and applying changes, and offering them to agents.
 
 mod changes;
 mod check;
 mod import;
+mod offers;
 mod rule_preview;
 mod sources;
 mod staffing;

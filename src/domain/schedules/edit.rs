@@ -1,6 +1,7 @@
 //! Edits of shifts on the schedule board: moving, adding and removing activities, and changing when a shift starts or
 //! ends.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -125,6 +126,17 @@ impl ShiftEdit {
             }
         }
         Ok(shifts)
+    }
+}
+
+impl fmt::Display for ShiftEdit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Move { activity, by_minutes, .. } => write!(f, "{activity} moved by {by_minutes} min"),
+            Self::Add { activity, .. } => write!(f, "{activity} added"),
+            Self::Remove { activity, .. } => write!(f, "{activity} removed"),
+            Self::SetShift { .. } => f.write_str("shift times changed"),
+        }
     }
 }
 

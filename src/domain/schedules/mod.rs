@@ -6,6 +6,7 @@ pub mod edit;
 pub mod export;
 pub mod findings;
 pub mod import;
+pub mod offer;
 pub mod platform_schedule;
 pub mod rest;
 pub mod schedule;

@@ -96,6 +96,7 @@ impl Retention {
                 ("answers", PruneTarget::IdempotencyKeys, now - ANSWER_RETENTION),
                 ("findings of rules", PruneTarget::RuleFindings, history),
                 ("exceptions", PruneTarget::Exceptions, history),
+                ("offers", PruneTarget::Offers, history),
                 ("anomalies", PruneTarget::Anomalies, history),
                 ("spans of sight", PruneTarget::ObservedSpans, history),
                 ("reports that were asked for", PruneTarget::ReportRuns, now - self.periods.job_runs),

@@ -47,6 +47,7 @@ pub(super) fn page_routes() -> Vec<Route> {
         page("/schedule/change", get(schedules::change::show)),
         page("/schedule/import", get(schedules::import::show)),
         page("/schedule/links", get(schedules::links::show)),
+        page("/schedule/offers", get(schedules::offers::show)),
         page("/changes", get(changes::list)),
         page("/changes/new", get(changes::new)),
         page("/changes/{id}", get(changes::show)),
@@ -67,6 +68,11 @@ pub(super) fn page_routes() -> Vec<Route> {
         page("/system", get(operations::system::show)),
         page("/account", get(access::account::show)),
         Route::page(AccessRequirement::Public, "/wall/{token}", get(schedules::wall::show)),
+        Route::page(
+            AccessRequirement::Public,
+            "/offer/{secret}",
+            get(schedules::offer::show).post(schedules::offer::answer),
+        ),
         Route::page(AccessRequirement::Public, "/preferences", get(shared::preferences::set_preferences)),
         Route::page(AccessRequirement::Public, "/assets/{version}/{name}", get(assets::serve_asset)),
     ]

@@ -22,6 +22,7 @@ pub(super) fn table() -> Vec<Route> {
         reports(),
         analytics(),
         schedules(),
+        offers(),
         live_view(),
         own_account(),
         access(),
@@ -260,6 +261,27 @@ fn schedules() -> Vec<Route> {
         Route::new(READ, || routes!(api::schedules::sources::list)).with_errors(TENANT_ERRORS),
         Route::new(IMPORT, || routes!(api::schedules::versions::check_undo)).with_errors(CHECK_UNDO),
         Route::new(IMPORT, || routes!(api::schedules::versions::undo)).with_errors(UNDO),
+    ]
+}
+
+fn offers() -> Vec<Route> {
+    const MAKE: &[Code] = &[
+        Code::NoSuchTenant,
+        Code::NoSuchAgent,
+        Code::NoSuchTeam,
+        Code::BadBody,
+        Code::NothingChanges,
+        Code::KeyReused,
+        Code::StoreUnavailable,
+    ];
+    const ONE: &[Code] = &[Code::NoSuchTenant, Code::NoSuchOffer];
+    const WITHDRAW: &[Code] =
+        &[Code::NoSuchTenant, Code::NoSuchOffer, Code::BadBody, Code::KeyReused, Code::StoreUnavailable];
+    vec![
+        Route::new(EDIT_SCHEDULES, || routes!(api::schedules::offers::create)).with_errors(MAKE),
+        Route::new(READ, || routes!(api::schedules::offers::list)).with_errors(TENANT_ERRORS),
+        Route::new(READ, || routes!(api::schedules::offers::show)).with_errors(ONE),
+        Route::new(EDIT_SCHEDULES, || routes!(api::schedules::offers::withdraw)).with_errors(WITHDRAW),
     ]
 }
 

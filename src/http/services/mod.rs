@@ -2,6 +2,7 @@
 
 pub mod reports;
 pub mod schedule_changes;
+pub mod schedule_offers;
 pub mod schedules;
 pub mod shifts;
 pub mod staffing;

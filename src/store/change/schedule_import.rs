@@ -3,7 +3,8 @@
 use super::Commit;
 use crate::domain::agents::agent::Agent;
 use crate::domain::audit::Hash;
-use crate::domain::ids::{ScheduleSourceId, SkillId, SubjectId, TenantId};
+use crate::domain::ids::{AgentId, OfferId, ScheduleSourceId, SkillId, SubjectId, TenantId};
+use crate::domain::schedules::offer::{Offer, OfferAnswer};
 use crate::domain::schedules::schedule::{Coverage, Shift};
 use crate::domain::schedules::staffing::RequiredStaffing;
 use crate::domain::time::UtcMicros;
@@ -64,6 +65,51 @@ pub struct ScheduleSourceWrite {
     pub at: UtcMicros,
     /// The good version that the source gave at that time; `None` only makes the source known.
     pub good: Option<GoodVersion>,
+}
+
+/// When an agent's schedule was read from the platform.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScheduleRead {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The agent, who is stored already.
+    pub agent: AgentId,
+    /// When the platform's answer arrived.
+    pub at: UtcMicros,
+}
+
+/// A step of an offer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OfferWrite {
+    /// The offer is made. An id or a link that is already stored refuses the change.
+    Make {
+        /// The offer.
+        offer: Offer,
+        /// The hash of the link of each agent, in their order.
+        links: Vec<Hash>,
+    },
+    /// An agent answers. An answer that is already stored is kept.
+    Answer {
+        /// The tenant.
+        tenant: TenantId,
+        /// The offer.
+        offer: OfferId,
+        /// The agent.
+        agent: AgentId,
+        /// The answer.
+        answer: OfferAnswer,
+    },
+    /// The offer is withdrawn. An earlier withdrawal is kept.
+    Withdraw {
+        /// The tenant.
+        tenant: TenantId,
+        /// The offer.
+        offer: OfferId,
+        /// When.
+        at: UtcMicros,
+        /// By whom.
+        by: String,
+    },
 }
 
 /// A version of the schedule that a source gave or confirmed.

@@ -14,6 +14,7 @@ use crate::store::tables::adherence::exceptions;
 use crate::store::tables::jobs::retention;
 use crate::store::tables::live::figures;
 use crate::store::tables::rules;
+use crate::store::tables::schedules::offers;
 use crate::store::{CallWrite, CommitError, PruneSlice, PruneTarget, Writer};
 
 on_each_engine!(
@@ -112,6 +113,8 @@ async fn no_slice_scans_a_whole_table() {
         (figures::DELETE_SKILL_QUARTERS, "skill_figures_15m_by_quarter (tenant=? AND quarter_at<?)"),
         (exceptions::DELETE_AGENTS, "exceptions_by_end"),
         (exceptions::DELETE, "exceptions_by_end"),
+        (offers::DELETE_AGENTS, "schedule_offers_by_end"),
+        (offers::DELETE, "schedule_offers_by_end"),
         (rules::DELETE_FINDINGS, "rule_findings USING PRIMARY KEY (tenant=? AND id<?)"),
         (figures::DELETE_QUEUE_QUARTERS, "queue_figures_15m_by_quarter (tenant=? AND quarter_at<?)"),
     ] {

@@ -5,10 +5,13 @@ use super::{
     ScheduleImport, Store, TestDatabase, acme, agent_write, at, change, draft, event, on_each_engine, verified_length,
 };
 use crate::domain::audit::Hash;
+use crate::domain::ids::OfferId;
+use crate::domain::schedules::edit::ShiftEdit;
+use crate::domain::schedules::offer::{Offer, OfferAnswer, OfferedAgent};
 use crate::domain::schedules::schedule::{Activity, Coverage, Shift, ShiftActivity};
 use crate::domain::schedules::staffing::{AgentCount, RequiredStaffing};
 use crate::domain::time::UtcMicros;
-use crate::store::{GoodVersion, PruneSlice, PruneTarget, ScheduleSourceWrite};
+use crate::store::{GoodVersion, OfferWrite, PruneSlice, PruneTarget, ScheduleSourceWrite};
 
 on_each_engine!(
     an_import_replaces_what_it_covers_and_leaves_the_rest,
@@ -17,6 +20,7 @@ on_each_engine!(
     an_import_that_is_cut_off_is_not_seen_and_is_cleared,
     required_staff_is_replaced_by_row_read_by_span_and_pruned,
     a_source_keeps_its_last_good_version_and_since_when_it_is_known,
+    an_offer_keeps_the_first_answer_of_each_agent_and_the_first_withdrawal,
 );
 
 fn shift(start: i64, end: i64) -> Shift {
@@ -235,5 +239,60 @@ async fn a_source_keeps_its_last_good_version_and_since_when_it_is_known(place: 
     let dated = GoodVersion { version: 4, etag: None, last_modified: Some("yesterday".to_owned()), ..tagged };
     write(9, Some(&dated)).await;
     assert_eq!(read().await, (at(1), Some((at(9), dated))), "the whole version is replaced");
+    store.close().await;
+}
+
+async fn an_offer_keeps_the_first_answer_of_each_agent_and_the_first_withdrawal(place: TestDatabase) {
+    let store = place.open().await;
+    let write = async |offers: Vec<OfferWrite>| store.writer().commit(Commit { offers, ..Commit::default() }).await;
+    let id = OfferId(uuid::Uuid::from_u128(7));
+    let agent = |agent: &str| OfferedAgent { agent: agent.into(), name: None, team: None, answer: None };
+    let made = Offer {
+        id,
+        tenant: acme(),
+        day: jiff::civil::date(2026, 10, 26),
+        edit: ShiftEdit::Move { activity: Activity::Break, start: None, by_minutes: 30 },
+        places: 1,
+        expires_at: at(100),
+        made_at: at(10),
+        made_by: "person:floor".into(),
+        withdrawn: None,
+        agents: vec![agent("u_1"), agent("u_2"), agent("u_3")],
+    };
+    let links: Vec<Hash> = ["one", "two", "three"].map(|link| Hash::of(link.as_bytes())).into();
+    let make = OfferWrite::Make { offer: made.clone(), links: links.clone() };
+    write(vec![make.clone()]).await.expect("commits");
+    assert!(write(vec![make]).await.is_err(), "the id is stored");
+    assert_eq!(store.reader().offer(&acme(), id).await.expect("reads"), Some(made.clone()));
+    assert_eq!(store.reader().offer(&"other".into(), id).await.expect("reads"), None);
+    let of_link = async |link: &str| store.reader().offer_of_link(&Hash::of(link.as_bytes())).await.expect("reads");
+    assert_eq!(of_link("two").await, Some((made.clone(), "u_2".into())));
+    assert_eq!(of_link("four").await, None);
+
+    let answer = |agent: &str, seconds, accepted_as| OfferWrite::Answer {
+        tenant: acme(),
+        offer: id,
+        agent: agent.into(),
+        answer: OfferAnswer { at: at(seconds), accepted_as },
+    };
+    let withdraw =
+        |seconds, by: &str| OfferWrite::Withdraw { tenant: acme(), offer: id, at: at(seconds), by: by.into() };
+    write(vec![answer("u_1", 20, Some(4)), answer("u_2", 21, None)]).await.expect("commits");
+    write(vec![answer("u_1", 22, None), answer("u_2", 23, Some(5))]).await.expect("commits");
+    write(vec![withdraw(30, "person:floor")]).await.expect("commits");
+    write(vec![withdraw(31, "person:other")]).await.expect("commits");
+    let mut expected = made;
+    expected.agents[0].answer = Some(OfferAnswer { at: at(20), accepted_as: Some(4) });
+    expected.agents[1].answer = Some(OfferAnswer { at: at(21), accepted_as: None });
+    expected.withdrawn = Some((at(30), "person:floor".into()));
+    assert_eq!(store.reader().offers(&acme(), None, 10).await.expect("reads"), [expected]);
+    assert_eq!(store.reader().offers(&acme(), Some(id), 10).await.expect("reads"), []);
+
+    let prune = async |seconds| {
+        let slice = PruneSlice { tenant: Some(acme()), target: PruneTarget::Offers, before: at(seconds) };
+        store.writer().prune(slice).await.expect("prunes")
+    };
+    assert_eq!((prune(100).await, prune(101).await), (0, 1));
+    assert_eq!(of_link("one").await, None);
     store.close().await;
 }

@@ -17,7 +17,7 @@ use crate::store::tables::operations::upkeep;
 use crate::store::tables::platform::calls;
 use crate::store::tables::reports::report_runs;
 use crate::store::tables::rules::memory;
-use crate::store::tables::schedules::{required_staffing, schedule, sources};
+use crate::store::tables::schedules::{offers, required_staffing, schedule, sources};
 use crate::store::tables::webhooks::{deliveries, delivery_reading, events};
 use crate::store::tables::{access, adherence, agents, analytics, audit, jobs, rules};
 
@@ -105,6 +105,7 @@ const SINGLE: &[&str] = &[
     erasing::LEFT_COVERAGE,
     erasing::LEFT_HISTORY,
     erasing::LEFT_DAYS,
+    erasing::LEFT_OFFER_AGENTS,
     erasing::LEFT_EXCEPTION_AGENTS,
     erasing::TRANSITIONS,
     erasing::CALLS,
@@ -180,6 +181,12 @@ const SINGLE: &[&str] = &[
     required_staffing::IN_SPAN,
     required_staffing::DELETE,
     sources::ALL,
+    offers::ONE,
+    offers::LIST,
+    offers::AGENTS_OF,
+    offers::BY_LINK,
+    offers::DELETE_AGENTS,
+    offers::DELETE,
     retention::HISTORY,
     retention::TRANSITIONS,
     retention::ATTEMPTS,
@@ -283,6 +290,7 @@ const MANY: &[ManyRows] = &[
     erasing::MOVE_COVERAGE,
     erasing::MOVE_HISTORY,
     erasing::MOVE_DAYS,
+    erasing::MOVE_OFFER_AGENTS,
     erasing::MOVE_EXCEPTION_AGENTS,
     erasing::WIPE_TRANSITIONS,
     erasing::WIPE_CALLS,
@@ -330,6 +338,10 @@ const MANY: &[ManyRows] = &[
     required_staffing::ADD,
     sources::ADD,
     sources::SET,
+    offers::ADD,
+    offers::ADD_AGENTS,
+    offers::ANSWER,
+    offers::WITHDRAW,
     rules::ADD_EDITIONS,
     rules::ADD_FINDINGS,
     schedule::RETIRE_IN_COVERAGE,

@@ -31,5 +31,6 @@ pub(super) async fn write_rows(transaction: &mut Transaction<'_>, commits: &[&Co
     changes::change_sets::write(transaction, commits).await?;
     agents::skills::write(transaction, commits).await?;
     schedules::required_staffing::write(transaction, commits).await?;
-    schedules::sources::write(transaction, commits).await
+    schedules::sources::write(transaction, commits).await?;
+    schedules::offers::write(transaction, commits).await
 }

@@ -136,3 +136,35 @@ async fn the_menu_of_a_bar_and_the_heading_of_a_team_lead_to_pages_that_are_fill
     assert_eq!(browser.console_errors().await, Vec::<String>::new());
     browser.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_is_offered_to_a_team_and_an_agent_accepts_it_without_an_account() {
+    let Some((scenario, browser)) = board("supervisor").await else { return };
+    let query = "day=2026-10-26&kind=set_shift&to=2026-10-26T20:00:00Z&team=Team%200";
+    browser.go(&scenario.page_url(&format!("/schedule/change?tenant=acme&{query}"))).await;
+    browser.wait_for_text("h1", |text| text == "Change the schedule").await;
+    browser.click("#check").await;
+    browser.wait_for_text("#summary", |text| text == "2 agents: 2 shifts changed.").await;
+    browser.click("#instead summary").await;
+    browser.run("document.getElementById('places').value = '1'", &[]).await;
+    assert_page_is_readable(&browser, "schedule-offer-form").await;
+    browser.click("#offer").await;
+    browser.wait_for_text("#result h2", |text| text == "Offered to 2 agents").await;
+    assert_page_is_readable(&browser, "schedule-offer-links").await;
+    let link = browser.text("#links tbody td").await;
+
+    browser.go(&link).await;
+    browser.wait_for_text("h1", |text| text == "An offer for Monday 26 October 2026").await;
+    assert!(browser.text("ins").await.ends_with("20:00"), "{}", browser.text("main").await);
+    assert_page_is_readable(&browser, "offer").await;
+    browser.click("button[value=accept]").await;
+    browser.wait_for_text(".banner.good", |text| text.starts_with("You accepted this offer at")).await;
+    assert_page_is_readable(&browser, "offer-accepted").await;
+
+    browser.go(&scenario.page_url("/schedule/offers?tenant=acme")).await;
+    browser.wait_for_text("tbody .outcome", |text| text == "filled").await;
+    assert!(browser.text("tbody").await.contains("1 of 1"), "{}", browser.text("tbody").await);
+    assert_page_is_readable(&browser, "schedule-offers").await;
+    assert_eq!(browser.console_errors().await, Vec::<String>::new());
+    browser.end().await;
+}

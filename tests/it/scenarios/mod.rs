@@ -40,6 +40,7 @@ mod review;
 mod rights;
 mod rules;
 mod schedule_changes;
+mod schedule_offers;
 mod sign_in;
 mod staffing;
 mod stalled;

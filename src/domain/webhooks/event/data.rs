@@ -12,7 +12,8 @@ use super::Details;
 use crate::domain::agents::state::AgentState;
 use crate::domain::changes::policy::Violation;
 use crate::domain::ids::{
-    AgentId, AnalyticsQueryId, AnalyticsRunId, EndpointId, JobId, ReasonCode, ReportRunId, RuleId, TransitionId,
+    AgentId, AnalyticsQueryId, AnalyticsRunId, EndpointId, JobId, OfferId, ReasonCode, ReportRunId, RuleId,
+    TransitionId,
 };
 use crate::domain::jobs::job::JobOutcome;
 use crate::domain::time::UtcMicros;
@@ -25,6 +26,10 @@ const MINUTE_US: i64 = 60_000_000;
 
 fn example_transition() -> TransitionId {
     TransitionId(Uuid::from_u128(0x019a_20b8_9d40_7000_8000_0000_0000_0001))
+}
+
+fn example_offer() -> OfferId {
+    OfferId(Uuid::from_u128(0x019a_20b8_9d40_7000_8000_0000_0000_0004))
 }
 
 /// Defines the data of events with camel-case fields, each with its value in the example. `about` names the fields with the
@@ -207,6 +212,41 @@ event_data! {
         /// The last day that the file covers.
         #[schema(format = Date)]
         last_day: String = "2026-11-01".to_owned(),
+    }
+
+    /// A change of shifts is offered to an agent: time off, overtime or a moved break. Send the link to the agent, who needs no
+    /// account to open it. Nothing changes unless the agent accepts. One event is sent for each agent.
+    struct OfferMade {
+        /// The agent's id on the platform.
+        user_id: AgentId = "u_0001".into(),
+        /// The offer.
+        offer_id: OfferId = example_offer(),
+        /// The change in words.
+        change: String = "shift times changed on 2026-10-26".to_owned(),
+        /// The path of the page on which the agent answers; append it to the address of the console. Whoever knows it can answer.
+        link: String = "/offer/q3Jm0wH5…".to_owned(),
+        /// How many agents can accept; the first get the places.
+        places: u32 = 3,
+        /// Until when the agent can answer, by the daemon's clock.
+        expires_at: UtcMicros = EXAMPLE_AT.offset(30 * MINUTE_US),
+        /// Who made the offer, as in the audit log.
+        actor: String = "person:floor".to_owned(),
+    }
+
+    /// An agent accepted or declined an offer. If the agent accepted, the schedule is in force, and `schedule.imported` was sent.
+    struct OfferAnswered {
+        /// The agent's id on the platform.
+        user_id: AgentId = "u_0001".into(),
+        /// The offer.
+        offer_id: OfferId = example_offer(),
+        /// `accepted` or `declined`.
+        answer: &'static str = "accepted",
+        /// The version of the schedule that the answer made; null if the agent declined.
+        schedule_version: Option<u64> = Some(42),
+        /// How many agents have accepted so far, including this one.
+        accepted: usize = 1,
+        /// How many agents can accept.
+        places: u32 = 3,
     }
 
     /// A scheduled job failed. If it keeps failing with the same message, it is reported again after 20 hours.

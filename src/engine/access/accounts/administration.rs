@@ -204,7 +204,7 @@ impl Accounts {
         if self.directory().tokens.values().filter(|entry| entry.token.is_valid_at(now)).count() >= MAX_TOKENS {
             return Err(AccountError::TooMany(MAX_TOKENS));
         }
-        let text = format!("{TOKEN_PREFIX}{}", self.new_secret());
+        let text = format!("{TOKEN_PREFIX}{}", self.0.services.random.secret());
         let token = StoredToken {
             id: new.id.into(),
             hash: Hash::of(text.as_bytes()),

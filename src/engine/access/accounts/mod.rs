@@ -19,8 +19,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 use tokio::sync::watch;
 
@@ -313,12 +311,6 @@ impl Accounts {
 
     fn notify_update(&self) {
         self.0.updates.send_modify(|news| *news = news.wrapping_add(1));
-    }
-
-    /// Returns thirty-two random bytes as base64 text.
-    fn new_secret(&self) -> String {
-        let random = &self.0.services.random;
-        URL_SAFE_NO_PAD.encode([random.bytes(), random.bytes()].concat())
     }
 
     /// Returns an audit entry for each served tenant in `scope`, with a note if a reason was given.

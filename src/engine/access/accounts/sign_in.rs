@@ -114,7 +114,7 @@ impl Accounts {
         }
         let details = AuditDetails::of_account(id).with("lasts_s", lifetime.as_secs());
         self.store(self.audit_entries(&account.scope, "account.link_made", by, &details)).await?;
-        let code = self.new_secret();
+        let code = self.0.services.random.secret();
         let now = self.0.services.real_clock.now();
         let mut links = locked(&self.0.sign_in_links);
         links.retain(|_, (_, until)| *until > now);
@@ -183,7 +183,7 @@ impl Accounts {
         }
         let mut ended_sessions = self.directory().sessions_of(&account.id);
         ended_sessions.truncate((ended_sessions.len() + 1).saturating_sub(MAX_SESSIONS_PER_ACCOUNT));
-        let (cookie, now) = (self.new_secret(), self.0.services.real_clock.now());
+        let (cookie, now) = (self.0.services.random.secret(), self.0.services.real_clock.now());
         let session = Session {
             hash: Hash::of(cookie.as_bytes()),
             account: account.id.clone(),

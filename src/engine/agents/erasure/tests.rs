@@ -31,7 +31,7 @@ const NOTE: &str = "xylophones at night";
 const OTHER: &str = "u_773101";
 
 /// Tables that name no agent: none of their columns is filled with one.
-const TABLES_WITHOUT_AGENTS: [&str; 22] = [
+const TABLES_WITHOUT_AGENTS: [&str; 23] = [
     "daemon",
     "endpoints",
     "subscriptions",
@@ -43,6 +43,7 @@ const TABLES_WITHOUT_AGENTS: [&str; 22] = [
     "skills",
     "required_staffing",
     "schedule_sources",
+    "schedule_offers",
     "sight_spans",
     "adherence_basis",
     // Of people who use the daemon.
@@ -60,7 +61,7 @@ const TABLES_WITHOUT_AGENTS: [&str; 22] = [
 ];
 
 /// Columns that hold words of ours, of the platform or of the configuration, or the ids of what is no agent.
-const COLUMNS_WITHOUT_TEXT: [&str; 89] = [
+const COLUMNS_WITHOUT_TEXT: [&str; 91] = [
     "agent_counters.local_day",
     "analytics_rows.run",
     "analytics_runs.query",
@@ -143,6 +144,8 @@ const COLUMNS_WITHOUT_TEXT: [&str; 89] = [
     "rule_findings.guard",
     "rule_versions.rule",
     "rule_versions.version",
+    "schedule_offer_agents.offer",
+    "schedule_offer_agents.answer",
     "schedule_versions.actor",
     "shifts.activities",
     "state_history.state",

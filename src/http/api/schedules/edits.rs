@@ -102,10 +102,28 @@ async fn change_request(
     body: ScheduleEditBody,
 ) -> Result<(ScheduleChangeRequest, Option<String>), Problem> {
     let ScheduleEditBody { tenant, agents, team, day, edit, hash } = body;
-    caller.check(state, Right::EditSchedules, &tenant)?;
-    let list = state.boards.get(&tenant).await?;
-    let accessible = list.agents.iter().filter(|card| is_accessible(caller, &tenant, card));
-    let agents: Vec<AgentId> = if agents.is_empty() {
+    let agents = chosen_agents(state, caller, &tenant, agents, team).await?;
+    if agents.len() > MAX_AGENTS {
+        let detail = format!("an edit is for 1 to {MAX_AGENTS} agents, and this one is for {}", agents.len());
+        return Err(Problem::from_code(Code::BadRequest, detail));
+    }
+    let change = ScheduleChange::Edit { agents, day, edit };
+    Ok((ScheduleChangeRequest { tenant, change, actor: format!("person:{}", caller.id()) }, hash))
+}
+
+/// Returns the agents whose schedules a request is about, each once: those it names, or all of a team. The caller has to be
+/// permitted to edit the schedules of all of them.
+pub(super) async fn chosen_agents(
+    state: &ApiState,
+    caller: &Caller,
+    tenant: &TenantId,
+    agents: Vec<AgentId>,
+    team: Option<TeamName>,
+) -> Result<Vec<AgentId>, Problem> {
+    caller.check(state, Right::EditSchedules, tenant)?;
+    let list = state.boards.get(tenant).await?;
+    let accessible = list.agents.iter().filter(|card| is_accessible(caller, tenant, card));
+    if agents.is_empty() {
         let Some(team) = team else {
             return Err(Problem::from_code(Code::BadRequest, "name `agents` or a `team`"));
         };
@@ -115,21 +133,14 @@ async fn change_request(
             let detail = format!("tenant {tenant} has no team {team}, or you cannot access it");
             return Err(Problem::from_code(Code::NoSuchTeam, detail));
         }
-        members
-    } else {
-        let accessible: HashSet<&AgentId> = accessible.map(|card| &card.id).collect();
-        if let Some(unknown) = agents.iter().find(|id| !accessible.contains(id)) {
-            return Err(Problem::from_code(Code::NoSuchAgent, format!("tenant {tenant} has no agent {unknown}")));
-        }
-        let mut named = HashSet::new();
-        agents.into_iter().filter(|id| named.insert(id.clone())).collect()
-    };
-    if agents.is_empty() || agents.len() > MAX_AGENTS {
-        let detail = format!("an edit is for 1 to {MAX_AGENTS} agents, and this one is for {}", agents.len());
-        return Err(Problem::from_code(Code::BadRequest, detail));
+        return Ok(members);
     }
-    let change = ScheduleChange::Edit { agents, day, edit };
-    Ok((ScheduleChangeRequest { tenant, change, actor: format!("person:{}", caller.id()) }, hash))
+    let accessible: HashSet<&AgentId> = accessible.map(|card| &card.id).collect();
+    if let Some(unknown) = agents.iter().find(|id| !accessible.contains(id)) {
+        return Err(Problem::from_code(Code::NoSuchAgent, format!("tenant {tenant} has no agent {unknown}")));
+    }
+    let mut named = HashSet::new();
+    Ok(agents.into_iter().filter(|id| named.insert(id.clone())).collect())
 }
 
 pub(super) fn checked_hash(hash: Option<String>) -> Result<String, Problem> {

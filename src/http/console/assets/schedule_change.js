@@ -1,8 +1,8 @@
 // @ts-check
 // Changing schedules: an edit, or the undo of a version, is checked, shown and applied as it was shown.
 
-import { api, byId, carryOut, put, tenant } from './page.js';
-import { hideResult, sayApplied, show } from './schedule_check.js';
+import { address, api, byId, carryOut, make, put, tenant } from './page.js';
+import { count, hideResult, sayApplied, scroll, show, showResult, table } from './schedule_check.js';
 import { clock, inputTime, instantOf, now } from './time.js';
 
 const input = (/** @type {string} */ id) => /** @type {HTMLInputElement} */ (byId(id));
@@ -29,6 +29,44 @@ function edit() {
   const minutes = Number(input('minutes').value);
   if (!minutes) throw new Error('Enter by how many minutes to move the activity.');
   return { move: { activity, start, by_minutes: minutes } };
+}
+
+/** A form that offers an edit to its agents instead of applying it. @param {any} body @param {number} agents */
+function offerForm(body, agents) {
+  const zone = document.documentElement.dataset.zone || 'UTC';
+  const places = /** @type {HTMLInputElement} */ (make('input', { type: 'number', id: 'places', min: '1', max: '500', required: '', value: String(Math.min(agents, 500)) }));
+  const until = /** @type {HTMLInputElement} */ (make('input', { type: 'datetime-local', id: 'until', required: '', value: inputTime(now() + 1800000, zone) }));
+  const button = /** @type {HTMLButtonElement} */ (make('button', { id: 'offer' }, `Offer to ${count(agents, 'agent')}`));
+  const field = (/** @type {string} */ label, /** @type {HTMLElement} */ input) => make('p', { class: 'field' }, make('label', { for: input.id }, label), input);
+  const form = make('form', { class: 'card', id: 'offer-form', autocomplete: 'off' },
+    make('p', {}, 'Each agent gets a link and accepts or declines. The first to accept get the places. Nothing changes for the others.'),
+    make('div', { class: 'fields' }, field('Places', places), field('Answer until', until)),
+    make('p', { class: 'buttons' }, button));
+  form.addEventListener('submit', (event) => {
+    event.preventDefault();
+    carryOut(button, async () => {
+      const offer = { ...body, places: Number(places.value), expires_at: instantOf(until.value, zone) };
+      showOffer((await api('POST', '/api/v1/schedule-offers', offer)).body);
+    });
+  });
+  return make('details', { id: 'instead' }, make('summary', {}, 'Offer it instead'), form);
+}
+
+/** Shows the links of an offer that was made. @param {any} made */
+function showOffer(made) {
+  const names = new Map(made.offer.agents.map((/** @type {any} */ agent) => [agent.agent, agent.name]));
+  const rows = made.links.map((/** @type {any} */ link) => [names.get(link.agent) || link.agent, location.origin + link.path]);
+  const parts = [
+    make('h2', { tabindex: '-1' }, `Offered to ${count(rows.length, 'agent')}`),
+    make('p', {}, 'The links went out as the event offer.made. They are shown only now: whoever has a link can answer for the agent.'),
+    scroll('Links of agents', table(['Agent', 'Link'], rows), 'links'),
+  ];
+  if (made.left_out.length) {
+    const lines = made.left_out.map((/** @type {any} */ one) => make('li', {}, `${one.name || one.agent}: ${one.why}`));
+    parts.push(make('h3', {}, `Left out: ${count(lines.length, 'agent')}`), make('ul', { class: 'plain' }, ...lines));
+  }
+  parts.push(make('p', {}, make('a', { href: address('/schedule/offers') }, 'All offers')));
+  showResult(parts);
 }
 
 /** Fills in what the address says: the kind of change, and from when to when. */
@@ -80,6 +118,7 @@ if (form) {
       const body = { tenant, ...whom, day: input('day').value, edit: edit() };
       const checked = await api('POST', '/api/v1/schedule-edits/check', body);
       show(checked.body, async (hash) => (await api('POST', '/api/v1/schedule-edits', { ...body, hash })).body);
+      if (checked.body.agents) byId('result')?.append(offerForm(body, checked.body.agents));
     });
   });
 }

@@ -5,6 +5,8 @@ pub(in crate::http::console) mod board;
 pub(in crate::http::console) mod change;
 pub(in crate::http::console) mod import;
 pub(in crate::http::console) mod links;
+pub(in crate::http) mod offer;
+pub(in crate::http) mod offers;
 mod rows;
 mod staffing;
 mod view;

@@ -52,6 +52,8 @@ pub(in crate::store) const MOVE_HISTORY: ManyRows =
 pub(in crate::store) const MOVE_DAYS: ManyRows = move_rows!("adherence_days", "adherence_days.day", "s.day");
 pub(in crate::store) const MOVE_EXCEPTION_AGENTS: ManyRows =
     move_rows!("exception_agents", "exception_agents.exception", "s.exception");
+pub(in crate::store) const MOVE_OFFER_AGENTS: ManyRows =
+    move_rows!("schedule_offer_agents", "schedule_offer_agents.offer", "s.offer");
 
 macro_rules! left_in {
     ($table:literal) => {
@@ -69,6 +71,7 @@ pub(in crate::store) const LEFT_COVERAGE: &str = left_in!("schedule_coverage");
 pub(in crate::store) const LEFT_HISTORY: &str = left_in!("state_history");
 pub(in crate::store) const LEFT_DAYS: &str = left_in!("adherence_days");
 pub(in crate::store) const LEFT_EXCEPTION_AGENTS: &str = left_in!("exception_agents");
+pub(in crate::store) const LEFT_OFFER_AGENTS: &str = left_in!("schedule_offer_agents");
 
 macro_rules! inner {
     ($table:literal, $agent:literal, $one:literal, $two:literal, $three:literal, $id:literal, $like:literal, $name:literal) => {
@@ -318,6 +321,7 @@ impl MovedTable {
             Self::History => (LEFT_HISTORY, &MOVE_HISTORY),
             Self::Days => (LEFT_DAYS, &MOVE_DAYS),
             Self::ExceptionAgents => (LEFT_EXCEPTION_AGENTS, &MOVE_EXCEPTION_AGENTS),
+            Self::OfferAgents => (LEFT_OFFER_AGENTS, &MOVE_OFFER_AGENTS),
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::store::tables::adherence::exceptions;
 use crate::store::tables::analytics::anomalies;
 use crate::store::tables::live::figures;
 use crate::store::tables::reports::report_runs;
-use crate::store::tables::schedules::required_staffing;
+use crate::store::tables::schedules::{offers, required_staffing};
 use crate::store::tables::{analytics, rules};
 
 /// The maximum number of rows in one slice; a slice of the widest rows takes a few milliseconds.
@@ -64,6 +64,8 @@ pub enum PruneTarget {
     RuleFindings,
     /// Exceptions, by their end.
     Exceptions,
+    /// Offers of changes of shifts, by the end of the time to answer.
+    Offers,
     /// Adherence days, by the time when they were settled.
     AdherenceDays,
     /// Observed periods of the roster, by their end.
@@ -146,6 +148,7 @@ impl PruneSlice {
             PruneTarget::ChangeSets => (None, CHANGE_SETS),
             PruneTarget::RuleFindings => (None, rules::DELETE_FINDINGS),
             PruneTarget::Exceptions => (Some(exceptions::DELETE_AGENTS), exceptions::DELETE),
+            PruneTarget::Offers => (Some(offers::DELETE_AGENTS), offers::DELETE),
             PruneTarget::AdherenceDays => (None, ADHERENCE_DAYS),
             PruneTarget::ObservedSpans => (None, OBSERVED_SPANS),
             PruneTarget::ReportRuns => (None, report_runs::DELETE),
