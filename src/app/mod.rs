@@ -191,7 +191,6 @@ impl App {
         let reloads = Reloads::new(services.clock.now());
         let status = services.status_service(jobs_handle.clone(), reloads.clone(), log);
         let reload_requested = Arc::new(Notify::new());
-        let rotations = services.key_files(webhooks.files(), reloads.clone(), reload_requested.clone());
         let api_services = http::ApiServices {
             tokens: access.tokens(),
             accounts: accounts.clone(),
@@ -209,7 +208,7 @@ impl App {
             backtests,
             metrics_open: config.server.metrics == MetricsAccess::Open,
             audit_keys,
-            key_rotator: rotations,
+            key_rotator: services.key_files(webhooks.files(), reloads.clone(), reload_requested.clone()),
             reports: Arc::new(reports),
             analytics: services.analytics.clone(),
             tenant_resources: erasure.files,

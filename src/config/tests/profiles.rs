@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use jiff::ToSpan as _;
 use serde_json::{Value, json};
 
 use super::{load, with_tenant};
@@ -10,6 +11,7 @@ use crate::domain::schedules::import::profile::{AgentLookup, Profile, parse_rost
 use crate::domain::schedules::import::{
     DraftAgent, ImportDiagnostic, ImportOptions, ScheduleDraft, ScheduleImportError,
 };
+use crate::domain::schedules::schedule::Shift;
 use crate::domain::time::UtcMicros;
 
 /// Samples that are not read as promised yet. A test asserts that each still fails, so that the list only shrinks.
@@ -50,13 +52,20 @@ pub(super) fn profile_of(mut keys: toml::Table) -> Result<Profile, String> {
 
 /// Reads a sample, whatever its ending.
 fn read_sample(folder_name: &str, name: &str, profile_path: &Path) -> Result<ScheduleDraft, ScheduleImportError> {
+    read_moved_sample(folder_name, name, profile_path, 0)
+}
+
+/// Reads a sample and moves it by weeks.
+fn read_moved_sample(
+    folder_name: &str,
+    name: &str,
+    profile_path: &Path,
+    move_weeks: i32,
+) -> Result<ScheduleDraft, ScheduleImportError> {
     let profile = profile(profile_path);
-    read(
-        &std::fs::read(sample_file(folder_name, name)).expect("readable"),
-        &profile,
-        &agents(&profile),
-        &ImportOptions::default(),
-    )
+    let options = ImportOptions { move_weeks, ..ImportOptions::default() };
+    let bytes = std::fs::read(sample_file(folder_name, name)).expect("readable");
+    read(&bytes, &profile, &agents(&profile), &options)
 }
 
 /// Returns the schedule file of a sample.
@@ -148,6 +157,36 @@ fn every_good_sample_gives_its_plan() {
     let names = names("good", ".expected.json");
     assert_eq!(names.len(), 68);
     check(&names, failure_of_good);
+}
+
+/// Good samples whose times are in UTC or have an offset, so that they name instants and not local times.
+const ABSOLUTE_TIMES: [&str; 6] =
+    ["assembled-epoch", "assembled-offset", "calabrio-utc", "calendar-utc", "genesys-offset", "genesys-utc"];
+
+#[test]
+fn a_sample_that_is_moved_by_weeks_keeps_its_local_times_across_a_clock_change() {
+    const WEEKS: i32 = 17;
+    let starts = |draft: &ScheduleDraft, is_absolute: bool, weeks: i32| -> Vec<_> {
+        let of = |agent: &DraftAgent| {
+            let zone = if is_absolute { "UTC" } else { &agent.zone };
+            let zone = jiff::tz::TimeZone::get(zone).expect("a zone");
+            let local = |shift: &Shift| zone.to_datetime(shift.start.timestamp());
+            agent.shifts.iter().map(|shift| local(shift) - weeks.weeks()).collect::<Vec<_>>()
+        };
+        draft.agents.iter().map(of).collect()
+    };
+    let mut wrong = Vec::new();
+    for name in names("good", ".expected.json") {
+        let profile = folder("good").join(format!("{name}.profile.toml"));
+        let is_absolute = ABSOLUTE_TIMES.contains(&name.as_str());
+        let before = read_sample("good", &name, &profile).expect("sound");
+        match read_moved_sample("good", &name, &profile, WEEKS) {
+            Ok(moved) if starts(&moved, is_absolute, WEEKS) == starts(&before, is_absolute, 0) => {}
+            Ok(_) => wrong.push(format!("{name}: other times")),
+            Err(refused) => wrong.push(format!("{name}: {}", refused.diagnostics[0])),
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]

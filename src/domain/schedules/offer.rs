@@ -128,13 +128,13 @@ mod tests {
         UtcMicros::from_micros(seconds * 1_000_000)
     }
 
-    fn offered(agent: &str, answer: Option<Option<u64>>) -> OfferedAgent {
-        let answer = answer.map(|accepted_as| OfferAnswer { at: at(5), accepted_as });
+    fn offered(agent: &str, answer: Option<OfferAnswer>) -> OfferedAgent {
         OfferedAgent { agent: agent.into(), name: None, team: None, answer }
     }
 
     #[test]
     fn an_offer_is_open_until_its_places_are_taken_its_time_is_over_or_it_is_withdrawn() {
+        let answer = |accepted_as| Some(OfferAnswer { at: at(5), accepted_as });
         let offer = Offer {
             id: OfferId(uuid::Uuid::nil()),
             tenant: "acme".into(),
@@ -145,7 +145,7 @@ mod tests {
             made_at: at(0),
             made_by: "person:floor".into(),
             withdrawn: None,
-            agents: vec![offered("u_1", Some(Some(7))), offered("u_2", Some(None)), offered("u_3", None)],
+            agents: vec![offered("u_1", answer(Some(7))), offered("u_2", answer(None)), offered("u_3", None)],
         };
         assert_eq!((offer.accepted(), offer.declined()), (1, 1));
         for (places, now, withdrawn, status) in [

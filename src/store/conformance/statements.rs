@@ -497,6 +497,7 @@ fn no_statement_is_left_out() {
         include_str!("../tables/reports/report_runs.rs"),
         include_str!("../tables/jobs/retention.rs"),
         include_str!("../tables/rules.rs"),
+        include_str!("../tables/schedules/offers.rs"),
         include_str!("../tables/schedules/required_staffing.rs"),
         include_str!("../tables/schedules/schedule.rs"),
         include_str!("../tables/schedules/sources.rs"),

@@ -42,7 +42,7 @@ async fn page(scenario: &Scenario, path: &str) -> String {
 
 /// Answers on an agent's page and returns what it says then.
 async fn answer(scenario: &Scenario, path: &str, answer: &str) -> String {
-    let form = reqwest::Client::new().post(scenario.page_url(path)).form(&[("answer", answer)]);
+    let form = scenario.client().post(scenario.page_url(path)).form(&[("answer", answer)]);
     let page = form.send().await.expect("answers");
     assert_eq!(page.status(), StatusCode::OK, "the page after the answer");
     page.text().await.expect("text")
@@ -63,7 +63,8 @@ async fn offer_of(scenario: &Scenario, made: &Value) -> Value {
 async fn the_first_agents_who_accept_get_the_places_and_their_shifts_alone_change() {
     let scenario = team_with_lunch().await;
     let before = shift_end(&scenario, "u_0001").await;
-    let made = make(&scenario, &early_leave(&["u_0001", "u_0002", "u_0003", "u_0004"], 2, "2026-10-26T17:00:00Z")).await;
+    let made =
+        make(&scenario, &early_leave(&["u_0001", "u_0002", "u_0003", "u_0004"], 2, "2026-10-26T17:00:00Z")).await;
     let paths = ["u_0001", "u_0002", "u_0003", "u_0004"].map(|agent| link(&made, agent).to_owned());
     assert!(page(&scenario, &paths[0]).await.contains("2 of 2 places are free"));
     assert_eq!(shift_end(&scenario, "u_0001").await, before, "an offer changes nothing");

@@ -5,9 +5,9 @@
 
 use std::collections::HashMap;
 
-use jiff::Span;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::Offset;
+use jiff::{SignedDuration, Span};
 use sha2::{Digest, Sha256};
 
 use super::diagnostic::{DiagnosticCollector, ImportDiagnostic, ScheduleImportError};
@@ -183,6 +183,14 @@ impl<'o> Assembler<'o> {
     ) -> Result<UtcMicros, String> {
         let shifted = self.week_offset.and_then(|weeks| local.checked_add(weeks).ok());
         self.zones.instant_with_offset(zone, shifted.ok_or_else(|| OUT_OF_RANGE.to_owned())?, offset)
+    }
+
+    /// Returns the offset of a zone from UTC in the file at an instant, which was moved by the weeks of the options.
+    pub(super) fn offset_in_file(&self, zone: ZoneIndex, instant: UtcMicros) -> SignedDuration {
+        let weeks = self.week_offset.filter(|weeks| !weeks.is_zero());
+        let local = weeks.and_then(|weeks| self.zones.local(zone, instant).checked_sub(weeks).ok());
+        let in_file = local.and_then(|local| self.zones.instant(zone, local).ok());
+        self.zones.offset(zone, in_file.unwrap_or(instant))
     }
 
     /// Whether the row limit is reached; reports it once.

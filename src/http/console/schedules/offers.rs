@@ -24,7 +24,7 @@ struct OffersPage {
 
 impl OffersPage {
     /// Returns the name of an agent, or the id of one without a name.
-    fn name<'a>(agent: &'a offers::OfferedAgentResponse) -> &'a str {
+    fn name(agent: &offers::OfferedAgentResponse) -> &str {
         agent.name.as_deref().unwrap_or(agent.agent.as_str())
     }
 

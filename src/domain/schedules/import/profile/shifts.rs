@@ -103,12 +103,10 @@ fn check_offset(
     let Some(minutes) = text.strip_prefix("UTC").and_then(offset_minutes) else {
         return Err(context.fault(row, column, "is not an offset of the form UTC+05:30"));
     };
-    let zones = &context.assembler.zones;
-    let actual = zones.offset(agent.times, start);
-    if actual == SignedDuration::from_mins(minutes) {
+    if context.assembler.offset_in_file(agent.times, start) == SignedDuration::from_mins(minutes) {
         return Ok(());
     }
-    let reason =
-        format!("is not the offset of {} at the start of the shift; check the profile's zone", zones.name(agent.times));
+    let zone = context.assembler.zones.name(agent.times);
+    let reason = format!("is not the offset of {zone} at the start of the shift; check the profile's zone");
     Err(context.fault(row, column, reason))
 }
